@@ -1,0 +1,81 @@
+# richd. `make` builds, `make demo` shows, `make test` proves; reads top to bottom.
+
+VERSION := 0.1.0
+V       ?= @
+
+# ---- variants: build/ is the default; sanitizers build beside it ---------------------------------
+SANITIZE ?=
+BUILD    := build$(if $(SANITIZE),/$(SANITIZE))
+
+PKGS     := libuv libzmq libcjson sqlite3 inih lapacke openblas
+CFLAGS   ?= -O2 -g
+override CFLAGS += -std=gnu11 -fPIC -I. -Iinclude -D_GNU_SOURCE -DRICHD_VERSION='"$(VERSION)"' \
+	-fvisibility=hidden -fno-omit-frame-pointer -MMD -MP -Wall -Wextra $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+ifdef DEV
+override CFLAGS += -Werror -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes \
+	-Wmissing-prototypes -Wold-style-definition -Wformat=2 -Wvla -Wundef -Wwrite-strings \
+	-Wpointer-arith -Wcast-qual -Wduplicated-cond -Wlogical-op -Wnull-dereference
+endif
+ifeq ($(SANITIZE),address)
+SAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+else ifeq ($(SANITIZE),thread)
+SAN := -fsanitize=thread
+else ifneq ($(SANITIZE),)
+$(error SANITIZE is address or thread, not $(SANITIZE))
+endif
+override CFLAGS  += $(SAN)
+override LDFLAGS += $(SAN)
+
+# ---- the layers: each library may use those to its right -----------------------------------------
+#   main -> io -> core -> base          ctl, librichd -> proto -> base          io -> proto
+BLAS_LIBS := -llapacke -lopenblas -lm
+IO_LIBS   := -luv -lzmq -lsqlite3 -linih -lcjson -lpthread $(BLAS_LIBS)
+
+objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(1)/*.c))
+BASE  := $(BUILD)/lib/libbase.a
+CORE  := $(BUILD)/lib/libcore.a
+PROTO := $(BUILD)/lib/libproto.a
+IO    := $(BUILD)/lib/libio.a
+TESTLIB := $(BUILD)/lib/libtest.a
+
+all: $(BUILD)/richd $(BUILD)/richctl $(BUILD)/librichd.so $(BUILD)/librichd.a
+
+$(BASE): $(call objects,daemon/base)
+$(CORE): $(call objects,daemon/core)
+$(PROTO): $(call objects,proto)
+$(IO): $(call objects,daemon/io)
+$(TESTLIB): $(call objects,tests/lib)
+$(BUILD)/librichd.a: $(call objects,client/c) $(call objects,proto) $(call objects,daemon/base)
+
+$(BASE) $(CORE) $(PROTO) $(IO) $(TESTLIB) $(BUILD)/librichd.a:
+	@mkdir -p $(@D)
+	$(V)rm -f $@ && ar rcs $@ $^
+$(BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(V)$(CC) $(CFLAGS) -c -o $@ $<
+
+$(BUILD)/richd: $(BUILD)/obj/daemon/main.o $(IO) $(CORE) $(PROTO) $(BASE)
+	$(V)$(CC) $(LDFLAGS) -o $@ $^ $(IO_LIBS)
+$(BUILD)/richctl: $(call objects,client/ctl) $(PROTO) $(BASE)
+	$(V)$(CC) $(LDFLAGS) -o $@ $^ -lcjson -lm
+$(BUILD)/librichd.so: $(call objects,client/c) $(PROTO) $(BASE)
+	$(V)$(CC) $(LDFLAGS) -shared -Wl,-soname,librichd.so.0 -o $@ $^ -lzmq -lcjson -lpthread -lm
+
+# ---- unit tests: tests/unit/LAYER/test_*.c link that layer and what lies below it, nothing more ---
+UNIT := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/*/test_*.c) $(wildcard tests/sim/test_*.c))
+$(BUILD)/tests/unit/base/%:   LIBS = $(TESTLIB) $(BASE) -lcmocka
+$(BUILD)/tests/unit/core/%:   LIBS = $(TESTLIB) $(CORE) $(BASE) -lcmocka $(BLAS_LIBS)
+$(BUILD)/tests/sim/%:         LIBS = $(TESTLIB) $(CORE) $(BASE) -lcmocka $(BLAS_LIBS)
+$(BUILD)/tests/unit/proto/%:  LIBS = $(TESTLIB) $(PROTO) $(BASE) -lcmocka -lcjson -lm
+$(BUILD)/tests/unit/io/%:     LIBS = $(TESTLIB) $(IO) $(CORE) $(PROTO) $(BASE) -lcmocka $(IO_LIBS)
+$(BUILD)/tests/unit/client/%: LIBS = $(TESTLIB) $(BUILD)/librichd.a -lcmocka -lzmq -lcjson -lpthread -lm
+$(UNIT): $(BUILD)/%: $(BUILD)/obj/%.o $(TESTLIB) $(BASE) $(CORE) $(PROTO) $(IO) $(BUILD)/librichd.a
+	@mkdir -p $(@D)
+	$(V)$(CC) $(LDFLAGS) -o $@ $< $(LIBS)
+
+unit: $(UNIT)
+	@for t in $(UNIT); do echo "== $$t"; $$t || exit 1; done
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+.SECONDARY:
+.PHONY: all unit

@@ -1,0 +1,19 @@
+/* The text that goes with an error code. A caller who wants to know more than -errno passes a
+ * `struct err`; the function that fails writes one sentence into it: what was expected, what came,
+ * of which run and layer. No thread owns it, it holds no memory, and NULL means "no text wanted". */
+#pragma once
+
+/* One sentence naming a run (64), a layer (128) and two shapes fits; longer text is cut. */
+#define ERR_TEXT_SIZE 512
+
+struct err {
+    char text[ERR_TEXT_SIZE];
+};
+
+/* Writes the sentence and returns `code`, so that a failing function ends with
+ * `return err_set(e, -EINVAL, "...")`. `code` is negative. `e` may be NULL. */
+int err_set(struct err *e, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Puts a prefix ("opening the store: ") before the text already there, and returns `code`. */
+int err_prefix(struct err *e, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));

@@ -1,0 +1,51 @@
+/* cJSON with its known gaps closed, for both protocols. Parsing is strict (size, depth, UTF-8, no
+ * trailing text, no duplicate keys, finite numbers), printing round-trips every double. No state,
+ * any thread; what the members mean is left to the codecs. */
+#pragma once
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/base/err.h"
+
+/* Deeper nesting than any message of ours; cJSON itself recurses to 1000. */
+#define JSON_MAX_DEPTH 32
+/* A control message or a request line: room for a large `config`. */
+#define JSON_MAX_SIZE (1024 * 1024)
+/* cJSON spends about 64 bytes and more on each value: this bounds 1 MiB of "1,1,1..." to ~13 MiB. */
+#define JSON_MAX_VALUES 200000
+/* Integers up to here survive a double. */
+#define JSON_MAX_INTEGER 9007199254740992.0
+
+/* Parses one object or array of `size` bytes. Returns it (free with cJSON_Delete), or NULL with the
+ * reason and the byte offset in `e`. */
+cJSON *json_parse(const char *text, size_t size, struct err *e);
+
+/* Look-ups by exact name. Each leaves `*out` as it was when the member is absent (return 0), writes
+ * it and returns 1 when it is there and of the right kind, and returns -EPROTO with text in `e`
+ * otherwise. json_text borrows from `object` and refuses more than `max_bytes`; json_integer takes
+ * an integer in [min, max], given as a number or as a string of digits; json_number takes a finite
+ * number, or null, which it reports as NaN. */
+int json_text(const cJSON *object, const char *name, size_t max_bytes, const char **out,
+              struct err *e);
+int json_integer(const cJSON *object, const char *name, int64_t min, int64_t max, int64_t *out,
+                 struct err *e);
+int json_number(const cJSON *object, const char *name, double *out, struct err *e);
+
+/* Adds a double that reads back the same (%.17g, shorter when that suffices), or null when it is not
+ * finite. Return false when memory ran out. */
+bool json_add_double(cJSON *object, const char *name, double value);
+bool json_push_double(cJSON *array, double value);
+/* Adds an integer exactly, of any size. */
+bool json_add_integer(cJSON *object, const char *name, int64_t value);
+bool json_push_integer(cJSON *array, int64_t value);
+/* Adds a 64-bit number as a string of digits. */
+bool json_add_counter(cJSON *object, const char *name, uint64_t value);
+
+/* The object as one line without a newline. Returns a string (free with cJSON_free), or NULL. */
+char *json_print(const cJSON *value);
+
+/* True when `text` is UTF-8 without overlong forms, surrogates or NUL. */
+bool json_utf8_valid(const char *text, size_t size);
