@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Length of the UTF-8 sequence at `s`, or 0 when it is not one (table 3-7 of the Unicode standard). */
+/* Length of the UTF-8 sequence at `s`, or 0 when it is not one (table 3-7 of the Unicode standard).
+ */
 static size_t utf8_length(const unsigned char *s, size_t left)
 {
     unsigned char low = 0x80, high = 0xBF;

@@ -14,7 +14,8 @@
 #define JSON_MAX_DEPTH 32
 /* A control message or a request line: room for a large `config`. */
 #define JSON_MAX_SIZE (1024 * 1024)
-/* cJSON spends about 64 bytes and more on each value: this bounds 1 MiB of "1,1,1..." to ~13 MiB. */
+/* cJSON spends about 64 bytes and more on each value: this bounds 1 MiB of "1,1,1..." to ~13 MiB.
+ */
 #define JSON_MAX_VALUES 200000
 /* Integers up to here survive a double. */
 #define JSON_MAX_INTEGER 9007199254740992.0
@@ -34,8 +35,8 @@ int json_integer(const cJSON *object, const char *name, int64_t min, int64_t max
                  struct err *e);
 int json_number(const cJSON *object, const char *name, double *out, struct err *e);
 
-/* Adds a double that reads back the same (%.17g, shorter when that suffices), or null when it is not
- * finite. Return false when memory ran out. */
+/* Adds a double that reads back the same (%.17g, shorter when that suffices), or null when it is
+ * not finite. Return false when memory ran out. */
 bool json_add_double(cJSON *object, const char *name, double value);
 bool json_push_double(cJSON *array, double value);
 /* Adds an integer exactly, of any size. */

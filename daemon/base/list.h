@@ -13,12 +13,12 @@ struct list {
 
 #define LIST_ENTRY(link, type, member) ((type *)((char *)(link)-offsetof(type, member)))
 
-#define LIST_EACH(cursor, head) \
+#define LIST_EACH(cursor, head)                                                                    \
     for (struct list *cursor = (head)->next; cursor != (head); cursor = cursor->next)
 
 /* As LIST_EACH, but the body may remove (and free) the current element. */
 #define LIST_EACH_SAFE(cursor, head)                                                               \
-    for (struct list *cursor = (head)->next, *cursor##_next = cursor->next; cursor != (head);     \
+    for (struct list *cursor = (head)->next, *cursor##_next = cursor->next; cursor != (head);      \
          cursor = cursor##_next, cursor##_next = cursor->next)
 
 static inline void list_init(struct list *l)

@@ -1,0 +1,104 @@
+/* What the core asks the store to make durable, and what the store answers. The core makes a
+ * record, lends it to the store's lane with ACT_STORE, and frees it after EV_STORED; in between the
+ * lane alone touches it. Records of one run are stored in the order in which they were lent. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/base/list.h"
+#include "daemon/core/point.h"
+
+enum record_kind {
+    RECORD_OPEN,       /* start or go on with an attempt */
+    RECORD_CHECKPOINT, /* the points of one checkpoint, one per layer */
+    RECORD_LOG,        /* scalars */
+    RECORD_CLOSE,      /* the trainer's last word on this attempt */
+    RECORD_LOST,       /* the trainer went without one */
+    RECORD_RECALL, /* writes nothing: read the points of a checkpoint again, for its second ack */
+};
+
+enum resume {
+    RESUME_ALLOW,
+    RESUME_MUST,
+    RESUME_NEVER,
+};
+
+/* What the trainer said of its run. Texts are owned by the record; tags and config are JSON. */
+struct record_open {
+    char *name;
+    char *project;
+    char *group;
+    char *tags;   /* JSON array */
+    char *config; /* JSON object */
+    char *writer; /* names this writer and no other */
+    enum resume resume;
+    uint32_t attempt; /* 0: a new one; k: go on with k */
+};
+
+/* A layer as the store knows it: what the next window starts from. */
+struct stored_layer {
+    char name[LAYER_NAME_MAX + 1];
+    uint32_t p;
+    uint32_t c;
+    uint64_t batch_seq;    /* last batch of this attempt that a stored checkpoint covers */
+    uint64_t rows_offered; /* rows offered up to that batch */
+};
+
+/* Filled by the store for RECORD_OPEN. */
+struct open_result {
+    int64_t run_key; /* the store's number for the run; every later record carries it */
+    uint32_t attempt;
+    bool created;       /* the run is new */
+    uint64_t last_seq;  /* last control sequence on disk for this attempt */
+    bool has_last_step; /* any checkpoint of the run on disk */
+    int64_t last_step;
+    struct stored_layer *layers; /* of the run; owned by the record */
+    size_t n_layers;
+};
+
+/* One layer's share of a checkpoint. */
+struct layer_point {
+    char layer[LAYER_NAME_MAX + 1];
+    uint64_t batch_seq;    /* last batch the checkpoint covers */
+    uint64_t rows_offered; /* rows offered up to it */
+    bool measured;         /* false: no row in the window, only the two totals above are kept */
+    struct point point;
+    uint64_t
+        feed_seq; /* filled by the store when measured: place in the order of all things stored */
+};
+
+struct record {
+    struct list link; /* in the store lane's queue */
+    enum record_kind kind;
+    char run[RUN_ID_MAX + 1];
+    int64_t run_key;  /* all but RECORD_OPEN */
+    uint32_t attempt; /* all but RECORD_OPEN */
+    uint64_t seq;     /* control sequence; 0 for OPEN and LOST */
+    int64_t step;     /* CHECKPOINT, LOG, RECALL */
+    double time;      /* seconds since 1970 */
+    bool failed;      /* CLOSE: the trainer said "failed" */
+
+    struct record_open open;    /* OPEN */
+    struct open_result opened;  /* OPEN, filled by the store */
+    struct layer_point *points; /* CHECKPOINT; RECALL, filled by the store */
+    size_t n_points;
+    struct scalar *scalars;     /* LOG */
+    uint64_t *scalar_feed_seqs; /* LOG, filled by the store; as long as scalars */
+    size_t n_scalars;
+
+    /* The outcome, filled by the store: 0, or -EEXIST (RESUME_NEVER), -ENOENT (RESUME_MUST),
+     * -EBUSY (attempt held by another writer), -ESTALE (a newer attempt exists), -EIO and other
+     * errors of the disk, with their sentence. */
+    int rc;
+    char error[256];
+
+    void *owner; /* the core's own: what waits for this record */
+};
+
+/* A zeroed record of that kind (free with record_free), or NULL. */
+struct record *record_new(enum record_kind kind, const char *run);
+
+/* Frees the record and all it owns. NULL is fine. */
+void record_free(struct record *);
