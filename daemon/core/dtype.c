@@ -1,0 +1,124 @@
+#include "daemon/core/dtype.h"
+
+#include <assert.h>
+#include <stdint.h>
+#include <string.h>
+
+/* One row a format: size, epsilon, and the exponent bits that are all ones in Inf and NaN. */
+static const struct {
+    size_t size;
+    double epsilon;
+    uint64_t exponent;
+} formats[DTYPE_COUNT] = {
+    [DTYPE_F32] = {4, 0x1p-23, 0x7F800000},
+    [DTYPE_F64] = {8, 0x1p-52, 0x7FF0000000000000},
+    [DTYPE_F16] = {2, 0x1p-10, 0x7C00},
+    [DTYPE_BF16] = {2, 0x1p-7, 0x7F80},
+};
+
+size_t dtype_size(enum dtype d)
+{
+    return formats[d].size;
+}
+
+double dtype_epsilon(enum dtype d)
+{
+    return formats[d].epsilon;
+}
+
+static float float_from_bits(uint32_t bits)
+{
+    float value;
+
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* binary16 to binary32 without a branch: the exponent and fraction move up 13 bits, and multiplying
+ * by 2^112 puts the exponent's bias right, for subnormals as well. Inf and NaN never come here. */
+static float float_from_half(uint16_t half)
+{
+    float magnitude = float_from_bits((uint32_t)(half & 0x7FFF) << 13) * 0x1p112f;
+
+    return half & 0x8000 ? -magnitude : magnitude;
+}
+
+void dtype_to_double(enum dtype d, const void *from, size_t n, double *out)
+{
+    const char *bytes = from;
+    uint16_t half;
+    float single;
+
+    switch (d) {
+    case DTYPE_F32:
+        for (size_t i = 0; i < n; i++) {
+            memcpy(&single, bytes + 4 * i, 4);
+            out[i] = single;
+        }
+        break;
+    case DTYPE_F64:
+        memcpy(out, from, 8 * n);
+        break;
+    case DTYPE_F16:
+        for (size_t i = 0; i < n; i++) {
+            memcpy(&half, bytes + 2 * i, 2);
+            out[i] = float_from_half(half);
+        }
+        break;
+    case DTYPE_BF16:
+        for (size_t i = 0; i < n; i++) {
+            memcpy(&half, bytes + 2 * i, 2);
+            out[i] = float_from_bits((uint32_t)half << 16);
+        }
+        break;
+    case DTYPE_NONE:
+    case DTYPE_COUNT:
+        assert(!"a format that carries values");
+    }
+}
+
+/* Inf and NaN are the values whose exponent bits are all ones. */
+#define FIND_ALL_ONES(type)                                                                        \
+    for (size_t i = 0; i < n; i++) {                                                               \
+        type bits;                                                                                 \
+        memcpy(&bits, bytes + sizeof bits * i, sizeof bits);                                       \
+        if ((bits & (type)mask) == (type)mask)                                                     \
+            return i;                                                                              \
+    }                                                                                              \
+    return n
+
+static size_t find_in(enum dtype d, const char *bytes, size_t n)
+{
+    uint64_t mask = formats[d].exponent;
+
+    switch (dtype_size(d)) {
+    case 2:
+        FIND_ALL_ONES(uint16_t);
+    case 4:
+        FIND_ALL_ONES(uint32_t);
+    default:
+        FIND_ALL_ONES(uint64_t);
+    }
+}
+
+/* Whether any of `n` 32-bit values is Inf or NaN, in a form that the compiler turns into vectors.
+ */
+static int any_nonfinite_f32(const char *bytes, size_t n)
+{
+    uint32_t bad = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+
+        memcpy(&bits, bytes + 4 * i, 4);
+        bad |= ((bits & 0x7F800000) + 0x00800000) & 0x80000000;
+    }
+    return bad != 0;
+}
+
+size_t dtype_find_nonfinite(enum dtype d, const void *from, size_t n)
+{
+    if (d == DTYPE_F32 && !any_nonfinite_f32(from, n))
+        return n;
+    return find_in(d, from, n);
+}

@@ -1,0 +1,604 @@
+#include "daemon/core/fold.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/core/linalg.h"
+
+/* A block of this many bytes streams from memory once per row of tiles and still leaves the
+ * products compute-bound: at p = 4096 it is 1024 rows. */
+#define BLOCK_BYTES (16u << 20)
+/* Fewer rows make the products too thin for BLAS; more gain nothing (measured 512..2048: equal). */
+#define BLOCK_MIN_ROWS 64
+#define BLOCK_MAX_ROWS 2048
+/* Rows widened to double at a time for X'Y: 128 x 512 doubles stay in the second-level cache. */
+#define WIDEN_ROWS 128
+/* Centred single-precision values outside 2^-40..2^40 would overflow or vanish when squared and
+ * added; such a column tile is scaled by a power of two, which is exact. */
+#define SAFE_EXPONENT 40
+
+enum phase {
+    PHASE_GATHER,
+    PHASE_CHECK,
+    PHASE_CENTRE,
+    PHASE_PRODUCT,
+};
+
+struct segment {
+    struct rows *rows;
+    size_t from;
+    size_t n;
+};
+
+struct scratch {
+    float *product; /* T x T */
+    double *wide;   /* WIDEN_ROWS x T */
+};
+
+struct fold {
+    size_t p, c, capacity, n_workers;
+    struct moments *m;
+    double half_life_rows;
+
+    enum phase phase;
+    size_t n_tasks;
+    atomic_size_t next_task;
+
+    struct segment *segments;
+    size_t n_segments;
+    size_t n; /* rows in the block */
+
+    bool wide;     /* the block is double: the features are f64 */
+    void *x;       /* n x p, centred and weighted by sqrt(w): float, or double when wide */
+    double *y;     /* n x C, likewise */
+    double *root;  /* n: sqrt(w_i) */
+    double weight; /* of the block: sum w */
+    double weight_sq;
+
+    double *mean_x, *mean_y;
+    double *dx, *dy;   /* mean of the block less the old mean of the moments */
+    double *s_part;    /* n_side x n: s_i over the columns of one column tile */
+    double *rs;        /* n: sqrt(w_i) s_i */
+    double weighted_s; /* sum w s */
+    int *exponent; /* of each column tile: the block holds 2^exponent times the centred values */
+    struct combination k;
+    struct scratch *scratch;
+};
+
+static size_t n_side(size_t p)
+{
+    return (p + TILE_ORDER - 1) / TILE_ORDER;
+}
+
+static size_t tile_order(size_t p)
+{
+    return p < TILE_ORDER ? p : TILE_ORDER;
+}
+
+static size_t capacity_for(size_t p, size_t c)
+{
+    size_t rows = BLOCK_BYTES / (sizeof(float) * p + sizeof(double) * c);
+
+    if (rows < BLOCK_MIN_ROWS)
+        return BLOCK_MIN_ROWS;
+    return rows < BLOCK_MAX_ROWS ? rows : BLOCK_MAX_ROWS;
+}
+
+double fold_size_bytes(size_t p, size_t c, size_t n_workers)
+{
+    double rows = (double)capacity_for(p, c), t = (double)tile_order(p);
+    double block = rows * (sizeof(double) * (double)(p + c) + sizeof(double) * (double)n_side(p));
+
+    return block + (double)n_workers * t * (sizeof(float) * t + sizeof(double) * WIDEN_ROWS);
+}
+
+/* The block is sized for doubles; single-precision rows use half of it. */
+struct fold *fold_new(size_t p, size_t c, size_t n_workers)
+{
+    struct fold *f = calloc(1, sizeof *f);
+    size_t t = tile_order(p), side = n_side(p), rows = capacity_for(p, c);
+    bool ok;
+
+    if (!f)
+        return NULL;
+    f->p = p;
+    f->c = c;
+    f->capacity = rows;
+    f->n_workers = n_workers;
+    f->segments = calloc(rows, sizeof *f->segments);
+    f->x = malloc(rows * p * sizeof(double));
+    f->y = malloc(rows * c * sizeof(double));
+    f->root = malloc(rows * sizeof(double));
+    f->rs = malloc(rows * sizeof(double));
+    f->s_part = malloc(side * rows * sizeof(double));
+    f->mean_x = malloc(2 * p * sizeof(double));
+    f->mean_y = malloc(2 * c * sizeof(double));
+    f->exponent = calloc(side, sizeof *f->exponent);
+    f->scratch = calloc(n_workers, sizeof *f->scratch);
+    ok = f->segments && f->x && f->y && f->root && f->rs && f->s_part && f->mean_x && f->mean_y &&
+         f->exponent && f->scratch;
+    for (size_t i = 0; ok && i < n_workers; i++) {
+        f->scratch[i].product = malloc(t * t * sizeof(float));
+        f->scratch[i].wide = malloc(WIDEN_ROWS * t * sizeof(double));
+        ok = f->scratch[i].product && f->scratch[i].wide;
+    }
+    if (!ok) {
+        fold_free(f);
+        return NULL;
+    }
+    f->dx = f->mean_x + p;
+    f->dy = f->mean_y + c;
+    return f;
+}
+
+void fold_free(struct fold *f)
+{
+    if (!f)
+        return;
+    for (size_t i = 0; f->scratch && i < f->n_workers; i++) {
+        free(f->scratch[i].product);
+        free(f->scratch[i].wide);
+    }
+    free(f->segments);
+    free(f->x);
+    free(f->y);
+    free(f->root);
+    free(f->rs);
+    free(f->s_part);
+    free(f->mean_x);
+    free(f->mean_y);
+    free(f->exponent);
+    free(f->scratch);
+    free(f);
+}
+
+size_t fold_capacity(const struct fold *f)
+{
+    return f->capacity;
+}
+
+void fold_begin(struct fold *f, struct moments *m, double half_life_rows)
+{
+    assert(m->p == f->p && m->c == f->c);
+    f->m = m;
+    f->half_life_rows = half_life_rows;
+    f->phase = PHASE_GATHER;
+    f->n_segments = 0;
+    f->n = 0;
+    f->wide = false;
+}
+
+bool fold_accepts(const struct fold *f, const struct rows *r)
+{
+    return f->n < f->capacity && (f->n == 0 || f->wide == (r->features_dtype == DTYPE_F64));
+}
+
+void fold_add(struct fold *f, struct rows *r, size_t from, size_t n)
+{
+    assert(fold_accepts(f, r) && n > 0 && n <= f->capacity - f->n && from + n <= r->n);
+    f->wide = r->features_dtype == DTYPE_F64;
+    f->segments[f->n_segments++] = (struct segment){.rows = r, .from = from, .n = n};
+    f->n += n;
+}
+
+/* ---- CHECK ------------------------------------------------------------------------------------
+ */
+
+static bool check_frame(struct rows *r, const char *what, enum dtype d, const void *values,
+                        size_t n_columns)
+{
+    size_t n = r->n * n_columns, bad = dtype_find_nonfinite(d, values, n);
+
+    if (bad == n)
+        return true;
+    err_set(&r->why, -1, "%s are not finite at row %zu, column %zu", what, bad / n_columns,
+            bad % n_columns);
+    return false;
+}
+
+/* A batch that spans blocks is checked whole before its first row enters one. */
+static void check_batch(struct fold *f, struct rows *r)
+{
+    if (r->checked)
+        return;
+    r->refused = !check_frame(r, "features", r->features_dtype, r->features, f->p) ||
+                 !check_frame(r, "outputs", r->outputs_dtype, r->outputs, f->c);
+    r->checked = true;
+}
+
+static void drop_refused(struct fold *f)
+{
+    size_t kept = 0;
+
+    f->n = 0;
+    for (size_t i = 0; i < f->n_segments; i++) {
+        if (f->segments[i].rows->refused)
+            continue;
+        f->n += f->segments[i].n;
+        f->segments[kept++] = f->segments[i];
+    }
+    f->n_segments = kept;
+}
+
+/* ---- CENTRE -----------------------------------------------------------------------------------
+ */
+
+/* The newest row weighs 1, one that is h rows older half as much. */
+static void weigh_rows(struct fold *f)
+{
+    f->weight = 0;
+    f->weight_sq = 0;
+    for (size_t i = 0; i < f->n; i++) {
+        double age = (double)(f->n - 1 - i);
+        double w = f->half_life_rows > 0 ? exp2(-age / f->half_life_rows) : 1;
+
+        f->root[i] = sqrt(w);
+        f->weight += w;
+        f->weight_sq += w * w;
+    }
+}
+
+/* `n` values of row `i` of a segment from column `col` on, in features or outputs, as doubles. */
+static void read_features(const struct fold *f, const struct segment *s, size_t i, size_t col,
+                          size_t n, double *out)
+{
+    size_t size = dtype_size(s->rows->features_dtype), at = (s->from + i) * f->p + col;
+
+    dtype_to_double(s->rows->features_dtype, (const char *)s->rows->features + at * size, n, out);
+}
+
+static void read_outputs(const struct fold *f, const struct segment *s, size_t i, size_t col,
+                         size_t n, double *out)
+{
+    size_t size = dtype_size(s->rows->outputs_dtype), at = (s->from + i) * f->c + col;
+
+    dtype_to_double(s->rows->outputs_dtype, (const char *)s->rows->outputs + at * size, n, out);
+}
+
+typedef void reader(const struct fold *, const struct segment *, size_t i, size_t col, size_t n,
+                    double *out);
+
+/* Weighted mean of columns col..col+n-1, n <= TILE_ORDER. Summed as differences from the first row:
+ * a constant column comes out exact, and a large offset loses no digits. */
+static void column_means(const struct fold *f, reader *read, size_t col, size_t n, double *mean)
+{
+    double pivot[TILE_ORDER], row[TILE_ORDER];
+    size_t at = 0;
+
+    read(f, &f->segments[0], 0, col, n, pivot);
+    memset(mean, 0, n * sizeof *mean);
+    for (size_t k = 0; k < f->n_segments; k++) {
+        for (size_t i = 0; i < f->segments[k].n; i++, at++) {
+            double w = f->root[at] * f->root[at];
+
+            read(f, &f->segments[k], i, col, n, row);
+            for (size_t j = 0; j < n; j++)
+                mean[j] += w * (row[j] - pivot[j]);
+        }
+    }
+    for (size_t j = 0; j < n; j++)
+        mean[j] = pivot[j] + mean[j] / f->weight;
+}
+
+/* Stores one centred row of a column tile, and returns its largest magnitude. */
+static double store_row(struct fold *f, size_t at, size_t col, size_t n, const double *centred)
+{
+    double largest = 0, root = f->root[at];
+
+    for (size_t j = 0; j < n; j++)
+        largest = fabs(centred[j]) > largest ? fabs(centred[j]) : largest;
+    if (f->wide) {
+        double *to = (double *)f->x + at * f->p + col;
+
+        for (size_t j = 0; j < n; j++)
+            to[j] = root * centred[j];
+    } else {
+        float *to = (float *)f->x + at * f->p + col;
+
+        for (size_t j = 0; j < n; j++)
+            to[j] = (float)(root * centred[j]);
+    }
+    return largest;
+}
+
+/* Centres columns col..col+n-1 with `scale`, a power of two, and leaves this tile's part of s_i. */
+static double centre_rows(struct fold *f, size_t col, size_t n, double scale, double *s_part)
+{
+    const double *mean = f->mean_x + col, *shift = f->m->shift + col;
+    double row[TILE_ORDER], largest = 0;
+    size_t at = 0;
+
+    for (size_t k = 0; k < f->n_segments; k++) {
+        for (size_t i = 0; i < f->segments[k].n; i++, at++) {
+            double s = 0;
+
+            read_features(f, &f->segments[k], i, col, n, row);
+            for (size_t j = 0; j < n; j++) {
+                double z = row[j] - shift[j];
+
+                s += z * z;
+                row[j] = scale * (row[j] - mean[j]);
+            }
+            s_part[at] = s;
+            largest = fmax(largest, store_row(f, at, col, n, row));
+        }
+    }
+    return largest;
+}
+
+static void centre_features(struct fold *f, size_t k)
+{
+    size_t col = k * TILE_ORDER, n = f->p - col < TILE_ORDER ? f->p - col : TILE_ORDER;
+    double *s_part = f->s_part + k * f->n, largest;
+    int exponent;
+
+    column_means(f, read_features, col, n, f->mean_x + col);
+    if (f->m->weight == 0)
+        memcpy(f->m->shift + col, f->mean_x + col, n * sizeof(double));
+    for (size_t j = col; j < col + n; j++)
+        f->dx[j] = f->mean_x[j] - f->m->mean_x[j];
+    f->exponent[k] = 0;
+    largest = centre_rows(f, col, n, 1, s_part);
+    if (f->wide || largest == 0)
+        return;
+    frexp(largest, &exponent);
+    if (abs(exponent) > SAFE_EXPONENT) {
+        f->exponent[k] = -exponent;
+        centre_rows(f, col, n, ldexp(1, -exponent), s_part);
+    }
+}
+
+static void centre_outputs(struct fold *f)
+{
+    double row[TILE_ORDER];
+
+    for (size_t col = 0; col < f->c; col += TILE_ORDER) {
+        size_t n = f->c - col < TILE_ORDER ? f->c - col : TILE_ORDER, at = 0;
+
+        column_means(f, read_outputs, col, n, f->mean_y + col);
+        for (size_t k = 0; k < f->n_segments; k++) {
+            for (size_t i = 0; i < f->segments[k].n; i++, at++) {
+                read_outputs(f, &f->segments[k], i, col, n, row);
+                for (size_t j = 0; j < n; j++)
+                    f->y[at * f->c + col + j] = f->root[at] * (row[j] - f->mean_y[col + j]);
+            }
+        }
+    }
+    for (size_t j = 0; j < f->c; j++)
+        f->dy[j] = f->mean_y[j] - f->m->mean_y[j];
+}
+
+/* s_i from its parts, and what the sums over it need. */
+static void sum_s(struct fold *f)
+{
+    double keep = f->k.keep, sum_s2 = 0;
+
+    f->weighted_s = 0;
+    for (size_t i = 0; i < f->n; i++) {
+        double s = 0, w = f->root[i] * f->root[i];
+
+        for (size_t k = 0; k < n_side(f->p); k++)
+            s += f->s_part[k * f->n + i];
+        f->rs[i] = f->root[i] * s;
+        f->weighted_s += w * s;
+        sum_s2 += w * s * s;
+    }
+    f->m->sum_s2 = keep * f->m->sum_s2 + sum_s2;
+}
+
+/* ---- PRODUCT ----------------------------------------------------------------------------------
+ */
+
+/* to = keep to + between d_row d_col' for one row of a matrix; keep = 0 does not read `to`. */
+static void begin_row(const struct combination *k, size_t n, double d_row, const double *d_col,
+                      double *to)
+{
+    double b = k->between * d_row;
+
+    if (k->keep == 0) {
+        for (size_t j = 0; j < n; j++)
+            to[j] = b * d_col[j];
+        return;
+    }
+    for (size_t j = 0; j < n; j++)
+        to[j] = k->keep * to[j] + b * d_col[j];
+}
+
+static void product_tile_wide(struct fold *f, const struct tile *t)
+{
+    const double *x = f->x;
+
+    if (t->row == t->col)
+        linalg_gram_f64(f->n, t->n_rows, x + t->row, f->p, 1, t->values, t->n_cols);
+    else
+        linalg_cross_f64(f->n, t->n_rows, t->n_cols, x + t->row, f->p, x + t->col, f->p, 1,
+                         t->values, t->n_cols);
+}
+
+static void product_tile_single(struct fold *f, const struct tile *t, float *product)
+{
+    const float *x = f->x;
+    int exponent = f->exponent[t->row / TILE_ORDER] + f->exponent[t->col / TILE_ORDER];
+    double scale = ldexp(1, -exponent);
+
+    if (t->row == t->col)
+        linalg_gram_f32(f->n, t->n_rows, x + t->row, f->p, product, t->n_cols);
+    else
+        linalg_cross_f32(f->n, t->n_rows, t->n_cols, x + t->row, f->p, x + t->col, f->p, product,
+                         t->n_cols);
+    for (size_t i = 0; i < t->n_rows; i++) {
+        size_t first = t->row == t->col ? i : 0;
+
+        for (size_t j = first; j < t->n_cols; j++)
+            t->values[i * t->n_cols + j] += scale * product[i * t->n_cols + j];
+    }
+}
+
+static void product_tile(struct fold *f, size_t k, struct scratch *s)
+{
+    struct tile t = tiles_at(&f->m->xx, k);
+
+    for (size_t i = 0; i < t.n_rows; i++)
+        begin_row(&f->k, t.n_cols, f->dx[t.row + i], f->dx + t.col, t.values + i * t.n_cols);
+    if (f->wide)
+        product_tile_wide(f, &t);
+    else
+        product_tile_single(f, &t, s->product);
+}
+
+/* Rows from..from+n-1 of a column tile as doubles: in place when the block is double. */
+static const double *widen(struct fold *f, size_t k, size_t from, size_t n, size_t n_cols,
+                           double *wide, size_t *ld)
+{
+    double scale = ldexp(1, -f->exponent[k]);
+
+    *ld = f->p;
+    if (f->wide)
+        return (double *)f->x + from * f->p + k * TILE_ORDER;
+    *ld = n_cols;
+    for (size_t i = 0; i < n; i++) {
+        const float *row = (float *)f->x + (from + i) * f->p + k * TILE_ORDER;
+
+        for (size_t j = 0; j < n_cols; j++)
+            wide[i * n_cols + j] = scale * row[j];
+    }
+    return wide;
+}
+
+/* xy += X'Y and sum_sx += X'(s) for the rows of xy that belong to one column tile. With z = x - m_b
+ * + e, e = m_b - shift: sum w s z = sum w s (x - m_b) + e sum w s. */
+static void product_outputs(struct fold *f, size_t k, struct scratch *s)
+{
+    size_t col = k * TILE_ORDER, n_cols = f->p - col < TILE_ORDER ? f->p - col : TILE_ORDER, ld;
+    double *xy = f->m->xy + col * f->c, *sum_sx = f->m->sum_sx + col;
+
+    for (size_t j = 0; j < n_cols; j++) {
+        begin_row(&f->k, f->c, f->dx[col + j], f->dy, xy + j * f->c);
+        sum_sx[j] =
+            f->k.keep * sum_sx[j] + f->weighted_s * (f->mean_x[col + j] - f->m->shift[col + j]);
+    }
+    for (size_t from = 0; from < f->n; from += WIDEN_ROWS) {
+        size_t n = f->n - from < WIDEN_ROWS ? f->n - from : WIDEN_ROWS;
+        const double *x = widen(f, k, from, n, n_cols, s->wide, &ld);
+
+        linalg_cross_f64(n, n_cols, f->c, x, ld, f->y + from * f->c, f->c, 1, xy, f->c);
+        linalg_matvec_f64(true, n, n_cols, x, ld, f->rs + from, sum_sx);
+    }
+}
+
+static void product_yy(struct fold *f)
+{
+    for (size_t i = 0; i < f->c; i++)
+        begin_row(&f->k, f->c - i, f->dy[i], f->dy + i, f->m->yy + i * f->c + i);
+    linalg_gram_f64(f->n, f->c, f->y, f->c, 1, f->m->yy, f->c);
+}
+
+/* The vectors move last: the tasks of PRODUCT read the old ones through dx, dy and k. */
+static void commit(struct fold *f)
+{
+    struct moments *m = f->m;
+
+    for (size_t j = 0; j < f->p; j++)
+        m->mean_x[j] += f->k.step * f->dx[j];
+    for (size_t j = 0; j < f->c; j++)
+        m->mean_y[j] += f->k.step * f->dy[j];
+    m->weight = f->k.keep * m->weight + f->weight;
+    m->weight_sq = f->k.keep * f->k.keep * m->weight_sq + f->weight_sq;
+    m->n_rows += f->n;
+}
+
+/* ---- phases -----------------------------------------------------------------------------------
+ */
+
+static void enter(struct fold *f, enum phase phase, size_t n_tasks)
+{
+    f->phase = phase;
+    f->n_tasks = n_tasks;
+    atomic_store_explicit(&f->next_task, 0, memory_order_relaxed);
+}
+
+static void enter_centre(struct fold *f)
+{
+    double keep;
+
+    weigh_rows(f);
+    keep = f->half_life_rows > 0 ? exp2(-(double)f->n / f->half_life_rows) : 1;
+    f->k = moments_combination(f->m, keep, f->weight);
+    enter(f, PHASE_CENTRE, n_side(f->p) + 1);
+}
+
+bool fold_next_phase(struct fold *f)
+{
+    switch (f->phase) {
+    case PHASE_GATHER:
+        enter(f, PHASE_CHECK, f->n_segments);
+        return true;
+    case PHASE_CHECK:
+        drop_refused(f);
+        if (f->n == 0)
+            return false;
+        enter_centre(f);
+        return true;
+    case PHASE_CENTRE:
+        sum_s(f);
+        enter(f, PHASE_PRODUCT, f->m->xx.n_tiles + n_side(f->p) + 1);
+        return true;
+    case PHASE_PRODUCT:
+        commit(f);
+        f->phase = PHASE_GATHER;
+        return false;
+    }
+    return false;
+}
+
+size_t fold_n_shares(const struct fold *f)
+{
+    if (n_side(f->p) == 1)
+        return 1; /* one tile: a second worker would find nothing worth the switch */
+    return f->n_tasks < f->n_workers ? f->n_tasks : f->n_workers;
+}
+
+static void do_task(struct fold *f, size_t task, struct scratch *s)
+{
+    size_t n_tiles = f->m->xx.n_tiles, side = n_side(f->p);
+
+    switch (f->phase) {
+    case PHASE_CHECK:
+        check_batch(f, f->segments[task].rows);
+        break;
+    case PHASE_CENTRE:
+        if (task < side)
+            centre_features(f, task);
+        else
+            centre_outputs(f);
+        break;
+    case PHASE_PRODUCT:
+        if (task < n_tiles)
+            product_tile(f, task, s);
+        else if (task < n_tiles + side)
+            product_outputs(f, task - n_tiles, s);
+        else
+            product_yy(f);
+        break;
+    case PHASE_GATHER:
+        break;
+    }
+}
+
+void fold_work(struct fold *f, size_t worker)
+{
+    size_t task;
+
+    assert(worker < f->n_workers);
+    while ((task = atomic_fetch_add_explicit(&f->next_task, 1, memory_order_relaxed)) < f->n_tasks)
+        do_task(f, task, &f->scratch[worker]);
+}
+
+void fold_run(struct fold *f)
+{
+    while (fold_next_phase(f))
+        fold_work(f, 0);
+}

@@ -1,0 +1,76 @@
+/* Folding rows into moments: a block of up to a few thousand rows, gathered from one or more
+ * batches, is checked, centred on its own mean and multiplied tile by tile, by as many workers as
+ * there are. Owns the block and the workers' scratch, sized once; borrows the rows and the moments
+ * from fold_begin to fold_end. Which rows, when, and on which threads is the caller's business.
+ *
+ *     fold_begin, fold_add...              one thread
+ *     while (fold_next_phase())            one thread, when no worker is inside
+ *         fold_work(worker)                each worker 0..n_workers-1, side by side
+ *     fold_end                             one thread
+ *
+ * The phases, and the tasks that workers take from a counter:
+ *
+ *     CHECK    one a batch       every value finite? else the batch is refused whole
+ *     CENTRE   one a column tile mean, centred block, its share of s_i = |x_i - shift|^2
+ *              one for outputs   mean, centred outputs
+ *     PRODUCT  one a tile        xx += X'X: single precision into scratch that stays in cache, then
+ *                                added in double (f64 rows: in double throughout)
+ *              one a column tile xy += X'Y and sum_sx += X's, in double
+ *              one for outputs   yy += Y'Y, in double
+ *
+ * No two tasks of a phase write the same memory, so there is no lock. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "daemon/base/err.h"
+#include "daemon/core/dtype.h"
+#include "daemon/core/moments.h"
+
+/* Rows of a batch as they came: row-major, contiguous, possibly unaligned. Borrows the frames. */
+struct rows {
+    size_t n;
+    const void *features; /* n x p */
+    const void *outputs;  /* n x C */
+    enum dtype features_dtype;
+    enum dtype outputs_dtype;
+    bool checked; /* set by the first fold that touches it */
+    bool refused; /* a value is not finite; `why` says where */
+    struct err why;
+};
+
+struct fold;
+
+/* Scratch for layers of this shape. Returns it (free with fold_free), or NULL. */
+struct fold *fold_new(size_t p, size_t c, size_t n_workers);
+void fold_free(struct fold *);
+
+/* Rows that one fold takes at most. */
+size_t fold_capacity(const struct fold *);
+
+/* Bytes of a fold for this shape, in double so that no size overflows it. */
+double fold_size_bytes(size_t p, size_t c, size_t n_workers);
+
+/* Starts a block for `m`. With `half_life_rows` > 0 rows count half as much after that many newer
+ * ones; with 0 nothing is forgotten. */
+void fold_begin(struct fold *, struct moments *m, double half_life_rows);
+
+/* Rows from..from+n-1 of `r` enter the block next; at most fold_capacity rows in all, f64 features
+ * never together with others (fold_accepts says whether they may). Batches already refused must not
+ * be added. */
+bool fold_accepts(const struct fold *, const struct rows *r);
+void fold_add(struct fold *, struct rows *r, size_t from, size_t n);
+
+/* Sets up the next phase. False when there is none: the block is in the moments (or was empty, when
+ * every batch was refused). */
+bool fold_next_phase(struct fold *);
+
+/* How many workers this phase can use. */
+size_t fold_n_shares(const struct fold *);
+
+/* Does tasks of the current phase until none is left. */
+void fold_work(struct fold *, size_t worker);
+
+/* Convenience: all phases on the caller's thread. */
+void fold_run(struct fold *);

@@ -1,0 +1,93 @@
+#include "daemon/core/linalg.h"
+
+#include <cblas.h>
+#include <errno.h>
+#include <lapacke.h>
+#include <math.h>
+
+#define INT(size) ((blasint)(size))
+
+void linalg_init(void)
+{
+    openblas_set_num_threads(1);
+}
+
+const char *linalg_description(void)
+{
+    return openblas_get_config();
+}
+
+void linalg_cross_f32(size_t n, size_t p, size_t q, const float *a, size_t lda, const float *b,
+                      size_t ldb, float *c, size_t ldc)
+{
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, INT(p), INT(q), INT(n), 1, a, INT(lda), b,
+                INT(ldb), 0, c, INT(ldc));
+}
+
+void linalg_gram_f32(size_t n, size_t p, const float *a, size_t lda, float *c, size_t ldc)
+{
+    cblas_ssyrk(CblasRowMajor, CblasUpper, CblasTrans, INT(p), INT(n), 1, a, INT(lda), 0, c,
+                INT(ldc));
+}
+
+void linalg_cross_f64(size_t n, size_t p, size_t q, const double *a, size_t lda, const double *b,
+                      size_t ldb, double keep, double *c, size_t ldc)
+{
+    cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, INT(p), INT(q), INT(n), 1, a, INT(lda), b,
+                INT(ldb), keep, c, INT(ldc));
+}
+
+void linalg_gram_f64(size_t n, size_t p, const double *a, size_t lda, double keep, double *c,
+                     size_t ldc)
+{
+    cblas_dsyrk(CblasRowMajor, CblasUpper, CblasTrans, INT(p), INT(n), 1, a, INT(lda), keep, c,
+                INT(ldc));
+}
+
+void linalg_product_f64(size_t m, size_t k, size_t n, const double *a, size_t lda, const double *b,
+                        size_t ldb, double *c, size_t ldc)
+{
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, INT(m), INT(n), INT(k), 1, a, INT(lda),
+                b, INT(ldb), 0, c, INT(ldc));
+}
+
+void linalg_matvec_f64(bool transposed, size_t m, size_t n, const double *a, size_t lda,
+                       const double *x, double *y)
+{
+    cblas_dgemv(CblasRowMajor, transposed ? CblasTrans : CblasNoTrans, INT(m), INT(n), 1, a,
+                INT(lda), x, 1, 1, y, 1);
+}
+
+void linalg_symmetric_matvec_f64(size_t n, const double *a, size_t lda, const double *x, double *y)
+{
+    cblas_dsymv(CblasRowMajor, CblasUpper, INT(n), 1, a, INT(lda), x, 1, 1, y, 1);
+}
+
+double linalg_dot(size_t n, const double *x, const double *y)
+{
+    return cblas_ddot(INT(n), x, 1, y, 1);
+}
+
+double linalg_sum_squares(size_t n, const double *x)
+{
+    return linalg_dot(n, x, x);
+}
+
+/* LAPACK is column-major: the row-major upper triangle is its lower one, and the eigenvectors come
+ * back as our rows, so nothing is transposed. LAPACKE's own check lets Inf through; ours does not.
+ */
+int linalg_eigh(size_t n, double *a, double *w)
+{
+    lapack_int info;
+
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = i; j < n; j++) {
+            if (!isfinite(a[i * n + j]))
+                return -EDOM;
+        }
+    }
+    info = LAPACKE_dsyevd(LAPACK_COL_MAJOR, 'V', 'L', (lapack_int)n, a, (lapack_int)n, w);
+    if (info == LAPACK_WORK_MEMORY_ERROR)
+        return -ENOMEM;
+    return info == 0 ? 0 : -EDOM;
+}

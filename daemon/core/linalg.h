@@ -1,0 +1,44 @@
+/* The only door to BLAS and LAPACK. Matrices are row-major with a leading dimension (elements from
+ * one row to the next); symmetric ones keep their upper triangle. No state of ours; any thread may
+ * call, each call runs on the caller's thread alone. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* One OpenBLAS thread a caller, and nothing else: richd does its own parallelism. Call once, before
+ * any other thread exists. */
+void linalg_init(void);
+
+/* The OpenBLAS build in use, for the log. */
+const char *linalg_description(void);
+
+/* C = A'B over `n` rows; A is n x p, B is n x q, C is p x q, all single. */
+void linalg_cross_f32(size_t n, size_t p, size_t q, const float *a, size_t lda, const float *b,
+                      size_t ldb, float *c, size_t ldc);
+/* Upper triangle of C = A'A; A is n x p. */
+void linalg_gram_f32(size_t n, size_t p, const float *a, size_t lda, float *c, size_t ldc);
+
+/* C = keep C + A'B, double. */
+void linalg_cross_f64(size_t n, size_t p, size_t q, const double *a, size_t lda, const double *b,
+                      size_t ldb, double keep, double *c, size_t ldc);
+/* Upper triangle of C = keep C + A'A, double. */
+void linalg_gram_f64(size_t n, size_t p, const double *a, size_t lda, double keep, double *c,
+                     size_t ldc);
+/* C = A B; A is m x k, B is k x n. */
+void linalg_product_f64(size_t m, size_t k, size_t n, const double *a, size_t lda, const double *b,
+                        size_t ldb, double *c, size_t ldc);
+
+/* y += A x; A is m x n, or with `transposed` y += A' x. */
+void linalg_matvec_f64(bool transposed, size_t m, size_t n, const double *a, size_t lda,
+                       const double *x, double *y);
+/* y += A x for a symmetric A of order n, of which the upper triangle is read. */
+void linalg_symmetric_matvec_f64(size_t n, const double *a, size_t lda, const double *x, double *y);
+
+double linalg_dot(size_t n, const double *x, const double *y);
+double linalg_sum_squares(size_t n, const double *x);
+
+/* Eigenvalues `w` (ascending) and eigenvectors of the symmetric n x n matrix `a` (upper triangle
+ * read, lda = n). On return row i of `a` is the i-th eigenvector. Returns 0, -ENOMEM, or -EDOM when
+ * the iteration did not converge or a value is not finite. */
+int linalg_eigh(size_t n, double *a, double *w);
