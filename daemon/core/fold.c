@@ -13,7 +13,7 @@
 #define BLOCK_BYTES (16u << 20)
 /* Fewer rows make the products too thin for BLAS; more gain nothing (measured 512..2048: equal). */
 #define BLOCK_MIN_ROWS 64
-#define BLOCK_MAX_ROWS 2048
+#define BLOCK_MAX_ROWS 1024
 /* Rows widened to double at a time for X'Y: 128 x 512 doubles stay in the second-level cache. */
 #define WIDEN_ROWS 128
 /* Centred single-precision values outside 2^-40..2^40 would overflow or vanish when squared and
@@ -158,6 +158,16 @@ void fold_free(struct fold *f)
 size_t fold_capacity(const struct fold *f)
 {
     return f->capacity;
+}
+
+size_t fold_n_rows(const struct fold *f)
+{
+    return f->n;
+}
+
+bool fold_is_serial(const struct fold *f)
+{
+    return n_side(f->p) == 1 || f->n_workers == 1;
 }
 
 void fold_begin(struct fold *f, struct moments *m, double half_life_rows)
@@ -556,8 +566,6 @@ bool fold_next_phase(struct fold *f)
 
 size_t fold_n_shares(const struct fold *f)
 {
-    if (n_side(f->p) == 1)
-        return 1; /* one tile: a second worker would find nothing worth the switch */
     return f->n_tasks < f->n_workers ? f->n_tasks : f->n_workers;
 }
 

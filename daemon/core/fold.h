@@ -46,8 +46,12 @@ struct fold;
 struct fold *fold_new(size_t p, size_t c, size_t n_workers);
 void fold_free(struct fold *);
 
-/* Rows that one fold takes at most. */
+/* Rows that one fold takes at most, and rows gathered so far. */
 size_t fold_capacity(const struct fold *);
+size_t fold_n_rows(const struct fold *);
+
+/* Too narrow for more than one worker: run it whole with fold_run. */
+bool fold_is_serial(const struct fold *);
 
 /* Bytes of a fold for this shape, in double so that no size overflows it. */
 double fold_size_bytes(size_t p, size_t c, size_t n_workers);

@@ -1,0 +1,152 @@
+/* The two vocabularies of monitor_step: what happened, and what is to be done. Events carry facts
+ * only, the clock among them; actions carry everything their executor needs. Who owns what is said
+ * at each. Plain values on the loop thread; carrying them out is io/loop.c's work. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/base/err.h"
+#include "daemon/core/batch.h"
+#include "daemon/core/layer.h"
+#include "daemon/core/record.h"
+
+/* A connection to the ingest socket; ingest numbers them, from 1. */
+typedef uint64_t peer_id;
+
+/* ---- events -----------------------------------------------------------------------------------
+ */
+
+enum event_type {
+    EV_OPEN,       /* a trainer opens a run */
+    EV_BATCH,      /* rows or moments arrived */
+    EV_CHECKPOINT, /* measure what came before */
+    EV_LOG,        /* scalars */
+    EV_CLOSE,      /* the trainer's last word */
+    EV_ALIVE,      /* anything else came from this peer */
+    EV_JOB_DONE,   /* a job came home from the pool */
+    EV_STORED,     /* a record came home from the store, committed or with its error */
+    EV_TICK,       /* a second has passed */
+    EV_DRAIN,      /* the daemon is going to stop: finish what is promised */
+};
+
+/* A layer named by a checkpoint. */
+struct checkpoint_layer {
+    const char *name;
+    uint64_t seq;
+    uint64_t rows;
+};
+
+struct event {
+    enum event_type type;
+    peer_id peer; /* OPEN to ALIVE */
+    double time;  /* the daemon's clock, seconds since 1970 */
+    union {
+        struct {
+            struct record *record; /* RECORD_OPEN; the step takes it */
+            struct window window;
+        } open;
+        struct batch *batch; /* the step takes it */
+        struct {
+            uint64_t seq;
+            int64_t step;
+            double time;                           /* the trainer's clock */
+            const struct checkpoint_layer *layers; /* borrowed until the step returns */
+            size_t n_layers;
+        } checkpoint;
+        struct record *log; /* RECORD_LOG; the step takes it */
+        struct {
+            uint64_t seq;
+            bool failed;
+        } close;
+        struct job *job;       /* the layer's own, back */
+        struct record *record; /* STORED: the core's own, back */
+    };
+};
+
+/* ---- actions ----------------------------------------------------------------------------------
+ */
+
+enum action_type {
+    ACT_WELCOME,  /* the run is open: answer the peer */
+    ACT_PROGRESS, /* tell the peer its credit */
+    ACT_ACK,      /* acknowledge `seq`, which is on disk; nothing to publish */
+    ACT_COMPLETE, /* a record is on disk: acknowledge it to the peer (0: nobody waits), publish what
+                     is new in it, then record_free */
+    ACT_NACK,     /* refuse something */
+    ACT_JOB,      /* run the job's shares on the pool */
+    ACT_STORE,    /* lend the record to the store lane */
+    ACT_FATAL,    /* the store failed for good: stop without acknowledging anything more */
+};
+
+enum nack_code {
+    NACK_EPROTO,
+    NACK_ENOTOPEN,
+    NACK_EFENCED,
+    NACK_EHELD,
+    NACK_EEXIST,
+    NACK_ENOENT,
+    NACK_ESHAPE,
+    NACK_ENUMERIC,
+    NACK_ECREDIT,
+    NACK_EBUSY,
+    NACK_EIO,
+    NACK_COUNT,
+};
+
+/* The code as it is sent ("EPROTO"). */
+const char *nack_code_name(enum nack_code);
+/* After these the daemon takes nothing more from the connection. */
+bool nack_code_is_fatal(enum nack_code);
+
+struct welcome {
+    char run[RUN_ID_MAX + 1];
+    uint32_t attempt;
+    uint64_t granted;
+    uint64_t last_seq;
+    bool has_last_step;
+    int64_t last_step;
+};
+
+struct nack {
+    enum nack_code code;
+    bool fatal;
+    struct err why;
+    uint64_t seq;                   /* the control message, or 0 */
+    char layer[LAYER_NAME_MAX + 1]; /* the data message, or "" */
+    uint64_t batch;
+};
+
+struct action {
+    enum action_type type;
+    peer_id peer;
+    union {
+        struct welcome welcome;
+        uint64_t granted;
+        uint64_t seq;
+        struct record *record; /* COMPLETE gives it; STORE lends it until EV_STORED */
+        struct nack *nack;     /* gives it; free() */
+        struct job *job;       /* lends it until EV_JOB_DONE */
+        struct err fatal;
+    };
+};
+
+/* What a step wants done, in this order. The caller empties it after each step. */
+struct actions {
+    struct action *items;
+    size_t n, capacity;
+    bool out_of_memory;   /* an action could not be added: treat as ACT_FATAL */
+    struct list released; /* of batch: theirs no longer needed, give the messages back */
+};
+
+void actions_init(struct actions *);
+/* The items and the memory; whatever the actions still own must have been taken. */
+void actions_release(struct actions *);
+/* A zeroed action at the end, or NULL when memory ran out (and out_of_memory is set). */
+struct action *actions_add(struct actions *, enum action_type, peer_id);
+/* Refuses something. A nack that finds no memory is dropped: it is a courtesy, never the promise.
+ */
+struct nack *actions_add_nack(struct actions *, peer_id, enum nack_code);
+/* Takes the first released batch out, or NULL. */
+struct batch *actions_next_released(struct actions *);

@@ -1,0 +1,137 @@
+/* One layer of one attempt: its moments, the FIFO of batches and checkpoint marks, and the one job
+ * that may be out with a worker. A mark is measured when everything before it in the FIFO has been
+ * folded, so it measures exactly the batches sent before it. Belongs to the loop; while a job is
+ * out, moments, fold and the lent batches belong to the workers. It decides nothing about runs or
+ * credit.
+ *
+ *             start               all phases done
+ *     IDLE ----------> FOLDING ------------------> IDLE
+ *       |  ----------> ABSORBING ----------------> IDLE
+ *        \ ----------> MEASURING ----------------> IDLE
+ */
+#pragma once
+
+#include "daemon/core/batch.h"
+#include "daemon/core/richness.h"
+
+enum window_kind {
+    WINDOW_CHECKPOINT,  /* rows since the last checkpoint */
+    WINDOW_EXPONENTIAL, /* all rows, halved in weight every half_life_rows */
+    WINDOW_CUMULATIVE,  /* all rows of the attempt */
+};
+
+struct window {
+    enum window_kind kind;
+    double half_life_rows;
+};
+
+enum job_kind {
+    JOB_FOLD,    /* one phase of a fold, or all of them when it has one share */
+    JOB_ABSORB,  /* merge ready-made moments */
+    JOB_MEASURE, /* moments to point */
+};
+
+/* Work for the pool: run job_work(job, share) once for each share, side by side, then give the job
+ * back with EV_JOB_DONE. Owned by the layer. */
+struct job {
+    struct list link; /* the pool's own */
+    struct layer *layer;
+    enum job_kind kind;
+    size_t n_shares;
+    struct fold *fold;
+    struct moments *moments;
+    double keep;         /* ABSORB: factor for what is there */
+    struct batch *batch; /* ABSORB */
+    struct precision precision;
+    struct point *point; /* MEASURE */
+    int rc;              /* ABSORB, MEASURE: 0 or -ENOMEM */
+    size_t shares_left;  /* the pool's own */
+};
+
+/* On a worker: does the share's part of the job. */
+void job_work(struct job *, size_t share);
+
+/* A checkpoint's place in one layer's FIFO. */
+struct mark {
+    struct queued queued;
+    void *owner;           /* the checkpoint it belongs to */
+    struct point *point;   /* where the result goes */
+    uint64_t seq;          /* last batch it covers */
+    uint64_t rows_offered; /* rows offered up to it */
+    bool measured;         /* false: there was no row to measure */
+};
+
+enum layer_state {
+    LAYER_IDLE,
+    LAYER_FOLDING,
+    LAYER_ABSORBING,
+    LAYER_MEASURING,
+};
+
+struct layer {
+    struct list link; /* in its run */
+    void *run;
+    char name[LAYER_NAME_MAX + 1];
+    uint32_t p;
+    uint32_t c;
+    struct window window;
+    enum layer_state state;
+    bool has_memory; /* moments and fold are allocated: from the first batch on */
+    struct moments moments;
+    struct fold *fold;
+    struct precision precision; /* coarsest formats in the window */
+
+    struct list queue; /* of struct queued */
+    size_t n_marks;    /* in the queue */
+    uint64_t queued_rows;
+    size_t queued_bytes;
+    size_t held_bytes; /* queued or lent */
+    size_t row_at;     /* rows of the queue's first batch that are folded already */
+    bool flush;        /* fold what is there without waiting for a full block */
+
+    uint64_t last_seq;       /* last batch number that entered */
+    uint64_t rows_offered;   /* through that batch */
+    uint64_t window_offered; /* rows offered when the window began */
+    uint64_t window_rows;    /* rows that entered it */
+
+    struct list lent; /* batches that the job reads to their end */
+    struct mark *measuring;
+    struct job job;
+};
+
+/* A layer without memory yet. Returns it (free with layer_free), or NULL. */
+struct layer *layer_new(void *run, const char *name, uint32_t p, uint32_t c, struct window);
+
+/* Bytes its moments and fold will take. */
+double layer_size_bytes(uint32_t p, uint32_t c, size_t n_workers);
+
+/* Allocates them; does nothing the second time. Returns 0 or -ENOMEM. */
+int layer_allocate(struct layer *, size_t n_workers);
+
+/* Frees an idle layer with an empty queue. NULL is fine. */
+void layer_free(struct layer *);
+
+/* Takes the batch into the FIFO. */
+void layer_push_batch(struct layer *, struct batch *);
+/* Puts the mark into the FIFO; it stays the caller's and must outlive its measurement. */
+void layer_push_mark(struct layer *, struct mark *);
+
+/* The next job, or NULL when the layer is busy or should rather wait for more rows. A block is
+ * started when it is full, when a mark waits behind it, when `max_queued_bytes` are held, or on
+ * flush. */
+struct job *layer_start(struct layer *, size_t max_queued_bytes);
+
+/* What came home with a job. */
+struct layer_done {
+    struct job *next; /* the job goes on with its next phase: lend it again; the rest is empty */
+    struct list *finished; /* batches to release; refused ones have rows.refused and the reason */
+    struct mark *mark;     /* measured, or found empty */
+    int rc; /* -ENOMEM: the mark could not be measured, or the moments not be merged */
+};
+
+/* The job is back. `finished` is the caller's list and gets the batches. */
+void layer_job_done(struct layer *, struct list *finished, struct layer_done *out);
+
+/* Empties the queue of an attempt that is over: batches to `finished`; marks are forgotten. Returns
+ * the bytes that were queued. */
+size_t layer_clear_queue(struct layer *, struct list *finished);

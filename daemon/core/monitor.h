@@ -1,0 +1,52 @@
+/* The engine: every run, layer, batch and checkpoint there is, stepped by events. It owns them all,
+ * is called from the loop thread alone, and never reads a clock, draws a random number, logs, or
+ * touches a socket: time and bytes arrive in events, everything to be done leaves as actions. So
+ * the whole protocol can be run with a seed, a fake clock and a store that fails (tests/sim). */
+#pragma once
+
+#include "daemon/core/event.h"
+
+struct monitor_config {
+    size_t n_workers;      /* threads that jobs can use */
+    uint64_t budget_bytes; /* credit granted to all connections together */
+    double state_bytes;    /* moments and blocks of all layers together */
+};
+
+struct monitor_stats {
+    uint64_t batches;         /* taken */
+    uint64_t rows;            /* in them */
+    uint64_t bytes;           /* in them */
+    uint64_t batches_refused; /* for whatever reason */
+    uint64_t points;          /* on disk */
+    size_t runs_open;
+    uint64_t buffered_bytes; /* held now */
+    uint64_t budget_bytes;
+};
+
+/* A trainer that is silent for so many ticks (it pings every second) is gone. */
+#define MONITOR_LOST_TICKS 30
+/* Credit a connection gets: two blocks of the widest layers may be in flight while one is folded.
+ */
+#define MONITOR_CREDIT_MAX (64u << 20)
+/* A connection with less could not send one 4 MiB batch while another is folded. */
+#define MONITOR_CREDIT_MIN (8u << 20)
+/* As INGEST.md says. */
+#define MONITOR_MAX_LAYERS  1024
+#define MONITOR_MAX_JOURNAL 4096
+
+struct monitor;
+
+/* Returns it (free with monitor_free), or NULL. */
+struct monitor *monitor_new(const struct monitor_config *);
+/* Frees everything. All jobs and records must be home; batches still queued go to `released`. */
+void monitor_free(struct monitor *, struct actions *released);
+
+/* Takes one event, decides, and appends what is to be done. */
+void monitor_step(struct monitor *, const struct event *, struct actions *);
+
+/* Nothing that was promised is pending: the daemon may stop. */
+bool monitor_is_settled(const struct monitor *);
+/* No job and no record is out: monitor_free may be called. */
+bool monitor_is_quiet(const struct monitor *);
+
+struct monitor_stats monitor_stats(const struct monitor *);

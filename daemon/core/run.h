@@ -1,0 +1,92 @@
+/* One attempt of one run while its trainer is connected: layers, credit, and the journal of control
+ * messages that wait to become durable. Belongs to the loop; a record is out with the store's lane
+ * between lending and EV_STORED. Which peer may do what is monitor.c's decision.
+ *
+ *               stored               close, or silence            journal empty
+ *     OPENING ----------> OPEN -------------------------> LEAVING --------------> gone
+ *                          \  a newer attempt opened
+ *                           -------------------------> OVER ---- jobs and records home ----> gone
+ *
+ * The journal keeps the order of the trainer's sequence numbers: an entry is lent to the store when
+ * it and all before it are ready (a checkpoint: all its layers are measured), so whatever is on
+ * disk is a prefix, and `durable_seq` says which. */
+#pragma once
+
+#include "daemon/core/event.h"
+
+enum run_state {
+    RUN_OPENING,
+    RUN_OPEN,
+    RUN_LEAVING,
+    RUN_OVER,
+};
+
+/* A control message on its way to the disk. */
+struct entry {
+    struct list link;
+    struct run *run;
+    struct record *record;
+    struct mark *marks; /* one a point of the record */
+    size_t n_pending;   /* marks not yet measured */
+    bool lent;
+};
+
+struct run {
+    struct list link; /* in the monitor */
+    struct list peer_link;
+    peer_id peer; /* 0: nobody is listening */
+    char id[RUN_ID_MAX + 1];
+    char *writer;
+    enum run_state state;
+    int64_t run_key;
+    uint32_t attempt;
+    struct window window;
+    struct list layers;
+    size_t n_layers;
+    size_t n_jobs; /* out with the pool */
+
+    struct list journal; /* of entry */
+    size_t n_journal;
+    size_t n_lent;        /* records out with the store */
+    bool store_waits;     /* the store could not write: lend again at the next tick */
+    uint64_t durable_seq; /* everything up to here is on disk */
+    uint64_t last_seq;    /* last one taken */
+    bool has_last_step;
+    int64_t last_step;
+
+    uint64_t credit_bytes; /* size of the credit window */
+    uint64_t granted;      /* cumulative, since the connection opened */
+    uint64_t told;         /* the last `granted` that was sent */
+    uint64_t received;
+    unsigned silent_ticks;
+};
+
+/* An opening run that borrows nothing from `open`. Returns it (free with run_free), or NULL. */
+struct run *run_new(const struct record *open, struct window window, peer_id peer);
+/* Frees a run that has no job and no record out, its layers and its journal. NULL is fine. */
+void run_free(struct run *);
+
+/* Takes over what the store answered: layers, sequence numbers. Returns 0 or -ENOMEM. */
+int run_opened(struct run *, const struct open_result *);
+
+struct layer *run_layer(const struct run *, const char *name);
+/* Returns the new layer, or NULL. */
+struct layer *run_add_layer(struct run *, const char *name, uint32_t p, uint32_t c);
+
+/* Starts the credit of a new connection, with `held_bytes` of the window still in use. */
+void run_start_credit(struct run *, uint64_t held_bytes);
+/* Returns credit, and tells the peer when enough has come together. */
+void run_return_credit(struct run *, uint64_t bytes, struct actions *);
+
+/* Appends an entry; it takes the record, and room for `n_marks` marks is made. Returns it, or NULL
+ * (the record is then still the caller's). */
+struct entry *run_add_entry(struct run *, struct record *, size_t n_marks);
+/* Lends what is ready at the journal's head, unless records of this run are out already. */
+void run_lend(struct run *, struct actions *);
+/* Removes an entry whose record somebody else has taken. */
+void run_drop_entry(struct run *, struct entry *);
+
+/* No job and no record is out. */
+bool run_is_quiet(const struct run *);
+/* Nothing that was promised is pending: no mark waits, no entry. */
+bool run_is_settled(const struct run *);
