@@ -1,0 +1,201 @@
+/* The control messages of INGEST.md, in both directions: the daemon parses what the client encodes,
+ * and the other way round. Texts and limits are checked here, so that a parsed message keeps to the
+ * page. No state, no I/O, any thread; what a message means is left to the daemon and the client. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/json.h"
+
+#define CONTROL_PROTOCOL 1
+/* Limits of INGEST.md. */
+#define CONTROL_TEXT_MAX        256
+#define CONTROL_RUN_MAX         64
+#define CONTROL_WRITER_MAX      64
+#define CONTROL_SCALAR_NAME_MAX 128
+#define CONTROL_LAYERS_MAX      1024
+#define CONTROL_SCALARS_MAX     1024
+#define CONTROL_UNACKED_MAX     4096
+
+enum control_type {
+    CONTROL_HELLO, /* trainer to daemon */
+    CONTROL_OPEN,
+    CONTROL_CHECKPOINT,
+    CONTROL_LOG,
+    CONTROL_CLOSE,
+    CONTROL_PING,
+    CONTROL_HELLO_ANSWER, /* daemon to trainer */
+    CONTROL_WELCOME,
+    CONTROL_PROGRESS,
+    CONTROL_ACK,
+    CONTROL_NACK,
+    CONTROL_PONG,
+    CONTROL_TYPES,
+};
+
+enum control_resume {
+    CONTROL_RESUME_ALLOW,
+    CONTROL_RESUME_MUST,
+    CONTROL_RESUME_NEVER,
+};
+
+enum control_window {
+    CONTROL_WINDOW_CHECKPOINT,
+    CONTROL_WINDOW_EXPONENTIAL,
+    CONTROL_WINDOW_CUMULATIVE,
+};
+
+enum control_status {
+    CONTROL_FINISHED,
+    CONTROL_FAILED,
+};
+
+/* In all of these: an optional text that is absent is NULL, an optional number NaN, an optional
+ * integer the value named beside it. */
+struct control_hello {
+    int64_t protocol_min;
+    int64_t protocol_max;
+    const char *client; /* optional */
+    const char *host;   /* optional */
+    int64_t pid;        /* 0: absent */
+};
+
+struct control_open {
+    const char *run;
+    const char *name;    /* after parsing never NULL: the run's id when left out */
+    const char *project; /* likewise: "default" */
+    const char *group;   /* likewise: "" */
+    const cJSON *tags;   /* array of strings, NULL: none */
+    const cJSON *config; /* object, NULL: none */
+    enum control_resume resume;
+    int64_t attempt; /* 0: a new one */
+    const char *writer;
+    enum control_window window;
+    double half_life_rows; /* CONTROL_WINDOW_EXPONENTIAL, > 0 */
+};
+
+struct control_layer {
+    const char *layer;
+    int64_t seq;  /* its last batch */
+    int64_t rows; /* offered so far */
+};
+
+struct control_checkpoint {
+    int64_t seq;
+    int64_t step;
+    double time; /* optional, seconds since 1970 */
+    struct control_layer *layers;
+    size_t n_layers;
+};
+
+struct control_scalar {
+    const char *name;
+    double value; /* NaN: null */
+};
+
+struct control_log {
+    int64_t seq;
+    int64_t step;
+    double time; /* optional */
+    struct control_scalar *scalars;
+    size_t n_scalars;
+};
+
+struct control_close {
+    int64_t seq;
+    enum control_status status;
+};
+
+/* ping and pong */
+struct control_ping {
+    int64_t id;
+};
+
+struct control_hello_answer {
+    int64_t protocol;
+    const char *server; /* optional */
+};
+
+struct control_welcome {
+    const char *run;
+    int64_t attempt;
+    int64_t granted;   /* bytes */
+    int64_t last_seq;  /* 0: none */
+    int64_t last_step; /* -1: none */
+};
+
+struct control_progress {
+    int64_t granted; /* bytes */
+};
+
+struct control_ack {
+    int64_t seq;
+    const cJSON *points; /* array of POINT objects, NULL: none */
+};
+
+struct control_nack {
+    const char *code;
+    const char *text; /* optional */
+    bool fatal;
+    int64_t seq;       /* 0: absent */
+    const char *layer; /* optional */
+    int64_t batch;     /* 0: absent */
+};
+
+struct control {
+    enum control_type type;
+    cJSON *root;
+    void *array; /* the layers of a checkpoint, the scalars of a log */
+    union {
+        struct control_hello hello;
+        struct control_open open;
+        struct control_checkpoint checkpoint;
+        struct control_log log;
+        struct control_close close;
+        struct control_ping ping;
+        struct control_hello_answer hello_answer;
+        struct control_welcome welcome;
+        struct control_progress progress;
+        struct control_ack ack;
+        struct control_nack nack;
+        struct control_ping pong;
+    };
+};
+
+/* Parses a control frame. Returns 0 and fills `out`, whose texts and arrays are borrowed until
+ * control_release; or -EPROTO (what is wrong with which field in `e`) or -ENOMEM, with nothing to
+ * release. */
+int control_parse(const void *text, size_t size, struct control *out, struct err *e);
+
+/* Frees what control_parse took. A zeroed or released one is fine. */
+void control_release(struct control *);
+
+/* True for the messages that a daemon sends. */
+bool control_to_trainer(enum control_type type);
+
+/* "checkpoint" for CONTROL_CHECKPOINT. */
+const char *control_type_name(enum control_type type);
+
+/* A run's id: 1 to 64 of A-Z a-z 0-9 . _ -, not starting with a dot. */
+bool control_run_valid(const char *run);
+
+/* Each returns one line without a newline (free with cJSON_free), or NULL when memory ran out.
+ * Texts must be UTF-8, except that of a nack, which is mended and cut to CONTROL_TEXT_MAX bytes. */
+char *control_encode_hello(const struct control_hello *);
+char *control_encode_open(const struct control_open *);
+char *control_encode_checkpoint(const struct control_checkpoint *);
+char *control_encode_log(const struct control_log *);
+char *control_encode_close(const struct control_close *);
+char *control_encode_ping(const struct control_ping *);
+char *control_encode_hello_answer(const struct control_hello_answer *);
+char *control_encode_welcome(const struct control_welcome *);
+char *control_encode_progress(const struct control_progress *);
+char *control_encode_ack(const struct control_ack *);
+char *control_encode_nack(const struct control_nack *);
+char *control_encode_pong(const struct control_ping *);
+
+/* A parsed value as one line whose doubles read back the same, which cJSON's own printer does not
+ * promise: for tags and config. Returns a string (free with cJSON_free), or NULL. */
+char *control_text(const cJSON *value);

@@ -1,0 +1,291 @@
+#include "proto/wire.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "proto/json.h"
+
+static const char magic[4] = {'R', 'I', 'C', 'H'};
+
+/* Which dtypes a field of the header may name. */
+#define BIT(dtype) (1u << (dtype))
+#define REAL       (BIT(WIRE_F32) | BIT(WIRE_F64) | BIT(WIRE_F16) | BIT(WIRE_BF16))
+#define REDUCED    (BIT(WIRE_F32) | BIT(WIRE_F64))
+#define LABEL      (BIT(WIRE_I32) | BIT(WIRE_I64))
+
+static const struct {
+    const char *name;
+    size_t size;
+} dtype_table[WIRE_DTYPES] = {
+    [WIRE_NONE] = {"none", 0}, [WIRE_F32] = {"f32", 4},   [WIRE_F64] = {"f64", 8},
+    [WIRE_F16] = {"f16", 2},   [WIRE_BF16] = {"bf16", 2}, [WIRE_I32] = {"i32", 4},
+    [WIRE_I64] = {"i64", 8},
+};
+
+size_t wire_dtype_size(enum wire_dtype dtype)
+{
+    return (unsigned)dtype < WIRE_DTYPES ? dtype_table[dtype].size : 0;
+}
+
+const char *wire_dtype_name(enum wire_dtype dtype)
+{
+    return (unsigned)dtype < WIRE_DTYPES ? dtype_table[dtype].name : "unknown";
+}
+
+/* Little-endian whatever the host: the compiler turns these loops into one load or store. */
+static void put(uint8_t *at, uint64_t value, size_t n_bytes)
+{
+    for (size_t i = 0; i < n_bytes; i++)
+        at[i] = (uint8_t)(value >> (8 * i));
+}
+
+static uint64_t get(const uint8_t *at, size_t n_bytes)
+{
+    uint64_t value = 0;
+
+    for (size_t i = 0; i < n_bytes; i++)
+        value |= (uint64_t)at[i] << (8 * i);
+    return value;
+}
+
+void wire_header_encode(const struct wire_header *h, uint8_t out[WIRE_HEADER_SIZE])
+{
+    memset(out, 0, WIRE_HEADER_SIZE);
+    memcpy(out, magic, sizeof magic);
+    put(out + 4, WIRE_VERSION, 2);
+    put(out + 6, h->kind, 1);
+    put(out + 8, h->seq, 8);
+    put(out + 16, (uint64_t)h->step, 8);
+    put(out + 24, h->rows_before, 8);
+    put(out + 32, h->n_rows, 4);
+    put(out + 36, h->n_features, 4);
+    put(out + 40, h->n_outputs, 4);
+    put(out + 44, h->n_targets, 4);
+    put(out + 48, h->features_dtype, 1);
+    put(out + 49, h->outputs_dtype, 1);
+    put(out + 50, h->targets_dtype, 1);
+    put(out + 51, h->weights_dtype, 1);
+}
+
+static void read_fields(const uint8_t *in, struct wire_header *h)
+{
+    h->kind = (enum wire_kind)get(in + 6, 1);
+    h->seq = get(in + 8, 8);
+    h->step = (int64_t)get(in + 16, 8);
+    h->rows_before = get(in + 24, 8);
+    h->n_rows = (uint32_t)get(in + 32, 4);
+    h->n_features = (uint32_t)get(in + 36, 4);
+    h->n_outputs = (uint32_t)get(in + 40, 4);
+    h->n_targets = (uint32_t)get(in + 44, 4);
+    h->features_dtype = (enum wire_dtype)get(in + 48, 1);
+    h->outputs_dtype = (enum wire_dtype)get(in + 49, 1);
+    h->targets_dtype = (enum wire_dtype)get(in + 50, 1);
+    h->weights_dtype = (enum wire_dtype)get(in + 51, 1);
+}
+
+static int check_envelope(const uint8_t *in, size_t size, struct err *e)
+{
+    unsigned version;
+
+    if (size != WIRE_HEADER_SIZE)
+        return err_set(e, -EPROTO, "the header has %zu bytes, expected %d", size, WIRE_HEADER_SIZE);
+    if (memcmp(in, magic, sizeof magic) != 0)
+        return err_set(e, -EPROTO, "the header starts with %02x %02x %02x %02x, expected RICH",
+                       in[0], in[1], in[2], in[3]);
+    version = (unsigned)get(in + 4, 2);
+    if (version != WIRE_VERSION)
+        return err_set(e, -EPROTO, "data messages of version %u, this side reads version %d",
+                       version, WIRE_VERSION);
+    return 0;
+}
+
+static bool among(enum wire_dtype dtype, unsigned allowed)
+{
+    return (unsigned)dtype < WIRE_DTYPES && (allowed & BIT(dtype)) != 0;
+}
+
+static int check_dtype(const char *field, enum wire_dtype dtype, unsigned allowed, struct err *e)
+{
+    if (among(dtype, allowed))
+        return 0;
+    return err_set(e, -EPROTO, "%s is %u (%s), expected a code for %s%s%s", field, (unsigned)dtype,
+                   wire_dtype_name(dtype), allowed & REAL ? "real values" : "",
+                   allowed & LABEL ? " or labels" : "", allowed & BIT(WIRE_NONE) ? " or 0" : "");
+}
+
+static int check_dtypes(const struct wire_header *h, struct err *e)
+{
+    bool rows = h->kind == WIRE_ROWS;
+    unsigned none = BIT(WIRE_NONE);
+    int rc;
+
+    rc = check_dtype("features_dtype", h->features_dtype, rows ? REAL : REDUCED, e);
+    if (rc == 0)
+        rc = check_dtype("outputs_dtype", h->outputs_dtype, REAL, e);
+    if (rc == 0)
+        rc = check_dtype("targets_dtype", h->targets_dtype, rows ? none | REAL | LABEL : none, e);
+    if (rc == 0)
+        rc = check_dtype("weights_dtype", h->weights_dtype, rows ? none | REAL : none, e);
+    return rc;
+}
+
+static int check_shape(const struct wire_header *h, struct err *e)
+{
+    if (h->n_features < 1 || h->n_features > WIRE_COLUMNS_MAX)
+        return err_set(e, -EPROTO, "n_features is %" PRIu32 ", expected 1 to %d", h->n_features,
+                       WIRE_COLUMNS_MAX);
+    if (h->n_outputs < 1 || h->n_outputs > WIRE_COLUMNS_MAX)
+        return err_set(e, -EPROTO, "n_outputs is %" PRIu32 ", expected 1 to %d", h->n_outputs,
+                       WIRE_COLUMNS_MAX);
+    if ((h->n_targets == 0) != (h->targets_dtype == WIRE_NONE))
+        return err_set(e, -EPROTO, "n_targets is %" PRIu32 " and targets_dtype is %s", h->n_targets,
+                       wire_dtype_name(h->targets_dtype));
+    return 0;
+}
+
+int wire_header_decode(const void *frame, size_t size, struct wire_header *out, struct err *e)
+{
+    int rc = check_envelope(frame, size, e);
+
+    if (rc < 0)
+        return rc;
+    read_fields(frame, out);
+    if (out->kind != WIRE_ROWS && out->kind != WIRE_MOMENTS)
+        return err_set(e, -EPROTO, "kind is %u, expected %d (rows) or %d (moments)",
+                       (unsigned)out->kind, WIRE_ROWS, WIRE_MOMENTS);
+    if (out->seq < 1)
+        return err_set(e, -EPROTO, "seq is 0, batches are numbered from 1");
+    if (out->step < 0)
+        return err_set(e, -EPROTO, "step is %" PRId64 ", expected 0 or more", out->step);
+    rc = check_dtypes(out, e);
+    return rc < 0 ? rc : check_shape(out, e);
+}
+
+int wire_layer_check(const char *layer, size_t size, struct err *e)
+{
+    if (size < 1 || size > WIRE_LAYER_MAX)
+        return err_set(e, -EPROTO, "the layer's name has %zu bytes, expected 1 to %d", size,
+                       WIRE_LAYER_MAX);
+    if (!json_utf8_valid(layer, size))
+        return err_set(e, -EPROTO, "the layer's name is not valid UTF-8");
+    for (size_t i = 0; i < size; i++) {
+        unsigned char c = (unsigned char)layer[i];
+
+        if (c < 0x20 || c == 0x7f)
+            return err_set(e, -EPROTO, "the layer's name has the control character 0x%02x", c);
+        /* U+0080 to U+009F, the second block of control characters */
+        if (c == 0xC2 && (unsigned char)layer[i + 1] < 0xA0)
+            return err_set(e, -EPROTO, "the layer's name has a control character");
+    }
+    return 0;
+}
+
+/* A frame that the header announces: where its view goes, and its shape. */
+struct expected {
+    const char *name;
+    struct wire_frame *to;
+    uint64_t n_rows;
+    uint64_t n_columns;
+    enum wire_dtype dtype;
+};
+
+static size_t expect_rows(struct wire_batch *b, struct expected *out)
+{
+    const struct wire_header *h = &b->header;
+    uint64_t n = h->n_rows;
+    size_t i = 0;
+
+    out[i++] = (struct expected){"features", &b->features, n, h->n_features, h->features_dtype};
+    out[i++] = (struct expected){"outputs", &b->outputs, n, h->n_outputs, h->outputs_dtype};
+    if (h->targets_dtype != WIRE_NONE) {
+        uint64_t columns = among(h->targets_dtype, LABEL) ? 1 : h->n_targets;
+
+        out[i++] = (struct expected){"targets", &b->targets, n, columns, h->targets_dtype};
+    }
+    if (h->weights_dtype != WIRE_NONE)
+        out[i++] = (struct expected){"weights", &b->weights, n, 1, h->weights_dtype};
+    return i;
+}
+
+static size_t expect_moments(struct wire_batch *b, struct expected *out)
+{
+    const struct wire_header *h = &b->header;
+    uint64_t p = h->n_features, c = h->n_outputs;
+    size_t i = 0;
+
+    out[i++] = (struct expected){"mean of the features", &b->mean_features, 1, p, WIRE_F64};
+    out[i++] = (struct expected){"mean of the outputs", &b->mean_outputs, 1, c, WIRE_F64};
+    out[i++] = (struct expected){"X'X", &b->xx, p, p, h->features_dtype};
+    out[i++] = (struct expected){"X'Y", &b->xy, p, c, WIRE_F64};
+    out[i++] = (struct expected){"Y'Y", &b->yy, c, c, WIRE_F64};
+    out[i++] = (struct expected){"fourth moments", &b->fourth, 1, 1 + p, WIRE_F64};
+    return i;
+}
+
+static int take_frame(const struct expected *x, const struct wire_frame *frame, struct err *e)
+{
+    uint64_t bytes;
+
+    if (__builtin_mul_overflow(x->n_rows, x->n_columns, &bytes) ||
+        __builtin_mul_overflow(bytes, wire_dtype_size(x->dtype), &bytes))
+        return err_set(e, -EPROTO, "%s: %" PRIu64 " x %" PRIu64 " of %s overflow 64 bits", x->name,
+                       x->n_rows, x->n_columns, wire_dtype_name(x->dtype));
+    if (frame->size != bytes)
+        return err_set(
+            e, -EPROTO,
+            "%s: the frame has %zu bytes, expected %" PRIu64 " (%" PRIu64 " x %" PRIu64 " of %s)",
+            x->name, frame->size, bytes, x->n_rows, x->n_columns, wire_dtype_name(x->dtype));
+    *x->to = *frame;
+    return 0;
+}
+
+int wire_batch_decode(const struct wire_frame *frames, size_t n_frames, struct wire_batch *out,
+                      struct err *e)
+{
+    struct expected expected[WIRE_FRAMES_MAX];
+    size_t n_expected;
+    int rc;
+
+    memset(out, 0, sizeof *out);
+    if (n_frames < 1)
+        return err_set(e, -EPROTO, "a data message without frames");
+    rc = wire_header_decode(frames[0].data, frames[0].size, &out->header, e);
+    if (rc < 0)
+        return rc;
+    n_expected =
+        out->header.kind == WIRE_ROWS ? expect_rows(out, expected) : expect_moments(out, expected);
+    if (n_frames >= 2) {
+        rc = wire_layer_check(frames[1].data, frames[1].size, e);
+        if (rc < 0)
+            return rc;
+        out->layer = frames[1].data;
+        out->layer_size = frames[1].size;
+    }
+    if (n_frames != 2 + n_expected)
+        return err_set(e, -EPROTO, "%zu frames, expected %zu", n_frames, 2 + n_expected);
+    for (size_t i = 0; i < n_expected && rc == 0; i++)
+        rc = take_frame(&expected[i], &frames[2 + i], e);
+    return rc;
+}
+
+int wire_labels_check(const struct wire_batch *batch, struct err *e)
+{
+    const struct wire_header *h = &batch->header;
+    size_t size = wire_dtype_size(h->targets_dtype);
+    const uint8_t *at = batch->targets.data;
+
+    if (!among(h->targets_dtype, LABEL))
+        return 0;
+    for (uint32_t row = 0; row < h->n_rows; row++, at += size) {
+        uint64_t bits = get(at, size);
+        int64_t label = size == 4 ? (int32_t)(uint32_t)bits : (int64_t)bits;
+
+        if (label < 0 || label >= h->n_targets)
+            return err_set(e, -EPROTO,
+                           "row %" PRIu32 ": the label is %" PRId64 ", expected 0 to %" PRIu32, row,
+                           label, h->n_targets - 1);
+    }
+    return 0;
+}

@@ -1,0 +1,105 @@
+/* The data messages of INGEST.md: the 64-byte header and the frames behind it, encoded, decoded and
+ * checked against each other. No state, no allocation, no I/O; any thread. Whether the values are
+ * finite, the layer has that shape and the credit suffices is left to the daemon's core. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/base/err.h"
+
+#define WIRE_VERSION     1
+#define WIRE_HEADER_SIZE 64
+/* Longest layer name, in bytes. */
+#define WIRE_LAYER_MAX 128
+/* The largest p and C: X'X of that many features is beyond any memory budget (INGEST.md, Limits).
+ */
+#define WIRE_COLUMNS_MAX 65536
+/* The largest frame, set as ZMQ_MAXMSGSIZE by both sides. */
+#define WIRE_FRAME_MAX (64u * 1024 * 1024)
+/* Header, layer and the six frames of moments. */
+#define WIRE_FRAMES_MAX 8
+
+enum wire_kind {
+    WIRE_ROWS = 1,
+    WIRE_MOMENTS = 2,
+};
+
+enum wire_dtype {
+    WIRE_NONE,
+    WIRE_F32,
+    WIRE_F64,
+    WIRE_F16,
+    WIRE_BF16,
+    WIRE_I32,
+    WIRE_I64,
+};
+#define WIRE_DTYPES 7
+
+/* Bytes of one value; 0 for WIRE_NONE and for what is no dtype. */
+size_t wire_dtype_size(enum wire_dtype dtype);
+
+/* "f32", ..., or "none". */
+const char *wire_dtype_name(enum wire_dtype dtype);
+
+/* The fields of the header under their names in INGEST.md. */
+struct wire_header {
+    enum wire_kind kind;
+    uint64_t seq;
+    int64_t step;
+    uint64_t rows_before;
+    uint32_t n_rows;
+    uint32_t n_features;
+    uint32_t n_outputs;
+    uint32_t n_targets;
+    enum wire_dtype features_dtype;
+    enum wire_dtype outputs_dtype;
+    enum wire_dtype targets_dtype;
+    enum wire_dtype weights_dtype;
+};
+
+/* Writes the header. What wire_header_decode would refuse is encoded all the same. */
+void wire_header_encode(const struct wire_header *h, uint8_t out[WIRE_HEADER_SIZE]);
+
+/* Reads and checks a header frame: 0, or -EPROTO with text in `e` and `out` undefined. */
+int wire_header_decode(const void *frame, size_t size, struct wire_header *out, struct err *e);
+
+struct wire_frame {
+    const void *data;
+    size_t size; /* bytes */
+};
+
+/* A data message taken apart. Everything borrows from the frames it was decoded from; frames that
+ * the message does not have are {NULL, 0}. No frame is aligned. */
+struct wire_batch {
+    struct wire_header header;
+    const char *layer; /* not NUL-terminated */
+    size_t layer_size;
+
+    struct wire_frame features; /* rows: n x p */
+    struct wire_frame outputs;  /* rows: n x C */
+    struct wire_frame targets;  /* rows: n labels, or n x K */
+    struct wire_frame weights;  /* rows: n */
+
+    struct wire_frame mean_features; /* moments: p */
+    struct wire_frame mean_outputs;  /* moments: C */
+    struct wire_frame xx;            /* moments: p x p */
+    struct wire_frame xy;            /* moments: p x C */
+    struct wire_frame yy;            /* moments: C x C */
+    struct wire_frame fourth;        /* moments: 1 + p */
+};
+
+/* Checks the header, the number of frames, the layer's name and the length of every frame. Returns
+ * 0, or -EPROTO with what was expected and what came in `e`. When the header itself is good,
+ * `out->header` is filled even if a later frame is refused, and `out->layer` once the name is good
+ * (NULL before), so that the refusal can name the batch. */
+int wire_batch_decode(const struct wire_frame *frames, size_t n_frames, struct wire_batch *out,
+                      struct err *e);
+
+/* Checks that every label lies in 0..K-1; targets that are values, or absent, pass. Returns 0, or
+ * -EPROTO naming the row. */
+int wire_labels_check(const struct wire_batch *batch, struct err *e);
+
+/* A layer's name: 1 to WIRE_LAYER_MAX bytes of UTF-8 without control characters. Returns 0, or
+ * -EPROTO. */
+int wire_layer_check(const char *layer, size_t size, struct err *e);
