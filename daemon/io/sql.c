@@ -1,0 +1,179 @@
+#include "daemon/io/sql.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+/* An I/O error by the errno behind it. EFBIG is RLIMIT_FSIZE, as full as a disk can be. A failed
+ * sync is never the disk being full: what the kernel then still holds is unknown, and trying again
+ * would succeed without having written anything. */
+static int io_error(int code, int system_errno)
+{
+    if (code == SQLITE_IOERR_NOMEM)
+        return -ENOMEM;
+    if (code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC)
+        return -EIO;
+    switch (system_errno) {
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+        return -ENOSPC;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return -EACCES;
+    default:
+        return -EIO;
+    }
+}
+
+static int translate(int code, int system_errno)
+{
+    switch (code & 0xff) {
+    case SQLITE_FULL:
+        return -ENOSPC;
+    case SQLITE_NOMEM:
+        return -ENOMEM;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return -EUCLEAN;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return -EAGAIN;
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+        return -EACCES;
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN:
+        return io_error(code, system_errno);
+    default:
+        return -EIO;
+    }
+}
+
+/* errno and not sqlite3_system_errno(), which a failing COMMIT leaves as an older failure set it.
+ * Each call here clears errno first. */
+int sql_error(sqlite3 *db, struct err *e, const char *what)
+{
+    int system_errno = errno, code;
+
+    if (!db) /* not even the connection could be allocated */
+        return err_set(e, -ENOMEM, "%s: out of memory", what);
+    code = sqlite3_extended_errcode(db);
+    if (system_errno != 0 && ((code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_CANTOPEN))
+        return err_set(e, translate(code, system_errno), "%s: %s: %s (SQLite code %d)", what,
+                       sqlite3_errmsg(db), strerror(system_errno), code);
+    return err_set(e, translate(code, system_errno), "%s: %s (SQLite code %d)", what,
+                   sqlite3_errmsg(db), code);
+}
+
+int sql_open(const char *path, int flags, sqlite3 **out, struct err *e)
+{
+    int rc;
+
+    *out = NULL;
+    errno = 0;
+    if (sqlite3_open_v2(path, out, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
+        rc = sql_error(*out, e, path);
+        sqlite3_close(*out);
+        *out = NULL;
+        return rc;
+    }
+    sqlite3_extended_result_codes(*out, 1);
+    sqlite3_busy_timeout(*out, SQL_BUSY_TIMEOUT_MS);
+    return 0;
+}
+
+int sql_exec(sqlite3 *db, const char *text, struct err *e)
+{
+    errno = 0;
+    if (sqlite3_exec(db, text, NULL, NULL, NULL) != SQLITE_OK)
+        return sql_error(db, e, "the database");
+    return 0;
+}
+
+int sql_prepare(sqlite3 *db, const char *text, sqlite3_stmt **out, struct err *e)
+{
+    errno = 0;
+    if (sqlite3_prepare_v3(db, text, -1, SQLITE_PREPARE_PERSISTENT, out, NULL) != SQLITE_OK)
+        return sql_error(db, e, "the database");
+    return 0;
+}
+
+int sql_integer(sqlite3 *db, const char *text, int64_t *out, struct err *e)
+{
+    sqlite3_stmt *statement = NULL;
+    int rc;
+
+    rc = sql_prepare(db, text, &statement, e);
+    if (rc < 0)
+        return rc;
+    rc = sql_step(statement, e);
+    if (rc == 1)
+        *out = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    if (rc == 0)
+        return err_set(e, -EUCLEAN, "the database: no row for \"%s\"", text);
+    return rc < 0 ? rc : 0;
+}
+
+void sql_finalize(sqlite3_stmt **statements, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        sqlite3_finalize(statements[i]);
+        statements[i] = NULL;
+    }
+}
+
+int sql_step(sqlite3_stmt *statement, struct err *e)
+{
+    int rc;
+
+    errno = 0;
+    rc = sqlite3_step(statement);
+    if (rc == SQLITE_ROW)
+        return 1;
+    rc = rc == SQLITE_DONE ? 0 : sql_error(sqlite3_db_handle(statement), e, "the database");
+    sqlite3_reset(statement);
+    return rc;
+}
+
+int sql_run(sqlite3_stmt *statement, struct err *e)
+{
+    int rc = sql_step(statement, e);
+
+    assert(rc <= 0);
+    return rc;
+}
+
+void sql_bind_integers(sqlite3_stmt *statement, int first, const int64_t *values, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        sqlite3_bind_int64(statement, first + (int)i, values[i]);
+}
+
+void sql_bind_text(sqlite3_stmt *statement, int index, const char *text)
+{
+    sqlite3_bind_text(statement, index, text, -1, SQLITE_STATIC);
+}
+
+void sql_bind_double(sqlite3_stmt *statement, int index, double value)
+{
+    sqlite3_bind_double(statement, index, value);
+}
+
+double sql_column_double(sqlite3_stmt *statement, int column)
+{
+    if (sqlite3_column_type(statement, column) == SQLITE_NULL)
+        return (double)NAN;
+    return sqlite3_column_double(statement, column);
+}
+
+const char *sql_column_text(sqlite3_stmt *statement, int column)
+{
+    const unsigned char *text = sqlite3_column_text(statement, column);
+
+    return text ? (const char *)text : "";
+}

@@ -1,0 +1,57 @@
+/* SQLite's calls as the store and the history both use them: open, run, prepare, step, and its
+ * result codes as -errno with a sentence. A connection and its statements belong to whoever opened
+ * them, one thread at a time. What the tables mean is left to store_schema.h. */
+#pragma once
+
+#include <sqlite3.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/base/err.h"
+
+/* How long a call waits for another process that has the file locked (a sqlite3 shell, a backup)
+ * before it gives up: longer than any transaction of a person who is awake. */
+#define SQL_BUSY_TIMEOUT_MS 5000
+
+/* The -errno for the failure that `db` (and errno) has just reported, with SQLite's own words
+ * behind `what` in `e`: -ENOSPC (disk, quota or file size), -ENOMEM, -EUCLEAN (the file is damaged
+ * or no database), -EAGAIN (another process has it locked), -EACCES, else -EIO. */
+int sql_error(sqlite3 *db, struct err *e, const char *what);
+
+/* Opens `path` with SQLITE_OPEN_* `flags`; returns 0 with a connection (close with sqlite3_close),
+ * or -errno and NULL in `out`. */
+int sql_open(const char *path, int flags, sqlite3 **out, struct err *e);
+
+/* Runs statements that return nothing of interest. */
+int sql_exec(sqlite3 *db, const char *text, struct err *e);
+
+/* The integer in the first column of the first row, or -errno. -EUCLEAN when there is no row. */
+int sql_integer(sqlite3 *db, const char *text, int64_t *out, struct err *e);
+
+/* Prepares a statement that lives as long as its connection. */
+int sql_prepare(sqlite3 *db, const char *text, sqlite3_stmt **out, struct err *e);
+
+/* Finalizes `n` statements, NULL among them, and forgets them. */
+void sql_finalize(sqlite3_stmt **statements, size_t n);
+
+/* One step: 1 with a row, 0 when done, -errno. After 0 or an error the statement is reset and ready
+ * to be bound again; who stops earlier resets it. */
+int sql_step(sqlite3_stmt *statement, struct err *e);
+
+/* Steps a statement that returns no row. */
+int sql_run(sqlite3_stmt *statement, struct err *e);
+
+/* Binding. Nothing is copied: texts are borrowed until the statement is reset. With that, and
+ * parameters that exist, SQLite's binds cannot fail. A text of NULL and a NaN become SQL's NULL. */
+void sql_bind_integers(sqlite3_stmt *statement, int first, const int64_t *values, size_t n);
+void sql_bind_text(sqlite3_stmt *statement, int index, const char *text);
+void sql_bind_double(sqlite3_stmt *statement, int index, double value);
+
+/* SQL_BIND(statement, a, b, c): integers from parameter 1 on, each converted to int64_t. */
+#define SQL_BIND(statement, ...)                                                                   \
+    sql_bind_integers(statement, 1, (const int64_t[]){__VA_ARGS__},                                \
+                      sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t))
+
+/* A column as a double: NULL is NaN. As text: NULL is "", which lives until the next step. */
+double sql_column_double(sqlite3_stmt *statement, int column);
+const char *sql_column_text(sqlite3_stmt *statement, int column);

@@ -1,0 +1,54 @@
+/* The history on disk, and the only connection that writes or checkpoints it: records go in, many
+ * in one transaction, and what they produced (attempts, feed sequences, refusals) comes out in
+ * them. All calls block on the disk and are made by the store's lane, one at a time; the counters
+ * may be read by any thread. Reading belongs to history.h, the order of records to the core.
+ *
+ * The database is in WAL mode with synchronous=FULL: when store_apply() returns 0, its records
+ * survive kill -9 and a power cut. */
+#pragma once
+
+#include <stdint.h>
+
+#include "daemon/base/err.h"
+#include "daemon/base/list.h"
+
+struct store;
+
+/* Opens the database at `path`, creates or migrates it, and marks runs that were open when the last
+ * process ended as lost. Returns 0 with a store (free with store_close), or -errno, with the path
+ * and the reason in `e`: -EUCLEAN, the file is damaged (see store_set_aside); -ENOTSUP, a newer
+ * richd wrote it; -EINVAL, another program did; else what the disk said.
+ *
+ * An unclean end is not followed by a check of the whole file: a WAL survives it by design, and
+ * reading every page would break the promise to be ready within a second. Opening reads the header,
+ * the schema and the ends of the feed; if that turns out damaged, quick_check is run for the text.
+ */
+int store_open(const char *path, struct store **out, struct err *e);
+
+/* Closes the connection, folding the WAL into the database. NULL is fine. */
+void store_close(struct store *);
+
+/* Applies the records (struct record, linked through `link`) in order, in one transaction, and
+ * fills in each one's outcome: rc, error, opened, points, feed sequences. Returns 0 when they are
+ * committed. A record that is refused (-EEXIST, -ENOENT, -EBUSY, -ESTALE) changes nothing and does
+ * not hinder the others. When the disk or memory fails, nothing of any record is kept, each has the
+ * rc and the text, and so does the return value: -ENOSPC and -ENOMEM may be tried again with the
+ * same records, after -EIO only closing is safe.
+ *
+ * Twice is once: a record with a `seq` at or below the last one stored of its attempt changes
+ * nothing and has rc 0; the points of such a CHECKPOINT, as of a RECALL, are replaced by the stored
+ * ones of that step, with their old feed sequences; those of such a LOG are 0. An OPEN for a new
+ * attempt by the writer of the newest one, when that has stored nothing yet, is the same OPEN sent
+ * again and yields the same attempt. */
+int store_apply(struct store *, struct list *records, struct err *e);
+
+/* The last feed sequence committed, and since the start: transactions that wrote, points stored.
+ * Any thread. */
+uint64_t store_feed_seq(const struct store *);
+uint64_t store_commits(const struct store *);
+uint64_t store_points(const struct store *);
+
+/* Gives a damaged database (with its WAL) another name, PATH.damaged-N, so that a new one can be
+ * started without losing what is left; `aside`, of `size` bytes, receives the name. No connection
+ * may be open. Returns 0 or -errno, in which case nothing has changed. */
+int store_set_aside(const char *path, char *aside, size_t size, struct err *e);

@@ -1,0 +1,81 @@
+#include "daemon/io/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A hundred damaged databases beside each other call for a person, not for one more. */
+#define ASIDE_MAX 100
+
+/* Makes `new_path` another name of `path` + `suffix`; a file that is not there needs none. */
+static int link_as(const char *path, const char *new_path, const char *suffix)
+{
+    char from[PATH_MAX], to[PATH_MAX];
+
+    if (snprintf(from, sizeof from, "%s%s", path, suffix) >= PATH_MAX ||
+        snprintf(to, sizeof to, "%s%s", new_path, suffix) >= PATH_MAX)
+        return -ENAMETOOLONG;
+    if (link(from, to) == 0)
+        return 0;
+    return errno == ENOENT && *suffix ? 0 : -errno;
+}
+
+static void unlink_as(const char *path, const char *suffix)
+{
+    char name[PATH_MAX];
+
+    if (snprintf(name, sizeof name, "%s%s", path, suffix) < PATH_MAX)
+        unlink(name);
+}
+
+/* The names of a directory are durable when the directory is synced. */
+static int sync_directory(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char directory[PATH_MAX];
+    int fd, rc = 0;
+
+    if (!slash)
+        snprintf(directory, sizeof directory, ".");
+    else
+        snprintf(directory, sizeof directory, "%.*s", (int)(slash - path) + 1, path);
+    fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    if (fsync(fd) < 0)
+        rc = -errno;
+    close(fd);
+    return rc;
+}
+
+/* Links before it unlinks: at no instant, and after no crash, is a file without a name. The WAL may
+ * hold what the database does not, so it goes along under the name that SQLite will look for. */
+int store_set_aside(const char *path, char *aside, size_t size, struct err *e)
+{
+    int rc = -EEXIST;
+
+    for (int n = 1; n <= ASIDE_MAX && rc == -EEXIST; n++) {
+        if ((size_t)snprintf(aside, size, "%s.damaged-%d", path, n) >= size)
+            return err_set(e, -ENAMETOOLONG, "%s: the path is too long", path);
+        rc = link_as(path, aside, "");
+    }
+    if (rc < 0)
+        return err_set(e, rc, "%s: cannot be set aside: %s", path, strerror(-rc));
+    rc = link_as(path, aside, "-wal");
+    if (rc == 0) {
+        rc = sync_directory(path);
+        if (rc < 0)
+            unlink_as(aside, "-wal");
+    }
+    if (rc < 0) {
+        unlink_as(aside, "");
+        return err_set(e, rc, "%s: cannot be set aside: %s", path, strerror(-rc));
+    }
+    unlink_as(path, "");
+    unlink_as(path, "-wal");
+    unlink_as(path, "-shm");
+    return 0;
+}

@@ -1,0 +1,219 @@
+#include "daemon/io/store_schema.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/io/sql.h"
+
+/* "RICH" in PRAGMA application_id: tells our file from another program's. */
+#define APPLICATION_ID 0x52494348
+
+/* One entry a version, run once, in order, each in a transaction with its user_version. An entry is
+ * never changed after a release; a change of the tables is a new entry.
+ *
+ * Keys are narrow: a run, a layer and a scalar's name are numbers, and the rows that come by the
+ * million hold only numbers. What run.list shows (state, last step, counts, where the latest point
+ * is) stands in run and layer, so that no list scans points; `config`, up to 1 MiB, stands apart,
+ * so that no update of a run rewrites it. A REAL is never NOT NULL: NaN is stored as NULL, and one
+ * trainer's odd clock must not fail the transaction that others share. The measures' columns are
+ * not here: add_metrics() makes them from metric_table, on the first day as on any later one. */
+static const char *const migrations[STORE_SCHEMA_VERSION] = {
+    "CREATE TABLE state(id INTEGER PRIMARY KEY CHECK (id = 1), feed_seq INTEGER NOT NULL);"
+    "INSERT INTO state VALUES(1, 0);"
+
+    "CREATE TABLE run(run_key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL,"
+    " project TEXT NOT NULL, run_group TEXT NOT NULL, tags TEXT NOT NULL, state INTEGER NOT NULL,"
+    " attempt INTEGER NOT NULL, created REAL, updated REAL, last_step INTEGER,"
+    " n_points INTEGER NOT NULL DEFAULT 0);"
+    "CREATE INDEX run_by_name ON run(name, project);"
+    "CREATE INDEX run_by_project ON run(project);"
+    "CREATE TABLE run_config(run_key INTEGER PRIMARY KEY REFERENCES run, config TEXT NOT NULL);"
+
+    /* first_step: of the first checkpoint or log; NULL before it. */
+    "CREATE TABLE attempt(run_key INTEGER NOT NULL REFERENCES run, attempt INTEGER NOT NULL,"
+    " writer TEXT NOT NULL, state INTEGER NOT NULL, opened REAL, closed REAL,"
+    " last_seq INTEGER NOT NULL DEFAULT 0, first_step INTEGER, PRIMARY KEY(run_key, attempt))"
+    " WITHOUT ROWID;"
+
+    /* p = 0: only totals have been seen. last_*: the key of the latest point, NULL before it. */
+    "CREATE TABLE layer(layer_key INTEGER PRIMARY KEY, run_key INTEGER NOT NULL REFERENCES run,"
+    " name TEXT NOT NULL, p INTEGER NOT NULL, c INTEGER NOT NULL,"
+    " n_points INTEGER NOT NULL DEFAULT 0, last_attempt INTEGER, last_step INTEGER,"
+    " UNIQUE(run_key, name));"
+    "CREATE TABLE total(layer_key INTEGER NOT NULL, attempt INTEGER NOT NULL,"
+    " batch_seq INTEGER NOT NULL, rows_offered INTEGER NOT NULL, PRIMARY KEY(layer_key, attempt))"
+    " WITHOUT ROWID;"
+    "CREATE TABLE point(layer_key INTEGER NOT NULL, attempt INTEGER NOT NULL,"
+    " step INTEGER NOT NULL, time REAL, n REAL, rows_missing INTEGER NOT NULL,"
+    " rank INTEGER NOT NULL, flags INTEGER NOT NULL, feed_seq INTEGER NOT NULL,"
+    " PRIMARY KEY(layer_key, attempt, step)) WITHOUT ROWID;"
+    "CREATE INDEX point_by_feed_seq ON point(feed_seq);"
+
+    "CREATE TABLE scalar_name(name_key INTEGER PRIMARY KEY, run_key INTEGER NOT NULL"
+    " REFERENCES run, name TEXT NOT NULL, last_attempt INTEGER, last_step INTEGER,"
+    " UNIQUE(run_key, name));"
+    "CREATE TABLE scalar(name_key INTEGER NOT NULL, attempt INTEGER NOT NULL,"
+    " step INTEGER NOT NULL, time REAL, value REAL, feed_seq INTEGER NOT NULL,"
+    " PRIMARY KEY(name_key, attempt, step)) WITHOUT ROWID;"
+    "CREATE INDEX scalar_by_feed_seq ON scalar(feed_seq);",
+};
+
+/* What @point stands for, before the measures. store_schema_point() reads it in this order. */
+#define POINT_COLUMNS                                                                              \
+    "point.step, point.time, point.n, point.rows_missing, layer.p, layer.c, point.rank,"           \
+    " point.flags, point.feed_seq"
+#define POINT_FIRST_METRIC 9
+
+const char *stored_state_name(int state)
+{
+    static const char *const names[STORED_STATE_COUNT] = {"open", "finished", "failed", "lost"};
+
+    /* The number comes from a file that anybody may have edited. */
+    return state >= 0 && state < STORED_STATE_COUNT ? names[state] : "lost";
+}
+
+int stored_state_find(const char *name)
+{
+    for (int i = 0; i < STORED_STATE_COUNT; i++) {
+        if (strcmp(stored_state_name(i), name) == 0)
+            return i;
+    }
+    return -1;
+}
+
+int store_schema_recognise(sqlite3 *db, int64_t *version, struct err *e)
+{
+    int64_t application = 0, n_tables = 0;
+    int rc;
+
+    rc = sql_integer(db, "PRAGMA user_version", version, e);
+    if (rc == 0)
+        rc = sql_integer(db, "PRAGMA application_id", &application, e);
+    if (rc == 0)
+        rc = sql_integer(db, "SELECT count(*) FROM sqlite_schema", &n_tables, e);
+    if (rc < 0)
+        return rc;
+    if (application != APPLICATION_ID && (n_tables > 0 || *version != 0))
+        return err_set(e, -EINVAL, "it is a database of another program");
+    if (*version > STORE_SCHEMA_VERSION)
+        return err_set(e, -ENOTSUP,
+                       "it has schema version %" PRId64
+                       ", written by a newer richd; this one reads up to version %d",
+                       *version, STORE_SCHEMA_VERSION);
+    return 0;
+}
+
+static int migrate(sqlite3 *db, int version, struct err *e)
+{
+    char stamp[96];
+    int rc;
+
+    rc = sql_exec(db, migrations[version], e);
+    if (rc < 0)
+        return rc;
+    snprintf(stamp, sizeof stamp, "PRAGMA application_id = %d; PRAGMA user_version = %d",
+             APPLICATION_ID, version + 1);
+    return sql_exec(db, stamp, e);
+}
+
+/* Adds the column of each measure that the database does not know yet; its old points read NaN. */
+static int add_metrics(sqlite3 *db, struct err *e)
+{
+    char text[160];
+    int64_t found = 0;
+    int rc;
+
+    for (int i = 0; i < METRIC_COUNT; i++) {
+        snprintf(text, sizeof text,
+                 "SELECT count(*) FROM pragma_table_info('point') WHERE name='%s'",
+                 metric_table[i].name);
+        rc = sql_integer(db, text, &found, e);
+        if (rc < 0)
+            return rc;
+        if (found)
+            continue;
+        snprintf(text, sizeof text, "ALTER TABLE point ADD COLUMN \"%s\" REAL",
+                 metric_table[i].name);
+        rc = sql_exec(db, text, e);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+int store_schema_update(sqlite3 *db, struct err *e)
+{
+    int64_t version = 0;
+    int rc;
+
+    rc = sql_exec(db, "BEGIN IMMEDIATE", e);
+    if (rc < 0)
+        return rc;
+    rc = store_schema_recognise(db, &version, e);
+    for (int i = (int)version; rc == 0 && i < STORE_SCHEMA_VERSION; i++)
+        rc = migrate(db, i, e);
+    if (rc == 0)
+        rc = add_metrics(db, e);
+    if (rc == 0)
+        rc = sql_exec(db, "COMMIT", e);
+    if (rc < 0 && !sqlite3_get_autocommit(db))
+        sql_exec(db, "ROLLBACK", NULL);
+    return rc;
+}
+
+/* Appends what the marker at `at` stands for; returns the marker's length, 0 when it is none. */
+static size_t expand(sqlite3_str *out, const char *at)
+{
+    static const char *const markers[] = {"@point", "@columns", "@values"};
+    static const char *const formats[] = {", point.\"%w\"", ", \"%w\"", ", ?"};
+
+    for (size_t m = 0; m < sizeof markers / sizeof *markers; m++) {
+        if (strncmp(at, markers[m], strlen(markers[m])) != 0)
+            continue;
+        if (m == 0)
+            sqlite3_str_appendall(out, POINT_COLUMNS);
+        for (int i = 0; i < METRIC_COUNT; i++)
+            sqlite3_str_appendf(out, formats[m], metric_table[i].name);
+        return strlen(markers[m]);
+    }
+    return 0;
+}
+
+int store_schema_prepare(sqlite3 *db, const char *text, sqlite3_stmt **out, struct err *e)
+{
+    sqlite3_str *expanded = sqlite3_str_new(db);
+    char *full;
+    int rc;
+
+    while (*text) {
+        size_t marker = *text == '@' ? expand(expanded, text) : 0;
+
+        if (marker == 0)
+            sqlite3_str_appendchar(expanded, 1, *text++);
+        text += marker;
+    }
+    full = sqlite3_str_finish(expanded);
+    if (!full)
+        return err_set(e, -ENOMEM, "the database: out of memory");
+    rc = sql_prepare(db, full, out, e);
+    sqlite3_free(full);
+    return rc;
+}
+
+uint64_t store_schema_point(sqlite3_stmt *statement, int first, struct point *out)
+{
+    out->step = sqlite3_column_int64(statement, first);
+    out->time = sql_column_double(statement, first + 1);
+    out->n = sql_column_double(statement, first + 2);
+    out->rows_missing = (uint64_t)sqlite3_column_int64(statement, first + 3);
+    out->p = (uint32_t)sqlite3_column_int64(statement, first + 4);
+    out->c = (uint32_t)sqlite3_column_int64(statement, first + 5);
+    out->rank = (uint32_t)sqlite3_column_int64(statement, first + 6);
+    out->flags = (uint32_t)sqlite3_column_int64(statement, first + 7);
+    for (int i = 0; i < METRIC_COUNT; i++)
+        out->value[i] = sql_column_double(statement, first + POINT_FIRST_METRIC + i);
+    return (uint64_t)sqlite3_column_int64(statement, first + 8);
+}

@@ -1,0 +1,43 @@
+/* The tables of the store: their creation, their migrations, and the columns of a point as they are
+ * written and read. The store calls it on its lane, a history on its own thread, each with its own
+ * connection. It knows no record and answers no query. */
+#pragma once
+
+#include <sqlite3.h>
+#include <stdint.h>
+
+#include "daemon/base/err.h"
+#include "daemon/core/point.h"
+
+/* The version that this program writes, in PRAGMA user_version. */
+#define STORE_SCHEMA_VERSION 1
+
+/* The state of a run, and of each attempt. */
+enum stored_state {
+    STORED_OPEN,     /* a trainer is connected */
+    STORED_FINISHED, /* it said "finished" */
+    STORED_FAILED,   /* it said "failed" */
+    STORED_LOST,     /* it went without a word, or a newer attempt took the run */
+    STORED_STATE_COUNT,
+};
+
+/* The state's name in the feed, and the state of that name or -1. */
+const char *stored_state_name(int state);
+int stored_state_find(const char *name);
+
+/* Reads the schema version: 0 when the database is empty, at most STORE_SCHEMA_VERSION. -ENOTSUP
+ * when a newer program wrote it, -EINVAL when it is no store of ours. Writes nothing. */
+int store_schema_recognise(sqlite3 *db, int64_t *version, struct err *e);
+
+/* Creates the tables in an empty database, brings those of an older version up to this one, and
+ * adds the columns of measures that are new. */
+int store_schema_update(sqlite3 *db, struct err *e);
+
+/* Prepares `text` after putting in the columns of a point, which follow metric_table:
+ *   @point    the list that store_schema_point() reads (needs the tables point and layer)
+ *   @columns  ", d_lr, d_debiased, ..." for the list of an INSERT
+ *   @values   ", ?, ?, ..." for its VALUES */
+int store_schema_prepare(sqlite3 *db, const char *text, sqlite3_stmt **out, struct err *e);
+
+/* Reads @point from column `first` on; returns its feed sequence. */
+uint64_t store_schema_point(sqlite3_stmt *statement, int first, struct point *out);

@@ -1,0 +1,612 @@
+#include "daemon/io/store.h"
+
+#include <errno.h>
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <sqlite3.h>
+
+#include "daemon/core/record.h"
+#include "daemon/io/store_schema.h"
+#include "tests/lib/records.h"
+
+struct fixture {
+    char *directory;
+    char path[256];
+    struct store *store;
+};
+
+static void reopen(struct fixture *f)
+{
+    struct err e = {0};
+
+    store_close(f->store);
+    if (store_open(f->path, &f->store, &e) < 0)
+        fail_msg("%s", e.text);
+}
+
+static int set_up(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+
+    f->directory = scratch_new();
+    snprintf(f->path, sizeof f->path, "%s", scratch_path(f->directory, "history.db"));
+    reopen(f);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+
+    store_close(f->store);
+    scratch_free(f->directory);
+    free(f);
+    return 0;
+}
+
+/* Runs SQL behind the store's back, as an older program or a person would. */
+static void run_sql(const char *path, const char *sql)
+{
+    sqlite3 *db;
+
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
+        fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+    sqlite3_close(db);
+}
+
+static double read_sql(const char *path, const char *sql)
+{
+    sqlite3_stmt *q;
+    sqlite3 *db;
+    double value;
+
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &q, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(q), SQLITE_ROW);
+    value = sqlite3_column_type(q, 0) == SQLITE_NULL ? (double)NAN : sqlite3_column_double(q, 0);
+    sqlite3_finalize(q);
+    sqlite3_close(db);
+    return value;
+}
+
+static struct record *open_run(struct fixture *f, const char *run, const char *writer)
+{
+    struct record *r = record_open(run, writer, 0, RESUME_ALLOW);
+
+    assert_int_equal(apply(f->store, r), 0);
+    return r;
+}
+
+/* A checkpoint of layer "head", applied; returns its feed sequence. */
+static uint64_t checkpoint(struct fixture *f, const struct record *opened, uint64_t seq,
+                           int64_t step, double d_lr)
+{
+    struct record *r = record_of(opened, RECORD_CHECKPOINT, seq, step);
+    uint64_t feed_seq;
+
+    record_add_point(r, "head", d_lr);
+    assert_int_equal(apply(f->store, r), 0);
+    feed_seq = r->points[0].feed_seq;
+    record_free(r);
+    return feed_seq;
+}
+
+/* An OPEN that must end with `rc`. */
+static void expect_open(struct fixture *f, const char *writer, uint32_t attempt, enum resume resume,
+                        int rc)
+{
+    struct record *r = record_open("a", writer, attempt, resume);
+
+    assert_int_equal(apply(f->store, r), rc);
+    if (rc < 0)
+        assert_non_null(strstr(r->error, "\"a\""));
+    record_free(r);
+}
+
+static void a_run_is_created_with_defaults(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = open_run(f, "a", "w1");
+
+    assert_true(r->opened.created);
+    assert_int_equal(r->opened.attempt, 1);
+    assert_int_equal(r->opened.last_seq, 0);
+    assert_false(r->opened.has_last_step);
+    assert_int_equal(r->opened.n_layers, 0);
+    assert_int_equal(read_sql(f->path, "SELECT count(*) FROM run JOIN run_config USING(run_key)"
+                                       " WHERE name = 'a' AND project = 'default' AND tags = '[]'"
+                                       " AND config = '{}' AND state = 0"),
+                     1);
+    record_free(r);
+}
+
+static void what_was_committed_is_there_after_reopening(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = open_run(f, "a", "w1"), *again, *recall;
+
+    assert_int_equal(checkpoint(f, r, 1, 100, 0.75), 1);
+    assert_int_equal(checkpoint(f, r, 2, 200, (double)NAN), 2);
+    reopen(f);
+    assert_int_equal(store_feed_seq(f->store), 2);
+    again = record_open("a", "w1", 1, RESUME_ALLOW);
+    assert_int_equal(apply(f->store, again), 0);
+    assert_false(again->opened.created);
+    assert_int_equal(again->opened.run_key, r->opened.run_key);
+    assert_int_equal(again->opened.attempt, 1);
+    assert_int_equal(again->opened.last_seq, 2);
+    assert_true(again->opened.has_last_step);
+    assert_int_equal(again->opened.last_step, 200);
+    assert_int_equal(again->opened.n_layers, 1);
+    assert_string_equal(again->opened.layers[0].name, "head");
+    assert_int_equal(again->opened.layers[0].p, 128);
+    assert_int_equal(again->opened.layers[0].c, 10);
+    assert_int_equal(again->opened.layers[0].batch_seq, 8);
+    assert_int_equal(again->opened.layers[0].rows_offered, 2048);
+    recall = record_of(again, RECORD_RECALL, 1, 100);
+    assert_int_equal(apply(f->store, recall), 0);
+    assert_int_equal(recall->n_points, 1);
+    assert_string_equal(recall->points[0].layer, "head");
+    assert_int_equal(recall->points[0].feed_seq, 1);
+    assert_int_equal(recall->points[0].point.step, 100);
+    assert_int_equal(recall->points[0].point.p, 128);
+    assert_int_equal(recall->points[0].point.rank, 9);
+    assert_true(recall->points[0].point.time == 1764000100.5);
+    assert_true(recall->points[0].point.value[METRIC_D_LR] == 0.75);
+    recall->step = 200;
+    assert_int_equal(apply(f->store, recall), 0);
+    assert_true(isnan(recall->points[0].point.value[METRIC_D_LR]));
+    record_free(recall);
+    record_free(again);
+    record_free(r);
+}
+
+static void a_checkpoint_sent_twice_is_stored_once(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = open_run(f, "a", "w1");
+    struct record *twice = record_of(r, RECORD_CHECKPOINT, 1, 100);
+
+    checkpoint(f, r, 1, 100, 0.75);
+    record_add_point(twice, "head", 0.25); /* other content: the first one counts */
+    record_add_point(twice, "tail", 0.25);
+    assert_int_equal(apply(f->store, twice), 0);
+    assert_int_equal(twice->n_points, 1);
+    assert_true(twice->points[0].point.value[METRIC_D_LR] == 0.75);
+    assert_int_equal(twice->points[0].feed_seq, 1);
+    assert_int_equal(store_feed_seq(f->store), 1);
+    assert_int_equal(store_points(f->store), 1);
+    assert_int_equal(read_sql(f->path, "SELECT count(*) FROM point"), 1);
+    assert_int_equal(read_sql(f->path, "SELECT count(*) FROM layer"), 1);
+    record_free(twice);
+    record_free(r);
+}
+
+static void a_later_checkpoint_of_a_step_replaces_the_point(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = open_run(f, "a", "w1");
+
+    checkpoint(f, r, 1, 100, 0.75);
+    assert_int_equal(checkpoint(f, r, 2, 100, 0.5), 2);
+    assert_true(read_sql(f->path, "SELECT d_lr FROM point") == 0.5);
+    assert_int_equal(read_sql(f->path, "SELECT count(*) FROM point"), 1);
+    assert_int_equal(read_sql(f->path, "SELECT feed_seq FROM point"), 2);
+    assert_int_equal(read_sql(f->path, "SELECT n_points FROM run"), 1);
+    assert_int_equal(read_sql(f->path, "SELECT n_points FROM layer"), 1);
+    record_free(r);
+}
+
+static void a_log_sent_twice_is_stored_once(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = open_run(f, "a", "w1");
+    struct record *log = record_of(r, RECORD_LOG, 1, 7);
+
+    record_add_scalar(log, "loss", 0.5);
+    record_add_scalar(log, "acc", (double)NAN);
+    assert_int_equal(apply(f->store, log), 0);
+    assert_int_equal(log->scalar_feed_seqs[0], 1);
+    assert_int_equal(log->scalar_feed_seqs[1], 2);
+    log->scalars[0].value = 9;
+    assert_int_equal(apply(f->store, log), 0);
+    assert_int_equal(log->scalar_feed_seqs[0], 0);
+    assert_int_equal(log->scalar_feed_seqs[1], 0);
+    assert_int_equal(store_feed_seq(f->store), 2);
+    assert_true(read_sql(f->path, "SELECT value FROM scalar JOIN scalar_name USING(name_key)"
+                                  " WHERE name = 'loss'") == 0.5);
+    assert_true(isnan(read_sql(f->path, "SELECT value FROM scalar JOIN scalar_name"
+                                        " USING(name_key) WHERE name = 'acc'")));
+    record_free(log);
+    record_free(r);
+}
+
+static void resume_policies_are_kept(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r;
+
+    expect_open(f, "w1", 0, RESUME_MUST, -ENOENT);
+    expect_open(f, "w1", 3, RESUME_ALLOW, -ENOENT);
+    assert_int_equal(read_sql(f->path, "SELECT count(*) FROM run"), 0);
+    expect_open(f, "w1", 0, RESUME_NEVER, 0);
+    expect_open(f, "w2", 0, RESUME_NEVER, -EEXIST);
+    expect_open(f, "w2", 0, RESUME_MUST, 0);
+    r = record_open("a", "w3", 0, RESUME_ALLOW);
+    assert_int_equal(apply(f->store, r), 0);
+    assert_int_equal(r->opened.attempt, 3);
+    assert_false(r->opened.created);
+    expect_open(f, "w3", 4, RESUME_ALLOW, -ENOENT);
+    record_free(r);
+}
+
+/* The welcome was lost: the trainer opens again and must neither be refused nor fence itself. */
+static void an_open_sent_twice_is_one_attempt(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = record_open("a", "w1", 0, RESUME_NEVER);
+
+    assert_int_equal(apply(f->store, r), 0);
+    assert_int_equal(apply(f->store, r), 0);
+    assert_int_equal(r->opened.attempt, 1);
+    assert_true(r->opened.created);
+    checkpoint(f, r, 1, 1, 0.5);
+    assert_int_equal(apply(f->store, r), -EEXIST);
+    record_free(r);
+}
+
+static void another_writer_does_not_get_a_held_attempt(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = open_run(f, "a", "w1");
+    struct record *other = record_open("a", "w2", 1, RESUME_ALLOW);
+
+    assert_int_equal(apply(f->store, other), -EBUSY);
+    assert_non_null(strstr(other->error, "w1"));
+    expect_open(f, "w1", 1, RESUME_ALLOW, 0);
+    record_free(other);
+    record_free(r);
+}
+
+static void a_newer_attempt_fences_the_older_one(void **state)
+{
+    struct fixture *f = *state;
+    struct record *old = open_run(f, "a", "w1"), *new, *r;
+    enum record_kind kinds[] = {RECORD_CHECKPOINT, RECORD_LOG, RECORD_CLOSE, RECORD_LOST};
+
+    checkpoint(f, old, 1, 100, 0.5);
+    new = open_run(f, "a", "w2");
+    assert_int_equal(new->opened.attempt, 2);
+    assert_int_equal(new->opened.n_layers, 1);
+    assert_int_equal(new->opened.layers[0].rows_offered, 0);
+    assert_int_equal(new->opened.layers[0].batch_seq, 0);
+    assert_int_equal(new->opened.layers[0].p, 128);
+    assert_int_equal(read_sql(f->path, "SELECT state FROM attempt WHERE attempt = 1"), STORED_LOST);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        r = record_of(old, kinds[i], 1, 100);
+        assert_int_equal(apply(f->store, r), -ESTALE);
+        record_free(r);
+    }
+    expect_open(f, "w1", 1, RESUME_ALLOW, -ESTALE);
+    assert_int_equal(read_sql(f->path, "SELECT state FROM run"), STORED_OPEN);
+    record_free(new);
+    record_free(old);
+}
+
+static void a_refused_record_does_not_hinder_the_others(void **state)
+{
+    struct fixture *f = *state;
+    struct record *a = open_run(f, "a", "w1"), *b = open_run(f, "b", "w1");
+    struct record *batch[4] = {
+        record_of(a, RECORD_CHECKPOINT, 1, 10),
+        record_of(a, RECORD_LOG, 2, 10),
+        record_of(b, RECORD_CHECKPOINT, 1, 10),
+        record_open("a", "w2", 0, RESUME_NEVER),
+    };
+
+    batch[1]->attempt = 9;
+    record_add_point(batch[0], "head", 0.5);
+    record_add_point(batch[2], "head", 0.5);
+    assert_int_equal(apply_many(f->store, batch, 4), 0);
+    assert_int_equal(batch[0]->rc, 0);
+    assert_int_equal(batch[1]->rc, -ENOENT);
+    assert_int_equal(batch[2]->rc, 0);
+    assert_int_equal(batch[3]->rc, -EEXIST);
+    assert_int_equal(batch[2]->points[0].feed_seq, 2);
+    assert_int_equal(read_sql(f->path, "SELECT count(*) FROM layer"), 2);
+    for (int i = 0; i < 4; i++)
+        record_free(batch[i]);
+    record_free(b);
+    record_free(a);
+}
+
+static void totals_of_a_layer_without_rows_are_kept(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = open_run(f, "a", "w1"), *again;
+    struct record *c = record_of(r, RECORD_CHECKPOINT, 1, 10);
+
+    record_add_point(c, "head", 0.5)->measured = false;
+    c->points[0].point.p = c->points[0].point.c = 0;
+    assert_int_equal(apply(f->store, c), 0);
+    assert_int_equal(store_feed_seq(f->store), 0);
+    again = record_open("a", "w1", 1, RESUME_ALLOW);
+    assert_int_equal(apply(f->store, again), 0);
+    assert_int_equal(again->opened.layers[0].p, 0);
+    assert_int_equal(again->opened.layers[0].rows_offered, 1024);
+    assert_int_equal(again->opened.last_step, 10);
+    checkpoint(f, r, 2, 20, 0.5);
+    assert_int_equal(apply(f->store, again), 0);
+    assert_int_equal(again->opened.n_layers, 1);
+    assert_int_equal(again->opened.layers[0].p, 128);
+    record_free(again);
+    record_free(c);
+    record_free(r);
+}
+
+static void the_first_step_of_an_attempt_is_set_once(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = open_run(f, "a", "w1");
+    struct record *log = record_of(r, RECORD_LOG, 1, 50);
+
+    assert_true(isnan(read_sql(f->path, "SELECT first_step FROM attempt")));
+    record_add_scalar(log, "loss", 1);
+    assert_int_equal(apply(f->store, log), 0);
+    checkpoint(f, r, 2, 60, 0.5);
+    assert_int_equal(read_sql(f->path, "SELECT first_step FROM attempt"), 50);
+    record_free(log);
+    record_free(r);
+}
+
+static void a_closed_run_stays_closed(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = open_run(f, "a", "w1");
+    struct record *close = record_of(r, RECORD_CLOSE, 1, 0);
+    struct record *lost = record_of(r, RECORD_LOST, 0, 0);
+
+    close->failed = true;
+    assert_int_equal(apply(f->store, close), 0);
+    assert_int_equal(apply(f->store, lost), 0);
+    expect_open(f, "w1", 1, RESUME_ALLOW, 0); /* to have the close acknowledged again */
+    assert_int_equal(apply(f->store, close), 0);
+    assert_int_equal(read_sql(f->path, "SELECT state FROM run"), STORED_FAILED);
+    assert_int_equal(read_sql(f->path, "SELECT state FROM attempt"), STORED_FAILED);
+    record_free(lost);
+    record_free(close);
+    record_free(r);
+}
+
+static void a_lost_run_is_open_when_its_trainer_is_back(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = open_run(f, "a", "w1");
+    struct record *lost = record_of(r, RECORD_LOST, 0, 0);
+
+    assert_int_equal(apply(f->store, lost), 0);
+    assert_int_equal(read_sql(f->path, "SELECT state FROM run"), STORED_LOST);
+    expect_open(f, "w1", 1, RESUME_ALLOW, 0);
+    assert_int_equal(read_sql(f->path, "SELECT state FROM run"), STORED_OPEN);
+    assert_true(isnan(read_sql(f->path, "SELECT closed FROM attempt")));
+    reopen(f);
+    assert_int_equal(read_sql(f->path, "SELECT state FROM run"), STORED_LOST);
+    record_free(lost);
+    record_free(r);
+}
+
+static void a_measure_that_is_new_gets_its_column(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = open_run(f, "a", "w1");
+
+    checkpoint(f, r, 1, 100, 0.5);
+    store_close(f->store);
+    f->store = NULL;
+    run_sql(f->path, "ALTER TABLE point DROP COLUMN pr");
+    reopen(f);
+    assert_true(isnan(read_sql(f->path, "SELECT pr FROM point WHERE step = 100")));
+    checkpoint(f, r, 2, 200, 0.5);
+    assert_true(read_sql(f->path, "SELECT pr FROM point WHERE step = 200") == 0.125);
+    assert_true(read_sql(f->path, "SELECT d_lr FROM point WHERE step = 100") == 0.5);
+    record_free(r);
+}
+
+static void expect_refused(struct fixture *f, int rc, const char *text)
+{
+    struct err e = {0};
+
+    store_close(f->store);
+    f->store = NULL;
+    assert_int_equal(store_open(f->path, &f->store, &e), rc);
+    assert_null(f->store);
+    if (!strstr(e.text, text))
+        fail_msg("\"%s\" does not say \"%s\"", e.text, text);
+    assert_non_null(strstr(e.text, f->path));
+}
+
+static void a_newer_schema_is_refused_naming_both_versions(void **state)
+{
+    struct fixture *f = *state;
+
+    run_sql(f->path, "PRAGMA user_version = 7");
+    expect_refused(f, -ENOTSUP, "version 7");
+    expect_refused(f, -ENOTSUP, "up to version 1");
+    assert_int_equal(read_sql(f->path, "PRAGMA user_version"), 7);
+}
+
+static void another_programs_database_is_left_alone(void **state)
+{
+    struct fixture *f = *state;
+
+    store_close(f->store);
+    f->store = NULL;
+    unlink(f->path);
+    run_sql(f->path, "CREATE TABLE bookmark(url TEXT)");
+    expect_refused(f, -EINVAL, "another program");
+    assert_int_equal(read_sql(f->path, "SELECT count(*) FROM sqlite_schema"), 1);
+}
+
+static void a_path_that_cannot_be_opened_is_named(void **state)
+{
+    struct fixture *f = *state;
+
+    snprintf(f->path, sizeof f->path, "/nonexistent/history.db");
+    expect_refused(f, -EIO, "unable to open");
+}
+
+/* Overwrites every page but the first `keep` bytes. */
+static void damage(const char *path, long keep)
+{
+    FILE *file = fopen(path, "r+");
+    struct stat st;
+
+    assert_non_null(file);
+    assert_int_equal(fstat(fileno(file), &st), 0);
+    fseek(file, keep, SEEK_SET);
+    for (long i = keep; i < st.st_size; i++)
+        fputc(0xA5, file);
+    fclose(file);
+}
+
+static void a_damaged_file_is_told_and_set_aside(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = open_run(f, "a", "w1");
+    char aside[300];
+    struct err e;
+
+    record_free(r);
+    store_close(f->store);
+    f->store = NULL;
+    damage(f->path, 4096);
+    expect_refused(f, -EUCLEAN, "malformed");
+    assert_int_equal(store_set_aside(f->path, aside, sizeof aside, &e), 0);
+    assert_int_equal(access(f->path, F_OK), -1);
+    assert_int_equal(access(aside, F_OK), 0);
+    reopen(f);
+    assert_int_equal(store_feed_seq(f->store), 0);
+    store_close(f->store);
+    f->store = NULL;
+    damage(f->path, 0);
+    expect_refused(f, -EUCLEAN, "not a database");
+    assert_int_equal(store_set_aside(f->path, aside, sizeof aside, &e), 0);
+    assert_non_null(strstr(aside, "damaged-2"));
+}
+
+static void a_truncated_file_is_told(void **state)
+{
+    struct fixture *f = *state;
+
+    store_close(f->store);
+    f->store = NULL;
+    assert_int_equal(truncate(f->path, 3 * 4096), 0);
+    expect_refused(f, -EUCLEAN, "malformed");
+}
+
+static void limit_file_size(rlim_t size)
+{
+    struct rlimit limit;
+
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = size;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void a_full_disk_refuses_all_and_heals(void **state)
+{
+    struct fixture *f = *state;
+    struct record *a = open_run(f, "a", "w1"), *b = open_run(f, "b", "w1");
+    struct record *batch[2] = {record_of(a, RECORD_CHECKPOINT, 1, 10),
+                               record_of(b, RECORD_LOG, 1, 10)};
+    char wal[300];
+    struct stat st;
+    int rc;
+
+    record_add_point(batch[0], "head", 0.5);
+    record_add_scalar(batch[1], "loss", 0.5);
+    snprintf(wal, sizeof wal, "%s-wal", f->path);
+    assert_int_equal(stat(wal, &st), 0);
+    signal(SIGXFSZ, SIG_IGN);
+    limit_file_size((rlim_t)st.st_size + 5000); /* room for one frame, not for the commit */
+    rc = apply_many(f->store, batch, 2);
+    limit_file_size(RLIM_INFINITY);
+    assert_int_equal(rc, -ENOSPC);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(batch[i]->rc, -ENOSPC);
+        assert_true(batch[i]->error[0] != '\0');
+    }
+    assert_int_equal(store_feed_seq(f->store), 0);
+    assert_int_equal(read_sql(f->path, "SELECT count(*) FROM point"), 0);
+    assert_int_equal(apply_many(f->store, batch, 2), 0);
+    assert_int_equal(batch[0]->rc, 0);
+    assert_int_equal(batch[0]->points[0].feed_seq, 1);
+    assert_int_equal(batch[1]->scalar_feed_seqs[0], 2);
+    reopen(f);
+    assert_int_equal(store_feed_seq(f->store), 2);
+    record_free(batch[0]);
+    record_free(batch[1]);
+    record_free(b);
+    record_free(a);
+}
+
+static void counters_count_what_was_written(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = open_run(f, "a", "w1"), *recall;
+
+    assert_int_equal(store_commits(f->store), 1);
+    checkpoint(f, r, 1, 10, 0.5);
+    checkpoint(f, r, 2, 20, 0.5);
+    recall = record_of(r, RECORD_RECALL, 1, 10);
+    assert_int_equal(apply(f->store, recall), 0);
+    assert_int_equal(store_commits(f->store), 3);
+    assert_int_equal(store_points(f->store), 2);
+    record_free(recall);
+    record_free(r);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_run_is_created_with_defaults),
+        TEST(what_was_committed_is_there_after_reopening),
+        TEST(a_checkpoint_sent_twice_is_stored_once),
+        TEST(a_later_checkpoint_of_a_step_replaces_the_point),
+        TEST(a_log_sent_twice_is_stored_once),
+        TEST(resume_policies_are_kept),
+        TEST(an_open_sent_twice_is_one_attempt),
+        TEST(another_writer_does_not_get_a_held_attempt),
+        TEST(a_newer_attempt_fences_the_older_one),
+        TEST(a_refused_record_does_not_hinder_the_others),
+        TEST(totals_of_a_layer_without_rows_are_kept),
+        TEST(the_first_step_of_an_attempt_is_set_once),
+        TEST(a_closed_run_stays_closed),
+        TEST(a_lost_run_is_open_when_its_trainer_is_back),
+        TEST(a_measure_that_is_new_gets_its_column),
+        TEST(a_newer_schema_is_refused_naming_both_versions),
+        TEST(another_programs_database_is_left_alone),
+        TEST(a_path_that_cannot_be_opened_is_named),
+        TEST(a_damaged_file_is_told_and_set_aside),
+        TEST(a_truncated_file_is_told),
+        TEST(a_full_disk_refuses_all_and_heals),
+        TEST(counters_count_what_was_written),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
