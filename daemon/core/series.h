@@ -1,0 +1,40 @@
+/* A long series made short: rows (step, values) go into bins of equal width, in log(step + 1) or in
+ * step, and each bin keeps every value's smallest, largest and last, so that no spike and no early
+ * transition is lost. One thread at a time uses a series; reading rows and writing JSON is left to
+ * the caller. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum spacing {
+    SPACING_LOG,
+    SPACING_LINEAR,
+};
+
+struct series;
+
+/* A bin that holds at least one row. min and max are NaN when no value in the bin is finite; last
+ * is the value at step_end, NaN or not. The arrays are borrowed until the series is freed. */
+struct series_bin {
+    int64_t step;     /* first */
+    int64_t step_end; /* last */
+    uint64_t count;   /* rows */
+    const double *min;
+    const double *max;
+    const double *last;
+};
+
+/* A series of rows of `n_values`, between the steps `from` and `to` (0 <= from <= to), in at most
+ * `n_points` / 2 bins, since each may be drawn as two points. Returns it (free with series_free),
+ * or NULL without memory. */
+struct series *series_new(size_t n_values, size_t n_points, enum spacing, int64_t from, int64_t to);
+void series_free(struct series *);
+
+/* Adds a row; steps may come in any order, those outside [from, to] count for the nearest bin. */
+void series_add(struct series *, int64_t step, const double *values);
+
+/* Walks the bins in order of their steps: fills `out` with the next one that holds a row, at or
+ * after `*cursor` (0 at first), and advances it. False when there is none. */
+bool series_next(const struct series *, size_t *cursor, struct series_bin *out);

@@ -1,0 +1,74 @@
+#include "daemon/io/model_json.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "proto/json.h"
+
+static void expect_text(cJSON *tree, const char *expected)
+{
+    char *text = json_print(tree);
+
+    assert_string_equal(text, expected);
+    cJSON_free(text);
+    cJSON_Delete(tree);
+}
+
+static void a_point_is_printed_as_the_page_shows_it(void **state)
+{
+    struct point point = {
+        .step = 910,
+        .time = 1764000000.25,
+        .n = 1024,
+        .p = 128,
+        .c = 97,
+        .rank = 97,
+        .flags = FLAG_PARTIAL,
+        .value = {0.0941, 0.0573, 0.998, 80.0},
+    };
+
+    (void)state;
+    expect_text(point_to_json("mod97-wd1-a1b2c3", "head", 1, &point),
+                "{\"run\":\"mod97-wd1-a1b2c3\",\"layer\":\"head\",\"attempt\":1,\"step\":910,"
+                "\"time\":1764000000.25,\"n\":1024,\"rows_missing\":0,\"p\":128,\"c\":97,"
+                "\"rank\":97,\"d_lr\":0.0941,\"d_debiased\":0.0573,\"u\":0.998,\"pr\":80,"
+                "\"flags\":[\"partial\"]}");
+}
+
+static void what_is_not_finite_is_null(void **state)
+{
+    struct point point = {.step = INT64_MAX, .value = {(double)NAN, -0.5, (double)INFINITY, 0.1}};
+    struct scalar scalar = {.name = "loss", .value = (double)NAN};
+
+    (void)state;
+    expect_text(point_to_json("r", "l", 2, &point),
+                "{\"run\":\"r\",\"layer\":\"l\",\"attempt\":2,\"step\":9223372036854775807,"
+                "\"time\":0,\"n\":0,\"rows_missing\":0,\"p\":0,\"c\":0,\"rank\":0,\"d_lr\":null,"
+                "\"d_debiased\":-0.5,\"u\":null,\"pr\":0.1,\"flags\":[]}");
+    expect_text(scalar_to_json("r", 2, 7, 1.5, &scalar),
+                "{\"run\":\"r\",\"name\":\"loss\",\"attempt\":2,\"step\":7,\"time\":1.5,"
+                "\"value\":null}");
+}
+
+static void flags_are_named_in_order(void **state)
+{
+    (void)state;
+    expect_text(flags_to_json(0x3f), "[\"degenerate\",\"small_sample\",\"partial\","
+                                     "\"low_precision\",\"constant\",\"not_converged\"]");
+    expect_text(flags_to_json(1u << 31), "[]");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_point_is_printed_as_the_page_shows_it),
+        cmocka_unit_test(what_is_not_finite_is_null),
+        cmocka_unit_test(flags_are_named_in_order),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
