@@ -1,0 +1,396 @@
+#include "proto/feed.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/json.h"
+
+#define MAX_PARAMS 8
+
+/* One row a method: its name, and the parameters it knows. */
+static const struct method_info {
+    const char *name;
+    const char *params[MAX_PARAMS + 1];
+} methods[FEED_METHOD_COUNT] = {
+    [FEED_HELLO] = {"server.hello", {"client"}},
+    [FEED_STATUS] = {"server.status", {NULL}},
+    [FEED_RUN_LIST] = {"run.list", {"project", "state", "limit", "offset"}},
+    [FEED_RUN_GET] = {"run.get", {"run"}},
+    [FEED_LAYER_LIST] = {"layer.list", {"run"}},
+    [FEED_SERIES_QUERY] = {"series.query",
+                           {"run", "layer", "metrics", "from", "to", "points", "spacing",
+                            "attempts"}},
+    [FEED_SERIES_SUBSCRIBE] = {"series.subscribe", {"run", "since_seq"}},
+    [FEED_SERIES_UNSUBSCRIBE] = {"series.unsubscribe", {"sub"}},
+    [FEED_SCALARS_QUERY] = {"scalars.query",
+                            {"run", "names", "from", "to", "points", "spacing", "attempts"}},
+};
+
+const char *feed_method_name(enum feed_method method)
+{
+    return methods[method].name;
+}
+
+/* ---- requests -------------------------------------------------------------------------------- */
+
+static int check_id(const cJSON *id, struct err *e)
+{
+    double number;
+
+    if (!id)
+        return err_set(e, FEED_NOT_A_REQUEST, "\"id\" is missing: there would be no answer");
+    if (cJSON_IsNull(id))
+        return 0;
+    if (cJSON_IsString(id) && strlen(id->valuestring) <= FEED_ID_MAX)
+        return 0;
+    number = cJSON_IsNumber(id) ? id->valuedouble : (double)NAN;
+    if (number == floor(number) && fabs(number) <= JSON_MAX_INTEGER)
+        return 0;
+    return err_set(e, FEED_NOT_A_REQUEST,
+                   "\"id\" must be an exact integer or a text of at most %d bytes", FEED_ID_MAX);
+}
+
+static int find_method(const char *name)
+{
+    for (int i = 0; i < FEED_METHOD_COUNT; i++) {
+        if (strcmp(methods[i].name, name) == 0)
+            return i;
+    }
+    return -1;
+}
+
+static bool knows_param(const struct method_info *method, const char *name)
+{
+    for (int i = 0; method->params[i]; i++) {
+        if (strcmp(method->params[i], name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int check_params(const struct method_info *method, const cJSON *params, struct err *e)
+{
+    const cJSON *member;
+
+    if (!params)
+        return 0;
+    if (!cJSON_IsObject(params))
+        return err_set(e, FEED_BAD_PARAMS, "\"params\" must be an object");
+    cJSON_ArrayForEach(member, params)
+    {
+        if (!knows_param(method, member->string))
+            return err_set(e, FEED_BAD_PARAMS, "%s has no parameter \"%.64s\"", method->name,
+                           member->string);
+    }
+    return 0;
+}
+
+/* The members of a request object, in the order in which their codes matter. */
+static int read_request(struct feed_request *out, struct err *e)
+{
+    const cJSON *id = cJSON_GetObjectItemCaseSensitive(out->tree, "id");
+    const cJSON *version = cJSON_GetObjectItemCaseSensitive(out->tree, "jsonrpc");
+    const cJSON *name = cJSON_GetObjectItemCaseSensitive(out->tree, "method");
+    int rc, method;
+
+    if (!cJSON_IsObject(out->tree))
+        return err_set(e, FEED_NOT_A_REQUEST, "a batch is not accepted, send one object a line");
+    rc = check_id(id, e);
+    if (rc < 0)
+        return rc;
+    out->id = id;
+    if (!cJSON_IsString(version) || strcmp(version->valuestring, "2.0") != 0)
+        return err_set(e, FEED_NOT_A_REQUEST, "\"jsonrpc\" must be \"2.0\"");
+    if (!cJSON_IsString(name))
+        return err_set(e, FEED_NOT_A_REQUEST, "\"method\" must be a text");
+    method = find_method(name->valuestring);
+    if (method < 0)
+        return err_set(e, FEED_NO_METHOD, "no method \"%.64s\"", name->valuestring);
+    out->method = (enum feed_method)method;
+    out->params = cJSON_GetObjectItemCaseSensitive(out->tree, "params");
+    return check_params(&methods[method], out->params, e);
+}
+
+int feed_request_parse(const char *line, size_t size, struct feed_request *out, struct err *e)
+{
+    memset(out, 0, sizeof *out);
+    if (size > JSON_MAX_SIZE)
+        return err_set(e, FEED_NOT_A_REQUEST, "the line is longer than %d bytes", JSON_MAX_SIZE);
+    out->tree = json_parse(line, size, e);
+    if (!out->tree)
+        return FEED_NOT_JSON;
+    return read_request(out, e);
+}
+
+void feed_request_release(struct feed_request *request)
+{
+    cJSON_Delete(request->tree);
+    memset(request, 0, sizeof *request);
+}
+
+/* ---- parameters ------------------------------------------------------------------------------ */
+
+/* A look-up's 0 or 1 is fine here, and its error is always the parameter's. */
+static int checked(int rc)
+{
+    return rc < 0 ? FEED_BAD_PARAMS : 0;
+}
+
+static int read_run(const cJSON *params, bool required, const char **out, struct err *e)
+{
+    int rc = json_text(params, "run", FEED_RUN_MAX, out, e);
+
+    if (rc == 0 && required)
+        return err_set(e, FEED_BAD_PARAMS, "\"run\" is required");
+    if (rc == 1 && **out == '\0')
+        return err_set(e, FEED_BAD_PARAMS, "\"run\" is empty");
+    return checked(rc);
+}
+
+/* One of two words; the first is the default. */
+static int read_choice(const cJSON *params, const char *name, const char *first, const char *second,
+                       bool *is_second, struct err *e)
+{
+    const char *text = first;
+    int rc = json_text(params, name, FEED_TEXT_MAX, &text, e);
+
+    if (rc < 0)
+        return checked(rc);
+    *is_second = strcmp(text, second) == 0;
+    if (!*is_second && strcmp(text, first) != 0)
+        return err_set(e, FEED_BAD_PARAMS, "\"%s\" must be \"%s\" or \"%s\"", name, first, second);
+    return 0;
+}
+
+static int read_texts(const cJSON *params, const char *name, const cJSON **out, struct err *e)
+{
+    const cJSON *array = cJSON_GetObjectItemCaseSensitive(params, name), *text;
+    int n = 0;
+
+    *out = NULL;
+    if (!array || cJSON_IsNull(array))
+        return 0;
+    if (!cJSON_IsArray(array))
+        return err_set(e, FEED_BAD_PARAMS, "\"%s\" must be an array of texts", name);
+    cJSON_ArrayForEach(text, array)
+    {
+        if (!cJSON_IsString(text) || ++n > FEED_NAMES_MAX)
+            return err_set(e, FEED_BAD_PARAMS, "\"%s\" must be an array of at most %d texts", name,
+                           FEED_NAMES_MAX);
+    }
+    *out = array;
+    return 0;
+}
+
+static int read_range(const cJSON *params, struct feed_range *out, struct err *e)
+{
+    int rc;
+
+    *out = (struct feed_range){.from = 0, .to = INT64_MAX, .points = FEED_POINTS_DEFAULT};
+    rc = json_integer(params, "from", 0, INT64_MAX, &out->from, e);
+    if (rc >= 0)
+        rc = json_integer(params, "to", 0, INT64_MAX, &out->to, e);
+    if (rc >= 0)
+        rc = json_integer(params, "points", FEED_POINTS_MIN, FEED_POINTS_MAX, &out->points, e);
+    if (rc < 0)
+        return checked(rc);
+    rc = read_choice(params, "spacing", "log", "linear", &out->linear, e);
+    return rc < 0 ? rc : read_choice(params, "attempts", "effective", "all", &out->all_attempts, e);
+}
+
+int feed_hello_read(const struct feed_request *request, struct feed_hello *out, struct err *e)
+{
+    out->client = "";
+    return checked(json_text(request->params, "client", FEED_TEXT_MAX, &out->client, e));
+}
+
+int feed_run_list_read(const struct feed_request *request, struct feed_run_list *out, struct err *e)
+{
+    static const char *const states[] = {"open", "finished", "failed", "lost"};
+    int rc;
+
+    *out = (struct feed_run_list){.limit = FEED_LIST_DEFAULT};
+    rc = json_text(request->params, "project", FEED_TEXT_MAX, &out->project, e);
+    if (rc >= 0)
+        rc = json_text(request->params, "state", FEED_TEXT_MAX, &out->state, e);
+    if (rc >= 0)
+        rc = json_integer(request->params, "limit", 0, FEED_LIST_MAX, &out->limit, e);
+    if (rc >= 0)
+        rc = json_integer(request->params, "offset", 0, INT32_MAX, &out->offset, e);
+    if (rc < 0 || !out->state)
+        return checked(rc);
+    for (size_t i = 0; i < sizeof states / sizeof *states; i++) {
+        if (strcmp(out->state, states[i]) == 0)
+            return 0;
+    }
+    return err_set(e, FEED_BAD_PARAMS, "\"state\" must be open, finished, failed or lost");
+}
+
+int feed_run_read(const struct feed_request *request, struct feed_run *out, struct err *e)
+{
+    out->run = NULL;
+    return read_run(request->params, true, &out->run, e);
+}
+
+int feed_series_query_read(const struct feed_request *request, struct feed_series_query *out,
+                           struct err *e)
+{
+    int rc;
+
+    memset(out, 0, sizeof *out);
+    rc = read_run(request->params, true, &out->run, e);
+    if (rc == 0)
+        rc = checked(json_text(request->params, "layer", FEED_TEXT_MAX, &out->layer, e));
+    if (rc == 0)
+        rc = read_texts(request->params, "metrics", &out->metrics, e);
+    return rc < 0 ? rc : read_range(request->params, &out->range, e);
+}
+
+int feed_scalars_query_read(const struct feed_request *request, struct feed_scalars_query *out,
+                            struct err *e)
+{
+    int rc;
+
+    memset(out, 0, sizeof *out);
+    rc = read_run(request->params, true, &out->run, e);
+    if (rc == 0)
+        rc = read_texts(request->params, "names", &out->names, e);
+    return rc < 0 ? rc : read_range(request->params, &out->range, e);
+}
+
+int feed_subscribe_read(const struct feed_request *request, struct feed_subscribe *out,
+                        struct err *e)
+{
+    int64_t seq = 0;
+    int rc;
+
+    memset(out, 0, sizeof *out);
+    rc = read_run(request->params, false, &out->run, e);
+    if (rc < 0)
+        return rc;
+    rc = json_integer(request->params, "since_seq", 0, INT64_MAX, &seq, e);
+    out->has_since_seq = rc == 1;
+    out->since_seq = (uint64_t)seq;
+    return checked(rc);
+}
+
+int feed_unsubscribe_read(const struct feed_request *request, struct feed_unsubscribe *out,
+                          struct err *e)
+{
+    int rc;
+
+    out->sub = 0;
+    rc = json_integer(request->params, "sub", 1, INT64_MAX, &out->sub, e);
+    if (rc == 0)
+        return err_set(e, FEED_BAD_PARAMS, "\"sub\" is required");
+    return checked(rc);
+}
+
+/* ---- answers --------------------------------------------------------------------------------- */
+
+/* Prints and frees the envelope (NULL: memory ran out while it was made). */
+static char *finish_line(cJSON *envelope, size_t *size)
+{
+    char *text = envelope ? json_print(envelope) : NULL, *line = NULL;
+    size_t length;
+
+    cJSON_Delete(envelope);
+    if (!text)
+        return NULL;
+    length = strlen(text);
+    line = realloc(text, length + 2);
+    if (!line) {
+        free(text);
+        return NULL;
+    }
+    memcpy(line + length, "\n", 2);
+    *size = length + 1;
+    return line;
+}
+
+static cJSON *new_envelope(void)
+{
+    cJSON *o = cJSON_CreateObject();
+
+    if (o && cJSON_AddStringToObject(o, "jsonrpc", "2.0"))
+        return o;
+    cJSON_Delete(o);
+    return NULL;
+}
+
+/* Adds `member`, taking it in any case; frees the envelope and returns NULL when that fails. */
+static cJSON *with(cJSON *envelope, const char *name, cJSON *member)
+{
+    if (envelope && member && cJSON_AddItemToObject(envelope, name, member))
+        return envelope;
+    cJSON_Delete(member);
+    cJSON_Delete(envelope);
+    return NULL;
+}
+
+/* Integers are echoed digit by digit, not through cJSON's printer. */
+static cJSON *with_id(cJSON *envelope, const cJSON *id)
+{
+    if (!envelope)
+        return NULL;
+    if (!id || cJSON_IsNull(id))
+        return with(envelope, "id", cJSON_CreateNull());
+    if (cJSON_IsString(id))
+        return with(envelope, "id", cJSON_CreateString(id->valuestring));
+    if (json_add_integer(envelope, "id", (int64_t)id->valuedouble))
+        return envelope;
+    cJSON_Delete(envelope);
+    return NULL;
+}
+
+char *feed_result(const cJSON *id, cJSON *result, size_t *size)
+{
+    return finish_line(with(with_id(new_envelope(), id), "result", result), size);
+}
+
+/* A text may quote what was sent, cut anywhere: what is not UTF-8 is shown as question marks. */
+static cJSON *error_text(const char *text)
+{
+    cJSON *string = cJSON_CreateString(text);
+
+    if (!string || json_utf8_valid(text, strlen(text)))
+        return string;
+    for (char *c = string->valuestring; *c; c++) {
+        if ((unsigned char)*c >= 0x80)
+            *c = '?';
+    }
+    return string;
+}
+
+char *feed_error(const cJSON *id, int code, const char *text, size_t *size)
+{
+    cJSON *error = cJSON_CreateObject();
+
+    if (error && !json_add_integer(error, "code", code)) {
+        cJSON_Delete(error);
+        error = NULL;
+    }
+    error = with(error, "message", error_text(text));
+    return finish_line(with(with_id(new_envelope(), id), "error", error), size);
+}
+
+char *feed_notification(const char *method, cJSON *params, size_t *size)
+{
+    cJSON *envelope = with(new_envelope(), "method", cJSON_CreateString(method));
+
+    return finish_line(with(envelope, "params", params), size);
+}
+
+int feed_code_of(int rc)
+{
+    switch (rc) {
+    case -ENOENT:
+        return FEED_NOT_FOUND;
+    case -EINVAL:
+        return FEED_BAD_PARAMS;
+    default:
+        return FEED_FAILED;
+    }
+}

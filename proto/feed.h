@@ -1,0 +1,137 @@
+/* The JSON-RPC codec of the feed: lines to requests, requests to typed parameters, answers to
+ * lines. It does no I/O and holds no state; any thread. What a method does, and whether a run, a
+ * layer or a measure exists, is left to the daemon. proto/FEED.md is the authority. */
+#pragma once
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/base/err.h"
+
+enum feed_code {
+    FEED_NOT_JSON = -32700,
+    FEED_NOT_A_REQUEST = -32600,
+    FEED_NO_METHOD = -32601,
+    FEED_BAD_PARAMS = -32602,
+    FEED_FAILED = -32603,
+    FEED_NOT_FOUND = -32001,
+    FEED_TOO_MANY = -32002,
+};
+
+enum feed_method {
+    FEED_HELLO,
+    FEED_STATUS,
+    FEED_RUN_LIST,
+    FEED_RUN_GET,
+    FEED_LAYER_LIST,
+    FEED_SERIES_QUERY,
+    FEED_SERIES_SUBSCRIBE,
+    FEED_SERIES_UNSUBSCRIBE,
+    FEED_SCALARS_QUERY,
+    FEED_METHOD_COUNT,
+};
+
+/* "project/name" of two texts of 256 bytes each. */
+#define FEED_RUN_MAX  513
+#define FEED_TEXT_MAX 256
+/* An id is echoed, so it is short. */
+#define FEED_ID_MAX 128
+/* run.list: what one answer holds at most. A reader pages with `offset`. */
+#define FEED_LIST_MAX       1000
+#define FEED_LIST_DEFAULT   100
+#define FEED_POINTS_MIN     4
+#define FEED_POINTS_MAX     100000
+#define FEED_POINTS_DEFAULT 10000
+/* As many as a run has scalars in one log. */
+#define FEED_NAMES_MAX 1024
+
+/* A request; it owns the parsed line, and all that is extracted from it borrows from there. */
+struct feed_request {
+    cJSON *tree;
+    const cJSON *id; /* NULL: the answer has id null */
+    enum feed_method method;
+    const cJSON *params; /* NULL: none */
+};
+
+/* Parses one line, without its newline. Returns 0, or the feed_code to answer with and its text in
+ * `e`; `out` is valid in both cases (release with feed_request_release), and `out->id` is what the
+ * answer has to carry. */
+int feed_request_parse(const char *line, size_t size, struct feed_request *out, struct err *e);
+void feed_request_release(struct feed_request *);
+
+const char *feed_method_name(enum feed_method);
+
+/* ---- parameters ----
+ * Each function fills `out` with defaults and what the request says, and returns 0 or
+ * FEED_BAD_PARAMS with a text that names the parameter. Texts and arrays are borrowed from the
+ * request. */
+
+struct feed_hello {
+    const char *client; /* "" when left out */
+};
+
+struct feed_run_list {
+    const char *project; /* NULL: all */
+    const char *state;   /* NULL: all; else one of open, finished, failed, lost */
+    int64_t limit;
+    int64_t offset;
+};
+
+struct feed_run {
+    const char *run;
+};
+
+/* What series.query and scalars.query have in common. */
+struct feed_range {
+    int64_t from;
+    int64_t to;
+    int64_t points;
+    bool linear;       /* spacing of bins; else log */
+    bool all_attempts; /* superseded points, too */
+};
+
+struct feed_series_query {
+    const char *run;
+    const char *layer;    /* NULL: all */
+    const cJSON *metrics; /* array of texts; NULL: all */
+    struct feed_range range;
+};
+
+struct feed_scalars_query {
+    const char *run;
+    const cJSON *names; /* array of texts; NULL: all */
+    struct feed_range range;
+};
+
+struct feed_subscribe {
+    const char *run; /* NULL: all */
+    bool has_since_seq;
+    uint64_t since_seq;
+};
+
+struct feed_unsubscribe {
+    int64_t sub;
+};
+
+int feed_hello_read(const struct feed_request *, struct feed_hello *out, struct err *e);
+int feed_run_list_read(const struct feed_request *, struct feed_run_list *out, struct err *e);
+int feed_run_read(const struct feed_request *, struct feed_run *out, struct err *e);
+int feed_series_query_read(const struct feed_request *, struct feed_series_query *out,
+                           struct err *e);
+int feed_scalars_query_read(const struct feed_request *, struct feed_scalars_query *out,
+                            struct err *e);
+int feed_subscribe_read(const struct feed_request *, struct feed_subscribe *out, struct err *e);
+int feed_unsubscribe_read(const struct feed_request *, struct feed_unsubscribe *out, struct err *e);
+
+/* ---- answers ----
+ * Each returns one line that ends in '\n' (free with free), its length in `*size`; or NULL when
+ * memory ran out. feed_result and feed_notification take the tree, also when they fail. */
+
+char *feed_result(const cJSON *id, cJSON *result, size_t *size);
+char *feed_error(const cJSON *id, int code, const char *text, size_t *size);
+char *feed_notification(const char *method, cJSON *params, size_t *size);
+
+/* The code for a -errno of the daemon: -ENOENT not found, -EINVAL bad parameters, else failed. */
+int feed_code_of(int rc);
