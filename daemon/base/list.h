@@ -53,3 +53,15 @@ static inline struct list *list_first(const struct list *head)
 {
     return list_empty(head) ? NULL : head->next;
 }
+
+/* Puts all of `from`, in order, at the end of `to`; `from` is then empty. */
+static inline void list_move(struct list *from, struct list *to)
+{
+    if (list_empty(from))
+        return;
+    from->next->prev = to->prev;
+    to->prev->next = from->next;
+    from->prev->next = to;
+    to->prev = from->prev;
+    list_init(from);
+}

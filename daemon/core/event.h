@@ -25,6 +25,7 @@ enum event_type {
     EV_LOG,        /* scalars */
     EV_CLOSE,      /* the trainer's last word */
     EV_ALIVE,      /* anything else came from this peer */
+    EV_GONE,       /* the peer takes no answers: it has to open again */
     EV_JOB_DONE,   /* a job came home from the pool */
     EV_STORED,     /* a record came home from the store, committed or with its error */
     EV_TICK,       /* a second has passed */
@@ -40,7 +41,7 @@ struct checkpoint_layer {
 
 struct event {
     enum event_type type;
-    peer_id peer; /* OPEN to ALIVE */
+    peer_id peer; /* OPEN to GONE */
     double time;  /* the daemon's clock, seconds since 1970 */
     union {
         struct {

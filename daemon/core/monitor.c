@@ -762,6 +762,16 @@ static void on_tick(struct monitor *m, double time, struct actions *out)
     }
 }
 
+/* What it sends next is refused with ENOTOPEN, so that it opens again and repeats what was not
+ * acknowledged. */
+static void on_gone(struct monitor *m, peer_id peer)
+{
+    struct run *r = run_of_peer(m, peer);
+
+    if (r)
+        bind_peer(m, r, 0);
+}
+
 /* ---- the step ---------------------------------------------------------------------------------
  */
 
@@ -793,6 +803,9 @@ void monitor_step(struct monitor *m, const struct event *e, struct actions *out)
         on_close(m, e, out);
         break;
     case EV_ALIVE:
+        break;
+    case EV_GONE:
+        on_gone(m, e->peer);
         break;
     case EV_JOB_DONE:
         on_job_done(m, e->job, out);

@@ -1,0 +1,215 @@
+#include "daemon/io/config.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <ini.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One row an option. `name` is the flag (--name), the key in the file and, in capitals with
+ * underscores behind RICHD_, the environment variable. */
+struct row {
+    const char *name;
+    const char *argument; /* NULL: the flag stands alone */
+    const char *help;
+    enum config_task task; /* of a flag that stands alone */
+};
+
+static const struct row rows[] = {
+    [OPTION_CONFIG] = {"config", "FILE", "read options from FILE, `name = value` a line", 0},
+    [OPTION_STATE_DIR] = {"state-dir", "DIR",
+                          "history is kept here [$XDG_STATE_HOME/richd, ~/.local/state/richd]", 0},
+    [OPTION_RUNTIME_DIR] = {"runtime-dir", "DIR",
+                            "sockets and endpoints.json [$XDG_RUNTIME_DIR/richd, /tmp/richd-UID]",
+                            0},
+    [OPTION_LISTEN] = {"listen", "ENDPOINT",
+                       "ZeroMQ address for trainers [ipc://RUNTIME-DIR/ingest.sock]", 0},
+    [OPTION_FEED] = {"feed", "ADDRESS",
+                     "JSON socket: unix:PATH or tcp:127.0.0.1:PORT [unix:RUNTIME-DIR/feed.sock]",
+                     0},
+    [OPTION_LOG_LEVEL] = {"log-level", "LEVEL", "error, warn, info or debug [info]", 0},
+    {"check-config", NULL, "check the options, say what is wrong, and end", TASK_CHECK_CONFIG},
+    {"print-config", NULL, "print the options in force, and end", TASK_PRINT_CONFIG},
+    {"version", NULL, "print the version, and end", TASK_VERSION},
+    {"help", NULL, "print this, and end", TASK_HELP},
+};
+#define N_ROWS (sizeof rows / sizeof rows[0])
+
+static int set(struct config *c, size_t i, const char *value, const char *source)
+{
+    char *copy = strdup(value);
+
+    if (!copy)
+        return -ENOMEM;
+    free(c->value[i]);
+    c->value[i] = copy;
+    c->source[i] = source;
+    return 0;
+}
+
+int config_set_default(struct config *c, enum option i, const char *value)
+{
+    return c->value[i] ? 0 : set(c, i, value, "default");
+}
+
+/* The row that `--name` or `--name=value` means; its length in `*length`. */
+static int find_flag(const char *argument, size_t *length)
+{
+    const char *name = argument + 2;
+
+    if (strncmp(argument, "--", 2) != 0)
+        return -1;
+    *length = strcspn(name, "=");
+    for (size_t i = 0; i < N_ROWS; i++) {
+        if (strlen(rows[i].name) == *length && strncmp(rows[i].name, name, *length) == 0)
+            return (int)i;
+    }
+    return -1;
+}
+
+static int read_flags(struct config *c, int argc, char **argv, struct err *e)
+{
+    for (int at = 1; at < argc; at++) {
+        size_t length;
+        int i = find_flag(argv[at], &length);
+        const char *value;
+
+        if (i < 0)
+            return err_set(e, -EINVAL, "unknown option %s (see richd --help)", argv[at]);
+        value = argv[at][2 + length] == '=' ? argv[at] + 3 + length : NULL;
+        if (!rows[i].argument) {
+            if (value)
+                return err_set(e, -EINVAL, "--%s takes no value", rows[i].name);
+            c->task = rows[i].task;
+            continue;
+        }
+        if (!value && ++at < argc)
+            value = argv[at];
+        if (!value || !*value)
+            return err_set(e, -EINVAL, "--%s needs a value: %s", rows[i].name, rows[i].argument);
+        if (set(c, (size_t)i, value, "flag") < 0)
+            return err_set(e, -ENOMEM, "out of memory");
+    }
+    return 0;
+}
+
+static int read_environment(struct config *c, struct err *e)
+{
+    char name[64];
+
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const char *value;
+
+        snprintf(name, sizeof name, "RICHD_%s", rows[i].name);
+        for (char *at = name; *at; at++)
+            *at = *at == '-' ? '_' : *at >= 'a' && *at <= 'z' ? (char)(*at - 'a' + 'A') : *at;
+        value = getenv(name);
+        if (!c->value[i] && value && *value && set(c, i, value, "environment") < 0)
+            return err_set(e, -ENOMEM, "out of memory");
+    }
+    return 0;
+}
+
+struct file {
+    struct config *config;
+    struct err *e;
+    int rc;
+};
+
+static int on_file_line(void *user, const char *section, const char *name, const char *value)
+{
+    struct file *f = user;
+
+    if (*section) {
+        f->rc = err_set(f->e, -EBADMSG, "section [%s]: there are no sections", section);
+        return 0;
+    }
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if (i == OPTION_CONFIG || strcmp(rows[i].name, name) != 0)
+            continue;
+        if (!f->config->value[i] && set(f->config, i, value, "file") < 0)
+            f->rc = err_set(f->e, -ENOMEM, "out of memory");
+        return f->rc == 0;
+    }
+    f->rc = err_set(f->e, -EBADMSG, "unknown option \"%s\"", name);
+    return 0;
+}
+
+static int read_file(struct config *c, struct err *e)
+{
+    const char *path = c->value[OPTION_CONFIG];
+    struct file f = {.config = c, .e = e};
+    int line;
+
+    if (!path)
+        return 0;
+    line = ini_parse(path, on_file_line, &f);
+    if (line == -1)
+        return err_set(e, -EBADMSG, "%s cannot be read: %s", path, strerror(errno));
+    if (f.rc < 0)
+        return err_prefix(e, f.rc, "%s, line %d: ", path, line);
+    if (line != 0)
+        return err_set(e, -EBADMSG, "%s, line %d: not `name = value`", path, line);
+    return 0;
+}
+
+static int check_values(struct config *c, struct err *e)
+{
+    const char *name = c->value[OPTION_LOG_LEVEL];
+    int level = name ? log_level_find(name) : LOG_INFO;
+
+    if (level < 0)
+        return err_set(e, -EBADMSG, "log-level (%s): \"%s\" is none of error, warn, info, debug",
+                       c->source[OPTION_LOG_LEVEL], name);
+    c->log_level = (enum log_level)level;
+    return name ? 0 : set(c, OPTION_LOG_LEVEL, "info", "default");
+}
+
+int config_read(struct config *c, int argc, char **argv, struct err *e)
+{
+    int rc;
+
+    memset(c, 0, sizeof *c);
+    rc = read_flags(c, argc, argv, e);
+    if (rc == 0 && (c->task == TASK_HELP || c->task == TASK_VERSION))
+        return 0;
+    if (rc == 0)
+        rc = read_environment(c, e);
+    if (rc == 0)
+        rc = read_file(c, e);
+    if (rc == 0)
+        rc = check_values(c, e);
+    if (rc < 0)
+        config_release(c);
+    return rc;
+}
+
+void config_release(struct config *c)
+{
+    for (size_t i = 0; i < OPTION_COUNT; i++)
+        free(c->value[i]);
+    memset(c, 0, sizeof *c);
+}
+
+void config_print_help(FILE *out)
+{
+    char flag[64];
+
+    fprintf(out, "Usage: richd [OPTION]...\n"
+                 "Receives activations from training runs and keeps their richness, D_LR.\n\n");
+    for (size_t i = 0; i < N_ROWS; i++) {
+        snprintf(flag, sizeof flag, "--%s %s", rows[i].name,
+                 rows[i].argument ? rows[i].argument : "");
+        fprintf(out, "  %-22s %s\n", flag, rows[i].help);
+    }
+    fprintf(out, "\nA flag wins over RICHD_NAME in the environment, that over the file.\n"
+                 "Ends with 0, 64 (usage), 69 (a socket), 73 or 74 (the store), 78 (a value).\n");
+}
+
+void config_print(const struct config *c, FILE *out)
+{
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if (i != OPTION_CONFIG && c->value[i])
+            fprintf(out, "%s = %s ; %s\n", rows[i].name, c->value[i], c->source[i]);
+    }
+}

@@ -1,0 +1,51 @@
+/* The options: one table row each, from which flags, environment, file, help and --print-config
+ * come. Reads the command line once at the start and owns its texts; main's thread. Which
+ * directories and sockets follow from them is paths.h's business.
+ *
+ * A flag wins over RICHD_NAME in the environment, that over `name = value` in the file, that over
+ * the default. */
+#pragma once
+
+#include <stdio.h>
+
+#include "daemon/base/err.h"
+#include "daemon/io/log.h"
+
+enum option {
+    OPTION_CONFIG,
+    OPTION_STATE_DIR,
+    OPTION_RUNTIME_DIR,
+    OPTION_LISTEN,
+    OPTION_FEED,
+    OPTION_LOG_LEVEL,
+    OPTION_COUNT,
+};
+
+/* What to do instead of serving. */
+enum config_task {
+    TASK_SERVE,
+    TASK_CHECK_CONFIG,
+    TASK_PRINT_CONFIG,
+    TASK_VERSION,
+    TASK_HELP,
+};
+
+struct config {
+    enum config_task task;
+    char *value[OPTION_COUNT];        /* NULL: the default, which paths.h derives */
+    const char *source[OPTION_COUNT]; /* "flag", "environment", "file" or "default" */
+    enum log_level log_level;
+};
+
+/* Reads all sources. Returns 0 (release with config_release), -EINVAL for a usage error on the
+ * command line, or -EBADMSG for a wrong value elsewhere; the text names the option and where it
+ * came from. */
+int config_read(struct config *, int argc, char **argv, struct err *);
+void config_release(struct config *);
+
+/* Sets an option that was left open to what was derived for it. Returns 0 or -ENOMEM. */
+int config_set_default(struct config *, enum option, const char *value);
+
+void config_print_help(FILE *);
+/* The options in force as a file that --config reads, each with its source. */
+void config_print(const struct config *, FILE *);

@@ -1,0 +1,66 @@
+/* FEED.md behind any transport: requests in, lines out, and the subscriptions. Owns the
+ * subscriptions and the queries that are out; loop thread only. How lines travel is the transport's
+ * business (feedsock.h): it hands each request over and says when its output has drained.
+ *
+ * A subscription never buffers. It has a cursor, the last sequence number sent, and is either LIVE
+ * (what is published is sent at once) or READING (a page is being read from the store after the
+ * cursor). A reader that is slow, new, or resuming is the same case: it reads pages until nothing
+ * is left, then it is live. Hence no gap and no doubling, and no memory that grows with a slow
+ * reader.
+ *
+ *             page read, more left, or output waits
+ *                  .-----------.
+ *     subscribe -> READING <---' ---- nothing left ----> LIVE
+ *                     ^-------- output waits -------------'
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "daemon/core/record.h"
+#include "daemon/io/lane.h"
+
+struct feedhub;
+struct feed_client;
+
+/* Output waiting for one client beyond which nothing is pushed to it (proto/FEED.md, Limits). */
+#define FEED_MAX_PENDING (1u << 20)
+#define FEED_MAX_SUBS    64
+
+/* What a transport does for its clients. `transport` is what feed_client_new was given. */
+struct feed_transport {
+    /* Takes the line, which ends in '\n' (free with free). */
+    void (*send)(void *transport, char *line, size_t size);
+    /* Bytes taken and not yet written. */
+    size_t (*pending)(void *transport);
+    /* The request is answered: the next one may be handed over. */
+    void (*ready)(void *transport);
+};
+
+/* Fills the members of server.status that only the daemon knows. */
+typedef void feed_status_cb(void *arg, cJSON *status);
+
+/* Borrows readers and store. Returns it (free with feedhub_free), or NULL. */
+struct feedhub *feedhub_new(struct readers *, const struct store *, feed_status_cb *, void *arg);
+/* All clients must be gone and feedhub_is_quiet. NULL is fine. */
+void feedhub_free(struct feedhub *);
+/* No query is out. */
+bool feedhub_is_quiet(const struct feedhub *);
+
+/* A record was committed: live subscriptions hear of what is new in it. */
+void feedhub_publish(struct feedhub *, const struct record *);
+
+/* Returns the protocol side of a connection, or NULL. */
+struct feed_client *feed_client_new(struct feedhub *, const struct feed_transport *,
+                                    void *transport);
+/* The connection is gone: nothing is sent any more. It frees itself when its queries are home. */
+void feed_client_close(struct feed_client *);
+
+/* Answers one request line (without '\n'), now or later; `ready` follows in either case. */
+void feed_client_request(struct feed_client *, const char *line, size_t size);
+/* The output has drained: subscriptions that fell behind go on reading. */
+void feed_client_drained(struct feed_client *);
+
+size_t feedhub_n_clients(const struct feedhub *);
+size_t feedhub_n_subscriptions(const struct feedhub *);

@@ -1,0 +1,428 @@
+#include "daemon/io/feedsock.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "daemon/io/log.h"
+#include "proto/feed.h"
+
+/* proto/FEED.md, Limits. */
+#define MAX_LINE        (1u << 20)
+#define MAX_CONNECTIONS 1024
+#define STALL_TICKS     30
+#define BACKLOG         128
+#define READ_SIZE       65536
+
+union stream {
+    uv_stream_t stream;
+    uv_pipe_t pipe;
+    uv_tcp_t tcp;
+};
+
+struct feedsock {
+    uv_loop_t *loop;
+    union stream server;
+    bool is_pipe;
+    char address[256];
+    struct feedhub *hub;
+    struct list connections;
+    size_t n_connections;
+    bool closing;
+    bool server_is_open;
+    void (*on_closed)(void *arg);
+    void *closed_arg;
+};
+
+struct connection {
+    struct list link;
+    struct feedsock *sock;
+    union stream stream;
+    struct feed_client *client;
+    char *line; /* input not yet handed over */
+    size_t line_size, line_capacity;
+    bool busy;     /* a request is being answered */
+    bool in_lines; /* next_lines() is on the stack */
+    bool cut;      /* takes no more requests: close when the output is written */
+    bool ended;    /* the peer sends no more: cut when its requests are answered */
+    bool closing;
+    size_t pending; /* bytes of output not yet written */
+    unsigned stalled_ticks;
+};
+
+struct write {
+    uv_write_t request;
+    struct connection *connection;
+    char *line;
+    size_t size;
+};
+
+static void finish_close(struct feedsock *s)
+{
+    void (*on_closed)(void *) = s->on_closed;
+    void *arg = s->closed_arg;
+
+    if (!s->closing || s->server_is_open || s->n_connections > 0)
+        return;
+    free(s);
+    on_closed(arg);
+}
+
+static void on_connection_closed(uv_handle_t *handle)
+{
+    struct connection *c = handle->data;
+    struct feedsock *s = c->sock;
+
+    list_remove(&c->link);
+    s->n_connections--;
+    free(c->line);
+    free(c);
+    finish_close(s);
+}
+
+static void close_connection(struct connection *c)
+{
+    if (c->closing)
+        return;
+    c->closing = true;
+    if (c->client)
+        feed_client_close(c->client);
+    c->client = NULL;
+    uv_close((uv_handle_t *)&c->stream, on_connection_closed);
+}
+
+static void next_lines(struct connection *c);
+
+/* ---- lines out --------------------------------------------------------------------------------
+ */
+
+static void on_written(uv_write_t *request, int status)
+{
+    struct write *w = LIST_ENTRY(request, struct write, request);
+    struct connection *c = w->connection;
+
+    c->pending -= w->size;
+    c->stalled_ticks = 0;
+    free(w->line);
+    free(w);
+    if (status < 0 || (c->cut && c->pending == 0))
+        close_connection(c);
+    if (c->closing || c->cut || c->pending > FEED_MAX_PENDING)
+        return;
+    feed_client_drained(c->client);
+    next_lines(c);
+}
+
+static void send_line(void *transport, char *line, size_t size)
+{
+    struct connection *c = transport;
+    struct write *w = c->closing ? NULL : calloc(1, sizeof *w);
+    uv_buf_t buffer;
+
+    if (!w) {
+        free(line);
+        close_connection(c);
+        return;
+    }
+    w->connection = c;
+    w->line = line;
+    w->size = size;
+    buffer = uv_buf_init(line, (unsigned)size);
+    c->pending += size;
+    if (uv_write(&w->request, &c->stream.stream, &buffer, 1, on_written) < 0) {
+        c->pending -= size;
+        free(line);
+        free(w);
+        close_connection(c);
+    }
+}
+
+static size_t pending_bytes(void *transport)
+{
+    return ((struct connection *)transport)->pending;
+}
+
+/* ---- lines in ---------------------------------------------------------------------------------
+ */
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
+{
+    struct connection *c = handle->data;
+    size_t want = c->line_size + READ_SIZE;
+
+    (void)suggested;
+    if (c->line_capacity < want) {
+        char *line = realloc(c->line, want);
+
+        if (!line) {
+            *out = uv_buf_init(NULL, 0); /* comes back as UV_ENOBUFS */
+            return;
+        }
+        c->line = line;
+        c->line_capacity = want;
+    }
+    *out = uv_buf_init(c->line + c->line_size, READ_SIZE);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
+{
+    struct connection *c = stream->data;
+
+    (void)buffer;
+    if (n == UV_EOF) {
+        c->ended = true;
+        uv_read_stop(stream);
+    } else if (n < 0) {
+        close_connection(c);
+        return;
+    } else {
+        c->line_size += (size_t)n;
+    }
+    next_lines(c);
+}
+
+/* An answer that says why, and the end: what follows cannot be told apart from the long line. */
+static void refuse_long_line(struct connection *c)
+{
+    size_t size;
+    char *line = feed_error(NULL, FEED_NOT_A_REQUEST, "a request line is at most 1 MiB", &size);
+
+    c->cut = true;
+    c->line_size = 0;
+    uv_read_stop(&c->stream.stream);
+    if (line)
+        send_line(c, line, size);
+}
+
+/* The peer has sent all it wanted and has its answers. */
+static void end_connection(struct connection *c)
+{
+    c->cut = true;
+    if (c->pending == 0)
+        close_connection(c);
+}
+
+/* Hands over line after line, one at a time: the next when the last is answered and its output has
+ * mostly drained. Meanwhile nothing is read, so a client that only asks cannot grow us. */
+static void next_lines(struct connection *c)
+{
+    if (c->in_lines)
+        return;
+    c->in_lines = true;
+    while (!c->busy && !c->closing && !c->cut && c->pending <= FEED_MAX_PENDING) {
+        char *end = c->line_size ? memchr(c->line, '\n', c->line_size) : NULL;
+        size_t size = end ? (size_t)(end - c->line) : 0;
+
+        if (!end)
+            break;
+        c->busy = size > 0;
+        if (size > 0)
+            feed_client_request(c->client, c->line, size);
+        c->line_size -= size + 1;
+        memmove(c->line, end + 1, c->line_size);
+    }
+    c->in_lines = false;
+    if (c->ended && !c->busy && !memchr(c->line ? c->line : "", '\n', c->line_size))
+        end_connection(c);
+    if (c->closing || c->cut || c->ended)
+        return;
+    if (c->line_size > MAX_LINE && !memchr(c->line, '\n', c->line_size))
+        refuse_long_line(c);
+    else if (c->busy || c->pending > FEED_MAX_PENDING)
+        uv_read_stop(&c->stream.stream);
+    else
+        uv_read_start(&c->stream.stream, on_alloc, on_read);
+}
+
+static void on_ready(void *transport)
+{
+    struct connection *c = transport;
+
+    c->busy = false;
+    next_lines(c);
+}
+
+static const struct feed_transport transport = {
+    .send = send_line,
+    .pending = pending_bytes,
+    .ready = on_ready,
+};
+
+/* ---- connections ------------------------------------------------------------------------------
+ */
+
+static int init_stream(struct feedsock *s, union stream *stream)
+{
+    return s->is_pipe ? uv_pipe_init(s->loop, &stream->pipe, 0)
+                      : uv_tcp_init(s->loop, &stream->tcp);
+}
+
+static void refuse_connection(struct connection *c)
+{
+    size_t size;
+    char *line = feed_error(NULL, FEED_TOO_MANY, "1024 connections are open already", &size);
+
+    c->cut = true;
+    if (line)
+        send_line(c, line, size);
+    else
+        close_connection(c);
+}
+
+static void on_connection(uv_stream_t *server, int status)
+{
+    struct feedsock *s = server->data;
+    struct connection *c = status == 0 ? calloc(1, sizeof *c) : NULL;
+
+    if (!c)
+        return;
+    c->sock = s;
+    if (init_stream(s, &c->stream) < 0) {
+        free(c);
+        return;
+    }
+    c->stream.stream.data = c;
+    list_append(&s->connections, &c->link);
+    s->n_connections++;
+    if (uv_accept(server, &c->stream.stream) < 0) {
+        close_connection(c);
+        return;
+    }
+    if (s->n_connections > MAX_CONNECTIONS) {
+        refuse_connection(c);
+        return;
+    }
+    c->client = feed_client_new(s->hub, &transport, c);
+    if (!c->client)
+        close_connection(c);
+    else
+        uv_read_start(&c->stream.stream, on_alloc, on_read);
+}
+
+void feedsock_tick(struct feedsock *s)
+{
+    LIST_EACH_SAFE(at, &s->connections)
+    {
+        struct connection *c = LIST_ENTRY(at, struct connection, link);
+
+        if (c->pending > 0 && ++c->stalled_ticks >= STALL_TICKS)
+            close_connection(c);
+    }
+}
+
+/* ---- the socket -------------------------------------------------------------------------------
+ */
+
+static int listen_pipe(struct feedsock *s, const char *path)
+{
+    int rc;
+
+    unlink(path);
+    rc = uv_pipe_bind(&s->server.pipe, path);
+    if (rc == 0 && chmod(path, 0600) < 0)
+        rc = -errno;
+    if (rc == 0)
+        rc = uv_listen(&s->server.stream, BACKLOG, on_connection);
+    snprintf(s->address, sizeof s->address, "unix:%s", path);
+    return rc;
+}
+
+/* "127.0.0.1:PORT" or "[::1]:PORT" */
+static int parse_tcp(const char *text, struct sockaddr_storage *out)
+{
+    const char *colon = strrchr(text, ':');
+    char host[64];
+    int port = colon ? atoi(colon + 1) : -1;
+    size_t size = colon ? (size_t)(colon - text) : 0;
+
+    if (port < 0 || port > 65535 || size == 0 || size >= sizeof host)
+        return -EINVAL;
+    memcpy(host, text, size);
+    host[size] = '\0';
+    if (host[0] != '[')
+        return uv_ip4_addr(host, port, (struct sockaddr_in *)out);
+    host[size - 1] = '\0';
+    return uv_ip6_addr(host + 1, port, (struct sockaddr_in6 *)out);
+}
+
+static int listen_tcp(struct feedsock *s, const char *text)
+{
+    struct sockaddr_storage address = {0};
+    int size = sizeof address, rc = parse_tcp(text, &address), port;
+
+    if (rc == 0)
+        rc = uv_tcp_bind(&s->server.tcp, (struct sockaddr *)&address, 0);
+    if (rc == 0)
+        rc = uv_listen(&s->server.stream, BACKLOG, on_connection);
+    if (rc == 0)
+        rc = uv_tcp_getsockname(&s->server.tcp, (struct sockaddr *)&address, &size);
+    if (rc < 0)
+        return rc;
+    port = address.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&address)->sin6_port)
+                                         : ntohs(((struct sockaddr_in *)&address)->sin_port);
+    snprintf(s->address, sizeof s->address, "tcp:%.*s:%d", (int)(strrchr(text, ':') - text), text,
+             port);
+    return 0;
+}
+
+static void on_failed_server_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+int feedsock_open(uv_loop_t *loop, const char *address, struct feedhub *hub, struct feedsock **out,
+                  struct err *e)
+{
+    struct feedsock *s = calloc(1, sizeof *s);
+    int rc;
+
+    if (!s)
+        return err_set(e, -ENOMEM, "out of memory");
+    s->loop = loop;
+    s->hub = hub;
+    s->is_pipe = strncmp(address, "unix:", 5) == 0;
+    list_init(&s->connections);
+    rc = init_stream(s, &s->server);
+    if (rc < 0) {
+        free(s);
+        return err_set(e, rc, "%s: %s", address, uv_strerror(rc));
+    }
+    s->server.stream.data = s;
+    rc = s->is_pipe ? listen_pipe(s, address + 5) : listen_tcp(s, address + 4);
+    if (rc < 0) {
+        err_set(e, rc, "%s: %s", address, uv_strerror(rc));
+        uv_close((uv_handle_t *)&s->server, on_failed_server_closed);
+        return rc;
+    }
+    s->server_is_open = true;
+    *out = s;
+    return 0;
+}
+
+const char *feedsock_address(const struct feedsock *s)
+{
+    return s->address;
+}
+
+static void on_server_closed(uv_handle_t *handle)
+{
+    struct feedsock *s = handle->data;
+
+    s->server_is_open = false;
+    finish_close(s);
+}
+
+void feedsock_close(struct feedsock *s, void (*on_closed)(void *arg), void *arg)
+{
+    s->on_closed = on_closed;
+    s->closed_arg = arg;
+    s->closing = true;
+    uv_close((uv_handle_t *)&s->server, on_server_closed);
+    LIST_EACH_SAFE(at, &s->connections)
+    {
+        close_connection(LIST_ENTRY(at, struct connection, link));
+    }
+}

@@ -1,0 +1,25 @@
+/* The feed's socket: JSON lines over a UNIX or loopback TCP socket. Owns the listening socket and
+ * the connections: line buffers in, write queue out, limits and time-outs; loop thread only. What a
+ * line means is feedhub.h's business. */
+#pragma once
+
+#include <uv.h>
+
+#include "daemon/io/feedhub.h"
+
+struct feedsock;
+
+/* Listens on "unix:PATH" (mode 0600; a socket left behind is replaced, which is safe under the lock
+ * of the runtime directory) or "tcp:ADDRESS:PORT". Returns 0 with the socket (free by
+ * feedsock_close), or -errno. */
+int feedsock_open(uv_loop_t *, const char *address, struct feedhub *, struct feedsock **out,
+                  struct err *e);
+
+/* The address to connect to, with the real port. */
+const char *feedsock_address(const struct feedsock *);
+
+/* A second has passed: cuts off readers that take nothing. */
+void feedsock_tick(struct feedsock *);
+
+/* Closes all connections and the socket; the loop has to turn until `on_closed`. */
+void feedsock_close(struct feedsock *, void (*on_closed)(void *arg), void *arg);

@@ -1,0 +1,45 @@
+/* The trainers' side: the ROUTER socket, and the translation between INGEST.md's messages and the
+ * core's events and actions. Owns the socket, and each batch's frames until ingest_release; loop
+ * thread only. Hello and ping are answered here, everything else is the core's decision. */
+#pragma once
+
+#include <uv.h>
+
+#include "daemon/core/event.h"
+
+struct ingest;
+
+/* One event, to be stepped at once. What the event gives away, the callee takes. */
+typedef void ingest_event_cb(void *arg, const struct event *);
+
+/* Binds `endpoint` and starts listening. Returns 0 with the ingest (free by ingest_close), or
+ * -errno with the endpoint and the reason in `e`. */
+int ingest_open(uv_loop_t *, const char *endpoint, ingest_event_cb *, void *arg,
+                struct ingest **out, struct err *e);
+
+/* The address to connect to: with the real port where 0 or * was asked for. */
+const char *ingest_endpoint(const struct ingest *);
+
+/* Emits EV_GONE for peers whose answers could not be sent since the last call. */
+void ingest_report_gone(struct ingest *);
+
+/* Messages that were refused before the core saw them. */
+uint64_t ingest_n_refused(const struct ingest *);
+
+/* Takes no more messages; answers can still be sent. */
+void ingest_stop(struct ingest *);
+
+/* Closes everything; batches must have been released. The loop has to turn until `on_closed`. */
+void ingest_close(struct ingest *, void (*on_closed)(void *arg), void *arg);
+
+/* Answers. A peer that is gone or takes nothing is not waited for: at-least-once delivery is the
+ * trainer's part, which sends again what was not acknowledged. */
+void ingest_send_welcome(struct ingest *, peer_id, const struct welcome *);
+void ingest_send_progress(struct ingest *, peer_id, uint64_t granted);
+void ingest_send_ack(struct ingest *, peer_id, uint64_t seq);
+/* With the points, when the record is a checkpoint. */
+void ingest_send_record_ack(struct ingest *, peer_id, const struct record *);
+void ingest_send_nack(struct ingest *, peer_id, const struct nack *);
+
+/* The batch's frames are no longer needed; frees it. */
+void ingest_release(struct batch *);

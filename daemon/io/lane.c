@@ -1,0 +1,189 @@
+#include "daemon/io/lane.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+/* One reader may be busy with a long history while another answers a short question. */
+#define N_READERS 2
+
+/* ---- writing ----------------------------------------------------------------------------------
+ */
+
+struct store_lane {
+    uv_loop_t *loop;
+    struct store *store;
+    store_lane_cb *on_stored;
+    void *arg;
+    uv_work_t request;
+    bool busy;
+    struct list waiting;    /* put since the running commit began */
+    struct list committing; /* the pool's while busy */
+};
+
+static void start_commit(struct store_lane *l);
+
+static void on_commit(uv_work_t *request)
+{
+    struct store_lane *l = request->data;
+
+    store_apply(l->store, &l->committing, NULL); /* each record carries its own outcome */
+}
+
+static void on_commit_done(uv_work_t *request, int status)
+{
+    struct store_lane *l = request->data;
+    struct list done;
+
+    (void)status;
+    list_init(&done);
+    list_move(&l->committing, &done);
+    l->busy = false;
+    start_commit(l);
+    LIST_EACH_SAFE(at, &done)
+    {
+        list_remove(at);
+        l->on_stored(l->arg, LIST_ENTRY(at, struct record, link));
+    }
+}
+
+static void start_commit(struct store_lane *l)
+{
+    if (l->busy || list_empty(&l->waiting))
+        return;
+    list_move(&l->waiting, &l->committing);
+    l->busy = true;
+    uv_queue_work(l->loop, &l->request, on_commit, on_commit_done);
+}
+
+int store_lane_open(uv_loop_t *loop, const char *path, store_lane_cb *on_stored, void *arg,
+                    struct store_lane **out, struct err *e)
+{
+    struct store_lane *l = calloc(1, sizeof *l);
+    int rc;
+
+    if (!l)
+        return err_set(e, -ENOMEM, "out of memory");
+    rc = store_open(path, &l->store, e);
+    if (rc < 0) {
+        free(l);
+        return rc;
+    }
+    l->loop = loop;
+    l->on_stored = on_stored;
+    l->arg = arg;
+    l->request.data = l;
+    list_init(&l->waiting);
+    list_init(&l->committing);
+    *out = l;
+    return 0;
+}
+
+void store_lane_close(struct store_lane *l)
+{
+    if (!l)
+        return;
+    assert(!l->busy && list_empty(&l->waiting));
+    store_close(l->store);
+    free(l);
+}
+
+void store_lane_put(struct store_lane *l, struct record *r)
+{
+    list_append(&l->waiting, &r->link);
+    start_commit(l);
+}
+
+const struct store *store_lane_store(const struct store_lane *l)
+{
+    return l->store;
+}
+
+/* ---- reading ----------------------------------------------------------------------------------
+ */
+
+struct reader {
+    struct readers *readers;
+    struct history *history;
+    uv_work_t request;
+    struct query *query; /* NULL: idle */
+};
+
+struct readers {
+    uv_loop_t *loop;
+    struct list waiting;
+    struct reader reader[N_READERS];
+};
+
+static void start_queries(struct readers *r);
+
+static void on_query(uv_work_t *request)
+{
+    struct reader *reader = request->data;
+
+    reader->query->work(reader->history, reader->query);
+}
+
+static void on_query_done(uv_work_t *request, int status)
+{
+    struct reader *reader = request->data;
+    struct query *query = reader->query;
+
+    (void)status;
+    reader->query = NULL;
+    start_queries(reader->readers);
+    query->done(query);
+}
+
+static void start_queries(struct readers *r)
+{
+    for (size_t i = 0; i < N_READERS && !list_empty(&r->waiting); i++) {
+        struct list *first = list_first(&r->waiting);
+
+        if (r->reader[i].query)
+            continue;
+        list_remove(first);
+        r->reader[i].query = LIST_ENTRY(first, struct query, link);
+        uv_queue_work(r->loop, &r->reader[i].request, on_query, on_query_done);
+    }
+}
+
+int readers_open(uv_loop_t *loop, const char *path, struct readers **out, struct err *e)
+{
+    struct readers *r = calloc(1, sizeof *r);
+
+    if (!r)
+        return err_set(e, -ENOMEM, "out of memory");
+    r->loop = loop;
+    list_init(&r->waiting);
+    for (size_t i = 0; i < N_READERS; i++) {
+        int rc = history_open(path, &r->reader[i].history, e);
+
+        if (rc < 0) {
+            readers_close(r);
+            return rc;
+        }
+        r->reader[i].readers = r;
+        r->reader[i].request.data = &r->reader[i];
+    }
+    *out = r;
+    return 0;
+}
+
+void readers_close(struct readers *r)
+{
+    if (!r)
+        return;
+    for (size_t i = 0; i < N_READERS; i++) {
+        assert(!r->reader[i].query);
+        history_close(r->reader[i].history);
+    }
+    free(r);
+}
+
+void readers_submit(struct readers *r, struct query *q)
+{
+    list_append(&r->waiting, &q->link);
+    start_queries(r);
+}

@@ -1,0 +1,36 @@
+/* One line a message to standard error: level, text, key=value pairs. Any thread may log; a line is
+ * one write. Modules that report errors to their caller do not log; who decides to go on, does. */
+#pragma once
+
+enum log_level {
+    LOG_ERROR = 3, /* syslog's numbers, which journald reads from the prefix <3> */
+    LOG_WARN = 4,
+    LOG_INFO = 6,
+    LOG_DEBUG = 7,
+};
+
+/* Lines above this level are not written. */
+void log_set_level(enum log_level);
+
+/* "error", "warn", "info" or "debug" to its level, or -1. */
+int log_level_find(const char *name);
+const char *log_level_name(enum log_level);
+
+void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* A source of lines that outsiders can trigger: at most LOG_BURST a LOG_PERIOD_S, the rest counted
+ * and told with the next line. Zero-initialise; one thread. */
+#define LOG_BURST    5
+#define LOG_PERIOD_S 10
+
+struct log_limit {
+    double period_start; /* monotonic seconds */
+    unsigned n_written;
+    unsigned n_suppressed;
+};
+
+void log_warn_limited(struct log_limit *, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
