@@ -177,3 +177,10 @@ const char *sql_column_text(sqlite3_stmt *statement, int column)
 
     return text ? (const char *)text : "";
 }
+
+int sql_row_check(sqlite3_stmt *statement, struct err *e)
+{
+    if (sqlite3_errcode(sqlite3_db_handle(statement)) == SQLITE_NOMEM)
+        return err_set(e, -ENOMEM, "the database: out of memory");
+    return 0;
+}

@@ -52,6 +52,9 @@ void sql_bind_double(sqlite3_stmt *statement, int index, double value);
     sql_bind_integers(statement, 1, (const int64_t[]){__VA_ARGS__},                                \
                       sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t))
 
-/* A column as a double: NULL is NaN. As text: NULL is "", which lives until the next step. */
+/* A column as a double: NULL is NaN. As text: NULL is "", which lives until the next step. A text
+ * may also be "" because memory ran out: sql_row_check() after the last column of a row tells, 0 or
+ * -ENOMEM. */
 double sql_column_double(sqlite3_stmt *statement, int column);
 const char *sql_column_text(sqlite3_stmt *statement, int column);
+int sql_row_check(sqlite3_stmt *statement, struct err *e);

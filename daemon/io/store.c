@@ -165,8 +165,9 @@ static int find_attempt(struct store *s, int64_t run_key, uint32_t attempt, stru
     out->last_seq = (uint64_t)sqlite3_column_int64(q, 1);
     out->state = (enum stored_state)sqlite3_column_int(q, 2);
     snprintf(out->writer, sizeof out->writer, "%s", sql_column_text(q, 3));
+    rc = sql_row_check(q, e);
     sqlite3_reset(q);
-    return 1;
+    return rc < 0 ? rc : 1;
 }
 
 /* Moves an attempt, and the run with it when it is the newest one. */
@@ -282,33 +283,40 @@ static int resume_attempt(struct store *s, struct record *r, const struct attemp
     return set_state(s, r, r->opened.attempt, STORED_OPEN, e);
 }
 
+/* Adds the layer of the row at hand; doubles the array when `*capacity` is used up. */
+static int read_layer(sqlite3_stmt *q, struct open_result *out, size_t *capacity, struct err *e)
+{
+    struct stored_layer *layer = out->layers;
+
+    if (out->n_layers == *capacity) {
+        *capacity = *capacity ? 2 * *capacity : 8;
+        layer = realloc(out->layers, *capacity * sizeof *layer);
+        if (!layer)
+            return err_set(e, -ENOMEM, "out of memory");
+        out->layers = layer;
+    }
+    layer = &out->layers[out->n_layers++];
+    snprintf(layer->name, sizeof layer->name, "%s", sql_column_text(q, 0));
+    layer->p = (uint32_t)sqlite3_column_int64(q, 1);
+    layer->c = (uint32_t)sqlite3_column_int64(q, 2);
+    layer->batch_seq = (uint64_t)sqlite3_column_int64(q, 3);
+    layer->rows_offered = (uint64_t)sqlite3_column_int64(q, 4);
+    return sql_row_check(q, e);
+}
+
 static int read_layers(struct store *s, struct record *r, struct err *e)
 {
-    struct open_result *out = &r->opened;
     sqlite3_stmt *q = s->statement[SQL_LAYERS];
     size_t capacity = 0;
     int rc;
 
-    SQL_BIND(q, out->run_key, out->attempt);
+    SQL_BIND(q, r->opened.run_key, r->opened.attempt);
     while ((rc = sql_step(q, e)) == 1) {
-        struct stored_layer *layer;
-
-        if (out->n_layers == capacity) {
-            capacity = capacity ? 2 * capacity : 8;
-            layer = realloc(out->layers, capacity * sizeof *layer);
-            if (!layer) {
-                sqlite3_reset(q);
-                return err_set(e, -ENOMEM, "out of memory");
-            }
-            out->layers = layer;
-        }
-        layer = &out->layers[out->n_layers++];
-        snprintf(layer->name, sizeof layer->name, "%s", sql_column_text(q, 0));
-        layer->p = (uint32_t)sqlite3_column_int64(q, 1);
-        layer->c = (uint32_t)sqlite3_column_int64(q, 2);
-        layer->batch_seq = (uint64_t)sqlite3_column_int64(q, 3);
-        layer->rows_offered = (uint64_t)sqlite3_column_int64(q, 4);
+        rc = read_layer(q, &r->opened, &capacity, e);
+        if (rc < 0)
+            break;
     }
+    sqlite3_reset(q);
     return rc;
 }
 
@@ -497,12 +505,15 @@ static int recall_points(struct store *s, struct record *r, struct err *e)
     if (!r->points)
         return err_set(e, -ENOMEM, "out of memory");
     SQL_BIND(q, r->run_key, r->attempt, r->step);
-    while ((rc = sql_step(q, e)) == 1 && i < n) {
+    while (i < n && (rc = sql_step(q, e)) == 1) {
         struct layer_point *lp = &r->points[i++];
 
         snprintf(lp->layer, sizeof lp->layer, "%s", sql_column_text(q, 0));
         lp->measured = true;
         lp->feed_seq = store_schema_point(q, 1, &lp->point);
+        rc = sql_row_check(q, e);
+        if (rc < 0)
+            break;
     }
     sqlite3_reset(q);
     r->n_points = i;

@@ -29,7 +29,6 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
     " attempt INTEGER NOT NULL, created REAL, updated REAL, last_step INTEGER,"
     " n_points INTEGER NOT NULL DEFAULT 0);"
     "CREATE INDEX run_by_name ON run(name, project);"
-    "CREATE INDEX run_by_project ON run(project);"
     "CREATE TABLE run_config(run_key INTEGER PRIMARY KEY REFERENCES run, config TEXT NOT NULL);"
 
     /* first_step: of the first checkpoint or log; NULL before it. */

@@ -1,0 +1,61 @@
+/* The history read: FEED.md's queries answered as JSON trees over a read-only connection, each
+ * within one read transaction, so that an answer shows one instant of the store. A history is used
+ * by one thread at a time; as many as there are readers may be open beside the store, which they
+ * never hold up. It writes nothing, checkpoints nothing, and knows no socket.
+ *
+ * Functions return 0, or -errno with a sentence: -ENOENT (no such run, layer or scalar), -EINVAL (a
+ * parameter), -ENOMEM, or the disk's. feed_code_of() turns these into JSON-RPC codes. */
+#pragma once
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/base/err.h"
+#include "proto/feed.h"
+
+/* A point in an answer of columns costs about 1.3 KB of tree while it is built: this bounds one
+ * answer to 130 MB. Over many layers it is shared out evenly, whatever `points` asks for. */
+#define HISTORY_ANSWER_POINTS 100000
+/* A page of changes (proto/FEED.md, Limits). */
+#define HISTORY_PAGE_MAX 1000
+/* Rows of other runs that one page passes over before it returns, so that a subscription to one run
+ * of a thousand does not keep a thread for seconds. */
+#define HISTORY_PAGE_SCAN 20000
+
+struct history;
+
+/* Opens the database that a store has open. Free with history_close, for which NULL is fine. */
+int history_open(const char *path, struct history **out, struct err *e);
+void history_close(struct history *);
+
+/* The key of a run by id, project/name, or name (the newest of that name), in this order. */
+int history_find_run(struct history *, const char *run, int64_t *run_key, struct err *e);
+
+/* run.list, run.get, layer.list, series.query, scalars.query: `*out` receives the result (free with
+ * cJSON_Delete), NULL after a failure. */
+int history_run_list(struct history *, const struct feed_run_list *, cJSON **out, struct err *e);
+int history_run_get(struct history *, const struct feed_run *, cJSON **out, struct err *e);
+int history_layer_list(struct history *, const struct feed_run *, cJSON **out, struct err *e);
+int history_series(struct history *, const struct feed_series_query *, cJSON **out, struct err *e);
+int history_scalars(struct history *, const struct feed_scalars_query *, cJSON **out,
+                    struct err *e);
+
+/* Things stored, for a subscription. */
+struct history_page {
+    cJSON *points;      /* array of POINT */
+    cJSON *scalars;     /* array of SCALAR */
+    size_t n_items;     /* in both */
+    uint64_t reached;   /* nothing up to here is missing: the `seq` to go on from */
+    uint64_t committed; /* the store's last; the page is the last one when reached == committed */
+};
+
+/* The latest point of every layer and the latest value of every scalar, of one run or (0) of all.
+ * history_changes gives all that was stored after `since` in the order of the feed, at most `limit`
+ * (<= HISTORY_PAGE_MAX) things; a page may be empty and not yet the last. A `since` that the store
+ * has not reached, as after it was replaced, yields an empty page with `reached` below it. */
+int history_latest(struct history *, int64_t run_key, struct history_page *out, struct err *e);
+int history_changes(struct history *, int64_t run_key, uint64_t since, size_t limit,
+                    struct history_page *out, struct err *e);
+void history_page_release(struct history_page *);

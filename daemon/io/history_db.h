@@ -1,0 +1,58 @@
+/* The inside of a history, shared by its two files: the connection and its statements. history.c
+ * owns both and answers about runs and changes; history_series.c answers with columns. Threads as
+ * in history.h. */
+#pragma once
+
+#include <sqlite3.h>
+
+#include "daemon/io/history.h"
+
+enum history_sql {
+    SQL_BEGIN,
+    SQL_END,
+    SQL_FEED_SEQ,
+    SQL_FIND_ID,
+    SQL_FIND_PATH,
+    SQL_FIND_NAME,
+    SQL_RUN_COUNT,
+    SQL_RUN_LIST,
+    SQL_RUN_GET,
+    SQL_ATTEMPTS,
+    SQL_LAYERS,
+    SQL_NAMES,
+    SQL_LATEST_POINTS,
+    SQL_LATEST_SCALARS,
+    SQL_NEW_POINTS,
+    SQL_NEW_SCALARS,
+    SQL_POINTS,
+    SQL_POINT_COUNT,
+    SQL_POINT_ENDS,
+    SQL_POINT_VALUES,
+    SQL_SCALARS,
+    SQL_SCALAR_COUNT,
+    SQL_SCALAR_ENDS,
+    SQL_SCALAR_VALUES,
+    SQL_COUNT,
+};
+
+struct history {
+    sqlite3 *db;
+    sqlite3_stmt *statement[SQL_COUNT];
+};
+
+/* Columns of SQL_LAYERS: key, name, p, c, n_points, attempt of the latest point, @point. */
+#define LAYERS_POINT 6
+
+/* Runs `query` inside one read transaction; frees what it made when it fails. */
+typedef int history_query(struct history *, const void *params, cJSON **out, struct err *e);
+int history_read(struct history *, history_query *query, const void *params, cJSON **out,
+                 struct err *e);
+
+/* The id of a run, into RUN_ID_MAX + 1 bytes, and its key: of `run` as FEED.md's RUN. */
+int history_resolve(struct history *, const char *run, int64_t *run_key, char *id, struct err *e);
+
+/* -ENOMEM with its sentence. */
+int history_no_memory(struct err *e);
+
+/* An object appended to `array`; NULL without memory. */
+cJSON *history_push_object(cJSON *array);

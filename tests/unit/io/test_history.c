@@ -1,0 +1,695 @@
+#include "daemon/io/history.h"
+
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "daemon/core/record.h"
+#include "daemon/io/store.h"
+#include "proto/json.h"
+#include "tests/lib/records.h"
+
+struct fixture {
+    char *directory;
+    char path[256];
+    struct store *store;
+    struct history *history;
+};
+
+static int set_up(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    struct err e = {0};
+
+    f->directory = scratch_new();
+    snprintf(f->path, sizeof f->path, "%s", scratch_path(f->directory, "history.db"));
+    if (store_open(f->path, &f->store, &e) < 0 || history_open(f->path, &f->history, &e) < 0)
+        fail_msg("%s", e.text);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+
+    history_close(f->history);
+    store_close(f->store);
+    scratch_free(f->directory);
+    free(f);
+    return 0;
+}
+
+static struct record *open_run(struct fixture *f, const char *id, const char *name,
+                               const char *project, const char *writer)
+{
+    struct record *r = record_open(id, writer, 0, RESUME_ALLOW);
+
+    r->open.name = name ? strdup(name) : NULL;
+    r->open.project = project ? strdup(project) : NULL;
+    assert_int_equal(apply(f->store, r), 0);
+    return r;
+}
+
+static void checkpoint(struct fixture *f, const struct record *opened, uint64_t seq, int64_t step,
+                       double d_lr)
+{
+    struct record *r = record_of(opened, RECORD_CHECKPOINT, seq, step);
+
+    record_add_point(r, "head", d_lr);
+    assert_int_equal(apply(f->store, r), 0);
+    record_free(r);
+}
+
+static void log_scalar(struct fixture *f, const struct record *opened, uint64_t seq, int64_t step,
+                       const char *name, double value)
+{
+    struct record *r = record_of(opened, RECORD_LOG, seq, step);
+
+    record_add_scalar(r, name, value);
+    assert_int_equal(apply(f->store, r), 0);
+    record_free(r);
+}
+
+/* The tree as the feed prints it, parsed again; so that raw texts and numbers are read as a client
+ * reads them. */
+static cJSON *reparse(cJSON *tree)
+{
+    char *text = json_print(tree);
+    cJSON *again;
+    struct err e = {0};
+
+    assert_non_null(text);
+    assert_null(strchr(text, '\n'));
+    again = cJSON_Parse(text);
+    if (!again)
+        fail_msg("%s: %s", e.text, text);
+    cJSON_free(text);
+    cJSON_Delete(tree);
+    return again;
+}
+
+/* Follows "layers.0.columns.step". */
+static const cJSON *at(const cJSON *tree, const char *path)
+{
+    char copy[128], *rest = copy;
+    const char *name;
+
+    snprintf(copy, sizeof copy, "%s", path);
+    while (tree && (name = strsep(&rest, ".")))
+        tree = cJSON_IsArray(tree) ? cJSON_GetArrayItem(tree, atoi(name))
+                                   : cJSON_GetObjectItemCaseSensitive(tree, name);
+    if (!tree)
+        fail_msg("no %s", path);
+    return tree;
+}
+
+static double number_at(const cJSON *tree, const char *path)
+{
+    const cJSON *number = at(tree, path);
+
+    assert_true(cJSON_IsNumber(number));
+    return number->valuedouble;
+}
+
+static int size_at(const cJSON *tree, const char *path)
+{
+    return cJSON_GetArraySize(at(tree, path));
+}
+
+static void expect_text(const cJSON *tree, const char *path, const char *text)
+{
+    const cJSON *string = at(tree, path);
+
+    assert_true(cJSON_IsString(string));
+    assert_string_equal(string->valuestring, text);
+}
+
+static void expect_numbers(const cJSON *tree, const char *path, const double *numbers, int n)
+{
+    assert_int_equal(size_at(tree, path), n);
+    for (int i = 0; i < n; i++)
+        assert_true(cJSON_GetArrayItem(at(tree, path), i)->valuedouble == numbers[i]);
+}
+
+static struct feed_series_query whole(const char *run)
+{
+    return (struct feed_series_query){.run = run, .range = {.to = INT64_MAX, .points = 10000}};
+}
+
+static cJSON *series(struct fixture *f, const struct feed_series_query *query)
+{
+    struct err e = {0};
+    cJSON *out;
+
+    if (history_series(f->history, query, &out, &e) < 0)
+        fail_msg("%s", e.text);
+    return reparse(out);
+}
+
+static void runs_are_listed_newest_first(void **state)
+{
+    struct fixture *f = *state;
+    struct record *a = open_run(f, "a", NULL, "p1", "w"), *b = open_run(f, "b", NULL, "p2", "w");
+    struct record *c = open_run(f, "c", NULL, "p1", "w");
+    struct record *close = record_of(a, RECORD_CLOSE, 1, 0);
+    struct feed_run_list params = {.limit = 100};
+    struct err e;
+    cJSON *out;
+
+    assert_int_equal(apply(f->store, close), 0);
+    assert_int_equal(history_run_list(f->history, &params, &out, &e), 0);
+    out = reparse(out);
+    assert_int_equal(number_at(out, "total"), 3);
+    expect_text(out, "runs.0.id", "c");
+    expect_text(out, "runs.2.id", "a");
+    expect_text(out, "runs.2.state", "finished");
+    cJSON_Delete(out);
+
+    params = (struct feed_run_list){.project = "p1", .limit = 1, .offset = 1};
+    assert_int_equal(history_run_list(f->history, &params, &out, &e), 0);
+    assert_int_equal(number_at(out = reparse(out), "total"), 2);
+    assert_int_equal(size_at(out, "runs"), 1);
+    expect_text(out, "runs.0.id", "a");
+    cJSON_Delete(out);
+
+    params = (struct feed_run_list){.state = "open", .limit = 0};
+    assert_int_equal(history_run_list(f->history, &params, &out, &e), 0);
+    assert_int_equal(number_at(out = reparse(out), "total"), 2);
+    assert_int_equal(size_at(out, "runs"), 0);
+    cJSON_Delete(out);
+    record_free(close);
+    record_free(a);
+    record_free(b);
+    record_free(c);
+}
+
+static void a_run_shows_what_is_known_of_it(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = record_open("id-1", "w", 0, RESUME_ALLOW);
+    struct err e;
+    cJSON *out;
+
+    r->open.name = strdup("seed0");
+    r->open.project = strdup("mod97");
+    r->open.tags = strdup("[\"demo\"]");
+    r->open.config = strdup("{\"lr\":\n0.001}"); /* a newline would end the feed's line */
+    assert_int_equal(apply(f->store, r), 0);
+    checkpoint(f, r, 1, 10, 0.5);
+    log_scalar(f, r, 2, 11, "test_acc", 0.25);
+    log_scalar(f, r, 3, 11, "loss", 2);
+    checkpoint(f, r, 4, 20, (double)NAN);
+    assert_int_equal(history_run_get(f->history, &(struct feed_run){"seed0"}, &out, &e), 0);
+    out = reparse(out);
+    expect_text(out, "id", "id-1");
+    expect_text(out, "name", "seed0");
+    expect_text(out, "project", "mod97");
+    expect_text(out, "group", "");
+    expect_text(out, "tags.0", "demo");
+    assert_true(number_at(out, "config.lr") == 0.001);
+    expect_text(out, "state", "open");
+    assert_int_equal(number_at(out, "attempt"), 1);
+    assert_true(number_at(out, "created") == 1764000000.5);
+    assert_true(number_at(out, "updated") == 1764000020.5);
+    assert_int_equal(number_at(out, "last_step"), 20);
+    assert_int_equal(number_at(out, "n_points"), 2);
+    expect_text(out, "layers.0.layer", "head");
+    assert_int_equal(number_at(out, "layers.0.step"), 20);
+    assert_true(cJSON_IsNull(at(out, "layers.0.d_lr")));
+    assert_int_equal(number_at(out, "attempts.0.first_step"), 10);
+    assert_true(cJSON_IsNull(at(out, "attempts.0.closed")));
+    expect_text(out, "attempts.0.state", "open");
+    expect_text(out, "scalars.0", "loss");
+    expect_text(out, "scalars.1", "test_acc");
+    cJSON_Delete(out);
+    record_free(r);
+}
+
+static void a_run_is_found_by_id_path_or_newest_name(void **state)
+{
+    struct fixture *f = *state;
+    struct record *a = open_run(f, "a", "seed", "p/1", "w");
+    struct record *b = open_run(f, "b", "seed", "p2", "w");
+    struct record *seed = open_run(f, "c", "a", "p2", "w"); /* its name is another one's id */
+    static const struct {
+        const char *run;
+        const char *id;
+    } cases[] = {{"a", "a"}, {"p/1/seed", "a"}, {"seed", "b"}, {"p2/seed", "b"}, {"p2/a", "c"}};
+    struct err e;
+    int64_t key;
+    cJSON *out;
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(history_layer_list(f->history, &(struct feed_run){cases[i].run}, &out, &e),
+                         0);
+        expect_text(out, "run", cases[i].id);
+        cJSON_Delete(out);
+    }
+    assert_int_equal(history_find_run(f->history, "../../etc/x", &key, &e), -ENOENT);
+    assert_non_null(strstr(e.text, "../../etc/x"));
+    assert_int_equal(history_run_get(f->history, &(struct feed_run){"z"}, &out, &e), -ENOENT);
+    assert_null(out);
+    record_free(a);
+    record_free(b);
+    record_free(seed);
+}
+
+static void layers_show_their_latest_point(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = open_run(f, "a", NULL, NULL, "w");
+    struct record *c = record_of(r, RECORD_CHECKPOINT, 1, 10);
+    struct err e;
+    cJSON *out;
+
+    record_add_point(c, "head", 0.5);
+    record_add_point(c, "body", 0.25)->measured = false;
+    record_add_point(c, "shapeless", 0)->measured = false;
+    c->points[2].point.p = 0;
+    assert_int_equal(apply(f->store, c), 0);
+    assert_int_equal(history_layer_list(f->history, &(struct feed_run){"a"}, &out, &e), 0);
+    out = reparse(out);
+    assert_int_equal(size_at(out, "layers"), 2);
+    assert_int_equal(number_at(out, "layers.0.n_points"), 1);
+    assert_int_equal(number_at(out, "layers.0.last.step"), 10);
+    assert_true(number_at(out, "layers.0.last.d_lr") == 0.5);
+    assert_int_equal(number_at(out, "layers.0.last.p"), 128);
+    assert_int_equal(number_at(out, "layers.1.n_points"), 0);
+    assert_true(cJSON_IsNull(at(out, "layers.1.last")));
+    cJSON_Delete(out);
+    record_free(c);
+    record_free(r);
+}
+
+static void a_short_series_is_given_point_by_point(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = open_run(f, "a", NULL, NULL, "w");
+    struct feed_series_query query = whole("a");
+    cJSON *metrics = cJSON_Parse("[\"u\"]"), *out;
+
+    for (int i = 0; i < 5; i++)
+        checkpoint(f, r, (uint64_t)i + 1, i * 10, i == 3 ? (double)NAN : i);
+    out = series(f, &query);
+    assert_true(cJSON_IsFalse(at(out, "layers.0.binned")));
+    expect_numbers(out, "layers.0.columns.step", (double[]){0, 10, 20, 30, 40}, 5);
+    expect_numbers(out, "layers.0.columns.attempt", (double[]){1, 1, 1, 1, 1}, 5);
+    expect_numbers(out, "layers.0.columns.n", (double[]){1024, 1024, 1024, 1024, 1024}, 5);
+    assert_true(cJSON_IsNull(at(out, "layers.0.columns.d_lr.3")));
+    assert_true(number_at(out, "layers.0.columns.pr.4") == 1);
+    assert_int_equal(size_at(out, "layers.0.columns.flags"), 5);
+    assert_int_equal(size_at(out, "layers.0.columns.flags.0"), 0);
+    assert_int_equal(size_at(out, "layers.0.columns.rows_missing"), 5);
+    assert_int_equal(size_at(out, "layers.0.columns.rank"), 5);
+    assert_int_equal(size_at(out, "layers.0.columns.time"), 5);
+    cJSON_Delete(out);
+
+    query.range.from = 10;
+    query.range.to = 30;
+    query.range.points = 4;
+    query.metrics = metrics;
+    query.layer = "head";
+    out = series(f, &query);
+    expect_numbers(out, "layers.0.columns.step", (double[]){10, 20, 30}, 3);
+    assert_int_equal(size_at(out, "layers.0.columns.u"), 3);
+    assert_null(cJSON_GetObjectItem(at(out, "layers.0.columns"), "d_lr"));
+    cJSON_Delete(metrics);
+    cJSON_Delete(out);
+    record_free(r);
+}
+
+static void what_a_series_does_not_know_is_named(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = open_run(f, "a", NULL, NULL, "w");
+    struct feed_series_query query = whole("a");
+    struct feed_scalars_query scalars = {.run = "a", .range = query.range};
+    cJSON *metrics = cJSON_Parse("[\"d_lr\",\"dlr\"]");
+    struct err e;
+    cJSON *out;
+
+    query.layer = "tail";
+    assert_int_equal(history_series(f->history, &query, &out, &e), -ENOENT);
+    assert_non_null(strstr(e.text, "\"tail\""));
+    query.layer = NULL;
+    query.metrics = metrics;
+    assert_int_equal(history_series(f->history, &query, &out, &e), -EINVAL);
+    assert_non_null(strstr(e.text, "\"dlr\""));
+    scalars.names = metrics;
+    assert_int_equal(history_scalars(f->history, &scalars, &out, &e), -ENOENT);
+    assert_null(out);
+    cJSON_Delete(metrics);
+    record_free(r);
+}
+
+static void a_newer_attempt_supersedes_later_points(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = open_run(f, "a", NULL, NULL, "w1"), *again, *idle;
+    struct feed_series_query query = whole("a");
+    cJSON *out;
+
+    for (int i = 1; i <= 4; i++)
+        checkpoint(f, r, (uint64_t)i, i * 10, i);
+    again = open_run(f, "a", NULL, NULL, "w2");
+    checkpoint(f, again, 1, 25, 7);
+    checkpoint(f, again, 2, 30, 8);
+    idle = open_run(f, "a", NULL, NULL, "w3"); /* has stored nothing, supersedes nothing */
+    out = series(f, &query);
+    expect_numbers(out, "layers.0.columns.step", (double[]){10, 20, 25, 30}, 4);
+    expect_numbers(out, "layers.0.columns.d_lr", (double[]){1, 2, 7, 8}, 4);
+    expect_numbers(out, "layers.0.columns.attempt", (double[]){1, 1, 2, 2}, 4);
+    cJSON_Delete(out);
+    query.range.all_attempts = true;
+    out = series(f, &query);
+    expect_numbers(out, "layers.0.columns.step", (double[]){10, 20, 30, 40, 25, 30}, 6);
+    cJSON_Delete(out);
+    record_free(idle);
+    record_free(again);
+    record_free(r);
+}
+
+/* An attempt that begins before an older one's first step supersedes all of both. */
+static void an_attempt_from_the_start_supersedes_everything(void **state)
+{
+    struct fixture *f = *state;
+    struct record *a = open_run(f, "a", NULL, NULL, "w1"), *b, *c;
+    struct feed_series_query query = whole("a");
+    cJSON *out;
+
+    checkpoint(f, a, 1, 10, 1);
+    b = open_run(f, "a", NULL, NULL, "w2");
+    checkpoint(f, b, 1, 50, 2);
+    c = open_run(f, "a", NULL, NULL, "w3");
+    checkpoint(f, c, 1, 0, 3);
+    out = series(f, &query);
+    expect_numbers(out, "layers.0.columns.d_lr", (double[]){3}, 1);
+    cJSON_Delete(out);
+    record_free(a);
+    record_free(b);
+    record_free(c);
+}
+
+static void fill(struct fixture *f, const struct record *r, int64_t n, int64_t spike)
+{
+    enum { GROUP = 500 };
+    struct record *batch[GROUP];
+
+    for (int64_t i = 0; i < n; i += GROUP) {
+        for (int64_t j = 0; j < GROUP; j++) {
+            int64_t step = (i + j + 1) * 10;
+
+            batch[j] = record_of(r, RECORD_CHECKPOINT, (uint64_t)(i + j) + 1, step);
+            record_add_point(batch[j], "head", step == spike ? 99 : 0.5);
+        }
+        assert_int_equal(apply_many(f->store, batch, GROUP), 0);
+        for (int j = 0; j < GROUP; j++)
+            record_free(batch[j]);
+    }
+}
+
+static void a_long_series_is_binned_and_keeps_its_spike(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = open_run(f, "a", NULL, NULL, "w");
+    struct feed_series_query query = whole("a");
+    int n, n_spikes = 0;
+    double count = 0;
+    cJSON *out;
+
+    fill(f, r, 3000, 20000);
+    query.range.points = 100;
+    for (int linear = 0; linear < 2; linear++, n_spikes = 0, count = 0) {
+        query.range.linear = linear;
+        out = series(f, &query);
+        assert_true(cJSON_IsTrue(at(out, "layers.0.binned")));
+        n = size_at(out, "layers.0.columns.step");
+        assert_in_range(n, 20, 50);
+        assert_int_equal(size_at(out, "layers.0.columns.step_end"), n);
+        assert_int_equal(size_at(out, "layers.0.columns.pr.last"), n);
+        assert_int_equal(number_at(out, "layers.0.columns.step.0"), 10);
+        for (int i = 0; i < n; i++) {
+            n_spikes +=
+                cJSON_GetArrayItem(at(out, "layers.0.columns.d_lr.max"), i)->valuedouble == 99;
+            assert_true(cJSON_GetArrayItem(at(out, "layers.0.columns.d_lr.min"), i)->valuedouble ==
+                        0.5);
+            count += cJSON_GetArrayItem(at(out, "layers.0.columns.count"), i)->valuedouble;
+        }
+        assert_int_equal(n_spikes, 1);
+        assert_int_equal(count, 3000);
+        cJSON_Delete(out);
+    }
+    query.range.points = 3000; /* exactly as many as there are */
+    out = series(f, &query);
+    assert_true(cJSON_IsFalse(at(out, "layers.0.binned")));
+    cJSON_Delete(out);
+    record_free(r);
+}
+
+static void scalars_are_given_by_name(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = open_run(f, "a", NULL, NULL, "w"), *again;
+    struct feed_scalars_query query = {.run = "a", .range = {.to = INT64_MAX, .points = 4}};
+    cJSON *names = cJSON_Parse("[\"loss\"]"), *out;
+    struct err e;
+
+    log_scalar(f, r, 1, 1, "test_acc", 0.5);
+    log_scalar(f, r, 2, 1, "loss", 4);
+    log_scalar(f, r, 3, 2, "loss", (double)NAN);
+    log_scalar(f, r, 4, 3, "loss", 2);
+    again = open_run(f, "a", NULL, NULL, "w2");
+    log_scalar(f, again, 1, 3, "loss", 1);
+    assert_int_equal(history_scalars(f->history, &query, &out, &e), 0);
+    out = reparse(out);
+    assert_int_equal(size_at(out, "scalars"), 2);
+    expect_text(out, "scalars.0.name", "loss");
+    expect_numbers(out, "scalars.0.columns.step", (double[]){1, 2, 3}, 3);
+    expect_numbers(out, "scalars.0.columns.attempt", (double[]){1, 1, 2}, 3);
+    assert_true(cJSON_IsNull(at(out, "scalars.0.columns.value.1")));
+    assert_true(number_at(out, "scalars.0.columns.value.2") == 1);
+    assert_true(number_at(out, "scalars.1.columns.value.0") == 0.5);
+    cJSON_Delete(out);
+
+    query.names = names;
+    for (int i = 4; i < 10; i++)
+        log_scalar(f, again, (uint64_t)i, i, "loss", i);
+    assert_int_equal(history_scalars(f->history, &query, &out, &e), 0);
+    out = reparse(out);
+    assert_int_equal(size_at(out, "scalars"), 1);
+    assert_true(cJSON_IsTrue(at(out, "scalars.0.binned")));
+    assert_int_equal(size_at(out, "scalars.0.columns.value.max"), 2);
+    assert_true(number_at(out, "scalars.0.columns.value.last.1") == 9);
+    cJSON_Delete(out);
+    cJSON_Delete(names);
+    record_free(again);
+    record_free(r);
+}
+
+static void a_snapshot_holds_the_latest_of_everything(void **state)
+{
+    struct fixture *f = *state;
+    struct record *a = open_run(f, "a", NULL, NULL, "w"), *b = open_run(f, "b", NULL, NULL, "w");
+    struct history_page page;
+    struct err e;
+
+    assert_int_equal(history_latest(f->history, 0, &page, &e), 0);
+    assert_int_equal(page.n_items, 0);
+    assert_int_equal(page.reached, 0);
+    history_page_release(&page);
+    checkpoint(f, a, 1, 10, 0.5);
+    checkpoint(f, b, 1, 5, 0.25);
+    checkpoint(f, a, 2, 20, 0.75);
+    log_scalar(f, b, 2, 6, "loss", 3);
+    assert_int_equal(history_latest(f->history, 0, &page, &e), 0);
+    assert_int_equal(page.n_items, 3);
+    assert_int_equal(page.reached, 4);
+    expect_text(page.points, "0.run", "b");
+    expect_text(page.points, "1.run", "a");
+    expect_text(page.scalars, "0.name", "loss");
+    history_page_release(&page);
+    assert_int_equal(history_latest(f->history, a->opened.run_key, &page, &e), 0);
+    assert_int_equal(page.n_items, 1);
+    assert_int_equal(page.reached, 4);
+    history_page_release(&page);
+    record_free(a);
+    record_free(b);
+}
+
+static void changes_come_in_order_and_once(void **state)
+{
+    struct fixture *f = *state;
+    struct record *a = open_run(f, "a", NULL, NULL, "w"), *b = open_run(f, "b", NULL, NULL, "w");
+    struct history_page page;
+    uint64_t seq = 0;
+    size_t n = 0;
+    struct err e;
+
+    for (int i = 1; i <= 20; i++) {
+        checkpoint(f, a, (uint64_t)(2 * i - 1), i, i);
+        log_scalar(f, a, (uint64_t)(2 * i), i, "loss", i);
+        checkpoint(f, b, (uint64_t)i, i, i);
+    }
+    do {
+        assert_int_equal(history_changes(f->history, a->opened.run_key, seq, 7, &page, &e), 0);
+        assert_true(page.n_items <= 7);
+        assert_true(page.reached > seq);
+        assert_int_equal(page.committed, 60);
+        n += page.n_items;
+        seq = page.reached;
+        for (int i = 0; i < cJSON_GetArraySize(page.points); i++)
+            expect_text(cJSON_GetArrayItem(page.points, i), "run", "a");
+        history_page_release(&page);
+    } while (seq < 60);
+    assert_int_equal(n, 40);
+    assert_int_equal(seq, 60);
+    checkpoint(f, a, 41, 5, 99); /* a replaced point comes once more, and only in its new place */
+    assert_int_equal(history_changes(f->history, 0, 0, 1000, &page, &e), 0);
+    assert_int_equal(page.n_items, 60);
+    assert_int_equal(page.reached, 61);
+    page.points = reparse(page.points);
+    assert_true(number_at(page.points, "39.d_lr") == 99);
+    history_page_release(&page);
+    assert_int_equal(history_changes(f->history, 0, 61, 1000, &page, &e), 0);
+    assert_int_equal(page.n_items, 0);
+    assert_int_equal(page.reached, 61);
+    history_page_release(&page);
+    assert_int_equal(history_changes(f->history, 0, 5000, 1000, &page, &e), 0);
+    assert_int_equal(page.reached, 61);
+    history_page_release(&page);
+    record_free(a);
+    record_free(b);
+}
+
+static void a_page_passes_over_a_bounded_number_of_rows(void **state)
+{
+    struct fixture *f = *state;
+    struct record *a = open_run(f, "a", NULL, NULL, "w"), *b = open_run(f, "b", NULL, NULL, "w");
+    struct history_page page;
+    struct err e;
+
+    fill(f, a, HISTORY_PAGE_SCAN + 500, -1);
+    checkpoint(f, b, 1, 1, 1);
+    assert_int_equal(history_changes(f->history, b->opened.run_key, 0, 1000, &page, &e), 0);
+    assert_int_equal(page.n_items, 0);
+    assert_int_equal(page.reached, HISTORY_PAGE_SCAN);
+    history_page_release(&page);
+    assert_int_equal(
+        history_changes(f->history, b->opened.run_key, HISTORY_PAGE_SCAN, 1000, &page, &e), 0);
+    assert_int_equal(page.n_items, 1);
+    assert_int_equal(page.reached, page.committed);
+    history_page_release(&page);
+    record_free(a);
+    record_free(b);
+}
+
+struct reader {
+    const char *path;
+    _Atomic bool stop;
+    int n_reads;
+    int rc;
+    bool consistent;
+};
+
+/* Reads while the writer writes. Run "a" gets as many points as scalars in each transaction, so an
+ * answer that shows half of one would be seen. */
+static void *read_on(void *arg)
+{
+    struct reader *reader = arg;
+    struct history *history;
+    uint64_t seq = 0;
+
+    reader->consistent = true;
+    reader->rc = history_open(reader->path, &history, NULL);
+    while (reader->rc == 0 && !reader->stop) {
+        struct history_page page;
+
+        reader->rc = history_changes(history, 0, seq, 1000, &page, NULL);
+        if (reader->rc < 0)
+            break;
+        if (cJSON_GetArraySize(page.points) != cJSON_GetArraySize(page.scalars) ||
+            page.n_items != page.reached - seq)
+            reader->consistent = false;
+        seq = page.reached;
+        history_page_release(&page);
+        reader->n_reads++;
+    }
+    history_close(history);
+    return NULL;
+}
+
+static void readers_see_whole_transactions_while_the_writer_writes(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = open_run(f, "a", NULL, NULL, "w");
+    struct reader readers[2] = {{.path = f->path}, {.path = f->path}};
+    pthread_t threads[2];
+
+    for (int i = 0; i < 2; i++)
+        pthread_create(&threads[i], NULL, read_on, &readers[i]);
+    for (uint64_t i = 0; i < 400; i++) {
+        struct record *batch[2] = {record_of(r, RECORD_CHECKPOINT, 2 * i + 1, (int64_t)i),
+                                   record_of(r, RECORD_LOG, 2 * i + 2, (int64_t)i)};
+
+        record_add_point(batch[0], "head", 0.5);
+        record_add_scalar(batch[1], "loss", 0.5);
+        assert_int_equal(apply_many(f->store, batch, 2), 0);
+        record_free(batch[0]);
+        record_free(batch[1]);
+    }
+    for (int i = 0; i < 2; i++) {
+        readers[i].stop = true;
+        pthread_join(threads[i], NULL);
+        assert_int_equal(readers[i].rc, 0);
+        assert_true(readers[i].consistent);
+        assert_true(readers[i].n_reads > 1);
+    }
+    record_free(r);
+}
+
+static void a_history_writes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct history *none;
+    struct err e;
+
+    assert_int_equal(history_open("/nonexistent/history.db", &none, &e), -EIO);
+    assert_null(none);
+    assert_int_equal(history_open(scratch_path(f->directory, "no.db"), &none, &e), -EIO);
+    assert_non_null(strstr(e.text, "no.db"));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(runs_are_listed_newest_first),
+        TEST(a_run_shows_what_is_known_of_it),
+        TEST(a_run_is_found_by_id_path_or_newest_name),
+        TEST(layers_show_their_latest_point),
+        TEST(a_short_series_is_given_point_by_point),
+        TEST(what_a_series_does_not_know_is_named),
+        TEST(a_newer_attempt_supersedes_later_points),
+        TEST(an_attempt_from_the_start_supersedes_everything),
+        TEST(a_long_series_is_binned_and_keeps_its_spike),
+        TEST(scalars_are_given_by_name),
+        TEST(a_snapshot_holds_the_latest_of_everything),
+        TEST(changes_come_in_order_and_once),
+        TEST(a_page_passes_over_a_bounded_number_of_rows),
+        TEST(readers_see_whole_transactions_while_the_writer_writes),
+        TEST(a_history_writes_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
