@@ -7,7 +7,7 @@ V       ?= @
 SANITIZE ?=
 BUILD    := build$(if $(SANITIZE),/$(SANITIZE))
 
-PKGS     := libuv libzmq libcjson sqlite3 inih lapacke openblas
+PKGS     := libuv libzmq libcjson sqlite3 inih libsystemd lapacke openblas
 CFLAGS   ?= -O2 -g
 override CFLAGS += -std=gnu11 -fPIC -I. -Iinclude -D_GNU_SOURCE -DRICHD_VERSION='"$(VERSION)"' \
 	-fvisibility=hidden -fno-omit-frame-pointer -MMD -MP -Wall -Wextra $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
@@ -29,7 +29,7 @@ override LDFLAGS += $(SAN)
 # ---- the layers: each library may use those to its right -----------------------------------------
 #   main -> io -> core -> base          ctl, librichd -> proto -> base          io -> proto
 BLAS_LIBS := -llapacke -lopenblas -lm
-IO_LIBS   := -luv -lzmq -lsqlite3 -linih -lcjson -lpthread $(BLAS_LIBS)
+IO_LIBS   := -luv -lzmq -lsqlite3 -linih -lcjson -lsystemd -lpthread $(BLAS_LIBS)
 
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(1)/*.c))
 BASE  := $(BUILD)/lib/libbase.a

@@ -1,0 +1,474 @@
+#include "daemon/io/loop.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "daemon/core/linalg.h"
+#include "daemon/core/monitor.h"
+#include "daemon/io/feedsock.h"
+#include "daemon/io/ingest.h"
+#include "daemon/io/paths.h"
+#include "daemon/io/work.h"
+#include "proto/json.h"
+
+#define STORE_FILE "richd.sqlite"
+#define TICK_MS    1000
+/* Jobs take seconds at most, a commit milliseconds; systemd waits 30 s before it kills. */
+#define DRAIN_TICKS 10
+/* Credit of all trainers together: 16 full windows. */
+#define BUDGET_BYTES (1u << 30)
+/* Moments and blocks may fill this share of the machine's memory. */
+#define STATE_SHARE 0.5
+/* Exit codes of sysexits.h. */
+#define EXIT_UNAVAILABLE 69
+#define EXIT_CANTCREATE  73
+#define EXIT_IO          74
+
+enum loop_state {
+    LOOP_RUNNING,
+    LOOP_DRAINING,
+    LOOP_CLOSING,
+};
+
+struct loop {
+    uv_loop_t uv;
+    enum loop_state state;
+    int exit_code;
+    double started; /* seconds since 1970 */
+    const char *state_dir;
+    const char *runtime_dir;
+    int state_lock, runtime_lock;
+
+    uv_timer_t tick;
+    uv_signal_t terminate, interrupt;
+    bool has_handles;
+    unsigned drain_ticks;
+    bool handles_closing;
+    bool stepping;
+
+    struct monitor *monitor;
+    struct actions actions;
+    struct work *work;
+    struct store_lane *store;
+    struct readers *readers;
+    struct feedhub *hub;
+    struct feedsock *feed;
+    struct ingest *ingest;
+    size_t n_out; /* jobs and records that are lent */
+};
+
+static double clock_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* ---- carrying out actions ---------------------------------------------------------------------
+ */
+
+static void maybe_close(struct loop *l);
+static void start_closing(struct loop *l);
+
+static void fail(struct loop *l, const char *text)
+{
+    if (l->exit_code == 0)
+        log_error("stopping: %s", text);
+    l->exit_code = EXIT_IO;
+    start_closing(l);
+}
+
+/* Acknowledge, then show, then forget. */
+static void complete(struct loop *l, peer_id peer, struct record *r)
+{
+    if (peer && l->exit_code == 0)
+        ingest_send_record_ack(l->ingest, peer, r);
+    feedhub_publish(l->hub, r);
+    log_debug("stored run=%s seq=%llu step=%lld points=%zu scalars=%zu", r->run,
+              (unsigned long long)r->seq, (long long)r->step, r->n_points, r->n_scalars);
+    record_free(r);
+}
+
+static void start_job(struct loop *l, struct job *job)
+{
+    l->n_out++;
+    if (work_start(l->work, job) == 0)
+        return;
+    l->n_out--;
+    fail(l, "out of memory");
+}
+
+static void do_action(struct loop *l, struct action *a)
+{
+    switch (a->type) {
+    case ACT_WELCOME:
+        log_info("run opened run=%s attempt=%u", a->welcome.run, a->welcome.attempt);
+        ingest_send_welcome(l->ingest, a->peer, &a->welcome);
+        break;
+    case ACT_PROGRESS:
+        ingest_send_progress(l->ingest, a->peer, a->granted);
+        break;
+    case ACT_ACK:
+        ingest_send_ack(l->ingest, a->peer, a->seq);
+        break;
+    case ACT_COMPLETE:
+        complete(l, a->peer, a->record);
+        break;
+    case ACT_NACK:
+        ingest_send_nack(l->ingest, a->peer, a->nack);
+        free(a->nack);
+        break;
+    case ACT_JOB:
+        start_job(l, a->job);
+        break;
+    case ACT_STORE:
+        l->n_out++;
+        store_lane_put(l->store, a->record);
+        break;
+    case ACT_FATAL:
+        fail(l, a->fatal.text);
+        break;
+    }
+}
+
+/* Steps the core and carries out what it decides. Nothing that an action calls steps again from
+ * below: jobs, commits and messages come back through the loop. */
+static void step(struct loop *l, const struct event *e)
+{
+    struct batch *b;
+
+    assert(!l->stepping);
+    l->stepping = true;
+    monitor_step(l->monitor, e, &l->actions);
+    for (size_t i = 0; i < l->actions.n; i++)
+        do_action(l, &l->actions.items[i]);
+    l->actions.n = 0;
+    while ((b = actions_next_released(&l->actions)))
+        ingest_release(b);
+    l->stepping = false;
+    if (l->actions.out_of_memory)
+        fail(l, "out of memory");
+    if (l->state != LOOP_RUNNING)
+        maybe_close(l);
+}
+
+static void on_ingest(void *arg, const struct event *e)
+{
+    step(arg, e);
+}
+
+static void on_job_done(void *arg, struct job *job)
+{
+    struct loop *l = arg;
+
+    l->n_out--;
+    step(l, &(struct event){.type = EV_JOB_DONE, .time = clock_now(), .job = job});
+}
+
+static void on_stored(void *arg, struct record *r)
+{
+    struct loop *l = arg;
+
+    if (r->rc < 0 && r->kind != RECORD_OPEN)
+        log_error("not stored run=%s seq=%llu: %s", r->run, (unsigned long long)r->seq, r->error);
+    l->n_out--;
+    step(l, &(struct event){.type = EV_STORED, .time = clock_now(), .record = r});
+}
+
+/* ---- status -----------------------------------------------------------------------------------
+ */
+
+static void add_status(void *arg, cJSON *o)
+{
+    struct loop *l = arg;
+    struct monitor_stats m = monitor_stats(l->monitor);
+    const struct store *store = store_lane_store(l->store);
+
+    cJSON_AddStringToObject(o, "version", RICHD_VERSION);
+    json_add_integer(o, "pid", getpid());
+    json_add_double(o, "uptime_s", clock_now() - l->started);
+    cJSON_AddStringToObject(o, "state_dir", l->state_dir);
+    cJSON_AddStringToObject(o, "ingest", ingest_endpoint(l->ingest));
+    cJSON_AddStringToObject(o, "feed", feedsock_address(l->feed));
+    cJSON_AddStringToObject(o, "blas", linalg_description());
+    json_add_counter(o, "seq", store_feed_seq(store));
+    json_add_integer(o, "runs_open", (int64_t)m.runs_open);
+    json_add_integer(o, "connections", (int64_t)feedhub_n_clients(l->hub));
+    json_add_integer(o, "subscriptions", (int64_t)feedhub_n_subscriptions(l->hub));
+    json_add_integer(o, "batches", (int64_t)m.batches);
+    json_add_integer(o, "rows", (int64_t)m.rows);
+    json_add_integer(o, "bytes", (int64_t)m.bytes);
+    json_add_integer(o, "batches_refused",
+                     (int64_t)(m.batches_refused + ingest_n_refused(l->ingest)));
+    json_add_integer(o, "points", (int64_t)m.points);
+    json_add_integer(o, "commits", (int64_t)store_commits(store));
+    json_add_integer(o, "buffered_bytes", (int64_t)m.buffered_bytes);
+    json_add_integer(o, "budget_bytes", (int64_t)m.budget_bytes);
+}
+
+/* ---- time and signals -------------------------------------------------------------------------
+ */
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct loop *l = timer->data;
+
+    if (l->state == LOOP_DRAINING && ++l->drain_ticks >= DRAIN_TICKS) {
+        log_warn("not everything was finished within %d s", DRAIN_TICKS);
+        start_closing(l);
+        return;
+    }
+    if (l->state == LOOP_CLOSING)
+        return;
+    ingest_report_gone(l->ingest);
+    feedsock_tick(l->feed);
+    step(l, &(struct event){.type = EV_TICK, .time = clock_now()});
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct loop *l = handle->data;
+
+    if (l->state != LOOP_RUNNING) {
+        log_warn("%s again: stopping at once", strsignal(number));
+        start_closing(l);
+        return;
+    }
+    log_info("%s: finishing what was promised", strsignal(number));
+    sd_notify(0, "STOPPING=1");
+    l->state = LOOP_DRAINING;
+    ingest_stop(l->ingest);
+    step(l, &(struct event){.type = EV_DRAIN, .time = clock_now()});
+}
+
+/* ---- closing ----------------------------------------------------------------------------------
+ */
+
+static void on_part_closed(void *arg)
+{
+    (void)arg;
+}
+
+static void close_handles(struct loop *l)
+{
+    l->handles_closing = true;
+    if (l->feed)
+        feedsock_close(l->feed, on_part_closed, l);
+    if (l->ingest)
+        ingest_close(l->ingest, on_part_closed, l);
+    l->feed = NULL;
+    l->ingest = NULL;
+    if (!l->has_handles)
+        return;
+    uv_close((uv_handle_t *)&l->tick, NULL);
+    uv_close((uv_handle_t *)&l->terminate, NULL);
+    uv_close((uv_handle_t *)&l->interrupt, NULL);
+}
+
+static void start_closing(struct loop *l)
+{
+    if (l->state == LOOP_CLOSING)
+        return;
+    if (l->state == LOOP_RUNNING)
+        ingest_stop(l->ingest);
+    l->state = LOOP_CLOSING;
+    if (!l->stepping)
+        maybe_close(l);
+}
+
+/* What is lent comes home first: the handles below it stay open until then. */
+static void maybe_close(struct loop *l)
+{
+    if (l->state == LOOP_DRAINING && monitor_is_settled(l->monitor))
+        l->state = LOOP_CLOSING;
+    if (l->state == LOOP_CLOSING && l->n_out == 0 && !l->handles_closing)
+        close_handles(l);
+}
+
+static void free_parts(struct loop *l)
+{
+    struct batch *b;
+
+    monitor_free(l->monitor, &l->actions);
+    while ((b = actions_next_released(&l->actions)))
+        ingest_release(b);
+    actions_release(&l->actions);
+    feedhub_free(l->hub);
+    readers_close(l->readers);
+    store_lane_close(l->store);
+    work_free(l->work);
+    if (l->runtime_lock >= 0)
+        close(l->runtime_lock);
+    if (l->state_lock >= 0)
+        close(l->state_lock);
+    free(l);
+}
+
+/* ---- opening ----------------------------------------------------------------------------------
+ */
+
+static int lock_dirs(struct loop *l, struct err *e)
+{
+    int rc = paths_make_dir(l->state_dir, e);
+
+    if (rc == 0)
+        rc = paths_make_dir(l->runtime_dir, e);
+    if (rc < 0)
+        return rc;
+    l->state_lock = paths_lock(l->state_dir, e);
+    if (l->state_lock < 0)
+        return l->state_lock;
+    if (strcmp(l->state_dir, l->runtime_dir) == 0)
+        return 0;
+    l->runtime_lock = paths_lock(l->runtime_dir, e);
+    return l->runtime_lock < 0 ? l->runtime_lock : 0;
+}
+
+/* A damaged history is set aside, by name, and a new one is started; never silently. */
+static int open_store(struct loop *l, struct err *e)
+{
+    char *path = paths_join(l->state_dir, STORE_FILE), aside[4096];
+    int rc;
+
+    if (!path)
+        return err_set(e, -ENOMEM, "out of memory");
+    rc = store_lane_open(&l->uv, path, on_stored, l, &l->store, e);
+    if (rc == -EUCLEAN) {
+        log_error("%s", e->text);
+        rc = store_set_aside(path, aside, sizeof aside, e);
+        if (rc == 0) {
+            log_error("the damaged history is kept as %s; a new one begins", aside);
+            rc = store_lane_open(&l->uv, path, on_stored, l, &l->store, e);
+        }
+    }
+    if (rc == 0)
+        rc = readers_open(&l->uv, path, &l->readers, e);
+    free(path);
+    return rc;
+}
+
+static size_t n_cpus(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return n > 0 ? (size_t)n : 1;
+}
+
+static int open_core(struct loop *l, struct err *e)
+{
+    struct monitor_config config = {
+        .n_workers = n_cpus(),
+        .budget_bytes = BUDGET_BYTES,
+        .state_bytes =
+            STATE_SHARE * (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE),
+    };
+
+    l->monitor = monitor_new(&config);
+    l->work = work_new(&l->uv, on_job_done, l);
+    l->hub = feedhub_new(l->readers, store_lane_store(l->store), add_status, l);
+    return l->monitor && l->work && l->hub ? 0 : err_set(e, -ENOMEM, "out of memory");
+}
+
+static int open_sockets(struct loop *l, const struct config *c, struct err *e)
+{
+    int rc = ingest_open(&l->uv, c->value[OPTION_LISTEN], on_ingest, l, &l->ingest, e);
+
+    if (rc == 0)
+        rc = feedsock_open(&l->uv, c->value[OPTION_FEED], l->hub, &l->feed, e);
+    if (rc == 0)
+        rc = paths_write_endpoints(l->runtime_dir, ingest_endpoint(l->ingest),
+                                   feedsock_address(l->feed), e);
+    return rc;
+}
+
+static void start_handles(struct loop *l)
+{
+    uv_timer_init(&l->uv, &l->tick);
+    uv_signal_init(&l->uv, &l->terminate);
+    uv_signal_init(&l->uv, &l->interrupt);
+    l->tick.data = l->terminate.data = l->interrupt.data = l;
+    uv_timer_start(&l->tick, on_tick, TICK_MS, TICK_MS);
+    uv_signal_start(&l->terminate, on_signal, SIGTERM);
+    uv_signal_start(&l->interrupt, on_signal, SIGINT);
+    l->has_handles = true;
+}
+
+/* The pool: one thread a core for jobs, and one each for the store and the readers, which mostly
+ * wait for the disk. libuv reads the variable when the pool is first used. */
+static void size_pool(void)
+{
+    char size[24];
+
+    snprintf(size, sizeof size, "%zu", n_cpus() + 3);
+    setenv("UV_THREADPOOL_SIZE", size, 1);
+}
+
+int loop_open(const struct config *c, struct loop **out, int *exit_code, struct err *e)
+{
+    struct loop *l = calloc(1, sizeof *l);
+    int rc;
+
+    *exit_code = EXIT_UNAVAILABLE;
+    if (!l)
+        return err_set(e, -ENOMEM, "out of memory");
+    size_pool();
+    uv_loop_init(&l->uv);
+    actions_init(&l->actions);
+    l->started = clock_now();
+    l->state_dir = c->value[OPTION_STATE_DIR];
+    l->runtime_dir = c->value[OPTION_RUNTIME_DIR];
+    l->state_lock = l->runtime_lock = -1;
+
+    rc = lock_dirs(l, e);
+    if (rc < 0) {
+        *exit_code = EXIT_CANTCREATE;
+        goto fail;
+    }
+    rc = open_store(l, e);
+    if (rc < 0) {
+        *exit_code = EXIT_IO;
+        goto fail;
+    }
+    rc = open_core(l, e);
+    if (rc == 0)
+        rc = open_sockets(l, c, e);
+    if (rc < 0)
+        goto fail;
+    start_handles(l);
+    *out = l;
+    return 0;
+fail:
+    close_handles(l);
+    uv_run(&l->uv, UV_RUN_DEFAULT);
+    uv_loop_close(&l->uv);
+    free_parts(l);
+    return rc;
+}
+
+int loop_run(struct loop *l)
+{
+    int code, rc;
+
+    log_info("ready ingest=%s feed=%s state=%s", ingest_endpoint(l->ingest),
+             feedsock_address(l->feed), l->state_dir);
+    log_info("blas=\"%s\" workers=%zu", linalg_description(), n_cpus());
+    sd_notify(0, "READY=1");
+    uv_run(&l->uv, UV_RUN_DEFAULT);
+    rc = uv_loop_close(&l->uv);
+    if (rc < 0)
+        log_error("the loop did not close: %s", uv_strerror(rc));
+    code = l->exit_code;
+    paths_remove_endpoints(l->runtime_dir);
+    free_parts(l);
+    log_info("stopped");
+    return rc < 0 ? EXIT_FAILURE : code;
+}
