@@ -54,7 +54,7 @@ bool json_utf8_valid(const char *text, size_t size)
 
 /* One pass over the bytes, before cJSON allocates anything: depth, number of values, control
  * characters inside strings. */
-static int scan(const char *text, size_t size, struct err *e)
+static int scan(const char *text, size_t size, size_t max_values, struct err *e)
 {
     size_t depth = 0, values = 1;
     bool in_string = false;
@@ -83,8 +83,8 @@ static int scan(const char *text, size_t size, struct err *e)
             values++;
         if (depth > JSON_MAX_DEPTH)
             return err_set(e, -EPROTO, "byte %zu: nested deeper than %d", i, JSON_MAX_DEPTH);
-        if (values > JSON_MAX_VALUES)
-            return err_set(e, -EPROTO, "more than %d values", JSON_MAX_VALUES);
+        if (values > max_values)
+            return err_set(e, -EPROTO, "more than %zu values", max_values);
     }
     return 0;
 }
@@ -148,18 +148,24 @@ static bool is_space(char c)
 
 cJSON *json_parse(const char *text, size_t size, struct err *e)
 {
+    return json_parse_limited(text, size, JSON_MAX_SIZE, JSON_MAX_VALUES, e);
+}
+
+cJSON *json_parse_limited(const char *text, size_t size, size_t max_size, size_t max_values,
+                          struct err *e)
+{
     const char *end = NULL;
     cJSON *value;
 
-    if (size > JSON_MAX_SIZE) {
-        err_set(e, -EPROTO, "%zu bytes of JSON, at most %d are read", size, JSON_MAX_SIZE);
+    if (size > max_size) {
+        err_set(e, -EPROTO, "%zu bytes of JSON, at most %zu are read", size, max_size);
         return NULL;
     }
     if (!json_utf8_valid(text, size)) {
         err_set(e, -EPROTO, "not valid UTF-8");
         return NULL;
     }
-    if (scan(text, size, e) < 0)
+    if (scan(text, size, max_values, e) < 0)
         return NULL;
     value = cJSON_ParseWithLengthOpts(text, size, &end, 0);
     if (!value) {
@@ -322,6 +328,28 @@ bool json_add_counter(cJSON *object, const char *name, uint64_t value)
 
     snprintf(buffer, sizeof buffer, "%" PRIu64, value);
     return cJSON_AddStringToObject(object, name, buffer) != NULL;
+}
+
+/* Recursion is bounded by the depth that the parser allows. */
+bool json_make_exact(cJSON *value)
+{
+    char buffer[40];
+    cJSON *member;
+
+    if (cJSON_IsNumber(value)) {
+        format_double(buffer, sizeof buffer, value->valuedouble);
+        value->valuestring = cJSON_malloc(strlen(buffer) + 1);
+        if (!value->valuestring)
+            return false;
+        strcpy(value->valuestring, buffer);
+        value->type = (value->type & ~0xFF) | cJSON_Raw;
+    }
+    cJSON_ArrayForEach(member, value)
+    {
+        if (!json_make_exact(member))
+            return false;
+    }
+    return true;
 }
 
 char *json_print(const cJSON *value)

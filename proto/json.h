@@ -23,6 +23,9 @@
 /* Parses one object or array of `size` bytes. Returns it (free with cJSON_Delete), or NULL with the
  * reason and the byte offset in `e`. */
 cJSON *json_parse(const char *text, size_t size, struct err *e);
+/* As json_parse, for text of a peer that is trusted with more: a series that the daemon answers. */
+cJSON *json_parse_limited(const char *text, size_t size, size_t max_size, size_t max_values,
+                          struct err *e);
 
 /* Look-ups by exact name. Each leaves `*out` as it was when the member is absent (return 0), writes
  * it and returns 1 when it is there and of the right kind, and returns -EPROTO with text in `e`
@@ -44,6 +47,11 @@ bool json_add_integer(cJSON *object, const char *name, int64_t value);
 bool json_push_integer(cJSON *array, int64_t value);
 /* Adds a 64-bit number as a string of digits. */
 bool json_add_counter(cJSON *object, const char *name, uint64_t value);
+
+/* Turns every number in `value` that cJSON parsed into text that reads back the same, so that
+ * json_print passes on what came. Returns false when memory ran out; `value` is then still valid.
+ */
+bool json_make_exact(cJSON *value);
 
 /* The object as one line without a newline. Returns a string (free with cJSON_free), or NULL. */
 char *json_print(const cJSON *value);
