@@ -36,6 +36,7 @@ BASE  := $(BUILD)/lib/libbase.a
 CORE  := $(BUILD)/lib/libcore.a
 PROTO := $(BUILD)/lib/libproto.a
 IO    := $(BUILD)/lib/libio.a
+CTL   := $(BUILD)/lib/libctl.a
 TESTLIB := $(BUILD)/lib/libtest.a
 
 all: $(BUILD)/richd $(BUILD)/richctl $(BUILD)/librichd.so $(BUILD)/librichd.a
@@ -45,9 +46,11 @@ $(CORE): $(call objects,daemon/core)
 $(PROTO): $(call objects,proto)
 $(IO): $(call objects,daemon/io)
 $(TESTLIB): $(call objects,tests/lib)
+# metric.o is the one list of measures: constant data, without the rest of the core
+$(CTL): $(filter-out %/main.o,$(call objects,client/ctl)) $(BUILD)/obj/daemon/core/metric.o
 $(BUILD)/librichd.a: $(call objects,client/c) $(call objects,proto) $(call objects,daemon/base)
 
-$(BASE) $(CORE) $(PROTO) $(IO) $(TESTLIB) $(BUILD)/librichd.a:
+$(BASE) $(CORE) $(PROTO) $(IO) $(CTL) $(TESTLIB) $(BUILD)/librichd.a:
 	@mkdir -p $(@D)
 	$(V)rm -f $@ && ar rcs $@ $^
 $(BUILD)/obj/%.o: %.c
@@ -56,7 +59,7 @@ $(BUILD)/obj/%.o: %.c
 
 $(BUILD)/richd: $(BUILD)/obj/daemon/main.o $(IO) $(CORE) $(PROTO) $(BASE)
 	$(V)$(CC) $(LDFLAGS) -o $@ $^ $(IO_LIBS)
-$(BUILD)/richctl: $(call objects,client/ctl) $(PROTO) $(BASE)
+$(BUILD)/richctl: $(BUILD)/obj/client/ctl/main.o $(CTL) $(PROTO) $(BASE)
 	$(V)$(CC) $(LDFLAGS) -o $@ $^ -lcjson -lm
 $(BUILD)/librichd.so: $(call objects,client/c) $(PROTO) $(BASE)
 	$(V)$(CC) $(LDFLAGS) -shared -Wl,-soname,librichd.so.0 -o $@ $^ -lzmq -lcjson -lpthread -lm
@@ -69,7 +72,8 @@ $(BUILD)/tests/sim/%:         LIBS = $(TESTLIB) $(CORE) $(BASE) -lcmocka $(BLAS_
 $(BUILD)/tests/unit/proto/%:  LIBS = $(TESTLIB) $(PROTO) $(BASE) -lcmocka -lcjson -lm
 $(BUILD)/tests/unit/io/%:     LIBS = $(TESTLIB) $(IO) $(CORE) $(PROTO) $(BASE) -lcmocka $(IO_LIBS)
 $(BUILD)/tests/unit/client/%: LIBS = $(TESTLIB) $(BUILD)/librichd.a -lcmocka -lzmq -lcjson -lpthread -lm
-$(UNIT): $(BUILD)/%: $(BUILD)/obj/%.o $(TESTLIB) $(BASE) $(CORE) $(PROTO) $(IO) $(BUILD)/librichd.a
+$(BUILD)/tests/unit/ctl/%:    LIBS = $(TESTLIB) $(CTL) $(PROTO) $(BASE) -lcmocka -lcjson -lm
+$(UNIT): $(BUILD)/%: $(BUILD)/obj/%.o $(TESTLIB) $(BASE) $(CORE) $(PROTO) $(IO) $(CTL) $(BUILD)/librichd.a
 	@mkdir -p $(@D)
 	$(V)$(CC) $(LDFLAGS) -o $@ $< $(LIBS)
 

@@ -1,0 +1,274 @@
+/* richctl plot RUN...: the curves in the terminal, once or live. */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "client/ctl/command.h"
+#include "client/ctl/curves.h"
+#include "client/ctl/interrupt.h"
+#include "client/ctl/jsonline.h"
+#include "client/ctl/params.h"
+#include "client/ctl/plot.h"
+#include "daemon/core/metric.h"
+#include "proto/json.h"
+
+#define FALLBACK_COLUMNS 80
+#define FALLBACK_LINES   24
+/* Updates closer than this share a drawing. */
+#define REDRAW_MS 200
+/* The end of a run comes without an update: it is looked for. */
+#define LOOK_MS 1000
+
+static bool locale_is_utf8(void)
+{
+    static const char *const variables[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+
+    for (size_t i = 0; i < 3; i++) {
+        const char *value = getenv(variables[i]);
+
+        if (value && *value)
+            return strcasestr(value, "utf-8") || strcasestr(value, "utf8");
+    }
+    return false;
+}
+
+static bool wants_colour(const struct options *o)
+{
+    const char *no_color = getenv("NO_COLOR");
+
+    return !o->no_color && !(no_color && *no_color) && isatty(STDOUT_FILENO);
+}
+
+static const char *describe(const char *metric)
+{
+    int i = metric_find(metric);
+
+    return i < 0 ? "" : metric_table[i].description;
+}
+
+/* The terminal's size, less a line for the prompt. */
+static void set_size(const struct options *o, struct plot *p)
+{
+    struct winsize w = {0};
+
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) < 0 || w.ws_col == 0 || w.ws_row == 0)
+        w = (struct winsize){.ws_col = FALLBACK_COLUMNS, .ws_row = FALLBACK_LINES};
+    p->columns = o->width >= 0 ? (size_t)o->width : w.ws_col;
+    p->lines = o->height >= 0 ? (size_t)o->height : w.ws_row - 1u;
+}
+
+/* Draws into a string (free it). Returns the lines, or an error. */
+static int draw(const struct options *o, const struct curves *c, const char *metric, char **text,
+                struct err *e)
+{
+    char title[160];
+    struct plot p = {
+        .title = title,
+        .curves = c->curve,
+        .n_curves = c->n,
+        .log_steps = !o->linear_x,
+        .ascii = o->ascii || !locale_is_utf8(),
+        .colour = wants_colour(o),
+    };
+    size_t size;
+    FILE *out = open_memstream(text, &size);
+    int lines;
+
+    if (!out)
+        return err_set(e, -ENOMEM, "out of memory");
+    snprintf(title, sizeof title, "%.32s: %s%s", metric, describe(metric),
+             o->linear_x ? "" : " (log steps)");
+    set_size(o, &p);
+    lines = plot_draw(&p, out);
+    if (fclose(out) != 0 || lines < 0) {
+        free(*text);
+        return err_set(e, -ENOMEM, "out of memory");
+    }
+    return lines;
+}
+
+static bool fill_json(cJSON *object, const struct plot_curve *c, const char *run)
+{
+    cJSON *steps, *low, *high;
+    bool ok = cJSON_AddStringToObject(object, "run", run) &&
+              cJSON_AddStringToObject(object, "curve", c->label) &&
+              cJSON_AddStringToObject(object, "axis", c->right ? "right" : "left") &&
+              (steps = cJSON_AddArrayToObject(object, "step")) &&
+              (low = cJSON_AddArrayToObject(object, "min")) &&
+              (high = cJSON_AddArrayToObject(object, "max"));
+
+    for (size_t i = 0; ok && i < c->n_samples; i++)
+        ok = json_push_double(steps, c->samples[i].step) &&
+             json_push_double(low, c->samples[i].low) && json_push_double(high, c->samples[i].high);
+    return ok;
+}
+
+/* What would be drawn, an object a curve. */
+static int print_json(const struct curves *c, struct err *e)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < c->n && rc == 0; i++) {
+        cJSON *object = cJSON_CreateObject();
+
+        if (object && fill_json(object, &c->curve[i], c->run[i]))
+            rc = jsonline_print(object, stdout, e);
+        else
+            rc = err_set(e, -ENOMEM, "out of memory");
+        cJSON_Delete(object);
+    }
+    return rc;
+}
+
+static int plot_once(struct feedclient *feed, const struct options *o, const struct curves_query *q,
+                     struct err *e)
+{
+    struct curves c;
+    char *text;
+    int rc = curves_load(feed, q, &c, e);
+
+    if (rc < 0)
+        return rc;
+    if (o->json) {
+        rc = print_json(&c, e);
+    } else if (c.n_samples == 0) {
+        rc = err_set(e, -ENOENT, "nothing to plot: no points yet");
+    } else {
+        rc = draw(o, &c, q->metric, &text, e);
+        if (rc > 0) {
+            fputs(text, stdout);
+            free(text);
+            rc = 0;
+        }
+    }
+    curves_release(&c);
+    return rc;
+}
+
+/* The plot on the screen, while it is followed. */
+struct screen {
+    char *text;
+    int lines;
+};
+
+/* Puts a new drawing over the last one, if it differs. Takes `text`. */
+static void show(struct screen *s, char *text, int lines)
+{
+    if (s->text && strcmp(s->text, text) == 0) {
+        free(text);
+        return;
+    }
+    if (s->text && isatty(STDOUT_FILENO))
+        printf("\033[%dA\r\033[J", s->lines);
+    fputs(text, stdout);
+    fflush(stdout);
+    free(s->text);
+    s->text = text;
+    s->lines = lines;
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Waits for an update or the time to look, then lets what follows closely come in as well. */
+static int await_news(struct feedclient *feed, struct err *e)
+{
+    int64_t deadline_ms = now_ms() + LOOK_MS;
+    bool news = false;
+
+    for (;;) {
+        int64_t left_ms = deadline_ms - now_ms();
+        cJSON *update;
+        int rc = feedclient_next(feed, left_ms > 0 ? (int)left_ms : 0, &update, e);
+
+        if (rc <= 0)
+            return rc;
+        cJSON_Delete(update);
+        if (!news)
+            deadline_ms = now_ms() + REDRAW_MS;
+        news = true;
+        if (left_ms <= 0)
+            return 0;
+    }
+}
+
+static int subscribe(struct feedclient *feed, const struct curves_query *q, struct err *e)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < q->n_runs && rc == 0; i++) {
+        cJSON *params = params_new(), *answer;
+
+        params_text(&params, "run", q->runs[i]);
+        rc = feedclient_call(feed, "series.subscribe", params, &answer, e);
+        if (rc == 0)
+            cJSON_Delete(answer);
+    }
+    return rc;
+}
+
+/* Asks anew for each drawing: a resumed run supersedes points, and bins move. */
+static int redraw(struct feedclient *feed, const struct options *o, const struct curves_query *q,
+                  struct screen *s, bool *open, struct err *e)
+{
+    struct curves c;
+    char *text;
+    int lines = curves_load(feed, q, &c, e);
+
+    if (lines < 0)
+        return lines;
+    *open = c.open;
+    lines = draw(o, &c, q->metric, &text, e);
+    if (lines > 0)
+        show(s, text, lines);
+    curves_release(&c);
+    return lines < 0 ? lines : 0;
+}
+
+static int plot_follow(struct feedclient *feed, const struct options *o,
+                       const struct curves_query *q, struct err *e)
+{
+    struct screen s = {NULL, 0};
+    bool open = true;
+    int rc;
+
+    interrupt_watch();
+    rc = subscribe(feed, q, e);
+    while (rc == 0) {
+        rc = redraw(feed, o, q, &s, &open, e);
+        if (rc < 0 || !open)
+            break;
+        rc = await_news(feed, e);
+    }
+    free(s.text);
+    return rc == -EINTR ? 0 : rc;
+}
+
+int cmd_plot(struct feedclient *feed, const struct options *o, struct err *e)
+{
+    struct curves_query q = {
+        .runs = o->words + 1,
+        .n_runs = o->n_words - 1,
+        .layer = o->layer,
+        .metric = o->metric ? o->metric : metric_table[METRIC_D_LR].name,
+        .scalar = o->scalar,
+        .log_steps = !o->linear_x,
+        .from = o->from,
+        .to = o->to,
+    };
+
+    if (o->follow && o->json)
+        return err_set(e, -EINVAL, "--follow does not go with --json; see tail --json");
+    return o->follow ? plot_follow(feed, o, &q, e) : plot_once(feed, o, &q, e);
+}

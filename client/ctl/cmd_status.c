@@ -1,0 +1,90 @@
+/* richctl status: the daemon's own facts. */
+#include <errno.h>
+#include <math.h>
+
+#include "client/ctl/command.h"
+#include "client/ctl/jsonline.h"
+#include "client/ctl/params.h"
+#include "client/ctl/table.h"
+#include "client/ctl/text.h"
+#include "proto/json.h"
+
+enum show {
+    SHOW_TEXT,
+    SHOW_COUNT,
+    SHOW_BYTES,
+    SHOW_DURATION,
+};
+
+/* The facts that people ask for first, in this order; --json has all that the daemon sends. */
+static const struct {
+    const char *name;
+    const char *label;
+    enum show show;
+} facts[] = {
+    {"version", "version", SHOW_TEXT},
+    {"pid", "process", SHOW_COUNT},
+    {"uptime_s", "up for", SHOW_DURATION},
+    {"state_dir", "state", SHOW_TEXT},
+    {"ingest", "ingest", SHOW_TEXT},
+    {"feed", "feed", SHOW_TEXT},
+    {"blas", "BLAS", SHOW_TEXT},
+    {"runs_open", "open runs", SHOW_COUNT},
+    {"connections", "connections", SHOW_COUNT},
+    {"subscriptions", "subscriptions", SHOW_COUNT},
+    {"batches", "batches", SHOW_COUNT},
+    {"batches_refused", "batches refused", SHOW_COUNT},
+    {"rows", "rows", SHOW_COUNT},
+    {"bytes", "bytes", SHOW_BYTES},
+    {"points", "points", SHOW_COUNT},
+    {"commits", "commits", SHOW_COUNT},
+    {"seq", "stored, in all", SHOW_COUNT},
+    {"buffered_bytes", "buffered", SHOW_BYTES},
+    {"budget_bytes", "budget", SHOW_BYTES},
+};
+
+static void add_fact(struct table *t, const cJSON *value, enum show show)
+{
+    char text[TEXT_SIZE];
+
+    if (cJSON_IsString(value))
+        table_add(t, value->valuestring);
+    else if (!cJSON_IsNumber(value))
+        table_add(t, NULL);
+    else if (show == SHOW_BYTES)
+        table_add(t, text_bytes(value->valuedouble, text));
+    else if (show == SHOW_DURATION)
+        table_add(t, text_duration(value->valuedouble, text));
+    else
+        table_addf(t, "%.15g", value->valuedouble);
+}
+
+static int print_facts(const cJSON *status, struct err *e)
+{
+    struct table *t = table_new("ll");
+    int rc;
+
+    for (size_t i = 0; t && i < sizeof facts / sizeof facts[0]; i++) {
+        const cJSON *value = cJSON_GetObjectItemCaseSensitive(status, facts[i].name);
+
+        if (!value)
+            continue;
+        table_add(t, facts[i].label);
+        add_fact(t, value, facts[i].show);
+    }
+    rc = t ? table_print(t, stdout) : -ENOMEM;
+    table_free(t);
+    return rc < 0 ? err_set(e, rc, "out of memory") : 0;
+}
+
+int cmd_status(struct feedclient *feed, const struct options *o, struct err *e)
+{
+    cJSON *status;
+    int rc = feedclient_call(feed, "server.status", params_new(), &status, e);
+
+    if (rc < 0)
+        return rc;
+    rc = o->json ? jsonline_print(status, stdout, e) : print_facts(status, e);
+    cJSON_Delete(status);
+    return rc;
+}

@@ -1,0 +1,183 @@
+/* richctl tail [RUN]: the latest, then every point as it is stored. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/ctl/command.h"
+#include "client/ctl/interrupt.h"
+#include "client/ctl/jsonline.h"
+#include "client/ctl/params.h"
+#include "client/ctl/pointrow.h"
+#include "client/ctl/text.h"
+#include "proto/json.h"
+
+/* The command while it runs. */
+struct tail {
+    const struct options *options;
+    struct pointrow_format format;
+    int64_t printed;
+    char seq[32]; /* the last seen: what --since would go on from */
+};
+
+static const cJSON *member(const cJSON *object, const char *name)
+{
+    return cJSON_GetObjectItemCaseSensitive(object, name);
+}
+
+static const char *text_of(const cJSON *object, const char *name)
+{
+    const cJSON *text = member(object, name);
+
+    return cJSON_IsString(text) ? text->valuestring : "";
+}
+
+/* The row of a POINT, or of a SCALAR, which has the same place. */
+static struct pointrow row_of(const cJSON *object, const cJSON *parts[POINT_PARTS])
+{
+    const char *names[POINT_PARTS];
+
+    pointrow_names(names);
+    for (int i = 0; i < POINT_PARTS; i++)
+        parts[i] = member(object, names[i]);
+    return (struct pointrow){text_of(object, "run"), text_of(object, "layer"), parts, NULL};
+}
+
+static bool is_wanted(const struct tail *t, const cJSON *point)
+{
+    const char *layer = t->options->layer;
+
+    return !layer || strcmp(text_of(point, "layer"), layer) == 0;
+}
+
+static bool is_done(const struct tail *t)
+{
+    return t->options->count >= 0 && t->printed >= t->options->count;
+}
+
+static int print_points(struct tail *t, const cJSON *points, struct err *e)
+{
+    const cJSON *parts[POINT_PARTS];
+    cJSON *point;
+    int rc = 0;
+
+    cJSON_ArrayForEach(point, points)
+    {
+        if (is_done(t) || rc < 0)
+            break;
+        if (!is_wanted(t, point))
+            continue;
+        if (t->options->json) {
+            rc = jsonline_print(point, stdout, e);
+        } else {
+            struct pointrow row = row_of(point, parts);
+
+            pointrow_print(&t->format, &row, stdout);
+        }
+        t->printed++;
+    }
+    return rc;
+}
+
+static bool same_place(const cJSON *a, const cJSON *b)
+{
+    return strcmp(text_of(a, "run"), text_of(b, "run")) == 0 &&
+           cJSON_Compare(member(a, "attempt"), member(b, "attempt"), 1) &&
+           cJSON_Compare(member(a, "step"), member(b, "step"), 1);
+}
+
+/* Scalars of one run and step stand on one line, after their step. */
+static void print_scalars(const struct tail *t, const cJSON *scalars)
+{
+    const cJSON *parts[POINT_PARTS], *scalar, *before = NULL;
+
+    cJSON_ArrayForEach(scalar, scalars)
+    {
+        const cJSON *value = member(scalar, "value");
+        char text[TEXT_SIZE];
+
+        if (!before || !same_place(before, scalar)) {
+            struct pointrow row = row_of(scalar, parts);
+
+            if (before)
+                fputc('\n', stdout);
+            pointrow_print_place(&t->format, &row, stdout);
+        }
+        fputs("  ", stdout);
+        text_print(text_of(scalar, "name"), stdout);
+        printf(" %s", text_number(cJSON_IsNumber(value) ? value->valuedouble : (double)NAN, text));
+        before = scalar;
+    }
+    if (before)
+        fputc('\n', stdout);
+}
+
+/* The subscription's answer and an update have the same members. */
+static int print_update(struct tail *t, const cJSON *update, struct err *e)
+{
+    int rc;
+
+    snprintf(t->seq, sizeof t->seq, "%s", text_of(update, "seq"));
+    rc = print_points(t, member(update, "points"), e);
+    if (rc == 0 && !t->options->json && !is_done(t))
+        print_scalars(t, member(update, "scalars"));
+    /* Whoever reads a pipe wants the point now. */
+    if (rc == 0 && fflush(stdout) != 0)
+        rc = err_set(e, -EIO, "writing: %s", strerror(errno));
+    return rc;
+}
+
+static int follow(struct tail *t, struct feedclient *feed, struct err *e)
+{
+    while (!is_done(t)) {
+        cJSON *update;
+        int rc = feedclient_next(feed, -1, &update, e);
+
+        if (rc < 0)
+            return rc;
+        rc = print_update(t, update, e);
+        cJSON_Delete(update);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int subscribe(struct tail *t, struct feedclient *feed, struct err *e)
+{
+    const struct options *o = t->options;
+    cJSON *params = params_new(), *answer;
+    int rc;
+
+    params_text(&params, "run", o->n_words > 1 ? o->words[1] : NULL);
+    params_text(&params, "since_seq", o->since);
+    rc = feedclient_call(feed, "series.subscribe", params, &answer, e);
+    if (rc < 0)
+        return rc;
+    if (!o->json)
+        pointrow_print_header(&t->format, stdout);
+    rc = print_update(t, answer, e);
+    cJSON_Delete(answer);
+    return rc;
+}
+
+int cmd_tail(struct feedclient *feed, const struct options *o, struct err *e)
+{
+    struct tail t = {.options = o};
+    int rc;
+
+    t.format = (struct pointrow_format){
+        .run = o->n_words < 2,
+        .layer = !o->layer,
+        .metric = o->metric,
+    };
+    if (o->metric && metric_find(o->metric) < 0)
+        return err_set(e, -EINVAL, "no metric \"%s\"", o->metric);
+    interrupt_watch();
+    rc = subscribe(&t, feed, e);
+    if (rc == 0)
+        rc = follow(&t, feed, e);
+    if (rc == -ENOTCONN && t.seq[0])
+        err_prefix(e, rc, "after seq %s (go on with --since %s): ", t.seq, t.seq);
+    return rc == -EINTR ? 0 : rc;
+}

@@ -1,0 +1,17 @@
+/* What a command is: a function that gets a connection and the options and prints its answer to
+ * stdout. One file a command; main.c holds their table. */
+#pragma once
+
+#include "client/ctl/feedclient.h"
+#include "client/ctl/options.h"
+
+/* Returns 0, or -errno with one sentence in `e`: -EINVAL for a wrong command line, else as
+ * feedclient.h says. main turns it into the exit code. */
+typedef int command_fn(struct feedclient *, const struct options *, struct err *e);
+
+command_fn cmd_status;
+command_fn cmd_runs;
+command_fn cmd_show;
+command_fn cmd_series;
+command_fn cmd_tail;
+command_fn cmd_plot;

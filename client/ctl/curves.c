@@ -1,0 +1,253 @@
+#include "client/ctl/curves.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/ctl/canvas.h"
+#include "client/ctl/history.h"
+#include "client/ctl/params.h"
+#include "client/ctl/text.h"
+
+/* Several for each column of the widest terminal: what the eye can tell apart. */
+#define POINTS_A_CURVE 2000
+
+static int out_of_memory(struct err *e)
+{
+    return err_set(e, -ENOMEM, "out of memory");
+}
+
+static const char *text_of(const cJSON *object, const char *name)
+{
+    const cJSON *text = cJSON_GetObjectItemCaseSensitive(object, name);
+
+    return cJSON_IsString(text) ? text->valuestring : "";
+}
+
+void curves_release(struct curves *c)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        free(c->labels[i]);
+        free(c->samples[i]);
+    }
+    for (size_t i = 0; i < c->n_runs; i++)
+        cJSON_Delete(c->runs[i]);
+    free(c->runs);
+    memset(c, 0, sizeof *c);
+}
+
+static int load_runs(struct curves *c, struct feedclient *feed, const struct curves_query *q,
+                     struct err *e)
+{
+    c->runs = calloc(q->n_runs, sizeof *c->runs);
+    if (!c->runs)
+        return out_of_memory(e);
+    for (size_t i = 0; i < q->n_runs; i++) {
+        cJSON *params = params_new();
+        int rc;
+
+        params_text(&params, "run", q->runs[i]);
+        rc = feedclient_call(feed, "run.get", params, &c->runs[i], e);
+        if (rc < 0)
+            return rc;
+        c->n_runs++;
+        c->open = c->open || strcmp(text_of(c->runs[i], "state"), "open") == 0;
+    }
+    return 0;
+}
+
+/* A run's name, or its id where another run of the plot has that name. */
+static const char *name_of(const struct curves *c, size_t run)
+{
+    const char *name = text_of(c->runs[run], "name");
+
+    for (size_t i = 0; i < c->n_runs; i++) {
+        if (i != run && strcmp(text_of(c->runs[i], "name"), name) == 0)
+            return text_of(c->runs[run], "run");
+    }
+    return *name ? name : text_of(c->runs[run], "run");
+}
+
+static char *make_label(const char *run, const char *what, bool right)
+{
+    char *text = NULL, *escaped = NULL;
+
+    if (asprintf(&text, "%s %s%s", run, what, right ? " (right)" : "") >= 0)
+        escaped = text_escape(text);
+    else
+        text = NULL;
+    free(text);
+    return escaped;
+}
+
+static double number_of(const cJSON *cell)
+{
+    return cJSON_IsNumber(cell) ? cell->valuedouble : (double)NAN;
+}
+
+static size_t count_rows(const cJSON *entry)
+{
+    const cJSON *columns = cJSON_GetObjectItemCaseSensitive(entry, "columns");
+
+    return (size_t)cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(columns, "step"));
+}
+
+/* Points have one value, bins a smallest, a largest and a last one. */
+static void fill_samples(struct plot_curve *curve, struct plot_sample *samples, const cJSON *entry,
+                         const char *value)
+{
+    char min[64], max[64], last[64];
+    const char *names[] = {"step", value, value, value};
+    struct history_cursor cursor;
+
+    if (history_is_binned(entry)) {
+        snprintf(min, sizeof min, "%s.min", value);
+        snprintf(max, sizeof max, "%s.max", value);
+        snprintf(last, sizeof last, "%s.last", value);
+        names[1] = min;
+        names[2] = max;
+        names[3] = last;
+    }
+    history_cursor_init(&cursor, entry, names, 4);
+    while (history_cursor_next(&cursor)) {
+        struct plot_sample s = {number_of(cursor.cells[0]), number_of(cursor.cells[1]),
+                                number_of(cursor.cells[2])};
+
+        if (!isfinite(s.step))
+            continue;
+        samples[curve->n_samples++] = s;
+        if (isfinite(number_of(cursor.cells[3])))
+            curve->last = number_of(cursor.cells[3]);
+    }
+    curve->samples = samples;
+}
+
+/* Adds a curve and what it borrows from. `value` is the column to draw. */
+static int add_entry(struct curves *c, const struct history_query *q, const cJSON *entry,
+                     size_t run, const char *value, struct err *e)
+{
+    size_t i = c->n++;
+    bool right = q->kind == HISTORY_SCALAR;
+
+    c->run[i] = q->run;
+    c->labels[i] = make_label(name_of(c, run), q->name, right);
+    c->samples[i] = calloc(count_rows(entry) + 1, sizeof *c->samples[i]);
+    if (!c->labels[i] || !c->samples[i])
+        return out_of_memory(e);
+    /* One run: a colour a curve. Several: a colour a run. */
+    c->curve[i] = (struct plot_curve){
+        .label = c->labels[i],
+        .last = (double)NAN,
+        .right = right,
+        .colour = 1 + (int)((c->n_runs > 1 ? run : i) % CANVAS_COLOURS),
+    };
+    fill_samples(&c->curve[i], c->samples[i], entry, value);
+    c->n_samples += c->curve[i].n_samples;
+    return 0;
+}
+
+/* Asks for one history and adds it as a curve; nothing when the daemon has none. */
+static int add_curve(struct curves *c, struct feedclient *feed, const struct history_query *q,
+                     size_t run, const char *value, struct err *e)
+{
+    cJSON *entry;
+    int rc;
+
+    if (c->n == CURVES_MAX)
+        return err_set(e, -E2BIG, "more than %d curves: choose a layer with --layer", CURVES_MAX);
+    rc = history_get(feed, q, &entry, e);
+    if (rc < 0 || !entry)
+        return rc;
+    rc = add_entry(c, q, entry, run, value, e);
+    cJSON_Delete(entry);
+    return rc;
+}
+
+static struct history_query query_of(const struct curves_query *q, const char *run)
+{
+    return (struct history_query){
+        .run = run,
+        .spacing = q->log_steps ? "log" : "linear",
+        .from = q->from,
+        .to = q->to,
+        .points = POINTS_A_CURVE,
+    };
+}
+
+static int add_layers(struct curves *c, struct feedclient *feed, const struct curves_query *q,
+                      size_t run, struct err *e)
+{
+    struct history_query query = query_of(q, text_of(c->runs[run], "run"));
+    cJSON *answer;
+    const cJSON *layer;
+    int rc = history_layers(feed, query.run, q->layer, &answer, e);
+
+    if (rc < 0)
+        return rc;
+    query.kind = HISTORY_LAYER;
+    query.metric = q->metric;
+    cJSON_ArrayForEach(layer, cJSON_GetObjectItemCaseSensitive(answer, "layers"))
+    {
+        query.name = text_of(layer, "layer");
+        if (rc == 0)
+            rc = add_curve(c, feed, &query, run, q->metric, e);
+    }
+    cJSON_Delete(answer);
+    return rc;
+}
+
+static bool has_scalar(const cJSON *run, const char *name)
+{
+    const cJSON *scalar;
+
+    cJSON_ArrayForEach(scalar, cJSON_GetObjectItemCaseSensitive(run, "scalars"))
+    {
+        if (cJSON_IsString(scalar) && strcmp(scalar->valuestring, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int add_scalar(struct curves *c, struct feedclient *feed, const struct curves_query *q,
+                      size_t run, struct err *e)
+{
+    struct history_query query = query_of(q, text_of(c->runs[run], "run"));
+
+    if (!q->scalar || !has_scalar(c->runs[run], q->scalar))
+        return 0;
+    query.kind = HISTORY_SCALAR;
+    query.name = q->scalar;
+    return add_curve(c, feed, &query, run, "value", e);
+}
+
+/* A scalar that none of the runs has is a typing mistake; of a run that is open it may still
+ * come. */
+static int check_scalar(const struct curves *c, const struct curves_query *q, struct err *e)
+{
+    bool found = !q->scalar || c->open;
+
+    for (size_t i = 0; i < c->n_runs && !found; i++)
+        found = has_scalar(c->runs[i], q->scalar);
+    return found ? 0 : err_set(e, -ENOENT, "no run of these has a scalar \"%s\"", q->scalar);
+}
+
+int curves_load(struct feedclient *feed, const struct curves_query *q, struct curves *out,
+                struct err *e)
+{
+    int rc;
+
+    memset(out, 0, sizeof *out);
+    rc = load_runs(out, feed, q, e);
+    if (rc == 0)
+        rc = check_scalar(out, q, e);
+    for (size_t i = 0; i < out->n_runs && rc == 0; i++) {
+        rc = add_layers(out, feed, q, i, e);
+        if (rc == 0)
+            rc = add_scalar(out, feed, q, i, e);
+    }
+    if (rc < 0)
+        curves_release(out);
+    return rc;
+}

@@ -1,0 +1,41 @@
+/* What a plot shows, fetched: a curve for every layer of every run, and for every run's scalar when
+ * one is named. Blocks on the feed; owns the samples and labels. Drawing is left to plot. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "client/ctl/feedclient.h"
+#include "client/ctl/plot.h"
+
+/* As many as have a mark of their own. */
+#define CURVES_MAX PLOT_MARKS
+
+struct curves_query {
+    const char *const *runs;
+    size_t n_runs;
+    const char *layer;  /* NULL: all */
+    const char *metric; /* of the left axis */
+    const char *scalar; /* of the right axis, or NULL */
+    bool log_steps;
+    int64_t from, to; /* -1: unset */
+};
+
+struct curves {
+    struct plot_curve curve[CURVES_MAX]; /* as plot takes them; they borrow from these: */
+    char *labels[CURVES_MAX];
+    struct plot_sample *samples[CURVES_MAX];
+    const char *run[CURVES_MAX]; /* its id, borrowed from `runs` */
+    size_t n;
+    size_t n_samples;
+    bool open;    /* a trainer is connected to one of the runs */
+    cJSON **runs; /* RUN OBJECT of each */
+    size_t n_runs;
+};
+
+/* On 0 `out` is to be released; on an error it is released already. -ENOENT when a layer or a
+ * scalar is in none of the runs, -E2BIG when there are more than CURVES_MAX curves. */
+int curves_load(struct feedclient *, const struct curves_query *, struct curves *out,
+                struct err *e);
+void curves_release(struct curves *);

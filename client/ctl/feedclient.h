@@ -1,0 +1,30 @@
+/* A blocking connection to the feed (proto/FEED.md): requests with their answers, and the
+ * notifications that come between them, kept in order. For one thread; it owns the socket and what
+ * it has read. What requests and answers mean is left to the commands. */
+#pragma once
+
+#include <cjson/cJSON.h>
+
+#include "daemon/base/err.h"
+
+struct feedclient;
+
+/* Connects to unix:PATH or tcp:ADDRESS:PORT. An answer that takes longer than `timeout_ms` is an
+ * error. On 0 `*out` is the connection (free with feedclient_free).
+ *
+ * Errors, here and below: -EINVAL for an address that is none, -ENOTCONN when nobody is there or
+ * the daemon went, -ETIMEDOUT, -EBUSY when it has too many connections, -EREMOTEIO when it answered
+ * with an error (its text in `e`), -EPROTO for an answer that makes no sense, -EINTR after an
+ * interrupt (interrupt.h). */
+int feedclient_open(struct feedclient **out, const char *address, int timeout_ms, struct err *e);
+void feedclient_free(struct feedclient *);
+
+/* Sends a request and waits for its answer. Takes `params`, made with params.h; NULL
+ * says that memory ran out while it was made. On 0 `*result` is an object (free with cJSON_Delete).
+ */
+int feedclient_call(struct feedclient *, const char *method, cJSON *params, cJSON **result,
+                    struct err *e);
+
+/* Waits up to `timeout_ms` (-1: for ever) for the next series.update. Returns 1 with its params in
+ * `*update` (free with cJSON_Delete), 0 when none came, or an error. */
+int feedclient_next(struct feedclient *, int timeout_ms, cJSON **update, struct err *e);

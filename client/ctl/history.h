@@ -1,0 +1,60 @@
+/* The history of one layer or one scalar: asking the feed for it, page by page when it is long, and
+ * walking through the columns that come back. Blocks on the feed; keeps nothing between calls. What
+ * the rows are shown as is left to the commands. */
+#pragma once
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "client/ctl/feedclient.h"
+
+enum history_kind {
+    HISTORY_LAYER,
+    HISTORY_SCALAR,
+};
+
+struct history_query {
+    enum history_kind kind;
+    const char *run;
+    const char *name;     /* of the layer or scalar */
+    const char *metric;   /* NULL: all */
+    const char *attempts; /* NULL: effective */
+    const char *spacing;  /* NULL: log */
+    int64_t from, to;     /* -1: unset */
+    int64_t points;       /* -1: the daemon's default */
+};
+
+/* More columns than any walk asks for: 3 of bins and min, max, last of a few measures. */
+#define HISTORY_MAX_COLUMNS 32
+
+/* A walk through arrays of one length. A column that the answer lacks stays NULL. */
+struct history_cursor {
+    const cJSON *cells[HISTORY_MAX_COLUMNS]; /* of the row, in the order of the names */
+    size_t n;
+    bool started;
+};
+
+/* Asks once. On 0 `*entry` is the object of that layer or scalar ("binned", "columns"), or NULL
+ * when the daemon knows none; free with cJSON_Delete. */
+int history_get(struct feedclient *, const struct history_query *, cJSON **entry, struct err *e);
+
+bool history_is_binned(const cJSON *entry);
+
+/* Starts before the first row. "d_lr.min" names the array `min` inside the column `d_lr`. */
+void history_cursor_init(struct history_cursor *, const cJSON *entry, const char *const names[],
+                         size_t n);
+/* Goes to the next row; false after the last, as told by the first name's column. */
+bool history_cursor_next(struct history_cursor *);
+
+/* Calls `on_row` for every row, never for bins: a history of more rows than one answer holds is
+ * asked for in ranges of steps. Stops at the first error. */
+typedef int history_row_fn(void *context, const cJSON *const cells[], struct err *e);
+int history_each(struct feedclient *, const struct history_query *, const char *const names[],
+                 size_t n, history_row_fn *on_row, void *context, struct err *e);
+
+/* The layers of a run: the answer of layer.list, less those that are not `layer` (NULL: all).
+ * -ENOENT, naming those there are, when none is left and one was asked for. */
+int history_layers(struct feedclient *, const char *run, const char *layer, cJSON **answer,
+                   struct err *e);

@@ -1,0 +1,33 @@
+#include "client/ctl/jsonline.h"
+
+#include <errno.h>
+
+#include "proto/json.h"
+
+/* cJSON escapes what JSON demands, which leaves DEL and the C1 controls: in UTF-8, C2 80 to C2 9F.
+ * Inside a JSON text they stand in strings only. */
+static void print_harmless(const char *text, FILE *out)
+{
+    const unsigned char *s = (const unsigned char *)text;
+
+    for (; *s; s++) {
+        if (*s == 0x7F)
+            fputs("\\u007f", out);
+        else if (*s == 0xC2 && s[1] < 0xA0)
+            fprintf(out, "\\u%04x", *++s);
+        else
+            fputc(*s, out);
+    }
+}
+
+int jsonline_print(cJSON *value, FILE *out, struct err *e)
+{
+    char *text = json_make_exact(value) ? json_print(value) : NULL;
+
+    if (!text)
+        return err_set(e, -ENOMEM, "out of memory");
+    print_harmless(text, out);
+    fputc('\n', out);
+    cJSON_free(text);
+    return 0;
+}

@@ -1,0 +1,190 @@
+/* richctl: asks a running richd and prints the answer. The table below is the list of commands;
+ * options.c has that of options. One thread; the exit codes are those of sysexits.h. */
+#include <errno.h>
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "client/ctl/command.h"
+#include "client/ctl/endpoints.h"
+#include "client/ctl/text.h"
+
+struct command {
+    const char *name;
+    const char *arguments;
+    const char *summary;
+    enum command_bit bit;
+    size_t min_arguments, max_arguments;
+    command_fn *run;
+};
+
+static const struct command commands[] = {
+    {"status", "", "the daemon: addresses, counters", FOR_STATUS, 0, 0, cmd_status},
+    {"runs", "", "all runs, newest first", FOR_RUNS, 0, 0, cmd_runs},
+    {"show", " RUN", "one run: attempts, config, layers, scalars", FOR_SHOW, 1, 1, cmd_show},
+    {"series", " RUN", "the points of a run, a line each", FOR_SERIES, 1, 1, cmd_series},
+    {"tail", " [RUN]", "the latest points, then new ones as they come", FOR_TAIL, 0, 1, cmd_tail},
+    {"plot", " RUN...", "curves in the terminal", FOR_PLOT, 1, OPTIONS_MAX_WORDS - 1, cmd_plot},
+};
+#define N_COMMANDS (sizeof commands / sizeof commands[0])
+
+static void print_usage(const struct command *c, FILE *out)
+{
+    if (c)
+        fprintf(out, "usage: richctl %s%s [options]\n", c->name, c->arguments);
+    else
+        fprintf(out, "usage: richctl [--runtime-dir DIR] [--json] COMMAND ...; see --help\n");
+}
+
+static int print_help(const struct command *c)
+{
+    print_usage(c, stdout);
+    if (c) {
+        printf("\nPrints %s.\n\n", c->summary);
+        options_print_help(c->bit, stdout);
+        return EX_OK;
+    }
+    printf("\nAsks a running richd. RUN is a run's id, its name, or project/name.\n\n");
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        printf("  %s%-*s %s\n", commands[i].name, (int)(20 - strlen(commands[i].name)),
+               commands[i].arguments, commands[i].summary);
+    printf("\n");
+    options_print_help(FOR_STATUS, stdout);
+    printf("\n\"richctl COMMAND --help\" lists a command's options. Exit codes: 0; 1 not found, or "
+           "another error;\n64 wrong usage; 69 no daemon, or it went away.\n");
+    return EX_OK;
+}
+
+static void complain(const struct err *e)
+{
+    fputs("richctl: ", stderr);
+    text_print(e->text, stderr);
+    fputc('\n', stderr);
+}
+
+static int usage_error(const struct command *c, const struct err *e)
+{
+    complain(e);
+    print_usage(c, stderr);
+    return EX_USAGE;
+}
+
+static int exit_code(int rc)
+{
+    switch (rc) {
+    case 0:
+        return EX_OK;
+    case -EINVAL:
+        return EX_USAGE;
+    case -ENOTCONN:
+    case -ETIMEDOUT:
+    case -EBUSY:
+        return EX_UNAVAILABLE;
+    default:
+        return 1;
+    }
+}
+
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; i < N_COMMANDS; i++) {
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    }
+    return NULL;
+}
+
+static void unknown_command(const char *name, struct err *e)
+{
+    const char *names[N_COMMANDS], *nearest;
+
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        names[i] = commands[i].name;
+    nearest = options_nearest(name, names, N_COMMANDS);
+    err_set(e, -EINVAL, "unknown command \"%.64s\"%s%s%s", name, nearest ? "; did you mean " : "",
+            nearest ? nearest : "", nearest ? "?" : "");
+}
+
+/* Returns 0, or -EINVAL with a line about what is wrong with the words or options. */
+static int check(const struct command *c, const struct options *o, struct err *e)
+{
+    size_t n = o->n_words - 1;
+
+    if (n < c->min_arguments)
+        return err_set(e, -EINVAL, "%s needs a run", c->name);
+    if (n > c->max_arguments)
+        return err_set(e, -EINVAL, "%s takes no \"%.64s\"", c->name,
+                       o->words[1 + c->max_arguments]);
+    return options_check(o, c->bit, c->name, e);
+}
+
+static int open_feed(const struct options *o, struct feedclient **feed, struct err *e)
+{
+    struct endpoint endpoint;
+    int rc;
+
+    rc = endpoints_find(o->feed, o->runtime_dir, &endpoint, e);
+    if (rc < 0)
+        return rc;
+    rc = feedclient_open(feed, endpoint.address, (int)o->timeout_s * 1000, e);
+    /* An address that makes no sense is the user's mistake only where the user gave it. */
+    if (rc == -EINVAL && endpoint.source[0])
+        rc = -EPROTO;
+    if (rc < 0 && endpoint.source[0])
+        err_prefix(e, rc,
+                   "no richd answers at %s (named in %s; is it still running?): ", endpoint.address,
+                   endpoint.source);
+    else if (rc < 0)
+        err_prefix(e, rc, "no richd answers at %s: ", endpoint.address);
+    return rc;
+}
+
+static int run_command(const struct command *c, const struct options *o)
+{
+    struct feedclient *feed = NULL;
+    struct err e = {""};
+    int rc = open_feed(o, &feed, &e);
+
+    if (rc == 0)
+        rc = c->run(feed, o, &e);
+    feedclient_free(feed);
+    if (rc == 0 && (fflush(stdout) != 0 || ferror(stdout)))
+        rc = err_set(&e, -EIO, "writing to stdout: %s", strerror(errno));
+    if (rc < 0)
+        complain(&e);
+    return exit_code(rc);
+}
+
+int main(int argc, char **argv)
+{
+    const struct command *c = NULL;
+    struct options o;
+    struct err e = {""};
+
+    /* For the width of characters; numbers keep their decimal point. */
+    if (!setlocale(LC_CTYPE, ""))
+        setlocale(LC_CTYPE, "C.UTF-8");
+    if (options_parse(argc, argv, &o, &e) < 0)
+        return usage_error(o.n_words > 0 ? find_command(o.words[0]) : NULL, &e);
+    if (o.version) {
+        printf("richctl %s\n", RICHD_VERSION);
+        return EX_OK;
+    }
+    if (o.n_words == 0) {
+        if (o.help)
+            return print_help(NULL);
+        err_set(&e, -EINVAL, "a command is needed");
+        return usage_error(NULL, &e);
+    }
+    c = find_command(o.words[0]);
+    if (!c) {
+        unknown_command(o.words[0], &e);
+        return usage_error(NULL, &e);
+    }
+    if (o.help)
+        return print_help(c);
+    if (check(c, &o, &e) < 0)
+        return usage_error(c, &e);
+    return run_command(c, &o);
+}

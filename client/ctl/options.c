@@ -1,0 +1,256 @@
+#include "client/ctl/options.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum kind {
+    KIND_FLAG,
+    KIND_TEXT,
+    KIND_INTEGER,
+};
+
+struct row {
+    const char *name;
+    const char *argument; /* NULL for a flag */
+    enum kind kind;
+    size_t offset;
+    int64_t min, max;
+    unsigned commands;
+    const char *help;
+};
+
+#define FLAG(name, member, commands, help)                                                         \
+    {                                                                                              \
+        name, NULL, KIND_FLAG, offsetof(struct options, member), 0, 0, commands, help              \
+    }
+#define TEXT(name, argument, member, commands, help)                                               \
+    {                                                                                              \
+        name, argument, KIND_TEXT, offsetof(struct options, member), 0, 0, commands, help          \
+    }
+#define INTEGER(name, argument, member, min, max, commands, help)                                  \
+    {                                                                                              \
+        name, argument, KIND_INTEGER, offsetof(struct options, member), min, max, commands, help   \
+    }
+
+#define STEP_MAX ((int64_t)1 << 53)
+
+static const struct row rows[] = {
+    TEXT("--runtime-dir", "DIR", runtime_dir, FOR_ALL, "the daemon's runtime directory"),
+    TEXT("--feed", "ADDRESS", feed, FOR_ALL, "its feed: unix:PATH or tcp:ADDRESS:PORT"),
+    INTEGER("--timeout", "SECONDS", timeout_s, 1, 3600, FOR_ALL, "wait for an answer (10)"),
+    FLAG("--json", json, FOR_ALL, "one JSON object a line"),
+    FLAG("--help", help, FOR_ALL, "this text, or a command's"),
+    FLAG("--version", version, FOR_ALL, "the version"),
+
+    TEXT("--project", "P", project, FOR_RUNS, "runs of this project"),
+    TEXT("--state", "S", state, FOR_RUNS, "open, finished, failed or lost ones"),
+    INTEGER("--limit", "N", limit, 1, STEP_MAX, FOR_RUNS, "the newest N (all)"),
+
+    TEXT("--layer", "L", layer, FOR_SERIES | FOR_TAIL | FOR_PLOT, "only this layer (all)"),
+    TEXT("--metric", "M", metric, FOR_SERIES | FOR_TAIL,
+         "show only this one: d_lr, d_debiased, u, pr"),
+    TEXT("--metric", "M", metric, FOR_PLOT, "d_lr (default), d_debiased, u or pr"),
+    INTEGER("--from", "STEP", from, 0, STEP_MAX, FOR_SERIES | FOR_PLOT, "from this step on"),
+    INTEGER("--to", "STEP", to, 0, STEP_MAX, FOR_SERIES | FOR_PLOT, "up to this step"),
+    INTEGER("--points", "N", points, 4, 100000, FOR_SERIES,
+            "more than N a layer become bins with min, max and last (all points)"),
+    TEXT("--attempts", "WHICH", attempts, FOR_SERIES,
+         "effective (default), or all: superseded points too"),
+
+    INTEGER("--count", "N", count, 1, STEP_MAX, FOR_TAIL, "end after N points"),
+    TEXT("--since", "SEQ", since, FOR_TAIL, "all that was stored after SEQ; 0: from the start"),
+
+    TEXT("--scalar", "NAME", scalar, FOR_PLOT, "a logged scalar, dotted, on the right axis"),
+    FLAG("--logx", log_x, FOR_PLOT, "logarithmic step axis (default)"),
+    FLAG("--linx", linear_x, FOR_PLOT, "linear step axis"),
+    FLAG("--follow", follow, FOR_PLOT, "draw again as points come, until the runs end"),
+    INTEGER("--width", "COLUMNS", width, 30, 1000, FOR_PLOT, "of the plot (the terminal's)"),
+    INTEGER("--height", "LINES", height, 10, 500, FOR_PLOT, "of the plot (the terminal's)"),
+    FLAG("--ascii", ascii, FOR_PLOT, "no braille (default where the locale is not UTF-8)"),
+    FLAG("--no-color", no_color, FOR_PLOT, "no colours, as with NO_COLOR or away from a terminal"),
+};
+#define N_ROWS (sizeof rows / sizeof rows[0])
+
+_Static_assert(N_ROWS <= 64, "struct options has 64 bits for the rows given");
+
+/* A name stands twice when its help differs between commands; the first row parses. */
+static const struct row *find_row(const char *name, size_t length)
+{
+    for (size_t i = 0; i < N_ROWS; i++) {
+        if (strlen(rows[i].name) == length && memcmp(rows[i].name, name, length) == 0)
+            return &rows[i];
+    }
+    return NULL;
+}
+
+/* Edits that turn one word into the other (Levenshtein), with the usual single row. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t row[32], length = strlen(b);
+
+    if (length >= 32)
+        return length;
+    for (size_t k = 0; k <= length; k++)
+        row[k] = k;
+    for (size_t i = 1; a[i - 1]; i++) {
+        size_t diagonal = row[0];
+
+        row[0] = i;
+        for (size_t k = 1; k <= length; k++) {
+            size_t best = diagonal + (a[i - 1] != b[k - 1]);
+
+            diagonal = row[k];
+            best = row[k] + 1 < best ? row[k] + 1 : best;
+            row[k] = row[k - 1] + 1 < best ? row[k - 1] + 1 : best;
+        }
+    }
+    return row[length];
+}
+
+const char *options_nearest(const char *word, const char *const names[], size_t n)
+{
+    const char *nearest = NULL;
+    size_t least = 4;
+
+    for (size_t i = 0; i < n; i++) {
+        size_t d = distance(word, names[i]);
+
+        if (d < least && d < strlen(names[i])) {
+            least = d;
+            nearest = names[i];
+        }
+    }
+    return nearest;
+}
+
+static int unknown(const char *argument, size_t length, struct err *e)
+{
+    const char *names[N_ROWS], *nearest;
+    char word[ERR_TEXT_SIZE / 4];
+
+    snprintf(word, sizeof word, "%.*s", (int)length, argument);
+    for (size_t i = 0; i < N_ROWS; i++)
+        names[i] = rows[i].name;
+    nearest = options_nearest(word, names, N_ROWS);
+    if (nearest)
+        return err_set(e, -EINVAL, "unknown option %s; did you mean %s?", word, nearest);
+    return err_set(e, -EINVAL, "unknown option %s", word);
+}
+
+static int set_integer(const struct row *r, const char *value, int64_t *out, struct err *e)
+{
+    long long number;
+    char *end;
+
+    errno = 0;
+    number = strtoll(value, &end, 10);
+    if (errno || end == value || *end || number < r->min || number > r->max)
+        return err_set(e, -EINVAL, "%s takes a whole number from %lld to %lld, not \"%.64s\"",
+                       r->name, (long long)r->min, (long long)r->max, value);
+    *out = number;
+    return 0;
+}
+
+static int set_value(const struct row *r, const char *value, struct options *o, struct err *e)
+{
+    char *member = (char *)o + r->offset;
+
+    o->given |= (uint64_t)1 << (r - rows);
+    if (r->kind == KIND_INTEGER)
+        return set_integer(r, value, (int64_t *)(void *)member, e);
+    if (r->kind == KIND_TEXT)
+        *(const char **)(void *)member = value;
+    else
+        *(bool *)member = true;
+    return 0;
+}
+
+static int add_word(struct options *o, const char *word, struct err *e)
+{
+    if (o->n_words == OPTIONS_MAX_WORDS)
+        return err_set(e, -EINVAL, "more than %d arguments", OPTIONS_MAX_WORDS);
+    o->words[o->n_words++] = word;
+    return 0;
+}
+
+/* One option at argv[*i], which may take argv[*i + 1] with it. */
+static int parse_option(char **argv, int *i, struct options *o, struct err *e)
+{
+    const char *argument = strcmp(argv[*i], "-h") == 0 ? "--help" : argv[*i];
+    const char *equals = strchr(argument, '=');
+    size_t length = equals ? (size_t)(equals - argument) : strlen(argument);
+    const struct row *r = find_row(argument, length);
+    const char *value = equals ? equals + 1 : NULL;
+
+    if (!r)
+        return unknown(argument, length, e);
+    if (r->kind == KIND_FLAG && value)
+        return err_set(e, -EINVAL, "%s takes no value", r->name);
+    if (r->kind != KIND_FLAG && !value) {
+        value = argv[*i + 1];
+        if (!value)
+            return err_set(e, -EINVAL, "%s needs a value: %s %s", r->name, r->name, r->argument);
+        ++*i;
+    }
+    return set_value(r, value, o, e);
+}
+
+int options_parse(int argc, char **argv, struct options *out, struct err *e)
+{
+    bool words_only = false;
+    int rc = 0;
+
+    *out = (struct options){.timeout_s = 10,
+                            .limit = -1,
+                            .from = -1,
+                            .to = -1,
+                            .points = -1,
+                            .count = -1,
+                            .width = -1,
+                            .height = -1};
+    for (int i = 1; i < argc && rc == 0; i++) {
+        if (!words_only && strcmp(argv[i], "--") == 0)
+            words_only = true;
+        else if (!words_only && argv[i][0] == '-' && argv[i][1])
+            rc = parse_option(argv, &i, out, e);
+        else
+            rc = add_word(out, argv[i], e);
+    }
+    if (rc == 0 && out->log_x && out->linear_x)
+        rc = err_set(e, -EINVAL, "--logx and --linx exclude each other");
+    return rc;
+}
+
+/* Whether any row of that name goes with the command. */
+static bool goes_with(const char *name, unsigned command_bit)
+{
+    for (size_t i = 0; i < N_ROWS; i++) {
+        if ((rows[i].commands & command_bit) && strcmp(rows[i].name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+int options_check(const struct options *o, unsigned command_bit, const char *command, struct err *e)
+{
+    for (size_t i = 0; i < N_ROWS; i++) {
+        if ((o->given >> i & 1) && !goes_with(rows[i].name, command_bit))
+            return err_set(e, -EINVAL, "%s does not go with %s", rows[i].name, command);
+    }
+    return 0;
+}
+
+void options_print_help(unsigned command_bits, FILE *out)
+{
+    for (size_t i = 0; i < N_ROWS; i++) {
+        const struct row *r = &rows[i];
+        char left[40];
+
+        if (!(r->commands & command_bits))
+            continue;
+        snprintf(left, sizeof left, "%s%s%s", r->name, r->argument ? " " : "",
+                 r->argument ? r->argument : "");
+        fprintf(out, "  %-20s %s\n", left, r->help);
+    }
+}

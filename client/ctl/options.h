@@ -1,0 +1,75 @@
+/* The command line as values. One table, a row an option, gives parsing, checking and help; which
+ * commands an option goes with is in its row. Called by main at the start; the values borrow from
+ * argv. What they mean is left to the commands. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "daemon/base/err.h"
+
+/* More words than a plot can show runs. */
+#define OPTIONS_MAX_WORDS 16
+
+/* Commands, as bits: an option names all it goes with. */
+enum command_bit {
+    FOR_STATUS = 1 << 0,
+    FOR_RUNS = 1 << 1,
+    FOR_SHOW = 1 << 2,
+    FOR_SERIES = 1 << 3,
+    FOR_TAIL = 1 << 4,
+    FOR_PLOT = 1 << 5,
+    FOR_ALL = (1 << 6) - 1,
+};
+
+/* Unset: NULL, false, -1. */
+struct options {
+    const char *runtime_dir;
+    const char *feed;
+    int64_t timeout_s;
+    bool json;
+    bool help;
+    bool version;
+
+    const char *project;
+    const char *state;
+    int64_t limit;
+
+    const char *layer;
+    const char *metric;
+    const char *attempts;
+    int64_t from;
+    int64_t to;
+    int64_t points;
+
+    const char *since;
+    int64_t count;
+
+    const char *scalar;
+    bool log_x;
+    bool linear_x;
+    bool follow;
+    int64_t width;
+    int64_t height;
+    bool ascii;
+    bool no_color;
+
+    const char *words[OPTIONS_MAX_WORDS]; /* the command, then its arguments */
+    size_t n_words;
+    uint64_t given; /* a bit for each row of the table that was used */
+};
+
+/* Options may stand before and after the words; "--" ends them. Returns 0, or -EINVAL with one
+ * line that says what is wrong. `e` is required. */
+int options_parse(int argc, char **argv, struct options *out, struct err *e);
+
+/* Refuses (-EINVAL) an option that does not go with the command. */
+int options_check(const struct options *, unsigned command_bit, const char *command, struct err *e);
+
+/* Prints the options that go with any of the commands in `command_bits`. */
+void options_print_help(unsigned command_bits, FILE *out);
+
+/* Of `n` names the one most like `word` (a hint after a typing mistake), or NULL. */
+const char *options_nearest(const char *word, const char *const names[], size_t n);

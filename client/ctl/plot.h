@@ -1,0 +1,42 @@
+/* A plot in text: curves over training steps, drawn with dots, axes, ticks and a legend. Pure:
+ * samples in, lines out; the caller owns all it passes. Fetching and redrawing are left to the
+ * command. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+/* Curves beyond these repeat the marks. */
+#define PLOT_MARKS 34
+
+/* A point, or a bin of points with its smallest and largest value; NaN interrupts the curve. */
+struct plot_sample {
+    double step;
+    double low;
+    double high;
+};
+
+struct plot_curve {
+    const char *label; /* printed as it is: escape it first */
+    const struct plot_sample *samples;
+    size_t n_samples;
+    double last; /* value for the legend */
+    bool right;  /* drawn dotted, on the right axis */
+    int colour;  /* 1 to CANVAS_COLOURS */
+};
+
+struct plot {
+    const char *title;
+    const struct plot_curve *curves;
+    size_t n_curves;
+    size_t columns; /* of the whole plot */
+    size_t lines;   /* of the whole plot; more when the legend leaves too little */
+    bool log_steps;
+    bool ascii;
+    bool colour;
+};
+
+/* Prints the plot. Returns the lines printed, or -ENOMEM. Every curve has a mark of its own, along
+ * the curve and in the legend, so that nothing depends on colour. */
+int plot_draw(const struct plot *, FILE *out);

@@ -1,0 +1,131 @@
+#include "client/ctl/pointrow.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/ctl/text.h"
+
+/* A run's id is mostly its name and six digits; a longer one pushes its line to the right. */
+#define RUN_WIDTH    24
+#define LAYER_WIDTH  12
+#define STEP_WIDTH   10
+#define NUMBER_WIDTH 10
+
+void pointrow_names(const char *names[POINT_PARTS])
+{
+    static const char *const own[POINT_METRICS] = {
+        [POINT_STEP] = "step", [POINT_ATTEMPT] = "attempt", [POINT_TIME] = "time",
+        [POINT_N] = "n",       [POINT_RANK] = "rank",       [POINT_FLAGS] = "flags",
+    };
+
+    memcpy(names, own, sizeof own);
+    for (int i = 0; i < METRIC_COUNT; i++)
+        names[POINT_METRICS + i] = metric_table[i].name;
+}
+
+static bool shows_metric(const struct pointrow_format *f, int metric)
+{
+    return !f->metric || strcmp(f->metric, metric_table[metric].name) == 0;
+}
+
+/* A left-aligned name. */
+static void print_name(const char *name, size_t width, FILE *out)
+{
+    char *escaped = text_escape(name);
+    size_t used = escaped ? text_width(escaped) : 1;
+
+    fprintf(out, "%s%*s  ", escaped ? escaped : "?", used < width ? (int)(width - used) : 0, "");
+    free(escaped);
+}
+
+/* A right-aligned heading of a number that is at least NUMBER_WIDTH wide. */
+static size_t number_width(const char *name)
+{
+    size_t width = text_width(name);
+
+    return width > NUMBER_WIDTH ? width : NUMBER_WIDTH;
+}
+
+static void print_number(double value, size_t width, FILE *out)
+{
+    char text[TEXT_SIZE];
+
+    fprintf(out, " %*s", (int)width, text_number(value, text));
+}
+
+static double number_of(const cJSON *cell)
+{
+    return cJSON_IsNumber(cell) ? cell->valuedouble : (double)NAN;
+}
+
+static void print_scalar_names(const struct pointrow_format *f, FILE *out)
+{
+    for (size_t i = 0; i < f->n_scalars; i++) {
+        char *escaped = text_escape(f->scalars[i]);
+        size_t used = escaped ? text_width(escaped) : 0;
+
+        fprintf(out, " %*s%s", (int)(number_width(f->scalars[i]) - used), "",
+                escaped ? escaped : "");
+        free(escaped);
+    }
+}
+
+void pointrow_print_header(const struct pointrow_format *f, FILE *out)
+{
+    if (f->run)
+        print_name("run", RUN_WIDTH, out);
+    if (f->layer)
+        print_name("layer", LAYER_WIDTH, out);
+    if (f->attempt)
+        fputs("attempt", out);
+    fprintf(out, "%*s %*s", STEP_WIDTH, "step", NUMBER_WIDTH, "n");
+    for (int i = 0; i < METRIC_COUNT; i++) {
+        if (shows_metric(f, i))
+            fprintf(out, " %*s", NUMBER_WIDTH, metric_table[i].name);
+    }
+    print_scalar_names(f, out);
+    fputs("  flags\n", out);
+}
+
+void pointrow_print_place(const struct pointrow_format *f, const struct pointrow *r, FILE *out)
+{
+    if (f->run)
+        print_name(r->run, RUN_WIDTH, out);
+    if (f->layer)
+        print_name(r->layer, LAYER_WIDTH, out);
+    if (f->attempt)
+        fprintf(out, "%7.0f", number_of(r->parts[POINT_ATTEMPT]));
+    fprintf(out, "%*.0f", STEP_WIDTH, number_of(r->parts[POINT_STEP]));
+}
+
+/* The flags in words, with commas. */
+static void print_flags(const cJSON *flags, FILE *out)
+{
+    const cJSON *flag;
+    const char *before = "  ";
+
+    cJSON_ArrayForEach(flag, flags)
+    {
+        if (!cJSON_IsString(flag))
+            continue;
+        fputs(before, out);
+        text_print(flag->valuestring, out);
+        before = ",";
+    }
+}
+
+void pointrow_print(const struct pointrow_format *f, const struct pointrow *r, FILE *out)
+{
+    pointrow_print_place(f, r, out);
+    /* Effective rows of a weighted window need no digits after the point. */
+    fprintf(out, " %*.0f", NUMBER_WIDTH, number_of(r->parts[POINT_N]));
+    for (int i = 0; i < METRIC_COUNT; i++) {
+        if (shows_metric(f, i))
+            print_number(number_of(r->parts[POINT_METRICS + i]), NUMBER_WIDTH, out);
+    }
+    for (size_t i = 0; i < f->n_scalars; i++)
+        print_number(r->scalars[i], number_width(f->scalars[i]), out);
+    print_flags(r->parts[POINT_FLAGS], out);
+    fputc('\n', out);
+}

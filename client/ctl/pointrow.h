@@ -1,0 +1,49 @@
+/* A point as a line of text: the columns that series and tail print, in fixed widths, so that live
+ * lines stay aligned. Pure; borrows all it is given. Finding the points is left to the commands. */
+#pragma once
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "daemon/core/metric.h"
+
+/* The parts of a point, in the order of pointrow_names. */
+enum point_part {
+    POINT_STEP, /* first: a walk through columns ends with it */
+    POINT_ATTEMPT,
+    POINT_TIME,
+    POINT_N,
+    POINT_RANK,
+    POINT_FLAGS,
+    POINT_METRICS,
+    POINT_PARTS = POINT_METRICS + METRIC_COUNT,
+};
+
+/* Fills the JSON names of the parts. */
+void pointrow_names(const char *names[POINT_PARTS]);
+
+/* Which columns a line has. Names are escaped when printed. */
+struct pointrow_format {
+    bool run;
+    bool layer;
+    bool attempt;
+    const char *metric; /* only this one; NULL: all */
+    const char *const *scalars;
+    size_t n_scalars;
+};
+
+struct pointrow {
+    const char *run;
+    const char *layer;
+    const cJSON *const *parts; /* POINT_PARTS of them, NULL where absent */
+    const double *scalars;     /* n_scalars of them, NaN where absent */
+};
+
+void pointrow_print_header(const struct pointrow_format *, FILE *out);
+void pointrow_print(const struct pointrow_format *, const struct pointrow *, FILE *out);
+
+/* Prints the run, layer and attempt columns alone, and the step: the beginning of a line about
+ * something that is no point. */
+void pointrow_print_place(const struct pointrow_format *, const struct pointrow *, FILE *out);

@@ -1,0 +1,153 @@
+#include "client/ctl/text.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <wchar.h>
+
+/* The code point at `s` (valid UTF-8, as json_parse has checked; else the byte), and its length. */
+static unsigned decode(const unsigned char *s, size_t *length)
+{
+    static const unsigned char mask[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
+    unsigned point;
+    size_t n = s[0] < 0xC0 ? 1 : s[0] < 0xE0 ? 2 : s[0] < 0xF0 ? 3 : 4;
+
+    point = s[0] & mask[n];
+    for (size_t i = 1; i < n; i++) {
+        if ((s[i] & 0xC0) != 0x80) {
+            *length = 1;
+            return s[0];
+        }
+        point = point << 6 | (s[i] & 0x3F);
+    }
+    *length = n;
+    return point;
+}
+
+static int is_harmful(unsigned point)
+{
+    return point < 0x20 || (point >= 0x7F && point <= 0x9F) || point == 0x200E || point == 0x200F ||
+           (point >= 0x2028 && point <= 0x202E) || (point >= 0x2066 && point <= 0x2069);
+}
+
+char *text_escape(const char *text)
+{
+    const unsigned char *s = (const unsigned char *)(text ? text : "");
+    size_t room = 6 * strlen((const char *)s) + 1, length;
+    char *out = malloc(room), *end = out;
+
+    if (!out)
+        return NULL;
+    for (; *s; s += length) {
+        unsigned point = decode(s, &length);
+
+        if (is_harmful(point)) {
+            end += sprintf(end, point < 0x80 ? "\\x%02x" : "\\u%04x", point);
+        } else {
+            memcpy(end, s, length);
+            end += length;
+        }
+    }
+    *end = '\0';
+    return out;
+}
+
+void text_print(const char *text, FILE *out)
+{
+    char *escaped = text_escape(text);
+
+    fputs(escaped ? escaped : "?", out);
+    free(escaped);
+}
+
+/* Columns of the first code point, and its length in bytes. */
+static size_t width_of(const unsigned char *s, size_t *length)
+{
+    int columns = wcwidth((wchar_t)decode(s, length));
+
+    /* Unknown to the locale: a C locale knows ASCII alone. */
+    return columns >= 0 ? (size_t)columns : 1;
+}
+
+size_t text_width(const char *text)
+{
+    const unsigned char *s = (const unsigned char *)text;
+    size_t width = 0, length;
+
+    for (; *s; s += length)
+        width += width_of(s, &length);
+    return width;
+}
+
+void text_cut(char *text, size_t columns)
+{
+    unsigned char *s = (unsigned char *)text;
+    size_t width = 0, length;
+
+    for (; *s; s += length) {
+        width += width_of(s, &length);
+        if (width > columns)
+            break;
+    }
+    *s = '\0';
+}
+
+const char *text_number(double value, char *buffer)
+{
+    double size = fabs(value);
+
+    if (!isfinite(value))
+        snprintf(buffer, TEXT_SIZE, "-");
+    else if (size >= 1e7 || (size > 0 && size < 1e-4))
+        snprintf(buffer, TEXT_SIZE, "%.3e", value);
+    else if (size >= 1000)
+        snprintf(buffer, TEXT_SIZE, "%.0f", value);
+    else
+        snprintf(buffer, TEXT_SIZE, "%.*f", size >= 100 ? 1 : size >= 10 ? 2 : 4, value);
+    return buffer;
+}
+
+const char *text_age(double then_s, double now_s, char *buffer)
+{
+    double age_s = now_s - then_s;
+
+    if (!isfinite(age_s))
+        snprintf(buffer, TEXT_SIZE, "-");
+    else if (age_s < 2)
+        snprintf(buffer, TEXT_SIZE, "now");
+    else if (age_s < 120)
+        snprintf(buffer, TEXT_SIZE, "%.0f s ago", age_s);
+    else if (age_s < 7200)
+        snprintf(buffer, TEXT_SIZE, "%.0f min ago", floor(age_s / 60));
+    else if (age_s < 48 * 3600.0)
+        snprintf(buffer, TEXT_SIZE, "%.0f h ago", floor(age_s / 3600));
+    else
+        snprintf(buffer, TEXT_SIZE, "%.0f days ago", floor(age_s / 86400));
+    return buffer;
+}
+
+const char *text_bytes(double bytes, char *buffer)
+{
+    static const char *const unit[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    size_t i = 0;
+
+    for (; bytes >= 1024 && i < 4; i++)
+        bytes /= 1024;
+    snprintf(buffer, TEXT_SIZE, i == 0 ? "%.0f %s" : "%.1f %s", bytes, unit[i]);
+    return buffer;
+}
+
+const char *text_duration(double seconds, char *buffer)
+{
+    double hours = floor(seconds / 3600);
+
+    if (seconds < 60)
+        snprintf(buffer, TEXT_SIZE, "%.0f s", seconds);
+    else if (seconds < 3600)
+        snprintf(buffer, TEXT_SIZE, "%.0f min", floor(seconds / 60));
+    else if (hours < 48)
+        snprintf(buffer, TEXT_SIZE, "%.0f h %02.0f min", hours, floor(fmod(seconds, 3600) / 60));
+    else
+        snprintf(buffer, TEXT_SIZE, "%.0f days %.0f h", floor(hours / 24), fmod(hours, 24));
+    return buffer;
+}
