@@ -37,7 +37,7 @@ static void add_value(struct table *t, const cJSON *value)
         return;
     }
     if (cJSON_IsString(value)) {
-        table_add(t, value->valuestring);
+        table_add(t, *value->valuestring ? value->valuestring : NULL);
         return;
     }
     text = json_print(value);

@@ -5,19 +5,23 @@
 #include <string.h>
 #include <wchar.h>
 
-/* The code point at `s` (valid UTF-8, as json_parse has checked; else the byte), and its length. */
+/* Not a code point: a byte that is no UTF-8. */
+#define NO_POINT 0xFFFFFFFFu
+
+/* The code point at `s`, and its length; NO_POINT and 1 where there is none. What the feed sends is
+ * valid (json_parse checks); file names and arguments need not be. */
 static unsigned decode(const unsigned char *s, size_t *length)
 {
     static const unsigned char mask[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
-    unsigned point;
-    size_t n = s[0] < 0xC0 ? 1 : s[0] < 0xE0 ? 2 : s[0] < 0xF0 ? 3 : 4;
+    size_t n = s[0] < 0x80 ? 1 : s[0] < 0xC0 ? 0 : s[0] < 0xE0 ? 2 : s[0] < 0xF0 ? 3 : 4;
+    unsigned point = s[0] & mask[n];
 
-    point = s[0] & mask[n];
+    *length = 1;
+    if (n == 0)
+        return NO_POINT;
     for (size_t i = 1; i < n; i++) {
-        if ((s[i] & 0xC0) != 0x80) {
-            *length = 1;
-            return s[0];
-        }
+        if ((s[i] & 0xC0) != 0x80)
+            return NO_POINT;
         point = point << 6 | (s[i] & 0x3F);
     }
     *length = n;
@@ -26,8 +30,9 @@ static unsigned decode(const unsigned char *s, size_t *length)
 
 static int is_harmful(unsigned point)
 {
-    return point < 0x20 || (point >= 0x7F && point <= 0x9F) || point == 0x200E || point == 0x200F ||
-           (point >= 0x2028 && point <= 0x202E) || (point >= 0x2066 && point <= 0x2069);
+    return point == NO_POINT || point < 0x20 || (point >= 0x7F && point <= 0x9F) ||
+           point == 0x200E || point == 0x200F || (point >= 0x2028 && point <= 0x202E) ||
+           (point >= 0x2066 && point <= 0x2069);
 }
 
 char *text_escape(const char *text)
@@ -42,7 +47,7 @@ char *text_escape(const char *text)
         unsigned point = decode(s, &length);
 
         if (is_harmful(point)) {
-            end += sprintf(end, point < 0x80 ? "\\x%02x" : "\\u%04x", point);
+            end += length == 1 ? sprintf(end, "\\x%02x", *s) : sprintf(end, "\\u%04x", point);
         } else {
             memcpy(end, s, length);
             end += length;
