@@ -323,7 +323,7 @@ static void place_label(const struct layout *l, const struct tick *t, char *line
 
 static int print_step_labels(const struct layout *l, FILE *out)
 {
-    size_t size = l->gutter + 2 + l->columns + 2;
+    size_t size = l->gutter + 2 + l->columns + (l->has_right ? l->right_gutter + 2 : 0);
     char *line = malloc(size + 1);
 
     if (!line)

@@ -5,6 +5,7 @@ import math
 import os
 import pathlib
 import select
+import signal
 import socket
 import subprocess
 import threading
@@ -134,8 +135,9 @@ class Feed:
         connection.sendall(json.dumps(answer, ensure_ascii=False).encode() + b"\n")
 
     def close(self):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
+        if self.listener.fileno() >= 0:
+            self.listener.shutdown(socket.SHUT_RDWR)
+            self.listener.close()
         self.hang_up()
 
     def hang_up(self):
@@ -267,6 +269,7 @@ class Ctl:
 
     def __init__(self, feed):
         self.feed = feed
+        self.started = []
         self.env = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "TZ": "UTC"}
 
     def command(self, *args):
@@ -281,9 +284,14 @@ class Ctl:
     def json(self, *args):
         return [json.loads(line) for line in self.run("--json", *args).splitlines()]
 
-    def start(self, *args, **kwargs):
-        return subprocess.Popen(self.command(*args), stdout=subprocess.PIPE, env=self.env,
-                                stderr=subprocess.PIPE, text=True, bufsize=1, **kwargs)
+    def start(self, *args):
+        self.started.append(Live(self.command(*args), self.env))
+        return self.started[-1]
+
+    def stop(self):
+        for live in self.started:
+            live.process.kill()
+            live.process.wait()
 
 
 @pytest.fixture
@@ -295,18 +303,33 @@ def feed(tmp_path):
 
 @pytest.fixture
 def ctl(feed):
-    return Ctl(feed)
+    richctl = Ctl(feed)
+    yield richctl
+    richctl.stop()
 
 
-def read_lines(process, n, timeout_s=20):
-    """The next `n` lines of a process that goes on."""
-    lines = []
-    end = time.monotonic() + timeout_s
-    while len(lines) < n:
-        assert time.monotonic() < end, lines
-        ready, _, _ = select.select([process.stdout], [], [], 0.2)
-        if ready:
-            line = process.stdout.readline()
-            assert line, (lines, process.stderr.read())
-            lines.append(line.rstrip("\n"))
-    return lines
+class Live:
+    """A richctl that goes on: its lines as they come."""
+
+    def __init__(self, args, env):
+        self.process = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
+        self.pending = b""
+
+    def lines(self, n, timeout_s=20):
+        end = time.monotonic() + timeout_s
+        while self.pending.count(b"\n") < n:
+            assert time.monotonic() < end, self.pending
+            if select.select([self.process.stdout], [], [], 0.2)[0]:
+                more = os.read(self.process.stdout.fileno(), 65536)
+                assert more, (self.pending, self.process.stderr.read())
+                self.pending += more
+        *lines, self.pending = self.pending.split(b"\n", n)
+        return [line.decode() for line in lines]
+
+    def interrupt(self):
+        self.process.send_signal(signal.SIGINT)
+
+    def end(self):
+        """The exit code, the lines not yet read, and what was complained about."""
+        out, error = self.process.communicate(timeout=20)
+        return self.process.returncode, (self.pending + out).decode().splitlines(), error.decode()

@@ -3,13 +3,12 @@
 import json
 import os
 import re
-import signal
 import subprocess
 import time
 
 import pytest
 
-from conftest import RICHCTL, Ctl, Feed, grokking, read_lines
+from conftest import RICHCTL, Ctl, Feed, grokking
 
 POINT_KEYS = ["run", "layer", "attempt", "step", "time", "n", "p", "c", "rank", "d_lr",
               "d_debiased", "u", "pr", "flags", "scalars"]
@@ -282,17 +281,17 @@ def test_points_asks_for_bins(ctl, run):
 
 def test_tail_prints_the_latest_then_what_comes(ctl, feed, run):
     tail = ctl.start("tail", "wd1-seed0")
-    heading, latest, accuracy = read_lines(tail, 3)
+    heading, latest, accuracy = tail.lines(3)
     assert heading.split()[:3] == ["layer", "step", "n"]
     assert latest.split()[:2] == ["head", "20000"]
     assert accuracy.split() == ["20000", "test_acc", "0.9900"]
     feed.publish([run.point("head", 30000, 0.0321, flags=["partial"])],
                  [run.scalar("test_acc", 30000, 1.0), run.scalar("loss", 30000, None)])
-    point, scalars = read_lines(tail, 2)
+    point, scalars = tail.lines(2)
     assert point.split()[:4] == ["head", "30000", "1024", "0.0321"] and "partial" in point
     assert scalars.split() == ["30000", "test_acc", "1.0000", "loss", "-"]
-    tail.send_signal(signal.SIGINT)
-    assert tail.wait(10) == 0 and tail.stderr.read() == ""
+    tail.interrupt()
+    assert tail.end() == (0, [], "")
 
 
 def test_tail_of_all_runs_names_them(ctl, feed, run):
@@ -304,13 +303,13 @@ def test_tail_of_all_runs_names_them(ctl, feed, run):
 
 def test_tail_ends_after_count_points(ctl, feed, run):
     tail = ctl.start("tail", "wd1-seed0", "--count", "3", "--json")
-    latest = json.loads(read_lines(tail, 1)[0])
+    latest = json.loads(tail.lines(1)[0])
     assert latest == run.points["head"][-1]
     sent = [run.point("head", 30000 + i, 0.1 / 3 * i) for i in range(4)]
     feed.await_subscription()
     feed.publish(sent)
-    assert tail.wait(10) == 0
-    assert [json.loads(line) for line in tail.stdout.read().splitlines()] == sent[:2]
+    code, lines, _ = tail.end()
+    assert code == 0 and [json.loads(line) for line in lines] == sent[:2]
 
 
 def test_tail_resumes_and_filters_layers(ctl, feed, run):
@@ -323,13 +322,12 @@ def test_tail_resumes_and_filters_layers(ctl, feed, run):
 
 def test_tail_says_when_the_daemon_goes(ctl, feed, run):
     tail = ctl.start("tail", "wd1-seed0")
-    read_lines(tail, 3)
+    tail.lines(3)
     feed.publish([run.point("head", 30000, 0.1)])
-    read_lines(tail, 1)
+    tail.lines(1)
     feed.hang_up()
-    assert tail.wait(10) == 69
-    error = tail.stderr.read()
-    assert "has gone" in error and "--since 101" in error
+    code, _, error = tail.end()
+    assert code == 69 and "has gone" in error and "--since 101" in error
 
 
 def test_updates_between_request_and_answer_are_kept(ctl, feed, run):
@@ -431,16 +429,16 @@ def test_plot_uses_colour_on_a_terminal_only(ctl, run):
 
 def test_plot_follows_until_the_run_ends(ctl, feed, run):
     plot = ctl.start("plot", "wd1-seed0", "--follow")
-    assert "0.0600" in read_lines(plot, 23)[-1]
+    assert "0.0600" in plot.lines(23)[-1]
     feed.await_subscription()
     feed.publish([run.point("head", 40000, 0.0123)])
-    assert "0.0123" in read_lines(plot, 23)[-1]
+    assert "0.0123" in plot.lines(23)[-1]
     run.facts["state"] = "finished"
-    assert plot.wait(10) == 0
+    assert plot.end() == (0, [], "")
 
 
 def test_plot_follow_ends_on_interrupt(ctl, run):
     plot = ctl.start("plot", "wd1-seed0", "--follow")
-    read_lines(plot, 23)
-    plot.send_signal(signal.SIGINT)
-    assert plot.wait(10) == 0
+    plot.lines(23)
+    plot.interrupt()
+    assert plot.end() == (0, [], "")
