@@ -18,9 +18,9 @@
 
 /* The longest answers are a page of a series (10,000 points, ~3 MB) and a page of runs, each of
  * which may carry 1 MiB of config; 100 of those fit. */
-#define ANSWER_MAX_BYTES  (128u * 1024 * 1024)
-#define ANSWER_MAX_VALUES (8u * 1024 * 1024)
-#define READ_BYTES        65536
+#define ANSWER_MAX_BYTES  ((size_t)128 * 1024 * 1024)
+#define ANSWER_MAX_VALUES ((size_t)8 * 1024 * 1024)
+#define READ_BYTES        ((size_t)65536)
 
 struct feedclient {
     int fd;
@@ -215,7 +215,7 @@ static int make_room(struct feedclient *f, struct err *e)
     if (f->size - f->used >= READ_BYTES)
         return 0;
     if (f->used >= ANSWER_MAX_BYTES)
-        return err_set(e, -EPROTO, "an answer of more than %u bytes", ANSWER_MAX_BYTES);
+        return err_set(e, -EPROTO, "an answer of more than %zu bytes", ANSWER_MAX_BYTES);
     buffer = realloc(f->buffer, size);
     if (!buffer)
         return err_set(e, -ENOMEM, "out of memory");

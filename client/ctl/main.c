@@ -165,7 +165,7 @@ int main(int argc, char **argv)
     /* For the width of characters; numbers keep their decimal point. */
     if (!setlocale(LC_CTYPE, ""))
         setlocale(LC_CTYPE, "C.UTF-8");
-    if (options_parse(argc, argv, &o, &e) < 0)
+    if (options_parse(argc, (const char *const *)argv, &o, &e) < 0)
         return usage_error(o.n_words > 0 ? find_command(o.words[0]) : NULL, &e);
     if (o.version) {
         printf("richctl %s\n", RICHD_VERSION);

@@ -175,7 +175,7 @@ static int add_word(struct options *o, const char *word, struct err *e)
 }
 
 /* One option at argv[*i], which may take argv[*i + 1] with it. */
-static int parse_option(char **argv, int *i, struct options *o, struct err *e)
+static int parse_option(const char *const *argv, int *i, struct options *o, struct err *e)
 {
     const char *argument = strcmp(argv[*i], "-h") == 0 ? "--help" : argv[*i];
     const char *equals = strchr(argument, '=');
@@ -196,7 +196,7 @@ static int parse_option(char **argv, int *i, struct options *o, struct err *e)
     return set_value(r, value, o, e);
 }
 
-int options_parse(int argc, char **argv, struct options *out, struct err *e)
+int options_parse(int argc, const char *const *argv, struct options *out, struct err *e)
 {
     bool words_only = false;
     int rc = 0;

@@ -63,7 +63,7 @@ struct options {
 
 /* Options may stand before and after the words; "--" ends them. Returns 0, or -EINVAL with one
  * line that says what is wrong. `e` is required. */
-int options_parse(int argc, char **argv, struct options *out, struct err *e);
+int options_parse(int argc, const char *const *argv, struct options *out, struct err *e);
 
 /* Refuses (-EINVAL) an option that does not go with the command. */
 int options_check(const struct options *, unsigned command_bit, const char *command, struct err *e);

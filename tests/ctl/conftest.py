@@ -239,7 +239,8 @@ class Feed:
         return {"run": found.facts["run"],
                 "scalars": [{"name": name, **self._columns(rows, ["attempt", "step", "time"],
                                                            ["value"], query)}
-                            for name, rows in found.scalars.items() if names is None or name in names]}
+                            for name, rows in found.scalars.items()
+                            if names is None or name in names]}
 
     def series_subscribe(self, connection, run=None, since_seq=None):
         runs = self.runs if run is None else [self.find(run)]
@@ -312,7 +313,8 @@ class Live:
     """A richctl that goes on: its lines as they come."""
 
     def __init__(self, args, env):
-        self.process = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
+        self.process = subprocess.Popen(args, env=env, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE)
         self.pending = b""
 
     def lines(self, n, timeout_s=20):

@@ -60,7 +60,7 @@ static void one_curve_is_drawn_as_expected(void **state)
                     "     │                  ⠑⡄              \n"
                     " 0.0 ┤                   ⠈⠢●⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀●\n"
                     "     └┬────────┬───────────┬───────────┬\n"
-                    "step  1       10          100        1000\n"
+                    "step  1       10          100       1000\n"
                     "● a head  0.0000\n");
 }
 

@@ -86,7 +86,7 @@ static void columns_of_a_table_are_aligned(void **state)
     table_free(t);
 }
 
-static int parse(struct options *o, struct err *e, char **argv)
+static int parse(struct options *o, struct err *e, const char *const *argv)
 {
     int argc = 0;
 
@@ -97,7 +97,8 @@ static int parse(struct options *o, struct err *e, char **argv)
 
 static void options_stand_anywhere(void **state)
 {
-    char *argv[] = {"richctl", "--json", "series", "--from=5", "x", "--to", "7", "--", "-y", NULL};
+    const char *argv[] = {"richctl", "--json", "series", "--from=5", "x",
+                          "--to",    "7",      "--",     "-y",       NULL};
     struct options o;
     struct err e;
 
@@ -116,12 +117,12 @@ static void options_stand_anywhere(void **state)
 
 static void wrong_options_are_named(void **state)
 {
-    char *unknown[] = {"richctl", "--layr", "x", NULL};
-    char *missing[] = {"richctl", "--layer", NULL};
-    char *number[] = {"richctl", "--from", "1x", NULL};
-    char *range[] = {"richctl", "--points=3", NULL};
-    char *flag[] = {"richctl", "--json=yes", NULL};
-    char *axes[] = {"richctl", "--logx", "--linx", NULL};
+    const char *unknown[] = {"richctl", "--layr", "x", NULL};
+    const char *missing[] = {"richctl", "--layer", NULL};
+    const char *number[] = {"richctl", "--from", "1x", NULL};
+    const char *range[] = {"richctl", "--points=3", NULL};
+    const char *flag[] = {"richctl", "--json=yes", NULL};
+    const char *axes[] = {"richctl", "--logx", "--linx", NULL};
     struct options o;
     struct err e;
 
