@@ -1,4 +1,4 @@
-"""richctl as its users drive it, against a feed that answers from memory (conftest.py)."""
+"""richctl as its users drive it, against a feed that answers from memory (memoryfeed.py)."""
 
 import json
 import os
@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from conftest import RICHCTL, Ctl, Feed, grokking
+from memoryfeed import RICHCTL, Ctl, Feed, grokking
 
 POINT_KEYS = ["run", "layer", "attempt", "step", "time", "n", "p", "c", "rank", "d_lr",
               "d_debiased", "u", "pr", "flags", "scalars"]
