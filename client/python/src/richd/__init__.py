@@ -1,0 +1,21 @@
+"""richd: watch a neural network learn.
+
+    import richd
+    run = richd.init(project="mod97", name="wd1-seed0", config={...})
+    tap = run.watch(model, layer="head")                  # torch; or run.observe(features, outputs)
+    point = run.checkpoint(step=s, wait=True)["head"]     # .d_lr .d_debiased .u .pr .rank .n .flags
+    run.log({"test_acc": acc, "loss": loss}, step=s)
+    run.finish()
+
+No call raises into training, blocks it, or grows without bound, whether the daemon is there or not;
+`richd.init(..., raise_errors=True)` asks for exceptions.
+"""
+
+from richd._moments import Moments
+from richd._point import Point
+from richd._report import RichdError, Stats
+from richd._run import Run, init
+from richd._version import VERSION as __version__
+from richd._watch import Tap
+
+__all__ = ["Moments", "Point", "RichdError", "Run", "Stats", "Tap", "__version__", "init"]

@@ -1,0 +1,140 @@
+"""The queue between the training loop and the sender, bounded in bytes and in messages.
+
+The training thread puts, the sender thread takes; every method may be called from any thread and
+holds its lock for a few instructions only. What is sent when is left to `_session`, what the
+frames hold to whoever makes them.
+
+Bytes are counted from `reserve` until the sender reports that ZeroMQ has let go of the buffers,
+so the bound is one on memory, not only on what waits here.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Optional, Union
+
+#: Room for a few batches of a wide layer; a training process can spare it.
+BYTES_MAX = 64 << 20
+#: A batch object costs about 1 KiB beside its frames: 16 MiB at most.
+BATCHES_MAX = 16384
+#: What the daemon holds for one run without an acknowledgement (proto/INGEST.md).
+CONTROLS_MAX = 4096
+
+
+@dataclass
+class Batch:
+    """A data message: the frames as they go out, `size_bytes` their sum."""
+
+    layer: str
+    seq: int
+    n_rows: int
+    frames: Sequence[Any]
+    size_bytes: int
+    #: Blocks until the frames' memory is filled (a copy off a GPU is in flight), or None.
+    wait_filled: Optional[Callable[[], None]] = None
+
+
+@dataclass
+class Control:
+    """A control message that is kept until the daemon acknowledges it."""
+
+    type: str
+    seq: int
+    payload: bytes
+    #: The points of an acknowledged checkpoint, as JSON objects; None before the answer.
+    points: Optional[Sequence[dict[str, Any]]] = None
+    #: The answer is there, or there will be none.
+    done: bool = False
+
+
+Item = Union[Batch, Control]
+
+
+class Outbox:
+    """First in, first out: a checkpoint never overtakes the batches put before it."""
+
+    def __init__(
+        self,
+        bytes_max: int = BYTES_MAX,
+        batches_max: int = BATCHES_MAX,
+        controls_max: int = CONTROLS_MAX,
+    ) -> None:
+        self.bytes_max = bytes_max
+        self.batches_max = batches_max
+        self.controls_max = controls_max
+        self._lock = threading.Lock()
+        self._items: deque[Item] = deque()
+        self._bytes = 0
+        self._batches = 0
+        self._controls = 0
+        self._closed = False
+
+    def reserve(self, size_bytes: int) -> bool:
+        """Take room for one batch, before its rows are copied; False when there is none."""
+        with self._lock:
+            full = self._bytes + size_bytes > self.bytes_max or self._batches >= self.batches_max
+            if full or self._closed:
+                return False
+            self._bytes += size_bytes
+            self._batches += 1
+            return True
+
+    def release(self, size_bytes: int) -> None:
+        """Give back the room of one batch that is gone."""
+        with self._lock:
+            self._bytes -= size_bytes
+            self._batches -= 1
+
+    def put_batch(self, batch: Batch) -> None:
+        """Append a batch whose room was reserved."""
+        with self._lock:
+            self._items.append(batch)
+
+    def put_control(self, make: Callable[[], Control]) -> Optional[Control]:
+        """Append the control message that `make` returns, or None when 4,096 are unanswered.
+
+        `make` is only called when there is room, so that a refused message uses up no number.
+        """
+        with self._lock:
+            if self._closed or self._controls >= self.controls_max:
+                return None
+            control = make()
+            self._controls += 1
+            self._items.append(control)
+            return control
+
+    def control_done(self) -> None:
+        """One control message has had its answer."""
+        with self._lock:
+            self._controls -= 1
+
+    def head(self) -> Optional[Item]:
+        """What goes out next, left where it is."""
+        with self._lock:
+            return self._items[0] if self._items else None
+
+    def pop(self) -> Item:
+        """Take what `head` returned."""
+        with self._lock:
+            return self._items.popleft()
+
+    def close(self) -> list[Item]:
+        """Refuse whatever comes from now on; returns what was still waiting."""
+        with self._lock:
+            self._closed = True
+            items = list(self._items)
+            self._items.clear()
+            return items
+
+    @property
+    def controls(self) -> int:
+        """Control messages without an answer."""
+        return self._controls
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all batches that are waiting or in ZeroMQ's hands."""
+        return self._bytes

@@ -1,0 +1,89 @@
+"""How the client speaks up: one warning a kind of trouble on the logger `richd`, and counts.
+
+Any thread. Raising is left to the thread that trains: with `raise_errors` a trouble is kept, and
+the next call of the run raises it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+from typing import Optional
+
+# Logging rather than warnings.warn: under `-W error` a warning raises, here in someone's training.
+logger = logging.getLogger("richd")
+
+
+class RichdError(Exception):
+    """Something of a run failed; raised only with `raise_errors`. `code` names the kind."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(f"{code}: {text}")
+        self.code = code
+        self.text = text
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What became of a run's data so far; `Run.stats` returns a copy.
+
+    Attributes:
+        batches_sent, bytes_sent: handed to ZeroMQ (frames' bytes, data messages only).
+        batches_dropped, rows_dropped: given up because the queue was full or credit ran out.
+        batches_refused: answered by the daemon with an error.
+        rows_offered: rows of all calls, dropped ones included.
+        controls_dropped: checkpoints and logs beyond the 4,096 that may wait for an answer.
+        last_error: the last trouble's sentence, or None.
+    """
+
+    batches_sent: int = 0
+    bytes_sent: int = 0
+    batches_dropped: int = 0
+    rows_dropped: int = 0
+    batches_refused: int = 0
+    rows_offered: int = 0
+    controls_dropped: int = 0
+    last_error: Optional[str] = None
+
+
+class Reporter:
+    """The voice and the counts of one run."""
+
+    def __init__(self, label: str, raise_errors: bool) -> None:
+        self.raise_errors = raise_errors
+        self._label = label
+        self._lock = threading.Lock()
+        self._said: set[str] = set()
+        self._counts = dict.fromkeys(Stats.__dataclass_fields__, 0)
+        self._last_error: Optional[str] = None
+        self._pending: Optional[RichdError] = None
+
+    def add(self, **counts: int) -> None:
+        """Add to the counts of `Stats` by name."""
+        with self._lock:
+            for name, count in counts.items():
+                self._counts[name] += count
+
+    def stats(self) -> Stats:
+        """A copy of the counts."""
+        with self._lock:
+            return Stats(**{**self._counts, "last_error": self._last_error})  # type: ignore[arg-type]
+
+    def warn(self, kind: str, text: str, *, raises: bool = True) -> None:
+        """Log `text` unless one of its kind was logged; keep it to be raised when asked to."""
+        with self._lock:
+            self._last_error = text
+            first = kind not in self._said
+            self._said.add(kind)
+            if raises and self.raise_errors and self._pending is None:
+                self._pending = RichdError(kind, text)
+        if first:
+            logger.warning("run=%s %s", self._label, text)
+
+    def raise_pending(self) -> None:
+        """Raise what was kept, once."""
+        with self._lock:
+            error, self._pending = self._pending, None
+        if error is not None:
+            raise error

@@ -1,0 +1,632 @@
+"""A run as the trainer sees it: `init`, and the class Run that it returns.
+
+Called by the training thread, or several of them. It numbers batches and control messages, keeps
+the promise never to raise, and becomes silent in a forked child. Sending is left to `_sender`,
+arrays to `_arrays`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import secrets
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Optional, TypeVar, Union
+
+from richd import _arrays, _clean, _endpoint, _names, _outbox, _wire
+from richd._moments import Moments
+from richd._outbox import Batch, Control, Outbox
+from richd._point import Point
+from richd._report import Reporter, Stats
+from richd._session import Identity, Session, encode
+from richd._version import VERSION
+from richd._watch import Tap, find_module
+
+#: Larger batches are split by rows: the daemon folds the first part while the next one travels.
+BATCH_BYTES_MAX = 16 << 20
+#: How long an exit may take, with whatever is unanswered (all runs together).
+EXIT_S = 2.0
+#: What of it is kept for closing the socket.
+CLOSE_S = 0.2
+#: The daemon takes 1 MiB and 200,000 JSON values; attempt and writer are added later.
+OPEN_BYTES_MAX = _wire.CONTROL_MAX - 4096
+OPEN_VALUES_MAX = 199_000
+
+_MODES = ("online", "disabled")
+_RESUMES = ("allow", "must", "never")
+_STATUSES = ("finished", "failed")
+_WINDOWS = ("checkpoint", "exponential", "cumulative")
+_TRUE = ("1", "true", "yes", "on")
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def init(
+    project: Optional[str] = None,
+    name: Optional[str] = None,
+    config: Any = None,
+    *,
+    group: Optional[str] = None,
+    tags: Sequence[str] = (),
+    run_id: Optional[str] = None,
+    resume: Optional[str] = None,
+    runtime_dir: Optional[str] = None,
+    endpoint: Optional[str] = None,
+    mode: Optional[str] = None,
+    window: Union[str, Mapping[str, Any]] = "checkpoint",
+    raise_errors: Optional[bool] = None,
+    queue_bytes: int = _outbox.BYTES_MAX,
+) -> Run:
+    """Open a run. Returns at once; the daemon is looked for in the background, again and again.
+
+    Arguments:
+        project, name, group, tags: free text to find the run by; the default project is
+            "default", the default name a readable one.
+        config: a mapping, argparse.Namespace or dataclass, stored as JSON.
+        run_id: 1 to 64 of A-Z a-z 0-9 . _ -; the default is the name and six random digits.
+            A stable id lets a job that was restarted continue its run.
+        resume: "allow" (default) goes on with a run that exists, "must" and "never" say which.
+        runtime_dir, endpoint: where the daemon is; by default it is found (see `_endpoint`).
+        mode: "online" (default), or "disabled": every call does nothing.
+        window: what a checkpoint measures: "checkpoint" (rows since the last one), "cumulative",
+            or {"kind": "exponential", "half_life_rows": N}.
+        raise_errors: let calls raise RichdError and ValueError (default False).
+        queue_bytes: memory for rows that wait to be sent; beyond it they are dropped and counted.
+
+    The environment fills in what is not given: RICHD_PROJECT, RICHD_NAME, RICHD_GROUP,
+    RICHD_RUN_ID, RICHD_RESUME, RICHD_RUNTIME_DIR, RICHD_ENDPOINT, RICHD_MODE, RICHD_RAISE=1.
+
+    Raises ValueError when an argument is malformed (mode, resume, run_id, window, config, tags):
+    a mistake in the program, found at its first line. A malformed environment variable is warned
+    of and skipped. Nothing else raises, and an absent daemon is no error.
+    """
+    env = _Environment()
+    _check_choice("mode", mode, _MODES)
+    _check_choice("resume", resume, _RESUMES)
+    if run_id is not None and not _names.is_run_id(run_id):
+        raise ValueError(f"run_id {run_id!r} is not 1 to 64 of A-Z a-z 0-9 . _ -, no leading dot")
+    if isinstance(tags, str):
+        raise ValueError("tags is a list of strings, not one string")
+    name = name or env.get("NAME") or _names.new_name()
+    run_id = run_id or env.get("RUN_ID", _names.is_run_id) or _names.new_run_id(name)
+    open_fields = {
+        "run": run_id,
+        "name": _clean.text(name),
+        "project": _clean.text(project or env.get("PROJECT") or "default"),
+        "group": _clean.text(group or env.get("GROUP") or ""),
+        "tags": [_clean.text(tag) for tag in tags],
+        "config": _clean.config(config),
+        "resume": resume or env.get("RESUME", _RESUMES.__contains__) or "allow",
+        "window": _check_window(window),
+    }
+    if raise_errors is None:
+        raise_errors = (env.get("RAISE") or "").lower() in _TRUE
+    reporter = Reporter(run_id, raise_errors)
+    for text in env.complaints:
+        reporter.warn("environment", text, raises=False)
+    run = Run(open_fields, reporter, queue_bytes)
+    if (mode or env.get("MODE", _MODES.__contains__) or "online") == "online":
+        run._start(lambda: _endpoint.find_endpoint(endpoint, runtime_dir))
+    return run
+
+
+class _Environment:
+    """RICHD_* variables; a malformed one is left out and complained of."""
+
+    def __init__(self) -> None:
+        self.complaints: list[str] = []
+
+    def get(self, name: str, is_valid: Callable[[Any], bool] = bool) -> Optional[str]:
+        value = os.environ.get(f"RICHD_{name}")
+        if not value:
+            return None
+        if is_valid(value):
+            return value
+        self.complaints.append(f"RICHD_{name}={value!r} is malformed and not used")
+        return None
+
+
+def _check_choice(what: str, value: Optional[str], choices: Sequence[str]) -> None:
+    if value is not None and value not in choices:
+        raise ValueError(f"{what} is one of {', '.join(choices)}, not {value!r}")
+
+
+def _check_window(window: Union[str, Mapping[str, Any]]) -> dict[str, Any]:
+    fields = {"kind": window} if isinstance(window, str) else dict(window)
+    _check_choice("window", str(fields.get("kind")), _WINDOWS)
+    half_life = fields.get("half_life_rows", 0)
+    if fields.get("kind") == "exponential" and not (
+        isinstance(half_life, (int, float)) and half_life > 0
+    ):
+        raise ValueError('an exponential window has "half_life_rows" > 0')
+    return fields
+
+
+def _guarded(fallback: Callable[[], Any] = lambda: None) -> Callable[[F], F]:
+    """Make a method of Run safe inside a training loop.
+
+    In a forked child, in a disabled or finished run it does nothing; an exception becomes one
+    warning a method, unless raise_errors. In these cases it returns `fallback()`.
+    """
+
+    def decorate(method: F) -> F:
+        @functools.wraps(method)
+        def call(self: Run, *args: Any, **kwargs: Any) -> Any:
+            if self._sender is None or os.getpid() != self._pid:
+                return fallback()
+            self._reporter.raise_pending()
+            try:
+                return method(self, *args, **kwargs)
+            except Exception as error:
+                if self._reporter.raise_errors:
+                    raise
+                self._reporter.warn(
+                    method.__name__, f"{method.__name__}: {type(error).__name__}: {error}"
+                )
+                return fallback()
+
+        return call  # type: ignore[return-value]
+
+    return decorate
+
+
+@dataclass
+class _Layer:
+    """What was offered to one layer in this attempt, dropped batches included."""
+
+    seq: int = 0
+    rows: int = 0
+
+
+class Run:
+    """One training job in the eyes of richd; made by `init`. Also a context manager.
+
+    Unless `raise_errors` was asked for, no method raises. None blocks but `checkpoint(wait=True)`
+    and `finish`, which are bounded. In a forked child every method does nothing.
+    """
+
+    def __init__(
+        self, open_fields: dict[str, Any], reporter: Reporter, queue_bytes: int = _outbox.BYTES_MAX
+    ) -> None:
+        self._open_fields = open_fields
+        self._reporter = reporter
+        self._outbox = Outbox(bytes_max=queue_bytes)
+        self._sender: Any = None  # None: disabled, or finished
+        self._pid = os.getpid()
+        self._lock = threading.Lock()  # numbers are given and messages queued in one order
+        self._layers: dict[str, _Layer] = {}
+        self._control_seq = 0
+        self._step = 0
+        self._taps: list[Tap] = []
+        self._last_step: Optional[int] = None
+
+    def _start(self, find: Callable[[], Optional[str]]) -> None:
+        try:
+            from richd._sender import Sender
+
+            identity = Identity(
+                client=f"richd-python {VERSION}",
+                host=_clean.text(socket.gethostname()),
+                pid=self._pid,
+                writer=secrets.token_hex(16),
+                open_fields=self._fitting_open_fields(),
+            )
+            session = Session(identity, self._outbox)
+            self._sender = Sender(session, self._outbox, self._reporter, find)
+            self._sender.start()
+        except Exception as error:
+            self._sender = None
+            self._reporter.warn("init", f"disabled, because it could not start: {error!r}")
+            return
+        _live.add(self)
+
+    def _fitting_open_fields(self) -> dict[str, Any]:
+        """The fields of `open`, without the configuration when it would not fit its frame."""
+        frame = encode(self._open_fields)
+        n_values = frame.count(b",") + frame.count(b":")  # at least as many as there are
+        if len(frame) <= OPEN_BYTES_MAX and n_values <= OPEN_VALUES_MAX:
+            return self._open_fields
+        self._reporter.warn("config", "the config is too large (about 1 MiB) and was left out")
+        return {**self._open_fields, "config": {}}
+
+    # ---- what a run says of itself ---------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self._open_fields["run"]
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self._open_fields["name"]
+
+    @property
+    def project(self) -> str:
+        """The run's project."""
+        return self._open_fields["project"]
+
+    @property
+    def attempt(self) -> Optional[int]:
+        """The number of this attempt, from 1; None until the daemon gave it."""
+        return (self._sender.attempt or None) if self._sender is not None else None
+
+    @property
+    def last_step(self) -> Optional[int]:
+        """The last checkpoint of the run that the daemon had when it opened; None without one."""
+        return self._sender.last_step if self._sender is not None else None
+
+    @property
+    def stats(self) -> Stats:
+        """Counts of what was sent, dropped and refused so far."""
+        return self._reporter.stats()
+
+    # ---- rows ------------------------------------------------------------------------------------
+
+    @_guarded()
+    def observe(
+        self,
+        features: Any,
+        outputs: Any,
+        step: Optional[int] = None,
+        *,
+        layer: str = "head",
+        labels: Any = None,
+        targets: Any = None,
+        n_classes: Optional[int] = None,
+        copy: bool = True,
+    ) -> None:
+        """Offer rows of one layer: what went into it beside what linearly came out.
+
+        Arguments:
+            features: (..., p), the input of the last layer.
+            outputs: (..., C) of as many rows, its *linear* outputs: logits, not probabilities.
+            step: the training step, >= 0; the last one given when left out.
+            layer: the layer's name; p and C are fixed by its first batch.
+            labels: (...) integers in 0..n_classes-1, n_classes being C by default.
+            targets: (..., K) values, for regression.
+            copy: False promises that nobody writes into the arrays until they are sent, which may
+                be at any time before `finish` returns; then no copy is made of contiguous ones.
+
+        numpy arrays, torch tensors on any device, and whatever has __array__, DLPack or the
+        buffer protocol. float16, bfloat16, float32 and float64 travel as they are. Never waits:
+        rows that do not fit the queue are dropped and counted.
+        """
+        parts = [_arrays.as_rows(features, "features"), _arrays.as_rows(outputs, "outputs")]
+        target = _target_rows(labels, targets)
+        if target is not None:
+            parts.append(target)
+        n = parts[0].n_rows
+        for part in parts[1:]:
+            if part.n_rows != n:
+                raise ValueError(f"{n} rows of features beside {part.n_rows} of outputs or targets")
+        n_targets = 0
+        if target is not None:
+            n_targets = target.n_columns if labels is None else n_classes or parts[1].n_columns
+        header = {
+            "kind": _wire.KIND_ROWS,
+            "n_features": parts[0].n_columns,
+            "n_outputs": parts[1].n_columns,
+            "n_targets": n_targets,
+            "features_dtype": parts[0].dtype,
+            "outputs_dtype": parts[1].dtype,
+            "targets_dtype": target.dtype if target is not None else _wire.DTYPE_NONE,
+        }
+        self._offer_rows(layer, self._at_step(step), header, parts, copy)
+
+    def _offer_rows(
+        self,
+        layer: str,
+        step: int,
+        header: dict[str, int],
+        parts: Sequence[_arrays.Rows],
+        copy: bool,
+    ) -> None:
+        """Split into batches of at most 16 MiB and queue each, or count it as dropped."""
+        name = _wire.check_layer_name(layer)
+        n, size = parts[0].n_rows, sum(map(_arrays.row_bytes, parts))
+        _check_header(header, step)
+        rows_a_batch = max(1, BATCH_BYTES_MAX // size)
+        for start in range(0, n, rows_a_batch):
+            stop = min(n, start + rows_a_batch)
+            room = _wire.HEADER_SIZE + len(name) + (stop - start) * size
+            if not self._outbox.reserve(room):
+                self._count_dropped(layer, stop - start)
+                continue
+            try:
+                staged = [part.stage(start, stop, copy) for part in parts]
+            except BaseException:
+                self._outbox.release(room)
+                raise
+            self._queue(layer, name, step, stop - start, header, staged, room)
+
+    def _queue(
+        self,
+        layer: str,
+        name: bytes,
+        step: int,
+        n_rows: int,
+        header: dict[str, int],
+        staged: Sequence[_arrays.Staged],
+        room: int,
+    ) -> None:
+        waits = [s.wait_filled for s in staged if s.wait_filled is not None]
+        with self._lock:
+            state = self._layers.setdefault(layer, _Layer())
+            state.seq += 1
+            head = _wire.Header(
+                seq=state.seq, step=step, rows_before=state.rows, n_rows=n_rows, **header
+            ).encode()
+            state.rows += n_rows
+            frames = [head, name, *(s.frame for s in staged)]
+            wait = (lambda: [w() for w in waits] and None) if waits else None
+            self._outbox.put_batch(Batch(layer, state.seq, n_rows, frames, room, wait))
+        self._reporter.add(rows_offered=n_rows)
+        self._sender.wake()
+
+    def _count_dropped(self, layer: str, n_rows: int) -> None:
+        """A batch that finds no room still takes its number, so that the gap can be seen."""
+        with self._lock:
+            state = self._layers.setdefault(layer, _Layer())
+            state.seq += 1
+            state.rows += n_rows
+        self._reporter.add(rows_offered=n_rows, rows_dropped=n_rows, batches_dropped=1)
+        if self._sender.is_connected:
+            self._reporter.warn(
+                "full", "rows come faster than the daemon takes them; some are dropped"
+            )
+
+    @_guarded()
+    def observe_moments(
+        self, moments: Moments, step: Optional[int] = None, *, layer: str = "head"
+    ) -> None:
+        """Offer rows that were reduced to `Moments` here, on a GPU or over ranks.
+
+        They count as one batch of `moments.rows` rows. The statistics are copied; clear them
+        before the next rows, or these would be counted twice. Waits for the moments' device.
+        """
+        if moments.rows == 0:
+            return
+        arrays, xx_dtype = moments.frames()
+        header = {
+            "kind": _wire.KIND_MOMENTS,
+            "n_features": moments.n_features,
+            "n_outputs": moments.n_outputs,
+            "features_dtype": xx_dtype,
+            "outputs_dtype": moments.outputs_dtype,
+        }
+        step = self._at_step(step)
+        name = _wire.check_layer_name(layer)
+        _check_header(header, step)
+        room = _wire.HEADER_SIZE + len(name) + sum(a.nbytes for a in arrays)
+        if not self._outbox.reserve(room):
+            self._count_dropped(layer, moments.rows)
+            return
+        # Moments never writes into its arrays, it replaces them: lending them is safe.
+        staged = [_arrays.Staged(_arrays.frame_of(a)) for a in arrays]
+        self._queue(layer, name, step, moments.rows, header, staged, room)
+
+    # ---- taps ------------------------------------------------------------------------------------
+
+    def watch(
+        self,
+        model: Any,
+        layer: str = "head",
+        *,
+        module: Any = None,
+        rows: Optional[int] = None,
+        every: int = 1,
+        train_only: bool = False,
+        position: Union[None, int, str] = None,
+    ) -> Tap:
+        """Observe a torch module at each of its forward passes, from now on.
+
+        The features are the module's first input, the outputs its output, so the module should
+        be the last linear layer; a bias is fine. Inputs of shape (..., p) become rows. Put taps on
+        before torch.compile. A layer that is applied with torch.nn.functional and not called as a
+        module is never seen: a tap without a batch says so at a checkpoint.
+
+        Arguments:
+            model: a torch.nn.Module.
+            layer: the name in richd, and the dotted path of the module.
+            module: the path, or the module itself, when it is not `layer`.
+            rows: at most so many rows a call, drawn evenly (own generator, fixed seed).
+            every: take each n-th call only.
+            train_only: skip calls in eval mode.
+            position: "last" or an index, for (batch, sequence, p): one token a sequence, because
+                the tokens of a sequence are not independent.
+
+        The step of the rows is the last one that was given to checkpoint, log or observe.
+        """
+        tap = Tap(self, layer, rows, every, train_only, position)
+        self._attach(tap, model, layer if module is None else module, position)
+        return tap
+
+    @_guarded()
+    def _attach(self, tap: Tap, model: Any, module: Any, position: Any) -> None:
+        _wire.check_layer_name(tap.layer)
+        if not (position in (None, "last") or isinstance(position, int)):
+            raise ValueError(f'position is None, "last" or an index, not {position!r}')
+        if tap._every < 1 or (tap._rows is not None and tap._rows < 1):
+            raise ValueError("every and rows are at least 1")
+        tap.attach(find_module(model, module))
+        self._taps.append(tap)
+
+    @_guarded()
+    def _tapped(self, tap: Tap, args: Any, kwargs: Any, output: Any) -> None:
+        features, outputs = tap.take(args, kwargs, output)
+        self.observe(features, outputs, layer=tap.layer)
+        tap.batches += 1
+
+    def _warn_of_idle_taps(self) -> None:
+        idle = [tap.layer for tap in self._taps if tap.calls == 0]
+        if idle:
+            self._reporter.warn(
+                "tap",
+                f"no batch was seen at {', '.join(idle)}: was the module never called, or the tap "
+                "put on after torch.compile?",
+                raises=False,
+            )
+
+    # ---- marks -----------------------------------------------------------------------------------
+
+    def checkpoint(
+        self, step: Optional[int] = None, wait: bool = False, timeout: float = 5.0
+    ) -> Optional[dict[str, Point]]:
+        """Have everything that was offered so far measured and stored as of `step`.
+
+        With `wait`, returns {layer: Point} when it is on the daemon's disk, which takes as long
+        as its queue; after `timeout` seconds, or at once while the daemon is known to be away, an
+        empty dict. Without, returns None immediately. The mark survives the daemon's restart.
+        """
+        control = self._mark(step)
+        if not wait:
+            return None
+        return self._points_of(control, timeout) or {}
+
+    @_guarded()
+    def _mark(self, step: Optional[int]) -> Optional[Control]:
+        self._warn_of_idle_taps()
+        step = self._at_step(step)
+
+        def fields() -> dict[str, Any]:
+            layers = {k: {"seq": v.seq, "rows": v.rows} for k, v in self._layers.items()}
+            return {"step": step, "time": time.time(), "layers": layers}
+
+        return self._put_control("checkpoint", fields) if self._layers else None
+
+    @_guarded()
+    def _points_of(self, control: Optional[Control], timeout: float) -> Optional[dict[str, Point]]:
+        if control is None:
+            return None
+        if not self._sender.wait_for(control, timeout):
+            if not self._sender.absent and not self._sender.stopped and not control.done:
+                self._reporter.warn("wait", f"no answer to a checkpoint within {timeout:g} s")
+            return None
+        points = [Point.from_json(fields) for fields in control.points or ()]
+        return {point.layer: point for point in points}
+
+    @_guarded()
+    def log(self, scalars: Mapping[str, Any], step: Optional[int] = None) -> None:
+        """Store named numbers beside the points.
+
+        Values are numbers, 0-d arrays or tensors (one on a GPU is waited for); what is not finite
+        is stored as null. Names have 1 to 128 bytes. Never waits for the daemon.
+        """
+        step = self._at_step(step)
+        values = {_check_scalar_name(name): _clean.number(v) for name, v in scalars.items()}
+        names = list(values)
+        for start in range(0, len(names), _wire.SCALARS_MAX):
+            chunk = {name: values[name] for name in names[start : start + _wire.SCALARS_MAX]}
+            now = time.time()
+            self._put_control("log", lambda: {"step": step, "time": now, "scalars": chunk})  # noqa: B023
+
+    def _put_control(self, kind: str, fields: Callable[[], dict[str, Any]]) -> Optional[Control]:
+        """Queue a control message behind all that was queued before it; None when it is dropped."""
+
+        def make() -> Control:
+            seq = self._control_seq + 1
+            payload = encode({"type": kind, "seq": seq, **fields()})
+            if len(payload) > _wire.CONTROL_MAX:
+                raise ValueError(f"a {kind} of {len(payload)} bytes is over 1 MiB")
+            self._control_seq = seq
+            return Control(kind, seq, payload)
+
+        with self._lock:
+            control = self._outbox.put_control(make)
+        if control is not None:
+            self._sender.wake()
+            return control
+        self._reporter.add(controls_dropped=1)
+        if not self._sender.stopped:
+            self._reporter.warn(
+                "controls", f"{_outbox.CONTROLS_MAX} messages wait for the daemon; more are dropped"
+            )
+        return None
+
+    def _at_step(self, step: Optional[int]) -> int:
+        """`step` checked, or the last one."""
+        if step is not None:
+            whole = int(step)
+            if not 0 <= whole <= _wire.INTEGER_MAX or whole != step:
+                raise ValueError(f"step is an integer from 0 to 2^53 - 1, not {step!r}")
+            self._step = whole
+        return self._step
+
+    # ---- the end ---------------------------------------------------------------------------------
+
+    @_guarded()
+    def finish(self, status: str = "finished", timeout: float = EXIT_S) -> None:
+        """Say the last word and wait for its answer, for at most `timeout` seconds; once is enough.
+
+        `status` is "finished" or "failed". While the daemon is known to be away there is no
+        waiting. Runs that were not finished are at the interpreter's exit.
+        """
+        _check_choice("status", status, _STATUSES)
+        self._finish(self._say_close(status), time.monotonic() + timeout)
+
+    def _say_close(self, status: str) -> Optional[Control]:
+        self._warn_of_idle_taps()
+        for tap in self._taps:
+            tap.remove()
+        return self._put_control("close", lambda: {"status": status})
+
+    def _finish(self, close: Optional[Control], deadline: float) -> None:
+        sender = self._sender
+        _live.discard(self)
+        if close is not None:
+            sender.wait_for(close, deadline - CLOSE_S - time.monotonic())
+        sender.stop(deadline - time.monotonic())
+        self._sender = None
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        self.finish("finished" if kind is None else "failed")
+
+    def __repr__(self) -> str:
+        return f"<richd.Run {self.id} of {self.project}>"
+
+
+def _target_rows(labels: Any, targets: Any) -> Optional[_arrays.Rows]:
+    if labels is not None and targets is not None:
+        raise ValueError("give labels or targets, not both")
+    if labels is not None:
+        return _arrays.as_labels(labels)
+    return None if targets is None else _arrays.as_rows(targets, "targets")
+
+
+def _check_header(header: dict[str, int], step: int) -> None:
+    """Raise before anything is numbered: a batch that cannot be sent was never offered."""
+    _wire.Header(seq=1, step=step, rows_before=0, n_rows=1, **header).check()
+
+
+def _check_scalar_name(name: Any) -> str:
+    text = _clean.text(name, _wire.CONTROL_MAX)
+    if not 1 <= len(text.encode()) <= _wire.SCALAR_NAME_MAX:
+        raise ValueError(f"a scalar's name has 1 to {_wire.SCALAR_NAME_MAX} bytes: {text[:40]!r}")
+    return text
+
+
+#: Runs to be finished when the interpreter exits.
+_live: set[Run] = set()
+
+
+def _finish_all() -> None:
+    """At exit: all runs say close at once, then wait together."""
+    runs = [run for run in list(_live) if run._pid == os.getpid()]
+    failed = hasattr(sys, "last_type") and not hasattr(sys, "ps1")
+    deadline = time.monotonic() + EXIT_S
+    closes = [run._say_close("failed" if failed else "finished") for run in runs]
+    for run, close in zip(runs, closes):
+        run._finish(close, deadline)
+
+
+atexit.register(_finish_all)

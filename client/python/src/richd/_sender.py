@@ -1,0 +1,406 @@
+"""The background thread that owns a run's DEALER socket, and the way to wake it.
+
+The training thread starts it, wakes it, waits for answers and stops it; each is bounded in time.
+What is said on the socket is left to `_session`, what waits to `_outbox`.
+
+Socket options come from faults that were measured with libzmq 4.3.4: without LINGER 0 an exit
+hangs, without IMMEDIATE and a small SNDHWM an absent daemon costs the trainer 1 GB, and ZMTP
+heartbeats beside a finite RCVHWM abort the process. So credits bound what comes in, and pings are
+the protocol's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Optional
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from richd import _session
+from richd._outbox import Batch, Control, Outbox
+from richd._report import Reporter, logger
+from richd._session import Session, State
+
+#: How long there may be no daemon at first, before the one warning says so.
+ABSENT_S = 1.0
+#: How long one that was there may be away: a restart with a long history takes about a second.
+LOST_S = 5.0
+#: How often endpoints.json is read while there is no connection.
+FIND_S = 0.5
+RECONNECT_MIN_S = 0.1
+RECONNECT_MAX_S = 5.0
+#: Buffers at least this large are lent to ZeroMQ, smaller ones copied.
+LEND_BYTES = 65536
+#: How often the return of lent buffers is looked for; they count against the queue until then.
+LENT_S = 0.02
+#: A ping that is due but finds no room is tried again after this, not at once.
+SLEEP_MIN_MS = 5
+#: Messages sent before answers are read again.
+BURST = 64
+
+_OPTIONS = (
+    (zmq.LINGER, 0),
+    (zmq.SNDHWM, 16),
+    (zmq.RCVHWM, 0),
+    (zmq.IMMEDIATE, 1),
+    (zmq.RECONNECT_IVL, 100),
+    (zmq.RECONNECT_IVL_MAX, 5000),
+    (zmq.MAXMSGSIZE, 64 << 20),
+)
+
+
+class Sender:
+    """One run's connection. `find` returns the daemon's address now, or None."""
+
+    def __init__(
+        self,
+        session: Session,
+        outbox: Outbox,
+        reporter: Reporter,
+        find: Callable[[], Optional[str]],
+    ) -> None:
+        self.absent = False  # away for longer than ABSENT_S, or LOST_S
+        self.stopped = False  # the daemon takes nothing more, or the thread has ended
+        self.last_step: Optional[int] = None
+        self._session = session
+        self._outbox = outbox
+        self._reporter = reporter
+        self._find = find
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._wake_lock = threading.Lock()
+        self._is_asleep = False
+        self._wake_out, self._wake_in = socket.socketpair()
+        self._wake_out.setblocking(False)
+        self._wake_in.setblocking(False)
+        self._context: Any = None
+        self._dealer: Any = None
+        self._monitor: Any = None
+        self._address: Optional[str] = None
+        self._connect_at = 0.0
+        self._find_at = 0.0
+        self._backoff_s = RECONNECT_MIN_S
+        self._away_since: Optional[float] = time.monotonic()
+        self._lent: deque[tuple[Sequence[Any], int]] = deque()
+        self._thread = threading.Thread(target=self._main, name="richd-sender", daemon=True)
+
+    # ---- called by the training thread -----------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Something was put into the outbox. A system call only when the sender sleeps."""
+        with self._wake_lock:
+            if not self._is_asleep:
+                return
+            self._is_asleep = False
+        with contextlib.suppress(OSError):
+            self._wake_out.send(b"!")
+
+    def wait_for(self, control: Control, timeout: float) -> bool:
+        """Wait for the control message's answer; False at the timeout or when none is to come.
+
+        With a daemon that has been away for a while (`absent`) there is no waiting.
+        """
+        with self._changed:
+            self._changed.wait_for(
+                lambda: control.done or self.absent or self.stopped, max(0.0, timeout)
+            )
+            return control.done and control.acknowledged
+
+    def stop(self, timeout: float) -> None:
+        """End the thread, waiting for at most `timeout` seconds."""
+        self._stopping = True
+        self.wake()
+        if self._thread.is_alive():
+            self._thread.join(max(0.0, timeout))
+
+    @property
+    def is_connected(self) -> bool:
+        """The run is open at the daemon."""
+        return self._session.state is State.OPEN
+
+    @property
+    def attempt(self) -> int:
+        """The attempt that the daemon gave us, 0 before it did."""
+        return self._session.attempt
+
+    # ---- the thread ------------------------------------------------------------------------------
+
+    def _main(self) -> None:
+        try:
+            self._context = zmq.Context()
+            while not self._stopping and self._session.state is not State.STOPPED:
+                self._try_turn()
+        except Exception as error:
+            self._reporter.warn("internal", f"the sender could not start: {error!r}")
+        finally:
+            self._end()
+
+    def _try_turn(self) -> None:
+        try:
+            self._turn()
+        except Exception as error:
+            # Whatever it was, training and the next connection are not to suffer from it.
+            self._reporter.warn("internal", f"the sender failed and starts again: {error!r}")
+            self._drop_connection(RECONNECT_MAX_S)
+            time.sleep(RECONNECT_MIN_S)
+
+    def _turn(self) -> None:
+        """One round: connect, send, read, look at the clock, sleep until something happens."""
+        now = time.monotonic()
+        self._reclaim()
+        self._keep_connected(now)
+        if self._dealer is not None:
+            self._send_some(now)
+            self._receive_all(now)
+            self._watch_connection(now)
+            self._handle(self._session.tick(now))
+        self._note_absence(now)
+        self._sleep(now)
+
+    def _end(self) -> None:
+        was_away = self._away_since is not None
+        self._drop_connection(0.0)
+        unanswered = [*self._session.abandon(), *self._outbox.close()]
+        for item in unanswered:
+            self._give_up(item)
+        if unanswered and self._session.state is not State.STOPPED:
+            self._say_unanswered(len(unanswered), was_away)
+        if self._context is not None:
+            self._context.term()
+        self._reclaim()
+        self._notify(stopped=True)
+
+    def _give_up(self, item: Any) -> None:
+        if isinstance(item, Batch):
+            self._drop(item)
+        else:
+            item.done = True
+
+    def _say_unanswered(self, count: int, was_away: bool) -> None:
+        if was_away:
+            self._say_absent()
+        else:
+            text = f"ended before the daemon acknowledged everything: {count} messages are left"
+            self._reporter.warn("unanswered", text, raises=False)
+
+    def _drop(self, batch: Batch) -> None:
+        self._outbox.release(batch.size_bytes)
+        self._reporter.add(batches_dropped=1, rows_dropped=batch.n_rows)
+
+    def _notify(self, **changes: Any) -> None:
+        with self._changed:
+            for name, value in changes.items():
+                setattr(self, name, value)
+            self._changed.notify_all()
+
+    # ---- connection ------------------------------------------------------------------------------
+
+    def _keep_connected(self, now: float) -> None:
+        """Have a socket where a daemon has left an address; follow the address when it moves."""
+        if self._session.state is not State.IDLE or now < self._connect_at or now < self._find_at:
+            return
+        self._find_at = now + FIND_S
+        address = self._find()
+        if self._dealer is not None and address != self._address:
+            self._drop_connection(0.0)
+        if self._dealer is None and address is not None:
+            self._connect(address)
+
+    def _connect(self, address: str) -> None:
+        dealer = self._context.socket(zmq.DEALER)
+        try:
+            for option, value in _OPTIONS:
+                dealer.setsockopt(option, value)
+            monitor = dealer.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+            dealer.connect(address)
+        except zmq.ZMQError as error:
+            dealer.close(0)
+            self._reporter.warn("address", f"cannot connect to {address}: {error}")
+            self._connect_at = time.monotonic() + RECONNECT_MAX_S
+            return
+        self._dealer, self._monitor, self._address = dealer, monitor, address
+
+    def _drop_connection(self, delay_s: float) -> None:
+        """Close the socket; the next one is made after `delay_s`."""
+        self._session.lost()
+        if self._dealer is not None:
+            self._dealer.disable_monitor()
+            self._monitor = None
+            self._dealer.close(0)
+            self._dealer = self._address = None
+        now = time.monotonic()
+        self._connect_at = now + delay_s
+        self._find_at = 0.0
+        if self._away_since is None:
+            self._away_since = now
+
+    def _reconnect(self, reason: str, delay_s: float) -> None:
+        logger.debug("reconnecting: %s", reason)
+        self._drop_connection(max(delay_s, self._backoff_s))
+        self._backoff_s = min(2 * self._backoff_s, RECONNECT_MAX_S)
+
+    def _watch_connection(self, now: float) -> None:
+        """A connection that broke takes the credits and the open run with it: start afresh."""
+        while self._monitor is not None and self._monitor.poll(0):
+            event = recv_monitor_message(self._monitor)["event"]
+            if event == zmq.EVENT_DISCONNECTED and self._session.state is not State.IDLE:
+                self._reconnect("the connection broke", 0.0)
+
+    def _note_absence(self, now: float) -> None:
+        if self._away_since is None or self.absent or now < self._away_since + self._patience_s():
+            return
+        self._say_absent()
+        self._notify(absent=True)
+
+    def _patience_s(self) -> float:
+        return LOST_S if self._session.attempt else ABSENT_S
+
+    def _say_absent(self) -> None:
+        where = self._address or "any known place"
+        text = f"no richd at {where}; training goes on, what does not fit the queue is dropped"
+        self._reporter.warn("absent", text, raises=False)
+
+    # ---- sending ---------------------------------------------------------------------------------
+
+    def _send_some(self, now: float) -> None:
+        if self._session.state is State.IDLE and self._dealer.getsockopt(zmq.EVENTS) & zmq.POLLOUT:
+            self._session.begin(now)
+        for _ in range(BURST):
+            outgoing = self._session.peek(now)
+            if outgoing is None:
+                return
+            if isinstance(outgoing.item, Batch) and not self._is_filled(outgoing.item):
+                continue
+            if not self._send(outgoing.frames, outgoing.item):
+                return
+            self._session.sent(outgoing, now)
+
+    def _is_filled(self, batch: Batch) -> bool:
+        """Wait for the batch's copy off the GPU; a batch whose copy failed is dropped."""
+        if batch.wait_filled is None:
+            return True
+        try:
+            batch.wait_filled()
+        except Exception as error:
+            self._outbox.pop()
+            self._drop(batch)
+            self._reporter.warn("copy", f"a copy off the GPU failed: {error}")
+            return False
+        batch.wait_filled = None
+        return True
+
+    def _send(self, frames: Sequence[Any], item: Any) -> bool:
+        """Hand one message to ZeroMQ; False when it takes none now.
+
+        Only the first frame can be refused: ZeroMQ takes a message whole.
+        """
+        parts = [
+            zmq.Frame(f, track=True, copy=False) if len(f) >= LEND_BYTES else f for f in frames
+        ]
+        more = [zmq.SNDMORE] * (len(parts) - 1) + [0]
+        try:
+            for part, flag in zip(parts, more):
+                self._dealer.send(part, zmq.NOBLOCK | flag, copy=not isinstance(part, zmq.Frame))
+        except zmq.Again:
+            return False
+        if isinstance(item, Batch):
+            self._reporter.add(batches_sent=1, bytes_sent=item.size_bytes)
+            self._lend([part.tracker for part in parts if isinstance(part, zmq.Frame)], item)
+        return True
+
+    def _lend(self, trackers: Sequence[Any], batch: Batch) -> None:
+        self._lent.append((trackers, batch.size_bytes))
+
+    def _reclaim(self) -> None:
+        """Give back the room of the buffers that ZeroMQ has let go."""
+        while self._lent and all(tracker.done for tracker in self._lent[0][0]):
+            self._outbox.release(self._lent.popleft()[1])
+
+    # ---- receiving -------------------------------------------------------------------------------
+
+    def _receive_all(self, now: float) -> None:
+        while self._dealer is not None:
+            try:
+                frames = self._dealer.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            if len(frames) == 1:
+                self._handle(self._session.receive(frames[0], now))
+
+    def _handle(self, events: Sequence[_session.Event]) -> None:
+        for event in events:
+            if isinstance(event, _session.Welcomed):
+                self._on_welcomed(event)
+            elif isinstance(event, _session.Answered):
+                self._on_answered(event)
+            elif isinstance(event, _session.Refused):
+                self._on_refused(event)
+            elif isinstance(event, _session.Starved):
+                self._drop(event.batch)
+                self._reporter.warn("starved", "the daemon grants no credit; batches are dropped")
+            elif isinstance(event, _session.Reconnect):
+                self._reconnect(event.reason, event.delay_s)
+            else:
+                self._reporter.warn(event.code, f"richd takes no more of this run: {event.text}")
+
+    def _on_welcomed(self, event: _session.Welcomed) -> None:
+        self._backoff_s = RECONNECT_MIN_S
+        self._away_since = None
+        if self.absent:
+            logger.info("run=%s connected to richd at %s", event.run, self._address)
+        self._notify(absent=False, last_step=event.last_step)
+
+    def _on_answered(self, event: _session.Answered) -> None:
+        with self._changed:
+            event.control.acknowledged = event.acknowledged
+            event.control.points = event.points
+            event.control.done = True
+            self._changed.notify_all()
+
+    def _on_refused(self, event: _session.Refused) -> None:
+        if event.is_batch:
+            dropped = int(event.code == "ECREDIT")
+            self._reporter.add(batches_refused=1 - dropped, batches_dropped=dropped)
+        self._reporter.warn(event.code, f"richd refused: {event.code}: {event.text}")
+
+    # ---- sleeping --------------------------------------------------------------------------------
+
+    def _sleep(self, now: float) -> None:
+        """Sleep until a socket, the training thread or the clock has something."""
+        if self._stopping or self._session.state is State.STOPPED:
+            return
+        with self._wake_lock:
+            self._is_asleep = True
+        poller = zmq.Poller()
+        poller.register(self._wake_in.fileno(), zmq.POLLIN)
+        if self._dealer is not None:
+            # Asked for after _is_asleep is set: what is put later wakes us.
+            wants_out = self._session.state is State.IDLE or self._session.peek(now) is not None
+            poller.register(self._dealer, zmq.POLLIN | (zmq.POLLOUT if wants_out else 0))
+            poller.register(self._monitor, zmq.POLLIN)
+        poller.poll(self._sleep_ms(now))
+        with self._wake_lock:
+            self._is_asleep = False
+        with contextlib.suppress(BlockingIOError):
+            self._wake_in.recv(64)
+
+    def _sleep_ms(self, now: float) -> int:
+        times = [self._session.deadline(now)]
+        if self._session.state is State.IDLE:
+            times.append(max(self._connect_at, self._find_at))
+            if not self.absent and self._away_since is not None:
+                times.append(self._away_since + self._patience_s())
+        if self._lent:
+            times.append(now + LENT_S)
+        wait_s = min(times) - time.monotonic()
+        return max(SLEEP_MIN_MS, int(1000 * wait_s) + 1)

@@ -1,0 +1,375 @@
+"""One run's conversation with the daemon, as a pure state machine (proto/INGEST.md).
+
+It owns who may say what, when: greeting, credits, what is kept and sent again. The sender thread
+alone calls it, and hands it the time. Sockets are left to `_sender`, the queue to `_outbox`.
+
+        begin             hello, open sent           welcome
+    IDLE -----> OPENING ---------------------> OPENING -----> OPEN
+      ^            |                                            |
+      +------------+-- silence, ENOTOPEN, a lost connection ----+      any -- fatal nack --> STOPPED
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Optional, Union
+
+from richd._outbox import Batch, Control, Outbox
+
+PROTOCOL = 1
+
+PING_S = 1.0
+#: Silence that means the connection, or the daemon, is gone: five pings without an answer.
+SILENCE_S = 5.0
+#: The store failed or the daemon is full: the wait before the same message goes out again.
+RETRY_S = 1.0
+BUSY_S = 5.0
+#: A connected daemon that grants nothing for so long is out of memory for us: batches are dropped
+#: and counted, so that checkpoints and scalars still pass.
+STARVED_S = 10.0
+
+
+class State(enum.Enum):
+    """Where the conversation stands; the drawing is above."""
+
+    IDLE = enum.auto()
+    OPENING = enum.auto()
+    OPEN = enum.auto()
+    STOPPED = enum.auto()
+
+
+@dataclass(frozen=True)
+class Welcomed:
+    """The run is open."""
+
+    run: str
+    attempt: int
+    last_step: Optional[int]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A control message is acknowledged (`points` of a checkpoint), or refused for good."""
+
+    control: Control
+    acknowledged: bool
+    points: Sequence[dict[str, Any]] = ()
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The daemon did not take something; `text` is its sentence."""
+
+    code: str
+    text: str
+    is_batch: bool
+
+
+@dataclass(frozen=True)
+class Starved:
+    """A batch waited too long for credit and is dropped."""
+
+    batch: Batch
+
+
+@dataclass(frozen=True)
+class Reconnect:
+    """This connection is of no use any more; a new one may be made after `delay_s`."""
+
+    reason: str
+    delay_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The daemon will take nothing more of this run; `code` and `text` say why."""
+
+    code: str
+    text: str
+
+
+Event = Union[Welcomed, Answered, Refused, Starved, Reconnect, Stopped]
+
+
+@dataclass
+class Outgoing:
+    """The next message to send; `Session.sent` takes it back once it is out."""
+
+    frames: Sequence[Any]
+    kind: str  # "greeting", "ping", "resend", "control" or "batch"
+    item: Union[Batch, Control, None] = None
+
+
+@dataclass
+class Identity:
+    """Who speaks: the fields of hello, and those of open but `attempt`."""
+
+    client: str
+    host: str
+    pid: int
+    writer: str
+    open_fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+def encode(message: Mapping[str, Any]) -> bytes:
+    """A control message's frame. Raises ValueError for what JSON cannot say (NaN, sets...)."""
+    text = json.dumps(message, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "replace")
+
+
+class Session:
+    """The state machine. `peek`, send, `sent`; `receive` what comes; `tick` when time passes."""
+
+    def __init__(self, identity: Identity, outbox: Outbox) -> None:
+        self.state = State.IDLE
+        self.attempt = 0  # 0: none yet
+        self._identity = identity
+        self._outbox = outbox
+        self._greeting: deque[bytes] = deque()
+        self._kept: dict[int, Control] = {}  # sent and unanswered, by seq, in order
+        self._resend: deque[Control] = deque()
+        self._granted = 0
+        self._sent_bytes = 0
+        self._heard_at = 0.0
+        self._ping_at = 0.0
+        self._ping_id = 0
+        self._hold_until = 0.0
+        self._starved_since: Optional[float] = None
+        self._starving = False
+
+    # ---- a connection's life ---------------------------------------------------------------------
+
+    def begin(self, now: float) -> None:
+        """A connection is up: greet, and send again what was kept once the run is open."""
+        if self.state is State.STOPPED:
+            return
+        self.state = State.OPENING
+        self._greeting = deque((encode(self._hello()), encode(self._open())))
+        self._granted = self._sent_bytes = 0
+        self._resend.clear()
+        self._heard_at = now
+        self._hold_until = 0.0
+        self._starved_since = None
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        if self.state is not State.STOPPED:
+            self.state = State.IDLE
+        self._greeting.clear()
+
+    def _hello(self) -> dict[str, Any]:
+        return {
+            "type": "hello",
+            "protocol_min": PROTOCOL,
+            "protocol_max": PROTOCOL,
+            "client": self._identity.client,
+            "host": self._identity.host,
+            "pid": self._identity.pid,
+        }
+
+    def _open(self) -> dict[str, Any]:
+        message = {"type": "open", **self._identity.open_fields, "writer": self._identity.writer}
+        if self.attempt:
+            # Going on with our own attempt: that the run exists by now is no conflict.
+            message.update(attempt=self.attempt, resume="allow")
+        return message
+
+    # ---- what goes out ---------------------------------------------------------------------------
+
+    def peek(self, now: float) -> Optional[Outgoing]:
+        """The next message that may go out at `now`, or None. Call `sent` when it is out."""
+        if self._greeting:
+            return Outgoing((self._greeting[0],), "greeting")
+        if self.state is not State.OPEN:
+            return None
+        if now >= self._ping_at:
+            return Outgoing((encode({"type": "ping", "id": self._ping_id + 1}),), "ping")
+        if now < self._hold_until:
+            return None
+        if self._resend:
+            return Outgoing((self._resend[0].payload,), "resend", self._resend[0])
+        item = self._outbox.head()
+        if isinstance(item, Control):
+            return Outgoing((item.payload,), "control", item)
+        if isinstance(item, Batch) and self._has_credit(item, now):
+            return Outgoing(item.frames, "batch", item)
+        return None
+
+    def _has_credit(self, batch: Batch, now: float) -> bool:
+        if self._sent_bytes + batch.size_bytes <= self._granted:
+            self._starved_since = None
+            self._starving = False
+            return True
+        if self._starved_since is None:
+            self._starved_since = now
+        return False
+
+    def sent(self, outgoing: Outgoing, now: float) -> None:
+        """`outgoing`, the last answer of `peek`, is in ZeroMQ's hands."""
+        if outgoing.kind == "greeting":
+            self._greeting.popleft()
+        elif outgoing.kind == "ping":
+            self._ping_id += 1
+            self._ping_at = now + PING_S
+        elif outgoing.kind == "resend":
+            self._resend.popleft()
+        elif isinstance(outgoing.item, Control):
+            self._outbox.pop()
+            self._kept[outgoing.item.seq] = outgoing.item
+        elif isinstance(outgoing.item, Batch):
+            self._outbox.pop()
+            self._sent_bytes += outgoing.item.size_bytes
+
+    # ---- time ------------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> list[Event]:
+        """What the passing of time brings: silence, a batch starved of credit."""
+        if self.state not in (State.OPENING, State.OPEN):
+            return []
+        if now - self._heard_at >= SILENCE_S:
+            return [Reconnect(f"no answer for {SILENCE_S:.0f} s")]
+        return self._drop_starved(now)
+
+    def _drop_starved(self, now: float) -> list[Event]:
+        events: list[Event] = []
+        while self._is_starved(now):
+            self._starving = True
+            events.append(Starved(self._outbox.pop()))  # type: ignore[arg-type]
+        return events
+
+    def _is_starved(self, now: float) -> bool:
+        item = self._outbox.head()
+        if self.state is not State.OPEN or not isinstance(item, Batch):
+            return False
+        if self._has_credit(item, now):
+            return False
+        since = now if self._starved_since is None else self._starved_since
+        return self._starving or now - since >= STARVED_S
+
+    def deadline(self, now: float) -> float:
+        """The time at which `peek` or `tick` may have something new to say."""
+        if self.state not in (State.OPENING, State.OPEN):
+            return now + PING_S
+        times = [self._heard_at + SILENCE_S]
+        if self.state is State.OPEN:
+            times.append(self._ping_at)
+            if self._hold_until > now:
+                times.append(self._hold_until)
+        return min(times)
+
+    # ---- what comes in ---------------------------------------------------------------------------
+
+    def receive(self, frame: bytes, now: float) -> list[Event]:
+        """Take one message of the daemon. One that breaks the protocol changes nothing."""
+        message = _parse(frame)
+        if message is None or self.state in (State.STOPPED, State.IDLE):
+            return []
+        self._heard_at = now
+        handler = _HANDLERS.get(str(message.get("type")))
+        return handler(self, message, now) if handler else []
+
+    def _on_welcome(self, message: dict[str, Any], now: float) -> list[Event]:
+        run, attempt = message.get("run"), _integer(message, "attempt")
+        granted, last_seq = _integer(message, "granted"), _integer(message, "last_seq")
+        if self.state is not State.OPENING or not isinstance(run, str) or not attempt:
+            return []
+        if granted is None or last_seq is None:
+            return []
+        self.state = State.OPEN
+        self.attempt = attempt
+        self._granted = granted
+        self._ping_at = now + PING_S
+        self._resend = deque(self._kept.values())
+        return [Welcomed(run, attempt, _integer(message, "last_step"))]
+
+    def _on_progress(self, message: dict[str, Any], now: float) -> list[Event]:
+        granted = _integer(message, "granted")
+        if granted is not None and granted > self._granted:
+            self._granted = granted
+            self._starved_since = None
+        return []
+
+    def _on_ack(self, message: dict[str, Any], now: float) -> list[Event]:
+        control = self._forget(_integer(message, "seq"))
+        if control is None:
+            return []  # acknowledged before, on another connection
+        points = message.get("points")
+        points = points if isinstance(points, list) else []
+        return [Answered(control, True, [p for p in points if isinstance(p, dict)])]
+
+    def _on_nack(self, message: dict[str, Any], now: float) -> list[Event]:
+        code = str(message.get("code", "EPROTO"))
+        text = str(message.get("text", ""))
+        if code == "ENOTOPEN":
+            return [Reconnect("the daemon does not know this connection")]
+        if code == "EBUSY" and message.get("fatal") is True:
+            return [Reconnect(text or "the daemon is full", BUSY_S)]
+        if message.get("fatal") is True or self.state is State.OPENING:
+            self.state = State.STOPPED
+            return [Stopped(code, text)]
+        return self._on_refusal(code, text, message, now)
+
+    def _on_refusal(self, code: str, text: str, message: dict[str, Any], now: float) -> list[Event]:
+        seq = _integer(message, "seq")
+        if seq is not None and code in ("EIO", "EBUSY"):
+            return self._hold(seq, now)
+        refused = Refused(code, text, is_batch=_integer(message, "batch") is not None)
+        control = self._forget(seq)
+        return [refused] if control is None else [refused, Answered(control, False)]
+
+    def _hold(self, seq: int, now: float) -> list[Event]:
+        """Send `seq` and all kept ones after it again, in order, before anything new."""
+        if seq in self._kept:
+            self._resend = deque(c for c in self._kept.values() if c.seq >= seq)
+            self._hold_until = now + RETRY_S
+        return []
+
+    def _on_nothing(self, message: dict[str, Any], now: float) -> list[Event]:
+        return []
+
+    def _forget(self, seq: Optional[int]) -> Optional[Control]:
+        control = self._kept.pop(seq, None) if seq is not None else None
+        if control is not None:
+            self._outbox.control_done()
+            if control in self._resend:
+                self._resend.remove(control)
+        return control
+
+    def abandon(self) -> list[Control]:
+        """Give up what is kept; returns it."""
+        kept = list(self._kept.values())
+        self._kept.clear()
+        self._resend.clear()
+        return kept
+
+
+_HANDLERS = {
+    "hello": Session._on_nothing,
+    "welcome": Session._on_welcome,
+    "progress": Session._on_progress,
+    "ack": Session._on_ack,
+    "nack": Session._on_nack,
+    "pong": Session._on_nothing,
+}
+
+
+def _parse(frame: bytes) -> Optional[dict[str, Any]]:
+    try:
+        message = json.loads(frame)
+    except (ValueError, RecursionError):
+        return None
+    return message if isinstance(message, dict) else None
+
+
+def _integer(message: Mapping[str, Any], name: str) -> Optional[int]:
+    """An integer >= 0, also given as 7.0; None when absent or something else."""
+    value = message.get(name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    if isinstance(value, float) and not value.is_integer():
+        return None
+    return int(value) if value >= 0 else None
