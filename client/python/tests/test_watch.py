@@ -167,3 +167,20 @@ def test_torchs_generator_is_left_alone(run):
     before = torch.get_rng_state()
     model(x)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_hook_of_torch_2_is_read_with_its_keywords(daemon, run):
+    model = Net()
+    tap = run.watch(model, layer="head")
+    x = torch.randn(3, 4)
+    tap._on_forward(model.head, (), {"input": x}, model.body(torch.randn(3, 5))[:, :3])
+    ((header, features, _),) = taken(daemon, run)
+    assert header.n_outputs == 3 and np.array_equal(features, x.numpy())
+
+
+def test_hook_is_hidden_from_compilers_where_torch_has_them(run, monkeypatch):
+    hidden = []
+    compiler = type("compiler", (), {"disable": staticmethod(lambda f: hidden.append(f) or f)})
+    monkeypatch.setattr(torch, "compiler", compiler, raising=False)
+    tap = run.watch(Net(), layer="head")
+    assert hidden == [tap._on_forward]

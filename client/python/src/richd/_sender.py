@@ -178,6 +178,8 @@ class Sender:
         if self._context is not None:
             self._context.term()
         self._reclaim()
+        self._wake_in.close()
+        self._wake_out.close()
         self._notify(stopped=True)
 
     def _give_up(self, item: Any) -> None:
@@ -233,11 +235,13 @@ class Sender:
     def _drop_connection(self, delay_s: float) -> None:
         """Close the socket; the next one is made after `delay_s`."""
         self._session.lost()
-        if self._dealer is not None:
-            self._dealer.disable_monitor()
-            self._monitor = None
-            self._dealer.close(0)
-            self._dealer = self._address = None
+        dealer, monitor, self._dealer, self._monitor = self._dealer, self._monitor, None, None
+        self._address = None
+        if dealer is not None:
+            with contextlib.suppress(zmq.ZMQError):
+                dealer.disable_monitor()
+            monitor.close(0)
+            dealer.close(0)
         now = time.monotonic()
         self._connect_at = now + delay_s
         self._find_at = 0.0
