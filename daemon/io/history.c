@@ -269,7 +269,7 @@ static int add_run_layers(struct history *h, int64_t run_key, cJSON *run, struct
 
 static bool add_run_columns(cJSON *o, sqlite3_stmt *q)
 {
-    return add_text(o, "id", q, 1) && add_text(o, "name", q, 2) && add_text(o, "project", q, 3) &&
+    return add_text(o, "run", q, 1) && add_text(o, "name", q, 2) && add_text(o, "project", q, 3) &&
            add_text(o, "group", q, 4) && add_json(o, "tags", q, 5) && add_json(o, "config", q, 6) &&
            cJSON_AddStringToObject(o, "state", stored_state_name(sqlite3_column_int(q, 7))) &&
            json_add_integer(o, "attempt", sqlite3_column_int64(q, 8)) &&

@@ -211,7 +211,7 @@ static void a_run_shows_what_is_known_of_it(void **state)
     checkpoint(f, r, 4, 20, (double)NAN);
     assert_int_equal(history_run_get(f->history, &(struct feed_run){"seed0"}, &out, &e), 0);
     out = reparse(out);
-    expect_text(out, "id", "id-1");
+    expect_text(out, "run", "id-1");
     expect_text(out, "name", "seed0");
     expect_text(out, "project", "mod97");
     expect_text(out, "group", "");
