@@ -65,9 +65,11 @@ $(BUILD)/librichd.so: $(call objects,client/c) $(PROTO) $(BASE)
 	$(V)$(CC) $(LDFLAGS) -shared -Wl,-soname,librichd.so.0 -o $@ $^ -lzmq -lcjson -lpthread -lm
 
 # ---- unit tests: tests/unit/LAYER/test_*.c link that layer and what lies below it, nothing more ---
+# Tests of the core can make the n-th malloc fail (tests/lib/fault.h).
+FAULTS := -Wl,--wrap=malloc,--wrap=calloc,--undefined=__wrap_malloc
 UNIT := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/*/test_*.c) $(wildcard tests/sim/test_*.c))
 $(BUILD)/tests/unit/base/%:   LIBS = $(TESTLIB) $(BASE) -lcmocka
-$(BUILD)/tests/unit/core/%:   LIBS = $(TESTLIB) $(CORE) $(BASE) -lcmocka $(BLAS_LIBS)
+$(BUILD)/tests/unit/core/%:   LIBS = $(FAULTS) $(TESTLIB) $(CORE) $(BASE) -lcmocka $(BLAS_LIBS)
 $(BUILD)/tests/sim/%:         LIBS = $(TESTLIB) $(CORE) $(BASE) -lcmocka $(BLAS_LIBS)
 $(BUILD)/tests/unit/proto/%:  LIBS = $(TESTLIB) $(PROTO) $(BASE) -lcmocka -lcjson -lm
 $(BUILD)/tests/unit/io/%:     LIBS = $(TESTLIB) $(IO) $(CORE) $(PROTO) $(BASE) -lcmocka $(IO_LIBS)

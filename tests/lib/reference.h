@@ -1,0 +1,29 @@
+/* The measure as a mathematician would write it down: from plain rows, in long double (64-bit
+ * fraction), every sum over all rows at once, with an orthonormal basis of the outputs. Shares no
+ * code with daemon/core, so that both being wrong in the same way is unlikely. Slow; aborts when
+ * memory is short; any thread. */
+#pragma once
+
+#include <stddef.h>
+
+struct reference {
+    double n; /* (sum w)^2 / sum w^2 */
+    size_t rank;
+    long double d_lr;
+    long double d_debiased;
+    long double u;
+    long double pr;
+    long double fourth; /* sum w |x - m|^4 */
+};
+
+/* Weighted column means of the n x p rows; `w` NULL means all 1. */
+void reference_means(size_t n, size_t p, const double *x, const double *w, long double *mean);
+
+/* out (p x q, row-major) = sum w (x - m)(y - k)'. */
+void reference_cross(size_t n, size_t p, const double *x, size_t q, const double *y,
+                     const double *w, long double *out);
+
+/* Everything, from n x p features and n x c outputs. Eigenvalues of Y'Y below `cutoff` times the
+ * largest do not count. */
+void reference_measure(size_t n, size_t p, const double *x, size_t c, const double *y,
+                       const double *w, double cutoff, struct reference *out);

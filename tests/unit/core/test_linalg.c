@@ -1,0 +1,246 @@
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/core/linalg.h"
+#include "tests/lib/cmocka.h"
+#include "tests/lib/random.h"
+
+/* Shapes of the tests: n rows, leading dimensions wider than the matrices. */
+enum {
+    N = 37,
+    P = 5,
+    Q = 7,
+    LD = 11,
+};
+
+/* Small integers: every product and sum is exact in single precision as well, so results are
+ * compared with ==. */
+struct fixture {
+    double a[N * LD], b[N * LD], c[LD * LD];
+    float a32[N * LD], b32[N * LD], c32[LD * LD];
+};
+
+static void fill(struct fixture *f)
+{
+    struct random r;
+
+    random_seed(&r, 1);
+    for (int i = 0; i < N * LD; i++) {
+        f->a32[i] = (float)(f->a[i] = (double)random_below(&r, 19) - 9);
+        f->b32[i] = (float)(f->b[i] = (double)random_below(&r, 19) - 9);
+    }
+    for (int i = 0; i < LD * LD; i++)
+        f->c32[i] = (float)(f->c[i] = 1000 + i);
+}
+
+/* (x'y)_ij with the rows LD apart. */
+static double cross_at(const double *x, int i, const double *y, int j)
+{
+    double sum = 0;
+
+    for (int k = 0; k < N; k++)
+        sum += x[k * LD + i] * y[k * LD + j];
+    return sum;
+}
+
+static void cross_is_the_product_and_leaves_the_padding(void **state)
+{
+    static struct fixture f;
+
+    (void)state;
+    fill(&f);
+    linalg_cross_f64(N, P, Q, f.a, LD, f.b, LD, 2, f.c, LD);
+    linalg_cross_f32(N, P, Q, f.a32, LD, f.b32, LD, f.c32, LD);
+    for (int i = 0; i < LD; i++) {
+        for (int j = 0; j < LD; j++) {
+            double before = 1000 + i * LD + j,
+                   product = i < P && j < Q ? cross_at(f.a, i, f.b, j) : 0;
+            bool inside = i < P && j < Q;
+
+            assert_true(f.c[i * LD + j] == (inside ? 2 * before + product : before));
+            assert_true(f.c32[i * LD + j] == (inside ? product : before));
+        }
+    }
+}
+
+static void gram_writes_the_upper_triangle_only(void **state)
+{
+    static struct fixture f;
+
+    (void)state;
+    fill(&f);
+    linalg_gram_f64(N, P, f.a, LD, 3, f.c, LD);
+    linalg_gram_f32(N, P, f.a32, LD, f.c32, LD);
+    for (int i = 0; i < LD; i++) {
+        for (int j = 0; j < LD; j++) {
+            double before = 1000 + i * LD + j, product = cross_at(f.a, i, f.a, j);
+            bool inside = i < P && j < P && j >= i;
+
+            assert_true(f.c[i * LD + j] == (inside ? 3 * before + product : before));
+            assert_true(f.c32[i * LD + j] == (inside ? product : before));
+        }
+    }
+}
+
+static void product_is_the_product(void **state)
+{
+    static struct fixture f;
+
+    (void)state;
+    fill(&f);
+    linalg_product_f64(LD, P, Q, f.a, LD, f.b, LD, f.c, LD);
+    for (int i = 0; i < LD; i++) {
+        for (int j = 0; j < Q; j++) {
+            double sum = 0;
+
+            for (int k = 0; k < P; k++)
+                sum += f.a[i * LD + k] * f.b[k * LD + j];
+            assert_true(f.c[i * LD + j] == sum);
+        }
+    }
+}
+
+static void matvec_adds_to_the_vector_either_way(void **state)
+{
+    static struct fixture f;
+    double x[N], y[N], forward[N], back[P] = {0};
+
+    (void)state;
+    fill(&f);
+    for (int i = 0; i < N; i++) {
+        x[i] = i % 5 - 2;
+        forward[i] = y[i] = 100;
+    }
+    linalg_matvec_f64(false, N, P, f.a, LD, x, forward);
+    linalg_matvec_f64(true, N, P, f.a, LD, x, back);
+    for (int i = 0; i < N; i++) {
+        for (int j = 0; j < P; j++)
+            y[i] += f.a[i * LD + j] * x[j];
+        assert_true(forward[i] == y[i]);
+    }
+    for (int j = 0; j < P; j++) {
+        double sum = 0;
+
+        for (int i = 0; i < N; i++)
+            sum += f.a[i * LD + j] * x[i];
+        assert_true(back[j] == sum);
+    }
+}
+
+static void symmetric_matvec_reads_the_upper_triangle_only(void **state)
+{
+    static struct fixture f;
+    double x[P] = {1, -2, 3, 5, -7}, y[P] = {10, 10, 10, 10, 10};
+
+    (void)state;
+    fill(&f);
+    for (int i = 0; i < P; i++) {
+        for (int j = 0; j < i; j++)
+            f.a[i * LD + j] = (double)NAN;
+    }
+    linalg_symmetric_matvec_f64(P, f.a, LD, x, y);
+    for (int i = 0; i < P; i++) {
+        double sum = 10;
+
+        for (int j = 0; j < P; j++)
+            sum += x[j] * (j >= i ? f.a[i * LD + j] : f.a[j * LD + i]);
+        assert_true(y[i] == sum);
+    }
+}
+
+static void dot_and_sum_of_squares(void **state)
+{
+    static struct fixture f;
+    double dot = 0, squares = 0;
+
+    (void)state;
+    fill(&f);
+    for (int i = 0; i < N; i++) {
+        dot += f.a[i] * f.b[i];
+        squares += f.a[i] * f.a[i];
+    }
+    assert_true(linalg_dot(N, f.a, f.b) == dot);
+    assert_true(linalg_sum_squares(N, f.a) == squares);
+    assert_true(linalg_dot(0, f.a, f.b) == 0);
+}
+
+/* LAPACK's bound: |A v - w v| and |v_i'v_j - delta_ij| are a modest multiple of n eps |A|. */
+static void eigenvectors_are_rows_and_values_ascend(void **state)
+{
+    enum { ORDER = 23 };
+    static double a[ORDER * ORDER], v[ORDER * ORDER], w[ORDER];
+    struct random r;
+
+    (void)state;
+    random_seed(&r, 2);
+    for (int i = 0; i < ORDER; i++) {
+        for (int j = i; j < ORDER; j++)
+            a[i * ORDER + j] = a[j * ORDER + i] = random_gaussian(&r);
+    }
+    memcpy(v, a, sizeof a);
+    for (int i = 0; i < ORDER; i++) {
+        for (int j = 0; j < i; j++)
+            v[i * ORDER + j] = (double)NAN; /* not read */
+    }
+    assert_int_equal(linalg_eigh(ORDER, v, w), 0);
+    for (int k = 0; k < ORDER; k++) {
+        assert_true(k == 0 || w[k] >= w[k - 1]);
+        for (int i = 0; i < ORDER; i++) {
+            double product = linalg_dot(ORDER, a + i * ORDER, v + k * ORDER);
+            double dot = linalg_dot(ORDER, v + i * ORDER, v + k * ORDER);
+
+            assert_true(fabs(product - w[k] * v[k * ORDER + i]) < 1e-13);
+            assert_true(fabs(dot - (i == k)) < 1e-13);
+        }
+    }
+}
+
+static void eigenvalues_of_a_single_number(void **state)
+{
+    double a = -3, w;
+
+    (void)state;
+    assert_int_equal(linalg_eigh(1, &a, &w), 0);
+    assert_true(w == -3 && fabs(a) == 1);
+}
+
+/* dsyevr once returned 0 on a matrix that held Inf. */
+static void eigenvalues_of_a_matrix_that_is_not_finite_are_refused(void **state)
+{
+    static const double bad[] = {(double)NAN, (double)INFINITY, -(double)INFINITY};
+
+    (void)state;
+    for (int k = 0; k < 3; k++) {
+        double a[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1}, w[3];
+
+        a[k == 0 ? 8 : k] = bad[k];
+        assert_int_equal(linalg_eigh(3, a, w), -EDOM);
+    }
+}
+
+static void the_blas_is_named(void **state)
+{
+    (void)state;
+    assert_non_null(strstr(linalg_description(), "OpenBLAS"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(cross_is_the_product_and_leaves_the_padding),
+        cmocka_unit_test(gram_writes_the_upper_triangle_only),
+        cmocka_unit_test(product_is_the_product),
+        cmocka_unit_test(matvec_adds_to_the_vector_either_way),
+        cmocka_unit_test(symmetric_matvec_reads_the_upper_triangle_only),
+        cmocka_unit_test(dot_and_sum_of_squares),
+        cmocka_unit_test(eigenvectors_are_rows_and_values_ascend),
+        cmocka_unit_test(eigenvalues_of_a_single_number),
+        cmocka_unit_test(eigenvalues_of_a_matrix_that_is_not_finite_are_refused),
+        cmocka_unit_test(the_blas_is_named),
+    };
+
+    linalg_init();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
