@@ -19,6 +19,9 @@
 /* Centred single-precision values outside 2^-40..2^40 would overflow or vanish when squared and
  * added; such a column tile is scaled by a power of two, which is exact. */
 #define SAFE_EXPONENT 40
+/* Radians from one turn to the next (see struct turn): the golden angle, whose multiples come near
+ * no direction twice. */
+#define TURN_STEP 2.399963229728653
 
 enum phase {
     PHASE_GATHER,
@@ -31,6 +34,15 @@ struct segment {
     struct rows *rows;
     size_t from;
     size_t n;
+};
+
+/* Single-precision sums of equal products round the same way at every step, so two-valued features
+ * (one-hot inputs, saturated units, collapsed classes) would drift by up to 5e-6. Rows 2k and
+ * 2k + 1 of a single-precision block are therefore turned into each other, by another angle for
+ * each k: X'X, X'Y and Y'Y do not notice an orthogonal change of the rows, and the rounding becomes
+ * a random walk. */
+struct turn {
+    double cosine, sine;
 };
 
 struct scratch {
@@ -52,7 +64,7 @@ struct fold {
     size_t n; /* rows in the block */
 
     bool wide;     /* the block is double: the features are f64 */
-    void *x;       /* n x p, centred and weighted by sqrt(w): float, or double when wide */
+    void *x;       /* n x p, centred, weighted by sqrt(w), turned: float, or double when wide */
     double *y;     /* n x C, likewise */
     double *root;  /* n: sqrt(w_i) */
     double weight; /* of the block: sum w */
@@ -61,10 +73,11 @@ struct fold {
     double *mean_x, *mean_y;
     double *dx, *dy;   /* mean of the block less the old mean of the moments */
     double *s_part;    /* n_side x n: s_i over the columns of one column tile */
-    double *rs;        /* n: sqrt(w_i) s_i */
+    double *rs;        /* n: sqrt(w_i) s_i, turned like the rows */
     double weighted_s; /* sum w s */
     int *exponent; /* of each column tile: the block holds 2^exponent times the centred values */
     struct combination k;
+    struct turn *turns; /* capacity / 2 */
     struct scratch *scratch;
 };
 
@@ -90,9 +103,17 @@ static size_t capacity_for(size_t p, size_t c)
 double fold_size_bytes(size_t p, size_t c, size_t n_workers)
 {
     double rows = (double)capacity_for(p, c), t = (double)tile_order(p);
-    double block = rows * (sizeof(double) * (double)(p + c) + sizeof(double) * (double)n_side(p));
+    double block = rows * sizeof(double) * (double)(p + c + n_side(p) + 1);
 
     return block + (double)n_workers * t * (sizeof(float) * t + sizeof(double) * WIDEN_ROWS);
+}
+
+static void set_turns(struct fold *f)
+{
+    for (size_t k = 0; k < f->capacity / 2; k++) {
+        f->turns[k].cosine = cos(TURN_STEP * (double)k);
+        f->turns[k].sine = sin(TURN_STEP * (double)k);
+    }
 }
 
 /* The block is sized for doubles; single-precision rows use half of it. */
@@ -117,9 +138,10 @@ struct fold *fold_new(size_t p, size_t c, size_t n_workers)
     f->mean_x = malloc(2 * p * sizeof(double));
     f->mean_y = malloc(2 * c * sizeof(double));
     f->exponent = calloc(side, sizeof *f->exponent);
+    f->turns = malloc(rows / 2 * sizeof *f->turns);
     f->scratch = calloc(n_workers, sizeof *f->scratch);
     ok = f->segments && f->x && f->y && f->root && f->rs && f->s_part && f->mean_x && f->mean_y &&
-         f->exponent && f->scratch;
+         f->exponent && f->turns && f->scratch;
     for (size_t i = 0; ok && i < n_workers; i++) {
         f->scratch[i].product = malloc(t * t * sizeof(float));
         f->scratch[i].wide = malloc(WIDEN_ROWS * t * sizeof(double));
@@ -129,6 +151,7 @@ struct fold *fold_new(size_t p, size_t c, size_t n_workers)
         fold_free(f);
         return NULL;
     }
+    set_turns(f);
     f->dx = f->mean_x + p;
     f->dy = f->mean_y + c;
     return f;
@@ -151,6 +174,7 @@ void fold_free(struct fold *f)
     free(f->mean_x);
     free(f->mean_y);
     free(f->exponent);
+    free(f->turns);
     free(f->scratch);
     free(f);
 }
@@ -293,49 +317,83 @@ static void column_means(const struct fold *f, reader *read, size_t col, size_t 
         mean[j] = pivot[j] + mean[j] / f->weight;
 }
 
-/* Stores one centred row of a column tile, and returns its largest magnitude. */
-static double store_row(struct fold *f, size_t at, size_t col, size_t n, const double *centred)
+/* Turns two rows of `n` values into each other by the k-th turn. */
+static void turn_pair(const struct fold *f, size_t k, size_t n, double *a, double *b)
 {
-    double largest = 0, root = f->root[at];
+    double cosine = f->turns[k].cosine, sine = f->turns[k].sine;
+
+    for (size_t j = 0; j < n; j++) {
+        double x = a[j], y = b[j];
+
+        a[j] = cosine * x + sine * y;
+        b[j] = cosine * y - sine * x;
+    }
+}
+
+/* Turns all rows of a block of doubles, as centre_rows turns the features. A double block has
+ * digits to spare and stays as it is. */
+static void turn_rows(const struct fold *f, size_t n_cols, double *values)
+{
+    for (size_t k = 0; !f->wide && k < f->n / 2; k++)
+        turn_pair(f, k, n_cols, values + 2 * k * n_cols, values + (2 * k + 1) * n_cols);
+}
+
+/* Stores one row of a column tile, and returns its largest magnitude. */
+static double store_row(struct fold *f, size_t at, size_t col, size_t n, const double *row)
+{
+    double largest = 0;
 
     for (size_t j = 0; j < n; j++)
-        largest = fabs(centred[j]) > largest ? fabs(centred[j]) : largest;
+        largest = fabs(row[j]) > largest ? fabs(row[j]) : largest;
     if (f->wide) {
-        double *to = (double *)f->x + at * f->p + col;
-
-        for (size_t j = 0; j < n; j++)
-            to[j] = root * centred[j];
+        memcpy((double *)f->x + at * f->p + col, row, n * sizeof *row);
     } else {
         float *to = (float *)f->x + at * f->p + col;
 
         for (size_t j = 0; j < n; j++)
-            to[j] = (float)(root * centred[j]);
+            to[j] = (float)row[j];
     }
     return largest;
 }
 
-/* Centres columns col..col+n-1 with `scale`, a power of two, and leaves this tile's part of s_i. */
-static double centre_rows(struct fold *f, size_t col, size_t n, double scale, double *s_part)
+/* One row as `factor` times its difference from the mean; returns its part of s_i. */
+static double centre_row(const struct fold *f, const struct segment *s, size_t i, size_t col,
+                         size_t n, double factor, double *row)
 {
     const double *mean = f->mean_x + col, *shift = f->m->shift + col;
-    double row[TILE_ORDER], largest = 0;
+    double sum = 0;
+
+    read_features(f, s, i, col, n, row);
+    for (size_t j = 0; j < n; j++) {
+        double z = row[j] - shift[j];
+
+        sum += z * z;
+        row[j] = factor * (row[j] - mean[j]);
+    }
+    return sum;
+}
+
+/* Centres columns col..col+n-1 with `scale`, a power of two, turns pairs of rows, and leaves this
+ * tile's part of s_i. Returns the largest magnitude that was stored. */
+static double centre_rows(struct fold *f, size_t col, size_t n, double scale, double *s_part)
+{
+    double pair[2][TILE_ORDER], largest = 0;
     size_t at = 0;
 
     for (size_t k = 0; k < f->n_segments; k++) {
         for (size_t i = 0; i < f->segments[k].n; i++, at++) {
-            double s = 0;
-
-            read_features(f, &f->segments[k], i, col, n, row);
-            for (size_t j = 0; j < n; j++) {
-                double z = row[j] - shift[j];
-
-                s += z * z;
-                row[j] = scale * (row[j] - mean[j]);
-            }
-            s_part[at] = s;
-            largest = fmax(largest, store_row(f, at, col, n, row));
+            s_part[at] =
+                centre_row(f, &f->segments[k], i, col, n, scale * f->root[at], pair[at % 2]);
+            if (at % 2 == 0)
+                continue;
+            if (!f->wide)
+                turn_pair(f, at / 2, n, pair[0], pair[1]);
+            largest = fmax(largest, store_row(f, at - 1, col, n, pair[0]));
+            largest = fmax(largest, store_row(f, at, col, n, pair[1]));
         }
     }
+    if (at % 2 == 1)
+        largest = fmax(largest, store_row(f, at - 1, col, n, pair[0]));
     return largest;
 }
 
@@ -377,6 +435,7 @@ static void centre_outputs(struct fold *f)
             }
         }
     }
+    turn_rows(f, f->c, f->y);
     for (size_t j = 0; j < f->c; j++)
         f->dy[j] = f->mean_y[j] - f->m->mean_y[j];
 }
@@ -396,6 +455,7 @@ static void sum_s(struct fold *f)
         f->weighted_s += w * s;
         sum_s2 += w * s * s;
     }
+    turn_rows(f, 1, f->rs);
     f->m->sum_s2 = keep * f->m->sum_s2 + sum_s2;
 }
 
