@@ -31,7 +31,7 @@ enum flag {
     FLAG_PARTIAL = 1 << 2,       /* rows are missing */
     FLAG_LOW_PRECISION = 1 << 3, /* f16 or bf16 features with rms mean/std > 256 */
     FLAG_CONSTANT = 1 << 4,      /* features or outputs do not vary: the measures are null */
-    FLAG_NOT_CONVERGED = 1 << 5, /* LAPACK did not converge: what needs it is null */
+    FLAG_NOT_CONVERGED = 1 << 5, /* LAPACK, or sums out of a double's range: null */
 };
 #define FLAG_COUNT 6
 

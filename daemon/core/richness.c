@@ -135,11 +135,15 @@ int richness_measure(const struct moments *m, struct precision precision, struct
     out->flags = 0;
     for (int i = 0; i < METRIC_COUNT; i++)
         out->value[i] = (double)NAN;
-    if (!(t > 0)) {
+    if (t == 0) {
         out->flags = FLAG_CONSTANT;
         return 0;
     }
     f = tiles_sum_squares(&m->xx) * scale * scale;
+    if (!isnormal(f)) { /* fourth powers of f64 features beyond 1e+-77 */
+        out->flags = FLAG_NOT_CONVERGED;
+        return 0;
+    }
     out->value[METRIC_PR] = t * t / f;
     if (is_low_precision(m, precision.features, t / scale))
         out->flags |= FLAG_LOW_PRECISION;
