@@ -1,7 +1,5 @@
 #include "tests/lib/fault.h"
 
-#include <stddef.h>
-
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t n, size_t size);
 void *__wrap_malloc(size_t size);
@@ -9,11 +7,18 @@ void *__wrap_calloc(size_t n, size_t size);
 
 static long countdown; /* 0: disarmed */
 static bool injected;
+static size_t n_bytes;
 
 void fault_arm(long n)
 {
     countdown = n;
     injected = false;
+    n_bytes = 0;
+}
+
+size_t fault_bytes(void)
+{
+    return n_bytes;
 }
 
 bool fault_disarm(void)
@@ -23,9 +28,12 @@ bool fault_disarm(void)
 }
 
 /* Threads only read while disarmed. */
-static bool fails(void)
+static bool fails(size_t size)
 {
-    if (countdown == 0 || --countdown > 0)
+    if (countdown == 0)
+        return false;
+    n_bytes += size;
+    if (--countdown > 0)
         return false;
     injected = true;
     return true;
@@ -33,10 +41,10 @@ static bool fails(void)
 
 void *__wrap_malloc(size_t size)
 {
-    return fails() ? NULL : __real_malloc(size);
+    return fails(size) ? NULL : __real_malloc(size);
 }
 
 void *__wrap_calloc(size_t n, size_t size)
 {
-    return fails() ? NULL : __real_calloc(n, size);
+    return fails(n * size) ? NULL : __real_calloc(n, size);
 }

@@ -4,8 +4,11 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /* The n-th allocation from now on fails, n >= 1; those before and after it succeed. */
 void fault_arm(long n);
+/* Bytes that were asked for since fault_arm, up to fault_disarm. */
+size_t fault_bytes(void);
 /* No more failures. Returns whether one was injected since fault_arm. */
 bool fault_disarm(void);

@@ -242,3 +242,38 @@ struct reference sample_reference(const struct sample *s, const double *weights)
                       &out);
     return out;
 }
+
+static bool same(const double *a, const double *b, size_t n)
+{
+    return memcmp(a, b, n * sizeof *a) == 0;
+}
+
+static bool same_tiles(const struct tiles *a, const struct tiles *b)
+{
+    for (size_t k = 0; k < a->n_tiles; k++) {
+        struct tile s = tiles_at(a, k), t = tiles_at(b, k);
+
+        for (size_t i = 0; i < s.n_rows; i++) {
+            size_t at = i * s.n_cols, first = s.row == s.col ? i : 0;
+
+            if (!same(s.values + at + first, t.values + at + first, s.n_cols - first))
+                return false;
+        }
+    }
+    return true;
+}
+
+bool moments_identical(const struct moments *a, const struct moments *b)
+{
+    bool equal = a->p == b->p && a->c == b->c && a->n_rows == b->n_rows;
+
+    equal = equal && same(&a->weight, &b->weight, 1) && same(&a->weight_sq, &b->weight_sq, 1);
+    equal = equal && same(a->mean_x, b->mean_x, a->p) && same(a->mean_y, b->mean_y, a->c);
+    equal = equal && same(a->shift, b->shift, a->p) && same(&a->sum_s2, &b->sum_s2, 1);
+    equal = equal && same(a->sum_sx, b->sum_sx, a->p);
+    if (!equal || a->weight == 0)
+        return equal;
+    for (size_t i = 0; equal && i < a->c; i++)
+        equal = same(a->yy + i * a->c + i, b->yy + i * a->c + i, a->c - i);
+    return equal && same(a->xy, b->xy, a->p * a->c) && same_tiles(&a->xx, &b->xx);
+}

@@ -3,6 +3,7 @@
  * memory; aborts when memory is short; one thread at a time, folding from several only reads it. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "daemon/core/dtype.h"
@@ -50,6 +51,9 @@ struct point sample_point(const struct sample *, size_t batch);
 struct point sample_measure(const struct sample *, const struct moments *);
 /* The reference of the sample as it was encoded. */
 struct reference sample_reference(const struct sample *, const double *weights);
+
+/* Whether all that may be read of two moments is the same, bit by bit. */
+bool moments_identical(const struct moments *, const struct moments *);
 
 /* One value as the format stores it, to the nearest; returns what it reads back as. */
 double encode_value(enum dtype, double value, void *to);
