@@ -100,12 +100,15 @@ static size_t capacity_for(size_t p, size_t c)
     return rows < BLOCK_MAX_ROWS ? rows : BLOCK_MAX_ROWS;
 }
 
+/* Row by row: x, y, s_part, root, rs, half a turn and a segment; then means and differences, and
+ * the workers' scratch. */
 double fold_size_bytes(size_t p, size_t c, size_t n_workers)
 {
-    double rows = (double)capacity_for(p, c), t = (double)tile_order(p);
-    double block = rows * sizeof(double) * (double)(p + c + n_side(p) + 1);
+    double rows = (double)capacity_for(p, c), t = (double)tile_order(p), vectors = (double)(p + c);
+    double a_row = sizeof(double) * (vectors + (double)n_side(p) + 3) + sizeof(struct segment);
 
-    return block + (double)n_workers * t * (sizeof(float) * t + sizeof(double) * WIDEN_ROWS);
+    return rows * a_row + sizeof(double) * 2 * vectors +
+           (double)n_workers * t * (sizeof(float) * t + sizeof(double) * WIDEN_ROWS);
 }
 
 static void set_turns(struct fold *f)

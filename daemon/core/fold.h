@@ -11,7 +11,8 @@
  * The phases, and the tasks that workers take from a counter:
  *
  *     CHECK    one a batch       every value finite? else the batch is refused whole
- *     CENTRE   one a column tile mean, centred block, its share of s_i = |x_i - shift|^2
+ *     CENTRE   one a column tile mean, centred block, its share of s_i = |x_i - shift|^2; f32 rows
+ *                                are turned in pairs, so that rounding does not drift
  *              one for outputs   mean, centred outputs
  *     PRODUCT  one a tile        xx += X'X: single precision into scratch that stays in cache, then
  *                                added in double (f64 rows: in double throughout)
