@@ -30,14 +30,13 @@ double richness_rank_cutoff(enum dtype outputs)
 
 /* The share of the features' variation inside the span of the outputs, as a sum of squares.
  *
- *     Y'Y = V diag(l) V'     r = #{k : l_k > cutoff l_max}, and at most n - 1
+ *     Y'Y = V diag(l) V'     r = #{k : l_k > cutoff l_max}, and below the number of rows
  *     Q   = Y V_r diag(l_r)^(-1/2), orthonormal
  *     q   = ||Q'X||_F^2 = || X'Y V_r diag(l_r)^(-1/2) ||_F^2 = tr((Y'Y)^+ (X'Y)'(X'Y))
  *
  * The directions that are kept are well separated from those that are cut (rounding of the format),
  * so q is as accurate as X'Y. Returns 0, -ENOMEM, or -EDOM when LAPACK fails. */
-static int project(const struct moments *m, double cutoff, double max_rank, uint32_t *rank,
-                   double *q)
+static int project(const struct moments *m, double cutoff, uint32_t *rank, double *q)
 {
     size_t p = m->p, c = m->c, r = 0;
     double *v = malloc((c * c + c) * sizeof(double)), *l, *basis, *product = NULL;
@@ -50,7 +49,7 @@ static int project(const struct moments *m, double cutoff, double max_rank, uint
     rc = linalg_eigh(c, v, l);
     if (rc < 0)
         goto out;
-    while (r < c && (double)r < max_rank && l[c - 1 - r] > cutoff * l[c - 1])
+    while (r < c && r + 1 < m->n_rows && l[c - 1 - r] > cutoff * l[c - 1])
         r++;
     *rank = (uint32_t)r;
     *q = 0;
@@ -148,7 +147,7 @@ int richness_measure(const struct moments *m, struct precision precision, struct
     if (is_low_precision(m, precision.features, t / scale))
         out->flags |= FLAG_LOW_PRECISION;
 
-    rc = project(m, richness_rank_cutoff(precision.outputs), n - 1, &out->rank, &q);
+    rc = project(m, richness_rank_cutoff(precision.outputs), &out->rank, &q);
     if (rc == -EDOM) {
         out->flags |= FLAG_NOT_CONVERGED;
         return 0;

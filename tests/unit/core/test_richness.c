@@ -673,6 +673,31 @@ static void the_rank_s_cutoff_follows_the_format_of_the_outputs(void **state)
     assert_true(richness_rank_cutoff(DTYPE_BF16) == 1e-5);
 }
 
+/* A trainer may have reduced Y'Y in single precision: then its rounding lies above the cut-off of
+ * its format. Rows bound the rank all the same. */
+static void rounding_gives_no_more_rank_than_rows_less_1(void **state)
+{
+    struct random r;
+    struct sample s;
+    struct moments m;
+    struct point point;
+
+    (void)state;
+    random_seed(&r, 71);
+    sample_init(&s, 3, 6, 5);
+    sample_fill(&s, &r, 0, 1);
+    sample_encode(&s, DTYPE_F32, DTYPE_F32);
+    assert_int_equal(moments_init(&m, s.p, s.c), 0);
+    sample_fold(&s, &m, 0, s.n, s.n, 0);
+    for (size_t j = 0; j < s.c; j++)
+        m.yy[j * s.c + j] *= 1 + 1e-7 * (double)j;
+    point = sample_measure(&s, &m);
+    assert_int_equal(point.rank, 2);
+    assert_true(point.value[METRIC_U] <= 1 + 1e-6);
+    moments_release(&m);
+    sample_release(&s);
+}
+
 /* ---- flags and nulls --------------------------------------------------------------------------
  */
 
@@ -881,6 +906,7 @@ int main(void)
         cmocka_unit_test(the_debiased_estimate_has_the_table_s_means),
         cmocka_unit_test(outputs_that_sum_to_a_constant_have_rank_c_less_1),
         cmocka_unit_test(the_rank_s_cutoff_follows_the_format_of_the_outputs),
+        cmocka_unit_test(rounding_gives_no_more_rank_than_rows_less_1),
         cmocka_unit_test(degenerate_is_rank_at_features_or_rows_less_1),
         cmocka_unit_test(no_more_rank_than_rows_less_1),
         cmocka_unit_test(small_sample_is_few_rows_a_rank),
