@@ -39,7 +39,7 @@ IO    := $(BUILD)/lib/libio.a
 CTL   := $(BUILD)/lib/libctl.a
 TESTLIB := $(BUILD)/lib/libtest.a
 
-all: $(BUILD)/richd $(BUILD)/richctl $(BUILD)/librichd.so $(BUILD)/librichd.a
+all: $(BUILD)/richd $(BUILD)/richctl $(BUILD)/librichd.so $(BUILD)/librichd.a $(BUILD)/example
 
 $(BASE): $(call objects,daemon/base)
 $(CORE): $(call objects,daemon/core)
@@ -63,6 +63,11 @@ $(BUILD)/richctl: $(BUILD)/obj/client/ctl/main.o $(CTL) $(PROTO) $(BASE)
 	$(V)$(CC) $(LDFLAGS) -o $@ $^ -lcjson -lm
 $(BUILD)/librichd.so: $(call objects,client/c) $(PROTO) $(BASE)
 	$(V)$(CC) $(LDFLAGS) -shared -Wl,-soname,librichd.so.0 -o $@ $^ -lzmq -lcjson -lpthread -lm
+	@ln -sf librichd.so $@.0
+
+# Linked as a program of others is: it finds what richd.h exports, and nothing else.
+$(BUILD)/example: $(BUILD)/obj/client/c/examples/train.o $(BUILD)/librichd.so
+	$(V)$(CC) $(LDFLAGS) -o $@ $^ -Wl,-rpath,'$$ORIGIN' -lm
 
 # ---- unit tests: tests/unit/LAYER/test_*.c link that layer and what lies below it, nothing more ---
 # Tests of the core can make the n-th malloc fail (tests/lib/fault.h).

@@ -15,7 +15,7 @@
 /* The largest p and C: X'X of that many features is beyond any memory budget (INGEST.md, Limits).
  */
 #define WIRE_COLUMNS_MAX 65536
-/* The largest frame, set as ZMQ_MAXMSGSIZE by both sides. */
+/* The largest frame, set as ZMQ_MAXMSGSIZE by the daemon. */
 #define WIRE_FRAME_MAX (64u * 1024 * 1024)
 /* Header, layer and the six frames of moments. */
 #define WIRE_FRAMES_MAX 8

@@ -1,0 +1,562 @@
+/* The functions of richd.h: they check what the program gave, copy it, and put it into the session
+ * under the run's lock; the sender does the rest. Nothing here waits, except a checkpoint that was
+ * asked to and the close. */
+#include "include/richd.h"
+
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "client/c/points.h"
+#include "client/c/sender.h"
+
+#define QUEUE_BYTES_DEFAULT ((size_t)64 * 1024 * 1024)
+/* A message of rows: big enough to be efficient, a quarter of the largest frame, and small against
+ * the credit of 64 MiB, so that one message never waits for all of it. */
+#define MESSAGE_BYTES_MAX ((size_t)16 * 1024 * 1024)
+#define WRITER_BYTES      16
+/* A run's id that is made: as much of the name as leaves room for '-' and 6 hex digits. */
+#define ID_NAME_MAX 48
+
+struct richd_run {
+    pid_t pid;
+    struct shared shared;
+    struct endpoint *endpoint;
+    struct sender *sender;
+    size_t queue_bytes;
+    atomic_size_t held; /* rows on their way, in the session and in libzmq */
+};
+
+/* ---- time ---- */
+
+static double wall_time(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static struct timespec deadline_after(int timeout_ms)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec += timeout_ms / 1000;
+    t.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+    if (t.tv_nsec >= 1000000000) {
+        t.tv_sec++;
+        t.tv_nsec -= 1000000000;
+    }
+    return t;
+}
+
+/* ---- connect ---- */
+
+/* Random hex digits; of the clock and the process when the kernel has none to give. */
+static void random_hex(char *out, size_t n_bytes)
+{
+    unsigned char bytes[WRITER_BYTES];
+    uint64_t seed = (uint64_t)getpid() ^ (uint64_t)(wall_time() * 1e6);
+
+    if (getrandom(bytes, n_bytes, GRND_NONBLOCK) != (ssize_t)n_bytes) {
+        for (size_t i = 0; i < n_bytes; i++) {
+            seed = seed * 6364136223846793005u + 1442695040888963407u;
+            bytes[i] = (unsigned char)(seed >> 56);
+        }
+    }
+    for (size_t i = 0; i < n_bytes; i++)
+        sprintf(out + 2 * i, "%02x", bytes[i]);
+}
+
+/* "mod97 wd1" becomes "mod97-wd1-a1b2c3". */
+static void make_run_id(const char *name, char out[CONTROL_RUN_MAX + 1])
+{
+    size_t n = strnlen(name, ID_NAME_MAX);
+
+    memcpy(out, name, n);
+    out[n] = '\0';
+    for (size_t i = 0; i < n; i++) {
+        char one[2] = {i == 0 && out[i] == '.' ? '-' : out[i], '\0'};
+
+        if (i == 0 ? !control_run_valid(one) : one[0] != '.' && !control_run_valid(one))
+            out[i] = '-';
+    }
+    out[n] = '-';
+    random_hex(out + n + 1, 3);
+}
+
+/* Members that the program's version of the struct does not have are as in RICHD_OPTIONS. */
+static struct richd_options complete_options(const struct richd_options *given)
+{
+    struct richd_options options = RICHD_OPTIONS;
+    size_t size = given ? given->struct_size : 0;
+
+    if (size > 0)
+        memcpy(&options, given, size < sizeof options ? size : sizeof options);
+    return options;
+}
+
+static cJSON *list_tags(const char *const *tags)
+{
+    cJSON *array = cJSON_CreateArray();
+
+    for (; array && tags && *tags; tags++) {
+        cJSON *tag = cJSON_CreateString(*tags);
+
+        if (!tag || !cJSON_AddItemToArray(array, tag)) {
+            cJSON_Delete(tag);
+            cJSON_Delete(array);
+            return NULL;
+        }
+    }
+    return array;
+}
+
+static int check_options(const struct richd_options *o, struct err *e)
+{
+    if ((unsigned)o->resume > RICHD_RESUME_NEVER)
+        return err_set(e, -EINVAL, "resume is %d, which is no richd_resume", (int)o->resume);
+    if ((unsigned)o->window > RICHD_WINDOW_CUMULATIVE)
+        return err_set(e, -EINVAL, "window is %d, which is no richd_window", (int)o->window);
+    if (o->endpoint && strlen(o->endpoint) >= ENDPOINT_MAX)
+        return err_set(e, -EINVAL, "endpoint is longer than %d bytes", ENDPOINT_MAX - 1);
+    if (o->runtime_dir && strlen(o->runtime_dir) >= ENDPOINT_MAX)
+        return err_set(e, -EINVAL, "runtime_dir is longer than %d bytes", ENDPOINT_MAX - 1);
+    return 0;
+}
+
+/* The open message as text, which the session checks by parsing it. */
+static char *encode_open(const struct richd_options *o, struct err *e)
+{
+    char made_id[CONTROL_RUN_MAX + 1], writer[2 * WRITER_BYTES + 1];
+    struct control_open open = {.name = o->name, .project = o->project, .group = o->group};
+    cJSON *tags = list_tags(o->tags), *config = NULL;
+    char *text = NULL;
+
+    if (o->config_json) {
+        config = json_parse(o->config_json, strlen(o->config_json), e);
+        if (!config) {
+            err_prefix(e, -EINVAL, "config_json: ");
+            goto done;
+        }
+    }
+    make_run_id(o->name ? o->name : "run", made_id);
+    random_hex(writer, WRITER_BYTES);
+    open.run = o->run_id ? o->run_id : made_id;
+    open.tags = tags;
+    open.config = config;
+    open.resume = (enum control_resume)o->resume;
+    open.writer = writer;
+    open.window = (enum control_window)o->window;
+    open.half_life_rows = o->half_life_rows;
+    text = tags ? control_encode_open(&open) : NULL;
+    if (!text)
+        err_set(e, -ENOMEM, "out of memory");
+done:
+    cJSON_Delete(tags);
+    cJSON_Delete(config);
+    return text;
+}
+
+static int new_session(struct richd_run *run, const struct richd_options *o, struct err *e)
+{
+    char host[CONTROL_TEXT_MAX + 1] = "";
+    int rc = check_options(o, e);
+    char *open = rc == 0 ? encode_open(o, e) : NULL;
+
+    if (!open)
+        return -EINVAL;
+    if (gethostname(host, sizeof host - 1) < 0 || !json_utf8_valid(host, strlen(host)))
+        host[0] = '\0';
+    run->shared.session = session_new(open, host, run->pid, e);
+    cJSON_free(open);
+    return run->shared.session ? 0 : -EINVAL;
+}
+
+static int init_shared(struct shared *shared, struct err *e)
+{
+    pthread_condattr_t monotonic;
+    int rc = pthread_mutex_init(&shared->lock, NULL);
+
+    if (rc == 0)
+        rc = pthread_condattr_init(&monotonic);
+    if (rc == 0) {
+        pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+        rc = pthread_cond_init(&shared->settled, &monotonic);
+        pthread_condattr_destroy(&monotonic);
+    }
+    return rc == 0 ? 0 : err_set(e, -rc, "making a lock: %s", strerror(rc));
+}
+
+/* Accepts a run that is half made: the sender first, since it uses all the rest. */
+static void release(struct richd_run *run)
+{
+    sender_stop(run->sender);
+    session_free(run->shared.session);
+    endpoint_free(run->endpoint);
+    pthread_cond_destroy(&run->shared.settled);
+    pthread_mutex_destroy(&run->shared.lock);
+    free(run);
+}
+
+static struct richd_run *new_run(const struct richd_options *o, struct err *e)
+{
+    struct richd_run *run = calloc(1, sizeof *run);
+
+    if (!run || init_shared(&run->shared, e) < 0) {
+        err_set(e, -ENOMEM, "out of memory");
+        free(run);
+        return NULL;
+    }
+    run->pid = getpid();
+    run->queue_bytes = o->queue_bytes > 0 ? o->queue_bytes : QUEUE_BYTES_DEFAULT;
+    if (new_session(run, o, e) < 0)
+        goto fail;
+    run->endpoint = endpoint_new(o->endpoint, o->runtime_dir);
+    if (!run->endpoint) {
+        err_set(e, -ENOMEM, "out of memory");
+        goto fail;
+    }
+    run->sender = sender_start(&run->shared, run->endpoint, e);
+    if (!run->sender)
+        goto fail;
+    return run;
+fail:
+    release(run);
+    return NULL;
+}
+
+struct richd_run *richd_connect(const struct richd_options *options, char *error, size_t error_size)
+{
+    struct richd_options complete = complete_options(options);
+    struct err e = {""};
+    struct richd_run *run = new_run(&complete, &e);
+
+    if (error && error_size > 0)
+        snprintf(error, error_size, "%s", e.text);
+    return run;
+}
+
+/* ---- every entry ---- */
+
+/* In a forked child the sender does not exist and the lock may be held for ever. */
+static int check_run(const struct richd_run *run)
+{
+    if (!run)
+        return -EINVAL;
+    return run->pid == getpid() ? 0 : -ECHILD;
+}
+
+static void lock(struct richd_run *run)
+{
+    pthread_mutex_lock(&run->shared.lock);
+}
+
+/* Keeps the sentence of a failed call for richd_last_error. */
+static int unlock(struct richd_run *run, int rc, const struct err *e)
+{
+    if (rc < 0 && e && e->text[0] != '\0')
+        session_complain(run->shared.session, e->text);
+    pthread_mutex_unlock(&run->shared.lock);
+    return rc;
+}
+
+const char *richd_run_id(const struct richd_run *run)
+{
+    return run ? session_run(run->shared.session) : "";
+}
+
+const char *richd_version(void)
+{
+    return RICHD_VERSION;
+}
+
+/* ---- submit ---- */
+
+/* A batch as the program gave it, in the words of the wire. */
+struct rows {
+    const char *layer;
+    struct wire_header header;
+    const void *data[ITEM_ROW_FRAMES];
+    size_t row_bytes[ITEM_ROW_FRAMES]; /* of one row of each frame */
+};
+
+static size_t row_size(enum wire_dtype dtype, uint32_t columns)
+{
+    bool label = dtype == WIRE_I32 || dtype == WIRE_I64;
+
+    return wire_dtype_size(dtype) * (label ? 1 : (size_t)columns);
+}
+
+/* The header is checked by the decoder that the daemon would refuse it with. */
+static int check_rows(const struct rows *rows, struct err *e)
+{
+    uint8_t bytes[WIRE_HEADER_SIZE];
+    struct wire_header decoded;
+    int rc;
+
+    if (!rows->layer)
+        return err_set(e, -EINVAL, "a batch without a layer");
+    if (wire_layer_check(rows->layer, strnlen(rows->layer, WIRE_LAYER_MAX + 1), e) < 0)
+        return -EINVAL;
+    wire_header_encode(&rows->header, bytes);
+    rc = wire_header_decode(bytes, sizeof bytes, &decoded, e);
+    if (rc < 0)
+        return err_prefix(e, -EINVAL, "layer %s: ", rows->layer);
+    for (size_t i = 0; i < ITEM_ROW_FRAMES; i++) {
+        if (rows->header.n_rows > 0 && rows->row_bytes[i] > 0 && !rows->data[i])
+            return err_set(e, -EINVAL, "layer %s: %s is NULL", rows->layer,
+                           i == 0   ? "features"
+                           : i == 1 ? "outputs"
+                                    : "targets");
+    }
+    return 0;
+}
+
+static int read_batch(const struct richd_batch *given, struct rows *out, struct err *e)
+{
+    struct richd_batch b = RICHD_BATCH;
+    size_t size = given ? given->struct_size : 0;
+
+    if (size == 0)
+        return err_set(e, -EINVAL, "a batch that does not start from RICHD_BATCH");
+    memcpy(&b, given, size < sizeof b ? size : sizeof b);
+    *out = (struct rows){
+        .layer = b.layer,
+        .header = {.kind = WIRE_ROWS,
+                   .seq = 1,
+                   .step = b.step,
+                   .n_rows = b.n_rows,
+                   .n_features = b.n_features,
+                   .n_outputs = b.n_outputs,
+                   .n_targets = b.targets ? b.n_targets : 0,
+                   .features_dtype = (enum wire_dtype)b.features_dtype,
+                   .outputs_dtype = (enum wire_dtype)b.outputs_dtype,
+                   .targets_dtype = b.targets ? (enum wire_dtype)b.targets_dtype : WIRE_NONE},
+        .data = {b.features, b.outputs, b.targets},
+    };
+    out->row_bytes[0] = row_size(out->header.features_dtype, b.n_features);
+    out->row_bytes[1] = row_size(out->header.outputs_dtype, b.n_outputs);
+    out->row_bytes[2] = row_size(out->header.targets_dtype, out->header.n_targets);
+    return check_rows(out, e);
+}
+
+/* Charges the rows to the run's account, or says that they do not fit. */
+static bool charge(struct richd_run *run, size_t bytes)
+{
+    size_t held = atomic_load_explicit(&run->held, memory_order_relaxed);
+
+    do {
+        if (bytes > run->queue_bytes || held > run->queue_bytes - bytes)
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(&run->held, &held, held + bytes,
+                                                    memory_order_relaxed, memory_order_relaxed));
+    return true;
+}
+
+/* Copies `n` rows from row `from` on, outside the lock. NULL: there is no memory for them. */
+static struct item *copy_rows(struct richd_run *run, const struct rows *rows, uint32_t from,
+                              uint32_t n)
+{
+    struct wire_frame frames[ITEM_ROW_FRAMES];
+    struct wire_header header = rows->header;
+    size_t bytes = sizeof(struct item);
+    struct item *item;
+
+    for (size_t i = 0; i < ITEM_ROW_FRAMES; i++) {
+        const char *data = rows->data[i];
+        size_t size = n * rows->row_bytes[i];
+
+        frames[i] = (struct wire_frame){size > 0 ? data + from * rows->row_bytes[i] : NULL, size};
+        bytes += size;
+    }
+    if (!charge(run, bytes))
+        return NULL;
+    header.n_rows = n;
+    item = item_batch(&header, rows->layer, frames, &run->held, bytes);
+    if (!item)
+        atomic_fetch_sub_explicit(&run->held, bytes, memory_order_relaxed);
+    return item;
+}
+
+static int submit_piece(struct richd_run *run, const struct rows *rows, uint32_t from, uint32_t n)
+{
+    struct item *item = copy_rows(run, rows, from, n);
+    struct session *session = run->shared.session;
+    int rc;
+
+    lock(run);
+    rc = item ? session_submit(session, item) : session_drop(session, rows->layer, n);
+    unlock(run, rc, NULL);
+    if (rc == 0 && item)
+        sender_wake(run->sender);
+    return rc < 0 ? rc : item ? 0 : -EAGAIN;
+}
+
+static int submit(struct richd_run *run, const struct rows *rows)
+{
+    size_t bytes_per_row = rows->row_bytes[0] + rows->row_bytes[1] + rows->row_bytes[2];
+    uint32_t most = (uint32_t)(MESSAGE_BYTES_MAX / bytes_per_row), from = 0, n;
+    int rc = 0;
+
+    if (most == 0)
+        most = 1;
+    do {
+        int piece;
+
+        n = rows->header.n_rows - from < most ? rows->header.n_rows - from : most;
+        piece = submit_piece(run, rows, from, n);
+        rc = piece < 0 ? piece : rc;
+        from += n;
+    } while (from < rows->header.n_rows && (rc == 0 || rc == -EAGAIN));
+    return rc;
+}
+
+int richd_submit(struct richd_run *run, const struct richd_batch *batch)
+{
+    struct err e = {""};
+    struct rows rows;
+    int rc = check_run(run);
+
+    if (rc < 0)
+        return rc;
+    rc = read_batch(batch, &rows, &e);
+    if (rc == 0)
+        return submit(run, &rows);
+    lock(run);
+    return unlock(run, rc, &e);
+}
+
+/* ---- marks ---- */
+
+/* Waits under the lock until the ticket is settled. */
+static int await(struct richd_run *run, struct ticket *ticket, int timeout_ms)
+{
+    struct timespec deadline = deadline_after(timeout_ms);
+    int rc = 0;
+
+    while (!ticket->settled && rc == 0)
+        rc = pthread_cond_timedwait(&run->shared.settled, &run->shared.lock, &deadline);
+    session_abandon(ticket);
+    return ticket->settled ? ticket->rc : -ETIMEDOUT;
+}
+
+int richd_checkpoint(struct richd_run *run, int64_t step, int timeout_ms,
+                     struct richd_points **points)
+{
+    bool waits = timeout_ms > 0;
+    struct ticket ticket = {.wants_points = waits && points};
+    struct err e = {""};
+    int rc = check_run(run);
+
+    if (points)
+        *points = NULL;
+    if (rc < 0)
+        return rc;
+    lock(run);
+    rc = session_checkpoint(run->shared.session, step, wall_time(), waits ? &ticket : NULL, &e);
+    if (rc == 0) {
+        sender_wake(run->sender);
+        rc = waits ? await(run, &ticket, timeout_ms) : 0;
+    }
+    unlock(run, rc, &e);
+    if (rc == 0 && ticket.wants_points && !ticket.points)
+        return -ENOMEM;
+    if (points)
+        *points = ticket.points;
+    return rc;
+}
+
+int richd_log(struct richd_run *run, int64_t step, const struct richd_scalar *scalars,
+              size_t n_scalars)
+{
+    struct err e = {""};
+    int rc = check_run(run);
+
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < n_scalars; i++) {
+        if (!scalars || !scalars[i].name)
+            return -EINVAL;
+    }
+    lock(run);
+    rc = session_log(run->shared.session, step, wall_time(), scalars, n_scalars, &e);
+    if (rc == 0)
+        sender_wake(run->sender);
+    return unlock(run, rc, &e);
+}
+
+/* ---- what became of it ---- */
+
+int richd_stats(struct richd_run *run, struct richd_stats *stats, size_t stats_size)
+{
+    struct richd_stats all;
+    int rc = check_run(run);
+
+    if (rc < 0)
+        return rc;
+    lock(run);
+    session_stats(run->shared.session, &all);
+    unlock(run, 0, NULL);
+    all.bytes_held = atomic_load_explicit(&run->held, memory_order_relaxed);
+    memset(stats, 0, stats_size);
+    memcpy(stats, &all, stats_size < sizeof all ? stats_size : sizeof all);
+    return 0;
+}
+
+int richd_last_error(struct richd_run *run, char *text, size_t text_size)
+{
+    int rc = check_run(run);
+
+    if (text && text_size > 0)
+        text[0] = '\0';
+    if (rc < 0)
+        return rc;
+    lock(run);
+    if (text && text_size > 0)
+        snprintf(text, text_size, "%s", session_complaint(run->shared.session));
+    return unlock(run, session_ended(run->shared.session), NULL);
+}
+
+/* Marks are acknowledged in order, so that the close's own ack stands for all; one that waits to be
+ * sent again (EIO) may come after it, and is waited for. */
+static int await_all(struct richd_run *run, struct ticket *ticket, int timeout_ms)
+{
+    struct timespec deadline = deadline_after(timeout_ms);
+    struct richd_stats stats;
+    int rc = await(run, ticket, timeout_ms);
+
+    session_stats(run->shared.session, &stats);
+    while (rc == 0 && stats.marks_waiting > 0) {
+        rc = -pthread_cond_timedwait(&run->shared.settled, &run->shared.lock, &deadline);
+        session_stats(run->shared.session, &stats);
+    }
+    return rc;
+}
+
+int richd_close(struct richd_run *run, enum richd_status status, int timeout_ms)
+{
+    struct ticket ticket = {.settled = false};
+    struct err e = {""};
+    int rc = check_run(run);
+
+    if (rc < 0)
+        return rc;
+    lock(run);
+    rc = session_close(run->shared.session,
+                       status == RICHD_FINISHED ? CONTROL_FINISHED : CONTROL_FAILED, &ticket, &e);
+    if (rc == 0) {
+        sender_wake(run->sender);
+        rc = await_all(run, &ticket, timeout_ms > 0 ? timeout_ms : 0);
+    }
+    unlock(run, rc, &e);
+    release(run);
+    return rc;
+}

@@ -1,0 +1,118 @@
+/* The client's side of INGEST.md as a state machine: numbers batches and marks, keeps marks until
+ * their ack, keeps to the credit, says hello and opens again after every connection. Pure: no
+ * socket, clock or lock. The caller serialises all calls (client.c and sender.c under the run's
+ * lock), and only the sender takes items out. Bytes, threads and waiting are left to them.
+ *
+ *              session_connected            welcome
+ *      AWAY ----------------------> OPENING -------> OPEN
+ *       ^                              |               |  nack ENOTOPEN: back to OPENING
+ *       +------- session_disconnected -+---------------+
+ *      any of them -- fatal nack --> ENDED
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "client/c/item.h"
+#include "include/richd.h"
+#include "proto/control.h"
+
+enum session_state {
+    SESSION_AWAY,
+    SESSION_OPENING,
+    SESSION_OPEN,
+    SESSION_ENDED,
+};
+
+/* Ping so often, so that silence means something. */
+#define SESSION_PING_MS 1000
+/* Five pings unanswered: the daemon is stopped, or the connection is dead without having closed. */
+#define SESSION_SILENCE_MS 5000
+/* A batch waits so long for credit: a busy daemon grants many times a second, one whose memory is
+ * full does not, and a checkpoint may stand behind the batch. */
+#define SESSION_CREDIT_MS 1000
+/* After EIO or EBUSY: often enough to heal within 5 s of the disk's healing. */
+#define SESSION_RETRY_MS 1000
+/* Marks that wait for their ack: those of INGEST.md, and 16 MiB of their text, which is 300
+ * checkpoints of a run with the most layers. */
+#define SESSION_MARKS_MAX      CONTROL_UNACKED_MAX
+#define SESSION_MARK_BYTES_MAX (16u * 1024 * 1024)
+
+/* The caller's own place to wait at: filled when its mark is settled. While `item` is not NULL the
+ * session may still write here; session_abandon lets go. */
+struct ticket {
+    bool settled;
+    int rc; /* 0 acknowledged, or -errno */
+    bool wants_points;
+    struct richd_points *points; /* the caller frees */
+    struct item *item;
+};
+
+struct session;
+
+/* `open` is the text of the open message for a new attempt; it is checked by parsing it. `host` may
+ * be NULL. Returns the session, or NULL with the reason in `e`. */
+struct session *session_new(const char *open, const char *host, int64_t pid, struct err *e);
+
+/* Frees the session and all it keeps; the rows' memory account must still stand. NULL is fine. */
+void session_free(struct session *);
+
+const char *session_run(const struct session *);
+enum session_state session_state(const struct session *);
+
+/* 0, or the code (-ESTALE...) with which a fatal nack ended the run. */
+int session_ended(const struct session *);
+
+/* The latest complaint, "" when there was none; borrowed until the next call. */
+const char *session_complaint(const struct session *);
+
+/* Has the sender's own complaint said by session_complaint. */
+void session_complain(struct session *, const char *text);
+
+/* ---- the program's side ---- */
+
+/* Numbers the batch and queues it; takes it, also when it fails. 0, -ENOSPC when the run has too
+ * many layers, or session_ended. */
+int session_submit(struct session *, struct item *batch);
+
+/* Counts a batch that there was no memory to queue, so that its rows are known to be missing. */
+int session_drop(struct session *, const char *layer, uint32_t n_rows);
+
+/* Queue a mark. `ticket` may be NULL; otherwise it is waited at until settled. 0, -EAGAIN when too
+ * many marks wait, -EPROTO when a text is not UTF-8 or too long, -ENOMEM, or session_ended. A close
+ * is always taken. */
+int session_checkpoint(struct session *, int64_t step, double time, struct ticket *ticket,
+                       struct err *e);
+int session_log(struct session *, int64_t step, double time, const struct richd_scalar *scalars,
+                size_t n_scalars, struct err *e);
+int session_close(struct session *, enum control_status status, struct ticket *ticket,
+                  struct err *e);
+
+/* The caller goes away: the ticket is not written any more. */
+void session_abandon(struct ticket *ticket);
+
+void session_stats(const struct session *, struct richd_stats *out);
+
+/* ---- the sender's side; now_ms is of any monotonic clock ---- */
+
+void session_connected(struct session *, int64_t now_ms);
+void session_disconnected(struct session *, int64_t now_ms);
+
+/* A parsed message of the daemon; borrowed. True when a ticket may have been settled. */
+bool session_receive(struct session *, const struct control *message, int64_t now_ms);
+
+/* The next message to send, or NULL when there is none or no credit for it. It stays queued, and
+ * stays valid without the lock, until session_sent or session_disconnected. */
+struct item *session_next(struct session *, int64_t now_ms);
+void session_sent(struct session *, struct item *item);
+
+/* Pings, and sends again what is due. */
+void session_tick(struct session *, int64_t now_ms);
+
+/* True when the connection should be given up: silence, or an open that is never answered. */
+bool session_is_stale(const struct session *, int64_t now_ms);
+
+/* When a new connection may be tried; 0: at once. */
+int64_t session_retry_at(const struct session *);
