@@ -83,9 +83,9 @@ static void make_run_id(const char *name, char out[CONTROL_RUN_MAX + 1])
     memcpy(out, name, n);
     out[n] = '\0';
     for (size_t i = 0; i < n; i++) {
-        char one[2] = {i == 0 && out[i] == '.' ? '-' : out[i], '\0'};
+        char one[2] = {out[i], '\0'};
 
-        if (i == 0 ? !control_run_valid(one) : one[0] != '.' && !control_run_valid(one))
+        if (one[0] == '.' ? i == 0 : !control_run_valid(one))
             out[i] = '-';
     }
     out[n] = '-';
