@@ -84,6 +84,8 @@ $(UNIT): $(BUILD)/%: $(BUILD)/obj/%.o $(TESTLIB) $(BASE) $(CORE) $(PROTO) $(IO) 
 	@mkdir -p $(@D)
 	$(V)$(CC) $(LDFLAGS) -o $@ $< $(LIBS)
 
+$(BUILD)/tests/unit/client/test_example: $(BUILD)/example
+
 unit: export TSAN_OPTIONS := suppressions=tests/tsan.supp
 unit: $(UNIT)
 	@for t in $(UNIT); do echo "== $$t"; $$t || exit 1; done

@@ -1,6 +1,5 @@
 #include "client/c/session.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -96,12 +95,10 @@ struct session *session_new(const char *open, const char *host, int64_t pid, str
     s->blocked_since = s->resend_at = -1;
     s->pid = pid;
     snprintf(s->host, sizeof s->host, "%s", host ? host : "");
-    if (control_parse(open, strlen(open), &s->open, e) < 0) {
-        session_free(s);
-        return NULL;
-    }
-    assert(s->open.type == CONTROL_OPEN);
-    return s;
+    if (control_parse(open, strlen(open), &s->open, e) == 0 && s->open.type == CONTROL_OPEN)
+        return s;
+    session_free(s);
+    return NULL;
 }
 
 static void settle(struct item *item, int rc)

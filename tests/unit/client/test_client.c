@@ -166,6 +166,7 @@ static void absent_daemon_never_blocks_and_drops_are_counted(void **state)
     assert_int_equal(stats_of(run).batches_dropped, n_dropped);
     assert_int_equal(stats_of(run).rows_dropped, n_dropped * N_ROWS);
     assert_true(stats_of(run).bytes_held <= 100000);
+    pause_ms(50); /* for the sender's first look */
     assert_int_equal(richd_last_error(run, error, sizeof error), 0);
     assert_non_null(strstr(error, "no daemon"));
     assert_int_equal(richd_close(run, RICHD_FINISHED, 0), -ETIMEDOUT);
