@@ -90,6 +90,14 @@ unit: export TSAN_OPTIONS := suppressions=tests/tsan.supp
 unit: $(UNIT)
 	@for t in $(UNIT); do echo "== $$t"; $$t || exit 1; done
 
+# ---- benchmarks: tests/bench/bench_*.c link everything; run them by hand, in a quiet hour ---------
+BENCH := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/bench_*.c))
+$(BENCH): $(BUILD)/%: $(BUILD)/obj/%.o $(TESTLIB) $(IO) $(CORE) $(PROTO) $(BASE)
+	@mkdir -p $(@D)
+	$(V)$(CC) $(LDFLAGS) -o $@ $^ $(IO_LIBS)
+
+bench: $(BENCH)
+
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 .SECONDARY:
-.PHONY: all unit
+.PHONY: all unit bench

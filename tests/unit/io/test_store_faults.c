@@ -1,0 +1,511 @@
+/* Allocations of SQLite and cJSON, and every write, sync and truncation of a file, are failed one
+ * by one, by countdown, over opening, storing and asking. Each time: an error and not a crash, all
+ * of a transaction or none of it, a store that goes on, and a sound file. */
+#include "daemon/io/store.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <sqlite3.h>
+
+#include "daemon/core/record.h"
+#include "daemon/io/history.h"
+#include "tests/lib/records.h"
+
+/* No loop below needs as many; one that does has no end. */
+#define COUNTDOWN_MAX 20000
+/* Opening allocates 6,000 times and asking 5,000, nearly all of it in SQLite's parser: every
+ * seventh is failed here. Every single one was, once: it takes two minutes. */
+#define STRIDE 7
+
+/* ---- the countdown --------------------------------------------------------------------------- */
+
+static long allocations_left = -1; /* below 0: none fails */
+static long calls_left = -1;
+static int call_code;
+static bool fired;
+
+static bool count_down(long *left)
+{
+    if (*left < 0 || (*left)-- > 0)
+        return false;
+    fired = true;
+    return true;
+}
+
+static sqlite3_mem_methods real_memory;
+
+static void *fault_sqlite_malloc(int size)
+{
+    return count_down(&allocations_left) ? NULL : real_memory.xMalloc(size);
+}
+
+static void *fault_sqlite_realloc(void *memory, int size)
+{
+    return count_down(&allocations_left) ? NULL : real_memory.xRealloc(memory, size);
+}
+
+static void *fault_malloc(size_t size)
+{
+    return count_down(&allocations_left) ? NULL : malloc(size);
+}
+
+/* ---- a file system that fails ---------------------------------------------------------------- */
+
+struct fault_file {
+    sqlite3_file base;
+    sqlite3_file *real;
+};
+
+static sqlite3_vfs *real_vfs;
+static sqlite3_vfs fault_vfs;
+
+#define REAL(file) (((struct fault_file *)(file))->real)
+
+static int fault_close(sqlite3_file *f)
+{
+    return REAL(f)->pMethods->xClose(REAL(f));
+}
+
+static int fault_read(sqlite3_file *f, void *to, int n, sqlite3_int64 at)
+{
+    return REAL(f)->pMethods->xRead(REAL(f), to, n, at);
+}
+
+static int fault_write(sqlite3_file *f, const void *from, int n, sqlite3_int64 at)
+{
+    if (count_down(&calls_left))
+        return call_code ? call_code : SQLITE_IOERR_WRITE;
+    return REAL(f)->pMethods->xWrite(REAL(f), from, n, at);
+}
+
+static int fault_truncate(sqlite3_file *f, sqlite3_int64 size)
+{
+    if (count_down(&calls_left))
+        return call_code ? call_code : SQLITE_IOERR_TRUNCATE;
+    return REAL(f)->pMethods->xTruncate(REAL(f), size);
+}
+
+static int fault_sync(sqlite3_file *f, int flags)
+{
+    if (count_down(&calls_left))
+        return call_code ? call_code : SQLITE_IOERR_FSYNC;
+    (void)f;
+    (void)flags;
+    return SQLITE_OK; /* nothing here outlives the process, and thousands of syncs take minutes */
+}
+
+static int fault_size(sqlite3_file *f, sqlite3_int64 *size)
+{
+    return REAL(f)->pMethods->xFileSize(REAL(f), size);
+}
+
+static int fault_lock(sqlite3_file *f, int level)
+{
+    return REAL(f)->pMethods->xLock(REAL(f), level);
+}
+
+static int fault_unlock(sqlite3_file *f, int level)
+{
+    return REAL(f)->pMethods->xUnlock(REAL(f), level);
+}
+
+static int fault_check_lock(sqlite3_file *f, int *out)
+{
+    return REAL(f)->pMethods->xCheckReservedLock(REAL(f), out);
+}
+
+static int fault_control(sqlite3_file *f, int op, void *arg)
+{
+    return REAL(f)->pMethods->xFileControl(REAL(f), op, arg);
+}
+
+static int fault_sector(sqlite3_file *f)
+{
+    return REAL(f)->pMethods->xSectorSize(REAL(f));
+}
+
+static int fault_character(sqlite3_file *f)
+{
+    return REAL(f)->pMethods->xDeviceCharacteristics(REAL(f));
+}
+
+static int fault_shm_map(sqlite3_file *f, int page, int size, int extend, void volatile **out)
+{
+    return REAL(f)->pMethods->xShmMap(REAL(f), page, size, extend, out);
+}
+
+static int fault_shm_lock(sqlite3_file *f, int offset, int n, int flags)
+{
+    return REAL(f)->pMethods->xShmLock(REAL(f), offset, n, flags);
+}
+
+static void fault_shm_barrier(sqlite3_file *f)
+{
+    REAL(f)->pMethods->xShmBarrier(REAL(f));
+}
+
+static int fault_shm_unmap(sqlite3_file *f, int delete)
+{
+    return REAL(f)->pMethods->xShmUnmap(REAL(f), delete);
+}
+
+static const sqlite3_io_methods fault_methods = {
+    .iVersion = 2,
+    .xClose = fault_close,
+    .xRead = fault_read,
+    .xWrite = fault_write,
+    .xTruncate = fault_truncate,
+    .xSync = fault_sync,
+    .xFileSize = fault_size,
+    .xLock = fault_lock,
+    .xUnlock = fault_unlock,
+    .xCheckReservedLock = fault_check_lock,
+    .xFileControl = fault_control,
+    .xSectorSize = fault_sector,
+    .xDeviceCharacteristics = fault_character,
+    .xShmMap = fault_shm_map,
+    .xShmLock = fault_shm_lock,
+    .xShmBarrier = fault_shm_barrier,
+    .xShmUnmap = fault_shm_unmap,
+};
+
+static int fault_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *f, int flags, int *out)
+{
+    struct fault_file *file = (struct fault_file *)f;
+    int rc;
+
+    (void)vfs;
+    file->real = (sqlite3_file *)(file + 1);
+    rc = real_vfs->xOpen(real_vfs, path, file->real, flags, out);
+    f->pMethods = file->real->pMethods ? &fault_methods : NULL;
+    return rc;
+}
+
+static int set_up_faults(void **state)
+{
+    sqlite3_mem_methods memory;
+
+    (void)state;
+    sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0); /* it would hide allocations */
+    sqlite3_config(SQLITE_CONFIG_GETMALLOC, &real_memory);
+    memory = real_memory;
+    memory.xMalloc = fault_sqlite_malloc;
+    memory.xRealloc = fault_sqlite_realloc;
+    sqlite3_config(SQLITE_CONFIG_MALLOC, &memory);
+    real_vfs = sqlite3_vfs_find(NULL);
+    fault_vfs = *real_vfs;
+    fault_vfs.zName = "fault";
+    fault_vfs.szOsFile = (int)sizeof(struct fault_file) + real_vfs->szOsFile;
+    fault_vfs.xOpen = fault_open;
+    return sqlite3_vfs_register(&fault_vfs, 1);
+}
+
+/* ---- what is done under fire ----------------------------------------------------------------- */
+
+#define N_RECORDS 4
+
+/* One transaction: a new run with a checkpoint of two layers, a log, and a refused record. */
+struct transaction {
+    struct record *records[N_RECORDS];
+};
+
+static void transaction_init(struct transaction *t)
+{
+    struct record *open = record_open("a", "w", 0, RESUME_ALLOW);
+
+    open->opened.run_key = 1; /* the core knows it only later; here the first run has it */
+    open->opened.attempt = 1;
+    t->records[0] = open;
+    t->records[1] = record_of(open, RECORD_CHECKPOINT, 1, 10);
+    record_add_point(t->records[1], "head", 0.5);
+    record_add_point(t->records[1], "body", 0.25);
+    t->records[2] = record_of(open, RECORD_LOG, 2, 10);
+    record_add_scalar(t->records[2], "loss", 0.5);
+    t->records[3] = record_open("b", "w", 0, RESUME_MUST);
+}
+
+static void transaction_release(struct transaction *t)
+{
+    for (int i = 0; i < N_RECORDS; i++)
+        record_free(t->records[i]);
+}
+
+static void expect_stored(struct store *store, struct transaction *t)
+{
+    assert_int_equal(t->records[0]->rc, 0);
+    assert_int_equal(t->records[1]->rc, 0);
+    assert_int_equal(t->records[2]->rc, 0);
+    assert_int_equal(t->records[3]->rc, -ENOENT);
+    assert_int_equal(t->records[0]->opened.run_key, 1);
+    assert_int_equal(t->records[1]->points[1].feed_seq, 2);
+    assert_int_equal(t->records[2]->scalar_feed_seqs[0], 3);
+    assert_int_equal(store_feed_seq(store), 3);
+}
+
+static void expect_failed(struct store *store, struct transaction *t, int rc)
+{
+    assert_true(rc == -ENOMEM || rc == -ENOSPC || rc == -EIO);
+    for (int i = 0; i < N_RECORDS; i++) {
+        assert_int_equal(t->records[i]->rc, rc);
+        assert_true(t->records[i]->error[0] != '\0');
+        assert_null(t->records[i]->opened.layers);
+    }
+    assert_int_equal(store_feed_seq(store), 0);
+}
+
+static double read_sql(const char *path, const char *sql)
+{
+    sqlite3_stmt *q;
+    sqlite3 *db;
+    double value;
+
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &q, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(q), SQLITE_ROW);
+    value = sqlite3_column_double(q, 0);
+    sqlite3_finalize(q);
+    sqlite3_close(db);
+    return value;
+}
+
+/* The file after all is closed: sound, and with the transaction exactly once. */
+static void expect_sound(const char *path)
+{
+    assert_int_equal(read_sql(path, "SELECT count(*) FROM pragma_integrity_check WHERE"
+                                    " integrity_check <> 'ok'"),
+                     0);
+    assert_int_equal(read_sql(path, "SELECT count(*) FROM run"), 1);
+    assert_int_equal(read_sql(path, "SELECT count(*) FROM attempt"), 1);
+    assert_int_equal(read_sql(path, "SELECT count(*) FROM point"), 2);
+    assert_int_equal(read_sql(path, "SELECT count(*) FROM scalar"), 1);
+    assert_int_equal(read_sql(path, "SELECT feed_seq FROM state"), 3);
+}
+
+static void arm(long allocations, long calls, int code)
+{
+    fired = false;
+    allocations_left = allocations;
+    calls_left = calls;
+    call_code = code;
+}
+
+static void disarm(void)
+{
+    allocations_left = -1;
+    calls_left = -1;
+}
+
+/* Opens under fire, then without; stores and checks. True when nothing was left to fail. */
+static bool try_open(long allocations, long calls, int code)
+{
+    char *directory = scratch_new(), path[256];
+    struct store *store = NULL;
+    struct transaction t;
+    struct err e = {0};
+    int rc;
+
+    snprintf(path, sizeof path, "%s", scratch_path(directory, "history.db"));
+    arm(allocations, calls, code);
+    rc = store_open(path, &store, &e);
+    disarm();
+    if (rc < 0) {
+        assert_true(fired);
+        assert_null(store);
+        assert_non_null(strstr(e.text, allocations < 0 ? "history.db" : "memory"));
+        assert_int_equal(store_open(path, &store, &e), 0);
+    }
+    transaction_init(&t);
+    assert_int_equal(apply_many(store, t.records, N_RECORDS), 0);
+    expect_stored(store, &t);
+    transaction_release(&t);
+    store_close(store);
+    expect_sound(path);
+    scratch_free(directory);
+    return !fired;
+}
+
+/* Stores under fire, and again without. */
+static bool try_apply(long allocations, long calls, int code)
+{
+    char *directory = scratch_new(), path[256];
+    struct store *store;
+    struct transaction t;
+    int rc;
+
+    snprintf(path, sizeof path, "%s", scratch_path(directory, "history.db"));
+    assert_int_equal(store_open(path, &store, NULL), 0);
+    transaction_init(&t);
+    arm(allocations, calls, code);
+    rc = apply_many(store, t.records, N_RECORDS);
+    disarm();
+    if (rc < 0) {
+        assert_true(fired);
+        expect_failed(store, &t, rc);
+        if (code == SQLITE_FULL)
+            assert_int_equal(rc, -ENOSPC);
+        assert_int_equal(apply_many(store, t.records, N_RECORDS), 0);
+    }
+    expect_stored(store, &t);
+    transaction_release(&t);
+    store_close(store);
+    expect_sound(path);
+    scratch_free(directory);
+    return !fired;
+}
+
+typedef bool attempt(long allocations, long calls, int code);
+
+static void fail_allocations(attempt *try, long stride)
+{
+    long n = 0;
+
+    while (!try(n, -1, 0))
+        assert_true((n += stride) < COUNTDOWN_MAX);
+    print_message("%ld allocations failed\n", n);
+    assert_true(n > 10);
+}
+
+static void fail_each_call(attempt *try, int code)
+{
+    long n = 0;
+
+    while (!try(-1, n, code))
+        assert_true(++n < COUNTDOWN_MAX);
+    print_message("%ld calls failed\n", n);
+    assert_true(n > 5);
+}
+
+static void no_memory_while_opening_is_an_error(void **state)
+{
+    (void)state;
+    fail_allocations(try_open, STRIDE);
+}
+
+static void no_memory_while_storing_fails_all_and_heals(void **state)
+{
+    (void)state;
+    fail_allocations(try_apply, 1);
+}
+
+static void a_full_disk_at_any_write_heals(void **state)
+{
+    (void)state;
+    fail_each_call(try_open, SQLITE_FULL);
+    fail_each_call(try_apply, SQLITE_FULL);
+}
+
+static void a_disk_error_at_any_write_or_sync_is_told(void **state)
+{
+    (void)state;
+    fail_each_call(try_open, 0);
+    fail_each_call(try_apply, 0);
+}
+
+/* ---- asking under fire ----------------------------------------------------------------------- */
+
+static const char *db_path;
+
+static int ask_all(void)
+{
+    struct feed_series_query series = {.run = "a", .range = {.to = INT64_MAX, .points = 4}};
+    struct feed_scalars_query scalars = {.run = "a", .range = {.to = INT64_MAX, .points = 100}};
+    struct history_page page;
+    struct history *history;
+    cJSON *out;
+    int rc;
+
+    rc = history_open(db_path, &history, NULL);
+    if (rc < 0)
+        return rc;
+    rc = history_run_get(history, &(struct feed_run){"a"}, &out, NULL);
+    cJSON_Delete(out);
+    if (rc == 0) {
+        rc = history_run_list(history, &(struct feed_run_list){.limit = 10}, &out, NULL);
+        cJSON_Delete(out);
+    }
+    if (rc == 0) {
+        rc = history_layer_list(history, &(struct feed_run){"a"}, &out, NULL);
+        cJSON_Delete(out);
+    }
+    for (int points = 4; rc == 0 && points <= 100; points += 96) {
+        series.range.points = points;
+        rc = history_series(history, &series, &out, NULL);
+        cJSON_Delete(out);
+    }
+    if (rc == 0) {
+        rc = history_scalars(history, &scalars, &out, NULL);
+        cJSON_Delete(out);
+    }
+    if (rc == 0) {
+        rc = history_latest(history, 0, &page, NULL);
+        history_page_release(&page);
+    }
+    if (rc == 0) {
+        rc = history_changes(history, 0, 0, 1000, &page, NULL);
+        assert_true(rc < 0 || page.n_items == 11);
+        history_page_release(&page);
+    }
+    if (rc < 0) { /* the connection goes on */
+        disarm();
+        assert_int_equal(history_run_get(history, &(struct feed_run){"a"}, &out, NULL), 0);
+        cJSON_Delete(out);
+    }
+    history_close(history);
+    return rc;
+}
+
+static void no_memory_while_asking_is_an_error(void **state)
+{
+    char *directory = scratch_new();
+    struct transaction t;
+    struct store *store;
+    long n = 0;
+    int rc;
+
+    (void)state;
+    db_path = scratch_path(directory, "history.db");
+    assert_int_equal(store_open(db_path, &store, NULL), 0);
+    transaction_init(&t);
+    assert_int_equal(apply_many(store, t.records, N_RECORDS), 0);
+    for (int i = 0; i < 8; i++) {
+        struct record *r = record_of(t.records[0], RECORD_CHECKPOINT, 3 + (uint64_t)i, 20 + i);
+
+        record_add_point(r, "head", i)->point.flags = 0x3f;
+        assert_int_equal(apply(store, r), 0);
+        record_free(r);
+    }
+    cJSON_InitHooks(&(cJSON_Hooks){fault_malloc, free});
+    do {
+        arm(n, -1, 0);
+        rc = ask_all();
+        disarm();
+        assert_true(rc == 0 || (fired && rc == -ENOMEM));
+        n += STRIDE;
+    } while (fired && n < COUNTDOWN_MAX);
+    cJSON_InitHooks(NULL);
+    print_message("%ld allocations failed\n", n);
+    assert_in_range(n, 100, COUNTDOWN_MAX - 1);
+    transaction_release(&t);
+    store_close(store);
+    scratch_free(directory);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_memory_while_opening_is_an_error),
+        cmocka_unit_test(no_memory_while_storing_fails_all_and_heals),
+        cmocka_unit_test(a_full_disk_at_any_write_heals),
+        cmocka_unit_test(a_disk_error_at_any_write_or_sync_is_told),
+        cmocka_unit_test(no_memory_while_asking_is_an_error),
+    };
+
+    return cmocka_run_group_tests(tests, set_up_faults, NULL);
+}
