@@ -1,0 +1,62 @@
+/* The inside of a store, shared by its two files: the connection and its statements. store.c owns
+ * them, opens, and makes transactions; store_record.c applies one record within a transaction.
+ * Threads as in store.h. */
+#pragma once
+
+#include <sqlite3.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "daemon/base/err.h"
+#include "daemon/io/store.h"
+
+struct record;
+
+enum store_sql {
+    SQL_BEGIN,
+    SQL_COMMIT,
+    SQL_ROLLBACK,
+    SQL_FEED_SEQ,
+    SQL_RUN_FIND,
+    SQL_RUN_NEW,
+    SQL_RUN_RENEW,
+    SQL_RUN_STATE,
+    SQL_RUN_CHECKPOINT,
+    SQL_RUN_TOUCH,
+    SQL_CONFIG_PUT,
+    SQL_ATTEMPT_FIND,
+    SQL_ATTEMPT_NEW,
+    SQL_ATTEMPT_STATE,
+    SQL_ATTEMPT_ADVANCE,
+    SQL_LAYERS,
+    SQL_LAYER_FIND,
+    SQL_LAYER_NEW,
+    SQL_LAYER_SHAPE,
+    SQL_LAYER_LATEST,
+    SQL_TOTAL_PUT,
+    SQL_POINT_FIND,
+    SQL_POINT_PUT,
+    SQL_POINTS_AT,
+    SQL_NAME_FIND,
+    SQL_NAME_NEW,
+    SQL_NAME_LATEST,
+    SQL_SCALAR_PUT,
+    SQL_COUNT,
+};
+struct store {
+    sqlite3 *db;
+    sqlite3_stmt *statement[SQL_COUNT];
+    uint64_t feed_seq;          /* last one given out, committed or not */
+    uint64_t n_new_points;      /* in the transaction at hand */
+    _Atomic uint64_t committed; /* last feed sequence on disk */
+    _Atomic uint64_t commits;
+    _Atomic uint64_t points;
+};
+
+/* Applies one record inside the transaction at hand. Returns 0 with the outcome in the record,
+ * which may be a refusal; or -errno when the disk or memory failed and the transaction must go. */
+int store_record_apply(struct store *, struct record *, struct err *e);
+
+/* Writes the outcome of a record that is refused; returns 0, for the transaction goes on. */
+int store_record_refuse(struct record *, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
