@@ -10,7 +10,7 @@ on one-hot targets and AdamW with weight decay 1. It memorises first, and genera
 
 The features are the final LayerNorm's output at the last token, the outputs the logits; both are
 taken on the same 1,024 probe pairs, half of them never trained on, at each checkpoint. Training
-goes on when there is no daemon. About 40 s on one core.
+goes on when there is no daemon. About 40 s on one core, until D_LR has stayed low for 15 checkpoints.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ BATCH = 512
 PROBES = 1024
 WARM_UP_STEPS = 10
 
-#: Where a quick run ends: the end of the transition.
-QUICK_D_LR = 0.12
-QUICK_TEST_ACCURACY = 0.95
+#: A checkpoint counts as rich and generalising below and above these.
+RICH_D_LR = 0.12
+GENERALISED_TEST_ACCURACY = 0.95
 
 
 class Block(nn.Module):
@@ -153,7 +153,7 @@ def train(arguments: argparse.Namespace, run: richd.Run) -> None:
         optimizer, lambda step: min(1.0, (step + 1) / WARM_UP_STEPS)
     )
     print("  step train acc  test acc     D_LR debiased        u       PR", flush=True)
-    loss, is_heard = None, True
+    loss, is_heard, settled = None, True, 0
     for step in range(arguments.steps + 1):
         if is_checkpoint(step, arguments.steps):
             features, logits, train_accuracy, test_accuracy = probe(model, task)
@@ -166,7 +166,8 @@ def train(arguments: argparse.Namespace, run: richd.Run) -> None:
                 print("no answer from richd; training goes on without D_LR", flush=True)
             is_heard = point is not None
             print(describe(step, train_accuracy, test_accuracy, point), flush=True)
-            if arguments.quick and is_over(point, test_accuracy):
+            settled = settled + 1 if is_over(point, test_accuracy) else 0
+            if settled == arguments.settled:
                 return
         if step < arguments.steps:
             loss = train_step(model, task, optimizer)
@@ -175,22 +176,30 @@ def train(arguments: argparse.Namespace, run: richd.Run) -> None:
 
 def is_over(point: richd.Point | None, test_accuracy: float) -> bool:
     """True behind the transition."""
-    is_rich = point is None or point.d_lr is None or point.d_lr < QUICK_D_LR
-    return is_rich and test_accuracy > QUICK_TEST_ACCURACY
+    is_rich = point is None or point.d_lr is None or point.d_lr < RICH_D_LR
+    return is_rich and test_accuracy > GENERALISED_TEST_ACCURACY
 
 
 def main() -> None:
     """Read the arguments, open a run, train."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=3000, help="end at this step at the latest")
+    parser.add_argument(
+        "--settled",
+        type=int,
+        default=15,
+        help="end after so many checkpoints in a row behind the transition (0: never)",
+    )
     parser.add_argument("--threads", type=int, help="threads for torch (default: its own)")
     parser.add_argument("--runtime-dir", help="the daemon's runtime folder (default: found)")
     parser.add_argument("--name", help="the run's name (default: wd1-seedN)")
     parser.add_argument(
-        "--quick", action="store_true", help="end as soon as the transition is over"
+        "--quick", action="store_true", help="end at the first of them, as --settled 1"
     )
     arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.settled = 1
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     began = time.monotonic()
