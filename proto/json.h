@@ -13,7 +13,7 @@
 /* Deeper nesting than any message of ours; cJSON itself recurses to 1000. */
 #define JSON_MAX_DEPTH 32
 /* A control message or a request line: room for a large `config`. */
-#define JSON_MAX_SIZE (1024 * 1024)
+#define JSON_MAX_SIZE 1048576
 /* cJSON spends about 64 bytes and more on each value: this bounds 1 MiB of "1,1,1..." to ~13 MiB.
  */
 #define JSON_MAX_VALUES 200000

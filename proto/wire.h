@@ -16,7 +16,7 @@
  */
 #define WIRE_COLUMNS_MAX 65536
 /* The largest frame, set as ZMQ_MAXMSGSIZE by the daemon. */
-#define WIRE_FRAME_MAX (64u * 1024 * 1024)
+#define WIRE_FRAME_MAX 67108864u
 /* Header, layer and the six frames of moments. */
 #define WIRE_FRAMES_MAX 8
 

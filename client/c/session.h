@@ -38,7 +38,7 @@ enum session_state {
 /* Marks that wait for their ack: those of INGEST.md, and 16 MiB of their text, which is 300
  * checkpoints of a run with the most layers. */
 #define SESSION_MARKS_MAX      CONTROL_UNACKED_MAX
-#define SESSION_MARK_BYTES_MAX (16u * 1024 * 1024)
+#define SESSION_MARK_BYTES_MAX 16777216u
 
 /* The caller's own place to wait at: filled when its mark is settled. While `item` is not NULL the
  * session may still write here; session_abandon lets go. */

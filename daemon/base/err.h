@@ -11,10 +11,21 @@ struct err {
     char text[ERR_TEXT_SIZE];
 };
 
-/* Writes the sentence and returns `code`, so that a failing function ends with
- * `return err_set(e, -EINVAL, "...")`. `code` is negative. `e` may be NULL. */
-int err_set(struct err *e, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Writes the sentence and yields `code`, so that a failing function ends with
+ * `return err_set(e, -EINVAL, "...")`. `code` is negative. `e` may be NULL. A macro, so that compiler
+ * and analyzer see that the function fails there. */
+#define err_set(e, code, ...)                                                                      \
+    ({                                                                                             \
+        err_write((e), __VA_ARGS__);                                                               \
+        (code);                                                                                    \
+    })
 
-/* Puts a prefix ("opening the store: ") before the text already there, and returns `code`. */
-int err_prefix(struct err *e, int code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+/* Puts a prefix ("opening the store: ") before the text already there, and yields `code`. */
+#define err_prefix(e, code, ...)                                                                   \
+    ({                                                                                             \
+        err_write_prefix((e), __VA_ARGS__);                                                        \
+        (code);                                                                                    \
+    })
+
+void err_write(struct err *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void err_write_prefix(struct err *e, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -202,7 +202,7 @@ static void merge_fourth(struct moments *m, const struct part *b, double keep, d
 static int merge_part(struct moments *m, const struct part *b, uint64_t n_rows, double keep)
 {
     struct combination k = moments_combination(m, keep, b->weight);
-    double *dx = malloc((2 * m->p + m->c) * sizeof(double)), *scratch, *dy;
+    double *dx = calloc(2 * m->p + m->c, sizeof(double)), *scratch, *dy;
 
     if (!dx)
         return -ENOMEM;

@@ -450,6 +450,7 @@ static int fill_batch(struct inbound *in, const struct wire_batch *w)
 {
     struct batch *b = &in->batch;
 
+    assert(w->layer && w->layer_size <= LAYER_NAME_MAX);
     memcpy(b->layer, w->layer, w->layer_size);
     b->seq = w->header.seq;
     b->rows_before = w->header.rows_before;

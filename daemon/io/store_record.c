@@ -173,7 +173,7 @@ static int resume_attempt(struct store *s, struct record *r, const struct attemp
 /* Adds the layer of the row at hand; doubles the array when `*capacity` is used up. */
 static int read_layer(sqlite3_stmt *q, struct open_result *out, size_t *capacity, struct err *e)
 {
-    struct stored_layer *layer = out->layers;
+    struct stored_layer *layer;
 
     if (out->n_layers == *capacity) {
         *capacity = *capacity ? 2 * *capacity : 8;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -238,6 +239,74 @@ static void marks_are_sent_again_when_the_daemon_comes_back(void **state)
     fakedaemon_note(f, "open attempt=1 writer=", 0, second, sizeof second);
     assert_string_equal(strstr(first, "writer="), strstr(second, "writer="));
     assert_int_equal(richd_close(run, RICHD_FINISHED, 2000), 0);
+}
+
+static void no_mark_is_lost_over_ten_restarts(void **state)
+{
+    struct fakedaemon *f = *state;
+    struct richd_run *run;
+    char note[32];
+
+    fakedaemon_start(f, false);
+    run = connect_to(f, 0);
+    for (int restart = 0; restart < 10; restart++) {
+        for (int i = 0; i < 50; i++) {
+            submit(run);
+            assert_int_equal(richd_checkpoint(run, i, 0, NULL), 0);
+        }
+        pause_ms(restart * 7);
+        fakedaemon_stop(f);
+        submit(run);
+        fakedaemon_start(f, restart % 3 == 0);
+    }
+    assert_true(await_marks(run));
+    assert_int_equal(richd_close(run, RICHD_FINISHED, 5000), 0);
+    for (int i = 1; i <= 500; i++) {
+        snprintf(note, sizeof note, "checkpoint %d", i);
+        assert_true(fakedaemon_count(f, note) >= 1);
+    }
+    assert_int_equal(fakedaemon_count(f, "malformed"), 0);
+}
+
+static void *submit_from_a_thread(void *run)
+{
+    static const float rows[N_ROWS * N_FEATURES];
+    struct richd_batch batch = RICHD_BATCH;
+
+    batch.layer = "head";
+    batch.n_rows = N_ROWS;
+    batch.n_features = N_FEATURES;
+    batch.n_outputs = N_OUTPUTS;
+    batch.features = batch.outputs = rows;
+    for (int i = 0; i < 500; i++) {
+        richd_submit(run, &batch);
+        if (i % 100 == 0)
+            richd_checkpoint(run, i, 5000, NULL);
+    }
+    return NULL;
+}
+
+static void threads_share_a_run_and_its_numbers_have_no_gap(void **state)
+{
+    struct fakedaemon *f = *state;
+    pthread_t threads[4];
+    struct richd_run *run;
+    char note[128], want[128];
+
+    fakedaemon_start(f, false);
+    run = connect_to(f, 0);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, submit_from_a_thread, run), 0);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(richd_close(run, RICHD_FINISHED, 5000), 0);
+    assert_int_equal(fakedaemon_count(f, "batch"), 2000);
+    assert_int_equal(fakedaemon_count(f, "checkpoint"), 20);
+    for (int i = 0; i < 2000; i++) {
+        fakedaemon_note(f, "batch", i, note, sizeof note);
+        snprintf(want, sizeof want, "batch head seq=%d before=%d n=%d", i + 1, i * N_ROWS, N_ROWS);
+        assert_string_equal(note, want);
+    }
 }
 
 static void daemon_that_does_not_know_the_run_is_told_again(void **state)
@@ -529,6 +598,8 @@ int main(void)
         TEST(close_keeps_its_deadline),
         TEST(credit_is_respected),
         TEST(marks_are_sent_again_when_the_daemon_comes_back),
+        TEST(no_mark_is_lost_over_ten_restarts),
+        TEST(threads_share_a_run_and_its_numbers_have_no_gap),
         TEST(daemon_that_does_not_know_the_run_is_told_again),
         TEST(mark_that_was_refused_as_not_open_is_sent_again),
         TEST(silent_daemon_is_left_and_found_again),
