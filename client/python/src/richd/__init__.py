@@ -11,10 +11,11 @@ No call raises into training, blocks it, or grows without bound, whether the dae
 `richd.init(..., raise_errors=True)` asks for exceptions.
 """
 
+from richd._init import init
 from richd._moments import Moments
 from richd._point import Point
 from richd._report import RichdError, Stats
-from richd._run import Run, init
+from richd._run import Run
 from richd._version import VERSION as __version__
 from richd._watch import Tap
 

@@ -8,7 +8,7 @@ configuration that looks odd is better than a run that is refused.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 from richd import _wire
@@ -22,6 +22,12 @@ def text(value: Any, max_bytes: int = _wire.TEXT_MAX) -> str:
     clean = str(value).replace("\0", "")
     data = clean.encode("utf-8", "replace")[:max_bytes]
     return data.decode("utf-8", "ignore")
+
+
+def check_choice(what: str, value: Optional[str], choices: Sequence[str]) -> None:
+    """Raise ValueError unless `value` is None or one of `choices`."""
+    if value is not None and value not in choices:
+        raise ValueError(f"{what} is one of {', '.join(choices)}, not {value!r}")
 
 
 def number(value: Any) -> Optional[float]:

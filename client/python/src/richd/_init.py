@@ -1,0 +1,116 @@
+"""`init`: arguments and environment, checked and made into a Run.
+
+Called once a run by the training thread. The only place of the package that raises unasked, and
+only ValueError, for arguments; what a run then does is left to `_run`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Optional, Union
+
+from richd import _clean, _endpoint, _names, _outbox
+from richd._report import Reporter
+from richd._run import Run
+
+_MODES = ("online", "disabled")
+_RESUMES = ("allow", "must", "never")
+_WINDOWS = ("checkpoint", "exponential", "cumulative")
+_TRUE = ("1", "true", "yes", "on")
+
+
+def init(
+    project: Optional[str] = None,
+    name: Optional[str] = None,
+    config: Any = None,
+    *,
+    group: Optional[str] = None,
+    tags: Sequence[str] = (),
+    run_id: Optional[str] = None,
+    resume: Optional[str] = None,
+    runtime_dir: Optional[str] = None,
+    endpoint: Optional[str] = None,
+    mode: Optional[str] = None,
+    window: Union[str, Mapping[str, Any]] = "checkpoint",
+    raise_errors: Optional[bool] = None,
+    queue_bytes: int = _outbox.BYTES_MAX,
+) -> Run:
+    """Open a run. Returns at once; the daemon is looked for in the background, again and again.
+
+    Arguments:
+        project, name, group, tags: free text to find the run by; the default project is
+            "default", the default name a readable one.
+        config: a mapping, argparse.Namespace or dataclass, stored as JSON.
+        run_id: 1 to 64 of A-Z a-z 0-9 . _ -; the default is the name and six random digits.
+            A stable id lets a job that was restarted continue its run.
+        resume: "allow" (default) goes on with a run that exists, "must" and "never" say which.
+        runtime_dir, endpoint: where the daemon is; by default it is found (see `_endpoint`).
+        mode: "online" (default), or "disabled": every call does nothing.
+        window: what a checkpoint measures: "checkpoint" (rows since the last one), "cumulative",
+            or {"kind": "exponential", "half_life_rows": N}.
+        raise_errors: let calls raise RichdError and ValueError (default False).
+        queue_bytes: memory for rows that wait to be sent; beyond it they are dropped and counted.
+
+    The environment fills in what is not given: RICHD_PROJECT, RICHD_NAME, RICHD_GROUP,
+    RICHD_RUN_ID, RICHD_RESUME, RICHD_RUNTIME_DIR, RICHD_ENDPOINT, RICHD_MODE, RICHD_RAISE=1.
+
+    Raises ValueError when an argument is malformed (mode, resume, run_id, window, config, tags):
+    a mistake in the program, found at its first line. A malformed environment variable is warned
+    of and skipped. Nothing else raises, and an absent daemon is no error.
+    """
+    env = _Environment()
+    _clean.check_choice("mode", mode, _MODES)
+    _clean.check_choice("resume", resume, _RESUMES)
+    if run_id is not None and not _names.is_run_id(run_id):
+        raise ValueError(f"run_id {run_id!r} is not 1 to 64 of A-Z a-z 0-9 . _ -, no leading dot")
+    if isinstance(tags, str):
+        raise ValueError("tags is a list of strings, not one string")
+    name = name or env.get("NAME") or _names.new_name()
+    run_id = run_id or env.get("RUN_ID", _names.is_run_id) or _names.new_run_id(name)
+    open_fields = {
+        "run": run_id,
+        "name": _clean.text(name),
+        "project": _clean.text(project or env.get("PROJECT") or "default"),
+        "group": _clean.text(group or env.get("GROUP") or ""),
+        "tags": [_clean.text(tag) for tag in tags],
+        "config": _clean.config(config),
+        "resume": resume or env.get("RESUME", _RESUMES.__contains__) or "allow",
+        "window": _check_window(window),
+    }
+    if raise_errors is None:
+        raise_errors = (env.get("RAISE") or "").lower() in _TRUE
+    reporter = Reporter(run_id, raise_errors)
+    for text in env.complaints:
+        reporter.warn("environment", text, raises=False)
+    run = Run(open_fields, reporter, queue_bytes)
+    if (mode or env.get("MODE", _MODES.__contains__) or "online") == "online":
+        run.start(lambda: _endpoint.find_endpoint(endpoint, runtime_dir))
+    return run
+
+
+class _Environment:
+    """RICHD_* variables; a malformed one is left out and complained of."""
+
+    def __init__(self) -> None:
+        self.complaints: list[str] = []
+
+    def get(self, name: str, is_valid: Callable[[Any], bool] = bool) -> Optional[str]:
+        value = os.environ.get(f"RICHD_{name}")
+        if not value:
+            return None
+        if is_valid(value):
+            return value
+        self.complaints.append(f"RICHD_{name}={value!r} is malformed and not used")
+        return None
+
+
+def _check_window(window: Union[str, Mapping[str, Any]]) -> dict[str, Any]:
+    fields = {"kind": window} if isinstance(window, str) else dict(window)
+    _clean.check_choice("window", str(fields.get("kind")), _WINDOWS)
+    half_life = fields.get("half_life_rows", 0)
+    if fields.get("kind") == "exponential" and not (
+        isinstance(half_life, (int, float)) and half_life > 0
+    ):
+        raise ValueError('an exponential window has "half_life_rows" > 0')
+    return fields
