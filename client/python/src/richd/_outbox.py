@@ -33,8 +33,8 @@ class Batch:
     n_rows: int
     frames: Sequence[Any]
     size_bytes: int
-    #: Blocks until the frames' memory is filled (a copy off a GPU is in flight), or None.
-    wait_filled: Optional[Callable[[], None]] = None
+    #: Each blocks until a frame's memory is filled: copies off a GPU are in flight.
+    waits: Sequence[Callable[[], None]] = ()
 
 
 @dataclass
@@ -46,6 +46,7 @@ class Control:
     payload: bytes
     #: The points of an acknowledged checkpoint, as JSON objects; None before the answer.
     points: Optional[Sequence[dict[str, Any]]] = None
+    acknowledged: bool = False
     #: The answer is there, or there will be none.
     done: bool = False
 

@@ -261,8 +261,8 @@ class Run:
             ).encode()
             state.rows += n_rows
             frames = [head, name, *(s.frame for s in staged)]
-            wait = (lambda: [w() for w in waits] and None) if waits else None
-            self._outbox.put_batch(Batch(layer, state.seq, n_rows, frames, room, wait))
+            batch = Batch(layer, state.seq, n_rows, frames, room, waits)
+            self._outbox.put_batch(batch)
         self._reporter.add(rows_offered=n_rows)
         self._sender.wake()
 

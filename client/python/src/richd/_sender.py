@@ -291,16 +291,15 @@ class Sender:
 
     def _is_filled(self, batch: Batch) -> bool:
         """Wait for the batch's copy off the GPU; a batch whose copy failed is dropped."""
-        if batch.wait_filled is None:
-            return True
         try:
-            batch.wait_filled()
+            for wait in batch.waits:
+                wait()
         except Exception as error:
             self._outbox.pop()
             self._drop(batch)
             self._reporter.warn("copy", f"a copy off the GPU failed: {error}")
             return False
-        batch.wait_filled = None
+        batch.waits = ()
         return True
 
     def _send(self, frames: Sequence[Any], item: Any) -> bool:
