@@ -274,9 +274,8 @@ class Run:
             state.rows += n_rows
         self._reporter.add(rows_offered=n_rows, rows_dropped=n_rows, batches_dropped=1)
         if self._sender.is_connected:
-            self._reporter.warn(
-                "full", "rows come faster than the daemon takes them; some are dropped"
-            )
+            text = "rows come faster than the daemon takes them; some are dropped"
+            self._reporter.warn("full", text, raises=False)
 
     @_guarded()
     def observe_moments(

@@ -350,7 +350,8 @@ class Sender:
                 self._on_refused(event)
             elif isinstance(event, _session.Starved):
                 self._drop(event.batch)
-                self._reporter.warn("starved", "the daemon grants no credit; batches are dropped")
+                text = "the daemon grants no credit; batches are dropped"
+                self._reporter.warn("starved", text, raises=False)
             elif isinstance(event, _session.Reconnect):
                 self._reconnect(event.reason, event.delay_s)
             else:
