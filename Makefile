@@ -124,13 +124,15 @@ format:
 	clang-format -i $(C_FILES) $(H_FILES)
 format-check:
 	@clang-format --dry-run --Werror $(C_FILES) $(H_FILES) && echo "$(words $(C_FILES) $(H_FILES)) files are formatted"
-# The lists are short and reasoned: .clang-tidy, and cppcheck's suppressions below.
+# The lists are short and reasoned: .clang-tidy, and for cppcheck: err_set yields its code also where
+# nobody wants it; prototypes name the arguments that need a name.
 LINT_FLAGS := -std=gnu11 -I. -Iinclude -D_GNU_SOURCE -DRICHD_VERSION=\"0\"
 lint:
 	@printf '%s\0' $(filter-out tests/%,$(C_FILES)) | xargs -0 -n 6 -P $(shell nproc) \
 		sh -c 'clang-tidy --quiet "$$@" -- $(LINT_FLAGS) 2>/dev/null' sh && echo "clang-tidy is content"
 	@cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr -j $(shell nproc) -I. -Iinclude \
 		--enable=warning,portability,performance --suppress=missingIncludeSystem \
+		--suppress=constStatement --suppress=funcArgOrderDifferent \
 		-D_GNU_SOURCE -DRICHD_VERSION='"0"' $(filter-out tests/%,$(C_FILES)) && echo "cppcheck is content"
 
 # Everything, from a bare machine.

@@ -3,6 +3,7 @@
  * asked to and the close. */
 #include "include/richd.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
@@ -403,9 +404,11 @@ static int submit_piece(struct richd_run *run, const struct rows *rows, uint32_t
 static int submit(struct richd_run *run, const struct rows *rows)
 {
     size_t bytes_per_row = rows->row_bytes[0] + rows->row_bytes[1] + rows->row_bytes[2];
-    uint32_t most = (uint32_t)(MESSAGE_BYTES_MAX / bytes_per_row), from = 0, n;
+    uint32_t most, from = 0, n;
     int rc = 0;
 
+    assert(bytes_per_row > 0); /* p and C are at least 1 */
+    most = (uint32_t)(MESSAGE_BYTES_MAX / bytes_per_row);
     if (most == 0)
         most = 1;
     do {

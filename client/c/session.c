@@ -612,7 +612,7 @@ bool session_is_stale(const struct session *s, int64_t now_ms)
     if (s->state == SESSION_AWAY || s->state == SESSION_ENDED)
         return false;
     return now_ms - s->heard_at >= SESSION_SILENCE_MS ||
-           (s->state == SESSION_OPENING && now_ms - s->opened_at >= 2 * SESSION_SILENCE_MS);
+           (s->state == SESSION_OPENING && now_ms - s->opened_at >= 2L * SESSION_SILENCE_MS);
 }
 
 int64_t session_retry_at(const struct session *s)

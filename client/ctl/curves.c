@@ -41,7 +41,7 @@ void curves_release(struct curves *c)
 static int load_runs(struct curves *c, struct feedclient *feed, const struct curves_query *q,
                      struct err *e)
 {
-    c->runs = calloc(q->n_runs, sizeof *c->runs);
+    c->runs = calloc(q->n_runs, sizeof(cJSON *));
     if (!c->runs)
         return out_of_memory(e);
     for (size_t i = 0; i < q->n_runs; i++) {

@@ -531,7 +531,7 @@ static peer_id peer_of(zmq_msg_t *id)
 /* Takes the frames behind the routing id; those beyond WIRE_FRAMES_MAX are discarded. */
 static void receive_frames(struct ingest *in, struct message *m)
 {
-    zmq_msg_t spare;
+    zmq_msg_t spare = {0};
     bool more = true;
 
     *m = (struct message){0};
