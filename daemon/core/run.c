@@ -72,8 +72,8 @@ int run_opened(struct run *r, const struct open_result *o)
             return -ENOMEM;
         l->last_seq = s->batch_seq;
         l->rows_offered = s->rows_offered;
-        if (r->window.kind != WINDOW_CUMULATIVE)
-            l->window_offered = s->rows_offered;
+        if (r->window.kind == WINDOW_CHECKPOINT)
+            l->window_offered = s->rows_offered; /* of longer windows the old rows are missing */
     }
     r->state = RUN_OPEN;
     return 0;
