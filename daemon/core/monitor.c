@@ -52,17 +52,21 @@ static struct run *run_of_peer(const struct monitor *m, peer_id peer)
     return NULL;
 }
 
-/* The run of that id that is not over, or NULL. */
-static struct run *run_of_id(const struct monitor *m, const char *id)
+/* The run of that id that is not over, or NULL; while several are (one leaves, others wait to be
+ * opened), the writer's newest before anybody else's. */
+static struct run *run_of_id(const struct monitor *m, const char *id, const char *writer)
 {
+    struct run *found = NULL;
+
     LIST_EACH(at, &m->runs)
     {
         struct run *r = LIST_ENTRY(at, struct run, link);
 
-        if (r->state != RUN_OVER && strcmp(r->id, id) == 0)
-            return r;
+        if (r->state != RUN_OVER && strcmp(r->id, id) == 0 &&
+            (!found || strcmp(r->writer, writer) == 0))
+            found = r;
     }
-    return NULL;
+    return found;
 }
 
 static void bind_peer(struct monitor *m, struct run *r, peer_id peer)
@@ -207,8 +211,39 @@ static void reconnect(struct monitor *m, struct run *r, peer_id peer, struct act
 {
     bind_peer(m, r, peer);
     run_start_credit(r, held_bytes(r));
-    if (r->state == RUN_OPEN)
+    if (r->state != RUN_OPENING)
         welcome(r, out);
+}
+
+/* Whether a run that leaves takes its trainer back: one that closed hears of it on the new
+ * connection; one that was lost is open again, unless the loss is on its way to the disk. */
+static bool take_back(struct run *r)
+{
+    struct entry *last = NULL;
+
+    if (!list_empty(&r->journal))
+        last = LIST_ENTRY(r->journal.prev, struct entry, link);
+    if (!last || (last->record->kind == RECORD_LOST && last->lent))
+        return false;
+    if (last->record->kind == RECORD_LOST) {
+        record_free(last->record);
+        run_drop_entry(r, last);
+        r->state = RUN_OPEN;
+    }
+    return true;
+}
+
+/* Whether the open comes from the writer of a run that is here. While it is still being opened
+ * nobody knows its attempt. */
+static bool is_reconnection(struct run *known, const struct record *open)
+{
+    if (!known || strcmp(known->writer, open->open.writer) != 0)
+        return false;
+    if (known->state == RUN_OPENING)
+        return true;
+    if (open->open.attempt != 0 && open->open.attempt != known->attempt)
+        return false;
+    return known->state == RUN_OPEN || take_back(known);
 }
 
 static void start_opening(struct monitor *m, const struct event *e, struct actions *out)
@@ -239,15 +274,15 @@ static void start_opening(struct monitor *m, const struct event *e, struct actio
 static void on_open(struct monitor *m, const struct event *e, struct actions *out)
 {
     struct record *record = e->open.record;
-    struct run *known = run_of_id(m, record->run), *mine = run_of_peer(m, e->peer);
+    struct run *known = run_of_id(m, record->run, record->open.writer);
+    struct run *mine = run_of_peer(m, e->peer);
     bool same_writer = known && strcmp(known->writer, record->open.writer) == 0;
 
     if (m->draining) {
         refuse(out, e->peer, NACK_EBUSY, "the daemon is stopping");
     } else if (mine && !(mine == known && same_writer)) {
         refuse(out, e->peer, NACK_EPROTO, "this connection has opened a run already");
-    } else if (known && same_writer && known->state != RUN_LEAVING &&
-               (record->open.attempt == 0 || record->open.attempt == known->attempt)) {
+    } else if (is_reconnection(known, record)) {
         reconnect(m, known, e->peer, out);
     } else if (known && known->state == RUN_OPEN && record->open.attempt == known->attempt) {
         struct nack *nack = actions_add_nack(out, e->peer, NACK_EHELD);
@@ -285,8 +320,11 @@ static void fence_others(struct monitor *m, const struct run *winner, struct act
         struct run *r = LIST_ENTRY(at, struct run, link);
 
         if (r != winner && r->state != RUN_OVER && r->state != RUN_OPENING &&
-            strcmp(r->id, winner->id) == 0)
+            strcmp(r->id, winner->id) == 0) {
+            if (r->peer == winner->peer)
+                bind_peer(m, r, 0); /* its own trainer, which opened once more: not to be told */
             fence(m, r, out);
+        }
     }
 }
 
