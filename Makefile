@@ -144,7 +144,6 @@ test: deps
 	$(MAKE) --no-print-directory SANITIZE=address ZWATCH_MESSAGES=500000 check
 	$(MAKE) --no-print-directory SANITIZE=thread -j$(shell nproc) all $(patsubst build/%,build/thread/%,$(UNIT))
 	$(MAKE) --no-print-directory SANITIZE=thread ZWATCH_MESSAGES=500000 unit
-	@tests/summary
 
 # ---- dependencies: Debian's packages, all of them, and only those that are missing ----------------
 PACKAGES := gcc make pkg-config libc6-dev libuv1-dev libzmq3-dev libcjson-dev libsqlite3-dev libinih-dev \
