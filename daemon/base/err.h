@@ -12,8 +12,8 @@ struct err {
 };
 
 /* Writes the sentence and yields `code`, so that a failing function ends with
- * `return err_set(e, -EINVAL, "...")`. `code` is negative. `e` may be NULL. A macro, so that compiler
- * and analyzer see that the function fails there. */
+ * `return err_set(e, -EINVAL, "...")`. `code` is negative. `e` may be NULL. A macro, so that
+ * compiler and analyzer see that the function fails there. */
 #define err_set(e, code, ...)                                                                      \
     ({                                                                                             \
         err_write((e), __VA_ARGS__);                                                               \
