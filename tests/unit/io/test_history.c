@@ -170,8 +170,8 @@ static void runs_are_listed_newest_first(void **state)
     assert_int_equal(history_run_list(f->history, &params, &out, &e), 0);
     out = reparse(out);
     assert_int_equal(number_at(out, "total"), 3);
-    expect_text(out, "runs.0.id", "c");
-    expect_text(out, "runs.2.id", "a");
+    expect_text(out, "runs.0.run", "c");
+    expect_text(out, "runs.2.run", "a");
     expect_text(out, "runs.2.state", "finished");
     cJSON_Delete(out);
 
@@ -179,7 +179,7 @@ static void runs_are_listed_newest_first(void **state)
     assert_int_equal(history_run_list(f->history, &params, &out, &e), 0);
     assert_int_equal(number_at(out = reparse(out), "total"), 2);
     assert_int_equal(size_at(out, "runs"), 1);
-    expect_text(out, "runs.0.id", "a");
+    expect_text(out, "runs.0.run", "a");
     cJSON_Delete(out);
 
     params = (struct feed_run_list){.state = "open", .limit = 0};
