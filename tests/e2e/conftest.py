@@ -1,0 +1,55 @@
+"""A daemon of its own for each test, and the Python package from the tree."""
+
+import os
+import sys
+
+import pytest
+
+from harness import PACKAGE, Daemon
+
+sys.path.insert(0, str(PACKAGE))
+
+
+@pytest.fixture(autouse=True)
+def no_other_daemon(monkeypatch, tmp_path):
+    for name in list(os.environ):
+        if name.startswith("RICHD_") and name != "RICHD_BUILD":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("RICHD_RUNTIME_DIR", str(tmp_path / "no-daemon-here"))
+
+
+@pytest.fixture
+def new_daemon(tmp_path):
+    """Makes daemons that are not started yet; all are ended with the test."""
+    made = []
+
+    def make(*flags, **environment):
+        folder = tmp_path / f"daemon{len(made)}"
+        folder.mkdir()
+        made.append(Daemon(folder, *flags, **environment))
+        return made[-1]
+
+    yield make
+    for daemon in made:
+        daemon.close()
+
+
+@pytest.fixture
+def daemon(new_daemon):
+    return new_daemon().start()
+
+
+@pytest.fixture
+def new_run(daemon, request):
+    """Opens runs with the Python package on `daemon`; they are finished with the test."""
+    import richd
+
+    runs = []
+
+    def make(run_id="run", **arguments):
+        runs.append(richd.init(run_id=run_id, runtime_dir=str(daemon.runtime), **arguments))
+        return runs[-1]
+
+    yield make
+    for run in runs:
+        run.finish(timeout=0.5)

@@ -1,0 +1,36 @@
+import json
+
+from harness import draw, richd
+
+
+def test_second_daemon_refuses_by_name(daemon, tmp_path):
+    second = richd("--state-dir", daemon.state, "--runtime-dir", tmp_path / "run")
+    assert second.returncode == 73
+    assert f"another richd (pid {daemon.pid}) holds {daemon.state}" in second.stderr
+
+    second = richd("--state-dir", tmp_path / "state", "--runtime-dir", daemon.runtime)
+    assert second.returncode == 73
+    assert f"another richd (pid {daemon.pid}) holds {daemon.runtime}" in second.stderr
+
+    assert json.loads((daemon.runtime / "endpoints.json").read_text()) == daemon.endpoints
+    with daemon.trainer("run") as trainer:
+        trainer.rows(*draw(30, 4, 2))
+        assert trainer.checkpoint(1)["head"]["n"] == 30
+
+
+def test_the_lock_of_a_killed_daemon_is_free(daemon):
+    daemon.kill()
+    daemon.start()
+    assert daemon.rpc("run.list")["total"] == 0
+
+
+def test_a_socket_in_use_is_not_stolen(daemon, new_daemon, tmp_path):
+    ingest = daemon.endpoints["ingest"]
+    feed = daemon.endpoints["feed"]
+    for flags in (["--feed", feed], ["--listen", ingest]):
+        second = richd("--state-dir", tmp_path / "s", "--runtime-dir", tmp_path / "r", *flags)
+        assert second.returncode == 69, second.stderr
+        assert flags[1].partition(":")[2].lstrip("/") in second.stderr
+    with daemon.trainer("run") as trainer:
+        trainer.rows(*draw(30, 4, 2))
+        assert trainer.checkpoint(1)["head"]["n"] == 30

@@ -1,0 +1,58 @@
+import signal
+import time
+
+import numpy as np
+
+from harness import PATIENCE_S, assert_measures, draw, wait_until
+
+
+def test_sigterm_finishes_what_was_promised(daemon):
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(4096, 1024)).astype("f4")
+    outputs = rng.normal(size=(4096, 32)).astype("f4")
+    with daemon.trainer("run") as trainer:
+        trainer.rows(features, outputs)
+        marks = [trainer.mark(1), trainer.log(1, loss=0.5)]
+        wait_until(lambda: daemon.rpc("server.status")["batches"] == 1, "the batch to arrive")
+        trainer.say("ping", id=1)
+        trainer.expect("pong")  # what was sent before it has been taken
+        daemon.stop()
+        point = trainer.wait(marks[0])["head"]
+        trainer.wait(marks[1])
+    assert_measures(point, features, outputs)
+    daemon.start()
+    assert daemon.series("run")["d_lr"] == [point["d_lr"]]
+
+
+def test_an_idle_daemon_ends_at_once(daemon):
+    subscription = daemon.subscribe()
+    with daemon.trainer("run"):
+        began = time.monotonic()
+        daemon.stop()
+        assert time.monotonic() - began < 5
+    assert not subscription.read_update()
+    subscription.close()
+
+
+def test_sigint_does_the_same(daemon):
+    daemon.signal(signal.SIGINT)
+    assert daemon.process.wait(PATIENCE_S) == 0
+    daemon.process = None
+    assert "finishing what was promised" in daemon.output
+
+
+def test_a_second_signal_ends_at_once(daemon):
+    # promised and impossible: a checkpoint that waits for room on the disk
+    with daemon.trainer("run") as trainer:
+        trainer.rows(*draw(30, 4, 2))
+        trainer.checkpoint(1)
+        daemon.limit_file_size(0)
+        trainer.rows(*draw(30, 4, 2))
+        trainer.mark(2)
+        wait_until(lambda: "not stored" in daemon.output, "the disk to be full")
+        daemon.signal(signal.SIGTERM)
+        wait_until(lambda: "finishing what was promised" in daemon.output)
+        daemon.signal(signal.SIGTERM)
+        assert daemon.process.wait(5) == 0
+        daemon.process = None
+    assert "stopping at once" in daemon.output
