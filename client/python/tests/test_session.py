@@ -146,6 +146,17 @@ def test_fatal_ebusy_tries_again_later():
     assert isinstance(event, Reconnect) and event.delay_s == _session.BUSY_S
 
 
+@pytest.mark.parametrize("code", ["EBUSY", "EIO"])
+def test_a_run_that_cannot_open_now_is_opened_later(code):
+    session, _ = new_session()
+    session.begin(0.0)
+    drain(session)
+    (event,) = session.receive(message("nack", code=code, fatal=False, text="later"), 0.0)
+    assert isinstance(event, Reconnect)
+    assert event.delay_s > 0
+    assert session.state is not State.STOPPED
+
+
 @pytest.mark.parametrize("code", ["EFENCED", "EHELD", "EVERSION", "EEXIST", "ENOENT"])
 def test_fatal_nack_ends_it_for_good(code):
     session, outbox = open_session()

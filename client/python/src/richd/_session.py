@@ -306,8 +306,10 @@ class Session:
         text = str(message.get("text", ""))
         if code == "ENOTOPEN":
             return [Reconnect("the daemon does not know this connection")]
-        if code == "EBUSY" and message.get("fatal") is True:
+        if code == "EBUSY" and (message.get("fatal") is True or self.state is State.OPENING):
             return [Reconnect(text or "the daemon is full", BUSY_S)]
+        if code == "EIO" and self.state is State.OPENING:
+            return [Reconnect(text or "the store did not take the run", RETRY_S)]
         if message.get("fatal") is True or self.state is State.OPENING:
             self.state = State.STOPPED
             return [Stopped(code, text)]
