@@ -200,8 +200,15 @@ class Daemon:
                 return int(line.split()[1]) * 1024
         raise AssertionError("no VmRSS")
 
+    def fill_disk(self):
+        """From now on the write-ahead log cannot grow: to the daemon the disk is full."""
+        wal = self.state / "richd.sqlite-wal"
+        self.limit_file_size(wal.stat().st_size)
+
+    def free_disk(self):
+        self.limit_file_size(resource.RLIM_INFINITY)
+
     def limit_file_size(self, size_bytes):
-        """From now on no file of the daemon grows beyond this: what a full disk looks like."""
         resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (size_bytes, resource.RLIM_INFINITY))
 
 

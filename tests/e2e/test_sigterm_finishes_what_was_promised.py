@@ -42,11 +42,11 @@ def test_sigint_does_the_same(daemon):
 
 
 def test_a_second_signal_ends_at_once(daemon):
-    # promised and impossible: a checkpoint that waits for room on the disk
+    # A checkpoint that waits for room on the disk keeps the daemon from ending by itself.
     with daemon.trainer("run") as trainer:
         trainer.rows(*draw(30, 4, 2))
         trainer.checkpoint(1)
-        daemon.limit_file_size(0)
+        daemon.fill_disk()
         trainer.rows(*draw(30, 4, 2))
         trainer.mark(2)
         wait_until(lambda: "not stored" in daemon.output, "the disk to be full")

@@ -1,0 +1,58 @@
+import time
+
+from harness import assert_measures, draw, wait_until
+
+
+def test_a_full_disk_delays_and_heals(daemon):
+    first, second = draw(50, 8, 3), draw(60, 8, 3, seed=1)
+    with daemon.trainer("run") as trainer:
+        trainer.rows(*first)
+        trainer.checkpoint(1)
+        daemon.fill_disk()
+        trainer.rows(*second)
+        seqs = [trainer.mark(2), trainer.log(2, loss=1.0)]
+        wait_until(lambda: "not stored run=run seq=2" in daemon.output, "the disk to be full")
+        assert not set(seqs) & set(trainer.acks)
+        assert daemon.series("run")["step"] == [1], "reads are served, and show what is stored"
+
+        daemon.free_disk()
+        began = time.monotonic()
+        point = trainer.wait(seqs[0])["head"]
+        trainer.wait(seqs[1])
+        assert time.monotonic() - began < 5
+        assert trainer.nacks == []
+    assert_measures(point, *second)
+    assert daemon.series("run")["step"] == [1, 2]
+    assert daemon.rpc("server.status")["points"] == 2
+
+
+def test_the_package_goes_on_through_a_full_disk(daemon, new_run):
+    run = new_run()
+    run.observe(*draw(50, 8, 3), step=0)
+    run.checkpoint(step=0, wait=True, timeout=30)
+    daemon.fill_disk()
+    for step in range(1, 20):
+        run.observe(*draw(50, 8, 3, seed=step), step=step)
+        run.log({"loss": step}, step=step)
+        run.checkpoint(step=step)
+    wait_until(lambda: "not stored" in daemon.output, "the disk to be full")
+    daemon.free_disk()
+    run.observe(*draw(50, 8, 3), step=20)
+    assert run.checkpoint(step=20, wait=True, timeout=30)["head"].n == 50
+    columns = daemon.series("run")
+    assert columns["step"] == list(range(21))
+    assert columns["rows_missing"] == [0] * 21
+
+
+def test_a_run_that_opens_on_a_full_disk_opens_later(daemon, new_run):
+    new_run("before").log({"loss": 1}, step=1)
+    wait_until(lambda: daemon.rpc("server.status")["seq"] == "1", "the scalar to be stored")
+    daemon.fill_disk()
+    run = new_run("during")
+    for step in range(3):
+        run.observe(*draw(50, 8, 3, seed=step), step=step)
+        run.checkpoint(step=step)
+    wait_until(lambda: "code=EIO" in daemon.output, "the disk to be full")
+    daemon.free_disk()
+    wait_until(lambda: daemon.rpc("run.list")["total"] == 2, "the run to open")
+    wait_until(lambda: daemon.rpc("run.get", run="during")["n_points"] == 3, "its points")
