@@ -9,8 +9,8 @@
 
 struct feedsock;
 
-/* Listens on "unix:PATH" (mode 0600; a socket left behind is replaced, which is safe under the lock
- * of the runtime directory) or "tcp:ADDRESS:PORT". Returns 0 with the socket (free by
+/* Listens on "unix:PATH" (mode 0600; a socket left behind is replaced, after
+ * paths_check_socket_free) or "tcp:ADDRESS:PORT". Returns 0 with the socket (free by
  * feedsock_close), or -errno. */
 int feedsock_open(uv_loop_t *, const char *address, struct feedhub *, struct feedsock **out,
                   struct err *e);

@@ -380,8 +380,12 @@ static int open_core(struct loop *l, struct err *e)
 
 static int open_sockets(struct loop *l, const struct config *c, struct err *e)
 {
-    int rc = ingest_open(&l->uv, c->value[OPTION_LISTEN], on_ingest, l, &l->ingest, e);
+    int rc = paths_check_socket_free(c->value[OPTION_LISTEN], e);
 
+    if (rc == 0)
+        rc = paths_check_socket_free(c->value[OPTION_FEED], e);
+    if (rc == 0)
+        rc = ingest_open(&l->uv, c->value[OPTION_LISTEN], on_ingest, l, &l->ingest, e);
     if (rc == 0)
         rc = feedsock_open(&l->uv, c->value[OPTION_FEED], l->hub, &l->feed, e);
     if (rc == 0)

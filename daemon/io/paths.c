@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -201,6 +202,26 @@ int paths_lock(const char *dir, struct err *e)
     if (rc < 0 && fd >= 0)
         close(fd);
     return rc < 0 ? rc : fd;
+}
+
+int paths_check_socket_free(const char *address, struct err *e)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    const char *path = strchr(address, '/');
+    bool is_path = strncmp(address, "ipc:", 4) == 0 || strncmp(address, "unix:", 5) == 0;
+    int fd, rc;
+
+    if (!is_path || !path)
+        return 0;
+    path += strspn(path, "/") - 1; /* "ipc://" ends in slashes of its own */
+    snprintf(name.sun_path, sizeof name.sun_path, "%s", path);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return err_set(e, -errno, "%s: %s", address, strerror(errno));
+    rc = connect(fd, (const struct sockaddr *)&name, sizeof name);
+    rc = rc == 0 || errno == EAGAIN ? -EADDRINUSE : 0;
+    close(fd);
+    return rc < 0 ? err_set(e, rc, "%s: another program listens there", address) : 0;
 }
 
 static char *endpoints_text(const char *ingest, const char *feed)

@@ -22,6 +22,11 @@ int paths_lock(const char *dir, struct err *);
 /* "DIR/name" (free with free), or NULL. */
 char *paths_join(const char *dir, const char *name);
 
+/* Whether the socket file of `address` ("ipc://PATH" or "unix:PATH"; others pass) may be replaced:
+ * binding takes the path over silently, even from a program that listens on it, and an explicit
+ * path is not covered by the locks of our directories. Returns 0, or -EADDRINUSE. */
+int paths_check_socket_free(const char *address, struct err *);
+
 /* Writes DIR/endpoints.json (mode 0600) in one move. Returns 0 or -errno. */
 int paths_write_endpoints(const char *dir, const char *ingest, const char *feed, struct err *);
 void paths_remove_endpoints(const char *dir);

@@ -24,13 +24,13 @@ def test_the_lock_of_a_killed_daemon_is_free(daemon):
     assert daemon.rpc("run.list")["total"] == 0
 
 
-def test_a_socket_in_use_is_not_stolen(daemon, new_daemon, tmp_path):
+def test_a_socket_in_use_is_not_stolen(daemon, tmp_path):
     ingest = daemon.endpoints["ingest"]
     feed = daemon.endpoints["feed"]
     for flags in (["--feed", feed], ["--listen", ingest]):
         second = richd("--state-dir", tmp_path / "s", "--runtime-dir", tmp_path / "r", *flags)
         assert second.returncode == 69, second.stderr
-        assert flags[1].partition(":")[2].lstrip("/") in second.stderr
+        assert f"{flags[1]}: another program listens there" in second.stderr
     with daemon.trainer("run") as trainer:
         trainer.rows(*draw(30, 4, 2))
         assert trainer.checkpoint(1)["head"]["n"] == 30
