@@ -123,9 +123,9 @@ static void send_update(struct sub *s, uint64_t seq, cJSON *points, cJSON *scala
 {
     cJSON *params = update_params(s, seq, points, scalars);
     size_t size;
+    char *line = params ? feed_notification("series.update", params, &size) : NULL;
 
-    if (params)
-        send_line(s->client, feed_notification("series.update", params, &size), size);
+    send_line(s->client, line, line ? size : 0);
 }
 
 /* ---- queries ----------------------------------------------------------------------------------
