@@ -163,21 +163,19 @@ static struct job *start_measure(struct layer *l, struct mark *m)
     return &l->job;
 }
 
-struct job *layer_start(struct layer *l, size_t max_queued_bytes)
+struct job *layer_start(struct layer *l)
 {
     struct queued *q = front(l);
 
-    if (!q || l->state != LAYER_IDLE) {
+    if (!q || l->state != LAYER_IDLE || l->starved)
         return NULL;
-    }
     l->job.layer = l;
     l->job.rc = 0;
     if (q->is_mark)
         return start_measure(l, as_mark(q));
     if (as_batch(q)->is_reduced)
         return start_absorb(l, as_batch(q));
-    if (l->n_marks > 0 || l->flush || l->queued_rows >= fold_capacity(l->fold) ||
-        l->queued_bytes >= max_queued_bytes)
+    if (l->n_marks > 0 || l->flush || l->queued_rows >= fold_capacity(l->fold))
         return start_fold(l);
     return NULL;
 }
@@ -261,7 +259,7 @@ static void finish_lent(struct layer *l, struct list *finished)
         list_remove(at);
         list_append(finished, at);
         l->held_bytes -= b->size_bytes;
-        if (!b->rows.refused)
+        if (!b->rows.refused && l->job.rc == 0)
             note_entered(l, b);
     }
 }
@@ -287,7 +285,7 @@ static uint64_t rows_missing(const struct layer *l, const struct mark *m)
 
 static void finish_measure(struct layer *l, struct mark *m)
 {
-    m->measured = l->job.rc == 0 && l->moments.n_rows > 0;
+    m->measured = l->moments.n_rows > 0;
     m->point->rows_missing = rows_missing(l, m);
     if (m->point->rows_missing > 0)
         m->point->flags |= FLAG_PARTIAL;
@@ -299,6 +297,15 @@ static void finish_measure(struct layer *l, struct mark *m)
         moments_reset(&l->moments);
         l->precision = (struct precision){0};
     }
+}
+
+/* The rows of the window wait with it. */
+static void put_mark_back(struct layer *l)
+{
+    list_append(l->queue.next, &l->measuring->queued.link); /* before the first */
+    l->n_marks++;
+    l->measuring = NULL;
+    l->starved = true;
 }
 
 void layer_job_done(struct layer *l, struct list *finished, struct layer_done *out)
@@ -316,7 +323,9 @@ void layer_job_done(struct layer *l, struct list *finished, struct layer_done *o
     drop_refused_front(l, finished);
     if (list_empty(&l->queue))
         l->flush = false;
-    if (was == LAYER_MEASURING) {
+    if (was == LAYER_MEASURING && l->job.rc < 0) {
+        put_mark_back(l);
+    } else if (was == LAYER_MEASURING) {
         out->mark = l->measuring;
         l->measuring = NULL;
         finish_measure(l, out->mark);
@@ -325,8 +334,12 @@ void layer_job_done(struct layer *l, struct list *finished, struct layer_done *o
 
 size_t layer_clear_queue(struct layer *l, struct list *finished)
 {
-    size_t bytes = l->queued_bytes;
+    struct queued *first = front(l);
+    size_t bytes;
 
+    if (first && l->state == LAYER_FOLDING && l->row_at > 0)
+        lend(l, as_batch(first)); /* the job reads its first rows */
+    bytes = l->queued_bytes;
     for (struct queued *q = front(l); q; q = front(l)) {
         list_remove(&q->link);
         if (!q->is_mark)

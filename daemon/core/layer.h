@@ -88,6 +88,7 @@ struct layer {
     size_t held_bytes; /* queued or lent */
     size_t row_at;     /* rows of the queue's first batch that are folded already */
     bool flush;        /* fold what is there without waiting for a full block */
+    bool starved;      /* no memory to measure: nothing starts until the owner resets this */
 
     uint64_t last_seq;       /* last batch number that entered */
     uint64_t rows_offered;   /* through that batch */
@@ -117,16 +118,15 @@ void layer_push_batch(struct layer *, struct batch *);
 void layer_push_mark(struct layer *, struct mark *);
 
 /* The next job, or NULL when the layer is busy or should rather wait for more rows. A block is
- * started when it is full, when a mark waits behind it, when `max_queued_bytes` are held, or on
- * flush. */
-struct job *layer_start(struct layer *, size_t max_queued_bytes);
+ * started when it is full, when a mark waits behind it, or on flush. */
+struct job *layer_start(struct layer *);
 
 /* What came home with a job. */
 struct layer_done {
     struct job *next; /* the job goes on with its next phase: lend it again; the rest is empty */
     struct list *finished; /* batches to release; refused ones have rows.refused and the reason */
     struct mark *mark;     /* measured, or found empty */
-    int rc; /* -ENOMEM: the mark could not be measured, or the moments not be merged */
+    int rc; /* -ENOMEM: the moments were not merged, or the mark is in the queue again */
 };
 
 /* The job is back. `finished` is the caller's list and gets the batches. */

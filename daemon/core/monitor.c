@@ -373,15 +373,30 @@ static void release_batch(struct batch *b, struct actions *out)
     list_append(&out->released, &b->queued.link);
 }
 
+/* The action comes first: a job that cannot be handed out must not start. */
 static void pump(struct run *r, struct layer *l, struct actions *out)
 {
-    struct job *job = layer_start(l, r->credit_bytes / 2);
-    struct action *a = job ? actions_add(out, ACT_JOB, r->peer) : NULL;
+    struct action *a = actions_add(out, ACT_JOB, r->peer);
 
     if (!a)
         return;
-    a->job = job;
-    r->n_jobs++;
+    a->job = layer_start(l);
+    if (a->job)
+        r->n_jobs++;
+    else
+        out->n--;
+}
+
+/* Folds what is queued without waiting for full blocks. */
+static void flush(struct run *r, struct actions *out)
+{
+    LIST_EACH(at, &r->layers)
+    {
+        struct layer *l = LIST_ENTRY(at, struct layer, link);
+
+        l->flush = !list_empty(&l->queue);
+        pump(r, l, out);
+    }
 }
 
 /* The layer the batch belongs to, made by its first batch; NULL when it is refused. */
@@ -441,8 +456,13 @@ static bool is_next(struct monitor *m, struct run *r, const struct layer *l, str
 /* Returns false when the batch is not wanted. */
 static bool take_batch(struct monitor *m, struct run *r, struct batch *b, struct actions *out)
 {
-    struct layer *l = layer_for(m, r, b, out);
+    struct layer *l;
 
+    if (r->refused_seq > 0) { /* it would enter the window of a checkpoint that came before it */
+        refuse_batch(m, r, b, NACK_EBUSY, "a message before it was refused", out);
+        return false;
+    }
+    l = layer_for(m, r, b, out);
     if (!l || !is_next(m, r, l, b, out))
         return false;
     l->last_seq = b->seq;
@@ -454,7 +474,10 @@ static bool take_batch(struct monitor *m, struct run *r, struct batch *b, struct
     m->stats.bytes += b->size_bytes;
     m->stats.buffered_bytes += b->size_bytes;
     layer_push_batch(l, b);
-    pump(r, l, out);
+    if (held_bytes(r) >= r->credit_bytes / 2) /* many layers fill no block, and no credit is left */
+        flush(r, out);
+    else
+        pump(r, l, out);
     return true;
 }
 
@@ -480,12 +503,24 @@ static void on_batch(struct monitor *m, const struct event *e, struct actions *o
 /* ---- control messages -------------------------------------------------------------------------
  */
 
+/* Not now. What is on disk is a prefix of what was said, so later ones have to wait for it. */
+static void refuse_control(struct run *r, uint64_t seq, const char *text, struct actions *out)
+{
+    struct nack *nack = actions_add_nack(out, r->peer, NACK_EBUSY);
+
+    if (seq > r->last_seq && (r->refused_seq == 0 || seq < r->refused_seq))
+        r->refused_seq = seq;
+    if (!nack)
+        return;
+    nack->seq = seq;
+    err_set(&nack->why, 0, "run %s: %s", r->id, text);
+}
+
 /* The open run of the peer, if it may send control message `seq` now; NULL when it was answered. */
 static struct run *control_run(struct monitor *m, const struct event *e, uint64_t seq,
                                struct actions *out)
 {
     struct run *r = run_of_peer(m, e->peer);
-    struct nack *nack;
 
     if (!r || (r->state != RUN_OPEN && r->state != RUN_LEAVING)) {
         refuse(out, e->peer, NACK_ENOTOPEN, "no run is open on this connection");
@@ -493,14 +528,22 @@ static struct run *control_run(struct monitor *m, const struct event *e, uint64_
     }
     if (seq > r->durable_seq && seq <= r->last_seq)
         return NULL; /* in the journal: its ack will come */
-    if (r->n_journal < MONITOR_MAX_JOURNAL)
+    if (r->n_journal >= MONITOR_MAX_JOURNAL)
+        refuse_control(r, seq, "4096 control messages wait for the disk", out);
+    else if (r->refused_seq > 0 && seq > r->refused_seq)
+        refuse_control(r, seq, "a message before it was refused, and has to come first", out);
+    else
         return r;
-    nack = actions_add_nack(out, e->peer, NACK_EBUSY);
-    if (nack) {
-        nack->seq = seq;
-        err_set(&nack->why, 0, "run %s: 4096 control messages wait for the disk", r->id);
-    }
     return NULL;
+}
+
+/* The message is in the journal. */
+static void note_taken(struct run *r, uint64_t seq)
+{
+    if (seq > r->last_seq)
+        r->last_seq = seq;
+    if (seq >= r->refused_seq)
+        r->refused_seq = 0;
 }
 
 static void ack(peer_id peer, uint64_t seq, struct actions *out)
@@ -509,11 +552,6 @@ static void ack(peer_id peer, uint64_t seq, struct actions *out)
 
     if (a)
         a->seq = seq;
-}
-
-static void out_of_memory(struct actions *out, peer_id peer)
-{
-    refuse(out, peer, NACK_EBUSY, "the daemon is out of memory");
 }
 
 /* Puts a mark into the layer's FIFO for point `i` of the entry. */
@@ -582,24 +620,62 @@ static struct record *checkpoint_record(const struct run *r, const struct event 
     return record;
 }
 
+/* Whether the totals of a layer are those of the batches before it, or of more. */
+static bool totals_follow(const struct layer *l, const struct checkpoint_layer *totals)
+{
+    return totals->seq >= l->last_seq && totals->seq - l->last_seq <= MAX_JUMP &&
+           totals->rows >= l->rows_offered && totals->rows - l->rows_offered <= MAX_JUMP;
+}
+
+/* The first layer of the checkpoint whose totals cannot be true, or NULL. */
+static const char *find_false_total(const struct run *r, const struct event *e)
+{
+    for (size_t i = 0; i < e->checkpoint.n_layers; i++) {
+        const struct checkpoint_layer *totals = &e->checkpoint.layers[i];
+        const struct layer *l = run_layer(r, totals->name);
+
+        if (l && !totals_follow(l, totals))
+            return totals->name;
+    }
+    return NULL;
+}
+
+static void refuse_totals(const struct run *r, uint64_t seq, const char *layer, struct actions *out)
+{
+    struct nack *nack = actions_add_nack(out, r->peer, NACK_EPROTO);
+
+    if (!nack)
+        return;
+    nack->seq = seq;
+    snprintf(nack->layer, sizeof nack->layer, "%s", layer);
+    err_set(&nack->why, 0,
+            "run %s, checkpoint %" PRIu64 ": the totals of layer %s do not follow "
+            "those of the batches before it",
+            r->id, seq, layer);
+}
+
 static void on_checkpoint(struct monitor *m, const struct event *e, struct actions *out)
 {
     struct run *r = control_run(m, e, e->checkpoint.seq, out);
     bool again = r && e->checkpoint.seq <= r->durable_seq;
+    const char *wrong = r && !again ? find_false_total(r, e) : NULL;
     struct record *record;
     struct entry *entry;
 
     if (!r)
         return;
+    if (wrong) {
+        refuse_totals(r, e->checkpoint.seq, wrong, out);
+        return;
+    }
     record = checkpoint_record(r, e, again ? RECORD_RECALL : RECORD_CHECKPOINT);
     entry = record ? run_add_entry(r, record, record->n_points) : NULL;
     if (!entry) {
         record_free(record);
-        out_of_memory(out, e->peer);
+        refuse_control(r, e->checkpoint.seq, "the daemon is out of memory", out);
         return;
     }
-    if (!again)
-        r->last_seq = e->checkpoint.seq;
+    note_taken(r, e->checkpoint.seq);
     start_checkpoint(r, entry, out);
 }
 
@@ -617,11 +693,11 @@ static void on_log(struct monitor *m, const struct event *e, struct actions *out
         return;
     }
     if (!run_add_entry(r, e->log, 0)) {
+        refuse_control(r, e->log->seq, "the daemon is out of memory", out);
         record_free(e->log);
-        out_of_memory(out, e->peer);
         return;
     }
-    r->last_seq = e->log->seq;
+    note_taken(r, e->log->seq);
     run_lend(r, out);
 }
 
@@ -635,14 +711,13 @@ static void on_close(struct monitor *m, const struct event *e, struct actions *o
         return;
     if (!record || !run_add_entry(r, record, 0)) {
         record_free(record);
-        out_of_memory(out, e->peer);
+        refuse_control(r, e->close.seq, "the daemon is out of memory", out);
         return;
     }
     record->seq = e->close.seq;
     record->failed = e->close.failed;
     record->time = e->time;
-    if (e->close.seq > r->last_seq)
-        r->last_seq = e->close.seq;
+    note_taken(r, e->close.seq);
     r->state = RUN_LEAVING;
     run_lend(r, out);
 }
@@ -695,7 +770,7 @@ static void on_job_done(struct monitor *m, struct job *job, struct actions *out)
         finish_batch(m, r, b, out);
     }
     if (done.rc < 0 && r->peer)
-        out_of_memory(out, r->peer);
+        refuse(out, r->peer, NACK_EBUSY, "the daemon is out of memory");
     if (done.mark)
         finish_mark(r, done.mark, out);
     if (r->state != RUN_OVER)
@@ -758,33 +833,33 @@ static void on_stored(struct monitor *m, struct record *record, struct actions *
  */
 
 /* The trainer went without a word: what it was promised is finished, then the run is marked lost.
- */
+ * Without memory for that, the next tick tries again. */
 static void lose(struct monitor *m, struct run *r, double time, struct actions *out)
 {
     struct record *record = record_new(RECORD_LOST, r->id);
 
     bind_peer(m, r, 0);
-    r->state = RUN_LEAVING;
-    if (record && run_add_entry(r, record, 0))
-        record->time = time;
-    else
+    r->silent_ticks = MONITOR_LOST_TICKS;
+    if (!record || !run_add_entry(r, record, 0)) {
         record_free(record);
+        return;
+    }
+    record->time = time;
+    r->state = RUN_LEAVING;
     run_lend(r, out);
-    sweep(m, r, out);
 }
 
 static void tick_run(struct monitor *m, struct run *r, double time, struct actions *out)
 {
     r->store_waits = false;
     if (r->state == RUN_OPEN || r->state == RUN_LEAVING) {
-        run_lend(r, out);
         LIST_EACH(at, &r->layers)
         {
-            struct layer *l = LIST_ENTRY(at, struct layer, link);
-
-            l->flush = !list_empty(&l->queue);
-            pump(r, l, out);
+            LIST_ENTRY(at, struct layer, link)->starved = false;
         }
+        run_lend(r, out);
+        flush(r, out);
+        run_tell_credit(r, out);
     }
     if (r->state == RUN_OPEN && ++r->silent_ticks >= MONITOR_LOST_TICKS)
         lose(m, r, time, out);

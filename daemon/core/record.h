@@ -1,6 +1,8 @@
 /* What the core asks the store to make durable, and what the store answers. The core makes a
  * record, lends it to the store's lane with ACT_STORE, and frees it after EV_STORED; in between the
- * lane alone touches it. Records of one run are stored in the order in which they were lent. */
+ * lane alone touches it. Records of one run are stored in the order in which they were lent; when
+ * one fails for want of space or memory, those lent after it and not yet stored fail with it, so
+ * that what is on disk is a prefix (an attempt remembers its last sequence, not each). */
 #pragma once
 
 #include <stdbool.h>

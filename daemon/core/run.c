@@ -111,12 +111,16 @@ void run_start_credit(struct run *r, uint64_t held_bytes)
 
 void run_return_credit(struct run *r, uint64_t bytes, struct actions *out)
 {
-    struct action *a;
-
     r->granted += bytes;
-    if (!r->peer || r->granted - r->told < r->credit_bytes / CREDIT_STEPS)
-        return;
-    a = actions_add(out, ACT_PROGRESS, r->peer);
+    if (r->granted - r->told >= r->credit_bytes / CREDIT_STEPS)
+        run_tell_credit(r, out);
+}
+
+void run_tell_credit(struct run *r, struct actions *out)
+{
+    struct action *a =
+        r->peer && r->granted != r->told ? actions_add(out, ACT_PROGRESS, r->peer) : NULL;
+
     if (!a)
         return;
     a->granted = r->granted;

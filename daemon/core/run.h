@@ -51,6 +51,7 @@ struct run {
     bool store_waits;     /* the store could not write: lend again at the next tick */
     uint64_t durable_seq; /* everything up to here is on disk */
     uint64_t last_seq;    /* last one taken */
+    uint64_t refused_seq; /* refused for the moment: later ones must wait for it; 0: none */
     bool has_last_step;
     int64_t last_step;
 
@@ -77,6 +78,8 @@ struct layer *run_add_layer(struct run *, const char *name, uint32_t p, uint32_t
 void run_start_credit(struct run *, uint64_t held_bytes);
 /* Returns credit, and tells the peer when enough has come together. */
 void run_return_credit(struct run *, uint64_t bytes, struct actions *);
+/* Tells the peer what it has not heard of yet. */
+void run_tell_credit(struct run *, struct actions *);
 
 /* Appends an entry; it takes the record, and room for `n_marks` marks is made. Returns it, or NULL
  * (the record is then still the caller's). */
