@@ -71,7 +71,7 @@ $(BUILD)/example: $(BUILD)/obj/client/c/examples/train.o $(BUILD)/librichd.so
 
 # ---- unit tests: tests/unit/LAYER/test_*.c link that layer and what lies below it, nothing more ---
 # Tests of the core can make the n-th malloc fail (tests/lib/fault.h).
-FAULTS := -Wl,--wrap=malloc,--wrap=calloc,--undefined=__wrap_malloc
+FAULTS := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--undefined=__wrap_malloc
 UNIT := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/*/test_*.c) $(wildcard tests/sim/test_*.c))
 $(BUILD)/tests/unit/base/%:   LIBS = $(TESTLIB) $(BASE) -lcmocka
 $(BUILD)/tests/unit/core/%:   LIBS = $(FAULTS) $(TESTLIB) $(CORE) $(BASE) -lcmocka $(BLAS_LIBS)

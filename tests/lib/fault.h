@@ -1,6 +1,6 @@
-/* Makes the n-th allocation of the code under test fail, by the linker's --wrap of malloc and
- * calloc: what is linked statically sees it, shared libraries do not. Counts for the whole process;
- * arm it while one thread runs. */
+/* Makes the n-th allocation of the code under test fail, by the linker's --wrap of malloc,
+ * calloc, realloc and strdup: what is linked statically sees it, shared libraries do not. Counts
+ * for the whole process; arm it while one thread runs. */
 #pragma once
 
 #include <stdbool.h>
@@ -12,3 +12,7 @@ void fault_arm(long n);
 size_t fault_bytes(void);
 /* No more failures. Returns whether one was injected since fault_arm. */
 bool fault_disarm(void);
+
+/* While paused nothing fails and nothing counts: for what a test allocates itself. */
+void fault_pause(void);
+void fault_resume(void);

@@ -1,0 +1,969 @@
+#include "tests/lib/cmocka.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/core/linalg.h"
+#include "daemon/core/monitor.h"
+#include "tests/lib/bench.h"
+#include "tests/lib/fault.h"
+#include "tests/lib/reference.h"
+
+#define P 4
+#define C 2
+
+static int setup(void **state)
+{
+    struct bench *b = malloc(sizeof *b);
+
+    bench_init(b);
+    *state = b;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct bench *b = *state;
+
+    bench_release(b);
+    free(b);
+    assert_int_equal(parcel_live(), 0);
+    return 0;
+}
+
+/* A run that is open on peer 1. */
+static int setup_open(void **state)
+{
+    struct bench *b;
+
+    setup(state);
+    b = *state;
+    bench_open(b, 1, "run", "writer", 0);
+    bench_settle(b);
+    assert_int_equal(b->n_welcomes, 1);
+    return 0;
+}
+
+/* d_lr of the batches of "head" with numbers first..last, n rows each. */
+static double d_lr_of(uint64_t first, uint64_t last, size_t n, const double *weights)
+{
+    size_t n_rows = (size_t)(last - first + 1) * n;
+    double *x = malloc(n_rows * (P + C) * sizeof *x), *y = x + n_rows * P;
+    struct reference r;
+
+    for (uint64_t seq = first; seq <= last; seq++)
+        parcel_values(seq, n, P, C, x + (seq - first) * n * P, y + (seq - first) * n * C);
+    reference_measure(n_rows, P, x, C, y, weights, 1e-10, &r);
+    free(x);
+    return (double)r.d_lr;
+}
+
+static void assert_d_lr(const struct bench *b, double expected)
+{
+    assert_int_equal(b->n_points, 1);
+    assert_true(fabs(b->points[0].point.value[METRIC_D_LR] - expected) < 1e-6);
+}
+
+static void assert_nack(const struct bench *b, enum nack_code code)
+{
+    assert_int_equal(b->n_nacks, 1);
+    assert_string_equal(nack_code_name(b->nack.code), nack_code_name(code));
+}
+
+/* ---- checkpoints ----------------------------------------------------------------------------- */
+
+static void checkpoint_measures_exactly_the_batches_before_it(void **state)
+{
+    struct bench *b = *state;
+
+    bench_rows(b, 1, 1, 0, 20);
+    bench_rows(b, 1, 2, 20, 20);
+    bench_checkpoint(b, 1, 1, 2, 40);
+    bench_rows(b, 1, 3, 40, 20);
+    bench_settle(b);
+    assert_int_equal(b->n_acks, 1);
+    assert_true(b->points[0].point.n == 40);
+    assert_int_equal(b->points[0].point.flags & FLAG_PARTIAL, 0);
+    assert_d_lr(b, d_lr_of(1, 2, 20, NULL));
+
+    bench_checkpoint(b, 1, 2, 3, 60);
+    bench_settle(b);
+    assert_true(b->points[0].point.n == 20);
+    assert_d_lr(b, d_lr_of(3, 3, 20, NULL));
+}
+
+static void ack_waits_for_the_disk(void **state)
+{
+    struct bench *b = *state;
+
+    bench_rows(b, 1, 1, 0, 20);
+    bench_checkpoint(b, 1, 1, 1, 20);
+    bench_work(b);
+    assert_non_null(bench_waiting(b));
+    assert_int_equal(b->n_acks, 0);
+    bench_commit(b);
+    assert_int_equal(b->n_acks, 1);
+}
+
+static void log_behind_a_checkpoint_waits_for_its_measurement(void **state)
+{
+    struct bench *b = *state;
+
+    bench_rows(b, 1, 1, 0, 20);
+    bench_checkpoint(b, 1, 1, 1, 20);
+    bench_log(b, 1, 2);
+    bench_commit(b);
+    assert_int_equal(b->n_acks, 0);
+    bench_settle(b);
+    assert_int_equal(b->acks[0], 1);
+    assert_int_equal(b->acks[1], 2);
+}
+
+static void checkpoint_sent_again_shows_the_same_point(void **state)
+{
+    struct bench *b = *state;
+    struct point first;
+
+    bench_rows(b, 1, 1, 0, 20);
+    bench_checkpoint(b, 1, 1, 1, 20);
+    bench_settle(b);
+    first = b->points[0].point;
+    bench_rows(b, 1, 2, 20, 20);
+    bench_forget(b);
+    bench_checkpoint(b, 1, 1, 1, 20);
+    bench_settle(b);
+    assert_int_equal(b->n_acks, 1);
+    assert_int_equal(b->n_points, 1);
+    assert_memory_equal(&b->points[0].point, &first, sizeof first);
+    assert_int_equal(disk_attempt(&b->disk, "run", 1)->n_items, 1);
+}
+
+static void checkpoint_sent_again_too_early_is_acknowledged_once(void **state)
+{
+    struct bench *b = *state;
+
+    bench_rows(b, 1, 1, 0, 20);
+    bench_checkpoint(b, 1, 1, 1, 20);
+    bench_checkpoint(b, 1, 1, 1, 20);
+    bench_settle(b);
+    assert_int_equal(b->n_acks, 1);
+    assert_true(b->points[0].point.n == 20);
+}
+
+static void layer_without_rows_gives_no_point(void **state)
+{
+    struct bench *b = *state;
+
+    bench_checkpoint(b, 1, 1, 3, 60);
+    bench_settle(b);
+    assert_int_equal(b->n_acks, 1);
+    assert_false(b->points[0].measured);
+}
+
+static void totals_that_go_back_are_refused(void **state)
+{
+    struct bench *b = *state;
+
+    bench_rows(b, 1, 1, 0, 20);
+    bench_checkpoint(b, 1, 1, 1, 3);
+    assert_nack(b, NACK_EPROTO);
+    assert_int_equal(b->nack.seq, 1);
+    assert_string_equal(b->nack.layer, "head");
+    bench_checkpoint(b, 1, 2, 1, 20);
+    bench_settle(b);
+    assert_int_equal(b->n_acks, 1);
+    assert_int_equal(b->points[0].point.rows_missing, 0);
+}
+
+static void totals_that_jump_absurdly_are_refused(void **state)
+{
+    struct bench *b = *state;
+
+    bench_rows(b, 1, 1, 0, 20);
+    bench_checkpoint(b, 1, 1, UINT64_C(1) << 52, 20);
+    assert_nack(b, NACK_EPROTO);
+    bench_rows(b, 1, 2, 20, 20);
+    bench_checkpoint(b, 1, 2, 2, 40);
+    bench_settle(b);
+    assert_true(b->points[0].point.n == 40);
+}
+
+/* ---- what is missing ------------------------------------------------------------------------- */
+
+static void dropped_batch_is_counted_as_missing(void **state)
+{
+    struct bench *b = *state;
+
+    bench_rows(b, 1, 1, 0, 20);
+    bench_rows(b, 1, 3, 27, 20);
+    bench_checkpoint(b, 1, 1, 4, 50);
+    bench_settle(b);
+    assert_true(b->points[0].point.n == 40);
+    assert_int_equal(b->points[0].point.rows_missing, 10);
+    assert_true(b->points[0].point.flags & FLAG_PARTIAL);
+}
+
+static void batch_sent_twice_enters_once(void **state)
+{
+    struct bench *b = *state;
+
+    bench_rows(b, 1, 1, 0, 20);
+    bench_rows(b, 1, 1, 0, 20);
+    assert_int_equal(b->n_released, 1);
+    bench_checkpoint(b, 1, 1, 1, 20);
+    bench_settle(b);
+    assert_true(b->points[0].point.n == 20);
+    assert_int_equal(b->n_nacks, 0);
+}
+
+static void late_batch_after_its_checkpoint_changes_nothing(void **state)
+{
+    struct bench *b = *state;
+
+    bench_rows(b, 1, 1, 0, 20);
+    bench_checkpoint(b, 1, 1, 2, 40);
+    bench_rows(b, 1, 2, 20, 20);
+    assert_int_equal(b->n_released, 1);
+    bench_rows(b, 1, 3, 40, 20);
+    bench_checkpoint(b, 1, 2, 3, 60);
+    bench_settle(b);
+    assert_true(b->points[0].point.n == 20);
+    assert_int_equal(b->points[0].point.rows_missing, 0);
+}
+
+static void empty_batch_changes_nothing(void **state)
+{
+    struct bench *b = *state;
+
+    bench_rows(b, 1, 1, 0, 0);
+    assert_int_equal(b->n_released, 1);
+    assert_int_equal(b->n_nacks, 0);
+    bench_rows(b, 1, 2, 0, 20);
+    bench_checkpoint(b, 1, 1, 2, 20);
+    bench_settle(b);
+    assert_int_equal(b->points[0].point.rows_missing, 0);
+}
+
+static void wrong_shape_is_refused_by_name(void **state)
+{
+    struct bench *b = *state;
+
+    bench_rows(b, 1, 1, 0, 20);
+    bench_send(b, 1, parcel_new(PARCEL_F32, "head", P + 1, C, 20, 2), 2, 20);
+    assert_nack(b, NACK_ESHAPE);
+    assert_string_equal(b->nack.layer, "head");
+    assert_int_equal(b->nack.batch, 2);
+    bench_checkpoint(b, 1, 1, 2, 40);
+    bench_settle(b);
+    assert_true(b->points[0].point.n == 20);
+    assert_int_equal(b->points[0].point.rows_missing, 20);
+}
+
+static void non_finite_batch_counts_as_missing(void **state)
+{
+    struct bench *b = *state;
+
+    bench_rows(b, 1, 1, 0, 20);
+    bench_send(b, 1, parcel_new(PARCEL_NAN, "head", P, C, 20, 2), 2, 20);
+    bench_checkpoint(b, 1, 1, 2, 40);
+    bench_settle(b);
+    assert_nack(b, NACK_ENUMERIC);
+    assert_int_equal(b->nack.batch, 2);
+    assert_non_null(strstr(b->nack.why.text, "row 19, column 3"));
+    assert_true(b->points[0].point.n == 20);
+    assert_int_equal(b->points[0].point.rows_missing, 20);
+    assert_d_lr(b, d_lr_of(1, 1, 20, NULL));
+}
+
+static void numbers_that_jump_absurdly_are_refused(void **state)
+{
+    struct bench *b = *state;
+
+    bench_rows(b, 1, 1, 0, 20);
+    bench_rows(b, 1, UINT64_C(1) << 60, 20, 20);
+    assert_nack(b, NACK_EPROTO);
+    assert_int_equal(b->n_released, 1);
+}
+
+static void moments_and_rows_give_one_point(void **state)
+{
+    struct bench *b = *state;
+
+    bench_rows(b, 1, 1, 0, 20);
+    bench_send(b, 1, parcel_new(PARCEL_MOMENTS, "head", P, C, 20, 2), 2, 20);
+    bench_send(b, 1, parcel_new(PARCEL_F64, "head", P, C, 20, 3), 3, 40);
+    bench_checkpoint(b, 1, 1, 3, 60);
+    bench_settle(b);
+    assert_true(b->points[0].point.n == 60);
+    assert_d_lr(b, d_lr_of(1, 3, 20, NULL));
+}
+
+/* ---- windows --------------------------------------------------------------------------------- */
+
+static void cumulative_window_keeps_all_rows(void **state)
+{
+    struct bench *b = *state;
+
+    bench_open_window(b, 1, "run", (struct window){.kind = WINDOW_CUMULATIVE});
+    bench_settle(b);
+    bench_rows(b, 1, 1, 0, 20);
+    bench_checkpoint(b, 1, 1, 1, 20);
+    bench_rows(b, 1, 2, 20, 20);
+    bench_checkpoint(b, 1, 2, 3, 45);
+    bench_settle(b);
+    assert_true(b->points[0].point.n == 40);
+    assert_int_equal(b->points[0].point.rows_missing, 5);
+    assert_d_lr(b, d_lr_of(1, 2, 20, NULL));
+}
+
+static void exponential_window_forgets_by_half_lives(void **state)
+{
+    struct bench *b = *state;
+    double w[40], sum = 0, sum_sq = 0;
+
+    bench_open_window(b, 1, "run",
+                      (struct window){.kind = WINDOW_EXPONENTIAL, .half_life_rows = 10});
+    bench_settle(b);
+    bench_rows(b, 1, 1, 0, 20);
+    bench_checkpoint(b, 1, 1, 1, 20);
+    bench_rows(b, 1, 2, 20, 20);
+    bench_checkpoint(b, 1, 2, 2, 40);
+    bench_settle(b);
+    for (size_t i = 0; i < 40; i++) {
+        w[i] = exp2(-(39 - (double)i) / 10);
+        sum += w[i];
+        sum_sq += w[i] * w[i];
+    }
+    assert_true(fabs(b->points[0].point.n - sum * sum / sum_sq) < 1e-9);
+    assert_int_equal(b->points[0].point.rows_missing, 0);
+    assert_d_lr(b, d_lr_of(1, 2, 20, w));
+}
+
+static void long_window_broken_by_a_crash_is_partial(void **state)
+{
+    struct window windows[] = {{.kind = WINDOW_CUMULATIVE},
+                               {.kind = WINDOW_EXPONENTIAL, .half_life_rows = 10}};
+    struct bench *b = *state;
+    char run[8];
+
+    for (size_t i = 0; i < 2; i++) {
+        sprintf(run, "run-%zu", i);
+        bench_open_window(b, 1, run, windows[i]);
+        bench_settle(b);
+        bench_rows(b, 1, 1, 0, 20);
+        bench_checkpoint(b, 1, 1, 1, 20);
+        bench_settle(b);
+        bench_crash(b);
+        bench_open_window(b, 1, run, windows[i]);
+        bench_settle(b);
+        assert_int_equal(b->welcome.last_seq, 1);
+        bench_rows(b, 1, 2, 20, 20);
+        bench_checkpoint(b, 1, 2, 2, 40);
+        bench_settle(b);
+        assert_int_equal(b->points[0].point.rows_missing, 20);
+        assert_true(b->points[0].point.flags & FLAG_PARTIAL);
+        bench_crash(b);
+    }
+}
+
+static void rows_lost_in_a_crash_are_missing(void **state)
+{
+    struct bench *b = *state;
+
+    bench_rows(b, 1, 1, 0, 20);
+    bench_checkpoint(b, 1, 1, 1, 20);
+    bench_settle(b);
+    bench_rows(b, 1, 2, 20, 20);
+    bench_crash(b);
+    bench_rows(b, 2, 3, 40, 20);
+    assert_nack(b, NACK_ENOTOPEN);
+    bench_open(b, 2, "run", "writer", 1);
+    bench_settle(b);
+    assert_int_equal(b->welcome.attempt, 1);
+    assert_int_equal(b->welcome.last_seq, 1);
+    bench_rows(b, 2, 4, 60, 20);
+    bench_checkpoint(b, 2, 2, 4, 80);
+    bench_settle(b);
+    assert_true(b->points[0].point.n == 20);
+    assert_int_equal(b->points[0].point.rows_missing, 40);
+}
+
+/* ---- who may write --------------------------------------------------------------------------- */
+
+static void a_second_attempt_fences_the_first(void **state)
+{
+    struct bench *b = *state;
+
+    bench_rows(b, 1, 1, 0, 20);
+    bench_open(b, 2, "run", "other", 0);
+    bench_settle(b);
+    assert_nack(b, NACK_EFENCED);
+    assert_true(b->nack.fatal);
+    assert_int_equal(b->nack_peer, 1);
+    assert_int_equal(b->welcome.attempt, 2);
+    assert_int_equal(b->n_released, 1);
+    bench_checkpoint(b, 1, 1, 1, 20);
+    assert_int_equal(b->nack.code, NACK_ENOTOPEN);
+    bench_open(b, 3, "run", "writer", 1);
+    bench_settle(b);
+    assert_int_equal(b->nack.code, NACK_EFENCED);
+    assert_int_equal(b->nack_peer, 3);
+}
+
+static void fenced_batch_stays_while_a_job_reads_it(void **state)
+{
+    struct bench *b = *state;
+
+    bench_rows(b, 1, 1, 0, 3000);
+    assert_false(list_empty(&b->jobs));
+    bench_open(b, 2, "run", "other", 0);
+    bench_commit(b);
+    assert_int_equal(b->nack.code, NACK_EFENCED);
+    assert_int_equal(b->n_released, 0);
+    bench_work(b);
+    assert_int_equal(b->n_released, 1);
+    assert_int_equal(monitor_stats(b->monitor).buffered_bytes, 0);
+}
+
+static void the_same_writer_reconnects_and_keeps_its_window(void **state)
+{
+    struct bench *b = *state;
+
+    bench_rows(b, 1, 1, 0, 20);
+    bench_open(b, 2, "run", "writer", 1);
+    assert_int_equal(b->n_welcomes, 2);
+    bench_rows(b, 2, 2, 20, 20);
+    bench_checkpoint(b, 2, 1, 2, 40);
+    bench_settle(b);
+    assert_true(b->points[0].point.n == 40);
+    assert_int_equal(b->points[0].point.rows_missing, 0);
+    bench_rows(b, 1, 3, 40, 20);
+    assert_nack(b, NACK_ENOTOPEN);
+}
+
+static void another_writer_is_told_who_holds_the_attempt(void **state)
+{
+    struct bench *b = *state;
+
+    bench_open(b, 2, "run", "other", 1);
+    bench_settle(b);
+    assert_nack(b, NACK_EHELD);
+    assert_true(b->nack.fatal);
+    assert_non_null(strstr(b->nack.why.text, "writer writer"));
+    bench_rows(b, 1, 1, 0, 20);
+    assert_int_equal(b->n_nacks, 1);
+}
+
+static void two_writers_at_once_get_an_attempt_each(void **state)
+{
+    struct bench *b = *state;
+
+    bench_open(b, 1, "run", "a", 0);
+    bench_open(b, 2, "run", "b", 0);
+    bench_open(b, 2, "run", "b", 0); /* again, before it was answered */
+    bench_settle(b);
+    assert_int_equal(b->n_welcomes, 2);
+    assert_int_equal(b->welcome.attempt, 2);
+    assert_nack(b, NACK_EFENCED);
+    assert_int_equal(b->nack_peer, 1);
+}
+
+static void writer_that_asks_twice_for_its_attempt_is_not_fenced(void **state)
+{
+    struct bench *b = *state;
+
+    bench_crash(b);
+    bench_open(b, 2, "run", "writer", 1);
+    bench_open(b, 3, "run", "writer", 1);
+    bench_settle(b);
+    assert_int_equal(b->n_nacks, 0);
+    assert_int_equal(b->n_welcomes, 1);
+    bench_log(b, 3, 1);
+    bench_settle(b);
+    assert_int_equal(b->n_acks, 1);
+}
+
+static void control_of_a_stranger_is_not_open(void **state)
+{
+    struct bench *b = *state;
+
+    bench_checkpoint(b, 9, 1, 1, 20);
+    assert_nack(b, NACK_ENOTOPEN);
+    bench_log(b, 9, 1);
+    bench_close(b, 9, 1);
+    assert_int_equal(b->n_nacks, 3);
+}
+
+/* ---- the end of a run ------------------------------------------------------------------------ */
+
+static void close_twice_is_close_once(void **state)
+{
+    struct bench *b = *state;
+
+    bench_close(b, 1, 1);
+    bench_close(b, 1, 1);
+    bench_settle(b);
+    assert_int_equal(b->n_acks, 1);
+    assert_int_equal(monitor_stats(b->monitor).runs_open, 0);
+    bench_open(b, 2, "run", "writer", 1);
+    bench_settle(b);
+    bench_close(b, 2, 1);
+    bench_settle(b);
+    assert_int_equal(b->n_acks, 2);
+    assert_int_equal(disk_attempt(&b->disk, "run", 1)->n_items, 1);
+    assert_int_equal(disk_attempt(&b->disk, "run", 1)->state, DISK_FINISHED);
+}
+
+static void trainer_that_comes_back_after_close_keeps_its_last_point(void **state)
+{
+    struct bench *b = *state;
+
+    bench_rows(b, 1, 1, 0, 20);
+    bench_checkpoint(b, 1, 1, 1, 20);
+    bench_close(b, 1, 2);
+    bench_open(b, 2, "run", "writer", 1);
+    bench_checkpoint(b, 2, 1, 1, 20);
+    bench_close(b, 2, 2);
+    bench_settle(b);
+    assert_int_equal(b->n_acks, 2);
+    assert_true(b->points[0].measured);
+    assert_true(b->points[0].point.n == 20);
+}
+
+static void a_lost_trainer_is_marked_lost_after_30_ticks(void **state)
+{
+    struct bench *b = *state;
+    struct event alive = {.type = EV_ALIVE};
+
+    bench_tick(b, MONITOR_LOST_TICKS - 1);
+    bench_step(b, &alive, 1);
+    bench_tick(b, MONITOR_LOST_TICKS - 1);
+    assert_null(bench_waiting(b));
+    bench_tick(b, 1);
+    assert_int_equal(bench_waiting(b)->kind, RECORD_LOST);
+    bench_settle(b);
+    assert_int_equal(disk_attempt(&b->disk, "run", 1)->state, DISK_LOST);
+    assert_true(monitor_is_settled(b->monitor));
+    bench_log(b, 1, 1);
+    assert_nack(b, NACK_ENOTOPEN);
+}
+
+static void lost_trainer_that_comes_back_in_time_keeps_its_window(void **state)
+{
+    struct bench *b = *state;
+
+    bench_rows(b, 1, 1, 0, 20);
+    bench_checkpoint(b, 1, 1, 1, 20); /* its job does not come home, so the loss has to wait */
+    bench_tick(b, MONITOR_LOST_TICKS);
+    bench_open(b, 2, "run", "writer", 1);
+    assert_int_equal(b->n_welcomes, 2);
+    bench_settle(b);
+    assert_int_equal(b->n_acks, 1);
+    assert_int_equal(disk_attempt(&b->disk, "run", 1)->state, DISK_OPEN);
+    bench_log(b, 2, 2);
+    bench_settle(b);
+    assert_int_equal(b->n_acks, 2);
+}
+
+static void peer_that_is_gone_has_to_open_again(void **state)
+{
+    struct bench *b = *state;
+    struct event gone = {.type = EV_GONE};
+
+    bench_rows(b, 1, 1, 0, 20);
+    bench_step(b, &gone, 1);
+    bench_log(b, 1, 1);
+    assert_nack(b, NACK_ENOTOPEN);
+    bench_open(b, 1, "run", "writer", 1);
+    bench_checkpoint(b, 1, 1, 1, 20);
+    bench_settle(b);
+    assert_true(b->points[0].point.n == 20);
+}
+
+static void draining_takes_no_run_and_finishes_what_is_promised(void **state)
+{
+    struct bench *b = *state;
+    struct event drain = {.type = EV_DRAIN};
+
+    bench_rows(b, 1, 1, 0, 20);
+    bench_checkpoint(b, 1, 1, 1, 20);
+    bench_step(b, &drain, 0);
+    assert_false(monitor_is_settled(b->monitor));
+    bench_open(b, 2, "new", "other", 0);
+    assert_nack(b, NACK_EBUSY);
+    bench_settle(b);
+    assert_int_equal(b->n_acks, 1);
+    assert_true(monitor_is_settled(b->monitor));
+}
+
+/* ---- the disk -------------------------------------------------------------------------------- */
+
+static void a_full_disk_delays_acks_and_loses_nothing(void **state)
+{
+    struct bench *b = *state;
+
+    bench_rows(b, 1, 1, 0, 20);
+    bench_checkpoint(b, 1, 1, 1, 20);
+    bench_log(b, 1, 2);
+    bench_work(b);
+    bench_fail_disk(b);
+    assert_null(bench_waiting(b));
+    bench_log(b, 1, 3);
+    assert_null(bench_waiting(b)); /* not before the next tick */
+    bench_tick(b, 1);
+    bench_fail_disk(b);
+    assert_int_equal(b->n_acks, 0);
+    assert_false(b->fatal);
+    bench_tick(b, 1);
+    bench_settle(b);
+    assert_int_equal(b->n_acks, 3);
+    for (uint64_t seq = 1; seq <= 3; seq++)
+        assert_int_equal(b->acks[seq - 1], seq);
+    assert_true(b->points[0].point.n == 20);
+}
+
+static void a_broken_disk_is_fatal_and_acknowledges_nothing(void **state)
+{
+    struct bench *b = *state;
+
+    bench_log(b, 1, 1);
+    disk_fail(&b->disk, -5, "input/output error");
+    bench_commit(b);
+    assert_true(b->fatal);
+    assert_int_equal(b->n_acks, 0);
+}
+
+static void message_after_a_refused_one_waits_for_it(void **state)
+{
+    struct bench *b = *state;
+    uint64_t seq;
+
+    for (seq = 1; seq <= MONITOR_MAX_JOURNAL; seq++)
+        bench_log(b, 1, seq);
+    assert_int_equal(b->n_nacks, 0);
+    bench_log(b, 1, seq);
+    assert_nack(b, NACK_EBUSY);
+    assert_int_equal(b->nack.seq, seq);
+    assert_false(b->nack.fatal);
+    bench_settle(b);
+    bench_tick(b, 1);
+    bench_settle(b);
+    assert_int_equal(b->n_acks, MONITOR_MAX_JOURNAL);
+    bench_log(b, 1, seq + 1); /* there is room, but what is on disk must be a prefix */
+    assert_int_equal(b->n_nacks, 2);
+    bench_log(b, 1, seq);
+    bench_log(b, 1, seq + 1);
+    bench_settle(b);
+    assert_int_equal(b->n_acks, MONITOR_MAX_JOURNAL + 2);
+    assert_non_null(disk_item(&b->disk, "run", 1, seq));
+}
+
+static void batch_after_a_refused_checkpoint_stays_out_of_its_window(void **state)
+{
+    struct bench *b = *state;
+
+    bench_rows(b, 1, 1, 0, 20);
+    for (uint64_t seq = 1; seq <= MONITOR_MAX_JOURNAL; seq++)
+        bench_log(b, 1, seq);
+    bench_checkpoint(b, 1, MONITOR_MAX_JOURNAL + 1, 1, 20);
+    assert_nack(b, NACK_EBUSY);
+    bench_rows(b, 1, 2, 20, 20);
+    assert_int_equal(b->n_nacks, 2);
+    bench_settle(b);
+    bench_checkpoint(b, 1, MONITOR_MAX_JOURNAL + 1, 1, 20);
+    bench_rows(b, 1, 3, 40, 20);
+    bench_settle(b);
+    assert_true(b->points[0].point.n == 20);
+    bench_checkpoint(b, 1, MONITOR_MAX_JOURNAL + 2, 3, 60);
+    bench_settle(b);
+    assert_true(b->points[0].point.n == 20);
+    assert_int_equal(b->points[0].point.rows_missing, 20);
+}
+
+/* ---- credit ---------------------------------------------------------------------------------- */
+
+/* A batch that claims a size, as large frames would have. */
+static void send_sized(struct bench *b, peer_id peer, const char *layer, uint64_t seq, size_t size)
+{
+    struct parcel *parcel = parcel_new(PARCEL_F32, layer, P, C, 20, seq);
+
+    parcel->batch.size_bytes = size;
+    bench_send(b, peer, parcel, seq, 20 * (seq - 1));
+}
+
+static void credit_comes_back_when_rows_are_folded(void **state)
+{
+    struct bench *b = *state;
+    uint64_t window = b->granted;
+
+    send_sized(b, 1, "head", 1, window);
+    assert_int_equal(b->granted, window);
+    assert_int_equal(b->n_released, 0);
+    bench_work(b);
+    assert_int_equal(b->n_released, 1);
+    assert_int_equal(b->granted, 2 * window);
+}
+
+static void batch_beyond_the_credit_is_refused(void **state)
+{
+    struct bench *b = *state;
+
+    send_sized(b, 1, "head", 1, b->granted + 1);
+    assert_nack(b, NACK_ECREDIT);
+    assert_int_equal(b->n_released, 1);
+    send_sized(b, 1, "head", 2, b->granted);
+    assert_int_equal(b->n_nacks, 1);
+}
+
+static void window_full_of_many_layers_is_folded_at_once(void **state)
+{
+    struct bench *b = *state;
+    uint64_t window = b->granted;
+    char name[16];
+
+    for (size_t i = 0; i < 8; i++) {
+        sprintf(name, "layer-%zu", i);
+        send_sized(b, 1, name, 1, window / 8);
+    }
+    bench_work(b);
+    assert_true(b->granted >= window + window / 2);
+}
+
+static void small_change_is_paid_at_the_tick(void **state)
+{
+    struct bench *b = *state;
+    uint64_t window = b->granted;
+
+    send_sized(b, 1, "head", 1, 1000);
+    bench_tick(b, 1);
+    bench_settle(b);
+    bench_tick(b, 1);
+    assert_int_equal(b->granted, window + 1000);
+}
+
+static void reconnection_does_not_double_the_credit(void **state)
+{
+    struct bench *b = *state;
+    uint64_t window = b->granted;
+
+    send_sized(b, 1, "head", 1, window / 4);
+    bench_open(b, 2, "run", "writer", 1);
+    assert_int_equal(b->granted, window - window / 4);
+    bench_tick(b, 1);
+    bench_settle(b);
+    assert_int_equal(b->granted, window);
+}
+
+static void daemon_grants_no_more_than_its_budget(void **state)
+{
+    struct bench *b = *state;
+    uint64_t sum = 0;
+    char run[16];
+
+    for (peer_id peer = 1; b->n_nacks == 0; peer++) {
+        sprintf(run, "run-%u", (unsigned)peer);
+        b->granted = 0;
+        bench_open(b, peer, run, "writer", 0);
+        bench_settle(b);
+        sum += b->granted;
+    }
+    assert_int_equal(b->nack.code, NACK_EBUSY);
+    assert_true(sum <= b->config.budget_bytes);
+    assert_true(sum >= b->config.budget_bytes - MONITOR_CREDIT_MIN);
+}
+
+static void layer_beyond_the_memory_budget_is_refused(void **state)
+{
+    struct bench *b = *state;
+
+    bench_send(b, 1, parcel_new(PARCEL_F32, "wide", 20000, 1, 1, 1), 1, 0);
+    assert_nack(b, NACK_EBUSY);
+    assert_string_equal(b->nack.layer, "wide");
+    bench_rows(b, 1, 1, 0, 20);
+    assert_int_equal(b->n_nacks, 1);
+}
+
+/* ---- no memory ------------------------------------------------------------------------------- */
+
+#define N_CONTROL 4
+
+static void say_everything(struct bench *b, peer_id peer, bool with_rows)
+{
+    bench_open(b, peer, "run", "writer", 0);
+    bench_settle(b);
+    if (with_rows) {
+        bench_rows(b, peer, 1, 0, 20);
+        bench_send(b, peer, parcel_new(PARCEL_MOMENTS, "head", P, C, 20, 2), 2, 20);
+    }
+    bench_checkpoint(b, peer, 1, 2, 40);
+    bench_log(b, peer, 2);
+    bench_settle(b);
+    if (with_rows)
+        bench_rows(b, peer, 3, 40, 20);
+    bench_checkpoint(b, peer, 3, 3, 60);
+    bench_close(b, peer, N_CONTROL);
+    bench_settle(b);
+    bench_tick(b, 1);
+    bench_settle(b);
+}
+
+static void assert_all_on_disk(const struct bench *b)
+{
+    const struct disk_attempt *a = disk_attempt(&b->disk, "run", 1);
+    uint64_t offered[] = {0, 40, 0, 20};
+
+    assert_non_null(a);
+    assert_int_equal(a->n_items, N_CONTROL);
+    for (uint64_t seq = 1; seq <= N_CONTROL; seq++)
+        assert_int_equal(a->items[seq - 1].seq, seq);
+    for (uint64_t seq = 1; seq <= 3; seq += 2) {
+        const struct layer_point *p = a->items[seq - 1].points;
+
+        if (p->measured)
+            assert_true(p->point.n + (double)p->point.rows_missing >= (double)offered[seq]);
+    }
+}
+
+/* Every acknowledgement that came out was true. */
+static void assert_acks_on_disk(const struct bench *b)
+{
+    for (size_t i = 0; i < b->n_acks; i++)
+        assert_non_null(disk_item(&b->disk, "run", 1, b->acks[i]));
+}
+
+static void no_allocation_that_fails_breaks_a_promise(void **state)
+{
+    bool injected = true;
+
+    (void)state;
+    for (long n = 1; injected; n++) {
+        struct bench b;
+
+        bench_init(&b);
+        b.faulty = true;
+        fault_arm(n);
+        fault_pause();
+        say_everything(&b, 1, true);
+        injected = fault_disarm();
+        assert_acks_on_disk(&b);
+        if (b.fatal)
+            bench_crash(&b);
+        b.faulty = false;
+        say_everything(&b, 2, false);
+        assert_all_on_disk(&b);
+        assert_false(b.fatal);
+        bench_release(&b);
+        assert_int_equal(parcel_live(), 0);
+        assert_true(n < 1000);
+    }
+}
+
+static void measuring_without_memory_is_tried_again(void **state)
+{
+    struct bench *b = *state;
+    struct job *job;
+    struct event e = {.type = EV_JOB_DONE};
+
+    bench_rows(b, 1, 1, 0, 20);
+    bench_tick(b, 1);
+    bench_work(b);
+    bench_checkpoint(b, 1, 1, 1, 20);
+    job = bench_take_job(b);
+    assert_int_equal(job->kind, JOB_MEASURE);
+    fault_arm(1);
+    job_work(job, 0);
+    assert_true(fault_disarm());
+    e.job = job;
+    bench_step(b, &e, 0);
+    bench_settle(b);
+    assert_int_equal(b->n_acks, 0);
+    bench_tick(b, 1);
+    bench_settle(b);
+    assert_int_equal(b->n_acks, 1);
+    assert_true(b->points[0].measured);
+    assert_true(b->points[0].point.n == 20);
+}
+
+static void moments_that_found_no_memory_are_missing(void **state)
+{
+    struct bench *b = *state;
+    struct job *job;
+    struct event e = {.type = EV_JOB_DONE};
+
+    bench_rows(b, 1, 1, 0, 20);
+    bench_tick(b, 1);
+    bench_work(b);
+    bench_send(b, 1, parcel_new(PARCEL_MOMENTS, "head", P, C, 20, 2), 2, 20);
+    job = bench_take_job(b);
+    assert_int_equal(job->kind, JOB_ABSORB);
+    fault_arm(1);
+    job_work(job, 0);
+    assert_true(fault_disarm());
+    e.job = job;
+    bench_step(b, &e, 0);
+    bench_checkpoint(b, 1, 1, 2, 40);
+    bench_settle(b);
+    assert_true(b->points[0].point.n == 20);
+    assert_int_equal(b->points[0].point.rows_missing, 20);
+}
+
+#define TEST(name)      cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST_OPEN(name) cmocka_unit_test_setup_teardown(name, setup_open, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST_OPEN(checkpoint_measures_exactly_the_batches_before_it),
+        TEST_OPEN(ack_waits_for_the_disk),
+        TEST_OPEN(log_behind_a_checkpoint_waits_for_its_measurement),
+        TEST_OPEN(checkpoint_sent_again_shows_the_same_point),
+        TEST_OPEN(checkpoint_sent_again_too_early_is_acknowledged_once),
+        TEST_OPEN(layer_without_rows_gives_no_point),
+        TEST_OPEN(totals_that_go_back_are_refused),
+        TEST_OPEN(totals_that_jump_absurdly_are_refused),
+        TEST_OPEN(dropped_batch_is_counted_as_missing),
+        TEST_OPEN(batch_sent_twice_enters_once),
+        TEST_OPEN(late_batch_after_its_checkpoint_changes_nothing),
+        TEST_OPEN(empty_batch_changes_nothing),
+        TEST_OPEN(wrong_shape_is_refused_by_name),
+        TEST_OPEN(non_finite_batch_counts_as_missing),
+        TEST_OPEN(numbers_that_jump_absurdly_are_refused),
+        TEST_OPEN(moments_and_rows_give_one_point),
+        TEST(cumulative_window_keeps_all_rows),
+        TEST(exponential_window_forgets_by_half_lives),
+        TEST(long_window_broken_by_a_crash_is_partial),
+        TEST_OPEN(rows_lost_in_a_crash_are_missing),
+        TEST_OPEN(a_second_attempt_fences_the_first),
+        TEST_OPEN(fenced_batch_stays_while_a_job_reads_it),
+        TEST_OPEN(the_same_writer_reconnects_and_keeps_its_window),
+        TEST_OPEN(another_writer_is_told_who_holds_the_attempt),
+        TEST(two_writers_at_once_get_an_attempt_each),
+        TEST_OPEN(writer_that_asks_twice_for_its_attempt_is_not_fenced),
+        TEST(control_of_a_stranger_is_not_open),
+        TEST_OPEN(close_twice_is_close_once),
+        TEST_OPEN(trainer_that_comes_back_after_close_keeps_its_last_point),
+        TEST_OPEN(a_lost_trainer_is_marked_lost_after_30_ticks),
+        TEST_OPEN(lost_trainer_that_comes_back_in_time_keeps_its_window),
+        TEST_OPEN(peer_that_is_gone_has_to_open_again),
+        TEST_OPEN(draining_takes_no_run_and_finishes_what_is_promised),
+        TEST_OPEN(a_full_disk_delays_acks_and_loses_nothing),
+        TEST_OPEN(a_broken_disk_is_fatal_and_acknowledges_nothing),
+        TEST_OPEN(message_after_a_refused_one_waits_for_it),
+        TEST_OPEN(batch_after_a_refused_checkpoint_stays_out_of_its_window),
+        TEST_OPEN(credit_comes_back_when_rows_are_folded),
+        TEST_OPEN(batch_beyond_the_credit_is_refused),
+        TEST_OPEN(window_full_of_many_layers_is_folded_at_once),
+        TEST_OPEN(small_change_is_paid_at_the_tick),
+        TEST_OPEN(reconnection_does_not_double_the_credit),
+        TEST(daemon_grants_no_more_than_its_budget),
+        TEST_OPEN(layer_beyond_the_memory_budget_is_refused),
+        cmocka_unit_test(no_allocation_that_fails_breaks_a_promise),
+        TEST_OPEN(measuring_without_memory_is_tried_again),
+        TEST_OPEN(moments_that_found_no_memory_are_missing),
+    };
+
+    linalg_init();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
