@@ -1,0 +1,147 @@
+#include "tests/lib/cmocka.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/core/run.h"
+
+#define PEER 7
+
+struct fixture {
+    struct run *run;
+    struct actions out;
+};
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    struct record *open = record_new(RECORD_OPEN, "run");
+
+    actions_init(&f->out);
+    open->open.writer = strdup("writer");
+    f->run = run_new(open, (struct window){.kind = WINDOW_CHECKPOINT}, PEER);
+    record_free(open);
+    *state = f;
+    return f->run ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    run_free(f->run);
+    actions_release(&f->out);
+    free(f);
+    return 0;
+}
+
+static struct entry *add(struct fixture *f, uint64_t seq, size_t n_marks)
+{
+    struct record *r = record_new(RECORD_LOG, "run");
+
+    r->seq = seq;
+    return run_add_entry(f->run, r, n_marks);
+}
+
+/* As when the store gives them back. */
+static void come_home(struct fixture *f, struct entry *e)
+{
+    f->run->n_lent--;
+    e->lent = false;
+    record_free(e->record);
+    run_drop_entry(f->run, e);
+}
+
+static void opened_run_knows_the_layers_of_the_store(void **state)
+{
+    struct fixture *f = *state;
+    struct stored_layer stored = {
+        .name = "head", .p = 5, .c = 2, .batch_seq = 9, .rows_offered = 90};
+    struct open_result o = {
+        .run_key = 3, .attempt = 2, .last_seq = 4, .layers = &stored, .n_layers = 1};
+    const struct layer *l;
+
+    assert_int_equal(run_opened(f->run, &o), 0);
+    assert_int_equal(f->run->state, RUN_OPEN);
+    assert_int_equal(f->run->durable_seq, 4);
+    l = run_layer(f->run, "head");
+    assert_non_null(l);
+    assert_int_equal(l->last_seq, 9);
+    assert_int_equal(l->window_offered, 90);
+    assert_false(l->has_memory);
+    assert_null(run_layer(f->run, "hea"));
+}
+
+static void journal_is_lent_up_to_the_first_that_is_not_ready(void **state)
+{
+    struct fixture *f = *state;
+    struct entry *first = add(f, 1, 0), *second = add(f, 2, 1);
+
+    add(f, 3, 0);
+    second->n_pending = 1;
+    run_lend(f->run, &f->out);
+    assert_int_equal(f->out.n, 1);
+    assert_ptr_equal(f->out.items[0].record, first->record);
+    assert_false(run_is_quiet(f->run));
+    come_home(f, first);
+    assert_true(run_is_quiet(f->run));
+    assert_false(run_is_settled(f->run));
+}
+
+static void journal_is_not_lent_past_records_that_are_out(void **state)
+{
+    struct fixture *f = *state;
+    struct entry *first = add(f, 1, 0), *second;
+
+    run_lend(f->run, &f->out);
+    second = add(f, 2, 0);
+    run_lend(f->run, &f->out);
+    assert_int_equal(f->out.n, 1);
+    come_home(f, first);
+    run_lend(f->run, &f->out);
+    assert_int_equal(f->out.n, 2);
+    assert_ptr_equal(f->out.items[1].record, second->record);
+    come_home(f, second);
+    assert_true(run_is_settled(f->run));
+}
+
+static void journal_rests_while_the_store_cannot_write(void **state)
+{
+    struct fixture *f = *state;
+
+    add(f, 1, 0);
+    f->run->store_waits = true;
+    run_lend(f->run, &f->out);
+    assert_int_equal(f->out.n, 0);
+}
+
+static void credit_is_told_in_steps(void **state)
+{
+    struct fixture *f = *state;
+
+    f->run->credit_bytes = 800;
+    run_start_credit(f->run, 300);
+    assert_int_equal(f->run->granted, 500);
+    run_return_credit(f->run, 99, &f->out);
+    assert_int_equal(f->out.n, 0);
+    run_return_credit(f->run, 1, &f->out);
+    assert_int_equal(f->out.n, 1);
+    assert_int_equal(f->out.items[0].granted, 600);
+    run_tell_credit(f->run, &f->out);
+    assert_int_equal(f->out.n, 1); /* nothing new */
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(opened_run_knows_the_layers_of_the_store),
+        TEST(journal_is_lent_up_to_the_first_that_is_not_ready),
+        TEST(journal_is_not_lent_past_records_that_are_out),
+        TEST(journal_rests_while_the_store_cannot_write),
+        TEST(credit_is_told_in_steps),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
