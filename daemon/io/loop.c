@@ -23,6 +23,9 @@
 #define TICK_MS    1000
 /* Jobs take seconds at most, a commit milliseconds; systemd waits 30 s before it kills. */
 #define DRAIN_TICKS 10
+/* A job or commit that is out for so long without any coming home is stuck: the watchdog is no longer
+ * petted, and systemd starts us again. */
+#define STUCK_TICKS 10
 /* Credit of all trainers together: 16 full windows. */
 #define BUDGET_BYTES (1u << 30)
 /* Moments and blocks may fill this share of the machine's memory. */
@@ -62,7 +65,8 @@ struct loop {
     struct feedhub *hub;
     struct feedsock *feed;
     struct ingest *ingest;
-    size_t n_out; /* jobs and records that are lent */
+    size_t n_out;         /* jobs and records that are lent */
+    unsigned quiet_ticks; /* since one came home, while some are out */
 };
 
 static double clock_now(void)
@@ -171,6 +175,7 @@ static void on_job_done(void *arg, struct job *job)
     struct loop *l = arg;
 
     l->n_out--;
+    l->quiet_ticks = 0;
     step(l, &(struct event){.type = EV_JOB_DONE, .time = clock_now(), .job = job});
 }
 
@@ -181,6 +186,7 @@ static void on_stored(void *arg, struct record *r)
     if (r->rc < 0 && r->kind != RECORD_OPEN)
         log_error("not stored run=%s seq=%llu: %s", r->run, (unsigned long long)r->seq, r->error);
     l->n_out--;
+    l->quiet_ticks = 0;
     step(l, &(struct event){.type = EV_STORED, .time = clock_now(), .record = r});
 }
 
@@ -218,10 +224,19 @@ static void add_status(void *arg, cJSON *o)
 /* ---- time and signals -------------------------------------------------------------------------
  */
 
+/* The loop ticks, so it lives; the pool lives when what it was lent comes home. */
+static void pet_watchdog(struct loop *l)
+{
+    l->quiet_ticks = l->n_out > 0 ? l->quiet_ticks + 1 : 0;
+    if (l->quiet_ticks < STUCK_TICKS)
+        sd_notify(0, "WATCHDOG=1");
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     struct loop *l = timer->data;
 
+    pet_watchdog(l);
     if (l->state == LOOP_DRAINING && ++l->drain_ticks >= DRAIN_TICKS) {
         log_warn("not everything was finished within %d s", DRAIN_TICKS);
         start_closing(l);
