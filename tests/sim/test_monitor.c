@@ -109,8 +109,9 @@ struct trainer {
     struct message kept[MAX_KEPT];
     size_t n_kept;
     struct said said[MAX_CONTROL];
-    size_t n_left;  /* things it still wants to do */
-    bool open_lost; /* or its welcome: it asks again */
+    size_t n_left;          /* things it still wants to do */
+    bool open_lost;         /* or its welcome: it asks again */
+    struct message dropped; /* a batch that it may send after all, when it is too late */
     bool closing;
 };
 
@@ -980,8 +981,22 @@ static void send_batch(struct world *w, struct trainer *t)
     if (t->careless && one_in(w, 20))
         m.p++;
     m.beyond_credit = t->sent + m.size_bytes > t->granted;
-    if (one_in(w, 10) || (m.beyond_credit && !(t->careless && one_in(w, 3))))
-        return; /* dropped, and counted */
+    if (one_in(w, 10) || (m.beyond_credit && !(t->careless && one_in(w, 3)))) {
+        t->dropped = m; /* and counted */
+        return;
+    }
+    t->sent += m.size_bytes;
+    send_message(t, &m);
+}
+
+static void send_late(struct trainer *t)
+{
+    struct message m = t->dropped;
+
+    if (m.n == 0 || t->sent + m.size_bytes > t->granted)
+        return;
+    m.beyond_credit = false;
+    t->dropped.n = 0;
     t->sent += m.size_bytes;
     send_message(t, &m);
 }
@@ -1012,11 +1027,13 @@ static void act_open(struct world *w, struct trainer *t)
 
     if (t->n_kept > 0 && what < 3) {
         send_message(t, &t->kept[0]);
-    } else if (!w->calm && what < 5) {
+    } else if (what < 5) {
+        send_late(t);
+    } else if (!w->calm && what < 7) {
         leave(w, t, AWAY);
     } else if (!w->calm && one_in(w, 700)) {
         leave(w, t, DEAD);
-    } else if (t->closing || t->n_kept == MAX_KEPT || what < 12) {
+    } else if (t->closing || t->n_kept == MAX_KEPT || what < 13) {
         if (one_in(w, 4))
             send_message(t, &m);
     } else if (w->calm || t->n_left == 0) {
@@ -1099,8 +1116,8 @@ static void hear_nack(struct world *w, struct trainer *t, const struct nack *nac
         leave(w, t, STOPPED);
         break;
     case NACK_ENUMERIC:
+    case NACK_ESHAPE: /* perhaps for the shape that another trainer of the run declared */
         break;
-    case NACK_ESHAPE:
     case NACK_ECREDIT:
     case NACK_EPROTO:
     case NACK_COUNT:
