@@ -286,6 +286,10 @@ static uint64_t rows_missing(const struct layer *l, const struct mark *m)
 static void finish_measure(struct layer *l, struct mark *m)
 {
     m->measured = l->moments.n_rows > 0;
+    if (!m->measured) {
+        m->rows_offered = l->window_offered; /* what is missing is said with the next point */
+        return;
+    }
     m->point->rows_missing = rows_missing(l, m);
     if (m->point->rows_missing > 0)
         m->point->flags |= FLAG_PARTIAL;
@@ -293,7 +297,7 @@ static void finish_measure(struct layer *l, struct mark *m)
         return;
     l->window_offered = m->rows_offered;
     l->window_rows = 0;
-    if (l->window.kind == WINDOW_CHECKPOINT && l->has_memory) {
+    if (l->window.kind == WINDOW_CHECKPOINT) {
         moments_reset(&l->moments);
         l->precision = (struct precision){0};
     }

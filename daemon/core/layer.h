@@ -57,8 +57,8 @@ struct mark {
     void *owner;           /* the checkpoint it belongs to */
     struct point *point;   /* where the result goes */
     uint64_t seq;          /* last batch it covers */
-    uint64_t rows_offered; /* rows offered up to it */
-    bool measured;         /* false: there was no row to measure */
+    uint64_t rows_offered; /* rows offered up to it; not measured: up to where the window begins */
+    bool measured;         /* false: there was no row to measure, and the window goes on */
 };
 
 enum layer_state {

@@ -579,6 +579,8 @@ static void start_checkpoint(struct run *r, struct entry *entry, struct actions 
 
         if (l)
             push_mark(entry, l, i);
+        else
+            entry->record->points[i].rows_offered = 0; /* its window begins with the attempt */
     }
     for (size_t i = 0; i < entry->record->n_points; i++) {
         struct layer *l = run_layer(r, entry->record->points[i].layer);
@@ -740,6 +742,7 @@ static void finish_mark(struct run *r, struct mark *mark, struct actions *out)
     size_t i = (size_t)(mark - entry->marks);
 
     entry->record->points[i].measured = mark->measured;
+    entry->record->points[i].rows_offered = mark->rows_offered;
     entry->n_pending--;
     if (r->state != RUN_OVER)
         run_lend(r, out);

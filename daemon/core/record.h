@@ -45,7 +45,7 @@ struct stored_layer {
     uint32_t p;
     uint32_t c;
     uint64_t batch_seq;    /* last batch of this attempt that a stored checkpoint covers */
-    uint64_t rows_offered; /* rows offered up to that batch */
+    uint64_t rows_offered; /* rows offered up to where the next window begins */
 };
 
 /* Filled by the store for RECORD_OPEN. */
@@ -64,7 +64,7 @@ struct open_result {
 struct layer_point {
     char layer[LAYER_NAME_MAX + 1];
     uint64_t batch_seq;    /* last batch the checkpoint covers */
-    uint64_t rows_offered; /* rows offered up to it */
+    uint64_t rows_offered; /* rows offered up to it; not measured: up to where the window begins */
     bool measured;         /* false: no row in the window, only the two totals above are kept */
     struct point point;
     uint64_t

@@ -314,8 +314,8 @@ static void expect_layer(struct session *s, size_t i, const struct total *total,
         out->layers[i].rank = r.rank;
     }
     l->last_seq = total->seq;
-    if (s->trainer->window.kind == WINDOW_CUMULATIVE)
-        return;
+    if (s->trainer->window.kind == WINDOW_CUMULATIVE || l->n_segments == 0)
+        return; /* an empty window goes on */
     l->window_offered = total->rows;
     l->entered = 0;
     if (s->trainer->window.kind == WINDOW_CHECKPOINT)

@@ -190,6 +190,25 @@ static void totals_that_jump_absurdly_are_refused(void **state)
     assert_true(b->points[0].point.n == 40);
 }
 
+static void rows_of_an_empty_window_are_missing_from_the_next_point(void **state)
+{
+    struct bench *b = *state;
+
+    bench_rows(b, 1, 1, 0, 20);
+    bench_checkpoint(b, 1, 1, 1, 20);
+    bench_checkpoint(b, 1, 2, 3, 60);
+    bench_settle(b);
+    bench_crash(b);
+    bench_open(b, 2, "run", "writer", 1);
+    bench_settle(b);
+    bench_checkpoint(b, 2, 3, 4, 80);
+    bench_rows(b, 2, 5, 80, 20);
+    bench_checkpoint(b, 2, 4, 5, 100);
+    bench_settle(b);
+    assert_true(b->points[0].point.n == 20);
+    assert_int_equal(b->points[0].point.rows_missing, 60);
+}
+
 /* ---- what is missing ------------------------------------------------------------------------- */
 
 static void dropped_batch_is_counted_as_missing(void **state)
@@ -921,6 +940,7 @@ int main(void)
         TEST_OPEN(checkpoint_sent_again_shows_the_same_point),
         TEST_OPEN(checkpoint_sent_again_too_early_is_acknowledged_once),
         TEST_OPEN(layer_without_rows_gives_no_point),
+        TEST_OPEN(rows_of_an_empty_window_are_missing_from_the_next_point),
         TEST_OPEN(totals_that_go_back_are_refused),
         TEST_OPEN(totals_that_jump_absurdly_are_refused),
         TEST_OPEN(dropped_batch_is_counted_as_missing),
