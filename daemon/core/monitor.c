@@ -407,6 +407,10 @@ static struct layer *layer_for(struct monitor *m, struct run *r, struct batch *b
     struct layer *l = run_layer(r, b->layer);
     struct err why;
 
+    if (l && l->p == 0) { /* the store knows its name and totals alone */
+        l->p = b->p;
+        l->c = b->c;
+    }
     if (l && (l->p != b->p || l->c != b->c)) {
         err_set(&why, 0,
                 "has %" PRIu32 " features and %" PRIu32 " outputs, the layer has %" PRIu32

@@ -42,7 +42,7 @@ struct record_open {
 /* A layer as the store knows it: what the next window starts from. */
 struct stored_layer {
     char name[LAYER_NAME_MAX + 1];
-    uint32_t p;
+    uint32_t p; /* 0, and so is c: no point of it was stored yet */
     uint32_t c;
     uint64_t batch_seq;    /* last batch of this attempt that a stored checkpoint covers */
     uint64_t rows_offered; /* rows offered up to where the next window begins */

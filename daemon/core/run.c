@@ -63,11 +63,8 @@ int run_opened(struct run *r, const struct open_result *o)
     r->last_step = o->last_step;
     for (size_t i = 0; i < o->n_layers; i++) {
         const struct stored_layer *s = &o->layers[i];
-        struct layer *l;
+        struct layer *l = run_add_layer(r, s->name, s->p, s->c);
 
-        if (s->p == 0)
-            continue; /* named by a checkpoint, but no batch of it ever arrived */
-        l = run_add_layer(r, s->name, s->p, s->c);
         if (!l)
             return -ENOMEM;
         l->last_seq = s->batch_seq;

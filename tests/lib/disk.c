@@ -157,7 +157,7 @@ static struct disk_item *add_item(struct disk_attempt *a, const struct record *r
     return item;
 }
 
-/* Totals of a layer whose shape nobody knows yet are not kept. */
+/* Totals may come before the shape. */
 static void put_total(struct disk_run *run, struct disk_attempt *a, const struct layer_point *p)
 {
     size_t i = 0;
@@ -165,13 +165,13 @@ static void put_total(struct disk_run *run, struct disk_attempt *a, const struct
     while (i < run->n_layers && strcmp(run->layers[i].name, p->layer) != 0)
         i++;
     if (i == run->n_layers) {
-        if (!p->measured)
-            return;
         assert(i < DISK_LAYERS);
         snprintf(run->layers[i].name, sizeof run->layers[i].name, "%s", p->layer);
+        run->n_layers++;
+    }
+    if (p->measured) {
         run->layers[i].p = p->point.p;
         run->layers[i].c = p->point.c;
-        run->n_layers++;
     }
     a->totals[i].batch_seq = p->batch_seq;
     a->totals[i].rows_offered = p->rows_offered;

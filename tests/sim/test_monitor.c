@@ -135,7 +135,8 @@ struct segment {
 };
 
 struct watched_layer {
-    bool known;
+    bool exists;
+    bool known; /* and its shape */
     uint32_t p, c;
     uint64_t last_seq;
     uint64_t window_offered;
@@ -303,7 +304,7 @@ static void expect_layer(struct session *s, size_t i, const struct total *total,
     uint64_t offered = total->rows - l->window_offered;
     struct reference r;
 
-    if (!l->known)
+    if (!l->exists)
         return;
     out->layers[i].missing = offered - l->entered;
     out->layers[i].measured = l->n_segments > 0;
@@ -372,7 +373,7 @@ static void expect_batch(struct world *w, struct session *s, const struct messag
     CHECK(w, w->gave_back == !should, "trainer %zu layer %zu batch %" PRIu64 ", last %" PRIu64,
           s->trainer->index, m->layer, m->seq, l->last_seq);
     if (!l->known) {
-        l->known = true;
+        l->exists = l->known = true;
         l->p = m->p;
         l->c = s->trainer->c[m->layer];
     }
@@ -451,7 +452,8 @@ static void start_session(struct session *s, const struct open_result *o)
     for (size_t i = 0; i < o->n_layers; i++) {
         struct watched_layer *l = &s->layers[layer_index(o->layers[i].name)];
 
-        l->known = true;
+        l->exists = true;
+        l->known = o->layers[i].p > 0;
         l->p = o->layers[i].p;
         l->c = o->layers[i].c;
         l->last_seq = o->layers[i].batch_seq;

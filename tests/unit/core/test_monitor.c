@@ -209,6 +209,23 @@ static void rows_of_an_empty_window_are_missing_from_the_next_point(void **state
     assert_int_equal(b->points[0].point.rows_missing, 60);
 }
 
+static void layer_that_was_only_named_takes_its_shape_from_a_batch(void **state)
+{
+    struct bench *b = *state;
+
+    bench_checkpoint(b, 1, 1, 1, 20);
+    bench_settle(b);
+    bench_crash(b);
+    bench_open(b, 2, "run", "writer", 1);
+    bench_settle(b);
+    bench_rows(b, 2, 2, 20, 20);
+    bench_checkpoint(b, 2, 2, 2, 40);
+    bench_settle(b);
+    assert_int_equal(b->n_nacks, 0);
+    assert_true(b->points[0].point.n == 20);
+    assert_int_equal(b->points[0].point.rows_missing, 20);
+}
+
 /* ---- what is missing ------------------------------------------------------------------------- */
 
 static void dropped_batch_is_counted_as_missing(void **state)
@@ -941,6 +958,7 @@ int main(void)
         TEST_OPEN(checkpoint_sent_again_too_early_is_acknowledged_once),
         TEST_OPEN(layer_without_rows_gives_no_point),
         TEST_OPEN(rows_of_an_empty_window_are_missing_from_the_next_point),
+        TEST_OPEN(layer_that_was_only_named_takes_its_shape_from_a_batch),
         TEST_OPEN(totals_that_go_back_are_refused),
         TEST_OPEN(totals_that_jump_absurdly_are_refused),
         TEST_OPEN(dropped_batch_is_counted_as_missing),
