@@ -9,7 +9,7 @@
 
 #define MAX_INTEGER ((int64_t)JSON_MAX_INTEGER - 1)
 
-/* ---- the fields of every message, one row each ---- */
+/* ---- the fields of every message, one row each --------------------------------------------- */
 
 enum field_kind {
     FIELD_TEXT,    /* const char *, at most `max` bytes, at least `min` */
@@ -125,7 +125,7 @@ static const struct field nack_fields[] = {
     {0},
 };
 
-/* ---- reading and writing by row ---- */
+/* ---- reading and writing by row ------------------------------------------------------------ */
 
 static int missing(const struct field *f, int rc, struct err *e)
 {
@@ -241,7 +241,7 @@ static bool write_fields(cJSON *object, const struct field *fields, const void *
     return true;
 }
 
-/* ---- what does not fit in a row ---- */
+/* ---- what does not fit in a row ------------------------------------------------------------ */
 
 /* A member of another kind than null, or NULL with *rc = -EPROTO when it is not an object. */
 static const cJSON *object_member(const cJSON *object, const char *name, int *rc, struct err *e)
@@ -512,7 +512,7 @@ static bool print_ack(cJSON *object, const void *body)
     return !a->points || add_text(object, "points", a->points);
 }
 
-/* ---- the messages, one row each ---- */
+/* ---- the messages, one row each ------------------------------------------------------------ */
 
 static const struct message {
     const char *name;

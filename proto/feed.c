@@ -33,7 +33,7 @@ const char *feed_method_name(enum feed_method method)
     return methods[method].name;
 }
 
-/* ---- requests -------------------------------------------------------------------------------- */
+/* ---- requests ------------------------------------------------------------------------------ */
 
 static int check_id(const cJSON *id, struct err *e)
 {
@@ -130,7 +130,7 @@ void feed_request_release(struct feed_request *request)
     memset(request, 0, sizeof *request);
 }
 
-/* ---- parameters ------------------------------------------------------------------------------ */
+/* ---- parameters ---------------------------------------------------------------------------- */
 
 /* A look-up's 0 or 1 is fine here, and its error is always the parameter's. */
 static int checked(int rc)
@@ -288,7 +288,7 @@ int feed_unsubscribe_read(const struct feed_request *request, struct feed_unsubs
     return checked(rc);
 }
 
-/* ---- answers --------------------------------------------------------------------------------- */
+/* ---- answers ------------------------------------------------------------------------------- */
 
 /* Prints and frees the envelope (NULL: memory ran out while it was made). */
 static char *finish_line(cJSON *envelope, size_t *size)

@@ -34,7 +34,7 @@ struct richd_run {
     atomic_size_t held; /* rows on their way, in the session and in libzmq */
 };
 
-/* ---- time ---- */
+/* ---- time ---------------------------------------------------------------------------------- */
 
 static double wall_time(void)
 {
@@ -58,7 +58,7 @@ static struct timespec deadline_after(int timeout_ms)
     return t;
 }
 
-/* ---- connect ---- */
+/* ---- connect ------------------------------------------------------------------------------- */
 
 /* Random hex digits; of the clock and the process when the kernel has none to give. */
 static void random_hex(char *out, size_t n_bytes)
@@ -245,7 +245,7 @@ struct richd_run *richd_connect(const struct richd_options *options, char *error
     return run;
 }
 
-/* ---- every entry ---- */
+/* ---- every entry --------------------------------------------------------------------------- */
 
 /* In a forked child the sender does not exist and the lock may be held for ever. */
 static int check_run(const struct richd_run *run)
@@ -279,7 +279,7 @@ const char *richd_version(void)
     return RICHD_VERSION;
 }
 
-/* ---- submit ---- */
+/* ---- submit -------------------------------------------------------------------------------- */
 
 /* A batch as the program gave it, in the words of the wire. */
 struct rows {
@@ -437,7 +437,7 @@ int richd_submit(struct richd_run *run, const struct richd_batch *batch)
     return unlock(run, rc, &e);
 }
 
-/* ---- marks ---- */
+/* ---- marks --------------------------------------------------------------------------------- */
 
 /* Waits under the lock until the ticket is settled. */
 static int await(struct richd_run *run, struct ticket *ticket, int timeout_ms)
@@ -496,7 +496,7 @@ int richd_log(struct richd_run *run, int64_t step, const struct richd_scalar *sc
     return unlock(run, rc, &e);
 }
 
-/* ---- what became of it ---- */
+/* ---- what became of it --------------------------------------------------------------------- */
 
 int richd_stats(struct richd_run *run, struct richd_stats *stats, size_t stats_size)
 {

@@ -69,7 +69,7 @@ static void complain(struct sender *s, const char *text)
     unlock(s);
 }
 
-/* ---- connections ---- */
+/* ---- connections --------------------------------------------------------------------------- */
 
 static int set_int(void *socket, int option, int value)
 {
@@ -184,7 +184,7 @@ static void drain_monitor(struct sender *s, int64_t now)
         give_up_connection(s, now);
 }
 
-/* ---- sending ---- */
+/* ---- sending ------------------------------------------------------------------------------- */
 
 static void on_frame_sent(void *data, void *hint)
 {
@@ -278,7 +278,7 @@ static void send_all(struct sender *s, int64_t now)
     }
 }
 
-/* ---- receiving ---- */
+/* ---- receiving ----------------------------------------------------------------------------- */
 
 static void receive(struct sender *s, zmq_msg_t *frame, int64_t now)
 {
@@ -310,7 +310,7 @@ static void drain_socket(struct sender *s, int64_t now)
     zmq_msg_close(&frame);
 }
 
-/* ---- the thread ---- */
+/* ---- the thread ---------------------------------------------------------------------------- */
 
 /* True when the session has lost interest in this connection, or it is no longer alive. */
 static bool is_over(struct sender *s, int64_t now)

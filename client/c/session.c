@@ -46,7 +46,7 @@ struct session {
     struct richd_stats stats;
 };
 
-/* ---- the codes of a nack, one row each ---- */
+/* ---- the codes of a nack, one row each ----------------------------------------------------- */
 
 enum action {
     ACTION_GONE,   /* the message is refused for good */
@@ -79,7 +79,7 @@ static const struct refusal *find_refusal(const char *code)
     return r;
 }
 
-/* ---- life ---- */
+/* ---- life ---------------------------------------------------------------------------------- */
 
 struct session *session_new(const char *open, const char *host, int64_t pid, struct err *e)
 {
@@ -163,7 +163,7 @@ void session_complain(struct session *s, const char *text)
     snprintf(s->complaint, sizeof s->complaint, "%s", text);
 }
 
-/* ---- batches ---- */
+/* ---- batches ------------------------------------------------------------------------------- */
 
 static struct layer *find_layer(struct session *s, const char *name)
 {
@@ -231,7 +231,7 @@ int session_drop(struct session *s, const char *layer, uint32_t n_rows)
     return 0;
 }
 
-/* ---- marks ---- */
+/* ---- marks --------------------------------------------------------------------------------- */
 
 static int check_room(const struct session *s, struct err *e)
 {
@@ -339,7 +339,7 @@ void session_stats(const struct session *s, struct richd_stats *out)
     out->connected = s->state == SESSION_OPEN;
 }
 
-/* ---- the connection ---- */
+/* ---- the connection ------------------------------------------------------------------------ */
 
 /* Hello, open and pings are made anew each time: one lost for want of memory is made up for by the
  * silence that follows. */
@@ -540,7 +540,7 @@ bool session_receive(struct session *s, const struct control *message, int64_t n
     }
 }
 
-/* ---- sending ---- */
+/* ---- sending ------------------------------------------------------------------------------- */
 
 static struct item *first(const struct list *items)
 {

@@ -71,7 +71,7 @@ const char *session_complaint(const struct session *);
 /* Has the sender's own complaint said by session_complaint. */
 void session_complain(struct session *, const char *text);
 
-/* ---- the program's side ---- */
+/* ---- the program's side -------------------------------------------------------------------- */
 
 /* Numbers the batch and queues it; takes it, also when it fails. 0, -ENOSPC when the run has too
  * many layers, or session_ended. */
@@ -95,7 +95,7 @@ void session_abandon(struct ticket *ticket);
 
 void session_stats(const struct session *, struct richd_stats *out);
 
-/* ---- the sender's side; now_ms is of any monotonic clock ---- */
+/* ---- the sender's side; now_ms is of any monotonic clock ----------------------------------- */
 
 void session_connected(struct session *, int64_t now_ms);
 void session_disconnected(struct session *, int64_t now_ms);

@@ -15,8 +15,7 @@
 /* A connection to the ingest socket; ingest numbers them, from 1. */
 typedef uint64_t peer_id;
 
-/* ---- events -----------------------------------------------------------------------------------
- */
+/* ---- events -------------------------------------------------------------------------------- */
 
 enum event_type {
     EV_OPEN,       /* a trainer opens a run */
@@ -66,8 +65,7 @@ struct event {
     };
 };
 
-/* ---- actions ----------------------------------------------------------------------------------
- */
+/* ---- actions ------------------------------------------------------------------------------- */
 
 enum action_type {
     ACT_WELCOME,  /* the run is open: answer the peer */

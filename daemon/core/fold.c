@@ -221,8 +221,7 @@ void fold_add(struct fold *f, struct rows *r, size_t from, size_t n)
     f->n += n;
 }
 
-/* ---- CHECK ------------------------------------------------------------------------------------
- */
+/* ---- CHECK --------------------------------------------------------------------------------- */
 
 static bool check_frame(struct rows *r, const char *what, enum dtype d, const void *values,
                         size_t n_columns)
@@ -260,8 +259,7 @@ static void drop_refused(struct fold *f)
     f->n_segments = kept;
 }
 
-/* ---- CENTRE -----------------------------------------------------------------------------------
- */
+/* ---- CENTRE -------------------------------------------------------------------------------- */
 
 /* The newest row weighs 1, one that is h rows older half as much. */
 static void weigh_rows(struct fold *f)
@@ -462,8 +460,7 @@ static void sum_s(struct fold *f)
     f->m->sum_s2 = keep * f->m->sum_s2 + sum_s2;
 }
 
-/* ---- PRODUCT ----------------------------------------------------------------------------------
- */
+/* ---- PRODUCT ------------------------------------------------------------------------------- */
 
 /* to = keep to + between d_row d_col' for one row of a matrix; keep = 0 does not read `to`. */
 static void begin_row(const struct combination *k, size_t n, double d_row, const double *d_col,
@@ -583,8 +580,7 @@ static void commit(struct fold *f)
     m->n_rows += f->n;
 }
 
-/* ---- phases -----------------------------------------------------------------------------------
- */
+/* ---- phases -------------------------------------------------------------------------------- */
 
 static void enter(struct fold *f, enum phase phase, size_t n_tasks)
 {

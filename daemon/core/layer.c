@@ -180,8 +180,7 @@ struct job *layer_start(struct layer *l)
     return NULL;
 }
 
-/* ---- on the worker ----------------------------------------------------------------------------
- */
+/* ---- on the worker ------------------------------------------------------------------------- */
 
 static bool check_values(struct batch *b, const char *what, enum dtype d, const void *values,
                          size_t n, size_t n_columns)
@@ -234,8 +233,7 @@ void job_work(struct job *j, size_t share)
     }
 }
 
-/* ---- back on the loop -------------------------------------------------------------------------
- */
+/* ---- back on the loop ---------------------------------------------------------------------- */
 
 static enum dtype coarser(enum dtype a, enum dtype b)
 {

@@ -124,6 +124,17 @@ void run_tell_credit(struct run *r, struct actions *out)
     r->told = r->granted;
 }
 
+uint64_t run_held_bytes(const struct run *r)
+{
+    uint64_t sum = 0;
+
+    LIST_EACH(at, &r->layers)
+    {
+        sum += LIST_ENTRY(at, struct layer, link)->held_bytes;
+    }
+    return sum;
+}
+
 struct entry *run_add_entry(struct run *r, struct record *record, size_t n_marks)
 {
     struct entry *e = calloc(1, sizeof *e);

@@ -81,6 +81,9 @@ void run_return_credit(struct run *, uint64_t bytes, struct actions *);
 /* Tells the peer what it has not heard of yet. */
 void run_tell_credit(struct run *, struct actions *);
 
+/* Bytes of rows that are queued or lent. */
+uint64_t run_held_bytes(const struct run *);
+
 /* Appends an entry; it takes the record, and room for `n_marks` marks is made. Returns it, or NULL
  * (the record is then still the caller's). */
 struct entry *run_add_entry(struct run *, struct record *, size_t n_marks);

@@ -69,8 +69,7 @@ static void free_sub(struct sub *s)
         free(s);
 }
 
-/* ---- lines out --------------------------------------------------------------------------------
- */
+/* ---- lines out ----------------------------------------------------------------------------- */
 
 static void send_line(struct feed_client *c, char *line, size_t size)
 {
@@ -128,8 +127,7 @@ static void send_update(struct sub *s, uint64_t seq, cJSON *points, cJSON *scala
     send_line(s->client, line, line ? size : 0);
 }
 
-/* ---- queries ----------------------------------------------------------------------------------
- */
+/* ---- queries ------------------------------------------------------------------------------- */
 
 /* A request with the readers. */
 struct question {
@@ -215,8 +213,7 @@ static void on_answer(struct query *base)
     finish_question(q);
 }
 
-/* ---- subscriptions ----------------------------------------------------------------------------
- */
+/* ---- subscriptions ------------------------------------------------------------------------- */
 
 /* Reads the page after a subscription's cursor. */
 struct page_query {
@@ -401,8 +398,7 @@ void feedhub_publish(struct feedhub *h, const struct record *r)
     }
 }
 
-/* ---- requests ---------------------------------------------------------------------------------
- */
+/* ---- requests ------------------------------------------------------------------------------ */
 
 static cJSON *hello(const struct feedhub *h)
 {
@@ -524,8 +520,7 @@ void feed_client_request(struct feed_client *c, const char *line, size_t size)
     end_question(q);
 }
 
-/* ---- clients ----------------------------------------------------------------------------------
- */
+/* ---- clients ------------------------------------------------------------------------------- */
 
 struct feedhub *feedhub_new(struct readers *readers, const struct store *store,
                             feed_status_cb *on_status, void *arg)

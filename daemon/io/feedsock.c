@@ -96,8 +96,7 @@ static void close_connection(struct connection *c)
 
 static void next_lines(struct connection *c);
 
-/* ---- lines out --------------------------------------------------------------------------------
- */
+/* ---- lines out ----------------------------------------------------------------------------- */
 
 static void on_written(uv_write_t *request, int status)
 {
@@ -145,8 +144,7 @@ static size_t pending_bytes(void *transport)
     return ((struct connection *)transport)->pending;
 }
 
-/* ---- lines in ---------------------------------------------------------------------------------
- */
+/* ---- lines in ------------------------------------------------------------------------------ */
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
 {
@@ -251,8 +249,7 @@ static const struct feed_transport transport = {
     .ready = on_ready,
 };
 
-/* ---- connections ------------------------------------------------------------------------------
- */
+/* ---- connections --------------------------------------------------------------------------- */
 
 static int init_stream(struct feedsock *s, union stream *stream)
 {
@@ -313,8 +310,7 @@ void feedsock_tick(struct feedsock *s)
     }
 }
 
-/* ---- the socket -------------------------------------------------------------------------------
- */
+/* ---- the socket ---------------------------------------------------------------------------- */
 
 static int listen_pipe(struct feedsock *s, const char *path)
 {

@@ -92,7 +92,7 @@ static const char *const statements[SQL_COUNT] = {
 #define POINT_FEED_SEQ  (CHANGE_COLUMNS + 8)
 #define SCALAR_FEED_SEQ (CHANGE_COLUMNS + 3)
 
-/* ---- the connection -------------------------------------------------------------------------- */
+/* ---- the connection ------------------------------------------------------------------------ */
 
 static int prepare(struct history *h, const char *path, struct err *e)
 {
@@ -169,7 +169,7 @@ int history_read(struct history *h, history_query *query, const void *params, cJ
     return rc;
 }
 
-/* ---- runs ------------------------------------------------------------------------------------ */
+/* ---- runs ---------------------------------------------------------------------------------- */
 
 int history_resolve(struct history *h, const char *run, int64_t *run_key, char *id, struct err *e)
 {
@@ -456,7 +456,7 @@ int history_layer_list(struct history *h, const struct feed_run *params, cJSON *
     return history_read(h, layer_list, params, out, e);
 }
 
-/* ---- changes --------------------------------------------------------------------------------- */
+/* ---- changes ------------------------------------------------------------------------------- */
 
 /* Rows of one kind in the order of the feed. */
 struct stream {

@@ -50,7 +50,7 @@ struct line {
         .values = SQL_SCALAR_VALUES, .n_values = 1                                                 \
     }
 
-/* ---- what is asked for ----------------------------------------------------------------------- */
+/* ---- what is asked for --------------------------------------------------------------------- */
 
 static int read_segments(struct history *h, struct selection *sel, struct err *e)
 {
@@ -140,7 +140,7 @@ static void limit_points(struct selection *sel, size_t n_lines)
     sel->n_points = sel->range->points < share ? sel->range->points : share;
 }
 
-/* ---- columns --------------------------------------------------------------------------------- */
+/* ---- columns ------------------------------------------------------------------------------- */
 
 /* The name of the i-th value, or NULL when it was not asked for. */
 static const char *value_name(const struct line *line, const struct selection *sel, size_t i)
@@ -394,7 +394,7 @@ static int add_line(struct history *h, const struct line *line, const struct sel
                   : add_row_columns(h, line, sel, columns, e);
 }
 
-/* ---- series.query ---------------------------------------------------------------------------- */
+/* ---- series.query -------------------------------------------------------------------------- */
 
 /* Makes {"run":id, NAME:[]}; returns the array, NULL without memory. */
 static cJSON *start_answer(const struct selection *sel, const char *name, cJSON **out)
@@ -494,7 +494,7 @@ int history_series(struct history *h, const struct feed_series_query *params, cJ
     return history_read(h, series, params, out, e);
 }
 
-/* ---- scalars.query --------------------------------------------------------------------------- */
+/* ---- scalars.query ------------------------------------------------------------------------- */
 
 static bool wants_name(const cJSON *names, const char *name)
 {

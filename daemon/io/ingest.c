@@ -69,8 +69,7 @@ void ingest_release(struct batch *b)
     free(in);
 }
 
-/* ---- answers ----------------------------------------------------------------------------------
- */
+/* ---- answers ------------------------------------------------------------------------------- */
 
 static void note_gone(struct ingest *in, peer_id peer)
 {
@@ -178,8 +177,7 @@ static void refuse(struct ingest *in, peer_id peer, const char *code, const stru
               }));
 }
 
-/* ---- control messages -------------------------------------------------------------------------
- */
+/* ---- control messages ---------------------------------------------------------------------- */
 
 static double clock_now(void)
 {
@@ -378,8 +376,7 @@ static void on_control(struct ingest *in, peer_id peer, struct message *m)
     control_release(&c);
 }
 
-/* ---- data messages ----------------------------------------------------------------------------
- */
+/* ---- data messages ------------------------------------------------------------------------- */
 
 static enum dtype dtype_of(enum wire_dtype d)
 {
@@ -515,8 +512,7 @@ static void on_data(struct ingest *in, peer_id peer, struct message *m)
     emit(in, &e, EV_BATCH, peer);
 }
 
-/* ---- the socket -------------------------------------------------------------------------------
- */
+/* ---- the socket ---------------------------------------------------------------------------- */
 
 /* The peer's number, or 0 for a routing id that libzmq did not make. */
 static peer_id peer_of(zmq_msg_t *id)

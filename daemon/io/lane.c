@@ -3,13 +3,13 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* One reader may be busy with a long history while another answers a short question. */
 #define N_READERS 2
 
-/* ---- writing ----------------------------------------------------------------------------------
- */
+/* ---- writing ------------------------------------------------------------------------------- */
 
 struct store_lane {
     uv_loop_t *loop;
@@ -18,6 +18,8 @@ struct store_lane {
     void *arg;
     uv_work_t request;
     bool busy;
+    int rc; /* of the last commit, with its text */
+    struct err why;
     struct list waiting;    /* put since the running commit began */
     struct list committing; /* the pool's while busy */
 };
@@ -28,7 +30,22 @@ static void on_commit(uv_work_t *request)
 {
     struct store_lane *l = request->data;
 
-    store_apply(l->store, &l->committing, NULL); /* each record carries its own outcome */
+    l->rc = store_apply(l->store, &l->committing, &l->why); /* and each record has its outcome */
+}
+
+/* Nothing is committed past records that failed: a later one of the same run would make the store
+ * believe that it holds the earlier ones. All that waits fails with them, and is tried again in
+ * order. */
+static void fail_waiting(struct store_lane *l)
+{
+    LIST_EACH(at, &l->waiting)
+    {
+        struct record *r = LIST_ENTRY(at, struct record, link);
+
+        r->rc = l->rc;
+        snprintf(r->error, sizeof r->error, "%.*s", (int)sizeof r->error - 1, l->why.text);
+    }
+    list_move(&l->waiting, &l->committing);
 }
 
 static void on_commit_done(uv_work_t *request, int status)
@@ -37,6 +54,8 @@ static void on_commit_done(uv_work_t *request, int status)
     struct list done;
 
     (void)status;
+    if (l->rc < 0)
+        fail_waiting(l);
     list_init(&done);
     list_move(&l->committing, &done);
     l->busy = false;
@@ -100,8 +119,7 @@ const struct store *store_lane_store(const struct store_lane *l)
     return l->store;
 }
 
-/* ---- reading ----------------------------------------------------------------------------------
- */
+/* ---- reading ------------------------------------------------------------------------------- */
 
 struct reader {
     struct readers *readers;

@@ -10,7 +10,7 @@
 #include "daemon/io/history.h"
 #include "daemon/io/store.h"
 
-/* ---- writing ---- */
+/* ---- writing ------------------------------------------------------------------------------- */
 
 struct store_lane;
 
@@ -28,7 +28,7 @@ void store_lane_put(struct store_lane *, struct record *);
 
 const struct store *store_lane_store(const struct store_lane *);
 
-/* ---- reading ---- */
+/* ---- reading ------------------------------------------------------------------------------- */
 
 struct readers;
 struct query;

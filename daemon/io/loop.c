@@ -23,8 +23,8 @@
 #define TICK_MS    1000
 /* Jobs take seconds at most, a commit milliseconds; systemd waits 30 s before it kills. */
 #define DRAIN_TICKS 10
-/* A job or commit that is out for so long without any coming home is stuck: the watchdog is no longer
- * petted, and systemd starts us again. */
+/* A job or commit that is out for so long without any coming home is stuck: the watchdog is no
+ * longer petted, and systemd starts us again. */
 #define STUCK_TICKS 10
 /* Credit of all trainers together: 16 full windows. */
 #define BUDGET_BYTES (1u << 30)
@@ -77,8 +77,7 @@ static double clock_now(void)
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-/* ---- carrying out actions ---------------------------------------------------------------------
- */
+/* ---- carrying out actions ------------------------------------------------------------------ */
 
 static void maybe_close(struct loop *l);
 static void start_closing(struct loop *l);
@@ -190,8 +189,7 @@ static void on_stored(void *arg, struct record *r)
     step(l, &(struct event){.type = EV_STORED, .time = clock_now(), .record = r});
 }
 
-/* ---- status -----------------------------------------------------------------------------------
- */
+/* ---- status -------------------------------------------------------------------------------- */
 
 static void add_status(void *arg, cJSON *o)
 {
@@ -221,8 +219,7 @@ static void add_status(void *arg, cJSON *o)
     json_add_integer(o, "budget_bytes", (int64_t)m.budget_bytes);
 }
 
-/* ---- time and signals -------------------------------------------------------------------------
- */
+/* ---- time and signals ---------------------------------------------------------------------- */
 
 /* The loop ticks, so it lives; the pool lives when what it was lent comes home. */
 static void pet_watchdog(struct loop *l)
@@ -265,8 +262,7 @@ static void on_signal(uv_signal_t *handle, int number)
     step(l, &(struct event){.type = EV_DRAIN, .time = clock_now()});
 }
 
-/* ---- closing ----------------------------------------------------------------------------------
- */
+/* ---- closing ------------------------------------------------------------------------------- */
 
 static void on_part_closed(void *arg)
 {
@@ -328,8 +324,7 @@ static void free_parts(struct loop *l)
     free(l);
 }
 
-/* ---- opening ----------------------------------------------------------------------------------
- */
+/* ---- opening ------------------------------------------------------------------------------- */
 
 static int lock_dirs(struct loop *l, struct err *e)
 {

@@ -145,7 +145,7 @@ int store_apply(struct store *s, struct list *records, struct err *e)
     return 0;
 }
 
-/* ---- opening --------------------------------------------------------------------------------- */
+/* ---- opening ------------------------------------------------------------------------------- */
 
 /* Reads both ends of the feed, which a damaged file rarely survives, and where it stands. */
 static int read_feed_seq(struct store *s, struct err *e)

@@ -33,7 +33,7 @@ int store_record_refuse(struct record *r, int code, const char *format, ...)
     return 0;
 }
 
-/* ---- attempts -------------------------------------------------------------------------------- */
+/* ---- attempts ------------------------------------------------------------------------------ */
 
 /* 1 when the run exists, 0 when not, -errno. */
 static int find_attempt(struct store *s, int64_t run_key, uint32_t attempt, struct attempt *out,
@@ -86,7 +86,7 @@ static int advance(struct store *s, const struct record *r, bool has_step, struc
     return sql_run(q, e);
 }
 
-/* ---- open ------------------------------------------------------------------------------------ */
+/* ---- open ---------------------------------------------------------------------------------- */
 
 static int find_run(struct store *s, const struct record *r, struct open_result *out,
                     int64_t *newest, struct err *e)
@@ -267,7 +267,7 @@ static int apply_open(struct store *s, struct record *r, struct err *e)
     return read_layers(s, r, e);
 }
 
-/* ---- checkpoint ------------------------------------------------------------------------------ */
+/* ---- checkpoint ---------------------------------------------------------------------------- */
 
 /* The layer's key, made with the first word of it. Totals alone may come before the shape. */
 static int find_layer(struct store *s, const struct record *r, const struct layer_point *lp,
@@ -411,7 +411,7 @@ static int recall_points(struct store *s, struct record *r, struct err *e)
     return rc < 0 ? rc : 0;
 }
 
-/* ---- log ------------------------------------------------------------------------------------- */
+/* ---- log ----------------------------------------------------------------------------------- */
 
 static int find_name(struct store *s, const struct record *r, const char *name, int64_t *key,
                      struct err *e)
@@ -482,7 +482,7 @@ static int put_log(struct store *s, struct record *r, struct err *e)
     return rc < 0 ? rc : advance(s, r, true, e);
 }
 
-/* ---- records --------------------------------------------------------------------------------- */
+/* ---- records ------------------------------------------------------------------------------- */
 
 static int put_close(struct store *s, struct record *r, struct err *e)
 {

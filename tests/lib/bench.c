@@ -32,7 +32,7 @@ void bench_forget(struct bench *b)
     memset(&b->welcome, 0, sizeof b->welcome);
 }
 
-/* ---- what comes out -------------------------------------------------------------------------- */
+/* ---- what comes out ------------------------------------------------------------------------ */
 
 static void note_ack(struct bench *b, uint64_t seq)
 {
@@ -114,7 +114,7 @@ void bench_step(struct bench *b, struct event *e, peer_id peer)
     b->fatal = b->fatal || b->out.out_of_memory;
 }
 
-/* ---- the machinery around it ----------------------------------------------------------------- */
+/* ---- the machinery around it --------------------------------------------------------------- */
 
 static void run_job(struct bench *b, struct job *job)
 {
@@ -212,7 +212,7 @@ void bench_release(struct bench *b)
     disk_release(&b->disk);
 }
 
-/* ---- messages -------------------------------------------------------------------------------- */
+/* ---- messages ------------------------------------------------------------------------------ */
 
 static void send_open(struct bench *b, peer_id peer, const char *run, const char *writer,
                       uint32_t attempt, struct window window)

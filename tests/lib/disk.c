@@ -65,7 +65,7 @@ const struct disk_item *disk_item(const struct disk *d, const char *run, uint32_
     return a ? find_item(a, seq) : NULL;
 }
 
-/* ---- open ------------------------------------------------------------------------------------ */
+/* ---- open ---------------------------------------------------------------------------------- */
 
 static void start_attempt(struct disk_run *run, const char *writer)
 {
@@ -143,7 +143,7 @@ static int apply_open(struct disk *d, struct record *r)
     return 0;
 }
 
-/* ---- everything else ------------------------------------------------------------------------- */
+/* ---- everything else ----------------------------------------------------------------------- */
 
 static struct disk_item *add_item(struct disk_attempt *a, const struct record *r)
 {
@@ -231,7 +231,7 @@ static int apply_message(struct disk *d, struct record *r)
     return 0;
 }
 
-/* ---- the lane -------------------------------------------------------------------------------- */
+/* ---- the lane ------------------------------------------------------------------------------ */
 
 void disk_put(struct disk *d, struct record *r)
 {

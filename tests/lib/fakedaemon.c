@@ -92,7 +92,7 @@ const char *fakedaemon_directory(const struct fakedaemon *f)
     return f->directory;
 }
 
-/* ---- answering; all under the lock ---- */
+/* ---- answering; all under the lock --------------------------------------------------------- */
 
 static void note(struct fakedaemon *f, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -237,7 +237,7 @@ static void on_batch(struct fakedaemon *f, const void *peer, size_t peer_size,
     check_rows(f, &b);
 }
 
-/* ---- the thread ---- */
+/* ---- the thread ---------------------------------------------------------------------------- */
 
 static bool receive(struct fakedaemon *f)
 {
@@ -331,7 +331,7 @@ void fakedaemon_stop(struct fakedaemon *f)
     f->router = NULL;
 }
 
-/* ---- what the test says and asks ---- */
+/* ---- what the test says and asks ----------------------------------------------------------- */
 
 void fakedaemon_grant(struct fakedaemon *f, int64_t granted)
 {

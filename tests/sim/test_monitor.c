@@ -33,7 +33,7 @@
 #define MAX_CONTROL   4096
 #define MAX_SHARES    16
 
-/* ---- the actors ------------------------------------------------------------------------------ */
+/* ---- the actors ---------------------------------------------------------------------------- */
 
 enum message_kind {
     SEND_OPEN,
@@ -125,7 +125,7 @@ struct conn {
     bool lost; /* was silent for too long, and is not open again */
 };
 
-/* ---- the oracle ------------------------------------------------------------------------------ */
+/* ---- the oracle ---------------------------------------------------------------------------- */
 
 /* Rows that entered a window: those of one batch. */
 struct segment {
@@ -253,7 +253,7 @@ static size_t layer_index(const char *name)
     return (size_t)(name[strlen(name) - 1] - '0');
 }
 
-/* ---- the oracle: what should be measured ----------------------------------------------------- */
+/* ---- the oracle: what should be measured --------------------------------------------------- */
 
 /* Weight of the rows of segment `i`: exponential windows halve it every half_life_rows newer ones,
  * and ready-made moments are as old as their last row. */
@@ -388,7 +388,7 @@ static void expect_batch(struct world *w, struct session *s, const struct messag
     note_entered(s, m, p);
 }
 
-/* ---- sessions -------------------------------------------------------------------------------- */
+/* ---- sessions ------------------------------------------------------------------------------ */
 
 static void bind_session(struct session *s, struct conn *c)
 {
@@ -476,7 +476,7 @@ static void free_sessions(struct world *w)
     list_init(&w->sessions);
 }
 
-/* ---- what comes out of a step ---------------------------------------------------------------- */
+/* ---- what comes out of a step -------------------------------------------------------------- */
 
 static struct conn *conn_of_peer(const struct world *w, peer_id peer)
 {
@@ -718,7 +718,7 @@ static void step(struct world *w, struct event *e, struct conn *from)
     CHECK(w, !w->out.out_of_memory, "no memory");
 }
 
-/* ---- the network ----------------------------------------------------------------------------- */
+/* ---- the network --------------------------------------------------------------------------- */
 
 static struct event open_event(struct world *w, const struct conn *c, const struct message *m)
 {
@@ -915,7 +915,7 @@ static void switch_peer(struct world *w, struct conn *c)
     c->silent_ticks = 0;
 }
 
-/* ---- a trainer ------------------------------------------------------------------------------- */
+/* ---- a trainer ----------------------------------------------------------------------------- */
 
 static void send_message(struct trainer *t, const struct message *m)
 {
@@ -1146,7 +1146,7 @@ static void hear(struct world *w, struct trainer *t, const struct reply *r)
     }
 }
 
-/* ---- what can happen ------------------------------------------------------------------------- */
+/* ---- what can happen ----------------------------------------------------------------------- */
 
 static struct list *draw(struct world *w, struct list *head)
 {
@@ -1350,7 +1350,7 @@ static void happen(struct world *w)
         go_wrong(w);
 }
 
-/* ---- one world ------------------------------------------------------------------------------- */
+/* ---- one world ----------------------------------------------------------------------------- */
 
 static void make_trainer(struct world *w, size_t i, size_t n_runs, bool wide)
 {

@@ -26,8 +26,7 @@ static void new_moments(struct moments *m, const struct sample *s)
     assert_int_equal(moments_init(m, s->p, s->c), 0);
 }
 
-/* ---- workers ----------------------------------------------------------------------------------
- */
+/* ---- workers ------------------------------------------------------------------------------- */
 
 struct worker {
     pthread_t thread;
@@ -194,8 +193,7 @@ static void a_layer_of_one_tile_is_one_worker_s(void **state)
     sample_release(&s);
 }
 
-/* ---- what is refused --------------------------------------------------------------------------
- */
+/* ---- what is refused ----------------------------------------------------------------------- */
 
 struct bad_place {
     bool in_outputs;
@@ -344,8 +342,7 @@ static void a_block_of_no_rows_changes_nothing(void **state)
     sample_release(&s);
 }
 
-/* ---- what enters ------------------------------------------------------------------------------
- */
+/* ---- what enters --------------------------------------------------------------------------- */
 
 static void batches_of_different_formats_share_a_block_except_f64(void **state)
 {
@@ -513,8 +510,7 @@ static void a_constant_feature_has_variance_zero_exactly(void **state)
     }
 }
 
-/* ---- forgetting -------------------------------------------------------------------------------
- */
+/* ---- forgetting ---------------------------------------------------------------------------- */
 
 static double *weights_of(size_t n, double half_life_rows)
 {
@@ -597,8 +593,7 @@ static void a_half_life_of_one_row_is_still_finite(void **state)
     sample_release(&s);
 }
 
-/* ---- memory -----------------------------------------------------------------------------------
- */
+/* ---- memory -------------------------------------------------------------------------------- */
 
 static void every_allocation_of_new_may_fail(void **state)
 {

@@ -214,8 +214,7 @@ static void after_a_reset_nothing_of_the_past_is_left(void **state)
     sample_release(&s);
 }
 
-/* ---- statistics that somebody else reduced ----------------------------------------------------
- */
+/* ---- statistics that somebody else reduced ------------------------------------------------- */
 
 /* What a trainer would send of rows from..to-1: full matrices about their own mean. */
 struct sent {
@@ -388,8 +387,7 @@ static void absorbing_forgets_the_past_by_keep(void **state)
     }
 }
 
-/* ---- the fourth moment under drift ------------------------------------------------------------
- */
+/* ---- the fourth moment under drift --------------------------------------------------------- */
 
 /* The mean moves on by `drift` spreads in all, in 20 steps, from the shift that the first batch
  * fixed. Sums about the shift are (drift^2 p)^2 a row, those about the mean p^2 (drift^2 / 12 +
@@ -415,8 +413,7 @@ static void the_fourth_moment_survives_a_drifting_mean(void **state)
     }
 }
 
-/* ---- memory -----------------------------------------------------------------------------------
- */
+/* ---- memory -------------------------------------------------------------------------------- */
 
 static void every_allocation_of_init_may_fail(void **state)
 {

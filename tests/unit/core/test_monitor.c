@@ -72,7 +72,7 @@ static void assert_nack(const struct bench *b, enum nack_code code)
     assert_string_equal(nack_code_name(b->nack.code), nack_code_name(code));
 }
 
-/* ---- checkpoints ----------------------------------------------------------------------------- */
+/* ---- checkpoints --------------------------------------------------------------------------- */
 
 static void checkpoint_measures_exactly_the_batches_before_it(void **state)
 {
@@ -226,7 +226,7 @@ static void layer_that_was_only_named_takes_its_shape_from_a_batch(void **state)
     assert_int_equal(b->points[0].point.rows_missing, 20);
 }
 
-/* ---- what is missing ------------------------------------------------------------------------- */
+/* ---- what is missing ----------------------------------------------------------------------- */
 
 static void dropped_batch_is_counted_as_missing(void **state)
 {
@@ -336,7 +336,7 @@ static void moments_and_rows_give_one_point(void **state)
     assert_d_lr(b, d_lr_of(1, 3, 20, NULL));
 }
 
-/* ---- windows --------------------------------------------------------------------------------- */
+/* ---- windows ------------------------------------------------------------------------------- */
 
 static void cumulative_window_keeps_all_rows(void **state)
 {
@@ -426,7 +426,7 @@ static void rows_lost_in_a_crash_are_missing(void **state)
     assert_int_equal(b->points[0].point.rows_missing, 40);
 }
 
-/* ---- who may write --------------------------------------------------------------------------- */
+/* ---- who may write ------------------------------------------------------------------------- */
 
 static void a_second_attempt_fences_the_first(void **state)
 {
@@ -532,7 +532,7 @@ static void control_of_a_stranger_is_not_open(void **state)
     assert_int_equal(b->n_nacks, 3);
 }
 
-/* ---- the end of a run ------------------------------------------------------------------------ */
+/* ---- the end of a run ---------------------------------------------------------------------- */
 
 static void close_twice_is_close_once(void **state)
 {
@@ -634,7 +634,7 @@ static void draining_takes_no_run_and_finishes_what_is_promised(void **state)
     assert_true(monitor_is_settled(b->monitor));
 }
 
-/* ---- the disk -------------------------------------------------------------------------------- */
+/* ---- the disk ------------------------------------------------------------------------------ */
 
 static void a_full_disk_delays_acks_and_loses_nothing(void **state)
 {
@@ -718,7 +718,7 @@ static void batch_after_a_refused_checkpoint_stays_out_of_its_window(void **stat
     assert_int_equal(b->points[0].point.rows_missing, 20);
 }
 
-/* ---- credit ---------------------------------------------------------------------------------- */
+/* ---- credit -------------------------------------------------------------------------------- */
 
 /* A batch that claims a size, as large frames would have. */
 static void send_sized(struct bench *b, peer_id peer, const char *layer, uint64_t seq, size_t size)
@@ -821,7 +821,7 @@ static void layer_beyond_the_memory_budget_is_refused(void **state)
     assert_int_equal(b->n_nacks, 1);
 }
 
-/* ---- no memory ------------------------------------------------------------------------------- */
+/* ---- no memory ----------------------------------------------------------------------------- */
 
 #define N_CONTROL 4
 

@@ -71,8 +71,7 @@ static double check(const struct sample *s, const struct point *got)
     return d;
 }
 
-/* ---- accuracy ---------------------------------------------------------------------------------
- */
+/* ---- accuracy ------------------------------------------------------------------------------ */
 
 static void check_accuracy(enum dtype d, double mean)
 {
@@ -330,8 +329,7 @@ static void a_constant_feature_changes_nothing(void **state)
     sample_release(&without);
 }
 
-/* ---- invariances ------------------------------------------------------------------------------
- */
+/* ---- invariances --------------------------------------------------------------------------- */
 
 enum change {
     SPLIT,
@@ -463,8 +461,7 @@ static void d_lr_is_one_less_u_times_the_root_of_pr_over_r(void **state)
     assert_true(fabs(1 - point.value[METRIC_D_LR] - u * sqrt(pr / point.rank)) < 1e-14);
 }
 
-/* ---- closed forms -----------------------------------------------------------------------------
- */
+/* ---- closed forms -------------------------------------------------------------------------- */
 
 /* Balanced one-hot classes: X = Y, isotropic in the C - 1 dimensions that centring leaves. */
 static void fill_one_hot(struct sample *s)
@@ -610,8 +607,7 @@ static void the_debiased_estimate_has_the_table_s_means(void **state)
     }
 }
 
-/* ---- rank -------------------------------------------------------------------------------------
- */
+/* ---- rank ---------------------------------------------------------------------------------- */
 
 /* Columns that sum to a constant, each rounded by the format: C - 1 in every format. */
 static void outputs_that_sum_to_a_constant_have_rank_c_less_1(void **state)
@@ -698,8 +694,7 @@ static void rounding_gives_no_more_rank_than_rows_less_1(void **state)
     sample_release(&s);
 }
 
-/* ---- flags and nulls --------------------------------------------------------------------------
- */
+/* ---- flags and nulls ----------------------------------------------------------------------- */
 
 static struct point point_of_shape(size_t n, size_t p, size_t c)
 {

@@ -24,7 +24,7 @@
  * seventh is failed here. Every single one was, once: it takes two minutes. */
 #define STRIDE 7
 
-/* ---- the countdown --------------------------------------------------------------------------- */
+/* ---- the countdown ------------------------------------------------------------------------- */
 
 static long allocations_left = -1; /* below 0: none fails */
 static long calls_left = -1;
@@ -56,7 +56,7 @@ static void *fault_malloc(size_t size)
     return count_down(&allocations_left) ? NULL : malloc(size);
 }
 
-/* ---- a file system that fails ---------------------------------------------------------------- */
+/* ---- a file system that fails -------------------------------------------------------------- */
 
 struct fault_file {
     sqlite3_file base;
@@ -207,7 +207,7 @@ static int set_up_faults(void **state)
     return sqlite3_vfs_register(&fault_vfs, 1);
 }
 
-/* ---- what is done under fire ----------------------------------------------------------------- */
+/* ---- what is done under fire --------------------------------------------------------------- */
 
 #define N_RECORDS 4
 
@@ -408,7 +408,7 @@ static void a_disk_error_at_any_write_or_sync_is_told(void **state)
     fail_each_call(try_apply, 0);
 }
 
-/* ---- asking under fire ----------------------------------------------------------------------- */
+/* ---- asking under fire --------------------------------------------------------------------- */
 
 static const char *db_path;
 
