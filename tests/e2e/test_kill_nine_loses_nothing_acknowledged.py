@@ -1,0 +1,122 @@
+import random
+import threading
+import time
+
+import zmq
+
+from harness import Trainer, draw
+
+KILLS = 25
+#: A connection that failed before the monitor looked is silent; then another one is made.
+OPEN_S = 0.5
+#: Rows of a step, which are a window.
+ROWS = 16
+
+
+class Streamer(threading.Thread):
+    """A trainer that never stops: it reconnects by itself, as the same writer, and sends again
+    whatever was not acknowledged. One log and one checkpoint a step."""
+
+    def __init__(self, daemon):
+        super().__init__(daemon=True)
+        self.daemon_ = daemon
+        self.stopping = threading.Event()
+        self.layers = {}
+        self.kept = {}   # seq -> (kind, fields) that wait for their acknowledgement
+        self.acked = {}  # seq -> points of the acknowledgement
+        self.seq = self.step = self.attempt = 0
+        self.writer = "streamer"
+        self.failure = None
+
+    def run(self):
+        try:
+            while not self.stopping.is_set() or self.kept:
+                self.connect_and_stream()
+        except Exception as error:  # shown by the test
+            self.failure = error
+
+    def connect_and_stream(self):
+        try:
+            endpoint = self.daemon_.endpoints["ingest"]
+        except OSError:
+            time.sleep(0.005)
+            return
+        with Trainer(endpoint, reconnect_ivl=-1) as trainer:
+            monitor = trainer.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+            trainer.writer, trainer.layers = self.writer, self.layers
+            if self.open(trainer, monitor):
+                self.stream(trainer, monitor)
+            trainer.socket.disable_monitor()
+
+    def is_gone(self, monitor):
+        return bool(monitor.poll(0)) or self.daemon_.process is None
+
+    def open(self, trainer, monitor):
+        trainer.hello()
+        trainer.say("open", run="run", writer=self.writer, attempt=self.attempt)
+        deadline = time.monotonic() + OPEN_S
+        while not self.is_gone(monitor) and time.monotonic() < deadline:
+            message = trainer.receive(0.02)
+            if message and message["type"] == "welcome":
+                self.attempt = message["attempt"]
+                for seq, (kind, fields) in sorted(self.kept.items()):
+                    trainer.say(kind, seq=seq, **fields)
+                return True
+        return False
+
+    def keep(self, trainer, kind, **fields):
+        self.seq += 1
+        self.kept[self.seq] = (kind, fields)
+        trainer.say(kind, seq=self.seq, **fields)
+
+    def stream(self, trainer, monitor):
+        while not self.is_gone(monitor) and (not self.stopping.is_set() or self.kept):
+            if len(self.kept) < 20 and not self.stopping.is_set():
+                self.step += 1
+                trainer.rows(*draw(ROWS, 4, 2, seed=self.step))
+                seq, rows = self.layers["head"]
+                self.keep(trainer, "log", step=self.step, scalars={"loss": self.step})
+                self.keep(trainer, "checkpoint", step=self.step,
+                          layers={"head": {"seq": seq, "rows": rows}})
+            trainer.receive(0.001)
+            assert not [n for n in trainer.nacks if n["code"] != "ENOTOPEN"], trainer.nacks
+            for seq, points in trainer.acks.items():
+                self.kept.pop(seq, None)
+                if points or seq not in self.acked:
+                    self.acked[seq] = points
+            trainer.acks.clear()
+
+
+def test_kill_nine_loses_nothing_acknowledged(daemon):
+    chance = random.Random(4)
+    streamer = Streamer(daemon)
+    streamer.start()
+    seen = 0
+    for _ in range(KILLS):
+        time.sleep(chance.uniform(0.0, 0.1))
+        daemon.kill()
+        promised = dict(streamer.acked)
+        daemon.start()
+        stored = daemon.rpc("scalars.query", run="run")["scalars"] if promised else []
+        steps = set(stored[0]["columns"]["step"]) if stored else set()
+        assert {(seq + 1) // 2 for seq in promised if seq % 2} <= steps, "acknowledged and lost"
+        seen = max(seen, len(promised))
+    streamer.stopping.set()
+    streamer.join(30)
+    assert streamer.failure is None and not streamer.is_alive(), streamer.failure
+    assert seen > KILLS, "the trainer has got on between the kills"
+
+    columns = daemon.series("run")
+    (loss,) = daemon.rpc("scalars.query", run="run")["scalars"]
+    assert loss["columns"]["step"] == list(range(1, streamer.step + 1)), "every log, once"
+    assert sorted(set(columns["step"])) == columns["step"], "no point twice"
+    stored = dict(zip(columns["step"], zip(columns["n"], columns["d_lr"])))
+    acked = {point["step"]: (point["n"], point["d_lr"])
+             for points in streamer.acked.values() for point in points or ()}
+    assert acked == stored, "what was acknowledged is what is stored"
+    for n, missing in zip(columns["n"], columns["rows_missing"]):
+        assert n + missing == ROWS, "no row twice, and what was lost is said"
+    with daemon.subscribe(since_seq="0") as subscription:
+        subscription.read_until(lambda s: s.seq == daemon.rpc("server.hello")["seq"])
+        assert len(subscription.points) == len(columns["step"])
+        assert len(subscription.scalars) == streamer.step
