@@ -5,6 +5,17 @@
 #include <stdio.h>
 #include <string.h>
 
+/* No run is opened on this connection now; on a later one it may be. */
+static void refuse_for_now(struct actions *out, peer_id peer, const char *text)
+{
+    struct nack *nack = actions_add_nack(out, peer, NACK_EBUSY);
+
+    if (!nack)
+        return;
+    nack->fatal = true;
+    err_set(&nack->why, 0, "%s", text);
+}
+
 static uint64_t credit_for_one_more(const struct monitor *m)
 {
     uint64_t left = m->config.budget_bytes - m->credit_granted;
@@ -78,7 +89,7 @@ static void start_opening(struct monitor *m, const struct event *e, struct actio
     struct action *a = r ? actions_add(out, ACT_STORE, e->peer) : NULL;
 
     if (!a) {
-        monitor_refuse(out, e->peer, NACK_EBUSY, "the daemon has no memory left to grant to another run");
+        refuse_for_now(out, e->peer, "the daemon has no memory left to grant to another run");
         if (r)
             run_free(r);
         record_free(record);
@@ -103,7 +114,7 @@ void monitor_on_open(struct monitor *m, const struct event *e, struct actions *o
     bool same_writer = known && strcmp(known->writer, record->open.writer) == 0;
 
     if (m->draining) {
-        monitor_refuse(out, e->peer, NACK_EBUSY, "the daemon is stopping");
+        refuse_for_now(out, e->peer, "the daemon is stopping");
     } else if (mine && !(mine == known && same_writer)) {
         monitor_refuse(out, e->peer, NACK_EPROTO, "this connection has opened a run already");
     } else if (is_reconnection(known, record)) {
@@ -164,9 +175,10 @@ void monitor_on_open_stored(struct monitor *m, struct run *r, struct record *rec
         fence_others(m, r, out);
         welcome(r, out);
     } else {
-        if (rc < 0 && r->peer)
-            monitor_refuse(out, r->peer, rc == -ENOMEM ? NACK_EBUSY : open_refusal(rc),
-                   rc == -ENOMEM ? "the daemon is out of memory" : record->error);
+        if (rc == -ENOMEM && r->peer)
+            refuse_for_now(out, r->peer, "the daemon is out of memory");
+        else if (rc < 0 && r->peer)
+            monitor_refuse(out, r->peer, open_refusal(rc), record->error);
         r->state = RUN_OVER;
         if (rc == -EIO)
             monitor_fail_store(out, record->error);
