@@ -1,5 +1,6 @@
 #include "daemon/io/paths.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -84,10 +85,27 @@ static int check_path(const char *path, struct err *e)
     return 0;
 }
 
+/* "127.x.x.x:PORT" or "[::1]:PORT"; a name that only begins like one is somebody else's. */
+static bool is_loopback(const char *address)
+{
+    const char *colon = strrchr(address, ':');
+    char host[INET6_ADDRSTRLEN];
+    struct in_addr v4;
+    int n;
+
+    if (!colon || !colon[1])
+        return false;
+    n = snprintf(host, sizeof host, "%.*s", (int)(colon - address), address);
+    if (n >= (int)sizeof host)
+        return false;
+    return strcmp(host, "[::1]") == 0 ||
+           (inet_pton(AF_INET, host, &v4) == 1 && ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET);
+}
+
 /* Nothing listens on a network without authentication, and there is none yet. */
 static int check_loopback(const char *option, const char *address, struct err *e)
 {
-    if (strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]:", 6) == 0)
+    if (is_loopback(address))
         return 0;
     return err_set(e, -EBADMSG, "%s: %s is not a loopback address (127.x.x.x:PORT or [::1]:PORT)",
                    option, address);
