@@ -145,8 +145,9 @@ static void begin_connection(struct sender *s, int64_t now)
     }
     s->began_at = now;
     s->socket = zmq_socket(s->context, ZMQ_DEALER);
-    if (s->socket && set_options(s->socket) == 0 && open_monitor(s) == 0 &&
-        zmq_connect(s->socket, s->address) == 0)
+    if (s->socket && set_options(s->socket) == 0 &&
+        set_int(s->socket, ZMQ_IPV6, strchr(s->address, '[') != NULL) == 0 &&
+        open_monitor(s) == 0 && zmq_connect(s->socket, s->address) == 0)
         return;
     err_set(&e, -errno, "connecting to %s: %s", s->address, zmq_strerror(errno));
     complain(s, e.text);

@@ -605,13 +605,22 @@ static int set_options(void *socket)
     return 0;
 }
 
+/* Off unless needed: with it, 127.0.0.1 would be reported as [::ffff:127.0.0.1]. */
+static int allow_ipv6(void *socket, const char *endpoint)
+{
+    int on = strchr(endpoint, '[') != NULL;
+
+    return zmq_setsockopt(socket, ZMQ_IPV6, &on, sizeof on);
+}
+
 static int bind_socket(struct ingest *in, const char *endpoint)
 {
     size_t size = sizeof in->endpoint;
 
     in->context = zmq_ctx_new();
     in->socket = in->context ? zmq_socket(in->context, ZMQ_ROUTER) : NULL;
-    if (!in->socket || set_options(in->socket) < 0 || zmq_bind(in->socket, endpoint) < 0 ||
+    if (!in->socket || set_options(in->socket) < 0 || allow_ipv6(in->socket, endpoint) < 0 ||
+        zmq_bind(in->socket, endpoint) < 0 ||
         zmq_getsockopt(in->socket, ZMQ_LAST_ENDPOINT, in->endpoint, &size) < 0)
         return -zmq_errno();
     return 0;

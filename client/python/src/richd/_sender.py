@@ -223,6 +223,7 @@ class Sender:
         try:
             for option, value in _OPTIONS:
                 dealer.setsockopt(option, value)
+            dealer.setsockopt(zmq.IPV6, int("[" in address))
             monitor = dealer.get_monitor_socket(zmq.EVENT_DISCONNECTED)
             dealer.connect(address)
         except zmq.ZMQError as error:
