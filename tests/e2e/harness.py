@@ -222,7 +222,7 @@ def connect_feed(address):
         connection.settimeout(PATIENCE_S)
         connection.connect(rest)
         return connection
-    host, _, port = rest.rpartition(":")
+    host, _, port = rest.replace("[", "").replace("]", "").rpartition(":")
     return socket.create_connection((host, int(port)), PATIENCE_S)
 
 
@@ -320,6 +320,7 @@ class Trainer:
         self.socket.linger = 0
         self.socket.rcvhwm = 0
         self.socket.sndhwm = 0
+        self.socket.ipv6 = "[" in endpoint
         for name, value in options.items():
             self.socket.setsockopt(getattr(zmq, name.upper()), value)
         self.socket.connect(endpoint)

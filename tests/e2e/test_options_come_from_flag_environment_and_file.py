@@ -1,0 +1,134 @@
+import pytest
+
+from harness import draw, richd
+
+OPTIONS = ("config", "state-dir", "runtime-dir", "listen", "feed", "log-level")
+
+
+def printed(*flags, **environment):
+    """--print-config as {name: (value, source)}."""
+    done = richd("--print-config", *flags, **environment)
+    assert done.returncode == 0, done.stderr
+    found = {}
+    for line in done.stdout.splitlines():
+        name, _, rest = line.partition(" = ")
+        value, _, source = rest.rpartition(" ; ")
+        found[name] = (value, source)
+    return found
+
+
+def test_options_come_from_flag_environment_and_file(tmp_path):
+    file = tmp_path / "richd.conf"
+    file.write_text("# a comment\nstate-dir = /tmp/f\nruntime-dir = /tmp/f\nlog-level = debug\n")
+    options = printed("--config", str(file), "--state-dir", "/tmp/a",
+                      RICHD_STATE_DIR="/tmp/e", RICHD_RUNTIME_DIR="/tmp/e")
+    assert options["state-dir"] == ("/tmp/a", "flag")
+    assert options["runtime-dir"] == ("/tmp/e", "environment")
+    assert options["log-level"] == ("debug", "file")
+    assert options["listen"] == ("ipc:///tmp/e/ingest.sock", "default")
+    assert options["feed"] == ("unix:/tmp/e/feed.sock", "default")
+    assert printed(RICHD_CONFIG=str(file))["state-dir"] == ("/tmp/f", "file")
+
+
+def test_defaults_follow_systemd_then_xdg_then_home():
+    xdg = {"XDG_STATE_HOME": "/x/state", "XDG_RUNTIME_DIR": "/x/run"}
+    options = printed(STATE_DIRECTORY="/s/state:/s/more", RUNTIME_DIRECTORY="/s/run", **xdg)
+    assert options["state-dir"][0] == "/s/state"
+    assert options["runtime-dir"][0] == "/s/run"
+    options = printed(**xdg)
+    assert options["state-dir"][0] == "/x/state/richd"
+    assert options["runtime-dir"][0] == "/x/run/richd"
+    options = printed(HOME="/h")
+    assert options["state-dir"][0] == "/h/.local/state/richd"
+    assert options["runtime-dir"][0].startswith("/tmp/richd-")
+
+
+def test_what_is_printed_can_be_read_back(tmp_path):
+    flags = ["--state-dir", "/tmp/a b", "--runtime-dir", "/tmp/r", "--log-level", "warn"]
+    text = richd("--print-config", *flags).stdout
+    file = tmp_path / "richd.conf"
+    file.write_text(text)
+    again = printed("--config", str(file))
+    assert {name: value for name, (value, _) in again.items()} == \
+        {name: value for name, (value, _) in printed(*flags).items()}
+
+
+def test_help_lists_every_option():
+    done = richd("--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    for option in (*OPTIONS, "check-config", "print-config", "version", "help"):
+        assert f"--{option} " in done.stdout
+    assert richd("--version").stdout.startswith("richd 0.")
+
+
+@pytest.mark.parametrize("flags, text", [
+    (["--colour"], "unknown option --colour"),
+    (["extra"], "unknown option extra"),
+    (["--state-dir"], "--state-dir needs a value"),
+    (["--state-dir="], "--state-dir needs a value"),
+    (["--version=1"], "--version takes no value"),
+])
+def test_wrong_usage_ends_with_64(flags, text):
+    done = richd(*flags)
+    assert done.returncode == 64
+    assert text in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("flags, text", [
+    (["--log-level", "loud"], '"loud" is none of error, warn, info, debug'),
+    (["--listen", "tcp://0.0.0.0:7777"], "is not a loopback address"),
+    (["--listen", "tcp://*:7777"], "is not a loopback address"),
+    (["--listen", "tcp://192.168.1.4:7777"], "is not a loopback address"),
+    (["--listen", "udp://127.0.0.1:7777"], "neither ipc://PATH nor tcp://ADDRESS:PORT"),
+    (["--feed", "tcp:0.0.0.0:7777"], "is not a loopback address"),
+    (["--feed", "/tmp/feed.sock"], "neither unix:PATH nor tcp:ADDRESS:PORT"),
+    (["--feed", "unix:feed.sock"], "must be absolute"),
+    (["--runtime-dir", "/tmp/" + 100 * "x"], "at most 107 are possible"),
+    (["--config", "/nonexistent/richd.conf"], "/nonexistent/richd.conf cannot be read"),
+])
+def test_a_wrong_value_ends_with_78(flags, text):
+    for task in (["--check-config"], []):
+        done = richd(*task, *flags)
+        assert done.returncode == 78, done.stdout
+        assert text in done.stderr
+
+
+@pytest.mark.parametrize("line, text", [
+    ("colour = red", 'line 2: unknown option "colour"'),
+    ("[section]\nstate-dir = /x", "there are no sections"),
+    ("just words", "line 2: not `name = value`"),
+    ("config = /x", 'unknown option "config"'),
+])
+def test_a_wrong_line_of_the_file_is_named(tmp_path, line, text):
+    file = tmp_path / "richd.conf"
+    file.write_text(f"log-level = info\n{line}\n")
+    done = richd("--check-config", "--config", str(file))
+    assert done.returncode == 78
+    assert str(file) in done.stderr
+    assert text in done.stderr
+
+
+def test_a_loopback_name_that_is_another_host_is_refused():
+    for address in ("127.evil.example:7", "[::1]evil:7"):
+        assert richd("--check-config", "--feed", f"tcp:{address}").returncode == 78, address
+        assert richd("--check-config", "--listen", f"tcp://{address}").returncode == 78, address
+
+
+def test_check_config_of_a_good_one_says_so():
+    done = richd("--check-config", "--listen", "tcp://[::1]:0", "--feed", "tcp:127.0.0.1:0")
+    assert (done.returncode, done.stdout) == (0, "The configuration is valid.\n")
+
+
+def test_a_state_directory_that_cannot_be_made_ends_with_73(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = richd("--state-dir", tmp_path / "file" / "state", "--runtime-dir", tmp_path)
+    assert done.returncode == 73
+    assert str(tmp_path / "file") in done.stderr
+
+
+def test_a_locale_with_a_decimal_comma_changes_nothing(new_daemon):
+    daemon = new_daemon(LC_ALL="de_DE.UTF-8", LANG="de_DE.UTF-8").start()
+    with daemon.trainer("run") as trainer:
+        trainer.rows(*draw(30, 4, 2))
+        assert 0 < trainer.checkpoint(1)["head"]["d_lr"] < 1
