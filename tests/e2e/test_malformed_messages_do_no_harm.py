@@ -1,0 +1,259 @@
+import json
+import math
+import os
+import random
+import socket
+import struct
+
+import pytest
+
+from harness import F32, F64, I32, Trainer, assert_measures, draw, header, wait_until
+
+N, P, C = 10, 4, 2
+
+
+@pytest.fixture
+def witness(daemon):
+    """Another trainer, whose window must come out as if nothing had happened."""
+    rows = draw(60, 8, 3)
+    with daemon.trainer("witness") as trainer:
+        trainer.rows(*(part[:30] for part in rows))
+        yield trainer
+        trainer.rows(*(part[30:] for part in rows))
+        assert_measures(trainer.checkpoint(1)["head"], *rows)
+        assert trainer.nacks == []
+
+
+def batch(**changes):
+    """The frames of a good first batch, with `changes` to its header."""
+    fields = {"seq": 1, "rows_before": 0, "n_rows": N, "p": P, "c": C, **changes}
+    return [header(**fields), b"head", bytes(4 * N * P), bytes(4 * N * C)]
+
+
+def with_frame(index, frame):
+    frames = batch()
+    frames[index] = frame
+    return frames
+
+
+BAD_BATCHES = {
+    "magic": batch(magic=b"RICK"),
+    "a later version": batch(version=2),
+    "kind": batch(kind=3),
+    "a short header": with_frame(0, batch()[0][:63]),
+    "a long header": with_frame(0, batch()[0] + b"\0"),
+    "an empty header": with_frame(0, b""),
+    "batch number 0": batch(seq=0),
+    "a negative step": batch(step=-1),
+    "no features": batch(p=0),
+    "no outputs": batch(c=0),
+    "too many features": batch(p=65537),
+    "n * p * size beyond 64 bits": batch(n_rows=2**32 - 1, p=65536),
+    "more rows than bytes": batch(n_rows=N + 1),
+    "fewer rows than bytes": batch(n_rows=N - 1),
+    "an unknown dtype": batch(dtypes=(9, F32, 0, 0)),
+    "labels as features": batch(dtypes=(I32, F32, 0, 0)),
+    "another dtype than the bytes": batch(dtypes=(F64, F32, 0, 0)),
+    "row weights": [*batch(dtypes=(F32, F32, 0, F32)), bytes(4 * N)],
+    "targets that are announced and absent": batch(targets=3, dtypes=(F32, F32, I32, 0)),
+    "a label out of range": [*batch(targets=3, dtypes=(F32, F32, I32, 0)),
+                             struct.pack(f"<{N}i", *range(N))],
+    "a negative label": [*batch(targets=3, dtypes=(F32, F32, I32, 0)),
+                         struct.pack(f"<{N}i", *[-1] * N)],
+    "a layer without a name": with_frame(1, b""),
+    "a layer's name of 129 bytes": with_frame(1, b"x" * 129),
+    "a layer's name in no UTF-8": with_frame(1, b"\xff\xfe"),
+    "a control character in the name": with_frame(1, b"he\nad"),
+    "NUL in the name": with_frame(1, b"he\0ad"),
+    "a missing frame": batch()[:3],
+    "the header alone": batch()[:1],
+    "a frame too many": [*batch(), b"more"],
+    "frames without end": [*batch(), *[b"x"] * 500],
+    "a short frame": with_frame(2, bytes(4 * N * P - 1)),
+    "an empty frame": with_frame(3, b""),
+    "moments of the wrong size": [header(1, 0, N, P, C, kind=2, dtypes=(F64, F32, 0, 0)), b"head",
+                                  *[bytes(8)] * 6],
+    "an absurd jump of the rows": batch(rows_before=2**63),
+    "an absurd jump of the number": batch(seq=2**63),
+}
+
+
+@pytest.mark.parametrize("frames", BAD_BATCHES.values(), ids=BAD_BATCHES.keys())
+def test_malformed_messages_do_no_harm(daemon, witness, frames):
+    refused = daemon.rpc("server.status")["batches_refused"]
+    with daemon.trainer("run") as trainer:
+        trainer.send(*frames)
+        nack = trainer.expect("nack")
+        assert nack["code"] == "EPROTO", nack
+        assert nack["text"] and nack["fatal"] is False
+        good = draw(50, P, C)
+        trainer.rows(*good)
+        assert_measures(trainer.checkpoint(1)["head"], *good)
+    assert daemon.rpc("server.status")["batches_refused"] == refused + 1
+    assert "refused code=EPROTO" in daemon.output
+
+
+BAD_CONTROLS = {
+    "no JSON": b"{]",
+    "cut off": b'{"type":"ping"',
+    "something behind it": b'{"type":"ping","id":1} {}',
+    "a NUL": b'{"type":"ping",\0"id":1}',
+    "no UTF-8": b'{"type":"ping","id":1,"x":"\xff"}',
+    "no type": b'{"id":1}',
+    "an unknown type": b'{"type":"dance"}',
+    "a message of the daemon": b'{"type":"welcome","run":"x"}',
+    "a number beyond doubles": b'{"type":"ping","id":1e999}',
+    "a number beyond 2^53": b'{"type":"ping","id":9007199254740993}',
+    "a fraction": b'{"type":"ping","id":1.5}',
+    "a negative id": b'{"type":"ping","id":-1}',
+    "a word for a number": b'{"type":"ping","id":"one"}',
+    "32 levels and more": b'{"type":"ping","id":1,"x":' + b"[" * 40 + b"]" * 40 + b"}",
+    "a thousand levels": b'{"type":"ping","id":1,"x":' + b"[" * 5000 + b"]" * 5000 + b"}",
+    "more than 1 MiB": b'{"type":"ping","id":1,"x":"' + b"x" * (1 << 20) + b'"}',
+    "a key twice": b'{"type":"ping","id":1,"id":2}',
+    "a checkpoint without step": b'{"type":"checkpoint","seq":1,"layers":{}}',
+    "a checkpoint of number 0": b'{"type":"checkpoint","seq":0,"step":1,"layers":{}}',
+    "a log with words": b'{"type":"log","seq":1,"step":1,"scalars":{"loss":"low"}}',
+    "a log of too much": json.dumps({"type": "log", "seq": 1, "step": 1, "scalars":
+                                     {f"s{i}": i for i in range(1025)}}).encode(),
+    "a scalar without a name": b'{"type":"log","seq":1,"step":1,"scalars":{"":1}}',
+    "a close with another word": b'{"type":"close","seq":1,"status":"bored"}',
+}
+
+
+@pytest.mark.parametrize("frame", BAD_CONTROLS.values(), ids=BAD_CONTROLS.keys())
+def test_control_garbage_is_refused(daemon, witness, frame):
+    with daemon.trainer("run") as trainer:
+        trainer.send(frame)
+        nack = trainer.expect("nack")
+        assert (nack["code"], nack["fatal"]) == ("EPROTO", False), nack
+        trainer.say("ping", id=7)
+        assert trainer.expect("pong")["id"] == 7
+        trainer.wait(trainer.log(1, loss=0.5))
+
+
+@pytest.mark.parametrize("run", ["", "../../etc/passwd", "a/b", "%2e%2e", ".hidden", "x" * 65,
+                                 "x" * 10000, "zwölf", "a b", "a\0b", "a\nb"])
+def test_a_run_id_never_becomes_a_path(daemon, run):
+    before = sorted(os.listdir(daemon.state))
+    with daemon.trainer() as trainer:
+        trainer.hello()
+        trainer.expect("hello")
+        trainer.say("open", run=run, writer="w")
+        assert trainer.expect("nack")["code"] == "EPROTO"
+    assert daemon.rpc("run.list")["total"] == 0
+    assert sorted(os.listdir(daemon.state)) == before
+
+
+def test_versions_that_do_not_meet_are_named(daemon):
+    with daemon.trainer() as trainer:
+        trainer.hello(2, 9)
+        nack = trainer.expect("nack", code="EVERSION")
+        assert nack["fatal"] is True
+        assert "2 to 9" in nack["text"] and "1 to 1" in nack["text"]
+
+
+def test_data_before_open_is_refused(daemon):
+    with daemon.trainer() as trainer:
+        trainer.rows(*draw(10, 4, 2))
+        trainer.expect("nack", code="ENOTOPEN")
+        trainer.say("checkpoint", seq=1, step=1, layers={})
+        trainer.expect("nack", code="ENOTOPEN")
+    assert daemon.rpc("server.status")["batches_refused"] == 1
+
+
+def test_a_peer_with_its_own_routing_id_is_ignored(daemon, witness):
+    for name in (b"mine", b"\0", b"x" * 255):
+        with Trainer(daemon.endpoints["ingest"], routing_id=name) as trainer:
+            trainer.hello()
+            assert trainer.receive(0.1) is None
+    assert "chose its own routing id" in daemon.output
+
+
+def test_sent_twice_is_stored_once(daemon):
+    rows = draw(50, 4, 2)
+    with daemon.trainer("run") as trainer:
+        frames = [header(1, 0, 50, 4, 2), b"head", *(part.tobytes() for part in rows)]
+        trainer.number("head", 50)
+        trainer.send_batch(frames)
+        trainer.send_batch(frames)
+        point = trainer.checkpoint(1)["head"]
+        assert_measures(point, *rows)
+        trainer.acks.clear()
+        again = trainer.wait(trainer.mark(2, seq=1))  # the same number with another step
+        assert again.get("head", point)["step"] == 1
+        trainer.send_batch(frames)  # after its checkpoint
+        assert trainer.checkpoint(2) == {}
+    assert daemon.series("run")["step"] == [1]
+
+
+def test_a_gap_is_said(daemon):
+    rows = draw(50, 4, 2)
+    with daemon.trainer("run") as trainer:
+        trainer.number("head", 30)  # never sent
+        trainer.rows(*rows)
+        trainer.number("head", 20)
+        point = trainer.checkpoint(1)["head"]
+    assert_measures(point, *rows)
+    assert (point["rows_missing"], point["flags"]) == (50, ["partial"])
+
+
+def raw_connection(daemon):
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(10)
+    connection.connect(daemon.endpoints["ingest"].removeprefix("ipc://"))
+    return connection
+
+
+def test_bytes_that_are_not_zeromq_are_cut(daemon, witness):
+    chance = random.Random(1)
+    for size in (1, 9, 10, 11, 64, 1000, 100000):
+        with raw_connection(daemon) as connection:
+            try:
+                connection.sendall(chance.randbytes(size))
+            except OSError:
+                pass
+
+
+def test_a_claim_of_four_gigabytes_is_cut(daemon, witness):
+    before = daemon.resident_bytes()
+    greeting = b"\xff\0\0\0\0\0\0\0\1\x7f\3\0NULL" + bytes(16) + b"\0" + bytes(31)
+    ready = b"\5READY\x0bSocket-Type\0\0\0\6DEALER"
+    with raw_connection(daemon) as connection:
+        connection.sendall(greeting + b"\4" + bytes([len(ready)]) + ready)
+        connection.sendall(b"\2" + struct.pack(">Q", 1 << 32) + b"R" * 4096)
+        try:
+            while connection.recv(4096):
+                pass
+        except ConnectionError:
+            pass
+    assert daemon.resident_bytes() - before < 16 << 20
+
+
+def test_200_connections_that_never_speak_harm_nobody(daemon, witness):
+    idle = [raw_connection(daemon) for _ in range(200)]
+    with daemon.trainer("run") as trainer:
+        trainer.rows(*draw(50, 4, 2))
+        assert trainer.checkpoint(1)["head"]["n"] == 50
+    for connection in idle:
+        while connection.recv(4096):
+            pass  # the daemon ends them after its handshake time
+        connection.close()
+
+
+def test_scalars_that_are_not_finite_are_null(daemon):
+    with daemon.trainer("run") as trainer:
+        trainer.wait(trainer.log(1, loss=None, accuracy=0.5))
+    found = daemon.rpc("scalars.query", run="run")["scalars"]
+    assert {s["name"]: s["columns"]["value"] for s in found} == \
+        {"loss": [None], "accuracy": [0.5]}
+
+
+def test_the_package_sends_what_is_not_finite_as_null(daemon, new_run):
+    run = new_run()
+    run.log({"nan": math.nan, "inf": -math.inf, "one": 1}, step=1)
+    wait_until(lambda: len(daemon.rpc("scalars.query", run="run")["scalars"]) == 3
+               if daemon.rpc("run.list")["total"] else False, "the scalars")
+    found = daemon.rpc("scalars.query", run="run")["scalars"]
+    assert {s["name"]: s["columns"]["value"] for s in found} == \
+        {"nan": [None], "inf": [None], "one": [1]}
