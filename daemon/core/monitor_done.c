@@ -106,4 +106,3 @@ void monitor_on_stored(struct monitor *m, struct record *record, struct actions 
     else
         on_entry_stored(m, record->owner, out);
 }
-

@@ -157,14 +157,15 @@ static void fence_others(struct monitor *m, const struct run *winner, struct act
         if (r != winner && r->state != RUN_OVER && r->state != RUN_OPENING &&
             strcmp(r->id, winner->id) == 0) {
             if (r->peer == winner->peer)
-                monitor_bind_peer(m, r, 0); /* its own trainer, which opened once more: not to be told */
+                monitor_bind_peer(m, r,
+                                  0); /* its own trainer, which opened once more: not to be told */
             monitor_fence(m, r, out);
         }
     }
 }
 
 void monitor_on_open_stored(struct monitor *m, struct run *r, struct record *record,
-                           struct actions *out)
+                            struct actions *out)
 {
     int rc = record->rc;
 
@@ -186,4 +187,3 @@ void monitor_on_open_stored(struct monitor *m, struct run *r, struct record *rec
     }
     record_free(record);
 }
-

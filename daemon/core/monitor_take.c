@@ -10,7 +10,7 @@
 /* ---- batches ------------------------------------------------------------------------------- */
 
 void monitor_refuse_batch(struct monitor *m, struct run *r, struct batch *b, enum nack_code code,
-                         const char *text, struct actions *out)
+                          const char *text, struct actions *out)
 {
     struct nack *nack = r->peer ? actions_add_nack(out, r->peer, code) : NULL;
 
@@ -75,7 +75,8 @@ static struct layer *layer_for(struct monitor *m, struct run *r, struct batch *b
         return NULL;
     }
     if (!l && r->n_layers >= MONITOR_MAX_LAYERS) {
-        monitor_refuse_batch(m, r, b, NACK_EPROTO, "the run has 1024 layers, no more are taken", out);
+        monitor_refuse_batch(m, r, b, NACK_EPROTO, "the run has 1024 layers, no more are taken",
+                             out);
         return NULL;
     }
     if (l && l->has_memory)
@@ -105,8 +106,8 @@ static bool is_next(struct monitor *m, struct run *r, const struct layer *l, str
         return false;
     if (b->rows_before < l->rows_offered || b->seq - l->last_seq > MAX_JUMP ||
         b->rows_before - l->rows_offered > MAX_JUMP) {
-        monitor_refuse_batch(m, r, b, NACK_EPROTO, "its numbers do not follow those of the batch before it",
-                     out);
+        monitor_refuse_batch(m, r, b, NACK_EPROTO,
+                             "its numbers do not follow those of the batch before it", out);
         return false;
     }
     return true;
@@ -133,7 +134,8 @@ static bool take_batch(struct monitor *m, struct run *r, struct batch *b, struct
     m->stats.bytes += b->size_bytes;
     m->stats.buffered_bytes += b->size_bytes;
     layer_push_batch(l, b);
-    if (run_held_bytes(r) >= r->credit_bytes / 2) /* many layers fill no block, and no credit is left */
+    if (run_held_bytes(r) >=
+        r->credit_bytes / 2) /* many layers fill no block, and no credit is left */
         monitor_flush(r, out);
     else
         monitor_pump(r, l, out);
@@ -381,4 +383,3 @@ void monitor_on_close(struct monitor *m, const struct event *e, struct actions *
     r->state = RUN_LEAVING;
     run_lend(r, out);
 }
-
