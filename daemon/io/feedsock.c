@@ -14,7 +14,7 @@
 #define MAX_LINE        (1u << 20)
 #define MAX_CONNECTIONS 1024
 #define STALL_TICKS     30
-#define BACKLOG         128
+#define BACKLOG         MAX_CONNECTIONS /* a connect that does not wait fails when it is full */
 #define READ_SIZE       65536
 
 union stream {
