@@ -65,6 +65,7 @@ struct loop {
     struct feedhub *hub;
     struct feedsock *feed;
     struct ingest *ingest;
+    struct log_limit not_stored;
     size_t n_out;         /* jobs and records that are lent */
     unsigned quiet_ticks; /* since one came home, while some are out */
 };
@@ -183,7 +184,8 @@ static void on_stored(void *arg, struct record *r)
     struct loop *l = arg;
 
     if (r->rc < 0 && r->kind != RECORD_OPEN)
-        log_error("not stored run=%s seq=%llu: %s", r->run, (unsigned long long)r->seq, r->error);
+        log_warn_limited(&l->not_stored, "not stored run=%s seq=%llu: %s", r->run,
+                         (unsigned long long)r->seq, r->error);
     l->n_out--;
     l->quiet_ticks = 0;
     step(l, &(struct event){.type = EV_STORED, .time = clock_now(), .record = r});
