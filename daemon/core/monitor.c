@@ -191,14 +191,15 @@ static void on_tick(struct monitor *m, double time, struct actions *out)
     }
 }
 
-/* What it sends next is refused with ENOTOPEN, so that it opens again and repeats what was not
- * acknowledged. */
-static void on_gone(struct monitor *m, peer_id peer)
+/* It is told, so that it opens again and repeats what was not acknowledged even when it only waits
+ * for answers. If that cannot be sent either, the peer is reported gone again. */
+static void on_gone(struct monitor *m, peer_id peer, struct actions *out)
 {
     struct run *r = monitor_run_of_peer(m, peer);
 
     if (r)
         monitor_bind_peer(m, r, 0);
+    monitor_refuse(out, peer, NACK_ENOTOPEN, "answers to this connection were lost");
 }
 
 /* A trainer that pings and has no run was cut off without hearing of it: it has to open again. */
@@ -241,7 +242,7 @@ void monitor_step(struct monitor *m, const struct event *e, struct actions *out)
         on_alive(m, e->peer, out);
         break;
     case EV_GONE:
-        on_gone(m, e->peer);
+        on_gone(m, e->peer, out);
         break;
     case EV_JOB_DONE:
         monitor_on_job_done(m, e->job, out);

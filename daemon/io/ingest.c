@@ -19,6 +19,9 @@
 /* A routing id that libzmq made: a zero byte and 32 bits. Peers that chose their own are refused.
  */
 #define ROUTING_ID_SIZE 5
+/* Answers waiting for one peer: all its control messages may be acknowledged by one commit, as when
+ * a full disk has room again, between credit and pongs. */
+#define MAX_ANSWERS (CONTROL_UNACKED_MAX + 1024)
 /* Time that the last acknowledgements get at the end. */
 #define LINGER_MS 500
 /* Peers found dead between two reports; more wait for their next failing answer. */
@@ -73,6 +76,10 @@ void ingest_release(struct batch *b)
 
 static void note_gone(struct ingest *in, peer_id peer)
 {
+    for (size_t i = 0; i < in->n_gone; i++) {
+        if (in->gone[i] == peer)
+            return;
+    }
     if (in->n_gone < MAX_GONE)
         in->gone[in->n_gone++] = peer;
 }
@@ -591,8 +598,7 @@ static int set_options(void *socket)
     } options[] = {
         {ZMQ_ROUTER_MANDATORY, 1}, /* say when a peer is gone or full, in place of dropping */
         {ZMQ_HANDSHAKE_IVL, 2000}, /* ms; connections that never speak are cut */
-        {ZMQ_BACKLOG, 1024},
-        {ZMQ_LINGER, LINGER_MS},
+        {ZMQ_SNDHWM, MAX_ANSWERS}, {ZMQ_BACKLOG, 1024}, {ZMQ_LINGER, LINGER_MS},
     };
     int64_t max_size = WIRE_FRAME_MAX;
 
@@ -669,12 +675,18 @@ uint64_t ingest_n_refused(const struct ingest *in)
     return in->n_refused;
 }
 
+/* What a step answers may fail again, which is for the next report. */
 void ingest_report_gone(struct ingest *in)
 {
-    while (in->n_gone > 0) {
+    peer_id gone[MAX_GONE];
+    size_t n = in->n_gone;
+
+    memcpy(gone, in->gone, n * sizeof *gone);
+    in->n_gone = 0;
+    for (size_t i = 0; i < n; i++) {
         struct event e = {0};
 
-        emit(in, &e, EV_GONE, in->gone[--in->n_gone]);
+        emit(in, &e, EV_GONE, gone[i]);
     }
 }
 
