@@ -24,6 +24,8 @@ BUILD = pathlib.Path(os.environ.get("RICHD_BUILD", ROOT / "build")).resolve()
 PACKAGE = ROOT / "client" / "python" / "src"
 #: A sanitized daemon on a busy machine is slow; what takes longer than this is a failure.
 PATIENCE_S = 30.0
+#: Sanitizers keep what was freed, and shadow the rest: bounds on memory are this much wider there.
+MEMORY_SLACK = 1 if BUILD.name == "build" else 8
 SANITIZER_REPORTS = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime error:")
 F32, F64, F16, BF16, I32, I64 = 1, 2, 3, 4, 5, 6
 HEADER = struct.Struct("<4sHBBQqQIIIIBBBB12x")
@@ -199,6 +201,10 @@ class Daemon:
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * 1024
         raise AssertionError("no VmRSS")
+
+    def assert_grew_less(self, before_bytes, limit_bytes):
+        grown = self.resident_bytes() - before_bytes
+        assert grown < MEMORY_SLACK * limit_bytes, f"the daemon grew by {grown / 2**20:.1f} MiB"
 
     def fill_disk(self):
         """From now on the write-ahead log cannot grow: to the daemon the disk is full."""

@@ -56,3 +56,21 @@ def test_a_run_that_opens_on_a_full_disk_opens_later(daemon, new_run):
     daemon.free_disk()
     wait_until(lambda: daemon.rpc("run.list")["total"] == 2, "the run to open")
     wait_until(lambda: daemon.rpc("run.get", run="during")["n_points"] == 3, "its points")
+
+
+def test_all_that_waited_is_acknowledged(daemon):
+    """As many control messages as may wait, acknowledged by one commit: no answer is lost."""
+    with daemon.trainer("run") as trainer:
+        trainer.wait(trainer.log(0, loss=0))
+        daemon.fill_disk()
+        for step in range(1, 4001):
+            trainer.log(step, loss=step)
+        trainer.say("ping", id=1)
+        trainer.expect("pong")
+        daemon.free_disk()
+        trainer.wait(trainer.seq)
+        assert sorted(trainer.acks) == list(range(1, 4002))
+        assert trainer.nacks == []
+    assert daemon.output.count("not stored") <= 10, "the log is not flooded"
+    (loss,) = daemon.rpc("scalars.query", run="run")["scalars"]
+    assert loss["columns"]["step"] == list(range(4001))

@@ -227,7 +227,7 @@ def test_a_claim_of_four_gigabytes_is_cut(daemon, witness):
                 pass
         except ConnectionError:
             pass
-    assert daemon.resident_bytes() - before < 16 << 20
+    daemon.assert_grew_less(before, 16 << 20)
 
 
 def test_200_connections_that_never_speak_harm_nobody(daemon, witness):
