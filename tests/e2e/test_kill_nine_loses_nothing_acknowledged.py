@@ -45,12 +45,12 @@ class Streamer(threading.Thread):
             time.sleep(0.005)
             return
         # Without reconnection a DEALER whose peer is gone would block in send for ever.
-        with contextlib.suppress(zmq.Again), \
-                Trainer(endpoint, reconnect_ivl=-1, sndtimeo=200) as trainer:
+        with Trainer(endpoint, reconnect_ivl=-1, sndtimeo=50) as trainer:
             monitor = trainer.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
             trainer.writer, trainer.layers = self.writer, self.layers
-            if self.open(trainer, monitor):
-                self.stream(trainer, monitor)
+            with contextlib.suppress(zmq.Again):
+                if self.open(trainer, monitor):
+                    self.stream(trainer, monitor)
             trainer.socket.disable_monitor()
 
     def is_gone(self, monitor):
@@ -72,7 +72,8 @@ class Streamer(threading.Thread):
     def keep(self, trainer, kind, **fields):
         self.seq += 1
         self.kept[self.seq] = (kind, fields)
-        trainer.say(kind, seq=self.seq, **fields)
+        with contextlib.suppress(zmq.Again):  # it is kept, and sent on the next connection
+            trainer.say(kind, seq=self.seq, **fields)
 
     def stream(self, trainer, monitor):
         heard = time.monotonic()
@@ -81,7 +82,8 @@ class Streamer(threading.Thread):
                 return
             if len(self.kept) < 20 and not self.stopping.is_set():
                 self.step += 1
-                trainer.rows(*draw(ROWS, 4, 2, seed=self.step))
+                with contextlib.suppress(zmq.Again):  # dropped, and counted in the totals
+                    trainer.rows(*draw(ROWS, 4, 2, seed=self.step))
                 seq, rows = self.layers["head"]
                 self.keep(trainer, "log", step=self.step, scalars={"loss": self.step})
                 self.keep(trainer, "checkpoint", step=self.step,

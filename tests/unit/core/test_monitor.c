@@ -610,6 +610,8 @@ static void peer_that_is_gone_has_to_open_again(void **state)
 
     bench_rows(b, 1, 1, 0, 20);
     bench_step(b, &gone, 1);
+    assert_nack(b, NACK_ENOTOPEN);
+    b->n_nacks = 0;
     bench_log(b, 1, 1);
     assert_nack(b, NACK_ENOTOPEN);
     bench_open(b, 1, "run", "writer", 1);
