@@ -14,6 +14,8 @@ static const struct {
     [DTYPE_F64] = {8, 0x1p-52, 0x7FF0000000000000},
     [DTYPE_F16] = {2, 0x1p-10, 0x7C00},
     [DTYPE_BF16] = {2, 0x1p-7, 0x7F80},
+    [DTYPE_I32] = {4, 0, 0},
+    [DTYPE_I64] = {8, 0, 0},
 };
 
 size_t dtype_size(enum dtype d)
@@ -48,6 +50,8 @@ void dtype_to_double(enum dtype d, const void *from, size_t n, double *out)
     const char *bytes = from;
     uint16_t half;
     float single;
+    int32_t label;
+    int64_t long_label;
 
     switch (d) {
     case DTYPE_F32:
@@ -69,6 +73,18 @@ void dtype_to_double(enum dtype d, const void *from, size_t n, double *out)
         for (size_t i = 0; i < n; i++) {
             memcpy(&half, bytes + 2 * i, 2);
             out[i] = float_from_bits((uint32_t)half << 16);
+        }
+        break;
+    case DTYPE_I32:
+        for (size_t i = 0; i < n; i++) {
+            memcpy(&label, bytes + 4 * i, 4);
+            out[i] = label;
+        }
+        break;
+    case DTYPE_I64:
+        for (size_t i = 0; i < n; i++) {
+            memcpy(&long_label, bytes + 8 * i, 8);
+            out[i] = (double)long_label;
         }
         break;
     case DTYPE_NONE:
@@ -118,6 +134,8 @@ static int any_nonfinite_f32(const char *bytes, size_t n)
 
 size_t dtype_find_nonfinite(enum dtype d, const void *from, size_t n)
 {
+    if (formats[d].exponent == 0)
+        return n;
     if (d == DTYPE_F32 && !any_nonfinite_f32(from, n))
         return n;
     return find_in(d, from, n);

@@ -51,7 +51,7 @@ struct scratch {
 };
 
 struct fold {
-    size_t p, c, capacity, n_workers;
+    size_t p, w, capacity, n_workers;
     struct moments *m;
     double half_life_rows;
 
@@ -65,7 +65,7 @@ struct fold {
 
     bool wide;     /* the block is double: the features are f64 */
     void *x;       /* n x p, centred, weighted by sqrt(w), turned: float, or double when wide */
-    double *y;     /* n x C, likewise */
+    double *y;     /* n x w: outputs, then targets, likewise */
     double *root;  /* n: sqrt(w_i) */
     double weight; /* of the block: sum w */
     double weight_sq;
@@ -91,9 +91,9 @@ static size_t tile_order(size_t p)
     return p < TILE_ORDER ? p : TILE_ORDER;
 }
 
-static size_t capacity_for(size_t p, size_t c)
+static size_t capacity_for(size_t p, size_t w)
 {
-    size_t rows = BLOCK_BYTES / (sizeof(float) * p + sizeof(double) * c);
+    size_t rows = BLOCK_BYTES / (sizeof(float) * p + sizeof(double) * w);
 
     if (rows < BLOCK_MIN_ROWS)
         return BLOCK_MIN_ROWS;
@@ -102,9 +102,9 @@ static size_t capacity_for(size_t p, size_t c)
 
 /* Row by row: x, y, s_part, root, rs, half a turn and a segment; then means and differences, and
  * the workers' scratch. */
-double fold_size_bytes(size_t p, size_t c, size_t n_workers)
+double fold_size_bytes(size_t p, size_t w, size_t n_workers)
 {
-    double rows = (double)capacity_for(p, c), t = (double)tile_order(p), vectors = (double)(p + c);
+    double rows = (double)capacity_for(p, w), t = (double)tile_order(p), vectors = (double)(p + w);
     double a_row = sizeof(double) * (vectors + (double)n_side(p) + 3) + sizeof(struct segment);
 
     return rows * a_row + sizeof(double) * 2 * vectors +
@@ -120,26 +120,26 @@ static void set_turns(struct fold *f)
 }
 
 /* The block is sized for doubles; single-precision rows use half of it. */
-struct fold *fold_new(size_t p, size_t c, size_t n_workers)
+struct fold *fold_new(size_t p, size_t w, size_t n_workers)
 {
     struct fold *f = calloc(1, sizeof *f);
-    size_t t = tile_order(p), side = n_side(p), rows = capacity_for(p, c);
+    size_t t = tile_order(p), side = n_side(p), rows = capacity_for(p, w);
     bool ok;
 
     if (!f)
         return NULL;
     f->p = p;
-    f->c = c;
+    f->w = w;
     f->capacity = rows;
     f->n_workers = n_workers;
     f->segments = calloc(rows, sizeof *f->segments);
     f->x = malloc(rows * p * sizeof(double));
-    f->y = malloc(rows * c * sizeof(double));
+    f->y = malloc(rows * w * sizeof(double));
     f->root = malloc(rows * sizeof(double));
     f->rs = malloc(rows * sizeof(double));
     f->s_part = malloc(side * rows * sizeof(double));
     f->mean_x = malloc(2 * p * sizeof(double));
-    f->mean_y = malloc(2 * c * sizeof(double));
+    f->mean_y = malloc(2 * w * sizeof(double));
     f->exponent = calloc(side, sizeof *f->exponent);
     f->turns = malloc(rows / 2 * sizeof *f->turns);
     f->scratch = calloc(n_workers, sizeof *f->scratch);
@@ -156,7 +156,7 @@ struct fold *fold_new(size_t p, size_t c, size_t n_workers)
     }
     set_turns(f);
     f->dx = f->mean_x + p;
-    f->dy = f->mean_y + c;
+    f->dy = f->mean_y + w;
     return f;
 }
 
@@ -199,7 +199,7 @@ bool fold_is_serial(const struct fold *f)
 
 void fold_begin(struct fold *f, struct moments *m, double half_life_rows)
 {
-    assert(m->p == f->p && m->c == f->c);
+    assert(m->p == f->p && m->w == f->w);
     f->m = m;
     f->half_life_rows = half_life_rows;
     f->phase = PHASE_GATHER;
@@ -235,13 +235,64 @@ static bool check_frame(struct rows *r, const char *what, enum dtype d, const vo
     return false;
 }
 
+static bool is_label(enum dtype d)
+{
+    return d == DTYPE_I32 || d == DTYPE_I64;
+}
+
+static bool check_targets(struct rows *r, size_t n_targets)
+{
+    double label;
+
+    if (n_targets == 0)
+        return true;
+    if (!is_label(r->targets_dtype))
+        return check_frame(r, "targets", r->targets_dtype, r->targets, n_targets);
+    for (size_t i = 0; i < r->n; i++) {
+        dtype_to_double(r->targets_dtype,
+                        (const char *)r->targets + i * dtype_size(r->targets_dtype), 1, &label);
+        if (label < 0 || label >= (double)n_targets) {
+            err_set(&r->why, -1, "the label at row %zu is %.0f, expected 0 to %zu", i, label,
+                    n_targets - 1);
+            return false;
+        }
+    }
+    return true;
+}
+
+static double weight_of(const struct rows *r, size_t i)
+{
+    double weight = 1;
+
+    if (r->weights)
+        dtype_to_double(r->weights_dtype,
+                        (const char *)r->weights + i * dtype_size(r->weights_dtype), 1, &weight);
+    return weight;
+}
+
+static bool check_weights(struct rows *r)
+{
+    if (!r->weights)
+        return true;
+    if (!check_frame(r, "weights", r->weights_dtype, r->weights, 1))
+        return false;
+    for (size_t i = 0; i < r->n; i++) {
+        if (weight_of(r, i) < 0) {
+            err_set(&r->why, -1, "the weight at row %zu is negative", i);
+            return false;
+        }
+    }
+    return true;
+}
+
 /* A batch that spans blocks is checked whole before its first row enters one. */
 static void check_batch(struct fold *f, struct rows *r)
 {
     if (r->checked)
         return;
     r->refused = !check_frame(r, "features", r->features_dtype, r->features, f->p) ||
-                 !check_frame(r, "outputs", r->outputs_dtype, r->outputs, f->c);
+                 !check_frame(r, "outputs", r->outputs_dtype, r->outputs, f->m->c) ||
+                 !check_targets(r, f->m->k) || !check_weights(r);
     r->checked = true;
 }
 
@@ -261,18 +312,25 @@ static void drop_refused(struct fold *f)
 
 /* ---- CENTRE -------------------------------------------------------------------------------- */
 
-/* The newest row weighs 1, one that is h rows older half as much. */
+/* The newest row weighs 1, one that is h rows older half as much; times what the trainer says. */
 static void weigh_rows(struct fold *f)
 {
+    size_t at = 0;
+
     f->weight = 0;
     f->weight_sq = 0;
-    for (size_t i = 0; i < f->n; i++) {
-        double age = (double)(f->n - 1 - i);
-        double w = f->half_life_rows > 0 ? exp2(-age / f->half_life_rows) : 1;
+    for (size_t k = 0; k < f->n_segments; k++) {
+        const struct segment *s = &f->segments[k];
 
-        f->root[i] = sqrt(w);
-        f->weight += w;
-        f->weight_sq += w * w;
+        for (size_t i = 0; i < s->n; i++, at++) {
+            double age = (double)(f->n - 1 - at), w = weight_of(s->rows, s->from + i);
+
+            if (f->half_life_rows > 0)
+                w *= exp2(-age / f->half_life_rows);
+            f->root[at] = sqrt(w);
+            f->weight += w;
+            f->weight_sq += w * w;
+        }
     }
 }
 
@@ -288,9 +346,27 @@ static void read_features(const struct fold *f, const struct segment *s, size_t 
 static void read_outputs(const struct fold *f, const struct segment *s, size_t i, size_t col,
                          size_t n, double *out)
 {
-    size_t size = dtype_size(s->rows->outputs_dtype), at = (s->from + i) * f->c + col;
+    size_t size = dtype_size(s->rows->outputs_dtype), at = (s->from + i) * f->m->c + col;
 
     dtype_to_double(s->rows->outputs_dtype, (const char *)s->rows->outputs + at * size, n, out);
+}
+
+/* A label is a one-hot row. */
+static void read_targets(const struct fold *f, const struct segment *s, size_t i, size_t col,
+                         size_t n, double *out)
+{
+    enum dtype d = s->rows->targets_dtype;
+    const char *targets = s->rows->targets;
+    double label;
+
+    if (!is_label(d)) {
+        dtype_to_double(d, targets + ((s->from + i) * f->m->k + col) * dtype_size(d), n, out);
+        return;
+    }
+    dtype_to_double(d, targets + (s->from + i) * dtype_size(d), 1, &label);
+    memset(out, 0, n * sizeof *out);
+    if (label >= (double)col && label < (double)(col + n))
+        out[(size_t)label - col] = 1;
 }
 
 typedef void reader(const struct fold *, const struct segment *, size_t i, size_t col, size_t n,
@@ -420,24 +496,31 @@ static void centre_features(struct fold *f, size_t k)
     }
 }
 
-static void centre_outputs(struct fold *f)
+/* Centres `n_cols` outputs or targets into the columns of Y from `first` on. */
+static void centre_columns(struct fold *f, reader *read, size_t first, size_t n_cols)
 {
-    double row[TILE_ORDER];
+    double row[TILE_ORDER], *mean = f->mean_y + first;
 
-    for (size_t col = 0; col < f->c; col += TILE_ORDER) {
-        size_t n = f->c - col < TILE_ORDER ? f->c - col : TILE_ORDER, at = 0;
+    for (size_t col = 0; col < n_cols; col += TILE_ORDER) {
+        size_t n = n_cols - col < TILE_ORDER ? n_cols - col : TILE_ORDER, at = 0;
 
-        column_means(f, read_outputs, col, n, f->mean_y + col);
+        column_means(f, read, col, n, mean + col);
         for (size_t k = 0; k < f->n_segments; k++) {
             for (size_t i = 0; i < f->segments[k].n; i++, at++) {
-                read_outputs(f, &f->segments[k], i, col, n, row);
+                read(f, &f->segments[k], i, col, n, row);
                 for (size_t j = 0; j < n; j++)
-                    f->y[at * f->c + col + j] = f->root[at] * (row[j] - f->mean_y[col + j]);
+                    f->y[at * f->w + first + col + j] = f->root[at] * (row[j] - mean[col + j]);
             }
         }
     }
-    turn_rows(f, f->c, f->y);
-    for (size_t j = 0; j < f->c; j++)
+}
+
+static void centre_outputs(struct fold *f)
+{
+    centre_columns(f, read_outputs, 0, f->m->c);
+    centre_columns(f, read_targets, f->m->c, f->m->k);
+    turn_rows(f, f->w, f->y);
+    for (size_t j = 0; j < f->w; j++)
         f->dy[j] = f->mean_y[j] - f->m->mean_y[j];
 }
 
@@ -543,10 +626,10 @@ static const double *widen(struct fold *f, size_t k, size_t from, size_t n, size
 static void product_outputs(struct fold *f, size_t k, struct scratch *s)
 {
     size_t col = k * TILE_ORDER, n_cols = f->p - col < TILE_ORDER ? f->p - col : TILE_ORDER, ld;
-    double *xy = f->m->xy + col * f->c, *sum_sx = f->m->sum_sx + col;
+    double *xy = f->m->xy + col * f->w, *sum_sx = f->m->sum_sx + col;
 
     for (size_t j = 0; j < n_cols; j++) {
-        begin_row(&f->k, f->c, f->dx[col + j], f->dy, xy + j * f->c);
+        begin_row(&f->k, f->w, f->dx[col + j], f->dy, xy + j * f->w);
         sum_sx[j] =
             f->k.keep * sum_sx[j] + f->weighted_s * (f->mean_x[col + j] - f->m->shift[col + j]);
     }
@@ -554,16 +637,16 @@ static void product_outputs(struct fold *f, size_t k, struct scratch *s)
         size_t n = f->n - from < WIDEN_ROWS ? f->n - from : WIDEN_ROWS;
         const double *x = widen(f, k, from, n, n_cols, s->wide, &ld);
 
-        linalg_cross_f64(n, n_cols, f->c, x, ld, f->y + from * f->c, f->c, 1, xy, f->c);
+        linalg_cross_f64(n, n_cols, f->w, x, ld, f->y + from * f->w, f->w, 1, xy, f->w);
         linalg_matvec_f64(true, n, n_cols, x, ld, f->rs + from, sum_sx);
     }
 }
 
 static void product_yy(struct fold *f)
 {
-    for (size_t i = 0; i < f->c; i++)
-        begin_row(&f->k, f->c - i, f->dy[i], f->dy + i, f->m->yy + i * f->c + i);
-    linalg_gram_f64(f->n, f->c, f->y, f->c, 1, f->m->yy, f->c);
+    for (size_t i = 0; i < f->w; i++)
+        begin_row(&f->k, f->w - i, f->dy[i], f->dy + i, f->m->yy + i * f->w + i);
+    linalg_gram_f64(f->n, f->w, f->y, f->w, 1, f->m->yy, f->w);
 }
 
 /* The vectors move last: the tasks of PRODUCT read the old ones through dx, dy and k. */
@@ -573,7 +656,7 @@ static void commit(struct fold *f)
 
     for (size_t j = 0; j < f->p; j++)
         m->mean_x[j] += f->k.step * f->dx[j];
-    for (size_t j = 0; j < f->c; j++)
+    for (size_t j = 0; j < f->w; j++)
         m->mean_y[j] += f->k.step * f->dy[j];
     m->weight = f->k.keep * m->weight + f->weight;
     m->weight_sq = f->k.keep * f->k.keep * m->weight_sq + f->weight_sq;
@@ -591,10 +674,7 @@ static void enter(struct fold *f, enum phase phase, size_t n_tasks)
 
 static void enter_centre(struct fold *f)
 {
-    double keep;
-
-    weigh_rows(f);
-    keep = f->half_life_rows > 0 ? exp2(-(double)f->n / f->half_life_rows) : 1;
+    double keep = f->half_life_rows > 0 ? exp2(-(double)f->n / f->half_life_rows) : 1;
     f->k = moments_combination(f->m, keep, f->weight);
     enter(f, PHASE_CENTRE, n_side(f->p) + 1);
 }
@@ -607,8 +687,11 @@ bool fold_next_phase(struct fold *f)
         return true;
     case PHASE_CHECK:
         drop_refused(f);
-        if (f->n == 0)
+        weigh_rows(f);
+        if (!(f->weight > 0)) {
+            f->m->n_rows += f->n; /* rows that weigh nothing enter, and change nothing */
             return false;
+        }
         enter_centre(f);
         return true;
     case PHASE_CENTRE:

@@ -34,17 +34,22 @@ struct rows {
     size_t n;
     const void *features; /* n x p */
     const void *outputs;  /* n x C */
+    const void *targets;  /* n labels, or n x K values; NULL: none */
+    const void *weights;  /* n, not negative; NULL: all 1 */
     enum dtype features_dtype;
     enum dtype outputs_dtype;
+    enum dtype targets_dtype;
+    enum dtype weights_dtype;
     bool checked; /* set by the first fold that touches it */
-    bool refused; /* a value is not finite; `why` says where */
+    bool refused; /* a value is not finite, or no label or weight; `why` says where */
     struct err why;
 };
 
 struct fold;
 
-/* Scratch for layers of this shape. Returns it (free with fold_free), or NULL. */
-struct fold *fold_new(size_t p, size_t c, size_t n_workers);
+/* Scratch for layers of p features and w outputs and targets. Returns it (free with fold_free), or
+ * NULL. */
+struct fold *fold_new(size_t p, size_t w, size_t n_workers);
 void fold_free(struct fold *);
 
 /* Rows that one fold takes at most, and rows gathered so far. */
@@ -55,10 +60,10 @@ size_t fold_n_rows(const struct fold *);
 bool fold_is_serial(const struct fold *);
 
 /* Bytes of a fold for this shape, in double so that no size overflows it. */
-double fold_size_bytes(size_t p, size_t c, size_t n_workers);
+double fold_size_bytes(size_t p, size_t w, size_t n_workers);
 
 /* Starts a block for `m`. With `half_life_rows` > 0 rows count half as much after that many newer
- * ones; with 0 nothing is forgotten. */
+ * ones; with 0 nothing is forgotten. The rows' own weights multiply that. */
 void fold_begin(struct fold *, struct moments *m, double half_life_rows);
 
 /* Rows from..from+n-1 of `r` enter the block next; at most fold_capacity rows in all, f64 features

@@ -35,7 +35,7 @@ int layer_allocate(struct layer *l, size_t n_workers)
     if (l->has_memory)
         return 0;
     l->fold = fold_new(l->p, l->c, n_workers);
-    if (!l->fold || moments_init(&l->moments, l->p, l->c) < 0) {
+    if (!l->fold || moments_init(&l->moments, l->p, l->c, 0) < 0) {
         fold_free(l->fold);
         l->fold = NULL;
         return -ENOMEM;

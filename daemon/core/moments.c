@@ -7,22 +7,26 @@
 
 #include "daemon/core/linalg.h"
 
-double moments_size_bytes(size_t p, size_t c)
+double moments_size_bytes(size_t p, size_t w)
 {
-    double pd = (double)p, cd = (double)c, side = pd < TILE_ORDER ? pd : TILE_ORDER;
+    double pd = (double)p, wd = (double)w, side = pd < TILE_ORDER ? pd : TILE_ORDER;
 
-    return sizeof(double) * (pd * (pd + side) / 2 + pd * cd + cd * cd + 3 * pd + cd);
+    return sizeof(double) * (pd * (pd + side) / 2 + pd * wd + wd * wd + 3 * pd + wd);
 }
 
-int moments_init(struct moments *m, size_t p, size_t c)
+int moments_init(struct moments *m, size_t p, size_t c, size_t k)
 {
+    size_t w = c + k;
+
     memset(m, 0, sizeof *m);
     m->p = p;
     m->c = c;
-    m->xy = malloc(p * c * sizeof(double));
-    m->yy = malloc(c * c * sizeof(double));
+    m->k = k;
+    m->w = w;
+    m->xy = malloc(p * w * sizeof(double));
+    m->yy = malloc(w * w * sizeof(double));
     m->mean_x = malloc(p * sizeof(double));
-    m->mean_y = malloc(c * sizeof(double));
+    m->mean_y = malloc(w * sizeof(double));
     m->shift = malloc(p * sizeof(double));
     m->sum_sx = malloc(p * sizeof(double));
     if (tiles_init(&m->xx, p) < 0 || !m->xy || !m->yy || !m->mean_x || !m->mean_y || !m->shift ||
@@ -55,7 +59,7 @@ void moments_reset(struct moments *m)
     m->weight_sq = 0;
     m->sum_s2 = 0;
     memset(m->mean_x, 0, m->p * sizeof(double));
-    memset(m->mean_y, 0, m->c * sizeof(double));
+    memset(m->mean_y, 0, m->w * sizeof(double));
     memset(m->shift, 0, m->p * sizeof(double));
     memset(m->sum_sx, 0, m->p * sizeof(double));
 }
@@ -158,9 +162,9 @@ static void merge_matrices(struct moments *m, const struct part *b, const struct
                         dx[tile.row + i], dx + tile.col, tile.values + i * tile.n_cols);
     }
     for (size_t i = 0; i < m->p; i++)
-        combine_row(m->c, k, b->xy + i * m->c, dx[i], dy, m->xy + i * m->c);
-    for (size_t i = 0; i < m->c; i++)
-        combine_row(m->c - i, k, b->yy + i * m->c + i, dy[i], dy + i, m->yy + i * m->c + i);
+        combine_row(m->w, k, b->xy + i * m->w, dx[i], dy, m->xy + i * m->w);
+    for (size_t i = 0; i < m->w; i++)
+        combine_row(m->w - i, k, b->yy + i * m->w + i, dy[i], dy + i, m->yy + i * m->w + i);
 }
 
 /* Moves the part's sums to our shift and adds them. With e = (their shift) - (our shift), A = sum w
@@ -202,7 +206,7 @@ static void merge_fourth(struct moments *m, const struct part *b, double keep, d
 static int merge_part(struct moments *m, const struct part *b, uint64_t n_rows, double keep)
 {
     struct combination k = moments_combination(m, keep, b->weight);
-    double *dx = calloc(2 * m->p + m->c, sizeof(double)), *scratch, *dy;
+    double *dx = calloc(2 * m->p + m->w, sizeof(double)), *scratch, *dy;
 
     if (!dx)
         return -ENOMEM;
@@ -213,12 +217,12 @@ static int merge_part(struct moments *m, const struct part *b, uint64_t n_rows, 
     merge_fourth(m, b, keep, dx, scratch);
     for (size_t i = 0; i < m->p; i++)
         dx[i] = b->mean_x[i] - m->mean_x[i];
-    for (size_t i = 0; i < m->c; i++)
+    for (size_t i = 0; i < m->w; i++)
         dy[i] = b->mean_y[i] - m->mean_y[i];
     merge_matrices(m, b, &k, dx, dy);
     for (size_t i = 0; i < m->p; i++)
         m->mean_x[i] += k.step * dx[i];
-    for (size_t i = 0; i < m->c; i++)
+    for (size_t i = 0; i < m->w; i++)
         m->mean_y[i] += k.step * dy[i];
     m->weight = keep * m->weight + b->weight;
     m->weight_sq = keep * keep * m->weight_sq + b->weight_sq;
@@ -242,7 +246,7 @@ int moments_merge(struct moments *to, const struct moments *from)
         .tiles = &from->xx,
     };
 
-    assert(to->p == from->p && to->c == from->c);
+    assert(to->p == from->p && to->c == from->c && to->k == from->k);
     return from->weight > 0 ? merge_part(to, &b, from->n_rows, 1) : 0;
 }
 
@@ -260,6 +264,7 @@ int moments_absorb(struct moments *m, const struct moments_view *v, double keep)
         .view = v,
     };
 
+    assert(m->k == 0);
     return v->n_rows > 0 ? merge_part(m, &b, v->n_rows, keep) : 0;
 }
 

@@ -33,15 +33,17 @@
 
 struct moments {
     size_t p;
-    size_t c;
+    size_t c;        /* outputs */
+    size_t k;        /* targets */
+    size_t w;        /* c + k, columns of Y */
     uint64_t n_rows; /* rows that entered, however weighted */
     double weight;
     double weight_sq;
     struct tiles xx;
-    double *xy;     /* p x C, row-major */
-    double *yy;     /* C x C, row-major, upper triangle */
+    double *xy;     /* p x w, row-major */
+    double *yy;     /* w x w, row-major, upper triangle */
     double *mean_x; /* p */
-    double *mean_y; /* C */
+    double *mean_y; /* w */
     double *shift;  /* p */
     double sum_s2;
     double *sum_sx; /* p */
@@ -68,11 +70,11 @@ struct combination {
     double step;    /* W_b / (W_a + W_b): the mean moves by step d */
 };
 
-/* Bytes that moments of this shape take, in double so that no size overflows it. */
-double moments_size_bytes(size_t p, size_t c);
+/* Bytes that moments of p features and w columns of Y take, in double so that no size overflows. */
+double moments_size_bytes(size_t p, size_t w);
 
 /* Empty moments. Returns 0 or -ENOMEM, after which release is harmless. */
-int moments_init(struct moments *, size_t p, size_t c);
+int moments_init(struct moments *, size_t p, size_t c, size_t k);
 void moments_release(struct moments *);
 
 /* Forgets all rows, in O(1). */
@@ -81,11 +83,12 @@ void moments_reset(struct moments *);
 /* How rows of total weight `weight` combine with what is there, forgetting by `keep`. */
 struct combination moments_combination(const struct moments *, double keep, double weight);
 
-/* Merges `from` into `to`, exactly: same p and C. Returns 0 or -ENOMEM, `to` then as it was. */
+/* Merges `from` into `to`, exactly: same p, C and K. Returns 0 or -ENOMEM, `to` then as it was. */
 int moments_merge(struct moments *to, const struct moments *from);
 
 /* Merges given statistics, after multiplying what is there with `keep` (1: nothing is forgotten).
- * The view must be finite. Returns 0 or -ENOMEM, the moments then as they were. */
+ * The view must be finite, and the moments without
+ * targets. Returns 0 or -ENOMEM, the moments then as they were. */
 int moments_absorb(struct moments *, const struct moments_view *, double keep);
 
 /* sum w |x - m|^4 about the final mean: what the fixed shift was for. `scratch` holds 2 p doubles.

@@ -7,76 +7,24 @@
 #include <string.h>
 
 #include "daemon/core/linalg.h"
+#include "daemon/core/span.h"
 
-/* Rows of X'Y multiplied at a time: the product stays in cache. */
-#define CHUNK_ROWS 256
 /* Beyond this ratio of mean to spread, bf16 (8 bits) and f16 (11 bits) hold no digit of the spread.
  */
 #define LOW_PRECISION_RATIO 256
 /* Residual rows below which the de-biased estimate is mostly noise. */
 #define SMALL_RESIDUAL 8
 
-double richness_rank_cutoff(enum dtype outputs)
-{
-    switch (outputs) {
-    case DTYPE_F16:
-        return 1e-6;
-    case DTYPE_BF16:
-        return 1e-5;
-    default:
-        return 1e-10;
-    }
-}
-
-/* The share of the features' variation inside the span of the outputs, as a sum of squares.
- *
- *     Y'Y = V diag(l) V'     r = #{k : l_k > cutoff l_max}, and below the number of rows
- *     Q   = Y V_r diag(l_r)^(-1/2), orthonormal
- *     q   = ||Q'X||_F^2 = || X'Y V_r diag(l_r)^(-1/2) ||_F^2 = tr((Y'Y)^+ (X'Y)'(X'Y))
- *
- * The directions that are kept are well separated from those that are cut (rounding of the format),
- * so q is as accurate as X'Y. Returns 0, -ENOMEM, or -EDOM when LAPACK fails. */
+/* The rank of the outputs, and the features' variation inside their span: q = ||Q'X||_F^2. */
 static int project(const struct moments *m, double cutoff, uint32_t *rank, double *q)
 {
-    size_t p = m->p, c = m->c, r = 0;
-    double *v = malloc((c * c + c) * sizeof(double)), *l, *basis, *product = NULL;
-    int rc = -ENOMEM;
+    struct span outputs;
+    int rc = span_init(&outputs, m, 0, m->c, cutoff);
 
-    if (!v)
-        return -ENOMEM;
-    l = v + c * c;
-    memcpy(v, m->yy, c * c * sizeof(double));
-    rc = linalg_eigh(c, v, l);
-    if (rc < 0)
-        goto out;
-    while (r < c && r + 1 < m->n_rows && l[c - 1 - r] > cutoff * l[c - 1])
-        r++;
-    *rank = (uint32_t)r;
-    *q = 0;
-    if (r == 0)
-        goto out;
-
-    product = malloc((c * r + CHUNK_ROWS * r) * sizeof(double));
-    if (!product) {
-        rc = -ENOMEM;
-        goto out;
-    }
-    basis = product + CHUNK_ROWS * r;
-    for (size_t k = 0; k < r; k++) {
-        double scale = 1 / sqrt(l[c - 1 - k]);
-
-        for (size_t j = 0; j < c; j++)
-            basis[j * r + k] = v[(c - 1 - k) * c + j] * scale;
-    }
-    for (size_t i = 0; i < p; i += CHUNK_ROWS) {
-        size_t n = p - i < CHUNK_ROWS ? p - i : CHUNK_ROWS;
-
-        linalg_product_f64(n, c, r, m->xy + i * c, c, basis, r, product, r);
-        *q += linalg_sum_squares(n * r, product);
-    }
-out:
-    free(product);
-    free(v);
+    if (rc == 0)
+        rc = span_variation(&outputs, m, q);
+    *rank = (uint32_t)outputs.rank;
+    span_release(&outputs);
     return rc;
 }
 
@@ -147,7 +95,7 @@ int richness_measure(const struct moments *m, struct precision precision, struct
     if (is_low_precision(m, precision.features, t / scale))
         out->flags |= FLAG_LOW_PRECISION;
 
-    rc = project(m, richness_rank_cutoff(precision.outputs), &out->rank, &q);
+    rc = project(m, span_cutoff(precision.outputs), &out->rank, &q);
     if (rc == -EDOM) {
         out->flags |= FLAG_NOT_CONVERGED;
         return 0;

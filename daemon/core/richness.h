@@ -13,10 +13,6 @@ struct precision {
     enum dtype outputs;
 };
 
-/* Eigenvalues of Y'Y below this share of the largest are rounding of the format that was sent:
- * 1e-10 for f64 and f32, 1e-6 for f16, 1e-5 for bf16. */
-double richness_rank_cutoff(enum dtype outputs);
-
 /* Fills n, p, c, rank, flags and every metric of `out`; step, time and rows_missing are the
  * caller's. A measure that the data does not define is NaN and a flag says why. Returns 0 or
  * -ENOMEM. The moments must hold at least one row. */

@@ -122,7 +122,7 @@ int main(void)
         for (size_t n_workers = 1; n_workers <= 2; n_workers++) {
             double fold_s, syrk_s;
 
-            moments_init(&q.moments, q.p, q.c);
+            moments_init(&q.moments, q.p, q.c, 0);
             q.fold = fold_new(q.p, q.c, n_workers);
             measure(&q, n_workers, &fold_s, &syrk_s);
             printf("%6zu %6zu %5zu %8zu %10.1f %12.0f %10.2f\n", q.n, q.p, q.c, n_workers,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/core/richness.h"
+#include "daemon/core/span.h"
 
 void *must_alloc(size_t size)
 {
@@ -226,7 +227,7 @@ struct point sample_point(const struct sample *s, size_t batch)
     struct moments m;
     struct point point;
 
-    if (moments_init(&m, s->p, s->c) < 0)
+    if (moments_init(&m, s->p, s->c, 0) < 0)
         abort();
     sample_fold(s, &m, 0, s->n, batch, 0);
     point = sample_measure(s, &m);
@@ -238,8 +239,7 @@ struct reference sample_reference(const struct sample *s, const double *weights)
 {
     struct reference out;
 
-    reference_measure(s->n, s->p, s->x, s->c, s->y, weights, richness_rank_cutoff(s->outputs_dtype),
-                      &out);
+    reference_measure(s->n, s->p, s->x, s->c, s->y, weights, span_cutoff(s->outputs_dtype), &out);
     return out;
 }
 

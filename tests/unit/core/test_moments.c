@@ -27,7 +27,7 @@ static void make(struct sample *s, uint64_t seed, size_t n, size_t p, double mea
 /* Rows from..to-1 in moments of their own. */
 static void fold_part(const struct sample *s, struct moments *m, size_t from, size_t to)
 {
-    assert_int_equal(moments_init(m, s->p, s->c), 0);
+    assert_int_equal(moments_init(m, s->p, s->c, 0), 0);
     sample_fold(s, m, from, to, 64, 0);
 }
 
@@ -110,7 +110,7 @@ static void size_in_bytes_is_what_is_allocated(void **state)
         struct moments m;
 
         fault_arm(LONG_MAX);
-        assert_int_equal(moments_init(&m, orders[k], 7), 0);
+        assert_int_equal(moments_init(&m, orders[k], 7, 0), 0);
         fault_disarm();
         assert_true((double)fault_bytes() <= stated);
         assert_true((double)fault_bytes() >= 0.9 * stated); /* the last row of tiles is narrower */
@@ -135,7 +135,7 @@ static void merging_parts_in_any_order_gives_the_whole(void **state)
     for (size_t o = 0; o < 6; o++) {
         struct moments all, part;
 
-        assert_int_equal(moments_init(&all, s.p, s.c), 0);
+        assert_int_equal(moments_init(&all, s.p, s.c, 0), 0);
         for (int k = 0; k < 3; k++) {
             fold_part(&s, &part, bounds[orders[o][k]], bounds[orders[o][k] + 1]);
             assert_int_equal(moments_merge(&all, &part), 0);
@@ -159,8 +159,8 @@ static void merging_windows_into_a_cumulative_one_gives_the_whole(void **state)
     for (size_t i = 0; i < s.n * s.p; i++)
         s.x[i] += (double)(i / s.p) * 0.05;
     sample_encode(&s, DTYPE_F64, DTYPE_F64);
-    assert_int_equal(moments_init(&all, s.p, s.c), 0);
-    assert_int_equal(moments_init(&window, s.p, s.c), 0);
+    assert_int_equal(moments_init(&all, s.p, s.c, 0), 0);
+    assert_int_equal(moments_init(&window, s.p, s.c, 0), 0);
     for (size_t at = 0; at < 300; at += 100) {
         moments_reset(&window);
         sample_fold(&s, &window, at, at + 100, 33, 0);
@@ -184,7 +184,7 @@ static void merging_into_nothing_copies_and_merging_nothing_does_nothing(void **
     make(&s, 4, 70, 9, 2, DTYPE_F32);
     fold_part(&s, &a, 0, s.n);
     fold_part(&s, &b, 0, s.n);
-    assert_int_equal(moments_init(&empty, s.p, s.c), 0);
+    assert_int_equal(moments_init(&empty, s.p, s.c, 0), 0);
     assert_int_equal(moments_merge(&a, &empty), 0);
     assert_true(moments_identical(&a, &b));
     assert_int_equal(moments_merge(&empty, &a), 0);
@@ -206,7 +206,7 @@ static void after_a_reset_nothing_of_the_past_is_left(void **state)
     used.xx.values[0] = used.xy[0] = used.yy[0] = (double)NAN; /* not even by 0 times */
     moments_reset(&used);
     sample_fold(&s, &used, 150, 200, 25, 0);
-    assert_int_equal(moments_init(&fresh, s.p, s.c), 0);
+    assert_int_equal(moments_init(&fresh, s.p, s.c, 0), 0);
     sample_fold(&s, &fresh, 150, 200, 25, 0);
     assert_true(moments_identical(&used, &fresh));
     moments_release(&used);
@@ -314,7 +314,7 @@ static void check_absorbed(enum dtype d, size_t p, double tolerance)
     sample_encode(&s, DTYPE_F64, DTYPE_F64);
     send_init(&first, &s, 0, 40, d);
     send_init(&last, &s, 70, 120, d);
-    assert_int_equal(moments_init(&m, s.p, s.c), 0);
+    assert_int_equal(moments_init(&m, s.p, s.c, 0), 0);
     assert_int_equal(moments_absorb(&m, &first.view, 1), 0);
     sample_fold(&s, &m, 40, 70, 30, 0);
     assert_int_equal(moments_absorb(&m, &last.view, 1), 0);
@@ -405,7 +405,7 @@ static void the_fourth_moment_survives_a_drifting_mean(void **state)
         for (size_t i = 0; i < s.n * s.p; i++)
             s.x[i] += drifts[k] * (double)(i / s.p / 20) / 20;
         sample_encode(&s, DTYPE_F64, DTYPE_F64);
-        assert_int_equal(moments_init(&m, s.p, s.c), 0);
+        assert_int_equal(moments_init(&m, s.p, s.c, 0), 0);
         sample_fold(&s, &m, 0, s.n, 20, 0);
         check_fourth(&s, &m, TOLERANCE);
         moments_release(&m);
@@ -425,7 +425,7 @@ static void every_allocation_of_init_may_fail(void **state)
         struct moments m;
 
         fault_arm(++n);
-        rc = moments_init(&m, 10, 3);
+        rc = moments_init(&m, 10, 3, 0);
         assert_int_equal(rc, fault_disarm() ? -ENOMEM : 0);
         moments_release(&m);
         moments_release(&m);

@@ -6,6 +6,7 @@
 
 #include "daemon/core/linalg.h"
 #include "daemon/core/richness.h"
+#include "daemon/core/span.h"
 #include "tests/lib/cmocka.h"
 #include "tests/lib/fault.h"
 #include "tests/lib/sample.h"
@@ -475,7 +476,7 @@ static void fill_one_hot(struct sample *s)
 static void the_minimal_projection_is_zero_at_rank_c_less_1(void **state)
 {
     (void)state;
-    for (enum dtype d = DTYPE_F32; d < DTYPE_COUNT; d++) {
+    for (enum dtype d = DTYPE_F32; d <= DTYPE_BF16; d++) {
         struct sample s;
         struct point point;
 
@@ -613,7 +614,7 @@ static void the_debiased_estimate_has_the_table_s_means(void **state)
 static void outputs_that_sum_to_a_constant_have_rank_c_less_1(void **state)
 {
     (void)state;
-    for (enum dtype d = DTYPE_F32; d < DTYPE_COUNT; d++) {
+    for (enum dtype d = DTYPE_F32; d <= DTYPE_BF16; d++) {
         struct random r;
         struct sample s;
         struct point point;
@@ -657,16 +658,16 @@ static uint32_t rank_at(int k, enum dtype d)
 static void the_rank_s_cutoff_follows_the_format_of_the_outputs(void **state)
 {
     (void)state;
-    for (enum dtype d = DTYPE_F32; d < DTYPE_COUNT; d++) {
-        double cutoff = richness_rank_cutoff(d);
+    for (enum dtype d = DTYPE_F32; d <= DTYPE_BF16; d++) {
+        double cutoff = span_cutoff(d);
 
         for (int k = 6; k < 20; k++)
             assert_int_equal(rank_at(k, d), ldexp(1, -2 * k) > cutoff ? 2 : 1);
     }
-    assert_true(richness_rank_cutoff(DTYPE_F64) == 1e-10);
-    assert_true(richness_rank_cutoff(DTYPE_F32) == 1e-10);
-    assert_true(richness_rank_cutoff(DTYPE_F16) == 1e-6);
-    assert_true(richness_rank_cutoff(DTYPE_BF16) == 1e-5);
+    assert_true(span_cutoff(DTYPE_F64) == 1e-10);
+    assert_true(span_cutoff(DTYPE_F32) == 1e-10);
+    assert_true(span_cutoff(DTYPE_F16) == 1e-6);
+    assert_true(span_cutoff(DTYPE_BF16) == 1e-5);
 }
 
 /* A trainer may have reduced Y'Y in single precision: then its rounding lies above the cut-off of
@@ -683,7 +684,7 @@ static void rounding_gives_no_more_rank_than_rows_less_1(void **state)
     sample_init(&s, 3, 6, 5);
     sample_fill(&s, &r, 0, 1);
     sample_encode(&s, DTYPE_F32, DTYPE_F32);
-    assert_int_equal(moments_init(&m, s.p, s.c), 0);
+    assert_int_equal(moments_init(&m, s.p, s.c, 0), 0);
     sample_fold(&s, &m, 0, s.n, s.n, 0);
     for (size_t j = 0; j < s.c; j++)
         m.yy[j * s.c + j] *= 1 + 1e-7 * (double)j;
@@ -837,7 +838,7 @@ static void outputs_that_lapack_refuses_give_null_and_keep_pr(void **state)
     for (size_t i = 0; i < s.n * s.c; i++)
         s.y[i] *= 1e200; /* finite; the square is not */
     sample_encode(&s, DTYPE_F32, DTYPE_F64);
-    assert_int_equal(moments_init(&m, 4, 2), 0);
+    assert_int_equal(moments_init(&m, 4, 2, 0), 0);
     sample_fold(&s, &m, 0, s.n, s.n, 0);
     point = sample_measure(&s, &m);
     assert_int_equal(point.flags, FLAG_NOT_CONVERGED);
@@ -862,7 +863,7 @@ static void every_allocation_may_fail(void **state)
     sample_init(&s, 30, 4, 2);
     sample_fill(&s, &r, 0, 1);
     sample_encode(&s, DTYPE_F32, DTYPE_F32);
-    assert_int_equal(moments_init(&m, 4, 2), 0);
+    assert_int_equal(moments_init(&m, 4, 2, 0), 0);
     sample_fold(&s, &m, 0, s.n, s.n, 0);
     do {
         fault_arm(++n);
