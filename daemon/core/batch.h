@@ -26,6 +26,7 @@ struct batch {
     int64_t step;
     uint32_t p;
     uint32_t c;
+    uint32_t k;        /* targets, or classes; 0: none */
     size_t size_bytes; /* all frames, as credit counts them */
     bool is_reduced;   /* `view` holds, else `rows` */
     struct rows rows;

@@ -34,14 +34,14 @@ struct rows {
     size_t n;
     const void *features; /* n x p */
     const void *outputs;  /* n x C */
-    const void *targets;  /* n labels, or n x K values; NULL: none */
+    const void *targets;  /* n labels in 0..K-1, or n x K values; NULL: none */
     const void *weights;  /* n, not negative; NULL: all 1 */
     enum dtype features_dtype;
     enum dtype outputs_dtype;
     enum dtype targets_dtype;
     enum dtype weights_dtype;
     bool checked; /* set by the first fold that touches it */
-    bool refused; /* a value is not finite, or no label or weight; `why` says where */
+    bool refused; /* a value is not finite, or a weight negative; `why` says where */
     struct err why;
 };
 

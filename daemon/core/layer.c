@@ -25,17 +25,31 @@ struct layer *layer_new(void *run, const char *name, uint32_t p, uint32_t c, str
     return l;
 }
 
-double layer_size_bytes(uint32_t p, uint32_t c, size_t n_workers)
+double layer_size_bytes(uint32_t p, uint32_t c, uint32_t k, size_t n_workers)
 {
-    return moments_size_bytes(p, c) + fold_size_bytes(p, c, n_workers);
+    size_t w = (size_t)c + k;
+
+    return moments_size_bytes(p, w) + fold_size_bytes(p, w, n_workers);
 }
 
-int layer_allocate(struct layer *l, size_t n_workers)
+static bool has_labels(const struct batch *b)
+{
+    return b->rows.targets_dtype == DTYPE_I32 || b->rows.targets_dtype == DTYPE_I64;
+}
+
+bool layer_targets_match(const struct layer *l, const struct batch *b)
+{
+    return l->k == b->k && (b->k == 0 || l->targets_are_labels == has_labels(b));
+}
+
+int layer_allocate(struct layer *l, const struct batch *first, size_t n_workers)
 {
     if (l->has_memory)
         return 0;
-    l->fold = fold_new(l->p, l->c, n_workers);
-    if (!l->fold || moments_init(&l->moments, l->p, l->c, 0) < 0) {
+    l->k = first->k;
+    l->targets_are_labels = has_labels(first);
+    l->fold = fold_new(l->p, (size_t)l->c + l->k, n_workers);
+    if (!l->fold || moments_init(&l->moments, l->p, l->c, l->k) < 0) {
         fold_free(l->fold);
         l->fold = NULL;
         return -ENOMEM;
@@ -228,7 +242,7 @@ void job_work(struct job *j, size_t share)
         j->rc = absorb(j);
         break;
     case JOB_MEASURE:
-        j->rc = j->moments->n_rows > 0 ? richness_measure(j->moments, j->precision, j->point) : 0;
+        j->rc = j->moments->weight > 0 ? richness_measure(j->moments, j->precision, j->point) : 0;
         break;
     }
 }
@@ -283,7 +297,7 @@ static uint64_t rows_missing(const struct layer *l, const struct mark *m)
 
 static void finish_measure(struct layer *l, struct mark *m)
 {
-    m->measured = l->moments.n_rows > 0;
+    m->measured = l->moments.weight > 0;
     if (!m->measured) {
         m->rows_offered = l->window_offered; /* what is missing is said with the next point */
         return;

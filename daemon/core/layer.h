@@ -74,6 +74,8 @@ struct layer {
     char name[LAYER_NAME_MAX + 1];
     uint32_t p;
     uint32_t c;
+    uint32_t k; /* targets or classes, by the first batch of this attempt; 0: none */
+    bool targets_are_labels;
     struct window window;
     enum layer_state state;
     bool has_memory; /* moments and fold are allocated: from the first batch on */
@@ -103,11 +105,15 @@ struct layer {
 /* A layer without memory yet. Returns it (free with layer_free), or NULL. */
 struct layer *layer_new(void *run, const char *name, uint32_t p, uint32_t c, struct window);
 
-/* Bytes its moments and fold will take. */
-double layer_size_bytes(uint32_t p, uint32_t c, size_t n_workers);
+/* Bytes its moments and fold will take, or take. */
+double layer_size_bytes(uint32_t p, uint32_t c, uint32_t k, size_t n_workers);
 
-/* Allocates them; does nothing the second time. Returns 0 or -ENOMEM. */
-int layer_allocate(struct layer *, size_t n_workers);
+/* Allocates them for targets as this batch has them; does nothing the second time. Returns 0 or
+ * -ENOMEM. */
+int layer_allocate(struct layer *, const struct batch *first, size_t n_workers);
+
+/* Whether the batch has the layer's targets: as many, and labels or not. */
+bool layer_targets_match(const struct layer *, const struct batch *);
 
 /* Frees an idle layer with an empty queue. NULL is fine. */
 void layer_free(struct layer *);

@@ -64,7 +64,7 @@ static void free_run(struct monitor *m, struct run *r)
         struct layer *l = LIST_ENTRY(at, struct layer, link);
 
         if (l->has_memory)
-            m->state_bytes -= layer_size_bytes(l->p, l->c, m->config.n_workers);
+            m->state_bytes -= layer_size_bytes(l->p, l->c, l->k, m->config.n_workers);
     }
     m->credit_granted -= r->credit_bytes;
     run_free(r);

@@ -58,7 +58,7 @@ void monitor_flush(struct run *r, struct actions *out)
 static struct layer *layer_for(struct monitor *m, struct run *r, struct batch *b,
                                struct actions *out)
 {
-    double size = layer_size_bytes(b->p, b->c, m->config.n_workers);
+    double size = layer_size_bytes(b->p, b->c, b->k, m->config.n_workers);
     struct layer *l = run_layer(r, b->layer);
     struct err why;
 
@@ -79,6 +79,12 @@ static struct layer *layer_for(struct monitor *m, struct run *r, struct batch *b
                              out);
         return NULL;
     }
+    if (l && l->has_memory && !layer_targets_match(l, b)) {
+        err_set(&why, 0, "has %" PRIu32 " targets, the layer has %" PRIu32 " %s", b->k, l->k,
+                l->targets_are_labels ? "classes" : "values");
+        monitor_refuse_batch(m, r, b, NACK_ESHAPE, why.text, out);
+        return NULL;
+    }
     if (l && l->has_memory)
         return l;
     if (m->state_bytes + size > m->config.state_bytes) {
@@ -89,7 +95,7 @@ static struct layer *layer_for(struct monitor *m, struct run *r, struct batch *b
     }
     if (!l)
         l = run_add_layer(r, b->layer, b->p, b->c);
-    if (!l || layer_allocate(l, m->config.n_workers) < 0) {
+    if (!l || layer_allocate(l, b, m->config.n_workers) < 0) {
         monitor_refuse_batch(m, r, b, NACK_EBUSY, "the daemon is out of memory", out);
         return NULL;
     }

@@ -74,7 +74,7 @@ int richness_measure(const struct moments *m, struct precision precision, struct
     double t = tiles_trace(&m->xx) * scale, f, r, q, *scratch;
     int rc;
 
-    assert(m->n_rows > 0);
+    assert(m->weight > 0);
     out->n = n;
     out->p = (uint32_t)m->p;
     out->c = (uint32_t)m->c;

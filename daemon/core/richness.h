@@ -15,5 +15,5 @@ struct precision {
 
 /* Fills n, p, c, rank, flags and every metric of `out`; step, time and rows_missing are the
  * caller's. A measure that the data does not define is NaN and a flag says why. Returns 0 or
- * -ENOMEM. The moments must hold at least one row. */
+ * -ENOMEM. The moments must hold a row that weighs. */
 int richness_measure(const struct moments *, struct precision, struct point *out);

@@ -1,22 +1,22 @@
-/* The function space that some columns of Y span, read off the moments: the outputs' for the learned
- * functions, the targets' for the wanted ones. Owns its basis; any thread, one at a time. What is
- * measured against it is its users' business.
+/* The function space that some columns of Y span, read off the moments: the outputs' for the
+ * learned functions, the targets' for the wanted ones. Owns its basis; any thread, one at a time.
+ * What is measured against it is its users' business.
  *
  *     G = Y'Y over those columns = V diag(l) V'
  *     r = #{k : l_k > cutoff l_max}, and below the number of rows
  *     Q = Y V_r diag(l_r)^(-1/2), orthonormal: the projector is QQ'
  *
- * The directions that are kept are well separated from those that are cut (rounding of the format that
- * was sent), so X'Q is as accurate as X'Y. */
+ * The directions that are kept are well separated from those that are cut (rounding of the format
+ * that was sent), so X'Q is as accurate as X'Y. */
 #pragma once
 
 #include "daemon/core/moments.h"
 
 struct span {
-    size_t first;     /* of the columns in Y */
+    size_t first; /* of the columns in Y */
     size_t n_columns;
-    size_t rank;      /* r; 0: the columns do not vary */
-    double *basis;    /* n_columns x r: V_r diag(l_r)^(-1/2) */
+    size_t rank;   /* r; 0: the columns do not vary */
+    double *basis; /* n_columns x r: V_r diag(l_r)^(-1/2) */
 };
 
 /* Eigenvalues of Y'Y below this share of the largest are rounding of the format that was sent:

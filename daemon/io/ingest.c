@@ -396,6 +396,10 @@ static enum dtype dtype_of(enum wire_dtype d)
         return DTYPE_F16;
     case WIRE_BF16:
         return DTYPE_BF16;
+    case WIRE_I32:
+        return DTYPE_I32;
+    case WIRE_I64:
+        return DTYPE_I64;
     default:
         return DTYPE_NONE;
     }
@@ -448,6 +452,10 @@ static void fill_rows(struct rows *r, const struct wire_batch *w)
     r->outputs = w->outputs.data;
     r->features_dtype = dtype_of(w->header.features_dtype);
     r->outputs_dtype = dtype_of(w->header.outputs_dtype);
+    r->targets = w->targets.data;
+    r->targets_dtype = dtype_of(w->header.targets_dtype);
+    r->weights = w->weights.data;
+    r->weights_dtype = dtype_of(w->header.weights_dtype);
 }
 
 static int fill_batch(struct inbound *in, const struct wire_batch *w)
@@ -461,6 +469,7 @@ static int fill_batch(struct inbound *in, const struct wire_batch *w)
     b->step = w->header.step;
     b->p = w->header.n_features;
     b->c = w->header.n_outputs;
+    b->k = w->header.n_targets;
     b->outputs_dtype = dtype_of(w->header.outputs_dtype);
     for (size_t i = 0; i < in->message.n_frames; i++)
         b->size_bytes += zmq_msg_size(&in->message.frames[i]);
@@ -482,8 +491,6 @@ static int check_data(struct message *m, struct wire_batch *w, struct err *why)
     for (size_t i = 0; i < m->n_frames; i++)
         frames[i] = (struct wire_frame){zmq_msg_data(&m->frames[i]), zmq_msg_size(&m->frames[i])};
     rc = wire_batch_decode(frames, m->n_frames, w, why);
-    if (rc == 0 && w->header.weights_dtype != WIRE_NONE)
-        rc = err_set(why, -EPROTO, "row weights are not taken by this version");
     return rc == 0 ? wire_labels_check(w, why) : rc;
 }
 

@@ -54,7 +54,7 @@ BAD_BATCHES = {
     "an unknown dtype": batch(dtypes=(9, F32, 0, 0)),
     "labels as features": batch(dtypes=(I32, F32, 0, 0)),
     "another dtype than the bytes": batch(dtypes=(F64, F32, 0, 0)),
-    "row weights": [*batch(dtypes=(F32, F32, 0, F32)), bytes(4 * N)],
+    "weights of the wrong length": [*batch(dtypes=(F32, F32, 0, F32)), bytes(4 * N - 4)],
     "targets that are announced and absent": batch(targets=3, dtypes=(F32, F32, I32, 0)),
     "a label out of range": [*batch(targets=3, dtypes=(F32, F32, I32, 0)),
                              struct.pack(f"<{N}i", *range(N))],

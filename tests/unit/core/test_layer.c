@@ -23,7 +23,7 @@ static int setup(void **state)
     list_init(&f->finished);
     f->layer = layer_new(NULL, "head", P, C, (struct window){.kind = WINDOW_CHECKPOINT});
     *state = f;
-    return f->layer && layer_allocate(f->layer, 2) == 0 ? 0 : -1;
+    return f->layer && layer_allocate(f->layer, &(struct batch){0}, 2) == 0 ? 0 : -1;
 }
 
 static size_t free_finished(struct fixture *f)
