@@ -112,7 +112,7 @@ struct richd_batch {
             RICHD_NONE                                                                             \
     }
 
-/* Copies the rows and queues them; never blocks. More than 16 MiB become several messages. Returns
+/* Copies the rows and queues them; never blocks. More than 4 MiB become several messages. Returns
  * 0, or -EAGAIN when the queue is full: what did not fit is dropped, counted in richd_stats and in
  * the next point's rows_missing. -EINVAL: the batch is malformed. After the daemon's last word (see
  * richd_last_error): -ESTALE (a newer attempt has the run), -EBUSY, -EEXIST, -ENOENT,

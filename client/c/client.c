@@ -18,9 +18,9 @@
 #include "client/c/sender.h"
 
 #define QUEUE_BYTES_DEFAULT ((size_t)64 * 1024 * 1024)
-/* A message of rows: big enough to be efficient, a quarter of the largest frame, and small against
- * the credit of 64 MiB, so that one message never waits for all of it. */
-#define MESSAGE_BYTES_MAX ((size_t)16 * 1024 * 1024)
+/* A message of rows: big enough to be efficient, and half of the least credit that a connection
+ * gets, so that one travels while another is folded. */
+#define MESSAGE_BYTES_MAX ((size_t)4 * 1024 * 1024)
 #define WRITER_BYTES      16
 /* A run's id that is made: as much of the name as leaves room for '-' and 6 hex digits. */
 #define ID_NAME_MAX 48

@@ -25,8 +25,8 @@ struct monitor_stats {
 
 /* A trainer that is silent for so many ticks (it pings every second) is gone. */
 #define MONITOR_LOST_TICKS 30
-/* Credit a connection gets: two blocks of the widest layers may be in flight while one is folded.
- */
+/* The most credit that a connection gets: two blocks of the widest layers may be in flight while
+ * one is folded. */
 #define MONITOR_CREDIT_MAX (64u << 20)
 /* A connection with less could not send one 4 MiB batch while another is folded. */
 #define MONITOR_CREDIT_MIN (8u << 20)

@@ -5,6 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A new connection gets this share of what is left: a sweep of eighty runs finds room in 3 GiB, and
+ * a single run is not held back. */
+#define CREDIT_SHARE 16
+
 /* No run is opened on this connection now; on a later one it may be. */
 static void refuse_for_now(struct actions *out, peer_id peer, const char *text)
 {
@@ -22,9 +26,9 @@ static uint64_t credit_for_one_more(const struct monitor *m)
 
     if (left < MONITOR_CREDIT_MIN)
         return 0;
-    if (left / 4 > MONITOR_CREDIT_MAX)
+    if (left / CREDIT_SHARE > MONITOR_CREDIT_MAX)
         return MONITOR_CREDIT_MAX;
-    return left / 4 > MONITOR_CREDIT_MIN ? left / 4 : MONITOR_CREDIT_MIN;
+    return left / CREDIT_SHARE > MONITOR_CREDIT_MIN ? left / CREDIT_SHARE : MONITOR_CREDIT_MIN;
 }
 
 static void welcome(const struct run *r, struct actions *out)

@@ -26,8 +26,9 @@
 /* A job or commit that is out for so long without any coming home is stuck: the watchdog is no
  * longer petted, and systemd starts us again. */
 #define STUCK_TICKS 10
-/* Credit of all trainers together: 16 full windows. */
-#define BUDGET_BYTES (1u << 30)
+/* Rows of all trainers together may take this share of the machine's memory, and at least 1 GiB. */
+#define BUDGET_SHARE     0.125
+#define BUDGET_BYTES_MIN (1u << 30)
 /* Moments and blocks may fill this share of the machine's memory. */
 #define STATE_SHARE 0.5
 /* Exit codes of sysexits.h. */
@@ -375,13 +376,18 @@ static size_t n_cpus(void)
     return n > 0 ? (size_t)n : 1;
 }
 
+static double memory_bytes(void)
+{
+    return (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+}
+
 static int open_core(struct loop *l, struct err *e)
 {
+    double budget = BUDGET_SHARE * memory_bytes();
     struct monitor_config config = {
         .n_workers = n_cpus(),
-        .budget_bytes = BUDGET_BYTES,
-        .state_bytes =
-            STATE_SHARE * (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE),
+        .budget_bytes = budget > BUDGET_BYTES_MIN ? (uint64_t)budget : BUDGET_BYTES_MIN,
+        .state_bytes = STATE_SHARE * memory_bytes(),
     };
 
     l->monitor = monitor_new(&config);

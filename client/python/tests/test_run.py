@@ -620,3 +620,9 @@ def test_point_of_a_newer_daemon_can_be_copied_and_asked():
     assert point.flags == () and point.d_lr is None
     with pytest.raises(AttributeError):
         _ = point.nothing
+
+
+def test_balanced_weighs_the_classes_equally():
+    weights = _arrays.balanced_weights(np.array([0, 0, 0, 1]))
+    assert weights.tolist() == pytest.approx([4 / 6, 4 / 6, 4 / 6, 2])
+    assert weights.sum() == pytest.approx(4)

@@ -450,11 +450,11 @@ static void large_batch_is_split_by_rows(void **state)
     free(features);
     free(outputs);
     assert_int_equal(richd_close(run, RICHD_FINISHED, 5000), 0);
-    assert_int_equal(fakedaemon_count(f, "batch"), 3);
+    assert_int_equal(fakedaemon_count(f, "batch"), 10);
     fakedaemon_note(f, "batch", 0, note, sizeof note);
-    assert_string_equal(note, "batch head seq=1 before=0 n=409");
-    fakedaemon_note(f, "batch", 2, note, sizeof note);
-    assert_string_equal(note, "batch head seq=3 before=818 n=182");
+    assert_string_equal(note, "batch head seq=1 before=0 n=102");
+    fakedaemon_note(f, "batch", 9, note, sizeof note);
+    assert_string_equal(note, "batch head seq=10 before=918 n=82");
     assert_true(fakedaemon_rows_are_whole(f));
 }
 
@@ -465,9 +465,9 @@ static void part_of_a_large_batch_that_does_not_fit_is_dropped(void **state)
     struct richd_run *run = connect_to(*state, 25 * 1024 * 1024);
 
     assert_int_equal(richd_submit(run, &batch), -EAGAIN);
-    assert_int_equal(stats_of(run).batches, 3);
+    assert_int_equal(stats_of(run).batches, 10);
     assert_int_equal(stats_of(run).rows, 1000);
-    assert_int_equal(stats_of(run).rows_dropped, 409);
+    assert_int_equal(stats_of(run).rows_dropped, 388);
     free(features);
     free(outputs);
     richd_close(run, RICHD_FINISHED, 0);

@@ -139,10 +139,8 @@ static void targets_leave_the_measure_of_the_outputs_alone(void **state)
     rows.targets = d.labels;
     rows.targets_dtype = DTYPE_I32;
     fold_all(&with, rows, 50);
-    assert_int_equal(
-        richness_measure(&with, (struct precision){DTYPE_F64, DTYPE_F64}, &a), 0);
-    assert_int_equal(
-        richness_measure(&without, (struct precision){DTYPE_F64, DTYPE_F64}, &b), 0);
+    assert_int_equal(richness_measure(&with, (struct precision){DTYPE_F64, DTYPE_F64}, &a), 0);
+    assert_int_equal(richness_measure(&without, (struct precision){DTYPE_F64, DTYPE_F64}, &b), 0);
     assert_int_equal(a.rank, b.rank);
     for (int i = 0; i < METRIC_COUNT; i++)
         if (isfinite(b.value[i]))
@@ -166,8 +164,7 @@ static void weighted_rows_measure_as_the_reference_does(void **state)
     rows.weights = d.weights;
     rows.weights_dtype = DTYPE_F64;
     fold_all(&m, rows, 33);
-    assert_int_equal(
-        richness_measure(&m, (struct precision){DTYPE_F64, DTYPE_F64}, &point), 0);
+    assert_int_equal(richness_measure(&m, (struct precision){DTYPE_F64, DTYPE_F64}, &point), 0);
     reference_measure(N, P, d.x, C, d.y, d.weights, 1e-10, &expected);
     assert_near(point.n, (double)expected.n, 1e-9);
     assert_near(point.value[METRIC_D_LR], (double)expected.d_lr, 1e-11);

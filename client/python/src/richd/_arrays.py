@@ -119,6 +119,14 @@ def as_rows(values: Any, what: str) -> Rows:
     return _rows_of_numpy(array, what)
 
 
+def balanced_weights(labels: Any) -> np.ndarray:
+    """(n,) float64: n / (C' n_c) for a row of class c, C' being the classes that occur."""
+    torch = _torch_of(labels)
+    flat = labels.detach().cpu().numpy().ravel() if torch is not None else np.ravel(labels)
+    _, place, counts = np.unique(flat, return_inverse=True, return_counts=True)
+    return (len(flat) / (len(counts) * counts))[place]
+
+
 def as_labels(values: Any) -> Rows:
     """Class labels of shape (...) as (n, 1) of int32 or int64. Raises ValueError otherwise."""
     torch = _torch_of(values)

@@ -29,7 +29,7 @@ from richd._version import VERSION
 from richd._watch import Tap, find_module
 
 #: Larger batches are split by rows: the daemon folds the first part while the next one travels.
-BATCH_BYTES_MAX = 16 << 20
+BATCH_BYTES_MAX = 4 << 20
 #: How long an exit may take, with whatever is unanswered (all runs together).
 EXIT_S = 2.0
 #: What of it is kept for closing the socket.
@@ -176,6 +176,8 @@ class Run:
         labels: Any = None,
         targets: Any = None,
         n_classes: Optional[int] = None,
+        weights: Any = None,
+        balanced: bool = False,
         copy: bool = True,
     ) -> None:
         """Offer rows of one layer: what went into it beside what linearly came out.
@@ -187,6 +189,10 @@ class Run:
             layer: the layer's name; p and C are fixed by its first batch.
             labels: (...) integers in 0..n_classes-1, n_classes being C by default.
             targets: (..., K) values, for regression.
+            weights: (...) not negative: how much each row counts. A point of weighted rows has
+                n = (sum w)^2 / sum w^2.
+            balanced: weigh the classes of `labels` equally: 1 / n_c for a row of class c, with n_c
+                counted in this call, times the rows a class has on average.
             copy: False promises that nobody writes into the arrays until they are sent, which may
                 be at any time before `finish` returns; then no copy is made of contiguous ones.
 
@@ -198,10 +204,13 @@ class Run:
         target = _target_rows(labels, targets)
         if target is not None:
             parts.append(target)
+        weight = _weight_rows(labels, weights, balanced)
+        if weight is not None:
+            parts.append(weight)
         n = parts[0].n_rows
         for part in parts[1:]:
             if part.n_rows != n:
-                raise ValueError(f"{n} rows of features beside {part.n_rows} of outputs or targets")
+                raise ValueError(f"{n} rows of features beside {part.n_rows} of outputs, targets or weights")
         n_targets = 0
         if target is not None:
             n_targets = target.n_columns if labels is None else n_classes or parts[1].n_columns
@@ -213,6 +222,7 @@ class Run:
             "features_dtype": parts[0].dtype,
             "outputs_dtype": parts[1].dtype,
             "targets_dtype": target.dtype if target is not None else _wire.DTYPE_NONE,
+            "weights_dtype": weight.dtype if weight is not None else _wire.DTYPE_NONE,
         }
         self._offer_rows(layer, self._at_step(step), header, parts, copy)
 
@@ -224,7 +234,7 @@ class Run:
         parts: Sequence[_arrays.Rows],
         copy: bool,
     ) -> None:
-        """Split into batches of at most 16 MiB and queue each, or count it as dropped."""
+        """Split into batches of at most 4 MiB and queue each, or count it as dropped."""
         name = _wire.check_layer_name(layer)
         n, size = parts[0].n_rows, sum(map(_arrays.row_bytes, parts))
         _check_header(header, step)
@@ -496,6 +506,17 @@ def _target_rows(labels: Any, targets: Any) -> Optional[_arrays.Rows]:
     if labels is not None:
         return _arrays.as_labels(labels)
     return None if targets is None else _arrays.as_rows(targets, "targets")
+
+
+def _weight_rows(labels: Any, weights: Any, balanced: bool) -> Optional[_arrays.Rows]:
+    if balanced:
+        if labels is None or weights is not None:
+            raise ValueError("balanced=True needs labels, and no weights of its own")
+        weights = _arrays.balanced_weights(labels)
+    if weights is None:
+        return None
+    flat = _arrays.as_rows(weights, "weights")
+    return flat if flat.n_columns == 1 else _arrays.as_rows(weights.reshape(-1), "weights")
 
 
 def _check_header(header: dict[str, int], step: int) -> None:

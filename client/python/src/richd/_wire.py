@@ -97,13 +97,11 @@ class Header:
         """Read 64 bytes. Raises WireError, naming what is wrong."""
         if len(data) != HEADER_SIZE:
             raise WireError(f"a header has {HEADER_SIZE} bytes, not {len(data)}")
-        magic, version, kind, reserved, *rest = _LAYOUT.unpack(data)
+        magic, version, kind, _reserved, *rest = _LAYOUT.unpack(data)
         if magic != MAGIC:
             raise WireError(f"magic is {magic!r}, not {MAGIC!r}")
         if version != VERSION:
             raise WireError(f"version is {version}, this is {VERSION}")
-        if reserved != 0:
-            raise WireError(f"the reserved byte is {reserved}, not 0")
         header = cls(kind, *rest)
         header.check()
         return header
