@@ -56,6 +56,7 @@ void wire_header_encode(const struct wire_header *h, uint8_t out[WIRE_HEADER_SIZ
     memcpy(out, magic, sizeof magic);
     put(out + 4, WIRE_VERSION, 2);
     put(out + 6, h->kind, 1);
+    put(out + 7, h->n_more, 1);
     put(out + 8, h->seq, 8);
     put(out + 16, (uint64_t)h->step, 8);
     put(out + 24, h->rows_before, 8);
@@ -72,6 +73,7 @@ void wire_header_encode(const struct wire_header *h, uint8_t out[WIRE_HEADER_SIZ
 static void read_fields(const uint8_t *in, struct wire_header *h)
 {
     h->kind = (enum wire_kind)get(in + 6, 1);
+    h->n_more = (uint32_t)get(in + 7, 1);
     h->seq = get(in + 8, 8);
     h->step = (int64_t)get(in + 16, 8);
     h->rows_before = get(in + 24, 8);
@@ -157,6 +159,10 @@ int wire_header_decode(const void *frame, size_t size, struct wire_header *out, 
                        (unsigned)out->kind, WIRE_ROWS, WIRE_MOMENTS);
     if (out->seq < 1)
         return err_set(e, -EPROTO, "seq is 0, batches are numbered from 1");
+    if (out->n_more >= (out->kind == WIRE_ROWS ? WIRE_LAYERS_MAX : 1))
+        return err_set(e, -EPROTO,
+                       "%" PRIu32 " more layers in the message, at most %d may share one",
+                       out->n_more, out->kind == WIRE_ROWS ? WIRE_LAYERS_MAX : 1);
     if (out->step < 0)
         return err_set(e, -EPROTO, "step is %" PRId64 ", expected 0 or more", out->step);
     rc = check_dtypes(out, e);
@@ -182,6 +188,9 @@ int wire_layer_check(const char *layer, size_t size, struct err *e)
     return 0;
 }
 
+/* The frames of moments behind header and name; shared frames of rows are fewer. */
+#define EXPECTED_MAX 6
+
 /* A frame that the header announces: where its view goes, and its shape. */
 struct expected {
     const char *name;
@@ -191,13 +200,13 @@ struct expected {
     enum wire_dtype dtype;
 };
 
-static size_t expect_rows(struct wire_batch *b, struct expected *out)
+/* What all layers of a message share. */
+static size_t expect_shared(struct wire_batch *b, struct expected *out)
 {
     const struct wire_header *h = &b->header;
     uint64_t n = h->n_rows;
     size_t i = 0;
 
-    out[i++] = (struct expected){"features", &b->features, n, h->n_features, h->features_dtype};
     out[i++] = (struct expected){"outputs", &b->outputs, n, h->n_outputs, h->outputs_dtype};
     if (h->targets_dtype != WIRE_NONE) {
         uint64_t columns = among(h->targets_dtype, LABEL) ? 1 : h->n_targets;
@@ -241,32 +250,107 @@ static int take_frame(const struct expected *x, const struct wire_frame *frame, 
     return 0;
 }
 
-int wire_batch_decode(const struct wire_frame *frames, size_t n_frames, struct wire_batch *out,
-                      struct err *e)
+/* Header and name, which every batch starts with. */
+static int decode_head(const struct wire_frame *frames, size_t n_frames, struct wire_batch *out,
+                       struct err *e)
 {
-    struct expected expected[WIRE_FRAMES_MAX];
-    size_t n_expected;
     int rc;
 
     memset(out, 0, sizeof *out);
     if (n_frames < 1)
-        return err_set(e, -EPROTO, "a data message without frames");
+        return err_set(e, -EPROTO, "the header of a layer is missing");
     rc = wire_header_decode(frames[0].data, frames[0].size, &out->header, e);
+    if (rc < 0 || n_frames < 2)
+        return rc;
+    rc = wire_layer_check(frames[1].data, frames[1].size, e);
     if (rc < 0)
         return rc;
-    n_expected =
-        out->header.kind == WIRE_ROWS ? expect_rows(out, expected) : expect_moments(out, expected);
-    if (n_frames >= 2) {
-        rc = wire_layer_check(frames[1].data, frames[1].size, e);
-        if (rc < 0)
-            return rc;
-        out->layer = frames[1].data;
-        out->layer_size = frames[1].size;
+    out->layer = frames[1].data;
+    out->layer_size = frames[1].size;
+    return 0;
+}
+
+/* Rows are the same rows, whatever the layer. */
+static int check_same_rows(const struct wire_header *first, const struct wire_header *h, size_t i,
+                           struct err *e)
+{
+    if (h->kind == first->kind && h->n_more + i == first->n_more && h->step == first->step &&
+        h->n_rows == first->n_rows && h->n_outputs == first->n_outputs &&
+        h->n_targets == first->n_targets && h->outputs_dtype == first->outputs_dtype &&
+        h->targets_dtype == first->targets_dtype && h->weights_dtype == first->weights_dtype)
+        return 0;
+    return err_set(e, -EPROTO, "the header of layer %zu does not agree with the first one", i + 1);
+}
+
+static int take_frames(const struct expected *expected, size_t n, const struct wire_frame *frames,
+                       struct err *e)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = take_frame(&expected[i], &frames[i], e);
+    return rc;
+}
+
+static int check_count(size_t n_frames, size_t expected, struct err *e)
+{
+    if (n_frames == expected)
+        return 0;
+    return err_set(e, -EPROTO, "%zu frames, expected %zu", n_frames, expected);
+}
+
+static int decode_moments(const struct wire_frame *frames, size_t n_frames, struct wire_batch *out,
+                          struct err *e)
+{
+    struct expected expected[EXPECTED_MAX];
+    size_t n = expect_moments(out, expected);
+    int rc = check_count(n_frames, 2 + n, e);
+
+    return rc < 0 ? rc : take_frames(expected, n, frames + 2, e);
+}
+
+/* The heads and features of all layers, then what they share. out[0] has its head already. */
+static int decode_rows(const struct wire_frame *frames, size_t n_frames, struct wire_batch *out,
+                       size_t n_layers, struct err *e)
+{
+    struct expected shared[EXPECTED_MAX];
+    size_t n_shared = expect_shared(&out[0], shared);
+    int rc = check_count(n_frames, 3 * n_layers + n_shared, e);
+
+    for (size_t i = 1; i < n_layers && rc == 0; i++) {
+        rc = decode_head(frames + 3 * i, n_frames - 3 * i, &out[i], e);
+        if (rc == 0)
+            rc = check_same_rows(&out[0].header, &out[i].header, i, e);
     }
-    if (n_frames != 2 + n_expected)
-        return err_set(e, -EPROTO, "%zu frames, expected %zu", n_frames, 2 + n_expected);
-    for (size_t i = 0; i < n_expected && rc == 0; i++)
-        rc = take_frame(&expected[i], &frames[2 + i], e);
+    for (size_t i = 0; i < n_layers && rc == 0; i++) {
+        const struct wire_header *h = &out[i].header;
+        struct expected features = {"features", &out[i].features, h->n_rows, h->n_features,
+                                    h->features_dtype};
+
+        rc = take_frame(&features, &frames[3 * i + 2], e);
+    }
+    if (rc == 0)
+        rc = take_frames(shared, n_shared, frames + 3 * n_layers, e);
+    for (size_t i = 1; i < n_layers; i++) {
+        out[i].outputs = out[0].outputs;
+        out[i].targets = out[0].targets;
+        out[i].weights = out[0].weights;
+    }
+    return rc;
+}
+
+int wire_message_decode(const struct wire_frame *frames, size_t n_frames,
+                        struct wire_batch out[WIRE_LAYERS_MAX], size_t *n_out, struct err *e)
+{
+    int rc = decode_head(frames, n_frames, &out[0], e);
+
+    *n_out = 0;
+    if (rc == 0 && out[0].header.kind == WIRE_MOMENTS)
+        rc = decode_moments(frames, n_frames, &out[0], e);
+    else if (rc == 0)
+        rc = decode_rows(frames, n_frames, out, out[0].header.n_more + 1, e);
+    if (rc == 0)
+        *n_out = out[0].header.n_more + 1;
     return rc;
 }
 

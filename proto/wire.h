@@ -17,8 +17,10 @@
 #define WIRE_COLUMNS_MAX 65536
 /* The largest frame, set as ZMQ_MAXMSGSIZE by the daemon. */
 #define WIRE_FRAME_MAX 67108864u
-/* Header, layer and the six frames of moments. */
-#define WIRE_FRAMES_MAX 8
+/* Layers that share one message, and its frames: header, name and features of each, then outputs,
+ * targets and weights once. Moments have eight. */
+#define WIRE_LAYERS_MAX 64
+#define WIRE_FRAMES_MAX (3 * WIRE_LAYERS_MAX + 3)
 
 enum wire_kind {
     WIRE_ROWS = 1,
@@ -45,6 +47,7 @@ const char *wire_dtype_name(enum wire_dtype dtype);
 /* The fields of the header under their names in INGEST.md. */
 struct wire_header {
     enum wire_kind kind;
+    uint32_t n_more; /* layers that follow in this message */
     uint64_t seq;
     int64_t step;
     uint64_t rows_before;
@@ -89,12 +92,13 @@ struct wire_batch {
     struct wire_frame fourth;        /* moments: 1 + p */
 };
 
-/* Checks the header, the number of frames, the layer's name and the length of every frame. Returns
- * 0, or -EPROTO with what was expected and what came in `e`. When the header itself is good,
- * `out->header` is filled even if a later frame is refused, and `out->layer` once the name is good
- * (NULL before), so that the refusal can name the batch. */
-int wire_batch_decode(const struct wire_frame *frames, size_t n_frames, struct wire_batch *out,
-                      struct err *e);
+/* Checks the headers, the number of frames, the layers' names and the length of every frame, and
+ * fills `out` with `*n_out` batches, one a layer, that share outputs, targets and weights. Returns
+ * 0, or -EPROTO with what was expected and what came in `e`. When a header itself is good,
+ * `out[0].header` is filled even if a later frame is refused, and `out[0].layer` once the name is
+ * good (NULL before), so that the refusal can name a batch. */
+int wire_message_decode(const struct wire_frame *frames, size_t n_frames,
+                        struct wire_batch out[WIRE_LAYERS_MAX], size_t *n_out, struct err *e);
 
 /* Checks that every label lies in 0..K-1; targets that are values, or absent, pass. Returns 0, or
  * -EPROTO naming the row. */

@@ -49,10 +49,17 @@ struct message {
     bool too_many; /* frames beyond those were discarded */
 };
 
-/* A data message on its way through the core. */
+/* The frames of a data message while batches of it are on their way. */
+struct held {
+    size_t n_batches;
+    size_t n_frames;
+    zmq_msg_t frames[];
+};
+
+/* A layer's share of a data message, on its way through the core. */
 struct inbound {
     struct batch batch;
-    struct message message;
+    struct held *held;
     double *aligned; /* copies of frames of moments that did not lie on 8 bytes */
 };
 
@@ -63,11 +70,36 @@ static void message_close(struct message *m)
     m->n_frames = 0;
 }
 
+/* Takes the frames out of `m`. They must not move again: libzmq keeps the bytes of a small one
+ * inside the zmq_msg_t itself. Returns NULL when memory ran out. */
+static struct held *hold(struct message *m)
+{
+    struct held *h = malloc(sizeof *h + m->n_frames * sizeof h->frames[0]);
+
+    if (!h)
+        return NULL;
+    h->n_batches = 0;
+    h->n_frames = m->n_frames;
+    for (size_t i = 0; i < m->n_frames; i++) {
+        zmq_msg_init(&h->frames[i]);
+        zmq_msg_move(&h->frames[i], &m->frames[i]);
+    }
+    return h;
+}
+
+static void free_held(struct held *h)
+{
+    for (size_t i = 0; i < h->n_frames; i++)
+        zmq_msg_close(&h->frames[i]);
+    free(h);
+}
+
 void ingest_release(struct batch *b)
 {
     struct inbound *in = LIST_ENTRY(b, struct inbound, batch);
 
-    message_close(&in->message);
+    if (--in->held->n_batches == 0)
+        free_held(in->held);
     free(in->aligned);
     free(in);
 }
@@ -458,7 +490,20 @@ static void fill_rows(struct rows *r, const struct wire_batch *w)
     r->weights_dtype = dtype_of(w->header.weights_dtype);
 }
 
-static int fill_batch(struct inbound *in, const struct wire_batch *w)
+/* Header, name and features are the layer's own; what the layers share counts with the first. */
+static size_t size_of(const struct held *h, const struct wire_batch *w, bool is_first)
+{
+    size_t all = 0;
+
+    for (size_t i = 0; i < h->n_frames; i++)
+        all += zmq_msg_size(&h->frames[i]);
+    if (w->header.kind == WIRE_MOMENTS || (is_first && w->header.n_more == 0))
+        return all;
+    return WIRE_HEADER_SIZE + w->layer_size + w->features.size +
+           (is_first ? w->outputs.size + w->targets.size + w->weights.size : 0);
+}
+
+static int fill_batch(struct inbound *in, const struct wire_batch *w, bool is_first)
 {
     struct batch *b = &in->batch;
 
@@ -471,8 +516,7 @@ static int fill_batch(struct inbound *in, const struct wire_batch *w)
     b->c = w->header.n_outputs;
     b->k = w->header.n_targets;
     b->outputs_dtype = dtype_of(w->header.outputs_dtype);
-    for (size_t i = 0; i < in->message.n_frames; i++)
-        b->size_bytes += zmq_msg_size(&in->message.frames[i]);
+    b->size_bytes = size_of(in->held, w, is_first);
     b->is_reduced = w->header.kind == WIRE_MOMENTS;
     if (b->is_reduced)
         return fill_view(in, w);
@@ -480,50 +524,62 @@ static int fill_batch(struct inbound *in, const struct wire_batch *w)
     return 0;
 }
 
-static int check_data(struct message *m, struct wire_batch *w, struct err *why)
-{
-    struct wire_frame frames[WIRE_FRAMES_MAX];
-    int rc;
-
-    *w = (struct wire_batch){0};
-    if (m->too_many)
-        return err_set(why, -EPROTO, "more than %d frames", WIRE_FRAMES_MAX);
-    for (size_t i = 0; i < m->n_frames; i++)
-        frames[i] = (struct wire_frame){zmq_msg_data(&m->frames[i]), zmq_msg_size(&m->frames[i])};
-    rc = wire_batch_decode(frames, m->n_frames, w, why);
-    return rc == 0 ? wire_labels_check(w, why) : rc;
-}
-
-/* The frames move into the inbound first: libzmq keeps the bytes of a small one inside the
- * zmq_msg_t itself, so pointers into it are good only once it stays where it is. */
-static void on_data(struct ingest *in, peer_id peer, struct message *m)
+/* Hands one layer's batch to the core, which takes it. */
+static void emit_batch(struct ingest *in, peer_id peer, struct held *held,
+                       const struct wire_batch *w, bool is_first)
 {
     struct inbound *inbound = calloc(1, sizeof *inbound);
     struct event e = {0};
-    struct wire_batch w = {0};
-    struct err why;
-    int rc;
 
     if (!inbound) {
-        refuse(in, peer, "EBUSY", &no_memory, NULL);
+        refuse(in, peer, "EBUSY", &no_memory, w);
         return;
     }
-    inbound->message.too_many = m->too_many;
-    for (; inbound->message.n_frames < m->n_frames; inbound->message.n_frames++) {
-        zmq_msg_init(&inbound->message.frames[inbound->message.n_frames]);
-        zmq_msg_move(&inbound->message.frames[inbound->message.n_frames],
-                     &m->frames[inbound->message.n_frames]);
-    }
-    rc = check_data(&inbound->message, &w, &why);
-    if (rc == 0 && fill_batch(inbound, &w) < 0)
-        rc = err_set(&why, -ENOMEM, "%s", no_memory.text);
-    if (rc < 0) {
-        refuse(in, peer, rc == -ENOMEM ? "EBUSY" : "EPROTO", &why, &w);
+    held->n_batches++;
+    inbound->held = held;
+    if (fill_batch(inbound, w, is_first) < 0) {
+        refuse(in, peer, "EBUSY", &no_memory, w);
         ingest_release(&inbound->batch);
         return;
     }
     e.batch = &inbound->batch;
     emit(in, &e, EV_BATCH, peer);
+}
+
+static int decode(struct held *h, struct wire_batch *batches, size_t *n, struct err *why)
+{
+    struct wire_frame frames[WIRE_FRAMES_MAX];
+    int rc;
+
+    for (size_t i = 0; i < h->n_frames; i++)
+        frames[i] = (struct wire_frame){zmq_msg_data(&h->frames[i]), zmq_msg_size(&h->frames[i])};
+    rc = wire_message_decode(frames, h->n_frames, batches, n, why);
+    return rc == 0 ? wire_labels_check(&batches[0], why) : rc;
+}
+
+static void on_data(struct ingest *in, peer_id peer, struct message *m)
+{
+    struct wire_batch batches[WIRE_LAYERS_MAX];
+    struct held *held = hold(m);
+    struct err why;
+    size_t n = 0;
+    int rc;
+
+    if (!held) {
+        refuse(in, peer, "EBUSY", &no_memory, NULL);
+        return;
+    }
+    batches[0].layer = NULL;
+    batches[0].header.seq = 0;
+    rc = m->too_many ? err_set(&why, -EPROTO, "more than %d frames", WIRE_FRAMES_MAX)
+                     : decode(held, batches, &n, &why);
+    held->n_batches++; /* ours, until all are handed over */
+    if (rc < 0)
+        refuse(in, peer, "EPROTO", &why, &batches[0]);
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        emit_batch(in, peer, held, &batches[i], i == 0);
+    if (--held->n_batches == 0)
+        free_held(held);
 }
 
 /* ---- the socket ---------------------------------------------------------------------------- */

@@ -219,10 +219,11 @@ static void check_rows(struct fakedaemon *f, const struct wire_batch *b)
 static void on_batch(struct fakedaemon *f, const void *peer, size_t peer_size,
                      const struct wire_frame *frames, size_t n_frames)
 {
-    struct wire_batch b;
+    struct wire_batch batches[WIRE_LAYERS_MAX], b;
     struct err e;
+    size_t n;
 
-    if (wire_batch_decode(frames, n_frames, &b, &e) < 0) {
+    if (wire_message_decode(frames, n_frames, batches, &n, &e) < 0) {
         note(f, "malformed: %.90s", e.text);
         return;
     }
@@ -230,6 +231,7 @@ static void on_batch(struct fakedaemon *f, const void *peer, size_t peer_size,
         refuse(f, peer, peer_size, "ENOTOPEN", false);
         return;
     }
+    b = batches[0];
     note(f, "batch %.*s seq=%" PRIu64 " before=%" PRIu64 " n=%" PRIu32, (int)b.layer_size, b.layer,
          b.header.seq, b.header.rows_before, b.header.n_rows);
     for (size_t i = 0; i < n_frames; i++)

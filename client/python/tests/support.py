@@ -40,7 +40,7 @@ def new_session(**open_fields):
 
 def put_batch(outbox, size=100, seq=1):
     assert outbox.reserve(size)
-    batch = Batch("head", seq, 1, [b"x" * size], size)
+    batch = Batch(1, [b"x" * size], size)
     outbox.put_batch(batch)
     return batch
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import richd
+from richd import _wire
 from support import wait_until
 
 torch = pytest.importorskip("torch")
@@ -184,3 +185,74 @@ def test_hook_is_hidden_from_compilers_where_torch_has_them(run, monkeypatch):
     monkeypatch.setattr(torch, "compiler", compiler, raising=False)
     tap = run.watch(Net(), layer="head")
     assert hidden == [tap._on_forward]
+
+
+class Blocks(nn.Module):
+    """Two blocks of different width, and a head."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.Sequential(nn.Linear(5, 7), nn.Linear(7, 6))
+        self.head = nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.head(self.blocks(x))
+
+
+def taken_layers(daemon, run):
+    """The only data message: layer -> its features, and the outputs they share."""
+    run.checkpoint(step=9, wait=True)
+    ((_, header, layer, frames),) = daemon.batches()
+    layers = {}
+    while True:
+        layers[layer] = np.frombuffer(frames[0], np.float32).reshape(header.n_rows, -1)
+        if header.n_more == 0:
+            break
+        header, layer, frames = _wire.Header.decode(frames[1]), frames[2].decode(), frames[3:]
+    (outputs,) = frames[1:]
+    return layers, np.frombuffer(outputs, np.float32).reshape(header.n_rows, header.n_outputs)
+
+
+def test_layers_share_one_message_and_the_final_outputs(daemon, run):
+    model, x = Blocks(), torch.randn(4, 5)
+    tap = run.watch(model, layers="blocks.*", outputs="head")
+    y = model(x)
+    layers, outputs = taken_layers(daemon, run)
+    assert tap.layers == ("blocks.0", "blocks.1") == tuple(layers)
+    first = model.blocks[0](x).detach()
+    assert np.array_equal(layers["blocks.0"], first.numpy())
+    assert np.array_equal(layers["blocks.1"], model.blocks[1](first).detach().numpy())
+    assert np.array_equal(outputs, y.detach().numpy())
+
+
+def test_the_model_gives_the_outputs_when_none_are_named(daemon, run):
+    model = Blocks()
+    run.watch(model, layers=["blocks.1"], rows=2)
+    model(torch.randn(4, 5))
+    layers, outputs = taken_layers(daemon, run)
+    assert layers["blocks.1"].shape == (2, 6)
+    assert outputs.shape == (2, 3)
+
+
+def test_a_pattern_without_a_module_is_named(daemon):
+    with richd.init(endpoint=daemon.address, raise_errors=True) as run:
+        with pytest.raises(ValueError, match=r"no module 'block\.\*'; it has blocks"):
+            run.watch(Blocks(), layers="block.*")
+
+
+def test_convolutions_are_flattened_to_the_rows_of_the_outputs(daemon, run):
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(2 * 4 * 4, 3))
+    run.watch(model, layers=["0"])
+    model(torch.randn(5, 1, 6, 6))
+    layers, _ = taken_layers(daemon, run)
+    assert layers["0"].shape == (5, 2 * 4 * 4)
+
+
+def test_removed_taps_take_no_more(daemon, run):
+    model = Blocks()
+    tap = run.watch(model, layers="blocks.*")
+    model(torch.randn(4, 5))
+    tap.remove()
+    model(torch.randn(4, 5))
+    taken_layers(daemon, run)
+    assert tap.calls == tap.batches == 1

@@ -75,8 +75,8 @@ static void check_message(const cJSON *vector)
 {
     struct wire_frame frames[16];
     unsigned char *bytes[16];
-    size_t n = 0;
-    struct wire_batch batch;
+    size_t n = 0, n_batches;
+    struct wire_batch batches[WIRE_LAYERS_MAX];
     struct err e = {""};
     const cJSON *frame;
     int rc;
@@ -88,11 +88,15 @@ static void check_message(const cJSON *vector)
         frames[n].data = bytes[n];
         n++;
     }
-    rc = wire_batch_decode(frames, n, &batch, &e);
+    rc = wire_message_decode(frames, n, batches, &n_batches, &e);
     if (cJSON_IsTrue(cJSON_GetObjectItem(vector, "valid"))) {
         assert_int_equal(rc, 0);
-        assert_int_equal(wire_labels_check(&batch, &e), 0);
-        assert_ptr_equal(batch.layer, frames[1].data);
+        assert_int_equal(wire_labels_check(&batches[0], &e), 0);
+        assert_int_equal(n_batches, batches[0].header.n_more + 1);
+        for (size_t i = 0; i < n_batches; i++)
+            assert_ptr_equal(batches[i].layer, frames[3 * i + 1].data);
+        for (size_t i = 1; i < n_batches; i++)
+            assert_ptr_equal(batches[i].outputs.data, batches[0].outputs.data);
     } else {
         assert_int_equal(rc, -EPROTO);
         assert_true(e.text[0] != '\0');
@@ -158,17 +162,18 @@ static void wrong_length_names_what_came_and_what_was_expected(void **state)
     struct wire_header h = tiny();
     uint8_t bytes[WIRE_HEADER_SIZE], data[24] = {0};
     struct wire_frame frames[] = {{bytes, sizeof bytes}, {"head", 4}, {data, 23}, {data, 16}};
-    struct wire_batch batch;
+    struct wire_batch batches[WIRE_LAYERS_MAX];
     struct err e;
+    size_t n;
 
     (void)state;
     wire_header_encode(&h, bytes);
-    assert_int_equal(wire_batch_decode(frames, COUNT(frames), &batch, &e), -EPROTO);
+    assert_int_equal(wire_message_decode(frames, COUNT(frames), batches, &n, &e), -EPROTO);
     assert_non_null(strstr(e.text, "features"));
     assert_non_null(strstr(e.text, "23 bytes"));
     assert_non_null(strstr(e.text, "expected 24"));
-    assert_int_equal(batch.header.seq, 1);
-    assert_int_equal(batch.layer_size, 4);
+    assert_int_equal(batches[0].header.seq, 1);
+    assert_int_equal(batches[0].layer_size, 4);
 }
 
 /* Every combination of a bad dtype code in the four roles, so that no code reads out of a table. */

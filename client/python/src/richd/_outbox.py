@@ -26,10 +26,8 @@ CONTROLS_MAX = 4096
 
 @dataclass
 class Batch:
-    """A data message: the frames as they go out, `size_bytes` their sum."""
+    """A data message: the frames as they go out, `size_bytes` their sum; rows of all its layers."""
 
-    layer: str
-    seq: int
     n_rows: int
     frames: Sequence[Any]
     size_bytes: int

@@ -26,7 +26,7 @@ from richd._point import Point
 from richd._report import Reporter, Stats
 from richd._session import Identity, Session, encode
 from richd._version import VERSION
-from richd._watch import Tap, find_module
+from richd._watch import StackTap, Tap, find_module, find_modules
 
 #: Larger batches are split by rows: the daemon folds the first part while the next one travels.
 BATCH_BYTES_MAX = 4 << 20
@@ -98,7 +98,7 @@ class Run:
         self._layers: dict[str, _Layer] = {}
         self._control_seq = 0
         self._step = 0
-        self._taps: list[Tap] = []
+        self._taps: list[Union[Tap, StackTap]] = []
         self._last_step: Optional[int] = None
 
     def start(self, find: Callable[[], Optional[str]]) -> None:
@@ -200,88 +200,139 @@ class Run:
         buffer protocol. float16, bfloat16, float32 and float64 travel as they are. Never waits:
         rows that do not fit the queue are dropped and counted.
         """
-        parts = [_arrays.as_rows(features, "features"), _arrays.as_rows(outputs, "outputs")]
+        self._offer({layer: features}, outputs, step, labels, targets, n_classes, weights, balanced, copy)
+
+    @_guarded()
+    def observe_layers(
+        self,
+        features: Mapping[str, Any],
+        outputs: Any,
+        step: Optional[int] = None,
+        *,
+        labels: Any = None,
+        targets: Any = None,
+        n_classes: Optional[int] = None,
+        weights: Any = None,
+        balanced: bool = False,
+        copy: bool = True,
+    ) -> None:
+        """Offer the same rows as several layers see them, against the network's final outputs.
+
+        Arguments:
+            features: a mapping from layer name to (..., p), at most 64 layers, p as it may be.
+            outputs: (..., C), the final linear outputs; they travel once, not once per layer.
+
+        The rest is as for `observe`.
+        """
+        self._offer(features, outputs, step, labels, targets, n_classes, weights, balanced, copy)
+
+    def _offer(
+        self,
+        features: Mapping[str, Any],
+        outputs: Any,
+        step: Optional[int],
+        labels: Any,
+        targets: Any,
+        n_classes: Optional[int],
+        weights: Any,
+        balanced: bool,
+        copy: bool,
+    ) -> None:
+        if not 1 <= len(features) <= _wire.LAYERS_MAX:
+            raise ValueError(f"1 to {_wire.LAYERS_MAX} layers share outputs, not {len(features)}")
+        layers = {name: _arrays.as_rows(value, "features") for name, value in features.items()}
         target = _target_rows(labels, targets)
-        if target is not None:
-            parts.append(target)
         weight = _weight_rows(labels, weights, balanced)
-        if weight is not None:
-            parts.append(weight)
-        n = parts[0].n_rows
-        for part in parts[1:]:
+        optional = [part for part in (target, weight) if part is not None]
+        shared = [_arrays.as_rows(outputs, "outputs"), *optional]
+        n = shared[0].n_rows
+        others = [("features", part) for part in layers.values()]
+        others += [("targets or weights", part) for part in optional]
+        for what, part in others:
             if part.n_rows != n:
-                raise ValueError(f"{n} rows of features beside {part.n_rows} of outputs, targets or weights")
+                raise ValueError(f"{part.n_rows} rows of {what} beside {n} of outputs")
         n_targets = 0
         if target is not None:
-            n_targets = target.n_columns if labels is None else n_classes or parts[1].n_columns
+            n_targets = target.n_columns if labels is None else n_classes or shared[0].n_columns
         header = {
             "kind": _wire.KIND_ROWS,
-            "n_features": parts[0].n_columns,
-            "n_outputs": parts[1].n_columns,
+            "n_outputs": shared[0].n_columns,
             "n_targets": n_targets,
-            "features_dtype": parts[0].dtype,
-            "outputs_dtype": parts[1].dtype,
+            "outputs_dtype": shared[0].dtype,
             "targets_dtype": target.dtype if target is not None else _wire.DTYPE_NONE,
             "weights_dtype": weight.dtype if weight is not None else _wire.DTYPE_NONE,
         }
-        self._offer_rows(layer, self._at_step(step), header, parts, copy)
+        self._offer_rows(layers, shared, self._at_step(step), header, copy)
 
     def _offer_rows(
         self,
-        layer: str,
+        layers: Mapping[str, _arrays.Rows],
+        shared: Sequence[_arrays.Rows],
         step: int,
         header: dict[str, int],
-        parts: Sequence[_arrays.Rows],
         copy: bool,
     ) -> None:
         """Split into batches of at most 4 MiB and queue each, or count it as dropped."""
-        name = _wire.check_layer_name(layer)
-        n, size = parts[0].n_rows, sum(map(_arrays.row_bytes, parts))
-        _check_header(header, step)
+        heads = []
+        for i, (layer, part) in enumerate(layers.items()):
+            own = {"n_features": part.n_columns, "features_dtype": part.dtype}
+            heads.append(_Head(layer, {**header, **own, "n_more": len(layers) - 1 - i}))
+            _check_header(heads[-1].fields, step)
+        parts = [*layers.values(), *shared]
+        n, size = shared[0].n_rows, sum(map(_arrays.row_bytes, parts))
         rows_a_batch = max(1, BATCH_BYTES_MAX // size)
         for start in range(0, n, rows_a_batch):
             stop = min(n, start + rows_a_batch)
-            room = _wire.HEADER_SIZE + len(name) + (stop - start) * size
+            room = sum(head.size_bytes for head in heads) + (stop - start) * size
             if not self._outbox.reserve(room):
-                self._count_dropped(layer, stop - start)
+                self._count_dropped(heads, stop - start)
                 continue
             try:
                 staged = [part.stage(start, stop, copy) for part in parts]
             except BaseException:
                 self._outbox.release(room)
                 raise
-            self._queue(layer, name, step, stop - start, header, staged, room)
+            self._queue(heads, step, stop - start, staged, room)
 
     def _queue(
         self,
-        layer: str,
-        name: bytes,
+        heads: Sequence[_Head],
         step: int,
         n_rows: int,
-        header: dict[str, int],
         staged: Sequence[_arrays.Staged],
         room: int,
     ) -> None:
+        """The frames of each head come first of `staged`, one a layer of rows; the rest is shared."""
         waits = [s.wait_filled for s in staged if s.wait_filled is not None]
+        frames: list[Any] = []
         with self._lock:
-            state = self._layers.setdefault(layer, _Layer())
-            state.seq += 1
-            head = _wire.Header(
-                seq=state.seq, step=step, rows_before=state.rows, n_rows=n_rows, **header
-            ).encode()
-            state.rows += n_rows
-            frames = [head, name, *(s.frame for s in staged)]
-            batch = Batch(layer, state.seq, n_rows, frames, room, waits)
-            self._outbox.put_batch(batch)
-        self._reporter.add(rows_offered=n_rows)
+            for head, features in zip(heads, staged):
+                state = self._layers.setdefault(head.layer, _Layer())
+                state.seq += 1
+                frames.append(
+                    _wire.Header(
+                        seq=state.seq,
+                        step=step,
+                        rows_before=state.rows,
+                        n_rows=n_rows,
+                        **head.fields,
+                    ).encode()
+                )
+                frames += (head.name, features.frame)
+                state.rows += n_rows
+            frames += [s.frame for s in staged[len(heads) :]]
+            self._outbox.put_batch(Batch(n_rows * len(heads), frames, room, waits))
+        self._reporter.add(rows_offered=n_rows * len(heads))
         self._sender.wake()
 
-    def _count_dropped(self, layer: str, n_rows: int) -> None:
+    def _count_dropped(self, heads: Sequence[_Head], n_rows: int) -> None:
         """A batch that finds no room still takes its number, so that the gap can be seen."""
         with self._lock:
-            state = self._layers.setdefault(layer, _Layer())
-            state.seq += 1
-            state.rows += n_rows
+            for head in heads:
+                state = self._layers.setdefault(head.layer, _Layer())
+                state.seq += 1
+                state.rows += n_rows
+        n_rows *= len(heads)
         self._reporter.add(rows_offered=n_rows, rows_dropped=n_rows, batches_dropped=1)
         if self._sender.is_connected:
             text = "rows come faster than the daemon takes them; some are dropped"
@@ -307,15 +358,15 @@ class Run:
             "outputs_dtype": moments.outputs_dtype,
         }
         step = self._at_step(step)
-        name = _wire.check_layer_name(layer)
         _check_header(header, step)
-        room = _wire.HEADER_SIZE + len(name) + sum(a.nbytes for a in arrays)
+        head = _Head(layer, header)
+        room = head.size_bytes + sum(a.nbytes for a in arrays)
         if not self._outbox.reserve(room):
-            self._count_dropped(layer, moments.rows)
+            self._count_dropped([head], moments.rows)
             return
         # Moments never writes into its arrays, it replaces them: lending them is safe.
         staged = [_arrays.Staged(_arrays.frame_of(a)) for a in arrays]
-        self._queue(layer, name, step, moments.rows, header, staged, room)
+        self._queue([head], step, moments.rows, staged, room)
 
     # ---- taps ------------------------------------------------------------------------------------
 
@@ -325,11 +376,13 @@ class Run:
         layer: str = "head",
         *,
         module: Any = None,
+        layers: Union[None, str, Sequence[str]] = None,
+        outputs: Any = "",
         rows: Optional[int] = None,
         every: int = 1,
         train_only: bool = False,
         position: Union[None, int, str] = None,
-    ) -> Tap:
+    ) -> Union[Tap, StackTap]:
         """Observe a torch module at each of its forward passes, from now on.
 
         The features are the module's first input, the outputs its output, so the module should
@@ -341,6 +394,11 @@ class Run:
             model: a torch.nn.Module.
             layer: the name in richd, and the dotted path of the module.
             module: the path, or the module itself, when it is not `layer`.
+            layers: several layers in place of one: paths, or patterns such as "blocks.*". Each
+                layer's own *output* is its features, against the network's final outputs, which
+                travel once. A layer's rows are the outputs' rows: (n, ...) is flattened to (n, p).
+            outputs: with `layers`, the path of the module (or the module) that gives the final
+                linear outputs; the model itself by default.
             rows: at most so many rows a call, drawn evenly (own generator, fixed seed).
             every: take each n-th call only.
             train_only: skip calls in eval mode.
@@ -349,19 +407,44 @@ class Run:
 
         The step of the rows is the last one that was given to checkpoint, log or observe.
         """
+        if layers is not None:
+            stack = StackTap(self, (), rows, every, train_only, position)
+            self._attach_stack(stack, model, layers, outputs)
+            return stack
         tap = Tap(self, layer, rows, every, train_only, position)
-        self._attach(tap, model, layer if module is None else module, position)
+        self._attach(tap, model, layer if module is None else module)
         return tap
 
     @_guarded()
-    def _attach(self, tap: Tap, model: Any, module: Any, position: Any) -> None:
+    def _attach_stack(self, tap: StackTap, model: Any, layers: Any, outputs: Any) -> None:
+        self._check_tap(tap)
+        modules = find_modules(model, layers)
+        if len(modules) > _wire.LAYERS_MAX:
+            raise ValueError(f"{len(modules)} layers match, at most {_wire.LAYERS_MAX} are watched")
+        tap.layers = tuple(modules)
+        tap.attach(modules, find_module(model, outputs))
+        self._taps.append(tap)
+
+    @_guarded()
+    def _tapped_stack(self, tap: StackTap, seen: Mapping[str, Any], output: Any) -> None:
+        features, outputs = tap.take(seen, output)
+        self.observe_layers(features, outputs)
+        tap.batches += 1
+
+    @_guarded()
+    def _attach(self, tap: Tap, model: Any, module: Any) -> None:
         _wire.check_layer_name(tap.layer)
+        self._check_tap(tap)
+        tap.attach(find_module(model, module))
+        self._taps.append(tap)
+
+    @staticmethod
+    def _check_tap(tap: Union[Tap, StackTap]) -> None:
+        position = tap._position
         if not (position in (None, "last") or isinstance(position, int)):
             raise ValueError(f'position is None, "last" or an index, not {position!r}')
         if tap._every < 1 or (tap._rows is not None and tap._rows < 1):
             raise ValueError("every and rows are at least 1")
-        tap.attach(find_module(model, module))
-        self._taps.append(tap)
 
     @_guarded()
     def _tapped(self, tap: Tap, args: Any, kwargs: Any, output: Any) -> None:
@@ -546,3 +629,13 @@ def _finish_all() -> None:
 
 
 atexit.register(_finish_all)
+
+
+class _Head:
+    """What goes before a layer's features: its name, and its header but for the numbers."""
+
+    def __init__(self, layer: str, fields: dict[str, int]) -> None:
+        self.layer = layer
+        self.name = _wire.check_layer_name(layer)
+        self.fields = fields
+        self.size_bytes = _wire.HEADER_SIZE + len(self.name)

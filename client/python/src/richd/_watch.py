@@ -7,6 +7,9 @@ raises. Copying and sending are left to `Run.observe`. Only this file imports to
 
 from __future__ import annotations
 
+import fnmatch
+import functools
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 import numpy as np
@@ -57,11 +60,7 @@ class Tap:
 
     def attach(self, module: Any) -> None:
         """Put the hook onto a torch module."""
-        hook = _hidden_from_compilers(self._on_forward)
-        try:
-            self._handle = module.register_forward_hook(hook, with_kwargs=True)
-        except TypeError:  # torch 1.x
-            self._handle = module.register_forward_hook(hook)
+        self._handle = _register(module, self._on_forward)
 
     def _on_forward(self, module: Any, args: Any, *rest: Any) -> None:
         """torch calls (module, args, output), or (module, args, kwargs, output)."""
@@ -77,7 +76,8 @@ class Tap:
         """The rows to send of one call: features (n, p) and outputs (n, C)."""
         features = _first_tensor((*args, *kwargs.values()), "the module's input")
         outputs = _first_tensor(output, "the module's output")
-        features, outputs = self._pick_position(features), self._pick_position(outputs)
+        features = _pick_position(features, self._position)
+        outputs = _pick_position(outputs, self._position)
         features = features.detach().reshape(-1, features.shape[-1])
         outputs = outputs.detach().reshape(-1, outputs.shape[-1])
         n = features.shape[0]
@@ -88,10 +88,121 @@ class Tap:
             return _arrays.take_rows(features, index), _arrays.take_rows(outputs, index)
         return features, outputs
 
-    def _pick_position(self, tensor: Any) -> Any:
-        if self._position is None or tensor.dim() < _SEQUENCE:
-            return tensor
-        return tensor[..., self._position, :]
+
+class StackTap:
+    """What `Run.watch` returns for several layers: a hook on each, and one on the outputs.
+
+    The layers' outputs are kept (by reference) until the final outputs come; then all go as one
+    message, in depth order.
+
+    Attributes:
+        layers: the layers' names, which are the modules' paths, in depth order.
+        batches: passes whose rows were taken.
+        calls: passes that reached the final outputs.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        layers: Sequence[str],
+        rows: Optional[int],
+        every: int,
+        train_only: bool,
+        position: Union[None, int, str],
+    ) -> None:
+        self.layers = tuple(layers)
+        self.batches = 0
+        self.calls = 0
+        self._run = run
+        self._rows = rows
+        self._every = every
+        self._train_only = train_only
+        self._position = -1 if position == "last" else position
+        self._generator = np.random.default_rng(0)
+        self._seen: dict[str, Any] = {}
+        self._handles: list[Any] = []
+
+    @property
+    def layer(self) -> str:
+        """All names, for messages."""
+        return ", ".join(self.layers)
+
+    def remove(self) -> None:
+        """Take the hooks off the modules; once more is fine."""
+        while self._handles:
+            self._handles.pop().remove()
+
+    def attach(self, modules: Mapping[str, Any], outputs: Any) -> None:
+        """Put a hook onto each module, by name, and one onto the module of the final outputs."""
+        for name, module in modules.items():
+            hook = functools.partial(self._on_layer, name)
+            self._handles.append(_register(module, hook))
+        self._handles.append(_register(outputs, self._on_outputs))
+
+    def _on_layer(self, name: str, _module: Any, _args: Any, *rest: Any) -> None:
+        self._seen[name] = rest[-1]
+
+    def _on_outputs(self, module: Any, _args: Any, *rest: Any) -> None:
+        seen, self._seen = self._seen, {}
+        if self._train_only and not module.training:
+            return
+        self.calls += 1
+        if (self.calls - 1) % self._every == 0 and seen:
+            self._run._tapped_stack(self, seen, rest[-1])
+
+    def take(self, seen: Mapping[str, Any], output: Any) -> tuple[dict[str, Any], Any]:
+        """The rows to send of one pass: features (n, p) by layer, and outputs (n, C)."""
+        outputs = _pick_position(_first_tensor(output, "the outputs"), self._position).detach()
+        outputs = outputs.reshape(-1, outputs.shape[-1])
+        n = outputs.shape[0]
+        features = {
+            name: _as_rows_of(_first_tensor(seen[name], name), n, name, self._position)
+            for name in self.layers
+            if name in seen
+        }
+        if self._rows is not None and n > self._rows:
+            index = _arrays.subsample(n, self._rows, self._generator)
+            features = {name: _arrays.take_rows(rows, index) for name, rows in features.items()}
+            outputs = _arrays.take_rows(outputs, index)
+        return features, outputs
+
+
+def find_modules(model: Any, patterns: Union[str, Sequence[str]]) -> dict[str, Any]:
+    """The submodules whose dotted path matches one of the patterns ("blocks.*"), in depth order.
+
+    Raises ValueError when a pattern matches none.
+    """
+    patterns = [patterns] if isinstance(patterns, str) else list(patterns)
+    modules = {name: module for name, module in model.named_modules() if name}
+    found = {}
+    for pattern in patterns:
+        names = [name for name in modules if fnmatch.fnmatchcase(name, pattern)]
+        if not names:
+            raise ValueError(f"the model has no module {pattern!r}; it has {', '.join(modules)}")
+        found.update({name: modules[name] for name in names})
+    return {name: module for name, module in modules.items() if name in found}
+
+
+def _as_rows_of(tensor: Any, n: int, name: str, position: Optional[int]) -> Any:
+    """(n, p): one row an output row, whatever the layer's dimensions are."""
+    tensor = _pick_position(tensor, position).detach()
+    if tensor.shape[0] == n or tensor.numel() == n * tensor.shape[-1]:
+        return tensor.reshape(n, -1)
+    raise ValueError(f"{name} gives {tuple(tensor.shape)}, which are not the {n} rows of the outputs")
+
+
+def _pick_position(tensor: Any, position: Optional[int]) -> Any:
+    if position is None or tensor.dim() < _SEQUENCE:
+        return tensor
+    return tensor[..., position, :]
+
+
+def _register(module: Any, hook: Callable[..., None]) -> Any:
+    hook = _hidden_from_compilers(hook)
+    try:
+        return module.register_forward_hook(hook, with_kwargs=True)
+    except TypeError:  # torch 1.x
+        return module.register_forward_hook(hook)
 
 
 def find_module(model: Any, module: Any) -> Any:

@@ -31,6 +31,8 @@ LABEL_DTYPES = (DTYPE_I32, DTYPE_I64)
 
 #: Limits of proto/INGEST.md.
 FRAME_MAX = 64 << 20
+#: Layers that may share one message.
+LAYERS_MAX = 64
 CONTROL_MAX = 1 << 20
 FEATURES_MAX = 65536
 OUTPUTS_MAX = 65536
@@ -70,6 +72,8 @@ class Header:
     outputs_dtype: int = DTYPE_F32
     targets_dtype: int = DTYPE_NONE
     weights_dtype: int = DTYPE_NONE
+    #: Layers that follow in this message and share its outputs.
+    n_more: int = 0
 
     def encode(self) -> bytes:
         """The header's 64 bytes. Raises WireError when a field is out of its range."""
@@ -78,7 +82,7 @@ class Header:
             MAGIC,
             VERSION,
             self.kind,
-            0,
+            self.n_more,
             self.seq,
             self.step,
             self.rows_before,
@@ -97,12 +101,12 @@ class Header:
         """Read 64 bytes. Raises WireError, naming what is wrong."""
         if len(data) != HEADER_SIZE:
             raise WireError(f"a header has {HEADER_SIZE} bytes, not {len(data)}")
-        magic, version, kind, _reserved, *rest = _LAYOUT.unpack(data)
+        magic, version, kind, n_more, *rest = _LAYOUT.unpack(data)
         if magic != MAGIC:
             raise WireError(f"magic is {magic!r}, not {MAGIC!r}")
         if version != VERSION:
             raise WireError(f"version is {version}, this is {VERSION}")
-        header = cls(kind, *rest)
+        header = cls(kind, *rest, n_more=n_more)
         header.check()
         return header
 
@@ -113,6 +117,7 @@ class Header:
         _check_range("seq", self.seq, 1, (1 << 64) - 1)
         _check_range("step", self.step, 0, (1 << 63) - 1)
         _check_range("rows_before", self.rows_before, 0, (1 << 64) - 1)
+        _check_range("n_more", self.n_more, 0, LAYERS_MAX - 1 if self.kind == KIND_ROWS else 0)
         _check_range("n_rows", self.n_rows, 0, (1 << 32) - 1)
         _check_range("n_features", self.n_features, 1, FEATURES_MAX)
         _check_range("n_outputs", self.n_outputs, 1, OUTPUTS_MAX)
