@@ -1,0 +1,549 @@
+#include "daemon/core/transition.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "tests/lib/random.h"
+
+#define MAX_FOUND 64
+
+/* A series, and what was found in it. */
+struct run {
+    struct transition_detector detector;
+    struct random random;
+    size_t n_points;
+    struct transition found[MAX_FOUND];
+    size_t found_at[MAX_FOUND]; /* points fed until then */
+    int64_t found_step[MAX_FOUND];
+    size_t n_found; /* ever; those beyond MAX_FOUND are only counted */
+};
+
+static void begin(struct run *r)
+{
+    transition_init(&r->detector);
+    random_seed(&r->random, 7);
+    r->n_points = r->n_found = 0;
+}
+
+static void feed(struct run *r, int64_t step, double value)
+{
+    struct transition t;
+
+    r->n_points++;
+    if (!transition_feed(&r->detector, step, value, &t))
+        return;
+    assert_true(t.start <= t.end && t.end < step);
+    assert_true(t.size > 0 && fabs(fabs(t.to - t.from) - t.size) <= 1e-12 * fabs(t.from));
+    assert_true(t.confidence > 0.98 && t.confidence <= 1);
+    assert_int_equal(t.direction, t.to < t.from ? TRANSITION_FALL : TRANSITION_RISE);
+    if (r->n_found < MAX_FOUND) {
+        r->found[r->n_found] = t;
+        r->found_at[r->n_found] = r->n_points;
+        r->found_step[r->n_found] = step;
+    }
+    r->n_found++;
+}
+
+/* ---- noise --------------------------------------------------------------------------------- */
+
+static double gaussian(struct random *r)
+{
+    return random_gaussian(r);
+}
+
+/* Student's t of three degrees of freedom: its fourth moment does not exist. */
+static double student3(struct random *r)
+{
+    double sum = 0;
+
+    for (int i = 0; i < 3; i++) {
+        double g = random_gaussian(r);
+
+        sum += g * g;
+    }
+    return random_gaussian(r) / sqrt(sum / 3);
+}
+
+/* Not even its mean exists. */
+static double cauchy(struct random *r)
+{
+    return random_gaussian(r) / random_gaussian(r);
+}
+
+static double laplace(struct random *r)
+{
+    return (random_uniform(r) < 0.5 ? -1 : 1) * -log(1 - random_uniform(r));
+}
+
+static double uniform(struct random *r)
+{
+    return random_uniform(r) - 0.5;
+}
+
+struct noise {
+    const char *name;
+    double (*draw)(struct random *);
+    double level, scale;
+    double correlation; /* of a point with the one before */
+    double bound;       /* false alarms per 10,000 points, at most */
+};
+
+static double false_alarms(const struct noise *noise, size_t n)
+{
+    struct run *r = malloc(sizeof *r);
+    double value = 0, rate;
+
+    begin(r);
+    for (size_t i = 0; i < n; i++) {
+        value = noise->correlation * value + noise->draw(&r->random);
+        feed(r, (int64_t)i, noise->level + noise->scale * value);
+    }
+    rate = 1e4 * (double)r->n_found / (double)n;
+    printf("false alarms per 10,000 points, %-32s %.3f (%zu in %zu)\n", noise->name, rate,
+           r->n_found, n);
+    free(r);
+    return rate;
+}
+
+static void noise_about_a_constant_is_rarely_a_transition(void **state)
+{
+    static const struct noise noises[] = {
+        {"Gaussian, 1e-6", gaussian, 0.5, 1e-6, 0, 0.1},
+        {"Gaussian, 0.01", gaussian, 0.5, 0.01, 0, 0.1},
+        {"Gaussian, 1 about 0", gaussian, 0, 1, 0, 0.1},
+        {"uniform", uniform, 0.5, 0.01, 0, 0.1},
+        {"Laplace", laplace, 0.5, 0.01, 0, 0.1},
+        {"Student's t, 3 degrees", student3, 0.5, 0.01, 0, 0.1},
+        {"Cauchy", cauchy, 0.5, 0.01, 0, 0.1},
+        {"Gaussian, correlation 0.5", gaussian, 0.5, 0.01, 0.5, 0.1},
+        /* its level does move, for 20 points at a time */
+        {"Gaussian, correlation 0.9", gaussian, 0.5, 0.01, 0.9, 3},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof noises / sizeof *noises; i++)
+        assert_true(false_alarms(&noises[i], 200000) <= noises[i].bound);
+}
+
+/* What a user meets is the beginning of many short series, where least is known. */
+static void short_series_of_noise_are_no_worse(void **state)
+{
+    struct run *r = malloc(sizeof *r);
+    struct random random;
+    size_t n_found = 0;
+
+    (void)state;
+    random_seed(&random, 11);
+    for (int series = 0; series < 2000; series++) {
+        begin(r);
+        for (int i = 0; i < 100; i++)
+            feed(r, i, 0.5 + 0.01 * random_gaussian(&random));
+        n_found += r->n_found;
+    }
+    printf("false alarms per 10,000 points, 2,000 series of 100 points: %.3f\n",
+           (double)n_found / 20);
+    assert_true((double)n_found / 20 <= 0.1);
+    free(r);
+}
+
+/* ---- made-up transitions ------------------------------------------------------------------- */
+
+/* From 0 to 1 about `middle`, from 10 % to 90 % in `length` points. */
+static double passage(double at, double middle, double length)
+{
+    return 1 / (1 + exp(-(at - middle) * 2 * log(9) / length));
+}
+
+/* A step down at point 100, with noise. */
+static void feed_step(struct run *r, double noise, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        feed(r, (int64_t)i, (i < 100 ? 0.5 : 0.1) + noise * random_gaussian(&r->random));
+}
+
+static void a_step_is_found_within_twenty_points(void **state)
+{
+    static const double noises[] = {0, 0.001, 0.01, 0.03};
+    struct run r;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof noises / sizeof *noises; i++) {
+        begin(&r);
+        feed_step(&r, noises[i], 400);
+        assert_int_equal(r.n_found, 1);
+        printf("a step of 0.4 in noise of %-5g is found after %zu points, confidence %.5f\n",
+               noises[i], r.found_at[0] - 100, r.found[0].confidence);
+        assert_in_range(r.found_at[0] - 100, 1, 20);
+        assert_in_range(r.found[0].start, 97, 100);
+        assert_in_range(r.found[0].end, 99, 103);
+        assert_true(fabs(r.found[0].from - 0.5) <= 2 * noises[i]);
+        assert_true(fabs(r.found[0].to - 0.1) <= 2 * noises[i]);
+    }
+}
+
+static void a_passage_of_any_length_is_found_once(void **state)
+{
+    static const double lengths[] = {1, 10, 30, 100, 300, 1000, 3000};
+    struct run r;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        double middle = 100 + 3 * lengths[i];
+
+        begin(&r);
+        for (size_t k = 0; k < (size_t)(middle + 8 * lengths[i] + 100); k++)
+            feed(&r, (int64_t)k,
+                 0.5 - 0.4 * passage((double)k, middle, lengths[i]) +
+                     0.01 * random_gaussian(&r.random));
+        assert_int_equal(r.n_found, 1);
+        printf("a fall over %4g points: start %+.2f, end %+.2f, told %+.2f of its length from its "
+               "middle; %.3f -> %.3f\n",
+               lengths[i], ((double)r.found[0].start - middle) / lengths[i],
+               ((double)r.found[0].end - middle) / lengths[i],
+               ((double)r.found_at[0] - middle) / lengths[i], r.found[0].from, r.found[0].to);
+        assert_int_equal(r.found[0].direction, TRANSITION_FALL);
+        assert_true(fabs((double)r.found[0].start - (middle - lengths[i] / 2)) <=
+                    3 + 0.35 * lengths[i]);
+        assert_true(fabs((double)r.found[0].end - (middle + lengths[i] / 2)) <=
+                    3 + 0.35 * lengths[i]);
+        assert_true(fabs(r.found[0].from - 0.5) < 0.05 && fabs(r.found[0].to - 0.1) < 0.06);
+    }
+}
+
+/* The same fall between steps 10,000 and 30,000, at evenly and at log-spaced steps. */
+static void the_spacing_of_the_steps_does_not_matter(void **state)
+{
+    static const double ratios[] = {1.05, 1.02, 1.01, 1.003};
+    struct run r;
+
+    (void)state;
+    for (int even = 0; even < 2; even++) {
+        for (size_t i = 0; i < sizeof ratios / sizeof *ratios; i++) {
+            int64_t last = -1;
+
+            begin(&r);
+            for (double at = 20; at < 100000;) {
+                int64_t step = (int64_t)at;
+
+                if (step > last)
+                    feed(&r, step,
+                         0.5 - 0.4 * passage(log(at), log(17320), log(3)) +
+                             0.002 * random_gaussian(&r.random));
+                last = step;
+                at = even ? at + 2000 * (ratios[i] - 1) : at * ratios[i];
+            }
+            assert_int_equal(r.n_found, 1);
+            printf("%5zu %s points: %lld to %lld\n", r.n_points, even ? "even" : "log-spaced",
+                   (long long)r.found[0].start, (long long)r.found[0].end);
+            assert_in_range(r.found[0].start, 7000, 14000);
+            assert_in_range(r.found[0].end, 22000, 40000);
+        }
+    }
+}
+
+static void two_transitions_are_two(void **state)
+{
+    struct run r;
+
+    (void)state;
+    begin(&r);
+    for (size_t i = 0; i < 300; i++)
+        feed(&r, (int64_t)i,
+             0.5 - 0.2 * passage((double)i, 80, 8) - 0.2 * passage((double)i, 180, 8) +
+                 0.004 * random_gaussian(&r.random));
+    assert_int_equal(r.n_found, 2);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(r.found[i].direction, TRANSITION_FALL);
+        assert_in_range(r.found[i].start, 70 + 100 * i, 80 + 100 * i);
+        assert_in_range(r.found[i].end, 80 + 100 * i, 90 + 100 * i);
+        assert_true(fabs(r.found[i].size - 0.2) < 0.03);
+    }
+}
+
+static void a_fall_and_a_rise_are_told_apart(void **state)
+{
+    struct run r;
+
+    (void)state;
+    begin(&r);
+    for (size_t i = 0; i < 300; i++)
+        feed(&r, (int64_t)i,
+             0.5 - 0.3 * passage((double)i, 80, 8) + 0.3 * passage((double)i, 180, 8) +
+                 0.004 * random_gaussian(&r.random));
+    assert_int_equal(r.n_found, 2);
+    assert_int_equal(r.found[0].direction, TRANSITION_FALL);
+    assert_int_equal(r.found[1].direction, TRANSITION_RISE);
+}
+
+/* Fills `values` with a fall in noise. */
+static void make_fall(double *values, size_t n)
+{
+    struct random random;
+
+    random_seed(&random, 3);
+    for (size_t i = 0; i < n; i++)
+        values[i] =
+            0.5 - 0.4 * passage((double)i, (double)n / 2, 12) + 0.01 * random_gaussian(&random);
+}
+
+static void backwards_in_time_a_fall_is_a_rise(void **state)
+{
+    double values[200];
+    struct run r;
+
+    (void)state;
+    make_fall(values, 200);
+    begin(&r);
+    for (size_t i = 0; i < 200; i++)
+        feed(&r, (int64_t)i, values[199 - i]);
+    assert_int_equal(r.n_found, 1);
+    assert_int_equal(r.found[0].direction, TRANSITION_RISE);
+    assert_in_range(r.found[0].start, 89, 97);
+    assert_in_range(r.found[0].end, 102, 110);
+}
+
+static void the_unit_does_not_matter(void **state)
+{
+    static const double scales[] = {1e-30, 0.25, -1, 1e30};
+    double values[200];
+    struct run one, other;
+
+    (void)state;
+    make_fall(values, 200);
+    begin(&one);
+    for (size_t i = 0; i < 200; i++)
+        feed(&one, (int64_t)i, values[i]);
+    assert_int_equal(one.n_found, 1);
+    for (size_t k = 0; k < sizeof scales / sizeof *scales; k++) {
+        begin(&other);
+        for (size_t i = 0; i < 200; i++)
+            feed(&other, (int64_t)i, scales[k] * (values[i] + (k == 1 ? 100 : 0)));
+        assert_int_equal(other.n_found, 1);
+        assert_int_equal(other.found_at[0], one.found_at[0]);
+        assert_int_equal(other.found[0].start, one.found[0].start);
+        assert_int_equal(other.found[0].end, one.found[0].end);
+        assert_true(fabs(other.found[0].confidence - one.found[0].confidence) < 1e-9);
+        assert_true((other.found[0].direction != one.found[0].direction) == (scales[k] < 0));
+    }
+}
+
+/* ---- what is no transition ----------------------------------------------------------------- */
+
+static void spikes_are_none(void **state)
+{
+    struct run r;
+
+    (void)state;
+    for (size_t width = 1; width <= 2; width++) {
+        for (int noisy = 0; noisy < 2; noisy++) {
+            begin(&r);
+            for (size_t i = 0; i < 10000; i++)
+                feed(&r, (int64_t)i,
+                     (i % 50 < width ? (i % 100 < 50 ? 100 : -3) : 0.5) +
+                         0.01 * noisy * random_gaussian(&r.random));
+            assert_int_equal(r.n_found, 0);
+        }
+    }
+}
+
+static void slow_drifts_are_none(void **state)
+{
+    static const double noises[] = {0, 0.0001, 0.001, 0.01, 0.1};
+    static const size_t lengths[] = {60, 300, 3000, 30000};
+    struct run *r = malloc(sizeof *r);
+
+    (void)state;
+    for (size_t n = 0; n < sizeof noises / sizeof *noises; n++) {
+        for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++) {
+            for (int shape = 0; shape < 4; shape++) {
+                begin(r);
+                for (size_t i = 0; i < lengths[l]; i++) {
+                    double t = (double)i / (double)lengths[l];
+                    const double way[] = {t, t * t, sqrt(t), log(1 + 9 * t) / log(10)};
+
+                    feed(r, (int64_t)i,
+                         0.5 - 0.4 * way[shape] + noises[n] * random_gaussian(&r->random));
+                }
+                assert_int_equal(r->n_found, 0);
+            }
+        }
+    }
+    free(r);
+}
+
+static void noise_that_grows_is_none(void **state)
+{
+    struct run r;
+
+    (void)state;
+    begin(&r);
+    for (size_t i = 0; i < 20000; i++)
+        feed(&r, (int64_t)i, 0.5 + (i < 10000 ? 0.001 : 0.05) * random_gaussian(&r.random));
+    assert_int_equal(r.n_found, 0);
+}
+
+static void an_excursion_of_a_few_points_is_none(void **state)
+{
+    struct run r;
+
+    (void)state;
+    for (size_t length = 3; length <= 7; length++) {
+        begin(&r);
+        for (size_t i = 0; i < 300; i++)
+            feed(&r, (int64_t)i,
+                 (i >= 100 && i < 100 + length ? 0.1 : 0.5) + 0.005 * random_gaussian(&r.random));
+        assert_int_equal(r.n_found, 0);
+    }
+}
+
+static void a_constant_is_none(void **state)
+{
+    struct run r;
+
+    (void)state;
+    begin(&r);
+    for (size_t i = 0; i < 1000; i++)
+        feed(&r, (int64_t)i, 0.1 + (i % 3 == 0 ? 1e-17 : 0));
+    assert_int_equal(r.n_found, 0);
+}
+
+static void a_ripple_behind_a_great_fall_is_none(void **state)
+{
+    struct run r;
+
+    (void)state;
+    begin(&r);
+    for (size_t i = 0; i < 400; i++)
+        feed(&r, (int64_t)i,
+             0.5 - 0.4 * passage((double)i, 100, 8) + 0.05 * passage((double)i, 250, 8) +
+                 0.001 * random_gaussian(&r.random));
+    assert_int_equal(r.n_found, 1);
+}
+
+/* ---- real series --------------------------------------------------------------------------- */
+
+/* Feeds the rows of tests/data/NAME. */
+static void feed_file(struct run *r, const char *name)
+{
+    char path[128], line[256];
+    long long step;
+    double value;
+    FILE *in;
+
+    snprintf(path, sizeof path, "tests/data/%s", name);
+    in = fopen(path, "r");
+    assert_non_null(in);
+    begin(r);
+    while (fgets(line, sizeof line, in)) {
+        if (sscanf(line, "%lld,%lf", &step, &value) == 2)
+            feed(r, step, value);
+    }
+    fclose(in);
+    for (size_t i = 0; i < r->n_found; i++)
+        printf("%s: %s %.3f -> %.3f over %lld-%lld, told at step %lld, confidence %.5f\n", name,
+               transition_direction_name(r->found[i].direction), r->found[i].from, r->found[i].to,
+               (long long)r->found[i].start, (long long)r->found[i].end,
+               (long long)r->found_step[i], r->found[i].confidence);
+}
+
+static void assert_one_fall(const struct run *r)
+{
+    assert_int_equal(r->n_found, 1);
+    assert_int_equal(r->found[0].direction, TRANSITION_FALL);
+    assert_in_range(r->found[0].start, 546, 1080);
+    assert_in_range(r->found[0].end, r->found[0].start + 1, 1080);
+    assert_true(r->found[0].from > 0.4 && r->found[0].to < 0.12);
+}
+
+/* Early drift, ripples of 0.02, two bursts at the end: one fall. */
+static void modular_addition_falls_once(void **state)
+{
+    struct run r;
+
+    (void)state;
+    feed_file(&r, "mod97_squared_error_seed0.csv");
+    assert_int_equal(r.n_points, 96);
+    assert_one_fall(&r);
+}
+
+/* Another seed, whose fall is ragged and takes back half of its first part: the part behind that is
+ * what is told, and late, for its early ups and downs count as noise. */
+static void a_ragged_fall_is_one(void **state)
+{
+    struct run r;
+
+    (void)state;
+    feed_file(&r, "mod97_squared_error_seed1.csv");
+    assert_int_equal(r.n_points, 106);
+    assert_one_fall(&r);
+}
+
+/* Under cross-entropy D_LR goes .54, .66, .41, .45, .32, then jumps by .2 to .4 every few hundred
+ * steps and decays. Its only sharp fall (steps 51 to 111) is over before the 23rd point, and what
+ * follows moves no further than the jumps do: nothing is told, as nothing there is a passage from
+ * one level to another. */
+static void oscillations_are_none(void **state)
+{
+    struct run r;
+
+    (void)state;
+    feed_file(&r, "mod97_cross_entropy_seed0.csv");
+    assert_int_equal(r.n_points, 126);
+    assert_int_equal(r.n_found, 0);
+}
+
+/* ---- what a trainer may send --------------------------------------------------------------- */
+
+static void what_is_not_finite_or_not_new_is_passed_over(void **state)
+{
+    double values[200];
+    struct run one, other;
+
+    (void)state;
+    make_fall(values, 200);
+    begin(&one);
+    begin(&other);
+    for (size_t i = 0; i < 200; i++) {
+        feed(&one, 10 * (int64_t)i, values[i]);
+        feed(&other, 10 * (int64_t)i, values[i]);
+        feed(&other, 10 * (int64_t)i, 100); /* the same step again */
+        feed(&other, 3, 100);
+        feed(&other, 10 * (int64_t)i + 1, i % 2 ? (double)NAN : (double)INFINITY);
+    }
+    assert_int_equal(one.n_found, 1);
+    assert_int_equal(other.n_found, 1);
+    assert_memory_equal(&one.found[0], &other.found[0], sizeof one.found[0]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(noise_about_a_constant_is_rarely_a_transition),
+        cmocka_unit_test(short_series_of_noise_are_no_worse),
+        cmocka_unit_test(a_step_is_found_within_twenty_points),
+        cmocka_unit_test(a_passage_of_any_length_is_found_once),
+        cmocka_unit_test(the_spacing_of_the_steps_does_not_matter),
+        cmocka_unit_test(two_transitions_are_two),
+        cmocka_unit_test(a_fall_and_a_rise_are_told_apart),
+        cmocka_unit_test(backwards_in_time_a_fall_is_a_rise),
+        cmocka_unit_test(the_unit_does_not_matter),
+        cmocka_unit_test(spikes_are_none),
+        cmocka_unit_test(slow_drifts_are_none),
+        cmocka_unit_test(noise_that_grows_is_none),
+        cmocka_unit_test(an_excursion_of_a_few_points_is_none),
+        cmocka_unit_test(a_constant_is_none),
+        cmocka_unit_test(a_ripple_behind_a_great_fall_is_none),
+        cmocka_unit_test(modular_addition_falls_once),
+        cmocka_unit_test(a_ragged_fall_is_one),
+        cmocka_unit_test(oscillations_are_none),
+        cmocka_unit_test(what_is_not_finite_or_not_new_is_passed_over),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
