@@ -13,6 +13,12 @@ struct layer *layer_new(void *run, const char *name, uint32_t p, uint32_t c, str
 
     if (!l)
         return NULL;
+    l->detector = malloc(sizeof *l->detector);
+    if (!l->detector) {
+        free(l);
+        return NULL;
+    }
+    transition_init(l->detector);
     list_init(&l->link);
     list_init(&l->queue);
     list_init(&l->lent);
@@ -66,6 +72,7 @@ void layer_free(struct layer *l)
     fold_free(l->fold);
     if (l->has_memory)
         moments_release(&l->moments);
+    free(l->detector);
     free(l);
 }
 

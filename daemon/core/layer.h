@@ -97,6 +97,8 @@ struct layer {
     uint64_t window_offered; /* rows offered when the window began */
     uint64_t window_rows;    /* rows that entered it */
 
+    struct transition_detector *detector; /* of D_LR, over this attempt's points */
+
     struct list lent; /* batches that the job reads to their end */
     struct mark *measuring;
     struct job job;

@@ -11,13 +11,28 @@ static void finish_batch(struct monitor *m, struct run *r, struct batch *b, stru
     monitor_release_batch(b, out);
 }
 
-static void finish_mark(struct run *r, struct mark *mark, struct actions *out)
+/* A layer's marks come home in the order of its checkpoints, and are stored in it. */
+static void look_for_transition(struct layer *l, struct layer_point *p)
+{
+    p->has_finding = transition_feed(l->detector, p->point.step, p->point.value[METRIC_D_LR],
+                                     &p->finding.transition);
+    if (!p->has_finding)
+        return;
+    p->finding.metric = METRIC_D_LR;
+    p->finding.step = p->point.step;
+    p->finding.time = p->point.time;
+}
+
+static void finish_mark(struct run *r, struct layer *l, struct mark *mark, struct actions *out)
 {
     struct entry *entry = mark->owner;
     size_t i = (size_t)(mark - entry->marks);
+    struct layer_point *p = &entry->record->points[i];
 
-    entry->record->points[i].measured = mark->measured;
-    entry->record->points[i].rows_offered = mark->rows_offered;
+    p->measured = mark->measured;
+    p->rows_offered = mark->rows_offered;
+    if (p->measured)
+        look_for_transition(l, p);
     entry->n_pending--;
     if (r->state != RUN_OVER)
         run_lend(r, out);
@@ -50,7 +65,7 @@ void monitor_on_job_done(struct monitor *m, struct job *job, struct actions *out
     if (done.rc < 0 && r->peer)
         monitor_refuse(out, r->peer, NACK_EBUSY, "the daemon is out of memory");
     if (done.mark)
-        finish_mark(r, done.mark, out);
+        finish_mark(r, l, done.mark, out);
     if (r->state != RUN_OVER)
         monitor_pump(r, l, out);
     monitor_sweep(m, r, out);

@@ -15,6 +15,14 @@ struct record *record_new(enum record_kind kind, const char *run)
     return r;
 }
 
+void open_result_release(struct open_result *o)
+{
+    for (size_t i = 0; i < o->n_layers; i++)
+        free(o->layers[i].detector);
+    free(o->layers);
+    *o = (struct open_result){0};
+}
+
 void record_free(struct record *r)
 {
     if (!r)
@@ -25,7 +33,7 @@ void record_free(struct record *r)
     free(r->open.tags);
     free(r->open.config);
     free(r->open.writer);
-    free(r->opened.layers);
+    open_result_release(&r->opened);
     free(r->points);
     free(r->scalars);
     free(r->scalar_feed_seqs);

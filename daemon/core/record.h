@@ -46,6 +46,8 @@ struct stored_layer {
     uint32_t c;
     uint64_t batch_seq;    /* last batch of this attempt that a stored checkpoint covers */
     uint64_t rows_offered; /* rows offered up to where the next window begins */
+    struct transition_detector *detector; /* that has seen the attempt's points; NULL: there are
+                                             none. Owned by the record */
 };
 
 /* Filled by the store for RECORD_OPEN. */
@@ -69,6 +71,9 @@ struct layer_point {
     struct point point;
     uint64_t
         feed_seq; /* filled by the store when measured: place in the order of all things stored */
+    bool has_finding;          /* this point completed a transition */
+    struct finding finding;    /* the store fills in the accuracy */
+    uint64_t finding_feed_seq; /* filled by the store */
 };
 
 struct record {
@@ -98,6 +103,9 @@ struct record {
 
     void *owner; /* the core's own: what waits for this record */
 };
+
+/* Frees what it owns, and zeroes it. */
+void open_result_release(struct open_result *);
 
 /* A zeroed record of that kind (free with record_free), or NULL. */
 struct record *record_new(enum record_kind kind, const char *run);

@@ -69,6 +69,8 @@ int run_opened(struct run *r, const struct open_result *o)
             return -ENOMEM;
         l->last_seq = s->batch_seq;
         l->rows_offered = s->rows_offered;
+        if (s->detector)
+            *l->detector = *s->detector;
         if (r->window.kind == WINDOW_CHECKPOINT)
             l->window_offered = s->rows_offered; /* of longer windows the old rows are missing */
     }

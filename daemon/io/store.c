@@ -51,7 +51,8 @@ static const char *const statements[SQL_COUNT] = {
                             " first_step = coalesce(first_step, ?4)"
                             " WHERE run_key = ?1 AND attempt = ?2",
 
-    [SQL_LAYERS] = "SELECT name, p, c, batch_seq, rows_offered FROM layer LEFT JOIN total"
+    [SQL_LAYERS] = "SELECT name, p, c, batch_seq, rows_offered, layer.layer_key FROM layer"
+                   " LEFT JOIN total"
                    " ON total.layer_key = layer.layer_key AND total.attempt = ?2"
                    " WHERE run_key = ?1 ORDER BY layer.layer_key",
     [SQL_LAYER_FIND] = "SELECT layer_key, p FROM layer WHERE run_key = ?1 AND name = ?2",
@@ -69,6 +70,17 @@ static const char *const statements[SQL_COUNT] = {
                       " ON point.layer_key = layer.layer_key AND point.attempt = ?2"
                       " AND point.step = ?3 WHERE layer.run_key = ?1 ORDER BY layer.layer_key",
 
+    [SQL_POINT_VALUES] = "SELECT step @columns FROM point WHERE layer_key = ?1 AND attempt = ?2"
+                         " ORDER BY step",
+    [SQL_ACCURACY] = "SELECT (SELECT max(value) FROM scalar WHERE name_key = n.name_key"
+                     " AND attempt = ?2 AND step <= ?3), (SELECT max(value) FROM scalar"
+                     " WHERE name_key = n.name_key AND attempt = ?2 AND step > ?3 AND step <= ?4)"
+                     " FROM scalar_name n WHERE n.run_key = ?1 AND n.name = ?5",
+    [SQL_FINDING_PUT] = "REPLACE INTO finding(layer_key, attempt, step, direction, start_step,"
+                        " end_step, agrees, feed_seq, metric, time, level_from, level_to,"
+                        " confidence, accuracy, accuracy_from, accuracy_to)"
+                        " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+
     [SQL_NAME_FIND] = "SELECT name_key FROM scalar_name WHERE run_key = ?1 AND name = ?2",
     [SQL_NAME_NEW] = "INSERT INTO scalar_name(run_key, name) VALUES(?1, ?2)",
     [SQL_NAME_LATEST] = "UPDATE scalar_name SET last_attempt = ?2, last_step = ?3"
@@ -82,8 +94,7 @@ static void reset_outcome(struct record *r)
 {
     r->rc = 0;
     r->error[0] = '\0';
-    free(r->opened.layers);
-    memset(&r->opened, 0, sizeof r->opened);
+    open_result_release(&r->opened);
 }
 
 static int apply_all(struct store *s, struct list *records, struct err *e)
@@ -150,7 +161,7 @@ int store_apply(struct store *s, struct list *records, struct err *e)
 /* Reads both ends of the feed, which a damaged file rarely survives, and where it stands. */
 static int read_feed_seq(struct store *s, struct err *e)
 {
-    int64_t stored = 0, last_point = 0, last_scalar = 0, first = 0;
+    int64_t stored = 0, last_point = 0, last_scalar = 0, last_finding = 0, first = 0;
     int rc;
 
     rc = sql_integer(s->db, "SELECT feed_seq FROM state", &stored, e);
@@ -159,10 +170,12 @@ static int read_feed_seq(struct store *s, struct err *e)
     if (rc == 0)
         rc = sql_integer(s->db, "SELECT max(feed_seq) FROM scalar", &last_scalar, e);
     if (rc == 0)
+        rc = sql_integer(s->db, "SELECT max(feed_seq) FROM finding", &last_finding, e);
+    if (rc == 0)
         rc = sql_integer(s->db, "SELECT min(feed_seq) FROM point", &first, e);
     if (rc < 0)
         return rc;
-    if (last_point > stored || last_scalar > stored || first < 0)
+    if (last_point > stored || last_scalar > stored || last_finding > stored || first < 0)
         return err_set(e, -EUCLEAN, "its feed ends at %" PRId64 ", but holds numbers beyond",
                        stored);
     s->feed_seq = (uint64_t)stored;

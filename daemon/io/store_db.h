@@ -1,5 +1,6 @@
-/* The inside of a store, shared by its two files: the connection and its statements. store.c owns
- * them, opens, and makes transactions; store_record.c applies one record within a transaction.
+/* The inside of a store, shared by its three files: the connection and its statements. store.c owns
+ * them, opens, and makes transactions; store_record.c applies one record within a transaction;
+ * store_finding.c writes the transition of a point, and reads an attempt to go on looking for them.
  * Threads as in store.h. */
 #pragma once
 
@@ -10,7 +11,9 @@
 #include "daemon/base/err.h"
 #include "daemon/io/store.h"
 
+struct layer_point;
 struct record;
+struct transition_detector;
 
 enum store_sql {
     SQL_BEGIN,
@@ -37,6 +40,9 @@ enum store_sql {
     SQL_POINT_FIND,
     SQL_POINT_PUT,
     SQL_POINTS_AT,
+    SQL_POINT_VALUES,
+    SQL_ACCURACY,
+    SQL_FINDING_PUT,
     SQL_NAME_FIND,
     SQL_NAME_NEW,
     SQL_NAME_LATEST,
@@ -56,6 +62,15 @@ struct store {
 /* Applies one record inside the transaction at hand. Returns 0 with the outcome in the record,
  * which may be a refusal; or -errno when the disk or memory failed and the transaction must go. */
 int store_record_apply(struct store *, struct record *, struct err *e);
+
+/* Writes the finding of the point, with the accuracy that was logged beside it. */
+int store_finding_put(struct store *, const struct record *, int64_t layer_key,
+                      struct layer_point *, struct err *e);
+
+/* Makes a detector that has seen all points of the attempt; NULL in `*out` when there are none
+ * (free with free). */
+int store_finding_replay(struct store *, int64_t layer_key, int64_t attempt,
+                         struct transition_detector **out, struct err *e);
 
 /* Writes the outcome of a record that is refused; returns 0, for the transaction goes on. */
 int store_record_refuse(struct record *, int code, const char *format, ...)

@@ -188,6 +188,7 @@ static int read_layer(sqlite3_stmt *q, struct open_result *out, size_t *capacity
     layer->c = (uint32_t)sqlite3_column_int64(q, 2);
     layer->batch_seq = (uint64_t)sqlite3_column_int64(q, 3);
     layer->rows_offered = (uint64_t)sqlite3_column_int64(q, 4);
+    layer->detector = NULL;
     return sql_row_check(q, e);
 }
 
@@ -200,6 +201,9 @@ static int read_layers(struct store *s, struct record *r, struct err *e)
     SQL_BIND(q, r->opened.run_key, r->opened.attempt);
     while ((rc = sql_step(q, e)) == 1) {
         rc = read_layer(q, &r->opened, &capacity, e);
+        if (rc == 0)
+            rc = store_finding_replay(s, sqlite3_column_int64(q, 5), r->opened.attempt,
+                                      &r->opened.layers[r->opened.n_layers - 1].detector, e);
         if (rc < 0)
             break;
     }
@@ -341,7 +345,8 @@ static int put_point(struct store *s, const struct record *r, int64_t layer_key,
     q = s->statement[SQL_LAYER_LATEST];
     SQL_BIND(q, layer_key, is_new, r->attempt, r->step);
     s->n_new_points++;
-    return sql_run(q, e);
+    rc = sql_run(q, e);
+    return rc == 0 && lp->has_finding ? store_finding_put(s, r, layer_key, lp, e) : rc;
 }
 
 static int put_checkpoint(struct store *s, struct record *r, struct err *e)

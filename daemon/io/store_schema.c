@@ -58,6 +58,16 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
     " step INTEGER NOT NULL, time REAL, value REAL, feed_seq INTEGER NOT NULL,"
     " PRIMARY KEY(name_key, attempt, step)) WITHOUT ROWID;"
     "CREATE INDEX scalar_by_feed_seq ON scalar(feed_seq);",
+
+    /* A transition, kept with the point that completed it. direction: 0 fall, 1 rise; agrees and
+     * accuracy: as enum agreement says, and NULL when none was logged. */
+    "CREATE TABLE finding(layer_key INTEGER NOT NULL, attempt INTEGER NOT NULL,"
+    " step INTEGER NOT NULL, metric TEXT NOT NULL, time REAL, direction INTEGER NOT NULL,"
+    " start_step INTEGER NOT NULL, end_step INTEGER NOT NULL, level_from REAL, level_to REAL,"
+    " confidence REAL, agrees INTEGER NOT NULL, accuracy TEXT, accuracy_from REAL,"
+    " accuracy_to REAL, feed_seq INTEGER NOT NULL,"
+    " PRIMARY KEY(layer_key, attempt, step, metric)) WITHOUT ROWID;"
+    "CREATE INDEX finding_by_feed_seq ON finding(feed_seq);",
 };
 
 /* What @point stands for, before the measures. store_schema_point() reads it in this order. */
