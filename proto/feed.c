@@ -26,6 +26,9 @@ static const struct method_info {
     [FEED_SERIES_UNSUBSCRIBE] = {"series.unsubscribe", {"sub"}},
     [FEED_SCALARS_QUERY] = {"scalars.query",
                             {"run", "names", "from", "to", "points", "spacing", "attempts"}},
+    [FEED_EVENT_QUERY] = {"event.query", {"run", "layer", "from", "to", "attempts"}},
+    [FEED_EVENT_SUBSCRIBE] = {"event.subscribe", {"run", "since_seq"}},
+    [FEED_EVENT_UNSUBSCRIBE] = {"event.unsubscribe", {"sub"}},
 };
 
 const char *feed_method_name(enum feed_method method)
@@ -258,6 +261,24 @@ int feed_scalars_query_read(const struct feed_request *request, struct feed_scal
     if (rc == 0)
         rc = read_texts(request->params, "names", &out->names, e);
     return rc < 0 ? rc : read_range(request->params, &out->range, e);
+}
+
+int feed_event_query_read(const struct feed_request *request, struct feed_event_query *out,
+                          struct err *e)
+{
+    int rc;
+
+    *out = (struct feed_event_query){.to = INT64_MAX};
+    rc = read_run(request->params, true, &out->run, e);
+    if (rc == 0)
+        rc = checked(json_text(request->params, "layer", FEED_TEXT_MAX, &out->layer, e));
+    if (rc == 0)
+        rc = checked(json_integer(request->params, "from", 0, INT64_MAX, &out->from, e));
+    if (rc == 0)
+        rc = checked(json_integer(request->params, "to", 0, INT64_MAX, &out->to, e));
+    return rc < 0 ? rc
+                  : read_choice(request->params, "attempts", "effective", "all", &out->all_attempts,
+                                e);
 }
 
 int feed_subscribe_read(const struct feed_request *request, struct feed_subscribe *out,

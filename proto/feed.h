@@ -30,6 +30,9 @@ enum feed_method {
     FEED_SERIES_SUBSCRIBE,
     FEED_SERIES_UNSUBSCRIBE,
     FEED_SCALARS_QUERY,
+    FEED_EVENT_QUERY,
+    FEED_EVENT_SUBSCRIBE,
+    FEED_EVENT_UNSUBSCRIBE,
     FEED_METHOD_COUNT,
 };
 
@@ -105,6 +108,15 @@ struct feed_scalars_query {
     struct feed_range range;
 };
 
+struct feed_event_query {
+    const char *run;
+    const char *layer; /* NULL: all */
+    int64_t from;
+    int64_t to;
+    bool all_attempts;
+};
+
+/* series.subscribe and event.subscribe. */
 struct feed_subscribe {
     const char *run; /* NULL: all */
     bool has_since_seq;
@@ -122,6 +134,7 @@ int feed_series_query_read(const struct feed_request *, struct feed_series_query
                            struct err *e);
 int feed_scalars_query_read(const struct feed_request *, struct feed_scalars_query *out,
                             struct err *e);
+int feed_event_query_read(const struct feed_request *, struct feed_event_query *out, struct err *e);
 int feed_subscribe_read(const struct feed_request *, struct feed_subscribe *out, struct err *e);
 int feed_unsubscribe_read(const struct feed_request *, struct feed_unsubscribe *out, struct err *e);
 

@@ -37,7 +37,7 @@ enum agreement {
     AGREES_YES,
 };
 
-/* A transition, in words for whoever was not there. */
+/* A transition and where it belongs; an EVENT to readers (proto/FEED.md). */
 struct finding {
     enum metric metric;
     struct transition transition;

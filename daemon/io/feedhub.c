@@ -43,6 +43,7 @@ struct sub {
     struct feed_client *client;
     int64_t id;
     int64_t run_key; /* 0: all runs */
+    enum change_kind kind;
     enum sub_state state;
     uint64_t cursor; /* everything up to here was sent */
     bool query_is_out;
@@ -101,28 +102,38 @@ static bool output_waits(const struct feed_client *c)
     return c->transport->pending(c->arg) > FEED_MAX_PENDING;
 }
 
-/* {"sub","seq","points","scalars"}; takes the arrays. */
-static cJSON *update_params(const struct sub *s, uint64_t seq, cJSON *points, cJSON *scalars)
+/* Moves an array into the update; an empty one in place of one that is NULL. */
+static bool move_array(cJSON *params, const char *name, cJSON **array)
+{
+    if (!*array)
+        *array = cJSON_CreateArray();
+    if (!*array || !cJSON_AddItemToObject(params, name, *array))
+        return false;
+    *array = NULL;
+    return true;
+}
+
+/* {"sub","seq"} and what the page holds of the subscription's kind, which is taken from it. */
+static cJSON *update_params(const struct sub *s, struct history_page *page)
 {
     cJSON *params = cJSON_CreateObject();
 
-    if (!points)
-        points = cJSON_CreateArray();
-    if (!scalars)
-        scalars = cJSON_CreateArray();
-    if (params && points && scalars && json_add_integer(params, "sub", s->id) &&
-        json_add_counter(params, "seq", seq) && cJSON_AddItemToObject(params, "points", points) &&
-        cJSON_AddItemToObject(params, "scalars", scalars))
+    if (params && json_add_integer(params, "sub", s->id) &&
+        json_add_counter(params, "seq", page->reached) &&
+        (s->kind == CHANGE_EVENTS ? move_array(params, "events", &page->events)
+                                  : move_array(params, "points", &page->points) &&
+                                        move_array(params, "scalars", &page->scalars)))
         return params;
     cJSON_Delete(params);
     return NULL;
 }
 
-static void send_update(struct sub *s, uint64_t seq, cJSON *points, cJSON *scalars)
+static void send_update(struct sub *s, struct history_page *page)
 {
-    cJSON *params = update_params(s, seq, points, scalars);
+    cJSON *params = update_params(s, page);
+    const char *method = s->kind == CHANGE_EVENTS ? "event.update" : "series.update";
     size_t size;
-    char *line = params ? feed_notification("series.update", params, &size) : NULL;
+    char *line = params ? feed_notification(method, params, &size) : NULL;
 
     send_line(s->client, line, line ? size : 0);
 }
@@ -138,7 +149,7 @@ struct question {
     int rc;
     struct err why;
 
-    struct sub *sub; /* series.subscribe */
+    struct sub *sub; /* series.subscribe, event.subscribe */
     struct feed_subscribe subscribe;
     struct history_page page;
 };
@@ -197,11 +208,12 @@ QUERY(work_run_get, feed_run, feed_run_read, history_run_get)
 QUERY(work_layer_list, feed_run, feed_run_read, history_layer_list)
 QUERY(work_series, feed_series_query, feed_series_query_read, history_series)
 QUERY(work_scalars, feed_scalars_query, feed_scalars_query_read, history_scalars)
+QUERY(work_events, feed_event_query, feed_event_query_read, history_events)
 
 static query_work_cb *const works[FEED_METHOD_COUNT] = {
     [FEED_RUN_LIST] = work_run_list,     [FEED_RUN_GET] = work_run_get,
     [FEED_LAYER_LIST] = work_layer_list, [FEED_SERIES_QUERY] = work_series,
-    [FEED_SCALARS_QUERY] = work_scalars,
+    [FEED_SCALARS_QUERY] = work_scalars, [FEED_EVENT_QUERY] = work_events,
 };
 
 static void on_answer(struct query *base)
@@ -221,6 +233,7 @@ struct page_query {
     struct sub *sub;
     uint64_t since;
     int64_t run_key;
+    enum change_kind kind;
     struct history_page page;
     int rc;
 };
@@ -243,7 +256,7 @@ static void work_page(struct history *h, struct query *base)
 {
     struct page_query *q = LIST_ENTRY(base, struct page_query, query);
 
-    q->rc = history_changes(h, q->run_key, q->since, HISTORY_PAGE_MAX, &q->page, NULL);
+    q->rc = history_changes(h, q->kind, q->run_key, q->since, HISTORY_PAGE_MAX, &q->page, NULL);
 }
 
 static void on_page(struct query *base)
@@ -258,10 +271,8 @@ static void on_page(struct query *base)
     if (s->over) {
         free(s);
     } else if (q->rc == 0) {
-        if (q->page.n_items > 0) {
-            send_update(s, q->page.reached, q->page.points, q->page.scalars);
-            q->page.points = q->page.scalars = NULL;
-        }
+        if (q->page.n_items > 0)
+            send_update(s, &q->page);
         after_page(s, &q->page);
     }
     if (q->rc == 0)
@@ -285,6 +296,7 @@ static void catch_up(struct sub *s)
     q->sub = s;
     q->since = s->cursor;
     q->run_key = s->run_key;
+    q->kind = s->kind;
     s->query_is_out = true;
     s->client->n_queries++;
     s->client->hub->n_queries++;
@@ -300,10 +312,10 @@ static void work_subscribe(struct history *h, struct query *base)
     if (q->rc < 0)
         return;
     if (q->subscribe.has_since_seq)
-        q->rc = history_changes(h, q->sub->run_key, q->subscribe.since_seq, HISTORY_PAGE_MAX,
-                                &q->page, &q->why);
+        q->rc = history_changes(h, q->sub->kind, q->sub->run_key, q->subscribe.since_seq,
+                                HISTORY_PAGE_MAX, &q->page, &q->why);
     else
-        q->rc = history_latest(h, q->sub->run_key, &q->page, &q->why);
+        q->rc = history_latest(h, q->sub->kind, q->sub->run_key, &q->page, &q->why);
 }
 
 static void on_subscribed(struct query *base)
@@ -317,9 +329,7 @@ static void on_subscribed(struct query *base)
     } else if (q->rc < 0) {
         free_sub(s);
     } else {
-        send_result(q->client, q->request.id,
-                    update_params(s, q->page.reached, q->page.points, q->page.scalars));
-        q->page.points = q->page.scalars = NULL;
+        send_result(q->client, q->request.id, update_params(s, &q->page));
         after_page(s, &q->page);
     }
     if (q->rc == 0)
@@ -327,28 +337,45 @@ static void on_subscribed(struct query *base)
     finish_question(q);
 }
 
+static void take_item(struct history_page *page, cJSON *array, cJSON *item)
+{
+    page->n_items += cJSON_AddItemToArray(array, item);
+}
+
+/* What the record holds for the subscription, beyond its cursor. */
+static void collect(const struct sub *s, const struct record *r, struct history_page *page)
+{
+    for (size_t i = 0; i < r->n_points; i++) {
+        const struct layer_point *p = &r->points[i];
+
+        if (s->kind == CHANGE_SERIES && p->measured && p->feed_seq > s->cursor)
+            take_item(page, page->points, point_to_json(r->run, p->layer, r->attempt, &p->point));
+        if (s->kind == CHANGE_EVENTS && p->has_finding && p->finding_feed_seq > s->cursor)
+            take_item(page, page->events,
+                      finding_to_json(r->run, p->layer, r->attempt, &p->finding));
+    }
+    for (size_t i = 0; i < r->n_scalars && s->kind == CHANGE_SERIES; i++) {
+        if (r->scalar_feed_seqs[i] > s->cursor)
+            take_item(page, page->scalars,
+                      scalar_to_json(r->run, r->attempt, r->step, r->time, &r->scalars[i]));
+    }
+}
+
 static void publish_to(struct sub *s, const struct record *r, uint64_t last_seq)
 {
-    cJSON *points = cJSON_CreateArray(), *scalars = cJSON_CreateArray();
-    int n = 0;
+    struct history_page page = {
+        .points = cJSON_CreateArray(),
+        .scalars = cJSON_CreateArray(),
+        .events = cJSON_CreateArray(),
+        .reached = last_seq,
+    };
 
-    for (size_t i = 0; points && i < r->n_points; i++) {
-        if (r->points[i].measured && r->points[i].feed_seq > s->cursor)
-            n += cJSON_AddItemToArray(
-                points, point_to_json(r->run, r->points[i].layer, r->attempt, &r->points[i].point));
-    }
-    for (size_t i = 0; scalars && i < r->n_scalars; i++) {
-        if (r->scalar_feed_seqs[i] > s->cursor)
-            n += cJSON_AddItemToArray(
-                scalars, scalar_to_json(r->run, r->attempt, r->step, r->time, &r->scalars[i]));
-    }
-    if (n > 0) {
-        send_update(s, last_seq, points, scalars);
+    collect(s, r, &page);
+    if (page.n_items > 0) {
+        send_update(s, &page);
         s->cursor = last_seq;
-    } else {
-        cJSON_Delete(points);
-        cJSON_Delete(scalars);
     }
+    history_page_release(&page);
 }
 
 static uint64_t last_feed_seq(const struct record *r)
@@ -356,8 +383,12 @@ static uint64_t last_feed_seq(const struct record *r)
     uint64_t last = 0;
 
     for (size_t i = 0; i < r->n_points; i++) {
-        if (r->points[i].measured && r->points[i].feed_seq > last)
-            last = r->points[i].feed_seq;
+        const struct layer_point *p = &r->points[i];
+
+        if (p->measured && p->feed_seq > last)
+            last = p->feed_seq;
+        if (p->has_finding && p->finding_feed_seq > last)
+            last = p->finding_feed_seq;
     }
     for (size_t i = 0; i < r->n_scalars; i++) {
         if (r->scalar_feed_seqs[i] > last)
@@ -422,7 +453,7 @@ static cJSON *status(const struct feedhub *h)
     return o;
 }
 
-static int subscribe(struct feed_client *c, struct question *q)
+static int subscribe(struct feed_client *c, struct question *q, enum change_kind kind)
 {
     int rc = feed_subscribe_read(&q->request, &q->subscribe, &q->why);
 
@@ -435,6 +466,7 @@ static int subscribe(struct feed_client *c, struct question *q)
     if (!q->sub)
         return err_set(&q->why, FEED_FAILED, "out of memory");
     q->sub->client = c;
+    q->sub->kind = kind;
     q->sub->id = ++c->next_sub;
     q->sub->query_is_out = true;
     list_append(&c->subs, &q->sub->link);
@@ -487,8 +519,11 @@ static int dispatch(struct feed_client *c, struct question *q)
         answer_now(q, status(c->hub));
         return 0;
     case FEED_SERIES_SUBSCRIBE:
-        return subscribe(c, q);
+        return subscribe(c, q, CHANGE_SERIES);
+    case FEED_EVENT_SUBSCRIBE:
+        return subscribe(c, q, CHANGE_EVENTS);
     case FEED_SERIES_UNSUBSCRIBE:
+    case FEED_EVENT_UNSUBSCRIBE:
         rc = unsubscribe(c, q);
         if (rc == 0)
             answer_now(q, cJSON_CreateObject());

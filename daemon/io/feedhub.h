@@ -1,6 +1,7 @@
 /* FEED.md behind any transport: requests in, lines out, and the subscriptions. Owns the
- * subscriptions and the queries that are out; loop thread only. How lines travel is the transport's
- * business (feedsock.h): it hands each request over and says when its output has drained.
+ * subscriptions (to series, or to events: one mechanism) and the queries that are out; loop thread
+ * only. How lines travel is the transport's business (feedsock.h): it hands each request over and
+ * says when its output has drained.
  *
  * A subscription never buffers. It has a cursor, the last sequence number sent, and is either LIVE
  * (what is published is sent at once) or READING (a page is being read from the store after the

@@ -20,6 +20,9 @@
 #define HISTORY_ANSWER_POINTS 100000
 /* A page of changes (proto/FEED.md, Limits). */
 #define HISTORY_PAGE_MAX 1000
+/* A run has a transition every twentieth point at most: this is a series of 200,000. Of more the
+ * oldest are given; `from` asks for the others. */
+#define HISTORY_ANSWER_EVENTS 10000
 /* Rows of other runs that one page passes over before it returns, so that a subscription to one run
  * of a thousand does not keep a thread for seconds. */
 #define HISTORY_PAGE_SCAN 20000
@@ -33,29 +36,39 @@ void history_close(struct history *);
 /* The key of a run by id, project/name, or name (the newest of that name), in this order. */
 int history_find_run(struct history *, const char *run, int64_t *run_key, struct err *e);
 
-/* run.list, run.get, layer.list, series.query, scalars.query: `*out` receives the result (free with
- * cJSON_Delete), NULL after a failure. */
+/* run.list, run.get, layer.list, series.query, scalars.query, event.query: `*out` receives the
+ * result (free with cJSON_Delete), NULL after a failure. */
 int history_run_list(struct history *, const struct feed_run_list *, cJSON **out, struct err *e);
 int history_run_get(struct history *, const struct feed_run *, cJSON **out, struct err *e);
 int history_layer_list(struct history *, const struct feed_run *, cJSON **out, struct err *e);
 int history_series(struct history *, const struct feed_series_query *, cJSON **out, struct err *e);
 int history_scalars(struct history *, const struct feed_scalars_query *, cJSON **out,
                     struct err *e);
+int history_events(struct history *, const struct feed_event_query *, cJSON **out, struct err *e);
+
+/* What a subscription is about. */
+enum change_kind {
+    CHANGE_SERIES, /* points and scalars */
+    CHANGE_EVENTS,
+};
 
 /* Things stored, for a subscription. */
 struct history_page {
-    cJSON *points;      /* array of POINT */
-    cJSON *scalars;     /* array of SCALAR */
-    size_t n_items;     /* in both */
+    cJSON *points;      /* array of POINT; empty for CHANGE_EVENTS */
+    cJSON *scalars;     /* array of SCALAR; likewise */
+    cJSON *events;      /* array of EVENT; empty for CHANGE_SERIES */
+    size_t n_items;     /* in all */
     uint64_t reached;   /* nothing up to here is missing: the `seq` to go on from */
     uint64_t committed; /* the store's last; the page is the last one when reached == committed */
 };
 
-/* The latest point of every layer and the latest value of every scalar, of one run or (0) of all.
- * history_changes gives all that was stored after `since` in the order of the feed, at most `limit`
+/* The latest point of every layer and the latest value of every scalar, or the latest event of
+ * every layer, of one run or (0) of all. history_changes gives all that was stored after `since` in
+ * the order of the feed, at most `limit`
  * (<= HISTORY_PAGE_MAX) things; a page may be empty and not yet the last. A `since` that the store
  * has not reached, as after it was replaced, yields an empty page with `reached` below it. */
-int history_latest(struct history *, int64_t run_key, struct history_page *out, struct err *e);
-int history_changes(struct history *, int64_t run_key, uint64_t since, size_t limit,
-                    struct history_page *out, struct err *e);
+int history_latest(struct history *, enum change_kind, int64_t run_key, struct history_page *out,
+                   struct err *e);
+int history_changes(struct history *, enum change_kind, int64_t run_key, uint64_t since,
+                    size_t limit, struct history_page *out, struct err *e);
 void history_page_release(struct history_page *);

@@ -76,3 +76,47 @@ cJSON *scalar_to_json(const char *run, uint32_t attempt, int64_t step, double ti
     cJSON_Delete(o);
     return NULL;
 }
+
+static bool add_place(cJSON *o, const char *run, const char *layer, uint32_t attempt)
+{
+    return o && add_text(o, "run", run) && add_text(o, "layer", layer) &&
+           json_add_integer(o, "attempt", attempt);
+}
+
+static bool add_transition(cJSON *o, const struct finding *f)
+{
+    const struct transition *t = &f->transition;
+
+    return add_text(o, "kind", "transition") &&
+           add_text(o, "metric", metric_table[f->metric].name) &&
+           add_text(o, "direction", transition_direction_name(t->direction)) &&
+           json_add_integer(o, "start", t->start) && json_add_integer(o, "end", t->end) &&
+           json_add_double(o, "from", t->from) && json_add_double(o, "to", t->to) &&
+           json_add_double(o, "size", t->size) && json_add_double(o, "confidence", t->confidence);
+}
+
+static bool add_agreement(cJSON *o, const struct finding *f)
+{
+    cJSON *accuracy;
+
+    if (f->agrees == AGREES_UNKNOWN)
+        return cJSON_AddNullToObject(o, "agrees") && cJSON_AddNullToObject(o, "accuracy");
+    accuracy = cJSON_AddBoolToObject(o, "agrees", f->agrees == AGREES_YES)
+                   ? cJSON_AddObjectToObject(o, "accuracy")
+                   : NULL;
+    return accuracy && add_text(accuracy, "name", f->accuracy.name) &&
+           json_add_double(accuracy, "from", f->accuracy.from) &&
+           json_add_double(accuracy, "to", f->accuracy.to);
+}
+
+cJSON *finding_to_json(const char *run, const char *layer, uint32_t attempt,
+                       const struct finding *f)
+{
+    cJSON *o = cJSON_CreateObject();
+
+    if (add_place(o, run, layer, attempt) && json_add_integer(o, "step", f->step) &&
+        json_add_double(o, "time", f->time) && add_transition(o, f) && add_agreement(o, f))
+        return o;
+    cJSON_Delete(o);
+    return NULL;
+}

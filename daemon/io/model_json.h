@@ -1,6 +1,6 @@
-/* The model as JSON: POINT, SCALAR and the flags, as proto/FEED.md and proto/INGEST.md show them.
- * Stateless, any thread; sockets and queries are elsewhere. Each function returns a tree (free with
- * cJSON_Delete), or NULL when memory ran out. */
+/* The model as JSON: POINT, SCALAR, EVENT and the flags, as proto/FEED.md and proto/INGEST.md show
+ * them. Stateless, any thread; sockets and queries are elsewhere. Each function returns a tree
+ * (free with cJSON_Delete), or NULL when memory ran out. */
 #pragma once
 
 #include <cjson/cJSON.h>
@@ -11,5 +11,7 @@
 cJSON *point_to_json(const char *run, const char *layer, uint32_t attempt, const struct point *);
 cJSON *scalar_to_json(const char *run, uint32_t attempt, int64_t step, double time,
                       const struct scalar *);
+cJSON *finding_to_json(const char *run, const char *layer, uint32_t attempt,
+                       const struct finding *);
 /* The names of the bits set, as an array. Bits that have no name are left out. */
 cJSON *flags_to_json(uint32_t flags);

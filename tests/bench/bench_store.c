@@ -114,7 +114,7 @@ static void bench_page(struct history *history)
     int n = 0;
 
     for (bool more = true; more && n < 100; n++) {
-        check(history_changes(history, 0, seq, HISTORY_PAGE_MAX, &page, &e), &e);
+        check(history_changes(history, CHANGE_SERIES, 0, seq, HISTORY_PAGE_MAX, &page, &e), &e);
         seq = page.reached;
         more = page.reached != page.committed;
         history_page_release(&page);

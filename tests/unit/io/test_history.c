@@ -503,7 +503,7 @@ static void a_snapshot_holds_the_latest_of_everything(void **state)
     struct history_page page;
     struct err e;
 
-    assert_int_equal(history_latest(f->history, 0, &page, &e), 0);
+    assert_int_equal(history_latest(f->history, CHANGE_SERIES, 0, &page, &e), 0);
     assert_int_equal(page.n_items, 0);
     assert_int_equal(page.reached, 0);
     history_page_release(&page);
@@ -511,14 +511,14 @@ static void a_snapshot_holds_the_latest_of_everything(void **state)
     checkpoint(f, b, 1, 5, 0.25);
     checkpoint(f, a, 2, 20, 0.75);
     log_scalar(f, b, 2, 6, "loss", 3);
-    assert_int_equal(history_latest(f->history, 0, &page, &e), 0);
+    assert_int_equal(history_latest(f->history, CHANGE_SERIES, 0, &page, &e), 0);
     assert_int_equal(page.n_items, 3);
     assert_int_equal(page.reached, 4);
     expect_text(page.points, "0.run", "b");
     expect_text(page.points, "1.run", "a");
     expect_text(page.scalars, "0.name", "loss");
     history_page_release(&page);
-    assert_int_equal(history_latest(f->history, a->opened.run_key, &page, &e), 0);
+    assert_int_equal(history_latest(f->history, CHANGE_SERIES, a->opened.run_key, &page, &e), 0);
     assert_int_equal(page.n_items, 1);
     assert_int_equal(page.reached, 4);
     history_page_release(&page);
@@ -541,7 +541,8 @@ static void changes_come_in_order_and_once(void **state)
         checkpoint(f, b, (uint64_t)i, i, i);
     }
     do {
-        assert_int_equal(history_changes(f->history, a->opened.run_key, seq, 7, &page, &e), 0);
+        assert_int_equal(
+            history_changes(f->history, CHANGE_SERIES, a->opened.run_key, seq, 7, &page, &e), 0);
         assert_true(page.n_items <= 7);
         assert_true(page.reached > seq);
         assert_int_equal(page.committed, 60);
@@ -554,17 +555,17 @@ static void changes_come_in_order_and_once(void **state)
     assert_int_equal(n, 40);
     assert_int_equal(seq, 60);
     checkpoint(f, a, 41, 5, 99); /* a replaced point comes once more, and only in its new place */
-    assert_int_equal(history_changes(f->history, 0, 0, 1000, &page, &e), 0);
+    assert_int_equal(history_changes(f->history, CHANGE_SERIES, 0, 0, 1000, &page, &e), 0);
     assert_int_equal(page.n_items, 60);
     assert_int_equal(page.reached, 61);
     page.points = reparse(page.points);
     assert_true(number_at(page.points, "39.d_lr") == 99);
     history_page_release(&page);
-    assert_int_equal(history_changes(f->history, 0, 61, 1000, &page, &e), 0);
+    assert_int_equal(history_changes(f->history, CHANGE_SERIES, 0, 61, 1000, &page, &e), 0);
     assert_int_equal(page.n_items, 0);
     assert_int_equal(page.reached, 61);
     history_page_release(&page);
-    assert_int_equal(history_changes(f->history, 0, 5000, 1000, &page, &e), 0);
+    assert_int_equal(history_changes(f->history, CHANGE_SERIES, 0, 5000, 1000, &page, &e), 0);
     assert_int_equal(page.reached, 61);
     history_page_release(&page);
     record_free(a);
@@ -580,12 +581,14 @@ static void a_page_passes_over_a_bounded_number_of_rows(void **state)
 
     fill(f, a, HISTORY_PAGE_SCAN + 500, -1);
     checkpoint(f, b, 1, 1, 1);
-    assert_int_equal(history_changes(f->history, b->opened.run_key, 0, 1000, &page, &e), 0);
+    assert_int_equal(
+        history_changes(f->history, CHANGE_SERIES, b->opened.run_key, 0, 1000, &page, &e), 0);
     assert_int_equal(page.n_items, 0);
     assert_int_equal(page.reached, HISTORY_PAGE_SCAN);
     history_page_release(&page);
-    assert_int_equal(
-        history_changes(f->history, b->opened.run_key, HISTORY_PAGE_SCAN, 1000, &page, &e), 0);
+    assert_int_equal(history_changes(f->history, CHANGE_SERIES, b->opened.run_key,
+                                     HISTORY_PAGE_SCAN, 1000, &page, &e),
+                     0);
     assert_int_equal(page.n_items, 1);
     assert_int_equal(page.reached, page.committed);
     history_page_release(&page);
@@ -614,7 +617,7 @@ static void *read_on(void *arg)
     while (reader->rc == 0 && !reader->stop) {
         struct history_page page;
 
-        reader->rc = history_changes(history, 0, seq, 1000, &page, NULL);
+        reader->rc = history_changes(history, CHANGE_SERIES, 0, seq, 1000, &page, NULL);
         if (reader->rc < 0)
             break;
         if (cJSON_GetArraySize(page.points) != cJSON_GetArraySize(page.scalars) ||

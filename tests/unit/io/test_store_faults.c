@@ -444,11 +444,11 @@ static int ask_all(void)
         cJSON_Delete(out);
     }
     if (rc == 0) {
-        rc = history_latest(history, 0, &page, NULL);
+        rc = history_latest(history, CHANGE_SERIES, 0, &page, NULL);
         history_page_release(&page);
     }
     if (rc == 0) {
-        rc = history_changes(history, 0, 0, 1000, &page, NULL);
+        rc = history_changes(history, CHANGE_SERIES, 0, 0, 1000, &page, NULL);
         assert_true(rc < 0 || page.n_items == 11);
         history_page_release(&page);
     }

@@ -41,6 +41,7 @@ static int read_params(const struct feed_request *request, struct err *e)
         struct feed_run run;
         struct feed_series_query series_query;
         struct feed_scalars_query scalars_query;
+        struct feed_event_query event_query;
         struct feed_subscribe subscribe;
         struct feed_unsubscribe unsubscribe;
     } u;
@@ -57,9 +58,13 @@ static int read_params(const struct feed_request *request, struct err *e)
         return feed_run_read(request, &u.run, e);
     case FEED_SERIES_QUERY:
         return feed_series_query_read(request, &u.series_query, e);
+    case FEED_EVENT_QUERY:
+        return feed_event_query_read(request, &u.event_query, e);
     case FEED_SERIES_SUBSCRIBE:
+    case FEED_EVENT_SUBSCRIBE:
         return feed_subscribe_read(request, &u.subscribe, e);
     case FEED_SERIES_UNSUBSCRIBE:
+    case FEED_EVENT_UNSUBSCRIBE:
         return feed_unsubscribe_read(request, &u.unsubscribe, e);
     case FEED_SCALARS_QUERY:
         return feed_scalars_query_read(request, &u.scalars_query, e);
