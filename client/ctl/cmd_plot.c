@@ -72,6 +72,8 @@ static int draw(const struct options *o, const struct curves *c, const char *met
         .title = title,
         .curves = c->curve,
         .n_curves = c->n,
+        .passages = c->passage,
+        .n_passages = c->n_passages,
         .log_steps = !o->linear_x,
         .ascii = o->ascii || !locale_is_utf8(),
         .colour = wants_colour(o),

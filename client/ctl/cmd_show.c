@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "client/ctl/command.h"
+#include "client/ctl/eventline.h"
 #include "client/ctl/history.h"
 #include "client/ctl/jsonline.h"
 #include "client/ctl/params.h"
@@ -216,6 +217,24 @@ static void print_scalars(const cJSON *scalars)
         printf("\n");
 }
 
+static void print_events(const cJSON *events)
+{
+    const cJSON *event;
+
+    if (events && events->child)
+        printf("\n");
+    cJSON_ArrayForEach(event, events)
+    {
+        const char *layer = "?";
+
+        json_text(event, "layer", 256, &layer, NULL);
+        text_print(layer, stdout);
+        fputs(": ", stdout);
+        eventline_print(event, stdout);
+        printf("\n");
+    }
+}
+
 static int print_run(const cJSON *run, const cJSON *layers, struct err *e)
 {
     int rc = print_facts(run, e);
@@ -230,17 +249,37 @@ static int print_run(const cJSON *run, const cJSON *layers, struct err *e)
         return rc;
     print_flags(layers);
     print_scalars(member(run, "scalars"));
+    print_events(member(run, "events"));
     return 0;
+}
+
+/* The run with "events": its EVENTs. */
+static int get_run(struct feedclient *feed, const char *name, cJSON **run, struct err *e)
+{
+    cJSON *params = params_new(), *events;
+    int rc;
+
+    params_text(&params, "run", name);
+    rc = feedclient_call(feed, "run.get", params, run, e);
+    if (rc < 0)
+        return rc;
+    json_text(*run, "run", 256, &name, NULL);
+    rc = eventline_query(feed, name, NULL, -1, -1, &events, e);
+    if (rc == 0 && !cJSON_AddItemToObject(*run, "events", events)) {
+        cJSON_Delete(events);
+        rc = err_set(e, -ENOMEM, "out of memory");
+    }
+    if (rc < 0)
+        cJSON_Delete(*run);
+    return rc;
 }
 
 int cmd_show(struct feedclient *feed, const struct options *o, struct err *e)
 {
-    cJSON *params = params_new(), *run, *layers = NULL;
+    cJSON *run, *layers = NULL;
     const char *id = o->words[1];
-    int rc;
+    int rc = get_run(feed, id, &run, e);
 
-    params_text(&params, "run", id);
-    rc = feedclient_call(feed, "run.get", params, &run, e);
     if (rc < 0)
         return rc;
     if (o->json) {

@@ -1,10 +1,11 @@
-/* richctl tail [RUN]: the latest, then every point as it is stored. */
+/* richctl tail [RUN]: the latest, then every point and every event as it is stored. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "client/ctl/command.h"
+#include "client/ctl/eventline.h"
 #include "client/ctl/interrupt.h"
 #include "client/ctl/jsonline.h"
 #include "client/ctl/params.h"
@@ -112,13 +113,42 @@ static void print_scalars(const struct tail *t, const cJSON *scalars)
         fputc('\n', stdout);
 }
 
-/* The subscription's answer and an update have the same members. */
+/* An event is no point: it is not counted. */
+static int print_events(const struct tail *t, const cJSON *events, struct err *e)
+{
+    const cJSON *parts[POINT_PARTS];
+    cJSON *event;
+    int rc = 0;
+
+    cJSON_ArrayForEach(event, events)
+    {
+        struct pointrow row = row_of(event, parts);
+
+        if (rc < 0 || !is_wanted(t, event))
+            continue;
+        if (t->options->json) {
+            rc = jsonline_print(event, stdout, e);
+            continue;
+        }
+        pointrow_print_place(&t->format, &row, stdout);
+        fputs("  ", stdout);
+        eventline_print(event, stdout);
+        fputc('\n', stdout);
+    }
+    return rc;
+}
+
+/* The subscriptions' answers and their updates have the same members. What is resumed is the
+ * series: its cursor is the one that moves. */
 static int print_update(struct tail *t, const cJSON *update, struct err *e)
 {
     int rc;
 
-    snprintf(t->seq, sizeof t->seq, "%s", text_of(update, "seq"));
+    if (member(update, "points"))
+        snprintf(t->seq, sizeof t->seq, "%s", text_of(update, "seq"));
     rc = print_points(t, member(update, "points"), e);
+    if (rc == 0)
+        rc = print_events(t, member(update, "events"), e);
     if (rc == 0 && !t->options->json && !is_done(t))
         print_scalars(t, member(update, "scalars"));
     /* Whoever reads a pipe wants the point now. */
@@ -143,7 +173,7 @@ static int follow(struct tail *t, struct feedclient *feed, struct err *e)
     return 0;
 }
 
-static int subscribe(struct tail *t, struct feedclient *feed, struct err *e)
+static int subscribe(struct tail *t, struct feedclient *feed, const char *method, struct err *e)
 {
     const struct options *o = t->options;
     cJSON *params = params_new(), *answer;
@@ -151,11 +181,9 @@ static int subscribe(struct tail *t, struct feedclient *feed, struct err *e)
 
     params_text(&params, "run", o->n_words > 1 ? o->words[1] : NULL);
     params_text(&params, "since_seq", o->since);
-    rc = feedclient_call(feed, "series.subscribe", params, &answer, e);
+    rc = feedclient_call(feed, method, params, &answer, e);
     if (rc < 0)
         return rc;
-    if (!o->json)
-        pointrow_print_header(&t->format, stdout);
     rc = print_update(t, answer, e);
     cJSON_Delete(answer);
     return rc;
@@ -174,7 +202,11 @@ int cmd_tail(struct feedclient *feed, const struct options *o, struct err *e)
     if (o->metric && metric_find(o->metric) < 0)
         return err_set(e, -EINVAL, "no metric \"%s\"", o->metric);
     interrupt_watch();
-    rc = subscribe(&t, feed, e);
+    if (!o->json)
+        pointrow_print_header(&t.format, stdout);
+    rc = subscribe(&t, feed, "series.subscribe", e);
+    if (rc == 0)
+        rc = subscribe(&t, feed, "event.subscribe", e);
     if (rc == 0)
         rc = follow(&t, feed, e);
     if (rc == -ENOTCONN && t.seq[0])

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "client/ctl/canvas.h"
+#include "client/ctl/eventline.h"
 #include "client/ctl/history.h"
 #include "client/ctl/params.h"
 #include "client/ctl/text.h"
@@ -32,6 +33,8 @@ void curves_release(struct curves *c)
         free(c->labels[i]);
         free(c->samples[i]);
     }
+    for (size_t i = 0; i < c->n_passages; i++)
+        free(c->passage[i].text);
     for (size_t i = 0; i < c->n_runs; i++)
         cJSON_Delete(c->runs[i]);
     free(c->runs);
@@ -222,6 +225,47 @@ static int add_scalar(struct curves *c, struct feedclient *feed, const struct cu
     return add_curve(c, feed, &query, run, "value", e);
 }
 
+/* Adds a passage; the oldest gives way. */
+static int add_passage(struct curves *c, size_t run, const cJSON *event, struct err *e)
+{
+    char *label = make_label(name_of(c, run), text_of(event, "layer"), false);
+    char *sentence = eventline_text(event), *text = NULL;
+
+    if (!label || !sentence || asprintf(&text, "%s: %s", label, sentence) < 0)
+        text = NULL;
+    free(label);
+    free(sentence);
+    if (!text)
+        return out_of_memory(e);
+    if (c->n_passages == CURVES_PASSAGES) {
+        free(c->passage[0].text);
+        memmove(c->passage, c->passage + 1, --c->n_passages * sizeof *c->passage);
+    }
+    c->passage[c->n_passages++] = (struct plot_passage){
+        number_of(cJSON_GetObjectItemCaseSensitive(event, "start")),
+        number_of(cJSON_GetObjectItemCaseSensitive(event, "end")),
+        text,
+    };
+    return 0;
+}
+
+/* The transitions of the measure that is drawn. */
+static int add_passages(struct curves *c, struct feedclient *feed, const struct curves_query *q,
+                        size_t run, struct err *e)
+{
+    cJSON *events, *event;
+    int rc =
+        eventline_query(feed, text_of(c->runs[run], "run"), q->layer, q->from, q->to, &events, e);
+
+    cJSON_ArrayForEach(event, events)
+    {
+        if (rc == 0 && strcmp(text_of(event, "metric"), q->metric) == 0)
+            rc = add_passage(c, run, event, e);
+    }
+    cJSON_Delete(events);
+    return rc;
+}
+
 /* A scalar that none of the runs has is a typing mistake; of a run that is open it may still
  * come. */
 static int check_scalar(const struct curves *c, const struct curves_query *q, struct err *e)
@@ -246,6 +290,8 @@ int curves_load(struct feedclient *feed, const struct curves_query *q, struct cu
         rc = add_layers(out, feed, q, i, e);
         if (rc == 0)
             rc = add_scalar(out, feed, q, i, e);
+        if (rc == 0)
+            rc = add_passages(out, feed, q, i, e);
     }
     if (rc < 0)
         curves_release(out);

@@ -1,5 +1,6 @@
-/* What a plot shows, fetched: a curve for every layer of every run, and for every run's scalar when
- * one is named. Blocks on the feed; owns the samples and labels. Drawing is left to plot. */
+/* What a plot shows, fetched: a curve for every layer of every run, for every run's scalar when one
+ * is named, and the transitions of the measure. Blocks on the feed; owns the samples and labels.
+ * Drawing is left to plot. */
 #pragma once
 
 #include <stdbool.h>
@@ -11,6 +12,8 @@
 
 /* As many as have a mark of their own. */
 #define CURVES_MAX PLOT_MARKS
+/* The newest; more lines would leave no room for the curves. */
+#define CURVES_PASSAGES 4
 
 struct curves_query {
     const char *const *runs;
@@ -29,6 +32,8 @@ struct curves {
     const char *run[CURVES_MAX]; /* its id, borrowed from `runs` */
     size_t n;
     size_t n_samples;
+    struct plot_passage passage[CURVES_PASSAGES]; /* they own their texts */
+    size_t n_passages;
     bool open;    /* a trainer is connected to one of the runs */
     cJSON **runs; /* RUN OBJECT of each */
     size_t n_runs;

@@ -285,7 +285,7 @@ static cJSON *update_of(cJSON *message)
     const char *method = NULL;
 
     if (json_text(message, "method", 64, &method, NULL) <= 0 ||
-        strcmp(method, "series.update") != 0)
+        (strcmp(method, "series.update") != 0 && strcmp(method, "event.update") != 0))
         return NULL;
     return cJSON_DetachItemFromObjectCaseSensitive(message, "params");
 }

@@ -25,6 +25,7 @@ void feedclient_free(struct feedclient *);
 int feedclient_call(struct feedclient *, const char *method, cJSON *params, cJSON **result,
                     struct err *e);
 
-/* Waits up to `timeout_ms` (-1: for ever) for the next series.update. Returns 1 with its params in
+/* Waits up to `timeout_ms` (-1: for ever) for the next series.update or event.update. Returns 1
+ * with its params in
  * `*update` (free with cJSON_Delete), 0 when none came, or an error. */
 int feedclient_next(struct feedclient *, int timeout_ms, cJSON **update, struct err *e);

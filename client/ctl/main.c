@@ -22,9 +22,11 @@ struct command {
 static const struct command commands[] = {
     {"status", "", "the daemon: addresses, counters", FOR_STATUS, 0, 0, cmd_status},
     {"runs", "", "all runs, newest first", FOR_RUNS, 0, 0, cmd_runs},
-    {"show", " RUN", "one run: attempts, config, layers, scalars", FOR_SHOW, 1, 1, cmd_show},
+    {"show", " RUN", "one run: attempts, config, layers, scalars, events", FOR_SHOW, 1, 1,
+     cmd_show},
     {"series", " RUN", "the points of a run, a line each", FOR_SERIES, 1, 1, cmd_series},
-    {"tail", " [RUN]", "the latest points, then new ones as they come", FOR_TAIL, 0, 1, cmd_tail},
+    {"tail", " [RUN]", "the latest points and events, then new ones as they come", FOR_TAIL, 0, 1,
+     cmd_tail},
     {"plot", " RUN...", "curves in the terminal", FOR_PLOT, 1, OPTIONS_MAX_WORDS - 1, cmd_plot},
 };
 #define N_COMMANDS (sizeof commands / sizeof commands[0])

@@ -25,14 +25,15 @@
 struct glyphs {
     const char *corner_left, *corner_right, *across, *tick_down;
     const char *side, *tick_left, *tick_right;
+    const char *passage, *passage_tick;
     const char *shapes[N_SHAPES];
 };
 
 static const struct glyphs unicode = {
-    "└", "┘", "─", "┬", "│", "┤", "├", {"●", "○", "■", "□", "▲", "△", "◆", "◇"},
+    "└", "┘", "─", "┬", "│", "┤", "├", "━", "┳", {"●", "○", "■", "□", "▲", "△", "◆", "◇"},
 };
 static const struct glyphs plain = {
-    "+", "+", "-", "+", "|", "+", "+", {"O", "X", "#", "*", "@", "%", "&", "="},
+    "+", "+", "-", "+", "|", "+", "+", "=", "#", {"O", "X", "#", "*", "@", "%", "&", "="},
 };
 
 /* After the shapes, letters. */
@@ -151,7 +152,7 @@ static int legend(const struct plot *p, const struct glyphs *g, FILE *out)
 /* Lines besides the canvas: the title, the step axis and its labels, the legend. */
 static size_t other_lines(const struct layout *l)
 {
-    return 3 + (size_t)legend(l->plot, l->glyphs, NULL);
+    return 3 + (size_t)legend(l->plot, l->glyphs, NULL) + l->plot->n_passages;
 }
 
 static size_t at_least(size_t value, size_t least)
@@ -278,17 +279,30 @@ static size_t tick_column(const struct layout *l, const struct tick *t)
     return (size_t)dot_x(l, t->value) / CANVAS_DOTS_X;
 }
 
+static bool in_passage(const struct layout *l, size_t column)
+{
+    for (size_t i = 0; i < l->plot->n_passages; i++) {
+        const struct plot_passage *e = &l->plot->passages[i];
+
+        if (dot_x(l, e->start) / CANVAS_DOTS_X <= (long)column &&
+            dot_x(l, e->end) / CANVAS_DOTS_X >= (long)column)
+            return true;
+    }
+    return false;
+}
+
 static void print_step_axis(const struct layout *l, FILE *out)
 {
     const struct glyphs *g = l->glyphs;
 
     fprintf(out, "%*s %s", (int)l->gutter, "", g->corner_left);
     for (size_t i = 0; i < l->columns; i++) {
-        const char *glyph = g->across;
+        bool marked = in_passage(l, i);
+        const char *glyph = marked ? g->passage : g->across;
 
         for (size_t k = 0; k < l->x.n_ticks; k++) {
             if (tick_column(l, &l->x.ticks[k]) == i)
-                glyph = g->tick_down;
+                glyph = marked ? g->passage_tick : g->tick_down;
         }
         fputs(glyph, out);
     }
@@ -356,6 +370,21 @@ static int print_title(const struct plot *p, FILE *out)
     return 0;
 }
 
+/* A line each, as wide as the plot. */
+static int print_passages(const struct layout *l, FILE *out)
+{
+    for (size_t i = 0; i < l->plot->n_passages; i++) {
+        char *line = NULL;
+
+        if (asprintf(&line, "%s %s", l->glyphs->passage, l->plot->passages[i].text) < 0)
+            return -ENOMEM;
+        text_cut(line, l->plot->columns);
+        fprintf(out, "%s\n", line);
+        free(line);
+    }
+    return 0;
+}
+
 int plot_draw(const struct plot *p, FILE *out)
 {
     struct canvas *canvas;
@@ -378,6 +407,8 @@ int plot_draw(const struct plot *p, FILE *out)
         rc = print_step_labels(&l, out);
     }
     legend(p, l.glyphs, out);
+    if (rc == 0)
+        rc = print_passages(&l, out);
     canvas_free(canvas);
     return rc < 0 ? rc : (int)(other_lines(&l) + l.rows);
 }

@@ -26,10 +26,18 @@ struct plot_curve {
     int colour;  /* 1 to CANVAS_COLOURS */
 };
 
+/* Something that lasted from one step to another, marked on the step axis. */
+struct plot_passage {
+    double start, end;
+    char *text; /* a line of the legend; printed as it is: escape it first */
+};
+
 struct plot {
     const char *title;
     const struct plot_curve *curves;
     size_t n_curves;
+    const struct plot_passage *passages;
+    size_t n_passages;
     size_t columns; /* of the whole plot */
     size_t lines;   /* of the whole plot; more when the legend leaves too little */
     bool log_steps;

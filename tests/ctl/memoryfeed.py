@@ -30,6 +30,7 @@ class Run:
                       "created": time.time() - 500.0, "updated": time.time() - 190.0, **more}
         self.points = {}   # layer -> list of POINT
         self.scalars = {}  # name -> list of SCALAR
+        self.events = []
 
     def point(self, layer, step, d_lr, **more):
         point = {"run": self.facts["run"], "layer": layer, "attempt": 1, "step": step,
@@ -44,6 +45,14 @@ class Run:
                   "time": 1764000000.5 + step, "value": value}
         self.scalars.setdefault(name, []).append(scalar)
         return scalar
+
+    def transition(self, layer, start, end, step, agrees=None, accuracy=None, **more):
+        event = {"run": self.facts["run"], "layer": layer, "attempt": 1, "step": step,
+                 "time": 1764000000.25 + step, "kind": "transition", "metric": "d_lr",
+                 "direction": "fall", "start": start, "end": end, "from": 0.54, "to": 0.06,
+                 "size": 0.48, "confidence": 0.9999, "agrees": agrees, "accuracy": accuracy, **more}
+        self.events.append(event)
+        return event
 
     def object(self):
         layers = [{"layer": name, "p": 128, "c": 97, "step": points[-1]["step"],
@@ -80,6 +89,7 @@ class Feed:
         self.seq = 100
         self.requests = []
         self.subscriptions = []  # (connection, number, run or None)
+        self.event_subscriptions = []
         self.connections = []
         self.silent = False      # reads and never answers
         self.raw = None          # answered to everything instead
@@ -122,7 +132,7 @@ class Feed:
         try:
             handler = getattr(self, request["method"].replace(".", "_"))
             params = request.get("params", {})
-            if request["method"] == "series.subscribe":
+            if request["method"].endswith(".subscribe"):
                 answer["result"] = handler(connection, **params)
             else:
                 answer["result"] = handler(**params)
@@ -148,6 +158,7 @@ class Feed:
                 connection.close()
             self.connections.clear()
             self.subscriptions.clear()
+            self.event_subscriptions.clear()
 
     def find(self, name):
         for run in reversed(self.runs):
@@ -160,10 +171,17 @@ class Feed:
         self.runs.append(Run(*args, **kwargs))
         return self.runs[-1]
 
-    def publish(self, points=(), scalars=()):
+    def publish(self, points=(), scalars=(), events=()):
         """Sends an update to every subscription that it concerns."""
         with self.lock:
-            self.seq += len(points) + len(scalars)
+            self.seq += len(points) + len(scalars) + len(events)
+            for connection, number, run in self.event_subscriptions if events else ():
+                params = {"sub": number, "seq": str(self.seq),
+                          "events": [e for e in events if run in (None, e["run"])]}
+                connection.sendall(json.dumps({"jsonrpc": "2.0", "method": "event.update",
+                                               "params": params}).encode() + b"\n")
+            if not points and not scalars:
+                return
             for connection, number, run in self.subscriptions:
                 params = {"sub": number, "seq": str(self.seq),
                           "points": [p for p in points if run in (None, p["run"])],
@@ -239,6 +257,20 @@ class Feed:
                                                            ["value"], query)}
                             for name, rows in found.scalars.items()
                             if names is None or name in names]}
+
+    def event_query(self, run, layer=None, attempts="effective", **query):
+        found = self.find(run)
+        low, high = query.get("from", 0), query.get("to", 2**53)
+        return {"run": found.facts["run"],
+                "events": [e for e in found.events if layer in (None, e["layer"])
+                           and e["end"] >= low and e["start"] <= high]}
+
+    def event_subscribe(self, connection, run=None, since_seq=None):
+        runs = self.runs if run is None else [self.find(run)]
+        self.event_subscriptions.append((connection, 100 + len(self.event_subscriptions),
+                                         run and runs[0].facts["run"]))
+        return {"sub": self.event_subscriptions[-1][1], "seq": str(self.seq),
+                "events": [e for r in runs for e in r.events[-1:]]}
 
     def series_subscribe(self, connection, run=None, since_seq=None):
         runs = self.runs if run is None else [self.find(run)]

@@ -167,7 +167,7 @@ def test_show_tells_all_of_a_run(ctl, feed, run):
                     r"^body: newer_than_you: "):
         assert re.search(pattern, text, re.M), (pattern, text)
     (shown,) = ctl.json("show", "wd1-seed0")
-    assert shown == feed.run_get("wd1-seed0")
+    assert shown == {**feed.run_get("wd1-seed0"), "events": []}
 
 
 def test_names_cannot_steer_the_terminal(ctl, feed):
@@ -343,6 +343,74 @@ def test_updates_between_request_and_answer_are_kept(ctl, feed, run):
     feed.series_subscribe = early
     (point,) = ctl.json("tail", "--count", "1")
     assert point["step"] == 40000
+
+
+# ---- events --------------------------------------------------------------------------------------
+
+SENTENCE = "transition: d_lr falls 0.5400 -> 0.0600 over steps 546-1080 (confidence 0.99)"
+RISEN = {"name": "test_acc", "from": 0.01, "to": 0.99}
+
+
+def test_show_lists_events_in_words_and_as_json(ctl, run):
+    event = run.transition("head", 546, 1080, 1400)
+    assert f"\nhead: {SENTENCE}\n" in ctl.run("show", "wd1-seed0")
+    assert ctl.json("show", "wd1-seed0")[0]["events"] == [event]
+
+
+def test_only_an_accuracy_that_agrees_is_called_grokking_like(ctl, run):
+    run.transition("head", 546, 1080, 1400)
+    assert "grok" not in ctl.run("show", "wd1-seed0")
+    run.transition("head", 546, 1080, 1400, agrees=False, accuracy={**RISEN, "to": 0.02})
+    text = ctl.run("show", "wd1-seed0")
+    assert "grok" not in text
+    assert ", without generalisation: test_acc 0.0100 -> 0.0200\n" in text
+    run.transition("head", 546, 1080, 1400, agrees=True, accuracy=RISEN)
+    assert ", grokking-like: test_acc 0.0100 -> 0.9900\n" in ctl.run("show", "wd1-seed0")
+
+
+def test_events_cannot_steer_the_terminal_and_may_be_of_a_new_kind(ctl, run):
+    run.transition("he\x1bad", 1, 2, 3, kind="mo\x1bon", metric=None)
+    run.transition("head", 1, 2, 3, metric="\x1b[2J", agrees=True,
+                   accuracy={"name": "\x1b]0;", "from": None, "to": None})
+    for command in ("show", "plot"):
+        assert "\x1b" not in ctl.run(command, "wd1-seed0")
+
+
+def test_tail_prints_events_as_they_come(ctl, feed, run):
+    tail = ctl.start("tail", "wd1-seed0")
+    tail.lines(3)
+    feed.await_subscription()
+    for _ in range(500):
+        if feed.event_subscriptions:
+            break
+        time.sleep(0.01)
+    feed.publish(events=[run.transition("head", 546, 1080, 1400, agrees=True, accuracy=RISEN)])
+    (line,) = tail.lines(1)
+    assert line.split()[:2] == ["head", "1400"]
+    assert line.endswith(SENTENCE + ", grokking-like: test_acc 0.0100 -> 0.9900")
+    tail.interrupt()
+    assert tail.end() == (0, [], "")
+
+
+def test_tail_as_json_prints_event_objects(ctl, run):
+    event = run.transition("head", 546, 1080, 1400)
+    tail = ctl.start("tail", "wd1-seed0", "--json")
+    assert event in [json.loads(line) for line in tail.lines(2)]
+
+
+def test_plot_marks_events_on_the_axis_and_names_them(ctl, run):
+    run.transition("head", 546, 1080, 1400)
+    run.transition("head", 2000, 3000, 4000, metric="pr")
+    lines = ctl.run("plot", "wd1-seed0", "--width", "100").splitlines()
+    assert len(lines) == 23
+    assert lines[-1] == f"━ wd1-seed0 head: {SENTENCE}"
+    axis = lines[-4]
+    marked = [i for i, glyph in enumerate(axis) if glyph in "━┳"]
+    assert marked == list(range(marked[0], marked[-1] + 1)) and 3 < len(marked) < 20
+    tick_100, tick_1000 = [i for i, glyph in enumerate(axis) if glyph in "┬┳"][1:3]
+    assert tick_100 < marked[0] < tick_1000 <= marked[-1]
+    ascii_lines = ctl.run("plot", "wd1-seed0", "--ascii").splitlines()
+    assert ascii_lines[-1].startswith("= wd1-seed0 head: transition") and len(ascii_lines[-1]) <= 80
 
 
 # ---- plot ----------------------------------------------------------------------------------------

@@ -58,6 +58,17 @@ struct layer_point *record_add_point(struct record *r, const char *layer, double
     return lp;
 }
 
+void record_add_finding(struct record *r, struct layer_point *lp, int64_t start, int64_t end)
+{
+    lp->has_finding = true;
+    lp->finding = (struct finding){
+        .metric = METRIC_D_LR,
+        .step = r->step,
+        .time = r->time,
+        .transition = {TRANSITION_FALL, start, end, 0.5, 0.125, 0.375, 0.99},
+    };
+}
+
 void record_add_scalar(struct record *r, const char *name, double value)
 {
     struct scalar *s;

@@ -19,6 +19,9 @@ struct record *record_of(const struct record *opened, enum record_kind kind, uin
 /* Adds a measured point of 128 features and 10 outputs, d_lr given, the other measures derived. */
 struct layer_point *record_add_point(struct record *, const char *layer, double d_lr);
 
+/* Has the point complete a fall from 0.5 to 0.1 over the given steps. */
+void record_add_finding(struct record *, struct layer_point *, int64_t start, int64_t end);
+
 /* Adds a scalar. */
 void record_add_scalar(struct record *, const char *name, double value);
 

@@ -134,6 +134,14 @@ static void expect_text(const cJSON *tree, const char *path, const char *text)
     assert_string_equal(string->valuestring, text);
 }
 
+static void expect_number(const cJSON *tree, const char *path, double number)
+{
+    const cJSON *value = at(tree, path);
+
+    assert_true(cJSON_IsNumber(value));
+    assert_true(value->valuedouble == number);
+}
+
 static void expect_numbers(const cJSON *tree, const char *path, const double *numbers, int n)
 {
     assert_int_equal(size_at(tree, path), n);
@@ -526,6 +534,170 @@ static void a_snapshot_holds_the_latest_of_everything(void **state)
     record_free(b);
 }
 
+/* ---- events -------------------------------------------------------------------------------- */
+
+/* A checkpoint that completes a fall which began 40 steps ago and lasted 20. */
+static void fall(struct fixture *f, const struct record *opened, uint64_t seq, int64_t step,
+                 const char *layer)
+{
+    struct record *r = record_of(opened, RECORD_CHECKPOINT, seq, step);
+
+    record_add_finding(r, record_add_point(r, layer, 0.125), step - 40, step - 20);
+    assert_int_equal(apply(f->store, r), 0);
+    assert_int_equal(r->points[0].finding_feed_seq, r->points[0].feed_seq + 1);
+    record_free(r);
+}
+
+/* event.query of run "a", as a client reads it. */
+static cJSON *events_of(struct fixture *f, const char *layer, int64_t from, int64_t to, bool all)
+{
+    struct feed_event_query q = {"a", layer, from, to, all};
+    cJSON *out;
+    struct err e;
+
+    assert_int_equal(history_events(f->history, &q, &out, &e), 0);
+    return reparse(out);
+}
+
+static void expect_events(struct fixture *f, const char *layer, int64_t from, int64_t to, bool all,
+                          int n)
+{
+    cJSON *answer = events_of(f, layer, from, to, all);
+
+    assert_int_equal(cJSON_GetArraySize(at(answer, "events")), n);
+    cJSON_Delete(answer);
+}
+
+static void events_are_those_that_overlap_the_steps(void **state)
+{
+    struct fixture *f = *state;
+    struct record *a = open_run(f, "a", NULL, NULL, "w"), *b = open_run(f, "b", NULL, NULL, "w");
+    cJSON *answer;
+
+    fall(f, a, 1, 100, "head");
+    fall(f, b, 1, 100, "head");
+    fall(f, a, 2, 200, "head");
+    fall(f, a, 3, 300, "body");
+    expect_events(f, NULL, 0, INT64_MAX, false, 3);
+    expect_events(f, "head", 0, INT64_MAX, false, 2);
+    expect_events(f, "tail", 0, INT64_MAX, false, 0);
+    expect_events(f, NULL, 80, 160, false, 2);
+    expect_events(f, NULL, 81, 159, false, 0);
+    answer = events_of(f, "head", 81, INT64_MAX, false);
+    expect_text(answer, "events.0.direction", "fall");
+    expect_text(answer, "events.0.metric", "d_lr");
+    expect_number(answer, "events.0.start", 160);
+    expect_number(answer, "events.0.end", 180);
+    expect_number(answer, "events.0.from", 0.5);
+    expect_number(answer, "events.0.to", 0.125);
+    expect_number(answer, "events.0.size", 0.375);
+    expect_number(answer, "events.0.confidence", 0.99);
+    assert_true(cJSON_IsNull(at(answer, "events.0.agrees")));
+    cJSON_Delete(answer);
+    record_free(a);
+    record_free(b);
+}
+
+static void a_newer_attempt_supersedes_events(void **state)
+{
+    struct fixture *f = *state;
+    struct record *first = open_run(f, "a", NULL, NULL, "w"), *second;
+
+    fall(f, first, 1, 100, "head");
+    fall(f, first, 2, 200, "head");
+    second = open_run(f, "a", NULL, NULL, "v");
+    expect_events(f, NULL, 0, INT64_MAX, false, 2);
+    checkpoint(f, second, 1, 150, 0.5);
+    expect_events(f, NULL, 0, INT64_MAX, false, 1);
+    expect_events(f, NULL, 0, INT64_MAX, true, 2);
+    record_free(first);
+    record_free(second);
+}
+
+/* Logs an accuracy before and behind a fall over 60..80, told at 100. */
+static cJSON *fall_with_accuracy(struct fixture *f, const char *run, const char *name,
+                                 double before, double behind)
+{
+    struct record *r = open_run(f, run, NULL, NULL, "w");
+    struct feed_event_query q = {run, NULL, 0, INT64_MAX, false};
+    cJSON *out;
+    struct err e;
+
+    log_scalar(f, r, 1, 10, name, before);
+    log_scalar(f, r, 2, 95, name, behind);
+    fall(f, r, 3, 100, "head");
+    log_scalar(f, r, 4, 110, name, 1000); /* too late to be told */
+    assert_int_equal(history_events(f->history, &q, &out, &e), 0);
+    record_free(r);
+    return reparse(out);
+}
+
+static void an_accuracy_that_rises_beside_it_agrees(void **state)
+{
+    static const struct {
+        const char *name;
+        double before, behind;
+        int agrees; /* -1: unknown */
+    } cases[] = {
+        {"test_acc", 0.01, 1, 1},   {"val_accuracy", 0.5, 0.71, 1}, {"eval_acc", 3, 40, 1},
+        {"test_acc", 0.5, 0.69, 0}, {"test_acc", 50, 60, 0},        {"test_acc", 0.9, 0.1, 0},
+        {"test_acc", 0.1, NAN, -1}, {"test_acc", NAN, 1, -1},       {"train_acc", 0, 1, -1},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char run[16];
+        cJSON *answer;
+        const cJSON *agrees;
+
+        snprintf(run, sizeof run, "run%zu", i);
+        answer = fall_with_accuracy(*state, run, cases[i].name, cases[i].before, cases[i].behind);
+        agrees = at(answer, "events.0.agrees");
+        assert_int_equal(cJSON_IsTrue(agrees), cases[i].agrees == 1);
+        assert_int_equal(cJSON_IsFalse(agrees), cases[i].agrees == 0);
+        assert_int_equal(cJSON_IsNull(agrees), cases[i].agrees == -1);
+        if (cases[i].agrees >= 0) {
+            expect_text(answer, "events.0.accuracy.name", cases[i].name);
+            expect_number(answer, "events.0.accuracy.from", cases[i].before);
+            expect_number(answer, "events.0.accuracy.to", cases[i].behind);
+        }
+        cJSON_Delete(answer);
+    }
+}
+
+static void events_have_the_cursor_of_the_series(void **state)
+{
+    struct fixture *f = *state;
+    struct record *a = open_run(f, "a", NULL, NULL, "w"), *b = open_run(f, "b", NULL, NULL, "w");
+    struct history_page page;
+    struct err e;
+
+    fall(f, a, 1, 100, "head"); /* point 1, event 2 */
+    checkpoint(f, a, 2, 110, 0.5);
+    fall(f, b, 1, 100, "head"); /* 4, 5 */
+    fall(f, a, 3, 200, "head"); /* 6, 7 */
+    checkpoint(f, a, 4, 210, 0.5);
+    assert_int_equal(history_changes(f->history, CHANGE_EVENTS, 0, 0, 2, &page, &e), 0);
+    assert_int_equal(page.n_items, 2);
+    assert_int_equal(page.reached, 5);
+    expect_text(page.events, "1.run", "b");
+    history_page_release(&page);
+    assert_int_equal(
+        history_changes(f->history, CHANGE_EVENTS, a->opened.run_key, 2, 10, &page, &e), 0);
+    assert_int_equal(page.n_items, 1);
+    assert_int_equal(cJSON_GetArraySize(page.points), 0);
+    expect_text(page.events, "0.run", "a");
+    assert_int_equal(page.reached, 8);
+    history_page_release(&page);
+    assert_int_equal(history_latest(f->history, CHANGE_EVENTS, 0, &page, &e), 0);
+    assert_int_equal(page.n_items, 2);
+    expect_text(page.events, "0.run", "b");
+    expect_text(page.events, "1.run", "a");
+    assert_int_equal(page.reached, 8);
+    history_page_release(&page);
+    record_free(a);
+    record_free(b);
+}
+
 static void changes_come_in_order_and_once(void **state)
 {
     struct fixture *f = *state;
@@ -688,6 +860,10 @@ int main(void)
         TEST(a_long_series_is_binned_and_keeps_its_spike),
         TEST(scalars_are_given_by_name),
         TEST(a_snapshot_holds_the_latest_of_everything),
+        TEST(events_are_those_that_overlap_the_steps),
+        TEST(a_newer_attempt_supersedes_events),
+        TEST(an_accuracy_that_rises_beside_it_agrees),
+        TEST(events_have_the_cursor_of_the_series),
         TEST(changes_come_in_order_and_once),
         TEST(a_page_passes_over_a_bounded_number_of_rows),
         TEST(readers_see_whole_transactions_while_the_writer_writes),

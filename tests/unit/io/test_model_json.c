@@ -54,6 +54,33 @@ static void what_is_not_finite_is_null(void **state)
                 "\"value\":null}");
 }
 
+static void an_event_is_printed_as_the_page_shows_it(void **state)
+{
+    struct finding f = {
+        .metric = METRIC_D_LR,
+        .step = 1150,
+        .time = 1764000000.25,
+        .transition = {TRANSITION_FALL, 620, 880, 0.5, 0.125, 0.375, 0.9999},
+        .agrees = AGREES_YES,
+        .accuracy = {"test_acc", 0.008, 1},
+    };
+
+    (void)state;
+    expect_text(finding_to_json("r", "head", 1, &f),
+                "{\"run\":\"r\",\"layer\":\"head\",\"attempt\":1,\"step\":1150,"
+                "\"time\":1764000000.25,\"kind\":\"transition\",\"metric\":\"d_lr\","
+                "\"direction\":\"fall\",\"start\":620,\"end\":880,\"from\":0.5,\"to\":0.125,"
+                "\"size\":0.375,\"confidence\":0.9999,\"agrees\":true,"
+                "\"accuracy\":{\"name\":\"test_acc\",\"from\":0.008,\"to\":1}}");
+    f.agrees = AGREES_UNKNOWN;
+    f.transition.direction = TRANSITION_RISE;
+    expect_text(finding_to_json("r", "head", 1, &f),
+                "{\"run\":\"r\",\"layer\":\"head\",\"attempt\":1,\"step\":1150,"
+                "\"time\":1764000000.25,\"kind\":\"transition\",\"metric\":\"d_lr\","
+                "\"direction\":\"rise\",\"start\":620,\"end\":880,\"from\":0.5,\"to\":0.125,"
+                "\"size\":0.375,\"confidence\":0.9999,\"agrees\":null,\"accuracy\":null}");
+}
+
 static void flags_are_named_in_order(void **state)
 {
     (void)state;
@@ -67,6 +94,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_point_is_printed_as_the_page_shows_it),
         cmocka_unit_test(what_is_not_finite_is_null),
+        cmocka_unit_test(an_event_is_printed_as_the_page_shows_it),
         cmocka_unit_test(flags_are_named_in_order),
     };
 

@@ -133,6 +133,44 @@ static void a_run_is_created_with_defaults(void **state)
     record_free(r);
 }
 
+/* A series that falls at its 40th point: what the core finds it must find again from the disk. */
+static double falling(int64_t step)
+{
+    return (step < 400 ? 0.5 : 0.1) + 0.001 * (double)(step * 7919 % 13);
+}
+
+static void an_attempt_opened_again_goes_on_looking(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = open_run(f, "a", "w1"), *again;
+    struct transition_detector straight, *replayed;
+    struct transition found, expected;
+    int n_found = 0;
+
+    transition_init(&straight);
+    for (int64_t i = 0; i < 45; i++) {
+        checkpoint(f, r, (uint64_t)i + 1, 10 * i, falling(10 * i));
+        assert_false(transition_feed(&straight, 10 * i, falling(10 * i), &expected));
+    }
+    reopen(f);
+    again = record_open("a", "w1", 1, RESUME_ALLOW);
+    assert_int_equal(apply(f->store, again), 0);
+    replayed = again->opened.layers[0].detector;
+    assert_non_null(replayed);
+    for (int64_t step = 450; step < 600; step += 10) {
+        bool is_found = transition_feed(&straight, step, falling(step), &expected);
+
+        assert_int_equal(transition_feed(replayed, step, falling(step), &found), is_found);
+        if (!is_found)
+            continue;
+        n_found++;
+        assert_memory_equal(&found, &expected, sizeof found);
+    }
+    assert_int_equal(n_found, 1);
+    record_free(again);
+    record_free(r);
+}
+
 static void what_was_committed_is_there_after_reopening(void **state)
 {
     struct fixture *f = *state;
@@ -585,6 +623,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_run_is_created_with_defaults),
+        TEST(an_attempt_opened_again_goes_on_looking),
         TEST(what_was_committed_is_there_after_reopening),
         TEST(a_checkpoint_sent_twice_is_stored_once),
         TEST(a_later_checkpoint_of_a_step_replaces_the_point),
