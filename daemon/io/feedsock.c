@@ -203,25 +203,37 @@ static void end_connection(struct connection *c)
         close_connection(c);
 }
 
-/* Hands over line after line, one at a time: the next when the last is answered and its output has
- * mostly drained. Meanwhile nothing is read, so a client that only asks cannot grow us. */
+/* Hands over the lines at hand, and moves what is left to the front once: a client that sends
+ * nothing but newlines must not make us move all of them for each. */
+static void hand_over(struct connection *c)
+{
+    size_t at = 0;
+
+    while (!c->busy && !c->closing && !c->cut && c->pending <= FEED_MAX_PENDING) {
+        char *line = c->line + at;
+        char *end = at < c->line_size ? memchr(line, '\n', c->line_size - at) : NULL;
+
+        if (!end)
+            break;
+        at += (size_t)(end - line) + 1;
+        c->busy = end > line;
+        if (c->busy)
+            feed_client_request(c->client, line, (size_t)(end - line));
+    }
+    if (at > 0) {
+        c->line_size -= at;
+        memmove(c->line, c->line + at, c->line_size);
+    }
+}
+
+/* One line at a time: the next when the last is answered and its output has mostly drained.
+ * Meanwhile nothing is read, so a client that only asks cannot grow us. */
 static void next_lines(struct connection *c)
 {
     if (c->in_lines)
         return;
     c->in_lines = true;
-    while (!c->busy && !c->closing && !c->cut && c->pending <= FEED_MAX_PENDING) {
-        char *end = c->line_size ? memchr(c->line, '\n', c->line_size) : NULL;
-        size_t size = end ? (size_t)(end - c->line) : 0;
-
-        if (!end)
-            break;
-        c->busy = size > 0;
-        if (size > 0)
-            feed_client_request(c->client, c->line, size);
-        c->line_size -= size + 1;
-        memmove(c->line, end + 1, c->line_size);
-    }
+    hand_over(c);
     c->in_lines = false;
     if (c->ended && !c->busy && !memchr(c->line ? c->line : "", '\n', c->line_size))
         end_connection(c);

@@ -202,6 +202,10 @@ class Daemon:
                 return int(line.split()[1]) * 1024
         raise AssertionError("no VmRSS")
 
+    def cpu_seconds(self):
+        fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def assert_grew_less(self, before_bytes, limit_bytes):
         grown = self.resident_bytes() - before_bytes
         assert grown < MEMORY_SLACK * limit_bytes, f"the daemon grew by {grown / 2**20:.1f} MiB"

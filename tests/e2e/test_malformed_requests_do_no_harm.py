@@ -3,7 +3,7 @@ import socket
 
 import pytest
 
-from harness import Feed, RpcError, connect_feed, draw, wait_until
+from harness import MEMORY_SLACK, Feed, RpcError, connect_feed, draw, wait_until
 
 BAD_LINES = {
     "no JSON": ("hello", -32700),
@@ -130,6 +130,15 @@ def test_one_byte_at_a_time_is_a_request_too(daemon, witness):
         for byte in b'\n\n{"jsonrpc":"2.0","id":1,"method":"run.list"}\n':
             feed.send(bytes([byte]))
         assert feed.receive()["result"]["total"] == 1
+
+
+def test_newlines_without_end_cost_little(daemon, witness):
+    before = daemon.cpu_seconds()
+    with Feed(daemon.endpoints["feed"]) as feed:
+        feed.send(b"\n" * (32 << 20))
+        assert feed.call("run.list")["total"] == 1
+    # 0.2 s; 11 s when each newline moved all those behind it
+    assert daemon.cpu_seconds() - before < 4 * MEMORY_SLACK
 
 
 def test_two_hundred_connections_are_served(daemon, witness):
