@@ -127,7 +127,9 @@ static int on_file_line(void *user, const char *section, const char *name, const
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         if (i == OPTION_CONFIG || strcmp(rows[i].name, name) != 0)
             continue;
-        if (!f->config->value[i] && set(f->config, i, value, "file") < 0)
+        if (!*value)
+            f->rc = err_set(f->e, -EBADMSG, "%s needs a value: %s", name, rows[i].argument);
+        else if (!f->config->value[i] && set(f->config, i, value, "file") < 0)
             f->rc = err_set(f->e, -ENOMEM, "out of memory");
         return f->rc == 0;
     }

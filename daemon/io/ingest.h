@@ -17,7 +17,7 @@ typedef void ingest_event_cb(void *arg, const struct event *);
 int ingest_open(uv_loop_t *, const char *endpoint, ingest_event_cb *, void *arg,
                 struct ingest **out, struct err *e);
 
-/* The address to connect to: with the real port where 0 or * was asked for. */
+/* The address to connect to: with the real port where 0 was asked for. */
 const char *ingest_endpoint(const struct ingest *);
 
 /* Emits EV_GONE for peers whose answers could not be sent since the last call. */

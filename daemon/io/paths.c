@@ -85,6 +85,14 @@ static int check_path(const char *path, struct err *e)
     return 0;
 }
 
+/* Digits, so that "80x" does not become 80; 0 asks for a free one. */
+static bool is_port(const char *text)
+{
+    size_t n = strspn(text, "0123456789");
+
+    return n >= 1 && n <= 5 && text[n] == '\0' && atoi(text) <= UINT16_MAX;
+}
+
 /* "127.x.x.x:PORT" or "[::1]:PORT"; a name that only begins like one is somebody else's. */
 static bool is_loopback(const char *address)
 {
@@ -93,7 +101,7 @@ static bool is_loopback(const char *address)
     struct in_addr v4;
     int n;
 
-    if (!colon || !colon[1])
+    if (!colon || !is_port(colon + 1))
         return false;
     n = snprintf(host, sizeof host, "%.*s", (int)(colon - address), address);
     if (n >= (int)sizeof host)

@@ -99,6 +99,7 @@ def test_a_wrong_value_ends_with_78(flags, text):
     ("[section]\nstate-dir = /x", "there are no sections"),
     ("just words", "line 2: not `name = value`"),
     ("config = /x", 'unknown option "config"'),
+    ("state-dir =", "line 2: state-dir needs a value: DIR"),
 ])
 def test_a_wrong_line_of_the_file_is_named(tmp_path, line, text):
     file = tmp_path / "richd.conf"
@@ -113,6 +114,12 @@ def test_a_loopback_name_that_is_another_host_is_refused():
     for address in ("127.evil.example:7", "[::1]evil:7"):
         assert richd("--check-config", "--feed", f"tcp:{address}").returncode == 78, address
         assert richd("--check-config", "--listen", f"tcp://{address}").returncode == 78, address
+
+
+@pytest.mark.parametrize("port", ["", "http", "80x", "-1", "+1", " 1", "65536", "4294967297", "*"])
+def test_a_port_that_is_no_number_is_refused(port):
+    assert richd("--check-config", "--feed", f"tcp:127.0.0.1:{port}").returncode == 78
+    assert richd("--check-config", "--listen", f"tcp://[::1]:{port}").returncode == 78
 
 
 def test_check_config_of_a_good_one_says_so():
