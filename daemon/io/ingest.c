@@ -38,6 +38,7 @@ struct ingest {
     peer_id gone[MAX_GONE];
     size_t n_gone;
     struct log_limit limit;
+    bool stopped;
     void (*on_closed)(void *arg);
     void *closed_arg;
 };
@@ -195,21 +196,24 @@ void ingest_send_nack(struct ingest *in, peer_id peer, const struct nack *n)
               }));
 }
 
-/* Refuses a message that the core never sees. */
+/* Refuses a message that the core never sees; of a batch, the text names layer and number. */
 static void refuse(struct ingest *in, peer_id peer, const char *code, const struct err *why,
                    const struct wire_batch *w)
 {
     char layer[WIRE_LAYER_MAX + 1] = "";
     bool fatal = strcmp(code, "EVERSION") == 0;
+    struct err named = *why;
 
-    in->n_refused++;
-    log_warn_limited(&in->limit, "refused code=%s %s", code, why->text);
-    if (w && w->layer)
+    if (w && w->layer) {
         snprintf(layer, sizeof layer, "%.*s", (int)w->layer_size, w->layer);
+        err_prefix(&named, 0, "layer %s, batch %llu: ", layer, (unsigned long long)w->header.seq);
+    }
+    in->n_refused++;
+    log_warn_limited(&in->limit, "refused code=%s %s", code, named.text);
     send_text(in, peer,
               control_encode_nack(&(struct control_nack){
                   .code = code,
-                  .text = why->text,
+                  .text = named.text,
                   .fatal = fatal,
                   .layer = layer[0] ? layer : NULL,
                   .batch = w ? (int64_t)w->header.seq : 0,
@@ -649,7 +653,8 @@ static void on_readable(struct zwatch *w)
 {
     struct ingest *in = w->data;
 
-    for (int i = 0; i < MESSAGES_A_TURN && receive(in); i++)
+    /* What one message does may stop us: the others of this turn are no longer wanted. */
+    for (int i = 0; i < MESSAGES_A_TURN && !in->stopped && receive(in); i++)
         ;
 }
 
@@ -755,6 +760,7 @@ void ingest_report_gone(struct ingest *in)
 
 void ingest_stop(struct ingest *in)
 {
+    in->stopped = true;
     zwatch_stop(&in->watch);
 }
 

@@ -93,6 +93,14 @@ def test_malformed_messages_do_no_harm(daemon, witness, frames):
     assert "refused code=EPROTO" in daemon.output
 
 
+def test_a_refused_batch_is_named_in_text_and_log(daemon):
+    with daemon.trainer("run") as trainer:
+        trainer.send(*BAD_BATCHES["a label out of range"])
+        assert trainer.expect("nack")["text"] == \
+            "layer head, batch 1: row 3: the label is 3, expected 0 to 2"
+    assert "refused code=EPROTO layer head, batch 1: row 3" in daemon.output
+
+
 BAD_CONTROLS = {
     "no JSON": b"{]",
     "cut off": b'{"type":"ping"',
