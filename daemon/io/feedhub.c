@@ -151,6 +151,7 @@ struct question {
 
     struct sub *sub; /* series.subscribe, event.subscribe */
     struct feed_subscribe subscribe;
+    int64_t run_key;
     struct history_page page;
 };
 
@@ -303,19 +304,20 @@ static void catch_up(struct sub *s)
     readers_submit(s->client->hub->readers, &q->query);
 }
 
+/* On a reader: the subscription itself stays with the loop, which looks at it meanwhile. */
 static void work_subscribe(struct history *h, struct query *base)
 {
     struct question *q = LIST_ENTRY(base, struct question, query);
 
     if (q->subscribe.run)
-        q->rc = history_find_run(h, q->subscribe.run, &q->sub->run_key, &q->why);
+        q->rc = history_find_run(h, q->subscribe.run, &q->run_key, &q->why);
     if (q->rc < 0)
         return;
     if (q->subscribe.has_since_seq)
-        q->rc = history_changes(h, q->sub->kind, q->sub->run_key, q->subscribe.since_seq,
+        q->rc = history_changes(h, q->sub->kind, q->run_key, q->subscribe.since_seq,
                                 HISTORY_PAGE_MAX, &q->page, &q->why);
     else
-        q->rc = history_latest(h, q->sub->kind, q->sub->run_key, &q->page, &q->why);
+        q->rc = history_latest(h, q->sub->kind, q->run_key, &q->page, &q->why);
 }
 
 static void on_subscribed(struct query *base)
@@ -329,6 +331,7 @@ static void on_subscribed(struct query *base)
     } else if (q->rc < 0) {
         free_sub(s);
     } else {
+        s->run_key = q->run_key;
         send_result(q->client, q->request.id, update_params(s, &q->page));
         after_page(s, &q->page);
     }

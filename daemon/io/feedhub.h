@@ -31,7 +31,8 @@ struct feed_client;
 
 /* What a transport does for its clients. `transport` is what feed_client_new was given. */
 struct feed_transport {
-    /* Takes the line, which ends in '\n' (free with free). */
+    /* Takes the line, which ends in '\n' (free with free). Never closes the client from within:
+     * whoever sends goes on using it and its subscriptions. */
     void (*send)(void *transport, char *line, size_t size);
     /* Bytes taken and not yet written. */
     size_t (*pending)(void *transport);

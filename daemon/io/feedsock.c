@@ -48,6 +48,7 @@ struct connection {
     bool in_lines; /* next_lines() is on the stack */
     bool cut;      /* takes no more requests: close when the output is written */
     bool ended;    /* the peer sends no more: cut when its requests are answered */
+    bool lost;     /* a line could not be sent: nothing more is, closed at the next tick */
     bool closing;
     size_t pending; /* bytes of output not yet written */
     unsigned stalled_ticks;
@@ -118,25 +119,21 @@ static void on_written(uv_write_t *request, int status)
 static void send_line(void *transport, char *line, size_t size)
 {
     struct connection *c = transport;
-    struct write *w = c->closing ? NULL : calloc(1, sizeof *w);
-    uv_buf_t buffer;
+    struct write *w = c->closing || c->lost ? NULL : calloc(1, sizeof *w);
+    uv_buf_t buffer = uv_buf_init(line, (unsigned)size);
 
-    if (!w) {
-        free(line);
-        close_connection(c);
-        return;
+    if (w) {
+        w->connection = c;
+        w->line = line;
+        w->size = size;
     }
-    w->connection = c;
-    w->line = line;
-    w->size = size;
-    buffer = uv_buf_init(line, (unsigned)size);
-    c->pending += size;
-    if (uv_write(&w->request, &c->stream.stream, &buffer, 1, on_written) < 0) {
-        c->pending -= size;
+    if (!w || uv_write(&w->request, &c->stream.stream, &buffer, 1, on_written) < 0) {
         free(line);
         free(w);
-        close_connection(c);
+        c->cut = c->lost = true;
+        return;
     }
+    c->pending += size;
 }
 
 static size_t pending_bytes(void *transport)
@@ -317,7 +314,7 @@ void feedsock_tick(struct feedsock *s)
     {
         struct connection *c = LIST_ENTRY(at, struct connection, link);
 
-        if (c->pending > 0 && ++c->stalled_ticks >= STALL_TICKS)
+        if (c->lost || (c->pending > 0 && ++c->stalled_ticks >= STALL_TICKS))
             close_connection(c);
     }
 }
