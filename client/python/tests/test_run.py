@@ -551,6 +551,22 @@ def test_mistakes_in_calls_are_one_warning_and_nothing_is_sent(call, daemon, cap
     run.finish()
 
 
+@pytest.mark.parametrize(
+    "call, name",
+    [
+        (lambda run: run.checkpoint(step="x"), "checkpoint"),
+        (lambda run: run.watch(object()), "watch"),
+        (lambda run: run.log({"": 1}), "log"),
+    ],
+)
+def test_mistakes_are_told_by_the_name_that_was_called(call, name, daemon, caplog):
+    run = connected(daemon)
+    call(run)
+    (text,) = warnings(caplog)
+    assert f" {name}: " in f" {text}", text
+    run.finish()
+
+
 def test_config_of_any_kind_becomes_json(daemon):
     class Config:
         def __init__(self):

@@ -43,14 +43,19 @@ _STATUSES = ("finished", "failed")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _guarded(fallback: Callable[[], Any] = lambda: None) -> Callable[[F], F]:
+def _guarded(
+    fallback: Callable[[], Any] = lambda: None, name: Optional[str] = None
+) -> Callable[[F], F]:
     """Make a method of Run safe inside a training loop.
 
     In a forked child, in a disabled or finished run it does nothing; an exception becomes one
-    warning a method, unless raise_errors. In these cases it returns `fallback()`.
+    warning a method, unless raise_errors. In these cases it returns `fallback()`. The warning
+    says `name`, what the user called, where that is another method than the guarded one.
     """
 
     def decorate(method: F) -> F:
+        said = name or method.__name__
+
         @functools.wraps(method)
         def call(self: Run, *args: Any, **kwargs: Any) -> Any:
             if self._sender is None or os.getpid() != self._pid:
@@ -61,9 +66,7 @@ def _guarded(fallback: Callable[[], Any] = lambda: None) -> Callable[[F], F]:
             except Exception as error:
                 if self._reporter.raise_errors:
                     raise
-                self._reporter.warn(
-                    method.__name__, f"{method.__name__}: {type(error).__name__}: {error}"
-                )
+                self._reporter.warn(said, f"{said}: {type(error).__name__}: {error}")
                 return fallback()
 
         return call  # type: ignore[return-value]
@@ -415,7 +418,7 @@ class Run:
         self._attach(tap, model, layer if module is None else module)
         return tap
 
-    @_guarded()
+    @_guarded(name="watch")
     def _attach_stack(self, tap: StackTap, model: Any, layers: Any, outputs: Any) -> None:
         self._check_tap(tap)
         modules = find_modules(model, layers)
@@ -425,13 +428,13 @@ class Run:
         tap.attach(modules, find_module(model, outputs))
         self._taps.append(tap)
 
-    @_guarded()
+    @_guarded(name="watch")
     def _tapped_stack(self, tap: StackTap, seen: Mapping[str, Any], output: Any) -> None:
         features, outputs = tap.take(seen, output)
         self.observe_layers(features, outputs)
         tap.batches += 1
 
-    @_guarded()
+    @_guarded(name="watch")
     def _attach(self, tap: Tap, model: Any, module: Any) -> None:
         _wire.check_layer_name(tap.layer)
         self._check_tap(tap)
@@ -446,7 +449,7 @@ class Run:
         if tap._every < 1 or (tap._rows is not None and tap._rows < 1):
             raise ValueError("every and rows are at least 1")
 
-    @_guarded()
+    @_guarded(name="watch")
     def _tapped(self, tap: Tap, args: Any, kwargs: Any, output: Any) -> None:
         features, outputs = tap.take(args, kwargs, output)
         self.observe(features, outputs, layer=tap.layer)
@@ -478,7 +481,7 @@ class Run:
             return None
         return self._points_of(control, timeout) or {}
 
-    @_guarded()
+    @_guarded(name="checkpoint")
     def _mark(self, step: Optional[int]) -> Optional[Control]:
         self._warn_of_idle_taps()
         step = self._at_step(step)
@@ -489,7 +492,7 @@ class Run:
 
         return self._put_control("checkpoint", fields) if self._layers else None
 
-    @_guarded()
+    @_guarded(name="checkpoint")
     def _points_of(self, control: Optional[Control], timeout: float) -> Optional[dict[str, Point]]:
         if control is None:
             return None
