@@ -56,16 +56,17 @@ static ssize_t read_file(const char *path, char *buffer, size_t size)
 
     if (fd < 0)
         return -errno;
-    if (fstat(fd, &st) < 0)
+    if (fstat(fd, &st) < 0) {
         n = -errno;
-    else if (!S_ISREG(st.st_mode))
+    } else if (!S_ISREG(st.st_mode)) {
         n = -EINVAL;
-    else if (strncmp(path, "/tmp/", 5) == 0 && st.st_uid != getuid() && st.st_uid != 0)
+    } else if (strncmp(path, "/tmp/", 5) == 0 && st.st_uid != getuid() && st.st_uid != 0) {
         n = -EPERM;
-    else
+    } else {
         n = read(fd, buffer, size);
-    if (n == -1)
-        n = -errno;
+        if (n < 0)
+            n = -errno;
+    }
     close(fd);
     return n;
 }

@@ -325,7 +325,8 @@ static int send_request(struct feedclient *f, const char *method, cJSON *params,
     return rc;
 }
 
-/* The daemon's error as ours: its text, and what a script can tell apart. */
+/* The daemon's error as ours: its text, and what a script can tell apart. A parameter that it
+ * refuses was an option of ours. */
 static int remote_error(const cJSON *error, struct err *e)
 {
     const char *text = "an error without a text";
@@ -333,7 +334,7 @@ static int remote_error(const cJSON *error, struct err *e)
 
     json_integer(error, "code", INT32_MIN, INT32_MAX, &code, NULL);
     json_text(error, "message", ERR_TEXT_SIZE - 1, &text, NULL);
-    return err_set(e, code == -32002 ? -EBUSY : -EREMOTEIO, "%s", text);
+    return err_set(e, code == -32002 ? -EBUSY : code == -32602 ? -EINVAL : -EREMOTEIO, "%s", text);
 }
 
 /* Takes the answer apart. An error without an id concerns the connection: it ends the wait too. */

@@ -2,8 +2,10 @@
 
 import json
 import os
+import pathlib
 import re
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -113,6 +115,21 @@ def test_the_daemons_errors_are_shown(ctl, feed, run):
     assert 'no run "nobody"' in ctl.run("show", "nobody", code=1)
     feed.raw = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32002,"message":"1024 connections"}}\n'
     assert "1024 connections" in ctl.run("runs", code=69)
+
+
+def test_a_value_that_the_daemon_refuses_is_wrong_usage(ctl, feed, run):
+    feed.raw = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32602,"message":"no state x"}}\n'
+    assert "no state x" in ctl.run("runs", "--state", "x", code=64)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make files of somebody else")
+def test_an_endpoints_file_of_somebody_else_is_refused_by_that_reason():
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        path = pathlib.Path(folder) / "endpoints.json"
+        path.write_text('{"feed":"unix:/tmp/feed.sock"}')
+        os.chown(path, 12345, 12345)
+        done = bare("--runtime-dir", folder, "runs")
+    assert done.returncode == 69 and "Operation not permitted" in done.stderr, done.stderr
 
 
 def test_a_full_disk_is_noticed(ctl, run):
@@ -239,7 +256,7 @@ def test_series_knows_layers(ctl, run):
 @pytest.mark.parametrize("json_or_not", [[], ["--json"]])
 def test_an_unknown_metric_is_the_daemons_error(ctl, run, json_or_not):
     assert 'no metric "dlr"' in ctl.run("series", "wd1-seed0", "--metric", "dlr", *json_or_not,
-                                        code=1)
+                                        code=64)
     assert ctl.run("series", "wd1-seed0", "--metric", "u", *json_or_not)
 
 
@@ -478,7 +495,7 @@ def test_plot_keeps_a_spike_of_a_long_history(ctl, feed):
 def test_plot_refuses_what_is_not_there(ctl, feed, run):
     run.facts["state"] = "finished"
     assert "no run of these" in ctl.run("plot", "wd1-seed0", "--scalar", "nope", code=1)
-    assert 'no metric "x"' in ctl.run("plot", "wd1-seed0", "--metric", "x", code=1)
+    assert 'no metric "x"' in ctl.run("plot", "wd1-seed0", "--metric", "x", code=64)
     feed.add("empty", "empty")
     assert "no points yet" in ctl.run("plot", "empty", code=1)
     assert 'no run "nobody"' in ctl.run("plot", "nobody", code=1)
