@@ -2,9 +2,11 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -47,6 +49,18 @@ const char *log_level_name(enum log_level level)
     return "?";
 }
 
+/* Whether stderr itself is journald's: the variable is inherited by every child of a service, a
+ * desktop's terminal among them. */
+static bool is_journal(void)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    unsigned long long device, inode;
+    struct stat st;
+
+    return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+           fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
+}
+
 /* journald wants the priority and brings its own time; a person wants a time and a word. */
 static size_t write_prefix(char *line, size_t size, enum log_level level)
 {
@@ -54,7 +68,7 @@ static size_t write_prefix(char *line, size_t size, enum log_level level)
     struct tm tm;
     size_t used;
 
-    if (getenv("JOURNAL_STREAM"))
+    if (is_journal())
         return (size_t)snprintf(line, size, "<%d>", (int)level);
     clock_gettime(CLOCK_REALTIME, &now);
     localtime_r(&now.tv_sec, &tm);

@@ -1,6 +1,10 @@
+import os
+import re
+import subprocess
+
 import pytest
 
-from harness import draw, richd
+from harness import BUILD, PATIENCE_S, clean_environment, draw, richd
 
 OPTIONS = ("config", "state-dir", "runtime-dir", "listen", "feed", "log-level")
 
@@ -132,6 +136,16 @@ def test_a_state_directory_that_cannot_be_made_ends_with_73(tmp_path):
     done = richd("--state-dir", tmp_path / "file" / "state", "--runtime-dir", tmp_path)
     assert done.returncode == 73
     assert str(tmp_path / "file") in done.stderr
+
+
+def test_the_journals_format_is_for_the_journal_alone(tmp_path):
+    command = [BUILD / "richd", "--state-dir", "/dev/null/x", "--runtime-dir", tmp_path]
+    log = tmp_path / "log"
+    for stream, prefix in (("{0.st_dev}:{0.st_ino}", "<3>"), ("1:2", r"\d\d:\d\d:\d\d\.\d\d\d err")):
+        with log.open("w") as stderr:
+            environment = clean_environment(JOURNAL_STREAM=stream.format(os.fstat(stderr.fileno())))
+            subprocess.run(command, env=environment, stderr=stderr, timeout=PATIENCE_S, check=False)
+        assert re.match(prefix, log.read_text()), log.read_text()
 
 
 def test_a_locale_with_a_decimal_comma_changes_nothing(new_daemon):
