@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "daemon/core/linalg.h"
+#include "daemon/io/alert.h"
 #include "daemon/io/config.h"
 #include "daemon/io/log.h"
 #include "daemon/io/loop.h"
@@ -54,6 +55,17 @@ static int run_task(const struct config *c)
     return serve(c);
 }
 
+/* What the values themselves cannot tell: whether they can be used here. */
+static int check(struct config *c, struct err *e)
+{
+    int rc = paths_complete(c, e);
+
+    if (rc < 0 || !c->value[OPTION_ON_EVENT])
+        return rc;
+    rc = alert_check(c->value[OPTION_ON_EVENT], e);
+    return rc < 0 ? err_prefix(e, -EBADMSG, "on-event (%s): ", c->source[OPTION_ON_EVENT]) : 0;
+}
+
 int main(int argc, char **argv)
 {
     struct config config;
@@ -61,7 +73,7 @@ int main(int argc, char **argv)
     int rc = config_read(&config, argc, argv, &e);
 
     if (rc == 0 && config.task != TASK_VERSION && config.task != TASK_HELP)
-        rc = paths_complete(&config, &e);
+        rc = check(&config, &e);
     if (rc < 0) {
         fprintf(stderr, "richd: %s\n", e.text);
         config_release(&config);

@@ -13,8 +13,10 @@
 
 #include "daemon/core/linalg.h"
 #include "daemon/core/monitor.h"
+#include "daemon/io/alert.h"
 #include "daemon/io/feedsock.h"
 #include "daemon/io/ingest.h"
+#include "daemon/io/model_json.h"
 #include "daemon/io/paths.h"
 #include "daemon/io/work.h"
 #include "proto/json.h"
@@ -66,6 +68,7 @@ struct loop {
     struct feedhub *hub;
     struct feedsock *feed;
     struct ingest *ingest;
+    struct alert *alert; /* NULL: no command for events */
     struct log_limit not_stored;
     size_t n_out;         /* jobs and records that are lent */
     unsigned quiet_ticks; /* since one came home, while some are out */
@@ -92,12 +95,44 @@ static void fail(struct loop *l, const char *text)
     start_closing(l);
 }
 
+static void tell_command(struct loop *l, const struct record *r, const struct layer_point *p)
+{
+    cJSON *event = finding_to_json(r->run, p->layer, r->attempt, &p->finding);
+    char *text = event ? json_print(event) : NULL, *line = NULL;
+    int size = text ? asprintf(&line, "%s\n", text) : -1;
+
+    cJSON_free(text);
+    cJSON_Delete(event);
+    if (size > 0)
+        alert_put(l->alert, line, (size_t)size);
+}
+
+/* Events are few and told where somebody may look afterwards. */
+static void tell_events(struct loop *l, const struct record *r)
+{
+    for (size_t i = 0; i < r->n_points; i++) {
+        const struct layer_point *p = &r->points[i];
+        const struct transition *t = &p->finding.transition;
+
+        if (!p->has_finding)
+            continue;
+        log_info("transition run=%s layer=%s metric=%s direction=%s start=%lld end=%lld from=%.4g"
+                 " to=%.4g",
+                 r->run, p->layer, metric_table[p->finding.metric].name,
+                 transition_direction_name(t->direction), (long long)t->start, (long long)t->end,
+                 t->from, t->to);
+        if (l->alert)
+            tell_command(l, r, p);
+    }
+}
+
 /* Acknowledge, then show, then forget. */
 static void complete(struct loop *l, peer_id peer, struct record *r)
 {
     if (peer && l->exit_code == 0)
         ingest_send_record_ack(l->ingest, peer, r);
     feedhub_publish(l->hub, r);
+    tell_events(l, r);
     log_debug("stored run=%s seq=%llu step=%lld points=%zu scalars=%zu", r->run,
               (unsigned long long)r->seq, (long long)r->step, r->n_points, r->n_scalars);
     record_free(r);
@@ -281,6 +316,7 @@ static void close_handles(struct loop *l)
         ingest_close(l->ingest, on_part_closed, l);
     l->feed = NULL;
     l->ingest = NULL;
+    alert_close(l->alert);
     if (!l->has_handles)
         return;
     uv_close((uv_handle_t *)&l->tick, NULL);
@@ -316,6 +352,7 @@ static void free_parts(struct loop *l)
     while ((b = actions_next_released(&l->actions)))
         ingest_release(b);
     actions_release(&l->actions);
+    alert_free(l->alert);
     feedhub_free(l->hub);
     readers_close(l->readers);
     store_lane_close(l->store);
@@ -396,6 +433,14 @@ static int open_core(struct loop *l, struct err *e)
     return l->monitor && l->work && l->hub ? 0 : err_set(e, -ENOMEM, "out of memory");
 }
 
+static int open_alert(struct loop *l, const struct config *c, struct err *e)
+{
+    if (!c->value[OPTION_ON_EVENT])
+        return 0;
+    l->alert = alert_new(&l->uv, c->value[OPTION_ON_EVENT]);
+    return l->alert ? 0 : err_set(e, -ENOMEM, "out of memory");
+}
+
 static int open_sockets(struct loop *l, const struct config *c, struct err *e)
 {
     int rc = paths_check_socket_free(c->value[OPTION_LISTEN], e);
@@ -463,6 +508,8 @@ int loop_open(const struct config *c, struct loop **out, int *exit_code, struct 
     rc = open_core(l, e);
     if (rc == 0)
         rc = open_sockets(l, c, e);
+    if (rc == 0)
+        rc = open_alert(l, c, e);
     if (rc < 0)
         goto fail;
     start_handles(l);

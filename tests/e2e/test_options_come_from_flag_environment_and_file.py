@@ -6,7 +6,7 @@ import pytest
 
 from harness import BUILD, PATIENCE_S, clean_environment, draw, richd
 
-OPTIONS = ("config", "state-dir", "runtime-dir", "listen", "feed", "log-level")
+OPTIONS = ("config", "state-dir", "runtime-dir", "listen", "feed", "on-event", "log-level")
 
 
 def printed(*flags, **environment):

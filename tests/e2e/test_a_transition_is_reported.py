@@ -1,0 +1,193 @@
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from harness import Feed, richd, wait_until
+
+#: Points before the fall, and what the detector waits behind it at most.
+PLATEAU, BEHIND = 40, 20
+
+
+def rows(step, idle):
+    """256 rows of 16 features, 2 of them the outputs, the others idle with that deviation: the less
+    they do, the richer (about 0.64 at 1, 0.05 at 0.3)."""
+    rng = np.random.default_rng(step)
+    features = rng.normal(size=(256, 16))
+    outputs = features[:, :2].copy()
+    features[:, 2:] *= idle
+    return features.astype("f4"), outputs.astype("f4")
+
+
+def advance(trainer, steps, accuracy=None, layers=("head",)):
+    """Checkpoints at these steps; D_LR falls at step 10 * PLATEAU."""
+    for step in steps:
+        rich = step >= 10 * PLATEAU
+        for layer in layers:
+            trainer.rows(*rows(step, 0.3 if rich else 1.0), layer=layer)
+        if accuracy:
+            trainer.wait(trainer.log(step, **{accuracy: 1.0 if rich else 0.1}))
+        trainer.checkpoint(step)
+
+
+def all_steps():
+    return [10 * k for k in range(PLATEAU + BEHIND)]
+
+
+@pytest.fixture
+def events_of(daemon):
+    """Subscribes to events; gives the answer's list and a function that waits for the next ones."""
+    feeds = []
+
+    def subscribe(**params):
+        feed = Feed(daemon.endpoints["feed"])
+        feeds.append(feed)
+        answer = feed.call("event.subscribe", **params)
+
+        def read():
+            message = feed.receive()
+            assert message["method"] == "event.update"
+            assert message["params"]["sub"] == answer["sub"]
+            assert set(message["params"]) == {"sub", "seq", "events"}
+            return message["params"]["events"]
+
+        return answer, read
+
+    yield subscribe
+    for feed in feeds:
+        feed.close()
+
+
+def command(tmp_path, *lines):
+    """An executable that a daemon runs for every event."""
+    path = tmp_path / "on-event"
+    path.write_text("\n".join(["#!/bin/sh", *lines, ""]))
+    path.chmod(0o755)
+    return path
+
+
+def is_running(pid):
+    """A zombie has ended; who collects it depends on the machine."""
+    try:
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text("ascii")
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def test_a_transition_is_reported(daemon, events_of):
+    with daemon.trainer("run") as trainer:
+        answer, read = events_of()
+        assert answer["events"] == []
+        advance(trainer, all_steps(), accuracy="test_acc")
+        (event,) = read()
+    assert {k: event[k] for k in ("run", "layer", "attempt", "kind", "metric", "direction",
+                                  "agrees")} == \
+        {"run": "run", "layer": "head", "attempt": 1, "kind": "transition", "metric": "d_lr",
+         "direction": "fall", "agrees": True}
+    assert event["accuracy"] == {"name": "test_acc", "from": 0.1, "to": 1.0}
+    assert 370 <= event["start"] <= 400 <= event["end"] <= 430
+    assert event["from"] > 0.5 and event["to"] < 0.1
+    assert abs(event["size"] - (event["from"] - event["to"])) < 1e-12
+    assert 0.99 < event["confidence"] <= 1
+    assert 400 < event["step"] <= 10 * (PLATEAU + BEHIND)
+    assert daemon.rpc("event.query", run="run") == {"run": "run", "events": [event]}
+    assert daemon.rpc("event.query", run="run", to=300)["events"] == []
+    # the latest, and once only for who goes on
+    assert events_of(run="run")[0]["events"] == [event]
+    answer, _ = events_of(since_seq="0")
+    assert answer["events"] == [event]
+    assert events_of(since_seq=answer["seq"])[0]["events"] == []
+
+    text = daemon.richctl("show", "run")
+    sentence = next(line for line in text.splitlines() if line.startswith("head: transition: "))
+    assert sentence.endswith("(confidence 0.99), grokking-like: test_acc 0.1000 -> 1.0000")
+    assert "transition: d_lr falls" in daemon.richctl("plot", "run", "--width", "120")
+    assert daemon.richctl_json("show", "run")[0]["events"] == [event]
+    assert daemon.richctl_json("tail", "run", "--since", "0", "--count", "60")[60:] == [event]
+    assert " transition run=run layer=head metric=d_lr direction=fall " in daemon.output
+
+
+def test_nobody_speaks_of_grokking_without_an_accuracy(daemon):
+    with daemon.trainer("run") as trainer:
+        advance(trainer, all_steps(), accuracy="train_acc")
+    (event,) = daemon.rpc("event.query", run="run")["events"]
+    assert (event["agrees"], event["accuracy"]) == (None, None)
+    for arguments in (["show", "run"], ["plot", "run"]):
+        assert "grok" not in daemon.richctl(*arguments)
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_a_restart_in_the_middle_of_it_does_no_harm(daemon, end):
+    """Between the fall and the point that completes it, the daemon goes: the points on disk, not
+    the memory, are what the detector knows."""
+    with daemon.trainer("run") as trainer:
+        advance(trainer, all_steps()[:PLATEAU + 4])
+        assert daemon.rpc("event.query", run="run")["events"] == []
+        writer, layers = trainer.writer, trainer.layers
+    getattr(daemon, end)()
+    daemon.start()
+    with daemon.trainer() as trainer:
+        trainer.writer, trainer.layers = writer, layers
+        assert trainer.open("run", attempt=1)["attempt"] == 1
+        advance(trainer, all_steps()[PLATEAU + 4:])
+    (event,) = daemon.rpc("event.query", run="run")["events"]
+    with daemon.trainer("straight") as trainer:
+        advance(trainer, all_steps())
+    (straight,) = daemon.rpc("event.query", run="straight")["events"]
+    assert {**straight, "run": "run", "time": event["time"]} == event
+
+
+def test_a_new_attempt_begins_anew(daemon):
+    with daemon.trainer("run") as trainer:
+        advance(trainer, all_steps()[:PLATEAU + 4])
+    with daemon.trainer("run") as trainer:
+        assert trainer.attempt == 2
+        advance(trainer, all_steps()[PLATEAU + 4:])
+    assert daemon.rpc("event.query", run="run", attempts="all")["events"] == []
+
+
+def test_a_command_reads_the_event(new_daemon, tmp_path):
+    told = tmp_path / "told"
+    daemon = new_daemon("--on-event", command(tmp_path, f'cat >>"{told}"', "exit 3")).start()
+    with daemon.trainer("run") as trainer:
+        advance(trainer, all_steps(), layers=["$(touch x); y"])
+    (event,) = daemon.rpc("event.query", run="run")["events"]
+    wait_until(lambda: told.exists() and told.read_text().endswith("\n"), "the command")
+    assert json.loads(told.read_text()) == event
+    wait_until(lambda: "the command for events ended with 3" in daemon.output, "its exit code")
+
+
+def test_a_command_that_hangs_holds_up_nothing(new_daemon, tmp_path):
+    """It does not even read; it is killed with what it has started, after 10 s and at the end."""
+    pids = tmp_path / "pids"
+    hanging = command(tmp_path, "sleep 1000 &", f'echo $$ $! >>"{pids}"', "wait")
+    daemon = new_daemon("--on-event", hanging).start()
+    with daemon.trainer("run") as trainer:
+        advance(trainer, all_steps(), layers=("a", "b", "c"))
+    assert len(daemon.rpc("event.query", run="run")["events"]) == 3
+
+    def started():
+        return pids.read_text().split() if pids.exists() else []
+
+    wait_until(started, "the command")
+    assert len(started()) == 2, "one at a time"
+    wait_until(lambda: len(started()) == 4, "the first to be killed and the second to start")
+    assert "took more than 10 s and is killed" in daemon.output
+    wait_until(lambda: not any(map(is_running, started()[:2])), "the first and its child to go")
+    daemon.stop()
+    assert "1 events are not told to" in daemon.output
+    wait_until(lambda: not any(map(is_running, started())), "the second and its child to go")
+
+
+@pytest.mark.parametrize("path, why", [
+    ("relative", "is not an absolute path"),
+    ("/nowhere/at/all", "No such file or directory"),
+    ("/", "is no executable file"),
+    ("/etc/passwd", "is no executable file"),
+])
+def test_a_command_that_cannot_run_is_refused_at_the_start(path, why):
+    done = richd("--on-event", path, "--check-config")
+    assert done.returncode == 78
+    assert "on-event (flag): " in done.stderr and why in done.stderr
