@@ -225,7 +225,7 @@ static void transaction_init(struct transaction *t)
     t->records[0] = open;
     t->records[1] = record_of(open, RECORD_CHECKPOINT, 1, 10);
     record_add_point(t->records[1], "head", 0.5);
-    record_add_point(t->records[1], "body", 0.25);
+    record_add_finding(t->records[1], record_add_point(t->records[1], "body", 0.25), 2, 6);
     t->records[2] = record_of(open, RECORD_LOG, 2, 10);
     record_add_scalar(t->records[2], "loss", 0.5);
     t->records[3] = record_open("b", "w", 0, RESUME_MUST);
@@ -245,8 +245,9 @@ static void expect_stored(struct store *store, struct transaction *t)
     assert_int_equal(t->records[3]->rc, -ENOENT);
     assert_int_equal(t->records[0]->opened.run_key, 1);
     assert_int_equal(t->records[1]->points[1].feed_seq, 2);
-    assert_int_equal(t->records[2]->scalar_feed_seqs[0], 3);
-    assert_int_equal(store_feed_seq(store), 3);
+    assert_int_equal(t->records[1]->points[1].finding_feed_seq, 3);
+    assert_int_equal(t->records[2]->scalar_feed_seqs[0], 4);
+    assert_int_equal(store_feed_seq(store), 4);
 }
 
 static void expect_failed(struct store *store, struct transaction *t, int rc)
@@ -285,7 +286,7 @@ static void expect_sound(const char *path)
     assert_int_equal(read_sql(path, "SELECT count(*) FROM attempt"), 1);
     assert_int_equal(read_sql(path, "SELECT count(*) FROM point"), 2);
     assert_int_equal(read_sql(path, "SELECT count(*) FROM scalar"), 1);
-    assert_int_equal(read_sql(path, "SELECT feed_seq FROM state"), 3);
+    assert_int_equal(read_sql(path, "SELECT feed_seq FROM state"), 4);
 }
 
 static void arm(long allocations, long calls, int code)
@@ -416,6 +417,7 @@ static int ask_all(void)
 {
     struct feed_series_query series = {.run = "a", .range = {.to = INT64_MAX, .points = 4}};
     struct feed_scalars_query scalars = {.run = "a", .range = {.to = INT64_MAX, .points = 100}};
+    struct feed_event_query events = {.run = "a", .to = INT64_MAX};
     struct history_page page;
     struct history *history;
     cJSON *out;
@@ -450,6 +452,16 @@ static int ask_all(void)
     if (rc == 0) {
         rc = history_changes(history, CHANGE_SERIES, 0, 0, 1000, &page, NULL);
         assert_true(rc < 0 || page.n_items == 11);
+        history_page_release(&page);
+    }
+    if (rc == 0) {
+        rc = history_events(history, &events, &out, NULL);
+        assert_true(rc < 0 || cJSON_GetArraySize(cJSON_GetObjectItem(out, "events")) == 1);
+        cJSON_Delete(out);
+    }
+    if (rc == 0) {
+        rc = history_latest(history, CHANGE_EVENTS, 0, &page, NULL);
+        assert_true(rc < 0 || page.n_items == 1);
         history_page_release(&page);
     }
     if (rc < 0) { /* the connection goes on */
