@@ -27,7 +27,8 @@ struct field {
     int64_t min;
     int64_t max;
     int64_t absent;
-    bool says_null; /* encoded as null when absent */
+    bool says_null;    /* encoded as null when absent */
+    bool says_nothing; /* left out when false */
     const char *const *choices;
 };
 
@@ -67,10 +68,18 @@ static const struct field window_fields[] = {
     {FIELD(open, half_life_rows, NUMBER)},
     {0},
 };
+/* Of the object `spectrum` in open, flattened like it; `centred` is no row, as it defaults to true.
+ */
+static const struct field spectrum_fields[] = {
+    {FIELD(open, every, INTEGER), .max = INT32_MAX},
+    {FIELD(open, leading, INTEGER), .max = INT32_MAX},
+    {0},
+};
 static const struct field checkpoint_fields[] = {
     {FIELD(checkpoint, seq, INTEGER), .required = true, .min = 1, .max = MAX_INTEGER},
     {FIELD(checkpoint, step, INTEGER), .required = true, .max = MAX_INTEGER},
     {FIELD(checkpoint, time, NUMBER)},
+    {FIELD(checkpoint, spectrum, BOOL), .says_nothing = true},
     {0},
 };
 /* Of each member of `layers` in checkpoint. */
@@ -224,7 +233,8 @@ static bool write_field(cJSON *object, const struct field *f, const void *body)
     case FIELD_NUMBER:
         return isnan(*(const double *)in) || json_add_double(object, f->name, *(const double *)in);
     case FIELD_BOOL:
-        return cJSON_AddBoolToObject(object, f->name, *(const bool *)in) != NULL;
+        return (f->says_nothing && !*(const bool *)in) ||
+               cJSON_AddBoolToObject(object, f->name, *(const bool *)in) != NULL;
     case FIELD_CHOICE:
         memcpy(&choice, in, sizeof choice);
         return cJSON_AddStringToObject(object, f->name, f->choices[choice]) != NULL;
@@ -309,6 +319,26 @@ static int parse_window(struct control *c, struct err *e)
     return 0;
 }
 
+static int parse_spectrum(struct control *c, struct err *e)
+{
+    int rc;
+    const cJSON *spectrum = object_member(c->root, "spectrum", &rc, e);
+    const cJSON *centred;
+
+    c->open.every = c->open.leading = 0;
+    c->open.uncentred = false;
+    if (!spectrum)
+        return rc;
+    rc = read_fields(spectrum, spectrum_fields, &c->open, e);
+    if (rc < 0)
+        return err_prefix(e, rc, "spectrum: ");
+    centred = cJSON_GetObjectItemCaseSensitive(spectrum, "centred");
+    if (centred && !cJSON_IsBool(centred) && !cJSON_IsNull(centred))
+        return err_set(e, -EPROTO, "spectrum: \"centred\" must be true or false");
+    c->open.uncentred = cJSON_IsFalse(centred);
+    return 0;
+}
+
 static int parse_open(struct control *c, struct err *e)
 {
     struct control_open *o = &c->open;
@@ -330,7 +360,9 @@ static int parse_open(struct control *c, struct err *e)
     if (rc < 0)
         return rc;
     o->config = object_member(c->root, "config", &rc, e);
-    return rc < 0 ? rc : parse_window(c, e);
+    if (rc == 0)
+        rc = parse_window(c, e);
+    return rc < 0 ? rc : parse_spectrum(c, e);
 }
 
 /* The array for the members of the object `name`: -EPROTO when there are more than `limit` or
@@ -467,16 +499,22 @@ static bool add_text(cJSON *object, const char *name, const cJSON *value)
 static bool print_open(cJSON *object, const void *body)
 {
     const struct control_open *o = body;
-    cJSON *window;
+    cJSON *window, *spectrum;
 
     if (o->tags && !add_text(object, "tags", o->tags))
         return false;
     if (o->config && !add_text(object, "config", o->config))
         return false;
-    if (o->window == CONTROL_WINDOW_CHECKPOINT)
+    if (o->window != CONTROL_WINDOW_CHECKPOINT) {
+        window = cJSON_AddObjectToObject(object, "window");
+        if (!window || !write_fields(window, window_fields, body))
+            return false;
+    }
+    if (o->every == 0 && o->leading == 0 && !o->uncentred)
         return true;
-    window = cJSON_AddObjectToObject(object, "window");
-    return window && write_fields(window, window_fields, body);
+    spectrum = cJSON_AddObjectToObject(object, "spectrum");
+    return spectrum && write_fields(spectrum, spectrum_fields, body) &&
+           (!o->uncentred || cJSON_AddFalseToObject(spectrum, "centred"));
 }
 
 static bool print_checkpoint(cJSON *object, const void *body)

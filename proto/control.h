@@ -74,6 +74,9 @@ struct control_open {
     const char *writer;
     enum control_window window;
     double half_life_rows; /* CONTROL_WINDOW_EXPONENTIAL, > 0 */
+    int64_t every;         /* of the object `spectrum`: at each so-many-th checkpoint; 0: none */
+    int64_t leading;       /* likewise: so many eigenvalues; 0: all */
+    bool uncentred;        /* likewise: "centred":false */
 };
 
 struct control_layer {
@@ -85,7 +88,8 @@ struct control_layer {
 struct control_checkpoint {
     int64_t seq;
     int64_t step;
-    double time; /* optional, seconds since 1970 */
+    double time;   /* optional, seconds since 1970 */
+    bool spectrum; /* wanted at this one */
     struct control_layer *layers;
     size_t n_layers;
 };

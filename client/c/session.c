@@ -280,7 +280,8 @@ static int queue_mark(struct session *s, char *text, struct ticket *ticket, stru
 int session_checkpoint(struct session *s, int64_t step, double time, struct ticket *ticket,
                        struct err *e)
 {
-    struct control_checkpoint checkpoint = {s->last_seq + 1, step, time, NULL, s->n_layers};
+    struct control_checkpoint checkpoint = {
+        .seq = s->last_seq + 1, .step = step, .time = time, .n_layers = s->n_layers};
     int rc = check_room(s, e);
 
     if (rc < 0)

@@ -21,6 +21,8 @@ static const char *const flag_sentence[FLAG_COUNT] = {
     "half-precision features with a large mean: the last digits are uncertain",
     "features or outputs do not vary: there is nothing to measure",
     "an eigenvalue iteration failed: what needs it is missing",
+    "classes without a row in the window: nc1 and nc2 are of the others",
+    "a spectrum was asked for and could not be made",
 };
 
 static const cJSON *member(const cJSON *object, const char *name)

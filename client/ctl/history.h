@@ -27,7 +27,7 @@ struct history_query {
 };
 
 /* More columns than any walk asks for: 3 of bins and min, max, last of a few measures. */
-#define HISTORY_MAX_COLUMNS 32
+#define HISTORY_MAX_COLUMNS 64
 
 /* A walk through arrays of one length. A column that the answer lacks stays NULL. */
 struct history_cursor {

@@ -38,6 +38,13 @@ struct checkpoint_layer {
     uint64_t rows;
 };
 
+/* When the points of a run get a spectrum without being asked, and which. */
+struct spectrum_policy {
+    uint32_t every;   /* at the first checkpoint and each so-many-th after it; 0: when asked */
+    uint32_t leading; /* as in struct spectrum_wish */
+    bool uncentred;
+};
+
 struct event {
     enum event_type type;
     peer_id peer; /* OPEN to GONE */
@@ -46,6 +53,7 @@ struct event {
         struct {
             struct record *record; /* RECORD_OPEN; the step takes it */
             struct window window;
+            struct spectrum_policy spectrum;
         } open;
         struct batch *batch; /* the step takes it */
         struct {
@@ -54,6 +62,7 @@ struct event {
             double time;                           /* the trainer's clock */
             const struct checkpoint_layer *layers; /* borrowed until the step returns */
             size_t n_layers;
+            bool spectrum; /* asked for, whatever the policy */
         } checkpoint;
         struct record *log; /* RECORD_LOG; the step takes it */
         struct {

@@ -179,8 +179,13 @@ static struct job *start_measure(struct layer *l, struct mark *m)
     l->job.kind = JOB_MEASURE;
     l->job.n_shares = 1;
     l->job.moments = &l->moments;
-    l->job.precision = l->precision;
+    l->job.plan = (struct measure_plan){
+        .precision = l->precision,
+        .targets_are_labels = l->targets_are_labels,
+        .spectrum = m->wish,
+    };
     l->job.point = m->point;
+    l->job.spectrum = m->spectrum;
     return &l->job;
 }
 
@@ -249,7 +254,8 @@ void job_work(struct job *j, size_t share)
         j->rc = absorb(j);
         break;
     case JOB_MEASURE:
-        j->rc = j->moments->weight > 0 ? richness_measure(j->moments, j->precision, j->point) : 0;
+        if (j->moments->weight > 0)
+            j->rc = measure_point(j->moments, &j->plan, j->point, j->spectrum);
         break;
     }
 }
@@ -267,6 +273,8 @@ static void note_entered(struct layer *l, const struct batch *b)
     l->precision.outputs = coarser(l->precision.outputs, b->outputs_dtype);
     l->precision.features =
         coarser(l->precision.features, b->is_reduced ? b->view.xx_dtype : b->rows.features_dtype);
+    if (!b->is_reduced)
+        l->precision.targets = coarser(l->precision.targets, b->rows.targets_dtype);
 }
 
 static void finish_lent(struct layer *l, struct list *finished)

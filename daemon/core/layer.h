@@ -12,7 +12,7 @@
 #pragma once
 
 #include "daemon/core/batch.h"
-#include "daemon/core/richness.h"
+#include "daemon/core/measure.h"
 
 enum window_kind {
     WINDOW_CHECKPOINT,  /* rows since the last checkpoint */
@@ -40,12 +40,13 @@ struct job {
     size_t n_shares;
     struct fold *fold;
     struct moments *moments;
-    double keep;         /* ABSORB: factor for what is there */
-    struct batch *batch; /* ABSORB */
-    struct precision precision;
-    struct point *point; /* MEASURE */
-    int rc;              /* ABSORB, MEASURE: 0 or -ENOMEM */
-    size_t shares_left;  /* the pool's own */
+    double keep;                /* ABSORB: factor for what is there */
+    struct batch *batch;        /* ABSORB */
+    struct measure_plan plan;   /* MEASURE */
+    struct point *point;        /* MEASURE */
+    struct spectrum **spectrum; /* MEASURE: receives it, or NULL */
+    int rc;                     /* ABSORB, MEASURE: 0 or -ENOMEM */
+    size_t shares_left;         /* the pool's own */
 };
 
 /* On a worker: does the share's part of the job. */
@@ -54,8 +55,10 @@ void job_work(struct job *, size_t share);
 /* A checkpoint's place in one layer's FIFO. */
 struct mark {
     struct queued queued;
-    void *owner;           /* the checkpoint it belongs to */
-    struct point *point;   /* where the result goes */
+    void *owner;                /* the checkpoint it belongs to */
+    struct point *point;        /* where the result goes */
+    struct spectrum **spectrum; /* and where the decomposition goes, NULL before */
+    struct spectrum_wish wish;
     uint64_t seq;          /* last batch it covers */
     uint64_t rows_offered; /* rows offered up to it; not measured: up to where the window begins */
     bool measured;         /* false: there was no row to measure, and the window goes on */

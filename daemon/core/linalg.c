@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <lapacke.h>
 #include <math.h>
+#include <stdlib.h>
 
 #define INT(size) ((blasint)(size))
 
@@ -51,6 +52,27 @@ void linalg_product_f64(size_t m, size_t k, size_t n, const double *a, size_t ld
                 b, INT(ldb), 0, c, INT(ldc));
 }
 
+void linalg_product_transposed_f64(size_t m, size_t k, size_t n, const double *a, size_t lda,
+                                   const double *b, size_t ldb, double *c, size_t ldc)
+{
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, INT(m), INT(n), INT(k), 1, a, INT(lda), b,
+                INT(ldb), 0, c, INT(ldc));
+}
+
+void linalg_add_product_f64(size_t m, size_t k, size_t n, const double *a, size_t lda,
+                            const double *b, size_t ldb, double *c, size_t ldc)
+{
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, INT(m), INT(n), INT(k), 1, a, INT(lda),
+                b, INT(ldb), 1, c, INT(ldc));
+}
+
+void linalg_add_symmetric_product_f64(size_t m, size_t n, const double *a, size_t lda,
+                                      const double *b, size_t ldb, double *c, size_t ldc)
+{
+    cblas_dsymm(CblasRowMajor, CblasLeft, CblasUpper, INT(m), INT(n), 1, a, INT(lda), b, INT(ldb),
+                1, c, INT(ldc));
+}
+
 void linalg_matvec_f64(bool transposed, size_t m, size_t n, const double *a, size_t lda,
                        const double *x, double *y)
 {
@@ -73,21 +95,54 @@ double linalg_sum_squares(size_t n, const double *x)
     return linalg_dot(n, x, x);
 }
 
+double linalg_dot_strided(size_t n, const double *x, size_t dx, const double *y, size_t dy)
+{
+    return cblas_ddot(INT(n), x, INT(dx), y, INT(dy));
+}
+
+static bool upper_is_finite(size_t n, const double *a)
+{
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = i; j < n; j++) {
+            if (!isfinite(a[i * n + j]))
+                return false;
+        }
+    }
+    return true;
+}
+
+static int translate(lapack_int info)
+{
+    if (info == LAPACK_WORK_MEMORY_ERROR)
+        return -ENOMEM;
+    return info == 0 ? 0 : -EDOM;
+}
+
 /* LAPACK is column-major: the row-major upper triangle is its lower one, and the eigenvectors come
  * back as our rows, so nothing is transposed. LAPACKE's own check lets Inf through; ours does not.
  */
 int linalg_eigh(size_t n, double *a, double *w)
 {
-    lapack_int info;
+    lapack_int order = (lapack_int)n;
 
-    for (size_t i = 0; i < n; i++) {
-        for (size_t j = i; j < n; j++) {
-            if (!isfinite(a[i * n + j]))
-                return -EDOM;
-        }
-    }
-    info = LAPACKE_dsyevd(LAPACK_COL_MAJOR, 'V', 'L', (lapack_int)n, a, (lapack_int)n, w);
-    if (info == LAPACK_WORK_MEMORY_ERROR)
+    if (!upper_is_finite(n, a))
+        return -EDOM;
+    return translate(LAPACKE_dsyevd(LAPACK_COL_MAJOR, 'V', 'L', order, a, order, w));
+}
+
+int linalg_eigh_leading(size_t n, size_t k, double *a, double *w, double *v)
+{
+    lapack_int order = (lapack_int)n, first = order - (lapack_int)k + 1, found = 0;
+    lapack_int *support = malloc(2 * k * sizeof *support);
+    int rc;
+
+    if (!support)
         return -ENOMEM;
-    return info == 0 ? 0 : -EDOM;
+    if (!upper_is_finite(n, a))
+        rc = -EDOM;
+    else
+        rc = translate(LAPACKE_dsyevr(LAPACK_COL_MAJOR, 'V', 'I', 'L', order, a, order, 0, 0, first,
+                                      order, 0, &found, w, v, order, support));
+    free(support);
+    return rc == 0 && (size_t)found != k ? -EDOM : rc;
 }

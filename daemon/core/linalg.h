@@ -29,6 +29,16 @@ void linalg_gram_f64(size_t n, size_t p, const double *a, size_t lda, double kee
 void linalg_product_f64(size_t m, size_t k, size_t n, const double *a, size_t lda, const double *b,
                         size_t ldb, double *c, size_t ldc);
 
+/* C = A B'; A is m x k, B is n x k. */
+void linalg_product_transposed_f64(size_t m, size_t k, size_t n, const double *a, size_t lda,
+                                   const double *b, size_t ldb, double *c, size_t ldc);
+/* C += A B; A is m x k, B is k x n. */
+void linalg_add_product_f64(size_t m, size_t k, size_t n, const double *a, size_t lda,
+                            const double *b, size_t ldb, double *c, size_t ldc);
+/* C += A B for a symmetric A of order m, of which the upper triangle is read; B is m x n. */
+void linalg_add_symmetric_product_f64(size_t m, size_t n, const double *a, size_t lda,
+                                      const double *b, size_t ldb, double *c, size_t ldc);
+
 /* y += A x; A is m x n, or with `transposed` y += A' x. */
 void linalg_matvec_f64(bool transposed, size_t m, size_t n, const double *a, size_t lda,
                        const double *x, double *y);
@@ -37,8 +47,14 @@ void linalg_symmetric_matvec_f64(size_t n, const double *a, size_t lda, const do
 
 double linalg_dot(size_t n, const double *x, const double *y);
 double linalg_sum_squares(size_t n, const double *x);
+/* The same with elements `dx` and `dy` apart: columns of row-major matrices. */
+double linalg_dot_strided(size_t n, const double *x, size_t dx, const double *y, size_t dy);
 
 /* Eigenvalues `w` (ascending) and eigenvectors of the symmetric n x n matrix `a` (upper triangle
  * read, lda = n). On return row i of `a` is the i-th eigenvector. Returns 0, -ENOMEM, or -EDOM when
  * the iteration did not converge or a value is not finite. */
 int linalg_eigh(size_t n, double *a, double *w);
+
+/* The same for the `k` largest eigenvalues alone, 1 <= k <= n: `w` has room for n and holds them
+ * ascending, row i of `v` (k x n) is the vector of w[i]. `a` is overwritten. */
+int linalg_eigh_leading(size_t n, size_t k, double *a, double *w, double *v);

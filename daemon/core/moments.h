@@ -1,7 +1,7 @@
 /* The sufficient statistics of one layer over one window: everything the measure needs of the rows,
  * in a form that adds up exactly over batches, ranks and machines. Owns its memory; one thread at a
  * time uses it (the loop lends it to a job). Which rows enter is fold.h's business, what is read
- * off them richness.h's.
+ * off them measure.h's.
  *
  * Symbols, as in the paper (arXiv 2410.04264): rows i = 1..n with weights w_i (all 1 unless rows
  * are forgotten), features x_i (p), outputs y_i (C), W = sum w_i, means m and k:

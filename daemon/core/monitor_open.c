@@ -100,6 +100,7 @@ static void start_opening(struct monitor *m, const struct event *e, struct actio
         return;
     }
     r->credit_bytes = credit;
+    r->spectrum = e->open.spectrum;
     m->credit_granted += credit;
     run_start_credit(r, 0);
     list_append(&m->runs, &r->link);

@@ -221,13 +221,15 @@ static void ack(peer_id peer, uint64_t seq, struct actions *out)
 }
 
 /* Puts a mark into the layer's FIFO for point `i` of the entry. */
-static void push_mark(struct entry *entry, struct layer *l, size_t i)
+static void push_mark(struct entry *entry, struct layer *l, size_t i, struct spectrum_wish wish)
 {
     struct layer_point *p = &entry->record->points[i];
     struct mark *mark = &entry->marks[i];
 
     mark->owner = entry;
     mark->point = &p->point;
+    mark->spectrum = &p->spectrum;
+    mark->wish = wish;
     mark->seq = p->batch_seq;
     mark->rows_offered = p->rows_offered;
     if (p->batch_seq > l->last_seq)
@@ -238,13 +240,29 @@ static void push_mark(struct entry *entry, struct layer *l, size_t i)
     layer_push_mark(l, mark);
 }
 
-static void start_checkpoint(struct run *r, struct entry *entry, struct actions *out)
+/* The first checkpoint has one, so that a run's beginning is there to compare with. */
+static struct spectrum_wish next_wish(struct run *r, bool asked)
 {
+    uint64_t n = r->n_checkpoints++;
+
+    return (struct spectrum_wish){
+        .wanted = asked || (r->spectrum.every > 0 && n % r->spectrum.every == 0),
+        .uncentred = r->spectrum.uncentred,
+        .leading = r->spectrum.leading,
+    };
+}
+
+static void start_checkpoint(struct run *r, struct entry *entry, bool spectrum, struct actions *out)
+{
+    struct spectrum_wish wish = {0};
+
+    if (entry->record->kind == RECORD_CHECKPOINT)
+        wish = next_wish(r, spectrum);
     for (size_t i = 0; i < entry->record->n_points; i++) {
         struct layer *l = run_layer(r, entry->record->points[i].layer);
 
         if (l)
-            push_mark(entry, l, i);
+            push_mark(entry, l, i, wish);
         else
             entry->record->points[i].rows_offered = 0; /* its window begins with the attempt */
     }
@@ -344,7 +362,7 @@ void monitor_on_checkpoint(struct monitor *m, const struct event *e, struct acti
         return;
     }
     note_taken(r, e->checkpoint.seq);
-    start_checkpoint(r, entry, out);
+    start_checkpoint(r, entry, e->checkpoint.spectrum, out);
 }
 
 void monitor_on_log(struct monitor *m, const struct event *e, struct actions *out)

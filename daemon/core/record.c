@@ -23,6 +23,15 @@ void open_result_release(struct open_result *o)
     *o = (struct open_result){0};
 }
 
+void record_drop_points(struct record *r)
+{
+    for (size_t i = 0; i < r->n_points; i++)
+        spectrum_free(r->points[i].spectrum);
+    free(r->points);
+    r->points = NULL;
+    r->n_points = 0;
+}
+
 void record_free(struct record *r)
 {
     if (!r)
@@ -34,7 +43,7 @@ void record_free(struct record *r)
     free(r->open.config);
     free(r->open.writer);
     open_result_release(&r->opened);
-    free(r->points);
+    record_drop_points(r);
     free(r->scalars);
     free(r->scalar_feed_seqs);
     free(r);

@@ -11,6 +11,7 @@
 
 #include "daemon/base/list.h"
 #include "daemon/core/point.h"
+#include "daemon/core/spectrum.h"
 
 enum record_kind {
     RECORD_OPEN,       /* start or go on with an attempt */
@@ -69,6 +70,7 @@ struct layer_point {
     uint64_t rows_offered; /* rows offered up to it; not measured: up to where the window begins */
     bool measured;         /* false: no row in the window, only the two totals above are kept */
     struct point point;
+    struct spectrum *spectrum; /* owned; NULL: none was made, or asked for */
     uint64_t
         feed_seq; /* filled by the store when measured: place in the order of all things stored */
     bool has_finding;          /* this point completed a transition */
@@ -110,5 +112,7 @@ void open_result_release(struct open_result *);
 /* A zeroed record of that kind (free with record_free), or NULL. */
 struct record *record_new(enum record_kind kind, const char *run);
 
+/* Frees the points with their spectra; the record has none then. */
+void record_drop_points(struct record *);
 /* Frees the record and all it owns. NULL is fine. */
 void record_free(struct record *);

@@ -41,6 +41,8 @@ struct run {
     int64_t run_key;
     uint32_t attempt;
     struct window window;
+    struct spectrum_policy spectrum;
+    uint64_t n_checkpoints; /* taken while the run is here, as the policy counts them */
     struct list layers;
     size_t n_layers;
     size_t n_jobs; /* out with the pool */

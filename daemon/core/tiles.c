@@ -124,3 +124,22 @@ void tiles_matvec(const struct tiles *t, const double *x, double *y)
                           y + tile.col);
     }
 }
+
+void tiles_product(const struct tiles *t, size_t k, const double *x, double *y)
+{
+    memset(y, 0, t->p * k * sizeof *y);
+    for (size_t i = 0; i < t->n_tiles; i++) {
+        struct tile tile = tiles_at(t, i);
+        const double *x_row = x + tile.row * k, *x_col = x + tile.col * k;
+
+        if (tile.row == tile.col) {
+            linalg_add_symmetric_product_f64(tile.n_rows, k, tile.values, tile.n_cols, x_row, k,
+                                             y + tile.row * k, k);
+            continue;
+        }
+        linalg_add_product_f64(tile.n_rows, tile.n_cols, k, tile.values, tile.n_cols, x_col, k,
+                               y + tile.row * k, k);
+        linalg_cross_f64(tile.n_rows, tile.n_cols, k, tile.values, tile.n_cols, x_row, k, 1,
+                         y + tile.col * k, k);
+    }
+}

@@ -46,3 +46,5 @@ double tiles_trace(const struct tiles *);
 double tiles_sum_squares(const struct tiles *);
 /* y = A x; x and y have p elements and do not overlap. */
 void tiles_matvec(const struct tiles *, const double *x, double *y);
+/* Y = A X; X and Y are p x k, row-major, and do not overlap. */
+void tiles_product(const struct tiles *, size_t k, const double *x, double *y);

@@ -302,7 +302,11 @@ static const struct err no_memory = {"the daemon is out of memory"};
 
 static void on_open(struct ingest *in, peer_id peer, const struct control_open *o)
 {
-    struct event e = {.open = {.record = open_record(o), .window = open_window(o)}};
+    struct event e = {.open = {.record = open_record(o),
+                               .window = open_window(o),
+                               .spectrum = {.every = (uint32_t)o->every,
+                                            .leading = (uint32_t)o->leading,
+                                            .uncentred = o->uncentred}}};
 
     if (e.open.record)
         emit(in, &e, EV_OPEN, peer);
@@ -317,7 +321,8 @@ static void on_checkpoint(struct ingest *in, peer_id peer, const struct control_
                                      .step = c->step,
                                      .time = isnan(c->time) ? clock_now() : c->time,
                                      .layers = layers,
-                                     .n_layers = c->n_layers}};
+                                     .n_layers = c->n_layers,
+                                     .spectrum = c->spectrum}};
 
     if (!layers) {
         refuse(in, peer, "EBUSY", &no_memory, NULL);

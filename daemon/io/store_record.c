@@ -395,8 +395,7 @@ static int recall_points(struct store *s, struct record *r, struct err *e)
     rc = count_points_at(s, r, &n, e);
     if (rc < 0)
         return rc;
-    free(r->points);
-    r->n_points = 0;
+    record_drop_points(r);
     r->points = calloc(n ? n : 1, sizeof *r->points);
     if (!r->points)
         return err_set(e, -ENOMEM, "out of memory");

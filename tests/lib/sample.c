@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/core/richness.h"
+#include "daemon/core/measure.h"
 #include "daemon/core/span.h"
 
 void *must_alloc(size_t size)
@@ -213,11 +213,12 @@ void sample_fold(const struct sample *s, struct moments *m, size_t from, size_t 
 
 struct point sample_measure(const struct sample *s, const struct moments *m)
 {
-    struct precision precision = {s->features_dtype, s->outputs_dtype};
+    struct measure_plan plan = {.precision = {s->features_dtype, s->outputs_dtype}};
+    struct spectrum *none;
     struct point point;
 
     memset(&point, 0, sizeof point);
-    if (richness_measure(m, precision, &point) < 0)
+    if (measure_point(m, &plan, &point, &none) < 0)
         abort();
     return point;
 }

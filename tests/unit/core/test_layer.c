@@ -57,7 +57,9 @@ static void push(struct fixture *f, enum parcel_kind kind, size_t n)
 static void push_mark(struct fixture *f, struct mark *mark, struct point *point)
 {
     *point = (struct point){0};
-    *mark = (struct mark){.point = point};
+    static struct spectrum *none;
+
+    *mark = (struct mark){.point = point, .spectrum = &none};
     layer_push_mark(f->layer, mark);
 }
 

@@ -8,7 +8,7 @@
 
 #include "daemon/core/fold.h"
 #include "daemon/core/linalg.h"
-#include "daemon/core/richness.h"
+#include "daemon/core/measure.h"
 #include "daemon/core/span.h"
 #include "tests/lib/random.h"
 #include "tests/lib/reference.h"
@@ -17,6 +17,8 @@
 #define P 12
 #define C 3
 #define K 5
+
+static const struct measure_plan plan = {.precision = {DTYPE_F64, DTYPE_F64}};
 
 /* Rows whose features lean towards their class. */
 struct data {
@@ -129,6 +131,7 @@ static void targets_leave_the_measure_of_the_outputs_alone(void **state)
     struct moments with, without;
     struct rows rows;
     struct point a = {0}, b = {0};
+    struct spectrum *none;
 
     (void)state;
     draw(&d, 3);
@@ -139,8 +142,8 @@ static void targets_leave_the_measure_of_the_outputs_alone(void **state)
     rows.targets = d.labels;
     rows.targets_dtype = DTYPE_I32;
     fold_all(&with, rows, 50);
-    assert_int_equal(richness_measure(&with, (struct precision){DTYPE_F64, DTYPE_F64}, &a), 0);
-    assert_int_equal(richness_measure(&without, (struct precision){DTYPE_F64, DTYPE_F64}, &b), 0);
+    assert_int_equal(measure_point(&with, &plan, &a, &none), 0);
+    assert_int_equal(measure_point(&without, &plan, &b, &none), 0);
     assert_int_equal(a.rank, b.rank);
     for (int i = 0; i < METRIC_COUNT; i++)
         if (isfinite(b.value[i]))
@@ -155,6 +158,7 @@ static void weighted_rows_measure_as_the_reference_does(void **state)
     struct moments m;
     struct rows rows;
     struct point point = {0};
+    struct spectrum *none;
     struct reference expected;
 
     (void)state;
@@ -164,7 +168,7 @@ static void weighted_rows_measure_as_the_reference_does(void **state)
     rows.weights = d.weights;
     rows.weights_dtype = DTYPE_F64;
     fold_all(&m, rows, 33);
-    assert_int_equal(richness_measure(&m, (struct precision){DTYPE_F64, DTYPE_F64}, &point), 0);
+    assert_int_equal(measure_point(&m, &plan, &point, &none), 0);
     reference_measure(N, P, d.x, C, d.y, d.weights, 1e-10, &expected);
     assert_near(point.n, (double)expected.n, 1e-9);
     assert_near(point.value[METRIC_D_LR], (double)expected.d_lr, 1e-11);

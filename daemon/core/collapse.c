@@ -1,0 +1,263 @@
+#include "daemon/core/collapse.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/core/linalg.h"
+#include "daemon/core/measure.h"
+
+/* A class with less than this share of the rows did not occur: what is left of one that was
+ * forgotten is rounding. */
+#define SHARE_MIN 1e-9
+/* Squared singular values of the class means below this share of the largest are rounding, and
+ * would be divided by. */
+#define RANK_CUTOFF 1e-12
+
+struct classes {
+    size_t p, n;
+    double *share;    /* pi_c */
+    double *spread;   /* |mu_c - m|^2 */
+    double *centre;   /* p x n: mu_c - mu */
+    double *middle;   /* p: mu - m */
+    double *gram;     /* n x n: centre'centre */
+    double *residual; /* n: centre'middle */
+};
+
+static void classes_release(struct classes *k)
+{
+    free(k->share);
+    memset(k, 0, sizeof *k);
+}
+
+static size_t count_classes(const struct moments *m)
+{
+    size_t n = 0;
+
+    for (size_t c = 0; c < m->k; c++)
+        n += m->mean_y[m->c + c] > SHARE_MIN;
+    return n;
+}
+
+/* One allocation; the pointers go into it. */
+static int classes_alloc(struct classes *k, size_t p, size_t n)
+{
+    double *at = calloc(p * n + p + n * n + 3 * n, sizeof *at);
+
+    if (!at)
+        return -ENOMEM;
+    *k = (struct classes){.p = p, .n = n, .share = at};
+    k->spread = at + n;
+    k->residual = k->spread + n;
+    k->middle = k->residual + n;
+    k->gram = k->middle + p;
+    k->centre = k->gram + n * n;
+    return 0;
+}
+
+/* mu_c - m for the classes that occurred, before they are centred on their own mean. */
+static void read_means(struct classes *k, const struct moments *m)
+{
+    size_t at = 0;
+
+    for (size_t c = 0; c < m->k; c++) {
+        double share = m->mean_y[m->c + c];
+
+        if (!(share > SHARE_MIN))
+            continue;
+        k->share[at] = share;
+        for (size_t i = 0; i < k->p; i++) {
+            double d = m->xy[i * m->w + m->c + c] / (m->weight * share);
+
+            k->centre[i * k->n + at] = d;
+            k->spread[at] += d * d;
+        }
+        at++;
+    }
+}
+
+static void centre_means(struct classes *k)
+{
+    for (size_t i = 0; i < k->p; i++) {
+        double *row = k->centre + i * k->n, sum = 0;
+
+        for (size_t c = 0; c < k->n; c++)
+            sum += row[c];
+        k->middle[i] = sum / (double)k->n;
+        for (size_t c = 0; c < k->n; c++)
+            row[c] -= k->middle[i];
+    }
+    linalg_gram_f64(k->p, k->n, k->centre, k->n, 0, k->gram, k->n);
+    linalg_matvec_f64(true, k->p, k->n, k->centre, k->n, k->middle, k->residual);
+}
+
+static int classes_init(struct classes *k, const struct moments *m, size_t n)
+{
+    int rc = classes_alloc(k, m->p, n);
+
+    if (rc < 0)
+        return rc;
+    read_means(k, m);
+    centre_means(k);
+    return 0;
+}
+
+static double gram_at(const struct classes *k, size_t c, size_t d)
+{
+    return c < d ? k->gram[c * k->n + d] : k->gram[d * k->n + c];
+}
+
+/* ---- the parts ----------------------------------------------------------------------------- */
+
+static double quotient(const struct classes *k, const struct moments *m)
+{
+    double within = tiles_trace(&m->xx) / m->weight, between = 0;
+
+    for (size_t c = 0; c < k->n; c++) {
+        within -= k->share[c] * k->spread[c];
+        between += gram_at(k, c, c) / (double)k->n;
+    }
+    return between > 0 ? fmax(within, 0) / between : (double)NAN;
+}
+
+static double norm_cv(const struct classes *k)
+{
+    double mean = 0, variance = 0;
+
+    for (size_t c = 0; c < k->n; c++)
+        mean += sqrt(gram_at(k, c, c)) / (double)k->n;
+    for (size_t c = 0; c < k->n; c++) {
+        double d = sqrt(gram_at(k, c, c)) - mean;
+
+        variance += d * d / (double)k->n;
+    }
+    return mean > 0 ? sqrt(variance) / mean : (double)NAN;
+}
+
+/* NaN when a class mean is the mean of all: it has no direction. */
+static double angle(const struct classes *k)
+{
+    double sum = 0, n = (double)k->n;
+
+    for (size_t c = 0; c < k->n; c++) {
+        for (size_t d = c + 1; d < k->n; d++) {
+            double norms = sqrt(gram_at(k, c, c) * gram_at(k, d, d));
+
+            sum += fabs((norms > 0 ? gram_at(k, c, d) / norms : (double)NAN) + 1 / (n - 1));
+        }
+    }
+    return sum / (n * (n - 1) / 2);
+}
+
+/* ---- nc1 ----------------------------------------------------------------------------------- */
+
+/* With M = centre, M'M = V diag(l) V' and u_k = M v_k / sqrt(l_k): S_B^+ = C sum_k u_k u_k' / l_k
+ * over the r eigenvalues that count, hence
+ *
+ *     nc1 = sum_k u_k'S_W u_k / l_k = sum_k [ v_k'M'S M v_k - sum_c pi_c (v_k'M'd_c)^2 ] / l_k^2
+ *
+ * with d_c = mu_c - m = M_c + (mu - m). */
+static double within_along(const struct classes *k, const double *v, double l, double total)
+{
+    double residual = linalg_dot(k->n, v, k->residual), sum = total;
+
+    for (size_t c = 0; c < k->n; c++) {
+        double along = l * v[c] + residual; /* v'M'M is l v' */
+
+        sum -= k->share[c] * along * along;
+    }
+    return fmax(sum, 0) / (l * l);
+}
+
+/* Directions that count: C - 1 at most, as the class means are centred. */
+static size_t count_directions(const struct classes *k, const double *l)
+{
+    size_t r = 0, most = k->n - 1 < k->p ? k->n - 1 : k->p;
+
+    while (r < most && l[k->n - 1 - r] > RANK_CUTOFF * l[k->n - 1])
+        r++;
+    return r;
+}
+
+/* `v` holds the eigenvectors as rows, ascending; `work` p x n twice. */
+static double sum_directions(const struct classes *k, const struct moments *m, const double *v,
+                             const double *l, double *work)
+{
+    size_t p = k->p, n = k->n, r = count_directions(k, l);
+    const double *top = v + (n - r) * n;
+    double *mv = work, *smv = work + p * n, sum = 0;
+
+    if (r == 0)
+        return (double)NAN;
+    linalg_product_transposed_f64(p, n, r, k->centre, n, top, n, mv, r);
+    tiles_product(&m->xx, r, mv, smv);
+    for (size_t i = 0; i < r; i++) {
+        double total = linalg_dot_strided(p, mv + i, r, smv + i, r) / m->weight;
+
+        sum += within_along(k, top + i * n, l[n - r + i], total);
+    }
+    return sum;
+}
+
+static int measure_nc1_value(const struct classes *k, const struct moments *m, double *out)
+{
+    size_t n = k->n;
+    double *v = malloc((n * n + n + 2 * k->p * n) * sizeof *v), *l = v + n * n;
+    int rc;
+
+    if (!v)
+        return -ENOMEM;
+    memcpy(v, k->gram, n * n * sizeof *v);
+    rc = linalg_eigh(n, v, l);
+    if (rc == 0)
+        *out = sum_directions(k, m, v, l, l + n);
+    free(v);
+    return rc;
+}
+
+/* ---- the whole ----------------------------------------------------------------------------- */
+
+int collapse_measure(const struct moments *m, bool at_any_cost, struct collapse *out)
+{
+    size_t n = count_classes(m);
+    double cost = (double)m->p * (double)m->p * (double)n;
+    struct classes k;
+    int rc = 0;
+
+    out->n_classes = (uint32_t)n;
+    out->n_missing = (uint32_t)(m->k - n);
+    out->nc1 = out->nc1_quotient = out->nc2_norm_cv = out->nc2_angle = (double)NAN;
+    if (n < 2)
+        return 0;
+    rc = classes_init(&k, m, n);
+    if (rc < 0)
+        return rc;
+    out->nc1_quotient = quotient(&k, m);
+    out->nc2_norm_cv = norm_cv(&k);
+    out->nc2_angle = angle(&k);
+    if (at_any_cost || cost <= COLLAPSE_CHEAP)
+        rc = measure_nc1_value(&k, m, &out->nc1);
+    classes_release(&k);
+    return rc;
+}
+
+double measure_nc1(const struct evidence *e)
+{
+    return e->collapse->nc1;
+}
+
+double measure_nc1_quotient(const struct evidence *e)
+{
+    return e->collapse->nc1_quotient;
+}
+
+double measure_nc2_norm_cv(const struct evidence *e)
+{
+    return e->collapse->nc2_norm_cv;
+}
+
+double measure_nc2_angle(const struct evidence *e)
+{
+    return e->collapse->nc2_angle;
+}

@@ -1,0 +1,48 @@
+/* From moments to a point: gathers once what the measures share, then asks each row of metric.h
+ * for its value. Pure: reads the moments, writes the point, and makes the spectrum when it is
+ * wanted; any thread, one at a time per moments. The formulas are the measures' own: richness.c,
+ * cka.c, collapse.c, ranks.c. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "daemon/core/collapse.h"
+#include "daemon/core/moments.h"
+#include "daemon/core/point.h"
+#include "daemon/core/spectrum.h"
+
+/* What a measure may read. With X and Y the rows as in moments.h and Q an orthonormal basis of the
+ * outputs; rows of unequal weight count as n = (sum w)^2 / sum w^2 equal ones, and t, f, q and
+ * fourth are scaled to that. */
+struct evidence {
+    const struct moments *moments;
+    double n;
+    double r;                        /* rank of the outputs */
+    double t;                        /* ||X||_F^2 */
+    double f;                        /* ||X'X||_F^2 */
+    double q;                        /* ||Q'X||_F^2; NaN when r = 0 */
+    double fourth;                   /* sum |x - m|^4; NaN when r = 0 */
+    const struct collapse *collapse; /* never NULL for a measure that needs labels */
+    const struct spectrum *spectrum; /* never NULL for one that needs the spectrum */
+};
+
+/* A measure: one number, NaN where the data does not define it. */
+typedef double measure_fn(const struct evidence *);
+
+#define X(ENUM, name, unit, needs, sentence) measure_fn measure_##name;
+METRICS(X)
+#undef X
+
+/* How a window is to be measured. */
+struct measure_plan {
+    struct precision precision;
+    bool targets_are_labels;
+    struct spectrum_wish spectrum;
+};
+
+/* Fills n, p, c, rank, flags and every metric of `out`; step, time and rows_missing are the
+ * caller's. A measure that the data does not define is NaN and a flag says why. `*spectrum`
+ * receives the decomposition (free with spectrum_free), or NULL when none is wanted or possible.
+ * Returns 0 or -ENOMEM. The moments must hold a row that weighs. */
+int measure_point(const struct moments *, const struct measure_plan *, struct point *out,
+                  struct spectrum **spectrum);

@@ -1,0 +1,57 @@
+#include <math.h>
+
+#include "daemon/core/measure.h"
+
+/* What RankMe adds to each share, so that log 0 is never taken. */
+#define RANKME_EPSILON 1e-7
+
+/* How many directions the features have, from the eigenvalues rho of the decomposition that was
+ * made (centred, or not as the run asked). */
+
+/* tr S / rho_1 (Rudelson and Vershynin 2007). */
+double measure_stable_rank(const struct evidence *e)
+{
+    return e->spectrum->total / e->spectrum->rho[0];
+}
+
+/* Whether every eigenvalue that is not 0 is there: an entropy needs them all. */
+static bool is_complete(const struct spectrum *s)
+{
+    return s->n_values == s->p || s->few_rows;
+}
+
+/* exp(-sum s log s) with s_k = rho_k / sum rho, the effective rank of the covariance (Roy and
+ * Vetterli 2007). */
+double measure_effective_rank(const struct evidence *e)
+{
+    const struct spectrum *s = e->spectrum;
+    double entropy = 0;
+
+    if (!is_complete(s))
+        return (double)NAN;
+    for (size_t k = 0; k < s->n_values; k++) {
+        double share = s->rho[k] / s->total;
+
+        entropy -= share > 0 ? share * log(share) : 0;
+    }
+    return exp(entropy);
+}
+
+/* RankMe (Garrido et al. 2023): singular values sigma_k = sqrt(n rho_k) in place of eigenvalues,
+ * s_k = sigma_k / sum sigma + 1e-7, exp(-sum s log s). Theirs are of uncentred features. */
+double measure_rankme(const struct evidence *e)
+{
+    const struct spectrum *s = e->spectrum;
+    double entropy = 0, sum = 0;
+
+    if (!is_complete(s))
+        return (double)NAN;
+    for (size_t k = 0; k < s->n_values; k++)
+        sum += sqrt(s->rho[k]);
+    for (size_t k = 0; k < s->n_values; k++) {
+        double share = sqrt(s->rho[k]) / sum + RANKME_EPSILON;
+
+        entropy -= share * log(share);
+    }
+    return exp(entropy);
+}

@@ -1,0 +1,257 @@
+#include "daemon/core/spectrum.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/core/linalg.h"
+#include "daemon/core/span.h"
+
+/* Eigenfunctions projected at a time: (X'Q)'v for so many v stays small beside the matrix. */
+#define CHUNK_VECTORS 256
+
+struct spectrum *spectrum_alloc(uint32_t n_values, bool with_u, bool with_q)
+{
+    size_t n = n_values ? n_values : 1;
+    struct spectrum *s = calloc(1, sizeof *s);
+
+    if (!s)
+        return NULL;
+    s->n_values = n_values;
+    s->rho = calloc(n * (1 + with_u + with_q), sizeof *s->rho);
+    if (!s->rho) {
+        free(s);
+        return NULL;
+    }
+    s->u = with_u ? s->rho + n : NULL;
+    s->q = with_q ? s->rho + n * (1 + with_u) : NULL;
+    return s;
+}
+
+void spectrum_free(struct spectrum *s)
+{
+    if (!s)
+        return;
+    free(s->rho);
+    free(s);
+}
+
+void spectrum_cumulate(size_t n, const double *share, uint32_t rank, double *out)
+{
+    double sum = 0;
+
+    for (size_t k = 0; k < n; k++) {
+        sum += isnan(share[k]) ? 0 : share[k];
+        out[k] = sum / rank;
+    }
+}
+
+/* ---- the matrix ---------------------------------------------------------------------------- */
+
+/* Upper triangle of X'X into `a`, p x p; uncentred, W m m' comes back in. */
+static void expand(const struct moments *m, bool uncentred, double *a)
+{
+    for (size_t k = 0; k < m->xx.n_tiles; k++) {
+        struct tile t = tiles_at(&m->xx, k);
+
+        for (size_t i = 0; i < t.n_rows; i++)
+            memcpy(a + (t.row + i) * m->p + t.col, t.values + i * t.n_cols, t.n_cols * sizeof *a);
+    }
+    for (size_t i = 0; uncentred && i < m->p; i++) {
+        double factor = m->weight * m->mean_x[i];
+
+        for (size_t j = i; j < m->p; j++)
+            a[i * m->p + j] += factor * m->mean_x[j];
+    }
+}
+
+/* Moments with the means put back into X'Y and Y'Y, for span.h, which reads nothing else: X'Y + W m
+ * k' and Y'Y + W k k'. The rest is borrowed from `m`. Free xy and yy. */
+static int raise_products(const struct moments *m, struct moments *out)
+{
+    *out = *m;
+    out->xy = malloc(m->p * m->w * sizeof *out->xy);
+    out->yy = malloc(m->w * m->w * sizeof *out->yy);
+    if (!out->xy || !out->yy) {
+        free(out->xy);
+        free(out->yy);
+        return -ENOMEM;
+    }
+    for (size_t i = 0; i < m->p; i++) {
+        for (size_t j = 0; j < m->w; j++)
+            out->xy[i * m->w + j] = m->xy[i * m->w + j] + m->weight * m->mean_x[i] * m->mean_y[j];
+    }
+    for (size_t i = 0; i < m->w; i++) {
+        for (size_t j = i; j < m->w; j++)
+            out->yy[i * m->w + j] = m->yy[i * m->w + j] + m->weight * m->mean_y[i] * m->mean_y[j];
+    }
+    return 0;
+}
+
+/* ---- the eigenpairs ------------------------------------------------------------------------ */
+
+/* Descending: value k and its vector of p. LAPACK's order is ascending. */
+struct eigenpairs {
+    size_t n;
+    double *matrix; /* holds the vectors in the end, when all were computed */
+    double *leading;
+    double *values;
+    const double *vectors; /* n x p, ascending */
+};
+
+static void eigenpairs_release(struct eigenpairs *e)
+{
+    free(e->matrix);
+    free(e->leading);
+    free(e->values);
+}
+
+static double eigenvalue(const struct eigenpairs *e, size_t k)
+{
+    return e->values[e->n - 1 - k];
+}
+
+static int eigenpairs_init(struct eigenpairs *e, const struct moments *m, bool uncentred, size_t n)
+{
+    int rc;
+
+    *e = (struct eigenpairs){.n = n};
+    e->matrix = malloc(m->p * m->p * sizeof(double));
+    e->values = malloc(m->p * sizeof(double));
+    if (n < m->p)
+        e->leading = malloc(m->p * n * sizeof(double));
+    if (!e->matrix || !e->values || (n < m->p && !e->leading))
+        return -ENOMEM;
+    expand(m, uncentred, e->matrix);
+    rc = e->leading ? linalg_eigh_leading(m->p, n, e->matrix, e->values, e->leading)
+                    : linalg_eigh(m->p, e->matrix, e->values);
+    e->vectors = e->leading ? e->leading : e->matrix;
+    return rc;
+}
+
+/* ---- the shares ---------------------------------------------------------------------------- */
+
+/* share_k = |(X'Q)'v_k|^2 / l_k with l_k the eigenvalue of X'X: the squared length of the part of
+ * e_k that lies in the span. Below the cut-off l_k is rounding, and its e_k is anything. */
+static int project(const struct span *span, const struct moments *m, const struct eigenpairs *e,
+                   double cutoff, double *share)
+{
+    size_t p = m->p, r = span->rank;
+    double *xq, *rows;
+
+    for (size_t k = 0; k < e->n; k++)
+        share[k] = eigenvalue(e, k) > cutoff * eigenvalue(e, 0) ? 0 : (double)NAN;
+    if (r == 0)
+        return 0;
+    xq = malloc((p + CHUNK_VECTORS) * r * sizeof *xq);
+    if (!xq)
+        return -ENOMEM;
+    rows = xq + p * r;
+    span_rows(span, m, 0, p, xq);
+    for (size_t from = 0; from < e->n; from += CHUNK_VECTORS) {
+        size_t n = e->n - from < CHUNK_VECTORS ? e->n - from : CHUNK_VECTORS;
+
+        linalg_product_f64(n, p, r, e->vectors + from * p, p, xq, r, rows, r);
+        for (size_t i = 0; i < n; i++) {
+            size_t k = e->n - 1 - (from + i);
+
+            share[k] += linalg_sum_squares(r, rows + i * r) / eigenvalue(e, k);
+        }
+    }
+    free(xq);
+    return 0;
+}
+
+static int add_shares(const struct moments *m, size_t first, size_t n_columns, double cutoff,
+                      const struct eigenpairs *e, double features_cutoff, uint32_t *rank,
+                      double *share)
+{
+    struct span span;
+    int rc = span_init(&span, m, first, n_columns, cutoff);
+
+    *rank = (uint32_t)span.rank;
+    if (rc == 0 && share)
+        rc = project(&span, m, e, features_cutoff, share);
+    span_release(&span);
+    return rc;
+}
+
+static int fill(struct spectrum *s, const struct moments *m, struct precision precision,
+                const struct eigenpairs *e)
+{
+    double cutoff = span_cutoff(precision.features);
+    int rc;
+
+    for (size_t k = 0; k < s->n_values; k++)
+        s->rho[k] = eigenvalue(e, k) > 0 ? eigenvalue(e, k) / m->weight : 0;
+    rc = add_shares(m, 0, m->c, span_cutoff(precision.outputs), e, cutoff, &s->rank, s->u);
+    if (rc == 0 && m->k > 0)
+        rc = add_shares(m, m->c, m->k, span_cutoff(precision.targets), e, cutoff, &s->rank_targets,
+                        s->q);
+    return rc;
+}
+
+/* ---- the whole ----------------------------------------------------------------------------- */
+
+/* How many eigenvalues: those that are asked for, and not those that are 0 for want of rows. */
+static size_t count_values(const struct moments *m, struct spectrum_wish wish)
+{
+    size_t n = wish.leading, possible = m->n_rows - (wish.uncentred ? 0 : 1);
+
+    if (n == 0)
+        n = m->p <= SPECTRUM_ALL_MAX ? m->p : SPECTRUM_LEADING;
+    if (n > m->p)
+        n = m->p;
+    return n > possible ? possible : n;
+}
+
+static double total_variance(const struct moments *m, bool uncentred)
+{
+    return tiles_trace(&m->xx) / m->weight + (uncentred ? linalg_sum_squares(m->p, m->mean_x) : 0);
+}
+
+static struct spectrum *new_empty(const struct moments *m, size_t n, bool uncentred)
+{
+    bool few_rows = m->n_rows <= m->p;
+    struct spectrum *s = spectrum_alloc((uint32_t)n, !few_rows, !few_rows && m->k > 0);
+
+    if (!s)
+        return NULL;
+    s->p = (uint32_t)m->p;
+    s->uncentred = uncentred;
+    s->few_rows = few_rows;
+    s->total = total_variance(m, uncentred);
+    return s;
+}
+
+int spectrum_new(const struct moments *m, struct precision precision, struct spectrum_wish wish,
+                 struct spectrum **out)
+{
+    size_t n = count_values(m, wish);
+    struct moments raised = *m;
+    struct eigenpairs e = {0};
+    int rc;
+
+    *out = NULL;
+    if (m->p > SPECTRUM_P_MAX)
+        return -E2BIG;
+    if (n == 0 || total_variance(m, wish.uncentred) == 0)
+        return -EDOM;
+    if (wish.uncentred && raise_products(m, &raised) < 0)
+        return -ENOMEM;
+    *out = new_empty(m, n, wish.uncentred);
+    rc = *out ? eigenpairs_init(&e, m, wish.uncentred, n) : -ENOMEM;
+    if (rc == 0)
+        rc = fill(*out, &raised, precision, &e);
+    if (wish.uncentred) {
+        free(raised.xy);
+        free(raised.yy);
+    }
+    eigenpairs_release(&e);
+    if (rc < 0) {
+        spectrum_free(*out);
+        *out = NULL;
+    }
+    return rc;
+}

@@ -1,0 +1,69 @@
+/* The feature decomposition of one window (arXiv 2410.04264, Eq. 5): how much variance each feature
+ * direction has, and how much of it lies in the learned and in the wanted function space. Made from
+ * the moments by one thread, then plain data that whoever holds it owns. When one is made is the
+ * run's policy, where it is kept the store's business.
+ *
+ *     S = X'X/n = sum_k rho_k v_k v_k'       rho descending, in the features' units squared
+ *     e_k(x) = (x - m)'v_k / sqrt(rho_k)     the eigenfunctions, of unit variance
+ *     u_k = ||P_F e_k||^2                    utilisation: P_F projects onto the outputs
+ *     q_k = ||P_* e_k||^2                    quality: P_* projects onto the targets
+ *     PI_hat(k)  = sum_{i<=k} u_i / rank F
+ *     PI_star(k) = sum_{i<=k} q_i / rank Y*
+ *     1 - D_LR = sum_k rho_k u_k / (sqrt(rank F) sqrt(sum_k rho_k^2))
+ *
+ * Uncentred, the means stay in X, F and Y*: the constant has its own eigenvalue, e_k has unit
+ * second moment, and the projectors hold what of the constant the outputs and targets span. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/core/dtype.h"
+#include "daemon/core/moments.h"
+
+/* All eigenvalues are the default up to this p: 0.3 GB of work and some 20 s of one core there,
+ * growing as p^3; beyond it the leading SPECTRUM_LEADING. */
+#define SPECTRUM_ALL_MAX 4096
+#define SPECTRUM_LEADING 512
+/* No spectrum beyond this p: its matrix takes 0.5 GB, and a minute or more of one core. */
+#define SPECTRUM_P_MAX 8192
+
+/* The coarsest formats that entered the window: they set the ranks' cut-offs and a flag. */
+struct precision {
+    enum dtype features;
+    enum dtype outputs;
+    enum dtype targets;
+};
+
+struct spectrum_wish {
+    bool wanted;
+    bool uncentred;
+    uint32_t leading; /* how many eigenvalues; 0: all, or as many as the limits above say */
+};
+
+struct spectrum {
+    uint32_t p;
+    uint32_t n_values;     /* eigenvalues below; fewer than p when the leading ones were asked for,
+                              or when n <= p: n - 1 are not zero then */
+    uint32_t rank;         /* of the outputs */
+    uint32_t rank_targets; /* 0: no targets, or constant ones */
+    bool uncentred;
+    bool few_rows; /* n <= p: there are eigenvalues, but no eigenfunctions; no u, no q */
+    double total;  /* tr S, the sum of all p eigenvalues */
+    double *rho;   /* n_values, descending, never negative */
+    double *u;     /* n_values; NaN where rho_k is rounding: there is no e_k. NULL: none */
+    double *q;     /* likewise; NULL without targets */
+};
+
+/* Decomposes the moments. Returns 0 with the spectrum (free with spectrum_free), or -ENOMEM, -EDOM
+ * (LAPACK failed, or nothing varies), -E2BIG (p is above SPECTRUM_P_MAX), and *out NULL. */
+int spectrum_new(const struct moments *, struct precision, struct spectrum_wish,
+                 struct spectrum **out);
+void spectrum_free(struct spectrum *);
+
+/* Room for a spectrum of n_values, all NULL but rho; u and q when wanted. Returns it, or NULL. */
+struct spectrum *spectrum_alloc(uint32_t n_values, bool with_u, bool with_q);
+
+/* out[k] = sum_{i<=k} share_i / rank, n_values of them; an undefined share adds nothing. */
+void spectrum_cumulate(size_t n, const double *share, uint32_t rank, double *out);
