@@ -29,6 +29,7 @@ static const struct method_info {
     [FEED_EVENT_QUERY] = {"event.query", {"run", "layer", "from", "to", "attempts"}},
     [FEED_EVENT_SUBSCRIBE] = {"event.subscribe", {"run", "since_seq"}},
     [FEED_EVENT_UNSUBSCRIBE] = {"event.unsubscribe", {"sub"}},
+    [FEED_SPECTRUM_QUERY] = {"spectrum.query", {"run", "layer", "step"}},
 };
 
 const char *feed_method_name(enum feed_method method)
@@ -279,6 +280,20 @@ int feed_event_query_read(const struct feed_request *request, struct feed_event_
     return rc < 0 ? rc
                   : read_choice(request->params, "attempts", "effective", "all", &out->all_attempts,
                                 e);
+}
+
+int feed_spectrum_query_read(const struct feed_request *request, struct feed_spectrum_query *out,
+                             struct err *e)
+{
+    int rc;
+
+    *out = (struct feed_spectrum_query){.step = -1};
+    rc = read_run(request->params, true, &out->run, e);
+    if (rc == 0)
+        rc = checked(json_text(request->params, "layer", FEED_TEXT_MAX, &out->layer, e));
+    if (rc == 0)
+        rc = checked(json_integer(request->params, "step", 0, INT64_MAX, &out->step, e));
+    return rc;
 }
 
 int feed_subscribe_read(const struct feed_request *request, struct feed_subscribe *out,

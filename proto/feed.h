@@ -33,6 +33,7 @@ enum feed_method {
     FEED_EVENT_QUERY,
     FEED_EVENT_SUBSCRIBE,
     FEED_EVENT_UNSUBSCRIBE,
+    FEED_SPECTRUM_QUERY,
     FEED_METHOD_COUNT,
 };
 
@@ -117,6 +118,12 @@ struct feed_event_query {
 };
 
 /* series.subscribe and event.subscribe. */
+struct feed_spectrum_query {
+    const char *run;
+    const char *layer; /* NULL: the only one */
+    int64_t step;      /* -1: the latest that has one */
+};
+
 struct feed_subscribe {
     const char *run; /* NULL: all */
     bool has_since_seq;
@@ -135,6 +142,8 @@ int feed_series_query_read(const struct feed_request *, struct feed_series_query
 int feed_scalars_query_read(const struct feed_request *, struct feed_scalars_query *out,
                             struct err *e);
 int feed_event_query_read(const struct feed_request *, struct feed_event_query *out, struct err *e);
+int feed_spectrum_query_read(const struct feed_request *, struct feed_spectrum_query *out,
+                             struct err *e);
 int feed_subscribe_read(const struct feed_request *, struct feed_subscribe *out, struct err *e);
 int feed_unsubscribe_read(const struct feed_request *, struct feed_unsubscribe *out, struct err *e);
 

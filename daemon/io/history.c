@@ -110,6 +110,15 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_SCALAR_ENDS] = "SELECT (SELECT min(step) FROM scalar" SCALAR_RANGE "),"
                         " (SELECT max(step) FROM scalar" SCALAR_RANGE ")",
     [SQL_SCALAR_VALUES] = "SELECT step, value FROM scalar" SCALAR_RANGE " ORDER BY step",
+
+    /* Of what newer attempts have not superseded, the newest, or that of step ?2. */
+    [SQL_SPECTRUM] = "SELECT s.attempt, s.step, point.n, s.rank, s.rank_targets, s.uncentred,"
+                     " s.few_rows, s.total, s.n_values, s.data FROM spectrum AS s JOIN point"
+                     " ON point.layer_key = s.layer_key AND point.attempt = s.attempt"
+                     " AND point.step = s.step WHERE s.layer_key = ?1 AND (?2 < 0 OR s.step = ?2)"
+                     " AND NOT EXISTS(SELECT 1 FROM attempt WHERE attempt.run_key = ?3"
+                     " AND attempt.attempt > s.attempt AND attempt.first_step <= s.step)"
+                     " ORDER BY s.attempt DESC, s.step DESC LIMIT 1",
 };
 
 /* Where a changed thing has its feed sequence: @point and the scalar's columns begin at 4. */

@@ -36,8 +36,8 @@ void history_close(struct history *);
 /* The key of a run by id, project/name, or name (the newest of that name), in this order. */
 int history_find_run(struct history *, const char *run, int64_t *run_key, struct err *e);
 
-/* run.list, run.get, layer.list, series.query, scalars.query, event.query: `*out` receives the
- * result (free with cJSON_Delete), NULL after a failure. */
+/* run.list, run.get, layer.list, series.query, scalars.query, event.query, spectrum.query: `*out`
+ * receives the result (free with cJSON_Delete), NULL after a failure. */
 int history_run_list(struct history *, const struct feed_run_list *, cJSON **out, struct err *e);
 int history_run_get(struct history *, const struct feed_run *, cJSON **out, struct err *e);
 int history_layer_list(struct history *, const struct feed_run *, cJSON **out, struct err *e);
@@ -51,6 +51,9 @@ enum change_kind {
     CHANGE_SERIES, /* points and scalars */
     CHANGE_EVENTS,
 };
+
+int history_spectrum(struct history *, const struct feed_spectrum_query *, cJSON **out,
+                     struct err *e);
 
 /* Things stored, for a subscription. */
 struct history_page {

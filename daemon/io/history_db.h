@@ -1,6 +1,6 @@
-/* The inside of a history, shared by its two files: the connection and its statements. history.c
- * owns both and answers about runs and changes; history_series.c answers with columns. Threads as
- * in history.h. */
+/* The inside of a history, shared by its three files: the connection and its statements. history.c
+ * owns both and answers about runs and changes; history_series.c answers with columns,
+ * history_spectrum.c with one spectrum. Threads as in history.h. */
 #pragma once
 
 #include <sqlite3.h>
@@ -35,6 +35,7 @@ enum history_sql {
     SQL_SCALAR_COUNT,
     SQL_SCALAR_ENDS,
     SQL_SCALAR_VALUES,
+    SQL_SPECTRUM,
     SQL_COUNT,
 };
 

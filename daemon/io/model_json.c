@@ -1,6 +1,7 @@
 #include "daemon/io/model_json.h"
 
 #include <stdbool.h>
+#include <stdlib.h>
 
 #include "proto/json.h"
 
@@ -116,6 +117,59 @@ cJSON *finding_to_json(const char *run, const char *layer, uint32_t attempt,
 
     if (add_place(o, run, layer, attempt) && json_add_integer(o, "step", f->step) &&
         json_add_double(o, "time", f->time) && add_transition(o, f) && add_agreement(o, f))
+        return o;
+    cJSON_Delete(o);
+    return NULL;
+}
+
+static bool add_values(cJSON *object, const char *name, const double *values, size_t n)
+{
+    cJSON *array;
+
+    if (!values)
+        return cJSON_AddNullToObject(object, name) != NULL;
+    array = cJSON_AddArrayToObject(object, name);
+    for (size_t i = 0; array && i < n; i++) {
+        if (!json_push_double(array, values[i]))
+            return false;
+    }
+    return array != NULL;
+}
+
+/* Null when there is nothing to add up, or no function space to take shares of. */
+static bool add_cumulated(cJSON *object, const char *name, const double *share, uint32_t rank,
+                          size_t n)
+{
+    double *sums;
+    bool done;
+
+    if (!share || rank == 0)
+        return cJSON_AddNullToObject(object, name) != NULL;
+    sums = malloc(n * sizeof *sums);
+    if (!sums)
+        return false;
+    spectrum_cumulate(n, share, rank, sums);
+    done = add_values(object, name, sums, n);
+    free(sums);
+    return done;
+}
+
+cJSON *spectrum_to_json(const char *run, const char *layer, uint32_t attempt, int64_t step,
+                        double n, const struct spectrum *s)
+{
+    cJSON *o = cJSON_CreateObject();
+
+    if (o && add_text(o, "run", run) && add_text(o, "layer", layer) &&
+        json_add_integer(o, "attempt", attempt) && json_add_integer(o, "step", step) &&
+        json_add_double(o, "n", n) && json_add_integer(o, "p", s->p) &&
+        json_add_integer(o, "rank", s->rank) &&
+        json_add_integer(o, "rank_targets", s->rank_targets) &&
+        cJSON_AddBoolToObject(o, "centred", !s->uncentred) &&
+        cJSON_AddBoolToObject(o, "few_rows", s->few_rows) &&
+        json_add_double(o, "total", s->total) && add_values(o, "rho", s->rho, s->n_values) &&
+        add_values(o, "u", s->u, s->n_values) && add_values(o, "q", s->q, s->n_values) &&
+        add_cumulated(o, "pi_hat", s->u, s->rank, s->n_values) &&
+        add_cumulated(o, "pi_star", s->q, s->rank_targets, s->n_values))
         return o;
     cJSON_Delete(o);
     return NULL;

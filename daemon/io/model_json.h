@@ -7,11 +7,15 @@
 #include <stdint.h>
 
 #include "daemon/core/point.h"
+#include "daemon/core/spectrum.h"
 
 cJSON *point_to_json(const char *run, const char *layer, uint32_t attempt, const struct point *);
 cJSON *scalar_to_json(const char *run, uint32_t attempt, int64_t step, double time,
                       const struct scalar *);
 cJSON *finding_to_json(const char *run, const char *layer, uint32_t attempt,
                        const struct finding *);
+/* SPECTRUM, with the sums PI_hat and PI_star. `n` is the point's. */
+cJSON *spectrum_to_json(const char *run, const char *layer, uint32_t attempt, int64_t step,
+                        double n, const struct spectrum *);
 /* The names of the bits set, as an array. Bits that have no name are left out. */
 cJSON *flags_to_json(uint32_t flags);

@@ -80,6 +80,11 @@ static const char *const statements[SQL_COUNT] = {
                         " end_step, agrees, feed_seq, metric, time, level_from, level_to,"
                         " confidence, accuracy, accuracy_from, accuracy_to)"
                         " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [SQL_SPECTRUM_DROP] = "DELETE FROM spectrum WHERE layer_key = ?1 AND attempt = ?2"
+                          " AND step = ?3",
+    [SQL_SPECTRUM_PUT] = "INSERT INTO spectrum(layer_key, attempt, step, rank, rank_targets,"
+                         " uncentred, few_rows, n_values, total, data)"
+                         " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 
     [SQL_NAME_FIND] = "SELECT name_key FROM scalar_name WHERE run_key = ?1 AND name = ?2",
     [SQL_NAME_NEW] = "INSERT INTO scalar_name(run_key, name) VALUES(?1, ?2)",

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "daemon/core/record.h"
+#include "daemon/io/spectrum_blob.h"
 #include "daemon/io/sql.h"
 #include "daemon/io/store_schema.h"
 
@@ -313,6 +314,33 @@ static int put_total(struct store *s, const struct record *r, int64_t layer_key,
     return sql_run(q, e);
 }
 
+/* Writes the point's spectrum; that of an older point of the same attempt and step goes with it. */
+static int put_spectrum(struct store *s, const struct record *r, int64_t layer_key,
+                        const struct spectrum *spectrum, struct err *e)
+{
+    sqlite3_stmt *q = s->statement[SQL_SPECTRUM_DROP];
+    size_t size;
+    void *data;
+    int rc;
+
+    SQL_BIND(q, layer_key, r->attempt, r->step);
+    rc = sql_run(q, e);
+    if (rc < 0 || !spectrum)
+        return rc;
+    data = spectrum_encode(spectrum, &size);
+    if (!data)
+        return err_set(e, -ENOMEM, "out of memory");
+    q = s->statement[SQL_SPECTRUM_PUT];
+    SQL_BIND(q, layer_key, r->attempt, r->step, spectrum->rank, spectrum->rank_targets,
+             spectrum->uncentred, spectrum->few_rows, spectrum->n_values);
+    sql_bind_double(q, 9, spectrum->total);
+    sqlite3_bind_blob64(q, 10, data, size, SQLITE_STATIC);
+    rc = sql_run(q, e);
+    sqlite3_bind_null(q, 10);
+    free(data);
+    return rc;
+}
+
 /* Writes the point, over the one of the same attempt and step if there is one; `*added` counts the
  * points that are new. */
 static int put_point(struct store *s, const struct record *r, int64_t layer_key,
@@ -364,6 +392,8 @@ static int put_checkpoint(struct store *s, struct record *r, struct err *e)
             rc = put_total(s, r, layer_key, lp, e);
         if (rc == 0 && lp->measured)
             rc = put_point(s, r, layer_key, lp, &added, e);
+        if (rc == 0 && lp->measured)
+            rc = put_spectrum(s, r, layer_key, lp->spectrum, e);
     }
     if (rc < 0)
         return rc;

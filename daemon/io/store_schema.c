@@ -68,6 +68,14 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
     " accuracy_to REAL, feed_seq INTEGER NOT NULL,"
     " PRIMARY KEY(layer_key, attempt, step, metric)) WITHOUT ROWID;"
     "CREATE INDEX finding_by_feed_seq ON finding(feed_seq);",
+    /* data: rho, then u, then q, each n_values f64, little-endian; u and q, or q alone, may be
+     * missing. f64, as what is read back is to satisfy sum rho u = sqrt(r sum rho^2) (1 - d_lr) to
+     * 1e-8, and 24 p bytes a spectrum are small beside the moments that it took. With a rowid: long
+     * rows would make a tree of keys deep. */
+    "CREATE TABLE spectrum(layer_key INTEGER NOT NULL, attempt INTEGER NOT NULL,"
+    " step INTEGER NOT NULL, rank INTEGER NOT NULL, rank_targets INTEGER NOT NULL,"
+    " uncentred INTEGER NOT NULL, few_rows INTEGER NOT NULL, n_values INTEGER NOT NULL,"
+    " total REAL, data BLOB NOT NULL, PRIMARY KEY(layer_key, attempt, step));",
 };
 
 /* What @point stands for, before the measures. store_schema_point() reads it in this order. */

@@ -70,6 +70,26 @@ static void checkpoint(struct fixture *f, const struct record *opened, uint64_t 
     record_free(r);
 }
 
+/* A checkpoint with a spectrum of three values whose first eigenvalue is `first`. */
+static void spectrum_at(struct fixture *f, const struct record *opened, uint64_t seq, int64_t step,
+                        const char *layer, double first)
+{
+    struct record *r = record_of(opened, RECORD_CHECKPOINT, seq, step);
+    struct spectrum *s = spectrum_alloc(3, true, true);
+
+    assert_non_null(s);
+    s->p = 128;
+    s->rank = 2;
+    s->rank_targets = 1;
+    s->total = 7.5;
+    memcpy(s->rho, (double[]){first, 0.1, 1e-17}, 3 * sizeof(double));
+    memcpy(s->u, (double[]){1, 0.5, (double)NAN}, 3 * sizeof(double));
+    memcpy(s->q, (double[]){0.25, 0, (double)NAN}, 3 * sizeof(double));
+    record_add_point(r, layer, 0.5)->spectrum = s;
+    assert_int_equal(apply(f->store, r), 0);
+    record_free(r);
+}
+
 static void log_scalar(struct fixture *f, const struct record *opened, uint64_t seq, int64_t step,
                        const char *name, double value)
 {
@@ -846,10 +866,122 @@ static void a_history_writes_nothing(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* ---- spectra ------------------------------------------------------------------------------- */
+
+static double first_rho(struct fixture *f, const char *layer, int64_t step)
+{
+    struct feed_spectrum_query query = {.run = "a", .layer = layer, .step = step};
+    struct err e = {0};
+    cJSON *out;
+    double rho;
+
+    if (history_spectrum(f->history, &query, &out, &e) < 0)
+        fail_msg("%s", e.text);
+    rho = atof(cJSON_GetObjectItem(out, "rho")->child->valuestring); /* raw: it is not parsed */
+    cJSON_Delete(out);
+    return rho;
+}
+
+static void expect_no_spectrum(struct fixture *f, const char *layer, int64_t step, int rc,
+                               const char *text)
+{
+    struct feed_spectrum_query query = {.run = "a", .layer = layer, .step = step};
+    struct err e = {0};
+    cJSON *out;
+
+    assert_int_equal(history_spectrum(f->history, &query, &out, &e), rc);
+    assert_null(out);
+    assert_non_null(strstr(e.text, text));
+}
+
+static void a_spectrum_comes_back_to_the_last_bit(void **state)
+{
+    struct fixture *f = *state;
+    struct record *a = open_run(f, "a", "a", "p", "w");
+    struct feed_spectrum_query query = {.run = "a", .step = -1};
+    struct err e = {0};
+    cJSON *out;
+    char *text;
+
+    spectrum_at(f, a, 1, 10, "head", 1.0 / 3);
+    assert_int_equal(history_spectrum(f->history, &query, &out, &e), 0);
+    text = json_print(out);
+    assert_string_equal(text, "{\"run\":\"a\",\"layer\":\"head\",\"attempt\":1,\"step\":10,"
+                              "\"n\":1024,\"p\":128,\"rank\":2,\"rank_targets\":1,"
+                              "\"centred\":true,\"few_rows\":false,\"total\":7.5,"
+                              "\"rho\":[0.33333333333333331,0.1,1e-17],\"u\":[1,0.5,null],"
+                              "\"q\":[0.25,0,null],\"pi_hat\":[0.5,0.75,0.75],"
+                              "\"pi_star\":[0.25,0.25,0.25]}");
+    cJSON_free(text);
+    cJSON_Delete(out);
+    record_free(a);
+}
+
+static void the_latest_spectrum_is_the_default(void **state)
+{
+    struct fixture *f = *state;
+    struct record *a = open_run(f, "a", "a", "p", "w");
+
+    spectrum_at(f, a, 1, 10, "head", 1);
+    spectrum_at(f, a, 2, 20, "head", 2);
+    checkpoint(f, a, 3, 30, 0.5);
+    assert_true(first_rho(f, NULL, -1) == 2);
+    assert_true(first_rho(f, "head", 10) == 1);
+    expect_no_spectrum(f, NULL, 30, -ENOENT, "no spectrum at step 30");
+    expect_no_spectrum(f, "tail", -1, -ENOENT, "no layer \"tail\"");
+    spectrum_at(f, a, 4, 40, "tail", 4);
+    expect_no_spectrum(f, NULL, -1, -EINVAL, "2 layers");
+    assert_true(first_rho(f, "tail", -1) == 4);
+    record_free(a);
+}
+
+static void a_run_without_a_spectrum_says_so(void **state)
+{
+    struct fixture *f = *state;
+    struct record *a = open_run(f, "a", "a", "p", "w");
+
+    checkpoint(f, a, 1, 10, 0.5);
+    expect_no_spectrum(f, NULL, -1, -ENOENT, "no spectrum was asked for");
+    record_free(a);
+}
+
+static void a_spectrum_goes_with_its_point(void **state)
+{
+    struct fixture *f = *state;
+    struct record *a = open_run(f, "a", "a", "p", "w");
+
+    spectrum_at(f, a, 1, 10, "head", 1);
+    spectrum_at(f, a, 2, 10, "head", 2);
+    assert_true(first_rho(f, NULL, 10) == 2);
+    checkpoint(f, a, 3, 10, 0.5);
+    expect_no_spectrum(f, NULL, 10, -ENOENT, "no spectrum at step 10");
+    record_free(a);
+}
+
+static void a_newer_attempt_supersedes_spectra(void **state)
+{
+    struct fixture *f = *state;
+    struct record *a = open_run(f, "a", "a", "p", "w"), *b;
+
+    spectrum_at(f, a, 1, 10, "head", 1);
+    spectrum_at(f, a, 2, 20, "head", 2);
+    b = open_run(f, "a", "a", "p", "v");
+    checkpoint(f, b, 1, 15, 0.5);
+    assert_true(first_rho(f, NULL, -1) == 1);
+    expect_no_spectrum(f, NULL, 20, -ENOENT, "no spectrum at step 20");
+    record_free(a);
+    record_free(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(runs_are_listed_newest_first),
+        TEST(a_spectrum_comes_back_to_the_last_bit),
+        TEST(the_latest_spectrum_is_the_default),
+        TEST(a_run_without_a_spectrum_says_so),
+        TEST(a_spectrum_goes_with_its_point),
+        TEST(a_newer_attempt_supersedes_spectra),
         TEST(a_run_shows_what_is_known_of_it),
         TEST(a_run_is_found_by_id_path_or_newest_name),
         TEST(layers_show_their_latest_point),

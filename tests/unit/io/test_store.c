@@ -482,7 +482,7 @@ static void a_newer_schema_is_refused_naming_both_versions(void **state)
 
     run_sql(f->path, "PRAGMA user_version = 7");
     expect_refused(f, -ENOTSUP, "version 7");
-    expect_refused(f, -ENOTSUP, "up to version 2");
+    expect_refused(f, -ENOTSUP, "up to version 3");
     assert_int_equal(read_sql(f->path, "PRAGMA user_version"), 7);
 }
 

@@ -42,6 +42,7 @@ static int read_params(const struct feed_request *request, struct err *e)
         struct feed_series_query series_query;
         struct feed_scalars_query scalars_query;
         struct feed_event_query event_query;
+        struct feed_spectrum_query spectrum_query;
         struct feed_subscribe subscribe;
         struct feed_unsubscribe unsubscribe;
     } u;
@@ -66,6 +67,8 @@ static int read_params(const struct feed_request *request, struct err *e)
     case FEED_SERIES_UNSUBSCRIBE:
     case FEED_EVENT_UNSUBSCRIBE:
         return feed_unsubscribe_read(request, &u.unsubscribe, e);
+    case FEED_SPECTRUM_QUERY:
+        return feed_spectrum_query_read(request, &u.spectrum_query, e);
     case FEED_SCALARS_QUERY:
         return feed_scalars_query_read(request, &u.scalars_query, e);
     case FEED_METHOD_COUNT:
