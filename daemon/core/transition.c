@@ -1,5 +1,6 @@
 #include "daemon/core/transition.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -8,7 +9,7 @@
 /* A scale below this share of the values is rounding, not noise. */
 #define ROUNDING 1e-9
 /* Points from the middle of L to y: over so many d is measured. */
-#define SPAN (TRANSITION_LAG + TRANSITION_LEVEL / 2)
+#define SPAN (TRANSITION_LAG + TRANSITION_LEVEL / 2.0)
 
 const char *transition_direction_name(enum transition_direction direction)
 {
@@ -132,12 +133,13 @@ static bool judge(const struct transition_scale *c, const struct seen *seen, str
 {
     double spread[TRANSITION_QUIET], scale = fmax(c->began_s, seen->noise), sigma;
 
-    out->to = median_y(c->raw, c->n_raw);
+    assert(c->n_raw == TRANSITION_QUIET);
+    out->to = median_y(c->raw, TRANSITION_QUIET);
     out->from = c->from;
     out->size = c->sign * (out->to - c->from);
-    for (size_t i = 0; i < c->n_raw; i++)
+    for (size_t i = 0; i < TRANSITION_QUIET; i++)
         spread[i] = fabs(c->raw[i].y - out->to);
-    scale = fmax(scale, median(spread, c->n_raw));
+    scale = fmax(scale, median(spread, TRANSITION_QUIET));
     if (!(out->size > TRANSITION_ACCEPT * scale) ||
         out->size < TRANSITION_MIN_SHARE * seen->range ||
         out->size * SPAN < TRANSITION_ENTER * c->began_s * (double)c->n_moved)

@@ -13,6 +13,8 @@
 
 /* Standard input, output and error of the command: the event, nowhere, and ours. */
 #define N_STREAMS 3
+/* The process, the pipe to it, and its time limit. */
+#define N_HANDLES 3
 
 struct message {
     struct list link;
@@ -20,7 +22,7 @@ struct message {
     size_t size;
 };
 
-/* The command while it runs. It is freed when its three handles are closed. */
+/* The command while it runs. It is freed when its handles are closed. */
 struct child {
     struct alert *alert;
     struct message *message;
@@ -92,11 +94,11 @@ static void on_handle_closed(uv_handle_t *handle)
 
 static void close_child(struct child *c)
 {
-    uv_handle_t *handles[] = {(uv_handle_t *)&c->process, (uv_handle_t *)&c->input,
-                              (uv_handle_t *)&c->limit};
+    uv_handle_t *handles[N_HANDLES] = {(uv_handle_t *)&c->process, (uv_handle_t *)&c->input,
+                                       (uv_handle_t *)&c->limit};
 
     c->runs = false;
-    for (size_t i = 0; i < sizeof handles / sizeof *handles; i++) {
+    for (size_t i = 0; i < N_HANDLES; i++) {
         if (!uv_is_closing(handles[i]))
             uv_close(handles[i], on_handle_closed);
     }
@@ -181,7 +183,7 @@ static void run(struct alert *a, struct message *m)
     a->child = c;
     c->alert = a;
     c->message = m;
-    c->n_handles = 3;
+    c->n_handles = N_HANDLES;
     c->process.data = c->input.data = c->limit.data = c->write.data = c;
     uv_pipe_init(a->loop, &c->input, 0);
     uv_timer_init(a->loop, &c->limit);
