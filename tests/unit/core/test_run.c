@@ -72,6 +72,28 @@ static void opened_run_knows_the_layers_of_the_store(void **state)
     assert_null(run_layer(f->run, "hea"));
 }
 
+static void opened_run_goes_on_looking_for_transitions(void **state)
+{
+    struct fixture *f = *state;
+    struct transition_detector seen;
+    struct stored_layer stored = {.name = "head", .p = 5, .c = 2, .detector = &seen};
+    struct open_result o = {.run_key = 3, .attempt = 1, .layers = &stored, .n_layers = 1};
+    struct layer *fresh;
+    struct transition t;
+
+    transition_init(&seen);
+    for (int64_t i = 0; i < 40; i++)
+        assert_false(transition_feed(&seen, i, 0.5, &t));
+    assert_int_equal(run_opened(f->run, &o), 0);
+    fresh = run_add_layer(f->run, "new", 5, 2);
+    for (int64_t i = 40; i < 50; i++) {
+        assert_false(transition_feed(run_layer(f->run, "head")->detector, i, 0.1, &t));
+        assert_false(transition_feed(fresh->detector, i, 0.1, &t));
+    }
+    assert_true(transition_feed(run_layer(f->run, "head")->detector, 50, 0.1, &t));
+    assert_false(transition_feed(fresh->detector, 50, 0.1, &t));
+}
+
 static void journal_is_lent_up_to_the_first_that_is_not_ready(void **state)
 {
     struct fixture *f = *state;
@@ -137,6 +159,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(opened_run_knows_the_layers_of_the_store),
+        TEST(opened_run_goes_on_looking_for_transitions),
         TEST(journal_is_lent_up_to_the_first_that_is_not_ready),
         TEST(journal_is_not_lent_past_records_that_are_out),
         TEST(journal_rests_while_the_store_cannot_write),
