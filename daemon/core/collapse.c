@@ -1,5 +1,6 @@
 #include "daemon/core/collapse.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -203,11 +204,14 @@ static double sum_directions(const struct classes *k, const struct moments *m, c
 static int measure_nc1_value(const struct classes *k, const struct moments *m, double *out)
 {
     size_t n = k->n;
-    double *v = malloc((n * n + n + 2 * k->p * n) * sizeof *v), *l = v + n * n;
+    double *v, *l;
     int rc;
 
+    assert(n > 1);
+    v = malloc((n * n + n + 2 * k->p * n) * sizeof *v);
     if (!v)
         return -ENOMEM;
+    l = v + n * n;
     memcpy(v, k->gram, n * n * sizeof *v);
     rc = linalg_eigh(n, v, l);
     if (rc == 0)
