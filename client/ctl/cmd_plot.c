@@ -15,6 +15,7 @@
 #include "client/ctl/jsonline.h"
 #include "client/ctl/params.h"
 #include "client/ctl/plot.h"
+#include "client/ctl/text.h"
 #include "daemon/core/metric.h"
 #include "proto/json.h"
 
@@ -24,19 +25,6 @@
 #define REDRAW_MS 200
 /* The end of a run comes without an update: it is looked for. */
 #define LOOK_MS 1000
-
-static bool locale_is_utf8(void)
-{
-    static const char *const variables[] = {"LC_ALL", "LC_CTYPE", "LANG"};
-
-    for (size_t i = 0; i < 3; i++) {
-        const char *value = getenv(variables[i]);
-
-        if (value && *value)
-            return strcasestr(value, "utf-8") || strcasestr(value, "utf8");
-    }
-    return false;
-}
 
 static bool wants_colour(const struct options *o)
 {
@@ -75,7 +63,7 @@ static int draw(const struct options *o, const struct curves *c, const char *met
         .passages = c->passage,
         .n_passages = c->n_passages,
         .log_steps = !o->linear_x,
-        .ascii = o->ascii || !locale_is_utf8(),
+        .ascii = o->ascii || !text_is_utf8(),
         .colour = wants_colour(o),
     };
     size_t size;

@@ -108,8 +108,10 @@ static int on_point(void *context, const cJSON *const cells[], struct err *e)
     return 0;
 }
 
-/* The names of a bin's columns, as a cursor takes them. Returns their number. */
-static size_t bin_names(const char *metric, char text[][BIN_NAME_SIZE], const char *names[])
+/* The names of a bin's columns, as a cursor takes them: of one measure, of those shown, or (NULL,
+ * NULL) of all. Returns their number. */
+static size_t bin_names(const char *metric, const bool *shown, char text[][BIN_NAME_SIZE],
+                        const char *names[])
 {
     static const char *const parts[] = {"min", "max", "last"};
     size_t n = 3;
@@ -118,7 +120,7 @@ static size_t bin_names(const char *metric, char text[][BIN_NAME_SIZE], const ch
     names[1] = "step_end";
     names[2] = "count";
     for (int i = 0; i < METRIC_COUNT; i++) {
-        if (metric && strcmp(metric, metric_table[i].name) != 0)
+        if (metric ? strcmp(metric, metric_table[i].name) != 0 : shown && !shown[i])
             continue;
         for (size_t k = 0; k < 3; k++, n++) {
             snprintf(text[n], BIN_NAME_SIZE, "%s.%s", metric_table[i].name, parts[k]);
@@ -144,7 +146,7 @@ static int print_bin_table(const struct series *s, const cJSON *entry, struct er
 {
     char text[BIN_PARTS][BIN_NAME_SIZE], align[BIN_PARTS + 1];
     const char *names[BIN_PARTS];
-    size_t n = bin_names(s->options->metric, text, names);
+    size_t n = bin_names(s->options->metric, s->format.shown, text, names);
     struct history_cursor cursor;
     struct table *t;
     int rc;
@@ -192,7 +194,7 @@ static int print_bin_json(const struct series *s, const cJSON *entry, struct err
     struct history_cursor cursor;
     int rc = 0;
 
-    history_cursor_init(&cursor, entry, names, bin_names(NULL, text, names));
+    history_cursor_init(&cursor, entry, names, bin_names(NULL, NULL, text, names));
     while (rc == 0 && history_cursor_next(&cursor)) {
         cJSON *object = cJSON_CreateObject();
 
@@ -259,8 +261,10 @@ static int check_metric(struct series *s, const cJSON *layers, struct err *e)
     return rc;
 }
 
+/* The columns of a table are the measures of the latest points, and those that all points have. */
 static int prepare(struct series *s, const cJSON *layers, struct err *e)
 {
+    const cJSON *layer;
     int rc = check_metric(s, layers, e);
 
     if (rc == 0)
@@ -272,6 +276,12 @@ static int prepare(struct series *s, const cJSON *layers, struct err *e)
         .attempt = s->options->attempts && strcmp(s->options->attempts, "all") == 0,
         .metric = s->options->metric,
     };
+    for (int i = METRIC_D_LR; i <= METRIC_PR; i++)
+        s->format.shown[i] = true;
+    cJSON_ArrayForEach(layer, layers)
+    {
+        pointrow_mark_measured(cJSON_GetObjectItemCaseSensitive(layer, "last"), s->format.shown);
+    }
     s->format.scalars = scalarindex_names(s->scalars, &s->format.n_scalars);
     s->values = calloc(s->format.n_scalars + 1, sizeof *s->values);
     s->present = calloc(s->format.n_scalars + 1, sizeof *s->present);

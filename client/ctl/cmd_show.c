@@ -135,7 +135,19 @@ static void add_number(struct table *t, const cJSON *value)
     table_add(t, cJSON_IsNumber(value) ? text_number(value->valuedouble, text) : NULL);
 }
 
-static void add_layer(struct table *t, const cJSON *layer)
+/* Which measures some layer has: the rest would be empty columns. */
+static void find_measured(const cJSON *layers, bool shown[METRIC_COUNT])
+{
+    const cJSON *layer;
+
+    memset(shown, 0, METRIC_COUNT * sizeof *shown);
+    cJSON_ArrayForEach(layer, layers)
+    {
+        pointrow_mark_measured(member(layer, "last"), shown);
+    }
+}
+
+static void add_layer(struct table *t, const cJSON *layer, const bool shown[METRIC_COUNT])
 {
     static const char *const whole[] = {"p", "c", "n_points"};
     const cJSON *last = member(layer, "last");
@@ -146,28 +158,37 @@ static void add_layer(struct table *t, const cJSON *layer)
     add_value(t, member(last, "step"));
     add_value(t, member(last, "n"));
     add_value(t, member(last, "rank"));
-    for (int i = 0; i < METRIC_COUNT; i++)
-        add_number(t, member(last, metric_table[i].name));
+    for (int i = 0; i < METRIC_COUNT; i++) {
+        if (shown[i])
+            add_number(t, member(last, metric_table[i].name));
+    }
 }
 
 static int print_layers(const cJSON *layers, struct err *e)
 {
     static const char *const heading[] = {"layer", "p", "c", "points", "last step", "n", "rank"};
     char align[sizeof heading / sizeof heading[0] + METRIC_COUNT + 1] = "l";
+    bool shown[METRIC_COUNT];
     struct table *t;
     const cJSON *layer;
+    size_t n = sizeof heading / sizeof heading[0];
 
     if (!layers || !layers->child)
         return 0;
-    memset(align + 1, 'r', sizeof align - 2);
+    find_measured(layers, shown);
+    for (int i = 0; i < METRIC_COUNT; i++)
+        n += shown[i];
+    memset(align + 1, 'r', n - 1);
     t = table_new(align);
     printf("\n");
     for (size_t i = 0; t && i < sizeof heading / sizeof heading[0]; i++)
         table_add(t, heading[i]);
-    for (int i = 0; t && i < METRIC_COUNT; i++)
-        table_add(t, metric_table[i].name);
+    for (int i = 0; t && i < METRIC_COUNT; i++) {
+        if (shown[i])
+            table_add(t, metric_table[i].name);
+    }
     for (layer = layers->child; t && layer; layer = layer->next)
-        add_layer(t, layer);
+        add_layer(t, layer, shown);
     return finish_table(t, e);
 }
 
@@ -276,7 +297,7 @@ static int get_run(struct feedclient *feed, const char *name, cJSON **run, struc
     return rc;
 }
 
-int cmd_show(struct feedclient *feed, const struct options *o, struct err *e)
+static int show_run(struct feedclient *feed, const struct options *o, struct err *e)
 {
     cJSON *run, *layers = NULL;
     const char *id = o->words[1];
@@ -295,4 +316,13 @@ int cmd_show(struct feedclient *feed, const struct options *o, struct err *e)
     cJSON_Delete(layers);
     cJSON_Delete(run);
     return rc;
+}
+
+int cmd_show(struct feedclient *feed, const struct options *o, struct err *e)
+{
+    if (o->spectrum)
+        return cmd_spectrum(feed, o, e);
+    if (o->layer || o->step >= 0)
+        return err_set(e, -EINVAL, "--layer and --step go with --spectrum");
+    return show_run(feed, o, e);
 }

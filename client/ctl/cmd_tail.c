@@ -19,6 +19,7 @@ struct tail {
     struct pointrow_format format;
     int64_t printed;
     char seq[32]; /* the last seen: what --since would go on from */
+    bool has_heading;
 };
 
 static const cJSON *member(const cJSON *object, const char *name)
@@ -173,6 +174,20 @@ static int follow(struct tail *t, struct feedclient *feed, struct err *e)
     return 0;
 }
 
+/* Columns are chosen once, at the heading: the measures that every point may have, and those that
+ * the first ones do have. */
+static void mark_measured(struct tail *t, const cJSON *answer)
+{
+    const cJSON *point;
+
+    for (int i = METRIC_D_LR; i <= METRIC_PR; i++)
+        t->format.shown[i] = true;
+    cJSON_ArrayForEach(point, member(answer, "points"))
+    {
+        pointrow_mark_measured(point, t->format.shown);
+    }
+}
+
 static int subscribe(struct tail *t, struct feedclient *feed, const char *method, struct err *e)
 {
     const struct options *o = t->options;
@@ -184,6 +199,12 @@ static int subscribe(struct tail *t, struct feedclient *feed, const char *method
     rc = feedclient_call(feed, method, params, &answer, e);
     if (rc < 0)
         return rc;
+    if (!t->has_heading) {
+        mark_measured(t, answer);
+        if (!o->json)
+            pointrow_print_header(&t->format, stdout);
+        t->has_heading = true;
+    }
     rc = print_update(t, answer, e);
     cJSON_Delete(answer);
     return rc;
@@ -202,8 +223,6 @@ int cmd_tail(struct feedclient *feed, const struct options *o, struct err *e)
     if (o->metric && metric_find(o->metric) < 0)
         return err_set(e, -EINVAL, "no metric \"%s\"", o->metric);
     interrupt_watch();
-    if (!o->json)
-        pointrow_print_header(&t.format, stdout);
     rc = subscribe(&t, feed, "series.subscribe", e);
     if (rc == 0)
         rc = subscribe(&t, feed, "event.subscribe", e);

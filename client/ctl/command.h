@@ -12,6 +12,7 @@ typedef int command_fn(struct feedclient *, const struct options *, struct err *
 command_fn cmd_status;
 command_fn cmd_runs;
 command_fn cmd_show;
+command_fn cmd_spectrum; /* show --spectrum */
 command_fn cmd_series;
 command_fn cmd_tail;
 command_fn cmd_plot;

@@ -47,10 +47,14 @@ static const struct row rows[] = {
     TEXT("--state", "S", state, FOR_RUNS, "open, finished, failed or lost ones"),
     INTEGER("--limit", "N", limit, 1, STEP_MAX, FOR_RUNS, "the newest N (all)"),
 
-    TEXT("--layer", "L", layer, FOR_SERIES | FOR_TAIL | FOR_PLOT, "only this layer (all)"),
+    FLAG("--spectrum", spectrum, FOR_SHOW, "the feature decomposition in place of the facts"),
+    INTEGER("--step", "STEP", step, 0, STEP_MAX, FOR_SHOW, "the spectrum of this step (latest)"),
+
+    TEXT("--layer", "L", layer, FOR_SHOW | FOR_SERIES | FOR_TAIL | FOR_PLOT,
+         "only this layer (all)"),
     TEXT("--metric", "M", metric, FOR_SERIES | FOR_TAIL,
-         "show only this one: d_lr, d_debiased, u, pr"),
-    TEXT("--metric", "M", metric, FOR_PLOT, "d_lr (default), d_debiased, u or pr"),
+         "show only this measure (those that have a value)"),
+    TEXT("--metric", "M", metric, FOR_PLOT, "this measure (d_lr)"),
     INTEGER("--from", "STEP", from, 0, STEP_MAX, FOR_SERIES | FOR_PLOT, "from this step on"),
     INTEGER("--to", "STEP", to, 0, STEP_MAX, FOR_SERIES | FOR_PLOT, "up to this step"),
     INTEGER("--points", "N", points, 4, 100000, FOR_SERIES,
@@ -67,7 +71,8 @@ static const struct row rows[] = {
     FLAG("--follow", follow, FOR_PLOT, "draw again as points come, until the runs end"),
     INTEGER("--width", "COLUMNS", width, 30, 1000, FOR_PLOT, "of the plot (the terminal's)"),
     INTEGER("--height", "LINES", height, 10, 500, FOR_PLOT, "of the plot (the terminal's)"),
-    FLAG("--ascii", ascii, FOR_PLOT, "no braille (default where the locale is not UTF-8)"),
+    FLAG("--ascii", ascii, FOR_SHOW | FOR_PLOT,
+         "no braille (default where the locale is not UTF-8)"),
     FLAG("--no-color", no_color, FOR_PLOT, "no colours, as with NO_COLOR or away from a terminal"),
 };
 #define N_ROWS (sizeof rows / sizeof rows[0])
@@ -203,6 +208,7 @@ int options_parse(int argc, const char *const *argv, struct options *out, struct
 
     *out = (struct options){.timeout_s = 10,
                             .limit = -1,
+                            .step = -1,
                             .from = -1,
                             .to = -1,
                             .points = -1,

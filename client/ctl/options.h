@@ -37,6 +37,9 @@ struct options {
     const char *state;
     int64_t limit;
 
+    bool spectrum;
+    int64_t step;
+
     const char *layer;
     const char *metric;
     const char *attempts;

@@ -26,7 +26,14 @@ void pointrow_names(const char *names[POINT_PARTS])
 
 static bool shows_metric(const struct pointrow_format *f, int metric)
 {
-    return !f->metric || strcmp(f->metric, metric_table[metric].name) == 0;
+    return f->metric ? strcmp(f->metric, metric_table[metric].name) == 0 : f->shown[metric];
+}
+
+void pointrow_mark_measured(const cJSON *point, bool shown[METRIC_COUNT])
+{
+    for (int i = 0; i < METRIC_COUNT; i++)
+        shown[i] = shown[i] ||
+                   cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(point, metric_table[i].name));
 }
 
 /* A left-aligned name. */
@@ -82,7 +89,7 @@ void pointrow_print_header(const struct pointrow_format *f, FILE *out)
     fprintf(out, "%*s %*s", STEP_WIDTH, "step", NUMBER_WIDTH, "n");
     for (int i = 0; i < METRIC_COUNT; i++) {
         if (shows_metric(f, i))
-            fprintf(out, " %*s", NUMBER_WIDTH, metric_table[i].name);
+            fprintf(out, " %*s", (int)number_width(metric_table[i].name), metric_table[i].name);
     }
     print_scalar_names(f, out);
     fputs("  flags\n", out);
@@ -122,7 +129,8 @@ void pointrow_print(const struct pointrow_format *f, const struct pointrow *r, F
     fprintf(out, " %*.0f", NUMBER_WIDTH, number_of(r->parts[POINT_N]));
     for (int i = 0; i < METRIC_COUNT; i++) {
         if (shows_metric(f, i))
-            print_number(number_of(r->parts[POINT_METRICS + i]), NUMBER_WIDTH, out);
+            print_number(number_of(r->parts[POINT_METRICS + i]), number_width(metric_table[i].name),
+                         out);
     }
     for (size_t i = 0; i < f->n_scalars; i++)
         print_number(r->scalars[i], number_width(f->scalars[i]), out);

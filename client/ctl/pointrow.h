@@ -24,12 +24,16 @@ enum point_part {
 /* Fills the JSON names of the parts. */
 void pointrow_names(const char *names[POINT_PARTS]);
 
+/* Marks the measures that the POINT object has a number for; NULL and others leave all as it is. */
+void pointrow_mark_measured(const cJSON *point, bool shown[METRIC_COUNT]);
+
 /* Which columns a line has. Names are escaped when printed. */
 struct pointrow_format {
     bool run;
     bool layer;
     bool attempt;
-    const char *metric; /* only this one; NULL: all */
+    const char *metric; /* only this one; NULL: those of `shown` */
+    bool shown[METRIC_COUNT];
     const char *const *scalars;
     size_t n_scalars;
 };

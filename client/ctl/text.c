@@ -156,3 +156,16 @@ const char *text_duration(double seconds, char *buffer)
         snprintf(buffer, TEXT_SIZE, "%.0f days %.0f h", floor(hours / 24), fmod(hours, 24));
     return buffer;
 }
+
+bool text_is_utf8(void)
+{
+    static const char *const variables[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+
+    for (size_t i = 0; i < 3; i++) {
+        const char *value = getenv(variables[i]);
+
+        if (value && *value)
+            return strcasestr(value, "utf-8") || strcasestr(value, "utf8");
+    }
+    return false;
+}

@@ -2,6 +2,7 @@
  * people. Pure, except that the width asks the locale; strings returned are the caller's (free). */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -33,3 +34,6 @@ const char *text_bytes(double bytes, char *buffer);
 
 /* "2 h 05 min". */
 const char *text_duration(double seconds, char *buffer);
+
+/* Whether the environment asks for UTF-8: braille and bars may be printed. */
+bool text_is_utf8(void);

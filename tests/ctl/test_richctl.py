@@ -10,10 +10,10 @@ import time
 
 import pytest
 
-from memoryfeed import RICHCTL, Ctl, Feed, grokking
+from memoryfeed import COMPANIONS, RICHCTL, Ctl, Feed, grokking
 
 POINT_KEYS = ["run", "layer", "attempt", "step", "time", "n", "p", "c", "rank", "d_lr",
-              "d_debiased", "u", "pr", "flags", "scalars"]
+              "d_debiased", "u", "pr", *COMPANIONS, "flags", "scalars"]
 
 
 def bare(*args, **env):
@@ -208,7 +208,7 @@ def test_series_as_json_has_exactly_the_promised_keys(ctl, feed, run):
     points = [json.loads(line) for line in lines]
     assert [list(p) for p in points] == [POINT_KEYS] * 60
     for got, sent, scalar in zip(points, run.points["head"], run.scalars["test_acc"]):
-        assert {k: got[k] for k in POINT_KEYS[:-1]} == {k: sent[k] for k in POINT_KEYS[:-1]}
+        assert {k: got[k] for k in POINT_KEYS[:-1]} == {k: sent.get(k) for k in POINT_KEYS[:-1]}
         assert got["scalars"] == {"test_acc": scalar["value"]}
 
 
@@ -285,7 +285,7 @@ def test_points_asks_for_bins(ctl, run):
     bins = ctl.json("series", "wd1-seed0", "--points", "8")
     assert sum(b["count"] for b in bins) == 60 and len(bins) == 4
     assert list(bins[0]) == ["run", "layer", "step", "step_end", "count", "d_lr", "d_debiased",
-                             "u", "pr"]
+                             "u", "pr", *COMPANIONS]
     assert all(b["d_lr"]["min"] <= b["d_lr"]["last"] <= b["d_lr"]["max"] for b in bins)
     text = ctl.run("series", "wd1-seed0", "--points", "8", "--metric", "d_lr").splitlines()
     assert text[0] == "layer head"

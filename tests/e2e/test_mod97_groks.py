@@ -1,9 +1,9 @@
 import pytest
 
-from harness import ROOT
+from harness import COMPANIONS, ROOT
 
 KEYS = ["run", "layer", "attempt", "step", "time", "n", "p", "c", "rank", "d_lr", "d_debiased",
-        "u", "pr", "flags", "scalars"]
+        "u", "pr", *COMPANIONS, "flags", "scalars"]
 
 
 def test_mod97_groks(daemon):

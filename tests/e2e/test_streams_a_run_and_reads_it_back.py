@@ -1,7 +1,7 @@
-from harness import assert_measures, draw, wait_until
+from harness import COMPANIONS, assert_measures, draw, wait_until
 
 KEYS = {"run", "layer", "attempt", "step", "time", "n", "rows_missing", "p", "c", "rank", "d_lr",
-        "d_debiased", "u", "pr", "flags"}
+        "d_debiased", "u", "pr", *COMPANIONS, "flags"}
 
 
 def test_streams_a_run_and_reads_it_back(daemon, new_run):

@@ -4,6 +4,8 @@
     run = richd.init(project="mod97", name="wd1-seed0", config={...})
     tap = run.watch(model, layer="head")                  # torch; or run.observe(features, outputs)
     point = run.checkpoint(step=s, wait=True)["head"]     # .d_lr .d_debiased .u .pr .rank .n .flags
+    rho = run.checkpoint(step=s, wait=True, spectrum=True)["head"].spectrum.rho
+    steps, values = run.series("d_lr")
     run.log({"test_acc": acc, "loss": loss}, step=s)
     run.finish()
 
@@ -16,7 +18,8 @@ from richd._moments import Moments
 from richd._point import Point
 from richd._report import RichdError, Stats
 from richd._run import Run
+from richd._spectrum import Spectrum
 from richd._version import VERSION as __version__
 from richd._watch import Tap
 
-__all__ = ["Moments", "Point", "RichdError", "Run", "Stats", "Tap", "__version__", "init"]
+__all__ = ["Moments", "Point", "RichdError", "Run", "Spectrum", "Stats", "Tap", "__version__", "init"]

@@ -1,4 +1,4 @@
-"""Where the daemon listens: an address given, or the one in its endpoints.json.
+"""Where the daemon listens: addresses given, or those in its endpoints.json.
 
 Pure look-ups in arguments, environment and files, any thread. The sender asks again before every
 connection attempt, so a daemon that starts after the training, or moves, is found.
@@ -55,12 +55,31 @@ def find_endpoint(
     return None
 
 
-def _read(folder: Path) -> Optional[str]:
-    """The `ingest` of the folder's endpoints.json; None when absent, foreign or half-written."""
+def find_feed(
+    endpoint: Optional[str] = None,
+    runtime_dir: Optional[str] = None,
+    environ: Optional[Mapping[str, str]] = None,
+) -> Optional[str]:
+    """The address of the daemon's feed: `feed` in the same endpoints.json.
+
+    With an `endpoint` given, of the first one that names it as `ingest`: the history must not be
+    read from another daemon than the one that rows go to.
+    """
+    env = os.environ if environ is None else environ
+    endpoint = endpoint or env.get("RICHD_ENDPOINT")
+    for folder in runtime_dirs(runtime_dir, env):
+        ingest = _read(folder)
+        if ingest and endpoint in (None, "", ingest):
+            return _read(folder, "feed")
+    return None
+
+
+def _read(folder: Path, member: str = "ingest") -> Optional[str]:
+    """A member of the folder's endpoints.json; None when absent, foreign or half-written."""
     try:
         if folder.parent == Path("/tmp") and folder.lstat().st_uid != os.getuid():
             return None  # anyone may create a folder in /tmp
-        ingest = json.loads((folder / FILE_NAME).read_text("utf-8")).get("ingest")
+        address = json.loads((folder / FILE_NAME).read_text("utf-8")).get(member)
     except (OSError, ValueError, AttributeError):
         return None
-    return ingest if isinstance(ingest, str) and ingest else None
+    return address if isinstance(address, str) and address else None

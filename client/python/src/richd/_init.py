@@ -33,6 +33,9 @@ def init(
     endpoint: Optional[str] = None,
     mode: Optional[str] = None,
     window: Union[str, Mapping[str, Any]] = "checkpoint",
+    spectrum_every: int = 0,
+    spectrum_leading: int = 0,
+    spectrum_centred: bool = True,
     raise_errors: Optional[bool] = None,
     queue_bytes: int = _outbox.BYTES_MAX,
 ) -> Run:
@@ -49,13 +52,17 @@ def init(
         mode: "online" (default), or "disabled": every call does nothing.
         window: what a checkpoint measures: "checkpoint" (rows since the last one), "cumulative",
             or {"kind": "exponential", "half_life_rows": N}.
+        spectrum_every: have the features decomposed at the first checkpoint and every so-many-th
+            after it; 0 (default): when `checkpoint(spectrum=True)` asks.
+        spectrum_leading: only so many eigenvalues; 0 (default): all, up to p = 4096.
+        spectrum_centred: False keeps the means in the features and outputs.
         raise_errors: let calls raise RichdError and ValueError (default False).
         queue_bytes: memory for rows that wait to be sent; beyond it they are dropped and counted.
 
     The environment fills in what is not given: RICHD_PROJECT, RICHD_NAME, RICHD_GROUP,
     RICHD_RUN_ID, RICHD_RESUME, RICHD_RUNTIME_DIR, RICHD_ENDPOINT, RICHD_MODE, RICHD_RAISE=1.
 
-    Raises ValueError when an argument is malformed (mode, resume, run_id, window, config, tags):
+    Raises ValueError when an argument is malformed (mode, resume, run_id, window, spectrum, config, tags):
     a mistake in the program, found at its first line. A malformed environment variable is warned
     of and skipped. Nothing else raises, and an absent daemon is no error.
     """
@@ -78,12 +85,15 @@ def init(
         "resume": resume or env.get("RESUME", _RESUMES.__contains__) or "allow",
         "window": _check_window(window),
     }
+    spectrum = _check_spectrum(spectrum_every, spectrum_leading, spectrum_centred)
+    if spectrum:
+        open_fields["spectrum"] = spectrum
     if raise_errors is None:
         raise_errors = (env.get("RAISE") or "").lower() in _TRUE
     reporter = Reporter(run_id, raise_errors)
     for text in env.complaints:
         reporter.warn("environment", text, raises=False)
-    run = Run(open_fields, reporter, queue_bytes)
+    run = Run(open_fields, reporter, queue_bytes, lambda: _endpoint.find_feed(endpoint, runtime_dir))
     if (mode or env.get("MODE", _MODES.__contains__) or "online") == "online":
         run.start(lambda: _endpoint.find_endpoint(endpoint, runtime_dir))
     return run
@@ -103,6 +113,15 @@ class _Environment:
             return value
         self.complaints.append(f"RICHD_{name}={value!r} is malformed and not used")
         return None
+
+
+def _check_spectrum(every: int, leading: int, centred: bool) -> dict[str, Any]:
+    for name, value in (("spectrum_every", every), ("spectrum_leading", leading)):
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 31:
+            raise ValueError(f"{name} is an integer from 0 on, not {value!r}")
+    if not every and not leading and centred:
+        return {}
+    return {"every": every, "leading": leading, "centred": bool(centred)}
 
 
 def _check_window(window: Union[str, Mapping[str, Any]]) -> dict[str, Any]:

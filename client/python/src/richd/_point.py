@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
+
+if TYPE_CHECKING:
+    from richd._spectrum import Spectrum
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,8 @@ class Point:
         u: share of the feature variance inside the learned function space.
         pr: participation ratio of the features, (tr S)^2 / tr(S^2).
         flags: what to know before reading it, as `degenerate` or `partial`.
-        extra: fields of a newer daemon; each is an attribute of the point as well.
+        extra: the other measures (`nc1`, `cka_linear`, ...), and whatever a newer daemon has; each
+            is an attribute of the point as well.
     """
 
     run: str = ""
@@ -47,6 +51,36 @@ class Point:
     pr: Optional[float] = None
     flags: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def companions(self) -> dict[str, Optional[float]]:
+        """The measures beyond d_lr, d_debiased, u and pr, by name: None where not available."""
+        return {
+            name: value
+            for name, value in self.extra.items()
+            if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
+        }
+
+    @property
+    def spectrum(self) -> Optional[Spectrum]:
+        """The feature decomposition, read from the daemon at the first access; None without one.
+
+        There is one when the checkpoint asked for it, or the run's policy did. Raises RichdError
+        when the daemon does not answer.
+        """
+        if "_spectrum" not in self.__dict__:
+            fetch = self.__dict__.get("_fetch")
+            self.__dict__["_spectrum"] = fetch(self) if fetch else None
+        return self.__dict__["_spectrum"]
+
+    def with_fetch(self, fetch: Callable[[Point], Optional[Spectrum]]) -> Point:
+        """This point, which knows how to get its spectrum. Called by the run."""
+        self.__dict__["_fetch"] = fetch
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What reads the spectrum belongs to the run, and does not travel.
+        return {name: value for name, value in self.__dict__.items() if name != "_fetch"}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Point:

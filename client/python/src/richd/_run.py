@@ -19,12 +19,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional, TypeVar, Union
 
-from richd import _arrays, _clean, _outbox, _wire
+import numpy as np
+
+from richd import _arrays, _clean, _feed, _outbox, _wire
 from richd._moments import Moments
 from richd._outbox import Batch, Control, Outbox
 from richd._point import Point
-from richd._report import Reporter, Stats
+from richd._report import Reporter, RichdError, Stats
 from richd._session import Identity, Session, encode
+from richd._spectrum import Spectrum, as_array
 from richd._version import VERSION
 from richd._watch import StackTap, Tap, find_module, find_modules
 
@@ -90,8 +93,13 @@ class Run:
     """
 
     def __init__(
-        self, open_fields: dict[str, Any], reporter: Reporter, queue_bytes: int = _outbox.BYTES_MAX
+        self,
+        open_fields: dict[str, Any],
+        reporter: Reporter,
+        queue_bytes: int = _outbox.BYTES_MAX,
+        find_feed: _feed.Find = lambda: None,
     ) -> None:
+        self._find_feed = find_feed
         self._open_fields = open_fields
         self._reporter = reporter
         self._outbox = Outbox(bytes_max=queue_bytes)
@@ -468,27 +476,35 @@ class Run:
     # ---- marks -----------------------------------------------------------------------------------
 
     def checkpoint(
-        self, step: Optional[int] = None, wait: bool = False, timeout: float = 5.0
+        self,
+        step: Optional[int] = None,
+        wait: bool = False,
+        timeout: float = 5.0,
+        spectrum: bool = False,
     ) -> Optional[dict[str, Point]]:
         """Have everything that was offered so far measured and stored as of `step`.
 
         With `wait`, returns {layer: Point} when it is on the daemon's disk, which takes as long
         as its queue; after `timeout` seconds, or at once while the daemon is known to be away, an
         empty dict. Without, returns None immediately. The mark survives the daemon's restart.
+
+        With `spectrum`, the features are decomposed as well, which costs the daemon about 6 p^3
+        operations; `point.spectrum` has the result.
         """
-        control = self._mark(step)
+        control = self._mark(step, spectrum)
         if not wait:
             return None
         return self._points_of(control, timeout) or {}
 
     @_guarded(name="checkpoint")
-    def _mark(self, step: Optional[int]) -> Optional[Control]:
+    def _mark(self, step: Optional[int], spectrum: bool) -> Optional[Control]:
         self._warn_of_idle_taps()
         step = self._at_step(step)
 
         def fields() -> dict[str, Any]:
             layers = {k: {"seq": v.seq, "rows": v.rows} for k, v in self._layers.items()}
-            return {"step": step, "time": time.time(), "layers": layers}
+            asked = {"spectrum": True} if spectrum else {}
+            return {"step": step, "time": time.time(), **asked, "layers": layers}
 
         return self._put_control("checkpoint", fields) if self._layers else None
 
@@ -500,8 +516,42 @@ class Run:
             if not self._sender.absent and not self._sender.stopped and not control.done:
                 self._reporter.warn("wait", f"no answer to a checkpoint within {timeout:g} s")
             return None
-        points = [Point.from_json(fields) for fields in control.points or ()]
+        points = [
+            Point.from_json(fields).with_fetch(self._fetch_spectrum)
+            for fields in control.points or ()
+        ]
         return {point.layer: point for point in points}
+
+    # ---- reading back ----------------------------------------------------------------------------
+
+    def _fetch_spectrum(self, point: Point) -> Optional[Spectrum]:
+        if point.extra.get("stable_rank") is None:
+            return None  # it comes with every spectrum
+        params = {"run": self.id, "layer": point.layer, "step": point.step}
+        return Spectrum.from_json(_feed.call(self._find_feed, "spectrum.query", params))
+
+    def series(
+        self, metric: str = "d_lr", layer: Optional[str] = None, timeout: float = 5.0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """A measure over the run so far, as the daemon has it on disk: (steps, values).
+
+        Both are (n,), int64 and float64; a value that is not available is NaN. Beyond 100,000
+        points, the last of each of 50,000 bins of steps. `layer` may be left out when the run has one. Unlike the calls that belong
+        in a training loop it asks and waits: it raises RichdError when there is no answer within
+        `timeout` seconds, no such run, layer or metric.
+        """
+        params: dict[str, Any] = {"run": self.id, "metrics": [metric], "points": 100000}
+        if layer is not None:
+            params["layer"] = layer
+        layers = _feed.call(self._find_feed, "series.query", params, timeout)["layers"]
+        if len(layers) != 1:
+            names = ", ".join(entry["layer"] for entry in layers) or "none"
+            raise RichdError("EFEED", f"layer has to name one; the run has: {names}")
+        columns = layers[0]["columns"]
+        values = columns[metric]["last"] if layers[0]["binned"] else columns[metric]
+        return np.array(columns["step"], dtype=np.int64), as_array(values)
+
+    # ---- scalars ---------------------------------------------------------------------------------
 
     @_guarded()
     def log(self, scalars: Mapping[str, Any], step: Optional[int] = None) -> None:

@@ -1,0 +1,78 @@
+"""Asking the daemon: one request over its JSON socket (proto/FEED.md), and what comes back.
+
+Called by the training thread, or any other, when it reads a run's history. A connection lives for
+one request; nothing is kept. Sending rows is left to `_sender`.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Mapping
+from typing import Any, Callable, Optional
+
+from richd._report import RichdError
+
+#: Looks up the feed's address: "unix:PATH", "tcp:HOST:PORT", or None when no daemon is there.
+Find = Callable[[], Optional[str]]
+
+_CHUNK = 1 << 16
+#: An answer of 100,000 points in columns is about 20 MB.
+_ANSWER_MAX = 256 << 20
+
+
+def call(find: Find, method: str, params: Mapping[str, Any], timeout: float = 5.0) -> Any:
+    """The result of one request.
+
+    Raises RichdError when there is no daemon, when it refuses (its sentence is the text), or when
+    the answer takes longer than `timeout` seconds.
+    """
+    address = find()
+    if not address:
+        raise RichdError("ENOTCONN", "no daemon: its feed has no address")
+    request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": dict(params)}
+    deadline = time.monotonic() + timeout
+    try:
+        with _connect(address, timeout) as link:
+            link.sendall(json.dumps(request).encode() + b"\n")
+            answer = json.loads(_read_line(link, deadline))
+    except (OSError, ValueError) as error:
+        raise RichdError("EFEED", f"the feed at {address}: {error}") from error
+    if "error" in answer:
+        raise RichdError("EFEED", str(answer["error"].get("message", "the daemon refused")))
+    return answer["result"]
+
+
+def _connect(address: str, timeout: float) -> socket.socket:
+    kind, _, rest = address.partition(":")
+    if kind == "unix":
+        link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        link.settimeout(timeout)
+        try:
+            link.connect(rest)
+        except BaseException:
+            link.close()
+            raise
+        return link
+    if kind == "tcp":
+        host, _, port = rest.rpartition(":")
+        return socket.create_connection((host.strip("[]"), int(port)), timeout)
+    raise ValueError(f"{address!r} is no unix: or tcp: address")
+
+
+def _read_line(link: socket.socket, deadline: float) -> bytes:
+    """The answer's line: the only one, as the connection subscribes to nothing."""
+    parts: list[bytes] = []
+    size = 0
+    while not (parts and parts[-1].endswith(b"\n")):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("no answer in time")
+        link.settimeout(left)
+        part = link.recv(_CHUNK)
+        size += len(part)
+        if not part or size > _ANSWER_MAX:
+            raise ValueError("the answer breaks off")
+        parts.append(part)
+    return b"".join(parts)
