@@ -30,7 +30,7 @@ static double first_decade(const struct spectrumfig *f)
 static void print_bar(double length, bool ascii, FILE *out)
 {
     static const char *const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
-    long n = lrint(length * BAR_COLUMNS * 8), cells = n / 8, used;
+    long n = lrint(length * BAR_COLUMNS * 8), cells = ascii ? (n + 4) / 8 : n / 8, used;
 
     for (long i = 0; i < cells; i++)
         fputs(ascii ? "#" : "█", out);

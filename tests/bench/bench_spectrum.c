@@ -42,7 +42,7 @@ static void fill(struct moments *m, size_t p, size_t c)
     for (size_t i = 0; i < n; i++) {
         labels[i] = (int)random_below(&r, c);
         for (size_t j = 0; j < p; j++)
-            x[i * p + j] = (float)(2 * random_uniform(&r) - 1) + 2 * (j == (size_t)labels[i]);
+            x[i * p + j] = (float)(2 * random_uniform(&r) - 1 + 2 * (j == (size_t)labels[i]));
         for (size_t j = 0; j < c; j++)
             y[i * c + j] = x[i * p + j] + (float)random_uniform(&r);
     }

@@ -215,10 +215,11 @@ void bench_release(struct bench *b)
 /* ---- messages ------------------------------------------------------------------------------ */
 
 static void send_open(struct bench *b, peer_id peer, const char *run, const char *writer,
-                      uint32_t attempt, struct window window)
+                      uint32_t attempt, struct window window, struct spectrum_policy spectrum)
 {
     struct record *r = must(record_new(RECORD_OPEN, run));
-    struct event e = {.type = EV_OPEN, .open = {.record = r, .window = window}};
+    struct event e = {.type = EV_OPEN,
+                      .open = {.record = r, .window = window, .spectrum = spectrum}};
 
     r->open.writer = must(strdup(writer));
     r->open.attempt = attempt;
@@ -228,12 +229,19 @@ static void send_open(struct bench *b, peer_id peer, const char *run, const char
 void bench_open(struct bench *b, peer_id peer, const char *run, const char *writer,
                 uint32_t attempt)
 {
-    send_open(b, peer, run, writer, attempt, (struct window){.kind = WINDOW_CHECKPOINT});
+    send_open(b, peer, run, writer, attempt, (struct window){.kind = WINDOW_CHECKPOINT},
+              (struct spectrum_policy){0});
 }
 
 void bench_open_window(struct bench *b, peer_id peer, const char *run, struct window window)
 {
-    send_open(b, peer, run, "writer", 0, window);
+    send_open(b, peer, run, "writer", 0, window, (struct spectrum_policy){0});
+}
+
+void bench_open_spectrum(struct bench *b, peer_id peer, const char *run,
+                         struct spectrum_policy spectrum)
+{
+    send_open(b, peer, run, "writer", 0, (struct window){.kind = WINDOW_CHECKPOINT}, spectrum);
 }
 
 void bench_send(struct bench *b, peer_id peer, struct parcel *parcel, uint64_t seq,

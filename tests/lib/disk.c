@@ -190,6 +190,7 @@ static void put_points(struct disk *d, struct disk_run *run, struct disk_attempt
         if (r->points[i].measured)
             r->points[i].feed_seq = ++d->feed_seq;
         item->points[i] = r->points[i];
+        item->points[i].spectrum = NULL; /* the record's own */
     }
 }
 
@@ -197,7 +198,7 @@ static void recall_points(const struct disk_attempt *a, struct record *r)
 {
     const struct disk_item *item = find_item(a, r->seq);
 
-    free(r->points);
+    record_drop_points(r);
     r->n_points = item ? item->n_points : 0;
     r->points = calloc(r->n_points + 1, sizeof *r->points);
     assert(r->points);

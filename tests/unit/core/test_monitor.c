@@ -94,6 +94,48 @@ static void checkpoint_measures_exactly_the_batches_before_it(void **state)
     assert_d_lr(b, d_lr_of(3, 3, 20, NULL));
 }
 
+/* Sends 20 rows and checkpoint `seq`; returns whether its point got a spectrum. */
+static bool gets_spectrum(struct bench *b, uint64_t seq, bool asked)
+{
+    struct checkpoint_layer head = {.name = "head", .seq = seq, .rows = 20 * seq};
+    struct event e = {
+        .type = EV_CHECKPOINT,
+        .checkpoint = {
+            .seq = seq, .step = (int64_t)seq, .layers = &head, .n_layers = 1, .spectrum = asked}};
+
+    bench_rows(b, 1, seq, 20 * (seq - 1), 20);
+    bench_step(b, &e, 1);
+    bench_settle(b);
+    assert_int_equal(b->n_points, 1);
+    return !isnan(b->points[0].point.value[METRIC_STABLE_RANK]);
+}
+
+static void spectrum_is_made_when_a_checkpoint_asks(void **state)
+{
+    struct bench *b = *state;
+
+    assert_false(gets_spectrum(b, 1, false));
+    assert_true(gets_spectrum(b, 2, true));
+    assert_false(gets_spectrum(b, 3, false));
+}
+
+static void spectrum_is_made_at_every_nth_checkpoint_and_one_sent_twice_counts_once(void **state)
+{
+    struct bench *b = *state;
+
+    bench_open_spectrum(b, 1, "run", (struct spectrum_policy){.every = 3});
+    bench_settle(b);
+    assert_true(gets_spectrum(b, 1, false));
+    assert_false(gets_spectrum(b, 2, false));
+    assert_true(gets_spectrum(b, 3, true));
+    assert_true(gets_spectrum(b, 4, false));
+    bench_checkpoint(b, 1, 4, 4, 80); /* sent again: it is not counted */
+    bench_settle(b);
+    assert_false(gets_spectrum(b, 5, false));
+    assert_false(gets_spectrum(b, 6, false));
+    assert_true(gets_spectrum(b, 7, false));
+}
+
 static void ack_waits_for_the_disk(void **state)
 {
     struct bench *b = *state;
@@ -955,6 +997,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST_OPEN(checkpoint_measures_exactly_the_batches_before_it),
         TEST_OPEN(ack_waits_for_the_disk),
+        TEST_OPEN(spectrum_is_made_when_a_checkpoint_asks),
+        TEST(spectrum_is_made_at_every_nth_checkpoint_and_one_sent_twice_counts_once),
         TEST_OPEN(log_behind_a_checkpoint_waits_for_its_measurement),
         TEST_OPEN(checkpoint_sent_again_shows_the_same_point),
         TEST_OPEN(checkpoint_sent_again_too_early_is_acknowledged_once),
