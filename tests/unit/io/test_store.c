@@ -476,6 +476,26 @@ static void expect_refused(struct fixture *f, int rc, const char *text)
     assert_non_null(strstr(e.text, f->path));
 }
 
+static void a_history_of_version_1_gets_the_tables_of_later_ones(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = open_run(f, "a", "w1"), *later;
+
+    assert_int_equal(checkpoint(f, r, 1, 100, 0.75), 1);
+    store_close(f->store);
+    f->store = NULL;
+    run_sql(f->path, "DROP TABLE finding; PRAGMA user_version = 1");
+    reopen(f);
+    assert_int_equal(read_sql(f->path, "PRAGMA user_version"), STORE_SCHEMA_VERSION);
+    assert_int_equal(read_sql(f->path, "SELECT count(*) FROM point"), 1);
+    later = record_of(r, RECORD_CHECKPOINT, 2, 200);
+    record_add_finding(later, record_add_point(later, "head", 0.1), 110, 150);
+    assert_int_equal(apply(f->store, later), 0);
+    assert_int_equal(read_sql(f->path, "SELECT start_step FROM finding"), 110);
+    record_free(later);
+    record_free(r);
+}
+
 static void a_newer_schema_is_refused_naming_both_versions(void **state)
 {
     struct fixture *f = *state;
@@ -638,6 +658,7 @@ int main(void)
         TEST(a_closed_run_stays_closed),
         TEST(a_lost_run_is_open_when_its_trainer_is_back),
         TEST(a_measure_that_is_new_gets_its_column),
+        TEST(a_history_of_version_1_gets_the_tables_of_later_ones),
         TEST(a_newer_schema_is_refused_naming_both_versions),
         TEST(another_programs_database_is_left_alone),
         TEST(a_path_that_cannot_be_opened_is_named),
