@@ -168,7 +168,7 @@ def train(arguments: argparse.Namespace, run: richd.Run) -> None:
             is_heard = point is not None
             print(describe(step, train_accuracy, test_accuracy, point), flush=True)
             settled = settled + 1 if is_over(point, test_accuracy) else 0
-            if settled == arguments.settled:
+            if arguments.settled and settled == arguments.settled:
                 return
         if step < arguments.steps:
             loss = train_step(model, task, optimizer)
