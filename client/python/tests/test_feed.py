@@ -1,0 +1,125 @@
+"""Reading back: one request over a socket, and points and spectra made of the answer."""
+
+import json
+import pickle
+import socket
+import threading
+
+import numpy as np
+import pytest
+
+import richd
+from richd import _endpoint, _feed
+from richd._point import Point
+from richd._spectrum import Spectrum
+
+SPECTRUM = {"run": "r", "layer": "head", "attempt": 1, "step": 3, "n": 9.0, "p": 3, "rank": 1,
+            "rank_targets": 0, "centred": True, "few_rows": False, "total": 3.5,
+            "rho": [3.0, 0.5, 0.0], "u": [1.0, 0.25, None], "q": None, "pi_hat": [1.0, 1.25, 1.25],
+            "pi_star": None, "newer": 1}
+
+
+@pytest.fixture
+def feed(tmp_path):
+    """A feed that answers each connection's line with the next of `answers` (bytes), or hangs up."""
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(tmp_path / "feed"))
+    server.listen()
+    answers, requests = [], []
+
+    def serve():
+        while True:
+            try:
+                link, _ = server.accept()
+            except OSError:
+                return
+            with link:
+                requests.append(json.loads(link.makefile().readline()))
+                if answers:
+                    link.sendall(answers.pop(0))
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield lambda: f"unix:{tmp_path / 'feed'}", answers, requests
+    server.close()
+
+
+def result(value):
+    return json.dumps({"jsonrpc": "2.0", "id": 1, "result": value}).encode() + b"\n"
+
+
+def test_a_request_is_one_line_and_so_is_its_answer(feed):
+    find, answers, requests = feed
+    answers.append(result({"x": 1}))
+    assert _feed.call(find, "spectrum.query", {"run": "r"}) == {"x": 1}
+    assert requests == [{"jsonrpc": "2.0", "id": 1, "method": "spectrum.query",
+                         "params": {"run": "r"}}]
+
+
+@pytest.mark.parametrize("answer, text", [
+    (b'{"jsonrpc":"2.0","id":1,"error":{"code":-32001,"message":"no run \\"r\\""}}\n', "no run"),
+    (b'{"jsonrpc":"2.0"', "breaks off"),
+    (b"nonsense\n", "Expecting value"),
+])
+def test_what_is_no_result_is_an_error_with_its_sentence(feed, answer, text):
+    find, answers, _ = feed
+    answers.append(answer)
+    with pytest.raises(richd.RichdError, match=text):
+        _feed.call(find, "run.get", {})
+
+
+def test_an_absent_daemon_is_an_error_at_once(tmp_path):
+    for address in (None, f"unix:{tmp_path}/nobody", "tcp:127.0.0.1:1", "carrier pigeon"):
+        with pytest.raises(richd.RichdError):
+            _feed.call(lambda: address, "run.get", {})
+
+
+def test_a_spectrum_is_arrays_and_null_is_nan():
+    s = Spectrum.from_json(SPECTRUM)
+    assert s.rho.dtype == np.float64 and list(s.rho) == [3.0, 0.5, 0.0]
+    assert np.isnan(s.u[2]) and s.u[1] == 0.25
+    assert s.q is None and s.pi_star is None
+
+
+def test_a_point_fetches_its_spectrum_once():
+    calls = []
+    point = Point.from_json({"run": "r", "layer": "head", "step": 3, "d_lr": 0.5, "nc1": None,
+                             "stable_rank": 1.5, "flags": ["partial"]})
+    point.with_fetch(lambda p: calls.append(p.step) or Spectrum.from_json(SPECTRUM))
+    assert point.spectrum is point.spectrum and calls == [3]
+    assert point.companions == {"nc1": None, "stable_rank": 1.5}
+    assert pickle.loads(pickle.dumps(point)).spectrum.total == 3.5
+    assert Point().spectrum is None and Point().companions == {}
+
+
+@pytest.mark.parametrize("columns, binned", [
+    ({"step": [1, 5], "d_lr": [0.5, None]}, False),
+    ({"step": [1, 5], "d_lr": {"min": [0, 0], "max": [1, 1], "last": [0.5, None]}}, True),
+])
+def test_a_series_is_two_arrays(feed, tmp_path, columns, binned):
+    find, answers, requests = feed
+    (tmp_path / "endpoints.json").write_text(json.dumps({"ingest": "ipc:///nobody",
+                                                         "feed": find()}))
+    layers = [{"layer": "head", "binned": binned, "columns": columns}]
+    answers += [result({"run": "r", "layers": layers}), result({"run": "r", "layers": layers * 2})]
+    run = richd.init(run_id="r", runtime_dir=str(tmp_path), mode="disabled")
+    steps, values = run.series("d_lr", layer="head")
+    assert steps.dtype == np.int64 and list(steps) == [1, 5]
+    assert values[0] == 0.5 and np.isnan(values[1])
+    assert requests[0]["params"] == {"run": "r", "metrics": ["d_lr"], "points": 100000,
+                                     "layer": "head"}
+    with pytest.raises(richd.RichdError, match="head, head"):
+        run.series("d_lr")
+
+
+def test_the_feed_is_that_of_the_daemon_rows_go_to(tmp_path):
+    (tmp_path / "endpoints.json").write_text(json.dumps({"ingest": "ipc://a", "feed": "unix:b"}))
+    assert _endpoint.find_feed(None, str(tmp_path), {}) == "unix:b"
+    assert _endpoint.find_feed("ipc://a", str(tmp_path), {}) == "unix:b"
+    assert _endpoint.find_feed("ipc://other", str(tmp_path), {}) is None
+
+
+@pytest.mark.parametrize("wrong", [{"spectrum_every": -1}, {"spectrum_every": 1.5},
+                                   {"spectrum_leading": True}])
+def test_a_malformed_policy_is_an_argument_error(wrong):
+    with pytest.raises(ValueError, match="spectrum_"):
+        richd.init(mode="disabled", **wrong)
