@@ -201,13 +201,13 @@ static double sum_directions(const struct classes *k, const struct moments *m, c
     return sum;
 }
 
-static int measure_nc1_value(const struct classes *k, const struct moments *m, double *out)
+static int find_nc1(const struct classes *k, const struct moments *m, double *out)
 {
     size_t n = k->n;
     double *v, *l;
     int rc;
 
-    assert(n > 1);
+    assert(n >= 2 && k->p >= 1);
     v = malloc((n * n + n + 2 * k->p * n) * sizeof *v);
     if (!v)
         return -ENOMEM;
@@ -241,7 +241,7 @@ int collapse_measure(const struct moments *m, bool at_any_cost, struct collapse 
     out->nc2_norm_cv = norm_cv(&k);
     out->nc2_angle = angle(&k);
     if (at_any_cost || cost <= COLLAPSE_CHEAP)
-        rc = measure_nc1_value(&k, m, &out->nc1);
+        rc = find_nc1(&k, m, &out->nc1);
     classes_release(&k);
     return rc;
 }
