@@ -484,7 +484,7 @@ static void a_history_of_version_1_gets_the_tables_of_later_ones(void **state)
     assert_int_equal(checkpoint(f, r, 1, 100, 0.75), 1);
     store_close(f->store);
     f->store = NULL;
-    run_sql(f->path, "DROP TABLE finding; PRAGMA user_version = 1");
+    run_sql(f->path, "DROP TABLE finding; DROP TABLE spectrum; PRAGMA user_version = 1");
     reopen(f);
     assert_int_equal(read_sql(f->path, "PRAGMA user_version"), STORE_SCHEMA_VERSION);
     assert_int_equal(read_sql(f->path, "SELECT count(*) FROM point"), 1);
