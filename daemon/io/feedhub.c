@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/io/log.h"
 #include "daemon/io/model_json.h"
 #include "proto/feed.h"
 #include "proto/json.h"
@@ -19,6 +20,7 @@ struct feedhub {
     size_t n_subs;
     size_t n_queries;   /* out with the readers */
     uint64_t published; /* last sequence number that went through feedhub_publish */
+    struct log_limit limit;
 };
 
 struct feed_client {
@@ -238,6 +240,7 @@ struct page_query {
     int64_t run_key;
     enum change_kind kind;
     struct history_page page;
+    struct err why;
     int rc;
 };
 
@@ -259,7 +262,7 @@ static void work_page(struct history *h, struct query *base)
 {
     struct page_query *q = LIST_ENTRY(base, struct page_query, query);
 
-    q->rc = history_changes(h, q->kind, q->run_key, q->since, HISTORY_PAGE_MAX, &q->page, NULL);
+    q->rc = history_changes(h, q->kind, q->run_key, q->since, HISTORY_PAGE_MAX, &q->page, &q->why);
 }
 
 static void on_page(struct query *base)
@@ -277,6 +280,9 @@ static void on_page(struct query *base)
         if (q->page.n_items > 0)
             send_update(s, &q->page);
         after_page(s, &q->page);
+    } else {
+        log_warn_limited(&c->hub->limit, "a page of the history could not be read: %s",
+                         q->why.text);
     }
     if (q->rc == 0)
         history_page_release(&q->page);

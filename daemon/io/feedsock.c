@@ -50,7 +50,8 @@ struct connection {
     bool ended;    /* the peer sends no more: cut when its requests are answered */
     bool lost;     /* a line could not be sent: nothing more is, closed at the next tick */
     bool closing;
-    size_t pending; /* bytes of output not yet written */
+    size_t pending;   /* bytes of output not yet written */
+    size_t unwritten; /* what the kernel had not taken at the last tick */
     unsigned stalled_ticks;
 };
 
@@ -105,7 +106,6 @@ static void on_written(uv_write_t *request, int status)
     struct connection *c = w->connection;
 
     c->pending -= w->size;
-    c->stalled_ticks = 0;
     free(w->line);
     free(w);
     if (status < 0 || (c->cut && c->pending == 0))
@@ -308,13 +308,24 @@ static void on_connection(uv_stream_t *server, int status)
         uv_read_start(&c->stream.stream, on_alloc, on_read);
 }
 
+/* A reader that takes part of a long line is slow, and not stalled. */
+static bool is_stalled(struct connection *c)
+{
+    size_t unwritten = uv_stream_get_write_queue_size(&c->stream.stream);
+    bool moved = unwritten < c->unwritten || unwritten == 0;
+
+    c->unwritten = unwritten;
+    c->stalled_ticks = moved ? 0 : c->stalled_ticks + 1;
+    return c->stalled_ticks >= STALL_TICKS;
+}
+
 void feedsock_tick(struct feedsock *s)
 {
     LIST_EACH_SAFE(at, &s->connections)
     {
         struct connection *c = LIST_ENTRY(at, struct connection, link);
 
-        if (c->lost || (c->pending > 0 && ++c->stalled_ticks >= STALL_TICKS))
+        if (c->lost || is_stalled(c))
             close_connection(c);
     }
 }

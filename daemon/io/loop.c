@@ -28,9 +28,10 @@
 /* A job or commit that is out for so long without any coming home is stuck: the watchdog is no
  * longer petted, and systemd starts us again. */
 #define STUCK_TICKS 10
-/* Rows of all trainers together may take this share of the machine's memory, and at least 1 GiB. */
+/* Rows of all trainers together may take this share of the memory, and at least room for two runs.
+ */
 #define BUDGET_SHARE     0.125
-#define BUDGET_BYTES_MIN (1u << 30)
+#define BUDGET_BYTES_MIN (256u << 20)
 /* Moments and blocks may fill this share of the machine's memory. */
 #define STATE_SHARE 0.5
 /* Exit codes of sysexits.h. */
@@ -413,9 +414,12 @@ static size_t n_cpus(void)
     return n > 0 ? (size_t)n : 1;
 }
 
+/* What the machine has, or a container leaves us. */
 static double memory_bytes(void)
 {
-    return (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    double all = (double)uv_get_total_memory(), ours = (double)uv_get_constrained_memory();
+
+    return ours > 0 && ours < all ? ours : all;
 }
 
 static int open_core(struct loop *l, struct err *e)
