@@ -23,6 +23,7 @@ static const char *const flag_sentence[FLAG_COUNT] = {
     "an eigenvalue iteration failed: what needs it is missing",
     "classes without a row in the window: nc1 and nc2 are of the others",
     "a spectrum was asked for and could not be made",
+    "fewer rows than features: measured from the rows' n x n products",
 };
 
 static const cJSON *member(const cJSON *object, const char *name)

@@ -20,5 +20,5 @@ double measure_cka_linear(const struct evidence *e)
 
         yy += row[0] * row[0] + 2 * linalg_sum_squares(m->c - i - 1, row + 1);
     }
-    return yy > 0 ? xy / sqrt(tiles_sum_squares(&m->xx) * yy) : (double)NAN;
+    return yy > 0 ? xy / sqrt(e->sums.f * yy) : (double)NAN;
 }

@@ -15,7 +15,7 @@
 #define BLOCK_MIN_ROWS 64
 #define BLOCK_MAX_ROWS 1024
 /* Rows widened to double at a time for X'Y: 128 x 512 doubles stay in the second-level cache. */
-#define WIDEN_ROWS 128
+#define WIDEN_ROWS MOMENTS_MAKE_ROWS
 /* Centred single-precision values outside 2^-40..2^40 would overflow or vanish when squared and
  * added; such a column tile is scaled by a power of two, which is exact. */
 #define SAFE_EXPONENT 40
@@ -26,6 +26,7 @@
 enum phase {
     PHASE_GATHER,
     PHASE_CHECK,
+    PHASE_MAKE,
     PHASE_CENTRE,
     PHASE_PRODUCT,
 };
@@ -47,7 +48,7 @@ struct turn {
 
 struct scratch {
     float *product; /* T x T */
-    double *wide;   /* WIDEN_ROWS x T */
+    double *wide;   /* WIDEN_ROWS x T twice, or what making a tile needs */
 };
 
 struct fold {
@@ -108,7 +109,7 @@ double fold_size_bytes(size_t p, size_t w, size_t n_workers)
     double a_row = sizeof(double) * (vectors + (double)n_side(p) + 3) + sizeof(struct segment);
 
     return rows * a_row + sizeof(double) * 2 * vectors +
-           (double)n_workers * t * (sizeof(float) * t + sizeof(double) * WIDEN_ROWS);
+           (double)n_workers * t * (sizeof(float) * t + sizeof(double) * 2 * WIDEN_ROWS);
 }
 
 static void set_turns(struct fold *f)
@@ -147,7 +148,7 @@ struct fold *fold_new(size_t p, size_t w, size_t n_workers)
          f->exponent && f->turns && f->scratch;
     for (size_t i = 0; ok && i < n_workers; i++) {
         f->scratch[i].product = malloc(t * t * sizeof(float));
-        f->scratch[i].wide = malloc(WIDEN_ROWS * t * sizeof(double));
+        f->scratch[i].wide = malloc(sizeof(double) * 2 * WIDEN_ROWS * t);
         ok = f->scratch[i].product && f->scratch[i].wide;
     }
     if (!ok) {
@@ -420,6 +421,36 @@ static double store_row(struct fold *f, size_t at, size_t col, size_t n, const d
     return largest;
 }
 
+/* Columns first..first+n-1 of the rows that are kept, as they came. */
+static void keep_columns(const struct fold *f, reader *read, size_t col, size_t n, double *to,
+                         size_t width)
+{
+    size_t at = 0;
+
+    for (size_t k = 0; k < f->n_segments; k++) {
+        for (size_t i = 0; i < f->segments[k].n; i++, at++) {
+            size_t place = keep_place(f->m->kept, at);
+
+            if (place != KEEP_NONE)
+                read(f, &f->segments[k], i, col, n, to + place * width + col);
+        }
+    }
+}
+
+static void keep_weights(const struct fold *f)
+{
+    size_t at = 0;
+
+    for (size_t k = 0; k < f->n_segments; k++) {
+        for (size_t i = 0; i < f->segments[k].n; i++, at++) {
+            size_t place = keep_place(f->m->kept, at);
+
+            if (place != KEEP_NONE)
+                f->m->kept->weight[place] = weight_of(f->segments[k].rows, f->segments[k].from + i);
+        }
+    }
+}
+
 /* One row as `factor` times its difference from the mean; returns its part of s_i. */
 static double centre_row(const struct fold *f, const struct segment *s, size_t i, size_t col,
                          size_t n, double factor, double *row)
@@ -468,6 +499,8 @@ static void centre_features(struct fold *f, size_t k)
     int exponent;
 
     column_means(f, read_features, col, n, f->mean_x + col);
+    if (f->m->kept)
+        keep_columns(f, read_features, col, n, f->m->kept->x, f->p);
     if (f->m->weight == 0)
         memcpy(f->m->shift + col, f->mean_x + col, n * sizeof(double));
     for (size_t j = col; j < col + n; j++)
@@ -502,8 +535,21 @@ static void centre_columns(struct fold *f, reader *read, size_t first, size_t n_
     }
 }
 
+/* Outputs and targets of the rows that are kept, and their weights. */
+static void keep_outputs(const struct fold *f)
+{
+    const struct moments *m = f->m;
+
+    keep_columns(f, read_outputs, 0, m->c, m->kept->y, m->w);
+    if (m->k > 0)
+        keep_columns(f, read_targets, 0, m->k, m->kept->y + m->c, m->w);
+    keep_weights(f);
+}
+
 static void centre_outputs(struct fold *f)
 {
+    if (f->m->kept)
+        keep_outputs(f);
     centre_columns(f, read_outputs, 0, f->m->c);
     centre_columns(f, read_targets, f->m->c, f->m->k);
     turn_rows(f, f->w, f->y);
@@ -648,6 +694,8 @@ static void commit(struct fold *f)
     m->weight = f->k.keep * m->weight + f->weight;
     m->weight_sq = f->k.keep * f->k.keep * m->weight_sq + f->weight_sq;
     m->n_rows += f->n;
+    if (m->kept)
+        keep_commit(m->kept, f->n);
 }
 
 /* ---- phases -------------------------------------------------------------------------------- */
@@ -659,11 +707,40 @@ static void enter(struct fold *f, enum phase phase, size_t n_tasks)
     atomic_store_explicit(&f->next_task, 0, memory_order_relaxed);
 }
 
+/* Whether the window, with this block, has fewer rows than features and all of them are kept. */
+static bool is_short(const struct fold *f)
+{
+    const struct keep *kept = f->m->kept;
+
+    return kept && f->half_life_rows == 0 && keep_has_all(kept) && f->m->n_rows + f->n < f->p &&
+           kept->n_seen + f->n <= keep_capacity(kept);
+}
+
+/* A window that begins may put X'X off; one that grows too long for that makes it now, before its
+ * rows have to make room. Returns whether it must. */
+static bool choose_form(struct fold *f)
+{
+    bool few = is_short(f);
+
+    if (f->m->weight == 0)
+        f->m->by_rows = few && f->m->may_wait;
+    return f->m->by_rows && !few;
+}
+
 static void enter_centre(struct fold *f)
 {
     double keep = f->half_life_rows > 0 ? exp2(-(double)f->n / f->half_life_rows) : 1;
+
+    if (f->m->kept)
+        keep_make_room(f->m->kept, f->n);
     f->k = moments_combination(f->m, keep, f->weight);
     enter(f, PHASE_CENTRE, n_side(f->p) + 1);
+}
+
+/* Tiles of X'X that the block enters: none while they are put off. */
+static size_t n_products(const struct fold *f)
+{
+    return f->m->by_rows ? 0 : f->m->xx.n_tiles;
 }
 
 bool fold_next_phase(struct fold *f)
@@ -679,11 +756,18 @@ bool fold_next_phase(struct fold *f)
             f->m->n_rows += f->n; /* rows that weigh nothing enter, and change nothing */
             return false;
         }
+        if (choose_form(f))
+            enter(f, PHASE_MAKE, f->m->xx.n_tiles);
+        else
+            enter_centre(f);
+        return true;
+    case PHASE_MAKE:
+        f->m->by_rows = false;
         enter_centre(f);
         return true;
     case PHASE_CENTRE:
         sum_s(f);
-        enter(f, PHASE_PRODUCT, f->m->xx.n_tiles + n_side(f->p) + 1);
+        enter(f, PHASE_PRODUCT, n_products(f) + n_side(f->p) + 1);
         return true;
     case PHASE_PRODUCT:
         commit(f);
@@ -700,11 +784,14 @@ size_t fold_n_shares(const struct fold *f)
 
 static void do_task(struct fold *f, size_t task, struct scratch *s)
 {
-    size_t n_tiles = f->m->xx.n_tiles, side = n_side(f->p);
+    size_t n_tiles = n_products(f), side = n_side(f->p);
 
     switch (f->phase) {
     case PHASE_CHECK:
         check_batch(f, f->segments[task].rows);
+        break;
+    case PHASE_MAKE:
+        moments_make_tile(f->m, task, s->wide);
         break;
     case PHASE_CENTRE:
         if (task < side)

@@ -11,6 +11,7 @@
  * The phases, and the tasks that workers take from a counter:
  *
  *     CHECK    one a batch       every value finite? else the batch is refused whole
+ *     MAKE     one a tile        only in the block that ends a window's waiting for X'X (moments.h)
  *     CENTRE   one a column tile mean, centred block, its share of s_i = |x_i - shift|^2; f32 rows
  *                                are turned in pairs, so that rounding does not drift
  *              one for outputs   mean, centred outputs

@@ -35,7 +35,7 @@ double layer_size_bytes(uint32_t p, uint32_t c, uint32_t k, size_t n_workers)
 {
     size_t w = (size_t)c + k;
 
-    return moments_size_bytes(p, w) + fold_size_bytes(p, w, n_workers);
+    return moments_size_bytes(p, w) + keep_size_bytes(p, w) + fold_size_bytes(p, w, n_workers);
 }
 
 static bool has_labels(const struct batch *b)
@@ -55,11 +55,16 @@ int layer_allocate(struct layer *l, const struct batch *first, size_t n_workers)
     l->k = first->k;
     l->targets_are_labels = has_labels(first);
     l->fold = fold_new(l->p, (size_t)l->c + l->k, n_workers);
-    if (!l->fold || moments_init(&l->moments, l->p, l->c, l->k) < 0) {
+    l->kept = keep_new(l->p, (size_t)l->c + l->k,
+                       l->window.kind == WINDOW_EXPONENTIAL ? l->window.half_life_rows : 0);
+    if (!l->fold || !l->kept || moments_init(&l->moments, l->p, l->c, l->k) < 0) {
         fold_free(l->fold);
+        keep_free(l->kept);
         l->fold = NULL;
+        l->kept = NULL;
         return -ENOMEM;
     }
+    l->moments.kept = l->kept;
     l->has_memory = true;
     return 0;
 }
@@ -70,6 +75,7 @@ void layer_free(struct layer *l)
         return;
     assert(l->state == LAYER_IDLE && list_empty(&l->queue));
     fold_free(l->fold);
+    keep_free(l->kept);
     if (l->has_memory)
         moments_release(&l->moments);
     free(l->detector);
@@ -241,6 +247,13 @@ static int absorb(struct job *j)
     return j->batch->rows.refused ? 0 : moments_absorb(j->moments, &j->batch->view, j->keep);
 }
 
+static int measure(struct job *j)
+{
+    int rc = measure_needs_xx(j->moments, &j->plan) ? moments_make_xx(j->moments) : 0;
+
+    return rc == 0 ? measure_point(j->moments, &j->plan, j->point, j->spectrum) : rc;
+}
+
 void job_work(struct job *j, size_t share)
 {
     switch (j->kind) {
@@ -255,7 +268,7 @@ void job_work(struct job *j, size_t share)
         break;
     case JOB_MEASURE:
         if (j->moments->weight > 0)
-            j->rc = measure_point(j->moments, &j->plan, j->point, j->spectrum);
+            j->rc = measure(j);
         break;
     }
 }

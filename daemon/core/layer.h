@@ -83,6 +83,7 @@ struct layer {
     enum layer_state state;
     bool has_memory; /* moments and fold are allocated: from the first batch on */
     struct moments moments;
+    struct keep *kept; /* rows beside the moments, which borrow it */
     struct fold *fold;
     struct precision precision; /* coarsest formats in the window */
 
@@ -110,7 +111,7 @@ struct layer {
 /* A layer without memory yet. Returns it (free with layer_free), or NULL. */
 struct layer *layer_new(void *run, const char *name, uint32_t p, uint32_t c, struct window);
 
-/* Bytes its moments and fold will take, or take. */
+/* Bytes its moments, kept rows and fold will take, or take. */
 double layer_size_bytes(uint32_t p, uint32_t c, uint32_t k, size_t n_workers);
 
 /* Allocates them for targets as this batch has them; does nothing the second time. Returns 0 or

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 
 #define INT(size) ((blasint)(size))
+/* A pivot that lost so much of its diagonal element has half of its digits left. */
+#define PIVOT_MARGIN 1e-8
 
 void linalg_init(void)
 {
@@ -145,4 +147,26 @@ int linalg_eigh_leading(size_t n, size_t k, double *a, double *w, double *v)
                                       order, 0, &found, w, v, order, support));
     free(support);
     return rc == 0 && (size_t)found != k ? -EDOM : rc;
+}
+
+/* Cholesky's pivots are the squares of its diagonal; rows of B are LAPACK's columns. */
+int linalg_solve(size_t n, double *a, size_t m, double *b)
+{
+    double *diagonal = malloc(n * sizeof *diagonal);
+    lapack_int info;
+    bool clear = true;
+
+    if (!diagonal)
+        return -ENOMEM;
+    for (size_t i = 0; i < n; i++)
+        diagonal[i] = a[i * (n + 1)];
+    info = LAPACKE_dpotrf(LAPACK_COL_MAJOR, 'L', (lapack_int)n, a, (lapack_int)n);
+    for (size_t i = 0; info == 0 && i < n; i++)
+        clear = clear && a[i * (n + 1)] * a[i * (n + 1)] > PIVOT_MARGIN * diagonal[i];
+    free(diagonal);
+    if (info != 0 || !clear)
+        return -EDOM;
+    LAPACKE_dpotrs(LAPACK_COL_MAJOR, 'L', (lapack_int)n, (lapack_int)m, a, (lapack_int)n, b,
+                   (lapack_int)n);
+    return 0;
 }

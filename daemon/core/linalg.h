@@ -58,3 +58,8 @@ int linalg_eigh(size_t n, double *a, double *w);
 /* The same for the `k` largest eigenvalues alone, 1 <= k <= n: `w` has room for n and holds them
  * ascending, row i of `v` (k x n) is the vector of w[i]. `a` is overwritten. */
 int linalg_eigh_leading(size_t n, size_t k, double *a, double *w, double *v);
+
+/* Solves A s = b for each of the m rows b of B (m x n), in place; A is symmetric positive definite,
+ * n x n, upper triangle read and overwritten. Returns 0, -ENOMEM, or -EDOM when A is not positive
+ * definite by a margin: a pivot below 1e-8 of its diagonal element. */
+int linalg_solve(size_t n, double *a, size_t m, double *b);

@@ -48,41 +48,39 @@ static int excuse(int rc, enum flag flag, struct point *out)
     return 0;
 }
 
-/* The rank of the outputs, and the features' variation inside their span: q = ||Q'X||_F^2. */
-static int project(const struct moments *m, double cutoff, uint32_t *rank, double *q)
+/* What the span of the outputs says of the features. */
+static int measure_span(struct evidence *e, const struct span *outputs, struct point *out)
 {
-    struct span outputs;
-    int rc = span_init(&outputs, m, 0, m->c, cutoff);
+    double r = (double)outputs->rank;
+    int rc = span_variation(outputs, e->moments, &e->sums.q);
 
     if (rc == 0)
-        rc = span_variation(&outputs, m, q);
-    *rank = (uint32_t)outputs.rank;
-    span_release(&outputs);
-    return rc;
+        rc = jackknife_measure(e->moments, e->kernel, outputs, &e->sums, &e->errors);
+    if (rc < 0)
+        return rc;
+    e->estimate = estimate_richness(&e->sums, r);
+    out->flags |= sample_flags(e->n, out->p, r);
+    return 0;
 }
 
 static int gather_outputs(struct evidence *e, const struct measure_plan *plan, struct point *out)
 {
     const struct moments *m = e->moments;
-    double scale = e->n / m->weight, q = 0, *scratch;
-    int rc;
+    struct span outputs;
+    int rc = span_init(&outputs, m, 0, m->c, span_cutoff(plan->precision.outputs));
 
-    rc = project(m, span_cutoff(plan->precision.outputs), &out->rank, &q);
-    if (rc < 0)
-        return excuse(rc, FLAG_NOT_CONVERGED, out);
-    if (out->rank == 0) {
+    out->rank = (uint32_t)outputs.rank;
+    if (rc == 0 && outputs.rank > 0)
+        rc = measure_span(e, &outputs, out);
+    else if (rc == 0)
         out->flags |= FLAG_CONSTANT;
-        return 0;
-    }
-    scratch = malloc(2 * m->p * sizeof *scratch);
-    if (!scratch)
-        return -ENOMEM;
-    e->r = out->rank;
-    e->q = q * scale;
-    e->fourth = moments_fourth(m, scratch) * scale;
-    out->flags |= sample_flags(e->n, out->p, e->r);
-    free(scratch);
-    return 0;
+    span_release(&outputs);
+    return excuse(rc, FLAG_NOT_CONVERGED, out);
+}
+
+static bool has_labels(const struct moments *m, const struct measure_plan *plan)
+{
+    return plan->targets_are_labels && m->k > 0;
 }
 
 static int gather_collapse(struct evidence *e, const struct measure_plan *plan,
@@ -90,7 +88,7 @@ static int gather_collapse(struct evidence *e, const struct measure_plan *plan,
 {
     int rc;
 
-    if (!plan->targets_are_labels || e->moments->k == 0)
+    if (!has_labels(e->moments, plan))
         return 0;
     rc = collapse_measure(e->moments, plan->spectrum.wanted, collapse);
     if (rc < 0)
@@ -124,54 +122,98 @@ static void clear(const struct evidence *e, struct point *out)
     out->p = (uint32_t)e->moments->p;
     out->c = (uint32_t)e->moments->c;
     out->rank = 0;
-    out->flags = 0;
+    out->flags = e->moments->by_rows ? FLAG_ROW_FORM : 0;
     for (int i = 0; i < METRIC_COUNT; i++)
         out->value[i] = (double)NAN;
 }
 
-/* The sums that need no more than the moments; false when they say that nothing can be measured. */
-static bool gather_features(struct evidence *e, const struct measure_plan *plan, struct point *out)
+/* The sums that need no outputs, from X'X or from XX'. */
+static int sum_features(struct evidence *e)
 {
     const struct moments *m = e->moments;
-    double scale = e->n / m->weight, trace = tiles_trace(&m->xx);
+    double *scratch;
 
-    e->t = trace * scale;
-    e->f = tiles_sum_squares(&m->xx) * scale * scale;
-    if (e->t == 0) {
-        out->flags = FLAG_CONSTANT;
+    if (e->kernel) {
+        e->sums.t = kernel_trace(e->kernel);
+        e->sums.f = kernel_sum_squares(e->kernel);
+        e->sums.fourth = kernel_fourth(e->kernel);
+        return 0;
+    }
+    scratch = malloc(2 * m->p * sizeof *scratch);
+    if (!scratch)
+        return -ENOMEM;
+    e->sums.t = tiles_trace(&m->xx);
+    e->sums.f = tiles_sum_squares(&m->xx);
+    e->sums.fourth = moments_fourth(m, scratch);
+    free(scratch);
+    return 0;
+}
+
+/* Whether anything can be measured; a flag says why not. */
+static bool check_features(const struct evidence *e, const struct measure_plan *plan,
+                           struct point *out)
+{
+    if (e->sums.t == 0) {
+        out->flags |= FLAG_CONSTANT;
         return false;
     }
-    if (!isnormal(e->f)) { /* fourth powers of f64 features beyond 1e+-77 */
-        out->flags = FLAG_NOT_CONVERGED;
+    if (!isnormal(e->sums.f)) { /* fourth powers of f64 features beyond 1e+-77 */
+        out->flags |= FLAG_NOT_CONVERGED;
         return false;
     }
-    if (is_low_precision(m, plan->precision.features, trace))
+    if (is_low_precision(e->moments, plan->precision.features, e->sums.t))
         out->flags |= FLAG_LOW_PRECISION;
     return true;
+}
+
+static int measure(struct evidence *e, const struct measure_plan *plan, struct collapse *collapse,
+                   struct point *out, struct spectrum **spectrum)
+{
+    int rc = sum_features(e);
+
+    if (rc < 0 || !check_features(e, plan, out))
+        return rc;
+    rc = gather_outputs(e, plan, out);
+    if (rc == 0)
+        rc = gather_collapse(e, plan, collapse, out);
+    if (rc < 0)
+        return rc;
+    gather_spectrum(e, plan, spectrum, out);
+    for (int i = 0; i < METRIC_COUNT; i++) {
+        if (is_available(e, metric_table[i].needs))
+            out->value[i] = functions[i](e);
+    }
+    return 0;
+}
+
+bool measure_needs_xx(const struct moments *m, const struct measure_plan *plan)
+{
+    return has_labels(m, plan) || plan->spectrum.wanted;
 }
 
 int measure_point(const struct moments *m, const struct measure_plan *plan, struct point *out,
                   struct spectrum **spectrum)
 {
-    struct evidence e = {.moments = m, .q = (double)NAN, .fourth = (double)NAN};
+    const double none = (double)NAN;
+    struct evidence e = {.moments = m,
+                         .sums = {.weight = m->weight, .weight_sq = m->weight_sq, .q = none},
+                         .estimate = {none, none},
+                         .errors = {none, none}};
     struct collapse collapse;
+    struct kernel kernel;
     int rc;
 
-    assert(m->weight > 0);
-    e.n = m->weight * m->weight / m->weight_sq;
+    assert(m->weight > 0 && !(m->by_rows && measure_needs_xx(m, plan)));
+    e.n = estimate_n_rows(&e.sums);
     *spectrum = NULL;
     clear(&e, out);
-    if (!gather_features(&e, plan, out))
-        return 0;
-    rc = gather_outputs(&e, plan, out);
-    if (rc == 0)
-        rc = gather_collapse(&e, plan, &collapse, out);
+    if (!m->by_rows)
+        return measure(&e, plan, &collapse, out, spectrum);
+    rc = kernel_init(&kernel, m);
     if (rc < 0)
         return rc;
-    gather_spectrum(&e, plan, spectrum, out);
-    for (int i = 0; i < METRIC_COUNT; i++) {
-        if (is_available(&e, metric_table[i].needs))
-            out->value[i] = functions[i](&e);
-    }
-    return 0;
+    e.kernel = &kernel;
+    rc = measure(&e, plan, &collapse, out, spectrum);
+    kernel_release(&kernel);
+    return rc;
 }

@@ -7,21 +7,19 @@
 #include <stdbool.h>
 
 #include "daemon/core/collapse.h"
+#include "daemon/core/jackknife.h"
 #include "daemon/core/moments.h"
 #include "daemon/core/point.h"
 #include "daemon/core/spectrum.h"
 
 /* What a measure may read. With X and Y the rows as in moments.h and Q an orthonormal basis of the
- * outputs; rows of unequal weight count as n = (sum w)^2 / sum w^2 equal ones, and t, f, q and
- * fourth are scaled to that. */
+ * outputs. Rows of unequal weight count as n = (sum w)^2 / sum w^2 equal ones. */
 struct evidence {
     const struct moments *moments;
+    struct kernel *kernel; /* of moments by_rows; else NULL */
     double n;
-    double r;                        /* rank of the outputs */
-    double t;                        /* ||X||_F^2 */
-    double f;                        /* ||X'X||_F^2 */
-    double q;                        /* ||Q'X||_F^2; NaN when r = 0 */
-    double fourth;                   /* sum |x - m|^4; NaN when r = 0 */
+    struct sums sums; /* q is NaN when the outputs do not vary */
+    struct estimate estimate, errors;
     const struct collapse *collapse; /* never NULL for a measure that needs labels */
     const struct spectrum *spectrum; /* never NULL for one that needs the spectrum */
 };
@@ -43,6 +41,10 @@ struct measure_plan {
 /* Fills n, p, c, rank, flags and every metric of `out`; step, time and rows_missing are the
  * caller's. A measure that the data does not define is NaN and a flag says why. `*spectrum`
  * receives the decomposition (free with spectrum_free), or NULL when none is wanted or possible.
- * Returns 0 or -ENOMEM. The moments must hold a row that weighs. */
+ * Returns 0 or -ENOMEM. The moments must hold a row that weighs, and X'X when it is needed. */
 int measure_point(const struct moments *, const struct measure_plan *, struct point *out,
                   struct spectrum **spectrum);
+
+/* Whether the plan needs X'X itself, which moments by_rows put off (moments_make_xx): classes and
+ * spectra do. */
+bool measure_needs_xx(const struct moments *, const struct measure_plan *);

@@ -21,8 +21,8 @@ int metric_find(const char *name)
 const char *flag_name(int i)
 {
     static const char *const names[FLAG_COUNT] = {
-        "degenerate", "small_sample",  "partial",         "low_precision",
-        "constant",   "not_converged", "classes_missing", "no_spectrum",
+        "degenerate",    "small_sample",    "partial",     "low_precision", "constant",
+        "not_converged", "classes_missing", "no_spectrum", "row_form",
     };
 
     assert(i >= 0 && i < FLAG_COUNT);

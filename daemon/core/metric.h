@@ -30,7 +30,9 @@ enum metric_needs {
     X(EFFECTIVE_RANK, effective_rank, "1", NEEDS_SPECTRUM,                                         \
       "exp of the entropy of the eigenvalues' shares")                                             \
     X(RANKME, rankme, "1", NEEDS_SPECTRUM,                                                         \
-      "exp of the entropy of the singular values' shares, as RankMe has it")
+      "exp of the entropy of the singular values' shares, as RankMe has it")                       \
+    X(D_LR_SE, d_lr_se, "1", NEEDS_NOTHING, "standard error of d_lr, by a jackknife")              \
+    X(D_DEBIASED_SE, d_debiased_se, "1", NEEDS_NOTHING, "standard error of d_debiased, likewise")
 
 enum metric {
 #define X(ENUM, name, unit, needs, sentence) METRIC_##ENUM,
@@ -61,8 +63,9 @@ enum flag {
     FLAG_NOT_CONVERGED = 1 << 5,   /* LAPACK, or sums out of a double's range: null */
     FLAG_CLASSES_MISSING = 1 << 6, /* classes without a row: nc1 and nc2 are of the others */
     FLAG_NO_SPECTRUM = 1 << 7,     /* asked for and not made: p, memory, or LAPACK */
+    FLAG_ROW_FORM = 1 << 8,        /* by the n x n form: fewer rows than features */
 };
-#define FLAG_COUNT 8
+#define FLAG_COUNT 9
 
 /* The name of bit `i`, 0 <= i < FLAG_COUNT. */
 const char *flag_name(int i);

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,14 +55,65 @@ void moments_release(struct moments *m)
  * vectors are small and read before that, so they are cleared. */
 void moments_reset(struct moments *m)
 {
+    m->may_wait = m->n_rows < m->p;
+    m->by_rows = false;
     m->n_rows = 0;
     m->weight = 0;
     m->weight_sq = 0;
     m->sum_s2 = 0;
+    if (m->kept)
+        keep_reset(m->kept);
     memset(m->mean_x, 0, m->p * sizeof(double));
     memset(m->mean_y, 0, m->w * sizeof(double));
     memset(m->shift, 0, m->p * sizeof(double));
     memset(m->sum_sx, 0, m->p * sizeof(double));
+}
+
+/* Rows from..from+n-1 of X, columns col..col+n_cols-1. */
+static void fill_rows(const struct moments *m, size_t from, size_t n, size_t col, size_t n_cols,
+                      double *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        const double *x = m->kept->x + (from + i) * m->p + col;
+        double root = sqrt(m->kept->weight[from + i]);
+
+        for (size_t c = 0; c < n_cols; c++)
+            out[i * n_cols + c] = root * (x[c] - m->mean_x[col + c]);
+    }
+}
+
+void moments_make_tile(struct moments *m, size_t k, double *scratch)
+{
+    double *left = scratch, *right = scratch + MOMENTS_MAKE_ROWS * m->xx.order;
+    struct tile t = tiles_at(&m->xx, k);
+
+    for (size_t at = 0, n; at < m->kept->n_seen; at += n) {
+        n = m->kept->n_seen - at < MOMENTS_MAKE_ROWS ? m->kept->n_seen - at : MOMENTS_MAKE_ROWS;
+        fill_rows(m, at, n, t.row, t.n_rows, left);
+        if (t.row == t.col) {
+            linalg_gram_f64(n, t.n_rows, left, t.n_rows, at > 0, t.values, t.n_cols);
+            continue;
+        }
+        fill_rows(m, at, n, t.col, t.n_cols, right);
+        linalg_cross_f64(n, t.n_rows, t.n_cols, left, t.n_rows, right, t.n_cols, at > 0, t.values,
+                         t.n_cols);
+    }
+}
+
+int moments_make_xx(struct moments *m)
+{
+    double *scratch;
+
+    if (!m->by_rows)
+        return 0;
+    scratch = malloc(sizeof(double) * 2 * MOMENTS_MAKE_ROWS * m->xx.order);
+    if (!scratch)
+        return -ENOMEM;
+    for (size_t k = 0; k < m->xx.n_tiles; k++)
+        moments_make_tile(m, k, scratch);
+    free(scratch);
+    m->by_rows = false;
+    return 0;
 }
 
 struct combination moments_combination(const struct moments *m, double keep, double weight)
@@ -208,8 +260,10 @@ static int merge_part(struct moments *m, const struct part *b, uint64_t n_rows, 
     struct combination k = moments_combination(m, keep, b->weight);
     double *dx = calloc(2 * m->p + m->w, sizeof(double)), *scratch, *dy;
 
-    if (!dx)
+    if (!dx || moments_make_xx(m) < 0) {
+        free(dx);
         return -ENOMEM;
+    }
     scratch = dx + m->p;
     dy = scratch + m->p;
     if (m->weight == 0)
@@ -227,6 +281,8 @@ static int merge_part(struct moments *m, const struct part *b, uint64_t n_rows, 
     m->weight = keep * m->weight + b->weight;
     m->weight_sq = keep * keep * m->weight_sq + b->weight_sq;
     m->n_rows += n_rows;
+    if (m->kept)
+        m->kept->broken = true;
     free(dx);
     return 0;
 }
@@ -246,7 +302,7 @@ int moments_merge(struct moments *to, const struct moments *from)
         .tiles = &from->xx,
     };
 
-    assert(to->p == from->p && to->c == from->c && to->k == from->k);
+    assert(!from->by_rows && to->p == from->p && to->c == from->c && to->k == from->k);
     return from->weight > 0 ? merge_part(to, &b, from->n_rows, 1) : 0;
 }
 

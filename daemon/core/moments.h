@@ -22,13 +22,19 @@
  *     xx = xx_a + xx_b + d d' W_a W_b / (W_a + W_b)
  *
  * which has no difference of large numbers in it, so a mean that is 1000 times the spread costs
- * nothing. Everything is double. */
+ * nothing. Everything is double.
+ *
+ * While a window has fewer rows than features and all of them are kept, xx waits (by_rows): rows
+ * that are measured before there are p of them never touch a p x p matrix (kernel.h). The row that
+ * is one too many makes it, and so does moments_make_xx, for whoever needs it. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "daemon/core/dtype.h"
+#include "daemon/core/keep.h"
 #include "daemon/core/tiles.h"
 
 struct moments {
@@ -46,7 +52,10 @@ struct moments {
     double *mean_y; /* w */
     double *shift;  /* p */
     double sum_s2;
-    double *sum_sx; /* p */
+    double *sum_sx;    /* p */
+    struct keep *kept; /* some of the rows; borrowed, or NULL: none */
+    bool by_rows;      /* xx is not made: there are fewer rows than features, and all are kept */
+    bool may_wait;     /* the next window may begin by_rows: the last one was short */
 };
 
 /* Statistics that somebody else reduced, about their own means (shift = mean), as `moments`
@@ -91,6 +100,16 @@ int moments_merge(struct moments *to, const struct moments *from);
  * targets. Returns 0 or -ENOMEM, the moments then as they were. */
 int moments_absorb(struct moments *, const struct moments_view *, double keep);
 
-/* sum w |x - m|^4 about the final mean: what the fixed shift was for. `scratch` holds 2 p doubles.
+/* moments_make_tile takes rows in turns of so many; its scratch holds two of them, of the tiles'
+ * order. */
+#define MOMENTS_MAKE_ROWS 128
+
+/* Makes the k-th tile of xx from the rows; different tiles by different workers, if they like. */
+void moments_make_tile(struct moments *, size_t k, double *scratch);
+/* Makes xx if it waits. Returns 0 or -ENOMEM, the moments then as they were. */
+int moments_make_xx(struct moments *);
+
+/* sum w |x - m|^4 about the final mean: what the fixed shift was for; not by_rows. `scratch` holds
+ * 2 p doubles.
  */
 double moments_fourth(const struct moments *, double *scratch);

@@ -207,7 +207,8 @@ static real sum_fourth(size_t n, size_t p, const real *x, const double *w)
     for (size_t i = 0; i < n; i++) {
         real s = sum_squares(p, x + i * p);
 
-        sum += s * s / weight(w, i); /* the rows hold sqrt(w): s = w |x|^2 */
+        if (weight(w, i) > 0)
+            sum += s * s / weight(w, i); /* the rows hold sqrt(w): s = w |x|^2 */
     }
     return sum;
 }

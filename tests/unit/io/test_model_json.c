@@ -28,7 +28,8 @@ static void a_point_is_printed_as_the_page_shows_it(void **state)
         .c = 97,
         .rank = 97,
         .flags = FLAG_PARTIAL,
-        .value = {0.0941, 0.0573, 0.998, 80.0, 0.75, 0.5, 0.25, 0.125, 0.5, 2.5, 3.5, 4.5},
+        .value = {0.0941, 0.0573, 0.998, 80.0, 0.75, 0.5, 0.25, 0.125, 0.5, 2.5, 3.5, 4.5, 0.25,
+                  0.125},
     };
 
     (void)state;
@@ -38,7 +39,8 @@ static void a_point_is_printed_as_the_page_shows_it(void **state)
                 "\"rank\":97,\"d_lr\":0.0941,\"d_debiased\":0.0573,\"u\":0.998,\"pr\":80,"
                 "\"cka_linear\":0.75,\"nc1\":0.5,\"nc1_quotient\":0.25,"
                 "\"nc2_norm_cv\":0.125,\"nc2_angle\":0.5,\"stable_rank\":2.5,"
-                "\"effective_rank\":3.5,\"rankme\":4.5,\"flags\":[\"partial\"]}");
+                "\"effective_rank\":3.5,\"rankme\":4.5,"
+                "\"d_lr_se\":0.25,\"d_debiased_se\":0.125,\"flags\":[\"partial\"]}");
 }
 
 static void what_is_not_finite_is_null(void **state)
@@ -54,7 +56,8 @@ static void what_is_not_finite_is_null(void **state)
                 "\"time\":0,\"n\":0,\"rows_missing\":0,\"p\":0,\"c\":0,\"rank\":0,\"d_lr\":null,"
                 "\"d_debiased\":-0.5,\"u\":null,\"pr\":0.1,\"cka_linear\":null,\"nc1\":null,"
                 "\"nc1_quotient\":null,\"nc2_norm_cv\":null,\"nc2_angle\":null,"
-                "\"stable_rank\":null,\"effective_rank\":null,\"rankme\":null,\"flags\":[]}");
+                "\"stable_rank\":null,\"effective_rank\":null,\"rankme\":null,"
+                "\"d_lr_se\":null,\"d_debiased_se\":null,\"flags\":[]}");
     expect_text(scalar_to_json("r", 2, 7, 1.5, &scalar),
                 "{\"run\":\"r\",\"name\":\"loss\",\"attempt\":2,\"step\":7,\"time\":1.5,"
                 "\"value\":null}");
@@ -91,9 +94,10 @@ static void flags_are_named_in_order(void **state)
 {
     (void)state;
     expect_text(
-        flags_to_json(0xff),
+        flags_to_json(0x1ff),
         "[\"degenerate\",\"small_sample\",\"partial\","
-        "\"low_precision\",\"constant\",\"not_converged\",\"classes_missing\",\"no_spectrum\"]");
+        "\"low_precision\",\"constant\",\"not_converged\",\"classes_missing\",\"no_spectrum\","
+        "\"row_form\"]");
     expect_text(flags_to_json(1u << 31), "[]");
 }
 

@@ -1,0 +1,25 @@
+/* D_LR and its de-biased form from the few sums that they need, so that the whole window and the
+ * window without some of its rows (jackknife.h) go through the same formula. Pure; any thread.
+ * Where the sums come from is measure.h's business. */
+#pragma once
+
+/* Sums over rows about their mean, with weights w_i. */
+struct sums {
+    double weight;    /* sum w */
+    double weight_sq; /* sum w^2 */
+    double t;         /* ||X||_F^2 */
+    double q;         /* ||Q'X||_F^2 */
+    double f;         /* ||X'X||_F^2 */
+    double fourth;    /* sum w |x|^4 */
+};
+
+struct estimate {
+    double plain;    /* D_LR */
+    double debiased; /* NaN unless n > 3, n > r + 1 and Z > 0 */
+};
+
+/* Rows of unequal weight count as so many equal ones: (sum w)^2 / sum w^2. */
+double estimate_n_rows(const struct sums *);
+
+/* For outputs of rank r, with t and f above 0. */
+struct estimate estimate_richness(const struct sums *, double r);

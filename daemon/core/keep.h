@@ -1,0 +1,73 @@
+/* Rows of a window that are kept beside its moments, within a bound: all of them while they fit,
+ * then an even sample. Owns the copies, which moments.h carries along and fold.h fills; its places
+ * may be written by several workers, the rest belongs to one thread at a time. What the rows are
+ * for is its readers' business: error bars (jackknife.h) leave some of them out.
+ *
+ * Rows are kept in runs of consecutive ones, because neighbours may depend on each other (tokens of
+ * one sequence, steps that follow each other), and what is estimated from whole runs sees that. The
+ * place of a row depends on its number in the window alone, never on how batches were split:
+ *
+ *     capacity = 32 runs of L rows        row t is in run t / L
+ *     kept: run = 0, s, 2s...             the stride s is 1 at first
+ *     when the 33rd run comes             every second one goes and s doubles: 17..32 are there
+ *
+ * With rows that are forgotten by a half-life the last 32 runs are kept, of a length and with a
+ * stride that make them reach over 5 half-lives. Values are doubles, as read from the wire. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define KEEP_RUNS 32
+/* No place: the row is not kept. */
+#define KEEP_NONE SIZE_MAX
+
+struct keep {
+    size_t p, w;
+    size_t run_rows; /* L */
+    double half_life_rows;
+    uint64_t stride;
+    uint64_t n_seen;        /* rows of the window */
+    bool broken;            /* rows entered the window that were never seen here */
+    size_t slot[KEEP_RUNS]; /* of the i-th run that is kept, modulo 32 */
+    double *x;              /* capacity x p */
+    double *y;              /* capacity x w */
+    double *weight;         /* capacity: as sent */
+};
+
+/* Neighbours that leave together: rows at..at+n-1 of x, y and weight. */
+struct keep_group {
+    size_t at;
+    size_t n;
+    uint64_t age; /* rows of the window that are newer than the first one */
+};
+
+/* Bytes for p features and w columns of Y, in double so that no size overflows. */
+double keep_size_bytes(size_t p, size_t w);
+
+/* Half-life 0: nothing is forgotten. Returns it (free with keep_free), or NULL. */
+struct keep *keep_new(size_t p, size_t w, double half_life_rows);
+void keep_free(struct keep *);
+
+size_t keep_capacity(const struct keep *);
+
+/* A new window begins. */
+void keep_reset(struct keep *);
+
+/* The next `n` rows are about to be written: what must go for them goes. */
+void keep_make_room(struct keep *, size_t n);
+/* The place of the i-th of those rows, or KEEP_NONE. */
+size_t keep_place(const struct keep *, size_t i);
+/* They are written. */
+void keep_commit(struct keep *, size_t n);
+
+/* Whether every row of the window is here, in order, from place 0. */
+bool keep_has_all(const struct keep *);
+
+/* Up to KEEP_RUNS groups of nearly equal size, oldest first; returns how many, an even number. 0
+ * when the window holds rows that were never seen here. */
+size_t keep_groups(const struct keep *, struct keep_group groups[KEEP_RUNS]);
+
+/* Weight of the i-th row of a group, as the moments count it now. */
+double keep_weight(const struct keep *, const struct keep_group *, size_t i);

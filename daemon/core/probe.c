@@ -1,0 +1,122 @@
+#include "daemon/core/probe.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/core/linalg.h"
+
+/* Columns that are turned at a time: with 1024 rows they stay in the second-level cache. */
+#define SLICE_COLUMNS 128
+
+static size_t n_values(size_t n)
+{
+    return n * n + n + 1;
+}
+
+size_t probe_size_bytes(size_t n)
+{
+    return n_values(n) * sizeof(double);
+}
+
+/* Summed as differences from the first row: a constant column comes out exact. */
+static double column_mean(const struct keep *rows, size_t col)
+{
+    double first = rows->x[col], sum = 0;
+
+    for (size_t i = 0; i < rows->n_seen; i++)
+        sum += rows->x[i * rows->p + col] - first;
+    return first + sum / (double)rows->n_seen;
+}
+
+/* slice (n_cols x n) = columns first..first+n_cols-1 of Z, transposed; `mean` theirs. */
+static void fill_slice(const struct keep *rows, size_t first, size_t n_cols, double *mean,
+                       double *slice)
+{
+    for (size_t c = 0; c < n_cols; c++) {
+        mean[c] = column_mean(rows, first + c);
+        for (size_t i = 0; i < rows->n_seen; i++)
+            slice[c * rows->n_seen + i] = rows->x[i * rows->p + first + c] - mean[c];
+    }
+}
+
+static void mirror(size_t n, double *a)
+{
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < i; k++)
+            a[i * n + k] = a[k * n + i];
+    }
+}
+
+int probe_init(struct probe *p, const struct keep *rows)
+{
+    size_t n = rows->n_seen;
+    double mean[SLICE_COLUMNS], *slice = malloc(SLICE_COLUMNS * n * sizeof *slice);
+    double *along, *mean_sq;
+
+    assert(keep_has_all(rows) && n > 0);
+    *p = (struct probe){.n = n, .values = calloc(n_values(n), sizeof(double))};
+    if (!slice || !p->values) {
+        free(slice);
+        probe_release(p);
+        return -ENOMEM;
+    }
+    along = p->values + n * n;
+    mean_sq = along + n;
+    for (size_t first = 0; first < rows->p; first += SLICE_COLUMNS) {
+        size_t n_cols = rows->p - first < SLICE_COLUMNS ? rows->p - first : SLICE_COLUMNS;
+
+        fill_slice(rows, first, n_cols, mean, slice);
+        linalg_gram_f64(n_cols, n, slice, n, 1, p->values, n);
+        linalg_matvec_f64(true, n_cols, n, slice, n, mean, along);
+        *mean_sq += linalg_sum_squares(n_cols, mean);
+    }
+    mirror(n, p->values);
+    free(slice);
+    return 0;
+}
+
+void probe_release(struct probe *p)
+{
+    free(p->values);
+    memset(p, 0, sizeof *p);
+}
+
+/* Element i, j of XX': (z_i + m)'(z_j + m). */
+static double uncentred(const struct probe *p, size_t i, size_t j)
+{
+    const double *along = p->values + p->n * p->n;
+
+    return p->values[i * p->n + j] + along[i] + along[j] + along[p->n];
+}
+
+/* The cosine of two kernels from their product and squares; NaN when one is 0. */
+static double cosine(double product, double first_sq, double now_sq)
+{
+    return first_sq > 0 && now_sq > 0 ? product / (sqrt(first_sq) * sqrt(now_sq)) : (double)NAN;
+}
+
+struct likeness probe_compare(const struct probe *first, const struct probe *now)
+{
+    size_t nn = first->n * first->n;
+    double product = 0, first_sq = 0, now_sq = 0;
+
+    assert(first->n == now->n);
+    for (size_t i = 0; i < first->n; i++) {
+        for (size_t j = 0; j < first->n; j++) {
+            double a = uncentred(first, i, j), b = uncentred(now, i, j);
+
+            product += a * b;
+            first_sq += a * a;
+            now_sq += b * b;
+        }
+    }
+    return (struct likeness){
+        .centred =
+            cosine(linalg_dot(nn, first->values, now->values),
+                   linalg_sum_squares(nn, first->values), linalg_sum_squares(nn, now->values)),
+        .uncentred = cosine(product, first_sq, now_sq),
+    };
+}

@@ -1,0 +1,36 @@
+/* How much a layer's features have changed since the beginning, by the same probe rows sent in the
+ * same order in every window: S_init = CKA(T_0, T_t). Owns the first window's n x n kernel, which
+ * is all that is needed of its rows, whatever their width; pure, any thread, one at a time. When a
+ * probe is the first, and how it outlives the daemon, is its users' business.
+ *
+ *     K = XX' of the n x p rows      S_init = <K_0, K_t> / (||K_0|| ||K_t||)
+ *
+ * with the rows about their mean, and as they came for the uncentred variant. 1: nothing changed
+ * but rotation and scale. With x = z + m the uncentred kernel is that of z, z'm along both sides,
+ * and |m|^2: kept apart, so that a large mean costs the centred one no digits. Row weights do not
+ * enter: a probe is a fixed set. */
+#pragma once
+
+#include "daemon/core/keep.h"
+
+/* All there is of a probe is `values`: n x n of ZZ' (both triangles), n of z'm, and |m|^2. */
+struct probe {
+    size_t n;
+    double *values;
+};
+
+struct likeness {
+    double centred;   /* NaN: the features of one of the two do not vary */
+    double uncentred; /* NaN: those of one are all 0 */
+};
+
+/* Bytes of the values of n rows: 8 MiB for the 1024 that are kept at most. */
+size_t probe_size_bytes(size_t n);
+
+/* Takes the kernel of all rows that are kept; they must all be there, one at least. Returns 0 or
+ * -ENOMEM; release is harmless then. */
+int probe_init(struct probe *, const struct keep *);
+void probe_release(struct probe *);
+
+/* Both have the same number of rows. */
+struct likeness probe_compare(const struct probe *first, const struct probe *now);

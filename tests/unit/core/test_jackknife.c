@@ -1,0 +1,557 @@
+/* Error bars: against the naive reference on the rows that stay, and against the spread of the
+ * estimates over draws from a population. */
+#include "tests/lib/cmocka.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/core/fold.h"
+#include "daemon/core/jackknife.h"
+#include "daemon/core/linalg.h"
+#include "daemon/core/measure.h"
+#include "daemon/core/span.h"
+#include "tests/lib/fault.h"
+#include "tests/lib/sample.h"
+
+/* A sample, its moments with the rows that are kept beside them, and row weights or NULL. */
+struct trial {
+    struct sample s;
+    struct moments m;
+    double *weights;
+    double half_life_rows;
+    bool by_features; /* whatever the shape */
+};
+
+static void start(struct trial *t, size_t n, size_t p, size_t c, double half_life_rows)
+{
+    memset(t, 0, sizeof *t);
+    sample_init(&t->s, n, p, c);
+    assert_int_equal(moments_init(&t->m, p, c, 0), 0);
+    t->half_life_rows = half_life_rows;
+    t->m.kept = keep_new(p, c, half_life_rows);
+    assert_non_null(t->m.kept);
+}
+
+static void end(struct trial *t)
+{
+    keep_free(t->m.kept);
+    moments_release(&t->m);
+    sample_release(&t->s);
+    free(t->weights);
+}
+
+static struct point measure(struct trial *t, size_t batch)
+{
+    struct fold *f = fold_new(t->s.p, t->s.c, 1);
+
+    assert_non_null(f);
+    moments_reset(&t->m);
+    t->m.may_wait = !t->by_features;
+    for (size_t at = 0, n; at < t->s.n; at += n) {
+        struct rows rows;
+
+        n = t->s.n - at < batch ? t->s.n - at : batch;
+        rows = sample_rows(&t->s, at, n);
+        rows.weights = t->weights ? t->weights + at : NULL;
+        rows.weights_dtype = DTYPE_F64;
+        fold_begin(f, &t->m, t->half_life_rows);
+        fold_add(f, &rows, 0, n);
+        fold_run(f);
+        assert_false(rows.refused);
+    }
+    fold_free(f);
+    return sample_measure(&t->s, &t->m);
+}
+
+/* ---- against leaving rows out -------------------------------------------------------------- */
+
+static double weight_of(const struct trial *t, size_t i)
+{
+    double age = (double)(t->s.n - 1 - i), w = t->weights ? t->weights[i] : 1;
+
+    return t->half_life_rows > 0 ? w * exp2(-age / t->half_life_rows) : w;
+}
+
+/* The reference on the rows that are not left out. */
+static struct reference without(const struct trial *t, const bool *out)
+{
+    const struct sample *s = &t->s;
+    double *x = must_alloc(s->n * s->p * sizeof *x), *y = must_alloc(s->n * s->c * sizeof *y);
+    double *w = must_alloc(s->n * sizeof *w);
+    struct reference result;
+    size_t n = 0;
+
+    for (size_t i = 0; i < s->n; i++) {
+        if (out[i])
+            continue;
+        memcpy(x + n * s->p, s->x + i * s->p, s->p * sizeof *x);
+        memcpy(y + n * s->c, s->y + i * s->c, s->c * sizeof *y);
+        w[n++] = weight_of(t, i);
+    }
+    reference_measure(n, s->p, x, s->c, y, w, span_cutoff(s->outputs_dtype), &result);
+    free(x);
+    free(y);
+    free(w);
+    return result;
+}
+
+struct part {
+    double weight, squares;
+    double psi[2]; /* of d_lr and of the de-biased estimate */
+};
+
+/* The influence of the groups whose bits are set in `which`, of a pair. */
+static struct part leave_out(const struct trial *t, const struct keep_group *pair, int which)
+{
+    bool *out = calloc(t->s.n, sizeof *out);
+    struct reference all = without(t, out), rest;
+    struct part part = {0};
+    double total = 0;
+
+    for (size_t g = 0; g < 2; g++) {
+        size_t first = t->s.n - 1 - pair[g].age;
+        size_t n = pair[g].n < JACKKNIFE_GROUP_ROWS ? pair[g].n : JACKKNIFE_GROUP_ROWS;
+
+        for (size_t i = first; which & 1 << g && i < first + n; i++)
+            out[i] = true;
+    }
+    for (size_t i = 0; i < t->s.n; i++) {
+        total += weight_of(t, i);
+        part.weight += out[i] ? weight_of(t, i) : 0;
+        part.squares += out[i] ? weight_of(t, i) * weight_of(t, i) : 0;
+    }
+    rest = without(t, out);
+    part.psi[0] = (double)(rest.d_lr - all.d_lr) * (total - part.weight) / part.weight;
+    part.psi[1] = (double)(rest.d_debiased - all.d_debiased) * (total - part.weight) / part.weight;
+    free(out);
+    return part;
+}
+
+/* The header's formulas, for groups 2k and 2k + 1 in `parts[k][0..1]`, both in `parts[k][2]`. */
+static double expected_error(struct part (*parts)[3], size_t n_pairs, size_t which, double n,
+                             double total)
+{
+    double mean = 0, weight = 0, var = 0, q[KEEP_RUNS], q_mean = 0, q_var = 0;
+
+    for (size_t i = 0; i < 2 * n_pairs; i++) {
+        mean += parts[i / 2][i % 2].weight * parts[i / 2][i % 2].psi[which];
+        weight += parts[i / 2][i % 2].weight;
+    }
+    for (size_t i = 0; i < 2 * n_pairs; i++) {
+        const struct part *g = &parts[i / 2][i % 2];
+
+        var += pow((g->psi[which] - mean / weight) * g->weight, 2) / g->squares;
+    }
+    for (size_t i = 0; i < n_pairs; i++) {
+        const struct part *g = parts[i];
+
+        q[i] = g[0].weight * (g[2].psi[which] - g[0].psi[which]);
+        q[i] += g[1].weight * (g[2].psi[which] - g[1].psi[which]);
+        q[i] *= 4 * total / pow(g[2].weight, 2) * g[0].weight / sqrt(g[0].squares) * g[1].weight /
+                sqrt(g[1].squares);
+        q_mean += q[i] / (double)n_pairs;
+    }
+    for (size_t i = 0; i < n_pairs; i++)
+        q_var += (q[i] - q_mean) * (q[i] - q_mean) / (double)(n_pairs - 1);
+    var /= (double)(2 * n_pairs - 1) * n;
+    return sqrt(fmax(var - q_var / (2 * n * n), var / 2));
+}
+
+static struct estimate expected_errors(const struct trial *t)
+{
+    struct keep_group groups[KEEP_RUNS];
+    struct part parts[KEEP_RUNS / 2][3];
+    size_t n_pairs = keep_groups(t->m.kept, groups) / 2;
+    double total = 0, squares = 0;
+
+    for (size_t i = 0; i < t->s.n; i++) {
+        total += weight_of(t, i);
+        squares += weight_of(t, i) * weight_of(t, i);
+    }
+    for (size_t k = 0; k < n_pairs; k++) {
+        for (int which = 1; which <= 3; which++)
+            parts[k][which - 1] = leave_out(t, groups + 2 * k, which);
+    }
+    return (struct estimate){
+        expected_error(parts, n_pairs, 0, total * total / squares, total),
+        expected_error(parts, n_pairs, 1, total * total / squares, total),
+    };
+}
+
+/* Relative. Leaving out a group changes ||X'X||^2 by a share 2/G, of which single precision loses
+ * 2^-24 sqrt(p) at worst, while the groups differ by no less than 1/sqrt(p n/G) of that share:
+ * 2^-24 sqrt(p) sqrt(p n/G) is 3e-5 for the largest trial here. The rows' own moments add 1e-6 of
+ * single precision in the same proportion for f32: 1e-3 for all is far below the 13 % that 32
+ * groups leave open. */
+#define TOLERANCE 1e-3
+
+static void check(const char *what, struct trial *t)
+{
+    struct point got = measure(t, 37);
+    struct estimate expected = expected_errors(t);
+    double plain = fabs(got.value[METRIC_D_LR_SE] / expected.plain - 1);
+    double debiased = fabs(got.value[METRIC_D_DEBIASED_SE] / expected.debiased - 1);
+
+    printf("%-36s d_lr %.5f +- %.5f, relative deviation of the errors %.1e, de-biased %.1e\n", what,
+           got.value[METRIC_D_LR], expected.plain, plain, debiased);
+    assert_true(plain <= TOLERANCE);
+    assert_true(debiased <= TOLERANCE);
+}
+
+/* Features of a skewed distribution, as after a rectifier: third moments do not vanish. */
+static void skew(struct sample *s)
+{
+    for (size_t i = 0; i < s->n * s->p; i++)
+        s->x[i] = exp(s->x[i] / 2);
+}
+
+static void check_shape(const char *what, size_t n, size_t p, size_t c, enum dtype d, double mean)
+{
+    struct trial t;
+    struct random r;
+
+    random_seed(&r, n + p);
+    start(&t, n, p, c, 0);
+    sample_fill(&t.s, &r, 0, 3);
+    skew(&t.s);
+    for (size_t i = 0; i < n * p; i++)
+        t.s.x[i] += mean;
+    sample_encode(&t.s, d, d);
+    check(what, &t);
+    if (n < p) {
+        t.by_features = true;
+        check("   the same by features", &t);
+    }
+    end(&t);
+}
+
+static void errors_are_those_of_leaving_groups_out(void **state)
+{
+    (void)state;
+    check_shape("f64, n 256, p 24", 256, 24, 5, DTYPE_F64, 0);
+    check_shape("f32, n 256, p 24", 256, 24, 5, DTYPE_F32, 0);
+    check_shape("f32, mean/std 1000", 256, 24, 5, DTYPE_F32, 1000);
+    check_shape("f64, fewer rows than features", 64, 90, 3, DTYPE_F64, 1);
+    check_shape("f64, one feature, one output", 200, 1, 1, DTYPE_F64, 0);
+    check_shape("f32, groups of unequal size", 333, 12, 4, DTYPE_F32, 2);
+    check_shape("f32, several tiles", 70, 600, 3, DTYPE_F32, 1);
+    check_shape("f32, a sample of the rows", 2500, 10, 3, DTYPE_F32, 1);
+}
+
+static void rows_that_weigh_differently_count_so(void **state)
+{
+    struct trial t;
+    struct random r;
+
+    (void)state;
+    random_seed(&r, 5);
+    start(&t, 300, 14, 3, 0);
+    sample_fill(&t.s, &r, 1, 3);
+    skew(&t.s);
+    sample_encode(&t.s, DTYPE_F64, DTYPE_F64);
+    t.weights = must_alloc(300 * sizeof(double));
+    for (size_t i = 0; i < 300; i++)
+        t.weights[i] = i % 11 == 0 ? 0 : 0.2 + random_uniform(&r);
+    check("f64, weighted rows", &t);
+    end(&t);
+}
+
+static void rows_that_are_forgotten_count_less(void **state)
+{
+    static const double half_lives[] = {15, 40, 500};
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        struct trial t;
+        struct random r;
+
+        random_seed(&r, 6);
+        start(&t, 2100, 9, 2, half_lives[i]);
+        sample_fill(&t.s, &r, 1, 3);
+        sample_encode(&t.s, DTYPE_F64, DTYPE_F64);
+        check("f64, half-life", &t);
+        end(&t);
+    }
+}
+
+static void magnitude_does_not_matter(void **state)
+{
+    static const double scales[] = {1e-30, 1e30};
+    double error[2];
+
+    (void)state;
+    for (size_t k = 0; k < 2; k++) {
+        struct trial t;
+        struct random r;
+
+        random_seed(&r, 7);
+        start(&t, 300, 8, 2, 0);
+        sample_fill(&t.s, &r, 1, 3);
+        for (size_t i = 0; i < t.s.n * t.s.p; i++)
+            t.s.x[i] *= scales[k];
+        sample_encode(&t.s, DTYPE_F64, DTYPE_F64);
+        error[k] = measure(&t, 300).value[METRIC_D_LR_SE];
+        end(&t);
+    }
+    assert_true(fabs(error[0] / error[1] - 1) <= 1e-6);
+}
+
+static void errors_do_not_depend_on_how_rows_were_split(void **state)
+{
+    static const size_t batches[] = {1, 64, 777, 4000};
+    double first[2] = {0}, largest = 0;
+    struct trial t;
+    struct random r;
+
+    (void)state;
+    random_seed(&r, 8);
+    start(&t, 3000, 20, 4, 0);
+    sample_fill(&t.s, &r, 1, 3);
+    sample_encode(&t.s, DTYPE_F32, DTYPE_F32);
+    for (size_t k = 0; k < 4; k++) {
+        struct point got = measure(&t, batches[k] > 1000 ? 1000 : batches[k]);
+
+        if (k == 0) {
+            first[0] = got.value[METRIC_D_LR_SE];
+            first[1] = got.value[METRIC_D_DEBIASED_SE];
+        }
+        largest = fmax(largest, fabs(got.value[METRIC_D_LR_SE] / first[0] - 1));
+        largest = fmax(largest, fabs(got.value[METRIC_D_DEBIASED_SE] / first[1] - 1));
+    }
+    printf("any split: largest relative difference of the errors %.1e\n", largest);
+    assert_true(largest > 0 || first[0] > 0);
+    assert_true(largest <= TOLERANCE);
+    end(&t);
+}
+
+/* ---- against a population ------------------------------------------------------------------ */
+
+/* Independent Gaussian features, `n_large` of variance 1, the others of variance `rest`; the
+ * outputs are a mix of the first c. */
+static void fill_spectrum(struct sample *s, struct random *r, size_t n_large, double rest)
+{
+    random_fill_gaussian(r, s->n * s->p, s->x);
+    for (size_t i = 0; i < s->n; i++) {
+        double *x = s->x + i * s->p;
+
+        for (size_t j = n_large; j < s->p; j++)
+            x[j] *= sqrt(rest);
+        memcpy(s->y + i * s->c, x, s->c * sizeof(double));
+    }
+    sample_mix_outputs(s, r);
+}
+
+/* 1 - (sum of the first c variances) / sqrt(c sum of squares). */
+static double population(size_t p, size_t c, size_t n_large, double rest)
+{
+    double q = 0, squares = 0;
+
+    for (size_t j = 0; j < p; j++) {
+        double variance = j < n_large ? 1 : rest;
+
+        q += j < c ? variance : 0;
+        squares += variance * variance;
+    }
+    return 1 - q / sqrt((double)c * squares);
+}
+
+struct population {
+    size_t n, p, c, n_large;
+    double rest;
+};
+
+#define N_DRAWS 200
+
+/* How often value +- 1.96 errors holds the truth. */
+static double coverage(const double *value, const double *error, double truth)
+{
+    size_t inside = 0;
+
+    for (size_t i = 0; i < N_DRAWS; i++)
+        inside += fabs(value[i] - truth) <= 1.96 * error[i];
+    return (double)inside / N_DRAWS;
+}
+
+static double mean_of(const double *values)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < N_DRAWS; i++)
+        sum += values[i] / N_DRAWS;
+    return sum;
+}
+
+static double deviation_of(const double *values)
+{
+    double mean = mean_of(values), sum = 0;
+
+    for (size_t i = 0; i < N_DRAWS; i++)
+        sum += (values[i] - mean) * (values[i] - mean);
+    return sqrt(sum / (N_DRAWS - 1));
+}
+
+/* The de-biased estimate aims at the population, the plain one at its own mean at this n. Chance
+ * moves a coverage of .95 over 200 draws by .015 (one sigma): .90 to .98 leaves room for the normal
+ * quantile with 31 degrees of freedom (.941 expected) and for nothing that is wrong. */
+static void check_coverage(const struct population *q, struct random *r)
+{
+    double plain[N_DRAWS], plain_se[N_DRAWS], debiased[N_DRAWS], debiased_se[N_DRAWS];
+    double truth = population(q->p, q->c, q->n_large, q->rest), covered[2];
+
+    for (size_t i = 0; i < N_DRAWS; i++) {
+        struct trial t;
+        struct point got;
+
+        start(&t, q->n, q->p, q->c, 0);
+        fill_spectrum(&t.s, r, q->n_large, q->rest);
+        sample_encode(&t.s, DTYPE_F32, DTYPE_F32);
+        got = measure(&t, 512);
+        plain[i] = got.value[METRIC_D_LR];
+        plain_se[i] = got.value[METRIC_D_LR_SE];
+        debiased[i] = got.value[METRIC_D_DEBIASED];
+        debiased_se[i] = got.value[METRIC_D_DEBIASED_SE];
+        end(&t);
+    }
+    covered[0] = coverage(plain, plain_se, mean_of(plain));
+    covered[1] = coverage(debiased, debiased_se, truth);
+    printf("n %4zu p %3zu C %2zu true %.4f: d_lr sd %.5f, error %.5f, covers %.3f; "
+           "de-biased sd %.5f, error %.5f, covers %.3f\n",
+           q->n, q->p, q->c, truth, deviation_of(plain), mean_of(plain_se), covered[0],
+           deviation_of(debiased), mean_of(debiased_se), covered[1]);
+    for (size_t k = 0; k < 2; k++)
+        assert_true(covered[k] >= .90 && covered[k] <= .98);
+}
+
+static void intervals_cover_the_population_value(void **state)
+{
+    static const struct population populations[] = {
+        {256, 32, 4, 32, 1},   {256, 64, 10, 9, .05}, {256, 256, 10, 256, 1},
+        {512, 48, 10, 20, .2}, {2048, 24, 3, 10, .1},
+    };
+    struct random r;
+
+    (void)state;
+    random_seed(&r, 9);
+    for (size_t i = 0; i < sizeof populations / sizeof populations[0]; i++)
+        check_coverage(&populations[i], &r);
+}
+
+/* ---- when there is none -------------------------------------------------------------------- */
+
+static bool has_errors(size_t n, size_t c)
+{
+    struct trial t;
+    struct random r;
+    struct point got;
+
+    random_seed(&r, 10);
+    start(&t, n, 6, c, 0);
+    sample_fill(&t.s, &r, 0, 1);
+    sample_encode(&t.s, DTYPE_F64, DTYPE_F64);
+    got = measure(&t, n);
+    end(&t);
+    assert_false(isnan(got.value[METRIC_D_LR]));
+    return !isnan(got.value[METRIC_D_LR_SE]);
+}
+
+static void fewer_than_32_rows_have_no_errors(void **state)
+{
+    (void)state;
+    assert_false(has_errors(31, 1));
+    assert_true(has_errors(32, 1));
+    assert_false(has_errors(32, 31)); /* without any group the outputs lose rank */
+}
+
+/* One output is a class that only rows of one group have. */
+static void outputs_that_lose_rank_with_a_group_have_no_errors(void **state)
+{
+    struct trial t;
+    struct random r;
+    struct point got;
+
+    (void)state;
+    random_seed(&r, 11);
+    start(&t, 320, 5, 2, 0);
+    sample_fill(&t.s, &r, 0, 1);
+    for (size_t i = 0; i < 320; i++)
+        t.s.y[2 * i + 1] = i == 17;
+    sample_encode(&t.s, DTYPE_F64, DTYPE_F64);
+    got = measure(&t, 320);
+    assert_int_equal(got.rank, 2);
+    assert_true(isnan(got.value[METRIC_D_LR_SE]));
+    assert_true(isnan(got.value[METRIC_D_DEBIASED_SE]));
+    end(&t);
+}
+
+static void rows_that_came_reduced_have_no_errors(void **state)
+{
+    struct trial t;
+    struct random r;
+    struct moments other;
+
+    (void)state;
+    random_seed(&r, 12);
+    start(&t, 200, 5, 2, 0);
+    sample_fill(&t.s, &r, 0, 1);
+    sample_encode(&t.s, DTYPE_F64, DTYPE_F64);
+    assert_false(isnan(measure(&t, 200).value[METRIC_D_LR_SE]));
+    assert_int_equal(moments_init(&other, 5, 2, 0), 0);
+    sample_fold(&t.s, &other, 0, 50, 50, 0);
+    assert_int_equal(moments_merge(&t.m, &other), 0);
+    assert_true(isnan(sample_measure(&t.s, &t.m).value[METRIC_D_LR_SE]));
+    assert_false(isnan(measure(&t, 200).value[METRIC_D_LR_SE])); /* the next window has them */
+    moments_release(&other);
+    end(&t);
+}
+
+static void no_memory_is_said_and_leaks_nothing(void **state)
+{
+    struct measure_plan plan = {.precision = {DTYPE_F64, DTYPE_F64}};
+    struct spectrum *none;
+    struct trial t;
+    struct random r;
+    struct point got;
+    size_t n_failed = 0;
+
+    (void)state;
+    random_seed(&r, 13);
+    start(&t, 100, 5, 2, 0);
+    sample_fill(&t.s, &r, 0, 1);
+    sample_encode(&t.s, DTYPE_F64, DTYPE_F64);
+    measure(&t, 100);
+    for (long i = 1;; i++) {
+        int rc;
+
+        fault_arm(i);
+        rc = measure_point(&t.m, &plan, &got, &none);
+        if (!fault_disarm())
+            break;
+        assert_int_equal(rc, -ENOMEM);
+        n_failed++;
+    }
+    assert_true(n_failed > 10);
+    assert_false(isnan(got.value[METRIC_D_LR_SE]));
+    end(&t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(errors_are_those_of_leaving_groups_out),
+        cmocka_unit_test(rows_that_weigh_differently_count_so),
+        cmocka_unit_test(rows_that_are_forgotten_count_less),
+        cmocka_unit_test(magnitude_does_not_matter),
+        cmocka_unit_test(errors_do_not_depend_on_how_rows_were_split),
+        cmocka_unit_test(intervals_cover_the_population_value),
+        cmocka_unit_test(fewer_than_32_rows_have_no_errors),
+        cmocka_unit_test(outputs_that_lose_rank_with_a_group_have_no_errors),
+        cmocka_unit_test(rows_that_came_reduced_have_no_errors),
+        cmocka_unit_test(no_memory_is_said_and_leaks_nothing),
+    };
+
+    linalg_init();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,196 @@
+/* S_init: against its definition by X_0'X_t in long double, and against what must not change it. */
+#include "tests/lib/cmocka.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/core/linalg.h"
+#include "daemon/core/probe.h"
+#include "tests/lib/fault.h"
+#include "tests/lib/sample.h"
+
+/* Sums of n^2 p products in double; the mean, up to 1000 spreads, reaches the centred kernel
+ * through the rows' own rounding alone: 2^-53 1000 sqrt(p) = 2e-12. */
+#define TOLERANCE 1e-11
+
+static struct keep *keep_of(const struct sample *s)
+{
+    struct keep *k = keep_new(s->p, 1, 0);
+
+    assert_non_null(k);
+    keep_make_room(k, s->n);
+    memcpy(k->x, s->x, s->n * s->p * sizeof(double));
+    keep_commit(k, s->n);
+    return k;
+}
+
+static struct likeness compare(const struct sample *a, const struct sample *b)
+{
+    struct keep *first = keep_of(a), *now = keep_of(b);
+    struct probe p, q;
+    struct likeness out;
+
+    assert_int_equal(probe_init(&p, first), 0);
+    assert_int_equal(probe_init(&q, now), 0);
+    out = probe_compare(&p, &q);
+    probe_release(&p);
+    probe_release(&q);
+    keep_free(first);
+    keep_free(now);
+    return out;
+}
+
+/* ||A'B||_F^2 with the column means taken off or not. */
+static long double cross_squares(const struct sample *a, const struct sample *b, bool centre)
+{
+    long double *ma = must_alloc(a->p * sizeof *ma), *mb = must_alloc(b->p * sizeof *mb), sum = 0;
+
+    reference_means(a->n, a->p, a->x, NULL, ma);
+    reference_means(b->n, b->p, b->x, NULL, mb);
+    for (size_t j = 0; j < a->p; j++) {
+        for (size_t k = 0; k < b->p; k++) {
+            long double dot = 0;
+
+            for (size_t i = 0; i < a->n; i++)
+                dot += (a->x[i * a->p + j] - (centre ? ma[j] : 0)) *
+                       (b->x[i * b->p + k] - (centre ? mb[k] : 0));
+            sum += dot * dot;
+        }
+    }
+    free(ma);
+    free(mb);
+    return sum;
+}
+
+static double expected(const struct sample *a, const struct sample *b, bool centre)
+{
+    return (double)(cross_squares(a, b, centre) /
+                    sqrtl(cross_squares(a, a, centre) * cross_squares(b, b, centre)));
+}
+
+static void draw(struct sample *s, uint64_t seed, size_t n, size_t p, double mean)
+{
+    struct random r;
+
+    random_seed(&r, seed);
+    sample_init(s, n, p, 1);
+    sample_fill(s, &r, mean, 1);
+}
+
+static void likeness_is_that_of_the_definition(void **state)
+{
+    static const size_t shapes[][3] = {{50, 7, 7}, {30, 200, 200}, {40, 6, 130}, {2, 1, 1}};
+    static const double means[] = {0, 1, 1000};
+
+    (void)state;
+    for (size_t i = 0; i < 12; i++) {
+        const size_t *shape = shapes[i / 3];
+        struct sample a, b;
+        struct likeness got;
+        double centred, raw;
+
+        draw(&a, 2 * i, shape[0], shape[1], means[i % 3]);
+        draw(&b, 2 * i + 1, shape[0], shape[2], means[i % 3]);
+        got = compare(&a, &b);
+        centred = fabs(got.centred - expected(&a, &b, true));
+        raw = fabs(got.uncentred - expected(&a, &b, false));
+        printf("n %2zu p %3zu, %3zu, mean %4g: S_init %.6f off by %.1e, uncentred %.6f by %.1e\n",
+               shape[0], shape[1], shape[2], means[i % 3], got.centred, centred, got.uncentred,
+               raw);
+        assert_true(centred <= TOLERANCE && raw <= TOLERANCE);
+        sample_release(&a);
+        sample_release(&b);
+    }
+}
+
+static void rotation_and_scale_change_nothing(void **state)
+{
+    struct sample a, b;
+    struct random r;
+    struct likeness got;
+
+    (void)state;
+    draw(&a, 30, 60, 12, 1);
+    draw(&b, 30, 60, 12, 1);
+    random_seed(&r, 31);
+    sample_rotate(&b, &r);
+    for (size_t i = 0; i < 60 * 12; i++)
+        b.x[i] *= 1e5;
+    got = compare(&a, &b);
+    assert_true(fabs(got.centred - 1) <= TOLERANCE);
+    assert_true(fabs(got.uncentred - 1) <= TOLERANCE);
+    sample_release(&a);
+    sample_release(&b);
+}
+
+static void a_shift_changes_the_uncentred_one_alone(void **state)
+{
+    struct sample a, b;
+    struct likeness got;
+
+    (void)state;
+    draw(&a, 40, 60, 12, 0);
+    draw(&b, 40, 60, 12, 0);
+    for (size_t i = 0; i < 60 * 12; i++)
+        b.x[i] += 3;
+    got = compare(&a, &b);
+    assert_true(fabs(got.centred - 1) <= TOLERANCE);
+    assert_true(got.uncentred < 0.9);
+    sample_release(&a);
+    sample_release(&b);
+}
+
+static void features_that_do_not_vary_give_null(void **state)
+{
+    struct sample a, b;
+    struct likeness got;
+
+    (void)state;
+    draw(&a, 50, 20, 3, 0);
+    draw(&b, 51, 20, 3, 0);
+    for (size_t i = 0; i < 60; i++)
+        b.x[i] = 0.1;
+    got = compare(&a, &b);
+    assert_true(isnan(got.centred));
+    assert_false(isnan(got.uncentred));
+    memset(b.x, 0, 60 * sizeof(double));
+    assert_true(isnan(compare(&a, &b).uncentred));
+    sample_release(&a);
+    sample_release(&b);
+}
+
+static void no_memory_leaks_nothing(void **state)
+{
+    struct sample a;
+    struct keep *rows;
+    struct probe p;
+
+    (void)state;
+    draw(&a, 60, 20, 3, 0);
+    rows = keep_of(&a);
+    for (long i = 1; i <= 2; i++) {
+        fault_arm(i);
+        assert_int_equal(probe_init(&p, rows), -ENOMEM);
+        assert_true(fault_disarm());
+    }
+    assert_true(probe_size_bytes(1024) <= 9 << 20);
+    keep_free(rows);
+    sample_release(&a);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(likeness_is_that_of_the_definition),
+        cmocka_unit_test(rotation_and_scale_change_nothing),
+        cmocka_unit_test(a_shift_changes_the_uncentred_one_alone),
+        cmocka_unit_test(features_that_do_not_vary_give_null),
+        cmocka_unit_test(no_memory_leaks_nothing),
+    };
+
+    linalg_init();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
