@@ -10,7 +10,7 @@ on one-hot targets and AdamW with weight decay 1. It memorises first, and genera
 
 The features are the final LayerNorm's output at the last token, the outputs the logits; both are
 taken on the same 1,024 probe pairs, half of them never trained on, at each checkpoint. Training
-goes on when there is no daemon. It ends when D_LR has stayed low for 16 checkpoints: about 40 s on
+goes on when there is no daemon. It ends when D_LR has stayed low for ten checkpoints: about 40 s on
 one core.
 """
 
@@ -185,11 +185,11 @@ def main() -> None:
     """Read the arguments, open a run, train."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=3000, help="end at this step at the latest")
+    parser.add_argument("--steps", type=int, default=2000, help="end at this step at the latest")
     parser.add_argument(
         "--settled",
         type=int,
-        default=16,
+        default=10,
         help="end after so many checkpoints in a row behind the transition (0: never)",
     )
     # Steps are small: on a busy machine two threads wait for each other five times as long.
