@@ -143,9 +143,9 @@ test: deps
 	$(MAKE) --no-print-directory check-headers format-check lint
 	$(MAKE) --no-print-directory DEV=1 check python
 	$(MAKE) --no-print-directory SANITIZE=address -j$(shell nproc) all $(patsubst build/%,build/address/%,$(UNIT))
-	$(MAKE) --no-print-directory SANITIZE=address ZWATCH_MESSAGES=500000 SIM_SEEDS=300 check
+	$(MAKE) --no-print-directory SANITIZE=address ZWATCH_MESSAGES=200000 SIM_SEEDS=150 check
 	$(MAKE) --no-print-directory SANITIZE=thread -j$(shell nproc) all $(patsubst build/%,build/thread/%,$(UNIT))
-	$(MAKE) --no-print-directory SANITIZE=thread ZWATCH_MESSAGES=500000 SIM_SEEDS=60 unit
+	$(MAKE) --no-print-directory SANITIZE=thread ZWATCH_MESSAGES=200000 SIM_SEEDS=20 unit
 
 # ---- dependencies: Debian's packages, all of them, and only those that are missing ----------------
 PACKAGES := gcc make pkg-config libc6-dev libuv1-dev libzmq3-dev libcjson-dev libsqlite3-dev libinih-dev \
