@@ -140,8 +140,8 @@ static bool take_batch(struct monitor *m, struct run *r, struct batch *b, struct
     m->stats.bytes += b->size_bytes;
     m->stats.buffered_bytes += b->size_bytes;
     layer_push_batch(l, b);
-    if (run_held_bytes(r) >=
-        r->credit_bytes / 2) /* many layers fill no block, and no credit is left */
+    /* Many layers may fill no block and still hold all the credit. */
+    if (run_held_bytes(r) >= r->credit_bytes / 2)
         monitor_flush(r, out);
     else
         monitor_pump(r, l, out);
