@@ -5,47 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/control_parts.h"
 #include "proto/wire.h"
 
-#define MAX_INTEGER ((int64_t)JSON_MAX_INTEGER - 1)
-
 /* ---- the fields of every message, one row each --------------------------------------------- */
-
-enum field_kind {
-    FIELD_TEXT,    /* const char *, at most `max` bytes, at least `min` */
-    FIELD_INTEGER, /* int64_t in min..max; `absent` stands for a field left out */
-    FIELD_NUMBER,  /* double; NaN stands for a field left out */
-    FIELD_BOOL,
-    FIELD_CHOICE, /* an enum: the place of the text in `choices`; left out, the first */
-};
-
-struct field {
-    const char *name;
-    enum field_kind kind;
-    bool required;
-    size_t offset; /* in the message's struct */
-    int64_t min;
-    int64_t max;
-    int64_t absent;
-    bool says_null;    /* encoded as null when absent */
-    bool says_nothing; /* left out when false */
-    const char *const *choices;
-};
-
-/* A row opens with FIELD; what it does not say is zero: optional, from 0, absent as 0. */
-#define FIELD(message, member, of_kind)                                                            \
-    .name = #member, .kind = FIELD_##of_kind, .offset = offsetof(struct control_##message, member)
 
 static const char *const resume_names[] = {"allow", "must", "never", NULL};
 static const char *const window_names[] = {"checkpoint", "exponential", "cumulative", NULL};
 static const char *const status_names[] = {"finished", "failed", NULL};
 
 static const struct field hello_fields[] = {
-    {FIELD(hello, protocol_min, INTEGER), .required = true, .min = 1, .max = MAX_INTEGER},
-    {FIELD(hello, protocol_max, INTEGER), .required = true, .min = 1, .max = MAX_INTEGER},
+    {FIELD(hello, protocol_min, INTEGER), .required = true, .min = 1, .max = FIELD_MAX_INTEGER},
+    {FIELD(hello, protocol_max, INTEGER), .required = true, .min = 1, .max = FIELD_MAX_INTEGER},
     {FIELD(hello, client, TEXT), .max = CONTROL_TEXT_MAX},
     {FIELD(hello, host, TEXT), .max = CONTROL_TEXT_MAX},
-    {FIELD(hello, pid, INTEGER), .max = MAX_INTEGER},
+    {FIELD(hello, pid, INTEGER), .max = FIELD_MAX_INTEGER},
     {0},
 };
 static const struct field open_fields[] = {
@@ -59,7 +33,7 @@ static const struct field open_fields[] = {
     {0},
 };
 /* Of the object `window` in open, flattened into control_open. */
-static const struct field window_fields[] = {
+const struct field control_window_fields[] = {
     {.name = "kind",
      .kind = FIELD_CHOICE,
      .required = true,
@@ -70,186 +44,69 @@ static const struct field window_fields[] = {
 };
 /* Of the object `spectrum` in open, flattened like it; `centred` is no row, as it defaults to true.
  */
-static const struct field spectrum_fields[] = {
+const struct field control_spectrum_fields[] = {
     {FIELD(open, every, INTEGER), .max = INT32_MAX},
     {FIELD(open, leading, INTEGER), .max = INT32_MAX},
     {0},
 };
 static const struct field checkpoint_fields[] = {
-    {FIELD(checkpoint, seq, INTEGER), .required = true, .min = 1, .max = MAX_INTEGER},
-    {FIELD(checkpoint, step, INTEGER), .required = true, .max = MAX_INTEGER},
+    {FIELD(checkpoint, seq, INTEGER), .required = true, .min = 1, .max = FIELD_MAX_INTEGER},
+    {FIELD(checkpoint, step, INTEGER), .required = true, .max = FIELD_MAX_INTEGER},
     {FIELD(checkpoint, time, NUMBER)},
     {FIELD(checkpoint, spectrum, BOOL), .says_nothing = true},
     {0},
 };
 /* Of each member of `layers` in checkpoint. */
-static const struct field layer_fields[] = {
-    {FIELD(layer, seq, INTEGER), .required = true, .max = MAX_INTEGER},
-    {FIELD(layer, rows, INTEGER), .required = true, .max = MAX_INTEGER},
+const struct field control_layer_fields[] = {
+    {FIELD(layer, seq, INTEGER), .required = true, .max = FIELD_MAX_INTEGER},
+    {FIELD(layer, rows, INTEGER), .required = true, .max = FIELD_MAX_INTEGER},
     {0},
 };
 static const struct field log_fields[] = {
-    {FIELD(log, seq, INTEGER), .required = true, .min = 1, .max = MAX_INTEGER},
-    {FIELD(log, step, INTEGER), .required = true, .max = MAX_INTEGER},
+    {FIELD(log, seq, INTEGER), .required = true, .min = 1, .max = FIELD_MAX_INTEGER},
+    {FIELD(log, step, INTEGER), .required = true, .max = FIELD_MAX_INTEGER},
     {FIELD(log, time, NUMBER)},
     {0},
 };
 static const struct field close_fields[] = {
-    {FIELD(close, seq, INTEGER), .required = true, .min = 1, .max = MAX_INTEGER},
+    {FIELD(close, seq, INTEGER), .required = true, .min = 1, .max = FIELD_MAX_INTEGER},
     {FIELD(close, status, CHOICE), .required = true, .choices = status_names},
     {0},
 };
 static const struct field ping_fields[] = {
-    {FIELD(ping, id, INTEGER), .required = true, .max = MAX_INTEGER},
+    {FIELD(ping, id, INTEGER), .required = true, .max = FIELD_MAX_INTEGER},
     {0},
 };
 static const struct field hello_answer_fields[] = {
-    {FIELD(hello_answer, protocol, INTEGER), .required = true, .min = 1, .max = MAX_INTEGER},
+    {FIELD(hello_answer, protocol, INTEGER), .required = true, .min = 1, .max = FIELD_MAX_INTEGER},
     {FIELD(hello_answer, server, TEXT), .max = CONTROL_TEXT_MAX},
     {0},
 };
 static const struct field welcome_fields[] = {
     {FIELD(welcome, run, TEXT), .required = true, .min = 1, .max = CONTROL_RUN_MAX},
     {FIELD(welcome, attempt, INTEGER), .required = true, .min = 1, .max = INT32_MAX},
-    {FIELD(welcome, granted, INTEGER), .required = true, .max = MAX_INTEGER},
-    {FIELD(welcome, last_seq, INTEGER), .required = true, .max = MAX_INTEGER},
-    {FIELD(welcome, last_step, INTEGER), .max = MAX_INTEGER, .absent = -1, .says_null = true},
+    {FIELD(welcome, granted, INTEGER), .required = true, .max = FIELD_MAX_INTEGER},
+    {FIELD(welcome, last_seq, INTEGER), .required = true, .max = FIELD_MAX_INTEGER},
+    {FIELD(welcome, last_step, INTEGER), .max = FIELD_MAX_INTEGER, .absent = -1, .says_null = true},
     {0},
 };
 static const struct field progress_fields[] = {
-    {FIELD(progress, granted, INTEGER), .required = true, .max = MAX_INTEGER},
+    {FIELD(progress, granted, INTEGER), .required = true, .max = FIELD_MAX_INTEGER},
     {0},
 };
 static const struct field ack_fields[] = {
-    {FIELD(ack, seq, INTEGER), .required = true, .min = 1, .max = MAX_INTEGER},
+    {FIELD(ack, seq, INTEGER), .required = true, .min = 1, .max = FIELD_MAX_INTEGER},
     {0},
 };
 static const struct field nack_fields[] = {
     {FIELD(nack, code, TEXT), .required = true, .min = 1, .max = CONTROL_TEXT_MAX},
     {FIELD(nack, text, TEXT), .max = CONTROL_TEXT_MAX},
     {FIELD(nack, fatal, BOOL)},
-    {FIELD(nack, seq, INTEGER), .min = 1, .max = MAX_INTEGER},
+    {FIELD(nack, seq, INTEGER), .min = 1, .max = FIELD_MAX_INTEGER},
     {FIELD(nack, layer, TEXT), .min = 1, .max = WIRE_LAYER_MAX},
-    {FIELD(nack, batch, INTEGER), .min = 1, .max = MAX_INTEGER},
+    {FIELD(nack, batch, INTEGER), .min = 1, .max = FIELD_MAX_INTEGER},
     {0},
 };
-
-/* ---- reading and writing by row ------------------------------------------------------------ */
-
-static int missing(const struct field *f, int rc, struct err *e)
-{
-    if (rc != 0 || !f->required)
-        return rc < 0 ? rc : 0;
-    return err_set(e, -EPROTO, "\"%s\" is missing", f->name);
-}
-
-static int read_text(const cJSON *object, const struct field *f, const char **out, struct err *e)
-{
-    int rc;
-
-    *out = NULL;
-    rc = json_text(object, f->name, (size_t)f->max, out, e);
-    if (rc == 1 && (int64_t)strlen(*out) < f->min)
-        return err_set(e, -EPROTO, "\"%s\" is empty", f->name);
-    return rc;
-}
-
-static int read_choice(const cJSON *object, const struct field *f, void *out, struct err *e)
-{
-    const char *text = NULL;
-    int choice = 0;
-    int rc = json_text(object, f->name, CONTROL_TEXT_MAX, &text, e);
-
-    if (rc < 0)
-        return rc;
-    while (text && f->choices[choice] && strcmp(f->choices[choice], text) != 0)
-        choice++;
-    if (!f->choices[choice])
-        return err_set(e, -EPROTO, "\"%s\" is \"%.64s\", expected one of \"%s\", \"%s\"%s", f->name,
-                       text, f->choices[0], f->choices[1], f->choices[2] ? " and one more" : "");
-    memcpy(out, &choice, sizeof choice);
-    return rc;
-}
-
-static int read_bool(const cJSON *object, const struct field *f, bool *out, struct err *e)
-{
-    const cJSON *member = cJSON_GetObjectItemCaseSensitive(object, f->name);
-
-    *out = cJSON_IsTrue(member);
-    if (member && !cJSON_IsBool(member) && !cJSON_IsNull(member))
-        return err_set(e, -EPROTO, "\"%s\" must be true or false", f->name);
-    return member != NULL;
-}
-
-static int read_field(const cJSON *object, const struct field *f, void *body, struct err *e)
-{
-    void *out = (char *)body + f->offset;
-
-    switch (f->kind) {
-    case FIELD_TEXT:
-        return read_text(object, f, out, e);
-    case FIELD_INTEGER:
-        *(int64_t *)out = f->absent;
-        return json_integer(object, f->name, f->min, f->max, out, e);
-    case FIELD_NUMBER:
-        *(double *)out = (double)NAN;
-        return json_number(object, f->name, out, e);
-    case FIELD_BOOL:
-        return read_bool(object, f, out, e);
-    case FIELD_CHOICE:
-        return read_choice(object, f, out, e);
-    }
-    return 0;
-}
-
-static int read_fields(const cJSON *object, const struct field *fields, void *body, struct err *e)
-{
-    int rc = 0;
-
-    for (const struct field *f = fields; f->name && rc == 0; f++)
-        rc = missing(f, read_field(object, f, body, e), e);
-    return rc;
-}
-
-static bool write_integer(cJSON *object, const struct field *f, int64_t value)
-{
-    if (value != f->absent || f->required)
-        return json_add_integer(object, f->name, value);
-    return !f->says_null || cJSON_AddNullToObject(object, f->name);
-}
-
-static bool write_field(cJSON *object, const struct field *f, const void *body)
-{
-    const void *in = (const char *)body + f->offset;
-    const char *text;
-    int choice;
-
-    switch (f->kind) {
-    case FIELD_TEXT:
-        text = *(const char *const *)in;
-        return !text || cJSON_AddStringToObject(object, f->name, text);
-    case FIELD_INTEGER:
-        return write_integer(object, f, *(const int64_t *)in);
-    case FIELD_NUMBER:
-        return isnan(*(const double *)in) || json_add_double(object, f->name, *(const double *)in);
-    case FIELD_BOOL:
-        return (f->says_nothing && !*(const bool *)in) ||
-               cJSON_AddBoolToObject(object, f->name, *(const bool *)in) != NULL;
-    case FIELD_CHOICE:
-        memcpy(&choice, in, sizeof choice);
-        return cJSON_AddStringToObject(object, f->name, f->choices[choice]) != NULL;
-    }
-    return false;
-}
-
-static bool write_fields(cJSON *object, const struct field *fields, const void *body)
-{
-    for (const struct field *f = fields; f->name; f++) {
-        if (!write_field(object, f, body))
-            return false;
-    }
-    return true;
-}
 
 /* ---- what does not fit in a row ------------------------------------------------------------ */
 
@@ -311,7 +168,7 @@ static int parse_window(struct control *c, struct err *e)
     c->open.half_life_rows = (double)NAN;
     if (!window)
         return rc;
-    rc = read_fields(window, window_fields, &c->open, e);
+    rc = field_read_all(window, control_window_fields, &c->open, e);
     if (rc < 0)
         return err_prefix(e, rc, "window: ");
     if (c->open.window == CONTROL_WINDOW_EXPONENTIAL && !(c->open.half_life_rows > 0))
@@ -329,7 +186,7 @@ static int parse_spectrum(struct control *c, struct err *e)
     c->open.uncentred = false;
     if (!spectrum)
         return rc;
-    rc = read_fields(spectrum, spectrum_fields, &c->open, e);
+    rc = field_read_all(spectrum, control_spectrum_fields, &c->open, e);
     if (rc < 0)
         return err_prefix(e, rc, "spectrum: ");
     centred = cJSON_GetObjectItemCaseSensitive(spectrum, "centred");
@@ -401,7 +258,7 @@ static int parse_checkpoint(struct control *c, struct err *e)
             return rc;
         if (!cJSON_IsObject(member))
             return err_set(e, -EPROTO, "layer \"%s\": expected an object", layer->layer);
-        rc = read_fields(member, layer_fields, layer, e);
+        rc = field_read_all(member, control_layer_fields, layer, e);
         if (rc < 0)
             return err_prefix(e, rc, "layer \"%s\": ", layer->layer);
         layer++;
@@ -448,140 +305,32 @@ static int parse_ack(struct control *c, struct err *e)
     return 0;
 }
 
-/* Turns one number into raw text that reads back the same. */
-static bool make_exact(cJSON *value)
-{
-    cJSON *array = cJSON_CreateArray();
-    bool done = array && json_push_double(array, value->valuedouble);
-
-    if (done) {
-        value->valuestring = array->child->valuestring;
-        array->child->valuestring = NULL;
-        value->type = (value->type & cJSON_StringIsConst) | cJSON_Raw;
-    }
-    cJSON_Delete(array);
-    return done;
-}
-
-/* Recursion is bounded by JSON_MAX_DEPTH, which the parser has checked. */
-static bool make_tree_exact(cJSON *value)
-{
-    cJSON *member;
-
-    if (cJSON_IsNumber(value))
-        return make_exact(value);
-    cJSON_ArrayForEach(member, value)
-    {
-        if (!make_tree_exact(member))
-            return false;
-    }
-    return true;
-}
-
-char *control_text(const cJSON *value)
-{
-    cJSON *copy = cJSON_Duplicate(value, true);
-    char *text = copy && make_tree_exact(copy) ? json_print(copy) : NULL;
-
-    cJSON_Delete(copy);
-    return text;
-}
-
-static bool add_text(cJSON *object, const char *name, const cJSON *value)
-{
-    char *text = control_text(value);
-    bool done = text && cJSON_AddRawToObject(object, name, text);
-
-    cJSON_free(text);
-    return done;
-}
-
-static bool print_open(cJSON *object, const void *body)
-{
-    const struct control_open *o = body;
-    cJSON *window, *spectrum;
-
-    if (o->tags && !add_text(object, "tags", o->tags))
-        return false;
-    if (o->config && !add_text(object, "config", o->config))
-        return false;
-    if (o->window != CONTROL_WINDOW_CHECKPOINT) {
-        window = cJSON_AddObjectToObject(object, "window");
-        if (!window || !write_fields(window, window_fields, body))
-            return false;
-    }
-    if (o->every == 0 && o->leading == 0 && !o->uncentred)
-        return true;
-    spectrum = cJSON_AddObjectToObject(object, "spectrum");
-    return spectrum && write_fields(spectrum, spectrum_fields, body) &&
-           (!o->uncentred || cJSON_AddFalseToObject(spectrum, "centred"));
-}
-
-static bool print_checkpoint(cJSON *object, const void *body)
-{
-    const struct control_checkpoint *k = body;
-    cJSON *layers = cJSON_AddObjectToObject(object, "layers");
-
-    for (size_t i = 0; layers && i < k->n_layers; i++) {
-        cJSON *layer = cJSON_AddObjectToObject(layers, k->layers[i].layer);
-
-        if (!layer || !write_fields(layer, layer_fields, &k->layers[i]))
-            return false;
-    }
-    return layers != NULL;
-}
-
-static bool print_log(cJSON *object, const void *body)
-{
-    const struct control_log *l = body;
-    cJSON *scalars = cJSON_AddObjectToObject(object, "scalars");
-
-    for (size_t i = 0; scalars && i < l->n_scalars; i++) {
-        if (!json_add_double(scalars, l->scalars[i].name, l->scalars[i].value))
-            return false;
-    }
-    return scalars != NULL;
-}
-
-static bool print_ack(cJSON *object, const void *body)
-{
-    const struct control_ack *a = body;
-
-    return !a->points || add_text(object, "points", a->points);
-}
-
 /* ---- the messages, one row each ------------------------------------------------------------ */
 
-static const struct message {
-    const char *name;
-    bool to_trainer;
-    const struct field *fields;
-    int (*parse)(struct control *c, struct err *e); /* after the fields, or NULL */
-    bool (*print)(cJSON *object, const void *body); /* after the fields, or NULL */
-} messages[CONTROL_TYPES] = {
+const struct control_message control_messages[CONTROL_TYPES] = {
     [CONTROL_HELLO] = {"hello", false, hello_fields, parse_hello, NULL},
-    [CONTROL_OPEN] = {"open", false, open_fields, parse_open, print_open},
+    [CONTROL_OPEN] = {"open", false, open_fields, parse_open, control_print_open},
     [CONTROL_CHECKPOINT] = {"checkpoint", false, checkpoint_fields, parse_checkpoint,
-                            print_checkpoint},
-    [CONTROL_LOG] = {"log", false, log_fields, parse_log, print_log},
+                            control_print_checkpoint},
+    [CONTROL_LOG] = {"log", false, log_fields, parse_log, control_print_log},
     [CONTROL_CLOSE] = {"close", false, close_fields, NULL, NULL},
     [CONTROL_PING] = {"ping", false, ping_fields, NULL, NULL},
     [CONTROL_HELLO_ANSWER] = {"hello", true, hello_answer_fields, NULL, NULL},
     [CONTROL_WELCOME] = {"welcome", true, welcome_fields, NULL, NULL},
     [CONTROL_PROGRESS] = {"progress", true, progress_fields, NULL, NULL},
-    [CONTROL_ACK] = {"ack", true, ack_fields, parse_ack, print_ack},
+    [CONTROL_ACK] = {"ack", true, ack_fields, parse_ack, control_print_ack},
     [CONTROL_NACK] = {"nack", true, nack_fields, NULL, NULL},
     [CONTROL_PONG] = {"pong", true, ping_fields, NULL, NULL},
 };
 
 bool control_to_trainer(enum control_type type)
 {
-    return messages[type].to_trainer;
+    return control_messages[type].to_trainer;
 }
 
 const char *control_type_name(enum control_type type)
 {
-    return messages[type].name;
+    return control_messages[type].name;
 }
 
 /* The two hellos share a name: only the daemon's has `protocol` and no range. */
@@ -603,7 +352,7 @@ static int find_type(struct control *c, struct err *e)
     if (!name)
         return err_set(e, -EPROTO, "\"type\" is missing");
     for (int i = 0; i < CONTROL_TYPES; i++) {
-        if (strcmp(messages[i].name, name) == 0) {
+        if (strcmp(control_messages[i].name, name) == 0) {
             c->type = i == CONTROL_HELLO ? tell_hello(c->root) : (enum control_type)i;
             return 0;
         }
@@ -613,7 +362,7 @@ static int find_type(struct control *c, struct err *e)
 
 static int parse_message(struct control *c, struct err *e)
 {
-    const struct message *m;
+    const struct control_message *m;
     int rc;
 
     if (!cJSON_IsObject(c->root))
@@ -621,8 +370,8 @@ static int parse_message(struct control *c, struct err *e)
     rc = find_type(c, e);
     if (rc < 0)
         return rc;
-    m = &messages[c->type];
-    rc = read_fields(c->root, m->fields, &c->hello, e);
+    m = &control_messages[c->type];
+    rc = field_read_all(c->root, m->fields, &c->hello, e);
     if (rc == 0 && m->parse)
         rc = m->parse(c, e);
     return rc < 0 ? err_prefix(e, rc, "%s: ", m->name) : 0;
@@ -647,99 +396,4 @@ void control_release(struct control *c)
     cJSON_Delete(c->root);
     free(c->array);
     memset(c, 0, sizeof *c);
-}
-
-static char *encode(enum control_type type, const void *body)
-{
-    const struct message *m = &messages[type];
-    cJSON *object = cJSON_CreateObject();
-    char *text = NULL;
-
-    if (object && cJSON_AddStringToObject(object, "type", m->name) &&
-        write_fields(object, m->fields, body) && (!m->print || m->print(object, body)))
-        text = json_print(object);
-    cJSON_Delete(object);
-    return text;
-}
-
-char *control_encode_hello(const struct control_hello *m)
-{
-    return encode(CONTROL_HELLO, m);
-}
-
-char *control_encode_open(const struct control_open *m)
-{
-    return encode(CONTROL_OPEN, m);
-}
-
-char *control_encode_checkpoint(const struct control_checkpoint *m)
-{
-    return encode(CONTROL_CHECKPOINT, m);
-}
-
-char *control_encode_log(const struct control_log *m)
-{
-    return encode(CONTROL_LOG, m);
-}
-
-char *control_encode_close(const struct control_close *m)
-{
-    return encode(CONTROL_CLOSE, m);
-}
-
-char *control_encode_ping(const struct control_ping *m)
-{
-    return encode(CONTROL_PING, m);
-}
-
-char *control_encode_hello_answer(const struct control_hello_answer *m)
-{
-    return encode(CONTROL_HELLO_ANSWER, m);
-}
-
-char *control_encode_welcome(const struct control_welcome *m)
-{
-    return encode(CONTROL_WELCOME, m);
-}
-
-char *control_encode_progress(const struct control_progress *m)
-{
-    return encode(CONTROL_PROGRESS, m);
-}
-
-char *control_encode_ack(const struct control_ack *m)
-{
-    return encode(CONTROL_ACK, m);
-}
-
-/* An error's text may quote what came from outside, cut in the middle of a character. */
-static void mend(const char *text, char out[CONTROL_TEXT_MAX + 1])
-{
-    size_t size = strnlen(text, CONTROL_TEXT_MAX);
-
-    memcpy(out, text, size);
-    out[size] = '\0';
-    if (json_utf8_valid(out, size))
-        return;
-    for (size_t i = 0; i < size; i++) {
-        if (((unsigned char)out[i] & 0x80) != 0)
-            out[i] = '?';
-    }
-}
-
-char *control_encode_nack(const struct control_nack *m)
-{
-    char text[CONTROL_TEXT_MAX + 1];
-    struct control_nack mended = *m;
-
-    if (m->text) {
-        mend(m->text, text);
-        mended.text = text;
-    }
-    return encode(CONTROL_NACK, &mended);
-}
-
-char *control_encode_pong(const struct control_ping *m)
-{
-    return encode(CONTROL_PONG, m);
 }

@@ -23,6 +23,11 @@ size_t dtype_size(enum dtype d)
     return formats[d].size;
 }
 
+bool dtype_is_label(enum dtype d)
+{
+    return d == DTYPE_I32 || d == DTYPE_I64;
+}
+
 double dtype_epsilon(enum dtype d)
 {
     return formats[d].epsilon;

@@ -2,6 +2,7 @@
  * come straight off the wire, so they may be unaligned. Pure functions, any thread. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum dtype {
@@ -17,6 +18,9 @@ enum dtype {
 
 /* Bytes of one value; 0 for DTYPE_NONE. */
 size_t dtype_size(enum dtype);
+
+/* DTYPE_I32 or DTYPE_I64. */
+bool dtype_is_label(enum dtype);
 
 /* Distance from 1 to the next number: 2^-23, 2^-52, 2^-10, 2^-7; 0 for labels. */
 double dtype_epsilon(enum dtype);

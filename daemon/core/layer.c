@@ -40,7 +40,7 @@ double layer_size_bytes(uint32_t p, uint32_t c, uint32_t k, size_t n_workers)
 
 static bool has_labels(const struct batch *b)
 {
-    return b->rows.targets_dtype == DTYPE_I32 || b->rows.targets_dtype == DTYPE_I64;
+    return dtype_is_label(b->rows.targets_dtype);
 }
 
 bool layer_targets_match(const struct layer *l, const struct batch *b)

@@ -1,6 +1,7 @@
-/* The inside of a history, shared by its three files: the connection and its statements. history.c
- * owns both and answers about runs and changes; history_series.c answers with columns,
- * history_spectrum.c with one spectrum. Threads as in history.h. */
+/* The inside of a history, shared by its files: the connection and its statements. history.c
+ * owns both; history_runs.c answers about runs and layers, history_changes.c about what is new and
+ * about events, history_series.c with columns, history_spectrum.c with one spectrum. Threads as in
+ * history.h. */
 #pragma once
 
 #include <sqlite3.h>
@@ -51,6 +52,9 @@ struct history {
 typedef int history_query(struct history *, const void *params, cJSON **out, struct err *e);
 int history_read(struct history *, history_query *query, const void *params, cJSON **out,
                  struct err *e);
+
+/* A statement that an error left in mid-row is reset first: it would keep the snapshot alive. */
+void history_end_transaction(struct history *);
 
 /* The id of a run, into RUN_ID_MAX + 1 bytes, and its key: of `run` as FEED.md's RUN. */
 int history_resolve(struct history *, const char *run, int64_t *run_key, char *id, struct err *e);

@@ -1,0 +1,98 @@
+/* The inside of a fold, shared by its files: fold.c owns it and leads through the phases,
+ * fold_check.c reads rows and their weights, fold_centre.c makes the block, fold_product.c adds it
+ * to the moments. Threads as in fold.h. */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "daemon/core/fold.h"
+
+/* Rows widened to double at a time for X'Y: 128 x 512 doubles stay in the second-level cache. */
+#define WIDEN_ROWS MOMENTS_MAKE_ROWS
+
+enum phase {
+    PHASE_GATHER,
+    PHASE_CHECK,
+    PHASE_MAKE,
+    PHASE_CENTRE,
+    PHASE_PRODUCT,
+};
+
+struct segment {
+    struct rows *rows;
+    size_t from;
+    size_t n;
+};
+
+/* Single-precision sums of equal products round the same way at every step, so two-valued features
+ * (one-hot inputs, saturated units, collapsed classes) would drift by up to 5e-6. Rows 2k and
+ * 2k + 1 of a single-precision block are therefore turned into each other, by another angle for
+ * each k: X'X, X'Y and Y'Y do not notice an orthogonal change of the rows, and the rounding becomes
+ * a random walk. */
+struct turn {
+    double cosine, sine;
+};
+
+struct scratch {
+    float *product; /* T x T */
+    double *wide;   /* WIDEN_ROWS x T twice, or what making a tile needs */
+};
+
+struct fold {
+    size_t p, w, capacity, n_workers;
+    struct moments *m;
+    double half_life_rows;
+
+    enum phase phase;
+    size_t n_tasks;
+    atomic_size_t next_task;
+
+    struct segment *segments;
+    size_t n_segments;
+    size_t n; /* rows in the block */
+
+    bool wide;     /* the block is double: the features are f64 */
+    void *x;       /* n x p, centred, weighted by sqrt(w), turned: float, or double when wide */
+    double *y;     /* n x w: outputs, then targets, likewise */
+    double *root;  /* n: sqrt(w_i) */
+    double weight; /* of the block: sum w */
+    double weight_sq;
+
+    double *mean_x, *mean_y;
+    double *dx, *dy;   /* mean of the block less the old mean of the moments */
+    double *s_part;    /* n_side x n: s_i over the columns of one column tile */
+    double *rs;        /* n: sqrt(w_i) s_i, turned like the rows */
+    double weighted_s; /* sum w s */
+    int *exponent; /* of each column tile: the block holds 2^exponent times the centred values */
+    struct combination k;
+    struct turn *turns; /* capacity / 2 */
+    struct scratch *scratch;
+};
+
+/* Column tiles of p features. */
+static inline size_t fold_n_side(size_t p)
+{
+    return (p + TILE_ORDER - 1) / TILE_ORDER;
+}
+
+/* The weight of the i-th row of a batch. */
+double fold_weight_of(const struct rows *, size_t i);
+
+/* CHECK: a batch that spans blocks is checked whole before its first row enters one. */
+void fold_check_batch(struct fold *, struct rows *);
+/* Between CHECK and CENTRE: leaves out batches that are refused, and weighs the other rows. */
+void fold_drop_refused(struct fold *);
+void fold_weigh_rows(struct fold *);
+
+/* CENTRE: the k-th column tile, and the outputs with the targets. */
+void fold_centre_features(struct fold *, size_t k);
+void fold_centre_outputs(struct fold *);
+/* Between CENTRE and PRODUCT: s_i from its parts, and what the sums over it need. */
+void fold_sum_s(struct fold *);
+
+/* PRODUCT: the k-th tile of xx, the rows of xy of the k-th column tile, and yy. */
+void fold_product_tile(struct fold *, size_t k, struct scratch *);
+void fold_product_outputs(struct fold *, size_t k, struct scratch *);
+void fold_product_yy(struct fold *);
+/* After PRODUCT. The vectors move last: its tasks read the old ones through dx, dy and k. */
+void fold_commit(struct fold *);

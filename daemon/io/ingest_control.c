@@ -1,0 +1,191 @@
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/io/ingest_parts.h"
+#include "proto/control.h"
+
+static void on_hello(struct ingest *in, peer_id peer, const struct control_hello *h)
+{
+    struct err why;
+
+    if (h->protocol_min > CONTROL_PROTOCOL || h->protocol_max < CONTROL_PROTOCOL) {
+        err_set(&why, 0, "protocols %d to %d are offered, this daemon speaks %d to %d",
+                (int)h->protocol_min, (int)h->protocol_max, CONTROL_PROTOCOL, CONTROL_PROTOCOL);
+        ingest_refuse(in, peer, "EVERSION", &why, NULL);
+        return;
+    }
+    log_debug("hello peer=%llu client=\"%s\" host=%s pid=%lld", (unsigned long long)peer,
+              h->client ? h->client : "", h->host ? h->host : "", (long long)h->pid);
+    ingest_send_text(in, peer,
+                     control_encode_hello_answer(&(struct control_hello_answer){
+                         .protocol = CONTROL_PROTOCOL, .server = "richd " RICHD_VERSION}));
+}
+
+static struct record *open_record(const struct control_open *o)
+{
+    struct record *r = record_new(RECORD_OPEN, o->run);
+    char *tags = o->tags ? control_text(o->tags) : NULL;
+    char *config = o->config ? control_text(o->config) : NULL;
+    bool ok = r && (tags || !o->tags) && (config || !o->config);
+
+    if (ok) {
+        r->open.name = strdup(o->name);
+        r->open.project = strdup(o->project);
+        r->open.group = strdup(o->group);
+        r->open.tags = strdup(tags ? tags : "[]");
+        r->open.config = strdup(config ? config : "{}");
+        r->open.writer = strdup(o->writer);
+        r->open.attempt = (uint32_t)o->attempt;
+        r->open.resume = o->resume == CONTROL_RESUME_MUST    ? RESUME_MUST
+                         : o->resume == CONTROL_RESUME_NEVER ? RESUME_NEVER
+                                                             : RESUME_ALLOW;
+        ok = r->open.name && r->open.project && r->open.group && r->open.tags && r->open.config &&
+             r->open.writer;
+    }
+    cJSON_free(tags);
+    cJSON_free(config);
+    if (!ok) {
+        record_free(r);
+        return NULL;
+    }
+    return r;
+}
+
+static struct window open_window(const struct control_open *o)
+{
+    switch (o->window) {
+    case CONTROL_WINDOW_EXPONENTIAL:
+        return (struct window){WINDOW_EXPONENTIAL, o->half_life_rows};
+    case CONTROL_WINDOW_CUMULATIVE:
+        return (struct window){WINDOW_CUMULATIVE, 0};
+    case CONTROL_WINDOW_CHECKPOINT:
+        break;
+    }
+    return (struct window){WINDOW_CHECKPOINT, 0};
+}
+
+static void on_open(struct ingest *in, peer_id peer, const struct control_open *o)
+{
+    struct event e = {.open = {.record = open_record(o),
+                               .window = open_window(o),
+                               .spectrum = {.every = (uint32_t)o->every,
+                                            .leading = (uint32_t)o->leading,
+                                            .uncentred = o->uncentred}}};
+
+    if (e.open.record)
+        ingest_emit(in, &e, EV_OPEN, peer);
+    else
+        ingest_refuse(in, peer, "EBUSY", &ingest_no_memory, NULL);
+}
+
+static void on_checkpoint(struct ingest *in, peer_id peer, const struct control_checkpoint *c)
+{
+    struct checkpoint_layer *layers = calloc(c->n_layers ? c->n_layers : 1, sizeof *layers);
+    struct event e = {.checkpoint = {.seq = (uint64_t)c->seq,
+                                     .step = c->step,
+                                     .time = isnan(c->time) ? ingest_clock() : c->time,
+                                     .layers = layers,
+                                     .n_layers = c->n_layers,
+                                     .spectrum = c->spectrum}};
+
+    if (!layers) {
+        ingest_refuse(in, peer, "EBUSY", &ingest_no_memory, NULL);
+        return;
+    }
+    for (size_t i = 0; i < c->n_layers; i++)
+        layers[i] = (struct checkpoint_layer){.name = c->layers[i].layer,
+                                              .seq = (uint64_t)c->layers[i].seq,
+                                              .rows = (uint64_t)c->layers[i].rows};
+    ingest_emit(in, &e, EV_CHECKPOINT, peer);
+    free(layers);
+}
+
+static struct record *log_record(const struct control_log *l)
+{
+    struct record *r = record_new(RECORD_LOG, "");
+    size_t n = l->n_scalars;
+
+    if (!r)
+        return NULL;
+    r->seq = (uint64_t)l->seq;
+    r->step = l->step;
+    r->time = isnan(l->time) ? ingest_clock() : l->time;
+    r->scalars = calloc(n ? n : 1, sizeof *r->scalars);
+    r->scalar_feed_seqs = calloc(n ? n : 1, sizeof *r->scalar_feed_seqs);
+    if (!r->scalars || !r->scalar_feed_seqs) {
+        record_free(r);
+        return NULL;
+    }
+    for (size_t i = 0; i < n; i++) {
+        snprintf(r->scalars[i].name, sizeof r->scalars[i].name, "%s", l->scalars[i].name);
+        r->scalars[i].value = l->scalars[i].value;
+    }
+    r->n_scalars = n;
+    return r;
+}
+
+static void on_log(struct ingest *in, peer_id peer, const struct control_log *l)
+{
+    struct event e = {.log = log_record(l)};
+
+    if (e.log)
+        ingest_emit(in, &e, EV_LOG, peer);
+    else
+        ingest_refuse(in, peer, "EBUSY", &ingest_no_memory, NULL);
+}
+
+static void on_close(struct ingest *in, peer_id peer, const struct control_close *c)
+{
+    struct event e = {.close = {.seq = (uint64_t)c->seq, .failed = c->status == CONTROL_FAILED}};
+
+    ingest_emit(in, &e, EV_CLOSE, peer);
+}
+
+static void on_ping(struct ingest *in, peer_id peer, const struct control_ping *p)
+{
+    struct event e = {0};
+
+    ingest_send_text(in, peer, control_encode_pong(p));
+    ingest_emit(in, &e, EV_ALIVE, peer);
+}
+
+void ingest_take_control(struct ingest *in, peer_id peer, struct message *m)
+{
+    struct control c;
+    struct err why;
+    int rc;
+
+    rc = m->n_frames == 1
+             ? control_parse(zmq_msg_data(&m->frames[0]), zmq_msg_size(&m->frames[0]), &c, &why)
+             : err_set(&why, -EPROTO, "a control message has 1 frame, this one has more");
+    if (rc < 0) {
+        ingest_refuse(in, peer, rc == -ENOMEM ? "EBUSY" : "EPROTO", &why, NULL);
+        return;
+    }
+    switch (c.type) {
+    case CONTROL_HELLO:
+        on_hello(in, peer, &c.hello);
+        break;
+    case CONTROL_OPEN:
+        on_open(in, peer, &c.open);
+        break;
+    case CONTROL_CHECKPOINT:
+        on_checkpoint(in, peer, &c.checkpoint);
+        break;
+    case CONTROL_LOG:
+        on_log(in, peer, &c.log);
+        break;
+    case CONTROL_CLOSE:
+        on_close(in, peer, &c.close);
+        break;
+    case CONTROL_PING:
+        on_ping(in, peer, &c.ping);
+        break;
+    default:
+        err_set(&why, 0, "\"%s\" is a message that the daemon sends", control_type_name(c.type));
+        ingest_refuse(in, peer, "EPROTO", &why, NULL);
+    }
+    control_release(&c);
+}
