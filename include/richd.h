@@ -127,10 +127,12 @@ struct richd_point {
     double time;
     double n;              /* rows in the window */
     uint64_t rows_missing; /* offered, but never arrived */
-    uint32_t p;            /* features */
-    uint32_t c;            /* outputs */
-    uint32_t rank;         /* of the centred outputs */
-    double d_lr;           /* 0 rich, 1 lazy; NaN: not available, as for all of these */
+    int64_t rows_from;     /* steps of the first and the last batch in the window */
+    int64_t rows_to;
+    uint32_t p;    /* features */
+    uint32_t c;    /* outputs */
+    uint32_t rank; /* of the centred outputs */
+    double d_lr;   /* 0 rich, 1 lazy; NaN: not available, as for all of these */
     double d_debiased;
     double u;
     double pr;

@@ -61,6 +61,8 @@ static bool read_entry(struct entry *entry, const cJSON *object, const char *lay
         .time = number(object, "time"),
         .n = number(object, "n"),
         .rows_missing = (uint64_t)integer(object, "rows_missing"),
+        .rows_from = integer(object, "rows_from"),
+        .rows_to = integer(object, "rows_to"),
         .p = (uint32_t)integer(object, "p"),
         .c = (uint32_t)integer(object, "c"),
         .rank = (uint32_t)integer(object, "rank"),

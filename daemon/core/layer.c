@@ -28,6 +28,7 @@ struct layer *layer_new(void *run, const char *name, uint32_t p, uint32_t c, str
     l->p = p;
     l->c = c;
     l->window = window;
+    l->rows_from = l->rows_to = -1;
     return l;
 }
 
@@ -283,6 +284,10 @@ static enum dtype coarser(enum dtype a, enum dtype b)
 static void note_entered(struct layer *l, const struct batch *b)
 {
     l->window_rows += batch_n_rows(b);
+    if (batch_n_rows(b) > 0) {
+        l->rows_from = l->rows_from < 0 ? b->step : l->rows_from;
+        l->rows_to = b->step;
+    }
     l->precision.outputs = coarser(l->precision.outputs, b->outputs_dtype);
     l->precision.features =
         coarser(l->precision.features, b->is_reduced ? b->view.xx_dtype : b->rows.features_dtype);
@@ -331,6 +336,8 @@ static void finish_measure(struct layer *l, struct mark *m)
         return;
     }
     m->point->rows_missing = rows_missing(l, m);
+    m->point->rows_from = l->rows_from;
+    m->point->rows_to = l->rows_to;
     if (m->point->rows_missing > 0)
         m->point->flags |= FLAG_PARTIAL;
     if (l->window.kind == WINDOW_CUMULATIVE)
@@ -339,6 +346,7 @@ static void finish_measure(struct layer *l, struct mark *m)
     l->window_rows = 0;
     if (l->window.kind == WINDOW_CHECKPOINT) {
         moments_reset(&l->moments);
+        l->rows_from = l->rows_to = -1;
         l->precision = (struct precision){0};
     }
 }

@@ -100,6 +100,8 @@ struct layer {
     uint64_t rows_offered;   /* through that batch */
     uint64_t window_offered; /* rows offered when the window began */
     uint64_t window_rows;    /* rows that entered it */
+    int64_t rows_from;       /* steps of the first and the last batch in the moments; */
+    int64_t rows_to;         /*   -1 before the first */
 
     struct transition_detector *detector; /* of D_LR, over this attempt's points */
 

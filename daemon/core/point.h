@@ -18,6 +18,7 @@ struct point {
     double time;                /* seconds since 1970 */
     double n;                   /* rows in the window; effective rows when weighted */
     uint64_t rows_missing;      /* offered for this window, never arrived */
+    int64_t rows_from, rows_to; /* steps of the window's first and last batch; -1: not known */
     uint32_t p;                 /* features */
     uint32_t c;                 /* outputs */
     uint32_t rank;              /* r, rank of the centred outputs */

@@ -288,7 +288,7 @@ static int add_binned_columns(struct history *h, const struct line *line,
 
 /* The arrays of a series that is given row by row. Those of the scalars are fewer: NULL here. */
 struct rows {
-    cJSON *attempt, *step, *time, *n, *rows_missing, *rank, *flags;
+    cJSON *attempt, *step, *time, *n, *rows_missing, *rows_from, *rows_to, *rank, *flags;
     cJSON *value[METRIC_COUNT];
 };
 
@@ -304,9 +304,12 @@ static bool add_arrays(cJSON *columns, const struct line *line, const struct sel
     if (line->is_point) {
         out->n = cJSON_AddArrayToObject(columns, "n");
         out->rows_missing = cJSON_AddArrayToObject(columns, "rows_missing");
+        out->rows_from = cJSON_AddArrayToObject(columns, "rows_from");
+        out->rows_to = cJSON_AddArrayToObject(columns, "rows_to");
         out->rank = cJSON_AddArrayToObject(columns, "rank");
         out->flags = cJSON_AddArrayToObject(columns, "flags");
-        if (!out->n || !out->rows_missing || !out->rank || !out->flags)
+        if (!out->n || !out->rows_missing || !out->rows_from || !out->rows_to || !out->rank ||
+            !out->flags)
             return false;
     }
     for (size_t v = 0; v < line->n_values; v++) {
@@ -328,6 +331,13 @@ static bool push_flags(cJSON *array, uint32_t flags)
     return names && cJSON_AddItemToArray(array, names);
 }
 
+/* A step, null below 0. */
+static bool push_step(cJSON *array, int64_t step)
+{
+    return step < 0 ? cJSON_AddItemToArray(array, cJSON_CreateNull())
+                    : json_push_integer(array, step);
+}
+
 static bool push_point(struct rows *rows, sqlite3_stmt *q)
 {
     struct point point;
@@ -341,6 +351,7 @@ static bool push_point(struct rows *rows, sqlite3_stmt *q)
            json_push_integer(rows->step, point.step) && json_push_double(rows->time, point.time) &&
            json_push_double(rows->n, point.n) &&
            json_push_integer(rows->rows_missing, (int64_t)point.rows_missing) &&
+           push_step(rows->rows_from, point.rows_from) && push_step(rows->rows_to, point.rows_to) &&
            json_push_integer(rows->rank, point.rank) && push_flags(rows->flags, point.flags);
 }
 

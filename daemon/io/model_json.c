@@ -39,6 +39,13 @@ static bool add_flags(cJSON *object, uint32_t flags)
     return false;
 }
 
+/* A step, null below 0. */
+static bool add_step(cJSON *object, const char *name, int64_t step)
+{
+    return step < 0 ? cJSON_AddNullToObject(object, name) != NULL
+                    : json_add_integer(object, name, step);
+}
+
 static bool add_metrics(cJSON *object, const double *values)
 {
     for (int i = 0; i < METRIC_COUNT; i++) {
@@ -57,6 +64,7 @@ cJSON *point_to_json(const char *run, const char *layer, uint32_t attempt,
         json_add_integer(o, "attempt", attempt) && json_add_integer(o, "step", point->step) &&
         json_add_double(o, "time", point->time) && json_add_double(o, "n", point->n) &&
         json_add_integer(o, "rows_missing", (int64_t)point->rows_missing) &&
+        add_step(o, "rows_from", point->rows_from) && add_step(o, "rows_to", point->rows_to) &&
         json_add_integer(o, "p", point->p) && json_add_integer(o, "c", point->c) &&
         json_add_integer(o, "rank", point->rank) && add_metrics(o, point->value) &&
         add_flags(o, point->flags))

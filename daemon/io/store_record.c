@@ -362,11 +362,11 @@ static int put_point(struct store *s, const struct record *r, int64_t layer_key,
 
     q = s->statement[SQL_POINT_PUT];
     SQL_BIND(q, layer_key, r->attempt, r->step, (int64_t)point->rows_missing, point->rank,
-             point->flags, (int64_t)lp->feed_seq);
-    sql_bind_double(q, 8, point->time);
-    sql_bind_double(q, 9, point->n);
+             point->flags, (int64_t)lp->feed_seq, point->rows_from, point->rows_to);
+    sql_bind_double(q, 10, point->time);
+    sql_bind_double(q, 11, point->n);
     for (int i = 0; i < METRIC_COUNT; i++)
-        sql_bind_double(q, 10 + i, point->value[i]);
+        sql_bind_double(q, 12 + i, point->value[i]);
     rc = sql_run(q, e);
     if (rc < 0)
         return rc;

@@ -76,13 +76,17 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
     " step INTEGER NOT NULL, rank INTEGER NOT NULL, rank_targets INTEGER NOT NULL,"
     " uncentred INTEGER NOT NULL, few_rows INTEGER NOT NULL, n_values INTEGER NOT NULL,"
     " total REAL, data BLOB NOT NULL, PRIMARY KEY(layer_key, attempt, step));",
+
+    /* Steps of the window's first and last batch: NULL for points that are older than this. */
+    "ALTER TABLE point ADD COLUMN rows_from INTEGER;"
+    "ALTER TABLE point ADD COLUMN rows_to INTEGER;",
 };
 
 /* What @point stands for, before the measures. store_schema_point() reads it in this order. */
 #define POINT_COLUMNS                                                                              \
     "point.step, point.time, point.n, point.rows_missing, layer.p, layer.c, point.rank,"           \
-    " point.flags, point.feed_seq"
-#define POINT_FIRST_METRIC 9
+    " point.flags, point.feed_seq, point.rows_from, point.rows_to"
+#define POINT_FIRST_METRIC 11
 
 const char *stored_state_name(int state)
 {
@@ -220,6 +224,11 @@ int store_schema_prepare(sqlite3 *db, const char *text, sqlite3_stmt **out, stru
     return rc;
 }
 
+static int64_t step_or_none(sqlite3_stmt *q, int column)
+{
+    return sqlite3_column_type(q, column) == SQLITE_NULL ? -1 : sqlite3_column_int64(q, column);
+}
+
 uint64_t store_schema_point(sqlite3_stmt *statement, int first, struct point *out)
 {
     out->step = sqlite3_column_int64(statement, first);
@@ -230,6 +239,8 @@ uint64_t store_schema_point(sqlite3_stmt *statement, int first, struct point *ou
     out->c = (uint32_t)sqlite3_column_int64(statement, first + 5);
     out->rank = (uint32_t)sqlite3_column_int64(statement, first + 6);
     out->flags = (uint32_t)sqlite3_column_int64(statement, first + 7);
+    out->rows_from = step_or_none(statement, first + 9);
+    out->rows_to = step_or_none(statement, first + 10);
     for (int i = 0; i < METRIC_COUNT; i++)
         out->value[i] = sql_column_double(statement, first + POINT_FIRST_METRIC + i);
     return (uint64_t)sqlite3_column_int64(statement, first + 8);

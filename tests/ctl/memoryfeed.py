@@ -17,7 +17,8 @@ METRICS = ["d_lr", "d_debiased", "u", "pr"]
 #: The daemon's other measures, which this feed does not send: richctl prints null.
 COMPANIONS = ["cka_linear", "nc1", "nc1_quotient", "nc2_norm_cv", "nc2_angle", "stable_rank",
               "effective_rank", "rankme", "d_lr_se", "d_debiased_se"]
-PLAIN = ["attempt", "step", "time", "n", "rows_missing", "rank", "flags"]
+PLAIN = ["attempt", "step", "time", "n", "rows_missing", "rows_from", "rows_to", "rank",
+         "flags"]
 
 
 class FeedError(Exception):
@@ -37,7 +38,8 @@ class Run:
 
     def point(self, layer, step, d_lr, **more):
         point = {"run": self.facts["run"], "layer": layer, "attempt": 1, "step": step,
-                 "time": 1764000000.25 + step, "n": 1024, "rows_missing": 0, "p": 128, "c": 97,
+                 "time": 1764000000.25 + step, "n": 1024, "rows_missing": 0, "rows_from": step,
+                 "rows_to": step, "p": 128, "c": 97,
                  "rank": 96, "d_lr": d_lr, "d_debiased": None if d_lr is None else d_lr - 0.01,
                  "u": 0.998, "pr": 80.0, "flags": [], **more}
         self.points.setdefault(layer, []).append(point)

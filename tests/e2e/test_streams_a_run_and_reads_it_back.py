@@ -1,6 +1,7 @@
 from harness import COMPANIONS, assert_measures, draw, wait_until
 
-KEYS = {"run", "layer", "attempt", "step", "time", "n", "rows_missing", "p", "c", "rank", "d_lr",
+KEYS = {"run", "layer", "attempt", "step", "time", "n", "rows_missing", "rows_from",
+        "rows_to", "p", "c", "rank", "d_lr",
         "d_debiased", "u", "pr", *COMPANIONS, "flags"}
 
 

@@ -37,6 +37,21 @@ def test_an_exponential_window_forgets_by_and_by(daemon, new_run):
     assert abs(recent[0]["u"] - recent[1]["u"]) > 0.2, "the two windows can be told apart"
 
 
+def test_a_point_tells_the_steps_of_its_rows(daemon, new_run):
+    ranges = {}
+    for window in ("checkpoint", "cumulative", {"kind": "exponential", "half_life_rows": 100}):
+        run = new_run(window=window)
+        for step in range(1, 7):
+            run.observe(*draw(40, 6, 2, seed=step), step=10 * step)
+            if step % 3 == 0:
+                point = run.checkpoint(step=10 * step, wait=True, timeout=30)["head"]
+                ranges.setdefault(str(window), []).append((point.rows_from, point.rows_to))
+        columns = daemon.series(run.id)
+        assert list(zip(columns["rows_from"], columns["rows_to"])) == ranges[str(window)]
+    kept = [(10, 30), (10, 60)]
+    assert list(ranges.values()) == [[(10, 30), (40, 60)], kept, kept]
+
+
 def test_the_window_of_a_cumulative_run_says_what_a_restart_cost(daemon):
     with daemon.trainer("run", window={"kind": "cumulative"}) as trainer:
         trainer.rows(*draw(40, 6, 2))

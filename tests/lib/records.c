@@ -51,8 +51,14 @@ struct layer_point *record_add_point(struct record *r, const char *layer, double
     lp->batch_seq = r->seq * 4;
     lp->rows_offered = r->seq * 1024;
     lp->measured = true;
-    lp->point =
-        (struct point){.step = r->step, .time = r->time, .n = 1024, .p = 128, .c = 10, .rank = 9};
+    lp->point = (struct point){.step = r->step,
+                               .time = r->time,
+                               .n = 1024,
+                               .rows_from = r->step - 1,
+                               .rows_to = r->step,
+                               .p = 128,
+                               .c = 10,
+                               .rank = 9};
     for (int i = 0; i < METRIC_COUNT; i++)
         lp->point.value[i] = d_lr / (i + 1);
     return lp;

@@ -24,6 +24,8 @@ static void a_point_is_printed_as_the_page_shows_it(void **state)
         .step = 910,
         .time = 1764000000.25,
         .n = 1024,
+        .rows_from = 900,
+        .rows_to = 910,
         .p = 128,
         .c = 97,
         .rank = 97,
@@ -35,7 +37,8 @@ static void a_point_is_printed_as_the_page_shows_it(void **state)
     (void)state;
     expect_text(point_to_json("mod97-wd1-a1b2c3", "head", 1, &point),
                 "{\"run\":\"mod97-wd1-a1b2c3\",\"layer\":\"head\",\"attempt\":1,\"step\":910,"
-                "\"time\":1764000000.25,\"n\":1024,\"rows_missing\":0,\"p\":128,\"c\":97,"
+                "\"time\":1764000000.25,\"n\":1024,\"rows_missing\":0,\"rows_from\":900,\"rows_"
+                "to\":910,\"p\":128,\"c\":97,"
                 "\"rank\":97,\"d_lr\":0.0941,\"d_debiased\":0.0573,\"u\":0.998,\"pr\":80,"
                 "\"cka_linear\":0.75,\"nc1\":0.5,\"nc1_quotient\":0.25,"
                 "\"nc2_norm_cv\":0.125,\"nc2_angle\":0.5,\"stable_rank\":2.5,"
@@ -45,7 +48,8 @@ static void a_point_is_printed_as_the_page_shows_it(void **state)
 
 static void what_is_not_finite_is_null(void **state)
 {
-    struct point point = {.step = INT64_MAX, .value = {(double)NAN, -0.5, (double)INFINITY, 0.1}};
+    struct point point = {
+        .step = INT64_MAX, .rows_to = -1, .value = {(double)NAN, -0.5, (double)INFINITY, 0.1}};
     struct scalar scalar = {.name = "loss", .value = (double)NAN};
 
     (void)state;
@@ -53,7 +57,8 @@ static void what_is_not_finite_is_null(void **state)
         point.value[i] = (double)NAN;
     expect_text(point_to_json("r", "l", 2, &point),
                 "{\"run\":\"r\",\"layer\":\"l\",\"attempt\":2,\"step\":9223372036854775807,"
-                "\"time\":0,\"n\":0,\"rows_missing\":0,\"p\":0,\"c\":0,\"rank\":0,\"d_lr\":null,"
+                "\"time\":0,\"n\":0,\"rows_missing\":0,\"rows_from\":0,\"rows_to\":null,\"p\":0,"
+                "\"c\":0,\"rank\":0,\"d_lr\":null,"
                 "\"d_debiased\":-0.5,\"u\":null,\"pr\":0.1,\"cka_linear\":null,\"nc1\":null,"
                 "\"nc1_quotient\":null,\"nc2_norm_cv\":null,\"nc2_angle\":null,"
                 "\"stable_rank\":null,\"effective_rank\":null,\"rankme\":null,"

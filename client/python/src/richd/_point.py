@@ -25,6 +25,7 @@ class Point:
         time: seconds since 1970.
         n: rows in the window (an effective number under exponential forgetting).
         rows_missing: rows that were offered for the window and did not arrive.
+        rows_from, rows_to: steps of the first and the last batch in the window.
         p, c, rank: features, outputs, rank r of the centred outputs.
         d_lr: 1 - CKA(T, T_MP) in [0, 1]: 0 rich, 1 lazy.
         d_debiased: the same corrected for n; may fall slightly outside [0, 1].
@@ -42,6 +43,8 @@ class Point:
     time: Optional[float] = None
     n: float = 0
     rows_missing: int = 0
+    rows_from: Optional[int] = None
+    rows_to: Optional[int] = None
     p: int = 0
     c: int = 0
     rank: int = 0
