@@ -75,6 +75,22 @@ void record_add_finding(struct record *r, struct layer_point *lp, int64_t start,
     };
 }
 
+void record_add_spectrum(struct layer_point *lp)
+{
+    struct spectrum *s = need(spectrum_alloc(4, true, true));
+
+    s->p = lp->point.p;
+    s->rank = lp->point.rank;
+    s->rank_targets = 2;
+    for (uint32_t i = 0; i < s->n_values; i++) {
+        s->rho[i] = 4 - i;
+        s->u[i] = 0.5;
+        s->q[i] = 0.25;
+        s->total += s->rho[i];
+    }
+    lp->spectrum = s;
+}
+
 void record_add_scalar(struct record *r, const char *name, double value)
 {
     struct scalar *s;

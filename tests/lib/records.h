@@ -22,6 +22,9 @@ struct layer_point *record_add_point(struct record *, const char *layer, double 
 /* Has the point complete a fall from 0.5 to 0.1 over the given steps. */
 void record_add_finding(struct record *, struct layer_point *, int64_t start, int64_t end);
 
+/* Gives the point a decomposition of four values, with u and q. */
+void record_add_spectrum(struct layer_point *);
+
 /* Adds a scalar. */
 void record_add_scalar(struct record *, const char *name, double value);
 

@@ -19,10 +19,17 @@
 #include "tests/lib/records.h"
 
 /* No loop below needs as many; one that does has no end. */
-#define COUNTDOWN_MAX 20000
-/* Opening allocates 6,000 times and asking 5,000, nearly all of it in SQLite's parser: every
- * seventh is failed here. Every single one was, once: it takes two minutes. */
-#define STRIDE 7
+#define COUNTDOWN_MAX 200000
+/* Opening allocates 15,000 times and asking 8,000, nearly all of it in SQLite's parser: every
+ * 23rd is failed here. FAULT_STRIDE=1 fails every single one, in some minutes. */
+#define STRIDE 23
+
+static long stride(void)
+{
+    const char *wanted = getenv("FAULT_STRIDE");
+
+    return wanted ? strtol(wanted, NULL, 10) : STRIDE;
+}
 
 /* ---- the countdown ------------------------------------------------------------------------- */
 
@@ -224,7 +231,7 @@ static void transaction_init(struct transaction *t)
     open->opened.attempt = 1;
     t->records[0] = open;
     t->records[1] = record_of(open, RECORD_CHECKPOINT, 1, 10);
-    record_add_point(t->records[1], "head", 0.5);
+    record_add_spectrum(record_add_point(t->records[1], "head", 0.5));
     record_add_finding(t->records[1], record_add_point(t->records[1], "body", 0.25), 2, 6);
     t->records[2] = record_of(open, RECORD_LOG, 2, 10);
     record_add_scalar(t->records[2], "loss", 0.5);
@@ -285,6 +292,7 @@ static void expect_sound(const char *path)
     assert_int_equal(read_sql(path, "SELECT count(*) FROM run"), 1);
     assert_int_equal(read_sql(path, "SELECT count(*) FROM attempt"), 1);
     assert_int_equal(read_sql(path, "SELECT count(*) FROM point"), 2);
+    assert_int_equal(read_sql(path, "SELECT count(*) FROM spectrum"), 1);
     assert_int_equal(read_sql(path, "SELECT count(*) FROM scalar"), 1);
     assert_int_equal(read_sql(path, "SELECT feed_seq FROM state"), 4);
 }
@@ -386,7 +394,7 @@ static void fail_each_call(attempt *try, int code)
 static void no_memory_while_opening_is_an_error(void **state)
 {
     (void)state;
-    fail_allocations(try_open, STRIDE);
+    fail_allocations(try_open, stride());
 }
 
 static void no_memory_while_storing_fails_all_and_heals(void **state)
@@ -418,6 +426,7 @@ static int ask_all(void)
     struct feed_series_query series = {.run = "a", .range = {.to = INT64_MAX, .points = 4}};
     struct feed_scalars_query scalars = {.run = "a", .range = {.to = INT64_MAX, .points = 100}};
     struct feed_event_query events = {.run = "a", .to = INT64_MAX};
+    struct feed_spectrum_query spectrum = {.run = "a", .layer = "head", .step = 10};
     struct history_page page;
     struct history *history;
     cJSON *out;
@@ -453,6 +462,11 @@ static int ask_all(void)
         rc = history_changes(history, CHANGE_SERIES, 0, 0, 1000, &page, NULL);
         assert_true(rc < 0 || page.n_items == 11);
         history_page_release(&page);
+    }
+    if (rc == 0) {
+        rc = history_spectrum(history, &spectrum, &out, NULL);
+        assert_true(rc < 0 || cJSON_GetArraySize(cJSON_GetObjectItem(out, "rho")) == 4);
+        cJSON_Delete(out);
     }
     if (rc == 0) {
         rc = history_events(history, &events, &out, NULL);
@@ -499,7 +513,7 @@ static void no_memory_while_asking_is_an_error(void **state)
         rc = ask_all();
         disarm();
         assert_true(rc == 0 || (fired && rc == -ENOMEM));
-        n += STRIDE;
+        n += stride();
     } while (fired && n < COUNTDOWN_MAX);
     cJSON_InitHooks(NULL);
     print_message("%ld allocations failed\n", n);
