@@ -30,6 +30,7 @@ static const struct field open_fields[] = {
     {FIELD(open, resume, CHOICE), .choices = resume_names},
     {FIELD(open, attempt, INTEGER), .max = INT32_MAX},
     {FIELD(open, writer, TEXT), .required = true, .min = 1, .max = CONTROL_WRITER_MAX},
+    {FIELD(open, probe, BOOL), .says_nothing = true},
     {0},
 };
 /* Of the object `window` in open, flattened into control_open. */
@@ -219,6 +220,8 @@ static int parse_open(struct control *c, struct err *e)
     o->config = object_member(c->root, "config", &rc, e);
     if (rc == 0)
         rc = parse_window(c, e);
+    if (rc == 0 && o->probe && o->window != CONTROL_WINDOW_CHECKPOINT)
+        rc = err_set(e, -EPROTO, "\"probe\" needs windows of the kind \"checkpoint\"");
     return rc < 0 ? rc : parse_spectrum(c, e);
 }
 

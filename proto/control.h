@@ -77,6 +77,7 @@ struct control_open {
     int64_t every;         /* of the object `spectrum`: at each so-many-th checkpoint; 0: none */
     int64_t leading;       /* likewise: so many eigenvalues; 0: all */
     bool uncentred;        /* likewise: "centred":false */
+    bool probe;            /* each window has the same rows */
 };
 
 struct control_layer {

@@ -13,19 +13,6 @@
 #include "client/ctl/text.h"
 #include "proto/json.h"
 
-/* What a flag wants the reader to know; its name says it in short (proto/FEED.md). */
-static const char *const flag_sentence[FLAG_COUNT] = {
-    "the outputs span all the features: d_lr measures isotropy, or n, alone",
-    "few rows for this rank: d_debiased is the one to read",
-    "rows are missing from the window",
-    "half-precision features with a large mean: the last digits are uncertain",
-    "features or outputs do not vary: there is nothing to measure",
-    "an eigenvalue iteration failed: what needs it is missing",
-    "classes without a row in the window: nc1 and nc2 are of the others",
-    "a spectrum was asked for and could not be made",
-    "fewer rows than features: measured from the rows' n x n products",
-};
-
 static const cJSON *member(const cJSON *object, const char *name)
 {
     return cJSON_GetObjectItemCaseSensitive(object, name);
@@ -196,8 +183,8 @@ static int print_layers(const cJSON *layers, struct err *e)
 static const char *sentence_of(const char *flag)
 {
     for (int i = 0; i < FLAG_COUNT; i++) {
-        if (strcmp(flag_name(i), flag) == 0)
-            return flag_sentence[i];
+        if (strcmp(flag_table[i].name, flag) == 0)
+            return flag_table[i].description;
     }
     return "a flag newer than this richctl";
 }

@@ -54,6 +54,7 @@ struct event {
             struct record *record; /* RECORD_OPEN; the step takes it */
             struct window window;
             struct spectrum_policy spectrum;
+            bool probe; /* each window has the same rows */
         } open;
         struct batch *batch; /* the step takes it */
         struct {

@@ -23,6 +23,11 @@ static size_t run_rows_for(size_t p, size_t w)
     return rows / KEEP_RUNS;
 }
 
+size_t keep_rows_max(size_t p, size_t w)
+{
+    return KEEP_RUNS * run_rows_for(p, w);
+}
+
 double keep_size_bytes(size_t p, size_t w)
 {
     return sizeof(double) * KEEP_RUNS * (double)run_rows_for(p, w) * ((double)p + (double)w + 1);

@@ -43,6 +43,9 @@ struct keep_group {
     uint64_t age; /* rows of the window that are newer than the first one */
 };
 
+/* The most rows that are kept for p features and w columns of Y: 256 to 1024. */
+size_t keep_rows_max(size_t p, size_t w);
+
 /* Bytes for p features and w columns of Y, in double so that no size overflows. */
 double keep_size_bytes(size_t p, size_t w);
 

@@ -32,11 +32,12 @@ struct layer *layer_new(void *run, const char *name, uint32_t p, uint32_t c, str
     return l;
 }
 
-double layer_size_bytes(uint32_t p, uint32_t c, uint32_t k, size_t n_workers)
+double layer_size_bytes(uint32_t p, uint32_t c, uint32_t k, size_t n_workers, bool with_probe)
 {
     size_t w = (size_t)c + k;
 
-    return moments_size_bytes(p, w) + keep_size_bytes(p, w) + fold_size_bytes(p, w, n_workers);
+    return moments_size_bytes(p, w) + keep_size_bytes(p, w) + fold_size_bytes(p, w, n_workers) +
+           (with_probe ? (double)probe_size_bytes(keep_rows_max(p, w)) : 0);
 }
 
 static bool has_labels(const struct batch *b)
@@ -79,6 +80,7 @@ void layer_free(struct layer *l)
     keep_free(l->kept);
     if (l->has_memory)
         moments_release(&l->moments);
+    probe_release(&l->probe);
     free(l->detector);
     free(l);
 }
@@ -190,9 +192,11 @@ static struct job *start_measure(struct layer *l, struct mark *m)
         .precision = l->precision,
         .targets_are_labels = l->targets_are_labels,
         .spectrum = m->wish,
+        .probe = l->has_probe ? &l->probe : NULL,
     };
     l->job.point = m->point;
     l->job.spectrum = m->spectrum;
+    l->job.probe = m->probe;
     return &l->job;
 }
 
@@ -248,11 +252,27 @@ static int absorb(struct job *j)
     return j->batch->rows.refused ? 0 : moments_absorb(j->moments, &j->batch->view, j->keep);
 }
 
+/* A probe that is new goes to the store, too; without memory for that it is made another time. */
+static int copy_probe(struct job *j)
+{
+    int rc = probe_copy(j->probe, j->plan.probe);
+
+    if (rc < 0) {
+        probe_release(j->plan.probe);
+        spectrum_free(*j->spectrum);
+        *j->spectrum = NULL;
+    }
+    return rc;
+}
+
 static int measure(struct job *j)
 {
+    bool is_first = j->plan.probe && j->plan.probe->n == 0;
     int rc = measure_needs_xx(j->moments, &j->plan) ? moments_make_xx(j->moments) : 0;
 
-    return rc == 0 ? measure_point(j->moments, &j->plan, j->point, j->spectrum) : rc;
+    if (rc == 0)
+        rc = measure_point(j->moments, &j->plan, j->point, j->spectrum);
+    return rc == 0 && is_first && j->plan.probe->n > 0 ? copy_probe(j) : rc;
 }
 
 void job_work(struct job *j, size_t share)

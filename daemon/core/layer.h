@@ -45,6 +45,7 @@ struct job {
     struct measure_plan plan;   /* MEASURE */
     struct point *point;        /* MEASURE */
     struct spectrum **spectrum; /* MEASURE: receives it, or NULL */
+    struct probe *probe;        /* MEASURE: receives a copy of the layer's, when it is new */
     int rc;                     /* ABSORB, MEASURE: 0 or -ENOMEM */
     size_t shares_left;         /* the pool's own */
 };
@@ -58,6 +59,7 @@ struct mark {
     void *owner;                /* the checkpoint it belongs to */
     struct point *point;        /* where the result goes */
     struct spectrum **spectrum; /* and where the decomposition goes, NULL before */
+    struct probe *probe;        /* and the first window's probe, without rows before */
     struct spectrum_wish wish;
     uint64_t seq;          /* last batch it covers */
     uint64_t rows_offered; /* rows offered up to it; not measured: up to where the window begins */
@@ -86,6 +88,9 @@ struct layer {
     struct keep *kept; /* rows beside the moments, which borrow it */
     struct fold *fold;
     struct precision precision; /* coarsest formats in the window */
+    bool has_probe;             /* the rows of each window are the same */
+    struct probe probe;         /* the first window's; without rows before */
+    double counted_bytes;       /* the owner's: what its budget was charged for this layer */
 
     struct list queue; /* of struct queued */
     size_t n_marks;    /* in the queue */
@@ -113,8 +118,8 @@ struct layer {
 /* A layer without memory yet. Returns it (free with layer_free), or NULL. */
 struct layer *layer_new(void *run, const char *name, uint32_t p, uint32_t c, struct window);
 
-/* Bytes its moments, kept rows and fold will take, or take. */
-double layer_size_bytes(uint32_t p, uint32_t c, uint32_t k, size_t n_workers);
+/* Bytes that moments, kept rows, fold and, if wanted, a probe will take. */
+double layer_size_bytes(uint32_t p, uint32_t c, uint32_t k, size_t n_workers, bool with_probe);
 
 /* Allocates them for targets as this batch has them; does nothing the second time. Returns 0 or
  * -ENOMEM. */

@@ -110,10 +110,38 @@ static void gather_spectrum(struct evidence *e, const struct measure_plan *plan,
     e->spectrum = *spectrum;
 }
 
+/* The first window is like itself. One whose features do not vary has nothing to be compared with,
+ * and the next one is the first. */
+static int gather_probe(struct evidence *e, const struct measure_plan *plan, struct point *out)
+{
+    const struct keep *kept = e->moments->kept;
+    struct probe now;
+    int rc;
+
+    if (!plan->probe)
+        return 0;
+    if (!kept || !keep_has_all(kept) || (plan->probe->n > 0 && plan->probe->n != kept->n_seen)) {
+        out->flags |= FLAG_PROBE_DIFFERS;
+        return 0;
+    }
+    rc = probe_init(&now, kept);
+    if (rc < 0)
+        return rc;
+    e->has_likeness = true;
+    if (plan->probe->n == 0) {
+        *plan->probe = now;
+        e->likeness = probe_compare(plan->probe, plan->probe);
+        return 0;
+    }
+    e->likeness = probe_compare(plan->probe, &now);
+    probe_release(&now);
+    return 0;
+}
+
 static bool is_available(const struct evidence *e, enum metric_needs needs)
 {
     return needs == NEEDS_NOTHING || (needs == NEEDS_LABELS && e->collapse) ||
-           (needs == NEEDS_SPECTRUM && e->spectrum);
+           (needs == NEEDS_SPECTRUM && e->spectrum) || (needs == NEEDS_PROBE && e->has_likeness);
 }
 
 static void clear(const struct evidence *e, struct point *out)
@@ -176,6 +204,8 @@ static int measure(struct evidence *e, const struct measure_plan *plan, struct c
     rc = gather_outputs(e, plan, out);
     if (rc == 0)
         rc = gather_collapse(e, plan, collapse, out);
+    if (rc == 0)
+        rc = gather_probe(e, plan, out);
     if (rc < 0)
         return rc;
     gather_spectrum(e, plan, spectrum, out);

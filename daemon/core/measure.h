@@ -10,6 +10,7 @@
 #include "daemon/core/jackknife.h"
 #include "daemon/core/moments.h"
 #include "daemon/core/point.h"
+#include "daemon/core/probe.h"
 #include "daemon/core/spectrum.h"
 
 /* What a measure may read. With X and Y the rows as in moments.h and Q an orthonormal basis of the
@@ -22,6 +23,8 @@ struct evidence {
     struct estimate estimate, errors;
     const struct collapse *collapse; /* never NULL for a measure that needs labels */
     const struct spectrum *spectrum; /* never NULL for one that needs the spectrum */
+    bool has_likeness;               /* true for a measure that needs a probe */
+    struct likeness likeness;        /* of the first window's rows and these */
 };
 
 /* A measure: one number, NaN where the data does not define it. */
@@ -36,6 +39,8 @@ struct measure_plan {
     struct precision precision;
     bool targets_are_labels;
     struct spectrum_wish spectrum;
+    struct probe *probe; /* NULL: the rows are no probe. The first window's; one without rows
+                            receives those of this window */
 };
 
 /* Fills n, p, c, rank, flags and every metric of `out`; step, time and rows_missing are the

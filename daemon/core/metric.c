@@ -1,6 +1,5 @@
 #include "daemon/core/metric.h"
 
-#include <assert.h>
 #include <string.h>
 
 const struct metric_info metric_table[METRIC_COUNT] = {
@@ -18,13 +17,8 @@ int metric_find(const char *name)
     return -1;
 }
 
-const char *flag_name(int i)
-{
-    static const char *const names[FLAG_COUNT] = {
-        "degenerate",    "small_sample",    "partial",     "low_precision", "constant",
-        "not_converged", "classes_missing", "no_spectrum", "row_form",
-    };
-
-    assert(i >= 0 && i < FLAG_COUNT);
-    return names[i];
-}
+const struct flag_info flag_table[FLAG_COUNT] = {
+#define X(ENUM, name, sentence) [FLAG_BIT_##ENUM] = {#name, sentence},
+    FLAGS(X)
+#undef X
+};

@@ -10,6 +10,7 @@ enum metric_needs {
     NEEDS_NOTHING,
     NEEDS_LABELS,   /* classes of the rows, at least two of them */
     NEEDS_SPECTRUM, /* the eigenvalues, when a checkpoint makes them */
+    NEEDS_PROBE,    /* the same rows in every window, as the trainer promises */
 };
 
 /* X(ENUM, name, unit, needs, sentence); the value comes from measure_NAME(). The unit "1" is a pure
@@ -32,7 +33,10 @@ enum metric_needs {
     X(RANKME, rankme, "1", NEEDS_SPECTRUM,                                                         \
       "exp of the entropy of the singular values' shares, as RankMe has it")                       \
     X(D_LR_SE, d_lr_se, "1", NEEDS_NOTHING, "standard error of d_lr, by a jackknife")              \
-    X(D_DEBIASED_SE, d_debiased_se, "1", NEEDS_NOTHING, "standard error of d_debiased, likewise")
+    X(D_DEBIASED_SE, d_debiased_se, "1", NEEDS_NOTHING, "standard error of d_debiased, likewise")  \
+    X(S_INIT, s_init, "1", NEEDS_PROBE,                                                            \
+      "CKA of the features with those of the same rows in the first window")                       \
+    X(S_INIT_UNCENTRED, s_init_uncentred, "1", NEEDS_PROBE, "the same with the means left in")
 
 enum metric {
 #define X(ENUM, name, unit, needs, sentence) METRIC_##ENUM,
@@ -53,19 +57,43 @@ extern const struct metric_info metric_table[METRIC_COUNT];
 /* The metric of that name, or -1. */
 int metric_find(const char *name);
 
-/* What a point wants the reader to know; stored as bits, printed by name. */
-enum flag {
-    FLAG_DEGENERATE = 1 << 0,      /* r >= min(p, n - 1): d_lr measures isotropy, or n, alone */
-    FLAG_SMALL_SAMPLE = 1 << 1,    /* n < 4 r, or n - 1 - r < 8 */
-    FLAG_PARTIAL = 1 << 2,         /* rows are missing */
-    FLAG_LOW_PRECISION = 1 << 3,   /* f16 or bf16 features with rms mean/std > 256 */
-    FLAG_CONSTANT = 1 << 4,        /* features or outputs do not vary: the measures are null */
-    FLAG_NOT_CONVERGED = 1 << 5,   /* LAPACK, or sums out of a double's range: null */
-    FLAG_CLASSES_MISSING = 1 << 6, /* classes without a row: nc1 and nc2 are of the others */
-    FLAG_NO_SPECTRUM = 1 << 7,     /* asked for and not made: p, memory, or LAPACK */
-    FLAG_ROW_FORM = 1 << 8,        /* by the n x n form: fewer rows than features */
-};
-#define FLAG_COUNT 9
+/* What a point wants the reader to know, one row each: X(ENUM, name, sentence). Stored as bits, in
+ * this order for good; printed by name. */
+#define FLAGS(X)                                                                                   \
+    X(DEGENERATE, degenerate,                                                                      \
+      "the outputs span all the features (r >= p or n - 1): d_lr measures isotropy, or n, alone")  \
+    X(SMALL_SAMPLE, small_sample,                                                                  \
+      "few rows for this rank (n < 4 r, or n - 1 - r < 8): d_debiased is the one to read")         \
+    X(PARTIAL, partial, "rows are missing from the window")                                        \
+    X(LOW_PRECISION, low_precision,                                                                \
+      "half-precision features with a large mean: the last digits are uncertain")                  \
+    X(CONSTANT, constant, "features or outputs do not vary: there is nothing to measure")          \
+    X(NOT_CONVERGED, not_converged,                                                                \
+      "an eigenvalue iteration failed, or sums left a double's range: what needs it is missing")   \
+    X(CLASSES_MISSING, classes_missing,                                                            \
+      "classes without a row in the window: nc1 and nc2 are of the others")                        \
+    X(NO_SPECTRUM, no_spectrum, "a spectrum was asked for and could not be made")                  \
+    X(ROW_FORM, row_form, "fewer rows than features: measured from the rows' n x n products")      \
+    X(PROBE_DIFFERS, probe_differs,                                                                \
+      "the rows cannot be those of the first window: there is no s_init")
 
-/* The name of bit `i`, 0 <= i < FLAG_COUNT. */
-const char *flag_name(int i);
+enum flag_bit {
+#define X(ENUM, name, sentence) FLAG_BIT_##ENUM,
+    FLAGS(X)
+#undef X
+        FLAG_COUNT
+};
+
+enum flag {
+#define X(ENUM, name, sentence) FLAG_##ENUM = 1 << FLAG_BIT_##ENUM,
+    FLAGS(X)
+#undef X
+};
+
+struct flag_info {
+    const char *name;
+    const char *description; /* a phrase */
+};
+
+/* By bit. */
+extern const struct flag_info flag_table[FLAG_COUNT];

@@ -61,10 +61,7 @@ static void free_run(struct monitor *m, struct run *r)
 {
     LIST_EACH(at, &r->layers)
     {
-        struct layer *l = LIST_ENTRY(at, struct layer, link);
-
-        if (l->has_memory)
-            m->state_bytes -= layer_size_bytes(l->p, l->c, l->k, m->config.n_workers);
+        m->state_bytes -= LIST_ENTRY(at, struct layer, link)->counted_bytes;
     }
     m->credit_granted -= r->credit_bytes;
     run_free(r);

@@ -101,6 +101,8 @@ static void start_opening(struct monitor *m, const struct event *e, struct actio
     }
     r->credit_bytes = credit;
     r->spectrum = e->open.spectrum;
+    r->has_probe = e->open.probe;
+    record->open.probe_bytes = r->has_probe ? m->config.state_bytes - m->state_bytes : 0;
     m->credit_granted += credit;
     run_start_credit(r, 0);
     list_append(&m->runs, &r->link);
@@ -169,6 +171,22 @@ static void fence_others(struct monitor *m, const struct run *winner, struct act
     }
 }
 
+/* Charges the budget for the probes that the store gave back. Returns 0, or -ENOMEM when others
+ * have used it up meanwhile. */
+static int count_probes(struct monitor *m, struct run *r)
+{
+    LIST_EACH(at, &r->layers)
+    {
+        struct layer *l = LIST_ENTRY(at, struct layer, link);
+
+        if (l->probe.n == 0)
+            continue;
+        l->counted_bytes = (double)probe_size_bytes(l->probe.n);
+        m->state_bytes += l->counted_bytes;
+    }
+    return m->state_bytes <= m->config.state_bytes ? 0 : -ENOMEM;
+}
+
 void monitor_on_open_stored(struct monitor *m, struct run *r, struct record *record,
                             struct actions *out)
 {
@@ -177,6 +195,8 @@ void monitor_on_open_stored(struct monitor *m, struct run *r, struct record *rec
     r->n_lent--;
     if (rc == 0 && r->state == RUN_OPENING)
         rc = run_opened(r, &record->opened);
+    if (rc == 0 && r->has_probe)
+        rc = count_probes(m, r);
     if (rc == 0 && r->state == RUN_OPEN) {
         fence_others(m, r, out);
         welcome(r, out);

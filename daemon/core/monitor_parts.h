@@ -14,7 +14,7 @@ struct monitor {
     struct list runs;
     struct list peers[PEER_BUCKETS];
     uint64_t credit_granted; /* sum of the runs' credit_bytes */
-    double state_bytes;      /* moments and folds allocated */
+    double state_bytes;      /* moments, folds and probes allocated */
     bool draining;
     struct monitor_stats stats;
 };

@@ -58,8 +58,9 @@ void monitor_flush(struct run *r, struct actions *out)
 static struct layer *layer_for(struct monitor *m, struct run *r, struct batch *b,
                                struct actions *out)
 {
-    double size = layer_size_bytes(b->p, b->c, b->k, m->config.n_workers);
     struct layer *l = run_layer(r, b->layer);
+    bool makes_probe = r->has_probe && (!l || l->probe.n == 0);
+    double size = layer_size_bytes(b->p, b->c, b->k, m->config.n_workers, makes_probe);
     struct err why;
 
     if (l && l->p == 0) { /* the store knows its name and totals alone */
@@ -100,6 +101,7 @@ static struct layer *layer_for(struct monitor *m, struct run *r, struct batch *b
         return NULL;
     }
     m->state_bytes += size;
+    l->counted_bytes += size;
     return l;
 }
 
@@ -229,6 +231,7 @@ static void push_mark(struct entry *entry, struct layer *l, size_t i, struct spe
     mark->owner = entry;
     mark->point = &p->point;
     mark->spectrum = &p->spectrum;
+    mark->probe = &p->probe;
     mark->wish = wish;
     mark->seq = p->batch_seq;
     mark->rows_offered = p->rows_offered;

@@ -7,18 +7,19 @@
 #include <string.h>
 
 #include "daemon/core/linalg.h"
+#include "daemon/core/measure.h"
 
 /* Columns that are turned at a time: with 1024 rows they stay in the second-level cache. */
 #define SLICE_COLUMNS 128
 
-static size_t n_values(size_t n)
+size_t probe_n_values(size_t n)
 {
     return n * n + n + 1;
 }
 
 size_t probe_size_bytes(size_t n)
 {
-    return n_values(n) * sizeof(double);
+    return probe_n_values(n) * sizeof(double);
 }
 
 /* Summed as differences from the first row: a constant column comes out exact. */
@@ -57,7 +58,7 @@ int probe_init(struct probe *p, const struct keep *rows)
     double *along, *mean_sq;
 
     assert(keep_has_all(rows) && n > 0);
-    *p = (struct probe){.n = n, .values = calloc(n_values(n), sizeof(double))};
+    *p = (struct probe){.n = n, .values = calloc(probe_n_values(n), sizeof(double))};
     if (!slice || !p->values) {
         free(slice);
         probe_release(p);
@@ -82,6 +83,17 @@ void probe_release(struct probe *p)
 {
     free(p->values);
     memset(p, 0, sizeof *p);
+}
+
+int probe_copy(struct probe *to, const struct probe *from)
+{
+    *to = (struct probe){.n = from->n, .values = malloc(probe_size_bytes(from->n))};
+    if (!to->values) {
+        to->n = 0;
+        return -ENOMEM;
+    }
+    memcpy(to->values, from->values, probe_size_bytes(from->n));
+    return 0;
 }
 
 /* Element i, j of XX': (z_i + m)'(z_j + m). */
@@ -119,4 +131,14 @@ struct likeness probe_compare(const struct probe *first, const struct probe *now
                    linalg_sum_squares(nn, first->values), linalg_sum_squares(nn, now->values)),
         .uncentred = cosine(product, first_sq, now_sq),
     };
+}
+
+double measure_s_init(const struct evidence *e)
+{
+    return e->likeness.centred;
+}
+
+double measure_s_init_uncentred(const struct evidence *e)
+{
+    return e->likeness.uncentred;
 }

@@ -24,13 +24,17 @@ struct likeness {
     double uncentred; /* NaN: those of one are all 0 */
 };
 
-/* Bytes of the values of n rows: 8 MiB for the 1024 that are kept at most. */
+/* How many values n rows have, and their bytes: 8 MiB for the 1024 that are kept at most. */
+size_t probe_n_values(size_t n);
 size_t probe_size_bytes(size_t n);
 
 /* Takes the kernel of all rows that are kept; they must all be there, one at least. Returns 0 or
  * -ENOMEM; release is harmless then. */
 int probe_init(struct probe *, const struct keep *);
 void probe_release(struct probe *);
+
+/* A second one with the same values. Returns 0 or -ENOMEM, `to` then without rows. */
+int probe_copy(struct probe *to, const struct probe *from);
 
 /* Both have the same number of rows. */
 struct likeness probe_compare(const struct probe *first, const struct probe *now);

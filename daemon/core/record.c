@@ -17,16 +17,20 @@ struct record *record_new(enum record_kind kind, const char *run)
 
 void open_result_release(struct open_result *o)
 {
-    for (size_t i = 0; i < o->n_layers; i++)
+    for (size_t i = 0; i < o->n_layers; i++) {
         free(o->layers[i].detector);
+        probe_release(&o->layers[i].probe);
+    }
     free(o->layers);
     *o = (struct open_result){0};
 }
 
 void record_drop_points(struct record *r)
 {
-    for (size_t i = 0; i < r->n_points; i++)
+    for (size_t i = 0; i < r->n_points; i++) {
         spectrum_free(r->points[i].spectrum);
+        probe_release(&r->points[i].probe);
+    }
     free(r->points);
     r->points = NULL;
     r->n_points = 0;

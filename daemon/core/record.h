@@ -11,6 +11,7 @@
 
 #include "daemon/base/list.h"
 #include "daemon/core/point.h"
+#include "daemon/core/probe.h"
 #include "daemon/core/spectrum.h"
 
 enum record_kind {
@@ -37,7 +38,8 @@ struct record_open {
     char *config; /* JSON object */
     char *writer; /* names this writer and no other */
     enum resume resume;
-    uint32_t attempt; /* 0: a new one; k: go on with k */
+    uint32_t attempt;   /* 0: a new one; k: go on with k */
+    double probe_bytes; /* room for the probes of the layers; 0: they are not wanted */
 };
 
 /* A layer as the store knows it: what the next window starts from. */
@@ -49,6 +51,7 @@ struct stored_layer {
     uint64_t rows_offered; /* rows offered up to where the next window begins */
     struct transition_detector *detector; /* that has seen the attempt's points; NULL: there are
                                              none. Owned by the record */
+    struct probe probe; /* the first window's, when wanted; without rows: there is none. Likewise */
 };
 
 /* Filled by the store for RECORD_OPEN. */
@@ -71,6 +74,7 @@ struct layer_point {
     bool measured;         /* false: no row in the window, only the two totals above are kept */
     struct point point;
     struct spectrum *spectrum; /* owned; NULL: none was made, or asked for */
+    struct probe probe;        /* owned; of the layer's first window, else without rows */
     uint64_t
         feed_seq; /* filled by the store when measured: place in the order of all things stored */
     bool has_finding;          /* this point completed a transition */

@@ -53,7 +53,7 @@ void run_free(struct run *r)
     free(r);
 }
 
-int run_opened(struct run *r, const struct open_result *o)
+int run_opened(struct run *r, struct open_result *o)
 {
     r->run_key = o->run_key;
     r->attempt = o->attempt;
@@ -62,7 +62,7 @@ int run_opened(struct run *r, const struct open_result *o)
     r->has_last_step = o->has_last_step;
     r->last_step = o->last_step;
     for (size_t i = 0; i < o->n_layers; i++) {
-        const struct stored_layer *s = &o->layers[i];
+        struct stored_layer *s = &o->layers[i];
         struct layer *l = run_add_layer(r, s->name, s->p, s->c);
 
         if (!l)
@@ -71,6 +71,8 @@ int run_opened(struct run *r, const struct open_result *o)
         l->rows_offered = s->rows_offered;
         if (s->detector)
             *l->detector = *s->detector;
+        l->probe = s->probe;
+        s->probe = (struct probe){0};
         if (r->window.kind == WINDOW_CHECKPOINT)
             l->window_offered = s->rows_offered; /* of longer windows the old rows are missing */
     }
@@ -95,6 +97,7 @@ struct layer *run_add_layer(struct run *r, const char *name, uint32_t p, uint32_
     struct layer *l = layer_new(r, name, p, c, r->window);
 
     if (l) {
+        l->has_probe = r->has_probe;
         list_append(&r->layers, &l->link);
         r->n_layers++;
     }

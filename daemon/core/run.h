@@ -42,6 +42,7 @@ struct run {
     uint32_t attempt;
     struct window window;
     struct spectrum_policy spectrum;
+    bool has_probe;         /* each window of a layer has the same rows */
     uint64_t n_checkpoints; /* taken while the run is here, as the policy counts them */
     struct list layers;
     size_t n_layers;
@@ -69,8 +70,9 @@ struct run *run_new(const struct record *open, struct window window, peer_id pee
 /* Frees a run that has no job and no record out, its layers and its journal. NULL is fine. */
 void run_free(struct run *);
 
-/* Takes over what the store answered: layers, sequence numbers. Returns 0 or -ENOMEM. */
-int run_opened(struct run *, const struct open_result *);
+/* Takes over what the store answered: layers with their probes, sequence numbers. Returns 0 or
+ * -ENOMEM. */
+int run_opened(struct run *, struct open_result *);
 
 struct layer *run_layer(const struct run *, const char *name);
 /* Returns the new layer, or NULL. */

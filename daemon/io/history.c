@@ -45,7 +45,8 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_ATTEMPTS] = "SELECT attempt, first_step, opened, closed, state FROM attempt"
                      " WHERE run_key = ?1 ORDER BY attempt",
     [SQL_LAYERS] = "SELECT layer.layer_key, layer.name, layer.p, layer.c, layer.n_points,"
-                   " point.attempt, @point FROM layer LEFT JOIN point"
+                   " point.attempt, probe.n_rows, @point FROM layer"
+                   " LEFT JOIN probe ON probe.layer_key = layer.layer_key LEFT JOIN point"
                    " ON point.layer_key = layer.layer_key AND point.attempt = layer.last_attempt"
                    " AND point.step = layer.last_step WHERE layer.run_key = ?1 AND layer.p > 0"
                    " AND (?2 IS NULL OR layer.name = ?2) ORDER BY layer.layer_key",

@@ -45,8 +45,10 @@ struct history {
     sqlite3_stmt *statement[SQL_COUNT];
 };
 
-/* Columns of SQL_LAYERS: key, name, p, c, n_points, attempt of the latest point, @point. */
-#define LAYERS_POINT 6
+/* Columns of SQL_LAYERS: key, name, p, c, n_points, attempt of the latest point, rows of the
+ * probe, @point. */
+#define LAYERS_PROBE 6
+#define LAYERS_POINT 7
 
 /* Runs `query` inside one read transaction; frees what it made when it fails. */
 typedef int history_query(struct history *, const void *params, cJSON **out, struct err *e);

@@ -208,7 +208,8 @@ static bool add_layer(cJSON *array, const char *run, sqlite3_stmt *q)
     if (!o || !cJSON_AddStringToObject(o, "layer", name) ||
         !json_add_integer(o, "p", sqlite3_column_int64(q, 2)) ||
         !json_add_integer(o, "c", sqlite3_column_int64(q, 3)) ||
-        !json_add_integer(o, "n_points", sqlite3_column_int64(q, 4)))
+        !json_add_integer(o, "n_points", sqlite3_column_int64(q, 4)) ||
+        !add_integer_or_null(o, "probe_rows", q, LAYERS_PROBE))
         return false;
     if (sqlite3_column_type(q, 5) == SQLITE_NULL)
         return cJSON_AddNullToObject(o, "last") != NULL;

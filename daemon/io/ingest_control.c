@@ -72,7 +72,8 @@ static void on_open(struct ingest *in, peer_id peer, const struct control_open *
                                .window = open_window(o),
                                .spectrum = {.every = (uint32_t)o->every,
                                             .leading = (uint32_t)o->leading,
-                                            .uncentred = o->uncentred}}};
+                                            .uncentred = o->uncentred},
+                               .probe = o->probe}};
 
     if (e.open.record)
         ingest_emit(in, &e, EV_OPEN, peer);

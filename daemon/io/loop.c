@@ -71,6 +71,7 @@ struct loop {
     struct ingest *ingest;
     struct alert *alert; /* NULL: no command for events */
     struct log_limit not_stored;
+    struct log_limit probe_limit;
     size_t n_out;         /* jobs and records that are lent */
     unsigned quiet_ticks; /* since one came home, while some are out */
 };
@@ -127,6 +128,20 @@ static void tell_events(struct loop *l, const struct record *r)
     }
 }
 
+/* Why a point of a probe has no s_init; readers see the flag, and both numbers of rows. */
+static void tell_probes(struct loop *l, const struct record *r)
+{
+    for (size_t i = 0; i < r->n_points; i++) {
+        const struct point *p = &r->points[i].point;
+
+        if (r->kind == RECORD_CHECKPOINT && p->flags & FLAG_PROBE_DIFFERS)
+            log_warn_limited(&l->probe_limit,
+                             "probe differs run=%s layer=%s step=%lld rows=%.0f: not the number"
+                             " of the first window, more than are kept, or reduced moments",
+                             r->run, r->points[i].layer, (long long)r->step, p->n);
+    }
+}
+
 /* Acknowledge, then show, then forget. */
 static void complete(struct loop *l, peer_id peer, struct record *r)
 {
@@ -134,6 +149,7 @@ static void complete(struct loop *l, peer_id peer, struct record *r)
         ingest_send_record_ack(l->ingest, peer, r);
     feedhub_publish(l->hub, r);
     tell_events(l, r);
+    tell_probes(l, r);
     log_debug("stored run=%s seq=%llu step=%lld points=%zu scalars=%zu", r->run,
               (unsigned long long)r->seq, (long long)r->step, r->n_points, r->n_scalars);
     record_free(r);

@@ -19,7 +19,7 @@ cJSON *flags_to_json(uint32_t flags)
 
         if (!(flags & (1u << i)))
             continue;
-        name = cJSON_CreateString(flag_name(i));
+        name = cJSON_CreateString(flag_table[i].name);
         if (!name) {
             cJSON_Delete(array);
             return NULL;

@@ -87,6 +87,9 @@ static const char *const statements[SQL_COUNT] = {
                          " uncentred, few_rows, n_values, total, data)"
                          " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 
+    [SQL_PROBE_PUT] = "INSERT OR IGNORE INTO probe(layer_key, n_rows, data) VALUES(?1, ?2, ?3)",
+    [SQL_PROBE_GET] = "SELECT n_rows, data FROM probe WHERE layer_key = ?1",
+
     [SQL_NAME_FIND] = "SELECT name_key FROM scalar_name WHERE run_key = ?1 AND name = ?2",
     [SQL_NAME_NEW] = "INSERT INTO scalar_name(run_key, name) VALUES(?1, ?2)",
     [SQL_NAME_LATEST] = "UPDATE scalar_name SET last_attempt = ?2, last_step = ?3"

@@ -1,6 +1,7 @@
-/* The inside of a store, shared by its three files: the connection and its statements. store.c owns
+/* The inside of a store, shared by its files: the connection and its statements. store.c owns
  * them, opens, and makes transactions; store_record.c applies one record within a transaction;
- * store_finding.c writes the transition of a point, and reads an attempt to go on looking for them.
+ * store_finding.c writes the transition of a point, and reads an attempt to go on looking for them;
+ * store_probe.c keeps what a layer's later windows are compared with.
  * Threads as in store.h. */
 #pragma once
 
@@ -12,6 +13,7 @@
 #include "daemon/io/store.h"
 
 struct layer_point;
+struct probe;
 struct record;
 struct transition_detector;
 
@@ -45,6 +47,8 @@ enum store_sql {
     SQL_FINDING_PUT,
     SQL_SPECTRUM_DROP,
     SQL_SPECTRUM_PUT,
+    SQL_PROBE_PUT,
+    SQL_PROBE_GET,
     SQL_NAME_FIND,
     SQL_NAME_NEW,
     SQL_NAME_LATEST,
@@ -73,6 +77,14 @@ int store_finding_put(struct store *, const struct record *, int64_t layer_key,
  * (free with free). */
 int store_finding_replay(struct store *, int64_t layer_key, int64_t attempt,
                          struct transition_detector **out, struct err *e);
+
+/* Writes the probe of a layer's first window; one without rows, or for a layer that has one, is
+ * passed over. */
+int store_probe_put(struct store *, int64_t layer_key, const struct probe *, struct err *e);
+/* Reads it, out of `*room_bytes` of memory; without rows when there is none (free with
+ * probe_release). */
+int store_probe_read(struct store *, int64_t layer_key, double *room_bytes, struct probe *out,
+                     struct err *e);
 
 /* Writes the outcome of a record that is refused; returns 0, for the transaction goes on. */
 int store_record_refuse(struct record *, int code, const char *format, ...)

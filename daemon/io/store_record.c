@@ -190,12 +190,25 @@ static int read_layer(sqlite3_stmt *q, struct open_result *out, size_t *capacity
     layer->batch_seq = (uint64_t)sqlite3_column_int64(q, 3);
     layer->rows_offered = (uint64_t)sqlite3_column_int64(q, 4);
     layer->detector = NULL;
+    layer->probe = (struct probe){0};
     return sql_row_check(q, e);
+}
+
+/* What else is known of the layer of the row at hand. */
+static int read_layer_past(struct store *s, const struct record *r, int64_t layer_key,
+                           double *room_bytes, struct stored_layer *layer, struct err *e)
+{
+    int rc = store_finding_replay(s, layer_key, r->opened.attempt, &layer->detector, e);
+
+    if (rc < 0 || r->open.probe_bytes <= 0)
+        return rc;
+    return store_probe_read(s, layer_key, room_bytes, &layer->probe, e);
 }
 
 static int read_layers(struct store *s, struct record *r, struct err *e)
 {
     sqlite3_stmt *q = s->statement[SQL_LAYERS];
+    double room_bytes = r->open.probe_bytes;
     size_t capacity = 0;
     int rc;
 
@@ -203,8 +216,8 @@ static int read_layers(struct store *s, struct record *r, struct err *e)
     while ((rc = sql_step(q, e)) == 1) {
         rc = read_layer(q, &r->opened, &capacity, e);
         if (rc == 0)
-            rc = store_finding_replay(s, sqlite3_column_int64(q, 5), r->opened.attempt,
-                                      &r->opened.layers[r->opened.n_layers - 1].detector, e);
+            rc = read_layer_past(s, r, sqlite3_column_int64(q, 5), &room_bytes,
+                                 &r->opened.layers[r->opened.n_layers - 1], e);
         if (rc < 0)
             break;
     }
@@ -394,6 +407,8 @@ static int put_checkpoint(struct store *s, struct record *r, struct err *e)
             rc = put_point(s, r, layer_key, lp, &added, e);
         if (rc == 0 && lp->measured)
             rc = put_spectrum(s, r, layer_key, lp->spectrum, e);
+        if (rc == 0)
+            rc = store_probe_put(s, layer_key, &lp->probe, e);
     }
     if (rc < 0)
         return rc;

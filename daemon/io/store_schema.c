@@ -80,6 +80,10 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
     /* Steps of the window's first and last batch: NULL for points that are older than this. */
     "ALTER TABLE point ADD COLUMN rows_from INTEGER;"
     "ALTER TABLE point ADD COLUMN rows_to INTEGER;",
+
+    /* The probe of a layer's first window: data as probe.h has it, f64, little-endian. */
+    "CREATE TABLE probe(layer_key INTEGER PRIMARY KEY REFERENCES layer, n_rows INTEGER NOT NULL,"
+    " data BLOB NOT NULL);",
 };
 
 /* What @point stands for, before the measures. store_schema_point() reads it in this order. */

@@ -10,7 +10,7 @@
 #include "daemon/core/point.h"
 
 /* The version that this program writes, in PRAGMA user_version. */
-#define STORE_SCHEMA_VERSION 4
+#define STORE_SCHEMA_VERSION 5
 
 /* The state of a run, and of each attempt. */
 enum stored_state {

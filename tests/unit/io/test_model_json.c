@@ -31,7 +31,7 @@ static void a_point_is_printed_as_the_page_shows_it(void **state)
         .rank = 97,
         .flags = FLAG_PARTIAL,
         .value = {0.0941, 0.0573, 0.998, 80.0, 0.75, 0.5, 0.25, 0.125, 0.5, 2.5, 3.5, 4.5, 0.25,
-                  0.125},
+                  0.125, 0.75, 0.875},
     };
 
     (void)state;
@@ -43,7 +43,8 @@ static void a_point_is_printed_as_the_page_shows_it(void **state)
                 "\"cka_linear\":0.75,\"nc1\":0.5,\"nc1_quotient\":0.25,"
                 "\"nc2_norm_cv\":0.125,\"nc2_angle\":0.5,\"stable_rank\":2.5,"
                 "\"effective_rank\":3.5,\"rankme\":4.5,"
-                "\"d_lr_se\":0.25,\"d_debiased_se\":0.125,\"flags\":[\"partial\"]}");
+                "\"d_lr_se\":0.25,\"d_debiased_se\":0.125,\"s_init\":0.75,"
+                "\"s_init_uncentred\":0.875,\"flags\":[\"partial\"]}");
 }
 
 static void what_is_not_finite_is_null(void **state)
@@ -62,7 +63,8 @@ static void what_is_not_finite_is_null(void **state)
                 "\"d_debiased\":-0.5,\"u\":null,\"pr\":0.1,\"cka_linear\":null,\"nc1\":null,"
                 "\"nc1_quotient\":null,\"nc2_norm_cv\":null,\"nc2_angle\":null,"
                 "\"stable_rank\":null,\"effective_rank\":null,\"rankme\":null,"
-                "\"d_lr_se\":null,\"d_debiased_se\":null,\"flags\":[]}");
+                "\"d_lr_se\":null,\"d_debiased_se\":null,\"s_init\":null,"
+                "\"s_init_uncentred\":null,\"flags\":[]}");
     expect_text(scalar_to_json("r", 2, 7, 1.5, &scalar),
                 "{\"run\":\"r\",\"name\":\"loss\",\"attempt\":2,\"step\":7,\"time\":1.5,"
                 "\"value\":null}");

@@ -484,7 +484,7 @@ static void a_history_of_version_1_gets_the_tables_of_later_ones(void **state)
     assert_int_equal(checkpoint(f, r, 1, 100, 0.75), 1);
     store_close(f->store);
     f->store = NULL;
-    run_sql(f->path, "DROP TABLE finding; DROP TABLE spectrum;"
+    run_sql(f->path, "DROP TABLE finding; DROP TABLE spectrum; DROP TABLE probe;"
                      "ALTER TABLE point DROP COLUMN rows_from;"
                      "ALTER TABLE point DROP COLUMN rows_to; PRAGMA user_version = 1");
     reopen(f);

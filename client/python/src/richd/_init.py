@@ -36,6 +36,7 @@ def init(
     spectrum_every: int = 0,
     spectrum_leading: int = 0,
     spectrum_centred: bool = True,
+    probe: bool = False,
     raise_errors: Optional[bool] = None,
     queue_bytes: int = _outbox.BYTES_MAX,
 ) -> Run:
@@ -56,13 +57,17 @@ def init(
             after it; 0 (default): when `checkpoint(spectrum=True)` asks.
         spectrum_leading: only so many eigenvalues; 0 (default): all, up to p = 4096.
         spectrum_centred: False keeps the means in the features and outputs.
+        probe: True promises the same rows, in the same order, in every window of a layer (a fixed
+            probe set, observed anew before each checkpoint); points then have `s_init`, the CKA
+            with the first window. Up to 1024 rows, and "checkpoint" windows only.
         raise_errors: let calls raise RichdError and ValueError (default False).
         queue_bytes: memory for rows that wait to be sent; beyond it they are dropped and counted.
 
     The environment fills in what is not given: RICHD_PROJECT, RICHD_NAME, RICHD_GROUP,
     RICHD_RUN_ID, RICHD_RESUME, RICHD_RUNTIME_DIR, RICHD_ENDPOINT, RICHD_MODE, RICHD_RAISE=1.
 
-    Raises ValueError when an argument is malformed (mode, resume, run_id, window, spectrum, config, tags):
+    Raises ValueError when an argument is malformed (mode, resume, run_id, window, spectrum,
+    probe, config, tags):
     a mistake in the program, found at its first line. A malformed environment variable is warned
     of and skipped. Nothing else raises, and an absent daemon is no error.
     """
@@ -88,6 +93,10 @@ def init(
     spectrum = _check_spectrum(spectrum_every, spectrum_leading, spectrum_centred)
     if spectrum:
         open_fields["spectrum"] = spectrum
+    if probe:
+        if open_fields["window"]["kind"] != "checkpoint":
+            raise ValueError('probe needs window="checkpoint": it compares windows of equal rows')
+        open_fields["probe"] = True
     if raise_errors is None:
         raise_errors = (env.get("RAISE") or "").lower() in _TRUE
     reporter = Reporter(run_id, raise_errors)
