@@ -7,7 +7,7 @@ V       ?= @
 SANITIZE ?=
 BUILD    := build$(if $(SANITIZE),/$(SANITIZE))
 
-PKGS     := libuv libzmq libcjson sqlite3 inih libsystemd lapacke openblas
+PKGS     := libuv libzmq libwebsockets libcjson sqlite3 inih libsystemd lapacke openblas
 CFLAGS   ?= -O2 -g
 override CFLAGS += -std=gnu11 -fPIC -I. -Iinclude -D_GNU_SOURCE -DRICHD_VERSION='"$(VERSION)"' \
 	-fvisibility=hidden -fno-omit-frame-pointer -MMD -MP -Wall -Wextra $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
@@ -29,7 +29,7 @@ override LDFLAGS += $(SAN)
 # ---- the layers: each library may use those to its right -----------------------------------------
 #   main -> io -> core -> base          ctl, librichd -> proto -> base          io -> proto
 BLAS_LIBS := -llapacke -lopenblas -lm
-IO_LIBS   := -luv -lzmq -lsqlite3 -linih -lcjson -lsystemd -lpthread $(BLAS_LIBS)
+IO_LIBS   := -luv -lzmq -lwebsockets -lsqlite3 -linih -lcjson -lsystemd -lpthread $(BLAS_LIBS)
 
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(1)/*.c))
 BASE  := $(BUILD)/lib/libbase.a
@@ -44,7 +44,7 @@ all: $(BUILD)/richd $(BUILD)/richctl $(BUILD)/librichd.so $(BUILD)/librichd.a $(
 $(BASE): $(call objects,daemon/base)
 $(CORE): $(call objects,daemon/core)
 $(PROTO): $(call objects,proto)
-$(IO): $(call objects,daemon/io)
+$(IO): $(call objects,daemon/io) $(BUILD)/obj/page.o
 $(TESTLIB): $(call objects,tests/lib)
 # metric.o is the one list of measures: constant data, without the rest of the core
 $(CTL): $(filter-out %/main.o,$(call objects,client/ctl)) $(BUILD)/obj/daemon/core/metric.o
@@ -55,6 +55,13 @@ $(BASE) $(CORE) $(PROTO) $(IO) $(CTL) $(TESTLIB) $(BUILD)/librichd.a:
 	$(V)rm -f $@ && ar rcs $@ $^
 # Centring and converting are loops over rows; at -O3 gcc makes vectors of them (10-20 % of a fold).
 $(BUILD)/obj/daemon/core/%.o: override CFLAGS += $(if $(SANITIZE),,-O3)
+# The page is part of the binary.
+PAGE := $(shell find client/dashboard -type f)
+$(BUILD)/obj/page.c: $(PAGE) daemon/io/http_embed.sh Makefile
+	@mkdir -p $(@D)
+	$(V)daemon/io/http_embed.sh client/dashboard $@
+$(BUILD)/obj/page.o: $(BUILD)/obj/page.c
+	$(V)$(CC) $(CFLAGS) -c -o $@ $<
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(V)$(CC) $(CFLAGS) -c -o $@ $<
@@ -152,7 +159,7 @@ test: deps
 	$(MAKE) --no-print-directory SANITIZE=thread FAULT_STRIDE=499 ZWATCH_MESSAGES=200000 check
 
 # ---- dependencies: Debian's packages, all of them, and only those that are missing ----------------
-PACKAGES := gcc make pkg-config libc6-dev libuv1-dev libzmq3-dev libcjson-dev libsqlite3-dev libinih-dev \
+PACKAGES := gcc make pkg-config libc6-dev libuv1-dev libzmq3-dev libwebsockets-dev libwebsockets-evlib-uv libcjson-dev libsqlite3-dev libinih-dev \
 	libsystemd-dev libopenblas-dev liblapacke-dev python3 python3-numpy python3-zmq python3-torch \
 	libcmocka-dev python3-pytest clang-format clang-tidy cppcheck jq socat
 deps:

@@ -18,7 +18,7 @@ trap finish EXIT
 trap 'exit 130' INT TERM
 
 start_daemon() {
-    build/richd --state-dir "$state" --runtime-dir "$run_dir" 2>>"$demo/richd.log" &
+    build/richd --state-dir "$state" --runtime-dir "$run_dir" --http 127.0.0.1:0 2>>"$demo/richd.log" &
     daemon=$!
     tries=0
     until [ -e "$run_dir/endpoints.json" ]; do
@@ -39,7 +39,8 @@ stop_daemon() {
 }
 
 start_daemon
-echo "richd runs (pid $daemon). A transformer learns addition mod 97; it takes a minute or two."
+echo "richd runs (pid $daemon). Watch it in a browser, too: $(jq -r .http "$run_dir/endpoints.json")/"
+echo "A transformer learns addition mod 97; it takes a minute or two."
 PYTHONPATH=client/python/src /usr/bin/python3 client/python/examples/grokking_mod97.py \
     --runtime-dir "$run_dir" "$@" >"$demo/train.log" 2>&1 &
 trainer=$!

@@ -8,6 +8,7 @@
 #include "daemon/core/linalg.h"
 #include "daemon/io/alert.h"
 #include "daemon/io/config.h"
+#include "daemon/io/http_access.h"
 #include "daemon/io/log.h"
 #include "daemon/io/loop.h"
 #include "daemon/io/paths.h"
@@ -55,15 +56,35 @@ static int run_task(const struct config *c)
     return serve(c);
 }
 
+static int check_tokens(const char *path, struct err *e)
+{
+    struct http_access *access;
+    int rc = http_access_new("", NULL, path, &access, e);
+
+    http_access_free(access);
+    return rc;
+}
+
 /* What the values themselves cannot tell: whether they can be used here. */
 static int check(struct config *c, struct err *e)
 {
+    static const struct {
+        enum option option;
+        int (*check)(const char *value, struct err *e);
+        const char *name;
+    } rows[] = {
+        {OPTION_ON_EVENT, alert_check, "on-event"},
+        {OPTION_TOKEN_FILE, check_tokens, "token-file"},
+    };
     int rc = paths_complete(c, e);
 
-    if (rc < 0 || !c->value[OPTION_ON_EVENT])
-        return rc;
-    rc = alert_check(c->value[OPTION_ON_EVENT], e);
-    return rc < 0 ? err_prefix(e, -EBADMSG, "on-event (%s): ", c->source[OPTION_ON_EVENT]) : 0;
+    for (size_t i = 0; rc == 0 && i < sizeof rows / sizeof *rows; i++) {
+        const char *value = c->value[rows[i].option];
+
+        if (value && rows[i].check(value, e) < 0)
+            rc = err_prefix(e, -EBADMSG, "%s (%s): ", rows[i].name, c->source[rows[i].option]);
+    }
+    return rc;
 }
 
 int main(int argc, char **argv)

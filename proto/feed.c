@@ -14,7 +14,7 @@ static const struct method_info {
     const char *name;
     const char *params[MAX_PARAMS + 1];
 } methods[FEED_METHOD_COUNT] = {
-    [FEED_HELLO] = {"server.hello", {"client"}},
+    [FEED_HELLO] = {"server.hello", {"client", "token"}},
     [FEED_STATUS] = {"server.status", {NULL}},
     [FEED_RUN_LIST] = {"run.list", {"project", "state", "limit", "offset"}},
     [FEED_RUN_GET] = {"run.get", {"run"}},
@@ -206,8 +206,13 @@ static int read_range(const cJSON *params, struct feed_range *out, struct err *e
 
 int feed_hello_read(const struct feed_request *request, struct feed_hello *out, struct err *e)
 {
-    out->client = "";
-    return checked(json_text(request->params, "client", FEED_TEXT_MAX, &out->client, e));
+    int rc;
+
+    *out = (struct feed_hello){.client = ""};
+    rc = json_text(request->params, "client", FEED_TEXT_MAX, &out->client, e);
+    if (rc >= 0)
+        rc = json_text(request->params, "token", FEED_TEXT_MAX, &out->token, e);
+    return checked(rc);
 }
 
 int feed_run_list_read(const struct feed_request *request, struct feed_run_list *out, struct err *e)

@@ -18,6 +18,7 @@ enum feed_code {
     FEED_FAILED = -32603,
     FEED_NOT_FOUND = -32001,
     FEED_TOO_MANY = -32002,
+    FEED_NOT_ALLOWED = -32003,
 };
 
 enum feed_method {
@@ -74,6 +75,7 @@ const char *feed_method_name(enum feed_method);
 
 struct feed_hello {
     const char *client; /* "" when left out */
+    const char *token;  /* NULL when left out */
 };
 
 struct feed_run_list {

@@ -15,6 +15,7 @@
 #include "daemon/core/monitor.h"
 #include "daemon/io/alert.h"
 #include "daemon/io/feedsock.h"
+#include "daemon/io/http.h"
 #include "daemon/io/ingest.h"
 #include "daemon/io/model_json.h"
 #include "daemon/io/paths.h"
@@ -68,6 +69,7 @@ struct loop {
     struct readers *readers;
     struct feedhub *hub;
     struct feedsock *feed;
+    struct http *http; /* NULL: off */
     struct ingest *ingest;
     struct alert *alert; /* NULL: no command for events */
     struct log_limit not_stored;
@@ -298,6 +300,8 @@ static void on_tick(uv_timer_t *timer)
         return;
     ingest_report_gone(l->ingest);
     feedsock_tick(l->feed);
+    if (l->http)
+        http_tick(l->http);
     step(l, &(struct event){.type = EV_TICK, .time = clock_now()});
 }
 
@@ -333,6 +337,7 @@ static void close_handles(struct loop *l)
         ingest_close(l->ingest, on_part_closed, l);
     l->feed = NULL;
     l->ingest = NULL;
+    http_close(l->http);
     alert_close(l->alert);
     if (!l->has_handles)
         return;
@@ -370,6 +375,7 @@ static void free_parts(struct loop *l)
         ingest_release(b);
     actions_release(&l->actions);
     alert_free(l->alert);
+    http_free(l->http);
     feedhub_free(l->hub);
     readers_close(l->readers);
     store_lane_close(l->store);
@@ -461,6 +467,24 @@ static int open_alert(struct loop *l, const struct config *c, struct err *e)
     return l->alert ? 0 : err_set(e, -ENOMEM, "out of memory");
 }
 
+static bool is_ready(void *arg)
+{
+    return ((struct loop *)arg)->state == LOOP_RUNNING;
+}
+
+static int open_http(struct loop *l, const struct config *c, struct err *e)
+{
+    struct http_config config = {
+        .address = c->value[OPTION_HTTP],
+        .hosts = c->value[OPTION_HTTP_HOST],
+        .token_file = c->value[OPTION_TOKEN_FILE],
+        .is_ready = is_ready,
+        .arg = l,
+    };
+
+    return config.address ? http_open(&l->uv, &config, l->hub, &l->http, e) : 0;
+}
+
 static int open_sockets(struct loop *l, const struct config *c, struct err *e)
 {
     int rc = paths_check_socket_free(c->value[OPTION_LISTEN], e);
@@ -472,8 +496,11 @@ static int open_sockets(struct loop *l, const struct config *c, struct err *e)
     if (rc == 0)
         rc = feedsock_open(&l->uv, c->value[OPTION_FEED], l->hub, &l->feed, e);
     if (rc == 0)
+        rc = open_http(l, c, e);
+    if (rc == 0)
         rc = paths_write_endpoints(l->runtime_dir, ingest_endpoint(l->ingest),
-                                   feedsock_address(l->feed), e);
+                                   feedsock_address(l->feed),
+                                   l->http ? http_address(l->http) : NULL, e);
     return rc;
 }
 
@@ -549,6 +576,8 @@ int loop_run(struct loop *l)
 
     log_info("ready ingest=%s feed=%s state=%s", ingest_endpoint(l->ingest),
              feedsock_address(l->feed), l->state_dir);
+    if (l->http)
+        log_info("http=%s", http_address(l->http));
     log_info("blas=\"%s\" workers=%zu", linalg_description(), n_cpus());
     sd_notify(0, "READY=1");
     uv_run(&l->uv, UV_RUN_DEFAULT);

@@ -110,13 +110,49 @@ static bool is_loopback(const char *address)
            (inet_pton(AF_INET, host, &v4) == 1 && ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET);
 }
 
-/* Nothing listens on a network without authentication, and there is none yet. */
+/* Nothing listens on a network without authentication. */
 static int check_loopback(const char *option, const char *address, struct err *e)
 {
     if (is_loopback(address))
         return 0;
     return err_set(e, -EBADMSG, "%s: %s is not a loopback address (127.x.x.x:PORT or [::1]:PORT)",
                    option, address);
+}
+
+/* "ADDRESS:PORT" with the address in numbers. */
+static bool is_address(const char *address)
+{
+    const char *colon = strrchr(address, ':');
+    char host[INET6_ADDRSTRLEN + 2];
+    unsigned char binary[sizeof(struct in6_addr)];
+    int n;
+
+    if (!colon || !is_port(colon + 1))
+        return false;
+    n = snprintf(host, sizeof host, "%.*s", (int)(colon - address), address);
+    if (n < 2 || n >= (int)sizeof host)
+        return false;
+    if (host[0] != '[')
+        return inet_pton(AF_INET, host, binary) == 1;
+    if (host[n - 1] != ']')
+        return false;
+    host[n - 1] = '\0';
+    return inet_pton(AF_INET6, host + 1, binary) == 1;
+}
+
+static int check_http(const struct config *c, struct err *e)
+{
+    const char *http = c->value[OPTION_HTTP];
+
+    if (!http)
+        return 0;
+    if (!is_address(http))
+        return err_set(e, -EBADMSG, "http: \"%s\" is not ADDRESS:PORT, with the address in numbers",
+                       http);
+    if (is_loopback(http) || c->value[OPTION_TOKEN_FILE])
+        return 0;
+    return err_set(e, -EBADMSG, "http: %s is not a loopback address, and there is no token-file",
+                   http);
 }
 
 static int check_sockets(const struct config *c, struct err *e)
@@ -131,6 +167,8 @@ static int check_sockets(const struct config *c, struct err *e)
     else
         rc = err_set(e, -EBADMSG, "listen: \"%s\" is neither ipc://PATH nor tcp://ADDRESS:PORT",
                      listen);
+    if (rc == 0)
+        rc = check_http(c, e);
     if (rc < 0)
         return rc;
     if (strncmp(feed, "unix:", 5) == 0)
@@ -250,13 +288,14 @@ int paths_check_socket_free(const char *address, struct err *e)
     return rc < 0 ? err_set(e, rc, "%s: another program listens there", address) : 0;
 }
 
-static char *endpoints_text(const char *ingest, const char *feed)
+static char *endpoints_text(const char *ingest, const char *feed, const char *http)
 {
     cJSON *object = cJSON_CreateObject();
     char *text = NULL;
 
     if (object && cJSON_AddStringToObject(object, "ingest", ingest) &&
-        cJSON_AddStringToObject(object, "feed", feed))
+        cJSON_AddStringToObject(object, "feed", feed) &&
+        (!http || cJSON_AddStringToObject(object, "http", http)))
         text = json_print(object);
     cJSON_Delete(object);
     return text;
@@ -273,9 +312,10 @@ static int write_file(const char *path, const char *text)
     return close(fd) == 0 && ok ? 0 : -EIO;
 }
 
-int paths_write_endpoints(const char *dir, const char *ingest, const char *feed, struct err *e)
+int paths_write_endpoints(const char *dir, const char *ingest, const char *feed, const char *http,
+                          struct err *e)
 {
-    char *text = endpoints_text(ingest, feed), *path = paths_join(dir, ENDPOINTS_FILE);
+    char *text = endpoints_text(ingest, feed, http), *path = paths_join(dir, ENDPOINTS_FILE);
     char *fresh = paths_join(dir, ENDPOINTS_FILE ".new");
     int rc = text && path && fresh ? write_file(fresh, text) : -ENOMEM;
 

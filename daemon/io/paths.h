@@ -27,6 +27,7 @@ char *paths_join(const char *dir, const char *name);
  * path is not covered by the locks of our directories. Returns 0, or -EADDRINUSE. */
 int paths_check_socket_free(const char *address, struct err *);
 
-/* Writes DIR/endpoints.json (mode 0600) in one move. Returns 0 or -errno. */
-int paths_write_endpoints(const char *dir, const char *ingest, const char *feed, struct err *);
+/* Writes DIR/endpoints.json (mode 0600) in one move; `http` may be NULL. Returns 0 or -errno. */
+int paths_write_endpoints(const char *dir, const char *ingest, const char *feed, const char *http,
+                          struct err *);
 void paths_remove_endpoints(const char *dir);

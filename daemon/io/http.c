@@ -1,0 +1,278 @@
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/io/http_parts.h"
+#include "daemon/io/log.h"
+
+/* proto/HTTP.md, Limits. */
+#define MAX_CONNECTIONS 1024
+/* For a request's head, and for the next one on a connection that is kept. */
+#define HEAD_TIMEOUT_S 15
+#define IDLE_TIMEOUT_S 60
+/* A head, all of it. */
+#define MAX_HEAD_BYTES 8192
+
+/* A peer that is gone without a word (a laptop that sleeps) shows itself by not answering. */
+static const lws_retry_bo_t keep_alive = {.secs_since_valid_ping = 30,
+                                          .secs_since_valid_hangup = 60};
+
+/* ---- peers ----------------------------------------------------------------------------------- */
+
+struct http_peer *http_peer_new(struct http *h, struct lws *wsi, enum http_peer_kind kind)
+{
+    struct http_peer *p = calloc(1, sizeof *p);
+
+    if (!p)
+        return NULL;
+    http_peer_free(http_peer_of(wsi));
+    p->http = h;
+    p->wsi = wsi;
+    p->kind = kind;
+    outbox_init(&p->out);
+    list_append(&h->peers, &p->link);
+    lws_set_opaque_user_data(wsi, p);
+    return p;
+}
+
+void http_peer_free(struct http_peer *p)
+{
+    if (!p)
+        return;
+    lws_set_opaque_user_data(p->wsi, NULL);
+    list_remove(&p->link);
+    if (p->client)
+        feed_client_close(p->client);
+    outbox_release(&p->out);
+    free(p->message);
+    free(p);
+}
+
+void http_peer_cut(struct http_peer *p)
+{
+    lws_set_timeout(p->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+}
+
+/* ---- requests -------------------------------------------------------------------------------- */
+
+int http_header(struct lws *wsi, enum lws_token_indexes token, char *out)
+{
+    int n = lws_hdr_total_length(wsi, token);
+
+    *out = '\0';
+    if (n <= 0)
+        return 0;
+    return lws_hdr_copy(wsi, out, HTTP_TEXT_MAX, token) > 0 && strlen(out) == (size_t)n ? 1 : -1;
+}
+
+enum http_code http_check(struct http *h, struct lws *wsi, bool needs_token, struct err *e)
+{
+    char host[HTTP_TEXT_MAX], origin[HTTP_TEXT_MAX], authorization[HTTP_TEXT_MAX];
+    int has_host = http_header(wsi, WSI_TOKEN_HOST, host);
+    int has_origin = http_header(wsi, WSI_TOKEN_ORIGIN, origin);
+    int has_authorization = http_header(wsi, WSI_TOKEN_HTTP_AUTHORIZATION, authorization);
+    struct http_asker asker = {
+        .host = has_host > 0 ? host : NULL,
+        .origin = has_origin > 0 ? origin : NULL,
+        .authorization = has_authorization > 0 ? authorization : NULL,
+    };
+    enum http_code status;
+
+    if (has_host < 0 || has_origin < 0 || has_authorization < 0)
+        return err_set(e, HTTP_BAD_REQUEST, "a header is too long, or has no single value");
+    status = http_access_check_names(h->access, &asker, e);
+    if (status == HTTP_OK && needs_token)
+        status = http_access_check_token(h->access, &asker, e);
+    return status;
+}
+
+static int on_request(struct http *h, struct lws *wsi, const char *path, size_t size)
+{
+    char text[HTTP_TEXT_MAX];
+
+    if (size >= sizeof text || memchr(path, '\0', size))
+        return http_reply_refuse(h, wsi, HTTP_BAD_REQUEST,
+                                 &(struct err){"a path of 2 KiB or more"});
+    memcpy(text, path, size);
+    text[size] = '\0';
+    return http_reply_request(h, wsi, text);
+}
+
+/* What a WebSocket's callbacks and a request's have in common: they know their peer. */
+static int on_peer(struct http_peer *p, enum lws_callback_reasons reason, const char *in,
+                   size_t size)
+{
+    if (!p)
+        return -1;
+    switch (reason) {
+    case LWS_CALLBACK_HTTP_WRITEABLE:
+        return http_reply_write(p);
+    case LWS_CALLBACK_RECEIVE:
+        return http_socket_receive(p, in, size);
+    case LWS_CALLBACK_SERVER_WRITEABLE:
+        return http_socket_write(p);
+    default:
+        return -1;
+    }
+}
+
+static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+                    size_t size)
+{
+    struct http *h = lws_context_user(lws_get_context(wsi));
+
+    (void)user;
+    switch (reason) {
+    case LWS_CALLBACK_HTTP:
+        return on_request(h, wsi, in, size);
+    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
+        return http_socket_confirm(h, wsi, in);
+    case LWS_CALLBACK_ESTABLISHED:
+        return http_socket_open(h, wsi);
+    case LWS_CALLBACK_HTTP_WRITEABLE:
+        return http_peer_of(wsi) ? on_peer(http_peer_of(wsi), reason, in, size) : 0;
+    case LWS_CALLBACK_RECEIVE:
+    case LWS_CALLBACK_SERVER_WRITEABLE:
+        return on_peer(http_peer_of(wsi), reason, in, size);
+    case LWS_CALLBACK_CLOSED:
+    case LWS_CALLBACK_CLOSED_HTTP:
+    case LWS_CALLBACK_WSI_DESTROY:
+        http_peer_free(http_peer_of(wsi));
+        return 0;
+    case LWS_CALLBACK_RAW_ADOPT: /* CONNECT, which lws would make a raw socket of */
+    case LWS_CALLBACK_RAW_RX:
+        return -1;
+    default:
+        return 0;
+    }
+}
+
+/* ---- the listener ---------------------------------------------------------------------------- */
+
+/* The last complaint of libwebsockets: the only way in which it says why it cannot listen. Most
+ * others are about peers that break the protocol. */
+static char complaint[256];
+
+static void on_log(int level, const char *line)
+{
+    int size = (int)strcspn(line, "\n");
+
+    if (level & LLL_ERR)
+        snprintf(complaint, sizeof complaint, "%.*s", size, line);
+    log_debug("libwebsockets: %.*s", size, line);
+}
+
+static const struct lws_protocols protocols[] = {
+    {.name = "http", .callback = on_event},
+    {.name = HTTP_TOKEN_PROTOCOL, .callback = on_event},
+    {.name = NULL},
+};
+
+static int new_context(struct http *h, uv_loop_t *loop, struct err *e)
+{
+    struct lws_context_creation_info info = {
+        .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
+                   LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND,
+        .foreign_loops = (void *[]){loop},
+        .user = h,
+        .gid = (gid_t)-1,
+        .uid = (uid_t)-1,
+        .fd_limit_per_thread = MAX_CONNECTIONS + 2, /* the listener, and lws' own pipe */
+        .max_http_header_data = MAX_HEAD_BYTES,
+        .max_http_header_pool = MAX_CONNECTIONS,
+        .timeout_secs = HEAD_TIMEOUT_S,
+        .retry_and_idle_policy = &keep_alive,
+    };
+
+    lws_set_log_level(LLL_ERR | LLL_WARN, on_log);
+    *complaint = '\0';
+    h->context = lws_create_context(&info);
+    return h->context ? 0
+                      : err_set(e, -EIO,
+                                "libwebsockets does not start (%s); it needs its plugin "
+                                "for libuv, libwebsockets-evlib-uv",
+                                complaint);
+}
+
+/* "127.0.0.1:8080" or "[::1]:8080", which config has checked. */
+static int listen_at(struct http *h, struct err *e)
+{
+    const char *address = h->config.address, *colon = strrchr(address, ':');
+    char name[64];
+    bool v6 = *address == '[';
+    struct lws_context_creation_info info = {
+        .port = atoi(colon + 1),
+        .iface = name,
+        .protocols = protocols,
+        .options =
+            LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND | (v6 ? 0 : LWS_SERVER_OPTION_DISABLE_IPV6),
+        .keepalive_timeout = IDLE_TIMEOUT_S,
+        .timeout_secs_ah_idle = HEAD_TIMEOUT_S,
+        .retry_and_idle_policy = &keep_alive,
+        .vhost_name = "richd",
+    };
+    struct lws_vhost *vhost;
+
+    snprintf(name, sizeof name, "%.*s", (int)(colon - address) - 2 * v6, address + v6);
+    vhost = lws_create_vhost(h->context, &info);
+    if (!vhost)
+        return err_set(e, -EADDRNOTAVAIL, "http %s: cannot listen there: %s", address, complaint);
+    snprintf(h->address, sizeof h->address, "http://%.*s:%d", (int)(colon - address), address,
+             lws_get_vhost_listen_port(vhost));
+    return 0;
+}
+
+int http_open(uv_loop_t *loop, const struct http_config *config, struct feedhub *hub,
+              struct http **out, struct err *e)
+{
+    struct http *h = calloc(1, sizeof *h);
+    int rc;
+
+    *out = h;
+    if (!h)
+        return err_set(e, -ENOMEM, "out of memory");
+    h->config = *config;
+    h->hub = hub;
+    list_init(&h->peers);
+    rc = http_access_new(config->address, config->hosts, config->token_file, &h->access, e);
+    if (rc == 0)
+        rc = new_context(h, loop, e);
+    return rc == 0 ? listen_at(h, e) : rc;
+}
+
+const char *http_address(const struct http *h)
+{
+    return h->address;
+}
+
+void http_tick(struct http *h)
+{
+    LIST_EACH_SAFE(at, &h->peers)
+    {
+        struct http_peer *p = LIST_ENTRY(at, struct http_peer, link);
+
+        if (p->kind == HTTP_SOCKET)
+            http_socket_tick(p);
+        else
+            http_reply_tick(p);
+    }
+}
+
+void http_close(struct http *h)
+{
+    if (h && h->context)
+        lws_context_destroy(h->context);
+}
+
+/* The second of two calls that a foreign loop needs: this one frees. */
+void http_free(struct http *h)
+{
+    if (!h)
+        return;
+    if (h->context)
+        lws_context_destroy(h->context);
+    assert(list_empty(&h->peers));
+    http_access_free(h->access);
+    free(h);
+}

@@ -1,0 +1,35 @@
+/* The daemon over HTTP (proto/HTTP.md): the page, the feed as a WebSocket, the history as JSON and
+ * CSV, server-sent events, metrics. Owns the listening socket and what hangs on it, all of it
+ * libwebsockets' on our loop; loop thread only. What a request means is the feed's business
+ * (feedhub.h): here paths become its methods. */
+#pragma once
+
+#include <uv.h>
+
+#include "daemon/io/feedhub.h"
+
+struct http;
+
+struct http_config {
+    const char *address;    /* "ADDRESS:PORT"; port 0: a free one */
+    const char *hosts;      /* names beside the loopback's; NULL: none */
+    const char *token_file; /* NULL: none is asked for */
+    /* Whether the daemon takes work: what /readyz tells. */
+    bool (*is_ready)(void *arg);
+    void *arg;
+};
+
+/* Listens. Returns 0, or -errno; `*out` is to be closed and freed in both cases, unless NULL. */
+int http_open(uv_loop_t *, const struct http_config *, struct feedhub *, struct http **out,
+              struct err *e);
+
+/* "http://ADDRESS:PORT", with the real port. */
+const char *http_address(const struct http *);
+
+/* A second has passed: cuts off readers that take nothing. */
+void http_tick(struct http *);
+
+/* Cuts all connections and closes the socket; the loop has to turn until its handles are gone. */
+void http_close(struct http *);
+/* After http_close, when the loop has no handles left. NULL is fine. */
+void http_free(struct http *);

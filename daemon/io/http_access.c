@@ -1,0 +1,232 @@
+#include "daemon/io/http_access.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#include "daemon/base/list.h"
+
+struct token {
+    struct list link;
+    bool writes;
+    char text[HTTP_TOKEN_MAX + 1];
+};
+
+struct http_access {
+    char *own;   /* the listener's address, as a Host has it */
+    char *hosts; /* more of them, between commas: ",a,b," */
+    struct list tokens;
+    bool asks; /* for a token */
+};
+
+/* ---- Host and Origin ------------------------------------------------------------------------- */
+
+/* The name in "name:port" or "[v6]:port"; 0 when the rest is not a port. */
+static size_t name_length(const char *host)
+{
+    size_t n = *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":");
+
+    if (strlen(host) < n || n == 0)
+        return 0;
+    if (host[n] == '\0')
+        return n;
+    return host[n] == ':' && host[n + 1] && !host[n + 1 + strspn(host + n + 1, "0123456789")] ? n
+                                                                                              : 0;
+}
+
+static bool is_name(const char *name, size_t n, const char *other)
+{
+    return strlen(other) == n && strncasecmp(name, other, n) == 0;
+}
+
+/* The loopback's names are good whatever listens: through a tunnel every host is localhost. A page
+ * elsewhere that was rebound to our address has another name. */
+static bool knows_host(const struct http_access *a, const char *host)
+{
+    static const char *const loopback[] = {"localhost", "127.0.0.1", "[::1]"};
+    size_t n = name_length(host);
+
+    if (n == 0)
+        return false;
+    for (size_t i = 0; i < sizeof loopback / sizeof *loopback; i++) {
+        if (is_name(host, n, loopback[i]))
+            return true;
+    }
+    if (is_name(host, n, a->own))
+        return true;
+    for (const char *at = a->hosts; at && *at; at += strcspn(at, ",")) {
+        at += *at == ',';
+        if (strcspn(at, ",") == n && strncasecmp(host, at, n) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A browser says where the script came from that asks; ours came from the host it asks. */
+static bool is_same_origin(const char *origin, const char *host)
+{
+    if (strncmp(origin, "http://", 7) == 0)
+        return strcasecmp(origin + 7, host) == 0;
+    return strncmp(origin, "https://", 8) == 0 && strcasecmp(origin + 8, host) == 0;
+}
+
+enum http_code http_access_check_names(const struct http_access *a, const struct http_asker *q,
+                                       struct err *e)
+{
+    if (!q->host || !*q->host)
+        return err_set(e, HTTP_BAD_REQUEST, "the request has no Host");
+    if (!knows_host(a, q->host))
+        return err_set(e, HTTP_MISDIRECTED,
+                       "this daemon is not that Host; --http-host adds names to its own");
+    if (q->origin && !is_same_origin(q->origin, q->host))
+        return err_set(e, HTTP_FORBIDDEN, "the Origin is not the Host of the request");
+    return HTTP_OK;
+}
+
+/* ---- tokens ---------------------------------------------------------------------------------- */
+
+/* Takes as long for a wrong token as for the right one: it reads all of both. */
+static bool is_same_token(const char *ours, const char *theirs, size_t n)
+{
+    size_t length = strlen(ours);
+    unsigned differ = length != n;
+
+    for (size_t i = 0; i < n && n <= HTTP_TOKEN_MAX; i++)
+        differ |= (unsigned)(ours[i % (length + 1)] ^ theirs[i]);
+    return !differ;
+}
+
+enum http_code http_access_check_reader(const struct http_access *a, const char *token,
+                                        struct err *e)
+{
+    bool reads = false, writes = false;
+    size_t n = strnlen(token, HTTP_TOKEN_MAX + 1);
+
+    if (!a->asks)
+        return HTTP_OK;
+    LIST_EACH(at, &a->tokens)
+    {
+        const struct token *t = LIST_ENTRY(at, struct token, link);
+        bool same = is_same_token(t->text, token, n);
+
+        reads |= same && !t->writes;
+        writes |= same && t->writes;
+    }
+    if (reads)
+        return HTTP_OK;
+    if (writes)
+        return err_set(e, HTTP_FORBIDDEN, "this token is for writing, not for reading");
+    return err_set(e, HTTP_UNAUTHORIZED, "no such token");
+}
+
+enum http_code http_access_check_token(const struct http_access *a, const struct http_asker *q,
+                                       struct err *e)
+{
+    if (!a->asks)
+        return HTTP_OK;
+    if (!q->authorization)
+        return err_set(e, HTTP_UNAUTHORIZED, "a token is needed: Authorization: Bearer TOKEN");
+    if (strncasecmp(q->authorization, "Bearer ", 7) != 0)
+        return err_set(e, HTTP_UNAUTHORIZED, "Authorization is not Bearer TOKEN");
+    return http_access_check_reader(a, q->authorization + 7, e);
+}
+
+static int add_token(struct http_access *a, const char *kind, const char *text, struct err *e)
+{
+    bool writes = strcmp(kind, "write") == 0;
+    size_t n = strlen(text);
+    struct token *t;
+
+    if (!writes && strcmp(kind, "read") != 0)
+        return err_set(e, -EBADMSG, "neither `read TOKEN` nor `write TOKEN`");
+    if (n < HTTP_TOKEN_MIN || n > HTTP_TOKEN_MAX)
+        return err_set(e, -EBADMSG, "a token has %d to %d characters", HTTP_TOKEN_MIN,
+                       HTTP_TOKEN_MAX);
+    t = calloc(1, sizeof *t);
+    if (!t)
+        return err_set(e, -ENOMEM, "out of memory");
+    t->writes = writes;
+    memcpy(t->text, text, n);
+    list_append(&a->tokens, &t->link);
+    return 0;
+}
+
+static int read_lines(struct http_access *a, FILE *file, const char *path, struct err *e)
+{
+    char line[2 * HTTP_TOKEN_MAX], kind[16], text[2 * HTTP_TOKEN_MAX], more[2];
+    int rc = 0;
+
+    for (int n = 1; rc == 0 && fgets(line, sizeof line, file); n++) {
+        int words = sscanf(line, " %15s %511s %1s", kind, text, more);
+
+        if (words <= 0 || *kind == '#')
+            continue;
+        rc = words == 2 ? add_token(a, kind, text, e)
+                        : err_set(e, -EBADMSG, "neither `read TOKEN` nor `write TOKEN`");
+        if (rc < 0)
+            err_write_prefix(e, "%s, line %d: ", path, n);
+    }
+    return rc;
+}
+
+static int read_tokens(struct http_access *a, const char *path, struct err *e)
+{
+    FILE *file = fopen(path, "re");
+    struct stat st;
+    int rc;
+
+    if (!file || fstat(fileno(file), &st) < 0)
+        rc = err_set(e, -errno, "%s: %s", path, strerror(errno));
+    else if (st.st_mode & (S_IRWXG | S_IRWXO))
+        rc = err_set(e, -EPERM, "%s holds secrets and may be read by others: chmod 600", path);
+    else
+        rc = read_lines(a, file, path, e);
+    if (rc == 0 && list_empty(&a->tokens))
+        rc = err_set(e, -EBADMSG, "%s holds no token", path);
+    if (file)
+        fclose(file);
+    a->asks = true;
+    return rc;
+}
+
+int http_access_new(const char *address, const char *hosts, const char *token_file,
+                    struct http_access **out, struct err *e)
+{
+    struct http_access *a = calloc(1, sizeof *a);
+    int rc = 0;
+
+    *out = NULL;
+    if (!a)
+        return err_set(e, -ENOMEM, "out of memory");
+    list_init(&a->tokens);
+    a->own = strndup(address, name_length(address));
+    a->hosts = hosts ? strdup(hosts) : NULL;
+    if (!a->own || (hosts && !a->hosts))
+        rc = err_set(e, -ENOMEM, "out of memory");
+    else if (token_file)
+        rc = read_tokens(a, token_file, e);
+    if (rc < 0)
+        http_access_free(a);
+    else
+        *out = a;
+    return rc;
+}
+
+void http_access_free(struct http_access *a)
+{
+    if (!a)
+        return;
+    LIST_EACH_SAFE(at, &a->tokens)
+    {
+        struct token *t = LIST_ENTRY(at, struct token, link);
+
+        explicit_bzero(t->text, sizeof t->text);
+        free(t);
+    }
+    free(a->hosts);
+    free(a->own);
+    free(a);
+}

@@ -1,0 +1,42 @@
+/* Who may ask for what over HTTP: the Host and Origin of a request, and its token, each compared
+ * whole. Owns the names and the tokens, which it reads once; any thread may check. What is behind a
+ * path is left to others: a request that fails here is never looked at further. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "daemon/base/err.h"
+#include "daemon/io/http_head.h"
+
+/* Short enough for a header line, long enough for a secret: 16 hexadecimal digits are 64 bits. */
+#define HTTP_TOKEN_MIN 16
+#define HTTP_TOKEN_MAX 256
+
+struct http_access;
+
+/* What of a request decides. Texts are NULL when the header is absent, and hold all of it when it
+ * came several times. */
+struct http_asker {
+    const char *host;
+    const char *origin;
+    const char *authorization;
+};
+
+/* `address` is the listener's, "ADDRESS:PORT"; `hosts`, names that a Host may have besides the
+ * loopback's, separated by commas (NULL: none); `token_file`, lines of `read TOKEN` or
+ * `write TOKEN`, which nobody else may read (NULL: no token is asked for). Returns 0 (free with
+ * http_access_free), or -errno. */
+int http_access_new(const char *address, const char *hosts, const char *token_file,
+                    struct http_access **out, struct err *e);
+void http_access_free(struct http_access *);
+
+/* Host and Origin: HTTP_OK, or the status to refuse with and why. */
+enum http_code http_access_check_names(const struct http_access *, const struct http_asker *,
+                                       struct err *e);
+/* The token of a request that reads: HTTP_OK, HTTP_UNAUTHORIZED or HTTP_FORBIDDEN. */
+enum http_code http_access_check_token(const struct http_access *, const struct http_asker *,
+                                       struct err *e);
+/* As http_access_check_token, for a token that came by itself. */
+enum http_code http_access_check_reader(const struct http_access *, const char *token,
+                                        struct err *e);

@@ -1,0 +1,16 @@
+#include "daemon/io/http_asset.h"
+
+#include <string.h>
+
+const struct http_asset *http_asset_find(const char *path)
+{
+    const char *name = strcmp(path, "/") == 0 ? "index.html" : path + 1;
+
+    if (*path != '/')
+        return NULL;
+    for (const struct http_asset *a = http_assets; a->path; a++) {
+        if (strcmp(a->path, name) == 0)
+            return a;
+    }
+    return NULL;
+}

@@ -1,0 +1,53 @@
+#!/bin/sh
+# Writes the C file that puts the page's files into the binary: each as it is and compressed, with
+# its type and the hash of its content. `http_embed.sh PAGE-FOLDER OUTPUT.c`, from the repository's
+# root; beside OUTPUT.c it keeps the compressed copies.
+set -eu
+page=$1 out=$2 copies=${2%.c}
+rm -rf "$copies"
+mkdir -p "$copies"
+
+type_of() {
+    case $1 in
+    *.html) echo "text/html; charset=utf-8" ;;
+    *.js) echo "text/javascript; charset=utf-8" ;;
+    *.css) echo "text/css; charset=utf-8" ;;
+    *.json) echo "application/json" ;;
+    *.svg) echo "image/svg+xml" ;;
+    *.png) echo "image/png" ;;
+    *.ico) echo "image/x-icon" ;;
+    esac
+}
+
+# What has no type here (licences, notes) and the screenshots are not part of the page.
+files=$(cd "$page" && find . -path ./screenshots -prune -o -type f \
+    \( -name '*.html' -o -name '*.js' -o -name '*.css' -o -name '*.json' -o -name '*.svg' \
+    -o -name '*.png' -o -name '*.ico' \) -print | sed 's|^\./||' | LC_ALL=C sort)
+
+{
+    echo '#include "daemon/io/http_asset.h"'
+    n=0
+    for file in $files; do
+        gzip -9nc "$page/$file" >"$copies/$n.gz"
+        cat <<END
+__asm__(".pushsection .rodata\n"
+        "asset_$n: .incbin \"$page/$file\"\n"
+        "asset_${n}_end: .byte 0\n"
+        "asset_${n}_gzip: .incbin \"$copies/$n.gz\"\n"
+        "asset_${n}_gzip_end: .byte 0\n"
+        ".popsection\n");
+extern const unsigned char asset_$n[], asset_${n}_end[], asset_${n}_gzip[], asset_${n}_gzip_end[];
+END
+        n=$((n + 1))
+    done
+    echo 'const struct http_asset http_assets[] = {'
+    n=0
+    for file in $files; do
+        hash=$(sha256sum <"$page/$file" | cut -c1-16)
+        echo "    {\"$file\", \"$(type_of "$file")\", \"$hash\", asset_$n, asset_${n}_end," \
+            "asset_${n}_gzip, asset_${n}_gzip_end},"
+        n=$((n + 1))
+    done
+    echo '    {0},'
+    echo '};'
+} >"$out"

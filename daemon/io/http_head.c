@@ -1,0 +1,98 @@
+#include "daemon/io/http_head.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+/* The page runs its own scripts and styles and talks to nobody else; images may come from a canvas.
+ * It may be framed by its own origin alone: a notebook's proxy shows it below the notebook's. The
+ * two reports of Cross-Origin keep pages elsewhere from reading what their scripts may fetch. */
+static const char policies[] =
+    "content-security-policy: default-src 'none'; script-src 'self'; style-src 'self';"
+    " connect-src 'self'; img-src 'self' data: blob:; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'self'\r\n"
+    "x-content-type-options: nosniff\r\n"
+    "referrer-policy: no-referrer\r\n"
+    "cross-origin-resource-policy: same-origin\r\n"
+    "cross-origin-opener-policy: same-origin\r\n";
+
+static const char *reason(enum http_code status)
+{
+    static const struct {
+        enum http_code status;
+        const char *text;
+    } rows[] = {
+        {HTTP_OK, "OK"},
+        {HTTP_NOT_MODIFIED, "Not Modified"},
+        {HTTP_BAD_REQUEST, "Bad Request"},
+        {HTTP_UNAUTHORIZED, "Unauthorized"},
+        {HTTP_FORBIDDEN, "Forbidden"},
+        {HTTP_NOT_FOUND, "Not Found"},
+        {HTTP_NO_METHOD, "Method Not Allowed"},
+        {HTTP_MISDIRECTED, "Misdirected Request"},
+        {HTTP_UPGRADE_REQUIRED, "Upgrade Required"},
+        {HTTP_TOO_MANY, "Too Many Requests"},
+        {HTTP_UNAVAILABLE, "Service Unavailable"},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (rows[i].status == status)
+            return rows[i].text;
+    }
+    return "Internal Server Error";
+}
+
+/* What a status obliges us to say besides. */
+static const char *duty(enum http_code status)
+{
+    switch (status) {
+    case HTTP_UNAUTHORIZED:
+        return "www-authenticate: Bearer realm=\"richd\"\r\n";
+    case HTTP_NO_METHOD:
+        return "allow: GET, HEAD\r\n";
+    case HTTP_UPGRADE_REQUIRED:
+        return "upgrade: websocket\r\n";
+    default:
+        return "";
+    }
+}
+
+struct out {
+    char *text;
+    size_t size;
+};
+
+static void put(struct out *o, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void put(struct out *o, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    o->size += (size_t)vsnprintf(o->text + o->size, HTTP_HEAD_MAX - o->size, format, arguments);
+    va_end(arguments);
+    assert(o->size < HTTP_HEAD_MAX);
+}
+
+size_t http_head_write(const struct http_head *h, char text[HTTP_HEAD_MAX])
+{
+    struct out o = {.text = text};
+
+    put(&o, "HTTP/1.1 %d %s\r\nserver: richd\r\n%s%s", h->status, reason(h->status),
+        duty(h->status), policies);
+    if (h->type)
+        put(&o, "content-type: %s\r\n", h->type);
+    if (h->etag)
+        put(&o, "etag: %s\r\ncache-control: no-cache\r\nvary: accept-encoding\r\n", h->etag);
+    else
+        put(&o, "cache-control: no-store\r\n");
+    if (h->gzip)
+        put(&o, "content-encoding: gzip\r\n");
+    if (h->file_name)
+        put(&o, "content-disposition: attachment; filename=\"%s\"\r\n", h->file_name);
+    if (!h->endless && h->status != HTTP_NOT_MODIFIED)
+        put(&o, "content-length: %" PRIu64 "\r\n", h->length);
+    put(&o, "%s\r\n", h->close || h->endless ? "connection: close\r\n" : "");
+    return o.size;
+}

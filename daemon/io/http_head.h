@@ -1,0 +1,39 @@
+/* The head of an HTTP/1.1 response, as text. Stateless, any thread; sending it, and what the body
+ * is, is left to http_reply.c. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Longer than any head of ours: the longest has the policies below and an address or two. */
+#define HTTP_HEAD_MAX 2048
+
+enum http_code {
+    HTTP_OK = 200,
+    HTTP_NOT_MODIFIED = 304,
+    HTTP_BAD_REQUEST = 400,
+    HTTP_UNAUTHORIZED = 401,
+    HTTP_FORBIDDEN = 403,
+    HTTP_NOT_FOUND = 404,
+    HTTP_NO_METHOD = 405,
+    HTTP_MISDIRECTED = 421,
+    HTTP_UPGRADE_REQUIRED = 426,
+    HTTP_TOO_MANY = 429,
+    HTTP_FAILED = 500,
+    HTTP_UNAVAILABLE = 503,
+};
+
+struct http_head {
+    enum http_code status;
+    const char *type;      /* NULL: no body */
+    const char *etag;      /* NULL: none; with its quotes */
+    bool gzip;             /* the body is compressed */
+    bool endless;          /* the body ends with the connection; `length` means nothing */
+    bool close;            /* the connection ends with this answer */
+    uint64_t length;       /* of the body */
+    const char *file_name; /* NULL: shown, not saved */
+};
+
+/* Writes the head with its empty line; returns its length, which is below HTTP_HEAD_MAX. */
+size_t http_head_write(const struct http_head *, char out[HTTP_HEAD_MAX]);

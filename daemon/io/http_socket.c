@@ -1,0 +1,240 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "daemon/io/http_parts.h"
+#include "proto/feed.h"
+#include "proto/json.h"
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+/* Whether the comma-separated list of subprotocols has ours. */
+static bool offers_token(const char *list)
+{
+    size_t n = strlen(HTTP_TOKEN_PROTOCOL);
+
+    for (const char *at = list; *at; at += strcspn(at, ",")) {
+        at += strspn(at, ", ");
+        if (strncmp(at, HTTP_TOKEN_PROTOCOL, n) == 0 && strchr(", ", at[n]))
+            return true;
+    }
+    return false;
+}
+
+static enum http_code check_upgrade(struct http *h, struct lws *wsi, const char *upgrade,
+                                    struct err *e)
+{
+    char list[HTTP_TEXT_MAX], *path = NULL;
+    int has_list = http_header(wsi, WSI_TOKEN_PROTOCOL, list), size = 0;
+    bool says_token = has_list > 0 && offers_token(list);
+    enum http_code status = http_check(h, wsi, !says_token, e);
+
+    if (status != HTTP_OK)
+        return status;
+    if (lws_http_get_uri_and_method(wsi, &path, &size) != LWSHUMETH_GET)
+        return err_set(e, HTTP_NO_METHOD, "an upgrade is a GET");
+    if (size != 3 || memcmp(path, "/ws", 3) != 0)
+        return err_set(e, HTTP_NOT_FOUND, "there is no WebSocket at this path, it is at /ws");
+    if (strcasecmp(upgrade, "websocket") != 0)
+        return err_set(e, HTTP_BAD_REQUEST, "the one upgrade here is to websocket");
+    if (has_list != 0 && !says_token)
+        return err_set(e, HTTP_BAD_REQUEST, "the one subprotocol here is " HTTP_TOKEN_PROTOCOL);
+    return HTTP_OK;
+}
+
+/* Called before lws has looked at the request's version and connection: the refusal is written at
+ * once and ends the connection. */
+int http_socket_confirm(struct http *h, struct lws *wsi, const char *upgrade)
+{
+    struct err why = {""};
+    struct http_head head = {.type = "text/plain; charset=utf-8", .close = true};
+    char *text = (char *)h->scratch + LWS_PRE;
+    size_t size;
+
+    head.status = check_upgrade(h, wsi, upgrade, &why);
+    if (head.status == HTTP_OK)
+        return 0;
+    head.length = strlen(why.text);
+    size = http_head_write(&head, text);
+    memcpy(text + size, why.text, head.length);
+    lws_write(wsi, (unsigned char *)text, size + head.length, LWS_WRITE_HTTP);
+    return -1;
+}
+
+static const struct feed_transport transport;
+
+int http_socket_open(struct http *h, struct lws *wsi)
+{
+    struct http_peer *p = http_peer_new(h, wsi, HTTP_SOCKET);
+
+    if (!p)
+        return -1;
+    /* The subprotocol passes without a token; with one in a header, too, nothing more is asked. */
+    p->awaits_token = http_check(h, wsi, true, NULL) != HTTP_OK;
+    p->client = feed_client_new(h->hub, &transport, p);
+    return p->client ? 0 : -1;
+}
+
+/* ---- messages out ---------------------------------------------------------------------------- */
+
+static void next_message(struct http_peer *p);
+
+/* A line ends where the frame ends. */
+static void send_line(void *arg, char *line, size_t size)
+{
+    struct http_peer *p = arg;
+
+    if (p->lost || outbox_put(&p->out, line, size - 1) < 0)
+        p->lost = true;
+    else
+        lws_callback_on_writable(p->wsi);
+}
+
+static size_t pending_bytes(void *arg)
+{
+    return ((struct http_peer *)arg)->out.pending;
+}
+
+static void on_ready(void *arg)
+{
+    struct http_peer *p = arg;
+
+    p->busy = false;
+    next_message(p);
+}
+
+static const struct feed_transport transport = {
+    .send = send_line,
+    .pending = pending_bytes,
+    .ready = on_ready,
+};
+
+static int write_piece(struct http_peer *p, const struct outbox_piece *piece)
+{
+    unsigned char *at = p->http->scratch + LWS_PRE;
+    int flags = lws_write_ws_flags(LWS_WRITE_TEXT, piece->first, piece->last);
+
+    memcpy(at, piece->data, piece->size);
+    if (lws_write(p->wsi, at, piece->size, (enum lws_write_protocol)flags) < (int)piece->size)
+        return -1;
+    lws_callback_on_writable(p->wsi);
+    return 0;
+}
+
+int http_socket_write(struct http_peer *p)
+{
+    struct outbox_piece piece;
+
+    if (!outbox_peek(&p->out, HTTP_PIECE, &piece))
+        return p->cut ? -1 : 0;
+    if (write_piece(p, &piece) < 0)
+        return -1;
+    outbox_take(&p->out, &piece);
+    if (p->cut || p->out.pending > FEED_MAX_PENDING)
+        return 0;
+    feed_client_drained(p->client);
+    next_message(p);
+    return 0;
+}
+
+/* ---- messages in ----------------------------------------------------------------------------- */
+
+/* Says why, and ends the connection when that is out. */
+static void refuse(struct http_peer *p, int code, const char *why)
+{
+    size_t size;
+    char *line = feed_error(NULL, code, why, &size);
+
+    if (line)
+        send_line(p, line, size);
+    p->cut = true;
+    p->is_whole = false;
+    lws_close_reason(p->wsi, LWS_CLOSE_STATUS_POLICY_VIOLATION, NULL, 0);
+    lws_callback_on_writable(p->wsi);
+}
+
+/* The first message has to be server.hello with the token; then it is answered like any other. */
+static bool brings_token(struct http_peer *p)
+{
+    struct feed_request request;
+    struct feed_hello hello = {.token = NULL};
+    struct err e;
+    bool good = feed_request_parse(p->message, p->message_size, &request, &e) == 0 &&
+                request.method == FEED_HELLO && feed_hello_read(&request, &hello, &e) == 0 &&
+                hello.token &&
+                http_access_check_reader(p->http->access, hello.token, &e) == HTTP_OK;
+
+    feed_request_release(&request);
+    p->awaits_token = !good;
+    return good;
+}
+
+static void hand_over(struct http_peer *p)
+{
+    size_t size = p->message_size;
+
+    p->is_whole = false;
+    p->message_size = 0;
+    p->busy = true;
+    feed_client_request(p->client, p->message, size);
+}
+
+/* One request at a time, the next when the last is answered and its output has mostly drained.
+ * Meanwhile nothing is read. */
+static void next_message(struct http_peer *p)
+{
+    if (p->in_next || p->cut)
+        return;
+    p->in_next = true;
+    if (p->is_whole && p->awaits_token && !brings_token(p))
+        refuse(p, FEED_NOT_ALLOWED, "the first message has to be server.hello with a token");
+    if (p->is_whole && !p->busy && p->out.pending <= FEED_MAX_PENDING)
+        hand_over(p);
+    p->in_next = false;
+    lws_rx_flow_control(p->wsi, !p->is_whole);
+}
+
+static bool append(struct http_peer *p, const char *data, size_t size)
+{
+    size_t want = p->message_size + size;
+
+    if (p->message_capacity < want) {
+        char *grown = realloc(p->message, want < 4096 ? 4096 : 2 * want);
+
+        if (!grown)
+            return false;
+        p->message = grown;
+        p->message_capacity = want < 4096 ? 4096 : 2 * want;
+    }
+    memcpy(p->message + p->message_size, data, size);
+    p->message_size = want;
+    return true;
+}
+
+int http_socket_receive(struct http_peer *p, const char *data, size_t size)
+{
+    if (p->cut)
+        return 0;
+    if (lws_frame_is_binary(p->wsi)) {
+        refuse(p, FEED_NOT_JSON, "a message is text, not binary");
+    } else if (p->message_size + size > JSON_MAX_SIZE) {
+        refuse(p, FEED_NOT_A_REQUEST, "a message is at most 1 MiB");
+    } else if (!append(p, data, size)) {
+        return -1;
+    } else if (lws_is_final_fragment(p->wsi) && lws_remaining_packet_payload(p->wsi) == 0) {
+        p->is_whole = true;
+        next_message(p);
+    }
+    return 0;
+}
+
+void http_socket_tick(struct http_peer *p)
+{
+    unsigned stalled = outbox_tick(&p->out);
+
+    if (p->awaits_token && ++p->ticks >= HTTP_TOKEN_TICKS)
+        p->lost = true;
+    if (p->lost || stalled >= HTTP_STALL_TICKS)
+        http_peer_cut(p);
+}

@@ -1,0 +1,86 @@
+#include "daemon/io/outbox.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct text {
+    struct list link;
+    char *data;
+    size_t size;
+};
+
+void outbox_init(struct outbox *o)
+{
+    *o = (struct outbox){.pending = 0};
+    list_init(&o->texts);
+}
+
+/* One is there. */
+static struct text *first_text(const struct outbox *o)
+{
+    return LIST_ENTRY(o->texts.next, struct text, link);
+}
+
+static void free_first(struct outbox *o)
+{
+    struct text *t = first_text(o);
+
+    list_remove(&t->link);
+    free(t->data);
+    free(t);
+    o->taken = 0;
+}
+
+void outbox_release(struct outbox *o)
+{
+    while (!list_empty(&o->texts))
+        free_first(o);
+    o->pending = 0;
+}
+
+int outbox_put(struct outbox *o, char *data, size_t size)
+{
+    struct text *t = calloc(1, sizeof *t);
+
+    if (!t) {
+        free(data);
+        return -ENOMEM;
+    }
+    t->data = data;
+    t->size = size;
+    list_append(&o->texts, &t->link);
+    o->pending += size;
+    return 0;
+}
+
+bool outbox_peek(const struct outbox *o, size_t max, struct outbox_piece *out)
+{
+    const struct text *t;
+    size_t left;
+
+    if (list_empty(&o->texts))
+        return false;
+    t = first_text(o);
+    left = t->size - o->taken;
+    out->data = t->data + o->taken;
+    out->size = left < max ? left : max;
+    out->first = o->taken == 0;
+    out->last = left <= max;
+    return true;
+}
+
+void outbox_take(struct outbox *o, const struct outbox_piece *piece)
+{
+    o->taken += piece->size;
+    o->pending -= piece->size;
+    o->moved = true;
+    if (piece->last)
+        free_first(o);
+}
+
+unsigned outbox_tick(struct outbox *o)
+{
+    o->stalled_ticks = o->moved || list_empty(&o->texts) ? 0 : o->stalled_ticks + 1;
+    o->moved = false;
+    return o->stalled_ticks;
+}

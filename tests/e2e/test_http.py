@@ -1,0 +1,320 @@
+"""The daemon over HTTP (proto/HTTP.md): the page, the WebSocket, and who is let in."""
+
+import json
+import mimetypes
+import socket
+import time
+
+import pytest
+
+from harness import PATIENCE_S, ROOT, RpcError, richd, wait_until
+from httpclient import BINARY, Refused, WebSocket, connect, port_of, raw, request
+
+PAGE = ROOT / "client" / "dashboard"
+READ, WRITE = "read-0123456789abcdef", "write-0123456789abcdef"
+
+
+@pytest.fixture
+def web(new_daemon):
+    """A daemon that listens on a free port of the loopback."""
+    return new_daemon("--http", "127.0.0.1:0").start()
+
+
+@pytest.fixture
+def guarded(new_daemon, tmp_path):
+    """As `web`, with one token of each kind."""
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"# who may\nread {READ}\nwrite {WRITE}\n")
+    tokens.chmod(0o600)
+    return new_daemon("--http", "127.0.0.1:0", "--token-file", tokens).start()
+
+
+# ---- the page -------------------------------------------------------------------------------------
+
+
+def test_the_page_is_served_from_the_binary(web):
+    answer = request(web, "/")
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.body == (PAGE / "index.html").read_bytes()
+
+
+def test_every_file_of_the_page_is_served_as_it_is_and_compressed(web):
+    types = {".html", ".js", ".css", ".json", ".svg", ".png", ".ico"}
+    files = [f for f in PAGE.rglob("*") if f.suffix in types and "screenshots" not in f.parts]
+    for file in files:
+        path = f"/{file.relative_to(PAGE)}"
+        plain, packed = request(web, path), request(web, path, accept_encoding="br, gzip")
+        assert plain.body == packed.body == file.read_bytes()
+        assert "content-encoding" not in plain.headers
+        assert packed.headers["content-encoding"] == "gzip"
+        guess = mimetypes.guess_type(file.name)[0].replace("application/java", "text/java")
+        assert plain.headers["content-type"].partition(";")[0] == guess.replace("vnd.microsoft.icon",
+                                                                                "x-icon")
+
+
+def test_a_file_that_the_browser_has_is_not_sent_again(web):
+    first = request(web, "/", accept_encoding="gzip")
+    again = request(web, "/", accept_encoding="gzip", if_none_match=first.headers["etag"])
+    plain = request(web, "/", if_none_match=first.headers["etag"])
+    assert (again.status, again.raw) == (304, b"")
+    assert plain.status == 200, "the tag of the compressed form is not that of the plain one"
+
+
+def test_head_is_get_without_the_body(web):
+    head, get = request(web, "/", "HEAD"), request(web, "/")
+    assert (head.status, head.raw) == (200, b"")
+    assert head.headers == get.headers
+
+
+def test_the_page_may_load_from_itself_alone(web):
+    policy = request(web, "/").headers["content-security-policy"].split("; ")
+    assert "default-src 'none'" in policy and "script-src 'self'" in policy
+    assert "frame-ancestors 'self'" in policy
+    assert not any("unsafe" in rule or "*" in rule or "http" in rule for rule in policy)
+
+
+def test_a_connection_is_kept_for_further_requests(web):
+    with connect(web) as sock:
+        for _ in range(3):
+            sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            answer = b""
+            while not answer.endswith(b"alive\n"):
+                answer += sock.recv(65536)
+
+
+def test_off_unless_asked_for(daemon):
+    assert "http" not in daemon.endpoints
+
+
+def test_health_and_readiness_are_told_apart(web):
+    assert (request(web, "/healthz").status, request(web, "/healthz").text) == (200, "alive\n")
+    assert (request(web, "/readyz").status, request(web, "/readyz").text) == (200, "ready\n")
+
+
+# ---- the WebSocket --------------------------------------------------------------------------------
+
+
+def test_the_websocket_answers_as_the_unix_socket_does(web, new_run):
+    with WebSocket(web) as ws:
+        for method, params in [("server.hello", {}), ("run.list", {}), ("run.list", {"limit": 0})]:
+            assert ws.ask(method, **params) == web.rpc(method, **params)
+        with pytest.raises(RpcError, match="no run") as told:
+            ws.ask("run.get", run="x")
+        assert told.value.code == -32001
+
+
+def test_requests_sent_at_once_are_answered_in_order(web):
+    with WebSocket(web) as ws:
+        for i in range(1000):
+            ws.send(json.dumps({"jsonrpc": "2.0", "id": i, "method": "run.list"}).encode())
+        assert [ws.message()["id"] for _ in range(1000)] == list(range(1000))
+
+
+def test_a_message_may_come_in_fragments(web):
+    with WebSocket(web) as ws:
+        ws.send(b'{"jsonrpc":"2.0","id":7,', final=False)
+        ws.send(b'"method":"server.hello"}', opcode=0)
+        assert ws.message()["id"] == 7
+
+
+def test_binary_and_endless_messages_are_refused(web):
+    with WebSocket(web) as ws:
+        ws.send(b"{}", BINARY)
+        assert ws.message()["error"]["code"] == -32700
+        with pytest.raises(ConnectionError):
+            ws.message()
+    with WebSocket(web) as ws:
+        ws.send(b" " * ((1 << 20) + 1))
+        assert ws.message()["error"]["code"] == -32600
+
+
+# ---- who is let in --------------------------------------------------------------------------------
+
+
+def look_alikes(port):
+    return ["http://evil.example", "null", f"http://localhost.evil.example:{port}",
+            f"http://127.0.0.1:{port}.evil.example", f"http://127.0.0.1:{port}0",
+            f"https://evil.example/http://127.0.0.1:{port}", f"ftp://127.0.0.1:{port}",
+            f"http://127.0.0.1:{port}/", f"http://user@127.0.0.1:{port}", "http://127.0.0.1"]
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example",
+                                  "localhost:80:80", "localhost:", "127.0.0.10", "[::1].evil",
+                                  "localhost, localhost", "user@localhost"])
+def test_a_foreign_host_is_refused(web, host):
+    assert request(web, "/", Host=host).status == 421
+    with pytest.raises(Refused) as told:
+        WebSocket(web, Host=host)
+    assert told.value.status == 421
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1:65535", "[::1]:8080"])
+def test_the_loopback_has_many_names_and_through_a_tunnel_any_port(web, host):
+    assert request(web, "/", Host=host, Origin=f"http://{host}").status == 200
+
+
+def test_two_hosts_or_none_are_refused(web):
+    two = raw(web, b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n")
+    none = raw(web, b"GET / HTTP/1.1\r\n\r\n")
+    assert b" 200 " not in two and b" 200 " not in none
+
+
+def test_a_foreign_or_look_alike_origin_is_refused(web):
+    port = port_of(web)
+    for origin in look_alikes(port):
+        assert request(web, "/", Origin=origin).status == 403, origin
+        with pytest.raises(Refused) as told:
+            WebSocket(web, Origin=origin)
+        assert told.value.status == 403, origin
+    for scheme in "http", "https":
+        with WebSocket(web, Origin=f"{scheme}://127.0.0.1:{port}") as ws:
+            ws.ask("server.hello")
+
+
+def test_another_name_is_let_in_when_it_is_configured(new_daemon):
+    web = new_daemon("--http", "127.0.0.1:0", "--http-host", "hub.example.org,lab").start()
+    for host in "hub.example.org", "lab:8443":
+        assert request(web, "/", Host=host, Origin=f"https://{host}").status == 200
+    for host in "hub.example.org.evil", "example.org", "b", "hub.example.org,lab", ",":
+        assert request(web, "/", Host=host).status == 421, host
+
+
+@pytest.mark.parametrize("method", ["DELETE", "PUT", "PATCH", "POST", "OPTIONS"])
+def test_methods_that_change_are_denied(web, guarded, method):
+    for path in "/", "/ws", "/nothing":
+        answer = request(web, path, method, body=b"x=1")
+        assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
+        assert request(guarded, path, method).status in (401, 405)
+
+
+def test_methods_that_do_not_exist_are_denied(web):
+    for line in b"FOO / HTTP/1.1", b"CONNECT evil.example:80 HTTP/1.1":
+        assert b" 200 " not in raw(web, line + b"\r\nHost: localhost\r\n\r\n")
+    assert request(web, "/").status == 200
+
+
+@pytest.mark.parametrize("path", ["/../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "//etc/passwd",
+                                  "/..%2f..%2fetc%2fpasswd", "/index.html/", "/index.html%00.js",
+                                  "/\\..\\..", "/%", "/%zz", "etc/passwd", "*", "/ws/", "/ws%00",
+                                  "http://127.0.0.1/../etc/passwd", "/api/v1/../../etc/passwd"])
+def test_tricks_with_paths_find_nothing(web, path):
+    answer = raw(web, b"GET " + path.encode() + b" HTTP/1.1\r\nHost: localhost\r\n"
+                      b"Connection: close\r\n\r\n")
+    assert not answer or answer.split()[1] in (b"400", b"403", b"404"), answer
+    assert b"root:" not in answer
+
+
+def test_without_a_token_nothing_of_the_runs_is_told(guarded):
+    wrong = [{}, {"authorization": "Bearer wrong-0123456789abcdef"}, {"authorization": READ},
+             {"authorization": "Bearer " + READ[:-1]}, {"authorization": "Bearer " + READ + "x"},
+             {"authorization": "Basic " + READ}, {"authorization": "Bearer"}]
+    for headers in wrong:
+        assert request(guarded, "/nothing", **headers).status == 401
+        with pytest.raises(Refused) as told:
+            WebSocket(guarded, **headers)
+        assert told.value.status == 401
+    assert request(guarded, "/nothing").headers["www-authenticate"].startswith("Bearer")
+    assert request(guarded, "/").status == 200, "the page itself holds no secret"
+
+
+def test_a_token_for_writing_does_not_read(guarded):
+    assert request(guarded, "/nothing", authorization="Bearer " + WRITE).status == 403
+    with pytest.raises(Refused) as told:
+        WebSocket(guarded, authorization="Bearer " + WRITE)
+    assert told.value.status == 403
+
+
+def test_a_token_for_reading_opens_the_websocket(guarded):
+    assert request(guarded, "/nothing", authorization="Bearer " + READ).status == 404
+    with WebSocket(guarded, authorization="Bearer " + READ) as ws:
+        assert ws.ask("run.list")["total"] == 0
+
+
+def test_a_browser_says_its_token_in_the_first_message(guarded):
+    with WebSocket(guarded, sec_websocket_protocol="richd.token") as ws:
+        assert "Sec-WebSocket-Protocol: richd.token" in ws.head
+        assert ws.ask("server.hello", token=READ)["server"] == "richd"
+        assert ws.ask("run.list")["total"] == 0
+
+
+@pytest.mark.parametrize("first", [("run.list", {}), ("server.hello", {}),
+                                   ("server.hello", {"token": WRITE}),
+                                   ("server.hello", {"token": "wrong-0123456789abcdef"})])
+def test_a_first_message_without_the_token_ends_the_connection(guarded, first):
+    with WebSocket(guarded, sec_websocket_protocol="richd.token") as ws:
+        with pytest.raises(RpcError) as told:
+            ws.ask(first[0], **first[1])
+        assert told.value.code == -32003
+        with pytest.raises(ConnectionError):
+            ws.message()
+
+
+def test_a_network_address_needs_a_token_file():
+    for address in "0.0.0.0:0", "[::]:0", "192.0.2.1:80":
+        refused = richd("--http", address, "--check-config")
+        assert (refused.returncode, "token-file" in refused.stderr) == (78, True)
+    for address in "localhost:80", "127.0.0.1", "127.0.0.1:x", "[127.0.0.1]:80", "::1:80", ":80":
+        assert richd("--http", address, "--check-config").returncode == 78, address
+
+
+def test_a_token_file_must_be_private_and_hold_tokens(new_daemon, tmp_path):
+    tokens = tmp_path / "tokens"
+    for text, mode, why in [(f"read {READ}\n", 0o644, "chmod 600"), ("", 0o600, "no token"),
+                            ("read short\n", 0o600, "16 to 256"),
+                            (f"admin {READ}\n", 0o600, "line 1")]:
+        tokens.write_text(text)
+        tokens.chmod(mode)
+        refused = richd("--http", "127.0.0.1:0", "--token-file", str(tokens), "--state-dir",
+                        str(tmp_path / "state"), "--runtime-dir", str(tmp_path / "run"))
+        assert (refused.returncode, why in refused.stderr) == (78, True), refused.stderr
+
+
+def test_an_address_in_use_is_refused_by_name(web, tmp_path):
+    refused = richd("--http", f"127.0.0.1:{port_of(web)}", "--state-dir", str(tmp_path / "state"),
+                    "--runtime-dir", str(tmp_path / "run"))
+    assert refused.returncode == 69
+    assert f"127.0.0.1:{port_of(web)}" in refused.stderr
+
+
+# ---- those who are slow, or do nothing -----------------------------------------------------------
+
+
+def test_two_hundred_idle_connections_and_websockets_hold_nobody_up(web):
+    idle = [connect(web) for _ in range(200)]
+    sockets = [WebSocket(web) for _ in range(200)]
+    began = time.monotonic()
+    assert request(web, "/healthz").status == 200
+    assert sockets[-1].ask("run.list")["total"] == 0
+    assert time.monotonic() - began < PATIENCE_S / 10
+    for sock in idle + sockets:
+        sock.close()
+    wait_until(lambda: web.rpc("server.status")["connections"] == 1, "the WebSockets to be gone")
+
+
+def test_half_a_request_a_byte_a_second_is_cut(web):
+    slow = [connect(web) for _ in range(200)]
+    for sock in slow:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: loc")
+        sock.setblocking(False)
+    open_still, deadline = set(slow), time.monotonic() + 45
+    while open_still and time.monotonic() < deadline:
+        time.sleep(1)
+        assert request(web, "/healthz").status == 200
+        for sock in list(open_still):
+            if is_cut(sock):
+                open_still.remove(sock)
+    for sock in slow:
+        sock.close()
+    assert not open_still, f"{len(open_still)} are still open after 45 s"
+
+
+def is_cut(sock):
+    """Sends one more byte of the head; whether the other side has closed."""
+    try:
+        sock.send(b"a")
+        return sock.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except (ConnectionError, socket.timeout):
+        return True
