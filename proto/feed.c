@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +17,8 @@ static const struct method_info {
 } methods[FEED_METHOD_COUNT] = {
     [FEED_HELLO] = {"server.hello", {"client", "token"}},
     [FEED_STATUS] = {"server.status", {NULL}},
-    [FEED_RUN_LIST] = {"run.list", {"project", "state", "limit", "offset"}},
+    [FEED_RUN_LIST] = {"run.list",
+                       {"project", "group", "state", "search", "order", "limit", "offset"}},
     [FEED_RUN_GET] = {"run.get", {"run"}},
     [FEED_LAYER_LIST] = {"layer.list", {"run"}},
     [FEED_SERIES_QUERY] = {"series.query",
@@ -215,26 +217,51 @@ int feed_hello_read(const struct feed_request *request, struct feed_hello *out, 
     return checked(rc);
 }
 
+/* The place of a text among the words; `*out` stays when it is left out. */
+static int read_word(const cJSON *params, const char *name, const char *const *words, int n,
+                     int *out, struct err *e)
+{
+    char all[80] = "";
+    const char *text = NULL;
+    int rc = json_text(params, name, FEED_TEXT_MAX, &text, e);
+
+    if (rc <= 0)
+        return checked(rc);
+    for (int i = 0; i < n; i++) {
+        if (strcmp(text, words[i]) == 0) {
+            *out = i;
+            return 0;
+        }
+        snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? ", " : "", words[i]);
+    }
+    return err_set(e, FEED_BAD_PARAMS, "\"%s\" must be one of %s", name, all);
+}
+
 int feed_run_list_read(const struct feed_request *request, struct feed_run_list *out, struct err *e)
 {
     static const char *const states[] = {"open", "finished", "failed", "lost"};
-    int rc;
+    static const char *const orders[FEED_ORDERS] = {"created", "updated", "name"};
+    const struct {
+        const char *name;
+        const char **text;
+    } texts[] = {{"project", &out->project}, {"group", &out->group}, {"search", &out->search}};
+    const cJSON *params = request->params;
+    int rc = 0, state = -1, order = FEED_BY_CREATED;
 
     *out = (struct feed_run_list){.limit = FEED_LIST_DEFAULT};
-    rc = json_text(request->params, "project", FEED_TEXT_MAX, &out->project, e);
+    for (size_t i = 0; rc >= 0 && i < sizeof texts / sizeof *texts; i++)
+        rc = json_text(params, texts[i].name, FEED_TEXT_MAX, texts[i].text, e);
     if (rc >= 0)
-        rc = json_text(request->params, "state", FEED_TEXT_MAX, &out->state, e);
+        rc = json_integer(params, "limit", 0, FEED_LIST_MAX, &out->limit, e);
     if (rc >= 0)
-        rc = json_integer(request->params, "limit", 0, FEED_LIST_MAX, &out->limit, e);
+        rc = json_integer(params, "offset", 0, INT32_MAX, &out->offset, e);
     if (rc >= 0)
-        rc = json_integer(request->params, "offset", 0, INT32_MAX, &out->offset, e);
-    if (rc < 0 || !out->state)
-        return checked(rc);
-    for (size_t i = 0; i < sizeof states / sizeof *states; i++) {
-        if (strcmp(out->state, states[i]) == 0)
-            return 0;
-    }
-    return err_set(e, FEED_BAD_PARAMS, "\"state\" must be open, finished, failed or lost");
+        rc = read_word(params, "state", states, 4, &state, e);
+    if (rc >= 0)
+        rc = read_word(params, "order", orders, FEED_ORDERS, &order, e);
+    out->state = state < 0 ? NULL : states[state];
+    out->order = (enum feed_order)order;
+    return checked(rc);
 }
 
 int feed_run_read(const struct feed_request *request, struct feed_run *out, struct err *e)

@@ -78,9 +78,19 @@ struct feed_hello {
     const char *token;  /* NULL when left out */
 };
 
+enum feed_order {
+    FEED_BY_CREATED, /* the newest first */
+    FEED_BY_UPDATED, /* the last one that changed first */
+    FEED_BY_NAME,    /* project, then name */
+    FEED_ORDERS,
+};
+
 struct feed_run_list {
     const char *project; /* NULL: all */
-    const char *state;   /* NULL: all; else one of open, finished, failed, lost */
+    const char *group;   /* NULL: all */
+    const char *search;  /* NULL: all; else a part of id, project/name, group or tags */
+    enum feed_order order;
+    const char *state; /* NULL: all; else one of open, finished, failed, lost */
     int64_t limit;
     int64_t offset;
 };

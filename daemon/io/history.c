@@ -18,7 +18,12 @@
     "SELECT run.run_key, id, name, project, run_group, tags, config, state, attempt, created,"     \
     " updated, last_step, n_points FROM run LEFT JOIN run_config"                                  \
     " ON run_config.run_key = run.run_key"
-#define RUN_FILTER " WHERE (?1 IS NULL OR project = ?1) AND (?2 < 0 OR state = ?2)"
+/* The newlines keep a search from finding the end of one text and the start of the next. */
+#define RUN_FILTER                                                                                 \
+    " WHERE (?1 IS NULL OR project = ?1) AND (?2 < 0 OR state = ?2)"                               \
+    " AND (?3 IS NULL OR run_group = ?3) AND (?4 IS NULL OR instr(lower(id || char(10) || project" \
+    " || '/' || name || char(10) || run_group || char(10) || tags), lower(?4)))"
+#define RUN_PAGE " LIMIT ?5 OFFSET ?6"
 
 #define FINDING_COLUMNS                                                                            \
     "SELECT run.id, layer.name, finding.attempt, run.run_key, finding.feed_seq, finding.step,"     \
@@ -40,7 +45,11 @@ static const char *const statements[SQL_COUNT] = {
                       " ORDER BY run_key DESC LIMIT 1",
     [SQL_FIND_NAME] = "SELECT run_key, id FROM run WHERE name = ?1 ORDER BY run_key DESC LIMIT 1",
     [SQL_RUN_COUNT] = "SELECT count(*) FROM run" RUN_FILTER,
-    [SQL_RUN_LIST] = RUN_COLUMNS RUN_FILTER " ORDER BY run.run_key DESC LIMIT ?3 OFFSET ?4",
+    [SQL_RUN_LIST] = RUN_COLUMNS RUN_FILTER " ORDER BY run.run_key DESC" RUN_PAGE,
+    [SQL_RUN_LIST_UPDATED] =
+        RUN_COLUMNS RUN_FILTER " ORDER BY updated DESC, run.run_key DESC" RUN_PAGE,
+    [SQL_RUN_LIST_NAME] =
+        RUN_COLUMNS RUN_FILTER " ORDER BY project, name, run.run_key DESC" RUN_PAGE,
     [SQL_RUN_GET] = RUN_COLUMNS " WHERE run.run_key = ?1",
     [SQL_ATTEMPTS] = "SELECT attempt, first_step, opened, closed, state FROM attempt"
                      " WHERE run_key = ?1 ORDER BY attempt",

@@ -16,7 +16,9 @@ enum history_sql {
     SQL_FIND_PATH,
     SQL_FIND_NAME,
     SQL_RUN_COUNT,
-    SQL_RUN_LIST,
+    SQL_RUN_LIST, /* and one each for the other values of enum feed_order */
+    SQL_RUN_LIST_UPDATED,
+    SQL_RUN_LIST_NAME,
     SQL_RUN_GET,
     SQL_ATTEMPTS,
     SQL_LAYERS,

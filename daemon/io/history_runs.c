@@ -98,12 +98,15 @@ static void bind_filter(sqlite3_stmt *q, const struct feed_run_list *params)
 {
     sql_bind_text(q, 1, params->project);
     sqlite3_bind_int(q, 2, params->state ? stored_state_find(params->state) : -1);
+    sql_bind_text(q, 3, params->group);
+    sql_bind_text(q, 4, params->search);
 }
 
 static int run_list(struct history *h, const void *arg, cJSON **out, struct err *e)
 {
     const struct feed_run_list *params = arg;
-    sqlite3_stmt *count = h->statement[SQL_RUN_COUNT], *q = h->statement[SQL_RUN_LIST];
+    sqlite3_stmt *count = h->statement[SQL_RUN_COUNT],
+                 *q = h->statement[SQL_RUN_LIST + params->order];
     cJSON *runs;
     int rc;
 
@@ -120,7 +123,7 @@ static int run_list(struct history *h, const void *arg, cJSON **out, struct err 
     if (!runs)
         return history_no_memory(e);
     bind_filter(q, params);
-    sql_bind_integers(q, 3, (int64_t[]){params->limit, params->offset}, 2);
+    sql_bind_integers(q, 5, (int64_t[]){params->limit, params->offset}, 2);
     while ((rc = sql_step(q, e)) == 1) {
         rc = add_run(h, history_push_object(runs), q, e);
         if (rc < 0)

@@ -221,6 +221,73 @@ static void runs_are_listed_newest_first(void **state)
     record_free(c);
 }
 
+/* How many runs the search leaves, and the first of them. */
+static void expect_found(struct fixture *f, const struct feed_run_list *params, double total,
+                         const char *first)
+{
+    struct err e;
+    cJSON *out;
+
+    assert_int_equal(history_run_list(f->history, params, &out, &e), 0);
+    out = reparse(out);
+    assert_float_equal(number_at(out, "total"), total, 0);
+    if (total > 0)
+        expect_text(out, "runs.0.run", first);
+    cJSON_Delete(out);
+}
+
+static void search_expect(struct fixture *f, const char *search, double total, const char *first)
+{
+    expect_found(f, &(struct feed_run_list){.search = search, .limit = 10}, total, first);
+}
+
+static void runs_are_searched_in_all_their_texts(void **state)
+{
+    static const char *const facts[][5] = {
+        {"id-1", "seed0", "mod97", "sweep-a", "[\"Demo\"]"},
+        {"id-2", "seed1", "mod97", "sweep-b", "[\"paper\"]"},
+        {"id-3", "seed1", "vision", "", "[]"},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < 3; i++) {
+        struct record *r = record_open(facts[i][0], "w", 0, RESUME_ALLOW);
+
+        r->open.name = strdup(facts[i][1]);
+        r->open.project = strdup(facts[i][2]);
+        r->open.group = strdup(facts[i][3]);
+        r->open.tags = strdup(facts[i][4]);
+        assert_int_equal(apply(f->store, r), 0);
+        record_free(r);
+    }
+    search_expect(f, "ID-", 3, "id-3");
+    search_expect(f, "mod97/seed", 2, "id-2");
+    search_expect(f, "sweep-A", 1, "id-1");
+    search_expect(f, "demo", 1, "id-1");
+    search_expect(f, "%", 0, NULL);
+    search_expect(f, "", 3, "id-3");
+    search_expect(f, "1mod", 0, NULL); /* not over the border of two texts */
+    expect_found(f, &(struct feed_run_list){.group = "sweep-b", .limit = 10}, 1, "id-2");
+    expect_found(f, &(struct feed_run_list){.order = FEED_BY_NAME, .limit = 10}, 3, "id-1");
+    expect_found(f, &(struct feed_run_list){.search = "seed1", .project = "mod97", .limit = 10}, 1,
+                 "id-2");
+}
+
+static void runs_are_ordered_by_their_last_change(void **state)
+{
+    struct fixture *f = *state;
+    struct record *a = open_run(f, "a", NULL, "p", "w"), *b = open_run(f, "b", NULL, "p", "w");
+    struct record *close = record_of(a, RECORD_CLOSE, 1, 0);
+
+    close->time = 2e9;
+    assert_int_equal(apply(f->store, close), 0);
+    expect_found(f, &(struct feed_run_list){.limit = 10}, 2, "b");
+    expect_found(f, &(struct feed_run_list){.order = FEED_BY_UPDATED, .limit = 10}, 2, "a");
+    record_free(close);
+    record_free(a);
+    record_free(b);
+}
+
 static void a_run_shows_what_is_known_of_it(void **state)
 {
     struct fixture *f = *state;
@@ -977,6 +1044,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(runs_are_listed_newest_first),
+        TEST(runs_are_searched_in_all_their_texts),
+        TEST(runs_are_ordered_by_their_last_change),
         TEST(a_spectrum_comes_back_to_the_last_bit),
         TEST(the_latest_spectrum_is_the_default),
         TEST(a_run_without_a_spectrum_says_so),
