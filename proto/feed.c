@@ -32,6 +32,7 @@ static const struct method_info {
     [FEED_EVENT_SUBSCRIBE] = {"event.subscribe", {"run", "since_seq"}},
     [FEED_EVENT_UNSUBSCRIBE] = {"event.unsubscribe", {"sub"}},
     [FEED_SPECTRUM_QUERY] = {"spectrum.query", {"run", "layer", "step"}},
+    [FEED_METRIC_LIST] = {"metric.list", {NULL}},
 };
 
 const char *feed_method_name(enum feed_method method)

@@ -529,6 +529,9 @@ static int dispatch(struct feed_client *c, struct question *q)
     case FEED_STATUS:
         answer_now(q, status(c->hub));
         return 0;
+    case FEED_METRIC_LIST:
+        answer_now(q, metrics_to_json());
+        return 0;
     case FEED_SERIES_SUBSCRIBE:
         return subscribe(c, q, CHANGE_SERIES);
     case FEED_EVENT_SUBSCRIBE:

@@ -46,6 +46,38 @@ static bool add_step(cJSON *object, const char *name, int64_t step)
                     : json_add_integer(object, name, step);
 }
 
+static bool add_metric_info(cJSON *object, const struct metric_info *metric)
+{
+    static const char *const needs[] = {
+        [NEEDS_NOTHING] = "nothing",
+        [NEEDS_LABELS] = "labels",
+        [NEEDS_SPECTRUM] = "spectrum",
+        [NEEDS_PROBE] = "probe",
+    };
+
+    return add_text(object, "name", metric->name) && add_text(object, "unit", metric->unit) &&
+           add_text(object, "needs", needs[metric->needs]) &&
+           add_text(object, "description", metric->description);
+}
+
+cJSON *metrics_to_json(void)
+{
+    cJSON *answer = cJSON_CreateObject();
+    cJSON *array = cJSON_AddArrayToObject(answer, "metrics");
+
+    for (int i = 0; array && i < METRIC_COUNT; i++) {
+        cJSON *object = cJSON_CreateObject();
+
+        if (!object || !cJSON_AddItemToArray(array, object) ||
+            !add_metric_info(object, &metric_table[i]))
+            array = NULL; /* what was added goes with the answer */
+    }
+    if (array)
+        return answer;
+    cJSON_Delete(answer);
+    return NULL;
+}
+
 static bool add_metrics(cJSON *object, const double *values)
 {
     for (int i = 0; i < METRIC_COUNT; i++) {

@@ -1,6 +1,6 @@
-/* The model as JSON: POINT, SCALAR, EVENT and the flags, as proto/FEED.md and proto/INGEST.md show
- * them. Stateless, any thread; sockets and queries are elsewhere. Each function returns a tree
- * (free with cJSON_Delete), or NULL when memory ran out. */
+/* The model as JSON: POINT, SCALAR, EVENT, the list of measures and the flags, as proto/FEED.md and
+ * proto/INGEST.md show them. Stateless, any thread; sockets and queries are elsewhere. Each
+ * function returns a tree (free with cJSON_Delete), or NULL when memory ran out. */
 #pragma once
 
 #include <cjson/cJSON.h>
@@ -17,5 +17,7 @@ cJSON *finding_to_json(const char *run, const char *layer, uint32_t attempt,
 /* SPECTRUM, with the sums PI_hat and PI_star. `n` is the point's. */
 cJSON *spectrum_to_json(const char *run, const char *layer, uint32_t attempt, int64_t step,
                         double n, const struct spectrum *);
+/* metric.list's answer: the rows of metric_table. */
+cJSON *metrics_to_json(void);
 /* The names of the bits set, as an array. Bits that have no name are left out. */
 cJSON *flags_to_json(uint32_t flags);

@@ -47,6 +47,27 @@ static void a_point_is_printed_as_the_page_shows_it(void **state)
                 "\"s_init_uncentred\":0.875,\"flags\":[\"partial\"]}");
 }
 
+static void the_list_of_measures_is_the_table(void **state)
+{
+    cJSON *answer = metrics_to_json(), *rows = cJSON_GetObjectItem(answer, "metrics"), *row;
+    static const char *const needs[] = {"nothing", "labels", "spectrum"};
+    int i = 0;
+
+    (void)state;
+    cJSON_ArrayForEach(row, rows)
+    {
+        const struct metric_info *metric = &metric_table[i++];
+
+        assert_string_equal(cJSON_GetObjectItem(row, "name")->valuestring, metric->name);
+        assert_string_equal(cJSON_GetObjectItem(row, "unit")->valuestring, metric->unit);
+        assert_string_equal(cJSON_GetObjectItem(row, "needs")->valuestring, needs[metric->needs]);
+        assert_string_equal(cJSON_GetObjectItem(row, "description")->valuestring,
+                            metric->description);
+    }
+    assert_int_equal(i, METRIC_COUNT);
+    cJSON_Delete(answer);
+}
+
 static void what_is_not_finite_is_null(void **state)
 {
     struct point point = {
@@ -112,6 +133,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_point_is_printed_as_the_page_shows_it),
+        cmocka_unit_test(the_list_of_measures_is_the_table),
         cmocka_unit_test(what_is_not_finite_is_null),
         cmocka_unit_test(an_event_is_printed_as_the_page_shows_it),
         cmocka_unit_test(flags_are_named_in_order),

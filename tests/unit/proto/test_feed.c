@@ -51,6 +51,7 @@ static int read_params(const struct feed_request *request, struct err *e)
     case FEED_HELLO:
         return feed_hello_read(request, &u.hello, e);
     case FEED_STATUS:
+    case FEED_METRIC_LIST:
         return 0;
     case FEED_RUN_LIST:
         return feed_run_list_read(request, &u.run_list, e);
