@@ -60,19 +60,41 @@ static bool add_metric_info(cJSON *object, const struct metric_info *metric)
            add_text(object, "description", metric->description);
 }
 
+static bool add_flag_info(cJSON *object, const struct flag_info *flag)
+{
+    return add_text(object, "name", flag->name) &&
+           add_text(object, "description", flag->description);
+}
+
+/* A new object at the array's end, or NULL. */
+static cJSON *push_object(cJSON *array)
+{
+    cJSON *object = cJSON_CreateObject();
+
+    if (object && cJSON_AddItemToArray(array, object))
+        return object;
+    cJSON_Delete(object);
+    return NULL;
+}
+
 cJSON *metrics_to_json(void)
 {
     cJSON *answer = cJSON_CreateObject();
-    cJSON *array = cJSON_AddArrayToObject(answer, "metrics");
+    cJSON *metrics = cJSON_AddArrayToObject(answer, "metrics");
+    cJSON *flags = cJSON_AddArrayToObject(answer, "flags");
+    bool done = metrics && flags;
 
-    for (int i = 0; array && i < METRIC_COUNT; i++) {
-        cJSON *object = cJSON_CreateObject();
+    for (int i = 0; done && i < METRIC_COUNT; i++) {
+        cJSON *object = push_object(metrics);
 
-        if (!object || !cJSON_AddItemToArray(array, object) ||
-            !add_metric_info(object, &metric_table[i]))
-            array = NULL; /* what was added goes with the answer */
+        done = object && add_metric_info(object, &metric_table[i]);
     }
-    if (array)
+    for (int i = 0; done && i < FLAG_COUNT; i++) {
+        cJSON *object = push_object(flags);
+
+        done = object && add_flag_info(object, &flag_table[i]);
+    }
+    if (done)
         return answer;
     cJSON_Delete(answer);
     return NULL;

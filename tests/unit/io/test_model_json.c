@@ -50,7 +50,7 @@ static void a_point_is_printed_as_the_page_shows_it(void **state)
 static void the_list_of_measures_is_the_table(void **state)
 {
     cJSON *answer = metrics_to_json(), *rows = cJSON_GetObjectItem(answer, "metrics"), *row;
-    static const char *const needs[] = {"nothing", "labels", "spectrum"};
+    static const char *const needs[] = {"nothing", "labels", "spectrum", "probe"};
     int i = 0;
 
     (void)state;
@@ -65,6 +65,16 @@ static void the_list_of_measures_is_the_table(void **state)
                             metric->description);
     }
     assert_int_equal(i, METRIC_COUNT);
+    i = 0;
+    cJSON_ArrayForEach(row, cJSON_GetObjectItem(answer, "flags"))
+    {
+        const struct flag_info *flag = &flag_table[i++];
+
+        assert_string_equal(cJSON_GetObjectItem(row, "name")->valuestring, flag->name);
+        assert_string_equal(cJSON_GetObjectItem(row, "description")->valuestring,
+                            flag->description);
+    }
+    assert_int_equal(i, FLAG_COUNT);
     cJSON_Delete(answer);
 }
 
