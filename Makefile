@@ -155,7 +155,7 @@ test: deps
 	$(MAKE) --no-print-directory DEV=1 -j$(shell nproc) all $(UNIT) $(BENCH)
 	$(MAKE) --no-print-directory check-headers format-check lint
 	$(MAKE) --no-print-directory DEV=1 check python
-	$(MAKE) --no-print-directory SANITIZE=address FAULT_STRIDE=97 SIM_SEEDS=150 ZWATCH_MESSAGES=200000 check
+	$(MAKE) --no-print-directory SANITIZE=address FAULT_STRIDE=97 SIM_SEEDS=150 TRANSITION_SERIES=200 ZWATCH_MESSAGES=200000 check
 	$(MAKE) --no-print-directory SANITIZE=thread FAULT_STRIDE=499 ZWATCH_MESSAGES=200000 check
 
 # ---- dependencies: Debian's packages, all of them, and only those that are missing ----------------

@@ -8,6 +8,8 @@
 #define SIGMA_OF_MEDIAN 1.4826
 /* A scale below this share of the values is rounding, not noise. */
 #define ROUNDING 1e-9
+/* Share of the way covered at the start, and left at the end. */
+#define EDGE 0.1
 /* Points from the middle of L to y: over so many d is measured. */
 #define SPAN (TRANSITION_LAG + TRANSITION_LEVEL / 2.0)
 
@@ -54,9 +56,141 @@ static void slide(struct transition_place *window, size_t *n, size_t size,
 
 /* What all scales know of the series. */
 struct seen {
-    double range; /* of y at the finest scale, behind its first points */
-    double noise; /* s of the finest scale, before a passage if one is under way */
+    double range;  /* of y at the finest scale, behind its first points */
+    double noise;  /* s of the finest scale, before a passage if one is under way */
+    double wander; /* w */
 };
+
+/* ---- a passage ----------------------------------------------------------------------------- */
+
+static void trail_init(struct transition_trail *t)
+{
+    t->n = t->skipped = 0;
+    t->stride = 1;
+}
+
+static void trail_keep(struct transition_trail *t, struct transition_place place)
+{
+    if (++t->skipped < t->stride)
+        return;
+    t->skipped = 0;
+    if (t->n == TRANSITION_TRAIL) {
+        for (size_t i = 0; i < TRANSITION_TRAIL / 2; i++)
+            t->places[i] = t->places[2 * i];
+        t->n /= 2;
+        t->stride *= 2;
+    }
+    t->places[t->n++] = place;
+}
+
+/* Begins at y, `n_moved` points behind the level; its trail is left to the caller. */
+static void passage_begin(struct transition_passage *p, double from, double y, double scale,
+                          uint64_t n_moved)
+{
+    p->is_moving = true;
+    p->sign = y < from ? -1 : 1;
+    p->from = from;
+    p->scale = scale;
+    p->slope = 0;
+    p->gained = fabs(y - from);
+    p->n_moved = n_moved;
+    trail_init(&p->trail);
+}
+
+/* Points at the end of a passage that have to be quiet. */
+static uint64_t quiet_points(const struct transition_passage *p)
+{
+    uint64_t share = (uint64_t)ceil(p->quiet * (double)p->n_moved);
+
+    return share > TRANSITION_QUIET ? share : TRANSITION_QUIET;
+}
+
+/* Whether they brought no gain worth the name upon what was gained before them. */
+static bool is_quiet(const struct transition_passage *p)
+{
+    size_t n = (size_t)((quiet_points(p) + p->trail.stride - 1) / p->trail.stride);
+    double before = 0;
+
+    for (size_t i = 0; i + n < p->trail.n; i++)
+        before = fmax(before, p->sign * (p->trail.places[i].y - p->from));
+    return p->gained < (1 + TRANSITION_GAIN) * before;
+}
+
+enum progress { GOES_ON, WENT_BACK, STOPPED };
+
+static enum progress passage_go_on(struct transition_passage *p, struct transition_place y)
+{
+    double gain = p->sign * (y.y - p->from);
+
+    trail_keep(&p->trail, y);
+    p->n_moved++;
+    p->gained = fmax(p->gained, gain);
+    if (gain < TRANSITION_BACK * p->gained) {
+        p->is_moving = false;
+        return WENT_BACK;
+    }
+    if (!is_quiet(p))
+        return GOES_ON;
+    p->is_moving = false;
+    return STOPPED;
+}
+
+/* The steps at which the way was covered to 10 % for the last time before, and to 90 % for the
+ * first time after. */
+static void find_ends(const struct transition_passage *p, struct transition *out)
+{
+    const struct transition_place *places = p->trail.places;
+    size_t end = 0, start;
+
+    while (end + 1 < p->trail.n && p->sign * (places[end].y - p->from) < (1 - EDGE) * out->size)
+        end++;
+    start = end;
+    while (start > 0 && p->sign * (places[start].y - p->from) > EDGE * out->size)
+        start--;
+    out->start = places[start].step;
+    out->end = places[end].step;
+}
+
+/* Whether what has stopped at the last QUIET points, `raw`, was a transition, and which. */
+static bool passage_judge(const struct transition_passage *p, const struct transition_place *raw,
+                          const struct seen *seen, struct transition *out)
+{
+    double spread[TRANSITION_QUIET], scale, sigma;
+
+    out->to = median_y(raw, TRANSITION_QUIET);
+    out->from = p->from;
+    out->size = p->sign * (out->to - p->from);
+    for (size_t i = 0; i < TRANSITION_QUIET; i++)
+        spread[i] = fabs(raw[i].y - out->to);
+    scale = fmax(fmax(p->scale, seen->noise), median(spread, TRANSITION_QUIET));
+    if (!(out->size > TRANSITION_ACCEPT * scale) ||
+        out->size < TRANSITION_MIN_SHARE * seen->range ||
+        out->size < p->slope * (double)(p->n_moved - quiet_points(p)))
+        return false;
+    sigma = SIGMA_OF_MEDIAN * scale / out->size;
+    out->direction = p->sign < 0 ? TRANSITION_FALL : TRANSITION_RISE;
+    out->confidence = 1 - 4.0 / 9 * sigma * sigma;
+    find_ends(p, out);
+    return true;
+}
+
+struct band {
+    double middle, half; /* half its width, h */
+    double wander; /* what is left of h when the way from its first to its last is not counted */
+};
+
+/* Where the series was in the first half of its stay. */
+static struct band find_band(const struct transition_trail *stay)
+{
+    double low = stay->n > 0 ? stay->places[0].y : 0, high = low, way;
+
+    for (size_t i = 1; i < stay->n / 2; i++) {
+        low = fmin(low, stay->places[i].y);
+        high = fmax(high, stay->places[i].y);
+    }
+    way = stay->n / 2 > 0 ? fabs(stay->places[stay->n / 2 - 1].y - stay->places[0].y) : 0;
+    return (struct band){(low + high) / 2, (high - low) / 2, (high - low - way) / 2};
+}
 
 /* ---- a scale ------------------------------------------------------------------------------- */
 
@@ -76,105 +210,41 @@ static void note_deviation(struct transition_scale *c, double d)
 /* Forgets the levels, not how far the series strays. */
 static void begin_anew(struct transition_scale *c)
 {
-    if (c->is_moving)
+    if (c->passage.is_moving)
         c->s = c->began_s;
-    c->is_moving = false;
+    c->passage.is_moving = false;
     c->n_block = c->n_raw = c->n_recent = c->n_deviations = 0;
 }
 
-static void keep_place(struct transition_scale *c, struct transition_place place)
+/* IDLE -> MOVING. */
+static void start_moving(struct transition_scale *c, double level, double y, double s,
+                         double wander)
 {
-    if (++c->skipped < c->stride)
-        return;
-    c->skipped = 0;
-    if (c->n_trail == TRANSITION_TRAIL) {
-        for (size_t i = 0; i < TRANSITION_TRAIL / 2; i++)
-            c->trail[i] = c->trail[2 * i];
-        c->n_trail /= 2;
-        c->stride *= 2;
-    }
-    c->trail[c->n_trail++] = place;
-}
-
-static void start_moving(struct transition_scale *c, double level, double d, double s)
-{
-    c->is_moving = true;
-    c->sign = d < 0 ? -1 : 1;
-    c->from = level;
+    passage_begin(&c->passage, level, y, fmax(s, wander), TRANSITION_LAG);
     c->began_s = s;
-    c->gained = fabs(d);
-    c->n_moved = TRANSITION_LAG;
-    c->n_quiet = 0;
-    c->n_trail = 0;
-    c->stride = 1;
-    c->skipped = 0;
+    c->passage.slope = TRANSITION_ENTER * s / SPAN;
+    c->passage.quiet = TRANSITION_QUIET_MOVING;
     for (size_t i = 0; i < c->n_recent; i++)
-        keep_place(c, c->recent[i]);
+        trail_keep(&c->passage.trail, c->recent[i]);
 }
 
-/* The steps at which the way was covered to 10 % for the last time before, and to 90 % for the
- * first time after. */
-static void find_ends(const struct transition_scale *c, struct transition *out)
-{
-    size_t end = 0, start;
-
-    while (end + 1 < c->n_trail &&
-           c->sign * (c->trail[end].y - c->from) < (1 - TRANSITION_GAIN) * out->size)
-        end++;
-    start = end;
-    while (start > 0 && c->sign * (c->trail[start].y - c->from) > TRANSITION_GAIN * out->size)
-        start--;
-    out->start = c->trail[start].step;
-    out->end = c->trail[end].step;
-}
-
-/* Whether what has stopped was a transition, and which. */
-static bool judge(const struct transition_scale *c, const struct seen *seen, struct transition *out)
-{
-    double spread[TRANSITION_QUIET], scale = fmax(c->began_s, seen->noise), sigma;
-
-    assert(c->n_raw == TRANSITION_QUIET);
-    out->to = median_y(c->raw, TRANSITION_QUIET);
-    out->from = c->from;
-    out->size = c->sign * (out->to - c->from);
-    for (size_t i = 0; i < TRANSITION_QUIET; i++)
-        spread[i] = fabs(c->raw[i].y - out->to);
-    scale = fmax(scale, median(spread, TRANSITION_QUIET));
-    if (!(out->size > TRANSITION_ACCEPT * scale) ||
-        out->size < TRANSITION_MIN_SHARE * seen->range ||
-        out->size * SPAN < TRANSITION_ENTER * c->began_s * (double)c->n_moved)
-        return false;
-    sigma = SIGMA_OF_MEDIAN * scale / out->size;
-    out->direction = c->sign < 0 ? TRANSITION_FALL : TRANSITION_RISE;
-    out->confidence = 1 - 4.0 / 9 * sigma * sigma;
-    find_ends(c, out);
-    return true;
-}
-
-/* MOVING: counts gains; true when it has stopped, and was a transition. */
+/* MOVING; true when the passage has stopped, and was a transition. */
 static bool go_on(struct transition_scale *c, struct transition_place y, const struct seen *seen,
                   struct transition *out)
 {
-    double gain = c->sign * (y.y - c->from);
+    struct transition_passage *p = &c->passage;
 
-    keep_place(c, y);
-    c->n_quiet++;
-    if (gain >= (1 + TRANSITION_GAIN) * c->gained) {
-        c->gained = gain;
-        c->n_moved += c->n_quiet;
-        c->n_quiet = 0;
-    }
-    if (gain < TRANSITION_BACK * c->gained) {
-        c->is_moving = false;
-        if (c->gained > TRANSITION_ACCEPT * c->began_s)
+    switch (passage_go_on(p, y)) {
+    case GOES_ON:
+        return false;
+    case WENT_BACK:
+        if (p->gained > TRANSITION_ACCEPT * c->began_s)
             c->n_recent = 0; /* the way back from an excursion is no transition */
         return false;
+    case STOPPED:
+        break;
     }
-    if (c->n_quiet < TRANSITION_QUIET ||
-        (double)c->n_quiet < TRANSITION_QUIET_SHARE * (double)c->n_moved)
-        return false;
-    c->is_moving = false;
-    return judge(c, seen, out);
+    return passage_judge(p, c->raw, seen, out);
 }
 
 /* Takes a point of this scale. */
@@ -196,10 +266,60 @@ static bool step_scale(struct transition_scale *c, struct transition_place x,
     level = median_y(c->recent, TRANSITION_LEVEL);
     d = y.y - level;
     note_deviation(c, fabs(d));
-    if (c->is_moving)
+    if (c->passage.is_moving)
         return go_on(c, y, seen, out);
     if (fabs(d) > TRANSITION_ENTER * fmax(s, ROUNDING * fabs(level)))
-        start_moving(c, level, d, s);
+        start_moving(c, level, y.y, s, seen->wander);
+    return false;
+}
+
+/* ---- leaving where it stayed ----------------------------------------------------------------- */
+
+/* Its level when it was in there last, at place `left`. */
+static double last_level(const struct transition_trail *stay, const struct band *band, size_t *left)
+{
+    double values[TRANSITION_LEVEL];
+    size_t n = 0;
+
+    for (size_t i = stay->n; i-- > 0 && n < TRANSITION_LEVEL;) {
+        if (fabs(stay->places[i].y - band->middle) > (1 + ROUNDING) * band->half)
+            continue;
+        if (n == 0)
+            *left = i;
+        values[n++] = stay->places[i].y;
+    }
+    assert(n > 0); /* the first half is in there */
+    return median(values, n);
+}
+
+/* STAYING -> LEAVING. */
+static void start_leaving(struct transition_passage *p, const struct transition_trail *stay,
+                          const struct band *band, double y)
+{
+    size_t left = 0;
+    double level = last_level(stay, band, &left);
+
+    passage_begin(p, level, y, band->half, (stay->n - left) * stay->stride);
+    p->quiet = TRANSITION_QUIET_LEAVING;
+    p->trail = *stay;
+}
+
+/* Takes y of the finest scale, whose last points are `raw`. */
+static bool step_stay(struct transition_detector *t, struct transition_place y,
+                      const struct seen *seen, struct transition *out)
+{
+    const struct transition_scale *finest = &t->scales[0];
+    struct band band;
+
+    trail_keep(&t->stay, y);
+    if (t->leave.is_moving)
+        return passage_go_on(&t->leave, y) == STOPPED &&
+               passage_judge(&t->leave, finest->raw, seen, out);
+    if (t->stay.n < 2UL * (TRANSITION_LEVEL + TRANSITION_LAG))
+        return false;
+    band = find_band(&t->stay);
+    if (fabs(y.y - band.middle) > TRANSITION_LEAVE * fmax(band.half, ROUNDING * fabs(band.middle)))
+        start_leaving(&t->leave, &t->stay, &band, y.y);
     return false;
 }
 
@@ -210,6 +330,7 @@ void transition_init(struct transition_detector *t)
     memset(t, 0, sizeof *t);
     for (size_t i = 0; i < TRANSITION_SCALES; i++)
         t->scales[i].s = INFINITY;
+    trail_init(&t->stay);
 }
 
 /* Joins three points of a scale to one of the next; false while they are not three. */
@@ -237,12 +358,21 @@ static void note_range(struct transition_detector *t)
     t->has_range = true;
 }
 
+static void begin_all_anew(struct transition_detector *t)
+{
+    for (size_t i = 0; i < TRANSITION_SCALES; i++)
+        begin_anew(&t->scales[i]);
+    trail_init(&t->stay);
+    t->leave.is_moving = false;
+}
+
 bool transition_feed(struct transition_detector *t, int64_t step, double value,
                      struct transition *out)
 {
     struct transition_place x = {step, value};
     const struct transition_scale *finest = &t->scales[0];
-    struct seen seen = {t->high - t->low, finest->is_moving ? finest->began_s : finest->s};
+    struct seen seen = {t->high - t->low, finest->passage.is_moving ? finest->began_s : finest->s,
+                        find_band(&t->stay).wander};
     bool found = false;
 
     if (!isfinite(value) || (t->has_last && step <= t->last_step))
@@ -254,8 +384,10 @@ bool transition_feed(struct transition_detector *t, int64_t step, double value,
         if (!join(&t->scales[i], &x))
             break;
     }
+    if (!found && finest->n_recent > 0)
+        found = step_stay(t, finest->recent[finest->n_recent - 1], &seen, out);
     note_range(t);
-    for (size_t i = 0; found && i < TRANSITION_SCALES; i++)
-        begin_anew(&t->scales[i]);
+    if (found)
+        begin_all_anew(t);
     return found;
 }

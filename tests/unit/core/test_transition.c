@@ -11,9 +11,17 @@
 
 #include "tests/lib/random.h"
 
-#define MAX_FOUND 64
-/* Times that every drift is made with other noise. */
-#define SEEDS 10
+#define MAX_FOUND  64
+#define MAX_POINTS 128 /* of a real series */
+
+/* How much is made up: TRANSITION_SERIES short series of noise, hundred times as many points of
+ * long ones, and every drift with one noise in 200 of them. */
+static size_t n_series(void)
+{
+    const char *given = getenv("TRANSITION_SERIES");
+
+    return given ? strtoul(given, NULL, 10) : 2000;
+}
 
 /* A series, and what was found in it. */
 struct run {
@@ -125,12 +133,12 @@ static void noise_about_a_constant_is_rarely_a_transition(void **state)
         {"Cauchy", cauchy, 0.5, 0.01, 0, 0.1},
         {"Gaussian, correlation 0.5", gaussian, 0.5, 0.01, 0.5, 0.1},
         /* its level does move, for 20 points at a time */
-        {"Gaussian, correlation 0.9", gaussian, 0.5, 0.01, 0.9, 3},
+        {"Gaussian, correlation 0.9", gaussian, 0.5, 0.01, 0.9, 1},
     };
 
     (void)state;
     for (size_t i = 0; i < sizeof noises / sizeof *noises; i++)
-        assert_true(false_alarms(&noises[i], 200000) <= noises[i].bound);
+        assert_true(false_alarms(&noises[i], 100 * n_series()) <= noises[i].bound);
 }
 
 /* What a user meets is the beginning of many short series, where least is known. */
@@ -138,19 +146,19 @@ static void short_series_of_noise_are_no_worse(void **state)
 {
     struct run *r = malloc(sizeof *r);
     struct random random;
-    size_t n_found = 0;
+    size_t n_found = 0, n = n_series();
 
     (void)state;
     random_seed(&random, 11);
-    for (int series = 0; series < 2000; series++) {
+    for (size_t series = 0; series < n; series++) {
         begin(r);
         for (int i = 0; i < 100; i++)
             feed(r, i, 0.5 + 0.01 * random_gaussian(&random));
         n_found += r->n_found;
     }
-    printf("false alarms per 10,000 points, 2,000 series of 100 points: %.3f\n",
-           (double)n_found / 20);
-    assert_true((double)n_found / 20 <= 0.1);
+    printf("false alarms per 10,000 points, %zu series of 100 points: %.3f\n", n,
+           100 * (double)n_found / (double)n);
+    assert_true(100 * (double)n_found / (double)n <= 0.1);
     free(r);
 }
 
@@ -294,6 +302,22 @@ static void make_fall(double *values, size_t n)
             0.5 - 0.4 * passage((double)i, (double)n / 2, 12) + 0.01 * random_gaussian(&random);
 }
 
+/* The drift does not count as restlessness. */
+static void a_step_behind_a_drift_is_found(void **state)
+{
+    struct run r;
+
+    (void)state;
+    begin(&r);
+    for (size_t i = 0; i < 200; i++)
+        feed(&r, (int64_t)i,
+             0.9 - 0.4 * (i < 150 ? (double)i / 150 : 1) - (i >= 100 ? 0.3 : 0) +
+                 0.003 * random_gaussian(&r.random));
+    assert_int_equal(r.n_found, 1);
+    assert_in_range(r.found[0].start, 95, 101);
+    assert_in_range(r.found_at[0] - 100, 1, 20);
+}
+
 static void backwards_in_time_a_fall_is_a_rise(void **state)
 {
     double values[200];
@@ -360,12 +384,12 @@ static void slow_drifts_are_rarely_one(void **state)
     static const double noises[] = {0, 0.0001, 0.001, 0.01, 0.1};
     static const size_t lengths[] = {60, 300, 3000, 30000};
     struct run *r = malloc(sizeof *r);
-    size_t n_series = 0, n_found = 0;
+    size_t n_drifts = 0, n_found = 0, n_seeds = (n_series() + 199) / 200;
     struct random random;
 
     (void)state;
     random_seed(&random, 1000);
-    for (size_t n = 0; n < SEEDS * sizeof noises / sizeof *noises; n++) {
+    for (size_t n = 0; n < n_seeds * sizeof noises / sizeof *noises; n++) {
         for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++) {
             for (int shape = 0; shape < 4; shape++) {
                 double noise = noises[n % (sizeof noises / sizeof *noises)];
@@ -377,14 +401,14 @@ static void slow_drifts_are_rarely_one(void **state)
 
                     feed(r, (int64_t)i, 0.5 - 0.4 * way[shape] + noise * random_gaussian(&random));
                 }
-                n_series++;
+                n_drifts++;
                 n_found += r->n_found;
                 assert_true(noise > 0 || r->n_found == 0);
             }
         }
     }
-    printf("slow drifts: %zu found in %zu series\n", n_found, n_series);
-    assert_true((double)n_found <= 0.01 * (double)n_series);
+    printf("slow drifts: %zu found in %zu series\n", n_found, n_drifts);
+    assert_true((double)n_found <= 0.01 * (double)n_drifts);
     free(r);
 }
 
@@ -439,11 +463,13 @@ static void a_ripple_behind_a_great_fall_is_none(void **state)
 
 /* ---- real series --------------------------------------------------------------------------- */
 
-/* Feeds the rows of tests/data/NAME. */
-static void feed_file(struct run *r, const char *name)
+/* Feeds the rows of tests/data/NAME; returns the points that a find came behind its end. */
+static size_t feed_file(struct run *r, const char *name)
 {
     char path[128], line[256];
     long long step;
+    int64_t steps[MAX_POINTS];
+    size_t delay = 0;
     double value;
     FILE *in;
 
@@ -452,76 +478,70 @@ static void feed_file(struct run *r, const char *name)
     assert_non_null(in);
     begin(r);
     while (fgets(line, sizeof line, in)) {
-        if (sscanf(line, "%lld,%lf", &step, &value) == 2)
+        if (sscanf(line, "%lld,%lf", &step, &value) == 2) {
+            assert_true(r->n_points < MAX_POINTS);
+            steps[r->n_points] = step;
             feed(r, step, value);
+        }
     }
     fclose(in);
-    for (size_t i = 0; i < r->n_found; i++)
-        printf("%s: %s %.3f -> %.3f over %lld-%lld, told at step %lld, confidence %.5f\n", name,
-               transition_direction_name(r->found[i].direction), r->found[i].from, r->found[i].to,
-               (long long)r->found[i].start, (long long)r->found[i].end,
-               (long long)r->found_step[i], r->found[i].confidence);
+    for (size_t i = 0; i < r->n_found; i++) {
+        while (steps[r->found_at[i] - 1 - delay] > r->found[i].end)
+            delay++;
+        printf(
+            "%s: %s %.3f -> %.3f over %lld-%lld, told at step %lld, %zu points behind, confidence "
+            "%.4f\n",
+            name, transition_direction_name(r->found[i].direction), r->found[i].from,
+            r->found[i].to, (long long)r->found[i].start, (long long)r->found[i].end,
+            (long long)r->found_step[i], delay, r->found[i].confidence);
+    }
+    return delay;
 }
 
-static void assert_one_fall(const struct run *r)
-{
-    assert_int_equal(r->n_found, 1);
-    assert_int_equal(r->found[0].direction, TRANSITION_FALL);
-    assert_in_range(r->found[0].start, 546, 1080);
-    assert_in_range(r->found[0].end, r->found[0].start + 1, 1080);
-    assert_true(r->found[0].from > 0.4 && r->found[0].to < 0.12);
-}
-
-/* Early drift, ripples of 0.02, two bursts at the end: one fall. */
+/* Early drift, ripples of 0.02, ragged falls that halt or take back half of their first part,
+ * bursts at the end: one fall each. The constants were chosen with seeds 0 to 3; seeds 4 to 7 were
+ * measured afterwards. Seed 2 falls gradually, over 50 points, after a restless start. */
 static void modular_addition_falls_once(void **state)
 {
+    static const struct {
+        size_t n_points, delay; /* at most */
+    } seeds[] = {{96, 11}, {106, 10}, {96, 14}, {96, 10}, {96, 10}, {96, 10}, {96, 10}, {96, 10}};
     struct run r;
 
     (void)state;
-    feed_file(&r, "mod97_squared_error_seed0.csv");
-    assert_int_equal(r.n_points, 96);
-    assert_one_fall(&r);
-}
+    for (size_t seed = 0; seed < sizeof seeds / sizeof *seeds; seed++) {
+        char name[64];
+        size_t delay;
 
-/* Another seed, whose fall is ragged and takes back half of its first part: the part behind that is
- * what is told, and late, for its early ups and downs count as noise. */
-static void a_ragged_fall_is_one(void **state)
-{
-    struct run r;
-
-    (void)state;
-    feed_file(&r, "mod97_squared_error_seed1.csv");
-    assert_int_equal(r.n_points, 106);
-    assert_one_fall(&r);
-}
-
-/* Seeds that the constants were not chosen with. One is found. The other is missed: its fall takes
- * 45 points without a steep one among them, and its early ups and downs count as noise, so that no
- * 8 points gain 3 s. A change that finds it is welcome to turn this test round. */
-static void of_two_more_seeds_one_is_found(void **state)
-{
-    struct run r;
-
-    (void)state;
-    feed_file(&r, "mod97_squared_error_seed3.csv");
-    assert_one_fall(&r);
-    feed_file(&r, "mod97_squared_error_seed2.csv");
-    assert_int_equal(r.n_points, 96);
-    assert_int_equal(r.n_found, 0);
+        snprintf(name, sizeof name, "mod97_squared_error_seed%zu.csv", seed);
+        delay = feed_file(&r, name);
+        assert_int_equal(r.n_points, seeds[seed].n_points);
+        assert_int_equal(r.n_found, 1);
+        assert_int_equal(r.found[0].direction, TRANSITION_FALL);
+        assert_in_range(r.found[0].start, 500, 1080);
+        assert_in_range(r.found[0].end, r.found[0].start + 1, 1080);
+        assert_true(r.found[0].from > 0.4 && r.found[0].to < 0.12);
+        assert_in_range(delay, 1, seeds[seed].delay);
+    }
 }
 
 /* Under cross-entropy D_LR goes .54, .66, .41, .45, .32, then jumps by .2 to .4 every few hundred
- * steps and decays. Its only sharp fall (steps 51 to 111) is over before the 23rd point, and what
- * follows moves no further than the jumps do: nothing is told, as nothing there is a passage from
- * one level to another. */
+ * steps and decays, in each seed its own way. Its only sharp fall (in seed 0 at steps 51 to 111) is
+ * over before the 23rd point, and what follows moves no further than the jumps do: nothing is told,
+ * as nothing there is a passage from one lasting level to another. */
 static void oscillations_are_none(void **state)
 {
     struct run r;
 
     (void)state;
-    feed_file(&r, "mod97_cross_entropy_seed0.csv");
-    assert_int_equal(r.n_points, 126);
-    assert_int_equal(r.n_found, 0);
+    for (int seed = 0; seed < 3; seed++) {
+        char name[64];
+
+        snprintf(name, sizeof name, "mod97_cross_entropy_seed%d.csv", seed);
+        feed_file(&r, name);
+        assert_int_equal(r.n_points, 126);
+        assert_int_equal(r.n_found, 0);
+    }
 }
 
 /* ---- what a trainer may send --------------------------------------------------------------- */
@@ -538,8 +558,8 @@ static void what_is_not_finite_or_not_new_is_passed_over(void **state)
     for (size_t i = 0; i < 200; i++) {
         feed(&one, 10 * (int64_t)i, values[i]);
         feed(&other, 10 * (int64_t)i, values[i]);
-        feed(&other, 10 * (int64_t)i, 100); /* the same step again */
-        feed(&other, 3, 100);
+        feed(&other, 10 * (int64_t)i, 100);     /* the same step again */
+        feed(&other, 10 * (int64_t)i - 7, 100); /* an older one */
         feed(&other, 10 * (int64_t)i + 1, i % 2 ? (double)NAN : (double)INFINITY);
     }
     assert_int_equal(one.n_found, 1);
@@ -557,6 +577,7 @@ int main(void)
         cmocka_unit_test(the_spacing_of_the_steps_does_not_matter),
         cmocka_unit_test(two_transitions_are_two),
         cmocka_unit_test(a_fall_and_a_rise_are_told_apart),
+        cmocka_unit_test(a_step_behind_a_drift_is_found),
         cmocka_unit_test(backwards_in_time_a_fall_is_a_rise),
         cmocka_unit_test(the_unit_does_not_matter),
         cmocka_unit_test(spikes_are_none),
@@ -566,8 +587,6 @@ int main(void)
         cmocka_unit_test(a_constant_is_none),
         cmocka_unit_test(a_ripple_behind_a_great_fall_is_none),
         cmocka_unit_test(modular_addition_falls_once),
-        cmocka_unit_test(a_ragged_fall_is_one),
-        cmocka_unit_test(of_two_more_seeds_one_is_found),
         cmocka_unit_test(oscillations_are_none),
         cmocka_unit_test(what_is_not_finite_or_not_new_is_passed_over),
     };
