@@ -72,11 +72,12 @@ struct richd_options {
     const char *endpoint;    /* a ZeroMQ address; NULL: RICHD_ENDPOINT, or found */
     const char *runtime_dir; /* where endpoints.json is; NULL: RICHD_RUNTIME_DIR, or found */
     size_t queue_bytes;      /* most memory for rows on their way; 0: 64 MiB */
+    int probe; /* not 0: every window of a layer has the same rows in the same order, for s_init */
 };
 #define RICHD_OPTIONS                                                                              \
     {                                                                                              \
         sizeof(struct richd_options), NULL, NULL, NULL, NULL, NULL, NULL, RICHD_RESUME_ALLOW,      \
-            RICHD_WINDOW_CHECKPOINT, 0, NULL, NULL, 0                                              \
+            RICHD_WINDOW_CHECKPOINT, 0, NULL, NULL, 0, 0                                           \
     }
 
 /* Starts a run and returns at once: the connection is made, and made again, in the background.

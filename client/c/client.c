@@ -126,6 +126,8 @@ static int check_options(const struct richd_options *o, struct err *e)
         return err_set(e, -EINVAL, "resume is %d, which is no richd_resume", (int)o->resume);
     if ((unsigned)o->window > RICHD_WINDOW_CUMULATIVE)
         return err_set(e, -EINVAL, "window is %d, which is no richd_window", (int)o->window);
+    if (o->probe && o->window != RICHD_WINDOW_CHECKPOINT)
+        return err_set(e, -EINVAL, "probe needs RICHD_WINDOW_CHECKPOINT");
     if (o->endpoint && strlen(o->endpoint) >= ENDPOINT_MAX)
         return err_set(e, -EINVAL, "endpoint is longer than %d bytes", ENDPOINT_MAX - 1);
     if (o->runtime_dir && strlen(o->runtime_dir) >= ENDPOINT_MAX)
@@ -157,6 +159,7 @@ static char *encode_open(const struct richd_options *o, struct err *e)
     open.writer = writer;
     open.window = (enum control_window)o->window;
     open.half_life_rows = o->half_life_rows;
+    open.probe = o->probe != 0;
     text = tags ? control_encode_open(&open) : NULL;
     if (!text)
         err_set(e, -ENOMEM, "out of memory");

@@ -179,6 +179,14 @@ static struct job *start_absorb(struct layer *l, struct batch *b)
     return &l->job;
 }
 
+/* Rows that were offered for the mark's window and did not enter. */
+static uint64_t rows_missing(const struct layer *l, const struct mark *m)
+{
+    uint64_t offered = m->rows_offered - l->window_offered;
+
+    return offered > l->window_rows ? offered - l->window_rows : 0;
+}
+
 static struct job *start_measure(struct layer *l, struct mark *m)
 {
     list_remove(&m->queued.link);
@@ -193,6 +201,8 @@ static struct job *start_measure(struct layer *l, struct mark *m)
         .targets_are_labels = l->targets_are_labels,
         .spectrum = m->wish,
         .probe = l->has_probe ? &l->probe : NULL,
+        .probe_is_partial = rows_missing(l, m) > 0,
+        .doubt = m->doubt,
     };
     l->job.point = m->point;
     l->job.spectrum = m->spectrum;
@@ -338,14 +348,6 @@ static void drop_refused_front(struct layer *l, struct list *finished)
         return;
     lend(l, as_batch(q));
     finish_lent(l, finished);
-}
-
-/* Rows that were offered for the mark's window and did not enter. */
-static uint64_t rows_missing(const struct layer *l, const struct mark *m)
-{
-    uint64_t offered = m->rows_offered - l->window_offered;
-
-    return offered > l->window_rows ? offered - l->window_rows : 0;
 }
 
 static void finish_measure(struct layer *l, struct mark *m)

@@ -60,6 +60,7 @@ struct mark {
     struct point *point;        /* where the result goes */
     struct spectrum **spectrum; /* and where the decomposition goes, NULL before */
     struct probe *probe;        /* and the first window's probe, without rows before */
+    enum probe_doubt *doubt;    /* and why there is no likeness to it */
     struct spectrum_wish wish;
     uint64_t seq;          /* last batch it covers */
     uint64_t rows_offered; /* rows offered up to it; not measured: up to where the window begins */

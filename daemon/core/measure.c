@@ -110,6 +110,14 @@ static void gather_spectrum(struct evidence *e, const struct measure_plan *plan,
     e->spectrum = *spectrum;
 }
 
+/* Rows that are missing are not known to be the same ones. */
+static enum probe_doubt doubt_probe(const struct measure_plan *plan, const struct keep *kept)
+{
+    if (plan->probe_is_partial)
+        return PROBE_MISSING;
+    return kept ? probe_check(plan->probe, kept) : PROBE_REDUCED;
+}
+
 /* The first window is like itself. One whose features do not vary has nothing to be compared with,
  * and the next one is the first. */
 static int gather_probe(struct evidence *e, const struct measure_plan *plan, struct point *out)
@@ -120,7 +128,8 @@ static int gather_probe(struct evidence *e, const struct measure_plan *plan, str
 
     if (!plan->probe)
         return 0;
-    if (!kept || !keep_has_all(kept) || (plan->probe->n > 0 && plan->probe->n != kept->n_seen)) {
+    *plan->doubt = doubt_probe(plan, kept);
+    if (*plan->doubt != PROBE_NONE) {
         out->flags |= FLAG_PROBE_DIFFERS;
         return 0;
     }

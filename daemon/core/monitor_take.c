@@ -232,6 +232,7 @@ static void push_mark(struct entry *entry, struct layer *l, size_t i, struct spe
     mark->point = &p->point;
     mark->spectrum = &p->spectrum;
     mark->probe = &p->probe;
+    mark->doubt = &p->probe_doubt;
     mark->wish = wish;
     mark->seq = p->batch_seq;
     mark->rows_offered = p->rows_offered;

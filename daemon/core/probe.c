@@ -133,6 +133,37 @@ struct likeness probe_compare(const struct probe *first, const struct probe *now
     };
 }
 
+const char *probe_doubt_text(enum probe_doubt doubt)
+{
+    static const char *const sentences[] = {
+#define X(NAME, sentence) [PROBE_##NAME] = sentence,
+        PROBE_DOUBTS(X)
+#undef X
+    };
+
+    return sentences[doubt];
+}
+
+static bool weights_are_equal(const struct keep *rows)
+{
+    for (size_t i = 1; i < rows->n_seen; i++) {
+        if (rows->weight[i] != rows->weight[0])
+            return false;
+    }
+    return true;
+}
+
+enum probe_doubt probe_check(const struct probe *first, const struct keep *rows)
+{
+    if (rows->broken)
+        return PROBE_REDUCED;
+    if (!keep_has_all(rows))
+        return PROBE_TOO_MANY;
+    if (!weights_are_equal(rows))
+        return PROBE_WEIGHTS;
+    return first->n > 0 && first->n != rows->n_seen ? PROBE_N_ROWS : PROBE_NONE;
+}
+
 double measure_s_init(const struct evidence *e)
 {
     return e->likeness.centred;

@@ -7,8 +7,7 @@
  *
  * with the rows about their mean, and as they came for the uncentred variant. 1: nothing changed
  * but rotation and scale. With x = z + m the uncentred kernel is that of z, z'm along both sides,
- * and |m|^2: kept apart, so that a large mean costs the centred one no digits. Row weights do not
- * enter: a probe is a fixed set. */
+ * and |m|^2: kept apart, so that a large mean costs the centred one no digits. Rows count alike. */
 #pragma once
 
 #include "daemon/core/keep.h"
@@ -38,3 +37,23 @@ int probe_copy(struct probe *to, const struct probe *from);
 
 /* Both have the same number of rows. */
 struct likeness probe_compare(const struct probe *first, const struct probe *now);
+
+/* Why a window cannot be compared with the first, nor be it: NAME, and the sentence for people. */
+#define PROBE_DOUBTS(X)                                                                            \
+    X(NONE, "it can be compared")                                                                  \
+    X(MISSING, "rows are missing")                                                                 \
+    X(REDUCED, "the window holds reduced moments")                                                 \
+    X(TOO_MANY, "there are more rows than are kept")                                               \
+    X(WEIGHTS, "the rows have unequal weights")                                                    \
+    X(N_ROWS, "the number of rows is not that of the first window")
+
+enum probe_doubt {
+#define X(NAME, sentence) PROBE_##NAME,
+    PROBE_DOUBTS(X)
+#undef X
+};
+
+const char *probe_doubt_text(enum probe_doubt);
+
+/* What speaks against these rows; `first` without rows: against their being the first. */
+enum probe_doubt probe_check(const struct probe *first, const struct keep *);

@@ -134,13 +134,12 @@ static void tell_events(struct loop *l, const struct record *r)
 static void tell_probes(struct loop *l, const struct record *r)
 {
     for (size_t i = 0; i < r->n_points; i++) {
-        const struct point *p = &r->points[i].point;
+        const struct layer_point *p = &r->points[i];
 
-        if (r->kind == RECORD_CHECKPOINT && p->flags & FLAG_PROBE_DIFFERS)
-            log_warn_limited(&l->probe_limit,
-                             "probe differs run=%s layer=%s step=%lld rows=%.0f: not the number"
-                             " of the first window, more than are kept, or reduced moments",
-                             r->run, r->points[i].layer, (long long)r->step, p->n);
+        if (p->probe_doubt != PROBE_NONE)
+            log_warn_limited(
+                &l->probe_limit, "probe differs run=%s layer=%s step=%lld rows=%.0f: %s", r->run,
+                p->layer, (long long)r->step, p->point.n, probe_doubt_text(p->probe_doubt));
     }
 }
 

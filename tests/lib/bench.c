@@ -215,11 +215,13 @@ void bench_release(struct bench *b)
 /* ---- messages ------------------------------------------------------------------------------ */
 
 static void send_open(struct bench *b, peer_id peer, const char *run, const char *writer,
-                      uint32_t attempt, struct window window, struct spectrum_policy spectrum)
+                      uint32_t attempt, struct window window, struct spectrum_policy spectrum,
+                      bool probe)
 {
     struct record *r = must(record_new(RECORD_OPEN, run));
-    struct event e = {.type = EV_OPEN,
-                      .open = {.record = r, .window = window, .spectrum = spectrum}};
+    struct event e = {
+        .type = EV_OPEN,
+        .open = {.record = r, .window = window, .spectrum = spectrum, .probe = probe}};
 
     r->open.writer = must(strdup(writer));
     r->open.attempt = attempt;
@@ -230,18 +232,25 @@ void bench_open(struct bench *b, peer_id peer, const char *run, const char *writ
                 uint32_t attempt)
 {
     send_open(b, peer, run, writer, attempt, (struct window){.kind = WINDOW_CHECKPOINT},
-              (struct spectrum_policy){0});
+              (struct spectrum_policy){0}, false);
+}
+
+void bench_open_probe(struct bench *b, peer_id peer, const char *run, const char *writer)
+{
+    send_open(b, peer, run, writer, 0, (struct window){.kind = WINDOW_CHECKPOINT},
+              (struct spectrum_policy){0}, true);
 }
 
 void bench_open_window(struct bench *b, peer_id peer, const char *run, struct window window)
 {
-    send_open(b, peer, run, "writer", 0, window, (struct spectrum_policy){0});
+    send_open(b, peer, run, "writer", 0, window, (struct spectrum_policy){0}, false);
 }
 
 void bench_open_spectrum(struct bench *b, peer_id peer, const char *run,
                          struct spectrum_policy spectrum)
 {
-    send_open(b, peer, run, "writer", 0, (struct window){.kind = WINDOW_CHECKPOINT}, spectrum);
+    send_open(b, peer, run, "writer", 0, (struct window){.kind = WINDOW_CHECKPOINT}, spectrum,
+              false);
 }
 
 void bench_send(struct bench *b, peer_id peer, struct parcel *parcel, uint64_t seq,

@@ -58,6 +58,8 @@ void bench_tick(struct bench *, size_t n);
 /* Messages. `attempt` 0 is a new one. */
 void bench_open(struct bench *, peer_id, const char *run, const char *writer, uint32_t attempt);
 void bench_open_window(struct bench *, peer_id, const char *run, struct window);
+/* By which all windows hold the same rows. */
+void bench_open_probe(struct bench *, peer_id, const char *run, const char *writer);
 void bench_open_spectrum(struct bench *, peer_id, const char *run, struct spectrum_policy);
 void bench_send(struct bench *, peer_id, struct parcel *, uint64_t seq, uint64_t rows_before);
 /* Rows of layer "head", p = 4, C = 2, seeded by seq. */

@@ -25,6 +25,8 @@ void disk_release(struct disk *d)
     for (size_t i = 0; i < d->n_runs; i++) {
         for (uint32_t k = 0; k < d->runs[i].n_attempts; k++)
             release_attempt(&d->runs[i].attempts[k]);
+        for (size_t k = 0; k < d->runs[i].n_layers; k++)
+            probe_release(&d->runs[i].layers[k].probe);
     }
     disk_init(d);
 }
@@ -100,7 +102,16 @@ static int choose_attempt(struct disk_run *run, const struct record_open *open)
     return 0;
 }
 
-static void read_layers(const struct disk_run *run, struct open_result *out)
+static struct probe copy_probe(const struct probe *p)
+{
+    struct probe copy = {0};
+    int rc = p->n > 0 ? probe_copy(&copy, p) : 0;
+
+    assert(rc == 0);
+    return copy;
+}
+
+static void read_layers(const struct disk_run *run, bool probes, struct open_result *out)
 {
     const struct disk_attempt *a = &run->attempts[out->attempt - 1];
 
@@ -110,6 +121,7 @@ static void read_layers(const struct disk_run *run, struct open_result *out)
         struct stored_layer *l = &out->layers[out->n_layers++];
 
         *l = run->layers[i];
+        l->probe = probes ? copy_probe(&run->layers[i].probe) : (struct probe){0};
         l->batch_seq = a->totals[i].batch_seq;
         l->rows_offered = a->totals[i].rows_offered;
     }
@@ -139,7 +151,7 @@ static int apply_open(struct disk *d, struct record *r)
     r->opened.last_seq = run->attempts[run->n_attempts - 1].last_seq;
     r->opened.has_last_step = run->has_last_step;
     r->opened.last_step = run->last_step;
-    read_layers(run, &r->opened);
+    read_layers(run, r->open.probe_bytes > 0, &r->opened);
     return 0;
 }
 
@@ -173,6 +185,8 @@ static void put_total(struct disk_run *run, struct disk_attempt *a, const struct
         run->layers[i].p = p->point.p;
         run->layers[i].c = p->point.c;
     }
+    if (run->layers[i].probe.n == 0)
+        run->layers[i].probe = copy_probe(&p->probe);
     a->totals[i].batch_seq = p->batch_seq;
     a->totals[i].rows_offered = p->rows_offered;
 }
@@ -190,7 +204,8 @@ static void put_points(struct disk *d, struct disk_run *run, struct disk_attempt
         if (r->points[i].measured)
             r->points[i].feed_seq = ++d->feed_seq;
         item->points[i] = r->points[i];
-        item->points[i].spectrum = NULL; /* the record's own */
+        item->points[i].spectrum = NULL; /* the record's own, as the probe is */
+        item->points[i].probe = (struct probe){0};
     }
 }
 

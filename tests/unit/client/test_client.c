@@ -556,6 +556,10 @@ static void wrong_options_are_refused_with_the_reason(void **state)
     assert_non_null(strstr(error, "half_life_rows"));
     options.window = (enum richd_window)7;
     assert_null(richd_connect(&options, NULL, 0));
+    options.window = RICHD_WINDOW_CUMULATIVE;
+    options.probe = 1;
+    assert_null(richd_connect(&options, error, sizeof error));
+    assert_non_null(strstr(error, "probe"));
 }
 
 static void run_id_is_made_from_the_name(void **state)

@@ -865,6 +865,172 @@ static void layer_beyond_the_memory_budget_is_refused(void **state)
     assert_int_equal(b->n_nacks, 1);
 }
 
+/* ---- a probe ------------------------------------------------------------------------------- */
+
+#define PROBE_ROWS 20
+
+/* ||A'B||_F^2 of the centred features of two batches. */
+static long double cross_squares(const double *a, const double *b)
+{
+    long double sum = 0;
+
+    for (size_t j = 0; j < P; j++) {
+        for (size_t k = 0; k < P; k++) {
+            long double dot = 0, sum_a = 0, sum_b = 0;
+
+            for (size_t i = 0; i < PROBE_ROWS; i++) {
+                dot += (long double)a[i * P + j] * b[i * P + k];
+                sum_a += a[i * P + j];
+                sum_b += b[i * P + k];
+            }
+            dot -= sum_a * sum_b / PROBE_ROWS;
+            sum += dot * dot;
+        }
+    }
+    return sum;
+}
+
+static double s_init_of(uint64_t first, uint64_t now)
+{
+    double a[PROBE_ROWS * P], b[PROBE_ROWS * P], y[PROBE_ROWS * C];
+
+    parcel_values(first, PROBE_ROWS, P, C, a, y);
+    parcel_values(now, PROBE_ROWS, P, C, b, y);
+    return (double)(cross_squares(a, b) / sqrtl(cross_squares(a, a) * cross_squares(b, b)));
+}
+
+/* Sends batch `seq` of n rows, of which the last before took `before`, and checkpoint `seq`. */
+static const struct layer_point *probe_window(struct bench *b, peer_id peer, uint64_t seq,
+                                              uint64_t before, size_t n)
+{
+    bench_rows(b, peer, seq, before, n);
+    bench_checkpoint(b, peer, seq, seq, before + n);
+    bench_settle(b);
+    assert_int_equal(b->n_points, 1);
+    return &b->points[0];
+}
+
+static void assert_s_init(const struct layer_point *p, double expected)
+{
+    double got = p->point.value[METRIC_S_INIT];
+
+    assert_int_equal(p->point.flags & FLAG_PROBE_DIFFERS, 0);
+    assert_int_equal(p->probe_doubt, PROBE_NONE);
+    assert_true(fabs(got - expected) < 1e-12);
+}
+
+static void assert_doubt(const struct layer_point *p, enum probe_doubt doubt)
+{
+    assert_true(isnan(p->point.value[METRIC_S_INIT]));
+    assert_true(isnan(p->point.value[METRIC_S_INIT_UNCENTRED]));
+    assert_int_equal(p->point.flags & FLAG_PROBE_DIFFERS, FLAG_PROBE_DIFFERS);
+    assert_string_equal(probe_doubt_text(p->probe_doubt), probe_doubt_text(doubt));
+}
+
+static void features_are_compared_with_the_first_window_across_crashes_and_attempts(void **state)
+{
+    struct bench *b = *state;
+    const struct layer_point *p;
+
+    bench_open_probe(b, 1, "run", "writer");
+    bench_settle(b);
+    p = probe_window(b, 1, 1, 0, PROBE_ROWS);
+    assert_s_init(p, 1);
+    assert_true(fabs(p->point.value[METRIC_S_INIT_UNCENTRED] - 1) < 1e-12);
+    assert_s_init(probe_window(b, 1, 2, PROBE_ROWS, PROBE_ROWS), s_init_of(1, 2));
+    bench_crash(b);
+    bench_open_probe(b, 2, "run", "writer");
+    bench_settle(b);
+    assert_s_init(probe_window(b, 2, 3, 2 * PROBE_ROWS, PROBE_ROWS), s_init_of(1, 3));
+    bench_open_probe(b, 3, "run", "another");
+    bench_settle(b);
+    assert_int_equal(b->welcome.attempt, 2);
+    bench_rows(b, 3, 1, 0, 3); /* the first window of this attempt has other rows */
+    bench_checkpoint(b, 3, 1, 1, 3);
+    bench_settle(b);
+    assert_doubt(&b->points[0], PROBE_N_ROWS);
+    assert_s_init(probe_window(b, 3, 2, 3, PROBE_ROWS), s_init_of(1, 2));
+}
+
+static void a_window_that_differs_is_flagged_with_its_reason(void **state)
+{
+    struct bench *b = *state;
+
+    bench_open_probe(b, 1, "run", "writer");
+    bench_settle(b);
+    probe_window(b, 1, 1, 0, PROBE_ROWS);
+    assert_doubt(probe_window(b, 1, 2, 20, 10), PROBE_N_ROWS);
+    assert_doubt(probe_window(b, 1, 3, 30, 10), PROBE_N_ROWS);
+    assert_s_init(probe_window(b, 1, 4, 40, PROBE_ROWS), s_init_of(1, 4));
+    bench_rows(b, 1, 5, 60, PROBE_ROWS);
+    bench_checkpoint(b, 1, 5, 6, 90); /* as many rows as at first, but not all */
+    bench_settle(b);
+    assert_doubt(&b->points[0], PROBE_MISSING);
+}
+
+static void a_window_that_is_not_whole_is_not_the_first(void **state)
+{
+    struct bench *b = *state;
+
+    bench_open_probe(b, 1, "run", "writer");
+    bench_settle(b);
+    bench_rows(b, 1, 2, 10, PROBE_ROWS);
+    bench_checkpoint(b, 1, 1, 2, 30);
+    bench_settle(b);
+    assert_doubt(&b->points[0], PROBE_MISSING);
+    bench_crash(b);
+    bench_open_probe(b, 2, "run", "writer");
+    bench_settle(b);
+    bench_rows(b, 2, 3, 30, PROBE_ROWS);
+    bench_checkpoint(b, 2, 2, 3, 50);
+    bench_settle(b);
+    assert_s_init(&b->points[0], 1);
+}
+
+static void runs_without_a_probe_have_no_s_init_and_no_flag(void **state)
+{
+    struct bench *b = *state;
+    const struct layer_point *p = probe_window(b, 1, 1, 0, PROBE_ROWS);
+
+    assert_true(isnan(p->point.value[METRIC_S_INIT]));
+    assert_int_equal(p->point.flags & FLAG_PROBE_DIFFERS, 0);
+    bench_crash(b);
+    bench_open_probe(b, 2, "run", "writer");
+    bench_settle(b);
+    p = probe_window(b, 2, 2, PROBE_ROWS, PROBE_ROWS);
+    assert_s_init(p, 1);
+}
+
+static void probes_count_in_the_memory_budget(void **state)
+{
+    struct bench *b = *state;
+    double layer = layer_size_bytes(P, C, 0, b->config.n_workers, false);
+
+    b->config.state_bytes = layer + (double)probe_size_bytes(keep_rows_max(P, C)) - 1;
+    bench_crash(b);
+    bench_open_probe(b, 1, "run", "writer");
+    bench_settle(b);
+    bench_rows(b, 1, 1, 0, PROBE_ROWS);
+    assert_nack(b, NACK_EBUSY);
+    b->config.state_bytes += 1;
+    bench_crash(b);
+    bench_open_probe(b, 2, "run", "writer");
+    bench_settle(b);
+    probe_window(b, 2, 1, 0, PROBE_ROWS);
+
+    b->config.state_bytes = (double)probe_size_bytes(PROBE_ROWS) - 1;
+    bench_crash(b);
+    bench_open_probe(b, 3, "run", "writer");
+    bench_settle(b);
+    assert_nack(b, NACK_EBUSY);
+    assert_true(b->nack.fatal);
+    b->config.state_bytes = (double)probe_size_bytes(PROBE_ROWS) + layer;
+    bench_crash(b);
+    bench_open_probe(b, 4, "run", "writer");
+    bench_settle(b);
+    assert_s_init(probe_window(b, 4, 2, PROBE_ROWS, PROBE_ROWS), s_init_of(1, 2));
+}
+
 /* ---- no memory ----------------------------------------------------------------------------- */
 
 #define N_CONTROL 4
@@ -999,6 +1165,11 @@ int main(void)
         TEST_OPEN(ack_waits_for_the_disk),
         TEST_OPEN(spectrum_is_made_when_a_checkpoint_asks),
         TEST(spectrum_is_made_at_every_nth_checkpoint_and_one_sent_twice_counts_once),
+        TEST(features_are_compared_with_the_first_window_across_crashes_and_attempts),
+        TEST(a_window_that_differs_is_flagged_with_its_reason),
+        TEST(a_window_that_is_not_whole_is_not_the_first),
+        TEST_OPEN(runs_without_a_probe_have_no_s_init_and_no_flag),
+        TEST(probes_count_in_the_memory_budget),
         TEST_OPEN(log_behind_a_checkpoint_waits_for_its_measurement),
         TEST_OPEN(checkpoint_sent_again_shows_the_same_point),
         TEST_OPEN(checkpoint_sent_again_too_early_is_acknowledged_once),

@@ -24,6 +24,8 @@ static struct keep *keep_of(const struct sample *s)
     keep_make_room(k, s->n);
     memcpy(k->x, s->x, s->n * s->p * sizeof(double));
     keep_commit(k, s->n);
+    for (size_t i = 0; i < s->n; i++)
+        k->weight[i] = 1;
     return k;
 }
 
@@ -162,6 +164,45 @@ static void features_that_do_not_vary_give_null(void **state)
     sample_release(&b);
 }
 
+static void expect_doubt(const struct probe *first, const struct keep *rows, enum probe_doubt doubt)
+{
+    assert_string_equal(probe_doubt_text(probe_check(first, rows)), probe_doubt_text(doubt));
+}
+
+/* With a first window, and as a first window. */
+static void rows_that_are_no_probe_are_named(void **state)
+{
+    struct probe first, none = {0};
+    struct sample a;
+    struct keep *rows;
+
+    (void)state;
+    draw(&a, 70, 30, 5, 1);
+    rows = keep_of(&a);
+    assert_int_equal(probe_init(&first, rows), 0);
+    expect_doubt(&first, rows, PROBE_NONE);
+    expect_doubt(&none, rows, PROBE_NONE);
+    for (size_t i = 0; i < a.n; i++)
+        rows->weight[i] = 2;
+    expect_doubt(&first, rows, PROBE_NONE);
+    rows->weight[a.n - 1] = 1;
+    expect_doubt(&first, rows, PROBE_WEIGHTS);
+    expect_doubt(&none, rows, PROBE_WEIGHTS);
+    rows->n_seen = a.n - 1;
+    expect_doubt(&first, rows, PROBE_N_ROWS);
+    expect_doubt(&none, rows, PROBE_NONE);
+    keep_make_room(rows, keep_capacity(rows));
+    keep_commit(rows, keep_capacity(rows));
+    expect_doubt(&first, rows, PROBE_TOO_MANY);
+    expect_doubt(&none, rows, PROBE_TOO_MANY);
+    rows->broken = true;
+    expect_doubt(&first, rows, PROBE_REDUCED);
+    expect_doubt(&none, rows, PROBE_REDUCED);
+    probe_release(&first);
+    keep_free(rows);
+    sample_release(&a);
+}
+
 static void no_memory_leaks_nothing(void **state)
 {
     struct sample a;
@@ -188,6 +229,7 @@ int main(void)
         cmocka_unit_test(rotation_and_scale_change_nothing),
         cmocka_unit_test(a_shift_changes_the_uncentred_one_alone),
         cmocka_unit_test(features_that_do_not_vary_give_null),
+        cmocka_unit_test(rows_that_are_no_probe_are_named),
         cmocka_unit_test(no_memory_leaks_nothing),
     };
 

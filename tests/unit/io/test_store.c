@@ -463,6 +463,86 @@ static void a_measure_that_is_new_gets_its_column(void **state)
     record_free(r);
 }
 
+/* Values of a probe of three rows, each its own. */
+static struct probe small_probe(double *values, double scale)
+{
+    static const double one[] = {1, 2, 3, 2, 4, -5, 3, -5, 6e-300, 7, 8, 9, 1.0 / 3};
+
+    for (size_t i = 0; i < 13; i++)
+        values[i] = scale * one[i];
+    return (struct probe){.n = 3, .values = values};
+}
+
+/* Stores a checkpoint whose point made the probe. */
+static void checkpoint_with_probe(struct fixture *f, const struct record *opened, uint64_t seq,
+                                  const struct probe *probe)
+{
+    struct record *r = record_of(opened, RECORD_CHECKPOINT, seq, 100 * (int64_t)seq);
+
+    assert_int_equal(probe_copy(&record_add_point(r, "head", 0.5)->probe, probe), 0);
+    assert_int_equal(apply(f->store, r), 0);
+    record_free(r);
+}
+
+static struct record *open_probe(struct fixture *f, uint32_t attempt, bool wanted, int rc)
+{
+    struct record *r = record_open("a", "w1", attempt, RESUME_ALLOW);
+
+    r->open.probe_bytes = wanted ? 1 << 20 : 0;
+    assert_int_equal(apply(f->store, r), rc);
+    return r;
+}
+
+static void the_first_probe_comes_back_bit_for_bit_and_is_never_replaced(void **state)
+{
+    struct fixture *f = *state;
+    double first[13], other[13];
+    struct probe probe = small_probe(first, 1), later = small_probe(other, 2);
+    struct record *r = open_probe(f, 0, true, 0), *again;
+
+    checkpoint(f, r, 1, 50, 0.5);
+    checkpoint_with_probe(f, r, 2, &probe);
+    checkpoint_with_probe(f, r, 3, &later);
+    reopen(f);
+    again = open_probe(f, 1, true, 0);
+    assert_int_equal(again->opened.n_layers, 1);
+    assert_int_equal(again->opened.layers[0].probe.n, 3);
+    assert_memory_equal(again->opened.layers[0].probe.values, first, sizeof first);
+    record_free(again);
+    again = open_probe(f, 0, true, 0);
+    assert_int_equal(again->opened.attempt, 2);
+    assert_memory_equal(again->opened.layers[0].probe.values, first, sizeof first);
+    record_free(again);
+    again = open_probe(f, 2, false, 0);
+    assert_null(again->opened.layers[0].probe.values);
+    record_free(again);
+    record_free(r);
+}
+
+static void a_damaged_probe_fails_the_open_with_its_reason(void **state)
+{
+    static const char *const damages[] = {
+        "UPDATE probe SET n_rows = 4",
+        "UPDATE probe SET n_rows = 0",
+        "UPDATE probe SET n_rows = -1",
+        "UPDATE probe SET data = x''",
+    };
+    struct fixture *f = *state;
+    double values[13];
+    struct probe probe = small_probe(values, 1);
+    struct record *r = open_probe(f, 0, true, 0), *again;
+
+    checkpoint_with_probe(f, r, 1, &probe);
+    for (size_t i = 0; i < sizeof damages / sizeof *damages; i++) {
+        run_sql(f->path, damages[i]);
+        again = open_probe(f, 1, true, -EIO);
+        assert_non_null(strstr(again->error, "probe"));
+        record_free(again);
+    }
+    record_free(open_probe(f, 1, false, 0));
+    record_free(r);
+}
+
 static void expect_refused(struct fixture *f, int rc, const char *text)
 {
     struct err e = {0};
@@ -665,6 +745,8 @@ int main(void)
         TEST(a_closed_run_stays_closed),
         TEST(a_lost_run_is_open_when_its_trainer_is_back),
         TEST(a_measure_that_is_new_gets_its_column),
+        TEST(the_first_probe_comes_back_bit_for_bit_and_is_never_replaced),
+        TEST(a_damaged_probe_fails_the_open_with_its_reason),
         TEST(a_history_of_version_1_gets_the_tables_of_later_ones),
         TEST(a_newer_schema_is_refused_naming_both_versions),
         TEST(another_programs_database_is_left_alone),
