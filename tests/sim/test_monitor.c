@@ -95,6 +95,7 @@ struct trainer {
     bool rogue;    /* asks for an attempt that is another's */
     bool careless; /* sends beyond its credit, and shapes that are wrong */
     struct window window;
+    bool probe; /* says that every window has the same rows, which is rarely so */
     size_t n_layers;
     uint32_t p[MAX_LAYERS], c[MAX_LAYERS];
     size_t max_rows;
@@ -501,6 +502,20 @@ static void send_reply(struct world *w, struct conn *c, const struct action *a)
     list_append(&c->down, &r->link);
 }
 
+/* A window is compared with the first one, or said not to be; never both, and not unasked. */
+static void check_probe(struct world *w, const struct session *s, const struct point *p)
+{
+    double s_init = p->value[METRIC_S_INIT];
+    bool compared = !isnan(s_init), differs = p->flags & FLAG_PROBE_DIFFERS;
+
+    if (!s->trainer->probe)
+        CHECK(w, !compared && !differs, "s_init %g, flags %x without a probe", s_init, p->flags);
+    else if (!(p->flags & FLAG_CONSTANT))
+        CHECK(w, compared != differs, "s_init %g, flags %x", s_init, p->flags);
+    CHECK(w, !compared || (p->rows_missing == 0 && s_init >= -1e-9 && s_init <= 1 + 1e-9),
+          "s_init %g with %" PRIu64 " rows missing", s_init, p->rows_missing);
+}
+
 static void check_point(struct world *w, const struct session *s, const struct expected *e,
                         const struct layer_point *p)
 {
@@ -516,6 +531,7 @@ static void check_point(struct world *w, const struct session *s, const struct e
           "seq %" PRIu64 " layer %zu window %d: missing %" PRIu64 ", not %" PRIu64, e->seq, i,
           s->trainer->window.kind, p->point.rows_missing, e->layers[i].missing);
     CHECK(w, partial == (p->point.rows_missing > 0), "flags %x", p->point.flags);
+    check_probe(w, s, &p->point);
     if (e->layers[i].rank == 0 || isnan(e->layers[i].d_lr))
         return;
     CHECK(w, p->point.rank == e->layers[i].rank, "n %g rank %u, not %zu", p->point.n, p->point.rank,
@@ -730,6 +746,7 @@ static struct event open_event(struct world *w, const struct conn *c, const stru
     r->open.resume = one_in(w, 50) ? RESUME_NEVER : RESUME_ALLOW;
     e.open.record = r;
     e.open.window = c->trainer->window;
+    e.open.probe = c->trainer->probe;
     return e;
 }
 
@@ -1375,6 +1392,7 @@ static void make_trainer(struct world *w, size_t i, size_t n_runs, bool wide)
     }
     t->max_rows = wide ? 20 : one_in(w, 4) ? 1500 : 60;
     t->n_left = 20 + random_below(&w->rng, 150);
+    t->probe = t->window.kind == WINDOW_CHECKPOINT && one_in(w, 2);
 }
 
 static void start_world(struct world *w, uint64_t seed)
