@@ -211,6 +211,7 @@ def main() -> None:
         name=arguments.name or f"wd1-seed{arguments.seed}",
         config=config,
         tags=["example"],
+        spectrum_every=1,
         runtime_dir=arguments.runtime_dir,
     ) as run:
         print(f"run {run.id}", flush=True)
