@@ -1,0 +1,110 @@
+/* What is known of runs: RUN OBJECTs from lists, kept fresh by what comes live, and for those that
+ * are shown their attempts and scalars. Whoever shows runs reads them here. */
+
+/** @typedef {{layer: string, p: number, c: number, step: number|null, d_lr: number|null}} RunLayer */
+/**
+ * RUN OBJECT of FEED.md, with what run.get adds.
+ * @typedef {{run: string, name: string, project: string, group: string, tags: string[], config: any,
+ *   state: string, attempt: number, created: number, updated: number, last_step: number|null, n_points: number,
+ *   layers: RunLayer[], attempts?: {attempt: number, first_step: number|null, state: string}[], scalars?: string[]}} Run
+ */
+/** @typedef {{name: string, unit: string, needs: string, description: string}} Metric */
+
+/** Events: "change" (a run is new or differs), "unknown" (a point came of a run that no list gave). */
+export class Catalogue extends EventTarget {
+    /** @param {import("./feed.js").Feed} feed */
+    constructor(feed) {
+        super();
+        this.feed = feed;
+        /** @type {Map<string, Run>} */ this.runs = new Map();
+        /** Runs that a link names and this daemon does not have. @type {Set<string>} */ this.absent = new Set();
+        /** @type {Metric[]} */ this.metrics = [];
+    }
+
+    async loadMetrics() {
+        this.metrics = (await this.feed.call("metric.list")).metrics;
+    }
+
+    /** @param {string} name */
+    metric(name) {
+        return this.metrics.find((m) => m.name === name);
+    }
+
+    /** The measure that is the standard error of `name`, if there is one. @param {string} name */
+    errorOf(name) {
+        return this.metric(`${name}_se`)?.name;
+    }
+
+    /** The measures that are values, not errors of others. */
+    get measures() {
+        return this.metrics.filter((m) => !(m.name.endsWith("_se") && this.metric(m.name.slice(0, -3))));
+    }
+
+    /** @param {string} id */
+    get(id) {
+        return this.runs.get(id);
+    }
+
+    /** A run's name for people; with the project where it is not the default one. @param {string} id */
+    title(id) {
+        return this.runs.get(id)?.name ?? id;
+    }
+
+    /** @param {Run[]} runs */
+    take(runs) {
+        for (const run of runs) this.runs.set(run.run, { ...this.runs.get(run.run), ...run });
+        this.dispatchEvent(new Event("change"));
+    }
+
+    /** Loads what only run.get tells. @param {string} id */
+    async load(id) {
+        try {
+            const run = await this.feed.call("run.get", { run: id });
+            this.absent.delete(id);
+            this.take([run]);
+        } catch {
+            this.absent.add(id);
+            this.dispatchEvent(new Event("change"));
+        }
+    }
+
+    /** The layers that the view means. @param {string} id @param {string} layer as ViewState has it */
+    layersOf(id, layer) {
+        const names = this.runs.get(id)?.layers.map((l) => l.layer) ?? [];
+
+        if (layer === "*") return names;
+        return layer === "" ? names.slice(-1) : names.filter((n) => n === layer);
+    }
+
+    /** A page of series.subscribe. @param {{points: any[], scalars: any[]}} page */
+    takeUpdate({ points, scalars }) {
+        const unknown = new Set();
+        let hasNew = false;
+
+        for (const point of points) {
+            const run = this.runs.get(point.run);
+            if (!run) unknown.add(point.run);
+            else hasNew = takePoint(run, point) || hasNew;
+        }
+        for (const scalar of scalars) {
+            const run = this.runs.get(scalar.run);
+            if (!run) unknown.add(scalar.run);
+            else if (run.scalars && !run.scalars.includes(scalar.name)) hasNew = Boolean(run.scalars.push(scalar.name));
+        }
+        if (unknown.size) this.dispatchEvent(new CustomEvent("unknown", { detail: unknown }));
+        if (points.length || hasNew) this.dispatchEvent(new Event("change"));
+    }
+}
+
+/** @param {Run} run @param {any} point */
+function takePoint(run, point) {
+    const layer = run.layers.find((l) => l.layer === point.layer);
+
+    run.updated = Math.max(run.updated, point.time);
+    run.last_step = point.attempt > run.attempt ? point.step : Math.max(run.last_step ?? 0, point.step);
+    run.attempt = Math.max(run.attempt, point.attempt);
+    run.state = "open";
+    if (layer) Object.assign(layer, { step: point.step, d_lr: point.d_lr });
+    else run.layers.push({ layer: point.layer, p: point.p, c: point.c, step: point.step, d_lr: point.d_lr });
+    return !layer;
+}

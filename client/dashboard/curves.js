@@ -1,0 +1,178 @@
+/* The series of the runs that are shown: loads what the view asks for, at as many points as the
+ * screen has pixels, and adds what comes live. It asks anew when the view is zoomed, so that the
+ * daemon's bins become finer and in the end points. */
+
+import { widen } from "./axis.js";
+import { append, emptySeries, fromLayer, fromScalar } from "./series.js";
+
+/* Two a pixel: each bin of series.query counts for two points. */
+const POINTS_PER_PIXEL = 2;
+const POINTS_MIN = 200;
+/* Live points that come while a question is out may be missing in its answer: so many are kept. */
+const RECENT_MAX = 2000;
+/* What is zoomed reaches beyond the frame, so that lines leave it on both sides. */
+const MARGIN = 0.25;
+
+/** Events: "change" (series differ), "error" (detail: text). */
+export class Curves extends EventTarget {
+    /**
+     * @param {import("./feed.js").Feed} feed @param {import("./view.js").View} view
+     * @param {import("./catalogue.js").Catalogue} catalogue
+     */
+    constructor(feed, view, catalogue) {
+        super();
+        Object.assign(this, { feed, view, catalogue });
+        this.width_px = 800;
+        /** @type {Map<string, import("./series.js").Series[]>} by run */ this.metrics = new Map();
+        /** @type {Map<string, import("./series.js").Series>} by run */ this.scalars = new Map();
+        /** @type {Map<string, any[]>} by run */ this.events = new Map();
+        /** @type {Map<string, number>} by run: the latest question */ this.asked = new Map();
+        this.recent = { points: [], scalars: [] };
+        /** When the steps in view were answered for, all of them. */ this.isLoaded = false;
+        view.on(["runs"], () => this.#followRuns());
+        view.on(["metric", "layer", "scalar", "spacing", "from", "to"], () => this.reload());
+    }
+
+    /** The scalar of the right axis for a run, or "". @param {string} run */
+    scalarOf(run) {
+        const names = this.catalogue.get(run)?.scalars ?? [];
+        const wanted = this.view.state.scalar;
+
+        if (wanted !== "auto") return names.includes(wanted) ? wanted : "";
+        return names.find((n) => /^(test|val|eval).*acc/i.test(n)) ?? names.find((n) => /acc/i.test(n)) ?? "";
+    }
+
+    reload() {
+        for (const run of this.view.state.runs) this.#load(run);
+    }
+
+    #followRuns() {
+        const shown = this.view.state.runs;
+
+        for (const map of [this.metrics, this.scalars, this.events, this.asked])
+            for (const run of map.keys()) if (!shown.includes(run)) map.delete(run);
+        for (const run of shown) if (!this.asked.has(run)) this.#load(run);
+        this.#tell();
+    }
+
+    #tell() {
+        this.dispatchEvent(new Event("change"));
+    }
+
+    #range() {
+        const { from, to, spacing } = this.view.state;
+        const points = Math.max(POINTS_MIN, Math.round(this.width_px * POINTS_PER_PIXEL));
+
+        if (from === null || to === null) return { points, spacing };
+        const [a, b] = widen([from, to], spacing, MARGIN);
+        return { from: a, to: b, points: Math.round(points * (1 + 2 * MARGIN)), spacing };
+    }
+
+    async #load(run) {
+        const number = (this.asked.get(run) ?? 0) + 1;
+        const isLatest = () => this.asked.get(run) === number;
+
+        this.asked.set(run, number);
+        try {
+            if (!this.catalogue.get(run)?.scalars) await this.catalogue.load(run);
+            if (!isLatest() || !this.catalogue.get(run)) return;
+            const [metrics, scalar, events] = await Promise.all([
+                this.#askMetrics(run), this.#askScalar(run), this.feed.call("event.query", { run }),
+            ]);
+            if (!isLatest()) return;
+            this.metrics.set(run, metrics);
+            if (scalar) this.scalars.set(run, scalar);
+            else this.scalars.delete(run);
+            this.events.set(run, events.events);
+            this.#add(this.recent, new Set([run]));
+            this.#tell();
+        } catch (error) {
+            if (isLatest()) this.dispatchEvent(new CustomEvent("error", { detail: `${this.catalogue.title(run)}: ${error.message}` }));
+        }
+    }
+
+    async #askMetrics(run) {
+        const { metric, layer } = this.view.state;
+        const names = this.catalogue.layersOf(run, layer);
+        const error = this.catalogue.errorOf(metric);
+
+        if (names.length === 0) return [];
+        const answer = await this.feed.call("series.query", {
+            run, metrics: error ? [metric, error] : [metric], ...this.#range(), ...(names.length === 1 ? { layer: names[0] } : {}),
+        });
+        return answer.layers.map((entry) => fromLayer(run, entry, metric, error));
+    }
+
+    async #askScalar(run) {
+        const name = this.scalarOf(run);
+
+        if (!name) return null;
+        const answer = await this.feed.call("scalars.query", { run, names: [name], ...this.#range() });
+        return answer.scalars.length ? fromScalar(run, answer.scalars[0]) : null;
+    }
+
+    /** A page of series.subscribe. @param {{points: any[], scalars: any[]}} page */
+    takeUpdate(page) {
+        const shown = new Set(this.view.state.runs);
+        const mine = { points: page.points.filter((p) => shown.has(p.run)), scalars: page.scalars.filter((s) => shown.has(s.run)) };
+
+        if (mine.points.length + mine.scalars.length === 0) return;
+        for (const kind of ["points", "scalars"]) this.recent[kind] = [...this.recent[kind], ...mine[kind]].slice(-RECENT_MAX);
+        if (this.#add(mine, shown)) this.#tell();
+    }
+
+    /** A page of event.subscribe. @param {{events: any[]}} page */
+    takeEvents({ events }) {
+        for (const event of events) {
+            const known = this.events.get(event.run);
+            if (known && !known.some((e) => e.layer === event.layer && e.attempt === event.attempt && e.step === event.step)) known.push(event);
+        }
+        if (events.length) this.#tell();
+    }
+
+    #add({ points, scalars }, runs) {
+        const reload = new Set();
+        let n_added = 0;
+        const note = (run, series, result) => {
+            n_added += result === "added";
+            if (result === "reload" || this.#isTooLong(series)) reload.add(run);
+        };
+
+        for (const p of points) if (runs.has(p.run)) this.#addPoint(p, note);
+        for (const s of scalars) if (runs.has(s.run)) this.#addScalar(s, note);
+        for (const run of reload) this.#load(run);
+        return n_added > 0;
+    }
+
+    #addPoint(point, note) {
+        const { metric, layer } = this.view.state;
+        const list = this.metrics.get(point.run);
+        const error = this.catalogue.errorOf(metric);
+
+        if (!list || !this.#isInView(point.step) || !this.catalogue.layersOf(point.run, layer).includes(point.layer)) return;
+        let series = list.find((s) => s.layer === point.layer);
+        if (!series) list.push((series = emptySeries(point.run, point.layer, metric, Boolean(error))));
+        if (series.name === metric) note(point.run, series, append(series, point, point[metric], error && point[error]));
+    }
+
+    #addScalar(scalar, note) {
+        let series = this.scalars.get(scalar.run);
+
+        if (scalar.name !== this.scalarOf(scalar.run) || !this.#isInView(scalar.step)) return;
+        if (!series) this.scalars.set(scalar.run, (series = emptySeries(scalar.run, "", scalar.name, false)));
+        if (series.name === scalar.name) note(scalar.run, series, append(series, scalar, scalar.value, undefined));
+    }
+
+    #isInView(step) {
+        const { from, to, spacing } = this.view.state;
+
+        return from === null || to === null || step <= widen([from, to], spacing, MARGIN)[1];
+    }
+
+    /* What came live has no bins: when it outgrows them, the daemon makes new ones. */
+    #isTooLong(series) {
+        const { points } = this.#range();
+
+        return series.n_added > 0 && series.n_added >= (series.binned ? points / 2 : points) && series.steps.length > points;
+    }
+}

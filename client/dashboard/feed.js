@@ -1,0 +1,191 @@
+/* The socket to the daemon: JSON-RPC of proto/FEED.md over a WebSocket beside this page. It connects
+ * again by itself, and goes on with its subscriptions where they stopped (`since_seq`), so that
+ * nobody above it misses a point or sees one twice. */
+
+const RETRY_FIRST_MS = 250;
+const RETRY_LAST_MS = 5000;
+/* A connection that is silent for so long is asked for a sign of life, and cut without one. */
+const QUIET_MS = 10000;
+const ANSWER_MS = 15000;
+const NOT_ALLOWED = -32003;
+
+/** The daemon's answer was an error. */
+export class FeedError extends Error {
+    /** @param {{code: number, message: string}} error */
+    constructor(error) {
+        super(error.message);
+        this.code = error.code;
+    }
+}
+
+/** @typedef {{method: string, update: string, seq: string|null, sub: number|null, take: (page: any) => void}} Subscription */
+
+/**
+ * Events: "live" (connected, subscriptions resumed), "stale" (connection lost), "token" (the daemon
+ * asks for one; set `feed.token` and call `feed.connect()`).
+ */
+export class Feed extends EventTarget {
+    /** @param {string} address */
+    constructor(address) {
+        super();
+        this.address = address;
+        /** @type {string|null} */ this.token = null;
+        /** @type {WebSocket|null} */ this.socket = null;
+        this.isLive = false;
+        /** When something was last heard, in ms of performance.now(). */
+        this.heard = performance.now();
+        this.retry_ms = RETRY_FIRST_MS;
+        this.lastId = 0;
+        /** @type {Map<number, {resolve: Function, reject: Function, text: string}>} */
+        this.waiting = new Map();
+        /** @type {Subscription[]} */
+        this.subscriptions = [];
+        this.timer = 0;
+        setInterval(() => this.#checkLife(), QUIET_MS / 2);
+        addEventListener("online", () => this.#retryNow());
+        document.addEventListener("visibilitychange", () => document.hidden || this.#retryNow());
+    }
+
+    connect() {
+        clearTimeout(this.timer);
+        const socket = new WebSocket(this.address);
+
+        this.socket = socket;
+        socket.onopen = () => this.#begin(socket);
+        socket.onmessage = (event) => this.socket === socket && this.#take(event.data);
+        socket.onclose = () => this.socket === socket && this.#lost();
+    }
+
+    /**
+     * Asks; the promise fails with a FeedError. A question that is out when the connection breaks is
+     * asked again on the next one: all of them only read.
+     * @param {string} method @param {object} [params] @returns {Promise<any>}
+     */
+    call(method, params = {}) {
+        return new Promise((resolve, reject) => {
+            const id = ++this.lastId;
+            const text = JSON.stringify({ jsonrpc: "2.0", id, method, params });
+
+            this.waiting.set(id, { resolve, reject, text });
+            if (this.isLive) this.socket.send(text);
+        });
+    }
+
+    /**
+     * Subscribes from `seq` on, now and after each reconnection.
+     * @param {"series"|"event"} what @param {string} seq @param {(page: any) => void} take
+     */
+    subscribe(what, seq, take) {
+        const subscription = { method: `${what}.subscribe`, update: `${what}.update`, seq, sub: null, take };
+
+        this.subscriptions.push(subscription);
+        if (this.isLive) this.#resume(subscription).catch(() => {}); // the next connection will
+    }
+
+    /** As call(), past the queue: for what has to come first on a connection. */
+    #callNow(method, params) {
+        const answer = this.call(method, params);
+        const question = this.waiting.get(this.lastId);
+
+        if (!this.isLive) this.socket.send(question.text);
+        question.isOfConnection = true;
+        return answer;
+    }
+
+    async #begin(socket) {
+        try {
+            const hello = await this.#callNow("server.hello", {
+                client: "richd-page",
+                ...(this.token ? { token: this.token } : {}),
+            });
+            for (const s of this.subscriptions) await this.#resume(s);
+            if (this.socket !== socket) return;
+            this.isLive = true;
+            this.retry_ms = RETRY_FIRST_MS;
+            for (const q of this.waiting.values()) if (!q.isOfConnection) socket.send(q.text);
+            this.dispatchEvent(new CustomEvent("live", { detail: hello }));
+        } catch (error) {
+            if (error instanceof FeedError && error.code === NOT_ALLOWED) this.#askForToken();
+            else socket.close();
+        }
+    }
+
+    #askForToken() {
+        const socket = this.socket;
+
+        this.socket = null; // its end is expected
+        socket.close();
+        this.dispatchEvent(new Event("token"));
+    }
+
+    async #resume(subscription) {
+        const page = await this.#callNow(subscription.method, { since_seq: subscription.seq });
+
+        subscription.sub = page.sub;
+        this.#deliver(subscription, page);
+    }
+
+    #deliver(subscription, page) {
+        subscription.seq = page.seq;
+        subscription.take(page);
+    }
+
+    #take(text) {
+        const message = JSON.parse(text);
+
+        this.heard = performance.now();
+        if (message.id === undefined) {
+            const found = this.subscriptions.find((s) => s.update === message.method && s.sub === message.params.sub);
+            if (found) this.#deliver(found, message.params);
+            return;
+        }
+        const question = this.waiting.get(message.id);
+        if (!question) return;
+        this.waiting.delete(message.id);
+        if (message.error) question.reject(new FeedError(message.error));
+        else question.resolve(message.result);
+    }
+
+    #lost() {
+        this.socket = null;
+        for (const [id, q] of this.waiting) {
+            if (!q.isOfConnection) continue;
+            this.waiting.delete(id);
+            q.reject(new Error("the connection broke"));
+        }
+        if (this.isLive) {
+            this.isLive = false;
+            this.dispatchEvent(new Event("stale"));
+        }
+        this.timer = setTimeout(() => this.connect(), this.retry_ms * (0.75 + Math.random() / 2));
+        this.retry_ms = Math.min(this.retry_ms * 2, RETRY_LAST_MS);
+    }
+
+    #retryNow() {
+        if (this.socket) return;
+        this.retry_ms = RETRY_FIRST_MS;
+        this.connect();
+    }
+
+    /* A laptop that slept, a tunnel that is gone: the socket looks open and nothing comes. */
+    #checkLife() {
+        const quiet = performance.now() - this.heard;
+
+        if (!this.isLive || quiet < QUIET_MS) return;
+        if (quiet > QUIET_MS + ANSWER_MS) {
+            const socket = this.socket;
+            this.#lost();
+            socket.onclose = null;
+            socket.close();
+        } else this.call("server.hello").catch(() => {});
+    }
+}
+
+/** The socket's address beside the page, whatever prefix a proxy has put before it. */
+export function feedAddress() {
+    const url = new URL("ws", location.href);
+
+    url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+    url.hash = url.search = "";
+    return url.href;
+}

@@ -1,0 +1,208 @@
+/* Depth against step: the measure of every layer of one run as colour, the first layer at the bottom.
+ * Colours are cividis, which reads the same with and without colour vision and in grey; the value
+ * under the cursor is told in words. */
+
+import { longStep, shortStep, shortValue, ticks, toStep, toX } from "./axis.js";
+import { byId, oncePerFrame } from "./dom.js";
+import { cssColour } from "./palette.js";
+import { extent, fromLayer, nearest } from "./series.js";
+
+const POINTS = 800;
+const REFRESH_MS = 1000;
+const AXIS_PX = 24;
+const FONT = "12px system-ui, sans-serif";
+const ROW_MIN_PX = 18;
+
+/** Nine stops of cividis (Nuñez, Anderton, Renslow 2018), dark to light. */
+const CIVIDIS = [[0, 34, 78], [18, 53, 112], [59, 73, 108], [87, 93, 109], [112, 113, 115], [138, 134, 120], [165, 156, 116], [195, 179, 105], [254, 232, 56]];
+
+/** @param {number} share in 0..1 */
+export function heatColour(share) {
+    const at = Math.min(1, Math.max(0, share)) * (CIVIDIS.length - 1);
+    const i = Math.min(CIVIDIS.length - 2, Math.floor(at));
+    const mix = CIVIDIS[i].map((c, k) => Math.round(c + (CIVIDIS[i + 1][k] - c) * (at - i)));
+
+    return `rgb(${mix.join(",")})`;
+}
+
+export class Heatmap {
+    /** @param {{feed: any, view: any, catalogue: any, chart: any}} parts */
+    constructor(parts) {
+        Object.assign(this, parts);
+        this.canvas = byId("heatmap");
+        this.section = byId("layers");
+        /** @type {import("./series.js").Series[]} */ this.layers = [];
+        this.cursor = null;
+        this.generation = 0;
+        this.draw = oncePerFrame(() => this.#draw());
+        this.view.on(["runs", "focus", "metric", "spacing", "from", "to"], () => this.load());
+        this.section.addEventListener("toggle", () => this.load());
+        this.canvas.addEventListener("mousemove", (e) => this.#point(e));
+        this.canvas.addEventListener("mouseleave", () => this.#say(null));
+        this.canvas.addEventListener("keydown", (e) => this.#onKey(e));
+        new ResizeObserver(this.draw).observe(this.canvas.parentElement);
+    }
+
+    get run() {
+        const { focus, runs } = this.view.state;
+
+        return runs.includes(focus) ? focus : (runs[0] ?? "");
+    }
+
+    async load() {
+        const generation = ++this.generation;
+        const { metric, spacing, from, to } = this.view.state;
+        const run = this.run;
+
+        if (!this.section.open) return;
+        try {
+            const answer = run
+                ? await this.feed.call("series.query", { run, metrics: [metric], spacing, points: POINTS, ...(from === null || to === null ? {} : { from, to }) })
+                : { layers: [] };
+            if (generation !== this.generation) return;
+            this.layers = answer.layers.map((entry) => fromLayer(run, entry, metric, undefined));
+        } catch {
+            this.layers = []; // the chart above says what is wrong with the run
+        }
+        this.draw();
+    }
+
+    /** Something of the run came live. */
+    touch(runs) {
+        if (!runs.has(this.run) || this.waits) return;
+        this.waits = true;
+        setTimeout(() => {
+            this.waits = false;
+            this.load();
+        }, REFRESH_MS);
+    }
+
+    /** The values that are dark and light: 0 and 1 for what is a share, else the extremes. */
+    #scale() {
+        const values = this.layers.flatMap((l) => l.values).filter((v) => v !== null);
+        const low = values.reduce((a, b) => Math.min(a, b), Infinity);
+        const high = values.reduce((a, b) => Math.max(a, b), -Infinity);
+
+        if (!values.length) return [0, 1];
+        return low >= 0 && high <= 1 ? [0, 1] : low === high ? [low - 0.5, high + 0.5] : [low, high];
+    }
+
+    #frame() {
+        const labels = this.layers.map((l) => l.layer.length);
+        const left = Math.min(140, 16 + 7 * Math.max(4, ...labels));
+        const width = this.canvas.parentElement.clientWidth;
+        const height = Math.max(120, Math.min(360, this.layers.length * 28 + AXIS_PX));
+        const { from, to, spacing } = this.view.state;
+        const [a, b] = from !== null && to !== null ? [from, to] : (extent(this.layers) ?? [0, 1]);
+
+        return { left, width, height, x0: toX(a, spacing), x1: Math.max(toX(b, spacing), toX(a, spacing) + 1e-9), spacing };
+    }
+
+    #draw() {
+        const frame = (this.frame = this.#frame());
+        const ratio = devicePixelRatio;
+        const context = this.canvas.getContext("2d");
+        const [low, high] = this.#scale();
+
+        this.canvas.width = frame.width * ratio;
+        this.canvas.height = frame.height * ratio;
+        this.canvas.style.height = `${frame.height}px`;
+        context.scale(ratio, ratio);
+        context.font = FONT;
+        this.layers.forEach((layer, i) => this.#drawRow(context, layer, i, low, high));
+        this.#drawAxis(context);
+        byId("layers-run").textContent = this.run ? this.catalogue.title(this.run) : "";
+        byId("heat-low").textContent = shortValue(low);
+        byId("heat-high").textContent = shortValue(high);
+        this.canvas.setAttribute("aria-label", `${this.view.state.metric} of ${this.layers.length} layers over steps. Arrow keys move the cursor.`);
+        if (this.cursor) this.#drawCursor(context);
+        if (this.canvas.dataset.layers !== String(this.layers.length)) this.canvas.dataset.layers = String(this.layers.length);
+    }
+
+    #x(step) {
+        const { left, width, x0, x1, spacing } = this.frame;
+
+        return left + ((toX(step, spacing) - x0) / (x1 - x0)) * (width - left);
+    }
+
+    /* The last layer on top, as depth grows upwards. */
+    #rowBox(i) {
+        const height = (this.frame.height - AXIS_PX) / Math.max(1, this.layers.length);
+
+        return { top: (this.layers.length - 1 - i) * height, height };
+    }
+
+    /** A point holds from its step to the next one. */
+    #drawRow(context, layer, i, low, high) {
+        const { top, height } = this.#rowBox(i);
+        const right = this.frame.width;
+
+        for (let k = 0; k < layer.steps.length; k++) {
+            const x = Math.max(this.frame.left, this.#x(layer.steps[k]));
+            const next = k + 1 < layer.steps.length ? Math.min(right, this.#x(layer.steps[k + 1])) : right;
+            if (layer.values[k] === null || next < this.frame.left || x > right) continue;
+            context.fillStyle = heatColour((layer.values[k] - low) / (high - low));
+            context.fillRect(x, top + 0.5, Math.max(1, next - x) + 0.5, height - 1);
+        }
+        context.fillStyle = cssColour("--text");
+        context.textAlign = "right";
+        context.textBaseline = "middle";
+        if (height >= ROW_MIN_PX - 8 || i === 0 || i === this.layers.length - 1)
+            context.fillText(layer.layer.length > 18 ? `${layer.layer.slice(0, 17)}…` : layer.layer, this.frame.left - 8, top + height / 2, this.frame.left - 10);
+    }
+
+    #drawAxis(context) {
+        const { left, width, height, x0, x1, spacing } = this.frame;
+
+        context.fillStyle = cssColour("--muted");
+        context.textAlign = "center";
+        context.textBaseline = "bottom";
+        for (const x of ticks(x0, x1, ((x1 - x0) * 60) / (width - left), spacing)) {
+            const at = left + ((x - x0) / (x1 - x0)) * (width - left);
+            if (at < width - 12) context.fillText(shortStep(toStep(x, spacing)), at, height - 4);
+        }
+    }
+
+    #drawCursor(context) {
+        const { top, height } = this.#rowBox(this.cursor.layer);
+        const x = this.#x(this.cursor.step);
+
+        context.strokeStyle = cssColour("--text");
+        context.lineWidth = 2;
+        context.strokeRect(x - 4, top + 1, 8, height - 2);
+        context.strokeStyle = cssColour("--panel");
+        context.lineWidth = 1;
+        context.strokeRect(x - 5.5, top - 0.5, 11, height + 1);
+    }
+
+    #point(event) {
+        const box = this.canvas.getBoundingClientRect();
+        const { left, width, height, x0, x1, spacing } = this.frame;
+        const share = (event.clientX - box.left - left) / (width - left);
+        const row = Math.floor(((event.clientY - box.top) / (height - AXIS_PX)) * this.layers.length);
+
+        if (share < 0 || row < 0 || row >= this.layers.length) this.#say(null);
+        else this.#say({ layer: this.layers.length - 1 - row, step: Math.max(0, toStep(x0 + share * (x1 - x0), spacing)) });
+    }
+
+    #onKey(event) {
+        const moves = { ArrowUp: [1, 0], ArrowDown: [-1, 0], ArrowRight: [0, 1], ArrowLeft: [0, -1] }[event.key];
+        const at = this.cursor ?? { layer: this.layers.length - 1, step: this.layers.at(-1)?.steps.at(-1) ?? 0 };
+        if (!moves || this.layers.length === 0) return;
+        event.preventDefault();
+        const layer = Math.min(this.layers.length - 1, Math.max(0, at.layer + moves[0]));
+        const { steps } = this.layers[layer];
+        const i = Math.min(steps.length - 1, Math.max(0, nearest(steps, at.step) + (this.cursor ? moves[1] : 0)));
+
+        if (steps.length) this.#say({ layer, step: steps[i] });
+    }
+
+    #say(cursor) {
+        this.cursor = cursor;
+        const layer = cursor && this.layers[cursor.layer];
+        const i = layer ? nearest(layer.steps, cursor.step) : -1;
+
+        byId("heat-value").textContent = i < 0 ? "" : `${layer.layer}, step ${longStep(layer.steps[i])}: ${shortValue(layer.values[i])}`;
+        this.draw();
+    }
+}

@@ -1,0 +1,195 @@
+/* Puts the page together: one socket, one view, one catalogue of runs, and the parts that show them.
+ * The only module that knows all others. */
+
+import { duration, longStep } from "./axis.js";
+import { Catalogue } from "./catalogue.js";
+import { MainChart } from "./chart.js";
+import { Companions } from "./companions.js";
+import { Curves } from "./curves.js";
+import { byId, debounced, fillSelect } from "./dom.js";
+import { Exporter } from "./export.js";
+import { Feed, feedAddress } from "./feed.js";
+import { Heatmap } from "./heatmap.js";
+import { Legend } from "./legend.js";
+import { Looks } from "./looks.js";
+import { followAddress } from "./permalink.js";
+import { RunList } from "./runlist.js";
+import { RunSource } from "./runsource.js";
+import { SpectrumView } from "./spectrum.js";
+import { DataTable } from "./table.js";
+import { followTheme } from "./theme.js";
+import { View } from "./view.js";
+
+const feed = new Feed(feedAddress());
+const view = new View();
+const catalogue = new Catalogue(feed);
+const looks = new Looks(view, catalogue);
+const curves = new Curves(feed, view, catalogue);
+const source = new RunSource(feed, view, catalogue);
+const chart = new MainChart({ view, catalogue, curves, looks });
+const heatmap = new Heatmap({ feed, view, catalogue, chart });
+const spectrum = new SpectrumView({ feed, view, catalogue });
+const companions = new Companions({ feed, view, catalogue, looks, chart });
+
+new RunList({ view, catalogue, source, looks });
+new Legend({ view, catalogue, curves, looks, chart });
+new DataTable({ view, catalogue, chart });
+new Exporter({ feed, view, catalogue, chart, looks });
+
+// ---- the daemon ---------------------------------------------------------------------------------
+
+function takeUpdate(page) {
+    if (page.points.length + page.scalars.length === 0) return;
+    catalogue.takeUpdate(page);
+    curves.takeUpdate(page);
+    companions.takeUpdate(page);
+    spectrum.takePoints(page.points);
+    heatmap.touch(new Set(page.points.map((p) => p.run)));
+}
+
+function loadAll() {
+    source.restart();
+    for (const run of view.state.runs) catalogue.load(run);
+    curves.reload();
+    heatmap.load();
+    spectrum.load();
+    companions.load();
+}
+
+/* Once, on the first connection: from here on nothing is missed. */
+async function begin(seq) {
+    feed.subscribe("series", seq, takeUpdate);
+    feed.subscribe("event", seq, (page) => curves.takeEvents(page));
+    await catalogue.loadMetrics();
+    fillMetrics();
+    if (view.state.runs.length === 0) source.addEventListener("change", showNewest);
+    loadAll();
+}
+
+/* Who opens the page without a link sees the newest run. */
+function showNewest() {
+    const first = source.row(0);
+
+    if (view.state.runs.length === 0 && first && "run" in first && location.hash === "") view.show(first.run, true);
+    if (view.state.runs.length) source.removeEventListener("change", showNewest);
+}
+
+let hasBegun = false;
+feed.addEventListener("live", (event) => {
+    const { detail } = /** @type {CustomEvent} */ (event);
+
+    staleSince = null;
+    tellState();
+    byId("version").textContent = `richd ${detail.version}`;
+    if (hasBegun) loadAll();
+    else begin(detail.seq).catch((error) => (byId("notice").textContent = error.message));
+    hasBegun = true;
+});
+feed.addEventListener("token", () => byId("token-dialog").showModal());
+byId("token-form").addEventListener("submit", () => {
+    feed.token = byId("token").value.trim();
+    byId("token").value = "";
+    feed.connect();
+});
+catalogue.addEventListener("unknown", debounced(() => source.restart(), 500));
+catalogue.addEventListener("change", debounced(fillLayersAndScalars, 200));
+curves.addEventListener("error", (event) => (byId("notice").textContent = event.detail));
+curves.addEventListener("change", () => (byId("notice").textContent = ""));
+
+// ---- live or stale ------------------------------------------------------------------------------
+
+/** @type {number|null} */
+let staleSince = performance.now();
+
+function tellState() {
+    const badge = byId("live");
+    const isStale = staleSince !== null;
+    const text = isStale ? (hasBegun ? "stale" : "connecting") : "live";
+
+    if (badge.dataset.state !== text) {
+        badge.dataset.state = text;
+        byId("live-spoken").textContent = { stale: "The connection is lost; what is shown is stale.", live: "Live.", connecting: "" }[text];
+    }
+    badge.textContent = text === "stale" ? `△ stale for ${duration((performance.now() - staleSince) / 1000)}` : { live: "● live", connecting: "○ connecting …" }[text];
+}
+
+feed.addEventListener("stale", () => {
+    staleSince = performance.now();
+    tellState();
+});
+setInterval(tellState, 1000);
+
+// ---- the bar above the chart --------------------------------------------------------------------
+
+function fillMetrics() {
+    fillSelect(byId("metric"), catalogue.measures.map((m) => ({ value: m.name, text: m.name, title: m.description })), view.state.metric);
+    tellMetric();
+}
+
+function tellMetric() {
+    const { metric, band } = view.state;
+    const info = catalogue.metric(metric);
+    const isBinned = [...curves.metrics.values()].flat().some((s) => s.binned);
+    const wide = isBinned ? "band: least and greatest of a bin" : catalogue.errorOf(metric) ? "band: ± 2 standard errors" : "";
+
+    byId("metric-text").textContent = info ? `${info.name}: ${info.description}` : "";
+    byId("band-text").textContent = band ? wide : "";
+}
+
+function fillLayersAndScalars() {
+    const { runs, layer, scalar } = view.state;
+    const known = runs.map((r) => catalogue.get(r)).filter(Boolean);
+    const layers = [...new Set([...known.flatMap((r) => r.layers.map((l) => l.layer)), ...(layer && layer !== "*" ? [layer] : [])])];
+    const scalars = [...new Set([...known.flatMap((r) => r.scalars ?? []), ...(scalar && scalar !== "auto" ? [scalar] : [])])].sort();
+    const plain = (names) => names.map((name) => ({ value: name, text: name }));
+
+    fillSelect(byId("layer"), [{ value: "", text: "last layer" }, { value: "*", text: "all layers" }, ...plain(layers)], layer);
+    fillSelect(byId("scalar"), [{ value: "auto", text: "accuracy" }, { value: "", text: "nothing" }, ...plain(scalars)], scalar);
+}
+
+function fillBar() {
+    const { metric, spacing, band, from, to } = view.state;
+
+    byId("metric").value = metric;
+    byId("spacing-log").checked = spacing === "log";
+    byId("spacing-linear").checked = spacing === "linear";
+    byId("band").checked = band;
+    byId("range-text").textContent = from === null || to === null ? "all steps" : `steps ${longStep(from)} – ${longStep(to)}`;
+    fillLayersAndScalars();
+    tellMetric();
+}
+
+for (const [id, name] of [["metric", "metric"], ["layer", "layer"], ["scalar", "scalar"]])
+    byId(id).addEventListener("change", (e) => view.set({ [name]: e.target.value }));
+for (const spacing of ["log", "linear"]) byId(`spacing-${spacing}`).addEventListener("change", () => view.set({ spacing }));
+byId("band").addEventListener("change", (e) => view.set({ band: e.target.checked }));
+chart.addEventListener("drawn", tellMetric);
+view.on([], fillBar);
+
+byId("copy-link").addEventListener("click", async () => {
+    try {
+        await navigator.clipboard.writeText(location.href);
+        byId("notice").textContent = "Link copied.";
+    } catch {
+        byId("notice").textContent = location.href; // no clipboard without a secure origin
+    }
+});
+
+// ---- the frame ----------------------------------------------------------------------------------
+
+function redrawAll() {
+    chart.redraw();
+    heatmap.draw();
+    spectrum.draw();
+    companions.draw();
+    source.dispatchEvent(new Event("change"));
+}
+
+byId("runs-toggle").addEventListener("click", () => {
+    const isOpen = document.body.classList.toggle("runs-open");
+    byId("runs-toggle").setAttribute("aria-expanded", String(isOpen));
+});
+followTheme(byId("theme"), redrawAll);
+followAddress(view);
+fillBar();
+feed.connect();

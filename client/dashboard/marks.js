@@ -1,0 +1,104 @@
+/* What is marked in the main chart beside its lines: transitions as a band over their steps, resumed
+ * attempts, and points whose window misses rows. Each has a sign of its own, so that none is told by
+ * colour alone; in words they stand under the chart. */
+
+import { longStep, shortValue, toX } from "./axis.js";
+import { cssColour } from "./palette.js";
+
+const { uPlot } = globalThis;
+
+/**
+ * An EVENT of FEED.md as a sentence. It speaks of grokking only where held-out accuracy agrees.
+ * @param {any} event
+ */
+export function sentence(event) {
+    const way = `${event.direction === "fall" ? "falls" : "rises"} ${shortValue(event.from)} → ${shortValue(event.to)}`;
+    const where = `over steps ${longStep(event.start)}–${longStep(event.end)}`;
+    const sure = `confidence ${event.confidence.toFixed(2)}`;
+    const accuracy = event.accuracy && `${event.accuracy.name} ${shortValue(event.accuracy.from)} → ${shortValue(event.accuracy.to)}`;
+    const verdict = { true: `grokking-like: ${accuracy}`, false: `${accuracy}: it did not rise with it`, null: "" }[String(event.agrees)];
+
+    return `${event.metric} ${way} ${where} (${sure})${verdict ? `, ${verdict}` : ""}`;
+}
+
+/** Attempts after the first, with the step at which each took over. @param {any} run */
+export function resumes(run) {
+    return (run?.attempts ?? []).filter((a) => a.attempt > 1 && a.first_step !== null);
+}
+
+/**
+ * Beneath the lines: a band over each transition.
+ * @param {any} u the uPlot @param {{events: {event: any, colour: string}[], spacing: any}} marks
+ */
+export function drawTransitions(u, { events, spacing }) {
+    u.ctx.save();
+    for (const { event, colour } of events) {
+        const left = u.valToPos(toX(event.start, spacing), "x", true);
+        const right = u.valToPos(toX(event.end, spacing), "x", true);
+        const [a, b] = [Math.max(left, u.bbox.left), Math.min(Math.max(right, left + 2), u.bbox.left + u.bbox.width)];
+        if (b <= a) continue;
+        u.ctx.fillStyle = `${colour}1c`;
+        u.ctx.fillRect(a, u.bbox.top, b - a, u.bbox.height);
+    }
+    u.ctx.restore();
+}
+
+/**
+ * Over the lines: signs at the top edge for transitions and resumes, at the bottom one for gaps.
+ * @param {any} u
+ * @param {{events: {event: any, colour: string}[], resumes: {step: number, attempt: number, colour: string}[],
+ *   gaps: {step: number, colour: string}[], spacing: any}} marks
+ */
+export function drawSigns(u, marks) {
+    const ratio = uPlot.pxRatio;
+    const { ctx, bbox } = u;
+    const xOf = (step) => u.valToPos(toX(step, marks.spacing), "x", true);
+    const isInside = (x) => x >= bbox.left && x <= bbox.left + bbox.width;
+    const taken = [];
+    /* Signs that would cover each other go one line lower. */
+    const lineFor = (x, width) => {
+        let line = 0;
+        while (taken.some((t) => t.line === line && Math.abs(t.x - x) < (t.width + width) / 2)) line++;
+        taken.push({ x, width, line });
+        return bbox.top + (4 + 15 * line) * ratio;
+    };
+
+    ctx.save();
+    ctx.font = `${11 * ratio}px system-ui, sans-serif`;
+    ctx.textAlign = "center";
+    ctx.textBaseline = "top";
+    for (const { event, colour } of marks.events) {
+        const x = (xOf(event.start) + xOf(event.end)) / 2;
+        const text = `${event.direction === "fall" ? "↘" : "↗"} ${event.agrees === true ? "grokking-like" : "transition"}`;
+        if (isInside(x)) label(ctx, text, x, lineFor(x, ctx.measureText(text).width + 10 * ratio), colour, ratio);
+    }
+    for (const { step, attempt, colour } of marks.resumes) {
+        const x = xOf(step);
+        if (!isInside(x)) continue;
+        ctx.strokeStyle = colour;
+        ctx.lineWidth = ratio;
+        ctx.setLineDash([3 * ratio, 4 * ratio]);
+        ctx.beginPath();
+        ctx.moveTo(x, bbox.top);
+        ctx.lineTo(x, bbox.top + bbox.height);
+        ctx.stroke();
+        label(ctx, `↻ ${attempt}`, x, lineFor(x, 40 * ratio), colour, ratio);
+    }
+    ctx.textBaseline = "bottom";
+    for (const { step, colour } of marks.gaps) {
+        const x = xOf(step);
+        if (isInside(x)) label(ctx, "△", x, bbox.top + bbox.height - 2 * ratio, colour, ratio);
+    }
+    ctx.restore();
+}
+
+/** Text with a rim of the paper's colour, so that it reads on any line. */
+function label(ctx, text, x, y, colour, ratio) {
+    ctx.setLineDash([]);
+    ctx.lineWidth = 4 * ratio;
+    ctx.lineJoin = "round";
+    ctx.strokeStyle = cssColour("--panel");
+    ctx.strokeText(text, x, y);
+    ctx.fillStyle = colour;
+    ctx.fillText(text, x, y);
+}

@@ -1,0 +1,73 @@
+/* What is looked at: everything that a permalink holds, and nothing else. Modules change it with
+ * set() and are told by name what changed; none of them talks to another one directly. */
+
+/**
+ * @typedef {object} ViewState
+ * @property {string[]} runs shown, in the order in which they were added
+ * @property {string[]} pins those of them that stay on top of the list
+ * @property {string} metric of the left axis
+ * @property {string} layer a name; "" each run's last layer; "*" all
+ * @property {string} scalar on the right axis; "" none; "auto" an accuracy, if there is one
+ * @property {"log"|"linear"} spacing
+ * @property {number|null} from first step in view; null: all
+ * @property {number|null} to
+ * @property {boolean} band
+ * @property {string} search
+ * @property {boolean} regex the search is a regular expression
+ * @property {string} state of the listed runs; "" any
+ * @property {string} group "" or what the list is grouped by: "project", "group", "config.lr"
+ * @property {string} focus the run of the heat map and the spectrum; "" the first one
+ * @property {string} spectrumLayer "" the focus run's last one
+ * @property {number|null} spectrumStep null: the latest
+ */
+
+/** @type {ViewState} */
+export const DEFAULTS = Object.freeze({
+    runs: [], pins: [], metric: "d_lr", layer: "", scalar: "auto", spacing: "log", from: null, to: null,
+    band: true, search: "", regex: false, state: "", group: "", focus: "", spectrumLayer: "", spectrumStep: null,
+});
+
+export class View extends EventTarget {
+    constructor() {
+        super();
+        /** @type {ViewState} */
+        this.state = { ...DEFAULTS };
+    }
+
+    /** Changes what differs, and tells. @param {Partial<ViewState>} change */
+    set(change) {
+        const names = Object.keys(change).filter(
+            (name) => JSON.stringify(change[name]) !== JSON.stringify(this.state[name]));
+
+        if (names.length === 0) return;
+        for (const name of names) this.state[name] = change[name];
+        this.dispatchEvent(new CustomEvent("change", { detail: new Set(names) }));
+    }
+
+    /**
+     * Calls back when one of `names` (all, when none is given) changed.
+     * @param {string[]} names @param {(state: ViewState) => void} callback
+     */
+    on(names, callback) {
+        this.addEventListener("change", (event) => {
+            const changed = /** @type {CustomEvent} */ (event).detail;
+            if (names.length === 0 || names.some((n) => changed.has(n))) callback(this.state);
+        });
+    }
+
+    /** Shows a run, or no longer. @param {string} run @param {boolean} isShown */
+    show(run, isShown) {
+        const { runs, pins } = this.state;
+
+        if (isShown) this.set({ runs: runs.includes(run) ? runs : [...runs, run] });
+        else this.set({ runs: runs.filter((r) => r !== run), pins: pins.filter((r) => r !== run) });
+    }
+
+    /** Pins a run, which also shows it, or no longer. @param {string} run @param {boolean} isPinned */
+    pin(run, isPinned) {
+        const { runs, pins } = this.state;
+
+        if (!isPinned) this.set({ pins: pins.filter((r) => r !== run) });
+        else this.set({ pins: [...pins.filter((r) => r !== run), run], runs: runs.includes(run) ? runs : [...runs, run] });
+    }
+}
