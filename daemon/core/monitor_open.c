@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -102,7 +103,8 @@ static void start_opening(struct monitor *m, const struct event *e, struct actio
     r->credit_bytes = credit;
     r->spectrum = e->open.spectrum;
     r->has_probe = e->open.probe;
-    record->open.probe_bytes = r->has_probe ? m->config.state_bytes - m->state_bytes : 0;
+    if (r->has_probe) /* at least 1: with 0 they would not be wanted */
+        record->open.probe_bytes = fmax(m->config.state_bytes - m->state_bytes, 1);
     m->credit_granted += credit;
     run_start_credit(r, 0);
     list_append(&m->runs, &r->link);
@@ -202,7 +204,8 @@ void monitor_on_open_stored(struct monitor *m, struct run *r, struct record *rec
         welcome(r, out);
     } else {
         if (rc == -ENOMEM && r->peer)
-            refuse_for_now(out, r->peer, "the daemon is out of memory");
+            refuse_for_now(out, r->peer,
+                           record->error[0] ? record->error : "the daemon is out of memory");
         else if (rc < 0 && r->peer)
             monitor_refuse(out, r->peer, open_refusal(rc), record->error);
         r->state = RUN_OVER;

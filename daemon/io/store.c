@@ -89,6 +89,8 @@ static const char *const statements[SQL_COUNT] = {
 
     [SQL_PROBE_PUT] = "INSERT OR IGNORE INTO probe(layer_key, n_rows, data) VALUES(?1, ?2, ?3)",
     [SQL_PROBE_GET] = "SELECT n_rows, data FROM probe WHERE layer_key = ?1",
+    [SQL_PROBE_SIZE] = "SELECT total(length(data)) FROM layer JOIN probe USING(layer_key)"
+                       " WHERE run_key = ?1",
 
     [SQL_NAME_FIND] = "SELECT name_key FROM scalar_name WHERE run_key = ?1 AND name = ?2",
     [SQL_NAME_NEW] = "INSERT INTO scalar_name(run_key, name) VALUES(?1, ?2)",

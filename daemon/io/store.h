@@ -30,10 +30,10 @@ void store_close(struct store *);
 
 /* Applies the records (struct record, linked through `link`) in order, in one transaction, and
  * fills in each one's outcome: rc, error, opened, points, feed sequences. Returns 0 when they are
- * committed. A record that is refused (-EEXIST, -ENOENT, -EBUSY, -ESTALE) changes nothing and does
- * not hinder the others. When the disk or memory fails, nothing of any record is kept, each has the
- * rc and the text, and so does the return value: -ENOSPC and -ENOMEM may be tried again with the
- * same records, after -EIO only closing is safe.
+ * committed. A record that is refused (-EEXIST, -ENOENT, -EBUSY, -ESTALE; -ENOMEM, an OPEN whose
+ * probes find no room) changes nothing and does not hinder the others. When the disk or memory
+ * fails, nothing of any record is kept, each has the rc and the text, and so does the return value:
+ * -ENOSPC and -ENOMEM may be tried again with the same records, after -EIO only closing is safe.
  *
  * Twice is once: a record with a `seq` at or below the last one stored of its attempt changes
  * nothing and has rc 0; the points of such a CHECKPOINT, as of a RECALL, are replaced by the stored

@@ -49,6 +49,7 @@ enum store_sql {
     SQL_SPECTRUM_PUT,
     SQL_PROBE_PUT,
     SQL_PROBE_GET,
+    SQL_PROBE_SIZE,
     SQL_NAME_FIND,
     SQL_NAME_NEW,
     SQL_NAME_LATEST,
@@ -81,10 +82,10 @@ int store_finding_replay(struct store *, int64_t layer_key, int64_t attempt,
 /* Writes the probe of a layer's first window; one without rows, or for a layer that has one, is
  * passed over. */
 int store_probe_put(struct store *, int64_t layer_key, const struct probe *, struct err *e);
-/* Reads it, out of `*room_bytes` of memory; without rows when there is none (free with
- * probe_release). */
-int store_probe_read(struct store *, int64_t layer_key, double *room_bytes, struct probe *out,
-                     struct err *e);
+/* Reads it; without rows when there is none (free with probe_release). */
+int store_probe_read(struct store *, int64_t layer_key, struct probe *out, struct err *e);
+/* Bytes of memory that those of all layers of a run will take. */
+int store_probe_size(struct store *, int64_t run_key, double *size_bytes, struct err *e);
 
 /* Writes the outcome of a record that is refused; returns 0, for the transaction goes on. */
 int store_record_refuse(struct record *, int code, const char *format, ...)

@@ -28,15 +28,14 @@ int store_probe_put(struct store *s, int64_t layer_key, const struct probe *prob
     return rc;
 }
 
-static int read_probe(sqlite3_stmt *q, double *room_bytes, struct probe *out, struct err *e)
+static int read_probe(sqlite3_stmt *q, struct probe *out, struct err *e)
 {
     size_t n = (size_t)sqlite3_column_int64(q, 0), size = (size_t)sqlite3_column_bytes(q, 1);
     const void *data = sqlite3_column_blob(q, 1);
 
     if (n == 0 || n > UINT16_MAX || size != probe_size_bytes(n))
         return err_set(e, -EUCLEAN, "a probe of %zu rows has %zu bytes", n, size);
-    *room_bytes -= (double)size;
-    out->values = data && *room_bytes >= 0 ? malloc(size) : NULL;
+    out->values = data ? malloc(size) : NULL;
     if (!out->values)
         return err_set(e, -ENOMEM, "out of memory");
     out->n = n;
@@ -44,8 +43,7 @@ static int read_probe(sqlite3_stmt *q, double *room_bytes, struct probe *out, st
     return 0;
 }
 
-int store_probe_read(struct store *s, int64_t layer_key, double *room_bytes, struct probe *out,
-                     struct err *e)
+int store_probe_read(struct store *s, int64_t layer_key, struct probe *out, struct err *e)
 {
     sqlite3_stmt *q = s->statement[SQL_PROBE_GET];
     int rc;
@@ -54,7 +52,20 @@ int store_probe_read(struct store *s, int64_t layer_key, double *room_bytes, str
     SQL_BIND(q, layer_key);
     rc = sql_step(q, e);
     if (rc == 1)
-        rc = read_probe(q, room_bytes, out, e);
+        rc = read_probe(q, out, e);
     sqlite3_reset(q);
     return rc;
+}
+
+int store_probe_size(struct store *s, int64_t run_key, double *size_bytes, struct err *e)
+{
+    sqlite3_stmt *q = s->statement[SQL_PROBE_SIZE];
+    int rc;
+
+    SQL_BIND(q, run_key);
+    rc = sql_step(q, e);
+    if (rc == 1)
+        *size_bytes = sql_column_double(q, 0);
+    sqlite3_reset(q);
+    return rc < 0 ? rc : 0;
 }

@@ -196,19 +196,18 @@ static int read_layer(sqlite3_stmt *q, struct open_result *out, size_t *capacity
 
 /* What else is known of the layer of the row at hand. */
 static int read_layer_past(struct store *s, const struct record *r, int64_t layer_key,
-                           double *room_bytes, struct stored_layer *layer, struct err *e)
+                           struct stored_layer *layer, struct err *e)
 {
     int rc = store_finding_replay(s, layer_key, r->opened.attempt, &layer->detector, e);
 
     if (rc < 0 || r->open.probe_bytes <= 0)
         return rc;
-    return store_probe_read(s, layer_key, room_bytes, &layer->probe, e);
+    return store_probe_read(s, layer_key, &layer->probe, e);
 }
 
 static int read_layers(struct store *s, struct record *r, struct err *e)
 {
     sqlite3_stmt *q = s->statement[SQL_LAYERS];
-    double room_bytes = r->open.probe_bytes;
     size_t capacity = 0;
     int rc;
 
@@ -216,7 +215,7 @@ static int read_layers(struct store *s, struct record *r, struct err *e)
     while ((rc = sql_step(q, e)) == 1) {
         rc = read_layer(q, &r->opened, &capacity, e);
         if (rc == 0)
-            rc = read_layer_past(s, r, sqlite3_column_int64(q, 5), &room_bytes,
+            rc = read_layer_past(s, r, sqlite3_column_int64(q, 5),
                                  &r->opened.layers[r->opened.n_layers - 1], e);
         if (rc < 0)
             break;
@@ -264,6 +263,19 @@ static int open_existing(struct store *s, struct record *r, int64_t newest, stru
     return begin_attempt(s, r, newest, e);
 }
 
+/* Whether the probes of an existing run fit into the memory that is left for them. Seen before
+ * anything is written: one run that asks for too much must not undo what others store with it. */
+static int check_room(struct store *s, struct record *r, struct err *e)
+{
+    double size_bytes = 0;
+    int rc = r->open.probe_bytes > 0 ? store_probe_size(s, r->opened.run_key, &size_bytes, e) : 0;
+
+    if (rc < 0 || size_bytes <= r->open.probe_bytes)
+        return rc;
+    return store_record_refuse(r, -ENOMEM, "run \"%s\": its probes need %.1f MiB, %.1f are left",
+                               r->run, size_bytes / 0x1p20, r->open.probe_bytes / 0x1p20);
+}
+
 static int apply_open(struct store *s, struct record *r, struct err *e)
 {
     int64_t newest = 0;
@@ -272,9 +284,11 @@ static int apply_open(struct store *s, struct record *r, struct err *e)
     rc = find_run(s, r, &r->opened, &newest, e);
     if (rc < 0)
         return rc;
-    if (rc == 1)
-        rc = open_existing(s, r, newest, e);
-    else if (r->open.resume == RESUME_MUST || r->open.attempt != 0)
+    if (rc == 1) {
+        rc = check_room(s, r, e);
+        if (rc == 0 && r->rc == 0)
+            rc = open_existing(s, r, newest, e);
+    } else if (r->open.resume == RESUME_MUST || r->open.attempt != 0)
         return store_record_refuse(r, -ENOENT, "run \"%s\" does not exist", r->run);
     else {
         r->opened.created = true;

@@ -519,6 +519,29 @@ static void the_first_probe_comes_back_bit_for_bit_and_is_never_replaced(void **
     record_free(r);
 }
 
+static void probes_that_find_no_room_refuse_their_run_alone(void **state)
+{
+    struct fixture *f = *state;
+    double values[13];
+    struct probe probe = small_probe(values, 1);
+    struct record *r = open_probe(f, 0, true, 0);
+    struct record *both[] = {record_open("a", "w2", 0, RESUME_ALLOW),
+                             record_open("b", "w3", 0, RESUME_ALLOW)};
+
+    checkpoint_with_probe(f, r, 1, &probe);
+    both[0]->open.probe_bytes = sizeof values - 1;
+    assert_int_equal(apply_many(f->store, both, 2), 0);
+    assert_int_equal(both[0]->rc, -ENOMEM);
+    assert_int_equal(both[1]->rc, 0);
+    assert_int_equal(read_sql(f->path, "SELECT count(*) FROM attempt WHERE writer = 'w2'"), 0);
+    both[0]->open.probe_bytes = sizeof values;
+    assert_int_equal(apply(f->store, both[0]), 0);
+    assert_memory_equal(both[0]->opened.layers[0].probe.values, values, sizeof values);
+    record_free(both[0]);
+    record_free(both[1]);
+    record_free(r);
+}
+
 static void a_damaged_probe_fails_the_open_with_its_reason(void **state)
 {
     static const char *const damages[] = {
@@ -746,6 +769,7 @@ int main(void)
         TEST(a_lost_run_is_open_when_its_trainer_is_back),
         TEST(a_measure_that_is_new_gets_its_column),
         TEST(the_first_probe_comes_back_bit_for_bit_and_is_never_replaced),
+        TEST(probes_that_find_no_room_refuse_their_run_alone),
         TEST(a_damaged_probe_fails_the_open_with_its_reason),
         TEST(a_history_of_version_1_gets_the_tables_of_later_ones),
         TEST(a_newer_schema_is_refused_naming_both_versions),
