@@ -91,6 +91,8 @@ $(BUILD)/tests/unit/core/%:   LIBS = $(FAULTS) $(TESTLIB) $(CORE) $(BASE) -lcmoc
 $(BUILD)/tests/sim/%:         LIBS = $(TESTLIB) $(CORE) $(BASE) -lcmocka $(BLAS_LIBS)
 $(BUILD)/tests/unit/proto/%:  LIBS = $(TESTLIB) $(PROTO) $(BASE) -lcmocka -lcjson -lm
 $(BUILD)/tests/unit/io/%:     LIBS = $(TESTLIB) $(IO) $(CORE) $(PROTO) $(BASE) -lcmocka $(IO_LIBS)
+# The whole daemon, with a trainer of ours, and jobs that find no memory.
+$(BUILD)/tests/unit/io/test_loop: LIBS = -Wl,--wrap=work_start $(TESTLIB) $(BUILD)/librichd.a $(IO) $(CORE) $(PROTO) $(BASE) -lcmocka $(IO_LIBS)
 $(BUILD)/tests/unit/client/%: LIBS = $(TESTLIB) $(BUILD)/librichd.a -lcmocka -lzmq -lcjson -lpthread -lm
 $(BUILD)/tests/unit/ctl/%:    LIBS = $(TESTLIB) $(CTL) $(PROTO) $(BASE) -lcmocka -lcjson -lm
 $(UNIT): $(BUILD)/%: $(BUILD)/obj/%.o $(TESTLIB) $(BASE) $(CORE) $(PROTO) $(IO) $(CTL) $(BUILD)/librichd.a

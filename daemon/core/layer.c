@@ -406,6 +406,15 @@ void layer_job_done(struct layer *l, struct list *finished, struct layer_done *o
     }
 }
 
+void layer_abandon_job(struct layer *l, struct list *finished)
+{
+    l->job.rc = -ENOMEM;
+    l->state = LAYER_IDLE;
+    l->starved = true;
+    l->measuring = NULL;
+    finish_lent(l, finished);
+}
+
 size_t layer_clear_queue(struct layer *l, struct list *finished)
 {
     struct queued *first = front(l);

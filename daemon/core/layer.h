@@ -152,6 +152,11 @@ struct layer_done {
 /* The job is back. `finished` is the caller's list and gets the batches. */
 void layer_job_done(struct layer *, struct list *finished, struct layer_done *out);
 
+/* The job was lent and cannot be carried out, for want of memory: what it read goes to `finished`
+ * and counts as missing, the mark it was to measure is forgotten, and nothing starts until the
+ * owner resets `starved`. For a daemon that is about to end. */
+void layer_abandon_job(struct layer *, struct list *finished);
+
 /* Empties the queue of an attempt that is over: batches to `finished`; marks are forgotten. Returns
  * the bytes that were queued. */
 size_t layer_clear_queue(struct layer *, struct list *finished);

@@ -38,6 +38,26 @@ static void finish_mark(struct run *r, struct layer *l, struct mark *mark, struc
         run_lend(r, out);
 }
 
+/* No action is added, since the caller is carrying them out; the run stays until monitor_free. */
+void monitor_abandon_job(struct monitor *m, struct job *job, struct actions *out)
+{
+    struct layer *l = job->layer;
+    struct run *r = l->run;
+    struct list finished;
+
+    list_init(&finished);
+    layer_abandon_job(l, &finished);
+    r->n_jobs--;
+    LIST_EACH_SAFE(at, &finished)
+    {
+        struct batch *b = LIST_ENTRY(at, struct batch, queued.link);
+
+        list_remove(at);
+        m->stats.buffered_bytes -= b->size_bytes;
+        monitor_release_batch(b, out);
+    }
+}
+
 void monitor_on_job_done(struct monitor *m, struct job *job, struct actions *out)
 {
     struct layer *l = job->layer;
@@ -52,6 +72,8 @@ void monitor_on_job_done(struct monitor *m, struct job *job, struct actions *out
         a = actions_add(out, ACT_JOB, r->peer);
         if (a)
             a->job = done.next;
+        else
+            monitor_abandon_job(m, done.next, out);
         return;
     }
     r->n_jobs--;

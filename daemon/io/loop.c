@@ -162,6 +162,7 @@ static void start_job(struct loop *l, struct job *job)
     if (work_start(l->work, job) == 0)
         return;
     l->n_out--;
+    monitor_abandon_job(l->monitor, job, &l->actions);
     fail(l, "out of memory");
 }
 

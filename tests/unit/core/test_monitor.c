@@ -1155,6 +1155,31 @@ static void moments_that_found_no_memory_are_missing(void **state)
     assert_int_equal(b->points[0].point.rows_missing, 20);
 }
 
+static void job_that_cannot_start_gives_its_rows_back_and_answers_nothing(void **state)
+{
+    struct bench *b = *state;
+    struct actions released;
+    struct batch *batch;
+    struct job *job;
+    int n = 0;
+
+    actions_init(&released);
+    bench_rows(b, 1, 1, 0, 20);
+    bench_rows(b, 1, 2, 20, 20);
+    bench_checkpoint(b, 1, 1, 2, 40);
+    job = bench_take_job(b);
+    monitor_abandon_job(b->monitor, job, &released);
+    while ((batch = actions_next_released(&released))) {
+        parcel_free((struct parcel *)batch);
+        n++;
+    }
+    assert_int_equal(n, 2);
+    assert_int_equal(monitor_stats(b->monitor).buffered_bytes, 0);
+    assert_true(monitor_is_quiet(b->monitor));
+    bench_settle(b);
+    assert_int_equal(b->n_acks, 0);
+}
+
 #define TEST(name)      cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define TEST_OPEN(name) cmocka_unit_test_setup_teardown(name, setup_open, teardown)
 
@@ -1217,6 +1242,7 @@ int main(void)
         cmocka_unit_test(no_allocation_that_fails_breaks_a_promise),
         TEST_OPEN(measuring_without_memory_is_tried_again),
         TEST_OPEN(moments_that_found_no_memory_are_missing),
+        TEST_OPEN(job_that_cannot_start_gives_its_rows_back_and_answers_nothing),
     };
 
     linalg_init();
