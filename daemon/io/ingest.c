@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "daemon/io/ingest_parts.h"
 #include "proto/control.h"
@@ -153,8 +154,17 @@ static int bind_socket(struct ingest *in, const char *endpoint)
     return 0;
 }
 
+/* libzmq 4.3.4 leaves the file of a socket behind. It goes while the socket still listens, when it
+ * cannot be another daemon's yet (paths_check_socket_free). */
+static void remove_file(const struct ingest *in)
+{
+    if (strncmp(in->endpoint, "ipc://", 6) == 0)
+        unlink(in->endpoint + 6);
+}
+
 static void free_ingest(struct ingest *in)
 {
+    remove_file(in);
     if (in->socket)
         zmq_close(in->socket);
     if (in->context)

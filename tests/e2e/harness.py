@@ -128,6 +128,7 @@ class Daemon:
         assert code == expect, self.output
         assert self.output.rstrip().endswith("stopped"), self.output
         assert not (self.runtime / "endpoints.json").exists()
+        assert not list(self.runtime.glob("*.sock"))
         self.check_sanitizers()
 
     def kill(self):
