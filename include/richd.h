@@ -160,8 +160,10 @@ RICHD_API void richd_points_free(struct richd_points *points);
 /* Marks a checkpoint: everything submitted before it is measured, of every layer. It is kept and
  * sent again until the daemon has it on disk. With timeout_ms = 0 it returns at once; otherwise it
  * waits that long for the points, which go to *points (free with richd_points_free; `points` may be
- * NULL, and *points is NULL unless 0 is returned). -ETIMEDOUT: it is still on its way. -EAGAIN:
- * 4096 of them are, and this one was not taken. -EPROTO and other codes: the daemon refused it. */
+ * NULL, and *points is NULL unless 0 is returned). -ETIMEDOUT: it is still on its way; so it is
+ * told at once while the daemon is known to be away: none was found for 1 s, or one that was there
+ * has been gone for 5 s; such a call never costs the training loop its timeout. -EAGAIN: 4096 of
+ * them are, and this one was not taken. -EPROTO and other codes: the daemon refused it. */
 RICHD_API int richd_checkpoint(struct richd_run *run, int64_t step, int timeout_ms,
                                struct richd_points **points);
 
@@ -193,9 +195,9 @@ RICHD_API int richd_stats(struct richd_run *run, struct richd_stats *stats, size
  * 0, or the code with which the run was ended, as richd_submit does. */
 RICHD_API int richd_last_error(struct richd_run *run, char *text, size_t text_size);
 
-/* Says how the run ended, waits at most timeout_ms until the daemon has everything on disk, and
- * frees the run in any case. Returns 0, -ETIMEDOUT when something was still on its way, or the code
- * with which the run was ended. */
+/* Says how the run ended, waits at most timeout_ms until the daemon has everything on disk (not at
+ * all while it is known to be away, as in richd_checkpoint), and frees the run in any case. Returns
+ * 0, -ETIMEDOUT when something was still on its way, or the code with which the run was ended. */
 RICHD_API int richd_close(struct richd_run *run, enum richd_status status, int timeout_ms);
 
 /* "0.1.0" */

@@ -442,6 +442,15 @@ int richd_submit(struct richd_run *run, const struct richd_batch *batch)
 
 /* ---- marks --------------------------------------------------------------------------------- */
 
+/* Waits under the lock for another word from the daemon. Returns 0, or -ETIMEDOUT, at once when it
+ * is known to be away. */
+static int wait_for_news(struct richd_run *run, const struct timespec *deadline)
+{
+    if (session_is_absent(run->shared.session))
+        return -ETIMEDOUT;
+    return -pthread_cond_timedwait(&run->shared.settled, &run->shared.lock, deadline);
+}
+
 /* Waits under the lock until the ticket is settled. */
 static int await(struct richd_run *run, struct ticket *ticket, int timeout_ms)
 {
@@ -449,7 +458,7 @@ static int await(struct richd_run *run, struct ticket *ticket, int timeout_ms)
     int rc = 0;
 
     while (!ticket->settled && rc == 0)
-        rc = pthread_cond_timedwait(&run->shared.settled, &run->shared.lock, &deadline);
+        rc = wait_for_news(run, &deadline);
     session_abandon(ticket);
     return ticket->settled ? ticket->rc : -ETIMEDOUT;
 }
@@ -541,7 +550,7 @@ static int await_all(struct richd_run *run, struct ticket *ticket, int timeout_m
 
     session_stats(run->shared.session, &stats);
     while (rc == 0 && stats.marks_waiting > 0) {
-        rc = -pthread_cond_timedwait(&run->shared.settled, &run->shared.lock, &deadline);
+        rc = wait_for_news(run, &deadline);
         session_stats(run->shared.session, &stats);
     }
     return rc;

@@ -342,6 +342,15 @@ static bool has_ended(struct sender *s)
     return ended;
 }
 
+/* Whoever waits for an answer goes on when none is to be expected. */
+static void note_absence(struct sender *s, int64_t now)
+{
+    lock(s);
+    if (session_note_absence(s->shared->session, now))
+        pthread_cond_broadcast(&s->shared->settled);
+    unlock(s);
+}
+
 static void serve_connection(struct sender *s, int64_t now)
 {
     drain_monitor(s, now);
@@ -379,6 +388,7 @@ static void *sender_main(void *argument)
             begin_connection(s, now);
         if (s->socket)
             serve_connection(s, now);
+        note_absence(s, now);
         if (!atomic_load(&s->stop))
             wait_for_events(s);
     }

@@ -12,7 +12,7 @@
 /* What the program's threads and the sender share; it outlives the sender. */
 struct shared {
     pthread_mutex_t lock;
-    pthread_cond_t settled; /* a ticket may have been settled; CLOCK_MONOTONIC */
+    pthread_cond_t settled; /* a ticket may have been settled, or never will; CLOCK_MONOTONIC */
     struct session *session;
 };
 

@@ -40,6 +40,9 @@ struct session {
     int64_t ping_id;
     int64_t resend_at; /* -1: nothing to be sent again */
     int64_t retry_at;
+    int64_t away_since; /* the run is not open at the daemon; -1: it is, or nobody has looked */
+    bool was_open;
+    bool is_absent;
 
     int ended;
     char complaint[ERR_TEXT_SIZE];
@@ -92,7 +95,7 @@ struct session *session_new(const char *open, const char *host, int64_t pid, str
     list_init(&s->urgent);
     list_init(&s->queue);
     list_init(&s->kept);
-    s->blocked_since = s->resend_at = -1;
+    s->blocked_since = s->resend_at = s->away_since = -1;
     s->pid = pid;
     snprintf(s->host, sizeof s->host, "%s", host ? host : "");
     if (control_parse(open, strlen(open), &s->open, e) == 0 && s->open.type == CONTROL_OPEN)
@@ -151,6 +154,11 @@ enum session_state session_state(const struct session *s)
 int session_ended(const struct session *s)
 {
     return s->ended;
+}
+
+bool session_is_absent(const struct session *s)
+{
+    return s->is_absent;
 }
 
 const char *session_complaint(const struct session *s)
@@ -409,6 +417,9 @@ static void on_welcome(struct session *s, const struct control_welcome *welcome)
     s->open.open.resume = CONTROL_RESUME_ALLOW;
     s->granted = (uint64_t)welcome->granted;
     s->state = SESSION_OPEN;
+    s->away_since = -1;
+    s->was_open = true;
+    s->is_absent = false;
 }
 
 static void on_progress(struct session *s, const struct control_progress *progress)
@@ -606,6 +617,18 @@ void session_tick(struct session *s, int64_t now_ms)
         s->pinged_at = now_ms;
         queue_urgent(s, control_encode_ping(&ping));
     }
+}
+
+bool session_note_absence(struct session *s, int64_t now_ms)
+{
+    int64_t patience_ms = s->was_open ? SESSION_LOST_MS : SESSION_ABSENT_MS;
+
+    if (s->state == SESSION_OPEN || s->state == SESSION_ENDED || s->is_absent)
+        return false;
+    if (s->away_since < 0)
+        s->away_since = now_ms;
+    s->is_absent = now_ms - s->away_since >= patience_ms;
+    return s->is_absent;
 }
 
 bool session_is_stale(const struct session *s, int64_t now_ms)

@@ -35,6 +35,10 @@ enum session_state {
 #define SESSION_CREDIT_MS 1000
 /* After EIO or EBUSY: often enough to heal within 5 s of the disk's healing. */
 #define SESSION_RETRY_MS 1000
+/* From now on a daemon that was never there is known to be away; */
+#define SESSION_ABSENT_MS 1000
+/* one that was: a restart with a long history takes about a second. */
+#define SESSION_LOST_MS 5000
 /* Marks that wait for their ack: those of INGEST.md, and 16 MiB of their text, which is 300
  * checkpoints of a run with the most layers. */
 #define SESSION_MARKS_MAX      CONTROL_UNACKED_MAX
@@ -67,6 +71,9 @@ int session_ended(const struct session *);
 
 /* The latest complaint, "" when there was none; borrowed until the next call. */
 const char *session_complaint(const struct session *);
+
+/* True while the daemon is known to be away: nobody should wait for its answer. */
+bool session_is_absent(const struct session *);
 
 /* Has the sender's own complaint said by session_complaint. */
 void session_complain(struct session *, const char *text);
@@ -110,6 +117,10 @@ void session_sent(struct session *, struct item *item);
 
 /* Pings, and sends again what is due. */
 void session_tick(struct session *, int64_t now_ms);
+
+/* To be called again and again, connected or not. True when this call found the daemon to be away:
+ * who waits for a ticket should look at session_is_absent. */
+bool session_note_absence(struct session *, int64_t now_ms);
 
 /* True when the connection should be given up: silence, or an open that is never answered. */
 bool session_is_stale(const struct session *, int64_t now_ms);

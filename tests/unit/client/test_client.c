@@ -187,6 +187,43 @@ static void close_keeps_its_deadline(void **state)
     assert_true(now_ms() - began < 1300);
 }
 
+/* The first call finds out, the others know: 20 of them with 10 s each take no second more. */
+static void daemon_known_to_be_away_is_not_waited_for(void **state)
+{
+    struct richd_run *run = connect_to(*state, 0);
+    double began = now_ms();
+
+    assert_int_equal(richd_checkpoint(run, 0, 10000, NULL), -ETIMEDOUT);
+    assert_true(now_ms() - began < 5000);
+    began = now_ms();
+    for (int i = 1; i <= 20; i++)
+        assert_int_equal(richd_checkpoint(run, i, 10000, NULL), -ETIMEDOUT);
+    assert_int_equal(stats_of(run).marks_waiting, 21);
+    assert_int_equal(richd_close(run, RICHD_FINISHED, 10000), -ETIMEDOUT);
+    assert_true(now_ms() - began < 1000);
+}
+
+static void daemon_that_comes_back_is_waited_for_again(void **state)
+{
+    struct fakedaemon *f = *state;
+    struct richd_run *run;
+    double began;
+
+    fakedaemon_start(f, false);
+    run = connect_to(f, 0);
+    assert_int_equal(richd_checkpoint(run, 1, 10000, NULL), 0);
+    fakedaemon_stop(f);
+    began = now_ms();
+    assert_int_equal(richd_checkpoint(run, 2, 60000, NULL), -ETIMEDOUT);
+    assert_true(now_ms() - began >= 4000); /* a restart would have been waited for */
+    assert_true(now_ms() - began < 30000);
+    fakedaemon_start(f, true);
+    assert_true(await_marks(run));
+    assert_int_equal(fakedaemon_count(f, "checkpoint 2"), 1);
+    assert_int_equal(richd_checkpoint(run, 3, 10000, NULL), 0);
+    assert_int_equal(richd_close(run, RICHD_FINISHED, 10000), 0);
+}
+
 static void credit_is_respected(void **state)
 {
     struct fakedaemon *f = *state;
@@ -600,6 +637,8 @@ int main(void)
         TEST(checkpoint_waits_for_earlier_batches),
         TEST(absent_daemon_never_blocks_and_drops_are_counted),
         TEST(close_keeps_its_deadline),
+        TEST(daemon_known_to_be_away_is_not_waited_for),
+        TEST(daemon_that_comes_back_is_waited_for_again),
         TEST(credit_is_respected),
         TEST(marks_are_sent_again_when_the_daemon_comes_back),
         TEST(no_mark_is_lost_over_ten_restarts),

@@ -505,6 +505,42 @@ static void open_that_is_never_answered_is_stale(void **state)
     finish(s);
 }
 
+static void daemon_is_known_to_be_away_after_1_s_and_one_that_was_there_after_5(void **state)
+{
+    struct session *s = new_session();
+    int64_t now = 100;
+
+    (void)state;
+    assert_false(session_note_absence(s, now));
+    session_connected(s, now + 500); /* it connects, but says nothing */
+    assert_false(session_note_absence(s, now + 999));
+    assert_false(session_is_absent(s));
+    assert_true(session_note_absence(s, now + 1000));
+    assert_true(session_is_absent(s));
+    assert_false(session_note_absence(s, now + 2000)); /* told once */
+    welcome(s, 1000, now + 3000);
+    assert_false(session_is_absent(s));
+
+    assert_false(session_note_absence(s, now + 60000));
+    session_disconnected(s, now + 60000);
+    assert_false(session_note_absence(s, now + 60000));
+    assert_false(session_note_absence(s, now + 64999));
+    assert_true(session_note_absence(s, now + 65000));
+    finish(s);
+}
+
+static void run_that_was_ended_is_not_waited_for_as_absent(void **state)
+{
+    struct session *s = open_session(1000);
+
+    (void)state;
+    receive(s, "{\"type\":\"nack\",\"code\":\"EFENCED\",\"fatal\":true}", 0);
+    assert_int_equal(session_state(s), SESSION_ENDED);
+    assert_false(session_note_absence(s, 0));
+    assert_false(session_note_absence(s, 100000));
+    finish(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -530,6 +566,8 @@ int main(void)
         cmocka_unit_test(layers_are_bounded),
         cmocka_unit_test(pings_each_second_and_calls_silence_stale),
         cmocka_unit_test(open_that_is_never_answered_is_stale),
+        cmocka_unit_test(daemon_is_known_to_be_away_after_1_s_and_one_that_was_there_after_5),
+        cmocka_unit_test(run_that_was_ended_is_not_waited_for_as_absent),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
