@@ -157,6 +157,11 @@ RICHD_API int richd_point_flag(const struct richd_point *point, const char *name
 /* NULL is fine. */
 RICHD_API void richd_points_free(struct richd_points *points);
 
+struct richd_scalar {
+    const char *name; /* 1 to 128 bytes of UTF-8 */
+    double value;     /* stored as null when it is not finite */
+};
+
 /* Marks a checkpoint: everything submitted before it is measured, of every layer. It is kept and
  * sent again until the daemon has it on disk. With timeout_ms = 0 it returns at once; otherwise it
  * waits that long for the points, which go to *points (free with richd_points_free; `points` may be
@@ -167,10 +172,12 @@ RICHD_API void richd_points_free(struct richd_points *points);
 RICHD_API int richd_checkpoint(struct richd_run *run, int64_t step, int timeout_ms,
                                struct richd_points **points);
 
-struct richd_scalar {
-    const char *name; /* 1 to 128 bytes of UTF-8 */
-    double value;     /* stored as null when it is not finite */
-};
+/* The same with measures of the whole network that only the trainer can compute ("param_norm",
+ * "param_change", "ntk_distance", "ntk_alignment"), for the points of all its layers. The daemon
+ * refuses the checkpoint, with -EPROTO, when it knows no such measure. */
+RICHD_API int richd_checkpoint_with(struct richd_run *run, int64_t step,
+                                    const struct richd_scalar *metrics, size_t n_metrics,
+                                    int timeout_ms, struct richd_points **points);
 
 /* Logs up to 1024 scalars of a step. Never blocks; kept and sent again as a checkpoint is. */
 RICHD_API int richd_log(struct richd_run *run, int64_t step, const struct richd_scalar *scalars,

@@ -243,6 +243,22 @@ static int new_array(struct control *c, const char *name, size_t limit, size_t e
     return c->array ? 0 : err_set(e, -ENOMEM, "out of memory");
 }
 
+/* Which names there are is the daemon's to say. */
+static int parse_metrics(struct control *c, struct err *e)
+{
+    const cJSON *metric;
+    int rc;
+
+    c->checkpoint.metrics = object_member(c->root, "metrics", &rc, e);
+    cJSON_ArrayForEach(metric, c->checkpoint.metrics)
+    {
+        if (!cJSON_IsNumber(metric) && !cJSON_IsNull(metric))
+            return err_set(e, -EPROTO, "metric \"%.*s\" must be a number or null", CONTROL_TEXT_MAX,
+                           metric->string);
+    }
+    return rc;
+}
+
 static int parse_checkpoint(struct control *c, struct err *e)
 {
     struct control_layer *layer;
@@ -266,7 +282,7 @@ static int parse_checkpoint(struct control *c, struct err *e)
             return err_prefix(e, rc, "layer \"%s\": ", layer->layer);
         layer++;
     }
-    return 0;
+    return parse_metrics(c, e);
 }
 
 static int parse_log(struct control *c, struct err *e)

@@ -93,6 +93,7 @@ struct control_checkpoint {
     bool spectrum; /* wanted at this one */
     struct control_layer *layers;
     size_t n_layers;
+    const cJSON *metrics; /* object of numbers and nulls, NULL: none */
 };
 
 struct control_scalar {

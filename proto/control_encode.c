@@ -82,7 +82,7 @@ bool control_print_checkpoint(cJSON *object, const void *body)
         if (!layer || !field_write_all(layer, control_layer_fields, &k->layers[i]))
             return false;
     }
-    return layers != NULL;
+    return layers && (!k->metrics || add_text(object, "metrics", k->metrics));
 }
 
 bool control_print_log(cJSON *object, const void *body)

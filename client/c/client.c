@@ -466,6 +466,21 @@ static int await(struct richd_run *run, struct ticket *ticket, int timeout_ms)
 int richd_checkpoint(struct richd_run *run, int64_t step, int timeout_ms,
                      struct richd_points **points)
 {
+    return richd_checkpoint_with(run, step, NULL, 0, timeout_ms, points);
+}
+
+static int check_scalars(const struct richd_scalar *scalars, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!scalars || !scalars[i].name)
+            return -EINVAL;
+    }
+    return 0;
+}
+
+int richd_checkpoint_with(struct richd_run *run, int64_t step, const struct richd_scalar *metrics,
+                          size_t n_metrics, int timeout_ms, struct richd_points **points)
+{
     bool waits = timeout_ms > 0;
     struct ticket ticket = {.wants_points = waits && points};
     struct err e = {""};
@@ -473,10 +488,13 @@ int richd_checkpoint(struct richd_run *run, int64_t step, int timeout_ms,
 
     if (points)
         *points = NULL;
+    if (rc == 0)
+        rc = check_scalars(metrics, n_metrics);
     if (rc < 0)
         return rc;
     lock(run);
-    rc = session_checkpoint(run->shared.session, step, wall_time(), waits ? &ticket : NULL, &e);
+    rc = session_checkpoint(run->shared.session, step, wall_time(), metrics, n_metrics,
+                            waits ? &ticket : NULL, &e);
     if (rc == 0) {
         sender_wake(run->sender);
         rc = waits ? await(run, &ticket, timeout_ms) : 0;
@@ -495,12 +513,10 @@ int richd_log(struct richd_run *run, int64_t step, const struct richd_scalar *sc
     struct err e = {""};
     int rc = check_run(run);
 
+    if (rc == 0)
+        rc = check_scalars(scalars, n_scalars);
     if (rc < 0)
         return rc;
-    for (size_t i = 0; i < n_scalars; i++) {
-        if (!scalars || !scalars[i].name)
-            return -EINVAL;
-    }
     lock(run);
     rc = session_log(run->shared.session, step, wall_time(), scalars, n_scalars, &e);
     if (rc == 0)

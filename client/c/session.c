@@ -285,24 +285,54 @@ static int queue_mark(struct session *s, char *text, struct ticket *ticket, stru
     return 0;
 }
 
-int session_checkpoint(struct session *s, int64_t step, double time, struct ticket *ticket,
+/* As a JSON object, or NULL when memory ran out. */
+static cJSON *metrics_object(const struct richd_scalar *metrics, size_t n_metrics)
+{
+    cJSON *object = cJSON_CreateObject();
+
+    for (size_t i = 0; object && i < n_metrics; i++) {
+        if (!json_add_double(object, metrics[i].name, metrics[i].value)) {
+            cJSON_Delete(object);
+            return NULL;
+        }
+    }
+    return object;
+}
+
+static int queue_checkpoint(struct session *s, struct control_checkpoint *checkpoint,
+                            struct ticket *ticket, struct err *e)
+{
+    checkpoint->layers = calloc(s->n_layers + 1, sizeof *checkpoint->layers);
+    if (!checkpoint->layers)
+        return err_set(e, -ENOMEM, "out of memory");
+    for (size_t i = 0; i < s->n_layers; i++) {
+        checkpoint->layers[i] = (struct control_layer){s->layers[i].name, (int64_t)s->layers[i].seq,
+                                                       (int64_t)s->layers[i].rows};
+    }
+    return queue_mark(s, control_encode_checkpoint(checkpoint), ticket, e);
+}
+
+int session_checkpoint(struct session *s, int64_t step, double time,
+                       const struct richd_scalar *metrics, size_t n_metrics, struct ticket *ticket,
                        struct err *e)
 {
     struct control_checkpoint checkpoint = {
         .seq = s->last_seq + 1, .step = step, .time = time, .n_layers = s->n_layers};
     int rc = check_room(s, e);
 
+    cJSON *object = NULL;
+
     if (rc < 0)
         return rc;
-    checkpoint.layers = calloc(s->n_layers + 1, sizeof *checkpoint.layers);
-    if (!checkpoint.layers)
-        return err_set(e, -ENOMEM, "out of memory");
-    for (size_t i = 0; i < s->n_layers; i++) {
-        checkpoint.layers[i] = (struct control_layer){s->layers[i].name, (int64_t)s->layers[i].seq,
-                                                      (int64_t)s->layers[i].rows};
+    if (n_metrics > 0) {
+        object = metrics_object(metrics, n_metrics);
+        if (!object)
+            return err_set(e, -ENOMEM, "out of memory");
     }
-    rc = queue_mark(s, control_encode_checkpoint(&checkpoint), ticket, e);
+    checkpoint.metrics = object;
+    rc = queue_checkpoint(s, &checkpoint, ticket, e);
     free(checkpoint.layers);
+    cJSON_Delete(object);
     return rc;
 }
 

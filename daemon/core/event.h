@@ -64,6 +64,8 @@ struct event {
             const struct checkpoint_layer *layers; /* borrowed until the step returns */
             size_t n_layers;
             bool spectrum; /* asked for, whatever the policy */
+            const double
+                *reported; /* METRIC_COUNT values, NaN: none; borrowed likewise. NULL: none */
         } checkpoint;
         struct record *log; /* RECORD_LOG; the step takes it */
         struct {

@@ -16,7 +16,7 @@
 
 static measure_fn *const functions[METRIC_COUNT] = {
 #define X(ENUM, name, unit, needs, sentence) [METRIC_##ENUM] = measure_##name,
-    METRICS(X)
+    METRICS_MEASURED(X)
 #undef X
 };
 

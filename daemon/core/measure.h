@@ -31,7 +31,7 @@ struct evidence {
 typedef double measure_fn(const struct evidence *);
 
 #define X(ENUM, name, unit, needs, sentence) measure_fn measure_##name;
-METRICS(X)
+METRICS_MEASURED(X)
 #undef X
 
 /* How a window is to be measured. */
@@ -46,7 +46,8 @@ struct measure_plan {
 };
 
 /* Fills n, p, c, rank, flags and every metric of `out`; step, time and rows_missing are the
- * caller's. A measure that the data does not define is NaN and a flag says why. `*spectrum`
+ * caller's, and so are the metrics that the trainer reports: they are NaN here. A measure that the
+ * data does not define is NaN and a flag says why. `*spectrum`
  * receives the decomposition (free with spectrum_free), or NULL when none is wanted or possible.
  * Returns 0 or -ENOMEM. The moments must hold a row that weighs, and X'X when it is needed. */
 int measure_point(const struct moments *, const struct measure_plan *, struct point *out,

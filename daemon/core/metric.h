@@ -11,11 +11,12 @@ enum metric_needs {
     NEEDS_LABELS,   /* classes of the rows, at least two of them */
     NEEDS_SPECTRUM, /* the eigenvalues, when a checkpoint makes them */
     NEEDS_PROBE,    /* the same rows in every window, as the trainer promises */
+    NEEDS_TRAINER,  /* the trainer, which sends the value with the checkpoint */
 };
 
 /* X(ENUM, name, unit, needs, sentence); the value comes from measure_NAME(). The unit "1" is a pure
  * number. */
-#define METRICS(X)                                                                                 \
+#define METRICS_MEASURED(X)                                                                        \
     X(D_LR, d_lr, "1", NEEDS_NOTHING, "1 - CKA(T, T_MP): 0 is rich, 1 is lazy")                    \
     X(D_DEBIASED, d_debiased, "1", NEEDS_NOTHING, "d_lr corrected for the finite number of rows")  \
     X(U, u, "1", NEEDS_NOTHING, "share of the feature variance inside the learned function space") \
@@ -37,6 +38,21 @@ enum metric_needs {
     X(S_INIT, s_init, "1", NEEDS_PROBE,                                                            \
       "CKA of the features with those of the same rows in the first window")                       \
     X(S_INIT_UNCENTRED, s_init_uncentred, "1", NEEDS_PROBE, "the same with the means left in")
+
+/* Of the network as a whole: what only the trainer can compute. It is sent with a checkpoint, and
+ * goes into the point of each of its layers. */
+#define METRICS_REPORTED(X)                                                                        \
+    X(PARAM_NORM, param_norm, "1", NEEDS_TRAINER, "||theta||^2 of the trainable parameters")       \
+    X(PARAM_CHANGE, param_change, "1", NEEDS_TRAINER,                                              \
+      "||theta - theta_0||^2 / ||theta_0||^2 of the trainable parameters")                         \
+    X(NTK_DISTANCE, ntk_distance, "1", NEEDS_TRAINER,                                              \
+      "1 - <K_0,K> / (||K_0|| ||K||) of the tangent kernel")                                       \
+    X(NTK_ALIGNMENT, ntk_alignment, "1", NEEDS_TRAINER,                                            \
+      "alignment of the tangent kernel with the targets")
+
+#define METRICS(X)                                                                                 \
+    METRICS_MEASURED(X)                                                                            \
+    METRICS_REPORTED(X)
 
 enum metric {
 #define X(ENUM, name, unit, needs, sentence) METRIC_##ENUM,

@@ -23,6 +23,15 @@ static void look_for_transition(struct layer *l, struct layer_point *p)
     p->finding.time = p->point.time;
 }
 
+/* What the trainer says of the network holds for each of its layers. */
+static void add_reported(const struct record *record, struct point *p)
+{
+    for (int i = 0; i < METRIC_COUNT; i++) {
+        if (metric_table[i].needs == NEEDS_TRAINER)
+            p->value[i] = record->reported[i];
+    }
+}
+
 static void finish_mark(struct run *r, struct layer *l, struct mark *mark, struct actions *out)
 {
     struct entry *entry = mark->owner;
@@ -31,8 +40,10 @@ static void finish_mark(struct run *r, struct layer *l, struct mark *mark, struc
 
     p->measured = mark->measured;
     p->rows_offered = mark->rows_offered;
-    if (p->measured)
+    if (p->measured) {
+        add_reported(entry->record, &p->point);
         look_for_transition(l, p);
+    }
     entry->n_pending--;
     if (r->state != RUN_OVER)
         run_lend(r, out);

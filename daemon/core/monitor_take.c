@@ -1,6 +1,7 @@
 #include "daemon/core/monitor_parts.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -290,6 +291,8 @@ static struct record *checkpoint_record(const struct run *r, const struct event 
     record->seq = e->checkpoint.seq;
     record->step = e->checkpoint.step;
     record->time = e->checkpoint.time;
+    for (int i = 0; i < METRIC_COUNT; i++)
+        record->reported[i] = e->checkpoint.reported ? e->checkpoint.reported[i] : (double)NAN;
     if (n == 0)
         return record;
     record->points = calloc(n, sizeof *record->points);

@@ -98,8 +98,9 @@ struct record {
     struct open_result opened;  /* OPEN, filled by the store */
     struct layer_point *points; /* CHECKPOINT; RECALL, filled by the store */
     size_t n_points;
-    struct scalar *scalars;     /* LOG */
-    uint64_t *scalar_feed_seqs; /* LOG, filled by the store; as long as scalars */
+    double reported[METRIC_COUNT]; /* CHECKPOINT: by the trainer, for each point; NaN: not */
+    struct scalar *scalars;        /* LOG */
+    uint64_t *scalar_feed_seqs;    /* LOG, filled by the store; as long as scalars */
     size_t n_scalars;
 
     /* The outcome, filled by the store: 0, or -EEXIST (RESUME_NEVER), -ENOENT (RESUME_MUST),

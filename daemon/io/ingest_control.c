@@ -81,18 +81,48 @@ static void on_open(struct ingest *in, peer_id peer, const struct control_open *
         ingest_refuse(in, peer, "EBUSY", &ingest_no_memory, NULL);
 }
 
+/* The values that the trainer reports, NaN where it does not; -EPROTO for a name that is not of
+ * these. */
+static int read_reported(const cJSON *metrics, double reported[METRIC_COUNT], struct err *why)
+{
+    const cJSON *metric;
+
+    for (int i = 0; i < METRIC_COUNT; i++)
+        reported[i] = (double)NAN;
+    cJSON_ArrayForEach(metric, metrics)
+    {
+        int i = metric_find(metric->string);
+
+        if (i < 0 || metric_table[i].needs != NEEDS_TRAINER)
+            return err_set(why, -EPROTO, "\"%.*s\" is no metric that a trainer reports",
+                           CONTROL_TEXT_MAX, metric->string);
+        if (cJSON_IsNumber(metric))
+            reported[i] = metric->valuedouble;
+    }
+    return 0;
+}
+
 static void on_checkpoint(struct ingest *in, peer_id peer, const struct control_checkpoint *c)
 {
     struct checkpoint_layer *layers = calloc(c->n_layers ? c->n_layers : 1, sizeof *layers);
+    double reported[METRIC_COUNT];
+    struct err why;
     struct event e = {.checkpoint = {.seq = (uint64_t)c->seq,
                                      .step = c->step,
                                      .time = isnan(c->time) ? ingest_clock() : c->time,
                                      .layers = layers,
                                      .n_layers = c->n_layers,
-                                     .spectrum = c->spectrum}};
+                                     .spectrum = c->spectrum,
+                                     .reported = reported}};
 
     if (!layers) {
         ingest_refuse(in, peer, "EBUSY", &ingest_no_memory, NULL);
+        return;
+    }
+    if (read_reported(c->metrics, reported, &why) < 0) {
+        free(layers);
+        ingest_send_nack(in, peer,
+                         &(struct nack){.code = NACK_EPROTO, .why = why, .seq = (uint64_t)c->seq});
         return;
     }
     for (size_t i = 0; i < c->n_layers; i++)

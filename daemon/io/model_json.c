@@ -49,10 +49,8 @@ static bool add_step(cJSON *object, const char *name, int64_t step)
 static bool add_metric_info(cJSON *object, const struct metric_info *metric)
 {
     static const char *const needs[] = {
-        [NEEDS_NOTHING] = "nothing",
-        [NEEDS_LABELS] = "labels",
-        [NEEDS_SPECTRUM] = "spectrum",
-        [NEEDS_PROBE] = "probe",
+        [NEEDS_NOTHING] = "nothing", [NEEDS_LABELS] = "labels",   [NEEDS_SPECTRUM] = "spectrum",
+        [NEEDS_PROBE] = "probe",     [NEEDS_TRAINER] = "trainer",
     };
 
     return add_text(object, "name", metric->name) && add_text(object, "unit", metric->unit) &&

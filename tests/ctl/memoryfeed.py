@@ -16,7 +16,8 @@ RICHCTL = os.environ.get("RICHCTL", str(ROOT / "build" / "richctl"))
 METRICS = ["d_lr", "d_debiased", "u", "pr"]
 #: The daemon's other measures, which this feed does not send: richctl prints null.
 COMPANIONS = ["cka_linear", "nc1", "nc1_quotient", "nc2_norm_cv", "nc2_angle", "stable_rank",
-              "effective_rank", "rankme", "d_lr_se", "d_debiased_se", "s_init", "s_init_uncentred"]
+              "effective_rank", "rankme", "d_lr_se", "d_debiased_se", "s_init", "s_init_uncentred",
+              "param_norm", "param_change", "ntk_distance", "ntk_alignment"]
 PLAIN = ["attempt", "step", "time", "n", "rows_missing", "rows_from", "rows_to", "rank",
          "flags"]
 

@@ -110,6 +110,30 @@ static bool gets_spectrum(struct bench *b, uint64_t seq, bool asked)
     return !isnan(b->points[0].point.value[METRIC_STABLE_RANK]);
 }
 
+static void what_the_trainer_reports_goes_into_the_points_of_its_checkpoint_alone(void **state)
+{
+    struct bench *b = *state;
+    struct checkpoint_layer head = {.name = "head", .seq = 1, .rows = 20};
+    double reported[METRIC_COUNT];
+    struct event e = {
+        .type = EV_CHECKPOINT,
+        .checkpoint = {.seq = 1, .layers = &head, .n_layers = 1, .reported = reported}};
+
+    for (int i = 0; i < METRIC_COUNT; i++)
+        reported[i] = (double)NAN;
+    reported[METRIC_PARAM_NORM] = 12.5;
+    reported[METRIC_D_LR] = 7; /* is measured, whatever the trainer says */
+    bench_rows(b, 1, 1, 0, 20);
+    bench_step(b, &e, 1);
+    bench_settle(b);
+    assert_true(b->points[0].point.value[METRIC_PARAM_NORM] == 12.5);
+    assert_true(isnan(b->points[0].point.value[METRIC_NTK_DISTANCE]));
+    assert_d_lr(b, d_lr_of(1, 1, 20, NULL));
+
+    assert_false(gets_spectrum(b, 2, false));
+    assert_true(isnan(b->points[0].point.value[METRIC_PARAM_NORM]));
+}
+
 static void spectrum_is_made_when_a_checkpoint_asks(void **state)
 {
     struct bench *b = *state;
@@ -1188,6 +1212,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST_OPEN(checkpoint_measures_exactly_the_batches_before_it),
         TEST_OPEN(ack_waits_for_the_disk),
+        TEST_OPEN(what_the_trainer_reports_goes_into_the_points_of_its_checkpoint_alone),
         TEST_OPEN(spectrum_is_made_when_a_checkpoint_asks),
         TEST(spectrum_is_made_at_every_nth_checkpoint_and_one_sent_twice_counts_once),
         TEST(features_are_compared_with_the_first_window_across_crashes_and_attempts),

@@ -30,8 +30,8 @@ static void a_point_is_printed_as_the_page_shows_it(void **state)
         .c = 97,
         .rank = 97,
         .flags = FLAG_PARTIAL,
-        .value = {0.0941, 0.0573, 0.998, 80.0, 0.75, 0.5, 0.25, 0.125, 0.5, 2.5, 3.5, 4.5, 0.25,
-                  0.125, 0.75, 0.875},
+        .value = {0.0941, 0.0573, 0.998, 80.0,  0.75, 0.5,   0.25,  0.125, 0.5, 2.5,
+                  3.5,    4.5,    0.25,  0.125, 0.75, 0.875, 312.5, 0.75,  0.5, 0.375},
     };
 
     (void)state;
@@ -44,13 +44,15 @@ static void a_point_is_printed_as_the_page_shows_it(void **state)
                 "\"nc2_norm_cv\":0.125,\"nc2_angle\":0.5,\"stable_rank\":2.5,"
                 "\"effective_rank\":3.5,\"rankme\":4.5,"
                 "\"d_lr_se\":0.25,\"d_debiased_se\":0.125,\"s_init\":0.75,"
-                "\"s_init_uncentred\":0.875,\"flags\":[\"partial\"]}");
+                "\"s_init_uncentred\":0.875,\"param_norm\":312.5,"
+                "\"param_change\":0.75,\"ntk_distance\":0.5,\"ntk_alignment\":0.375,"
+                "\"flags\":[\"partial\"]}");
 }
 
 static void the_list_of_measures_is_the_table(void **state)
 {
     cJSON *answer = metrics_to_json(), *rows = cJSON_GetObjectItem(answer, "metrics"), *row;
-    static const char *const needs[] = {"nothing", "labels", "spectrum", "probe"};
+    static const char *const needs[] = {"nothing", "labels", "spectrum", "probe", "trainer"};
     int i = 0;
 
     (void)state;
@@ -95,7 +97,9 @@ static void what_is_not_finite_is_null(void **state)
                 "\"nc1_quotient\":null,\"nc2_norm_cv\":null,\"nc2_angle\":null,"
                 "\"stable_rank\":null,\"effective_rank\":null,\"rankme\":null,"
                 "\"d_lr_se\":null,\"d_debiased_se\":null,\"s_init\":null,"
-                "\"s_init_uncentred\":null,\"flags\":[]}");
+                "\"s_init_uncentred\":null,"
+                "\"param_norm\":null,\"param_change\":null,\"ntk_distance\":null,"
+                "\"ntk_alignment\":null,\"flags\":[]}");
     expect_text(scalar_to_json("r", 2, 7, 1.5, &scalar),
                 "{\"run\":\"r\",\"name\":\"loss\",\"attempt\":2,\"step\":7,\"time\":1.5,"
                 "\"value\":null}");

@@ -19,7 +19,19 @@ from richd._point import Point
 from richd._report import RichdError, Stats
 from richd._run import Run
 from richd._spectrum import Spectrum
+from richd._tangent import NTK
 from richd._version import VERSION as __version__
 from richd._watch import Tap
 
-__all__ = ["Moments", "Point", "RichdError", "Run", "Spectrum", "Stats", "Tap", "__version__", "init"]
+__all__ = [
+    "NTK",
+    "Moments",
+    "Point",
+    "RichdError",
+    "Run",
+    "Spectrum",
+    "Stats",
+    "Tap",
+    "__version__",
+    "init",
+]

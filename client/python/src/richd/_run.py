@@ -24,10 +24,12 @@ import numpy as np
 from richd import _arrays, _clean, _feed, _outbox, _wire
 from richd._moments import Moments
 from richd._outbox import Batch, Control, Outbox
+from richd._parameters import COPY_BYTES_MAX, Parameters
 from richd._point import Point
 from richd._report import Reporter, RichdError, Stats
 from richd._session import Identity, Session, encode
 from richd._spectrum import Spectrum, as_array
+from richd._tangent import NTK
 from richd._version import VERSION
 from richd._watch import StackTap, Tap, find_module, find_modules
 
@@ -42,6 +44,8 @@ OPEN_BYTES_MAX = _wire.CONTROL_MAX - 4096
 OPEN_VALUES_MAX = 199_000
 
 _STATUSES = ("finished", "failed")
+#: The measures that a checkpoint may bring along.
+REPORTED = ("param_norm", "param_change", "ntk_distance", "ntk_alignment")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -111,6 +115,9 @@ class Run:
         self._step = 0
         self._taps: list[Union[Tap, StackTap]] = []
         self._last_step: Optional[int] = None
+        self._parameters: Optional[Parameters] = None
+        self._tangent: Optional[tuple[Any, NTK]] = None  # the model, and what is computed of it
+        self._probing = False  # passes of ours are not the trainer's: taps let them go by
 
     def start(self, find: Callable[[], Optional[str]]) -> None:
         """Connect in the background; `find` returns the daemon's address. Called by `init`."""
@@ -393,6 +400,9 @@ class Run:
         every: int = 1,
         train_only: bool = False,
         position: Union[None, int, str] = None,
+        parameters: Optional[bool] = None,
+        initial: Optional[Mapping[str, Any]] = None,
+        ntk: Optional[NTK] = None,
     ) -> Union[Tap, StackTap]:
         """Observe a torch module at each of its forward passes, from now on.
 
@@ -415,9 +425,22 @@ class Run:
             train_only: skip calls in eval mode.
             position: "last" or an index, for (batch, sequence, p): one token a sequence, because
                 the tokens of a sequence are not independent.
+            parameters: whether each checkpoint brings the squared norm of the model's trainable
+                parameters (`param_norm`) and their relative change since now (`param_change`),
+                which takes a copy of them in host memory. By default the change only where the
+                copy is at most 64 MiB; True: whatever its size; False: neither. Measuring reads
+                every parameter in host memory, 2.5 ms a million on one core, and waits
+                for their device. They are those of the first model that is watched.
+            initial: a state_dict to measure the change from, in place of a copy of now: a run
+                that is resumed gives the one with which its first attempt began.
+            ntk: the tangent kernel's distance and alignment at checkpoints, off by default
+                because it is costly; see `richd.NTK`.
 
         The step of the rows is the last one that was given to checkpoint, log or observe.
         """
+        self._watch_parameters(model, parameters, initial)
+        if ntk is not None:
+            self._tangent = (model, ntk)
         if layers is not None:
             stack = StackTap(self, (), rows, every, train_only, position)
             self._attach_stack(stack, model, layers, outputs)
@@ -425,6 +448,35 @@ class Run:
         tap = Tap(self, layer, rows, every, train_only, position)
         self._attach(tap, model, layer if module is None else module)
         return tap
+
+    @_guarded(name="watch")
+    def _watch_parameters(
+        self, model: Any, wanted: Optional[bool], initial: Optional[Mapping[str, Any]]
+    ) -> None:
+        if wanted is False or self._parameters is not None:
+            return
+        size = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+        keep = size <= COPY_BYTES_MAX if wanted is None else wanted
+        self._parameters = Parameters(model, keep, initial)
+
+    @_guarded(fallback=dict, name="parameters")
+    def _measure_parameters(self) -> dict[str, Any]:
+        if self._parameters is None or self._sender.stopped:
+            return {}
+        return self._parameters.measure()
+
+    @_guarded(fallback=dict, name="ntk")
+    def _measure_tangent(self) -> dict[str, Any]:
+        if self._tangent is None or self._sender.stopped:
+            return {}
+        model, ntk = self._tangent
+        if not ntk.is_due():
+            return {}
+        self._probing = True
+        try:
+            return ntk.measure(model)
+        finally:
+            self._probing = False
 
     @_guarded(name="watch")
     def _attach_stack(self, tap: StackTap, model: Any, layers: Any, outputs: Any) -> None:
@@ -481,6 +533,7 @@ class Run:
         wait: bool = False,
         timeout: float = 5.0,
         spectrum: bool = False,
+        metrics: Optional[Mapping[str, Any]] = None,
     ) -> Optional[dict[str, Point]]:
         """Have everything that was offered so far measured and stored as of `step`.
 
@@ -490,23 +543,44 @@ class Run:
 
         With `spectrum`, the features are decomposed as well, which costs the daemon about 6 p^3
         operations; `point.spectrum` has the result.
+
+        `metrics` are measures of the whole network that only the trainer can compute, by name:
+        param_norm, param_change, ntk_distance, ntk_alignment. They go into the point of every
+        layer, in place of those that `watch` computes. What is not finite is null.
         """
-        control = self._mark(step, spectrum)
+        control = self._mark(step, spectrum, metrics)
         if not wait:
             return None
         return self._points_of(control, timeout) or {}
 
     @_guarded(name="checkpoint")
-    def _mark(self, step: Optional[int], spectrum: bool) -> Optional[Control]:
+    def _mark(
+        self, step: Optional[int], spectrum: bool, given: Optional[Mapping[str, Any]]
+    ) -> Optional[Control]:
         self._warn_of_idle_taps()
         step = self._at_step(step)
+        if not self._layers:
+            return None
+        computed = {**self._measure_parameters(), **self._measure_tangent()}
+        metrics = {name: _clean.number(value) for name, value in computed.items()}
+        metrics.update(self._check_metrics(given or {}))
 
         def fields() -> dict[str, Any]:
             layers = {k: {"seq": v.seq, "rows": v.rows} for k, v in self._layers.items()}
-            asked = {"spectrum": True} if spectrum else {}
+            asked: dict[str, Any] = {"spectrum": True} if spectrum else {}
+            if metrics:
+                asked["metrics"] = metrics
             return {"step": step, "time": time.time(), **asked, "layers": layers}
 
-        return self._put_control("checkpoint", fields) if self._layers else None
+        return self._put_control("checkpoint", fields)
+
+    @_guarded(fallback=dict, name="metrics")
+    def _check_metrics(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of the trainer; wrong ones cost themselves, and not the checkpoint."""
+        for name in given:
+            if name not in REPORTED:
+                raise ValueError(f"they are {', '.join(REPORTED)}, not {name!r}")
+        return {name: _clean.number(value) for name, value in given.items()}
 
     @_guarded(name="checkpoint")
     def _points_of(self, control: Optional[Control], timeout: float) -> Optional[dict[str, Point]]:
@@ -621,6 +695,7 @@ class Run:
     def _finish(self, close: Optional[Control], deadline: float) -> None:
         sender = self._sender
         _live.discard(self)
+        self._parameters = self._tangent = None  # the model may be large
         if close is not None:
             sender.wait_for(close, deadline - CLOSE_S - time.monotonic())
         sender.stop(deadline - time.monotonic())

@@ -65,7 +65,7 @@ class Tap:
     def _on_forward(self, module: Any, args: Any, *rest: Any) -> None:
         """torch calls (module, args, output), or (module, args, kwargs, output)."""
         kwargs, output = rest if len(rest) > 1 else ({}, rest[0])
-        if self._train_only and not module.training:
+        if self._run._probing or (self._train_only and not module.training):
             return
         self.calls += 1
         if (self.calls - 1) % self._every:
@@ -144,7 +144,7 @@ class StackTap:
 
     def _on_outputs(self, module: Any, _args: Any, *rest: Any) -> None:
         seen, self._seen = self._seen, {}
-        if self._train_only and not module.training:
+        if self._run._probing or (self._train_only and not module.training):
             return
         self.calls += 1
         if (self.calls - 1) % self._every == 0 and seen:
