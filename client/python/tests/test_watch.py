@@ -109,6 +109,30 @@ def test_rows_every_and_train_only_thin_out(daemon, run):
         assert np.allclose(features @ weight.T + bias, outputs, atol=1e-5)
 
 
+def test_rows_of_eval_mode_are_a_layer_of_their_own(daemon, run):
+    model = Net()
+    run.watch(model, layer="head")
+    run.watch(model, layer="both", module="head", splits=False)
+    run.watch(model, layers="body", outputs="head")
+    for rows, training in ((4, True), (5, False)):
+        model.train(training)
+        model(torch.randn(rows, 5))
+    run.observe(np.ones((6, 4)), np.ones((6, 3)), split="eval")
+    run.observe(np.ones((7, 4)), np.ones((7, 3)), split="train")
+    run.checkpoint(step=0, wait=True)
+    assert [(name, h.n_rows) for _, h, name, _ in daemon.batches()] == [
+        *(("head", 4), ("both", 4), ("body", 4)),
+        *(("head@eval", 5), ("both", 5), ("body@eval", 5)),
+        *(("head@eval", 6), ("head", 7)),
+    ]
+
+
+def test_options_that_mean_nothing_are_one_warning(run, caplog):
+    tap = run.watch(Net(), layer="head", every=0)
+    (record,) = [r for r in caplog.records if r.levelno == logging.WARNING]
+    assert "every and rows are at least 1" in record.getMessage() and tap.calls == 0
+
+
 def test_tap_that_never_saw_a_batch_warns_once(run, caplog):
     model = Functional()
     run.watch(model, layer="head")

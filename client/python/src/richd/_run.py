@@ -31,7 +31,7 @@ from richd._session import Identity, Session, encode
 from richd._spectrum import Spectrum, as_array
 from richd._tangent import NTK
 from richd._version import VERSION
-from richd._watch import StackTap, Tap, find_module, find_modules
+from richd._watch import Choice, StackTap, Tap, find_module, find_modules
 
 #: Larger batches are split by rows: the daemon folds the first part while the next one travels.
 BATCH_BYTES_MAX = 4 << 20
@@ -191,6 +191,7 @@ class Run:
         step: Optional[int] = None,
         *,
         layer: str = "head",
+        split: Optional[str] = None,
         labels: Any = None,
         targets: Any = None,
         n_classes: Optional[int] = None,
@@ -205,6 +206,8 @@ class Run:
             outputs: (..., C) of as many rows, its *linear* outputs: logits, not probabilities.
             step: the training step, >= 0; the last one given when left out.
             layer: the layer's name; p and C are fixed by its first batch.
+            split: "eval", or another name, for rows that are not those of training: they are the
+                layer LAYER@SPLIT, with a window and points of its own.
             labels: (...) integers in 0..n_classes-1, n_classes being C by default.
             targets: (..., K) values, for regression.
             weights: (...) not negative: how much each row counts. A point of weighted rows has
@@ -218,7 +221,7 @@ class Run:
         buffer protocol. float16, bfloat16, float32 and float64 travel as they are. Never waits:
         rows that do not fit the queue are dropped and counted.
         """
-        self._offer({layer: features}, outputs, step, labels, targets, n_classes, weights, balanced, copy)
+        self._offer({_of_split(layer, split): features}, outputs, step, labels, targets, n_classes, weights, balanced, copy)
 
     @_guarded()
     def observe_layers(
@@ -227,6 +230,7 @@ class Run:
         outputs: Any,
         step: Optional[int] = None,
         *,
+        split: Optional[str] = None,
         labels: Any = None,
         targets: Any = None,
         n_classes: Optional[int] = None,
@@ -242,6 +246,7 @@ class Run:
 
         The rest is as for `observe`.
         """
+        features = {_of_split(name, split): value for name, value in features.items()}
         self._offer(features, outputs, step, labels, targets, n_classes, weights, balanced, copy)
 
     def _offer(
@@ -400,6 +405,7 @@ class Run:
         every: int = 1,
         train_only: bool = False,
         position: Union[None, int, str] = None,
+        splits: bool = True,
         parameters: Optional[bool] = None,
         initial: Optional[Mapping[str, Any]] = None,
         ntk: Optional[NTK] = None,
@@ -425,6 +431,9 @@ class Run:
             train_only: skip calls in eval mode.
             position: "last" or an index, for (batch, sequence, p): one token a sequence, because
                 the tokens of a sequence are not independent.
+            splits: rows of eval mode travel as the layer NAME@eval, so that those of an
+                evaluation stay out of the training rows' window; False: under the same name, for
+                a model that is only ever observed in eval mode.
             parameters: whether each checkpoint brings the squared norm of the model's trainable
                 parameters (`param_norm`) and their relative change since now (`param_change`),
                 which takes a copy of them in host memory. By default the change only where the
@@ -441,13 +450,21 @@ class Run:
         self._watch_parameters(model, parameters, initial)
         if ntk is not None:
             self._tangent = (model, ntk)
+        choice = self._choice(rows, every, train_only, position, splits)
+        tap: Union[Tap, StackTap]
         if layers is not None:
-            stack = StackTap(self, (), rows, every, train_only, position)
-            self._attach_stack(stack, model, layers, outputs)
-            return stack
-        tap = Tap(self, layer, rows, every, train_only, position)
-        self._attach(tap, model, layer if module is None else module)
+            tap = StackTap(self, (), choice or Choice())
+            if choice is not None:
+                self._attach_stack(tap, model, layers, outputs)
+            return tap
+        tap = Tap(self, layer, choice or Choice())
+        if choice is not None:
+            self._attach(tap, model, layer if module is None else module)
         return tap
+
+    @_guarded(name="watch")
+    def _choice(self, *options: Any) -> Optional[Choice]:
+        return Choice(*options)
 
     @_guarded(name="watch")
     def _watch_parameters(
@@ -480,7 +497,6 @@ class Run:
 
     @_guarded(name="watch")
     def _attach_stack(self, tap: StackTap, model: Any, layers: Any, outputs: Any) -> None:
-        self._check_tap(tap)
         modules = find_modules(model, layers)
         if len(modules) > _wire.LAYERS_MAX:
             raise ValueError(f"{len(modules)} layers match, at most {_wire.LAYERS_MAX} are watched")
@@ -489,30 +505,25 @@ class Run:
         self._taps.append(tap)
 
     @_guarded(name="watch")
-    def _tapped_stack(self, tap: StackTap, seen: Mapping[str, Any], output: Any) -> None:
+    def _tapped_stack(
+        self, tap: StackTap, seen: Mapping[str, Any], output: Any, split: Optional[str]
+    ) -> None:
         features, outputs = tap.take(seen, output)
-        self.observe_layers(features, outputs)
+        self.observe_layers(features, outputs, split=split)
         tap.batches += 1
 
     @_guarded(name="watch")
     def _attach(self, tap: Tap, model: Any, module: Any) -> None:
         _wire.check_layer_name(tap.layer)
-        self._check_tap(tap)
         tap.attach(find_module(model, module))
         self._taps.append(tap)
 
-    @staticmethod
-    def _check_tap(tap: Union[Tap, StackTap]) -> None:
-        position = tap._position
-        if not (position in (None, "last") or isinstance(position, int)):
-            raise ValueError(f'position is None, "last" or an index, not {position!r}')
-        if tap._every < 1 or (tap._rows is not None and tap._rows < 1):
-            raise ValueError("every and rows are at least 1")
-
     @_guarded(name="watch")
-    def _tapped(self, tap: Tap, args: Any, kwargs: Any, output: Any) -> None:
+    def _tapped(
+        self, tap: Tap, args: Any, kwargs: Any, output: Any, split: Optional[str]
+    ) -> None:
         features, outputs = tap.take(args, kwargs, output)
-        self.observe(features, outputs, layer=tap.layer)
+        self.observe(features, outputs, layer=tap.layer, split=split)
         tap.batches += 1
 
     def _warn_of_idle_taps(self) -> None:
@@ -709,6 +720,11 @@ class Run:
 
     def __repr__(self) -> str:
         return f"<richd.Run {self.id} of {self.project}>"
+
+
+def _of_split(layer: str, split: Optional[str]) -> str:
+    """The layer that rows of a split belong to (INGEST.md)."""
+    return layer if split in (None, "train") else f"{layer}@{split}"
 
 
 def _target_rows(labels: Any, targets: Any) -> Optional[_arrays.Rows]:

@@ -22,6 +22,51 @@ if TYPE_CHECKING:
 _SEQUENCE = 3  # dimensions of (batch, sequence, features)
 
 
+class Choice:
+    """Which calls and rows a tap takes, and under which split; the options of `Run.watch`.
+
+    Raises ValueError for options that mean nothing.
+    """
+
+    def __init__(
+        self,
+        rows: Optional[int] = None,
+        every: int = 1,
+        train_only: bool = False,
+        position: Union[None, int, str] = None,
+        splits: bool = True,
+    ) -> None:
+        if not (position in (None, "last") or isinstance(position, int)):
+            raise ValueError(f'position is None, "last" or an index, not {position!r}')
+        if every < 1 or (rows is not None and rows < 1):
+            raise ValueError("every and rows are at least 1")
+        self.position = -1 if position == "last" else position
+        self._rows = rows
+        self._every = every
+        self._train_only = train_only
+        self._splits = splits
+        # Its own generator, with a fixed seed: the trainer's random numbers stay as they are.
+        self._generator = np.random.default_rng(0)
+
+    def is_of_interest(self, module: Any) -> bool:
+        """Whether calls in the module's mode are taken at all."""
+        return module.training or not self._train_only
+
+    def takes_call(self, number: int) -> bool:
+        """Whether the call of that number, from 1, is one of each `every`."""
+        return (number - 1) % self._every == 0
+
+    def split_of(self, module: Any) -> Optional[str]:
+        """The split that the module's mode stands for; None: rows of training."""
+        return "eval" if self._splits and not module.training else None
+
+    def draw(self, n: int) -> Optional[np.ndarray]:
+        """The indices of the rows to take of n; None: all of them."""
+        if self._rows is None or n <= self._rows:
+            return None
+        return _arrays.subsample(n, self._rows, self._generator)
+
+
 class Tap:
     """What `Run.watch` returns: one hook on one module.
 
@@ -35,21 +80,13 @@ class Tap:
         self,
         run: Run,
         layer: str,
-        rows: Optional[int],
-        every: int,
-        train_only: bool,
-        position: Union[None, int, str],
+        choice: Choice,
     ) -> None:
         self.layer = layer
         self.batches = 0
         self.calls = 0
         self._run = run
-        self._rows = rows
-        self._every = every
-        self._train_only = train_only
-        self._position = -1 if position == "last" else position
-        # Its own generator, with a fixed seed: the trainer's random numbers stay as they are.
-        self._generator = np.random.default_rng(0)
+        self._choice = choice
         self._handle: Any = None
 
     def remove(self) -> None:
@@ -65,26 +102,25 @@ class Tap:
     def _on_forward(self, module: Any, args: Any, *rest: Any) -> None:
         """torch calls (module, args, output), or (module, args, kwargs, output)."""
         kwargs, output = rest if len(rest) > 1 else ({}, rest[0])
-        if self._run._probing or (self._train_only and not module.training):
+        if self._run._probing or not self._choice.is_of_interest(module):
             return
         self.calls += 1
-        if (self.calls - 1) % self._every:
-            return
-        self._run._tapped(self, args, kwargs, output)
+        if self._choice.takes_call(self.calls):
+            self._run._tapped(self, args, kwargs, output, self._choice.split_of(module))
 
     def take(self, args: Any, kwargs: Any, output: Any) -> tuple[Any, Any]:
         """The rows to send of one call: features (n, p) and outputs (n, C)."""
         features = _first_tensor((*args, *kwargs.values()), "the module's input")
         outputs = _first_tensor(output, "the module's output")
-        features = _pick_position(features, self._position)
-        outputs = _pick_position(outputs, self._position)
+        features = _pick_position(features, self._choice.position)
+        outputs = _pick_position(outputs, self._choice.position)
         features = features.detach().reshape(-1, features.shape[-1])
         outputs = outputs.detach().reshape(-1, outputs.shape[-1])
         n = features.shape[0]
         if outputs.shape[0] != n:
             raise ValueError(f"{n} rows went into the module, {outputs.shape[0]} came out")
-        if self._rows is not None and n > self._rows:
-            index = _arrays.subsample(n, self._rows, self._generator)
+        index = self._choice.draw(n)
+        if index is not None:
             return _arrays.take_rows(features, index), _arrays.take_rows(outputs, index)
         return features, outputs
 
@@ -105,20 +141,13 @@ class StackTap:
         self,
         run: Run,
         layers: Sequence[str],
-        rows: Optional[int],
-        every: int,
-        train_only: bool,
-        position: Union[None, int, str],
+        choice: Choice,
     ) -> None:
         self.layers = tuple(layers)
         self.batches = 0
         self.calls = 0
         self._run = run
-        self._rows = rows
-        self._every = every
-        self._train_only = train_only
-        self._position = -1 if position == "last" else position
-        self._generator = np.random.default_rng(0)
+        self._choice = choice
         self._seen: dict[str, Any] = {}
         self._handles: list[Any] = []
 
@@ -144,24 +173,24 @@ class StackTap:
 
     def _on_outputs(self, module: Any, _args: Any, *rest: Any) -> None:
         seen, self._seen = self._seen, {}
-        if self._run._probing or (self._train_only and not module.training):
+        if self._run._probing or not self._choice.is_of_interest(module):
             return
         self.calls += 1
-        if (self.calls - 1) % self._every == 0 and seen:
-            self._run._tapped_stack(self, seen, rest[-1])
+        if self._choice.takes_call(self.calls) and seen:
+            self._run._tapped_stack(self, seen, rest[-1], self._choice.split_of(module))
 
     def take(self, seen: Mapping[str, Any], output: Any) -> tuple[dict[str, Any], Any]:
         """The rows to send of one pass: features (n, p) by layer, and outputs (n, C)."""
-        outputs = _pick_position(_first_tensor(output, "the outputs"), self._position).detach()
+        outputs = _pick_position(_first_tensor(output, "the outputs"), self._choice.position).detach()
         outputs = outputs.reshape(-1, outputs.shape[-1])
         n = outputs.shape[0]
         features = {
-            name: _as_rows_of(_first_tensor(seen[name], name), n, name, self._position)
+            name: _as_rows_of(_first_tensor(seen[name], name), n, name, self._choice.position)
             for name in self.layers
             if name in seen
         }
-        if self._rows is not None and n > self._rows:
-            index = _arrays.subsample(n, self._rows, self._generator)
+        index = self._choice.draw(n)
+        if index is not None:
             features = {name: _arrays.take_rows(rows, index) for name, rows in features.items()}
             outputs = _arrays.take_rows(outputs, index)
         return features, outputs
