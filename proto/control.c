@@ -12,6 +12,7 @@
 
 static const char *const resume_names[] = {"allow", "must", "never", NULL};
 static const char *const window_names[] = {"checkpoint", "exponential", "cumulative", NULL};
+static const char *const projector_names[] = {"auto", "span", "top", "ridge", NULL};
 static const char *const status_names[] = {"finished", "failed", NULL};
 
 static const struct field hello_fields[] = {
@@ -48,6 +49,18 @@ const struct field control_window_fields[] = {
 const struct field control_spectrum_fields[] = {
     {FIELD(open, every, INTEGER), .max = INT32_MAX},
     {FIELD(open, leading, INTEGER), .max = INT32_MAX},
+    {0},
+};
+/* Of the object `projector` in open, flattened like them. */
+const struct field control_projector_fields[] = {
+    {.name = "kind",
+     .kind = FIELD_CHOICE,
+     .required = true,
+     .offset = offsetof(struct control_open, projector),
+     .choices = projector_names},
+    {FIELD(open, energy, NUMBER)},
+    {FIELD(open, k, INTEGER), .max = INT32_MAX},
+    {FIELD(open, lambda, NUMBER)},
     {0},
 };
 static const struct field checkpoint_fields[] = {
@@ -197,6 +210,27 @@ static int parse_spectrum(struct control *c, struct err *e)
     return 0;
 }
 
+static int parse_projector(struct control *c, struct err *e)
+{
+    int rc;
+    const cJSON *projector = object_member(c->root, "projector", &rc, e);
+    struct control_open *o = &c->open;
+
+    o->projector = CONTROL_PROJECTOR_AUTO;
+    o->energy = o->lambda = (double)NAN;
+    o->k = 0;
+    if (!projector)
+        return rc;
+    rc = field_read_all(projector, control_projector_fields, o, e);
+    if (rc < 0)
+        return err_prefix(e, rc, "projector: ");
+    if (!isnan(o->energy) && !(o->energy > 0 && o->energy <= 1))
+        return err_set(e, -EPROTO, "projector: \"energy\" must be above 0 and at most 1");
+    if (!isnan(o->lambda) && !(o->lambda > 0))
+        return err_set(e, -EPROTO, "projector: \"lambda\" must be a number above 0");
+    return 0;
+}
+
 static int parse_open(struct control *c, struct err *e)
 {
     struct control_open *o = &c->open;
@@ -222,7 +256,9 @@ static int parse_open(struct control *c, struct err *e)
         rc = parse_window(c, e);
     if (rc == 0 && o->probe && o->window != CONTROL_WINDOW_CHECKPOINT)
         rc = err_set(e, -EPROTO, "\"probe\" needs windows of the kind \"checkpoint\"");
-    return rc < 0 ? rc : parse_spectrum(c, e);
+    if (rc == 0)
+        rc = parse_spectrum(c, e);
+    return rc < 0 ? rc : parse_projector(c, e);
 }
 
 /* The array for the members of the object `name`: -EPROTO when there are more than `limit` or

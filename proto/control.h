@@ -41,6 +41,13 @@ enum control_resume {
     CONTROL_RESUME_NEVER,
 };
 
+enum control_projector {
+    CONTROL_PROJECTOR_AUTO,
+    CONTROL_PROJECTOR_SPAN,
+    CONTROL_PROJECTOR_TOP,
+    CONTROL_PROJECTOR_RIDGE,
+};
+
 enum control_window {
     CONTROL_WINDOW_CHECKPOINT,
     CONTROL_WINDOW_EXPONENTIAL,
@@ -78,6 +85,10 @@ struct control_open {
     int64_t leading;       /* likewise: so many eigenvalues; 0: all */
     bool uncentred;        /* likewise: "centred":false */
     bool probe;            /* each window has the same rows */
+    enum control_projector projector;
+    double energy; /* of the object `projector`: the share that `top` keeps; NaN: left out */
+    int64_t k;     /* likewise: so many directions; 0: by energy */
+    double lambda; /* likewise: of `ridge`; NaN: left out */
 };
 
 struct control_layer {

@@ -1,3 +1,4 @@
+#include <math.h>
 #include <string.h>
 
 #include "proto/control_parts.h"
@@ -50,10 +51,32 @@ static bool add_text(cJSON *object, const char *name, const cJSON *value)
     return done;
 }
 
+static bool print_spectrum(cJSON *object, const struct control_open *o)
+{
+    cJSON *spectrum;
+
+    if (o->every == 0 && o->leading == 0 && !o->uncentred)
+        return true;
+    spectrum = cJSON_AddObjectToObject(object, "spectrum");
+    return spectrum && field_write_all(spectrum, control_spectrum_fields, o) &&
+           (!o->uncentred || cJSON_AddFalseToObject(spectrum, "centred"));
+}
+
+/* Only what says something: absent numbers are the defaults. */
+static bool print_projector(cJSON *object, const struct control_open *o)
+{
+    cJSON *projector;
+
+    if (o->projector == CONTROL_PROJECTOR_AUTO && o->k == 0 && isnan(o->energy) && isnan(o->lambda))
+        return true;
+    projector = cJSON_AddObjectToObject(object, "projector");
+    return projector && field_write_all(projector, control_projector_fields, o);
+}
+
 bool control_print_open(cJSON *object, const void *body)
 {
     const struct control_open *o = body;
-    cJSON *window, *spectrum;
+    cJSON *window;
 
     if (o->tags && !add_text(object, "tags", o->tags))
         return false;
@@ -64,11 +87,7 @@ bool control_print_open(cJSON *object, const void *body)
         if (!window || !field_write_all(window, control_window_fields, body))
             return false;
     }
-    if (o->every == 0 && o->leading == 0 && !o->uncentred)
-        return true;
-    spectrum = cJSON_AddObjectToObject(object, "spectrum");
-    return spectrum && field_write_all(spectrum, control_spectrum_fields, body) &&
-           (!o->uncentred || cJSON_AddFalseToObject(spectrum, "centred"));
+    return print_spectrum(object, o) && print_projector(object, o);
 }
 
 bool control_print_checkpoint(cJSON *object, const void *body)

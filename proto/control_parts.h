@@ -17,6 +17,7 @@ extern const struct control_message control_messages[CONTROL_TYPES];
 
 extern const struct field control_window_fields[];
 extern const struct field control_spectrum_fields[];
+extern const struct field control_projector_fields[];
 extern const struct field control_layer_fields[];
 
 bool control_print_open(cJSON *object, const void *body);

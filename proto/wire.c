@@ -68,6 +68,7 @@ void wire_header_encode(const struct wire_header *h, uint8_t out[WIRE_HEADER_SIZ
     put(out + 49, h->outputs_dtype, 1);
     put(out + 50, h->targets_dtype, 1);
     put(out + 51, h->weights_dtype, 1);
+    put(out + 52, h->first_row, 4);
 }
 
 static void read_fields(const uint8_t *in, struct wire_header *h)
@@ -85,6 +86,7 @@ static void read_fields(const uint8_t *in, struct wire_header *h)
     h->outputs_dtype = (enum wire_dtype)get(in + 49, 1);
     h->targets_dtype = (enum wire_dtype)get(in + 50, 1);
     h->weights_dtype = (enum wire_dtype)get(in + 51, 1);
+    h->first_row = h->kind == WIRE_HEAD ? (uint32_t)get(in + 52, 4) : 0;
 }
 
 static int check_envelope(const uint8_t *in, size_t size, struct err *e)
@@ -117,20 +119,58 @@ static int check_dtype(const char *field, enum wire_dtype dtype, unsigned allowe
                    allowed & LABEL ? " or labels" : "", allowed & BIT(WIRE_NONE) ? " or 0" : "");
 }
 
+/* The dtypes that each kind allows. */
+static const struct {
+    const char *name;
+    unsigned features, outputs, targets, weights;
+} kinds[] = {
+    [WIRE_ROWS] = {"rows", REAL, BIT(WIRE_NONE) | REAL, BIT(WIRE_NONE) | REAL | LABEL,
+                   BIT(WIRE_NONE) | REAL},
+    [WIRE_MOMENTS] = {"moments", REDUCED, REAL, BIT(WIRE_NONE), BIT(WIRE_NONE)},
+    [WIRE_HEAD] = {"head", REDUCED, BIT(WIRE_NONE), BIT(WIRE_NONE) | REAL | LABEL, BIT(WIRE_NONE)},
+};
+
 static int check_dtypes(const struct wire_header *h, struct err *e)
 {
-    bool rows = h->kind == WIRE_ROWS;
-    unsigned none = BIT(WIRE_NONE);
-    int rc;
+    int rc = check_dtype("features_dtype", h->features_dtype, kinds[h->kind].features, e);
 
-    rc = check_dtype("features_dtype", h->features_dtype, rows ? REAL : REDUCED, e);
     if (rc == 0)
-        rc = check_dtype("outputs_dtype", h->outputs_dtype, REAL, e);
+        rc = check_dtype("outputs_dtype", h->outputs_dtype, kinds[h->kind].outputs, e);
     if (rc == 0)
-        rc = check_dtype("targets_dtype", h->targets_dtype, rows ? none | REAL | LABEL : none, e);
+        rc = check_dtype("targets_dtype", h->targets_dtype, kinds[h->kind].targets, e);
     if (rc == 0)
-        rc = check_dtype("weights_dtype", h->weights_dtype, rows ? none | REAL : none, e);
+        rc = check_dtype("weights_dtype", h->weights_dtype, kinds[h->kind].weights, e);
     return rc;
+}
+
+/* What the numbers of columns may be: more when they do not travel. */
+static int check_columns(const struct wire_header *h, struct err *e)
+{
+    uint32_t most = h->outputs_dtype == WIRE_NONE ? WIRE_HEAD_MAX : WIRE_SENT_MAX;
+
+    if (h->n_outputs > most && most == WIRE_SENT_MAX)
+        return err_set(e, -EPROTO,
+                       "n_outputs is %" PRIu32 ", at most %d are sent as columns: send features "
+                       "alone and the head they come from (kind %d)",
+                       h->n_outputs, WIRE_SENT_MAX, WIRE_HEAD);
+    if (h->n_outputs < 1 || h->n_outputs > most)
+        return err_set(e, -EPROTO, "n_outputs is %" PRIu32 ", expected 1 to %" PRIu32, h->n_outputs,
+                       most);
+    if (h->n_targets > WIRE_SENT_MAX)
+        return err_set(e, -EPROTO, "n_targets is %" PRIu32 ", expected at most %d", h->n_targets,
+                       WIRE_SENT_MAX);
+    return 0;
+}
+
+/* A slice lies inside its triangle. */
+static int check_slice(const struct wire_header *h, struct err *e)
+{
+    if (h->kind != WIRE_HEAD || (h->n_rows > 0 && h->first_row < h->n_features &&
+                                 h->n_rows <= h->n_features - h->first_row))
+        return 0;
+    return err_set(e, -EPROTO,
+                   "rows %" PRIu32 " to %" PRIu64 " of the head, expected some of 0 to %" PRIu32,
+                   h->first_row, (uint64_t)h->first_row + h->n_rows, h->n_features);
 }
 
 static int check_shape(const struct wire_header *h, struct err *e)
@@ -138,9 +178,8 @@ static int check_shape(const struct wire_header *h, struct err *e)
     if (h->n_features < 1 || h->n_features > WIRE_COLUMNS_MAX)
         return err_set(e, -EPROTO, "n_features is %" PRIu32 ", expected 1 to %d", h->n_features,
                        WIRE_COLUMNS_MAX);
-    if (h->n_outputs < 1 || h->n_outputs > WIRE_COLUMNS_MAX)
-        return err_set(e, -EPROTO, "n_outputs is %" PRIu32 ", expected 1 to %d", h->n_outputs,
-                       WIRE_COLUMNS_MAX);
+    if (check_columns(h, e) < 0 || check_slice(h, e) < 0)
+        return -EPROTO;
     if ((h->n_targets == 0) != (h->targets_dtype == WIRE_NONE))
         return err_set(e, -EPROTO, "n_targets is %" PRIu32 " and targets_dtype is %s", h->n_targets,
                        wire_dtype_name(h->targets_dtype));
@@ -154,9 +193,9 @@ int wire_header_decode(const void *frame, size_t size, struct wire_header *out, 
     if (rc < 0)
         return rc;
     read_fields(frame, out);
-    if (out->kind != WIRE_ROWS && out->kind != WIRE_MOMENTS)
-        return err_set(e, -EPROTO, "kind is %u, expected %d (rows) or %d (moments)",
-                       (unsigned)out->kind, WIRE_ROWS, WIRE_MOMENTS);
+    if (out->kind < WIRE_ROWS || out->kind > WIRE_HEAD)
+        return err_set(e, -EPROTO, "kind is %u, expected %d (rows), %d (moments) or %d (head)",
+                       (unsigned)out->kind, WIRE_ROWS, WIRE_MOMENTS, WIRE_HEAD);
     if (out->seq < 1)
         return err_set(e, -EPROTO, "seq is 0, batches are numbered from 1");
     if (out->n_more >= (out->kind == WIRE_ROWS ? WIRE_LAYERS_MAX : 1))
@@ -207,7 +246,8 @@ static size_t expect_shared(struct wire_batch *b, struct expected *out)
     uint64_t n = h->n_rows;
     size_t i = 0;
 
-    out[i++] = (struct expected){"outputs", &b->outputs, n, h->n_outputs, h->outputs_dtype};
+    if (h->outputs_dtype != WIRE_NONE)
+        out[i++] = (struct expected){"outputs", &b->outputs, n, h->n_outputs, h->outputs_dtype};
     if (h->targets_dtype != WIRE_NONE) {
         uint64_t columns = among(h->targets_dtype, LABEL) ? 1 : h->n_targets;
 
@@ -251,8 +291,8 @@ static int take_frame(const struct expected *x, const struct wire_frame *frame, 
 }
 
 /* Header and name, which every batch starts with. */
-static int decode_head(const struct wire_frame *frames, size_t n_frames, struct wire_batch *out,
-                       struct err *e)
+static int decode_opening(const struct wire_frame *frames, size_t n_frames, struct wire_batch *out,
+                          struct err *e)
 {
     int rc;
 
@@ -309,7 +349,24 @@ static int decode_moments(const struct wire_frame *frames, size_t n_frames, stru
     return rc < 0 ? rc : take_frames(expected, n, frames + 2, e);
 }
 
-/* The heads and features of all layers, then what they share. out[0] has its head already. */
+uint64_t wire_head_values(const struct wire_header *h)
+{
+    uint64_t n = h->n_rows, longest = (uint64_t)h->n_features - h->first_row;
+
+    return n * longest - n * (n - 1) / 2;
+}
+
+static int decode_head_slice(const struct wire_frame *frames, size_t n_frames,
+                             struct wire_batch *out, struct err *e)
+{
+    struct expected slice = {"the head's slice", &out->head, 1, wire_head_values(&out->header),
+                             out->header.features_dtype};
+    int rc = check_count(n_frames, 3, e);
+
+    return rc < 0 ? rc : take_frame(&slice, frames + 2, e);
+}
+
+/* The openings and features of all layers, then what they share. out[0] has its own already. */
 static int decode_rows(const struct wire_frame *frames, size_t n_frames, struct wire_batch *out,
                        size_t n_layers, struct err *e)
 {
@@ -318,7 +375,7 @@ static int decode_rows(const struct wire_frame *frames, size_t n_frames, struct 
     int rc = check_count(n_frames, 3 * n_layers + n_shared, e);
 
     for (size_t i = 1; i < n_layers && rc == 0; i++) {
-        rc = decode_head(frames + 3 * i, n_frames - 3 * i, &out[i], e);
+        rc = decode_opening(frames + 3 * i, n_frames - 3 * i, &out[i], e);
         if (rc == 0)
             rc = check_same_rows(&out[0].header, &out[i].header, i, e);
     }
@@ -342,11 +399,13 @@ static int decode_rows(const struct wire_frame *frames, size_t n_frames, struct 
 int wire_message_decode(const struct wire_frame *frames, size_t n_frames,
                         struct wire_batch out[WIRE_LAYERS_MAX], size_t *n_out, struct err *e)
 {
-    int rc = decode_head(frames, n_frames, &out[0], e);
+    int rc = decode_opening(frames, n_frames, &out[0], e);
 
     *n_out = 0;
     if (rc == 0 && out[0].header.kind == WIRE_MOMENTS)
         rc = decode_moments(frames, n_frames, &out[0], e);
+    else if (rc == 0 && out[0].header.kind == WIRE_HEAD)
+        rc = decode_head_slice(frames, n_frames, &out[0], e);
     else if (rc == 0)
         rc = decode_rows(frames, n_frames, out, out[0].header.n_more + 1, e);
     if (rc == 0)
@@ -360,7 +419,7 @@ int wire_labels_check(const struct wire_batch *batch, struct err *e)
     size_t size = wire_dtype_size(h->targets_dtype);
     const uint8_t *at = batch->targets.data;
 
-    if (!among(h->targets_dtype, LABEL))
+    if (!among(h->targets_dtype, LABEL) || h->kind == WIRE_HEAD)
         return 0;
     for (uint32_t row = 0; row < h->n_rows; row++, at += size) {
         uint64_t bits = get(at, size);

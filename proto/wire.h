@@ -15,6 +15,12 @@
 /* The largest p and C: X'X of that many features is beyond any memory budget (INGEST.md, Limits).
  */
 #define WIRE_COLUMNS_MAX 65536
+/* The most outputs, and the most targets, that come as columns: Y'Y of that many takes 2 GiB, and
+ * LAPACK's work for the vectors of 32,767 and more is beyond its integers. A head stands for more.
+ */
+#define WIRE_SENT_MAX 16384
+/* The most outputs that a head stands for: a number that is kept, nothing is made of it. */
+#define WIRE_HEAD_MAX 16777216
 /* The largest frame, set as ZMQ_MAXMSGSIZE by the daemon. */
 #define WIRE_FRAME_MAX 67108864u
 /* Layers that share one message, and its frames: header, name and features of each, then outputs,
@@ -25,6 +31,7 @@
 enum wire_kind {
     WIRE_ROWS = 1,
     WIRE_MOMENTS = 2,
+    WIRE_HEAD = 3,
 };
 
 enum wire_dtype {
@@ -59,7 +66,12 @@ struct wire_header {
     enum wire_dtype outputs_dtype;
     enum wire_dtype targets_dtype;
     enum wire_dtype weights_dtype;
+    uint32_t first_row; /* head: of the triangle, in this slice; else 0 */
 };
+
+/* Values of the slice of a head: the rows first_row..first_row+n_rows-1 of a triangle of order
+ * n_features, from the diagonal on. */
+uint64_t wire_head_values(const struct wire_header *h);
 
 /* Writes the header. What wire_header_decode would refuse is encoded all the same. */
 void wire_header_encode(const struct wire_header *h, uint8_t out[WIRE_HEADER_SIZE]);
@@ -80,9 +92,11 @@ struct wire_batch {
     size_t layer_size;
 
     struct wire_frame features; /* rows: n x p */
-    struct wire_frame outputs;  /* rows: n x C */
+    struct wire_frame outputs;  /* rows: n x C; none when a head makes them */
     struct wire_frame targets;  /* rows: n labels, or n x K */
     struct wire_frame weights;  /* rows: n */
+
+    struct wire_frame head; /* head: a slice of the triangle */
 
     struct wire_frame mean_features; /* moments: p */
     struct wire_frame mean_outputs;  /* moments: C */

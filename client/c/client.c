@@ -139,7 +139,11 @@ static int check_options(const struct richd_options *o, struct err *e)
 static char *encode_open(const struct richd_options *o, struct err *e)
 {
     char made_id[CONTROL_RUN_MAX + 1], writer[2 * WRITER_BYTES + 1];
-    struct control_open open = {.name = o->name, .project = o->project, .group = o->group};
+    struct control_open open = {.name = o->name,
+                                .project = o->project,
+                                .group = o->group,
+                                .energy = (double)NAN,
+                                .lambda = (double)NAN};
     cJSON *tags = list_tags(o->tags), *config = NULL;
     char *text = NULL;
 

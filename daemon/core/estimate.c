@@ -36,3 +36,8 @@ struct estimate estimate_richness(const struct sums *s, double r)
             debias(n, r, s->t * scale, s->q * scale, s->f * scale * scale, s->fourth * scale),
     };
 }
+
+struct estimate estimate_projected(const struct sums *s, double norm_sq)
+{
+    return (struct estimate){.plain = 1 - s->q / sqrt(norm_sq * s->f), .debiased = (double)NAN};
+}

@@ -23,3 +23,9 @@ double estimate_n_rows(const struct sums *);
 
 /* For outputs of rank r, with t and f above 0. */
 struct estimate estimate_richness(const struct sums *, double r);
+
+/* Against a projector that is not the space of all outputs, of squared norm ||P||_F^2 (its rank,
+ * unless it shrinks): q is tr(T P). The correction is derived for directions that do not depend on
+ * the rows; principal ones do (measured: 0.20 in place of 0.44 for 20 of 64 equal directions and
+ * 128 rows), so there is none. */
+struct estimate estimate_projected(const struct sums *, double norm_sq);

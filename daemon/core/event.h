@@ -53,6 +53,7 @@ struct event {
         struct {
             struct record *record; /* RECORD_OPEN; the step takes it */
             struct window window;
+            struct projector projector;
             struct spectrum_policy spectrum;
             bool probe; /* each window has the same rows */
         } open;

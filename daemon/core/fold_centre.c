@@ -227,7 +227,8 @@ static void keep_outputs(const struct fold *f)
 {
     const struct moments *m = f->m;
 
-    keep_columns(f, read_outputs, 0, m->c, m->kept->y, m->w);
+    if (m->c > 0)
+        keep_columns(f, read_outputs, 0, m->c, m->kept->y, m->w);
     if (m->k > 0)
         keep_columns(f, read_targets, 0, m->k, m->kept->y + m->c, m->w);
     keep_weights(f);

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct layer *layer_new(void *run, const char *name, uint32_t p, uint32_t c, struct window window)
+struct layer *layer_new(void *run, const char *name, uint32_t p, uint32_t c, struct window window,
+                        struct projector projector)
 {
     struct layer *l = calloc(1, sizeof *l);
 
@@ -28,15 +29,17 @@ struct layer *layer_new(void *run, const char *name, uint32_t p, uint32_t c, str
     l->p = p;
     l->c = c;
     l->window = window;
+    l->projector = projector;
     l->rows_from = l->rows_to = -1;
     return l;
 }
 
-double layer_size_bytes(uint32_t p, uint32_t c, uint32_t k, size_t n_workers, bool with_probe)
+double layer_size_bytes(const struct batch *b, size_t n_workers, bool with_probe)
 {
-    size_t w = (size_t)c + k;
+    size_t p = b->p, w = (b->from_head ? 0 : (size_t)b->c) + b->k;
 
     return moments_size_bytes(p, w) + keep_size_bytes(p, w) + fold_size_bytes(p, w, n_workers) +
+           (b->from_head ? head_size_bytes(p, b->k) : 0) +
            (with_probe ? (double)probe_size_bytes(keep_rows_max(p, w)) : 0);
 }
 
@@ -47,23 +50,39 @@ static bool has_labels(const struct batch *b)
 
 bool layer_targets_match(const struct layer *l, const struct batch *b)
 {
-    return l->k == b->k && (b->k == 0 || l->targets_are_labels == has_labels(b));
+    return b->is_head || (l->k == b->k && (b->k == 0 || l->targets_are_labels == has_labels(b)));
+}
+
+bool layer_outputs_match(const struct layer *l, const struct batch *b)
+{
+    return b->from_head == (l->head != NULL);
+}
+
+static void free_parts(struct layer *l)
+{
+    fold_free(l->fold);
+    keep_free(l->kept);
+    head_free(l->head);
+    l->fold = NULL;
+    l->kept = NULL;
+    l->head = NULL;
 }
 
 int layer_allocate(struct layer *l, const struct batch *first, size_t n_workers)
 {
+    size_t c = first->from_head ? 0 : l->c; /* columns that come with the rows */
+
     if (l->has_memory)
         return 0;
     l->k = first->k;
     l->targets_are_labels = has_labels(first);
-    l->fold = fold_new(l->p, (size_t)l->c + l->k, n_workers);
-    l->kept = keep_new(l->p, (size_t)l->c + l->k,
+    l->fold = fold_new(l->p, c + l->k, n_workers);
+    l->kept = keep_new(l->p, c + l->k,
                        l->window.kind == WINDOW_EXPONENTIAL ? l->window.half_life_rows : 0);
-    if (!l->fold || !l->kept || moments_init(&l->moments, l->p, l->c, l->k) < 0) {
-        fold_free(l->fold);
-        keep_free(l->kept);
-        l->fold = NULL;
-        l->kept = NULL;
+    l->head = first->from_head ? head_new(l->p, l->c) : NULL;
+    if (!l->fold || !l->kept || (first->from_head && !l->head) ||
+        moments_init(&l->moments, l->p, c, l->k) < 0) {
+        free_parts(l);
         return -ENOMEM;
     }
     l->moments.kept = l->kept;
@@ -76,8 +95,7 @@ void layer_free(struct layer *l)
     if (!l)
         return;
     assert(l->state == LAYER_IDLE && list_empty(&l->queue));
-    fold_free(l->fold);
-    keep_free(l->kept);
+    free_parts(l);
     if (l->has_memory)
         moments_release(&l->moments);
     probe_release(&l->probe);
@@ -137,7 +155,7 @@ static void gather(struct layer *l)
         struct batch *b = as_batch(q);
         size_t left, n;
 
-        if (b->is_reduced || !fold_accepts(l->fold, &b->rows))
+        if (b->is_reduced || b->is_head || !fold_accepts(l->fold, &b->rows))
             break;
         left = fold_capacity(l->fold) - fold_n_rows(l->fold);
         n = b->rows.n - l->row_at < left ? b->rows.n - l->row_at : left;
@@ -172,6 +190,7 @@ static struct job *start_absorb(struct layer *l, struct batch *b)
     l->job.kind = JOB_ABSORB;
     l->job.n_shares = 1;
     l->job.batch = b;
+    l->job.head = l->head;
     l->job.moments = &l->moments;
     l->job.keep = l->window.kind == WINDOW_EXPONENTIAL
                       ? exp2(-(double)b->view.n_rows / l->window.half_life_rows)
@@ -198,6 +217,8 @@ static struct job *start_measure(struct layer *l, struct mark *m)
     l->job.moments = &l->moments;
     l->job.plan = (struct measure_plan){
         .precision = l->precision,
+        .projector = projector_for(l->projector, l->p, l->c),
+        .head = l->head,
         .targets_are_labels = l->targets_are_labels,
         .spectrum = m->wish,
         .probe = l->has_probe ? &l->probe : NULL,
@@ -220,7 +241,7 @@ struct job *layer_start(struct layer *l)
     l->job.rc = 0;
     if (q->is_mark)
         return start_measure(l, as_mark(q));
-    if (as_batch(q)->is_reduced)
+    if (as_batch(q)->is_reduced || as_batch(q)->is_head)
         return start_absorb(l, as_batch(q));
     if (l->n_marks > 0 || l->flush || l->queued_rows >= fold_capacity(l->fold))
         return start_fold(l);
@@ -258,6 +279,10 @@ static bool check_view(struct batch *b)
 static int absorb(struct job *j)
 {
     j->batch->rows.checked = true;
+    if (j->batch->is_head) {
+        j->batch->rows.refused = head_take(j->head, &j->batch->head, &j->batch->rows.why) < 0;
+        return 0;
+    }
     j->batch->rows.refused = !check_view(j->batch);
     return j->batch->rows.refused ? 0 : moments_absorb(j->moments, &j->batch->view, j->keep);
 }
@@ -313,6 +338,10 @@ static enum dtype coarser(enum dtype a, enum dtype b)
 
 static void note_entered(struct layer *l, const struct batch *b)
 {
+    if (b->is_head) {
+        l->precision.outputs = coarser(l->precision.outputs, b->head.dtype);
+        return;
+    }
     l->window_rows += batch_n_rows(b);
     if (batch_n_rows(b) > 0) {
         l->rows_from = l->rows_from < 0 ? b->step : l->rows_from;
@@ -352,6 +381,8 @@ static void drop_refused_front(struct layer *l, struct list *finished)
 
 static void finish_measure(struct layer *l, struct mark *m)
 {
+    if (l->head) /* the next checkpoint's weights are others */
+        head_reset(l->head);
     m->measured = l->moments.weight > 0;
     if (!m->measured) {
         m->rows_offered = l->window_offered; /* what is missing is said with the next point */

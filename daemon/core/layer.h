@@ -27,7 +27,7 @@ struct window {
 
 enum job_kind {
     JOB_FOLD,    /* one phase of a fold, or all of them when it has one share */
-    JOB_ABSORB,  /* merge ready-made moments */
+    JOB_ABSORB,  /* merge ready-made moments, or take a slice of the head */
     JOB_MEASURE, /* moments to point */
 };
 
@@ -42,6 +42,7 @@ struct job {
     struct moments *moments;
     double keep;                /* ABSORB: factor for what is there */
     struct batch *batch;        /* ABSORB */
+    struct head *head;          /* ABSORB */
     struct measure_plan plan;   /* MEASURE */
     struct point *point;        /* MEASURE */
     struct spectrum **spectrum; /* MEASURE: receives it, or NULL */
@@ -83,10 +84,12 @@ struct layer {
     uint32_t k; /* targets or classes, by the first batch of this attempt; 0: none */
     bool targets_are_labels;
     struct window window;
+    struct projector projector; /* the run's policy */
     enum layer_state state;
     bool has_memory; /* moments and fold are allocated: from the first batch on */
     struct moments moments;
     struct keep *kept; /* rows beside the moments, which borrow it */
+    struct head *head; /* NULL: outputs come with the rows. A checkpoint uses it up */
     struct fold *fold;
     struct precision precision; /* coarsest formats in the window */
     bool has_probe;             /* the rows of each window are the same */
@@ -117,17 +120,22 @@ struct layer {
 };
 
 /* A layer without memory yet. Returns it (free with layer_free), or NULL. */
-struct layer *layer_new(void *run, const char *name, uint32_t p, uint32_t c, struct window);
+struct layer *layer_new(void *run, const char *name, uint32_t p, uint32_t c, struct window,
+                        struct projector);
 
-/* Bytes that moments, kept rows, fold and, if wanted, a probe will take. */
-double layer_size_bytes(uint32_t p, uint32_t c, uint32_t k, size_t n_workers, bool with_probe);
+/* Bytes that moments, kept rows, fold, head and, if wanted, a probe will take for batches like this
+ * one. */
+double layer_size_bytes(const struct batch *, size_t n_workers, bool with_probe);
 
-/* Allocates them for targets as this batch has them; does nothing the second time. Returns 0 or
- * -ENOMEM. */
+/* Allocates them for outputs and targets as this batch has them; does nothing the second time.
+ * Returns 0 or -ENOMEM. */
 int layer_allocate(struct layer *, const struct batch *first, size_t n_workers);
 
-/* Whether the batch has the layer's targets: as many, and labels or not. */
+/* Whether the batch has the layer's targets: as many, and labels or not. A head says what its
+ * layer's are. */
 bool layer_targets_match(const struct layer *, const struct batch *);
+/* Whether its outputs come as the layer's do: from the head, or not. */
+bool layer_outputs_match(const struct layer *, const struct batch *);
 
 /* Frees an idle layer with an empty queue. NULL is fine. */
 void layer_free(struct layer *);

@@ -5,6 +5,7 @@
 #include <lapacke.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define INT(size) ((blasint)(size))
 /* A pivot that lost so much of its diagonal element has half of its digits left. */
@@ -36,6 +37,8 @@ void linalg_gram_f32(size_t n, size_t p, const float *a, size_t lda, float *c, s
 void linalg_cross_f64(size_t n, size_t p, size_t q, const double *a, size_t lda, const double *b,
                       size_t ldb, double keep, double *c, size_t ldc)
 {
+    if (q == 0)
+        return;
     cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, INT(p), INT(q), INT(n), 1, a, INT(lda), b,
                 INT(ldb), keep, c, INT(ldc));
 }
@@ -43,6 +46,8 @@ void linalg_cross_f64(size_t n, size_t p, size_t q, const double *a, size_t lda,
 void linalg_gram_f64(size_t n, size_t p, const double *a, size_t lda, double keep, double *c,
                      size_t ldc)
 {
+    if (p == 0)
+        return;
     cblas_dsyrk(CblasRowMajor, CblasUpper, CblasTrans, INT(p), INT(n), 1, a, INT(lda), keep, c,
                 INT(ldc));
 }
@@ -147,6 +152,75 @@ int linalg_eigh_leading(size_t n, size_t k, double *a, double *w, double *v)
                                       order, 0, &found, w, v, order, support));
     free(support);
     return rc == 0 && (size_t)found != k ? -EDOM : rc;
+}
+
+/* dsytrd needs no vectors to find values: half of its work is products with the matrix, which wait
+ * for memory, and dsterf's is n^2. */
+int linalg_tridiagonal_init(struct linalg_tridiagonal *t, size_t n, double *a, double *w)
+{
+    lapack_int order = (lapack_int)n;
+    double *next;
+    int rc;
+
+    *t = (struct linalg_tridiagonal){.n = n, .reflectors = a};
+    if (!upper_is_finite(n, a))
+        return -EDOM;
+    t->parts = malloc(3 * n * sizeof(double));
+    next = malloc(n * sizeof *next);
+    if (!t->parts || !next) {
+        free(next);
+        return -ENOMEM;
+    }
+    rc = translate(LAPACKE_dsytrd(LAPACK_COL_MAJOR, 'L', order, a, order, t->parts, t->parts + n,
+                                  t->parts + 2 * n));
+    memcpy(w, t->parts, n * sizeof *w);
+    memcpy(next, t->parts + n, (n - 1) * sizeof *next);
+    if (rc == 0)
+        rc = translate(LAPACKE_dsterf(order, w, next));
+    free(next);
+    return rc;
+}
+
+/* dstemr overwrites what it is given. */
+int linalg_tridiagonal_leading(const struct linalg_tridiagonal *t, size_t k, double *v)
+{
+    lapack_int order = (lapack_int)t->n, first = order - (lapack_int)k + 1, found = 0;
+    lapack_int *support = malloc(2 * k * sizeof *support), careful = 1;
+    double *copy = malloc(3 * t->n * sizeof *copy);
+    int rc = -ENOMEM;
+
+    if (support && copy) {
+        memcpy(copy, t->parts, 2 * t->n * sizeof *copy);
+        rc = translate(LAPACKE_dstemr(LAPACK_COL_MAJOR, 'V', 'I', order, copy, copy + t->n, 0, 0,
+                                      first, order, &found, copy + 2 * t->n, v, order,
+                                      (lapack_int)k, support, &careful));
+    }
+    if (rc == 0)
+        rc = translate(LAPACKE_dormtr(LAPACK_COL_MAJOR, 'L', 'L', 'N', order, (lapack_int)k,
+                                      t->reflectors, order, t->parts + 2 * t->n, v, order));
+    free(support);
+    free(copy);
+    return rc == 0 && (size_t)found != k ? -EDOM : rc;
+}
+
+void linalg_tridiagonal_release(struct linalg_tridiagonal *t)
+{
+    free(t->parts);
+    t->parts = NULL;
+}
+
+void linalg_times_triangle_transposed(size_t m, size_t n, const double *r, double *b, size_t ldb)
+{
+    if (m > 0 && n > 0)
+        cblas_dtrmm(CblasRowMajor, CblasRight, CblasUpper, CblasTrans, CblasNonUnit, INT(m), INT(n),
+                    1, r, INT(n), b, INT(ldb));
+}
+
+void linalg_triangle_times(size_t n, size_t m, const double *r, double *b, size_t ldb)
+{
+    if (m > 0 && n > 0)
+        cblas_dtrmm(CblasRowMajor, CblasLeft, CblasUpper, CblasNoTrans, CblasNonUnit, INT(n),
+                    INT(m), 1, r, INT(n), b, INT(ldb));
 }
 
 /* Cholesky's pivots are the squares of its diagonal; rows of B are LAPACK's columns. */

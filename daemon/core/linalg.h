@@ -19,10 +19,10 @@ void linalg_cross_f32(size_t n, size_t p, size_t q, const float *a, size_t lda, 
 /* Upper triangle of C = A'A; A is n x p. */
 void linalg_gram_f32(size_t n, size_t p, const float *a, size_t lda, float *c, size_t ldc);
 
-/* C = keep C + A'B, double. */
+/* C = keep C + A'B, double; nothing where q is 0. */
 void linalg_cross_f64(size_t n, size_t p, size_t q, const double *a, size_t lda, const double *b,
                       size_t ldb, double keep, double *c, size_t ldc);
-/* Upper triangle of C = keep C + A'A, double. */
+/* Upper triangle of C = keep C + A'A, double; nothing where p is 0. */
 void linalg_gram_f64(size_t n, size_t p, const double *a, size_t lda, double keep, double *c,
                      size_t ldc);
 /* C = A B; A is m x k, B is k x n. */
@@ -58,6 +58,26 @@ int linalg_eigh(size_t n, double *a, double *w);
 /* The same for the `k` largest eigenvalues alone, 1 <= k <= n: `w` has room for n and holds them
  * ascending, row i of `v` (k x n) is the vector of w[i]. `a` is overwritten. */
 int linalg_eigh_leading(size_t n, size_t k, double *a, double *w, double *v);
+
+/* A symmetric matrix in tridiagonal form, from which all eigenvalues cost nearly nothing and each
+ * vector 2 n^2. */
+struct linalg_tridiagonal {
+    size_t n;
+    double *reflectors; /* the matrix, borrowed */
+    double *parts;      /* diagonal, next to it, scales of the reflectors: n each */
+};
+
+/* Overwrites `a` (n >= 1, upper triangle read), which stays lent until release, and fills the n
+ * eigenvalues `w`, ascending. Returns as linalg_eigh; release is harmless then. */
+int linalg_tridiagonal_init(struct linalg_tridiagonal *, size_t n, double *a, double *w);
+/* Vectors of the k largest, 1 <= k <= n, as rows of `v` (k x n) in ascending order. */
+int linalg_tridiagonal_leading(const struct linalg_tridiagonal *, size_t k, double *v);
+void linalg_tridiagonal_release(struct linalg_tridiagonal *);
+
+/* B = B R' for the first n columns of the m rows of B, and B = R B for n x m; R is upper
+ * triangular, n x n, lda = n. */
+void linalg_times_triangle_transposed(size_t m, size_t n, const double *r, double *b, size_t ldb);
+void linalg_triangle_times(size_t n, size_t m, const double *r, double *b, size_t ldb);
 
 /* Solves A s = b for each of the m rows b of B (m x n), in place; A is symmetric positive definite,
  * n x n, upper triangle read and overwritten. Returns 0, -ENOMEM, or -EDOM when A is not positive

@@ -48,28 +48,38 @@ static int excuse(int rc, enum flag flag, struct point *out)
     return 0;
 }
 
-/* What the span of the outputs says of the features. */
+/* What the span of the outputs says of the features. Error bars are for the whole of it: how the
+ * principal directions move with the rows, they would not see. */
 static int measure_span(struct evidence *e, const struct span *outputs, struct point *out)
 {
-    double r = (double)outputs->rank;
     int rc = span_variation(outputs, e->moments, &e->sums.q);
 
-    if (rc == 0)
+    if (rc == 0 && outputs->is_whole)
         rc = jackknife_measure(e->moments, e->kernel, outputs, &e->sums, &e->errors);
     if (rc < 0)
         return rc;
-    e->estimate = estimate_richness(&e->sums, r);
-    out->flags |= sample_flags(e->n, out->p, r);
+    e->estimate = outputs->is_whole ? estimate_richness(&e->sums, outputs->trace)
+                                    : estimate_projected(&e->sums, outputs->norm_sq);
+    out->flags |= sample_flags(e->n, out->p, outputs->trace);
     return 0;
+}
+
+static uint32_t projector_flags(const struct projector *q)
+{
+    return q->kind == PROJECTOR_TOP     ? FLAG_TOP_OUTPUTS
+           : q->kind == PROJECTOR_RIDGE ? FLAG_RIDGE
+                                        : 0;
 }
 
 static int gather_outputs(struct evidence *e, const struct measure_plan *plan, struct point *out)
 {
     const struct moments *m = e->moments;
     struct span outputs;
-    int rc = span_init(&outputs, m, 0, m->c, span_cutoff(plan->precision.outputs));
+    int rc = span_init_projected(&outputs, m, 0, m->c, span_cutoff(plan->precision.outputs),
+                                 &plan->projector);
 
-    out->rank = (uint32_t)outputs.rank;
+    out->rank = (uint32_t)lround(outputs.trace);
+    out->flags |= projector_flags(&plan->projector);
     if (rc == 0 && outputs.rank > 0)
         rc = measure_span(e, &outputs, out);
     else if (rc == 0)
@@ -105,7 +115,8 @@ static void gather_spectrum(struct evidence *e, const struct measure_plan *plan,
 {
     if (!plan->spectrum.wanted)
         return;
-    if (spectrum_new(e->moments, plan->precision, plan->spectrum, spectrum) < 0)
+    if (e->moments->c == 0 ||
+        spectrum_new(e->moments, plan->precision, &plan->projector, plan->spectrum, spectrum) < 0)
         out->flags |= FLAG_NO_SPECTRUM;
     e->spectrum = *spectrum;
 }
@@ -210,7 +221,8 @@ static int measure(struct evidence *e, const struct measure_plan *plan, struct c
 
     if (rc < 0 || !check_features(e, plan, out))
         return rc;
-    rc = gather_outputs(e, plan, out);
+    if (e->moments->c > 0)
+        rc = gather_outputs(e, plan, out);
     if (rc == 0)
         rc = gather_collapse(e, plan, collapse, out);
     if (rc == 0)
@@ -227,11 +239,11 @@ static int measure(struct evidence *e, const struct measure_plan *plan, struct c
 
 bool measure_needs_xx(const struct moments *m, const struct measure_plan *plan)
 {
-    return has_labels(m, plan) || plan->spectrum.wanted;
+    return has_labels(m, plan) || plan->spectrum.wanted || plan->head;
 }
 
-int measure_point(const struct moments *m, const struct measure_plan *plan, struct point *out,
-                  struct spectrum **spectrum)
+static int measure_moments(const struct moments *m, const struct measure_plan *plan,
+                           struct point *out, struct spectrum **spectrum)
 {
     const double none = (double)NAN;
     struct evidence e = {.moments = m,
@@ -255,4 +267,40 @@ int measure_point(const struct moments *m, const struct measure_plan *plan, stru
     rc = measure(&e, plan, &collapse, out, spectrum);
     kernel_release(&kernel);
     return rc;
+}
+
+/* Without its head a layer has features alone. */
+static int measure_with_head(const struct moments *m, const struct measure_plan *plan,
+                             struct point *out, struct spectrum **spectrum)
+{
+    struct moments with;
+    int rc;
+
+    if (!head_is_complete(plan->head)) {
+        rc = measure_moments(m, plan, out, spectrum);
+        out->flags |= FLAG_NO_HEAD;
+        return rc;
+    }
+    rc = head_outputs(plan->head, m, &with);
+    if (rc < 0)
+        return rc;
+    rc = measure_moments(&with, plan, out, spectrum);
+    head_release_outputs(&with);
+    return rc;
+}
+
+int measure_point(const struct moments *m, const struct measure_plan *plan, struct point *out,
+                  struct spectrum **spectrum)
+{
+    int rc;
+
+    if (!plan->head)
+        return measure_moments(m, plan, out, spectrum);
+    *spectrum = NULL;
+    rc = measure_with_head(m, plan, out, spectrum);
+    if (rc < 0)
+        return rc;
+    out->c = (uint32_t)plan->head->c;
+    out->flags |= FLAG_FROM_HEAD;
+    return 0;
 }

@@ -7,17 +7,19 @@
 #include <stdbool.h>
 
 #include "daemon/core/collapse.h"
+#include "daemon/core/head.h"
 #include "daemon/core/jackknife.h"
 #include "daemon/core/moments.h"
 #include "daemon/core/point.h"
 #include "daemon/core/probe.h"
+#include "daemon/core/projector.h"
 #include "daemon/core/spectrum.h"
 
 /* What a measure may read. With X and Y the rows as in moments.h and Q an orthonormal basis of the
  * outputs. Rows of unequal weight count as n = (sum w)^2 / sum w^2 equal ones. */
 struct evidence {
-    const struct moments *moments;
-    struct kernel *kernel; /* of moments by_rows; else NULL */
+    const struct moments *moments; /* with p outputs that stand for the head's C, if it has one */
+    struct kernel *kernel;         /* of moments by_rows; else NULL */
     double n;
     struct sums sums; /* q is NaN when the outputs do not vary */
     struct estimate estimate, errors;
@@ -36,7 +38,9 @@ METRICS_MEASURED(X)
 
 /* How a window is to be measured. */
 struct measure_plan {
-    struct precision precision;
+    struct precision precision; /* of the outputs: the head's, if there is one */
+    struct projector projector; /* not AUTO */
+    const struct head *head;    /* the outputs are what it makes of the features; NULL: they came */
     bool targets_are_labels;
     struct spectrum_wish spectrum;
     struct probe *probe;     /* NULL: the rows are no probe. The first window's; one without rows
@@ -53,6 +57,6 @@ struct measure_plan {
 int measure_point(const struct moments *, const struct measure_plan *, struct point *out,
                   struct spectrum **spectrum);
 
-/* Whether the plan needs X'X itself, which moments by_rows put off (moments_make_xx): classes and
- * spectra do. */
+/* Whether the plan needs X'X itself, which moments by_rows put off (moments_make_xx): classes,
+ * spectra and heads do. */
 bool measure_needs_xx(const struct moments *, const struct measure_plan *);

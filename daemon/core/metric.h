@@ -91,7 +91,11 @@ int metric_find(const char *name);
     X(NO_SPECTRUM, no_spectrum, "a spectrum was asked for and could not be made")                  \
     X(ROW_FORM, row_form, "fewer rows than features: measured from the rows' n x n products")      \
     X(PROBE_DIFFERS, probe_differs,                                                                \
-      "the rows cannot be those of the first window: there is no s_init")
+      "the rows cannot be those of the first window: there is no s_init")                          \
+    X(TOP_OUTPUTS, top_outputs, "measured against the leading output directions")                  \
+    X(RIDGE, ridge, "measured against the ridge projector of the outputs")                         \
+    X(FROM_HEAD, from_head, "the outputs are what the head's weights make of the features")        \
+    X(NO_HEAD, no_head, "the head did not come in this window: what needs outputs is missing")
 
 enum flag_bit {
 #define X(ENUM, name, sentence) FLAG_BIT_##ENUM,

@@ -103,6 +103,7 @@ static void start_opening(struct monitor *m, const struct event *e, struct actio
     r->credit_bytes = credit;
     r->spectrum = e->open.spectrum;
     r->has_probe = e->open.probe;
+    r->projector = e->open.projector;
     if (r->has_probe) /* at least 1: with 0 they would not be wanted */
         record->open.probe_bytes = fmax(m->config.state_bytes - m->state_bytes, 1);
     m->credit_granted += credit;

@@ -61,7 +61,7 @@ static struct layer *layer_for(struct monitor *m, struct run *r, struct batch *b
 {
     struct layer *l = run_layer(r, b->layer);
     bool makes_probe = r->has_probe && (!l || l->probe.n == 0);
-    double size = layer_size_bytes(b->p, b->c, b->k, m->config.n_workers, makes_probe);
+    double size = layer_size_bytes(b, m->config.n_workers, makes_probe);
     struct err why;
 
     if (l && l->p == 0) { /* the store knows its name and totals alone */
@@ -85,6 +85,13 @@ static struct layer *layer_for(struct monitor *m, struct run *r, struct batch *b
         err_set(&why, 0, "has %" PRIu32 " targets, the layer has %" PRIu32 " %s", b->k, l->k,
                 l->targets_are_labels ? "classes" : "values");
         monitor_refuse_batch(m, r, b, NACK_ESHAPE, why.text, out);
+        return NULL;
+    }
+    if (l && l->has_memory && !layer_outputs_match(l, b)) {
+        monitor_refuse_batch(m, r, b, NACK_ESHAPE,
+                             l->head ? "has outputs, the layer's are made by its head"
+                                     : "leaves its outputs to a head, the layer's come with rows",
+                             out);
         return NULL;
     }
     if (l && l->has_memory)
@@ -136,7 +143,7 @@ static bool take_batch(struct monitor *m, struct run *r, struct batch *b, struct
         return false;
     l->last_seq = b->seq;
     l->rows_offered = b->rows_before + batch_n_rows(b);
-    if (batch_n_rows(b) == 0)
+    if (batch_n_rows(b) == 0 && !b->is_head)
         return false;
     m->stats.batches++;
     m->stats.rows += batch_n_rows(b);

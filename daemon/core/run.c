@@ -94,7 +94,7 @@ struct layer *run_layer(const struct run *r, const char *name)
 
 struct layer *run_add_layer(struct run *r, const char *name, uint32_t p, uint32_t c)
 {
-    struct layer *l = layer_new(r, name, p, c, r->window);
+    struct layer *l = layer_new(r, name, p, c, r->window, r->projector);
 
     if (l) {
         l->has_probe = r->has_probe;

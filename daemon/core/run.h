@@ -41,6 +41,7 @@ struct run {
     int64_t run_key;
     uint32_t attempt;
     struct window window;
+    struct projector projector;
     struct spectrum_policy spectrum;
     bool has_probe;         /* each window of a layer has the same rows */
     uint64_t n_checkpoints; /* taken while the run is here, as the policy counts them */

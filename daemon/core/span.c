@@ -22,44 +22,103 @@ double span_cutoff(enum dtype d)
     }
 }
 
-/* V_r diag(l_r)^(-1/2) from the eigenvectors, which are the rows of `v`, ascending. */
-static int fill_basis(struct span *s, const double *v, const double *l)
+/* Row `k` of `v` is the vector of the k-th largest of the eigenvalues `l`, of which c - 1 is the
+ * largest; `step` is where the next one's row is. */
+static int fill_basis(struct span *s, const struct projector *q, const double *l, const double *v,
+                      ptrdiff_t step)
 {
     size_t c = s->n_columns, r = s->rank;
 
     s->basis = malloc(c * r * sizeof(double));
     if (!s->basis)
         return -ENOMEM;
-    for (size_t k = 0; k < r; k++) {
-        double scale = 1 / sqrt(l[c - 1 - k]);
+    for (size_t k = 0; k < r; k++, v += step) {
+        double weight = projector_weight(q, l[c - 1 - k], l[c - 1]);
+        double scale = sqrt(weight / l[c - 1 - k]);
 
+        s->trace += weight;
+        s->norm_sq += weight * weight;
         for (size_t j = 0; j < c; j++)
-            s->basis[j * r + k] = v[(c - 1 - k) * c + j] * scale;
+            s->basis[j * r + k] = v[j] * scale;
     }
     return 0;
+}
+
+/* The directions that vary, and of them as many as the projector keeps. */
+static void count_rank(struct span *s, const struct moments *m, const double *l, double cutoff,
+                       const struct projector *q)
+{
+    size_t c = s->n_columns, rank = 0;
+
+    while (rank < c && rank + 1 < m->n_rows && l[c - 1 - rank] > cutoff * l[c - 1])
+        rank++;
+    s->rank = projector_count(q, c, l, rank);
+    s->is_whole = s->rank == rank && q->kind != PROJECTOR_RIDGE;
+}
+
+/* All vectors at once: those that span and ridge need. */
+static int find_all(struct span *s, const struct moments *m, double *a, double *l, double cutoff,
+                    const struct projector *q)
+{
+    size_t c = s->n_columns;
+    int rc = linalg_eigh(c, a, l);
+
+    if (rc < 0)
+        return rc;
+    count_rank(s, m, l, cutoff, q);
+    return s->rank > 0 ? fill_basis(s, q, l, a + (c - 1) * c, -(ptrdiff_t)c) : 0;
+}
+
+/* All values, then the leading vectors alone: the rest of them would cost twice what these do. */
+static int find_leading(struct span *s, const struct moments *m, double *a, double *l,
+                        double cutoff, const struct projector *q)
+{
+    size_t c = s->n_columns;
+    struct linalg_tridiagonal t;
+    double *v = NULL;
+    int rc = linalg_tridiagonal_init(&t, c, a, l);
+
+    if (rc == 0)
+        count_rank(s, m, l, cutoff, q);
+    if (rc == 0 && s->rank > 0) {
+        v = malloc(s->rank * c * sizeof *v);
+        rc = v ? linalg_tridiagonal_leading(&t, s->rank, v) : -ENOMEM;
+    }
+    if (rc == 0 && s->rank > 0)
+        rc = fill_basis(s, q, l, v + (s->rank - 1) * c, -(ptrdiff_t)c);
+    free(v);
+    linalg_tridiagonal_release(&t);
+    return rc;
+}
+
+int span_init_projected(struct span *s, const struct moments *m, size_t first, size_t n_columns,
+                        double cutoff, const struct projector *q)
+{
+    size_t c = n_columns;
+    double *a = malloc((c * c + c) * sizeof(double)), *l;
+    int rc;
+
+    *s = (struct span){.first = first, .n_columns = c};
+    if (!a)
+        return -ENOMEM;
+    l = a + c * c;
+    for (size_t i = 0; i < c; i++)
+        memcpy(a + i * c, m->yy + (first + i) * m->w + first, c * sizeof(double));
+    if (c == 0)
+        rc = 0;
+    else if (q->kind == PROJECTOR_TOP)
+        rc = find_leading(s, m, a, l, cutoff, q);
+    else
+        rc = find_all(s, m, a, l, cutoff, q);
+    free(a);
+    return rc;
 }
 
 int span_init(struct span *s, const struct moments *m, size_t first, size_t n_columns,
               double cutoff)
 {
-    size_t c = n_columns;
-    double *v = malloc((c * c + c) * sizeof(double)), *l;
-    int rc;
-
-    *s = (struct span){.first = first, .n_columns = c};
-    if (!v)
-        return -ENOMEM;
-    l = v + c * c;
-    for (size_t i = 0; i < c; i++)
-        memcpy(v + i * c, m->yy + (first + i) * m->w + first, c * sizeof(double));
-    rc = linalg_eigh(c, v, l);
-    while (rc == 0 && s->rank < c && s->rank + 1 < m->n_rows &&
-           l[c - 1 - s->rank] > cutoff * l[c - 1])
-        s->rank++;
-    if (rc == 0 && s->rank > 0)
-        rc = fill_basis(s, v, l);
-    free(v);
-    return rc;
+    return span_init_projected(s, m, first, n_columns, cutoff,
+                               &(struct projector){.kind = PROJECTOR_SPAN});
 }
 
 void span_release(struct span *s)

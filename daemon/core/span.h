@@ -1,30 +1,38 @@
 /* The function space that some columns of Y span, read off the moments: the outputs' for the
  * learned functions, the targets' for the wanted ones. Owns its basis; any thread, one at a time.
- * What is measured against it is its users' business.
+ * Which part of it counts is projector.h's business, what is measured against it its users'.
  *
  *     G = Y'Y over those columns = V diag(l) V'
- *     r = #{k : l_k > cutoff l_max}, and below the number of rows
- *     Q = Y V_r diag(l_r)^(-1/2), orthonormal: the projector is QQ'
+ *     r = #{k : l_k > cutoff l_max}, and below the number of rows; of them as many as the
+ *         projector keeps
+ *     Q = Y V_r diag(s_r / l_r)^(1/2): the projector is QQ', and Q is orthonormal where s = 1
  *
  * The directions that are kept are well separated from those that are cut (rounding of the format
  * that was sent), so X'Q is as accurate as X'Y. */
 #pragma once
 
 #include "daemon/core/moments.h"
+#include "daemon/core/projector.h"
 
 struct span {
     size_t first; /* of the columns in Y */
     size_t n_columns;
-    size_t rank;   /* r; 0: the columns do not vary */
-    double *basis; /* n_columns x r: V_r diag(l_r)^(-1/2) */
+    size_t rank;    /* r, columns of Q; 0: the columns do not vary */
+    bool is_whole;  /* nothing that varies is left out or shrunk */
+    double trace;   /* of the projector, its degrees of freedom: r, unless it shrinks */
+    double norm_sq; /* its squared Frobenius norm: r, unless it shrinks */
+    double *basis;  /* n_columns x r: V_r diag(s_r / l_r)^(1/2) */
 };
 
 /* Eigenvalues of Y'Y below this share of the largest are rounding of the format that was sent:
  * 1e-10 for f64 and f32 (and labels, which are exact), 1e-6 for f16, 1e-5 for bf16. */
 double span_cutoff(enum dtype);
 
-/* Returns 0, -ENOMEM, or -EDOM when LAPACK fails; release is harmless then. */
+/* All that the columns span, and what a projector keeps of it. Return 0, -ENOMEM, or -EDOM when
+ * LAPACK fails; release is harmless then. */
 int span_init(struct span *, const struct moments *, size_t first, size_t n_columns, double cutoff);
+int span_init_projected(struct span *, const struct moments *, size_t first, size_t n_columns,
+                        double cutoff, const struct projector *);
 void span_release(struct span *);
 
 /* out = rows from..from+n-1 of X'Q, n x r. */

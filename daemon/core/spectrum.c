@@ -163,33 +163,33 @@ static int project(const struct span *span, const struct moments *m, const struc
     return 0;
 }
 
-static int add_shares(const struct moments *m, size_t first, size_t n_columns, double cutoff,
+/* Takes the span with its return code. */
+static int add_shares(int rc, struct span *span, const struct moments *m,
                       const struct eigenpairs *e, double features_cutoff, uint32_t *rank,
                       double *share)
 {
-    struct span span;
-    int rc = span_init(&span, m, first, n_columns, cutoff);
-
-    *rank = (uint32_t)span.rank;
+    *rank = (uint32_t)lround(span->trace);
     if (rc == 0 && share)
-        rc = project(&span, m, e, features_cutoff, share);
-    span_release(&span);
+        rc = project(span, m, e, features_cutoff, share);
+    span_release(span);
     return rc;
 }
 
 static int fill(struct spectrum *s, const struct moments *m, struct precision precision,
-                const struct eigenpairs *e)
+                const struct projector *outputs, const struct eigenpairs *e)
 {
     double cutoff = span_cutoff(precision.features);
+    struct span span;
     int rc;
 
     for (size_t k = 0; k < s->n_values; k++)
         s->rho[k] = eigenvalue(e, k) > 0 ? eigenvalue(e, k) / m->weight : 0;
-    rc = add_shares(m, 0, m->c, span_cutoff(precision.outputs), e, cutoff, &s->rank, s->u);
-    if (rc == 0 && m->k > 0)
-        rc = add_shares(m, m->c, m->k, span_cutoff(precision.targets), e, cutoff, &s->rank_targets,
-                        s->q);
-    return rc;
+    rc = span_init_projected(&span, m, 0, m->c, span_cutoff(precision.outputs), outputs);
+    rc = add_shares(rc, &span, m, e, cutoff, &s->rank, s->u);
+    if (rc < 0 || m->k == 0)
+        return rc;
+    rc = span_init(&span, m, m->c, m->k, span_cutoff(precision.targets));
+    return add_shares(rc, &span, m, e, cutoff, &s->rank_targets, s->q);
 }
 
 /* ---- the whole ----------------------------------------------------------------------------- */
@@ -225,8 +225,8 @@ static struct spectrum *new_empty(const struct moments *m, size_t n, bool uncent
     return s;
 }
 
-int spectrum_new(const struct moments *m, struct precision precision, struct spectrum_wish wish,
-                 struct spectrum **out)
+int spectrum_new(const struct moments *m, struct precision precision,
+                 const struct projector *outputs, struct spectrum_wish wish, struct spectrum **out)
 {
     size_t n = count_values(m, wish);
     struct moments raised = *m;
@@ -243,7 +243,7 @@ int spectrum_new(const struct moments *m, struct precision precision, struct spe
     *out = new_empty(m, n, wish.uncentred);
     rc = *out ? eigenpairs_init(&e, m, wish.uncentred, n) : -ENOMEM;
     if (rc == 0)
-        rc = fill(*out, &raised, precision, &e);
+        rc = fill(*out, &raised, precision, outputs, &e);
     if (wish.uncentred) {
         free(raised.xy);
         free(raised.yy);

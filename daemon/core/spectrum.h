@@ -11,6 +11,9 @@
  *     PI_star(k) = sum_{i<=k} q_i / rank Y*
  *     1 - D_LR = sum_k rho_k u_k / (sqrt(rank F) sqrt(sum_k rho_k^2))
  *
+ * P_F is the run's projector (projector.h): when it shrinks, tr P_F stands for `rank F` in the sums
+ * and ||P_F||_F^2 in the last line.
+ *
  * Uncentred, the means stay in X, F and Y*: the constant has its own eigenvalue, e_k has unit
  * second moment, and the projectors hold what of the constant the outputs and targets span. */
 #pragma once
@@ -21,6 +24,7 @@
 
 #include "daemon/core/dtype.h"
 #include "daemon/core/moments.h"
+#include "daemon/core/projector.h"
 
 /* All eigenvalues are the default up to this p: 0.3 GB of work and some 20 s of one core there,
  * growing as p^3; beyond it the leading SPECTRUM_LEADING. */
@@ -46,7 +50,7 @@ struct spectrum {
     uint32_t p;
     uint32_t n_values;     /* eigenvalues below; fewer than p when the leading ones were asked for,
                               or when n <= p: n - 1 are not zero then */
-    uint32_t rank;         /* of the outputs */
+    uint32_t rank;         /* of the outputs' projector; its trace, to the nearest, for a ridge */
     uint32_t rank_targets; /* 0: no targets, or constant ones */
     bool uncentred;
     bool few_rows; /* n <= p: there are eigenvalues, but no eigenfunctions; no u, no q */
@@ -56,10 +60,11 @@ struct spectrum {
     double *q;     /* likewise; NULL without targets */
 };
 
-/* Decomposes the moments. Returns 0 with the spectrum (free with spectrum_free), or -ENOMEM, -EDOM
- * (LAPACK failed, or nothing varies), -E2BIG (p is above SPECTRUM_P_MAX), and *out NULL. */
-int spectrum_new(const struct moments *, struct precision, struct spectrum_wish,
-                 struct spectrum **out);
+/* Decomposes the moments; `outputs` says what P_F is. Returns 0 with the spectrum (free with
+ * spectrum_free), or -ENOMEM, -EDOM (LAPACK failed, or nothing varies), -E2BIG (p is above
+ * SPECTRUM_P_MAX), and *out NULL. */
+int spectrum_new(const struct moments *, struct precision, const struct projector *outputs,
+                 struct spectrum_wish, struct spectrum **out);
 void spectrum_free(struct spectrum *);
 
 /* Room for a spectrum of n_values, all NULL but rho; u and q when wanted. Returns it, or NULL. */

@@ -66,10 +66,28 @@ static struct window open_window(const struct control_open *o)
     return (struct window){WINDOW_CHECKPOINT, 0};
 }
 
+static struct projector open_projector(const struct control_open *o)
+{
+    static const enum projector_kind kinds[] = {
+        [CONTROL_PROJECTOR_AUTO] = PROJECTOR_AUTO,
+        [CONTROL_PROJECTOR_SPAN] = PROJECTOR_SPAN,
+        [CONTROL_PROJECTOR_TOP] = PROJECTOR_TOP,
+        [CONTROL_PROJECTOR_RIDGE] = PROJECTOR_RIDGE,
+    };
+
+    return (struct projector){
+        .kind = kinds[o->projector],
+        .energy = isnan(o->energy) ? PROJECTOR_ENERGY : o->energy,
+        .k = (uint32_t)o->k,
+        .lambda = isnan(o->lambda) ? PROJECTOR_LAMBDA : o->lambda,
+    };
+}
+
 static void on_open(struct ingest *in, peer_id peer, const struct control_open *o)
 {
     struct event e = {.open = {.record = open_record(o),
                                .window = open_window(o),
+                               .projector = open_projector(o),
                                .spectrum = {.every = (uint32_t)o->every,
                                             .leading = (uint32_t)o->leading,
                                             .uncentred = o->uncentred},

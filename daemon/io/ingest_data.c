@@ -126,6 +126,14 @@ static void fill_rows(struct rows *r, const struct wire_batch *w)
     r->weights_dtype = dtype_of(w->header.weights_dtype);
 }
 
+static void fill_head(struct head_slice *s, const struct wire_batch *w)
+{
+    s->first = w->header.first_row;
+    s->n = w->header.n_rows;
+    s->dtype = dtype_of(w->header.features_dtype);
+    s->values = w->head.data;
+}
+
 /* Header, name and features are the layer's own; what the layers share counts with the first. */
 static size_t size_of(const struct held *h, const struct wire_batch *w, bool is_first)
 {
@@ -133,7 +141,7 @@ static size_t size_of(const struct held *h, const struct wire_batch *w, bool is_
 
     for (size_t i = 0; i < h->n_frames; i++)
         all += zmq_msg_size(&h->frames[i]);
-    if (w->header.kind == WIRE_MOMENTS || (is_first && w->header.n_more == 0))
+    if (w->header.kind != WIRE_ROWS || (is_first && w->header.n_more == 0))
         return all;
     return WIRE_HEADER_SIZE + w->layer_size + w->features.size +
            (is_first ? w->outputs.size + w->targets.size + w->weights.size : 0);
@@ -154,9 +162,16 @@ static int fill_batch(struct inbound *in, const struct wire_batch *w, bool is_fi
     b->outputs_dtype = dtype_of(w->header.outputs_dtype);
     b->size_bytes = size_of(in->held, w, is_first);
     b->is_reduced = w->header.kind == WIRE_MOMENTS;
+    b->is_head = w->header.kind == WIRE_HEAD;
+    b->from_head = w->header.outputs_dtype == WIRE_NONE;
     if (b->is_reduced)
         return fill_view(in, w);
-    fill_rows(&b->rows, w);
+    if (b->is_head) {
+        b->rows.targets_dtype = dtype_of(w->header.targets_dtype); /* its layer's */
+        fill_head(&b->head, w);
+    } else {
+        fill_rows(&b->rows, w);
+    }
     return 0;
 }
 

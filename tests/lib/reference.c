@@ -255,3 +255,80 @@ void reference_measure(size_t n, size_t p, const double *x, size_t c, const doub
     free(columns);
     free(product);
 }
+
+/* out (n x n) = aa'. */
+static real *kernel(size_t n, size_t p, const real *a)
+{
+    real *out = new_reals(n * n);
+
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < n; k++) {
+            for (size_t j = 0; j < p; j++)
+                out[i * n + k] += a[i * p + j] * a[k * p + j];
+        }
+    }
+    return out;
+}
+
+/* The weight of each eigenvector of YY', whose values are on the diagonal of `g`: the largest of
+ * those that are left comes next. */
+static void weigh_directions(size_t n, const real *g, const struct reference_part *part, real *s)
+{
+    real energy = 0, sum = 0, largest = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        energy += g[i * (n + 1)];
+        largest = fmaxl(largest, g[i * (n + 1)]);
+    }
+    for (size_t k = 0; k < n; k++) {
+        size_t best = n;
+
+        for (size_t i = 0; i < n; i++) {
+            if (s[i] == 0 && (best == n || g[i * (n + 1)] > g[best * (n + 1)]))
+                best = i;
+        }
+        if (g[best * (n + 1)] <= 1e-10L * largest)
+            return;
+        if (part->kind == REFERENCE_TOP && (part->k ? k == part->k : sum >= part->energy * energy))
+            return;
+        sum += g[best * (n + 1)];
+        s[best] = part->kind == REFERENCE_RIDGE
+                      ? g[best * (n + 1)] / (g[best * (n + 1)] + part->lambda * largest)
+                      : 1;
+    }
+}
+
+void reference_project(size_t n, size_t p, const double *x, size_t c, const double *y,
+                       const struct reference_part *part, struct reference_projection *out)
+{
+    real *a = centred(n, p, x, NULL), *b = centred(n, c, y, NULL), *t = kernel(n, p, a);
+    real *g = kernel(n, c, b), *v = new_reals(n * n), *s = new_reals(n), q = 0, all = 0, norm = 0;
+
+    out->cka = 0;
+    for (size_t i = 0; i < n * n; i++)
+        out->cka += t[i] * g[i];
+    out->cka /= sqrtl(sum_squares(n * n, t) * sum_squares(n * n, g));
+    jacobi(n, g, v);
+    weigh_directions(n, g, part, s);
+    out->trace = 0;
+    for (size_t k = 0; k < n; k++) {
+        real along = 0;
+
+        for (size_t i = 0; i < n; i++) {
+            for (size_t j = 0; j < n; j++)
+                along += v[i * n + k] * t[i * n + j] * v[j * n + k];
+        }
+        q += s[k] * along;
+        norm += s[k] * s[k];
+        out->trace += s[k];
+        all += t[k * (n + 1)];
+    }
+    out->u = q / all;
+    out->d_lr = 1 - q / sqrtl(norm * sum_squares(n * n, t));
+    free(a);
+    free(b);
+    free(t);
+    free(g);
+    free(v);
+    free(s);
+}

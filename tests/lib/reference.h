@@ -27,3 +27,20 @@ void reference_cross(size_t n, size_t p, const double *x, size_t q, const double
  * largest do not count. */
 void reference_measure(size_t n, size_t p, const double *x, size_t c, const double *y,
                        const double *w, double cutoff, struct reference *out);
+
+/* Against a part of the outputs (projector.h), read off the n x n kernel YY', which needs no
+ * columns: its eigenvectors are the outputs' principal directions themselves. */
+struct reference_part {
+    enum { REFERENCE_SPAN, REFERENCE_TOP, REFERENCE_RIDGE } kind;
+    size_t k;           /* TOP; 0: by energy */
+    long double energy; /* TOP */
+    long double lambda; /* RIDGE, in units of the largest eigenvalue */
+};
+struct reference_projection {
+    long double trace; /* of the projector */
+    long double d_lr;
+    long double u;
+    long double cka; /* of XX' and YY' */
+};
+void reference_project(size_t n, size_t p, const double *x, size_t c, const double *y,
+                       const struct reference_part *part, struct reference_projection *out);

@@ -1,6 +1,7 @@
 #include "tests/lib/cmocka.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "daemon/core/layer.h"
 #include "daemon/core/linalg.h"
@@ -21,7 +22,8 @@ static int setup(void **state)
     struct fixture *f = calloc(1, sizeof *f);
 
     list_init(&f->finished);
-    f->layer = layer_new(NULL, "head", P, C, (struct window){.kind = WINDOW_CHECKPOINT});
+    f->layer = layer_new(NULL, "head", P, C, (struct window){.kind = WINDOW_CHECKPOINT},
+                         (struct projector){0});
     *state = f;
     return f->layer && layer_allocate(f->layer, &(struct batch){0}, 2) == 0 ? 0 : -1;
 }
@@ -192,6 +194,124 @@ static void cleared_queue_keeps_what_a_job_reads(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* ---- outputs from a head -------------------------------------------------------------------- */
+
+#define WIDE_C 50257
+/* Of W: the outputs are as if they were these combinations of the features. */
+static const double triangle[] = {1, 0.5, -1, 2, 0.25, 0.125};
+
+static struct batch *bare_rows(size_t n)
+{
+    struct batch *b = &parcel_new(PARCEL_F64, "head", P, C, n, n)->batch;
+
+    b->c = WIDE_C;
+    b->from_head = true;
+    b->outputs_dtype = b->rows.outputs_dtype = DTYPE_NONE;
+    b->rows.outputs = NULL;
+    return b;
+}
+
+static struct batch *slice(size_t first, size_t n)
+{
+    static const size_t at[] = {0, 3, 5};
+    struct batch *b = bare_rows(0);
+
+    b->is_head = true;
+    b->head = (struct head_slice){first, n, DTYPE_F64, triangle + at[first]};
+    return b;
+}
+
+static int setup_wide(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    struct batch like = {.p = P, .c = WIDE_C, .from_head = true};
+
+    list_init(&f->finished);
+    f->layer = layer_new(NULL, "head", P, WIDE_C, (struct window){.kind = WINDOW_CHECKPOINT},
+                         (struct projector){.kind = PROJECTOR_AUTO, .energy = 1});
+    *state = f;
+    return f->layer && layer_allocate(f->layer, &like, 2) == 0 ? 0 : -1;
+}
+
+static void run_all(struct fixture *f)
+{
+    for (struct job *job; (job = layer_start(f->layer));)
+        run(f, job);
+}
+
+static void a_head_counts_for_the_checkpoint_behind_it_and_no_other(void **state)
+{
+    struct fixture *f = *state;
+    struct mark marks[2];
+    struct point points[2];
+
+    layer_push_batch(f->layer, bare_rows(40));
+    layer_push_batch(f->layer, slice(0, 2));
+    layer_push_batch(f->layer, slice(2, 1));
+    push_mark(f, &marks[0], &points[0]);
+    layer_push_batch(f->layer, bare_rows(20));
+    push_mark(f, &marks[1], &points[1]);
+    run_all(f);
+    assert_true(marks[0].measured && marks[1].measured);
+    assert_int_equal(points[0].c, WIDE_C);
+    assert_int_equal(points[0].rank, P);
+    assert_true(points[0].n == 40);
+    assert_int_equal(points[0].flags & (FLAG_FROM_HEAD | FLAG_NO_HEAD | FLAG_TOP_OUTPUTS),
+                     FLAG_FROM_HEAD | FLAG_TOP_OUTPUTS);
+    assert_int_equal(points[1].flags & (FLAG_FROM_HEAD | FLAG_NO_HEAD),
+                     FLAG_FROM_HEAD | FLAG_NO_HEAD);
+    assert_true(points[1].n == 20);
+    assert_int_equal(f->layer->held_bytes, 0);
+}
+
+static void a_slice_out_of_turn_is_refused_and_leaves_no_head(void **state)
+{
+    struct fixture *f = *state;
+    struct mark mark;
+    struct point point;
+    struct batch *refused;
+
+    layer_push_batch(f->layer, bare_rows(40));
+    layer_push_batch(f->layer, slice(0, 1));
+    push_mark(f, &mark, &point);
+    run(f, layer_start(f->layer)); /* the rows */
+    run(f, layer_start(f->layer)); /* the first slice */
+    assert_int_equal(f->layer->head->n_rows, 1);
+    run(f, layer_start(f->layer)); /* the mark */
+    assert_int_equal(f->layer->head->n_rows, 0);
+    assert_true(point.flags & FLAG_NO_HEAD);
+    refused = slice(1, 2);
+    layer_push_batch(f->layer, refused);
+    job_work(layer_start(f->layer), 0);
+    layer_job_done(f->layer, &f->finished, &f->done);
+    assert_ptr_equal(list_first(&f->finished), &refused->queued.link);
+    assert_true(refused->rows.refused);
+    assert_non_null(strstr(refused->rows.why.text, "row 1, expected 0"));
+}
+
+static void a_layer_takes_its_outputs_from_one_place(void **state)
+{
+    struct fixture *f = *state;
+    struct batch with = {.p = P, .c = WIDE_C};
+
+    assert_false(layer_outputs_match(f->layer, &with));
+    with.from_head = true;
+    assert_true(layer_outputs_match(f->layer, &with));
+}
+
+static void a_head_is_charged_by_the_features_alone(void **state)
+{
+    struct batch like = {.p = P, .c = WIDE_C, .from_head = true};
+    double wide = layer_size_bytes(&like, 2, false);
+
+    (void)state;
+    like.c = 1;
+    assert_true(layer_size_bytes(&like, 2, false) == wide);
+    like.c = WIDE_C;
+    like.from_head = false; /* C columns: Y'Y alone is 20 GB */
+    assert_true(layer_size_bytes(&like, 2, false) > 8.0 * WIDE_C * WIDE_C);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,6 +323,13 @@ int main(void)
         TEST(mark_without_rows_is_not_measured),
         TEST(formats_that_do_not_mix_go_block_by_block),
         TEST(cleared_queue_keeps_what_a_job_reads),
+        cmocka_unit_test_setup_teardown(a_head_counts_for_the_checkpoint_behind_it_and_no_other,
+                                        setup_wide, teardown),
+        cmocka_unit_test_setup_teardown(a_slice_out_of_turn_is_refused_and_leaves_no_head,
+                                        setup_wide, teardown),
+        cmocka_unit_test_setup_teardown(a_layer_takes_its_outputs_from_one_place, setup_wide,
+                                        teardown),
+        cmocka_unit_test(a_head_is_charged_by_the_features_alone),
     };
 
     linalg_init();

@@ -363,6 +363,41 @@ static void wrong_shape_is_refused_by_name(void **state)
     assert_int_equal(b->points[0].point.rows_missing, 20);
 }
 
+static void rows_without_outputs_are_refused_where_they_had_some(void **state)
+{
+    struct bench *b = *state;
+    struct parcel *bare = parcel_new(PARCEL_F32, "head", P, C, 20, 2);
+
+    bench_rows(b, 1, 1, 0, 20);
+    bare->batch.from_head = true;
+    bench_send(b, 1, bare, 2, 20);
+    assert_nack(b, NACK_ESHAPE);
+    assert_non_null(strstr(b->nack.why.text, "come with rows"));
+}
+
+/* A slice has a number like any batch, and no rows. */
+static void a_head_is_no_row_that_could_be_missing(void **state)
+{
+    static const double values[P * (P + 1) / 2] = {1, 0, 0, 0, 1, 0, 0, 1, 0, 1};
+    struct bench *b = *state;
+    struct parcel *rows = parcel_new(PARCEL_F32, "wide", P, C, 20, 2);
+    struct parcel *head = parcel_new(PARCEL_F32, "wide", P, C, 0, 3);
+    struct checkpoint_layer layer = {"wide", 2, 20};
+    struct event e = {.type = EV_CHECKPOINT,
+                      .checkpoint = {.seq = 1, .step = 1, .layers = &layer, .n_layers = 1}};
+
+    rows->batch.from_head = head->batch.from_head = head->batch.is_head = true;
+    head->batch.head = (struct head_slice){0, P, DTYPE_F64, values};
+    bench_send(b, 1, rows, 1, 0);
+    bench_send(b, 1, head, 2, 20);
+    bench_step(b, &e, 1);
+    bench_settle(b);
+    assert_int_equal(b->n_nacks, 0);
+    assert_int_equal(b->points[0].point.rows_missing, 0);
+    assert_int_equal(b->points[0].point.flags & (FLAG_FROM_HEAD | FLAG_NO_HEAD), FLAG_FROM_HEAD);
+    assert_false(isnan(b->points[0].point.value[METRIC_D_LR]));
+}
+
 static void non_finite_batch_counts_as_missing(void **state)
 {
     struct bench *b = *state;
@@ -1028,7 +1063,7 @@ static void runs_without_a_probe_have_no_s_init_and_no_flag(void **state)
 static void probes_count_in_the_memory_budget(void **state)
 {
     struct bench *b = *state;
-    double layer = layer_size_bytes(P, C, 0, b->config.n_workers, false);
+    double layer = layer_size_bytes(&(struct batch){.p = P, .c = C}, b->config.n_workers, false);
 
     b->config.state_bytes = layer + (double)probe_size_bytes(keep_rows_max(P, C)) - 1;
     bench_crash(b);
@@ -1233,6 +1268,8 @@ int main(void)
         TEST_OPEN(late_batch_after_its_checkpoint_changes_nothing),
         TEST_OPEN(empty_batch_changes_nothing),
         TEST_OPEN(wrong_shape_is_refused_by_name),
+        TEST_OPEN(rows_without_outputs_are_refused_where_they_had_some),
+        TEST_OPEN(a_head_is_no_row_that_could_be_missing),
         TEST_OPEN(non_finite_batch_counts_as_missing),
         TEST_OPEN(numbers_that_jump_absurdly_are_refused),
         TEST_OPEN(moments_and_rows_give_one_point),

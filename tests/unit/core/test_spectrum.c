@@ -290,7 +290,7 @@ static void the_leading_are_the_first_of_all(void **state)
     draw(&w, 32, 900, 530, 4, 6, 1, false);
     fold(&w, 300, DTYPE_F64);
     measure_it(&w);
-    assert_int_equal(spectrum_new(&w.m, w.plan.precision, wish, &leading), 0);
+    assert_int_equal(spectrum_new(&w.m, w.plan.precision, &w.plan.projector, wish, &leading), 0);
     assert_int_equal(leading->n_values, 7);
     assert_true(leading->total == w.spectrum->total);
     for (size_t k = 0; k < 7; k++) {
@@ -373,7 +373,8 @@ static void a_spectrum_that_cannot_be_made_is_flagged(void **state)
     struct moments wide = {.p = SPECTRUM_P_MAX + 1, .n_rows = 10};
 
     (void)state;
-    assert_int_equal(spectrum_new(&wide, (struct precision){0}, (struct spectrum_wish){0}, &s),
+    assert_int_equal(spectrum_new(&wide, (struct precision){0}, &(struct projector){0},
+                                  (struct spectrum_wish){0}, &s),
                      -E2BIG);
     assert_null(s);
     draw(&w, 36, 100, 8, 3, 4, 1, false);

@@ -34,6 +34,7 @@ static void assert_fields(const struct wire_header *h, const cJSON *want)
     assert_int_equal(h->outputs_dtype, number(want, "outputs_dtype"));
     assert_int_equal(h->targets_dtype, number(want, "targets_dtype"));
     assert_int_equal(h->weights_dtype, number(want, "weights_dtype"));
+    assert_int_equal(h->first_row, h->kind == WIRE_HEAD ? number(want, "first_row") : 0);
 }
 
 static void check_header(const cJSON *vector)
@@ -207,6 +208,33 @@ static int check_labels(enum wire_dtype dtype, const void *labels, uint32_t n, u
     return wire_labels_check(&b, e);
 }
 
+/* The text has to say what to do instead. */
+static void too_many_columns_are_told_of_the_head(void **state)
+{
+    struct wire_header h = tiny();
+    uint8_t bytes[WIRE_HEADER_SIZE];
+    struct err e;
+
+    (void)state;
+    h.n_outputs = 50257;
+    wire_header_encode(&h, bytes);
+    assert_int_equal(wire_header_decode(bytes, sizeof bytes, &h, &e), -EPROTO);
+    assert_non_null(strstr(e.text, "50257"));
+    assert_non_null(strstr(e.text, "head"));
+}
+
+static void a_slice_of_a_head_counts_the_values_of_its_rows(void **state)
+{
+    struct wire_header h = {.kind = WIRE_HEAD, .n_features = 65536};
+
+    (void)state;
+    h.n_rows = 65536;
+    assert_true(wire_head_values(&h) == UINT64_C(65536) * 65537 / 2);
+    h.first_row = 65530;
+    h.n_rows = 2;
+    assert_true(wire_head_values(&h) == 6 + 5);
+}
+
 static void label_out_of_range_is_refused_with_its_row(void **state)
 {
     int32_t narrow[] = {0, 4, 5, 1}, negative[] = {0, -1};
@@ -243,6 +271,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(headers_match_the_vectors),
         cmocka_unit_test(messages_match_the_vectors),
+        cmocka_unit_test(too_many_columns_are_told_of_the_head),
+        cmocka_unit_test(a_slice_of_a_head_counts_the_values_of_its_rows),
         cmocka_unit_test(refusal_of_a_version_names_both),
         cmocka_unit_test(reserved_bytes_are_ignored),
         cmocka_unit_test(wrong_length_names_what_came_and_what_was_expected),

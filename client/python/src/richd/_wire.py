@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import struct
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 MAGIC = b"RICH"
 VERSION = 1
 
 KIND_ROWS = 1
 KIND_MOMENTS = 2
+KIND_HEAD = 3
 
 DTYPE_NONE = 0
 DTYPE_F32 = 1
@@ -35,7 +36,9 @@ FRAME_MAX = 64 << 20
 LAYERS_MAX = 64
 CONTROL_MAX = 1 << 20
 FEATURES_MAX = 65536
-OUTPUTS_MAX = 65536
+#: Outputs, or targets, that come as columns; a head stands for more.
+SENT_MAX = 16384
+HEAD_OUTPUTS_MAX = 1 << 24
 LAYER_NAME_MAX = 128
 SCALAR_NAME_MAX = 128
 SCALARS_MAX = 1024
@@ -43,8 +46,20 @@ TEXT_MAX = 256
 #: Integers in JSON are exact in a double below this.
 INTEGER_MAX = (1 << 53) - 1
 
-_LAYOUT = struct.Struct("<4sHBBQqQIIIIBBBB12x")
+_LAYOUT = struct.Struct("<4sHBBQqQIIIIBBBBI8x")
 HEADER_SIZE = _LAYOUT.size
+
+
+_NONE = (DTYPE_NONE,)
+_REDUCED = (DTYPE_F32, DTYPE_F64)
+_TARGETS = (*_NONE, *REAL_DTYPES, *LABEL_DTYPES)
+_DTYPE_FIELDS = ("features_dtype", "outputs_dtype", "targets_dtype", "weights_dtype")
+#: The dtypes that each kind of message allows, in the order of _DTYPE_FIELDS.
+_DTYPES = {
+    KIND_ROWS: (REAL_DTYPES, (*_NONE, *REAL_DTYPES), _TARGETS, (*_NONE, *REAL_DTYPES)),
+    KIND_MOMENTS: (_REDUCED, REAL_DTYPES, _NONE, _NONE),
+    KIND_HEAD: (_REDUCED, _NONE, _TARGETS, _NONE),
+}
 
 
 class WireError(ValueError):
@@ -72,6 +87,8 @@ class Header:
     outputs_dtype: int = DTYPE_F32
     targets_dtype: int = DTYPE_NONE
     weights_dtype: int = DTYPE_NONE
+    #: Of a head: the first row of its triangle in this slice.
+    first_row: int = 0
     #: Layers that follow in this message and share its outputs.
     n_more: int = 0
 
@@ -94,6 +111,7 @@ class Header:
             self.outputs_dtype,
             self.targets_dtype,
             self.weights_dtype,
+            self.first_row,
         )
 
     @classmethod
@@ -107,33 +125,32 @@ class Header:
         if version != VERSION:
             raise WireError(f"version is {version}, this is {VERSION}")
         header = cls(kind, *rest, n_more=n_more)
+        if kind != KIND_HEAD and header.first_row:
+            header = replace(header, first_row=0)  # reserved there
         header.check()
         return header
 
     def check(self) -> None:
         """Raise WireError unless every field is in its range and fits the others."""
-        if self.kind not in (KIND_ROWS, KIND_MOMENTS):
-            raise WireError(f"kind is {self.kind}, known are {KIND_ROWS} and {KIND_MOMENTS}")
+        if self.kind not in _DTYPES:
+            raise WireError(f"kind is {self.kind}, known are {tuple(_DTYPES)}")
         _check_range("seq", self.seq, 1, (1 << 64) - 1)
         _check_range("step", self.step, 0, (1 << 63) - 1)
         _check_range("rows_before", self.rows_before, 0, (1 << 64) - 1)
         _check_range("n_more", self.n_more, 0, LAYERS_MAX - 1 if self.kind == KIND_ROWS else 0)
         _check_range("n_rows", self.n_rows, 0, (1 << 32) - 1)
         _check_range("n_features", self.n_features, 1, FEATURES_MAX)
-        _check_range("n_outputs", self.n_outputs, 1, OUTPUTS_MAX)
-        _check_range("n_targets", self.n_targets, 0, (1 << 32) - 1)
+        sent = self.outputs_dtype != DTYPE_NONE
+        _check_range("n_outputs", self.n_outputs, 1, SENT_MAX if sent else HEAD_OUTPUTS_MAX)
+        _check_range("n_targets", self.n_targets, 0, SENT_MAX)
+        if self.kind == KIND_HEAD:
+            _check_range("first_row", self.first_row, 0, self.n_features - 1)
+            _check_range("n_rows", self.n_rows, 1, self.n_features - self.first_row)
         self._check_dtypes()
 
     def _check_dtypes(self) -> None:
-        features = REAL_DTYPES if self.kind == KIND_ROWS else (DTYPE_F32, DTYPE_F64)
-        _check_member("features_dtype", self.features_dtype, features)
-        _check_member("outputs_dtype", self.outputs_dtype, REAL_DTYPES)
-        _check_member(
-            "targets_dtype", self.targets_dtype, (DTYPE_NONE, *REAL_DTYPES, *LABEL_DTYPES)
-        )
-        _check_member("weights_dtype", self.weights_dtype, (DTYPE_NONE, *REAL_DTYPES))
-        if self.kind == KIND_MOMENTS and (self.targets_dtype or self.weights_dtype):
-            raise WireError("moments come without targets and weights")
+        for name, allowed in zip(_DTYPE_FIELDS, _DTYPES[self.kind], strict=True):
+            _check_member(name, getattr(self, name), allowed)
         if (self.targets_dtype == DTYPE_NONE) != (self.n_targets == 0):
             raise WireError(
                 f"n_targets is {self.n_targets} with targets_dtype {self.targets_dtype}"

@@ -1,0 +1,35 @@
+#include "daemon/core/projector.h"
+
+struct projector projector_for(struct projector policy, size_t p, size_t c)
+{
+    if (policy.kind == PROJECTOR_AUTO)
+        policy.kind = c < p ? PROJECTOR_SPAN : PROJECTOR_TOP;
+    return policy;
+}
+
+/* Eigenvalues below zero are rounding, and no energy. */
+static size_t count_energy(double share, size_t n, const double *l, size_t rank)
+{
+    double all = 0, sum = 0;
+    size_t k = 0;
+
+    for (size_t i = 0; i < n; i++)
+        all += l[i] > 0 ? l[i] : 0;
+    while (k < rank && sum < share * all)
+        sum += l[n - 1 - k++];
+    return k;
+}
+
+size_t projector_count(const struct projector *q, size_t n, const double *l, size_t rank)
+{
+    if (q->kind != PROJECTOR_TOP)
+        return rank;
+    if (q->k > 0)
+        return q->k < rank ? q->k : rank;
+    return count_energy(q->energy, n, l, rank);
+}
+
+double projector_weight(const struct projector *q, double l, double largest)
+{
+    return q->kind == PROJECTOR_RIDGE ? l / (l + q->lambda * largest) : 1;
+}
