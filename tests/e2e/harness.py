@@ -31,7 +31,7 @@ F32, F64, F16, BF16, I32, I64 = 1, 2, 3, 4, 5, 6
 #: The measures of a point beside d_lr, d_debiased, u and pr.
 COMPANIONS = ("cka_linear", "nc1", "nc1_quotient", "nc2_norm_cv", "nc2_angle", "stable_rank",
               "effective_rank", "rankme", "d_lr_se", "d_debiased_se", "s_init",
-              "s_init_uncentred")
+              "s_init_uncentred", "param_norm", "param_change", "ntk_distance", "ntk_alignment")
 HEADER = struct.Struct("<4sHBBQqQIIIIBBBB12x")
 
 
