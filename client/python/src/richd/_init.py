@@ -7,6 +7,7 @@ only ValueError, for arguments; what a run then does is left to `_run`.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Optional, Union
 
@@ -17,6 +18,7 @@ from richd._run import Run
 _MODES = ("online", "disabled")
 _RESUMES = ("allow", "must", "never")
 _WINDOWS = ("checkpoint", "exponential", "cumulative")
+_PROJECTORS = ("auto", "span", "top", "ridge")
 _TRUE = ("1", "true", "yes", "on")
 
 
@@ -37,6 +39,7 @@ def init(
     spectrum_leading: int = 0,
     spectrum_centred: bool = True,
     probe: bool = False,
+    projector: Union[str, Mapping[str, Any]] = "auto",
     raise_errors: Optional[bool] = None,
     queue_bytes: int = _outbox.BYTES_MAX,
 ) -> Run:
@@ -60,6 +63,11 @@ def init(
         probe: True promises the same rows, in the same order, in every window of a layer (a fixed
             probe set, observed anew before each checkpoint); points then have `s_init`, the CKA
             with the first window. Up to 1024 rows, and "checkpoint" windows only.
+        projector: which part of the outputs d_lr and u are measured against. "span": all of them;
+            "top": the leading directions with 99 % of the outputs' energy; "ridge"; "auto"
+            (default): "span" while C < p, "top" from there on, as its points' flags say. Or
+            {"kind": "top", "k": 32}, {"kind": "auto", "energy": 0.9}, {"kind": "ridge",
+            "lambda": 0.01}, lambda in units of the largest eigenvalue (proto/FEED.md, Projectors).
         raise_errors: let calls raise RichdError and ValueError (default False).
         queue_bytes: memory for rows that wait to be sent; beyond it they are dropped and counted.
 
@@ -67,7 +75,7 @@ def init(
     RICHD_RUN_ID, RICHD_RESUME, RICHD_RUNTIME_DIR, RICHD_ENDPOINT, RICHD_MODE, RICHD_RAISE=1.
 
     Raises ValueError when an argument is malformed (mode, resume, run_id, window, spectrum,
-    probe, config, tags):
+    probe, projector, config, tags):
     a mistake in the program, found at its first line. A malformed environment variable is warned
     of and skipped. Nothing else raises, and an absent daemon is no error.
     """
@@ -93,6 +101,8 @@ def init(
     spectrum = _check_spectrum(spectrum_every, spectrum_leading, spectrum_centred)
     if spectrum:
         open_fields["spectrum"] = spectrum
+    if projector != "auto":
+        open_fields["projector"] = _check_projector(projector)
     if probe:
         if open_fields["window"]["kind"] != "checkpoint":
             raise ValueError('probe needs window="checkpoint": it compares windows of equal rows')
@@ -131,6 +141,23 @@ def _check_spectrum(every: int, leading: int, centred: bool) -> dict[str, Any]:
     if not every and not leading and centred:
         return {}
     return {"every": every, "leading": leading, "centred": bool(centred)}
+
+
+def _check_projector(projector: Union[str, Mapping[str, Any]]) -> dict[str, Any]:
+    fields = {"kind": projector} if isinstance(projector, str) else dict(projector)
+    _clean.check_choice("projector", str(fields.get("kind")), _PROJECTORS)
+    limits = {"energy": (0, 1), "lambda": (0, sys.float_info.max)}
+    for name, value in fields.items():
+        if name in limits:
+            low, high = limits[name]
+            if not (isinstance(value, (int, float)) and low < value <= high):
+                raise ValueError(f"a projector's {name} is above {low}, at most {high}: {value!r}")
+        elif name == "k":
+            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 31:
+                raise ValueError(f"a projector's k is an integer from 0 on, not {value!r}")
+        elif name != "kind":
+            raise ValueError(f"a projector has kind, energy, k and lambda, not {name!r}")
+    return fields
 
 
 def _check_window(window: Union[str, Mapping[str, Any]]) -> dict[str, Any]:

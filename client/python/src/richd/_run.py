@@ -21,7 +21,7 @@ from typing import Any, Optional, TypeVar, Union
 
 import numpy as np
 
-from richd import _arrays, _clean, _feed, _outbox, _wire
+from richd import _arrays, _clean, _feed, _head, _outbox, _wire
 from richd._moments import Moments
 from richd._outbox import Batch, Control, Outbox
 from richd._parameters import COPY_BYTES_MAX, Parameters
@@ -31,7 +31,7 @@ from richd._session import Identity, Session, encode
 from richd._spectrum import Spectrum, as_array
 from richd._tangent import NTK
 from richd._version import VERSION
-from richd._watch import Choice, StackTap, Tap, find_module, find_modules
+from richd._watch import WIDE, Choice, StackTap, Tap, find_module, find_modules
 
 #: Larger batches are split by rows: the daemon folds the first part while the next one travels.
 BATCH_BYTES_MAX = 4 << 20
@@ -111,6 +111,7 @@ class Run:
         self._pid = os.getpid()
         self._lock = threading.Lock()  # numbers are given and messages queued in one order
         self._layers: dict[str, _Layer] = {}
+        self._heads: dict[str, _head.Head] = {}
         self._control_seq = 0
         self._step = 0
         self._taps: list[Union[Tap, StackTap]] = []
@@ -187,9 +188,10 @@ class Run:
     def observe(
         self,
         features: Any,
-        outputs: Any,
+        outputs: Any = None,
         step: Optional[int] = None,
         *,
+        head: Any = None,
         layer: str = "head",
         split: Optional[str] = None,
         labels: Any = None,
@@ -204,6 +206,10 @@ class Run:
         Arguments:
             features: (..., p), the input of the last layer.
             outputs: (..., C) of as many rows, its *linear* outputs: logits, not probabilities.
+            head: in place of outputs, the layer's weight (C, p): for wide outputs (C >= p, at most
+                16,384 travel). It is read at each `checkpoint`, as it is then, and its triangle is
+                sent (p (p + 1) / 2 values): 2 C p^2 operations where the weight lies. A bias is
+                not needed.
             step: the training step, >= 0; the last one given when left out.
             layer: the layer's name; p and C are fixed by its first batch.
             split: "eval", or another name, for rows that are not those of training: they are the
@@ -221,7 +227,12 @@ class Run:
         buffer protocol. float16, bfloat16, float32 and float64 travel as they are. Never waits:
         rows that do not fit the queue are dropped and counted.
         """
-        self._offer({_of_split(layer, split): features}, outputs, step, labels, targets, n_classes, weights, balanced, copy)
+        if (outputs is None) == (head is None):
+            raise ValueError("give outputs, or the head that makes them")
+        rows = {_of_split(layer, split): features}
+        self._offer(
+            rows, outputs, step, labels, targets, n_classes, weights, balanced, copy, head
+        )
 
     @_guarded()
     def observe_layers(
@@ -260,6 +271,7 @@ class Run:
         weights: Any,
         balanced: bool,
         copy: bool,
+        head: Any = None,
     ) -> None:
         if not 1 <= len(features) <= _wire.LAYERS_MAX:
             raise ValueError(f"1 to {_wire.LAYERS_MAX} layers share outputs, not {len(features)}")
@@ -267,25 +279,75 @@ class Run:
         target = _target_rows(labels, targets)
         weight = _weight_rows(labels, weights, balanced)
         optional = [part for part in (target, weight) if part is not None]
-        shared = [_arrays.as_rows(outputs, "outputs"), *optional]
-        n = shared[0].n_rows
+        shared = [*([] if head is not None else [_arrays.as_rows(outputs, "outputs")]), *optional]
+        n = shared[0].n_rows if head is None else next(iter(layers.values())).n_rows
         others = [("features", part) for part in layers.values()]
         others += [("targets or weights", part) for part in optional]
         for what, part in others:
             if part.n_rows != n:
-                raise ValueError(f"{part.n_rows} rows of {what} beside {n} of outputs")
+                beside = "outputs" if head is None else "features"
+                raise ValueError(f"{part.n_rows} rows of {what} beside {n} of {beside}")
+        n_outputs = shared[0].n_columns if head is None else _head.shape_of(head)[0]
         n_targets = 0
         if target is not None:
-            n_targets = target.n_columns if labels is None else n_classes or shared[0].n_columns
+            n_targets = target.n_columns if labels is None else n_classes or n_outputs
         header = {
             "kind": _wire.KIND_ROWS,
-            "n_outputs": shared[0].n_columns,
+            "n_outputs": n_outputs,
             "n_targets": n_targets,
-            "outputs_dtype": shared[0].dtype,
+            "outputs_dtype": shared[0].dtype if head is None else _wire.DTYPE_NONE,
             "targets_dtype": target.dtype if target is not None else _wire.DTYPE_NONE,
             "weights_dtype": weight.dtype if weight is not None else _wire.DTYPE_NONE,
         }
+        if head is not None:
+            self._keep_heads(layers, head, header)
         self._offer_rows(layers, shared, self._at_step(step), header, copy)
+
+    def _keep_heads(
+        self, layers: Mapping[str, _arrays.Rows], weight: Any, header: Mapping[str, int]
+    ) -> None:
+        """Note the weights that the next checkpoint has to send for these layers."""
+        n_features = _head.shape_of(weight)[1]
+        fields = {
+            **{name: header[name] for name in ("n_outputs", "n_targets", "targets_dtype")},
+            "kind": _wire.KIND_HEAD,
+            "outputs_dtype": _wire.DTYPE_NONE,
+            "n_features": n_features,
+        }
+        for layer, part in layers.items():
+            if part.n_columns != n_features:
+                raise ValueError(f"{part.n_columns} features, the head takes {n_features}")
+            self._heads[layer] = _head.Head(weight, fields)
+
+    @_guarded(name="checkpoint")
+    def _send_heads(self, step: int) -> None:
+        """Queue the triangle of each head whose layer has rows since the last checkpoint.
+
+        Where a window goes on, every checkpoint measures it anew and needs its head.
+        """
+        heads = dict(self._heads)
+        if self._open_fields["window"]["kind"] == "checkpoint":
+            self._heads.clear()
+        for layer, head in heads.items():
+            r = _head.triangle(head.weight)
+            fields = {**head.fields, "features_dtype": _head.dtype_of(r)}
+            for first, n_rows, values in _head.slices(r, BATCH_BYTES_MAX):
+                self._offer_slice(_Head(layer, {**fields, "first_row": first}), step, n_rows, values)
+
+    def _offer_slice(self, head: _Head, step: int, n_rows: int, values: np.ndarray) -> None:
+        """A slice counts no rows; one that finds no room leaves the point without its head."""
+        if not self._outbox.reserve(head.size_bytes + values.nbytes):
+            self._count_dropped([head], 0)
+            return
+        with self._lock:
+            state = self._layers.setdefault(head.layer, _Layer())
+            state.seq += 1
+            header = _wire.Header(
+                seq=state.seq, step=step, rows_before=state.rows, n_rows=n_rows, **head.fields
+            )
+            frames = [header.encode(), head.name, _arrays.frame_of(values)]
+            self._outbox.put_batch(Batch(0, frames, head.size_bytes + values.nbytes, []))
+        self._sender.wake()
 
     def _offer_rows(
         self,
@@ -302,7 +364,7 @@ class Run:
             heads.append(_Head(layer, {**header, **own, "n_more": len(layers) - 1 - i}))
             _check_header(heads[-1].fields, step)
         parts = [*layers.values(), *shared]
-        n, size = shared[0].n_rows, sum(map(_arrays.row_bytes, parts))
+        n, size = parts[0].n_rows, sum(map(_arrays.row_bytes, parts))
         rows_a_batch = max(1, BATCH_BYTES_MAX // size)
         for start in range(0, n, rows_a_batch):
             stop = min(n, start + rows_a_batch)
@@ -409,6 +471,7 @@ class Run:
         parameters: Optional[bool] = None,
         initial: Optional[Mapping[str, Any]] = None,
         ntk: Optional[NTK] = None,
+        wide: str = "auto",
     ) -> Union[Tap, StackTap]:
         """Observe a torch module at each of its forward passes, from now on.
 
@@ -444,6 +507,9 @@ class Run:
                 that is resumed gives the one with which its first attempt began.
             ntk: the tangent kernel's distance and alignment at checkpoints, off by default
                 because it is costly; see `richd.NTK`.
+            wide: whether the outputs are left to the head's weights (`observe`, head):
+                "auto" (default) where the module is a torch.nn.Linear with C >= p, as language
+                models have it; "head" for any such module; "outputs" never.
 
         The step of the rows is the last one that was given to checkpoint, log or observe.
         """
@@ -459,7 +525,7 @@ class Run:
             return tap
         tap = Tap(self, layer, choice or Choice())
         if choice is not None:
-            self._attach(tap, model, layer if module is None else module)
+            self._attach(tap, model, layer if module is None else module, wide)
         return tap
 
     @_guarded(name="watch")
@@ -513,9 +579,10 @@ class Run:
         tap.batches += 1
 
     @_guarded(name="watch")
-    def _attach(self, tap: Tap, model: Any, module: Any) -> None:
+    def _attach(self, tap: Tap, model: Any, module: Any, wide: str) -> None:
         _wire.check_layer_name(tap.layer)
-        tap.attach(find_module(model, module))
+        _clean.check_choice("wide", wide, WIDE)
+        tap.attach(find_module(model, module), wide)
         self._taps.append(tap)
 
     @_guarded(name="watch")
@@ -523,7 +590,7 @@ class Run:
         self, tap: Tap, args: Any, kwargs: Any, output: Any, split: Optional[str]
     ) -> None:
         features, outputs = tap.take(args, kwargs, output)
-        self.observe(features, outputs, layer=tap.layer, split=split)
+        self.observe(features, outputs, layer=tap.layer, split=split, head=tap.head)
         tap.batches += 1
 
     def _warn_of_idle_taps(self) -> None:
@@ -575,6 +642,7 @@ class Run:
         computed = {**self._measure_parameters(), **self._measure_tangent()}
         metrics = {name: _clean.number(value) for name, value in computed.items()}
         metrics.update(self._check_metrics(given or {}))
+        self._send_heads(step)
 
         def fields() -> dict[str, Any]:
             layers = {k: {"seq": v.seq, "rows": v.rows} for k, v in self._layers.items()}

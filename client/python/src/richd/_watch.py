@@ -19,6 +19,9 @@ from richd import _arrays
 if TYPE_CHECKING:
     from richd._run import Run
 
+#: What may be said of outputs that the module's weights can stand for.
+WIDE = ("auto", "head", "outputs")
+
 _SEQUENCE = 3  # dimensions of (batch, sequence, features)
 
 
@@ -85,9 +88,15 @@ class Tap:
         self.layer = layer
         self.batches = 0
         self.calls = 0
+        self._linear: Any = None
         self._run = run
         self._choice = choice
         self._handle: Any = None
+
+    @property
+    def head(self) -> Any:
+        """The weight (C, p) that stands for the outputs; None: the outputs themselves travel."""
+        return None if self._linear is None else self._linear.weight
 
     def remove(self) -> None:
         """Take the hook off the module; once more is fine."""
@@ -95,8 +104,9 @@ class Tap:
             self._handle.remove()
             self._handle = None
 
-    def attach(self, module: Any) -> None:
-        """Put the hook onto a torch module."""
+    def attach(self, module: Any, wide: str = "auto") -> None:
+        """Put the hook onto a torch module; `wide` says whether its weights stand for outputs."""
+        self._linear = module if _is_head(module, wide) else None
         self._handle = _register(module, self._on_forward)
 
     def _on_forward(self, module: Any, args: Any, *rest: Any) -> None:
@@ -109,20 +119,22 @@ class Tap:
             self._run._tapped(self, args, kwargs, output, self._choice.split_of(module))
 
     def take(self, args: Any, kwargs: Any, output: Any) -> tuple[Any, Any]:
-        """The rows to send of one call: features (n, p) and outputs (n, C)."""
-        features = _first_tensor((*args, *kwargs.values()), "the module's input")
-        outputs = _first_tensor(output, "the module's output")
-        features = _pick_position(features, self._choice.position)
-        outputs = _pick_position(outputs, self._choice.position)
-        features = features.detach().reshape(-1, features.shape[-1])
-        outputs = outputs.detach().reshape(-1, outputs.shape[-1])
+        """The rows to send of one call: features (n, p) and outputs (n, C), or None for a head."""
+        features = self._rows_of(_first_tensor((*args, *kwargs.values()), "the module's input"))
         n = features.shape[0]
+        index = self._choice.draw(n)
+        if self.head is not None:
+            return features if index is None else _arrays.take_rows(features, index), None
+        outputs = self._rows_of(_first_tensor(output, "the module's output"))
         if outputs.shape[0] != n:
             raise ValueError(f"{n} rows went into the module, {outputs.shape[0]} came out")
-        index = self._choice.draw(n)
         if index is not None:
             return _arrays.take_rows(features, index), _arrays.take_rows(outputs, index)
         return features, outputs
+
+    def _rows_of(self, tensor: Any) -> Any:
+        picked = _pick_position(tensor, self._choice.position)
+        return picked.detach().reshape(-1, picked.shape[-1])
 
 
 class StackTap:
@@ -218,6 +230,22 @@ def _as_rows_of(tensor: Any, n: int, name: str, position: Optional[int]) -> Any:
     if tensor.shape[0] == n or tensor.numel() == n * tensor.shape[-1]:
         return tensor.reshape(n, -1)
     raise ValueError(f"{name} gives {tuple(tensor.shape)}, which are not the {n} rows of the outputs")
+
+
+def _is_head(module: Any, wide: str) -> bool:
+    """Whether the module's weights stand for its outputs, as `Run.watch` says of `wide`.
+
+    Raises ValueError when they are asked for and the module is not linear.
+    """
+    import torch
+
+    is_linear = isinstance(module, torch.nn.Linear)
+    if wide == "head" and not is_linear:
+        raise ValueError(f"a {type(module).__name__} has no weight that stands for its outputs")
+    if wide == "outputs" or not is_linear:
+        return False
+    n_outputs, n_features = module.weight.shape
+    return wide == "head" or n_outputs >= n_features
 
 
 def _pick_position(tensor: Any, position: Optional[int]) -> Any:

@@ -1,0 +1,96 @@
+"""The triangle of a head's weights, its slices, and the arguments that lead to them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import richd
+from richd import _head, _wire
+
+torch = pytest.importorskip("torch")
+
+
+def weights(c, p, dtype=np.float64, seed=0):
+    return np.random.default_rng(seed).normal(size=(c, p)).astype(dtype)
+
+
+def same(values):
+    return values
+
+
+@pytest.mark.parametrize("convert", [same, torch.from_numpy], ids=["numpy", "torch"])
+@pytest.mark.parametrize(("c", "p"), [(785, 64), (64, 64), (5, 64), (1, 1), (257, 64)])
+def test_the_triangle_has_the_kernel_of_the_weights(convert, c, p):
+    w = weights(c, p)
+    r = _head.triangle(convert(w))
+    assert r.shape == (p, p) and r.dtype == np.float64
+    assert np.array_equal(r, np.triu(r))
+    assert np.abs(r.T @ r - w.T @ w).max() <= 1e-13 * np.linalg.norm(w) ** 2
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_lower_precision_is_decomposed_in_single(dtype):
+    w = torch.from_numpy(weights(785, 64)).to(dtype)
+    r = _head.triangle(w)
+    exact = w.double().numpy()
+    assert r.dtype == np.float32
+    error = np.abs(r.astype(float).T @ r - exact.T @ exact).max()
+    assert error <= 1e-6 * np.linalg.norm(exact, 2) ** 2
+
+
+def test_weights_that_are_not_finite_are_refused():
+    w = weights(20, 5)
+    w[3, 2] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        _head.triangle(w)
+
+
+@pytest.mark.parametrize("bytes_max", [1, 40, 100, 1 << 20])
+def test_slices_hold_the_triangle_in_order(bytes_max):
+    r = np.triu(weights(9, 9))
+    parts = list(_head.slices(r, bytes_max))
+    assert [first for first, _, _ in parts] == list(np.cumsum([0] + [n for _, n, _ in parts])[:-1])
+    assert sum(n for _, n, _ in parts) == 9
+    assert np.array_equal(np.concatenate([v for _, _, v in parts]), r[np.triu_indices(9)])
+    assert all(v.nbytes <= bytes_max or n == 1 for _, n, v in parts)
+
+
+def test_only_wide_linear_modules_are_heads_by_themselves():
+    run = richd.init(mode="disabled")
+    wide, narrow = torch.nn.Linear(4, 4), torch.nn.Linear(4, 3)
+    cases = [(wide, "auto", True), (narrow, "auto", False), (narrow, "head", True)]
+    cases += [(wide, "outputs", False), (torch.nn.Sequential(wide), "auto", False)]
+    from richd._watch import Choice, Tap
+
+    for module, choice, is_head in cases:
+        tap = Tap(run, "head", Choice())
+        tap.attach(module, choice)
+        assert (tap.head is not None) == is_head
+        tap.remove()
+    with pytest.raises(ValueError, match="Sequential"):
+        Tap(run, "head", Choice()).attach(torch.nn.Sequential(wide), "head")
+
+
+@pytest.mark.parametrize(
+    "projector",
+    ["pls", {"k": 3}, {"kind": "top", "energy": 0}, {"kind": "top", "energy": 1.5},
+     {"kind": "ridge", "lambda": 0}, {"kind": "top", "k": -1}, {"kind": "top", "share": 0.9},
+     {"kind": "ridge", "lambda": float("nan")}],
+)
+def test_a_malformed_projector_is_found_at_once(projector):
+    with pytest.raises(ValueError, match="projector"):
+        richd.init(mode="disabled", projector=projector)
+
+
+def test_outputs_and_head_exclude_each_other(daemon):
+    run = richd.init(endpoint=daemon.address, raise_errors=True)
+    features, weight = weights(10, 4), weights(6, 4)
+    for outputs, head in ((None, None), (features @ weight.T, weight)):
+        with pytest.raises(ValueError, match="outputs"):
+            run.observe(features, outputs, head=head)
+    with pytest.raises(ValueError, match="the head takes 3"):
+        run.observe(features, head=weights(6, 3))
+    with pytest.raises(_wire.WireError, match="n_outputs"):
+        run.observe(features, np.zeros((10, 16385), dtype=np.float32))
+    run.finish()
