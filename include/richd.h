@@ -42,6 +42,14 @@ enum richd_window {
     RICHD_WINDOW_CUMULATIVE,  /* all rows */
 };
 
+/* Which part of the outputs d_lr and u are measured against (FEED.md, Projectors). */
+enum richd_projector {
+    RICHD_PROJECTOR_AUTO,  /* the span while there are fewer outputs than features, else the top */
+    RICHD_PROJECTOR_SPAN,  /* all of it */
+    RICHD_PROJECTOR_TOP,   /* the leading directions: projector_k, or with a share of the energy */
+    RICHD_PROJECTOR_RIDGE, /* shrunk by projector_lambda, in units of the largest eigenvalue */
+};
+
 enum richd_dtype {
     RICHD_NONE,
     RICHD_F32,
@@ -73,11 +81,15 @@ struct richd_options {
     const char *runtime_dir; /* where endpoints.json is; NULL: RICHD_RUNTIME_DIR, or found */
     size_t queue_bytes;      /* most memory for rows on their way; 0: 64 MiB */
     int probe; /* not 0: every window of a layer has the same rows in the same order, for s_init */
+    enum richd_projector projector;
+    double projector_energy; /* in (0, 1]; 0: 0.99 */
+    uint32_t projector_k;    /* 0: by energy */
+    double projector_lambda; /* 0: 0.01 */
 };
 #define RICHD_OPTIONS                                                                              \
     {                                                                                              \
         sizeof(struct richd_options), NULL, NULL, NULL, NULL, NULL, NULL, RICHD_RESUME_ALLOW,      \
-            RICHD_WINDOW_CHECKPOINT, 0, NULL, NULL, 0, 0                                           \
+            RICHD_WINDOW_CHECKPOINT, 0, NULL, NULL, 0, 0, RICHD_PROJECTOR_AUTO, 0, 0, 0            \
     }
 
 /* Starts a run and returns at once: the connection is made, and made again, in the background.
@@ -101,7 +113,8 @@ struct richd_batch {
     uint32_t n_outputs;
     uint32_t n_targets;   /* columns of the targets, or number of classes of labels */
     const void *features; /* n_rows x n_features: the input of the last layer */
-    const void *outputs;  /* n_rows x n_outputs: its linear outputs */
+    const void *outputs;  /* n_rows x n_outputs: its linear outputs; with RICHD_NONE they do not
+                             travel, and a head is submitted for them */
     const void *targets;  /* NULL; n_rows labels; or n_rows x n_targets */
     enum richd_dtype features_dtype;
     enum richd_dtype outputs_dtype;
@@ -119,6 +132,30 @@ struct richd_batch {
  * richd_last_error): -ESTALE (a newer attempt has the run), -EBUSY, -EEXIST, -ENOENT,
  * -EPROTONOSUPPORT. */
 RICHD_API int richd_submit(struct richd_run *run, const struct richd_batch *batch);
+
+/* A linear head in place of wide outputs: R with R'R = W'W for its weights W (n_outputs x
+ * n_features), the triangle of a QR decomposition. Start from RICHD_HEAD. */
+struct richd_head {
+    size_t struct_size;
+    const char *layer;
+    int64_t step;
+    uint32_t n_features;
+    uint32_t n_outputs;
+    uint32_t n_targets;     /* as in the layer's batches, of which the targets are */
+    const void *triangle;   /* n_features rows, each from its diagonal on, one after the other */
+    enum richd_dtype dtype; /* RICHD_F32 or RICHD_F64 */
+    enum richd_dtype targets_dtype;
+};
+#define RICHD_HEAD                                                                                 \
+    {                                                                                              \
+        sizeof(struct richd_head), NULL, 0, 0, 0, 0, NULL, RICHD_F32, RICHD_NONE                   \
+    }
+
+/* Copies the triangle and queues it, in slices of at most 4 MiB; never blocks. Each checkpoint
+ * needs one of its own, behind the rows and before richd_checkpoint: without it the point is of the
+ * features alone, and carries the flag "no_head". Returns as richd_submit does; after -EAGAIN the
+ * head is not whole. */
+RICHD_API int richd_submit_head(struct richd_run *run, const struct richd_head *head);
 
 /* The result of a checkpoint for one layer. Later versions add members at the end: reach points
  * through richd_points_at only. */

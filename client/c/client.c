@@ -122,6 +122,9 @@ static cJSON *list_tags(const char *const *tags)
 
 static int check_options(const struct richd_options *o, struct err *e)
 {
+    if ((unsigned)o->projector > RICHD_PROJECTOR_RIDGE)
+        return err_set(e, -EINVAL, "projector is %d, which is no richd_projector",
+                       (int)o->projector);
     if ((unsigned)o->resume > RICHD_RESUME_NEVER)
         return err_set(e, -EINVAL, "resume is %d, which is no richd_resume", (int)o->resume);
     if ((unsigned)o->window > RICHD_WINDOW_CUMULATIVE)
@@ -135,6 +138,12 @@ static int check_options(const struct richd_options *o, struct err *e)
     return 0;
 }
 
+/* 0 leaves the number to the daemon. */
+static double given_or_none(double value)
+{
+    return value == 0 ? (double)NAN : value;
+}
+
 /* The open message as text, which the session checks by parsing it. */
 static char *encode_open(const struct richd_options *o, struct err *e)
 {
@@ -142,8 +151,10 @@ static char *encode_open(const struct richd_options *o, struct err *e)
     struct control_open open = {.name = o->name,
                                 .project = o->project,
                                 .group = o->group,
-                                .energy = (double)NAN,
-                                .lambda = (double)NAN};
+                                .projector = (enum control_projector)o->projector,
+                                .energy = given_or_none(o->projector_energy),
+                                .k = o->projector_k,
+                                .lambda = given_or_none(o->projector_lambda)};
     cJSON *tags = list_tags(o->tags), *config = NULL;
     char *text = NULL;
 
@@ -369,43 +380,53 @@ static bool charge(struct richd_run *run, size_t bytes)
     return true;
 }
 
-/* Copies `n` rows from row `from` on, outside the lock. NULL: there is no memory for them. */
-static struct item *copy_rows(struct richd_run *run, const struct rows *rows, uint32_t from,
-                              uint32_t n)
+/* Copies the frames, outside the lock. NULL: there is no memory for them. */
+static struct item *copy_frames(struct richd_run *run, const struct wire_header *header,
+                                const char *layer, const struct wire_frame frames[ITEM_ROW_FRAMES])
+{
+    size_t bytes = sizeof(struct item);
+    struct item *item;
+
+    for (size_t i = 0; i < ITEM_ROW_FRAMES; i++)
+        bytes += frames[i].size;
+    if (!charge(run, bytes))
+        return NULL;
+    item = item_batch(header, layer, frames, &run->held, bytes);
+    if (!item)
+        atomic_fetch_sub_explicit(&run->held, bytes, memory_order_relaxed);
+    return item;
+}
+
+/* Queues a message of `n` rows, or counts it as dropped. */
+static int submit_frames(struct richd_run *run, const struct wire_header *header, const char *layer,
+                         const struct wire_frame frames[ITEM_ROW_FRAMES], uint32_t n)
+{
+    struct item *item = copy_frames(run, header, layer, frames);
+    struct session *session = run->shared.session;
+    int rc;
+
+    lock(run);
+    rc = item ? session_submit(session, item) : session_drop(session, layer, n);
+    unlock(run, rc, NULL);
+    if (rc == 0 && item)
+        sender_wake(run->sender);
+    return rc < 0 ? rc : item ? 0 : -EAGAIN;
+}
+
+/* `n` rows from row `from` on. */
+static int submit_piece(struct richd_run *run, const struct rows *rows, uint32_t from, uint32_t n)
 {
     struct wire_frame frames[ITEM_ROW_FRAMES];
     struct wire_header header = rows->header;
-    size_t bytes = sizeof(struct item);
-    struct item *item;
 
     for (size_t i = 0; i < ITEM_ROW_FRAMES; i++) {
         const char *data = rows->data[i];
         size_t size = n * rows->row_bytes[i];
 
         frames[i] = (struct wire_frame){size > 0 ? data + from * rows->row_bytes[i] : NULL, size};
-        bytes += size;
     }
-    if (!charge(run, bytes))
-        return NULL;
     header.n_rows = n;
-    item = item_batch(&header, rows->layer, frames, &run->held, bytes);
-    if (!item)
-        atomic_fetch_sub_explicit(&run->held, bytes, memory_order_relaxed);
-    return item;
-}
-
-static int submit_piece(struct richd_run *run, const struct rows *rows, uint32_t from, uint32_t n)
-{
-    struct item *item = copy_rows(run, rows, from, n);
-    struct session *session = run->shared.session;
-    int rc;
-
-    lock(run);
-    rc = item ? session_submit(session, item) : session_drop(session, rows->layer, n);
-    unlock(run, rc, NULL);
-    if (rc == 0 && item)
-        sender_wake(run->sender);
-    return rc < 0 ? rc : item ? 0 : -EAGAIN;
+    return submit_frames(run, &header, rows->layer, frames, n);
 }
 
 static int submit(struct richd_run *run, const struct rows *rows)
@@ -440,6 +461,82 @@ int richd_submit(struct richd_run *run, const struct richd_batch *batch)
     rc = read_batch(batch, &rows, &e);
     if (rc == 0)
         return submit(run, &rows);
+    lock(run);
+    return unlock(run, rc, &e);
+}
+
+/* ---- a head -------------------------------------------------------------------------------- */
+
+/* As many rows of the triangle as a message takes, one at least, from header->first_row on. */
+static void fill_slice(struct wire_header *header)
+{
+    size_t size = wire_dtype_size(header->features_dtype);
+
+    header->n_rows = 1;
+    while (header->first_row + header->n_rows < header->n_features) {
+        header->n_rows++;
+        if (wire_head_values(header) * size > MESSAGE_BYTES_MAX) {
+            header->n_rows--;
+            return;
+        }
+    }
+}
+
+static int submit_slices(struct richd_run *run, const char *layer, struct wire_header *header,
+                         const void *triangle)
+{
+    const char *at = triangle;
+    int rc = 0;
+
+    while (header->first_row < header->n_features && rc == 0) {
+        struct wire_frame frames[ITEM_ROW_FRAMES] = {{0}};
+
+        fill_slice(header);
+        frames[0].data = at;
+        frames[0].size = (size_t)wire_head_values(header) * wire_dtype_size(header->features_dtype);
+        rc = submit_frames(run, header, layer, frames, 0);
+        at += frames[0].size;
+        header->first_row += header->n_rows;
+    }
+    return rc;
+}
+
+static int read_head(const struct richd_head *given, struct richd_head *out,
+                     struct wire_header *header, struct err *e)
+{
+    size_t size = given ? given->struct_size : 0;
+    struct rows rows;
+
+    if (size == 0)
+        return err_set(e, -EINVAL, "a head that does not start from RICHD_HEAD");
+    memcpy(out, given, size < sizeof *out ? size : sizeof *out);
+    if (!out->triangle)
+        return err_set(e, -EINVAL, "a head without its triangle");
+    *header = (struct wire_header){.kind = WIRE_HEAD,
+                                   .seq = 1,
+                                   .step = out->step,
+                                   .n_rows = 1,
+                                   .n_features = out->n_features,
+                                   .n_outputs = out->n_outputs,
+                                   .n_targets = out->n_targets,
+                                   .features_dtype = (enum wire_dtype)out->dtype,
+                                   .targets_dtype = (enum wire_dtype)out->targets_dtype};
+    rows = (struct rows){.layer = out->layer, .header = *header};
+    return check_rows(&rows, e);
+}
+
+int richd_submit_head(struct richd_run *run, const struct richd_head *head)
+{
+    struct richd_head h = RICHD_HEAD;
+    struct wire_header header;
+    struct err e = {""};
+    int rc = check_run(run);
+
+    if (rc < 0)
+        return rc;
+    rc = read_head(head, &h, &header, &e);
+    if (rc == 0)
+        return submit_slices(run, h.layer, &header, h.triangle);
     lock(run);
     return unlock(run, rc, &e);
 }

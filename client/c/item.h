@@ -12,7 +12,7 @@
 #include "daemon/base/list.h"
 #include "proto/wire.h"
 
-/* features, outputs, targets */
+/* features, outputs, targets; of a head its triangle alone */
 #define ITEM_ROW_FRAMES 3
 
 struct ticket;
@@ -49,6 +49,12 @@ struct item *item_batch(const struct wire_header *header, const char *layer,
 static inline bool item_is_batch(const struct item *item)
 {
     return item->text == NULL;
+}
+
+/* Rows of a batch; the triangle's are none. */
+static inline uint32_t item_rows(const struct item *batch)
+{
+    return batch->header.kind == WIRE_HEAD ? 0 : batch->header.n_rows;
 }
 
 /* One more reference. */

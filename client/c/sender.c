@@ -232,10 +232,11 @@ static size_t list_frames(const struct item *item, uint8_t header[WIRE_HEADER_SI
     wire_header_encode(&item->header, header);
     frames[n++] = (struct wire_frame){header, WIRE_HEADER_SIZE};
     frames[n++] = (struct wire_frame){item->layer, strlen(item->layer)};
-    for (size_t i = 0; i < ITEM_ROW_FRAMES; i++) {
-        if (i < 2 || item->header.targets_dtype != WIRE_NONE)
-            frames[n++] = item->rows[i];
-    }
+    frames[n++] = item->rows[0];
+    if (item->header.outputs_dtype != WIRE_NONE)
+        frames[n++] = item->rows[1];
+    if (item->header.targets_dtype != WIRE_NONE && item->header.kind == WIRE_ROWS)
+        frames[n++] = item->rows[2];
     return n;
 }
 

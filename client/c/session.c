@@ -218,13 +218,13 @@ int session_submit(struct session *s, struct item *batch)
     int rc = s->ended;
 
     if (rc == 0)
-        layer = offer(s, batch->layer, batch->header.n_rows);
+        layer = offer(s, batch->layer, item_rows(batch));
     if (!layer) {
         item_release(batch);
         return rc < 0 ? rc : -ENOSPC;
     }
     batch->header.seq = layer->seq;
-    batch->header.rows_before = layer->rows - batch->header.n_rows;
+    batch->header.rows_before = layer->rows - item_rows(batch);
     list_append(&s->queue, &batch->link);
     return 0;
 }
@@ -505,7 +505,7 @@ static void end(struct session *s, int rc)
         struct item *item = LIST_ENTRY(link, struct item, link);
 
         if (item_is_batch(item))
-            count_drop(s, item->header.n_rows);
+            count_drop(s, item_rows(item));
         discard(item, rc);
     }
     s->n_marks = s->mark_bytes = 0;
@@ -614,7 +614,7 @@ struct item *session_next(struct session *s, int64_t now_ms)
             return item;
         if (now_ms - s->blocked_since < SESSION_CREDIT_MS)
             return NULL;
-        count_drop(s, item->header.n_rows);
+        count_drop(s, item_rows(item));
         discard(item, 0);
     }
     return item;

@@ -154,6 +154,7 @@ int main(void)
     report("triangle of the weights, in double", began);
     if (moments_init(&m, P, 0, 0) < 0)
         abort();
+    m.kept = must(keep_new(P, 0, 0));
     fold_rows(&m);
     h = must(head_new(P, C));
     began = now_s();
@@ -169,6 +170,7 @@ int main(void)
                                                  fold_size_bytes(P, 0, 2) + head_size_bytes(P, 0)) /
                                                     0x1p20);
     head_free(h);
+    keep_free(m.kept);
     moments_release(&m);
     return 0;
 }

@@ -574,6 +574,57 @@ static void malformed_batch_is_refused_and_said(void **state)
     richd_close(run, RICHD_FINISHED, 0);
 }
 
+/* 1500 x 1501 / 2 values of 4 bytes are 4.3 MiB: two slices. */
+static void a_head_goes_in_slices_that_count_no_rows(void **state)
+{
+    enum { P = 1500 };
+    struct fakedaemon *f = *state;
+    float *triangle = calloc((size_t)P * (P + 1) / 2, sizeof *triangle);
+    struct richd_batch batch = RICHD_BATCH;
+    struct richd_head head = RICHD_HEAD;
+    struct richd_run *run;
+    char last[128];
+
+    batch.layer = head.layer = "wide";
+    batch.n_rows = 2;
+    batch.n_features = head.n_features = P;
+    batch.n_outputs = head.n_outputs = 50257;
+    batch.features = triangle;
+    batch.outputs_dtype = RICHD_NONE;
+    head.triangle = triangle;
+    fakedaemon_start(f, false);
+    run = connect_to(f, 0);
+    assert_int_equal(richd_submit(run, &batch), 0);
+    assert_int_equal(richd_submit_head(run, &head), 0);
+    assert_int_equal(stats_of(run).rows, 2);
+    assert_int_equal(richd_close(run, RICHD_FINISHED, 5000), 0);
+    assert_int_equal(fakedaemon_count(f, "batch wide"), 3);
+    assert_int_equal(fakedaemon_count(f, "malformed"), 0);
+    fakedaemon_note(f, "batch wide", 2, last, sizeof last);
+    assert_non_null(strstr(last, "seq=3 before=2"));
+    free(triangle);
+}
+
+static void malformed_head_is_refused_and_said(void **state)
+{
+    struct richd_run *run = connect_to(*state, 0);
+    struct richd_head head = RICHD_HEAD;
+    double triangle[3] = {1, 0, 1};
+
+    assert_int_equal(richd_submit_head(run, NULL), -EINVAL);
+    assert_int_equal(richd_submit_head(run, &head), -EINVAL);
+    head.layer = "wide";
+    head.n_features = 2;
+    head.n_outputs = 5;
+    head.dtype = RICHD_F64;
+    assert_int_equal(richd_submit_head(run, &head), -EINVAL); /* no triangle */
+    head.triangle = triangle;
+    assert_int_equal(richd_submit_head(run, &head), 0);
+    head.dtype = RICHD_F16;
+    assert_int_equal(richd_submit_head(run, &head), -EINVAL);
+    richd_close(run, RICHD_FINISHED, 0);
+}
+
 static void wrong_options_are_refused_with_the_reason(void **state)
 {
     struct richd_options options = RICHD_OPTIONS;
@@ -652,6 +703,8 @@ int main(void)
         TEST(part_of_a_large_batch_that_does_not_fit_is_dropped),
         TEST(labels_and_half_precision_travel),
         TEST(malformed_batch_is_refused_and_said),
+        TEST(a_head_goes_in_slices_that_count_no_rows),
+        TEST(malformed_head_is_refused_and_said),
         TEST(wrong_options_are_refused_with_the_reason),
         TEST(run_id_is_made_from_the_name),
         TEST(null_run_is_harmless),

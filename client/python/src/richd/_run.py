@@ -208,8 +208,9 @@ class Run:
             outputs: (..., C) of as many rows, its *linear* outputs: logits, not probabilities.
             head: in place of outputs, the layer's weight (C, p): for wide outputs (C >= p, at most
                 16,384 travel). It is read at each `checkpoint`, as it is then, and its triangle is
-                sent (p (p + 1) / 2 values): 2 C p^2 operations where the weight lies. A bias is
-                not needed.
+                sent (p (p + 1) / 2 values, within the queue): 2 C p^2 operations where the weight
+                lies, which `checkpoint` waits for. On a CPU that is 0.5 s of a core for p = 1024,
+                C = 12,564, and 25 s for p = 4096, C = 50,257. A bias is not needed.
             step: the training step, >= 0; the last one given when left out.
             layer: the layer's name; p and C are fixed by its first batch.
             split: "eval", or another name, for rows that are not those of training: they are the
