@@ -148,3 +148,14 @@ def test_a_layer_does_not_change_from_a_head_to_logits(daemon, new_run):
     point = run.checkpoint(step=1, wait=True, timeout=30)["head"]
     assert point.n == len(features) and point.rows_missing == len(features)
     assert "partial" in point.flags
+
+
+def test_a_head_that_finds_no_room_is_missed_and_said(daemon, new_run):
+    features, weight = rows_of(8, n=10)
+    run = new_run(queue_bytes=10_000)  # the rows take 5 kB, the triangle 17
+    run.observe(features, head=weight)
+    point = run.checkpoint(step=1, wait=True, timeout=30)["head"]
+    assert {"from_head", "no_head"} <= set(point.flags)
+    assert point.d_lr is None and point.cka_linear is None and point.rank == 0
+    assert point.pr > 1 and point.rows_missing == 0 and point.n == 10
+    assert run.stats.batches_dropped == 1 and run.stats.rows_dropped == 0

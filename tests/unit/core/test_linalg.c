@@ -226,6 +226,80 @@ static void the_blas_is_named(void **state)
     assert_non_null(strstr(linalg_description(), "OpenBLAS"));
 }
 
+static void triangles_multiply_from_either_side_and_read_no_value_below(void **state)
+{
+    static struct fixture f, g;
+    double r[P * P];
+
+    (void)state;
+    fill(&f);
+    for (int i = 0; i < P * P; i++)
+        r[i] = i % P >= i / P ? (double)(i % 7 - 3) : (double)NAN;
+    g = f;
+    linalg_times_triangle_transposed(N, P, r, f.a, LD); /* A R' */
+    linalg_triangle_times(P, Q, r, f.b, LD);            /* R B */
+    for (int i = 0; i < N * LD; i++) {
+        int row = i / LD, col = i % LD;
+        double right = 0, left = 0;
+
+        for (int k = 0; k < P; k++) {
+            right += col < P && k >= col ? g.a[row * LD + k] * r[col * P + k] : 0;
+            left += row < P && k >= row ? r[row * P + k] * g.b[k * LD + col] : 0;
+        }
+        assert_true(f.a[i] == (col < P ? right : g.a[i]));
+        assert_true(f.b[i] == (row < P && col < Q ? left : g.b[i]));
+    }
+    linalg_triangle_times(P, 0, r, f.b, LD); /* no columns: no harm */
+    linalg_times_triangle_transposed(0, P, r, f.a, LD);
+}
+
+/* A v = w v for the leading ones, orthonormal, and all values as the full decomposition has them.
+ */
+static void a_tridiagonal_form_gives_all_values_and_the_leading_vectors(void **state)
+{
+    enum { ORDER = 60, LEADING = 9 };
+    static double a[ORDER * ORDER], work[ORDER * ORDER], v[LEADING * ORDER];
+    double w[ORDER], all[ORDER];
+    struct linalg_tridiagonal t;
+    struct random r;
+
+    (void)state;
+    random_seed(&r, 3);
+    for (int i = 0; i < ORDER; i++) {
+        for (int j = i; j < ORDER; j++)
+            a[i * ORDER + j] = a[j * ORDER + i] = random_gaussian(&r);
+    }
+    memcpy(work, a, sizeof a);
+    assert_int_equal(linalg_eigh(ORDER, work, all), 0);
+    memcpy(work, a, sizeof a);
+    assert_int_equal(linalg_tridiagonal_init(&t, ORDER, work, w), 0);
+    assert_int_equal(linalg_tridiagonal_leading(&t, LEADING, v), 0);
+    linalg_tridiagonal_release(&t);
+    for (int i = 0; i < ORDER; i++)
+        assert_true(fabs(w[i] - all[i]) <= 1e-12);
+    for (int k = 0; k < LEADING; k++) {
+        for (int l = 0; l < LEADING; l++)
+            assert_true(fabs(linalg_dot(ORDER, v + k * ORDER, v + l * ORDER) - (k == l)) <= 1e-12);
+        for (int i = 0; i < ORDER; i++)
+            assert_true(fabs(linalg_dot(ORDER, a + i * ORDER, v + k * ORDER) -
+                             w[ORDER - LEADING + k] * v[k * ORDER + i]) <= 1e-12);
+    }
+}
+
+static void tridiagonal_forms_of_one_number_and_of_none_finite(void **state)
+{
+    double one = 7, w, v, bad[4] = {1, (double)INFINITY, 0, 1}, w2[2];
+    struct linalg_tridiagonal t;
+
+    (void)state;
+    assert_int_equal(linalg_tridiagonal_init(&t, 1, &one, &w), 0);
+    assert_int_equal(linalg_tridiagonal_leading(&t, 1, &v), 0);
+    assert_true(w == 7 && fabs(v) == 1);
+    linalg_tridiagonal_release(&t);
+    assert_int_equal(linalg_tridiagonal_init(&t, 2, bad, w2), -EDOM);
+    linalg_tridiagonal_release(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -237,6 +311,9 @@ int main(void)
         cmocka_unit_test(dot_and_sum_of_squares),
         cmocka_unit_test(eigenvectors_are_rows_and_values_ascend),
         cmocka_unit_test(eigenvalues_of_a_single_number),
+        cmocka_unit_test(triangles_multiply_from_either_side_and_read_no_value_below),
+        cmocka_unit_test(a_tridiagonal_form_gives_all_values_and_the_leading_vectors),
+        cmocka_unit_test(tridiagonal_forms_of_one_number_and_of_none_finite),
         cmocka_unit_test(eigenvalues_of_a_matrix_that_is_not_finite_are_refused),
         cmocka_unit_test(the_blas_is_named),
     };
