@@ -189,6 +189,7 @@ install: all
 	$(INSTALL) $(BUILD)/librichd.so $(DESTDIR)$(PREFIX)/lib/librichd.so.$(VERSION)
 	ln -sf librichd.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/librichd.so.0
 	ln -sf librichd.so.0 $(DESTDIR)$(PREFIX)/lib/librichd.so
+	$(INSTALL) -m 644 systemd/richd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/richd.conf
 	$(INSTALL) -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/systemd/user
 	sed 's|@BINDIR@|$(PREFIX)/bin|' systemd/richd.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/richd.service
 	sed 's|@BINDIR@|$(PREFIX)/bin|' systemd/richd.user.service >$(DESTDIR)$(PREFIX)/lib/systemd/user/richd.service

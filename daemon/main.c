@@ -74,6 +74,7 @@ static int check(struct config *c, struct err *e)
         const char *name;
     } rows[] = {
         {OPTION_ON_EVENT, alert_check, "on-event"},
+        {OPTION_SOCKET_GROUP, paths_check_group, "socket-group"},
         {OPTION_TOKEN_FILE, check_tokens, "token-file"},
     };
     int rc = paths_complete(c, e);

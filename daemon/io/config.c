@@ -27,6 +27,8 @@ static const struct row rows[] = {
     [OPTION_FEED] = {"feed", "ADDRESS",
                      "JSON socket: unix:PATH or tcp:127.0.0.1:PORT [unix:RUNTIME-DIR/feed.sock]",
                      0},
+    [OPTION_SOCKET_GROUP] = {"socket-group", "GROUP",
+                             "its members may connect, to write and to read [our user alone]", 0},
     [OPTION_HTTP] = {"http", "ADDRESS:PORT",
                      "page, WebSocket, JSON and metrics over HTTP; port 0: a free one [off]", 0},
     [OPTION_HTTP_HOST] = {"http-host", "NAME,...",

@@ -501,7 +501,7 @@ static int open_sockets(struct loop *l, const struct config *c, struct err *e)
         rc = paths_write_endpoints(l->runtime_dir, ingest_endpoint(l->ingest),
                                    feedsock_address(l->feed),
                                    l->http ? http_address(l->http) : NULL, e);
-    return rc;
+    return rc == 0 ? paths_share(c, e) : rc;
 }
 
 static void start_handles(struct loop *l)

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -336,4 +337,60 @@ void paths_remove_endpoints(const char *dir)
     if (path)
         unlink(path);
     free(path);
+}
+
+/* ---- the group ----------------------------------------------------------------------------- */
+
+static int find_group(const char *group, gid_t *out, struct err *e)
+{
+    const struct group *known = getgrnam(group);
+    char *end;
+    unsigned long number = strtoul(group, &end, 10);
+    bool is_number = group[0] >= '0' && group[0] <= '9' && !*end && number < (gid_t)-1;
+
+    if (!known && !is_number)
+        return err_set(e, -EINVAL, "there is no group \"%s\"", group);
+    *out = known ? known->gr_gid : (gid_t)number;
+    return 0;
+}
+
+int paths_check_group(const char *group, struct err *e)
+{
+    gid_t found;
+
+    return find_group(group, &found, e);
+}
+
+/* What has the group already is not given to it: systemd's unit forbids the call. */
+static int share(const char *path, gid_t group, mode_t mode, struct err *e)
+{
+    struct stat st;
+
+    if (stat(path, &st) == 0 && (st.st_gid == group || chown(path, (uid_t)-1, group) == 0) &&
+        chmod(path, mode) == 0)
+        return 0;
+    return err_set(e, -errno, "%s for the socket-group: %s", path, strerror(errno));
+}
+
+int paths_share(const struct config *c, struct err *e)
+{
+    const char *group = c->value[OPTION_SOCKET_GROUP], *listen = c->value[OPTION_LISTEN];
+    const char *feed = c->value[OPTION_FEED], *dir = c->value[OPTION_RUNTIME_DIR];
+    char *endpoints;
+    gid_t id;
+    int rc;
+
+    if (!group)
+        return 0;
+    rc = find_group(group, &id, e);
+    if (rc == 0 && strncmp(listen, "ipc://", 6) == 0)
+        rc = share(listen + 6, id, 0660, e);
+    if (rc == 0 && strncmp(feed, "unix:", 5) == 0)
+        rc = share(feed + 5, id, 0660, e);
+    if (rc < 0)
+        return rc;
+    endpoints = paths_join(dir, ENDPOINTS_FILE);
+    rc = endpoints ? share(endpoints, id, 0640, e) : err_set(e, -ENOMEM, "out of memory");
+    free(endpoints);
+    return rc == 0 ? share(dir, id, 0750, e) : rc;
 }

@@ -31,3 +31,11 @@ int paths_check_socket_free(const char *address, struct err *);
 int paths_write_endpoints(const char *dir, const char *ingest, const char *feed, const char *http,
                           struct err *);
 void paths_remove_endpoints(const char *dir);
+
+/* Whether there is such a group, by name or number: 0, or -EINVAL with a text. */
+int paths_check_group(const char *group, struct err *);
+
+/* Lets the socket-group through, if there is one: runtime-dir gets mode 0750, endpoints.json 0640
+ * and the sockets of listen and feed 0660, all of them the group. To be called when they exist.
+ * Returns 0 or -errno. */
+int paths_share(const struct config *, struct err *);

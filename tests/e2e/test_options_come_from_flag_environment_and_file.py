@@ -6,7 +6,8 @@ import pytest
 
 from harness import BUILD, PATIENCE_S, clean_environment, draw, richd
 
-OPTIONS = ("config", "state-dir", "runtime-dir", "listen", "feed", "on-event", "log-level")
+OPTIONS = ("config", "state-dir", "runtime-dir", "listen", "feed", "socket-group", "on-event",
+           "log-level")
 
 
 def printed(*flags, **environment):
@@ -89,6 +90,8 @@ def test_wrong_usage_ends_with_64(flags, text):
     (["--feed", "/tmp/feed.sock"], "neither unix:PATH nor tcp:ADDRESS:PORT"),
     (["--feed", "unix:feed.sock"], "must be absolute"),
     (["--runtime-dir", "/tmp/" + 100 * "x"], "at most 107 are possible"),
+    (["--socket-group", "no-such-group"], 'there is no group "no-such-group"'),
+    (["--socket-group", "-1"], 'there is no group "-1"'),
     (["--config", "/nonexistent/richd.conf"], "/nonexistent/richd.conf cannot be read"),
 ])
 def test_a_wrong_value_ends_with_78(flags, text):
