@@ -226,19 +226,36 @@ void alert_put(struct alert *a, char *line, size_t size)
     run_next(a);
 }
 
-void alert_close(struct alert *a)
+static void drop_queue(struct alert *a)
 {
-    if (!a || a->closing)
-        return;
-    a->closing = true;
     if (a->n_queued > 0)
-        log_warn("%zu events are not told to %s", a->n_queued, a->path);
+        log_warn("%zu events are not told to the command", a->n_queued);
     LIST_EACH_SAFE(at, &a->queue)
     {
         list_remove(at);
         free_message(LIST_ENTRY(at, struct message, link));
     }
     a->n_queued = 0;
+}
+
+void alert_set_path(struct alert *a, const char *path)
+{
+    a->path = path;
+    if (!path)
+        drop_queue(a);
+}
+
+bool alert_is_on(const struct alert *a)
+{
+    return a->path;
+}
+
+void alert_close(struct alert *a)
+{
+    if (!a || a->closing)
+        return;
+    a->closing = true;
+    drop_queue(a);
     if (!a->child)
         return;
     kill_child(a->child);

@@ -7,6 +7,7 @@
  * can become a word of a command line. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <uv.h>
 
@@ -23,8 +24,14 @@ struct alert;
 /* Whether `path` can be run: 0, or -EINVAL with a text. */
 int alert_check(const char *path, struct err *e);
 
-/* Borrows `path` and the loop. Returns it (free with alert_free), or NULL. */
+/* Borrows `path`, which may be NULL, until it is set anew, and the loop. Returns it (free with
+ * alert_free), or NULL. */
 struct alert *alert_new(uv_loop_t *, const char *path);
+
+/* From now on this is run, for what waits as well; NULL: nothing is, and what waits is dropped. */
+void alert_set_path(struct alert *, const char *path);
+/* Whether there is a command. */
+bool alert_is_on(const struct alert *);
 
 /* Takes the line (free with free), which ends in '\n'. */
 void alert_put(struct alert *, char *line, size_t size);

@@ -13,36 +13,41 @@ struct row {
     const char *argument; /* NULL: the flag stands alone */
     const char *help;
     enum config_task task; /* of a flag that stands alone */
+    bool reloads;          /* SIGHUP changes it while the daemon serves; others need a restart */
 };
 
 static const struct row rows[] = {
-    [OPTION_CONFIG] = {"config", "FILE", "read options from FILE, `name = value` a line", 0},
+    [OPTION_CONFIG] = {"config", "FILE", "read options from FILE, `name = value` a line", 0, false},
     [OPTION_STATE_DIR] = {"state-dir", "DIR",
-                          "history is kept here [$XDG_STATE_HOME/richd, ~/.local/state/richd]", 0},
+                          "history is kept here [$XDG_STATE_HOME/richd, ~/.local/state/richd]", 0,
+                          false},
     [OPTION_RUNTIME_DIR] = {"runtime-dir", "DIR",
                             "sockets and endpoints.json [$XDG_RUNTIME_DIR/richd, /tmp/richd-UID]",
-                            0},
+                            0, false},
     [OPTION_LISTEN] = {"listen", "ENDPOINT",
-                       "ZeroMQ address for trainers [ipc://RUNTIME-DIR/ingest.sock]", 0},
+                       "ZeroMQ address for trainers [ipc://RUNTIME-DIR/ingest.sock]", 0, false},
     [OPTION_FEED] = {"feed", "ADDRESS",
-                     "JSON socket: unix:PATH or tcp:127.0.0.1:PORT [unix:RUNTIME-DIR/feed.sock]",
-                     0},
+                     "JSON socket: unix:PATH or tcp:127.0.0.1:PORT [unix:RUNTIME-DIR/feed.sock]", 0,
+                     false},
     [OPTION_SOCKET_GROUP] = {"socket-group", "GROUP",
-                             "its members may connect, to write and to read [our user alone]", 0},
+                             "its members may connect, to write and to read [our user alone]", 0,
+                             false},
     [OPTION_HTTP] = {"http", "ADDRESS:PORT",
-                     "page, WebSocket, JSON and metrics over HTTP; port 0: a free one [off]", 0},
+                     "page, WebSocket, JSON and metrics over HTTP; port 0: a free one [off]", 0,
+                     false},
     [OPTION_HTTP_HOST] = {"http-host", "NAME,...",
-                          "names by which HTTP is reached, besides the loopback's", 0},
+                          "names by which HTTP is reached, besides the loopback's", 0, false},
     [OPTION_TOKEN_FILE] = {"token-file", "FILE",
-                           "lines of `read TOKEN` or `write TOKEN`: HTTP asks for one", 0},
+                           "lines of `read TOKEN` or `write TOKEN`: HTTP asks for one", 0, false},
     [OPTION_ON_EVENT] = {"on-event", "PATH",
                          "run this for every event, which it reads as JSON; no shell, no arguments",
-                         0},
-    [OPTION_LOG_LEVEL] = {"log-level", "LEVEL", "error, warn, info or debug [info]", 0},
-    {"check-config", NULL, "check the options, say what is wrong, and end", TASK_CHECK_CONFIG},
-    {"print-config", NULL, "print the options in force, and end", TASK_PRINT_CONFIG},
-    {"version", NULL, "print the version, and end", TASK_VERSION},
-    {"help", NULL, "print this, and end", TASK_HELP},
+                         0, true},
+    [OPTION_LOG_LEVEL] = {"log-level", "LEVEL", "error, warn, info or debug [info]", 0, true},
+    {"check-config", NULL, "check the options, say what is wrong, and end", TASK_CHECK_CONFIG,
+     false},
+    {"print-config", NULL, "print the options in force, and end", TASK_PRINT_CONFIG, false},
+    {"version", NULL, "print the version, and end", TASK_VERSION, false},
+    {"help", NULL, "print this, and end", TASK_HELP, false},
 };
 #define N_ROWS (sizeof rows / sizeof rows[0])
 
@@ -183,6 +188,8 @@ int config_read(struct config *c, int argc, char **argv, struct err *e)
     int rc;
 
     memset(c, 0, sizeof *c);
+    c->argc = argc;
+    c->argv = argv;
     rc = read_flags(c, argc, argv, e);
     if (rc == 0 && (c->task == TASK_HELP || c->task == TASK_VERSION))
         return 0;
@@ -195,6 +202,34 @@ int config_read(struct config *c, int argc, char **argv, struct err *e)
     if (rc < 0)
         config_release(c);
     return rc;
+}
+
+static void swap(struct config *a, struct config *b, size_t i)
+{
+    char *value = a->value[i];
+    const char *source = a->source[i];
+
+    a->value[i] = b->value[i];
+    a->source[i] = b->source[i];
+    b->value[i] = value;
+    b->source[i] = source;
+}
+
+static bool is_same(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+void config_take(struct config *c, struct config *fresh, config_change_cb *on_change, void *arg)
+{
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if (is_same(c->value[i], fresh->value[i]))
+            continue;
+        if (rows[i].reloads)
+            swap(c, fresh, i);
+        on_change(arg, rows[i].name, rows[i].reloads);
+    }
+    c->log_level = fresh->log_level;
 }
 
 void config_release(struct config *c)
@@ -213,10 +248,14 @@ void config_print_help(FILE *out)
     for (size_t i = 0; i < N_ROWS; i++) {
         snprintf(flag, sizeof flag, "--%s %s", rows[i].name,
                  rows[i].argument ? rows[i].argument : "");
-        fprintf(out, "  %-22s %s\n", flag, rows[i].help);
+        fprintf(out, "%c %-22s %s\n", rows[i].reloads ? '*' : ' ', flag, rows[i].help);
     }
-    fprintf(out, "\nA flag wins over RICHD_NAME in the environment, that over the file.\n"
-                 "Ends with 0, 64 (usage), 69 (a socket), 73 or 74 (the store), 78 (a value).\n");
+    fprintf(out,
+            "\nA flag wins over RICHD_NAME in the environment, that over the file.\n"
+            "SIGHUP has them read again: those with * change at once, others need a restart.\n"
+            "SIGTERM and SIGINT finish what was promised, within 10 s; a second one does not.\n"
+            "Ends with 0, 64 (usage), 69 (a socket), 73 or 74 (the store), 78 (a value), or by\n"
+            "the second signal when it finds work under way (143 or 130 in a shell).\n");
 }
 
 void config_print(const struct config *c, FILE *out)

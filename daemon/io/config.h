@@ -1,11 +1,12 @@
 /* The options: one table row each, from which flags, environment, file, help and --print-config
- * come. Reads the command line once at the start and owns its texts; main's thread. Which
+ * come. Reads the command line at the start and at SIGHUP, and owns its texts; main's thread. Which
  * directories and sockets follow from them is paths.h's business.
  *
  * A flag wins over RICHD_NAME in the environment, that over `name = value` in the file, that over
  * the default. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "daemon/base/err.h"
@@ -40,6 +41,8 @@ struct config {
     char *value[OPTION_COUNT];        /* NULL: the default, which paths.h derives */
     const char *source[OPTION_COUNT]; /* "flag", "environment", "file" or "default" */
     enum log_level log_level;
+    int argc; /* of the command line, which is borrowed: it is read again at SIGHUP */
+    char **argv;
 };
 
 /* Reads all sources. Returns 0 (release with config_release), -EINVAL for a usage error on the
@@ -50,6 +53,13 @@ void config_release(struct config *);
 
 /* Sets an option that was left open to what was derived for it. Returns 0 or -ENOMEM. */
 int config_set_default(struct config *, enum option, const char *value);
+
+/* An option differs from what is in force: `taken`, or it needs a restart. */
+typedef void config_change_cb(void *arg, const char *name, bool taken);
+
+/* Takes over the options of `fresh` that can change while the daemon serves, and names each that
+ * differs. What was in force until now lives on in `fresh`. */
+void config_take(struct config *, struct config *fresh, config_change_cb *, void *arg);
 
 void config_print_help(FILE *);
 /* The options in force as a file that --config reads, each with its source. */

@@ -18,6 +18,7 @@
 #include "daemon/io/http.h"
 #include "daemon/io/ingest.h"
 #include "daemon/io/model_json.h"
+#include "daemon/io/options.h"
 #include "daemon/io/paths.h"
 #include "daemon/io/work.h"
 #include "proto/json.h"
@@ -51,12 +52,13 @@ struct loop {
     enum loop_state state;
     int exit_code;
     double started; /* seconds since 1970 */
+    struct config *config;
     const char *state_dir;
     const char *runtime_dir;
     int state_lock, runtime_lock;
 
     uv_timer_t tick;
-    uv_signal_t terminate, interrupt;
+    uv_signal_t terminate, interrupt, hangup;
     bool has_handles;
     unsigned drain_ticks;
     bool handles_closing;
@@ -71,7 +73,7 @@ struct loop {
     struct feedsock *feed;
     struct http *http; /* NULL: off */
     struct ingest *ingest;
-    struct alert *alert; /* NULL: no command for events */
+    struct alert *alert;
     struct log_limit not_stored;
     struct log_limit probe_limit;
     size_t n_out;         /* jobs and records that are lent */
@@ -125,7 +127,7 @@ static void tell_events(struct loop *l, const struct record *r)
                  r->run, p->layer, metric_table[p->finding.metric].name,
                  transition_direction_name(t->direction), (long long)t->start, (long long)t->end,
                  t->from, t->to);
-        if (l->alert)
+        if (alert_is_on(l->alert))
             tell_command(l, r, p);
     }
 }
@@ -305,12 +307,25 @@ static void on_tick(uv_timer_t *timer)
     step(l, &(struct event){.type = EV_TICK, .time = clock_now()});
 }
 
+/* What is under way cannot be called back, and a disk that hangs would never let it go: as after
+ * kill -9, the next start finds everything that was acknowledged. */
+static void leave(struct loop *l, int number)
+{
+    log_warn("%zu jobs and commits are left behind", l->n_out);
+    paths_remove_endpoints(l->runtime_dir);
+    signal(number, SIG_DFL);
+    raise(number);
+    _exit(128 + number); /* process 1 of a container outlives its own signals */
+}
+
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct loop *l = handle->data;
 
     if (l->state != LOOP_RUNNING) {
         log_warn("%s again: stopping at once", strsignal(number));
+        if (l->n_out > 0)
+            leave(l, number);
         start_closing(l);
         return;
     }
@@ -319,6 +334,34 @@ static void on_signal(uv_signal_t *handle, int number)
     l->state = LOOP_DRAINING;
     ingest_stop(l->ingest);
     step(l, &(struct event){.type = EV_DRAIN, .time = clock_now()});
+}
+
+static void on_change(void *arg, const char *name, bool taken)
+{
+    (void)arg;
+    if (taken)
+        log_info("%s has changed", name);
+    else
+        log_warn("%s has changed, which needs a restart", name);
+}
+
+static void on_hangup(uv_signal_t *handle, int number)
+{
+    struct loop *l = handle->data;
+    struct config fresh;
+    struct err e;
+
+    if (l->state != LOOP_RUNNING)
+        return;
+    log_info("%s: reading the options again", strsignal(number));
+    if (options_read(&fresh, l->config->argc, l->config->argv, &e) < 0) {
+        log_error("the options stay as they were: %s", e.text);
+        return;
+    }
+    config_take(l->config, &fresh, on_change, l);
+    log_set_level(l->config->log_level);
+    alert_set_path(l->alert, l->config->value[OPTION_ON_EVENT]);
+    config_release(&fresh);
 }
 
 /* ---- closing ------------------------------------------------------------------------------- */
@@ -344,6 +387,7 @@ static void close_handles(struct loop *l)
     uv_close((uv_handle_t *)&l->tick, NULL);
     uv_close((uv_handle_t *)&l->terminate, NULL);
     uv_close((uv_handle_t *)&l->interrupt, NULL);
+    uv_close((uv_handle_t *)&l->hangup, NULL);
 }
 
 static void start_closing(struct loop *l)
@@ -461,8 +505,6 @@ static int open_core(struct loop *l, struct err *e)
 
 static int open_alert(struct loop *l, const struct config *c, struct err *e)
 {
-    if (!c->value[OPTION_ON_EVENT])
-        return 0;
     l->alert = alert_new(&l->uv, c->value[OPTION_ON_EVENT]);
     return l->alert ? 0 : err_set(e, -ENOMEM, "out of memory");
 }
@@ -509,10 +551,12 @@ static void start_handles(struct loop *l)
     uv_timer_init(&l->uv, &l->tick);
     uv_signal_init(&l->uv, &l->terminate);
     uv_signal_init(&l->uv, &l->interrupt);
-    l->tick.data = l->terminate.data = l->interrupt.data = l;
+    uv_signal_init(&l->uv, &l->hangup);
+    l->tick.data = l->terminate.data = l->interrupt.data = l->hangup.data = l;
     uv_timer_start(&l->tick, on_tick, TICK_MS, TICK_MS);
     uv_signal_start(&l->terminate, on_signal, SIGTERM);
     uv_signal_start(&l->interrupt, on_signal, SIGINT);
+    uv_signal_start(&l->hangup, on_hangup, SIGHUP);
     l->has_handles = true;
 }
 
@@ -526,7 +570,7 @@ static void size_pool(void)
     setenv("UV_THREADPOOL_SIZE", size, 1);
 }
 
-int loop_open(const struct config *c, struct loop **out, int *exit_code, struct err *e)
+int loop_open(struct config *c, struct loop **out, int *exit_code, struct err *e)
 {
     struct loop *l = calloc(1, sizeof *l);
     int rc;
@@ -538,6 +582,7 @@ int loop_open(const struct config *c, struct loop **out, int *exit_code, struct 
     uv_loop_init(&l->uv);
     actions_init(&l->actions);
     l->started = clock_now();
+    l->config = c;
     l->state_dir = c->value[OPTION_STATE_DIR];
     l->runtime_dir = c->value[OPTION_RUNTIME_DIR];
     l->state_lock = l->runtime_lock = -1;

@@ -8,18 +8,21 @@
  *         \______________ the store failed for good ________________/
  *
  * DRAINING takes nothing new and finishes what was promised: checkpoints received are measured,
- * stored, acknowledged. CLOSING waits for jobs and commits that are out, then closes every handle.
- */
+ * stored, acknowledged. CLOSING waits for jobs and commits that are out, then closes every handle;
+ * a second signal does not wait, and the process ends by it.
+ *
+ * SIGHUP has the options read again. */
 #pragma once
 
 #include "daemon/io/config.h"
 
 struct loop;
 
-/* Opens everything. Returns 0 (free by loop_run), or -errno with the text, and in `exit_code` the
+/* Opens everything. Borrows the options until loop_run returns, and changes them at SIGHUP. Returns
+ * 0 (free by loop_run), or -errno with the text, and in `exit_code` the
  * class of the failure: 69 a socket, 73 the store cannot be created or is held, 74 it cannot be
  * used. */
-int loop_open(const struct config *, struct loop **out, int *exit_code, struct err *e);
+int loop_open(struct config *, struct loop **out, int *exit_code, struct err *e);
 
 /* Serves until told to stop, closes and frees everything. Returns the exit code: 0, or 74 when the
  * store failed. */

@@ -1,5 +1,6 @@
 import json
 import pathlib
+import signal
 
 import numpy as np
 import pytest
@@ -157,6 +158,28 @@ def test_a_command_reads_the_event(new_daemon, tmp_path):
     wait_until(lambda: told.exists() and told.read_text().endswith("\n"), "the command")
     assert json.loads(told.read_text()) == event
     wait_until(lambda: "the command for events ended with 3" in daemon.output, "its exit code")
+
+
+def test_a_command_comes_and_goes_with_sighup(new_daemon, tmp_path):
+    told, file = tmp_path / "told", tmp_path / "richd.conf"
+    file.write_text("log-level = info\n")
+    daemon = new_daemon("--config", str(file)).start()
+
+    def reload(text):
+        seen = len(daemon.output)
+        file.write_text(text)
+        daemon.signal(signal.SIGHUP)
+        wait_until(lambda: "on-event has changed" in daemon.output[seen:], "the options")
+
+    for run, text in (("before", ""), ("during", "on-event = {}\n"), ("after", "")):
+        if run != "before":
+            reload(text.format(command(tmp_path, f'cat >>"{told}"')))
+        with daemon.trainer(run) as trainer:
+            advance(trainer, all_steps())
+        if text:
+            wait_until(lambda: told.exists() and told.read_text().endswith("\n"), "the command")
+    daemon.stop()
+    assert [json.loads(line)["run"] for line in told.read_text().splitlines()] == ["during"]
 
 
 def test_a_command_that_hangs_holds_up_nothing(new_daemon, tmp_path):

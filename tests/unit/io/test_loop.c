@@ -16,7 +16,7 @@
 
 #include "daemon/core/linalg.h"
 #include "daemon/io/loop.h"
-#include "daemon/io/paths.h"
+#include "daemon/io/options.h"
 #include "daemon/io/work.h"
 #include "include/richd.h"
 
@@ -51,8 +51,7 @@ static void serve(char *dir, const char *log)
         _exit(1);
     alarm(PATIENCE_S);
     linalg_init();
-    if (config_read(&config, 5, argv, &e) < 0 || paths_complete(&config, &e) < 0 ||
-        loop_open(&config, &loop, &code, &e) < 0) {
+    if (options_read(&config, 5, argv, &e) < 0 || loop_open(&config, &loop, &code, &e) < 0) {
         fprintf(stderr, "%s\n", e.text);
         _exit(1);
     }

@@ -1,0 +1,10 @@
+/* The options as they will be used: read from all sources, completed by what the machine says, and
+ * checked against it; at the start, and again at SIGHUP. Owns nothing and logs nothing; main's
+ * thread, which is the loop's. What an option means is left to the module that uses it. */
+#pragma once
+
+#include "daemon/io/config.h"
+
+/* config_read, and unless it is about the version or the help, paths_complete and whether the
+ * values can be used here. Returns as config_read does. */
+int options_read(struct config *, int argc, char **argv, struct err *);
