@@ -153,7 +153,7 @@ lint:
 		-D_GNU_SOURCE -DRICHD_VERSION='"0"' $(filter-out tests/%,$(C_FILES)) && echo "cppcheck is content"
 
 # Everything, from a bare machine.
-test: deps
+test: deps tools
 	$(MAKE) --no-print-directory DEV=1 -j$(shell nproc) all $(UNIT) $(BENCH)
 	$(MAKE) --no-print-directory check-headers format-check lint
 	$(MAKE) --no-print-directory DEV=1 check python
@@ -171,6 +171,13 @@ deps:
 	as=; [ "$$(id -u)" = 0 ] || as=sudo; \
 	$$as apt-get update -qq && \
 	$$as env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null
+
+# Prometheus scrapes us in a test. Its package would start a service, so only its files are taken.
+PROMETHEUS := build/tools/usr/bin/prometheus
+tools:
+	@[ -x $(PROMETHEUS) ] || command -v prometheus >/dev/null && exit 0; \
+	echo "fetching prometheus"; mkdir -p build/tools && cd build/tools && \
+	apt-get download -qq prometheus && dpkg-deb -x prometheus_*.deb .
 
 demo: deps
 	@$(MAKE) --no-print-directory -j$(shell nproc) all
@@ -199,4 +206,4 @@ clean:
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 .SECONDARY:
-.PHONY: all unit bench e2e python check check-headers format format-check lint test deps demo install clean
+.PHONY: all unit bench e2e python check check-headers format format-check lint test deps tools demo install clean

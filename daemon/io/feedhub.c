@@ -72,31 +72,39 @@ static void free_sub(struct sub *s)
         free(s);
 }
 
-/* ---- lines out ----------------------------------------------------------------------------- */
+/* ---- texts out ----------------------------------------------------------------------------- */
 
-static void send_line(struct feed_client *c, char *line, size_t size)
+const struct feed_words feed_lines = {
+    .result = feed_result,
+    .error = feed_error,
+    .notification = feed_notification,
+};
+
+static void send_text(struct feed_client *c, int code, char *text, size_t size)
 {
-    if (line && c->arg)
-        c->transport->send(c->arg, line, size);
+    if (text && c->arg)
+        c->transport->send(c->arg, code, text, size);
     else
-        free(line);
+        free(text);
+}
+
+static void send_error(struct feed_client *c, const cJSON *id, int code, const char *why)
+{
+    size_t size;
+    char *text = c->transport->words->error(id, code, why, &size);
+
+    send_text(c, code, text, size);
 }
 
 static void send_result(struct feed_client *c, const cJSON *id, cJSON *result)
 {
     size_t size;
-    char *line = result ? feed_result(id, result, &size)
-                        : feed_error(id, FEED_FAILED, "out of memory", &size);
+    char *text = result ? c->transport->words->result(id, result, &size) : NULL;
 
-    send_line(c, line, size);
-}
-
-static void send_error(struct feed_client *c, const cJSON *id, int code, const struct err *why)
-{
-    size_t size;
-    char *line = feed_error(id, code, why->text, &size);
-
-    send_line(c, line, size);
+    if (text)
+        send_text(c, 0, text, size);
+    else
+        send_error(c, id, FEED_FAILED, "out of memory");
 }
 
 static bool output_waits(const struct feed_client *c)
@@ -135,9 +143,9 @@ static void send_update(struct sub *s, struct history_page *page)
     cJSON *params = update_params(s, page);
     const char *method = s->kind == CHANGE_EVENTS ? "event.update" : "series.update";
     size_t size;
-    char *line = params ? feed_notification(method, params, &size) : NULL;
+    char *text = params ? s->client->transport->words->notification(method, params, &size) : NULL;
 
-    send_line(s->client, line, line ? size : 0);
+    send_text(s->client, 0, text, text ? size : 0);
 }
 
 /* ---- queries ------------------------------------------------------------------------------- */
@@ -147,7 +155,8 @@ struct question {
     struct query query;
     struct feed_client *client;
     struct feed_request request;
-    cJSON *result;
+    char *text; /* the answer */
+    size_t size;
     int rc;
     struct err why;
 
@@ -184,7 +193,7 @@ static void finish_question(struct question *q)
     struct feed_client *c = q->client;
 
     if (q->rc < 0)
-        send_error(c, q->request.id, feed_code_of(q->rc), &q->why);
+        send_error(c, q->request.id, feed_code_of(q->rc), q->why.text);
     c->n_queries--;
     c->hub->n_queries--;
     c->n_holds++;
@@ -193,17 +202,25 @@ static void finish_question(struct question *q)
     free_client_if_done(c);
 }
 
+/* On a reader, where a long answer holds nobody up while it is written down. */
+static void write_answer(struct question *q, cJSON *result)
+{
+    q->text = q->client->transport->words->result(q->request.id, result, &q->size);
+    if (!q->text)
+        q->rc = err_set(&q->why, -ENOMEM, "out of memory");
+}
+
 /* One row a method that the history answers: how its parameters are read and who answers. */
 #define QUERY(name, params, read, answer)                                                          \
     static void name(struct history *h, struct query *base)                                        \
     {                                                                                              \
         struct question *q = LIST_ENTRY(base, struct question, query);                             \
         struct params p;                                                                           \
-        q->rc = read(&q->request, &p, &q->why);                                                    \
+        cJSON *result;                                                                             \
+                                                                                                   \
+        q->rc = read(&q->request, &p, &q->why) < 0 ? -EINVAL : answer(h, &p, &result, &q->why);    \
         if (q->rc == 0)                                                                            \
-            q->rc = answer(h, &p, &q->result, &q->why);                                            \
-        else                                                                                       \
-            q->rc = -EINVAL;                                                                       \
+            write_answer(q, result);                                                               \
     }
 
 QUERY(work_run_list, feed_run_list, feed_run_list_read, history_run_list)
@@ -226,7 +243,7 @@ static void on_answer(struct query *base)
     struct question *q = LIST_ENTRY(base, struct question, query);
 
     if (q->rc == 0)
-        send_result(q->client, q->request.id, q->result);
+        send_text(q->client, 0, q->text, q->size);
     finish_question(q);
 }
 
@@ -551,11 +568,10 @@ static int dispatch(struct feed_client *c, struct question *q)
 void feed_client_request(struct feed_client *c, const char *line, size_t size)
 {
     struct question *q = calloc(1, sizeof *q);
-    struct err why = {"out of memory"};
     int rc;
 
     if (!q) {
-        send_error(c, NULL, FEED_FAILED, &why);
+        send_error(c, NULL, FEED_FAILED, "out of memory");
         c->transport->ready(c->arg);
         return;
     }
@@ -565,7 +581,7 @@ void feed_client_request(struct feed_client *c, const char *line, size_t size)
         rc = dispatch(c, q);
     if (rc == 0)
         return;
-    send_error(c, q->request.id, rc, &q->why);
+    send_error(c, q->request.id, rc, q->why.text);
     end_question(q);
 }
 

@@ -1,4 +1,4 @@
-/* FEED.md behind any transport: requests in, lines out, and the subscriptions. Owns the
+/* FEED.md behind any transport: requests in, texts out, and the subscriptions. Owns the
  * subscriptions (to series, or to events: one mechanism) and the queries that are out; loop thread
  * only. How lines travel is the transport's business (feedsock.h): it hands each request over and
  * says when its output has drained.
@@ -29,11 +29,22 @@ struct feed_client;
 #define FEED_MAX_PENDING (1u << 20)
 #define FEED_MAX_SUBS    64
 
+/* How answers are written down; feed_lines does as FEED.md says. Each takes its tree and returns a
+ * text (free with free), or NULL. No state: `result` is called on a reader's thread, too. */
+struct feed_words {
+    char *(*result)(const cJSON *id, cJSON *result, size_t *size);
+    char *(*error)(const cJSON *id, int code, const char *text, size_t *size);
+    char *(*notification)(const char *method, cJSON *params, size_t *size);
+};
+extern const struct feed_words feed_lines;
+
 /* What a transport does for its clients. `transport` is what feed_client_new was given. */
 struct feed_transport {
-    /* Takes the line, which ends in '\n' (free with free). Never closes the client from within:
-     * whoever sends goes on using it and its subscriptions. */
-    void (*send)(void *transport, char *line, size_t size);
+    const struct feed_words *words;
+    /* Takes the text (free with free), a line that ends in '\n' where `words` are feed_lines.
+     * `code` is that of the error it tells of, else 0. Never closes the client from within: whoever
+     * sends goes on using it and its subscriptions. */
+    void (*send)(void *transport, int code, char *text, size_t size);
     /* Bytes taken and not yet written. */
     size_t (*pending)(void *transport);
     /* The request is answered: the next one may be handed over. */

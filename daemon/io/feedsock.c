@@ -116,12 +116,13 @@ static void on_written(uv_write_t *request, int status)
     next_lines(c);
 }
 
-static void send_line(void *transport, char *line, size_t size)
+static void send_line(void *transport, int code, char *line, size_t size)
 {
     struct connection *c = transport;
     struct write *w = c->closing || c->lost ? NULL : calloc(1, sizeof *w);
     uv_buf_t buffer = uv_buf_init(line, (unsigned)size);
 
+    (void)code;
     if (w) {
         w->connection = c;
         w->line = line;
@@ -189,7 +190,7 @@ static void refuse_long_line(struct connection *c)
     c->line_size = 0;
     uv_read_stop(&c->stream.stream);
     if (line)
-        send_line(c, line, size);
+        send_line(c, 0, line, size);
 }
 
 /* The peer has sent all it wanted and has its answers. */
@@ -253,6 +254,7 @@ static void on_ready(void *transport)
 }
 
 static const struct feed_transport transport = {
+    .words = &feed_lines,
     .send = send_line,
     .pending = pending_bytes,
     .ready = on_ready,
@@ -273,7 +275,7 @@ static void refuse_connection(struct connection *c)
 
     c->cut = true;
     if (line)
-        send_line(c, line, size);
+        send_line(c, 0, line, size);
     else
         close_connection(c);
 }

@@ -49,9 +49,12 @@ void http_peer_free(struct http_peer *p)
     free(p);
 }
 
+/* As a time-out: a plain close would wait for what the peer does not take. lws looks at its timers
+ * when it is called, so it is woken. */
 void http_peer_cut(struct http_peer *p)
 {
     lws_set_timeout(p->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+    lws_cancel_service(p->http->context);
 }
 
 /* ---- requests -------------------------------------------------------------------------------- */
@@ -255,7 +258,7 @@ void http_tick(struct http *h)
         if (p->kind == HTTP_SOCKET)
             http_socket_tick(p);
         else
-            http_reply_tick(p);
+            http_api_tick(p);
     }
 }
 

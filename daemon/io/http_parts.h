@@ -1,6 +1,6 @@
 /* The inside of io/http, shared by its files: http.c has the listener and hands each request to
- * its place; http_reply.c answers requests, http_socket.c speaks FEED.md over a WebSocket. Loop
- * thread only.
+ * its place; http_reply.c answers requests, http_api.c those that the feed answers, http_socket.c
+ * speaks FEED.md over a WebSocket. Loop thread only.
  *
  * libwebsockets calls back when something came or may be written, and takes one lws_write a call.
  * A peer is ours for one request or one WebSocket; it hangs on the connection (lws calls it wsi)
@@ -49,7 +49,8 @@ struct http_peer {
     enum http_peer_kind kind;
     struct feed_client *client; /* NULL: nothing is asked of the feed */
     struct outbox out;
-    bool lost; /* a text could not be kept: cut at the next tick */
+    bool lost;      /* a text could not be kept: cut at the next tick */
+    unsigned ticks; /* since it came, while it awaits a token or streams */
 
     /* HTTP_ANSWER */
     struct http_head head;
@@ -68,7 +69,6 @@ struct http_peer {
     bool in_next;      /* next_message() is on the stack */
     bool awaits_token; /* the first message has to bring one */
     bool cut;          /* close when the output is written */
-    unsigned ticks;    /* since it came, while it awaits the token */
 };
 
 /* Hangs a new peer on the connection. NULL when memory ran out. */
@@ -79,7 +79,7 @@ static inline struct http_peer *http_peer_of(struct lws *wsi)
 {
     return (struct http_peer *)lws_get_opaque_user_data(wsi);
 }
-/* Cuts the connection soon, from any place. */
+/* Cuts the connection when the loop turns, and with it the peer. */
 void http_peer_cut(struct http_peer *);
 
 /* ---- http.c: what a request says ----------------------------------------------------------------
@@ -101,8 +101,18 @@ int http_reply_request(struct http *, struct lws *wsi, const char *path);
 int http_reply_write(struct http_peer *);
 /* A refusal at once, with a sentence. */
 int http_reply_refuse(struct http *, struct lws *wsi, enum http_code, const struct err *why);
-/* A second has passed. */
-void http_reply_tick(struct http_peer *);
+/* A peer for the request at hand, not answered yet. NULL when memory ran out. */
+struct http_peer *http_reply_new(struct http *, struct lws *wsi);
+
+/* ---- http_api.c
+ * ---------------------------------------------------------------------------------- */
+
+/* A request for /api/v1 or /metrics, or for nothing that exists. */
+int http_api_request(struct http *, struct lws *wsi, const char *path);
+/* Something of a peer's output was taken. */
+void http_api_drained(struct http_peer *);
+/* A second has passed; for all peers that are HTTP_ANSWER. */
+void http_api_tick(struct http_peer *);
 
 /* ---- http_socket.c
  * ------------------------------------------------------------------------------- */

@@ -15,6 +15,14 @@ static int end(struct http_peer *p)
     return lws_http_transaction_completed(wsi) || close ? -1 : 0;
 }
 
+/* A stream has nothing to write: it is neither timed nor polled until it has. */
+static int rest(struct http_peer *p)
+{
+    lws_set_timeout(p->wsi, NO_PENDING_TIMEOUT, 0);
+    lws_rx_flow_control(p->wsi, 0);
+    return 0;
+}
+
 static int write_bytes(struct http_peer *p, const void *data, size_t size)
 {
     unsigned char *at = p->http->scratch + LWS_PRE;
@@ -55,7 +63,7 @@ int http_reply_write(struct http_peer *p)
     if (!p->head_is_sent)
         return write_head(p);
     if (p->is_head || !next_piece(p, &piece))
-        return end(p);
+        return p->head.endless && !p->is_head ? rest(p) : end(p);
     if (write_bytes(p, piece.data, piece.size) < 0)
         return -1;
     if (p->body) {
@@ -63,14 +71,9 @@ int http_reply_write(struct http_peer *p)
         p->body_left -= piece.size;
     } else {
         outbox_take(&p->out, &piece);
+        http_api_drained(p);
     }
     return 0;
-}
-
-void http_reply_tick(struct http_peer *p)
-{
-    if (p->lost)
-        http_peer_cut(p);
 }
 
 /* ---- answers --------------------------------------------------------------------------------- */
@@ -82,7 +85,7 @@ static void answer(struct http_peer *p)
     lws_callback_on_writable(p->wsi);
 }
 
-static struct http_peer *new_answer(struct http *h, struct lws *wsi)
+struct http_peer *http_reply_new(struct http *h, struct lws *wsi)
 {
     struct http_peer *p = http_peer_new(h, wsi, HTTP_ANSWER);
 
@@ -96,7 +99,7 @@ static struct http_peer *new_answer(struct http *h, struct lws *wsi)
 /* A short text, which is copied. */
 static int answer_text(struct http *h, struct lws *wsi, enum http_code status, const char *text)
 {
-    struct http_peer *p = new_answer(h, wsi);
+    struct http_peer *p = http_reply_new(h, wsi);
     char *line = NULL;
     int size = p ? asprintf(&line, "%s\n", text) : -1;
 
@@ -132,7 +135,7 @@ static void make_etag(char out[32], const struct http_asset *a, bool gzip)
 static int answer_asset(struct http *h, struct lws *wsi, const struct http_asset *a)
 {
     bool gzip = header_has(wsi, WSI_TOKEN_HTTP_ACCEPT_ENCODING, "gzip");
-    struct http_peer *p = new_answer(h, wsi);
+    struct http_peer *p = http_reply_new(h, wsi);
 
     if (!p)
         return -1;
@@ -183,6 +186,5 @@ int http_reply_request(struct http *h, struct lws *wsi, const char *path)
         return answer_text(h, wsi, HTTP_OK, "alive");
     if (strcmp(path, "/readyz") == 0)
         return answer_ready(h, wsi);
-    return http_reply_refuse(h, wsi, HTTP_NOT_FOUND,
-                             &(struct err){"there is nothing at this path"});
+    return http_api_request(h, wsi, path);
 }

@@ -81,10 +81,11 @@ int http_socket_open(struct http *h, struct lws *wsi)
 static void next_message(struct http_peer *p);
 
 /* A line ends where the frame ends. */
-static void send_line(void *arg, char *line, size_t size)
+static void send_line(void *arg, int code, char *line, size_t size)
 {
     struct http_peer *p = arg;
 
+    (void)code;
     if (p->lost || outbox_put(&p->out, line, size - 1) < 0)
         p->lost = true;
     else
@@ -105,6 +106,7 @@ static void on_ready(void *arg)
 }
 
 static const struct feed_transport transport = {
+    .words = &feed_lines,
     .send = send_line,
     .pending = pending_bytes,
     .ready = on_ready,
@@ -147,7 +149,7 @@ static void refuse(struct http_peer *p, int code, const char *why)
     char *line = feed_error(NULL, code, why, &size);
 
     if (line)
-        send_line(p, line, size);
+        send_line(p, code, line, size);
     p->cut = true;
     p->is_whole = false;
     lws_close_reason(p->wsi, LWS_CLOSE_STATUS_POLICY_VIOLATION, NULL, 0);

@@ -262,6 +262,10 @@ static void add_status(void *arg, cJSON *o)
     cJSON_AddStringToObject(o, "state_dir", l->state_dir);
     cJSON_AddStringToObject(o, "ingest", ingest_endpoint(l->ingest));
     cJSON_AddStringToObject(o, "feed", feedsock_address(l->feed));
+    if (l->http)
+        cJSON_AddStringToObject(o, "http", http_address(l->http));
+    else
+        cJSON_AddNullToObject(o, "http");
     cJSON_AddStringToObject(o, "blas", linalg_description());
     json_add_counter(o, "seq", store_feed_seq(store));
     json_add_integer(o, "runs_open", (int64_t)m.runs_open);

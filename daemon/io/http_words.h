@@ -1,0 +1,11 @@
+/* The feed's answers as HTTP has them: bare JSON, CSV, OpenMetrics, server-sent events. Stateless,
+ * any thread; what is in them is the feed's business. */
+#pragma once
+
+#include "daemon/io/feedhub.h"
+
+extern const struct feed_words http_json;
+extern const struct feed_words http_csv;
+extern const struct feed_words http_metrics;     /* of server.status */
+extern const struct feed_words http_run_metrics; /* of run.list */
+extern const struct feed_words http_events;      /* of a subscription */

@@ -1,0 +1,16 @@
+/* The daemon's own figures, and the latest D_LR of runs that are open, as OpenMetrics 1.0 text for
+ * Prometheus. Stateless, any thread; the figures come from server.status and run.list (FEED.md).
+ * How many series there can be is bounded: one a row of the table, and OPENMETRICS_MAX_GAUGES. */
+#pragma once
+
+#include <cjson/cJSON.h>
+#include <stddef.h>
+
+#define OPENMETRICS_TYPE "application/openmetrics-text; version=1.0.0; charset=utf-8"
+/* A run may have a thousand layers, and run.list a thousand runs: more are left out, and counted.
+ */
+#define OPENMETRICS_MAX_GAUGES 10000
+
+/* Each returns a text (free with free), or NULL when memory ran out; takes nothing. */
+char *openmetrics_status(const cJSON *status, size_t *size);
+char *openmetrics_runs(const cJSON *run_list, size_t *size);
