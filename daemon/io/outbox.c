@@ -21,21 +21,21 @@ static struct text *first_text(const struct outbox *o)
     return LIST_ENTRY(o->texts.next, struct text, link);
 }
 
-static void free_first(struct outbox *o)
+static void free_text(struct text *t)
 {
-    struct text *t = first_text(o);
-
     list_remove(&t->link);
     free(t->data);
     free(t);
-    o->taken = 0;
 }
 
 void outbox_release(struct outbox *o)
 {
-    while (!list_empty(&o->texts))
-        free_first(o);
+    LIST_EACH_SAFE(at, &o->texts)
+    {
+        free_text(LIST_ENTRY(at, struct text, link));
+    }
     o->pending = 0;
+    o->taken = 0;
 }
 
 int outbox_put(struct outbox *o, char *data, size_t size)
@@ -74,8 +74,10 @@ void outbox_take(struct outbox *o, const struct outbox_piece *piece)
     o->taken += piece->size;
     o->pending -= piece->size;
     o->moved = true;
-    if (piece->last)
-        free_first(o);
+    if (!piece->last)
+        return;
+    free_text(first_text(o));
+    o->taken = 0;
 }
 
 unsigned outbox_tick(struct outbox *o)
