@@ -196,7 +196,7 @@ static bool put_objects(FILE *out, const cJSON *list)
 /* The list of objects that an answer is about; NULL when it is an object of arrays. */
 static const cJSON *list_of(const cJSON *answer)
 {
-    static const char *const names[] = {"runs", "layers", "scalars", "events"};
+    static const char *const names[] = {"runs", "layers", "scalars", "events", "metrics"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const cJSON *list = cJSON_GetObjectItemCaseSensitive(answer, names[i]);

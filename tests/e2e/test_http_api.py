@@ -79,6 +79,7 @@ class Stream:
 
 
 @pytest.mark.parametrize("path, method, params", [
+    ("measures", "metric.list", {}),
     ("runs", "run.list", {}),
     ("runs?project=default&state=finished&limit=1", "run.list",
      {"project": "default", "state": "finished", "limit": 1}),
