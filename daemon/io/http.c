@@ -1,5 +1,6 @@
 #include <assert.h>
 #include <errno.h>
+#include <ifaddrs.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -198,10 +199,23 @@ static int new_context(struct http *h, uv_loop_t *loop, struct err *e)
                                 complaint);
 }
 
+/* libwebsockets looks an address up among the interfaces, and listens on all of them when it cannot
+ * list them, as without AF_NETLINK in a sandbox. */
+static int check_interfaces(struct err *e)
+{
+    struct ifaddrs *list;
+
+    if (getifaddrs(&list) < 0)
+        return err_set(e, -errno, "http: the interfaces cannot be listed (AF_NETLINK): %s",
+                       strerror(errno));
+    freeifaddrs(list);
+    return 0;
+}
+
 /* "127.0.0.1:8080" or "[::1]:8080", which config has checked. */
 static int listen_at(struct http *h, struct err *e)
 {
-    const char *address = h->config.address, *colon = strrchr(address, ':');
+    const char *address = h->own, *colon = strrchr(address, ':');
     char name[64];
     bool v6 = *address == '[';
     struct lws_context_creation_info info = {
@@ -235,13 +249,34 @@ int http_open(uv_loop_t *loop, const struct http_config *config, struct feedhub 
     *out = h;
     if (!h)
         return err_set(e, -ENOMEM, "out of memory");
-    h->config = *config;
+    h->is_ready = config->is_ready;
+    h->ready_arg = config->arg;
     h->hub = hub;
     list_init(&h->peers);
-    rc = http_access_new(config->address, config->hosts, config->token_file, &h->access, e);
+    snprintf(h->own, sizeof h->own, "%s", config->address);
+    rc = http_access_new(h->own, config->hosts, config->token_file, &h->access, e);
     if (rc == 0)
         rc = new_context(h, loop, e);
+    if (rc == 0)
+        rc = check_interfaces(e);
     return rc == 0 ? listen_at(h, e) : rc;
+}
+
+int http_set_access(struct http *h, const char *hosts, const char *token_file, struct err *e)
+{
+    struct http_access *fresh;
+    int rc = http_access_new(h->own, hosts, token_file, &fresh, e);
+
+    if (rc < 0)
+        return rc;
+    http_access_free(h->access);
+    h->access = fresh;
+    LIST_EACH(at, &h->peers)
+    {
+        if (token_file)
+            http_peer_cut(LIST_ENTRY(at, struct http_peer, link));
+    }
+    return 0;
 }
 
 const char *http_address(const struct http *h)

@@ -23,6 +23,11 @@ struct http_config {
 int http_open(uv_loop_t *, const struct http_config *, struct feedhub *, struct http **out,
               struct err *e);
 
+/* Other names and tokens (both may be NULL), or the same file read again. Where tokens are asked
+ * for, WebSockets and streams are cut: whoever may still read connects again. Returns 0, or -errno
+ * and all stays as it was. */
+int http_set_access(struct http *, const char *hosts, const char *token_file, struct err *e);
+
 /* "http://ADDRESS:PORT", with the real port. */
 const char *http_address(const struct http *);
 

@@ -28,8 +28,10 @@
 #define HTTP_TOKEN_PROTOCOL "richd.token"
 
 struct http {
-    struct http_config config;
-    char address[96]; /* "http://..." */
+    bool (*is_ready)(void *arg);
+    void *ready_arg;
+    char own[80];     /* ADDRESS:PORT as it was asked for */
+    char address[96]; /* "http://ADDRESS:PORT", with the real port */
     struct feedhub *hub;
     struct http_access *access;
     struct lws_context *context;

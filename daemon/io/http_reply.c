@@ -162,7 +162,7 @@ static bool may_read(struct lws *wsi)
 
 static int answer_ready(struct http *h, struct lws *wsi)
 {
-    bool ready = h->config.is_ready(h->config.arg);
+    bool ready = h->is_ready(h->ready_arg);
 
     return answer_text(h, wsi, ready ? HTTP_OK : HTTP_UNAVAILABLE, ready ? "ready" : "stopping");
 }

@@ -349,6 +349,16 @@ static void on_change(void *arg, const char *name, bool taken)
         log_warn("%s has changed, which needs a restart", name);
 }
 
+/* Also when neither option differs: the file of tokens may. */
+static void set_access(struct loop *l)
+{
+    struct err e;
+
+    if (l->http && http_set_access(l->http, l->config->value[OPTION_HTTP_HOST],
+                                   l->config->value[OPTION_TOKEN_FILE], &e) < 0)
+        log_error("http: names and tokens stay as they were: %s", e.text);
+}
+
 static void on_hangup(uv_signal_t *handle, int number)
 {
     struct loop *l = handle->data;
@@ -365,6 +375,7 @@ static void on_hangup(uv_signal_t *handle, int number)
     config_take(l->config, &fresh, on_change, l);
     log_set_level(l->config->log_level);
     alert_set_path(l->alert, l->config->value[OPTION_ON_EVENT]);
+    set_access(l);
     config_release(&fresh);
 }
 

@@ -2,6 +2,7 @@
 
 import json
 import mimetypes
+import signal
 import socket
 import time
 
@@ -250,12 +251,42 @@ def test_a_first_message_without_the_token_ends_the_connection(guarded, first):
             ws.message()
 
 
+def test_sighup_reads_the_tokens_again_and_cuts_who_may_read_no_more(guarded):
+    fresh = "read-fedcba9876543210"
+    tokens = guarded.flags[-1]
+    with WebSocket(guarded, authorization="Bearer " + READ) as ws:
+        ws.ask("server.hello")
+        tokens.write_text(f"read {fresh}\n")
+        guarded.signal(signal.SIGHUP)
+        with pytest.raises(ConnectionError):
+            ws.message()
+    assert request(guarded, "/nothing", authorization="Bearer " + fresh).status == 404
+    assert request(guarded, "/nothing", authorization="Bearer " + READ).status == 401
+    tokens.write_text("")
+    guarded.signal(signal.SIGHUP)
+    wait_until(lambda: "no token" in guarded.output, "the empty file to be refused")
+    assert request(guarded, "/nothing", authorization="Bearer " + fresh).status == 404
+
+
 def test_a_network_address_needs_a_token_file():
     for address in "0.0.0.0:0", "[::]:0", "192.0.2.1:80":
         refused = richd("--http", address, "--check-config")
         assert (refused.returncode, "token-file" in refused.stderr) == (78, True)
     for address in "localhost:80", "127.0.0.1", "127.0.0.1:x", "[127.0.0.1]:80", "::1:80", ":80":
         assert richd("--http", address, "--check-config").returncode == 78, address
+
+
+@pytest.mark.parametrize("asked, others", [("127.0.0.2", ["127.0.0.1", "::1"]),
+                                           ("[::1]", ["127.0.0.1"])])
+def test_it_listens_at_that_address_alone(new_daemon, asked, others):
+    web = new_daemon("--http", f"{asked}:0").start()
+    assert web.endpoints["http"] == f"http://{asked}:{port_of(web)}"
+    with socket.create_connection((asked.strip("[]"), port_of(web)), PATIENCE_S) as sock:
+        sock.sendall(f"GET /healthz HTTP/1.1\r\nHost: {asked}\r\n\r\n".encode())
+        assert sock.recv(65536).startswith(b"HTTP/1.1 200 OK\r\n")
+    for other in others:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((other, port_of(web)), PATIENCE_S)
 
 
 def test_a_token_file_must_be_private_and_hold_tokens(new_daemon, tmp_path):
