@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 demo=$PWD/build/demo
 state=$demo/state
 run_dir=$(mktemp -d "${TMPDIR:-/tmp}/richd-demo.XXXXXX") # short: socket paths end at 107 bytes
-daemon= trainer=
+daemon= trainer= http=127.0.0.1:0
 mkdir -p "$demo"
 
 finish() {
@@ -18,7 +18,7 @@ trap finish EXIT
 trap 'exit 130' INT TERM
 
 start_daemon() {
-    build/richd --state-dir "$state" --runtime-dir "$run_dir" --http 127.0.0.1:0 2>>"$demo/richd.log" &
+    build/richd --state-dir "$state" --runtime-dir "$run_dir" --http "$http" 2>>"$demo/richd.log" &
     daemon=$!
     tries=0
     until [ -e "$run_dir/endpoints.json" ]; do
@@ -30,6 +30,7 @@ start_daemon() {
         fi
         sleep 0.1
     done
+    http=$(jq -r '.http | ltrimstr("http://")' "$run_dir/endpoints.json") # a page that is open finds it again
 }
 
 stop_daemon() {
@@ -39,7 +40,7 @@ stop_daemon() {
 }
 
 start_daemon
-echo "richd runs (pid $daemon). Watch it in a browser, too: $(jq -r .http "$run_dir/endpoints.json")/"
+echo "richd runs (pid $daemon). Watch it in a browser, too: http://$http/"
 echo "A transformer learns addition mod 97; it takes a minute or two."
 PYTHONPATH=client/python/src /usr/bin/python3 client/python/examples/grokking_mod97.py \
     --runtime-dir "$run_dir" "$@" >"$demo/train.log" 2>&1 &
@@ -67,12 +68,16 @@ build/richctl --runtime-dir "$run_dir" series "$run" --json | jq -rs '
     def row: "  step \(.step)\ttest accuracy \(.scalars.test_acc)\tD_LR \(.d_lr * 1000 | round / 1000)";
     (.[0], .[-1]) | row'
 build/richctl --runtime-dir "$run_dir" show "$run"
+if [ -t 0 ] && [ -t 1 ]; then
+    printf '\nThe page stays at http://%s/ until you press Enter. ' "$http"
+    read -r _ || true
+fi
 stop_daemon
 
 cat <<END
 
 The history is in $state. To look at it again:
-  build/richd --state-dir $state &
+  build/richd --state-dir $state --http 127.0.0.1:8642 &   # the page: http://127.0.0.1:8642/
   build/richctl runs
   build/richctl plot $run --scalar test_acc
 END
