@@ -75,8 +75,7 @@ static int gather_outputs(struct evidence *e, const struct measure_plan *plan, s
 {
     const struct moments *m = e->moments;
     struct span outputs;
-    int rc = span_init_projected(&outputs, m, 0, m->c, span_cutoff(plan->precision.outputs),
-                                 &plan->projector);
+    int rc = span_init_projected(&outputs, m, 0, m->c, plan->precision.outputs, &plan->projector);
 
     out->rank = (uint32_t)lround(outputs.trace);
     out->flags |= projector_flags(&plan->projector);

@@ -44,20 +44,35 @@ static int fill_basis(struct span *s, const struct projector *q, const double *l
     return 0;
 }
 
+/* What rounding alone may make of an eigenvalue (span.h). */
+static double rounding(const struct span *s, const struct moments *m, enum dtype sent,
+                       double largest)
+{
+    double e = dtype_epsilon(sent), mean_sq = 0;
+
+    for (size_t j = 0; j < s->n_columns; j++) {
+        double mean = m->mean_y[s->first + j];
+
+        mean_sq = mean * mean > mean_sq ? mean * mean : mean_sq;
+    }
+    return span_cutoff(sent) * largest + e * e / 6 * m->weight * mean_sq;
+}
+
 /* The directions that vary, and of them as many as the projector keeps. */
-static void count_rank(struct span *s, const struct moments *m, const double *l, double cutoff,
+static void count_rank(struct span *s, const struct moments *m, const double *l, enum dtype sent,
                        const struct projector *q)
 {
     size_t c = s->n_columns, rank = 0;
+    double floor = rounding(s, m, sent, l[c - 1]);
 
-    while (rank < c && rank + 1 < m->n_rows && l[c - 1 - rank] > cutoff * l[c - 1])
+    while (rank < c && rank + 1 < m->n_rows && l[c - 1 - rank] > floor)
         rank++;
     s->rank = projector_count(q, c, l, rank);
     s->is_whole = s->rank == rank && q->kind != PROJECTOR_RIDGE;
 }
 
 /* All vectors at once: those that span and ridge need. */
-static int find_all(struct span *s, const struct moments *m, double *a, double *l, double cutoff,
+static int find_all(struct span *s, const struct moments *m, double *a, double *l, enum dtype sent,
                     const struct projector *q)
 {
     size_t c = s->n_columns;
@@ -65,13 +80,13 @@ static int find_all(struct span *s, const struct moments *m, double *a, double *
 
     if (rc < 0)
         return rc;
-    count_rank(s, m, l, cutoff, q);
+    count_rank(s, m, l, sent, q);
     return s->rank > 0 ? fill_basis(s, q, l, a + (c - 1) * c, -(ptrdiff_t)c) : 0;
 }
 
 /* All values, then the leading vectors alone: the rest of them would cost twice what these do. */
 static int find_leading(struct span *s, const struct moments *m, double *a, double *l,
-                        double cutoff, const struct projector *q)
+                        enum dtype sent, const struct projector *q)
 {
     size_t c = s->n_columns;
     struct linalg_tridiagonal t;
@@ -79,7 +94,7 @@ static int find_leading(struct span *s, const struct moments *m, double *a, doub
     int rc = linalg_tridiagonal_init(&t, c, a, l);
 
     if (rc == 0)
-        count_rank(s, m, l, cutoff, q);
+        count_rank(s, m, l, sent, q);
     if (rc == 0 && s->rank > 0) {
         v = malloc(s->rank * c * sizeof *v);
         rc = v ? linalg_tridiagonal_leading(&t, s->rank, v) : -ENOMEM;
@@ -92,7 +107,7 @@ static int find_leading(struct span *s, const struct moments *m, double *a, doub
 }
 
 int span_init_projected(struct span *s, const struct moments *m, size_t first, size_t n_columns,
-                        double cutoff, const struct projector *q)
+                        enum dtype sent, const struct projector *q)
 {
     size_t c = n_columns;
     double *a = malloc((c * c + c) * sizeof(double)), *l;
@@ -107,17 +122,17 @@ int span_init_projected(struct span *s, const struct moments *m, size_t first, s
     if (c == 0)
         rc = 0;
     else if (q->kind == PROJECTOR_TOP)
-        rc = find_leading(s, m, a, l, cutoff, q);
+        rc = find_leading(s, m, a, l, sent, q);
     else
-        rc = find_all(s, m, a, l, cutoff, q);
+        rc = find_all(s, m, a, l, sent, q);
     free(a);
     return rc;
 }
 
 int span_init(struct span *s, const struct moments *m, size_t first, size_t n_columns,
-              double cutoff)
+              enum dtype sent)
 {
-    return span_init_projected(s, m, first, n_columns, cutoff,
+    return span_init_projected(s, m, first, n_columns, sent,
                                &(struct projector){.kind = PROJECTOR_SPAN});
 }
 

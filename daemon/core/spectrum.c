@@ -184,11 +184,11 @@ static int fill(struct spectrum *s, const struct moments *m, struct precision pr
 
     for (size_t k = 0; k < s->n_values; k++)
         s->rho[k] = eigenvalue(e, k) > 0 ? eigenvalue(e, k) / m->weight : 0;
-    rc = span_init_projected(&span, m, 0, m->c, span_cutoff(precision.outputs), outputs);
+    rc = span_init_projected(&span, m, 0, m->c, precision.outputs, outputs);
     rc = add_shares(rc, &span, m, e, cutoff, &s->rank, s->u);
     if (rc < 0 || m->k == 0)
         return rc;
-    rc = span_init(&span, m, m->c, m->k, span_cutoff(precision.targets));
+    rc = span_init(&span, m, m->c, m->k, precision.targets);
     return add_shares(rc, &span, m, e, cutoff, &s->rank_targets, s->q);
 }
 

@@ -671,6 +671,44 @@ static void the_rank_s_cutoff_follows_the_format_of_the_outputs(void **state)
     assert_true(span_cutoff(DTYPE_BF16) == 1e-5);
 }
 
+/* Ten outputs that add up to a constant, about a mean: rounding must not make a tenth direction of
+ * them. Returns the rank. */
+static uint32_t rank_about(double mean, enum dtype d)
+{
+    struct random r;
+    struct sample s;
+    struct point point;
+
+    random_seed(&r, 72);
+    sample_init(&s, 512, 24, 10);
+    sample_fill(&s, &r, 0, 1);
+    for (size_t i = 0; i < s.n; i++) {
+        double sum = 0;
+
+        for (size_t j = 0; j < s.c; j++)
+            sum += s.y[i * s.c + j] / (double)s.c;
+        for (size_t j = 0; j < s.c; j++)
+            s.y[i * s.c + j] += mean - sum;
+    }
+    sample_encode(&s, DTYPE_F32, d);
+    point = sample_point(&s, 100);
+    sample_release(&s);
+    return point.rank;
+}
+
+static void a_mean_of_the_outputs_adds_no_rank(void **state)
+{
+    (void)state;
+    for (enum dtype d = DTYPE_F32; d <= DTYPE_BF16; d++) {
+        for (double mean = 0; mean <= 1000; mean = mean > 0 ? 10 * mean : 1) {
+            bool lost = (d == DTYPE_F16 && mean > 100) || (d == DTYPE_BF16 && mean > 10);
+
+            if (!lost) /* the spread is below the format's last digit */
+                assert_int_equal(rank_about(mean, d), 9);
+        }
+    }
+}
+
 /* A trainer may have reduced Y'Y in single precision: then its rounding lies above the cut-off of
  * its format. Rows bound the rank all the same. */
 static void rounding_gives_no_more_rank_than_rows_less_1(void **state)
@@ -904,6 +942,7 @@ int main(void)
         cmocka_unit_test(the_debiased_estimate_has_the_table_s_means),
         cmocka_unit_test(outputs_that_sum_to_a_constant_have_rank_c_less_1),
         cmocka_unit_test(the_rank_s_cutoff_follows_the_format_of_the_outputs),
+        cmocka_unit_test(a_mean_of_the_outputs_adds_no_rank),
         cmocka_unit_test(rounding_gives_no_more_rank_than_rows_less_1),
         cmocka_unit_test(degenerate_is_rank_at_features_or_rows_less_1),
         cmocka_unit_test(no_more_rank_than_rows_less_1),

@@ -116,7 +116,7 @@ static void span_of_the_targets_is_that_of_targets_sent_as_outputs(void **state)
     rows.targets = d.labels;
     rows.targets_dtype = DTYPE_I32;
     fold_all(&m, rows, 70);
-    assert_int_equal(span_init(&span, &m, C, K, span_cutoff(DTYPE_I32)), 0);
+    assert_int_equal(span_init(&span, &m, C, K, DTYPE_I32), 0);
     assert_int_equal(span_variation(&span, &m, &variation), 0);
     reference_measure(N, P, d.x, K, d.one_hot, NULL, 1e-10, &expected);
     assert_int_equal(span.rank, K - 1); /* one-hot columns sum to 1 */
