@@ -1,23 +1,9 @@
 #include <assert.h>
 #include <errno.h>
-#include <ifaddrs.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "daemon/io/http_parts.h"
-#include "daemon/io/log.h"
-
-/* proto/HTTP.md, Limits. */
-#define MAX_CONNECTIONS 1024
-/* For a request's head, and for the next one on a connection that is kept. */
-#define HEAD_TIMEOUT_S 15
-#define IDLE_TIMEOUT_S 60
-/* A head, all of it. */
-#define MAX_HEAD_BYTES 8192
-
-/* A peer that is gone without a word (a laptop that sleeps) shows itself by not answering. */
-static const lws_retry_bo_t keep_alive = {.secs_since_valid_ping = 30,
-                                          .secs_since_valid_hangup = 60};
 
 /* ---- peers ----------------------------------------------------------------------------------- */
 
@@ -152,93 +138,14 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     }
 }
 
-/* ---- the listener ---------------------------------------------------------------------------- */
-
-/* The last complaint of libwebsockets: the only way in which it says why it cannot listen. Most
- * others are about peers that break the protocol. */
-static char complaint[256];
-
-static void on_log(int level, const char *line)
-{
-    int size = (int)strcspn(line, "\n");
-
-    if (level & LLL_ERR)
-        snprintf(complaint, sizeof complaint, "%.*s", size, line);
-    log_debug("libwebsockets: %.*s", size, line);
-}
+/* ---- opening and closing ----------------------------------------------------------------------
+ */
 
 static const struct lws_protocols protocols[] = {
     {.name = "http", .callback = on_event},
     {.name = HTTP_TOKEN_PROTOCOL, .callback = on_event},
     {.name = NULL},
 };
-
-static int new_context(struct http *h, uv_loop_t *loop, struct err *e)
-{
-    struct lws_context_creation_info info = {
-        .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
-                   LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND,
-        .foreign_loops = (void *[]){loop},
-        .user = h,
-        .gid = (gid_t)-1,
-        .uid = (uid_t)-1,
-        .fd_limit_per_thread = MAX_CONNECTIONS + 2, /* the listener, and lws' own pipe */
-        .max_http_header_data = MAX_HEAD_BYTES,
-        .max_http_header_pool = MAX_CONNECTIONS,
-        .timeout_secs = HEAD_TIMEOUT_S,
-        .retry_and_idle_policy = &keep_alive,
-    };
-
-    lws_set_log_level(LLL_ERR | LLL_WARN, on_log);
-    *complaint = '\0';
-    h->context = lws_create_context(&info);
-    return h->context ? 0
-                      : err_set(e, -EIO,
-                                "libwebsockets does not start (%s); it needs its plugin "
-                                "for libuv, libwebsockets-evlib-uv",
-                                complaint);
-}
-
-/* libwebsockets looks an address up among the interfaces, and listens on all of them when it cannot
- * list them, as without AF_NETLINK in a sandbox. */
-static int check_interfaces(struct err *e)
-{
-    struct ifaddrs *list;
-
-    if (getifaddrs(&list) < 0)
-        return err_set(e, -errno, "http: the interfaces cannot be listed (AF_NETLINK): %s",
-                       strerror(errno));
-    freeifaddrs(list);
-    return 0;
-}
-
-/* "127.0.0.1:8080" or "[::1]:8080", which config has checked. */
-static int listen_at(struct http *h, struct err *e)
-{
-    const char *address = h->own, *colon = strrchr(address, ':');
-    char name[64];
-    bool v6 = *address == '[';
-    struct lws_context_creation_info info = {
-        .port = atoi(colon + 1),
-        .iface = name,
-        .protocols = protocols,
-        .options =
-            LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND | (v6 ? 0 : LWS_SERVER_OPTION_DISABLE_IPV6),
-        .keepalive_timeout = IDLE_TIMEOUT_S,
-        .timeout_secs_ah_idle = HEAD_TIMEOUT_S,
-        .retry_and_idle_policy = &keep_alive,
-        .vhost_name = "richd",
-    };
-    struct lws_vhost *vhost;
-
-    snprintf(name, sizeof name, "%.*s", (int)(colon - address) - 2 * v6, address + v6);
-    vhost = lws_create_vhost(h->context, &info);
-    if (!vhost)
-        return err_set(e, -EADDRNOTAVAIL, "http %s: cannot listen there: %s", address, complaint);
-    snprintf(h->address, sizeof h->address, "http://%.*s:%d", (int)(colon - address), address,
-             lws_get_vhost_listen_port(vhost));
-    return 0;
-}
 
 int http_open(uv_loop_t *loop, const struct http_config *config, struct feedhub *hub,
               struct http **out, struct err *e)
@@ -255,11 +162,7 @@ int http_open(uv_loop_t *loop, const struct http_config *config, struct feedhub 
     list_init(&h->peers);
     snprintf(h->own, sizeof h->own, "%s", config->address);
     rc = http_access_new(h->own, config->hosts, config->token_file, &h->access, e);
-    if (rc == 0)
-        rc = new_context(h, loop, e);
-    if (rc == 0)
-        rc = check_interfaces(e);
-    return rc == 0 ? listen_at(h, e) : rc;
+    return rc == 0 ? http_listen(h, loop, protocols, e) : rc;
 }
 
 int http_set_access(struct http *h, const char *hosts, const char *token_file, struct err *e)
@@ -286,6 +189,7 @@ const char *http_address(const struct http *h)
 
 void http_tick(struct http *h)
 {
+    http_listen_tick(h);
     LIST_EACH_SAFE(at, &h->peers)
     {
         struct http_peer *p = LIST_ENTRY(at, struct http_peer, link);
@@ -300,7 +204,7 @@ void http_tick(struct http *h)
 void http_close(struct http *h)
 {
     if (h && h->context)
-        lws_context_destroy(h->context);
+        http_listen_close(h);
 }
 
 /* The second of two calls that a foreign loop needs: this one frees. */

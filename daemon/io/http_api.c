@@ -30,10 +30,7 @@ static void on_text(void *arg, int code, char *text, size_t size)
 {
     struct http_peer *p = arg;
 
-    if (p->lost || outbox_put(&p->out, text, size) < 0) {
-        p->lost = true;
-        return;
-    }
+    outbox_put(&p->out, text, size);
     if (code != 0)
         p->head = (struct http_head){.status = http_route_status(code), .type = "application/json"};
     p->head.length = size;
@@ -172,7 +169,7 @@ void http_api_tick(struct http_peer *p)
 
     if (p->head.endless && p->answered && ++p->ticks % HEARTBEAT_TICKS == 0 && p->out.pending == 0)
         beat(p);
-    if (p->lost || stalled >= HTTP_STALL_TICKS || has_left(p))
+    if (p->out.lost || stalled >= HTTP_STALL_TICKS || has_left(p))
         http_peer_cut(p);
 }
 

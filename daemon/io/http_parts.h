@@ -1,6 +1,6 @@
-/* The inside of io/http, shared by its files: http.c has the listener and hands each request to
- * its place; http_reply.c answers requests, http_api.c those that the feed answers, http_socket.c
- * speaks FEED.md over a WebSocket. Loop thread only.
+/* The inside of io/http, shared by its files: http_listen.c has the socket, http.c hands each
+ * request to its place; http_reply.c answers requests, http_api.c those that the feed answers,
+ * http_socket.c speaks FEED.md over a WebSocket. Loop thread only.
  *
  * libwebsockets calls back when something came or may be written, and takes one lws_write a call.
  * A peer is ours for one request or one WebSocket; it hangs on the connection (lws calls it wsi)
@@ -35,6 +35,8 @@ struct http {
     struct feedhub *hub;
     struct http_access *access;
     struct lws_context *context;
+    uv_poll_t *listener; /* lws' own, borrowed until http_listen_close */
+    bool is_resting;     /* the listener is stopped until the next tick */
     struct list peers;
     unsigned char scratch[LWS_PRE + HTTP_PIECE];
 };
@@ -51,7 +53,6 @@ struct http_peer {
     enum http_peer_kind kind;
     struct feed_client *client; /* NULL: nothing is asked of the feed */
     struct outbox out;
-    bool lost;      /* a text could not be kept: cut at the next tick */
     unsigned ticks; /* since it came, while it awaits a token or streams */
 
     /* HTTP_ANSWER */
@@ -83,6 +84,14 @@ static inline struct http_peer *http_peer_of(struct lws *wsi)
 }
 /* Cuts the connection when the loop turns, and with it the peer. */
 void http_peer_cut(struct http_peer *);
+
+/* ---- http_listen.c
+ * ------------------------------------------------------------------------------- */
+
+/* Starts libwebsockets on the loop, listening at `own`. Returns 0 or -errno. */
+int http_listen(struct http *, uv_loop_t *, const struct lws_protocols *, struct err *e);
+void http_listen_tick(struct http *);
+void http_listen_close(struct http *);
 
 /* ---- http.c: what a request says ----------------------------------------------------------------
  */

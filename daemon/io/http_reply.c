@@ -60,6 +60,8 @@ int http_reply_write(struct http_peer *p)
 
     if (!p->answered)
         return 0;
+    if (p->out.lost)
+        return -1;
     if (!p->head_is_sent)
         return write_head(p);
     if (p->is_head || !next_piece(p, &piece))
@@ -103,8 +105,9 @@ static int answer_text(struct http *h, struct lws *wsi, enum http_code status, c
     char *line = NULL;
     int size = p ? asprintf(&line, "%s\n", text) : -1;
 
-    if (size < 0 || outbox_put(&p->out, line, (size_t)size) < 0)
+    if (size < 0)
         return -1;
+    outbox_put(&p->out, line, (size_t)size);
     p->head = (struct http_head){
         .status = status, .type = "text/plain; charset=utf-8", .length = (uint64_t)size};
     p->head.close = status >= 400;

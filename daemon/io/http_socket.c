@@ -86,10 +86,8 @@ static void send_line(void *arg, int code, char *line, size_t size)
     struct http_peer *p = arg;
 
     (void)code;
-    if (p->lost || outbox_put(&p->out, line, size - 1) < 0)
-        p->lost = true;
-    else
-        lws_callback_on_writable(p->wsi);
+    outbox_put(&p->out, line, size - 1);
+    lws_callback_on_writable(p->wsi);
 }
 
 static size_t pending_bytes(void *arg)
@@ -235,8 +233,8 @@ void http_socket_tick(struct http_peer *p)
 {
     unsigned stalled = outbox_tick(&p->out);
 
-    if (p->awaits_token && ++p->ticks >= HTTP_TOKEN_TICKS)
-        p->lost = true;
-    if (p->lost || stalled >= HTTP_STALL_TICKS)
+    p->ticks++;
+    if (p->out.lost || stalled >= HTTP_STALL_TICKS ||
+        (p->awaits_token && p->ticks >= HTTP_TOKEN_TICKS))
         http_peer_cut(p);
 }

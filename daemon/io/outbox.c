@@ -1,6 +1,5 @@
 #include "daemon/io/outbox.h"
 
-#include <errno.h>
 #include <stdlib.h>
 
 struct text {
@@ -38,19 +37,19 @@ void outbox_release(struct outbox *o)
     o->taken = 0;
 }
 
-int outbox_put(struct outbox *o, char *data, size_t size)
+void outbox_put(struct outbox *o, char *data, size_t size)
 {
-    struct text *t = calloc(1, sizeof *t);
+    struct text *t = o->lost ? NULL : calloc(1, sizeof *t);
 
     if (!t) {
         free(data);
-        return -ENOMEM;
+        o->lost = true;
+        return;
     }
     t->data = data;
     t->size = size;
     list_append(&o->texts, &t->link);
     o->pending += size;
-    return 0;
 }
 
 bool outbox_peek(const struct outbox *o, size_t max, struct outbox_piece *out)

@@ -13,6 +13,7 @@ struct outbox {
     size_t pending; /* bytes not yet taken */
     size_t taken;   /* of the first text */
     bool moved;     /* something was taken since the last tick */
+    bool lost;      /* a text could not be kept: what follows it is not, either */
     unsigned stalled_ticks;
 };
 
@@ -26,8 +27,8 @@ struct outbox_piece {
 void outbox_init(struct outbox *);
 void outbox_release(struct outbox *);
 
-/* Takes the text (free with free), also when it returns -ENOMEM. */
-int outbox_put(struct outbox *, char *text, size_t size);
+/* Takes the text (free with free). When memory runs out it is lost, and all that follow. */
+void outbox_put(struct outbox *, char *text, size_t size);
 /* The next piece of at most `max` bytes; false when nothing waits. */
 bool outbox_peek(const struct outbox *, size_t max, struct outbox_piece *out);
 /* The piece is taken. */

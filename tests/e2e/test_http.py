@@ -2,6 +2,7 @@
 
 import json
 import mimetypes
+import resource
 import signal
 import socket
 import time
@@ -321,6 +322,22 @@ def test_two_hundred_idle_connections_and_websockets_hold_nobody_up(web):
     for sock in idle + sockets:
         sock.close()
     wait_until(lambda: web.rpc("server.status")["connections"] == 1, "the WebSockets to be gone")
+
+
+def test_without_descriptors_nothing_spins_and_who_is_in_is_served(new_daemon):
+    web = new_daemon("--http", "127.0.0.1:0")
+    web.preexec = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+    web.start()
+    with WebSocket(web) as ws:
+        more = [connect(web) for _ in range(150)]
+        ws.ask("server.hello")
+        before = web.cpu_seconds()
+        time.sleep(3)
+        assert web.cpu_seconds() - before < 0.5
+        ws.ask("server.hello")
+        for sock in more:
+            sock.close()
+        assert request(web, "/healthz").status == 200
 
 
 def test_half_a_request_a_byte_a_second_is_cut(web):
