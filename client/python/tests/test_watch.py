@@ -154,6 +154,15 @@ def test_removed_tap_takes_nothing(daemon, run):
     assert taken(daemon, run) == []
 
 
+def test_removed_tap_that_never_saw_a_batch_does_not_warn(run, caplog):
+    run.watch(Net(), layer="head").remove()  # for its parameters alone
+    run.watch(Net(), layers="body").remove()
+    run.observe(np.ones((2, 2)), np.ones((2, 2)), layer="other")
+    run.checkpoint(step=0)
+    run.finish()
+    assert not [r for r in caplog.records if r.levelno == logging.WARNING]
+
+
 def test_finish_takes_the_hooks_off(run):
     model = Net()
     run.watch(model, layer="head")

@@ -595,7 +595,7 @@ class Run:
         tap.batches += 1
 
     def _warn_of_idle_taps(self) -> None:
-        idle = [tap.layer for tap in self._taps if tap.calls == 0]
+        idle = [tap.layer for tap in self._taps if tap.is_on and tap.calls == 0]
         if idle:
             self._reporter.warn(
                 "tap",

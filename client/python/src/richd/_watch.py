@@ -98,6 +98,11 @@ class Tap:
         """The weight (C, p) that stands for the outputs; None: the outputs themselves travel."""
         return None if self._linear is None else self._linear.weight
 
+    @property
+    def is_on(self) -> bool:
+        """False before it is attached, and when it was taken off."""
+        return self._handle is not None
+
     def remove(self) -> None:
         """Take the hook off the module; once more is fine."""
         if self._handle is not None:
@@ -167,6 +172,11 @@ class StackTap:
     def layer(self) -> str:
         """All names, for messages."""
         return ", ".join(self.layers)
+
+    @property
+    def is_on(self) -> bool:
+        """False before it is attached, and when it was taken off."""
+        return bool(self._handles)
 
     def remove(self) -> None:
         """Take the hooks off the modules; once more is fine."""
