@@ -122,7 +122,7 @@ export TSAN_OPTIONS := suppressions=$(CURDIR)/tests/tsan.supp
 e2e: all
 	$(PYTEST) tests/e2e tests/ctl
 python: all
-	$(PYTEST) client/python/tests
+	$(PYTEST) client/python/tests tests/examples
 
 # One variant, tests and all: `make check`, `make SANITIZE=address check`.
 check:
@@ -163,7 +163,7 @@ test: deps tools
 # ---- dependencies: Debian's packages, all of them, and only those that are missing ----------------
 PACKAGES := gcc make pkg-config libc6-dev libuv1-dev libzmq3-dev libwebsockets-dev libwebsockets-evlib-uv libcjson-dev libsqlite3-dev libinih-dev \
 	libsystemd-dev libopenblas-dev liblapacke-dev python3 python3-numpy python3-zmq python3-torch \
-	libcmocka-dev python3-pytest clang-format clang-tidy cppcheck jq socat
+	python3-sklearn python3-matplotlib libcmocka-dev python3-pytest clang-format clang-tidy cppcheck jq socat
 deps:
 	@missing=$$(for p in $(PACKAGES); do \
 		dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
@@ -182,6 +182,11 @@ tools:
 demo: deps
 	@$(MAKE) --no-print-directory -j$(shell nproc) all
 	@client/demo.sh
+
+# The paper's claims, measured: tables and figures into build/reproduce. REPRODUCE goes to each example.
+reproduce: deps
+	@$(MAKE) --no-print-directory -j$(shell nproc) all
+	@client/reproduce.sh $(REPRODUCE)
 
 # ---- installation --------------------------------------------------------------------------------
 PREFIX  ?= /usr/local
@@ -206,4 +211,4 @@ clean:
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 .SECONDARY:
-.PHONY: all unit bench e2e python check check-headers format format-check lint test deps tools demo install clean
+.PHONY: all unit bench e2e python check check-headers format format-check lint test deps tools demo reproduce install clean

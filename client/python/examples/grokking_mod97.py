@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 
 import richd
 import torch
@@ -118,10 +119,25 @@ def is_checkpoint(step: int, last: int) -> bool:
     return step == 0 or any(step == round(1.17**k) for k in range(40)) or step == last
 
 
-def train_step(model: Transformer, task: Task, optimizer: torch.optim.Optimizer) -> float:
-    """One step of AdamW on the squared error; returns the loss, a mean over batch and classes."""
+def optimize(
+    model: Transformer,
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
+    """AdamW with weight decay 1, and the schedule of its warm-up."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=1.0)
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min(1.0, (step + 1) / WARM_UP_STEPS)
+    )
+
+
+def train_step(
+    model: Transformer,
+    task: Task,
+    optimizer: torch.optim.Optimizer,
+    criterion: Callable[..., torch.Tensor] = functional.mse_loss,
+) -> float:
+    """One step of AdamW; returns the loss, by default a mean square over batch and classes."""
     tokens, targets = task.batch()
-    loss = functional.mse_loss(model(tokens), targets)
+    loss = criterion(model(tokens), targets)
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
@@ -149,10 +165,7 @@ def train(arguments: argparse.Namespace, run: richd.Run) -> None:
     """Train, and have each checkpoint measured, logged and printed."""
     torch.manual_seed(arguments.seed)
     task, model = Task(), Transformer()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=1.0)
-    warm_up = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min(1.0, (step + 1) / WARM_UP_STEPS)
-    )
+    optimizer, warm_up = optimize(model)
     print("  step train acc  test acc     D_LR debiased        u       PR", flush=True)
     loss, is_heard, settled = None, True, 0
     for step in range(arguments.steps + 1):

@@ -1,0 +1,65 @@
+#!/bin/sh
+# `make reproduce`: a daemon, then every example that reproduces a claim of the paper, as many at a
+# time as there are cores. Tables and figures stay in build/reproduce (README.md has them all), the
+# runs in the daemon's history. What is started here is ended here. Arguments go to every example
+# (--full, --seed 0 1).
+set -eu
+cd "$(dirname "$0")/.."
+out=$PWD/build/reproduce
+examples="grokking learning_rate shuffled_labels target_downscaling neural_collapse weight_decay \
+feature_order cost spurious_label batch_norm" # the longest first, to keep all cores busy
+run_dir=$(mktemp -d "${TMPDIR:-/tmp}/richd-reproduce.XXXXXX") # short: socket paths end at 107 bytes
+daemon=
+mkdir -p "$out"
+
+finish() {
+    [ -z "$daemon" ] || { kill "$daemon" 2>/dev/null && wait "$daemon"; } || true
+    rm -rf "$run_dir"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+build/richd --state-dir "$out/state" --runtime-dir "$run_dir" 2>>"$out/richd.log" &
+daemon=$!
+tries=0
+until [ -e "$run_dir/endpoints.json" ]; do
+    tries=$((tries + 1))
+    if [ $tries -gt 100 ] || ! kill -0 "$daemon" 2>/dev/null; then
+        echo "richd did not start; its last words:" >&2
+        tail -n 3 "$out/richd.log" >&2
+        exit 1
+    fi
+    sleep 0.1
+done
+
+echo "richd runs (pid $daemon). Ten experiments, three seeds each, take some minutes on two cores."
+export PYTHONPATH=client/python/src RICHD_RUNTIME_DIR="$run_dir" OPENBLAS_NUM_THREADS=1 out
+failed=0
+printf '%s\n' $examples | xargs -P "$(nproc)" -I NAME sh -c '
+    name=$1
+    shift
+    if /usr/bin/python3 "client/python/examples/$name.py" --figures "$out" "$@" \
+        >"$out/$name.txt" 2>"$out/$name.err"; then
+        cat "$out/$name.txt"
+    else
+        echo "$name failed:" >&2
+        cat "$out/$name.err" >&2
+        exit 1
+    fi' sh NAME "$@" || failed=1
+
+{
+    echo "# The paper's claims, measured"
+    for name in $examples; do
+        figure=$(echo "$name" | tr _ -).png
+        echo
+        sed -e '/./,$!d' "$out/$name.txt" | sed -e '1s/^/## /' -e "s/^figure: .*/\n![]($figure)/"
+    done
+} >"$out/README.md"
+
+cat <<END
+
+Tables and figures are in $out/README.md, the runs in $out/state. To look at them:
+  build/richd --state-dir $out/state &
+  build/richctl runs
+END
+exit $failed
