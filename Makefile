@@ -122,7 +122,8 @@ export TSAN_OPTIONS := suppressions=$(CURDIR)/tests/tsan.supp
 e2e: all
 	$(PYTEST) tests/e2e tests/ctl
 python: all
-	$(PYTEST) client/python/tests tests/examples
+	$(PYTEST) client/python/tests
+	$(PYTEST) tests/examples
 
 # One variant, tests and all: `make check`, `make SANITIZE=address check`.
 check:
