@@ -31,7 +31,6 @@ static const char *reason(enum http_code status)
         {HTTP_NOT_FOUND, "Not Found"},
         {HTTP_NO_METHOD, "Method Not Allowed"},
         {HTTP_MISDIRECTED, "Misdirected Request"},
-        {HTTP_UPGRADE_REQUIRED, "Upgrade Required"},
         {HTTP_TOO_MANY, "Too Many Requests"},
         {HTTP_UNAVAILABLE, "Service Unavailable"},
     };
@@ -51,8 +50,6 @@ static const char *duty(enum http_code status)
         return "www-authenticate: Bearer realm=\"richd\"\r\n";
     case HTTP_NO_METHOD:
         return "allow: GET, HEAD\r\n";
-    case HTTP_UPGRADE_REQUIRED:
-        return "upgrade: websocket\r\n";
     default:
         return "";
     }
@@ -89,8 +86,6 @@ size_t http_head_write(const struct http_head *h, char text[HTTP_HEAD_MAX])
         put(&o, "cache-control: no-store\r\n");
     if (h->gzip)
         put(&o, "content-encoding: gzip\r\n");
-    if (h->file_name)
-        put(&o, "content-disposition: attachment; filename=\"%s\"\r\n", h->file_name);
     if (!h->endless && h->status != HTTP_NOT_MODIFIED)
         put(&o, "content-length: %" PRIu64 "\r\n", h->length);
     put(&o, "%s\r\n", h->close || h->endless ? "connection: close\r\n" : "");

@@ -18,7 +18,6 @@ enum http_code {
     HTTP_NOT_FOUND = 404,
     HTTP_NO_METHOD = 405,
     HTTP_MISDIRECTED = 421,
-    HTTP_UPGRADE_REQUIRED = 426,
     HTTP_TOO_MANY = 429,
     HTTP_FAILED = 500,
     HTTP_UNAVAILABLE = 503,
@@ -26,13 +25,12 @@ enum http_code {
 
 struct http_head {
     enum http_code status;
-    const char *type;      /* NULL: no body */
-    const char *etag;      /* NULL: none; with its quotes */
-    bool gzip;             /* the body is compressed */
-    bool endless;          /* the body ends with the connection; `length` means nothing */
-    bool close;            /* the connection ends with this answer */
-    uint64_t length;       /* of the body */
-    const char *file_name; /* NULL: shown, not saved */
+    const char *type; /* NULL: no body */
+    const char *etag; /* NULL: none; with its quotes */
+    bool gzip;        /* the body is compressed */
+    bool endless;     /* the body ends with the connection; `length` means nothing */
+    bool close;       /* the connection ends with this answer */
+    uint64_t length;  /* of the body */
 };
 
 /* Writes the head with its empty line; returns its length, which is below HTTP_HEAD_MAX. */

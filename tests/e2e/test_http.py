@@ -313,8 +313,10 @@ def test_an_address_in_use_is_refused_by_name(web, tmp_path):
 
 
 def test_two_hundred_idle_connections_and_websockets_hold_nobody_up(web):
+    before = web.resident_bytes()
     idle = [connect(web) for _ in range(200)]
     sockets = [WebSocket(web) for _ in range(200)]
+    web.assert_grew_less(before, 400 * 16384)
     began = time.monotonic()
     assert request(web, "/healthz").status == 200
     assert sockets[-1].ask("run.list")["total"] == 0

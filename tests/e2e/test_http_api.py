@@ -249,18 +249,40 @@ def test_the_websocket_sees_every_point_once(daemon):
     assert seen == [(layer, step) for step in range(30) for layer in "ab"]
 
 
-def test_a_reader_that_takes_nothing_does_not_grow_the_daemon_and_is_cut(daemon):
-    train(daemon, steps=2000, layers=("a",))
-    slow = WebSocket(daemon, receive_buffer=4096)
+def test_readers_that_take_nothing_do_not_grow_the_daemon_and_are_cut(daemon):
+    train(daemon, steps=1500, layers="abcd")
     before = daemon.resident_bytes()
+    socket_reader = WebSocket(daemon, receive_buffer=4096)
     ask = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "series.query",
                       "params": {"run": "run"}}).encode()
-    for _ in range(200):
-        slow.send(ask)
+    for _ in range(100):
+        socket_reader.send(ask)
+    page_readers = [stalled_reader(daemon, "/api/v1/runs/run/series.csv") for _ in range(8)]
     assert request(daemon, "/healthz").status == 200
-    wait_until(lambda: daemon.rpc("server.status")["connections"] == 1, "the reader to be cut", 60)
-    daemon.assert_grew_less(before, 64e6)
-    slow.close()
+    wait_until(lambda: daemon.rpc("server.status")["connections"] == 1, "them to be cut", 60)
+    daemon.assert_grew_less(before, 128e6)
+    for reader in (socket_reader, *page_readers):
+        reader.close()
+
+
+def stalled_reader(daemon, path):
+    """A connection that asks and reads nothing."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.connect(("127.0.0.1", port_of(daemon)))
+    sock.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    return sock
+
+
+def test_requests_sent_at_once_are_answered_in_order(daemon):
+    with connect(daemon) as sock:
+        for i in range(20):
+            sock.sendall(f"GET /api/v1/runs?limit={i} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+                         .encode() + b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answers = b""
+        while answers.count(b"alive") < 20:
+            answers += sock.recv(65536)
+        assert answers.count(b'"total":0') == 20
 
 
 def test_a_slow_reader_reads_the_store_and_misses_nothing(daemon):
