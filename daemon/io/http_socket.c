@@ -199,7 +199,7 @@ static bool append(struct http_peer *p, const char *data, size_t size)
 {
     size_t want = p->message_size + size;
 
-    if (p->message_capacity < want) {
+    if (p->message_capacity <= want) {
         char *grown = realloc(p->message, want < 4096 ? 4096 : 2 * want);
 
         if (!grown)

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from harness import PATIENCE_S, ROOT, RpcError, richd, wait_until
-from httpclient import BINARY, Refused, WebSocket, connect, port_of, raw, request
+from httpclient import BINARY, PING, PONG, Refused, WebSocket, connect, port_of, raw, request
 
 PAGE = ROOT / "client" / "dashboard"
 READ, WRITE = "read-0123456789abcdef", "write-0123456789abcdef"
@@ -118,6 +118,15 @@ def test_a_message_may_come_in_fragments(web):
         ws.send(b'{"jsonrpc":"2.0","id":7,', final=False)
         ws.send(b'"method":"server.hello"}', opcode=0)
         assert ws.message()["id"] == 7
+
+
+def test_an_empty_message_is_not_json_and_harms_nothing(web):
+    with WebSocket(web) as ws:
+        ws.send(b"")
+        assert ws.message()["error"]["code"] == -32700
+        ws.send(b"", PING)
+        assert ws.frame() == (PONG, True, b"")
+        ws.ask("server.hello")
 
 
 def test_binary_and_endless_messages_are_refused(web):
