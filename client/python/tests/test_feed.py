@@ -21,7 +21,7 @@ SPECTRUM = {"run": "r", "layer": "head", "attempt": 1, "step": 3, "n": 9.0, "p":
 
 @pytest.fixture
 def feed(tmp_path):
-    """A feed that answers each connection's line with the next of `answers` (bytes), or hangs up."""
+    """A feed that answers each connection's line with the next of `answers` (bytes), or ends it."""
     server = socket.socket(socket.AF_UNIX)
     server.bind(str(tmp_path / "feed"))
     server.listen()

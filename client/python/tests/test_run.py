@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import richd
-from richd import _arrays, _outbox, _run, _sender, _wire
+from richd import _arrays, _intake, _outbox, _sender, _wire
 from support import Daemon, wait_until, welcome
 
 SRC = Path(richd.__file__).resolve().parents[1]
@@ -91,7 +91,7 @@ def test_overwriting_the_arrays_after_observe_changes_nothing(daemon):
 
 
 def test_batches_over_16_mib_are_split_by_rows(daemon, monkeypatch):
-    monkeypatch.setattr(_run, "BATCH_BYTES_MAX", 100)
+    monkeypatch.setattr(_intake, "BATCH_BYTES_MAX", 100)
     run = connected(daemon)
     x, y = rows(8)  # 28 bytes a row: 3 rows a batch
     run.observe(x, y, step=0)

@@ -12,12 +12,17 @@ import time
 from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
+import numpy as np
+
 from richd._report import RichdError
+from richd._spectrum import as_array
 
 #: Looks up the feed's address: "unix:PATH", "tcp:HOST:PORT", or None when no daemon is there.
 Find = Callable[[], Optional[str]]
 
 _CHUNK = 1 << 16
+#: More come in bins of steps.
+POINTS_MAX = 100_000
 #: An answer of 100,000 points in columns is about 20 MB.
 _ANSWER_MAX = 256 << 20
 
@@ -42,6 +47,22 @@ def call(find: Find, method: str, params: Mapping[str, Any], timeout: float = 5.
     if "error" in answer:
         raise RichdError("EFEED", str(answer["error"].get("message", "the daemon refused")))
     return answer["result"]
+
+
+def series(
+    find: Find, run: str, metric: str, layer: Optional[str], timeout: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """(steps, values) of a measure, as `Run.series` describes them. Raises RichdError."""
+    params: dict[str, Any] = {"run": run, "metrics": [metric], "points": POINTS_MAX}
+    if layer is not None:
+        params["layer"] = layer
+    layers = call(find, "series.query", params, timeout)["layers"]
+    if len(layers) != 1:
+        names = ", ".join(entry["layer"] for entry in layers) or "none"
+        raise RichdError("EFEED", f"layer has to name one; the run has: {names}")
+    columns = layers[0]["columns"]
+    values = columns[metric]["last"] if layers[0]["binned"] else columns[metric]
+    return np.array(columns["step"], dtype=np.int64), as_array(values)
 
 
 def _connect(address: str, timeout: float) -> socket.socket:

@@ -6,6 +6,7 @@ only ValueError, for arguments; what a run then does is left to `_run`.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -112,7 +113,8 @@ def init(
     reporter = Reporter(run_id, raise_errors)
     for text in env.complaints:
         reporter.warn("environment", text, raises=False)
-    run = Run(open_fields, reporter, queue_bytes, lambda: _endpoint.find_feed(endpoint, runtime_dir))
+    find_feed = functools.partial(_endpoint.find_feed, endpoint, runtime_dir)
+    run = Run(open_fields, reporter, queue_bytes, find_feed)
     if (mode or env.get("MODE", _MODES.__contains__) or "online") == "online":
         run.start(lambda: _endpoint.find_endpoint(endpoint, runtime_dir))
     return run

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Optional
 
 # Logging rather than warnings.warn: under `-W error` a warning raises, here in someone's training.
@@ -55,7 +55,7 @@ class Reporter:
         self._label = label
         self._lock = threading.Lock()
         self._said: set[str] = set()
-        self._counts = dict.fromkeys(Stats.__dataclass_fields__, 0)
+        self._counts = {f.name: 0 for f in fields(Stats) if f.name != "last_error"}
         self._last_error: Optional[str] = None
         self._pending: Optional[RichdError] = None
 
@@ -68,7 +68,7 @@ class Reporter:
     def stats(self) -> Stats:
         """A copy of the counts."""
         with self._lock:
-            return Stats(**{**self._counts, "last_error": self._last_error})  # type: ignore[arg-type]
+            return Stats(**self._counts, last_error=self._last_error)
 
     def warn(self, kind: str, text: str, *, raises: bool = True) -> None:
         """Log `text` unless one of its kind was logged; keep it to be raised when asked to."""

@@ -17,7 +17,7 @@ import numpy as np
 from richd import _arrays
 
 if TYPE_CHECKING:
-    from richd._run import Run
+    from richd._watcher import Watcher
 
 #: What may be said of outputs that the module's weights can stand for.
 WIDE = ("auto", "head", "outputs")
@@ -81,7 +81,7 @@ class Tap:
 
     def __init__(
         self,
-        run: Run,
+        run: Watcher,
         layer: str,
         choice: Choice,
     ) -> None:
@@ -117,7 +117,7 @@ class Tap:
     def _on_forward(self, module: Any, args: Any, *rest: Any) -> None:
         """torch calls (module, args, output), or (module, args, kwargs, output)."""
         kwargs, output = rest if len(rest) > 1 else ({}, rest[0])
-        if self._run._probing or not self._choice.is_of_interest(module):
+        if self._run.is_probing or not self._choice.is_of_interest(module):
             return
         self.calls += 1
         if self._choice.takes_call(self.calls):
@@ -156,7 +156,7 @@ class StackTap:
 
     def __init__(
         self,
-        run: Run,
+        run: Watcher,
         layers: Sequence[str],
         choice: Choice,
     ) -> None:
@@ -195,7 +195,7 @@ class StackTap:
 
     def _on_outputs(self, module: Any, _args: Any, *rest: Any) -> None:
         seen, self._seen = self._seen, {}
-        if self._run._probing or not self._choice.is_of_interest(module):
+        if self._run.is_probing or not self._choice.is_of_interest(module):
             return
         self.calls += 1
         if self._choice.takes_call(self.calls) and seen:
@@ -203,8 +203,8 @@ class StackTap:
 
     def take(self, seen: Mapping[str, Any], output: Any) -> tuple[dict[str, Any], Any]:
         """The rows to send of one pass: features (n, p) by layer, and outputs (n, C)."""
-        outputs = _pick_position(_first_tensor(output, "the outputs"), self._choice.position).detach()
-        outputs = outputs.reshape(-1, outputs.shape[-1])
+        outputs = _pick_position(_first_tensor(output, "the outputs"), self._choice.position)
+        outputs = outputs.detach().reshape(-1, outputs.shape[-1])
         n = outputs.shape[0]
         features = {
             name: _as_rows_of(_first_tensor(seen[name], name), n, name, self._choice.position)
@@ -239,7 +239,8 @@ def _as_rows_of(tensor: Any, n: int, name: str, position: Optional[int]) -> Any:
     tensor = _pick_position(tensor, position).detach()
     if tensor.shape[0] == n or tensor.numel() == n * tensor.shape[-1]:
         return tensor.reshape(n, -1)
-    raise ValueError(f"{name} gives {tuple(tensor.shape)}, which are not the {n} rows of the outputs")
+    shape = tuple(tensor.shape)
+    raise ValueError(f"{name} gives {shape}, which are not the {n} rows of the outputs")
 
 
 def _is_head(module: Any, wide: str) -> bool:

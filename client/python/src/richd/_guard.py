@@ -1,0 +1,44 @@
+"""The promise that no call of a run harms the training around it: a decorator.
+
+Any thread. What a call does is left to the method, how trouble is told to `_report`.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from typing import Any, Optional, TypeVar, cast
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def guarded(
+    fallback: Callable[[], Any] = lambda: None, name: Optional[str] = None
+) -> Callable[[F], F]:
+    """Make a method of Run safe inside a training loop.
+
+    In a forked child, in a disabled or finished run it does nothing; an exception becomes one
+    warning a method, unless raise_errors. In these cases it returns `fallback()`. The warning
+    says `name`, what the user called, where that is another method than the guarded one.
+    """
+
+    def decorate(method: F) -> F:
+        said = name or method.__name__
+
+        @functools.wraps(method)
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if self._sender is None or os.getpid() != self._pid:
+                return fallback()
+            self._reporter.raise_pending()
+            try:
+                return method(self, *args, **kwargs)
+            except Exception as error:
+                if self._reporter.raise_errors:
+                    raise
+                self._reporter.warn(said, f"{said}: {type(error).__name__}: {error}")
+                return fallback()
+
+        return cast(F, call)
+
+    return decorate

@@ -1,0 +1,238 @@
+"""What a run offers, numbered and queued in one order: batches, heads and control messages.
+
+Called by the training thread, or several of them. It splits rows into batches, copies them, and
+counts those that find no room. What fits together is left to `_rows`, sending to `_sender`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Optional
+
+import numpy as np
+
+from richd import _arrays, _head, _outbox, _wire
+from richd._moments import Moments
+from richd._outbox import Batch, Control, Outbox
+from richd._report import Reporter
+from richd._rows import Offer
+from richd._session import encode
+
+#: Larger batches are split by rows: the daemon folds the first part while the next one travels.
+BATCH_BYTES_MAX = 4 << 20
+
+
+@dataclass
+class _Layer:
+    """What was offered to one layer in this attempt, dropped batches included."""
+
+    seq: int = 0
+    rows: int = 0
+
+
+class _Start:
+    """What goes before a layer's frames: its name, and its header but for the numbers.
+
+    Raises ValueError before anything is numbered: a batch that cannot be sent was never offered.
+    """
+
+    def __init__(self, layer: str, step: int, fields: dict[str, int]) -> None:
+        self.layer = layer
+        self.name = _wire.check_layer_name(layer)
+        self.size_bytes = _wire.HEADER_SIZE + len(self.name)
+        self._step = step
+        self._fields = fields
+        self.header(_Layer(), 1)
+
+    def header(self, state: _Layer, n_rows: int) -> bytes:
+        """The header of the layer's next batch."""
+        return _wire.Header(
+            seq=state.seq + 1,
+            step=self._step,
+            rows_before=state.rows,
+            n_rows=n_rows,
+            **self._fields,
+        ).encode()
+
+
+class Intake:
+    """One attempt's numbers, and the way into its outbox. `sender` is woken for what is queued."""
+
+    def __init__(self, outbox: Outbox, reporter: Reporter, sender: Any) -> None:
+        self._outbox = outbox
+        self._reporter = reporter
+        self._sender = sender
+        self._lock = threading.Lock()  # numbers are given and messages queued in one order
+        self._layers: dict[str, _Layer] = {}
+        self._heads: dict[str, _head.Head] = {}
+        self._control_seq = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no layer was ever offered a row."""
+        return not self._layers
+
+    def marks(self) -> dict[str, dict[str, int]]:
+        """Of each layer the last batch's number and the rows offered, as a checkpoint says them.
+
+        Called by the maker of a control message, which stands in the same order.
+        """
+        return {name: {"seq": v.seq, "rows": v.rows} for name, v in self._layers.items()}
+
+    # ---- rows ------------------------------------------------------------------------------------
+
+    def put_rows(self, offer: Offer, step: int) -> None:
+        """Split into batches of at most 4 MiB and queue each, or count it as dropped."""
+        starts = []
+        for i, (layer, part) in enumerate(offer.layers.items()):
+            own = {"n_features": part.n_columns, "features_dtype": part.dtype}
+            n_more = len(offer.layers) - 1 - i
+            starts.append(_Start(layer, step, {**offer.fields, **own, "n_more": n_more}))
+        if offer.head is not None:
+            self._keep_heads(offer)
+        parts = [*offer.layers.values(), *offer.shared]
+        n, size = parts[0].n_rows, sum(map(_arrays.row_bytes, parts))
+        rows_a_batch = max(1, BATCH_BYTES_MAX // size)
+        for first in range(0, n, rows_a_batch):
+            stop = min(n, first + rows_a_batch)
+            room = sum(start.size_bytes for start in starts) + (stop - first) * size
+            if not self._outbox.reserve(room):
+                self._count_dropped(starts, stop - first)
+                continue
+            try:
+                staged = [part.stage(first, stop, offer.copy) for part in parts]
+            except BaseException:
+                self._outbox.release(room)
+                raise
+            self._queue(starts, stop - first, staged, room)
+
+    def put_moments(self, layer: str, moments: Moments, step: int) -> None:
+        """Queue a layer's reduced rows as one batch, or count it as dropped."""
+        arrays, xx_dtype = moments.frames()
+        fields = {
+            "kind": _wire.KIND_MOMENTS,
+            "n_features": moments.n_features,
+            "n_outputs": moments.n_outputs,
+            "features_dtype": xx_dtype,
+            "outputs_dtype": moments.outputs_dtype,
+        }
+        start = _Start(layer, step, fields)
+        room = start.size_bytes + sum(a.nbytes for a in arrays)
+        if not self._outbox.reserve(room):
+            self._count_dropped([start], moments.rows)
+            return
+        # Moments never writes into its arrays, it replaces them: lending them is safe.
+        staged = [_arrays.Staged(_arrays.frame_of(a)) for a in arrays]
+        self._queue([start], moments.rows, staged, room)
+
+    def _queue(
+        self,
+        starts: Sequence[_Start],
+        n_rows: int,
+        staged: Sequence[_arrays.Staged],
+        room: int,
+        counted: bool = True,
+    ) -> None:
+        """`staged` begins with a frame a layer, the rest is shared. No rows unless `counted`."""
+        waits = [s.wait_filled for s in staged if s.wait_filled is not None]
+        n_counted = n_rows if counted else 0
+        frames: list[Any] = []
+        with self._lock:
+            for start, own in zip(starts, staged):
+                state = self._layers.setdefault(start.layer, _Layer())
+                frames += (start.header(state, n_rows), start.name, own.frame)
+                state.seq += 1
+                state.rows += n_counted
+            frames += [s.frame for s in staged[len(starts) :]]
+            self._outbox.put_batch(Batch(n_counted * len(starts), frames, room, waits))
+        self._reporter.add(rows_offered=n_counted * len(starts))
+        self._sender.wake()
+
+    def _count_dropped(self, starts: Sequence[_Start], n_rows: int) -> None:
+        """A batch that finds no room still takes its number, so that the gap can be seen."""
+        with self._lock:
+            for start in starts:
+                state = self._layers.setdefault(start.layer, _Layer())
+                state.seq += 1
+                state.rows += n_rows
+        n_rows *= len(starts)
+        self._reporter.add(rows_offered=n_rows, rows_dropped=n_rows, batches_dropped=1)
+        if self._sender.is_connected:
+            text = "rows come faster than the daemon takes them; some are dropped"
+            self._reporter.warn("full", text, raises=False)
+
+    # ---- heads -----------------------------------------------------------------------------------
+
+    def _keep_heads(self, offer: Offer) -> None:
+        """Note the weights that the next checkpoint has to send for these layers."""
+        n_features = _head.shape_of(offer.head)[1]
+        for part in offer.layers.values():
+            if part.n_columns != n_features:
+                raise ValueError(f"{part.n_columns} features, the head takes {n_features}")
+        fields = {
+            **{name: offer.fields[name] for name in ("n_outputs", "n_targets", "targets_dtype")},
+            "kind": _wire.KIND_HEAD,
+            "outputs_dtype": _wire.DTYPE_NONE,
+            "n_features": n_features,
+        }
+        self._heads.update({layer: _head.Head(offer.head, fields) for layer in offer.layers})
+
+    def put_heads(self, step: int, keep: bool) -> None:
+        """Queue the triangle of each head whose layer has rows since the last checkpoint.
+
+        With `keep` every later checkpoint sends it anew, for windows that go on.
+        """
+        heads = dict(self._heads)
+        if not keep:
+            self._heads.clear()
+        for layer, head in heads.items():
+            r = _head.triangle(head.weight)
+            fields = {**head.fields, "features_dtype": _head.dtype_of(r)}
+            self._put_slices(layer, step, fields, _head.slices(r, BATCH_BYTES_MAX))
+
+    def _put_slices(
+        self,
+        layer: str,
+        step: int,
+        fields: dict[str, int],
+        slices: Iterable[tuple[int, int, np.ndarray]],
+    ) -> None:
+        """A slice counts no rows; one that finds no room leaves the point without its head."""
+        for first, n_rows, values in slices:
+            start = _Start(layer, step, {**fields, "first_row": first})
+            room = start.size_bytes + values.nbytes
+            if self._outbox.reserve(room):
+                staged = [_arrays.Staged(_arrays.frame_of(values))]
+                self._queue([start], n_rows, staged, room, counted=False)
+            else:
+                self._count_dropped([start], 0)
+
+    # ---- control messages ------------------------------------------------------------------------
+
+    def put_control(self, kind: str, fields: Callable[[], dict[str, Any]]) -> Optional[Control]:
+        """Queue a control message behind all that was queued before it; None when it is dropped.
+
+        `fields` makes it, with no message between those before it and those after.
+        """
+
+        def make() -> Control:
+            seq = self._control_seq + 1
+            payload = encode({"type": kind, "seq": seq, **fields()})
+            if len(payload) > _wire.CONTROL_MAX:
+                raise ValueError(f"a {kind} of {len(payload)} bytes is over 1 MiB")
+            self._control_seq = seq
+            return Control(kind, seq, payload)
+
+        with self._lock:
+            control = self._outbox.put_control(make)
+        if control is not None:
+            self._sender.wake()
+            return control
+        self._reporter.add(controls_dropped=1)
+        if not self._sender.stopped:
+            self._reporter.warn(
+                "controls", f"{_outbox.CONTROLS_MAX} messages wait for the daemon; more are dropped"
+            )
+        return None

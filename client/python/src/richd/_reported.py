@@ -1,0 +1,73 @@
+"""The measures of the whole network that only the trainer can compute, for a checkpoint.
+
+Called by the training thread, at `watch` and at checkpoints. The formulas are left to
+`_parameters` and `_tangent`, the message to `Run`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Optional
+
+from richd import _clean
+from richd._parameters import COPY_BYTES_MAX, Parameters
+from richd._tangent import NTK
+
+#: The measures that a checkpoint may bring along.
+REPORTED = ("param_norm", "param_change", "ntk_distance", "ntk_alignment")
+
+
+class Reported:
+    """What a run measures of the model it watches; nothing before `watch`.
+
+    Attributes:
+        is_probing: passes of ours run, not the trainer's: taps let them go by.
+    """
+
+    def __init__(self) -> None:
+        self.is_probing = False
+        self._parameters: Optional[Parameters] = None
+        self._tangent: Optional[tuple[Any, NTK]] = None  # the model, and what is computed of it
+
+    def watch_parameters(
+        self, model: Any, wanted: Optional[bool], initial: Optional[Mapping[str, Any]]
+    ) -> None:
+        """Measure the parameters of the first model that is given, unless `wanted` is False."""
+        if wanted is False or self._parameters is not None:
+            return
+        size = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+        keep = size <= COPY_BYTES_MAX if wanted is None else wanted
+        self._parameters = Parameters(model, keep, initial)
+
+    def watch_tangent(self, model: Any, ntk: NTK) -> None:
+        """Measure this model's tangent kernel from now on."""
+        self._tangent = (model, ntk)
+
+    def measure_parameters(self) -> dict[str, float]:
+        """param_norm and param_change, as far as they are watched."""
+        return {} if self._parameters is None else self._parameters.measure()
+
+    def measure_tangent(self) -> dict[str, float]:
+        """ntk_distance and ntk_alignment, at the checkpoints that `every` asks for."""
+        if self._tangent is None:
+            return {}
+        model, ntk = self._tangent
+        if not ntk.is_due():
+            return {}
+        self.is_probing = True
+        try:
+            return ntk.measure(model)
+        finally:
+            self.is_probing = False
+
+    def forget(self) -> None:
+        """Let go of the model, which may be large."""
+        self._parameters = self._tangent = None
+
+
+def check(given: Mapping[str, Any]) -> dict[str, Optional[float]]:
+    """What the trainer reports by itself. Raises ValueError for another name, or no number."""
+    for name in given:
+        if name not in REPORTED:
+            raise ValueError(f"they are {', '.join(REPORTED)}, not {name!r}")
+    return {name: _clean.number(value) for name, value in given.items()}

@@ -1,0 +1,122 @@
+"""Rows of one call, checked against each other: what `Run.observe` and `observe_layers` offer.
+
+Pure functions, any thread. What frameworks' arrays become is left to `_arrays`, numbers and the
+queue to `_intake`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from richd import _arrays, _head, _wire
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What goes with the rows of a call; `Run.observe` says what each field means."""
+
+    step: Optional[int] = None
+    split: Optional[str] = None
+    labels: Any = None
+    targets: Any = None
+    n_classes: Optional[int] = None
+    weights: Any = None
+    balanced: bool = False
+    copy: bool = True
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Rows that fit each other: n of each part.
+
+    Attributes:
+        layers: the features (n, p) of each layer, by name in depth order.
+        shared: what the layers share, (n, columns) each: outputs, targets or labels, weights;
+            only those that travel, in that order.
+        fields: what the headers of all the layers have in common.
+        copy: whether the caller may overwrite its arrays when the call returns.
+        head: the weight (C, p) that stands for the outputs, or None.
+    """
+
+    layers: dict[str, _arrays.Rows]
+    shared: list[_arrays.Rows]
+    fields: dict[str, int]
+    copy: bool
+    head: Any = None
+
+
+def check(features: Mapping[str, Any], outputs: Any, head: Any, beside: Beside) -> Offer:
+    """The rows of some layers against outputs (..., C), or a head's weight (C, p).
+
+    Raises ValueError, naming the numbers, where shapes or types do not fit.
+    """
+    if (outputs is None) == (head is None):
+        raise ValueError("give outputs, or the head that makes them")
+    if not 1 <= len(features) <= _wire.LAYERS_MAX:
+        raise ValueError(f"1 to {_wire.LAYERS_MAX} layers share outputs, not {len(features)}")
+    layers = {
+        of_split(name, beside.split): _arrays.as_rows(value, "features")
+        for name, value in features.items()
+    }
+    out = None if outputs is None else _arrays.as_rows(outputs, "outputs")
+    target, weight = _target_rows(beside), _weight_rows(beside)
+    _check_counts(list(layers.values()), out, [part for part in (target, weight) if part])
+    n_outputs = out.n_columns if out is not None else _head.shape_of(head)[0]
+    fields = {
+        "kind": _wire.KIND_ROWS,
+        "n_outputs": n_outputs,
+        "n_targets": _n_targets(target, beside, n_outputs),
+        "outputs_dtype": _dtype(out),
+        "targets_dtype": _dtype(target),
+        "weights_dtype": _dtype(weight),
+    }
+    shared = [part for part in (out, target, weight) if part is not None]
+    return Offer(layers, shared, fields, beside.copy, head)
+
+
+def of_split(layer: str, split: Optional[str]) -> str:
+    """The layer that rows of a split belong to (INGEST.md)."""
+    return layer if split in (None, "train") else f"{layer}@{split}"
+
+
+def _check_counts(
+    layers: list[_arrays.Rows], out: Optional[_arrays.Rows], optional: list[_arrays.Rows]
+) -> None:
+    n = layers[0].n_rows if out is None else out.n_rows
+    beside = "features" if out is None else "outputs"
+    for what, parts in (("features", layers), ("targets or weights", optional)):
+        for part in parts:
+            if part.n_rows != n:
+                raise ValueError(f"{part.n_rows} rows of {what} beside {n} of {beside}")
+
+
+def _n_targets(target: Optional[_arrays.Rows], beside: Beside, n_outputs: int) -> int:
+    if target is None:
+        return 0
+    return target.n_columns if beside.labels is None else beside.n_classes or n_outputs
+
+
+def _dtype(part: Optional[_arrays.Rows]) -> int:
+    return _wire.DTYPE_NONE if part is None else part.dtype
+
+
+def _target_rows(beside: Beside) -> Optional[_arrays.Rows]:
+    if beside.labels is not None and beside.targets is not None:
+        raise ValueError("give labels or targets, not both")
+    if beside.labels is not None:
+        return _arrays.as_labels(beside.labels)
+    return None if beside.targets is None else _arrays.as_rows(beside.targets, "targets")
+
+
+def _weight_rows(beside: Beside) -> Optional[_arrays.Rows]:
+    weights = beside.weights
+    if beside.balanced:
+        if beside.labels is None or weights is not None:
+            raise ValueError("balanced=True needs labels, and no weights of its own")
+        weights = _arrays.balanced_weights(beside.labels)
+    if weights is None:
+        return None
+    flat = _arrays.as_rows(weights, "weights")
+    return flat if flat.n_columns == 1 else _arrays.as_rows(weights.reshape(-1), "weights")

@@ -1,0 +1,175 @@
+"""The part of a run that watches torch modules: `Run.watch`, and what its hooks bring.
+
+Called by the training thread, at `watch`, in forward passes and at checkpoints. The hooks
+themselves are left to `_watch`, the measures of the whole network to `_reported`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional, Union
+
+from richd import _clean, _wire
+from richd._guard import guarded
+from richd._report import Reporter
+from richd._reported import Reported
+from richd._rows import Beside
+from richd._tangent import NTK
+from richd._watch import WIDE, Choice, StackTap, Tap, find_module, find_modules
+
+
+class Watcher:
+    """What `Run` is made of beside its own life; it offers rows by `_offer`."""
+
+    _sender: Any
+    _pid: int
+    _reporter: Reporter
+
+    def __init__(self) -> None:
+        self._taps: list[Union[Tap, StackTap]] = []
+        self._reported = Reported()
+
+    def _offer(
+        self, features: Mapping[str, Any], outputs: Any, beside: Beside, head: Any = None
+    ) -> None:
+        raise NotImplementedError
+
+    @property
+    def is_probing(self) -> bool:
+        """Whether the model runs for a measure of ours: not the trainer's passes."""
+        return self._reported.is_probing
+
+    def watch(
+        self,
+        model: Any,
+        layer: str = "head",
+        *,
+        module: Any = None,
+        layers: Union[None, str, Sequence[str]] = None,
+        outputs: Any = "",
+        rows: Optional[int] = None,
+        every: int = 1,
+        train_only: bool = False,
+        position: Union[None, int, str] = None,
+        splits: bool = True,
+        parameters: Optional[bool] = None,
+        initial: Optional[Mapping[str, Any]] = None,
+        ntk: Optional[NTK] = None,
+        wide: str = "auto",
+    ) -> Union[Tap, StackTap]:
+        """Observe a torch module at each of its forward passes, from now on.
+
+        The features are the module's first input, the outputs its output, so the module should
+        be the last linear layer; a bias is fine. Inputs of shape (..., p) become rows. Put taps on
+        before torch.compile. A layer that is applied with torch.nn.functional and not called as a
+        module is never seen: a tap without a batch says so at a checkpoint.
+
+        Arguments:
+            model: a torch.nn.Module.
+            layer: the name in richd, and the dotted path of the module.
+            module: the path, or the module itself, when it is not `layer`.
+            layers: several layers in place of one: paths, or patterns such as "blocks.*". Each
+                layer's own *output* is its features, against the network's final outputs, which
+                travel once. A layer's rows are the outputs' rows: (n, ...) is flattened to (n, p).
+            outputs: with `layers`, the path of the module (or the module) that gives the final
+                linear outputs; the model itself by default.
+            rows: at most so many rows a call, drawn evenly (own generator, fixed seed).
+            every: take each n-th call only.
+            train_only: skip calls in eval mode.
+            position: "last" or an index, for (batch, sequence, p): one token a sequence, because
+                the tokens of a sequence are not independent.
+            splits: rows of eval mode travel as the layer NAME@eval, so that those of an
+                evaluation stay out of the training rows' window; False: under the same name, for
+                a model that is only ever observed in eval mode.
+            parameters: whether each checkpoint brings the squared norm of the model's trainable
+                parameters (`param_norm`) and their relative change since now (`param_change`),
+                which takes a copy of them in host memory. By default the change only where the
+                copy is at most 64 MiB; True: whatever its size; False: neither. Measuring reads
+                every parameter in host memory, 2.5 ms a million on one core, and waits
+                for their device. They are those of the first model that is watched.
+            initial: a state_dict to measure the change from, in place of a copy of now: a run
+                that is resumed gives the one with which its first attempt began.
+            ntk: the tangent kernel's distance and alignment at checkpoints, off by default
+                because it is costly; see `richd.NTK`.
+            wide: whether the outputs are left to the head's weights (`observe`, head):
+                "auto" (default) where the module is a torch.nn.Linear with C >= p, as language
+                models have it; "head" for any such module; "outputs" never.
+
+        The step of the rows is the last one that was given to checkpoint, log or observe.
+        """
+        self._watch_parameters(model, parameters, initial)
+        if ntk is not None:
+            self._reported.watch_tangent(model, ntk)
+        choice = self._choice(rows, every, train_only, position, splits)
+        tap: Union[Tap, StackTap]
+        if layers is not None:
+            tap = StackTap(self, (), choice or Choice())
+            if choice is not None:
+                self._attach_stack(tap, model, layers, outputs)
+            return tap
+        tap = Tap(self, layer, choice or Choice())
+        if choice is not None:
+            self._attach(tap, model, layer if module is None else module, wide)
+        return tap
+
+    @guarded(name="watch")
+    def _choice(self, *options: Any) -> Optional[Choice]:
+        return Choice(*options)
+
+    @guarded(name="watch")
+    def _watch_parameters(
+        self, model: Any, wanted: Optional[bool], initial: Optional[Mapping[str, Any]]
+    ) -> None:
+        self._reported.watch_parameters(model, wanted, initial)
+
+    @guarded(fallback=dict, name="parameters")
+    def _measure_parameters(self) -> dict[str, float]:
+        return {} if self._sender.stopped else self._reported.measure_parameters()
+
+    @guarded(fallback=dict, name="ntk")
+    def _measure_tangent(self) -> dict[str, float]:
+        return {} if self._sender.stopped else self._reported.measure_tangent()
+
+    @guarded(name="watch")
+    def _attach_stack(self, tap: StackTap, model: Any, layers: Any, outputs: Any) -> None:
+        modules = find_modules(model, layers)
+        if len(modules) > _wire.LAYERS_MAX:
+            raise ValueError(f"{len(modules)} layers match, at most {_wire.LAYERS_MAX} are watched")
+        tap.layers = tuple(modules)
+        tap.attach(modules, find_module(model, outputs))
+        self._taps.append(tap)
+
+    @guarded(name="watch")
+    def _tapped_stack(
+        self, tap: StackTap, seen: Mapping[str, Any], output: Any, split: Optional[str]
+    ) -> None:
+        features, outputs = tap.take(seen, output)
+        self._offer(features, outputs, Beside(split=split))
+        tap.batches += 1
+
+    @guarded(name="watch")
+    def _attach(self, tap: Tap, model: Any, module: Any, wide: str) -> None:
+        _wire.check_layer_name(tap.layer)
+        _clean.check_choice("wide", wide, WIDE)
+        tap.attach(find_module(model, module), wide)
+        self._taps.append(tap)
+
+    @guarded(name="watch")
+    def _tapped(self, tap: Tap, args: Any, kwargs: Any, output: Any, split: Optional[str]) -> None:
+        features, outputs = tap.take(args, kwargs, output)
+        self._offer({tap.layer: features}, outputs, Beside(split=split), tap.head)
+        tap.batches += 1
+
+    def _remove_taps(self) -> None:
+        for tap in self._taps:
+            tap.remove()
+
+    def _warn_of_idle_taps(self) -> None:
+        idle = [tap.layer for tap in self._taps if tap.is_on and tap.calls == 0]
+        if idle:
+            self._reporter.warn(
+                "tap",
+                f"no batch was seen at {', '.join(idle)}: was the module never called, or the tap "
+                "put on after torch.compile?",
+                raises=False,
+            )
