@@ -143,7 +143,8 @@ format:
 format-check:
 	@clang-format --dry-run --Werror $(C_FILES) $(H_FILES) && echo "$(words $(C_FILES) $(H_FILES)) files are formatted"
 # The lists are short and reasoned: .clang-tidy, and for cppcheck: err_set yields its code also where
-# nobody wants it; prototypes name the arguments that need a name.
+# nobody wants it; prototypes name the arguments that need a name. Python: client/python/pyproject.toml;
+# E203 is about slices of expressions (values[first : first + n]), where pycodestyle errs.
 LINT_FLAGS := -std=gnu11 -I. -Iinclude -D_GNU_SOURCE -DRICHD_VERSION=\"0\"
 lint:
 	@printf '%s\0' $(filter-out tests/%,$(C_FILES)) | xargs -0 -n 6 -P $(shell nproc) \
@@ -152,6 +153,8 @@ lint:
 		--enable=warning,portability,performance --suppress=missingIncludeSystem \
 		--suppress=constStatement --suppress=funcArgOrderDifferent \
 		-D_GNU_SOURCE -DRICHD_VERSION='"0"' $(filter-out tests/%,$(C_FILES)) && echo "cppcheck is content"
+	@flake8 --max-line-length=100 --extend-ignore=E203 client/python tests/bench && echo "flake8 is content"
+	@cd client/python && mypy --cache-dir=/dev/null --no-error-summary && echo "mypy is content"
 
 # Everything, from a bare machine.
 test: deps tools
@@ -164,7 +167,8 @@ test: deps tools
 # ---- dependencies: Debian's packages, all of them, and only those that are missing ----------------
 PACKAGES := gcc make pkg-config libc6-dev libuv1-dev libzmq3-dev libwebsockets-dev libwebsockets-evlib-uv libcjson-dev libsqlite3-dev libinih-dev \
 	libsystemd-dev libopenblas-dev liblapacke-dev python3 python3-numpy python3-zmq python3-torch \
-	python3-sklearn python3-matplotlib libcmocka-dev python3-pytest clang-format clang-tidy cppcheck jq socat
+	python3-sklearn python3-matplotlib libcmocka-dev python3-pytest clang-format clang-tidy cppcheck \
+	flake8 mypy jq socat
 deps:
 	@missing=$$(for p in $(PACKAGES); do \
 		dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \

@@ -101,7 +101,7 @@ def row_bytes(rows: Rows) -> int:
 def frame_of(array: np.ndarray) -> memoryview:
     """The bytes of a C-contiguous array, without a copy."""
     flat = np.ascontiguousarray(array).reshape(-1)
-    return memoryview(flat.view(np.uint8))
+    return flat.view(np.uint8).data
 
 
 def as_rows(values: Any, what: str) -> Rows:

@@ -87,7 +87,7 @@ def _triangle_torch(torch: Any, weight: Any) -> np.ndarray:
 def _triangle_numpy(weight: Any) -> np.ndarray:
     w = np.asarray(weight)
     dtype = np.float32 if w.dtype in (np.float16, np.float32) else np.float64
-    r = np.empty((0, w.shape[1]), dtype=dtype)
+    r: Any = np.empty((0, w.shape[1]), dtype=dtype)
     for first in range(0, w.shape[0], _BLOCK * w.shape[1]):
         block = w[first : first + _BLOCK * w.shape[1]].astype(dtype)
         r = np.linalg.qr(np.concatenate([r, block]), mode="r")

@@ -89,7 +89,7 @@ def init(
         raise ValueError("tags is a list of strings, not one string")
     name = name or env.get("NAME") or _names.new_name()
     run_id = run_id or env.get("RUN_ID", _names.is_run_id) or _names.new_run_id(name)
-    open_fields = {
+    open_fields: dict[str, Any] = {
         "run": run_id,
         "name": _clean.text(name),
         "project": _clean.text(project or env.get("PROJECT") or "default"),

@@ -104,7 +104,7 @@ class Moments:
         code = _wire.DTYPE_F64 if 8 * p * p <= _wire.FRAME_MAX else _wire.DTYPE_F32
         kept = np.float64 if code == _wire.DTYPE_F64 else np.float32
         xx = _host(self._xx).astype(kept, copy=False)
-        last = np.concatenate(([float(self._s2)], _host(self._sx)))
+        last = np.concatenate((np.array([float(self._s2)]), _host(self._sx)))
         frames = [_host(self._m), _host(self._k), xx, _host(self._xy), _host(self._yy), last]
         for frame in frames:
             if frame.nbytes > _wire.FRAME_MAX:

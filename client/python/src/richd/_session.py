@@ -175,7 +175,7 @@ class Session:
         message = {"type": "open", **self._identity.open_fields, "writer": self._identity.writer}
         if self.attempt:
             # Going on with our own attempt: that the run exists by now is no conflict.
-            message.update(attempt=self.attempt, resume="allow")
+            return {**message, "attempt": self.attempt, "resume": "allow"}
         return message
 
     # ---- what goes out ---------------------------------------------------------------------------

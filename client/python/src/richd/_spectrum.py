@@ -49,7 +49,7 @@ class Spectrum:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Spectrum:
         """Make a spectrum of the daemon's JSON object; fields of a newer daemon are skipped."""
-        known = {name: fields.get(name) for name in cls.__dataclass_fields__}
+        known: dict[str, Any] = {name: fields.get(name) for name in cls.__dataclass_fields__}
         for name in ("rho", "u", "q", "pi_hat", "pi_star"):
             known[name] = None if known[name] is None else as_array(known[name])
         return cls(**known)

@@ -43,7 +43,7 @@ class Choice:
             raise ValueError(f'position is None, "last" or an index, not {position!r}')
         if every < 1 or (rows is not None and rows < 1):
             raise ValueError("every and rows are at least 1")
-        self.position = -1 if position == "last" else position
+        self.position = -1 if isinstance(position, str) else position
         self._rows = rows
         self._every = every
         self._train_only = train_only

@@ -124,9 +124,9 @@ class Header:
             raise WireError(f"magic is {magic!r}, not {MAGIC!r}")
         if version != VERSION:
             raise WireError(f"version is {version}, this is {VERSION}")
-        header = cls(kind, *rest, n_more=n_more)
-        if kind != KIND_HEAD and header.first_row:
-            header = replace(header, first_row=0)  # reserved there
+        if kind != KIND_HEAD:
+            rest[-1] = 0  # first_row is reserved there
+        header = replace(cls(kind, *rest), n_more=n_more)
         header.check()
         return header
 
