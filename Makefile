@@ -125,6 +125,15 @@ python: all
 	$(PYTEST) client/python/tests
 	$(PYTEST) tests/examples
 
+# The page in Chromium, one file after the other: they measure.
+browser: all tests/browser/node_modules
+	@for t in tests/browser/*.test.js; do RICHD_BUILD=$(BUILD) node --test $$t || exit 1; done
+tests/browser/node_modules: tests/browser/package-lock.json
+	cd $(@D) && npm ci --silent && touch node_modules
+# The pictures of client/dashboard/screenshots, from a run that is trained for them (some minutes).
+screenshots: all tests/browser/node_modules
+	RICHD_BUILD=$(BUILD) node tests/browser/screenshots.js
+
 # One variant, tests and all: `make check`, `make SANITIZE=address check`.
 check:
 	@$(MAKE) --no-print-directory -j$(shell nproc) all $(UNIT)
@@ -157,25 +166,35 @@ lint:
 	@cd client/python && mypy --cache-dir=/dev/null --no-error-summary && echo "mypy is content"
 
 # Everything, from a bare machine.
-test: deps tools
+test: test-deps tools
 	$(MAKE) --no-print-directory DEV=1 -j$(shell nproc) all $(UNIT) $(BENCH)
 	$(MAKE) --no-print-directory check-headers format-check lint
-	$(MAKE) --no-print-directory DEV=1 check python
+	$(MAKE) --no-print-directory DEV=1 check python browser
 	$(MAKE) --no-print-directory SANITIZE=address FAULT_STRIDE=97 SIM_SEEDS=150 TRANSITION_SERIES=200 ZWATCH_MESSAGES=200000 check
 	$(MAKE) --no-print-directory SANITIZE=thread FAULT_STRIDE=499 ZWATCH_MESSAGES=200000 check
 
-# ---- dependencies: Debian's packages, all of them, and only those that are missing ----------------
-PACKAGES := gcc make pkg-config libc6-dev libuv1-dev libzmq3-dev libwebsockets-dev libwebsockets-evlib-uv libcjson-dev libsqlite3-dev libinih-dev \
-	libsystemd-dev libopenblas-dev liblapacke-dev python3 python3-numpy python3-zmq python3-torch \
-	python3-sklearn python3-matplotlib libcmocka-dev python3-pytest clang-format clang-tidy cppcheck \
-	flake8 mypy jq socat
+# ---- dependencies: Debian's packages, and of them only those that are missing ---------------------
+BUILD_PACKAGES := gcc make pkg-config libc6-dev libuv1-dev libzmq3-dev libwebsockets-dev \
+	libwebsockets-evlib-uv libcjson-dev libsqlite3-dev libinih-dev libsystemd-dev libopenblas-dev liblapacke-dev
+DEMO_PACKAGES  := python3 python3-numpy python3-zmq python3-torch jq
+PAPER_PACKAGES := python3-sklearn python3-matplotlib
+TEST_PACKAGES  := libcmocka-dev python3-pytest clang-format clang-tidy cppcheck flake8 mypy socat chromium \
+	$(if $(shell command -v node),,nodejs) $(if $(shell command -v npm),,npm)
+
+define install
+@missing=$$(for p in $(1); do \
+	dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+[ -z "$$missing" ] && exit 0; echo "installing" $$missing; \
+as=; [ "$$(id -u)" = 0 ] || as=sudo; \
+$$as apt-get update -qq && \
+$$as env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null
+endef
 deps:
-	@missing=$$(for p in $(PACKAGES); do \
-		dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
-	[ -z "$$missing" ] && exit 0; echo "installing" $$missing; \
-	as=; [ "$$(id -u)" = 0 ] || as=sudo; \
-	$$as apt-get update -qq && \
-	$$as env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null
+	$(call install,$(BUILD_PACKAGES) $(DEMO_PACKAGES))
+paper-deps: deps
+	$(call install,$(PAPER_PACKAGES))
+test-deps: paper-deps
+	$(call install,$(TEST_PACKAGES))
 
 # Prometheus scrapes us in a test. Its package would start a service, so only its files are taken.
 PROMETHEUS := build/tools/usr/bin/prometheus
@@ -189,7 +208,7 @@ demo: deps
 	@client/demo.sh
 
 # The paper's claims, measured: tables and figures into build/reproduce. REPRODUCE goes to each example.
-reproduce: deps
+reproduce: paper-deps
 	@$(MAKE) --no-print-directory -j$(shell nproc) all
 	@client/reproduce.sh $(REPRODUCE)
 
@@ -216,4 +235,4 @@ clean:
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 .SECONDARY:
-.PHONY: all unit bench e2e python check check-headers format format-check lint test deps tools demo reproduce install clean
+.PHONY: all unit bench e2e python browser screenshots check check-headers format format-check lint test deps paper-deps test-deps tools demo reproduce install clean

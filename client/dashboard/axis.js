@@ -23,7 +23,10 @@ export function widen([from, to], spacing, share) {
     const b = toX(to, spacing);
     const more = (b - a) * share;
 
-    return [Math.max(0, Math.floor(toStep(a - more, spacing))), Math.ceil(toStep(b + more, spacing))];
+    return [
+        Math.max(0, Math.floor(toStep(a - more, spacing))),
+        Math.ceil(toStep(b + more, spacing)),
+    ];
 }
 
 /**
@@ -39,7 +42,9 @@ export function ticks(min, max, space, spacing) {
 
     if (max - min < 1.2) {
         const count = Math.max(2, (max - min) / space);
-        return linearTicks(first, last, (last - first) / count).map((s) => toX(s, spacing)).filter((x) => x >= min && x <= max);
+        return linearTicks(first, last, (last - first) / count)
+            .map((s) => toX(s, spacing))
+            .filter((x) => x >= min && x <= max);
     }
     const within = space < 0.3 ? [1, 2, 5] : [1];
     const every = Math.max(1, Math.ceil(space));
@@ -47,7 +52,8 @@ export function ticks(min, max, space, spacing) {
     for (let e = Math.max(0, Math.floor(min)); e <= max; e += every) {
         for (const m of within) {
             const x = toX(m * 10 ** e, spacing);
-            if (x >= min && x <= max && (found.length === 0 || x - found.at(-1) >= space)) found.push(x);
+            if (x >= min && x <= max && (found.length === 0 || x - found.at(-1) >= space))
+                found.push(x);
         }
     }
     return found;
@@ -91,7 +97,9 @@ export function shortStep(step) {
 
 /** A step in full, digits in groups. @param {number|null} step */
 export function longStep(step) {
-    return step === null || step === undefined ? "–" : String(Math.round(step)).replace(/\B(?=(\d{3})+$)/g, "\u202f");
+    return step === null || step === undefined
+        ? "–"
+        : String(Math.round(step)).replace(/\B(?=(\d{3})+$)/g, "\u202f");
 }
 
 /** A value with four significant digits, never a false zero. @param {number|null|undefined} value */
@@ -99,7 +107,8 @@ export function shortValue(value) {
     if (value === null || value === undefined || Number.isNaN(value)) return "–";
     const size = Math.abs(value);
 
-    if (size !== 0 && (size < 1e-4 || size >= 1e6)) return value.toExponential(2).replace("e+", "e");
+    if (size !== 0 && (size < 1e-4 || size >= 1e6))
+        return value.toExponential(2).replace("e+", "e");
     if (size >= 1000) return value.toFixed(0);
     if (size >= 10) return value.toFixed(2);
     return value.toFixed(4);

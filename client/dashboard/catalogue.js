@@ -10,6 +10,11 @@
  */
 /** @typedef {{name: string, unit: string, needs: string, description: string}} Metric */
 
+/* Rows of evaluation are the layer NAME@eval, beside NAME. */
+function isTraining(layer) {
+    return !layer.endsWith("@eval");
+}
+
 /** Events: "change" (a run is new or differs), "unknown" (a point came of a run that no list gave). */
 export class Catalogue extends EventTarget {
     /** @param {import("./feed.js").Feed} feed */
@@ -17,7 +22,8 @@ export class Catalogue extends EventTarget {
         super();
         this.feed = feed;
         /** @type {Map<string, Run>} */ this.runs = new Map();
-        /** Runs that a link names and this daemon does not have. @type {Set<string>} */ this.absent = new Set();
+        /** Runs that a link names and this daemon does not have. @type {Set<string>} */ this.absent =
+            new Set();
         /** @type {Metric[]} */ this.metrics = [];
     }
 
@@ -37,7 +43,9 @@ export class Catalogue extends EventTarget {
 
     /** The measures that are values, not errors of others. */
     get measures() {
-        return this.metrics.filter((m) => !(m.name.endsWith("_se") && this.metric(m.name.slice(0, -3))));
+        return this.metrics.filter(
+            (m) => !(m.name.endsWith("_se") && this.metric(m.name.slice(0, -3))),
+        );
     }
 
     /** @param {string} id */
@@ -73,7 +81,8 @@ export class Catalogue extends EventTarget {
         const names = this.runs.get(id)?.layers.map((l) => l.layer) ?? [];
 
         if (layer === "*") return names;
-        return layer === "" ? names.slice(-1) : names.filter((n) => n === layer);
+        if (layer !== "") return names.filter((n) => n === layer);
+        return (names.some(isTraining) ? names.filter(isTraining) : names).slice(-1);
     }
 
     /** A page of series.subscribe. @param {{points: any[], scalars: any[]}} page */
@@ -89,7 +98,8 @@ export class Catalogue extends EventTarget {
         for (const scalar of scalars) {
             const run = this.runs.get(scalar.run);
             if (!run) unknown.add(scalar.run);
-            else if (run.scalars && !run.scalars.includes(scalar.name)) hasNew = Boolean(run.scalars.push(scalar.name));
+            else if (run.scalars && !run.scalars.includes(scalar.name))
+                hasNew = Boolean(run.scalars.push(scalar.name));
         }
         if (unknown.size) this.dispatchEvent(new CustomEvent("unknown", { detail: unknown }));
         if (points.length || hasNew) this.dispatchEvent(new Event("change"));
@@ -101,10 +111,18 @@ function takePoint(run, point) {
     const layer = run.layers.find((l) => l.layer === point.layer);
 
     run.updated = Math.max(run.updated, point.time);
-    run.last_step = point.attempt > run.attempt ? point.step : Math.max(run.last_step ?? 0, point.step);
+    run.last_step =
+        point.attempt > run.attempt ? point.step : Math.max(run.last_step ?? 0, point.step);
     run.attempt = Math.max(run.attempt, point.attempt);
     run.state = "open";
     if (layer) Object.assign(layer, { step: point.step, d_lr: point.d_lr });
-    else run.layers.push({ layer: point.layer, p: point.p, c: point.c, step: point.step, d_lr: point.d_lr });
+    else
+        run.layers.push({
+            layer: point.layer,
+            p: point.p,
+            c: point.c,
+            step: point.step,
+            d_lr: point.d_lr,
+        });
     return !layer;
 }

@@ -3,7 +3,8 @@
 
 import { longStep, shortValue, toStep, toX } from "./axis.js";
 import { byId, oncePerFrame } from "./dom.js";
-import { drawSigns, drawTransitions, resumes } from "./marks.js";
+import { drawSigns, drawTransitions, resumes, together } from "./marks.js";
+import { cssColour } from "./palette.js";
 import { extent, nearest } from "./series.js";
 import { StepChart } from "./stepchart.js";
 
@@ -19,6 +20,7 @@ export class MainChart extends EventTarget {
         Object.assign(this, parts);
         this.host = byId("chart");
         /** @type {number|null} */ this.cursorStep = null;
+        this.isKeyboard = false;
         this.chart = new StepChart(this.host, {
             onZoom: (from, to) => this.zoomTo(from, to),
             onReset: () => this.view.set({ from: null, to: null }),
@@ -68,18 +70,31 @@ export class MainChart extends EventTarget {
         const hasBand = this.view.state.band && series.low !== null && (!isRight || series.binned);
 
         return {
-            key: `${series.run}/${series.layer}/${series.name}`, steps: series.steps, values: series.values, colour: look.colour, marker: look.marker,
-            low: hasBand ? series.low : null, high: hasBand ? series.high : null, right: isRight,
-            dash: isRight ? [1.5, 3.5] : look.dash, width: isRight ? 1.25 : look.width,
+            key: `${series.run}/${series.layer}/${series.name}`,
+            steps: series.steps,
+            values: series.values,
+            colour: look.colour,
+            marker: look.marker,
+            low: hasBand ? series.low : null,
+            high: hasBand ? series.high : null,
+            right: isRight,
+            dash: isRight ? [1.5, 3.5] : look.dash,
+            width: isRight ? 1.25 : look.width,
         };
     }
 
     #draw() {
         const { left, right } = this.series();
-        const traces = [...right.map((s) => this.#trace(s, true)), ...left.map((s) => this.#trace(s, false))];
+        const traces = [
+            ...right.map((s) => this.#trace(s, true)),
+            ...left.map((s) => this.#trace(s, false)),
+        ];
 
         this.chart.draw({
-            traces, spacing: this.view.state.spacing, range: this.range(), leftLabel: this.view.state.metric,
+            traces,
+            spacing: this.view.state.spacing,
+            range: this.range(),
+            leftLabel: this.view.state.metric,
             rightLabel: [...new Set(right.map((s) => s.name))].join(", "),
         });
         this.#describe(left, right);
@@ -92,18 +107,31 @@ export class MainChart extends EventTarget {
         const names = [...new Set([...left, ...right].map((s) => s.name))].join(" and ");
         const what = `${names || "nothing"} of ${this.view.state.runs.length} runs over steps ${range ? range.map(longStep).join(" to ") : ""}`;
 
-        byId("chart-empty").hidden = left.some((s) => s.steps.length) || right.some((s) => s.steps.length);
+        byId("chart-empty").hidden =
+            left.some((s) => s.steps.length) || right.some((s) => s.steps.length);
         byId("chart-empty").textContent = this.#whyEmpty();
-        this.host.setAttribute("aria-label", `Chart: ${what}. Arrow keys move the cursor, plus and minus zoom, 0 shows all.`);
-        byId("zoom-all").disabled = byId("zoom-left").disabled = byId("zoom-right").disabled = this.view.state.from === null;
+        this.host.setAttribute(
+            "aria-label",
+            `Chart: ${what}. Arrow keys move the cursor, plus and minus zoom, 0 shows all.`,
+        );
+        byId("zoom-all").disabled =
+            byId("zoom-left").disabled =
+            byId("zoom-right").disabled =
+                this.view.state.from === null;
     }
 
     #whyEmpty() {
         const { runs, from } = this.view.state;
 
-        if (runs.length === 0) return this.catalogue.runs.size ? "Choose a run from the list." : "No run yet. The first that a trainer opens will appear here.";
-        if (runs.every((r) => this.catalogue.absent.has(r))) return "This daemon does not know the run that the link names.";
-        return from === null ? "Waiting for the first checkpoint." : "No point between these steps.";
+        if (runs.length === 0)
+            return this.catalogue.runs.size
+                ? "Choose a run from the list."
+                : "No run yet. The first that a trainer opens will appear here.";
+        if (runs.every((r) => this.catalogue.absent.has(r)))
+            return "This daemon does not know the run that the link names.";
+        return from === null
+            ? "Waiting for the first checkpoint."
+            : "No point between these steps.";
     }
 
     /* The newest step on the screen: performance.getEntriesByName("richd:drawn") tells when. */
@@ -121,28 +149,47 @@ export class MainChart extends EventTarget {
 
     #marks() {
         const { runs, spacing, layer } = this.view.state;
-        const of = (run, list) => list.map((entry) => ({ ...entry, colour: this.looks.colour(run) }));
+        const of = (run, list) =>
+            list.map((entry) => ({ ...entry, colour: this.looks.colour(run) }));
         const isShown = (run, event) => this.catalogue.layersOf(run, layer).includes(event.layer);
 
         return {
             spacing,
-            events: runs.flatMap((r) => of(r, (this.curves.events.get(r) ?? []).filter((e) => isShown(r, e)).map((event) => ({ event })))),
-            resumes: runs.flatMap((r) => of(r, resumes(this.catalogue.get(r)).map((a) => ({ step: a.first_step, attempt: a.attempt })))),
-            gaps: runs.flatMap((r) => of(r, (this.curves.metrics.get(r) ?? []).flatMap((s) => s.gaps).map((step) => ({ step })))),
+            events: runs.flatMap((r) =>
+                of(r, together((this.curves.events.get(r) ?? []).filter((e) => isShown(r, e)))),
+            ),
+            resumes: runs.flatMap((r) =>
+                of(
+                    r,
+                    resumes(this.catalogue.get(r)).map((a) => ({
+                        step: a.first_step,
+                        attempt: a.attempt,
+                    })),
+                ),
+            ),
+            gaps: runs.flatMap((r) =>
+                of(
+                    r,
+                    (this.curves.metrics.get(r) ?? [])
+                        .flatMap((s) => s.gaps)
+                        .map((step) => ({ step })),
+                ),
+            ),
         };
     }
 
     #drawOver(u) {
         drawSigns(u, this.#marks());
-        this.#drawCursorPoints(u);
+        this.#drawKeyboardCursor(u);
     }
 
-    #drawCursorPoints(u) {
+    /* The mouse has uPlot's own. */
+    #drawKeyboardCursor(u) {
         if (this.cursorStep === null || !this.isKeyboard) return;
         const x = u.valToPos(toX(this.cursorStep, this.view.state.spacing), "x", true);
 
         u.ctx.save();
-        u.ctx.strokeStyle = this.looks.view.state.runs.length ? getComputedStyle(this.host).color : "";
+        u.ctx.strokeStyle = cssColour("--text");
         u.ctx.lineWidth = devicePixelRatio;
         u.ctx.beginPath();
         u.ctx.moveTo(x, u.bbox.top);
@@ -152,12 +199,12 @@ export class MainChart extends EventTarget {
     }
 
     #moveCursor(step, isKeyboard = false) {
-        const changed = this.isKeyboard !== isKeyboard || isKeyboard;
+        const hasMoved = this.isKeyboard || isKeyboard;
 
         this.cursorStep = step === null ? null : Math.max(0, step);
         this.isKeyboard = isKeyboard;
         this.dispatchEvent(new CustomEvent("cursor", { detail: this.cursorStep }));
-        if (changed) this.chart.plot?.redraw(false);
+        if (hasMoved) this.chart.plot?.redraw(false);
     }
 
     /** The values at a step, as text: what a reader without the picture needs. @param {number} step */
@@ -165,7 +212,9 @@ export class MainChart extends EventTarget {
         const { left, right } = this.series();
         const parts = [...left, ...right].map((s) => {
             const i = nearest(s.steps, step);
-            return i < 0 ? "" : `${this.catalogue.title(s.run)} ${s.layer} ${s.name} ${shortValue(s.values[i])}`;
+            return i < 0
+                ? ""
+                : `${this.catalogue.title(s.run)} ${s.layer} ${s.name} ${shortValue(s.values[i])}`;
         });
 
         return `step ${longStep(step)}: ${parts.filter(Boolean).join(", ")}`;
@@ -176,13 +225,20 @@ export class MainChart extends EventTarget {
     #onKey(event) {
         const far = event.shiftKey ? 10 : 1;
         const actions = {
-            ArrowRight: () => this.#walk(far), ArrowLeft: () => this.#walk(-far),
-            Home: () => this.#walk(-Infinity), End: () => this.#walk(Infinity),
-            "+": () => this.#zoomBy(ZOOM_FACTOR), "=": () => this.#zoomBy(ZOOM_FACTOR), "-": () => this.#zoomBy(1 / ZOOM_FACTOR),
-            PageUp: () => this.#pan(-0.5), PageDown: () => this.#pan(0.5), 0: () => this.view.set({ from: null, to: null }),
+            ArrowRight: () => this.#walk(far),
+            ArrowLeft: () => this.#walk(-far),
+            Home: () => this.#walk(-Infinity),
+            End: () => this.#walk(Infinity),
+            "+": () => this.#zoomBy(ZOOM_FACTOR),
+            "=": () => this.#zoomBy(ZOOM_FACTOR),
+            "-": () => this.#zoomBy(1 / ZOOM_FACTOR),
+            PageUp: () => this.#pan(-0.5),
+            PageDown: () => this.#pan(0.5),
+            0: () => this.view.set({ from: null, to: null }),
             Escape: () => this.#moveCursor(null),
         };
-        const action = event.ctrlKey || event.metaKey || event.altKey ? undefined : actions[event.key];
+        const action =
+            event.ctrlKey || event.metaKey || event.altKey ? undefined : actions[event.key];
 
         if (!action) return;
         event.preventDefault();
@@ -194,9 +250,16 @@ export class MainChart extends EventTarget {
         const range = this.range();
         const { left } = this.series();
         if (!range) return;
-        const steps = [...new Set(left.flatMap((s) => s.steps))].filter((s) => s >= range[0] && s <= range[1]).sort((a, b) => a - b);
+        const steps = [...new Set(left.flatMap((s) => s.steps))]
+            .filter((s) => s >= range[0] && s <= range[1])
+            .sort((a, b) => a - b);
         if (steps.length === 0) return;
-        const at = this.cursorStep === null ? (n > 0 ? -1 : steps.length) : nearest(steps, this.cursorStep);
+        const at =
+            this.cursorStep === null
+                ? n > 0
+                    ? -1
+                    : steps.length
+                : nearest(steps, this.cursorStep);
         const step = steps[Math.min(steps.length - 1, Math.max(0, at + n))];
 
         this.#moveCursor(step, true);
@@ -214,7 +277,10 @@ export class MainChart extends EventTarget {
     #zoomBy(factor) {
         this.#rescale((a, b) => {
             const spacing = this.view.state.spacing;
-            const at = this.cursorStep === null ? (a + b) / 2 : Math.min(b, Math.max(a, toX(this.cursorStep, spacing)));
+            const at =
+                this.cursorStep === null
+                    ? (a + b) / 2
+                    : Math.min(b, Math.max(a, toX(this.cursorStep, spacing)));
             return [at - (at - a) * factor, at + (b - at) * factor];
         });
     }
@@ -227,9 +293,12 @@ export class MainChart extends EventTarget {
         const range = this.range();
         const { spacing } = this.view.state;
         if (!range) return;
-        const [a, b] = change(toX(range[0], spacing), toX(range[1], spacing)).map((x) => Math.round(toStep(x, spacing)));
+        const [a, b] = change(toX(range[0], spacing), toX(range[1], spacing)).map((x) =>
+            Math.round(toStep(x, spacing)),
+        );
         const all = extent(Object.values(this.series()).flat());
-        const coversAll = this.view.state.from !== null && a <= 0 && all && b >= (this.lastStep() ?? all[1]);
+        const coversAll =
+            this.view.state.from !== null && a <= 0 && all && b >= (this.lastStep() ?? all[1]);
 
         if (coversAll) this.view.set({ from: null, to: null });
         else this.zoomTo(Math.max(0, a), Math.max(1, b));

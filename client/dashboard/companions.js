@@ -32,7 +32,9 @@ export class Companions {
 
         if (!this.section.open) return;
         const loaded = new Map();
-        await Promise.all(runs.map(async (run) => loaded.set(run, await this.#ask(run).catch(() => []))));
+        await Promise.all(
+            runs.map(async (run) => loaded.set(run, await this.#ask(run).catch(() => []))),
+        );
         if (generation !== this.generation) return;
         this.series = loaded;
         this.draw();
@@ -40,17 +42,30 @@ export class Companions {
 
     async #ask(run) {
         const { layer, spacing, from, to } = this.view.state;
-        const range = { points: POINTS, spacing, ...(from === null || to === null ? {} : { from, to }) };
+        const range = {
+            points: POINTS,
+            spacing,
+            ...(from === null || to === null ? {} : { from, to }),
+        };
 
         if (!this.catalogue.get(run)?.scalars) await this.catalogue.load(run);
         const names = this.catalogue.layersOf(run, layer);
         const metrics = this.#metrics().map((m) => m.name);
         const [measured, scalars] = await Promise.all([
-            names.length ? this.feed.call("series.query", { run, metrics, ...range, ...(names.length === 1 ? { layer: names[0] } : {}) }) : { layers: [] },
+            names.length
+                ? this.feed.call("series.query", {
+                      run,
+                      metrics,
+                      ...range,
+                      ...(names.length === 1 ? { layer: names[0] } : {}),
+                  })
+                : { layers: [] },
             this.feed.call("scalars.query", { run, ...range }),
         ]);
         return [
-            ...measured.layers.flatMap((entry) => metrics.map((m) => fromLayer(run, entry, m, undefined))),
+            ...measured.layers.flatMap((entry) =>
+                metrics.map((m) => fromLayer(run, entry, m, undefined)),
+            ),
             ...scalars.scalars.map((entry) => fromScalar(run, entry)),
         ];
     }
@@ -65,10 +80,18 @@ export class Companions {
         let isOld = false;
         const add = (run, layer, name, at, value) => {
             const series = this.series.get(run)?.find((s) => s.layer === layer && s.name === name);
-            if (!series || append(series, at, value, undefined) === "reload" || series.n_added > POINTS) isOld ||= this.series.has(run);
+            if (
+                !series ||
+                append(series, at, value, undefined) === "reload" ||
+                series.n_added > POINTS
+            )
+                isOld ||= this.series.has(run);
         };
 
-        for (const p of points) for (const m of this.#metrics()) if (this.catalogue.layersOf(p.run, this.view.state.layer).includes(p.layer)) add(p.run, p.layer, m.name, p, p[m.name]);
+        for (const p of points)
+            for (const m of this.#metrics())
+                if (this.catalogue.layersOf(p.run, this.view.state.layer).includes(p.layer))
+                    add(p.run, p.layer, m.name, p, p[m.name]);
         for (const s of scalars) add(s.run, "", s.name, s, s.value);
         if (isOld && !this.waits) {
             this.waits = true;
@@ -81,11 +104,26 @@ export class Companions {
     }
 
     #draw() {
-        const all = this.view.state.runs.flatMap((run) => this.series.get(run) ?? []).filter((s) => s.values.some((v) => v !== null));
-        const scalarNames = [...new Set(all.filter((s) => s.layer === "").map((s) => s.name))].sort();
-        const wanted = [...this.#metrics().map((m) => ({ ...m, isScalar: false })), ...scalarNames.map((name) => ({ name, description: "logged by the trainer", isScalar: true }))]
-            .map((m) => ({ ...m, series: all.filter((s) => s.name === m.name && (s.layer === "") === m.isScalar) }))
-            .filter((m) => m.series.length).slice(0, CHARTS_MAX);
+        const all = this.view.state.runs
+            .flatMap((run) => this.series.get(run) ?? [])
+            .filter((s) => s.values.some((v) => v !== null));
+        const scalarNames = [
+            ...new Set(all.filter((s) => s.layer === "").map((s) => s.name)),
+        ].sort();
+        const wanted = [
+            ...this.#metrics().map((m) => ({ ...m, isScalar: false })),
+            ...scalarNames.map((name) => ({
+                name,
+                description: "logged by the trainer",
+                isScalar: true,
+            })),
+        ]
+            .map((m) => ({
+                ...m,
+                series: all.filter((s) => s.name === m.name && (s.layer === "") === m.isScalar),
+            }))
+            .filter((m) => m.series.length)
+            .slice(0, CHARTS_MAX);
 
         byId("companions-empty").hidden = wanted.length > 0;
         for (const [key, { box }] of this.charts) {
@@ -102,10 +140,22 @@ export class Companions {
         const high = values.reduce((a, b) => Math.max(a, b), -Infinity);
 
         this.#chartFor(m).draw({
-            traces: m.series.map((s) => ({ ...this.looks.line(s.run, s.layer), key: `${s.run}/${s.layer}`, steps: s.steps, values: s.values,
-                low: s.binned ? s.low : null, high: s.high, width: 1.5 })),
-            spacing: this.view.state.spacing, leftLabel: m.name, logY: low > 0 && high / low > LOG_FROM,
-            range: this.view.state.from === null ? extent(m.series) : [this.view.state.from, this.view.state.to],
+            traces: m.series.map((s) => ({
+                ...this.looks.line(s.run, s.layer),
+                key: `${s.run}/${s.layer}`,
+                steps: s.steps,
+                values: s.values,
+                low: s.binned ? s.low : null,
+                high: s.high,
+                width: 1.5,
+            })),
+            spacing: this.view.state.spacing,
+            leftLabel: m.name,
+            logY: low > 0 && high / low > LOG_FROM,
+            range:
+                this.view.state.from === null
+                    ? extent(m.series)
+                    : [this.view.state.from, this.view.state.to],
         });
     }
 
@@ -114,13 +164,47 @@ export class Companions {
         let found = this.charts.get(key);
 
         if (!found) {
-            const host = element("div", { class: "small-chart", role: "img", aria: { label: `${m.name}: ${m.description}` } });
-            const title = m.isScalar ? element("h3", {}, m.name)
-                : element("h3", {}, element("button", { type: "button", class: "link", title: "show in the main chart", onclick: () => this.view.set({ metric: m.name }) }, m.name));
-            const box = element("div", { class: "companion" }, title, element("p", { class: "muted small" }, m.description), host);
+            const host = element("div", {
+                class: "small-chart",
+                role: "img",
+                aria: { label: `${m.name}: ${m.description}` },
+            });
+            const title = m.isScalar
+                ? element("h3", {}, m.name)
+                : element(
+                      "h3",
+                      {},
+                      element(
+                          "button",
+                          {
+                              type: "button",
+                              class: "link",
+                              title: "show in the main chart",
+                              onclick: () => this.view.set({ metric: m.name }),
+                          },
+                          m.name,
+                      ),
+                  );
+            const box = element(
+                "div",
+                { class: "companion" },
+                title,
+                element("p", { class: "muted small" }, m.description),
+                host,
+            );
             const onZoom = (from, to) => this.chart.zoomTo(from, to);
             this.grid.append(box);
-            this.charts.set(key, (found = { box, chart: new StepChart(host, { compact: true, onZoom, onReset: () => this.view.set({ from: null, to: null }) }) }));
+            this.charts.set(
+                key,
+                (found = {
+                    box,
+                    chart: new StepChart(host, {
+                        compact: true,
+                        onZoom,
+                        onReset: () => this.view.set({ from: null, to: null }),
+                    }),
+                }),
+            );
         }
         return found.chart;
     }

@@ -28,7 +28,6 @@ export class Curves extends EventTarget {
         /** @type {Map<string, any[]>} by run */ this.events = new Map();
         /** @type {Map<string, number>} by run: the latest question */ this.asked = new Map();
         this.recent = { points: [], scalars: [] };
-        /** When the steps in view were answered for, all of them. */ this.isLoaded = false;
         view.on(["runs"], () => this.#followRuns());
         view.on(["metric", "layer", "scalar", "spacing", "from", "to"], () => this.reload());
     }
@@ -39,7 +38,11 @@ export class Curves extends EventTarget {
         const wanted = this.view.state.scalar;
 
         if (wanted !== "auto") return names.includes(wanted) ? wanted : "";
-        return names.find((n) => /^(test|val|eval).*acc/i.test(n)) ?? names.find((n) => /acc/i.test(n)) ?? "";
+        return (
+            names.find((n) => /^(test|val|eval).*acc/i.test(n)) ??
+            names.find((n) => /acc/i.test(n)) ??
+            ""
+        );
     }
 
     reload() {
@@ -77,7 +80,9 @@ export class Curves extends EventTarget {
             if (!this.catalogue.get(run)?.scalars) await this.catalogue.load(run);
             if (!isLatest() || !this.catalogue.get(run)) return;
             const [metrics, scalar, events] = await Promise.all([
-                this.#askMetrics(run), this.#askScalar(run), this.feed.call("event.query", { run }),
+                this.#askMetrics(run),
+                this.#askScalar(run),
+                this.feed.call("event.query", { run }),
             ]);
             if (!isLatest()) return;
             this.metrics.set(run, metrics);
@@ -87,7 +92,12 @@ export class Curves extends EventTarget {
             this.#add(this.recent, new Set([run]));
             this.#tell();
         } catch (error) {
-            if (isLatest()) this.dispatchEvent(new CustomEvent("error", { detail: `${this.catalogue.title(run)}: ${error.message}` }));
+            if (isLatest())
+                this.dispatchEvent(
+                    new CustomEvent("error", {
+                        detail: `${this.catalogue.title(run)}: ${error.message}`,
+                    }),
+                );
         }
     }
 
@@ -98,7 +108,10 @@ export class Curves extends EventTarget {
 
         if (names.length === 0) return [];
         const answer = await this.feed.call("series.query", {
-            run, metrics: error ? [metric, error] : [metric], ...this.#range(), ...(names.length === 1 ? { layer: names[0] } : {}),
+            run,
+            metrics: error ? [metric, error] : [metric],
+            ...this.#range(),
+            ...(names.length === 1 ? { layer: names[0] } : {}),
         });
         return answer.layers.map((entry) => fromLayer(run, entry, metric, error));
     }
@@ -107,17 +120,25 @@ export class Curves extends EventTarget {
         const name = this.scalarOf(run);
 
         if (!name) return null;
-        const answer = await this.feed.call("scalars.query", { run, names: [name], ...this.#range() });
+        const answer = await this.feed.call("scalars.query", {
+            run,
+            names: [name],
+            ...this.#range(),
+        });
         return answer.scalars.length ? fromScalar(run, answer.scalars[0]) : null;
     }
 
     /** A page of series.subscribe. @param {{points: any[], scalars: any[]}} page */
     takeUpdate(page) {
         const shown = new Set(this.view.state.runs);
-        const mine = { points: page.points.filter((p) => shown.has(p.run)), scalars: page.scalars.filter((s) => shown.has(s.run)) };
+        const mine = {
+            points: page.points.filter((p) => shown.has(p.run)),
+            scalars: page.scalars.filter((s) => shown.has(s.run)),
+        };
 
         if (mine.points.length + mine.scalars.length === 0) return;
-        for (const kind of ["points", "scalars"]) this.recent[kind] = [...this.recent[kind], ...mine[kind]].slice(-RECENT_MAX);
+        for (const kind of ["points", "scalars"])
+            this.recent[kind] = [...this.recent[kind], ...mine[kind]].slice(-RECENT_MAX);
         if (this.#add(mine, shown)) this.#tell();
     }
 
@@ -125,7 +146,16 @@ export class Curves extends EventTarget {
     takeEvents({ events }) {
         for (const event of events) {
             const known = this.events.get(event.run);
-            if (known && !known.some((e) => e.layer === event.layer && e.attempt === event.attempt && e.step === event.step)) known.push(event);
+            if (
+                known &&
+                !known.some(
+                    (e) =>
+                        e.layer === event.layer &&
+                        e.attempt === event.attempt &&
+                        e.step === event.step,
+                )
+            )
+                known.push(event);
         }
         if (events.length) this.#tell();
     }
@@ -149,18 +179,30 @@ export class Curves extends EventTarget {
         const list = this.metrics.get(point.run);
         const error = this.catalogue.errorOf(metric);
 
-        if (!list || !this.#isInView(point.step) || !this.catalogue.layersOf(point.run, layer).includes(point.layer)) return;
+        if (
+            !list ||
+            !this.#isInView(point.step) ||
+            !this.catalogue.layersOf(point.run, layer).includes(point.layer)
+        )
+            return;
         let series = list.find((s) => s.layer === point.layer);
-        if (!series) list.push((series = emptySeries(point.run, point.layer, metric, Boolean(error))));
-        if (series.name === metric) note(point.run, series, append(series, point, point[metric], error && point[error]));
+        if (!series)
+            list.push((series = emptySeries(point.run, point.layer, metric, Boolean(error))));
+        if (series.name === metric)
+            note(point.run, series, append(series, point, point[metric], error && point[error]));
     }
 
     #addScalar(scalar, note) {
         let series = this.scalars.get(scalar.run);
 
         if (scalar.name !== this.scalarOf(scalar.run) || !this.#isInView(scalar.step)) return;
-        if (!series) this.scalars.set(scalar.run, (series = emptySeries(scalar.run, "", scalar.name, false)));
-        if (series.name === scalar.name) note(scalar.run, series, append(series, scalar, scalar.value, undefined));
+        if (!series)
+            this.scalars.set(
+                scalar.run,
+                (series = emptySeries(scalar.run, "", scalar.name, false)),
+            );
+        if (series.name === scalar.name)
+            note(scalar.run, series, append(series, scalar, scalar.value, undefined));
     }
 
     #isInView(step) {
@@ -173,6 +215,10 @@ export class Curves extends EventTarget {
     #isTooLong(series) {
         const { points } = this.#range();
 
-        return series.n_added > 0 && series.n_added >= (series.binned ? points / 2 : points) && series.steps.length > points;
+        return (
+            series.n_added > 0 &&
+            series.n_added >= (series.binned ? points / 2 : points) &&
+            series.steps.length > points
+        );
     }
 }

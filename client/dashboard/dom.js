@@ -24,7 +24,8 @@ function set(target, name, value) {
     if (value === undefined || value === null) return;
     if (name.startsWith("on")) target.addEventListener(name.slice(2), value);
     else if (name === "dataset") Object.assign(target.dataset, value);
-    else if (name === "aria") for (const [k, v] of Object.entries(value)) target.setAttribute(`aria-${k}`, String(v));
+    else if (name === "aria")
+        for (const [k, v] of Object.entries(value)) target.setAttribute(`aria-${k}`, String(v));
     else if (name in target && typeof value !== "string") target[name] = value;
     else target.setAttribute(name, String(value));
 }
@@ -47,7 +48,9 @@ export function fillSelect(select, options, chosen) {
     const known = [...select.options].map((o) => `${o.value}\0${o.text}`).join("\n");
 
     if (known !== options.map((o) => `${o.value}\0${o.text}`).join("\n"))
-        select.replaceChildren(...options.map((o) => element("option", { value: o.value, title: o.title }, o.text)));
+        select.replaceChildren(
+            ...options.map((o) => element("option", { value: o.value, title: o.title }, o.text)),
+        );
     select.value = chosen;
 }
 

@@ -29,10 +29,16 @@ export function csvField(value) {
 /** One row a step of columns that may be binned. @param {Object<string, any>} columns @returns {[string[], any[][]]} */
 export function rowsOf(columns) {
     const flat = Object.entries(columns).flatMap(([name, column]) =>
-        Array.isArray(column) ? [[name, column]] : Object.entries(column).map(([part, values]) => [`${name}.${part}`, values]));
+        Array.isArray(column)
+            ? [[name, column]]
+            : Object.entries(column).map(([part, values]) => [`${name}.${part}`, values]),
+    );
     const cell = (value) => (Array.isArray(value) ? value.join(" ") : value);
 
-    return [flat.map(([name]) => name), flat.length ? flat[0][1].map((_, i) => flat.map(([, values]) => cell(values[i]))) : []];
+    return [
+        flat.map(([name]) => name),
+        flat.length ? flat[0][1].map((_, i) => flat.map(([, values]) => cell(values[i]))) : [],
+    ];
 }
 
 /**
@@ -47,9 +53,13 @@ export function toCsv(runs) {
     const names = [...new Set(tables.flatMap((t) => t.rows[0]))];
     const lines = [["run", "name", "layer", "scalar", ...names]];
 
-    for (const { head, rows: [own, rows] } of tables) {
+    for (const {
+        head,
+        rows: [own, rows],
+    } of tables) {
         const places = names.map((n) => own.indexOf(n));
-        for (const row of rows) lines.push([...head, ...places.map((i) => (i < 0 ? null : row[i]))]);
+        for (const row of rows)
+            lines.push([...head, ...places.map((i) => (i < 0 ? null : row[i]))]);
     }
     return `${lines.map((line) => line.map(csvField).join(",")).join("\r\n")}\r\n`;
 }
@@ -72,22 +82,44 @@ export class Exporter {
 
     async #read() {
         const { spacing, from, to, runs } = this.view.state;
-        const range = { points: POINTS_MAX, spacing, ...(from === null || to === null ? {} : { from, to }) };
+        const range = {
+            points: POINTS_MAX,
+            spacing,
+            ...(from === null || to === null ? {} : { from, to }),
+        };
 
-        return Promise.all(runs.map(async (run) => {
-            const [series, scalars, events] = await Promise.all([
-                this.feed.call("series.query", { run, ...range }), this.feed.call("scalars.query", { run, ...range }), this.feed.call("event.query", { run })]);
-            const { name, project, config } = this.catalogue.get(run);
-            return { run, name, project, config, layers: series.layers, scalars: scalars.scalars, events: events.events };
-        }));
+        return Promise.all(
+            runs.map(async (run) => {
+                const [series, scalars, events] = await Promise.all([
+                    this.feed.call("series.query", { run, ...range }),
+                    this.feed.call("scalars.query", { run, ...range }),
+                    this.feed.call("event.query", { run }),
+                ]);
+                const { name, project, config } = this.catalogue.get(run);
+                return {
+                    run,
+                    name,
+                    project,
+                    config,
+                    layers: series.layers,
+                    scalars: scalars.scalars,
+                    events: events.events,
+                };
+            }),
+        );
     }
 
     async #saveData(kind) {
         byId("export-menu").open = false;
         try {
             const runs = await this.#read();
-            if (kind === "csv") save(this.#name("csv"), new Blob([toCsv(runs)], { type: "text/csv" }));
-            else save(this.#name("json"), new Blob([JSON.stringify({ runs }, null, 1)], { type: "application/json" }));
+            if (kind === "csv")
+                save(this.#name("csv"), new Blob([toCsv(runs)], { type: "text/csv" }));
+            else
+                save(
+                    this.#name("json"),
+                    new Blob([JSON.stringify({ runs }, null, 1)], { type: "application/json" }),
+                );
         } catch (error) {
             byId("notice").textContent = `Not exported: ${error.message}`;
         }
@@ -101,7 +133,10 @@ export class Exporter {
         const source = plot.ctx.canvas;
         const ratio = devicePixelRatio;
         const { left } = this.chart.series();
-        const lines = left.map((s) => ({ look: this.looks.line(s.run, s.layer), text: `${this.catalogue.title(s.run)} ${s.layer} ${s.name}` }));
+        const lines = left.map((s) => ({
+            look: this.looks.line(s.run, s.layer),
+            text: `${this.catalogue.title(s.run)} ${s.layer} ${s.name}`,
+        }));
         const canvas = document.createElement("canvas");
         const context = canvas.getContext("2d");
 
@@ -112,7 +147,9 @@ export class Exporter {
         context.drawImage(source, 12 * ratio, 12 * ratio);
         context.scale(ratio, ratio);
         context.font = "13px system-ui, sans-serif";
-        lines.forEach(({ look, text }, i) => drawLegendLine(context, look, text, source.height / ratio + 30 + i * 18));
+        lines.forEach(({ look, text }, i) =>
+            drawLegendLine(context, look, text, source.height / ratio + 30 + i * 18),
+        );
         canvas.toBlob((blob) => save(this.#name("png"), blob));
     }
 }

@@ -8,6 +8,8 @@ const RETRY_LAST_MS = 5000;
 const QUIET_MS = 10000;
 const ANSWER_MS = 15000;
 const NOT_ALLOWED = -32003;
+/* Says that hello comes first and may hold a token: a browser can set no header (HTTP.md). */
+const TOKEN_PROTOCOL = "richd.token";
 
 /** The daemon's answer was an error. */
 export class FeedError extends Error {
@@ -48,7 +50,7 @@ export class Feed extends EventTarget {
 
     connect() {
         clearTimeout(this.timer);
-        const socket = new WebSocket(this.address);
+        const socket = new WebSocket(this.address, TOKEN_PROTOCOL);
 
         this.socket = socket;
         socket.onopen = () => this.#begin(socket);
@@ -76,7 +78,13 @@ export class Feed extends EventTarget {
      * @param {"series"|"event"} what @param {string} seq @param {(page: any) => void} take
      */
     subscribe(what, seq, take) {
-        const subscription = { method: `${what}.subscribe`, update: `${what}.update`, seq, sub: null, take };
+        const subscription = {
+            method: `${what}.subscribe`,
+            update: `${what}.update`,
+            seq,
+            sub: null,
+            take,
+        };
 
         this.subscriptions.push(subscription);
         if (this.isLive) this.#resume(subscription).catch(() => {}); // the next connection will
@@ -104,18 +112,27 @@ export class Feed extends EventTarget {
             this.retry_ms = RETRY_FIRST_MS;
             for (const q of this.waiting.values()) if (!q.isOfConnection) socket.send(q.text);
             this.dispatchEvent(new CustomEvent("live", { detail: hello }));
-        } catch (error) {
-            if (error instanceof FeedError && error.code === NOT_ALLOWED) this.#askForToken();
-            else socket.close();
+        } catch {
+            socket.close();
         }
     }
 
     #askForToken() {
         const socket = this.socket;
 
-        this.socket = null; // its end is expected
+        this.socket = null; // its end is expected, and no other try would fare better
         socket.close();
+        this.#giveUpOnConnection();
         this.dispatchEvent(new Event("token"));
+    }
+
+    /* What was asked of this connection alone is not asked again. */
+    #giveUpOnConnection() {
+        for (const [id, q] of this.waiting) {
+            if (!q.isOfConnection) continue;
+            this.waiting.delete(id);
+            q.reject(new Error("the connection broke"));
+        }
     }
 
     async #resume(subscription) {
@@ -135,8 +152,14 @@ export class Feed extends EventTarget {
 
         this.heard = performance.now();
         if (message.id === undefined) {
-            const found = this.subscriptions.find((s) => s.update === message.method && s.sub === message.params.sub);
+            const found = this.subscriptions.find(
+                (s) => s.update === message.method && s.sub === message.params.sub,
+            );
             if (found) this.#deliver(found, message.params);
+            return;
+        }
+        if (message.error?.code === NOT_ALLOWED) {
+            this.#askForToken(); // the answer to whatever came first; it names no question
             return;
         }
         const question = this.waiting.get(message.id);
@@ -148,11 +171,7 @@ export class Feed extends EventTarget {
 
     #lost() {
         this.socket = null;
-        for (const [id, q] of this.waiting) {
-            if (!q.isOfConnection) continue;
-            this.waiting.delete(id);
-            q.reject(new Error("the connection broke"));
-        }
+        this.#giveUpOnConnection();
         if (this.isLive) {
             this.isLive = false;
             this.dispatchEvent(new Event("stale"));

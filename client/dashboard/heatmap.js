@@ -14,7 +14,17 @@ const FONT = "12px system-ui, sans-serif";
 const ROW_MIN_PX = 18;
 
 /** Nine stops of cividis (Nuñez, Anderton, Renslow 2018), dark to light. */
-const CIVIDIS = [[0, 34, 78], [18, 53, 112], [59, 73, 108], [87, 93, 109], [112, 113, 115], [138, 134, 120], [165, 156, 116], [195, 179, 105], [254, 232, 56]];
+const CIVIDIS = [
+    [0, 34, 78],
+    [18, 53, 112],
+    [59, 73, 108],
+    [87, 93, 109],
+    [112, 113, 115],
+    [138, 134, 120],
+    [165, 156, 116],
+    [195, 179, 105],
+    [254, 232, 56],
+];
 
 /** @param {number} share in 0..1 */
 export function heatColour(share) {
@@ -57,7 +67,13 @@ export class Heatmap {
         if (!this.section.open) return;
         try {
             const answer = run
-                ? await this.feed.call("series.query", { run, metrics: [metric], spacing, points: POINTS, ...(from === null || to === null ? {} : { from, to }) })
+                ? await this.feed.call("series.query", {
+                      run,
+                      metrics: [metric],
+                      spacing,
+                      points: POINTS,
+                      ...(from === null || to === null ? {} : { from, to }),
+                  })
                 : { layers: [] };
             if (generation !== this.generation) return;
             this.layers = answer.layers.map((entry) => fromLayer(run, entry, metric, undefined));
@@ -77,14 +93,18 @@ export class Heatmap {
         }, REFRESH_MS);
     }
 
-    /** The values that are dark and light: 0 and 1 for what is a share, else the extremes. */
+    /** The values that are dark and light: 0 and the next tenth for shares, else the extremes. */
     #scale() {
         const values = this.layers.flatMap((l) => l.values).filter((v) => v !== null);
         const low = values.reduce((a, b) => Math.min(a, b), Infinity);
         const high = values.reduce((a, b) => Math.max(a, b), -Infinity);
 
         if (!values.length) return [0, 1];
-        return low >= 0 && high <= 1 ? [0, 1] : low === high ? [low - 0.5, high + 0.5] : [low, high];
+        return low >= 0 && high <= 1
+            ? [0, Math.max(0.1, Math.ceil(high * 10) / 10)]
+            : low === high
+              ? [low - 0.5, high + 0.5]
+              : [low, high];
     }
 
     #frame() {
@@ -95,7 +115,14 @@ export class Heatmap {
         const { from, to, spacing } = this.view.state;
         const [a, b] = from !== null && to !== null ? [from, to] : (extent(this.layers) ?? [0, 1]);
 
-        return { left, width, height, x0: toX(a, spacing), x1: Math.max(toX(b, spacing), toX(a, spacing) + 1e-9), spacing };
+        return {
+            left,
+            width,
+            height,
+            x0: toX(a, spacing),
+            x1: Math.max(toX(b, spacing), toX(a, spacing) + 1e-9),
+            spacing,
+        };
     }
 
     #draw() {
@@ -114,9 +141,13 @@ export class Heatmap {
         byId("layers-run").textContent = this.run ? this.catalogue.title(this.run) : "";
         byId("heat-low").textContent = shortValue(low);
         byId("heat-high").textContent = shortValue(high);
-        this.canvas.setAttribute("aria-label", `${this.view.state.metric} of ${this.layers.length} layers over steps. Arrow keys move the cursor.`);
+        this.canvas.setAttribute(
+            "aria-label",
+            `${this.view.state.metric} of ${this.layers.length} layers over steps. Arrow keys move the cursor.`,
+        );
         if (this.cursor) this.#drawCursor(context);
-        if (this.canvas.dataset.layers !== String(this.layers.length)) this.canvas.dataset.layers = String(this.layers.length);
+        if (this.canvas.dataset.layers !== String(this.layers.length))
+            this.canvas.dataset.layers = String(this.layers.length);
     }
 
     #x(step) {
@@ -139,7 +170,8 @@ export class Heatmap {
 
         for (let k = 0; k < layer.steps.length; k++) {
             const x = Math.max(this.frame.left, this.#x(layer.steps[k]));
-            const next = k + 1 < layer.steps.length ? Math.min(right, this.#x(layer.steps[k + 1])) : right;
+            const next =
+                k + 1 < layer.steps.length ? Math.min(right, this.#x(layer.steps[k + 1])) : right;
             if (layer.values[k] === null || next < this.frame.left || x > right) continue;
             context.fillStyle = heatColour((layer.values[k] - low) / (high - low));
             context.fillRect(x, top + 0.5, Math.max(1, next - x) + 0.5, height - 1);
@@ -148,7 +180,12 @@ export class Heatmap {
         context.textAlign = "right";
         context.textBaseline = "middle";
         if (height >= ROW_MIN_PX - 8 || i === 0 || i === this.layers.length - 1)
-            context.fillText(layer.layer.length > 18 ? `${layer.layer.slice(0, 17)}…` : layer.layer, this.frame.left - 8, top + height / 2, this.frame.left - 10);
+            context.fillText(
+                layer.layer.length > 18 ? `${layer.layer.slice(0, 17)}…` : layer.layer,
+                this.frame.left - 8,
+                top + height / 2,
+                this.frame.left - 10,
+            );
     }
 
     #drawAxis(context) {
@@ -179,20 +216,37 @@ export class Heatmap {
         const box = this.canvas.getBoundingClientRect();
         const { left, width, height, x0, x1, spacing } = this.frame;
         const share = (event.clientX - box.left - left) / (width - left);
-        const row = Math.floor(((event.clientY - box.top) / (height - AXIS_PX)) * this.layers.length);
+        const row = Math.floor(
+            ((event.clientY - box.top) / (height - AXIS_PX)) * this.layers.length,
+        );
 
         if (share < 0 || row < 0 || row >= this.layers.length) this.#say(null);
-        else this.#say({ layer: this.layers.length - 1 - row, step: Math.max(0, toStep(x0 + share * (x1 - x0), spacing)) });
+        else
+            this.#say({
+                layer: this.layers.length - 1 - row,
+                step: Math.max(0, toStep(x0 + share * (x1 - x0), spacing)),
+            });
     }
 
     #onKey(event) {
-        const moves = { ArrowUp: [1, 0], ArrowDown: [-1, 0], ArrowRight: [0, 1], ArrowLeft: [0, -1] }[event.key];
-        const at = this.cursor ?? { layer: this.layers.length - 1, step: this.layers.at(-1)?.steps.at(-1) ?? 0 };
+        const moves = {
+            ArrowUp: [1, 0],
+            ArrowDown: [-1, 0],
+            ArrowRight: [0, 1],
+            ArrowLeft: [0, -1],
+        }[event.key];
+        const at = this.cursor ?? {
+            layer: this.layers.length - 1,
+            step: this.layers.at(-1)?.steps.at(-1) ?? 0,
+        };
         if (!moves || this.layers.length === 0) return;
         event.preventDefault();
         const layer = Math.min(this.layers.length - 1, Math.max(0, at.layer + moves[0]));
         const { steps } = this.layers[layer];
-        const i = Math.min(steps.length - 1, Math.max(0, nearest(steps, at.step) + (this.cursor ? moves[1] : 0)));
+        const i = Math.min(
+            steps.length - 1,
+            Math.max(0, nearest(steps, at.step) + (this.cursor ? moves[1] : 0)),
+        );
 
         if (steps.length) this.#say({ layer, step: steps[i] });
     }
@@ -202,7 +256,10 @@ export class Heatmap {
         const layer = cursor && this.layers[cursor.layer];
         const i = layer ? nearest(layer.steps, cursor.step) : -1;
 
-        byId("heat-value").textContent = i < 0 ? "" : `${layer.layer}, step ${longStep(layer.steps[i])}: ${shortValue(layer.values[i])}`;
+        byId("heat-value").textContent =
+            i < 0
+                ? ""
+                : `${layer.layer}, step ${longStep(layer.steps[i])}: ${shortValue(layer.values[i])}`;
         this.draw();
     }
 }

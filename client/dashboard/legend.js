@@ -3,9 +3,10 @@
 
 import { duration, longStep, shortValue } from "./axis.js";
 import { byId, element, oncePerFrame } from "./dom.js";
-import { sentence } from "./marks.js";
+import { resumes, sentence } from "./marks.js";
 import { nearest } from "./series.js";
 
+const GAPS_SHOWN = 8;
 const STATE_SIGN = { open: "◉ open", finished: "✓ finished", failed: "✕ failed", lost: "? lost" };
 
 /** @param {string} state */
@@ -19,10 +20,31 @@ export function swatch(look) {
     const line = document.createElementNS("http://www.w3.org/2000/svg", "line");
     const text = document.createElementNS("http://www.w3.org/2000/svg", "text");
 
-    for (const [k, v] of Object.entries({ class: "swatch", width: 34, height: 14, "aria-hidden": "true" })) svg.setAttribute(k, v);
-    for (const [k, v] of Object.entries({ x1: 0, x2: 34, y1: 7, y2: 7, "stroke-width": 2, "stroke-dasharray": look.dash.join(" "), stroke: look.colour }))
+    for (const [k, v] of Object.entries({
+        class: "swatch",
+        width: 34,
+        height: 14,
+        "aria-hidden": "true",
+    }))
+        svg.setAttribute(k, v);
+    for (const [k, v] of Object.entries({
+        x1: 0,
+        x2: 34,
+        y1: 7,
+        y2: 7,
+        "stroke-width": 2,
+        "stroke-dasharray": look.dash.join(" "),
+        stroke: look.colour,
+    }))
         line.setAttribute(k, v);
-    for (const [k, v] of Object.entries({ x: 17, y: 11, "text-anchor": "middle", "font-size": 11, fill: look.colour })) text.setAttribute(k, v);
+    for (const [k, v] of Object.entries({
+        x: 17,
+        y: 11,
+        "text-anchor": "middle",
+        "font-size": 11,
+        fill: look.colour,
+    }))
+        text.setAttribute(k, v);
     text.textContent = look.sign;
     svg.append(line, text);
     return svg;
@@ -46,7 +68,12 @@ export class Legend {
 
         byId("legend").replaceChildren(...runs.flatMap((run) => this.#rowsOf(run, step)));
         byId("legend-head").hidden = runs.length === 0;
-        byId("legend-step").textContent = step === null ? "latest" : `at step ${longStep(step)}`;
+        byId("legend-step").textContent =
+            step !== null
+                ? `at step ${longStep(step)}`
+                : this.view.state.to === null
+                  ? "latest"
+                  : "last in view";
         this.#drawEvents();
     }
 
@@ -54,48 +81,105 @@ export class Legend {
         const list = this.curves.metrics.get(run) ?? [];
 
         if (this.catalogue.absent.has(run)) return [this.#emptyRow(run, "not on this daemon")];
-        if (list.length === 0) return [this.#emptyRow(run, this.curves.metrics.has(run) ? this.#whyNothing(run) : "loading …")];
+        if (list.length === 0)
+            return [
+                this.#emptyRow(
+                    run,
+                    this.curves.metrics.has(run) ? this.#whyNothing(run) : "loading …",
+                ),
+            ];
         return list.map((series, i) => this.#row(series, step, i === 0));
     }
 
     #whyNothing(run) {
         const { layer } = this.view.state;
 
-        return layer && layer !== "*" && this.catalogue.get(run)?.layers.length ? `no layer ${layer}` : "no point yet";
+        return layer && layer !== "*" && this.catalogue.get(run)?.layers.length
+            ? `no layer ${layer}`
+            : "no point yet";
     }
 
     #cells(run, isFirst) {
-        return element("td", { class: "actions" }, isFirst && [
-            this.#button(run, "pin", this.view.state.pins.includes(run) ? "unpin" : "pin", () => this.view.pin(run, !this.view.state.pins.includes(run))),
-            this.#button(run, "remove", "remove", () => this.view.show(run, false)),
-        ]);
+        return element(
+            "td",
+            { class: "actions" },
+            isFirst && [
+                this.#button(run, "pin", this.view.state.pins.includes(run) ? "unpin" : "pin", () =>
+                    this.view.pin(run, !this.view.state.pins.includes(run)),
+                ),
+                this.#button(run, "remove", "remove", () => this.view.show(run, false)),
+            ],
+        );
     }
 
     #button(run, kind, what, onclick) {
         const sign = { pin: "☆", unpin: "★", remove: "×" }[what];
 
-        return element("button", { type: "button", class: "quiet", title: what, aria: { label: `${what} ${this.catalogue.title(run)}` }, dataset: { kind }, onclick }, sign);
+        return element(
+            "button",
+            {
+                type: "button",
+                class: "quiet",
+                title: what,
+                aria: { label: `${what} ${this.catalogue.title(run)}` },
+                dataset: { kind },
+                onclick,
+            },
+            sign,
+        );
     }
 
     #emptyRow(run, text) {
-        return element("tr", { dataset: { run } }, element("td", {}, swatch(this.looks.line(run, ""))), element("td", { class: "name" }, this.catalogue.title(run)),
-            element("td", { colspan: "5", class: "muted" }, text), this.#cells(run, true));
+        return element(
+            "tr",
+            { dataset: { run } },
+            element("td", {}, swatch(this.looks.line(run, ""))),
+            element("td", { class: "name" }, this.catalogue.title(run)),
+            element("td", { colspan: "5", class: "muted" }, text),
+            this.#cells(run, true),
+        );
     }
 
     #row(series, step, isFirst) {
         const run = this.catalogue.get(series.run);
         const scalar = isFirst ? this.curves.scalars.get(series.run) : undefined;
-        const i = step === null ? series.steps.length - 1 : nearest(series.steps, step);
+        const i = this.#index(series, step);
 
-        return element("tr", { dataset: { run: series.run } },
+        return element(
+            "tr",
+            { dataset: { run: series.run } },
             element("td", {}, swatch(this.looks.line(series.run, series.layer))),
-            element("th", { scope: "row", class: "name", title: series.run }, isFirst ? this.catalogue.title(series.run) : ""),
+            element(
+                "th",
+                { scope: "row", class: "name", title: series.run },
+                isFirst ? this.catalogue.title(series.run) : "",
+            ),
             element("td", { class: "muted" }, series.layer),
             element("td", { class: "number strong" }, shortValue(series.values[i])),
-            element("td", { class: "number muted" }, i < 0 || !series.low ? "" : bandText(series, i)),
-            element("td", { class: "number" }, scalar ? shortValue(valueAt(scalar, step)) : ""),
+            element(
+                "td",
+                { class: "number muted" },
+                i < 0 || !series.low ? "" : bandText(series, i),
+            ),
+            element(
+                "td",
+                { class: "number" },
+                scalar ? shortValue(scalar.values[this.#index(scalar, step)]) : "",
+            ),
             element("td", { class: "muted state" }, isFirst ? this.#ageText(run) : ""),
-            this.#cells(series.run, isFirst));
+            this.#cells(series.run, isFirst),
+        );
+    }
+
+    /* At the cursor; without one the last in view, beyond which there may be a margin. */
+    #index(series, step) {
+        const { to } = this.view.state;
+
+        return step !== null
+            ? nearest(series.steps, step)
+            : to === null
+              ? series.steps.length - 1
+              : series.steps.findLastIndex((s) => s <= to);
     }
 
     #ageText(run) {
@@ -105,29 +189,66 @@ export class Legend {
     }
 
     #drawEvents() {
-        const rows = this.view.state.runs.flatMap((run) => (this.curves.events.get(run) ?? []).map((event) => this.#eventRow(run, event)));
+        const rows = this.view.state.runs.flatMap((run) => [
+            ...(this.curves.events.get(run) ?? []).map((event) => this.#eventRow(run, event)),
+            ...resumes(this.catalogue.get(run)).map((a) =>
+                element(
+                    "li",
+                    {},
+                    `↻ ${this.catalogue.title(run)}: attempt ${a.attempt} from step ${longStep(a.first_step)}`,
+                ),
+            ),
+            ...(this.curves.metrics.get(run) ?? [])
+                .filter((s) => s.gaps.length)
+                .map((s) =>
+                    element(
+                        "li",
+                        {},
+                        `△ ${this.catalogue.title(run)} ${s.layer}: rows are missing at ${gapText(s.gaps)}`,
+                    ),
+                ),
+        ]);
 
         byId("events").hidden = rows.length === 0;
-        if (rows.length !== byId("event-list").children.length || rows.some((r, i) => r.textContent !== byId("event-list").children[i].textContent))
+        if (
+            rows.length !== byId("event-list").children.length ||
+            rows.some((r, i) => r.textContent !== byId("event-list").children[i].textContent)
+        )
             byId("event-list").replaceChildren(...rows);
     }
 
     #eventRow(run, event) {
         const room = Math.max(5, (event.end - event.start) / 2);
-        const onclick = () => this.chart.zoomTo(Math.max(0, Math.floor(event.start - room)), Math.ceil(event.end + room));
+        const onclick = () =>
+            this.chart.zoomTo(
+                Math.max(0, Math.floor(event.start - room)),
+                Math.ceil(event.end + room),
+            );
 
-        return element("li", {}, element("button", { type: "button", class: "link", title: "zoom there", onclick },
-            `${this.catalogue.title(run)} ${event.layer}: ${sentence(event)}`));
+        return element(
+            "li",
+            {},
+            element(
+                "button",
+                { type: "button", class: "link", title: "zoom there", onclick },
+                `${this.catalogue.title(run)} ${event.layer}: ${sentence(event)}`,
+            ),
+        );
     }
 }
 
-function valueAt(series, step) {
-    return series.values[step === null ? series.steps.length - 1 : nearest(series.steps, step)];
+/* The first few of them, by step. */
+function gapText(steps) {
+    const more = steps.length - GAPS_SHOWN;
+
+    return `step ${steps.slice(0, GAPS_SHOWN).map(longStep).join(", ")}${more > 0 ? ` and ${longStep(more)} more` : ""}`;
 }
 
 function bandText(series, i) {
     const { low, high } = series;
 
     if (low[i] === null) return "";
-    return series.binned ? `${shortValue(low[i])} – ${shortValue(high[i])}` : `± ${shortValue((high[i] - low[i]) / 4)}`;
+    return series.binned
+        ? `${shortValue(low[i])} – ${shortValue(high[i])}`
+        : `± ${shortValue((high[i] - low[i]) / 4)}`;
 }

@@ -8,7 +8,11 @@ export function groupValue(run, key) {
     if (!run || !key) return "";
     const value = key.startsWith("config.") ? run.config?.[key.slice(7)] : run[key];
 
-    return value === undefined || value === null || value === "" ? "(none)" : typeof value === "object" ? JSON.stringify(value) : String(value);
+    return value === undefined || value === null || value === ""
+        ? "(none)"
+        : typeof value === "object"
+          ? JSON.stringify(value)
+          : String(value);
 }
 
 export class Looks {
@@ -46,7 +50,9 @@ export class Looks {
 
         return {
             colour: this.colour(run),
-            dash: dash(wanted === "*" ? this.catalogue.layersOf(run, "*").length - 1 - depth : place),
+            dash: dash(
+                wanted === "*" ? this.catalogue.layersOf(run, "*").length - 1 - depth : place,
+            ),
             marker: place,
             sign: marker(place),
             width: pins.includes(run) ? 2.5 : 1.75,

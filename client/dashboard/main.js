@@ -70,7 +70,8 @@ async function begin(seq) {
 function showNewest() {
     const first = source.row(0);
 
-    if (view.state.runs.length === 0 && first && "run" in first && location.hash === "") view.show(first.run, true);
+    if (view.state.runs.length === 0 && first && "run" in first && location.hash === "")
+        view.show(first.run, true);
     if (view.state.runs.length) source.removeEventListener("change", showNewest);
 }
 
@@ -85,13 +86,16 @@ feed.addEventListener("live", (event) => {
     else begin(detail.seq).catch((error) => (byId("notice").textContent = error.message));
     hasBegun = true;
 });
-feed.addEventListener("token", () => byId("token-dialog").showModal());
+feed.addEventListener("token", () => byId("token-dialog").open || byId("token-dialog").showModal());
 byId("token-form").addEventListener("submit", () => {
     feed.token = byId("token").value.trim();
     byId("token").value = "";
     feed.connect();
 });
-catalogue.addEventListener("unknown", debounced(() => source.restart(), 500));
+catalogue.addEventListener(
+    "unknown",
+    debounced(() => source.restart(), 500),
+);
 catalogue.addEventListener("change", debounced(fillLayersAndScalars, 200));
 curves.addEventListener("error", (event) => (byId("notice").textContent = event.detail));
 curves.addEventListener("change", () => (byId("notice").textContent = ""));
@@ -108,9 +112,16 @@ function tellState() {
 
     if (badge.dataset.state !== text) {
         badge.dataset.state = text;
-        byId("live-spoken").textContent = { stale: "The connection is lost; what is shown is stale.", live: "Live.", connecting: "" }[text];
+        byId("live-spoken").textContent = {
+            stale: "The connection is lost; what is shown is stale.",
+            live: "Live.",
+            connecting: "",
+        }[text];
     }
-    badge.textContent = text === "stale" ? `△ stale for ${duration((performance.now() - staleSince) / 1000)}` : { live: "● live", connecting: "○ connecting …" }[text];
+    badge.textContent =
+        text === "stale"
+            ? `△ stale for ${duration((performance.now() - staleSince) / 1000)}`
+            : { live: "● live", connecting: "○ connecting …" }[text];
 }
 
 feed.addEventListener("stale", () => {
@@ -122,7 +133,11 @@ setInterval(tellState, 1000);
 // ---- the bar above the chart --------------------------------------------------------------------
 
 function fillMetrics() {
-    fillSelect(byId("metric"), catalogue.measures.map((m) => ({ value: m.name, text: m.name, title: m.description })), view.state.metric);
+    fillSelect(
+        byId("metric"),
+        catalogue.measures.map((m) => ({ value: m.name, text: m.name, title: m.description })),
+        view.state.metric,
+    );
     tellMetric();
 }
 
@@ -130,7 +145,11 @@ function tellMetric() {
     const { metric, band } = view.state;
     const info = catalogue.metric(metric);
     const isBinned = [...curves.metrics.values()].flat().some((s) => s.binned);
-    const wide = isBinned ? "band: least and greatest of a bin" : catalogue.errorOf(metric) ? "band: ± 2 standard errors" : "";
+    const wide = isBinned
+        ? "band: least and greatest of a bin"
+        : catalogue.errorOf(metric)
+          ? "band: ± 2 standard errors"
+          : "";
 
     byId("metric-text").textContent = info ? `${info.name}: ${info.description}` : "";
     byId("band-text").textContent = band ? wide : "";
@@ -139,12 +158,30 @@ function tellMetric() {
 function fillLayersAndScalars() {
     const { runs, layer, scalar } = view.state;
     const known = runs.map((r) => catalogue.get(r)).filter(Boolean);
-    const layers = [...new Set([...known.flatMap((r) => r.layers.map((l) => l.layer)), ...(layer && layer !== "*" ? [layer] : [])])];
-    const scalars = [...new Set([...known.flatMap((r) => r.scalars ?? []), ...(scalar && scalar !== "auto" ? [scalar] : [])])].sort();
+    const layers = [
+        ...new Set([
+            ...known.flatMap((r) => r.layers.map((l) => l.layer)),
+            ...(layer && layer !== "*" ? [layer] : []),
+        ]),
+    ];
+    const scalars = [
+        ...new Set([
+            ...known.flatMap((r) => r.scalars ?? []),
+            ...(scalar && scalar !== "auto" ? [scalar] : []),
+        ]),
+    ].sort();
     const plain = (names) => names.map((name) => ({ value: name, text: name }));
 
-    fillSelect(byId("layer"), [{ value: "", text: "last layer" }, { value: "*", text: "all layers" }, ...plain(layers)], layer);
-    fillSelect(byId("scalar"), [{ value: "auto", text: "accuracy" }, { value: "", text: "nothing" }, ...plain(scalars)], scalar);
+    fillSelect(
+        byId("layer"),
+        [{ value: "", text: "last layer" }, { value: "*", text: "all layers" }, ...plain(layers)],
+        layer,
+    );
+    fillSelect(
+        byId("scalar"),
+        [{ value: "auto", text: "accuracy" }, { value: "", text: "nothing" }, ...plain(scalars)],
+        scalar,
+    );
 }
 
 function fillBar() {
@@ -154,14 +191,20 @@ function fillBar() {
     byId("spacing-log").checked = spacing === "log";
     byId("spacing-linear").checked = spacing === "linear";
     byId("band").checked = band;
-    byId("range-text").textContent = from === null || to === null ? "all steps" : `steps ${longStep(from)} – ${longStep(to)}`;
+    byId("range-text").textContent =
+        from === null || to === null ? "all steps" : `steps ${longStep(from)} – ${longStep(to)}`;
     fillLayersAndScalars();
     tellMetric();
 }
 
-for (const [id, name] of [["metric", "metric"], ["layer", "layer"], ["scalar", "scalar"]])
+for (const [id, name] of [
+    ["metric", "metric"],
+    ["layer", "layer"],
+    ["scalar", "scalar"],
+])
     byId(id).addEventListener("change", (e) => view.set({ [name]: e.target.value }));
-for (const spacing of ["log", "linear"]) byId(`spacing-${spacing}`).addEventListener("change", () => view.set({ spacing }));
+for (const spacing of ["log", "linear"])
+    byId(`spacing-${spacing}`).addEventListener("change", () => view.set({ spacing }));
 byId("band").addEventListener("change", (e) => view.set({ band: e.target.checked }));
 chart.addEventListener("drawn", tellMetric);
 view.on([], fillBar);

@@ -14,9 +14,15 @@ const { uPlot } = globalThis;
 export function sentence(event) {
     const way = `${event.direction === "fall" ? "falls" : "rises"} ${shortValue(event.from)} → ${shortValue(event.to)}`;
     const where = `over steps ${longStep(event.start)}–${longStep(event.end)}`;
-    const sure = `confidence ${event.confidence.toFixed(2)}`;
-    const accuracy = event.accuracy && `${event.accuracy.name} ${shortValue(event.accuracy.from)} → ${shortValue(event.accuracy.to)}`;
-    const verdict = { true: `grokking-like: ${accuracy}`, false: `${accuracy}: it did not rise with it`, null: "" }[String(event.agrees)];
+    const sure = `confidence ${(Math.floor(event.confidence * 100) / 100).toFixed(2)}`; // never rounded to certainty
+    const accuracy =
+        event.accuracy &&
+        `${event.accuracy.name} ${shortValue(event.accuracy.from)} → ${shortValue(event.accuracy.to)}`;
+    const verdict = {
+        true: `grokking-like: ${accuracy}`,
+        false: `${accuracy}: it did not rise with it`,
+        null: "",
+    }[String(event.agrees)];
 
     return `${event.metric} ${way} ${where} (${sure})${verdict ? `, ${verdict}` : ""}`;
 }
@@ -24,6 +30,20 @@ export function sentence(event) {
 /** Attempts after the first, with the step at which each took over. @param {any} run */
 export function resumes(run) {
     return (run?.attempts ?? []).filter((a) => a.attempt > 1 && a.first_step !== null);
+}
+
+/**
+ * Layers of a run that pass together make one mark.
+ * @param {any[]} events of one run @returns {{event: any, count: number}[]}
+ */
+export function together(events) {
+    const found = new Map();
+
+    for (const event of events) {
+        const key = `${event.direction} ${event.start} ${event.end}`;
+        found.set(key, { event, count: (found.get(key)?.count ?? 0) + 1 });
+    }
+    return [...found.values()];
 }
 
 /**
@@ -35,7 +55,10 @@ export function drawTransitions(u, { events, spacing }) {
     for (const { event, colour } of events) {
         const left = u.valToPos(toX(event.start, spacing), "x", true);
         const right = u.valToPos(toX(event.end, spacing), "x", true);
-        const [a, b] = [Math.max(left, u.bbox.left), Math.min(Math.max(right, left + 2), u.bbox.left + u.bbox.width)];
+        const [a, b] = [
+            Math.max(left, u.bbox.left),
+            Math.min(Math.max(right, left + 2), u.bbox.left + u.bbox.width),
+        ];
         if (b <= a) continue;
         u.ctx.fillStyle = `${colour}1c`;
         u.ctx.fillRect(a, u.bbox.top, b - a, u.bbox.height);
@@ -46,7 +69,7 @@ export function drawTransitions(u, { events, spacing }) {
 /**
  * Over the lines: signs at the top edge for transitions and resumes, at the bottom one for gaps.
  * @param {any} u
- * @param {{events: {event: any, colour: string}[], resumes: {step: number, attempt: number, colour: string}[],
+ * @param {{events: {event: any, count: number, colour: string}[], resumes: {step: number, attempt: number, colour: string}[],
  *   gaps: {step: number, colour: string}[], spacing: any}} marks
  */
 export function drawSigns(u, marks) {
@@ -58,7 +81,8 @@ export function drawSigns(u, marks) {
     /* Signs that would cover each other go one line lower. */
     const lineFor = (x, width) => {
         let line = 0;
-        while (taken.some((t) => t.line === line && Math.abs(t.x - x) < (t.width + width) / 2)) line++;
+        while (taken.some((t) => t.line === line && Math.abs(t.x - x) < (t.width + width) / 2))
+            line++;
         taken.push({ x, width, line });
         return bbox.top + (4 + 15 * line) * ratio;
     };
@@ -67,10 +91,18 @@ export function drawSigns(u, marks) {
     ctx.font = `${11 * ratio}px system-ui, sans-serif`;
     ctx.textAlign = "center";
     ctx.textBaseline = "top";
-    for (const { event, colour } of marks.events) {
+    for (const { event, count, colour } of marks.events) {
         const x = (xOf(event.start) + xOf(event.end)) / 2;
-        const text = `${event.direction === "fall" ? "↘" : "↗"} ${event.agrees === true ? "grokking-like" : "transition"}`;
-        if (isInside(x)) label(ctx, text, x, lineFor(x, ctx.measureText(text).width + 10 * ratio), colour, ratio);
+        const text = `${event.direction === "fall" ? "↘" : "↗"} ${event.agrees === true ? "grokking-like" : "transition"}${count > 1 ? ` × ${count}` : ""}`;
+        if (isInside(x))
+            label(
+                ctx,
+                text,
+                x,
+                lineFor(x, ctx.measureText(text).width + 10 * ratio),
+                colour,
+                ratio,
+            );
     }
     for (const { step, attempt, colour } of marks.resumes) {
         const x = xOf(step);

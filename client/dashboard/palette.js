@@ -50,12 +50,42 @@ export function traceMarker(path, n, x, y, size) {
     const r = size / 2;
     const polygons = [
         null,
-        [[-r, -r], [r, -r], [r, r], [-r, r]],
-        [[0, -r * 1.2], [r * 1.1, r], [-r * 1.1, r]],
-        [[0, -r * 1.3], [r * 1.3, 0], [0, r * 1.3], [-r * 1.3, 0]],
-        [[0, r * 1.2], [r * 1.1, -r], [-r * 1.1, -r]],
-        [[-r, -r / 3], [-r / 3, -r / 3], [-r / 3, -r], [r / 3, -r], [r / 3, -r / 3], [r, -r / 3],
-            [r, r / 3], [r / 3, r / 3], [r / 3, r], [-r / 3, r], [-r / 3, r / 3], [-r, r / 3]],
+        [
+            [-r, -r],
+            [r, -r],
+            [r, r],
+            [-r, r],
+        ],
+        [
+            [0, -r * 1.2],
+            [r * 1.1, r],
+            [-r * 1.1, r],
+        ],
+        [
+            [0, -r * 1.3],
+            [r * 1.3, 0],
+            [0, r * 1.3],
+            [-r * 1.3, 0],
+        ],
+        [
+            [0, r * 1.2],
+            [r * 1.1, -r],
+            [-r * 1.1, -r],
+        ],
+        [
+            [-r, -r / 3],
+            [-r / 3, -r / 3],
+            [-r / 3, -r],
+            [r / 3, -r],
+            [r / 3, -r / 3],
+            [r, -r / 3],
+            [r, r / 3],
+            [r / 3, r / 3],
+            [r / 3, r],
+            [-r / 3, r],
+            [-r / 3, r / 3],
+            [-r, r / 3],
+        ],
     ];
     const polygon = polygons[n % polygons.length];
 
@@ -64,6 +94,8 @@ export function traceMarker(path, n, x, y, size) {
         path.arc(x, y, r, 0, 2 * Math.PI);
         return;
     }
-    polygon.forEach(([dx, dy], i) => (i ? path.lineTo(x + dx, y + dy) : path.moveTo(x + dx, y + dy)));
+    polygon.forEach(([dx, dy], i) =>
+        i ? path.lineTo(x + dx, y + dy) : path.moveTo(x + dx, y + dy),
+    );
     path.closePath();
 }

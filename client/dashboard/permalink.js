@@ -5,7 +5,10 @@ import { DEFAULTS } from "./view.js";
 
 /** How each kind of value is written and read; undefined: not understood. */
 const CODECS = {
-    object: [(list) => list.map(encodeURIComponent).join(","), (text) => text.split(",").filter(Boolean).map(decodeURIComponent)],
+    object: [
+        (list) => list.map(encodeURIComponent).join(","),
+        (text) => text.split(",").filter(Boolean).map(decodeURIComponent),
+    ],
     number: [String, (text) => (/^\d{1,16}$/.test(text) ? Number(text) : undefined)],
     boolean: [(flag) => (flag ? "1" : "0"), (text) => ({ 1: true, 0: false })[text]],
     string: [String, (text) => text],
@@ -22,7 +25,8 @@ export function encode(state) {
     const parameters = new URLSearchParams();
 
     for (const name of Object.keys(DEFAULTS)) {
-        if (JSON.stringify(state[name]) !== JSON.stringify(DEFAULTS[name])) parameters.set(name, codecOf(name)[0](state[name]));
+        if (JSON.stringify(state[name]) !== JSON.stringify(DEFAULTS[name]))
+            parameters.set(name, codecOf(name)[0](state[name]));
     }
     return parameters.toString();
 }
@@ -35,12 +39,18 @@ export function decode(text) {
         if (!(name in DEFAULTS)) continue;
         try {
             const read = codecOf(name)[1](value);
-            if (read !== undefined && (!CHOICES[name] || CHOICES[name].includes(read))) state[name] = read;
+            if (read !== undefined && (!CHOICES[name] || CHOICES[name].includes(read)))
+                state[name] = read;
         } catch {
             // a broken escape: as if it were not there
         }
     }
-    return { ...state, ...(state.from !== null && state.to !== null && state.from > state.to ? { from: null, to: null } : {}) };
+    return {
+        ...state,
+        ...(state.from !== null && state.to !== null && state.from > state.to
+            ? { from: null, to: null }
+            : {}),
+    };
 }
 
 /** Keeps the address and the view equal, both ways. @param {import("./view.js").View} view */
@@ -48,7 +58,8 @@ export function followAddress(view) {
     view.set(decode(location.hash));
     view.on([], (state) => {
         const hash = encode(state);
-        if (hash !== location.hash.slice(1)) history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);
+        if (hash !== location.hash.slice(1))
+            history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);
     });
     addEventListener("hashchange", () => view.set(decode(location.hash)));
 }

@@ -32,12 +32,19 @@ export class RunList {
 
     #followInputs() {
         const search = byId("search");
-        const apply = debounced(() => this.view.set({ search: search.value.trim(), regex: byId("regex").checked }), SEARCH_MS);
+        const apply = debounced(
+            () => this.view.set({ search: search.value.trim(), regex: byId("regex").checked }),
+            SEARCH_MS,
+        );
 
         search.addEventListener("input", apply);
         byId("regex").addEventListener("change", apply);
-        byId("state-filter").addEventListener("change", (e) => this.view.set({ state: e.target.value }));
-        byId("group-by").addEventListener("change", (e) => this.view.set({ group: e.target.value }));
+        byId("state-filter").addEventListener("change", (e) =>
+            this.view.set({ state: e.target.value }),
+        );
+        byId("group-by").addEventListener("change", (e) =>
+            this.view.set({ group: e.target.value }),
+        );
         this.view.on(["search", "regex", "state"], ({ search: text, regex, state }) => {
             if (document.activeElement !== search) search.value = text;
             byId("regex").checked = regex;
@@ -54,21 +61,27 @@ export class RunList {
 
     #visible() {
         const first = Math.max(0, Math.floor(this.scroller.scrollTop / ROW_PX) - SPARE_ROWS);
-        const last = Math.ceil((this.scroller.scrollTop + this.scroller.clientHeight) / ROW_PX) + SPARE_ROWS;
+        const last =
+            Math.ceil((this.scroller.scrollTop + this.scroller.clientHeight) / ROW_PX) + SPARE_ROWS;
 
         return [first, Math.min(this.source.total - 1, last)];
     }
 
     #draw() {
         const [first, last] = this.#visible();
-        const focused = this.list.contains(document.activeElement) ? document.activeElement.closest("li")?.dataset.row : undefined;
+        const focused = this.list.contains(document.activeElement)
+            ? document.activeElement.closest("li")?.dataset.row
+            : undefined;
         const rows = [];
 
         this.source.want(first, Math.max(first, last));
         for (let i = first; i <= last; i++) rows.push(this.#row(i));
         this.list.style.height = `${this.source.total * ROW_PX}px`;
         this.list.replaceChildren(...rows);
-        if (focused !== undefined) this.list.querySelector(`li[data-row="${focused}"] input`)?.focus({ preventScroll: true });
+        if (focused !== undefined)
+            this.list
+                .querySelector(`li[data-row="${focused}"] input`)
+                ?.focus({ preventScroll: true });
         this.#drawPins();
         this.#drawNotes();
     }
@@ -76,20 +89,38 @@ export class RunList {
     #drawNotes() {
         const { pattern, progress, count } = this.source;
         const { regex, search, group } = this.view.state;
-        const keys = [...this.source.keys].sort().map((k) => ({ value: `config.${k}`, text: `config: ${k}` }));
-        const fixed = [["", "nothing"], ["project", "project"], ["group", "group"], ["state", "state"]].map(([value, text]) => ({ value, text }));
+        const keys = [...this.source.keys]
+            .sort()
+            .map((k) => ({ value: `config.${k}`, text: `config: ${k}` }));
+        const fixed = [
+            ["", "nothing"],
+            ["project", "project"],
+            ["group", "group"],
+            ["state", "state"],
+        ].map(([value, text]) => ({ value, text }));
         const known = keys.some((k) => k.value === group) || fixed.some((k) => k.value === group);
 
         byId("run-count").textContent = longStep(count);
-        byId("run-note").textContent = (regex && search && pattern.why) || progress || (count === 0 && search ? "No run matches." : "");
-        fillSelect(byId("group-by"), [...fixed, ...keys, ...(known ? [] : [{ value: group, text: group }])], group);
+        byId("run-note").textContent =
+            (regex && search && pattern.why) ||
+            progress ||
+            (count === 0 && search ? "No run matches." : "");
+        fillSelect(
+            byId("group-by"),
+            [...fixed, ...keys, ...(known ? [] : [{ value: group, text: group }])],
+            group,
+        );
     }
 
     #drawPins() {
         const { pins } = this.view.state;
 
         byId("pins").hidden = pins.length === 0;
-        byId("pin-rows").replaceChildren(...pins.map((run) => element("li", { class: "run", dataset: { run } }, this.#body(run, 0))));
+        byId("pin-rows").replaceChildren(
+            ...pins.map((run) =>
+                element("li", { class: "run", dataset: { run } }, this.#body(run, 0)),
+            ),
+        );
     }
 
     #place(item, i) {
@@ -99,42 +130,112 @@ export class RunList {
 
     #row(i) {
         const row = this.source.row(i);
-        const common = { dataset: { row: String(i) }, aria: { setsize: this.source.total, posinset: i + 1 } };
+        const common = {
+            dataset: { row: String(i) },
+            aria: { setsize: this.source.total, posinset: i + 1 },
+        };
 
         if (!row) return this.#place(element("li", { ...common, class: "run waiting" }, "…"), i);
-        if ("heading" in row) return this.#place(element("li", { ...common, class: "heading" }, this.#heading(row, i)), i);
-        return this.#place(element("li", { ...common, class: "run", dataset: { row: String(i), run: row.run } },
-            this.#body(row.run, i === this.active || (i === 0 && !this.source.row(this.active)) ? 0 : -1)), i);
+        if ("heading" in row)
+            return this.#place(
+                element("li", { ...common, class: "heading" }, this.#heading(row, i)),
+                i,
+            );
+        return this.#place(
+            element(
+                "li",
+                { ...common, class: "run", dataset: { row: String(i), run: row.run } },
+                this.#body(
+                    row.run,
+                    i === this.active || (i === 0 && !this.source.row(this.active)) ? 0 : -1,
+                ),
+            ),
+            i,
+        );
     }
 
     #heading(row, i) {
         const all = row.runs.every((r) => this.view.state.runs.includes(r));
         const onchange = () => {
             const { runs } = this.view.state;
-            this.view.set({ runs: all ? runs.filter((r) => !row.runs.includes(r)) : [...new Set([...runs, ...row.runs.slice(0, 50)])] });
+            this.view.set({
+                runs: all
+                    ? runs.filter((r) => !row.runs.includes(r))
+                    : [...new Set([...runs, ...row.runs.slice(0, 50)])],
+            });
         };
 
-        return element("label", { title: "show all of them, at most 50" }, element("input", { type: "checkbox", checked: all, tabIndex: i === this.active ? 0 : -1, onchange }),
-            element("span", { class: "name" }, row.heading), element("span", { class: "muted" }, ` ${longStep(row.count)}`));
+        return element(
+            "label",
+            { title: "show all of them, at most 50" },
+            element("input", {
+                type: "checkbox",
+                checked: all,
+                tabIndex: i === this.active ? 0 : -1,
+                onchange,
+            }),
+            element("span", { class: "name" }, row.heading),
+            element("span", { class: "muted" }, ` ${longStep(row.count)}`),
+        );
     }
 
     #body(id, tabIndex) {
         const run = this.catalogue.get(id);
         const isShown = this.view.state.runs.includes(id);
         const isPinned = this.view.state.pins.includes(id);
-        const last = run?.layers.at(-1);
+        const [name] = this.catalogue.layersOf(id, "");
+        const last = run?.layers.find((l) => l.layer === name);
 
         return [
-            element("label", {},
-                element("input", { type: "checkbox", checked: isShown, tabIndex, onchange: (e) => this.view.show(id, e.target.checked) }),
-                isShown ? swatch(this.looks.line(id, last?.layer ?? "")) : element("span", { class: "dot", dataset: { colour: String(this.looks.index(id)) } }),
-                element("span", { class: "what" },
+            element(
+                "label",
+                {},
+                element("input", {
+                    type: "checkbox",
+                    checked: isShown,
+                    tabIndex,
+                    onchange: (e) => this.view.show(id, e.target.checked),
+                }),
+                isShown
+                    ? swatch(this.looks.line(id, last?.layer ?? ""))
+                    : element("span", {
+                          class: "dot",
+                          dataset: { colour: String(this.looks.index(id)) },
+                      }),
+                element(
+                    "span",
+                    { class: "what" },
                     element("span", { class: "name" }, run?.name ?? id),
-                    element("span", { class: "muted small" }, run ? `${run.project}${run.group ? ` · ${run.group}` : ""} · ${stateText(run.state)}` : "")),
-                element("span", { class: "figures" },
+                    element(
+                        "span",
+                        { class: "muted small" },
+                        run
+                            ? `${run.project}${run.group ? ` · ${run.group}` : ""} · ${stateText(run.state)}`
+                            : "",
+                    ),
+                ),
+                element(
+                    "span",
+                    { class: "figures" },
                     element("span", { class: "number" }, shortValue(last?.d_lr)),
-                    element("span", { class: "muted small number" }, run?.last_step === null ? "no step" : `step ${longStep(run?.last_step)}`))),
-            element("button", { type: "button", class: "quiet pin", tabIndex, aria: { label: `pin ${run?.name ?? id}`, pressed: isPinned }, onclick: () => this.view.pin(id, !isPinned) }, isPinned ? "★" : "☆"),
+                    element(
+                        "span",
+                        { class: "muted small number" },
+                        run?.last_step === null ? "no step" : `step ${longStep(run?.last_step)}`,
+                    ),
+                ),
+            ),
+            element(
+                "button",
+                {
+                    type: "button",
+                    class: "quiet pin",
+                    tabIndex,
+                    aria: { label: `pin ${run?.name ?? id}`, pressed: isPinned },
+                    onclick: () => this.view.pin(id, !isPinned),
+                },
+                isPinned ? "★" : "☆",
+            ),
         ];
     }
 
@@ -148,7 +249,14 @@ export class RunList {
 
     #onKey(event) {
         const page = Math.max(1, Math.floor(this.scroller.clientHeight / ROW_PX) - 1);
-        const move = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity }[event.key];
+        const move = {
+            ArrowDown: 1,
+            ArrowUp: -1,
+            PageDown: page,
+            PageUp: -page,
+            Home: -Infinity,
+            End: Infinity,
+        }[event.key];
         const run = event.target.closest("li")?.dataset.run;
 
         if (event.key === "p" && run) this.view.pin(run, !this.view.state.pins.includes(run));
@@ -162,7 +270,8 @@ export class RunList {
 
         this.active = i;
         if (top < this.scroller.scrollTop) this.scroller.scrollTop = top;
-        if (top + ROW_PX > this.scroller.scrollTop + this.scroller.clientHeight) this.scroller.scrollTop = top + ROW_PX - this.scroller.clientHeight;
+        if (top + ROW_PX > this.scroller.scrollTop + this.scroller.clientHeight)
+            this.scroller.scrollTop = top + ROW_PX - this.scroller.clientHeight;
         this.#draw();
         this.list.querySelector(`li[data-row="${i}"] input`)?.focus({ preventScroll: true });
     }

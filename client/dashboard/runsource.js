@@ -35,9 +35,12 @@ export class RunSource extends EventTarget {
     /** The regular expression, or why it is none. */
     get pattern() {
         try {
-            return { regex: new RegExp(this.view.state.search, "i"), why: "" };
+            return { regex: new RegExp(this.view.state.search, "im"), why: "" };
         } catch (error) {
-            return { regex: null, why: String(error.message).replace(/^Invalid regular expression: /, "") };
+            return {
+                regex: null,
+                why: String(error.message).replace(/^Invalid regular expression: /, ""),
+            };
         }
     }
 
@@ -70,7 +73,12 @@ export class RunSource extends EventTarget {
     #params(offset, limit) {
         const { search, regex, state } = this.view.state;
 
-        return { offset, limit, ...(state ? { state } : {}), ...(search && !regex ? { search } : {}) };
+        return {
+            offset,
+            limit,
+            ...(state ? { state } : {}),
+            ...(search && !regex ? { search } : {}),
+        };
     }
 
     async #readPage(p) {
@@ -96,8 +104,11 @@ export class RunSource extends EventTarget {
         const ids = [];
 
         try {
-            for (let total = 1; ids.length < total; ) {
-                const answer = await this.feed.call("run.list", this.#params(ids.length, PAGE_OF_ALL));
+            for (let total = 1; ids.length < total;) {
+                const answer = await this.feed.call(
+                    "run.list",
+                    this.#params(ids.length, PAGE_OF_ALL),
+                );
                 if (generation !== this.generation) return;
                 total = answer.runs.length ? answer.total : 0;
                 this.#take(answer.runs);
@@ -119,7 +130,8 @@ export class RunSource extends EventTarget {
     #take(runs) {
         this.catalogue.take(runs);
         for (const run of runs) {
-            if (run.config && typeof run.config === "object") for (const key of Object.keys(run.config)) this.keys.add(key);
+            if (run.config && typeof run.config === "object")
+                for (const key of Object.keys(run.config)) this.keys.add(key);
         }
     }
 
@@ -127,7 +139,10 @@ export class RunSource extends EventTarget {
         const { regex } = this.pattern;
 
         if (!this.view.state.regex || !this.view.state.search) return true;
-        return regex !== null && regex.test([run.name, run.project, run.group, ...(run.tags ?? []), run.run].join("\n"));
+        return (
+            regex !== null &&
+            regex.test([run.name, run.project, run.group, ...(run.tags ?? []), run.run].join("\n"))
+        );
     }
 
     #arrange(ids) {
@@ -140,9 +155,12 @@ export class RunSource extends EventTarget {
             if (!groups.has(value)) groups.set(value, []);
             groups.get(value).push(id);
         }
-        this.rows = [...groups].sort(([a], [b]) => a.localeCompare(b, undefined, { numeric: true })).flatMap(([heading, runs]) => [
-            ...(group ? [{ heading, count: runs.length, runs }] : []), ...runs.map((run) => ({ run })),
-        ]);
+        this.rows = [...groups]
+            .sort(([a], [b]) => Number(a) - Number(b) || a.localeCompare(b))
+            .flatMap(([heading, runs]) => [
+                ...(group ? [{ heading, count: runs.length, runs }] : []),
+                ...runs.map((run) => ({ run })),
+            ]);
         this.total = this.rows.length;
         this.n_runs = found.length;
         this.dispatchEvent(new Event("change"));

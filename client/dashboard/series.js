@@ -27,7 +27,9 @@ function around(values, errors, sign) {
 }
 
 function shifted(value, error, sign) {
-    return value === null || error === null || error === undefined ? null : value + sign * BAND_WIDTH * error;
+    return value === null || error === null || error === undefined
+        ? null
+        : value + sign * BAND_WIDTH * error;
 }
 
 /**
@@ -56,17 +58,40 @@ export function fromScalar(run, { name, binned, columns }) {
     const base = { run, layer: "", name, binned, n_added: 0, gaps: [] };
 
     if (binned) return { ...base, ...bins(columns, "value"), attempt: 0 };
-    return { ...base, steps: columns.step, values: columns.value, low: null, high: null, attempt: columns.attempt.at(-1) ?? 0 };
+    return {
+        ...base,
+        steps: columns.step,
+        values: columns.value,
+        low: null,
+        high: null,
+        attempt: columns.attempt.at(-1) ?? 0,
+    };
 }
 
 function bins(columns, name) {
-    return { steps: columns.step_end, values: columns[name].last, low: columns[name].min, high: columns[name].max };
+    return {
+        steps: columns.step_end,
+        values: columns[name].last,
+        low: columns[name].min,
+        high: columns[name].max,
+    };
 }
 
 /** A series that is all there, and empty: before the first point. @returns {Series} */
 export function emptySeries(run, layer, name, hasBand) {
-    return { run, layer, name, binned: false, steps: [], values: [], low: hasBand ? [] : null, high: hasBand ? [] : null,
-        gaps: [], attempt: 0, n_added: 0 };
+    return {
+        run,
+        layer,
+        name,
+        binned: false,
+        steps: [],
+        values: [],
+        low: hasBand ? [] : null,
+        high: hasBand ? [] : null,
+        gaps: [],
+        attempt: 0,
+        n_added: 0,
+    };
 }
 
 /**

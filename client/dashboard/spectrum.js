@@ -32,12 +32,19 @@ export class SpectrumView {
         this.draw = oncePerFrame(() => this.#draw());
         const show = debounced(() => this.#show(), SLIDE_MS);
         this.slider.addEventListener("input", () => this.#slide(Number(this.slider.value)));
-        byId("spectrum-layer").addEventListener("change", (e) => this.view.set({ spectrumLayer: e.target.value, spectrumStep: null }));
-        byId("focus").addEventListener("change", (e) => this.view.set({ focus: e.target.value, spectrumLayer: "", spectrumStep: null }));
+        byId("spectrum-layer").addEventListener("change", (e) =>
+            this.view.set({ spectrumLayer: e.target.value, spectrumStep: null }),
+        );
+        byId("focus").addEventListener("change", (e) =>
+            this.view.set({ focus: e.target.value, spectrumLayer: "", spectrumStep: null }),
+        );
         this.view.on(["runs", "focus", "spectrumLayer"], () => this.load());
         this.view.on(["spectrumStep"], show);
         this.section.addEventListener("toggle", () => this.load());
-        this.catalogue.addEventListener("change", debounced(() => this.#fillChoices(), 300));
+        this.catalogue.addEventListener(
+            "change",
+            debounced(() => this.#fillChoices(), 300),
+        );
         new ResizeObserver(() => this.plot?.setSize(this.#size())).observe(this.host);
     }
 
@@ -51,12 +58,17 @@ export class SpectrumView {
         const names = this.catalogue.layersOf(this.run, "*");
         const wanted = this.view.state.spectrumLayer;
 
-        return names.includes(wanted) ? wanted : (names.at(-1) ?? "");
+        return names.includes(wanted) ? wanted : (this.catalogue.layersOf(this.run, "")[0] ?? "");
     }
 
     #fillChoices() {
-        const runs = this.view.state.runs.map((run) => ({ value: run, text: this.catalogue.title(run) }));
-        const layers = this.catalogue.layersOf(this.run, "*").map((name) => ({ value: name, text: name }));
+        const runs = this.view.state.runs.map((run) => ({
+            value: run,
+            text: this.catalogue.title(run),
+        }));
+        const layers = this.catalogue
+            .layersOf(this.run, "*")
+            .map((name) => ({ value: name, text: name }));
 
         fillSelect(byId("focus"), runs, this.run);
         fillSelect(byId("spectrum-layer"), layers, this.layer);
@@ -72,7 +84,14 @@ export class SpectrumView {
         try {
             if (run && !this.catalogue.get(run)?.scalars) await this.catalogue.load(run);
             const { layer } = this;
-            const answer = layer ? await this.feed.call("series.query", { run, layer, metrics: [SIGN_OF_SPECTRUM], points: POINTS }) : { layers: [] };
+            const answer = layer
+                ? await this.feed.call("series.query", {
+                      run,
+                      layer,
+                      metrics: [SIGN_OF_SPECTRUM],
+                      points: POINTS,
+                  })
+                : { layers: [] };
             if (generation !== this.generation) return;
             this.steps = answer.layers.flatMap(stepsWithSpectrum);
         } catch {
@@ -85,7 +104,9 @@ export class SpectrumView {
     /** Points of the run came live. @param {any[]} points */
     takePoints(points) {
         const { run, layer } = this;
-        const mine = points.filter((p) => p.run === run && p.layer === layer && p[SIGN_OF_SPECTRUM] !== null);
+        const mine = points.filter(
+            (p) => p.run === run && p.layer === layer && p[SIGN_OF_SPECTRUM] !== null,
+        );
 
         if (mine.length === 0) return;
         if (mine.some((p) => p.step <= (this.steps.at(-1) ?? -1))) {
@@ -98,7 +119,8 @@ export class SpectrumView {
 
     #index() {
         const step = this.view.state.spectrumStep;
-        const found = step === null ? this.steps.length - 1 : this.steps.findLastIndex((s) => s <= step);
+        const found =
+            step === null ? this.steps.length - 1 : this.steps.findLastIndex((s) => s <= step);
 
         return Math.max(0, found);
     }
@@ -114,7 +136,10 @@ export class SpectrumView {
         const step = this.steps[i];
 
         byId("spectrum-step-text").textContent = step === undefined ? "–" : longStep(step);
-        this.slider.setAttribute("aria-valuetext", step === undefined ? "none" : `step ${longStep(step)}`);
+        this.slider.setAttribute(
+            "aria-valuetext",
+            step === undefined ? "none" : `step ${longStep(step)}`,
+        );
     }
 
     async #show() {
@@ -149,7 +174,10 @@ export class SpectrumView {
     // ---- drawing -----------------------------------------------------------------------------
 
     #size() {
-        return { width: Math.max(200, this.host.clientWidth), height: Math.max(160, this.host.clientHeight) };
+        return {
+            width: Math.max(200, this.host.clientWidth),
+            height: Math.max(160, this.host.clientHeight),
+        };
     }
 
     #data(s) {
@@ -177,33 +205,97 @@ export class SpectrumView {
 
     #describe(s) {
         const cells = [
-            ["ρ₁", shortValue(s.rho[0])], ["tr S", shortValue(s.total)], ["p", String(s.p)], ["n", String(s.n)], ["rank F", String(s.rank)],
-            ["Π̂(rank F)", shortValue(at(s.pi_hat, s.rank))], ["Π*(rank Y*)", shortValue(at(s.pi_star, s.rank_targets))],
+            ["ρ₁", shortValue(s.rho[0])],
+            ["tr S", shortValue(s.total)],
+            ["p", String(s.p)],
+            ["n", String(s.n)],
+            ["rank F", String(s.rank)],
+            ["Π̂(rank F)", shortValue(at(s.pi_hat, s.rank))],
+            ["Π*(rank Y*)", shortValue(at(s.pi_star, s.rank_targets))],
         ];
-        byId("spectrum-facts").replaceChildren(...cells.flatMap(([name, value]) => [element("dt", {}, name), element("dd", { class: "number" }, value)]));
-        byId("spectrum-note").textContent = s.few_rows ? "Fewer rows than features: eigenvalues are given, eigenfunctions are not defined." : "";
-        this.host.setAttribute("aria-label", `Spectrum at step ${s.step}: ${s.rho.length} eigenvalues, relative size ${shortValue(s.rho.at(-1) / s.rho[0])} at the last; `
-            + `the first ${s.rank} features hold ${shortValue(at(s.pi_hat, s.rank))} of the outputs' space`);
+        byId("spectrum-facts").replaceChildren(
+            ...cells.flatMap(([name, value]) => [
+                element("dt", {}, name),
+                element("dd", { class: "number" }, value),
+            ]),
+        );
+        byId("spectrum-note").textContent = s.few_rows
+            ? "Fewer rows than features: eigenvalues are given, eigenfunctions are not defined."
+            : "";
+        this.host.setAttribute(
+            "aria-label",
+            `Spectrum at step ${s.step}: ${s.rho.length} eigenvalues, relative size ${shortValue(s.rho.at(-1) / s.rho[0])} at the last; ` +
+                `the first ${s.rank} features hold ${shortValue(at(s.pi_hat, s.rank))} of the outputs' space`,
+        );
     }
 
     #options(n) {
         const colours = [cssColour("--run-0"), cssColour("--run-1"), cssColour("--run-2")];
-        const style = { stroke: cssColour("--muted"), font: FONT, labelFont: FONT, ticks: { stroke: cssColour("--line"), width: 1, size: 4 } };
+        const style = {
+            stroke: cssColour("--muted"),
+            font: FONT,
+            labelFont: FONT,
+            ticks: { stroke: cssColour("--line"), width: 1, size: 4 },
+        };
         const grid = { stroke: cssColour("--line"), width: 1 };
         const isLong = n > 12;
 
         return {
-            ...this.#size(), legend: { show: false }, padding: [10, null, 0, null],
+            ...this.#size(),
+            legend: { show: false },
+            padding: [10, null, 0, null],
             scales: {
                 x: { time: false, distr: isLong ? 3 : 1, range: [1, Math.max(2, n)] },
-                rho: { distr: 3, range: (_u, min) => [Math.min(1e-3, 10 ** Math.floor(Math.log10(min || 1e-3))), 1.3] },
+                rho: {
+                    distr: 3,
+                    range: (_u, min) => [
+                        Math.min(1e-3, 10 ** Math.floor(Math.log10(min || 1e-3))),
+                        1.3,
+                    ],
+                },
                 pi: { range: [0, 1.03] },
             },
-            series: [{}, line("rho", colours[0], [], n), line("pi", colours[1], [7, 3], n), line("pi", colours[2], [2, 3], n)],
+            series: [
+                {},
+                line("rho", colours[0], [], n),
+                line("pi", colours[1], [7, 3], n),
+                line("pi", colours[2], [2, 3], n),
+            ],
             axes: [
-                { ...style, grid, size: 28, label: "k", labelSize: 16, labelGap: 0, ...(isLong ? powers(4) : {}), values: (_u, vs) => vs.map((v) => (v === null ? "" : String(v))) },
-                { ...style, grid, scale: "rho", label: "ρₖ / ρ₁", labelSize: 18, labelGap: 0, size: 50, ...powers(5), values: (_u, vs) => vs.map((v) => (v === null ? "" : v >= 0.01 ? String(v) : v.toExponential(0))) },
-                { ...style, scale: "pi", side: 1, grid: { show: false }, label: "Π̂, Π*", labelSize: 18, labelGap: 0, size: 40 },
+                {
+                    ...style,
+                    grid,
+                    size: 28,
+                    label: "k",
+                    labelSize: 16,
+                    labelGap: 0,
+                    ...(isLong ? powers(4) : {}),
+                    values: (_u, vs) => vs.map((v) => (v === null ? "" : String(v))),
+                },
+                {
+                    ...style,
+                    grid,
+                    scale: "rho",
+                    label: "ρₖ / ρ₁",
+                    labelSize: 18,
+                    labelGap: 0,
+                    size: 50,
+                    ...powers(5),
+                    values: (_u, vs) =>
+                        vs.map((v) =>
+                            v === null ? "" : v >= 0.01 ? String(v) : v.toExponential(0),
+                        ),
+                },
+                {
+                    ...style,
+                    scale: "pi",
+                    side: 1,
+                    grid: { show: false },
+                    label: "Π̂, Π*",
+                    labelSize: 18,
+                    labelGap: 0,
+                    size: 40,
+                },
             ],
             cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
             hooks: { setCursor: [(u) => this.#sayAt(u.cursor.idx)] },
@@ -213,8 +305,10 @@ export class SpectrumView {
     #sayAt(i) {
         const s = this.spectrum;
 
-        byId("spectrum-value").textContent = i === null || i === undefined || !s || i >= s.rho.length ? ""
-            : `k = ${i + 1}: ρₖ/ρ₁ ${shortValue(s.rho[i] / s.rho[0])}, Π̂ ${shortValue(s.pi_hat?.[i])}, Π* ${shortValue(s.pi_star?.[i])}`;
+        byId("spectrum-value").textContent =
+            i === null || i === undefined || !s || i >= s.rho.length
+                ? ""
+                : `k = ${i + 1}: ρₖ/ρ₁ ${shortValue(s.rho[i] / s.rho[0])}, Π̂ ${shortValue(s.pi_hat?.[i])}, Π* ${shortValue(s.pi_star?.[i])}`;
     }
 }
 
@@ -224,7 +318,10 @@ function line(scale, stroke, dash, n) {
 
 /** Ticks of a log axis, at most `count`. */
 function powers(count) {
-    return { splits: (_u, _axis, min, max) => decades(min, max, count), filter: (_u, splits) => splits };
+    return {
+        splits: (_u, _axis, min, max) => decades(min, max, count),
+        filter: (_u, splits) => splits,
+    };
 }
 
 /** The k-th element, k from 1, or the last one. */

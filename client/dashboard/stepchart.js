@@ -45,8 +45,8 @@ function xOf(steps, spacing) {
     return xs;
 }
 
-/** A little air, zero where it is near, one height where nothing varies. */
-function padded(u, min, max) {
+/** The value axis: a little air, zero where it is near, one height where nothing varies. */
+function padded(_u, min, max) {
     if (min === null || min === undefined || max === null) return [0, 1];
     if (min === max) return [Math.min(0, min * 2), max === 0 ? 1 : Math.max(0, max * 2)];
     const air = (max - min) * 0.06;
@@ -71,8 +71,22 @@ export class StepChart {
 
     /** @param {Picture} picture */
     draw(picture) {
-        const shape = JSON.stringify([picture.spacing, picture.leftLabel, picture.rightLabel, picture.logY, cssColour("--text"),
-            picture.traces.map((t) => [t.key, t.colour, t.dash, t.marker, t.width, t.right, Boolean(t.low)])]);
+        const shape = JSON.stringify([
+            picture.spacing,
+            picture.leftLabel,
+            picture.rightLabel,
+            picture.logY,
+            cssColour("--text"),
+            picture.traces.map((t) => [
+                t.key,
+                t.colour,
+                t.dash,
+                t.marker,
+                t.width,
+                t.right,
+                Boolean(t.low),
+            ]),
+        ]);
 
         this.picture = picture;
         if (this.plot && shape === this.shape) {
@@ -92,13 +106,21 @@ export class StepChart {
         const { range, spacing } = this.picture;
         const [from, to] = range ?? [0, 1];
 
-        this.plot.setScale("x", { min: toX(from, spacing), max: Math.max(toX(to, spacing), toX(from, spacing) + 1e-9) });
-        for (const key of ["y", "y2"]) if (this.plot.scales[key]) this.plot.setScale(key, { min: null, max: null });
+        this.plot.setScale("x", {
+            min: toX(from, spacing),
+            max: Math.max(toX(to, spacing), toX(from, spacing) + 1e-9),
+        });
+        for (const key of ["y", "y2"])
+            if (this.plot.scales[key]) this.plot.setScale(key, { min: null, max: null });
     }
 
     #data() {
         const { traces, spacing } = this.picture;
-        const tables = traces.map((t) => [xOf(t.steps, spacing), t.values, ...(t.low ? [t.low, t.high] : [])]);
+        const tables = traces.map((t) => [
+            xOf(t.steps, spacing),
+            t.values,
+            ...(t.low ? [t.low, t.high] : []),
+        ]);
 
         return tables.length ? uPlot.join(tables) : [[0], [null]];
     }
@@ -110,26 +132,47 @@ export class StepChart {
 
         for (const trace of picture.traces) {
             const scale = trace.right ? "y2" : "y";
-            series.push({ scale, stroke: trace.colour, dash: trace.dash, width: trace.width, points: { show: false } });
+            series.push({
+                scale,
+                stroke: trace.colour,
+                dash: trace.dash,
+                width: trace.width,
+                points: { show: false },
+            });
             if (!trace.low) continue;
             const edge = { scale, stroke: "transparent", width: 0, points: { show: false } };
             series.push(edge, { ...edge });
-            bands.push({ series: [series.length - 1, series.length - 2], fill: `${trace.colour}2e` });
+            bands.push({
+                series: [series.length - 1, series.length - 2],
+                fill: `${trace.colour}2e`,
+            });
         }
         if (series.length === 1) series.push({ scale: "y" });
         return {
-            ...this.#size(), series, bands, padding: [options.compact ? 6 : 12, null, 0, null], legend: { show: false },
+            ...this.#size(),
+            series,
+            bands,
+            padding: [options.compact ? 6 : 12, null, 0, null],
+            legend: { show: false },
             scales: {
                 x: { time: false, auto: false },
                 y: picture.logY ? { distr: 3 } : { range: padded },
                 ...(picture.traces.some((t) => t.right) ? { y2: { range: padded } } : {}),
             },
-            axes: this.#axes(), cursor: this.#cursor(),
+            axes: this.#axes(),
+            cursor: this.#cursor(),
             hooks: {
                 drawClear: [(u) => options.under?.(u)],
                 draw: [(u) => this.#drawMarkers(u), (u) => options.over?.(u)],
                 setSelect: [(u) => this.#zoom(u)],
-                setCursor: [(u) => options.onCursor?.(u.cursor.left >= 0 ? toStep(u.posToVal(u.cursor.left, "x"), picture.spacing) : null)],
+                setCursor: [
+                    (u) =>
+                        options.onCursor?.(
+                            u.cursor.left >= 0
+                                ? toStep(u.posToVal(u.cursor.left, "x"), picture.spacing)
+                                : null,
+                        ),
+                ],
             },
         };
     }
@@ -137,29 +180,74 @@ export class StepChart {
     #axes() {
         const { compact } = this.options;
         const { spacing, leftLabel, rightLabel, traces, logY } = this.picture;
-        const style = { stroke: cssColour("--muted"), font: FONT, labelFont: FONT, ticks: { stroke: cssColour("--line"), width: 1, size: 4 } };
+        const style = {
+            stroke: cssColour("--muted"),
+            font: FONT,
+            labelFont: FONT,
+            ticks: { stroke: cssColour("--line"), width: 1, size: 4 },
+        };
         const grid = { stroke: cssColour("--line"), width: 1 };
-        const labelled = (text) => (compact || !text ? {} : { label: text, labelSize: 18, labelGap: 0 });
-        const logSplits = logY ? { splits: (_u, _axis, min, max) => decades(min, max, 5), filter: (_u, splits) => splits } : {};
+        const labelled = (text) =>
+            compact || !text ? {} : { label: text, labelSize: 18, labelGap: 0 };
+        const logSplits = logY
+            ? {
+                  splits: (_u, _axis, min, max) => decades(min, max, 5),
+                  filter: (_u, splits) => splits,
+              }
+            : {};
         const axes = [
             {
-                ...style, grid, space: compact ? 46 : 60, size: compact ? 24 : 30, ...(compact ? {} : { label: "step", labelSize: 16, labelGap: 0 }),
-                splits: (u, _axis, min, max, _incr, space) => ticks(min, max, ((max - min) * (compact ? 46 : 56)) / (u.bbox.width / uPlot.pxRatio), spacing),
+                ...style,
+                grid,
+                space: compact ? 46 : 60,
+                size: compact ? 24 : 30,
+                ...(compact ? {} : { label: "step", labelSize: 16, labelGap: 0 }),
+                splits: (u, _axis, min, max) =>
+                    ticks(
+                        min,
+                        max,
+                        ((max - min) * (compact ? 46 : 56)) / (u.bbox.width / uPlot.pxRatio),
+                        spacing,
+                    ),
                 values: (_u, xs) => xs.map((x) => shortStep(toStep(x, spacing))),
             },
-            { ...style, grid, scale: "y", size: compact ? 48 : 52, space: compact ? 30 : 36, ...logSplits, ...labelled(leftLabel), values: (_u, vs) => vs.map((v) => (v === null ? "" : tickValue(v))) },
+            {
+                ...style,
+                grid,
+                scale: "y",
+                size: compact ? 48 : 52,
+                space: compact ? 30 : 36,
+                ...logSplits,
+                ...labelled(leftLabel),
+                values: (_u, vs) => vs.map((v) => (v === null ? "" : tickValue(v))),
+            },
         ];
         if (traces.some((t) => t.right))
-            axes.push({ ...style, grid: { show: false }, scale: "y2", side: 1, size: 46, space: 36, ...labelled(rightLabel), values: (_u, vs) => vs.map(tickValue) });
+            axes.push({
+                ...style,
+                grid: { show: false },
+                scale: "y2",
+                side: 1,
+                size: 46,
+                space: 36,
+                ...labelled(rightLabel),
+                values: (_u, vs) => vs.map(tickValue),
+            });
         return axes;
     }
 
     #cursor() {
         return {
-            y: false, points: { show: false },
+            y: false,
+            points: { show: false },
             drag: { x: Boolean(this.options.onZoom), y: false, setScale: false, dist: 6 },
             bind: { dblclick: () => () => (this.options.onReset?.(), null) },
-            sync: { key: "richd", setSeries: false, scales: ["x", null], filters: { pub: (type) => type === "mousemove" || type === "mouseleave" } },
+            sync: {
+                key: "richd",
+                setSeries: false,
+                scales: ["x", null],
+                filters: { pub: (type) => type === "mousemove" || type === "mouseleave" },
+            },
         };
     }
 
@@ -182,7 +270,12 @@ export class StepChart {
 
         u.ctx.save();
         u.ctx.beginPath();
-        u.ctx.rect(u.bbox.left - 6 * ratio, u.bbox.top - 6 * ratio, u.bbox.width + 12 * ratio, u.bbox.height + 12 * ratio);
+        u.ctx.rect(
+            u.bbox.left - 6 * ratio,
+            u.bbox.top - 6 * ratio,
+            u.bbox.width + 12 * ratio,
+            u.bbox.height + 12 * ratio,
+        );
         u.ctx.clip();
         this.picture.traces.forEach((trace, n) => {
             const path = new Path2D();
@@ -192,9 +285,23 @@ export class StepChart {
             for (let i = 0; i < xs.length; i++) {
                 if (trace.values[i] === null) continue;
                 const x = u.valToPos(xs[i], "x", true);
-                const isDue = last === -Infinity ? x >= u.bbox.left + phase * ratio : x - last >= MARKER_EVERY_PX * ratio;
-                if (x < u.bbox.left - 1 || x > u.bbox.left + u.bbox.width + 1 || !(isDue || i === xs.length - 1)) continue;
-                traceMarker(path, trace.marker, x, u.valToPos(trace.values[i], trace.right ? "y2" : "y", true), 7 * ratio);
+                const isDue =
+                    last === -Infinity
+                        ? x >= u.bbox.left + phase * ratio
+                        : x - last >= MARKER_EVERY_PX * ratio;
+                if (
+                    x < u.bbox.left - 1 ||
+                    x > u.bbox.left + u.bbox.width + 1 ||
+                    !(isDue || i === xs.length - 1)
+                )
+                    continue;
+                traceMarker(
+                    path,
+                    trace.marker,
+                    x,
+                    u.valToPos(trace.values[i], trace.right ? "y2" : "y", true),
+                    7 * ratio,
+                );
                 last = x;
             }
             u.ctx.lineWidth = 1.5 * ratio;
@@ -208,16 +315,25 @@ export class StepChart {
     }
 
     #size() {
-        return { width: Math.max(200, this.host.clientWidth), height: Math.max(90, this.host.clientHeight) };
+        return {
+            width: Math.max(200, this.host.clientWidth),
+            height: Math.max(90, this.host.clientHeight),
+        };
     }
 
     #fit() {
-        if (this.plot && (this.plot.width !== this.#size().width || this.plot.height !== this.#size().height)) this.plot.setSize(this.#size());
+        if (
+            this.plot &&
+            (this.plot.width !== this.#size().width || this.plot.height !== this.#size().height)
+        )
+            this.plot.setSize(this.#size());
     }
 }
 
 /** @param {number} v */
 function tickValue(v) {
     if (v === 0) return "0";
-    return Math.abs(v) >= 1e4 || Math.abs(v) < 1e-3 ? v.toExponential(0).replace("e+", "e") : String(Number(v.toPrecision(4)));
+    return Math.abs(v) >= 1e4 || Math.abs(v) < 1e-3
+        ? v.toExponential(0).replace("e+", "e")
+        : String(Number(v.toPrecision(4)));
 }

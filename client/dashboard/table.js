@@ -14,7 +14,10 @@ export class DataTable {
         Object.assign(this, parts);
         this.section = byId("data");
         this.section.addEventListener("toggle", () => this.#draw());
-        this.chart.addEventListener("drawn", debounced(() => this.#draw(), REDRAW_MS));
+        this.chart.addEventListener(
+            "drawn",
+            debounced(() => this.#draw(), REDRAW_MS),
+        );
     }
 
     #draw() {
@@ -22,26 +25,49 @@ export class DataTable {
         const { left, right } = this.chart.series();
         const range = this.chart.range();
         const isInView = (s) => range !== null && s >= range[0] && s <= range[1];
-        const steps = [...new Set(left.flatMap((s) => s.steps))].filter(isInView).sort((a, b) => a - b);
+        const steps = [...new Set(left.flatMap((s) => s.steps))]
+            .filter(isInView)
+            .sort((a, b) => a - b);
         const every = Math.max(1, Math.ceil(steps.length / ROWS_MAX));
         const shown = steps.filter((_, i) => i % every === 0 || i === steps.length - 1);
         const columns = [...left, ...right];
 
-        byId("table-caption").textContent = `${steps.length} steps in view${every > 1 ? `, every ${every}th shown` : ""}${left.some((s) => s.binned) ? "; values are the last ones of bins" : ""}`;
-        byId("table-head").replaceChildren(element("tr", {}, element("th", { scope: "col" }, "step"), ...columns.map((s) => this.#head(s))));
+        byId("table-caption").textContent =
+            `${steps.length} steps in view${every > 1 ? `, every ${every}th shown` : ""}${left.some((s) => s.binned) ? "; values are the last ones of bins" : ""}`;
+        byId("table-head").replaceChildren(
+            element(
+                "tr",
+                {},
+                element("th", { scope: "col" }, "step"),
+                ...columns.map((s) => this.#head(s)),
+            ),
+        );
         byId("table-body").replaceChildren(...shown.map((step) => this.#row(step, columns)));
     }
 
     #head(series) {
-        return element("th", { scope: "col" }, `${this.catalogue.title(series.run)} ${series.layer} ${series.name}`);
+        return element(
+            "th",
+            { scope: "col" },
+            `${this.catalogue.title(series.run)} ${series.layer} ${series.name}`,
+        );
     }
 
     #row(step, columns) {
         const cells = columns.map((s) => {
             const i = nearest(s.steps, step);
-            return element("td", { class: "number" }, i >= 0 && s.steps[i] === step ? shortValue(s.values[i]) : "");
+            return element(
+                "td",
+                { class: "number" },
+                i >= 0 && s.steps[i] === step ? shortValue(s.values[i]) : "",
+            );
         });
 
-        return element("tr", {}, element("th", { scope: "row", class: "number" }, longStep(step)), ...cells);
+        return element(
+            "tr",
+            {},
+            element("th", { scope: "row", class: "number" }, longStep(step)),
+            ...cells,
+        );
     }
 }

@@ -23,8 +23,22 @@
 
 /** @type {ViewState} */
 export const DEFAULTS = Object.freeze({
-    runs: [], pins: [], metric: "d_lr", layer: "", scalar: "auto", spacing: "log", from: null, to: null,
-    band: true, search: "", regex: false, state: "", group: "", focus: "", spectrumLayer: "", spectrumStep: null,
+    runs: [],
+    pins: [],
+    metric: "d_lr",
+    layer: "",
+    scalar: "auto",
+    spacing: "log",
+    from: null,
+    to: null,
+    band: true,
+    search: "",
+    regex: false,
+    state: "",
+    group: "",
+    focus: "",
+    spectrumLayer: "",
+    spectrumStep: null,
 });
 
 export class View extends EventTarget {
@@ -37,7 +51,8 @@ export class View extends EventTarget {
     /** Changes what differs, and tells. @param {Partial<ViewState>} change */
     set(change) {
         const names = Object.keys(change).filter(
-            (name) => JSON.stringify(change[name]) !== JSON.stringify(this.state[name]));
+            (name) => JSON.stringify(change[name]) !== JSON.stringify(this.state[name]),
+        );
 
         if (names.length === 0) return;
         for (const name of names) this.state[name] = change[name];
@@ -68,6 +83,10 @@ export class View extends EventTarget {
         const { runs, pins } = this.state;
 
         if (!isPinned) this.set({ pins: pins.filter((r) => r !== run) });
-        else this.set({ pins: [...pins.filter((r) => r !== run), run], runs: runs.includes(run) ? runs : [...runs, run] });
+        else
+            this.set({
+                pins: [...pins.filter((r) => r !== run), run],
+                runs: runs.includes(run) ? runs : [...runs, run],
+            });
     }
 }

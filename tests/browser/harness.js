@@ -1,0 +1,225 @@
+/* What the browser tests share: the real daemon in a folder of its own, a trainer on a string, one
+ * Chromium, and pages that fail a test by any error or CSP violation on their console. */
+
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+import { chromium } from "playwright-core";
+
+export const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
+const BUILD = join(ROOT, process.env.RICHD_BUILD ?? "build");
+const PYTHON = "/usr/bin/python3";
+const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+/* What takes longer on a busy machine is a failure. */
+export const PATIENCE_MS = 30000;
+
+/** Waits until `condition` gives something true, and returns that. */
+export async function waitUntil(condition, what, timeout_ms = PATIENCE_MS) {
+    const deadline = Date.now() + timeout_ms;
+
+    for (;;) {
+        const value = await condition();
+        if (value) return value;
+        if (Date.now() > deadline) throw new Error(`waited ${timeout_ms} ms for ${what}`);
+        await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+}
+
+function cleanEnvironment() {
+    return Object.fromEntries(
+        Object.entries(process.env).filter(
+            ([name]) =>
+                !/^(RICHD_|XDG_|STATE_DIRECTORY|RUNTIME_DIRECTORY|NOTIFY_SOCKET)/.test(name),
+        ),
+    );
+}
+
+/** One richd, started and stopped in folders that outlive it; its HTTP port stays the same. */
+export class Daemon {
+    /** @param {...string} flags */
+    constructor(...flags) {
+        this.folder = mkdtempSync(join(tmpdir(), "richd-"));
+        this.flags = flags;
+        this.http = "127.0.0.1:0";
+    }
+
+    async start() {
+        const log = openSync(join(this.folder, "log"), "a");
+
+        this.process = spawn(
+            join(BUILD, "richd"),
+            [
+                "--state-dir",
+                join(this.folder, "state"),
+                "--runtime-dir",
+                this.folder,
+                "--http",
+                this.http,
+                ...this.flags,
+            ],
+            { stdio: ["ignore", log, log], env: cleanEnvironment() },
+        );
+        await waitUntil(() => {
+            if (this.process.exitCode !== null) throw new Error(`richd ended: ${this.output}`);
+            return existsSync(join(this.folder, "endpoints.json"));
+        }, "the daemon to be ready");
+        this.url = `${JSON.parse(readFileSync(join(this.folder, "endpoints.json"))).http}/`;
+        this.http = this.url.replace(/^http:\/\/|\/$/g, "");
+        return this;
+    }
+
+    get output() {
+        return readFileSync(join(this.folder, "log"), "utf8");
+    }
+
+    async stop() {
+        const ended = once(this.process, "exit");
+
+        this.process.kill("SIGTERM");
+        const [code] = await ended;
+        if (code !== 0) throw new Error(`richd ended with ${code}: ${this.output}`);
+    }
+
+    /** kill -9: what no checkpoint has made durable is lost. */
+    async kill() {
+        const ended = once(this.process, "exit");
+
+        this.process.kill("SIGKILL");
+        await ended;
+        rmSync(join(this.folder, "endpoints.json")); // the next one's shall be waited for
+    }
+
+    /** Puts runs or points into the stopped daemon's history, faster than a trainer could. */
+    fill(what, n) {
+        const done = spawnSync(
+            PYTHON,
+            [
+                join(ROOT, "tests/browser/fill.py"),
+                join(this.folder, "state/richd.sqlite"),
+                what,
+                String(n),
+            ],
+            { encoding: "utf8" },
+        );
+
+        if (done.status !== 0) throw new Error(done.stderr);
+    }
+
+    async close() {
+        if (this.process?.exitCode === null) await this.stop();
+        rmSync(this.folder, { recursive: true, force: true });
+    }
+}
+
+/** The trainer of player.py. */
+export class Player {
+    /** @param {Daemon} daemon */
+    constructor(daemon) {
+        this.process = spawn(PYTHON, [join(ROOT, "tests/browser/player.py"), daemon.folder], {
+            stdio: ["pipe", "pipe", "inherit"],
+            env: { ...cleanEnvironment(), OPENBLAS_NUM_THREADS: "1" },
+        });
+        this.lines = createInterface({ input: this.process.stdout })[Symbol.asyncIterator]();
+    }
+
+    async do(command, run, fields = {}) {
+        this.process.stdin.write(`${JSON.stringify({ do: command, run, ...fields })}\n`);
+        const answer = JSON.parse((await this.lines.next()).value);
+
+        if (answer.error) throw new Error(answer.error);
+        return answer;
+    }
+
+    async close() {
+        const ended = once(this.process, "exit");
+
+        this.process.stdin.end();
+        await ended;
+    }
+}
+
+let browser = null;
+
+/**
+ * A page on that address. Its console must stay silent: closeBrowser() throws what it said.
+ * @param {string} url @param {object} [options] of the browser's context
+ */
+export async function openPage(url, options = {}) {
+    browser ??= await chromium.launch({
+        executablePath: CHROMIUM,
+        args: process.getuid() === 0 ? ["--no-sandbox"] : [],
+    });
+    const context = await browser.newContext({
+        viewport: { width: 1280, height: 900 },
+        ...options,
+    });
+    const page = await context.newPage();
+
+    page.complaints = [];
+    page.on("pageerror", (error) => page.complaints.push(error.stack));
+    page.on(
+        "console",
+        (message) =>
+            message.type() === "error" &&
+            !/WebSocket connection|net::ERR/.test(message.text()) &&
+            page.complaints.push(message.text()),
+    );
+    page.sent = [];
+    page.on("websocket", (socket) =>
+        socket.on("framesent", ({ payload }) => page.sent.push(JSON.parse(payload))),
+    );
+    await page.goto(url);
+    return page;
+}
+
+/** Closes the page, and fails when its console complained. */
+export async function closePage(page) {
+    const { complaints } = page;
+
+    await page.context().close();
+    if (complaints.length) throw new Error(`the page complained:\n${complaints.join("\n")}`);
+}
+
+export async function closeBrowser() {
+    await browser?.close();
+    browser = null;
+}
+
+/** The requests of a method that the page sent, oldest first. */
+export function requests(page, method) {
+    return page.sent.filter((m) => m.method === method).map((m) => m.params);
+}
+
+/** Waits until the main chart shows a point of that step or a later one. */
+export async function waitForStep(page, step) {
+    await waitUntil(
+        async () => Number((await page.getAttribute("#chart", "data-step")) ?? -1) >= step,
+        `step ${step} on the chart`,
+    );
+}
+
+/** What the table under the chart holds: rows of text, the head first. */
+export async function readTable(page) {
+    await page.evaluate(() => (document.getElementById("data").open = true));
+    await page.waitForSelector("#table-body tr");
+    await page.waitForTimeout(700);
+    return page.$$eval("#data tr", (rows) =>
+        rows.map((row) => [...row.cells].map((cell) => cell.textContent)),
+    );
+}
+
+/** Drags over the main chart, from and to shares of its plotting area. */
+export async function drag(page, from, to) {
+    const box = await page.locator("#chart .u-over").boundingBox();
+
+    await page.mouse.move(box.x + box.width * from, box.y + box.height / 2);
+    await page.mouse.down();
+    await page.mouse.move(box.x + (box.width * (from + to)) / 2, box.y + box.height / 2);
+    await page.mouse.move(box.x + box.width * to, box.y + box.height / 2);
+    await page.mouse.up();
+}

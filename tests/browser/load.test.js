@@ -1,0 +1,178 @@
+/* The page under load: ten thousand runs, a million points, a run that streams. Figures are printed;
+ * what is asserted holds on a slow machine, too. */
+
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { gzipSync } from "node:zlib";
+
+import {
+    closeBrowser,
+    closePage,
+    Daemon,
+    drag,
+    openPage,
+    Player,
+    requests,
+    ROOT,
+    waitForStep,
+    waitUntil,
+} from "./harness.js";
+
+/** @type {Daemon} */ let daemon;
+
+before(async () => {
+    daemon = await new Daemon().start();
+    await daemon.stop(); // its tables are there now
+    daemon.fill("runs", 10000);
+    daemon.fill("points", 1000000);
+    await daemon.start();
+});
+
+after(async () => {
+    await closeBrowser();
+    await daemon?.close();
+});
+
+/** Frames a second over `seconds`, and the longest frame. */
+async function frames(page, seconds, during = async () => {}) {
+    const counting = page.evaluate(
+        (ms) =>
+            new Promise((resolve) => {
+                const began = performance.now();
+                let n = 0;
+                let last = began;
+                let longest = 0;
+                const tick = (now) => {
+                    n++;
+                    longest = Math.max(longest, now - last);
+                    last = now;
+                    if (now - began < ms) requestAnimationFrame(tick);
+                    else resolve({ rate: (1000 * (n - 1)) / (now - began), longest_ms: longest });
+                };
+                requestAnimationFrame(tick);
+            }),
+        seconds * 1000,
+    );
+
+    await during();
+    return counting;
+}
+
+test("ten thousand runs: a chart at once, few rows in the page, search on the daemon's side", async () => {
+    const began = Date.now();
+    const page = await openPage(daemon.url);
+    await waitForStep(page, 1);
+    console.log(`first chart with 10,001 runs: ${Date.now() - began} ms after the click`);
+
+    assert.match(await page.textContent("#run-count"), /10\s001/);
+    const { rate } = await frames(page, 2, async () => {
+        for (let i = 0; i < 20; i++) {
+            await page.evaluate((share) => {
+                const list = document.getElementById("run-scroll");
+                list.scrollTop = list.scrollHeight * share;
+            }, i / 19);
+            await page.waitForTimeout(90);
+        }
+    });
+    console.log(`frames a second while the list is scrolled: ${rate.toFixed(0)}`);
+    await page.waitForSelector("#run-rows li[data-run=bulk-1]");
+    assert.ok((await page.locator("#run-rows li").count()) < 60);
+    const asked = Date.now();
+    await page.fill("#search", "sweep-4321");
+    await waitUntil(async () => (await page.textContent("#run-count")) === "1", "the one");
+    console.log(`search among 10,001 runs: ${Date.now() - asked} ms with the typing's pause`);
+    assert.equal(await page.getAttribute("#run-rows li", "data-run"), "bulk-4321");
+    await page.check("#regex");
+    await page.fill("#search", "sweep-99\\d\\d$");
+    await waitUntil(
+        async () => (await page.textContent("#run-count")) === "100",
+        "a hundred of ten thousand",
+    );
+    await closePage(page);
+});
+
+test("a million points: bins from the daemon, the spike survives, zoom goes down to points", async () => {
+    const page = await openPage(`${daemon.url}#runs=long`);
+    await waitForStep(page, 999999);
+    const ask = () =>
+        page.evaluate(async (url) => {
+            const socket = new WebSocket(url.replace("http", "ws") + "ws", "richd.token");
+            await new Promise((resolve) => (socket.onopen = resolve));
+            const began = performance.now();
+            socket.send(
+                JSON.stringify({
+                    jsonrpc: "2.0",
+                    id: 1,
+                    method: "series.query",
+                    params: { run: "long", metrics: ["d_lr", "d_lr_se"], points: 2000 },
+                }),
+            );
+            const { data } = await new Promise((resolve) => (socket.onmessage = resolve));
+            const took = performance.now() - began;
+            socket.close();
+            return { took, layer: JSON.parse(data).result.layers[0] };
+        }, daemon.url);
+    const { took, layer } = await ask();
+
+    console.log(`1,000,000 points in bins: answered in ${took.toFixed(0)} ms`);
+    assert.equal(layer.binned, true);
+    assert.equal(Math.max(...layer.columns.d_lr.max), 0.95);
+    const box = await page.locator("#chart .u-over").boundingBox();
+    const { rate, longest_ms } = await frames(page, 2, async () => {
+        for (let i = 0; i < 60; i++) {
+            await page.mouse.move(box.x + (box.width * i) / 60, box.y + 50);
+            await page.waitForTimeout(25);
+        }
+    });
+    console.log(
+        `frames a second under the cursor: ${rate.toFixed(0)}, longest ${longest_ms.toFixed(0)} ms`,
+    );
+    assert.ok(rate > 20);
+    await page.evaluate(() => (location.hash = "#runs=long&from=500000&to=500200"));
+    await waitUntil(
+        () => requests(page, "series.query").some((q) => q.from > 0 && q.to < 600000),
+        "finer points",
+    );
+    await waitUntil(
+        async () => /±/.test(await page.textContent("#legend")),
+        "points in place of bins",
+    );
+    await drag(page, 0.2, 0.6);
+    await waitUntil(async () => /steps 500/.test(await page.textContent("#range-text")), "zoom");
+    await closePage(page);
+});
+
+test("3,600 points and more coming: the page stays fluent", async () => {
+    const player = new Player(daemon);
+    await player.do("open", "stream", { name: "stream" });
+    await player.do("stream", "stream", { count: 3600 });
+    const page = await openPage(`${daemon.url}#runs=stream&scalar=&spacing=linear`);
+    await waitForStep(page, 3599);
+    const streaming = player.do("stream", "stream", { count: 200, rate: 40 });
+    const { rate, longest_ms } = await frames(page, 4);
+
+    console.log(
+        `frames a second with 3,600 points and 40 more a second: ${rate.toFixed(0)}, longest ${longest_ms.toFixed(0)} ms`,
+    );
+    const { step } = await streaming;
+    await waitForStep(page, step);
+    assert.ok(rate > 20);
+    await closePage(page);
+    await player.close();
+});
+
+test("the page is small", () => {
+    const folder = join(ROOT, "client", "dashboard");
+    const files = [
+        ...readdirSync(folder),
+        ...readdirSync(join(folder, "vendor")).map((f) => join("vendor", f)),
+    ].filter((f) => /\.(js|css|html|svg)$/.test(f));
+    const bytes = files
+        .map((f) => gzipSync(readFileSync(join(folder, f)), { level: 9 }).length)
+        .reduce((a, b) => a + b, 0);
+
+    console.log(`the page: ${bytes} bytes compressed, in ${files.length} files`);
+    assert.ok(bytes < 100000);
+});

@@ -1,0 +1,183 @@
+/* The page's pure modules, asked in the browser that runs them. */
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { closeBrowser, closePage, Daemon, openPage } from "./harness.js";
+
+/** @type {Daemon} */ let daemon;
+/** @type {import("playwright-core").Page} */ let page;
+
+before(async () => {
+    daemon = await new Daemon().start();
+    page = await openPage(daemon.url);
+});
+
+after(async () => {
+    await closePage(page);
+    await closeBrowser();
+    await daemon?.close();
+});
+
+test("the log axis shows step 0, and steps come back from it exactly", async () => {
+    const { back, zero, wide } = await page.evaluate(async () => {
+        const { toStep, toX, widen } = await import("./axis.js");
+        return {
+            zero: toX(0, "log"),
+            back: [0, 1, 9, 999999, 2 ** 50].map(
+                (s) => Math.abs(toStep(toX(s, "log"), "log") - s) / (s + 1),
+            ),
+            wide: widen([9, 99], "log", 1),
+        };
+    });
+
+    assert.equal(zero, 0);
+    assert.ok(
+        back.every((error) => error < 1e-13),
+        back,
+    );
+    assert.deepEqual(wide, [0, 999]);
+});
+
+test("ticks stand apart, inside the axis, at round steps", async () => {
+    const found = await page.evaluate(async () => {
+        const { shortStep, ticks, toStep, toX } = await import("./axis.js");
+        return [
+            [0, 2000],
+            [500, 1300],
+            [0, 0],
+            [0, 3],
+            [0, 1e9],
+            [999000, 1000000],
+        ].map(([from, to]) => {
+            const [a, b] = [toX(from, "log"), toX(to, "log") + 1e-9];
+            const xs = ticks(a, b, (b - a) / 14, "log");
+            return {
+                n: xs.length,
+                inside: xs.every((x) => x >= a - 1e-9 && x <= b + 1e-9),
+                texts: xs.map((x) => shortStep(toStep(x, "log"))),
+            };
+        });
+    });
+
+    for (const { n, inside, texts } of found) {
+        assert.ok(inside && n <= 16, JSON.stringify(texts));
+        assert.equal(new Set(texts).size, texts.length, JSON.stringify(texts));
+    }
+    assert.deepEqual(found[0].texts, [
+        "0",
+        "1",
+        "5",
+        "10",
+        "20",
+        "50",
+        "100",
+        "200",
+        "500",
+        "1k",
+        "2k",
+    ]);
+});
+
+test("a link keeps every field, leaves out what is as by default, and survives nonsense", async () => {
+    const { same, plain, broken } = await page.evaluate(async () => {
+        const { decode, encode } = await import("./permalink.js");
+        const { DEFAULTS } = await import("./view.js");
+        const state = {
+            runs: ["a,b", "c d", "ü%"],
+            pins: ["c d"],
+            metric: "pr",
+            layer: "*",
+            scalar: "",
+            spacing: "linear",
+            from: 0,
+            to: 12345678901,
+            band: false,
+            search: "x & y=#",
+            regex: true,
+            state: "lost",
+            group: "config.lr",
+            focus: "c d",
+            spectrumLayer: "head",
+            spectrumStep: 7,
+        };
+        return {
+            same:
+                JSON.stringify(decode(`#${encode(state)}`)) ===
+                JSON.stringify({ ...DEFAULTS, ...state }),
+            plain: encode({ ...DEFAULTS }),
+            broken:
+                JSON.stringify(
+                    decode(
+                        "#from=9&to=3&spacing=cubic&runs=%25E0%25A4&nonsense=1&band=maybe&spectrumStep=-1",
+                    ),
+                ) === JSON.stringify(DEFAULTS),
+        };
+    });
+
+    assert.ok(same);
+    assert.equal(plain, "");
+    assert.ok(broken);
+});
+
+test("a live point is added once; one that rewrites the past asks for a reload", async () => {
+    const results = await page.evaluate(async () => {
+        const { append, emptySeries, nearest } = await import("./series.js");
+        const s = emptySeries("r", "head", "d_lr", true);
+        const said = [
+            [1, 5, 0.5],
+            [1, 5, 0.5],
+            [1, 9, null],
+            [2, 7, 0.3],
+        ].map(([attempt, step, v]) =>
+            append(s, { attempt, step, rows_missing: step === 9 ? 3 : 0 }, v, 0.1),
+        );
+        return {
+            said,
+            steps: s.steps,
+            values: s.values,
+            low: s.low,
+            gaps: s.gaps,
+            nearest: [-1, 5, 6, 8, 99].map((x) => nearest([5, 9], x)),
+            none: nearest([], 1),
+        };
+    });
+
+    assert.deepEqual(results, {
+        said: ["added", "known", "added", "reload"],
+        steps: [5, 9],
+        values: [0.5, null],
+        low: [0.3, null],
+        gaps: [9],
+        nearest: [0, 0, 0, 1, 1],
+        none: -1,
+    });
+});
+
+test("CSV quotes what has to be quoted, and no cell is a formula", async () => {
+    const fields = await page.evaluate(async () => {
+        const { csvField, rowsOf } = await import("./export.js");
+        return {
+            fields: ['a"b', "x,y", "=1+1", "-3", -3, null, 0.1].map(csvField),
+            rows: rowsOf({ step: [1], d: { min: [0.1], max: [0.2] }, flags: [["a", "b"]] }),
+        };
+    });
+
+    assert.deepEqual(fields.fields, ['"a""b"', '"x,y"', "'=1+1", "'-3", "-3", "", "0.1"]);
+    assert.deepEqual(fields.rows, [["step", "d.min", "d.max", "flags"], [[1, 0.1, 0.2, "a b"]]]);
+});
+
+test("colours follow from the id alone and are spread over the palette", async () => {
+    const counts = await page.evaluate(async () => {
+        const { colourIndex, N_COLOURS } = await import("./palette.js");
+        const n = Array(N_COLOURS).fill(0);
+        for (let i = 0; i < 4000; i++) n[colourIndex(`wd1-seed${i}`)]++;
+        return n;
+    });
+
+    // 500 of each are expected, with a standard deviation of 21
+    assert.ok(
+        counts.every((n) => Math.abs(n - 500) < 105),
+        counts.join(),
+    );
+});

@@ -1,0 +1,382 @@
+/* The page in a browser, against the real daemon and a trainer that replays recorded curves. */
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { after, before, test } from "node:test";
+
+import {
+    closeBrowser,
+    closePage,
+    Daemon,
+    drag,
+    openPage,
+    Player,
+    readTable,
+    requests,
+    waitForStep,
+    waitUntil,
+} from "./harness.js";
+
+/** @type {Daemon} */ let daemon;
+/** @type {Player} */ let player;
+
+before(async () => {
+    daemon = await new Daemon().start();
+    player = new Player(daemon);
+    const layers = ["block1", "block2", "head"];
+    await player.do("open", "first", {
+        name: "wd1-seed0",
+        project: "mod97",
+        config: { lr: 0.001, seed: 0 },
+        tags: ["old"],
+        layers,
+    });
+    await player.do("replay", "first", { csv: "mod97_squared_error_seed0.csv" });
+    await player.do("close", "first");
+    await player.do("open", "second", {
+        name: "wd1-seed1",
+        project: "mod97",
+        config: { lr: 0.01, seed: 1 },
+    });
+    await player.do("replay", "second", { csv: "mod97_squared_error_seed1.csv", until: 700 });
+});
+
+after(async () => {
+    await closeBrowser();
+    await player?.close();
+    await daemon?.close();
+});
+
+async function text(page, selector) {
+    return (await page.textContent(selector)).trim();
+}
+
+async function waitForText(page, selector, pattern) {
+    await waitUntil(
+        async () => pattern.test(await text(page, selector)),
+        `${selector} to say ${pattern}, not "${await text(page, selector)}"`,
+    );
+}
+
+test("the newest run is shown at once, and a new point within a second of its commit", async () => {
+    const page = await openPage(daemon.url);
+    await waitForStep(page, 690);
+    const delays = [];
+    let measured = 0;
+
+    for (let step = 701; step < 721; step++) {
+        const { acked_ms, d_lr } = await player.do("checkpoint", "second", {
+            step,
+            d_lr: 0.4,
+            test_acc: 0.1,
+            spectrum: true,
+        });
+        await waitForStep(page, step);
+        const drawn = await page.evaluate(
+            () => performance.getEntriesByName("richd:drawn").at(-1).detail.time_ms,
+        );
+        delays.push(drawn - acked_ms);
+        measured = d_lr;
+    }
+    delays.sort((a, b) => a - b);
+    console.log(
+        `commit to pixel: median ${delays[10].toFixed(0)} ms, worst ${delays[19].toFixed(0)} ms`,
+    );
+    assert.ok(delays[19] < 1000);
+    await waitForText(page, "#legend", new RegExp(`wd1-seed1.*${measured.toFixed(4)}`));
+    await closePage(page);
+});
+
+test("dragging over the chart asks the daemon anew, for these steps", async () => {
+    const page = await openPage(`${daemon.url}#runs=first`);
+    await waitForStep(page, 900);
+    const before = requests(page, "series.query").length;
+
+    await drag(page, 0.7, 0.95);
+    await waitForText(page, "#range-text", /^steps/);
+    const asked = (
+        await waitUntil(
+            () =>
+                requests(page, "series.query")
+                    .slice(before)
+                    .filter((q) => q.metrics.includes("d_lr_se")),
+            "a question",
+        )
+    ).at(-1);
+    assert.ok(asked.from > 0 && asked.to > asked.from, JSON.stringify(asked));
+    const [head, ...rows] = await readTable(page);
+    assert.match(head[1], /wd1-seed0 head d_lr/);
+    assert.ok(
+        rows.length > 5 &&
+            rows.every(([step]) => Number(step.replaceAll("\u202f", "")) >= asked.from),
+    );
+    await page.locator("#chart").dblclick({ position: { x: 300, y: 100 } });
+    await waitForText(page, "#range-text", /all steps/);
+    await closePage(page);
+});
+
+test("runs are overlaid, differ without colour, and can be pinned and removed", async () => {
+    const page = await openPage(`${daemon.url}#runs=first`);
+    await waitForStep(page, 900);
+
+    await page.check("#run-rows li[data-run=second] input");
+    await waitForText(page, "#legend", /wd1-seed0[\s\S]*wd1-seed1/);
+    const signs = await page.$$eval("#legend svg", (list) =>
+        list.map(
+            (svg) => svg.textContent + svg.querySelector("line").getAttribute("stroke-dasharray"),
+        ),
+    );
+    assert.equal(new Set(signs).size, signs.length);
+    await page.click("#legend tr[data-run=first] button[data-kind=pin]");
+    await page.fill("#search", "seed1");
+    await waitUntil(async () => (await page.locator("#run-rows li").count()) === 1, "the filter");
+    assert.match(await text(page, "#pin-rows"), /wd1-seed0/);
+    await page.click("#legend tr[data-run=first] button[data-kind=remove]");
+    await waitUntil(async () => !/wd1-seed0/.test(await text(page, "#legend")), "the run to go");
+    await closePage(page);
+});
+
+test("the list is filtered by text on the daemon's side, by regular expression, by state", async () => {
+    const page = await openPage(daemon.url);
+    const names = () => page.$$eval("#run-rows .name", (all) => all.map((n) => n.textContent));
+    const shows = (...wanted) =>
+        waitUntil(
+            async () => JSON.stringify(await names()) === JSON.stringify(wanted),
+            `the list ${wanted}`,
+        );
+
+    await shows("wd1-seed1", "wd1-seed0");
+    await page.fill("#search", "SEED0");
+    await shows("wd1-seed0");
+    assert.equal(requests(page, "run.list").at(-1).search, "SEED0");
+    await page.check("#regex");
+    await page.fill("#search", "seed[1-9]$");
+    await shows("wd1-seed1");
+    await page.fill("#search", "seed[");
+    await waitForText(page, "#run-note", /./);
+    await page.uncheck("#regex");
+    await page.fill("#search", "");
+    await page.selectOption("#state-filter", "finished");
+    await shows("wd1-seed0");
+    await closePage(page);
+});
+
+test("runs are grouped by a key of their config, and take its value's colour", async () => {
+    const page = await openPage(`${daemon.url}#runs=first,second`);
+    await waitForStep(page, 900);
+
+    await page.selectOption("#group-by", "config.lr");
+    await waitUntil(
+        async () => (await page.locator("#run-rows li.heading").count()) === 2,
+        "two groups",
+    );
+    assert.deepEqual(
+        await page.$$eval("#run-rows li.heading .name", (all) => all.map((n) => n.textContent)),
+        ["0.001", "0.01"],
+    );
+    await closePage(page);
+});
+
+test("the slider goes through the spectra, and a link restores its place", async () => {
+    const page = await openPage(`${daemon.url}#runs=first`);
+    await page.waitForSelector("#spectrum-chart[data-step]");
+    const slider = page.locator("#spectrum-step");
+    const last = await page.getAttribute("#spectrum-chart", "data-step");
+
+    await slider.focus();
+    await page.keyboard.press("Home");
+    await page.waitForSelector('#spectrum-chart[data-step="0"]');
+    await page.keyboard.press("ArrowRight");
+    const second = await waitUntil(async () => {
+        const step = await page.getAttribute("#spectrum-chart", "data-step");
+        return step !== "0" && step;
+    }, "the next spectrum");
+    assert.ok(Number(second) < Number(last));
+    assert.deepEqual(
+        requests(page, "spectrum.query").find((q) => q.step === Number(second)),
+        { run: "first", layer: "head", step: Number(second) },
+    );
+    assert.match(await text(page, "#spectrum-facts"), /p24.*n96.*rank F5/);
+    assert.match(page.url(), new RegExp(`spectrumStep=${second}`));
+    await closePage(page);
+});
+
+test("a link shows a colleague the same view", async () => {
+    const page = await openPage(`${daemon.url}#runs=first,second`);
+    await waitForStep(page, 900);
+    await page.selectOption("#metric", "pr");
+    await page.selectOption("#layer", "*");
+    await page.check("#spacing-linear", { force: true });
+    await page.uncheck("#band");
+    await drag(page, 0.4, 0.8);
+    await waitForText(page, "#range-text", /^steps/);
+    const seen = async (p) => {
+        await waitForStep(p, 600);
+        await waitUntil(
+            async () => (await p.locator("#legend tr").count()) === 4,
+            "three layers and one",
+        );
+        return {
+            range: await text(p, "#range-text"),
+            metric: await p.inputValue("#metric"),
+            layer: await p.inputValue("#layer"),
+            linear: await p.isChecked("#spacing-linear"),
+            band: await p.isChecked("#band"),
+            table: await readTable(p),
+        };
+    };
+    const mine = await seen(page);
+    const other = await openPage(page.url());
+
+    assert.deepEqual(await seen(other), mine);
+    await closePage(other);
+    await closePage(page);
+});
+
+test("layers stand in the heat map, and its cursor speaks", async () => {
+    const page = await openPage(`${daemon.url}#runs=first`);
+    await page.waitForSelector('#heatmap[data-layers="3"]');
+
+    await page.focus("#heatmap");
+    await page.keyboard.press("ArrowDown");
+    await waitForText(page, "#heat-value", /block2, step \d+.*: 0\.\d+/);
+    const colours = await page.$eval("#heatmap", (c) => {
+        const at = (y) =>
+            c
+                .getContext("2d")
+                .getImageData(c.width - 4, c.height * y, 1, 1)
+                .data.join();
+        return [at(0.1), at(0.4), at(0.7)];
+    });
+    assert.equal(new Set(colours).size, 3, colours.join(" | "));
+    await closePage(page);
+});
+
+test("companions and scalars have charts of their own", async () => {
+    const page = await openPage(`${daemon.url}#runs=first`);
+    await waitUntil(
+        async () => (await page.locator(".companion canvas").count()) >= 8,
+        "the charts",
+    );
+    const names = await page.$$eval(".companion h3", (all) => all.map((h) => h.textContent));
+
+    for (const name of ["d_debiased", "u", "pr", "nc1", "stable_rank", "loss", "test_acc"])
+        assert.ok(names.includes(name), `${name} of ${names}`);
+    await page.click(".companion button:text-is('pr')");
+    await waitForText(page, "#metric-text", /^pr: participation ratio/);
+    await closePage(page);
+});
+
+test("the keyboard moves the cursor from point to point, zooms, and the values are told", async () => {
+    const page = await openPage(`${daemon.url}#runs=first`);
+    await waitForStep(page, 900);
+    await page.focus("#chart");
+
+    await page.keyboard.press("Home");
+    await waitForText(
+        page,
+        "#spoken",
+        /^step 0: wd1-seed0 head d_lr 0\.5\d+, wd1-seed0 {2}test_acc 0\.01/,
+    );
+    await page.keyboard.press("ArrowRight");
+    await waitForText(page, "#spoken", /^step 1: /);
+    await page.keyboard.press("End");
+    await waitForText(page, "#legend-step", /at step \d{3,}|at step \d+\s\d{3}/);
+    await page.keyboard.press("+");
+    await waitForText(page, "#range-text", /^steps/);
+    await page.keyboard.press("0");
+    await waitForText(page, "#range-text", /all steps/);
+    await closePage(page);
+});
+
+test("a resume is marked, told in words, and supersedes what it repeats", async () => {
+    await player.do("open", "again", { name: "again" });
+    for (const step of [0, 10, 20]) await player.do("checkpoint", "again", { step, d_lr: 0.5 });
+    await player.do("close", "again");
+    await player.do("open", "again", { name: "again" });
+    await player.do("checkpoint", "again", { step: 15, d_lr: 0.3 });
+    const page = await openPage(`${daemon.url}#runs=again`);
+
+    await waitForText(page, "#event-list", /↻ again: attempt 2 from step 15/);
+    const rows = await readTable(page);
+    assert.deepEqual(
+        rows.slice(1).map((r) => r[0]),
+        ["0", "10", "15"],
+        "the superseded point is gone",
+    );
+    await player.do("close", "again");
+    await closePage(page);
+});
+
+test("a transition is marked and zoomed to from its sentence", async () => {
+    const page = await openPage(`${daemon.url}#runs=first`);
+    await waitForText(
+        page,
+        "#event-list",
+        /d_lr falls 0\.\d+ → 0\.\d+ over steps \d+–\d+ \(confidence 0\.99\), grokking-like: test_acc/,
+    );
+
+    await page.click("#event-list button >> nth=0");
+    await waitForText(page, "#range-text", /^steps/);
+    const [start, end] = /steps (\d+)–(\d+) /
+        .exec(await text(page, "#event-list"))
+        .slice(1)
+        .map(Number);
+    const { from, to } = await waitUntil(
+        () => requests(page, "series.query").find((q) => q.from > 0),
+        "a question",
+    );
+    assert.ok(from < start && end < to && to - from < 5 * (end - start), `${from} to ${to}`);
+    await closePage(page);
+});
+
+test("dark and light follow the system, or the switch, which lasts", async () => {
+    const page = await openPage(`${daemon.url}#runs=first`, { colorScheme: "dark" });
+    const paper = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    await waitForStep(page, 900);
+    const dark = await paper();
+
+    await page.click("#theme");
+    assert.notEqual(await paper(), dark);
+    await page.reload();
+    await waitForStep(page, 900);
+    assert.notEqual(await paper(), dark);
+    await page.click("#theme");
+    assert.equal(await paper(), dark);
+    await closePage(page);
+});
+
+test("picture, CSV and JSON hold what is in view", async () => {
+    const page = await openPage(`${daemon.url}#runs=first&from=100&to=600`, {
+        acceptDownloads: true,
+    });
+    await waitForStep(page, 500);
+    const save = async (id) => {
+        await page.click("#export-menu summary");
+        const [download] = await Promise.all([page.waitForEvent("download"), page.click(id)]);
+        return { name: download.suggestedFilename(), bytes: readFileSync(await download.path()) };
+    };
+    const png = await save("#export-png");
+    const csv = await save("#export-csv");
+    const json = JSON.parse((await save("#export-json")).bytes);
+
+    assert.equal(png.name, "richd-wd1-seed0-d_lr.png");
+    assert.equal(png.bytes.subarray(1, 4).toString(), "PNG");
+    const [head, ...lines] = csv.bytes
+        .toString()
+        .trimEnd()
+        .split("\r\n")
+        .map((l) => l.split(","));
+    const steps = json.runs[0].layers.find((l) => l.layer === "head").columns.step;
+    assert.ok(steps.length > 5 && steps.every((s) => s >= 100 && s <= 600));
+    const mine = lines.filter((l) => l[2] === "head");
+    assert.deepEqual(
+        mine.map((l) => Number(l[head.indexOf("step")])),
+        steps,
+    );
+    assert.deepEqual(
+        mine.map((l) => Number(l[head.indexOf("d_lr")])),
+        json.runs[0].layers.find((l) => l.layer === "head").columns.d_lr,
+    );
+    await closePage(page);
+});
