@@ -58,6 +58,7 @@ void feed_ask(struct feed_client *c, struct question *q, query_work_cb *work, qu
     q->client = c;
     q->query.work = work;
     q->query.done = done;
+    q->query.is_unwanted = &c->is_gone;
     c->n_queries++;
     c->hub->n_queries++;
     readers_submit(c->hub->readers, &q->query);
@@ -269,6 +270,7 @@ struct feed_client *feed_client_new(struct feedhub *h, const struct feed_transpo
 void feed_client_close(struct feed_client *c)
 {
     c->arg = NULL;
+    c->is_gone = true;
     feed_subs_close_all(c);
     feed_client_end(c);
 }

@@ -24,7 +24,8 @@ struct feed_client {
     struct list link;
     struct feedhub *hub;
     const struct feed_transport *transport;
-    void *arg; /* the transport's; NULL when the connection is gone */
+    void *arg;    /* the transport's; NULL when the connection is gone */
+    bool is_gone; /* the same, for queries that wait for their turn */
     struct list subs;
     size_t n_subs;
     int64_t next_sub;

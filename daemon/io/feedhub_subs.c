@@ -129,6 +129,7 @@ static void catch_up(struct sub *s)
         return; /* tried again when the output drains or something is published */
     q->query.work = work_page;
     q->query.done = on_page;
+    q->query.is_unwanted = &s->client->is_gone;
     q->sub = s;
     q->since = s->cursor;
     q->run_key = s->run_key;

@@ -143,6 +143,20 @@ static void on_query(uv_work_t *request)
     reader->query->work(reader->history, reader->query);
 }
 
+/* Whoever asks, leaves, and asks again must not hold up the others for longer than it stays. */
+static void drop_unwanted(struct readers *r)
+{
+    LIST_EACH_SAFE(at, &r->waiting)
+    {
+        struct query *q = LIST_ENTRY(at, struct query, link);
+
+        if (!q->is_unwanted || !*q->is_unwanted)
+            continue;
+        list_remove(at);
+        q->done(q);
+    }
+}
+
 static void on_query_done(uv_work_t *request, int status)
 {
     struct reader *reader = request->data;
@@ -150,6 +164,7 @@ static void on_query_done(uv_work_t *request, int status)
 
     (void)status;
     reader->query = NULL;
+    drop_unwanted(reader->readers);
     start_queries(reader->readers);
     query->done(query);
 }

@@ -42,6 +42,9 @@ struct query {
     struct list link;
     query_work_cb *work;
     query_done_cb *done;
+    /* NULL, or looked at when its turn comes: true when nobody waits for it any more. It is then
+     * done without having been read. */
+    const bool *is_unwanted;
 };
 
 /* Opens the connections; the store must be open. Returns 0 or -errno. */

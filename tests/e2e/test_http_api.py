@@ -274,6 +274,17 @@ def stalled_reader(daemon, path):
     return sock
 
 
+def test_who_asks_and_leaves_does_not_hold_up_the_others(daemon):
+    train(daemon, steps=1500, layers="abcd")
+    left = [stalled_reader(daemon, "/api/v1/runs/run/series.csv") for _ in range(400)]
+    for sock in left:
+        sock.close()
+    wait_until(lambda: daemon.rpc("server.status")["connections"] == 1, "them to be forgotten")
+    before = daemon.cpu_seconds()
+    assert daemon.rpc("run.list")["total"] == 1
+    assert daemon.cpu_seconds() - before < 1.0, "what nobody waits for is not read"
+
+
 def test_requests_sent_at_once_are_answered_in_order(daemon):
     with connect(daemon) as sock:
         for i in range(20):
