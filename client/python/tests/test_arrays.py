@@ -142,3 +142,10 @@ def test_subsample_draws_one_row_of_each_stride():
     assert (index // 100).tolist() == list(range(10))
     assert len(set(index % 100)) > 5
     assert _arrays.subsample(7, 7, np.random.default_rng(3)).tolist() == list(range(7))
+
+
+@pytest.mark.parametrize("copy", [True, False])
+def test_an_array_of_a_subclass_is_sent_as_its_memory(copy):
+    values = np.ma.masked_array(np.arange(6, dtype=np.float32).reshape(3, 2), mask=True)
+    rows = _arrays.as_rows(values, "features")
+    assert bytes(rows.stage(1, 3, copy).frame) == values.data[1:3].tobytes()

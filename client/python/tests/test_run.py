@@ -77,6 +77,31 @@ def test_large_rows_are_lent_and_arrive_whole(daemon):
     run.finish()
 
 
+def test_rows_that_change_their_shape_or_type_have_headers_of_their_own(daemon):
+    x = np.ones((4, 3), dtype=np.float32)
+    with connected(daemon) as run:
+        for dtype, n_classes in (("f4", None), ("f4", None), ("f8", None), ("f4", 5)):
+            labels = None if n_classes is None else np.arange(4)
+            run.observe(x.astype(dtype), x, step=1, labels=labels, n_classes=n_classes)
+        assert wait_until(lambda: len(daemon.batches()) == 4)
+    headers = [batch[1] for batch in daemon.batches()]
+    assert [(h.seq, h.rows_before, h.features_dtype, h.n_targets) for h in headers] == [
+        (1, 0, _wire.DTYPE_F32, 0),
+        (2, 4, _wire.DTYPE_F32, 0),
+        (3, 8, _wire.DTYPE_F64, 0),
+        (4, 12, _wire.DTYPE_F32, 5),
+    ]
+
+
+def test_waking_a_sender_that_has_ended_does_nothing(daemon):
+    run = connected(daemon)
+    sender = run._sender
+    run.finish()
+    sender._is_asleep = True
+    sender.wake()
+    assert not sender._is_asleep and sender.stopped
+
+
 def test_overwriting_the_arrays_after_observe_changes_nothing(daemon):
     daemon.silence()
     run = richd.init(endpoint=daemon.address)

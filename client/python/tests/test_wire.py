@@ -32,6 +32,18 @@ def test_header_has_the_golden_bytes(row):
     assert _wire.Header(**row["header"]).encode().hex() == row["hex"]
 
 
+@named([row for row in WIRE if row["valid"] and row["header"]["n_rows"]])
+def test_a_form_and_its_numbers_are_the_golden_bytes(row):
+    fields = dict(row["header"])
+    numbers = [fields.pop(name) for name in ("seq", "step", "rows_before", "n_rows")]
+    assert _wire.Form(**fields).encode(*numbers).hex() == row["hex"]
+
+
+def test_a_form_that_breaks_the_protocol_is_refused():
+    with pytest.raises(_wire.WireError, match="n_features"):
+        _wire.Form(kind=_wire.KIND_ROWS, n_features=0, n_outputs=1)
+
+
 @named([row for row in WIRE if row["valid"]])
 def test_header_reads_back_the_golden_fields(row):
     assert _wire.Header.decode(bytes.fromhex(row["hex"])) == _wire.Header(**row["header"])

@@ -38,23 +38,16 @@ class _Start:
     Raises ValueError before anything is numbered: a batch that cannot be sent was never offered.
     """
 
-    def __init__(self, layer: str, step: int, fields: dict[str, int]) -> None:
+    def __init__(self, layer: str, fields: dict[str, int]) -> None:
         self.layer = layer
+        self.fields = fields
         self.name = _wire.check_layer_name(layer)
         self.size_bytes = _wire.HEADER_SIZE + len(self.name)
-        self._step = step
-        self._fields = fields
-        self.header(_Layer(), 1)
+        self._form = _wire.Form(**fields)
 
-    def header(self, state: _Layer, n_rows: int) -> bytes:
+    def header(self, state: _Layer, step: int, n_rows: int) -> bytes:
         """The header of the layer's next batch."""
-        return _wire.Header(
-            seq=state.seq + 1,
-            step=self._step,
-            rows_before=state.rows,
-            n_rows=n_rows,
-            **self._fields,
-        ).encode()
+        return self._form.encode(state.seq + 1, step, state.rows, n_rows)
 
 
 class Intake:
@@ -66,6 +59,7 @@ class Intake:
         self._sender = sender
         self._lock = threading.Lock()  # numbers are given and messages queued in one order
         self._layers: dict[str, _Layer] = {}
+        self._starts: dict[str, _Start] = {}  # the last of each layer: the next looks alike
         self._heads: dict[str, _head.Head] = {}
         self._control_seq = 0
 
@@ -89,7 +83,7 @@ class Intake:
         for i, (layer, part) in enumerate(offer.layers.items()):
             own = {"n_features": part.n_columns, "features_dtype": part.dtype}
             n_more = len(offer.layers) - 1 - i
-            starts.append(_Start(layer, step, {**offer.fields, **own, "n_more": n_more}))
+            starts.append(self._start(layer, {**offer.fields, **own, "n_more": n_more}))
         if offer.head is not None:
             self._keep_heads(offer)
         parts = [*offer.layers.values(), *offer.shared]
@@ -106,10 +100,18 @@ class Intake:
             except BaseException:
                 self._outbox.release(room)
                 raise
-            self._queue(starts, stop - first, staged, room)
+            self._queue(starts, step, stop - first, staged, room)
+
+    def _start(self, layer: str, fields: dict[str, int]) -> _Start:
+        start = self._starts.get(layer)
+        if start is None or start.fields != fields:
+            start = self._starts[layer] = _Start(layer, fields)
+        return start
 
     def put_moments(self, layer: str, moments: Moments, step: int) -> None:
         """Queue a layer's reduced rows as one batch, or count it as dropped."""
+        if moments.rows > _wire.ROWS_MAX:
+            raise ValueError(f"{moments.rows} rows are more than a message can count")
         arrays, xx_dtype = moments.frames()
         fields = {
             "kind": _wire.KIND_MOMENTS,
@@ -118,18 +120,19 @@ class Intake:
             "features_dtype": xx_dtype,
             "outputs_dtype": moments.outputs_dtype,
         }
-        start = _Start(layer, step, fields)
+        start = _Start(layer, fields)
         room = start.size_bytes + sum(a.nbytes for a in arrays)
         if not self._outbox.reserve(room):
             self._count_dropped([start], moments.rows)
             return
         # Moments never writes into its arrays, it replaces them: lending them is safe.
         staged = [_arrays.Staged(_arrays.frame_of(a)) for a in arrays]
-        self._queue([start], moments.rows, staged, room)
+        self._queue([start], step, moments.rows, staged, room)
 
     def _queue(
         self,
         starts: Sequence[_Start],
+        step: int,
         n_rows: int,
         staged: Sequence[_arrays.Staged],
         room: int,
@@ -142,7 +145,7 @@ class Intake:
         with self._lock:
             for start, own in zip(starts, staged):
                 state = self._layers.setdefault(start.layer, _Layer())
-                frames += (start.header(state, n_rows), start.name, own.frame)
+                frames += (start.header(state, step, n_rows), start.name, own.frame)
                 state.seq += 1
                 state.rows += n_counted
             frames += [s.frame for s in staged[len(starts) :]]
@@ -201,11 +204,11 @@ class Intake:
     ) -> None:
         """A slice counts no rows; one that finds no room leaves the point without its head."""
         for first, n_rows, values in slices:
-            start = _Start(layer, step, {**fields, "first_row": first})
+            start = _Start(layer, {**fields, "first_row": first})
             room = start.size_bytes + values.nbytes
             if self._outbox.reserve(room):
                 staged = [_arrays.Staged(_arrays.frame_of(values))]
-                self._queue([start], n_rows, staged, room, counted=False)
+                self._queue([start], step, n_rows, staged, room, counted=False)
             else:
                 self._count_dropped([start], 0)
 

@@ -12,6 +12,7 @@ the protocol's own.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import socket
 import threading
 import time
@@ -53,6 +54,10 @@ _OPTIONS = (
     (zmq.RECONNECT_IVL_MAX, 5000),
     (zmq.MAXMSGSIZE, 64 << 20),
 )
+
+#: write(2) that keeps the interpreter's lock. With socket.send the woken sender takes the lock, and
+#: the training thread waits for a turn of it: 0.1 ms of 0.18 at the median.
+_write = ctypes.PyDLL(None).write
 
 
 class Sender:
@@ -99,11 +104,10 @@ class Sender:
     def wake(self) -> None:
         """Something was put into the outbox. A system call only when the sender sleeps."""
         with self._wake_lock:
-            if not self._is_asleep:
-                return
-            self._is_asleep = False
-        with contextlib.suppress(OSError):
-            self._wake_out.send(b"!")
+            if self._is_asleep:
+                self._is_asleep = False
+                # Under the lock, which the sender takes before it goes on: the socket is open.
+                _write(self._wake_out.fileno(), b"!", 1)
 
     def wait_for(self, control: Control, timeout: float) -> bool:
         """Wait for the control message's answer; False at the timeout or when none is to come.

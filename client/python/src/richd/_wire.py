@@ -42,6 +42,7 @@ HEAD_OUTPUTS_MAX = 1 << 24
 LAYER_NAME_MAX = 128
 SCALAR_NAME_MAX = 128
 SCALARS_MAX = 1024
+ROWS_MAX = (1 << 32) - 1
 TEXT_MAX = 256
 #: Integers in JSON are exact in a double below this.
 INTEGER_MAX = (1 << 53) - 1
@@ -138,7 +139,7 @@ class Header:
         _check_range("step", self.step, 0, (1 << 63) - 1)
         _check_range("rows_before", self.rows_before, 0, (1 << 64) - 1)
         _check_range("n_more", self.n_more, 0, LAYERS_MAX - 1 if self.kind == KIND_ROWS else 0)
-        _check_range("n_rows", self.n_rows, 0, (1 << 32) - 1)
+        _check_range("n_rows", self.n_rows, 0, ROWS_MAX)
         _check_range("n_features", self.n_features, 1, FEATURES_MAX)
         sent = self.outputs_dtype != DTYPE_NONE
         _check_range("n_outputs", self.n_outputs, 1, SENT_MAX if sent else HEAD_OUTPUTS_MAX)
@@ -155,6 +156,20 @@ class Header:
             raise WireError(
                 f"n_targets is {self.n_targets} with targets_dtype {self.targets_dtype}"
             )
+
+
+class Form:
+    """The header of a layer's batches but for their numbers: checked once, packed for each."""
+
+    def __init__(self, **fields: int) -> None:
+        """`fields` are those of Header but seq, step, rows_before, n_rows. Raises WireError."""
+        header = Header(seq=1, step=0, rows_before=0, n_rows=1, **fields)
+        _, _, kind, n_more, _, _, _, _, *self._rest = _LAYOUT.unpack(header.encode())
+        self._first = (MAGIC, VERSION, kind, n_more)
+
+    def encode(self, seq: int, step: int, rows_before: int, n_rows: int) -> bytes:
+        """The 64 bytes with these numbers, which are ours and in their ranges."""
+        return _LAYOUT.pack(*self._first, seq, step, rows_before, n_rows, *self._rest)
 
 
 def _check_range(name: str, value: int, low: int, high: int) -> None:
