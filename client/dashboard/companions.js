@@ -1,12 +1,14 @@
 /* The other measures of the shown runs, and their scalars, each in a small chart over the same steps
  * and with the same cursor as the main one. Nothing is asked for while the section is closed. */
 
-import { byId, element, oncePerFrame } from "./dom.js";
+import { byId, element, oncePerFrame, throttled } from "./dom.js";
 import { append, extent, fromLayer, fromScalar } from "./series.js";
 import { StepChart } from "./stepchart.js";
 
 const POINTS = 400;
 const REFRESH_MS = 2000;
+/* A dozen charts at once are drawn no more often than this. */
+const LIVE_MS = 500;
 const CHARTS_MAX = 24;
 /* Values over more decades than these are drawn on a log axis. */
 const LOG_FROM = 1e3;
@@ -21,6 +23,7 @@ export class Companions {
         /** @type {Map<string, import("./series.js").Series[]>} by run */ this.series = new Map();
         this.generation = 0;
         this.draw = oncePerFrame(() => this.#draw());
+        this.drawLive = throttled(this.draw, LIVE_MS);
         this.view.on(["runs", "layer", "metric", "spacing", "from", "to"], () => this.load());
         this.view.on(["pins", "group"], this.draw);
         this.section.addEventListener("toggle", () => this.load());
@@ -100,7 +103,7 @@ export class Companions {
                 this.load();
             }, REFRESH_MS);
         }
-        this.draw();
+        this.drawLive();
     }
 
     #draw() {

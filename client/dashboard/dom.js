@@ -86,3 +86,68 @@ export function oncePerFrame(work) {
         else requestAnimationFrame(run);
     };
 }
+
+/**
+ * A function that runs `work` at most once in `period_ms`, the first time at once, and once more
+ * after the last call.
+ * @param {() => void} work
+ * @param {number} period_ms
+ */
+export function throttled(work, period_ms) {
+    let last = -Infinity;
+    let timer = 0;
+    const run = () => {
+        last = performance.now();
+        timer = 0;
+        work();
+    };
+
+    return () => {
+        const wait = last + period_ms - performance.now();
+
+        if (wait <= 0 && !timer) run();
+        else timer ||= setTimeout(run, Math.max(0, wait));
+    };
+}
+
+/**
+ * `draw`, but not while a pointer is down on `host`: a button that is replaced between press and
+ * release is never clicked. What was put off is drawn when the pointer is up.
+ * @param {HTMLElement} host
+ * @param {() => void} draw
+ */
+export function unlessHeld(host, draw) {
+    let isHeld = false;
+    let isDue = false;
+    const release = () =>
+        setTimeout(() => {
+            isHeld = false;
+            if (isDue) draw();
+            isDue = false;
+        });
+
+    host.addEventListener("pointerdown", () => (isHeld = true));
+    for (const type of ["pointerup", "pointercancel"]) addEventListener(type, release);
+    return () => {
+        if (isHeld) isDue = true;
+        else draw();
+    };
+}
+
+/**
+ * Replaces the rows of a list; the focus stays with the same control of the row of the same
+ * `data-key`.
+ * @param {HTMLElement} parent
+ * @param {HTMLElement[]} rows
+ */
+export function replaceRows(parent, rows) {
+    const controls = (row) => [...row.querySelectorAll("input, button")];
+    const old = parent.contains(document.activeElement)
+        ? document.activeElement.closest("[data-key]")
+        : null;
+    const place = old ? controls(old).indexOf(document.activeElement) : -1;
+
+    parent.replaceChildren(...rows);
+    const row = old && rows.find((r) => r.dataset.key === old.dataset.key);
+    if (row) controls(row)[place]?.focus({ preventScroll: true });
+}

@@ -2,7 +2,7 @@
  * latest; and below it the events of the shown runs, in words. */
 
 import { duration, longStep, shortValue } from "./axis.js";
-import { byId, element, oncePerFrame } from "./dom.js";
+import { byId, element, oncePerFrame, replaceRows, unlessHeld } from "./dom.js";
 import { resumes, sentence } from "./marks.js";
 import { nearest } from "./series.js";
 
@@ -54,7 +54,7 @@ export class Legend {
     /** @param {{view: any, catalogue: any, curves: any, looks: any, chart: any}} parts */
     constructor(parts) {
         Object.assign(this, parts);
-        const redraw = oncePerFrame(() => this.#draw());
+        const redraw = oncePerFrame(unlessHeld(byId("legend"), () => this.#draw()));
 
         this.chart.addEventListener("drawn", redraw);
         this.chart.addEventListener("cursor", redraw);
@@ -66,7 +66,10 @@ export class Legend {
         const { runs } = this.view.state;
         const step = this.chart.cursorStep;
 
-        byId("legend").replaceChildren(...runs.flatMap((run) => this.#rowsOf(run, step)));
+        replaceRows(
+            byId("legend"),
+            runs.flatMap((run) => this.#rowsOf(run, step)),
+        );
         byId("legend-head").hidden = runs.length === 0;
         byId("legend-step").textContent =
             step !== null
@@ -132,7 +135,7 @@ export class Legend {
     #emptyRow(run, text) {
         return element(
             "tr",
-            { dataset: { run } },
+            { dataset: { run, key: run } },
             element("td", {}, swatch(this.looks.line(run, ""))),
             element("td", { class: "name" }, this.catalogue.title(run)),
             element("td", { colspan: "5", class: "muted" }, text),
@@ -147,7 +150,7 @@ export class Legend {
 
         return element(
             "tr",
-            { dataset: { run: series.run } },
+            { dataset: { run: series.run, key: isFirst ? series.run : "" } },
             element("td", {}, swatch(this.looks.line(series.run, series.layer))),
             element(
                 "th",

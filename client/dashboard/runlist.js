@@ -3,13 +3,24 @@
  * p pins. */
 
 import { longStep, shortValue } from "./axis.js";
-import { byId, debounced, element, fillSelect, oncePerFrame } from "./dom.js";
+import {
+    byId,
+    debounced,
+    element,
+    fillSelect,
+    oncePerFrame,
+    replaceRows,
+    throttled,
+    unlessHeld,
+} from "./dom.js";
 import { stateText, swatch } from "./legend.js";
 
 const ROW_PX = 46;
 const SPARE_ROWS = 6;
 const SEARCH_MS = 150;
 const POLL_MS = 5000;
+/* Numbers that change faster than this cannot be read. */
+const LIVE_MS = 250;
 
 export class RunList {
     /** @param {{view: any, catalogue: any, source: any, looks: any}} parts */
@@ -18,9 +29,9 @@ export class RunList {
         this.scroller = byId("run-scroll");
         this.list = byId("run-rows");
         this.active = 0;
-        this.draw = oncePerFrame(() => this.#draw());
+        this.draw = oncePerFrame(unlessHeld(byId("runs"), () => this.#draw()));
         this.source.addEventListener("change", this.draw);
-        this.catalogue.addEventListener("change", this.draw);
+        this.catalogue.addEventListener("change", throttled(this.draw, LIVE_MS));
         this.view.on(["runs", "pins", "group"], this.draw);
         this.scroller.addEventListener("scroll", this.draw, { passive: true });
         new ResizeObserver(this.draw).observe(this.scroller);
@@ -69,19 +80,12 @@ export class RunList {
 
     #draw() {
         const [first, last] = this.#visible();
-        const focused = this.list.contains(document.activeElement)
-            ? document.activeElement.closest("li")?.dataset.row
-            : undefined;
         const rows = [];
 
         this.source.want(first, Math.max(first, last));
         for (let i = first; i <= last; i++) rows.push(this.#row(i));
         this.list.style.height = `${this.source.total * ROW_PX}px`;
-        this.list.replaceChildren(...rows);
-        if (focused !== undefined)
-            this.list
-                .querySelector(`li[data-row="${focused}"] input`)
-                ?.focus({ preventScroll: true });
+        replaceRows(this.list, rows);
         this.#drawPins();
         this.#drawNotes();
     }
@@ -116,9 +120,10 @@ export class RunList {
         const { pins } = this.view.state;
 
         byId("pins").hidden = pins.length === 0;
-        byId("pin-rows").replaceChildren(
-            ...pins.map((run) =>
-                element("li", { class: "run", dataset: { run } }, this.#body(run, 0)),
+        replaceRows(
+            byId("pin-rows"),
+            pins.map((run) =>
+                element("li", { class: "run", dataset: { run, key: run } }, this.#body(run, 0)),
             ),
         );
     }
@@ -131,7 +136,7 @@ export class RunList {
     #row(i) {
         const row = this.source.row(i);
         const common = {
-            dataset: { row: String(i) },
+            dataset: { row: String(i), key: `row ${i}` },
             aria: { setsize: this.source.total, posinset: i + 1 },
         };
 
@@ -144,7 +149,11 @@ export class RunList {
         return this.#place(
             element(
                 "li",
-                { ...common, class: "run", dataset: { row: String(i), run: row.run } },
+                {
+                    ...common,
+                    class: "run",
+                    dataset: { row: String(i), run: row.run, key: row.run },
+                },
                 this.#body(
                     row.run,
                     i === this.active || (i === 0 && !this.source.row(this.active)) ? 0 : -1,

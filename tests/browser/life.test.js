@@ -212,3 +212,26 @@ test("a daemon with a token file asks for the token, which stays out of the link
     assert.ok(!page.url().includes("0123456789"));
     await closePage(page);
 });
+
+test("what is pressed while a run streams is clicked, and keeps the focus", async () => {
+    const page = await openPage(`${daemon.url}#runs=run`);
+    await waitForStep(page, 250);
+    await player.do("open", "fast", { name: "fast" });
+    await player.do("checkpoint", "fast", { step: 0, d_lr: 0.5 });
+    await page.check("#run-rows li[data-run=fast] input");
+    await waitForStep(page, 0);
+    const streaming = player.do("stream", "fast", { count: 120, rate: 40 });
+
+    const pin = await page.locator("#legend tr[data-run=fast] button[data-kind=pin]").boundingBox();
+    await page.mouse.move(pin.x + 5, pin.y + 5);
+    await page.mouse.down();
+    await page.waitForTimeout(300); // a slow finger, a dozen points
+    await page.mouse.up();
+    await waitUntil(async () => (await page.locator("#pin-rows li").count()) === 1, "the pin");
+    await page.focus("#legend tr[data-run=fast] button[data-kind=remove]");
+    await page.waitForTimeout(500);
+    assert.equal(await page.evaluate(() => document.activeElement.dataset.kind), "remove");
+    await streaming;
+    await player.do("close", "fast");
+    await closePage(page);
+});
