@@ -15,4 +15,5 @@ command_fn cmd_show;
 command_fn cmd_spectrum; /* show --spectrum */
 command_fn cmd_series;
 command_fn cmd_tail;
+command_fn cmd_top;
 command_fn cmd_plot;

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "client/ctl/clock.h"
 #include "client/ctl/interrupt.h"
 #include "proto/json.h"
 
@@ -32,14 +33,6 @@ struct feedclient {
     cJSON *waiting; /* array of updates that came while an answer was awaited */
 };
 
-static int64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* Waits for `events` until `deadline_ms` (-1: for ever). Returns 1, 0 when the time is over, or
  * -EINTR. */
 static int wait_for(const struct feedclient *f, short events, int64_t deadline_ms)
@@ -47,7 +40,7 @@ static int wait_for(const struct feedclient *f, short events, int64_t deadline_m
     struct pollfd p = {.fd = f->fd, .events = events};
 
     for (;;) {
-        int64_t left_ms = deadline_ms < 0 ? 0 : deadline_ms - now_ms();
+        int64_t left_ms = deadline_ms < 0 ? 0 : deadline_ms - clock_now_ms();
         struct timespec left;
         int rc;
 
@@ -73,7 +66,7 @@ static int finish_connect(struct feedclient *f, struct err *e)
     socklen_t size = sizeof(int);
     int error = 0, rc;
 
-    rc = wait_for(f, POLLOUT, now_ms() + f->timeout_ms);
+    rc = wait_for(f, POLLOUT, clock_now_ms() + f->timeout_ms);
     if (rc < 0)
         return rc;
     if (rc == 0)
@@ -135,6 +128,39 @@ static int connect_tcp(struct feedclient *f, const char *text, struct err *e)
     return rc;
 }
 
+static int dial(struct feedclient *f, const char *address, struct err *e)
+{
+    if (strncmp(address, "unix:", 5) == 0)
+        return connect_unix(f, address + 5, e);
+    if (strncmp(address, "tcp:", 4) == 0)
+        return connect_tcp(f, address + 4, e);
+    return err_set(e, -EINVAL, "neither unix:PATH nor tcp:ADDRESS:PORT");
+}
+
+static void hang_up(struct feedclient *f)
+{
+    if (f->fd >= 0)
+        close(f->fd);
+    cJSON_Delete(f->waiting);
+    f->fd = -1;
+    f->waiting = NULL;
+    f->taken = f->used = f->scanned = 0;
+}
+
+int feedclient_reopen(struct feedclient *f, const char *address, struct err *e)
+{
+    int rc;
+
+    hang_up(f);
+    f->waiting = cJSON_CreateArray();
+    if (!f->waiting)
+        return err_set(e, -ENOMEM, "out of memory");
+    rc = dial(f, address, e);
+    if (rc < 0)
+        hang_up(f);
+    return rc;
+}
+
 int feedclient_open(struct feedclient **out, const char *address, int timeout_ms, struct err *e)
 {
     struct feedclient *f = calloc(1, sizeof *f);
@@ -144,15 +170,7 @@ int feedclient_open(struct feedclient **out, const char *address, int timeout_ms
         return err_set(e, -ENOMEM, "out of memory");
     f->fd = -1;
     f->timeout_ms = timeout_ms;
-    f->waiting = cJSON_CreateArray();
-    if (!f->waiting)
-        rc = err_set(e, -ENOMEM, "out of memory");
-    else if (strncmp(address, "unix:", 5) == 0)
-        rc = connect_unix(f, address + 5, e);
-    else if (strncmp(address, "tcp:", 4) == 0)
-        rc = connect_tcp(f, address + 4, e);
-    else
-        rc = err_set(e, -EINVAL, "neither unix:PATH nor tcp:ADDRESS:PORT");
+    rc = feedclient_reopen(f, address, e);
     if (rc < 0) {
         feedclient_free(f);
         return rc;
@@ -161,13 +179,16 @@ int feedclient_open(struct feedclient **out, const char *address, int timeout_ms
     return 0;
 }
 
+int feedclient_fd(const struct feedclient *f)
+{
+    return f->fd;
+}
+
 void feedclient_free(struct feedclient *f)
 {
     if (!f)
         return;
-    if (f->fd >= 0)
-        close(f->fd);
-    cJSON_Delete(f->waiting);
+    hang_up(f);
     free(f->buffer);
     free(f);
 }
@@ -180,7 +201,7 @@ static int gone(struct err *e, int error)
 
 static int send_all(struct feedclient *f, const char *text, size_t size, struct err *e)
 {
-    int64_t deadline_ms = now_ms() + f->timeout_ms;
+    int64_t deadline_ms = clock_now_ms() + f->timeout_ms;
 
     while (size > 0) {
         ssize_t n = send(f->fd, text, size, MSG_NOSIGNAL);
@@ -359,7 +380,7 @@ static int take_answer(struct feedclient *f, cJSON *message, cJSON **result, str
 
 static int await_answer(struct feedclient *f, cJSON **result, struct err *e)
 {
-    int64_t deadline_ms = now_ms() + f->timeout_ms;
+    int64_t deadline_ms = clock_now_ms() + f->timeout_ms;
     int rc = 0;
 
     while (rc == 0) {
@@ -380,15 +401,22 @@ static int await_answer(struct feedclient *f, cJSON **result, struct err *e)
 int feedclient_call(struct feedclient *f, const char *method, cJSON *params, cJSON **result,
                     struct err *e)
 {
-    int rc = send_request(f, method, params, e);
+    int rc;
 
+    if (f->fd < 0) {
+        cJSON_Delete(params);
+        return gone(e, 0);
+    }
+    rc = send_request(f, method, params, e);
     return rc < 0 ? rc : await_answer(f, result, e);
 }
 
 int feedclient_next(struct feedclient *f, int timeout_ms, cJSON **update, struct err *e)
 {
-    int64_t deadline_ms = timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
+    int64_t deadline_ms = timeout_ms < 0 ? -1 : clock_now_ms() + timeout_ms;
 
+    if (f->fd < 0)
+        return gone(e, 0);
     *update = cJSON_DetachItemFromArray(f->waiting, 0);
     while (!*update) {
         cJSON *message = NULL;

@@ -19,6 +19,13 @@ struct feedclient;
 int feedclient_open(struct feedclient **out, const char *address, int timeout_ms, struct err *e);
 void feedclient_free(struct feedclient *);
 
+/* Gives up the connection, with all that was read, and makes another, to the same or another
+ * address. After an error there is none: calls fail with -ENOTCONN until this succeeds. */
+int feedclient_reopen(struct feedclient *, const char *address, struct err *e);
+
+/* What to poll for reading, besides feedclient_next with timeout 0; -1 without a connection. */
+int feedclient_fd(const struct feedclient *);
+
 /* Sends a request and waits for its answer. Takes `params`, made with params.h; NULL
  * says that memory ran out while it was made. On 0 `*result` is an object (free with cJSON_Delete).
  */
@@ -26,6 +33,5 @@ int feedclient_call(struct feedclient *, const char *method, cJSON *params, cJSO
                     struct err *e);
 
 /* Waits up to `timeout_ms` (-1: for ever) for the next series.update or event.update. Returns 1
- * with its params in
- * `*update` (free with cJSON_Delete), 0 when none came, or an error. */
+ * with its params in `*update` (free with cJSON_Delete), 0 when none came, or an error. */
 int feedclient_next(struct feedclient *, int timeout_ms, cJSON **update, struct err *e);

@@ -2,35 +2,72 @@
 
 #include <stddef.h>
 
-static volatile sig_atomic_t pending;
+static volatile sig_atomic_t pending, resized, paused;
 static sigset_t wait_mask;
 static bool watching;
 
 static void on_signal(int number)
 {
-    (void)number;
-    pending = 1;
+    if (number == SIGWINCH)
+        resized = 1;
+    else if (number == SIGTSTP)
+        paused = 1;
+    else
+        pending = 1;
 }
 
-void interrupt_watch(void)
+static void watch(const int numbers[], size_t n)
 {
     struct sigaction action = {.sa_handler = on_signal};
     sigset_t block;
 
     sigemptyset(&block);
-    sigaddset(&block, SIGINT);
-    sigaddset(&block, SIGTERM);
+    for (size_t i = 0; i < n; i++)
+        sigaddset(&block, numbers[i]);
     sigprocmask(SIG_BLOCK, &block, &wait_mask);
-    sigdelset(&wait_mask, SIGINT);
-    sigdelset(&wait_mask, SIGTERM);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    for (size_t i = 0; i < n; i++) {
+        sigdelset(&wait_mask, numbers[i]);
+        sigaction(numbers[i], &action, NULL);
+    }
     watching = true;
+}
+
+void interrupt_watch(void)
+{
+    static const int numbers[] = {SIGINT, SIGTERM};
+
+    watch(numbers, sizeof numbers / sizeof numbers[0]);
+}
+
+void interrupt_watch_terminal(void)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGTSTP};
+
+    watch(numbers, sizeof numbers / sizeof numbers[0]);
 }
 
 bool interrupt_pending(void)
 {
     return pending != 0;
+}
+
+/* The signals are blocked while this runs: none is lost between the two lines. */
+static bool take(volatile sig_atomic_t *flag)
+{
+    bool was = *flag != 0;
+
+    *flag = 0;
+    return was;
+}
+
+bool interrupt_take_resize(void)
+{
+    return take(&resized);
+}
+
+bool interrupt_take_pause(void)
+{
+    return take(&paused);
 }
 
 const sigset_t *interrupt_mask(void)

@@ -1,6 +1,6 @@
-/* Ctrl-C for commands that run until told to stop: remembered, not deadly, and noticed without a
+/* Signals for commands that run until told to stop: remembered, not deadly, and noticed without a
  * race by whoever waits with interrupt_mask(). The process has one; only its single thread calls.
- * What ending means is left to the command. */
+ * What ending, a new size or a pause means is left to the command. */
 #pragma once
 
 #include <signal.h>
@@ -9,8 +9,16 @@
 /* From now on SIGINT and SIGTERM are remembered, and delivered only inside ppoll. */
 void interrupt_watch(void);
 
-/* True once one has come. */
+/* The same, and for a command that has the terminal to itself: SIGHUP and SIGQUIT end it as well,
+ * so that it can give the terminal back; SIGWINCH and SIGTSTP (Ctrl-Z) are remembered apart. */
+void interrupt_watch_terminal(void);
+
+/* True once one has come that ends the command. */
 bool interrupt_pending(void);
+
+/* True once for each time that the terminal's size changed, or that Ctrl-Z was pressed. */
+bool interrupt_take_resize(void);
+bool interrupt_take_pause(void);
 
 /* The mask to wait with, or NULL while nobody watches. */
 const sigset_t *interrupt_mask(void);

@@ -7,7 +7,7 @@
 #include <sysexits.h>
 
 #include "client/ctl/command.h"
-#include "client/ctl/endpoints.h"
+#include "client/ctl/connect.h"
 #include "client/ctl/text.h"
 
 struct command {
@@ -27,6 +27,7 @@ static const struct command commands[] = {
     {"series", " RUN", "the points of a run, a line each", FOR_SERIES, 1, 1, cmd_series},
     {"tail", " [RUN]", "the latest points and events, then new ones as they come", FOR_TAIL, 0, 1,
      cmd_tail},
+    {"top", "", "all runs, live; not in a terminal: a table, once", FOR_TOP, 0, 0, cmd_top},
     {"plot", " RUN...", "curves in the terminal", FOR_PLOT, 1, OPTIONS_MAX_WORDS - 1, cmd_plot},
 };
 #define N_COMMANDS (sizeof commands / sizeof commands[0])
@@ -121,32 +122,11 @@ static int check(const struct command *c, const struct options *o, struct err *e
     return options_check(o, c->bit, c->name, e);
 }
 
-static int open_feed(const struct options *o, struct feedclient **feed, struct err *e)
-{
-    struct endpoint endpoint;
-    int rc;
-
-    rc = endpoints_find(o->feed, o->runtime_dir, &endpoint, e);
-    if (rc < 0)
-        return rc;
-    rc = feedclient_open(feed, endpoint.address, (int)o->timeout_s * 1000, e);
-    /* An address that makes no sense is the user's mistake only where the user gave it. */
-    if (rc == -EINVAL && endpoint.source[0])
-        rc = -EPROTO;
-    if (rc < 0 && endpoint.source[0])
-        err_prefix(e, rc,
-                   "no richd answers at %s (named in %s; is it still running?): ", endpoint.address,
-                   endpoint.source);
-    else if (rc < 0)
-        err_prefix(e, rc, "no richd answers at %s: ", endpoint.address);
-    return rc;
-}
-
 static int run_command(const struct command *c, const struct options *o)
 {
     struct feedclient *feed = NULL;
     struct err e = {""};
-    int rc = open_feed(o, &feed, &e);
+    int rc = connect_open(o, &feed, &e);
 
     if (rc == 0)
         rc = c->run(feed, o, &e);

@@ -43,7 +43,7 @@ static const struct row rows[] = {
     FLAG("--help", help, FOR_ALL, "this text, or a command's"),
     FLAG("--version", version, FOR_ALL, "the version"),
 
-    TEXT("--project", "P", project, FOR_RUNS, "runs of this project"),
+    TEXT("--project", "P", project, FOR_RUNS | FOR_TOP, "runs of this project"),
     TEXT("--state", "S", state, FOR_RUNS, "open, finished, failed or lost ones"),
     INTEGER("--limit", "N", limit, 1, STEP_MAX, FOR_RUNS, "the newest N (all)"),
 
@@ -52,6 +52,7 @@ static const struct row rows[] = {
 
     TEXT("--layer", "L", layer, FOR_SHOW | FOR_SERIES | FOR_TAIL | FOR_PLOT,
          "only this layer (all)"),
+    TEXT("--layer", "L", layer, FOR_TOP, "this layer's d_lr (the last one's)"),
     TEXT("--metric", "M", metric, FOR_SERIES | FOR_TAIL,
          "show only this measure (those that have a value)"),
     TEXT("--metric", "M", metric, FOR_PLOT, "this measure (d_lr)"),
@@ -69,11 +70,13 @@ static const struct row rows[] = {
     FLAG("--logx", log_x, FOR_PLOT, "logarithmic step axis (default)"),
     FLAG("--linx", linear_x, FOR_PLOT, "linear step axis"),
     FLAG("--follow", follow, FOR_PLOT, "draw again as points come, until the runs end"),
+    FLAG("--follow", follow, FOR_TOP, "with --json: again each run that changes"),
     INTEGER("--width", "COLUMNS", width, 30, 1000, FOR_PLOT, "of the plot (the terminal's)"),
     INTEGER("--height", "LINES", height, 10, 500, FOR_PLOT, "of the plot (the terminal's)"),
-    FLAG("--ascii", ascii, FOR_SHOW | FOR_PLOT,
-         "no braille (default where the locale is not UTF-8)"),
-    FLAG("--no-color", no_color, FOR_PLOT, "no colours, as with NO_COLOR or away from a terminal"),
+    FLAG("--ascii", ascii, FOR_SHOW | FOR_PLOT | FOR_TOP,
+         "ASCII alone (default where the locale is not UTF-8)"),
+    FLAG("--no-color", no_color, FOR_PLOT | FOR_TOP,
+         "no colours, as with NO_COLOR or away from a terminal"),
 };
 #define N_ROWS (sizeof rows / sizeof rows[0])
 

@@ -21,7 +21,8 @@ enum command_bit {
     FOR_SERIES = 1 << 3,
     FOR_TAIL = 1 << 4,
     FOR_PLOT = 1 << 5,
-    FOR_ALL = (1 << 6) - 1,
+    FOR_TOP = 1 << 6,
+    FOR_ALL = (1 << 7) - 1,
 };
 
 /* Unset: NULL, false, -1. */

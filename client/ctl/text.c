@@ -97,6 +97,55 @@ void text_cut(char *text, size_t columns)
     *s = '\0';
 }
 
+/* Bytes of the escape sequence at `s`, or 0. */
+static size_t escape_length(const char *s)
+{
+    size_t n;
+
+    if (s[0] != '\033' || s[1] != '[')
+        return 0;
+    n = 2 + strspn(s + 2, "0123456789;?");
+    return s[n] ? n + 1 : n;
+}
+
+void text_clip(char *line, size_t columns)
+{
+    char *out = line;
+    size_t width = 0, length;
+
+    for (const char *s = line; *s; s += length) {
+        length = escape_length(s);
+        if (length == 0) {
+            width += width_of((const unsigned char *)s, &length);
+            if (width > columns)
+                continue;
+        }
+        memmove(out, s, length);
+        out += length;
+    }
+    *out = '\0';
+}
+
+void text_print_cell(const char *text, size_t columns, bool right, bool ascii, FILE *out)
+{
+    const char *ellipsis = ascii ? "~" : "…";
+    size_t width = text_width(text);
+    char *cut;
+
+    if (width <= columns) {
+        int pad = (int)(columns - width);
+
+        fprintf(out, "%*s%s%*s", right ? pad : 0, "", text, right ? 0 : pad, "");
+        return;
+    }
+    cut = strdup(text);
+    if (cut && columns > 0) {
+        text_cut(cut, columns - 1);
+        fprintf(out, "%s%s%*s", cut, ellipsis, (int)(columns - 1 - text_width(cut)), "");
+    }
+    free(cut);
+}
+
 const char *text_number(double value, char *buffer)
 {
     double size = fabs(value);

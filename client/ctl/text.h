@@ -23,6 +23,13 @@ size_t text_width(const char *text);
 /* Cuts `text` so that it takes at most `columns`. */
 void text_cut(char *text, size_t columns);
 
+/* The same for a line with colours in it: escape sequences (ESC [ ... letter) take no columns and
+ * stay, so that a colour that was switched on is switched off. */
+void text_clip(char *line, size_t columns);
+
+/* Prints `text` in exactly `columns`: padded, or cut with an ellipsis at its end. */
+void text_print_cell(const char *text, size_t columns, bool right, bool ascii, FILE *out);
+
 /* "0.0941", "80.0", "1.2e-05"; "-" for NaN. Returns `buffer`, of TEXT_SIZE. */
 const char *text_number(double value, char *buffer);
 

@@ -32,7 +32,7 @@ def run(feed):
 def test_help_lists_commands_and_version_is_told():
     done = bare("--help")
     assert done.returncode == 0
-    for command in ("status", "runs", "show", "series", "tail", "plot"):
+    for command in ("status", "runs", "show", "series", "tail", "top", "plot"):
         assert re.search(rf"^  {command}\b", done.stdout, re.M)
         own = bare(command, "--help")
         assert own.returncode == 0 and own.stdout.startswith(f"usage: richctl {command}")

@@ -1,0 +1,13 @@
+/* The way to a daemon: finding its feed as the options say, connecting, and doing so again after it
+ * went. Blocks for as long as --timeout says; owns nothing. Reading is left to feedclient. */
+#pragma once
+
+#include "client/ctl/feedclient.h"
+#include "client/ctl/options.h"
+
+/* On 0 `*feed` is the connection (free with feedclient_free). Errors are feedclient_open's and
+ * endpoints_find's; the text says where a daemon was expected. */
+int connect_open(const struct options *, struct feedclient **feed, struct err *e);
+
+/* The same for a connection that broke: a daemon that started anew may have other addresses. */
+int connect_again(const struct options *, struct feedclient *feed, struct err *e);

@@ -1,0 +1,27 @@
+/* Keeps top's list like the daemon's: the runs, page by page, the points as they are stored, and
+ * the curves that are on the screen. Blocks on the feed while it asks; the connection and the list
+ * are the caller's. When to ask, and what to do when the daemon goes, is left to the command. */
+#pragma once
+
+#include "client/ctl/feedclient.h"
+#include "client/ctl/toplist.h"
+
+struct topfeed {
+    struct feedclient *feed;
+    struct toplist *list;
+    const char *project;  /* NULL: all */
+    double latest_update; /* of any run that was listed */
+};
+
+/* Subscribes, then lists all runs; so on a new connection. Errors, here and below, are
+ * feedclient's. */
+int topfeed_begin(struct topfeed *, struct err *e);
+
+/* Lists what changed since the last time: new runs, states, counts. */
+int topfeed_refresh(struct topfeed *, struct err *e);
+
+/* Takes the updates that have come, without waiting. Returns their number, or an error. */
+int topfeed_take_updates(struct topfeed *, struct err *e);
+
+/* Asks for the curve of a run, if it has not got one. Returns 1 when it asked, 0, or an error. */
+int topfeed_sample(struct topfeed *, struct toprun *, struct err *e);
