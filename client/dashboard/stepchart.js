@@ -54,6 +54,11 @@ function padded(_u, min, max) {
     return [low, max + air];
 }
 
+/** An accuracy's axis shows all of it: chance stays at the bottom while nothing is learned. */
+function shares(u, min, max) {
+    return min !== null && min >= 0 && max <= 1 ? [0, 1.03] : padded(u, min, max);
+}
+
 export class StepChart {
     /**
      * @param {HTMLElement} host fills it, and follows its size
@@ -157,7 +162,7 @@ export class StepChart {
             scales: {
                 x: { time: false, auto: false },
                 y: picture.logY ? { distr: 3 } : { range: padded },
-                ...(picture.traces.some((t) => t.right) ? { y2: { range: padded } } : {}),
+                ...(picture.traces.some((t) => t.right) ? { y2: { range: /acc/.test(picture.rightLabel ?? "") ? shares : padded } } : {}),
             },
             axes: this.#axes(),
             cursor: this.#cursor(),
