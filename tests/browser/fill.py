@@ -19,34 +19,36 @@ D_LR = """CASE WHEN i = :n / 2 THEN 0.95 ELSE
 def add_runs(db: sqlite3.Connection, n: int) -> None:
     """Runs bulk-1 ... bulk-n, the last one the newest."""
     many = {"n": n}
-    db.execute(COUNT + """INSERT INTO run(run_key, id, name, project, run_group, tags, state, attempt,
-        created, updated, last_step, n_points)
+    db.execute(COUNT + """INSERT INTO run(run_key, id, name, project, run_group, tags, state,
+        attempt, created, updated, last_step, n_points)
         SELECT 1000 + i, 'bulk-' || i, 'sweep-' || i, 'bulk', 'g' || (i % 7), '["bulk"]', 1, 1,
         1.7e9 + i, 1.7e9 + i, 100, 1 FROM n""", many)
     db.execute(COUNT + """INSERT INTO run_config SELECT 1000 + i,
         json_object('lr', 1.0 / (1 + i % 5), 'seed', i) FROM n""", many)
-    db.execute(COUNT + """INSERT INTO attempt(run_key, attempt, writer, state, opened, closed, last_seq,
-        first_step) SELECT 1000 + i, 1, 'fill', 1, 1.7e9 + i, 1.7e9 + i, 1, 100 FROM n""", many)
-    db.execute(COUNT + """INSERT INTO layer(layer_key, run_key, name, p, c, n_points, last_attempt,
-        last_step) SELECT 1000 + i, 1000 + i, 'head', 128, 10, 1, 1, 100 FROM n""", many)
-    db.execute(COUNT + """INSERT INTO point(layer_key, attempt, step, time, n, rows_missing, rank, flags,
-        feed_seq, d_lr) SELECT 1000 + i, 1, 100, 1.7e9 + i, 512, 0, 10, 0, i,
+    db.execute(COUNT + """INSERT INTO attempt(run_key, attempt, writer, state, opened, closed,
+        last_seq, first_step)
+        SELECT 1000 + i, 1, 'fill', 1, 1.7e9 + i, 1.7e9 + i, 1, 100 FROM n""", many)
+    db.execute(COUNT + """INSERT INTO layer(layer_key, run_key, name, p, c, n_points,
+        last_attempt, last_step)
+        SELECT 1000 + i, 1000 + i, 'head', 128, 10, 1, 1, 100 FROM n""", many)
+    db.execute(COUNT + """INSERT INTO point(layer_key, attempt, step, time, n, rows_missing,
+        rank, flags, feed_seq, d_lr) SELECT 1000 + i, 1, 100, 1.7e9 + i, 512, 0, 10, 0, i,
         abs(sin(i)) FROM n""", many)
 
 
 def add_points(db: sqlite3.Connection, n: int) -> None:
     """Run "long" with points at steps 1 ... n."""
-    db.execute("""INSERT INTO run(run_key, id, name, project, run_group, tags, state, attempt, created,
-        updated, last_step, n_points) VALUES(1, 'long', 'long', 'bulk', '', '[]', 1, 1, 1.8e9, 1.8e9,
-        :n, :n)""", {"n": n})
+    db.execute("""INSERT INTO run(run_key, id, name, project, run_group, tags, state, attempt,
+        created, updated, last_step, n_points)
+        VALUES(1, 'long', 'long', 'bulk', '', '[]', 1, 1, 1.8e9, 1.8e9, :n, :n)""", {"n": n})
     db.execute("INSERT INTO run_config VALUES(1, '{}')")
     db.execute("""INSERT INTO attempt(run_key, attempt, writer, state, opened, closed, last_seq,
         first_step) VALUES(1, 1, 'fill', 1, 1.8e9, 1.8e9, :n, 1)""", {"n": n})
-    db.execute("""INSERT INTO layer(layer_key, run_key, name, p, c, n_points, last_attempt, last_step)
-        VALUES(1, 1, 'head', 128, 10, :n, 1, :n)""", {"n": n})
-    db.execute(COUNT + f"""INSERT INTO point(layer_key, attempt, step, time, n, rows_missing, rank, flags,
-        feed_seq, d_lr, d_lr_se) SELECT 1, 1, i, 1.8e9 + i, 512, 0, 10, 0, i, {D_LR}, 0.01
-        FROM n""", {"n": n})
+    db.execute("""INSERT INTO layer(layer_key, run_key, name, p, c, n_points, last_attempt,
+        last_step) VALUES(1, 1, 'head', 128, 10, :n, 1, :n)""", {"n": n})
+    db.execute(COUNT + f"""INSERT INTO point(layer_key, attempt, step, time, n, rows_missing,
+        rank, flags, feed_seq, d_lr, d_lr_se)
+        SELECT 1, 1, i, 1.8e9 + i, 512, 0, 10, 0, i, {D_LR}, 0.01 FROM n""", {"n": n})
 
 
 def main() -> None:
