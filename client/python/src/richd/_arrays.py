@@ -173,6 +173,11 @@ def take_rows(values: Any, index: np.ndarray) -> Any:
     return values.index_select(0, torch.from_numpy(index).to(values.device, non_blocking=True))
 
 
+def as_array(values: Any) -> Any:
+    """A torch tensor, without its gradient, or a numpy array: what can be indexed alike."""
+    return values.detach() if _torch_of(values) is not None else _as_numpy(values)
+
+
 def _torch_of(values: Any) -> Any:
     """The torch module when `values` is one of its tensors, or None."""
     torch = sys.modules.get("torch")

@@ -7,10 +7,11 @@ queue to `_intake`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Optional
 
 from richd import _arrays, _head, _wire
+from richd._tokens import Position, Tokens, check_lengths, indexable
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Beside:
     weights: Any = None
     balanced: bool = False
     copy: bool = True
+    position: Position = None
+    tokens: Optional[int] = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,9 @@ def check(features: Mapping[str, Any], outputs: Any, head: Any, beside: Beside) 
         raise ValueError("give outputs, or the head that makes them")
     if not 1 <= len(features) <= _wire.LAYERS_MAX:
         raise ValueError(f"1 to {_wire.LAYERS_MAX} layers share outputs, not {len(features)}")
+    tokens = Tokens(beside.position, beside.tokens)
+    if not tokens.is_all:
+        features, outputs, beside = _cut(tokens, features, outputs, beside)
     layers = {
         of_split(name, beside.split): _arrays.as_rows(value, "features")
         for name, value in features.items()
@@ -74,6 +80,24 @@ def check(features: Mapping[str, Any], outputs: Any, head: Any, beside: Beside) 
     }
     shared = [part for part in (out, target, weight) if part is not None]
     return Offer(layers, shared, fields, beside.copy, head)
+
+
+def _cut(
+    tokens: Tokens, features: Mapping[str, Any], outputs: Any, beside: Beside
+) -> tuple[dict[str, Any], Any, Beside]:
+    """The same tokens of everything that has some."""
+    layers = {name: indexable(value) for name, value in features.items()}
+    columns = [indexable(value) for value in (outputs, beside.targets)]
+    values = [indexable(value) for value in (beside.labels, beside.weights)]
+    check_lengths(
+        list(layers.values()),
+        [value for value in columns if value is not None],
+        [value for value in values if value is not None],
+    )
+    layers = {name: tokens.columns(value) for name, value in layers.items()}
+    outputs, targets = (None if v is None else tokens.columns(v) for v in columns)
+    labels, weights = (None if v is None else tokens.values(v) for v in values)
+    return layers, outputs, replace(beside, targets=targets, labels=labels, weights=weights)
 
 
 def of_split(layer: str, split: Optional[str]) -> str:

@@ -28,6 +28,7 @@ from richd._report import Reporter, Stats
 from richd._rows import Beside
 from richd._session import Identity, Session, encode
 from richd._spectrum import Spectrum
+from richd._tokens import Position
 from richd._version import VERSION
 from richd._watcher import Watcher
 
@@ -147,6 +148,8 @@ class Run(Watcher):
         weights: Any = None,
         balanced: bool = False,
         copy: bool = True,
+        position: Position = None,
+        tokens: Optional[int] = None,
     ) -> None:
         """Offer rows of one layer: what went into it beside what linearly came out.
 
@@ -170,12 +173,20 @@ class Run(Watcher):
                 counted in this call, times the rows a class has on average.
             copy: False promises that nobody writes into the arrays until they are sent, which may
                 be at any time before `finish` returns; then no copy is made of contiguous ones.
+            position: of features (batch, sequence, p): an index, "last", or several, [0, 7, -1].
+                The same tokens are taken of outputs and targets (batch, sequence, ...), and of
+                labels and weights (batch, sequence). The tokens of one sequence are not
+                independent, and the finite-sample estimates count on rows that are: take one
+                position a sequence, or a few.
+            tokens: in place of `position`, so many of them, evenly spaced, the last included.
 
         numpy arrays, torch tensors on any device, and whatever has __array__, DLPack or the
         buffer protocol. float16, bfloat16, float32 and float64 travel as they are. Never waits:
         rows that do not fit the queue are dropped and counted.
         """
-        beside = Beside(step, split, labels, targets, n_classes, weights, balanced, copy)
+        beside = Beside(
+            step, split, labels, targets, n_classes, weights, balanced, copy, position, tokens
+        )
         self._offer({layer: features}, outputs, beside, head)
 
     @guarded()
@@ -192,6 +203,8 @@ class Run(Watcher):
         weights: Any = None,
         balanced: bool = False,
         copy: bool = True,
+        position: Position = None,
+        tokens: Optional[int] = None,
     ) -> None:
         """Offer the same rows as several layers see them, against the network's final outputs.
 
@@ -201,7 +214,9 @@ class Run(Watcher):
 
         The rest is as for `observe`.
         """
-        beside = Beside(step, split, labels, targets, n_classes, weights, balanced, copy)
+        beside = Beside(
+            step, split, labels, targets, n_classes, weights, balanced, copy, position, tokens
+        )
         self._offer(features, outputs, beside)
 
     def _offer(

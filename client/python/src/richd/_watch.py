@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 import numpy as np
 
 from richd import _arrays
+from richd._tokens import Position, Tokens
 
 if TYPE_CHECKING:
     from richd._watcher import Watcher
 
 #: What may be said of outputs that the module's weights can stand for.
 WIDE = ("auto", "head", "outputs")
-
-_SEQUENCE = 3  # dimensions of (batch, sequence, features)
 
 
 class Choice:
@@ -36,14 +35,13 @@ class Choice:
         rows: Optional[int] = None,
         every: int = 1,
         train_only: bool = False,
-        position: Union[None, int, str] = None,
+        position: Position = None,
+        tokens: Optional[int] = None,
         splits: bool = True,
     ) -> None:
-        if not (position in (None, "last") or isinstance(position, int)):
-            raise ValueError(f'position is None, "last" or an index, not {position!r}')
         if every < 1 or (rows is not None and rows < 1):
             raise ValueError("every and rows are at least 1")
-        self.position = -1 if isinstance(position, str) else position
+        self.tokens = Tokens(position, tokens)
         self._rows = rows
         self._every = every
         self._train_only = train_only
@@ -138,7 +136,7 @@ class Tap:
         return features, outputs
 
     def _rows_of(self, tensor: Any) -> Any:
-        picked = _pick_position(tensor, self._choice.position)
+        picked = self._choice.tokens.columns(tensor)
         return picked.detach().reshape(-1, picked.shape[-1])
 
 
@@ -203,11 +201,11 @@ class StackTap:
 
     def take(self, seen: Mapping[str, Any], output: Any) -> tuple[dict[str, Any], Any]:
         """The rows to send of one pass: features (n, p) by layer, and outputs (n, C)."""
-        outputs = _pick_position(_first_tensor(output, "the outputs"), self._choice.position)
+        outputs = self._choice.tokens.columns(_first_tensor(output, "the outputs"))
         outputs = outputs.detach().reshape(-1, outputs.shape[-1])
         n = outputs.shape[0]
         features = {
-            name: _as_rows_of(_first_tensor(seen[name], name), n, name, self._choice.position)
+            name: _as_rows_of(_first_tensor(seen[name], name), n, name, self._choice.tokens)
             for name in self.layers
             if name in seen
         }
@@ -234,9 +232,9 @@ def find_modules(model: Any, patterns: Union[str, Sequence[str]]) -> dict[str, A
     return {name: module for name, module in modules.items() if name in found}
 
 
-def _as_rows_of(tensor: Any, n: int, name: str, position: Optional[int]) -> Any:
+def _as_rows_of(tensor: Any, n: int, name: str, tokens: Tokens) -> Any:
     """(n, p): one row an output row, whatever the layer's dimensions are."""
-    tensor = _pick_position(tensor, position).detach()
+    tensor = tokens.columns(tensor).detach()
     if tensor.shape[0] == n or tensor.numel() == n * tensor.shape[-1]:
         return tensor.reshape(n, -1)
     shape = tuple(tensor.shape)
@@ -257,12 +255,6 @@ def _is_head(module: Any, wide: str) -> bool:
         return False
     n_outputs, n_features = module.weight.shape
     return wide == "head" or n_outputs >= n_features
-
-
-def _pick_position(tensor: Any, position: Optional[int]) -> Any:
-    if position is None or tensor.dim() < _SEQUENCE:
-        return tensor
-    return tensor[..., position, :]
 
 
 def _register(module: Any, hook: Callable[..., None]) -> Any:

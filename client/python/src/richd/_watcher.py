@@ -15,6 +15,7 @@ from richd._report import Reporter
 from richd._reported import Reported
 from richd._rows import Beside
 from richd._tangent import NTK
+from richd._tokens import Position
 from richd._watch import WIDE, Choice, StackTap, Tap, find_module, find_modules
 
 
@@ -50,7 +51,8 @@ class Watcher:
         rows: Optional[int] = None,
         every: int = 1,
         train_only: bool = False,
-        position: Union[None, int, str] = None,
+        position: Position = None,
+        tokens: Optional[int] = None,
         splits: bool = True,
         parameters: Optional[bool] = None,
         initial: Optional[Mapping[str, Any]] = None,
@@ -76,8 +78,9 @@ class Watcher:
             rows: at most so many rows a call, drawn evenly (own generator, fixed seed).
             every: take each n-th call only.
             train_only: skip calls in eval mode.
-            position: "last" or an index, for (batch, sequence, p): one token a sequence, because
-                the tokens of a sequence are not independent.
+            position: for (batch, sequence, p): "last", an index, or several, [0, 7, -1]. The
+                tokens of one sequence are not independent: take one or a few.
+            tokens: in place of `position`, so many of them, evenly spaced, the last included.
             splits: rows of eval mode travel as the layer NAME@eval, so that those of an
                 evaluation stay out of the training rows' window; False: under the same name, for
                 a model that is only ever observed in eval mode.
@@ -100,7 +103,7 @@ class Watcher:
         self._watch_parameters(model, parameters, initial)
         if ntk is not None:
             self._reported.watch_tangent(model, ntk)
-        choice = self._choice(rows, every, train_only, position, splits)
+        choice = self._choice(rows, every, train_only, position, tokens, splits)
         tap: Union[Tap, StackTap]
         if layers is not None:
             tap = StackTap(self, (), choice or Choice())
