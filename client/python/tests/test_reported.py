@@ -237,6 +237,55 @@ def test_distance_starts_at_zero_and_alignment_is_with_centred_targets(daemon, r
         assert metrics["ntk_alignment"] == pytest.approx(cosine(kernel, y @ y.T), rel=1e-9)
 
 
+def test_a_resumed_run_measures_its_kernel_from_the_state_it_is_given(daemon, run):
+    x = torch.randn(8, 5)
+    model = nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6), nn.Linear(6, 6), nn.Linear(6, 3))
+    model[2].weight = model[0].weight = nn.Parameter(torch.randn(6, 5))
+    model[2].forward = lambda h: h @ model[2].weight @ model[0].weight.T  # tied
+    model(x)  # the buffers, too, are those of the state
+    k0 = richd.NTK(x, directions=3).kernel(model)
+    state = {k: v.clone() for k, v in model.state_dict().items()}
+    move(model)
+    model(10 * x)
+    probe = richd.NTK(x, directions=3)
+    k1 = probe.kernel(model)
+    moved = {k: v.clone() for k, v in model.state_dict().items()}
+    places = [t.data_ptr() for t in (*model.parameters(), *model.buffers())]
+    versions = [t._version for t in (*model.parameters(), *model.buffers())]
+    loss = model.eval()(x).square().sum()  # a graph that waits
+    run.watch(model, layer="3", initial=state, ntk=probe)
+    metrics = reported(daemon, run)
+    cosine = np.vdot(k0, k1) / (np.linalg.norm(k0) * np.linalg.norm(k1))
+    assert metrics["ntk_distance"] == pytest.approx(1 - cosine, rel=1e-9)
+    assert metrics["ntk_distance"] > 1e-4
+    loss.backward()
+    assert all(torch.equal(v, moved[k]) for k, v in model.state_dict().items())
+    tensors = (*model.parameters(), *model.buffers())
+    assert [t.data_ptr() for t in tensors] == places
+    assert [t._version for t in tensors] == versions
+
+
+def test_a_kernel_without_an_initial_state_starts_at_zero_after_a_resume():
+    x = torch.randn(8, 5)
+    model = network(5, 16, 3)
+    assert richd.NTK(x).measure(model)["ntk_distance"] == pytest.approx(0, abs=EXACT)
+    move(model)
+    resumed = richd.NTK(x)
+    assert resumed.measure(model)["ntk_distance"] == pytest.approx(0, abs=EXACT)
+
+
+def test_an_initial_state_that_does_not_fit_leaves_the_model_alone():
+    model = network(5, 16, 3)
+    state = {k: v.clone() for k, v in model.state_dict().items()}
+    for wrong, text in (
+        ({**state, "2.bias": torch.zeros(4)}, "'2.bias' is"),
+        ({k: v for k, v in state.items() if k != "2.bias"}, "no parameter '2.bias'"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            richd.NTK(torch.randn(4, 5)).measure(model, {k: v + 1 for k, v in wrong.items()})
+    assert all(torch.equal(v, state[k]) for k, v in model.state_dict().items())
+
+
 def test_every_and_rows_thin_out(daemon, run):
     probe = richd.NTK(torch.randn(100, 5), every=3)
     run.watch(network(5, 4, 3), layer="0", parameters=False, ntk=probe)

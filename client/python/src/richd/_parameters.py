@@ -43,7 +43,7 @@ class Parameters:
         self.size_bytes = sum(p.numel() * p.element_size() for p in found.values())
         self._initial: Optional[dict[str, Any]] = None
         if initial is not None:
-            self._initial = {name: _same_shape(initial, name, p) for name, p in found.items()}
+            self._initial = {name: same_shape(initial, name, p) for name, p in found.items()}
         elif keep:
             self._initial = {
                 name: p.detach().to("cpu", copy=True) for name, p in found.items()
@@ -68,7 +68,7 @@ class Parameters:
                 if self._initial is None:
                     norm += _sum_squares(p)
                     continue
-                sums = _compare(p, _same_shape(self._initial, name, p))
+                sums = _compare(p, same_shape(self._initial, name, p))
                 norm, change, first = norm + sums[0], change + sums[1], first + sums[2]
         measures = {"param_norm": norm}
         if first > 0:
@@ -76,7 +76,8 @@ class Parameters:
         return measures
 
 
-def _same_shape(values: Mapping[str, Any], name: str, parameter: Any) -> Any:
+def same_shape(values: Mapping[str, Any], name: str, parameter: Any) -> Any:
+    """The value of that name, without its gradient. Raises ValueError unless it fits."""
     if name not in values:
         raise ValueError(f"the initial values have no parameter {name!r}")
     if values[name].shape != parameter.shape:

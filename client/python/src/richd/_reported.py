@@ -28,6 +28,7 @@ class Reported:
         self.is_probing = False
         self._parameters: Optional[Parameters] = None
         self._tangent: Optional[tuple[Any, NTK]] = None  # the model, and what is computed of it
+        self._initial: Optional[Mapping[str, Any]] = None  # where that began, until it is used
 
     def watch_parameters(
         self, model: Any, wanted: Optional[bool], initial: Optional[Mapping[str, Any]]
@@ -39,9 +40,10 @@ class Reported:
         keep = size <= COPY_BYTES_MAX if wanted is None else wanted
         self._parameters = Parameters(model, keep, initial)
 
-    def watch_tangent(self, model: Any, ntk: NTK) -> None:
-        """Measure this model's tangent kernel from now on."""
+    def watch_tangent(self, model: Any, ntk: NTK, initial: Optional[Mapping[str, Any]]) -> None:
+        """Measure this model's tangent kernel from now on, against that of `initial` if given."""
         self._tangent = (model, ntk)
+        self._initial = initial
 
     def measure_parameters(self) -> dict[str, float]:
         """param_norm and param_change, as far as they are watched."""
@@ -56,13 +58,15 @@ class Reported:
             return {}
         self.is_probing = True
         try:
-            return ntk.measure(model)
+            measures = ntk.measure(model, self._initial)
+            self._initial = None
+            return measures
         finally:
             self.is_probing = False
 
     def forget(self) -> None:
         """Let go of the model, which may be large."""
-        self._parameters = self._tangent = None
+        self._parameters = self._tangent = self._initial = None
 
 
 def check(given: Mapping[str, Any]) -> dict[str, Optional[float]]:

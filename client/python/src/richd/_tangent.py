@@ -9,10 +9,12 @@ computed, is left to `Run`.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Optional
 
 import numpy as np
+
+from richd._parameters import same_shape
 
 #: Gradients of all probe inputs along one direction are held at once, in so many bytes at most.
 GRADIENT_BYTES_MAX = 1 << 30
@@ -30,13 +32,18 @@ class NTK:
     over the trainable parameters. With k = C directions that is the trace of the C x C blocks of
     the tangent kernel over C, with fewer an unbiased estimate of it.
 
-        ntk_distance  = 1 - <K_0, K> / (||K_0|| ||K||), K_0 at the first checkpoint
+        ntk_distance  = 1 - <K_0, K> / (||K_0|| ||K||), K_0 the first K
         ntk_alignment = <K, Y Y'> / (||K|| ||Y Y'||), Y the targets with their means removed
 
     (Fort et al. 2020; Cristianini et al. 2001. K itself is not centred.) The cost of one
     evaluation is rows x directions forward and backward passes of a single input, and
     rows x parameters x 4 bytes. On one core, a perceptron of 1.1 million parameters with 64 inputs
     and 4 directions takes about 4 s.
+
+    K_0 is that of the first checkpoint, and kept in this object alone: a run that is resumed has
+    a new one, and its distances start at 0 again. Unless `Run.watch` is given `initial`, the state
+    with which the first attempt began: K_0 is then computed from that, which doubles the cost of
+    the first evaluation.
 
     Arguments:
         inputs: a tensor (n, ...), or a tuple of them, one an argument of the model.
@@ -79,8 +86,16 @@ class NTK:
         self._calls += 1
         return (self._calls - 1) % self._every == 0
 
-    def measure(self, model: Any) -> dict[str, float]:
-        """ntk_distance (0 at the first call) and, with targets, ntk_alignment. Unit 1 both."""
+    def measure(self, model: Any, initial: Optional[Mapping[str, Any]] = None) -> dict[str, float]:
+        """ntk_distance and, with targets, ntk_alignment, of the model as it is. Unit 1 both.
+
+        The first call decides about K_0: with `initial`, a state_dict, that of the model in this
+        state; else K itself, and the distance is 0. Raises ValueError as `kernel` does, and when
+        `initial` lacks a parameter or has it in another shape.
+        """
+        if self._first is None and initial is not None:
+            with _in_state(model, initial):
+                self._first = self.kernel(model)
         kernel = self.kernel(model)
         if self._first is None:
             self._first = kernel
@@ -162,6 +177,29 @@ def _cosine(a: np.ndarray, b: np.ndarray) -> float:
 def _devices(model: Any) -> list[int]:
     """The numbers of the CUDA devices that the model is on."""
     return sorted({p.device.index for p in model.parameters() if p.device.type == "cuda"})
+
+
+@contextlib.contextmanager
+def _in_state(model: Any, state: Mapping[str, Any]) -> Iterator[None]:
+    """The model with the values of `state` for its parameters and buffers; its own come back.
+
+    The tensors lend their places rather than their memory: nothing is overwritten, so that a
+    graph which waits for its backward pass, and an optimizer, find everything as it was. Tied
+    parameters are one tensor, and stay tied. Raises ValueError for a parameter that `state` lacks
+    or has in another shape; buffers that it lacks stay.
+    """
+    parameters = dict(model.named_parameters())
+    for name, parameter in parameters.items():
+        same_shape(state, name, parameter)
+    tensors = {**dict(model.named_buffers()), **parameters}
+    own = {name: tensor.data for name, tensor in tensors.items() if name in state}
+    try:
+        for name, data in own.items():
+            tensors[name].data = same_shape(state, name, data).to(data.device, data.dtype)
+        yield
+    finally:
+        for name, data in own.items():
+            tensors[name].data = data
 
 
 @contextlib.contextmanager

@@ -91,7 +91,8 @@ class Watcher:
                 every parameter in host memory, 2.5 ms a million on one core, and waits
                 for their device. They are those of the first model that is watched.
             initial: a state_dict to measure the change from, in place of a copy of now: a run
-                that is resumed gives the one with which its first attempt began.
+                that is resumed gives the one with which its first attempt began. The tangent
+                kernel's K_0 is computed from it as well. Borrowed: nobody may write into it.
             ntk: the tangent kernel's distance and alignment at checkpoints, off by default
                 because it is costly; see `richd.NTK`.
             wide: whether the outputs are left to the head's weights (`observe`, head):
@@ -102,7 +103,7 @@ class Watcher:
         """
         self._watch_parameters(model, parameters, initial)
         if ntk is not None:
-            self._reported.watch_tangent(model, ntk)
+            self._reported.watch_tangent(model, ntk, initial)
         choice = self._choice(rows, every, train_only, position, tokens, splits)
         tap: Union[Tap, StackTap]
         if layers is not None:
