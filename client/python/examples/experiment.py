@@ -50,7 +50,7 @@ class Verdict:
     def __str__(self) -> str:
         n_held = sum(margin > 0 for margin in self.margins)
         head = "" if self.holds else "NOT REPRODUCED: "
-        tail = f". {self.otherwise}" if self.otherwise and not self.holds else ""
+        tail = f". Likely cause: {self.otherwise}" if self.otherwise and not self.holds else ""
         margin = spread(self.margins, "{:.3g}")
         return f"- {head}{self.sentence}: {n_held} of {len(self.margins)} seeds, by {margin}{tail}"
 

@@ -85,7 +85,7 @@ def main(argv: Optional[Sequence[str]] = None) -> list[Verdict]:
     experiment.expect(
         "cross-entropy: D_LR falls by more than 0.3",
         lambda at: fall(at, CROSS) - 0.3,
-        otherwise="Cross-entropy asks for order among logits, not for equal ones, so the features "
+        otherwise="cross-entropy asks for order among logits, not for equal ones, so the features "
         "need not become isotropic in the function space",
     )
     return experiment.report(experiment.draw_curves)

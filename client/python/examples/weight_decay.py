@@ -108,7 +108,7 @@ def main(argv: Optional[Sequence[str]] = None) -> list[Verdict]:
         (
             LEARNT,
             "where all layers learn",
-            "Decay makes the features smaller, so the same targets need larger changes of them: "
+            "decay makes the features smaller, so the same targets need larger changes of them: "
             "the network leaves the lazy regime, and D_LR is the first to say so",
         ),
     ):
