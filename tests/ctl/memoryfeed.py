@@ -12,7 +12,7 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-RICHCTL = os.environ.get("RICHCTL", str(ROOT / "build" / "richctl"))
+RICHCTL = str(pathlib.Path(os.environ.get("RICHD_BUILD", ROOT / "build")).resolve() / "richctl")
 METRICS = ["d_lr", "d_debiased", "u", "pr"]
 #: The daemon's other measures, which this feed does not send: richctl prints null.
 COMPANIONS = ["cka_linear", "nc1", "nc1_quotient", "nc2_norm_cv", "nc2_angle", "stable_rank",
