@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 class Point:
     """One layer's measures at one step; None where the daemon has none.
 
+    With X and Y (n x p, n x C) the features and outputs without their means, Q an orthonormal
+    basis of Y's columns, S = X'X/n (arXiv 2410.04264; u and pr are derived from it):
+
+        d_lr = 1 - ||Q'X||_F^2 / (sqrt(r) ||X'X||_F) = 1 - u sqrt(pr / r)
+        u    = ||Q'X||_F^2 / ||X||_F^2
+        pr   = (tr S)^2 / tr(S^2)
+
     Attributes:
         run, layer: whose point it is.
         attempt: the attempt that sent it, from 1.
@@ -28,11 +35,13 @@ class Point:
         rows_from, rows_to: steps of the first and the last batch in the window.
         p, c, rank: features, outputs, rank r of the centred outputs.
         d_lr: 1 - CKA(T, T_MP) in [0, 1]: 0 rich, 1 lazy.
-        d_debiased: the same corrected for n; may fall slightly outside [0, 1].
-        u: share of the feature variance inside the learned function space.
-        pr: participation ratio of the features, (tr S)^2 / tr(S^2).
+        d_debiased: the same, corrected for a finite number of independent rows; needs n > 3 and
+            n > r + 1, and may fall slightly outside [0, 1].
+        u: share of the feature variance inside the learned function space, in [0, 1].
+        pr: participation ratio of the features, in 1..p; it counts directions.
         flags: what to know before reading it, as `degenerate` or `partial`.
-        extra: the other measures (`nc1`, `cka_linear`, ...), and whatever a newer daemon has; each
+        extra: the other measures (`nc1`, `cka_linear`, the standard errors `d_lr_se` and
+            `d_debiased_se`, ...; FEED.md has their formulas), and whatever a newer daemon has; each
             is an attribute of the point as well.
     """
 

@@ -46,8 +46,11 @@ _STATUSES = ("finished", "failed")
 class Run(Watcher):
     """One training job in the eyes of richd; made by `init`. Also a context manager.
 
-    Unless `raise_errors` was asked for, no method raises. None blocks but `checkpoint(wait=True)`
-    and `finish`, which are bounded. In a forked child every method does nothing.
+    Unless `raise_errors` was asked for, no method raises but `series`, which is no part of a
+    training loop. With it, a malformed argument raises ValueError in the call that has it, and
+    what went wrong since (a refusal, no answer in time) RichdError in the next call. None blocks
+    but `checkpoint(wait=True)` and `finish`, which are bounded, and a `checkpoint` that has a head
+    or a tangent kernel to compute. In a forked child every method does nothing.
     """
 
     def __init__(
@@ -181,8 +184,10 @@ class Run(Watcher):
             tokens: in place of `position`, so many of them, evenly spaced, the last included.
 
         numpy arrays, torch tensors on any device, and whatever has __array__, DLPack or the
-        buffer protocol. float16, bfloat16, float32 and float64 travel as they are. Never waits:
-        rows that do not fit the queue are dropped and counted.
+        buffer protocol. float16, bfloat16, float32 and float64 travel as they are, bool and
+        integers of up to 16 bits as float32, wider ones as float64; labels as int32 or int64.
+        Never waits: rows that do not fit the queue are dropped and counted. Arrays that are not
+        numbers, or whose numbers of rows differ, are ValueError: a warning, unless `raise_errors`.
         """
         beside = Beside(
             step, split, labels, targets, n_classes, weights, balanced, copy, position, tokens
@@ -231,8 +236,10 @@ class Run(Watcher):
     ) -> None:
         """Offer rows that were reduced to `Moments` here, on a GPU or over ranks.
 
-        They count as one batch of `moments.rows` rows. The statistics are copied; clear them
-        before the next rows, or these would be counted twice. Waits for the moments' device.
+        They count as one batch of `moments.rows` rows. Clear them before the next rows, or these
+        would be counted twice; the arrays that were offered stay as they are. Waits for the
+        moments' device. ValueError where a frame would be over 64 MiB (p x p beyond 4096, p x C or
+        C x C beyond 8 Mi values): a warning, unless `raise_errors`.
         """
         if moments.rows > 0:
             self._intake.put_moments(layer, moments, self._at_step(step))
@@ -249,12 +256,13 @@ class Run(Watcher):
     ) -> Optional[dict[str, Point]]:
         """Have everything that was offered so far measured and stored as of `step`.
 
-        With `wait`, returns {layer: Point} when it is on the daemon's disk, which takes as long
-        as its queue; after `timeout` seconds, or at once while the daemon is known to be away, an
-        empty dict. Without, returns None immediately. The mark survives the daemon's restart.
+        `step` is an integer from 0 to 2^53 - 1, the last one given when left out. With `wait`,
+        returns {layer: Point} when it is on the daemon's disk, which takes as long as its queue;
+        after `timeout` seconds, or at once while the daemon is known to be away, an empty dict.
+        Without, returns None immediately. The mark survives the daemon's restart.
 
-        With `spectrum`, the features are decomposed as well, which costs the daemon about 6 p^3
-        operations; `point.spectrum` has the result.
+        With `spectrum`, the features are decomposed as well (`richd.Spectrum`), which costs the
+        daemon about 6 p^3 operations; `point.spectrum` has the result.
 
         `metrics` are measures of the whole network that only the trainer can compute, by name:
         param_norm, param_change, ntk_distance, ntk_alignment. They go into the point of every

@@ -16,6 +16,10 @@ import numpy as np
 class Spectrum:
     """How much variance each feature direction has, and how much of it is used.
 
+    With rho_k, v_k the eigenpairs of S and e_k(x) = (phi(x) - mean)'v_k / sqrt(rho_k), P_F and P_*
+    the projections onto outputs and targets. rho has the unit of the features squared, the others
+    have none; u and q are in [0, 1], pi_hat and pi_star rise to at most 1.
+
     Attributes:
         run, layer, attempt, step: whose it is.
         n, p: rows in the window, features.
