@@ -4,34 +4,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/ioctl.h>
-#include <time.h>
-#include <unistd.h>
 
+#include "client/ctl/clock.h"
 #include "client/ctl/command.h"
 #include "client/ctl/curves.h"
 #include "client/ctl/interrupt.h"
 #include "client/ctl/jsonline.h"
 #include "client/ctl/params.h"
 #include "client/ctl/plot.h"
+#include "client/ctl/terminal.h"
 #include "client/ctl/text.h"
 #include "daemon/core/metric.h"
 #include "proto/json.h"
 
-#define FALLBACK_COLUMNS 80
-#define FALLBACK_LINES   24
 /* Updates closer than this share a drawing. */
 #define REDRAW_MS 200
 /* The end of a run comes without an update: it is looked for. */
 #define LOOK_MS 1000
-
-static bool wants_colour(const struct options *o)
-{
-    const char *no_color = getenv("NO_COLOR");
-
-    return !o->no_color && !(no_color && *no_color) && isatty(STDOUT_FILENO);
-}
 
 static const char *describe(const char *metric)
 {
@@ -43,12 +32,12 @@ static const char *describe(const char *metric)
 /* The terminal's size, less a line for the prompt. */
 static void set_size(const struct options *o, struct plot *p)
 {
-    struct winsize w = {0};
-
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) < 0 || w.ws_col == 0 || w.ws_row == 0)
-        w = (struct winsize){.ws_col = FALLBACK_COLUMNS, .ws_row = FALLBACK_LINES};
-    p->columns = o->width >= 0 ? (size_t)o->width : w.ws_col;
-    p->lines = o->height >= 0 ? (size_t)o->height : w.ws_row - 1u;
+    terminal_size(&p->columns, &p->lines);
+    p->lines--;
+    if (o->width >= 0)
+        p->columns = (size_t)o->width;
+    if (o->height >= 0)
+        p->lines = (size_t)o->height;
 }
 
 /* Draws into a string (free it). Returns the lines, or an error. */
@@ -64,7 +53,7 @@ static int draw(const struct options *o, const struct curves *c, const char *met
         .n_passages = c->n_passages,
         .log_steps = !o->linear_x,
         .ascii = o->ascii || !text_is_utf8(),
-        .colour = wants_colour(o),
+        .colour = terminal_wants_colour(o->no_color),
     };
     size_t size;
     FILE *out = open_memstream(text, &size);
@@ -141,56 +130,73 @@ static int plot_once(struct feedclient *feed, const struct options *o, const str
     return rc;
 }
 
-/* The plot on the screen, while it is followed. */
+/* The plot while it is followed: on a terminal of its own, or one drawing after the other. */
 struct screen {
-    char *text;
-    int lines;
+    struct terminal *terminal; /* NULL: none */
+    char *text;                /* the last drawing */
 };
 
-/* Puts a new drawing over the last one, if it differs. Takes `text`. */
-static void show(struct screen *s, char *text, int lines)
+/* Shows a new drawing. Takes `text`. */
+static int show(struct screen *s, char *text, struct err *e)
 {
-    if (s->text && strcmp(s->text, text) == 0) {
-        free(text);
-        return;
-    }
-    if (s->text && isatty(STDOUT_FILENO))
-        printf("\033[%dA\r\033[J", s->lines);
-    fputs(text, stdout);
-    fflush(stdout);
+    bool same = s->text && strcmp(s->text, text) == 0;
+
     free(s->text);
     s->text = text;
-    s->lines = lines;
+    if (s->terminal)
+        return terminal_show(s->terminal, text, e);
+    if (!same)
+        fputs(text, stdout);
+    fflush(stdout);
+    return 0;
 }
 
-static int64_t now_ms(void)
+/* q is Ctrl-C by another name. */
+static int take_keys(struct terminal *t, struct err *e)
 {
-    struct timespec t;
+    char keys[64];
+    int n = terminal_read(t, keys, sizeof keys);
 
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    if (n < 0)
+        return err_set(e, n, "the terminal has gone");
+    return memchr(keys, 'q', (size_t)n) ? -EINTR : 0;
+}
+
+/* Waits for one update. Returns 1, 0 when the time is over, or an error; sets `*resized` and
+ * returns 0 at once when the terminal has another size. */
+static int await_update(struct screen *s, struct feedclient *feed, int timeout_ms, bool *resized,
+                        struct err *e)
+{
+    cJSON *update = NULL;
+    int rc = feedclient_next(feed, s->terminal ? 0 : timeout_ms, &update, e);
+
+    cJSON_Delete(update);
+    if (rc != 0 || !s->terminal)
+        return rc;
+    rc = terminal_wait(s->terminal, feedclient_fd(feed), timeout_ms);
+    *resized = rc > 0 && (rc & TERMINAL_REDRAW);
+    if (rc > 0 && (rc & TERMINAL_KEYS))
+        return take_keys(s->terminal, e);
+    return rc < 0 ? rc : 0;
 }
 
 /* Waits for an update or the time to look, then lets what follows closely come in as well. */
-static int await_news(struct feedclient *feed, struct err *e)
+static int await_news(struct screen *s, struct feedclient *feed, struct err *e)
 {
-    int64_t deadline_ms = now_ms() + LOOK_MS;
-    bool news = false;
+    int64_t deadline_ms = clock_now_ms() + LOOK_MS, left_ms = LOOK_MS;
+    bool news = false, resized = false;
 
-    for (;;) {
-        int64_t left_ms = deadline_ms - now_ms();
-        cJSON *update;
-        int rc = feedclient_next(feed, left_ms > 0 ? (int)left_ms : 0, &update, e);
+    while (left_ms > 0 && !resized) {
+        int rc = await_update(s, feed, (int)left_ms, &resized, e);
 
-        if (rc <= 0)
+        if (rc < 0)
             return rc;
-        cJSON_Delete(update);
-        if (!news)
-            deadline_ms = now_ms() + REDRAW_MS;
-        news = true;
-        if (left_ms <= 0)
-            return 0;
+        if (rc > 0 && !news)
+            deadline_ms = clock_now_ms() + REDRAW_MS;
+        news = news || rc > 0;
+        left_ms = deadline_ms - clock_now_ms();
     }
+    return 0;
 }
 
 static int subscribe(struct feedclient *feed, const struct curves_query *q, struct err *e)
@@ -221,26 +227,45 @@ static int redraw(struct feedclient *feed, const struct options *o, const struct
     *open = c.open;
     lines = draw(o, &c, q->metric, &text, e);
     if (lines > 0)
-        show(s, text, lines);
+        lines = show(s, text, e);
     curves_release(&c);
     return lines < 0 ? lines : 0;
+}
+
+static int follow(struct feedclient *feed, const struct options *o, const struct curves_query *q,
+                  struct screen *s, struct err *e)
+{
+    bool open = true;
+    int rc = subscribe(feed, q, e);
+
+    while (rc == 0) {
+        rc = redraw(feed, o, q, s, &open, e);
+        if (rc < 0 || !open)
+            break;
+        rc = await_news(s, feed, e);
+    }
+    return rc;
 }
 
 static int plot_follow(struct feedclient *feed, const struct options *o,
                        const struct curves_query *q, struct err *e)
 {
-    struct screen s = {NULL, 0};
-    bool open = true;
-    int rc;
+    struct screen s = {NULL, NULL};
+    const char *last = NULL;
+    int rc = 0;
 
-    interrupt_watch();
-    rc = subscribe(feed, q, e);
-    while (rc == 0) {
-        rc = redraw(feed, o, q, &s, &open, e);
-        if (rc < 0 || !open)
-            break;
-        rc = await_news(feed, e);
-    }
+    if (terminal_is_live())
+        rc = terminal_open(&s.terminal, e);
+    else
+        interrupt_watch();
+    if (rc == 0)
+        rc = follow(feed, o, q, &s, e);
+    /* The last drawing stays with the commands before and after. */
+    if (s.terminal && s.text)
+        last = s.text;
+    terminal_close(s.terminal);
+    if (last)
+        fputs(last, stdout);
     free(s.text);
     return rc == -EINTR ? 0 : rc;
 }

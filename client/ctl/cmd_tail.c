@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "client/ctl/command.h"
 #include "client/ctl/eventline.h"
@@ -10,6 +11,7 @@
 #include "client/ctl/jsonline.h"
 #include "client/ctl/params.h"
 #include "client/ctl/pointrow.h"
+#include "client/ctl/terminal.h"
 #include "client/ctl/text.h"
 #include "proto/json.h"
 
@@ -20,6 +22,8 @@ struct tail {
     int64_t printed;
     char seq[32]; /* the last seen: what --since would go on from */
     bool has_heading;
+    bool fits; /* lines are fitted to a terminal, which may change its size */
+    FILE *out; /* what is printed to: stdout, or a text that is then folded */
 };
 
 static const cJSON *member(const cJSON *object, const char *name)
@@ -70,11 +74,11 @@ static int print_points(struct tail *t, const cJSON *points, struct err *e)
         if (!is_wanted(t, point))
             continue;
         if (t->options->json) {
-            rc = jsonline_print(point, stdout, e);
+            rc = jsonline_print(point, t->out, e);
         } else {
             struct pointrow row = row_of(point, parts);
 
-            pointrow_print(&t->format, &row, stdout);
+            pointrow_print(&t->format, &row, t->out);
         }
         t->printed++;
     }
@@ -102,16 +106,17 @@ static void print_scalars(const struct tail *t, const cJSON *scalars)
             struct pointrow row = row_of(scalar, parts);
 
             if (before)
-                fputc('\n', stdout);
-            pointrow_print_place(&t->format, &row, stdout);
+                fputc('\n', t->out);
+            pointrow_print_place(&t->format, &row, t->out);
         }
-        fputs("  ", stdout);
-        text_print(text_of(scalar, "name"), stdout);
-        printf(" %s", text_number(cJSON_IsNumber(value) ? value->valuedouble : (double)NAN, text));
+        fputs("  ", t->out);
+        text_print(text_of(scalar, "name"), t->out);
+        fprintf(t->out, " %s",
+                text_number(cJSON_IsNumber(value) ? value->valuedouble : (double)NAN, text));
         before = scalar;
     }
     if (before)
-        fputc('\n', stdout);
+        fputc('\n', t->out);
 }
 
 /* An event is no point: it is not counted. */
@@ -128,15 +133,74 @@ static int print_events(const struct tail *t, const cJSON *events, struct err *e
         if (rc < 0 || !is_wanted(t, event))
             continue;
         if (t->options->json) {
-            rc = jsonline_print(event, stdout, e);
+            rc = jsonline_print(event, t->out, e);
             continue;
         }
-        pointrow_print_place(&t->format, &row, stdout);
-        fputs("  ", stdout);
-        eventline_print(event, stdout);
-        fputc('\n', stdout);
+        pointrow_print_place(&t->format, &row, t->out);
+        fputs("  ", t->out);
+        eventline_print(event, t->out);
+        fputc('\n', t->out);
     }
     return rc;
+}
+
+static int print_members(struct tail *t, const cJSON *update, struct err *e)
+{
+    int rc = print_points(t, member(update, "points"), e);
+
+    if (rc == 0)
+        rc = print_events(t, member(update, "events"), e);
+    if (rc == 0 && !t->options->json && !is_done(t))
+        print_scalars(t, member(update, "scalars"));
+    return rc;
+}
+
+/* Takes the terminal's width of this moment, and says again what the columns are when it is
+ * another. */
+static void fit(struct tail *t)
+{
+    size_t before = t->format.columns, lines;
+
+    if (t->fits)
+        terminal_size(&t->format.columns, &lines);
+    if (!t->options->json && (!t->has_heading || before != t->format.columns))
+        pointrow_print_header(&t->format, t->out);
+    t->has_heading = true;
+}
+
+static void fold(const struct tail *t, char *text)
+{
+    for (char *end; (end = strchr(text, '\n')); text = end + 1) {
+        *end = '\0';
+        text_print_folded(text, t->format.columns, stdout);
+    }
+}
+
+/* By way of a text, whose lines are broken where the terminal ends. */
+static int print_fitted(struct tail *t, const cJSON *update, struct err *e)
+{
+    char *text = NULL;
+    size_t size;
+    int rc;
+
+    t->out = open_memstream(&text, &size);
+    if (!t->out)
+        return err_set(e, -ENOMEM, "out of memory");
+    fit(t);
+    rc = print_members(t, update, e);
+    if (fclose(t->out) == 0)
+        fold(t, text);
+    else
+        rc = err_set(e, -ENOMEM, "out of memory");
+    free(text);
+    return rc;
+}
+
+static int print_straight(struct tail *t, const cJSON *update, struct err *e)
+{
+    t->out = stdout;
+    fit(t);
+    return print_members(t, update, e);
 }
 
 /* The subscriptions' answers and their updates have the same members. What is resumed is the
@@ -147,11 +211,7 @@ static int print_update(struct tail *t, const cJSON *update, struct err *e)
 
     if (member(update, "points"))
         snprintf(t->seq, sizeof t->seq, "%s", text_of(update, "seq"));
-    rc = print_points(t, member(update, "points"), e);
-    if (rc == 0)
-        rc = print_events(t, member(update, "events"), e);
-    if (rc == 0 && !t->options->json && !is_done(t))
-        print_scalars(t, member(update, "scalars"));
+    rc = t->fits ? print_fitted(t, update, e) : print_straight(t, update, e);
     /* Whoever reads a pipe wants the point now. */
     if (rc == 0 && fflush(stdout) != 0)
         rc = err_set(e, -EIO, "writing: %s", strerror(errno));
@@ -199,12 +259,8 @@ static int subscribe(struct tail *t, struct feedclient *feed, const char *method
     rc = feedclient_call(feed, method, params, &answer, e);
     if (rc < 0)
         return rc;
-    if (!t->has_heading) {
+    if (!t->has_heading)
         mark_measured(t, answer);
-        if (!o->json)
-            pointrow_print_header(&t->format, stdout);
-        t->has_heading = true;
-    }
     rc = print_update(t, answer, e);
     cJSON_Delete(answer);
     return rc;
@@ -212,13 +268,14 @@ static int subscribe(struct tail *t, struct feedclient *feed, const char *method
 
 int cmd_tail(struct feedclient *feed, const struct options *o, struct err *e)
 {
-    struct tail t = {.options = o};
+    struct tail t = {.options = o, .fits = !o->json && isatty(STDOUT_FILENO), .out = stdout};
     int rc;
 
     t.format = (struct pointrow_format){
         .run = o->n_words < 2,
         .layer = !o->layer,
         .metric = o->metric,
+        .ascii = !text_is_utf8(),
     };
     if (o->metric && metric_find(o->metric) < 0)
         return err_set(e, -EINVAL, "no metric \"%s\"", o->metric);

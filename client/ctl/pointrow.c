@@ -7,10 +7,15 @@
 #include "client/ctl/text.h"
 
 /* A run's id is mostly its name and six digits; a longer one pushes its line to the right. */
-#define RUN_WIDTH    24
-#define LAYER_WIDTH  12
-#define STEP_WIDTH   10
-#define NUMBER_WIDTH 10
+#define RUN_WIDTH     24
+#define LAYER_WIDTH   12
+#define ATTEMPT_WIDTH 7
+#define STEP_WIDTH    10
+#define NUMBER_WIDTH  10
+/* Left free for the flags of a point that has some: two gaps and the longest usual one. */
+#define FLAGS_WIDTH 16
+/* Terminals narrower than this do without n. */
+#define COLUMNS_FOR_N 60
 
 void pointrow_names(const char *names[POINT_PARTS])
 {
@@ -24,11 +29,6 @@ void pointrow_names(const char *names[POINT_PARTS])
         names[POINT_METRICS + i] = metric_table[i].name;
 }
 
-static bool shows_metric(const struct pointrow_format *f, int metric)
-{
-    return f->metric ? strcmp(f->metric, metric_table[metric].name) == 0 : f->shown[metric];
-}
-
 void pointrow_mark_measured(const cJSON *point, bool shown[METRIC_COUNT])
 {
     for (int i = 0; i < METRIC_COUNT; i++)
@@ -36,13 +36,25 @@ void pointrow_mark_measured(const cJSON *point, bool shown[METRIC_COUNT])
                    cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(point, metric_table[i].name));
 }
 
+/* The width of a name: its own, or a share of a narrow terminal. */
+static size_t name_width(const struct pointrow_format *f, size_t width)
+{
+    size_t share = f->columns * width / ((size_t)5 * RUN_WIDTH);
+
+    return f->columns > 0 && share < width ? share : width;
+}
+
 /* A left-aligned name. */
-static void print_name(const char *name, size_t width, FILE *out)
+static void print_name(const struct pointrow_format *f, const char *name, size_t width, FILE *out)
 {
     char *escaped = text_escape(name);
     size_t used = escaped ? text_width(escaped) : 1;
 
-    fprintf(out, "%s%*s  ", escaped ? escaped : "?", used < width ? (int)(width - used) : 0, "");
+    width = name_width(f, width);
+    if (f->columns == 0 && used > width)
+        width = used;
+    text_print_cell(escaped ? escaped : "?", width, false, f->ascii, out);
+    fputs("  ", out);
     free(escaped);
 }
 
@@ -52,6 +64,38 @@ static size_t number_width(const char *name)
     size_t width = text_width(name);
 
     return width > NUMBER_WIDTH ? width : NUMBER_WIDTH;
+}
+
+static bool shows_n(const struct pointrow_format *f)
+{
+    return f->columns == 0 || f->columns >= COLUMNS_FOR_N;
+}
+
+/* Columns before the measures. */
+static size_t place_width(const struct pointrow_format *f)
+{
+    return (f->run ? name_width(f, RUN_WIDTH) + 2 : 0) +
+           (f->layer ? name_width(f, LAYER_WIDTH) + 2 : 0) + (f->attempt ? ATTEMPT_WIDTH : 0) +
+           STEP_WIDTH + (shows_n(f) ? 1 + NUMBER_WIDTH : 0);
+}
+
+static bool is_wanted(const struct pointrow_format *f, int metric)
+{
+    return f->metric ? strcmp(f->metric, metric_table[metric].name) == 0 : f->shown[metric];
+}
+
+/* The first measure that is wanted is always there. */
+static bool shows_metric(const struct pointrow_format *f, int metric)
+{
+    size_t used = place_width(f);
+    bool first = true;
+
+    for (int i = 0; i < metric; i++) {
+        used += is_wanted(f, i) ? 1 + number_width(metric_table[i].name) : 0;
+        first = first && !is_wanted(f, i);
+    }
+    used += 1 + number_width(metric_table[metric].name);
+    return is_wanted(f, metric) && (f->columns == 0 || first || used + FLAGS_WIDTH <= f->columns);
 }
 
 static void print_number(double value, size_t width, FILE *out)
@@ -81,12 +125,14 @@ static void print_scalar_names(const struct pointrow_format *f, FILE *out)
 void pointrow_print_header(const struct pointrow_format *f, FILE *out)
 {
     if (f->run)
-        print_name("run", RUN_WIDTH, out);
+        print_name(f, "run", RUN_WIDTH, out);
     if (f->layer)
-        print_name("layer", LAYER_WIDTH, out);
+        print_name(f, "layer", LAYER_WIDTH, out);
     if (f->attempt)
         fputs("attempt", out);
-    fprintf(out, "%*s %*s", STEP_WIDTH, "step", NUMBER_WIDTH, "n");
+    fprintf(out, "%*s", STEP_WIDTH, "step");
+    if (shows_n(f))
+        fprintf(out, " %*s", NUMBER_WIDTH, "n");
     for (int i = 0; i < METRIC_COUNT; i++) {
         if (shows_metric(f, i))
             fprintf(out, " %*s", (int)number_width(metric_table[i].name), metric_table[i].name);
@@ -98,11 +144,11 @@ void pointrow_print_header(const struct pointrow_format *f, FILE *out)
 void pointrow_print_place(const struct pointrow_format *f, const struct pointrow *r, FILE *out)
 {
     if (f->run)
-        print_name(r->run, RUN_WIDTH, out);
+        print_name(f, r->run, RUN_WIDTH, out);
     if (f->layer)
-        print_name(r->layer, LAYER_WIDTH, out);
+        print_name(f, r->layer, LAYER_WIDTH, out);
     if (f->attempt)
-        fprintf(out, "%7.0f", number_of(r->parts[POINT_ATTEMPT]));
+        fprintf(out, "%*.0f", ATTEMPT_WIDTH, number_of(r->parts[POINT_ATTEMPT]));
     fprintf(out, "%*.0f", STEP_WIDTH, number_of(r->parts[POINT_STEP]));
 }
 
@@ -126,7 +172,8 @@ void pointrow_print(const struct pointrow_format *f, const struct pointrow *r, F
 {
     pointrow_print_place(f, r, out);
     /* Effective rows of a weighted window need no digits after the point. */
-    fprintf(out, " %*.0f", NUMBER_WIDTH, number_of(r->parts[POINT_N]));
+    if (shows_n(f))
+        fprintf(out, " %*.0f", NUMBER_WIDTH, number_of(r->parts[POINT_N]));
     for (int i = 0; i < METRIC_COUNT; i++) {
         if (shows_metric(f, i))
             print_number(number_of(r->parts[POINT_METRICS + i]), number_width(metric_table[i].name),

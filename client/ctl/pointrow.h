@@ -27,7 +27,8 @@ void pointrow_names(const char *names[POINT_PARTS]);
 /* Marks the measures that the POINT object has a number for; NULL and others leave all as it is. */
 void pointrow_mark_measured(const cJSON *point, bool shown[METRIC_COUNT]);
 
-/* Which columns a line has. Names are escaped when printed. */
+/* Which columns a line has. Names are escaped when printed. In few columns names are cut, and the
+ * last measures are left out. */
 struct pointrow_format {
     bool run;
     bool layer;
@@ -36,6 +37,8 @@ struct pointrow_format {
     bool shown[METRIC_COUNT];
     const char *const *scalars;
     size_t n_scalars;
+    size_t columns; /* of the terminal that it has to fit in; 0: as wide as it gets */
+    bool ascii;
 };
 
 struct pointrow {

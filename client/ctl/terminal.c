@@ -28,18 +28,26 @@ struct terminal {
     size_t n_shown;
 };
 
-bool terminal_is_live(void)
+/* A terminal that does not say what it is, TERM being unset, is `unknown`. */
+static bool obeys(bool unknown)
 {
     const char *term = getenv("TERM");
 
-    return isatty(STDOUT_FILENO) && term && *term && strcmp(term, "dumb") != 0;
+    if (!isatty(STDOUT_FILENO))
+        return false;
+    return term && *term ? strcmp(term, "dumb") != 0 : unknown;
+}
+
+bool terminal_is_live(void)
+{
+    return obeys(false);
 }
 
 bool terminal_wants_colour(bool no_color)
 {
     const char *variable = getenv("NO_COLOR");
 
-    return !no_color && !(variable && *variable) && terminal_is_live();
+    return !no_color && !(variable && *variable) && obeys(true);
 }
 
 void terminal_size(size_t *columns, size_t *lines)
@@ -143,7 +151,8 @@ static char **clip(const char *text, size_t columns, size_t lines, size_t *n)
 
 static bool same(const struct terminal *t, size_t line, const char *text)
 {
-    return line < t->n_shown && t->shown[line] && text && strcmp(t->shown[line], text) == 0;
+    return t->shown && line < t->n_shown && t->shown[line] && text &&
+           strcmp(t->shown[line], text) == 0;
 }
 
 /* Erases before it writes: an erasure at the right edge would take the last glyph with it. */

@@ -12,7 +12,8 @@ struct terminal;
 
 /* Whether stdout is a terminal that can move its cursor (TERM is set, and not "dumb"). */
 bool terminal_is_live(void);
-/* Whether to colour: a live terminal, and neither the option nor NO_COLOR says no. */
+/* Whether to colour: a terminal (TERM may be unset, but not "dumb"), and neither the option nor
+ * NO_COLOR says no. */
 bool terminal_wants_colour(bool no_color);
 /* The size of stdout's terminal; 80 x 24 where there is none, or where it does not know. */
 void terminal_size(size_t *columns, size_t *lines);

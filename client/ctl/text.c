@@ -5,6 +5,9 @@
 #include <string.h>
 #include <wchar.h>
 
+/* Of the lines that continue one. */
+#define FOLD_INDENT ((size_t)4)
+
 /* Not a code point: a byte that is no UTF-8. */
 #define NO_POINT 0xFFFFFFFFu
 
@@ -124,6 +127,36 @@ void text_clip(char *line, size_t columns)
         out += length;
     }
     *out = '\0';
+}
+
+/* Bytes of `line` that fit: up to a space where there is one, and at least one glyph. */
+static size_t fitting(const char *line, size_t columns)
+{
+    size_t width = 0, at = 0, space = 0, length;
+
+    for (; line[at]; at += length) {
+        width += width_of((const unsigned char *)line + at, &length);
+        if (line[at] == ' ')
+            space = at;
+        if (width > columns)
+            return space > 0 ? space : at > 0 ? at : length;
+    }
+    return at;
+}
+
+void text_print_folded(const char *line, size_t columns, FILE *out)
+{
+    size_t indent = 0;
+
+    for (;;) {
+        size_t n = fitting(line, columns - indent);
+
+        fprintf(out, "%*s%.*s\n", (int)indent, "", (int)n, line);
+        line += n + strspn(line + n, " ");
+        if (!*line)
+            return;
+        indent = columns > 2 * FOLD_INDENT ? FOLD_INDENT : 0;
+    }
 }
 
 void text_print_cell(const char *text, size_t columns, bool right, bool ascii, FILE *out)

@@ -27,6 +27,10 @@ void text_cut(char *text, size_t columns);
  * stay, so that a colour that was switched on is switched off. */
 void text_clip(char *line, size_t columns);
 
+/* Prints a line and a newline, broken at spaces so that none is wider than `columns`; what
+ * follows the first is indented. */
+void text_print_folded(const char *line, size_t columns, FILE *out);
+
 /* Prints `text` in exactly `columns`: padded, or cut with an ellipsis at its end. */
 void text_print_cell(const char *text, size_t columns, bool right, bool ascii, FILE *out);
 

@@ -91,18 +91,23 @@ static size_t find(const struct toplist *l, const char *run, bool *found)
     return low;
 }
 
+/* What was there stays when memory runs out. */
+static bool resize(struct toprun ***runs, size_t n)
+{
+    struct toprun **resized = realloc(*runs, n * sizeof(struct toprun *));
+
+    if (resized)
+        *runs = resized;
+    return resized != NULL;
+}
+
 static bool grow(struct toplist *l)
 {
     size_t size = l->size ? 2 * l->size : 64;
-    struct toprun **by_id, **wanted;
 
     if (l->n < l->size)
         return true;
-    by_id = realloc(l->by_id, size * sizeof(struct toprun *));
-    l->by_id = by_id ? by_id : l->by_id;
-    wanted = realloc(l->wanted, size * sizeof(struct toprun *));
-    l->wanted = wanted ? wanted : l->wanted;
-    if (!by_id || !wanted)
+    if (!resize(&l->by_id, size) || !resize(&l->wanted, size))
         return false;
     l->size = size;
     return true;

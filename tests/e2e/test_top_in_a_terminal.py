@@ -164,3 +164,64 @@ def test_json_follows_what_changes(run, daemon):
         follower.kill()
         follower.wait()
         follower.stdout.close()
+
+
+# ---- plot --follow and tail ------------------------------------------------------------------------
+
+
+def test_plot_follows_the_size_and_stays_behind(start, run):
+    plot = start("plot", "wd1-seed0", "--follow")
+    assert plot.shows("● wd1-seed0 head")[0].startswith("d_lr: ")
+    for columns, lines in [(50, 14), (120, 35), (24, 6), (80, 24)]:
+        plot.resize(columns, lines)
+        plot.until(lambda text: "┤" in text, f"{columns} columns")
+        plot.read(0.3)
+        drawn = plot.text.rstrip("\n").split("\n")
+        assert drawn[0].startswith("d_lr: ") and "\x1b[?1049l" not in plot.sent.decode()
+        # Title and canvas are there once, a row each: nothing wrapped, nothing scrolled.
+        assert sum(line.startswith("d_lr: ") for line in drawn) == 1
+        assert all("┤" in line or "│" in line for line in drawn[1:min(6, lines)]), drawn
+        assert len(drawn) == min(lines, max(lines - 1, 9))
+    checkpoint(run, 400)
+    plot.until(lambda text: "100" in text, "a longer step axis")
+    run.finish()
+    assert plot.end() == 0
+    after = plot.sent.rpartition(b"\x1b[?1049l")[2].decode()
+    assert after.startswith("d_lr: ") and "wd1-seed0 head" in after and after.endswith("\n")
+
+
+@pytest.mark.parametrize("leave", ["q", signal.SIGTERM])
+def test_plot_gives_the_terminal_back(start, run, leave):
+    plot = start("plot", "wd1-seed0", "--follow")
+    plot.shows("● wd1-seed0 head")
+    if isinstance(leave, str):
+        plot.type(leave)
+    else:
+        plot.signal(leave)
+    assert plot.end() == 0
+
+
+def test_tail_has_a_line_a_point_at_any_width(start, run):
+    tail = start("tail")
+    heading, row = tail.shows("head ")[:2]
+    assert heading.split()[:5] == ["run", "layer", "step", "n", "d_lr"] and row.split()[0] == "r0"
+    for step, (columns, lines) in enumerate([(50, 24), (130, 24), (80, 24)], 100):
+        tail.resize(columns, lines)
+        checkpoint(run, step)
+        rows = [line for line in tail.shows(f" {step} ") if line]
+        at = next(i for i, line in enumerate(rows) if f" {step} " in line)
+        assert rows[at - 1].split()[:3] == ["run", "layer", "step"]
+        assert rows[at].split()[:3] == ["r0", "head", str(step)] and len(rows[at]) <= columns
+        assert ("u" in rows[at - 1].split()) == (columns == 130)
+        assert "d_lr" in rows[at - 1].split()
+
+
+def test_tail_folds_what_is_longer_than_a_line(start, run):
+    tail = start("tail", "wd1-seed0", columns=40)
+    tail.shows("head ")
+    run.log({f"scalar_{i}": i for i in range(6)}, step=5)
+    lines = [line for line in tail.shows("scalar_5 5.0000") if line]
+    first = next(i for i, line in enumerate(lines) if "scalar_0" in line)
+    assert " ".join(" ".join(lines[first:]).split()).endswith(
+        " ".join(f"scalar_{i} {i}.0000" if i else "scalar_0 0.0000" for i in range(6)))
+    assert all(line.startswith("    ") for line in lines[first + 1:])

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "client/ctl/options.h"
+#include "client/ctl/pointrow.h"
 #include "client/ctl/table.h"
 
 static void assert_escaped(const char *text, const char *expected)
@@ -95,6 +96,61 @@ static int parse(struct options *o, struct err *e, const char *const *argv)
     return options_parse(argc, argv, o, e);
 }
 
+static void assert_folded(const char *line, size_t columns, const char *expected)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    text_print_folded(line, columns, out);
+    fclose(out);
+    assert_string_equal(text, expected);
+    free(text);
+}
+
+static void long_lines_are_folded_at_spaces(void **state)
+{
+    (void)state;
+    assert_folded("", 10, "\n");
+    assert_folded("one two", 10, "one two\n");
+    assert_folded("one two three four", 10, "one two\n    three\n    four\n");
+    assert_folded("unbreakable-word", 10, "unbreakabl\n    e-word\n");
+    assert_folded("a b", 1, "a\nb\n");
+    assert_folded("日本語", 4, "日本\n語\n");
+}
+
+/* The line of a point with everything, in so many columns. */
+static void assert_point_row(size_t columns, const char *expected)
+{
+    cJSON *number = cJSON_CreateNumber(0.5);
+    const cJSON *parts[POINT_PARTS];
+    struct pointrow row = {"a-run-with-a-long-name", "layer.0.head", parts, NULL};
+    struct pointrow_format f = {.run = true, .layer = true, .columns = columns};
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    for (int i = 0; i < POINT_PARTS; i++)
+        parts[i] = number;
+    for (int i = METRIC_D_LR; i <= METRIC_PR; i++)
+        f.shown[i] = true;
+    pointrow_print(&f, &row, out);
+    fclose(out);
+    assert_string_equal(text, expected);
+    assert_true(columns == 0 || text_width(text) <= columns + 1);
+    free(text);
+    cJSON_Delete(number);
+}
+
+static void rows_of_points_fit_the_terminal(void **state)
+{
+    (void)state;
+    assert_point_row(40, "a-run-w…  lay…           0     0.5000\n");
+    assert_point_row(80, "a-run-with-a-lo…  layer.0…           0          0     0.5000\n");
+    assert_point_row(0, "a-run-with-a-long-name    layer.0.head           0          0     0.5000"
+                        "     0.5000     0.5000     0.5000\n");
+}
+
 static void options_stand_anywhere(void **state)
 {
     const char *argv[] = {"richctl", "--json", "series", "--from=5", "x",
@@ -146,6 +202,8 @@ int main(void)
         cmocka_unit_test(numbers_keep_what_people_read),
         cmocka_unit_test(ages_are_told_in_one_unit),
         cmocka_unit_test(columns_of_a_table_are_aligned),
+        cmocka_unit_test(long_lines_are_folded_at_spaces),
+        cmocka_unit_test(rows_of_points_fit_the_terminal),
         cmocka_unit_test(options_stand_anywhere),
         cmocka_unit_test(wrong_options_are_named),
     };
