@@ -82,14 +82,16 @@ struct richd_options {
     size_t queue_bytes;      /* most memory for rows on their way; 0: 64 MiB */
     int probe; /* not 0: every window of a layer has the same rows in the same order, for s_init */
     enum richd_projector projector;
-    double projector_energy; /* in (0, 1]; 0: 0.99 */
-    uint32_t projector_k;    /* 0: by energy */
-    double projector_lambda; /* 0: 0.01 */
+    double projector_energy;        /* in (0, 1]; 0: 0.99 */
+    uint32_t projector_k;           /* 0: by energy */
+    double projector_lambda;        /* 0: 0.01 */
+    const char *const *transitions; /* measures watched for transitions: at most 4 names, ended by
+                                       NULL, which alone is none; NULL: "d_lr" */
 };
 #define RICHD_OPTIONS                                                                              \
     {                                                                                              \
         sizeof(struct richd_options), NULL, NULL, NULL, NULL, NULL, NULL, RICHD_RESUME_ALLOW,      \
-            RICHD_WINDOW_CHECKPOINT, 0, NULL, NULL, 0, 0, RICHD_PROJECTOR_AUTO, 0, 0, 0            \
+            RICHD_WINDOW_CHECKPOINT, 0, NULL, NULL, 0, 0, RICHD_PROJECTOR_AUTO, 0, 0, 0, NULL      \
     }
 
 /* Starts a run and returns at once: the connection is made, and made again, in the background.

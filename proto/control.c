@@ -231,6 +231,46 @@ static int parse_projector(struct control *c, struct err *e)
     return 0;
 }
 
+/* Whether the name has come before. */
+static bool is_repeated(const cJSON *array, const cJSON *name)
+{
+    const cJSON *other;
+
+    cJSON_ArrayForEach(other, array)
+    {
+        if (other == name)
+            return false;
+        if (strcmp(other->valuestring, name->valuestring) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Which names there are is the daemon's to say. */
+static int parse_transitions(struct control *c, struct err *e)
+{
+    int rc;
+    const cJSON *transitions = object_member(c->root, "transitions", &rc, e), *metrics, *name;
+
+    metrics = cJSON_GetObjectItemCaseSensitive(transitions, "metrics");
+    c->open.watched = NULL;
+    if (rc < 0 || !metrics || cJSON_IsNull(metrics))
+        return rc;
+    if (!cJSON_IsArray(metrics) || cJSON_GetArraySize(metrics) > CONTROL_WATCHED_MAX)
+        return err_set(e, -EPROTO, "transitions: \"metrics\" must be an array of at most %d names",
+                       CONTROL_WATCHED_MAX);
+    cJSON_ArrayForEach(name, metrics)
+    {
+        if (!cJSON_IsString(name) || strlen(name->valuestring) > CONTROL_TEXT_MAX)
+            return err_set(e, -EPROTO, "transitions: a metric must be a string of at most %d bytes",
+                           CONTROL_TEXT_MAX);
+        if (is_repeated(metrics, name))
+            return err_set(e, -EPROTO, "transitions: \"%.64s\" is named twice", name->valuestring);
+    }
+    c->open.watched = metrics;
+    return 0;
+}
+
 static int parse_open(struct control *c, struct err *e)
 {
     struct control_open *o = &c->open;
@@ -258,7 +298,9 @@ static int parse_open(struct control *c, struct err *e)
         rc = err_set(e, -EPROTO, "\"probe\" needs windows of the kind \"checkpoint\"");
     if (rc == 0)
         rc = parse_spectrum(c, e);
-    return rc < 0 ? rc : parse_projector(c, e);
+    if (rc == 0)
+        rc = parse_projector(c, e);
+    return rc < 0 ? rc : parse_transitions(c, e);
 }
 
 /* The array for the members of the object `name`: -EPROTO when there are more than `limit` or

@@ -18,6 +18,7 @@
 #define CONTROL_LAYERS_MAX      1024
 #define CONTROL_SCALARS_MAX     1024
 #define CONTROL_UNACKED_MAX     4096
+#define CONTROL_WATCHED_MAX     4
 
 enum control_type {
     CONTROL_HELLO, /* trainer to daemon */
@@ -86,9 +87,10 @@ struct control_open {
     bool uncentred;        /* likewise: "centred":false */
     bool probe;            /* each window has the same rows */
     enum control_projector projector;
-    double energy; /* of the object `projector`: the share that `top` keeps; NaN: left out */
-    int64_t k;     /* likewise: so many directions; 0: by energy */
-    double lambda; /* likewise: of `ridge`; NaN: left out */
+    double energy;        /* of the object `projector`: the share that `top` keeps; NaN: left out */
+    int64_t k;            /* likewise: so many directions; 0: by energy */
+    double lambda;        /* likewise: of `ridge`; NaN: left out */
+    const cJSON *watched; /* `metrics` of the object `transitions`; NULL: left out */
 };
 
 struct control_layer {

@@ -73,6 +73,16 @@ static bool print_projector(cJSON *object, const struct control_open *o)
     return projector && field_write_all(projector, control_projector_fields, o);
 }
 
+static bool print_transitions(cJSON *object, const struct control_open *o)
+{
+    cJSON *transitions;
+
+    if (!o->watched)
+        return true;
+    transitions = cJSON_AddObjectToObject(object, "transitions");
+    return transitions && add_text(transitions, "metrics", o->watched);
+}
+
 bool control_print_open(cJSON *object, const void *body)
 {
     const struct control_open *o = body;
@@ -87,7 +97,7 @@ bool control_print_open(cJSON *object, const void *body)
         if (!window || !field_write_all(window, control_window_fields, body))
             return false;
     }
-    return print_spectrum(object, o) && print_projector(object, o);
+    return print_spectrum(object, o) && print_projector(object, o) && print_transitions(object, o);
 }
 
 bool control_print_checkpoint(cJSON *object, const void *body)

@@ -104,15 +104,16 @@ static struct richd_options complete_options(const struct richd_options *given)
     return options;
 }
 
-static cJSON *list_tags(const char *const *tags)
+/* Of texts ended by NULL; NULL is no text. */
+static cJSON *list_texts(const char *const *texts)
 {
     cJSON *array = cJSON_CreateArray();
 
-    for (; array && tags && *tags; tags++) {
-        cJSON *tag = cJSON_CreateString(*tags);
+    for (; array && texts && *texts; texts++) {
+        cJSON *text = cJSON_CreateString(*texts);
 
-        if (!tag || !cJSON_AddItemToArray(array, tag)) {
-            cJSON_Delete(tag);
+        if (!text || !cJSON_AddItemToArray(array, text)) {
+            cJSON_Delete(text);
             cJSON_Delete(array);
             return NULL;
         }
@@ -155,7 +156,7 @@ static char *encode_open(const struct richd_options *o, struct err *e)
                                 .energy = given_or_none(o->projector_energy),
                                 .k = o->projector_k,
                                 .lambda = given_or_none(o->projector_lambda)};
-    cJSON *tags = list_tags(o->tags), *config = NULL;
+    cJSON *tags = list_texts(o->tags), *watched = list_texts(o->transitions), *config = NULL;
     char *text = NULL;
 
     if (o->config_json) {
@@ -175,11 +176,13 @@ static char *encode_open(const struct richd_options *o, struct err *e)
     open.window = (enum control_window)o->window;
     open.half_life_rows = o->half_life_rows;
     open.probe = o->probe != 0;
-    text = tags ? control_encode_open(&open) : NULL;
+    open.watched = o->transitions ? watched : NULL;
+    text = tags && watched ? control_encode_open(&open) : NULL;
     if (!text)
         err_set(e, -ENOMEM, "out of memory");
 done:
     cJSON_Delete(tags);
+    cJSON_Delete(watched);
     cJSON_Delete(config);
     return text;
 }

@@ -148,10 +148,11 @@ export class MainChart extends EventTarget {
     // ---- marks and cursor --------------------------------------------------------------------
 
     #marks() {
-        const { runs, spacing, layer } = this.view.state;
+        const { runs, spacing, layer, metric } = this.view.state;
         const of = (run, list) =>
             list.map((entry) => ({ ...entry, colour: this.looks.colour(run) }));
-        const isShown = (run, event) => this.catalogue.layersOf(run, layer).includes(event.layer);
+        const isShown = (run, event) =>
+            event.metric === metric && this.catalogue.layersOf(run, layer).includes(event.layer);
 
         return {
             spacing,

@@ -152,7 +152,8 @@ export class Curves extends EventTarget {
                     (e) =>
                         e.layer === event.layer &&
                         e.attempt === event.attempt &&
-                        e.step === event.step,
+                        e.step === event.step &&
+                        e.metric === event.metric,
                 )
             )
                 known.push(event);

@@ -8,18 +8,17 @@
 #include <string.h>
 
 struct layer *layer_new(void *run, const char *name, uint32_t p, uint32_t c, struct window window,
-                        struct projector projector)
+                        struct projector projector, const struct watch_list *watched)
 {
     struct layer *l = calloc(1, sizeof *l);
 
     if (!l)
         return NULL;
-    l->detector = malloc(sizeof *l->detector);
-    if (!l->detector) {
+    l->watch = watch_new(watched);
+    if (!l->watch) {
         free(l);
         return NULL;
     }
-    transition_init(l->detector);
     list_init(&l->link);
     list_init(&l->queue);
     list_init(&l->lent);
@@ -99,7 +98,7 @@ void layer_free(struct layer *l)
     if (l->has_memory)
         moments_release(&l->moments);
     probe_release(&l->probe);
-    free(l->detector);
+    watch_free(l->watch);
     free(l);
 }
 

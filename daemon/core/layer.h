@@ -13,6 +13,7 @@
 
 #include "daemon/core/batch.h"
 #include "daemon/core/measure.h"
+#include "daemon/core/watch.h"
 
 enum window_kind {
     WINDOW_CHECKPOINT,  /* rows since the last checkpoint */
@@ -112,7 +113,7 @@ struct layer {
     int64_t rows_from;       /* steps of the first and the last batch in the moments; */
     int64_t rows_to;         /*   -1 before the first */
 
-    struct transition_detector *detector; /* of D_LR, over this attempt's points */
+    struct watch *watch; /* over this attempt's points */
 
     struct list lent; /* batches that the job reads to their end */
     struct mark *measuring;
@@ -121,7 +122,7 @@ struct layer {
 
 /* A layer without memory yet. Returns it (free with layer_free), or NULL. */
 struct layer *layer_new(void *run, const char *name, uint32_t p, uint32_t c, struct window,
-                        struct projector);
+                        struct projector, const struct watch_list *);
 
 /* Bytes that moments, kept rows, fold, head and, if wanted, a probe will take for batches like this
  * one. */

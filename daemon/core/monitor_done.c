@@ -12,15 +12,9 @@ static void finish_batch(struct monitor *m, struct run *r, struct batch *b, stru
 }
 
 /* A layer's marks come home in the order of its checkpoints, and are stored in it. */
-static void look_for_transition(struct layer *l, struct layer_point *p)
+static void look_for_transitions(struct layer *l, struct layer_point *p)
 {
-    p->has_finding = transition_feed(l->detector, p->point.step, p->point.value[METRIC_D_LR],
-                                     &p->finding.transition);
-    if (!p->has_finding)
-        return;
-    p->finding.metric = METRIC_D_LR;
-    p->finding.step = p->point.step;
-    p->finding.time = p->point.time;
+    p->n_findings = watch_feed(l->watch, &p->point, p->findings);
 }
 
 /* What the trainer says of the network holds for each of its layers. */
@@ -42,7 +36,7 @@ static void finish_mark(struct run *r, struct layer *l, struct mark *mark, struc
     p->rows_offered = mark->rows_offered;
     if (p->measured) {
         add_reported(entry->record, &p->point);
-        look_for_transition(l, p);
+        look_for_transitions(l, p);
     }
     entry->n_pending--;
     if (r->state != RUN_OVER)

@@ -46,7 +46,8 @@ struct finding {
     double time;  /* that point's, seconds since 1970 */
     enum agreement agrees;
     struct {
-        char name[SCALAR_NAME_MAX + 1]; /* "": none was logged */
-        double from, to; /* largest value until the start, and from there to `step` */
+        const char *name; /* NULL: none was logged. Borrowed: from the store's list, or a row */
+        double from, to;  /* largest value until the start, and from there to `step` */
     } accuracy;
+    uint64_t feed_seq; /* filled by the store: place in the order of all things stored */
 };

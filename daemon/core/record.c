@@ -18,7 +18,7 @@ struct record *record_new(enum record_kind kind, const char *run)
 void open_result_release(struct open_result *o)
 {
     for (size_t i = 0; i < o->n_layers; i++) {
-        free(o->layers[i].detector);
+        watch_free(o->layers[i].watch);
         probe_release(&o->layers[i].probe);
     }
     free(o->layers);

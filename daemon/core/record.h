@@ -13,6 +13,7 @@
 #include "daemon/core/point.h"
 #include "daemon/core/probe.h"
 #include "daemon/core/spectrum.h"
+#include "daemon/core/watch.h"
 
 enum record_kind {
     RECORD_OPEN,       /* start or go on with an attempt */
@@ -40,6 +41,7 @@ struct record_open {
     enum resume resume;
     uint32_t attempt;   /* 0: a new one; k: go on with k */
     double probe_bytes; /* room for the probes of the layers; 0: they are not wanted */
+    struct watch_list watched;
 };
 
 /* A layer as the store knows it: what the next window starts from. */
@@ -49,8 +51,8 @@ struct stored_layer {
     uint32_t c;
     uint64_t batch_seq;    /* last batch of this attempt that a stored checkpoint covers */
     uint64_t rows_offered; /* rows offered up to where the next window begins */
-    struct transition_detector *detector; /* that has seen the attempt's points; NULL: there are
-                                             none. Owned by the record */
+    struct watch *watch;   /* that has seen the attempt's points; NULL: there are none, or
+                              nothing is watched. Owned by the record */
     struct probe probe; /* the first window's, when wanted; without rows: there is none. Likewise */
 };
 
@@ -78,9 +80,8 @@ struct layer_point {
     enum probe_doubt probe_doubt; /* with FLAG_PROBE_DIFFERS: why; in memory only */
     uint64_t
         feed_seq; /* filled by the store when measured: place in the order of all things stored */
-    bool has_finding;          /* this point completed a transition */
-    struct finding finding;    /* the store fills in the accuracy */
-    uint64_t finding_feed_seq; /* filled by the store */
+    size_t n_findings;                  /* transitions that this point completed */
+    struct finding findings[WATCH_MAX]; /* the store fills in the accuracies */
 };
 
 struct record {

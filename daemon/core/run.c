@@ -23,6 +23,7 @@ struct run *run_new(const struct record *open, struct window window, peer_id pee
     snprintf(r->id, sizeof r->id, "%s", open->run);
     r->writer = strdup(open->open.writer);
     r->window = window;
+    r->watched = open->open.watched;
     r->peer = peer;
     if (!r->writer) {
         run_free(r);
@@ -69,8 +70,11 @@ int run_opened(struct run *r, struct open_result *o)
             return -ENOMEM;
         l->last_seq = s->batch_seq;
         l->rows_offered = s->rows_offered;
-        if (s->detector)
-            *l->detector = *s->detector;
+        if (s->watch) {
+            watch_free(l->watch);
+            l->watch = s->watch;
+            s->watch = NULL;
+        }
         l->probe = s->probe;
         s->probe = (struct probe){0};
         if (r->window.kind == WINDOW_CHECKPOINT)
@@ -94,7 +98,7 @@ struct layer *run_layer(const struct run *r, const char *name)
 
 struct layer *run_add_layer(struct run *r, const char *name, uint32_t p, uint32_t c)
 {
-    struct layer *l = layer_new(r, name, p, c, r->window, r->projector);
+    struct layer *l = layer_new(r, name, p, c, r->window, r->projector, &r->watched);
 
     if (l) {
         l->has_probe = r->has_probe;

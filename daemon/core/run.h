@@ -43,6 +43,7 @@ struct run {
     struct window window;
     struct projector projector;
     struct spectrum_policy spectrum;
+    struct watch_list watched;
     bool has_probe;         /* each window of a layer has the same rows */
     uint64_t n_checkpoints; /* taken while the run is here, as the policy counts them */
     struct list layers;
@@ -71,8 +72,8 @@ struct run *run_new(const struct record *open, struct window window, peer_id pee
 /* Frees a run that has no job and no record out, its layers and its journal. NULL is fine. */
 void run_free(struct run *);
 
-/* Takes over what the store answered: layers with their probes, sequence numbers. Returns 0 or
- * -ENOMEM. */
+/* Takes over what the store answered: layers with their watches and probes, sequence numbers.
+ * Returns 0 or -ENOMEM. */
 int run_opened(struct run *, struct open_result *);
 
 struct layer *run_layer(const struct run *, const char *name);

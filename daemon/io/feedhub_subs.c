@@ -181,6 +181,16 @@ static void take_item(struct history_page *page, cJSON *array, cJSON *item)
     page->n_items += cJSON_AddItemToArray(array, item);
 }
 
+static void collect_findings(const struct sub *s, const struct record *r,
+                             const struct layer_point *p, struct history_page *page)
+{
+    for (size_t i = 0; i < p->n_findings; i++) {
+        if (p->findings[i].feed_seq > s->cursor)
+            take_item(page, page->events,
+                      finding_to_json(r->run, p->layer, r->attempt, &p->findings[i]));
+    }
+}
+
 /* What the record holds for the subscription, beyond its cursor. */
 static void collect(const struct sub *s, const struct record *r, struct history_page *page)
 {
@@ -189,9 +199,8 @@ static void collect(const struct sub *s, const struct record *r, struct history_
 
         if (s->kind == CHANGE_SERIES && p->measured && p->feed_seq > s->cursor)
             take_item(page, page->points, point_to_json(r->run, p->layer, r->attempt, &p->point));
-        if (s->kind == CHANGE_EVENTS && p->has_finding && p->finding_feed_seq > s->cursor)
-            take_item(page, page->events,
-                      finding_to_json(r->run, p->layer, r->attempt, &p->finding));
+        if (s->kind == CHANGE_EVENTS)
+            collect_findings(s, r, p, page);
     }
     for (size_t i = 0; i < r->n_scalars && s->kind == CHANGE_SERIES; i++) {
         if (r->scalar_feed_seqs[i] > s->cursor)
@@ -226,8 +235,8 @@ static uint64_t last_feed_seq(const struct record *r)
 
         if (p->measured && p->feed_seq > last)
             last = p->feed_seq;
-        if (p->has_finding && p->finding_feed_seq > last)
-            last = p->finding_feed_seq;
+        if (p->n_findings > 0 && p->findings[p->n_findings - 1].feed_seq > last)
+            last = p->findings[p->n_findings - 1].feed_seq;
     }
     for (size_t i = 0; i < r->n_scalars; i++) {
         if (r->scalar_feed_seqs[i] > last)

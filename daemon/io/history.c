@@ -89,7 +89,8 @@ static const char *const statements[SQL_COUNT] = {
                                             " JOIN run USING (run_key)"
                                             " WHERE (?1 = 0 OR layer.run_key = ?1)"
                                             " AND finding.feed_seq = (SELECT max(f.feed_seq)"
-                                            " FROM finding f WHERE f.layer_key = layer.layer_key)"
+                                            " FROM finding f WHERE f.layer_key = layer.layer_key"
+                                            " AND f.metric = finding.metric)"
                                             " ORDER BY finding.feed_seq",
     [SQL_NEW_FINDINGS] = FINDING_COLUMNS " FROM finding INDEXED BY finding_by_feed_seq"
                                          " CROSS JOIN layer USING (layer_key)"

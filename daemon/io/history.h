@@ -66,10 +66,10 @@ struct history_page {
 };
 
 /* The latest point of every layer and the latest value of every scalar, or the latest event of
- * every layer, of one run or (0) of all. history_changes gives all that was stored after `since` in
- * the order of the feed, at most `limit`
- * (<= HISTORY_PAGE_MAX) things; a page may be empty and not yet the last. A `since` that the store
- * has not reached, as after it was replaced, yields an empty page with `reached` below it. */
+ * every layer and metric, of one run or (0) of all. history_changes gives all that was stored after
+ * `since` in the order of the feed, at most `limit` (<= HISTORY_PAGE_MAX) things; a page may be
+ * empty and not yet the last. A `since` that the store has not reached, as after it was replaced,
+ * yields an empty page with `reached` below it. */
 int history_latest(struct history *, enum change_kind, int64_t run_key, struct history_page *out,
                    struct err *e);
 int history_changes(struct history *, enum change_kind, int64_t run_key, uint64_t since,

@@ -69,12 +69,12 @@ static cJSON *finding_change(sqlite3_stmt *q)
                 .confidence = sql_column_double(q, first + 8),
             },
         .agrees = (enum agreement)sqlite3_column_int(q, first + 9),
-        .accuracy = {.from = sql_column_double(q, first + 11),
+        .accuracy = {.name = sql_column_text(q, first + 10),
+                     .from = sql_column_double(q, first + 11),
                      .to = sql_column_double(q, first + 12)},
     };
 
     f.transition.size = fabs(f.transition.to - f.transition.from);
-    snprintf(f.accuracy.name, sizeof f.accuracy.name, "%s", sql_column_text(q, first + 10));
     return finding_to_json(sql_column_text(q, 0), sql_column_text(q, 1),
                            (uint32_t)sqlite3_column_int64(q, 2), &f);
 }

@@ -83,6 +83,28 @@ static struct projector open_projector(const struct control_open *o)
     };
 }
 
+/* D_LR when the trainer says nothing; -EPROTO for a name that is no measure. */
+static int read_watched(const cJSON *names, struct watch_list *out, struct err *why)
+{
+    const cJSON *name;
+
+    *out = (struct watch_list){1, {METRIC_D_LR}};
+    if (!names)
+        return 0;
+    out->n = 0;
+    cJSON_ArrayForEach(name, names)
+    {
+        int metric = metric_find(name->valuestring);
+
+        if (metric < 0)
+            return err_set(why, -EPROTO, "open: transitions: \"%.*s\" is no measure of a point",
+                           CONTROL_TEXT_MAX, name->valuestring);
+        out->metrics[out->n++] = (enum metric)metric;
+    }
+    return 0;
+}
+_Static_assert(CONTROL_WATCHED_MAX <= WATCH_MAX, "what the parser lets through fits");
+
 static void on_open(struct ingest *in, peer_id peer, const struct control_open *o)
 {
     struct event e = {.open = {.record = open_record(o),
@@ -92,11 +114,16 @@ static void on_open(struct ingest *in, peer_id peer, const struct control_open *
                                             .leading = (uint32_t)o->leading,
                                             .uncentred = o->uncentred},
                                .probe = o->probe}};
+    struct nack nack = {.code = NACK_EPROTO, .fatal = true};
 
-    if (e.open.record)
-        ingest_emit(in, &e, EV_OPEN, peer);
-    else
+    if (!e.open.record) {
         ingest_refuse(in, peer, "EBUSY", &ingest_no_memory, NULL);
+    } else if (read_watched(o->watched, &e.open.record->open.watched, &nack.why) < 0) {
+        record_free(e.open.record);
+        ingest_send_nack(in, peer, &nack);
+    } else {
+        ingest_emit(in, &e, EV_OPEN, peer);
+    }
 }
 
 /* The values that the trainer reports, NaN where it does not; -EPROTO for a name that is not of

@@ -101,9 +101,10 @@ static void fail(struct loop *l, const char *text)
     start_closing(l);
 }
 
-static void tell_command(struct loop *l, const struct record *r, const struct layer_point *p)
+static void tell_command(struct loop *l, const struct record *r, const char *layer,
+                         const struct finding *f)
 {
-    cJSON *event = finding_to_json(r->run, p->layer, r->attempt, &p->finding);
+    cJSON *event = finding_to_json(r->run, layer, r->attempt, f);
     char *text = event ? json_print(event) : NULL, *line = NULL;
     int size = text ? asprintf(&line, "%s\n", text) : -1;
 
@@ -114,21 +115,26 @@ static void tell_command(struct loop *l, const struct record *r, const struct la
 }
 
 /* Events are few and told where somebody may look afterwards. */
+static void tell_event(struct loop *l, const struct record *r, const char *layer,
+                       const struct finding *f)
+{
+    const struct transition *t = &f->transition;
+
+    log_info("transition run=%s layer=%s metric=%s direction=%s start=%lld end=%lld from=%.4g"
+             " to=%.4g",
+             r->run, layer, metric_table[f->metric].name, transition_direction_name(t->direction),
+             (long long)t->start, (long long)t->end, t->from, t->to);
+    if (alert_is_on(l->alert))
+        tell_command(l, r, layer, f);
+}
+
 static void tell_events(struct loop *l, const struct record *r)
 {
     for (size_t i = 0; i < r->n_points; i++) {
         const struct layer_point *p = &r->points[i];
-        const struct transition *t = &p->finding.transition;
 
-        if (!p->has_finding)
-            continue;
-        log_info("transition run=%s layer=%s metric=%s direction=%s start=%lld end=%lld from=%.4g"
-                 " to=%.4g",
-                 r->run, p->layer, metric_table[p->finding.metric].name,
-                 transition_direction_name(t->direction), (long long)t->start, (long long)t->end,
-                 t->from, t->to);
-        if (alert_is_on(l->alert))
-            tell_command(l, r, p);
+        for (size_t k = 0; k < p->n_findings; k++)
+            tell_event(l, r, p->layer, &p->findings[k]);
     }
 }
 

@@ -15,7 +15,8 @@
 struct layer_point;
 struct probe;
 struct record;
-struct transition_detector;
+struct finding;
+struct watch;
 
 enum store_sql {
     SQL_BEGIN,
@@ -70,14 +71,15 @@ struct store {
  * which may be a refusal; or -errno when the disk or memory failed and the transaction must go. */
 int store_record_apply(struct store *, struct record *, struct err *e);
 
-/* Writes the finding of the point, with the accuracy that was logged beside it. */
-int store_finding_put(struct store *, const struct record *, int64_t layer_key,
-                      struct layer_point *, struct err *e);
+/* Writes a finding of a point, with the accuracy that was logged beside it. */
+int store_finding_put(struct store *, const struct record *, int64_t layer_key, struct finding *,
+                      struct err *e);
 
-/* Makes a detector that has seen all points of the attempt; NULL in `*out` when there are none
- * (free with free). */
-int store_finding_replay(struct store *, int64_t layer_key, int64_t attempt,
-                         struct transition_detector **out, struct err *e);
+/* Makes a watch of what the record's run watches, that has seen all points of the attempt; NULL in
+ * `*out` when there are none, or nothing is watched (free with watch_free). What it found is in the
+ * table. */
+int store_finding_replay(struct store *, const struct record *, int64_t layer_key,
+                         struct watch **out, struct err *e);
 
 /* Writes the probe of a layer's first window; one without rows, or for a layer that has one, is
  * passed over. */

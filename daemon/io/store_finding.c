@@ -44,7 +44,7 @@ static int find_agreement(struct store *s, const struct record *r, struct findin
     double unit;
 
     f->agrees = AGREES_UNKNOWN;
-    f->accuracy.name[0] = '\0';
+    f->accuracy.name = NULL;
     f->accuracy.from = f->accuracy.to = NAN;
     for (size_t i = 0; i < N_ACCURACIES; i++) {
         int rc = read_accuracy(s, r, accuracies[i], f, e);
@@ -53,7 +53,7 @@ static int find_agreement(struct store *s, const struct record *r, struct findin
             return rc;
         if (rc == 0)
             continue;
-        snprintf(f->accuracy.name, sizeof f->accuracy.name, "%s", accuracies[i]);
+        f->accuracy.name = accuracies[i];
         unit = fmax(f->accuracy.from, f->accuracy.to) > 1 ? 100 : 1;
         f->agrees = f->accuracy.to - f->accuracy.from > RISE * unit ? AGREES_YES : AGREES_NO;
         return 0;
@@ -62,50 +62,52 @@ static int find_agreement(struct store *s, const struct record *r, struct findin
     return 0;
 }
 
-int store_finding_put(struct store *s, const struct record *r, int64_t layer_key,
-                      struct layer_point *lp, struct err *e)
+int store_finding_put(struct store *s, const struct record *r, int64_t layer_key, struct finding *f,
+                      struct err *e)
 {
-    struct finding *f = &lp->finding;
     const struct transition *t = &f->transition;
     sqlite3_stmt *q = s->statement[SQL_FINDING_PUT];
     int rc = find_agreement(s, r, f, e);
 
     if (rc < 0)
         return rc;
-    lp->finding_feed_seq = ++s->feed_seq;
+    f->feed_seq = ++s->feed_seq;
     SQL_BIND(q, layer_key, r->attempt, f->step, t->direction, t->start, t->end, f->agrees,
-             (int64_t)lp->finding_feed_seq);
+             (int64_t)f->feed_seq);
     sql_bind_text(q, 9, metric_table[f->metric].name);
     sql_bind_double(q, 10, f->time);
     sql_bind_double(q, 11, t->from);
     sql_bind_double(q, 12, t->to);
     sql_bind_double(q, 13, t->confidence);
-    sql_bind_text(q, 14, f->accuracy.name[0] ? f->accuracy.name : NULL);
+    sql_bind_text(q, 14, f->accuracy.name);
     sql_bind_double(q, 15, f->accuracy.from);
     sql_bind_double(q, 16, f->accuracy.to);
     return sql_run(q, e);
 }
 
-int store_finding_replay(struct store *s, int64_t layer_key, int64_t attempt,
-                         struct transition_detector **out, struct err *e)
+int store_finding_replay(struct store *s, const struct record *r, int64_t layer_key,
+                         struct watch **out, struct err *e)
 {
     sqlite3_stmt *q = s->statement[SQL_POINT_VALUES];
-    struct transition found_before;
+    struct finding found_before[WATCH_MAX];
+    struct point point = {0};
     int rc;
 
     *out = NULL;
-    SQL_BIND(q, layer_key, attempt);
+    if (r->open.watched.n == 0)
+        return 0;
+    SQL_BIND(q, layer_key, r->opened.attempt);
     while ((rc = sql_step(q, e)) == 1) {
+        if (!*out)
+            *out = watch_new(&r->open.watched);
         if (!*out) {
-            *out = malloc(sizeof **out);
-            if (!*out) {
-                sqlite3_reset(q);
-                return err_set(e, -ENOMEM, "out of memory");
-            }
-            transition_init(*out);
+            sqlite3_reset(q);
+            return err_set(e, -ENOMEM, "out of memory");
         }
-        transition_feed(*out, sqlite3_column_int64(q, 0), sql_column_double(q, 1 + METRIC_D_LR),
-                        &found_before);
+        point.step = sqlite3_column_int64(q, 0);
+        for (int i = 0; i < METRIC_COUNT; i++)
+            point.value[i] = sql_column_double(q, 1 + i);
+        watch_feed(*out, &point, found_before);
     }
     return rc;
 }

@@ -189,7 +189,7 @@ static int read_layer(sqlite3_stmt *q, struct open_result *out, size_t *capacity
     layer->c = (uint32_t)sqlite3_column_int64(q, 2);
     layer->batch_seq = (uint64_t)sqlite3_column_int64(q, 3);
     layer->rows_offered = (uint64_t)sqlite3_column_int64(q, 4);
-    layer->detector = NULL;
+    layer->watch = NULL;
     layer->probe = (struct probe){0};
     return sql_row_check(q, e);
 }
@@ -198,7 +198,7 @@ static int read_layer(sqlite3_stmt *q, struct open_result *out, size_t *capacity
 static int read_layer_past(struct store *s, const struct record *r, int64_t layer_key,
                            struct stored_layer *layer, struct err *e)
 {
-    int rc = store_finding_replay(s, layer_key, r->opened.attempt, &layer->detector, e);
+    int rc = store_finding_replay(s, r, layer_key, &layer->watch, e);
 
     if (rc < 0 || r->open.probe_bytes <= 0)
         return rc;
@@ -401,7 +401,9 @@ static int put_point(struct store *s, const struct record *r, int64_t layer_key,
     SQL_BIND(q, layer_key, is_new, r->attempt, r->step);
     s->n_new_points++;
     rc = sql_run(q, e);
-    return rc == 0 && lp->has_finding ? store_finding_put(s, r, layer_key, lp, e) : rc;
+    for (size_t i = 0; rc == 0 && i < lp->n_findings; i++)
+        rc = store_finding_put(s, r, layer_key, &lp->findings[i], e);
+    return rc;
 }
 
 static int put_checkpoint(struct store *s, struct record *r, struct err *e)

@@ -214,3 +214,65 @@ def test_a_command_that_cannot_run_is_refused_at_the_start(path, why):
     done = richd("--on-event", path, "--check-config")
     assert done.returncode == 78
     assert "on-event (flag): " in done.stderr and why in done.stderr
+
+
+def test_each_measure_that_is_watched_has_its_own_events(daemon, events_of):
+    """D_LR falls because the features collapse onto two directions: pr falls at the same steps."""
+    answer, read = events_of()
+    assert answer["events"] == []
+    with daemon.trainer("run", transitions={"metrics": ["pr", "d_lr"]}) as trainer:
+        advance(trainer, all_steps(), accuracy="test_acc")
+    events = daemon.rpc("event.query", run="run")["events"]
+    told = read()
+    while len(told) < 2:
+        told += read()
+    assert sorted(told, key=lambda e: e["metric"]) == sorted(events, key=lambda e: e["metric"])
+    d_lr, pr = sorted(events, key=lambda e: e["metric"])
+    assert (d_lr["metric"], pr["metric"]) == ("d_lr", "pr")
+    for event in (d_lr, pr):
+        assert event["direction"] == "fall" and event["agrees"] is True
+        assert 370 <= event["start"] <= 400 <= event["end"] <= 430
+    # (2 + 14 s^2)^2 / (2 + 14 s^4) at s = 1 and 0.3 is 16 and 5.03; 256 rows take 16/256 off 16
+    assert abs(pr["from"] - 15.06) < 0.5 and abs(pr["to"] - 5.03) < 0.3
+    assert events_of(since_seq="0")[0]["events"] == told
+
+    shown = daemon.richctl("show", "run").splitlines()
+    assert sum(line.startswith("head: transition: d_lr falls") for line in shown) == 1
+    assert sum(line.startswith("head: transition: pr falls") for line in shown) == 1
+    for metric, other in (("d_lr", "pr"), ("pr", "d_lr")):
+        plot = daemon.richctl("plot", "run", "--metric", metric, "--width", "120")
+        assert f"transition: {metric} falls" in plot and f"transition: {other}" not in plot
+    assert "transition" not in daemon.richctl("plot", "run", "--metric", "u", "--width", "120")
+
+
+def test_a_run_may_watch_nothing(daemon):
+    with daemon.trainer("run", transitions={"metrics": []}) as trainer:
+        advance(trainer, all_steps())
+    assert daemon.rpc("event.query", run="run")["events"] == []
+    assert "transition" not in daemon.richctl("show", "run")
+
+
+def test_a_measure_that_is_none_refuses_the_run(daemon):
+    with daemon.trainer() as trainer:
+        trainer.hello()
+        trainer.expect("hello")
+        trainer.say("open", run="run", writer="w", transitions={"metrics": ["d_lr", "lr_d"]})
+        nack = trainer.expect("nack")
+    assert (nack["code"], nack["fatal"]) == ("EPROTO", True)
+    assert '"lr_d"' in nack["text"]
+    assert daemon.rpc("run.list")["runs"] == []
+
+
+def test_what_the_newest_opening_watches_is_found(daemon):
+    """The attempt began with D_LR alone; the daemon went before the fall was told, and the trainer
+    came back to watch pr: of pr all points count, and D_LR is not told of."""
+    with daemon.trainer("run") as trainer:
+        advance(trainer, all_steps()[:PLATEAU + 4])
+        writer, layers = trainer.writer, trainer.layers
+    daemon.kill()
+    daemon.start()
+    with daemon.trainer() as trainer:
+        trainer.writer, trainer.layers = writer, layers
+        trainer.open("run", attempt=1, transitions={"metrics": ["pr"]})
+        advance(trainer, all_steps()[PLATEAU + 4:])
+    assert [e["metric"] for e in daemon.rpc("event.query", run="run")["events"]] == ["pr"]

@@ -225,6 +225,7 @@ static void send_open(struct bench *b, peer_id peer, const char *run, const char
 
     r->open.writer = must(strdup(writer));
     r->open.attempt = attempt;
+    r->open.watched = (struct watch_list){1, {METRIC_D_LR}};
     bench_step(b, &e, peer);
 }
 
@@ -251,6 +252,16 @@ void bench_open_spectrum(struct bench *b, peer_id peer, const char *run,
 {
     send_open(b, peer, run, "writer", 0, (struct window){.kind = WINDOW_CHECKPOINT}, spectrum,
               false);
+}
+
+void bench_open_watching(struct bench *b, peer_id peer, const char *run, struct watch_list watched)
+{
+    struct record *r = must(record_new(RECORD_OPEN, run));
+    struct event e = {.type = EV_OPEN, .open = {.record = r}};
+
+    r->open.writer = must(strdup("writer"));
+    r->open.watched = watched;
+    bench_step(b, &e, peer);
 }
 
 void bench_send(struct bench *b, peer_id peer, struct parcel *parcel, uint64_t seq,

@@ -128,7 +128,11 @@ static void on_open(struct fakedaemon *f, const void *peer, size_t peer_size,
 {
     struct control_welcome welcome = {open->run, 1, f->granted, 0, -1};
 
-    note(f, "open attempt=%" PRId64 " writer=%s", open->attempt, open->writer);
+    char *watched = open->watched ? control_text(open->watched) : NULL;
+
+    note(f, "open attempt=%" PRId64 " writer=%s%s%s", open->attempt, open->writer,
+         watched ? " watched=" : "", watched ? watched : "");
+    cJSON_free(watched);
     if (f->refusal[0] != '\0') {
         refuse(f, peer, peer_size, f->refusal, true);
         return;

@@ -27,7 +27,8 @@ void fakedaemon_deafen(struct fakedaemon *, bool yes);              /* reads not
 void fakedaemon_forget(struct fakedaemon *);                        /* as if nothing were open */
 void fakedaemon_refuse_open(struct fakedaemon *, const char *code); /* with a fatal nack */
 
-/* What it heard, one note a message: "hello", "open attempt=0 writer=W", "batch head seq=1 before=0
+/* What it heard, one note a message: "hello", "open attempt=0 writer=W", behind which
+ * stands " watched=[...]" when it says so, "batch head seq=1 before=0
  * n=4", "checkpoint 1", "log 2", "close 3 finished". Pings are not noted. */
 int fakedaemon_count(struct fakedaemon *, const char *prefix);
 /* Copies the i-th note that begins so; "" when there is none. */

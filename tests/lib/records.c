@@ -24,6 +24,7 @@ struct record *record_open(const char *run, const char *writer, uint32_t attempt
     r->open.writer = need(strdup(writer));
     r->open.attempt = attempt;
     r->open.resume = resume;
+    r->open.watched = (struct watch_list){1, {METRIC_D_LR}};
     return r;
 }
 
@@ -64,11 +65,11 @@ struct layer_point *record_add_point(struct record *r, const char *layer, double
     return lp;
 }
 
-void record_add_finding(struct record *r, struct layer_point *lp, int64_t start, int64_t end)
+void record_add_finding(struct record *r, struct layer_point *lp, enum metric metric, int64_t start,
+                        int64_t end)
 {
-    lp->has_finding = true;
-    lp->finding = (struct finding){
-        .metric = METRIC_D_LR,
+    lp->findings[lp->n_findings++] = (struct finding){
+        .metric = metric,
         .step = r->step,
         .time = r->time,
         .transition = {TRANSITION_FALL, start, end, 0.5, 0.125, 0.375, 0.99},

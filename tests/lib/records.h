@@ -8,7 +8,7 @@
 
 struct store;
 
-/* OPEN of `run` by `writer`: attempt 0 for a new one. */
+/* OPEN of `run` by `writer`: attempt 0 for a new one. D_LR is watched. */
 struct record *record_open(const char *run, const char *writer, uint32_t attempt,
                            enum resume resume);
 
@@ -19,8 +19,9 @@ struct record *record_of(const struct record *opened, enum record_kind kind, uin
 /* Adds a measured point of 128 features and 10 outputs, d_lr given, the other measures derived. */
 struct layer_point *record_add_point(struct record *, const char *layer, double d_lr);
 
-/* Has the point complete a fall from 0.5 to 0.1 over the given steps. */
-void record_add_finding(struct record *, struct layer_point *, int64_t start, int64_t end);
+/* Has the point complete a fall of the metric from 0.5 to 0.1 over the given steps. */
+void record_add_finding(struct record *, struct layer_point *, enum metric, int64_t start,
+                        int64_t end);
 
 /* Gives the point a decomposition of four values, with u and q. */
 void record_add_spectrum(struct layer_point *);

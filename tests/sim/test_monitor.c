@@ -743,6 +743,7 @@ static struct event open_event(struct world *w, const struct conn *c, const stru
 
     r->open.writer = must(strdup(c->trainer->writer));
     r->open.attempt = m->attempt;
+    r->open.watched = (struct watch_list){2, {METRIC_D_LR, METRIC_PR}};
     r->open.resume = one_in(w, 50) ? RESUME_NEVER : RESUME_ALLOW;
     e.open.record = r;
     e.open.window = c->trainer->window;

@@ -648,6 +648,40 @@ static void wrong_options_are_refused_with_the_reason(void **state)
     options.probe = 1;
     assert_null(richd_connect(&options, error, sizeof error));
     assert_non_null(strstr(error, "probe"));
+    options.probe = 0;
+    options.transitions = (const char *const[]){"d_lr", "pr", "u", "nc1", "rankme", NULL};
+    assert_null(richd_connect(&options, error, sizeof error));
+    assert_non_null(strstr(error, "transitions"));
+}
+
+/* Opens with these transitions; what the daemon heard of them is in `out`, of 256 bytes. */
+static void open_watching(struct fakedaemon *f, const char *const *transitions, int i, char *out)
+{
+    struct richd_options options = RICHD_OPTIONS;
+    struct richd_run *run;
+    char note[256];
+
+    options.runtime_dir = fakedaemon_directory(f);
+    options.transitions = transitions;
+    run = richd_connect(&options, NULL, 0);
+    assert_non_null(run);
+    assert_true(fakedaemon_await(f, "open", i + 1));
+    fakedaemon_note(f, "open", i, note, sizeof note);
+    snprintf(out, 256, "%s", strstr(note, " watched=") ? strstr(note, " watched=") : "");
+    richd_close(run, RICHD_FINISHED, 2000);
+}
+
+static void the_run_says_what_is_watched_if_the_options_do(void **state)
+{
+    char heard[256];
+
+    fakedaemon_start(*state, false);
+    open_watching(*state, NULL, 0, heard);
+    assert_string_equal(heard, "");
+    open_watching(*state, (const char *const[]){"pr", "d_lr", NULL}, 1, heard);
+    assert_string_equal(heard, " watched=[\"pr\",\"d_lr\"]");
+    open_watching(*state, (const char *const[]){NULL}, 2, heard);
+    assert_string_equal(heard, " watched=[]");
 }
 
 static void run_id_is_made_from_the_name(void **state)
@@ -707,6 +741,7 @@ int main(void)
         TEST(malformed_head_is_refused_and_said),
         TEST(wrong_options_are_refused_with_the_reason),
         TEST(run_id_is_made_from_the_name),
+        TEST(the_run_says_what_is_watched_if_the_options_do),
         TEST(null_run_is_harmless),
     };
 

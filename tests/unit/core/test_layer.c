@@ -23,7 +23,7 @@ static int setup(void **state)
 
     list_init(&f->finished);
     f->layer = layer_new(NULL, "head", P, C, (struct window){.kind = WINDOW_CHECKPOINT},
-                         (struct projector){0});
+                         (struct projector){0}, &(struct watch_list){0});
     *state = f;
     return f->layer && layer_allocate(f->layer, &(struct batch){0}, 2) == 0 ? 0 : -1;
 }
@@ -227,8 +227,9 @@ static int setup_wide(void **state)
     struct batch like = {.p = P, .c = WIDE_C, .from_head = true};
 
     list_init(&f->finished);
-    f->layer = layer_new(NULL, "head", P, WIDE_C, (struct window){.kind = WINDOW_CHECKPOINT},
-                         (struct projector){.kind = PROJECTOR_AUTO, .energy = 1});
+    f->layer =
+        layer_new(NULL, "head", P, WIDE_C, (struct window){.kind = WINDOW_CHECKPOINT},
+                  (struct projector){.kind = PROJECTOR_AUTO, .energy = 1}, &(struct watch_list){0});
     *state = f;
     return f->layer && layer_allocate(f->layer, &like, 2) == 0 ? 0 : -1;
 }

@@ -110,6 +110,76 @@ static bool gets_spectrum(struct bench *b, uint64_t seq, bool asked)
     return !isnan(b->points[0].point.value[METRIC_STABLE_RANK]);
 }
 
+/* Sends 20 rows and checkpoint `seq`, which reports these two of the network. */
+static void report(struct bench *b, uint64_t seq, double param_norm, double param_change)
+{
+    struct checkpoint_layer head = {.name = "head", .seq = seq, .rows = 20 * seq};
+    double reported[METRIC_COUNT];
+    struct event e = {.type = EV_CHECKPOINT,
+                      .checkpoint = {.seq = seq,
+                                     .step = (int64_t)seq,
+                                     .time = 1764000000 + (double)seq,
+                                     .layers = &head,
+                                     .n_layers = 1,
+                                     .reported = reported}};
+
+    for (int i = 0; i < METRIC_COUNT; i++)
+        reported[i] = (double)NAN;
+    reported[METRIC_PARAM_NORM] = param_norm;
+    reported[METRIC_PARAM_CHANGE] = param_change;
+    bench_rows(b, 1, seq, 20 * (seq - 1), 20);
+    bench_step(b, &e, 1);
+    bench_settle(b);
+    assert_int_equal(b->n_points, 1);
+}
+
+/* Both measures step at the 40th of 60 checkpoints. Returns how many transitions came, with the
+ * point that completed the last of them in `out`. */
+static size_t report_a_step(struct bench *b, struct layer_point *out)
+{
+    size_t n = 0;
+
+    for (uint64_t seq = 1; seq <= 60; seq++) {
+        double ripple = 0.001 * (double)(seq * 7919 % 13);
+
+        report(b, seq, (seq < 40 ? 300 : 100) * (1 + ripple), (seq < 40 ? 0.1 : 0.9) + ripple);
+        n += b->points[0].n_findings;
+        if (b->points[0].n_findings > 0)
+            *out = b->points[0];
+    }
+    return n;
+}
+
+static void a_point_completes_transitions_of_all_that_is_watched(void **state)
+{
+    struct bench *b = *state;
+    struct layer_point point = {0};
+
+    bench_open_watching(b, 1, "run",
+                        (struct watch_list){2, {METRIC_PARAM_CHANGE, METRIC_PARAM_NORM}});
+    bench_settle(b);
+    assert_int_equal(report_a_step(b, &point), 2);
+    assert_int_equal(point.n_findings, 2);
+    assert_int_equal(point.findings[0].metric, METRIC_PARAM_CHANGE);
+    assert_int_equal(point.findings[0].transition.direction, TRANSITION_RISE);
+    assert_int_equal(point.findings[1].metric, METRIC_PARAM_NORM);
+    assert_int_equal(point.findings[1].transition.direction, TRANSITION_FALL);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(point.findings[i].step, point.point.step);
+        assert_true(point.findings[i].time == point.point.time);
+    }
+}
+
+static void a_run_that_watches_nothing_completes_nothing(void **state)
+{
+    struct bench *b = *state;
+    struct layer_point point = {0};
+
+    bench_open_watching(b, 1, "run", (struct watch_list){0});
+    bench_settle(b);
+    assert_int_equal(report_a_step(b, &point), 0);
+}
+
 static void what_the_trainer_reports_goes_into_the_points_of_its_checkpoint_alone(void **state)
 {
     struct bench *b = *state;
@@ -1273,6 +1343,8 @@ int main(void)
         TEST_OPEN(non_finite_batch_counts_as_missing),
         TEST_OPEN(numbers_that_jump_absurdly_are_refused),
         TEST_OPEN(moments_and_rows_give_one_point),
+        TEST(a_point_completes_transitions_of_all_that_is_watched),
+        TEST(a_run_that_watches_nothing_completes_nothing),
         TEST(cumulative_window_keeps_all_rows),
         TEST(exponential_window_forgets_by_half_lives),
         TEST(long_window_broken_by_a_crash_is_partial),

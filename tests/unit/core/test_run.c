@@ -19,6 +19,7 @@ static int setup(void **state)
 
     actions_init(&f->out);
     open->open.writer = strdup("writer");
+    open->open.watched = (struct watch_list){1, {METRIC_D_LR}};
     f->run = run_new(open, (struct window){.kind = WINDOW_CHECKPOINT}, PEER);
     record_free(open);
     *state = f;
@@ -72,26 +73,38 @@ static void opened_run_knows_the_layers_of_the_store(void **state)
     assert_null(run_layer(f->run, "hea"));
 }
 
+/* Whether D_LR of 0.1 at that step completes a transition. */
+static bool completes_one(struct layer *l, int64_t step)
+{
+    struct finding found[WATCH_MAX];
+    struct point p = {.step = step};
+
+    p.value[METRIC_D_LR] = 0.1;
+    return watch_feed(l->watch, &p, found) == 1;
+}
+
 static void opened_run_goes_on_looking_for_transitions(void **state)
 {
     struct fixture *f = *state;
-    struct transition_detector seen;
-    struct stored_layer stored = {.name = "head", .p = 5, .c = 2, .detector = &seen};
+    struct stored_layer stored = {
+        .name = "head", .p = 5, .c = 2, .watch = watch_new(&f->run->watched)};
     struct open_result o = {.run_key = 3, .attempt = 1, .layers = &stored, .n_layers = 1};
+    struct finding found[WATCH_MAX];
+    struct point p = {0};
     struct layer *fresh;
-    struct transition t;
 
-    transition_init(&seen);
-    for (int64_t i = 0; i < 40; i++)
-        assert_false(transition_feed(&seen, i, 0.5, &t));
+    p.value[METRIC_D_LR] = 0.5;
+    for (p.step = 0; p.step < 40; p.step++)
+        assert_int_equal(watch_feed(stored.watch, &p, found), 0);
     assert_int_equal(run_opened(f->run, &o), 0);
+    assert_null(stored.watch); /* it is the layer's now */
     fresh = run_add_layer(f->run, "new", 5, 2);
     for (int64_t i = 40; i < 50; i++) {
-        assert_false(transition_feed(run_layer(f->run, "head")->detector, i, 0.1, &t));
-        assert_false(transition_feed(fresh->detector, i, 0.1, &t));
+        assert_false(completes_one(run_layer(f->run, "head"), i));
+        assert_false(completes_one(fresh, i));
     }
-    assert_true(transition_feed(run_layer(f->run, "head")->detector, 50, 0.1, &t));
-    assert_false(transition_feed(fresh->detector, 50, 0.1, &t));
+    assert_true(completes_one(run_layer(f->run, "head"), 50));
+    assert_false(completes_one(fresh, 50));
 }
 
 static void journal_is_lent_up_to_the_first_that_is_not_ready(void **state)

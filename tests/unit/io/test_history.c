@@ -629,9 +629,9 @@ static void fall(struct fixture *f, const struct record *opened, uint64_t seq, i
 {
     struct record *r = record_of(opened, RECORD_CHECKPOINT, seq, step);
 
-    record_add_finding(r, record_add_point(r, layer, 0.125), step - 40, step - 20);
+    record_add_finding(r, record_add_point(r, layer, 0.125), METRIC_D_LR, step - 40, step - 20);
     assert_int_equal(apply(f->store, r), 0);
-    assert_int_equal(r->points[0].finding_feed_seq, r->points[0].feed_seq + 1);
+    assert_int_equal(r->points[0].findings[0].feed_seq, r->points[0].feed_seq + 1);
     record_free(r);
 }
 
@@ -683,6 +683,42 @@ static void events_are_those_that_overlap_the_steps(void **state)
     cJSON_Delete(answer);
     record_free(a);
     record_free(b);
+}
+
+/* Feed numbers in the order in which they were found, behind the point's. */
+static void a_point_keeps_an_event_of_each_metric(void **state)
+{
+    struct fixture *f = *state;
+    struct record *opened = open_run(f, "a", NULL, NULL, "w");
+    struct record *r = record_of(opened, RECORD_CHECKPOINT, 1, 100);
+    struct layer_point *lp = record_add_point(r, "head", 0.125);
+    struct history_page page;
+    cJSON *answer;
+    struct err e;
+
+    record_add_finding(r, lp, METRIC_PR, 60, 80);
+    record_add_finding(r, lp, METRIC_D_LR, 60, 90);
+    assert_int_equal(apply(f->store, r), 0);
+    assert_int_equal(r->points[0].findings[0].feed_seq, r->points[0].feed_seq + 1);
+    assert_int_equal(r->points[0].findings[1].feed_seq, r->points[0].feed_seq + 2);
+    answer = events_of(f, "head", 0, INT64_MAX, false);
+    assert_int_equal(cJSON_GetArraySize(at(answer, "events")), 2);
+    expect_text(answer, "events.0.metric", "pr");
+    expect_number(answer, "events.0.end", 80);
+    expect_text(answer, "events.1.metric", "d_lr");
+    expect_number(answer, "events.1.end", 90);
+    cJSON_Delete(answer);
+    fall(f, opened, 2, 200, "head"); /* of D_LR: pr's latest stays */
+    assert_int_equal(history_latest(f->history, CHANGE_EVENTS, 0, &page, &e), 0);
+    assert_int_equal(page.n_items, 2);
+    answer = reparse(cJSON_Duplicate(page.events, true));
+    expect_text(answer, "0.metric", "pr");
+    expect_text(answer, "1.metric", "d_lr");
+    expect_number(answer, "1.step", 200);
+    cJSON_Delete(answer);
+    history_page_release(&page);
+    record_free(r);
+    record_free(opened);
 }
 
 static void a_newer_attempt_supersedes_events(void **state)
@@ -1063,6 +1099,7 @@ int main(void)
         TEST(a_snapshot_holds_the_latest_of_everything),
         TEST(events_are_those_that_overlap_the_steps),
         TEST(a_newer_attempt_supersedes_events),
+        TEST(a_point_keeps_an_event_of_each_metric),
         TEST(an_accuracy_that_rises_beside_it_agrees),
         TEST(events_have_the_cursor_of_the_series),
         TEST(changes_come_in_order_and_once),

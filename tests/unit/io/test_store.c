@@ -139,34 +139,76 @@ static double falling(int64_t step)
     return (step < 400 ? 0.5 : 0.1) + 0.001 * (double)(step * 7919 % 13);
 }
 
+/* Shows the watch a point as checkpoint() stores it. */
+static size_t show(struct watch *w, const struct record *opened, int64_t step,
+                   struct finding found[WATCH_MAX])
+{
+    struct record *r = record_of(opened, RECORD_CHECKPOINT, 1, step);
+    size_t n = watch_feed(w, &record_add_point(r, "head", falling(step))->point, found);
+
+    record_free(r);
+    return n;
+}
+
+/* Run "a" of writer "w1", opened again to watch these; one layer. */
+static struct record *open_again(struct fixture *f, struct watch_list watched)
+{
+    struct record *r = record_open("a", "w1", 1, RESUME_ALLOW);
+
+    r->open.watched = watched;
+    assert_int_equal(apply(f->store, r), 0);
+    assert_int_equal(r->opened.n_layers, 1);
+    return r;
+}
+
+/* 45 points of a series that falls at the 40th: not enough to tell of it. */
+static struct record *store_a_fall(struct fixture *f)
+{
+    struct record *r = open_run(f, "a", "w1");
+
+    for (int64_t i = 0; i < 45; i++)
+        checkpoint(f, r, (uint64_t)i + 1, 10 * i, falling(10 * i));
+    reopen(f);
+    return r;
+}
+
+/* The attempt was begun watching D_LR alone: what is watched now is what counts. */
 static void an_attempt_opened_again_goes_on_looking(void **state)
 {
     struct fixture *f = *state;
-    struct record *r = open_run(f, "a", "w1"), *again;
-    struct transition_detector straight, *replayed;
-    struct transition found, expected;
-    int n_found = 0;
+    const struct watch_list watched = {2, {METRIC_PR, METRIC_D_LR}};
+    struct record *r = store_a_fall(f), *again = open_again(f, watched);
+    struct watch *straight = watch_new(&watched), *replayed = again->opened.layers[0].watch;
+    struct finding found[WATCH_MAX], expected[WATCH_MAX];
+    size_t n_found = 0;
 
-    transition_init(&straight);
-    for (int64_t i = 0; i < 45; i++) {
-        checkpoint(f, r, (uint64_t)i + 1, 10 * i, falling(10 * i));
-        assert_false(transition_feed(&straight, 10 * i, falling(10 * i), &expected));
-    }
-    reopen(f);
-    again = record_open("a", "w1", 1, RESUME_ALLOW);
-    assert_int_equal(apply(f->store, again), 0);
-    replayed = again->opened.layers[0].detector;
     assert_non_null(replayed);
+    for (int64_t step = 0; step < 450; step += 10)
+        assert_int_equal(show(straight, r, step, expected), 0);
     for (int64_t step = 450; step < 600; step += 10) {
-        bool is_found = transition_feed(&straight, step, falling(step), &expected);
+        size_t n = show(straight, r, step, expected);
 
-        assert_int_equal(transition_feed(replayed, step, falling(step), &found), is_found);
-        if (!is_found)
-            continue;
-        n_found++;
-        assert_memory_equal(&found, &expected, sizeof found);
+        assert_int_equal(show(replayed, r, step, found), n);
+        for (size_t i = 0; i < n; i++) {
+            assert_int_equal(found[i].metric, watched.metrics[i]);
+            assert_int_equal(found[i].step, step);
+            assert_memory_equal(&found[i].transition, &expected[i].transition,
+                                sizeof found[i].transition);
+        }
+        n_found += n;
     }
-    assert_int_equal(n_found, 1);
+    assert_int_equal(n_found, 2);
+    watch_free(straight);
+    record_free(again);
+    record_free(r);
+}
+
+static void nothing_is_replayed_for_a_run_that_watches_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = store_a_fall(f), *again = open_again(f, (struct watch_list){0});
+
+    assert_null(again->opened.layers[0].watch);
     record_free(again);
     record_free(r);
 }
@@ -594,7 +636,7 @@ static void a_history_of_version_1_gets_the_tables_of_later_ones(void **state)
     assert_int_equal(read_sql(f->path, "PRAGMA user_version"), STORE_SCHEMA_VERSION);
     assert_int_equal(read_sql(f->path, "SELECT count(*) FROM point"), 1);
     later = record_of(r, RECORD_CHECKPOINT, 2, 200);
-    record_add_finding(later, record_add_point(later, "head", 0.1), 110, 150);
+    record_add_finding(later, record_add_point(later, "head", 0.1), METRIC_D_LR, 110, 150);
     assert_int_equal(apply(f->store, later), 0);
     assert_int_equal(read_sql(f->path, "SELECT start_step FROM finding"), 110);
     assert_int_equal(read_sql(f->path, "SELECT count(*) FROM point WHERE rows_to IS NULL"), 1);
@@ -754,6 +796,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_run_is_created_with_defaults),
         TEST(an_attempt_opened_again_goes_on_looking),
+        TEST(nothing_is_replayed_for_a_run_that_watches_nothing),
         TEST(what_was_committed_is_there_after_reopening),
         TEST(a_checkpoint_sent_twice_is_stored_once),
         TEST(a_later_checkpoint_of_a_step_replaces_the_point),

@@ -232,7 +232,8 @@ static void transaction_init(struct transaction *t)
     t->records[0] = open;
     t->records[1] = record_of(open, RECORD_CHECKPOINT, 1, 10);
     record_add_spectrum(record_add_point(t->records[1], "head", 0.5));
-    record_add_finding(t->records[1], record_add_point(t->records[1], "body", 0.25), 2, 6);
+    record_add_finding(t->records[1], record_add_point(t->records[1], "body", 0.25), METRIC_D_LR, 2,
+                       6);
     t->records[2] = record_of(open, RECORD_LOG, 2, 10);
     record_add_scalar(t->records[2], "loss", 0.5);
     t->records[3] = record_open("b", "w", 0, RESUME_MUST);
@@ -252,7 +253,7 @@ static void expect_stored(struct store *store, struct transaction *t)
     assert_int_equal(t->records[3]->rc, -ENOENT);
     assert_int_equal(t->records[0]->opened.run_key, 1);
     assert_int_equal(t->records[1]->points[1].feed_seq, 2);
-    assert_int_equal(t->records[1]->points[1].finding_feed_seq, 3);
+    assert_int_equal(t->records[1]->points[1].findings[0].feed_seq, 3);
     assert_int_equal(t->records[2]->scalar_feed_seqs[0], 4);
     assert_int_equal(store_feed_seq(store), 4);
 }

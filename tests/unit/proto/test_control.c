@@ -122,6 +122,7 @@ static void open_has_the_defaults_of_the_page(void **state)
     assert_int_equal(c.open.resume, CONTROL_RESUME_ALLOW);
     assert_int_equal(c.open.attempt, 0);
     assert_int_equal(c.open.window, CONTROL_WINDOW_CHECKPOINT);
+    assert_null(c.open.watched);
     control_release(&c);
 }
 
@@ -130,8 +131,10 @@ static void open_carries_every_field(void **state)
     struct control c =
         parsed("{\"type\":\"open\",\"run\":\"r1\",\"name\":\"n\",\"project\":\"p\",\"group\":\"g\","
                "\"tags\":[\"a\",\"b\"],\"config\":{\"lr\":0.1},\"resume\":\"never\",\"attempt\":3,"
-               "\"writer\":\"w\",\"window\":{\"kind\":\"exponential\",\"half_life_rows\":512.5}}");
+               "\"writer\":\"w\",\"window\":{\"kind\":\"exponential\",\"half_life_rows\":512.5},"
+               "\"transitions\":{\"metrics\":[\"pr\",\"d_lr\"]}}");
     char *tags = control_text(c.open.tags), *config = control_text(c.open.config);
+    char *watched = control_text(c.open.watched);
 
     (void)state;
     assert_string_equal(c.open.name, "n");
@@ -143,6 +146,8 @@ static void open_carries_every_field(void **state)
     assert_int_equal(c.open.attempt, 3);
     assert_int_equal(c.open.window, CONTROL_WINDOW_EXPONENTIAL);
     assert_true(c.open.half_life_rows == 512.5);
+    assert_string_equal(watched, "[\"pr\",\"d_lr\"]");
+    cJSON_free(watched);
     cJSON_free(tags);
     cJSON_free(config);
     control_release(&c);

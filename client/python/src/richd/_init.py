@@ -20,6 +20,8 @@ _MODES = ("online", "disabled")
 _RESUMES = ("allow", "must", "never")
 _WINDOWS = ("checkpoint", "exponential", "cumulative")
 _PROJECTORS = ("auto", "span", "top", "ridge")
+#: Of CONTROL_WATCHED_MAX in proto/control.h.
+_WATCHED_MAX = 4
 _TRUE = ("1", "true", "yes", "on")
 
 
@@ -41,6 +43,7 @@ def init(
     spectrum_centred: bool = True,
     probe: bool = False,
     projector: Union[str, Mapping[str, Any]] = "auto",
+    transitions: Sequence[str] = ("d_lr",),
     raise_errors: Optional[bool] = None,
     queue_bytes: int = _outbox.BYTES_MAX,
 ) -> Run:
@@ -69,6 +72,9 @@ def init(
             (default): "span" while C < p, "top" from there on, as its points' flags say. Or
             {"kind": "top", "k": 32}, {"kind": "auto", "energy": 0.9}, {"kind": "ridge",
             "lambda": 0.01}, lambda in units of the largest eigenvalue (proto/FEED.md, Projectors).
+        transitions: measures of the points that are watched for transitions, in every layer: at
+            most 4 names, () for none. The daemon knows the names; one that it does not refuses
+            the run (reported as an error of the run, not raised here).
         raise_errors: let calls raise RichdError and ValueError (default False).
         queue_bytes: memory for rows that wait to be sent; beyond it they are dropped and counted.
 
@@ -76,7 +82,7 @@ def init(
     RICHD_RUN_ID, RICHD_RESUME, RICHD_RUNTIME_DIR, RICHD_ENDPOINT, RICHD_MODE, RICHD_RAISE=1.
 
     Raises ValueError when an argument is malformed (mode, resume, run_id, window, spectrum,
-    probe, projector, config, tags):
+    probe, projector, transitions, config, tags):
     a mistake in the program, found at its first line. A malformed environment variable is warned
     of and skipped. Nothing else raises, and an absent daemon is no error.
     """
@@ -104,6 +110,9 @@ def init(
         open_fields["spectrum"] = spectrum
     if projector != "auto":
         open_fields["projector"] = _check_projector(projector)
+    watched = _check_transitions(transitions)
+    if watched != ["d_lr"]:
+        open_fields["transitions"] = {"metrics": watched}
     if probe:
         if open_fields["window"]["kind"] != "checkpoint":
             raise ValueError('probe needs window="checkpoint": it compares windows of equal rows')
@@ -160,6 +169,15 @@ def _check_projector(projector: Union[str, Mapping[str, Any]]) -> dict[str, Any]
         elif name != "kind":
             raise ValueError(f"a projector has kind, energy, k and lambda, not {name!r}")
     return fields
+
+
+def _check_transitions(metrics: Sequence[str]) -> list[str]:
+    is_list = isinstance(metrics, Sequence) and not isinstance(metrics, str)
+    if not is_list or not all(isinstance(metric, str) for metric in metrics):
+        raise ValueError(f"transitions is a list of names of measures, not {metrics!r}")
+    if len(metrics) > _WATCHED_MAX or len(set(metrics)) < len(metrics):
+        raise ValueError(f"transitions are at most {_WATCHED_MAX} names, none twice: {metrics!r}")
+    return [_clean.text(metric) for metric in metrics]
 
 
 def _check_window(window: Union[str, Mapping[str, Any]]) -> dict[str, Any]:

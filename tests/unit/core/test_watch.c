@@ -1,0 +1,204 @@
+#include "tests/lib/cmocka.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/core/watch.h"
+#include "tests/lib/fault.h"
+
+#define N_POINTS 70
+/* In the middle of the series, so that the levels before and behind it are long enough. */
+#define AT 40
+
+static double ripple(int64_t i)
+{
+    return 0.001 * (double)(i * 7919 % 13);
+}
+
+/* D_LR falls and pr rises at the same point; u stays where it is. */
+static struct point point_at(int64_t i)
+{
+    struct point p = {.step = 10 * i, .time = 1764000000 + (double)i};
+
+    for (int m = 0; m < METRIC_COUNT; m++)
+        p.value[m] = (double)NAN;
+    p.value[METRIC_D_LR] = (i < AT ? 0.5 : 0.1) + ripple(i);
+    p.value[METRIC_PR] = 100 * ((i < AT ? 0.2 : 0.8) + ripple(i));
+    p.value[METRIC_U] = 0.9 + ripple(i);
+    return p;
+}
+
+/* All that the series' points have completed. */
+static size_t feed_all(struct watch *w, struct finding *found, size_t size)
+{
+    struct finding at_once[WATCH_MAX];
+    size_t n = 0, n_at_once;
+
+    for (int64_t i = 0; i < N_POINTS; i++) {
+        struct point p = point_at(i);
+
+        n_at_once = watch_feed(w, &p, at_once);
+        assert_true(n + n_at_once <= size);
+        memcpy(found + n, at_once, n_at_once * sizeof *found);
+        n += n_at_once;
+    }
+    return n;
+}
+
+static void one_point_completes_a_transition_of_each_metric(void **state)
+{
+    struct watch *w = watch_new(&(struct watch_list){3, {METRIC_PR, METRIC_U, METRIC_D_LR}});
+    struct finding found[WATCH_MAX];
+
+    (void)state;
+    assert_int_equal(feed_all(w, found, WATCH_MAX), 2);
+    assert_int_equal(found[0].metric, METRIC_PR);
+    assert_int_equal(found[0].transition.direction, TRANSITION_RISE);
+    assert_int_equal(found[1].metric, METRIC_D_LR);
+    assert_int_equal(found[1].transition.direction, TRANSITION_FALL);
+    assert_int_equal(found[0].step, found[1].step);
+    assert_true(found[0].time == 1764000000 + (double)found[0].step / 10);
+    for (int i = 0; i < 2; i++) {
+        assert_in_range(found[i].transition.start, 10 * (AT - 4), 10 * AT);
+        assert_in_range(found[i].transition.end, 10 * (AT - 1), 10 * (AT + 4));
+        assert_null(found[i].accuracy.name);
+    }
+    watch_free(w);
+}
+
+static void what_is_not_in_the_list_is_not_watched(void **state)
+{
+    struct watch *w = watch_new(&(struct watch_list){1, {METRIC_U}});
+    struct finding found[WATCH_MAX];
+
+    (void)state;
+    assert_int_equal(feed_all(w, found, WATCH_MAX), 0);
+    watch_free(w);
+    w = watch_new(&(struct watch_list){0});
+    assert_int_equal(feed_all(w, found, WATCH_MAX), 0);
+    watch_free(w);
+    watch_free(NULL);
+}
+
+/* A measure that comes with every third point alone is a series of these. */
+static void points_without_the_measure_are_passed_over(void **state)
+{
+    struct watch *w = watch_new(&(struct watch_list){1, {METRIC_NC1}});
+    struct finding dense[WATCH_MAX], found[WATCH_MAX];
+    size_t n_dense = 0, n = 0;
+
+    (void)state;
+    for (int64_t i = 0; i < N_POINTS; i++) {
+        struct point p = point_at(i);
+
+        p.value[METRIC_NC1] = p.value[METRIC_D_LR];
+        n_dense += watch_feed(w, &p, dense + n_dense);
+    }
+    watch_free(w);
+    w = watch_new(&(struct watch_list){1, {METRIC_NC1}});
+    for (int64_t i = 0; i < 3 * N_POINTS; i++) {
+        struct point p = point_at(i);
+
+        p.step = i;
+        p.value[METRIC_NC1] = i % 3 ? (double)NAN : point_at(i / 3).value[METRIC_D_LR];
+        n += watch_feed(w, &p, found + n);
+    }
+    assert_int_equal(n_dense, 1);
+    assert_int_equal(n, 1);
+    assert_int_equal(found[0].transition.start * 10, dense[0].transition.start * 3);
+    assert_true(found[0].transition.to == dense[0].transition.to);
+    watch_free(w);
+}
+
+/* The points of tests/data/mod97_measures_seedN.csv; returns how many transitions they complete. */
+static size_t feed_file(int seed, struct finding *found, size_t size)
+{
+    struct watch *w = watch_new(
+        &(struct watch_list){4, {METRIC_D_LR, METRIC_PR, METRIC_NC1, METRIC_NC1_QUOTIENT}});
+    struct finding at_once[WATCH_MAX];
+    struct point p = {0};
+    char text[256];
+    size_t n = 0, n_at_once;
+    FILE *in;
+
+    snprintf(text, sizeof text, "tests/data/mod97_measures_seed%d.csv", seed);
+    in = fopen(text, "r");
+    assert_non_null(in);
+    while (fgets(text, sizeof text, in)) {
+        if (sscanf(text, "%" SCNd64 ",%lf,%lf,%lf,%lf", &p.step, &p.value[METRIC_D_LR],
+                   &p.value[METRIC_PR], &p.value[METRIC_NC1], &p.value[METRIC_NC1_QUOTIENT]) != 5)
+            continue;
+        n_at_once = watch_feed(w, &p, at_once);
+        assert_true(n + n_at_once <= size);
+        memcpy(found + n, at_once, n_at_once * sizeof *found);
+        n += n_at_once;
+    }
+    fclose(in);
+    watch_free(w);
+    return n;
+}
+
+static struct transition of_metric(const struct finding *found, size_t n, enum metric metric)
+{
+    size_t i = 0;
+
+    while (i < n && found[i].metric != metric)
+        i++;
+    assert_true(i < n);
+    return found[i].transition;
+}
+
+/* While a network groks pr rises threefold as D_LR falls, over the same steps; the quotient of
+ * neural collapse falls by decades, and first. Of NC1 nothing is told: it doubles before it falls,
+ * and behind that, four decades below, it goes on falling. The detector's constants were chosen for
+ * D_LR alone. */
+static void pr_rises_where_d_lr_falls(void **state)
+{
+    static const struct {
+        int seed;
+        int64_t start, end; /* of D_LR's fall */
+    } runs[] = {{0, 620, 880}, {4, 680, 910}};
+    struct finding found[8];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
+        size_t n = feed_file(runs[i].seed, found, 8);
+        struct transition d_lr = of_metric(found, n, METRIC_D_LR);
+        struct transition pr = of_metric(found, n, METRIC_PR);
+        struct transition quotient = of_metric(found, n, METRIC_NC1_QUOTIENT);
+
+        assert_int_equal(n, 3);
+        assert_int_equal(d_lr.start, runs[i].start);
+        assert_int_equal(d_lr.end, runs[i].end);
+        assert_int_equal(pr.direction, TRANSITION_RISE);
+        assert_in_range(pr.start, d_lr.start - 20, d_lr.start + 20);
+        assert_in_range(pr.end, d_lr.end - 20, d_lr.end + 20);
+        assert_true(pr.to > 2.5 * pr.from);
+        assert_int_equal(quotient.direction, TRANSITION_FALL);
+        assert_in_range(quotient.start, d_lr.start - 20, d_lr.end);
+        assert_in_range(quotient.end, d_lr.start, d_lr.end);
+    }
+}
+
+static void no_memory_is_no_watch(void **state)
+{
+    (void)state;
+    fault_arm(1);
+    assert_null(watch_new(&(struct watch_list){1, {METRIC_D_LR}}));
+    assert_true(fault_disarm());
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_point_completes_a_transition_of_each_metric),
+        cmocka_unit_test(what_is_not_in_the_list_is_not_watched),
+        cmocka_unit_test(points_without_the_measure_are_passed_over),
+        cmocka_unit_test(pr_rises_where_d_lr_falls),
+        cmocka_unit_test(no_memory_is_no_watch),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
