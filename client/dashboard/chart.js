@@ -3,7 +3,7 @@
 
 import { longStep, shortValue, toStep, toX } from "./axis.js";
 import { byId, oncePerFrame } from "./dom.js";
-import { drawSigns, drawTransitions, resumes, together } from "./marks.js";
+import { drawSigns, drawTransitions, ofPlot, resumes, together } from "./marks.js";
 import { cssColour } from "./palette.js";
 import { extent, nearest } from "./series.js";
 import { StepChart } from "./stepchart.js";
@@ -151,14 +151,16 @@ export class MainChart extends EventTarget {
         const { runs, spacing, layer, metric } = this.view.state;
         const of = (run, list) =>
             list.map((entry) => ({ ...entry, colour: this.looks.colour(run) }));
-        const isShown = (run, event) =>
-            event.metric === metric && this.catalogue.layersOf(run, layer).includes(event.layer);
+        const shown = (run) =>
+            ofPlot(
+                this.curves.events.get(run) ?? [],
+                metric,
+                this.catalogue.layersOf(run, layer),
+            );
 
         return {
             spacing,
-            events: runs.flatMap((r) =>
-                of(r, together((this.curves.events.get(r) ?? []).filter((e) => isShown(r, e)))),
-            ),
+            events: runs.flatMap((r) => of(r, together(shown(r)))),
             resumes: runs.flatMap((r) =>
                 of(
                     r,

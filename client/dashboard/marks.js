@@ -33,6 +33,14 @@ export function resumes(run) {
 }
 
 /**
+ * Those that a plot of this measure and these layers marks.
+ * @param {any[]} events @param {string} metric @param {string[]} layers
+ */
+export function ofPlot(events, metric, layers) {
+    return events.filter((e) => e.metric === metric && layers.includes(e.layer));
+}
+
+/**
  * Layers of a run that pass together make one mark.
  * @param {any[]} events of one run @returns {{event: any, count: number}[]}
  */

@@ -53,6 +53,9 @@
  * its one fall told, 10 points behind its end; of two further ones under cross-entropy nothing.
  * That drifts are left out of w was decided later, for made-up series, and changed none of these.
  *
+ * No constant has a unit, and an offset changes nothing, so other measures may be fed; a logarithm
+ * is another series. What they show is in tests/unit/core/test_watch.c.
+ *
  * What it misses: a fall in the first 23 points, and one that begins so soon behind a restless
  * start that half of the stay holds all of that.
  *

@@ -154,6 +154,36 @@ test("a live point is added once; one that rewrites the past asks for a reload",
     });
 });
 
+test("two measures pass at one point: two events, each a mark of its own plot", async () => {
+    const results = await page.evaluate(async () => {
+        const { Curves } = await import("./curves.js");
+        const { ofPlot } = await import("./marks.js");
+        const curves = new Curves(null, { on() {} }, null);
+        const event = (metric, layer) => ({ run: "r", layer, attempt: 1, step: 990, metric });
+        const page = { events: [event("d_lr", "head"), event("pr", "head"), event("pr", "body")] };
+
+        curves.events.set("r", []);
+        curves.takeEvents(page);
+        curves.takeEvents(page); // sent again
+        const known = curves.events.get("r");
+        const marks = (metric, layers) =>
+            ofPlot(known, metric, layers).map((e) => `${e.metric} ${e.layer}`);
+        return {
+            count: known.length,
+            ofPr: marks("pr", ["head", "body"]),
+            ofHead: marks("d_lr", ["head", "body"]),
+            ofU: marks("u", ["head"]),
+        };
+    });
+
+    assert.deepEqual(results, {
+        count: 3,
+        ofPr: ["pr head", "pr body"],
+        ofHead: ["d_lr head"],
+        ofU: [],
+    });
+});
+
 test("CSV quotes what has to be quoted, and no cell is a formula", async () => {
     const fields = await page.evaluate(async () => {
         const { csvField, rowsOf } = await import("./export.js");

@@ -1,4 +1,4 @@
-"""Which measures a run has watched for transitions: what init() takes, and what the daemon hears."""
+"""Which measures are watched for transitions: what init() takes, and what the daemon hears."""
 
 from __future__ import annotations
 

@@ -112,11 +112,11 @@ static void points_without_the_measure_are_passed_over(void **state)
     watch_free(w);
 }
 
-/* The points of tests/data/mod97_measures_seedN.csv; returns how many transitions they complete. */
-static size_t feed_file(int seed, struct finding *found, size_t size)
+/* The points of tests/data/mod97_measures_seedN.csv, with the logarithm of NC1 as rankme, which the
+ * file does not have; returns how many transitions they complete. */
+static size_t feed_file(int seed, const struct watch_list *list, struct finding *found, size_t size)
 {
-    struct watch *w = watch_new(
-        &(struct watch_list){4, {METRIC_D_LR, METRIC_PR, METRIC_NC1, METRIC_NC1_QUOTIENT}});
+    struct watch *w = watch_new(list);
     struct finding at_once[WATCH_MAX];
     struct point p = {0};
     char text[256];
@@ -130,6 +130,7 @@ static size_t feed_file(int seed, struct finding *found, size_t size)
         if (sscanf(text, "%" SCNd64 ",%lf,%lf,%lf,%lf", &p.step, &p.value[METRIC_D_LR],
                    &p.value[METRIC_PR], &p.value[METRIC_NC1], &p.value[METRIC_NC1_QUOTIENT]) != 5)
             continue;
+        p.value[METRIC_RANKME] = log10(p.value[METRIC_NC1]);
         n_at_once = watch_feed(w, &p, at_once);
         assert_true(n + n_at_once <= size);
         memcpy(found + n, at_once, n_at_once * sizeof *found);
@@ -137,6 +138,7 @@ static size_t feed_file(int seed, struct finding *found, size_t size)
     }
     fclose(in);
     watch_free(w);
+    assert_int_equal(p.step, 1500);
     return n;
 }
 
@@ -151,35 +153,48 @@ static struct transition of_metric(const struct finding *found, size_t n, enum m
 }
 
 /* While a network groks pr rises threefold as D_LR falls, over the same steps; the quotient of
- * neural collapse falls by decades, and first. Of NC1 nothing is told: it doubles before it falls,
- * and behind that, four decades below, it goes on falling. The detector's constants were chosen for
+ * neural collapse falls by decades, and is over first. The detector's constants were chosen for
  * D_LR alone. */
 static void pr_rises_where_d_lr_falls(void **state)
 {
+    static const struct watch_list watched = {3, {METRIC_D_LR, METRIC_PR, METRIC_NC1_QUOTIENT}};
     static const struct {
         int seed;
         int64_t start, end; /* of D_LR's fall */
     } runs[] = {{0, 620, 880}, {4, 680, 910}};
-    struct finding found[8];
+    struct finding found[WATCH_MAX];
 
     (void)state;
     for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
-        size_t n = feed_file(runs[i].seed, found, 8);
+        size_t n = feed_file(runs[i].seed, &watched, found, WATCH_MAX);
         struct transition d_lr = of_metric(found, n, METRIC_D_LR);
         struct transition pr = of_metric(found, n, METRIC_PR);
         struct transition quotient = of_metric(found, n, METRIC_NC1_QUOTIENT);
 
         assert_int_equal(n, 3);
+        assert_int_equal(d_lr.direction, TRANSITION_FALL);
         assert_int_equal(d_lr.start, runs[i].start);
         assert_int_equal(d_lr.end, runs[i].end);
         assert_int_equal(pr.direction, TRANSITION_RISE);
-        assert_in_range(pr.start, d_lr.start - 20, d_lr.start + 20);
-        assert_in_range(pr.end, d_lr.end - 20, d_lr.end + 20);
+        assert_in_range(pr.start, d_lr.start - 10, d_lr.start + 10);
+        assert_in_range(pr.end, d_lr.end - 10, d_lr.end + 10);
         assert_true(pr.to > 2.5 * pr.from);
         assert_int_equal(quotient.direction, TRANSITION_FALL);
-        assert_in_range(quotient.start, d_lr.start - 20, d_lr.end);
-        assert_in_range(quotient.end, d_lr.start, d_lr.end);
+        assert_in_range(quotient.start, d_lr.start - 10, d_lr.start + 10);
+        assert_in_range(quotient.end, quotient.start + 10, d_lr.end);
     }
+}
+
+/* It doubles over hundreds of steps, falls by four decades, and goes on falling with bursts: there
+ * is no lasting level on either side, on no scale. */
+static void nc1_has_no_levels_to_pass_between(void **state)
+{
+    static const struct watch_list watched = {2, {METRIC_NC1, METRIC_RANKME}};
+    struct finding found[WATCH_MAX];
+
+    (void)state;
+    assert_int_equal(feed_file(0, &watched, found, WATCH_MAX), 0);
+    assert_int_equal(feed_file(4, &watched, found, WATCH_MAX), 0);
 }
 
 static void no_memory_is_no_watch(void **state)
@@ -197,6 +212,7 @@ int main(void)
         cmocka_unit_test(what_is_not_in_the_list_is_not_watched),
         cmocka_unit_test(points_without_the_measure_are_passed_over),
         cmocka_unit_test(pr_rises_where_d_lr_falls),
+        cmocka_unit_test(nc1_has_no_levels_to_pass_between),
         cmocka_unit_test(no_memory_is_no_watch),
     };
 
