@@ -87,11 +87,16 @@ struct richd_options {
     double projector_lambda;        /* 0: 0.01 */
     const char *const *transitions; /* measures watched for transitions: at most 4 names, ended by
                                        NULL, which alone is none; NULL: "d_lr" */
+    uint32_t spectrum_every;        /* have the features decomposed at the first checkpoint and each
+                                       so-many-th after it; 0: when richd_checkpoint_with asks */
+    uint32_t spectrum_leading;      /* only so many eigenvalues; 0: all, up to p = 4096 */
+    int spectrum_uncentred;         /* not 0: the means stay in */
 };
 #define RICHD_OPTIONS                                                                              \
     {                                                                                              \
         sizeof(struct richd_options), NULL, NULL, NULL, NULL, NULL, NULL, RICHD_RESUME_ALLOW,      \
-            RICHD_WINDOW_CHECKPOINT, 0, NULL, NULL, 0, 0, RICHD_PROJECTOR_AUTO, 0, 0, 0, NULL      \
+            RICHD_WINDOW_CHECKPOINT, 0, NULL, NULL, 0, 0, RICHD_PROJECTOR_AUTO, 0, 0, 0, NULL, 0,  \
+            0, 0                                                                                   \
     }
 
 /* Starts a run and returns at once: the connection is made, and made again, in the background.
@@ -211,12 +216,25 @@ struct richd_scalar {
 RICHD_API int richd_checkpoint(struct richd_run *run, int64_t step, int timeout_ms,
                                struct richd_points **points);
 
-/* The same with measures of the whole network that only the trainer can compute ("param_norm",
- * "param_change", "ntk_distance", "ntk_alignment"), for the points of all its layers. The daemon
- * refuses the checkpoint, with -EPROTO, when it knows no such measure. */
+/* What a checkpoint may have beside its rows; start from RICHD_EXTRAS. */
+struct richd_extras {
+    size_t struct_size;
+    const struct richd_scalar *metrics; /* measures of the whole network that only the trainer can
+                                           compute, for the points of all its layers: "param_norm",
+                                           "param_change", "ntk_distance", "ntk_alignment" */
+    size_t n_metrics;
+    int spectrum; /* not 0: decompose the features, whatever spectrum_every says */
+};
+#define RICHD_EXTRAS                                                                               \
+    {                                                                                              \
+        sizeof(struct richd_extras), NULL, 0, 0                                                    \
+    }
+
+/* The same with those. The daemon refuses the checkpoint, with -EPROTO, when it knows no such
+ * measure. */
 RICHD_API int richd_checkpoint_with(struct richd_run *run, int64_t step,
-                                    const struct richd_scalar *metrics, size_t n_metrics,
-                                    int timeout_ms, struct richd_points **points);
+                                    const struct richd_extras *extras, int timeout_ms,
+                                    struct richd_points **points);
 
 /* Logs up to 1024 scalars of a step. Never blocks; kept and sent again as a checkpoint is. */
 RICHD_API int richd_log(struct richd_run *run, int64_t step, const struct richd_scalar *scalars,

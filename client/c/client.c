@@ -176,6 +176,9 @@ static char *encode_open(const struct richd_options *o, struct err *e)
     open.window = (enum control_window)o->window;
     open.half_life_rows = o->half_life_rows;
     open.probe = o->probe != 0;
+    open.every = o->spectrum_every;
+    open.leading = o->spectrum_leading;
+    open.uncentred = o->spectrum_uncentred != 0;
     open.watched = o->transitions ? watched : NULL;
     text = tags && watched ? control_encode_open(&open) : NULL;
     if (!text)
@@ -570,7 +573,7 @@ static int await(struct richd_run *run, struct ticket *ticket, int timeout_ms)
 int richd_checkpoint(struct richd_run *run, int64_t step, int timeout_ms,
                      struct richd_points **points)
 {
-    return richd_checkpoint_with(run, step, NULL, 0, timeout_ms, points);
+    return richd_checkpoint_with(run, step, NULL, timeout_ms, points);
 }
 
 static int check_scalars(const struct richd_scalar *scalars, size_t n)
@@ -582,9 +585,20 @@ static int check_scalars(const struct richd_scalar *scalars, size_t n)
     return 0;
 }
 
-int richd_checkpoint_with(struct richd_run *run, int64_t step, const struct richd_scalar *metrics,
-                          size_t n_metrics, int timeout_ms, struct richd_points **points)
+static struct richd_extras complete_extras(const struct richd_extras *given)
 {
+    struct richd_extras extras = RICHD_EXTRAS;
+    size_t size = given ? given->struct_size : 0;
+
+    if (size > 0)
+        memcpy(&extras, given, size < sizeof extras ? size : sizeof extras);
+    return extras;
+}
+
+int richd_checkpoint_with(struct richd_run *run, int64_t step, const struct richd_extras *given,
+                          int timeout_ms, struct richd_points **points)
+{
+    struct richd_extras extras = complete_extras(given);
     bool waits = timeout_ms > 0;
     struct ticket ticket = {.wants_points = waits && points};
     struct err e = {""};
@@ -593,12 +607,12 @@ int richd_checkpoint_with(struct richd_run *run, int64_t step, const struct rich
     if (points)
         *points = NULL;
     if (rc == 0)
-        rc = check_scalars(metrics, n_metrics);
+        rc = check_scalars(extras.metrics, extras.n_metrics);
     if (rc < 0)
         return rc;
     lock(run);
-    rc = session_checkpoint(run->shared.session, step, wall_time(), metrics, n_metrics,
-                            waits ? &ticket : NULL, &e);
+    rc = session_checkpoint(run->shared.session, step, wall_time(), &extras, waits ? &ticket : NULL,
+                            &e);
     if (rc == 0) {
         sender_wake(run->sender);
         rc = waits ? await(run, &ticket, timeout_ms) : 0;

@@ -313,19 +313,20 @@ static int queue_checkpoint(struct session *s, struct control_checkpoint *checkp
 }
 
 int session_checkpoint(struct session *s, int64_t step, double time,
-                       const struct richd_scalar *metrics, size_t n_metrics, struct ticket *ticket,
-                       struct err *e)
+                       const struct richd_extras *extras, struct ticket *ticket, struct err *e)
 {
-    struct control_checkpoint checkpoint = {
-        .seq = s->last_seq + 1, .step = step, .time = time, .n_layers = s->n_layers};
-    int rc = check_room(s, e);
-
+    struct control_checkpoint checkpoint = {.seq = s->last_seq + 1,
+                                            .step = step,
+                                            .time = time,
+                                            .spectrum = extras->spectrum != 0,
+                                            .n_layers = s->n_layers};
     cJSON *object = NULL;
+    int rc = check_room(s, e);
 
     if (rc < 0)
         return rc;
-    if (n_metrics > 0) {
-        object = metrics_object(metrics, n_metrics);
+    if (extras->n_metrics > 0) {
+        object = metrics_object(extras->metrics, extras->n_metrics);
         if (!object)
             return err_set(e, -ENOMEM, "out of memory");
     }

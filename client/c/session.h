@@ -90,9 +90,8 @@ int session_drop(struct session *, const char *layer, uint32_t n_rows);
 /* Queue a mark. `ticket` may be NULL; otherwise it is waited at until settled. 0, -EAGAIN when too
  * many marks wait, -EPROTO when a text is not UTF-8 or too long, -ENOMEM, or session_ended. A close
  * is always taken. */
-int session_checkpoint(struct session *, int64_t step, double time,
-                       const struct richd_scalar *metrics, size_t n_metrics, struct ticket *ticket,
-                       struct err *e);
+int session_checkpoint(struct session *, int64_t step, double time, const struct richd_extras *,
+                       struct ticket *ticket, struct err *e);
 int session_log(struct session *, int64_t step, double time, const struct richd_scalar *scalars,
                 size_t n_scalars, struct err *e);
 int session_close(struct session *, enum control_status status, struct ticket *ticket,

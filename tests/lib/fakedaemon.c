@@ -127,10 +127,12 @@ static void on_open(struct fakedaemon *f, const void *peer, size_t peer_size,
                     const struct control_open *open)
 {
     struct control_welcome welcome = {open->run, 1, f->granted, 0, -1};
-
     char *watched = open->watched ? control_text(open->watched) : NULL;
 
-    note(f, "open attempt=%" PRId64 " writer=%s%s%s", open->attempt, open->writer,
+    note(f,
+         "open attempt=%" PRId64 " writer=%s probe=%d every=%" PRId64 " leading=%" PRId64
+         " uncentred=%d%s%s",
+         open->attempt, open->writer, open->probe, open->every, open->leading, open->uncentred,
          watched ? " watched=" : "", watched ? watched : "");
     cJSON_free(watched);
     if (f->refusal[0] != '\0') {

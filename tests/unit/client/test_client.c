@@ -684,6 +684,26 @@ static void the_run_says_what_is_watched_if_the_options_do(void **state)
     assert_string_equal(heard, " watched=[]");
 }
 
+static void the_run_says_what_its_windows_and_spectra_are(void **state)
+{
+    struct richd_options options = RICHD_OPTIONS;
+    struct richd_run *run;
+    char note[256];
+
+    fakedaemon_start(*state, false);
+    options.runtime_dir = fakedaemon_directory(*state);
+    options.probe = 1;
+    options.spectrum_every = 3;
+    options.spectrum_leading = 7;
+    options.spectrum_uncentred = 1;
+    run = richd_connect(&options, NULL, 0);
+    assert_non_null(run);
+    assert_true(fakedaemon_await(*state, "open", 1));
+    fakedaemon_note(*state, "open", 0, note, sizeof note);
+    assert_non_null(strstr(note, " probe=1 every=3 leading=7 uncentred=1"));
+    richd_close(run, RICHD_FINISHED, 2000);
+}
+
 static void run_id_is_made_from_the_name(void **state)
 {
     struct richd_options options = RICHD_OPTIONS;
@@ -742,6 +762,7 @@ int main(void)
         TEST(wrong_options_are_refused_with_the_reason),
         TEST(run_id_is_made_from_the_name),
         TEST(the_run_says_what_is_watched_if_the_options_do),
+        TEST(the_run_says_what_its_windows_and_spectra_are),
         TEST(null_run_is_harmless),
     };
 

@@ -13,6 +13,8 @@
 /* Header, the name "head", 4 rows of 3 + 2 floats. */
 #define BATCH_BYTES (64 + 4 + 4 * 5 * 4)
 
+static const struct richd_extras plain = RICHD_EXTRAS;
+
 static atomic_size_t held;
 
 static struct session *new_session(void)
@@ -165,7 +167,7 @@ static void checkpoint_carries_totals_and_stays_behind_earlier_batches(void **st
     (void)state;
     submit(s, "head");
     session_drop(s, "head", 10);
-    assert_int_equal(session_checkpoint(s, 5, NAN, NULL, 0, NULL, NULL), 0);
+    assert_int_equal(session_checkpoint(s, 5, NAN, &plain, NULL, NULL), 0);
     submit(s, "head");
     expect_batch(s, 1, 0, 0);
     expect_text(s,
@@ -176,18 +178,20 @@ static void checkpoint_carries_totals_and_stays_behind_earlier_batches(void **st
     finish(s);
 }
 
-static void checkpoint_carries_what_the_trainer_reports(void **state)
+static void checkpoint_carries_what_it_has_beside_rows(void **state)
 {
     const struct richd_scalar metrics[] = {{"param_norm", 12.5}, {"ntk_distance", (double)NAN}};
     const struct richd_scalar bad = {"\xff", 1};
+    const struct richd_extras extras = {sizeof extras, metrics, 2, 1};
+    const struct richd_extras wrong = {sizeof wrong, &bad, 1, 0};
     struct session *s = open_session(100000);
     struct err e;
 
     (void)state;
-    assert_int_equal(session_checkpoint(s, 5, NAN, &bad, 1, NULL, &e), -EPROTO);
-    assert_int_equal(session_checkpoint(s, 5, NAN, metrics, 2, NULL, NULL), 0);
+    assert_int_equal(session_checkpoint(s, 5, NAN, &wrong, NULL, &e), -EPROTO);
+    assert_int_equal(session_checkpoint(s, 5, NAN, &extras, NULL, NULL), 0);
     expect_text(s,
-                "{\"type\":\"checkpoint\",\"seq\":1,\"step\":5,\"layers\":{},"
+                "{\"type\":\"checkpoint\",\"seq\":1,\"step\":5,\"spectrum\":true,\"layers\":{},"
                 "\"metrics\":{\"param_norm\":12.5,\"ntk_distance\":null}}",
                 0);
     finish(s);
@@ -218,7 +222,7 @@ static void batch_without_credit_is_dropped_and_lets_the_checkpoint_pass(void **
     (void)state;
     for (int i = 0; i < 3; i++)
         submit(s, "head");
-    session_checkpoint(s, 5, NAN, NULL, 0, NULL, NULL);
+    session_checkpoint(s, 5, NAN, &plain, NULL, NULL);
     expect_batch(s, 1, 0, 0);
     assert_null(session_next(s, 10));
     assert_null(session_next(s, 10 + SESSION_CREDIT_MS - 1));
@@ -265,9 +269,9 @@ static void unacknowledged_marks_go_first_and_in_order_after_a_reconnection(void
     struct richd_scalar scalar = {"loss", 0.5};
 
     (void)state;
-    session_checkpoint(s, 1, NAN, NULL, 0, NULL, NULL);
+    session_checkpoint(s, 1, NAN, &plain, NULL, NULL);
     session_log(s, 1, NAN, &scalar, 1, NULL);
-    session_checkpoint(s, 2, NAN, NULL, 0, NULL, NULL);
+    session_checkpoint(s, 2, NAN, &plain, NULL, NULL);
     expect_text(s, "{\"type\":\"checkpoint\",\"seq\":1", 0);
     expect_text(s, "{\"type\":\"log\",\"seq\":2", 0);
     receive(s, "{\"type\":\"ack\",\"seq\":1,\"points\":[]}", 0);
@@ -291,7 +295,7 @@ static void not_open_says_hello_again_once(void **state)
     struct session *s = open_session(1000);
 
     (void)state;
-    session_checkpoint(s, 1, NAN, NULL, 0, NULL, NULL);
+    session_checkpoint(s, 1, NAN, &plain, NULL, NULL);
     expect_text(s, "{\"type\":\"checkpoint\"", 0);
     receive(s, "{\"type\":\"nack\",\"code\":\"ENOTOPEN\",\"fatal\":false,\"seq\":1}", 1);
     receive(s, "{\"type\":\"nack\",\"code\":\"ENOTOPEN\",\"fatal\":false}", 1);
@@ -307,7 +311,7 @@ static void ack_settles_the_ticket_with_points(void **state)
     struct ticket ticket = {.wants_points = true};
 
     (void)state;
-    session_checkpoint(s, 9, NAN, NULL, 0, &ticket, NULL);
+    session_checkpoint(s, 9, NAN, &plain, &ticket, NULL);
     expect_text(s, "{\"type\":\"checkpoint\"", 0);
     assert_true(receive(s,
                         "{\"type\":\"ack\",\"seq\":1,\"points\":[{\"layer\":\"head\",\"step\":9,"
@@ -335,7 +339,7 @@ static void abandoned_ticket_is_not_written(void **state)
     struct ticket ticket = {.wants_points = true};
 
     (void)state;
-    session_checkpoint(s, 9, NAN, NULL, 0, &ticket, NULL);
+    session_checkpoint(s, 9, NAN, &plain, &ticket, NULL);
     expect_text(s, "{\"type\":\"checkpoint\"", 0);
     session_abandon(&ticket);
     receive(s, "{\"type\":\"ack\",\"seq\":1,\"points\":[]}", 0);
@@ -350,7 +354,7 @@ static void refused_mark_is_gone_and_said(void **state)
     struct ticket ticket = {.settled = false};
 
     (void)state;
-    session_checkpoint(s, 9, NAN, NULL, 0, &ticket, NULL);
+    session_checkpoint(s, 9, NAN, &plain, &ticket, NULL);
     expect_text(s, "{\"type\":\"checkpoint\"", 0);
     receive(s, "{\"type\":\"nack\",\"code\":\"EPROTO\",\"text\":\"no such step\",\"seq\":1}", 0);
     assert_true(ticket.settled);
@@ -382,7 +386,7 @@ static void store_failure_sends_again_later(void **state)
     struct session *s = open_session(1000);
 
     (void)state;
-    session_checkpoint(s, 9, NAN, NULL, 0, NULL, NULL);
+    session_checkpoint(s, 9, NAN, &plain, NULL, NULL);
     expect_text(s, "{\"type\":\"checkpoint\"", 0);
     receive(s, "{\"type\":\"nack\",\"code\":\"EIO\",\"seq\":1}", 100);
     session_tick(s, 100 + SESSION_RETRY_MS - 101);
@@ -412,7 +416,7 @@ static void fatal_refusal_ends_the_run(void **state)
         char text[128];
 
         submit(s, "head");
-        session_checkpoint(s, 9, NAN, NULL, 0, &ticket, NULL);
+        session_checkpoint(s, 9, NAN, &plain, &ticket, NULL);
         snprintf(text, sizeof text, "{\"type\":\"nack\",\"code\":\"%s\",\"fatal\":true}",
                  rows[i].code);
         assert_true(receive(s, text, 0));
@@ -421,7 +425,7 @@ static void fatal_refusal_ends_the_run(void **state)
         assert_null(session_next(s, 0));
         assert_int_equal(atomic_load(&held), 0);
         assert_int_equal(submit(s, "head"), rows[i].rc);
-        assert_int_equal(session_checkpoint(s, 9, NAN, NULL, 0, NULL, NULL), rows[i].rc);
+        assert_int_equal(session_checkpoint(s, 9, NAN, &plain, NULL, NULL), rows[i].rc);
         session_connected(s, 5);
         assert_null(session_next(s, 5));
         assert_int_equal(stats_of(s).batches_dropped, 1);
@@ -449,8 +453,8 @@ static void marks_are_bounded_and_the_close_is_taken_all_the_same(void **state)
 
     (void)state;
     for (int i = 0; i < SESSION_MARKS_MAX; i++)
-        assert_int_equal(session_checkpoint(s, i, NAN, NULL, 0, NULL, NULL), 0);
-    assert_int_equal(session_checkpoint(s, 1, NAN, NULL, 0, NULL, NULL), -EAGAIN);
+        assert_int_equal(session_checkpoint(s, i, NAN, &plain, NULL, NULL), 0);
+    assert_int_equal(session_checkpoint(s, 1, NAN, &plain, NULL, NULL), -EAGAIN);
     assert_int_equal(stats_of(s).marks_waiting, SESSION_MARKS_MAX);
     assert_int_equal(session_close(s, CONTROL_FINISHED, &ticket, NULL), 0);
     session_free(s);
@@ -467,8 +471,8 @@ static void what_the_daemon_would_refuse_is_refused_at_once(void **state)
     (void)state;
     assert_int_equal(session_log(s, 1, NAN, &not_utf8, 1, &e), -EPROTO);
     assert_int_equal(session_log(s, 1, NAN, &nameless, 1, &e), -EPROTO);
-    assert_int_equal(session_checkpoint(s, -1, NAN, NULL, 0, NULL, &e), -EPROTO);
-    assert_int_equal(session_checkpoint(s, 1, NAN, NULL, 0, NULL, &e), 0);
+    assert_int_equal(session_checkpoint(s, -1, NAN, &plain, NULL, &e), -EPROTO);
+    assert_int_equal(session_checkpoint(s, 1, NAN, &plain, NULL, &e), 0);
     expect_text(s, "{\"type\":\"checkpoint\",\"seq\":1", 0); /* no number was spent */
     finish(s);
 }
@@ -565,7 +569,7 @@ int main(void)
         cmocka_unit_test(nothing_is_sent_before_the_welcome),
         cmocka_unit_test(batches_are_numbered_by_layer_and_drops_consume_numbers),
         cmocka_unit_test(checkpoint_carries_totals_and_stays_behind_earlier_batches),
-        cmocka_unit_test(checkpoint_carries_what_the_trainer_reports),
+        cmocka_unit_test(checkpoint_carries_what_it_has_beside_rows),
         cmocka_unit_test(credit_is_never_exceeded),
         cmocka_unit_test(batch_without_credit_is_dropped_and_lets_the_checkpoint_pass),
         cmocka_unit_test(credit_begins_anew_with_a_connection),
