@@ -214,6 +214,7 @@ static struct job *start_measure(struct layer *l, struct mark *m)
     l->job.kind = JOB_MEASURE;
     l->job.n_shares = 1;
     l->job.moments = &l->moments;
+    l->job.has_rows = l->moments.weight > 0;
     l->job.plan = (struct measure_plan){
         .precision = l->precision,
         .projector = projector_for(l->projector, l->p, l->c),
@@ -322,7 +323,7 @@ void job_work(struct job *j, size_t share)
         j->rc = absorb(j);
         break;
     case JOB_MEASURE:
-        if (j->moments->weight > 0)
+        if (j->has_rows)
             j->rc = measure(j);
         break;
     }

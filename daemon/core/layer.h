@@ -41,9 +41,10 @@ struct job {
     size_t n_shares;
     struct fold *fold;
     struct moments *moments;
-    double keep;                /* ABSORB: factor for what is there */
-    struct batch *batch;        /* ABSORB */
-    struct head *head;          /* ABSORB */
+    double keep;         /* ABSORB: factor for what is there */
+    struct batch *batch; /* ABSORB */
+    struct head *head;   /* ABSORB */
+    bool has_rows;       /* MEASURE: else nothing is touched, and memory may be made meanwhile */
     struct measure_plan plan;   /* MEASURE */
     struct point *point;        /* MEASURE */
     struct spectrum **spectrum; /* MEASURE: receives it, or NULL */

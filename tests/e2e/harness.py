@@ -26,6 +26,8 @@ PACKAGE = ROOT / "client" / "python" / "src"
 PATIENCE_S = 30.0
 #: Sanitizers keep what was freed, and shadow the rest: bounds on memory are this much wider there.
 MEMORY_SLACK = 1 if BUILD.name == "build" else 8
+#: And they are so much slower: what a test leaves to chance gets this much more time.
+SLOWNESS = 1 if BUILD.name == "build" else 8
 SANITIZER_REPORTS = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime error:")
 F32, F64, F16, BF16, I32, I64 = 1, 2, 3, 4, 5, 6
 #: The measures of a point beside d_lr, d_debiased, u and pr.

@@ -5,7 +5,7 @@ import time
 
 import zmq
 
-from harness import Trainer, draw
+from harness import SLOWNESS, Trainer, draw
 
 KILLS = 25
 #: A connection that failed before the monitor looked is silent; then another one is made.
@@ -104,7 +104,7 @@ def test_kill_nine_loses_nothing_acknowledged(daemon):
     streamer.start()
     seen = 0
     for _ in range(KILLS):
-        time.sleep(chance.uniform(0.0, 0.1))
+        time.sleep(SLOWNESS * chance.uniform(0.0, 0.1))
         daemon.kill()
         promised = dict(streamer.acked)
         daemon.start()
