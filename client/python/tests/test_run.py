@@ -518,14 +518,37 @@ def test_exit_without_a_daemon_takes_at_most_two_seconds():
         {"window": "sliding"},
         {"window": {"kind": "exponential"}},
         {"window": {}},
+        {"window": {"kind": "exponential", "half_life_rows": float("inf")}},
+        {"window": None},
+        {"projector": None},
+        {"projector": {"kind": "ridge", "lambda": "much"}},
         {"config": 3},
         {"tags": "one"},
+        {"tags": 1},
+        {"queue_bytes": -1},
+        {"queue_bytes": "64M"},
     ],
     ids=str,
 )
 def test_malformed_arguments_of_init_raise_value_error(arguments):
     with pytest.raises(ValueError):
         richd.init(**arguments)
+
+
+def test_numbers_of_numpy_and_a_name_that_is_one_are_taken_by_init(daemon):
+    run = richd.init(
+        endpoint=daemon.address,
+        name=7,
+        window={"kind": "exponential", "half_life_rows": np.int64(500)},
+        projector={"kind": "ridge", "lambda": np.float32(0.25)},
+        queue_bytes=1e6,
+    )
+    assert wait_until(lambda: daemon.controls("open"))
+    opened = daemon.controls("open")[0]
+    run.finish()
+    assert opened["name"] == "7" and run.id.startswith("7-")
+    assert opened["window"] == {"kind": "exponential", "half_life_rows": 500}
+    assert opened["projector"] == {"kind": "ridge", "lambda": 0.25}
 
 
 def test_malformed_environment_is_a_warning(monkeypatch, caplog):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Optional, Union
 
 from richd import _clean, _endpoint, _names, _outbox
@@ -82,7 +82,7 @@ def init(
     RICHD_RUN_ID, RICHD_RESUME, RICHD_RUNTIME_DIR, RICHD_ENDPOINT, RICHD_MODE, RICHD_RAISE=1.
 
     Raises ValueError when an argument is malformed (mode, resume, run_id, window, spectrum,
-    probe, projector, transitions, config, tags):
+    probe, projector, transitions, config, tags, queue_bytes):
     a mistake in the program, found at its first line. A malformed environment variable is warned
     of and skipped. Nothing else raises, and an absent daemon is no error.
     """
@@ -91,13 +91,13 @@ def init(
     _clean.check_choice("resume", resume, _RESUMES)
     if run_id is not None and not _names.is_run_id(run_id):
         raise ValueError(f"run_id {run_id!r} is not 1 to 64 of A-Z a-z 0-9 . _ -, no leading dot")
-    if isinstance(tags, str):
-        raise ValueError("tags is a list of strings, not one string")
-    name = name or env.get("NAME") or _names.new_name()
+    if isinstance(tags, str) or not isinstance(tags, Iterable):
+        raise ValueError(f"tags is a list of strings, not {tags!r}")
+    name = _clean.text(name or env.get("NAME") or _names.new_name())
     run_id = run_id or env.get("RUN_ID", _names.is_run_id) or _names.new_run_id(name)
     open_fields: dict[str, Any] = {
         "run": run_id,
-        "name": _clean.text(name),
+        "name": name,
         "project": _clean.text(project or env.get("PROJECT") or "default"),
         "group": _clean.text(group or env.get("GROUP") or ""),
         "tags": [_clean.text(tag) for tag in tags],
@@ -123,7 +123,7 @@ def init(
     for text in env.complaints:
         reporter.warn("environment", text, raises=False)
     find_feed = functools.partial(_endpoint.find_feed, endpoint, runtime_dir)
-    run = Run(open_fields, reporter, queue_bytes, find_feed)
+    run = Run(open_fields, reporter, _check_queue(queue_bytes), find_feed)
     if (mode or env.get("MODE", _MODES.__contains__) or "online") == "online":
         run.start(lambda: _endpoint.find_endpoint(endpoint, runtime_dir))
     return run
@@ -145,6 +145,21 @@ class _Environment:
         return None
 
 
+def _check_queue(bytes_max: float) -> int:
+    whole = _clean.number(bytes_max)
+    if whole is None or whole < 0:
+        raise ValueError(f"queue_bytes is a number of bytes from 0 on, not {bytes_max!r}")
+    return int(whole)
+
+
+def _kind_and_fields(what: str, given: Union[str, Mapping[str, Any]]) -> dict[str, Any]:
+    if isinstance(given, str):
+        return {"kind": given}
+    if isinstance(given, Mapping):
+        return dict(given)
+    raise ValueError(f"{what} is a name, or a mapping with the name as its kind, not {given!r}")
+
+
 def _check_spectrum(every: int, leading: int, centred: bool) -> dict[str, Any]:
     for name, value in (("spectrum_every", every), ("spectrum_leading", leading)):
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 31:
@@ -155,13 +170,14 @@ def _check_spectrum(every: int, leading: int, centred: bool) -> dict[str, Any]:
 
 
 def _check_projector(projector: Union[str, Mapping[str, Any]]) -> dict[str, Any]:
-    fields = {"kind": projector} if isinstance(projector, str) else dict(projector)
+    fields = _kind_and_fields("projector", projector)
     _clean.check_choice("projector", str(fields.get("kind")), _PROJECTORS)
     limits = {"energy": (0, 1), "lambda": (0, sys.float_info.max)}
-    for name, value in fields.items():
+    for name, value in list(fields.items()):
         if name in limits:
             low, high = limits[name]
-            if not (isinstance(value, (int, float)) and low < value <= high):
+            fields[name] = real = _clean.number(value)
+            if real is None or not low < real <= high:
                 raise ValueError(f"a projector's {name} is above {low}, at most {high}: {value!r}")
         elif name == "k":
             if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 31:
@@ -181,11 +197,11 @@ def _check_transitions(metrics: Sequence[str]) -> list[str]:
 
 
 def _check_window(window: Union[str, Mapping[str, Any]]) -> dict[str, Any]:
-    fields = {"kind": window} if isinstance(window, str) else dict(window)
+    fields = _kind_and_fields("window", window)
     _clean.check_choice("window", str(fields.get("kind")), _WINDOWS)
-    half_life = fields.get("half_life_rows", 0)
-    if fields.get("kind") == "exponential" and not (
-        isinstance(half_life, (int, float)) and half_life > 0
-    ):
-        raise ValueError('an exponential window has "half_life_rows" > 0')
-    return fields
+    if fields["kind"] != "exponential":
+        return {"kind": fields["kind"]}
+    half_life = _clean.number(fields.get("half_life_rows", 0))
+    if half_life is None or half_life <= 0:
+        raise ValueError('an exponential window has "half_life_rows" > 0, and finite')
+    return {"kind": "exponential", "half_life_rows": half_life}
