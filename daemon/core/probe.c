@@ -104,10 +104,13 @@ static double uncentred(const struct probe *p, size_t i, size_t j)
     return p->values[i * p->n + j] + along[i] + along[j] + along[p->n];
 }
 
-/* The cosine of two kernels from their product and squares; NaN when one is 0. */
+/* The cosine of two kernels from their product and squares; NaN when one is 0. Rounding does not
+ * make it more than 1. */
 static double cosine(double product, double first_sq, double now_sq)
 {
-    return first_sq > 0 && now_sq > 0 ? product / (sqrt(first_sq) * sqrt(now_sq)) : (double)NAN;
+    double c = first_sq > 0 && now_sq > 0 ? product / (sqrt(first_sq) * sqrt(now_sq)) : (double)NAN;
+
+    return c > 1 ? 1 : c;
 }
 
 struct likeness probe_compare(const struct probe *first, const struct probe *now)

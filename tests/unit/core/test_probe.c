@@ -108,6 +108,21 @@ static void likeness_is_that_of_the_definition(void **state)
     }
 }
 
+static void nothing_is_more_like_the_first_window_than_itself(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 100; seed < 150; seed++) {
+        struct sample s;
+        struct likeness got;
+
+        draw(&s, seed, 20, 9, 1);
+        got = compare(&s, &s);
+        assert_true(got.centred <= 1 && got.centred >= 1 - TOLERANCE);
+        assert_true(got.uncentred <= 1 && got.uncentred >= 1 - TOLERANCE);
+        sample_release(&s);
+    }
+}
+
 static void rotation_and_scale_change_nothing(void **state)
 {
     struct sample a, b;
@@ -226,6 +241,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(likeness_is_that_of_the_definition),
+        cmocka_unit_test(nothing_is_more_like_the_first_window_than_itself),
         cmocka_unit_test(rotation_and_scale_change_nothing),
         cmocka_unit_test(a_shift_changes_the_uncentred_one_alone),
         cmocka_unit_test(features_that_do_not_vary_give_null),
