@@ -124,7 +124,8 @@ const char *options_nearest(const char *word, const char *const names[], size_t 
     for (size_t i = 0; i < n; i++) {
         size_t d = distance(word, names[i]);
 
-        if (d < least && d < strlen(names[i])) {
+        /* of a name's letters, half may be wrong */
+        if (d < least && 2 * d <= strlen(names[i] + strspn(names[i], "-"))) {
             least = d;
             nearest = names[i];
         }

@@ -174,6 +174,7 @@ static void options_stand_anywhere(void **state)
 static void wrong_options_are_named(void **state)
 {
     const char *unknown[] = {"richctl", "--layr", "x", NULL};
+    const char *far[] = {"richctl", "--nope", NULL};
     const char *missing[] = {"richctl", "--layer", NULL};
     const char *number[] = {"richctl", "--from", "1x", NULL};
     const char *range[] = {"richctl", "--points=3", NULL};
@@ -185,6 +186,8 @@ static void wrong_options_are_named(void **state)
     (void)state;
     assert_true(parse(&o, &e, unknown) < 0);
     assert_string_equal(e.text, "unknown option --layr; did you mean --layer?");
+    assert_true(parse(&o, &e, far) < 0);
+    assert_string_equal(e.text, "unknown option --nope");
     assert_true(parse(&o, &e, missing) < 0);
     assert_string_equal(e.text, "--layer needs a value: --layer L");
     assert_true(parse(&o, &e, number) < 0);
