@@ -232,7 +232,8 @@ char *csv_from_answer(const cJSON *answer, size_t *size)
     FILE *out = open_memstream(&text, size);
     bool good = out && put_answer(out, answer);
 
-    if (out && (ferror(out) || fclose(out) != 0))
+    good = good && !ferror(out);
+    if (out && fclose(out) != 0)
         good = false;
     if (good)
         return text;
