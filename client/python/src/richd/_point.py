@@ -32,7 +32,8 @@ class Point:
         time: seconds since 1970.
         n: rows in the window (an effective number under exponential forgetting).
         rows_missing: rows that were offered for the window and did not arrive.
-        rows_from, rows_to: steps of the first and the last batch in the window.
+        rows_from, rows_to: steps of the first and the last batch in the window, as the trainer
+            gave them; a tap's rows carry the step last given to a call of the run.
         p, c, rank: features, outputs, rank r of the centred outputs.
         d_lr: 1 - CKA(T, T_MP) in [0, 1]: 0 rich, 1 lazy.
         d_debiased: the same, corrected for a finite number of independent rows; needs n > 3 and
