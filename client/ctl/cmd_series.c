@@ -74,7 +74,10 @@ static bool fill_point(const struct series *s, cJSON *object, const cJSON *const
               add_copy(object, "attempt", cells[POINT_ATTEMPT]) &&
               add_copy(object, "step", cells[POINT_STEP]) &&
               add_copy(object, "time", cells[POINT_TIME]) &&
-              add_copy(object, "n", cells[POINT_N]) && add_copy(object, "p", s->p) &&
+              add_copy(object, "n", cells[POINT_N]) &&
+              add_copy(object, "rows_missing", cells[POINT_MISSING]) &&
+              add_copy(object, "rows_from", cells[POINT_FROM]) &&
+              add_copy(object, "rows_to", cells[POINT_TO]) && add_copy(object, "p", s->p) &&
               add_copy(object, "c", s->c) && add_copy(object, "rank", cells[POINT_RANK]);
 
     for (int i = 0; i < METRIC_COUNT && ok; i++)

@@ -20,8 +20,15 @@
 void pointrow_names(const char *names[POINT_PARTS])
 {
     static const char *const own[POINT_METRICS] = {
-        [POINT_STEP] = "step", [POINT_ATTEMPT] = "attempt", [POINT_TIME] = "time",
-        [POINT_N] = "n",       [POINT_RANK] = "rank",       [POINT_FLAGS] = "flags",
+        [POINT_STEP] = "step",
+        [POINT_ATTEMPT] = "attempt",
+        [POINT_TIME] = "time",
+        [POINT_N] = "n",
+        [POINT_MISSING] = "rows_missing",
+        [POINT_FROM] = "rows_from",
+        [POINT_TO] = "rows_to",
+        [POINT_RANK] = "rank",
+        [POINT_FLAGS] = "flags",
     };
 
     memcpy(names, own, sizeof own);

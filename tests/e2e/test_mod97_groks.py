@@ -2,8 +2,8 @@ import pytest
 
 from harness import COMPANIONS, ROOT
 
-KEYS = ["run", "layer", "attempt", "step", "time", "n", "p", "c", "rank", "d_lr", "d_debiased",
-        "u", "pr", *COMPANIONS, "flags", "scalars"]
+KEYS = ["run", "layer", "attempt", "step", "time", "n", "rows_missing", "rows_from", "rows_to", "p",
+        "c", "rank", "d_lr", "d_debiased", "u", "pr", *COMPANIONS, "flags", "scalars"]
 
 
 def test_mod97_groks(daemon):
