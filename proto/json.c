@@ -356,3 +356,12 @@ char *json_print(const cJSON *value)
 {
     return cJSON_PrintUnformatted(value);
 }
+
+cJSON *json_push_object(cJSON *array)
+{
+    cJSON *object = cJSON_CreateObject();
+
+    if (object)
+        cJSON_AddItemToArray(array, object);
+    return object;
+}

@@ -58,3 +58,6 @@ char *json_print(const cJSON *value);
 
 /* True when `text` is UTF-8 without overlong forms, surrogates or NUL. */
 bool json_utf8_valid(const char *text, size_t size);
+
+/* A new object at the array's end, which owns it; NULL when memory ran out. */
+cJSON *json_push_object(cJSON *array);

@@ -65,6 +65,3 @@ int history_resolve(struct history *, const char *run, int64_t *run_key, char *i
 
 /* -ENOMEM with its sentence. */
 int history_no_memory(struct err *e);
-
-/* An object appended to `array`; NULL without memory. */
-cJSON *history_push_object(cJSON *array);

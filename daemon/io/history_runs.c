@@ -34,20 +34,11 @@ static bool add_integer_or_null(cJSON *object, const char *name, sqlite3_stmt *q
     return json_add_integer(object, name, sqlite3_column_int64(q, column));
 }
 
-cJSON *history_push_object(cJSON *array)
-{
-    cJSON *object = cJSON_CreateObject();
-
-    if (object)
-        cJSON_AddItemToArray(array, object);
-    return object;
-}
-
 /* The layer of the row at hand, as RUN OBJECT shows it. */
 static bool add_run_layer(cJSON *array, sqlite3_stmt *q)
 {
     struct point point;
-    cJSON *o = history_push_object(array);
+    cJSON *o = json_push_object(array);
 
     store_schema_point(q, LAYERS_POINT, &point);
     return o && add_text(o, "layer", q, 1) &&
@@ -125,7 +116,7 @@ static int run_list(struct history *h, const void *arg, cJSON **out, struct err 
     bind_filter(q, params);
     sql_bind_integers(q, 5, (int64_t[]){params->limit, params->offset}, 2);
     while ((rc = sql_step(q, e)) == 1) {
-        rc = add_run(h, history_push_object(runs), q, e);
+        rc = add_run(h, json_push_object(runs), q, e);
         if (rc < 0)
             break;
     }
@@ -134,7 +125,7 @@ static int run_list(struct history *h, const void *arg, cJSON **out, struct err 
 
 static bool add_attempt(cJSON *array, sqlite3_stmt *q)
 {
-    cJSON *o = history_push_object(array);
+    cJSON *o = json_push_object(array);
 
     return o && json_add_integer(o, "attempt", sqlite3_column_int64(q, 0)) &&
            add_integer_or_null(o, "first_step", q, 1) &&
@@ -205,7 +196,7 @@ static int run_get(struct history *h, const void *arg, cJSON **out, struct err *
 static bool add_layer(cJSON *array, const char *run, sqlite3_stmt *q)
 {
     const char *name = sql_column_text(q, 1);
-    cJSON *o = history_push_object(array), *last;
+    cJSON *o = json_push_object(array), *last;
     struct point point;
 
     if (!o || !cJSON_AddStringToObject(o, "layer", name) ||

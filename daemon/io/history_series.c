@@ -419,7 +419,7 @@ static cJSON *start_answer(const struct selection *sel, const char *name, cJSON 
  * on how many layers there are. */
 static bool push_layer(cJSON *array, sqlite3_stmt *q)
 {
-    cJSON *o = history_push_object(array);
+    cJSON *o = json_push_object(array);
 
     return o && cJSON_AddStringToObject(o, "layer", sql_column_text(q, 1)) &&
            json_add_integer(o, "p", sqlite3_column_int64(q, 2)) &&
@@ -558,7 +558,7 @@ static int list_scalars(struct history *h, const cJSON *names, const struct sele
             return rc;
         if (!wants_name(names, name))
             continue;
-        o = history_push_object(array);
+        o = json_push_object(array);
         if (!o || !cJSON_AddStringToObject(o, "name", name))
             return history_no_memory(e);
     }

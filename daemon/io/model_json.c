@@ -64,17 +64,6 @@ static bool add_flag_info(cJSON *object, const struct flag_info *flag)
            add_text(object, "description", flag->description);
 }
 
-/* A new object at the array's end, or NULL. */
-static cJSON *push_object(cJSON *array)
-{
-    cJSON *object = cJSON_CreateObject();
-
-    if (object && cJSON_AddItemToArray(array, object))
-        return object;
-    cJSON_Delete(object);
-    return NULL;
-}
-
 cJSON *metrics_to_json(void)
 {
     cJSON *answer = cJSON_CreateObject();
@@ -83,12 +72,12 @@ cJSON *metrics_to_json(void)
     bool done = metrics && flags;
 
     for (int i = 0; done && i < METRIC_COUNT; i++) {
-        cJSON *object = push_object(metrics);
+        cJSON *object = json_push_object(metrics);
 
         done = object && add_metric_info(object, &metric_table[i]);
     }
     for (int i = 0; done && i < FLAG_COUNT; i++) {
-        cJSON *object = push_object(flags);
+        cJSON *object = json_push_object(flags);
 
         done = object && add_flag_info(object, &flag_table[i]);
     }
