@@ -93,15 +93,17 @@ static void make_run_id(const char *name, char out[CONTROL_RUN_MAX + 1])
     random_hex(out + n + 1, 3);
 }
 
-/* Members that the program's version of the struct does not have are as in RICHD_OPTIONS. */
-static struct richd_options complete_options(const struct richd_options *given)
+/* Lays what the program's version of a struct has, which opens with its size, over ours with its
+ * defaults. False when there is nothing: NULL, or one that does not start from its macro. */
+static bool overlay(void *ours, size_t our_size, const void *given)
 {
-    struct richd_options options = RICHD_OPTIONS;
-    size_t size = given ? given->struct_size : 0;
+    size_t size = 0;
 
+    if (given)
+        memcpy(&size, given, sizeof size);
     if (size > 0)
-        memcpy(&options, given, size < sizeof options ? size : sizeof options);
-    return options;
+        memcpy(ours, given, size < our_size ? size : our_size);
+    return size > 0;
 }
 
 /* Of texts ended by NULL; NULL is no text. */
@@ -260,10 +262,12 @@ fail:
 
 struct richd_run *richd_connect(const struct richd_options *options, char *error, size_t error_size)
 {
-    struct richd_options complete = complete_options(options);
+    struct richd_options complete = RICHD_OPTIONS;
     struct err e = {""};
-    struct richd_run *run = new_run(&complete, &e);
+    struct richd_run *run;
 
+    overlay(&complete, sizeof complete, options);
+    run = new_run(&complete, &e);
     if (error && error_size > 0)
         snprintf(error, error_size, "%s", e.text);
     return run;
@@ -348,11 +352,9 @@ static int check_rows(const struct rows *rows, struct err *e)
 static int read_batch(const struct richd_batch *given, struct rows *out, struct err *e)
 {
     struct richd_batch b = RICHD_BATCH;
-    size_t size = given ? given->struct_size : 0;
 
-    if (size == 0)
+    if (!overlay(&b, sizeof b, given))
         return err_set(e, -EINVAL, "a batch that does not start from RICHD_BATCH");
-    memcpy(&b, given, size < sizeof b ? size : sizeof b);
     *out = (struct rows){
         .layer = b.layer,
         .header = {.kind = WIRE_ROWS,
@@ -510,12 +512,10 @@ static int submit_slices(struct richd_run *run, const char *layer, struct wire_h
 static int read_head(const struct richd_head *given, struct richd_head *out,
                      struct wire_header *header, struct err *e)
 {
-    size_t size = given ? given->struct_size : 0;
     struct rows rows;
 
-    if (size == 0)
+    if (!overlay(out, sizeof *out, given))
         return err_set(e, -EINVAL, "a head that does not start from RICHD_HEAD");
-    memcpy(out, given, size < sizeof *out ? size : sizeof *out);
     if (!out->triangle)
         return err_set(e, -EINVAL, "a head without its triangle");
     *header = (struct wire_header){.kind = WIRE_HEAD,
@@ -585,25 +585,16 @@ static int check_scalars(const struct richd_scalar *scalars, size_t n)
     return 0;
 }
 
-static struct richd_extras complete_extras(const struct richd_extras *given)
-{
-    struct richd_extras extras = RICHD_EXTRAS;
-    size_t size = given ? given->struct_size : 0;
-
-    if (size > 0)
-        memcpy(&extras, given, size < sizeof extras ? size : sizeof extras);
-    return extras;
-}
-
 int richd_checkpoint_with(struct richd_run *run, int64_t step, const struct richd_extras *given,
                           int timeout_ms, struct richd_points **points)
 {
-    struct richd_extras extras = complete_extras(given);
+    struct richd_extras extras = RICHD_EXTRAS;
     bool waits = timeout_ms > 0;
     struct ticket ticket = {.wants_points = waits && points};
     struct err e = {""};
     int rc = check_run(run);
 
+    overlay(&extras, sizeof extras, given);
     if (points)
         *points = NULL;
     if (rc == 0)
