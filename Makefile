@@ -26,36 +26,45 @@ endif
 override CFLAGS  += $(SAN)
 override LDFLAGS += $(SAN)
 
-# ---- the layers: each library may use those to its right -----------------------------------------
-#   main -> io -> core -> base          ctl, librichd -> proto -> base          io -> proto
-BLAS_LIBS := -llapacke -lopenblas -lm
-IO_LIBS   := -luv -lzmq -lwebsockets -lsqlite3 -linih -lcjson -lsystemd -lpthread $(BLAS_LIBS)
+# ---- rooms: a folder is an archive, and may use those named before it (make check-layers) ---------
+ROOMS     := proto/base daemon/core proto daemon/io
+C_ROOMS   := proto/base proto client/c
+CTL_ROOMS := proto/base proto client/ctl
 
-objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(1)/*.c))
-BASE  := $(BUILD)/lib/libbase.a
-CORE  := $(BUILD)/lib/libcore.a
-PROTO := $(BUILD)/lib/libproto.a
-IO    := $(BUILD)/lib/libio.a
-CTL   := $(BUILD)/lib/libctl.a
-TESTLIB := $(BUILD)/lib/libtest.a
+# A library is known from its room upwards: the core, before all others, knows BLAS alone.
+LIBS_proto/base := -lm
+LIBS_daemon/core := -llapacke -lopenblas
+LIBS_proto       := -lcjson
+LIBS_daemon/io   := -luv -lzmq -lwebsockets -lsqlite3 -linih -lsystemd -lpthread
+LIBS_client/c    := -lzmq -lpthread
+
+# The page is part of the binary.
+OBJECTS_daemon/io := $(BUILD)/obj/page.o
+
+objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out %/main.c,$(wildcard $(1)/*.c))) $(OBJECTS_$(1))
+archive = $(BUILD)/lib/$(subst /,-,$(1)).a
+reverse = $(if $(1),$(call reverse,$(wordlist 2,99,$(1))) $(firstword $(1)))
+# $(call upto,ROOM,ROOMS): ROOMS up to and with ROOM.
+upto    = $(if $(filter-out $(1),$(firstword $(2))),$(firstword $(2)) $(call upto,$(1),$(wordlist 2,99,$(2))),$(1))
+below   = $(call upto,$(1),$(if $(filter $(1),$(ROOMS)),$(ROOMS),$(if $(filter $(1),$(C_ROOMS)),$(C_ROOMS),$(CTL_ROOMS))))
+# What a program links that stands on ROOM: the archives from there downwards, and their libraries.
+archives = $(foreach r,$(call reverse,$(call below,$(1))),$(call archive,$(r)))
+link     = $(call archives,$(1)) $(foreach r,$(call reverse,$(call below,$(1))),$(LIBS_$(r)))
+
+ALL_ROOMS := $(sort $(ROOMS) $(C_ROOMS) $(CTL_ROOMS))
+TESTLIB   := $(BUILD)/lib/test.a
 
 all: $(BUILD)/richd $(BUILD)/richctl $(BUILD)/librichd.so $(BUILD)/librichd.a $(BUILD)/example
 
-$(BASE): $(call objects,daemon/base)
-$(CORE): $(call objects,daemon/core)
-$(PROTO): $(call objects,proto)
-$(IO): $(call objects,daemon/io) $(BUILD)/obj/page.o
+$(foreach r,$(ALL_ROOMS),$(eval $(call archive,$(r)): $$(call objects,$(r))))
 $(TESTLIB): $(call objects,tests/lib)
-# metric.o is the one list of measures: constant data, without the rest of the core
-$(CTL): $(filter-out %/main.o,$(call objects,client/ctl)) $(BUILD)/obj/daemon/core/metric.o
-$(BUILD)/librichd.a: $(call objects,client/c) $(call objects,proto) $(call objects,daemon/base)
-
-$(BASE) $(CORE) $(PROTO) $(IO) $(CTL) $(TESTLIB) $(BUILD)/librichd.a:
+$(BUILD)/librichd.a: $(foreach r,$(C_ROOMS),$(call objects,$(r)))
+$(foreach r,$(ALL_ROOMS),$(call archive,$(r))) $(TESTLIB) $(BUILD)/librichd.a:
 	@mkdir -p $(@D)
 	$(V)rm -f $@ && ar rcs $@ $^
+
 # Centring and converting are loops over rows; at -O3 gcc makes vectors of them (10-20 % of a fold).
 $(BUILD)/obj/daemon/core/%.o: override CFLAGS += $(if $(SANITIZE),,-O3)
-# The page is part of the binary.
 PAGE := $(shell find client/dashboard -type f)
 $(BUILD)/obj/page.c: $(PAGE) daemon/io/http_embed.sh Makefile
 	@mkdir -p $(@D)
@@ -66,49 +75,61 @@ $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(V)$(CC) $(CFLAGS) -c -o $@ $<
 
-$(BUILD)/richd: $(BUILD)/obj/daemon/main.o $(IO) $(CORE) $(PROTO) $(BASE)
-	$(V)$(CC) $(LDFLAGS) -o $@ $^ $(IO_LIBS)
-$(BUILD)/richctl: $(BUILD)/obj/client/ctl/main.o $(CTL) $(PROTO) $(BASE)
-	$(V)$(CC) $(LDFLAGS) -o $@ $^ -lcjson -lm
-$(BUILD)/librichd.so: $(call objects,client/c) $(PROTO) $(BASE)
-	$(V)$(CC) $(LDFLAGS) -shared -Wl,-soname,librichd.so.0 -o $@ $^ -lzmq -lcjson -lpthread -lm
+TOP_ROOM := $(lastword $(ROOMS))
+$(BUILD)/richd: $(BUILD)/obj/daemon/main.o $(call archives,$(TOP_ROOM))
+	$(V)$(CC) $(LDFLAGS) -o $@ $< $(call link,$(TOP_ROOM))
+$(BUILD)/richctl: $(BUILD)/obj/client/ctl/main.o $(call archives,client/ctl)
+	$(V)$(CC) $(LDFLAGS) -o $@ $< $(call link,client/ctl)
+$(BUILD)/librichd.so: $(call objects,client/c) $(call archives,proto)
+	$(V)$(CC) $(LDFLAGS) -shared -Wl,-soname,librichd.so.0 -o $@ $(call objects,client/c) $(call link,client/c)
 	@ln -sf librichd.so $@.0
 
 # Linked as a program of others is: it finds what richd.h exports, and nothing else.
 $(BUILD)/example: $(BUILD)/obj/client/c/examples/train.o $(BUILD)/librichd.so
 	$(V)$(CC) $(LDFLAGS) -o $@ $^ -Wl,-rpath,'$$ORIGIN' -lm
 
-# ---- unit tests: tests/unit/LAYER/test_*.c link that layer and what lies below it, nothing more ---
+# The proof that a room stands on those before it: it links alone with them, every symbol found, and
+# includes nothing of the others.
+LAYERS := $(foreach r,$(ALL_ROOMS),$(BUILD)/layers/$(subst /,-,$(r)).so)
+define layer
+$(BUILD)/layers/$(subst /,-,$(1)).so: $(call archives,$(1))
+	@mkdir -p $$(@D)
+	@! grep -n '^#include "' $(wildcard $(1)/*.[ch]) /dev/null | \
+		grep -vE '"(include/richd.h|($(subst $() ,|,$(strip $(call below,$(1)))))/[^/]*)"'
+	$(V)$(CC) -shared -o $$@ -Wl,-z,defs -Wl,--whole-archive $(call archive,$(1)) -Wl,--no-whole-archive $(call link,$(1))
+endef
+$(foreach r,$(ALL_ROOMS),$(eval $(call layer,$(r))))
+check-layers: $(LAYERS)
+	@echo "$(words $(LAYERS)) rooms stand on those before them"
+
+# ---- unit tests: tests/unit/ROOM/test_*.c link that room and what lies below it, nothing more ------
 # Tests of the core can make the n-th malloc fail (tests/lib/fault.h).
 FAULTS := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--undefined=__wrap_malloc
-UNIT := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/*/test_*.c) $(wildcard tests/sim/test_*.c))
+UNIT := $(patsubst %.c,$(BUILD)/%,$(shell find tests/unit tests/sim -name 'test_*.c' | sort))
 # The thread sanitizer has nothing to see in a test of one thread, and takes ten times as long.
 ifeq ($(SANITIZE),thread)
-UNIT := $(filter $(addprefix $(BUILD)/tests/unit/,io/% client/% core/test_fold),$(UNIT))
+UNIT := $(filter $(addprefix $(BUILD)/tests/unit/,daemon/io/% client/% daemon/core/test_fold),$(UNIT))
 endif
-$(BUILD)/tests/unit/base/%:   LIBS = $(TESTLIB) $(BASE) -lcmocka
-$(BUILD)/tests/unit/core/%:   LIBS = $(FAULTS) $(TESTLIB) $(CORE) $(BASE) -lcmocka $(BLAS_LIBS)
-$(BUILD)/tests/sim/%:         LIBS = $(TESTLIB) $(CORE) $(BASE) -lcmocka $(BLAS_LIBS)
-$(BUILD)/tests/unit/proto/%:  LIBS = $(TESTLIB) $(PROTO) $(BASE) -lcmocka -lcjson -lm
-$(BUILD)/tests/unit/io/%:     LIBS = $(TESTLIB) $(IO) $(CORE) $(PROTO) $(BASE) -lcmocka $(IO_LIBS)
+$(foreach r,$(ALL_ROOMS),$(eval $(BUILD)/tests/unit/$(r)/%: LIBS = $$(call link,$(r))))
+$(BUILD)/tests/sim/%: LIBS = $(call link,daemon/core)
+$(BUILD)/tests/unit/daemon/core/%: LDFLAGS += $(FAULTS)
 # The whole daemon, with a trainer of ours, and jobs that find no memory.
-$(BUILD)/tests/unit/io/test_loop: LIBS = -Wl,--wrap=work_start $(TESTLIB) $(BUILD)/librichd.a $(IO) $(CORE) $(PROTO) $(BASE) -lcmocka $(IO_LIBS)
-$(BUILD)/tests/unit/client/%: LIBS = $(TESTLIB) $(BUILD)/librichd.a -lcmocka -lzmq -lcjson -lpthread -lm
-$(BUILD)/tests/unit/ctl/%:    LIBS = $(TESTLIB) $(CTL) $(PROTO) $(BASE) -lcmocka -lcjson -lm
-$(UNIT): $(BUILD)/%: $(BUILD)/obj/%.o $(TESTLIB) $(BASE) $(CORE) $(PROTO) $(IO) $(CTL) $(BUILD)/librichd.a
+$(BUILD)/tests/unit/daemon/io/test_loop: LDFLAGS += -Wl,--wrap=work_start
+$(BUILD)/tests/unit/daemon/io/test_loop: LIBS = $(call archive,client/c) $(call link,daemon/io)
+$(UNIT): $(BUILD)/%: $(BUILD)/obj/%.o $(TESTLIB) $(foreach r,$(ALL_ROOMS),$(call archive,$(r)))
 	@mkdir -p $(@D)
-	$(V)$(CC) $(LDFLAGS) -o $@ $< $(LIBS)
+	$(V)$(CC) $(LDFLAGS) -o $@ $< $(TESTLIB) $(LIBS) -lcmocka
 
-$(BUILD)/tests/unit/client/test_example: $(BUILD)/example
+$(BUILD)/tests/unit/client/c/test_example: $(BUILD)/example
 
 unit: $(UNIT)
 	@for t in $(UNIT); do echo "== $$t"; $$t || exit 1; done
 
 # ---- benchmarks: tests/bench/bench_*.c link everything; run them by hand, in a quiet hour ---------
 BENCH := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/bench_*.c))
-$(BENCH): $(BUILD)/%: $(BUILD)/obj/%.o $(TESTLIB) $(IO) $(CORE) $(PROTO) $(BASE)
+$(BENCH): $(BUILD)/%: $(BUILD)/obj/%.o $(TESTLIB) $(call archives,$(TOP_ROOM))
 	@mkdir -p $(@D)
-	$(V)$(CC) $(LDFLAGS) -o $@ $^ $(IO_LIBS)
+	$(V)$(CC) $(LDFLAGS) -o $@ $< $(TESTLIB) $(call link,$(TOP_ROOM))
 
 bench: $(BENCH)
 	@for b in $(BENCH); do echo "== $$b"; $$b || exit 1; done
@@ -168,7 +189,7 @@ lint:
 # Everything, from a bare machine.
 test: test-deps tools
 	$(MAKE) --no-print-directory DEV=1 -j$(shell nproc) all $(UNIT) $(BENCH)
-	$(MAKE) --no-print-directory check-headers format-check lint
+	$(MAKE) --no-print-directory DEV=1 check-layers check-headers format-check lint
 	$(MAKE) --no-print-directory DEV=1 check python browser
 	$(MAKE) --no-print-directory SANITIZE=address FAULT_STRIDE=97 SIM_SEEDS=150 TRANSITION_SERIES=200 ZWATCH_MESSAGES=200000 check
 	$(MAKE) --no-print-directory SANITIZE=thread FAULT_STRIDE=499 ZWATCH_MESSAGES=200000 check
@@ -235,4 +256,4 @@ clean:
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 .SECONDARY:
-.PHONY: all unit bench e2e python browser screenshots check check-headers format format-check lint test deps paper-deps test-deps tools demo reproduce install clean
+.PHONY: all unit bench e2e python browser screenshots check check-layers check-headers format format-check lint test deps paper-deps test-deps tools demo reproduce install clean

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/base/err.h"
+#include "proto/base/err.h"
 
 enum feed_code {
     FEED_NOT_JSON = -32700,

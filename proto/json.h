@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/base/err.h"
+#include "proto/base/err.h"
 
 /* Deeper nesting than any message of ours; cJSON itself recurses to 1000. */
 #define JSON_MAX_DEPTH 32

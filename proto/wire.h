@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/base/err.h"
+#include "proto/base/err.h"
 
 #define WIRE_VERSION     1
 #define WIRE_HEADER_SIZE 64

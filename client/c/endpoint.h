@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-#include "daemon/base/err.h"
+#include "proto/base/err.h"
 
 /* A runtime directory and endpoints.json fit, and so does any path a socket can have (107). */
 #define ENDPOINT_MAX 512

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/base/list.h"
+#include "proto/base/list.h"
 #include "proto/wire.h"
 
 /* features, outputs, targets; of a head its triangle alone */

@@ -14,7 +14,7 @@
 #include "client/ctl/plot.h"
 #include "client/ctl/terminal.h"
 #include "client/ctl/text.h"
-#include "daemon/core/metric.h"
+#include "proto/base/metric.h"
 #include "proto/json.h"
 
 /* Updates closer than this share a drawing. */

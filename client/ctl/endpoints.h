@@ -3,7 +3,7 @@
  * nothing. Connecting is left to feedclient. */
 #pragma once
 
-#include "daemon/base/err.h"
+#include "proto/base/err.h"
 
 /* Room for a path of any length that a socket can have, and its prefix. */
 #define ENDPOINT_SIZE 512

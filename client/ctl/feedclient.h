@@ -5,7 +5,7 @@
 
 #include <cjson/cJSON.h>
 
-#include "daemon/base/err.h"
+#include "proto/base/err.h"
 
 struct feedclient;
 

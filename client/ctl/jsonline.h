@@ -5,7 +5,7 @@
 #include <cjson/cJSON.h>
 #include <stdio.h>
 
-#include "daemon/base/err.h"
+#include "proto/base/err.h"
 
 /* Prints `value` and a newline. Its numbers become text (json_make_exact). Returns 0 or -ENOMEM. */
 int jsonline_print(cJSON *value, FILE *out, struct err *e);

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "daemon/base/err.h"
+#include "proto/base/err.h"
 
 /* More words than a plot can show runs. */
 #define OPTIONS_MAX_WORDS 16

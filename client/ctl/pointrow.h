@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#include "daemon/core/metric.h"
+#include "proto/base/metric.h"
 
 /* The parts of a point, in the order of pointrow_names. */
 enum point_part {

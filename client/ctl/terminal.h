@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "daemon/base/err.h"
+#include "proto/base/err.h"
 
 struct terminal;
 

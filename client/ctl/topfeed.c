@@ -8,7 +8,7 @@
 #include "client/ctl/clock.h"
 #include "client/ctl/history.h"
 #include "client/ctl/params.h"
-#include "daemon/core/metric.h"
+#include "proto/base/metric.h"
 #include "proto/json.h"
 
 /* Runs of one answer: each may carry 1 MiB of config. */

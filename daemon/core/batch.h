@@ -8,10 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/base/list.h"
 #include "daemon/core/fold.h"
 #include "daemon/core/head.h"
-#include "daemon/core/point.h"
+#include "proto/base/limits.h"
+#include "proto/base/list.h"
 
 /* A place in a layer's FIFO: a batch, or the mark of a checkpoint (layer.h). */
 struct queued {

@@ -7,10 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/base/err.h"
 #include "daemon/core/batch.h"
 #include "daemon/core/layer.h"
 #include "daemon/core/record.h"
+#include "proto/base/err.h"
 
 /* A connection to the ingest socket; ingest numbers them, from 1. */
 typedef uint64_t peer_id;

@@ -26,9 +26,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "daemon/base/err.h"
 #include "daemon/core/dtype.h"
 #include "daemon/core/moments.h"
+#include "proto/base/err.h"
 
 /* Rows of a batch as they came: row-major, contiguous, possibly unaligned. Borrows the frames. */
 struct rows {

@@ -13,9 +13,9 @@
  * each of p^3 operations, once a checkpoint. The bias moves means alone. */
 #pragma once
 
-#include "daemon/base/err.h"
 #include "daemon/core/dtype.h"
 #include "daemon/core/moments.h"
+#include "proto/base/err.h"
 
 struct head {
     size_t p;

@@ -1,17 +1,13 @@
-/* What richd records: the result of a checkpoint for one layer, a scalar that the trainer logged,
- * and a transition that was found in a layer's series. Plain values, made by the core and carried
- * by the store and the feed; whoever holds one owns it. */
+/* What richd records: the result of a checkpoint for one layer, and a scalar that the trainer
+ * logged. Plain values, made by the core and carried by the store and the feed; whoever holds one
+ * owns it.
+ */
 #pragma once
 
 #include <stdint.h>
 
-#include "daemon/core/metric.h"
-#include "daemon/core/transition.h"
-
-/* Longest names, in bytes, without the closing NUL (proto/INGEST.md). */
-#define RUN_ID_MAX      64
-#define LAYER_NAME_MAX  128
-#define SCALAR_NAME_MAX 128
+#include "proto/base/limits.h"
+#include "proto/base/metric.h"
 
 struct point {
     int64_t step;
@@ -29,25 +25,4 @@ struct point {
 struct scalar {
     char name[SCALAR_NAME_MAX + 1];
     double value; /* NaN: was not finite */
-};
-
-/* Whether the accuracy on data that was held out rose with a transition. */
-enum agreement {
-    AGREES_UNKNOWN, /* it was not logged before and after */
-    AGREES_NO,
-    AGREES_YES,
-};
-
-/* A transition and where it belongs; an EVENT to readers (proto/FEED.md). */
-struct finding {
-    enum metric metric;
-    struct transition transition;
-    int64_t step; /* of the point that completed it */
-    double time;  /* that point's, seconds since 1970 */
-    enum agreement agrees;
-    struct {
-        const char *name; /* NULL: none was logged. Borrowed: from the store's list, or a row */
-        double from, to;  /* largest value until the start, and from there to `step` */
-    } accuracy;
-    uint64_t feed_seq; /* filled by the store: place in the order of all things stored */
 };

@@ -9,11 +9,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/base/list.h"
 #include "daemon/core/point.h"
 #include "daemon/core/probe.h"
 #include "daemon/core/spectrum.h"
 #include "daemon/core/watch.h"
+#include "proto/base/list.h"
 
 enum record_kind {
     RECORD_OPEN,       /* start or go on with an attempt */

@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "daemon/base/list.h"
 #include "daemon/io/log.h"
+#include "proto/base/list.h"
 
 /* Standard input, output and error of the command: the event, nowhere, and ours. */
 #define N_STREAMS 3

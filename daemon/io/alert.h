@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <uv.h>
 
-#include "daemon/base/err.h"
+#include "proto/base/err.h"
 
 /* Events that wait for the command before; what comes beyond is dropped and counted. A run has few
  * events, so a full queue means a command that hangs: 64 of them for 10 s each are ten minutes. */

@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "daemon/base/err.h"
 #include "daemon/io/log.h"
+#include "proto/base/err.h"
 
 enum option {
     OPTION_CONFIG,

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/base/err.h"
+#include "proto/base/err.h"
 #include "proto/feed.h"
 
 /* A point in an answer of columns costs about 1.3 KB of tree while it is built: this bounds one

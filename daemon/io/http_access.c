@@ -7,7 +7,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-#include "daemon/base/list.h"
+#include "proto/base/list.h"
 
 struct token {
     struct list link;

@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "daemon/base/err.h"
 #include "daemon/io/http_head.h"
+#include "proto/base/err.h"
 
 /* Short enough for a header line, long enough for a secret: 16 hexadecimal digits are 64 bits. */
 #define HTTP_TOKEN_MIN 16

@@ -6,9 +6,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "daemon/base/err.h"
 #include "daemon/io/feedhub.h"
 #include "daemon/io/http_head.h"
+#include "proto/base/err.h"
 
 struct http_route {
     const char *name; /* the last part of the path */

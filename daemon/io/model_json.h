@@ -6,6 +6,7 @@
 #include <cjson/cJSON.h>
 #include <stdint.h>
 
+#include "daemon/core/finding.h"
 #include "daemon/core/point.h"
 #include "daemon/core/spectrum.h"
 

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "daemon/base/list.h"
+#include "proto/base/list.h"
 
 struct outbox {
     struct list texts;

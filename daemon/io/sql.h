@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/base/err.h"
+#include "proto/base/err.h"
 
 /* How long a call waits for another process that has the file locked (a sqlite3 shell, a backup)
  * before it gives up: longer than any transaction of a person who is awake. */

@@ -9,8 +9,8 @@
 
 #include <stdint.h>
 
-#include "daemon/base/err.h"
-#include "daemon/base/list.h"
+#include "proto/base/err.h"
+#include "proto/base/list.h"
 
 struct store;
 

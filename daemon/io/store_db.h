@@ -9,8 +9,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "daemon/base/err.h"
 #include "daemon/io/store.h"
+#include "proto/base/err.h"
 
 struct layer_point;
 struct probe;

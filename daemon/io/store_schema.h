@@ -6,8 +6,8 @@
 #include <sqlite3.h>
 #include <stdint.h>
 
-#include "daemon/base/err.h"
 #include "daemon/core/point.h"
+#include "proto/base/err.h"
 
 /* The version that this program writes, in PRAGMA user_version. */
 #define STORE_SCHEMA_VERSION 5

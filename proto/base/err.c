@@ -1,4 +1,4 @@
-#include "daemon/base/err.h"
+#include "proto/base/err.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "daemon/core/metric.h"
+#include "proto/base/metric.h"
 
 #include <string.h>
 
