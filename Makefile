@@ -102,7 +102,7 @@ $(foreach r,$(ALL_ROOMS),$(eval $(call layer,$(r))))
 check-layers: $(LAYERS)
 	@echo "$(words $(LAYERS)) rooms stand on those before them"
 
-# ---- unit tests: tests/unit/ROOM/test_*.c link that room and what lies below it, nothing more ------
+# ---- unit tests: tests/unit mirrors the rooms; those of the core link the core and nothing else ------
 # Tests of the core can make the n-th malloc fail (tests/lib/fault.h).
 FAULTS := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--undefined=__wrap_malloc
 UNIT := $(patsubst %.c,$(BUILD)/%,$(shell find tests/unit tests/sim -name 'test_*.c' | sort))
@@ -110,15 +110,19 @@ UNIT := $(patsubst %.c,$(BUILD)/%,$(shell find tests/unit tests/sim -name 'test_
 ifeq ($(SANITIZE),thread)
 UNIT := $(filter $(addprefix $(BUILD)/tests/unit/,daemon/io/% client/% daemon/core/test_fold),$(UNIT))
 endif
-$(foreach r,$(ALL_ROOMS),$(eval $(BUILD)/tests/unit/$(r)/%: LIBS = $$(call link,$(r))))
-$(BUILD)/tests/sim/%: LIBS = $(call link,daemon/core)
-$(BUILD)/tests/unit/daemon/core/%: LDFLAGS += $(FAULTS)
+CORE_TOP := daemon/core
+$(BUILD)/tests/%:                  LIBS = $(call link,$(TOP_ROOM))
+$(BUILD)/tests/sim/%:              LIBS = $(call link,$(CORE_TOP))
+$(BUILD)/tests/unit/daemon/core/%: LIBS = $(call link,$(CORE_TOP))
+$(BUILD)/tests/unit/daemon/core/%: WRAP = $(FAULTS)
+$(BUILD)/tests/unit/client/c/%:    LIBS = $(call link,client/c)
+$(BUILD)/tests/unit/client/ctl/%:  LIBS = $(call link,client/ctl)
 # The whole daemon, with a trainer of ours, and jobs that find no memory.
-$(BUILD)/tests/unit/daemon/io/test_loop: LDFLAGS += -Wl,--wrap=work_start
-$(BUILD)/tests/unit/daemon/io/test_loop: LIBS = $(call archive,client/c) $(call link,daemon/io)
+$(BUILD)/tests/unit/daemon/io/test_loop: WRAP = -Wl,--wrap=work_start
+$(BUILD)/tests/unit/daemon/io/test_loop: LIBS = $(call archive,client/c) $(call link,$(TOP_ROOM))
 $(UNIT): $(BUILD)/%: $(BUILD)/obj/%.o $(TESTLIB) $(foreach r,$(ALL_ROOMS),$(call archive,$(r)))
 	@mkdir -p $(@D)
-	$(V)$(CC) $(LDFLAGS) -o $@ $< $(TESTLIB) $(LIBS) -lcmocka
+	$(V)$(CC) $(LDFLAGS) $(WRAP) -o $@ $< $(TESTLIB) $(LIBS) -lcmocka
 
 $(BUILD)/tests/unit/client/c/test_example: $(BUILD)/example
 
