@@ -27,15 +27,15 @@ override CFLAGS  += $(SAN)
 override LDFLAGS += $(SAN)
 
 # ---- rooms: a folder is an archive, and may use those named before it (make check-layers) ---------
-ROOMS     := proto/base daemon/core proto daemon/io
+ROOMS     := proto/base daemon/core/matrix daemon/core proto daemon/io
 C_ROOMS   := proto/base proto client/c
 CTL_ROOMS := proto/base proto client/ctl
 
 # A library is known from its room upwards: the core, before all others, knows BLAS alone.
 LIBS_proto/base := -lm
-LIBS_daemon/core := -llapacke -lopenblas
+LIBS_daemon/core/matrix := -llapacke -lopenblas
 LIBS_proto       := -lcjson
-LIBS_daemon/io   := -luv -lzmq -lwebsockets -lsqlite3 -linih -lsystemd -lpthread
+LIBS_daemon/io  := -luv -lzmq -lwebsockets -lsqlite3 -linih -lsystemd -lpthread
 LIBS_client/c    := -lzmq -lpthread
 
 # The page is part of the binary.

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "daemon/core/linalg.h"
+#include "daemon/core/matrix/linalg.h"
 #include "daemon/io/config.h"
 #include "daemon/io/log.h"
 #include "daemon/io/loop.h"

@@ -1,6 +1,6 @@
 #include <math.h>
 
-#include "daemon/core/linalg.h"
+#include "daemon/core/matrix/linalg.h"
 #include "daemon/core/measure.h"
 
 /* Linear CKA of features and outputs (Kornblith et al. 2019), both centred:

@@ -26,7 +26,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "daemon/core/dtype.h"
+#include "daemon/core/matrix/dtype.h"
 #include "daemon/core/moments.h"
 #include "proto/base/err.h"
 

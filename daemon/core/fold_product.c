@@ -1,7 +1,7 @@
 #include <math.h>
 
 #include "daemon/core/fold_parts.h"
-#include "daemon/core/linalg.h"
+#include "daemon/core/matrix/linalg.h"
 
 /* to = keep to + between d_row d_col' for one row of a matrix; keep = 0 does not read `to`. */
 static void begin_row(const struct combination *k, size_t n, double d_row, const double *d_col,

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/core/linalg.h"
+#include "daemon/core/matrix/linalg.h"
 
 /* R; X'Y~ and Y~'Y~ with the targets' columns; the matrix that is decomposed, its eigenvectors and
  * the basis made of them; LAPACK's work for all vectors, which spans and ridges need; the outputs

@@ -13,7 +13,7 @@
  * each of p^3 operations, once a checkpoint. The bias moves means alone. */
 #pragma once
 
-#include "daemon/core/dtype.h"
+#include "daemon/core/matrix/dtype.h"
 #include "daemon/core/moments.h"
 #include "proto/base/err.h"
 

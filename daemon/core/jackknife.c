@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/core/linalg.h"
+#include "daemon/core/matrix/linalg.h"
 
 #define N_PAIRS (KEEP_RUNS / 2)
 

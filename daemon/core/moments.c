@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/core/linalg.h"
+#include "daemon/core/matrix/linalg.h"
 
 double moments_size_bytes(size_t p, size_t w)
 {

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/core/linalg.h"
+#include "daemon/core/matrix/linalg.h"
 #include "daemon/core/measure.h"
 
 /* Columns that are turned at a time: with 1024 rows they stay in the second-level cache. */

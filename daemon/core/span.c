@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/core/linalg.h"
+#include "daemon/core/matrix/linalg.h"
 
 /* Rows of X'Q made at a time: they stay in cache. */
 #define CHUNK_ROWS 256

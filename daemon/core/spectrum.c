@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/core/linalg.h"
+#include "daemon/core/matrix/linalg.h"
 #include "daemon/core/span.h"
 
 /* Eigenfunctions projected at a time: (X'Q)'v for so many v stays small beside the matrix. */

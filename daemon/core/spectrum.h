@@ -22,7 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/core/dtype.h"
+#include "daemon/core/matrix/dtype.h"
 #include "daemon/core/moments.h"
 #include "daemon/core/projector.h"
 

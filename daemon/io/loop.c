@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include "daemon/core/linalg.h"
+#include "daemon/core/matrix/linalg.h"
 #include "daemon/core/monitor.h"
 #include "daemon/io/alert.h"
 #include "daemon/io/feedsock.h"

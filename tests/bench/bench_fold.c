@@ -10,7 +10,7 @@
 #include <time.h>
 
 #include "daemon/core/fold.h"
-#include "daemon/core/linalg.h"
+#include "daemon/core/matrix/linalg.h"
 #include "tests/lib/random.h"
 
 #define SECONDS 1.0

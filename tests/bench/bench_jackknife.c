@@ -6,7 +6,7 @@
 #include <time.h>
 
 #include "daemon/core/fold.h"
-#include "daemon/core/linalg.h"
+#include "daemon/core/matrix/linalg.h"
 #include "daemon/core/measure.h"
 #include "tests/lib/random.h"
 

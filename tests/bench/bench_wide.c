@@ -12,7 +12,7 @@
 
 #include "daemon/core/fold.h"
 #include "daemon/core/head.h"
-#include "daemon/core/linalg.h"
+#include "daemon/core/matrix/linalg.h"
 #include "daemon/core/measure.h"
 #include "tests/lib/random.h"
 

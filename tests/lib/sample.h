@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "daemon/core/dtype.h"
 #include "daemon/core/fold.h"
+#include "daemon/core/matrix/dtype.h"
 #include "daemon/core/moments.h"
 #include "daemon/core/point.h"
 #include "tests/lib/random.h"

@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/core/linalg.h"
+#include "daemon/core/matrix/linalg.h"
 #include "daemon/core/monitor.h"
 #include "tests/lib/disk.h"
 #include "tests/lib/parcel.h"

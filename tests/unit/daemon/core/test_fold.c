@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "daemon/core/fold.h"
-#include "daemon/core/linalg.h"
+#include "daemon/core/matrix/linalg.h"
 #include "tests/lib/cmocka.h"
 #include "tests/lib/fault.h"
 #include "tests/lib/sample.h"

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "daemon/core/head.h"
-#include "daemon/core/linalg.h"
+#include "daemon/core/matrix/linalg.h"
 #include "daemon/core/measure.h"
 #include "tests/lib/fault.h"
 #include "tests/lib/random.h"

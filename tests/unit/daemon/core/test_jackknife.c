@@ -10,7 +10,7 @@
 
 #include "daemon/core/fold.h"
 #include "daemon/core/jackknife.h"
-#include "daemon/core/linalg.h"
+#include "daemon/core/matrix/linalg.h"
 #include "daemon/core/measure.h"
 #include "daemon/core/span.h"
 #include "tests/lib/fault.h"

@@ -10,7 +10,7 @@
 
 #include "daemon/core/fold.h"
 #include "daemon/core/kernel.h"
-#include "daemon/core/linalg.h"
+#include "daemon/core/matrix/linalg.h"
 #include "daemon/core/measure.h"
 #include "tests/lib/fault.h"
 #include "tests/lib/sample.h"

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "daemon/core/layer.h"
-#include "daemon/core/linalg.h"
+#include "daemon/core/matrix/linalg.h"
 #include "tests/lib/parcel.h"
 
 #define P 3

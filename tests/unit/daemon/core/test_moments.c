@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/core/linalg.h"
+#include "daemon/core/matrix/linalg.h"
 #include "daemon/core/moments.h"
 #include "tests/lib/cmocka.h"
 #include "tests/lib/fault.h"

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/core/linalg.h"
+#include "daemon/core/matrix/linalg.h"
 #include "daemon/core/monitor.h"
 #include "tests/lib/bench.h"
 #include "tests/lib/fault.h"

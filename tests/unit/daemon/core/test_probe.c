@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/core/linalg.h"
+#include "daemon/core/matrix/linalg.h"
 #include "daemon/core/probe.h"
 #include "tests/lib/fault.h"
 #include "tests/lib/sample.h"

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/core/linalg.h"
+#include "daemon/core/matrix/linalg.h"
 #include "daemon/core/measure.h"
 #include "daemon/core/span.h"
 #include "tests/lib/cmocka.h"

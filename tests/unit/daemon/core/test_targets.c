@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "daemon/core/fold.h"
-#include "daemon/core/linalg.h"
+#include "daemon/core/matrix/linalg.h"
 #include "daemon/core/measure.h"
 #include "daemon/core/span.h"
 #include "tests/lib/random.h"

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "daemon/core/linalg.h"
+#include "daemon/core/matrix/linalg.h"
 #include "daemon/io/loop.h"
 #include "daemon/io/options.h"
 #include "daemon/io/work.h"

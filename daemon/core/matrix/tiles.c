@@ -1,11 +1,11 @@
-#include "daemon/core/tiles.h"
+#include "daemon/core/matrix/tiles.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/core/linalg.h"
+#include "daemon/core/matrix/linalg.h"
 
 static size_t smaller(size_t a, size_t b)
 {

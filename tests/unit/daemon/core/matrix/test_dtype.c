@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/core/dtype.h"
+#include "daemon/core/matrix/dtype.h"
 #include "tests/lib/cmocka.h"
 
 static const enum dtype all[] = {DTYPE_F32, DTYPE_F64, DTYPE_F16, DTYPE_BF16};

@@ -1,4 +1,4 @@
-#include "daemon/core/linalg.h"
+#include "daemon/core/matrix/linalg.h"
 
 #include <cblas.h>
 #include <errno.h>

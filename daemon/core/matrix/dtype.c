@@ -1,4 +1,4 @@
-#include "daemon/core/dtype.h"
+#include "daemon/core/matrix/dtype.h"
 
 #include <assert.h>
 #include <stdint.h>

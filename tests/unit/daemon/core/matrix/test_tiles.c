@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/core/linalg.h"
-#include "daemon/core/tiles.h"
+#include "daemon/core/matrix/linalg.h"
+#include "daemon/core/matrix/tiles.h"
 #include "tests/lib/cmocka.h"
 #include "tests/lib/fault.h"
 #include "tests/lib/random.h"
