@@ -21,7 +21,7 @@
 
 #include <stdbool.h>
 
-#include "daemon/core/moments.h"
+#include "daemon/core/moments/moments.h"
 
 /* nc1 costs p^2 C multiplications beyond what every point costs; up to here, a quarter of a second
  * of one core (p = 4096 with 256 classes), it is computed at every checkpoint. */

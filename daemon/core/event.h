@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/core/batch.h"
 #include "daemon/core/layer.h"
+#include "daemon/core/moments/batch.h"
 #include "daemon/core/record.h"
 #include "proto/base/err.h"
 

@@ -40,7 +40,7 @@
 
 #include "daemon/core/estimate.h"
 #include "daemon/core/kernel.h"
-#include "daemon/core/moments.h"
+#include "daemon/core/moments/moments.h"
 #include "daemon/core/span.h"
 
 /* Fewer groups tell nothing. */

@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "daemon/core/moments.h"
+#include "daemon/core/moments/moments.h"
 
 struct kernel {
     size_t n;

@@ -11,8 +11,8 @@
  */
 #pragma once
 
-#include "daemon/core/batch.h"
 #include "daemon/core/measure.h"
+#include "daemon/core/moments/batch.h"
 #include "daemon/core/watch.h"
 
 enum window_kind {

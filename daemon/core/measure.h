@@ -7,9 +7,9 @@
 #include <stdbool.h>
 
 #include "daemon/core/collapse.h"
-#include "daemon/core/head.h"
 #include "daemon/core/jackknife.h"
-#include "daemon/core/moments.h"
+#include "daemon/core/moments/head.h"
+#include "daemon/core/moments/moments.h"
 #include "daemon/core/point.h"
 #include "daemon/core/probe.h"
 #include "daemon/core/projector.h"

@@ -10,7 +10,7 @@
  * and |m|^2: kept apart, so that a large mean costs the centred one no digits. Rows count alike. */
 #pragma once
 
-#include "daemon/core/keep.h"
+#include "daemon/core/moments/reservoir.h"
 
 /* All there is of a probe is `values`: n x n of ZZ' (both triangles), n of z'm, and |m|^2. */
 struct probe {

@@ -16,7 +16,7 @@
  * that was sent), so X'Q is as accurate as X'Y. */
 #pragma once
 
-#include "daemon/core/moments.h"
+#include "daemon/core/moments/moments.h"
 #include "daemon/core/projector.h"
 
 struct span {

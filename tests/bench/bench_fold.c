@@ -9,8 +9,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "daemon/core/fold.h"
 #include "daemon/core/matrix/linalg.h"
+#include "daemon/core/moments/fold.h"
 #include "tests/lib/random.h"
 
 #define SECONDS 1.0

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "daemon/core/fold.h"
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/core/measure.h"
+#include "daemon/core/moments/fold.h"
 #include "tests/lib/random.h"
 
 #define SECONDS 0.5

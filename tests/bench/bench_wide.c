@@ -10,10 +10,10 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#include "daemon/core/fold.h"
-#include "daemon/core/head.h"
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/core/measure.h"
+#include "daemon/core/moments/fold.h"
+#include "daemon/core/moments/head.h"
 #include "tests/lib/random.h"
 
 #define P          4096

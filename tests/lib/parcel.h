@@ -3,7 +3,7 @@
  * parcel_live counts those not freed yet. Aborts when memory is short; one thread. */
 #pragma once
 
-#include "daemon/core/batch.h"
+#include "daemon/core/moments/batch.h"
 
 enum parcel_kind {
     PARCEL_F32,

@@ -6,9 +6,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "daemon/core/fold.h"
 #include "daemon/core/matrix/dtype.h"
-#include "daemon/core/moments.h"
+#include "daemon/core/moments/fold.h"
+#include "daemon/core/moments/moments.h"
 #include "daemon/core/point.h"
 #include "tests/lib/random.h"
 #include "tests/lib/reference.h"

@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/core/fold.h"
 #include "daemon/core/kernel.h"
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/core/measure.h"
+#include "daemon/core/moments/fold.h"
 #include "tests/lib/fault.h"
 #include "tests/lib/sample.h"
 

@@ -1,4 +1,4 @@
-#include "daemon/core/keep.h"
+#include "daemon/core/moments/reservoir.h"
 
 #include <math.h>
 #include <stdlib.h>

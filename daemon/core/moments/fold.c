@@ -1,10 +1,10 @@
-#include "daemon/core/fold.h"
+#include "daemon/core/moments/fold.h"
 
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
-#include "daemon/core/fold_parts.h"
+#include "daemon/core/moments/fold_parts.h"
 
 /* A block of this many bytes streams from memory once per row of tiles and still leaves the
  * products compute-bound: at p = 4096 it is 1024 rows. */

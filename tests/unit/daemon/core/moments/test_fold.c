@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/core/fold.h"
 #include "daemon/core/matrix/linalg.h"
+#include "daemon/core/moments/fold.h"
 #include "tests/lib/cmocka.h"
 #include "tests/lib/fault.h"
 #include "tests/lib/sample.h"

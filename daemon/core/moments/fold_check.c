@@ -1,6 +1,6 @@
 #include <math.h>
 
-#include "daemon/core/fold_parts.h"
+#include "daemon/core/moments/fold_parts.h"
 
 static bool check_frame(struct rows *r, const char *what, enum dtype d, const void *values,
                         size_t n_columns)

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "daemon/core/keep.h"
+#include "daemon/core/moments/reservoir.h"
 #include "tests/lib/fault.h"
 
 /* Writes rows that hold their own number, in batches of `batch`. */

@@ -1,4 +1,4 @@
-#include "daemon/core/head.h"
+#include "daemon/core/moments/head.h"
 
 #include <assert.h>
 #include <errno.h>

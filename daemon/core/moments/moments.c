@@ -1,4 +1,4 @@
-#include "daemon/core/moments.h"
+#include "daemon/core/moments/moments.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 #include <math.h>
 
-#include "daemon/core/fold_parts.h"
+#include "daemon/core/moments/fold_parts.h"
 #include "daemon/core/matrix/linalg.h"
 
 /* to = keep to + between d_row d_col' for one row of a matrix; keep = 0 does not read `to`. */

@@ -8,8 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/core/fold.h"
-#include "daemon/core/head.h"
+#include "daemon/core/moments/fold.h"
+#include "daemon/core/moments/head.h"
 #include "proto/base/limits.h"
 #include "proto/base/list.h"
 

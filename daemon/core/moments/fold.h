@@ -27,7 +27,7 @@
 #include <stddef.h>
 
 #include "daemon/core/matrix/dtype.h"
-#include "daemon/core/moments.h"
+#include "daemon/core/moments/moments.h"
 #include "proto/base/err.h"
 
 /* Rows of a batch as they came: row-major, contiguous, possibly unaligned. Borrows the frames. */

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/core/fold_parts.h"
+#include "daemon/core/moments/fold_parts.h"
 
 /* Centred single-precision values outside 2^-40..2^40 would overflow or vanish when squared and
  * added; such a column tile is scaled by a power of two, which is exact. */

@@ -5,7 +5,7 @@
 
 #include <stdatomic.h>
 
-#include "daemon/core/fold.h"
+#include "daemon/core/moments/fold.h"
 
 /* Rows widened to double at a time for X'Y: 128 x 512 doubles stay in the second-level cache. */
 #define WIDEN_ROWS MOMENTS_MAKE_ROWS

@@ -14,7 +14,7 @@
 #pragma once
 
 #include "daemon/core/matrix/dtype.h"
-#include "daemon/core/moments.h"
+#include "daemon/core/moments/moments.h"
 #include "proto/base/err.h"
 
 struct head {

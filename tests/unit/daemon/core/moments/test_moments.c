@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "daemon/core/matrix/linalg.h"
-#include "daemon/core/moments.h"
+#include "daemon/core/moments/moments.h"
 #include "tests/lib/cmocka.h"
 #include "tests/lib/fault.h"
 #include "tests/lib/sample.h"
