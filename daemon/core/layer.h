@@ -11,7 +11,7 @@
  */
 #pragma once
 
-#include "daemon/core/measure.h"
+#include "daemon/core/measure/measure.h"
 #include "daemon/core/moments/batch.h"
 #include "daemon/core/watch.h"
 

@@ -9,9 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/core/point.h"
-#include "daemon/core/probe.h"
-#include "daemon/core/spectrum.h"
+#include "daemon/core/measure/point.h"
+#include "daemon/core/measure/probe.h"
+#include "daemon/core/measure/spectrum.h"
 #include "daemon/core/watch.h"
 #include "proto/base/list.h"
 

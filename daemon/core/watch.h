@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 #include "daemon/core/finding.h"
-#include "daemon/core/point.h"
+#include "daemon/core/measure/point.h"
 
 /* A detector is 18 KiB: a run of 1,024 layers has 72 MiB of them at most. */
 #define WATCH_MAX 4

@@ -2,7 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "daemon/core/point.h"
+#include "daemon/core/measure/point.h"
 #include "daemon/io/history_db.h"
 #include "daemon/io/model_json.h"
 #include "daemon/io/spectrum_blob.h"

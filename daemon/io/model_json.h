@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 #include "daemon/core/finding.h"
-#include "daemon/core/point.h"
-#include "daemon/core/spectrum.h"
+#include "daemon/core/measure/point.h"
+#include "daemon/core/measure/spectrum.h"
 
 cJSON *point_to_json(const char *run, const char *layer, uint32_t attempt, const struct point *);
 cJSON *scalar_to_json(const char *run, uint32_t attempt, int64_t step, double time,

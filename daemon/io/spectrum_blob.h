@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-#include "daemon/core/spectrum.h"
+#include "daemon/core/measure/spectrum.h"
 
 /* Returns the bytes (free with free), or NULL. */
 void *spectrum_encode(const struct spectrum *, size_t *size);

@@ -6,7 +6,7 @@
 #include <sqlite3.h>
 #include <stdint.h>
 
-#include "daemon/core/point.h"
+#include "daemon/core/measure/point.h"
 #include "proto/base/err.h"
 
 /* The version that this program writes, in PRAGMA user_version. */

@@ -6,7 +6,7 @@
 #include <time.h>
 
 #include "daemon/core/matrix/linalg.h"
-#include "daemon/core/measure.h"
+#include "daemon/core/measure/measure.h"
 #include "daemon/core/moments/fold.h"
 #include "tests/lib/random.h"
 

@@ -7,9 +7,9 @@
 #include <stddef.h>
 
 #include "daemon/core/matrix/dtype.h"
+#include "daemon/core/measure/point.h"
 #include "daemon/core/moments/fold.h"
 #include "daemon/core/moments/moments.h"
-#include "daemon/core/point.h"
 #include "tests/lib/random.h"
 #include "tests/lib/reference.h"
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "daemon/core/matrix/linalg.h"
-#include "daemon/core/measure.h"
+#include "daemon/core/measure/measure.h"
 #include "daemon/core/moments/head.h"
 #include "tests/lib/fault.h"
 #include "tests/lib/random.h"

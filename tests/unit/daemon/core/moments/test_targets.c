@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "daemon/core/matrix/linalg.h"
-#include "daemon/core/measure.h"
+#include "daemon/core/measure/measure.h"
+#include "daemon/core/measure/span.h"
 #include "daemon/core/moments/fold.h"
-#include "daemon/core/span.h"
 #include "tests/lib/random.h"
 #include "tests/lib/reference.h"
 

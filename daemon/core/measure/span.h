@@ -16,8 +16,8 @@
  * that was sent), so X'Q is as accurate as X'Y. */
 #pragma once
 
+#include "daemon/core/measure/projector.h"
 #include "daemon/core/moments/moments.h"
-#include "daemon/core/projector.h"
 
 struct span {
     size_t first; /* of the columns in Y */

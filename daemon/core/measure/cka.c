@@ -1,7 +1,7 @@
 #include <math.h>
 
 #include "daemon/core/matrix/linalg.h"
-#include "daemon/core/measure.h"
+#include "daemon/core/measure/measure.h"
 
 /* Linear CKA of features and outputs (Kornblith et al. 2019), both centred:
  *

@@ -1,4 +1,4 @@
-#include "daemon/core/projector.h"
+#include "daemon/core/measure/projector.h"
 
 struct projector projector_for(struct projector policy, size_t p, size_t c)
 {

@@ -8,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/core/jackknife.h"
 #include "daemon/core/matrix/linalg.h"
-#include "daemon/core/measure.h"
+#include "daemon/core/measure/jackknife.h"
+#include "daemon/core/measure/measure.h"
+#include "daemon/core/measure/span.h"
 #include "daemon/core/moments/fold.h"
-#include "daemon/core/span.h"
 #include "tests/lib/fault.h"
 #include "tests/lib/sample.h"
 

@@ -1,4 +1,4 @@
-#include "daemon/core/kernel.h"
+#include "daemon/core/measure/kernel.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-#include "daemon/core/jackknife.h"
+#include "daemon/core/measure/jackknife.h"
 
 #include <errno.h>
 #include <math.h>

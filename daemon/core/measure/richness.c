@@ -1,4 +1,4 @@
-#include "daemon/core/measure.h"
+#include "daemon/core/measure/measure.h"
 
 /* D_LR and what is always reported beside it, with t, f and q of measure.h. The formulas of D_LR
  * and of its de-biased form are in estimate.c, those of their errors in jackknife.h: arXiv

@@ -23,8 +23,8 @@
 #include <stdint.h>
 
 #include "daemon/core/matrix/dtype.h"
+#include "daemon/core/measure/projector.h"
 #include "daemon/core/moments/moments.h"
-#include "daemon/core/projector.h"
 
 /* All eigenvalues are the default up to this p: 0.3 GB of work and some 20 s of one core there,
  * growing as p^3; beyond it the leading SPECTRUM_LEADING. */

@@ -1,6 +1,6 @@
 #include <math.h>
 
-#include "daemon/core/measure.h"
+#include "daemon/core/measure/measure.h"
 
 /* What RankMe adds to each share, so that log 0 is never taken. */
 #define RANKME_EPSILON 1e-7

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "daemon/core/matrix/linalg.h"
-#include "daemon/core/probe.h"
+#include "daemon/core/measure/probe.h"
 #include "tests/lib/fault.h"
 #include "tests/lib/sample.h"
 

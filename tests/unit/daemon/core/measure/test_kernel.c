@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/core/kernel.h"
 #include "daemon/core/matrix/linalg.h"
-#include "daemon/core/measure.h"
+#include "daemon/core/measure/kernel.h"
+#include "daemon/core/measure/measure.h"
 #include "daemon/core/moments/fold.h"
 #include "tests/lib/fault.h"
 #include "tests/lib/sample.h"

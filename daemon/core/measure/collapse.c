@@ -1,4 +1,4 @@
-#include "daemon/core/collapse.h"
+#include "daemon/core/measure/collapse.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "daemon/core/matrix/linalg.h"
-#include "daemon/core/measure.h"
+#include "daemon/core/measure/measure.h"
 
 /* A class with less than this share of the rows did not occur: what is left of one that was
  * forgotten is rounding. */

@@ -6,14 +6,14 @@
 
 #include <stdbool.h>
 
-#include "daemon/core/collapse.h"
-#include "daemon/core/jackknife.h"
+#include "daemon/core/measure/collapse.h"
+#include "daemon/core/measure/jackknife.h"
+#include "daemon/core/measure/point.h"
+#include "daemon/core/measure/probe.h"
+#include "daemon/core/measure/projector.h"
+#include "daemon/core/measure/spectrum.h"
 #include "daemon/core/moments/head.h"
 #include "daemon/core/moments/moments.h"
-#include "daemon/core/point.h"
-#include "daemon/core/probe.h"
-#include "daemon/core/projector.h"
-#include "daemon/core/spectrum.h"
 
 /* What a measure may read. With X and Y the rows as in moments.h and Q an orthonormal basis of the
  * outputs. Rows of unequal weight count as n = (sum w)^2 / sum w^2 equal ones. */

@@ -1,4 +1,4 @@
-#include "daemon/core/probe.h"
+#include "daemon/core/measure/probe.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "daemon/core/matrix/linalg.h"
-#include "daemon/core/measure.h"
+#include "daemon/core/measure/measure.h"
 
 /* Columns that are turned at a time: with 1024 rows they stay in the second-level cache. */
 #define SLICE_COLUMNS 128

@@ -1,4 +1,4 @@
-#include "daemon/core/spectrum.h"
+#include "daemon/core/measure/spectrum.h"
 
 #include <errno.h>
 #include <math.h>
@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "daemon/core/matrix/linalg.h"
-#include "daemon/core/span.h"
+#include "daemon/core/measure/span.h"
 
 /* Eigenfunctions projected at a time: (X'Q)'v for so many v stays small beside the matrix. */
 #define CHUNK_VECTORS 256

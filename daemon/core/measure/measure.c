@@ -1,4 +1,4 @@
-#include "daemon/core/measure.h"
+#include "daemon/core/measure/measure.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "daemon/core/matrix/linalg.h"
-#include "daemon/core/span.h"
+#include "daemon/core/measure/span.h"
 
 /* Beyond this ratio of mean to spread, bf16 (8 bits) and f16 (11 bits) hold no digit of the spread.
  */

@@ -1,4 +1,4 @@
-#include "daemon/core/estimate.h"
+#include "daemon/core/measure/estimate.h"
 
 #include <math.h>
 

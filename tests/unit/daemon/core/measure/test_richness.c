@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "daemon/core/matrix/linalg.h"
-#include "daemon/core/measure.h"
-#include "daemon/core/span.h"
+#include "daemon/core/measure/measure.h"
+#include "daemon/core/measure/span.h"
 #include "tests/lib/cmocka.h"
 #include "tests/lib/fault.h"
 #include "tests/lib/sample.h"

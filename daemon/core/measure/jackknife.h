@@ -38,10 +38,10 @@
  * a sample. */
 #pragma once
 
-#include "daemon/core/estimate.h"
-#include "daemon/core/kernel.h"
+#include "daemon/core/measure/estimate.h"
+#include "daemon/core/measure/kernel.h"
+#include "daemon/core/measure/span.h"
 #include "daemon/core/moments/moments.h"
-#include "daemon/core/span.h"
 
 /* Fewer groups tell nothing. */
 #define JACKKNIFE_MIN_GROUPS 16

@@ -1,4 +1,4 @@
-#include "daemon/core/span.h"
+#include "daemon/core/measure/span.h"
 
 #include <errno.h>
 #include <math.h>
