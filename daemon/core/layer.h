@@ -11,9 +11,9 @@
  */
 #pragma once
 
+#include "daemon/core/detect/watch.h"
 #include "daemon/core/measure/measure.h"
 #include "daemon/core/moments/batch.h"
-#include "daemon/core/watch.h"
 
 enum window_kind {
     WINDOW_CHECKPOINT,  /* rows since the last checkpoint */

@@ -9,10 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/core/detect/watch.h"
 #include "daemon/core/measure/point.h"
 #include "daemon/core/measure/probe.h"
 #include "daemon/core/measure/spectrum.h"
-#include "daemon/core/watch.h"
 #include "proto/base/list.h"
 
 enum record_kind {

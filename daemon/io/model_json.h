@@ -6,7 +6,7 @@
 #include <cjson/cJSON.h>
 #include <stdint.h>
 
-#include "daemon/core/finding.h"
+#include "daemon/core/detect/finding.h"
 #include "daemon/core/measure/point.h"
 #include "daemon/core/measure/spectrum.h"
 

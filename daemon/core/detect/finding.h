@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "daemon/core/transition.h"
+#include "daemon/core/detect/transition.h"
 #include "proto/base/metric.h"
 
 /* Whether the accuracy on data that was held out rose with a transition. */

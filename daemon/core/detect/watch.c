@@ -1,4 +1,4 @@
-#include "daemon/core/watch.h"
+#include "daemon/core/detect/watch.h"
 
 #include <stdlib.h>
 

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "daemon/core/watch.h"
+#include "daemon/core/detect/watch.h"
 #include "tests/lib/fault.h"
 
 #define N_POINTS 70

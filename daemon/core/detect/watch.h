@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-#include "daemon/core/finding.h"
+#include "daemon/core/detect/finding.h"
 #include "daemon/core/measure/point.h"
 
 /* A detector is 18 KiB: a run of 1,024 layers has 72 MiB of them at most. */

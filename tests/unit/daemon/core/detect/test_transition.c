@@ -1,4 +1,4 @@
-#include "daemon/core/transition.h"
+#include "daemon/core/detect/transition.h"
 
 #include <math.h>
 #include <setjmp.h>
