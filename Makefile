@@ -27,7 +27,7 @@ override CFLAGS  += $(SAN)
 override LDFLAGS += $(SAN)
 
 # ---- rooms: a folder is an archive, and may use those named before it (make check-layers) ---------
-ROOMS     := proto/base daemon/core/matrix daemon/core/moments daemon/core/measure daemon/core/detect daemon/core proto daemon/io
+ROOMS     := proto/base daemon/core/matrix daemon/core/moments daemon/core/measure daemon/core/detect daemon/core/monitor proto daemon/io
 C_ROOMS   := proto/base proto client/c
 CTL_ROOMS := proto/base proto client/ctl
 
@@ -110,7 +110,7 @@ UNIT := $(patsubst %.c,$(BUILD)/%,$(shell find tests/unit tests/sim -name 'test_
 ifeq ($(SANITIZE),thread)
 UNIT := $(filter $(addprefix $(BUILD)/tests/unit/,daemon/io/% client/% daemon/core/test_fold),$(UNIT))
 endif
-CORE_TOP := daemon/core
+CORE_TOP := daemon/core/monitor
 $(BUILD)/tests/%:                  LIBS = $(call link,$(TOP_ROOM))
 $(BUILD)/tests/sim/%:              LIBS = $(call link,$(CORE_TOP))
 $(BUILD)/tests/unit/daemon/core/%: LIBS = $(call link,$(CORE_TOP))

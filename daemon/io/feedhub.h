@@ -19,7 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "daemon/core/record.h"
+#include "daemon/core/monitor/record.h"
 #include "daemon/io/lane.h"
 
 struct feedhub;

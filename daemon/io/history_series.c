@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/core/series.h"
+#include "daemon/io/bins.h"
 #include "daemon/io/history_db.h"
 #include "daemon/io/model_json.h"
 #include "daemon/io/sql.h"

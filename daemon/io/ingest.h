@@ -5,7 +5,7 @@
 
 #include <uv.h>
 
-#include "daemon/core/event.h"
+#include "daemon/core/monitor/event.h"
 
 struct ingest;
 

@@ -6,7 +6,7 @@
 
 #include <uv.h>
 
-#include "daemon/core/record.h"
+#include "daemon/core/monitor/record.h"
 #include "daemon/io/history.h"
 #include "daemon/io/store.h"
 

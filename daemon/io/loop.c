@@ -12,7 +12,7 @@
 #include <uv.h>
 
 #include "daemon/core/matrix/linalg.h"
-#include "daemon/core/monitor.h"
+#include "daemon/core/monitor/monitor.h"
 #include "daemon/io/alert.h"
 #include "daemon/io/feedsock.h"
 #include "daemon/io/http.h"

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/core/record.h"
+#include "daemon/core/monitor/record.h"
 #include "daemon/io/sql.h"
 #include "daemon/io/store_db.h"
 #include "daemon/io/store_schema.h"

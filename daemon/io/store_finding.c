@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "daemon/core/record.h"
+#include "daemon/core/monitor/record.h"
 #include "daemon/io/sql.h"
 #include "daemon/io/store_db.h"
 

@@ -1,7 +1,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "daemon/core/record.h"
+#include "daemon/core/monitor/record.h"
 #include "daemon/io/blob.h"
 #include "daemon/io/sql.h"
 #include "daemon/io/store_db.h"

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/core/record.h"
+#include "daemon/core/monitor/record.h"
 #include "daemon/io/spectrum_blob.h"
 #include "daemon/io/sql.h"
 #include "daemon/io/store_schema.h"

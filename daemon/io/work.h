@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <uv.h>
 
-#include "daemon/core/layer.h"
+#include "daemon/core/monitor/layer.h"
 
 struct work;
 

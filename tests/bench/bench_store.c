@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "daemon/core/record.h"
+#include "daemon/core/monitor/record.h"
 #include "daemon/io/history.h"
 #include "daemon/io/sql.h"
 #include "daemon/io/store.h"

@@ -3,7 +3,7 @@
  * its disk; one thread. */
 #pragma once
 
-#include "daemon/core/monitor.h"
+#include "daemon/core/monitor/monitor.h"
 #include "tests/lib/disk.h"
 #include "tests/lib/parcel.h"
 

@@ -1,14 +1,15 @@
-/* A store that lives in memory and keeps the contract of core/record.h: attempts and writers,
- * sequences that are stored once, commits of many records at a time, and a disk that is full when a
- * test says so. It survives the monitor it serves, so a test can crash the one and keep the other.
- * Owns copies of what was committed, borrows records from disk_put to disk_take; one thread. */
+/* A store that lives in memory and keeps the contract of daemon/core/monitor/record.h: attempts and
+ * writers, sequences that are stored once, commits of many records at a time, and a disk that is
+ * full when a test says so. It survives the monitor it serves, so a test can crash the one and keep
+ * the other. Owns copies of what was committed, borrows records from disk_put to disk_take; one
+ * thread. */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/core/record.h"
+#include "daemon/core/monitor/record.h"
 
 #define DISK_RUNS     8
 #define DISK_ATTEMPTS 128

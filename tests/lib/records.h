@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-#include "daemon/core/record.h"
+#include "daemon/core/monitor/record.h"
 
 struct store;
 

@@ -20,7 +20,7 @@
 #include <string.h>
 
 #include "daemon/core/matrix/linalg.h"
-#include "daemon/core/monitor.h"
+#include "daemon/core/monitor/monitor.h"
 #include "tests/lib/disk.h"
 #include "tests/lib/parcel.h"
 #include "tests/lib/random.h"

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "daemon/core/record.h"
+#include "daemon/core/monitor/record.h"
 #include "daemon/io/store.h"
 #include "proto/json.h"
 #include "tests/lib/records.h"

@@ -16,7 +16,7 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 
-#include "daemon/core/record.h"
+#include "daemon/core/monitor/record.h"
 #include "daemon/io/store_schema.h"
 #include "tests/lib/records.h"
 

@@ -1,4 +1,4 @@
-#include "daemon/core/record.h"
+#include "daemon/core/monitor/record.h"
 
 #include <stdio.h>
 #include <stdlib.h>

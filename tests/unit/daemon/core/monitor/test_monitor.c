@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "daemon/core/matrix/linalg.h"
-#include "daemon/core/monitor.h"
+#include "daemon/core/monitor/monitor.h"
 #include "tests/lib/bench.h"
 #include "tests/lib/fault.h"
 #include "tests/lib/reference.h"

@@ -1,4 +1,4 @@
-#include "daemon/core/layer.h"
+#include "daemon/core/monitor/layer.h"
 
 #include <assert.h>
 #include <errno.h>

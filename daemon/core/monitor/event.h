@@ -7,9 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/core/layer.h"
 #include "daemon/core/moments/batch.h"
-#include "daemon/core/record.h"
+#include "daemon/core/monitor/layer.h"
+#include "daemon/core/monitor/record.h"
 #include "proto/base/err.h"
 
 /* A connection to the ingest socket; ingest numbers them, from 1. */

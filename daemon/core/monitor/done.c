@@ -1,4 +1,4 @@
-#include "daemon/core/monitor_parts.h"
+#include "daemon/core/monitor/parts.h"
 
 #include <errno.h>
 

@@ -3,8 +3,8 @@
  * monitor_done.c (what comes home from pool and store) include this; nobody else does. */
 #pragma once
 
-#include "daemon/core/monitor.h"
-#include "daemon/core/run.h"
+#include "daemon/core/monitor/monitor.h"
+#include "daemon/core/monitor/run.h"
 
 /* Peers are numbered in order, so the low bits spread them evenly. */
 #define PEER_BUCKETS 256

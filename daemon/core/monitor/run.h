@@ -12,7 +12,7 @@
  * disk is a prefix, and `durable_seq` says which. */
 #pragma once
 
-#include "daemon/core/event.h"
+#include "daemon/core/monitor/event.h"
 
 enum run_state {
     RUN_OPENING,

@@ -1,4 +1,4 @@
-#include "daemon/core/run.h"
+#include "daemon/core/monitor/run.h"
 
 #include <assert.h>
 #include <errno.h>

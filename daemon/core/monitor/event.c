@@ -1,4 +1,4 @@
-#include "daemon/core/event.h"
+#include "daemon/core/monitor/event.h"
 
 #include <assert.h>
 #include <stdlib.h>

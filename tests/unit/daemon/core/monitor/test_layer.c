@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/core/layer.h"
 #include "daemon/core/matrix/linalg.h"
+#include "daemon/core/monitor/layer.h"
 #include "tests/lib/parcel.h"
 
 #define P 3

@@ -1,4 +1,4 @@
-#include "daemon/core/series.h"
+#include "daemon/io/bins.h"
 
 #include <assert.h>
 #include <math.h>

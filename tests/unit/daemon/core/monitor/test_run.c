@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/core/run.h"
+#include "daemon/core/monitor/run.h"
 
 #define PEER 7
 

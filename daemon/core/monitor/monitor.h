@@ -4,7 +4,7 @@
  * the whole protocol can be run with a seed, a fake clock and a store that fails (tests/sim). */
 #pragma once
 
-#include "daemon/core/event.h"
+#include "daemon/core/monitor/event.h"
 
 struct monitor_config {
     size_t n_workers;      /* threads that jobs can use */

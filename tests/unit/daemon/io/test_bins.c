@@ -1,4 +1,4 @@
-#include "daemon/core/series.h"
+#include "daemon/io/bins.h"
 
 #include <math.h>
 #include <setjmp.h>
