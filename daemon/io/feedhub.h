@@ -21,6 +21,7 @@
 
 #include "daemon/core/monitor/record.h"
 #include "daemon/io/lane.h"
+#include "daemon/io/readers.h"
 
 struct feedhub;
 struct feed_client;

@@ -1,16 +1,12 @@
-/* The two ways to the disk, both on libuv's pool. The store lane owns the one writing connection:
- * records queue while a commit runs, and all that have queued make the next one (group commit). The
- * readers own read-only connections and run queries beside it. Loop thread, apart from the query
- * functions themselves. */
+/* The way of records to the disk, on libuv's pool. The lane owns the store, the one connection that
+ * writes: records queue while a commit runs, and all that have queued make the next one (group
+ * commit). Loop thread. What a record says is left to the core. */
 #pragma once
 
 #include <uv.h>
 
 #include "daemon/core/monitor/record.h"
-#include "daemon/io/history.h"
 #include "daemon/io/store.h"
-
-/* ---- writing ------------------------------------------------------------------------------- */
 
 struct store_lane;
 
@@ -27,30 +23,3 @@ void store_lane_close(struct store_lane *);
 void store_lane_put(struct store_lane *, struct record *);
 
 const struct store *store_lane_store(const struct store_lane *);
-
-/* ---- reading ------------------------------------------------------------------------------- */
-
-struct readers;
-struct query;
-
-/* On the pool: read what is asked. */
-typedef void query_work_cb(struct history *, struct query *);
-/* Back on the loop. */
-typedef void query_done_cb(struct query *);
-
-struct query {
-    struct list link;
-    query_work_cb *work;
-    query_done_cb *done;
-    /* NULL, or looked at when its turn comes: true when nobody waits for it any more. It is then
-     * done without having been read. */
-    const bool *is_unwanted;
-};
-
-/* Opens the connections; the store must be open. Returns 0 or -errno. */
-int readers_open(uv_loop_t *, const char *path, struct readers **out, struct err *e);
-/* No query may be out. NULL is fine. */
-void readers_close(struct readers *);
-
-/* Borrows the query until done. First come, first served. */
-void readers_submit(struct readers *, struct query *);

@@ -1,0 +1,35 @@
+/* The way of queries to the history, on libuv's pool: a few read-only connections that run queries
+ * beside the store. Loop thread, apart from the queries' own work, which is a reader's. What is asked
+ * and answered is left to history.h and the feed. */
+#pragma once
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "daemon/io/history.h"
+#include "proto/base/list.h"
+
+struct readers;
+struct query;
+
+/* On the pool: read what is asked. */
+typedef void query_work_cb(struct history *, struct query *);
+/* Back on the loop. */
+typedef void query_done_cb(struct query *);
+
+struct query {
+    struct list link;
+    query_work_cb *work;
+    query_done_cb *done;
+    /* NULL, or looked at when its turn comes: true when nobody waits for it any more. It is then
+     * done without having been read. */
+    const bool *is_unwanted;
+};
+
+/* Opens the connections; the store must be open. Returns 0 or -errno. */
+int readers_open(uv_loop_t *, const char *path, struct readers **out, struct err *e);
+/* No query may be out. NULL is fine. */
+void readers_close(struct readers *);
+
+/* Borrows the query until done. First come, first served. */
+void readers_submit(struct readers *, struct query *);
