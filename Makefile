@@ -27,7 +27,7 @@ override CFLAGS  += $(SAN)
 override LDFLAGS += $(SAN)
 
 # ---- rooms: a folder is an archive, and may use those named before it (make check-layers) ---------
-ROOMS     := proto/base daemon/core/matrix daemon/core/moments daemon/core/measure daemon/core/detect daemon/core/monitor proto daemon/io
+ROOMS     := proto/base daemon/core/matrix daemon/core/moments daemon/core/measure daemon/core/detect daemon/core/monitor proto daemon/host daemon/io
 C_ROOMS   := proto/base proto client/c
 CTL_ROOMS := proto/base proto client/ctl
 
@@ -35,7 +35,8 @@ CTL_ROOMS := proto/base proto client/ctl
 LIBS_proto/base := -lm
 LIBS_daemon/core/matrix := -llapacke -lopenblas
 LIBS_proto       := -lcjson
-LIBS_daemon/io  := -luv -lzmq -lwebsockets -lsqlite3 -linih -lsystemd -lpthread
+LIBS_daemon/host := -linih
+LIBS_daemon/io   := -luv -lzmq -lwebsockets -lsqlite3 -lsystemd -lpthread
 LIBS_client/c    := -lzmq -lpthread
 
 # The page is part of the binary.

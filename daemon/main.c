@@ -6,8 +6,8 @@
 #include <sys/stat.h>
 
 #include "daemon/core/matrix/linalg.h"
-#include "daemon/io/config.h"
-#include "daemon/io/log.h"
+#include "daemon/host/config.h"
+#include "daemon/host/log.h"
 #include "daemon/io/loop.h"
 #include "daemon/io/options.h"
 

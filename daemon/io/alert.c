@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "daemon/io/log.h"
+#include "daemon/host/log.h"
 #include "proto/base/list.h"
 
 /* Standard input, output and error of the command: the event, nowhere, and ours. */

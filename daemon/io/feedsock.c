@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "daemon/io/log.h"
+#include "daemon/host/log.h"
 #include "proto/feed.h"
 
 /* proto/FEED.md, Limits. */

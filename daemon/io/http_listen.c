@@ -4,8 +4,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "daemon/host/log.h"
 #include "daemon/io/http_parts.h"
-#include "daemon/io/log.h"
 
 /* proto/HTTP.md, Limits. */
 #define MAX_CONNECTIONS 1024

@@ -5,8 +5,8 @@
 
 #include <zmq.h>
 
+#include "daemon/host/log.h"
 #include "daemon/io/ingest.h"
-#include "daemon/io/log.h"
 #include "daemon/io/zwatch.h"
 #include "proto/wire.h"
 

@@ -14,7 +14,7 @@
  * SIGHUP has the options read again. */
 #pragma once
 
-#include "daemon/io/config.h"
+#include "daemon/host/config.h"
 
 struct loop;
 

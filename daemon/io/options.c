@@ -2,9 +2,9 @@
 
 #include <errno.h>
 
+#include "daemon/host/paths.h"
 #include "daemon/io/alert.h"
 #include "daemon/io/http_access.h"
-#include "daemon/io/paths.h"
 
 static int check_tokens(const char *path, struct err *e)
 {

@@ -3,7 +3,7 @@
  * thread, which is the loop's. What an option means is left to the module that uses it. */
 #pragma once
 
-#include "daemon/io/config.h"
+#include "daemon/host/config.h"
 
 /* config_read, and unless it is about the version or the help, paths_complete and whether the
  * values can be used here. Returns as config_read does. */

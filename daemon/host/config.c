@@ -1,4 +1,4 @@
-#include "daemon/io/config.h"
+#include "daemon/host/config.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -3,7 +3,7 @@
  * belong to this process while it holds the lock. */
 #pragma once
 
-#include "daemon/io/config.h"
+#include "daemon/host/config.h"
 
 /* Fills in state-dir, runtime-dir, listen and feed where they were left open: systemd's
  * STATE_DIRECTORY and RUNTIME_DIRECTORY, else the XDG directories, else ~/.local/state/richd and

@@ -1,4 +1,4 @@
-#include "daemon/io/log.h"
+#include "daemon/host/log.h"
 
 #include <errno.h>
 #include <stdarg.h>

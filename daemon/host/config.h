@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "daemon/io/log.h"
+#include "daemon/host/log.h"
 #include "proto/base/err.h"
 
 enum option {

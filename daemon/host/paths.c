@@ -1,4 +1,4 @@
-#include "daemon/io/paths.h"
+#include "daemon/host/paths.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
