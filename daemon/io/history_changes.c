@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/format/model_json.h"
 #include "daemon/io/history_db.h"
-#include "daemon/io/model_json.h"
 #include "daemon/io/sql.h"
 #include "daemon/io/store_schema.h"
 

@@ -3,8 +3,8 @@
 #include <stdio.h>
 
 #include "daemon/core/measure/point.h"
+#include "daemon/format/model_json.h"
 #include "daemon/io/history_db.h"
-#include "daemon/io/model_json.h"
 #include "daemon/io/spectrum_blob.h"
 #include "daemon/io/sql.h"
 

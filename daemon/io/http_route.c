@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/format/openmetrics.h"
 #include "daemon/io/http_words.h"
-#include "daemon/io/openmetrics.h"
 #include "proto/feed.h"
 #include "proto/json.h"
 

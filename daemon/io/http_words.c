@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/io/csv.h"
-#include "daemon/io/openmetrics.h"
+#include "daemon/format/csv.h"
+#include "daemon/format/openmetrics.h"
 #include "proto/json.h"
 
 /* How long a browser waits before it connects again. */

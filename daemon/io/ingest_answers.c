@@ -1,8 +1,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "daemon/format/model_json.h"
 #include "daemon/io/ingest_parts.h"
-#include "daemon/io/model_json.h"
 #include "proto/control.h"
 
 static void note_gone(struct ingest *in, peer_id peer)

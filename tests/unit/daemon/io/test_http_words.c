@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "daemon/io/openmetrics.h"
+#include "daemon/format/openmetrics.h"
 #include "proto/feed.h"
 #include "proto/json.h"
 

@@ -1,4 +1,4 @@
-#include "daemon/io/csv.h"
+#include "daemon/format/csv.h"
 
 #include <stdbool.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "daemon/io/model_json.h"
+#include "daemon/format/model_json.h"
 
 #include <stdbool.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "daemon/io/openmetrics.h"
+#include "daemon/format/openmetrics.h"
 
 #include <stdbool.h>
 #include <stdio.h>
