@@ -20,8 +20,8 @@
 #include <stddef.h>
 
 #include "daemon/core/monitor/record.h"
-#include "daemon/io/lane.h"
 #include "daemon/io/readers.h"
+#include "daemon/store/lane.h"
 
 struct feedhub;
 struct feed_client;

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 
 #include "daemon/io/history_db.h"
-#include "daemon/io/sql.h"
-#include "daemon/io/store_schema.h"
+#include "daemon/store/schema.h"
+#include "daemon/store/sql.h"
 
 /* A reader never checkpoints: with SQLite 3.40.1 only the writing connection may. */
 #define PRAGMAS                                                                                    \

@@ -5,8 +5,8 @@
 
 #include "daemon/format/model_json.h"
 #include "daemon/io/history_db.h"
-#include "daemon/io/sql.h"
-#include "daemon/io/store_schema.h"
+#include "daemon/store/schema.h"
+#include "daemon/store/sql.h"
 
 /* Where a changed thing has its feed sequence: @point and the scalar's columns begin at 4. */
 #define CHANGE_COLUMNS   4

@@ -2,8 +2,8 @@
 
 #include "daemon/io/history_db.h"
 #include "daemon/format/model_json.h"
-#include "daemon/io/sql.h"
-#include "daemon/io/store_schema.h"
+#include "daemon/store/schema.h"
+#include "daemon/store/sql.h"
 #include "proto/json.h"
 
 static bool add_text(cJSON *object, const char *name, sqlite3_stmt *q, int column)

@@ -7,8 +7,8 @@
 #include "daemon/format/model_json.h"
 #include "daemon/io/bins.h"
 #include "daemon/io/history_db.h"
-#include "daemon/io/sql.h"
-#include "daemon/io/store_schema.h"
+#include "daemon/store/schema.h"
+#include "daemon/store/sql.h"
 #include "proto/json.h"
 
 /* The steps of one attempt that are asked for. */

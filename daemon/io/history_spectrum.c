@@ -5,8 +5,8 @@
 #include "daemon/core/measure/point.h"
 #include "daemon/format/model_json.h"
 #include "daemon/io/history_db.h"
-#include "daemon/io/spectrum_blob.h"
-#include "daemon/io/sql.h"
+#include "daemon/store/spectrum_blob.h"
+#include "daemon/store/sql.h"
 
 /* spectrum.query: one layer's decomposition, at a step or the latest. */
 

@@ -12,8 +12,8 @@
 
 #include "daemon/core/monitor/record.h"
 #include "daemon/io/history.h"
-#include "daemon/io/sql.h"
-#include "daemon/io/store.h"
+#include "daemon/store/sql.h"
+#include "daemon/store/store.h"
 #include "proto/json.h"
 #include "tests/lib/records.h"
 

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/io/store.h"
+#include "daemon/store/store.h"
 
 static void *need(void *memory)
 {

@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #include "daemon/core/monitor/record.h"
-#include "daemon/io/store.h"
+#include "daemon/store/store.h"
 #include "proto/json.h"
 #include "tests/lib/records.h"
 

@@ -1,9 +1,9 @@
-#include "daemon/io/spectrum_blob.h"
+#include "daemon/store/spectrum_blob.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-#include "daemon/io/blob.h"
+#include "daemon/store/blob.h"
 
 void *spectrum_encode(const struct spectrum *s, size_t *size)
 {

@@ -1,4 +1,4 @@
-#include "daemon/io/store_schema.h"
+#include "daemon/store/schema.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "daemon/io/sql.h"
+#include "daemon/store/sql.h"
 
 /* "RICH" in PRAGMA application_id: tells our file from another program's. */
 #define APPLICATION_ID 0x52494348

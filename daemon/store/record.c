@@ -1,4 +1,4 @@
-#include "daemon/io/store_db.h"
+#include "daemon/store/db.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -10,9 +10,9 @@
 #include <string.h>
 
 #include "daemon/core/monitor/record.h"
-#include "daemon/io/spectrum_blob.h"
-#include "daemon/io/sql.h"
-#include "daemon/io/store_schema.h"
+#include "daemon/store/schema.h"
+#include "daemon/store/spectrum_blob.h"
+#include "daemon/store/sql.h"
 
 /* What the store knows of the attempt that a record belongs to. */
 struct attempt {

@@ -6,7 +6,7 @@
 #include <uv.h>
 
 #include "daemon/core/monitor/record.h"
-#include "daemon/io/store.h"
+#include "daemon/store/store.h"
 
 struct store_lane;
 

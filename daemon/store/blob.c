@@ -1,4 +1,4 @@
-#include "daemon/io/blob.h"
+#include "daemon/store/blob.h"
 
 #include <endian.h>
 #include <stdint.h>

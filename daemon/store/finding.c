@@ -6,8 +6,8 @@
 #include <stdlib.h>
 
 #include "daemon/core/monitor/record.h"
-#include "daemon/io/sql.h"
-#include "daemon/io/store_db.h"
+#include "daemon/store/db.h"
+#include "daemon/store/sql.h"
 
 /* Scalars that are an accuracy on data held out from training, the first that was logged counts
  * (proto/FEED.md). */

@@ -1,4 +1,4 @@
-#include "daemon/io/store.h"
+#include "daemon/store/store.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -8,9 +8,9 @@
 #include <string.h>
 
 #include "daemon/core/monitor/record.h"
-#include "daemon/io/sql.h"
-#include "daemon/io/store_db.h"
-#include "daemon/io/store_schema.h"
+#include "daemon/store/db.h"
+#include "daemon/store/schema.h"
+#include "daemon/store/sql.h"
 
 /* The WAL keeps this size after it was larger: a reader that held it open once must not cost the
  * disk for ever. */

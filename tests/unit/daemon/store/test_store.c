@@ -1,4 +1,4 @@
-#include "daemon/io/store.h"
+#include "daemon/store/store.h"
 
 #include <errno.h>
 #include <math.h>
@@ -17,7 +17,7 @@
 #include <sqlite3.h>
 
 #include "daemon/core/monitor/record.h"
-#include "daemon/io/store_schema.h"
+#include "daemon/store/schema.h"
 #include "tests/lib/records.h"
 
 struct fixture {

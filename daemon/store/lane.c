@@ -1,4 +1,4 @@
-#include "daemon/io/lane.h"
+#include "daemon/store/lane.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -9,7 +9,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "daemon/io/store.h"
+#include "daemon/store/store.h"
 #include "proto/base/err.h"
 
 struct layer_point;

@@ -1,7 +1,7 @@
 /* Allocations of SQLite and cJSON, and every write, sync and truncation of a file, are failed one
  * by one, by countdown, over opening, storing and asking. Each time: an error and not a crash, all
  * of a transaction or none of it, a store that goes on, and a sound file. */
-#include "daemon/io/store.h"
+#include "daemon/store/store.h"
 
 #include <errno.h>
 #include <setjmp.h>

@@ -1,4 +1,4 @@
-#include "daemon/io/store.h"
+#include "daemon/store/store.h"
 
 #include <errno.h>
 #include <fcntl.h>

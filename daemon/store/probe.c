@@ -2,9 +2,9 @@
 #include <stdlib.h>
 
 #include "daemon/core/monitor/record.h"
-#include "daemon/io/blob.h"
-#include "daemon/io/sql.h"
-#include "daemon/io/store_db.h"
+#include "daemon/store/blob.h"
+#include "daemon/store/db.h"
+#include "daemon/store/sql.h"
 
 /* The first one stays: a layer that has a probe is compared with it, in every attempt. */
 int store_probe_put(struct store *s, int64_t layer_key, const struct probe *probe, struct err *e)

@@ -1,4 +1,4 @@
-#include "daemon/io/sql.h"
+#include "daemon/store/sql.h"
 
 #include <assert.h>
 #include <errno.h>
