@@ -20,7 +20,7 @@
 #include <stddef.h>
 
 #include "daemon/core/monitor/record.h"
-#include "daemon/io/readers.h"
+#include "daemon/history/readers.h"
 #include "daemon/store/lane.h"
 
 struct feedhub;

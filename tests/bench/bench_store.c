@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "daemon/core/monitor/record.h"
-#include "daemon/io/history.h"
+#include "daemon/history/history.h"
 #include "daemon/store/sql.h"
 #include "daemon/store/store.h"
 #include "proto/json.h"

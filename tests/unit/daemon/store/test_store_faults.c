@@ -15,7 +15,7 @@
 #include <sqlite3.h>
 
 #include "daemon/core/monitor/record.h"
-#include "daemon/io/history.h"
+#include "daemon/history/history.h"
 #include "tests/lib/records.h"
 
 /* No loop below needs as many; one that does has no end. */

@@ -1,12 +1,12 @@
-#include "daemon/io/history.h"
+#include "daemon/history/history.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "daemon/format/model_json.h"
-#include "daemon/io/bins.h"
-#include "daemon/io/history_db.h"
+#include "daemon/history/bins.h"
+#include "daemon/history/db.h"
 #include "daemon/store/schema.h"
 #include "daemon/store/sql.h"
 #include "proto/json.h"

@@ -1,7 +1,7 @@
 #include <errno.h>
 
-#include "daemon/io/history_db.h"
 #include "daemon/format/model_json.h"
+#include "daemon/history/db.h"
 #include "daemon/store/schema.h"
 #include "daemon/store/sql.h"
 #include "proto/json.h"

@@ -1,11 +1,11 @@
-#include "daemon/io/history.h"
+#include "daemon/history/history.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "daemon/io/history_db.h"
+#include "daemon/history/db.h"
 #include "daemon/store/schema.h"
 #include "daemon/store/sql.h"
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "daemon/format/model_json.h"
-#include "daemon/io/history_db.h"
+#include "daemon/history/db.h"
 #include "daemon/store/schema.h"
 #include "daemon/store/sql.h"
 

@@ -4,7 +4,7 @@
 
 #include "daemon/core/measure/point.h"
 #include "daemon/format/model_json.h"
-#include "daemon/io/history_db.h"
+#include "daemon/history/db.h"
 #include "daemon/store/spectrum_blob.h"
 #include "daemon/store/sql.h"
 

@@ -6,7 +6,7 @@
 
 #include <sqlite3.h>
 
-#include "daemon/io/history.h"
+#include "daemon/history/history.h"
 
 enum history_sql {
     SQL_BEGIN,

@@ -1,4 +1,4 @@
-#include "daemon/io/history.h"
+#include "daemon/history/history.h"
 
 #include <errno.h>
 #include <math.h>

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <uv.h>
 
-#include "daemon/io/history.h"
+#include "daemon/history/history.h"
 #include "proto/base/list.h"
 
 struct readers;

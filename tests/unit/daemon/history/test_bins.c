@@ -1,4 +1,4 @@
-#include "daemon/io/bins.h"
+#include "daemon/history/bins.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,4 +1,4 @@
-#include "daemon/io/readers.h"
+#include "daemon/history/readers.h"
 
 #include <assert.h>
 #include <errno.h>
