@@ -27,7 +27,7 @@ override CFLAGS  += $(SAN)
 override LDFLAGS += $(SAN)
 
 # ---- rooms: a folder is an archive, and may use those named before it (make check-layers) ---------
-ROOMS     := proto/base daemon/core/matrix daemon/core/moments daemon/core/measure daemon/core/detect daemon/core/monitor proto daemon/host daemon/format daemon/store daemon/history daemon/io
+ROOMS     := proto/base daemon/core/matrix daemon/core/moments daemon/core/measure daemon/core/detect daemon/core/monitor proto daemon/host daemon/format daemon/store daemon/history daemon/ingest daemon/io
 C_ROOMS   := proto/base proto client/c
 CTL_ROOMS := proto/base proto client/ctl
 
@@ -37,7 +37,8 @@ LIBS_daemon/core/matrix := -llapacke -lopenblas
 LIBS_proto       := -lcjson
 LIBS_daemon/host := -linih
 LIBS_daemon/store := -lsqlite3 -luv
-LIBS_daemon/io   := -lzmq -lwebsockets -lsystemd -lpthread
+LIBS_daemon/ingest := -lzmq
+LIBS_daemon/io   := -lwebsockets -lsystemd -lpthread
 LIBS_client/c    := -lzmq -lpthread
 
 # The page is part of the binary.

@@ -1,4 +1,4 @@
-#include "daemon/io/zwatch.h"
+#include "daemon/ingest/zwatch.h"
 
 #include <errno.h>
 #include <stdbool.h>

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/io/ingest_parts.h"
+#include "daemon/ingest/parts.h"
 
 /* The frames of a data message while batches of it are on their way. */
 struct held {

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/io/ingest_parts.h"
+#include "daemon/ingest/parts.h"
 #include "proto/control.h"
 
 static void on_hello(struct ingest *in, peer_id peer, const struct control_hello *h)

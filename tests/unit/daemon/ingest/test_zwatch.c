@@ -16,7 +16,7 @@
 #include <pthread.h>
 #include <zmq.h>
 
-#include "daemon/io/zwatch.h"
+#include "daemon/ingest/zwatch.h"
 
 #define DEFAULT_MESSAGES UINT64_C(10000000)
 #define REPLY_EVERY      8

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 #include <zmq.h>
 
-#include "daemon/io/ingest.h"
+#include "daemon/ingest/ingest.h"
 
 #define N_PINGS 10
 

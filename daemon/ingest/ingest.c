@@ -1,4 +1,4 @@
-#include "daemon/io/ingest.h"
+#include "daemon/ingest/ingest.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -6,7 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "daemon/io/ingest_parts.h"
+#include "daemon/ingest/parts.h"
 #include "proto/control.h"
 
 /* Messages taken in one turn of the loop, so that timers and the feed are not kept waiting. */

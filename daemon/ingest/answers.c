@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "daemon/format/model_json.h"
-#include "daemon/io/ingest_parts.h"
+#include "daemon/ingest/parts.h"
 #include "proto/control.h"
 
 static void note_gone(struct ingest *in, peer_id peer)

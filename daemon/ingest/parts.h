@@ -6,8 +6,8 @@
 #include <zmq.h>
 
 #include "daemon/host/log.h"
-#include "daemon/io/ingest.h"
-#include "daemon/io/zwatch.h"
+#include "daemon/ingest/ingest.h"
+#include "daemon/ingest/zwatch.h"
 #include "proto/wire.h"
 
 /* A routing id that libzmq made: a zero byte and 32 bits. Peers that chose their own are refused.
