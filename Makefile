@@ -27,7 +27,7 @@ override CFLAGS  += $(SAN)
 override LDFLAGS += $(SAN)
 
 # ---- rooms: a folder is an archive, and may use those named before it (make check-layers) ---------
-ROOMS     := proto/base daemon/core/matrix daemon/core/moments daemon/core/measure daemon/core/detect daemon/core/monitor proto daemon/host daemon/format daemon/store daemon/history daemon/ingest daemon/io
+ROOMS     := proto/base daemon/core/matrix daemon/core/moments daemon/core/measure daemon/core/detect daemon/core/monitor proto daemon/host daemon/format daemon/store daemon/history daemon/ingest daemon/feed daemon/io
 C_ROOMS   := proto/base proto client/c
 CTL_ROOMS := proto/base proto client/ctl
 

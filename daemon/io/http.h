@@ -6,7 +6,7 @@
 
 #include <uv.h>
 
-#include "daemon/io/feedhub.h"
+#include "daemon/feed/hub.h"
 
 struct http;
 

@@ -9,11 +9,11 @@
 
 #include <libwebsockets.h>
 
+#include "daemon/feed/outbox.h"
 #include "daemon/io/http.h"
 #include "daemon/io/http_access.h"
 #include "daemon/io/http_asset.h"
 #include "daemon/io/http_head.h"
-#include "daemon/io/outbox.h"
 
 /* One lws_write: what a loopback socket takes at once, small enough to copy when it does not. */
 #define HTTP_PIECE 65536

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "daemon/io/feedhub.h"
+#include "daemon/feed/hub.h"
 #include "daemon/io/http_head.h"
 #include "proto/base/err.h"
 

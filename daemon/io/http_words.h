@@ -2,7 +2,7 @@
  * any thread; what is in them is the feed's business. */
 #pragma once
 
-#include "daemon/io/feedhub.h"
+#include "daemon/feed/hub.h"
 
 extern const struct feed_words http_json;
 extern const struct feed_words http_csv;

@@ -13,11 +13,11 @@
 
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/core/monitor/monitor.h"
+#include "daemon/feed/socket.h"
 #include "daemon/format/model_json.h"
 #include "daemon/host/paths.h"
 #include "daemon/ingest/ingest.h"
 #include "daemon/io/alert.h"
-#include "daemon/io/feedsock.h"
 #include "daemon/io/http.h"
 #include "daemon/io/options.h"
 #include "daemon/io/work.h"

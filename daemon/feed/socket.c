@@ -1,4 +1,4 @@
-#include "daemon/io/feedsock.h"
+#include "daemon/feed/socket.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,8 +1,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/feed/parts.h"
 #include "daemon/format/model_json.h"
-#include "daemon/io/feedhub_parts.h"
 #include "proto/json.h"
 
 static void free_sub(struct sub *s)

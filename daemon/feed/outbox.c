@@ -1,4 +1,4 @@
-#include "daemon/io/outbox.h"
+#include "daemon/feed/outbox.h"
 
 #include <stdlib.h>
 

@@ -5,7 +5,7 @@
 
 #include <uv.h>
 
-#include "daemon/io/feedhub.h"
+#include "daemon/feed/hub.h"
 
 struct feedsock;
 

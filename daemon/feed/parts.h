@@ -3,8 +3,8 @@
  * reader's. */
 #pragma once
 
+#include "daemon/feed/hub.h"
 #include "daemon/host/log.h"
-#include "daemon/io/feedhub.h"
 #include "proto/feed.h"
 
 struct feedhub {

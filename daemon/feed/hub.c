@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/feed/parts.h"
 #include "daemon/format/model_json.h"
-#include "daemon/io/feedhub_parts.h"
 #include "proto/json.h"
 
 void feed_client_end(struct feed_client *c)
