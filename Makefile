@@ -27,7 +27,7 @@ override CFLAGS  += $(SAN)
 override LDFLAGS += $(SAN)
 
 # ---- rooms: a folder is an archive, and may use those named before it (make check-layers) ---------
-ROOMS     := proto/base daemon/core/matrix daemon/core/moments daemon/core/measure daemon/core/detect daemon/core/monitor proto daemon/host daemon/format daemon/store daemon/history daemon/ingest daemon/feed daemon/io
+ROOMS     := proto/base daemon/core/matrix daemon/core/moments daemon/core/measure daemon/core/detect daemon/core/monitor proto daemon/host daemon/format daemon/store daemon/history daemon/ingest daemon/feed daemon/http daemon/io
 C_ROOMS   := proto/base proto client/c
 CTL_ROOMS := proto/base proto client/ctl
 
@@ -38,11 +38,12 @@ LIBS_proto       := -lcjson
 LIBS_daemon/host := -linih
 LIBS_daemon/store := -lsqlite3 -luv
 LIBS_daemon/ingest := -lzmq
-LIBS_daemon/io   := -lwebsockets -lsystemd -lpthread
+LIBS_daemon/http := -lwebsockets
+LIBS_daemon/io   := -lsystemd -lpthread
 LIBS_client/c    := -lzmq -lpthread
 
 # The page is part of the binary.
-OBJECTS_daemon/io := $(BUILD)/obj/page.o
+OBJECTS_daemon/http := $(BUILD)/obj/page.o
 
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out %/main.c,$(wildcard $(1)/*.c))) $(OBJECTS_$(1))
 archive = $(BUILD)/lib/$(subst /,-,$(1)).a
@@ -69,9 +70,9 @@ $(foreach r,$(ALL_ROOMS),$(call archive,$(r))) $(TESTLIB) $(BUILD)/librichd.a:
 # Centring and converting are loops over rows; at -O3 gcc makes vectors of them (10-20 % of a fold).
 $(BUILD)/obj/daemon/core/%.o: override CFLAGS += $(if $(SANITIZE),,-O3)
 PAGE := $(shell find client/dashboard -type f)
-$(BUILD)/obj/page.c: $(PAGE) daemon/io/http_embed.sh Makefile
+$(BUILD)/obj/page.c: $(PAGE) daemon/http/embed.sh Makefile
 	@mkdir -p $(@D)
-	$(V)daemon/io/http_embed.sh client/dashboard $@
+	$(V)daemon/http/embed.sh client/dashboard $@
 $(BUILD)/obj/page.o: $(BUILD)/obj/page.c
 	$(V)$(CC) $(CFLAGS) -c -o $@ $<
 $(BUILD)/obj/%.o: %.c

@@ -3,8 +3,8 @@
 #include <errno.h>
 
 #include "daemon/host/paths.h"
+#include "daemon/http/access.h"
 #include "daemon/io/alert.h"
-#include "daemon/io/http_access.h"
 
 static int check_tokens(const char *path, struct err *e)
 {

@@ -10,10 +10,10 @@
 #include <libwebsockets.h>
 
 #include "daemon/feed/outbox.h"
-#include "daemon/io/http.h"
-#include "daemon/io/http_access.h"
-#include "daemon/io/http_asset.h"
-#include "daemon/io/http_head.h"
+#include "daemon/http/access.h"
+#include "daemon/http/asset.h"
+#include "daemon/http/head.h"
+#include "daemon/http/http.h"
 
 /* One lws_write: what a loopback socket takes at once, small enough to copy when it does not. */
 #define HTTP_PIECE 65536

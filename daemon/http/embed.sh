@@ -25,7 +25,7 @@ files=$(cd "$page" && find . -path ./screenshots -prune -o -type f \
     -o -name '*.png' -o -name '*.ico' \) -print | sed 's|^\./||' | LC_ALL=C sort)
 
 {
-    echo '#include "daemon/io/http_asset.h"'
+    echo '#include "daemon/http/asset.h"'
     n=0
     for file in $files; do
         gzip -9nc "$page/$file" >"$copies/$n.gz"

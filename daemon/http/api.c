@@ -3,9 +3,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "daemon/io/http_parts.h"
-#include "daemon/io/http_route.h"
-#include "daemon/io/http_words.h"
+#include "daemon/http/parts.h"
+#include "daemon/http/route.h"
+#include "daemon/http/words.h"
 
 /* What is asked of the feed over HTTP: one request a peer, answered once, or for ever as a stream
  * of events.

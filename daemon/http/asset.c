@@ -1,4 +1,4 @@
-#include "daemon/io/http_asset.h"
+#include "daemon/http/asset.h"
 
 #include <string.h>
 

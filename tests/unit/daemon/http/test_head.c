@@ -1,4 +1,4 @@
-#include "daemon/io/http_head.h"
+#include "daemon/http/head.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

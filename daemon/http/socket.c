@@ -3,7 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "daemon/io/http_parts.h"
+#include "daemon/http/parts.h"
 #include "proto/feed.h"
 #include "proto/json.h"
 

@@ -1,4 +1,4 @@
-#include "daemon/io/http_access.h"
+#include "daemon/http/access.h"
 
 #include <errno.h>
 #include <stdio.h>

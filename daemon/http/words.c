@@ -1,4 +1,4 @@
-#include "daemon/io/http_words.h"
+#include "daemon/http/words.h"
 
 #include <stdio.h>
 #include <stdlib.h>

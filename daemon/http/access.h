@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "daemon/io/http_head.h"
+#include "daemon/http/head.h"
 #include "proto/base/err.h"
 
 /* Short enough for a header line, long enough for a secret: 16 hexadecimal digits are 64 bits. */

@@ -1,7 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/io/http_parts.h"
+#include "daemon/http/parts.h"
 
 /* ---- writing --------------------------------------------------------------------------------- */
 

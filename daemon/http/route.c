@@ -1,10 +1,10 @@
-#include "daemon/io/http_route.h"
+#include "daemon/http/route.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "daemon/format/openmetrics.h"
-#include "daemon/io/http_words.h"
+#include "daemon/http/words.h"
 #include "proto/feed.h"
 #include "proto/json.h"
 

@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 #include "daemon/feed/hub.h"
-#include "daemon/io/http_head.h"
+#include "daemon/http/head.h"
 #include "proto/base/err.h"
 
 struct http_route {

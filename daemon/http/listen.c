@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 
 #include "daemon/host/log.h"
-#include "daemon/io/http_parts.h"
+#include "daemon/http/parts.h"
 
 /* proto/HTTP.md, Limits. */
 #define MAX_CONNECTIONS 1024

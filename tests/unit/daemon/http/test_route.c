@@ -1,4 +1,4 @@
-#include "daemon/io/http_route.h"
+#include "daemon/http/route.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "daemon/io/http_words.h"
+#include "daemon/http/words.h"
 #include "proto/feed.h"
 
 /* What the path is asked as: "method run words". */
