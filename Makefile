@@ -27,7 +27,7 @@ override CFLAGS  += $(SAN)
 override LDFLAGS += $(SAN)
 
 # ---- rooms: a folder is an archive, and may use those named before it (make check-layers) ---------
-ROOMS     := proto/base daemon/core/matrix daemon/core/moments daemon/core/measure daemon/core/detect daemon/core/monitor proto daemon/host daemon/format daemon/store daemon/history daemon/ingest daemon/feed daemon/http daemon/io
+ROOMS     := proto/base daemon/core/matrix daemon/core/moments daemon/core/measure daemon/core/detect daemon/core/monitor proto daemon/host daemon/format daemon/store daemon/history daemon/ingest daemon/feed daemon/http daemon/loop
 C_ROOMS   := proto/base proto client/c
 CTL_ROOMS := proto/base proto client/ctl
 
@@ -39,7 +39,7 @@ LIBS_daemon/host := -linih
 LIBS_daemon/store := -lsqlite3 -luv
 LIBS_daemon/ingest := -lzmq
 LIBS_daemon/http := -lwebsockets
-LIBS_daemon/io   := -lsystemd -lpthread
+LIBS_daemon/loop := -lsystemd -lpthread
 LIBS_client/c    := -lzmq -lpthread
 
 # The page is part of the binary.
@@ -122,8 +122,8 @@ $(BUILD)/tests/unit/daemon/core/%: WRAP = $(FAULTS)
 $(BUILD)/tests/unit/client/c/%:    LIBS = $(call link,client/c)
 $(BUILD)/tests/unit/client/ctl/%:  LIBS = $(call link,client/ctl)
 # The whole daemon, with a trainer of ours, and jobs that find no memory.
-$(BUILD)/tests/unit/daemon/io/test_loop: WRAP = -Wl,--wrap=work_start
-$(BUILD)/tests/unit/daemon/io/test_loop: LIBS = $(call archive,client/c) $(call link,$(TOP_ROOM))
+$(BUILD)/tests/unit/daemon/loop/test_loop: WRAP = -Wl,--wrap=work_start
+$(BUILD)/tests/unit/daemon/loop/test_loop: LIBS = $(call archive,client/c) $(call link,$(TOP_ROOM))
 $(UNIT): $(BUILD)/%: $(BUILD)/obj/%.o $(TESTLIB) $(foreach r,$(ALL_ROOMS),$(call archive,$(r)))
 	@mkdir -p $(@D)
 	$(V)$(CC) $(LDFLAGS) $(WRAP) -o $@ $< $(TESTLIB) $(LIBS) -lcmocka

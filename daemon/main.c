@@ -1,5 +1,5 @@
 /* richd: receives activations from training runs and keeps their richness. This file reads the
- * options and turns failures into exit codes; io/loop.c puts the parts together. */
+ * options and turns failures into exit codes; daemon/loop/loop.c puts the parts together. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -8,8 +8,8 @@
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/host/config.h"
 #include "daemon/host/log.h"
-#include "daemon/io/loop.h"
-#include "daemon/io/options.h"
+#include "daemon/loop/loop.h"
+#include "daemon/loop/options.h"
 
 /* sysexits.h */
 #define EXIT_USAGE  64

@@ -1,6 +1,6 @@
 /* The two vocabularies of monitor_step: what happened, and what is to be done. Events carry facts
  * only, the clock among them; actions carry everything their executor needs. Who owns what is said
- * at each. Plain values on the loop thread; carrying them out is io/loop.c's work. */
+ * at each. Plain values on the loop thread; carrying them out is daemon/loop/loop.c's work. */
 #pragma once
 
 #include <stdbool.h>

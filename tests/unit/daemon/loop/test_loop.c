@@ -15,9 +15,9 @@
 #include <cmocka.h>
 
 #include "daemon/core/matrix/linalg.h"
-#include "daemon/io/loop.h"
-#include "daemon/io/options.h"
-#include "daemon/io/work.h"
+#include "daemon/loop/loop.h"
+#include "daemon/loop/options.h"
+#include "daemon/loop/work.h"
 #include "include/richd.h"
 
 #define EXIT_IO 74

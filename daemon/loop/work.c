@@ -1,4 +1,4 @@
-#include "daemon/io/work.h"
+#include "daemon/loop/work.h"
 
 #include <assert.h>
 #include <errno.h>

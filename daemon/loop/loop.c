@@ -1,4 +1,4 @@
-#include "daemon/io/loop.h"
+#include "daemon/loop/loop.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -18,9 +18,9 @@
 #include "daemon/host/paths.h"
 #include "daemon/http/http.h"
 #include "daemon/ingest/ingest.h"
-#include "daemon/io/alert.h"
-#include "daemon/io/options.h"
-#include "daemon/io/work.h"
+#include "daemon/loop/alert.h"
+#include "daemon/loop/options.h"
+#include "daemon/loop/work.h"
 #include "proto/json.h"
 
 #define STORE_FILE "richd.sqlite"

@@ -1,4 +1,4 @@
-#include "daemon/io/alert.h"
+#include "daemon/loop/alert.h"
 
 #include <errno.h>
 #include <signal.h>

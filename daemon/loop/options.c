@@ -1,10 +1,10 @@
-#include "daemon/io/options.h"
+#include "daemon/loop/options.h"
 
 #include <errno.h>
 
 #include "daemon/host/paths.h"
 #include "daemon/http/access.h"
-#include "daemon/io/alert.h"
+#include "daemon/loop/alert.h"
 
 static int check_tokens(const char *path, struct err *e)
 {
