@@ -112,7 +112,7 @@ FAULTS := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--undefin
 UNIT := $(patsubst %.c,$(BUILD)/%,$(shell find tests/unit tests/sim -name 'test_*.c' | sort))
 # The thread sanitizer has nothing to see in a test of one thread, and takes ten times as long.
 ifeq ($(SANITIZE),thread)
-UNIT := $(filter $(addprefix $(BUILD)/tests/unit/,daemon/io/% client/% daemon/core/test_fold),$(UNIT))
+UNIT := $(filter $(addprefix $(BUILD)/tests/unit/,daemon/ingest/% daemon/loop/% client/% daemon/store/% daemon/history/% daemon/feed/% daemon/http/% daemon/core/moments/test_fold),$(UNIT))
 endif
 CORE_TOP := daemon/core/monitor
 $(BUILD)/tests/%:                  LIBS = $(call link,$(TOP_ROOM))

@@ -1,6 +1,6 @@
 /* FEED.md behind any transport: requests in, texts out, and the subscriptions. Owns the
  * subscriptions (to series, or to events: one mechanism) and the queries that are out; loop thread
- * only. How lines travel is the transport's business (feedsock.h): it hands each request over and
+ * only. How lines travel is the transport's business (socket.h): it hands each request over and
  * says when its output has drained.
  *
  * A subscription never buffers. It has a cursor, the last sequence number sent, and is either LIVE

@@ -1,5 +1,5 @@
-/* The inside of the feed's hub, shared by its files: feedhub.c has clients, requests and answers;
- * feedhub_subs.c the subscriptions. Loop thread only, apart from the work of queries, which is a
+/* The inside of the feed's hub, shared by its files: hub.c has clients, requests and answers;
+ * subs.c the subscriptions. Loop thread only, apart from the work of queries, which is a
  * reader's. */
 #pragma once
 
@@ -66,7 +66,7 @@ struct question {
     struct history_page page;
 };
 
-/* ---- feedhub.c ----------------------------------------------------------------------------------
+/* ---- hub.c ----------------------------------------------------------------------------------
  */
 
 /* Frees a client whose connection is gone when nothing of it is out. */
@@ -80,7 +80,7 @@ void feed_ask(struct feed_client *, struct question *, query_work_cb *, query_do
 /* It is back: an error is told, the request is answered, and the question freed. */
 void feed_finish_question(struct question *);
 
-/* ---- feedhub_subs.c -----------------------------------------------------------------------------
+/* ---- subs.c -----------------------------------------------------------------------------
  */
 
 /* Starts a subscription. Returns 0, or the code to answer with. */

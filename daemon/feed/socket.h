@@ -1,6 +1,6 @@
 /* The feed's socket: JSON lines over a UNIX or loopback TCP socket. Owns the listening socket and
  * the connections: line buffers in, write queue out, limits and time-outs; loop thread only. What a
- * line means is feedhub.h's business. */
+ * line means is hub.h's business. */
 #pragma once
 
 #include <uv.h>

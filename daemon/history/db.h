@@ -1,6 +1,6 @@
 /* The inside of a history, shared by its files: the connection and its statements. history.c
- * owns both; history_runs.c answers about runs and layers, history_changes.c about what is new and
- * about events, history_series.c with columns, history_spectrum.c with one spectrum. Threads as in
+ * owns both; runs.c answers about runs and layers, changes.c about what is new and
+ * about events, series.c with columns, spectrum.c with one spectrum. Threads as in
  * history.h. */
 #pragma once
 

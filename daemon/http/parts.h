@@ -1,6 +1,6 @@
-/* The inside of io/http, shared by its files: http_listen.c has the socket, http.c hands each
- * request to its place; http_reply.c answers requests, http_api.c those that the feed answers,
- * http_socket.c speaks FEED.md over a WebSocket. Loop thread only.
+/* The inside of http, shared by its files: listen.c has the socket, http.c hands each
+ * request to its place; reply.c answers requests, api.c those that the feed answers,
+ * socket.c speaks FEED.md over a WebSocket. Loop thread only.
  *
  * libwebsockets calls back when something came or may be written, and takes one lws_write a call.
  * A peer is ours for one request or one WebSocket; it hangs on the connection (lws calls it wsi)
@@ -85,7 +85,7 @@ static inline struct http_peer *http_peer_of(struct lws *wsi)
 /* Cuts the connection when the loop turns, and with it the peer. */
 void http_peer_cut(struct http_peer *);
 
-/* ---- http_listen.c
+/* ---- listen.c
  * ------------------------------------------------------------------------------- */
 
 /* Starts libwebsockets on the loop, listening at `own`. Returns 0 or -errno. */
@@ -102,7 +102,7 @@ int http_header(struct lws *wsi, enum lws_token_indexes, char *out);
 /* Host, Origin and, where `needs_token`, the token: HTTP_OK or the status to refuse with. */
 enum http_code http_check(struct http *, struct lws *wsi, bool needs_token, struct err *e);
 
-/* ---- http_reply.c
+/* ---- reply.c
  * -------------------------------------------------------------------------------- */
 /* All return what the callback of libwebsockets is to return: 0, or -1 to end the connection. */
 
@@ -115,7 +115,7 @@ int http_reply_refuse(struct http *, struct lws *wsi, enum http_code, const stru
 /* A peer for the request at hand, not answered yet. NULL when memory ran out. */
 struct http_peer *http_reply_new(struct http *, struct lws *wsi);
 
-/* ---- http_api.c
+/* ---- api.c
  * ---------------------------------------------------------------------------------- */
 
 /* A request for /api/v1 or /metrics, or for nothing that exists. */
@@ -125,7 +125,7 @@ void http_api_drained(struct http_peer *);
 /* A second has passed; for all peers that are HTTP_ANSWER. */
 void http_api_tick(struct http_peer *);
 
-/* ---- http_socket.c
+/* ---- socket.c
  * ------------------------------------------------------------------------------- */
 
 /* Whether the request for an upgrade is granted: 0, or 1 when it was answered by a refusal. */

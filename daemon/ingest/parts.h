@@ -1,5 +1,5 @@
 /* What the files of ingest share: the socket with its peers (ingest.c), the texts that go out
- * (ingest_answers.c), and the two kinds of message that come in (ingest_control.c, ingest_data.c).
+ * (answers.c), and the two kinds of message that come in (control.c, data.c).
  * Loop thread. What a message means is left to the core. */
 #pragma once
 

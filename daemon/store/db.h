@@ -1,7 +1,7 @@
 /* The inside of a store, shared by its files: the connection and its statements. store.c owns
- * them, opens, and makes transactions; store_record.c applies one record within a transaction;
- * store_finding.c writes the transition of a point, and reads an attempt to go on looking for them;
- * store_probe.c keeps what a layer's later windows are compared with.
+ * them, opens, and makes transactions; record.c applies one record within a transaction;
+ * finding.c writes the transition of a point, and reads an attempt to go on looking for them;
+ * probe.c keeps what a layer's later windows are compared with.
  * Threads as in store.h. */
 #pragma once
 

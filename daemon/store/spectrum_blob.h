@@ -1,5 +1,5 @@
 /* A spectrum as the store keeps it: the arrays rho, u and q one after the other, each value an f64,
- * little-endian. The numbers beside them are columns of their own (store_schema.c). Pure; any
+ * little-endian. The numbers beside them are columns of their own (schema.c). Pure; any
  * thread. */
 #pragma once
 

@@ -54,7 +54,7 @@
  * That drifts are left out of w was decided later, for made-up series, and changed none of these.
  *
  * No constant has a unit, and an offset changes nothing, so other measures may be fed; a logarithm
- * is another series. What they show is in tests/unit/core/test_watch.c.
+ * is another series. What they show is in tests/unit/daemon/core/detect/test_watch.c.
  *
  * What it misses: a fall in the first 23 points, and one that begins so soon behind a restless
  * start that half of the stay holds all of that.
@@ -85,7 +85,7 @@
 #define TRANSITION_SCALE_MIN 8
 /* In normal noise d has a standard deviation of 1.5 s. 3 s are 2 of them, which one point in twenty
  * has: to begin costs nothing. 8 s are 5.4, and have to last: no series of noise shows that (the
- * counts are in tests/unit/core/test_transition.c). */
+ * counts are in tests/unit/daemon/core/detect/test_transition.c). */
 #define TRANSITION_ENTER  3.0
 #define TRANSITION_ACCEPT 8.0
 /* Back to this share of the greatest gain: an excursion. Half is too strict: the fall of D_LR while

@@ -1,6 +1,6 @@
 /* Standard errors of D_LR and its de-biased form by a delete-a-group jackknife: what they would be
  * without one group of neighbouring rows, for up to 32 groups. Pure: reads the moments and the rows
- * kept beside them; any thread, one at a time per moments. Which rows are kept is keep.h's
+ * kept beside them; any thread, one at a time per moments. Which rows are kept is reservoir.h's
  * business.
  *
  * Nothing is computed from rows anew. With Z the rows of a group about the mean m of all, scaled by

@@ -1,6 +1,6 @@
 /* What the parts of the engine share: the monitor itself, finding and ending runs, and the event
- * handlers. monitor.c, monitor_open.c (a trainer opens a run), monitor_take.c (what it sends) and
- * monitor_done.c (what comes home from pool and store) include this; nobody else does. */
+ * handlers. monitor.c, open.c (a trainer opens a run), take.c (what it sends) and
+ * done.c (what comes home from pool and store) include this; nobody else does. */
 #pragma once
 
 #include "daemon/core/monitor/monitor.h"
@@ -36,13 +36,13 @@ void monitor_refuse(struct actions *, peer_id, enum nack_code, const char *text)
 /* The disk failed for good. */
 void monitor_fail_store(struct actions *, const char *text);
 
-/* ---- opening (monitor_open.c) -------------------------------------------------------------- */
+/* ---- opening (open.c) -------------------------------------------------------------- */
 
 void monitor_on_open(struct monitor *, const struct event *, struct actions *);
 /* Takes the record. */
 void monitor_on_open_stored(struct monitor *, struct run *, struct record *, struct actions *);
 
-/* ---- what a trainer sends (monitor_take.c) ------------------------------------------------- */
+/* ---- what a trainer sends (take.c) ------------------------------------------------- */
 
 void monitor_on_batch(struct monitor *, const struct event *, struct actions *);
 void monitor_on_checkpoint(struct monitor *, const struct event *, struct actions *);
@@ -58,7 +58,7 @@ void monitor_refuse_batch(struct monitor *, struct run *, struct batch *, enum n
 /* Gives the batch back to ingest. */
 void monitor_release_batch(struct batch *, struct actions *);
 
-/* ---- what comes home (monitor_done.c) ------------------------------------------------------ */
+/* ---- what comes home (done.c) ------------------------------------------------------ */
 
 void monitor_on_job_done(struct monitor *, struct job *, struct actions *);
 void monitor_on_stored(struct monitor *, struct record *, struct actions *);
