@@ -11,7 +11,7 @@
 
 #include "tests/lib/fakedaemon.h"
 
-/* build/tests/unit/client/test_example -> build/example */
+/* build/tests/unit/client/c/test_example -> build/example */
 static void find_example(char *out, size_t size)
 {
     char self[512];
@@ -19,7 +19,7 @@ static void find_example(char *out, size_t size)
 
     assert_true(length > 0);
     self[length] = '\0';
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 5; i++)
         *strrchr(self, '/') = '\0';
     snprintf(out, size, "%s/example", self);
 }
