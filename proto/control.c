@@ -10,27 +10,25 @@
 
 /* ---- the fields of every message, one row each --------------------------------------------- */
 
-static const char *const resume_names[] = {"allow", "must", "never", NULL};
-static const char *const window_names[] = {"checkpoint", "exponential", "cumulative", NULL};
-static const char *const projector_names[] = {"auto", "span", "top", "ridge", NULL};
+/* By enum control_status: the two states that a trainer can say. */
 static const char *const status_names[] = {"finished", "failed", NULL};
 
 static const struct field hello_fields[] = {
     {FIELD(hello, protocol_min, INTEGER), .required = true, .min = 1, .max = FIELD_MAX_INTEGER},
     {FIELD(hello, protocol_max, INTEGER), .required = true, .min = 1, .max = FIELD_MAX_INTEGER},
-    {FIELD(hello, client, TEXT), .max = CONTROL_TEXT_MAX},
-    {FIELD(hello, host, TEXT), .max = CONTROL_TEXT_MAX},
+    {FIELD(hello, client, TEXT), .max = TEXT_MAX},
+    {FIELD(hello, host, TEXT), .max = TEXT_MAX},
     {FIELD(hello, pid, INTEGER), .max = FIELD_MAX_INTEGER},
     {0},
 };
 static const struct field open_fields[] = {
-    {FIELD(open, run, TEXT), .required = true, .min = 1, .max = CONTROL_RUN_MAX},
-    {FIELD(open, name, TEXT), .max = CONTROL_TEXT_MAX},
-    {FIELD(open, project, TEXT), .max = CONTROL_TEXT_MAX},
-    {FIELD(open, group, TEXT), .max = CONTROL_TEXT_MAX},
+    {FIELD(open, run, TEXT), .required = true, .min = 1, .max = RUN_ID_MAX},
+    {FIELD(open, name, TEXT), .max = TEXT_MAX},
+    {FIELD(open, project, TEXT), .max = TEXT_MAX},
+    {FIELD(open, group, TEXT), .max = TEXT_MAX},
     {FIELD(open, resume, CHOICE), .choices = resume_names},
     {FIELD(open, attempt, INTEGER), .max = INT32_MAX},
-    {FIELD(open, writer, TEXT), .required = true, .min = 1, .max = CONTROL_WRITER_MAX},
+    {FIELD(open, writer, TEXT), .required = true, .min = 1, .max = WRITER_MAX},
     {FIELD(open, probe, BOOL), .says_nothing = true},
     {0},
 };
@@ -93,11 +91,11 @@ static const struct field ping_fields[] = {
 };
 static const struct field hello_answer_fields[] = {
     {FIELD(hello_answer, protocol, INTEGER), .required = true, .min = 1, .max = FIELD_MAX_INTEGER},
-    {FIELD(hello_answer, server, TEXT), .max = CONTROL_TEXT_MAX},
+    {FIELD(hello_answer, server, TEXT), .max = TEXT_MAX},
     {0},
 };
 static const struct field welcome_fields[] = {
-    {FIELD(welcome, run, TEXT), .required = true, .min = 1, .max = CONTROL_RUN_MAX},
+    {FIELD(welcome, run, TEXT), .required = true, .min = 1, .max = RUN_ID_MAX},
     {FIELD(welcome, attempt, INTEGER), .required = true, .min = 1, .max = INT32_MAX},
     {FIELD(welcome, granted, INTEGER), .required = true, .max = FIELD_MAX_INTEGER},
     {FIELD(welcome, last_seq, INTEGER), .required = true, .max = FIELD_MAX_INTEGER},
@@ -113,11 +111,11 @@ static const struct field ack_fields[] = {
     {0},
 };
 static const struct field nack_fields[] = {
-    {FIELD(nack, code, TEXT), .required = true, .min = 1, .max = CONTROL_TEXT_MAX},
-    {FIELD(nack, text, TEXT), .max = CONTROL_TEXT_MAX},
+    {FIELD(nack, code, TEXT), .required = true, .min = 1, .max = TEXT_MAX},
+    {FIELD(nack, text, TEXT), .max = TEXT_MAX},
     {FIELD(nack, fatal, BOOL)},
     {FIELD(nack, seq, INTEGER), .min = 1, .max = FIELD_MAX_INTEGER},
-    {FIELD(nack, layer, TEXT), .min = 1, .max = WIRE_LAYER_MAX},
+    {FIELD(nack, layer, TEXT), .min = 1, .max = LAYER_NAME_MAX},
     {FIELD(nack, batch, INTEGER), .min = 1, .max = FIELD_MAX_INTEGER},
     {0},
 };
@@ -151,7 +149,7 @@ bool control_run_valid(const char *run)
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
     size_t size = strlen(run);
 
-    return size >= 1 && size <= CONTROL_RUN_MAX && run[0] != '.' && strspn(run, allowed) == size;
+    return size >= 1 && size <= RUN_ID_MAX && run[0] != '.' && strspn(run, allowed) == size;
 }
 
 static int parse_tags(struct control *c, struct err *e)
@@ -165,9 +163,8 @@ static int parse_tags(struct control *c, struct err *e)
         return err_set(e, -EPROTO, "\"tags\" must be an array of strings");
     cJSON_ArrayForEach(tag, tags)
     {
-        if (!cJSON_IsString(tag) || strlen(tag->valuestring) > CONTROL_TEXT_MAX)
-            return err_set(e, -EPROTO, "a tag must be a string of at most %d bytes",
-                           CONTROL_TEXT_MAX);
+        if (!cJSON_IsString(tag) || strlen(tag->valuestring) > TEXT_MAX)
+            return err_set(e, -EPROTO, "a tag must be a string of at most %d bytes", TEXT_MAX);
     }
     c->open.tags = tags;
     return 0;
@@ -178,14 +175,14 @@ static int parse_window(struct control *c, struct err *e)
     int rc;
     const cJSON *window = object_member(c->root, "window", &rc, e);
 
-    c->open.window = CONTROL_WINDOW_CHECKPOINT;
+    c->open.window = WINDOW_CHECKPOINT;
     c->open.half_life_rows = (double)NAN;
     if (!window)
         return rc;
     rc = field_read_all(window, control_window_fields, &c->open, e);
     if (rc < 0)
         return err_prefix(e, rc, "window: ");
-    if (c->open.window == CONTROL_WINDOW_EXPONENTIAL && !(c->open.half_life_rows > 0))
+    if (c->open.window == WINDOW_EXPONENTIAL && !(c->open.half_life_rows > 0))
         return err_set(e, -EPROTO, "window: \"half_life_rows\" must be a number above 0");
     return 0;
 }
@@ -216,7 +213,7 @@ static int parse_projector(struct control *c, struct err *e)
     const cJSON *projector = object_member(c->root, "projector", &rc, e);
     struct control_open *o = &c->open;
 
-    o->projector = CONTROL_PROJECTOR_AUTO;
+    o->projector = PROJECTOR_AUTO;
     o->energy = o->lambda = (double)NAN;
     o->k = 0;
     if (!projector)
@@ -256,14 +253,14 @@ static int parse_transitions(struct control *c, struct err *e)
     c->open.watched = NULL;
     if (rc < 0 || !metrics || cJSON_IsNull(metrics))
         return rc;
-    if (!cJSON_IsArray(metrics) || cJSON_GetArraySize(metrics) > CONTROL_WATCHED_MAX)
+    if (!cJSON_IsArray(metrics) || cJSON_GetArraySize(metrics) > RUN_WATCHED_MAX)
         return err_set(e, -EPROTO, "transitions: \"metrics\" must be an array of at most %d names",
-                       CONTROL_WATCHED_MAX);
+                       RUN_WATCHED_MAX);
     cJSON_ArrayForEach(name, metrics)
     {
-        if (!cJSON_IsString(name) || strlen(name->valuestring) > CONTROL_TEXT_MAX)
+        if (!cJSON_IsString(name) || strlen(name->valuestring) > TEXT_MAX)
             return err_set(e, -EPROTO, "transitions: a metric must be a string of at most %d bytes",
-                           CONTROL_TEXT_MAX);
+                           TEXT_MAX);
         if (is_repeated(metrics, name))
             return err_set(e, -EPROTO, "transitions: \"%.64s\" is named twice", name->valuestring);
     }
@@ -280,7 +277,7 @@ static int parse_open(struct control *c, struct err *e)
         return err_set(e, -EPROTO,
                        "\"run\" is \"%.64s\", expected 1 to %d of A-Z a-z 0-9 . _ - and no dot "
                        "first",
-                       o->run, CONTROL_RUN_MAX);
+                       o->run, RUN_ID_MAX);
     if (!o->name)
         o->name = o->run;
     if (!o->project)
@@ -294,7 +291,7 @@ static int parse_open(struct control *c, struct err *e)
     o->config = object_member(c->root, "config", &rc, e);
     if (rc == 0)
         rc = parse_window(c, e);
-    if (rc == 0 && o->probe && o->window != CONTROL_WINDOW_CHECKPOINT)
+    if (rc == 0 && o->probe && o->window != WINDOW_CHECKPOINT)
         rc = err_set(e, -EPROTO, "\"probe\" needs windows of the kind \"checkpoint\"");
     if (rc == 0)
         rc = parse_spectrum(c, e);
@@ -331,7 +328,7 @@ static int parse_metrics(struct control *c, struct err *e)
     cJSON_ArrayForEach(metric, c->checkpoint.metrics)
     {
         if (!cJSON_IsNumber(metric) && !cJSON_IsNull(metric))
-            return err_set(e, -EPROTO, "metric \"%.*s\" must be a number or null", CONTROL_TEXT_MAX,
+            return err_set(e, -EPROTO, "metric \"%.*s\" must be a number or null", TEXT_MAX,
                            metric->string);
     }
     return rc;
@@ -341,8 +338,8 @@ static int parse_checkpoint(struct control *c, struct err *e)
 {
     struct control_layer *layer;
     const cJSON *layers, *member;
-    int rc = new_array(c, "layers", CONTROL_LAYERS_MAX, sizeof *layer, &layers,
-                       &c->checkpoint.n_layers, e);
+    int rc =
+        new_array(c, "layers", RUN_LAYERS_MAX, sizeof *layer, &layers, &c->checkpoint.n_layers, e);
 
     if (rc < 0)
         return rc;
@@ -367,8 +364,8 @@ static int parse_log(struct control *c, struct err *e)
 {
     struct control_scalar *scalar;
     const cJSON *scalars, *member;
-    int rc = new_array(c, "scalars", CONTROL_SCALARS_MAX, sizeof *scalar, &scalars,
-                       &c->log.n_scalars, e);
+    int rc =
+        new_array(c, "scalars", LOG_SCALARS_MAX, sizeof *scalar, &scalars, &c->log.n_scalars, e);
 
     if (rc < 0)
         return rc;
@@ -377,9 +374,9 @@ static int parse_log(struct control *c, struct err *e)
     {
         size_t size = strlen(member->string);
 
-        if (size < 1 || size > CONTROL_SCALAR_NAME_MAX)
+        if (size < 1 || size > SCALAR_NAME_MAX)
             return err_set(e, -EPROTO, "a scalar's name has %zu bytes, expected 1 to %d", size,
-                           CONTROL_SCALAR_NAME_MAX);
+                           SCALAR_NAME_MAX);
         if (!cJSON_IsNumber(member) && !cJSON_IsNull(member))
             return err_set(e, -EPROTO, "scalar \"%s\" must be a number or null", member->string);
         scalar->name = member->string;
@@ -442,7 +439,7 @@ static enum control_type tell_hello(const cJSON *root)
 static int find_type(struct control *c, struct err *e)
 {
     const char *name = NULL;
-    int rc = json_text(c->root, "type", CONTROL_TEXT_MAX, &name, e);
+    int rc = json_text(c->root, "type", TEXT_MAX, &name, e);
 
     if (rc < 0)
         return rc;

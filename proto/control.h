@@ -7,18 +7,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/base/limits.h"
+#include "proto/base/policy.h"
 #include "proto/json.h"
 
 #define CONTROL_PROTOCOL 1
-/* Limits of INGEST.md. */
-#define CONTROL_TEXT_MAX        256
-#define CONTROL_RUN_MAX         64
-#define CONTROL_WRITER_MAX      64
-#define CONTROL_SCALAR_NAME_MAX 128
-#define CONTROL_LAYERS_MAX      1024
-#define CONTROL_SCALARS_MAX     1024
-#define CONTROL_UNACKED_MAX     4096
-#define CONTROL_WATCHED_MAX     4
 
 enum control_type {
     CONTROL_HELLO, /* trainer to daemon */
@@ -34,25 +27,6 @@ enum control_type {
     CONTROL_NACK,
     CONTROL_PONG,
     CONTROL_TYPES,
-};
-
-enum control_resume {
-    CONTROL_RESUME_ALLOW,
-    CONTROL_RESUME_MUST,
-    CONTROL_RESUME_NEVER,
-};
-
-enum control_projector {
-    CONTROL_PROJECTOR_AUTO,
-    CONTROL_PROJECTOR_SPAN,
-    CONTROL_PROJECTOR_TOP,
-    CONTROL_PROJECTOR_RIDGE,
-};
-
-enum control_window {
-    CONTROL_WINDOW_CHECKPOINT,
-    CONTROL_WINDOW_EXPONENTIAL,
-    CONTROL_WINDOW_CUMULATIVE,
 };
 
 enum control_status {
@@ -77,16 +51,16 @@ struct control_open {
     const char *group;   /* likewise: "" */
     const cJSON *tags;   /* array of strings, NULL: none */
     const cJSON *config; /* object, NULL: none */
-    enum control_resume resume;
+    enum resume resume;
     int64_t attempt; /* 0: a new one */
     const char *writer;
-    enum control_window window;
-    double half_life_rows; /* CONTROL_WINDOW_EXPONENTIAL, > 0 */
+    enum window_kind window;
+    double half_life_rows; /* WINDOW_EXPONENTIAL, > 0 */
     int64_t every;         /* of the object `spectrum`: at each so-many-th checkpoint; 0: none */
     int64_t leading;       /* likewise: so many eigenvalues; 0: all */
     bool uncentred;        /* likewise: "centred":false */
     bool probe;            /* each window has the same rows */
-    enum control_projector projector;
+    enum projector_kind projector;
     double energy;        /* of the object `projector`: the share that `top` keeps; NaN: left out */
     int64_t k;            /* likewise: so many directions; 0: by energy */
     double lambda;        /* likewise: of `ridge`; NaN: left out */
@@ -197,11 +171,11 @@ bool control_to_trainer(enum control_type type);
 /* "checkpoint" for CONTROL_CHECKPOINT. */
 const char *control_type_name(enum control_type type);
 
-/* A run's id: 1 to 64 of A-Z a-z 0-9 . _ -, not starting with a dot. */
+/* A run's id: 1 to RUN_ID_MAX of A-Z a-z 0-9 . _ -, not starting with a dot. */
 bool control_run_valid(const char *run);
 
 /* Each returns one line without a newline (free with cJSON_free), or NULL when memory ran out.
- * Texts must be UTF-8, except that of a nack, which is mended and cut to CONTROL_TEXT_MAX bytes. */
+ * Texts must be UTF-8, except that of a nack, which is mended and cut to TEXT_MAX bytes. */
 char *control_encode_hello(const struct control_hello *);
 char *control_encode_open(const struct control_open *);
 char *control_encode_checkpoint(const struct control_checkpoint *);

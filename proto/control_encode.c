@@ -67,7 +67,7 @@ static bool print_projector(cJSON *object, const struct control_open *o)
 {
     cJSON *projector;
 
-    if (o->projector == CONTROL_PROJECTOR_AUTO && o->k == 0 && isnan(o->energy) && isnan(o->lambda))
+    if (o->projector == PROJECTOR_AUTO && o->k == 0 && isnan(o->energy) && isnan(o->lambda))
         return true;
     projector = cJSON_AddObjectToObject(object, "projector");
     return projector && field_write_all(projector, control_projector_fields, o);
@@ -92,7 +92,7 @@ bool control_print_open(cJSON *object, const void *body)
         return false;
     if (o->config && !add_text(object, "config", o->config))
         return false;
-    if (o->window != CONTROL_WINDOW_CHECKPOINT) {
+    if (o->window != WINDOW_CHECKPOINT) {
         window = cJSON_AddObjectToObject(object, "window");
         if (!window || !field_write_all(window, control_window_fields, body))
             return false;
@@ -197,9 +197,9 @@ char *control_encode_ack(const struct control_ack *m)
 }
 
 /* An error's text may quote what came from outside, cut in the middle of a character. */
-static void mend(const char *text, char out[CONTROL_TEXT_MAX + 1])
+static void mend(const char *text, char out[TEXT_MAX + 1])
 {
-    size_t size = strnlen(text, CONTROL_TEXT_MAX);
+    size_t size = strnlen(text, TEXT_MAX);
 
     memcpy(out, text, size);
     out[size] = '\0';
@@ -213,7 +213,7 @@ static void mend(const char *text, char out[CONTROL_TEXT_MAX + 1])
 
 char *control_encode_nack(const struct control_nack *m)
 {
-    char text[CONTROL_TEXT_MAX + 1];
+    char text[TEXT_MAX + 1];
     struct control_nack mended = *m;
 
     if (m->text) {

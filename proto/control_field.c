@@ -26,7 +26,7 @@ static int read_choice(const cJSON *object, const struct field *f, void *out, st
 {
     const char *text = NULL;
     int choice = 0;
-    int rc = json_text(object, f->name, CONTROL_TEXT_MAX, &text, e);
+    int rc = json_text(object, f->name, TEXT_MAX, &text, e);
 
     if (rc < 0)
         return rc;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/state.h"
 #include "proto/json.h"
 
 #define MAX_PARAMS 8
@@ -161,7 +162,7 @@ static int read_choice(const cJSON *params, const char *name, const char *first,
                        bool *is_second, struct err *e)
 {
     const char *text = first;
-    int rc = json_text(params, name, FEED_TEXT_MAX, &text, e);
+    int rc = json_text(params, name, TEXT_MAX, &text, e);
 
     if (rc < 0)
         return checked(rc);
@@ -212,9 +213,9 @@ int feed_hello_read(const struct feed_request *request, struct feed_hello *out, 
     int rc;
 
     *out = (struct feed_hello){.client = ""};
-    rc = json_text(request->params, "client", FEED_TEXT_MAX, &out->client, e);
+    rc = json_text(request->params, "client", TEXT_MAX, &out->client, e);
     if (rc >= 0)
-        rc = json_text(request->params, "token", FEED_TEXT_MAX, &out->token, e);
+        rc = json_text(request->params, "token", TEXT_MAX, &out->token, e);
     return checked(rc);
 }
 
@@ -224,7 +225,7 @@ static int read_word(const cJSON *params, const char *name, const char *const *w
 {
     char all[80] = "";
     const char *text = NULL;
-    int rc = json_text(params, name, FEED_TEXT_MAX, &text, e);
+    int rc = json_text(params, name, TEXT_MAX, &text, e);
 
     if (rc <= 0)
         return checked(rc);
@@ -240,7 +241,6 @@ static int read_word(const cJSON *params, const char *name, const char *const *w
 
 int feed_run_list_read(const struct feed_request *request, struct feed_run_list *out, struct err *e)
 {
-    static const char *const states[] = {"open", "finished", "failed", "lost"};
     static const char *const orders[FEED_ORDERS] = {"created", "updated", "name"};
     const struct {
         const char *name;
@@ -251,16 +251,16 @@ int feed_run_list_read(const struct feed_request *request, struct feed_run_list 
 
     *out = (struct feed_run_list){.limit = FEED_LIST_DEFAULT};
     for (size_t i = 0; rc >= 0 && i < sizeof texts / sizeof *texts; i++)
-        rc = json_text(params, texts[i].name, FEED_TEXT_MAX, texts[i].text, e);
+        rc = json_text(params, texts[i].name, TEXT_MAX, texts[i].text, e);
     if (rc >= 0)
         rc = json_integer(params, "limit", 0, FEED_LIST_MAX, &out->limit, e);
     if (rc >= 0)
         rc = json_integer(params, "offset", 0, INT32_MAX, &out->offset, e);
     if (rc >= 0)
-        rc = read_word(params, "state", states, 4, &state, e);
+        rc = read_word(params, "state", state_names, STATE_COUNT, &state, e);
     if (rc >= 0)
         rc = read_word(params, "order", orders, FEED_ORDERS, &order, e);
-    out->state = state < 0 ? NULL : states[state];
+    out->state = state < 0 ? NULL : state_names[state];
     out->order = (enum feed_order)order;
     return checked(rc);
 }
@@ -279,7 +279,7 @@ int feed_series_query_read(const struct feed_request *request, struct feed_serie
     memset(out, 0, sizeof *out);
     rc = read_run(request->params, true, &out->run, e);
     if (rc == 0)
-        rc = checked(json_text(request->params, "layer", FEED_TEXT_MAX, &out->layer, e));
+        rc = checked(json_text(request->params, "layer", TEXT_MAX, &out->layer, e));
     if (rc == 0)
         rc = read_texts(request->params, "metrics", &out->metrics, e);
     return rc < 0 ? rc : read_range(request->params, &out->range, e);
@@ -305,7 +305,7 @@ int feed_event_query_read(const struct feed_request *request, struct feed_event_
     *out = (struct feed_event_query){.to = INT64_MAX};
     rc = read_run(request->params, true, &out->run, e);
     if (rc == 0)
-        rc = checked(json_text(request->params, "layer", FEED_TEXT_MAX, &out->layer, e));
+        rc = checked(json_text(request->params, "layer", TEXT_MAX, &out->layer, e));
     if (rc == 0)
         rc = checked(json_integer(request->params, "from", 0, INT64_MAX, &out->from, e));
     if (rc == 0)
@@ -323,7 +323,7 @@ int feed_spectrum_query_read(const struct feed_request *request, struct feed_spe
     *out = (struct feed_spectrum_query){.step = -1};
     rc = read_run(request->params, true, &out->run, e);
     if (rc == 0)
-        rc = checked(json_text(request->params, "layer", FEED_TEXT_MAX, &out->layer, e));
+        rc = checked(json_text(request->params, "layer", TEXT_MAX, &out->layer, e));
     if (rc == 0)
         rc = checked(json_integer(request->params, "step", 0, INT64_MAX, &out->step, e));
     return rc;

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "proto/base/err.h"
+#include "proto/base/limits.h"
 
 enum feed_code {
     FEED_NOT_JSON = -32700,
@@ -39,9 +40,8 @@ enum feed_method {
     FEED_METHOD_COUNT,
 };
 
-/* "project/name" of two texts of 256 bytes each. */
-#define FEED_RUN_MAX  513
-#define FEED_TEXT_MAX 256
+/* "project/name", two texts. */
+#define FEED_RUN_MAX (2 * TEXT_MAX + 1)
 /* An id is echoed, so it is short. */
 #define FEED_ID_MAX 128
 /* run.list: what one answer holds at most. A reader pages with `offset`. */

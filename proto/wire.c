@@ -11,28 +11,9 @@ static const char magic[4] = {'R', 'I', 'C', 'H'};
 
 /* Which dtypes a field of the header may name. */
 #define BIT(dtype) (1u << (dtype))
-#define REAL       (BIT(WIRE_F32) | BIT(WIRE_F64) | BIT(WIRE_F16) | BIT(WIRE_BF16))
-#define REDUCED    (BIT(WIRE_F32) | BIT(WIRE_F64))
-#define LABEL      (BIT(WIRE_I32) | BIT(WIRE_I64))
-
-static const struct {
-    const char *name;
-    size_t size;
-} dtype_table[WIRE_DTYPES] = {
-    [WIRE_NONE] = {"none", 0}, [WIRE_F32] = {"f32", 4},   [WIRE_F64] = {"f64", 8},
-    [WIRE_F16] = {"f16", 2},   [WIRE_BF16] = {"bf16", 2}, [WIRE_I32] = {"i32", 4},
-    [WIRE_I64] = {"i64", 8},
-};
-
-size_t wire_dtype_size(enum wire_dtype dtype)
-{
-    return (unsigned)dtype < WIRE_DTYPES ? dtype_table[dtype].size : 0;
-}
-
-const char *wire_dtype_name(enum wire_dtype dtype)
-{
-    return (unsigned)dtype < WIRE_DTYPES ? dtype_table[dtype].name : "unknown";
-}
+#define REAL       (BIT(DTYPE_F32) | BIT(DTYPE_F64) | BIT(DTYPE_F16) | BIT(DTYPE_BF16))
+#define REDUCED    (BIT(DTYPE_F32) | BIT(DTYPE_F64))
+#define LABEL      (BIT(DTYPE_I32) | BIT(DTYPE_I64))
 
 /* Little-endian whatever the host: the compiler turns these loops into one load or store. */
 static void put(uint8_t *at, uint64_t value, size_t n_bytes)
@@ -82,10 +63,10 @@ static void read_fields(const uint8_t *in, struct wire_header *h)
     h->n_features = (uint32_t)get(in + 36, 4);
     h->n_outputs = (uint32_t)get(in + 40, 4);
     h->n_targets = (uint32_t)get(in + 44, 4);
-    h->features_dtype = (enum wire_dtype)get(in + 48, 1);
-    h->outputs_dtype = (enum wire_dtype)get(in + 49, 1);
-    h->targets_dtype = (enum wire_dtype)get(in + 50, 1);
-    h->weights_dtype = (enum wire_dtype)get(in + 51, 1);
+    h->features_dtype = (enum dtype)get(in + 48, 1);
+    h->outputs_dtype = (enum dtype)get(in + 49, 1);
+    h->targets_dtype = (enum dtype)get(in + 50, 1);
+    h->weights_dtype = (enum dtype)get(in + 51, 1);
     h->first_row = h->kind == WIRE_HEAD ? (uint32_t)get(in + 52, 4) : 0;
 }
 
@@ -105,18 +86,18 @@ static int check_envelope(const uint8_t *in, size_t size, struct err *e)
     return 0;
 }
 
-static bool among(enum wire_dtype dtype, unsigned allowed)
+static bool among(enum dtype dtype, unsigned allowed)
 {
-    return (unsigned)dtype < WIRE_DTYPES && (allowed & BIT(dtype)) != 0;
+    return (unsigned)dtype < DTYPE_COUNT && (allowed & BIT(dtype)) != 0;
 }
 
-static int check_dtype(const char *field, enum wire_dtype dtype, unsigned allowed, struct err *e)
+static int check_dtype(const char *field, enum dtype dtype, unsigned allowed, struct err *e)
 {
     if (among(dtype, allowed))
         return 0;
     return err_set(e, -EPROTO, "%s is %u (%s), expected a code for %s%s%s", field, (unsigned)dtype,
-                   wire_dtype_name(dtype), allowed & REAL ? "real values" : "",
-                   allowed & LABEL ? " or labels" : "", allowed & BIT(WIRE_NONE) ? " or 0" : "");
+                   dtype_name(dtype), allowed & REAL ? "real values" : "",
+                   allowed & LABEL ? " or labels" : "", allowed & BIT(DTYPE_NONE) ? " or 0" : "");
 }
 
 /* The dtypes that each kind allows. */
@@ -124,10 +105,11 @@ static const struct {
     const char *name;
     unsigned features, outputs, targets, weights;
 } kinds[] = {
-    [WIRE_ROWS] = {"rows", REAL, BIT(WIRE_NONE) | REAL, BIT(WIRE_NONE) | REAL | LABEL,
-                   BIT(WIRE_NONE) | REAL},
-    [WIRE_MOMENTS] = {"moments", REDUCED, REAL, BIT(WIRE_NONE), BIT(WIRE_NONE)},
-    [WIRE_HEAD] = {"head", REDUCED, BIT(WIRE_NONE), BIT(WIRE_NONE) | REAL | LABEL, BIT(WIRE_NONE)},
+    [WIRE_ROWS] = {"rows", REAL, BIT(DTYPE_NONE) | REAL, BIT(DTYPE_NONE) | REAL | LABEL,
+                   BIT(DTYPE_NONE) | REAL},
+    [WIRE_MOMENTS] = {"moments", REDUCED, REAL, BIT(DTYPE_NONE), BIT(DTYPE_NONE)},
+    [WIRE_HEAD] = {"head", REDUCED, BIT(DTYPE_NONE), BIT(DTYPE_NONE) | REAL | LABEL,
+                   BIT(DTYPE_NONE)},
 };
 
 static int check_dtypes(const struct wire_header *h, struct err *e)
@@ -146,7 +128,7 @@ static int check_dtypes(const struct wire_header *h, struct err *e)
 /* What the numbers of columns may be: more when they do not travel. */
 static int check_columns(const struct wire_header *h, struct err *e)
 {
-    uint32_t most = h->outputs_dtype == WIRE_NONE ? WIRE_HEAD_MAX : WIRE_SENT_MAX;
+    uint32_t most = h->outputs_dtype == DTYPE_NONE ? WIRE_HEAD_MAX : WIRE_SENT_MAX;
 
     if (h->n_outputs > most && most == WIRE_SENT_MAX)
         return err_set(e, -EPROTO,
@@ -180,9 +162,9 @@ static int check_shape(const struct wire_header *h, struct err *e)
                        WIRE_COLUMNS_MAX);
     if (check_columns(h, e) < 0 || check_slice(h, e) < 0)
         return -EPROTO;
-    if ((h->n_targets == 0) != (h->targets_dtype == WIRE_NONE))
+    if ((h->n_targets == 0) != (h->targets_dtype == DTYPE_NONE))
         return err_set(e, -EPROTO, "n_targets is %" PRIu32 " and targets_dtype is %s", h->n_targets,
-                       wire_dtype_name(h->targets_dtype));
+                       dtype_name(h->targets_dtype));
     return 0;
 }
 
@@ -210,9 +192,9 @@ int wire_header_decode(const void *frame, size_t size, struct wire_header *out, 
 
 int wire_layer_check(const char *layer, size_t size, struct err *e)
 {
-    if (size < 1 || size > WIRE_LAYER_MAX)
+    if (size < 1 || size > LAYER_NAME_MAX)
         return err_set(e, -EPROTO, "the layer's name has %zu bytes, expected 1 to %d", size,
-                       WIRE_LAYER_MAX);
+                       LAYER_NAME_MAX);
     if (!json_utf8_valid(layer, size))
         return err_set(e, -EPROTO, "the layer's name is not valid UTF-8");
     for (size_t i = 0; i < size; i++) {
@@ -236,7 +218,7 @@ struct expected {
     struct wire_frame *to;
     uint64_t n_rows;
     uint64_t n_columns;
-    enum wire_dtype dtype;
+    enum dtype dtype;
 };
 
 /* What all layers of a message share. */
@@ -246,14 +228,14 @@ static size_t expect_shared(struct wire_batch *b, struct expected *out)
     uint64_t n = h->n_rows;
     size_t i = 0;
 
-    if (h->outputs_dtype != WIRE_NONE)
+    if (h->outputs_dtype != DTYPE_NONE)
         out[i++] = (struct expected){"outputs", &b->outputs, n, h->n_outputs, h->outputs_dtype};
-    if (h->targets_dtype != WIRE_NONE) {
+    if (h->targets_dtype != DTYPE_NONE) {
         uint64_t columns = among(h->targets_dtype, LABEL) ? 1 : h->n_targets;
 
         out[i++] = (struct expected){"targets", &b->targets, n, columns, h->targets_dtype};
     }
-    if (h->weights_dtype != WIRE_NONE)
+    if (h->weights_dtype != DTYPE_NONE)
         out[i++] = (struct expected){"weights", &b->weights, n, 1, h->weights_dtype};
     return i;
 }
@@ -264,12 +246,12 @@ static size_t expect_moments(struct wire_batch *b, struct expected *out)
     uint64_t p = h->n_features, c = h->n_outputs;
     size_t i = 0;
 
-    out[i++] = (struct expected){"mean of the features", &b->mean_features, 1, p, WIRE_F64};
-    out[i++] = (struct expected){"mean of the outputs", &b->mean_outputs, 1, c, WIRE_F64};
+    out[i++] = (struct expected){"mean of the features", &b->mean_features, 1, p, DTYPE_F64};
+    out[i++] = (struct expected){"mean of the outputs", &b->mean_outputs, 1, c, DTYPE_F64};
     out[i++] = (struct expected){"X'X", &b->xx, p, p, h->features_dtype};
-    out[i++] = (struct expected){"X'Y", &b->xy, p, c, WIRE_F64};
-    out[i++] = (struct expected){"Y'Y", &b->yy, c, c, WIRE_F64};
-    out[i++] = (struct expected){"fourth moments", &b->fourth, 1, 1 + p, WIRE_F64};
+    out[i++] = (struct expected){"X'Y", &b->xy, p, c, DTYPE_F64};
+    out[i++] = (struct expected){"Y'Y", &b->yy, c, c, DTYPE_F64};
+    out[i++] = (struct expected){"fourth moments", &b->fourth, 1, 1 + p, DTYPE_F64};
     return i;
 }
 
@@ -278,14 +260,14 @@ static int take_frame(const struct expected *x, const struct wire_frame *frame, 
     uint64_t bytes;
 
     if (__builtin_mul_overflow(x->n_rows, x->n_columns, &bytes) ||
-        __builtin_mul_overflow(bytes, wire_dtype_size(x->dtype), &bytes))
+        __builtin_mul_overflow(bytes, dtype_size(x->dtype), &bytes))
         return err_set(e, -EPROTO, "%s: %" PRIu64 " x %" PRIu64 " of %s overflow 64 bits", x->name,
-                       x->n_rows, x->n_columns, wire_dtype_name(x->dtype));
+                       x->n_rows, x->n_columns, dtype_name(x->dtype));
     if (frame->size != bytes)
-        return err_set(
-            e, -EPROTO,
-            "%s: the frame has %zu bytes, expected %" PRIu64 " (%" PRIu64 " x %" PRIu64 " of %s)",
-            x->name, frame->size, bytes, x->n_rows, x->n_columns, wire_dtype_name(x->dtype));
+        return err_set(e, -EPROTO,
+                       "%s: the frame has %zu bytes, expected %" PRIu64 " (%" PRIu64 " x %" PRIu64
+                       " of %s)",
+                       x->name, frame->size, bytes, x->n_rows, x->n_columns, dtype_name(x->dtype));
     *x->to = *frame;
     return 0;
 }
@@ -416,7 +398,7 @@ int wire_message_decode(const struct wire_frame *frames, size_t n_frames,
 int wire_labels_check(const struct wire_batch *batch, struct err *e)
 {
     const struct wire_header *h = &batch->header;
-    size_t size = wire_dtype_size(h->targets_dtype);
+    size_t size = dtype_size(h->targets_dtype);
     const uint8_t *at = batch->targets.data;
 
     if (!among(h->targets_dtype, LABEL) || h->kind == WIRE_HEAD)

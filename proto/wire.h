@@ -6,12 +6,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/base/dtype.h"
 #include "proto/base/err.h"
+#include "proto/base/limits.h"
 
 #define WIRE_VERSION     1
 #define WIRE_HEADER_SIZE 64
-/* Longest layer name, in bytes. */
-#define WIRE_LAYER_MAX 128
 /* The largest p and C: X'X of that many features is beyond any memory budget (INGEST.md, Limits).
  */
 #define WIRE_COLUMNS_MAX 65536
@@ -34,23 +34,6 @@ enum wire_kind {
     WIRE_HEAD = 3,
 };
 
-enum wire_dtype {
-    WIRE_NONE,
-    WIRE_F32,
-    WIRE_F64,
-    WIRE_F16,
-    WIRE_BF16,
-    WIRE_I32,
-    WIRE_I64,
-};
-#define WIRE_DTYPES 7
-
-/* Bytes of one value; 0 for WIRE_NONE and for what is no dtype. */
-size_t wire_dtype_size(enum wire_dtype dtype);
-
-/* "f32", ..., or "none". */
-const char *wire_dtype_name(enum wire_dtype dtype);
-
 /* The fields of the header under their names in INGEST.md. */
 struct wire_header {
     enum wire_kind kind;
@@ -62,10 +45,10 @@ struct wire_header {
     uint32_t n_features;
     uint32_t n_outputs;
     uint32_t n_targets;
-    enum wire_dtype features_dtype;
-    enum wire_dtype outputs_dtype;
-    enum wire_dtype targets_dtype;
-    enum wire_dtype weights_dtype;
+    enum dtype features_dtype;
+    enum dtype outputs_dtype;
+    enum dtype targets_dtype;
+    enum dtype weights_dtype;
     uint32_t first_row; /* head: of the triangle, in this slice; else 0 */
 };
 
@@ -118,6 +101,6 @@ int wire_message_decode(const struct wire_frame *frames, size_t n_frames,
  * -EPROTO naming the row. */
 int wire_labels_check(const struct wire_batch *batch, struct err *e);
 
-/* A layer's name: 1 to WIRE_LAYER_MAX bytes of UTF-8 without control characters. Returns 0, or
+/* A layer's name: 1 to LAYER_NAME_MAX bytes of UTF-8 without control characters. Returns 0, or
  * -EPROTO. */
 int wire_layer_check(const char *layer, size_t size, struct err *e);

@@ -77,7 +77,7 @@ static void random_hex(char *out, size_t n_bytes)
 }
 
 /* "mod97 wd1" becomes "mod97-wd1-a1b2c3". */
-static void make_run_id(const char *name, char out[CONTROL_RUN_MAX + 1])
+static void make_run_id(const char *name, char out[RUN_ID_MAX + 1])
 {
     size_t n = strnlen(name, ID_NAME_MAX);
 
@@ -150,11 +150,11 @@ static double given_or_none(double value)
 /* The open message as text, which the session checks by parsing it. */
 static char *encode_open(const struct richd_options *o, struct err *e)
 {
-    char made_id[CONTROL_RUN_MAX + 1], writer[2 * WRITER_BYTES + 1];
+    char made_id[RUN_ID_MAX + 1], writer[2 * WRITER_BYTES + 1];
     struct control_open open = {.name = o->name,
                                 .project = o->project,
                                 .group = o->group,
-                                .projector = (enum control_projector)o->projector,
+                                .projector = (enum projector_kind)o->projector,
                                 .energy = given_or_none(o->projector_energy),
                                 .k = o->projector_k,
                                 .lambda = given_or_none(o->projector_lambda)};
@@ -173,9 +173,9 @@ static char *encode_open(const struct richd_options *o, struct err *e)
     open.run = o->run_id ? o->run_id : made_id;
     open.tags = tags;
     open.config = config;
-    open.resume = (enum control_resume)o->resume;
+    open.resume = (enum resume)o->resume;
     open.writer = writer;
-    open.window = (enum control_window)o->window;
+    open.window = (enum window_kind)o->window;
     open.half_life_rows = o->half_life_rows;
     open.probe = o->probe != 0;
     open.every = o->spectrum_every;
@@ -194,7 +194,7 @@ done:
 
 static int new_session(struct richd_run *run, const struct richd_options *o, struct err *e)
 {
-    char host[CONTROL_TEXT_MAX + 1] = "";
+    char host[TEXT_MAX + 1] = "";
     int rc = check_options(o, e);
     char *open = rc == 0 ? encode_open(o, e) : NULL;
 
@@ -317,11 +317,11 @@ struct rows {
     size_t row_bytes[ITEM_ROW_FRAMES]; /* of one row of each frame */
 };
 
-static size_t row_size(enum wire_dtype dtype, uint32_t columns)
+static size_t row_size(enum dtype dtype, uint32_t columns)
 {
-    bool label = dtype == WIRE_I32 || dtype == WIRE_I64;
+    bool label = dtype == DTYPE_I32 || dtype == DTYPE_I64;
 
-    return wire_dtype_size(dtype) * (label ? 1 : (size_t)columns);
+    return dtype_size(dtype) * (label ? 1 : (size_t)columns);
 }
 
 /* The header is checked by the decoder that the daemon would refuse it with. */
@@ -333,7 +333,7 @@ static int check_rows(const struct rows *rows, struct err *e)
 
     if (!rows->layer)
         return err_set(e, -EINVAL, "a batch without a layer");
-    if (wire_layer_check(rows->layer, strnlen(rows->layer, WIRE_LAYER_MAX + 1), e) < 0)
+    if (wire_layer_check(rows->layer, strnlen(rows->layer, LAYER_NAME_MAX + 1), e) < 0)
         return -EINVAL;
     wire_header_encode(&rows->header, bytes);
     rc = wire_header_decode(bytes, sizeof bytes, &decoded, e);
@@ -364,9 +364,9 @@ static int read_batch(const struct richd_batch *given, struct rows *out, struct 
                    .n_features = b.n_features,
                    .n_outputs = b.n_outputs,
                    .n_targets = b.targets ? b.n_targets : 0,
-                   .features_dtype = (enum wire_dtype)b.features_dtype,
-                   .outputs_dtype = (enum wire_dtype)b.outputs_dtype,
-                   .targets_dtype = b.targets ? (enum wire_dtype)b.targets_dtype : WIRE_NONE},
+                   .features_dtype = (enum dtype)b.features_dtype,
+                   .outputs_dtype = (enum dtype)b.outputs_dtype,
+                   .targets_dtype = b.targets ? (enum dtype)b.targets_dtype : DTYPE_NONE},
         .data = {b.features, b.outputs, b.targets},
     };
     out->row_bytes[0] = row_size(out->header.features_dtype, b.n_features);
@@ -478,7 +478,7 @@ int richd_submit(struct richd_run *run, const struct richd_batch *batch)
 /* As many rows of the triangle as a message takes, one at least, from header->first_row on. */
 static void fill_slice(struct wire_header *header)
 {
-    size_t size = wire_dtype_size(header->features_dtype);
+    size_t size = dtype_size(header->features_dtype);
 
     header->n_rows = 1;
     while (header->first_row + header->n_rows < header->n_features) {
@@ -501,7 +501,7 @@ static int submit_slices(struct richd_run *run, const char *layer, struct wire_h
 
         fill_slice(header);
         frames[0].data = at;
-        frames[0].size = (size_t)wire_head_values(header) * wire_dtype_size(header->features_dtype);
+        frames[0].size = (size_t)wire_head_values(header) * dtype_size(header->features_dtype);
         rc = submit_frames(run, header, layer, frames, 0);
         at += frames[0].size;
         header->first_row += header->n_rows;
@@ -525,8 +525,8 @@ static int read_head(const struct richd_head *given, struct richd_head *out,
                                    .n_features = out->n_features,
                                    .n_outputs = out->n_outputs,
                                    .n_targets = out->n_targets,
-                                   .features_dtype = (enum wire_dtype)out->dtype,
-                                   .targets_dtype = (enum wire_dtype)out->targets_dtype};
+                                   .features_dtype = (enum dtype)out->dtype,
+                                   .targets_dtype = (enum dtype)out->targets_dtype};
     rows = (struct rows){.layer = out->layer, .header = *header};
     return check_rows(&rows, e);
 }

@@ -29,7 +29,7 @@ struct item {
 
     /* batch */
     struct wire_header header; /* seq and rows_before are filled when it is offered */
-    char layer[WIRE_LAYER_MAX + 1];
+    char layer[LAYER_NAME_MAX + 1];
     struct wire_frame rows[ITEM_ROW_FRAMES]; /* into `bytes`; absent ones are {NULL, 0} */
     size_t bytes_total;                      /* header, layer and rows: what the credit counts */
     atomic_size_t *held;                     /* the memory account that the rows are charged to */

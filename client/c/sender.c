@@ -233,9 +233,9 @@ static size_t list_frames(const struct item *item, uint8_t header[WIRE_HEADER_SI
     frames[n++] = (struct wire_frame){header, WIRE_HEADER_SIZE};
     frames[n++] = (struct wire_frame){item->layer, strlen(item->layer)};
     frames[n++] = item->rows[0];
-    if (item->header.outputs_dtype != WIRE_NONE)
+    if (item->header.outputs_dtype != DTYPE_NONE)
         frames[n++] = item->rows[1];
-    if (item->header.targets_dtype != WIRE_NONE && item->header.kind == WIRE_ROWS)
+    if (item->header.targets_dtype != DTYPE_NONE && item->header.kind == WIRE_ROWS)
         frames[n++] = item->rows[2];
     return n;
 }

@@ -10,7 +10,7 @@
 
 /* What a layer was offered in this attempt, dropped rows included. */
 struct layer {
-    char name[WIRE_LAYER_MAX + 1];
+    char name[LAYER_NAME_MAX + 1];
     uint64_t seq;
     uint64_t rows;
 };
@@ -18,7 +18,7 @@ struct layer {
 struct session {
     enum session_state state;
     struct control open; /* as the program gave it; only the attempt changes */
-    char host[CONTROL_TEXT_MAX + 1];
+    char host[TEXT_MAX + 1];
     int64_t pid;
 
     struct list urgent; /* hello, open, ping: before everything else, never kept */
@@ -181,7 +181,7 @@ static struct layer *find_layer(struct session *s, const char *name)
         if (strcmp(s->layers[i].name, name) == 0)
             return &s->layers[i];
     }
-    if (s->n_layers == CONTROL_LAYERS_MAX)
+    if (s->n_layers == RUN_LAYERS_MAX)
         return NULL;
     grown = realloc(s->layers, (s->n_layers + 1) * sizeof *grown);
     if (!grown)
@@ -445,7 +445,7 @@ static void on_welcome(struct session *s, const struct control_welcome *welcome)
     if (s->state != SESSION_OPENING)
         return;
     s->open.open.attempt = welcome->attempt;
-    s->open.open.resume = CONTROL_RESUME_ALLOW;
+    s->open.open.resume = RESUME_ALLOW;
     s->granted = (uint64_t)welcome->granted;
     s->state = SESSION_OPEN;
     s->away_since = -1;

@@ -41,7 +41,7 @@ enum session_state {
 #define SESSION_LOST_MS 5000
 /* Marks that wait for their ack: those of INGEST.md, and 16 MiB of their text, which is 300
  * checkpoints of a run with the most layers. */
-#define SESSION_MARKS_MAX      CONTROL_UNACKED_MAX
+#define SESSION_MARKS_MAX      RUN_UNSTORED_MAX
 #define SESSION_MARK_BYTES_MAX 16777216u
 
 /* The caller's own place to wait at: filled when its mark is settled. While `item` is not NULL the

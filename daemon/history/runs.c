@@ -69,7 +69,7 @@ static bool add_run_columns(cJSON *o, sqlite3_stmt *q)
 {
     return add_text(o, "run", q, 1) && add_text(o, "name", q, 2) && add_text(o, "project", q, 3) &&
            add_text(o, "group", q, 4) && add_json(o, "tags", q, 5) && add_json(o, "config", q, 6) &&
-           cJSON_AddStringToObject(o, "state", stored_state_name(sqlite3_column_int(q, 7))) &&
+           cJSON_AddStringToObject(o, "state", state_name(sqlite3_column_int(q, 7))) &&
            json_add_integer(o, "attempt", sqlite3_column_int64(q, 8)) &&
            json_add_double(o, "created", sql_column_double(q, 9)) &&
            json_add_double(o, "updated", sql_column_double(q, 10)) &&
@@ -88,7 +88,7 @@ static int add_run(struct history *h, cJSON *o, sqlite3_stmt *q, struct err *e)
 static void bind_filter(sqlite3_stmt *q, const struct feed_run_list *params)
 {
     sql_bind_text(q, 1, params->project);
-    sqlite3_bind_int(q, 2, params->state ? stored_state_find(params->state) : -1);
+    sqlite3_bind_int(q, 2, params->state ? state_find(params->state) : -1);
     sql_bind_text(q, 3, params->group);
     sql_bind_text(q, 4, params->search);
 }
@@ -101,7 +101,7 @@ static int run_list(struct history *h, const void *arg, cJSON **out, struct err 
     cJSON *runs;
     int rc;
 
-    if (params->state && stored_state_find(params->state) < 0)
+    if (params->state && state_find(params->state) < 0)
         return err_set(e, -EINVAL, "\"state\": no state \"%.64s\"", params->state);
     bind_filter(count, params);
     rc = sql_step(count, e);
@@ -131,7 +131,7 @@ static bool add_attempt(cJSON *array, sqlite3_stmt *q)
            add_integer_or_null(o, "first_step", q, 1) &&
            json_add_double(o, "opened", sql_column_double(q, 2)) &&
            json_add_double(o, "closed", sql_column_double(q, 3)) &&
-           cJSON_AddStringToObject(o, "state", stored_state_name(sqlite3_column_int(q, 4)));
+           cJSON_AddStringToObject(o, "state", state_name(sqlite3_column_int(q, 4)));
 }
 
 static int add_attempts(struct history *h, int64_t run_key, cJSON *run, struct err *e)

@@ -97,7 +97,7 @@ void ingest_send_nack(struct ingest *in, peer_id peer, const struct nack *n)
 void ingest_refuse(struct ingest *in, peer_id peer, const char *code, const struct err *why,
                    const struct wire_batch *w)
 {
-    char layer[WIRE_LAYER_MAX + 1] = "";
+    char layer[LAYER_NAME_MAX + 1] = "";
     bool fatal = strcmp(code, "EVERSION") == 0;
     struct err named = *why;
 

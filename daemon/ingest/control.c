@@ -38,9 +38,7 @@ static struct record *open_record(const struct control_open *o)
         r->open.config = strdup(config ? config : "{}");
         r->open.writer = strdup(o->writer);
         r->open.attempt = (uint32_t)o->attempt;
-        r->open.resume = o->resume == CONTROL_RESUME_MUST    ? RESUME_MUST
-                         : o->resume == CONTROL_RESUME_NEVER ? RESUME_NEVER
-                                                             : RESUME_ALLOW;
+        r->open.resume = o->resume;
         ok = r->open.name && r->open.project && r->open.group && r->open.tags && r->open.config &&
              r->open.writer;
     }
@@ -55,28 +53,13 @@ static struct record *open_record(const struct control_open *o)
 
 static struct window open_window(const struct control_open *o)
 {
-    switch (o->window) {
-    case CONTROL_WINDOW_EXPONENTIAL:
-        return (struct window){WINDOW_EXPONENTIAL, o->half_life_rows};
-    case CONTROL_WINDOW_CUMULATIVE:
-        return (struct window){WINDOW_CUMULATIVE, 0};
-    case CONTROL_WINDOW_CHECKPOINT:
-        break;
-    }
-    return (struct window){WINDOW_CHECKPOINT, 0};
+    return (struct window){o->window, o->window == WINDOW_EXPONENTIAL ? o->half_life_rows : 0};
 }
 
 static struct projector open_projector(const struct control_open *o)
 {
-    static const enum projector_kind kinds[] = {
-        [CONTROL_PROJECTOR_AUTO] = PROJECTOR_AUTO,
-        [CONTROL_PROJECTOR_SPAN] = PROJECTOR_SPAN,
-        [CONTROL_PROJECTOR_TOP] = PROJECTOR_TOP,
-        [CONTROL_PROJECTOR_RIDGE] = PROJECTOR_RIDGE,
-    };
-
     return (struct projector){
-        .kind = kinds[o->projector],
+        .kind = o->projector,
         .energy = isnan(o->energy) ? PROJECTOR_ENERGY : o->energy,
         .k = (uint32_t)o->k,
         .lambda = isnan(o->lambda) ? PROJECTOR_LAMBDA : o->lambda,
@@ -98,12 +81,11 @@ static int read_watched(const cJSON *names, struct watch_list *out, struct err *
 
         if (metric < 0)
             return err_set(why, -EPROTO, "open: transitions: \"%.*s\" is no measure of a point",
-                           CONTROL_TEXT_MAX, name->valuestring);
+                           TEXT_MAX, name->valuestring);
         out->metrics[out->n++] = (enum metric)metric;
     }
     return 0;
 }
-_Static_assert(CONTROL_WATCHED_MAX <= WATCH_MAX, "what the parser lets through fits");
 
 static void on_open(struct ingest *in, peer_id peer, const struct control_open *o)
 {
@@ -139,8 +121,8 @@ static int read_reported(const cJSON *metrics, double reported[METRIC_COUNT], st
         int i = metric_find(metric->string);
 
         if (i < 0 || metric_table[i].needs != NEEDS_TRAINER)
-            return err_set(why, -EPROTO, "\"%.*s\" is no metric that a trainer reports",
-                           CONTROL_TEXT_MAX, metric->string);
+            return err_set(why, -EPROTO, "\"%.*s\" is no metric that a trainer reports", TEXT_MAX,
+                           metric->string);
         if (cJSON_IsNumber(metric))
             reported[i] = metric->valuedouble;
     }

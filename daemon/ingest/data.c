@@ -53,26 +53,6 @@ void ingest_release(struct batch *b)
     free(in);
 }
 
-static enum dtype dtype_of(enum wire_dtype d)
-{
-    switch (d) {
-    case WIRE_F32:
-        return DTYPE_F32;
-    case WIRE_F64:
-        return DTYPE_F64;
-    case WIRE_F16:
-        return DTYPE_F16;
-    case WIRE_BF16:
-        return DTYPE_BF16;
-    case WIRE_I32:
-        return DTYPE_I32;
-    case WIRE_I64:
-        return DTYPE_I64;
-    default:
-        return DTYPE_NONE;
-    }
-}
-
 /* The frame's doubles where BLAS may read them: in place when they lie on 8 bytes, else in a copy.
  */
 static const double *align(const struct wire_frame *f, double **spare)
@@ -105,7 +85,7 @@ static int fill_view(struct inbound *in, const struct wire_batch *w)
     v->mean_x = align(&w->mean_features, &spare);
     v->mean_y = align(&w->mean_outputs, &spare);
     v->xx = align(&w->xx, &spare);
-    v->xx_dtype = dtype_of(w->header.features_dtype);
+    v->xx_dtype = w->header.features_dtype;
     v->xy = align(&w->xy, &spare);
     v->yy = align(&w->yy, &spare);
     v->sum_sx = align(&w->fourth, &spare);
@@ -118,19 +98,19 @@ static void fill_rows(struct rows *r, const struct wire_batch *w)
     r->n = w->header.n_rows;
     r->features = w->features.data;
     r->outputs = w->outputs.data;
-    r->features_dtype = dtype_of(w->header.features_dtype);
-    r->outputs_dtype = dtype_of(w->header.outputs_dtype);
+    r->features_dtype = w->header.features_dtype;
+    r->outputs_dtype = w->header.outputs_dtype;
     r->targets = w->targets.data;
-    r->targets_dtype = dtype_of(w->header.targets_dtype);
+    r->targets_dtype = w->header.targets_dtype;
     r->weights = w->weights.data;
-    r->weights_dtype = dtype_of(w->header.weights_dtype);
+    r->weights_dtype = w->header.weights_dtype;
 }
 
 static void fill_head(struct head_slice *s, const struct wire_batch *w)
 {
     s->first = w->header.first_row;
     s->n = w->header.n_rows;
-    s->dtype = dtype_of(w->header.features_dtype);
+    s->dtype = w->header.features_dtype;
     s->values = w->head.data;
 }
 
@@ -159,15 +139,15 @@ static int fill_batch(struct inbound *in, const struct wire_batch *w, bool is_fi
     b->p = w->header.n_features;
     b->c = w->header.n_outputs;
     b->k = w->header.n_targets;
-    b->outputs_dtype = dtype_of(w->header.outputs_dtype);
+    b->outputs_dtype = w->header.outputs_dtype;
     b->size_bytes = size_of(in->held, w, is_first);
     b->is_reduced = w->header.kind == WIRE_MOMENTS;
     b->is_head = w->header.kind == WIRE_HEAD;
-    b->from_head = w->header.outputs_dtype == WIRE_NONE;
+    b->from_head = w->header.outputs_dtype == DTYPE_NONE;
     if (b->is_reduced)
         return fill_view(in, w);
     if (b->is_head) {
-        b->rows.targets_dtype = dtype_of(w->header.targets_dtype); /* its layer's */
+        b->rows.targets_dtype = w->header.targets_dtype; /* its layer's */
         fill_head(&b->head, w);
     } else {
         fill_rows(&b->rows, w);

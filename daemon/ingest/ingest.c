@@ -13,7 +13,7 @@
 #define MESSAGES_A_TURN 256
 /* Answers waiting for one peer: all its control messages may be acknowledged by one commit, as when
  * a full disk has room again, between credit and pongs. */
-#define MAX_ANSWERS (CONTROL_UNACKED_MAX + 1024)
+#define MAX_ANSWERS (RUN_UNSTORED_MAX + 1024)
 /* Time that the last acknowledgements get at the end. */
 #define LINGER_MS 500
 

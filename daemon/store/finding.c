@@ -89,7 +89,7 @@ int store_finding_replay(struct store *s, const struct record *r, int64_t layer_
                          struct watch **out, struct err *e)
 {
     sqlite3_stmt *q = s->statement[SQL_POINT_VALUES];
-    struct finding found_before[WATCH_MAX];
+    struct finding found_before[RUN_WATCHED_MAX];
     struct point point = {0};
     int rc;
 

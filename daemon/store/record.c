@@ -19,7 +19,7 @@ struct attempt {
     bool exists;
     int64_t newest; /* attempt of the run */
     uint64_t last_seq;
-    enum stored_state state;
+    enum state state;
     char writer[RUN_ID_MAX + 1];
 };
 
@@ -51,7 +51,7 @@ static int find_attempt(struct store *s, int64_t run_key, uint32_t attempt, stru
     out->newest = sqlite3_column_int64(q, 0);
     out->exists = sqlite3_column_type(q, 1) != SQLITE_NULL;
     out->last_seq = (uint64_t)sqlite3_column_int64(q, 1);
-    out->state = (enum stored_state)sqlite3_column_int(q, 2);
+    out->state = (enum state)sqlite3_column_int(q, 2);
     snprintf(out->writer, sizeof out->writer, "%s", sql_column_text(q, 3));
     rc = sql_row_check(q, e);
     sqlite3_reset(q);
@@ -59,14 +59,14 @@ static int find_attempt(struct store *s, int64_t run_key, uint32_t attempt, stru
 }
 
 /* Moves the newest attempt, and the run with it. */
-static int set_state(struct store *s, const struct record *r, uint32_t attempt,
-                     enum stored_state state, struct err *e)
+static int set_state(struct store *s, const struct record *r, uint32_t attempt, enum state state,
+                     struct err *e)
 {
     sqlite3_stmt *q = s->statement[SQL_ATTEMPT_STATE];
     int rc;
 
     SQL_BIND(q, r->run_key, attempt, state);
-    sql_bind_double(q, 4, state == STORED_OPEN ? (double)NAN : r->time);
+    sql_bind_double(q, 4, state == STATE_OPEN ? (double)NAN : r->time);
     rc = sql_run(q, e);
     if (rc < 0)
         return rc;
@@ -145,8 +145,8 @@ static int begin_attempt(struct store *s, struct record *r, int64_t newest, stru
     r->run_key = r->opened.run_key;
     if (rc == 0 && newest > 0)
         rc = find_attempt(s, r->run_key, (uint32_t)newest, &previous, e);
-    if (rc == 1 && previous.exists && previous.state == STORED_OPEN)
-        rc = set_state(s, r, (uint32_t)newest, STORED_LOST, e);
+    if (rc == 1 && previous.exists && previous.state == STATE_OPEN)
+        rc = set_state(s, r, (uint32_t)newest, STATE_LOST, e);
     if (rc < 0)
         return rc;
     r->opened.attempt = (uint32_t)newest + 1;
@@ -155,7 +155,7 @@ static int begin_attempt(struct store *s, struct record *r, int64_t newest, stru
     sql_bind_text(q, 3, r->open.writer);
     sql_bind_double(q, 4, r->time);
     rc = sql_run(q, e);
-    return rc < 0 ? rc : set_state(s, r, r->opened.attempt, STORED_OPEN, e);
+    return rc < 0 ? rc : set_state(s, r, r->opened.attempt, STATE_OPEN, e);
 }
 
 /* Goes on with attempt `found`. One that is closed stays so: what follows is the resend of a close
@@ -166,9 +166,9 @@ static int resume_attempt(struct store *s, struct record *r, const struct attemp
     r->run_key = r->opened.run_key;
     r->opened.attempt = (uint32_t)found->newest;
     r->opened.last_seq = found->last_seq;
-    if (found->state == STORED_FINISHED || found->state == STORED_FAILED)
+    if (found->state == STATE_FINISHED || found->state == STATE_FAILED)
         return 0;
-    return set_state(s, r, r->opened.attempt, STORED_OPEN, e);
+    return set_state(s, r, r->opened.attempt, STATE_OPEN, e);
 }
 
 /* Adds the layer of the row at hand; doubles the array when `*capacity` is used up. */
@@ -551,7 +551,7 @@ static int put_log(struct store *s, struct record *r, struct err *e)
 
 static int put_close(struct store *s, struct record *r, struct err *e)
 {
-    int rc = set_state(s, r, r->attempt, r->failed ? STORED_FAILED : STORED_FINISHED, e);
+    int rc = set_state(s, r, r->attempt, r->failed ? STATE_FAILED : STATE_FINISHED, e);
 
     return rc < 0 ? rc : advance(s, r, false, e);
 }
@@ -601,7 +601,7 @@ int store_record_apply(struct store *s, struct record *r, struct err *e)
     case RECORD_CLOSE:
         return stored_before ? 0 : put_close(s, r, e);
     case RECORD_LOST:
-        return attempt.state == STORED_OPEN ? set_state(s, r, r->attempt, STORED_LOST, e) : 0;
+        return attempt.state == STATE_OPEN ? set_state(s, r, r->attempt, STATE_LOST, e) : 0;
     case RECORD_OPEN:
         break;
     }

@@ -92,23 +92,6 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
     " point.flags, point.feed_seq, point.rows_from, point.rows_to"
 #define POINT_FIRST_METRIC 11
 
-const char *stored_state_name(int state)
-{
-    static const char *const names[STORED_STATE_COUNT] = {"open", "finished", "failed", "lost"};
-
-    /* The number comes from a file that anybody may have edited. */
-    return state >= 0 && state < STORED_STATE_COUNT ? names[state] : "lost";
-}
-
-int stored_state_find(const char *name)
-{
-    for (int i = 0; i < STORED_STATE_COUNT; i++) {
-        if (strcmp(stored_state_name(i), name) == 0)
-            return i;
-    }
-    return -1;
-}
-
 int store_schema_recognise(sqlite3 *db, int64_t *version, struct err *e)
 {
     int64_t application = 0, n_tables = 0;

@@ -8,22 +8,10 @@
 
 #include "daemon/core/measure/point.h"
 #include "proto/base/err.h"
+#include "proto/base/state.h"
 
 /* The version that this program writes, in PRAGMA user_version. */
 #define STORE_SCHEMA_VERSION 5
-
-/* The state of a run, and of each attempt. */
-enum stored_state {
-    STORED_OPEN,     /* a trainer is connected */
-    STORED_FINISHED, /* it said "finished" */
-    STORED_FAILED,   /* it said "failed" */
-    STORED_LOST,     /* it went without a word, or a newer attempt took the run */
-    STORED_STATE_COUNT,
-};
-
-/* The state's name in the feed, and the state of that name or -1. */
-const char *stored_state_name(int state);
-int stored_state_find(const char *name);
 
 /* Reads the schema version: 0 when the database is empty, at most STORE_SCHEMA_VERSION. -ENOTSUP
  * when a newer program wrote it, -EINVAL when it is no store of ours. Writes nothing. */

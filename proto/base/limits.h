@@ -1,9 +1,22 @@
 /* The limits that both sides of a border keep to, as INGEST.md and FEED.md state them: what a
- * trainer may send, what a reader may ask, what the daemon keeps. Constants alone; no state, any
- * thread. */
+ * trainer may send, what a reader may ask, what the daemon keeps. Constants alone. Texts that tell
+ * of a limit are made from its constant. */
 #pragma once
 
-/* Longest names, in bytes, without the closing NUL. */
+/* Names and texts, in bytes, without the closing NUL. */
+#define TEXT_MAX        256
 #define RUN_ID_MAX      64
+#define WRITER_MAX      64
 #define LAYER_NAME_MAX  128
 #define SCALAR_NAME_MAX 128
+
+/* Layers of one run: a trainer that watches each module of a large model stays below. */
+#define RUN_LAYERS_MAX 1024
+/* Scalars of one log message. */
+#define LOG_SCALARS_MAX 1024
+/* Control messages of one run that wait for the disk. The store takes thousands a second, so a
+ * trainer that has so many on the way writes faster than the disk does. */
+#define RUN_UNSTORED_MAX 4096
+/* Measures of one run that are watched for transitions. A detector is 18 KiB: a run of 1,024 layers
+ * has 72 MiB of them at most. */
+#define RUN_WATCHED_MAX 4

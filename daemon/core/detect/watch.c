@@ -24,7 +24,7 @@ void watch_free(struct watch *w)
     free(w);
 }
 
-size_t watch_feed(struct watch *w, const struct point *p, struct finding out[WATCH_MAX])
+size_t watch_feed(struct watch *w, const struct point *p, struct finding out[RUN_WATCHED_MAX])
 {
     size_t n = 0;
 

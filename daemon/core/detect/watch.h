@@ -8,14 +8,12 @@
 
 #include "daemon/core/detect/finding.h"
 #include "daemon/core/measure/point.h"
-
-/* A detector is 18 KiB: a run of 1,024 layers has 72 MiB of them at most. */
-#define WATCH_MAX 4
+#include "proto/base/limits.h"
 
 /* The run's policy: no metric twice. */
 struct watch_list {
     size_t n;
-    enum metric metrics[WATCH_MAX];
+    enum metric metrics[RUN_WATCHED_MAX];
 };
 
 struct watch;
@@ -27,4 +25,4 @@ void watch_free(struct watch *);
 
 /* Shows it the next point. Returns how many transitions this point has completed, at most one a
  * metric, in `out` in the list's order, their accuracies left empty. */
-size_t watch_feed(struct watch *, const struct point *, struct finding out[WATCH_MAX]);
+size_t watch_feed(struct watch *, const struct point *, struct finding out[RUN_WATCHED_MAX]);

@@ -20,12 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum projector_kind {
-    PROJECTOR_SPAN,
-    PROJECTOR_TOP,
-    PROJECTOR_RIDGE,
-    PROJECTOR_AUTO, /* a policy; projector_for makes one of the others of it */
-};
+#include "proto/base/policy.h"
 
 /* 99 % of the outputs' energy; lambda is 1 % of the largest eigenvalue. */
 #define PROJECTOR_ENERGY 0.99

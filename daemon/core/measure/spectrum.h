@@ -22,9 +22,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/core/matrix/dtype.h"
 #include "daemon/core/measure/projector.h"
 #include "daemon/core/moments/moments.h"
+#include "proto/base/dtype.h"
 
 /* All eigenvalues are the default up to this p: 0.3 GB of work and some 20 s of one core there,
  * growing as p^3; beyond it the leading SPECTRUM_LEADING. */

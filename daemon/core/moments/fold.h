@@ -26,8 +26,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "daemon/core/matrix/dtype.h"
 #include "daemon/core/moments/moments.h"
+#include "proto/base/dtype.h"
 #include "proto/base/err.h"
 
 /* Rows of a batch as they came: row-major, contiguous, possibly unaligned. Borrows the frames. */

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/core/matrix/convert.h"
 #include "daemon/core/moments/fold_parts.h"
 
 /* Centred single-precision values outside 2^-40..2^40 would overflow or vanish when squared and
@@ -14,7 +15,7 @@ static void read_features(const struct fold *f, const struct segment *s, size_t 
 {
     size_t size = dtype_size(s->rows->features_dtype), at = (s->from + i) * f->p + col;
 
-    dtype_to_double(s->rows->features_dtype, (const char *)s->rows->features + at * size, n, out);
+    convert_to_double(s->rows->features_dtype, (const char *)s->rows->features + at * size, n, out);
 }
 
 static void read_outputs(const struct fold *f, const struct segment *s, size_t i, size_t col,
@@ -22,7 +23,7 @@ static void read_outputs(const struct fold *f, const struct segment *s, size_t i
 {
     size_t size = dtype_size(s->rows->outputs_dtype), at = (s->from + i) * f->m->c + col;
 
-    dtype_to_double(s->rows->outputs_dtype, (const char *)s->rows->outputs + at * size, n, out);
+    convert_to_double(s->rows->outputs_dtype, (const char *)s->rows->outputs + at * size, n, out);
 }
 
 /* A label is a one-hot row. */
@@ -34,10 +35,10 @@ static void read_targets(const struct fold *f, const struct segment *s, size_t i
     double label;
 
     if (!dtype_is_label(d)) {
-        dtype_to_double(d, targets + ((s->from + i) * f->m->k + col) * dtype_size(d), n, out);
+        convert_to_double(d, targets + ((s->from + i) * f->m->k + col) * dtype_size(d), n, out);
         return;
     }
-    dtype_to_double(d, targets + (s->from + i) * dtype_size(d), 1, &label);
+    convert_to_double(d, targets + (s->from + i) * dtype_size(d), 1, &label);
     memset(out, 0, n * sizeof *out);
     if (label >= (double)col && label < (double)(col + n))
         out[(size_t)label - col] = 1;

@@ -1,11 +1,12 @@
 #include <math.h>
 
 #include "daemon/core/moments/fold_parts.h"
+#include "daemon/core/matrix/convert.h"
 
 static bool check_frame(struct rows *r, const char *what, enum dtype d, const void *values,
                         size_t n_columns)
 {
-    size_t n = r->n * n_columns, bad = dtype_find_nonfinite(d, values, n);
+    size_t n = r->n * n_columns, bad = convert_find_nonfinite(d, values, n);
 
     if (bad == n)
         return true;
@@ -26,8 +27,8 @@ double fold_weight_of(const struct rows *r, size_t i)
     double weight = 1;
 
     if (r->weights)
-        dtype_to_double(r->weights_dtype,
-                        (const char *)r->weights + i * dtype_size(r->weights_dtype), 1, &weight);
+        convert_to_double(r->weights_dtype,
+                          (const char *)r->weights + i * dtype_size(r->weights_dtype), 1, &weight);
     return weight;
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/core/matrix/convert.h"
 #include "daemon/core/matrix/linalg.h"
 
 /* R; X'Y~ and Y~'Y~ with the targets' columns; the matrix that is decomposed, its eigenvectors and
@@ -72,14 +73,14 @@ int head_take(struct head *h, const struct head_slice *s, struct err *why)
     if (s->first != h->n_rows || s->n > h->p - s->first)
         return refuse_slice(h, s, why);
     for (size_t i = s->first; i < s->first + s->n; i++) {
-        size_t n = h->p - i, bad = dtype_find_nonfinite(s->dtype, at, n);
+        size_t n = h->p - i, bad = convert_find_nonfinite(s->dtype, at, n);
 
         if (bad < n) {
             head_reset(h);
             return err_set(why, -EINVAL, "the head is not finite at row %zu, column %zu", i,
                            i + bad);
         }
-        dtype_to_double(s->dtype, at, n, h->r + i * h->p + i);
+        convert_to_double(s->dtype, at, n, h->r + i * h->p + i);
         at += n * dtype_size(s->dtype);
     }
     h->n_rows += s->n;

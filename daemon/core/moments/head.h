@@ -13,8 +13,8 @@
  * each of p^3 operations, once a checkpoint. The bias moves means alone. */
 #pragma once
 
-#include "daemon/core/matrix/dtype.h"
 #include "daemon/core/moments/moments.h"
+#include "proto/base/dtype.h"
 #include "proto/base/err.h"
 
 struct head {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/core/matrix/convert.h"
 #include "daemon/core/matrix/linalg.h"
 
 double moments_size_bytes(size_t p, size_t w)
@@ -167,9 +168,9 @@ static double part_trace(const struct part *b, size_t p)
     if (b->tiles)
         return tiles_trace(b->tiles);
     for (size_t i = 0; i < p; i++) {
-        dtype_to_double(b->view->xx_dtype,
-                        (const char *)b->view->xx + i * (p + 1) * dtype_size(b->view->xx_dtype), 1,
-                        &value);
+        convert_to_double(b->view->xx_dtype,
+                          (const char *)b->view->xx + i * (p + 1) * dtype_size(b->view->xx_dtype),
+                          1, &value);
         sum += value;
     }
     return sum;
@@ -184,7 +185,7 @@ static const double *part_tile_row(const struct part *b, size_t p, size_t k, con
     if (b->tiles)
         return tiles_at(b->tiles, k).values + i * t->n_cols;
     size = dtype_size(b->view->xx_dtype);
-    dtype_to_double(b->view->xx_dtype, (const char *)b->view->xx + at * size, t->n_cols, buffer);
+    convert_to_double(b->view->xx_dtype, (const char *)b->view->xx + at * size, t->n_cols, buffer);
     return buffer;
 }
 

@@ -33,9 +33,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/core/matrix/dtype.h"
 #include "daemon/core/matrix/tiles.h"
 #include "daemon/core/moments/reservoir.h"
+#include "proto/base/dtype.h"
 
 struct moments {
     size_t p;

@@ -11,6 +11,7 @@
 #include "daemon/core/monitor/layer.h"
 #include "daemon/core/monitor/record.h"
 #include "proto/base/err.h"
+#include "proto/base/nack.h"
 
 /* A connection to the ingest socket; ingest numbers them, from 1. */
 typedef uint64_t peer_id;
@@ -91,26 +92,6 @@ enum action_type {
     ACT_STORE,    /* lend the record to the store lane */
     ACT_FATAL,    /* the store failed for good: stop without acknowledging anything more */
 };
-
-enum nack_code {
-    NACK_EPROTO,
-    NACK_ENOTOPEN,
-    NACK_EFENCED,
-    NACK_EHELD,
-    NACK_EEXIST,
-    NACK_ENOENT,
-    NACK_ESHAPE,
-    NACK_ENUMERIC,
-    NACK_ECREDIT,
-    NACK_EBUSY,
-    NACK_EIO,
-    NACK_COUNT,
-};
-
-/* The code as it is sent ("EPROTO"). */
-const char *nack_code_name(enum nack_code);
-/* After these the daemon takes nothing more from the connection. */
-bool nack_code_is_fatal(enum nack_code);
 
 struct welcome {
     char run[RUN_ID_MAX + 1];

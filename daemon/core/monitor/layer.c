@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/core/matrix/convert.h"
+
 struct layer *layer_new(void *run, const char *name, uint32_t p, uint32_t c, struct window window,
                         struct projector projector, const struct watch_list *watched)
 {
@@ -253,7 +255,7 @@ struct job *layer_start(struct layer *l)
 static bool check_values(struct batch *b, const char *what, enum dtype d, const void *values,
                          size_t n, size_t n_columns)
 {
-    size_t bad = dtype_find_nonfinite(d, values, n);
+    size_t bad = convert_find_nonfinite(d, values, n);
 
     if (bad == n)
         return true;

@@ -14,12 +14,7 @@
 #include "daemon/core/detect/watch.h"
 #include "daemon/core/measure/measure.h"
 #include "daemon/core/moments/batch.h"
-
-enum window_kind {
-    WINDOW_CHECKPOINT,  /* rows since the last checkpoint */
-    WINDOW_EXPONENTIAL, /* all rows, halved in weight every half_life_rows */
-    WINDOW_CUMULATIVE,  /* all rows of the attempt */
-};
+#include "proto/base/policy.h"
 
 struct window {
     enum window_kind kind;

@@ -30,9 +30,6 @@ struct monitor_stats {
 #define MONITOR_CREDIT_MAX (64u << 20)
 /* A connection with less could not send one 4 MiB batch while another is folded. */
 #define MONITOR_CREDIT_MIN (8u << 20)
-/* As INGEST.md says. */
-#define MONITOR_MAX_LAYERS  1024
-#define MONITOR_MAX_JOURNAL 4096
 
 struct monitor;
 

@@ -14,6 +14,7 @@
 #include "daemon/core/measure/probe.h"
 #include "daemon/core/measure/spectrum.h"
 #include "proto/base/list.h"
+#include "proto/base/policy.h"
 
 enum record_kind {
     RECORD_OPEN,       /* start or go on with an attempt */
@@ -22,12 +23,6 @@ enum record_kind {
     RECORD_CLOSE,      /* the trainer's last word on this attempt */
     RECORD_LOST,       /* the trainer went without one */
     RECORD_RECALL, /* writes nothing: read the points of a checkpoint again, for its second ack */
-};
-
-enum resume {
-    RESUME_ALLOW,
-    RESUME_MUST,
-    RESUME_NEVER,
 };
 
 /* What the trainer said of its run. Texts are owned by the record; tags and config are JSON. */
@@ -80,8 +75,8 @@ struct layer_point {
     enum probe_doubt probe_doubt; /* with FLAG_PROBE_DIFFERS: why; in memory only */
     uint64_t
         feed_seq; /* filled by the store when measured: place in the order of all things stored */
-    size_t n_findings;                  /* transitions that this point completed */
-    struct finding findings[WATCH_MAX]; /* the store fills in the accuracies */
+    size_t n_findings;                        /* transitions that this point completed */
+    struct finding findings[RUN_WATCHED_MAX]; /* the store fills in the accuracies */
 };
 
 struct record {

@@ -76,7 +76,7 @@ static struct layer *layer_for(struct monitor *m, struct run *r, struct batch *b
         monitor_refuse_batch(m, r, b, NACK_ESHAPE, why.text, out);
         return NULL;
     }
-    if (!l && r->n_layers >= MONITOR_MAX_LAYERS) {
+    if (!l && r->n_layers >= RUN_LAYERS_MAX) {
         monitor_refuse_batch(m, r, b, NACK_EPROTO, "the run has 1024 layers, no more are taken",
                              out);
         return NULL;
@@ -204,7 +204,7 @@ static struct run *control_run(struct monitor *m, const struct event *e, uint64_
     }
     if (seq > r->durable_seq && seq <= r->last_seq)
         return NULL; /* in the journal: its ack will come */
-    if (r->n_journal >= MONITOR_MAX_JOURNAL)
+    if (r->n_journal >= RUN_UNSTORED_MAX)
         refuse_control(r, seq, "4096 control messages wait for the disk", out);
     else if (r->refused_seq > 0 && seq > r->refused_seq)
         refuse_control(r, seq, "a message before it was refused, and has to come first", out);

@@ -119,9 +119,9 @@ static void open_has_the_defaults_of_the_page(void **state)
     assert_string_equal(c.open.group, "");
     assert_null(c.open.tags);
     assert_null(c.open.config);
-    assert_int_equal(c.open.resume, CONTROL_RESUME_ALLOW);
+    assert_int_equal(c.open.resume, RESUME_ALLOW);
     assert_int_equal(c.open.attempt, 0);
-    assert_int_equal(c.open.window, CONTROL_WINDOW_CHECKPOINT);
+    assert_int_equal(c.open.window, WINDOW_CHECKPOINT);
     assert_null(c.open.watched);
     control_release(&c);
 }
@@ -142,9 +142,9 @@ static void open_carries_every_field(void **state)
     assert_string_equal(c.open.group, "g");
     assert_string_equal(tags, "[\"a\",\"b\"]");
     assert_string_equal(config, "{\"lr\":0.1}");
-    assert_int_equal(c.open.resume, CONTROL_RESUME_NEVER);
+    assert_int_equal(c.open.resume, RESUME_NEVER);
     assert_int_equal(c.open.attempt, 3);
-    assert_int_equal(c.open.window, CONTROL_WINDOW_EXPONENTIAL);
+    assert_int_equal(c.open.window, WINDOW_EXPONENTIAL);
     assert_true(c.open.half_life_rows == 512.5);
     assert_string_equal(watched, "[\"pr\",\"d_lr\"]");
     cJSON_free(watched);
@@ -250,11 +250,11 @@ static void nack_mends_a_text_cut_in_a_character(void **state)
     (void)state;
     memset(text, 'x', sizeof text - 1);
     text[sizeof text - 1] = '\0';
-    memcpy(text + CONTROL_TEXT_MAX - 1, "\xC3\xA9", 2);
+    memcpy(text + TEXT_MAX - 1, "\xC3\xA9", 2);
     line = control_encode_nack(&n);
     c = parsed(line);
-    assert_int_equal(strlen(c.nack.text), CONTROL_TEXT_MAX);
-    assert_int_equal(c.nack.text[CONTROL_TEXT_MAX - 1], '?');
+    assert_int_equal(strlen(c.nack.text), TEXT_MAX);
+    assert_int_equal(c.nack.text[TEXT_MAX - 1], '?');
     control_release(&c);
     cJSON_free(line);
 }

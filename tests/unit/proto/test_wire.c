@@ -128,8 +128,8 @@ static struct wire_header tiny(void)
         .n_rows = 2,
         .n_features = 3,
         .n_outputs = 2,
-        .features_dtype = WIRE_F32,
-        .outputs_dtype = WIRE_F32,
+        .features_dtype = DTYPE_F32,
+        .outputs_dtype = DTYPE_F32,
     };
 }
 
@@ -185,18 +185,18 @@ static void no_dtype_code_is_taken_for_another(void **state)
 
     (void)state;
     for (int role = 0; role < 4; role++) {
-        for (int code = WIRE_DTYPES; code < 256; code++) {
+        for (int code = DTYPE_COUNT; code < 256; code++) {
             h = tiny();
             wire_header_encode(&h, bytes);
             bytes[48 + role] = (uint8_t)code;
             assert_int_equal(wire_header_decode(bytes, sizeof bytes, &h, NULL), -EPROTO);
         }
     }
-    assert_int_equal(wire_dtype_size((enum wire_dtype)200), 0);
-    assert_string_equal(wire_dtype_name((enum wire_dtype)200), "unknown");
+    assert_int_equal(dtype_size((enum dtype)200), 0);
+    assert_string_equal(dtype_name((enum dtype)200), "unknown");
 }
 
-static int check_labels(enum wire_dtype dtype, const void *labels, uint32_t n, uint32_t classes,
+static int check_labels(enum dtype dtype, const void *labels, uint32_t n, uint32_t classes,
                         struct err *e)
 {
     struct wire_batch b = {.header = tiny()};
@@ -204,7 +204,7 @@ static int check_labels(enum wire_dtype dtype, const void *labels, uint32_t n, u
     b.header.n_rows = n;
     b.header.n_targets = classes;
     b.header.targets_dtype = dtype;
-    b.targets = (struct wire_frame){labels, n * wire_dtype_size(dtype)};
+    b.targets = (struct wire_frame){labels, n * dtype_size(dtype)};
     return wire_labels_check(&b, e);
 }
 
@@ -243,16 +243,16 @@ static void label_out_of_range_is_refused_with_its_row(void **state)
     struct err e;
 
     (void)state;
-    assert_int_equal(check_labels(WIRE_I32, narrow, 2, 5, &e), 0);
-    assert_int_equal(check_labels(WIRE_I32, narrow, 4, 5, &e), -EPROTO);
+    assert_int_equal(check_labels(DTYPE_I32, narrow, 2, 5, &e), 0);
+    assert_int_equal(check_labels(DTYPE_I32, narrow, 4, 5, &e), -EPROTO);
     assert_non_null(strstr(e.text, "row 2"));
     assert_non_null(strstr(e.text, "0 to 4"));
-    assert_int_equal(check_labels(WIRE_I32, negative, 2, 5, &e), -EPROTO);
+    assert_int_equal(check_labels(DTYPE_I32, negative, 2, 5, &e), -EPROTO);
     assert_non_null(strstr(e.text, "row 1"));
-    assert_int_equal(check_labels(WIRE_I64, wide, 2, 5, &e), 0);
-    assert_int_equal(check_labels(WIRE_I64, wide, 3, 5, &e), -EPROTO);
-    assert_int_equal(check_labels(WIRE_I64, wrapped, 1, 5, &e), -EPROTO);
-    assert_int_equal(check_labels(WIRE_F32, values, 2, 5, &e), 0);
+    assert_int_equal(check_labels(DTYPE_I64, wide, 2, 5, &e), 0);
+    assert_int_equal(check_labels(DTYPE_I64, wide, 3, 5, &e), -EPROTO);
+    assert_int_equal(check_labels(DTYPE_I64, wrapped, 1, 5, &e), -EPROTO);
+    assert_int_equal(check_labels(DTYPE_F32, values, 2, 5, &e), 0);
 }
 
 static void labels_need_no_alignment(void **state)
@@ -262,8 +262,8 @@ static void labels_need_no_alignment(void **state)
 
     (void)state;
     memcpy(bytes + 9, &label, 8);
-    assert_int_equal(check_labels(WIRE_I64, bytes + 1, 2, 4, NULL), 0);
-    assert_int_equal(check_labels(WIRE_I64, bytes + 1, 2, 3, NULL), -EPROTO);
+    assert_int_equal(check_labels(DTYPE_I64, bytes + 1, 2, 4, NULL), 0);
+    assert_int_equal(check_labels(DTYPE_I64, bytes + 1, 2, 3, NULL), -EPROTO);
 }
 
 int main(void)

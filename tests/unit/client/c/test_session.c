@@ -36,8 +36,8 @@ static int submit(struct session *s, const char *layer)
         .n_rows = 4,
         .n_features = 3,
         .n_outputs = 2,
-        .features_dtype = WIRE_F32,
-        .outputs_dtype = WIRE_F32,
+        .features_dtype = DTYPE_F32,
+        .outputs_dtype = DTYPE_F32,
     };
     struct wire_frame frames[ITEM_ROW_FRAMES] = {{rows, 48}, {rows, 32}, {NULL, 0}};
 
@@ -483,7 +483,7 @@ static void layers_are_bounded(void **state)
     char name[16];
 
     (void)state;
-    for (int i = 0; i < CONTROL_LAYERS_MAX; i++) {
+    for (int i = 0; i < RUN_LAYERS_MAX; i++) {
         snprintf(name, sizeof name, "l%d", i);
         assert_int_equal(submit(s, name), 0);
     }

@@ -141,7 +141,7 @@ static double falling(int64_t step)
 
 /* Shows the watch a point as checkpoint() stores it. */
 static size_t show(struct watch *w, const struct record *opened, int64_t step,
-                   struct finding found[WATCH_MAX])
+                   struct finding found[RUN_WATCHED_MAX])
 {
     struct record *r = record_of(opened, RECORD_CHECKPOINT, 1, step);
     size_t n = watch_feed(w, &record_add_point(r, "head", falling(step))->point, found);
@@ -179,7 +179,7 @@ static void an_attempt_opened_again_goes_on_looking(void **state)
     const struct watch_list watched = {2, {METRIC_PR, METRIC_D_LR}};
     struct record *r = store_a_fall(f), *again = open_again(f, watched);
     struct watch *straight = watch_new(&watched), *replayed = again->opened.layers[0].watch;
-    struct finding found[WATCH_MAX], expected[WATCH_MAX];
+    struct finding found[RUN_WATCHED_MAX], expected[RUN_WATCHED_MAX];
     size_t n_found = 0;
 
     assert_non_null(replayed);
@@ -374,14 +374,14 @@ static void a_newer_attempt_fences_the_older_one(void **state)
     assert_int_equal(new->opened.layers[0].rows_offered, 0);
     assert_int_equal(new->opened.layers[0].batch_seq, 0);
     assert_int_equal(new->opened.layers[0].p, 128);
-    assert_int_equal(read_sql(f->path, "SELECT state FROM attempt WHERE attempt = 1"), STORED_LOST);
+    assert_int_equal(read_sql(f->path, "SELECT state FROM attempt WHERE attempt = 1"), STATE_LOST);
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         r = record_of(old, kinds[i], 1, 100);
         assert_int_equal(apply(f->store, r), -ESTALE);
         record_free(r);
     }
     expect_open(f, "w1", 1, RESUME_ALLOW, -ESTALE);
-    assert_int_equal(read_sql(f->path, "SELECT state FROM run"), STORED_OPEN);
+    assert_int_equal(read_sql(f->path, "SELECT state FROM run"), STATE_OPEN);
     record_free(new);
     record_free(old);
 }
@@ -464,8 +464,8 @@ static void a_closed_run_stays_closed(void **state)
     assert_int_equal(apply(f->store, lost), 0);
     expect_open(f, "w1", 1, RESUME_ALLOW, 0); /* to have the close acknowledged again */
     assert_int_equal(apply(f->store, close), 0);
-    assert_int_equal(read_sql(f->path, "SELECT state FROM run"), STORED_FAILED);
-    assert_int_equal(read_sql(f->path, "SELECT state FROM attempt"), STORED_FAILED);
+    assert_int_equal(read_sql(f->path, "SELECT state FROM run"), STATE_FAILED);
+    assert_int_equal(read_sql(f->path, "SELECT state FROM attempt"), STATE_FAILED);
     record_free(lost);
     record_free(close);
     record_free(r);
@@ -478,12 +478,12 @@ static void a_lost_run_is_open_when_its_trainer_is_back(void **state)
     struct record *lost = record_of(r, RECORD_LOST, 0, 0);
 
     assert_int_equal(apply(f->store, lost), 0);
-    assert_int_equal(read_sql(f->path, "SELECT state FROM run"), STORED_LOST);
+    assert_int_equal(read_sql(f->path, "SELECT state FROM run"), STATE_LOST);
     expect_open(f, "w1", 1, RESUME_ALLOW, 0);
-    assert_int_equal(read_sql(f->path, "SELECT state FROM run"), STORED_OPEN);
+    assert_int_equal(read_sql(f->path, "SELECT state FROM run"), STATE_OPEN);
     assert_true(isnan(read_sql(f->path, "SELECT closed FROM attempt")));
     reopen(f);
-    assert_int_equal(read_sql(f->path, "SELECT state FROM run"), STORED_LOST);
+    assert_int_equal(read_sql(f->path, "SELECT state FROM run"), STATE_LOST);
     record_free(lost);
     record_free(r);
 }

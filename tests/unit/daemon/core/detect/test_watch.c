@@ -33,7 +33,7 @@ static struct point point_at(int64_t i)
 /* All that the series' points have completed. */
 static size_t feed_all(struct watch *w, struct finding *found, size_t size)
 {
-    struct finding at_once[WATCH_MAX];
+    struct finding at_once[RUN_WATCHED_MAX];
     size_t n = 0, n_at_once;
 
     for (int64_t i = 0; i < N_POINTS; i++) {
@@ -50,10 +50,10 @@ static size_t feed_all(struct watch *w, struct finding *found, size_t size)
 static void one_point_completes_a_transition_of_each_metric(void **state)
 {
     struct watch *w = watch_new(&(struct watch_list){3, {METRIC_PR, METRIC_U, METRIC_D_LR}});
-    struct finding found[WATCH_MAX];
+    struct finding found[RUN_WATCHED_MAX];
 
     (void)state;
-    assert_int_equal(feed_all(w, found, WATCH_MAX), 2);
+    assert_int_equal(feed_all(w, found, RUN_WATCHED_MAX), 2);
     assert_int_equal(found[0].metric, METRIC_PR);
     assert_int_equal(found[0].transition.direction, TRANSITION_RISE);
     assert_int_equal(found[1].metric, METRIC_D_LR);
@@ -71,13 +71,13 @@ static void one_point_completes_a_transition_of_each_metric(void **state)
 static void what_is_not_in_the_list_is_not_watched(void **state)
 {
     struct watch *w = watch_new(&(struct watch_list){1, {METRIC_U}});
-    struct finding found[WATCH_MAX];
+    struct finding found[RUN_WATCHED_MAX];
 
     (void)state;
-    assert_int_equal(feed_all(w, found, WATCH_MAX), 0);
+    assert_int_equal(feed_all(w, found, RUN_WATCHED_MAX), 0);
     watch_free(w);
     w = watch_new(&(struct watch_list){0});
-    assert_int_equal(feed_all(w, found, WATCH_MAX), 0);
+    assert_int_equal(feed_all(w, found, RUN_WATCHED_MAX), 0);
     watch_free(w);
     watch_free(NULL);
 }
@@ -86,7 +86,7 @@ static void what_is_not_in_the_list_is_not_watched(void **state)
 static void points_without_the_measure_are_passed_over(void **state)
 {
     struct watch *w = watch_new(&(struct watch_list){1, {METRIC_NC1}});
-    struct finding dense[WATCH_MAX], found[WATCH_MAX];
+    struct finding dense[RUN_WATCHED_MAX], found[RUN_WATCHED_MAX];
     size_t n_dense = 0, n = 0;
 
     (void)state;
@@ -117,7 +117,7 @@ static void points_without_the_measure_are_passed_over(void **state)
 static size_t feed_file(int seed, const struct watch_list *list, struct finding *found, size_t size)
 {
     struct watch *w = watch_new(list);
-    struct finding at_once[WATCH_MAX];
+    struct finding at_once[RUN_WATCHED_MAX];
     struct point p = {0};
     char text[256];
     size_t n = 0, n_at_once;
@@ -162,11 +162,11 @@ static void pr_rises_where_d_lr_falls(void **state)
         int seed;
         int64_t start, end; /* of D_LR's fall */
     } runs[] = {{0, 620, 880}, {4, 680, 910}};
-    struct finding found[WATCH_MAX];
+    struct finding found[RUN_WATCHED_MAX];
 
     (void)state;
     for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
-        size_t n = feed_file(runs[i].seed, &watched, found, WATCH_MAX);
+        size_t n = feed_file(runs[i].seed, &watched, found, RUN_WATCHED_MAX);
         struct transition d_lr = of_metric(found, n, METRIC_D_LR);
         struct transition pr = of_metric(found, n, METRIC_PR);
         struct transition quotient = of_metric(found, n, METRIC_NC1_QUOTIENT);
@@ -190,11 +190,11 @@ static void pr_rises_where_d_lr_falls(void **state)
 static void nc1_has_no_levels_to_pass_between(void **state)
 {
     static const struct watch_list watched = {2, {METRIC_NC1, METRIC_RANKME}};
-    struct finding found[WATCH_MAX];
+    struct finding found[RUN_WATCHED_MAX];
 
     (void)state;
-    assert_int_equal(feed_file(0, &watched, found, WATCH_MAX), 0);
-    assert_int_equal(feed_file(4, &watched, found, WATCH_MAX), 0);
+    assert_int_equal(feed_file(0, &watched, found, RUN_WATCHED_MAX), 0);
+    assert_int_equal(feed_file(4, &watched, found, RUN_WATCHED_MAX), 0);
 }
 
 static void no_memory_is_no_watch(void **state)

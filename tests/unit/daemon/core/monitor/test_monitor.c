@@ -849,7 +849,7 @@ static void message_after_a_refused_one_waits_for_it(void **state)
     struct bench *b = *state;
     uint64_t seq;
 
-    for (seq = 1; seq <= MONITOR_MAX_JOURNAL; seq++)
+    for (seq = 1; seq <= RUN_UNSTORED_MAX; seq++)
         bench_log(b, 1, seq);
     assert_int_equal(b->n_nacks, 0);
     bench_log(b, 1, seq);
@@ -859,13 +859,13 @@ static void message_after_a_refused_one_waits_for_it(void **state)
     bench_settle(b);
     bench_tick(b, 1);
     bench_settle(b);
-    assert_int_equal(b->n_acks, MONITOR_MAX_JOURNAL);
+    assert_int_equal(b->n_acks, RUN_UNSTORED_MAX);
     bench_log(b, 1, seq + 1); /* there is room, but what is on disk must be a prefix */
     assert_int_equal(b->n_nacks, 2);
     bench_log(b, 1, seq);
     bench_log(b, 1, seq + 1);
     bench_settle(b);
-    assert_int_equal(b->n_acks, MONITOR_MAX_JOURNAL + 2);
+    assert_int_equal(b->n_acks, RUN_UNSTORED_MAX + 2);
     assert_non_null(disk_item(&b->disk, "run", 1, seq));
 }
 
@@ -874,18 +874,18 @@ static void batch_after_a_refused_checkpoint_stays_out_of_its_window(void **stat
     struct bench *b = *state;
 
     bench_rows(b, 1, 1, 0, 20);
-    for (uint64_t seq = 1; seq <= MONITOR_MAX_JOURNAL; seq++)
+    for (uint64_t seq = 1; seq <= RUN_UNSTORED_MAX; seq++)
         bench_log(b, 1, seq);
-    bench_checkpoint(b, 1, MONITOR_MAX_JOURNAL + 1, 1, 20);
+    bench_checkpoint(b, 1, RUN_UNSTORED_MAX + 1, 1, 20);
     assert_nack(b, NACK_EBUSY);
     bench_rows(b, 1, 2, 20, 20);
     assert_int_equal(b->n_nacks, 2);
     bench_settle(b);
-    bench_checkpoint(b, 1, MONITOR_MAX_JOURNAL + 1, 1, 20);
+    bench_checkpoint(b, 1, RUN_UNSTORED_MAX + 1, 1, 20);
     bench_rows(b, 1, 3, 40, 20);
     bench_settle(b);
     assert_true(b->points[0].point.n == 20);
-    bench_checkpoint(b, 1, MONITOR_MAX_JOURNAL + 2, 3, 60);
+    bench_checkpoint(b, 1, RUN_UNSTORED_MAX + 2, 3, 60);
     bench_settle(b);
     assert_true(b->points[0].point.n == 20);
     assert_int_equal(b->points[0].point.rows_missing, 20);

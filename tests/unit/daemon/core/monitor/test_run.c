@@ -76,7 +76,7 @@ static void opened_run_knows_the_layers_of_the_store(void **state)
 /* Whether D_LR of 0.1 at that step completes a transition. */
 static bool completes_one(struct layer *l, int64_t step)
 {
-    struct finding found[WATCH_MAX];
+    struct finding found[RUN_WATCHED_MAX];
     struct point p = {.step = step};
 
     p.value[METRIC_D_LR] = 0.1;
@@ -89,7 +89,7 @@ static void opened_run_goes_on_looking_for_transitions(void **state)
     struct stored_layer stored = {
         .name = "head", .p = 5, .c = 2, .watch = watch_new(&f->run->watched)};
     struct open_result o = {.run_key = 3, .attempt = 1, .layers = &stored, .n_layers = 1};
-    struct finding found[WATCH_MAX];
+    struct finding found[RUN_WATCHED_MAX];
     struct point p = {0};
     struct layer *fresh;
 

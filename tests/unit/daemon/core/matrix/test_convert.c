@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/core/matrix/dtype.h"
+#include "daemon/core/matrix/convert.h"
 #include "tests/lib/cmocka.h"
 
 static const enum dtype all[] = {DTYPE_F32, DTYPE_F64, DTYPE_F16, DTYPE_BF16};
@@ -32,10 +32,10 @@ static void check_all_16_bit_values(enum dtype d, int n_exponent, int n_fraction
         bool finite = (bits & all_ones) != all_ones;
         double got, expected = value_of(bits, n_exponent, n_fraction);
 
-        assert_int_equal(dtype_find_nonfinite(d, &stored, 1), finite ? 1 : 0);
+        assert_int_equal(convert_find_nonfinite(d, &stored, 1), finite ? 1 : 0);
         if (!finite)
             continue;
-        dtype_to_double(d, &stored, 1, &got);
+        convert_to_double(d, &stored, 1, &got);
         assert_memory_equal(&got, &expected, sizeof got); /* -0.0 is not 0.0 */
     }
 }
@@ -61,14 +61,14 @@ static void f32_and_f64_are_read_exactly_from_odd_addresses(void **state)
 
     (void)state;
     memcpy(bytes + 1, singles, sizeof singles);
-    dtype_to_double(DTYPE_F32, bytes + 1, 7, out);
+    convert_to_double(DTYPE_F32, bytes + 1, 7, out);
     for (int i = 0; i < 7; i++) {
         double expected = singles[i];
 
         assert_memory_equal(&out[i], &expected, sizeof expected);
     }
     memcpy(bytes + 1, doubles, sizeof doubles);
-    dtype_to_double(DTYPE_F64, bytes + 1, 7, out);
+    convert_to_double(DTYPE_F64, bytes + 1, 7, out);
     assert_memory_equal(out, doubles, sizeof doubles);
 }
 
@@ -116,8 +116,8 @@ static void the_first_value_that_is_not_finite_is_found(void **state)
                 memset(bytes, 0, sizeof bytes);
                 put_nonfinite(all[k], which, bytes + 1 + size * places[i]);
                 put_nonfinite(all[k], 0, bytes + 1 + size * 39);
-                assert_int_equal(dtype_find_nonfinite(all[k], bytes + 1, 40), places[i]);
-                assert_int_equal(dtype_find_nonfinite(all[k], bytes + 1, places[i]), places[i]);
+                assert_int_equal(convert_find_nonfinite(all[k], bytes + 1, 40), places[i]);
+                assert_int_equal(convert_find_nonfinite(all[k], bytes + 1, places[i]), places[i]);
             }
         }
     }
@@ -139,8 +139,8 @@ static void the_largest_and_smallest_finite_values_pass(void **state)
         memcpy(bytes + size, &negative, size);
         memcpy(bytes + 2 * size, &smallest, size);
         memcpy(bytes + 3 * size, &minus_zero, size);
-        assert_int_equal(dtype_find_nonfinite(all[k], bytes, 4), 4);
-        assert_int_equal(dtype_find_nonfinite(all[k], bytes, 0), 0);
+        assert_int_equal(convert_find_nonfinite(all[k], bytes, 4), 4);
+        assert_int_equal(convert_find_nonfinite(all[k], bytes, 0), 0);
     }
 }
 

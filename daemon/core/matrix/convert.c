@@ -1,37 +1,16 @@
-#include "daemon/core/matrix/dtype.h"
+#include "daemon/core/matrix/convert.h"
 
 #include <assert.h>
 #include <stdint.h>
 #include <string.h>
 
-/* One row a format: size, epsilon, and the exponent bits that are all ones in Inf and NaN. */
-static const struct {
-    size_t size;
-    double epsilon;
-    uint64_t exponent;
-} formats[DTYPE_COUNT] = {
-    [DTYPE_F32] = {4, 0x1p-23, 0x7F800000},
-    [DTYPE_F64] = {8, 0x1p-52, 0x7FF0000000000000},
-    [DTYPE_F16] = {2, 0x1p-10, 0x7C00},
-    [DTYPE_BF16] = {2, 0x1p-7, 0x7F80},
-    [DTYPE_I32] = {4, 0, 0},
-    [DTYPE_I64] = {8, 0, 0},
+/* The exponent's bits, which are all ones in Inf and NaN; 0: the format has neither. */
+static const uint64_t exponents[DTYPE_COUNT] = {
+    [DTYPE_F32] = 0x7F800000,
+    [DTYPE_F64] = 0x7FF0000000000000,
+    [DTYPE_F16] = 0x7C00,
+    [DTYPE_BF16] = 0x7F80,
 };
-
-size_t dtype_size(enum dtype d)
-{
-    return formats[d].size;
-}
-
-bool dtype_is_label(enum dtype d)
-{
-    return d == DTYPE_I32 || d == DTYPE_I64;
-}
-
-double dtype_epsilon(enum dtype d)
-{
-    return formats[d].epsilon;
-}
 
 static float float_from_bits(uint32_t bits)
 {
@@ -50,7 +29,7 @@ static float float_from_half(uint16_t half)
     return half & 0x8000 ? -magnitude : magnitude;
 }
 
-void dtype_to_double(enum dtype d, const void *from, size_t n, double *out)
+void convert_to_double(enum dtype d, const void *from, size_t n, double *out)
 {
     const char *bytes = from;
     uint16_t half;
@@ -110,7 +89,7 @@ void dtype_to_double(enum dtype d, const void *from, size_t n, double *out)
 
 static size_t find_in(enum dtype d, const char *bytes, size_t n)
 {
-    uint64_t mask = formats[d].exponent;
+    uint64_t mask = exponents[d];
 
     switch (dtype_size(d)) {
     case 2:
@@ -137,9 +116,9 @@ static int any_nonfinite_f32(const char *bytes, size_t n)
     return bad != 0;
 }
 
-size_t dtype_find_nonfinite(enum dtype d, const void *from, size_t n)
+size_t convert_find_nonfinite(enum dtype d, const void *from, size_t n)
 {
-    if (formats[d].exponent == 0)
+    if (exponents[d] == 0)
         return n;
     if (d == DTYPE_F32 && !any_nonfinite_f32(from, n))
         return n;

@@ -1,0 +1,24 @@
+/* Why the daemon refuses a message: the codes of INGEST.md. Constant data, any thread. */
+#pragma once
+
+#include <stdbool.h>
+
+enum nack_code {
+    NACK_EPROTO,
+    NACK_ENOTOPEN,
+    NACK_EFENCED,
+    NACK_EHELD,
+    NACK_EEXIST,
+    NACK_ENOENT,
+    NACK_ESHAPE,
+    NACK_ENUMERIC,
+    NACK_ECREDIT,
+    NACK_EBUSY,
+    NACK_EIO,
+    NACK_COUNT,
+};
+
+/* The code as it is sent ("EPROTO"). */
+const char *nack_code_name(enum nack_code);
+/* After these the daemon takes nothing more from the connection. */
+bool nack_code_is_fatal(enum nack_code);

@@ -1,0 +1,21 @@
+/* The state of a run, and of each of its attempts, as the store keeps it and readers are told it.
+ * Constant data, any thread. Where a run is on its way through the daemon is run.h's. */
+#pragma once
+
+/* Stored as numbers, in this order for good. */
+enum state {
+    STATE_OPEN,     /* a trainer is connected */
+    STATE_FINISHED, /* it said "finished" */
+    STATE_FAILED,   /* it said "failed" */
+    STATE_LOST,     /* it went without a word, or a newer attempt took the run */
+    STATE_COUNT,
+};
+
+/* By state: "open", "finished", "failed", "lost". */
+extern const char *const state_names[STATE_COUNT];
+
+/* The state's name. A number that is no state, as a file that anybody may have edited can hold, is
+ * "lost". */
+const char *state_name(int state);
+/* The state of that name, or -1. */
+int state_find(const char *name);
