@@ -219,9 +219,12 @@ static void send_open(struct bench *b, peer_id peer, const char *run, const char
                       bool probe)
 {
     struct record *r = must(record_new(RECORD_OPEN, run));
-    struct event e = {
-        .type = EV_OPEN,
-        .open = {.record = r, .window = window, .spectrum = spectrum, .probe = probe}};
+    struct event e = {.type = EV_OPEN,
+                      .open = {.record = r,
+                               .projector.kind = PROJECTOR_SPAN,
+                               .window = window,
+                               .spectrum = spectrum,
+                               .probe = probe}};
 
     r->open.writer = must(strdup(writer));
     r->open.attempt = attempt;
@@ -257,7 +260,7 @@ void bench_open_spectrum(struct bench *b, peer_id peer, const char *run,
 void bench_open_watching(struct bench *b, peer_id peer, const char *run, struct watch_list watched)
 {
     struct record *r = must(record_new(RECORD_OPEN, run));
-    struct event e = {.type = EV_OPEN, .open = {.record = r}};
+    struct event e = {.type = EV_OPEN, .open = {.record = r, .projector.kind = PROJECTOR_SPAN}};
 
     r->open.writer = must(strdup("writer"));
     r->open.watched = watched;

@@ -739,7 +739,7 @@ static void step(struct world *w, struct event *e, struct conn *from)
 static struct event open_event(struct world *w, const struct conn *c, const struct message *m)
 {
     struct record *r = must(record_new(RECORD_OPEN, c->trainer->run));
-    struct event e = {.type = EV_OPEN};
+    struct event e = {.type = EV_OPEN, .open.projector.kind = PROJECTOR_SPAN};
 
     r->open.writer = must(strdup(c->trainer->writer));
     r->open.attempt = m->attempt;

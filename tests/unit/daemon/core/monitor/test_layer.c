@@ -23,7 +23,7 @@ static int setup(void **state)
 
     list_init(&f->finished);
     f->layer = layer_new(NULL, "head", P, C, (struct window){.kind = WINDOW_CHECKPOINT},
-                         (struct projector){0}, &(struct watch_list){0});
+                         (struct projector){.kind = PROJECTOR_SPAN}, &(struct watch_list){0});
     *state = f;
     return f->layer && layer_allocate(f->layer, &(struct batch){0}, 2) == 0 ? 0 : -1;
 }

@@ -1,0 +1,11 @@
+/* The two clocks: one to tell the time by, one to wait by. Keeps nothing; any thread. The core
+ * reads neither: time comes to it in events. */
+#pragma once
+
+#include <stdint.h>
+
+/* Seconds since 1970. It jumps when somebody sets the clock. */
+double clock_wall_s(void);
+
+/* Milliseconds that only go forward, from an unnamed beginning. */
+int64_t clock_monotonic_ms(void);
