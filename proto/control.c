@@ -1,5 +1,6 @@
 #include "proto/control.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -419,16 +420,18 @@ const struct control_message control_messages[CONTROL_TYPES] = {
 
 bool control_to_trainer(enum control_type type)
 {
+    assert(type >= 0 && type < CONTROL_TYPES);
     return control_messages[type].to_trainer;
 }
 
 const char *control_type_name(enum control_type type)
 {
+    assert(type >= 0 && type < CONTROL_TYPES);
     return control_messages[type].name;
 }
 
 /* The two hellos share a name: only the daemon's has `protocol` and no range. */
-static enum control_type tell_hello(const cJSON *root)
+static enum control_type which_hello(const cJSON *root)
 {
     bool range = cJSON_GetObjectItemCaseSensitive(root, "protocol_min") != NULL;
     bool chosen = cJSON_GetObjectItemCaseSensitive(root, "protocol") != NULL;
@@ -447,7 +450,7 @@ static int find_type(struct control *c, struct err *e)
         return err_set(e, -EPROTO, "\"type\" is missing");
     for (int i = 0; i < CONTROL_TYPES; i++) {
         if (strcmp(control_messages[i].name, name) == 0) {
-            c->type = i == CONTROL_HELLO ? tell_hello(c->root) : (enum control_type)i;
+            c->type = i == CONTROL_HELLO ? which_hello(c->root) : (enum control_type)i;
             return 0;
         }
     }
@@ -475,6 +478,7 @@ int control_parse(const void *text, size_t size, struct control *out, struct err
 {
     int rc;
 
+    assert(text || size == 0);
     memset(out, 0, sizeof *out);
     out->root = json_parse(text, size, e);
     if (!out->root)

@@ -3,40 +3,10 @@
 
 #include "proto/control_parts.h"
 
-/* Turns one number into raw text that reads back the same. */
-static bool make_exact(cJSON *value)
-{
-    cJSON *array = cJSON_CreateArray();
-    bool done = array && json_push_double(array, value->valuedouble);
-
-    if (done) {
-        value->valuestring = array->child->valuestring;
-        array->child->valuestring = NULL;
-        value->type = (value->type & cJSON_StringIsConst) | cJSON_Raw;
-    }
-    cJSON_Delete(array);
-    return done;
-}
-
-/* Recursion is bounded by JSON_MAX_DEPTH, which the parser has checked. */
-static bool make_tree_exact(cJSON *value)
-{
-    cJSON *member;
-
-    if (cJSON_IsNumber(value))
-        return make_exact(value);
-    cJSON_ArrayForEach(member, value)
-    {
-        if (!make_tree_exact(member))
-            return false;
-    }
-    return true;
-}
-
 char *control_text(const cJSON *value)
 {
     cJSON *copy = cJSON_Duplicate(value, true);
-    char *text = copy && make_tree_exact(copy) ? json_print(copy) : NULL;
+    char *text = copy && json_make_exact(copy) ? json_print(copy) : NULL;
 
     cJSON_Delete(copy);
     return text;

@@ -1,5 +1,6 @@
 #include "proto/control_field.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <string.h>
@@ -24,17 +25,8 @@ static int read_text(const cJSON *object, const struct field *f, const char **ou
 
 static int read_choice(const cJSON *object, const struct field *f, void *out, struct err *e)
 {
-    const char *text = NULL;
-    int choice = 0;
-    int rc = json_text(object, f->name, TEXT_MAX, &text, e);
+    int choice = 0, rc = json_word(object, f->name, f->choices, &choice, e);
 
-    if (rc < 0)
-        return rc;
-    while (text && f->choices[choice] && strcmp(f->choices[choice], text) != 0)
-        choice++;
-    if (!f->choices[choice])
-        return err_set(e, -EPROTO, "\"%s\" is \"%.64s\", expected one of \"%s\", \"%s\"%s", f->name,
-                       text, f->choices[0], f->choices[1], f->choices[2] ? " and one more" : "");
     memcpy(out, &choice, sizeof choice);
     return rc;
 }
@@ -95,6 +87,7 @@ static bool write_field(cJSON *object, const struct field *f, const void *body)
     switch (f->kind) {
     case FIELD_TEXT:
         text = *(const char *const *)in;
+        assert(text || !f->required);
         return !text || cJSON_AddStringToObject(object, f->name, text);
     case FIELD_INTEGER:
         return write_integer(object, f, *(const int64_t *)in);
@@ -105,6 +98,7 @@ static bool write_field(cJSON *object, const struct field *f, const void *body)
                cJSON_AddBoolToObject(object, f->name, *(const bool *)in) != NULL;
     case FIELD_CHOICE:
         memcpy(&choice, in, sizeof choice);
+        assert(choice >= 0);
         return cJSON_AddStringToObject(object, f->name, f->choices[choice]) != NULL;
     }
     return false;

@@ -1,5 +1,6 @@
 #include "proto/feed.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -38,6 +39,7 @@ static const struct method_info {
 
 const char *feed_method_name(enum feed_method method)
 {
+    assert(method >= 0 && method < FEED_METHOD_COUNT);
     return methods[method].name;
 }
 
@@ -123,6 +125,7 @@ static int read_request(struct feed_request *out, struct err *e)
 
 int feed_request_parse(const char *line, size_t size, struct feed_request *out, struct err *e)
 {
+    assert(line || size == 0);
     memset(out, 0, sizeof *out);
     if (size > JSON_MAX_SIZE)
         return err_set(e, FEED_NOT_A_REQUEST, "the line is longer than %d bytes", JSON_MAX_SIZE);
@@ -139,6 +142,10 @@ void feed_request_release(struct feed_request *request)
 }
 
 /* ---- parameters ---------------------------------------------------------------------------- */
+
+static const char *const spacing_words[] = {"log", "linear", NULL};
+static const char *const attempts_words[] = {"effective", "all", NULL};
+static const char *const order_words[FEED_ORDERS + 1] = {"created", "updated", "name", NULL};
 
 /* A look-up's 0 or 1 is fine here, and its error is always the parameter's. */
 static int checked(int rc)
@@ -157,19 +164,14 @@ static int read_run(const cJSON *params, bool required, const char **out, struct
     return checked(rc);
 }
 
-/* One of two words; the first is the default. */
-static int read_choice(const cJSON *params, const char *name, const char *first, const char *second,
-                       bool *is_second, struct err *e)
+/* Whether the second of two words is there; the first is the default. */
+static int read_second(const cJSON *params, const char *name, const char *const *words, bool *out,
+                       struct err *e)
 {
-    const char *text = first;
-    int rc = json_text(params, name, TEXT_MAX, &text, e);
+    int choice = 0, rc = json_word(params, name, words, &choice, e);
 
-    if (rc < 0)
-        return checked(rc);
-    *is_second = strcmp(text, second) == 0;
-    if (!*is_second && strcmp(text, first) != 0)
-        return err_set(e, FEED_BAD_PARAMS, "\"%s\" must be \"%s\" or \"%s\"", name, first, second);
-    return 0;
+    *out = choice == 1;
+    return checked(rc);
 }
 
 static int read_texts(const cJSON *params, const char *name, const cJSON **out, struct err *e)
@@ -204,8 +206,8 @@ static int read_range(const cJSON *params, struct feed_range *out, struct err *e
         rc = json_integer(params, "points", FEED_POINTS_MIN, FEED_POINTS_MAX, &out->points, e);
     if (rc < 0)
         return checked(rc);
-    rc = read_choice(params, "spacing", "log", "linear", &out->linear, e);
-    return rc < 0 ? rc : read_choice(params, "attempts", "effective", "all", &out->all_attempts, e);
+    rc = read_second(params, "spacing", spacing_words, &out->linear, e);
+    return rc < 0 ? rc : read_second(params, "attempts", attempts_words, &out->all_attempts, e);
 }
 
 int feed_hello_read(const struct feed_request *request, struct feed_hello *out, struct err *e)
@@ -219,29 +221,8 @@ int feed_hello_read(const struct feed_request *request, struct feed_hello *out, 
     return checked(rc);
 }
 
-/* The place of a text among the words; `*out` stays when it is left out. */
-static int read_word(const cJSON *params, const char *name, const char *const *words, int n,
-                     int *out, struct err *e)
-{
-    char all[80] = "";
-    const char *text = NULL;
-    int rc = json_text(params, name, TEXT_MAX, &text, e);
-
-    if (rc <= 0)
-        return checked(rc);
-    for (int i = 0; i < n; i++) {
-        if (strcmp(text, words[i]) == 0) {
-            *out = i;
-            return 0;
-        }
-        snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? ", " : "", words[i]);
-    }
-    return err_set(e, FEED_BAD_PARAMS, "\"%s\" must be one of %s", name, all);
-}
-
 int feed_run_list_read(const struct feed_request *request, struct feed_run_list *out, struct err *e)
 {
-    static const char *const orders[FEED_ORDERS] = {"created", "updated", "name"};
     const struct {
         const char *name;
         const char **text;
@@ -257,9 +238,9 @@ int feed_run_list_read(const struct feed_request *request, struct feed_run_list 
     if (rc >= 0)
         rc = json_integer(params, "offset", 0, INT32_MAX, &out->offset, e);
     if (rc >= 0)
-        rc = read_word(params, "state", state_names, STATE_COUNT, &state, e);
+        rc = json_word(params, "state", state_names, &state, e);
     if (rc >= 0)
-        rc = read_word(params, "order", orders, FEED_ORDERS, &order, e);
+        rc = json_word(params, "order", order_words, &order, e);
     out->state = state < 0 ? NULL : state_names[state];
     out->order = (enum feed_order)order;
     return checked(rc);
@@ -311,8 +292,7 @@ int feed_event_query_read(const struct feed_request *request, struct feed_event_
     if (rc == 0)
         rc = checked(json_integer(request->params, "to", 0, INT64_MAX, &out->to, e));
     return rc < 0 ? rc
-                  : read_choice(request->params, "attempts", "effective", "all", &out->all_attempts,
-                                e);
+                  : read_second(request->params, "attempts", attempts_words, &out->all_attempts, e);
 }
 
 int feed_spectrum_query_read(const struct feed_request *request, struct feed_spectrum_query *out,
@@ -437,6 +417,7 @@ char *feed_error(const cJSON *id, int code, const char *text, size_t *size)
 {
     cJSON *error = cJSON_CreateObject();
 
+    assert(code < 0);
     if (error && !json_add_integer(error, "code", code)) {
         cJSON_Delete(error);
         error = NULL;

@@ -1,11 +1,14 @@
 #include "proto/json.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "proto/base/limits.h"
 
 /* Length of the UTF-8 sequence at `s`, or 0 when it is not one (table 3-7 of the Unicode standard).
  */
@@ -157,6 +160,7 @@ cJSON *json_parse_limited(const char *text, size_t size, size_t max_size, size_t
     const char *end = NULL;
     cJSON *value;
 
+    assert(text || size == 0);
     if (size > max_size) {
         err_set(e, -EPROTO, "%zu bytes of JSON, at most %zu are read", size, max_size);
         return NULL;
@@ -205,6 +209,40 @@ int json_text(const cJSON *object, const char *name, size_t max_bytes, const cha
     return 1;
 }
 
+/* "a", "b", "c", as far as there is room. */
+static void list_words(const char *const *words, char *out, size_t size)
+{
+    size_t used = 0;
+
+    for (int i = 0; words[i] && used < size; i++) {
+        int n = snprintf(out + used, size - used, "%s\"%s\"", i > 0 ? ", " : "", words[i]);
+
+        used += n > 0 ? (size_t)n : 0;
+    }
+}
+
+int json_word(const cJSON *object, const char *name, const char *const *words, int *out,
+              struct err *e)
+{
+    const char *text = NULL;
+    char all[160];
+    int rc;
+
+    assert(words && words[0]);
+    rc = json_text(object, name, TEXT_MAX, &text, e);
+
+    if (rc <= 0)
+        return rc;
+    for (int i = 0; words[i]; i++) {
+        if (strcmp(text, words[i]) == 0) {
+            *out = i;
+            return 1;
+        }
+    }
+    list_words(words, all, sizeof all);
+    return err_set(e, -EPROTO, "\"%s\" is \"%.64s\", expected one of %s", name, text, all);
+}
+
 /* A string of decimal digits, as 64-bit counters are sent. */
 static bool parse_digits(const char *text, int64_t *out)
 {
@@ -224,6 +262,7 @@ int json_integer(const cJSON *object, const char *name, int64_t min, int64_t max
     int64_t value = 0;
     bool exact;
 
+    assert(min <= max);
     if (!member || cJSON_IsNull(member))
         return 0;
     if (cJSON_IsNumber(member)) {

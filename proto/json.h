@@ -37,6 +37,9 @@ int json_text(const cJSON *object, const char *name, size_t max_bytes, const cha
 int json_integer(const cJSON *object, const char *name, int64_t min, int64_t max, int64_t *out,
                  struct err *e);
 int json_number(const cJSON *object, const char *name, double *out, struct err *e);
+/* The place of a text among `words`, which NULL ends. */
+int json_word(const cJSON *object, const char *name, const char *const *words, int *out,
+              struct err *e);
 
 /* Adds a double that reads back the same (%.17g, shorter when that suffices), or null when it is
  * not finite. Return false when memory ran out. */

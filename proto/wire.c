@@ -1,5 +1,6 @@
 #include "proto/wire.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
@@ -231,7 +232,7 @@ static size_t expect_shared(struct wire_batch *b, struct expected *out)
     if (h->outputs_dtype != DTYPE_NONE)
         out[i++] = (struct expected){"outputs", &b->outputs, n, h->n_outputs, h->outputs_dtype};
     if (h->targets_dtype != DTYPE_NONE) {
-        uint64_t columns = among(h->targets_dtype, LABEL) ? 1 : h->n_targets;
+        uint64_t columns = dtype_is_label(h->targets_dtype) ? 1 : h->n_targets;
 
         out[i++] = (struct expected){"targets", &b->targets, n, columns, h->targets_dtype};
     }
@@ -259,6 +260,7 @@ static int take_frame(const struct expected *x, const struct wire_frame *frame, 
 {
     uint64_t bytes;
 
+    assert(x->to && dtype_size(x->dtype) > 0);
     if (__builtin_mul_overflow(x->n_rows, x->n_columns, &bytes) ||
         __builtin_mul_overflow(bytes, dtype_size(x->dtype), &bytes))
         return err_set(e, -EPROTO, "%s: %" PRIu64 " x %" PRIu64 " of %s overflow 64 bits", x->name,
@@ -335,6 +337,7 @@ uint64_t wire_head_values(const struct wire_header *h)
 {
     uint64_t n = h->n_rows, longest = (uint64_t)h->n_features - h->first_row;
 
+    assert(h->kind == WIRE_HEAD && n <= longest);
     return n * longest - n * (n - 1) / 2;
 }
 
@@ -383,6 +386,8 @@ int wire_message_decode(const struct wire_frame *frames, size_t n_frames,
 {
     int rc = decode_opening(frames, n_frames, &out[0], e);
 
+    assert(frames || n_frames == 0);
+    assert(rc < 0 || out[0].header.n_more < WIRE_LAYERS_MAX);
     *n_out = 0;
     if (rc == 0 && out[0].header.kind == WIRE_MOMENTS)
         rc = decode_moments(frames, n_frames, &out[0], e);
@@ -401,8 +406,9 @@ int wire_labels_check(const struct wire_batch *batch, struct err *e)
     size_t size = dtype_size(h->targets_dtype);
     const uint8_t *at = batch->targets.data;
 
-    if (!among(h->targets_dtype, LABEL) || h->kind == WIRE_HEAD)
+    if (!dtype_is_label(h->targets_dtype) || h->kind == WIRE_HEAD)
         return 0;
+    assert(at || h->n_rows == 0);
     for (uint32_t row = 0; row < h->n_rows; row++, at += size) {
         uint64_t bits = get(at, size);
         int64_t label = size == 4 ? (int32_t)(uint32_t)bits : (int64_t)bits;

@@ -1,12 +1,14 @@
 #include "proto/base/state.h"
 
+#include <stddef.h>
 #include <string.h>
 
-const char *const state_names[STATE_COUNT] = {
+const char *const state_names[] = {
     [STATE_OPEN] = "open",
     [STATE_FINISHED] = "finished",
     [STATE_FAILED] = "failed",
     [STATE_LOST] = "lost",
+    NULL,
 };
 
 const char *state_name(int state)

@@ -11,8 +11,8 @@ enum state {
     STATE_COUNT,
 };
 
-/* By state: "open", "finished", "failed", "lost". */
-extern const char *const state_names[STATE_COUNT];
+/* By state: "open", "finished", "failed", "lost"; NULL behind the last. */
+extern const char *const state_names[];
 
 /* The state's name. A number that is no state, as a file that anybody may have edited can hold, is
  * "lost". */

@@ -239,6 +239,25 @@ static double random_double(uint64_t *seed)
     return value;
 }
 
+static void a_word_is_one_of_those_known_or_all_are_named(void **state)
+{
+    static const char *const words[] = {"auto", "span", "top", "ridge", NULL};
+    cJSON *object = taken("{\"a\":\"top\",\"b\":\"topp\",\"c\":3}");
+    int place = 7;
+    struct err e;
+
+    (void)state;
+    assert_int_equal(json_word(object, "absent", words, &place, &e), 0);
+    assert_int_equal(place, 7);
+    assert_int_equal(json_word(object, "a", words, &place, &e), 1);
+    assert_int_equal(place, 2);
+    assert_int_equal(json_word(object, "b", words, &place, &e), -EPROTO);
+    assert_string_equal(
+        e.text, "\"b\" is \"topp\", expected one of \"auto\", \"span\", \"top\", \"ridge\"");
+    assert_int_equal(json_word(object, "c", words, &place, &e), -EPROTO);
+    cJSON_Delete(object);
+}
+
 static void assert_reads_back(double value)
 {
     cJSON *array = cJSON_CreateArray(), *again;
@@ -352,6 +371,7 @@ int main(void)
         cmocka_unit_test(integers_are_exact_or_refused),
         cmocka_unit_test(two_to_53_plus_1_is_never_read_as_another),
         cmocka_unit_test(look_ups_tell_absent_from_wrong),
+        cmocka_unit_test(a_word_is_one_of_those_known_or_all_are_named),
         cmocka_unit_test(ten_thousand_doubles_read_back_the_same),
         cmocka_unit_test(decimal_comma_of_a_locale_changes_nothing),
         cmocka_unit_test(not_finite_is_null_and_counters_are_text),
