@@ -1,0 +1,41 @@
+#include "client/ctl/table.h"
+
+#include <locale.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void columns_of_a_table_are_aligned(void **state)
+{
+    struct table *t = table_new("lr");
+    char *text;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    (void)state;
+    table_add(t, "name");
+    table_add(t, "step");
+    table_add(t, "größe");
+    table_addf(t, "%d", 12);
+    table_add(t, "\033");
+    table_add(t, NULL);
+    assert_int_equal(table_print(t, out), 0);
+    fclose(out);
+    assert_string_equal(text, "name   step\ngröße    12\n\\x1b      -\n");
+    free(text);
+    table_free(t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(columns_of_a_table_are_aligned),
+    };
+
+    setlocale(LC_CTYPE, "C.UTF-8");
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
