@@ -5,15 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/ctl/clock.h"
+#include "client/ctl/common/clock.h"
 #include "client/ctl/command.h"
 #include "client/ctl/curves.h"
-#include "client/ctl/interrupt.h"
-#include "client/ctl/jsonline.h"
+#include "client/ctl/common/interrupt.h"
+#include "client/ctl/common/jsonline.h"
 #include "client/ctl/params.h"
 #include "client/ctl/plot.h"
-#include "client/ctl/terminal.h"
-#include "client/ctl/text.h"
+#include "client/ctl/common/terminal.h"
+#include "client/ctl/common/text.h"
 #include "proto/base/metric.h"
 #include "proto/json.h"
 

@@ -6,10 +6,10 @@
 #include <time.h>
 
 #include "client/ctl/command.h"
-#include "client/ctl/jsonline.h"
+#include "client/ctl/common/jsonline.h"
 #include "client/ctl/params.h"
 #include "client/ctl/table.h"
-#include "client/ctl/text.h"
+#include "client/ctl/common/text.h"
 #include "proto/json.h"
 
 /* Runs of one answer. */

@@ -6,11 +6,11 @@
 
 #include "client/ctl/command.h"
 #include "client/ctl/history.h"
-#include "client/ctl/jsonline.h"
+#include "client/ctl/common/jsonline.h"
 #include "client/ctl/pointrow.h"
 #include "client/ctl/scalarindex.h"
 #include "client/ctl/table.h"
-#include "client/ctl/text.h"
+#include "client/ctl/common/text.h"
 #include "proto/json.h"
 
 /* Columns of a bin: 3, and 3 for each measure. */

@@ -6,11 +6,11 @@
 #include "client/ctl/command.h"
 #include "client/ctl/eventline.h"
 #include "client/ctl/history.h"
-#include "client/ctl/jsonline.h"
+#include "client/ctl/common/jsonline.h"
 #include "client/ctl/params.h"
 #include "client/ctl/pointrow.h"
 #include "client/ctl/table.h"
-#include "client/ctl/text.h"
+#include "client/ctl/common/text.h"
 #include "proto/json.h"
 
 static const cJSON *member(const cJSON *object, const char *name)

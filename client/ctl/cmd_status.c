@@ -3,10 +3,10 @@
 #include <math.h>
 
 #include "client/ctl/command.h"
-#include "client/ctl/jsonline.h"
+#include "client/ctl/common/jsonline.h"
 #include "client/ctl/params.h"
 #include "client/ctl/table.h"
-#include "client/ctl/text.h"
+#include "client/ctl/common/text.h"
 #include "proto/json.h"
 
 enum show {

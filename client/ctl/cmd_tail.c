@@ -7,12 +7,12 @@
 
 #include "client/ctl/command.h"
 #include "client/ctl/eventline.h"
-#include "client/ctl/interrupt.h"
-#include "client/ctl/jsonline.h"
+#include "client/ctl/common/interrupt.h"
+#include "client/ctl/common/jsonline.h"
 #include "client/ctl/params.h"
 #include "client/ctl/pointrow.h"
-#include "client/ctl/terminal.h"
-#include "client/ctl/text.h"
+#include "client/ctl/common/terminal.h"
+#include "client/ctl/common/text.h"
 #include "proto/json.h"
 
 /* The command while it runs. */

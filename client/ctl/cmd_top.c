@@ -5,14 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/ctl/clock.h"
+#include "client/ctl/common/clock.h"
 #include "client/ctl/command.h"
 #include "client/ctl/connect.h"
-#include "client/ctl/interrupt.h"
-#include "client/ctl/jsonline.h"
-#include "client/ctl/keys.h"
-#include "client/ctl/terminal.h"
-#include "client/ctl/text.h"
+#include "client/ctl/common/interrupt.h"
+#include "client/ctl/common/jsonline.h"
+#include "client/ctl/common/keys.h"
+#include "client/ctl/common/terminal.h"
+#include "client/ctl/common/text.h"
 #include "client/ctl/topfeed.h"
 #include "client/ctl/topview.h"
 #include "proto/json.h"

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "client/ctl/feedclient.h"
-#include "client/ctl/options.h"
+#include "client/ctl/common/options.h"
 
 /* Returns 0, or -errno with one sentence in `e`: -EINVAL for a wrong command line, else as
  * feedclient.h says. main turns it into the exit code. */

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "client/ctl/feedclient.h"
-#include "client/ctl/options.h"
+#include "client/ctl/common/options.h"
 
 /* On 0 `*feed` is the connection (free with feedclient_free). Errors are feedclient_open's and
  * endpoints_find's; the text says where a daemon was expected. */

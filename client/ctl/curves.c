@@ -10,7 +10,7 @@
 #include "client/ctl/eventline.h"
 #include "client/ctl/history.h"
 #include "client/ctl/params.h"
-#include "client/ctl/text.h"
+#include "client/ctl/common/text.h"
 
 /* Several for each column of the widest terminal: what the eye can tell apart. */
 #define POINTS_A_CURVE 2000

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "client/ctl/params.h"
-#include "client/ctl/text.h"
+#include "client/ctl/common/text.h"
 
 static const cJSON *member(const cJSON *object, const char *name)
 {

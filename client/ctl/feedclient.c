@@ -13,8 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "client/ctl/clock.h"
-#include "client/ctl/interrupt.h"
+#include "client/ctl/common/clock.h"
+#include "client/ctl/common/interrupt.h"
 #include "proto/json.h"
 
 /* The longest answers are a page of a series (10,000 points, ~3 MB) and a page of runs, each of

@@ -8,7 +8,7 @@
 
 #include "client/ctl/command.h"
 #include "client/ctl/connect.h"
-#include "client/ctl/text.h"
+#include "client/ctl/common/text.h"
 
 struct command {
     const char *name;

@@ -7,7 +7,7 @@
 
 #include "client/ctl/axis.h"
 #include "client/ctl/canvas.h"
-#include "client/ctl/text.h"
+#include "client/ctl/common/text.h"
 
 /* Smaller, and no curve can be read. */
 #define MIN_CANVAS_COLUMNS 16

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/ctl/text.h"
+#include "client/ctl/common/text.h"
 
 /* A run's id is mostly its name and six digits; a longer one pushes its line to the right. */
 #define RUN_WIDTH     24

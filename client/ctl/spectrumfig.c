@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-#include "client/ctl/text.h"
+#include "client/ctl/common/text.h"
 
 /* k, the bar, and five numbers of 8 with a blank: 5 + 2 + 28 + 5 * 9 = 80. */
 #define BAR_COLUMNS 28

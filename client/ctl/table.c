@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/ctl/text.h"
+#include "client/ctl/common/text.h"
 
 #define GAP "  "
 

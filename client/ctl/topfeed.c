@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "client/ctl/clock.h"
+#include "client/ctl/common/clock.h"
 #include "client/ctl/history.h"
 #include "client/ctl/params.h"
 #include "proto/base/metric.h"

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "client/ctl/canvas.h"
-#include "client/ctl/text.h"
+#include "client/ctl/common/text.h"
 
 /* The status above, the heading, the keys below. */
 #define OTHER_LINES 3

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "client/ctl/text.h"
+#include "client/ctl/common/text.h"
 
 /* The line of a point with everything, in so many columns. */
 static void assert_point_row(size_t columns, const char *expected)

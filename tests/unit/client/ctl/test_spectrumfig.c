@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "client/ctl/text.h"
+#include "client/ctl/common/text.h"
 
 /* The figure as text, until the next one is drawn. */
 static const char *draw(const struct spectrumfig *f)

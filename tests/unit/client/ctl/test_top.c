@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "client/ctl/text.h"
+#include "client/ctl/common/text.h"
 
 #define NOW 2000.0
 

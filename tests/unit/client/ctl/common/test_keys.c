@@ -1,4 +1,4 @@
-#include "client/ctl/keys.h"
+#include "client/ctl/common/keys.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-#include "client/ctl/clock.h"
+#include "client/ctl/common/clock.h"
 
 #include <time.h>
 

@@ -1,4 +1,4 @@
-#include "client/ctl/terminal.h"
+#include "client/ctl/common/terminal.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -10,8 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "client/ctl/interrupt.h"
-#include "client/ctl/text.h"
+#include "client/ctl/common/interrupt.h"
+#include "client/ctl/common/text.h"
 
 #define FALLBACK_COLUMNS 80
 #define FALLBACK_LINES   24

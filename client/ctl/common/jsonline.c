@@ -1,4 +1,4 @@
-#include "client/ctl/jsonline.h"
+#include "client/ctl/common/jsonline.h"
 
 #include <errno.h>
 

@@ -1,4 +1,4 @@
-#include "client/ctl/text.h"
+#include "client/ctl/common/text.h"
 
 #include <math.h>
 #include <stdlib.h>

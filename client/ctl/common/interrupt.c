@@ -1,4 +1,4 @@
-#include "client/ctl/interrupt.h"
+#include "client/ctl/common/interrupt.h"
 
 #include <stddef.h>
 

@@ -1,4 +1,4 @@
-#include "client/ctl/options.h"
+#include "client/ctl/common/options.h"
 
 #include <errno.h>
 #include <stdlib.h>
