@@ -10,7 +10,7 @@
 #include "client/ctl/curves.h"
 #include "client/ctl/common/interrupt.h"
 #include "client/ctl/common/jsonline.h"
-#include "client/ctl/params.h"
+#include "client/ctl/feed/params.h"
 #include "client/ctl/plot.h"
 #include "client/ctl/common/terminal.h"
 #include "client/ctl/common/text.h"

@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include "client/ctl/command.h"
-#include "client/ctl/history.h"
+#include "client/ctl/feed/history.h"
 #include "client/ctl/common/jsonline.h"
 #include "client/ctl/pointrow.h"
-#include "client/ctl/scalarindex.h"
+#include "client/ctl/feed/scalars.h"
 #include "client/ctl/table.h"
 #include "client/ctl/common/text.h"
 #include "proto/json.h"

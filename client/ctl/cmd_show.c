@@ -5,9 +5,9 @@
 
 #include "client/ctl/command.h"
 #include "client/ctl/eventline.h"
-#include "client/ctl/history.h"
+#include "client/ctl/feed/history.h"
 #include "client/ctl/common/jsonline.h"
-#include "client/ctl/params.h"
+#include "client/ctl/feed/params.h"
 #include "client/ctl/pointrow.h"
 #include "client/ctl/table.h"
 #include "client/ctl/common/text.h"

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 
 #include "client/ctl/command.h"
-#include "client/ctl/history.h"
+#include "client/ctl/feed/history.h"
 #include "client/ctl/common/jsonline.h"
-#include "client/ctl/params.h"
+#include "client/ctl/feed/params.h"
 #include "client/ctl/spectrumfig.h"
 #include "client/ctl/common/text.h"
 #include "proto/json.h"

@@ -9,7 +9,7 @@
 #include "client/ctl/eventline.h"
 #include "client/ctl/common/interrupt.h"
 #include "client/ctl/common/jsonline.h"
-#include "client/ctl/params.h"
+#include "client/ctl/feed/params.h"
 #include "client/ctl/pointrow.h"
 #include "client/ctl/common/terminal.h"
 #include "client/ctl/common/text.h"

@@ -2,7 +2,7 @@
  * stdout. One file a command; main.c holds their table. */
 #pragma once
 
-#include "client/ctl/feedclient.h"
+#include "client/ctl/feed/feedclient.h"
 #include "client/ctl/common/options.h"
 
 /* Returns 0, or -errno with one sentence in `e`: -EINVAL for a wrong command line, else as

@@ -2,7 +2,7 @@
  * went. Blocks for as long as --timeout says; owns nothing. Reading is left to feedclient. */
 #pragma once
 
-#include "client/ctl/feedclient.h"
+#include "client/ctl/feed/feedclient.h"
 #include "client/ctl/common/options.h"
 
 /* On 0 `*feed` is the connection (free with feedclient_free). Errors are feedclient_open's and

@@ -8,8 +8,8 @@
 
 #include "client/ctl/canvas.h"
 #include "client/ctl/eventline.h"
-#include "client/ctl/history.h"
-#include "client/ctl/params.h"
+#include "client/ctl/feed/history.h"
+#include "client/ctl/feed/params.h"
 #include "client/ctl/common/text.h"
 
 /* Several for each column of the widest terminal: what the eye can tell apart. */

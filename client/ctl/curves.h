@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "client/ctl/feedclient.h"
+#include "client/ctl/feed/feedclient.h"
 #include "client/ctl/plot.h"
 
 /* As many as have a mark of their own. */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/ctl/params.h"
+#include "client/ctl/feed/params.h"
 #include "client/ctl/common/text.h"
 
 static const cJSON *member(const cJSON *object, const char *name)

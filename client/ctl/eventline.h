@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "client/ctl/feedclient.h"
+#include "client/ctl/feed/feedclient.h"
 
 /* "transition: d_lr falls 0.4800 -> 0.0907 over steps 620-880 (confidence 0.99)", and behind it
  * what is known of the accuracy. Escaped, without a newline. */

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "client/ctl/common/clock.h"
-#include "client/ctl/history.h"
-#include "client/ctl/params.h"
+#include "client/ctl/feed/history.h"
+#include "client/ctl/feed/params.h"
 #include "proto/base/metric.h"
 #include "proto/json.h"
 

@@ -3,7 +3,7 @@
  * are the caller's. When to ask, and what to do when the daemon goes, is left to the command. */
 #pragma once
 
-#include "client/ctl/feedclient.h"
+#include "client/ctl/feed/feedclient.h"
 #include "client/ctl/toplist.h"
 
 struct topfeed {

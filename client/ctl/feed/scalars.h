@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "client/ctl/history.h"
+#include "client/ctl/feed/history.h"
 
 struct scalarindex;
 

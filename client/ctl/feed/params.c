@@ -1,4 +1,4 @@
-#include "client/ctl/params.h"
+#include "client/ctl/feed/params.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-#include "client/ctl/feedclient.h"
+#include "client/ctl/feed/feedclient.h"
 
 #include <errno.h>
 #include <fcntl.h>

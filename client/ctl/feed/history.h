@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "client/ctl/feedclient.h"
+#include "client/ctl/feed/feedclient.h"
 
 enum history_kind {
     HISTORY_LAYER,

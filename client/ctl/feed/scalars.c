@@ -1,11 +1,11 @@
-#include "client/ctl/scalarindex.h"
+#include "client/ctl/feed/scalars.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/ctl/params.h"
+#include "client/ctl/feed/params.h"
 
 struct logged {
     int64_t step;

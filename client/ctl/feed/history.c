@@ -1,11 +1,11 @@
-#include "client/ctl/history.h"
+#include "client/ctl/feed/history.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "client/ctl/params.h"
+#include "client/ctl/feed/params.h"
 #include "proto/json.h"
 
 /* Rows of one answer: 3 MB of text and 30 MB as cJSON keeps them. */
