@@ -4,12 +4,12 @@
 #include <time.h>
 
 #include "client/ctl/command.h"
-#include "client/ctl/eventline.h"
+#include "client/ctl/rows/eventline.h"
 #include "client/ctl/feed/history.h"
 #include "client/ctl/common/jsonline.h"
 #include "client/ctl/feed/params.h"
-#include "client/ctl/pointrow.h"
-#include "client/ctl/table.h"
+#include "client/ctl/rows/pointrow.h"
+#include "client/ctl/rows/table.h"
 #include "client/ctl/common/text.h"
 #include "proto/json.h"
 

@@ -5,7 +5,7 @@
 #include "client/ctl/command.h"
 #include "client/ctl/common/jsonline.h"
 #include "client/ctl/feed/params.h"
-#include "client/ctl/table.h"
+#include "client/ctl/rows/table.h"
 #include "client/ctl/common/text.h"
 #include "proto/json.h"
 

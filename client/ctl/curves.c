@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "client/ctl/canvas.h"
-#include "client/ctl/eventline.h"
+#include "client/ctl/rows/eventline.h"
 #include "client/ctl/feed/history.h"
 #include "client/ctl/feed/params.h"
 #include "client/ctl/common/text.h"

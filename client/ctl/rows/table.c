@@ -1,4 +1,4 @@
-#include "client/ctl/table.h"
+#include "client/ctl/rows/table.h"
 
 #include <errno.h>
 #include <stdarg.h>

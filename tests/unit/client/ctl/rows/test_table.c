@@ -1,4 +1,4 @@
-#include "client/ctl/table.h"
+#include "client/ctl/rows/table.h"
 
 #include <locale.h>
 #include <setjmp.h>

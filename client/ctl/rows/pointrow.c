@@ -1,4 +1,4 @@
-#include "client/ctl/pointrow.h"
+#include "client/ctl/rows/pointrow.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "client/ctl/eventline.h"
+#include "client/ctl/rows/eventline.h"
 
 #include <errno.h>
 #include <math.h>
