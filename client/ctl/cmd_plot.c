@@ -7,11 +7,11 @@
 
 #include "client/ctl/common/clock.h"
 #include "client/ctl/command.h"
-#include "client/ctl/curves.h"
+#include "client/ctl/figure/curves.h"
 #include "client/ctl/common/interrupt.h"
 #include "client/ctl/common/jsonline.h"
 #include "client/ctl/feed/params.h"
-#include "client/ctl/plot.h"
+#include "client/ctl/figure/plot.h"
 #include "client/ctl/common/terminal.h"
 #include "client/ctl/common/text.h"
 #include "proto/base/metric.h"

@@ -7,7 +7,7 @@
 #include "client/ctl/feed/history.h"
 #include "client/ctl/common/jsonline.h"
 #include "client/ctl/feed/params.h"
-#include "client/ctl/spectrumfig.h"
+#include "client/ctl/figure/spectrum.h"
 #include "client/ctl/common/text.h"
 #include "proto/json.h"
 

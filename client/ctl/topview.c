@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/ctl/canvas.h"
+#include "client/ctl/figure/canvas.h"
 #include "client/ctl/common/text.h"
 
 /* The status above, the heading, the keys below. */

@@ -1,4 +1,4 @@
-#include "client/ctl/axis.h"
+#include "client/ctl/figure/axis.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,4 +1,4 @@
-#include "client/ctl/curves.h"
+#include "client/ctl/figure/curves.h"
 
 #include <errno.h>
 #include <math.h>
@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/ctl/canvas.h"
+#include "client/ctl/figure/canvas.h"
 #include "client/ctl/rows/eventline.h"
 #include "client/ctl/feed/history.h"
 #include "client/ctl/feed/params.h"

@@ -1,4 +1,4 @@
-#include "client/ctl/canvas.h"
+#include "client/ctl/figure/canvas.h"
 
 #include <assert.h>
 #include <stdint.h>

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "client/ctl/feed/feedclient.h"
-#include "client/ctl/plot.h"
+#include "client/ctl/figure/plot.h"
 
 /* As many as have a mark of their own. */
 #define CURVES_MAX PLOT_MARKS

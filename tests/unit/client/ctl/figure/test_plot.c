@@ -1,4 +1,4 @@
-#include "client/ctl/plot.h"
+#include "client/ctl/figure/plot.h"
 
 #include <math.h>
 #include <setjmp.h>

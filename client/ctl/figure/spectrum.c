@@ -1,4 +1,4 @@
-#include "client/ctl/spectrumfig.h"
+#include "client/ctl/figure/spectrum.h"
 
 #include <math.h>
 

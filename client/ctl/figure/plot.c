@@ -1,12 +1,12 @@
-#include "client/ctl/plot.h"
+#include "client/ctl/figure/plot.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/ctl/axis.h"
-#include "client/ctl/canvas.h"
+#include "client/ctl/figure/axis.h"
+#include "client/ctl/figure/canvas.h"
 #include "client/ctl/common/text.h"
 
 /* Smaller, and no curve can be read. */
