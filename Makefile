@@ -29,7 +29,7 @@ override LDFLAGS += $(SAN)
 # ---- rooms: a folder is an archive, and may use those named before it (make check-layers) ---------
 ROOMS     := proto/base daemon/core/matrix daemon/core/moments daemon/core/measure daemon/core/detect daemon/core/monitor proto daemon/host daemon/format daemon/store daemon/history daemon/ingest daemon/feed daemon/http daemon/loop
 C_ROOMS   := proto/base proto client/c
-CTL_ROOMS := proto/base proto client/ctl/common client/ctl/feed client/ctl/rows client/ctl/figure client/ctl
+CTL_ROOMS := proto/base proto client/ctl/common client/ctl/feed client/ctl/rows client/ctl/figure client/ctl/top client/ctl
 
 # A library is known from its room upwards: the core, before all others, knows BLAS alone.
 LIBS_proto/base := -lm

@@ -13,8 +13,8 @@
 #include "client/ctl/common/keys.h"
 #include "client/ctl/common/terminal.h"
 #include "client/ctl/common/text.h"
-#include "client/ctl/topfeed.h"
-#include "client/ctl/topview.h"
+#include "client/ctl/top/feed.h"
+#include "client/ctl/top/view.h"
 #include "proto/json.h"
 
 /* Updates closer than this share a drawing: what the eye and a slow line take. */

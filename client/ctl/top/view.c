@@ -1,4 +1,4 @@
-#include "client/ctl/topview.h"
+#include "client/ctl/top/view.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "client/ctl/feed/feedclient.h"
-#include "client/ctl/toplist.h"
+#include "client/ctl/top/list.h"
 
 struct topfeed {
     struct feedclient *feed;

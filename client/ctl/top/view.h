@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#include "client/ctl/toplist.h"
+#include "client/ctl/top/list.h"
 
 struct topview {
     struct toprun *const *runs; /* selected and in order */

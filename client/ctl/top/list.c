@@ -1,4 +1,4 @@
-#include "client/ctl/toplist.h"
+#include "client/ctl/top/list.h"
 
 #include <errno.h>
 #include <math.h>

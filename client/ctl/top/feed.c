@@ -1,4 +1,4 @@
-#include "client/ctl/topfeed.h"
+#include "client/ctl/top/feed.h"
 
 #include <errno.h>
 #include <math.h>
