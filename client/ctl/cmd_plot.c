@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/ctl/common/clock.h"
+#include "proto/base/clock.h"
 #include "client/ctl/command.h"
 #include "client/ctl/figure/curves.h"
 #include "client/ctl/common/interrupt.h"
@@ -183,7 +183,7 @@ static int await_update(struct screen *s, struct feedclient *feed, int timeout_m
 /* Waits for an update or the time to look, then lets what follows closely come in as well. */
 static int await_news(struct screen *s, struct feedclient *feed, struct err *e)
 {
-    int64_t deadline_ms = clock_now_ms() + LOOK_MS, left_ms = LOOK_MS;
+    int64_t deadline_ms = clock_monotonic_ms() + LOOK_MS, left_ms = LOOK_MS;
     bool news = false, resized = false;
 
     while (left_ms > 0 && !resized) {
@@ -192,9 +192,9 @@ static int await_news(struct screen *s, struct feedclient *feed, struct err *e)
         if (rc < 0)
             return rc;
         if (rc > 0 && !news)
-            deadline_ms = clock_now_ms() + REDRAW_MS;
+            deadline_ms = clock_monotonic_ms() + REDRAW_MS;
         news = news || rc > 0;
-        left_ms = deadline_ms - clock_now_ms();
+        left_ms = deadline_ms - clock_monotonic_ms();
     }
     return 0;
 }

@@ -3,13 +3,13 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "client/ctl/command.h"
 #include "client/ctl/common/jsonline.h"
 #include "client/ctl/feed/params.h"
 #include "client/ctl/rows/table.h"
 #include "client/ctl/common/text.h"
+#include "proto/base/clock.h"
 #include "proto/json.h"
 
 /* Runs of one answer. */
@@ -99,7 +99,7 @@ static int fetch_page(struct feedclient *feed, const struct options *o, int64_t 
 /* Prints one page's runs, or adds them to the table. Returns their number, or an error. */
 static int take_page(const cJSON *answer, struct table *t, struct err *e)
 {
-    double now_s = (double)time(NULL);
+    double now_s = clock_wall_s();
     cJSON *run;
     int n = 0;
 

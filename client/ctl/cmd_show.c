@@ -11,6 +11,7 @@
 #include "client/ctl/rows/pointrow.h"
 #include "client/ctl/rows/table.h"
 #include "client/ctl/common/text.h"
+#include "proto/base/clock.h"
 #include "proto/json.h"
 
 static const cJSON *member(const cJSON *object, const char *name)
@@ -49,7 +50,7 @@ static void add_time(struct table *t, const cJSON *value)
     seconds = (time_t)value->valuedouble;
     localtime_r(&seconds, &local);
     strftime(day, sizeof day, "%Y-%m-%d %H:%M:%S", &local);
-    table_addf(t, "%s, %s", day, text_age(value->valuedouble, (double)time(NULL), age));
+    table_addf(t, "%s, %s", day, text_age(value->valuedouble, clock_wall_s(), age));
 }
 
 static int finish_table(struct table *t, struct err *e)

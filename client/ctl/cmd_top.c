@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/ctl/common/clock.h"
+#include "proto/base/clock.h"
 #include "client/ctl/command.h"
 #include "client/ctl/connect.h"
 #include "client/ctl/common/interrupt.h"
@@ -50,7 +50,7 @@ static int lose(struct top *t, int rc)
         return rc;
     if (!is_away(t))
         t->view.away_s = 0;
-    t->look_at = clock_now_ms() + RETRY_MS;
+    t->look_at = clock_monotonic_ms() + RETRY_MS;
     return 0;
 }
 
@@ -71,10 +71,10 @@ static int look(struct top *t, struct err *e)
 {
     int rc;
 
-    if (clock_now_ms() < t->look_at)
+    if (clock_monotonic_ms() < t->look_at)
         return 0;
     rc = is_away(t) ? come_back(t, e) : topfeed_refresh(&t->feed, e);
-    t->look_at = clock_now_ms() + LOOK_MS;
+    t->look_at = clock_monotonic_ms() + LOOK_MS;
     return rc;
 }
 
@@ -118,13 +118,13 @@ static int draw(struct top *t, struct err *e)
     else
         fputs(text, stdout);
     free(text);
-    t->draw_at = clock_now_ms() + LOOK_MS;
+    t->draw_at = clock_monotonic_ms() + LOOK_MS;
     return rc;
 }
 
 static void draw_within(struct top *t, int64_t ms)
 {
-    int64_t at = clock_now_ms() + ms;
+    int64_t at = clock_monotonic_ms() + ms;
 
     t->draw_at = at < t->draw_at ? at : t->draw_at;
 }
@@ -214,7 +214,7 @@ static int take_keys(struct top *t, int events, struct err *e)
 static int wait_ms(const struct top *t)
 {
     int64_t due = t->draw_at < t->look_at ? t->draw_at : t->look_at;
-    int64_t left = due - clock_now_ms();
+    int64_t left = due - clock_monotonic_ms();
 
     left = left > 0 ? left : 0;
     return (int)(keys_torn(&t->keys) && left > TORN_MS ? TORN_MS : left);
@@ -239,7 +239,7 @@ static int draw_due(struct top *t, struct err *e)
 {
     int rc;
 
-    if (clock_now_ms() < t->draw_at)
+    if (clock_monotonic_ms() < t->draw_at)
         return 0;
     look_around(t);
     rc = draw(t, e);

@@ -13,7 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "client/ctl/common/clock.h"
+#include "proto/base/address.h"
+#include "proto/base/clock.h"
 #include "client/ctl/common/interrupt.h"
 #include "proto/json.h"
 
@@ -40,7 +41,7 @@ static int wait_for(const struct feedclient *f, short events, int64_t deadline_m
     struct pollfd p = {.fd = f->fd, .events = events};
 
     for (;;) {
-        int64_t left_ms = deadline_ms < 0 ? 0 : deadline_ms - clock_now_ms();
+        int64_t left_ms = deadline_ms < 0 ? 0 : deadline_ms - clock_monotonic_ms();
         struct timespec left;
         int rc;
 
@@ -66,7 +67,7 @@ static int finish_connect(struct feedclient *f, struct err *e)
     socklen_t size = sizeof(int);
     int error = 0, rc;
 
-    rc = wait_for(f, POLLOUT, clock_now_ms() + f->timeout_ms);
+    rc = wait_for(f, POLLOUT, clock_monotonic_ms() + f->timeout_ms);
     if (rc < 0)
         return rc;
     if (rc == 0)
@@ -102,25 +103,17 @@ static int connect_unix(struct feedclient *f, const char *path, struct err *e)
     return connect_to(f, AF_UNIX, (struct sockaddr *)&address, sizeof address, e);
 }
 
-/* `text` is ADDRESS:PORT; an IPv6 address may stand in brackets. */
 static int connect_tcp(struct feedclient *f, const char *text, struct err *e)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
-    const char *colon = strrchr(text, ':');
-    char host[256];
-    size_t length;
-    int rc;
+    struct address address;
+    char port[8];
+    int rc = address_parse(text, &address);
 
-    if (!colon || colon == text || (size_t)(colon - text) >= sizeof host)
-        return err_set(e, -EINVAL, "not tcp:ADDRESS:PORT");
-    length = (size_t)(colon - text);
-    if (text[0] == '[' && colon[-1] == ']') {
-        text++;
-        length -= 2;
-    }
-    memcpy(host, text, length);
-    host[length] = '\0';
-    rc = getaddrinfo(host, colon + 1, &hints, &found);
+    if (rc < 0)
+        return err_set(e, rc, "not tcp:ADDRESS:PORT");
+    snprintf(port, sizeof port, "%u", address.port);
+    rc = getaddrinfo(address.host, port, &hints, &found);
     if (rc != 0)
         return err_set(e, -ENOTCONN, "%s", gai_strerror(rc));
     rc = connect_to(f, found->ai_family, found->ai_addr, found->ai_addrlen, e);
@@ -201,7 +194,7 @@ static int gone(struct err *e, int error)
 
 static int send_all(struct feedclient *f, const char *text, size_t size, struct err *e)
 {
-    int64_t deadline_ms = clock_now_ms() + f->timeout_ms;
+    int64_t deadline_ms = clock_monotonic_ms() + f->timeout_ms;
 
     while (size > 0) {
         ssize_t n = send(f->fd, text, size, MSG_NOSIGNAL);
@@ -380,7 +373,7 @@ static int take_answer(struct feedclient *f, cJSON *message, cJSON **result, str
 
 static int await_answer(struct feedclient *f, cJSON **result, struct err *e)
 {
-    int64_t deadline_ms = clock_now_ms() + f->timeout_ms;
+    int64_t deadline_ms = clock_monotonic_ms() + f->timeout_ms;
     int rc = 0;
 
     while (rc == 0) {
@@ -413,7 +406,7 @@ int feedclient_call(struct feedclient *f, const char *method, cJSON *params, cJS
 
 int feedclient_next(struct feedclient *f, int timeout_ms, cJSON **update, struct err *e)
 {
-    int64_t deadline_ms = timeout_ms < 0 ? -1 : clock_now_ms() + timeout_ms;
+    int64_t deadline_ms = timeout_ms < 0 ? -1 : clock_monotonic_ms() + timeout_ms;
 
     if (f->fd < 0)
         return gone(e, 0);

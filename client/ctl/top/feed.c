@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "client/ctl/common/clock.h"
+#include "proto/base/clock.h"
 #include "client/ctl/feed/history.h"
 #include "client/ctl/feed/params.h"
 #include "proto/base/metric.h"
