@@ -72,10 +72,11 @@ static int draw(const struct options *o, const struct curves *c, const char *met
     return lines;
 }
 
-static bool fill_json(cJSON *object, const struct plot_curve *c, const char *run)
+static bool fill_json(cJSON *object, const void *what)
 {
+    const struct plot_curve *c = what;
     cJSON *steps, *low, *high;
-    bool ok = cJSON_AddStringToObject(object, "run", run) &&
+    bool ok = cJSON_AddStringToObject(object, "run", c->run) &&
               cJSON_AddStringToObject(object, "curve", c->label) &&
               cJSON_AddStringToObject(object, "axis", c->right ? "right" : "left") &&
               (steps = cJSON_AddArrayToObject(object, "step")) &&
@@ -93,15 +94,8 @@ static int print_json(const struct curves *c, struct err *e)
 {
     int rc = 0;
 
-    for (size_t i = 0; i < c->n && rc == 0; i++) {
-        cJSON *object = cJSON_CreateObject();
-
-        if (object && fill_json(object, &c->curve[i], c->run[i]))
-            rc = jsonline_print(object, stdout, e);
-        else
-            rc = err_set(e, -ENOMEM, "out of memory");
-        cJSON_Delete(object);
-    }
+    for (size_t i = 0; i < c->n && rc == 0; i++)
+        rc = jsonline_make(fill_json, &c->curve[i], stdout, e);
     return rc;
 }
 
@@ -203,14 +197,9 @@ static int subscribe(struct feedclient *feed, const struct curves_query *q, stru
 {
     int rc = 0;
 
-    for (size_t i = 0; i < q->n_runs && rc == 0; i++) {
-        cJSON *params = params_new(), *answer;
-
-        params_text(&params, "run", q->runs[i]);
-        rc = feedclient_call(feed, "series.subscribe", params, &answer, e);
-        if (rc == 0)
-            cJSON_Delete(answer);
-    }
+    for (size_t i = 0; i < q->n_runs && rc == 0; i++)
+        rc = feedclient_call(feed, "series.subscribe", params_of(param_text("run", q->runs[i])),
+                             NULL, e);
     return rc;
 }
 

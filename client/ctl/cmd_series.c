@@ -1,6 +1,5 @@
 /* richctl series RUN: the history, a line a point. */
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +9,7 @@
 #include "client/ctl/rows/pointrow.h"
 #include "client/ctl/feed/scalars.h"
 #include "client/ctl/rows/table.h"
+#include "client/ctl/common/member.h"
 #include "client/ctl/common/text.h"
 #include "proto/json.h"
 
@@ -30,7 +30,8 @@ struct series {
     struct pointrow_format format;
     const char *run;
     const char *layer;
-    const cJSON *p, *c; /* of the layer */
+    const cJSON *p, *c;        /* of the layer */
+    const cJSON *const *cells; /* of the row that is printed */
 };
 
 static int out_of_memory(struct err *e)
@@ -67,8 +68,10 @@ static bool add_scalars(const struct series *s, cJSON *object)
 }
 
 /* The members of a point, in the order that the manual gives. */
-static bool fill_point(const struct series *s, cJSON *object, const cJSON *const cells[])
+static bool fill_point(cJSON *object, const void *what)
 {
+    const struct series *s = what;
+    const cJSON *const *cells = s->cells;
     bool ok = cJSON_AddStringToObject(object, "run", s->run) &&
               cJSON_AddStringToObject(object, "layer", s->layer) &&
               add_copy(object, "attempt", cells[POINT_ATTEMPT]) &&
@@ -85,28 +88,16 @@ static bool fill_point(const struct series *s, cJSON *object, const cJSON *const
     return ok && add_copy(object, "flags", cells[POINT_FLAGS]) && add_scalars(s, object);
 }
 
-static int print_json(const struct series *s, const cJSON *const cells[], struct err *e)
-{
-    cJSON *object = cJSON_CreateObject();
-    int rc;
-
-    if (object && fill_point(s, object, cells))
-        rc = jsonline_print(object, stdout, e);
-    else
-        rc = out_of_memory(e);
-    cJSON_Delete(object);
-    return rc;
-}
-
 static int on_point(void *context, const cJSON *const cells[], struct err *e)
 {
     struct series *s = context;
     struct pointrow row = {s->run, s->layer, cells, s->values};
 
+    s->cells = cells;
     scalarindex_find(s->scalars, whole(cells[POINT_STEP]), whole(cells[POINT_ATTEMPT]), s->values,
                      s->present);
     if (s->options->json)
-        return print_json(s, cells, e);
+        return jsonline_make(fill_point, s, stdout, e);
     pointrow_print(&s->format, &row, stdout);
     return 0;
 }
@@ -133,18 +124,6 @@ static size_t bin_names(const char *metric, const bool *shown, char text[][BIN_N
     return n;
 }
 
-static void add_bin_cell(struct table *t, const cJSON *cell, bool is_whole)
-{
-    char text[TEXT_SIZE];
-
-    if (!cJSON_IsNumber(cell))
-        table_add(t, NULL);
-    else if (is_whole)
-        table_addf(t, "%.0f", cell->valuedouble);
-    else
-        table_add(t, text_number(cell->valuedouble, text));
-}
-
 static int print_bin_table(const struct series *s, const cJSON *entry, struct err *e)
 {
     char text[BIN_PARTS][BIN_NAME_SIZE], align[BIN_PARTS + 1];
@@ -152,29 +131,27 @@ static int print_bin_table(const struct series *s, const cJSON *entry, struct er
     size_t n = bin_names(s->options->metric, s->format.shown, text, names);
     struct history_cursor cursor;
     struct table *t;
-    int rc;
 
     memset(align, 'r', n);
     align[n] = '\0';
     t = table_new(align);
-    for (size_t i = 0; t && i < n; i++)
-        table_add(t, names[i]);
+    table_add_each(t, names, n);
     history_cursor_init(&cursor, entry, names, n);
-    while (t && history_cursor_next(&cursor)) {
+    while (history_cursor_next(&cursor)) {
         for (size_t i = 0; i < n; i++)
-            add_bin_cell(t, cursor.cells[i], i < 3);
+            (i < 3 ? table_add_whole : table_add_number)(t, number_of(cursor.cells[i]));
     }
     printf("layer ");
     text_print(s->layer, stdout);
     printf("\n");
-    rc = t ? table_print(t, stdout) : -ENOMEM;
-    table_free(t);
-    return rc < 0 ? out_of_memory(e) : 0;
+    return table_finish(t, stdout, e);
 }
 
 /* {"step":...,"step_end":...,"count":...,"d_lr":{"min":...,"max":...,"last":...},...} */
-static bool fill_bin(const struct series *s, cJSON *object, const cJSON *const cells[])
+static bool fill_bin(cJSON *object, const void *what)
 {
+    const struct series *s = what;
+    const cJSON *const *cells = s->cells;
     static const char *const whole_names[] = {"step", "step_end", "count"};
     bool ok = cJSON_AddStringToObject(object, "run", s->run) &&
               cJSON_AddStringToObject(object, "layer", s->layer);
@@ -190,7 +167,7 @@ static bool fill_bin(const struct series *s, cJSON *object, const cJSON *const c
     return ok;
 }
 
-static int print_bin_json(const struct series *s, const cJSON *entry, struct err *e)
+static int print_bin_json(struct series *s, const cJSON *entry, struct err *e)
 {
     char text[BIN_PARTS][BIN_NAME_SIZE];
     const char *names[BIN_PARTS];
@@ -199,13 +176,8 @@ static int print_bin_json(const struct series *s, const cJSON *entry, struct err
 
     history_cursor_init(&cursor, entry, names, bin_names(NULL, NULL, text, names));
     while (rc == 0 && history_cursor_next(&cursor)) {
-        cJSON *object = cJSON_CreateObject();
-
-        if (object && fill_bin(s, object, cursor.cells))
-            rc = jsonline_print(object, stdout, e);
-        else
-            rc = out_of_memory(e);
-        cJSON_Delete(object);
+        s->cells = cursor.cells;
+        rc = jsonline_make(fill_bin, s, stdout, e);
     }
     return rc;
 }
@@ -234,10 +206,9 @@ static int print_layer(struct series *s, const cJSON *layer, struct err *e)
 {
     const char *names[POINT_PARTS];
 
-    s->layer = "?";
-    json_text(layer, "layer", 256, &s->layer, NULL);
-    s->p = cJSON_GetObjectItemCaseSensitive(layer, "p");
-    s->c = cJSON_GetObjectItemCaseSensitive(layer, "c");
+    s->layer = member_text(layer, "layer", "?");
+    s->p = member(layer, "p");
+    s->c = member(layer, "c");
     s->query.name = s->layer;
     pointrow_names(names);
     if (s->options->points >= 0)
@@ -255,8 +226,7 @@ static int check_metric(struct series *s, const cJSON *layers, struct err *e)
 
     if (!s->options->metric || !layers || !layers->child)
         return 0;
-    query.name = "?";
-    json_text(layers->child, "layer", 256, &query.name, NULL);
+    query.name = member_text(layers->child, "layer", "?");
     query.metric = s->options->metric;
     query.points = 4;
     rc = history_get(s->feed, &query, &entry, e);
@@ -283,7 +253,7 @@ static int prepare(struct series *s, const cJSON *layers, struct err *e)
         s->format.shown[i] = true;
     cJSON_ArrayForEach(layer, layers)
     {
-        pointrow_mark_measured(cJSON_GetObjectItemCaseSensitive(layer, "last"), s->format.shown);
+        pointrow_mark_measured(member(layer, "last"), s->format.shown);
     }
     s->format.scalars = scalarindex_names(s->scalars, &s->format.n_scalars);
     s->values = calloc(s->format.n_scalars + 1, sizeof *s->values);
@@ -318,7 +288,7 @@ int cmd_series(struct feedclient *feed, const struct options *o, struct err *e)
     if (rc < 0)
         return rc;
     /* From here on the id, so that a newer run of the same name does not slip in. */
-    json_text(answer, "run", 256, &s.run, NULL);
+    s.run = member_text(answer, "run", s.run);
     s.query = (struct history_query){
         .kind = HISTORY_LAYER,
         .run = s.run,
@@ -327,7 +297,7 @@ int cmd_series(struct feedclient *feed, const struct options *o, struct err *e)
         .to = o->to,
         .points = o->points,
     };
-    rc = print_layers(&s, cJSON_GetObjectItemCaseSensitive(answer, "layers"), e);
+    rc = print_layers(&s, member(answer, "layers"), e);
     cJSON_Delete(answer);
     return rc;
 }

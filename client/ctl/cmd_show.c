@@ -10,14 +10,12 @@
 #include "client/ctl/feed/params.h"
 #include "client/ctl/rows/pointrow.h"
 #include "client/ctl/rows/table.h"
+#include "client/ctl/common/member.h"
 #include "client/ctl/common/text.h"
 #include "proto/base/clock.h"
 #include "proto/json.h"
 
-static const cJSON *member(const cJSON *object, const char *name)
-{
-    return cJSON_GetObjectItemCaseSensitive(object, name);
-}
+#define LENGTH(array) (sizeof(array) / sizeof(array)[0])
 
 /* A value as people write it: text bare, the rest as JSON. */
 static void add_value(struct table *t, const cJSON *value)
@@ -53,14 +51,6 @@ static void add_time(struct table *t, const cJSON *value)
     table_addf(t, "%s, %s", day, text_age(value->valuedouble, clock_wall_s(), age));
 }
 
-static int finish_table(struct table *t, struct err *e)
-{
-    int rc = t ? table_print(t, stdout) : -ENOMEM;
-
-    table_free(t);
-    return rc < 0 ? err_set(e, rc, "out of memory") : 0;
-}
-
 static int print_facts(const cJSON *run, struct err *e)
 {
     static const char *const plain[] = {"run",   "name",    "project",   "group",   "tags",
@@ -68,15 +58,15 @@ static int print_facts(const cJSON *run, struct err *e)
     static const char *const times[] = {"created", "updated"};
     struct table *t = table_new("ll");
 
-    for (size_t i = 0; t && i < sizeof plain / sizeof plain[0]; i++) {
+    for (size_t i = 0; i < LENGTH(plain); i++) {
         table_add(t, plain[i]);
         add_value(t, member(run, plain[i]));
     }
-    for (size_t i = 0; t && i < sizeof times / sizeof times[0]; i++) {
+    for (size_t i = 0; i < LENGTH(times); i++) {
         table_add(t, times[i]);
         add_time(t, member(run, times[i]));
     }
-    return finish_table(t, e);
+    return table_finish(t, stdout, e);
 }
 
 static int print_config(const cJSON *config, struct err *e)
@@ -88,11 +78,12 @@ static int print_config(const cJSON *config, struct err *e)
         return 0;
     t = table_new("ll");
     printf("\nconfig\n");
-    for (entry = config->child; t && entry; entry = entry->next) {
-        table_addf(t, "  %s", entry->string ? entry->string : "");
+    cJSON_ArrayForEach(entry, config)
+    {
+        table_addf(t, "  %s", entry->string);
         add_value(t, entry);
     }
-    return finish_table(t, e);
+    return table_finish(t, stdout, e);
 }
 
 static int print_attempts(const cJSON *attempts, struct err *e)
@@ -105,80 +96,65 @@ static int print_attempts(const cJSON *attempts, struct err *e)
         return 0;
     t = table_new("rlrll");
     printf("\n");
-    for (size_t i = 0; t && i < sizeof heading / sizeof heading[0]; i++)
-        table_add(t, heading[i]);
-    for (attempt = attempts->child; t && attempt; attempt = attempt->next) {
+    table_add_each(t, heading, LENGTH(heading));
+    cJSON_ArrayForEach(attempt, attempts)
+    {
         add_value(t, member(attempt, "attempt"));
         add_value(t, member(attempt, "state"));
         add_value(t, member(attempt, "first_step"));
         add_time(t, member(attempt, "opened"));
         add_time(t, member(attempt, "closed"));
     }
-    return finish_table(t, e);
-}
-
-static void add_number(struct table *t, const cJSON *value)
-{
-    char text[TEXT_SIZE];
-
-    table_add(t, cJSON_IsNumber(value) ? text_number(value->valuedouble, text) : NULL);
-}
-
-/* Which measures some layer has: the rest would be empty columns. */
-static void find_measured(const cJSON *layers, bool shown[METRIC_COUNT])
-{
-    const cJSON *layer;
-
-    memset(shown, 0, METRIC_COUNT * sizeof *shown);
-    cJSON_ArrayForEach(layer, layers)
-    {
-        pointrow_mark_measured(member(layer, "last"), shown);
-    }
+    return table_finish(t, stdout, e);
 }
 
 static void add_layer(struct table *t, const cJSON *layer, const bool shown[METRIC_COUNT])
 {
-    static const char *const whole[] = {"p", "c", "n_points"};
+    static const char *const own[] = {"layer", "p", "c", "n_points"};
+    static const char *const of_last[] = {"step", "n", "rank"};
     const cJSON *last = member(layer, "last");
 
-    add_value(t, member(layer, "layer"));
-    for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++)
-        add_value(t, member(layer, whole[i]));
-    add_value(t, member(last, "step"));
-    add_value(t, member(last, "n"));
-    add_value(t, member(last, "rank"));
+    for (size_t i = 0; i < LENGTH(own); i++)
+        add_value(t, member(layer, own[i]));
+    for (size_t i = 0; i < LENGTH(of_last); i++)
+        add_value(t, member(last, of_last[i]));
     for (int i = 0; i < METRIC_COUNT; i++) {
         if (shown[i])
-            add_number(t, member(last, metric_table[i].name));
+            table_add_number(t, member_number(last, metric_table[i].name));
     }
 }
 
+/* Measures that no layer has would be empty columns. */
 static int print_layers(const cJSON *layers, struct err *e)
 {
     static const char *const heading[] = {"layer", "p", "c", "points", "last step", "n", "rank"};
-    char align[sizeof heading / sizeof heading[0] + METRIC_COUNT + 1] = "l";
-    bool shown[METRIC_COUNT];
+    char align[LENGTH(heading) + METRIC_COUNT + 1] = "lrrrrrr";
+    bool shown[METRIC_COUNT] = {false};
     struct table *t;
     const cJSON *layer;
-    size_t n = sizeof heading / sizeof heading[0];
 
     if (!layers || !layers->child)
         return 0;
-    find_measured(layers, shown);
-    for (int i = 0; i < METRIC_COUNT; i++)
-        n += shown[i];
-    memset(align + 1, 'r', n - 1);
+    cJSON_ArrayForEach(layer, layers)
+    {
+        pointrow_mark_measured(member(layer, "last"), shown);
+    }
+    for (int i = 0; i < METRIC_COUNT; i++) {
+        if (shown[i])
+            strcat(align, "r");
+    }
     t = table_new(align);
     printf("\n");
-    for (size_t i = 0; t && i < sizeof heading / sizeof heading[0]; i++)
-        table_add(t, heading[i]);
-    for (int i = 0; t && i < METRIC_COUNT; i++) {
+    table_add_each(t, heading, LENGTH(heading));
+    for (int i = 0; i < METRIC_COUNT; i++) {
         if (shown[i])
             table_add(t, metric_table[i].name);
     }
-    for (layer = layers->child; t && layer; layer = layer->next)
+    cJSON_ArrayForEach(layer, layers)
+    {
         add_layer(t, layer, shown);
-    return finish_table(t, e);
+    }
+    return table_finish(t, stdout, e);
 }
 
 static const char *sentence_of(const char *flag)
@@ -197,14 +173,11 @@ static void print_flags(const cJSON *layers)
 
     cJSON_ArrayForEach(layer, layers)
     {
-        const char *name = "?";
-
-        json_text(layer, "layer", 256, &name, NULL);
         cJSON_ArrayForEach(flag, member(member(layer, "last"), "flags"))
         {
             if (!cJSON_IsString(flag))
                 continue;
-            text_print(name, stdout);
+            text_print(member_text(layer, "layer", "?"), stdout);
             fputs(": ", stdout);
             text_print(flag->valuestring, stdout);
             printf(": %s\n", sentence_of(flag->valuestring));
@@ -237,10 +210,7 @@ static void print_events(const cJSON *events)
         printf("\n");
     cJSON_ArrayForEach(event, events)
     {
-        const char *layer = "?";
-
-        json_text(event, "layer", 256, &layer, NULL);
-        text_print(layer, stdout);
+        text_print(member_text(event, "layer", "?"), stdout);
         fputs(": ", stdout);
         eventline_print(event, stdout);
         printf("\n");
@@ -268,15 +238,12 @@ static int print_run(const cJSON *run, const cJSON *layers, struct err *e)
 /* The run with "events": its EVENTs. */
 static int get_run(struct feedclient *feed, const char *name, cJSON **run, struct err *e)
 {
-    cJSON *params = params_new(), *events;
-    int rc;
+    cJSON *events;
+    int rc = feedclient_call(feed, "run.get", params_of(param_text("run", name)), run, e);
 
-    params_text(&params, "run", name);
-    rc = feedclient_call(feed, "run.get", params, run, e);
     if (rc < 0)
         return rc;
-    json_text(*run, "run", 256, &name, NULL);
-    rc = eventline_query(feed, name, NULL, -1, -1, &events, e);
+    rc = history_events(feed, member_text(*run, "run", name), NULL, -1, -1, &events, e);
     if (rc == 0 && !cJSON_AddItemToObject(*run, "events", events)) {
         cJSON_Delete(events);
         rc = err_set(e, -ENOMEM, "out of memory");
@@ -289,16 +256,15 @@ static int get_run(struct feedclient *feed, const char *name, cJSON **run, struc
 static int show_run(struct feedclient *feed, const struct options *o, struct err *e)
 {
     cJSON *run, *layers = NULL;
-    const char *id = o->words[1];
-    int rc = get_run(feed, id, &run, e);
+    const char *name = o->words[1];
+    int rc = get_run(feed, name, &run, e);
 
     if (rc < 0)
         return rc;
     if (o->json) {
         rc = jsonline_print(run, stdout, e);
     } else {
-        json_text(run, "run", 256, &id, NULL);
-        rc = history_layers(feed, id, NULL, &layers, e);
+        rc = history_layers(feed, member_text(run, "run", name), NULL, &layers, e);
         if (rc == 0)
             rc = print_run(run, member(layers, "layers"), e);
     }

@@ -1,6 +1,5 @@
 /* richctl show RUN --spectrum: the feature decomposition of a point. */
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 
 #include "client/ctl/command.h"
@@ -8,13 +7,8 @@
 #include "client/ctl/common/jsonline.h"
 #include "client/ctl/feed/params.h"
 #include "client/ctl/figure/spectrum.h"
+#include "client/ctl/common/member.h"
 #include "client/ctl/common/text.h"
-#include "proto/json.h"
-
-static const cJSON *member(const cJSON *object, const char *name)
-{
-    return cJSON_GetObjectItemCaseSensitive(object, name);
-}
 
 /* An array as doubles, null as NaN, which the next call continues at `*at`; NULL when it is null or
  * not as long as rho. */
@@ -27,35 +21,24 @@ static const double *take(const cJSON *spectrum, const char *name, size_t n, dou
         return NULL;
     cJSON_ArrayForEach(value, array)
     {
-        *(*at)++ = cJSON_IsNumber(value) ? value->valuedouble : (double)NAN;
+        *(*at)++ = number_of(value);
     }
     return first;
 }
 
-static double number(const cJSON *spectrum, const char *name)
-{
-    const cJSON *value = member(spectrum, name);
-
-    return cJSON_IsNumber(value) ? value->valuedouble : (double)NAN;
-}
-
 static void print_title(const cJSON *spectrum, size_t n)
 {
-    const char *run = "?", *layer = "?";
-
-    json_text(spectrum, "run", 256, &run, NULL);
-    json_text(spectrum, "layer", 256, &layer, NULL);
-    text_print(run, stdout);
+    text_print(member_text(spectrum, "run", "?"), stdout);
     fputs(" ", stdout);
-    text_print(layer, stdout);
-    printf(", step %.0f: %zu of %.0f eigenvalues, rank %.0f", number(spectrum, "step"), n,
-           number(spectrum, "p"), number(spectrum, "rank"));
-    if (number(spectrum, "rank_targets") > 0)
-        printf(", of the targets %.0f", number(spectrum, "rank_targets"));
+    text_print(member_text(spectrum, "layer", "?"), stdout);
+    printf(", step %.0f: %zu of %.0f eigenvalues, rank %.0f", member_number(spectrum, "step"), n,
+           member_number(spectrum, "p"), member_number(spectrum, "rank"));
+    if (member_number(spectrum, "rank_targets") > 0)
+        printf(", of the targets %.0f", member_number(spectrum, "rank_targets"));
     printf("%s\n", cJSON_IsFalse(member(spectrum, "centred")) ? ", uncentred" : "");
     if (cJSON_IsTrue(member(spectrum, "few_rows")))
         printf("%.0f rows for %.0f features: eigenfunctions, u and q need n > p\n",
-               number(spectrum, "n"), number(spectrum, "p"));
+               member_number(spectrum, "n"), member_number(spectrum, "p"));
 }
 
 static int print_figure(const cJSON *spectrum, const struct options *o, struct err *e)
@@ -83,13 +66,12 @@ static int print_figure(const cJSON *spectrum, const struct options *o, struct e
 static int show_layer(struct feedclient *feed, const struct options *o, const char *run,
                       const char *layer, struct err *e)
 {
-    cJSON *params = params_new(), *spectrum;
-    int rc;
+    cJSON *spectrum;
+    int rc = feedclient_call(feed, "spectrum.query",
+                             params_of(param_text("run", run), param_text("layer", layer),
+                                       param_integer("step", o->step)),
+                             &spectrum, e);
 
-    params_text(&params, "run", run);
-    params_text(&params, "layer", layer);
-    params_integer(&params, "step", o->step);
-    rc = feedclient_call(feed, "spectrum.query", params, &spectrum, e);
     if (rc < 0)
         return rc;
     rc = o->json ? jsonline_print(spectrum, stdout, e) : print_figure(spectrum, o, e);
@@ -100,7 +82,7 @@ static int show_layer(struct feedclient *feed, const struct options *o, const ch
 /* Of several layers those that have one; when none has, what the daemon says of the last. */
 int cmd_spectrum(struct feedclient *feed, const struct options *o, struct err *e)
 {
-    const char *run = o->words[1], *name;
+    const char *run = o->words[1];
     const cJSON *layer;
     cJSON *answer;
     bool shown = false;
@@ -108,15 +90,13 @@ int cmd_spectrum(struct feedclient *feed, const struct options *o, struct err *e
 
     if (rc < 0)
         return rc;
-    json_text(answer, "run", 256, &run, NULL);
+    run = member_text(answer, "run", run);
     rc = err_set(e, -EREMOTEIO, "the run has no layer with a point");
     cJSON_ArrayForEach(layer, member(answer, "layers"))
     {
-        name = "?";
-        json_text(layer, "layer", 256, &name, NULL);
         if (shown && !o->json)
             printf("\n");
-        rc = show_layer(feed, o, run, name, e);
+        rc = show_layer(feed, o, run, member_text(layer, "layer", "?"), e);
         if (rc < 0 && rc != -EREMOTEIO)
             break;
         shown = shown || rc == 0;

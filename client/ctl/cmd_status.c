@@ -1,13 +1,10 @@
 /* richctl status: the daemon's own facts. */
-#include <errno.h>
-#include <math.h>
-
 #include "client/ctl/command.h"
 #include "client/ctl/common/jsonline.h"
 #include "client/ctl/feed/params.h"
 #include "client/ctl/rows/table.h"
+#include "client/ctl/common/member.h"
 #include "client/ctl/common/text.h"
-#include "proto/json.h"
 
 enum show {
     SHOW_TEXT,
@@ -62,25 +59,22 @@ static void add_fact(struct table *t, const cJSON *value, enum show show)
 static int print_facts(const cJSON *status, struct err *e)
 {
     struct table *t = table_new("ll");
-    int rc;
 
-    for (size_t i = 0; t && i < sizeof facts / sizeof facts[0]; i++) {
-        const cJSON *value = cJSON_GetObjectItemCaseSensitive(status, facts[i].name);
+    for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++) {
+        const cJSON *value = member(status, facts[i].name);
 
         if (!value)
             continue;
         table_add(t, facts[i].label);
         add_fact(t, value, facts[i].show);
     }
-    rc = t ? table_print(t, stdout) : -ENOMEM;
-    table_free(t);
-    return rc < 0 ? err_set(e, rc, "out of memory") : 0;
+    return table_finish(t, stdout, e);
 }
 
 int cmd_status(struct feedclient *feed, const struct options *o, struct err *e)
 {
     cJSON *status;
-    int rc = feedclient_call(feed, "server.status", params_new(), &status, e);
+    int rc = feedclient_call(feed, "server.status", params_none(), &status, e);
 
     if (rc < 0)
         return rc;

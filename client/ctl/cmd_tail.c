@@ -1,6 +1,5 @@
 /* richctl tail [RUN]: the latest, then every point and every event as it is stored. */
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,9 +10,9 @@
 #include "client/ctl/common/jsonline.h"
 #include "client/ctl/feed/params.h"
 #include "client/ctl/rows/pointrow.h"
+#include "client/ctl/common/member.h"
 #include "client/ctl/common/terminal.h"
 #include "client/ctl/common/text.h"
-#include "proto/json.h"
 
 /* The command while it runs. */
 struct tail {
@@ -26,18 +25,6 @@ struct tail {
     FILE *out; /* what is printed to: stdout, or a text that is then folded */
 };
 
-static const cJSON *member(const cJSON *object, const char *name)
-{
-    return cJSON_GetObjectItemCaseSensitive(object, name);
-}
-
-static const char *text_of(const cJSON *object, const char *name)
-{
-    const cJSON *text = member(object, name);
-
-    return cJSON_IsString(text) ? text->valuestring : "";
-}
-
 /* The row of a POINT, or of a SCALAR, which has the same place. */
 static struct pointrow row_of(const cJSON *object, const cJSON *parts[POINT_PARTS])
 {
@@ -46,14 +33,15 @@ static struct pointrow row_of(const cJSON *object, const cJSON *parts[POINT_PART
     pointrow_names(names);
     for (int i = 0; i < POINT_PARTS; i++)
         parts[i] = member(object, names[i]);
-    return (struct pointrow){text_of(object, "run"), text_of(object, "layer"), parts, NULL};
+    return (struct pointrow){member_text(object, "run", ""), member_text(object, "layer", ""),
+                             parts, NULL};
 }
 
 static bool is_wanted(const struct tail *t, const cJSON *point)
 {
     const char *layer = t->options->layer;
 
-    return !layer || strcmp(text_of(point, "layer"), layer) == 0;
+    return !layer || strcmp(member_text(point, "layer", ""), layer) == 0;
 }
 
 static bool is_done(const struct tail *t)
@@ -87,7 +75,7 @@ static int print_points(struct tail *t, const cJSON *points, struct err *e)
 
 static bool same_place(const cJSON *a, const cJSON *b)
 {
-    return strcmp(text_of(a, "run"), text_of(b, "run")) == 0 &&
+    return strcmp(member_text(a, "run", ""), member_text(b, "run", "")) == 0 &&
            cJSON_Compare(member(a, "attempt"), member(b, "attempt"), 1) &&
            cJSON_Compare(member(a, "step"), member(b, "step"), 1);
 }
@@ -99,7 +87,6 @@ static void print_scalars(const struct tail *t, const cJSON *scalars)
 
     cJSON_ArrayForEach(scalar, scalars)
     {
-        const cJSON *value = member(scalar, "value");
         char text[TEXT_SIZE];
 
         if (!before || !same_place(before, scalar)) {
@@ -110,9 +97,8 @@ static void print_scalars(const struct tail *t, const cJSON *scalars)
             pointrow_print_place(&t->format, &row, t->out);
         }
         fputs("  ", t->out);
-        text_print(text_of(scalar, "name"), t->out);
-        fprintf(t->out, " %s",
-                text_number(cJSON_IsNumber(value) ? value->valuedouble : (double)NAN, text));
+        text_print(member_text(scalar, "name", ""), t->out);
+        fprintf(t->out, " %s", text_number(member_number(scalar, "value"), text));
         before = scalar;
     }
     if (before)
@@ -210,7 +196,7 @@ static int print_update(struct tail *t, const cJSON *update, struct err *e)
     int rc;
 
     if (member(update, "points"))
-        snprintf(t->seq, sizeof t->seq, "%s", text_of(update, "seq"));
+        snprintf(t->seq, sizeof t->seq, "%s", member_text(update, "seq", ""));
     rc = t->fits ? print_fitted(t, update, e) : print_straight(t, update, e);
     /* Whoever reads a pipe wants the point now. */
     if (rc == 0 && fflush(stdout) != 0)
@@ -251,12 +237,12 @@ static void mark_measured(struct tail *t, const cJSON *answer)
 static int subscribe(struct tail *t, struct feedclient *feed, const char *method, struct err *e)
 {
     const struct options *o = t->options;
-    cJSON *params = params_new(), *answer;
-    int rc;
+    cJSON *answer;
+    int rc = feedclient_call(feed, method,
+                             params_of(param_text("run", o->n_words > 1 ? o->words[1] : NULL),
+                                       param_text("since_seq", o->since)),
+                             &answer, e);
 
-    params_text(&params, "run", o->n_words > 1 ? o->words[1] : NULL);
-    params_text(&params, "since_seq", o->since);
-    rc = feedclient_call(feed, method, params, &answer, e);
     if (rc < 0)
         return rc;
     if (!t->has_heading)

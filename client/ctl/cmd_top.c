@@ -275,8 +275,10 @@ static int run_live(struct top *t, struct err *e)
     return rc;
 }
 
-static bool fill_json(cJSON *o, const struct toprun *r)
+static bool fill_json(cJSON *o, const void *what)
 {
+    const struct toprun *r = what;
+
     return cJSON_AddStringToObject(o, "run", r->run) &&
            cJSON_AddStringToObject(o, "label", r->label) &&
            cJSON_AddStringToObject(o, "state", r->state) &&
@@ -297,17 +299,10 @@ static int print_json(struct top *t, struct err *e)
     look_around(t);
     for (size_t i = 0; i < t->view.n_runs && rc == 0; i++) {
         struct toprun *r = t->view.runs[i];
-        cJSON *object;
 
-        if (!r->changed)
-            continue;
+        if (r->changed)
+            rc = jsonline_make(fill_json, r, stdout, e);
         r->changed = false;
-        object = cJSON_CreateObject();
-        if (object && fill_json(object, r))
-            rc = jsonline_print(object, stdout, e);
-        else
-            rc = err_set(e, -ENOMEM, "out of memory");
-        cJSON_Delete(object);
     }
     if (rc == 0 && fflush(stdout) != 0)
         rc = err_set(e, -EIO, "writing: %s", strerror(errno));

@@ -31,3 +31,16 @@ int jsonline_print(cJSON *value, FILE *out, struct err *e)
     cJSON_free(text);
     return 0;
 }
+
+int jsonline_make(jsonline_fill_fn *fill, const void *what, FILE *out, struct err *e)
+{
+    cJSON *object = cJSON_CreateObject();
+    int rc;
+
+    if (object && fill(object, what))
+        rc = jsonline_print(object, out, e);
+    else
+        rc = err_set(e, -ENOMEM, "out of memory");
+    cJSON_Delete(object);
+    return rc;
+}

@@ -394,6 +394,7 @@ static int await_answer(struct feedclient *f, cJSON **result, struct err *e)
 int feedclient_call(struct feedclient *f, const char *method, cJSON *params, cJSON **result,
                     struct err *e)
 {
+    cJSON *answer = NULL;
     int rc;
 
     if (f->fd < 0) {
@@ -401,7 +402,13 @@ int feedclient_call(struct feedclient *f, const char *method, cJSON *params, cJS
         return gone(e, 0);
     }
     rc = send_request(f, method, params, e);
-    return rc < 0 ? rc : await_answer(f, result, e);
+    if (rc == 0)
+        rc = await_answer(f, &answer, e);
+    if (result)
+        *result = answer;
+    else
+        cJSON_Delete(answer);
+    return rc;
 }
 
 int feedclient_next(struct feedclient *f, int timeout_ms, cJSON **update, struct err *e)

@@ -26,9 +26,9 @@ int feedclient_reopen(struct feedclient *, const char *address, struct err *e);
 /* What to poll for reading, besides feedclient_next with timeout 0; -1 without a connection. */
 int feedclient_fd(const struct feedclient *);
 
-/* Sends a request and waits for its answer. Takes `params`, made with params.h; NULL
- * says that memory ran out while it was made. On 0 `*result` is an object (free with cJSON_Delete).
- */
+/* Sends a request and waits for its answer. Takes `params`, made with params.h; NULL says that
+ * memory ran out while it was made. On 0 `*result` is an object (free with cJSON_Delete), else
+ * NULL; `result` is NULL when nobody wants the answer. */
 int feedclient_call(struct feedclient *, const char *method, cJSON *params, cJSON **result,
                     struct err *e);
 

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "client/ctl/common/member.h"
 #include "client/ctl/feed/params.h"
-#include "proto/json.h"
 
 /* Rows of one answer: 3 MB of text and 30 MB as cJSON keeps them. */
 #define PAGE_ROWS 10000
@@ -22,37 +22,24 @@ static const struct {
 
 static cJSON *make_params(const struct history_query *q)
 {
-    cJSON *p = params_new();
+    const char *parameter = kinds[q->kind].name_parameter;
 
-    params_text(&p, "run", q->run);
-    if (q->kind == HISTORY_LAYER)
-        params_text(&p, kinds[q->kind].name_parameter, q->name);
-    else
-        params_list(&p, kinds[q->kind].name_parameter, q->name);
-    params_list(&p, "metrics", q->metric);
-    params_text(&p, "attempts", q->attempts);
-    params_text(&p, "spacing", q->spacing);
-    params_integer(&p, "from", q->from);
-    params_integer(&p, "to", q->to);
-    params_integer(&p, "points", q->points);
-    return p;
+    return params_of(param_text("run", q->run),
+                     q->kind == HISTORY_LAYER ? param_text(parameter, q->name)
+                                              : param_list(parameter, q->name),
+                     param_list("metrics", q->metric), param_text("attempts", q->attempts),
+                     param_text("spacing", q->spacing), param_integer("from", q->from),
+                     param_integer("to", q->to), param_integer("points", q->points));
 }
 
-static bool is_named(const cJSON *entry, const char *member, const char *name)
-{
-    const cJSON *text = cJSON_GetObjectItemCaseSensitive(entry, member);
-
-    return cJSON_IsString(text) && strcmp(text->valuestring, name) == 0;
-}
-
-/* Detaches from an array the object whose `member` is `name`. */
-static cJSON *detach_named(cJSON *array, const char *member, const char *name)
+/* Detaches from an array the object whose `key` is `name`. */
+static cJSON *detach_named(cJSON *array, const char *key, const char *name)
 {
     cJSON *entry;
 
     cJSON_ArrayForEach(entry, array)
     {
-        if (is_named(entry, member, name))
+        if (strcmp(member_text(entry, key, ""), name) == 0)
             return cJSON_DetachItemViaPointer(array, entry);
     }
     return NULL;
@@ -76,7 +63,7 @@ int history_get(struct feedclient *feed, const struct history_query *q, cJSON **
 
 bool history_is_binned(const cJSON *entry)
 {
-    return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(entry, "binned"));
+    return cJSON_IsTrue(member(entry, "binned"));
 }
 
 static const cJSON *find_column(const cJSON *columns, const char *name)
@@ -215,11 +202,9 @@ static void list_names(const cJSON *layers, char *text, size_t size)
     snprintf(text, size, "none");
     cJSON_ArrayForEach(entry, layers)
     {
-        const char *name = "?";
-
-        json_text(entry, "layer", 256, &name, NULL);
         if (used < size)
-            used += (size_t)snprintf(text + used, size - used, "%s%s", used ? ", " : "", name);
+            used += (size_t)snprintf(text + used, size - used, "%s%s", used ? ", " : "",
+                                     member_text(entry, "layer", "?"));
     }
 }
 
@@ -243,11 +228,8 @@ static int keep_layer(cJSON *answer, const char *run, const char *layer, struct 
 int history_layers(struct feedclient *feed, const char *run, const char *layer, cJSON **answer,
                    struct err *e)
 {
-    cJSON *params = params_new();
-    int rc;
+    int rc = feedclient_call(feed, "layer.list", params_of(param_text("run", run)), answer, e);
 
-    params_text(&params, "run", run);
-    rc = feedclient_call(feed, "layer.list", params, answer, e);
     if (rc < 0 || !layer)
         return rc;
     rc = keep_layer(*answer, run, layer, e);
@@ -256,4 +238,21 @@ int history_layers(struct feedclient *feed, const char *run, const char *layer, 
         *answer = NULL;
     }
     return rc;
+}
+
+int history_events(struct feedclient *feed, const char *run, const char *layer, int64_t from,
+                   int64_t to, cJSON **events, struct err *e)
+{
+    cJSON *answer;
+    int rc = feedclient_call(feed, "event.query",
+                             params_of(param_text("run", run), param_text("layer", layer),
+                                       param_integer("from", from), param_integer("to", to)),
+                             &answer, e);
+
+    *events = NULL;
+    if (rc < 0)
+        return rc;
+    *events = cJSON_DetachItemFromObjectCaseSensitive(answer, "events");
+    cJSON_Delete(answer);
+    return *events ? 0 : err_set(e, -EPROTO, "the daemon's answer has no events");
 }

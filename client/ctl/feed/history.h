@@ -58,3 +58,8 @@ int history_each(struct feedclient *, const struct history_query *, const char *
  * -ENOENT, naming those there are, when none is left and one was asked for. */
 int history_layers(struct feedclient *, const char *run, const char *layer, cJSON **answer,
                    struct err *e);
+
+/* The EVENTs of a run between two steps (-1: unset): on 0 `*events` is an array (free with
+ * cJSON_Delete). `layer` may be NULL. */
+int history_events(struct feedclient *, const char *run, const char *layer, int64_t from,
+                   int64_t to, cJSON **events, struct err *e);

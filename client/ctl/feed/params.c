@@ -1,44 +1,44 @@
 #include "client/ctl/feed/params.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "proto/json.h"
 
-static void keep_if(bool added, cJSON **params)
+static bool add_list(cJSON *object, const char *name, const char *text)
 {
-    if (added)
-        return;
-    cJSON_Delete(*params);
-    *params = NULL;
-}
+    cJSON *list = cJSON_CreateStringArray(&text, 1);
 
-cJSON *params_new(void)
-{
-    return cJSON_CreateObject();
-}
-
-void params_text(cJSON **params, const char *name, const char *value)
-{
-    if (value)
-        keep_if(cJSON_AddStringToObject(*params, name, value) != NULL, params);
-}
-
-void params_list(cJSON **params, const char *name, const char *value)
-{
-    cJSON *list;
-
-    if (!value)
-        return;
-    list = cJSON_CreateStringArray(&value, 1);
-    if (list && cJSON_AddItemToObject(*params, name, list))
-        return;
+    if (list && cJSON_AddItemToObject(object, name, list))
+        return true;
     cJSON_Delete(list);
-    keep_if(false, params);
+    return false;
 }
 
-void params_integer(cJSON **params, const char *name, int64_t value)
+static bool add(cJSON *object, const struct param *p)
 {
-    if (value >= 0)
-        keep_if(json_add_integer(*params, name, value), params);
+    assert(p->name);
+    switch (p->kind) {
+    case PARAM_TEXT:
+        return !p->text || cJSON_AddStringToObject(object, p->name, p->text);
+    case PARAM_LIST:
+        return !p->text || add_list(object, p->name, p->text);
+    default:
+        return p->integer < 0 || json_add_integer(object, p->name, p->integer);
+    }
+}
+
+cJSON *params_make(const struct param params[])
+{
+    cJSON *object = cJSON_CreateObject();
+
+    for (const struct param *p = params; object && p->kind != PARAM_END; p++) {
+        if (add(object, p))
+            continue;
+        /* A request without one of its parameters would ask for something else. */
+        cJSON_Delete(object);
+        object = NULL;
+    }
+    return object;
 }

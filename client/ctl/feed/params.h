@@ -1,17 +1,44 @@
-/* The parameters of a request. Each adds a member, or leaves it out when the value is unset; when
- * memory runs out the object is freed and becomes NULL, which feedclient_call reports: a parameter
- * must not get lost on the way. Pure. */
+/* The parameters of a request:
+ *
+ *     params_of(param_text("run", run), param_integer("limit", limit))
+ *
+ * A value that is unset is left out: NULL, or a negative number. Pure. */
 #pragma once
 
 #include <cjson/cJSON.h>
 #include <stdint.h>
 
-/* An empty object, or NULL. feedclient_call takes it. */
-cJSON *params_new(void);
+enum param_kind {
+    PARAM_END, /* of the array */
+    PARAM_TEXT,
+    PARAM_LIST, /* an array with this one text */
+    PARAM_INTEGER,
+};
 
-/* NULL is left out. */
-void params_text(cJSON **params, const char *name, const char *value);
-/* An array with this one string; NULL is left out. */
-void params_list(cJSON **params, const char *name, const char *value);
-/* A negative value is left out. */
-void params_integer(cJSON **params, const char *name, int64_t value);
+struct param {
+    enum param_kind kind;
+    const char *name;
+    const char *text;
+    int64_t integer;
+};
+
+static inline struct param param_text(const char *name, const char *value)
+{
+    return (struct param){PARAM_TEXT, name, value, 0};
+}
+
+static inline struct param param_list(const char *name, const char *value)
+{
+    return (struct param){PARAM_LIST, name, value, 0};
+}
+
+static inline struct param param_integer(const char *name, int64_t value)
+{
+    return (struct param){PARAM_INTEGER, name, NULL, value};
+}
+
+/* The object, which feedclient_call takes; NULL without memory. */
+/* Without parameters. */
+#define params_none()  params_make((const struct param[]){{PARAM_END, NULL, NULL, 0}})
+#define params_of(...) params_make((const struct param[]){__VA_ARGS__, {PARAM_END, NULL, NULL, 0}})
+cJSON *params_make(const struct param params[]);

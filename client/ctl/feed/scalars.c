@@ -41,12 +41,9 @@ static int out_of_memory(struct err *e)
 static int load_names(struct scalarindex *s, struct feedclient *feed, const char *run,
                       struct err *e)
 {
-    cJSON *params = params_new();
     const cJSON *names, *name;
-    int rc;
+    int rc = feedclient_call(feed, "run.get", params_of(param_text("run", run)), &s->run, e);
 
-    params_text(&params, "run", run);
-    rc = feedclient_call(feed, "run.get", params, &s->run, e);
     if (rc < 0)
         return rc;
     names = cJSON_GetObjectItemCaseSensitive(s->run, "scalars");

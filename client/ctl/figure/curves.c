@@ -10,6 +10,7 @@
 #include "client/ctl/rows/eventline.h"
 #include "client/ctl/feed/history.h"
 #include "client/ctl/feed/params.h"
+#include "client/ctl/common/member.h"
 #include "client/ctl/common/text.h"
 
 /* Several for each column of the widest terminal: what the eye can tell apart. */
@@ -18,13 +19,6 @@
 static int out_of_memory(struct err *e)
 {
     return err_set(e, -ENOMEM, "out of memory");
-}
-
-static const char *text_of(const cJSON *object, const char *name)
-{
-    const cJSON *text = cJSON_GetObjectItemCaseSensitive(object, name);
-
-    return cJSON_IsString(text) ? text->valuestring : "";
 }
 
 void curves_release(struct curves *c)
@@ -48,15 +42,13 @@ static int load_runs(struct curves *c, struct feedclient *feed, const struct cur
     if (!c->runs)
         return out_of_memory(e);
     for (size_t i = 0; i < q->n_runs; i++) {
-        cJSON *params = params_new();
-        int rc;
+        int rc = feedclient_call(feed, "run.get", params_of(param_text("run", q->runs[i])),
+                                 &c->runs[i], e);
 
-        params_text(&params, "run", q->runs[i]);
-        rc = feedclient_call(feed, "run.get", params, &c->runs[i], e);
         if (rc < 0)
             return rc;
         c->n_runs++;
-        c->open = c->open || strcmp(text_of(c->runs[i], "state"), "open") == 0;
+        c->open = c->open || strcmp(member_text(c->runs[i], "state", ""), "open") == 0;
     }
     return 0;
 }
@@ -64,13 +56,13 @@ static int load_runs(struct curves *c, struct feedclient *feed, const struct cur
 /* A run's name, or its id where another run of the plot has that name. */
 static const char *name_of(const struct curves *c, size_t run)
 {
-    const char *name = text_of(c->runs[run], "name");
+    const char *name = member_text(c->runs[run], "name", "");
 
     for (size_t i = 0; i < c->n_runs; i++) {
-        if (i != run && strcmp(text_of(c->runs[i], "name"), name) == 0)
-            return text_of(c->runs[run], "run");
+        if (i != run && strcmp(member_text(c->runs[i], "name", ""), name) == 0)
+            return member_text(c->runs[run], "run", "");
     }
-    return *name ? name : text_of(c->runs[run], "run");
+    return *name ? name : member_text(c->runs[run], "run", "");
 }
 
 static char *make_label(const char *run, const char *what, bool right)
@@ -85,16 +77,9 @@ static char *make_label(const char *run, const char *what, bool right)
     return escaped;
 }
 
-static double number_of(const cJSON *cell)
-{
-    return cJSON_IsNumber(cell) ? cell->valuedouble : (double)NAN;
-}
-
 static size_t count_rows(const cJSON *entry)
 {
-    const cJSON *columns = cJSON_GetObjectItemCaseSensitive(entry, "columns");
-
-    return (size_t)cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(columns, "step"));
+    return (size_t)cJSON_GetArraySize(member(member(entry, "columns"), "step"));
 }
 
 /* Points have one value, bins a smallest, a largest and a last one. */
@@ -134,13 +119,13 @@ static int add_entry(struct curves *c, const struct history_query *q, const cJSO
     size_t i = c->n++;
     bool right = q->kind == HISTORY_SCALAR;
 
-    c->run[i] = q->run;
     c->labels[i] = make_label(name_of(c, run), q->name, right);
     c->samples[i] = calloc(count_rows(entry) + 1, sizeof *c->samples[i]);
     if (!c->labels[i] || !c->samples[i])
         return out_of_memory(e);
     /* One run: a colour a curve. Several: a colour a run. */
     c->curve[i] = (struct plot_curve){
+        .run = q->run,
         .label = c->labels[i],
         .last = (double)NAN,
         .right = right,
@@ -182,7 +167,7 @@ static struct history_query query_of(const struct curves_query *q, const char *r
 static int add_layers(struct curves *c, struct feedclient *feed, const struct curves_query *q,
                       size_t run, struct err *e)
 {
-    struct history_query query = query_of(q, text_of(c->runs[run], "run"));
+    struct history_query query = query_of(q, member_text(c->runs[run], "run", ""));
     cJSON *answer;
     const cJSON *layer;
     int rc = history_layers(feed, query.run, q->layer, &answer, e);
@@ -191,9 +176,9 @@ static int add_layers(struct curves *c, struct feedclient *feed, const struct cu
         return rc;
     query.kind = HISTORY_LAYER;
     query.metric = q->metric;
-    cJSON_ArrayForEach(layer, cJSON_GetObjectItemCaseSensitive(answer, "layers"))
+    cJSON_ArrayForEach(layer, member(answer, "layers"))
     {
-        query.name = text_of(layer, "layer");
+        query.name = member_text(layer, "layer", "");
         if (rc == 0)
             rc = add_curve(c, feed, &query, run, q->metric, e);
     }
@@ -205,7 +190,7 @@ static bool has_scalar(const cJSON *run, const char *name)
 {
     const cJSON *scalar;
 
-    cJSON_ArrayForEach(scalar, cJSON_GetObjectItemCaseSensitive(run, "scalars"))
+    cJSON_ArrayForEach(scalar, member(run, "scalars"))
     {
         if (cJSON_IsString(scalar) && strcmp(scalar->valuestring, name) == 0)
             return true;
@@ -216,7 +201,7 @@ static bool has_scalar(const cJSON *run, const char *name)
 static int add_scalar(struct curves *c, struct feedclient *feed, const struct curves_query *q,
                       size_t run, struct err *e)
 {
-    struct history_query query = query_of(q, text_of(c->runs[run], "run"));
+    struct history_query query = query_of(q, member_text(c->runs[run], "run", ""));
 
     if (!q->scalar || !has_scalar(c->runs[run], q->scalar))
         return 0;
@@ -228,7 +213,7 @@ static int add_scalar(struct curves *c, struct feedclient *feed, const struct cu
 /* Adds a passage; the oldest gives way. */
 static int add_passage(struct curves *c, size_t run, const cJSON *event, struct err *e)
 {
-    char *label = make_label(name_of(c, run), text_of(event, "layer"), false);
+    char *label = make_label(name_of(c, run), member_text(event, "layer", ""), false);
     char *sentence = eventline_text(event), *text = NULL;
 
     if (!label || !sentence || asprintf(&text, "%s: %s", label, sentence) < 0)
@@ -242,8 +227,8 @@ static int add_passage(struct curves *c, size_t run, const cJSON *event, struct 
         memmove(c->passage, c->passage + 1, --c->n_passages * sizeof *c->passage);
     }
     c->passage[c->n_passages++] = (struct plot_passage){
-        number_of(cJSON_GetObjectItemCaseSensitive(event, "start")),
-        number_of(cJSON_GetObjectItemCaseSensitive(event, "end")),
+        member_number(event, "start"),
+        member_number(event, "end"),
         text,
     };
     return 0;
@@ -254,12 +239,12 @@ static int add_passages(struct curves *c, struct feedclient *feed, const struct 
                         size_t run, struct err *e)
 {
     cJSON *events, *event;
-    int rc =
-        eventline_query(feed, text_of(c->runs[run], "run"), q->layer, q->from, q->to, &events, e);
+    int rc = history_events(feed, member_text(c->runs[run], "run", ""), q->layer, q->from, q->to,
+                            &events, e);
 
     cJSON_ArrayForEach(event, events)
     {
-        if (rc == 0 && strcmp(text_of(event, "metric"), q->metric) == 0)
+        if (rc == 0 && strcmp(member_text(event, "metric", ""), q->metric) == 0)
             rc = add_passage(c, run, event, e);
     }
     cJSON_Delete(events);

@@ -29,7 +29,6 @@ struct curves {
     struct plot_curve curve[CURVES_MAX]; /* as plot takes them; they borrow from these: */
     char *labels[CURVES_MAX];
     struct plot_sample *samples[CURVES_MAX];
-    const char *run[CURVES_MAX]; /* its id, borrowed from `runs` */
     size_t n;
     size_t n_samples;
     struct plot_passage passage[CURVES_PASSAGES]; /* they own their texts */

@@ -18,6 +18,7 @@ struct plot_sample {
 };
 
 struct plot_curve {
+    const char *run;   /* whose it is; the plot does not need it */
     const char *label; /* printed as it is: escape it first */
     const struct plot_sample *samples;
     size_t n_samples;

@@ -3,10 +3,7 @@
 #pragma once
 
 #include <cjson/cJSON.h>
-#include <stdint.h>
 #include <stdio.h>
-
-#include "client/ctl/feed/feedclient.h"
 
 /* "transition: d_lr falls 0.4800 -> 0.0907 over steps 620-880 (confidence 0.99)", and behind it
  * what is known of the accuracy. Escaped, without a newline. */
@@ -14,8 +11,3 @@ void eventline_print(const cJSON *event, FILE *out);
 
 /* The sentence (free it), or NULL without memory. */
 char *eventline_text(const cJSON *event);
-
-/* The events of a run between two steps (-1: unset): on 0 `*events` is an array (free with
- * cJSON_Delete). `layer` may be NULL. */
-int eventline_query(struct feedclient *, const char *run, const char *layer, int64_t from,
-                    int64_t to, cJSON **events, struct err *e);

@@ -1,9 +1,9 @@
 #include "client/ctl/rows/pointrow.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/ctl/common/member.h"
 #include "client/ctl/common/text.h"
 
 /* A run's id is mostly its name and six digits; a longer one pushes its line to the right. */
@@ -39,8 +39,7 @@ void pointrow_names(const char *names[POINT_PARTS])
 void pointrow_mark_measured(const cJSON *point, bool shown[METRIC_COUNT])
 {
     for (int i = 0; i < METRIC_COUNT; i++)
-        shown[i] = shown[i] ||
-                   cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(point, metric_table[i].name));
+        shown[i] = shown[i] || cJSON_IsNumber(member(point, metric_table[i].name));
 }
 
 /* The width of a name: its own, or a share of a narrow terminal. */
@@ -110,11 +109,6 @@ static void print_number(double value, size_t width, FILE *out)
     char text[TEXT_SIZE];
 
     fprintf(out, " %*s", (int)width, text_number(value, text));
-}
-
-static double number_of(const cJSON *cell)
-{
-    return cJSON_IsNumber(cell) ? cell->valuedouble : (double)NAN;
 }
 
 static void print_scalar_names(const struct pointrow_format *f, FILE *out)

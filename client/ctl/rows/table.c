@@ -1,6 +1,8 @@
 #include "client/ctl/rows/table.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -22,6 +24,7 @@ struct table *table_new(const char *align)
 {
     struct table *t = calloc(1, sizeof *t);
 
+    assert(align && *align);
     if (!t)
         return NULL;
     t->align = align;
@@ -56,8 +59,11 @@ static bool make_room(struct table *t)
 
 void table_add(struct table *t, const char *text)
 {
-    char *cell = make_room(t) ? text_escape(text ? text : "-") : NULL;
+    char *cell;
 
+    if (!t)
+        return;
+    cell = make_room(t) ? text_escape(text ? text : "-") : NULL;
     if (cell)
         t->cells[t->n_cells++] = cell;
     else
@@ -75,9 +81,30 @@ void table_addf(struct table *t, const char *format, ...)
     va_end(args);
     if (text)
         table_add(t, text);
-    else
+    else if (t)
         t->incomplete = true;
     free(text);
+}
+
+void table_add_each(struct table *t, const char *const texts[], size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        table_add(t, texts[i]);
+}
+
+void table_add_number(struct table *t, double value)
+{
+    char text[TEXT_SIZE];
+
+    table_add(t, text_number(value, text));
+}
+
+void table_add_whole(struct table *t, double value)
+{
+    if (isfinite(value))
+        table_addf(t, "%.0f", value);
+    else
+        table_add(t, NULL);
 }
 
 static size_t column_width(const struct table *t, size_t column)
@@ -103,14 +130,15 @@ static void print_cell(const char *text, char align, size_t width, bool last, FI
     fputs(last ? "\n" : GAP, out);
 }
 
-int table_print(const struct table *t, FILE *out)
+static bool print(const struct table *t, FILE *out)
 {
     size_t *widths = calloc(t->n_columns, sizeof *widths);
 
     if (!widths || t->incomplete) {
         free(widths);
-        return -ENOMEM;
+        return false;
     }
+    assert(t->n_cells % t->n_columns == 0);
     for (size_t i = 0; i < t->n_columns; i++)
         widths[i] = column_width(t, i);
     for (size_t i = 0; i < t->n_cells; i++) {
@@ -119,5 +147,13 @@ int table_print(const struct table *t, FILE *out)
         print_cell(t->cells[i], t->align[column], widths[column], column + 1 == t->n_columns, out);
     }
     free(widths);
-    return 0;
+    return true;
+}
+
+int table_finish(struct table *t, FILE *out, struct err *e)
+{
+    int rc = t && print(t, out) ? 0 : err_set(e, -ENOMEM, "out of memory");
+
+    table_free(t);
+    return rc;
 }

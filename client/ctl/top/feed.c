@@ -6,13 +6,12 @@
 #include <string.h>
 
 #include "proto/base/clock.h"
+#include "client/ctl/common/member.h"
 #include "client/ctl/feed/history.h"
 #include "client/ctl/feed/params.h"
+#include "client/ctl/feed/runs.h"
 #include "proto/base/metric.h"
-#include "proto/json.h"
 
-/* Runs of one answer: each may carry 1 MiB of config. */
-#define PAGE_RUNS 100
 /* Room is left for the points that come while the curve is shown. */
 #define QUERY_POINTS (TOP_SAMPLES / 2)
 
@@ -24,93 +23,49 @@ static int out_of_memory(struct err *e)
 /* From the daemon's present number on: what was before is in the list. */
 static int subscribe(struct topfeed *t, struct err *e)
 {
-    cJSON *params = params_new(), *answer;
-    const char *seq = "0";
-    int rc = feedclient_call(t->feed, "server.hello", params_new(), &answer, e);
+    cJSON *hello;
+    int rc = feedclient_call(t->feed, "server.hello", params_none(), &hello, e);
 
-    if (rc == 0) {
-        json_text(answer, "seq", 32, &seq, NULL);
-        params_text(&params, "since_seq", seq);
-        cJSON_Delete(answer);
-        rc = feedclient_call(t->feed, "series.subscribe", params, &answer, e);
-        params = NULL;
-    }
-    if (rc == 0)
-        cJSON_Delete(answer);
-    cJSON_Delete(params);
+    if (rc < 0)
+        return rc;
+    rc = feedclient_call(t->feed, "series.subscribe",
+                         params_of(param_text("since_seq", member_text(hello, "seq", "0"))), NULL,
+                         e);
+    cJSON_Delete(hello);
     return rc;
 }
 
-/* Lists one page. Returns its number of runs; `*last` is when the last of them changed. */
-static int list_page(struct topfeed *t, const char *order, int64_t offset, double *last,
-                     struct err *e)
+/* Runs that changed before the last one that was known are as they were. */
+static int take_run(void *context, cJSON *run, struct err *e)
 {
-    cJSON *params = params_new(), *answer, *run;
-    int rc, n = 0;
+    struct topfeed *t = context;
+    double updated = member_number(run, "updated");
 
-    params_text(&params, "project", t->project);
-    params_text(&params, "order", order);
-    params_integer(&params, "limit", PAGE_RUNS);
-    params_integer(&params, "offset", offset);
-    rc = feedclient_call(t->feed, "run.list", params, &answer, e);
-    if (rc < 0)
-        return rc;
-    cJSON_ArrayForEach(run, cJSON_GetObjectItemCaseSensitive(answer, "runs"))
-    {
-        if (rc >= 0)
-            rc = toplist_take_run(t->list, run, clock_wall_s());
-        json_number(run, "updated", last, NULL);
-        t->latest_update = fmax(t->latest_update, *last);
-        n++;
-    }
-    cJSON_Delete(answer);
-    return rc < 0 ? out_of_memory(e) : n;
-}
-
-/* In this order a run that starts meanwhile shifts the pages so that one shows twice, and none is
- * missed. */
-static int list_all(struct topfeed *t, struct err *e)
-{
-    int64_t taken = 0;
-    int n = PAGE_RUNS;
-
-    while (n == PAGE_RUNS) {
-        double last = 0;
-
-        n = list_page(t, "created", taken, &last, e);
-        if (n < 0)
-            return n;
-        taken += n;
-    }
-    return 0;
+    if (toplist_take_run(t->list, run, clock_wall_s()) < 0)
+        return out_of_memory(e);
+    t->latest_update = fmax(t->latest_update, updated);
+    return updated < t->known_update;
 }
 
 int topfeed_begin(struct topfeed *t, struct err *e)
 {
+    struct runs_query q = {.project = t->project, .order = "created", .limit = -1};
     int rc = subscribe(t, e);
 
     if (rc < 0)
         return rc;
-    /* A daemon that started anew may have another history. */
+    /* A daemon that started again may have another history. */
     toplist_clear(t->list);
-    t->latest_update = 0;
-    return list_all(t, e);
+    t->latest_update = t->known_update = 0;
+    return runs_each(t->feed, &q, take_run, t, e);
 }
 
-/* Down to those that changed before the last one that was known: on a quiet day, one page. */
 int topfeed_refresh(struct topfeed *t, struct err *e)
 {
-    double known = t->latest_update, last = known;
-    int64_t taken = 0;
-    int n = PAGE_RUNS;
+    struct runs_query q = {.project = t->project, .order = "updated", .limit = -1};
 
-    while (n == PAGE_RUNS && last >= known) {
-        n = list_page(t, "updated", taken, &last, e);
-        if (n < 0)
-            return n;
-        taken += n;
-    }
-    return 0;
+    t->known_update = t->latest_update;
+    return runs_each(t->feed, &q, take_run, t, e);
 }
 
 int topfeed_take_updates(struct topfeed *t, struct err *e)
@@ -123,7 +78,7 @@ int topfeed_take_updates(struct topfeed *t, struct err *e)
 
         if (rc <= 0)
             return rc < 0 ? rc : n;
-        cJSON_ArrayForEach(point, cJSON_GetObjectItemCaseSensitive(update, "points"))
+        cJSON_ArrayForEach(point, member(update, "points"))
         {
             if (rc >= 0)
                 rc = toplist_take_point(t->list, point);
@@ -135,11 +90,6 @@ int topfeed_take_updates(struct topfeed *t, struct err *e)
     }
 }
 
-static double cell_number(const cJSON *cell)
-{
-    return cJSON_IsNumber(cell) ? cell->valuedouble : (double)NAN;
-}
-
 static void fill_samples(struct toprun *r, const cJSON *entry, const char *value)
 {
     const char *names[] = {"step", value};
@@ -147,7 +97,7 @@ static void fill_samples(struct toprun *r, const cJSON *entry, const char *value
 
     history_cursor_init(&cursor, entry, names, 2);
     while (history_cursor_next(&cursor))
-        toprun_add_sample(r, cell_number(cursor.cells[0]), cell_number(cursor.cells[1]));
+        toprun_add_sample(r, number_of(cursor.cells[0]), number_of(cursor.cells[1]));
 }
 
 int topfeed_sample(struct topfeed *t, struct toprun *r, struct err *e)

@@ -11,13 +11,15 @@ struct topfeed {
     struct toplist *list;
     const char *project;  /* NULL: all */
     double latest_update; /* of any run that was listed */
+    double known_update;  /* the same, before this listing */
 };
 
 /* Subscribes, then lists all runs; so on a new connection. Errors, here and below, are
  * feedclient's. */
 int topfeed_begin(struct topfeed *, struct err *e);
 
-/* Lists what changed since the last time: new runs, states, counts. */
+/* Lists what changed since the last time: new runs, states, counts. On a quiet day that is one
+ * page. */
 int topfeed_refresh(struct topfeed *, struct err *e);
 
 /* Takes the updates that have come, without waiting. Returns their number, or an error. */

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/ctl/common/member.h"
 #include "client/ctl/common/text.h"
-#include "proto/json.h"
 
 /* A rate is told over one to two of these. */
 #define RATE_S 30.0
@@ -59,21 +59,6 @@ void toplist_free(struct toplist *l)
     free(l);
 }
 
-static const char *text_of(const cJSON *object, const char *name)
-{
-    const cJSON *text = cJSON_GetObjectItemCaseSensitive(object, name);
-
-    return cJSON_IsString(text) ? text->valuestring : "";
-}
-
-static double number_of(const cJSON *object, const char *name)
-{
-    double value = (double)NAN;
-
-    json_number(object, name, &value, NULL);
-    return value;
-}
-
 /* Where the run stands in by_id, or would. */
 static size_t find(const struct toplist *l, const char *run, bool *found)
 {
@@ -118,13 +103,14 @@ static struct toprun *new_run(const cJSON *object)
     struct toprun *r = calloc(1, sizeof *r);
     char *label = NULL;
 
-    if (!r || asprintf(&label, "%s/%s", text_of(object, "project"), text_of(object, "name")) < 0) {
+    if (!r || asprintf(&label, "%s/%s", member_text(object, "project", ""),
+                       member_text(object, "name", "")) < 0) {
         free(r);
         return NULL;
     }
-    r->run = strdup(text_of(object, "run"));
+    r->run = strdup(member_text(object, "run", ""));
     r->label = text_escape(label);
-    r->created = number_of(object, "created");
+    r->created = member_number(object, "created");
     r->attempt = r->step = r->d_lr = r->n_points = r->updated = (double)NAN;
     free(label);
     if (r->run && r->label)
@@ -137,7 +123,7 @@ static struct toprun *new_run(const cJSON *object)
 static struct toprun *obtain(struct toplist *l, const cJSON *object)
 {
     bool found;
-    size_t i = find(l, text_of(object, "run"), &found);
+    size_t i = find(l, member_text(object, "run", ""), &found);
     struct toprun *r;
 
     if (found)
@@ -166,7 +152,7 @@ static const cJSON *choose_layer(const struct toplist *l, const cJSON *layers)
 
     cJSON_ArrayForEach(layer, layers)
     {
-        if (!l->layer || strcmp(text_of(layer, "layer"), l->layer) == 0)
+        if (!l->layer || strcmp(member_text(layer, "layer", ""), l->layer) == 0)
             chosen = layer;
     }
     return chosen;
@@ -200,10 +186,10 @@ static bool take_layer(const struct toplist *l, struct toprun *r, const cJSON *l
 
     if (!layer)
         return true;
-    if (!name_layer(r, text_of(layer, "layer"), cJSON_GetArraySize(layers), changed))
+    if (!name_layer(r, member_text(layer, "layer", ""), cJSON_GetArraySize(layers), changed))
         return false;
-    set_number(&r->step, number_of(layer, "step"), changed);
-    set_number(&r->d_lr, number_of(layer, "d_lr"), changed);
+    set_number(&r->step, member_number(layer, "step"), changed);
+    set_number(&r->d_lr, member_number(layer, "d_lr"), changed);
     return true;
 }
 
@@ -223,23 +209,23 @@ static void count(struct toprun *r, double now_s)
 int toplist_take_run(struct toplist *l, const cJSON *object, double now_s)
 {
     struct toprun *r = obtain(l, object);
-    const char *state = text_of(object, "state");
+    const char *state = member_text(object, "state", "");
     double attempt;
     bool changed = false;
 
     if (!r)
         return -ENOMEM;
     attempt = r->attempt;
-    set_number(&r->attempt, number_of(object, "attempt"), &changed);
-    set_number(&r->n_points, number_of(object, "n_points"), &changed);
-    set_number(&r->updated, number_of(object, "updated"), &changed);
+    set_number(&r->attempt, member_number(object, "attempt"), &changed);
+    set_number(&r->n_points, member_number(object, "n_points"), &changed);
+    set_number(&r->updated, member_number(object, "updated"), &changed);
     changed = changed || strcmp(r->state, state) != 0;
     snprintf(r->state, sizeof r->state, "%s", state);
     /* The new attempt may have superseded points of the old one. */
     if (attempt != r->attempt)
         r->sampled = false;
     count(r, now_s);
-    if (!take_layer(l, r, cJSON_GetObjectItemCaseSensitive(object, "layers"), &changed))
+    if (!take_layer(l, r, member(object, "layers"), &changed))
         return -ENOMEM;
     r->changed = r->changed || changed;
     return changed;
@@ -248,13 +234,13 @@ int toplist_take_run(struct toplist *l, const cJSON *object, double now_s)
 int toplist_take_point(struct toplist *l, const cJSON *point)
 {
     bool found, changed = false;
-    size_t i = find(l, text_of(point, "run"), &found);
+    size_t i = find(l, member_text(point, "run", ""), &found);
     struct toprun *r = found ? l->by_id[i] : NULL;
 
-    if (!r || !r->layer || strcmp(r->layer, text_of(point, "layer")) != 0)
+    if (!r || !r->layer || strcmp(r->layer, member_text(point, "layer", "")) != 0)
         return 0;
-    set_number(&r->step, number_of(point, "step"), &changed);
-    set_number(&r->d_lr, number_of(point, "d_lr"), &changed);
+    set_number(&r->step, member_number(point, "step"), &changed);
+    set_number(&r->d_lr, member_number(point, "d_lr"), &changed);
     if (r->sampled)
         toprun_add_sample(r, r->step, r->d_lr);
     r->changed = r->changed || changed;

@@ -1,0 +1,24 @@
+/* The list of runs, asked for page by page. Blocks on the feed; keeps nothing between calls. What
+ * becomes of the runs is left to the caller. */
+#pragma once
+
+#include <cjson/cJSON.h>
+#include <stdint.h>
+
+#include "client/ctl/feed/feedclient.h"
+
+struct runs_query {
+    const char *project; /* NULL: all */
+    const char *state;   /* NULL: all */
+    const char *order;   /* NULL: newest first */
+    int64_t limit;       /* -1: all */
+};
+
+/* Gets a RUN OBJECT, borrowed for the call. Returns 0; 1 says of the last run of a page that no
+ * more pages are wanted; an error ends the list. */
+typedef int runs_fn(void *context, cJSON *run, struct err *e);
+
+/* Calls `on_run` for each. A run that starts while the pages are read shifts them: one run may come
+ * twice, and none is missed. */
+int runs_each(struct feedclient *, const struct runs_query *, runs_fn *on_run, void *context,
+              struct err *e);
