@@ -1,5 +1,5 @@
-/* The page's files, which are part of the binary (http_embed.sh writes the table). Constant data,
- * any thread; how they travel is http.c's business. */
+/* The page's files, which are part of the binary (embed.sh writes the table). Constant data,
+ * any thread; how they travel is reply.c's business. */
 #pragma once
 
 #include <stddef.h>

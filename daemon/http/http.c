@@ -5,76 +5,34 @@
 
 #include "daemon/http/parts.h"
 
-/* ---- peers ----------------------------------------------------------------------------------- */
-
-struct http_peer *http_peer_new(struct http *h, struct lws *wsi, enum http_peer_kind kind)
-{
-    struct http_peer *p = calloc(1, sizeof *p);
-
-    if (!p)
-        return NULL;
-    http_peer_free(http_peer_of(wsi));
-    p->http = h;
-    p->wsi = wsi;
-    p->kind = kind;
-    outbox_init(&p->out);
-    list_append(&h->peers, &p->link);
-    lws_set_opaque_user_data(wsi, p);
-    return p;
-}
-
-void http_peer_free(struct http_peer *p)
-{
-    if (!p)
-        return;
-    lws_set_opaque_user_data(p->wsi, NULL);
-    list_remove(&p->link);
-    if (p->client)
-        feed_client_close(p->client);
-    outbox_release(&p->out);
-    free(p->message);
-    free(p);
-}
-
-/* As a time-out: a plain close would wait for what the peer does not take. lws looks at its timers
- * when it is called, so it is woken. */
-void http_peer_cut(struct http_peer *p)
-{
-    lws_set_timeout(p->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
-    lws_cancel_service(p->http->context);
-}
-
 /* ---- requests -------------------------------------------------------------------------------- */
 
-int http_header(struct lws *wsi, enum lws_token_indexes token, char *out)
+static int answer_ready(struct http *h, struct lws *wsi)
 {
-    int n = lws_hdr_total_length(wsi, token);
-
-    *out = '\0';
-    if (n <= 0)
-        return 0;
-    return lws_hdr_copy(wsi, out, HTTP_TEXT_MAX, token) > 0 && strlen(out) == (size_t)n ? 1 : -1;
+    return h->is_ready(h->ready_arg) ? http_reply_text(h, wsi, HTTP_OK, "ready")
+                                     : http_reply_text(h, wsi, HTTP_UNAVAILABLE, "stopping");
 }
 
-enum http_code http_check(struct http *h, struct lws *wsi, bool needs_token, struct err *e)
+/* The page and whether we live say nothing of the runs: they are for everybody whom Host and Origin
+ * let in. All else needs the token, whether it exists or not. */
+static int answer(struct http *h, struct lws *wsi, const char *path)
 {
-    char host[HTTP_TEXT_MAX], origin[HTTP_TEXT_MAX], authorization[HTTP_TEXT_MAX];
-    int has_host = http_header(wsi, WSI_TOKEN_HOST, host);
-    int has_origin = http_header(wsi, WSI_TOKEN_ORIGIN, origin);
-    int has_authorization = http_header(wsi, WSI_TOKEN_HTTP_AUTHORIZATION, authorization);
-    struct http_asker asker = {
-        .host = has_host > 0 ? host : NULL,
-        .origin = has_origin > 0 ? origin : NULL,
-        .authorization = has_authorization > 0 ? authorization : NULL,
-    };
-    enum http_code status;
+    const struct http_asset *asset = http_asset_find(path);
+    bool is_open = asset || strcmp(path, "/healthz") == 0 || strcmp(path, "/readyz") == 0;
+    struct err why = {""};
+    enum http_code status = http_request_check(h, wsi, !is_open, &why);
 
-    if (has_host < 0 || has_origin < 0 || has_authorization < 0)
-        return err_set(e, HTTP_BAD_REQUEST, "a header is too long, or has no single value");
-    status = http_access_check_names(h->access, &asker, e);
-    if (status == HTTP_OK && needs_token)
-        status = http_access_check_token(h->access, &asker, e);
-    return status;
+    if (status == HTTP_OK && !http_request_reads(wsi))
+        status = err_set(&why, HTTP_NO_METHOD, "GET and HEAD are what is answered here");
+    if (status != HTTP_OK)
+        return http_reply_refuse(h, wsi, status, &why);
+    if (asset)
+        return http_reply_asset(h, wsi, asset);
+    if (strcmp(path, "/healthz") == 0)
+        return http_reply_text(h, wsi, HTTP_OK, "alive");
+    if (strcmp(path, "/readyz") == 0)
+        return answer_ready(h, wsi);
+    return http_api_request(h, wsi, path);
 }
 
 static int on_request(struct http *h, struct lws *wsi, const char *path, size_t size)
@@ -86,7 +44,7 @@ static int on_request(struct http *h, struct lws *wsi, const char *path, size_t 
                                  &(struct err){"a path of 2 KiB or more"});
     memcpy(text, path, size);
     text[size] = '\0';
-    return http_reply_request(h, wsi, text);
+    return answer(h, wsi, text);
 }
 
 /* What a WebSocket's callbacks and a request's have in common: they know their peer. */
@@ -125,9 +83,15 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     case LWS_CALLBACK_RECEIVE:
     case LWS_CALLBACK_SERVER_WRITEABLE:
         return on_peer(http_peer_of(wsi), reason, in, size);
+    case LWS_CALLBACK_WSI_CREATE:
+        h->n_connections++;
+        return 0;
+    case LWS_CALLBACK_WSI_DESTROY:
+        h->n_connections--;
+        http_peer_free(http_peer_of(wsi));
+        return 0;
     case LWS_CALLBACK_CLOSED:
     case LWS_CALLBACK_CLOSED_HTTP:
-    case LWS_CALLBACK_WSI_DESTROY:
         http_peer_free(http_peer_of(wsi));
         return 0;
     case LWS_CALLBACK_RAW_ADOPT: /* CONNECT, which lws would make a raw socket of */
@@ -138,8 +102,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     }
 }
 
-/* ---- opening and closing ----------------------------------------------------------------------
- */
+/* ---- opening and closing --------------------------------------------------------------------- */
 
 static const struct lws_protocols protocols[] = {
     {.name = "http", .callback = on_event},
@@ -159,6 +122,7 @@ int http_open(uv_loop_t *loop, const struct http_config *config, struct feedhub 
     h->is_ready = config->is_ready;
     h->ready_arg = config->arg;
     h->hub = hub;
+    h->listener_fd = -1;
     list_init(&h->peers);
     snprintf(h->own, sizeof h->own, "%s", config->address);
     rc = http_access_new(h->own, config->hosts, config->token_file, &h->access, e);
@@ -197,13 +161,13 @@ void http_tick(struct http *h)
         if (p->kind == HTTP_SOCKET)
             http_socket_tick(p);
         else
-            http_api_tick(p);
+            http_reply_tick(p);
     }
 }
 
 void http_close(struct http *h)
 {
-    if (h && h->context)
+    if (h)
         http_listen_close(h);
 }
 

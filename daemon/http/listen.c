@@ -1,11 +1,18 @@
+#include <assert.h>
 #include <errno.h>
-#include <ifaddrs.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "daemon/host/log.h"
 #include "daemon/http/parts.h"
+
+/* The listening socket is ours, and libwebsockets gets what we accept. Its own listener accepts in
+ * a busy loop when descriptors run out, says why it cannot listen in its log alone, and listens on
+ * all interfaces when it cannot list them (in a sandbox without AF_NETLINK). */
 
 /* proto/HTTP.md, Limits. */
 #define MAX_CONNECTIONS 1024
@@ -19,110 +26,146 @@
 static const lws_retry_bo_t keep_alive = {.secs_since_valid_ping = 30,
                                           .secs_since_valid_hangup = 60};
 
-/* libwebsockets says why something failed in its log alone, which knows no context: whose it is,
- * and the last line of it. Most others are about peers that break the protocol. */
-static struct http *logger;
-static char complaint[256];
-
-/* No descriptor is left for a connection that waits, so the listener would be told of it for ever:
- * it rests for a second. */
-static void rest(struct http *h)
-{
-    if (h->listener && !h->is_resting)
-        uv_poll_stop(h->listener);
-    h->is_resting = true;
-}
-
+/* Most of it is about peers that break the protocol. */
 static void on_log(int level, const char *line)
 {
-    int size = (int)strcspn(line, "\n");
-
-    if (level & LLL_ERR)
-        snprintf(complaint, sizeof complaint, "%.*s", size, line);
-    if (strncmp(line, "accept: errno", 13) == 0)
-        rest(logger);
-    log_debug("libwebsockets: %.*s", size, line);
+    (void)level;
+    log_debug("libwebsockets: %.*s", (int)strcspn(line, "\n"), line);
 }
 
 static int new_context(struct http *h, uv_loop_t *loop, struct err *e)
 {
     struct lws_context_creation_info info = {
-        .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
-                   LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND,
+        .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS,
         .foreign_loops = (void *[]){loop},
         .user = h,
         .gid = (gid_t)-1,
         .uid = (uid_t)-1,
-        .fd_limit_per_thread = MAX_CONNECTIONS + 2, /* the listener, and lws' own pipe */
+        .fd_limit_per_thread = MAX_CONNECTIONS + 2, /* lws' own pipe, and one that it never uses */
         .max_http_header_data = MAX_HEAD_BYTES,
         .max_http_header_pool = MAX_CONNECTIONS,
         .timeout_secs = HEAD_TIMEOUT_S,
         .retry_and_idle_policy = &keep_alive,
     };
 
-    logger = h;
     lws_set_log_level(LLL_ERR | LLL_WARN, on_log);
-    *complaint = '\0';
     h->context = lws_create_context(&info);
     return h->context ? 0
                       : err_set(e, -EIO,
-                                "libwebsockets does not start (%s); it needs its plugin "
-                                "for libuv, libwebsockets-evlib-uv",
-                                complaint);
+                                "libwebsockets does not start (--log-level debug says why); it "
+                                "needs its plugin for libuv, libwebsockets-evlib-uv");
 }
 
-/* libwebsockets looks an address up among the interfaces, and listens on all of them when it cannot
- * list them, as without AF_NETLINK in a sandbox. */
-static int check_interfaces(struct err *e)
+static int new_vhost(struct http *h, const struct lws_protocols *protocols, struct err *e)
 {
-    struct ifaddrs *list;
-
-    if (getifaddrs(&list) < 0)
-        return err_set(e, -errno, "http: the interfaces cannot be listed (AF_NETLINK): %s",
-                       strerror(errno));
-    freeifaddrs(list);
-    return 0;
-}
-
-/* "127.0.0.1:8080" or "[::1]:8080", which config has checked. */
-static int listen_at(struct http *h, const struct lws_protocols *protocols, struct err *e)
-{
-    const char *address = h->own, *colon = strrchr(address, ':');
-    char name[64];
-    bool v6 = *address == '[';
     struct lws_context_creation_info info = {
-        .port = atoi(colon + 1),
-        .iface = name,
+        .port = CONTEXT_PORT_NO_LISTEN_SERVER,
         .protocols = protocols,
-        .options =
-            LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND | (v6 ? 0 : LWS_SERVER_OPTION_DISABLE_IPV6),
         .keepalive_timeout = IDLE_TIMEOUT_S,
         .timeout_secs_ah_idle = HEAD_TIMEOUT_S,
         .retry_and_idle_policy = &keep_alive,
         .vhost_name = "richd",
     };
-    struct lws_vhost *vhost;
 
-    snprintf(name, sizeof name, "%.*s", (int)(colon - address) - 2 * v6, address + v6);
-    vhost = lws_create_vhost(h->context, &info);
-    if (!vhost)
-        return err_set(e, -EADDRNOTAVAIL, "http %s: cannot listen there: %s", address, complaint);
-    snprintf(h->address, sizeof h->address, "http://%.*s:%d", (int)(colon - address), address,
-             lws_get_vhost_listen_port(vhost));
+    h->vhost = lws_create_vhost(h->context, &info);
+    return h->vhost ? 0 : err_set(e, -ENOMEM, "libwebsockets does not start: out of memory");
+}
+
+/* ---- accepting ------------------------------------------------------------------------------- */
+
+/* A connection that waits would be reported for ever: the listener rests until the next tick. */
+static void rest(struct http *h)
+{
+    uv_poll_stop(&h->listener);
+    h->is_resting = true;
+}
+
+/* Such errors concern one connection, which is gone. All others say that we lack something. */
+static bool is_about_the_peer(int code)
+{
+    return code == EAGAIN || code == EINTR || code == ECONNABORTED || code == EPROTO;
+}
+
+static void on_connection(uv_poll_t *listener, int status, int events)
+{
+    struct http *h = listener->data;
+    int on = 1, fd;
+
+    (void)events;
+    if (status < 0 || h->n_connections >= MAX_CONNECTIONS) {
+        rest(h);
+        return;
+    }
+    fd = accept4(h->listener_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd >= 0) {
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        lws_adopt_socket_vhost(h->vhost, fd); /* which closes it when it fails */
+    } else if (!is_about_the_peer(errno)) {
+        rest(h);
+    }
+}
+
+/* "127.0.0.1:8080" or "[::1]:8080", which config has checked. */
+static void parse(const char *text, struct sockaddr_storage *out)
+{
+    const char *colon = strrchr(text, ':');
+    bool v6 = *text == '[';
+    char host[64];
+    int rc;
+
+    snprintf(host, sizeof host, "%.*s", (int)(colon - text) - 2 * v6, text + v6);
+    rc = v6 ? uv_ip6_addr(host, atoi(colon + 1), (struct sockaddr_in6 *)out)
+            : uv_ip4_addr(host, atoi(colon + 1), (struct sockaddr_in *)out);
+    assert(rc == 0);
+    (void)rc;
+}
+
+static int bind_and_listen(int fd, struct sockaddr_storage *address)
+{
+    socklen_t size = sizeof *address;
+    int on = 1;
+
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
+        bind(fd, (struct sockaddr *)address, size) < 0 || listen(fd, MAX_CONNECTIONS) < 0 ||
+        getsockname(fd, (struct sockaddr *)address, &size) < 0)
+        return -errno;
     return 0;
 }
 
-/* The handle that libwebsockets made for its listening socket. */
-static void find_listener(uv_handle_t *handle, void *arg)
+static int open_listener(struct http *h, uv_loop_t *loop, struct sockaddr_storage *address)
 {
-    struct http *h = arg;
-    int fd, listens = 0;
-    socklen_t size = sizeof listens;
+    int rc;
 
-    if (handle->type == UV_POLL && !uv_is_closing(handle) && uv_fileno(handle, &fd) == 0 &&
-        getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && listens)
-        h->listener = (uv_poll_t *)handle;
+    h->listener_fd = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (h->listener_fd < 0)
+        return -errno;
+    rc = bind_and_listen(h->listener_fd, address);
+    if (rc == 0)
+        rc = uv_poll_init(loop, &h->listener, h->listener_fd);
+    if (rc == 0) {
+        h->listener.data = h;
+        return uv_poll_start(&h->listener, UV_READABLE, on_connection);
+    }
+    close(h->listener_fd);
+    h->listener_fd = -1;
+    return rc;
 }
+
+static int listen_at(struct http *h, uv_loop_t *loop, struct err *e)
+{
+    struct sockaddr_storage address = {0};
+    int rc;
+
+    parse(h->own, &address);
+    rc = open_listener(h, loop, &address);
+    if (rc < 0)
+        return err_set(e, rc, "http %s: cannot listen there: %s", h->own, strerror(-rc));
+    snprintf(h->address, sizeof h->address, "http://%.*s:%d", (int)(strrchr(h->own, ':') - h->own),
+             h->own, ntohs(((struct sockaddr_in *)&address)->sin_port));
+    return 0;
+}
+
+/* ---- opening and closing --------------------------------------------------------------------- */
 
 int http_listen(struct http *h, uv_loop_t *loop, const struct lws_protocols *protocols,
                 struct err *e)
@@ -130,25 +173,27 @@ int http_listen(struct http *h, uv_loop_t *loop, const struct lws_protocols *pro
     int rc = new_context(h, loop, e);
 
     if (rc == 0)
-        rc = check_interfaces(e);
-    if (rc == 0)
-        rc = listen_at(h, protocols, e);
-    if (rc == 0)
-        uv_walk(loop, find_listener, h);
-    return rc;
+        rc = new_vhost(h, protocols, e);
+    return rc == 0 ? listen_at(h, loop, e) : rc;
 }
 
 void http_listen_tick(struct http *h)
 {
-    if (!h->is_resting || !h->listener)
+    if (!h->is_resting)
         return;
     h->is_resting = false;
-    uv_poll_start(h->listener, UV_READABLE, h->listener->poll_cb);
+    uv_poll_start(&h->listener, UV_READABLE, on_connection);
 }
 
-/* The first of two calls that a foreign loop needs. */
+/* For lws it is the first of two calls that a foreign loop needs. */
 void http_listen_close(struct http *h)
 {
-    h->listener = NULL;
-    lws_context_destroy(h->context);
+    if (h->listener_fd >= 0) {
+        uv_close((uv_handle_t *)&h->listener, NULL);
+        close(h->listener_fd);
+    }
+    h->listener_fd = -1;
+    h->is_resting = false;
+    if (h->context)
+        lws_context_destroy(h->context);
 }

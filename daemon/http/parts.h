@@ -1,10 +1,20 @@
-/* The inside of http, shared by its files: listen.c has the socket, http.c hands each
- * request to its place; reply.c answers requests, api.c those that the feed answers,
- * socket.c speaks FEED.md over a WebSocket. Loop thread only.
+/* The inside of http, shared by its files. Loop thread only.
  *
- * libwebsockets calls back when something came or may be written, and takes one lws_write a call.
- * A peer is ours for one request or one WebSocket; it hangs on the connection (lws calls it wsi)
- * from the request's first callback until it is answered or cut. */
+ * The way of a request:
+ *
+ *     listen.c    accepts the connection and gives it to libwebsockets (lws), which reads the head
+ *     http.c      is called back by lws, and hands the request on
+ *     requests.c  reads what the head says, and asks access.c whether it may be answered
+ *     api.c       asks the feed what the path means (route.c); words.c writes the answer down
+ *     socket.c    speaks FEED.md over a WebSocket: a message in, a question; a line out, a frame
+ *     reply.c     writes an answer, piece by piece, as the socket takes it
+ *     peers.c     makes a peer and frees it
+ *
+ * Each calls those below it and none above it. A refusal is an answer with a sentence, and ends the
+ * connection. A peer that takes nothing for HTTP_STALL_TICKS is cut. When memory runs out, the
+ * connection is closed.
+ *
+ * lws calls back when something came or may be written, and takes one lws_write a call. */
 #pragma once
 
 #include <libwebsockets.h>
@@ -14,6 +24,7 @@
 #include "daemon/http/asset.h"
 #include "daemon/http/head.h"
 #include "daemon/http/http.h"
+#include "daemon/http/route.h"
 
 /* One lws_write: what a loopback socket takes at once, small enough to copy when it does not. */
 #define HTTP_PIECE 65536
@@ -21,8 +32,8 @@
 #define HTTP_TEXT_MAX 2048
 /* A reader that takes nothing for so long is cut (proto/HTTP.md, Limits). */
 #define HTTP_STALL_TICKS 30
-/* As long for a WebSocket to say its token. */
-#define HTTP_TOKEN_TICKS 10
+/* Parts of a query. */
+#define HTTP_ARGS_MAX 64
 
 /* The subprotocol of a WebSocket that says its token first, as browsers cannot set headers. */
 #define HTTP_TOKEN_PROTOCOL "richd.token"
@@ -35,102 +46,140 @@ struct http {
     struct feedhub *hub;
     struct http_access *access;
     struct lws_context *context;
-    uv_poll_t *listener; /* lws' own, borrowed until http_listen_close */
-    bool is_resting;     /* the listener is stopped until the next tick */
+    struct lws_vhost *vhost;
+    uv_poll_t listener; /* on `listener_fd`; -1: not open */
+    int listener_fd;
+    bool is_resting;      /* the listener is stopped until the next tick */
+    size_t n_connections; /* of lws */
     struct list peers;
     unsigned char scratch[LWS_PRE + HTTP_PIECE];
 };
 
-enum http_peer_kind {
-    HTTP_ANSWER, /* one response with an end */
-    HTTP_SOCKET, /* a WebSocket */
+enum http_reply_state {
+    REPLY_AWAITED, /* the feed has the question */
+    REPLY_HEAD,    /* the head is complete, and is to be written */
+    REPLY_BODY,    /* the head is written */
 };
 
+/* One response with an end, or a stream of events. */
+struct http_reply {
+    enum http_reply_state state;
+    struct http_head head;
+    bool no_body; /* the method is HEAD, or the reader has the file */
+    char etag[32];
+    const unsigned char *body; /* constant data, which is sent in place of `out`; NULL: none */
+    size_t body_left;
+};
+
+enum http_socket_state {
+    SOCKET_UNPROVEN, /* the first message has to bring a token */
+    SOCKET_OPEN,
+    SOCKET_ENDING, /* takes no message more; closed when the output is written */
+};
+
+struct http_socket {
+    enum http_socket_state state;
+    char *message; /* what has come of it */
+    size_t message_size, message_capacity;
+    bool is_whole;  /* `message` waits for its turn */
+    bool is_asking; /* the feed has a question of ours */
+    bool is_busy;   /* next_message() is on the stack */
+};
+
+enum http_peer_kind {
+    HTTP_REPLY,
+    HTTP_SOCKET,
+};
+
+/* Whom we answer: one request, or a WebSocket. It hangs on lws' connection (called wsi) from the
+ * request's first callback until it is answered or cut. */
 struct http_peer {
     struct list link;
     struct http *http;
     struct lws *wsi;
-    enum http_peer_kind kind;
     struct feed_client *client; /* NULL: nothing is asked of the feed */
     struct outbox out;
-    unsigned ticks; /* since it came, while it awaits a token or streams */
-
-    /* HTTP_ANSWER */
-    struct http_head head;
-    bool is_head;  /* the method: no body is sent */
-    bool answered; /* the head is complete, writing may begin */
-    bool head_is_sent;
-    char etag[32];
-    const unsigned char *body; /* constant data, which is sent in place of `out` */
-    size_t body_left;
-
-    /* HTTP_SOCKET */
-    char *message; /* assembled so far */
-    size_t message_size, message_capacity;
-    bool is_whole;     /* `message` waits for its turn */
-    bool busy;         /* a request is being answered */
-    bool in_next;      /* next_message() is on the stack */
-    bool awaits_token; /* the first message has to bring one */
-    bool cut;          /* close when the output is written */
+    unsigned ticks; /* since it came, for those that the clock looks at */
+    enum http_peer_kind kind;
+    union {
+        struct http_reply reply;
+        struct http_socket socket;
+    };
 };
 
-/* Hangs a new peer on the connection. NULL when memory ran out. */
+/* ---- peers.c --------------------------------------------------------------------------------- */
+
+/* Hangs a new peer on the connection, all zero but for its kind. NULL when memory ran out. */
 struct http_peer *http_peer_new(struct http *, struct lws *, enum http_peer_kind);
 /* Takes it off and frees it; later callbacks of the connection find none. NULL is fine. */
 void http_peer_free(struct http_peer *);
-static inline struct http_peer *http_peer_of(struct lws *wsi)
-{
-    return (struct http_peer *)lws_get_opaque_user_data(wsi);
-}
+/* The connection's peer; NULL: it has none. */
+struct http_peer *http_peer_of(struct lws *);
 /* Cuts the connection when the loop turns, and with it the peer. */
 void http_peer_cut(struct http_peer *);
 
-/* ---- listen.c
- * ------------------------------------------------------------------------------- */
+/* ---- requests.c: what a request says --------------------------------------------------------- */
 
-/* Starts libwebsockets on the loop, listening at `own`. Returns 0 or -errno. */
-int http_listen(struct http *, uv_loop_t *, const struct lws_protocols *, struct err *e);
-void http_listen_tick(struct http *);
-void http_listen_close(struct http *);
-
-/* ---- http.c: what a request says ----------------------------------------------------------------
- */
+struct http_query {
+    char texts[HTTP_TEXT_MAX];
+    const char *at[HTTP_ARGS_MAX];
+    struct http_args args; /* the parts, which `at` holds */
+};
 
 /* A header's text in `out` (HTTP_TEXT_MAX bytes): 1, 0 when it is absent, -1 when it is too long.
  */
-int http_header(struct lws *wsi, enum lws_token_indexes, char *out);
+int http_request_header(struct lws *, enum lws_token_indexes, char *out);
+/* Whether a header with a comma-separated list has the word, and not with quality 0. */
+bool http_request_lists(struct lws *, enum lws_token_indexes, const char *word);
+/* Whether it is HEAD, and whether it is GET or HEAD. */
+bool http_request_is_head(struct lws *);
+bool http_request_reads(struct lws *);
+/* Its parameters, decoded. False when they are too long or too many. */
+bool http_request_query(struct lws *, struct http_query *out);
+/* What a browser sends when it connects a stream again: the id of the last event it has seen. */
+bool http_request_last_event(struct lws *, char out[32]);
 /* Host, Origin and, where `needs_token`, the token: HTTP_OK or the status to refuse with. */
-enum http_code http_check(struct http *, struct lws *wsi, bool needs_token, struct err *e);
+enum http_code http_request_check(struct http *, struct lws *, bool needs_token, struct err *e);
 
-/* ---- reply.c
- * -------------------------------------------------------------------------------- */
-/* All return what the callback of libwebsockets is to return: 0, or -1 to end the connection. */
+/* ---- listen.c -------------------------------------------------------------------------------- */
 
-/* LWS_CALLBACK_HTTP: a request with its path. */
-int http_reply_request(struct http *, struct lws *wsi, const char *path);
+/* Starts libwebsockets on the loop, listening at `own`. Returns 0 or -errno. */
+int http_listen(struct http *, uv_loop_t *, const struct lws_protocols *, struct err *e);
+/* A second has passed. */
+void http_listen_tick(struct http *);
+/* Closes what http_listen has opened, however far it came. */
+void http_listen_close(struct http *);
+
+/* ---- reply.c --------------------------------------------------------------------------------- */
+/* All that return an int return what the callback of lws is to return: 0, or -1 to end the
+ * connection. */
+
+/* A peer for the request at hand, whose answer is awaited. NULL when memory ran out. */
+struct http_peer *http_reply_new(struct http *, struct lws *);
+/* The head is complete: it is written when the socket takes it, and the body after it. */
+void http_reply_start(struct http_peer *);
+/* A short text, which is copied. */
+int http_reply_text(struct http *, struct lws *, enum http_code, const char *text);
+/* A refusal with a sentence. */
+int http_reply_refuse(struct http *, struct lws *, enum http_code, const struct err *why);
+int http_reply_asset(struct http *, struct lws *, const struct http_asset *);
 /* LWS_CALLBACK_HTTP_WRITEABLE */
 int http_reply_write(struct http_peer *);
-/* A refusal at once, with a sentence. */
-int http_reply_refuse(struct http *, struct lws *wsi, enum http_code, const struct err *why);
-/* A peer for the request at hand, not answered yet. NULL when memory ran out. */
-struct http_peer *http_reply_new(struct http *, struct lws *wsi);
+/* A second has passed. */
+void http_reply_tick(struct http_peer *);
 
-/* ---- api.c
- * ---------------------------------------------------------------------------------- */
+/* ---- api.c ----------------------------------------------------------------------------------- */
 
-/* A request for /api/v1 or /metrics, or for nothing that exists. */
-int http_api_request(struct http *, struct lws *wsi, const char *path);
-/* Something of a peer's output was taken. */
-void http_api_drained(struct http_peer *);
-/* A second has passed; for all peers that are HTTP_ANSWER. */
-void http_api_tick(struct http_peer *);
+/* A request for /api/v1 or /metrics, or for nothing that exists. Returns as reply.c's. */
+int http_api_request(struct http *, struct lws *, const char *path);
 
-/* ---- socket.c
- * ------------------------------------------------------------------------------- */
+/* ---- socket.c -------------------------------------------------------------------------------- */
 
-/* Whether the request for an upgrade is granted: 0, or 1 when it was answered by a refusal. */
-int http_socket_confirm(struct http *, struct lws *wsi, const char *upgrade);
-int http_socket_open(struct http *, struct lws *wsi);
+/* Whether the request for an upgrade is granted: 0, or -1 when it was answered by a refusal. */
+int http_socket_confirm(struct http *, struct lws *, const char *upgrade);
+/* The rest returns what the callback of lws is to return. */
+int http_socket_open(struct http *, struct lws *);
 int http_socket_receive(struct http_peer *, const char *data, size_t size);
 int http_socket_write(struct http_peer *);
+/* A second has passed. */
 void http_socket_tick(struct http_peer *);

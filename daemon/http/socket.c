@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,6 +7,9 @@
 #include "daemon/http/parts.h"
 #include "proto/feed.h"
 #include "proto/json.h"
+
+/* For a WebSocket to say its token. */
+#define TOKEN_TICKS 10
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
@@ -26,9 +30,9 @@ static enum http_code check_upgrade(struct http *h, struct lws *wsi, const char 
                                     struct err *e)
 {
     char list[HTTP_TEXT_MAX], *path = NULL;
-    int has_list = http_header(wsi, WSI_TOKEN_PROTOCOL, list), size = 0;
+    int has_list = http_request_header(wsi, WSI_TOKEN_PROTOCOL, list), size = 0;
     bool says_token = has_list > 0 && offers_token(list);
-    enum http_code status = http_check(h, wsi, !says_token, e);
+    enum http_code status = http_request_check(h, wsi, !says_token, e);
 
     if (status != HTTP_OK)
         return status;
@@ -71,7 +75,8 @@ int http_socket_open(struct http *h, struct lws *wsi)
     if (!p)
         return -1;
     /* The subprotocol passes without a token; with one in a header, too, nothing more is asked. */
-    p->awaits_token = http_check(h, wsi, true, NULL) != HTTP_OK;
+    p->socket.state =
+        http_request_check(h, wsi, true, NULL) == HTTP_OK ? SOCKET_OPEN : SOCKET_UNPROVEN;
     p->client = feed_client_new(h->hub, &transport, p);
     return p->client ? 0 : -1;
 }
@@ -99,7 +104,7 @@ static void on_ready(void *arg)
 {
     struct http_peer *p = arg;
 
-    p->busy = false;
+    p->socket.is_asking = false;
     next_message(p);
 }
 
@@ -126,12 +131,13 @@ int http_socket_write(struct http_peer *p)
 {
     struct outbox_piece piece;
 
+    assert(p->kind == HTTP_SOCKET);
     if (!outbox_peek(&p->out, HTTP_PIECE, &piece))
-        return p->cut ? -1 : 0;
+        return p->socket.state == SOCKET_ENDING ? -1 : 0;
     if (write_piece(p, &piece) < 0)
         return -1;
     outbox_take(&p->out, &piece);
-    if (p->cut || p->out.pending > FEED_MAX_PENDING)
+    if (p->socket.state == SOCKET_ENDING || p->out.pending > FEED_MAX_PENDING)
         return 0;
     feed_client_drained(p->client);
     next_message(p);
@@ -148,8 +154,8 @@ static void refuse(struct http_peer *p, int code, const char *why)
 
     if (line)
         send_line(p, code, line, size);
-    p->cut = true;
-    p->is_whole = false;
+    p->socket.state = SOCKET_ENDING;
+    p->socket.is_whole = false;
     lws_close_reason(p->wsi, LWS_CLOSE_STATUS_POLICY_VIOLATION, NULL, 0);
     lws_callback_on_writable(p->wsi);
 }
@@ -160,70 +166,84 @@ static bool brings_token(struct http_peer *p)
     struct feed_request request;
     struct feed_hello hello = {.token = NULL};
     struct err e;
-    bool good = feed_request_parse(p->message, p->message_size, &request, &e) == 0 &&
+    bool good = feed_request_parse(p->socket.message, p->socket.message_size, &request, &e) == 0 &&
                 request.method == FEED_HELLO && feed_hello_read(&request, &hello, &e) == 0 &&
                 hello.token &&
                 http_access_check_reader(p->http->access, hello.token, &e) == HTTP_OK;
 
     feed_request_release(&request);
-    p->awaits_token = !good;
     return good;
 }
 
 static void hand_over(struct http_peer *p)
 {
-    size_t size = p->message_size;
+    struct http_socket *s = &p->socket;
+    size_t size = s->message_size;
 
-    p->is_whole = false;
-    p->message_size = 0;
-    p->busy = true;
-    feed_client_request(p->client, p->message, size);
+    s->is_whole = false;
+    s->message_size = 0;
+    s->is_asking = true;
+    feed_client_request(p->client, s->message, size);
+}
+
+static void check_token(struct http_peer *p)
+{
+    if (brings_token(p))
+        p->socket.state = SOCKET_OPEN;
+    else
+        refuse(p, FEED_NOT_ALLOWED, "the first message has to be server.hello with a token");
 }
 
 /* One request at a time, the next when the last is answered and its output has mostly drained.
  * Meanwhile nothing is read. */
 static void next_message(struct http_peer *p)
 {
-    if (p->in_next || p->cut)
+    struct http_socket *s = &p->socket;
+
+    if (s->is_busy || s->state == SOCKET_ENDING)
         return;
-    p->in_next = true;
-    if (p->is_whole && p->awaits_token && !brings_token(p))
-        refuse(p, FEED_NOT_ALLOWED, "the first message has to be server.hello with a token");
-    if (p->is_whole && !p->busy && p->out.pending <= FEED_MAX_PENDING)
+    s->is_busy = true;
+    if (s->is_whole && s->state == SOCKET_UNPROVEN)
+        check_token(p);
+    if (s->is_whole && !s->is_asking && p->out.pending <= FEED_MAX_PENDING)
         hand_over(p);
-    p->in_next = false;
-    lws_rx_flow_control(p->wsi, !p->is_whole);
+    s->is_busy = false;
+    lws_rx_flow_control(p->wsi, !s->is_whole);
 }
 
-static bool append(struct http_peer *p, const char *data, size_t size)
+static bool append(struct http_socket *s, const char *data, size_t size)
 {
-    size_t want = p->message_size + size;
+    size_t want = s->message_size + size;
 
-    if (p->message_capacity <= want) {
-        char *grown = realloc(p->message, want < 4096 ? 4096 : 2 * want);
+    if (s->message_capacity <= want) {
+        size_t capacity = want < 4096 ? 4096 : 2 * want;
+        char *grown = realloc(s->message, capacity);
 
         if (!grown)
             return false;
-        p->message = grown;
-        p->message_capacity = want < 4096 ? 4096 : 2 * want;
+        s->message = grown;
+        s->message_capacity = capacity;
     }
-    memcpy(p->message + p->message_size, data, size);
-    p->message_size = want;
+    memcpy(s->message + s->message_size, data, size);
+    s->message_size = want;
     return true;
 }
 
 int http_socket_receive(struct http_peer *p, const char *data, size_t size)
 {
-    if (p->cut)
+    struct http_socket *s = &p->socket;
+
+    assert(p->kind == HTTP_SOCKET);
+    if (s->state == SOCKET_ENDING)
         return 0;
     if (lws_frame_is_binary(p->wsi)) {
         refuse(p, FEED_NOT_JSON, "a message is text, not binary");
-    } else if (p->message_size + size > JSON_MAX_SIZE) {
+    } else if (s->message_size + size > JSON_MAX_SIZE) {
         refuse(p, FEED_NOT_A_REQUEST, "a message is at most 1 MiB");
-    } else if (!append(p, data, size)) {
+    } else if (!append(s, data, size)) {
         return -1;
     } else if (lws_is_final_fragment(p->wsi) && lws_remaining_packet_payload(p->wsi) == 0) {
-        p->is_whole = true;
+        s->is_whole = true;
         next_message(p);
     }
     return 0;
@@ -235,6 +255,6 @@ void http_socket_tick(struct http_peer *p)
 
     p->ticks++;
     if (p->out.lost || stalled >= HTTP_STALL_TICKS ||
-        (p->awaits_token && p->ticks >= HTTP_TOKEN_TICKS))
+        (p->socket.state == SOCKET_UNPROVEN && p->ticks >= TOKEN_TICKS))
         http_peer_cut(p);
 }

@@ -351,6 +351,22 @@ def test_without_descriptors_nothing_spins_and_who_is_in_is_served(new_daemon):
         assert request(web, "/healthz").status == 200
 
 
+def test_beyond_1024_connections_the_newest_waits(new_daemon):
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    web = new_daemon("--http", "127.0.0.1:0").start()
+    first = [connect(web) for _ in range(1024)]
+    newest = connect(web, timeout=0.5)
+    newest.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    with pytest.raises(TimeoutError):
+        newest.recv(1)
+    for sock in first:
+        sock.close()
+    newest.settimeout(PATIENCE_S)
+    assert newest.recv(65536).startswith(b"HTTP/1.1 200 OK\r\n")
+    newest.close()
+
+
 def test_half_a_request_a_byte_a_second_is_cut(web):
     slow = [connect(web) for _ in range(200)]
     for sock in slow:
