@@ -10,7 +10,7 @@
 struct feedsock;
 
 /* Listens on "unix:PATH" (mode 0600; a socket left behind is replaced, after
- * paths_check_socket_free) or "tcp:ADDRESS:PORT". Returns 0 with the socket (free by
+ * lock_check_socket) or "tcp:ADDRESS:PORT". Returns 0 with the socket (free by
  * feedsock_close), or -errno. */
 int feedsock_open(uv_loop_t *, const char *address, struct feedhub *, struct feedsock **out,
                   struct err *e);

@@ -65,6 +65,7 @@ static int set(struct config *c, size_t i, const char *value, const char *source
 
 int config_set_default(struct config *c, enum option i, const char *value)
 {
+    assert(i < OPTION_COUNT && value);
     return c->value[i] ? 0 : set(c, i, value, "default");
 }
 

@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "proto/base/clock.h"
+
 /* Longer lines are cut: an err text and a path fit. */
 #define LINE_SIZE 2048
 
@@ -64,17 +66,17 @@ static bool is_journal(void)
 /* journald wants the priority and brings its own time; a person wants a time and a word. */
 static size_t write_prefix(char *line, size_t size, enum log_level level)
 {
-    struct timespec now;
+    double now = clock_wall_s();
+    time_t seconds = (time_t)now;
     struct tm tm;
     size_t used;
 
     if (is_journal())
         return (size_t)snprintf(line, size, "<%d>", (int)level);
-    clock_gettime(CLOCK_REALTIME, &now);
-    localtime_r(&now.tv_sec, &tm);
+    localtime_r(&seconds, &tm);
     used = strftime(line, size, "%H:%M:%S", &tm);
-    return used + (size_t)snprintf(line + used, size - used, ".%03ld %-5s ", now.tv_nsec / 1000000,
-                                   log_level_name(level));
+    return used + (size_t)snprintf(line + used, size - used, ".%03d %-5s ",
+                                   (int)((now - (double)seconds) * 1000), log_level_name(level));
 }
 
 static void write_line(enum log_level level, const char *format, va_list args)
@@ -113,23 +115,15 @@ DEFINE_LOG(log_warn, LOG_WARN)
 DEFINE_LOG(log_info, LOG_INFO)
 DEFINE_LOG(log_debug, LOG_DEBUG)
 
-static double monotonic_s(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
 void log_warn_limited(struct log_limit *l, const char *format, ...)
 {
-    double now = monotonic_s();
+    int64_t now = clock_monotonic_ms();
     va_list args;
 
-    if (now - l->period_start > LOG_PERIOD_S) {
+    if (now - l->period_start_ms > LOG_PERIOD_S * 1000) {
         if (l->n_suppressed > 0)
             log_warn("%u more lines like the next were left out", l->n_suppressed);
-        *l = (struct log_limit){.period_start = now};
+        *l = (struct log_limit){.period_start_ms = now};
     }
     if (l->n_written >= LOG_BURST) {
         l->n_suppressed++;

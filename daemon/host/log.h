@@ -2,6 +2,8 @@
  * one write. Modules that report errors to their caller do not log; who decides to go on, does. */
 #pragma once
 
+#include <stdint.h>
+
 enum log_level {
     LOG_ERROR = 3, /* syslog's numbers, which journald reads from the prefix <3> */
     LOG_WARN = 4,
@@ -27,7 +29,7 @@ void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
 #define LOG_PERIOD_S 10
 
 struct log_limit {
-    double period_start; /* monotonic seconds */
+    int64_t period_start_ms; /* by the monotonic clock */
     unsigned n_written;
     unsigned n_suppressed;
 };

@@ -1,4 +1,3 @@
-#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -9,6 +8,7 @@
 
 #include "daemon/host/log.h"
 #include "daemon/http/parts.h"
+#include "proto/base/address.h"
 
 /* The listening socket is ours, and libwebsockets gets what we accept. Its own listener accepts in
  * a busy loop when descriptors run out, says why it cannot listen in its log alone, and listens on
@@ -105,21 +105,6 @@ static void on_connection(uv_poll_t *listener, int status, int events)
     }
 }
 
-/* "127.0.0.1:8080" or "[::1]:8080", which config has checked. */
-static void parse(const char *text, struct sockaddr_storage *out)
-{
-    const char *colon = strrchr(text, ':');
-    bool v6 = *text == '[';
-    char host[64];
-    int rc;
-
-    snprintf(host, sizeof host, "%.*s", (int)(colon - text) - 2 * v6, text + v6);
-    rc = v6 ? uv_ip6_addr(host, atoi(colon + 1), (struct sockaddr_in6 *)out)
-            : uv_ip4_addr(host, atoi(colon + 1), (struct sockaddr_in *)out);
-    assert(rc == 0);
-    (void)rc;
-}
-
 static int bind_and_listen(int fd, struct sockaddr_storage *address)
 {
     socklen_t size = sizeof *address;
@@ -151,18 +136,22 @@ static int open_listener(struct http *h, uv_loop_t *loop, struct sockaddr_storag
     return rc;
 }
 
+/* paths_complete has checked the address. */
 static int listen_at(struct http *h, uv_loop_t *loop, struct err *e)
 {
-    struct sockaddr_storage address = {0};
-    int rc;
+    struct sockaddr_storage bound;
+    struct address address;
+    int rc = address_parse(h->own, &address);
 
-    parse(h->own, &address);
-    rc = open_listener(h, loop, &address);
+    if (rc == 0)
+        rc = address_to_socket(&address, &bound);
+    if (rc >= 0)
+        rc = open_listener(h, loop, &bound);
     if (rc < 0)
         return err_set(e, rc, "http %s: cannot listen there: %s", h->own, strerror(-rc));
-    snprintf(h->address, sizeof h->address, "http://%.*s:%d", (int)(strrchr(h->own, ':') - h->own),
-             h->own, ntohs(((struct sockaddr_in *)&address)->sin_port));
-    return 0;
+    address.port = ntohs(((struct sockaddr_in *)&bound)->sin_port); /* where sin6_port lies, too */
+    strcpy(h->address, "http://");
+    return address_print(&address, h->address + 7, sizeof h->address - 7);
 }
 
 /* ---- opening and closing --------------------------------------------------------------------- */

@@ -155,7 +155,7 @@ static int bind_socket(struct ingest *in, const char *endpoint)
 }
 
 /* libzmq 4.3.4 leaves the file of a socket behind. It goes while the socket still listens, when it
- * cannot be another daemon's yet (paths_check_socket_free). */
+ * cannot be another daemon's yet (lock_check_socket). */
 static void remove_file(const struct ingest *in)
 {
     if (strncmp(in->endpoint, "ipc://", 6) == 0)

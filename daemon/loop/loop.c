@@ -15,6 +15,8 @@
 #include "daemon/core/monitor/monitor.h"
 #include "daemon/feed/socket.h"
 #include "daemon/format/model_json.h"
+#include "daemon/host/endpoints.h"
+#include "daemon/host/lock.h"
 #include "daemon/host/paths.h"
 #include "daemon/http/http.h"
 #include "daemon/ingest/ingest.h"
@@ -322,7 +324,7 @@ static void on_tick(uv_timer_t *timer)
 static void leave(struct loop *l, int number)
 {
     log_warn("%zu jobs and commits are left behind", l->n_out);
-    paths_remove_endpoints(l->runtime_dir);
+    endpoints_remove(l->runtime_dir);
     signal(number, SIG_DFL);
     raise(number);
     _exit(128 + number); /* process 1 of a container outlives its own signals */
@@ -462,12 +464,12 @@ static int lock_dirs(struct loop *l, struct err *e)
         rc = paths_make_dir(l->runtime_dir, e);
     if (rc < 0)
         return rc;
-    l->state_lock = paths_lock(l->state_dir, e);
+    l->state_lock = lock_take(l->state_dir, e);
     if (l->state_lock < 0)
         return l->state_lock;
     if (strcmp(l->state_dir, l->runtime_dir) == 0)
         return 0;
-    l->runtime_lock = paths_lock(l->runtime_dir, e);
+    l->runtime_lock = lock_take(l->runtime_dir, e);
     return l->runtime_lock < 0 ? l->runtime_lock : 0;
 }
 
@@ -550,10 +552,10 @@ static int open_http(struct loop *l, const struct config *c, struct err *e)
 
 static int open_sockets(struct loop *l, const struct config *c, struct err *e)
 {
-    int rc = paths_check_socket_free(c->value[OPTION_LISTEN], e);
+    int rc = lock_check_socket(c->value[OPTION_LISTEN], e);
 
     if (rc == 0)
-        rc = paths_check_socket_free(c->value[OPTION_FEED], e);
+        rc = lock_check_socket(c->value[OPTION_FEED], e);
     if (rc == 0)
         rc = ingest_open(&l->uv, c->value[OPTION_LISTEN], on_ingest, l, &l->ingest, e);
     if (rc == 0)
@@ -561,10 +563,9 @@ static int open_sockets(struct loop *l, const struct config *c, struct err *e)
     if (rc == 0)
         rc = open_http(l, c, e);
     if (rc == 0)
-        rc = paths_write_endpoints(l->runtime_dir, ingest_endpoint(l->ingest),
-                                   feedsock_address(l->feed),
-                                   l->http ? http_address(l->http) : NULL, e);
-    return rc == 0 ? paths_share(c, e) : rc;
+        rc = endpoints_write(l->runtime_dir, ingest_endpoint(l->ingest), feedsock_address(l->feed),
+                             l->http ? http_address(l->http) : NULL, e);
+    return rc == 0 ? endpoints_share(c, e) : rc;
 }
 
 static void start_handles(struct loop *l)
@@ -651,7 +652,7 @@ int loop_run(struct loop *l)
     if (rc < 0)
         log_error("the loop did not close: %s", uv_strerror(rc));
     code = l->exit_code;
-    paths_remove_endpoints(l->runtime_dir);
+    endpoints_remove(l->runtime_dir);
     free_parts(l);
     log_info("stopped");
     return rc < 0 ? EXIT_FAILURE : code;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "daemon/host/endpoints.h"
 #include "daemon/host/paths.h"
 #include "daemon/http/access.h"
 #include "daemon/loop/alert.h"
@@ -24,7 +25,7 @@ static int check(struct config *c, struct err *e)
         const char *name;
     } rows[] = {
         {OPTION_ON_EVENT, alert_check, "on-event"},
-        {OPTION_SOCKET_GROUP, paths_check_group, "socket-group"},
+        {OPTION_SOCKET_GROUP, endpoints_check_group, "socket-group"},
         {OPTION_TOKEN_FILE, check_tokens, "token-file"},
     };
     int rc = paths_complete(c, e);

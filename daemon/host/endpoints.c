@@ -1,0 +1,122 @@
+#include "daemon/host/endpoints.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "daemon/host/paths.h"
+#include "proto/json.h"
+
+#define ENDPOINTS_FILE "endpoints.json"
+
+static char *endpoints_text(const char *ingest, const char *feed, const char *http)
+{
+    cJSON *object = cJSON_CreateObject();
+    char *text = NULL;
+
+    if (object && cJSON_AddStringToObject(object, "ingest", ingest) &&
+        cJSON_AddStringToObject(object, "feed", feed) &&
+        (!http || cJSON_AddStringToObject(object, "http", http)))
+        text = json_print(object);
+    cJSON_Delete(object);
+    return text;
+}
+
+static int write_file(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    bool ok;
+
+    if (fd < 0)
+        return -errno;
+    ok = dprintf(fd, "%s\n", text) > 0;
+    return close(fd) == 0 && ok ? 0 : -EIO;
+}
+
+int endpoints_write(const char *dir, const char *ingest, const char *feed, const char *http,
+                    struct err *e)
+{
+    char *text = endpoints_text(ingest, feed, http), *path = paths_join(dir, ENDPOINTS_FILE);
+    char *fresh = paths_join(dir, ENDPOINTS_FILE ".new");
+    int rc = text && path && fresh ? write_file(fresh, text) : -ENOMEM;
+
+    assert(*dir == '/' && ingest && feed);
+    if (rc == 0 && rename(fresh, path) < 0)
+        rc = -errno;
+    if (rc < 0)
+        err_set(e, rc, "%s/%s: %s", dir, ENDPOINTS_FILE, strerror(-rc));
+    cJSON_free(text);
+    free(path);
+    free(fresh);
+    return rc;
+}
+
+void endpoints_remove(const char *dir)
+{
+    char *path = paths_join(dir, ENDPOINTS_FILE);
+
+    if (path)
+        unlink(path);
+    free(path);
+}
+
+/* ---- the group ------------------------------------------------------------------------------- */
+
+static int find_group(const char *group, gid_t *out, struct err *e)
+{
+    const struct group *known = getgrnam(group);
+    char *end;
+    unsigned long number = strtoul(group, &end, 10);
+    bool is_number = group[0] >= '0' && group[0] <= '9' && !*end && number < (gid_t)-1;
+
+    if (!known && !is_number)
+        return err_set(e, -EINVAL, "there is no group \"%s\"", group);
+    *out = known ? known->gr_gid : (gid_t)number;
+    return 0;
+}
+
+int endpoints_check_group(const char *group, struct err *e)
+{
+    gid_t found;
+
+    return find_group(group, &found, e);
+}
+
+/* What has the group already is not given to it: systemd's unit forbids the call. */
+static int share(const char *path, gid_t group, mode_t mode, struct err *e)
+{
+    struct stat st;
+
+    if (stat(path, &st) == 0 && (st.st_gid == group || chown(path, (uid_t)-1, group) == 0) &&
+        chmod(path, mode) == 0)
+        return 0;
+    return err_set(e, -errno, "%s for the socket-group: %s", path, strerror(errno));
+}
+
+int endpoints_share(const struct config *c, struct err *e)
+{
+    const char *group = c->value[OPTION_SOCKET_GROUP], *listen = c->value[OPTION_LISTEN];
+    const char *feed = c->value[OPTION_FEED], *dir = c->value[OPTION_RUNTIME_DIR];
+    char *endpoints;
+    gid_t id;
+    int rc;
+
+    if (!group)
+        return 0;
+    rc = find_group(group, &id, e);
+    if (rc == 0 && strncmp(listen, "ipc://", 6) == 0)
+        rc = share(listen + 6, id, 0660, e);
+    if (rc == 0 && strncmp(feed, "unix:", 5) == 0)
+        rc = share(feed + 5, id, 0660, e);
+    if (rc < 0)
+        return rc;
+    endpoints = paths_join(dir, ENDPOINTS_FILE);
+    rc = endpoints ? share(endpoints, id, 0640, e) : err_set(e, -ENOMEM, "out of memory");
+    free(endpoints);
+    return rc == 0 ? share(dir, id, 0750, e) : rc;
+}

@@ -1,0 +1,19 @@
+/* How clients find us and may reach us: endpoints.json in the runtime directory, and the group that
+ * is let through. Owns that file while the directory's lock is held; main's thread, at the start
+ * and the end. Reading the file is the clients' business. */
+#pragma once
+
+#include "daemon/host/config.h"
+
+/* Writes DIR/endpoints.json (mode 0600) in one move; `http` may be NULL. Returns 0 or -errno. */
+int endpoints_write(const char *dir, const char *ingest, const char *feed, const char *http,
+                    struct err *);
+void endpoints_remove(const char *dir);
+
+/* Whether there is such a group, by name or number: 0, or -EINVAL with a text. */
+int endpoints_check_group(const char *group, struct err *);
+
+/* Lets the socket-group through, if there is one: runtime-dir gets mode 0750, endpoints.json 0640
+ * and the sockets of listen and feed 0660, all of them the group. To be called when they exist.
+ * Returns 0 or -errno. */
+int endpoints_share(const struct config *, struct err *);
