@@ -75,7 +75,7 @@ static void free_message(struct message *m)
     free(m);
 }
 
-/* ---- the child ----------------------------------------------------------------------------- */
+/* ---- the child ------------------------------------------------------------------------------- */
 
 static void run_next(struct alert *a);
 
@@ -207,7 +207,7 @@ static void run_next(struct alert *a)
     run(a, LIST_ENTRY(first, struct message, link));
 }
 
-/* ---- the queue ----------------------------------------------------------------------------- */
+/* ---- the queue ------------------------------------------------------------------------------- */
 
 void alert_put(struct alert *a, char *line, size_t size)
 {

@@ -1,0 +1,110 @@
+/* The inside of the loop, shared by its files. Loop thread only.
+ *
+ * The way of an event:
+ *
+ *     loop.c     opens every part, and has the timer and the signals
+ *     actions.c  steps the core with the event, and carries out what it decides
+ *     report.c   writes down what a stored record says: to the log, and to the command for events
+ *     stop.c     moves the daemon from serving to its end
+ *     status.c   answers server.status
+ *
+ * A trainer's message, a job that is done and a record that is stored are events, and come from the
+ * parts that loop.c has opened; a second that has passed and a signal are loop.c's own. What fails
+ * for good (the store, memory) is a move of stop.c, and the exit code. */
+#pragma once
+
+#include <uv.h>
+
+#include "daemon/core/monitor/monitor.h"
+#include "daemon/feed/socket.h"
+#include "daemon/http/http.h"
+#include "daemon/ingest/ingest.h"
+#include "daemon/loop/alert.h"
+#include "daemon/loop/loop.h"
+#include "daemon/loop/work.h"
+
+#define EXIT_IO 74 /* of sysexits.h */
+
+enum loop_state {
+    LOOP_RUNNING,
+    LOOP_DRAINING,
+    LOOP_CLOSING,
+    LOOP_CLOSED,
+    LOOP_N_STATES,
+};
+
+struct loop {
+    uv_loop_t uv;
+    uv_thread_t thread; /* the one that all of this belongs to */
+    enum loop_state state;
+    int exit_code;
+    double started; /* seconds since 1970 */
+    struct config *config;
+    const char *state_dir;
+    const char *runtime_dir;
+    int state_lock, runtime_lock;
+
+    uv_timer_t tick;
+    uv_signal_t terminate, interrupt, hangup;
+    bool has_handles; /* the four above are open */
+    unsigned drain_ticks;
+    bool is_stepping;
+
+    struct monitor *monitor;
+    struct actions actions;
+    struct work *work;
+    struct store_lane *store;
+    struct readers *readers;
+    struct feedhub *hub;
+    struct feedsock *feed;
+    struct http *http; /* NULL: off */
+    struct ingest *ingest;
+    struct alert *alert;
+    struct log_limit not_stored;
+    struct log_limit probe_limit;
+    size_t n_lent;        /* jobs and records that are out */
+    unsigned quiet_ticks; /* since one came home, while some are out */
+};
+
+/* ---- actions.c ------------------------------------------------------------------------------- */
+
+/* Hands the event to the core and carries out what it decides. */
+void loop_step(struct loop *, const struct event *);
+/* Callbacks of the parts, with the loop for `arg`: each is an event. */
+void loop_on_ingest(void *arg, const struct event *);
+void loop_on_job_done(void *arg, struct job *);
+void loop_on_stored(void *arg, struct record *);
+
+/* ---- report.c -------------------------------------------------------------------------------- */
+
+/* What somebody may want to know later: transitions, and probes that differ. */
+void loop_report(struct loop *, const struct record *);
+
+/* ---- stop.c ---------------------------------------------------------------------------------- */
+
+enum stop_event {
+    STOP_SIGNAL,  /* SIGTERM or SIGINT */
+    STOP_SETTLED, /* the core has finished what was promised */
+    STOP_OVERDUE, /* it took too long */
+    STOP_FAILED,  /* the store or memory, for good */
+    STOP_HOME,    /* nothing is lent any more */
+    STOP_N_EVENTS,
+};
+
+/* The one function that moves the state; what belongs to entering one is done in it. */
+void loop_move(struct loop *, enum stop_event);
+/* Moves on as far as what is lent, and the core, allow. Not from within a step. */
+void loop_move_on(struct loop *);
+/* Logs why, and closes once what is lent is home. */
+void loop_fail(struct loop *, const char *why);
+/* A second has passed while the daemon stops. */
+void loop_stop_tick(struct loop *);
+/* A second signal: closes, or ends the process by it when something is lent. */
+void loop_stop_now(struct loop *, int number);
+/* Closes what is open of the handles; the loop has to turn until they are gone. */
+void loop_close_handles(struct loop *);
+
+/* ---- status.c -------------------------------------------------------------------------------- */
+
+/* The members of server.status that only the daemon knows. */
+void loop_add_status(void *arg, cJSON *status);
