@@ -84,7 +84,7 @@ $(BUILD)/richd: $(BUILD)/obj/daemon/main.o $(call archives,$(TOP_ROOM))
 	$(V)$(CC) $(LDFLAGS) -o $@ $< $(call link,$(TOP_ROOM))
 $(BUILD)/richctl: $(BUILD)/obj/client/ctl/main.o $(call archives,client/ctl)
 	$(V)$(CC) $(LDFLAGS) -o $@ $< $(call link,client/ctl)
-$(BUILD)/librichd.so: $(call objects,client/c) $(call archives,proto)
+$(BUILD)/librichd.so: $(call objects,client/c) $(call archives,client/c)
 	$(V)$(CC) $(LDFLAGS) -shared -Wl,-soname,librichd.so.0 -o $@ $(call objects,client/c) $(call link,client/c)
 	@ln -sf librichd.so $@.0
 
