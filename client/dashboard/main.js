@@ -1,24 +1,24 @@
 /* Puts the page together: one socket, one view, one catalogue of runs, and the parts that show them.
  * The only module that knows all others. */
 
-import { duration, longStep } from "./axis.js";
-import { Catalogue } from "./catalogue.js";
-import { MainChart } from "./chart.js";
-import { Companions } from "./companions.js";
-import { Curves } from "./curves.js";
-import { byId, debounced, fillSelect } from "./dom.js";
-import { Exporter } from "./export.js";
-import { Feed, feedAddress } from "./feed.js";
-import { Heatmap } from "./heatmap.js";
-import { Legend } from "./legend.js";
-import { Looks } from "./looks.js";
-import { followAddress } from "./permalink.js";
-import { RunList } from "./runlist.js";
-import { RunSource } from "./runsource.js";
-import { SpectrumView } from "./spectrum.js";
-import { DataTable } from "./table.js";
-import { followTheme } from "./theme.js";
-import { View } from "./view.js";
+import { duration, longStep } from "./base/axis.js";
+import { Catalogue } from "./data/catalogue.js";
+import { MainChart } from "./plot/chart.js";
+import { Companions } from "./plot/companions.js";
+import { Curves } from "./data/curves.js";
+import { byId, debounced, fillSelect } from "./base/dom.js";
+import { Exporter } from "./panel/export.js";
+import { Feed, feedAddress } from "./data/feed.js";
+import { Heatmap } from "./plot/heatmap.js";
+import { Legend } from "./panel/legend.js";
+import { Looks } from "./base/looks.js";
+import { followAddress } from "./base/permalink.js";
+import { RunList } from "./panel/runlist.js";
+import { RunSource } from "./data/runsource.js";
+import { SpectrumView } from "./plot/spectrum.js";
+import { DataTable } from "./panel/table.js";
+import { followTheme } from "./base/theme.js";
+import { View } from "./base/view.js";
 
 const feed = new Feed(feedAddress());
 const view = new View();

@@ -131,7 +131,7 @@ test("the colours of runs have a contrast of 3 : 1 at least, and signs another o
     for (const colorScheme of ["light", "dark"]) {
         const page = await openPage(`${daemon.url}#runs=run`, { colorScheme });
         const weak = await page.evaluate(async () => {
-            const { cssColour, colour, N_COLOURS } = await import("./palette.js");
+            const { cssColour, colour, N_COLOURS } = await import("./base/palette.js");
             const luminance = (hex) => {
                 const [r, g, b] = [1, 3, 5]
                     .map((i) => parseInt(hex.slice(i, i + 2), 16) / 255)

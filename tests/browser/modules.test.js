@@ -21,7 +21,7 @@ after(async () => {
 
 test("the log axis shows step 0, and steps come back from it exactly", async () => {
     const { back, zero, wide } = await page.evaluate(async () => {
-        const { toStep, toX, widen } = await import("./axis.js");
+        const { toStep, toX, widen } = await import("./base/axis.js");
         return {
             zero: toX(0, "log"),
             back: [0, 1, 9, 999999, 2 ** 50].map(
@@ -41,7 +41,7 @@ test("the log axis shows step 0, and steps come back from it exactly", async () 
 
 test("ticks stand apart, inside the axis, at round steps", async () => {
     const found = await page.evaluate(async () => {
-        const { shortStep, ticks, toStep, toX } = await import("./axis.js");
+        const { shortStep, ticks, toStep, toX } = await import("./base/axis.js");
         return [
             [0, 2000],
             [500, 1300],
@@ -81,8 +81,8 @@ test("ticks stand apart, inside the axis, at round steps", async () => {
 
 test("a link keeps every field, leaves out what is as by default, and survives nonsense", async () => {
     const { same, plain, broken } = await page.evaluate(async () => {
-        const { decode, encode } = await import("./permalink.js");
-        const { DEFAULTS } = await import("./view.js");
+        const { decode, encode } = await import("./base/permalink.js");
+        const { DEFAULTS } = await import("./base/view.js");
         const state = {
             runs: ["a,b", "c d", "ü%"],
             pins: ["c d"],
@@ -122,7 +122,7 @@ test("a link keeps every field, leaves out what is as by default, and survives n
 
 test("a live point is added once; one that rewrites the past asks for a reload", async () => {
     const results = await page.evaluate(async () => {
-        const { append, emptySeries, nearest } = await import("./series.js");
+        const { append, emptySeries, nearest } = await import("./data/series.js");
         const s = emptySeries("r", "head", "d_lr", true);
         const said = [
             [1, 5, 0.5],
@@ -156,8 +156,8 @@ test("a live point is added once; one that rewrites the past asks for a reload",
 
 test("two measures pass at one point: two events, each a mark of its own plot", async () => {
     const results = await page.evaluate(async () => {
-        const { Curves } = await import("./curves.js");
-        const { ofPlot } = await import("./marks.js");
+        const { Curves } = await import("./data/curves.js");
+        const { ofPlot } = await import("./plot/marks.js");
         const curves = new Curves(null, { on() {} }, null);
         const event = (metric, layer) => ({ run: "r", layer, attempt: 1, step: 990, metric });
         const page = { events: [event("d_lr", "head"), event("pr", "head"), event("pr", "body")] };
@@ -186,7 +186,7 @@ test("two measures pass at one point: two events, each a mark of its own plot", 
 
 test("CSV quotes what has to be quoted, and no cell is a formula", async () => {
     const fields = await page.evaluate(async () => {
-        const { csvField, rowsOf } = await import("./export.js");
+        const { csvField, rowsOf } = await import("./panel/export.js");
         return {
             fields: ['a"b', "x,y", "=1+1", "-3", -3, null, 0.1].map(csvField),
             rows: rowsOf({ step: [1], d: { min: [0.1], max: [0.2] }, flags: [["a", "b"]] }),
@@ -199,7 +199,7 @@ test("CSV quotes what has to be quoted, and no cell is a formula", async () => {
 
 test("colours follow from the id alone and are spread over the palette", async () => {
     const counts = await page.evaluate(async () => {
-        const { colourIndex, N_COLOURS } = await import("./palette.js");
+        const { colourIndex, N_COLOURS } = await import("./base/palette.js");
         const n = Array(N_COLOURS).fill(0);
         for (let i = 0; i < 4000; i++) n[colourIndex(`wd1-seed${i}`)]++;
         return n;

@@ -1,8 +1,8 @@
 /* uPlot as all charts over steps use it: a log or linear step axis, lines with bands and markers, a
  * second axis, drag to zoom. It draws what it is given and knows neither runs nor the daemon. */
 
-import { decades, shortStep, ticks, toStep, toX } from "./axis.js";
-import { cssColour, traceMarker } from "./palette.js";
+import { decades, shortStep, ticks, toStep, toX } from "../base/axis.js";
+import { cssColour, traceMarker } from "../base/palette.js";
 
 const { uPlot } = globalThis;
 

@@ -2,8 +2,8 @@
  * attempts, and points whose window misses rows. Each has a sign of its own, so that none is told by
  * colour alone; in words they stand under the chart. */
 
-import { longStep, shortValue, toX } from "./axis.js";
-import { cssColour } from "./palette.js";
+import { longStep, shortValue, toX } from "../base/axis.js";
+import { cssColour } from "../base/palette.js";
 
 const { uPlot } = globalThis;
 

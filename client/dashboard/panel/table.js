@@ -1,9 +1,9 @@
 /* The main chart as a table: for screen readers, and for reading exact values off. It holds what the
  * chart holds; of long series evenly many rows, which it says. */
 
-import { longStep, shortValue } from "./axis.js";
-import { byId, debounced, element } from "./dom.js";
-import { nearest } from "./series.js";
+import { longStep, shortValue } from "../base/axis.js";
+import { byId, debounced, element } from "../base/dom.js";
+import { nearest } from "../data/series.js";
 
 const ROWS_MAX = 200;
 const REDRAW_MS = 500;

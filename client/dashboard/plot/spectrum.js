@@ -2,9 +2,9 @@
  * the outputs' (PI_hat) and the targets' (PI_star) function space the first k features hold. A slider
  * goes through the steps that have a spectrum. */
 
-import { decades, longStep, shortValue } from "./axis.js";
-import { byId, debounced, element, fillSelect, oncePerFrame } from "./dom.js";
-import { cssColour } from "./palette.js";
+import { decades, longStep, shortValue } from "../base/axis.js";
+import { byId, debounced, element, fillSelect, oncePerFrame } from "../base/dom.js";
+import { cssColour } from "../base/palette.js";
 
 const { uPlot } = globalThis;
 

@@ -2,7 +2,7 @@
  * runs stand above it. A row shows a run when its box is checked; keys: arrows move, space shows,
  * p pins. */
 
-import { longStep, shortValue } from "./axis.js";
+import { longStep, shortValue } from "../base/axis.js";
 import {
     byId,
     debounced,
@@ -12,7 +12,7 @@ import {
     replaceRows,
     throttled,
     unlessHeld,
-} from "./dom.js";
+} from "../base/dom.js";
 import { stateText, swatch } from "./legend.js";
 
 const ROW_PX = 46;

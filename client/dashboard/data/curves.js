@@ -2,7 +2,7 @@
  * screen has pixels, and adds what comes live. It asks anew when the view is zoomed, so that the
  * daemon's bins become finer and in the end points. */
 
-import { widen } from "./axis.js";
+import { widen } from "../base/axis.js";
 import { append, emptySeries, fromLayer, fromScalar } from "./series.js";
 
 /* Two a pixel: each bin of series.query counts for two points. */
@@ -16,7 +16,7 @@ const MARGIN = 0.25;
 /** Events: "change" (series differ), "error" (detail: text). */
 export class Curves extends EventTarget {
     /**
-     * @param {import("./feed.js").Feed} feed @param {import("./view.js").View} view
+     * @param {import("./feed.js").Feed} feed @param {import("../base/view.js").View} view
      * @param {import("./catalogue.js").Catalogue} catalogue
      */
     constructor(feed, view, catalogue) {

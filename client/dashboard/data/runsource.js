@@ -2,7 +2,7 @@
  * and only the pages in sight are asked for; otherwise all runs are read once, page by page, and
  * searched here. The list itself does not know which. */
 
-import { groupValue } from "./looks.js";
+import { groupValue } from "../base/looks.js";
 
 const PAGE = 100;
 const PAGE_OF_ALL = 1000;

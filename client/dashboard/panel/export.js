@@ -1,8 +1,8 @@
 /* What is on the screen as a file: the main chart as PNG, and the data of the steps in view as CSV or
  * JSON, asked anew from the daemon with every measure and as many points as one answer holds. */
 
-import { byId } from "./dom.js";
-import { cssColour } from "./palette.js";
+import { byId } from "../base/dom.js";
+import { cssColour } from "../base/palette.js";
 
 /* series.query's limit. */
 const POINTS_MAX = 100000;

@@ -1,10 +1,10 @@
 /* The legend: one row a line of the main chart, with its values at the cursor or, without one, the
  * latest; and below it the events of the shown runs, in words. */
 
-import { duration, longStep, shortValue } from "./axis.js";
-import { byId, element, oncePerFrame, replaceRows, unlessHeld } from "./dom.js";
-import { resumes, sentence } from "./marks.js";
-import { nearest } from "./series.js";
+import { duration, longStep, shortValue } from "../base/axis.js";
+import { byId, element, oncePerFrame, replaceRows, unlessHeld } from "../base/dom.js";
+import { resumes, sentence } from "../plot/marks.js";
+import { nearest } from "../data/series.js";
 
 const GAPS_SHOWN = 8;
 const STATE_SIGN = { open: "◉ open", finished: "✓ finished", failed: "✕ failed", lost: "? lost" };

@@ -1,11 +1,11 @@
 /* The main chart: the shown runs' measure on the left axis, an accuracy or another scalar on the
  * right one, marks, a cursor for mouse and keyboard, zoom. What it shows comes from Curves. */
 
-import { longStep, shortValue, toStep, toX } from "./axis.js";
-import { byId, oncePerFrame } from "./dom.js";
+import { longStep, shortValue, toStep, toX } from "../base/axis.js";
+import { byId, oncePerFrame } from "../base/dom.js";
 import { drawSigns, drawTransitions, ofPlot, resumes, together } from "./marks.js";
-import { cssColour } from "./palette.js";
-import { extent, nearest } from "./series.js";
+import { cssColour } from "../base/palette.js";
+import { extent, nearest } from "../data/series.js";
 import { StepChart } from "./stepchart.js";
 
 /* The least that can be zoomed to, in steps. */

@@ -1,8 +1,8 @@
 /* The other measures of the shown runs, and their scalars, each in a small chart over the same steps
  * and with the same cursor as the main one. Nothing is asked for while the section is closed. */
 
-import { byId, element, oncePerFrame, throttled } from "./dom.js";
-import { append, extent, fromLayer, fromScalar } from "./series.js";
+import { byId, element, oncePerFrame, throttled } from "../base/dom.js";
+import { append, extent, fromLayer, fromScalar } from "../data/series.js";
 import { StepChart } from "./stepchart.js";
 
 const POINTS = 400;
@@ -20,7 +20,7 @@ export class Companions {
         this.section = byId("companions");
         this.grid = byId("companion-grid");
         /** @type {Map<string, {box: HTMLElement, chart: StepChart}>} */ this.charts = new Map();
-        /** @type {Map<string, import("./series.js").Series[]>} by run */ this.series = new Map();
+        /** @type {Map<string, import("../data/series.js").Series[]>} by run */ this.series = new Map();
         this.generation = 0;
         this.draw = oncePerFrame(() => this.#draw());
         this.drawLive = throttled(this.draw, LIVE_MS);

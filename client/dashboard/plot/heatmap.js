@@ -2,10 +2,10 @@
  * Colours are cividis, which reads the same with and without colour vision and in grey; the value
  * under the cursor is told in words. */
 
-import { longStep, shortStep, shortValue, ticks, toStep, toX } from "./axis.js";
-import { byId, oncePerFrame } from "./dom.js";
-import { cssColour } from "./palette.js";
-import { extent, fromLayer, nearest } from "./series.js";
+import { longStep, shortStep, shortValue, ticks, toStep, toX } from "../base/axis.js";
+import { byId, oncePerFrame } from "../base/dom.js";
+import { cssColour } from "../base/palette.js";
+import { extent, fromLayer, nearest } from "../data/series.js";
 
 const POINTS = 800;
 const REFRESH_MS = 1000;
@@ -41,7 +41,7 @@ export class Heatmap {
         Object.assign(this, parts);
         this.canvas = byId("heatmap");
         this.section = byId("layers");
-        /** @type {import("./series.js").Series[]} */ this.layers = [];
+        /** @type {import("../data/series.js").Series[]} */ this.layers = [];
         this.cursor = null;
         this.generation = 0;
         this.draw = oncePerFrame(() => this.#draw());

@@ -16,7 +16,7 @@ export function groupValue(run, key) {
 }
 
 export class Looks {
-    /** @param {import("./view.js").View} view @param {import("./catalogue.js").Catalogue} catalogue */
+    /** @param {import("./view.js").View} view @param {import("../data/catalogue.js").Catalogue} catalogue */
     constructor(view, catalogue) {
         this.view = view;
         this.catalogue = catalogue;
