@@ -307,7 +307,7 @@ static void format_double(char *buffer, size_t size, double value)
         *comma = '.';
 }
 
-static cJSON *double_item(double value)
+cJSON *json_from_double(double value)
 {
     char buffer[40];
 
@@ -317,7 +317,7 @@ static cJSON *double_item(double value)
     return cJSON_CreateRaw(buffer);
 }
 
-static cJSON *integer_item(int64_t value)
+cJSON *json_from_integer(int64_t value)
 {
     char buffer[24];
 
@@ -343,22 +343,22 @@ static bool push(cJSON *array, cJSON *item)
 
 bool json_add_double(cJSON *object, const char *name, double value)
 {
-    return add(object, name, double_item(value));
+    return add(object, name, json_from_double(value));
 }
 
 bool json_push_double(cJSON *array, double value)
 {
-    return push(array, double_item(value));
+    return push(array, json_from_double(value));
 }
 
 bool json_add_integer(cJSON *object, const char *name, int64_t value)
 {
-    return add(object, name, integer_item(value));
+    return add(object, name, json_from_integer(value));
 }
 
 bool json_push_integer(cJSON *array, int64_t value)
 {
-    return push(array, integer_item(value));
+    return push(array, json_from_integer(value));
 }
 
 bool json_add_counter(cJSON *object, const char *name, uint64_t value)

@@ -41,11 +41,14 @@ int json_number(const cJSON *object, const char *name, double *out, struct err *
 int json_word(const cJSON *object, const char *name, const char *const *words, int *out,
               struct err *e);
 
-/* Adds a double that reads back the same (%.17g, shorter when that suffices), or null when it is
- * not finite. Return false when memory ran out. */
+/* A double that reads back the same (%.17g, shorter when that suffices), or null when it is not
+ * finite; an integer exactly, of any size. Free with cJSON_Delete; NULL when memory ran out. */
+cJSON *json_from_double(double value);
+cJSON *json_from_integer(int64_t value);
+
+/* Add them. Return false when memory ran out. */
 bool json_add_double(cJSON *object, const char *name, double value);
 bool json_push_double(cJSON *array, double value);
-/* Adds an integer exactly, of any size. */
 bool json_add_integer(cJSON *object, const char *name, int64_t value);
 bool json_push_integer(cJSON *array, int64_t value);
 /* Adds a 64-bit number as a string of digits. */

@@ -30,7 +30,7 @@ struct series {
     struct pointrow_format format;
     const char *run;
     const char *layer;
-    const cJSON *p, *c;        /* of the layer */
+    const cJSON *entry;        /* of the layer: what is the same for all its points */
     const cJSON *const *cells; /* of the row that is printed */
 };
 
@@ -74,18 +74,17 @@ static bool fill_point(cJSON *object, const void *what)
     const cJSON *const *cells = s->cells;
     bool ok = cJSON_AddStringToObject(object, "run", s->run) &&
               cJSON_AddStringToObject(object, "layer", s->layer) &&
-              add_copy(object, "attempt", cells[POINT_ATTEMPT]) &&
-              add_copy(object, "step", cells[POINT_STEP]) &&
-              add_copy(object, "time", cells[POINT_TIME]) &&
-              add_copy(object, "n", cells[POINT_N]) &&
-              add_copy(object, "rows_missing", cells[POINT_MISSING]) &&
-              add_copy(object, "rows_from", cells[POINT_FROM]) &&
-              add_copy(object, "rows_to", cells[POINT_TO]) && add_copy(object, "p", s->p) &&
-              add_copy(object, "c", s->c) && add_copy(object, "rank", cells[POINT_RANK]);
+              add_copy(object, "attempt", cells[POINT_ATTEMPT]);
 
-    for (int i = 0; i < METRIC_COUNT && ok; i++)
-        ok = add_copy(object, metric_table[i].name, cells[POINT_METRICS + i]);
-    return ok && add_copy(object, "flags", cells[POINT_FLAGS]) && add_scalars(s, object);
+    for (int i = 0; i < POINT_MEMBER_COUNT && ok; i++) {
+        const char *name = point_table[i].name;
+
+        ok = add_copy(object, name,
+                      point_table[i].place == POINT_PLACE_LAYER
+                          ? cJSON_GetObjectItemCaseSensitive(s->entry, name)
+                          : cells[i]);
+    }
+    return ok && add_scalars(s, object);
 }
 
 static int on_point(void *context, const cJSON *const cells[], struct err *e)
@@ -94,7 +93,7 @@ static int on_point(void *context, const cJSON *const cells[], struct err *e)
     struct pointrow row = {s->run, s->layer, cells, s->values};
 
     s->cells = cells;
-    scalarindex_find(s->scalars, whole(cells[POINT_STEP]), whole(cells[POINT_ATTEMPT]), s->values,
+    scalarindex_find(s->scalars, whole(cells[POINT_step]), whole(cells[POINT_ATTEMPT]), s->values,
                      s->present);
     if (s->options->json)
         return jsonline_make(fill_point, s, stdout, e);
@@ -207,8 +206,7 @@ static int print_layer(struct series *s, const cJSON *layer, struct err *e)
     const char *names[POINT_PARTS];
 
     s->layer = member_text(layer, "layer", "?");
-    s->p = member(layer, "p");
-    s->c = member(layer, "c");
+    s->entry = layer;
     s->query.name = s->layer;
     pointrow_names(names);
     if (s->options->points >= 0)

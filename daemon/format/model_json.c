@@ -1,5 +1,6 @@
 #include "daemon/format/model_json.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -29,21 +30,19 @@ cJSON *flags_to_json(uint32_t flags)
     return array;
 }
 
-static bool add_flags(cJSON *object, uint32_t flags)
+cJSON *point_member_to_json(const struct point *point, const struct point_field *field)
 {
-    cJSON *array = flags_to_json(flags);
+    int64_t value;
 
-    if (array && cJSON_AddItemToObject(object, "flags", array))
-        return true;
-    cJSON_Delete(array);
-    return false;
-}
-
-/* A step, null below 0. */
-static bool add_step(cJSON *object, const char *name, int64_t step)
-{
-    return step < 0 ? cJSON_AddNullToObject(object, name) != NULL
-                    : json_add_integer(object, name, step);
+    assert(point && field);
+    if (field->kind == POINT_KIND_NUMBER)
+        return json_from_double(point_number(point, field));
+    value = point_integer(point, field);
+    if (field->kind == POINT_KIND_FLAGS)
+        return flags_to_json((uint32_t)value);
+    if (field->kind == POINT_KIND_STEP && value < 0)
+        return cJSON_CreateNull();
+    return json_from_integer(value);
 }
 
 static bool add_metric_info(cJSON *object, const struct metric_info *metric)
@@ -87,28 +86,31 @@ cJSON *metrics_to_json(void)
     return NULL;
 }
 
-static bool add_metrics(cJSON *object, const double *values)
+static bool add_place(cJSON *o, const char *run, const char *layer, uint32_t attempt)
 {
-    for (int i = 0; i < METRIC_COUNT; i++) {
-        if (!json_add_double(object, metric_table[i].name, values[i]))
-            return false;
-    }
-    return true;
+    return o && add_text(o, "run", run) && add_text(o, "layer", layer) &&
+           json_add_integer(o, "attempt", attempt);
+}
+
+static bool add_member(cJSON *o, const struct point *point, const struct point_field *field)
+{
+    cJSON *value = point_member_to_json(point, field);
+
+    if (value && cJSON_AddItemToObject(o, field->name, value))
+        return true;
+    cJSON_Delete(value);
+    return false;
 }
 
 cJSON *point_to_json(const char *run, const char *layer, uint32_t attempt,
                      const struct point *point)
 {
     cJSON *o = cJSON_CreateObject();
+    bool done = add_place(o, run, layer, attempt);
 
-    if (o && add_text(o, "run", run) && add_text(o, "layer", layer) &&
-        json_add_integer(o, "attempt", attempt) && json_add_integer(o, "step", point->step) &&
-        json_add_double(o, "time", point->time) && json_add_double(o, "n", point->n) &&
-        json_add_integer(o, "rows_missing", (int64_t)point->rows_missing) &&
-        add_step(o, "rows_from", point->rows_from) && add_step(o, "rows_to", point->rows_to) &&
-        json_add_integer(o, "p", point->p) && json_add_integer(o, "c", point->c) &&
-        json_add_integer(o, "rank", point->rank) && add_metrics(o, point->value) &&
-        add_flags(o, point->flags))
+    for (int i = 0; done && i < POINT_MEMBER_COUNT; i++)
+        done = add_member(o, point, &point_table[i]);
+    if (done)
         return o;
     cJSON_Delete(o);
     return NULL;
@@ -125,12 +127,6 @@ cJSON *scalar_to_json(const char *run, uint32_t attempt, int64_t step, double ti
         return o;
     cJSON_Delete(o);
     return NULL;
-}
-
-static bool add_place(cJSON *o, const char *run, const char *layer, uint32_t attempt)
-{
-    return o && add_text(o, "run", run) && add_text(o, "layer", layer) &&
-           json_add_integer(o, "attempt", attempt);
 }
 
 static bool add_transition(cJSON *o, const struct finding *f)
@@ -208,8 +204,7 @@ cJSON *spectrum_to_json(const char *run, const char *layer, uint32_t attempt, in
 {
     cJSON *o = cJSON_CreateObject();
 
-    if (o && add_text(o, "run", run) && add_text(o, "layer", layer) &&
-        json_add_integer(o, "attempt", attempt) && json_add_integer(o, "step", step) &&
+    if (add_place(o, run, layer, attempt) && json_add_integer(o, "step", step) &&
         json_add_double(o, "n", n) && json_add_integer(o, "p", s->p) &&
         json_add_integer(o, "rank", s->rank) &&
         json_add_integer(o, "rank_targets", s->rank_targets) &&

@@ -7,9 +7,11 @@
 #include <stdint.h>
 
 #include "daemon/core/detect/finding.h"
-#include "daemon/core/measure/point.h"
 #include "daemon/core/measure/spectrum.h"
+#include "proto/base/point.h"
 
+/* The value of one member of a point. */
+cJSON *point_member_to_json(const struct point *, const struct point_field *);
 cJSON *point_to_json(const char *run, const char *layer, uint32_t attempt, const struct point *);
 cJSON *scalar_to_json(const char *run, uint32_t attempt, int64_t step, double time,
                       const struct scalar *);

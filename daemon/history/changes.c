@@ -10,7 +10,7 @@
 
 /* Where a changed thing has its feed sequence: @point and the scalar's columns begin at 4. */
 #define CHANGE_COLUMNS   4
-#define POINT_FEED_SEQ   (CHANGE_COLUMNS + 8)
+#define POINT_FEED_SEQ   (CHANGE_COLUMNS + SCHEMA_POINT_FEED_SEQ)
 #define SCALAR_FEED_SEQ  (CHANGE_COLUMNS + 3)
 #define FINDING_FEED_SEQ CHANGE_COLUMNS
 

@@ -110,7 +110,7 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_POINT_COUNT] = "SELECT count(*) FROM (SELECT 1 FROM point" POINT_RANGE " LIMIT ?5)",
     [SQL_POINT_ENDS] = "SELECT (SELECT min(step) FROM point" POINT_RANGE "),"
                        " (SELECT max(step) FROM point" POINT_RANGE ")",
-    [SQL_POINT_VALUES] = "SELECT step @columns FROM point" POINT_RANGE " ORDER BY step",
+    [SQL_POINT_VALUES] = "SELECT step @measures FROM point" POINT_RANGE " ORDER BY step",
     [SQL_SCALARS] = "SELECT attempt, step, time, value FROM scalar" SCALAR_RANGE " ORDER BY step",
     [SQL_SCALAR_COUNT] = "SELECT count(*) FROM (SELECT 1 FROM scalar" SCALAR_RANGE " LIMIT ?5)",
     [SQL_SCALAR_ENDS] = "SELECT (SELECT min(step) FROM scalar" SCALAR_RANGE "),"

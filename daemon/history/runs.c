@@ -44,7 +44,7 @@ static bool add_run_layer(cJSON *array, sqlite3_stmt *q)
     return o && add_text(o, "layer", q, 1) &&
            json_add_integer(o, "p", sqlite3_column_int64(q, 2)) &&
            json_add_integer(o, "c", sqlite3_column_int64(q, 3)) &&
-           add_integer_or_null(o, "step", q, LAYERS_POINT) &&
+           add_integer_or_null(o, "step", q, LAYERS_POINT + SCHEMA_POINT_MEMBERS + POINT_step) &&
            json_add_double(o, "d_lr", point.value[METRIC_D_LR]);
 }
 

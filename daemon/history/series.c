@@ -286,56 +286,44 @@ static int add_binned_columns(struct history *h, const struct line *line,
     return rc;
 }
 
-/* The arrays of a series that is given row by row. Those of the scalars are fewer: NULL here. */
+/* The arrays of a series that is given row by row. Those of a point are by enum point_member; NULL
+ * for what was not asked for, or stands in the layer. A scalar has three. */
 struct rows {
-    cJSON *attempt, *step, *time, *n, *rows_missing, *rows_from, *rows_to, *rank, *flags;
-    cJSON *value[METRIC_COUNT];
+    cJSON *attempt;
+    cJSON *member[POINT_MEMBER_COUNT];
+    cJSON *step, *time, *value;
 };
+
+static bool is_asked_for(const struct point_field *field, const struct selection *sel)
+{
+    return field->place == POINT_PLACE_ROW && (field->metric < 0 || sel->metrics[field->metric]);
+}
+
+static bool add_point_arrays(cJSON *columns, const struct selection *sel, struct rows *out)
+{
+    for (int i = 0; i < POINT_MEMBER_COUNT; i++) {
+        if (!is_asked_for(&point_table[i], sel))
+            continue;
+        out->member[i] = cJSON_AddArrayToObject(columns, point_table[i].name);
+        if (!out->member[i])
+            return false;
+    }
+    return true;
+}
 
 static bool add_arrays(cJSON *columns, const struct line *line, const struct selection *sel,
                        struct rows *out)
 {
     memset(out, 0, sizeof *out);
     out->attempt = cJSON_AddArrayToObject(columns, "attempt");
+    if (!out->attempt)
+        return false;
+    if (line->is_point)
+        return add_point_arrays(columns, sel, out);
     out->step = cJSON_AddArrayToObject(columns, "step");
     out->time = cJSON_AddArrayToObject(columns, "time");
-    if (!out->attempt || !out->step || !out->time)
-        return false;
-    if (line->is_point) {
-        out->n = cJSON_AddArrayToObject(columns, "n");
-        out->rows_missing = cJSON_AddArrayToObject(columns, "rows_missing");
-        out->rows_from = cJSON_AddArrayToObject(columns, "rows_from");
-        out->rows_to = cJSON_AddArrayToObject(columns, "rows_to");
-        out->rank = cJSON_AddArrayToObject(columns, "rank");
-        out->flags = cJSON_AddArrayToObject(columns, "flags");
-        if (!out->n || !out->rows_missing || !out->rows_from || !out->rows_to || !out->rank ||
-            !out->flags)
-            return false;
-    }
-    for (size_t v = 0; v < line->n_values; v++) {
-        const char *name = value_name(line, sel, v);
-
-        if (!name)
-            continue;
-        out->value[v] = cJSON_AddArrayToObject(columns, name);
-        if (!out->value[v])
-            return false;
-    }
-    return true;
-}
-
-static bool push_flags(cJSON *array, uint32_t flags)
-{
-    cJSON *names = flags_to_json(flags);
-
-    return names && cJSON_AddItemToArray(array, names);
-}
-
-/* A step, null below 0. */
-static bool push_step(cJSON *array, int64_t step)
-{
-    return step < 0 ? cJSON_AddItemToArray(array, cJSON_CreateNull())
-                    : json_push_integer(array, step);
+    out->value = cJSON_AddArrayToObject(columns, "value");
+    return out->step && out->time && out->value;
 }
 
 static bool push_point(struct rows *rows, sqlite3_stmt *q)
@@ -343,16 +331,17 @@ static bool push_point(struct rows *rows, sqlite3_stmt *q)
     struct point point;
 
     store_schema_point(q, 1, &point);
-    for (int i = 0; i < METRIC_COUNT; i++) {
-        if (rows->value[i] && !json_push_double(rows->value[i], point.value[i]))
+    for (int i = 0; i < POINT_MEMBER_COUNT; i++) {
+        cJSON *value;
+
+        if (!rows->member[i])
+            continue;
+        value = point_member_to_json(&point, &point_table[i]);
+        if (!value)
             return false;
+        cJSON_AddItemToArray(rows->member[i], value);
     }
-    return json_push_integer(rows->attempt, sqlite3_column_int64(q, 0)) &&
-           json_push_integer(rows->step, point.step) && json_push_double(rows->time, point.time) &&
-           json_push_double(rows->n, point.n) &&
-           json_push_integer(rows->rows_missing, (int64_t)point.rows_missing) &&
-           push_step(rows->rows_from, point.rows_from) && push_step(rows->rows_to, point.rows_to) &&
-           json_push_integer(rows->rank, point.rank) && push_flags(rows->flags, point.flags);
+    return json_push_integer(rows->attempt, sqlite3_column_int64(q, 0));
 }
 
 static bool push_scalar(struct rows *rows, sqlite3_stmt *q)
@@ -360,7 +349,7 @@ static bool push_scalar(struct rows *rows, sqlite3_stmt *q)
     return json_push_integer(rows->attempt, sqlite3_column_int64(q, 0)) &&
            json_push_integer(rows->step, sqlite3_column_int64(q, 1)) &&
            json_push_double(rows->time, sql_column_double(q, 2)) &&
-           json_push_double(rows->value[0], sql_column_double(q, 3));
+           json_push_double(rows->value, sql_column_double(q, 3));
 }
 
 static int add_row_columns(struct history *h, const struct line *line, const struct selection *sel,

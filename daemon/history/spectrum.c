@@ -2,11 +2,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "daemon/core/measure/point.h"
 #include "daemon/format/model_json.h"
 #include "daemon/history/db.h"
 #include "daemon/store/spectrum_blob.h"
 #include "daemon/store/sql.h"
+#include "proto/base/point.h"
 
 /* spectrum.query: one layer's decomposition, at a step or the latest. */
 

@@ -1,5 +1,6 @@
 #include "daemon/store/db.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -373,11 +374,11 @@ static int put_spectrum(struct store *s, const struct record *r, int64_t layer_k
 static int put_point(struct store *s, const struct record *r, int64_t layer_key,
                      struct layer_point *lp, int64_t *added, struct err *e)
 {
-    const struct point *point = &lp->point;
     sqlite3_stmt *q = s->statement[SQL_POINT_FIND];
     int64_t is_new;
     int rc;
 
+    assert(lp->point.step == r->step);
     SQL_BIND(q, layer_key, r->attempt, r->step);
     rc = sql_step(q, e);
     if (rc < 0)
@@ -388,12 +389,8 @@ static int put_point(struct store *s, const struct record *r, int64_t layer_key,
     lp->feed_seq = ++s->feed_seq;
 
     q = s->statement[SQL_POINT_PUT];
-    SQL_BIND(q, layer_key, r->attempt, r->step, (int64_t)point->rows_missing, point->rank,
-             point->flags, (int64_t)lp->feed_seq, point->rows_from, point->rows_to);
-    sql_bind_double(q, 10, point->time);
-    sql_bind_double(q, 11, point->n);
-    for (int i = 0; i < METRIC_COUNT; i++)
-        sql_bind_double(q, 12 + i, point->value[i]);
+    SQL_BIND(q, layer_key, r->attempt, (int64_t)lp->feed_seq);
+    store_schema_bind_point(q, 4, &lp->point);
     rc = sql_run(q, e);
     if (rc < 0)
         return rc;

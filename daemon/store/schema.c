@@ -18,8 +18,8 @@
  * million hold only numbers. What run.list shows (state, last step, counts, where the latest point
  * is) stands in run and layer, so that no list scans points; `config`, up to 1 MiB, stands apart,
  * so that no update of a run rewrites it. A REAL is never NOT NULL: NaN is stored as NULL, and one
- * trainer's odd clock must not fail the transaction that others share. The measures' columns are
- * not here: add_metrics() makes them from metric_table, on the first day as on any later one. */
+ * trainer's odd clock must not fail the transaction that others share. Of a point's members only
+ * the first ones are here: add_columns() makes the others' columns from point_table. */
 static const char *const migrations[STORE_SCHEMA_VERSION] = {
     "CREATE TABLE state(id INTEGER PRIMARY KEY CHECK (id = 1), feed_seq INTEGER NOT NULL);"
     "INSERT INTO state VALUES(1, 0);"
@@ -86,12 +86,6 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
     " data BLOB NOT NULL);",
 };
 
-/* What @point stands for, before the measures. store_schema_point() reads it in this order. */
-#define POINT_COLUMNS                                                                              \
-    "point.step, point.time, point.n, point.rows_missing, layer.p, layer.c, point.rank,"           \
-    " point.flags, point.feed_seq, point.rows_from, point.rows_to"
-#define POINT_FIRST_METRIC 11
-
 int store_schema_recognise(sqlite3 *db, int64_t *version, struct err *e)
 {
     int64_t application = 0, n_tables = 0;
@@ -127,24 +121,32 @@ static int migrate(sqlite3 *db, int version, struct err *e)
     return sql_exec(db, stamp, e);
 }
 
-/* Adds the column of each measure that the database does not know yet; its old points read NaN. */
-static int add_metrics(sqlite3 *db, struct err *e)
+static const char *column_type(const struct point_field *field)
+{
+    return field->kind == POINT_KIND_NUMBER ? "REAL" : "INTEGER";
+}
+
+/* Adds the column of each member of a point that the database does not know yet. */
+static int add_columns(sqlite3 *db, struct err *e)
 {
     char text[160];
     int64_t found = 0;
     int rc;
 
-    for (int i = 0; i < METRIC_COUNT; i++) {
+    for (int i = 0; i < POINT_MEMBER_COUNT; i++) {
+        const struct point_field *field = &point_table[i];
+
+        if (field->place != POINT_PLACE_ROW)
+            continue;
         snprintf(text, sizeof text,
-                 "SELECT count(*) FROM pragma_table_info('point') WHERE name='%s'",
-                 metric_table[i].name);
+                 "SELECT count(*) FROM pragma_table_info('point') WHERE name='%s'", field->name);
         rc = sql_integer(db, text, &found, e);
         if (rc < 0)
             return rc;
         if (found)
             continue;
-        snprintf(text, sizeof text, "ALTER TABLE point ADD COLUMN \"%s\" REAL",
-                 metric_table[i].name);
+        snprintf(text, sizeof text, "ALTER TABLE point ADD COLUMN \"%s\" %s", field->name,
+                 column_type(field));
         rc = sql_exec(db, text, e);
         if (rc < 0)
             return rc;
@@ -164,7 +166,7 @@ int store_schema_update(sqlite3 *db, struct err *e)
     for (int i = (int)version; rc == 0 && i < STORE_SCHEMA_VERSION; i++)
         rc = migrate(db, i, e);
     if (rc == 0)
-        rc = add_metrics(db, e);
+        rc = add_columns(db, e);
     if (rc == 0)
         rc = sql_exec(db, "COMMIT", e);
     if (rc < 0 && !sqlite3_get_autocommit(db))
@@ -172,20 +174,58 @@ int store_schema_update(sqlite3 *db, struct err *e)
     return rc;
 }
 
+/* The lists of columns that a statement may ask for. */
+static void append_point(sqlite3_str *out)
+{
+    sqlite3_str_appendall(out, "point.feed_seq");
+    for (int i = 0; i < POINT_MEMBER_COUNT; i++)
+        sqlite3_str_appendf(out, ", %s.\"%w\"",
+                            point_table[i].place == POINT_PLACE_LAYER ? "layer" : "point",
+                            point_table[i].name);
+}
+
+static void append_columns(sqlite3_str *out)
+{
+    for (int i = 0; i < POINT_MEMBER_COUNT; i++) {
+        if (point_table[i].place == POINT_PLACE_ROW)
+            sqlite3_str_appendf(out, ", \"%w\"", point_table[i].name);
+    }
+}
+
+static void append_values(sqlite3_str *out)
+{
+    for (int i = 0; i < POINT_MEMBER_COUNT; i++) {
+        if (point_table[i].place == POINT_PLACE_ROW)
+            sqlite3_str_appendall(out, ", ?");
+    }
+}
+
+static void append_measures(sqlite3_str *out)
+{
+    for (int i = 0; i < METRIC_COUNT; i++)
+        sqlite3_str_appendf(out, ", \"%w\"", metric_table[i].name);
+}
+
 /* Appends what the marker at `at` stands for; returns the marker's length, 0 when it is none. */
 static size_t expand(sqlite3_str *out, const char *at)
 {
-    static const char *const markers[] = {"@point", "@columns", "@values"};
-    static const char *const formats[] = {", point.\"%w\"", ", \"%w\"", ", ?"};
+    static const struct {
+        const char *name;
+        void (*append)(sqlite3_str *);
+    } markers[] = {
+        {"@point", append_point},
+        {"@columns", append_columns},
+        {"@values", append_values},
+        {"@measures", append_measures},
+    };
 
-    for (size_t m = 0; m < sizeof markers / sizeof *markers; m++) {
-        if (strncmp(at, markers[m], strlen(markers[m])) != 0)
+    for (size_t i = 0; i < sizeof markers / sizeof *markers; i++) {
+        size_t length = strlen(markers[i].name);
+
+        if (strncmp(at, markers[i].name, length) != 0)
             continue;
-        if (m == 0)
-            sqlite3_str_appendall(out, POINT_COLUMNS);
-        for (int i = 0; i < METRIC_COUNT; i++)
-            sqlite3_str_appendf(out, formats[m], metric_table[i].name);
-        return strlen(markers[m]);
+        markers[i].append(out);
+        return length;
     }
     return 0;
 }
@@ -211,24 +251,39 @@ int store_schema_prepare(sqlite3 *db, const char *text, sqlite3_stmt **out, stru
     return rc;
 }
 
-static int64_t step_or_none(sqlite3_stmt *q, int column)
+static void read_member(sqlite3_stmt *q, int column, const struct point_field *field,
+                        struct point *out)
 {
-    return sqlite3_column_type(q, column) == SQLITE_NULL ? -1 : sqlite3_column_int64(q, column);
+    if (field->kind == POINT_KIND_NUMBER)
+        point_set_number(out, field, sql_column_double(q, column));
+    else if (field->kind == POINT_KIND_STEP && sqlite3_column_type(q, column) == SQLITE_NULL)
+        point_set_integer(out, field, -1);
+    else
+        point_set_integer(out, field, sqlite3_column_int64(q, column));
 }
 
-uint64_t store_schema_point(sqlite3_stmt *statement, int first, struct point *out)
+uint64_t store_schema_point(sqlite3_stmt *q, int first, struct point *out)
 {
-    out->step = sqlite3_column_int64(statement, first);
-    out->time = sql_column_double(statement, first + 1);
-    out->n = sql_column_double(statement, first + 2);
-    out->rows_missing = (uint64_t)sqlite3_column_int64(statement, first + 3);
-    out->p = (uint32_t)sqlite3_column_int64(statement, first + 4);
-    out->c = (uint32_t)sqlite3_column_int64(statement, first + 5);
-    out->rank = (uint32_t)sqlite3_column_int64(statement, first + 6);
-    out->flags = (uint32_t)sqlite3_column_int64(statement, first + 7);
-    out->rows_from = step_or_none(statement, first + 9);
-    out->rows_to = step_or_none(statement, first + 10);
-    for (int i = 0; i < METRIC_COUNT; i++)
-        out->value[i] = sql_column_double(statement, first + POINT_FIRST_METRIC + i);
-    return (uint64_t)sqlite3_column_int64(statement, first + 8);
+    for (int i = 0; i < POINT_MEMBER_COUNT; i++)
+        read_member(q, first + SCHEMA_POINT_MEMBERS + i, &point_table[i], out);
+    return (uint64_t)sqlite3_column_int64(q, first);
+}
+
+static void bind_member(sqlite3_stmt *q, int index, const struct point_field *field,
+                        const struct point *point)
+{
+    if (field->kind == POINT_KIND_NUMBER)
+        sql_bind_double(q, index, point_number(point, field));
+    else if (field->kind == POINT_KIND_STEP && point_integer(point, field) < 0)
+        sqlite3_bind_null(q, index);
+    else
+        sqlite3_bind_int64(q, index, point_integer(point, field));
+}
+
+void store_schema_bind_point(sqlite3_stmt *q, int first, const struct point *point)
+{
+    for (int i = 0; i < POINT_MEMBER_COUNT; i++) {
+        if (point_table[i].place == POINT_PLACE_ROW)
+            bind_member(q, first++, &point_table[i], point);
+    }
 }

@@ -6,8 +6,8 @@
 #include <sqlite3.h>
 #include <stdint.h>
 
-#include "daemon/core/measure/point.h"
 #include "proto/base/err.h"
+#include "proto/base/point.h"
 #include "proto/base/state.h"
 
 /* The version that this program writes, in PRAGMA user_version. */
@@ -18,14 +18,22 @@
 int store_schema_recognise(sqlite3 *db, int64_t *version, struct err *e);
 
 /* Creates the tables in an empty database, brings those of an older version up to this one, and
- * adds the columns of measures that are new. */
+ * adds the columns of a point's members that are new. */
 int store_schema_update(sqlite3 *db, struct err *e);
 
-/* Prepares `text` after putting in the columns of a point, which follow metric_table:
- *   @point    the list that store_schema_point() reads (needs the tables point and layer)
- *   @columns  ", d_lr, d_debiased, ..." for the list of an INSERT
- *   @values   ", ?, ?, ..." for its VALUES */
+/* Prepares `text` after putting in the columns of a point, which follow point_table:
+ *   @point     the list that store_schema_point() reads (needs the tables point and layer)
+ *   @columns   ", step, time, ..." for the list of an INSERT: what stands in the point's row
+ *   @values    ", ?, ?, ..." for its VALUES, which store_schema_bind_point() binds
+ *   @measures  ", d_lr, d_debiased, ..." in the order of metric_table */
 int store_schema_prepare(sqlite3 *db, const char *text, sqlite3_stmt **out, struct err *e);
 
+/* @point is the feed sequence, then the members by enum point_member. */
+#define SCHEMA_POINT_FEED_SEQ 0
+#define SCHEMA_POINT_MEMBERS  1
+
 /* Reads @point from column `first` on; returns its feed sequence. */
-uint64_t store_schema_point(sqlite3_stmt *statement, int first, struct point *out);
+uint64_t store_schema_point(sqlite3_stmt *, int first, struct point *out);
+
+/* Binds @values from parameter `first` on. */
+void store_schema_bind_point(sqlite3_stmt *, int first, const struct point *);

@@ -64,14 +64,13 @@ static const char *const statements[SQL_COUNT] = {
                       " VALUES(?1, ?2, ?3, ?4)",
 
     [SQL_POINT_FIND] = "SELECT 1 FROM point WHERE layer_key = ?1 AND attempt = ?2 AND step = ?3",
-    [SQL_POINT_PUT] = "REPLACE INTO point(layer_key, attempt, step, rows_missing, rank, flags,"
-                      " feed_seq, rows_from, rows_to, time, n @columns)"
-                      " VALUES(?, ?, ?, ?, ?, ?, ?, nullif(?, -1), nullif(?, -1), ?, ? @values)",
+    [SQL_POINT_PUT] = "REPLACE INTO point(layer_key, attempt, feed_seq @columns)"
+                      " VALUES(?, ?, ? @values)",
     [SQL_POINTS_AT] = "SELECT layer.name, @point FROM layer JOIN point"
                       " ON point.layer_key = layer.layer_key AND point.attempt = ?2"
                       " AND point.step = ?3 WHERE layer.run_key = ?1 ORDER BY layer.layer_key",
 
-    [SQL_POINT_VALUES] = "SELECT step @columns FROM point WHERE layer_key = ?1 AND attempt = ?2"
+    [SQL_POINT_VALUES] = "SELECT step @measures FROM point WHERE layer_key = ?1 AND attempt = ?2"
                          " ORDER BY step",
     [SQL_ACCURACY] = "SELECT (SELECT max(value) FROM scalar WHERE name_key = n.name_key"
                      " AND attempt = ?2 AND step <= ?3), (SELECT max(value) FROM scalar"

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import pathlib
+import re
 import select
 import signal
 import socket
@@ -14,12 +15,14 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RICHCTL = str(pathlib.Path(os.environ.get("RICHD_BUILD", ROOT / "build")).resolve() / "richctl")
 METRICS = ["d_lr", "d_debiased", "u", "pr"]
+#: The members of a point, as the page shows them.
+POINT_KEYS = list(json.loads(re.search(
+    r"^POINT.*?```json\n(.*?)```", (ROOT / "proto" / "FEED.md").read_text(), re.M | re.S).group(1)))
 #: The daemon's other measures, which this feed does not send: richctl prints null.
-COMPANIONS = ["cka_linear", "nc1", "nc1_quotient", "nc2_norm_cv", "nc2_angle", "stable_rank",
-              "effective_rank", "rankme", "d_lr_se", "d_debiased_se", "s_init", "s_init_uncentred",
-              "param_norm", "param_change", "ntk_distance", "ntk_alignment"]
-PLAIN = ["attempt", "step", "time", "n", "rows_missing", "rows_from", "rows_to", "rank",
-         "flags"]
+COMPANIONS = POINT_KEYS[POINT_KEYS.index("pr") + 1:-1]
+#: The columns of series.query beside the measures.
+PLAIN = [name for name in POINT_KEYS
+         if name not in ("run", "layer", "p", "c", *METRICS, *COMPANIONS)]
 
 
 class FeedError(Exception):
@@ -244,7 +247,7 @@ class Feed:
         if len(rows) > points:
             return {"binned": True, "columns": binned(rows, values, low, high, points // 2,
                                                       query.get("spacing", "log"))}
-        return {"binned": False, "columns": {c: [r[c] for r in rows] for c in plain + values}}
+        return {"binned": False, "columns": {c: [r.get(c) for r in rows] for c in plain + values}}
 
     def series_query(self, run, layer=None, metrics=None, **query):
         found = self.find(run)

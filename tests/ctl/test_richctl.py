@@ -10,10 +10,10 @@ import time
 
 import pytest
 
+import memoryfeed
 from memoryfeed import COMPANIONS, RICHCTL, Ctl, Feed, grokking
 
-POINT_KEYS = ["run", "layer", "attempt", "step", "time", "n", "rows_missing", "rows_from",
-              "rows_to", "p", "c", "rank", "d_lr", "d_debiased", "u", "pr", *COMPANIONS, "flags", "scalars"]
+POINT_KEYS = [*memoryfeed.POINT_KEYS, "scalars"]
 
 
 def bare(*args, **env):

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import pathlib
+import re
 import resource
 import secrets
 import shutil
@@ -31,9 +32,10 @@ SLOWNESS = 1 if BUILD.name == "build" else 8
 SANITIZER_REPORTS = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime error:")
 F32, F64, F16, BF16, I32, I64 = 1, 2, 3, 4, 5, 6
 #: The measures of a point beside d_lr, d_debiased, u and pr.
-COMPANIONS = ("cka_linear", "nc1", "nc1_quotient", "nc2_norm_cv", "nc2_angle", "stable_rank",
-              "effective_rank", "rankme", "d_lr_se", "d_debiased_se", "s_init",
-              "s_init_uncentred", "param_norm", "param_change", "ntk_distance", "ntk_alignment")
+#: The members of a point, as the page shows them, and of these its measures beyond the first four.
+POINT_KEYS = tuple(json.loads(re.search(
+    r"^POINT.*?```json\n(.*?)```", (ROOT / "proto" / "FEED.md").read_text(), re.M | re.S).group(1)))
+COMPANIONS = POINT_KEYS[POINT_KEYS.index("pr") + 1:-1]
 HEADER = struct.Struct("<4sHBBQqQIIIIBBBB12x")
 
 

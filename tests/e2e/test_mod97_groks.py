@@ -1,9 +1,6 @@
 import pytest
 
-from harness import COMPANIONS, ROOT
-
-KEYS = ["run", "layer", "attempt", "step", "time", "n", "rows_missing", "rows_from", "rows_to", "p",
-        "c", "rank", "d_lr", "d_debiased", "u", "pr", *COMPANIONS, "flags", "scalars"]
+from harness import POINT_KEYS, ROOT
 
 
 def test_mod97_groks(daemon):
@@ -17,7 +14,7 @@ def test_mod97_groks(daemon):
 
     points = daemon.richctl_json("series", "mod97/e2e")
     for point in points:
-        assert list(point) == KEYS
+        assert list(point) == [*POINT_KEYS, "scalars"]
         assert (point["layer"], point["n"], point["p"], point["c"]) == ("head", 1024, 128, 97)
         assert point["rank"] in (96, 97)
     d_lr = [point["d_lr"] for point in points]

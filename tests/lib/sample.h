@@ -6,10 +6,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "daemon/core/measure/point.h"
 #include "daemon/core/moments/fold.h"
 #include "daemon/core/moments/moments.h"
 #include "proto/base/dtype.h"
+#include "proto/base/point.h"
 #include "tests/lib/random.h"
 #include "tests/lib/reference.h"
 

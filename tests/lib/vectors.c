@@ -43,6 +43,26 @@ cJSON *vectors_read(const char *name)
     return vectors;
 }
 
+cJSON *vectors_example(const char *name, const char *above)
+{
+    static const char fence[] = "```json\n";
+    char path[256], line[128];
+    const char *start;
+    cJSON *example;
+    char *text;
+
+    snprintf(path, sizeof path, "proto/%s.md", name);
+    snprintf(line, sizeof line, "\n%s", above);
+    text = read_all(path);
+    start = strstr(text, line);
+    start = start ? strstr(start, fence) : NULL;
+    example = start ? cJSON_Parse(start + strlen(fence)) : NULL;
+    free(text);
+    if (!example)
+        give_up("no example", above);
+    return example;
+}
+
 const char *vectors_text(const cJSON *vector, const char *name)
 {
     const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(vector, name));

@@ -9,6 +9,10 @@
 /* The array in proto/vectors/NAME.json. Free with cJSON_Delete. */
 cJSON *vectors_read(const char *name);
 
+/* The first example of JSON on a page of proto (NAME.md) behind the line that begins with `above`.
+ * Free with cJSON_Delete. */
+cJSON *vectors_example(const char *name, const char *above);
+
 /* The text of a string member that has to be there; borrowed from `vector`. */
 const char *vectors_text(const cJSON *vector, const char *name);
 

@@ -19,21 +19,9 @@
 
 void pointrow_names(const char *names[POINT_PARTS])
 {
-    static const char *const own[POINT_METRICS] = {
-        [POINT_STEP] = "step",
-        [POINT_ATTEMPT] = "attempt",
-        [POINT_TIME] = "time",
-        [POINT_N] = "n",
-        [POINT_MISSING] = "rows_missing",
-        [POINT_FROM] = "rows_from",
-        [POINT_TO] = "rows_to",
-        [POINT_RANK] = "rank",
-        [POINT_FLAGS] = "flags",
-    };
-
-    memcpy(names, own, sizeof own);
-    for (int i = 0; i < METRIC_COUNT; i++)
-        names[POINT_METRICS + i] = metric_table[i].name;
+    for (int i = 0; i < POINT_MEMBER_COUNT; i++)
+        names[i] = point_table[i].name;
+    names[POINT_ATTEMPT] = "attempt";
 }
 
 void pointrow_mark_measured(const cJSON *point, bool shown[METRIC_COUNT])
@@ -150,7 +138,7 @@ void pointrow_print_place(const struct pointrow_format *f, const struct pointrow
         print_name(f, r->layer, LAYER_WIDTH, out);
     if (f->attempt)
         fprintf(out, "%*.0f", ATTEMPT_WIDTH, number_of(r->parts[POINT_ATTEMPT]));
-    fprintf(out, "%*.0f", STEP_WIDTH, number_of(r->parts[POINT_STEP]));
+    fprintf(out, "%*.0f", STEP_WIDTH, number_of(r->parts[POINT_step]));
 }
 
 /* The flags in words, with commas. */
@@ -174,14 +162,14 @@ void pointrow_print(const struct pointrow_format *f, const struct pointrow *r, F
     pointrow_print_place(f, r, out);
     /* Effective rows of a weighted window need no digits after the point. */
     if (shows_n(f))
-        fprintf(out, " %*.0f", NUMBER_WIDTH, number_of(r->parts[POINT_N]));
+        fprintf(out, " %*.0f", NUMBER_WIDTH, number_of(r->parts[POINT_n]));
     for (int i = 0; i < METRIC_COUNT; i++) {
         if (shows_metric(f, i))
-            print_number(number_of(r->parts[POINT_METRICS + i]), number_width(metric_table[i].name),
+            print_number(number_of(r->parts[POINT_D_LR + i]), number_width(metric_table[i].name),
                          out);
     }
     for (size_t i = 0; i < f->n_scalars; i++)
         print_number(r->scalars[i], number_width(f->scalars[i]), out);
-    print_flags(r->parts[POINT_FLAGS], out);
+    print_flags(r->parts[POINT_flags], out);
     fputc('\n', out);
 }

@@ -7,22 +7,12 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#include "proto/base/metric.h"
+#include "proto/base/point.h"
 
-/* The parts of a point, in the order of pointrow_names. */
-enum point_part {
-    POINT_STEP, /* first: a walk through columns ends with it */
-    POINT_ATTEMPT,
-    POINT_TIME,
-    POINT_N,
-    POINT_MISSING,
-    POINT_FROM,
-    POINT_TO,
-    POINT_RANK,
-    POINT_FLAGS,
-    POINT_METRICS,
-    POINT_PARTS = POINT_METRICS + METRIC_COUNT,
-};
+/* The parts of a point: its members by enum point_member, step first, for a walk through columns
+ * ends with it, and its attempt. */
+#define POINT_ATTEMPT POINT_MEMBER_COUNT
+#define POINT_PARTS   (POINT_MEMBER_COUNT + 1)
 
 /* Fills the JSON names of the parts. */
 void pointrow_names(const char *names[POINT_PARTS]);

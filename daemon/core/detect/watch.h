@@ -7,8 +7,8 @@
 #include <stddef.h>
 
 #include "daemon/core/detect/finding.h"
-#include "daemon/core/measure/point.h"
 #include "proto/base/limits.h"
+#include "proto/base/point.h"
 
 /* The run's policy: no metric twice. */
 struct watch_list {

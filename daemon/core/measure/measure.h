@@ -8,12 +8,12 @@
 
 #include "daemon/core/measure/collapse.h"
 #include "daemon/core/measure/jackknife.h"
-#include "daemon/core/measure/point.h"
 #include "daemon/core/measure/probe.h"
 #include "daemon/core/measure/projector.h"
 #include "daemon/core/measure/spectrum.h"
 #include "daemon/core/moments/head.h"
 #include "daemon/core/moments/moments.h"
+#include "proto/base/point.h"
 
 /* What a measure may read. With X and Y the rows as in moments.h and Q an orthonormal basis of the
  * outputs. Rows of unequal weight count as n = (sum w)^2 / sum w^2 equal ones. */

@@ -10,10 +10,10 @@
 #include <stdint.h>
 
 #include "daemon/core/detect/watch.h"
-#include "daemon/core/measure/point.h"
 #include "daemon/core/measure/probe.h"
 #include "daemon/core/measure/spectrum.h"
 #include "proto/base/list.h"
+#include "proto/base/point.h"
 #include "proto/base/policy.h"
 
 enum record_kind {

@@ -505,6 +505,26 @@ static void a_measure_that_is_new_gets_its_column(void **state)
     record_free(r);
 }
 
+static void a_member_of_a_point_that_is_new_gets_its_column(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = open_run(f, "a", "w1");
+
+    checkpoint(f, r, 1, 100, 0.5);
+    store_close(f->store);
+    f->store = NULL;
+    run_sql(f->path, "ALTER TABLE point DROP COLUMN rank; ALTER TABLE point DROP COLUMN rows_to");
+    reopen(f);
+    assert_int_equal(read_sql(f->path, "SELECT count(*) FROM pragma_table_info('point')"
+                                       " WHERE name IN ('rank', 'rows_to') AND type = 'INTEGER'"),
+                     2);
+    assert_true(isnan(read_sql(f->path, "SELECT rows_to FROM point WHERE step = 100")));
+    checkpoint(f, r, 2, 200, 0.5);
+    assert_int_equal(read_sql(f->path, "SELECT rank FROM point WHERE step = 200"), 9);
+    assert_int_equal(read_sql(f->path, "SELECT rows_to FROM point WHERE step = 200"), 200);
+    record_free(r);
+}
+
 /* Values of a probe of three rows, each its own. */
 static struct probe small_probe(double *values, double scale)
 {
@@ -811,6 +831,7 @@ int main(void)
         TEST(a_closed_run_stays_closed),
         TEST(a_lost_run_is_open_when_its_trainer_is_back),
         TEST(a_measure_that_is_new_gets_its_column),
+        TEST(a_member_of_a_point_that_is_new_gets_its_column),
         TEST(the_first_probe_comes_back_bit_for_bit_and_is_never_replaced),
         TEST(probes_that_find_no_room_refuse_their_run_alone),
         TEST(a_damaged_probe_fails_the_open_with_its_reason),

@@ -1,0 +1,68 @@
+#include "proto/base/point.h"
+
+#include <assert.h>
+#include <stddef.h>
+
+const struct point_field point_table[POINT_MEMBER_COUNT] = {
+#define FIELD(name, KIND, PLACE, sentence)                                                         \
+    {#name, POINT_KIND_##KIND, POINT_PLACE_##PLACE, -1, offsetof(struct point, name), sentence},
+#define MEASURE(ENUM, name, unit, needs, sentence)                                                 \
+    {#name,                                                                                        \
+     POINT_KIND_NUMBER,                                                                            \
+     POINT_PLACE_ROW,                                                                              \
+     METRIC_##ENUM,                                                                                \
+     offsetof(struct point, value) + METRIC_##ENUM * sizeof(double),                               \
+     sentence},
+    POINT_FIELDS(FIELD, MEASURE)
+#undef FIELD
+#undef MEASURE
+};
+
+int64_t point_integer(const struct point *p, const struct point_field *f)
+{
+    const char *at = (const char *)p + f->offset;
+
+    assert(f->kind != POINT_KIND_NUMBER);
+    switch (f->kind) {
+    case POINT_KIND_COUNT:
+        return (int64_t) * (const POINT_TYPE_COUNT *)at;
+    case POINT_KIND_SIZE:
+        return *(const POINT_TYPE_SIZE *)at;
+    case POINT_KIND_FLAGS:
+        return *(const POINT_TYPE_FLAGS *)at;
+    default:
+        return *(const POINT_TYPE_STEP *)at;
+    }
+}
+
+double point_number(const struct point *p, const struct point_field *f)
+{
+    assert(f->kind == POINT_KIND_NUMBER);
+    return *(const POINT_TYPE_NUMBER *)((const char *)p + f->offset);
+}
+
+void point_set_integer(struct point *p, const struct point_field *f, int64_t value)
+{
+    char *at = (char *)p + f->offset;
+
+    assert(f->kind != POINT_KIND_NUMBER);
+    switch (f->kind) {
+    case POINT_KIND_COUNT:
+        *(POINT_TYPE_COUNT *)at = (POINT_TYPE_COUNT)value;
+        break;
+    case POINT_KIND_SIZE:
+        *(POINT_TYPE_SIZE *)at = (POINT_TYPE_SIZE)value;
+        break;
+    case POINT_KIND_FLAGS:
+        *(POINT_TYPE_FLAGS *)at = (POINT_TYPE_FLAGS)value;
+        break;
+    default:
+        *(POINT_TYPE_STEP *)at = value;
+    }
+}
+
+void point_set_number(struct point *p, const struct point_field *f, double value)
+{
+    assert(f->kind == POINT_KIND_NUMBER);
+    *(POINT_TYPE_NUMBER *)((char *)p + f->offset) = value;
+}
