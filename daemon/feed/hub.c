@@ -1,172 +1,18 @@
 #include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "daemon/feed/parts.h"
-#include "daemon/format/model_json.h"
-#include "proto/json.h"
 
-void feed_client_end(struct feed_client *c)
-{
-    if (c->arg || c->n_queries > 0 || c->n_holds > 0)
-        return;
-    list_remove(&c->link);
-    c->hub->n_clients--;
-    free(c);
-}
-
-/* ---- texts out ----------------------------------------------------------------------------- */
-
-const struct feed_words feed_lines = {
-    .result = feed_result,
-    .error = feed_error,
-    .notification = feed_notification,
-};
-
-void feed_send_text(struct feed_client *c, int code, char *text, size_t size)
-{
-    if (text && c->arg)
-        c->transport->send(c->arg, code, text, size);
-    else
-        free(text);
-}
-
-static void send_error(struct feed_client *c, const cJSON *id, int code, const char *why)
-{
-    size_t size;
-    char *text = c->transport->words->error(id, code, why, &size);
-
-    feed_send_text(c, code, text, size);
-}
-
-void feed_send_result(struct feed_client *c, const cJSON *id, cJSON *result)
-{
-    size_t size;
-    char *text = result ? c->transport->words->result(id, result, &size) : NULL;
-
-    if (text)
-        feed_send_text(c, 0, text, size);
-    else
-        send_error(c, id, FEED_FAILED, "out of memory");
-}
-
-/* ---- queries ------------------------------------------------------------------------------- */
-
-void feed_ask(struct feed_client *c, struct question *q, query_work_cb *work, query_done_cb *done)
-{
-    q->client = c;
-    q->query.work = work;
-    q->query.done = done;
-    q->query.is_unwanted = &c->is_gone;
-    c->n_queries++;
-    c->hub->n_queries++;
-    readers_submit(c->hub->readers, &q->query);
-}
-
-/* The request is answered. */
-static void end_question(struct question *q)
-{
-    struct feed_client *c = q->client;
-
-    feed_request_release(&q->request);
-    free(q);
-    if (c->arg)
-        c->transport->ready(c->arg);
-}
-
-/* As end_question, for one that was with the readers. */
-void feed_finish_question(struct question *q)
-{
-    struct feed_client *c = q->client;
-
-    if (q->rc < 0)
-        send_error(c, q->request.id, feed_code_of(q->rc), q->why.text);
-    c->n_queries--;
-    c->hub->n_queries--;
-    c->n_holds++;
-    end_question(q);
-    c->n_holds--;
-    feed_client_end(c);
-}
-
-/* On a reader, where a long answer holds nobody up while it is written down. */
-static void write_answer(struct question *q, cJSON *result)
-{
-    q->text = q->client->transport->words->result(q->request.id, result, &q->size);
-    if (!q->text)
-        q->rc = err_set(&q->why, -ENOMEM, "out of memory");
-}
-
-/* One row a method that the history answers: how its parameters are read and who answers. */
-#define QUERY(name, params, read, answer)                                                          \
-    static void name(struct history *h, struct query *base)                                        \
-    {                                                                                              \
-        struct question *q = LIST_ENTRY(base, struct question, query);                             \
-        struct params p;                                                                           \
-        cJSON *result;                                                                             \
-                                                                                                   \
-        q->rc = read(&q->request, &p, &q->why) < 0 ? -EINVAL : answer(h, &p, &result, &q->why);    \
-        if (q->rc == 0)                                                                            \
-            write_answer(q, result);                                                               \
-    }
-
-QUERY(work_run_list, feed_run_list, feed_run_list_read, history_run_list)
-QUERY(work_run_get, feed_run, feed_run_read, history_run_get)
-QUERY(work_layer_list, feed_run, feed_run_read, history_layer_list)
-QUERY(work_series, feed_series_query, feed_series_query_read, history_series)
-QUERY(work_spectrum, feed_spectrum_query, feed_spectrum_query_read, history_spectrum)
-QUERY(work_scalars, feed_scalars_query, feed_scalars_query_read, history_scalars)
-QUERY(work_events, feed_event_query, feed_event_query_read, history_events)
-
-static query_work_cb *const works[FEED_METHOD_COUNT] = {
-    [FEED_RUN_LIST] = work_run_list,       [FEED_RUN_GET] = work_run_get,
-    [FEED_LAYER_LIST] = work_layer_list,   [FEED_SERIES_QUERY] = work_series,
-    [FEED_SCALARS_QUERY] = work_scalars,   [FEED_EVENT_QUERY] = work_events,
-    [FEED_SPECTRUM_QUERY] = work_spectrum,
-};
-
-static void on_answer(struct query *base)
-{
-    struct question *q = LIST_ENTRY(base, struct question, query);
-
-    if (q->rc == 0)
-        feed_send_text(q->client, 0, q->text, q->size);
-    feed_finish_question(q);
-}
-
-/* ---- requests ------------------------------------------------------------------------------ */
-
-static cJSON *hello(const struct feedhub *h)
-{
-    cJSON *o = cJSON_CreateObject();
-
-    if (o && cJSON_AddStringToObject(o, "server", "richd") &&
-        cJSON_AddStringToObject(o, "version", RICHD_VERSION) &&
-        json_add_integer(o, "protocol_min", 1) && json_add_integer(o, "protocol_max", 1) &&
-        json_add_counter(o, "seq", store_feed_seq(h->store)))
-        return o;
-    cJSON_Delete(o);
-    return NULL;
-}
-
-static cJSON *status(const struct feedhub *h)
-{
-    cJSON *o = cJSON_CreateObject();
-
-    if (o)
-        h->on_status(h->status_arg, o);
-    return o;
-}
+/* ---- requests -------------------------------------------------------------------------------- */
 
 static void answer_now(struct question *q, cJSON *result)
 {
     feed_send_result(q->client, q->request.id, result);
-    end_question(q);
+    feed_end_question(q);
 }
 
 /* Starts answering; a code other than 0 is sent by the caller. */
-static int dispatch(struct feed_client *c, struct question *q)
+static int dispatch(struct question *q)
 {
     struct feed_hello ignored;
     int rc;
@@ -176,26 +22,26 @@ static int dispatch(struct feed_client *c, struct question *q)
         rc = feed_hello_read(&q->request, &ignored, &q->why);
         if (rc < 0)
             return rc;
-        answer_now(q, hello(c->hub));
+        answer_now(q, feed_answer_hello(q->client->hub));
         return 0;
     case FEED_STATUS:
-        answer_now(q, status(c->hub));
+        answer_now(q, feed_answer_status(q->client->hub));
         return 0;
     case FEED_METRIC_LIST:
-        answer_now(q, metrics_to_json());
+        answer_now(q, feed_answer_metrics());
         return 0;
     case FEED_SERIES_SUBSCRIBE:
-        return feed_subs_open(c, q, CHANGE_SERIES);
+        return feed_subs_open(q, CHANGE_SERIES);
     case FEED_EVENT_SUBSCRIBE:
-        return feed_subs_open(c, q, CHANGE_EVENTS);
+        return feed_subs_open(q, CHANGE_EVENTS);
     case FEED_SERIES_UNSUBSCRIBE:
     case FEED_EVENT_UNSUBSCRIBE:
-        rc = feed_subs_close(c, q);
+        rc = feed_subs_close(q);
         if (rc == 0)
             answer_now(q, cJSON_CreateObject());
         return rc;
     default:
-        feed_ask(c, q, works[q->request.method], on_answer);
+        feed_ask_history(q);
         return 0;
     }
 }
@@ -205,22 +51,57 @@ void feed_client_request(struct feed_client *c, const char *line, size_t size)
     struct question *q = calloc(1, sizeof *q);
     int rc;
 
+    assert(!c->is_gone);
     if (!q) {
-        send_error(c, NULL, FEED_FAILED, "out of memory");
+        feed_send_error(c, NULL, FEED_FAILED, "out of memory");
         c->transport->ready(c->arg);
         return;
     }
     q->client = c;
     rc = feed_request_parse(line, size, &q->request, &q->why);
     if (rc == 0)
-        rc = dispatch(c, q);
+        rc = dispatch(q);
     if (rc == 0)
         return;
-    send_error(c, q->request.id, rc, q->why.text);
-    end_question(q);
+    feed_send_error(c, q->request.id, rc, q->why.text);
+    feed_end_question(q);
 }
 
-/* ---- clients ------------------------------------------------------------------------------- */
+/* ---- what is new ----------------------------------------------------------------------------- */
+
+static uint64_t last_feed_seq(const struct record *r)
+{
+    uint64_t last = 0;
+
+    for (size_t i = 0; i < r->n_points; i++) {
+        const struct layer_point *p = &r->points[i];
+
+        if (p->measured && p->feed_seq > last)
+            last = p->feed_seq;
+        if (p->n_findings > 0 && p->findings[p->n_findings - 1].feed_seq > last)
+            last = p->findings[p->n_findings - 1].feed_seq;
+    }
+    for (size_t i = 0; i < r->n_scalars; i++) {
+        if (r->scalar_feed_seqs[i] > last)
+            last = r->scalar_feed_seqs[i];
+    }
+    return last;
+}
+
+void feedhub_publish(struct feedhub *h, const struct record *r)
+{
+    uint64_t last_seq = last_feed_seq(r);
+
+    if (last_seq <= h->published)
+        return; /* nothing new in it */
+    h->published = last_seq;
+    LIST_EACH_SAFE(at, &h->clients)
+    {
+        feed_subs_publish(LIST_ENTRY(at, struct feed_client, link), r, last_seq);
+    }
+}
+
+/* ---- clients --------------------------------------------------------------------------------- */
 
 struct feedhub *feedhub_new(struct readers *readers, const struct store *store,
                             feed_status_cb *on_status, void *arg)
@@ -269,10 +150,11 @@ struct feed_client *feed_client_new(struct feedhub *h, const struct feed_transpo
 
 void feed_client_close(struct feed_client *c)
 {
+    assert(!c->is_gone);
     c->arg = NULL;
     c->is_gone = true;
     feed_subs_close_all(c);
-    feed_client_end(c);
+    feed_free_if_gone(c);
 }
 
 void feed_client_drained(struct feed_client *c)

@@ -1,6 +1,17 @@
-/* The inside of the feed's hub, shared by its files: hub.c has clients, requests and answers;
- * subs.c the subscriptions. Loop thread only, apart from the work of queries, which is a
- * reader's. */
+/* The inside of the feed's hub, shared by its files. Loop thread only, apart from the work of
+ * queries, which is a reader's.
+ *
+ * The way of a request:
+ *
+ *     socket.c     reads a line (daemon/http/socket.c: a message), and hands it over
+ *     hub.c        reads the request, and gives it to whom it concerns
+ *     answers.c    answers at once what the loop knows: hello, status, the measures
+ *     subs.c       starts and ends subscriptions, and sends them what is new
+ *     questions.c  lends a question to a reader of the history; its answer goes to the transport
+ *
+ * Each calls those below it and none above it. What a request does wrong is an error with a
+ * sentence, sent as the answer. A client that leaves stays in memory until its queries are home.
+ * A reader that takes nothing is cut by its transport. */
 #pragma once
 
 #include "daemon/feed/hub.h"
@@ -24,18 +35,18 @@ struct feed_client {
     struct list link;
     struct feedhub *hub;
     const struct feed_transport *transport;
-    void *arg;    /* the transport's; NULL when the connection is gone */
-    bool is_gone; /* the same, for queries that wait for their turn */
+    void *arg;    /* the transport's */
+    bool is_gone; /* the connection is, and with it `arg` */
     struct list subs;
     size_t n_subs;
     int64_t next_sub;
-    size_t n_queries;
-    size_t n_holds; /* functions below us on the stack that still use it */
+    size_t n_queries; /* out with the readers: they keep it alive */
 };
 
 enum sub_state {
     SUB_READING,
     SUB_LIVE,
+    SUB_ENDED, /* while its query is out, which frees it */
 };
 
 struct sub {
@@ -47,7 +58,6 @@ struct sub {
     enum sub_state state;
     uint64_t cursor; /* everything up to here was sent */
     bool query_is_out;
-    bool over; /* unsubscribed while a query is out */
 };
 
 /* A request with the readers. */
@@ -66,27 +76,44 @@ struct question {
     struct history_page page;
 };
 
-/* ---- hub.c ----------------------------------------------------------------------------------
- */
+/* ---- questions.c ----------------------------------------------------------------------------- */
 
-/* Frees a client whose connection is gone when nothing of it is out. */
-void feed_client_end(struct feed_client *);
-/* Takes the text; `code` is the error's that it tells of, else 0. */
+/* Takes the text, which may be NULL; `code` is the error's that it tells of, else 0. */
 void feed_send_text(struct feed_client *, int code, char *text, size_t size);
+void feed_send_error(struct feed_client *, const cJSON *id, int code, const char *why);
 /* Takes the result; NULL says that memory ran out. */
 void feed_send_result(struct feed_client *, const cJSON *id, cJSON *result);
-/* Gives the question to a reader. */
-void feed_ask(struct feed_client *, struct question *, query_work_cb *, query_done_cb *);
-/* It is back: an error is told, the request is answered, and the question freed. */
-void feed_finish_question(struct question *);
 
-/* ---- subs.c -----------------------------------------------------------------------------
- */
+/* Lends a query of the client's to a reader. */
+void feed_lend(struct feed_client *, struct query *, query_work_cb *, query_done_cb *);
+/* It is home. Frees a client that is gone when nothing of it is out. */
+void feed_take_back(struct feed_client *);
+void feed_free_if_gone(struct feed_client *);
+
+/* Lends the question, which `done` has to end. */
+void feed_ask(struct question *, query_work_cb *work, query_done_cb *done);
+/* The same, for a method that the history answers. */
+void feed_ask_history(struct question *);
+/* The question is answered, or refused, and freed. The client may be gone afterwards. */
+void feed_end_question(struct question *);
+/* It was lent: an error of its is sent, then it ends. */
+void feed_end_lent_question(struct question *);
+
+/* ---- answers.c ------------------------------------------------------------------------------- */
+
+/* All NULL when memory ran out. */
+cJSON *feed_answer_hello(const struct feedhub *);
+cJSON *feed_answer_status(const struct feedhub *);
+cJSON *feed_answer_metrics(void);
+
+/* ---- subs.c ---------------------------------------------------------------------------------- */
 
 /* Starts a subscription. Returns 0, or the code to answer with. */
-int feed_subs_open(struct feed_client *, struct question *, enum change_kind);
+int feed_subs_open(struct question *, enum change_kind);
 /* Ends the one that the request names. Returns 0, or the code to answer with. */
-int feed_subs_close(struct feed_client *, struct question *);
+int feed_subs_close(struct question *);
 void feed_subs_close_all(struct feed_client *);
+/* Sends what the record has, up to `last_seq`, to the client's subscriptions. */
+void feed_subs_publish(struct feed_client *, const struct record *, uint64_t last_seq);
 /* The output has drained: those that fell behind go on reading. */
 void feed_subs_drained(struct feed_client *);

@@ -98,7 +98,7 @@ static void close_connection(struct connection *c)
 
 static void next_lines(struct connection *c);
 
-/* ---- lines out ----------------------------------------------------------------------------- */
+/* ---- lines out ------------------------------------------------------------------------------- */
 
 static void on_written(uv_write_t *request, int status)
 {
@@ -142,7 +142,7 @@ static size_t pending_bytes(void *transport)
     return ((struct connection *)transport)->pending;
 }
 
-/* ---- lines in ------------------------------------------------------------------------------ */
+/* ---- lines in -------------------------------------------------------------------------------- */
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
 {
@@ -260,7 +260,7 @@ static const struct feed_transport transport = {
     .ready = on_ready,
 };
 
-/* ---- connections --------------------------------------------------------------------------- */
+/* ---- connections ----------------------------------------------------------------------------- */
 
 static int init_stream(struct feedsock *s, union stream *stream)
 {
@@ -332,7 +332,7 @@ void feedsock_tick(struct feedsock *s)
     }
 }
 
-/* ---- the socket ---------------------------------------------------------------------------- */
+/* ---- the socket ------------------------------------------------------------------------------ */
 
 static int listen_pipe(struct feedsock *s, const char *path)
 {

@@ -10,9 +10,8 @@ static void free_sub(struct sub *s)
     list_remove(&s->link);
     s->client->n_subs--;
     s->client->hub->n_subs--;
-    if (s->query_is_out)
-        s->over = true;
-    else
+    s->state = SUB_ENDED;
+    if (!s->query_is_out)
         free(s);
 }
 
@@ -57,7 +56,7 @@ static void send_update(struct sub *s, struct history_page *page)
     feed_send_text(s->client, 0, text, text ? size : 0);
 }
 
-/* ---- subscriptions ------------------------------------------------------------------------- */
+/* ---- subscriptions --------------------------------------------------------------------------- */
 
 /* Reads the page after a subscription's cursor. */
 struct page_query {
@@ -98,10 +97,8 @@ static void on_page(struct query *base)
     struct sub *s = q->sub;
     struct feed_client *c = s->client;
 
-    c->n_queries--;
-    c->hub->n_queries--;
     s->query_is_out = false;
-    if (s->over) {
+    if (s->state == SUB_ENDED) {
         free(s);
     } else if (q->rc == 0) {
         if (q->page.n_items > 0)
@@ -114,7 +111,7 @@ static void on_page(struct query *base)
     if (q->rc == 0)
         history_page_release(&q->page);
     free(q);
-    feed_client_end(c);
+    feed_take_back(c);
 }
 
 /* Goes on reading, unless a page is being read or output waits (feed_client_drained comes then). */
@@ -122,22 +119,17 @@ static void catch_up(struct sub *s)
 {
     struct page_query *q;
 
-    if (s->query_is_out || !s->client->arg || output_waits(s->client))
+    if (s->query_is_out || s->client->is_gone || output_waits(s->client))
         return;
     q = calloc(1, sizeof *q);
     if (!q)
         return; /* tried again when the output drains or something is published */
-    q->query.work = work_page;
-    q->query.done = on_page;
-    q->query.is_unwanted = &s->client->is_gone;
     q->sub = s;
     q->since = s->cursor;
     q->run_key = s->run_key;
     q->kind = s->kind;
     s->query_is_out = true;
-    s->client->n_queries++;
-    s->client->hub->n_queries++;
-    readers_submit(s->client->hub->readers, &q->query);
+    feed_lend(s->client, &q->query, work_page, on_page);
 }
 
 /* On a reader: the subscription itself stays with the loop, which looks at it meanwhile. */
@@ -162,7 +154,7 @@ static void on_subscribed(struct query *base)
     struct sub *s = q->sub;
 
     s->query_is_out = false;
-    if (s->over) {
+    if (s->state == SUB_ENDED) {
         free(s);
     } else if (q->rc < 0) {
         free_sub(s);
@@ -173,7 +165,7 @@ static void on_subscribed(struct query *base)
     }
     if (q->rc == 0)
         history_page_release(&q->page);
-    feed_finish_question(q);
+    feed_end_lent_question(q);
 }
 
 static void take_item(struct history_page *page, cJSON *array, cJSON *item)
@@ -226,28 +218,9 @@ static void publish_to(struct sub *s, const struct record *r, uint64_t last_seq)
     history_page_release(&page);
 }
 
-static uint64_t last_feed_seq(const struct record *r)
+void feed_subs_publish(struct feed_client *c, const struct record *r, uint64_t last_seq)
 {
-    uint64_t last = 0;
-
-    for (size_t i = 0; i < r->n_points; i++) {
-        const struct layer_point *p = &r->points[i];
-
-        if (p->measured && p->feed_seq > last)
-            last = p->feed_seq;
-        if (p->n_findings > 0 && p->findings[p->n_findings - 1].feed_seq > last)
-            last = p->findings[p->n_findings - 1].feed_seq;
-    }
-    for (size_t i = 0; i < r->n_scalars; i++) {
-        if (r->scalar_feed_seqs[i] > last)
-            last = r->scalar_feed_seqs[i];
-    }
-    return last;
-}
-
-static void publish_to_client(struct feed_client *c, const struct record *r, uint64_t last_seq)
-{
-    if (!c->arg)
+    if (c->is_gone)
         return;
     LIST_EACH(at, &c->subs)
     {
@@ -264,21 +237,9 @@ static void publish_to_client(struct feed_client *c, const struct record *r, uin
     }
 }
 
-void feedhub_publish(struct feedhub *h, const struct record *r)
+int feed_subs_open(struct question *q, enum change_kind kind)
 {
-    uint64_t last_seq = last_feed_seq(r);
-
-    if (last_seq <= h->published)
-        return; /* nothing new in it */
-    h->published = last_seq;
-    LIST_EACH_SAFE(at, &h->clients)
-    {
-        publish_to_client(LIST_ENTRY(at, struct feed_client, link), r, last_seq);
-    }
-}
-
-int feed_subs_open(struct feed_client *c, struct question *q, enum change_kind kind)
-{
+    struct feed_client *c = q->client;
     int rc = feed_subscribe_read(&q->request, &q->subscribe, &q->why);
 
     if (rc < 0)
@@ -296,18 +257,18 @@ int feed_subs_open(struct feed_client *c, struct question *q, enum change_kind k
     list_append(&c->subs, &q->sub->link);
     c->n_subs++;
     c->hub->n_subs++;
-    feed_ask(c, q, work_subscribe, on_subscribed);
+    feed_ask(q, work_subscribe, on_subscribed);
     return 0;
 }
 
-int feed_subs_close(struct feed_client *c, struct question *q)
+int feed_subs_close(struct question *q)
 {
     struct feed_unsubscribe u;
     int rc = feed_unsubscribe_read(&q->request, &u, &q->why);
 
     if (rc < 0)
         return rc;
-    LIST_EACH(at, &c->subs)
+    LIST_EACH(at, &q->client->subs)
     {
         struct sub *s = LIST_ENTRY(at, struct sub, link);
 

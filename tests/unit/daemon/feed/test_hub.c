@@ -1,0 +1,377 @@
+/* Requests, subscriptions and their ends, over a real store and readers, with a transport of ours
+ * that keeps what it is sent. Holds hub.c, answers.c, questions.c and subs.c; socket.c is held by
+ * tests/e2e. */
+#include "daemon/feed/hub.h"
+
+#include "tests/lib/cmocka.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/store/store.h"
+#include "proto/json.h"
+#include "tests/lib/records.h"
+
+#define MAX_TEXTS 128
+/* More than a page of the history. */
+#define N_BEHIND (HISTORY_PAGE_MAX + 100)
+
+struct fixture {
+    uv_loop_t loop;
+    char *directory;
+    struct store *store;
+    struct readers *readers;
+    struct feedhub *hub;
+    struct record *opened;
+    uint64_t seq; /* of the trainer's last record */
+};
+
+/* One connection. */
+struct peer {
+    struct feed_client *client;
+    cJSON *texts[MAX_TEXTS];
+    size_t n_texts;
+    size_t pending;
+    unsigned n_ready;
+    int last_code;
+};
+
+static void keep_text(void *arg, int code, char *text, size_t size)
+{
+    struct peer *p = arg;
+
+    assert_true(p->n_texts < MAX_TEXTS && text[size - 1] == '\n');
+    p->texts[p->n_texts] = cJSON_ParseWithLength(text, size);
+    assert_non_null(p->texts[p->n_texts]);
+    p->n_texts++;
+    p->last_code = code;
+    free(text);
+}
+
+static size_t pending_bytes(void *arg)
+{
+    return ((struct peer *)arg)->pending;
+}
+
+static void on_ready(void *arg)
+{
+    ((struct peer *)arg)->n_ready++;
+}
+
+static const struct feed_transport transport = {&feed_lines, keep_text, pending_bytes, on_ready};
+
+static void add_status(void *arg, cJSON *status)
+{
+    (void)arg;
+    json_add_integer(status, "pid", 7);
+}
+
+static int set_up(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    struct err e = {""};
+    const char *path;
+
+    uv_loop_init(&f->loop);
+    f->directory = scratch_new();
+    path = scratch_path(f->directory, "history.db");
+    if (store_open(path, &f->store, &e) < 0 || readers_open(&f->loop, path, &f->readers, &e) < 0)
+        fail_msg("%s", e.text);
+    f->opened = record_open("r1", "writer", 0, RESUME_ALLOW);
+    assert_int_equal(apply(f->store, f->opened), 0);
+    f->hub = feedhub_new(f->readers, f->store, add_status, NULL);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_true(feedhub_is_quiet(f->hub));
+    feedhub_free(f->hub);
+    readers_close(f->readers);
+    store_close(f->store);
+    record_free(f->opened);
+    scratch_free(f->directory);
+    assert_int_equal(uv_loop_close(&f->loop), 0);
+    free(f);
+    return 0;
+}
+
+static void connect_peer(struct fixture *f, struct peer *p)
+{
+    memset(p, 0, sizeof *p);
+    p->client = feed_client_new(f->hub, &transport, p);
+    assert_non_null(p->client);
+}
+
+static void forget_texts(struct peer *p)
+{
+    while (p->n_texts > 0)
+        cJSON_Delete(p->texts[--p->n_texts]);
+}
+
+static void leave(struct peer *p)
+{
+    feed_client_close(p->client);
+    forget_texts(p);
+}
+
+static void submit(struct peer *p, const char *line)
+{
+    feed_client_request(p->client, line, strlen(line));
+}
+
+/* The last text, after all queries are home. */
+static const cJSON *ask(struct fixture *f, struct peer *p, const char *line)
+{
+    unsigned before = p->n_ready;
+
+    submit(p, line);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_int_equal(p->n_ready, before + 1);
+    return p->texts[p->n_texts - 1];
+}
+
+static const cJSON *member(const cJSON *object, const char *name)
+{
+    return cJSON_GetObjectItemCaseSensitive(object, name);
+}
+
+/* A checkpoint with one point is stored and published. */
+static void measure(struct fixture *f)
+{
+    uint64_t seq = ++f->seq;
+    struct record *r = record_of(f->opened, RECORD_CHECKPOINT, seq, (int64_t)seq);
+
+    record_add_point(r, "head", 0.25);
+    assert_int_equal(apply(f->store, r), 0);
+    feedhub_publish(f->hub, r);
+    record_free(r);
+}
+
+/* The steps of the points that came, in updates and the first answer; the texts are forgotten. */
+static size_t take_steps(struct peer *p, double *steps)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < p->n_texts; i++) {
+        const cJSON *params = member(p->texts[i], "params");
+        const cJSON *points = member(params ? params : member(p->texts[i], "result"), "points");
+        const cJSON *point;
+
+        cJSON_ArrayForEach(point, points) steps[n++] = member(point, "step")->valuedouble;
+    }
+    forget_texts(p);
+    return n;
+}
+
+static void assert_steps(struct peer *p, unsigned first, unsigned last)
+{
+    double steps[2 * HISTORY_PAGE_MAX];
+    size_t n = take_steps(p, steps);
+
+    assert_int_equal(n, last - first + 1);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal((unsigned)steps[i], first + i);
+}
+
+#define SUBSCRIBE                                                                                  \
+    "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"series.subscribe\",\"params\":{\"since_seq\":0}}"
+
+/* ---- requests -------------------------------------------------------------------------------- */
+
+static void what_the_loop_knows_is_answered_at_once(void **state)
+{
+    struct fixture *f = *state;
+    struct peer p;
+
+    connect_peer(f, &p);
+    submit(&p, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"server.hello\"}");
+    submit(&p, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"server.status\"}");
+    submit(&p, "{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"metric.list\"}");
+    assert_int_equal(p.n_texts, 3);
+    assert_int_equal(p.n_ready, 3);
+    assert_string_equal(member(member(p.texts[0], "result"), "server")->valuestring, "richd");
+    assert_int_equal(member(member(p.texts[1], "result"), "pid")->valueint, 7);
+    assert_int_equal(member(p.texts[2], "id")->valueint, 3);
+    leave(&p);
+}
+
+static void a_mistake_is_answered_with_its_code(void **state)
+{
+    static const struct {
+        const char *line;
+        int code;
+    } cases[] = {
+        {"nonsense", -32700},
+        {"[]", -32600},
+        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"no.such\"}", -32601},
+        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"run.get\"}", -32602},
+        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"run.get\",\"params\":{\"run\":\"x\"}}",
+         -32001},
+        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"series.unsubscribe\",\"params\":{\"sub\":9}}",
+         -32001},
+    };
+    struct fixture *f = *state;
+    struct peer p;
+
+    connect_peer(f, &p);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const cJSON *answer = ask(f, &p, cases[i].line);
+
+        assert_int_equal(member(member(answer, "error"), "code")->valueint, cases[i].code);
+        assert_int_equal(p.last_code, cases[i].code);
+    }
+    leave(&p);
+}
+
+static void a_question_is_answered_by_a_reader(void **state)
+{
+    struct fixture *f = *state;
+    struct peer p;
+    const cJSON *answer;
+
+    connect_peer(f, &p);
+    submit(&p, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"run.list\"}");
+    assert_int_equal(p.n_texts, 0);
+    assert_false(feedhub_is_quiet(f->hub));
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_int_equal(p.n_texts, 1);
+    answer = ask(f, &p,
+                 "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"run.get\","
+                 "\"params\":{\"run\":\"r1\"}}");
+    assert_string_equal(member(member(answer, "result"), "run")->valuestring, "r1");
+    leave(&p);
+}
+
+static void a_client_that_leaves_lives_until_its_questions_are_home(void **state)
+{
+    struct fixture *f = *state;
+    struct peer p;
+
+    connect_peer(f, &p);
+    submit(&p, SUBSCRIBE);
+    leave(&p);
+    assert_int_equal(feedhub_n_clients(f->hub), 1);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_int_equal(p.n_texts, 0);
+    assert_int_equal(p.n_ready, 0);
+    assert_int_equal(feedhub_n_clients(f->hub), 0);
+    assert_int_equal(feedhub_n_subscriptions(f->hub), 0);
+}
+
+/* ---- subscriptions --------------------------------------------------------------------------- */
+
+static void a_subscription_has_what_was_and_what_comes(void **state)
+{
+    struct fixture *f = *state;
+    struct peer p;
+
+    connect_peer(f, &p);
+    for (int i = 0; i < 3; i++)
+        measure(f);
+    ask(f, &p, SUBSCRIBE);
+    assert_steps(&p, 1, 3);
+    measure(f);
+    assert_steps(&p, 4, 4); /* live: without a reader */
+    leave(&p);
+}
+
+static void what_is_published_while_a_page_is_read_is_sent_once(void **state)
+{
+    struct fixture *f = *state;
+    struct peer p;
+
+    connect_peer(f, &p);
+    measure(f);
+    submit(&p, SUBSCRIBE);
+    measure(f);
+    measure(f);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    measure(f);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_steps(&p, 1, 4);
+    leave(&p);
+}
+
+static void a_slow_reader_is_sent_nothing_and_misses_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct peer p;
+
+    connect_peer(f, &p);
+    ask(f, &p, SUBSCRIBE);
+    forget_texts(&p);
+    p.pending = FEED_MAX_PENDING + 1;
+    for (int i = 0; i < N_BEHIND; i++)
+        measure(f);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_int_equal(p.n_texts, 0);
+    p.pending = 0;
+    feed_client_drained(p.client);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_steps(&p, 1, N_BEHIND);
+    measure(f);
+    assert_steps(&p, N_BEHIND + 1, N_BEHIND + 1);
+    leave(&p);
+}
+
+static void a_subscription_ends_while_its_page_is_read(void **state)
+{
+    struct fixture *f = *state;
+    struct peer p;
+
+    connect_peer(f, &p);
+    measure(f);
+    submit(&p, SUBSCRIBE);
+    submit(&p, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"series.unsubscribe\","
+               "\"params\":{\"sub\":1}}");
+    assert_int_equal(feedhub_n_subscriptions(f->hub), 0);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    measure(f);
+    assert_int_equal(take_steps(&p, (double[1]){0}), 0);
+    leave(&p);
+}
+
+static void a_connection_has_so_many_subscriptions_and_no_more(void **state)
+{
+    struct fixture *f = *state;
+    struct peer p;
+
+    connect_peer(f, &p);
+    for (int i = 0; i < FEED_MAX_SUBS; i++) {
+        assert_null(member(ask(f, &p, SUBSCRIBE), "error"));
+        forget_texts(&p);
+    }
+    assert_int_equal(member(member(ask(f, &p, SUBSCRIBE), "error"), "code")->valueint, -32002);
+    assert_int_equal(feedhub_n_subscriptions(f->hub), FEED_MAX_SUBS);
+    leave(&p);
+    assert_int_equal(feedhub_n_subscriptions(f->hub), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(what_the_loop_knows_is_answered_at_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_mistake_is_answered_with_its_code, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_question_is_answered_by_a_reader, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_client_that_leaves_lives_until_its_questions_are_home,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_subscription_has_what_was_and_what_comes, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(what_is_published_while_a_page_is_read_is_sent_once, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_slow_reader_is_sent_nothing_and_misses_nothing, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_subscription_ends_while_its_page_is_read, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_connection_has_so_many_subscriptions_and_no_more, set_up,
+                                        tear_down),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
