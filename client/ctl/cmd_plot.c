@@ -19,7 +19,7 @@
 
 /* Updates closer than this share a drawing. */
 #define REDRAW_MS 200
-/* The end of a run comes without an update: it is looked for. */
+/* No update tells of the end of a run: it is looked for this often. */
 #define LOOK_MS 1000
 
 static const char *describe(const char *metric)
@@ -30,30 +30,30 @@ static const char *describe(const char *metric)
 }
 
 /* The terminal's size, less a line for the prompt. */
-static void set_size(const struct options *o, struct plot *p)
+static void set_size(const struct options *options, struct plot *plot)
 {
-    terminal_size(&p->columns, &p->lines);
-    p->lines--;
-    if (o->width >= 0)
-        p->columns = (size_t)o->width;
-    if (o->height >= 0)
-        p->lines = (size_t)o->height;
+    terminal_size(&plot->columns, &plot->lines);
+    plot->lines--;
+    if (options->width >= 0)
+        plot->columns = (size_t)options->width;
+    if (options->height >= 0)
+        plot->lines = (size_t)options->height;
 }
 
 /* Draws into a string (free it). Returns the lines, or an error. */
-static int draw(const struct options *o, const struct curves *c, const char *metric, char **text,
-                struct err *e)
+static int draw(const struct options *options, const struct curves *curves, const char *metric,
+                char **text, struct err *e)
 {
     char title[160];
-    struct plot p = {
+    struct plot plot = {
         .title = title,
-        .curves = c->curve,
-        .n_curves = c->n,
-        .passages = c->passage,
-        .n_passages = c->n_passages,
-        .log_steps = !o->linear_x,
-        .ascii = o->ascii || !text_is_utf8(),
-        .colour = terminal_wants_colour(o->no_color),
+        .curves = curves->curve,
+        .n_curves = curves->n,
+        .passages = curves->passage,
+        .n_passages = curves->n_passages,
+        .log_steps = !options->linear_x,
+        .ascii = options->ascii || !text_is_utf8(),
+        .colour = terminal_wants_colour(options->no_color),
     };
     size_t size;
     FILE *out = open_memstream(text, &size);
@@ -62,9 +62,9 @@ static int draw(const struct options *o, const struct curves *c, const char *met
     if (!out)
         return err_set(e, -ENOMEM, "out of memory");
     snprintf(title, sizeof title, "%.32s: %s%s", metric, describe(metric),
-             o->linear_x ? "" : " (log steps)");
-    set_size(o, &p);
-    lines = plot_draw(&p, out);
+             options->linear_x ? "" : " (log steps)");
+    set_size(options, &plot);
+    lines = plot_draw(&plot, out);
     if (fclose(out) != 0 || lines < 0) {
         free(*text);
         return err_set(e, -ENOMEM, "out of memory");
@@ -74,53 +74,54 @@ static int draw(const struct options *o, const struct curves *c, const char *met
 
 static bool fill_json(cJSON *object, const void *what)
 {
-    const struct plot_curve *c = what;
+    const struct plot_curve *curves = what;
     cJSON *steps, *low, *high;
-    bool ok = cJSON_AddStringToObject(object, "run", c->run) &&
-              cJSON_AddStringToObject(object, "curve", c->label) &&
-              cJSON_AddStringToObject(object, "axis", c->right ? "right" : "left") &&
+    bool ok = cJSON_AddStringToObject(object, "run", curves->run) &&
+              cJSON_AddStringToObject(object, "curve", curves->label) &&
+              cJSON_AddStringToObject(object, "axis", curves->right ? "right" : "left") &&
               (steps = cJSON_AddArrayToObject(object, "step")) &&
               (low = cJSON_AddArrayToObject(object, "min")) &&
               (high = cJSON_AddArrayToObject(object, "max"));
 
-    for (size_t i = 0; ok && i < c->n_samples; i++)
-        ok = json_push_double(steps, c->samples[i].step) &&
-             json_push_double(low, c->samples[i].low) && json_push_double(high, c->samples[i].high);
+    for (size_t i = 0; ok && i < curves->n_samples; i++)
+        ok = json_push_double(steps, curves->samples[i].step) &&
+             json_push_double(low, curves->samples[i].low) &&
+             json_push_double(high, curves->samples[i].high);
     return ok;
 }
 
 /* What would be drawn, an object a curve. */
-static int print_json(const struct curves *c, struct err *e)
+static int print_json(const struct curves *curves, struct err *e)
 {
     int rc = 0;
 
-    for (size_t i = 0; i < c->n && rc == 0; i++)
-        rc = jsonline_make(fill_json, &c->curve[i], stdout, e);
+    for (size_t i = 0; i < curves->n && rc == 0; i++)
+        rc = jsonline_make(fill_json, &curves->curve[i], stdout, e);
     return rc;
 }
 
-static int plot_once(struct feedclient *feed, const struct options *o, const struct curves_query *q,
-                     struct err *e)
+static int plot_once(struct feedclient *feed, const struct options *options,
+                     const struct curves_query *query, struct err *e)
 {
-    struct curves c;
+    struct curves curves;
     char *text;
-    int rc = curves_load(feed, q, &c, e);
+    int rc = curves_load(feed, query, &curves, e);
 
     if (rc < 0)
         return rc;
-    if (o->json) {
-        rc = print_json(&c, e);
-    } else if (c.n_samples == 0) {
+    if (options->json) {
+        rc = print_json(&curves, e);
+    } else if (curves.n_samples == 0) {
         rc = err_set(e, -ENOENT, "nothing to plot: no points yet");
     } else {
-        rc = draw(o, &c, q->metric, &text, e);
+        rc = draw(options, &curves, query->metric, &text, e);
         if (rc > 0) {
             fputs(text, stdout);
             free(text);
             rc = 0;
         }
     }
-    curves_release(&c);
+    curves_release(&curves);
     return rc;
 }
 
@@ -131,25 +132,25 @@ struct screen {
 };
 
 /* Shows a new drawing. Takes `text`. */
-static int show(struct screen *s, char *text, struct err *e)
+static int show(struct screen *screen, char *text, struct err *e)
 {
-    bool same = s->text && strcmp(s->text, text) == 0;
+    bool same = screen->text && strcmp(screen->text, text) == 0;
 
-    free(s->text);
-    s->text = text;
-    if (s->terminal)
-        return terminal_show(s->terminal, text, e);
+    free(screen->text);
+    screen->text = text;
+    if (screen->terminal)
+        return terminal_show(screen->terminal, text, e);
     if (!same)
         fputs(text, stdout);
     fflush(stdout);
     return 0;
 }
 
-/* q is Ctrl-C by another name. */
-static int take_keys(struct terminal *t, struct err *e)
+/* q ends the plot as Ctrl-C does. */
+static int take_keys(struct terminal *terminal, struct err *e)
 {
     char keys[64];
-    int n = terminal_read(t, keys, sizeof keys);
+    int n = terminal_read(terminal, keys, sizeof keys);
 
     if (n < 0)
         return err_set(e, n, "the terminal has gone");
@@ -158,30 +159,30 @@ static int take_keys(struct terminal *t, struct err *e)
 
 /* Waits for one update. Returns 1, 0 when the time is over, or an error; sets `*resized` and
  * returns 0 at once when the terminal has another size. */
-static int await_update(struct screen *s, struct feedclient *feed, int timeout_ms, bool *resized,
-                        struct err *e)
+static int await_update(struct screen *screen, struct feedclient *feed, int timeout_ms,
+                        bool *resized, struct err *e)
 {
     cJSON *update = NULL;
-    int rc = feedclient_next(feed, s->terminal ? 0 : timeout_ms, &update, e);
+    int rc = feedclient_next(feed, screen->terminal ? 0 : timeout_ms, &update, e);
 
     cJSON_Delete(update);
-    if (rc != 0 || !s->terminal)
+    if (rc != 0 || !screen->terminal)
         return rc;
-    rc = terminal_wait(s->terminal, feedclient_fd(feed), timeout_ms);
+    rc = terminal_wait(screen->terminal, feedclient_fd(feed), timeout_ms);
     *resized = rc > 0 && (rc & TERMINAL_REDRAW);
     if (rc > 0 && (rc & TERMINAL_KEYS))
-        return take_keys(s->terminal, e);
+        return take_keys(screen->terminal, e);
     return rc < 0 ? rc : 0;
 }
 
 /* Waits for an update or the time to look, then lets what follows closely come in as well. */
-static int await_news(struct screen *s, struct feedclient *feed, struct err *e)
+static int await_news(struct screen *screen, struct feedclient *feed, struct err *e)
 {
     int64_t deadline_ms = clock_monotonic_ms() + LOOK_MS, left_ms = LOOK_MS;
     bool news = false, resized = false;
 
     while (left_ms > 0 && !resized) {
-        int rc = await_update(s, feed, (int)left_ms, &resized, e);
+        int rc = await_update(screen, feed, (int)left_ms, &resized, e);
 
         if (rc < 0)
             return rc;
@@ -193,86 +194,88 @@ static int await_news(struct screen *s, struct feedclient *feed, struct err *e)
     return 0;
 }
 
-static int subscribe(struct feedclient *feed, const struct curves_query *q, struct err *e)
+static int subscribe(struct feedclient *feed, const struct curves_query *query, struct err *e)
 {
     int rc = 0;
 
-    for (size_t i = 0; i < q->n_runs && rc == 0; i++)
-        rc = feedclient_call(feed, "series.subscribe", params_of(param_text("run", q->runs[i])),
+    for (size_t i = 0; i < query->n_runs && rc == 0; i++)
+        rc = feedclient_call(feed, "series.subscribe", params_of(param_text("run", query->runs[i])),
                              NULL, e);
     return rc;
 }
 
-/* Asks anew for each drawing: a resumed run supersedes points, and bins move. */
-static int redraw(struct feedclient *feed, const struct options *o, const struct curves_query *q,
-                  struct screen *s, bool *open, struct err *e)
+/* Asks again for each drawing: a resumed run supersedes points, and bins move. */
+static int redraw(struct feedclient *feed, const struct options *options,
+                  const struct curves_query *query, struct screen *screen, bool *open,
+                  struct err *e)
 {
-    struct curves c;
+    struct curves curves;
     char *text;
-    int lines = curves_load(feed, q, &c, e);
+    int lines = curves_load(feed, query, &curves, e);
 
     if (lines < 0)
         return lines;
-    *open = c.open;
-    lines = draw(o, &c, q->metric, &text, e);
+    *open = curves.open;
+    lines = draw(options, &curves, query->metric, &text, e);
     if (lines > 0)
-        lines = show(s, text, e);
-    curves_release(&c);
+        lines = show(screen, text, e);
+    curves_release(&curves);
     return lines < 0 ? lines : 0;
 }
 
-static int follow(struct feedclient *feed, const struct options *o, const struct curves_query *q,
-                  struct screen *s, struct err *e)
+static int follow(struct feedclient *feed, const struct options *options,
+                  const struct curves_query *query, struct screen *screen, struct err *e)
 {
     bool open = true;
-    int rc = subscribe(feed, q, e);
+    int rc = subscribe(feed, query, e);
 
     while (rc == 0) {
-        rc = redraw(feed, o, q, s, &open, e);
+        rc = redraw(feed, options, query, screen, &open, e);
         if (rc < 0 || !open)
             break;
-        rc = await_news(s, feed, e);
+        rc = await_news(screen, feed, e);
     }
     return rc;
 }
 
-static int plot_follow(struct feedclient *feed, const struct options *o,
-                       const struct curves_query *q, struct err *e)
+static int plot_follow(struct feedclient *feed, const struct options *options,
+                       const struct curves_query *query, struct err *e)
 {
-    struct screen s = {NULL, NULL};
+    struct screen screen = {NULL, NULL};
     const char *last = NULL;
     int rc = 0;
 
     if (terminal_is_live())
-        rc = terminal_open(&s.terminal, e);
+        rc = terminal_open(&screen.terminal, e);
     else
         interrupt_watch();
     if (rc == 0)
-        rc = follow(feed, o, q, &s, e);
+        rc = follow(feed, options, query, &screen, e);
     /* The last drawing stays with the commands before and after. */
-    if (s.terminal && s.text)
-        last = s.text;
-    terminal_close(s.terminal);
+    if (screen.terminal && screen.text)
+        last = screen.text;
+    terminal_close(screen.terminal);
     if (last)
         fputs(last, stdout);
-    free(s.text);
+    free(screen.text);
     return rc == -EINTR ? 0 : rc;
 }
 
-int cmd_plot(struct feedclient *feed, const struct options *o, struct err *e)
+int cmd_plot(struct feedclient *feed, const struct options *options, struct err *e)
 {
-    struct curves_query q = {
-        .runs = o->words + 1,
-        .n_runs = o->n_words - 1,
-        .layer = o->layer,
-        .metric = o->metric ? o->metric : metric_table[METRIC_D_LR].name,
-        .scalar = o->scalar,
-        .log_steps = !o->linear_x,
-        .from = o->from,
-        .to = o->to,
+    struct curves_query query = {
+        .runs = options->words + 1,
+        .n_runs = options->n_words - 1,
+        .layer = options->layer,
+        .metric = options->metric ? options->metric : metric_table[METRIC_D_LR].name,
+        .scalar = options->scalar,
+        .log_steps = !options->linear_x,
+        .from = options->from,
+        .to = options->to,
     };
 
-    if (o->follow && o->json)
+    if (options->follow && options->json)
         return err_set(e, -EINVAL, "--follow does not go with --json; see tail --json");
-    return o->follow ? plot_follow(feed, o, &q, e) : plot_once(feed, o, &q, e);
+    return options->follow ? plot_follow(feed, options, &query, e)
+                           : plot_once(feed, options, &query, e);
 }

@@ -13,7 +13,7 @@
 #define SHOWN_LAYERS 3
 
 /* "head 0.0941, body 0.31, and 2 more". */
-static void add_layers(struct table *t, const cJSON *layers)
+static void add_layers(struct table *table, const cJSON *layers)
 {
     char *text = NULL, number[TEXT_SIZE];
     const cJSON *layer;
@@ -21,7 +21,7 @@ static void add_layers(struct table *t, const cJSON *layers)
     FILE *out = open_memstream(&text, &size);
 
     if (!out) {
-        table_add(t, "?");
+        table_add(table, "?");
         return;
     }
     cJSON_ArrayForEach(layer, layers)
@@ -34,23 +34,23 @@ static void add_layers(struct table *t, const cJSON *layers)
     if (n > SHOWN_LAYERS)
         fprintf(out, ", and %zu more", n - SHOWN_LAYERS);
     fclose(out);
-    table_add(t, n > 0 ? text : NULL);
+    table_add(table, n > 0 ? text : NULL);
     free(text);
 }
 
-static int add_run(void *table, cJSON *run, struct err *e)
+static int add_run(void *context, cJSON *run, struct err *e)
 {
-    struct table *t = table;
+    struct table *table = context;
     char age[TEXT_SIZE];
 
     (void)e;
-    table_add(t, member_text(run, "run", NULL));
-    table_addf(t, "%s/%s", member_text(run, "project", ""), member_text(run, "name", ""));
-    table_add(t, member_text(run, "state", NULL));
-    table_add_whole(t, member_number(run, "attempt"));
-    table_add_whole(t, member_number(run, "last_step"));
-    add_layers(t, member(run, "layers"));
-    table_add(t, text_age(member_number(run, "updated"), clock_wall_s(), age));
+    table_add(table, member_text(run, "run", NULL));
+    table_addf(table, "%s/%s", member_text(run, "project", ""), member_text(run, "name", ""));
+    table_add(table, member_text(run, "state", NULL));
+    table_add_whole(table, member_number(run, "attempt"));
+    table_add_whole(table, member_number(run, "last_step"));
+    add_layers(table, member(run, "layers"));
+    table_add(table, text_age(member_number(run, "updated"), clock_wall_s(), age));
     return 0;
 }
 
@@ -60,21 +60,22 @@ static int print_json(void *context, cJSON *run, struct err *e)
     return jsonline_print(run, stdout, e);
 }
 
-int cmd_runs(struct feedclient *feed, const struct options *o, struct err *e)
+int cmd_runs(struct feedclient *feed, const struct options *options, struct err *e)
 {
     static const char *const heading[] = {"RUN",  "PROJECT/NAME", "STATE",  "ATTEMPT",
                                           "STEP", "D_LR",         "UPDATED"};
-    struct runs_query q = {.project = o->project, .state = o->state, .limit = o->limit};
-    struct table *t;
+    struct runs_query query = {
+        .project = options->project, .state = options->state, .limit = options->limit};
+    struct table *table;
     int rc;
 
-    if (o->json)
-        return runs_each(feed, &q, print_json, NULL, e);
-    t = table_new("lllrrll");
-    table_add_each(t, heading, sizeof heading / sizeof heading[0]);
-    rc = runs_each(feed, &q, add_run, t, e);
+    if (options->json)
+        return runs_each(feed, &query, print_json, NULL, e);
+    table = table_new("lllrrll");
+    table_add_each(table, heading, sizeof heading / sizeof heading[0]);
+    rc = runs_each(feed, &query, add_run, table, e);
     if (rc == 0)
-        return table_finish(t, stdout, e);
-    table_free(t);
+        return table_finish(table, stdout, e);
+    table_free(table);
     return rc;
 }

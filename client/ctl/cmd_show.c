@@ -18,37 +18,37 @@
 #define LENGTH(array) (sizeof(array) / sizeof(array)[0])
 
 /* A value as people write it: text bare, the rest as JSON. */
-static void add_value(struct table *t, const cJSON *value)
+static void add_value(struct table *table, const cJSON *value)
 {
     char *text;
 
     if (!value || cJSON_IsNull(value)) {
-        table_add(t, NULL);
+        table_add(table, NULL);
         return;
     }
     if (cJSON_IsString(value)) {
-        table_add(t, *value->valuestring ? value->valuestring : NULL);
+        table_add(table, *value->valuestring ? value->valuestring : NULL);
         return;
     }
     text = json_print(value);
-    table_add(t, text ? text : "?");
+    table_add(table, text ? text : "?");
     cJSON_free(text);
 }
 
-static void add_time(struct table *t, const cJSON *value)
+static void add_time(struct table *table, const cJSON *value)
 {
     char day[64], age[TEXT_SIZE];
     struct tm local;
     time_t seconds;
 
     if (!cJSON_IsNumber(value)) {
-        table_add(t, NULL);
+        table_add(table, NULL);
         return;
     }
     seconds = (time_t)value->valuedouble;
     localtime_r(&seconds, &local);
     strftime(day, sizeof day, "%Y-%m-%d %H:%M:%S", &local);
-    table_addf(t, "%s, %s", day, text_age(value->valuedouble, clock_wall_s(), age));
+    table_addf(table, "%s, %s", day, text_age(value->valuedouble, clock_wall_s(), age));
 }
 
 static int print_facts(const cJSON *run, struct err *e)
@@ -56,71 +56,71 @@ static int print_facts(const cJSON *run, struct err *e)
     static const char *const plain[] = {"run",   "name",    "project",   "group",   "tags",
                                         "state", "attempt", "last_step", "n_points"};
     static const char *const times[] = {"created", "updated"};
-    struct table *t = table_new("ll");
+    struct table *table = table_new("ll");
 
     for (size_t i = 0; i < LENGTH(plain); i++) {
-        table_add(t, plain[i]);
-        add_value(t, member(run, plain[i]));
+        table_add(table, plain[i]);
+        add_value(table, member(run, plain[i]));
     }
     for (size_t i = 0; i < LENGTH(times); i++) {
-        table_add(t, times[i]);
-        add_time(t, member(run, times[i]));
+        table_add(table, times[i]);
+        add_time(table, member(run, times[i]));
     }
-    return table_finish(t, stdout, e);
+    return table_finish(table, stdout, e);
 }
 
 static int print_config(const cJSON *config, struct err *e)
 {
-    struct table *t;
+    struct table *table;
     const cJSON *entry;
 
     if (!config || !config->child)
         return 0;
-    t = table_new("ll");
+    table = table_new("ll");
     printf("\nconfig\n");
     cJSON_ArrayForEach(entry, config)
     {
-        table_addf(t, "  %s", entry->string);
-        add_value(t, entry);
+        table_addf(table, "  %s", entry->string);
+        add_value(table, entry);
     }
-    return table_finish(t, stdout, e);
+    return table_finish(table, stdout, e);
 }
 
 static int print_attempts(const cJSON *attempts, struct err *e)
 {
     static const char *const heading[] = {"attempt", "state", "first step", "opened", "closed"};
-    struct table *t;
+    struct table *table;
     const cJSON *attempt;
 
     if (!attempts || !attempts->child)
         return 0;
-    t = table_new("rlrll");
+    table = table_new("rlrll");
     printf("\n");
-    table_add_each(t, heading, LENGTH(heading));
+    table_add_each(table, heading, LENGTH(heading));
     cJSON_ArrayForEach(attempt, attempts)
     {
-        add_value(t, member(attempt, "attempt"));
-        add_value(t, member(attempt, "state"));
-        add_value(t, member(attempt, "first_step"));
-        add_time(t, member(attempt, "opened"));
-        add_time(t, member(attempt, "closed"));
+        add_value(table, member(attempt, "attempt"));
+        add_value(table, member(attempt, "state"));
+        add_value(table, member(attempt, "first_step"));
+        add_time(table, member(attempt, "opened"));
+        add_time(table, member(attempt, "closed"));
     }
-    return table_finish(t, stdout, e);
+    return table_finish(table, stdout, e);
 }
 
-static void add_layer(struct table *t, const cJSON *layer, const bool shown[METRIC_COUNT])
+static void add_layer(struct table *table, const cJSON *layer, const bool shown[METRIC_COUNT])
 {
     static const char *const own[] = {"layer", "p", "c", "n_points"};
     static const char *const of_last[] = {"step", "n", "rank"};
     const cJSON *last = member(layer, "last");
 
     for (size_t i = 0; i < LENGTH(own); i++)
-        add_value(t, member(layer, own[i]));
+        add_value(table, member(layer, own[i]));
     for (size_t i = 0; i < LENGTH(of_last); i++)
-        add_value(t, member(last, of_last[i]));
+        add_value(table, member(last, of_last[i]));
     for (int i = 0; i < METRIC_COUNT; i++) {
         if (shown[i])
-            table_add_number(t, member_number(last, metric_table[i].name));
+            table_add_number(table, member_number(last, metric_table[i].name));
     }
 }
 
@@ -130,7 +130,7 @@ static int print_layers(const cJSON *layers, struct err *e)
     static const char *const heading[] = {"layer", "p", "c", "points", "last step", "n", "rank"};
     char align[LENGTH(heading) + METRIC_COUNT + 1] = "lrrrrrr";
     bool shown[METRIC_COUNT] = {false};
-    struct table *t;
+    struct table *table;
     const cJSON *layer;
 
     if (!layers || !layers->child)
@@ -143,18 +143,18 @@ static int print_layers(const cJSON *layers, struct err *e)
         if (shown[i])
             strcat(align, "r");
     }
-    t = table_new(align);
+    table = table_new(align);
     printf("\n");
-    table_add_each(t, heading, LENGTH(heading));
+    table_add_each(table, heading, LENGTH(heading));
     for (int i = 0; i < METRIC_COUNT; i++) {
         if (shown[i])
-            table_add(t, metric_table[i].name);
+            table_add(table, metric_table[i].name);
     }
     cJSON_ArrayForEach(layer, layers)
     {
-        add_layer(t, layer, shown);
+        add_layer(table, layer, shown);
     }
-    return table_finish(t, stdout, e);
+    return table_finish(table, stdout, e);
 }
 
 static const char *sentence_of(const char *flag)
@@ -253,15 +253,15 @@ static int get_run(struct feedclient *feed, const char *name, cJSON **run, struc
     return rc;
 }
 
-static int show_run(struct feedclient *feed, const struct options *o, struct err *e)
+static int show_run(struct feedclient *feed, const struct options *options, struct err *e)
 {
     cJSON *run, *layers = NULL;
-    const char *name = o->words[1];
+    const char *name = options->words[1];
     int rc = get_run(feed, name, &run, e);
 
     if (rc < 0)
         return rc;
-    if (o->json) {
+    if (options->json) {
         rc = jsonline_print(run, stdout, e);
     } else {
         rc = history_layers(feed, member_text(run, "run", name), NULL, &layers, e);
@@ -273,11 +273,11 @@ static int show_run(struct feedclient *feed, const struct options *o, struct err
     return rc;
 }
 
-int cmd_show(struct feedclient *feed, const struct options *o, struct err *e)
+int cmd_show(struct feedclient *feed, const struct options *options, struct err *e)
 {
-    if (o->spectrum)
-        return cmd_spectrum(feed, o, e);
-    if (o->layer || o->step >= 0)
+    if (options->spectrum)
+        return cmd_spectrum(feed, options, e);
+    if (options->layer || options->step >= 0)
         return err_set(e, -EINVAL, "--layer and --step go with --spectrum");
-    return show_run(feed, o, e);
+    return show_run(feed, options, e);
 }

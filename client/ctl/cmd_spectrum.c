@@ -41,7 +41,7 @@ static void print_title(const cJSON *spectrum, size_t n)
                member_number(spectrum, "n"), member_number(spectrum, "p"));
 }
 
-static int print_figure(const cJSON *spectrum, const struct options *o, struct err *e)
+static int print_figure(const cJSON *spectrum, const struct options *options, struct err *e)
 {
     const cJSON *rho = member(spectrum, "rho");
     size_t n = (size_t)cJSON_GetArraySize(rho);
@@ -55,7 +55,7 @@ static int print_figure(const cJSON *spectrum, const struct options *o, struct e
     figure.q = take(spectrum, "q", n, &at);
     figure.pi_hat = take(spectrum, "pi_hat", n, &at);
     figure.pi_star = take(spectrum, "pi_star", n, &at);
-    figure.ascii = o->ascii || !text_is_utf8();
+    figure.ascii = options->ascii || !text_is_utf8();
     print_title(spectrum, n);
     if (figure.rho)
         spectrumfig_print(&figure, stdout);
@@ -63,30 +63,31 @@ static int print_figure(const cJSON *spectrum, const struct options *o, struct e
     return 0;
 }
 
-static int show_layer(struct feedclient *feed, const struct options *o, const char *run,
+static int show_layer(struct feedclient *feed, const struct options *options, const char *run,
                       const char *layer, struct err *e)
 {
     cJSON *spectrum;
     int rc = feedclient_call(feed, "spectrum.query",
                              params_of(param_text("run", run), param_text("layer", layer),
-                                       param_integer("step", o->step)),
+                                       param_integer("step", options->step)),
                              &spectrum, e);
 
     if (rc < 0)
         return rc;
-    rc = o->json ? jsonline_print(spectrum, stdout, e) : print_figure(spectrum, o, e);
+    rc = options->json ? jsonline_print(spectrum, stdout, e) : print_figure(spectrum, options, e);
     cJSON_Delete(spectrum);
     return rc;
 }
 
-/* Of several layers those that have one; when none has, what the daemon says of the last. */
-int cmd_spectrum(struct feedclient *feed, const struct options *o, struct err *e)
+/* Shows the layers that have a spectrum. When none has, the error is the daemon's about the last.
+ */
+int cmd_spectrum(struct feedclient *feed, const struct options *options, struct err *e)
 {
-    const char *run = o->words[1];
+    const char *run = options->words[1];
     const cJSON *layer;
     cJSON *answer;
     bool shown = false;
-    int rc = history_layers(feed, run, o->layer, &answer, e);
+    int rc = history_layers(feed, run, options->layer, &answer, e);
 
     if (rc < 0)
         return rc;
@@ -94,9 +95,9 @@ int cmd_spectrum(struct feedclient *feed, const struct options *o, struct err *e
     rc = err_set(e, -EREMOTEIO, "the run has no layer with a point");
     cJSON_ArrayForEach(layer, member(answer, "layers"))
     {
-        if (shown && !o->json)
+        if (shown && !options->json)
             printf("\n");
-        rc = show_layer(feed, o, run, member_text(layer, "layer", "?"), e);
+        rc = show_layer(feed, options, run, member_text(layer, "layer", "?"), e);
         if (rc < 0 && rc != -EREMOTEIO)
             break;
         shown = shown || rc == 0;

@@ -40,45 +40,45 @@ static const struct {
     {"budget_bytes", "budget", SHOW_BYTES},
 };
 
-static void add_fact(struct table *t, const cJSON *value, enum show show)
+static void add_fact(struct table *table, const cJSON *value, enum show show)
 {
     char text[TEXT_SIZE];
 
     if (cJSON_IsString(value))
-        table_add(t, value->valuestring);
+        table_add(table, value->valuestring);
     else if (!cJSON_IsNumber(value))
-        table_add(t, NULL);
+        table_add(table, NULL);
     else if (show == SHOW_BYTES)
-        table_add(t, text_bytes(value->valuedouble, text));
+        table_add(table, text_bytes(value->valuedouble, text));
     else if (show == SHOW_DURATION)
-        table_add(t, text_duration(value->valuedouble, text));
+        table_add(table, text_duration(value->valuedouble, text));
     else
-        table_addf(t, "%.15g", value->valuedouble);
+        table_addf(table, "%.15g", value->valuedouble);
 }
 
 static int print_facts(const cJSON *status, struct err *e)
 {
-    struct table *t = table_new("ll");
+    struct table *table = table_new("ll");
 
     for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++) {
         const cJSON *value = member(status, facts[i].name);
 
         if (!value)
             continue;
-        table_add(t, facts[i].label);
-        add_fact(t, value, facts[i].show);
+        table_add(table, facts[i].label);
+        add_fact(table, value, facts[i].show);
     }
-    return table_finish(t, stdout, e);
+    return table_finish(table, stdout, e);
 }
 
-int cmd_status(struct feedclient *feed, const struct options *o, struct err *e)
+int cmd_status(struct feedclient *feed, const struct options *options, struct err *e)
 {
     cJSON *status;
     int rc = feedclient_call(feed, "server.status", params_none(), &status, e);
 
     if (rc < 0)
         return rc;
-    rc = o->json ? jsonline_print(status, stdout, e) : print_facts(status, e);
+    rc = options->json ? jsonline_print(status, stdout, e) : print_facts(status, e);
     cJSON_Delete(status);
     return rc;
 }

@@ -37,19 +37,19 @@ static struct pointrow row_of(const cJSON *object, const cJSON *parts[POINT_PART
                              parts, NULL};
 }
 
-static bool is_wanted(const struct tail *t, const cJSON *point)
+static bool is_wanted(const struct tail *tail, const cJSON *point)
 {
-    const char *layer = t->options->layer;
+    const char *layer = tail->options->layer;
 
     return !layer || strcmp(member_text(point, "layer", ""), layer) == 0;
 }
 
-static bool is_done(const struct tail *t)
+static bool is_done(const struct tail *tail)
 {
-    return t->options->count >= 0 && t->printed >= t->options->count;
+    return tail->options->count >= 0 && tail->printed >= tail->options->count;
 }
 
-static int print_points(struct tail *t, const cJSON *points, struct err *e)
+static int print_points(struct tail *tail, const cJSON *points, struct err *e)
 {
     const cJSON *parts[POINT_PARTS];
     cJSON *point;
@@ -57,18 +57,18 @@ static int print_points(struct tail *t, const cJSON *points, struct err *e)
 
     cJSON_ArrayForEach(point, points)
     {
-        if (is_done(t) || rc < 0)
+        if (is_done(tail) || rc < 0)
             break;
-        if (!is_wanted(t, point))
+        if (!is_wanted(tail, point))
             continue;
-        if (t->options->json) {
-            rc = jsonline_print(point, t->out, e);
+        if (tail->options->json) {
+            rc = jsonline_print(point, tail->out, e);
         } else {
             struct pointrow row = row_of(point, parts);
 
-            pointrow_print(&t->format, &row, t->out);
+            pointrow_print(&tail->format, &row, tail->out);
         }
-        t->printed++;
+        tail->printed++;
     }
     return rc;
 }
@@ -81,7 +81,7 @@ static bool same_place(const cJSON *a, const cJSON *b)
 }
 
 /* Scalars of one run and step stand on one line, after their step. */
-static void print_scalars(const struct tail *t, const cJSON *scalars)
+static void print_scalars(const struct tail *tail, const cJSON *scalars)
 {
     const cJSON *parts[POINT_PARTS], *scalar, *before = NULL;
 
@@ -93,20 +93,20 @@ static void print_scalars(const struct tail *t, const cJSON *scalars)
             struct pointrow row = row_of(scalar, parts);
 
             if (before)
-                fputc('\n', t->out);
-            pointrow_print_place(&t->format, &row, t->out);
+                fputc('\n', tail->out);
+            pointrow_print_place(&tail->format, &row, tail->out);
         }
-        fputs("  ", t->out);
-        text_print(member_text(scalar, "name", ""), t->out);
-        fprintf(t->out, " %s", text_number(member_number(scalar, "value"), text));
+        fputs("  ", tail->out);
+        text_print(member_text(scalar, "name", ""), tail->out);
+        fprintf(tail->out, " %s", text_number(member_number(scalar, "value"), text));
         before = scalar;
     }
     if (before)
-        fputc('\n', t->out);
+        fputc('\n', tail->out);
 }
 
 /* An event is no point: it is not counted. */
-static int print_events(const struct tail *t, const cJSON *events, struct err *e)
+static int print_events(const struct tail *tail, const cJSON *events, struct err *e)
 {
     const cJSON *parts[POINT_PARTS];
     cJSON *event;
@@ -116,103 +116,102 @@ static int print_events(const struct tail *t, const cJSON *events, struct err *e
     {
         struct pointrow row = row_of(event, parts);
 
-        if (rc < 0 || !is_wanted(t, event))
+        if (rc < 0 || !is_wanted(tail, event))
             continue;
-        if (t->options->json) {
-            rc = jsonline_print(event, t->out, e);
+        if (tail->options->json) {
+            rc = jsonline_print(event, tail->out, e);
             continue;
         }
-        pointrow_print_place(&t->format, &row, t->out);
-        fputs("  ", t->out);
-        eventline_print(event, t->out);
-        fputc('\n', t->out);
+        pointrow_print_place(&tail->format, &row, tail->out);
+        fputs("  ", tail->out);
+        eventline_print(event, tail->out);
+        fputc('\n', tail->out);
     }
     return rc;
 }
 
-static int print_members(struct tail *t, const cJSON *update, struct err *e)
+static int print_members(struct tail *tail, const cJSON *update, struct err *e)
 {
-    int rc = print_points(t, member(update, "points"), e);
+    int rc = print_points(tail, member(update, "points"), e);
 
     if (rc == 0)
-        rc = print_events(t, member(update, "events"), e);
-    if (rc == 0 && !t->options->json && !is_done(t))
-        print_scalars(t, member(update, "scalars"));
+        rc = print_events(tail, member(update, "events"), e);
+    if (rc == 0 && !tail->options->json && !is_done(tail))
+        print_scalars(tail, member(update, "scalars"));
     return rc;
 }
 
-/* Takes the terminal's width of this moment, and says again what the columns are when it is
- * another. */
-static void fit(struct tail *t)
+/* Takes the terminal's width of this moment; when it is another, prints the heading again. */
+static void fit(struct tail *tail)
 {
-    size_t before = t->format.columns, lines;
+    size_t before = tail->format.columns, lines;
 
-    if (t->fits)
-        terminal_size(&t->format.columns, &lines);
-    if (!t->options->json && (!t->has_heading || before != t->format.columns))
-        pointrow_print_header(&t->format, t->out);
-    t->has_heading = true;
+    if (tail->fits)
+        terminal_size(&tail->format.columns, &lines);
+    if (!tail->options->json && (!tail->has_heading || before != tail->format.columns))
+        pointrow_print_header(&tail->format, tail->out);
+    tail->has_heading = true;
 }
 
-static void fold(const struct tail *t, char *text)
+static void fold(const struct tail *tail, char *text)
 {
     for (char *end; (end = strchr(text, '\n')); text = end + 1) {
         *end = '\0';
-        text_print_folded(text, t->format.columns, stdout);
+        text_print_folded(text, tail->format.columns, stdout);
     }
 }
 
 /* By way of a text, whose lines are broken where the terminal ends. */
-static int print_fitted(struct tail *t, const cJSON *update, struct err *e)
+static int print_fitted(struct tail *tail, const cJSON *update, struct err *e)
 {
     char *text = NULL;
     size_t size;
     int rc;
 
-    t->out = open_memstream(&text, &size);
-    if (!t->out)
+    tail->out = open_memstream(&text, &size);
+    if (!tail->out)
         return err_set(e, -ENOMEM, "out of memory");
-    fit(t);
-    rc = print_members(t, update, e);
-    if (fclose(t->out) == 0)
-        fold(t, text);
+    fit(tail);
+    rc = print_members(tail, update, e);
+    if (fclose(tail->out) == 0)
+        fold(tail, text);
     else
         rc = err_set(e, -ENOMEM, "out of memory");
     free(text);
     return rc;
 }
 
-static int print_straight(struct tail *t, const cJSON *update, struct err *e)
+static int print_straight(struct tail *tail, const cJSON *update, struct err *e)
 {
-    t->out = stdout;
-    fit(t);
-    return print_members(t, update, e);
+    tail->out = stdout;
+    fit(tail);
+    return print_members(tail, update, e);
 }
 
 /* The subscriptions' answers and their updates have the same members. What is resumed is the
  * series: its cursor is the one that moves. */
-static int print_update(struct tail *t, const cJSON *update, struct err *e)
+static int print_update(struct tail *tail, const cJSON *update, struct err *e)
 {
     int rc;
 
     if (member(update, "points"))
-        snprintf(t->seq, sizeof t->seq, "%s", member_text(update, "seq", ""));
-    rc = t->fits ? print_fitted(t, update, e) : print_straight(t, update, e);
-    /* Whoever reads a pipe wants the point now. */
+        snprintf(tail->seq, sizeof tail->seq, "%s", member_text(update, "seq", ""));
+    rc = tail->fits ? print_fitted(tail, update, e) : print_straight(tail, update, e);
+    /* The reader of a pipe wants the point now. */
     if (rc == 0 && fflush(stdout) != 0)
         rc = err_set(e, -EIO, "writing: %s", strerror(errno));
     return rc;
 }
 
-static int follow(struct tail *t, struct feedclient *feed, struct err *e)
+static int follow(struct tail *tail, struct feedclient *feed, struct err *e)
 {
-    while (!is_done(t)) {
+    while (!is_done(tail)) {
         cJSON *update;
         int rc = feedclient_next(feed, -1, &update, e);
 
         if (rc < 0)
             return rc;
-        rc = print_update(t, update, e);
+        rc = print_update(tail, update, e);
         cJSON_Delete(update);
         if (rc < 0)
             return rc;
@@ -222,56 +221,58 @@ static int follow(struct tail *t, struct feedclient *feed, struct err *e)
 
 /* Columns are chosen once, at the heading: the measures that every point may have, and those that
  * the first ones do have. */
-static void mark_measured(struct tail *t, const cJSON *answer)
+static void mark_measured(struct tail *tail, const cJSON *answer)
 {
     const cJSON *point;
 
     for (int i = METRIC_D_LR; i <= METRIC_PR; i++)
-        t->format.shown[i] = true;
+        tail->format.shown[i] = true;
     cJSON_ArrayForEach(point, member(answer, "points"))
     {
-        pointrow_mark_measured(point, t->format.shown);
+        pointrow_mark_measured(point, tail->format.shown);
     }
 }
 
-static int subscribe(struct tail *t, struct feedclient *feed, const char *method, struct err *e)
+static int subscribe(struct tail *tail, struct feedclient *feed, const char *method, struct err *e)
 {
-    const struct options *o = t->options;
+    const struct options *options = tail->options;
     cJSON *answer;
-    int rc = feedclient_call(feed, method,
-                             params_of(param_text("run", o->n_words > 1 ? o->words[1] : NULL),
-                                       param_text("since_seq", o->since)),
-                             &answer, e);
+    int rc = feedclient_call(
+        feed, method,
+        params_of(param_text("run", options->n_words > 1 ? options->words[1] : NULL),
+                  param_text("since_seq", options->since)),
+        &answer, e);
 
     if (rc < 0)
         return rc;
-    if (!t->has_heading)
-        mark_measured(t, answer);
-    rc = print_update(t, answer, e);
+    if (!tail->has_heading)
+        mark_measured(tail, answer);
+    rc = print_update(tail, answer, e);
     cJSON_Delete(answer);
     return rc;
 }
 
-int cmd_tail(struct feedclient *feed, const struct options *o, struct err *e)
+int cmd_tail(struct feedclient *feed, const struct options *options, struct err *e)
 {
-    struct tail t = {.options = o, .fits = !o->json && isatty(STDOUT_FILENO), .out = stdout};
+    struct tail tail = {
+        .options = options, .fits = !options->json && isatty(STDOUT_FILENO), .out = stdout};
     int rc;
 
-    t.format = (struct pointrow_format){
-        .run = o->n_words < 2,
-        .layer = !o->layer,
-        .metric = o->metric,
+    tail.format = (struct pointrow_format){
+        .run = options->n_words < 2,
+        .layer = !options->layer,
+        .metric = options->metric,
         .ascii = !text_is_utf8(),
     };
-    if (o->metric && metric_find(o->metric) < 0)
-        return err_set(e, -EINVAL, "no metric \"%s\"", o->metric);
+    if (options->metric && metric_find(options->metric) < 0)
+        return err_set(e, -EINVAL, "no metric \"%s\"", options->metric);
     interrupt_watch();
-    rc = subscribe(&t, feed, "series.subscribe", e);
+    rc = subscribe(&tail, feed, "series.subscribe", e);
     if (rc == 0)
-        rc = subscribe(&t, feed, "event.subscribe", e);
+        rc = subscribe(&tail, feed, "event.subscribe", e);
     if (rc == 0)
-        rc = follow(&t, feed, e);
-    if (rc == -ENOTCONN && t.seq[0])
-        err_prefix(e, rc, "after seq %s (go on with --since %s): ", t.seq, t.seq);
+        rc = follow(&tail, feed, e);
+    if (rc == -ENOTCONN && tail.seq[0])
+        err_prefix(e, rc, "after seq %s (go on with --since %s): ", tail.seq, tail.seq);
     return rc == -EINTR ? 0 : rc;
 }

@@ -1,5 +1,6 @@
-/* What a command is: a function that gets a connection and the options and prints its answer to
- * stdout. One file a command; main.c holds their table. */
+/* A command: a function that gets a connection and the options, and prints its answer to stdout.
+ * Each has a file of its own, cmd_NAME.c; main.c holds their table and tells the way through the
+ * program. tests/ctl holds the commands, with a daemon that is made up and with a real one. */
 #pragma once
 
 #include "client/ctl/feed/feedclient.h"

@@ -1,5 +1,16 @@
-/* richctl: asks a running richd and prints the answer. The table below is the list of commands;
- * options.c has that of options. One thread; the exit codes are those of sysexits.h. */
+/* richctl: asks a running richd and prints the answer. One thread; the exit codes are those of
+ * sysexits.h. The table below is the list of commands, options.c has the list of options.
+ *
+ * The way through: main reads the command line (common/options), checks it against the command's
+ * row, and connects (connect). The command, one file each, sends requests (feed/params,
+ * feed/feedclient) or has feed/history and feed/runs ask for many pages. The answers become lines
+ * (rows, or common/jsonline with --json) or drawings (figure). top and `plot --follow` draw again
+ * and again on a screen of their own (top, common/terminal).
+ *
+ * What fails returns -errno with one sentence; main prints the sentence and maps the code: a wrong
+ * option, or a value that the daemon refuses (-EINVAL), is 64 with the usage; no daemon, or one
+ * that went (-ENOTCONN, -ETIMEDOUT, -EBUSY), is 69; all else is 1. Ctrl-C ends a live command with
+ * 0. */
 #include <errno.h>
 #include <locale.h>
 #include <stdio.h>
@@ -32,20 +43,20 @@ static const struct command commands[] = {
 };
 #define N_COMMANDS (sizeof commands / sizeof commands[0])
 
-static void print_usage(const struct command *c, FILE *out)
+static void print_usage(const struct command *command, FILE *out)
 {
-    if (c)
-        fprintf(out, "usage: richctl %s%s [options]\n", c->name, c->arguments);
+    if (command)
+        fprintf(out, "usage: richctl %s%s [options]\n", command->name, command->arguments);
     else
         fprintf(out, "usage: richctl [--runtime-dir DIR] [--json] COMMAND ...; see --help\n");
 }
 
-static int print_help(const struct command *c)
+static int print_help(const struct command *command)
 {
-    print_usage(c, stdout);
-    if (c) {
-        printf("\nPrints %s.\n\n", c->summary);
-        options_print_help(c->bit, stdout);
+    print_usage(command, stdout);
+    if (command) {
+        printf("\nPrints %s.\n\n", command->summary);
+        options_print_help(command->bit, stdout);
         return EX_OK;
     }
     printf("\nAsks a running richd. RUN is a run's id, its name, or project/name.\n\n");
@@ -66,10 +77,10 @@ static void complain(const struct err *e)
     fputc('\n', stderr);
 }
 
-static int usage_error(const struct command *c, const struct err *e)
+static int usage_error(const struct command *command, const struct err *e)
 {
     complain(e);
-    print_usage(c, stderr);
+    print_usage(command, stderr);
     return EX_USAGE;
 }
 
@@ -110,26 +121,26 @@ static void unknown_command(const char *name, struct err *e)
 }
 
 /* Returns 0, or -EINVAL with a line about what is wrong with the words or options. */
-static int check(const struct command *c, const struct options *o, struct err *e)
+static int check(const struct command *command, const struct options *options, struct err *e)
 {
-    size_t n = o->n_words - 1;
+    size_t n = options->n_words - 1;
 
-    if (n < c->min_arguments)
-        return err_set(e, -EINVAL, "%s needs a run", c->name);
-    if (n > c->max_arguments)
-        return err_set(e, -EINVAL, "%s takes no \"%.64s\"", c->name,
-                       o->words[1 + c->max_arguments]);
-    return options_check(o, c->bit, c->name, e);
+    if (n < command->min_arguments)
+        return err_set(e, -EINVAL, "%s needs a run", command->name);
+    if (n > command->max_arguments)
+        return err_set(e, -EINVAL, "%s takes no \"%.64s\"", command->name,
+                       options->words[1 + command->max_arguments]);
+    return options_check(options, command->bit, command->name, e);
 }
 
-static int run_command(const struct command *c, const struct options *o)
+static int run_command(const struct command *command, const struct options *options)
 {
     struct feedclient *feed = NULL;
     struct err e = {""};
-    int rc = connect_open(o, &feed, &e);
+    int rc = connect_open(options, &feed, &e);
 
     if (rc == 0)
-        rc = c->run(feed, o, &e);
+        rc = command->run(feed, options, &e);
     feedclient_free(feed);
     if (rc == 0 && (fflush(stdout) != 0 || ferror(stdout)))
         rc = err_set(&e, -EIO, "writing to stdout: %s", strerror(errno));
@@ -140,33 +151,33 @@ static int run_command(const struct command *c, const struct options *o)
 
 int main(int argc, char **argv)
 {
-    const struct command *c = NULL;
-    struct options o;
+    const struct command *command = NULL;
+    struct options options;
     struct err e = {""};
 
     /* For the width of characters; numbers keep their decimal point. */
     if (!setlocale(LC_CTYPE, ""))
         setlocale(LC_CTYPE, "C.UTF-8");
-    if (options_parse(argc, (const char *const *)argv, &o, &e) < 0)
-        return usage_error(o.n_words > 0 ? find_command(o.words[0]) : NULL, &e);
-    if (o.version) {
+    if (options_parse(argc, (const char *const *)argv, &options, &e) < 0)
+        return usage_error(options.n_words > 0 ? find_command(options.words[0]) : NULL, &e);
+    if (options.version) {
         printf("richctl %s\n", RICHD_VERSION);
         return EX_OK;
     }
-    if (o.n_words == 0) {
-        if (o.help)
+    if (options.n_words == 0) {
+        if (options.help)
             return print_help(NULL);
         err_set(&e, -EINVAL, "a command is needed");
         return usage_error(NULL, &e);
     }
-    c = find_command(o.words[0]);
-    if (!c) {
-        unknown_command(o.words[0], &e);
+    command = find_command(options.words[0]);
+    if (!command) {
+        unknown_command(options.words[0], &e);
         return usage_error(NULL, &e);
     }
-    if (o.help)
-        return print_help(c);
-    if (check(c, &o, &e) < 0)
-        return usage_error(c, &e);
-    return run_command(c, &o);
+    if (options.help)
+        return print_help(command);
+    if (check(command, &options, &e) < 0)
+        return usage_error(command, &e);
+    return run_command(command, &options);
 }

@@ -1,6 +1,7 @@
-/* Signals for commands that run until told to stop: remembered, not deadly, and noticed without a
- * race by whoever waits with interrupt_mask(). The process has one; only its single thread calls.
- * What ending, a new size or a pause means is left to the command. */
+/* Signals for commands that run until they are stopped. A signal does not end the process; it is
+ * remembered, and a wait with interrupt_mask() notices it without a race. The process has one such
+ * state, and only its single thread calls. The command decides what an end, a new size or a pause
+ * means. tests/e2e/test_top_in_a_terminal.py holds it. */
 #pragma once
 
 #include <signal.h>
@@ -20,5 +21,5 @@ bool interrupt_pending(void);
 bool interrupt_take_resize(void);
 bool interrupt_take_pause(void);
 
-/* The mask to wait with, or NULL while nobody watches. */
+/* The mask to wait with, or NULL before interrupt_watch. */
 const sigset_t *interrupt_mask(void);

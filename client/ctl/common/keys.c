@@ -14,26 +14,26 @@ static const struct {
     {"[1~", KEY_HOME},    {"[F", KEY_END},        {"OF", KEY_END},  {"[4~", KEY_END},
 };
 
-void keys_push(struct keys *k, const char *bytes, size_t n)
+void keys_push(struct keys *keys, const char *bytes, size_t n)
 {
-    if (n > KEYS_MAX - k->n)
-        n = KEYS_MAX - k->n;
-    memcpy(k->bytes + k->n, bytes, n);
-    k->n += n;
+    if (n > KEYS_MAX - keys->n)
+        n = KEYS_MAX - keys->n;
+    memcpy(keys->bytes + keys->n, bytes, n);
+    keys->n += n;
 }
 
 /* Bytes of the sequence at the front, which begins with ESC; 0 while its end is missing. ESC [ goes
  * to a byte from @ to ~, ESC O has one more, any other ESC stands alone. */
-static size_t sequence_length(const struct keys *k)
+static size_t sequence_length(const struct keys *keys)
 {
-    if (k->n < 2)
+    if (keys->n < 2)
         return 0;
-    if (k->bytes[1] == 'O')
-        return k->n > 2 ? 3 : 0;
-    if (k->bytes[1] != '[')
+    if (keys->bytes[1] == 'O')
+        return keys->n > 2 ? 3 : 0;
+    if (keys->bytes[1] != '[')
         return 1;
-    for (size_t i = 2; i < k->n; i++) {
-        if (k->bytes[i] >= '@' && k->bytes[i] <= '~')
+    for (size_t i = 2; i < keys->n; i++) {
+        if (keys->bytes[i] >= '@' && keys->bytes[i] <= '~')
             return i + 1;
     }
     return 0;
@@ -67,26 +67,26 @@ static int byte_key(unsigned char byte)
     }
 }
 
-bool keys_torn(const struct keys *k)
+bool keys_torn(const struct keys *keys)
 {
-    return k->n > 0 && k->bytes[0] == ESC && sequence_length(k) == 0 && k->n < KEYS_MAX;
+    return keys->n > 0 && keys->bytes[0] == ESC && sequence_length(keys) == 0 && keys->n < KEYS_MAX;
 }
 
-int keys_next(struct keys *k, bool late)
+int keys_next(struct keys *keys, bool late)
 {
     size_t length = 1;
     int key;
 
-    if (k->n == 0 || (keys_torn(k) && !late))
+    if (keys->n == 0 || (keys_torn(keys) && !late))
         return KEY_NONE;
-    if (k->bytes[0] == ESC) {
-        length = sequence_length(k);
-        length = length ? length : k->n;
-        key = sequence_key(k->bytes, length);
+    if (keys->bytes[0] == ESC) {
+        length = sequence_length(keys);
+        length = length ? length : keys->n;
+        key = sequence_key(keys->bytes, length);
     } else {
-        key = byte_key(k->bytes[0]);
+        key = byte_key(keys->bytes[0]);
     }
-    k->n -= length;
-    memmove(k->bytes, k->bytes + length, k->n);
+    keys->n -= length;
+    memmove(keys->bytes, keys->bytes + length, keys->n);
     return key;
 }

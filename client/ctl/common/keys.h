@@ -1,6 +1,6 @@
-/* Keys from the bytes that a terminal sends: arrows and their like come as several, which a slow
- * line may tear apart. Pure: bytes in, keys out; the caller holds the state. What a key does is
- * left to the command. */
+/* Keys from the bytes that a terminal sends. An arrow comes as several bytes, and a slow line may
+ * tear them apart. Pure: bytes in, keys out; the caller holds the state. The command decides what a
+ * key does. */
 #pragma once
 
 #include <stdbool.h>
@@ -30,12 +30,12 @@ struct keys {
     size_t n;
 };
 
-/* Adds bytes; what finds no room is dropped. */
+/* Adds bytes. Those that do not fit are dropped. */
 void keys_push(struct keys *, const char *bytes, size_t n);
 
 /* True when the beginning of a sequence waits for its rest. */
 bool keys_torn(const struct keys *);
 
-/* The next key, or KEY_NONE. `late` says that no more bytes came for a while: an ESC that stands
- * alone is then the key itself. */
+/* The next key, or KEY_NONE. `late`: no more bytes came for a while, so that an ESC alone is the
+ * key itself. */
 int keys_next(struct keys *, bool late);

@@ -93,20 +93,20 @@ static const struct row *find_row(const char *name, size_t length)
 }
 
 /* Edits that turn one word into the other (Levenshtein), with the usual single row. */
-static size_t distance(const char *a, const char *b)
+static size_t distance(const char *left, const char *right)
 {
-    size_t row[32], length = strlen(b);
+    size_t row[32], length = strlen(right);
 
     if (length >= 32)
         return length;
     for (size_t k = 0; k <= length; k++)
         row[k] = k;
-    for (size_t i = 1; a[i - 1]; i++) {
+    for (size_t i = 1; left[i - 1]; i++) {
         size_t diagonal = row[0];
 
         row[0] = i;
         for (size_t k = 1; k <= length; k++) {
-            size_t best = diagonal + (a[i - 1] != b[k - 1]);
+            size_t best = diagonal + (left[i - 1] != right[k - 1]);
 
             diagonal = row[k];
             best = row[k] + 1 < best ? row[k] + 1 : best;
@@ -122,11 +122,11 @@ const char *options_nearest(const char *word, const char *const names[], size_t 
     size_t least = 4;
 
     for (size_t i = 0; i < n; i++) {
-        size_t d = distance(word, names[i]);
+        size_t edits = distance(word, names[i]);
 
         /* of a name's letters, half may be wrong */
-        if (d < least && 2 * d <= strlen(names[i] + strspn(names[i], "-"))) {
-            least = d;
+        if (edits < least && 2 * edits <= strlen(names[i] + strspn(names[i], "-"))) {
+            least = edits;
             nearest = names[i];
         }
     }
@@ -147,62 +147,64 @@ static int unknown(const char *argument, size_t length, struct err *e)
     return err_set(e, -EINVAL, "unknown option %s", word);
 }
 
-static int set_integer(const struct row *r, const char *value, int64_t *out, struct err *e)
+static int set_integer(const struct row *row, const char *value, int64_t *out, struct err *e)
 {
     long long number;
     char *end;
 
     errno = 0;
     number = strtoll(value, &end, 10);
-    if (errno || end == value || *end || number < r->min || number > r->max)
+    if (errno || end == value || *end || number < row->min || number > row->max)
         return err_set(e, -EINVAL, "%s takes a whole number from %lld to %lld, not \"%.64s\"",
-                       r->name, (long long)r->min, (long long)r->max, value);
+                       row->name, (long long)row->min, (long long)row->max, value);
     *out = number;
     return 0;
 }
 
-static int set_value(const struct row *r, const char *value, struct options *o, struct err *e)
+static int set_value(const struct row *row, const char *value, struct options *options,
+                     struct err *e)
 {
-    char *member = (char *)o + r->offset;
+    char *member = (char *)options + row->offset;
 
-    o->given |= (uint64_t)1 << (r - rows);
-    if (r->kind == KIND_INTEGER)
-        return set_integer(r, value, (int64_t *)(void *)member, e);
-    if (r->kind == KIND_TEXT)
+    options->given |= (uint64_t)1 << (row - rows);
+    if (row->kind == KIND_INTEGER)
+        return set_integer(row, value, (int64_t *)(void *)member, e);
+    if (row->kind == KIND_TEXT)
         *(const char **)(void *)member = value;
     else
         *(bool *)member = true;
     return 0;
 }
 
-static int add_word(struct options *o, const char *word, struct err *e)
+static int add_word(struct options *options, const char *word, struct err *e)
 {
-    if (o->n_words == OPTIONS_MAX_WORDS)
+    if (options->n_words == OPTIONS_MAX_WORDS)
         return err_set(e, -EINVAL, "more than %d arguments", OPTIONS_MAX_WORDS);
-    o->words[o->n_words++] = word;
+    options->words[options->n_words++] = word;
     return 0;
 }
 
 /* One option at argv[*i], which may take argv[*i + 1] with it. */
-static int parse_option(const char *const *argv, int *i, struct options *o, struct err *e)
+static int parse_option(const char *const *argv, int *i, struct options *options, struct err *e)
 {
     const char *argument = strcmp(argv[*i], "-h") == 0 ? "--help" : argv[*i];
     const char *equals = strchr(argument, '=');
     size_t length = equals ? (size_t)(equals - argument) : strlen(argument);
-    const struct row *r = find_row(argument, length);
+    const struct row *row = find_row(argument, length);
     const char *value = equals ? equals + 1 : NULL;
 
-    if (!r)
+    if (!row)
         return unknown(argument, length, e);
-    if (r->kind == KIND_FLAG && value)
-        return err_set(e, -EINVAL, "%s takes no value", r->name);
-    if (r->kind != KIND_FLAG && !value) {
+    if (row->kind == KIND_FLAG && value)
+        return err_set(e, -EINVAL, "%s takes no value", row->name);
+    if (row->kind != KIND_FLAG && !value) {
         value = argv[*i + 1];
         if (!value)
-            return err_set(e, -EINVAL, "%s needs a value: %s %s", r->name, r->name, r->argument);
+            return err_set(e, -EINVAL, "%s needs a value: %s %s", row->name, row->name,
+                           row->argument);
         ++*i;
     }
-    return set_value(r, value, o, e);
+    return set_value(row, value, options, e);
 }
 
 int options_parse(int argc, const char *const *argv, struct options *out, struct err *e)
@@ -242,10 +244,11 @@ static bool goes_with(const char *name, unsigned command_bit)
     return false;
 }
 
-int options_check(const struct options *o, unsigned command_bit, const char *command, struct err *e)
+int options_check(const struct options *options, unsigned command_bit, const char *command,
+                  struct err *e)
 {
     for (size_t i = 0; i < N_ROWS; i++) {
-        if ((o->given >> i & 1) && !goes_with(rows[i].name, command_bit))
+        if ((options->given >> i & 1) && !goes_with(rows[i].name, command_bit))
             return err_set(e, -EINVAL, "%s does not go with %s", rows[i].name, command);
     }
     return 0;
@@ -254,13 +257,13 @@ int options_check(const struct options *o, unsigned command_bit, const char *com
 void options_print_help(unsigned command_bits, FILE *out)
 {
     for (size_t i = 0; i < N_ROWS; i++) {
-        const struct row *r = &rows[i];
+        const struct row *row = &rows[i];
         char left[40];
 
-        if (!(r->commands & command_bits))
+        if (!(row->commands & command_bits))
             continue;
-        snprintf(left, sizeof left, "%s%s%s", r->name, r->argument ? " " : "",
-                 r->argument ? r->argument : "");
-        fprintf(out, "  %-20s %s\n", left, r->help);
+        snprintf(left, sizeof left, "%s%s%s", row->name, row->argument ? " " : "",
+                 row->argument ? row->argument : "");
+        fprintf(out, "  %-20s %s\n", left, row->help);
     }
 }

@@ -1,6 +1,10 @@
-/* The command line as values. One table, a row an option, gives parsing, checking and help; which
- * commands an option goes with is in its row. Called by main at the start; the values borrow from
- * argv. What they mean is left to the commands. */
+/* The command line as values. One table, a row an option, gives parsing, checking and help; the row
+ * names the commands that the option goes with. main calls it at the start; the values borrow from
+ * argv. The commands know what they mean.
+ *
+ * getopt_long was tried on paper: it would take the loop over argv and the search for a name (30
+ * lines), and want a table of its own, words in another order and texts of ours in place of its
+ * own. */
 #pragma once
 
 #include <stdbool.h>

@@ -28,7 +28,7 @@ struct terminal {
     size_t n_shown;
 };
 
-/* A terminal that does not say what it is, TERM being unset, is `unknown`. */
+/* `unknown` is the answer for a terminal without TERM. */
 static bool obeys(bool unknown)
 {
     const char *term = getenv("TERM");
@@ -52,12 +52,12 @@ bool terminal_wants_colour(bool no_color)
 
 void terminal_size(size_t *columns, size_t *lines)
 {
-    struct winsize w = {0};
+    struct winsize window = {0};
 
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) < 0 || w.ws_col == 0 || w.ws_row == 0)
-        w = (struct winsize){.ws_col = FALLBACK_COLUMNS, .ws_row = FALLBACK_LINES};
-    *columns = w.ws_col;
-    *lines = w.ws_row;
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) < 0 || window.ws_col == 0 || window.ws_row == 0)
+        window = (struct winsize){.ws_col = FALLBACK_COLUMNS, .ws_row = FALLBACK_LINES};
+    *columns = window.ws_col;
+    *lines = window.ws_row;
 }
 
 static int write_all(const char *text, size_t size)
@@ -79,59 +79,59 @@ static int write_all(const char *text, size_t size)
     return 0;
 }
 
-/* Ctrl-C stays a signal: it works while an answer is awaited, too. */
-static int enter(struct terminal *t)
+/* Ctrl-C stays a signal: it also ends a wait for an answer. */
+static int enter(struct terminal *terminal)
 {
-    struct termios now = t->before;
+    struct termios now = terminal->before;
 
     now.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
     now.c_cc[VMIN] = 1;
     now.c_cc[VTIME] = 0;
-    if (t->has_keys)
+    if (terminal->has_keys)
         tcsetattr(STDIN_FILENO, TCSADRAIN, &now);
     return write_all(ENTER, strlen(ENTER));
 }
 
-static void leave(struct terminal *t)
+static void leave(struct terminal *terminal)
 {
     write_all(LEAVE, strlen(LEAVE));
-    if (t->has_keys)
-        tcsetattr(STDIN_FILENO, TCSADRAIN, &t->before);
+    if (terminal->has_keys)
+        tcsetattr(STDIN_FILENO, TCSADRAIN, &terminal->before);
 }
 
-/* What was shown is no longer there. */
-static void forget(struct terminal *t)
+/* The next screen is written whole. */
+static void forget(struct terminal *terminal)
 {
-    for (size_t i = 0; i < t->n_shown; i++)
-        free(t->shown[i]);
-    free(t->shown);
-    t->shown = NULL;
-    t->n_shown = 0;
+    for (size_t i = 0; i < terminal->n_shown; i++)
+        free(terminal->shown[i]);
+    free(terminal->shown);
+    terminal->shown = NULL;
+    terminal->n_shown = 0;
 }
 
 int terminal_open(struct terminal **out, struct err *e)
 {
-    struct terminal *t = calloc(1, sizeof *t);
+    struct terminal *terminal = calloc(1, sizeof *terminal);
 
-    *out = t;
-    if (!t)
+    *out = terminal;
+    if (!terminal)
         return err_set(e, -ENOMEM, "out of memory");
-    t->has_keys = tcgetattr(STDIN_FILENO, &t->before) == 0;
+    terminal->has_keys = tcgetattr(STDIN_FILENO, &terminal->before) == 0;
     interrupt_watch_terminal();
-    if (enter(t) == 0)
+    if (enter(terminal) == 0)
         return 0;
-    terminal_close(t);
+    terminal_close(terminal);
     *out = NULL;
     return err_set(e, -EIO, "the terminal has gone");
 }
 
-void terminal_close(struct terminal *t)
+void terminal_close(struct terminal *terminal)
 {
-    if (!t)
+    if (!terminal)
         return;
-    leave(t);
-    forget(t);
-    free(t);
+    leave(terminal);
+    forget(terminal);
+    free(terminal);
 }
 
 /* The lines of `text`, clipped; NULL without memory. `*n` is their number, at most `lines`. */
@@ -149,26 +149,26 @@ static char **clip(const char *text, size_t columns, size_t lines, size_t *n)
     return out;
 }
 
-static bool same(const struct terminal *t, size_t line, const char *text)
+static bool same(const struct terminal *terminal, size_t line, const char *text)
 {
-    return t->shown && line < t->n_shown && t->shown[line] && text &&
-           strcmp(t->shown[line], text) == 0;
+    return terminal->shown && line < terminal->n_shown && terminal->shown[line] && text &&
+           strcmp(terminal->shown[line], text) == 0;
 }
 
 /* Erases before it writes: an erasure at the right edge would take the last glyph with it. */
-static void print_lines(const struct terminal *t, char *const lines[], size_t n, FILE *out)
+static void print_lines(const struct terminal *terminal, char *const lines[], size_t n, FILE *out)
 {
-    if (!t->shown)
+    if (!terminal->shown)
         fputs("\033[2J", out);
     for (size_t i = 0; i < n; i++) {
-        if (!same(t, i, lines[i]))
+        if (!same(terminal, i, lines[i]))
             fprintf(out, "\033[%zu;1H\033[0m\033[2K%s", i + 1, lines[i] ? lines[i] : "");
     }
-    if (n < t->n_shown)
+    if (n < terminal->n_shown)
         fprintf(out, "\033[%zu;1H\033[0m\033[J", n + 1);
 }
 
-int terminal_show(struct terminal *t, const char *text, struct err *e)
+int terminal_show(struct terminal *terminal, const char *text, struct err *e)
 {
     size_t columns, height, n = 0, size = 0;
     char *bytes = NULL, **lines;
@@ -178,30 +178,30 @@ int terminal_show(struct terminal *t, const char *text, struct err *e)
     terminal_size(&columns, &height);
     lines = out ? clip(text, columns, height, &n) : NULL;
     if (lines)
-        print_lines(t, lines, n, out);
+        print_lines(terminal, lines, n, out);
     if (!out || fclose(out) != 0 || !lines)
         rc = err_set(e, -ENOMEM, "out of memory");
     else if (write_all(bytes, size) < 0)
         rc = err_set(e, -EIO, "the terminal has gone");
     free(bytes);
-    forget(t);
-    t->shown = lines;
-    t->n_shown = n;
+    forget(terminal);
+    terminal->shown = lines;
+    terminal->n_shown = n;
     return rc;
 }
 
 /* Stops as Ctrl-Z should have done, with the terminal given back for that time. */
-static void pause_here(struct terminal *t)
+static void pause_here(struct terminal *terminal)
 {
-    leave(t);
+    leave(terminal);
     raise(SIGSTOP);
-    enter(t);
+    enter(terminal);
 }
 
-int terminal_wait(struct terminal *t, int feed_fd, int timeout_ms)
+int terminal_wait(struct terminal *terminal, int feed_fd, int timeout_ms)
 {
     struct pollfd fds[] = {{.fd = feed_fd, .events = POLLIN},
-                           {.fd = t->has_keys ? STDIN_FILENO : -1, .events = POLLIN}};
+                           {.fd = terminal->has_keys ? STDIN_FILENO : -1, .events = POLLIN}};
     struct timespec left = {timeout_ms / 1000, (long)(timeout_ms % 1000) * 1000000};
     bool redraw;
     int rc;
@@ -213,18 +213,18 @@ int terminal_wait(struct terminal *t, int feed_fd, int timeout_ms)
         return -EINTR;
     redraw = interrupt_take_resize();
     if (interrupt_take_pause()) {
-        pause_here(t);
+        pause_here(terminal);
         redraw = true;
     }
     if (redraw)
-        forget(t);
+        forget(terminal);
     return (rc > 0 && fds[0].revents ? TERMINAL_FEED : 0) |
            (rc > 0 && fds[1].revents ? TERMINAL_KEYS : 0) | (redraw ? TERMINAL_REDRAW : 0);
 }
 
-int terminal_read(struct terminal *t, char *buffer, size_t size)
+int terminal_read(struct terminal *terminal, char *buffer, size_t size)
 {
-    ssize_t n = t->has_keys ? read(STDIN_FILENO, buffer, size) : 0;
+    ssize_t n = terminal->has_keys ? read(STDIN_FILENO, buffer, size) : 0;
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return 0;

@@ -1,6 +1,10 @@
 /* The terminal that a live command draws on: its size, its keys, and whole screens of text, of
  * which only the lines that differ are written. For one thread; it owns the terminal's settings
- * between open and close, and puts them back. What the lines say is left to the commands. */
+ * between open and close, and puts them back. tests/e2e/test_top_in_a_terminal.py holds it.
+ *
+ * Why no curses: the same lines go to a pipe, with colours as escape sequences, so curses would
+ * need a second way to draw them; it would take about as many lines as it saves here, and a
+ * library. */
 #pragma once
 
 #include <stdbool.h>
@@ -12,8 +16,8 @@ struct terminal;
 
 /* Whether stdout is a terminal that can move its cursor (TERM is set, and not "dumb"). */
 bool terminal_is_live(void);
-/* Whether to colour: a terminal (TERM may be unset, but not "dumb"), and neither the option nor
- * NO_COLOR says no. */
+/* Whether to colour: on a terminal (TERM may be unset, but not "dumb"), unless the option or
+ * NO_COLOR forbids it. */
 bool terminal_wants_colour(bool no_color);
 /* The size of stdout's terminal; 80 x 24 where there is none, or where it does not know. */
 void terminal_size(size_t *columns, size_t *lines);

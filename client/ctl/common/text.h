@@ -1,5 +1,5 @@
-/* Text for a terminal: what came from outside made harmless, widths, numbers, ages and sizes for
- * people. Pure, except that the width asks the locale; strings returned are the caller's (free). */
+/* Text for a terminal: foreign text made harmless, widths, numbers, ages and sizes for people.
+ * Pure, but the width asks the locale. The caller frees the strings that are returned. */
 #pragma once
 
 #include <stdbool.h>

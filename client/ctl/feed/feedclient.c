@@ -36,9 +36,9 @@ struct feedclient {
 
 /* Waits for `events` until `deadline_ms` (-1: for ever). Returns 1, 0 when the time is over, or
  * -EINTR. */
-static int wait_for(const struct feedclient *f, short events, int64_t deadline_ms)
+static int wait_for(const struct feedclient *feed, short events, int64_t deadline_ms)
 {
-    struct pollfd p = {.fd = f->fd, .events = events};
+    struct pollfd poll_fd = {.fd = feed->fd, .events = events};
 
     for (;;) {
         int64_t left_ms = deadline_ms < 0 ? 0 : deadline_ms - clock_monotonic_ms();
@@ -48,7 +48,7 @@ static int wait_for(const struct feedclient *f, short events, int64_t deadline_m
         if (left_ms < 0)
             left_ms = 0;
         left = (struct timespec){.tv_sec = left_ms / 1000, .tv_nsec = left_ms % 1000 * 1000000};
-        rc = ppoll(&p, 1, deadline_ms < 0 ? NULL : &left, interrupt_mask());
+        rc = ppoll(&poll_fd, 1, deadline_ms < 0 ? NULL : &left, interrupt_mask());
         if (interrupt_pending())
             return -EINTR;
         if (rc >= 0)
@@ -56,43 +56,43 @@ static int wait_for(const struct feedclient *f, short events, int64_t deadline_m
     }
 }
 
-static int timed_out(const struct feedclient *f, struct err *e)
+static int timed_out(const struct feedclient *feed, struct err *e)
 {
-    return err_set(e, -ETIMEDOUT, "no answer within %g s", f->timeout_ms / 1000.0);
+    return err_set(e, -ETIMEDOUT, "no answer within %g s", feed->timeout_ms / 1000.0);
 }
 
-/* Ends a connect that goes on in the background. */
-static int finish_connect(struct feedclient *f, struct err *e)
+/* Waits for a connect that the kernel makes in the background. */
+static int finish_connect(struct feedclient *feed, struct err *e)
 {
     socklen_t size = sizeof(int);
     int error = 0, rc;
 
-    rc = wait_for(f, POLLOUT, clock_monotonic_ms() + f->timeout_ms);
+    rc = wait_for(feed, POLLOUT, clock_monotonic_ms() + feed->timeout_ms);
     if (rc < 0)
         return rc;
     if (rc == 0)
-        return timed_out(f, e);
-    getsockopt(f->fd, SOL_SOCKET, SO_ERROR, &error, &size);
+        return timed_out(feed, e);
+    getsockopt(feed->fd, SOL_SOCKET, SO_ERROR, &error, &size);
     return error ? err_set(e, -ENOTCONN, "%s", strerror(error)) : 0;
 }
 
-static int connect_to(struct feedclient *f, int family, const struct sockaddr *address,
+static int connect_to(struct feedclient *feed, int family, const struct sockaddr *address,
                       socklen_t size, struct err *e)
 {
-    f->fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (f->fd < 0)
+    feed->fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (feed->fd < 0)
         return err_set(e, -ENOTCONN, "socket: %s", strerror(errno));
-    if (connect(f->fd, address, size) == 0)
+    if (connect(feed->fd, address, size) == 0)
         return 0;
     /* EAGAIN is how a UNIX socket says that the daemon's queue of new connections is full. */
     if (errno == EAGAIN)
         return err_set(e, -EBUSY, "too many connections are waiting");
     if (errno != EINPROGRESS)
         return err_set(e, -ENOTCONN, "%s", strerror(errno));
-    return finish_connect(f, e);
+    return finish_connect(feed, e);
 }
 
-static int connect_unix(struct feedclient *f, const char *path, struct err *e)
+static int connect_unix(struct feedclient *feed, const char *path, struct err *e)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
@@ -100,10 +100,10 @@ static int connect_unix(struct feedclient *f, const char *path, struct err *e)
         return err_set(e, -EINVAL, "a socket's path has at most %zu bytes",
                        sizeof address.sun_path - 1);
     strcpy(address.sun_path, path);
-    return connect_to(f, AF_UNIX, (struct sockaddr *)&address, sizeof address, e);
+    return connect_to(feed, AF_UNIX, (struct sockaddr *)&address, sizeof address, e);
 }
 
-static int connect_tcp(struct feedclient *f, const char *text, struct err *e)
+static int connect_tcp(struct feedclient *feed, const char *text, struct err *e)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
     struct address address;
@@ -116,74 +116,74 @@ static int connect_tcp(struct feedclient *f, const char *text, struct err *e)
     rc = getaddrinfo(address.host, port, &hints, &found);
     if (rc != 0)
         return err_set(e, -ENOTCONN, "%s", gai_strerror(rc));
-    rc = connect_to(f, found->ai_family, found->ai_addr, found->ai_addrlen, e);
+    rc = connect_to(feed, found->ai_family, found->ai_addr, found->ai_addrlen, e);
     freeaddrinfo(found);
     return rc;
 }
 
-static int dial(struct feedclient *f, const char *address, struct err *e)
+static int dial(struct feedclient *feed, const char *address, struct err *e)
 {
     if (strncmp(address, "unix:", 5) == 0)
-        return connect_unix(f, address + 5, e);
+        return connect_unix(feed, address + 5, e);
     if (strncmp(address, "tcp:", 4) == 0)
-        return connect_tcp(f, address + 4, e);
+        return connect_tcp(feed, address + 4, e);
     return err_set(e, -EINVAL, "neither unix:PATH nor tcp:ADDRESS:PORT");
 }
 
-static void hang_up(struct feedclient *f)
+static void hang_up(struct feedclient *feed)
 {
-    if (f->fd >= 0)
-        close(f->fd);
-    cJSON_Delete(f->waiting);
-    f->fd = -1;
-    f->waiting = NULL;
-    f->taken = f->used = f->scanned = 0;
+    if (feed->fd >= 0)
+        close(feed->fd);
+    cJSON_Delete(feed->waiting);
+    feed->fd = -1;
+    feed->waiting = NULL;
+    feed->taken = feed->used = feed->scanned = 0;
 }
 
-int feedclient_reopen(struct feedclient *f, const char *address, struct err *e)
+int feedclient_reopen(struct feedclient *feed, const char *address, struct err *e)
 {
     int rc;
 
-    hang_up(f);
-    f->waiting = cJSON_CreateArray();
-    if (!f->waiting)
+    hang_up(feed);
+    feed->waiting = cJSON_CreateArray();
+    if (!feed->waiting)
         return err_set(e, -ENOMEM, "out of memory");
-    rc = dial(f, address, e);
+    rc = dial(feed, address, e);
     if (rc < 0)
-        hang_up(f);
+        hang_up(feed);
     return rc;
 }
 
 int feedclient_open(struct feedclient **out, const char *address, int timeout_ms, struct err *e)
 {
-    struct feedclient *f = calloc(1, sizeof *f);
+    struct feedclient *feed = calloc(1, sizeof *feed);
     int rc;
 
-    if (!f)
+    if (!feed)
         return err_set(e, -ENOMEM, "out of memory");
-    f->fd = -1;
-    f->timeout_ms = timeout_ms;
-    rc = feedclient_reopen(f, address, e);
+    feed->fd = -1;
+    feed->timeout_ms = timeout_ms;
+    rc = feedclient_reopen(feed, address, e);
     if (rc < 0) {
-        feedclient_free(f);
+        feedclient_free(feed);
         return rc;
     }
-    *out = f;
+    *out = feed;
     return 0;
 }
 
-int feedclient_fd(const struct feedclient *f)
+int feedclient_fd(const struct feedclient *feed)
 {
-    return f->fd;
+    return feed->fd;
 }
 
-void feedclient_free(struct feedclient *f)
+void feedclient_free(struct feedclient *feed)
 {
-    if (!f)
+    if (!feed)
         return;
-    hang_up(f);
-    free(f->buffer);
-    free(f);
+    hang_up(feed);
+    free(feed->buffer);
+    free(feed);
 }
 
 static int gone(struct err *e, int error)
@@ -192,12 +192,12 @@ static int gone(struct err *e, int error)
                    error ? strerror(error) : "");
 }
 
-static int send_all(struct feedclient *f, const char *text, size_t size, struct err *e)
+static int send_all(struct feedclient *feed, const char *text, size_t size, struct err *e)
 {
-    int64_t deadline_ms = clock_monotonic_ms() + f->timeout_ms;
+    int64_t deadline_ms = clock_monotonic_ms() + feed->timeout_ms;
 
     while (size > 0) {
-        ssize_t n = send(f->fd, text, size, MSG_NOSIGNAL);
+        ssize_t n = send(feed->fd, text, size, MSG_NOSIGNAL);
         int rc;
 
         if (n >= 0) {
@@ -207,83 +207,83 @@ static int send_all(struct feedclient *f, const char *text, size_t size, struct 
         }
         if (errno != EAGAIN && errno != EINTR)
             return gone(e, errno);
-        rc = wait_for(f, POLLOUT, deadline_ms);
+        rc = wait_for(feed, POLLOUT, deadline_ms);
         if (rc <= 0)
-            return rc < 0 ? rc : timed_out(f, e);
+            return rc < 0 ? rc : timed_out(feed, e);
     }
     return 0;
 }
 
 /* Makes room for a read: moves what is left to the front, then grows up to the limit. */
-static int make_room(struct feedclient *f, struct err *e)
+static int make_room(struct feedclient *feed, struct err *e)
 {
-    size_t size = f->size ? 2 * f->size : 2 * READ_BYTES;
+    size_t size = feed->size ? 2 * feed->size : 2 * READ_BYTES;
     char *buffer;
 
-    if (f->taken > 0) {
-        memmove(f->buffer, f->buffer + f->taken, f->used - f->taken);
-        f->used -= f->taken;
-        f->scanned -= f->taken;
-        f->taken = 0;
+    if (feed->taken > 0) {
+        memmove(feed->buffer, feed->buffer + feed->taken, feed->used - feed->taken);
+        feed->used -= feed->taken;
+        feed->scanned -= feed->taken;
+        feed->taken = 0;
     }
-    if (f->size - f->used >= READ_BYTES)
+    if (feed->size - feed->used >= READ_BYTES)
         return 0;
-    if (f->used >= ANSWER_MAX_BYTES)
+    if (feed->used >= ANSWER_MAX_BYTES)
         return err_set(e, -EPROTO, "an answer of more than %zu bytes", ANSWER_MAX_BYTES);
-    buffer = realloc(f->buffer, size);
+    buffer = realloc(feed->buffer, size);
     if (!buffer)
         return err_set(e, -ENOMEM, "out of memory");
-    f->buffer = buffer;
-    f->size = size;
+    feed->buffer = buffer;
+    feed->size = size;
     return 0;
 }
 
 /* Reads what is there. Returns 0 when something, or nothing, came. */
-static int read_some(struct feedclient *f, struct err *e)
+static int read_some(struct feedclient *feed, struct err *e)
 {
     ssize_t n;
     int rc;
 
-    rc = make_room(f, e);
+    rc = make_room(feed, e);
     if (rc < 0)
         return rc;
-    n = recv(f->fd, f->buffer + f->used, f->size - f->used, 0);
+    n = recv(feed->fd, feed->buffer + feed->used, feed->size - feed->used, 0);
     if (n == 0)
         return gone(e, 0);
     if (n < 0)
         return errno == EAGAIN || errno == EINTR ? 0 : gone(e, errno);
-    f->used += (size_t)n;
+    feed->used += (size_t)n;
     return 0;
 }
 
 /* The next whole line in the buffer, without its newline, or NULL. */
-static char *take_line(struct feedclient *f, size_t *size)
+static char *take_line(struct feedclient *feed, size_t *size)
 {
-    char *line = f->buffer + f->taken, *end = NULL;
+    char *line = feed->buffer + feed->taken, *end = NULL;
 
-    if (f->scanned < f->used)
-        end = memchr(f->buffer + f->scanned, '\n', f->used - f->scanned);
-    f->scanned = f->used;
+    if (feed->scanned < feed->used)
+        end = memchr(feed->buffer + feed->scanned, '\n', feed->used - feed->scanned);
+    feed->scanned = feed->used;
     if (!end)
         return NULL;
     *size = (size_t)(end - line);
-    f->taken += *size + 1;
-    f->scanned = f->taken;
+    feed->taken += *size + 1;
+    feed->scanned = feed->taken;
     return line;
 }
 
 /* The next message. Returns 1 with it in `*out`, 0 when the time is over, or an error. */
-static int read_message(struct feedclient *f, int64_t deadline_ms, cJSON **out, struct err *e)
+static int read_message(struct feedclient *feed, int64_t deadline_ms, cJSON **out, struct err *e)
 {
     size_t size = 0;
     char *line;
     int rc;
 
-    while (!(line = take_line(f, &size))) {
-        rc = wait_for(f, POLLIN, deadline_ms);
+    while (!(line = take_line(feed, &size))) {
+        rc = wait_for(feed, POLLIN, deadline_ms);
         if (rc <= 0)
             return rc;
-        rc = read_some(f, e);
+        rc = read_some(feed, e);
         if (rc < 0)
             return rc;
     }
@@ -304,13 +304,13 @@ static cJSON *update_of(cJSON *message)
     return cJSON_DetachItemFromObjectCaseSensitive(message, "params");
 }
 
-static cJSON *make_request(struct feedclient *f, const char *method, cJSON *params)
+static cJSON *make_request(struct feedclient *feed, const char *method, cJSON *params)
 {
     cJSON *request = cJSON_CreateObject();
 
-    f->last_id++;
+    feed->last_id++;
     if (cJSON_AddStringToObject(request, "jsonrpc", "2.0") &&
-        json_add_integer(request, "id", f->last_id) &&
+        json_add_integer(request, "id", feed->last_id) &&
         cJSON_AddStringToObject(request, "method", method) && params &&
         cJSON_AddItemToObject(request, "params", params))
         return request;
@@ -319,9 +319,9 @@ static cJSON *make_request(struct feedclient *f, const char *method, cJSON *para
     return NULL;
 }
 
-static int send_request(struct feedclient *f, const char *method, cJSON *params, struct err *e)
+static int send_request(struct feedclient *feed, const char *method, cJSON *params, struct err *e)
 {
-    cJSON *request = make_request(f, method, params);
+    cJSON *request = make_request(feed, method, params);
     char *line = request ? json_print(request) : NULL;
     int rc = -ENOMEM;
 
@@ -331,7 +331,7 @@ static int send_request(struct feedclient *f, const char *method, cJSON *params,
 
         /* The closing NUL gives its place to the newline. */
         line[size] = '\n';
-        rc = send_all(f, line, size + 1, e);
+        rc = send_all(feed, line, size + 1, e);
     } else {
         err_set(e, rc, "out of memory");
     }
@@ -351,16 +351,17 @@ static int remote_error(const cJSON *error, struct err *e)
     return err_set(e, code == -32002 ? -EBUSY : code == -32602 ? -EINVAL : -EREMOTEIO, "%s", text);
 }
 
-/* Takes the answer apart. An error without an id concerns the connection: it ends the wait too. */
-static int take_answer(struct feedclient *f, cJSON *message, cJSON **result, struct err *e)
+/* Takes the result out of an answer. An error without an id concerns the connection: it also ends
+ * the wait. */
+static int take_answer(struct feedclient *feed, cJSON *message, cJSON **result, struct err *e)
 {
     const cJSON *error = cJSON_GetObjectItemCaseSensitive(message, "error");
     int64_t id = 0;
     int had_id = json_integer(message, "id", 0, INT32_MAX, &id, NULL);
 
-    if (error && (had_id <= 0 || id == f->last_id))
+    if (error && (had_id <= 0 || id == feed->last_id))
         return remote_error(error, e);
-    if (had_id <= 0 || id != f->last_id)
+    if (had_id <= 0 || id != feed->last_id)
         return 0;
     *result = cJSON_DetachItemFromObjectCaseSensitive(message, "result");
     if (!cJSON_IsObject(*result)) {
@@ -371,39 +372,39 @@ static int take_answer(struct feedclient *f, cJSON *message, cJSON **result, str
     return 1;
 }
 
-static int await_answer(struct feedclient *f, cJSON **result, struct err *e)
+static int await_answer(struct feedclient *feed, cJSON **result, struct err *e)
 {
-    int64_t deadline_ms = clock_monotonic_ms() + f->timeout_ms;
+    int64_t deadline_ms = clock_monotonic_ms() + feed->timeout_ms;
     int rc = 0;
 
     while (rc == 0) {
         cJSON *message = NULL, *update;
 
-        rc = read_message(f, deadline_ms, &message, e);
+        rc = read_message(feed, deadline_ms, &message, e);
         if (rc <= 0)
-            return rc < 0 ? rc : timed_out(f, e);
+            return rc < 0 ? rc : timed_out(feed, e);
         update = update_of(message);
-        rc = update ? 0 : take_answer(f, message, result, e);
+        rc = update ? 0 : take_answer(feed, message, result, e);
         cJSON_Delete(message);
         if (update)
-            cJSON_AddItemToArray(f->waiting, update);
+            cJSON_AddItemToArray(feed->waiting, update);
     }
     return rc < 0 ? rc : 0;
 }
 
-int feedclient_call(struct feedclient *f, const char *method, cJSON *params, cJSON **result,
+int feedclient_call(struct feedclient *feed, const char *method, cJSON *params, cJSON **result,
                     struct err *e)
 {
     cJSON *answer = NULL;
     int rc;
 
-    if (f->fd < 0) {
+    if (feed->fd < 0) {
         cJSON_Delete(params);
         return gone(e, 0);
     }
-    rc = send_request(f, method, params, e);
+    rc = send_request(feed, method, params, e);
     if (rc == 0)
-        rc = await_answer(f, &answer, e);
+        rc = await_answer(feed, &answer, e);
     if (result)
         *result = answer;
     else
@@ -411,16 +412,16 @@ int feedclient_call(struct feedclient *f, const char *method, cJSON *params, cJS
     return rc;
 }
 
-int feedclient_next(struct feedclient *f, int timeout_ms, cJSON **update, struct err *e)
+int feedclient_next(struct feedclient *feed, int timeout_ms, cJSON **update, struct err *e)
 {
     int64_t deadline_ms = timeout_ms < 0 ? -1 : clock_monotonic_ms() + timeout_ms;
 
-    if (f->fd < 0)
+    if (feed->fd < 0)
         return gone(e, 0);
-    *update = cJSON_DetachItemFromArray(f->waiting, 0);
+    *update = cJSON_DetachItemFromArray(feed->waiting, 0);
     while (!*update) {
         cJSON *message = NULL;
-        int rc = read_message(f, deadline_ms, &message, e);
+        int rc = read_message(feed, deadline_ms, &message, e);
 
         if (rc <= 0)
             return rc;

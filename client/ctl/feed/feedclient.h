@@ -1,6 +1,11 @@
-/* A blocking connection to the feed (proto/FEED.md): requests with their answers, and the
- * notifications that come between them, kept in order. For one thread; it owns the socket and what
- * it has read. What requests and answers mean is left to the commands. */
+/* A blocking connection to the feed (proto/FEED.md): requests with their answers, and the updates
+ * that come between them, kept in order. For one thread; it owns the socket and what it has read.
+ * The commands know what requests and answers mean. tests/ctl holds it.
+ *
+ * The way of a call: feedclient_call sends one line and reads lines until the one with its id
+ * comes. Updates that come before it wait in a list; feedclient_next takes them from there first. A
+ * timeout, a line that is no JSON and a connection that ends are errors of the call; an interrupt
+ * ends each wait. */
 #pragma once
 
 #include <cjson/cJSON.h>
@@ -19,7 +24,7 @@ struct feedclient;
 int feedclient_open(struct feedclient **out, const char *address, int timeout_ms, struct err *e);
 void feedclient_free(struct feedclient *);
 
-/* Gives up the connection, with all that was read, and makes another, to the same or another
+/* Closes the connection, drops all that was read, and makes another one, to the same or another
  * address. After an error there is none: calls fail with -ENOTCONN until this succeeds. */
 int feedclient_reopen(struct feedclient *, const char *address, struct err *e);
 

@@ -29,18 +29,20 @@ static int take_page(struct feedclient *feed, cJSON *params, runs_fn *on_run, vo
     return rc;
 }
 
-int runs_each(struct feedclient *feed, const struct runs_query *q, runs_fn *on_run, void *context,
-              struct err *e)
+int runs_each(struct feedclient *feed, const struct runs_query *query, runs_fn *on_run,
+              void *context, struct err *e)
 {
-    int64_t left = q->limit >= 0 ? q->limit : INT64_MAX, taken = 0, asked = PAGE_RUNS, n = asked;
+    int64_t left = query->limit >= 0 ? query->limit : INT64_MAX, taken = 0, asked = PAGE_RUNS,
+            n = asked;
     int rc = 0;
 
     assert(on_run);
     while (rc == 0 && left > 0 && n == asked) {
         asked = left < PAGE_RUNS ? left : PAGE_RUNS;
         rc = take_page(feed,
-                       params_of(param_text("project", q->project), param_text("state", q->state),
-                                 param_text("order", q->order), param_integer("limit", asked),
+                       params_of(param_text("project", query->project),
+                                 param_text("state", query->state),
+                                 param_text("order", query->order), param_integer("limit", asked),
                                  param_integer("offset", taken)),
                        on_run, context, &n, e);
         taken += n;

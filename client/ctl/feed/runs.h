@@ -1,5 +1,5 @@
-/* The list of runs, asked for page by page. Blocks on the feed; keeps nothing between calls. What
- * becomes of the runs is left to the caller. */
+/* The list of runs, asked for page by page. Blocks on the feed; keeps nothing between calls. The
+ * caller decides what becomes of the runs. tests/ctl holds it. */
 #pragma once
 
 #include <cjson/cJSON.h>
@@ -14,8 +14,8 @@ struct runs_query {
     int64_t limit;       /* -1: all */
 };
 
-/* Gets a RUN OBJECT, borrowed for the call. Returns 0; 1 says of the last run of a page that no
- * more pages are wanted; an error ends the list. */
+/* Gets a RUN OBJECT, borrowed for the call. Returns 0, or 1: no page after this one is wanted
+ * (asked of a page's last run), or an error, which ends the list. */
 typedef int runs_fn(void *context, cJSON *run, struct err *e);
 
 /* Calls `on_run` for each. A run that starts while the pages are read shifts them: one run may come

@@ -24,16 +24,16 @@ static int decimals_of(double spacing)
     return digits > 0 ? (int)fmin(digits, 9) : 0;
 }
 
-static void label_value(struct tick *t, double spacing)
+static void label_value(struct tick *tick, double spacing)
 {
-    if (fabs(t->value) >= 1e6 || spacing < 1e-6)
-        snprintf(t->label, sizeof t->label, "%.3g", t->value);
+    if (fabs(tick->value) >= 1e6 || spacing < 1e-6)
+        snprintf(tick->label, sizeof tick->label, "%.3g", tick->value);
     else
-        snprintf(t->label, sizeof t->label, "%.*f", decimals_of(spacing), t->value);
+        snprintf(tick->label, sizeof tick->label, "%.*f", decimals_of(spacing), tick->value);
 }
 
 /* Steps are whole and large: 500, 20k, 1.5M. */
-static void label_step(struct tick *t)
+static void label_step(struct tick *tick)
 {
     static const struct {
         double unit;
@@ -43,26 +43,26 @@ static void label_step(struct tick *t)
     for (size_t i = 0; i < sizeof scale / sizeof scale[0]; i++) {
         double unit = scale[i].unit == 1e4 ? 1e3 : scale[i].unit;
 
-        if (t->value < scale[i].unit)
+        if (tick->value < scale[i].unit)
             continue;
-        snprintf(t->label, sizeof t->label, "%.6g%s", t->value / unit, scale[i].suffix);
+        snprintf(tick->label, sizeof tick->label, "%.6g%s", tick->value / unit, scale[i].suffix);
         return;
     }
-    snprintf(t->label, sizeof t->label, "%.6g", t->value);
+    snprintf(tick->label, sizeof tick->label, "%.6g", tick->value);
 }
 
-static struct tick *add_tick(struct axis *a, double value)
+static struct tick *add_tick(struct axis *axis, double value)
 {
-    struct tick *t;
+    struct tick *tick;
 
-    if (a->n_ticks == AXIS_MAX_TICKS)
+    if (axis->n_ticks == AXIS_MAX_TICKS)
         return NULL;
-    t = &a->ticks[a->n_ticks++];
-    t->value = value;
-    return t;
+    tick = &axis->ticks[axis->n_ticks++];
+    tick->value = value;
+    return tick;
 }
 
-void axis_fit_values(struct axis *a, double low, double high, size_t wanted)
+void axis_fit_values(struct axis *axis, double low, double high, size_t wanted)
 {
     double spacing, first, last;
 
@@ -75,63 +75,63 @@ void axis_fit_values(struct axis *a, double low, double high, size_t wanted)
     spacing = round_up((high - low) / (double)wanted);
     first = floor(low / spacing + 1e-9);
     last = ceil(high / spacing - 1e-9);
-    *a = (struct axis){.low = first * spacing, .high = last * spacing};
+    *axis = (struct axis){.low = first * spacing, .high = last * spacing};
     for (double k = first; k <= last; k++) {
-        struct tick *t = add_tick(a, k == 0 ? 0 : k * spacing);
+        struct tick *tick = add_tick(axis, k == 0 ? 0 : k * spacing);
 
-        if (t)
-            label_value(t, spacing);
+        if (tick)
+            label_value(tick, spacing);
     }
 }
 
-static void linear_steps(struct axis *a, size_t wanted)
+static void linear_steps(struct axis *axis, size_t wanted)
 {
-    double spacing = fmax(1, round_up((a->high - a->low) / (double)wanted));
+    double spacing = fmax(1, round_up((axis->high - axis->low) / (double)wanted));
 
-    for (double v = ceil(a->low / spacing) * spacing; v <= a->high; v += spacing) {
-        struct tick *t = add_tick(a, v);
+    for (double v = ceil(axis->low / spacing) * spacing; v <= axis->high; v += spacing) {
+        struct tick *tick = add_tick(axis, v);
 
-        if (t)
-            label_step(t);
+        if (tick)
+            label_step(tick);
     }
 }
 
 /* Ticks at `digits` times each power of ten inside the range; all or none of a power's. */
-static void log_steps(struct axis *a, const char *digits)
+static void log_steps(struct axis *axis, const char *digits)
 {
-    a->n_ticks = 0;
-    for (double power = 1; power <= a->high; power *= 10) {
+    axis->n_ticks = 0;
+    for (double power = 1; power <= axis->high; power *= 10) {
         for (const char *d = digits; *d; d++) {
             double value = power * (*d - '0');
-            struct tick *t;
+            struct tick *tick;
 
-            if (value < a->low || value > a->high)
+            if (value < axis->low || value > axis->high)
                 continue;
-            t = add_tick(a, value);
-            if (t)
-                label_step(t);
+            tick = add_tick(axis, value);
+            if (tick)
+                label_step(tick);
         }
     }
 }
 
-void axis_fit_steps(struct axis *a, double low, double high, bool log, size_t wanted)
+void axis_fit_steps(struct axis *axis, double low, double high, bool log, size_t wanted)
 {
     static const char *const digits[] = {"1", "125", "123456789"};
 
     if (high - low < 1)
         high = low + 1;
-    *a = (struct axis){.low = low, .high = high, .log = log};
-    for (size_t i = 0; log && i < 3 && a->n_ticks < 3; i++)
-        log_steps(a, digits[i]);
-    if (a->n_ticks < 3) {
-        a->n_ticks = 0;
-        linear_steps(a, wanted);
+    *axis = (struct axis){.low = low, .high = high, .log = log};
+    for (size_t i = 0; log && i < 3 && axis->n_ticks < 3; i++)
+        log_steps(axis, digits[i]);
+    if (axis->n_ticks < 3) {
+        axis->n_ticks = 0;
+        linear_steps(axis, wanted);
     }
 }
 
-double axis_position(const struct axis *a, double value)
+double axis_position(const struct axis *axis, double value)
 {
-    if (a->log)
-        return (log1p(value) - log1p(a->low)) / (log1p(a->high) - log1p(a->low));
-    return (value - a->low) / (a->high - a->low);
+    if (axis->log)
+        return (log1p(value) - log1p(axis->low)) / (log1p(axis->high) - log1p(axis->low));
+    return (value - axis->low) / (axis->high - axis->low);
 }

@@ -1,5 +1,5 @@
 /* One axis of a plot: the range that holds the data, where a value lies in it, and the ticks with
- * their labels. Pure; whoever declares an axis owns it. Drawing is left to the plot. */
+ * their labels. Pure; plain values. plot.h draws it. */
 #pragma once
 
 #include <stdbool.h>

@@ -30,33 +30,33 @@ static const uint8_t dot_bit[CANVAS_DOTS_Y][CANVAS_DOTS_X] = {
 
 struct canvas *canvas_new(size_t columns, size_t rows)
 {
-    struct canvas *c = calloc(1, sizeof *c + columns * rows * sizeof c->cells[0]);
+    struct canvas *canvas = calloc(1, sizeof *canvas + columns * rows * sizeof canvas->cells[0]);
 
-    if (!c)
+    if (!canvas)
         return NULL;
-    c->columns = columns;
-    c->rows = rows;
-    return c;
+    canvas->columns = columns;
+    canvas->rows = rows;
+    return canvas;
 }
 
-void canvas_free(struct canvas *c)
+void canvas_free(struct canvas *canvas)
 {
-    free(c);
+    free(canvas);
 }
 
 /* The cell that holds a dot, or NULL outside. */
-static struct cell *cell_of(struct canvas *c, long x, long y)
+static struct cell *cell_of(struct canvas *canvas, long x, long y)
 {
     size_t column = (size_t)x / CANVAS_DOTS_X, row = (size_t)y / CANVAS_DOTS_Y;
 
-    if (x < 0 || y < 0 || column >= c->columns || row >= c->rows)
+    if (x < 0 || y < 0 || column >= canvas->columns || row >= canvas->rows)
         return NULL;
-    return &c->cells[row * c->columns + column];
+    return &canvas->cells[row * canvas->columns + column];
 }
 
-void canvas_dot(struct canvas *c, long x, long y, int colour)
+void canvas_dot(struct canvas *canvas, long x, long y, int colour)
 {
-    struct cell *cell = cell_of(c, x, y);
+    struct cell *cell = cell_of(canvas, x, y);
 
     assert(colour >= 0 && colour <= CANVAS_COLOURS);
     if (!cell)
@@ -67,7 +67,7 @@ void canvas_dot(struct canvas *c, long x, long y, int colour)
 
 /* Bresenham's line: `error` is twice the distance from the ideal line, in units of the shorter
  * side. */
-void canvas_line(struct canvas *c, const long from[2], const long to[2], int colour,
+void canvas_line(struct canvas *canvas, const long from[2], const long to[2], int colour,
                  const unsigned dash[2], unsigned *phase)
 {
     long x = from[0], y = from[1];
@@ -80,7 +80,7 @@ void canvas_line(struct canvas *c, const long from[2], const long to[2], int col
         long twice = 2 * error;
 
         if (count++ % dash[1] < dash[0])
-            canvas_dot(c, x, y, colour);
+            canvas_dot(canvas, x, y, colour);
         if (x == to[0] && y == to[1])
             break;
         if (twice >= dy) {
@@ -97,9 +97,9 @@ void canvas_line(struct canvas *c, const long from[2], const long to[2], int col
         *phase = count - 1;
 }
 
-void canvas_mark(struct canvas *c, long x, long y, const char *glyph, int colour)
+void canvas_mark(struct canvas *canvas, long x, long y, const char *glyph, int colour)
 {
-    struct cell *cell = cell_of(c, x, y);
+    struct cell *cell = cell_of(canvas, x, y);
 
     if (!cell)
         return;
@@ -107,9 +107,9 @@ void canvas_mark(struct canvas *c, long x, long y, const char *glyph, int colour
     cell->colour = (uint8_t)colour;
 }
 
-bool canvas_marked(struct canvas *c, long x, long y)
+bool canvas_marked(struct canvas *canvas, long x, long y)
 {
-    const struct cell *cell = cell_of(c, x, y);
+    const struct cell *cell = cell_of(canvas, x, y);
 
     return cell && cell->mark;
 }
@@ -137,19 +137,19 @@ static char ascii_of(uint8_t dots)
 
 void canvas_print_colour(int colour, FILE *out)
 {
-    /* cyan, yellow, magenta, green, blue, red: neighbours differ in lightness too */
+    /* cyan, yellow, magenta, green, blue, red: neighbours also differ in lightness */
     static const int code[CANVAS_COLOURS + 1] = {0, 36, 33, 35, 32, 34, 31};
 
     fprintf(out, "\033[%dm", code[colour]);
 }
 
-void canvas_print_row(const struct canvas *c, size_t row, bool ascii, bool colour, FILE *out)
+void canvas_print_row(const struct canvas *canvas, size_t row, bool ascii, bool colour, FILE *out)
 {
-    const struct cell *cell = c->cells + row * c->columns;
+    const struct cell *cell = canvas->cells + row * canvas->columns;
     int now = 0;
 
-    assert(row < c->rows);
-    for (size_t i = 0; i < c->columns; i++, cell++) {
+    assert(row < canvas->rows);
+    for (size_t i = 0; i < canvas->columns; i++, cell++) {
         if (colour && cell->colour != now && (cell->dots || cell->mark)) {
             now = cell->colour;
             canvas_print_colour(now, out);

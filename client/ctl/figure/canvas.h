@@ -1,5 +1,5 @@
 /* Dots and marks on a grid of terminal cells, 2 x 4 dots each, printed as braille or ASCII. Pure:
- * no terminal, no clock; whoever made a canvas owns it. What the dots mean is left to the plot. */
+ * no terminal, no clock. The plot knows what the dots mean. */
 #pragma once
 
 #include <stdbool.h>

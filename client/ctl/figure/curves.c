@@ -13,7 +13,7 @@
 #include "client/ctl/common/member.h"
 #include "client/ctl/common/text.h"
 
-/* Several for each column of the widest terminal: what the eye can tell apart. */
+/* Several for each column of the widest terminal: the eye sees no more. */
 #define POINTS_A_CURVE 2000
 
 static int out_of_memory(struct err *e)
@@ -21,48 +21,49 @@ static int out_of_memory(struct err *e)
     return err_set(e, -ENOMEM, "out of memory");
 }
 
-void curves_release(struct curves *c)
+void curves_release(struct curves *curves)
 {
-    for (size_t i = 0; i < c->n; i++) {
-        free(c->labels[i]);
-        free(c->samples[i]);
+    for (size_t i = 0; i < curves->n; i++) {
+        free(curves->labels[i]);
+        free(curves->samples[i]);
     }
-    for (size_t i = 0; i < c->n_passages; i++)
-        free(c->passage[i].text);
-    for (size_t i = 0; i < c->n_runs; i++)
-        cJSON_Delete(c->runs[i]);
-    free(c->runs);
-    memset(c, 0, sizeof *c);
+    for (size_t i = 0; i < curves->n_passages; i++)
+        free(curves->passage[i].text);
+    for (size_t i = 0; i < curves->n_runs; i++)
+        cJSON_Delete(curves->runs[i]);
+    free(curves->runs);
+    memset(curves, 0, sizeof *curves);
 }
 
-static int load_runs(struct curves *c, struct feedclient *feed, const struct curves_query *q,
-                     struct err *e)
+static int load_runs(struct curves *curves, struct feedclient *feed,
+                     const struct curves_query *query, struct err *e)
 {
-    c->runs = calloc(q->n_runs, sizeof(cJSON *));
-    if (!c->runs)
+    curves->runs = calloc(query->n_runs, sizeof(cJSON *));
+    if (!curves->runs)
         return out_of_memory(e);
-    for (size_t i = 0; i < q->n_runs; i++) {
-        int rc = feedclient_call(feed, "run.get", params_of(param_text("run", q->runs[i])),
-                                 &c->runs[i], e);
+    for (size_t i = 0; i < query->n_runs; i++) {
+        int rc = feedclient_call(feed, "run.get", params_of(param_text("run", query->runs[i])),
+                                 &curves->runs[i], e);
 
         if (rc < 0)
             return rc;
-        c->n_runs++;
-        c->open = c->open || strcmp(member_text(c->runs[i], "state", ""), "open") == 0;
+        curves->n_runs++;
+        curves->open =
+            curves->open || strcmp(member_text(curves->runs[i], "state", ""), "open") == 0;
     }
     return 0;
 }
 
 /* A run's name, or its id where another run of the plot has that name. */
-static const char *name_of(const struct curves *c, size_t run)
+static const char *name_of(const struct curves *curves, size_t run)
 {
-    const char *name = member_text(c->runs[run], "name", "");
+    const char *name = member_text(curves->runs[run], "name", "");
 
-    for (size_t i = 0; i < c->n_runs; i++) {
-        if (i != run && strcmp(member_text(c->runs[i], "name", ""), name) == 0)
-            return member_text(c->runs[run], "run", "");
+    for (size_t i = 0; i < curves->n_runs; i++) {
+        if (i != run && strcmp(member_text(curves->runs[i], "name", ""), name) == 0)
+            return member_text(curves->runs[run], "run", "");
     }
-    return *name ? name : member_text(c->runs[run], "run", "");
+    return *name ? name : member_text(curves->runs[run], "run", "");
 }
 
 static char *make_label(const char *run, const char *what, bool right)
@@ -100,12 +101,12 @@ static void fill_samples(struct plot_curve *curve, struct plot_sample *samples, 
     }
     history_cursor_init(&cursor, entry, names, 4);
     while (history_cursor_next(&cursor)) {
-        struct plot_sample s = {number_of(cursor.cells[0]), number_of(cursor.cells[1]),
-                                number_of(cursor.cells[2])};
+        struct plot_sample sample = {number_of(cursor.cells[0]), number_of(cursor.cells[1]),
+                                     number_of(cursor.cells[2])};
 
-        if (!isfinite(s.step))
+        if (!isfinite(sample.step))
             continue;
-        samples[curve->n_samples++] = s;
+        samples[curve->n_samples++] = sample;
         if (isfinite(number_of(cursor.cells[3])))
             curve->last = number_of(cursor.cells[3]);
     }
@@ -113,74 +114,75 @@ static void fill_samples(struct plot_curve *curve, struct plot_sample *samples, 
 }
 
 /* Adds a curve and what it borrows from. `value` is the column to draw. */
-static int add_entry(struct curves *c, const struct history_query *q, const cJSON *entry,
+static int add_entry(struct curves *curves, const struct history_query *query, const cJSON *entry,
                      size_t run, const char *value, struct err *e)
 {
-    size_t i = c->n++;
-    bool right = q->kind == HISTORY_SCALAR;
+    size_t i = curves->n++;
+    bool right = query->kind == HISTORY_SCALAR;
 
-    c->labels[i] = make_label(name_of(c, run), q->name, right);
-    c->samples[i] = calloc(count_rows(entry) + 1, sizeof *c->samples[i]);
-    if (!c->labels[i] || !c->samples[i])
+    curves->labels[i] = make_label(name_of(curves, run), query->name, right);
+    curves->samples[i] = calloc(count_rows(entry) + 1, sizeof *curves->samples[i]);
+    if (!curves->labels[i] || !curves->samples[i])
         return out_of_memory(e);
     /* One run: a colour a curve. Several: a colour a run. */
-    c->curve[i] = (struct plot_curve){
-        .run = q->run,
-        .label = c->labels[i],
+    curves->curve[i] = (struct plot_curve){
+        .run = query->run,
+        .label = curves->labels[i],
         .last = (double)NAN,
         .right = right,
-        .colour = 1 + (int)((c->n_runs > 1 ? run : i) % CANVAS_COLOURS),
+        .colour = 1 + (int)((curves->n_runs > 1 ? run : i) % CANVAS_COLOURS),
     };
-    fill_samples(&c->curve[i], c->samples[i], entry, value);
-    c->n_samples += c->curve[i].n_samples;
+    fill_samples(&curves->curve[i], curves->samples[i], entry, value);
+    curves->n_samples += curves->curve[i].n_samples;
     return 0;
 }
 
 /* Asks for one history and adds it as a curve; nothing when the daemon has none. */
-static int add_curve(struct curves *c, struct feedclient *feed, const struct history_query *q,
-                     size_t run, const char *value, struct err *e)
+static int add_curve(struct curves *curves, struct feedclient *feed,
+                     const struct history_query *query, size_t run, const char *value,
+                     struct err *e)
 {
     cJSON *entry;
     int rc;
 
-    if (c->n == CURVES_MAX)
+    if (curves->n == CURVES_MAX)
         return err_set(e, -E2BIG, "more than %d curves: choose a layer with --layer", CURVES_MAX);
-    rc = history_get(feed, q, &entry, e);
+    rc = history_get(feed, query, &entry, e);
     if (rc < 0 || !entry)
         return rc;
-    rc = add_entry(c, q, entry, run, value, e);
+    rc = add_entry(curves, query, entry, run, value, e);
     cJSON_Delete(entry);
     return rc;
 }
 
-static struct history_query query_of(const struct curves_query *q, const char *run)
+static struct history_query query_of(const struct curves_query *query, const char *run)
 {
     return (struct history_query){
         .run = run,
-        .spacing = q->log_steps ? "log" : "linear",
-        .from = q->from,
-        .to = q->to,
+        .spacing = query->log_steps ? "log" : "linear",
+        .from = query->from,
+        .to = query->to,
         .points = POINTS_A_CURVE,
     };
 }
 
-static int add_layers(struct curves *c, struct feedclient *feed, const struct curves_query *q,
-                      size_t run, struct err *e)
+static int add_layers(struct curves *curves, struct feedclient *feed,
+                      const struct curves_query *wanted, size_t run, struct err *e)
 {
-    struct history_query query = query_of(q, member_text(c->runs[run], "run", ""));
+    struct history_query query = query_of(wanted, member_text(curves->runs[run], "run", ""));
     cJSON *answer;
     const cJSON *layer;
-    int rc = history_layers(feed, query.run, q->layer, &answer, e);
+    int rc = history_layers(feed, query.run, wanted->layer, &answer, e);
 
     if (rc < 0)
         return rc;
     query.kind = HISTORY_LAYER;
-    query.metric = q->metric;
+    query.metric = wanted->metric;
     cJSON_ArrayForEach(layer, member(answer, "layers"))
     {
         query.name = member_text(layer, "layer", "");
         if (rc == 0)
-            rc = add_curve(c, feed, &query, run, q->metric, e);
+            rc = add_curve(curves, feed, &query, run, wanted->metric, e);
     }
     cJSON_Delete(answer);
     return rc;
@@ -198,22 +200,22 @@ static bool has_scalar(const cJSON *run, const char *name)
     return false;
 }
 
-static int add_scalar(struct curves *c, struct feedclient *feed, const struct curves_query *q,
-                      size_t run, struct err *e)
+static int add_scalar(struct curves *curves, struct feedclient *feed,
+                      const struct curves_query *wanted, size_t run, struct err *e)
 {
-    struct history_query query = query_of(q, member_text(c->runs[run], "run", ""));
+    struct history_query query = query_of(wanted, member_text(curves->runs[run], "run", ""));
 
-    if (!q->scalar || !has_scalar(c->runs[run], q->scalar))
+    if (!wanted->scalar || !has_scalar(curves->runs[run], wanted->scalar))
         return 0;
     query.kind = HISTORY_SCALAR;
-    query.name = q->scalar;
-    return add_curve(c, feed, &query, run, "value", e);
+    query.name = wanted->scalar;
+    return add_curve(curves, feed, &query, run, "value", e);
 }
 
-/* Adds a passage; the oldest gives way. */
-static int add_passage(struct curves *c, size_t run, const cJSON *event, struct err *e)
+/* Adds a passage, in place of the oldest when there are too many. */
+static int add_passage(struct curves *curves, size_t run, const cJSON *event, struct err *e)
 {
-    char *label = make_label(name_of(c, run), member_text(event, "layer", ""), false);
+    char *label = make_label(name_of(curves, run), member_text(event, "layer", ""), false);
     char *sentence = eventline_text(event), *text = NULL;
 
     if (!label || !sentence || asprintf(&text, "%s: %s", label, sentence) < 0)
@@ -222,11 +224,12 @@ static int add_passage(struct curves *c, size_t run, const cJSON *event, struct 
     free(sentence);
     if (!text)
         return out_of_memory(e);
-    if (c->n_passages == CURVES_PASSAGES) {
-        free(c->passage[0].text);
-        memmove(c->passage, c->passage + 1, --c->n_passages * sizeof *c->passage);
+    if (curves->n_passages == CURVES_PASSAGES) {
+        free(curves->passage[0].text);
+        memmove(curves->passage, curves->passage + 1,
+                --curves->n_passages * sizeof *curves->passage);
     }
-    c->passage[c->n_passages++] = (struct plot_passage){
+    curves->passage[curves->n_passages++] = (struct plot_passage){
         member_number(event, "start"),
         member_number(event, "end"),
         text,
@@ -235,17 +238,17 @@ static int add_passage(struct curves *c, size_t run, const cJSON *event, struct 
 }
 
 /* The transitions of the measure that is drawn. */
-static int add_passages(struct curves *c, struct feedclient *feed, const struct curves_query *q,
-                        size_t run, struct err *e)
+static int add_passages(struct curves *curves, struct feedclient *feed,
+                        const struct curves_query *query, size_t run, struct err *e)
 {
     cJSON *events, *event;
-    int rc = history_events(feed, member_text(c->runs[run], "run", ""), q->layer, q->from, q->to,
-                            &events, e);
+    int rc = history_events(feed, member_text(curves->runs[run], "run", ""), query->layer,
+                            query->from, query->to, &events, e);
 
     cJSON_ArrayForEach(event, events)
     {
-        if (rc == 0 && strcmp(member_text(event, "metric", ""), q->metric) == 0)
-            rc = add_passage(c, run, event, e);
+        if (rc == 0 && strcmp(member_text(event, "metric", ""), query->metric) == 0)
+            rc = add_passage(curves, run, event, e);
     }
     cJSON_Delete(events);
     return rc;
@@ -253,30 +256,31 @@ static int add_passages(struct curves *c, struct feedclient *feed, const struct 
 
 /* A scalar that none of the runs has is a typing mistake; of a run that is open it may still
  * come. */
-static int check_scalar(const struct curves *c, const struct curves_query *q, struct err *e)
+static int check_scalar(const struct curves *curves, const struct curves_query *query,
+                        struct err *e)
 {
-    bool found = !q->scalar || c->open;
+    bool found = !query->scalar || curves->open;
 
-    for (size_t i = 0; i < c->n_runs && !found; i++)
-        found = has_scalar(c->runs[i], q->scalar);
-    return found ? 0 : err_set(e, -ENOENT, "no run of these has a scalar \"%s\"", q->scalar);
+    for (size_t i = 0; i < curves->n_runs && !found; i++)
+        found = has_scalar(curves->runs[i], query->scalar);
+    return found ? 0 : err_set(e, -ENOENT, "no run of these has a scalar \"%s\"", query->scalar);
 }
 
-int curves_load(struct feedclient *feed, const struct curves_query *q, struct curves *out,
+int curves_load(struct feedclient *feed, const struct curves_query *query, struct curves *out,
                 struct err *e)
 {
     int rc;
 
     memset(out, 0, sizeof *out);
-    rc = load_runs(out, feed, q, e);
+    rc = load_runs(out, feed, query, e);
     if (rc == 0)
-        rc = check_scalar(out, q, e);
+        rc = check_scalar(out, query, e);
     for (size_t i = 0; i < out->n_runs && rc == 0; i++) {
-        rc = add_layers(out, feed, q, i, e);
+        rc = add_layers(out, feed, query, i, e);
         if (rc == 0)
-            rc = add_scalar(out, feed, q, i, e);
+            rc = add_scalar(out, feed, query, i, e);
         if (rc == 0)
-            rc = add_passages(out, feed, q, i, e);
+            rc = add_passages(out, feed, query, i, e);
     }
     if (rc < 0)
         curves_release(out);

@@ -1,6 +1,6 @@
 /* What a plot shows, fetched: a curve for every layer of every run, for every run's scalar when one
  * is named, and the transitions of the measure. Blocks on the feed; owns the samples and labels.
- * Drawing is left to plot. */
+ * plot.h draws them. tests/ctl holds it. */
 #pragma once
 
 #include <stdbool.h>

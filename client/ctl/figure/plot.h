@@ -1,6 +1,9 @@
 /* A plot in text: curves over training steps, drawn with dots, axes, ticks and a legend. Pure:
- * samples in, lines out; the caller owns all it passes. Fetching and redrawing are left to the
- * command. */
+ * samples in, lines out; the caller owns all it passes. curves.h fetches the samples.
+ *
+ * The way through: lay_out finds the ranges, fits the axes and sets the canvas's size; then curves
+ * and marks are set on the canvas as dots; then rows, step axis, labels and legend are printed from
+ * top to bottom. Only memory can fail, and nothing is worth showing then. */
 #pragma once
 
 #include <stdbool.h>

@@ -13,12 +13,12 @@
 #define SMALLEST_DECADE (-12)
 
 /* The axis begins at the decade of the smallest eigenvalue that is not 0. */
-static double first_decade(const struct spectrumfig *f)
+static double first_decade(const struct spectrumfig *figure)
 {
     double decade = -1;
 
-    for (size_t k = 0; k < f->n; k++) {
-        double share = f->rho[k] / f->rho[0];
+    for (size_t k = 0; k < figure->n; k++) {
+        double share = figure->rho[k] / figure->rho[0];
 
         if (share > 0)
             decade = fmin(decade, floor(log10(share)));
@@ -55,18 +55,18 @@ static void print_share(double share, FILE *out)
         fprintf(out, " %8.1e", share);
 }
 
-static void print_line(const struct spectrumfig *f, size_t k, double decade, FILE *out)
+static void print_line(const struct spectrumfig *figure, size_t k, double decade, FILE *out)
 {
-    double share = f->rho[k] / f->rho[0];
+    double share = figure->rho[k] / figure->rho[0];
     double length = share > 0 ? fmax(1 - log10(share) / decade, 0) : 0;
 
     fprintf(out, "%5zu  ", k + 1);
-    print_bar(length, f->ascii, out);
+    print_bar(length, figure->ascii, out);
     print_share(share, out);
-    print_number(f->u, k, out);
-    print_number(f->q, k, out);
-    print_number(f->pi_hat, k, out);
-    print_number(f->pi_star, k, out);
+    print_number(figure->u, k, out);
+    print_number(figure->q, k, out);
+    print_number(figure->pi_hat, k, out);
+    print_number(figure->pi_star, k, out);
     fputc('\n', out);
 }
 
@@ -86,17 +86,17 @@ static size_t next(size_t k)
     return k + 1 < EACH || further <= k ? k + 1 : further;
 }
 
-void spectrumfig_print(const struct spectrumfig *f, FILE *out)
+void spectrumfig_print(const struct spectrumfig *figure, FILE *out)
 {
     double decade;
 
-    if (f->n == 0 || !(f->rho[0] > 0))
+    if (figure->n == 0 || !(figure->rho[0] > 0))
         return;
-    decade = first_decade(f);
+    decade = first_decade(figure);
     print_heading(decade, out);
-    for (size_t k = 0; k < f->n; k = next(k)) {
-        print_line(f, k, decade, out);
-        if (k + 1 < f->n && next(k) >= f->n)
-            print_line(f, f->n - 1, decade, out);
+    for (size_t k = 0; k < figure->n; k = next(k)) {
+        print_line(figure, k, decade, out);
+        if (k + 1 < figure->n && next(k) >= figure->n)
+            print_line(figure, figure->n - 1, decade, out);
     }
 }

@@ -1,6 +1,6 @@
 /* The feature decomposition as a figure of at most 80 columns: a line an eigenvalue, with a bar for
  * its size on a logarithmic axis, its utilisation and quality, and how both add up. Pure; borrows
- * all it is given. Getting the numbers is left to the command. */
+ * all it is given. */
 #pragma once
 
 #include <stdbool.h>

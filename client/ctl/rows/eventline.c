@@ -30,7 +30,7 @@ static void print_accuracy(const cJSON *event, FILE *out)
     print_way(accuracy, out);
 }
 
-/* Rounded down: 0.9999 is not certainty. */
+/* Rounded down, because 0.9999 is not certain. */
 static double two_digits(double confidence)
 {
     return floor(confidence * 100) / 100;

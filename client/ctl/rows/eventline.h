@@ -1,5 +1,5 @@
-/* An EVENT in words: one sentence that says what the series did, and of generalisation only where
- * an accuracy agreed. Pure; borrows all it is given. Finding events is left to the commands. */
+/* An EVENT in words: one sentence that says what the series did. It speaks of generalisation only
+ * where an accuracy agreed. Pure; borrows all it is given. tests/ctl holds it. */
 #pragma once
 
 #include <cjson/cJSON.h>

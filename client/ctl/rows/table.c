@@ -22,55 +22,55 @@ struct table {
 
 struct table *table_new(const char *align)
 {
-    struct table *t = calloc(1, sizeof *t);
+    struct table *table = calloc(1, sizeof *table);
 
     assert(align && *align);
-    if (!t)
+    if (!table)
         return NULL;
-    t->align = align;
-    t->n_columns = strlen(align);
-    return t;
+    table->align = align;
+    table->n_columns = strlen(align);
+    return table;
 }
 
-void table_free(struct table *t)
+void table_free(struct table *table)
 {
-    if (!t)
+    if (!table)
         return;
-    for (size_t i = 0; i < t->n_cells; i++)
-        free(t->cells[i]);
-    free(t->cells);
-    free(t);
+    for (size_t i = 0; i < table->n_cells; i++)
+        free(table->cells[i]);
+    free(table->cells);
+    free(table);
 }
 
-static bool make_room(struct table *t)
+static bool make_room(struct table *table)
 {
-    size_t size = t->size ? 2 * t->size : 64;
+    size_t size = table->size ? 2 * table->size : 64;
     char **cells;
 
-    if (t->n_cells < t->size)
+    if (table->n_cells < table->size)
         return true;
-    cells = realloc(t->cells, size * sizeof *cells);
+    cells = realloc(table->cells, size * sizeof *cells);
     if (!cells)
         return false;
-    t->cells = cells;
-    t->size = size;
+    table->cells = cells;
+    table->size = size;
     return true;
 }
 
-void table_add(struct table *t, const char *text)
+void table_add(struct table *table, const char *text)
 {
     char *cell;
 
-    if (!t)
+    if (!table)
         return;
-    cell = make_room(t) ? text_escape(text ? text : "-") : NULL;
+    cell = make_room(table) ? text_escape(text ? text : "-") : NULL;
     if (cell)
-        t->cells[t->n_cells++] = cell;
+        table->cells[table->n_cells++] = cell;
     else
-        t->incomplete = true;
+        table->incomplete = true;
 }
 
-void table_addf(struct table *t, const char *format, ...)
+void table_addf(struct table *table, const char *format, ...)
 {
     char *text = NULL;
     va_list args;
@@ -80,41 +80,41 @@ void table_addf(struct table *t, const char *format, ...)
         text = NULL;
     va_end(args);
     if (text)
-        table_add(t, text);
-    else if (t)
-        t->incomplete = true;
+        table_add(table, text);
+    else if (table)
+        table->incomplete = true;
     free(text);
 }
 
-void table_add_each(struct table *t, const char *const texts[], size_t n)
+void table_add_each(struct table *table, const char *const texts[], size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        table_add(t, texts[i]);
+        table_add(table, texts[i]);
 }
 
-void table_add_number(struct table *t, double value)
+void table_add_number(struct table *table, double value)
 {
     char text[TEXT_SIZE];
 
-    table_add(t, text_number(value, text));
+    table_add(table, text_number(value, text));
 }
 
-void table_add_whole(struct table *t, double value)
+void table_add_whole(struct table *table, double value)
 {
     if (isfinite(value))
-        table_addf(t, "%.0f", value);
+        table_addf(table, "%.0f", value);
     else
-        table_add(t, NULL);
+        table_add(table, NULL);
 }
 
-static size_t column_width(const struct table *t, size_t column)
+static size_t column_width(const struct table *table, size_t column)
 {
     size_t width = 0;
 
-    for (size_t i = column; i < t->n_cells; i += t->n_columns) {
-        size_t w = text_width(t->cells[i]);
+    for (size_t i = column; i < table->n_cells; i += table->n_columns) {
+        size_t width_of_cell = text_width(table->cells[i]);
 
-        width = w > width ? w : width;
+        width = width_of_cell > width ? width_of_cell : width;
     }
     return width;
 }
@@ -130,30 +130,31 @@ static void print_cell(const char *text, char align, size_t width, bool last, FI
     fputs(last ? "\n" : GAP, out);
 }
 
-static bool print(const struct table *t, FILE *out)
+static bool print(const struct table *table, FILE *out)
 {
-    size_t *widths = calloc(t->n_columns, sizeof *widths);
+    size_t *widths = calloc(table->n_columns, sizeof *widths);
 
-    if (!widths || t->incomplete) {
+    if (!widths || table->incomplete) {
         free(widths);
         return false;
     }
-    assert(t->n_cells % t->n_columns == 0);
-    for (size_t i = 0; i < t->n_columns; i++)
-        widths[i] = column_width(t, i);
-    for (size_t i = 0; i < t->n_cells; i++) {
-        size_t column = i % t->n_columns;
+    assert(table->n_cells % table->n_columns == 0);
+    for (size_t i = 0; i < table->n_columns; i++)
+        widths[i] = column_width(table, i);
+    for (size_t i = 0; i < table->n_cells; i++) {
+        size_t column = i % table->n_columns;
 
-        print_cell(t->cells[i], t->align[column], widths[column], column + 1 == t->n_columns, out);
+        print_cell(table->cells[i], table->align[column], widths[column],
+                   column + 1 == table->n_columns, out);
     }
     free(widths);
     return true;
 }
 
-int table_finish(struct table *t, FILE *out, struct err *e)
+int table_finish(struct table *table, FILE *out, struct err *e)
 {
-    int rc = t && print(t, out) ? 0 : err_set(e, -ENOMEM, "out of memory");
+    int rc = table && print(table, out) ? 0 : err_set(e, -ENOMEM, "out of memory");
 
-    table_free(t);
+    table_free(table);
     return rc;
 }

@@ -9,7 +9,7 @@
 #include "client/ctl/common/member.h"
 #include "client/ctl/common/text.h"
 
-/* A rate is told over one to two of these. */
+/* A rate is taken over one to two of these. */
 #define RATE_S 30.0
 /* Earlier it would jump. */
 #define RATE_LEAST_S 5.0
@@ -23,56 +23,56 @@ struct toplist {
 
 struct toplist *toplist_new(const char *layer)
 {
-    struct toplist *l = calloc(1, sizeof *l);
+    struct toplist *list = calloc(1, sizeof *list);
 
-    if (l)
-        l->layer = layer;
-    return l;
+    if (list)
+        list->layer = layer;
+    return list;
 }
 
-static void free_run(struct toprun *r)
+static void free_run(struct toprun *run)
 {
-    if (!r)
+    if (!run)
         return;
-    free(r->run);
-    free(r->label);
-    free(r->layer);
-    free(r->shown_layer);
-    free(r->samples);
-    free(r);
+    free(run->run);
+    free(run->label);
+    free(run->layer);
+    free(run->shown_layer);
+    free(run->samples);
+    free(run);
 }
 
-void toplist_clear(struct toplist *l)
+void toplist_clear(struct toplist *list)
 {
-    for (size_t i = 0; i < l->n; i++)
-        free_run(l->by_id[i]);
-    l->n = 0;
+    for (size_t i = 0; i < list->n; i++)
+        free_run(list->by_id[i]);
+    list->n = 0;
 }
 
-void toplist_free(struct toplist *l)
+void toplist_free(struct toplist *list)
 {
-    if (!l)
+    if (!list)
         return;
-    toplist_clear(l);
-    free(l->by_id);
-    free(l->wanted);
-    free(l);
+    toplist_clear(list);
+    free(list->by_id);
+    free(list->wanted);
+    free(list);
 }
 
 /* Where the run stands in by_id, or would. */
-static size_t find(const struct toplist *l, const char *run, bool *found)
+static size_t find(const struct toplist *list, const char *run, bool *found)
 {
-    size_t low = 0, high = l->n;
+    size_t low = 0, high = list->n;
 
     while (low < high) {
         size_t middle = low + (high - low) / 2;
 
-        if (strcmp(l->by_id[middle]->run, run) < 0)
+        if (strcmp(list->by_id[middle]->run, run) < 0)
             low = middle + 1;
         else
             high = middle;
     }
-    *found = low < l->n && strcmp(l->by_id[low]->run, run) == 0;
+    *found = low < list->n && strcmp(list->by_id[low]->run, run) == 0;
     return low;
 }
 
@@ -86,55 +86,55 @@ static bool resize(struct toprun ***runs, size_t n)
     return resized != NULL;
 }
 
-static bool grow(struct toplist *l)
+static bool grow(struct toplist *list)
 {
-    size_t size = l->size ? 2 * l->size : 64;
+    size_t size = list->size ? 2 * list->size : 64;
 
-    if (l->n < l->size)
+    if (list->n < list->size)
         return true;
-    if (!resize(&l->by_id, size) || !resize(&l->wanted, size))
+    if (!resize(&list->by_id, size) || !resize(&list->wanted, size))
         return false;
-    l->size = size;
+    list->size = size;
     return true;
 }
 
 static struct toprun *new_run(const cJSON *object)
 {
-    struct toprun *r = calloc(1, sizeof *r);
+    struct toprun *run = calloc(1, sizeof *run);
     char *label = NULL;
 
-    if (!r || asprintf(&label, "%s/%s", member_text(object, "project", ""),
-                       member_text(object, "name", "")) < 0) {
-        free(r);
+    if (!run || asprintf(&label, "%s/%s", member_text(object, "project", ""),
+                         member_text(object, "name", "")) < 0) {
+        free(run);
         return NULL;
     }
-    r->run = strdup(member_text(object, "run", ""));
-    r->label = text_escape(label);
-    r->created = member_number(object, "created");
-    r->attempt = r->step = r->d_lr = r->n_points = r->updated = (double)NAN;
+    run->run = strdup(member_text(object, "run", ""));
+    run->label = text_escape(label);
+    run->created = member_number(object, "created");
+    run->attempt = run->step = run->d_lr = run->n_points = run->updated = (double)NAN;
     free(label);
-    if (r->run && r->label)
-        return r;
-    free_run(r);
+    if (run->run && run->label)
+        return run;
+    free_run(run);
     return NULL;
 }
 
 /* The run of that object, made where it is new; NULL without memory. */
-static struct toprun *obtain(struct toplist *l, const cJSON *object)
+static struct toprun *obtain(struct toplist *list, const cJSON *object)
 {
     bool found;
-    size_t i = find(l, member_text(object, "run", ""), &found);
-    struct toprun *r;
+    size_t i = find(list, member_text(object, "run", ""), &found);
+    struct toprun *run;
 
     if (found)
-        return l->by_id[i];
-    r = grow(l) ? new_run(object) : NULL;
-    if (!r)
+        return list->by_id[i];
+    run = grow(list) ? new_run(object) : NULL;
+    if (!run)
         return NULL;
-    memmove(l->by_id + i + 1, l->by_id + i, (l->n - i) * sizeof(struct toprun *));
-    l->by_id[i] = r;
-    l->n++;
-    return r;
+    memmove(list->by_id + i + 1, list->by_id + i, (list->n - i) * sizeof(struct toprun *));
+    list->by_id[i] = run;
+    list->n++;
+    return run;
 }
 
 /* Sets `*to`; notes whether it differs. Two NaN are equal. */
@@ -146,19 +146,19 @@ static void set_number(double *to, double value, bool *changed)
 }
 
 /* Of the layers of a RUN OBJECT the one to show, or NULL. */
-static const cJSON *choose_layer(const struct toplist *l, const cJSON *layers)
+static const cJSON *choose_layer(const struct toplist *list, const cJSON *layers)
 {
     const cJSON *layer, *chosen = NULL;
 
     cJSON_ArrayForEach(layer, layers)
     {
-        if (!l->layer || strcmp(member_text(layer, "layer", ""), l->layer) == 0)
+        if (!list->layer || strcmp(member_text(layer, "layer", ""), list->layer) == 0)
             chosen = layer;
     }
     return chosen;
 }
 
-static bool name_layer(struct toprun *r, const char *name, int n_layers, bool *changed)
+static bool name_layer(struct toprun *run, const char *name, int n_layers, bool *changed)
 {
     char *escaped = text_escape(name), *shown = NULL;
 
@@ -167,105 +167,105 @@ static bool name_layer(struct toprun *r, const char *name, int n_layers, bool *c
     if (asprintf(&shown, n_layers > 1 ? "%s +%d" : "%s", escaped, n_layers - 1) < 0)
         shown = NULL;
     free(escaped);
-    if (!r->layer || strcmp(r->layer, name) != 0) {
-        free(r->layer);
-        r->layer = strdup(name);
-        r->sampled = false;
+    if (!run->layer || strcmp(run->layer, name) != 0) {
+        free(run->layer);
+        run->layer = strdup(name);
+        run->sampled = false;
         *changed = true;
     }
-    free(r->shown_layer);
-    r->shown_layer = shown;
-    return r->layer && shown;
+    free(run->shown_layer);
+    run->shown_layer = shown;
+    return run->layer && shown;
 }
 
-/* The latest of the layer is in the points, too; whichever comes first. */
-static bool take_layer(const struct toplist *l, struct toprun *r, const cJSON *layers,
+/* The points have the same values; either may come first. */
+static bool take_layer(const struct toplist *list, struct toprun *run, const cJSON *layers,
                        bool *changed)
 {
-    const cJSON *layer = choose_layer(l, layers);
+    const cJSON *layer = choose_layer(list, layers);
 
     if (!layer)
         return true;
-    if (!name_layer(r, member_text(layer, "layer", ""), cJSON_GetArraySize(layers), changed))
+    if (!name_layer(run, member_text(layer, "layer", ""), cJSON_GetArraySize(layers), changed))
         return false;
-    set_number(&r->step, member_number(layer, "step"), changed);
-    set_number(&r->d_lr, member_number(layer, "d_lr"), changed);
+    set_number(&run->step, member_number(layer, "step"), changed);
+    set_number(&run->d_lr, member_number(layer, "d_lr"), changed);
     return true;
 }
 
-static void count(struct toprun *r, double now_s)
+static void count(struct toprun *run, double now_s)
 {
-    struct topcount c = {now_s, r->n_points};
+    struct topcount now = {now_s, run->n_points};
 
-    if (r->now.time_s == 0)
-        r->then = r->later = c;
-    r->now = c;
-    if (now_s - r->later.time_s < RATE_S)
+    if (run->now.time_s == 0)
+        run->then = run->later = now;
+    run->now = now;
+    if (now_s - run->later.time_s < RATE_S)
         return;
-    r->then = r->later;
-    r->later = c;
+    run->then = run->later;
+    run->later = now;
 }
 
-int toplist_take_run(struct toplist *l, const cJSON *object, double now_s)
+int toplist_take_run(struct toplist *list, const cJSON *object, double now_s)
 {
-    struct toprun *r = obtain(l, object);
+    struct toprun *run = obtain(list, object);
     const char *state = member_text(object, "state", "");
     double attempt;
     bool changed = false;
 
-    if (!r)
+    if (!run)
         return -ENOMEM;
-    attempt = r->attempt;
-    set_number(&r->attempt, member_number(object, "attempt"), &changed);
-    set_number(&r->n_points, member_number(object, "n_points"), &changed);
-    set_number(&r->updated, member_number(object, "updated"), &changed);
-    changed = changed || strcmp(r->state, state) != 0;
-    snprintf(r->state, sizeof r->state, "%s", state);
+    attempt = run->attempt;
+    set_number(&run->attempt, member_number(object, "attempt"), &changed);
+    set_number(&run->n_points, member_number(object, "n_points"), &changed);
+    set_number(&run->updated, member_number(object, "updated"), &changed);
+    changed = changed || strcmp(run->state, state) != 0;
+    snprintf(run->state, sizeof run->state, "%s", state);
     /* The new attempt may have superseded points of the old one. */
-    if (attempt != r->attempt)
-        r->sampled = false;
-    count(r, now_s);
-    if (!take_layer(l, r, member(object, "layers"), &changed))
+    if (attempt != run->attempt)
+        run->sampled = false;
+    count(run, now_s);
+    if (!take_layer(list, run, member(object, "layers"), &changed))
         return -ENOMEM;
-    r->changed = r->changed || changed;
+    run->changed = run->changed || changed;
     return changed;
 }
 
-int toplist_take_point(struct toplist *l, const cJSON *point)
+int toplist_take_point(struct toplist *list, const cJSON *point)
 {
     bool found, changed = false;
-    size_t i = find(l, member_text(point, "run", ""), &found);
-    struct toprun *r = found ? l->by_id[i] : NULL;
+    size_t i = find(list, member_text(point, "run", ""), &found);
+    struct toprun *run = found ? list->by_id[i] : NULL;
 
-    if (!r || !r->layer || strcmp(r->layer, member_text(point, "layer", "")) != 0)
+    if (!run || !run->layer || strcmp(run->layer, member_text(point, "layer", "")) != 0)
         return 0;
-    set_number(&r->step, member_number(point, "step"), &changed);
-    set_number(&r->d_lr, member_number(point, "d_lr"), &changed);
-    if (r->sampled)
-        toprun_add_sample(r, r->step, r->d_lr);
-    r->changed = r->changed || changed;
+    set_number(&run->step, member_number(point, "step"), &changed);
+    set_number(&run->d_lr, member_number(point, "d_lr"), &changed);
+    if (run->sampled)
+        toprun_add_sample(run, run->step, run->d_lr);
+    run->changed = run->changed || changed;
     return changed;
 }
 
-bool toprun_clear_samples(struct toprun *r)
+bool toprun_clear_samples(struct toprun *run)
 {
-    if (!r->samples)
-        r->samples = calloc(TOP_SAMPLES, sizeof r->samples[0]);
-    r->n_samples = 0;
-    return r->samples != NULL;
+    if (!run->samples)
+        run->samples = calloc(TOP_SAMPLES, sizeof run->samples[0]);
+    run->n_samples = 0;
+    return run->samples != NULL;
 }
 
-void toprun_add_sample(struct toprun *r, double step, double value)
+void toprun_add_sample(struct toprun *run, double step, double value)
 {
-    bool goes_back = r->n_samples > 0 && step < r->samples[r->n_samples - 1].step;
+    bool goes_back = run->n_samples > 0 && step < run->samples[run->n_samples - 1].step;
 
     /* The point that a query and a subscription both brought. */
-    if (r->n_samples > 0 && step == r->samples[r->n_samples - 1].step)
+    if (run->n_samples > 0 && step == run->samples[run->n_samples - 1].step)
         return;
-    if (!isfinite(step) || goes_back || r->n_samples == TOP_SAMPLES)
-        r->sampled = false;
+    if (!isfinite(step) || goes_back || run->n_samples == TOP_SAMPLES)
+        run->sampled = false;
     else
-        r->samples[r->n_samples++] = (struct topsample){step, value};
+        run->samples[run->n_samples++] = (struct topsample){step, value};
 }
 
 static int compare(double a, double b)
@@ -276,9 +276,9 @@ static int compare(double a, double b)
     return (a > b) - (a < b);
 }
 
-static bool is_open(const struct toprun *r)
+static bool is_open(const struct toprun *run)
 {
-    return strcmp(r->state, "open") == 0;
+    return strcmp(run->state, "open") == 0;
 }
 
 static int by_created(const struct toprun *a, const struct toprun *b)
@@ -327,40 +327,40 @@ static int compare_runs(const void *a, const void *b, void *order)
     return rc ? rc : strcmp((*left)->run, (*right)->run);
 }
 
-static bool matches(const struct toprun *r, const char *filter)
+static bool matches(const struct toprun *run, const char *filter)
 {
-    return !filter || !*filter || strcasestr(r->label, filter) || strcasestr(r->run, filter) ||
-           strcasestr(r->state, filter) || (r->layer && strcasestr(r->layer, filter));
+    return !filter || !*filter || strcasestr(run->label, filter) || strcasestr(run->run, filter) ||
+           strcasestr(run->state, filter) || (run->layer && strcasestr(run->layer, filter));
 }
 
-size_t toplist_select(struct toplist *l, enum top_order order, const char *filter,
+size_t toplist_select(struct toplist *list, enum top_order order, const char *filter,
                       struct toprun *const **out)
 {
     size_t n = 0;
 
-    for (size_t i = 0; i < l->n; i++) {
-        if (matches(l->by_id[i], filter))
-            l->wanted[n++] = l->by_id[i];
+    for (size_t i = 0; i < list->n; i++) {
+        if (matches(list->by_id[i], filter))
+            list->wanted[n++] = list->by_id[i];
     }
     if (n > 1)
-        qsort_r(l->wanted, n, sizeof(struct toprun *), compare_runs, &order);
-    *out = l->wanted;
+        qsort_r(list->wanted, n, sizeof(struct toprun *), compare_runs, &order);
+    *out = list->wanted;
     return n;
 }
 
-size_t toplist_count(const struct toplist *l, size_t *n_open)
+size_t toplist_count(const struct toplist *list, size_t *n_open)
 {
     *n_open = 0;
-    for (size_t i = 0; i < l->n; i++)
-        *n_open += is_open(l->by_id[i]);
-    return l->n;
+    for (size_t i = 0; i < list->n; i++)
+        *n_open += is_open(list->by_id[i]);
+    return list->n;
 }
 
-double toprun_rate(const struct toprun *r, double now_s)
+double toprun_rate(const struct toprun *run, double now_s)
 {
-    double time_s = now_s - r->then.time_s;
+    double time_s = now_s - run->then.time_s;
 
-    if (!is_open(r) || time_s < RATE_LEAST_S || r->then.time_s == 0)
+    if (!is_open(run) || time_s < RATE_LEAST_S || run->then.time_s == 0)
         return (double)NAN;
-    return fmax(0, r->now.n - r->then.n) / time_s;
+    return fmax(0, run->now.n - run->then.n) / time_s;
 }

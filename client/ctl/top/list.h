@@ -1,13 +1,17 @@
-/* The runs that top shows: what is known of each, kept up to date by RUN OBJECTs and POINTs, and
- * which of them are wanted in which order. Pure: JSON and the time in, rows out; it owns the rows.
- * Asking the feed and drawing are left to others. */
+/* The runs that top shows: what is known of each, and which of them are wanted in which order. RUN
+ * OBJECTs and POINTs keep it up to date. Pure: JSON and the time in, rows out; it owns the rows.
+ * tests/unit/client/ctl/top/test_view.c holds it.
+ *
+ * The way through the room: feed.h asks the daemon, and puts what comes into this list; view.h
+ * draws the rows that the list selects. cmd_top.c, above the room, waits, takes keys and calls the
+ * three. */
 #pragma once
 
 #include <cjson/cJSON.h>
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Points kept of a curve, a few for each column of a wide terminal. */
+/* Points kept of a curve: a few for each column of a wide terminal. */
 #define TOP_SAMPLES 256
 
 struct topsample {
@@ -15,7 +19,7 @@ struct topsample {
     double value; /* NaN where the measure is null */
 };
 
-/* A count at a time, to tell a rate from. */
+/* A count at a time; two of them give a rate. */
 struct topcount {
     double time_s;
     double n;

@@ -9,7 +9,7 @@
 
 /* The status above, the heading, the keys below. */
 #define OTHER_LINES 3
-/* Longer, and the eye learns nothing more. */
+/* A longer curve shows nothing more. */
 #define MAX_CURVE 40
 #define N_LEVELS  8
 #define FILTER    64
@@ -32,22 +32,22 @@ static const struct {
 #define NAME_PARTS  3
 #define CURVE_PARTS 2
 
-static bool is_shown(const struct topview *v, int column)
+static bool is_shown(const struct topview *view, int column)
 {
-    return v->columns >= columns[column].from && !(v->once && column == RATE);
+    return view->columns >= columns[column].from && !(view->once && column == RATE);
 }
 
 /* The width of each column; 0: not shown. They and the gaps between make up v->columns. */
-static void lay_out(const struct topview *v, size_t width[COLUMNS])
+static void lay_out(const struct topview *view, size_t width[COLUMNS])
 {
     size_t fixed = 0, room;
 
     for (int i = 0; i < COLUMNS; i++) {
-        width[i] = is_shown(v, i) ? columns[i].width : 0;
+        width[i] = is_shown(view, i) ? columns[i].width : 0;
         fixed += width[i] ? width[i] + 1 : 0;
     }
-    room = v->columns > fixed ? v->columns - fixed : 0;
-    if (is_shown(v, CURVE)) {
+    room = view->columns > fixed ? view->columns - fixed : 0;
+    if (is_shown(view, CURVE)) {
         width[CURVE] = room * CURVE_PARTS / (NAME_PARTS + CURVE_PARTS);
         width[CURVE] = width[CURVE] < MAX_CURVE ? width[CURVE] : MAX_CURVE;
         room -= width[CURVE] + 1;
@@ -82,45 +82,45 @@ void topview_curve(const struct topsample *samples, size_t n, size_t width, bool
 }
 
 /* "12 s", "3 min": text_age without "ago". */
-static void make_age(const struct topview *v, const struct toprun *r, char *text)
+static void make_age(const struct topview *view, const struct toprun *run, char *text)
 {
     char *end;
 
-    text_age(r->updated, v->now_s, text);
+    text_age(run->updated, view->now_s, text);
     end = strstr(text, " ago");
     if (end)
         *end = '\0';
 }
 
-/* The project gives way before the name is cut. */
-static const char *fit_label(const struct toprun *r, size_t width)
+/* The project is left out before the name is cut. */
+static const char *fit_label(const struct toprun *run, size_t width)
 {
-    const char *slash = strchr(r->label, '/');
+    const char *slash = strchr(run->label, '/');
 
-    return slash && text_width(r->label) > width ? slash + 1 : r->label;
+    return slash && text_width(run->label) > width ? slash + 1 : run->label;
 }
 
-static const char *cell_text(const struct topview *v, const struct toprun *r, int column,
+static const char *cell_text(const struct topview *view, const struct toprun *run, int column,
                              size_t width, char *buffer)
 {
     switch (column) {
     case NAME:
-        return fit_label(r, width);
+        return fit_label(run, width);
     case LAYER:
-        return r->shown_layer ? r->shown_layer : "-";
+        return run->shown_layer ? run->shown_layer : "-";
     case D_LR:
-        return text_number(r->d_lr, buffer);
+        return text_number(run->d_lr, buffer);
     case STEP:
-        snprintf(buffer, TEXT_SIZE, isfinite(r->step) ? "%.0f" : "-", r->step);
+        snprintf(buffer, TEXT_SIZE, isfinite(run->step) ? "%.0f" : "-", run->step);
         return buffer;
     case RATE:
-        snprintf(buffer, TEXT_SIZE, isfinite(toprun_rate(r, v->now_s)) ? "%.3g" : "-",
-                 toprun_rate(r, v->now_s));
+        snprintf(buffer, TEXT_SIZE, isfinite(toprun_rate(run, view->now_s)) ? "%.3g" : "-",
+                 toprun_rate(run, view->now_s));
         return buffer;
     case STATE:
-        return r->state;
+        return run->state;
     default:
-        make_age(v, r, buffer);
+        make_age(view, run, buffer);
         return buffer;
     }
 }
@@ -130,126 +130,126 @@ static int state_colour(const char *state)
     return strcmp(state, "open") == 0 ? 4 : strcmp(state, "finished") == 0 ? 0 : 6;
 }
 
-static void draw_cell(const struct topview *v, const struct toprun *r, int column, size_t width,
-                      FILE *out)
+static void draw_cell(const struct topview *view, const struct toprun *run, int column,
+                      size_t width, FILE *out)
 {
-    int colour = column == STATE ? state_colour(r->state) : column == CURVE ? 1 : 0;
+    int colour = column == STATE ? state_colour(run->state) : column == CURVE ? 1 : 0;
     char buffer[TEXT_SIZE];
 
-    if (v->colour && colour)
+    if (view->colour && colour)
         canvas_print_colour(colour, out);
     if (column == CURVE)
-        topview_curve(r->samples, r->n_samples, width, v->ascii, out);
+        topview_curve(run->samples, run->n_samples, width, view->ascii, out);
     else
-        text_print_cell(cell_text(v, r, column, width, buffer), width, columns[column].right,
-                        v->ascii, out);
-    if (v->colour && colour)
+        text_print_cell(cell_text(view, run, column, width, buffer), width, columns[column].right,
+                        view->ascii, out);
+    if (view->colour && colour)
         canvas_print_colour(0, out);
 }
 
 /* A line of cells; of the headings when `r` is NULL. */
-static void draw_row(const struct topview *v, const struct toprun *r, FILE *out)
+static void draw_row(const struct topview *view, const struct toprun *run, FILE *out)
 {
     size_t width[COLUMNS];
     bool first = true;
 
-    lay_out(v, width);
+    lay_out(view, width);
     for (int i = 0; i < COLUMNS; i++) {
         if (width[i] == 0)
             continue;
         if (!first)
             fputc(' ', out);
         first = false;
-        if (r)
-            draw_cell(v, r, i, width[i], out);
+        if (run)
+            draw_cell(view, run, i, width[i], out);
         else
-            text_print_cell(columns[i].heading, width[i], columns[i].right, v->ascii, out);
+            text_print_cell(columns[i].heading, width[i], columns[i].right, view->ascii, out);
     }
     fputc('\n', out);
 }
 
 /* A line of text: cut to the width, in the colour when there are colours. */
-static void draw_text(const struct topview *v, int colour, const char *text, FILE *out)
+static void draw_text(const struct topview *view, int colour, const char *text, FILE *out)
 {
     char *line = strdup(text);
 
     if (line)
-        text_cut(line, v->columns);
-    if (v->colour && colour)
+        text_cut(line, view->columns);
+    if (view->colour && colour)
         canvas_print_colour(colour, out);
     fputs(line ? line : "", out);
-    if (v->colour && colour)
+    if (view->colour && colour)
         canvas_print_colour(0, out);
     fputc('\n', out);
     free(line);
 }
 
-static void draw_status(const struct topview *v, FILE *out)
+static void draw_status(const struct topview *view, FILE *out)
 {
-    char text[256], age[TEXT_SIZE], *filter = text_escape(v->filter);
+    char text[256], age[TEXT_SIZE], *filter = text_escape(view->filter);
 
-    if (isfinite(v->away_s)) {
+    if (isfinite(view->away_s)) {
         snprintf(text, sizeof text, "daemon away for %s; what follows is what it said last",
-                 text_duration(v->away_s, age));
-        draw_text(v, 6, text, out);
+                 text_duration(view->away_s, age));
+        draw_text(view, 6, text, out);
     } else {
-        int n = snprintf(text, sizeof text, "richd: %zu runs, %zu open, by %s", v->n_all, v->n_open,
-                         top_order_name(v->order));
+        int n = snprintf(text, sizeof text, "richd: %zu runs, %zu open, by %s", view->n_all,
+                         view->n_open, top_order_name(view->order));
 
         if (filter && *filter)
-            snprintf(text + n, sizeof text - (size_t)n, "; %zu with \"%.*s\"", v->n_runs, FILTER,
+            snprintf(text + n, sizeof text - (size_t)n, "; %zu with \"%.*s\"", view->n_runs, FILTER,
                      filter);
-        draw_text(v, 0, text, out);
+        draw_text(view, 0, text, out);
     }
     free(filter);
 }
 
-static void draw_keys(const struct topview *v, size_t shown, FILE *out)
+static void draw_keys(const struct topview *view, size_t shown, FILE *out)
 {
-    char text[256], *filter = text_escape(v->filter);
+    char text[256], *filter = text_escape(view->filter);
 
-    if (v->typing)
+    if (view->typing)
         snprintf(text, sizeof text, "/%.128s_   Enter keeps, Esc clears", filter ? filter : "");
-    else if (shown < v->n_runs)
+    else if (shown < view->n_runs)
         snprintf(text, sizeof text, "%zu-%zu of %zu  q quit  j/k scroll  / filter  s sort",
-                 v->first + 1, v->first + shown, v->n_runs);
+                 view->first + 1, view->first + shown, view->n_runs);
     else
         snprintf(text, sizeof text, "q quit  / filter  s sort");
-    draw_text(v, 0, text, out);
+    draw_text(view, 0, text, out);
     free(filter);
 }
 
-size_t topview_rows(const struct topview *v)
+size_t topview_rows(const struct topview *view)
 {
-    if (v->once)
-        return v->n_runs;
-    return v->lines > OTHER_LINES ? v->lines - OTHER_LINES : 0;
+    if (view->once)
+        return view->n_runs;
+    return view->lines > OTHER_LINES ? view->lines - OTHER_LINES : 0;
 }
 
-void topview_scroll(struct topview *v, long rows)
+void topview_scroll(struct topview *view, long rows)
 {
-    size_t room = topview_rows(v), last = v->n_runs > room ? v->n_runs - room : 0;
+    size_t room = topview_rows(view), last = view->n_runs > room ? view->n_runs - room : 0;
     size_t up = rows < 0 ? (size_t)-rows : 0;
 
-    v->first = v->first > up ? v->first - up : 0;
-    v->first += rows > 0 ? (size_t)rows : 0;
-    v->first = v->first < last ? v->first : last;
+    view->first = view->first > up ? view->first - up : 0;
+    view->first += rows > 0 ? (size_t)rows : 0;
+    view->first = view->first < last ? view->first : last;
 }
 
-void topview_draw(const struct topview *v, FILE *out)
+void topview_draw(const struct topview *view, FILE *out)
 {
-    size_t room = topview_rows(v), shown = 0;
+    size_t room = topview_rows(view), shown = 0;
 
     /* Too low for rows: what fits of the status and the heading. */
-    if (!v->once)
-        draw_status(v, out);
-    if (v->once || v->lines > 1)
-        draw_row(v, NULL, out);
-    for (; shown < room && v->first + shown < v->n_runs; shown++)
-        draw_row(v, v->runs[v->first + shown], out);
-    if (v->once || v->lines < OTHER_LINES)
+    if (!view->once)
+        draw_status(view, out);
+    if (view->once || view->lines > 1)
+        draw_row(view, NULL, out);
+    for (; shown < room && view->first + shown < view->n_runs; shown++)
+        draw_row(view, view->runs[view->first + shown], out);
+    if (view->once || view->lines < OTHER_LINES)
         return;
     for (size_t i = shown; i < room; i++)
         fputc('\n', out);
-    draw_keys(v, shown, out);
+    draw_keys(view, shown, out);
 }

@@ -1,6 +1,5 @@
 /* What top looks like: runs and the time in, lines out, each at most as wide as the terminal. Pure;
- * borrows all it is given. Where the runs come from, and putting lines on a screen, are left to
- * others. */
+ * borrows all it is given. */
 #pragma once
 
 #include <stdbool.h>
