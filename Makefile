@@ -45,7 +45,9 @@ LIBS_client/c    := -lzmq -lpthread
 # The page is part of the binary.
 OBJECTS_daemon/http := $(BUILD)/obj/page.o
 
-objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out %/main.c,$(wildcard $(1)/*.c))) $(OBJECTS_$(1))
+# What a processor can do is asked in its own way.
+FOREIGN := %/processor_$(if $(filter x86_64-%,$(shell $(CC) -dumpmachine)),other,x86_64).c
+objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out %/main.c $(FOREIGN),$(wildcard $(1)/*.c))) $(OBJECTS_$(1))
 archive = $(BUILD)/lib/$(subst /,-,$(1)).a
 reverse = $(if $(1),$(call reverse,$(wordlist 2,99,$(1))) $(firstword $(1)))
 # $(call upto,ROOM,ROOMS): ROOMS up to and with ROOM.
@@ -121,6 +123,8 @@ $(BUILD)/tests/unit/daemon/core/%: LIBS = $(call link,$(CORE_TOP))
 $(BUILD)/tests/unit/daemon/core/%: WRAP = $(FAULTS)
 $(BUILD)/tests/unit/client/c/%:    LIBS = $(call link,client/c)
 $(BUILD)/tests/unit/client/ctl/%:  LIBS = $(call link,client/ctl)
+# Work arrays lie between guard pages; malloc and free are the test's own.
+$(BUILD)/tests/unit/daemon/core/matrix/test_linalg_guard: WRAP = -Wl,--wrap=malloc,--wrap=free
 # The whole daemon, with a trainer of ours, and jobs that find no memory.
 $(BUILD)/tests/unit/daemon/loop/test_loop: WRAP = -Wl,--wrap=work_start
 $(BUILD)/tests/unit/daemon/loop/test_loop: LIBS = $(call archive,client/c) $(call link,$(TOP_ROOM))

@@ -1,11 +1,15 @@
 #include "daemon/core/matrix/linalg.h"
 
 #include <cblas.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <lapacke.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "daemon/core/matrix/linalg_work.h"
 
 #define INT(size) ((blasint)(size))
 /* A pivot that lost so much of its diagonal element has half of its digits left. */
@@ -19,6 +23,20 @@ void linalg_init(void)
 const char *linalg_description(void)
 {
     return openblas_get_config();
+}
+
+const char *linalg_kernels(void)
+{
+    return openblas_get_corename();
+}
+
+/* Each set is a table of functions. Where the library is no DYNAMIC_ARCH build, there is none. */
+bool linalg_has_kernels(const char *type)
+{
+    char table[64];
+
+    snprintf(table, sizeof table, "gotoblas_%s", type);
+    return dlsym(RTLD_DEFAULT, table) != NULL;
 }
 
 void linalg_cross_f32(size_t n, size_t p, size_t q, const float *a, size_t lda, const float *b,
@@ -87,9 +105,35 @@ void linalg_matvec_f64(bool transposed, size_t m, size_t n, const double *a, siz
                 INT(lda), x, 1, 1, y, 1);
 }
 
+/* dsymv gets all but the last four rows, so what it reads behind its y is the rest of ours
+ * (LINALG_OVERREAD). Their columns are walked once:
+ *
+ *     ( y1 )  +=  ( A11   A12 ) ( x1 )      A11: dsymv, m x m
+ *     ( y2 )      ( A12'  A22 ) ( x2 )      A12, A22: m x 4 and 4 x 4, here
+ */
 void linalg_symmetric_matvec_f64(size_t n, const double *a, size_t lda, const double *x, double *y)
 {
-    cblas_dsymv(CblasRowMajor, CblasUpper, INT(n), 1, a, INT(lda), x, 1, 1, y, 1);
+    size_t m = n > LINALG_OVERREAD ? n - LINALG_OVERREAD : 0;
+
+    if (m > 0)
+        cblas_dsymv(CblasRowMajor, CblasUpper, INT(m), 1, a, INT(lda), x, 1, 1, y, 1);
+    for (size_t i = 0; i < m; i++) {
+        const double *row = a + i * lda;
+        double sum = 0;
+
+        for (size_t j = m; j < m + LINALG_OVERREAD; j++) {
+            sum += row[j] * x[j];
+            y[j] += row[j] * x[i];
+        }
+        y[i] += sum;
+    }
+    for (size_t i = m; i < n; i++) {
+        y[i] += a[i * lda + i] * x[i];
+        for (size_t j = i + 1; j < n; j++) {
+            y[i] += a[i * lda + j] * x[j];
+            y[j] += a[i * lda + j] * x[i];
+        }
+    }
 }
 
 double linalg_dot(size_t n, const double *x, const double *y)
@@ -131,26 +175,34 @@ static int translate(lapack_int info)
 int linalg_eigh(size_t n, double *a, double *w)
 {
     lapack_int order = (lapack_int)n;
+    struct linalg_work k = {0};
 
     if (!upper_is_finite(n, a))
         return -EDOM;
-    return translate(LAPACKE_dsyevd(LAPACK_COL_MAJOR, 'V', 'L', order, a, order, w));
+    while (linalg_work_next(&k))
+        k.info = LAPACKE_dsyevd_work(LAPACK_COL_MAJOR, 'V', 'L', order, a, order, w, k.reals,
+                                     k.n_reals, k.integers, k.n_integers);
+    return translate(k.info);
 }
 
 int linalg_eigh_leading(size_t n, size_t k, double *a, double *w, double *v)
 {
     lapack_int order = (lapack_int)n, first = order - (lapack_int)k + 1, found = 0;
-    lapack_int *support = malloc(2 * k * sizeof *support);
+    lapack_int *support;
+    struct linalg_work work = {0};
     int rc;
 
+    if (!upper_is_finite(n, a))
+        return -EDOM;
+    support = malloc(2 * k * sizeof *support);
     if (!support)
         return -ENOMEM;
-    if (!upper_is_finite(n, a))
-        rc = -EDOM;
-    else
-        rc = translate(LAPACKE_dsyevr(LAPACK_COL_MAJOR, 'V', 'I', 'L', order, a, order, 0, 0, first,
-                                      order, 0, &found, w, v, order, support));
+    while (linalg_work_next(&work))
+        work.info = LAPACKE_dsyevr_work(LAPACK_COL_MAJOR, 'V', 'I', 'L', order, a, order, 0, 0,
+                                        first, order, 0, &found, w, v, order, support, work.reals,
+                                        work.n_reals, work.integers, work.n_integers);
     free(support);
+    rc = translate(work.info);
     return rc == 0 && (size_t)found != k ? -EDOM : rc;
 }
 
@@ -159,20 +211,23 @@ int linalg_eigh_leading(size_t n, size_t k, double *a, double *w, double *v)
 int linalg_tridiagonal_init(struct linalg_tridiagonal *t, size_t n, double *a, double *w)
 {
     lapack_int order = (lapack_int)n;
+    struct linalg_work k = {0};
     double *next;
     int rc;
 
     *t = (struct linalg_tridiagonal){.n = n, .reflectors = a};
     if (!upper_is_finite(n, a))
         return -EDOM;
-    t->parts = malloc(3 * n * sizeof(double));
+    t->parts = malloc((3 * n + LINALG_OVERREAD) * sizeof(double)); /* the scales take part, too */
     next = malloc(n * sizeof *next);
     if (!t->parts || !next) {
         free(next);
         return -ENOMEM;
     }
-    rc = translate(LAPACKE_dsytrd(LAPACK_COL_MAJOR, 'L', order, a, order, t->parts, t->parts + n,
-                                  t->parts + 2 * n));
+    while (linalg_work_next(&k))
+        k.info = LAPACKE_dsytrd_work(LAPACK_COL_MAJOR, 'L', order, a, order, t->parts, t->parts + n,
+                                     t->parts + 2 * n, k.reals, k.n_reals);
+    rc = translate(k.info);
     memcpy(w, t->parts, n * sizeof *w);
     memcpy(next, t->parts + n, (n - 1) * sizeof *next);
     if (rc == 0)
@@ -181,26 +236,42 @@ int linalg_tridiagonal_init(struct linalg_tridiagonal *t, size_t n, double *a, d
     return rc;
 }
 
-/* dstemr overwrites what it is given. */
-int linalg_tridiagonal_leading(const struct linalg_tridiagonal *t, size_t k, double *v)
+/* The k largest eigenvectors of the tridiagonal form itself. dstemr overwrites what it is given. */
+static int tridiagonal_vectors(const struct linalg_tridiagonal *t, size_t k, double *v)
 {
-    lapack_int order = (lapack_int)t->n, first = order - (lapack_int)k + 1, found = 0;
-    lapack_int *support = malloc(2 * k * sizeof *support), careful = 1;
+    lapack_int order = (lapack_int)t->n, first = order - (lapack_int)k + 1, found = 0, careful = 1;
+    lapack_int *support = malloc(2 * k * sizeof *support);
     double *copy = malloc(3 * t->n * sizeof *copy);
+    struct linalg_work work = {0};
     int rc = -ENOMEM;
 
     if (support && copy) {
         memcpy(copy, t->parts, 2 * t->n * sizeof *copy);
-        rc = translate(LAPACKE_dstemr(LAPACK_COL_MAJOR, 'V', 'I', order, copy, copy + t->n, 0, 0,
-                                      first, order, &found, copy + 2 * t->n, v, order,
-                                      (lapack_int)k, support, &careful));
+        while (linalg_work_next(&work))
+            work.info = LAPACKE_dstemr_work(LAPACK_COL_MAJOR, 'V', 'I', order, copy, copy + t->n, 0,
+                                            0, first, order, &found, copy + 2 * t->n, v, order,
+                                            (lapack_int)k, support, &careful, work.reals,
+                                            work.n_reals, work.integers, work.n_integers);
+        rc = translate(work.info);
     }
-    if (rc == 0)
-        rc = translate(LAPACKE_dormtr(LAPACK_COL_MAJOR, 'L', 'L', 'N', order, (lapack_int)k,
-                                      t->reflectors, order, t->parts + 2 * t->n, v, order));
     free(support);
     free(copy);
     return rc == 0 && (size_t)found != k ? -EDOM : rc;
+}
+
+int linalg_tridiagonal_leading(const struct linalg_tridiagonal *t, size_t k, double *v)
+{
+    lapack_int order = (lapack_int)t->n;
+    struct linalg_work work = {0};
+    int rc = tridiagonal_vectors(t, k, v);
+
+    if (rc < 0)
+        return rc;
+    while (linalg_work_next(&work))
+        work.info = LAPACKE_dormtr_work(LAPACK_COL_MAJOR, 'L', 'L', 'N', order, (lapack_int)k,
+                                        t->reflectors, order, t->parts + 2 * t->n, v, order,
+                                        work.reals, work.n_reals);
+    return translate(work.info);
 }
 
 void linalg_tridiagonal_release(struct linalg_tridiagonal *t)

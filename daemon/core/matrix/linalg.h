@@ -13,6 +13,11 @@ void linalg_init(void);
 /* The OpenBLAS build in use, for the log. */
 const char *linalg_description(void);
 
+/* The kernels that it chose ("Haswell"), and whether it was built with those of a core type (in
+ * capitals); false where it cannot tell. */
+const char *linalg_kernels(void);
+bool linalg_has_kernels(const char *type);
+
 /* C = A'B over `n` rows; A is n x p, B is n x q, C is p x q, all single. */
 void linalg_cross_f32(size_t n, size_t p, size_t q, const float *a, size_t lda, const float *b,
                       size_t ldb, float *c, size_t ldc);
