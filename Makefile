@@ -134,8 +134,11 @@ $(UNIT): $(BUILD)/%: $(BUILD)/obj/%.o $(TESTLIB) $(foreach r,$(ALL_ROOMS),$(call
 
 $(BUILD)/tests/unit/client/c/test_example: $(BUILD)/example
 
-unit: $(UNIT)
-	@for t in $(UNIT); do echo "== $$t"; $$t || exit 1; done
+# OPENBLAS_CORETYPE=TYPE where OpenBLAS misses the processor, as richd does for itself; else nothing.
+KERNELS = env $$($(BUILD)/richd --print-kernels)
+
+unit: $(UNIT) $(BUILD)/richd
+	@for t in $(UNIT); do echo "== $$t"; $(KERNELS) $$t || exit 1; done
 
 # ---- benchmarks: tests/bench/bench_*.c link everything; run them by hand, in a quiet hour ---------
 BENCH := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/bench_*.c))
@@ -148,7 +151,7 @@ bench: $(BENCH)
 
 # ---- tests that drive the real programs, and what is checked without running ----------------------
 PYTHON := /usr/bin/python3
-PYTEST := PYTHONPATH=client/python/src RICHD_BUILD=$(BUILD) $(PYTHON) -m pytest -q -p no:cacheprovider
+PYTEST = PYTHONPATH=client/python/src RICHD_BUILD=$(BUILD) $(KERNELS) $(PYTHON) -m pytest -q -p no:cacheprovider
 export PYTHONDONTWRITEBYTECODE := 1
 
 export TSAN_OPTIONS := suppressions=$(CURDIR)/tests/tsan.supp

@@ -42,7 +42,9 @@ stop_daemon() {
 start_daemon
 echo "richd runs (pid $daemon). Watch it in a browser, too: http://$http/"
 echo "A transformer learns addition mod 97; it takes a minute or two."
-PYTHONPATH=client/python/src /usr/bin/python3 client/python/examples/grokking_mod97.py \
+# The trainer's numpy and torch compute with the same OpenBLAS.
+PYTHONPATH=client/python/src env $(build/richd --print-kernels) \
+    /usr/bin/python3 client/python/examples/grokking_mod97.py \
     --runtime-dir "$run_dir" "$@" >"$demo/train.log" 2>&1 &
 trainer=$!
 until grep -q '^run ' "$demo/train.log"; do

@@ -33,6 +33,8 @@ until [ -e "$run_dir/endpoints.json" ]; do
 done
 
 echo "richd runs (pid $daemon). Ten experiments, three seeds each, take some minutes on two cores."
+kernels=$(build/richd --print-kernels) # the examples' numpy and torch compute with the same OpenBLAS
+[ -z "$kernels" ] || export "$kernels"
 export PYTHONPATH=client/python/src RICHD_RUNTIME_DIR="$run_dir" OPENBLAS_NUM_THREADS=1 out
 failed=0
 printf '%s\n' $examples | xargs -P "$(nproc)" -I NAME sh -c '

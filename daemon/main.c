@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "daemon/core/matrix/linalg.h"
+#include "daemon/host/blas.h"
 #include "daemon/host/config.h"
 #include "daemon/host/log.h"
 #include "daemon/loop/loop.h"
@@ -22,6 +23,7 @@ static int serve(struct config *c)
     int exit_code;
 
     log_set_level(c->log_level);
+    blas_start_again(c->argv);
     umask(0077);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
@@ -33,6 +35,16 @@ static int serve(struct config *c)
     return loop_run(loop);
 }
 
+/* For `env $(richd --print-kernels) PROGRAM`, whose library is the same. */
+static int print_kernels(void)
+{
+    const char *better = blas_better();
+
+    if (better)
+        printf("OPENBLAS_CORETYPE=%s\n", better);
+    return 0;
+}
+
 static int run_task(struct config *c)
 {
     switch (c->task) {
@@ -42,6 +54,8 @@ static int run_task(struct config *c)
     case TASK_PRINT_CONFIG:
         config_print(c, stdout);
         return 0;
+    case TASK_PRINT_KERNELS:
+        return print_kernels();
     case TASK_VERSION:
         printf("richd %s\n", RICHD_VERSION);
         return 0;

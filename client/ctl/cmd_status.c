@@ -26,6 +26,8 @@ static const struct {
     {"ingest", "ingest", SHOW_TEXT},
     {"feed", "feed", SHOW_TEXT},
     {"blas", "BLAS", SHOW_TEXT},
+    {"kernels", "its kernels", SHOW_TEXT},
+    {"kernels_chosen_by", "chosen by", SHOW_TEXT},
     {"runs_open", "open runs", SHOW_COUNT},
     {"connections", "connections", SHOW_COUNT},
     {"subscriptions", "subscriptions", SHOW_COUNT},

@@ -46,6 +46,9 @@ static const struct row rows[] = {
     {"check-config", NULL, "check the options, say what is wrong, and end", TASK_CHECK_CONFIG,
      false},
     {"print-config", NULL, "print the options in force, and end", TASK_PRINT_CONFIG, false},
+    {"print-kernels", NULL,
+     "print OPENBLAS_CORETYPE=TYPE where OpenBLAS misses the best for this processor, and end",
+     TASK_PRINT_KERNELS, false},
     {"version", NULL, "print the version, and end", TASK_VERSION, false},
     {"help", NULL, "print this, and end", TASK_HELP, false},
 };
@@ -192,7 +195,7 @@ int config_read(struct config *c, int argc, char **argv, struct err *e)
     c->argc = argc;
     c->argv = argv;
     rc = read_flags(c, argc, argv, e);
-    if (rc == 0 && (c->task == TASK_HELP || c->task == TASK_VERSION))
+    if (rc == 0 && c->task >= TASK_PRINT_KERNELS)
         return 0;
     if (rc == 0)
         rc = read_environment(c, e);

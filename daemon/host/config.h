@@ -32,6 +32,7 @@ enum config_task {
     TASK_SERVE,
     TASK_CHECK_CONFIG,
     TASK_PRINT_CONFIG,
+    TASK_PRINT_KERNELS, /* this one and those below ask for no option */
     TASK_VERSION,
     TASK_HELP,
 };

@@ -152,7 +152,7 @@ int paths_complete(struct config *c, struct err *e)
 {
     int rc = set_default(c, OPTION_STATE_DIR, default_state_dir(), e);
 
-    assert(c->task != TASK_HELP && c->task != TASK_VERSION); /* their options are not read */
+    assert(c->task < TASK_PRINT_KERNELS); /* their options are not read */
     if (rc == 0)
         rc = make_absolute(c, OPTION_STATE_DIR, e);
     if (rc == 0)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "daemon/core/matrix/linalg.h"
+#include "daemon/host/blas.h"
 #include "daemon/host/endpoints.h"
 #include "daemon/host/lock.h"
 #include "daemon/host/log.h"
@@ -336,7 +337,8 @@ int loop_run(struct loop *l)
              feedsock_address(l->feed), l->state_dir);
     if (l->http)
         log_info("http=%s", http_address(l->http));
-    log_info("blas=\"%s\" workers=%zu", linalg_description(), n_cpus());
+    log_info("blas=\"%s\" kernels=%s chosen_by=%s workers=%zu", linalg_description(),
+             linalg_kernels(), blas_chosen_by(), n_cpus());
     sd_notify(0, "READY=1");
     uv_run(&l->uv, UV_RUN_DEFAULT);
     rc = uv_loop_close(&l->uv);

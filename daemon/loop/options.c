@@ -43,7 +43,7 @@ int options_read(struct config *c, int argc, char **argv, struct err *e)
 {
     int rc = config_read(c, argc, argv, e);
 
-    if (rc < 0 || c->task == TASK_VERSION || c->task == TASK_HELP)
+    if (rc < 0 || c->task >= TASK_PRINT_KERNELS)
         return rc;
     rc = check(c, e);
     if (rc < 0)

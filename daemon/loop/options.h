@@ -5,6 +5,6 @@
 
 #include "daemon/host/config.h"
 
-/* config_read, and unless it is about the version or the help, paths_complete and whether the
+/* config_read, and unless the task asks for no option, paths_complete and whether the
  * values can be used here. Returns as config_read does. */
 int options_read(struct config *, int argc, char **argv, struct err *);

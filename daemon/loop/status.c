@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include "daemon/core/matrix/linalg.h"
+#include "daemon/host/blas.h"
 #include "daemon/loop/parts.h"
 #include "proto/base/clock.h"
 #include "proto/json.h"
@@ -25,6 +26,8 @@ void loop_add_status(void *arg, cJSON *o)
     else
         cJSON_AddNullToObject(o, "http");
     cJSON_AddStringToObject(o, "blas", linalg_description());
+    cJSON_AddStringToObject(o, "kernels", linalg_kernels());
+    cJSON_AddStringToObject(o, "kernels_chosen_by", blas_chosen_by());
     json_add_counter(o, "seq", store_feed_seq(store));
     json_add_integer(o, "runs_open", (int64_t)m.runs_open);
     json_add_integer(o, "connections", (int64_t)feedhub_n_clients(l->hub));

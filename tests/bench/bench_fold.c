@@ -11,6 +11,7 @@
 
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/core/moments/fold.h"
+#include "daemon/host/blas.h"
 #include "tests/lib/random.h"
 
 #define SECONDS 1.0
@@ -99,11 +100,13 @@ static void measure(struct problem *q, size_t n_workers, double *fold_s, double 
     *syrk_s /= passes;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     static const size_t shapes[][3] = {
         {4096, 128, 97}, {4096, 512, 10}, {4096, 1024, 100}, {2048, 2048, 100}, {2048, 4096, 100}};
 
+    (void)argc;
+    blas_start_again(argv);
     linalg_init();
     printf("%6s %6s %5s %8s %10s %12s %10s\n", "n", "p", "C", "workers", "GFLOP/s", "rows/s",
            "vs ssyrk");

@@ -8,6 +8,7 @@
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/core/measure/measure.h"
 #include "daemon/core/moments/fold.h"
+#include "daemon/host/blas.h"
 #include "tests/lib/random.h"
 
 #define SECONDS 1.0
@@ -109,11 +110,13 @@ static struct spent spend(struct window *w)
                           sum.errors / passes};
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     static const size_t shapes[][3] = {{1024, 128, 97},    {16384, 128, 97},  {1024, 1024, 100},
                                        {16384, 1024, 100}, {1024, 4096, 100}, {8192, 4096, 100}};
 
+    (void)argc;
+    blas_start_again(argv);
     linalg_init();
     printf("%6s %6s %5s %9s %9s %10s %10s %12s\n", "n", "p", "C", "fold ms", "keep ms",
            "measure ms", "errors ms", "of the fold");

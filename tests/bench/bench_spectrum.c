@@ -8,6 +8,7 @@
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/core/measure/measure.h"
 #include "daemon/core/moments/fold.h"
+#include "daemon/host/blas.h"
 #include "tests/lib/random.h"
 
 #define SECONDS 0.5
@@ -93,10 +94,12 @@ static void run(size_t p, size_t c)
     moments_release(&m);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     static const size_t widths[] = {128, 512, 1024, 2048}, classes[] = {10, 100};
 
+    (void)argc;
+    blas_start_again(argv);
     linalg_init();
     printf("milliseconds on one thread, %s\n%6s %5s %12s %12s %12s %12s\n", linalg_description(),
            "p", "C", "point", "+ nc", "+ spectrum", "leading 32");

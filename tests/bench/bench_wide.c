@@ -14,6 +14,7 @@
 #include "daemon/core/measure/measure.h"
 #include "daemon/core/moments/fold.h"
 #include "daemon/core/moments/head.h"
+#include "daemon/host/blas.h"
 #include "tests/lib/random.h"
 
 #define P          4096
@@ -141,13 +142,15 @@ static void measure(const struct moments *m, const struct head *h, struct projec
     report(what, began);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     struct head *h;
     struct moments m;
     float *packed;
     double began = now_s();
 
+    (void)argc;
+    blas_start_again(argv);
     linalg_init();
     printf("p = %d, C = %d, %d rows, %s\n", P, C, N, linalg_description());
     packed = make_triangle();

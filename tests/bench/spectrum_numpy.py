@@ -1,5 +1,6 @@
 """What bench_spectrum measures, in numpy: a point, neural collapse, and the decomposition, from
-moments that are there already. Set OPENBLAS_NUM_THREADS=1 to compare with one thread."""
+moments that are there already. To compare with one thread and the same kernels, start it with
+`OPENBLAS_NUM_THREADS=1 env $(richd --print-kernels)` before it."""
 
 import time
 

@@ -210,6 +210,7 @@ class Feed:
     def server_status(self):
         return {"version": "0.1.0", "pid": 4711, "uptime_s": 7500.0, "state_dir": "/var/lib/richd",
                 "ingest": "ipc:///run/richd/ingest", "feed": self.address, "blas": "OpenBLAS",
+                "kernels": "SkylakeX", "kernels_chosen_by": "richd",
                 "seq": str(self.seq), "runs_open": 1, "connections": 2, "subscriptions": 0,
                 "batches": 12345, "rows": "9007199254740993", "bytes": 3 * 2**30,
                 "batches_refused": 0, "points": 55, "commits": 54, "buffered_bytes": 0,

@@ -146,6 +146,8 @@ def test_status_reads_well_and_as_json(ctl, feed):
     text = ctl.run("status")
     assert re.search(r"^up for +2 h 05 min$", text, re.M)
     assert re.search(r"^bytes +3\.0 GiB$", text, re.M)
+    assert re.search(r"^its kernels +SkylakeX$", text, re.M)
+    assert re.search(r"^chosen by +richd$", text, re.M)
     (status,) = ctl.json("status")
     assert status == feed.server_status()
 
