@@ -3,44 +3,44 @@
 #include <stdlib.h>
 #include <string.h>
 
-void actions_init(struct actions *a)
+void actions_init(struct actions *actions)
 {
-    memset(a, 0, sizeof *a);
-    list_init(&a->released);
+    memset(actions, 0, sizeof *actions);
+    list_init(&actions->released);
 }
 
-void actions_release(struct actions *a)
+void actions_release(struct actions *actions)
 {
-    free(a->items);
-    actions_init(a);
+    free(actions->items);
+    actions_init(actions);
 }
 
-struct action *actions_add(struct actions *a, enum action_type type, peer_id peer)
+struct action *actions_add(struct actions *actions, enum action_type type, peer_id peer)
 {
     struct action *items;
 
-    if (a->n == a->capacity) {
-        size_t capacity = a->capacity ? 2 * a->capacity : 16;
+    if (actions->n == actions->capacity) {
+        size_t capacity = actions->capacity ? 2 * actions->capacity : 16;
 
-        items = realloc(a->items, capacity * sizeof *items);
+        items = realloc(actions->items, capacity * sizeof *items);
         if (!items) {
-            a->out_of_memory = true;
+            actions->out_of_memory = true;
             return NULL;
         }
-        a->items = items;
-        a->capacity = capacity;
+        actions->items = items;
+        actions->capacity = capacity;
     }
-    items = &a->items[a->n++];
+    items = &actions->items[actions->n++];
     memset(items, 0, sizeof *items);
     items->type = type;
     items->peer = peer;
     return items;
 }
 
-struct nack *actions_add_nack(struct actions *a, peer_id peer, enum nack_code code)
+struct nack *actions_add_nack(struct actions *actions, peer_id peer, enum nack_code code)
 {
     struct nack *nack = calloc(1, sizeof *nack);
-    struct action *action = nack ? actions_add(a, ACT_NACK, peer) : NULL;
+    struct action *action = nack ? actions_add(actions, ACT_NACK, peer) : NULL;
 
     if (!action) {
         free(nack);
@@ -52,9 +52,9 @@ struct nack *actions_add_nack(struct actions *a, peer_id peer, enum nack_code co
     return nack;
 }
 
-struct batch *actions_next_released(struct actions *a)
+struct batch *actions_next_released(struct actions *actions)
 {
-    struct list *first = list_first(&a->released);
+    struct list *first = list_first(&actions->released);
 
     if (!first)
         return NULL;

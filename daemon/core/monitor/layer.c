@@ -12,459 +12,465 @@
 struct layer *layer_new(void *run, const char *name, uint32_t p, uint32_t c, struct window window,
                         struct projector projector, const struct watch_list *watched)
 {
-    struct layer *l = calloc(1, sizeof *l);
+    struct layer *layer = calloc(1, sizeof *layer);
 
-    if (!l)
+    if (!layer)
         return NULL;
-    l->watch = watch_new(watched);
-    if (!l->watch) {
-        free(l);
+    layer->watch = watch_new(watched);
+    if (!layer->watch) {
+        free(layer);
         return NULL;
     }
-    list_init(&l->link);
-    list_init(&l->queue);
-    list_init(&l->lent);
-    list_init(&l->job.link);
-    l->run = run;
-    snprintf(l->name, sizeof l->name, "%s", name);
-    l->p = p;
-    l->c = c;
-    l->window = window;
-    l->projector = projector;
-    l->rows_from = l->rows_to = -1;
-    return l;
+    list_init(&layer->link);
+    list_init(&layer->queue);
+    list_init(&layer->lent);
+    list_init(&layer->job.link);
+    layer->run = run;
+    snprintf(layer->name, sizeof layer->name, "%s", name);
+    layer->p = p;
+    layer->c = c;
+    layer->window = window;
+    layer->projector = projector;
+    layer->rows_from = layer->rows_to = -1;
+    return layer;
 }
 
-double layer_size_bytes(const struct batch *b, size_t n_workers, bool with_probe)
+double layer_size_bytes(const struct batch *batch, size_t n_workers, bool with_probe)
 {
-    size_t p = b->p, w = (b->from_head ? 0 : (size_t)b->c) + b->k;
+    size_t p = batch->p, w = (batch->from_head ? 0 : (size_t)batch->c) + batch->k;
 
     return moments_size_bytes(p, w) + keep_size_bytes(p, w) + fold_size_bytes(p, w, n_workers) +
-           (b->from_head ? head_size_bytes(p, b->k) : 0) +
+           (batch->from_head ? head_size_bytes(p, batch->k) : 0) +
            (with_probe ? (double)probe_size_bytes(keep_rows_max(p, w)) : 0);
 }
 
-static bool has_labels(const struct batch *b)
+static bool has_labels(const struct batch *batch)
 {
-    return dtype_is_label(b->rows.targets_dtype);
+    return dtype_is_label(batch->rows.targets_dtype);
 }
 
-bool layer_targets_match(const struct layer *l, const struct batch *b)
+bool layer_targets_match(const struct layer *layer, const struct batch *batch)
 {
-    return b->is_head || (l->k == b->k && (b->k == 0 || l->targets_are_labels == has_labels(b)));
+    return batch->is_head || (layer->k == batch->k &&
+                              (batch->k == 0 || layer->targets_are_labels == has_labels(batch)));
 }
 
-bool layer_outputs_match(const struct layer *l, const struct batch *b)
+bool layer_outputs_match(const struct layer *layer, const struct batch *batch)
 {
-    return b->from_head == (l->head != NULL);
+    return batch->from_head == (layer->head != NULL);
 }
 
-static void free_parts(struct layer *l)
+static void free_parts(struct layer *layer)
 {
-    fold_free(l->fold);
-    keep_free(l->kept);
-    head_free(l->head);
-    l->fold = NULL;
-    l->kept = NULL;
-    l->head = NULL;
+    fold_free(layer->fold);
+    keep_free(layer->kept);
+    head_free(layer->head);
+    layer->fold = NULL;
+    layer->kept = NULL;
+    layer->head = NULL;
 }
 
-int layer_allocate(struct layer *l, const struct batch *first, size_t n_workers)
+int layer_allocate(struct layer *layer, const struct batch *first, size_t n_workers)
 {
-    size_t c = first->from_head ? 0 : l->c; /* columns that come with the rows */
+    size_t c = first->from_head ? 0 : layer->c; /* columns that come with the rows */
 
-    if (l->has_memory)
+    if (layer->has_memory)
         return 0;
-    l->k = first->k;
-    l->targets_are_labels = has_labels(first);
-    l->fold = fold_new(l->p, c + l->k, n_workers);
-    l->kept = keep_new(l->p, c + l->k,
-                       l->window.kind == WINDOW_EXPONENTIAL ? l->window.half_life_rows : 0);
-    l->head = first->from_head ? head_new(l->p, l->c) : NULL;
-    if (!l->fold || !l->kept || (first->from_head && !l->head) ||
-        moments_init(&l->moments, l->p, c, l->k) < 0) {
-        free_parts(l);
+    layer->k = first->k;
+    layer->targets_are_labels = has_labels(first);
+    layer->fold = fold_new(layer->p, c + layer->k, n_workers);
+    layer->kept =
+        keep_new(layer->p, c + layer->k,
+                 layer->window.kind == WINDOW_EXPONENTIAL ? layer->window.half_life_rows : 0);
+    layer->head = first->from_head ? head_new(layer->p, layer->c) : NULL;
+    if (!layer->fold || !layer->kept || (first->from_head && !layer->head) ||
+        moments_init(&layer->moments, layer->p, c, layer->k) < 0) {
+        free_parts(layer);
         return -ENOMEM;
     }
-    l->moments.kept = l->kept;
-    l->has_memory = true;
+    layer->moments.kept = layer->kept;
+    layer->has_memory = true;
     return 0;
 }
 
-void layer_free(struct layer *l)
+void layer_free(struct layer *layer)
 {
-    if (!l)
+    if (!layer)
         return;
-    assert(l->state == LAYER_IDLE && list_empty(&l->queue));
-    free_parts(l);
-    if (l->has_memory)
-        moments_release(&l->moments);
-    probe_release(&l->probe);
-    watch_free(l->watch);
-    free(l);
+    assert(layer->state == LAYER_IDLE && list_empty(&layer->queue));
+    free_parts(layer);
+    if (layer->has_memory)
+        moments_release(&layer->moments);
+    probe_release(&layer->probe);
+    watch_free(layer->watch);
+    free(layer);
 }
 
-static struct queued *front(const struct layer *l)
+static struct queued *front(const struct layer *layer)
 {
-    struct list *first = list_first(&l->queue);
+    struct list *first = list_first(&layer->queue);
 
     return first ? LIST_ENTRY(first, struct queued, link) : NULL;
 }
 
-static struct batch *as_batch(struct queued *q)
+static struct batch *as_batch(struct queued *queued)
 {
-    return LIST_ENTRY(q, struct batch, queued);
+    return LIST_ENTRY(queued, struct batch, queued);
 }
 
-static struct mark *as_mark(struct queued *q)
+static struct mark *as_mark(struct queued *queued)
 {
-    return LIST_ENTRY(q, struct mark, queued);
+    return LIST_ENTRY(queued, struct mark, queued);
 }
 
-void layer_push_batch(struct layer *l, struct batch *b)
+void layer_push_batch(struct layer *layer, struct batch *batch)
 {
-    b->queued.is_mark = false;
-    list_append(&l->queue, &b->queued.link);
-    l->queued_rows += batch_n_rows(b);
-    l->queued_bytes += b->size_bytes;
-    l->held_bytes += b->size_bytes;
+    batch->queued.is_mark = false;
+    list_append(&layer->queue, &batch->queued.link);
+    layer->queued_rows += batch_n_rows(batch);
+    layer->queued_bytes += batch->size_bytes;
+    layer->held_bytes += batch->size_bytes;
 }
 
-void layer_push_mark(struct layer *l, struct mark *m)
+void layer_push_mark(struct layer *layer, struct mark *mark)
 {
-    m->queued.is_mark = true;
-    list_append(&l->queue, &m->queued.link);
-    l->n_marks++;
+    mark->queued.is_mark = true;
+    list_append(&layer->queue, &mark->queued.link);
+    layer->n_marks++;
 }
 
 /* Takes the batch out of the queue: the job reads it to its end. */
-static void lend(struct layer *l, struct batch *b)
+static void lend(struct layer *layer, struct batch *batch)
 {
-    list_remove(&b->queued.link);
-    list_append(&l->lent, &b->queued.link);
-    l->queued_rows -= batch_n_rows(b) - l->row_at;
-    l->queued_bytes -= b->size_bytes;
-    l->row_at = 0;
+    list_remove(&batch->queued.link);
+    list_append(&layer->lent, &batch->queued.link);
+    layer->queued_rows -= batch_n_rows(batch) - layer->row_at;
+    layer->queued_bytes -= batch->size_bytes;
+    layer->row_at = 0;
 }
 
 /* Fills the block from the front of the queue, up to a mark or ready-made moments. */
-static void gather(struct layer *l)
+static void gather(struct layer *layer)
 {
-    fold_begin(l->fold, &l->moments,
-               l->window.kind == WINDOW_EXPONENTIAL ? l->window.half_life_rows : 0);
-    for (struct queued *q = front(l); q && !q->is_mark; q = front(l)) {
-        struct batch *b = as_batch(q);
+    fold_begin(layer->fold, &layer->moments,
+               layer->window.kind == WINDOW_EXPONENTIAL ? layer->window.half_life_rows : 0);
+    for (struct queued *queued = front(layer); queued && !queued->is_mark; queued = front(layer)) {
+        struct batch *batch = as_batch(queued);
         size_t left, n;
 
-        if (b->is_reduced || b->is_head || !fold_accepts(l->fold, &b->rows))
+        if (batch->is_reduced || batch->is_head || !fold_accepts(layer->fold, &batch->rows))
             break;
-        left = fold_capacity(l->fold) - fold_n_rows(l->fold);
-        n = b->rows.n - l->row_at < left ? b->rows.n - l->row_at : left;
-        fold_add(l->fold, &b->rows, l->row_at, n);
-        if (l->row_at + n < b->rows.n) {
-            l->row_at += n;
-            l->queued_rows -= n;
+        left = fold_capacity(layer->fold) - fold_n_rows(layer->fold);
+        n = batch->rows.n - layer->row_at < left ? batch->rows.n - layer->row_at : left;
+        fold_add(layer->fold, &batch->rows, layer->row_at, n);
+        if (layer->row_at + n < batch->rows.n) {
+            layer->row_at += n;
+            layer->queued_rows -= n;
             break;
         }
-        lend(l, b);
+        lend(layer, batch);
     }
 }
 
-static struct job *start_fold(struct layer *l)
+static struct job *start_fold(struct layer *layer)
 {
-    gather(l);
-    l->state = LAYER_FOLDING;
-    l->job.kind = JOB_FOLD;
-    l->job.fold = l->fold;
-    l->job.n_shares = 1;
-    if (!fold_is_serial(l->fold)) {
-        fold_next_phase(l->fold);
-        l->job.n_shares = fold_n_shares(l->fold);
+    gather(layer);
+    layer->state = LAYER_FOLDING;
+    layer->job.kind = JOB_FOLD;
+    layer->job.fold = layer->fold;
+    layer->job.n_shares = 1;
+    if (!fold_is_serial(layer->fold)) {
+        fold_next_phase(layer->fold);
+        layer->job.n_shares = fold_n_shares(layer->fold);
     }
-    return &l->job;
+    return &layer->job;
 }
 
-static struct job *start_absorb(struct layer *l, struct batch *b)
+static struct job *start_absorb(struct layer *layer, struct batch *batch)
 {
-    lend(l, b);
-    l->state = LAYER_ABSORBING;
-    l->job.kind = JOB_ABSORB;
-    l->job.n_shares = 1;
-    l->job.batch = b;
-    l->job.head = l->head;
-    l->job.moments = &l->moments;
-    l->job.keep = l->window.kind == WINDOW_EXPONENTIAL
-                      ? exp2(-(double)b->view.n_rows / l->window.half_life_rows)
-                      : 1;
-    return &l->job;
+    lend(layer, batch);
+    layer->state = LAYER_ABSORBING;
+    layer->job.kind = JOB_ABSORB;
+    layer->job.n_shares = 1;
+    layer->job.batch = batch;
+    layer->job.head = layer->head;
+    layer->job.moments = &layer->moments;
+    layer->job.keep = layer->window.kind == WINDOW_EXPONENTIAL
+                          ? exp2(-(double)batch->view.n_rows / layer->window.half_life_rows)
+                          : 1;
+    return &layer->job;
 }
 
 /* Rows that were offered for the mark's window and did not enter. */
-static uint64_t rows_missing(const struct layer *l, const struct mark *m)
+static uint64_t rows_missing(const struct layer *layer, const struct mark *mark)
 {
-    uint64_t offered = m->rows_offered - l->window_offered;
+    uint64_t offered = mark->rows_offered - layer->window_offered;
 
-    return offered > l->window_rows ? offered - l->window_rows : 0;
+    return offered > layer->window_rows ? offered - layer->window_rows : 0;
 }
 
-static struct job *start_measure(struct layer *l, struct mark *m)
+static struct job *start_measure(struct layer *layer, struct mark *mark)
 {
-    list_remove(&m->queued.link);
-    l->n_marks--;
-    l->state = LAYER_MEASURING;
-    l->measuring = m;
-    l->job.kind = JOB_MEASURE;
-    l->job.n_shares = 1;
-    l->job.moments = &l->moments;
-    l->job.has_rows = l->moments.weight > 0;
-    l->job.plan = (struct measure_plan){
-        .precision = l->precision,
-        .projector = projector_for(l->projector, l->p, l->c),
-        .head = l->head,
-        .targets_are_labels = l->targets_are_labels,
-        .spectrum = m->wish,
-        .probe = l->has_probe ? &l->probe : NULL,
-        .probe_is_partial = rows_missing(l, m) > 0,
-        .doubt = m->doubt,
+    list_remove(&mark->queued.link);
+    layer->n_marks--;
+    layer->state = LAYER_MEASURING;
+    layer->measuring = mark;
+    layer->job.kind = JOB_MEASURE;
+    layer->job.n_shares = 1;
+    layer->job.moments = &layer->moments;
+    layer->job.has_rows = layer->moments.weight > 0;
+    layer->job.plan = (struct measure_plan){
+        .precision = layer->precision,
+        .projector = projector_for(layer->projector, layer->p, layer->c),
+        .head = layer->head,
+        .targets_are_labels = layer->targets_are_labels,
+        .spectrum = mark->wish,
+        .probe = layer->has_probe ? &layer->probe : NULL,
+        .probe_is_partial = rows_missing(layer, mark) > 0,
+        .doubt = mark->doubt,
     };
-    l->job.point = m->point;
-    l->job.spectrum = m->spectrum;
-    l->job.probe = m->probe;
-    return &l->job;
+    layer->job.point = mark->point;
+    layer->job.spectrum = mark->spectrum;
+    layer->job.probe = mark->probe;
+    return &layer->job;
 }
 
-struct job *layer_start(struct layer *l)
+struct job *layer_start(struct layer *layer)
 {
-    struct queued *q = front(l);
+    struct queued *queued = front(layer);
 
-    if (!q || l->state != LAYER_IDLE || l->starved)
+    if (!queued || layer->state != LAYER_IDLE || layer->starved)
         return NULL;
-    l->job.layer = l;
-    l->job.rc = 0;
-    if (q->is_mark)
-        return start_measure(l, as_mark(q));
-    if (as_batch(q)->is_reduced || as_batch(q)->is_head)
-        return start_absorb(l, as_batch(q));
-    if (l->n_marks > 0 || l->flush || l->queued_rows >= fold_capacity(l->fold))
-        return start_fold(l);
+    layer->job.layer = layer;
+    layer->job.rc = 0;
+    if (queued->is_mark)
+        return start_measure(layer, as_mark(queued));
+    if (as_batch(queued)->is_reduced || as_batch(queued)->is_head)
+        return start_absorb(layer, as_batch(queued));
+    if (layer->n_marks > 0 || layer->flush || layer->queued_rows >= fold_capacity(layer->fold))
+        return start_fold(layer);
     return NULL;
 }
 
 /* ---- on the worker ------------------------------------------------------------------------- */
 
-static bool check_values(struct batch *b, const char *what, enum dtype d, const void *values,
+static bool check_values(struct batch *batch, const char *what, enum dtype d, const void *values,
                          size_t n, size_t n_columns)
 {
     size_t bad = convert_find_nonfinite(d, values, n);
 
     if (bad == n)
         return true;
-    err_set(&b->rows.why, -1, "%s is not finite at row %zu, column %zu", what, bad / n_columns,
+    err_set(&batch->rows.why, -1, "%s is not finite at row %zu, column %zu", what, bad / n_columns,
             bad % n_columns);
     return false;
 }
 
-static bool check_view(struct batch *b)
+static bool check_view(struct batch *batch)
 {
-    const struct moments_view *v = &b->view;
-    size_t p = b->p, c = b->c;
+    const struct moments_view *view = &batch->view;
+    size_t p = batch->p, c = batch->c;
 
-    return check_values(b, "the mean of the features", DTYPE_F64, v->mean_x, p, p) &&
-           check_values(b, "the mean of the outputs", DTYPE_F64, v->mean_y, c, c) &&
-           check_values(b, "X'X", v->xx_dtype, v->xx, p * p, p) &&
-           check_values(b, "X'Y", DTYPE_F64, v->xy, p * c, c) &&
-           check_values(b, "Y'Y", DTYPE_F64, v->yy, c * c, c) &&
-           check_values(b, "sum s^2", DTYPE_F64, &v->sum_s2, 1, 1) &&
-           check_values(b, "sum s (x - m)", DTYPE_F64, v->sum_sx, p, p);
+    return check_values(batch, "the mean of the features", DTYPE_F64, view->mean_x, p, p) &&
+           check_values(batch, "the mean of the outputs", DTYPE_F64, view->mean_y, c, c) &&
+           check_values(batch, "X'X", view->xx_dtype, view->xx, p * p, p) &&
+           check_values(batch, "X'Y", DTYPE_F64, view->xy, p * c, c) &&
+           check_values(batch, "Y'Y", DTYPE_F64, view->yy, c * c, c) &&
+           check_values(batch, "sum s^2", DTYPE_F64, &view->sum_s2, 1, 1) &&
+           check_values(batch, "sum s (x - m)", DTYPE_F64, view->sum_sx, p, p);
 }
 
-static int absorb(struct job *j)
+static int absorb(struct job *job)
 {
-    j->batch->rows.checked = true;
-    if (j->batch->is_head) {
-        j->batch->rows.refused = head_take(j->head, &j->batch->head, &j->batch->rows.why) < 0;
+    job->batch->rows.checked = true;
+    if (job->batch->is_head) {
+        job->batch->rows.refused =
+            head_take(job->head, &job->batch->head, &job->batch->rows.why) < 0;
         return 0;
     }
-    j->batch->rows.refused = !check_view(j->batch);
-    return j->batch->rows.refused ? 0 : moments_absorb(j->moments, &j->batch->view, j->keep);
+    job->batch->rows.refused = !check_view(job->batch);
+    return job->batch->rows.refused ? 0
+                                    : moments_absorb(job->moments, &job->batch->view, job->keep);
 }
 
 /* A probe that is new goes to the store, too; without memory for that it is made another time. */
-static int copy_probe(struct job *j)
+static int copy_probe(struct job *job)
 {
-    int rc = probe_copy(j->probe, j->plan.probe);
+    int rc = probe_copy(job->probe, job->plan.probe);
 
     if (rc < 0) {
-        probe_release(j->plan.probe);
-        spectrum_free(*j->spectrum);
-        *j->spectrum = NULL;
+        probe_release(job->plan.probe);
+        spectrum_free(*job->spectrum);
+        *job->spectrum = NULL;
     }
     return rc;
 }
 
-static int measure(struct job *j)
+static int measure(struct job *job)
 {
-    bool is_first = j->plan.probe && j->plan.probe->n == 0;
-    int rc = measure_needs_xx(j->moments, &j->plan) ? moments_make_xx(j->moments) : 0;
+    bool is_first = job->plan.probe && job->plan.probe->n == 0;
+    int rc = measure_needs_xx(job->moments, &job->plan) ? moments_make_xx(job->moments) : 0;
 
     if (rc == 0)
-        rc = measure_point(j->moments, &j->plan, j->point, j->spectrum);
-    return rc == 0 && is_first && j->plan.probe->n > 0 ? copy_probe(j) : rc;
+        rc = measure_point(job->moments, &job->plan, job->point, job->spectrum);
+    return rc == 0 && is_first && job->plan.probe->n > 0 ? copy_probe(job) : rc;
 }
 
-void job_work(struct job *j, size_t share)
+void job_work(struct job *job, size_t share)
 {
-    switch (j->kind) {
+    switch (job->kind) {
     case JOB_FOLD:
-        if (fold_is_serial(j->fold))
-            fold_run(j->fold);
+        if (fold_is_serial(job->fold))
+            fold_run(job->fold);
         else
-            fold_work(j->fold, share);
+            fold_work(job->fold, share);
         break;
     case JOB_ABSORB:
-        j->rc = absorb(j);
+        job->rc = absorb(job);
         break;
     case JOB_MEASURE:
-        if (j->has_rows)
-            j->rc = measure(j);
+        if (job->has_rows)
+            job->rc = measure(job);
         break;
     }
 }
 
 /* ---- back on the loop ---------------------------------------------------------------------- */
 
-static enum dtype coarser(enum dtype a, enum dtype b)
+static enum dtype coarser(enum dtype a, enum dtype batch)
 {
-    return dtype_epsilon(b) > dtype_epsilon(a) ? b : a;
+    return dtype_epsilon(batch) > dtype_epsilon(a) ? batch : a;
 }
 
-static void note_entered(struct layer *l, const struct batch *b)
+static void note_entered(struct layer *layer, const struct batch *batch)
 {
-    if (b->is_head) {
-        l->precision.outputs = coarser(l->precision.outputs, b->head.dtype);
+    if (batch->is_head) {
+        layer->precision.outputs = coarser(layer->precision.outputs, batch->head.dtype);
         return;
     }
-    l->window_rows += batch_n_rows(b);
-    if (batch_n_rows(b) > 0) {
-        l->rows_from = l->rows_from < 0 ? b->step : l->rows_from;
-        l->rows_to = b->step;
+    layer->window_rows += batch_n_rows(batch);
+    if (batch_n_rows(batch) > 0) {
+        layer->rows_from = layer->rows_from < 0 ? batch->step : layer->rows_from;
+        layer->rows_to = batch->step;
     }
-    l->precision.outputs = coarser(l->precision.outputs, b->outputs_dtype);
-    l->precision.features =
-        coarser(l->precision.features, b->is_reduced ? b->view.xx_dtype : b->rows.features_dtype);
-    if (!b->is_reduced)
-        l->precision.targets = coarser(l->precision.targets, b->rows.targets_dtype);
+    layer->precision.outputs = coarser(layer->precision.outputs, batch->outputs_dtype);
+    layer->precision.features =
+        coarser(layer->precision.features,
+                batch->is_reduced ? batch->view.xx_dtype : batch->rows.features_dtype);
+    if (!batch->is_reduced)
+        layer->precision.targets = coarser(layer->precision.targets, batch->rows.targets_dtype);
 }
 
-static void finish_lent(struct layer *l, struct list *finished)
+static void finish_lent(struct layer *layer, struct list *finished)
 {
-    LIST_EACH_SAFE(at, &l->lent)
+    LIST_EACH_SAFE(at, &layer->lent)
     {
-        struct batch *b = as_batch(LIST_ENTRY(at, struct queued, link));
+        struct batch *batch = as_batch(LIST_ENTRY(at, struct queued, link));
 
         list_remove(at);
         list_append(finished, at);
-        l->held_bytes -= b->size_bytes;
-        if (!b->rows.refused && l->job.rc == 0)
-            note_entered(l, b);
+        layer->held_bytes -= batch->size_bytes;
+        if (!batch->rows.refused && layer->job.rc == 0)
+            note_entered(layer, batch);
     }
 }
 
 /* A batch that reaches beyond the block and turned out bad must not enter the next one. */
-static void drop_refused_front(struct layer *l, struct list *finished)
+static void drop_refused_front(struct layer *layer, struct list *finished)
 {
-    struct queued *q = front(l);
+    struct queued *queued = front(layer);
 
-    if (!q || q->is_mark || !as_batch(q)->rows.refused)
+    if (!queued || queued->is_mark || !as_batch(queued)->rows.refused)
         return;
-    lend(l, as_batch(q));
-    finish_lent(l, finished);
+    lend(layer, as_batch(queued));
+    finish_lent(layer, finished);
 }
 
-static void finish_measure(struct layer *l, struct mark *m)
+static void finish_measure(struct layer *layer, struct mark *mark)
 {
-    if (l->head) /* the next checkpoint's weights are others */
-        head_reset(l->head);
-    m->measured = l->moments.weight > 0;
-    if (!m->measured) {
-        m->rows_offered = l->window_offered; /* what is missing is said with the next point */
+    if (layer->head) /* the next checkpoint's weights are others */
+        head_reset(layer->head);
+    mark->measured = layer->moments.weight > 0;
+    if (!mark->measured) {
+        mark->rows_offered =
+            layer->window_offered; /* what is missing is said with the next point */
         return;
     }
-    m->point->rows_missing = rows_missing(l, m);
-    m->point->rows_from = l->rows_from;
-    m->point->rows_to = l->rows_to;
-    if (m->point->rows_missing > 0)
-        m->point->flags |= FLAG_PARTIAL;
-    if (l->window.kind == WINDOW_CUMULATIVE)
+    mark->point->rows_missing = rows_missing(layer, mark);
+    mark->point->rows_from = layer->rows_from;
+    mark->point->rows_to = layer->rows_to;
+    if (mark->point->rows_missing > 0)
+        mark->point->flags |= FLAG_PARTIAL;
+    if (layer->window.kind == WINDOW_CUMULATIVE)
         return;
-    l->window_offered = m->rows_offered;
-    l->window_rows = 0;
-    if (l->window.kind == WINDOW_CHECKPOINT) {
-        moments_reset(&l->moments);
-        l->rows_from = l->rows_to = -1;
-        l->precision = (struct precision){0};
+    layer->window_offered = mark->rows_offered;
+    layer->window_rows = 0;
+    if (layer->window.kind == WINDOW_CHECKPOINT) {
+        moments_reset(&layer->moments);
+        layer->rows_from = layer->rows_to = -1;
+        layer->precision = (struct precision){0};
     }
 }
 
 /* The rows of the window wait with it. */
-static void put_mark_back(struct layer *l)
+static void put_mark_back(struct layer *layer)
 {
-    list_append(l->queue.next, &l->measuring->queued.link); /* before the first */
-    l->n_marks++;
-    l->measuring = NULL;
-    l->starved = true;
+    list_append(layer->queue.next, &layer->measuring->queued.link); /* before the first */
+    layer->n_marks++;
+    layer->measuring = NULL;
+    layer->starved = true;
 }
 
-void layer_job_done(struct layer *l, struct list *finished, struct layer_done *out)
+void layer_job_done(struct layer *layer, struct list *finished, struct layer_done *out)
 {
-    enum layer_state was = l->state;
+    enum layer_state was = layer->state;
 
-    *out = (struct layer_done){.finished = finished, .rc = l->job.rc};
-    if (was == LAYER_FOLDING && !fold_is_serial(l->fold) && fold_next_phase(l->fold)) {
-        l->job.n_shares = fold_n_shares(l->fold);
-        out->next = &l->job;
+    *out = (struct layer_done){.finished = finished, .rc = layer->job.rc};
+    if (was == LAYER_FOLDING && !fold_is_serial(layer->fold) && fold_next_phase(layer->fold)) {
+        layer->job.n_shares = fold_n_shares(layer->fold);
+        out->next = &layer->job;
         return;
     }
-    l->state = LAYER_IDLE;
-    finish_lent(l, finished);
-    drop_refused_front(l, finished);
-    if (list_empty(&l->queue))
-        l->flush = false;
-    if (was == LAYER_MEASURING && l->job.rc < 0) {
-        put_mark_back(l);
+    layer->state = LAYER_IDLE;
+    finish_lent(layer, finished);
+    drop_refused_front(layer, finished);
+    if (list_empty(&layer->queue))
+        layer->flush = false;
+    if (was == LAYER_MEASURING && layer->job.rc < 0) {
+        put_mark_back(layer);
     } else if (was == LAYER_MEASURING) {
-        out->mark = l->measuring;
-        l->measuring = NULL;
-        finish_measure(l, out->mark);
+        out->mark = layer->measuring;
+        layer->measuring = NULL;
+        finish_measure(layer, out->mark);
     }
 }
 
-void layer_abandon_job(struct layer *l, struct list *finished)
+void layer_abandon_job(struct layer *layer, struct list *finished)
 {
-    l->job.rc = -ENOMEM;
-    l->state = LAYER_IDLE;
-    l->starved = true;
-    l->measuring = NULL;
-    finish_lent(l, finished);
+    layer->job.rc = -ENOMEM;
+    layer->state = LAYER_IDLE;
+    layer->starved = true;
+    layer->measuring = NULL;
+    finish_lent(layer, finished);
 }
 
-size_t layer_clear_queue(struct layer *l, struct list *finished)
+size_t layer_clear_queue(struct layer *layer, struct list *finished)
 {
-    struct queued *first = front(l);
+    struct queued *first = front(layer);
     size_t bytes;
 
-    if (first && l->state == LAYER_FOLDING && l->row_at > 0)
-        lend(l, as_batch(first)); /* the job reads its first rows */
-    bytes = l->queued_bytes;
-    for (struct queued *q = front(l); q; q = front(l)) {
-        list_remove(&q->link);
-        if (!q->is_mark)
-            list_append(finished, &q->link);
+    if (first && layer->state == LAYER_FOLDING && layer->row_at > 0)
+        lend(layer, as_batch(first)); /* the job reads its first rows */
+    bytes = layer->queued_bytes;
+    for (struct queued *queued = front(layer); queued; queued = front(layer)) {
+        list_remove(&queued->link);
+        if (!queued->is_mark)
+            list_append(finished, &queued->link);
     }
-    l->held_bytes -= bytes;
-    l->n_marks = 0;
-    l->queued_rows = 0;
-    l->queued_bytes = 0;
-    l->row_at = 0;
+    layer->held_bytes -= bytes;
+    layer->n_marks = 0;
+    layer->queued_rows = 0;
+    layer->queued_bytes = 0;
+    layer->row_at = 0;
     return bytes;
 }

@@ -6,80 +6,80 @@
 
 struct monitor *monitor_new(const struct monitor_config *config)
 {
-    struct monitor *m = calloc(1, sizeof *m);
+    struct monitor *monitor = calloc(1, sizeof *monitor);
 
-    if (!m)
+    if (!monitor)
         return NULL;
-    m->config = *config;
-    list_init(&m->runs);
+    monitor->config = *config;
+    list_init(&monitor->runs);
     for (size_t i = 0; i < PEER_BUCKETS; i++)
-        list_init(&m->peers[i]);
-    return m;
+        list_init(&monitor->peers[i]);
+    return monitor;
 }
 
 /* ---- finding and ending runs --------------------------------------------------------------- */
 
-struct run *monitor_run_of_peer(const struct monitor *m, peer_id peer)
+struct run *monitor_run_of_peer(const struct monitor *monitor, peer_id peer)
 {
-    LIST_EACH(at, &m->peers[peer % PEER_BUCKETS])
+    LIST_EACH(at, &monitor->peers[peer % PEER_BUCKETS])
     {
-        struct run *r = LIST_ENTRY(at, struct run, peer_link);
+        struct run *run = LIST_ENTRY(at, struct run, peer_link);
 
-        if (r->peer == peer)
-            return r;
+        if (run->peer == peer)
+            return run;
     }
     return NULL;
 }
 
 /* The run of that id that is not over, or NULL; while several are (one leaves, others wait to be
  * opened), the writer's newest before anybody else's. */
-struct run *monitor_run_of_id(const struct monitor *m, const char *id, const char *writer)
+struct run *monitor_run_of_id(const struct monitor *monitor, const char *id, const char *writer)
 {
     struct run *found = NULL;
 
-    LIST_EACH(at, &m->runs)
+    LIST_EACH(at, &monitor->runs)
     {
-        struct run *r = LIST_ENTRY(at, struct run, link);
+        struct run *run = LIST_ENTRY(at, struct run, link);
 
-        if (r->state != RUN_OVER && strcmp(r->id, id) == 0 &&
-            (!found || strcmp(r->writer, writer) == 0))
-            found = r;
+        if (run->state != RUN_OVER && strcmp(run->id, id) == 0 &&
+            (!found || strcmp(run->writer, writer) == 0))
+            found = run;
     }
     return found;
 }
 
-void monitor_bind_peer(struct monitor *m, struct run *r, peer_id peer)
+void monitor_bind_peer(struct monitor *monitor, struct run *run, peer_id peer)
 {
-    list_remove(&r->peer_link);
-    r->peer = peer;
-    r->silent_ticks = 0;
+    list_remove(&run->peer_link);
+    run->peer = peer;
+    run->silent_ticks = 0;
     if (peer)
-        list_append(&m->peers[peer % PEER_BUCKETS], &r->peer_link);
+        list_append(&monitor->peers[peer % PEER_BUCKETS], &run->peer_link);
 }
 
-static void free_run(struct monitor *m, struct run *r)
+static void free_run(struct monitor *monitor, struct run *run)
 {
-    LIST_EACH(at, &r->layers)
+    LIST_EACH(at, &run->layers)
     {
-        m->state_bytes -= LIST_ENTRY(at, struct layer, link)->counted_bytes;
+        monitor->state_bytes -= LIST_ENTRY(at, struct layer, link)->counted_bytes;
     }
-    m->credit_granted -= r->credit_bytes;
-    run_free(r);
+    monitor->credit_granted -= run->credit_bytes;
+    run_free(run);
 }
 
 /* Gives back all queued rows; marks that wait are forgotten. */
-static void clear_queues(struct monitor *m, struct run *r, struct actions *out)
+static void clear_queues(struct monitor *monitor, struct run *run, struct actions *out)
 {
-    LIST_EACH(at, &r->layers)
+    LIST_EACH(at, &run->layers)
     {
-        m->stats.buffered_bytes -=
+        monitor->stats.buffered_bytes -=
             layer_clear_queue(LIST_ENTRY(at, struct layer, link), &out->released);
     }
 }
 
-static bool layers_have_marks(const struct run *r)
+static bool layers_have_marks(const struct run *run)
 {
-    LIST_EACH(at, &r->layers)
+    LIST_EACH(at, &run->layers)
     {
         if (LIST_ENTRY(at, struct layer, link)->n_marks > 0)
             return true;
@@ -88,16 +88,16 @@ static bool layers_have_marks(const struct run *r)
 }
 
 /* Frees a run that has nothing left to do. Called wherever something of it came home. */
-void monitor_sweep(struct monitor *m, struct run *r, struct actions *out)
+void monitor_sweep(struct monitor *monitor, struct run *run, struct actions *out)
 {
-    bool done = r->state == RUN_OVER
-                    ? run_is_quiet(r)
-                    : r->state == RUN_LEAVING && run_is_settled(r) && !layers_have_marks(r);
+    bool done = run->state == RUN_OVER
+                    ? run_is_quiet(run)
+                    : run->state == RUN_LEAVING && run_is_settled(run) && !layers_have_marks(run);
 
     if (!done)
         return;
-    clear_queues(m, r, out);
-    free_run(m, r);
+    clear_queues(monitor, run, out);
+    free_run(monitor, run);
 }
 
 void monitor_refuse(struct actions *out, peer_id peer, enum nack_code code, const char *text)
@@ -110,167 +110,167 @@ void monitor_refuse(struct actions *out, peer_id peer, enum nack_code code, cons
 
 void monitor_fail_store(struct actions *out, const char *text)
 {
-    struct action *a = actions_add(out, ACT_FATAL, 0);
+    struct action *action = actions_add(out, ACT_FATAL, 0);
 
-    if (a)
-        err_set(&a->fatal, 0, "%s", text);
+    if (action)
+        err_set(&action->fatal, 0, "%s", text);
 }
 
-void monitor_fence(struct monitor *m, struct run *r, struct actions *out)
+void monitor_fence(struct monitor *monitor, struct run *run, struct actions *out)
 {
-    struct nack *nack = r->peer ? actions_add_nack(out, r->peer, NACK_EFENCED) : NULL;
+    struct nack *nack = run->peer ? actions_add_nack(out, run->peer, NACK_EFENCED) : NULL;
 
     if (nack)
         err_set(&nack->why, 0, "attempt %" PRIu32 " of run %s is over: a newer one was opened",
-                r->attempt, r->id);
-    monitor_bind_peer(m, r, 0);
-    r->state = RUN_OVER;
-    clear_queues(m, r, out);
-    monitor_sweep(m, r, out);
+                run->attempt, run->id);
+    monitor_bind_peer(monitor, run, 0);
+    run->state = RUN_OVER;
+    clear_queues(monitor, run, out);
+    monitor_sweep(monitor, run, out);
 }
 
-void monitor_free(struct monitor *m, struct actions *out)
+void monitor_free(struct monitor *monitor, struct actions *out)
 {
-    if (!m)
+    if (!monitor)
         return;
-    LIST_EACH_SAFE(at, &m->runs)
+    LIST_EACH_SAFE(at, &monitor->runs)
     {
-        struct run *r = LIST_ENTRY(at, struct run, link);
+        struct run *run = LIST_ENTRY(at, struct run, link);
 
-        clear_queues(m, r, out);
-        free_run(m, r);
+        clear_queues(monitor, run, out);
+        free_run(monitor, run);
     }
-    free(m);
+    free(monitor);
 }
 
 /* ---- time ---------------------------------------------------------------------------------- */
 
 /* The trainer went without a word: what it was promised is finished, then the run is marked lost.
  * Without memory for that, the next tick tries again. */
-static void lose(struct monitor *m, struct run *r, double time, struct actions *out)
+static void lose(struct monitor *monitor, struct run *run, double time, struct actions *out)
 {
-    struct record *record = record_new(RECORD_LOST, r->id);
+    struct record *record = record_new(RECORD_LOST, run->id);
 
-    monitor_bind_peer(m, r, 0);
-    r->silent_ticks = MONITOR_LOST_TICKS;
-    if (!record || !run_add_entry(r, record, 0)) {
+    monitor_bind_peer(monitor, run, 0);
+    run->silent_ticks = MONITOR_LOST_TICKS;
+    if (!record || !run_add_entry(run, record, 0)) {
         record_free(record);
         return;
     }
     record->time = time;
-    r->state = RUN_LEAVING;
-    run_lend(r, out);
+    run->state = RUN_LEAVING;
+    run_lend(run, out);
 }
 
-static void tick_run(struct monitor *m, struct run *r, double time, struct actions *out)
+static void tick_run(struct monitor *monitor, struct run *run, double time, struct actions *out)
 {
-    r->store_waits = false;
-    if (r->state == RUN_OPEN || r->state == RUN_LEAVING) {
-        LIST_EACH(at, &r->layers)
+    run->store_waits = false;
+    if (run->state == RUN_OPEN || run->state == RUN_LEAVING) {
+        LIST_EACH(at, &run->layers)
         {
             LIST_ENTRY(at, struct layer, link)->starved = false;
         }
-        run_lend(r, out);
-        monitor_flush(r, out);
-        run_tell_credit(r, out);
+        run_lend(run, out);
+        monitor_flush(run, out);
+        run_tell_credit(run, out);
     }
-    if (r->state == RUN_OPEN && ++r->silent_ticks >= MONITOR_LOST_TICKS)
-        lose(m, r, time, out);
+    if (run->state == RUN_OPEN && ++run->silent_ticks >= MONITOR_LOST_TICKS)
+        lose(monitor, run, time, out);
 }
 
 /* Ticks are counted, not read off a clock: after a daemon was stopped for a minute its peers are
  * not all called silent at once. */
-static void on_tick(struct monitor *m, double time, struct actions *out)
+static void on_tick(struct monitor *monitor, double time, struct actions *out)
 {
-    LIST_EACH_SAFE(at, &m->runs)
+    LIST_EACH_SAFE(at, &monitor->runs)
     {
-        tick_run(m, LIST_ENTRY(at, struct run, link), time, out);
+        tick_run(monitor, LIST_ENTRY(at, struct run, link), time, out);
     }
 }
 
 /* It is told, so that it opens again and repeats what was not acknowledged even when it only waits
  * for answers. If that cannot be sent either, the peer is reported gone again. */
-static void on_gone(struct monitor *m, peer_id peer, struct actions *out)
+static void on_gone(struct monitor *monitor, peer_id peer, struct actions *out)
 {
-    struct run *r = monitor_run_of_peer(m, peer);
+    struct run *run = monitor_run_of_peer(monitor, peer);
 
-    if (r)
-        monitor_bind_peer(m, r, 0);
+    if (run)
+        monitor_bind_peer(monitor, run, 0);
     monitor_refuse(out, peer, NACK_ENOTOPEN, "answers to this connection were lost");
 }
 
 /* A trainer that pings and has no run was cut off without hearing of it: it has to open again. */
-static void on_alive(struct monitor *m, peer_id peer, struct actions *out)
+static void on_alive(struct monitor *monitor, peer_id peer, struct actions *out)
 {
-    if (!monitor_run_of_peer(m, peer))
+    if (!monitor_run_of_peer(monitor, peer))
         monitor_refuse(out, peer, NACK_ENOTOPEN, "no run is open on this connection");
 }
 
 /* ---- the step ------------------------------------------------------------------------------ */
 
-static void note_alive(struct monitor *m, const struct event *e)
+static void note_alive(struct monitor *monitor, const struct event *event)
 {
-    struct run *r = e->peer ? monitor_run_of_peer(m, e->peer) : NULL;
+    struct run *run = event->peer ? monitor_run_of_peer(monitor, event->peer) : NULL;
 
-    if (r)
-        r->silent_ticks = 0;
+    if (run)
+        run->silent_ticks = 0;
 }
 
-void monitor_step(struct monitor *m, const struct event *e, struct actions *out)
+void monitor_step(struct monitor *monitor, const struct event *event, struct actions *out)
 {
-    note_alive(m, e);
-    switch (e->type) {
+    note_alive(monitor, event);
+    switch (event->type) {
     case EV_OPEN:
-        monitor_on_open(m, e, out);
+        monitor_on_open(monitor, event, out);
         break;
     case EV_BATCH:
-        monitor_on_batch(m, e, out);
+        monitor_on_batch(monitor, event, out);
         break;
     case EV_CHECKPOINT:
-        monitor_on_checkpoint(m, e, out);
+        monitor_on_checkpoint(monitor, event, out);
         break;
     case EV_LOG:
-        monitor_on_log(m, e, out);
+        monitor_on_log(monitor, event, out);
         break;
     case EV_CLOSE:
-        monitor_on_close(m, e, out);
+        monitor_on_close(monitor, event, out);
         break;
     case EV_ALIVE:
-        on_alive(m, e->peer, out);
+        on_alive(monitor, event->peer, out);
         break;
     case EV_GONE:
-        on_gone(m, e->peer, out);
+        on_gone(monitor, event->peer, out);
         break;
     case EV_JOB_DONE:
-        monitor_on_job_done(m, e->job, out);
+        monitor_on_job_done(monitor, event->job, out);
         break;
     case EV_STORED:
-        monitor_on_stored(m, e->record, out);
+        monitor_on_stored(monitor, event->record, out);
         break;
     case EV_TICK:
-        on_tick(m, e->time, out);
+        on_tick(monitor, event->time, out);
         break;
     case EV_DRAIN:
-        m->draining = true;
+        monitor->draining = true;
         break;
     }
 }
 
-bool monitor_is_settled(const struct monitor *m)
+bool monitor_is_settled(const struct monitor *monitor)
 {
-    LIST_EACH(at, &m->runs)
+    LIST_EACH(at, &monitor->runs)
     {
-        const struct run *r = LIST_ENTRY(at, struct run, link);
+        const struct run *run = LIST_ENTRY(at, struct run, link);
 
-        if (!run_is_settled(r) || layers_have_marks(r))
+        if (!run_is_settled(run) || layers_have_marks(run))
             return false;
     }
     return true;
 }
 
-bool monitor_is_quiet(const struct monitor *m)
+bool monitor_is_quiet(const struct monitor *monitor)
 {
-    LIST_EACH(at, &m->runs)
+    LIST_EACH(at, &monitor->runs)
     {
         if (!run_is_quiet(LIST_ENTRY(at, struct run, link)))
             return false;
@@ -278,13 +278,13 @@ bool monitor_is_quiet(const struct monitor *m)
     return true;
 }
 
-struct monitor_stats monitor_stats(const struct monitor *m)
+struct monitor_stats monitor_stats(const struct monitor *monitor)
 {
-    struct monitor_stats stats = m->stats;
+    struct monitor_stats stats = monitor->stats;
 
-    stats.budget_bytes = m->config.budget_bytes;
+    stats.budget_bytes = monitor->config.budget_bytes;
     stats.runs_open = 0;
-    LIST_EACH(at, &m->runs)
+    LIST_EACH(at, &monitor->runs)
     {
         stats.runs_open += LIST_ENTRY(at, struct run, link)->state == RUN_OPEN;
     }

@@ -5,50 +5,50 @@
 
 struct record *record_new(enum record_kind kind, const char *run)
 {
-    struct record *r = calloc(1, sizeof *r);
+    struct record *record = calloc(1, sizeof *record);
 
-    if (!r)
+    if (!record)
         return NULL;
-    list_init(&r->link);
-    r->kind = kind;
-    snprintf(r->run, sizeof r->run, "%s", run);
-    return r;
+    list_init(&record->link);
+    record->kind = kind;
+    snprintf(record->run, sizeof record->run, "%s", run);
+    return record;
 }
 
-void open_result_release(struct open_result *o)
+void open_result_release(struct open_result *result)
 {
-    for (size_t i = 0; i < o->n_layers; i++) {
-        watch_free(o->layers[i].watch);
-        probe_release(&o->layers[i].probe);
+    for (size_t i = 0; i < result->n_layers; i++) {
+        watch_free(result->layers[i].watch);
+        probe_release(&result->layers[i].probe);
     }
-    free(o->layers);
-    *o = (struct open_result){0};
+    free(result->layers);
+    *result = (struct open_result){0};
 }
 
-void record_drop_points(struct record *r)
+void record_drop_points(struct record *record)
 {
-    for (size_t i = 0; i < r->n_points; i++) {
-        spectrum_free(r->points[i].spectrum);
-        probe_release(&r->points[i].probe);
+    for (size_t i = 0; i < record->n_points; i++) {
+        spectrum_free(record->points[i].spectrum);
+        probe_release(&record->points[i].probe);
     }
-    free(r->points);
-    r->points = NULL;
-    r->n_points = 0;
+    free(record->points);
+    record->points = NULL;
+    record->n_points = 0;
 }
 
-void record_free(struct record *r)
+void record_free(struct record *record)
 {
-    if (!r)
+    if (!record)
         return;
-    free(r->open.name);
-    free(r->open.project);
-    free(r->open.group);
-    free(r->open.tags);
-    free(r->open.config);
-    free(r->open.writer);
-    open_result_release(&r->opened);
-    record_drop_points(r);
-    free(r->scalars);
-    free(r->scalar_feed_seqs);
-    free(r);
+    free(record->open.name);
+    free(record->open.project);
+    free(record->open.group);
+    free(record->open.tags);
+    free(record->open.config);
+    free(record->open.writer);
+    open_result_release(&record->opened);
+    record_drop_points(record);
+    free(record->scalars);
+    free(record->scalar_feed_seqs);
+    free(record);
 }

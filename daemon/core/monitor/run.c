@@ -12,192 +12,194 @@
 
 struct run *run_new(const struct record *open, struct window window, peer_id peer)
 {
-    struct run *r = calloc(1, sizeof *r);
+    struct run *run = calloc(1, sizeof *run);
 
-    if (!r)
+    if (!run)
         return NULL;
-    list_init(&r->link);
-    list_init(&r->peer_link);
-    list_init(&r->layers);
-    list_init(&r->journal);
-    snprintf(r->id, sizeof r->id, "%s", open->run);
-    r->writer = strdup(open->open.writer);
-    r->window = window;
-    r->watched = open->open.watched;
-    r->peer = peer;
-    if (!r->writer) {
-        run_free(r);
+    list_init(&run->link);
+    list_init(&run->peer_link);
+    list_init(&run->layers);
+    list_init(&run->journal);
+    snprintf(run->id, sizeof run->id, "%s", open->run);
+    run->writer = strdup(open->open.writer);
+    run->window = window;
+    run->watched = open->open.watched;
+    run->peer = peer;
+    if (!run->writer) {
+        run_free(run);
         return NULL;
     }
-    return r;
+    return run;
 }
 
-void run_free(struct run *r)
+void run_free(struct run *run)
 {
-    if (!r)
+    if (!run)
         return;
-    assert(run_is_quiet(r));
-    LIST_EACH_SAFE(at, &r->journal)
+    assert(run_is_quiet(run));
+    LIST_EACH_SAFE(at, &run->journal)
     {
         struct entry *entry = LIST_ENTRY(at, struct entry, link);
 
         record_free(entry->record);
-        run_drop_entry(r, entry);
+        run_drop_entry(run, entry);
     }
-    LIST_EACH_SAFE(at, &r->layers)
+    LIST_EACH_SAFE(at, &run->layers)
     {
         layer_free(LIST_ENTRY(at, struct layer, link));
     }
-    list_remove(&r->link);
-    list_remove(&r->peer_link);
-    free(r->writer);
-    free(r);
+    list_remove(&run->link);
+    list_remove(&run->peer_link);
+    free(run->writer);
+    free(run);
 }
 
-int run_opened(struct run *r, struct open_result *o)
+int run_opened(struct run *run, struct open_result *result)
 {
-    r->run_key = o->run_key;
-    r->attempt = o->attempt;
-    r->durable_seq = o->last_seq;
-    r->last_seq = o->last_seq;
-    r->has_last_step = o->has_last_step;
-    r->last_step = o->last_step;
-    for (size_t i = 0; i < o->n_layers; i++) {
-        struct stored_layer *s = &o->layers[i];
-        struct layer *l = run_add_layer(r, s->name, s->p, s->c);
+    run->run_key = result->run_key;
+    run->attempt = result->attempt;
+    run->durable_seq = result->last_seq;
+    run->last_seq = result->last_seq;
+    run->has_last_step = result->has_last_step;
+    run->last_step = result->last_step;
+    for (size_t i = 0; i < result->n_layers; i++) {
+        struct stored_layer *stored = &result->layers[i];
+        struct layer *layer = run_add_layer(run, stored->name, stored->p, stored->c);
 
-        if (!l)
+        if (!layer)
             return -ENOMEM;
-        l->last_seq = s->batch_seq;
-        l->rows_offered = s->rows_offered;
-        if (s->watch) {
-            watch_free(l->watch);
-            l->watch = s->watch;
-            s->watch = NULL;
+        layer->last_seq = stored->batch_seq;
+        layer->rows_offered = stored->rows_offered;
+        if (stored->watch) {
+            watch_free(layer->watch);
+            layer->watch = stored->watch;
+            stored->watch = NULL;
         }
-        l->probe = s->probe;
-        s->probe = (struct probe){0};
-        if (r->window.kind == WINDOW_CHECKPOINT)
-            l->window_offered = s->rows_offered; /* of longer windows the old rows are missing */
+        layer->probe = stored->probe;
+        stored->probe = (struct probe){0};
+        if (run->window.kind == WINDOW_CHECKPOINT)
+            layer->window_offered =
+                stored->rows_offered; /* of longer windows the old rows are missing */
     }
-    r->state = RUN_OPEN;
+    run->state = RUN_OPEN;
     return 0;
 }
 
-struct layer *run_layer(const struct run *r, const char *name)
+struct layer *run_layer(const struct run *run, const char *name)
 {
-    LIST_EACH(at, &r->layers)
+    LIST_EACH(at, &run->layers)
     {
-        struct layer *l = LIST_ENTRY(at, struct layer, link);
+        struct layer *layer = LIST_ENTRY(at, struct layer, link);
 
-        if (strcmp(l->name, name) == 0)
-            return l;
+        if (strcmp(layer->name, name) == 0)
+            return layer;
     }
     return NULL;
 }
 
-struct layer *run_add_layer(struct run *r, const char *name, uint32_t p, uint32_t c)
+struct layer *run_add_layer(struct run *run, const char *name, uint32_t p, uint32_t c)
 {
-    struct layer *l = layer_new(r, name, p, c, r->window, r->projector, &r->watched);
+    struct layer *layer = layer_new(run, name, p, c, run->window, run->projector, &run->watched);
 
-    if (l) {
-        l->has_probe = r->has_probe;
-        list_append(&r->layers, &l->link);
-        r->n_layers++;
+    if (layer) {
+        layer->has_probe = run->has_probe;
+        list_append(&run->layers, &layer->link);
+        run->n_layers++;
     }
-    return l;
+    return layer;
 }
 
-void run_start_credit(struct run *r, uint64_t held_bytes)
+void run_start_credit(struct run *run, uint64_t held_bytes)
 {
-    r->granted = r->credit_bytes > held_bytes ? r->credit_bytes - held_bytes : 0;
-    r->told = r->granted;
-    r->received = 0;
+    run->granted = run->credit_bytes > held_bytes ? run->credit_bytes - held_bytes : 0;
+    run->told = run->granted;
+    run->received = 0;
 }
 
-void run_return_credit(struct run *r, uint64_t bytes, struct actions *out)
+void run_return_credit(struct run *run, uint64_t bytes, struct actions *out)
 {
-    r->granted += bytes;
-    if (r->granted - r->told >= r->credit_bytes / CREDIT_STEPS)
-        run_tell_credit(r, out);
+    run->granted += bytes;
+    if (run->granted - run->told >= run->credit_bytes / CREDIT_STEPS)
+        run_tell_credit(run, out);
 }
 
-void run_tell_credit(struct run *r, struct actions *out)
+void run_tell_credit(struct run *run, struct actions *out)
 {
-    struct action *a =
-        r->peer && r->granted != r->told ? actions_add(out, ACT_PROGRESS, r->peer) : NULL;
+    struct action *action =
+        run->peer && run->granted != run->told ? actions_add(out, ACT_PROGRESS, run->peer) : NULL;
 
-    if (!a)
+    if (!action)
         return;
-    a->granted = r->granted;
-    r->told = r->granted;
+    action->granted = run->granted;
+    run->told = run->granted;
 }
 
-uint64_t run_held_bytes(const struct run *r)
+uint64_t run_held_bytes(const struct run *run)
 {
     uint64_t sum = 0;
 
-    LIST_EACH(at, &r->layers)
+    LIST_EACH(at, &run->layers)
     {
         sum += LIST_ENTRY(at, struct layer, link)->held_bytes;
     }
     return sum;
 }
 
-struct entry *run_add_entry(struct run *r, struct record *record, size_t n_marks)
+struct entry *run_add_entry(struct run *run, struct record *record, size_t n_marks)
 {
-    struct entry *e = calloc(1, sizeof *e);
+    struct entry *entry = calloc(1, sizeof *entry);
 
-    if (!e)
+    if (!entry)
         return NULL;
     if (n_marks > 0) {
-        e->marks = calloc(n_marks, sizeof *e->marks);
-        if (!e->marks) {
-            free(e);
+        entry->marks = calloc(n_marks, sizeof *entry->marks);
+        if (!entry->marks) {
+            free(entry);
             return NULL;
         }
     }
-    e->run = r;
-    e->record = record;
-    record->owner = e;
-    record->run_key = r->run_key;
-    record->attempt = r->attempt;
-    list_append(&r->journal, &e->link);
-    r->n_journal++;
-    return e;
+    entry->run = run;
+    entry->record = record;
+    record->owner = entry;
+    record->run_key = run->run_key;
+    record->attempt = run->attempt;
+    list_append(&run->journal, &entry->link);
+    run->n_journal++;
+    return entry;
 }
 
-void run_lend(struct run *r, struct actions *out)
+void run_lend(struct run *run, struct actions *out)
 {
-    if (r->n_lent > 0 || r->store_waits)
+    if (run->n_lent > 0 || run->store_waits)
         return;
-    LIST_EACH(at, &r->journal)
+    LIST_EACH(at, &run->journal)
     {
-        struct entry *e = LIST_ENTRY(at, struct entry, link);
-        struct action *a = e->n_pending == 0 ? actions_add(out, ACT_STORE, r->peer) : NULL;
+        struct entry *entry = LIST_ENTRY(at, struct entry, link);
+        struct action *action =
+            entry->n_pending == 0 ? actions_add(out, ACT_STORE, run->peer) : NULL;
 
-        if (!a)
+        if (!action)
             break;
-        a->record = e->record;
-        e->lent = true;
-        r->n_lent++;
+        action->record = entry->record;
+        entry->lent = true;
+        run->n_lent++;
     }
 }
 
-void run_drop_entry(struct run *r, struct entry *e)
+void run_drop_entry(struct run *run, struct entry *entry)
 {
-    list_remove(&e->link);
-    r->n_journal--;
-    free(e->marks);
-    free(e);
+    list_remove(&entry->link);
+    run->n_journal--;
+    free(entry->marks);
+    free(entry);
 }
 
-bool run_is_quiet(const struct run *r)
+bool run_is_quiet(const struct run *run)
 {
-    return r->n_jobs == 0 && r->n_lent == 0;
+    return run->n_jobs == 0 && run->n_lent == 0;
 }
 
-bool run_is_settled(const struct run *r)
+bool run_is_settled(const struct run *run)
 {
-    return run_is_quiet(r) && list_empty(&r->journal);
+    return run_is_quiet(run) && list_empty(&run->journal);
 }
