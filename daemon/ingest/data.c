@@ -141,16 +141,20 @@ static int fill_batch(struct inbound *in, const struct wire_batch *w, bool is_fi
     b->k = w->header.n_targets;
     b->outputs_dtype = w->header.outputs_dtype;
     b->size_bytes = size_of(in->held, w, is_first);
-    b->is_reduced = w->header.kind == WIRE_MOMENTS;
-    b->is_head = w->header.kind == WIRE_HEAD;
-    b->from_head = w->header.outputs_dtype == DTYPE_NONE;
-    if (b->is_reduced)
-        return fill_view(in, w);
-    if (b->is_head) {
-        b->rows.targets_dtype = w->header.targets_dtype; /* its layer's */
-        fill_head(&b->head, w);
-    } else {
+    b->outputs_from_head = w->header.outputs_dtype == DTYPE_NONE;
+    b->targets_dtype = w->header.targets_dtype;
+    switch (w->header.kind) {
+    case WIRE_ROWS:
+        b->kind = BATCH_ROWS;
         fill_rows(&b->rows, w);
+        break;
+    case WIRE_MOMENTS:
+        b->kind = BATCH_MOMENTS;
+        return fill_view(in, w);
+    case WIRE_HEAD:
+        b->kind = BATCH_HEAD;
+        fill_head(&b->head, w);
+        break;
     }
     return 0;
 }

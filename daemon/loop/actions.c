@@ -25,7 +25,7 @@ static void start_job(struct loop *l, struct job *job)
     if (work_start(l->work, job) == 0)
         return;
     l->n_lent--;
-    monitor_abandon_job(l->monitor, job, &l->actions);
+    monitor_drop_job(l->monitor, job, &l->actions);
     loop_fail(l, "out of memory");
 }
 

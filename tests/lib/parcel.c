@@ -113,7 +113,7 @@ static void fill_view(struct parcel *parcel, size_t n, double *x, double *y)
         sum_s2 += s * s;
         add_row(p, c, x + i * p, y + i * c, xx, xy, yy, sum_sx);
     }
-    parcel->batch.is_reduced = true;
+    parcel->batch.kind = BATCH_MOMENTS;
     parcel->batch.view = (struct moments_view){.n_rows = n,
                                                .mean_x = m,
                                                .mean_y = k,

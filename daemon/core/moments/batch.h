@@ -1,7 +1,7 @@
 /* A batch on its way through the core: rows, ready-made moments or a slice of the head of one
- * layer, with its place in the layer's order. Ingest makes one per data message and gives it to the
- * core with EV_BATCH; the core gives it back, exactly once, through actions_released. The frames it
- * points to stay as they are in between; what `message` is, only ingest knows. */
+ * layer, with its place in the layer's order. Ingest makes one per data message and layer, and
+ * gives it to the core with EV_BATCH; the core gives it back, exactly once, through
+ * actions_released. The frames that it points to stay as they are in between. */
 #pragma once
 
 #include <stdbool.h>
@@ -19,6 +19,13 @@ struct queued {
     bool is_mark;
 };
 
+/* What a batch brings. */
+enum batch_kind {
+    BATCH_ROWS,
+    BATCH_MOMENTS, /* of rows that the trainer has reduced itself */
+    BATCH_HEAD,    /* rows of the head's weights, which make the outputs of the layer's rows */
+};
+
 struct batch {
     struct queued queued;
     char layer[LAYER_NAME_MAX + 1];
@@ -29,18 +36,29 @@ struct batch {
     uint32_t c;
     uint32_t k;        /* targets, or classes; 0: none */
     size_t size_bytes; /* all frames, as credit counts them */
-    bool is_reduced;   /* `view` holds, */
-    bool is_head;      /* `head`, */
-    bool from_head;    /* or `rows`, of which the head makes the outputs. A head has this, too */
-    struct rows rows;
-    struct moments_view view;
-    struct head_slice head;
+    enum batch_kind kind;
+    bool outputs_from_head;   /* they do not come with the rows. Set for the head, too */
     enum dtype outputs_dtype; /* of the rows behind it, reduced or not */
-    void *message;
+    enum dtype targets_dtype; /* of the layer; moments have none */
+    union {
+        struct rows rows;
+        struct moments_view view;
+        struct head_slice head;
+    };
+    bool refused; /* its values were found wrong: nothing of it entered */
+    struct err why;
 };
 
-/* A head has none. */
+/* Rows that count as offered; a head has none. */
 static inline uint64_t batch_n_rows(const struct batch *b)
 {
-    return b->is_reduced ? b->view.n_rows : b->rows.n;
+    switch (b->kind) {
+    case BATCH_ROWS:
+        return b->rows.n;
+    case BATCH_MOMENTS:
+        return b->view.n_rows;
+    case BATCH_HEAD:
+        break;
+    }
+    return 0;
 }

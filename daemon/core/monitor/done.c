@@ -1,15 +1,31 @@
 #include "daemon/core/monitor/parts.h"
 
+#include <assert.h>
 #include <errno.h>
 
 static void finish_batch(struct monitor *monitor, struct run *run, struct batch *batch,
                          struct actions *out)
 {
+    struct nack nack;
+
     monitor->stats.buffered_bytes -= batch->size_bytes;
-    if (batch->rows.refused)
-        monitor_refuse_batch(monitor, run, batch, NACK_ENUMERIC, batch->rows.why.text, out);
+    if (batch->refused) {
+        nack_set(&nack, NACK_ENUMERIC, "%s", batch->why.text);
+        monitor_refuse_batch(monitor, run, batch, &nack, out);
+    }
     run_return_credit(run, batch->size_bytes, out);
-    monitor_release_batch(batch, out);
+    actions_release_batch(out, batch);
+}
+
+/* The batches that a job has read to their end. */
+static void finish_batches(struct monitor *monitor, struct run *run, struct list *finished,
+                           struct actions *out)
+{
+    LIST_EACH_SAFE(at, finished)
+    {
+        list_remove(at);
+        finish_batch(monitor, run, LIST_ENTRY(at, struct batch, queued.link), out);
+    }
 }
 
 /* A layer's marks come home in the order of its checkpoints, and are stored in it. */
@@ -30,7 +46,7 @@ static void add_reported(const struct record *record, struct point *point)
 static void finish_mark(struct run *run, struct layer *layer, struct mark *mark,
                         struct actions *out)
 {
-    struct entry *entry = mark->owner;
+    struct journal_entry *entry = mark->entry;
     size_t i = (size_t)(mark - entry->marks);
     struct layer_point *point = &entry->record->points[i];
 
@@ -42,27 +58,38 @@ static void finish_mark(struct run *run, struct layer *layer, struct mark *mark,
     }
     entry->n_pending--;
     if (run->state != RUN_OVER)
-        run_lend(run, out);
+        run_store_ready(run, out);
 }
 
 /* No action is added, since the caller is carrying them out; the run stays until monitor_free. */
-void monitor_abandon_job(struct monitor *monitor, struct job *job, struct actions *out)
+void monitor_drop_job(struct monitor *monitor, struct job *job, struct actions *out)
 {
     struct layer *layer = job->layer;
-    struct run *run = layer->run;
     struct list finished;
 
+    assert(layer->run->n_jobs > 0);
     list_init(&finished);
-    layer_abandon_job(layer, &finished);
-    run->n_jobs--;
+    layer_drop_job(layer, &finished);
+    layer->run->n_jobs--;
     LIST_EACH_SAFE(at, &finished)
     {
         struct batch *batch = LIST_ENTRY(at, struct batch, queued.link);
 
         list_remove(at);
         monitor->stats.buffered_bytes -= batch->size_bytes;
-        monitor_release_batch(batch, out);
+        actions_release_batch(out, batch);
     }
+}
+
+/* The next phase of a fold. */
+static void lend_again(struct monitor *monitor, struct job *job, struct actions *out)
+{
+    struct action *action = actions_add(out, ACT_JOB, job->layer->run->peer);
+
+    if (action)
+        action->job = job;
+    else
+        monitor_drop_job(monitor, job, out);
 }
 
 void monitor_on_job_done(struct monitor *monitor, struct job *job, struct actions *out)
@@ -71,36 +98,29 @@ void monitor_on_job_done(struct monitor *monitor, struct job *job, struct action
     struct run *run = layer->run;
     struct layer_done done;
     struct list finished;
-    struct action *action;
+    struct nack nack;
 
+    assert(run->n_jobs > 0);
     list_init(&finished);
     layer_job_done(layer, &finished, &done);
     if (done.next) {
-        action = actions_add(out, ACT_JOB, run->peer);
-        if (action)
-            action->job = done.next;
-        else
-            monitor_abandon_job(monitor, done.next, out);
+        lend_again(monitor, done.next, out);
         return;
     }
     run->n_jobs--;
-    LIST_EACH_SAFE(at, &finished)
-    {
-        struct batch *batch = LIST_ENTRY(at, struct batch, queued.link);
-
-        list_remove(at);
-        finish_batch(monitor, run, batch, out);
+    finish_batches(monitor, run, &finished, out);
+    if (done.rc < 0) {
+        nack_set(&nack, NACK_EBUSY, "the daemon is out of memory");
+        actions_refuse(out, run->peer, &nack);
     }
-    if (done.rc < 0 && run->peer)
-        monitor_refuse(out, run->peer, NACK_EBUSY, "the daemon is out of memory");
     if (done.mark)
         finish_mark(run, layer, done.mark, out);
     if (run->state != RUN_OVER)
-        monitor_pump(run, layer, out);
-    monitor_sweep(monitor, run, out);
+        monitor_start_job(run, layer, out);
+    monitor_free_if_done(monitor, run, out);
 }
 
-static void complete(struct monitor *monitor, struct run *run, struct entry *entry,
+static void complete(struct monitor *monitor, struct run *run, struct journal_entry *entry,
                      struct actions *out)
 {
     struct record *record = entry->record;
@@ -117,13 +137,14 @@ static void complete(struct monitor *monitor, struct run *run, struct entry *ent
     if (record->seq > run->durable_seq)
         run->durable_seq = record->seq;
     action->record = record;
-    run_drop_entry(run, entry);
+    run_remove_entry(run, entry);
 }
 
 /* A full disk heals: the entries stay in the journal, in order, and are lent again at the next
  * tick. Any other failure of the disk is not retried (a second fsync may report success for lost
  * pages). */
-static void on_entry_stored(struct monitor *monitor, struct entry *entry, struct actions *out)
+static void on_entry_stored(struct monitor *monitor, struct journal_entry *entry,
+                            struct actions *out)
 {
     struct run *run = entry->run;
     int rc = entry->record->rc;
@@ -135,19 +156,19 @@ static void on_entry_stored(struct monitor *monitor, struct entry *entry, struct
     else if (rc == -ENOSPC || rc == -ENOMEM)
         run->store_waits = true;
     else if (rc == -ESTALE && run->state != RUN_OVER) {
-        monitor_fence(monitor, run, out);
+        monitor_supersede(monitor, run, out);
         return;
     } else if (rc != -ESTALE)
-        monitor_fail_store(out, entry->record->error);
+        actions_fail(out, entry->record->error);
     if (run->state != RUN_OVER)
-        run_lend(run, out);
-    monitor_sweep(monitor, run, out);
+        run_store_ready(run, out);
+    monitor_free_if_done(monitor, run, out);
 }
 
 void monitor_on_stored(struct monitor *monitor, struct record *record, struct actions *out)
 {
     if (record->kind == RECORD_OPEN)
-        monitor_on_open_stored(monitor, record->owner, record, out);
+        monitor_on_open_stored(monitor, record, out);
     else
-        on_entry_stored(monitor, record->owner, out);
+        on_entry_stored(monitor, record->entry, out);
 }

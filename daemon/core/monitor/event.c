@@ -1,5 +1,7 @@
 #include "daemon/core/monitor/event.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,19 +39,41 @@ struct action *actions_add(struct actions *actions, enum action_type type, peer_
     return items;
 }
 
-struct nack *actions_add_nack(struct actions *actions, peer_id peer, enum nack_code code)
+void actions_fail(struct actions *actions, const char *why)
 {
-    struct nack *nack = calloc(1, sizeof *nack);
-    struct action *action = nack ? actions_add(actions, ACT_NACK, peer) : NULL;
+    struct action *action = actions_add(actions, ACT_FATAL, 0);
+
+    if (action)
+        err_write(&action->fatal, "%s", why);
+}
+
+int nack_set(struct nack *nack, enum nack_code code, const char *format, ...)
+{
+    va_list args;
+
+    *nack = (struct nack){.code = code, .fatal = nack_code_is_fatal(code)};
+    va_start(args, format);
+    vsnprintf(nack->why.text, sizeof nack->why.text, format, args);
+    va_end(args);
+    return -1;
+}
+
+void actions_refuse(struct actions *actions, peer_id peer, const struct nack *nack)
+{
+    struct nack *copy = peer ? malloc(sizeof *copy) : NULL;
+    struct action *action = copy ? actions_add(actions, ACT_NACK, peer) : NULL;
 
     if (!action) {
-        free(nack);
-        return NULL;
+        free(copy);
+        return;
     }
-    nack->code = code;
-    nack->fatal = nack_code_is_fatal(code);
-    action->nack = nack;
-    return nack;
+    *copy = *nack;
+    action->nack = copy;
+}
+
+void actions_release_batch(struct actions *actions, struct batch *batch)
+{
+    list_append(&actions->released, &batch->queued.link);
 }
 
 struct batch *actions_next_released(struct actions *actions)

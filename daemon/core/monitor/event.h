@@ -102,9 +102,10 @@ struct welcome {
     int64_t last_step;
 };
 
+/* A refusal on its way to a trainer. */
 struct nack {
     enum nack_code code;
-    bool fatal;
+    bool fatal; /* the daemon takes nothing more from this connection */
     struct err why;
     uint64_t seq;                   /* the control message, or 0 */
     char layer[LAYER_NAME_MAX + 1]; /* the data message, or "" */
@@ -138,8 +139,18 @@ void actions_init(struct actions *);
 void actions_release(struct actions *);
 /* A zeroed action at the end, or NULL when memory ran out (and out_of_memory is set). */
 struct action *actions_add(struct actions *, enum action_type, peer_id);
-/* Refuses something. A nack that finds no memory is dropped: it is a courtesy, never the promise.
- */
-struct nack *actions_add_nack(struct actions *, peer_id, enum nack_code);
+/* The daemon cannot go on: it stops, and says why. */
+void actions_fail(struct actions *, const char *why);
+
+/* Every refusal is made by nack_set and sent by actions_refuse. nack_set writes the code and the
+ * sentence, clears the rest, and returns -1, so that a check ends with `return nack_set(...)`. */
+int nack_set(struct nack *, enum nack_code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Sends a copy. When nobody listens (peer 0) or memory runs out, it is dropped: a refusal is a
+ * courtesy, never the promise. */
+void actions_refuse(struct actions *, peer_id, const struct nack *);
+
+/* Gives the batch back to ingest. */
+void actions_release_batch(struct actions *, struct batch *);
 /* Takes the first released batch out, or NULL. */
 struct batch *actions_next_released(struct actions *);

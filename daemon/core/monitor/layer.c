@@ -2,15 +2,17 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/core/matrix/convert.h"
+/* ---- making and freeing ------------------------------------------------------------------- */
 
-struct layer *layer_new(void *run, const char *name, uint32_t p, uint32_t c, struct window window,
-                        struct projector projector, const struct watch_list *watched)
+struct layer *layer_new(struct run *run, const char *name, uint32_t p, uint32_t c,
+                        struct window window, struct projector projector,
+                        const struct watch_list *watched)
 {
     struct layer *layer = calloc(1, sizeof *layer);
 
@@ -23,7 +25,7 @@ struct layer *layer_new(void *run, const char *name, uint32_t p, uint32_t c, str
     }
     list_init(&layer->link);
     list_init(&layer->queue);
-    list_init(&layer->lent);
+    list_init(&layer->in_job);
     list_init(&layer->job.link);
     layer->run = run;
     snprintf(layer->name, sizeof layer->name, "%s", name);
@@ -37,27 +39,44 @@ struct layer *layer_new(void *run, const char *name, uint32_t p, uint32_t c, str
 
 double layer_size_bytes(const struct batch *batch, size_t n_workers, bool with_probe)
 {
-    size_t p = batch->p, w = (batch->from_head ? 0 : (size_t)batch->c) + batch->k;
+    size_t p = batch->p, w = (batch->outputs_from_head ? 0 : (size_t)batch->c) + batch->k;
 
     return moments_size_bytes(p, w) + keep_size_bytes(p, w) + fold_size_bytes(p, w, n_workers) +
-           (batch->from_head ? head_size_bytes(p, batch->k) : 0) +
+           (batch->outputs_from_head ? head_size_bytes(p, batch->k) : 0) +
            (with_probe ? (double)probe_size_bytes(keep_rows_max(p, w)) : 0);
 }
 
 static bool has_labels(const struct batch *batch)
 {
-    return dtype_is_label(batch->rows.targets_dtype);
+    return dtype_is_label(batch->targets_dtype);
 }
 
-bool layer_targets_match(const struct layer *layer, const struct batch *batch)
+/* As many, and labels or not. A head says what its layer's targets are. */
+static bool targets_match(const struct layer *layer, const struct batch *batch)
 {
-    return batch->is_head || (layer->k == batch->k &&
-                              (batch->k == 0 || layer->targets_are_labels == has_labels(batch)));
+    if (batch->kind == BATCH_HEAD)
+        return true;
+    return layer->k == batch->k &&
+           (batch->k == 0 || layer->targets_are_labels == has_labels(batch));
 }
 
-bool layer_outputs_match(const struct layer *layer, const struct batch *batch)
+int layer_check(const struct layer *layer, const struct batch *batch, struct err *why)
 {
-    return batch->from_head == (layer->head != NULL);
+    if (layer->p != 0 && (layer->p != batch->p || layer->c != batch->c))
+        return err_set(why, -EINVAL,
+                       "has %" PRIu32 " features and %" PRIu32 " outputs, the layer has %" PRIu32
+                       " and %" PRIu32,
+                       batch->p, batch->c, layer->p, layer->c);
+    if (!layer->has_memory)
+        return 0;
+    if (!targets_match(layer, batch))
+        return err_set(why, -EINVAL, "has %" PRIu32 " targets, the layer has %" PRIu32 " %s",
+                       batch->k, layer->k, layer->targets_are_labels ? "classes" : "values");
+    if (batch->outputs_from_head != (layer->head != NULL))
+        return err_set(why, -EINVAL, "%s",
+                       layer->head ? "has outputs, the layer's are made by its head"
+                                   : "leaves its outputs to a head, the layer's come with rows");
+    return 0;
 }
 
 static void free_parts(struct layer *layer)
@@ -72,18 +91,19 @@ static void free_parts(struct layer *layer)
 
 int layer_allocate(struct layer *layer, const struct batch *first, size_t n_workers)
 {
-    size_t c = first->from_head ? 0 : layer->c; /* columns that come with the rows */
+    size_t c = first->outputs_from_head ? 0 : first->c; /* columns that come with the rows */
 
-    if (layer->has_memory)
-        return 0;
+    assert(!layer->has_memory);
+    layer->p = first->p;
+    layer->c = first->c;
     layer->k = first->k;
     layer->targets_are_labels = has_labels(first);
     layer->fold = fold_new(layer->p, c + layer->k, n_workers);
     layer->kept =
         keep_new(layer->p, c + layer->k,
                  layer->window.kind == WINDOW_EXPONENTIAL ? layer->window.half_life_rows : 0);
-    layer->head = first->from_head ? head_new(layer->p, layer->c) : NULL;
-    if (!layer->fold || !layer->kept || (first->from_head && !layer->head) ||
+    layer->head = first->outputs_from_head ? head_new(layer->p, layer->c) : NULL;
+    if (!layer->fold || !layer->kept || (first->outputs_from_head && !layer->head) ||
         moments_init(&layer->moments, layer->p, c, layer->k) < 0) {
         free_parts(layer);
         return -ENOMEM;
@@ -106,6 +126,8 @@ void layer_free(struct layer *layer)
     free(layer);
 }
 
+/* ---- the queue ---------------------------------------------------------------------------- */
+
 static struct queued *front(const struct layer *layer)
 {
     struct list *first = list_first(&layer->queue);
@@ -125,6 +147,7 @@ static struct mark *as_mark(struct queued *queued)
 
 void layer_push_batch(struct layer *layer, struct batch *batch)
 {
+    assert(layer->has_memory && batch->p == layer->p && batch->c == layer->c);
     batch->queued.is_mark = false;
     list_append(&layer->queue, &batch->queued.link);
     layer->queued_rows += batch_n_rows(batch);
@@ -139,14 +162,23 @@ void layer_push_mark(struct layer *layer, struct mark *mark)
     layer->n_marks++;
 }
 
-/* Takes the batch out of the queue: the job reads it to its end. */
-static void lend(struct layer *layer, struct batch *batch)
+/* Moves the batch from the queue to the job, which reads it to its end. */
+static void hand_to_job(struct layer *layer, struct batch *batch)
 {
     list_remove(&batch->queued.link);
-    list_append(&layer->lent, &batch->queued.link);
+    list_append(&layer->in_job, &batch->queued.link);
     layer->queued_rows -= batch_n_rows(batch) - layer->row_at;
     layer->queued_bytes -= batch->size_bytes;
     layer->row_at = 0;
+}
+
+/* ---- starting a job ----------------------------------------------------------------------- */
+
+/* A job goes from IDLE to one of the other states, and back. */
+static void move(struct layer *layer, enum layer_state state)
+{
+    assert((layer->state == LAYER_IDLE) != (state == LAYER_IDLE));
+    layer->state = state;
 }
 
 /* Fills the block from the front of the queue, up to a mark or ready-made moments. */
@@ -158,7 +190,7 @@ static void gather(struct layer *layer)
         struct batch *batch = as_batch(queued);
         size_t left, n;
 
-        if (batch->is_reduced || batch->is_head || !fold_accepts(layer->fold, &batch->rows))
+        if (batch->kind != BATCH_ROWS || !fold_accepts(layer->fold, &batch->rows))
             break;
         left = fold_capacity(layer->fold) - fold_n_rows(layer->fold);
         n = batch->rows.n - layer->row_at < left ? batch->rows.n - layer->row_at : left;
@@ -168,14 +200,14 @@ static void gather(struct layer *layer)
             layer->queued_rows -= n;
             break;
         }
-        lend(layer, batch);
+        hand_to_job(layer, batch);
     }
 }
 
 static struct job *start_fold(struct layer *layer)
 {
     gather(layer);
-    layer->state = LAYER_FOLDING;
+    move(layer, LAYER_FOLDING);
     layer->job.kind = JOB_FOLD;
     layer->job.fold = layer->fold;
     layer->job.n_shares = 1;
@@ -188,15 +220,15 @@ static struct job *start_fold(struct layer *layer)
 
 static struct job *start_absorb(struct layer *layer, struct batch *batch)
 {
-    lend(layer, batch);
-    layer->state = LAYER_ABSORBING;
+    hand_to_job(layer, batch);
+    move(layer, LAYER_ABSORBING);
     layer->job.kind = JOB_ABSORB;
     layer->job.n_shares = 1;
     layer->job.batch = batch;
     layer->job.head = layer->head;
     layer->job.moments = &layer->moments;
     layer->job.keep = layer->window.kind == WINDOW_EXPONENTIAL
-                          ? exp2(-(double)batch->view.n_rows / layer->window.half_life_rows)
+                          ? exp2(-(double)batch_n_rows(batch) / layer->window.half_life_rows)
                           : 1;
     return &layer->job;
 }
@@ -213,7 +245,7 @@ static struct job *start_measure(struct layer *layer, struct mark *mark)
 {
     list_remove(&mark->queued.link);
     layer->n_marks--;
-    layer->state = LAYER_MEASURING;
+    move(layer, LAYER_MEASURING);
     layer->measuring = mark;
     layer->job.kind = JOB_MEASURE;
     layer->job.n_shares = 1;
@@ -245,107 +277,26 @@ struct job *layer_start(struct layer *layer)
     layer->job.rc = 0;
     if (queued->is_mark)
         return start_measure(layer, as_mark(queued));
-    if (as_batch(queued)->is_reduced || as_batch(queued)->is_head)
+    if (as_batch(queued)->kind != BATCH_ROWS)
         return start_absorb(layer, as_batch(queued));
     if (layer->n_marks > 0 || layer->flush || layer->queued_rows >= fold_capacity(layer->fold))
         return start_fold(layer);
     return NULL;
 }
 
-/* ---- on the worker ------------------------------------------------------------------------- */
+/* ---- a job comes home --------------------------------------------------------------------- */
 
-static bool check_values(struct batch *batch, const char *what, enum dtype d, const void *values,
-                         size_t n, size_t n_columns)
+static enum dtype coarser(enum dtype a, enum dtype b)
 {
-    size_t bad = convert_find_nonfinite(d, values, n);
-
-    if (bad == n)
-        return true;
-    err_set(&batch->rows.why, -1, "%s is not finite at row %zu, column %zu", what, bad / n_columns,
-            bad % n_columns);
-    return false;
-}
-
-static bool check_view(struct batch *batch)
-{
-    const struct moments_view *view = &batch->view;
-    size_t p = batch->p, c = batch->c;
-
-    return check_values(batch, "the mean of the features", DTYPE_F64, view->mean_x, p, p) &&
-           check_values(batch, "the mean of the outputs", DTYPE_F64, view->mean_y, c, c) &&
-           check_values(batch, "X'X", view->xx_dtype, view->xx, p * p, p) &&
-           check_values(batch, "X'Y", DTYPE_F64, view->xy, p * c, c) &&
-           check_values(batch, "Y'Y", DTYPE_F64, view->yy, c * c, c) &&
-           check_values(batch, "sum s^2", DTYPE_F64, &view->sum_s2, 1, 1) &&
-           check_values(batch, "sum s (x - m)", DTYPE_F64, view->sum_sx, p, p);
-}
-
-static int absorb(struct job *job)
-{
-    job->batch->rows.checked = true;
-    if (job->batch->is_head) {
-        job->batch->rows.refused =
-            head_take(job->head, &job->batch->head, &job->batch->rows.why) < 0;
-        return 0;
-    }
-    job->batch->rows.refused = !check_view(job->batch);
-    return job->batch->rows.refused ? 0
-                                    : moments_absorb(job->moments, &job->batch->view, job->keep);
-}
-
-/* A probe that is new goes to the store, too; without memory for that it is made another time. */
-static int copy_probe(struct job *job)
-{
-    int rc = probe_copy(job->probe, job->plan.probe);
-
-    if (rc < 0) {
-        probe_release(job->plan.probe);
-        spectrum_free(*job->spectrum);
-        *job->spectrum = NULL;
-    }
-    return rc;
-}
-
-static int measure(struct job *job)
-{
-    bool is_first = job->plan.probe && job->plan.probe->n == 0;
-    int rc = measure_needs_xx(job->moments, &job->plan) ? moments_make_xx(job->moments) : 0;
-
-    if (rc == 0)
-        rc = measure_point(job->moments, &job->plan, job->point, job->spectrum);
-    return rc == 0 && is_first && job->plan.probe->n > 0 ? copy_probe(job) : rc;
-}
-
-void job_work(struct job *job, size_t share)
-{
-    switch (job->kind) {
-    case JOB_FOLD:
-        if (fold_is_serial(job->fold))
-            fold_run(job->fold);
-        else
-            fold_work(job->fold, share);
-        break;
-    case JOB_ABSORB:
-        job->rc = absorb(job);
-        break;
-    case JOB_MEASURE:
-        if (job->has_rows)
-            job->rc = measure(job);
-        break;
-    }
-}
-
-/* ---- back on the loop ---------------------------------------------------------------------- */
-
-static enum dtype coarser(enum dtype a, enum dtype batch)
-{
-    return dtype_epsilon(batch) > dtype_epsilon(a) ? batch : a;
+    return dtype_epsilon(b) > dtype_epsilon(a) ? b : a;
 }
 
 static void note_entered(struct layer *layer, const struct batch *batch)
 {
-    if (batch->is_head) {
-        layer->precision.outputs = coarser(layer->precision.outputs, batch->head.dtype);
+    struct precision *precision = &layer->precision;
+
+    if (batch->kind == BATCH_HEAD) {
+        precision->outputs = coarser(precision->outputs, batch->head.dtype);
         return;
     }
     layer->window_rows += batch_n_rows(batch);
@@ -353,24 +304,28 @@ static void note_entered(struct layer *layer, const struct batch *batch)
         layer->rows_from = layer->rows_from < 0 ? batch->step : layer->rows_from;
         layer->rows_to = batch->step;
     }
-    layer->precision.outputs = coarser(layer->precision.outputs, batch->outputs_dtype);
-    layer->precision.features =
-        coarser(layer->precision.features,
-                batch->is_reduced ? batch->view.xx_dtype : batch->rows.features_dtype);
-    if (!batch->is_reduced)
-        layer->precision.targets = coarser(layer->precision.targets, batch->rows.targets_dtype);
+    precision->outputs = coarser(precision->outputs, batch->outputs_dtype);
+    precision->features =
+        coarser(precision->features,
+                batch->kind == BATCH_MOMENTS ? batch->view.xx_dtype : batch->rows.features_dtype);
+    precision->targets = coarser(precision->targets, batch->targets_dtype);
 }
 
-static void finish_lent(struct layer *layer, struct list *finished)
+/* The job is done with these batches: what was not refused is in the moments, or in the head. */
+static void finish_batches(struct layer *layer, struct list *finished)
 {
-    LIST_EACH_SAFE(at, &layer->lent)
+    LIST_EACH_SAFE(at, &layer->in_job)
     {
         struct batch *batch = as_batch(LIST_ENTRY(at, struct queued, link));
 
         list_remove(at);
         list_append(finished, at);
         layer->held_bytes -= batch->size_bytes;
-        if (!batch->rows.refused && layer->job.rc == 0)
+        if (batch->kind == BATCH_ROWS && batch->rows.refused) {
+            batch->refused = true;
+            batch->why = batch->rows.why;
+        }
+        if (!batch->refused && layer->job.rc == 0)
             note_entered(layer, batch);
     }
 }
@@ -379,11 +334,12 @@ static void finish_lent(struct layer *layer, struct list *finished)
 static void drop_refused_front(struct layer *layer, struct list *finished)
 {
     struct queued *queued = front(layer);
+    struct batch *batch = queued && !queued->is_mark ? as_batch(queued) : NULL;
 
-    if (!queued || queued->is_mark || !as_batch(queued)->rows.refused)
+    if (!batch || batch->kind != BATCH_ROWS || !batch->rows.refused)
         return;
-    lend(layer, as_batch(queued));
-    finish_lent(layer, finished);
+    hand_to_job(layer, batch);
+    finish_batches(layer, finished);
 }
 
 static void finish_measure(struct layer *layer, struct mark *mark)
@@ -425,14 +381,15 @@ void layer_job_done(struct layer *layer, struct list *finished, struct layer_don
 {
     enum layer_state was = layer->state;
 
+    assert(was != LAYER_IDLE);
     *out = (struct layer_done){.finished = finished, .rc = layer->job.rc};
     if (was == LAYER_FOLDING && !fold_is_serial(layer->fold) && fold_next_phase(layer->fold)) {
         layer->job.n_shares = fold_n_shares(layer->fold);
         out->next = &layer->job;
         return;
     }
-    layer->state = LAYER_IDLE;
-    finish_lent(layer, finished);
+    move(layer, LAYER_IDLE);
+    finish_batches(layer, finished);
     drop_refused_front(layer, finished);
     if (list_empty(&layer->queue))
         layer->flush = false;
@@ -445,13 +402,13 @@ void layer_job_done(struct layer *layer, struct list *finished, struct layer_don
     }
 }
 
-void layer_abandon_job(struct layer *layer, struct list *finished)
+void layer_drop_job(struct layer *layer, struct list *finished)
 {
     layer->job.rc = -ENOMEM;
-    layer->state = LAYER_IDLE;
+    move(layer, LAYER_IDLE);
     layer->starved = true;
     layer->measuring = NULL;
-    finish_lent(layer, finished);
+    finish_batches(layer, finished);
 }
 
 size_t layer_clear_queue(struct layer *layer, struct list *finished)
@@ -460,7 +417,7 @@ size_t layer_clear_queue(struct layer *layer, struct list *finished)
     size_t bytes;
 
     if (first && layer->state == LAYER_FOLDING && layer->row_at > 0)
-        lend(layer, as_batch(first)); /* the job reads its first rows */
+        hand_to_job(layer, as_batch(first)); /* the job reads its first rows */
     bytes = layer->queued_bytes;
     for (struct queued *queued = front(layer); queued; queued = front(layer)) {
         list_remove(&queued->link);

@@ -12,8 +12,7 @@
 #pragma once
 
 #include "daemon/core/detect/watch.h"
-#include "daemon/core/measure/measure.h"
-#include "daemon/core/moments/batch.h"
+#include "daemon/core/monitor/job.h"
 #include "proto/base/policy.h"
 
 struct window {
@@ -21,44 +20,17 @@ struct window {
     double half_life_rows;
 };
 
-enum job_kind {
-    JOB_FOLD,    /* one phase of a fold, or all of them when it has one share */
-    JOB_ABSORB,  /* merge ready-made moments, or take a slice of the head */
-    JOB_MEASURE, /* moments to point */
-};
-
-/* Work for the pool: run job_work(job, share) once for each share, side by side, then give the job
- * back with EV_JOB_DONE. Owned by the layer. */
-struct job {
-    struct list link; /* the pool's own */
-    struct layer *layer;
-    enum job_kind kind;
-    size_t n_shares;
-    struct fold *fold;
-    struct moments *moments;
-    double keep;         /* ABSORB: factor for what is there */
-    struct batch *batch; /* ABSORB */
-    struct head *head;   /* ABSORB */
-    bool has_rows;       /* MEASURE: else nothing is touched, and memory may be made meanwhile */
-    struct measure_plan plan;   /* MEASURE */
-    struct point *point;        /* MEASURE */
-    struct spectrum **spectrum; /* MEASURE: receives it, or NULL */
-    struct probe *probe;        /* MEASURE: receives a copy of the layer's, when it is new */
-    int rc;                     /* ABSORB, MEASURE: 0 or -ENOMEM */
-    size_t shares_left;         /* the pool's own */
-};
-
-/* On a worker: does the share's part of the job. */
-void job_work(struct job *, size_t share);
+struct run;           /* run.h */
+struct journal_entry; /* run.h */
 
 /* A checkpoint's place in one layer's FIFO. */
 struct mark {
     struct queued queued;
-    void *owner;                /* the checkpoint it belongs to */
-    struct point *point;        /* where the result goes */
-    struct spectrum **spectrum; /* and where the decomposition goes, NULL before */
-    struct probe *probe;        /* and the first window's probe, without rows before */
-    enum probe_doubt *doubt;    /* and why there is no likeness to it */
+    struct journal_entry *entry; /* the checkpoint it belongs to */
+    struct point *point;         /* where the result goes */
+    struct spectrum **spectrum;  /* and where the decomposition goes, NULL before */
+    struct probe *probe;         /* and the first window's probe, without rows before */
+    enum probe_doubt *doubt;     /* and why there is no likeness to it */
     struct spectrum_wish wish;
     uint64_t seq;          /* last batch it covers */
     uint64_t rows_offered; /* rows offered up to it; not measured: up to where the window begins */
@@ -74,7 +46,7 @@ enum layer_state {
 
 struct layer {
     struct list link; /* in its run */
-    void *run;
+    struct run *run;
     char name[LAYER_NAME_MAX + 1];
     uint32_t p;
     uint32_t c;
@@ -111,28 +83,26 @@ struct layer {
 
     struct watch *watch; /* over this attempt's points */
 
-    struct list lent; /* batches that the job reads to their end */
+    struct list in_job; /* batches that the job reads to their end */
     struct mark *measuring;
     struct job job;
 };
 
 /* A layer without memory yet. Returns it (free with layer_free), or NULL. */
-struct layer *layer_new(void *run, const char *name, uint32_t p, uint32_t c, struct window,
+struct layer *layer_new(struct run *, const char *name, uint32_t p, uint32_t c, struct window,
                         struct projector, const struct watch_list *);
+
+/* Whether the batch has the shape of the layer and, once there is memory, its targets and its way
+ * to the outputs. Returns 0, or -EINVAL with what differs. */
+int layer_check(const struct layer *, const struct batch *, struct err *why);
 
 /* Bytes that moments, kept rows, fold, head and, if wanted, a probe will take for batches like this
  * one. */
 double layer_size_bytes(const struct batch *, size_t n_workers, bool with_probe);
 
-/* Allocates them for outputs and targets as this batch has them; does nothing the second time.
- * Returns 0 or -ENOMEM. */
+/* Allocates them, once, for batches like this one, whose shape is the layer's from now on. Returns
+ * 0 or -ENOMEM. */
 int layer_allocate(struct layer *, const struct batch *first, size_t n_workers);
-
-/* Whether the batch has the layer's targets: as many, and labels or not. A head says what its
- * layer's are. */
-bool layer_targets_match(const struct layer *, const struct batch *);
-/* Whether its outputs come as the layer's do: from the head, or not. */
-bool layer_outputs_match(const struct layer *, const struct batch *);
 
 /* Frees an idle layer with an empty queue. NULL is fine. */
 void layer_free(struct layer *);
@@ -149,7 +119,7 @@ struct job *layer_start(struct layer *);
 /* What came home with a job. */
 struct layer_done {
     struct job *next; /* the job goes on with its next phase: lend it again; the rest is empty */
-    struct list *finished; /* batches to release; refused ones have rows.refused and the reason */
+    struct list *finished; /* batches to release; the refused among them say why */
     struct mark *mark;     /* measured, or found empty */
     int rc; /* -ENOMEM: the moments were not merged, or the mark is in the queue again */
 };
@@ -160,7 +130,7 @@ void layer_job_done(struct layer *, struct list *finished, struct layer_done *ou
 /* The job was lent and cannot be carried out, for want of memory: what it read goes to `finished`
  * and counts as missing, the mark it was to measure is forgotten, and nothing starts until the
  * owner resets `starved`. For a daemon that is about to end. */
-void layer_abandon_job(struct layer *, struct list *finished);
+void layer_drop_job(struct layer *, struct list *finished);
 
 /* Empties the queue of an attempt that is over: batches to `finished`; marks are forgotten. Returns
  * the bytes that were queued. */

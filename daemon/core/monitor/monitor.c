@@ -17,128 +17,13 @@ struct monitor *monitor_new(const struct monitor_config *config)
     return monitor;
 }
 
-/* ---- finding and ending runs --------------------------------------------------------------- */
-
-struct run *monitor_run_of_peer(const struct monitor *monitor, peer_id peer)
-{
-    LIST_EACH(at, &monitor->peers[peer % PEER_BUCKETS])
-    {
-        struct run *run = LIST_ENTRY(at, struct run, peer_link);
-
-        if (run->peer == peer)
-            return run;
-    }
-    return NULL;
-}
-
-/* The run of that id that is not over, or NULL; while several are (one leaves, others wait to be
- * opened), the writer's newest before anybody else's. */
-struct run *monitor_run_of_id(const struct monitor *monitor, const char *id, const char *writer)
-{
-    struct run *found = NULL;
-
-    LIST_EACH(at, &monitor->runs)
-    {
-        struct run *run = LIST_ENTRY(at, struct run, link);
-
-        if (run->state != RUN_OVER && strcmp(run->id, id) == 0 &&
-            (!found || strcmp(run->writer, writer) == 0))
-            found = run;
-    }
-    return found;
-}
-
-void monitor_bind_peer(struct monitor *monitor, struct run *run, peer_id peer)
-{
-    list_remove(&run->peer_link);
-    run->peer = peer;
-    run->silent_ticks = 0;
-    if (peer)
-        list_append(&monitor->peers[peer % PEER_BUCKETS], &run->peer_link);
-}
-
-static void free_run(struct monitor *monitor, struct run *run)
-{
-    LIST_EACH(at, &run->layers)
-    {
-        monitor->state_bytes -= LIST_ENTRY(at, struct layer, link)->counted_bytes;
-    }
-    monitor->credit_granted -= run->credit_bytes;
-    run_free(run);
-}
-
-/* Gives back all queued rows; marks that wait are forgotten. */
-static void clear_queues(struct monitor *monitor, struct run *run, struct actions *out)
-{
-    LIST_EACH(at, &run->layers)
-    {
-        monitor->stats.buffered_bytes -=
-            layer_clear_queue(LIST_ENTRY(at, struct layer, link), &out->released);
-    }
-}
-
-static bool layers_have_marks(const struct run *run)
-{
-    LIST_EACH(at, &run->layers)
-    {
-        if (LIST_ENTRY(at, struct layer, link)->n_marks > 0)
-            return true;
-    }
-    return false;
-}
-
-/* Frees a run that has nothing left to do. Called wherever something of it came home. */
-void monitor_sweep(struct monitor *monitor, struct run *run, struct actions *out)
-{
-    bool done = run->state == RUN_OVER
-                    ? run_is_quiet(run)
-                    : run->state == RUN_LEAVING && run_is_settled(run) && !layers_have_marks(run);
-
-    if (!done)
-        return;
-    clear_queues(monitor, run, out);
-    free_run(monitor, run);
-}
-
-void monitor_refuse(struct actions *out, peer_id peer, enum nack_code code, const char *text)
-{
-    struct nack *nack = actions_add_nack(out, peer, code);
-
-    if (nack)
-        err_set(&nack->why, 0, "%s", text);
-}
-
-void monitor_fail_store(struct actions *out, const char *text)
-{
-    struct action *action = actions_add(out, ACT_FATAL, 0);
-
-    if (action)
-        err_set(&action->fatal, 0, "%s", text);
-}
-
-void monitor_fence(struct monitor *monitor, struct run *run, struct actions *out)
-{
-    struct nack *nack = run->peer ? actions_add_nack(out, run->peer, NACK_EFENCED) : NULL;
-
-    if (nack)
-        err_set(&nack->why, 0, "attempt %" PRIu32 " of run %s is over: a newer one was opened",
-                run->attempt, run->id);
-    monitor_bind_peer(monitor, run, 0);
-    run->state = RUN_OVER;
-    clear_queues(monitor, run, out);
-    monitor_sweep(monitor, run, out);
-}
-
 void monitor_free(struct monitor *monitor, struct actions *out)
 {
     if (!monitor)
         return;
     LIST_EACH_SAFE(at, &monitor->runs)
     {
-        struct run *run = LIST_ENTRY(at, struct run, link);
-
-        clear_queues(monitor, run, out);
-        free_run(monitor, run);
+        monitor_free_run(monitor, LIST_ENTRY(at, struct run, link), out);
     }
     free(monitor);
 }
@@ -147,7 +32,7 @@ void monitor_free(struct monitor *monitor, struct actions *out)
 
 /* The trainer went without a word: what it was promised is finished, then the run is marked lost.
  * Without memory for that, the next tick tries again. */
-static void lose(struct monitor *monitor, struct run *run, double time, struct actions *out)
+static void declare_lost(struct monitor *monitor, struct run *run, double time, struct actions *out)
 {
     struct record *record = record_new(RECORD_LOST, run->id);
 
@@ -158,8 +43,8 @@ static void lose(struct monitor *monitor, struct run *run, double time, struct a
         return;
     }
     record->time = time;
-    run->state = RUN_LEAVING;
-    run_lend(run, out);
+    run_move(run, RUN_LEAVING);
+    run_store_ready(run, out);
 }
 
 static void tick_run(struct monitor *monitor, struct run *run, double time, struct actions *out)
@@ -170,12 +55,12 @@ static void tick_run(struct monitor *monitor, struct run *run, double time, stru
         {
             LIST_ENTRY(at, struct layer, link)->starved = false;
         }
-        run_lend(run, out);
+        run_store_ready(run, out);
         monitor_flush(run, out);
-        run_tell_credit(run, out);
+        run_send_credit(run, out);
     }
     if (run->state == RUN_OPEN && ++run->silent_ticks >= MONITOR_LOST_TICKS)
-        lose(monitor, run, time, out);
+        declare_lost(monitor, run, time, out);
 }
 
 /* Ticks are counted, not read off a clock: after a daemon was stopped for a minute its peers are
@@ -193,17 +78,19 @@ static void on_tick(struct monitor *monitor, double time, struct actions *out)
 static void on_gone(struct monitor *monitor, peer_id peer, struct actions *out)
 {
     struct run *run = monitor_run_of_peer(monitor, peer);
+    struct nack nack;
 
     if (run)
         monitor_bind_peer(monitor, run, 0);
-    monitor_refuse(out, peer, NACK_ENOTOPEN, "answers to this connection were lost");
+    nack_set(&nack, NACK_ENOTOPEN, "answers to this connection were lost");
+    actions_refuse(out, peer, &nack);
 }
 
 /* A trainer that pings and has no run was cut off without hearing of it: it has to open again. */
 static void on_alive(struct monitor *monitor, peer_id peer, struct actions *out)
 {
     if (!monitor_run_of_peer(monitor, peer))
-        monitor_refuse(out, peer, NACK_ENOTOPEN, "no run is open on this connection");
+        monitor_refuse_not_open(peer, out);
 }
 
 /* ---- the step ------------------------------------------------------------------------------ */
@@ -260,9 +147,7 @@ bool monitor_is_settled(const struct monitor *monitor)
 {
     LIST_EACH(at, &monitor->runs)
     {
-        const struct run *run = LIST_ENTRY(at, struct run, link);
-
-        if (!run_is_settled(run) || layers_have_marks(run))
+        if (!run_is_settled(LIST_ENTRY(at, struct run, link)))
             return false;
     }
     return true;

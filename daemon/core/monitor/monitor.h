@@ -43,7 +43,7 @@ void monitor_step(struct monitor *, const struct event *, struct actions *);
 
 /* A job that came as ACT_JOB was not started, for want of memory, and will never be: its batches
  * are released, a mark it was to measure is not answered. For a daemon that is about to end. */
-void monitor_abandon_job(struct monitor *, struct job *, struct actions *);
+void monitor_drop_job(struct monitor *, struct job *, struct actions *);
 
 /* Nothing that was promised is pending: the daemon may stop. */
 bool monitor_is_settled(const struct monitor *);

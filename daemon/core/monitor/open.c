@@ -1,5 +1,6 @@
 #include "daemon/core/monitor/parts.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -13,12 +14,11 @@
 /* No run is opened on this connection now; on a later one it may be. */
 static void refuse_for_now(struct actions *out, peer_id peer, const char *text)
 {
-    struct nack *nack = actions_add_nack(out, peer, NACK_EBUSY);
+    struct nack nack;
 
-    if (!nack)
-        return;
-    nack->fatal = true;
-    err_set(&nack->why, 0, "%s", text);
+    nack_set(&nack, NACK_EBUSY, "%s", text);
+    nack.fatal = true;
+    actions_refuse(out, peer, &nack);
 }
 
 static uint64_t credit_for_one_more(const struct monitor *monitor)
@@ -59,16 +59,16 @@ static void reconnect(struct monitor *monitor, struct run *run, peer_id peer, st
  * connection; one that was lost is open again, unless the loss is on its way to the disk. */
 static bool take_back(struct run *run)
 {
-    struct entry *last = NULL;
+    struct journal_entry *last = NULL;
 
     if (!list_empty(&run->journal))
-        last = LIST_ENTRY(run->journal.prev, struct entry, link);
+        last = LIST_ENTRY(run->journal.prev, struct journal_entry, link);
     if (!last || (last->record->kind == RECORD_LOST && last->lent))
         return false;
     if (last->record->kind == RECORD_LOST) {
         record_free(last->record);
-        run_drop_entry(run, last);
-        run->state = RUN_OPEN;
+        run_remove_entry(run, last);
+        run_move(run, RUN_OPEN);
     }
     return true;
 }
@@ -111,30 +111,41 @@ static void start_opening(struct monitor *monitor, const struct event *event, st
     list_append(&monitor->runs, &run->link);
     monitor_bind_peer(monitor, run, event->peer);
     run->n_lent++;
-    record->owner = run;
+    record->opening = run;
     record->time = event->time;
     action->record = record;
+}
+
+/* Whether a run may be opened on this connection by this writer, now. */
+static int check_open(const struct monitor *monitor, const struct run *known, peer_id peer,
+                      const struct record *open, struct nack *nack)
+{
+    const struct run *mine = monitor_run_of_peer(monitor, peer);
+    bool same_writer = known && strcmp(known->writer, open->open.writer) == 0;
+
+    if (monitor->draining) {
+        nack_set(nack, NACK_EBUSY, "the daemon is stopping");
+        nack->fatal = true;
+        return -1;
+    }
+    if (mine && !(mine == known && same_writer))
+        return nack_set(nack, NACK_EPROTO, "this connection has opened a run already");
+    if (known && !same_writer && known->state == RUN_OPEN && open->open.attempt == known->attempt)
+        return nack_set(nack, NACK_EHELD, "attempt %" PRIu32 " of run %s is held by writer %s",
+                        known->attempt, known->id, known->writer);
+    return 0;
 }
 
 void monitor_on_open(struct monitor *monitor, const struct event *event, struct actions *out)
 {
     struct record *record = event->open.record;
     struct run *known = monitor_run_of_id(monitor, record->run, record->open.writer);
-    struct run *mine = monitor_run_of_peer(monitor, event->peer);
-    bool same_writer = known && strcmp(known->writer, record->open.writer) == 0;
+    struct nack nack;
 
-    if (monitor->draining) {
-        refuse_for_now(out, event->peer, "the daemon is stopping");
-    } else if (mine && !(mine == known && same_writer)) {
-        monitor_refuse(out, event->peer, NACK_EPROTO, "this connection has opened a run already");
+    if (check_open(monitor, known, event->peer, record, &nack) < 0) {
+        actions_refuse(out, event->peer, &nack);
     } else if (is_reconnection(known, record)) {
         reconnect(monitor, known, event->peer, out);
-    } else if (known && known->state == RUN_OPEN && record->open.attempt == known->attempt) {
-        struct nack *nack = actions_add_nack(out, event->peer, NACK_EHELD);
-
-        if (nack)
-            err_set(&nack->why, 0, "attempt %" PRIu32 " of run %s is held by writer %s",
-                    known->attempt, known->id, known->writer);
     } else {
         start_opening(monitor, event, out);
         return;
@@ -158,19 +169,18 @@ static enum nack_code open_refusal(int rc)
     }
 }
 
-static void fence_others(struct monitor *monitor, const struct run *winner, struct actions *out)
+static void supersede_others(struct monitor *monitor, const struct run *winner, struct actions *out)
 {
     LIST_EACH_SAFE(at, &monitor->runs)
     {
         struct run *run = LIST_ENTRY(at, struct run, link);
 
-        if (run != winner && run->state != RUN_OVER && run->state != RUN_OPENING &&
-            strcmp(run->id, winner->id) == 0) {
-            if (run->peer == winner->peer)
-                monitor_bind_peer(monitor, run,
-                                  0); /* its own trainer, which opened once more: not to be told */
-            monitor_fence(monitor, run, out);
-        }
+        if (run == winner || run->state == RUN_OVER || run->state == RUN_OPENING ||
+            strcmp(run->id, winner->id) != 0)
+            continue;
+        if (run->peer == winner->peer) /* its own trainer opened once more: it need not hear */
+            monitor_bind_peer(monitor, run, 0);
+        monitor_supersede(monitor, run, out);
     }
 }
 
@@ -190,29 +200,41 @@ static int count_probes(struct monitor *monitor, struct run *run)
     return monitor->state_bytes <= monitor->config.state_bytes ? 0 : -ENOMEM;
 }
 
-void monitor_on_open_stored(struct monitor *monitor, struct run *run, struct record *record,
-                            struct actions *out)
+/* The store wrote no attempt, or there is no memory for what it answered. */
+static void end_opening(struct monitor *monitor, struct run *run, const struct record *record,
+                        int rc, struct actions *out)
 {
+    struct nack nack;
+
+    if (rc == -ENOMEM)
+        refuse_for_now(out, run->peer,
+                       record->error[0] ? record->error : "the daemon is out of memory");
+    else {
+        nack_set(&nack, open_refusal(rc), "%s", record->error);
+        actions_refuse(out, run->peer, &nack);
+    }
+    run_move(run, RUN_OVER);
+    if (rc == -EIO)
+        actions_fail(out, record->error);
+    monitor_free_if_done(monitor, run, out);
+}
+
+void monitor_on_open_stored(struct monitor *monitor, struct record *record, struct actions *out)
+{
+    struct run *run = record->opening;
     int rc = record->rc;
 
+    assert(run->state == RUN_OPENING && run->n_lent == 1);
     run->n_lent--;
-    if (rc == 0 && run->state == RUN_OPENING)
-        rc = run_opened(run, &record->opened);
+    if (rc == 0)
+        rc = run_take_stored(run, &record->opened);
     if (rc == 0 && run->has_probe)
         rc = count_probes(monitor, run);
-    if (rc == 0 && run->state == RUN_OPEN) {
-        fence_others(monitor, run, out);
+    if (rc == 0) {
+        supersede_others(monitor, run, out);
         welcome(run, out);
     } else {
-        if (rc == -ENOMEM && run->peer)
-            refuse_for_now(out, run->peer,
-                           record->error[0] ? record->error : "the daemon is out of memory");
-        else if (rc < 0 && run->peer)
-            monitor_refuse(out, run->peer, open_refusal(rc), record->error);
-        run->state = RUN_OVER;
-        if (rc == -EIO)
-            monitor_fail_store(out, record->error);
-        monitor_sweep(monitor, run, out);
+        end_opening(monitor, run, record, rc, out);
     }
     record_free(record);
 }

@@ -19,46 +19,51 @@ struct monitor {
     struct monitor_stats stats;
 };
 
-/* ---- finding and ending runs (monitor.c) --------------------------------------------------- */
+/* A batch number or row count that jumps by more is a mistake, not a loss. */
+#define MAX_JUMP (UINT64_C(1) << 40)
+
+/* ---- finding and ending runs (runs.c) ------------------------------------------------------- */
 
 /* The run that this peer opened, or NULL. */
 struct run *monitor_run_of_peer(const struct monitor *, peer_id);
-/* The run of that id that is not over, or NULL; while several are (one leaves, others wait to be
- * opened), the writer's newest before anybody else's. */
+/* The run of that id that is not over, or NULL. Where there are several (one leaves, others wait to
+ * be opened), the writer's newest comes before anybody else's. */
 struct run *monitor_run_of_id(const struct monitor *, const char *id, const char *writer);
 /* From now on this peer speaks for the run; 0: nobody does. */
 void monitor_bind_peer(struct monitor *, struct run *, peer_id);
-/* Ends a run because a newer attempt was opened. It may be freed. */
-void monitor_fence(struct monitor *, struct run *, struct actions *);
+/* The peer has no run: it has to open one. */
+void monitor_refuse_not_open(peer_id, struct actions *);
+/* Ends a run because a newer attempt was opened, and tells its trainer. The run may be freed. */
+void monitor_supersede(struct monitor *, struct run *, struct actions *);
 /* Frees a run that has nothing left to do. Called wherever something of it came home. */
-void monitor_sweep(struct monitor *, struct run *, struct actions *);
-void monitor_refuse(struct actions *, peer_id, enum nack_code, const char *text);
-/* The disk failed for good. */
-void monitor_fail_store(struct actions *, const char *text);
+void monitor_free_if_done(struct monitor *, struct run *, struct actions *);
+/* Frees a run of which nothing is out; its queued batches are released. */
+void monitor_free_run(struct monitor *, struct run *, struct actions *);
 
-/* ---- opening (open.c) -------------------------------------------------------------- */
+/* ---- a trainer opens a run (open.c) --------------------------------------------------------- */
 
 void monitor_on_open(struct monitor *, const struct event *, struct actions *);
 /* Takes the record. */
-void monitor_on_open_stored(struct monitor *, struct run *, struct record *, struct actions *);
+void monitor_on_open_stored(struct monitor *, struct record *, struct actions *);
 
-/* ---- what a trainer sends (take.c) ------------------------------------------------- */
+/* ---- what a batch meets (batches.c) --------------------------------------------------------- */
 
 void monitor_on_batch(struct monitor *, const struct event *, struct actions *);
+/* Counts the batch as refused and tells the trainer; it still has to be released. */
+void monitor_refuse_batch(struct monitor *, struct run *, const struct batch *, struct nack *,
+                          struct actions *);
+/* Starts the layer's next job, if it is idle and has one. */
+void monitor_start_job(struct run *, struct layer *, struct actions *);
+/* Has all layers fold what they hold, without waiting for full blocks. */
+void monitor_flush(struct run *, struct actions *);
+
+/* ---- checkpoint, log, close (control.c) ----------------------------------------------------- */
+
 void monitor_on_checkpoint(struct monitor *, const struct event *, struct actions *);
 void monitor_on_log(struct monitor *, const struct event *, struct actions *);
 void monitor_on_close(struct monitor *, const struct event *, struct actions *);
-/* Starts the layer's next job, if it is idle and has one. */
-void monitor_pump(struct run *, struct layer *, struct actions *);
-/* Has all layers fold what they hold, without waiting for full blocks. */
-void monitor_flush(struct run *, struct actions *);
-/* Counts the batch as refused and tells the trainer; it still has to be released. */
-void monitor_refuse_batch(struct monitor *, struct run *, struct batch *, enum nack_code,
-                          const char *text, struct actions *);
-/* Gives the batch back to ingest. */
-void monitor_release_batch(struct batch *, struct actions *);
 
-/* ---- what comes home (done.c) ------------------------------------------------------ */
+/* ---- what comes home from pool and store (done.c) ------------------------------------------- */
 
 void monitor_on_job_done(struct monitor *, struct job *, struct actions *);
 void monitor_on_stored(struct monitor *, struct record *, struct actions *);

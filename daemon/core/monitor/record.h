@@ -79,6 +79,9 @@ struct layer_point {
     struct finding findings[RUN_WATCHED_MAX]; /* the store fills in the accuracies */
 };
 
+struct run;           /* run.h */
+struct journal_entry; /* run.h */
+
 struct record {
     struct list link; /* in the store lane's queue */
     enum record_kind kind;
@@ -105,7 +108,10 @@ struct record {
     int rc;
     char error[256];
 
-    void *owner; /* the core's own: what waits for this record */
+    union {                          /* the core's own: what waits for this record */
+        struct run *opening;         /* OPEN */
+        struct journal_entry *entry; /* all others */
+    };
 };
 
 /* Frees what it owns, and zeroes it. */

@@ -32,6 +32,18 @@ struct run *run_new(const struct record *open, struct window window, peer_id pee
     return run;
 }
 
+void run_move(struct run *run, enum run_state state)
+{
+    static const bool allowed[RUN_STATE_COUNT][RUN_STATE_COUNT] = {
+        [RUN_OPENING] = {[RUN_OPEN] = true, [RUN_OVER] = true},
+        [RUN_OPEN] = {[RUN_LEAVING] = true, [RUN_OVER] = true},
+        [RUN_LEAVING] = {[RUN_OPEN] = true, [RUN_OVER] = true},
+    };
+
+    assert(allowed[run->state][state]);
+    run->state = state;
+}
+
 void run_free(struct run *run)
 {
     if (!run)
@@ -39,10 +51,10 @@ void run_free(struct run *run)
     assert(run_is_quiet(run));
     LIST_EACH_SAFE(at, &run->journal)
     {
-        struct entry *entry = LIST_ENTRY(at, struct entry, link);
+        struct journal_entry *entry = LIST_ENTRY(at, struct journal_entry, link);
 
         record_free(entry->record);
-        run_drop_entry(run, entry);
+        run_remove_entry(run, entry);
     }
     LIST_EACH_SAFE(at, &run->layers)
     {
@@ -54,7 +66,7 @@ void run_free(struct run *run)
     free(run);
 }
 
-int run_opened(struct run *run, struct open_result *result)
+int run_take_stored(struct run *run, struct open_result *result)
 {
     run->run_key = result->run_key;
     run->attempt = result->attempt;
@@ -81,7 +93,7 @@ int run_opened(struct run *run, struct open_result *result)
             layer->window_offered =
                 stored->rows_offered; /* of longer windows the old rows are missing */
     }
-    run->state = RUN_OPEN;
+    run_move(run, RUN_OPEN);
     return 0;
 }
 
@@ -112,26 +124,28 @@ struct layer *run_add_layer(struct run *run, const char *name, uint32_t p, uint3
 void run_start_credit(struct run *run, uint64_t held_bytes)
 {
     run->granted = run->credit_bytes > held_bytes ? run->credit_bytes - held_bytes : 0;
-    run->told = run->granted;
+    run->granted_sent = run->granted;
     run->received = 0;
 }
 
 void run_return_credit(struct run *run, uint64_t bytes, struct actions *out)
 {
     run->granted += bytes;
-    if (run->granted - run->told >= run->credit_bytes / CREDIT_STEPS)
-        run_tell_credit(run, out);
+    assert(run->granted >= run->granted_sent);
+    if (run->granted - run->granted_sent >= run->credit_bytes / CREDIT_STEPS)
+        run_send_credit(run, out);
 }
 
-void run_tell_credit(struct run *run, struct actions *out)
+void run_send_credit(struct run *run, struct actions *out)
 {
-    struct action *action =
-        run->peer && run->granted != run->told ? actions_add(out, ACT_PROGRESS, run->peer) : NULL;
+    struct action *action = run->peer && run->granted != run->granted_sent
+                                ? actions_add(out, ACT_PROGRESS, run->peer)
+                                : NULL;
 
     if (!action)
         return;
     action->granted = run->granted;
-    run->told = run->granted;
+    run->granted_sent = run->granted;
 }
 
 uint64_t run_held_bytes(const struct run *run)
@@ -145,9 +159,9 @@ uint64_t run_held_bytes(const struct run *run)
     return sum;
 }
 
-struct entry *run_add_entry(struct run *run, struct record *record, size_t n_marks)
+struct journal_entry *run_add_entry(struct run *run, struct record *record, size_t n_marks)
 {
-    struct entry *entry = calloc(1, sizeof *entry);
+    struct journal_entry *entry = calloc(1, sizeof *entry);
 
     if (!entry)
         return NULL;
@@ -160,7 +174,7 @@ struct entry *run_add_entry(struct run *run, struct record *record, size_t n_mar
     }
     entry->run = run;
     entry->record = record;
-    record->owner = entry;
+    record->entry = entry;
     record->run_key = run->run_key;
     record->attempt = run->attempt;
     list_append(&run->journal, &entry->link);
@@ -168,13 +182,13 @@ struct entry *run_add_entry(struct run *run, struct record *record, size_t n_mar
     return entry;
 }
 
-void run_lend(struct run *run, struct actions *out)
+void run_store_ready(struct run *run, struct actions *out)
 {
     if (run->n_lent > 0 || run->store_waits)
         return;
     LIST_EACH(at, &run->journal)
     {
-        struct entry *entry = LIST_ENTRY(at, struct entry, link);
+        struct journal_entry *entry = LIST_ENTRY(at, struct journal_entry, link);
         struct action *action =
             entry->n_pending == 0 ? actions_add(out, ACT_STORE, run->peer) : NULL;
 
@@ -186,7 +200,7 @@ void run_lend(struct run *run, struct actions *out)
     }
 }
 
-void run_drop_entry(struct run *run, struct entry *entry)
+void run_remove_entry(struct run *run, struct journal_entry *entry)
 {
     list_remove(&entry->link);
     run->n_journal--;
@@ -199,7 +213,17 @@ bool run_is_quiet(const struct run *run)
     return run->n_jobs == 0 && run->n_lent == 0;
 }
 
+static bool has_marks(const struct run *run)
+{
+    LIST_EACH(at, &run->layers)
+    {
+        if (LIST_ENTRY(at, struct layer, link)->n_marks > 0)
+            return true;
+    }
+    return false;
+}
+
 bool run_is_settled(const struct run *run)
 {
-    return run_is_quiet(run) && list_empty(&run->journal);
+    return run_is_quiet(run) && list_empty(&run->journal) && !has_marks(run);
 }

@@ -2,10 +2,15 @@
  * messages that wait to become durable. Belongs to the loop; a record is out with the store's lane
  * between lending and EV_STORED. Which peer may do what is monitor.c's decision.
  *
- *               stored               close, or silence            journal empty
- *     OPENING ----------> OPEN -------------------------> LEAVING --------------> gone
- *                          \  a newer attempt opened
- *                           -------------------------> OVER ---- jobs and records home ----> gone
+ *     OPENING ---> OPEN ---> LEAVING ---> gone, when nothing is promised any more
+ *        |         |  <---   |
+ *        |         |         |
+ *        +---------+---------+---> OVER ---> gone, when its jobs and records are home
+ *
+ *     OPENING to OPEN     the store has written the attempt
+ *     OPEN to LEAVING     the trainer closed, or was silent for too long
+ *     LEAVING to OPEN     it came back before the store was told that it is lost
+ *     any to OVER         the store refused the attempt, or a newer one was opened
  *
  * The journal keeps the order of the trainer's sequence numbers: an entry is lent to the store when
  * it and all before it are ready (a checkpoint: all its layers are measured), so whatever is on
@@ -19,10 +24,11 @@ enum run_state {
     RUN_OPEN,
     RUN_LEAVING,
     RUN_OVER,
+    RUN_STATE_COUNT,
 };
 
 /* A control message on its way to the disk. */
-struct entry {
+struct journal_entry {
     struct list link;
     struct run *run;
     struct record *record;
@@ -50,7 +56,7 @@ struct run {
     size_t n_layers;
     size_t n_jobs; /* out with the pool */
 
-    struct list journal; /* of entry */
+    struct list journal; /* of journal_entry */
     size_t n_journal;
     size_t n_lent;        /* records out with the store */
     bool store_waits;     /* the store could not write: lend again at the next tick */
@@ -62,19 +68,21 @@ struct run {
 
     uint64_t credit_bytes; /* size of the credit window */
     uint64_t granted;      /* cumulative, since the connection opened */
-    uint64_t told;         /* the last `granted` that was sent */
+    uint64_t granted_sent; /* the last `granted` that the peer was told of */
     uint64_t received;
     unsigned silent_ticks;
 };
 
 /* An opening run that borrows nothing from `open`. Returns it (free with run_free), or NULL. */
 struct run *run_new(const struct record *open, struct window window, peer_id peer);
+/* The only way from one state to another; a move that the drawing does not have is a bug. */
+void run_move(struct run *, enum run_state);
 /* Frees a run that has no job and no record out, its layers and its journal. NULL is fine. */
 void run_free(struct run *);
 
-/* Takes over what the store answered: layers with their watches and probes, sequence numbers.
- * Returns 0 or -ENOMEM. */
-int run_opened(struct run *, struct open_result *);
+/* Opens the run with what the store answered: layers with their watches and probes, sequence
+ * numbers. Returns 0, or -ENOMEM, with the run still opening. */
+int run_take_stored(struct run *, struct open_result *);
 
 struct layer *run_layer(const struct run *, const char *name);
 /* Returns the new layer, or NULL. */
@@ -82,23 +90,24 @@ struct layer *run_add_layer(struct run *, const char *name, uint32_t p, uint32_t
 
 /* Starts the credit of a new connection, with `held_bytes` of the window still in use. */
 void run_start_credit(struct run *, uint64_t held_bytes);
-/* Returns credit, and tells the peer when enough has come together. */
+/* Returns credit, and tells the peer of it when enough has come together. */
 void run_return_credit(struct run *, uint64_t bytes, struct actions *);
-/* Tells the peer what it has not heard of yet. */
-void run_tell_credit(struct run *, struct actions *);
+/* Tells the peer of the credit that it has not heard of yet. */
+void run_send_credit(struct run *, struct actions *);
 
 /* Bytes of rows that are queued or lent. */
 uint64_t run_held_bytes(const struct run *);
 
 /* Appends an entry; it takes the record, and room for `n_marks` marks is made. Returns it, or NULL
  * (the record is then still the caller's). */
-struct entry *run_add_entry(struct run *, struct record *, size_t n_marks);
-/* Lends what is ready at the journal's head, unless records of this run are out already. */
-void run_lend(struct run *, struct actions *);
+struct journal_entry *run_add_entry(struct run *, struct record *, size_t n_marks);
+/* Lends the store what is ready at the journal's head, unless records of this run are out already.
+ */
+void run_store_ready(struct run *, struct actions *);
 /* Removes an entry whose record somebody else has taken. */
-void run_drop_entry(struct run *, struct entry *);
+void run_remove_entry(struct run *, struct journal_entry *);
 
 /* No job and no record is out. */
 bool run_is_quiet(const struct run *);
-/* Nothing that was promised is pending: no mark waits, no entry. */
+/* Nothing that was promised is pending: no mark waits, no entry, and the run is quiet. */
 bool run_is_settled(const struct run *);

@@ -1,5 +1,6 @@
 #include "tests/lib/cmocka.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,7 +26,7 @@ static int setup(void **state)
     f->layer = layer_new(NULL, "head", P, C, (struct window){.kind = WINDOW_CHECKPOINT},
                          (struct projector){.kind = PROJECTOR_SPAN}, &(struct watch_list){0});
     *state = f;
-    return f->layer && layer_allocate(f->layer, &(struct batch){0}, 2) == 0 ? 0 : -1;
+    return f->layer && layer_allocate(f->layer, &(struct batch){.p = P, .c = C}, 2) == 0 ? 0 : -1;
 }
 
 static size_t free_finished(struct fixture *f)
@@ -205,7 +206,7 @@ static struct batch *bare_rows(size_t n)
     struct batch *b = &parcel_new(PARCEL_F64, "head", P, C, n, n)->batch;
 
     b->c = WIDE_C;
-    b->from_head = true;
+    b->outputs_from_head = true;
     b->outputs_dtype = b->rows.outputs_dtype = DTYPE_NONE;
     b->rows.outputs = NULL;
     return b;
@@ -216,7 +217,7 @@ static struct batch *slice(size_t first, size_t n)
     static const size_t at[] = {0, 3, 5};
     struct batch *b = bare_rows(0);
 
-    b->is_head = true;
+    b->kind = BATCH_HEAD;
     b->head = (struct head_slice){first, n, DTYPE_F64, triangle + at[first]};
     return b;
 }
@@ -224,7 +225,7 @@ static struct batch *slice(size_t first, size_t n)
 static int setup_wide(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    struct batch like = {.p = P, .c = WIDE_C, .from_head = true};
+    struct batch like = {.p = P, .c = WIDE_C, .outputs_from_head = true};
 
     list_init(&f->finished);
     f->layer =
@@ -286,30 +287,32 @@ static void a_slice_out_of_turn_is_refused_and_leaves_no_head(void **state)
     job_work(layer_start(f->layer), 0);
     layer_job_done(f->layer, &f->finished, &f->done);
     assert_ptr_equal(list_first(&f->finished), &refused->queued.link);
-    assert_true(refused->rows.refused);
-    assert_non_null(strstr(refused->rows.why.text, "row 1, expected 0"));
+    assert_true(refused->refused);
+    assert_non_null(strstr(refused->why.text, "row 1, expected 0"));
 }
 
 static void a_layer_takes_its_outputs_from_one_place(void **state)
 {
     struct fixture *f = *state;
     struct batch with = {.p = P, .c = WIDE_C};
+    struct err why;
 
-    assert_false(layer_outputs_match(f->layer, &with));
-    with.from_head = true;
-    assert_true(layer_outputs_match(f->layer, &with));
+    assert_int_equal(layer_check(f->layer, &with, &why), -EINVAL);
+    assert_non_null(strstr(why.text, "made by its head"));
+    with.outputs_from_head = true;
+    assert_int_equal(layer_check(f->layer, &with, &why), 0);
 }
 
 static void a_head_is_charged_by_the_features_alone(void **state)
 {
-    struct batch like = {.p = P, .c = WIDE_C, .from_head = true};
+    struct batch like = {.p = P, .c = WIDE_C, .outputs_from_head = true};
     double wide = layer_size_bytes(&like, 2, false);
 
     (void)state;
     like.c = 1;
     assert_true(layer_size_bytes(&like, 2, false) == wide);
     like.c = WIDE_C;
-    like.from_head = false; /* C columns: Y'Y alone is 20 GB */
+    like.outputs_from_head = false; /* C columns: Y'Y alone is 20 GB */
     assert_true(layer_size_bytes(&like, 2, false) > 8.0 * WIDE_C * WIDE_C);
 }
 

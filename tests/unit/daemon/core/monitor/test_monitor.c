@@ -439,7 +439,7 @@ static void rows_without_outputs_are_refused_where_they_had_some(void **state)
     struct parcel *bare = parcel_new(PARCEL_F32, "head", P, C, 20, 2);
 
     bench_rows(b, 1, 1, 0, 20);
-    bare->batch.from_head = true;
+    bare->batch.outputs_from_head = true;
     bench_send(b, 1, bare, 2, 20);
     assert_nack(b, NACK_ESHAPE);
     assert_non_null(strstr(b->nack.why.text, "come with rows"));
@@ -456,7 +456,8 @@ static void a_head_is_no_row_that_could_be_missing(void **state)
     struct event e = {.type = EV_CHECKPOINT,
                       .checkpoint = {.seq = 1, .step = 1, .layers = &layer, .n_layers = 1}};
 
-    rows->batch.from_head = head->batch.from_head = head->batch.is_head = true;
+    rows->batch.outputs_from_head = head->batch.outputs_from_head = true;
+    head->batch.kind = BATCH_HEAD;
     head->batch.head = (struct head_slice){0, P, DTYPE_F64, values};
     bench_send(b, 1, rows, 1, 0);
     bench_send(b, 1, head, 2, 20);
@@ -1297,7 +1298,7 @@ static void job_that_cannot_start_gives_its_rows_back_and_answers_nothing(void *
     bench_rows(b, 1, 2, 20, 20);
     bench_checkpoint(b, 1, 1, 2, 40);
     job = bench_take_job(b);
-    monitor_abandon_job(b->monitor, job, &released);
+    monitor_drop_job(b->monitor, job, &released);
     while ((batch = actions_next_released(&released))) {
         parcel_free((struct parcel *)batch);
         n++;

@@ -36,7 +36,7 @@ static int teardown(void **state)
     return 0;
 }
 
-static struct entry *add(struct fixture *f, uint64_t seq, size_t n_marks)
+static struct journal_entry *add(struct fixture *f, uint64_t seq, size_t n_marks)
 {
     struct record *r = record_new(RECORD_LOG, "run");
 
@@ -45,12 +45,12 @@ static struct entry *add(struct fixture *f, uint64_t seq, size_t n_marks)
 }
 
 /* As when the store gives them back. */
-static void come_home(struct fixture *f, struct entry *e)
+static void come_home(struct fixture *f, struct journal_entry *e)
 {
     f->run->n_lent--;
     e->lent = false;
     record_free(e->record);
-    run_drop_entry(f->run, e);
+    run_remove_entry(f->run, e);
 }
 
 static void opened_run_knows_the_layers_of_the_store(void **state)
@@ -62,7 +62,7 @@ static void opened_run_knows_the_layers_of_the_store(void **state)
         .run_key = 3, .attempt = 2, .last_seq = 4, .layers = &stored, .n_layers = 1};
     const struct layer *l;
 
-    assert_int_equal(run_opened(f->run, &o), 0);
+    assert_int_equal(run_take_stored(f->run, &o), 0);
     assert_int_equal(f->run->state, RUN_OPEN);
     assert_int_equal(f->run->durable_seq, 4);
     l = run_layer(f->run, "head");
@@ -96,7 +96,7 @@ static void opened_run_goes_on_looking_for_transitions(void **state)
     p.value[METRIC_D_LR] = 0.5;
     for (p.step = 0; p.step < 40; p.step++)
         assert_int_equal(watch_feed(stored.watch, &p, found), 0);
-    assert_int_equal(run_opened(f->run, &o), 0);
+    assert_int_equal(run_take_stored(f->run, &o), 0);
     assert_null(stored.watch); /* it is the layer's now */
     fresh = run_add_layer(f->run, "new", 5, 2);
     for (int64_t i = 40; i < 50; i++) {
@@ -110,11 +110,11 @@ static void opened_run_goes_on_looking_for_transitions(void **state)
 static void journal_is_lent_up_to_the_first_that_is_not_ready(void **state)
 {
     struct fixture *f = *state;
-    struct entry *first = add(f, 1, 0), *second = add(f, 2, 1);
+    struct journal_entry *first = add(f, 1, 0), *second = add(f, 2, 1);
 
     add(f, 3, 0);
     second->n_pending = 1;
-    run_lend(f->run, &f->out);
+    run_store_ready(f->run, &f->out);
     assert_int_equal(f->out.n, 1);
     assert_ptr_equal(f->out.items[0].record, first->record);
     assert_false(run_is_quiet(f->run));
@@ -126,14 +126,14 @@ static void journal_is_lent_up_to_the_first_that_is_not_ready(void **state)
 static void journal_is_not_lent_past_records_that_are_out(void **state)
 {
     struct fixture *f = *state;
-    struct entry *first = add(f, 1, 0), *second;
+    struct journal_entry *first = add(f, 1, 0), *second;
 
-    run_lend(f->run, &f->out);
+    run_store_ready(f->run, &f->out);
     second = add(f, 2, 0);
-    run_lend(f->run, &f->out);
+    run_store_ready(f->run, &f->out);
     assert_int_equal(f->out.n, 1);
     come_home(f, first);
-    run_lend(f->run, &f->out);
+    run_store_ready(f->run, &f->out);
     assert_int_equal(f->out.n, 2);
     assert_ptr_equal(f->out.items[1].record, second->record);
     come_home(f, second);
@@ -146,7 +146,7 @@ static void journal_rests_while_the_store_cannot_write(void **state)
 
     add(f, 1, 0);
     f->run->store_waits = true;
-    run_lend(f->run, &f->out);
+    run_store_ready(f->run, &f->out);
     assert_int_equal(f->out.n, 0);
 }
 
@@ -162,7 +162,7 @@ static void credit_is_told_in_steps(void **state)
     run_return_credit(f->run, 1, &f->out);
     assert_int_equal(f->out.n, 1);
     assert_int_equal(f->out.items[0].granted, 600);
-    run_tell_credit(f->run, &f->out);
+    run_send_credit(f->run, &f->out);
     assert_int_equal(f->out.n, 1); /* nothing new */
 }
 

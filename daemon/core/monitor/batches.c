@@ -1,0 +1,183 @@
+#include "daemon/core/monitor/parts.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+void monitor_refuse_batch(struct monitor *monitor, struct run *run, const struct batch *batch,
+                          struct nack *nack, struct actions *out)
+{
+    monitor->stats.batches_refused++;
+    err_prefix(&nack->why, 0, "run %s, layer %s, batch %" PRIu64 ": ", run->id, batch->layer,
+               batch->seq);
+    snprintf(nack->layer, sizeof nack->layer, "%s", batch->layer);
+    nack->batch = batch->seq;
+    actions_refuse(out, run->peer, nack);
+}
+
+/* The action comes first: a job that cannot be handed out must not start. */
+void monitor_start_job(struct run *run, struct layer *layer, struct actions *out)
+{
+    struct action *action = actions_add(out, ACT_JOB, run->peer);
+
+    if (!action)
+        return;
+    action->job = layer_start(layer);
+    if (action->job)
+        run->n_jobs++;
+    else
+        out->n--;
+}
+
+void monitor_flush(struct run *run, struct actions *out)
+{
+    LIST_EACH(at, &run->layers)
+    {
+        struct layer *layer = LIST_ENTRY(at, struct layer, link);
+
+        layer->flush = !list_empty(&layer->queue);
+        monitor_start_job(run, layer, out);
+    }
+}
+
+/* ---- the layer of a batch ----------------------------------------------------------------- */
+
+/* Whether there is room for one layer more (the run knows it, or not) of so many bytes. */
+static int check_room(const struct monitor *monitor, const struct run *run, bool is_known,
+                      double size_bytes, struct nack *nack)
+{
+    double limit = monitor->config.state_bytes;
+
+    if (!is_known && run->n_layers >= RUN_LAYERS_MAX)
+        return nack_set(nack, NACK_EPROTO, "the run has %d layers, no more are taken",
+                        RUN_LAYERS_MAX);
+    if (monitor->state_bytes + size_bytes > limit)
+        return nack_set(nack, NACK_EBUSY,
+                        "the layer needs %.1f MiB, %.1f of the %.1f MiB for all layers are in use",
+                        size_bytes / 0x1p20, monitor->state_bytes / 0x1p20, limit / 0x1p20);
+    return 0;
+}
+
+/* Gives the layer its memory, for batches like this one; NULL stands for a layer that the run does
+ * not know yet. */
+static struct layer *make_layer(struct monitor *monitor, struct run *run, struct layer *layer,
+                                const struct batch *batch, struct nack *nack)
+{
+    size_t n_workers = monitor->config.n_workers;
+    bool makes_probe = run->has_probe && (!layer || layer->probe.n == 0);
+    double size_bytes = layer_size_bytes(batch, n_workers, makes_probe);
+
+    if (check_room(monitor, run, layer != NULL, size_bytes, nack) < 0)
+        return NULL;
+    if (!layer)
+        layer = run_add_layer(run, batch->layer, batch->p, batch->c);
+    if (!layer || layer_allocate(layer, batch, n_workers) < 0) {
+        nack_set(nack, NACK_EBUSY, "the daemon is out of memory");
+        return NULL;
+    }
+    monitor->state_bytes += size_bytes;
+    layer->counted_bytes += size_bytes;
+    return layer;
+}
+
+/* The layer that the batch belongs to, made by its first batch; NULL when it is refused. */
+static struct layer *layer_of(struct monitor *monitor, struct run *run, const struct batch *batch,
+                              struct nack *nack)
+{
+    struct layer *layer = run_layer(run, batch->layer);
+    struct err why;
+
+    if (layer && layer_check(layer, batch, &why) < 0) {
+        nack_set(nack, NACK_ESHAPE, "%s", why.text);
+        return NULL;
+    }
+    return layer && layer->has_memory ? layer : make_layer(monitor, run, layer, batch, nack);
+}
+
+/* ---- taking a batch ----------------------------------------------------------------------- */
+
+enum verdict {
+    TAKEN,
+    PASSED_OVER, /* without a word: sent twice is stored once */
+    REFUSED,
+};
+
+/* Whether the batch is new and plausible in its layer's order. One that was seen before, or comes
+ * after its checkpoint, is passed over. */
+static enum verdict check_order(const struct layer *layer, const struct batch *batch,
+                                struct nack *nack)
+{
+    if (batch->seq <= layer->last_seq)
+        return PASSED_OVER;
+    if (batch->rows_before >= layer->rows_offered && batch->seq - layer->last_seq <= MAX_JUMP &&
+        batch->rows_before - layer->rows_offered <= MAX_JUMP)
+        return TAKEN;
+    nack_set(nack, NACK_EPROTO, "its numbers do not follow those of the batch before it");
+    return REFUSED;
+}
+
+static void queue_batch(struct monitor *monitor, struct run *run, struct layer *layer,
+                        struct batch *batch, struct actions *out)
+{
+    monitor->stats.batches++;
+    monitor->stats.rows += batch_n_rows(batch);
+    monitor->stats.bytes += batch->size_bytes;
+    monitor->stats.buffered_bytes += batch->size_bytes;
+    layer_push_batch(layer, batch);
+    /* Many layers may fill no block and still hold all the credit. */
+    if (run_held_bytes(run) >= run->credit_bytes / 2)
+        monitor_flush(run, out);
+    else
+        monitor_start_job(run, layer, out);
+}
+
+static enum verdict take_batch(struct monitor *monitor, struct run *run, struct batch *batch,
+                               struct nack *nack, struct actions *out)
+{
+    struct layer *layer;
+    enum verdict verdict;
+
+    if (run->refused_seq > 0) { /* it would enter the window of a checkpoint that came before it */
+        nack_set(nack, NACK_EBUSY, "a message before it was refused");
+        return REFUSED;
+    }
+    layer = layer_of(monitor, run, batch, nack);
+    verdict = layer ? check_order(layer, batch, nack) : REFUSED;
+    if (verdict != TAKEN)
+        return verdict;
+    layer->last_seq = batch->seq;
+    layer->rows_offered = batch->rows_before + batch_n_rows(batch);
+    if (batch_n_rows(batch) == 0 && batch->kind != BATCH_HEAD)
+        return PASSED_OVER;
+    queue_batch(monitor, run, layer, batch, out);
+    return TAKEN;
+}
+
+void monitor_on_batch(struct monitor *monitor, const struct event *event, struct actions *out)
+{
+    struct run *run = monitor_run_of_peer(monitor, event->peer);
+    struct batch *batch = event->batch;
+    enum verdict verdict;
+    struct nack nack;
+
+    if (!run || run->state != RUN_OPEN) {
+        monitor_refuse_not_open(event->peer, out);
+        monitor->stats.batches_refused++;
+        actions_release_batch(out, batch);
+        return;
+    }
+    if (batch->size_bytes > run->granted - run->received) {
+        nack_set(&nack, NACK_ECREDIT, "it goes beyond the credit granted");
+        monitor_refuse_batch(monitor, run, batch, &nack, out);
+        actions_release_batch(out, batch);
+        return;
+    }
+    run->received += batch->size_bytes;
+    verdict = take_batch(monitor, run, batch, &nack, out);
+    if (verdict == TAKEN)
+        return;
+    if (verdict == REFUSED)
+        monitor_refuse_batch(monitor, run, batch, &nack, out);
+    run_return_credit(run, batch->size_bytes, out);
+    actions_release_batch(out, batch);
+}

@@ -1,0 +1,266 @@
+#include "daemon/core/monitor/parts.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Not now. What is on disk is a prefix of what was sent, so later ones have to wait for it. */
+static void refuse_for_now(struct run *run, uint64_t seq, struct nack *nack, struct actions *out)
+{
+    if (seq > run->last_seq && (run->refused_seq == 0 || seq < run->refused_seq))
+        run->refused_seq = seq;
+    err_prefix(&nack->why, 0, "run %s: ", run->id);
+    nack->seq = seq;
+    actions_refuse(out, run->peer, nack);
+}
+
+static void refuse_without_memory(struct run *run, uint64_t seq, struct actions *out)
+{
+    struct nack nack;
+
+    nack_set(&nack, NACK_EBUSY, "the daemon is out of memory");
+    refuse_for_now(run, seq, &nack, out);
+}
+
+/* Whether message `seq` may enter the journal now. */
+static int check_turn(const struct run *run, uint64_t seq, struct nack *nack)
+{
+    if (run->n_journal >= RUN_UNSTORED_MAX)
+        return nack_set(nack, NACK_EBUSY, "%d control messages wait for the disk",
+                        RUN_UNSTORED_MAX);
+    if (run->refused_seq > 0 && seq > run->refused_seq)
+        return nack_set(nack, NACK_EBUSY, "a message before it was refused, and has to come first");
+    return 0;
+}
+
+/* The open run of the peer, if it may send control message `seq` now; NULL when it was answered. */
+static struct run *run_for(struct monitor *monitor, peer_id peer, uint64_t seq, struct actions *out)
+{
+    struct run *run = monitor_run_of_peer(monitor, peer);
+    struct nack nack;
+
+    if (!run || (run->state != RUN_OPEN && run->state != RUN_LEAVING)) {
+        monitor_refuse_not_open(peer, out);
+        return NULL;
+    }
+    if (seq > run->durable_seq && seq <= run->last_seq)
+        return NULL; /* in the journal: its ack will come */
+    if (check_turn(run, seq, &nack) == 0)
+        return run;
+    refuse_for_now(run, seq, &nack, out);
+    return NULL;
+}
+
+/* The message is in the journal. */
+static void note_taken(struct run *run, uint64_t seq)
+{
+    if (seq > run->last_seq)
+        run->last_seq = seq;
+    if (seq >= run->refused_seq)
+        run->refused_seq = 0;
+}
+
+static void ack(peer_id peer, uint64_t seq, struct actions *out)
+{
+    struct action *action = actions_add(out, ACT_ACK, peer);
+
+    if (action)
+        action->seq = seq;
+}
+
+/* Puts a mark into the layer's FIFO for point `i` of the entry. */
+static void push_mark(struct journal_entry *entry, struct layer *layer, size_t i,
+                      struct spectrum_wish wish)
+{
+    struct layer_point *point = &entry->record->points[i];
+    struct mark *mark = &entry->marks[i];
+
+    mark->entry = entry;
+    mark->point = &point->point;
+    mark->spectrum = &point->spectrum;
+    mark->probe = &point->probe;
+    mark->doubt = &point->probe_doubt;
+    mark->wish = wish;
+    mark->seq = point->batch_seq;
+    mark->rows_offered = point->rows_offered;
+    if (point->batch_seq > layer->last_seq)
+        layer->last_seq = point->batch_seq;
+    if (point->rows_offered > layer->rows_offered)
+        layer->rows_offered = point->rows_offered;
+    entry->n_pending++;
+    layer_push_mark(layer, mark);
+}
+
+/* The first checkpoint has one, so that a run's beginning is there to compare with. */
+static struct spectrum_wish next_wish(struct run *run, bool asked)
+{
+    uint64_t n = run->n_checkpoints++;
+
+    return (struct spectrum_wish){
+        .wanted = asked || (run->spectrum.every > 0 && n % run->spectrum.every == 0),
+        .uncentred = run->spectrum.uncentred,
+        .leading = run->spectrum.leading,
+    };
+}
+
+static void start_checkpoint(struct run *run, struct journal_entry *entry, bool spectrum,
+                             struct actions *out)
+{
+    struct spectrum_wish wish = {0};
+
+    if (entry->record->kind == RECORD_CHECKPOINT)
+        wish = next_wish(run, spectrum);
+    for (size_t i = 0; i < entry->record->n_points; i++) {
+        struct layer *layer = run_layer(run, entry->record->points[i].layer);
+
+        if (layer)
+            push_mark(entry, layer, i, wish);
+        else
+            entry->record->points[i].rows_offered = 0; /* its window begins with the attempt */
+    }
+    for (size_t i = 0; i < entry->record->n_points; i++) {
+        struct layer *layer = run_layer(run, entry->record->points[i].layer);
+
+        if (layer)
+            monitor_start_job(run, layer, out);
+    }
+    run_store_ready(run, out);
+}
+
+static struct record *checkpoint_record(const struct run *run, const struct event *event,
+                                        enum record_kind kind)
+{
+    struct record *record = record_new(kind, run->id);
+    size_t n = kind == RECORD_CHECKPOINT ? event->checkpoint.n_layers : 0;
+
+    if (!record)
+        return NULL;
+    record->seq = event->checkpoint.seq;
+    record->step = event->checkpoint.step;
+    record->time = event->checkpoint.time;
+    for (int i = 0; i < METRIC_COUNT; i++)
+        record->reported[i] =
+            event->checkpoint.reported ? event->checkpoint.reported[i] : (double)NAN;
+    if (n == 0)
+        return record;
+    record->points = calloc(n, sizeof *record->points);
+    if (!record->points) {
+        record_free(record);
+        return NULL;
+    }
+    record->n_points = n;
+    for (size_t i = 0; i < n; i++) {
+        struct layer_point *point = &record->points[i];
+
+        snprintf(point->layer, sizeof point->layer, "%s", event->checkpoint.layers[i].name);
+        point->batch_seq = event->checkpoint.layers[i].seq;
+        point->rows_offered = event->checkpoint.layers[i].rows;
+        point->point.step = record->step;
+        point->point.time = record->time;
+    }
+    return record;
+}
+
+/* Whether the totals of a layer are those of the batches before it, or of more. */
+static bool totals_follow(const struct layer *layer, const struct checkpoint_layer *totals)
+{
+    return totals->seq >= layer->last_seq && totals->seq - layer->last_seq <= MAX_JUMP &&
+           totals->rows >= layer->rows_offered && totals->rows - layer->rows_offered <= MAX_JUMP;
+}
+
+/* The first layer of the checkpoint whose totals cannot be true, or NULL. */
+static const char *find_false_total(const struct run *run, const struct event *event)
+{
+    for (size_t i = 0; i < event->checkpoint.n_layers; i++) {
+        const struct checkpoint_layer *totals = &event->checkpoint.layers[i];
+        const struct layer *layer = run_layer(run, totals->name);
+
+        if (layer && !totals_follow(layer, totals))
+            return totals->name;
+    }
+    return NULL;
+}
+
+static void refuse_totals(const struct run *run, uint64_t seq, const char *layer,
+                          struct actions *out)
+{
+    struct nack nack;
+
+    nack_set(&nack, NACK_EPROTO,
+             "run %s, checkpoint %" PRIu64 ": the totals of layer %s do not follow "
+             "those of the batches before it",
+             run->id, seq, layer);
+    nack.seq = seq;
+    snprintf(nack.layer, sizeof nack.layer, "%s", layer);
+    actions_refuse(out, run->peer, &nack);
+}
+
+void monitor_on_checkpoint(struct monitor *monitor, const struct event *event, struct actions *out)
+{
+    struct run *run = run_for(monitor, event->peer, event->checkpoint.seq, out);
+    bool again = run && event->checkpoint.seq <= run->durable_seq;
+    const char *wrong = run && !again ? find_false_total(run, event) : NULL;
+    struct record *record;
+    struct journal_entry *entry;
+
+    if (!run)
+        return;
+    if (wrong) {
+        refuse_totals(run, event->checkpoint.seq, wrong, out);
+        return;
+    }
+    record = checkpoint_record(run, event, again ? RECORD_RECALL : RECORD_CHECKPOINT);
+    entry = record ? run_add_entry(run, record, record->n_points) : NULL;
+    if (!entry) {
+        record_free(record);
+        refuse_without_memory(run, event->checkpoint.seq, out);
+        return;
+    }
+    note_taken(run, event->checkpoint.seq);
+    start_checkpoint(run, entry, event->checkpoint.spectrum, out);
+}
+
+void monitor_on_log(struct monitor *monitor, const struct event *event, struct actions *out)
+{
+    struct run *run = run_for(monitor, event->peer, event->log->seq, out);
+
+    if (!run) {
+        record_free(event->log);
+        return;
+    }
+    if (event->log->seq <= run->durable_seq) {
+        ack(event->peer, event->log->seq, out);
+        record_free(event->log);
+        return;
+    }
+    if (!run_add_entry(run, event->log, 0)) {
+        refuse_without_memory(run, event->log->seq, out);
+        record_free(event->log);
+        return;
+    }
+    note_taken(run, event->log->seq);
+    run_store_ready(run, out);
+}
+
+/* A second close of the same sequence goes to the store like the first: it sets the same state. */
+void monitor_on_close(struct monitor *monitor, const struct event *event, struct actions *out)
+{
+    struct run *run = run_for(monitor, event->peer, event->close.seq, out);
+    struct record *record = run ? record_new(RECORD_CLOSE, run->id) : NULL;
+
+    if (!run)
+        return;
+    if (!record || !run_add_entry(run, record, 0)) {
+        record_free(record);
+        refuse_without_memory(run, event->close.seq, out);
+        return;
+    }
+    record->seq = event->close.seq;
+    record->failed = event->close.failed;
+    record->time = event->time;
+    note_taken(run, event->close.seq);
+    if (run->state == RUN_OPEN)
+        run_move(run, RUN_LEAVING);
+    run_store_ready(run, out);
+}

@@ -1,0 +1,39 @@
+/* A layer's work for the pool, and what a worker does with it: fold rows, absorb moments or a slice
+ * of the head, measure a point. The layer owns the job and fills it on the loop; while the job is
+ * out, the workers own everything that it points to. It says nothing of runs or credit. */
+#pragma once
+
+#include "daemon/core/measure/measure.h"
+#include "daemon/core/moments/batch.h"
+
+struct layer;
+
+enum job_kind {
+    JOB_FOLD,    /* one phase of a fold, or all of them when it has one share */
+    JOB_ABSORB,  /* merge ready-made moments, or take a slice of the head */
+    JOB_MEASURE, /* moments to point */
+};
+
+/* Work for the pool: run job_work(job, share) once for each share, side by side, then give the job
+ * back with EV_JOB_DONE. Owned by the layer. */
+struct job {
+    struct list link; /* the pool's own */
+    struct layer *layer;
+    enum job_kind kind;
+    size_t n_shares;
+    struct fold *fold;
+    struct moments *moments;
+    double keep;         /* ABSORB: factor for what is there */
+    struct batch *batch; /* ABSORB */
+    struct head *head;   /* ABSORB */
+    bool has_rows;       /* MEASURE: else nothing is touched, and memory may be made meanwhile */
+    struct measure_plan plan;   /* MEASURE */
+    struct point *point;        /* MEASURE */
+    struct spectrum **spectrum; /* MEASURE: receives it, or NULL */
+    struct probe *probe;        /* MEASURE: receives a copy of the layer's, when it is new */
+    int rc;                     /* ABSORB, MEASURE: 0 or -ENOMEM */
+    size_t shares_left;         /* the pool's own */
+};
+
+/* On a worker: does the share's part of the job. */
+void job_work(struct job *, size_t share);
