@@ -96,88 +96,80 @@ static struct layer *layer_of(struct monitor *monitor, struct run *run, const st
 
 /* ---- taking a batch ----------------------------------------------------------------------- */
 
-enum verdict {
-    TAKEN,
-    PASSED_OVER, /* without a word: sent twice is stored once */
-    REFUSED,
-};
-
-/* Whether the batch is new and plausible in its layer's order. One that was seen before, or comes
- * after its checkpoint, is passed over. */
-static enum verdict check_order(const struct layer *layer, const struct batch *batch,
-                                struct nack *nack)
+/* Offers the batch to its layer, which is returned in `layer`. */
+static enum layer_answer offer(struct monitor *monitor, struct run *run, struct batch *batch,
+                               struct layer **layer, struct nack *nack)
 {
-    if (batch->seq <= layer->last_seq)
-        return PASSED_OVER;
-    if (batch->rows_before >= layer->rows_offered && batch->seq - layer->last_seq <= MAX_JUMP &&
-        batch->rows_before - layer->rows_offered <= MAX_JUMP)
-        return TAKEN;
-    nack_set(nack, NACK_EPROTO, "its numbers do not follow those of the batch before it");
-    return REFUSED;
+    enum layer_answer answer;
+    struct err why;
+
+    if (run->refused_seq > 0) { /* it would enter the window of a checkpoint that came before it */
+        nack_set(nack, NACK_EBUSY, "a message before it was refused");
+        return LAYER_REFUSES;
+    }
+    *layer = layer_of(monitor, run, batch, nack);
+    if (!*layer)
+        return LAYER_REFUSES;
+    answer = layer_offer(*layer, batch, &why);
+    if (answer == LAYER_REFUSES)
+        nack_set(nack, NACK_EPROTO, "%s", why.text);
+    return answer;
 }
 
-static void queue_batch(struct monitor *monitor, struct run *run, struct layer *layer,
-                        struct batch *batch, struct actions *out)
+static void note_queued(struct monitor *monitor, const struct batch *batch)
 {
     monitor->stats.batches++;
     monitor->stats.rows += batch_n_rows(batch);
     monitor->stats.bytes += batch->size_bytes;
     monitor->stats.buffered_bytes += batch->size_bytes;
-    layer_push_batch(layer, batch);
-    /* Many layers may fill no block and still hold all the credit. */
+}
+
+/* Many layers may fill no block and still hold all the credit. */
+static void start_jobs(struct run *run, struct layer *layer, struct actions *out)
+{
     if (run_held_bytes(run) >= run->credit_bytes / 2)
         monitor_flush(run, out);
     else
         monitor_start_job(run, layer, out);
 }
 
-static enum verdict take_batch(struct monitor *monitor, struct run *run, struct batch *batch,
-                               struct nack *nack, struct actions *out)
+/* Whether the batch is queued; if not, its credit goes back. */
+static bool take_batch(struct monitor *monitor, struct run *run, struct batch *batch,
+                       struct actions *out)
 {
-    struct layer *layer;
-    enum verdict verdict;
+    struct layer *layer = NULL;
+    struct nack nack;
 
-    if (run->refused_seq > 0) { /* it would enter the window of a checkpoint that came before it */
-        nack_set(nack, NACK_EBUSY, "a message before it was refused");
-        return REFUSED;
+    run->received += batch->size_bytes;
+    switch (offer(monitor, run, batch, &layer, &nack)) {
+    case LAYER_QUEUES:
+        note_queued(monitor, batch);
+        start_jobs(run, layer, out);
+        return true;
+    case LAYER_PASSES_OVER:
+        break;
+    case LAYER_REFUSES:
+        monitor_refuse_batch(monitor, run, batch, &nack, out);
+        break;
     }
-    layer = layer_of(monitor, run, batch, nack);
-    verdict = layer ? check_order(layer, batch, nack) : REFUSED;
-    if (verdict != TAKEN)
-        return verdict;
-    layer->last_seq = batch->seq;
-    layer->rows_offered = batch->rows_before + batch_n_rows(batch);
-    if (batch_n_rows(batch) == 0 && batch->kind != BATCH_HEAD)
-        return PASSED_OVER;
-    queue_batch(monitor, run, layer, batch, out);
-    return TAKEN;
+    run_return_credit(run, batch->size_bytes, out);
+    return false;
 }
 
 void monitor_on_batch(struct monitor *monitor, const struct event *event, struct actions *out)
 {
     struct run *run = monitor_run_of_peer(monitor, event->peer);
     struct batch *batch = event->batch;
-    enum verdict verdict;
     struct nack nack;
 
     if (!run || run->state != RUN_OPEN) {
-        monitor_refuse_not_open(event->peer, out);
         monitor->stats.batches_refused++;
-        actions_release_batch(out, batch);
-        return;
-    }
-    if (batch->size_bytes > run->granted - run->received) {
+        monitor_refuse_not_open(event->peer, out);
+    } else if (batch->size_bytes > run->granted - run->received) {
         nack_set(&nack, NACK_ECREDIT, "it goes beyond the credit granted");
         monitor_refuse_batch(monitor, run, batch, &nack, out);
-        actions_release_batch(out, batch);
+    } else if (take_batch(monitor, run, batch, out)) {
         return;
     }
-    run->received += batch->size_bytes;
-    verdict = take_batch(monitor, run, batch, &nack, out);
-    if (verdict == TAKEN)
-        return;
-    if (verdict == REFUSED)
-        monitor_refuse_batch(monitor, run, batch, &nack, out);
-    run_return_credit(run, batch->size_bytes, out);
     actions_release_batch(out, batch);
 }

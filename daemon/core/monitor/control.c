@@ -84,10 +84,6 @@ static void push_mark(struct journal_entry *entry, struct layer *layer, size_t i
     mark->wish = wish;
     mark->seq = point->batch_seq;
     mark->rows_offered = point->rows_offered;
-    if (point->batch_seq > layer->last_seq)
-        layer->last_seq = point->batch_seq;
-    if (point->rows_offered > layer->rows_offered)
-        layer->rows_offered = point->rows_offered;
     entry->n_pending++;
     layer_push_mark(layer, mark);
 }
@@ -162,13 +158,6 @@ static struct record *checkpoint_record(const struct run *run, const struct even
     return record;
 }
 
-/* Whether the totals of a layer are those of the batches before it, or of more. */
-static bool totals_follow(const struct layer *layer, const struct checkpoint_layer *totals)
-{
-    return totals->seq >= layer->last_seq && totals->seq - layer->last_seq <= MAX_JUMP &&
-           totals->rows >= layer->rows_offered && totals->rows - layer->rows_offered <= MAX_JUMP;
-}
-
 /* The first layer of the checkpoint whose totals cannot be true, or NULL. */
 static const char *find_false_total(const struct run *run, const struct event *event)
 {
@@ -176,7 +165,7 @@ static const char *find_false_total(const struct run *run, const struct event *e
         const struct checkpoint_layer *totals = &event->checkpoint.layers[i];
         const struct layer *layer = run_layer(run, totals->name);
 
-        if (layer && !totals_follow(layer, totals))
+        if (layer && !layer_totals_follow(layer, totals->seq, totals->rows))
             return totals->name;
     }
     return NULL;

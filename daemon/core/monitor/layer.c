@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A batch number or row count that jumps by more is a mistake, not a loss. */
+#define MAX_JUMP (UINT64_C(1) << 40)
+
 /* ---- making and freeing ------------------------------------------------------------------- */
 
 struct layer *layer_new(struct run *run, const char *name, uint32_t p, uint32_t c,
@@ -40,10 +43,11 @@ struct layer *layer_new(struct run *run, const char *name, uint32_t p, uint32_t 
 double layer_size_bytes(const struct batch *batch, size_t n_workers, bool with_probe)
 {
     size_t p = batch->p, w = (batch->outputs_from_head ? 0 : (size_t)batch->c) + batch->k;
+    size_t n_kept = keep_rows_max(p, w);
 
-    return moments_size_bytes(p, w) + keep_size_bytes(p, w) + fold_size_bytes(p, w, n_workers) +
-           (batch->outputs_from_head ? head_size_bytes(p, batch->k) : 0) +
-           (with_probe ? (double)probe_size_bytes(keep_rows_max(p, w)) : 0);
+    return keep_size_bytes(p, w) + (with_probe ? (double)probe_size_bytes(n_kept) : 0) +
+           moments_size_bytes(p, w) + fold_size_bytes(p, w, n_workers) +
+           (batch->outputs_from_head ? head_size_bytes(p, batch->k) : 0);
 }
 
 static bool has_labels(const struct batch *batch)
@@ -145,9 +149,14 @@ static struct mark *as_mark(struct queued *queued)
     return LIST_ENTRY(queued, struct mark, queued);
 }
 
-void layer_push_batch(struct layer *layer, struct batch *batch)
+bool layer_totals_follow(const struct layer *layer, uint64_t seq, uint64_t rows)
 {
-    assert(layer->has_memory && batch->p == layer->p && batch->c == layer->c);
+    return seq >= layer->last_seq && seq - layer->last_seq <= MAX_JUMP &&
+           rows >= layer->rows_offered && rows - layer->rows_offered <= MAX_JUMP;
+}
+
+static void push_batch(struct layer *layer, struct batch *batch)
+{
     batch->queued.is_mark = false;
     list_append(&layer->queue, &batch->queued.link);
     layer->queued_rows += batch_n_rows(batch);
@@ -155,11 +164,34 @@ void layer_push_batch(struct layer *layer, struct batch *batch)
     layer->held_bytes += batch->size_bytes;
 }
 
+enum layer_answer layer_offer(struct layer *layer, struct batch *batch, struct err *why)
+{
+    uint64_t n_rows = batch_n_rows(batch);
+
+    assert(layer->has_memory && batch->p == layer->p && batch->c == layer->c);
+    if (batch->seq <= layer->last_seq)
+        return LAYER_PASSES_OVER;
+    if (!layer_totals_follow(layer, batch->seq, batch->rows_before)) {
+        err_write(why, "its numbers do not follow those of the batch before it");
+        return LAYER_REFUSES;
+    }
+    layer->last_seq = batch->seq;
+    layer->rows_offered = batch->rows_before + n_rows;
+    if (n_rows == 0 && batch->kind != BATCH_HEAD)
+        return LAYER_PASSES_OVER;
+    push_batch(layer, batch);
+    return LAYER_QUEUES;
+}
+
 void layer_push_mark(struct layer *layer, struct mark *mark)
 {
     mark->queued.is_mark = true;
     list_append(&layer->queue, &mark->queued.link);
     layer->n_marks++;
+    if (mark->seq > layer->last_seq)
+        layer->last_seq = mark->seq;
+    if (mark->rows_offered > layer->rows_offered)
+        layer->rows_offered = mark->rows_offered;
 }
 
 /* Moves the batch from the queue to the job, which reads it to its end. */

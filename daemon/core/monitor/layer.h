@@ -107,9 +107,19 @@ int layer_allocate(struct layer *, const struct batch *first, size_t n_workers);
 /* Frees an idle layer with an empty queue. NULL is fine. */
 void layer_free(struct layer *);
 
-/* Takes the batch into the FIFO. */
-void layer_push_batch(struct layer *, struct batch *);
-/* Puts the mark into the FIFO; it stays the caller's and must outlive its measurement. */
+enum layer_answer {
+    LAYER_QUEUES,      /* the batch is the layer's until its job is done */
+    LAYER_PASSES_OVER, /* it was here before, its checkpoint was, or it has no row */
+    LAYER_REFUSES,     /* its numbers cannot be true */
+};
+
+/* Offers a batch that layer_check found good, to a layer with memory. `why`: of LAYER_REFUSES. */
+enum layer_answer layer_offer(struct layer *, struct batch *, struct err *why);
+/* Whether totals of batches and rows are those of the batches before, or more by what may be lost.
+ */
+bool layer_totals_follow(const struct layer *, uint64_t seq, uint64_t rows);
+/* Puts the mark into the FIFO; it stays the caller's and must outlive its measurement. Batches up
+ * to its totals are passed over from now on. */
 void layer_push_mark(struct layer *, struct mark *);
 
 /* The next job, or NULL when the layer is busy or should rather wait for more rows. A block is

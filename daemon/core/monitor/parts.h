@@ -19,9 +19,6 @@ struct monitor {
     struct monitor_stats stats;
 };
 
-/* A batch number or row count that jumps by more is a mistake, not a loss. */
-#define MAX_JUMP (UINT64_C(1) << 40)
-
 /* ---- finding and ending runs (runs.c) ------------------------------------------------------- */
 
 /* The run that this peer opened, or NULL. */

@@ -52,9 +52,17 @@ static int teardown(void **state)
     return 0;
 }
 
+/* With the number that follows. */
+static void offer(struct fixture *f, struct batch *batch)
+{
+    batch->seq = f->layer->last_seq + 1;
+    batch->rows_before = f->layer->rows_offered;
+    assert_int_equal(layer_offer(f->layer, batch, NULL), LAYER_QUEUES);
+}
+
 static void push(struct fixture *f, enum parcel_kind kind, size_t n)
 {
-    layer_push_batch(f->layer, &parcel_new(kind, "head", P, C, n, n)->batch);
+    offer(f, &parcel_new(kind, "head", P, C, n, n)->batch);
 }
 
 static void push_mark(struct fixture *f, struct mark *mark, struct point *point)
@@ -162,6 +170,49 @@ static void mark_without_rows_is_not_measured(void **state)
     assert_false(mark.measured);
 }
 
+static enum layer_answer offer_as(struct fixture *f, uint64_t seq, uint64_t rows_before,
+                                  struct err *why)
+{
+    struct parcel *parcel = parcel_new(PARCEL_F32, "head", P, C, 10, 1);
+    enum layer_answer answer;
+
+    parcel->batch.seq = seq;
+    parcel->batch.rows_before = rows_before;
+    answer = layer_offer(f->layer, &parcel->batch, why);
+    if (answer != LAYER_QUEUES)
+        parcel_free(parcel);
+    return answer;
+}
+
+static void batch_that_was_here_or_whose_checkpoint_was_is_passed_over(void **state)
+{
+    struct fixture *f = *state;
+    struct point point;
+    struct mark mark;
+
+    assert_int_equal(offer_as(f, 2, 10, NULL), LAYER_QUEUES);
+    assert_int_equal(offer_as(f, 2, 10, NULL), LAYER_PASSES_OVER);
+    assert_int_equal(offer_as(f, 1, 0, NULL), LAYER_PASSES_OVER);
+    mark = (struct mark){.point = &point, .seq = 5, .rows_offered = 40};
+    layer_push_mark(f->layer, &mark);
+    assert_int_equal(offer_as(f, 5, 40, NULL), LAYER_PASSES_OVER);
+    assert_int_equal(f->layer->queued_rows, 10);
+}
+
+static void numbers_that_jump_are_refused_and_change_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct err why = {0};
+
+    assert_int_equal(offer_as(f, 1, 100, NULL), LAYER_QUEUES);
+    assert_int_equal(offer_as(f, 2, 109, &why), LAYER_REFUSES); /* rows are lost backwards */
+    assert_non_null(strstr(why.text, "do not follow"));
+    assert_int_equal(offer_as(f, UINT64_C(1) << 50, 110, &why), LAYER_REFUSES);
+    assert_int_equal(offer_as(f, 2, UINT64_C(1) << 50, &why), LAYER_REFUSES);
+    assert_int_equal(f->layer->last_seq, 1);
+    assert_int_equal(f->layer->rows_offered, 110);
+}
+
 static void formats_that_do_not_mix_go_block_by_block(void **state)
 {
     struct fixture *f = *state;
@@ -247,11 +298,11 @@ static void a_head_counts_for_the_checkpoint_behind_it_and_no_other(void **state
     struct mark marks[2];
     struct point points[2];
 
-    layer_push_batch(f->layer, bare_rows(40));
-    layer_push_batch(f->layer, slice(0, 2));
-    layer_push_batch(f->layer, slice(2, 1));
+    offer(f, bare_rows(40));
+    offer(f, slice(0, 2));
+    offer(f, slice(2, 1));
     push_mark(f, &marks[0], &points[0]);
-    layer_push_batch(f->layer, bare_rows(20));
+    offer(f, bare_rows(20));
     push_mark(f, &marks[1], &points[1]);
     run_all(f);
     assert_true(marks[0].measured && marks[1].measured);
@@ -273,8 +324,8 @@ static void a_slice_out_of_turn_is_refused_and_leaves_no_head(void **state)
     struct point point;
     struct batch *refused;
 
-    layer_push_batch(f->layer, bare_rows(40));
-    layer_push_batch(f->layer, slice(0, 1));
+    offer(f, bare_rows(40));
+    offer(f, slice(0, 1));
     push_mark(f, &mark, &point);
     run(f, layer_start(f->layer)); /* the rows */
     run(f, layer_start(f->layer)); /* the first slice */
@@ -283,7 +334,7 @@ static void a_slice_out_of_turn_is_refused_and_leaves_no_head(void **state)
     assert_int_equal(f->layer->head->n_rows, 0);
     assert_true(point.flags & FLAG_NO_HEAD);
     refused = slice(1, 2);
-    layer_push_batch(f->layer, refused);
+    offer(f, refused);
     job_work(layer_start(f->layer), 0);
     layer_job_done(f->layer, &f->finished, &f->done);
     assert_ptr_equal(list_first(&f->finished), &refused->queued.link);
@@ -325,6 +376,8 @@ int main(void)
         TEST(batch_longer_than_a_block_is_refused_whole),
         TEST(mark_waits_for_what_is_before_it),
         TEST(mark_without_rows_is_not_measured),
+        TEST(batch_that_was_here_or_whose_checkpoint_was_is_passed_over),
+        TEST(numbers_that_jump_are_refused_and_change_nothing),
         TEST(formats_that_do_not_mix_go_block_by_block),
         TEST(cleared_queue_keeps_what_a_job_reads),
         cmocka_unit_test_setup_teardown(a_head_counts_for_the_checkpoint_behind_it_and_no_other,
