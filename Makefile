@@ -155,8 +155,9 @@ PYTEST = PYTHONPATH=client/python/src RICHD_BUILD=$(BUILD) $(KERNELS) $(PYTHON) 
 export PYTHONDONTWRITEBYTECODE := 1
 
 export TSAN_OPTIONS := suppressions=$(CURDIR)/tests/tsan.supp
+# Most of these tests wait most of the time.
 e2e: all
-	$(PYTEST) tests/e2e tests/ctl
+	$(PYTEST) -n 4 --dist loadgroup tests/e2e tests/ctl
 python: all
 	$(PYTEST) client/python/tests
 	$(PYTEST) tests/examples

@@ -15,6 +15,8 @@ from memoryfeed import COMPANIONS, RICHCTL, Ctl, Feed, grokking
 
 POINT_KEYS = [*memoryfeed.POINT_KEYS, "scalars"]
 
+pytestmark = pytest.mark.not_under("thread", because="richctl has one thread")
+
 
 def bare(*args, **env):
     return subprocess.run([RICHCTL, *args], capture_output=True, text=True, timeout=30,

@@ -25,10 +25,11 @@ BUILD = pathlib.Path(os.environ.get("RICHD_BUILD", ROOT / "build")).resolve()
 PACKAGE = ROOT / "client" / "python" / "src"
 #: A sanitized daemon on a busy machine is slow; what takes longer than this is a failure.
 PATIENCE_S = 30.0
+IS_SANITIZED = BUILD.name != "build"
 #: Sanitizers keep what was freed, and shadow the rest: bounds on memory are this much wider there.
-MEMORY_SLACK = 1 if BUILD.name == "build" else 8
-#: And they are so much slower: what a test leaves to chance gets this much more time.
-SLOWNESS = 1 if BUILD.name == "build" else 8
+MEMORY_SLACK = 8 if IS_SANITIZED else 1
+#: A sanitizer sees in a few rounds what it can see in many.
+IS_THINNED = IS_SANITIZED and os.environ.get("RICHD_TESTS") != "all"
 SANITIZER_REPORTS = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime error:")
 F32, F64, F16, BF16, I32, I64 = 1, 2, 3, 4, 5, 6
 #: The measures of a point beside d_lr, d_debiased, u and pr.
@@ -42,12 +43,14 @@ HEADER = struct.Struct("<4sHBBQqQIIIIBBBB12x")
 def wait_until(condition, what="the condition", timeout=PATIENCE_S):
     """What `condition()` returns as soon as that is true; fails after `timeout` seconds."""
     deadline = time.monotonic() + timeout
+    pause = 0.005
     while True:
         value = condition()
         if value:
             return value
         assert time.monotonic() < deadline, f"waited {timeout:g} s for {what}"
-        time.sleep(0.005)
+        time.sleep(pause)
+        pause = min(1.1 * pause, 0.05)
 
 
 def clean_environment(**more):

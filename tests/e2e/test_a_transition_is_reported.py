@@ -182,6 +182,7 @@ def test_a_command_comes_and_goes_with_sighup(new_daemon, tmp_path):
     assert [json.loads(line)["run"] for line in told.read_text().splitlines()] == ["during"]
 
 
+@pytest.mark.long
 def test_a_command_that_hangs_holds_up_nothing(new_daemon, tmp_path):
     """It does not even read; it is killed with what it has started, after 10 s and at the end."""
     pids = tmp_path / "pids"

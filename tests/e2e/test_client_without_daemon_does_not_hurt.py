@@ -32,6 +32,8 @@ run.finish()
 print(time.monotonic() - began, flush=True)
 """
 
+IN_PYTHON = pytest.mark.not_under("address", "thread", because="what is tested is in Python")
+
 
 def figures(process):
     """The slowest step and the time that finish took; the process has ended well."""
@@ -42,6 +44,7 @@ def figures(process):
     return float(slowest), float(finish)
 
 
+@IN_PYTHON
 def test_client_without_daemon_does_not_hurt(tmp_path):
     process = subprocess.run([sys.executable, "-c", LOOP, "3000"], text=True, capture_output=True,
                              env=clean_environment(RICHD_RUNTIME_DIR=str(tmp_path)),
@@ -52,6 +55,7 @@ def test_client_without_daemon_does_not_hurt(tmp_path):
     assert process.stderr.count("no richd at") == 1, process.stderr
 
 
+@IN_PYTHON
 def test_a_stopped_daemon_does_not_hurt(daemon):
     process = daemon.train("-c", LOOP, 20000)
     wait_until(lambda: daemon.rpc("run.list")["total"] == 1, "the run to open")
@@ -62,6 +66,7 @@ def test_a_stopped_daemon_does_not_hurt(daemon):
     daemon.signal(signal.SIGCONT)
 
 
+@IN_PYTHON
 def test_a_daemon_killed_in_the_middle_does_not_hurt(daemon):
     process = daemon.train("-c", LOOP, 20000)
     wait_until(lambda: daemon.rpc("run.list")["total"] == 1, "the run to open")
@@ -71,6 +76,7 @@ def test_a_daemon_killed_in_the_middle_does_not_hurt(daemon):
     assert finish < 2.5
 
 
+@IN_PYTHON
 def test_a_daemon_that_comes_late_gets_what_fits(new_daemon):
     daemon = new_daemon()
     process = daemon.train("-c", LOOP, 100, "wait")
@@ -87,6 +93,7 @@ def test_a_daemon_that_comes_late_gets_what_fits(new_daemon):
     assert daemon.state_of("run") == "finished"
 
 
+@IN_PYTHON
 @pytest.mark.parametrize("lines", ["", "raise SystemExit(3)", "1 / 0"])
 def test_a_program_that_ends_without_finish_ends_in_time(daemon, lines):
     program = f"import richd\nrun = richd.init(run_id='run')\nrun.log({{'x': 1}}, step=1)\n{lines}\n"
@@ -99,6 +106,7 @@ def test_a_program_that_ends_without_finish_ends_in_time(daemon, lines):
     assert daemon.rpc("scalars.query", run="run")["scalars"][0]["columns"]["value"] == [1]
 
 
+@IN_PYTHON
 def test_a_forked_child_is_silent(daemon):
     program = """
 import os, numpy, richd

@@ -1,8 +1,11 @@
 import numpy as np
+import pytest
 
-from harness import draw, wait_until
+from harness import IS_THINNED, draw, wait_until
 
 MIB = 1 << 20
+#: How often the first grant is sent in all.
+WINDOWS = 2 if IS_THINNED else 6
 
 
 def big_rows(n_bytes, seed=0):
@@ -17,7 +20,7 @@ def test_credit_bounds_what_a_trainer_may_send(daemon):
     with daemon.trainer("run") as trainer:
         window = trainer.granted
         assert 8 * MIB <= window <= 64 * MIB
-        while trainer.sent_bytes < 6 * window:
+        while trainer.sent_bytes < WINDOWS * window:
             size = sum(part.nbytes for part in batch) + 64 + len("head")
             while trainer.sent_bytes + size > trainer.granted:
                 trainer.expect("progress")
@@ -58,6 +61,7 @@ def test_a_new_run_gets_its_share_of_what_is_left(daemon):
         assert trainer.granted == grants[0], "credit comes back when a run ends"
 
 
+@pytest.mark.long
 def test_when_the_budget_is_spent_a_run_is_told_to_come_later(daemon, new_run):
     trainers = []
     while True:

@@ -14,6 +14,7 @@ from httpclient import BINARY, PING, PONG, Refused, WebSocket, connect, port_of,
 
 PAGE = ROOT / "client" / "dashboard"
 READ, WRITE = "read-0123456789abcdef", "write-0123456789abcdef"
+ON_THE_LOOP = pytest.mark.not_under("thread", because="the loop's thread alone decides on this")
 
 
 @pytest.fixture
@@ -150,6 +151,7 @@ def look_alikes(port):
             f"http://127.0.0.1:{port}/", f"http://user@127.0.0.1:{port}", "http://127.0.0.1"]
 
 
+@ON_THE_LOOP
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example",
                                   "localhost:80:80", "localhost:", "127.0.0.10", "[::1].evil",
                                   "localhost, localhost", "user@localhost"])
@@ -160,6 +162,7 @@ def test_a_foreign_host_is_refused(web, host):
     assert told.value.status == 421
 
 
+@ON_THE_LOOP
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1:65535", "[::1]:8080"])
 def test_the_loopback_has_many_names_and_through_a_tunnel_any_port(web, host):
     assert request(web, "/", Host=host, Origin=f"http://{host}").status == 200
@@ -171,6 +174,7 @@ def test_two_hosts_or_none_are_refused(web):
     assert b" 200 " not in two and b" 200 " not in none
 
 
+@ON_THE_LOOP
 def test_a_foreign_or_look_alike_origin_is_refused(web):
     port = port_of(web)
     for origin in look_alikes(port):
@@ -191,6 +195,7 @@ def test_another_name_is_let_in_when_it_is_configured(new_daemon):
         assert request(web, "/", Host=host).status == 421, host
 
 
+@ON_THE_LOOP
 @pytest.mark.parametrize("method", ["DELETE", "PUT", "PATCH", "POST", "OPTIONS"])
 def test_methods_that_change_are_denied(web, guarded, method):
     for path in "/", "/ws", "/nothing":
@@ -205,6 +210,7 @@ def test_methods_that_do_not_exist_are_denied(web):
     assert request(web, "/").status == 200
 
 
+@ON_THE_LOOP
 @pytest.mark.parametrize("path", ["/../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "//etc/passwd",
                                   "/..%2f..%2fetc%2fpasswd", "/index.html/", "/index.html%00.js",
                                   "/\\..\\..", "/%", "/%zz", "etc/passwd", "*", "/ws/", "/ws%00",
@@ -216,6 +222,7 @@ def test_tricks_with_paths_find_nothing(web, path):
     assert b"root:" not in answer
 
 
+@ON_THE_LOOP
 def test_without_a_token_nothing_of_the_runs_is_told(guarded):
     wrong = [{}, {"authorization": "Bearer wrong-0123456789abcdef"}, {"authorization": READ},
              {"authorization": "Bearer " + READ[:-1]}, {"authorization": "Bearer " + READ + "x"},
@@ -249,6 +256,7 @@ def test_a_browser_says_its_token_in_the_first_message(guarded):
         assert ws.ask("run.list")["total"] == 0
 
 
+@ON_THE_LOOP
 @pytest.mark.parametrize("first", [("run.list", {}), ("server.hello", {}),
                                    ("server.hello", {"token": WRITE}),
                                    ("server.hello", {"token": "wrong-0123456789abcdef"})])
@@ -278,6 +286,7 @@ def test_sighup_reads_the_tokens_again_and_cuts_who_may_read_no_more(guarded):
     assert request(guarded, "/nothing", authorization="Bearer " + fresh).status == 404
 
 
+@ON_THE_LOOP
 def test_a_network_address_needs_a_token_file():
     for address in "0.0.0.0:0", "[::]:0", "192.0.2.1:80":
         refused = richd("--http", address, "--check-config")
@@ -299,6 +308,7 @@ def test_it_listens_at_that_address_alone(new_daemon, asked, others):
             socket.create_connection((other, port_of(web)), PATIENCE_S)
 
 
+@ON_THE_LOOP
 def test_a_token_file_must_be_private_and_hold_tokens(new_daemon, tmp_path):
     tokens = tmp_path / "tokens"
     for text, mode, why in [(f"read {READ}\n", 0o644, "chmod 600"), ("", 0o600, "no token"),
@@ -335,6 +345,7 @@ def test_two_hundred_idle_connections_and_websockets_hold_nobody_up(web):
     wait_until(lambda: web.rpc("server.status")["connections"] == 1, "the WebSockets to be gone")
 
 
+@pytest.mark.long
 def test_without_descriptors_nothing_spins_and_who_is_in_is_served(new_daemon):
     web = new_daemon("--http", "127.0.0.1:0")
     web.preexec = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
@@ -367,6 +378,7 @@ def test_beyond_1024_connections_the_newest_waits(new_daemon):
     newest.close()
 
 
+@pytest.mark.long
 def test_half_a_request_a_byte_a_second_is_cut(web):
     slow = [connect(web) for _ in range(200)]
     for sock in slow:

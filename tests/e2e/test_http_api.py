@@ -249,6 +249,8 @@ def test_the_websocket_sees_every_point_once(daemon):
     assert seen == [(layer, step) for step in range(30) for layer in "ab"]
 
 
+@pytest.mark.long
+@pytest.mark.not_under("thread", because="the loop alone cuts them")
 def test_readers_that_take_nothing_do_not_grow_the_daemon_and_are_cut(daemon):
     train(daemon, steps=1500, layers="abcd")
     before = daemon.resident_bytes()
@@ -355,6 +357,8 @@ def prometheus_config(folder, target):
     return config
 
 
+@pytest.mark.long
+@pytest.mark.not_under("address", "thread", because="it asks for what the tests above ask for")
 def test_prometheus_scrapes_it(daemon, tmp_path):
     program = shutil.which("prometheus", path=TOOLS)
     assert program, "`make tools` fetches it"

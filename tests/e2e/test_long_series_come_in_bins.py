@@ -3,14 +3,24 @@ import math
 import numpy as np
 import pytest
 
-from harness import draw
+from harness import Daemon, draw
 
 N_POINTS = 3000
 SPIKE_AT = 1234
 METRICS = ("d_lr", "d_debiased", "u", "pr")
 
+#: All of them read one series, in one process.
+pytestmark = pytest.mark.xdist_group("long series")
 
-@pytest.fixture
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory):
+    started = Daemon(tmp_path_factory.mktemp("daemon")).start()
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="module")
 def columns(daemon):
     """A run of N_POINTS real checkpoints, one of them a spike; its series, as it was stored."""
     flat = draw(12, 4, 2, seed=0)

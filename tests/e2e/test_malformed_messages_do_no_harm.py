@@ -10,6 +10,7 @@ import pytest
 from harness import F32, F64, I32, Trainer, assert_measures, draw, header, wait_until
 
 N, P, C = 10, 4, 2
+ON_THE_LOOP = pytest.mark.not_under("thread", because="the loop's thread alone refuses these")
 
 
 @pytest.fixture
@@ -78,6 +79,7 @@ BAD_BATCHES = {
 }
 
 
+@ON_THE_LOOP
 @pytest.mark.parametrize("frames", BAD_BATCHES.values(), ids=BAD_BATCHES.keys())
 def test_malformed_messages_do_no_harm(daemon, witness, frames):
     refused = daemon.rpc("server.status")["batches_refused"]
@@ -129,6 +131,7 @@ BAD_CONTROLS = {
 }
 
 
+@ON_THE_LOOP
 @pytest.mark.parametrize("frame", BAD_CONTROLS.values(), ids=BAD_CONTROLS.keys())
 def test_control_garbage_is_refused(daemon, witness, frame):
     with daemon.trainer("run") as trainer:
@@ -140,6 +143,7 @@ def test_control_garbage_is_refused(daemon, witness, frame):
         trainer.wait(trainer.log(1, loss=0.5))
 
 
+@ON_THE_LOOP
 @pytest.mark.parametrize("run", ["", "../../etc/passwd", "a/b", "%2e%2e", ".hidden", "x" * 65,
                                  "x" * 10000, "zwölf", "a b", "a\0b", "a\nb"])
 def test_a_run_id_never_becomes_a_path(daemon, run):

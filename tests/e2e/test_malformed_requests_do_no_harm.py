@@ -22,6 +22,8 @@ BAD_LINES = {
     "parameters in an array": ('{"jsonrpc":"2.0","id":1,"method":"run.list","params":[1]}', -32602),
 }
 
+ON_THE_LOOP = pytest.mark.not_under("thread", because="the loop's thread alone refuses these")
+
 
 @pytest.fixture
 def witness(daemon):
@@ -33,6 +35,7 @@ def witness(daemon):
         subscription.read_until(lambda s: [p["step"] for p in s.points] == [99])
 
 
+@ON_THE_LOOP
 @pytest.mark.parametrize("line, code", BAD_LINES.values(), ids=BAD_LINES.keys())
 def test_malformed_requests_do_no_harm(daemon, witness, line, code):
     with Feed(daemon.endpoints["feed"]) as feed:
@@ -65,6 +68,7 @@ BAD_PARAMETERS = [
 ]
 
 
+@ON_THE_LOOP
 @pytest.mark.parametrize("method, params, named", BAD_PARAMETERS)
 def test_a_wrong_parameter_is_named(daemon, witness, method, params, named):
     with pytest.raises(RpcError) as caught:
@@ -132,6 +136,7 @@ def test_one_byte_at_a_time_is_a_request_too(daemon, witness):
         assert feed.receive()["result"]["total"] == 1
 
 
+@ON_THE_LOOP
 def test_newlines_without_end_cost_little(daemon, witness):
     before = daemon.cpu_seconds()
     with Feed(daemon.endpoints["feed"]) as feed:

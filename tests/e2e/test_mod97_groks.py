@@ -3,6 +3,8 @@ import pytest
 from harness import POINT_KEYS, ROOT
 
 
+@pytest.mark.long
+@pytest.mark.not_under("address", "thread", because="the minute is that of torch")
 def test_mod97_groks(daemon):
     """The paper's transition, 0.51 to 0.11, of a real training; about a minute."""
     pytest.importorskip("torch")

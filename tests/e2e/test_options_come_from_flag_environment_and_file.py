@@ -9,6 +9,8 @@ from harness import BUILD, PATIENCE_S, clean_environment, draw, richd
 OPTIONS = ("config", "state-dir", "runtime-dir", "listen", "feed", "socket-group", "on-event",
            "log-level")
 
+pytestmark = pytest.mark.not_under("thread", because="options are read before any thread starts")
+
 
 def printed(*flags, **environment):
     """--print-config as {name: (value, source)}."""

@@ -14,6 +14,8 @@ RICHCTL = BUILD / "richctl"
 RNG = np.random.default_rng(0)
 ROWS = RNG.normal(size=(64, 8))
 
+pytestmark = pytest.mark.not_under("thread", because="richctl has one thread")
+
 
 @pytest.fixture
 def start(daemon):

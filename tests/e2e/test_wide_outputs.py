@@ -59,6 +59,7 @@ def assert_is(point, want):
         assert getattr(point, name) == pytest.approx(want[name], abs=TOLERANCE), name
 
 
+@pytest.mark.not_under("thread", because="threads cross as in the tests below")
 @pytest.mark.parametrize("projector", PROJECTORS, ids=str)
 def test_a_head_measures_what_its_logits_do(daemon, new_run, projector):
     features, weight = rows_of(1)
@@ -120,6 +121,7 @@ def test_a_window_that_goes_on_gets_its_head_at_each_checkpoint(daemon, new_run)
     assert_is(point, expected(features, features @ weight.T, "top"))
 
 
+@pytest.mark.not_under("address", "thread", because="a tap is the package's, and torch's")
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
 def test_a_tap_on_a_wide_linear_module_sends_no_logits(daemon, new_run, dtype):
     torch = pytest.importorskip("torch")

@@ -1,0 +1,45 @@
+"""Which tests a variant of the build runs, and in which order.
+
+The plain build runs all. A sanitizer runs what it can find something in; a test in which it cannot
+says so, with the reason:
+
+    @pytest.mark.not_under("address", "thread", because="what runs is torch")
+
+RICHD_TESTS=all runs these as well (`make test-long`). Tests run side by side, so one that waits
+for long begins before the others: @pytest.mark.long.
+"""
+
+import os
+import pathlib
+
+# Before numpy is imported, and for the daemons as well: the cores are shared among many processes,
+# and idle threads of OpenBLAS spin. The page's tests run the daemon with as many as there are.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+SANITIZERS = ("address", "thread")
+BUILD = pathlib.Path(os.environ.get("RICHD_BUILD", "build"))
+RUNS_ALL = os.environ.get("RICHD_TESTS") == "all"
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "not_under(*sanitizers, because): left out there")
+    config.addinivalue_line("markers", "long: waits for seconds, and begins before the others")
+
+
+def is_left_out(item):
+    """Whether a mark leaves the test out of this variant."""
+    found = False
+    for mark in item.iter_markers("not_under"):
+        assert mark.args and set(mark.args) <= set(SANITIZERS), (item.nodeid, mark)
+        assert mark.kwargs.keys() == {"because"}, (item.nodeid, mark)
+        found |= BUILD.name in mark.args
+    return found and not RUNS_ALL
+
+
+def pytest_collection_modifyitems(config, items):
+    left_out = [item for item in items if is_left_out(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
