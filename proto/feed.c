@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +11,7 @@
 #include "proto/base/state.h"
 #include "proto/json.h"
 
-#define MAX_PARAMS 8
+#define MAX_PARAMS 11
 
 /* One row a method: its name, and the parameters it knows. */
 static const struct method_info {
@@ -24,12 +25,13 @@ static const struct method_info {
     [FEED_RUN_GET] = {"run.get", {"run"}},
     [FEED_LAYER_LIST] = {"layer.list", {"run"}},
     [FEED_SERIES_QUERY] = {"series.query",
-                           {"run", "layer", "metrics", "from", "to", "points", "spacing",
-                            "attempts"}},
+                           {"run", "layer", "metrics", "scalars", "from", "to", "points", "spacing",
+                            "attempts", "limit", "next"}},
     [FEED_SERIES_SUBSCRIBE] = {"series.subscribe", {"run", "since_seq"}},
     [FEED_SERIES_UNSUBSCRIBE] = {"series.unsubscribe", {"sub"}},
     [FEED_SCALARS_QUERY] = {"scalars.query",
-                            {"run", "names", "from", "to", "points", "spacing", "attempts"}},
+                            {"run", "names", "from", "to", "points", "spacing", "attempts", "limit",
+                             "next"}},
     [FEED_EVENT_QUERY] = {"event.query", {"run", "layer", "from", "to", "attempts"}},
     [FEED_EVENT_SUBSCRIBE] = {"event.subscribe", {"run", "since_seq"}},
     [FEED_EVENT_UNSUBSCRIBE] = {"event.unsubscribe", {"sub"}},
@@ -194,6 +196,29 @@ static int read_texts(const cJSON *params, const char *name, const cJSON **out, 
     return 0;
 }
 
+void feed_place_print(const struct feed_place *place, char text[FEED_PLACE_SIZE])
+{
+    assert(place->attempt > 0 && place->step >= 0);
+    snprintf(text, FEED_PLACE_SIZE, "%" PRId64 ":%" PRId64, place->attempt, place->step);
+}
+
+/* Only what feed_place_print writes is taken: what reads back to the same text. */
+static int read_place(const cJSON *params, const char *name, struct feed_place *out, struct err *e)
+{
+    char again[FEED_PLACE_SIZE] = "";
+    const char *text = NULL;
+    int rc = json_text(params, name, FEED_PLACE_SIZE, &text, e);
+
+    if (rc <= 0)
+        return checked(rc);
+    if (sscanf(text, "%" SCNd64 ":%" SCNd64, &out->attempt, &out->step) == 2 && out->attempt > 0 &&
+        out->step >= 0)
+        feed_place_print(out, again);
+    if (strcmp(text, again) != 0)
+        return err_set(e, FEED_BAD_PARAMS, "\"%s\" must be what an answer had as \"next\"", name);
+    return 0;
+}
+
 static int read_range(const cJSON *params, struct feed_range *out, struct err *e)
 {
     int rc;
@@ -204,8 +229,14 @@ static int read_range(const cJSON *params, struct feed_range *out, struct err *e
         rc = json_integer(params, "to", 0, INT64_MAX, &out->to, e);
     if (rc >= 0)
         rc = json_integer(params, "points", FEED_POINTS_MIN, FEED_POINTS_MAX, &out->points, e);
+    if (rc >= 0)
+        rc = json_integer(params, "limit", 1, FEED_ROWS_MAX, &out->limit, e);
+    if (rc >= 0)
+        rc = read_place(params, "next", &out->next, e);
     if (rc < 0)
         return checked(rc);
+    if (out->next.attempt > 0 && out->limit == 0)
+        return err_set(e, FEED_BAD_PARAMS, "\"next\" needs \"limit\"");
     rc = read_second(params, "spacing", spacing_words, &out->linear, e);
     return rc < 0 ? rc : read_second(params, "attempts", attempts_words, &out->all_attempts, e);
 }
@@ -252,6 +283,17 @@ int feed_run_read(const struct feed_request *request, struct feed_run *out, stru
     return read_run(request->params, true, &out->run, e);
 }
 
+/* An array of names, or true for all of them. */
+static int read_scalars(const cJSON *params, struct feed_series_query *out, struct err *e)
+{
+    const cJSON *scalars = cJSON_GetObjectItemCaseSensitive(params, "scalars");
+
+    out->all_scalars = cJSON_IsTrue(scalars);
+    if (out->all_scalars || cJSON_IsFalse(scalars))
+        return 0;
+    return read_texts(params, "scalars", &out->scalars, e);
+}
+
 int feed_series_query_read(const struct feed_request *request, struct feed_series_query *out,
                            struct err *e)
 {
@@ -263,7 +305,13 @@ int feed_series_query_read(const struct feed_request *request, struct feed_serie
         rc = checked(json_text(request->params, "layer", TEXT_MAX, &out->layer, e));
     if (rc == 0)
         rc = read_texts(request->params, "metrics", &out->metrics, e);
-    return rc < 0 ? rc : read_range(request->params, &out->range, e);
+    if (rc == 0)
+        rc = read_scalars(request->params, out, e);
+    if (rc == 0)
+        rc = read_range(request->params, &out->range, e);
+    if (rc == 0 && out->range.next.attempt > 0 && !out->layer)
+        return err_set(e, FEED_BAD_PARAMS, "\"next\" needs \"layer\": each has its own");
+    return rc;
 }
 
 int feed_scalars_query_read(const struct feed_request *request, struct feed_scalars_query *out,
@@ -275,7 +323,11 @@ int feed_scalars_query_read(const struct feed_request *request, struct feed_scal
     rc = read_run(request->params, true, &out->run, e);
     if (rc == 0)
         rc = read_texts(request->params, "names", &out->names, e);
-    return rc < 0 ? rc : read_range(request->params, &out->range, e);
+    if (rc == 0)
+        rc = read_range(request->params, &out->range, e);
+    if (rc == 0 && out->range.next.attempt > 0 && cJSON_GetArraySize(out->names) != 1)
+        return err_set(e, FEED_BAD_PARAMS, "\"next\" needs one name: each has its own");
+    return rc;
 }
 
 int feed_event_query_read(const struct feed_request *request, struct feed_event_query *out,

@@ -50,6 +50,8 @@ enum feed_method {
 #define FEED_POINTS_MIN     4
 #define FEED_POINTS_MAX     100000
 #define FEED_POINTS_DEFAULT 10000
+/* Rows of a page, as `limit` asks. */
+#define FEED_ROWS_MAX 100000
 /* As many as a run has scalars in one log. */
 #define FEED_NAMES_MAX 1024
 
@@ -100,19 +102,31 @@ struct feed_run {
     const char *run;
 };
 
+/* A place in a series: the row of that step in that attempt. */
+struct feed_place {
+    int64_t attempt; /* 0: before the first row */
+    int64_t step;
+};
+/* "ATTEMPT:STEP" with its NUL, as `next` in requests and answers. */
+#define FEED_PLACE_SIZE 44
+
 /* What series.query and scalars.query have in common. */
 struct feed_range {
     int64_t from;
     int64_t to;
     int64_t points;
-    bool linear;       /* spacing of bins; else log */
-    bool all_attempts; /* superseded points, too */
+    int64_t limit;          /* rows an answer; 0: all of them, or bins */
+    struct feed_place next; /* only what comes behind it */
+    bool linear;            /* spacing of bins; else log */
+    bool all_attempts;      /* superseded points, too */
 };
 
 struct feed_series_query {
     const char *run;
     const char *layer;    /* NULL: all */
     const cJSON *metrics; /* array of texts; NULL: all */
+    const cJSON *scalars; /* array of texts; NULL: see all_scalars */
+    bool all_scalars;     /* else none without `scalars` */
     struct feed_range range;
 };
 
@@ -159,6 +173,9 @@ int feed_spectrum_query_read(const struct feed_request *, struct feed_spectrum_q
                              struct err *e);
 int feed_subscribe_read(const struct feed_request *, struct feed_subscribe *out, struct err *e);
 int feed_unsubscribe_read(const struct feed_request *, struct feed_unsubscribe *out, struct err *e);
+
+/* Writes a place as `next` has it. */
+void feed_place_print(const struct feed_place *, char text[FEED_PLACE_SIZE]);
 
 /* ---- answers ----
  * Each returns one line that ends in '\n' (free with free), its length in `*size`; or NULL when

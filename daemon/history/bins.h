@@ -1,7 +1,7 @@
 /* A long series made short: rows (step, values) go into bins of equal width, in log(step + 1) or in
  * step, and each bin keeps every value's smallest, largest and last, so that no spike and no early
- * transition is lost. One thread at a time uses a series; reading rows and writing JSON is left to
- * the caller. */
+ * transition is lost. One thread at a time uses the bins. The caller reads the rows and writes the
+ * JSON. */
 #pragma once
 
 #include <stdbool.h>
@@ -13,11 +13,11 @@ enum spacing {
     SPACING_LINEAR,
 };
 
-struct series;
+struct bins;
 
 /* A bin that holds at least one row. min and max are NaN when no value in the bin is finite; last
- * is the value at step_end, NaN or not. The arrays are borrowed until the series is freed. */
-struct series_bin {
+ * is the value at step_end, NaN or not. The arrays are borrowed until the bins are freed. */
+struct bin {
     int64_t step;     /* first */
     int64_t step_end; /* last */
     uint64_t count;   /* rows */
@@ -26,15 +26,15 @@ struct series_bin {
     const double *last;
 };
 
-/* A series of rows of `n_values`, between the steps `from` and `to` (0 <= from <= to), in at most
- * `n_points` / 2 bins, since each may be drawn as two points. Returns it (free with series_free),
+/* Bins for rows of `n_values`, between the steps `from` and `to` (0 <= from <= to), in at most
+ * `n_points` / 2 bins, since each may be drawn as two points. Returns it (free with bins_free),
  * or NULL without memory. */
-struct series *series_new(size_t n_values, size_t n_points, enum spacing, int64_t from, int64_t to);
-void series_free(struct series *);
+struct bins *bins_new(size_t n_values, size_t n_points, enum spacing, int64_t from, int64_t to);
+void bins_free(struct bins *);
 
 /* Adds a row; steps may come in any order, those outside [from, to] count for the nearest bin. */
-void series_add(struct series *, int64_t step, const double *values);
+void bins_add(struct bins *, int64_t step, const double *values);
 
 /* Walks the bins in order of their steps: fills `out` with the next one that holds a row, at or
  * after `*cursor` (0 at first), and advances it. False when there is none. */
-bool series_next(const struct series *, size_t *cursor, struct series_bin *out);
+bool bins_next(const struct bins *, size_t *cursor, struct bin *out);

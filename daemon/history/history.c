@@ -112,6 +112,8 @@ static const char *const statements[SQL_COUNT] = {
                        " (SELECT max(step) FROM point" POINT_RANGE ")",
     [SQL_POINT_VALUES] = "SELECT step @measures FROM point" POINT_RANGE " ORDER BY step",
     [SQL_SCALARS] = "SELECT attempt, step, time, value FROM scalar" SCALAR_RANGE " ORDER BY step",
+    [SQL_SCALAR_AT] = "SELECT value FROM scalar WHERE name_key = ?1 AND attempt = ?2"
+                      " AND step = ?3",
     [SQL_SCALAR_COUNT] = "SELECT count(*) FROM (SELECT 1 FROM scalar" SCALAR_RANGE " LIMIT ?5)",
     [SQL_SCALAR_ENDS] = "SELECT (SELECT min(step) FROM scalar" SCALAR_RANGE "),"
                         " (SELECT max(step) FROM scalar" SCALAR_RANGE ")",

@@ -107,7 +107,8 @@ const struct http_route *http_route_find(const char *path, bool wants_csv, const
 /* Those that FEED.md has as arrays, here given once for each element. */
 static bool is_list(const char *name)
 {
-    return strcmp(name, "metrics") == 0 || strcmp(name, "names") == 0;
+    return strcmp(name, "metrics") == 0 || strcmp(name, "names") == 0 ||
+           strcmp(name, "scalars") == 0;
 }
 
 static bool push_text(cJSON *params, const char *name, const char *value)

@@ -95,3 +95,20 @@ def test_richctl_prints_all_of_them(daemon, columns):
     assert [line["step"] for line in lines] == columns["step"]
     assert [line["d_lr"] for line in lines] == columns["d_lr"]
     assert len(daemon.richctl_json("series", "run", "--points", "200")) <= 100
+
+
+def test_pages_give_every_row_with_its_scalars(daemon, columns):
+    asked = {"run": "run", "layer": "head", "limit": 700, "metrics": ["d_lr"], "scalars": True}
+    steps, d_lr, loss, sizes = [], [], [], []
+    while True:
+        (layer,) = daemon.rpc("series.query", **asked)["layers"]
+        steps += layer["columns"]["step"]
+        d_lr += layer["columns"]["d_lr"]
+        loss += layer["columns"]["scalars"]["loss"]
+        sizes.append(len(layer["columns"]["step"]))
+        if layer["next"] is None:
+            break
+        asked["next"] = layer["next"]
+    assert (steps, d_lr) == (columns["step"], columns["d_lr"])
+    assert loss == [9.0 if step == SPIKE_AT else 1.0 / (1 + step) for step in steps]
+    assert sizes == [700, 700, 700, 700, 200]

@@ -91,22 +91,24 @@ def test_a_point_fetches_its_spectrum_once():
     assert Point().spectrum is None and Point().companions == {}
 
 
-@pytest.mark.parametrize("columns, binned", [
-    ({"step": [1, 5], "d_lr": [0.5, None]}, False),
-    ({"step": [1, 5], "d_lr": {"min": [0, 0], "max": [1, 1], "last": [0.5, None]}}, True),
-])
-def test_a_series_is_two_arrays(feed, tmp_path, columns, binned):
+def page(steps, values, next_page):
+    return {"layer": "head", "binned": False, "columns": {"step": steps, "d_lr": values},
+            "next": next_page}
+
+
+def test_a_series_is_two_arrays_of_every_page(feed, tmp_path):
     find, answers, requests = feed
     (tmp_path / "endpoints.json").write_text(json.dumps({"ingest": "ipc:///nobody",
                                                          "feed": find()}))
-    layers = [{"layer": "head", "binned": binned, "columns": columns}]
-    answers += [result({"run": "r", "layers": layers}), result({"run": "r", "layers": layers * 2})]
+    first, last = page([1, 5], [0.5, None], "1:5"), page([7], [0.25], None)
+    answers += [result({"run": "r", "layers": layers}) for layers in ([first], [last], [last] * 2)]
     run = richd.init(run_id="r", runtime_dir=str(tmp_path), mode="disabled")
-    steps, values = run.series("d_lr", layer="head")
-    assert steps.dtype == np.int64 and list(steps) == [1, 5]
-    assert values[0] == 0.5 and np.isnan(values[1])
-    assert requests[0]["params"] == {"run": "r", "metrics": ["d_lr"], "points": 100000,
-                                     "layer": "head"}
+    steps, values = run.series("d_lr")
+    assert steps.dtype == np.int64 and list(steps) == [1, 5, 7]
+    assert values[0] == 0.5 and np.isnan(values[1]) and values[2] == 0.25
+    asked = {"run": "r", "metrics": ["d_lr"], "limit": _feed.PAGE_ROWS}
+    assert requests[0]["params"] == asked
+    assert requests[1]["params"] == {**asked, "layer": "head", "next": "1:5"}
     with pytest.raises(richd.RichdError, match="head, head"):
         run.series("d_lr")
 

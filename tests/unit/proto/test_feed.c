@@ -146,6 +146,10 @@ static void parameters_left_out_have_their_defaults(void **state)
     assert_int_equal(query.range.from, 0);
     assert_true(query.range.to == INT64_MAX);
     assert_int_equal(query.range.points, 10000);
+    assert_int_equal(query.range.limit, 0);
+    assert_int_equal(query.range.next.attempt, 0);
+    assert_null(query.scalars);
+    assert_false(query.all_scalars);
     assert_false(query.range.linear);
     assert_false(query.range.all_attempts);
     feed_request_release(&request);
@@ -165,12 +169,14 @@ static void parameters_are_read(void **state)
 {
     struct feed_series_query query;
     struct feed_subscribe subscribe;
+    char place[FEED_PLACE_SIZE];
     struct feed_request request;
 
     (void)state;
     parse("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"series.query\",\"params\":{\"run\":\"a\","
           "\"layer\":\"head\",\"metrics\":[\"u\"],\"from\":\"9007199254740993\",\"to\":8,"
-          "\"points\":4,\"spacing\":\"linear\",\"attempts\":\"all\"}}",
+          "\"points\":4,\"spacing\":\"linear\",\"attempts\":\"all\",\"scalars\":[\"loss\"],"
+          "\"limit\":100000,\"next\":\"2:9007199254740993\"}}",
           &request);
     assert_int_equal(feed_series_query_read(&request, &query, NULL), 0);
     assert_string_equal(query.layer, "head");
@@ -180,6 +186,13 @@ static void parameters_are_read(void **state)
     assert_int_equal(query.range.points, 4);
     assert_true(query.range.linear);
     assert_true(query.range.all_attempts);
+    assert_int_equal(cJSON_GetArraySize(query.scalars), 1);
+    assert_false(query.all_scalars);
+    assert_int_equal(query.range.limit, 100000);
+    assert_int_equal(query.range.next.attempt, 2);
+    assert_true(query.range.next.step == 9007199254740993);
+    feed_place_print(&query.range.next, place);
+    assert_string_equal(place, "2:9007199254740993");
     feed_request_release(&request);
 
     parse("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"series.subscribe\",\"params\":"

@@ -21,9 +21,9 @@ from richd._spectrum import as_array
 Find = Callable[[], Optional[str]]
 
 _CHUNK = 1 << 16
-#: More come in bins of steps.
-POINTS_MAX = 100_000
-#: An answer of 100,000 points in columns is about 20 MB.
+#: Rows of one answer: 2 MB of text.
+PAGE_ROWS = 50_000
+#: A daemon that sends more is not believed.
 _ANSWER_MAX = 256 << 20
 
 
@@ -53,16 +53,27 @@ def series(
     find: Find, run: str, metric: str, layer: Optional[str], timeout: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """(steps, values) of a measure, as `Run.series` describes them. Raises RichdError."""
-    params: dict[str, Any] = {"run": run, "metrics": [metric], "points": POINTS_MAX}
+    deadline = time.monotonic() + timeout
+    params: dict[str, Any] = {"run": run, "metrics": [metric], "limit": PAGE_ROWS}
     if layer is not None:
         params["layer"] = layer
-    layers = call(find, "series.query", params, timeout)["layers"]
-    if len(layers) != 1:
-        names = ", ".join(entry["layer"] for entry in layers) or "none"
-        raise RichdError("EFEED", f"layer has to name one; the run has: {names}")
-    columns = layers[0]["columns"]
-    values = columns[metric]["last"] if layers[0]["binned"] else columns[metric]
-    return np.array(columns["step"], dtype=np.int64), as_array(values)
+    steps: list[int] = []
+    values: list[Optional[float]] = []
+    while True:
+        left = max(deadline - time.monotonic(), 0.001)
+        page = _only(call(find, "series.query", params, left)["layers"])
+        steps += page["columns"]["step"]
+        values += page["columns"][metric]
+        if page["next"] is None:
+            return np.array(steps, dtype=np.int64), as_array(values)
+        params.update(layer=page["layer"], next=page["next"])
+
+
+def _only(layers: list[dict[str, Any]]) -> dict[str, Any]:
+    if len(layers) == 1:
+        return layers[0]
+    names = ", ".join(entry["layer"] for entry in layers) or "none"
+    raise RichdError("EFEED", f"layer has to name one; the run has: {names}")
 
 
 def _connect(address: str, timeout: float) -> socket.socket:

@@ -331,10 +331,10 @@ class Run(Watcher):
     ) -> tuple[np.ndarray, np.ndarray]:
         """A measure over the run so far, as the daemon has it on disk: (steps, values).
 
-        Both are (n,), int64 and float64; a value that is not available is NaN. Beyond 100,000
-        points, the last of each of 50,000 bins of steps. `layer` may be left out when the run has
-        one. Unlike the calls that belong in a training loop it asks and waits: it raises
-        RichdError when there is no answer within `timeout` seconds, no such run, layer or metric.
+        Both are (n,), int64 and float64, of every point, however many there are; a value that is
+        not available is NaN. `layer` may be left out when the run has one. Unlike the calls that
+        belong in a training loop it asks and waits: it raises RichdError when there is no answer
+        within `timeout` seconds, no such run, layer or metric.
         """
         return _feed.series(self._find_feed, self.id, metric, layer, timeout)
 

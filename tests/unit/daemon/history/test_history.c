@@ -591,6 +591,132 @@ static void scalars_are_given_by_name(void **state)
     record_free(r);
 }
 
+/* Puts the place in front of which the next page begins into the query; false after the last one.
+ */
+static bool turn_page(struct feed_series_query *query, const cJSON *out)
+{
+    const cJSON *next = at(out, "layers.0.next");
+    long long attempt, step;
+
+    assert_true(cJSON_IsFalse(at(out, "layers.0.binned")));
+    if (cJSON_IsNull(next))
+        return false;
+    assert_int_equal(sscanf(next->valuestring, "%lld:%lld", &attempt, &step), 2);
+    query->range.next = (struct feed_place){attempt, step};
+    return true;
+}
+
+/* Pages of three rows, over two attempts of which the second begins inside the first one. */
+static void pages_give_every_row_once_over_all_attempts(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = open_run(f, "a", NULL, NULL, "w1"), *again;
+    struct feed_series_query query = whole("a");
+    static const double steps[] = {10, 20, 25, 30, 10, 20, 30, 40, 25, 30};
+    int n = 0, n_pages = 0;
+    bool more;
+
+    for (int i = 1; i <= 4; i++)
+        checkpoint(f, r, (uint64_t)i, i * 10, i);
+    again = open_run(f, "a", NULL, NULL, "w2");
+    checkpoint(f, again, 1, 25, 7);
+    checkpoint(f, again, 2, 30, 8);
+    query.range.limit = 3;
+    for (int all = 0; all < 2; all++) {
+        query.range.all_attempts = all;
+        query.range.next = (struct feed_place){0};
+        do {
+            cJSON *out = series(f, &query);
+            int size = size_at(out, "layers.0.columns.step");
+
+            assert_true(size <= 3);
+            expect_numbers(out, "layers.0.columns.step", &steps[n], size);
+            n += size;
+            n_pages++;
+            more = turn_page(&query, out);
+            cJSON_Delete(out);
+        } while (more);
+        assert_int_equal(n, all ? 10 : 4);
+        assert_int_equal(n_pages, all ? 4 : 2);
+    }
+    record_free(again);
+    record_free(r);
+}
+
+static void a_page_that_holds_the_last_row_is_the_last(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = open_run(f, "a", NULL, NULL, "w1");
+    struct feed_series_query query = whole("a");
+    cJSON *out;
+
+    fill(f, r, 500, 0);
+    query.range.limit = 500;
+    query.range.points = 4;
+    out = series(f, &query);
+    assert_int_equal(size_at(out, "layers.0.columns.step"), 500);
+    assert_false(turn_page(&query, out));
+    cJSON_Delete(out);
+    query.range.next = (struct feed_place){1, 5000};
+    out = series(f, &query);
+    assert_int_equal(size_at(out, "layers.0.columns.step"), 0);
+    assert_false(turn_page(&query, out));
+    cJSON_Delete(out);
+    record_free(r);
+}
+
+static void scalars_are_joined_by_attempt_and_step(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = open_run(f, "a", NULL, NULL, "w1"), *again;
+    struct feed_series_query query = whole("a");
+    cJSON *names = cJSON_Parse("[\"loss\"]"), *unknown = cJSON_Parse("[\"los\"]"), *out;
+    struct err e;
+
+    log_scalar(f, r, 1, 10, "loss", 4);
+    log_scalar(f, r, 2, 15, "loss", 3);
+    log_scalar(f, r, 3, 30, "test_acc", 0.5);
+    log_scalar(f, r, 4, 30, "loss", (double)NAN);
+    for (int i = 1; i <= 4; i++)
+        checkpoint(f, r, (uint64_t)i + 4, i * 10, i);
+    again = open_run(f, "a", NULL, NULL, "w2");
+    log_scalar(f, again, 1, 40, "loss", 1);
+    checkpoint(f, again, 2, 40, 8);
+    out = series(f, &query);
+    assert_null(cJSON_GetObjectItem(at(out, "layers.0.columns"), "scalars"));
+    cJSON_Delete(out);
+
+    query.all_scalars = true;
+    query.range.all_attempts = true;
+    out = series(f, &query);
+    expect_numbers(out, "layers.0.columns.step", (double[]){10, 20, 30, 40, 40}, 5);
+    assert_int_equal(size_at(out, "layers.0.columns.scalars"), 2);
+    assert_int_equal(size_at(out, "layers.0.columns.scalars.loss"), 5);
+    expect_number(out, "layers.0.columns.scalars.loss.0", 4);
+    for (int i = 1; i < 4; i++) {
+        char path[64];
+
+        snprintf(path, sizeof path, "layers.0.columns.scalars.loss.%d", i);
+        assert_true(cJSON_IsNull(at(out, path)));
+    }
+    expect_number(out, "layers.0.columns.scalars.loss.4", 1);
+    expect_number(out, "layers.0.columns.scalars.test_acc.2", 0.5);
+    cJSON_Delete(out);
+
+    query.all_scalars = false;
+    query.scalars = names;
+    out = series(f, &query);
+    assert_int_equal(size_at(out, "layers.0.columns.scalars"), 1);
+    cJSON_Delete(out);
+    query.scalars = unknown;
+    assert_int_equal(history_series(f->history, &query, &out, &e), -ENOENT);
+    assert_non_null(strstr(e.text, "no scalar \"los\""));
+    cJSON_Delete(names);
+    cJSON_Delete(unknown);
+    record_free(again);
+    record_free(r);
+}
+
 static void a_snapshot_holds_the_latest_of_everything(void **state)
 {
     struct fixture *f = *state;
@@ -1095,6 +1221,9 @@ int main(void)
         TEST(a_newer_attempt_supersedes_later_points),
         TEST(an_attempt_from_the_start_supersedes_everything),
         TEST(a_long_series_is_binned_and_keeps_its_spike),
+        TEST(pages_give_every_row_once_over_all_attempts),
+        TEST(a_page_that_holds_the_last_row_is_the_last),
+        TEST(scalars_are_joined_by_attempt_and_step),
         TEST(scalars_are_given_by_name),
         TEST(a_snapshot_holds_the_latest_of_everything),
         TEST(events_are_those_that_overlap_the_steps),

@@ -1,0 +1,48 @@
+/* What a query of series or scalars is about, once its words are resolved: the run, the steps of
+ * each of its attempts, the measures, the scalars, and how many rows an answer may have. One thread
+ * at a time. */
+#pragma once
+
+#include "daemon/history/db.h"
+#include "proto/base/point.h"
+
+/* The steps of one attempt that are asked for; none when `to` < `from`. */
+struct attempt_range {
+    int64_t attempt;
+    int64_t from;
+    int64_t to;
+};
+
+struct scalar_name {
+    int64_t key;
+    char name[SCALAR_NAME_MAX + 1];
+};
+
+struct selection {
+    const struct feed_range *range;
+    int64_t run_key;
+    char run[RUN_ID_MAX + 1];
+    struct attempt_range *ranges; /* in the order of the attempts */
+    size_t n_ranges;
+    bool metrics[METRIC_COUNT];
+    struct scalar_name *scalars; /* in the order of their names */
+    size_t n_scalars;
+    int64_t max_rows; /* of one layer or scalar */
+};
+
+/* Resolves the run and what is asked of it; `sel` starts as {0}. Release it also after a failure.
+ */
+int selection_of_run(struct history *, const char *run, const struct feed_range *,
+                     struct selection *sel, struct err *e);
+void selection_release(struct selection *);
+
+/* Chooses the measures of that name, all without an array. -EINVAL names one that is none. */
+int selection_of_metrics(struct selection *, const cJSON *names, struct err *e);
+
+/* Chooses the run's scalars of that name, all without an array. -ENOENT names one that the run has
+ * not logged: it may be a typing mistake, so it is no empty series. */
+int selection_of_scalars(struct history *, struct selection *, const cJSON *names, struct err *e);
+
+/* Shares HISTORY_ANSWER_POINTS out among `n` layers, whose rows carry `n_joined` scalars each, or
+ * among `n` scalars. */
+void selection_share_rows(struct selection *, size_t n, size_t n_joined);
