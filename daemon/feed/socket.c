@@ -1,13 +1,12 @@
 #include "daemon/feed/socket.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "daemon/host/log.h"
+#include "proto/base/address.h"
 #include "proto/feed.h"
 
 /* proto/FEED.md, Limits. */
@@ -31,10 +30,19 @@ struct feedsock {
     struct feedhub *hub;
     struct list connections;
     size_t n_connections;
-    bool closing;
+    bool is_closing;
     bool server_is_open;
     void (*on_closed)(void *arg);
     void *closed_arg;
+};
+
+/* They follow each other; a connection may leave some out. */
+enum connection_state {
+    CONNECTION_OPEN,
+    CONNECTION_HEARD,  /* the peer sends no more: ending when its requests are answered */
+    CONNECTION_ENDING, /* takes no more requests: closed when the output is written */
+    CONNECTION_BROKEN, /* a line could not be sent: nothing more is, closed at the next tick */
+    CONNECTION_CLOSED, /* its handle is */
 };
 
 struct connection {
@@ -44,12 +52,9 @@ struct connection {
     struct feed_client *client;
     char *line; /* input not yet handed over */
     size_t line_size, line_capacity;
-    bool busy;     /* a request is being answered */
-    bool in_lines; /* next_lines() is on the stack */
-    bool cut;      /* takes no more requests: close when the output is written */
-    bool ended;    /* the peer sends no more: cut when its requests are answered */
-    bool lost;     /* a line could not be sent: nothing more is, closed at the next tick */
-    bool closing;
+    enum connection_state state;
+    bool is_asking;   /* a request is being answered */
+    bool is_busy;     /* next_lines() is on the stack */
     size_t pending;   /* bytes of output not yet written */
     size_t unwritten; /* what the kernel had not taken at the last tick */
     unsigned stalled_ticks;
@@ -67,7 +72,7 @@ static void finish_close(struct feedsock *s)
     void (*on_closed)(void *) = s->on_closed;
     void *arg = s->closed_arg;
 
-    if (!s->closing || s->server_is_open || s->n_connections > 0)
+    if (!s->is_closing || s->server_is_open || s->n_connections > 0)
         return;
     free(s);
     on_closed(arg);
@@ -85,11 +90,18 @@ static void on_connection_closed(uv_handle_t *handle)
     finish_close(s);
 }
 
+/* Never back. */
+static void move(struct connection *c, enum connection_state state)
+{
+    if (state > c->state)
+        c->state = state;
+}
+
 static void close_connection(struct connection *c)
 {
-    if (c->closing)
+    if (c->state == CONNECTION_CLOSED)
         return;
-    c->closing = true;
+    move(c, CONNECTION_CLOSED);
     if (c->client)
         feed_client_close(c->client);
     c->client = NULL;
@@ -108,9 +120,9 @@ static void on_written(uv_write_t *request, int status)
     c->pending -= w->size;
     free(w->line);
     free(w);
-    if (status < 0 || (c->cut && c->pending == 0))
+    if (status < 0 || (c->state >= CONNECTION_ENDING && c->pending == 0))
         close_connection(c);
-    if (c->closing || c->cut || c->pending > FEED_MAX_PENDING)
+    if (c->state >= CONNECTION_ENDING || c->pending > FEED_MAX_PENDING)
         return;
     feed_client_drained(c->client);
     next_lines(c);
@@ -119,7 +131,7 @@ static void on_written(uv_write_t *request, int status)
 static void send_line(void *transport, int code, char *line, size_t size)
 {
     struct connection *c = transport;
-    struct write *w = c->closing || c->lost ? NULL : calloc(1, sizeof *w);
+    struct write *w = c->state >= CONNECTION_BROKEN ? NULL : calloc(1, sizeof *w);
     uv_buf_t buffer = uv_buf_init(line, (unsigned)size);
 
     (void)code;
@@ -131,7 +143,7 @@ static void send_line(void *transport, int code, char *line, size_t size)
     if (!w || uv_write(&w->request, &c->stream.stream, &buffer, 1, on_written) < 0) {
         free(line);
         free(w);
-        c->cut = c->lost = true;
+        move(c, CONNECTION_BROKEN);
         return;
     }
     c->pending += size;
@@ -169,7 +181,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
 
     (void)buffer;
     if (n == UV_EOF) {
-        c->ended = true;
+        move(c, CONNECTION_HEARD);
         uv_read_stop(stream);
     } else if (n < 0) {
         close_connection(c);
@@ -186,7 +198,7 @@ static void refuse_long_line(struct connection *c)
     size_t size;
     char *line = feed_error(NULL, FEED_NOT_A_REQUEST, "a request line is at most 1 MiB", &size);
 
-    c->cut = true;
+    move(c, CONNECTION_ENDING);
     c->line_size = 0;
     uv_read_stop(&c->stream.stream);
     if (line)
@@ -196,7 +208,7 @@ static void refuse_long_line(struct connection *c)
 /* The peer has sent all it wanted and has its answers. */
 static void end_connection(struct connection *c)
 {
-    c->cut = true;
+    move(c, CONNECTION_ENDING);
     if (c->pending == 0)
         close_connection(c);
 }
@@ -207,15 +219,15 @@ static void hand_over(struct connection *c)
 {
     size_t at = 0;
 
-    while (!c->busy && !c->closing && !c->cut && c->pending <= FEED_MAX_PENDING) {
+    while (!c->is_asking && c->state < CONNECTION_ENDING && c->pending <= FEED_MAX_PENDING) {
         char *line = c->line + at;
         char *end = at < c->line_size ? memchr(line, '\n', c->line_size - at) : NULL;
 
         if (!end)
             break;
         at += (size_t)(end - line) + 1;
-        c->busy = end > line;
-        if (c->busy)
+        c->is_asking = end > line;
+        if (c->is_asking)
             feed_client_request(c->client, line, (size_t)(end - line));
     }
     if (at > 0) {
@@ -228,18 +240,21 @@ static void hand_over(struct connection *c)
  * Meanwhile nothing is read, so a client that only asks cannot grow us. */
 static void next_lines(struct connection *c)
 {
-    if (c->in_lines)
+    bool has_line;
+
+    if (c->is_busy)
         return;
-    c->in_lines = true;
+    c->is_busy = true;
     hand_over(c);
-    c->in_lines = false;
-    if (c->ended && !c->busy && !memchr(c->line ? c->line : "", '\n', c->line_size))
+    c->is_busy = false;
+    has_line = c->line_size > 0 && memchr(c->line, '\n', c->line_size);
+    if (c->state == CONNECTION_HEARD && !c->is_asking && !has_line)
         end_connection(c);
-    if (c->closing || c->cut || c->ended)
+    if (c->state != CONNECTION_OPEN)
         return;
-    if (c->line_size > MAX_LINE && !memchr(c->line, '\n', c->line_size))
+    if (c->line_size > MAX_LINE && !has_line)
         refuse_long_line(c);
-    else if (c->busy || c->pending > FEED_MAX_PENDING)
+    else if (c->is_asking || c->pending > FEED_MAX_PENDING)
         uv_read_stop(&c->stream.stream);
     else
         uv_read_start(&c->stream.stream, on_alloc, on_read);
@@ -249,7 +264,7 @@ static void on_ready(void *transport)
 {
     struct connection *c = transport;
 
-    c->busy = false;
+    c->is_asking = false;
     next_lines(c);
 }
 
@@ -273,7 +288,7 @@ static void refuse_connection(struct connection *c)
     size_t size;
     char *line = feed_error(NULL, FEED_TOO_MANY, "1024 connections are open already", &size);
 
-    c->cut = true;
+    move(c, CONNECTION_ENDING);
     if (line)
         send_line(c, 0, line, size);
     else
@@ -327,7 +342,7 @@ void feedsock_tick(struct feedsock *s)
     {
         struct connection *c = LIST_ENTRY(at, struct connection, link);
 
-        if (c->lost || is_stalled(c))
+        if (c->state == CONNECTION_BROKEN || is_stalled(c))
             close_connection(c);
     }
 }
@@ -348,42 +363,26 @@ static int listen_pipe(struct feedsock *s, const char *path)
     return rc;
 }
 
-/* "127.0.0.1:PORT" or "[::1]:PORT" */
-static int parse_tcp(const char *text, struct sockaddr_storage *out)
-{
-    const char *colon = strrchr(text, ':');
-    char host[64];
-    int port = colon ? atoi(colon + 1) : -1;
-    size_t size = colon ? (size_t)(colon - text) : 0;
-
-    if (port < 0 || port > 65535 || size == 0 || size >= sizeof host)
-        return -EINVAL;
-    memcpy(host, text, size);
-    host[size] = '\0';
-    if (host[0] != '[')
-        return uv_ip4_addr(host, port, (struct sockaddr_in *)out);
-    host[size - 1] = '\0';
-    return uv_ip6_addr(host + 1, port, (struct sockaddr_in6 *)out);
-}
-
+/* paths_complete has checked the address. */
 static int listen_tcp(struct feedsock *s, const char *text)
 {
-    struct sockaddr_storage address = {0};
-    int size = sizeof address, rc = parse_tcp(text, &address), port;
+    struct sockaddr_storage bound;
+    struct address address;
+    int size = sizeof bound, rc = address_parse(text, &address);
 
     if (rc == 0)
-        rc = uv_tcp_bind(&s->server.tcp, (struct sockaddr *)&address, 0);
+        rc = address_to_socket(&address, &bound);
+    if (rc >= 0)
+        rc = uv_tcp_bind(&s->server.tcp, (struct sockaddr *)&bound, 0);
     if (rc == 0)
         rc = uv_listen(&s->server.stream, BACKLOG, on_connection);
     if (rc == 0)
-        rc = uv_tcp_getsockname(&s->server.tcp, (struct sockaddr *)&address, &size);
+        rc = uv_tcp_getsockname(&s->server.tcp, (struct sockaddr *)&bound, &size);
     if (rc < 0)
         return rc;
-    port = address.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&address)->sin6_port)
-                                         : ntohs(((struct sockaddr_in *)&address)->sin_port);
-    snprintf(s->address, sizeof s->address, "tcp:%.*s:%d", (int)(strrchr(text, ':') - text), text,
-             port);
-    return 0;
+    address.port = ntohs(((struct sockaddr_in *)&bound)->sin_port); /* where sin6_port lies, too */
+    strcpy(s->address, "tcp:");
+    return address_print(&address, s->address + 4, sizeof s->address - 4);
 }
 
 static void on_failed_server_closed(uv_handle_t *handle)
@@ -437,7 +436,7 @@ void feedsock_close(struct feedsock *s, void (*on_closed)(void *arg), void *arg)
 {
     s->on_closed = on_closed;
     s->closed_arg = arg;
-    s->closing = true;
+    s->is_closing = true;
     uv_close((uv_handle_t *)&s->server, on_server_closed);
     LIST_EACH_SAFE(at, &s->connections)
     {
