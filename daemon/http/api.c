@@ -52,51 +52,42 @@ static const struct feed_transport *transport_of(const struct http_route *r)
 }
 
 /* Nothing is read until the answer is there (reply.c). */
-static int ask(struct http *h, struct lws *wsi, const struct http_route *r, const char *request)
+static int ask(const struct http_request *q, const struct http_route *r, const char *request)
 {
-    struct http_peer *p = http_reply_new(h, wsi);
+    struct http_peer *p = http_reply_new(q);
 
     if (!p)
         return -1;
     p->reply.head = (struct http_head){.status = HTTP_OK, .type = r->type, .endless = r->endless};
-    p->client = feed_client_new(h->hub, transport_of(r), p);
+    p->client = feed_client_new(q->http->hub, transport_of(r), p);
     if (!p->client)
         return -1;
     feed_client_request(p->client, request, strlen(request));
     if (p->reply.state == REPLY_AWAITED)
-        lws_rx_flow_control(wsi, 0);
+        lws_rx_flow_control(q->wsi, 0);
     return 0;
 }
 
-static bool wants_csv(struct lws *wsi)
+int http_api_request(const struct http_request *q)
 {
-    char accept[HTTP_TEXT_MAX];
-
-    return http_request_header(wsi, WSI_TOKEN_HTTP_ACCEPT, accept) > 0 &&
-           strncmp(accept, "text/csv", 8) == 0;
-}
-
-int http_api_request(struct http *h, struct lws *wsi, const char *path)
-{
-    struct http_query query;
     struct err why = {"the query is longer than 2 KiB, or has more than 64 parts"};
-    char id[32], *request = NULL;
+    bool wants_csv = q->accept && strncmp(q->accept, "text/csv", 8) == 0;
     const char *run;
+    char *request = NULL;
     size_t run_size;
-    const struct http_route *r = http_route_find(path, wants_csv(wsi), &run, &run_size);
+    const struct http_route *r = http_route_find(q->path, wants_csv, &run, &run_size);
     enum http_code code = HTTP_BAD_REQUEST;
     int rc;
 
     if (!r)
-        return http_reply_refuse(h, wsi, HTTP_NOT_FOUND,
-                                 &(struct err){"there is nothing at this path"});
-    if (http_request_query(wsi, &query))
-        code = http_route_request(r, run, run_size, &query.args,
-                                  r->endless && http_request_last_event(wsi, id) ? id : NULL,
-                                  &request, &why);
+        return http_reply_refuse(q, HTTP_NOT_FOUND, &(struct err){"there is nothing at this path"});
+    if (q->has_query)
+        code =
+            http_route_request(r, run, run_size, &q->args,
+                               r->endless && *q->last_event ? q->last_event : NULL, &request, &why);
     if (code != HTTP_OK)
-        return http_reply_refuse(h, wsi, code, &why);
-    rc = ask(h, wsi, r, request);
+        return http_reply_refuse(q, code, &why);
+    rc = ask(q, r, request);
     cJSON_free(request);
     return rc;
 }

@@ -7,44 +7,39 @@
 
 /* ---- requests -------------------------------------------------------------------------------- */
 
-static int answer_ready(struct http *h, struct lws *wsi)
+static int answer_ready(const struct http_request *q)
 {
-    return h->is_ready(h->ready_arg) ? http_reply_text(h, wsi, HTTP_OK, "ready")
-                                     : http_reply_text(h, wsi, HTTP_UNAVAILABLE, "stopping");
+    return q->http->is_ready(q->http->ready_arg) ? http_reply_text(q, HTTP_OK, "ready")
+                                                 : http_reply_text(q, HTTP_UNAVAILABLE, "stopping");
 }
 
 /* The page and whether we live say nothing of the runs: they are for everybody whom Host and Origin
  * let in. All else needs the token, whether it exists or not. */
-static int answer(struct http *h, struct lws *wsi, const char *path)
+static int answer(const struct http_request *q)
 {
-    const struct http_asset *asset = http_asset_find(path);
-    bool is_open = asset || strcmp(path, "/healthz") == 0 || strcmp(path, "/readyz") == 0;
+    const struct http_asset *asset = http_asset_find(q->path);
+    bool is_alive = strcmp(q->path, "/healthz") == 0, is_ready = strcmp(q->path, "/readyz") == 0;
     struct err why = {""};
-    enum http_code status = http_request_check(h, wsi, !is_open, &why);
+    enum http_code status = http_request_check(q, !asset && !is_alive && !is_ready, &why);
 
-    if (status == HTTP_OK && !http_request_reads(wsi))
+    if (status == HTTP_OK && q->method == HTTP_OTHER_METHOD)
         status = err_set(&why, HTTP_NO_METHOD, "GET and HEAD are what is answered here");
     if (status != HTTP_OK)
-        return http_reply_refuse(h, wsi, status, &why);
+        return http_reply_refuse(q, status, &why);
     if (asset)
-        return http_reply_asset(h, wsi, asset);
-    if (strcmp(path, "/healthz") == 0)
-        return http_reply_text(h, wsi, HTTP_OK, "alive");
-    if (strcmp(path, "/readyz") == 0)
-        return answer_ready(h, wsi);
-    return http_api_request(h, wsi, path);
+        return http_reply_asset(q, asset);
+    if (is_alive)
+        return http_reply_text(q, HTTP_OK, "alive");
+    return is_ready ? answer_ready(q) : http_api_request(q);
 }
 
 static int on_request(struct http *h, struct lws *wsi, const char *path, size_t size)
 {
-    char text[HTTP_TEXT_MAX];
+    struct http_request request;
+    struct err why = {""};
+    enum http_code status = http_request_read(&request, h, wsi, path, size, &why);
 
-    if (size >= sizeof text || memchr(path, '\0', size))
-        return http_reply_refuse(h, wsi, HTTP_BAD_REQUEST,
-                                 &(struct err){"a path of 2 KiB or more"});
-    memcpy(text, path, size);
-    text[size] = '\0';
-    return answer(h, wsi, text);
+    return status == HTTP_OK ? answer(&request) : http_reply_refuse(&request, status, &why);
 }
 
 /* What a WebSocket's callbacks and a request's have in common: they know their peer. */

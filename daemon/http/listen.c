@@ -19,8 +19,6 @@
 /* For a request's head, and for the next one on a connection that is kept. */
 #define HEAD_TIMEOUT_S 15
 #define IDLE_TIMEOUT_S 60
-/* A head, all of it. */
-#define MAX_HEAD_BYTES 8192
 
 /* A peer that is gone without a word (a laptop that sleeps) shows itself by not answering. */
 static const lws_retry_bo_t keep_alive = {.secs_since_valid_ping = 30,
@@ -42,7 +40,7 @@ static int new_context(struct http *h, uv_loop_t *loop, struct err *e)
         .gid = (gid_t)-1,
         .uid = (uid_t)-1,
         .fd_limit_per_thread = MAX_CONNECTIONS + 2, /* lws' own pipe, and one that it never uses */
-        .max_http_header_data = MAX_HEAD_BYTES,
+        .max_http_header_data = HTTP_HEAD_BYTES_MAX,
         .max_http_header_pool = MAX_CONNECTIONS,
         .timeout_secs = HEAD_TIMEOUT_S,
         .retry_and_idle_policy = &keep_alive,

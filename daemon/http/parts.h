@@ -32,6 +32,8 @@
 #define HTTP_TEXT_MAX 2048
 /* A reader that takes nothing for so long is cut (proto/HTTP.md, Limits). */
 #define HTTP_STALL_TICKS 30
+/* A head, all of it. */
+#define HTTP_HEAD_BYTES_MAX 8192
 /* Parts of a query. */
 #define HTTP_ARGS_MAX 64
 
@@ -118,28 +120,38 @@ struct http_peer *http_peer_of(struct lws *);
 /* Cuts the connection when the loop turns, and with it the peer. */
 void http_peer_cut(struct http_peer *);
 
-/* ---- requests.c: what a request says --------------------------------------------------------- */
+/* ---- requests.c ------------------------------------------------------------------------------ */
 
-struct http_query {
-    char texts[HTTP_TEXT_MAX];
-    const char *at[HTTP_ARGS_MAX];
-    struct http_args args; /* the parts, which `at` holds */
+enum http_method {
+    HTTP_GET,
+    HTTP_HEAD,
+    HTTP_OTHER_METHOD,
 };
 
-/* A header's text in `out` (HTTP_TEXT_MAX bytes): 1, 0 when it is absent, -1 when it is too long.
- */
-int http_request_header(struct lws *, enum lws_token_indexes, char *out);
-/* Whether a header with a comma-separated list has the word, and not with quality 0. */
-bool http_request_lists(struct lws *, enum lws_token_indexes, const char *word);
-/* Whether it is HEAD, and whether it is GET or HEAD. */
-bool http_request_is_head(struct lws *);
-bool http_request_reads(struct lws *);
-/* Its parameters, decoded. False when they are too long or too many. */
-bool http_request_query(struct lws *, struct http_query *out);
-/* What a browser sends when it connects a stream again: the id of the last event it has seen. */
-bool http_request_last_event(struct lws *, char out[32]);
+/* What a request says, read once. Texts are NULL where it says nothing. */
+struct http_request {
+    struct http *http;
+    struct lws *wsi;
+    enum http_method method;
+    char path[HTTP_TEXT_MAX];
+    bool has_query;        /* false: it is too long, or has too many parts */
+    struct http_args args; /* its parts, decoded */
+    char last_event[32];   /* that a browser has seen of a stream; empty: none */
+    struct http_asker asker;
+    const char *protocols, *accept, *encodings, *tags; /* lists, as the headers have them */
+
+    char texts[HTTP_HEAD_BYTES_MAX]; /* of the headers */
+    size_t used;                     /* of it */
+    char query[HTTP_TEXT_MAX];
+    const char *arg[HTTP_ARGS_MAX];
+};
+
+/* Reads the request at hand. HTTP_OK, or the status to refuse with: then as much of it is read as
+ * http_reply_refuse needs. */
+enum http_code http_request_read(struct http_request *, struct http *, struct lws *,
+                                 const char *path, size_t size, struct err *e);
 /* Host, Origin and, where `needs_token`, the token: HTTP_OK or the status to refuse with. */
-enum http_code http_request_check(struct http *, struct lws *, bool needs_token, struct err *e);
+enum http_code http_request_check(const struct http_request *, bool needs_token, struct err *e);
 
 /* ---- listen.c -------------------------------------------------------------------------------- */
 
@@ -155,14 +167,14 @@ void http_listen_close(struct http *);
  * connection. */
 
 /* A peer for the request at hand, whose answer is awaited. NULL when memory ran out. */
-struct http_peer *http_reply_new(struct http *, struct lws *);
+struct http_peer *http_reply_new(const struct http_request *);
 /* The head is complete: it is written when the socket takes it, and the body after it. */
 void http_reply_start(struct http_peer *);
 /* A short text, which is copied. */
-int http_reply_text(struct http *, struct lws *, enum http_code, const char *text);
+int http_reply_text(const struct http_request *, enum http_code, const char *text);
 /* A refusal with a sentence. */
-int http_reply_refuse(struct http *, struct lws *, enum http_code, const struct err *why);
-int http_reply_asset(struct http *, struct lws *, const struct http_asset *);
+int http_reply_refuse(const struct http_request *, enum http_code, const struct err *why);
+int http_reply_asset(const struct http_request *, const struct http_asset *);
 /* LWS_CALLBACK_HTTP_WRITEABLE */
 int http_reply_write(struct http_peer *);
 /* A second has passed. */
@@ -171,7 +183,7 @@ void http_reply_tick(struct http_peer *);
 /* ---- api.c ----------------------------------------------------------------------------------- */
 
 /* A request for /api/v1 or /metrics, or for nothing that exists. Returns as reply.c's. */
-int http_api_request(struct http *, struct lws *, const char *path);
+int http_api_request(const struct http_request *);
 
 /* ---- socket.c -------------------------------------------------------------------------------- */
 

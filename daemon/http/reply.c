@@ -11,14 +11,14 @@
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
-struct http_peer *http_reply_new(struct http *h, struct lws *wsi)
+struct http_peer *http_reply_new(const struct http_request *q)
 {
-    struct http_peer *p = http_peer_new(h, wsi, HTTP_REPLY);
+    struct http_peer *p = http_peer_new(q->http, q->wsi, HTTP_REPLY);
 
     if (!p)
         return NULL;
-    p->reply.no_body = http_request_is_head(wsi);
-    lws_set_timeout(wsi, NO_PENDING_TIMEOUT, 0);
+    p->reply.no_body = q->method == HTTP_HEAD;
+    lws_set_timeout(q->wsi, NO_PENDING_TIMEOUT, 0);
     return p;
 }
 
@@ -31,9 +31,9 @@ void http_reply_start(struct http_peer *p)
     lws_callback_on_writable(p->wsi);
 }
 
-int http_reply_text(struct http *h, struct lws *wsi, enum http_code status, const char *text)
+int http_reply_text(const struct http_request *q, enum http_code status, const char *text)
 {
-    struct http_peer *p = http_reply_new(h, wsi);
+    struct http_peer *p = http_reply_new(q);
     char *line = NULL;
     int size = p ? asprintf(&line, "%s\n", text) : -1;
 
@@ -50,9 +50,9 @@ int http_reply_text(struct http *h, struct lws *wsi, enum http_code status, cons
     return 0;
 }
 
-int http_reply_refuse(struct http *h, struct lws *wsi, enum http_code status, const struct err *why)
+int http_reply_refuse(const struct http_request *q, enum http_code status, const struct err *why)
 {
-    return http_reply_text(h, wsi, status, why->text);
+    return http_reply_text(q, status, why->text);
 }
 
 /* The tag of one form of the file: caches must not mix them up. */
@@ -61,10 +61,18 @@ static void make_etag(char out[32], const struct http_asset *a, bool gzip)
     snprintf(out, 32, "\"%s%s\"", a->hash, gzip ? "-gzip" : "");
 }
 
-int http_reply_asset(struct http *h, struct lws *wsi, const struct http_asset *a)
+/* Whether a comma-separated list has the word, and not with quality 0. */
+static bool lists(const char *list, const char *word)
 {
-    bool gzip = http_request_lists(wsi, WSI_TOKEN_HTTP_ACCEPT_ENCODING, "gzip");
-    struct http_peer *p = http_reply_new(h, wsi);
+    const char *at = list ? strstr(list, word) : NULL;
+
+    return at && strncmp(at + strlen(word), ";q=0", 4) != 0;
+}
+
+int http_reply_asset(const struct http_request *q, const struct http_asset *a)
+{
+    bool gzip = lists(q->encodings, "gzip");
+    struct http_peer *p = http_reply_new(q);
     struct http_reply *r;
 
     if (!p)
@@ -75,7 +83,7 @@ int http_reply_asset(struct http *h, struct lws *wsi, const struct http_asset *a
     make_etag(r->etag, a, gzip);
     r->head = (struct http_head){
         .status = HTTP_OK, .type = a->type, .etag = r->etag, .gzip = gzip, .length = r->body_left};
-    if (http_request_lists(wsi, WSI_TOKEN_HTTP_IF_NONE_MATCH, r->etag)) {
+    if (lists(q->tags, r->etag)) {
         r->head.status = HTTP_NOT_MODIFIED;
         r->no_body = true;
     }

@@ -2,79 +2,90 @@
 
 #include "daemon/http/parts.h"
 
-int http_request_header(struct lws *wsi, enum lws_token_indexes token, char *out)
+/* A header's text, in the request: 1, 0 when it is absent, -1 when it is too long, or came several
+ * times where lws has no single text for it. */
+static int read_header(struct http_request *r, enum lws_token_indexes token, const char **out)
 {
-    int n = lws_hdr_total_length(wsi, token);
+    int size = lws_hdr_total_length(r->wsi, token);
+    char *text = r->texts + r->used;
 
-    *out = '\0';
-    if (n <= 0)
+    *out = NULL;
+    if (size <= 0)
         return 0;
-    return lws_hdr_copy(wsi, out, HTTP_TEXT_MAX, token) > 0 && strlen(out) == (size_t)n ? 1 : -1;
+    if (size >= HTTP_TEXT_MAX || r->used + (size_t)size >= sizeof r->texts ||
+        lws_hdr_copy(r->wsi, text, size + 1, token) <= 0 || strlen(text) != (size_t)size)
+        return -1;
+    r->used += (size_t)size + 1;
+    *out = text;
+    return 1;
 }
 
-bool http_request_lists(struct lws *wsi, enum lws_token_indexes token, const char *word)
+static enum http_method read_method(struct lws *wsi)
 {
-    char text[HTTP_TEXT_MAX];
-    const char *at = http_request_header(wsi, token, text) > 0 ? strstr(text, word) : NULL;
-
-    return at && strncmp(at + strlen(word), ";q=0", 4) != 0;
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI) > 0)
+        return HTTP_GET;
+    return lws_hdr_total_length(wsi, WSI_TOKEN_HEAD_URI) > 0 ? HTTP_HEAD : HTTP_OTHER_METHOD;
 }
 
-bool http_request_is_head(struct lws *wsi)
-{
-    return lws_hdr_total_length(wsi, WSI_TOKEN_HEAD_URI) > 0;
-}
-
-bool http_request_reads(struct lws *wsi)
-{
-    return http_request_is_head(wsi) || lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI) > 0;
-}
-
-/* lws has split the query and decoded it. */
-bool http_request_query(struct lws *wsi, struct http_query *q)
+/* lws has split the query and decoded it. False when it is too long, or has too many parts. */
+static bool read_query(struct http_request *r)
 {
     size_t used = 0;
     int n = 0;
 
-    q->args = (struct http_args){.text = q->at};
+    r->args = (struct http_args){.text = r->arg};
     for (int i = 0; i < HTTP_ARGS_MAX; i++) {
-        n = lws_hdr_copy_fragment(wsi, q->texts + used, (int)(sizeof q->texts - used),
+        n = lws_hdr_copy_fragment(r->wsi, r->query + used, (int)(sizeof r->query - used),
                                   WSI_TOKEN_HTTP_URI_ARGS, i);
         if (n < 0)
-            return lws_hdr_fragment_length(wsi, WSI_TOKEN_HTTP_URI_ARGS, i) == 0;
-        q->at[q->args.n++] = q->texts + used;
+            return lws_hdr_fragment_length(r->wsi, WSI_TOKEN_HTTP_URI_ARGS, i) == 0;
+        r->arg[r->args.n++] = r->query + used;
         used += (size_t)n + 1;
-        if (used >= sizeof q->texts)
+        if (used >= sizeof r->query)
             return false;
     }
-    return lws_hdr_fragment_length(wsi, WSI_TOKEN_HTTP_URI_ARGS, HTTP_ARGS_MAX) == 0;
+    return lws_hdr_fragment_length(r->wsi, WSI_TOKEN_HTTP_URI_ARGS, HTTP_ARGS_MAX) == 0;
 }
 
-bool http_request_last_event(struct lws *wsi, char out[32])
+static bool read_last_event(struct http_request *r)
 {
     static const char name[] = "last-event-id:";
-    int n = lws_hdr_custom_length(wsi, name, sizeof name - 1);
+    int size = (int)sizeof r->last_event, n = lws_hdr_custom_length(r->wsi, name, sizeof name - 1);
 
-    return n > 0 && n < 32 && lws_hdr_custom_copy(wsi, out, 32, name, sizeof name - 1) > 0;
+    return n > 0 && n < size &&
+           lws_hdr_custom_copy(r->wsi, r->last_event, size, name, sizeof name - 1) > 0;
 }
 
-enum http_code http_request_check(struct http *h, struct lws *wsi, bool needs_token, struct err *e)
+enum http_code http_request_read(struct http_request *r, struct http *h, struct lws *wsi,
+                                 const char *path, size_t size, struct err *e)
 {
-    char host[HTTP_TEXT_MAX], origin[HTTP_TEXT_MAX], authorization[HTTP_TEXT_MAX];
-    int has_host = http_request_header(wsi, WSI_TOKEN_HOST, host);
-    int has_origin = http_request_header(wsi, WSI_TOKEN_ORIGIN, origin);
-    int has_authorization = http_request_header(wsi, WSI_TOKEN_HTTP_AUTHORIZATION, authorization);
-    struct http_asker asker = {
-        .host = has_host > 0 ? host : NULL,
-        .origin = has_origin > 0 ? origin : NULL,
-        .authorization = has_authorization > 0 ? authorization : NULL,
-    };
-    enum http_code status;
-
-    if (has_host < 0 || has_origin < 0 || has_authorization < 0)
+    r->http = h;
+    r->wsi = wsi;
+    r->used = 0;
+    r->method = read_method(wsi);
+    r->has_query = read_query(r);
+    if (!read_last_event(r))
+        *r->last_event = '\0';
+    if (read_header(r, WSI_TOKEN_HOST, &r->asker.host) < 0 ||
+        read_header(r, WSI_TOKEN_ORIGIN, &r->asker.origin) < 0 ||
+        read_header(r, WSI_TOKEN_HTTP_AUTHORIZATION, &r->asker.authorization) < 0 ||
+        read_header(r, WSI_TOKEN_PROTOCOL, &r->protocols) < 0)
         return err_set(e, HTTP_BAD_REQUEST, "a header is too long, or has no single value");
-    status = http_access_check_names(h->access, &asker, e);
+    read_header(r, WSI_TOKEN_HTTP_ACCEPT, &r->accept); /* these are wishes: too long, none */
+    read_header(r, WSI_TOKEN_HTTP_ACCEPT_ENCODING, &r->encodings);
+    read_header(r, WSI_TOKEN_HTTP_IF_NONE_MATCH, &r->tags);
+    if (size >= sizeof r->path || memchr(path, '\0', size))
+        return err_set(e, HTTP_BAD_REQUEST, "a path of 2 KiB or more");
+    memcpy(r->path, path, size);
+    r->path[size] = '\0';
+    return HTTP_OK;
+}
+
+enum http_code http_request_check(const struct http_request *r, bool needs_token, struct err *e)
+{
+    enum http_code status = http_access_check_names(r->http->access, &r->asker, e);
+
     if (status == HTTP_OK && needs_token)
-        status = http_access_check_token(h->access, &asker, e);
+        status = http_access_check_token(r->http->access, &r->asker, e);
     return status;
 }

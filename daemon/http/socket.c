@@ -26,44 +26,64 @@ static bool offers_token(const char *list)
     return false;
 }
 
-static enum http_code check_upgrade(struct http *h, struct lws *wsi, const char *upgrade,
+static enum http_code check_upgrade(const struct http_request *q, const char *upgrade,
                                     struct err *e)
 {
-    char list[HTTP_TEXT_MAX], *path = NULL;
-    int has_list = http_request_header(wsi, WSI_TOKEN_PROTOCOL, list), size = 0;
-    bool says_token = has_list > 0 && offers_token(list);
-    enum http_code status = http_request_check(h, wsi, !says_token, e);
+    bool says_token = q->protocols && offers_token(q->protocols);
+    enum http_code status = http_request_check(q, !says_token, e);
 
     if (status != HTTP_OK)
         return status;
-    if (lws_http_get_uri_and_method(wsi, &path, &size) != LWSHUMETH_GET)
+    if (q->method != HTTP_GET)
         return err_set(e, HTTP_NO_METHOD, "an upgrade is a GET");
-    if (size != 3 || memcmp(path, "/ws", 3) != 0)
+    if (strcmp(q->path, "/ws") != 0)
         return err_set(e, HTTP_NOT_FOUND, "there is no WebSocket at this path, it is at /ws");
     if (strcasecmp(upgrade, "websocket") != 0)
         return err_set(e, HTTP_BAD_REQUEST, "the one upgrade here is to websocket");
-    if (has_list != 0 && !says_token)
+    if (q->protocols && !says_token)
         return err_set(e, HTTP_BAD_REQUEST, "the one subprotocol here is " HTTP_TOKEN_PROTOCOL);
     return HTTP_OK;
 }
 
+static enum http_code read_upgrade(struct http_request *q, struct http *h, struct lws *wsi,
+                                   struct err *e)
+{
+    char *path = NULL;
+    int size = 0;
+
+    if (lws_http_get_uri_and_method(wsi, &path, &size) < 0)
+        size = 0; /* no method that lws knows */
+    return http_request_read(q, h, wsi, size > 0 ? path : "", (size_t)size, e);
+}
+
 /* Called before lws has looked at the request's version and connection: the refusal is written at
  * once and ends the connection. */
-int http_socket_confirm(struct http *h, struct lws *wsi, const char *upgrade)
+static int refuse_upgrade(struct http *h, struct lws *wsi, enum http_code status,
+                          const struct err *why)
 {
-    struct err why = {""};
-    struct http_head head = {.type = "text/plain; charset=utf-8", .close = true};
+    struct http_head head = {
+        .status = status,
+        .type = "text/plain; charset=utf-8",
+        .length = strlen(why->text),
+        .close = true,
+    };
     char *text = (char *)h->scratch + LWS_PRE;
-    size_t size;
+    size_t size = http_head_write(&head, text);
 
-    head.status = check_upgrade(h, wsi, upgrade, &why);
-    if (head.status == HTTP_OK)
-        return 0;
-    head.length = strlen(why.text);
-    size = http_head_write(&head, text);
-    memcpy(text + size, why.text, head.length);
+    memcpy(text + size, why->text, head.length);
     lws_write(wsi, (unsigned char *)text, size + head.length, LWS_WRITE_HTTP);
     return -1;
+}
+
+int http_socket_confirm(struct http *h, struct lws *wsi, const char *upgrade)
+{
+    struct http_request request;
+    struct err why = {""};
+    enum http_code status = read_upgrade(&request, h, wsi, &why);
+
+    if (status == HTTP_OK)
+        status = check_upgrade(&request, upgrade, &why);
+    return status == HTTP_OK ? 0 : refuse_upgrade(h, wsi, status, &why);
 }
 
 static const struct feed_transport transport;
@@ -71,12 +91,13 @@ static const struct feed_transport transport;
 int http_socket_open(struct http *h, struct lws *wsi)
 {
     struct http_peer *p = http_peer_new(h, wsi, HTTP_SOCKET);
+    struct http_request request;
 
-    if (!p)
+    if (!p || read_upgrade(&request, h, wsi, NULL) != HTTP_OK)
         return -1;
     /* The subprotocol passes without a token; with one in a header, too, nothing more is asked. */
     p->socket.state =
-        http_request_check(h, wsi, true, NULL) == HTTP_OK ? SOCKET_OPEN : SOCKET_UNPROVEN;
+        http_request_check(&request, true, NULL) == HTTP_OK ? SOCKET_OPEN : SOCKET_UNPROVEN;
     p->client = feed_client_new(h->hub, &transport, p);
     return p->client ? 0 : -1;
 }
