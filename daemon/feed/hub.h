@@ -1,7 +1,7 @@
-/* FEED.md behind any transport: requests in, texts out, and the subscriptions. Owns the
- * subscriptions (to series, or to events: one mechanism) and the queries that are out; loop thread
- * only. How lines travel is the transport's business (socket.h): it hands each request over and
- * says when its output has drained.
+/* FEED.md behind any transport: requests in, texts out, and the subscriptions (parts.h has the way
+ * through the room). Owns the subscriptions (to series, or to events: one mechanism) and the
+ * queries that are out; loop thread only. How lines travel is the transport's business (socket.h):
+ * it hands each request over and says when its output has drained.
  *
  * A subscription never buffers. It has a cursor, the last sequence number sent, and is either LIVE
  * (what is published is sent at once) or READING (a page is being read from the store after the
@@ -13,7 +13,8 @@
  *                  .-----------.
  *     subscribe -> READING <---' ---- nothing left ----> LIVE
  *                     ^-------- output waits -------------'
- */
+ *
+ * One that ends while its page is read is ENDED until the page is there. */
 #pragma once
 
 #include <stdbool.h>
@@ -43,8 +44,8 @@ extern const struct feed_words feed_lines;
 struct feed_transport {
     const struct feed_words *words;
     /* Takes the text (free with free), a line that ends in '\n' where `words` are feed_lines.
-     * `code` is that of the error it tells of, else 0. Never closes the client from within: whoever
-     * sends goes on using it and its subscriptions. */
+     * `code` is that of the error it tells of, else 0. Never closes the client from within: the
+     * hub goes on using it and its subscriptions. */
     void (*send)(void *transport, int code, char *text, size_t size);
     /* Bytes taken and not yet written. */
     size_t (*pending)(void *transport);

@@ -13,7 +13,7 @@ struct outbox {
     size_t pending; /* bytes not yet taken */
     size_t taken;   /* of the first text */
     bool moved;     /* something was taken since the last tick */
-    bool lost;      /* a text could not be kept: what follows it is not, either */
+    bool lost;      /* a text could not be kept, and none after it is */
     unsigned stalled_ticks;
 };
 

@@ -3,7 +3,8 @@
  *
  * The way of a request:
  *
- *     socket.c     reads a line (daemon/http/socket.c: a message), and hands it over
+ *     socket.c     listens and accepts; connections.c reads a line, and hands it over
+ *                  (daemon/http/socket.c: a message)
  *     hub.c        reads the request, and gives it to whom it concerns
  *     answers.c    answers at once what the loop knows: hello, status, the measures
  *     subs.c       starts and ends subscriptions, and sends them what is new

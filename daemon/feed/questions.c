@@ -99,7 +99,7 @@ void feed_end_lent_question(struct question *q)
 
 /* ---- answers of the history ------------------------------------------------------------------ */
 
-/* On a reader, where a long answer holds nobody up while it is written down. */
+/* On a reader: writing down a long answer takes time, and the loop has none. */
 static void write_answer(struct question *q, cJSON *result)
 {
     q->text = q->client->transport->words->result(q->request.id, result, &q->size);
@@ -107,7 +107,8 @@ static void write_answer(struct question *q, cJSON *result)
         q->rc = err_set(&q->why, -ENOMEM, "out of memory");
 }
 
-/* One row a method that the history answers: how its parameters are read and who answers. */
+/* One row a method that the history answers: how its parameters are read, and the function that
+ * answers. */
 #define QUERY(name, params, read, answer)                                                          \
     static void name(struct history *h, struct query *base)                                        \
     {                                                                                              \
