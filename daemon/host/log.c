@@ -96,7 +96,7 @@ static void write_line(enum log_level level, const char *format, va_list args)
     used = strlen(line);
     line[used] = '\n';
     if (write(STDERR_FILENO, line, used + 1) < 0) {
-        /* nobody is listening, and there is nowhere else to say so */
+        /* nothing reads our errors, and there is nowhere else to say so */
     }
     errno = old_errno;
 }

@@ -1,5 +1,6 @@
 /* One line a message to standard error: level, text, key=value pairs. Any thread may log; a line is
- * one write. Modules that report errors to their caller do not log; who decides to go on, does. */
+ * one write. A module that reports an error to its caller does not log it; the one that decides
+ * to go on does. */
 #pragma once
 
 #include <stdint.h>
@@ -23,8 +24,8 @@ void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* A source of lines that outsiders can trigger: at most LOG_BURST a LOG_PERIOD_S, the rest counted
- * and told with the next line. Zero-initialise; one thread. */
+/* A source of lines that outsiders can trigger: at most LOG_BURST a LOG_PERIOD_S, the rest is
+ * counted, and the next line says so. Zero-initialise; one thread. */
 #define LOG_BURST    5
 #define LOG_PERIOD_S 10
 

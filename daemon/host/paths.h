@@ -1,6 +1,6 @@
 /* Where things lie: the state and the runtime directory, and the sockets in them. Owns nothing: it
- * completes the options, and makes the directories; main's thread, at the start and at SIGHUP. Who
- * holds a directory is lock.h's business, who finds the sockets that of endpoints.h. */
+ * completes the options, and makes the directories; main's thread, at the start and at SIGHUP. That
+ * no other daemon uses them is lock.h's business, that clients find the sockets endpoints.h's. */
 #pragma once
 
 #include "daemon/host/config.h"

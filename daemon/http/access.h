@@ -1,6 +1,6 @@
 /* Who may ask for what over HTTP: the Host and Origin of a request, and its token, each compared
  * whole. Owns the names and the tokens, which it reads once; any thread may check. What is behind a
- * path is left to others: a request that fails here is never looked at further. */
+ * path is the business of others: a request that fails here is not looked at further. */
 #pragma once
 
 #include <stdbool.h>
@@ -25,7 +25,7 @@ struct http_asker {
 
 /* `address` is the listener's, "ADDRESS:PORT"; `hosts`, names that a Host may have besides the
  * loopback's, separated by commas (NULL: none); `token_file`, lines of `read TOKEN` or
- * `write TOKEN`, which nobody else may read (NULL: no token is asked for). Returns 0 (free with
+ * `write TOKEN`, which no other user may read (NULL: no token is asked for). Returns 0 (free with
  * http_access_free), or -errno. */
 int http_access_new(const char *address, const char *hosts, const char *token_file,
                     struct http_access **out, struct err *e);

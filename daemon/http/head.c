@@ -5,9 +5,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-/* The page runs its own scripts and styles and talks to nobody else; images may come from a canvas.
- * It may be framed by its own origin alone: a notebook's proxy shows it below the notebook's. The
- * two reports of Cross-Origin keep pages elsewhere from reading what their scripts may fetch. */
+/* The page runs its own scripts and styles and asks its own server alone; images may come from a
+ * canvas. It may be framed by its own origin alone: a notebook's proxy shows it below the
+ * notebook's. The two reports of Cross-Origin keep pages elsewhere from reading what their scripts
+ * may fetch. */
 static const char policies[] =
     "content-security-policy: default-src 'none'; script-src 'self'; style-src 'self';"
     " connect-src 'self'; img-src 'self' data: blob:; base-uri 'none'; form-action 'none';"

@@ -1,5 +1,5 @@
-/* The head of an HTTP/1.1 response, as text. Stateless, any thread; sending it, and what the body
- * is, is left to reply.c. */
+/* The head of an HTTP/1.1 response, as text. Stateless, any thread; sending it, and the body, are
+ * the business of reply.c. */
 #pragma once
 
 #include <stdbool.h>

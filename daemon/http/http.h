@@ -1,7 +1,7 @@
 /* The daemon over HTTP (proto/HTTP.md): the page, the feed as a WebSocket, the history as JSON and
- * CSV, server-sent events, metrics. Owns the listening socket and what hangs on it, all of it
- * libwebsockets' on our loop; loop thread only. What a request means is the feed's business
- * (hub.h): here paths become its methods. */
+ * CSV, server-sent events, metrics (parts.h has the way through the room). Owns the listening
+ * socket and what hangs on it, all of it libwebsockets' on our loop; loop thread only. What a
+ * request means is the feed's business (hub.h): here paths become its methods. */
 #pragma once
 
 #include <uv.h>
@@ -14,7 +14,7 @@ struct http_config {
     const char *address;    /* "ADDRESS:PORT"; port 0: a free one */
     const char *hosts;      /* names beside the loopback's; NULL: none */
     const char *token_file; /* NULL: none is asked for */
-    /* Whether the daemon takes work: what /readyz tells. */
+    /* Whether the daemon takes work: the answer of /readyz. */
     bool (*is_ready)(void *arg);
     void *arg;
 };
@@ -24,7 +24,7 @@ int http_open(uv_loop_t *, const struct http_config *, struct feedhub *, struct 
               struct err *e);
 
 /* Other names and tokens (both may be NULL), or the same file read again. Where tokens are asked
- * for, WebSockets and streams are cut: whoever may still read connects again. Returns 0, or -errno
+ * for, WebSockets and streams are cut: a reader that still may connects again. Returns 0, or -errno
  * and all stays as it was. */
 int http_set_access(struct http *, const char *hosts, const char *token_file, struct err *e);
 

@@ -148,7 +148,7 @@ static int listen_at(struct http *h, uv_loop_t *loop, struct err *e)
     if (rc < 0)
         return err_set(e, rc, "http %s: cannot listen there: %s", h->own, strerror(-rc));
     address.port = ntohs(((struct sockaddr_in *)&bound)->sin_port); /* where sin6_port lies, too */
-    strcpy(h->address, "http://");
+    memcpy(h->address, "http://", 8);
     return address_print(&address, h->address + 7, sizeof h->address - 7);
 }
 

@@ -183,8 +183,8 @@ int http_reply_write(struct http_peer *p)
 /* ---- those who wait -------------------------------------------------------------------------- */
 
 /* While a peer waits for the feed it is not polled: lws would not read what comes then, and libuv
- * would report it again and again. So each second a look at the socket finds those who left. A
- * client that sends more before its answer is out, and does not take that answer, is cut by the
+ * would report it again and again. So each second we look at the socket whether the peer has left.
+ * A client that sends more before its answer is out, and does not take that answer, is cut by the
  * same look: it uses pipelining, which HTTP allows and no browser uses. */
 static bool has_left(struct http_peer *p)
 {

@@ -63,7 +63,7 @@ static char *run_metrics_words(const cJSON *id, cJSON *result, size_t *size)
     return write_and_delete(openmetrics_runs, result, size);
 }
 
-/* `seq` is the event's id: whoever connects again with it misses nothing. */
+/* `seq` is the event's id: a reader that connects again with it misses nothing. */
 static char *put_event(const char *before, const char *name, cJSON *params, size_t *size)
 {
     const cJSON *seq = cJSON_GetObjectItemCaseSensitive(params, "seq");

@@ -1,7 +1,6 @@
 /* Runs a command for every event, with the EVENT of proto/FEED.md as a line on its standard input.
- * Owns the queue and the one child that runs; loop thread only. It neither waits nor retries: an
- * alert is a courtesy beside the feed, which is where nothing is lost. What an event is, is left to
- * the caller.
+ * Owns the queue and the one child that runs; loop thread only. It neither waits nor retries: the
+ * feed is where nothing is lost. What an event is, the caller knows.
  *
  * The command is an executable file, without arguments and without a shell: nothing a trainer names
  * can become a word of a command line. */
@@ -24,7 +23,7 @@ struct alert;
 /* Whether `path` can be run: 0, or -EINVAL with a text. */
 int alert_check(const char *path, struct err *e);
 
-/* Borrows `path`, which may be NULL, until it is set anew, and the loop. Returns it (free with
+/* Borrows the loop, and `path`, which may be NULL, until another one is set. Returns it (free with
  * alert_free), or NULL. */
 struct alert *alert_new(uv_loop_t *, const char *path);
 

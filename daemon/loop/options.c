@@ -16,7 +16,7 @@ static int check_tokens(const char *path, struct err *e)
     return rc;
 }
 
-/* What the values themselves cannot tell: whether they can be used here. */
+/* Whether the values can be used on this machine. */
 static int check(struct config *c, struct err *e)
 {
     static const struct {

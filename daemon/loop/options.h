@@ -1,6 +1,6 @@
 /* The options as they will be used: read from all sources, completed by what the machine says, and
  * checked against it; at the start, and again at SIGHUP. Owns nothing and logs nothing; main's
- * thread, which is the loop's. What an option means is left to the module that uses it. */
+ * thread, which is the loop's. What an option means is the business of the module that uses it. */
 #pragma once
 
 #include "daemon/host/config.h"

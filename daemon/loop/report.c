@@ -19,7 +19,7 @@ static void alert_event(struct loop *l, const struct record *r, const char *laye
         alert_put(l->alert, line, (size_t)size);
 }
 
-/* Events are few and told where somebody may look afterwards. */
+/* Events are few, and logged for those who look afterwards. */
 static void report_event(struct loop *l, const struct record *r, const char *layer,
                          const struct finding *f)
 {
