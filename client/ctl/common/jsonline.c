@@ -1,5 +1,6 @@
 #include "client/ctl/common/jsonline.h"
 
+#include <assert.h>
 #include <errno.h>
 
 #include "proto/json.h"
@@ -22,8 +23,10 @@ static void print_harmless(const char *text, FILE *out)
 
 int jsonline_print(cJSON *value, FILE *out, struct err *e)
 {
-    char *text = json_make_exact(value) ? json_print(value) : NULL;
+    char *text;
 
+    assert(value && out);
+    text = json_make_exact(value) ? json_print(value) : NULL;
     if (!text)
         return err_set(e, -ENOMEM, "out of memory");
     print_harmless(text, out);
@@ -37,6 +40,7 @@ int jsonline_make(jsonline_fill_fn *fill, const void *what, FILE *out, struct er
     cJSON *object = cJSON_CreateObject();
     int rc;
 
+    assert(fill && out);
     if (object && fill(object, what))
         rc = jsonline_print(object, out, e);
     else

@@ -1,5 +1,6 @@
 #include "client/ctl/common/keys.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define ESC 0x1B
@@ -16,6 +17,7 @@ static const struct {
 
 void keys_push(struct keys *keys, const char *bytes, size_t n)
 {
+    assert(n == 0 || bytes);
     if (n > KEYS_MAX - keys->n)
         n = KEYS_MAX - keys->n;
     memcpy(keys->bytes + keys->n, bytes, n);

@@ -1,5 +1,6 @@
 #include "client/ctl/common/options.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,6 +122,7 @@ const char *options_nearest(const char *word, const char *const names[], size_t 
     const char *nearest = NULL;
     size_t least = 4;
 
+    assert(word && names);
     for (size_t i = 0; i < n; i++) {
         size_t edits = distance(word, names[i]);
 
@@ -212,6 +214,7 @@ int options_parse(int argc, const char *const *argv, struct options *out, struct
     bool words_only = false;
     int rc = 0;
 
+    assert(argc >= 0 && argv && out && e);
     *out = (struct options){.timeout_s = 10,
                             .limit = -1,
                             .step = -1,
@@ -247,6 +250,7 @@ static bool goes_with(const char *name, unsigned command_bit)
 int options_check(const struct options *options, unsigned command_bit, const char *command,
                   struct err *e)
 {
+    assert(command_bit && !(command_bit & (command_bit - 1)) && command);
     for (size_t i = 0; i < N_ROWS; i++) {
         if ((options->given >> i & 1) && !goes_with(rows[i].name, command_bit))
             return err_set(e, -EINVAL, "%s does not go with %s", rows[i].name, command);
@@ -256,6 +260,7 @@ int options_check(const struct options *options, unsigned command_bit, const cha
 
 void options_print_help(unsigned command_bits, FILE *out)
 {
+    assert(command_bits && out);
     for (size_t i = 0; i < N_ROWS; i++) {
         const struct row *row = &rows[i];
         char left[40];

@@ -1,5 +1,6 @@
 #include "client/ctl/common/terminal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -54,6 +55,7 @@ void terminal_size(size_t *columns, size_t *lines)
 {
     struct winsize window = {0};
 
+    assert(columns && lines);
     if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) < 0 || window.ws_col == 0 || window.ws_row == 0)
         window = (struct winsize){.ws_col = FALLBACK_COLUMNS, .ws_row = FALLBACK_LINES};
     *columns = window.ws_col;
@@ -113,6 +115,7 @@ int terminal_open(struct terminal **out, struct err *e)
 {
     struct terminal *terminal = calloc(1, sizeof *terminal);
 
+    assert(out);
     *out = terminal;
     if (!terminal)
         return err_set(e, -ENOMEM, "out of memory");
@@ -175,6 +178,7 @@ int terminal_show(struct terminal *terminal, const char *text, struct err *e)
     FILE *out = open_memstream(&bytes, &size);
     int rc = 0;
 
+    assert(terminal && text);
     terminal_size(&columns, &height);
     lines = out ? clip(text, columns, height, &n) : NULL;
     if (lines)
@@ -206,6 +210,7 @@ int terminal_wait(struct terminal *terminal, int feed_fd, int timeout_ms)
     bool redraw;
     int rc;
 
+    assert(terminal && timeout_ms >= 0);
     if (interrupt_pending())
         return -EINTR;
     rc = ppoll(fds, 2, &left, interrupt_mask());
@@ -224,8 +229,10 @@ int terminal_wait(struct terminal *terminal, int feed_fd, int timeout_ms)
 
 int terminal_read(struct terminal *terminal, char *buffer, size_t size)
 {
-    ssize_t n = terminal->has_keys ? read(STDIN_FILENO, buffer, size) : 0;
+    ssize_t n;
 
+    assert(terminal && size > 0);
+    n = terminal->has_keys ? read(STDIN_FILENO, buffer, size) : 0;
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return 0;
     return n > 0 ? (int)n : -EIO;

@@ -1,5 +1,6 @@
 #include "client/ctl/common/text.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +65,7 @@ void text_print(const char *text, FILE *out)
 {
     char *escaped = text_escape(text);
 
+    assert(out);
     fputs(escaped ? escaped : "?", out);
     free(escaped);
 }
@@ -82,6 +84,7 @@ size_t text_width(const char *text)
     const unsigned char *s = (const unsigned char *)text;
     size_t width = 0, length;
 
+    assert(text);
     for (; *s; s += length)
         width += width_of(s, &length);
     return width;
@@ -92,6 +95,7 @@ void text_cut(char *text, size_t columns)
     unsigned char *s = (unsigned char *)text;
     size_t width = 0, length;
 
+    assert(text);
     for (; *s; s += length) {
         width += width_of(s, &length);
         if (width > columns)
@@ -116,6 +120,7 @@ void text_clip(char *line, size_t columns)
     char *out = line;
     size_t width = 0, length;
 
+    assert(line);
     for (const char *s = line; *s; s += length) {
         length = escape_length(s);
         if (length == 0) {
@@ -148,6 +153,7 @@ void text_print_folded(const char *line, size_t columns, FILE *out)
 {
     size_t indent = 0;
 
+    assert(line && columns > 0);
     for (;;) {
         size_t n = fitting(line, columns - indent);
 
@@ -165,6 +171,7 @@ void text_print_cell(const char *text, size_t columns, bool right, bool ascii, F
     size_t width = text_width(text);
     char *cut;
 
+    assert(out);
     if (width <= columns) {
         int pad = (int)(columns - width);
 
@@ -183,6 +190,7 @@ const char *text_number(double value, char *buffer)
 {
     double size = fabs(value);
 
+    assert(buffer);
     if (!isfinite(value))
         snprintf(buffer, TEXT_SIZE, "-");
     else if (size >= 1e7 || (size > 0 && size < 1e-4))
@@ -198,6 +206,7 @@ const char *text_age(double then_s, double now_s, char *buffer)
 {
     double age_s = now_s - then_s;
 
+    assert(buffer);
     if (!isfinite(age_s))
         snprintf(buffer, TEXT_SIZE, "-");
     else if (age_s < 2)
@@ -218,6 +227,7 @@ const char *text_bytes(double bytes, char *buffer)
     static const char *const unit[] = {"B", "KiB", "MiB", "GiB", "TiB"};
     size_t i = 0;
 
+    assert(buffer);
     for (; bytes >= 1024 && i < 4; i++)
         bytes /= 1024;
     snprintf(buffer, TEXT_SIZE, i == 0 ? "%.0f %s" : "%.1f %s", bytes, unit[i]);
@@ -228,6 +238,7 @@ const char *text_duration(double seconds, char *buffer)
 {
     double hours = floor(seconds / 3600);
 
+    assert(buffer);
     if (seconds < 60)
         snprintf(buffer, TEXT_SIZE, "%.0f s", seconds);
     else if (seconds < 3600)

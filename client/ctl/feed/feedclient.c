@@ -1,5 +1,6 @@
 #include "client/ctl/feed/feedclient.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -144,6 +145,7 @@ int feedclient_reopen(struct feedclient *feed, const char *address, struct err *
 {
     int rc;
 
+    assert(feed && address);
     hang_up(feed);
     feed->waiting = cJSON_CreateArray();
     if (!feed->waiting)
@@ -159,6 +161,7 @@ int feedclient_open(struct feedclient **out, const char *address, int timeout_ms
     struct feedclient *feed = calloc(1, sizeof *feed);
     int rc;
 
+    assert(out && address && timeout_ms > 0);
     if (!feed)
         return err_set(e, -ENOMEM, "out of memory");
     feed->fd = -1;
@@ -174,6 +177,7 @@ int feedclient_open(struct feedclient **out, const char *address, int timeout_ms
 
 int feedclient_fd(const struct feedclient *feed)
 {
+    assert(feed);
     return feed->fd;
 }
 
@@ -398,6 +402,7 @@ int feedclient_call(struct feedclient *feed, const char *method, cJSON *params, 
     cJSON *answer = NULL;
     int rc;
 
+    assert(feed && method);
     if (feed->fd < 0) {
         cJSON_Delete(params);
         return gone(e, 0);
@@ -416,6 +421,7 @@ int feedclient_next(struct feedclient *feed, int timeout_ms, cJSON **update, str
 {
     int64_t deadline_ms = timeout_ms < 0 ? -1 : clock_monotonic_ms() + timeout_ms;
 
+    assert(feed && update && timeout_ms >= -1);
     if (feed->fd < 0)
         return gone(e, 0);
     *update = cJSON_DetachItemFromArray(feed->waiting, 0);

@@ -1,5 +1,6 @@
 #include "client/ctl/feed/history.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -20,16 +21,16 @@ static const struct {
     [HISTORY_SCALAR] = {"scalars.query", "names", "scalars", "name"},
 };
 
-static cJSON *make_params(const struct history_query *q)
+static cJSON *make_params(const struct history_query *query)
 {
-    const char *parameter = kinds[q->kind].name_parameter;
+    const char *parameter = kinds[query->kind].name_parameter;
 
-    return params_of(param_text("run", q->run),
-                     q->kind == HISTORY_LAYER ? param_text(parameter, q->name)
-                                              : param_list(parameter, q->name),
-                     param_list("metrics", q->metric), param_text("attempts", q->attempts),
-                     param_text("spacing", q->spacing), param_integer("from", q->from),
-                     param_integer("to", q->to), param_integer("points", q->points));
+    return params_of(param_text("run", query->run),
+                     query->kind == HISTORY_LAYER ? param_text(parameter, query->name)
+                                                  : param_list(parameter, query->name),
+                     param_list("metrics", query->metric), param_text("attempts", query->attempts),
+                     param_text("spacing", query->spacing), param_integer("from", query->from),
+                     param_integer("to", query->to), param_integer("points", query->points));
 }
 
 /* Detaches from an array the object whose `key` is `name`. */
@@ -45,18 +46,19 @@ static cJSON *detach_named(cJSON *array, const char *key, const char *name)
     return NULL;
 }
 
-int history_get(struct feedclient *feed, const struct history_query *q, cJSON **entry,
+int history_get(struct feedclient *feed, const struct history_query *query, cJSON **entry,
                 struct err *e)
 {
     cJSON *answer;
     int rc;
 
+    assert(query && query->run && query->name && entry);
     *entry = NULL;
-    rc = feedclient_call(feed, kinds[q->kind].method, make_params(q), &answer, e);
+    rc = feedclient_call(feed, kinds[query->kind].method, make_params(query), &answer, e);
     if (rc < 0)
         return rc;
-    *entry = detach_named(cJSON_GetObjectItemCaseSensitive(answer, kinds[q->kind].list),
-                          kinds[q->kind].name, q->name);
+    *entry = detach_named(cJSON_GetObjectItemCaseSensitive(answer, kinds[query->kind].list),
+                          kinds[query->kind].name, query->name);
     cJSON_Delete(answer);
     return 0;
 }
@@ -78,28 +80,30 @@ static const cJSON *find_column(const cJSON *columns, const char *name)
                                             dot + 1);
 }
 
-void history_cursor_init(struct history_cursor *c, const cJSON *entry, const char *const names[],
-                         size_t n)
+void history_cursor_init(struct history_cursor *cursor, const cJSON *entry,
+                         const char *const names[], size_t n)
 {
     const cJSON *columns = cJSON_GetObjectItemCaseSensitive(entry, "columns");
 
-    memset(c, 0, sizeof *c);
-    c->n = n;
+    assert(n > 0 && n <= HISTORY_MAX_COLUMNS);
+    memset(cursor, 0, sizeof *cursor);
+    cursor->n = n;
     for (size_t i = 0; i < n; i++) {
         const cJSON *column = find_column(columns, names[i]);
 
-        c->cells[i] = cJSON_IsArray(column) ? column->child : NULL;
+        cursor->cells[i] = cJSON_IsArray(column) ? column->child : NULL;
     }
 }
 
-bool history_cursor_next(struct history_cursor *c)
+bool history_cursor_next(struct history_cursor *cursor)
 {
-    for (size_t i = 0; c->started && i < c->n; i++) {
-        if (c->cells[i])
-            c->cells[i] = c->cells[i]->next;
+    assert(cursor->n > 0);
+    for (size_t i = 0; cursor->started && i < cursor->n; i++) {
+        if (cursor->cells[i])
+            cursor->cells[i] = cursor->cells[i]->next;
     }
-    c->started = true;
-    return c->cells[0] != NULL;
+    cursor->started = true;
+    return cursor->cells[0] != NULL;
 }
 
 /* What history_each carries through its ranges. */
@@ -112,16 +116,16 @@ struct walk {
     void *context;
 };
 
-static int walk_range(struct walk *w, int64_t from, int64_t to, struct err *e);
+static int walk_range(struct walk *walk, int64_t from, int64_t to, struct err *e);
 
-static int walk_rows(struct walk *w, const cJSON *entry, struct err *e)
+static int walk_rows(struct walk *walk, const cJSON *entry, struct err *e)
 {
-    struct history_cursor c;
+    struct history_cursor cursor;
     int rc = 0;
 
-    history_cursor_init(&c, entry, w->names, w->n);
-    while (rc == 0 && history_cursor_next(&c))
-        rc = w->on_row(w->context, c.cells, e);
+    history_cursor_init(&cursor, entry, walk->names, walk->n);
+    while (rc == 0 && history_cursor_next(&cursor))
+        rc = walk->on_row(walk->context, cursor.cells, e);
     return rc;
 }
 
@@ -131,66 +135,69 @@ static int64_t whole(const cJSON *cell)
 }
 
 /* A range that the daemon's bins do not divide is divided here. */
-static int halve(struct walk *w, int64_t from, int64_t to, struct err *e)
+static int halve(struct walk *walk, int64_t from, int64_t to, struct err *e)
 {
     int64_t middle = from + (to - from) / 2;
     int rc;
 
     if (from == to)
         return err_set(e, -EPROTO, "more than %d rows at step %" PRId64, PAGE_ROWS, from);
-    rc = walk_range(w, from, middle, e);
-    return rc < 0 ? rc : walk_range(w, middle + 1, to, e);
+    rc = walk_range(walk, from, middle, e);
+    return rc < 0 ? rc : walk_range(walk, middle + 1, to, e);
 }
 
 /* The bins say how many rows lie where: neighbours are joined while their rows fit a page. */
-static int walk_bins(struct walk *w, const cJSON *entry, int64_t from, int64_t to, struct err *e)
+static int walk_bins(struct walk *walk, const cJSON *entry, int64_t from, int64_t to, struct err *e)
 {
     static const char *const names[] = {"step", "step_end", "count"};
     int64_t first = from, last = from, rows = 0;
-    struct history_cursor c;
+    struct history_cursor cursor;
     int rc = 0;
 
-    history_cursor_init(&c, entry, names, 3);
-    while (rc == 0 && history_cursor_next(&c)) {
-        int64_t step = whole(c.cells[0]), count = whole(c.cells[2]);
+    history_cursor_init(&cursor, entry, names, 3);
+    while (rc == 0 && history_cursor_next(&cursor)) {
+        int64_t step = whole(cursor.cells[0]), count = whole(cursor.cells[2]);
 
         if (rows > 0 && rows + count > PAGE_ROWS && step > first) {
-            rc = walk_range(w, first, step - 1, e);
+            rc = walk_range(walk, first, step - 1, e);
             first = step;
             rows = 0;
         }
         rows += count;
-        last = whole(c.cells[1]);
+        last = whole(cursor.cells[1]);
     }
     if (rc < 0)
         return rc;
     last = last < first ? first : last;
     /* The last bin is the whole range again: asking the same would never end. */
-    return first == from && last >= to ? halve(w, from, to, e) : walk_range(w, first, last, e);
+    return first == from && last >= to ? halve(walk, from, to, e)
+                                       : walk_range(walk, first, last, e);
 }
 
-static int walk_range(struct walk *w, int64_t from, int64_t to, struct err *e)
+static int walk_range(struct walk *walk, int64_t from, int64_t to, struct err *e)
 {
     cJSON *entry;
     int rc;
 
-    w->query.from = from;
-    w->query.to = to;
-    rc = history_get(w->feed, &w->query, &entry, e);
+    walk->query.from = from;
+    walk->query.to = to;
+    rc = history_get(walk->feed, &walk->query, &entry, e);
     if (rc < 0 || !entry)
         return rc;
-    rc = history_is_binned(entry) ? walk_bins(w, entry, from, to, e) : walk_rows(w, entry, e);
+    rc = history_is_binned(entry) ? walk_bins(walk, entry, from, to, e) : walk_rows(walk, entry, e);
     cJSON_Delete(entry);
     return rc;
 }
 
-int history_each(struct feedclient *feed, const struct history_query *q, const char *const names[],
-                 size_t n, history_row_fn *on_row, void *context, struct err *e)
+int history_each(struct feedclient *feed, const struct history_query *query,
+                 const char *const names[], size_t n, history_row_fn *on_row, void *context,
+                 struct err *e)
 {
-    struct walk w = {feed, *q, names, n, on_row, context};
+    struct walk walk = {feed, *query, names, n, on_row, context};
 
-    w.query.points = PAGE_ROWS;
-    return walk_range(&w, q->from < 0 ? 0 : q->from, q->to < 0 ? STEP_MAX : q->to, e);
+    walk.query.points = PAGE_ROWS;
+    return walk_range(&walk, query->from < 0 ? 0 : query->from,
+                      query->to < 0 ? STEP_MAX : query->to, e);
 }
 
 /* The names in an array of layers, with commas. */
@@ -230,6 +237,7 @@ int history_layers(struct feedclient *feed, const char *run, const char *layer, 
 {
     int rc = feedclient_call(feed, "layer.list", params_of(param_text("run", run)), answer, e);
 
+    assert(run && answer);
     if (rc < 0 || !layer)
         return rc;
     rc = keep_layer(*answer, run, layer, e);
@@ -249,6 +257,7 @@ int history_events(struct feedclient *feed, const char *run, const char *layer, 
                                        param_integer("from", from), param_integer("to", to)),
                              &answer, e);
 
+    assert(run && events);
     *events = NULL;
     if (rc < 0)
         return rc;

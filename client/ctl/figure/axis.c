@@ -1,5 +1,6 @@
 #include "client/ctl/figure/axis.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -66,6 +67,7 @@ void axis_fit_values(struct axis *axis, double low, double high, size_t wanted)
 {
     double spacing, first, last;
 
+    assert(isfinite(low) && isfinite(high) && low <= high && wanted > 0);
     if (!(high - low > 1e-9 * fmax(fabs(low), fabs(high)))) {
         double room = low == 0 ? 1 : fabs(low) * 0.1;
 
@@ -118,6 +120,7 @@ void axis_fit_steps(struct axis *axis, double low, double high, bool log, size_t
 {
     static const char *const digits[] = {"1", "125", "123456789"};
 
+    assert(low >= 0 && low <= high && isfinite(high) && wanted > 0);
     if (high - low < 1)
         high = low + 1;
     *axis = (struct axis){.low = low, .high = high, .log = log};
@@ -131,6 +134,7 @@ void axis_fit_steps(struct axis *axis, double low, double high, bool log, size_t
 
 double axis_position(const struct axis *axis, double value)
 {
+    assert(axis->high > axis->low);
     if (axis->log)
         return (log1p(value) - log1p(axis->low)) / (log1p(axis->high) - log1p(axis->low));
     return (value - axis->low) / (axis->high - axis->low);

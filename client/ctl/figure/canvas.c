@@ -32,6 +32,7 @@ struct canvas *canvas_new(size_t columns, size_t rows)
 {
     struct canvas *canvas = calloc(1, sizeof *canvas + columns * rows * sizeof canvas->cells[0]);
 
+    assert(columns > 0 && rows > 0);
     if (!canvas)
         return NULL;
     canvas->columns = columns;
@@ -76,6 +77,7 @@ void canvas_line(struct canvas *canvas, const long from[2], const long to[2], in
     long error = dx + dy;
     unsigned count = phase ? *phase : 0;
 
+    assert(dash[0] <= dash[1] && dash[1] > 0);
     for (;;) {
         long twice = 2 * error;
 
@@ -101,6 +103,7 @@ void canvas_mark(struct canvas *canvas, long x, long y, const char *glyph, int c
 {
     struct cell *cell = cell_of(canvas, x, y);
 
+    assert(colour >= 0 && colour <= CANVAS_COLOURS && glyph);
     if (!cell)
         return;
     cell->mark = glyph;
@@ -137,6 +140,7 @@ static char ascii_of(uint8_t dots)
 
 void canvas_print_colour(int colour, FILE *out)
 {
+    assert(colour >= 0 && colour <= CANVAS_COLOURS);
     /* cyan, yellow, magenta, green, blue, red: neighbours also differ in lightness */
     static const int code[CANVAS_COLOURS + 1] = {0, 36, 33, 35, 32, 34, 31};
 

@@ -1,5 +1,6 @@
 #include "client/ctl/figure/curves.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -271,6 +272,7 @@ int curves_load(struct feedclient *feed, const struct curves_query *query, struc
 {
     int rc;
 
+    assert(query->n_runs > 0 && query->metric);
     memset(out, 0, sizeof *out);
     rc = load_runs(out, feed, query, e);
     if (rc == 0)

@@ -1,5 +1,6 @@
 #include "client/ctl/figure/plot.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -393,6 +394,7 @@ int plot_draw(const struct plot *plot, FILE *out)
     struct layout layout;
     int rc;
 
+    assert(plot->title && (plot->n_curves == 0 || plot->curves));
     lay_out(&layout, plot);
     canvas = canvas_new(layout.columns, layout.rows);
     if (!canvas)

@@ -1,5 +1,6 @@
 #include "client/ctl/figure/spectrum.h"
 
+#include <assert.h>
 #include <math.h>
 
 #include "client/ctl/common/text.h"
@@ -90,6 +91,7 @@ void spectrumfig_print(const struct spectrumfig *figure, FILE *out)
 {
     double decade;
 
+    assert(figure->n == 0 || figure->rho);
     if (figure->n == 0 || !(figure->rho[0] > 0))
         return;
     decade = first_decade(figure);

@@ -1,5 +1,6 @@
 #include "client/ctl/rows/eventline.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -40,6 +41,7 @@ void eventline_print(const cJSON *event, FILE *out)
 {
     bool falls = strcmp(member_text(event, "direction", "?"), "fall") == 0;
 
+    assert(out);
     if (strcmp(member_text(event, "kind", "?"), "transition") != 0) {
         text_print(member_text(event, "kind", "?"), out);
         return;

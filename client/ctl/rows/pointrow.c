@@ -1,5 +1,6 @@
 #include "client/ctl/rows/pointrow.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,7 @@
 
 void pointrow_names(const char *names[POINT_PARTS])
 {
+    assert(names);
     for (int i = 0; i < POINT_MEMBER_COUNT; i++)
         names[i] = point_table[i].name;
     names[POINT_ATTEMPT] = "attempt";
@@ -113,6 +115,7 @@ static void print_scalar_names(const struct pointrow_format *f, FILE *out)
 
 void pointrow_print_header(const struct pointrow_format *f, FILE *out)
 {
+    assert(f && out);
     if (f->run)
         print_name(f, "run", RUN_WIDTH, out);
     if (f->layer)
@@ -132,6 +135,7 @@ void pointrow_print_header(const struct pointrow_format *f, FILE *out)
 
 void pointrow_print_place(const struct pointrow_format *f, const struct pointrow *r, FILE *out)
 {
+    assert(f && r && r->parts);
     if (f->run)
         print_name(f, r->run, RUN_WIDTH, out);
     if (f->layer)
@@ -159,6 +163,7 @@ static void print_flags(const cJSON *flags, FILE *out)
 
 void pointrow_print(const struct pointrow_format *f, const struct pointrow *r, FILE *out)
 {
+    assert(f->n_scalars == 0 || r->scalars);
     pointrow_print_place(f, r, out);
     /* Effective rows of a weighted window need no digits after the point. */
     if (shows_n(f))

@@ -155,6 +155,7 @@ int table_finish(struct table *table, FILE *out, struct err *e)
 {
     int rc = table && print(table, out) ? 0 : err_set(e, -ENOMEM, "out of memory");
 
+    assert(out);
     table_free(table);
     return rc;
 }

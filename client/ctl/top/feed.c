@@ -1,5 +1,6 @@
 #include "client/ctl/top/feed.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -52,6 +53,7 @@ int topfeed_begin(struct topfeed *topfeed, struct err *e)
     struct runs_query query = {.project = topfeed->project, .order = "created", .limit = -1};
     int rc = subscribe(topfeed, e);
 
+    assert(topfeed->feed && topfeed->list);
     if (rc < 0)
         return rc;
     /* A daemon that started again may have another history. */
@@ -113,6 +115,7 @@ int topfeed_sample(struct topfeed *topfeed, struct toprun *run, struct err *e)
     cJSON *entry;
     int rc;
 
+    assert(run);
     if (run->sampled || !run->layer)
         return 0;
     rc = history_get(topfeed->feed, &query, &entry, e);

@@ -1,5 +1,6 @@
 #include "client/ctl/top/list.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -213,6 +214,7 @@ int toplist_take_run(struct toplist *list, const cJSON *object, double now_s)
     double attempt;
     bool changed = false;
 
+    assert(list && isfinite(now_s));
     if (!run)
         return -ENOMEM;
     attempt = run->attempt;
@@ -237,6 +239,7 @@ int toplist_take_point(struct toplist *list, const cJSON *point)
     size_t i = find(list, member_text(point, "run", ""), &found);
     struct toprun *run = found ? list->by_id[i] : NULL;
 
+    assert(list);
     if (!run || !run->layer || strcmp(run->layer, member_text(point, "layer", "")) != 0)
         return 0;
     set_number(&run->step, member_number(point, "step"), &changed);
@@ -259,6 +262,7 @@ void toprun_add_sample(struct toprun *run, double step, double value)
 {
     bool goes_back = run->n_samples > 0 && step < run->samples[run->n_samples - 1].step;
 
+    assert(run->samples);
     /* The point that a query and a subscription both brought. */
     if (run->n_samples > 0 && step == run->samples[run->n_samples - 1].step)
         return;
@@ -315,6 +319,7 @@ static const struct {
 
 const char *top_order_name(enum top_order order)
 {
+    assert(order < TOP_ORDERS);
     return orders[order].name;
 }
 
@@ -338,6 +343,7 @@ size_t toplist_select(struct toplist *list, enum top_order order, const char *fi
 {
     size_t n = 0;
 
+    assert(order < TOP_ORDERS && out);
     for (size_t i = 0; i < list->n; i++) {
         if (matches(list->by_id[i], filter))
             list->wanted[n++] = list->by_id[i];
@@ -350,6 +356,7 @@ size_t toplist_select(struct toplist *list, enum top_order order, const char *fi
 
 size_t toplist_count(const struct toplist *list, size_t *n_open)
 {
+    assert(n_open);
     *n_open = 0;
     for (size_t i = 0; i < list->n; i++)
         *n_open += is_open(list->by_id[i]);

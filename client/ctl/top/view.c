@@ -1,5 +1,6 @@
 #include "client/ctl/top/view.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +73,7 @@ void topview_curve(const struct topsample *samples, size_t n, size_t width, bool
     size_t next = 0;
     int level = -1;
 
+    assert(n == 0 || samples);
     for (size_t i = 0; i < width; i++) {
         double end = first + range * (double)(i + 1) / (double)width;
 
@@ -231,6 +233,7 @@ void topview_scroll(struct topview *view, long rows)
     size_t room = topview_rows(view), last = view->n_runs > room ? view->n_runs - room : 0;
     size_t up = rows < 0 ? (size_t)-rows : 0;
 
+    assert(view);
     view->first = view->first > up ? view->first - up : 0;
     view->first += rows > 0 ? (size_t)rows : 0;
     view->first = view->first < last ? view->first : last;
@@ -240,6 +243,7 @@ void topview_draw(const struct topview *view, FILE *out)
 {
     size_t room = topview_rows(view), shown = 0;
 
+    assert(view->filter && view->first <= view->n_runs);
     /* Too low for rows: what fits of the status and the heading. */
     if (!view->once)
         draw_status(view, out);
