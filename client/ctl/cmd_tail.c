@@ -28,13 +28,11 @@ struct tail {
 /* The row of a POINT, or of a SCALAR, which has the same place. */
 static struct pointrow row_of(const cJSON *object, const cJSON *parts[POINT_PARTS])
 {
-    const char *names[POINT_PARTS];
-
-    pointrow_names(names);
-    for (int i = 0; i < POINT_PARTS; i++)
-        parts[i] = member(object, names[i]);
+    for (int i = 0; i < POINT_MEMBER_COUNT; i++)
+        parts[i] = member(object, point_table[i].name);
+    parts[POINT_ATTEMPT] = member(object, "attempt");
     return (struct pointrow){member_text(object, "run", ""), member_text(object, "layer", ""),
-                             parts, NULL};
+                             parts};
 }
 
 static bool is_wanted(const struct tail *tail, const cJSON *point)
@@ -219,17 +217,16 @@ static int follow(struct tail *tail, struct feedclient *feed, struct err *e)
     return 0;
 }
 
-/* Columns are chosen once, at the heading: the measures that every point may have, and those that
- * the first ones do have. */
-static void mark_measured(struct tail *tail, const cJSON *answer)
+/* Columns are chosen once, at the heading: without --metric also what the first points have. */
+static void choose_measures(struct tail *tail, const cJSON *answer)
 {
     const cJSON *point;
 
-    for (int i = METRIC_D_LR; i <= METRIC_PR; i++)
-        tail->format.shown[i] = true;
+    pointrow_choose(tail->format.shown, tail->options->metric);
     cJSON_ArrayForEach(point, member(answer, "points"))
     {
-        pointrow_mark_measured(point, tail->format.shown);
+        if (!tail->options->metric)
+            pointrow_mark_measured(point, tail->format.shown);
     }
 }
 
@@ -246,7 +243,7 @@ static int subscribe(struct tail *tail, struct feedclient *feed, const char *met
     if (rc < 0)
         return rc;
     if (!tail->has_heading)
-        mark_measured(tail, answer);
+        choose_measures(tail, answer);
     rc = print_update(tail, answer, e);
     cJSON_Delete(answer);
     return rc;
@@ -261,7 +258,6 @@ int cmd_tail(struct feedclient *feed, const struct options *options, struct err 
     tail.format = (struct pointrow_format){
         .run = options->n_words < 2,
         .layer = !options->layer,
-        .metric = options->metric,
         .ascii = !text_is_utf8(),
     };
     if (options->metric && metric_find(options->metric) < 0)

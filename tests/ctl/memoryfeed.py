@@ -242,6 +242,8 @@ class Feed:
                 first[r["attempt"]] = min(r["step"], first.get(r["attempt"], 2**60))
             rows = [r for r in rows if all(r["step"] < s for a, s in first.items()
                                            if a > r["attempt"])]
+        if "limit" in query:
+            return self._page(rows, plain + values, **query)
         points = query.get("points", 10000)
         if not 4 <= points <= 100000:
             raise FeedError(-32602, '"points" must be an integer from 4 to 100000')
@@ -250,15 +252,36 @@ class Feed:
                                                       query.get("spacing", "log"))}
         return {"binned": False, "columns": {c: [r.get(c) for r in rows] for c in plain + values}}
 
-    def series_query(self, run, layer=None, metrics=None, **query):
+    @staticmethod
+    def _page(rows, names, limit, next="0:0", **_):
+        place = tuple(int(part) for part in next.split(":"))
+        rows = [r for r in rows if (r["attempt"], r["step"]) > place]
+        last = rows[limit - 1] if len(rows) > limit else None
+        return {"binned": False, "columns": {c: [r.get(c) for r in rows[:limit]] for c in names},
+                "next": last and f"{last['attempt']}:{last['step']}"}
+
+    @staticmethod
+    def _join(found, layer):
+        """Adds the scalars of the same step and attempt to a layer's rows."""
+        columns = layer["columns"]
+        columns["scalars"] = {}
+        for name, rows in found.scalars.items():
+            values = {(r["attempt"], r["step"]): r["value"] for r in rows}
+            columns["scalars"][name] = [values.get(place) for place
+                                        in zip(columns["attempt"], columns["step"])]
+
+    def series_query(self, run, layer=None, metrics=None, scalars=False, **query):
         found = self.find(run)
         for metric in metrics or []:
             if metric not in METRICS:
                 raise FeedError(-32602, f'"metrics": no metric "{metric}"')
-        return {"run": found.facts["run"],
-                "layers": [{"layer": name, "p": 128, "c": 97,
-                            **self._columns(points, PLAIN, metrics or METRICS, query)}
-                           for name, points in found.points.items() if layer in (None, name)]}
+        layers = [{"layer": name, "p": 128, "c": 97,
+                   **self._columns(points, PLAIN, metrics or METRICS, query)}
+                  for name, points in found.points.items() if layer in (None, name)]
+        for entry in layers:
+            if scalars and not entry["binned"]:
+                self._join(found, entry)
+        return {"run": found.facts["run"], "layers": layers}
 
     def scalars_query(self, run, names=None, **query):
         found = self.find(run)

@@ -2,16 +2,14 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "client/ctl/common/member.h"
 #include "client/ctl/feed/params.h"
 
-/* Rows of one answer: 3 MB of text and 30 MB as cJSON keeps them. */
+/* Rows of a page: 3 MB of text and 30 MB as cJSON keeps them. */
 #define PAGE_ROWS 10000
-#define STEP_MAX  ((int64_t)1 << 53)
 
 /* How the two queries differ. */
 static const struct {
@@ -20,18 +18,6 @@ static const struct {
     [HISTORY_LAYER] = {"series.query", "layer", "layers", "layer"},
     [HISTORY_SCALAR] = {"scalars.query", "names", "scalars", "name"},
 };
-
-static cJSON *make_params(const struct history_query *query)
-{
-    const char *parameter = kinds[query->kind].name_parameter;
-
-    return params_of(param_text("run", query->run),
-                     query->kind == HISTORY_LAYER ? param_text(parameter, query->name)
-                                                  : param_list(parameter, query->name),
-                     param_list("metrics", query->metric), param_text("attempts", query->attempts),
-                     param_text("spacing", query->spacing), param_integer("from", query->from),
-                     param_integer("to", query->to), param_integer("points", query->points));
-}
 
 /* Detaches from an array the object whose `key` is `name`. */
 static cJSON *detach_named(cJSON *array, const char *key, const char *name)
@@ -46,15 +32,25 @@ static cJSON *detach_named(cJSON *array, const char *key, const char *name)
     return NULL;
 }
 
-int history_get(struct feedclient *feed, const struct history_query *query, cJSON **entry,
-                struct err *e)
+/* Asks for all rows or bins (`limit` -1), or for a page of so many rows behind the place `next`. */
+static int ask(struct feedclient *feed, const struct history_query *query, int64_t limit,
+               const char *next, cJSON **entry, struct err *e)
 {
+    const char *parameter = kinds[query->kind].name_parameter;
     cJSON *answer;
-    int rc;
+    int rc = feedclient_call(
+        feed, kinds[query->kind].method,
+        params_of(param_text("run", query->run),
+                  query->kind == HISTORY_LAYER ? param_text(parameter, query->name)
+                                               : param_list(parameter, query->name),
+                  param_list("metrics", query->metric), param_flag("scalars", query->scalars),
+                  param_text("attempts", query->attempts), param_text("spacing", query->spacing),
+                  param_integer("from", query->from), param_integer("to", query->to),
+                  param_integer("points", query->points), param_integer("limit", limit),
+                  param_text("next", next)),
+        &answer, e);
 
-    assert(query && query->run && query->name && entry);
     *entry = NULL;
-    rc = feedclient_call(feed, kinds[query->kind].method, make_params(query), &answer, e);
     if (rc < 0)
         return rc;
     *entry = detach_named(cJSON_GetObjectItemCaseSensitive(answer, kinds[query->kind].list),
@@ -63,35 +59,31 @@ int history_get(struct feedclient *feed, const struct history_query *query, cJSO
     return 0;
 }
 
+int history_get(struct feedclient *feed, const struct history_query *query, cJSON **entry,
+                struct err *e)
+{
+    assert(query && query->run && query->name && entry);
+    return ask(feed, query, -1, NULL, entry, e);
+}
+
 bool history_is_binned(const cJSON *entry)
 {
     return cJSON_IsTrue(member(entry, "binned"));
 }
 
-static const cJSON *find_column(const cJSON *columns, const char *name)
-{
-    const char *dot = strchr(name, '.');
-    char first[64];
-
-    if (!dot)
-        return cJSON_GetObjectItemCaseSensitive(columns, name);
-    snprintf(first, sizeof first, "%.*s", (int)(dot - name), name);
-    return cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(columns, first),
-                                            dot + 1);
-}
-
 void history_cursor_init(struct history_cursor *cursor, const cJSON *entry,
-                         const char *const names[], size_t n)
+                         const struct history_column columns[], size_t n)
 {
-    const cJSON *columns = cJSON_GetObjectItemCaseSensitive(entry, "columns");
+    const cJSON *all = member(entry, "columns");
 
     assert(n > 0 && n <= HISTORY_MAX_COLUMNS);
-    memset(cursor, 0, sizeof *cursor);
     cursor->n = n;
+    cursor->started = false;
     for (size_t i = 0; i < n; i++) {
-        const cJSON *column = find_column(columns, names[i]);
+        const cJSON *array =
+            member(columns[i].in ? member(all, columns[i].in) : all, columns[i].name);
 
-        cursor->cells[i] = cJSON_IsArray(column) ? column->child : NULL;
+        cursor->cells[i] = cJSON_IsArray(array) ? array->child : NULL;
     }
 }
 
@@ -106,98 +98,36 @@ bool history_cursor_next(struct history_cursor *cursor)
     return cursor->cells[0] != NULL;
 }
 
-/* What history_each carries through its ranges. */
-struct walk {
-    struct feedclient *feed;
-    struct history_query query;
-    const char *const *names;
-    size_t n;
-    history_row_fn *on_row;
-    void *context;
-};
-
-static int walk_range(struct walk *walk, int64_t from, int64_t to, struct err *e);
-
-static int walk_rows(struct walk *walk, const cJSON *entry, struct err *e)
+int history_walk(const cJSON *entry, const struct history_column columns[], size_t n,
+                 history_row_fn *on_row, void *context, struct err *e)
 {
     struct history_cursor cursor;
     int rc = 0;
 
-    history_cursor_init(&cursor, entry, walk->names, walk->n);
+    history_cursor_init(&cursor, entry, columns, n);
     while (rc == 0 && history_cursor_next(&cursor))
-        rc = walk->on_row(walk->context, cursor.cells, e);
-    return rc;
-}
-
-static int64_t whole(const cJSON *cell)
-{
-    return cJSON_IsNumber(cell) ? (int64_t)cell->valuedouble : 0;
-}
-
-/* A range that the daemon's bins do not divide is divided here. */
-static int halve(struct walk *walk, int64_t from, int64_t to, struct err *e)
-{
-    int64_t middle = from + (to - from) / 2;
-    int rc;
-
-    if (from == to)
-        return err_set(e, -EPROTO, "more than %d rows at step %" PRId64, PAGE_ROWS, from);
-    rc = walk_range(walk, from, middle, e);
-    return rc < 0 ? rc : walk_range(walk, middle + 1, to, e);
-}
-
-/* The bins say how many rows lie where: neighbours are joined while their rows fit a page. */
-static int walk_bins(struct walk *walk, const cJSON *entry, int64_t from, int64_t to, struct err *e)
-{
-    static const char *const names[] = {"step", "step_end", "count"};
-    int64_t first = from, last = from, rows = 0;
-    struct history_cursor cursor;
-    int rc = 0;
-
-    history_cursor_init(&cursor, entry, names, 3);
-    while (rc == 0 && history_cursor_next(&cursor)) {
-        int64_t step = whole(cursor.cells[0]), count = whole(cursor.cells[2]);
-
-        if (rows > 0 && rows + count > PAGE_ROWS && step > first) {
-            rc = walk_range(walk, first, step - 1, e);
-            first = step;
-            rows = 0;
-        }
-        rows += count;
-        last = whole(cursor.cells[1]);
-    }
-    if (rc < 0)
-        return rc;
-    last = last < first ? first : last;
-    /* The last bin is the whole range again: asking the same would never end. */
-    return first == from && last >= to ? halve(walk, from, to, e)
-                                       : walk_range(walk, first, last, e);
-}
-
-static int walk_range(struct walk *walk, int64_t from, int64_t to, struct err *e)
-{
-    cJSON *entry;
-    int rc;
-
-    walk->query.from = from;
-    walk->query.to = to;
-    rc = history_get(walk->feed, &walk->query, &entry, e);
-    if (rc < 0 || !entry)
-        return rc;
-    rc = history_is_binned(entry) ? walk_bins(walk, entry, from, to, e) : walk_rows(walk, entry, e);
-    cJSON_Delete(entry);
+        rc = on_row(context, cursor.cells, e);
     return rc;
 }
 
 int history_each(struct feedclient *feed, const struct history_query *query,
-                 const char *const names[], size_t n, history_row_fn *on_row, void *context,
-                 struct err *e)
+                 const struct history_column columns[], size_t n, history_row_fn *on_row,
+                 void *context, struct err *e)
 {
-    struct walk walk = {feed, *query, names, n, on_row, context};
+    cJSON *page = NULL;
+    int rc;
 
-    walk.query.points = PAGE_ROWS;
-    return walk_range(&walk, query->from < 0 ? 0 : query->from,
-                      query->to < 0 ? STEP_MAX : query->to, e);
+    assert(query && query->run && query->name && on_row);
+    do {
+        cJSON *before = page;
+
+        rc = ask(feed, query, PAGE_ROWS, member_text(before, "next", NULL), &page, e);
+        cJSON_Delete(before);
+        if (rc == 0)
+            rc = history_walk(page, columns, n, on_row, context, e);
+    } while (rc == 0 && member_text(page, "next", NULL));
+    cJSON_Delete(page);
+    return rc;
 }
 
 /* The names in an array of layers, with commas. */

@@ -1,6 +1,6 @@
 /* The history of one layer or one scalar: asking the feed for it, page by page when it is long, and
- * walking through the columns that come back. Blocks on the feed; keeps nothing between calls. What
- * the rows are shown as is left to the commands. */
+ * walking through the columns that come back. Blocks on the feed; keeps nothing between calls. The
+ * commands decide how the rows are shown. tests/ctl holds it. */
 #pragma once
 
 #include <cjson/cJSON.h>
@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "client/ctl/feed/feedclient.h"
+#include "proto/feed.h"
 
 enum history_kind {
     HISTORY_LAYER,
@@ -24,14 +25,22 @@ struct history_query {
     const char *spacing;  /* NULL: log */
     int64_t from, to;     /* -1: unset */
     int64_t points;       /* -1: the daemon's default */
+    bool scalars;         /* a layer's rows get the scalars of their step and attempt */
 };
 
-/* More columns than any walk asks for: 3 of bins and min, max, last of a few measures. */
-#define HISTORY_MAX_COLUMNS 64
+/* The array `name` among the columns, or in the object `in` among them: of bins {"d_lr", "min"}, of
+ * joined scalars {"scalars", "loss"}. */
+struct history_column {
+    const char *in; /* NULL: not inside another */
+    const char *name;
+};
+
+/* More columns than any walk asks for: a point's with all scalars, or bins of all measures. */
+#define HISTORY_MAX_COLUMNS (128 + FEED_NAMES_MAX)
 
 /* A walk through arrays of one length. A column that the answer lacks stays NULL. */
 struct history_cursor {
-    const cJSON *cells[HISTORY_MAX_COLUMNS]; /* of the row, in the order of the names */
+    const cJSON *cells[HISTORY_MAX_COLUMNS]; /* of the row, in the order of the columns */
     size_t n;
     bool started;
 };
@@ -42,17 +51,21 @@ int history_get(struct feedclient *, const struct history_query *, cJSON **entry
 
 bool history_is_binned(const cJSON *entry);
 
-/* Starts before the first row. "d_lr.min" names the array `min` inside the column `d_lr`. */
-void history_cursor_init(struct history_cursor *, const cJSON *entry, const char *const names[],
-                         size_t n);
-/* Goes to the next row; false after the last, as told by the first name's column. */
+/* Starts before the first row. */
+void history_cursor_init(struct history_cursor *, const cJSON *entry,
+                         const struct history_column columns[], size_t n);
+/* Goes to the next row; false after the last row of the first column. */
 bool history_cursor_next(struct history_cursor *);
 
-/* Calls `on_row` for every row, never for bins: a history of more rows than one answer holds is
- * asked for in ranges of steps. Stops at the first error. */
+/* Calls `on_row` for each row of an entry (may be NULL). Stops at the first error. */
 typedef int history_row_fn(void *context, const cJSON *const cells[], struct err *e);
-int history_each(struct feedclient *, const struct history_query *, const char *const names[],
-                 size_t n, history_row_fn *on_row, void *context, struct err *e);
+int history_walk(const cJSON *entry, const struct history_column columns[], size_t n,
+                 history_row_fn *on_row, void *context, struct err *e);
+
+/* The same for every row there is, never for bins: asks page by page. */
+int history_each(struct feedclient *, const struct history_query *,
+                 const struct history_column columns[], size_t n, history_row_fn *on_row,
+                 void *context, struct err *e);
 
 /* The layers of a run: the answer of layer.list, less those that are not `layer` (NULL: all).
  * -ENOENT, naming those there are, when none is left and one was asked for. */

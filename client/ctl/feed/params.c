@@ -1,7 +1,6 @@
 #include "client/ctl/feed/params.h"
 
 #include <assert.h>
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "proto/json.h"
@@ -24,6 +23,8 @@ static bool add(cJSON *object, const struct param *p)
         return !p->text || cJSON_AddStringToObject(object, p->name, p->text);
     case PARAM_LIST:
         return !p->text || add_list(object, p->name, p->text);
+    case PARAM_FLAG:
+        return !p->integer || cJSON_AddTrueToObject(object, p->name);
     default:
         return p->integer < 0 || json_add_integer(object, p->name, p->integer);
     }

@@ -2,10 +2,11 @@
  *
  *     params_of(param_text("run", run), param_integer("limit", limit))
  *
- * A value that is unset is left out: NULL, or a negative number. Pure. */
+ * A value that is unset is left out: NULL, a negative number, false. Pure. */
 #pragma once
 
 #include <cjson/cJSON.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum param_kind {
@@ -13,6 +14,7 @@ enum param_kind {
     PARAM_TEXT,
     PARAM_LIST, /* an array with this one text */
     PARAM_INTEGER,
+    PARAM_FLAG,
 };
 
 struct param {
@@ -35,6 +37,11 @@ static inline struct param param_list(const char *name, const char *value)
 static inline struct param param_integer(const char *name, int64_t value)
 {
     return (struct param){PARAM_INTEGER, name, NULL, value};
+}
+
+static inline struct param param_flag(const char *name, bool value)
+{
+    return (struct param){PARAM_FLAG, name, NULL, value};
 }
 
 /* The object, which feedclient_call takes; NULL without memory. */

@@ -88,19 +88,13 @@ static size_t count_rows(const cJSON *entry)
 static void fill_samples(struct plot_curve *curve, struct plot_sample *samples, const cJSON *entry,
                          const char *value)
 {
-    char min[64], max[64], last[64];
-    const char *names[] = {"step", value, value, value};
+    const struct history_column points[] = {
+        {NULL, "step"}, {NULL, value}, {NULL, value}, {NULL, value}};
+    const struct history_column bins[] = {
+        {NULL, "step"}, {value, "min"}, {value, "max"}, {value, "last"}};
     struct history_cursor cursor;
 
-    if (history_is_binned(entry)) {
-        snprintf(min, sizeof min, "%s.min", value);
-        snprintf(max, sizeof max, "%s.max", value);
-        snprintf(last, sizeof last, "%s.last", value);
-        names[1] = min;
-        names[2] = max;
-        names[3] = last;
-    }
-    history_cursor_init(&cursor, entry, names, 4);
+    history_cursor_init(&cursor, entry, history_is_binned(entry) ? bins : points, 4);
     while (history_cursor_next(&cursor)) {
         struct plot_sample sample = {number_of(cursor.cells[0]), number_of(cursor.cells[1]),
                                      number_of(cursor.cells[2])};

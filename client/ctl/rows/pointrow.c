@@ -18,12 +18,10 @@
 /* Terminals narrower than this do without n. */
 #define COLUMNS_FOR_N 60
 
-void pointrow_names(const char *names[POINT_PARTS])
+void pointrow_choose(bool shown[METRIC_COUNT], const char *metric)
 {
-    assert(names);
-    for (int i = 0; i < POINT_MEMBER_COUNT; i++)
-        names[i] = point_table[i].name;
-    names[POINT_ATTEMPT] = "attempt";
+    for (int i = 0; i < METRIC_COUNT; i++)
+        shown[i] = metric ? i == metric_find(metric) : i >= METRIC_D_LR && i <= METRIC_PR;
 }
 
 void pointrow_mark_measured(const cJSON *point, bool shown[METRIC_COUNT])
@@ -75,11 +73,6 @@ static size_t place_width(const struct pointrow_format *f)
            STEP_WIDTH + (shows_n(f) ? 1 + NUMBER_WIDTH : 0);
 }
 
-static bool is_wanted(const struct pointrow_format *f, int metric)
-{
-    return f->metric ? strcmp(f->metric, metric_table[metric].name) == 0 : f->shown[metric];
-}
-
 /* The first measure that is wanted is always there. */
 static bool shows_metric(const struct pointrow_format *f, int metric)
 {
@@ -87,11 +80,11 @@ static bool shows_metric(const struct pointrow_format *f, int metric)
     bool first = true;
 
     for (int i = 0; i < metric; i++) {
-        used += is_wanted(f, i) ? 1 + number_width(metric_table[i].name) : 0;
-        first = first && !is_wanted(f, i);
+        used += f->shown[i] ? 1 + number_width(metric_table[i].name) : 0;
+        first = first && !f->shown[i];
     }
     used += 1 + number_width(metric_table[metric].name);
-    return is_wanted(f, metric) && (f->columns == 0 || first || used + FLAGS_WIDTH <= f->columns);
+    return f->shown[metric] && (f->columns == 0 || first || used + FLAGS_WIDTH <= f->columns);
 }
 
 static void print_number(double value, size_t width, FILE *out)
@@ -163,7 +156,6 @@ static void print_flags(const cJSON *flags, FILE *out)
 
 void pointrow_print(const struct pointrow_format *f, const struct pointrow *r, FILE *out)
 {
-    assert(f->n_scalars == 0 || r->scalars);
     pointrow_print_place(f, r, out);
     /* Effective rows of a weighted window need no digits after the point. */
     if (shows_n(f))
@@ -174,7 +166,7 @@ void pointrow_print(const struct pointrow_format *f, const struct pointrow *r, F
                          out);
     }
     for (size_t i = 0; i < f->n_scalars; i++)
-        print_number(r->scalars[i], number_width(f->scalars[i]), out);
+        print_number(number_of(r->parts[POINT_PARTS + i]), number_width(f->scalars[i]), out);
     print_flags(r->parts[POINT_flags], out);
     fputc('\n', out);
 }

@@ -1,5 +1,9 @@
 /* A point as a line of text: the columns that series and tail print, in fixed widths, so that live
- * lines stay aligned. Pure; borrows all it is given. Finding the points is left to the commands. */
+ * lines stay aligned. Pure; borrows all it is given.
+ *
+ * The way through the room: points go through here, other facts through table.h, which makes each
+ * column as wide as it must be, and events through eventline.h. Only memory can fail: a name is "?"
+ * then, and a table is not printed. */
 #pragma once
 
 #include <cjson/cJSON.h>
@@ -9,14 +13,12 @@
 
 #include "proto/base/point.h"
 
-/* The parts of a point: its members by enum point_member, step first, for a walk through columns
- * ends with it, and its attempt. */
+/* The parts of a row: a point's members by enum point_member, then its attempt, then scalars. */
 #define POINT_ATTEMPT POINT_MEMBER_COUNT
 #define POINT_PARTS   (POINT_MEMBER_COUNT + 1)
 
-/* Fills the JSON names of the parts. */
-void pointrow_names(const char *names[POINT_PARTS]);
-
+/* Chooses one measure, or (NULL) those that every point may have. */
+void pointrow_choose(bool shown[METRIC_COUNT], const char *metric);
 /* Marks the measures that the POINT object has a number for; NULL and others leave all as it is. */
 void pointrow_mark_measured(const cJSON *point, bool shown[METRIC_COUNT]);
 
@@ -26,7 +28,6 @@ struct pointrow_format {
     bool run;
     bool layer;
     bool attempt;
-    const char *metric; /* only this one; NULL: those of `shown` */
     bool shown[METRIC_COUNT];
     const char *const *scalars;
     size_t n_scalars;
@@ -37,8 +38,7 @@ struct pointrow_format {
 struct pointrow {
     const char *run;
     const char *layer;
-    const cJSON *const *parts; /* POINT_PARTS of them, NULL where absent */
-    const double *scalars;     /* n_scalars of them, NaN where absent */
+    const cJSON *const *parts; /* POINT_PARTS and n_scalars of them, NULL where absent */
 };
 
 void pointrow_print_header(const struct pointrow_format *, FILE *out);

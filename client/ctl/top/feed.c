@@ -94,10 +94,11 @@ int topfeed_take_updates(struct topfeed *topfeed, struct err *e)
 
 static void fill_samples(struct toprun *run, const cJSON *entry, const char *value)
 {
-    const char *names[] = {"step", value};
+    const struct history_column points[] = {{NULL, "step"}, {NULL, value}};
+    const struct history_column bins[] = {{NULL, "step"}, {value, "last"}};
     struct history_cursor cursor;
 
-    history_cursor_init(&cursor, entry, names, 2);
+    history_cursor_init(&cursor, entry, history_is_binned(entry) ? bins : points, 2);
     while (history_cursor_next(&cursor))
         toprun_add_sample(run, number_of(cursor.cells[0]), number_of(cursor.cells[1]));
 }
@@ -111,7 +112,6 @@ int topfeed_sample(struct topfeed *topfeed, struct toprun *run, struct err *e)
                                   .from = -1,
                                   .to = -1,
                                   .points = QUERY_POINTS};
-    char last[32];
     cJSON *entry;
     int rc;
 
@@ -126,11 +126,10 @@ int topfeed_sample(struct topfeed *topfeed, struct toprun *run, struct err *e)
     }
     if (rc < 0)
         return rc;
-    snprintf(last, sizeof last, "%s.last", d_lr);
     if (!toprun_clear_samples(run))
         rc = out_of_memory(e);
     else if (entry)
-        fill_samples(run, entry, history_is_binned(entry) ? last : d_lr);
+        fill_samples(run, entry, d_lr);
     cJSON_Delete(entry);
     run->sampled = true;
     return rc < 0 ? rc : 1;

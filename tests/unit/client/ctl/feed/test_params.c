@@ -22,8 +22,9 @@ static void what_is_unset_is_left_out(void **state)
     assert_json(params_none(), "{}");
     assert_json(params_of(param_text("run", "r0"), param_text("layer", NULL),
                           param_list("metrics", "pr"), param_list("names", NULL),
-                          param_integer("from", 0), param_integer("to", -1)),
-                "{\"run\":\"r0\",\"metrics\":[\"pr\"],\"from\":0}");
+                          param_integer("from", 0), param_integer("to", -1),
+                          param_flag("scalars", true), param_flag("other", false)),
+                "{\"run\":\"r0\",\"metrics\":[\"pr\"],\"from\":0,\"scalars\":true}");
 }
 
 static void integers_are_exact(void **state)

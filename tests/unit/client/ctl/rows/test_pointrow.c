@@ -16,7 +16,7 @@ static void assert_point_row(size_t columns, const char *expected)
 {
     cJSON *number = cJSON_CreateNumber(0.5);
     const cJSON *parts[POINT_PARTS];
-    struct pointrow row = {"a-run-with-a-long-name", "layer.0.head", parts, NULL};
+    struct pointrow row = {"a-run-with-a-long-name", "layer.0.head", parts};
     struct pointrow_format f = {.run = true, .layer = true, .columns = columns};
     char *text = NULL;
     size_t size;
