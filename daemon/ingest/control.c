@@ -1,73 +1,75 @@
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "daemon/ingest/parts.h"
+#include "proto/base/clock.h"
 #include "proto/control.h"
 
-static void on_hello(struct ingest *in, peer_id peer, const struct control_hello *h)
+static int on_hello(struct ingest *ingest, peer_id peer, const struct control_hello *hello,
+                    struct nack *nack)
 {
-    struct err why;
-
-    if (h->protocol_min > CONTROL_PROTOCOL || h->protocol_max < CONTROL_PROTOCOL) {
-        err_set(&why, 0, "protocols %d to %d are offered, this daemon speaks %d to %d",
-                (int)h->protocol_min, (int)h->protocol_max, CONTROL_PROTOCOL, CONTROL_PROTOCOL);
-        ingest_refuse(in, peer, "EVERSION", &why, NULL);
-        return;
-    }
+    if (hello->protocol_min > CONTROL_PROTOCOL || hello->protocol_max < CONTROL_PROTOCOL)
+        return nack_set(
+            nack, NACK_EVERSION, "protocols %d to %d are offered, this daemon speaks %d to %d",
+            (int)hello->protocol_min, (int)hello->protocol_max, CONTROL_PROTOCOL, CONTROL_PROTOCOL);
     log_debug("hello peer=%llu client=\"%s\" host=%s pid=%lld", (unsigned long long)peer,
-              h->client ? h->client : "", h->host ? h->host : "", (long long)h->pid);
-    ingest_send_text(in, peer,
+              hello->client ? hello->client : "", hello->host ? hello->host : "",
+              (long long)hello->pid);
+    ingest_send_text(ingest, peer,
                      control_encode_hello_answer(&(struct control_hello_answer){
                          .protocol = CONTROL_PROTOCOL, .server = "richd " RICHD_VERSION}));
+    return 0;
 }
 
-static struct record *open_record(const struct control_open *o)
+static struct record *open_record(const struct control_open *open)
 {
-    struct record *r = record_new(RECORD_OPEN, o->run);
-    char *tags = o->tags ? control_text(o->tags) : NULL;
-    char *config = o->config ? control_text(o->config) : NULL;
-    bool ok = r && (tags || !o->tags) && (config || !o->config);
+    struct record *record = record_new(RECORD_OPEN, open->run);
+    char *tags = open->tags ? control_text(open->tags) : NULL;
+    char *config = open->config ? control_text(open->config) : NULL;
+    bool ok = record && (tags || !open->tags) && (config || !open->config);
 
     if (ok) {
-        r->open.name = strdup(o->name);
-        r->open.project = strdup(o->project);
-        r->open.group = strdup(o->group);
-        r->open.tags = strdup(tags ? tags : "[]");
-        r->open.config = strdup(config ? config : "{}");
-        r->open.writer = strdup(o->writer);
-        r->open.attempt = (uint32_t)o->attempt;
-        r->open.resume = o->resume;
-        ok = r->open.name && r->open.project && r->open.group && r->open.tags && r->open.config &&
-             r->open.writer;
+        record->open.name = strdup(open->name);
+        record->open.project = strdup(open->project);
+        record->open.group = strdup(open->group);
+        record->open.tags = strdup(tags ? tags : "[]");
+        record->open.config = strdup(config ? config : "{}");
+        record->open.writer = strdup(open->writer);
+        record->open.attempt = (uint32_t)open->attempt;
+        record->open.resume = open->resume;
+        ok = record->open.name && record->open.project && record->open.group && record->open.tags &&
+             record->open.config && record->open.writer;
     }
     cJSON_free(tags);
     cJSON_free(config);
     if (!ok) {
-        record_free(r);
+        record_free(record);
         return NULL;
     }
-    return r;
+    return record;
 }
 
-static struct window open_window(const struct control_open *o)
+static struct window open_window(const struct control_open *open)
 {
-    return (struct window){o->window, o->window == WINDOW_EXPONENTIAL ? o->half_life_rows : 0};
+    return (struct window){open->window,
+                           open->window == WINDOW_EXPONENTIAL ? open->half_life_rows : 0};
 }
 
-static struct projector open_projector(const struct control_open *o)
+static struct projector open_projector(const struct control_open *open)
 {
     return (struct projector){
-        .kind = o->projector,
-        .energy = isnan(o->energy) ? PROJECTOR_ENERGY : o->energy,
-        .k = (uint32_t)o->k,
-        .lambda = isnan(o->lambda) ? PROJECTOR_LAMBDA : o->lambda,
+        .kind = open->projector,
+        .energy = isnan(open->energy) ? PROJECTOR_ENERGY : open->energy,
+        .k = (uint32_t)open->k,
+        .lambda = isnan(open->lambda) ? PROJECTOR_LAMBDA : open->lambda,
     };
 }
 
-/* D_LR when the trainer says nothing; -EPROTO for a name that is no measure. */
-static int read_watched(const cJSON *names, struct watch_list *out, struct err *why)
+/* D_LR when the trainer says nothing. */
+static int read_watched(const cJSON *names, struct watch_list *out, struct nack *nack)
 {
     const cJSON *name;
 
@@ -79,171 +81,195 @@ static int read_watched(const cJSON *names, struct watch_list *out, struct err *
     {
         int metric = metric_find(name->valuestring);
 
-        if (metric < 0)
-            return err_set(why, -EPROTO, "open: transitions: \"%.*s\" is no measure of a point",
-                           TEXT_MAX, name->valuestring);
+        assert(out->n < RUN_WATCHED_MAX);
+        if (metric < 0) {
+            nack_set(nack, NACK_EPROTO, "open: transitions: \"%.*s\" is no measure of a point",
+                     TEXT_MAX, name->valuestring);
+            nack->fatal = true; /* nothing can be sent to a run that is not open */
+            return -1;
+        }
         out->metrics[out->n++] = (enum metric)metric;
     }
     return 0;
 }
 
-static void on_open(struct ingest *in, peer_id peer, const struct control_open *o)
+static int on_open(struct ingest *ingest, peer_id peer, const struct control_open *open,
+                   struct nack *nack)
 {
-    struct event e = {.open = {.record = open_record(o),
-                               .window = open_window(o),
-                               .projector = open_projector(o),
-                               .spectrum = {.every = (uint32_t)o->every,
-                                            .leading = (uint32_t)o->leading,
-                                            .uncentred = o->uncentred},
-                               .probe = o->probe}};
-    struct nack nack = {.code = NACK_EPROTO, .fatal = true};
+    struct record *record = open_record(open);
+    struct event event = {.open = {.record = record,
+                                   .window = open_window(open),
+                                   .projector = open_projector(open),
+                                   .spectrum = {.every = (uint32_t)open->every,
+                                                .leading = (uint32_t)open->leading,
+                                                .uncentred = open->uncentred},
+                                   .probe = open->probe}};
 
-    if (!e.open.record) {
-        ingest_refuse(in, peer, "EBUSY", &ingest_no_memory, NULL);
-    } else if (read_watched(o->watched, &e.open.record->open.watched, &nack.why) < 0) {
-        record_free(e.open.record);
-        ingest_send_nack(in, peer, &nack);
-    } else {
-        ingest_emit(in, &e, EV_OPEN, peer);
+    if (!record)
+        return nack_set(nack, NACK_EBUSY, OUT_OF_MEMORY);
+    if (read_watched(open->watched, &record->open.watched, nack) < 0) {
+        record_free(record);
+        return -1;
     }
+    ingest_emit(ingest, &event, EV_OPEN, peer);
+    return 0;
 }
 
-/* The values that the trainer reports, NaN where it does not; -EPROTO for a name that is not of
- * these. */
-static int read_reported(const cJSON *metrics, double reported[METRIC_COUNT], struct err *why)
+/* The values that the trainer reports, NaN where it does not. */
+static int read_reported(const struct control_checkpoint *checkpoint, double reported[METRIC_COUNT],
+                         struct nack *nack)
 {
     const cJSON *metric;
 
     for (int i = 0; i < METRIC_COUNT; i++)
         reported[i] = (double)NAN;
-    cJSON_ArrayForEach(metric, metrics)
+    cJSON_ArrayForEach(metric, checkpoint->metrics)
     {
         int i = metric_find(metric->string);
 
-        if (i < 0 || metric_table[i].needs != NEEDS_TRAINER)
-            return err_set(why, -EPROTO, "\"%.*s\" is no metric that a trainer reports", TEXT_MAX,
-                           metric->string);
+        if (i < 0 || metric_table[i].needs != NEEDS_TRAINER) {
+            nack_set(nack, NACK_EPROTO, "\"%.*s\" is no metric that a trainer reports", TEXT_MAX,
+                     metric->string);
+            nack->seq = (uint64_t)checkpoint->seq;
+            return -1;
+        }
         if (cJSON_IsNumber(metric))
             reported[i] = metric->valuedouble;
     }
     return 0;
 }
 
-static void on_checkpoint(struct ingest *in, peer_id peer, const struct control_checkpoint *c)
+static int on_checkpoint(struct ingest *ingest, peer_id peer,
+                         const struct control_checkpoint *checkpoint, struct nack *nack)
 {
-    struct checkpoint_layer *layers = calloc(c->n_layers ? c->n_layers : 1, sizeof *layers);
+    struct checkpoint_layer *layers =
+        calloc(checkpoint->n_layers ? checkpoint->n_layers : 1, sizeof *layers);
     double reported[METRIC_COUNT];
-    struct err why;
-    struct event e = {.checkpoint = {.seq = (uint64_t)c->seq,
-                                     .step = c->step,
-                                     .time = isnan(c->time) ? ingest_clock() : c->time,
-                                     .layers = layers,
-                                     .n_layers = c->n_layers,
-                                     .spectrum = c->spectrum,
-                                     .reported = reported}};
+    struct event event = {
+        .checkpoint = {.seq = (uint64_t)checkpoint->seq,
+                       .step = checkpoint->step,
+                       .time = isnan(checkpoint->time) ? clock_wall_s() : checkpoint->time,
+                       .layers = layers,
+                       .n_layers = checkpoint->n_layers,
+                       .spectrum = checkpoint->spectrum,
+                       .reported = reported}};
 
-    if (!layers) {
-        ingest_refuse(in, peer, "EBUSY", &ingest_no_memory, NULL);
-        return;
-    }
-    if (read_reported(c->metrics, reported, &why) < 0) {
+    if (!layers)
+        return nack_set(nack, NACK_EBUSY, OUT_OF_MEMORY);
+    if (read_reported(checkpoint, reported, nack) < 0) {
         free(layers);
-        ingest_send_nack(in, peer,
-                         &(struct nack){.code = NACK_EPROTO, .why = why, .seq = (uint64_t)c->seq});
-        return;
+        return -1;
     }
-    for (size_t i = 0; i < c->n_layers; i++)
-        layers[i] = (struct checkpoint_layer){.name = c->layers[i].layer,
-                                              .seq = (uint64_t)c->layers[i].seq,
-                                              .rows = (uint64_t)c->layers[i].rows};
-    ingest_emit(in, &e, EV_CHECKPOINT, peer);
+    for (size_t i = 0; i < checkpoint->n_layers; i++)
+        layers[i] = (struct checkpoint_layer){.name = checkpoint->layers[i].layer,
+                                              .seq = (uint64_t)checkpoint->layers[i].seq,
+                                              .rows = (uint64_t)checkpoint->layers[i].rows};
+    ingest_emit(ingest, &event, EV_CHECKPOINT, peer);
     free(layers);
+    return 0;
 }
 
-static struct record *log_record(const struct control_log *l)
+static struct record *log_record(const struct control_log *log)
 {
-    struct record *r = record_new(RECORD_LOG, "");
-    size_t n = l->n_scalars;
+    struct record *record = record_new(RECORD_LOG, "");
+    size_t n = log->n_scalars;
 
-    if (!r)
+    if (!record)
         return NULL;
-    r->seq = (uint64_t)l->seq;
-    r->step = l->step;
-    r->time = isnan(l->time) ? ingest_clock() : l->time;
-    r->scalars = calloc(n ? n : 1, sizeof *r->scalars);
-    r->scalar_feed_seqs = calloc(n ? n : 1, sizeof *r->scalar_feed_seqs);
-    if (!r->scalars || !r->scalar_feed_seqs) {
-        record_free(r);
+    record->seq = (uint64_t)log->seq;
+    record->step = log->step;
+    record->time = isnan(log->time) ? clock_wall_s() : log->time;
+    record->scalars = calloc(n ? n : 1, sizeof *record->scalars);
+    record->scalar_feed_seqs = calloc(n ? n : 1, sizeof *record->scalar_feed_seqs);
+    if (!record->scalars || !record->scalar_feed_seqs) {
+        record_free(record);
         return NULL;
     }
     for (size_t i = 0; i < n; i++) {
-        snprintf(r->scalars[i].name, sizeof r->scalars[i].name, "%s", l->scalars[i].name);
-        r->scalars[i].value = l->scalars[i].value;
+        snprintf(record->scalars[i].name, sizeof record->scalars[i].name, "%s",
+                 log->scalars[i].name);
+        record->scalars[i].value = log->scalars[i].value;
     }
-    r->n_scalars = n;
-    return r;
+    record->n_scalars = n;
+    return record;
 }
 
-static void on_log(struct ingest *in, peer_id peer, const struct control_log *l)
+static int on_log(struct ingest *ingest, peer_id peer, const struct control_log *log,
+                  struct nack *nack)
 {
-    struct event e = {.log = log_record(l)};
+    struct event event = {.log = log_record(log)};
 
-    if (e.log)
-        ingest_emit(in, &e, EV_LOG, peer);
-    else
-        ingest_refuse(in, peer, "EBUSY", &ingest_no_memory, NULL);
+    if (!event.log)
+        return nack_set(nack, NACK_EBUSY, OUT_OF_MEMORY);
+    ingest_emit(ingest, &event, EV_LOG, peer);
+    return 0;
 }
 
-static void on_close(struct ingest *in, peer_id peer, const struct control_close *c)
+static void on_close(struct ingest *ingest, peer_id peer, const struct control_close *close)
 {
-    struct event e = {.close = {.seq = (uint64_t)c->seq, .failed = c->status == CONTROL_FAILED}};
+    struct event event = {
+        .close = {.seq = (uint64_t)close->seq, .failed = close->status == CONTROL_FAILED}};
 
-    ingest_emit(in, &e, EV_CLOSE, peer);
+    ingest_emit(ingest, &event, EV_CLOSE, peer);
 }
 
-static void on_ping(struct ingest *in, peer_id peer, const struct control_ping *p)
+static void on_ping(struct ingest *ingest, peer_id peer, const struct control_ping *ping)
 {
-    struct event e = {0};
+    struct event event = {0};
 
-    ingest_send_text(in, peer, control_encode_pong(p));
-    ingest_emit(in, &e, EV_ALIVE, peer);
+    ingest_send_text(ingest, peer, control_encode_pong(ping));
+    ingest_emit(ingest, &event, EV_ALIVE, peer);
 }
 
-void ingest_take_control(struct ingest *in, peer_id peer, struct message *m)
+/* Returns 0, or -1 when the message is to be refused. */
+static int act_on(struct ingest *ingest, peer_id peer, const struct control *control,
+                  struct nack *nack)
 {
-    struct control c;
+    switch (control->type) {
+    case CONTROL_HELLO:
+        return on_hello(ingest, peer, &control->hello, nack);
+    case CONTROL_OPEN:
+        return on_open(ingest, peer, &control->open, nack);
+    case CONTROL_CHECKPOINT:
+        return on_checkpoint(ingest, peer, &control->checkpoint, nack);
+    case CONTROL_LOG:
+        return on_log(ingest, peer, &control->log, nack);
+    case CONTROL_CLOSE:
+        on_close(ingest, peer, &control->close);
+        return 0;
+    case CONTROL_PING:
+        on_ping(ingest, peer, &control->ping);
+        return 0;
+    default:
+        return nack_set(nack, NACK_EPROTO, "\"%s\" is a message that the daemon sends",
+                        control_type_name(control->type));
+    }
+}
+
+static int parse(struct incoming *message, struct control *control, struct nack *nack)
+{
+    zmq_msg_t *frame = &message->frames[0];
     struct err why;
     int rc;
 
-    rc = m->n_frames == 1
-             ? control_parse(zmq_msg_data(&m->frames[0]), zmq_msg_size(&m->frames[0]), &c, &why)
-             : err_set(&why, -EPROTO, "a control message has 1 frame, this one has more");
-    if (rc < 0) {
-        ingest_refuse(in, peer, rc == -ENOMEM ? "EBUSY" : "EPROTO", &why, NULL);
+    if (message->n_frames != 1)
+        return nack_set(nack, NACK_EPROTO, "a control message has 1 frame, this one has more");
+    rc = control_parse(zmq_msg_data(frame), zmq_msg_size(frame), control, &why);
+    if (rc < 0)
+        return nack_set(nack, rc == -ENOMEM ? NACK_EBUSY : NACK_EPROTO, "%s", why.text);
+    return 0;
+}
+
+void ingest_take_control(struct ingest *ingest, peer_id peer, struct incoming *message)
+{
+    struct control control;
+    struct nack nack;
+
+    if (parse(message, &control, &nack) < 0) {
+        ingest_refuse(ingest, peer, &nack);
         return;
     }
-    switch (c.type) {
-    case CONTROL_HELLO:
-        on_hello(in, peer, &c.hello);
-        break;
-    case CONTROL_OPEN:
-        on_open(in, peer, &c.open);
-        break;
-    case CONTROL_CHECKPOINT:
-        on_checkpoint(in, peer, &c.checkpoint);
-        break;
-    case CONTROL_LOG:
-        on_log(in, peer, &c.log);
-        break;
-    case CONTROL_CLOSE:
-        on_close(in, peer, &c.close);
-        break;
-    case CONTROL_PING:
-        on_ping(in, peer, &c.ping);
-        break;
-    default:
-        err_set(&why, 0, "\"%s\" is a message that the daemon sends", control_type_name(c.type));
-        ingest_refuse(in, peer, "EPROTO", &why, NULL);
-    }
-    control_release(&c);
+    if (act_on(ingest, peer, &control, &nack) < 0)
+        ingest_refuse(ingest, peer, &nack);
+    control_release(&control);
 }

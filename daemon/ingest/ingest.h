@@ -1,6 +1,18 @@
 /* The trainers' side: the ROUTER socket, and the translation between INGEST.md's messages and the
  * core's events and actions. Owns the socket, and each batch's frames until ingest_release; loop
- * thread only. Hello and ping are answered here, everything else is the core's decision. */
+ * thread only. Hello and ping are answered here, everything else is the core's decision.
+ *
+ * The way through:
+ *
+ *     zwatch.c   says that a message waits
+ *     ingest.c   receives it and numbers its peer; a first byte of '{' tells control from data
+ *     control.c  reads JSON: hello and ping are answered, open, checkpoint, log and close are events
+ *     data.c     reads frames: one event for each layer's batch, which borrows the frames
+ *     answers.c  hands the event to the core, and later sends the core's answers
+ *
+ * What fails: a message that cannot be read is refused with a sentence (ingest_refuse) and counted;
+ * a message without memory is refused as busy, and the trainer sends it again; a peer that takes no
+ * answers is noted, and reported by ingest_report_gone. */
 #pragma once
 
 #include <uv.h>

@@ -1,6 +1,6 @@
-/* What the files of ingest share: the socket with its peers (ingest.c), the texts that go out
- * (answers.c), and the two kinds of message that come in (control.c, data.c).
- * Loop thread. What a message means is left to the core. */
+/* What the files of ingest share. Calls go one way: ingest.c receives a message, control.c or
+ * data.c makes an event of it, answers.c sends what leaves: events to the core, answers to
+ * trainers. Loop thread. What a message means is the core's decision. */
 #pragma once
 
 #include <zmq.h>
@@ -33,26 +33,22 @@ struct ingest {
 };
 
 /* A message as it came, behind its routing id. */
-struct message {
+struct incoming {
     zmq_msg_t frames[WIRE_FRAMES_MAX];
     size_t n_frames;
     bool too_many; /* frames beyond those were discarded */
 };
 
-/* Why a message is refused that found no memory. */
-extern const struct err ingest_no_memory;
+#define OUT_OF_MEMORY "the daemon is out of memory"
 
-/* Seconds since 1970. */
-double ingest_clock(void);
 /* Completes the event and hands it to the core. */
 void ingest_emit(struct ingest *, struct event *, enum event_type, peer_id);
 
 /* Takes the text (NULL: memory ran out). A peer that cannot be sent to is noted as gone. */
 void ingest_send_text(struct ingest *, peer_id, char *text);
-/* Refuses a message that the core never sees; of a batch, the text names layer and number. */
-void ingest_refuse(struct ingest *, peer_id, const char *code, const struct err *why,
-                   const struct wire_batch *);
+/* Refuses a message that the core never sees. */
+void ingest_refuse(struct ingest *, peer_id, const struct nack *);
 
 /* Each borrows the message; that of data may take its frames. */
-void ingest_take_control(struct ingest *, peer_id, struct message *);
-void ingest_take_data(struct ingest *, peer_id, struct message *);
+void ingest_take_control(struct ingest *, peer_id, struct incoming *);
+void ingest_take_data(struct ingest *, peer_id, struct incoming *);

@@ -15,6 +15,7 @@ enum nack_code {
     NACK_ECREDIT,
     NACK_EBUSY,
     NACK_EIO,
+    NACK_EVERSION,
     NACK_COUNT,
 };
 

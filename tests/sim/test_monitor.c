@@ -1140,6 +1140,7 @@ static void hear_nack(struct world *w, struct trainer *t, const struct nack *nac
         break;
     case NACK_ECREDIT:
     case NACK_EPROTO:
+    case NACK_EVERSION:
     case NACK_COUNT:
         CHECK(w, t->careless, "%s", nack->why.text);
         break;
