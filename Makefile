@@ -28,8 +28,8 @@ override LDFLAGS += $(SAN)
 
 # ---- rooms: a folder is an archive, and may use those named before it (make check-layers) ---------
 ROOMS     := proto/base daemon/core/matrix daemon/core/moments daemon/core/measure daemon/core/detect daemon/core/monitor proto daemon/host daemon/format daemon/store daemon/history daemon/ingest daemon/feed daemon/http daemon/loop
-C_ROOMS   := proto/base proto client/c
-CTL_ROOMS := proto/base proto client/ctl/common client/ctl/feed client/ctl/rows client/ctl/figure client/ctl/top client/ctl
+C_ROOMS   := proto/base proto client/common client/c
+CTL_ROOMS := proto/base proto client/common client/ctl/common client/ctl/feed client/ctl/rows client/ctl/figure client/ctl/top client/ctl
 
 # A library is known from its room upwards: the core, before all others, knows BLAS alone.
 LIBS_proto/base := -lm
@@ -122,12 +122,13 @@ $(BUILD)/tests/sim/%:              LIBS = $(call link,$(CORE_TOP))
 $(BUILD)/tests/unit/daemon/core/%: LIBS = $(call link,$(CORE_TOP))
 $(BUILD)/tests/unit/daemon/core/%: WRAP = $(FAULTS)
 $(BUILD)/tests/unit/client/c/%:    LIBS = $(call link,client/c)
+$(BUILD)/tests/unit/client/common/%: LIBS = $(call link,client/c)
 $(BUILD)/tests/unit/client/ctl/%:  LIBS = $(call link,client/ctl)
 # Work arrays lie between guard pages; malloc and free are the test's own.
 $(BUILD)/tests/unit/daemon/core/matrix/test_linalg_guard: WRAP = -Wl,--wrap=malloc,--wrap=free
 # The whole daemon, with a trainer of ours, and jobs that find no memory.
 $(BUILD)/tests/unit/daemon/loop/test_loop: WRAP = -Wl,--wrap=work_start
-$(BUILD)/tests/unit/daemon/loop/test_loop: LIBS = $(call archive,client/c) $(call link,$(TOP_ROOM))
+$(BUILD)/tests/unit/daemon/loop/test_loop: LIBS = $(call archive,client/c) $(call archive,client/common) $(call link,$(TOP_ROOM))
 $(UNIT): $(BUILD)/%: $(BUILD)/obj/%.o $(TESTLIB) $(foreach r,$(ALL_ROOMS),$(call archive,$(r)))
 	@mkdir -p $(@D)
 	$(V)$(CC) $(LDFLAGS) $(WRAP) -o $@ $< $(TESTLIB) $(LIBS) -lcmocka

@@ -28,7 +28,7 @@
 struct richd_run {
     pid_t pid;
     struct shared shared;
-    struct endpoint *endpoint;
+    struct endpoints endpoints;
     struct sender *sender;
     size_t queue_bytes;
     atomic_size_t held; /* rows on their way, in the session and in libzmq */
@@ -134,10 +134,6 @@ static int check_options(const struct richd_options *o, struct err *e)
         return err_set(e, -EINVAL, "window is %d, which is no richd_window", (int)o->window);
     if (o->probe && o->window != RICHD_WINDOW_CHECKPOINT)
         return err_set(e, -EINVAL, "probe needs RICHD_WINDOW_CHECKPOINT");
-    if (o->endpoint && strlen(o->endpoint) >= ENDPOINT_MAX)
-        return err_set(e, -EINVAL, "endpoint is longer than %d bytes", ENDPOINT_MAX - 1);
-    if (o->runtime_dir && strlen(o->runtime_dir) >= ENDPOINT_MAX)
-        return err_set(e, -EINVAL, "runtime_dir is longer than %d bytes", ENDPOINT_MAX - 1);
     return 0;
 }
 
@@ -227,7 +223,6 @@ static void release(struct richd_run *run)
 {
     sender_stop(run->sender);
     session_free(run->shared.session);
-    endpoint_free(run->endpoint);
     pthread_cond_destroy(&run->shared.settled);
     pthread_mutex_destroy(&run->shared.lock);
     free(run);
@@ -246,12 +241,9 @@ static struct richd_run *new_run(const struct richd_options *o, struct err *e)
     run->queue_bytes = o->queue_bytes > 0 ? o->queue_bytes : QUEUE_BYTES_DEFAULT;
     if (new_session(run, o, e) < 0)
         goto fail;
-    run->endpoint = endpoint_new(o->endpoint, o->runtime_dir);
-    if (!run->endpoint) {
-        err_set(e, -ENOMEM, "out of memory");
+    if (endpoints_init(&run->endpoints, o->endpoint, "RICHD_ENDPOINT", o->runtime_dir, e) < 0)
         goto fail;
-    }
-    run->sender = sender_start(&run->shared, run->endpoint, e);
+    run->sender = sender_start(&run->shared, &run->endpoints, e);
     if (!run->sender)
         goto fail;
     return run;

@@ -27,7 +27,7 @@
 
 struct sender {
     struct shared *shared;
-    const struct endpoint *endpoint;
+    const struct endpoints *endpoints;
     pthread_t thread;
     int wake; /* eventfd */
     atomic_bool stop;
@@ -36,7 +36,7 @@ struct sender {
     void *socket;  /* DEALER, or NULL between connections */
     void *monitor; /* its connection's events */
     unsigned n_monitors;
-    char address[ENDPOINT_MAX]; /* that the socket connects to */
+    struct endpoint endpoint; /* that the socket connects to */
     bool is_connected;
     bool is_full; /* the pipe took no more: wait for POLLOUT */
     int64_t began_at;
@@ -138,7 +138,7 @@ static void begin_connection(struct sender *s, int64_t now)
 {
     struct err e = {""};
 
-    if (endpoint_find(s->endpoint, s->address, &e) < 0) {
+    if (endpoints_find(s->endpoints, "ingest", &s->endpoint, &e) < 0) {
         complain(s, e.text);
         s->retry_at = now + LOOK_MS;
         return;
@@ -146,10 +146,10 @@ static void begin_connection(struct sender *s, int64_t now)
     s->began_at = now;
     s->socket = zmq_socket(s->context, ZMQ_DEALER);
     if (s->socket && set_options(s->socket) == 0 &&
-        set_int(s->socket, ZMQ_IPV6, strchr(s->address, '[') != NULL) == 0 &&
-        open_monitor(s) == 0 && zmq_connect(s->socket, s->address) == 0)
+        set_int(s->socket, ZMQ_IPV6, strchr(s->endpoint.address, '[') != NULL) == 0 &&
+        open_monitor(s) == 0 && zmq_connect(s->socket, s->endpoint.address) == 0)
         return;
-    err_set(&e, -errno, "connecting to %s: %s", s->address, zmq_strerror(errno));
+    err_set(&e, -errno, "connecting to %s: %s", s->endpoint.address, zmq_strerror(errno));
     complain(s, e.text);
     give_up_connection(s, now);
 }
@@ -326,7 +326,7 @@ static bool is_over(struct sender *s, int64_t now)
     silent = s->is_connected ? session_is_stale(session, now) : now - s->began_at >= CONNECT_MS;
     over = s->is_connected && session_state(session) == SESSION_AWAY;
     if (silent) {
-        err_set(&e, 0, "no answer from %s", s->address);
+        err_set(&e, 0, "no answer from %s", s->endpoint.address);
         session_complain(session, e.text);
     }
     unlock(s);
@@ -419,7 +419,7 @@ static void release(struct sender *s)
     free(s);
 }
 
-struct sender *sender_start(struct shared *shared, const struct endpoint *endpoint, struct err *e)
+struct sender *sender_start(struct shared *shared, const struct endpoints *endpoints, struct err *e)
 {
     struct sender *s = calloc(1, sizeof *s);
     int rc;
@@ -429,7 +429,7 @@ struct sender *sender_start(struct shared *shared, const struct endpoint *endpoi
         return NULL;
     }
     s->shared = shared;
-    s->endpoint = endpoint;
+    s->endpoints = endpoints;
     s->backoff_ms = BACKOFF_FIRST_MS;
     s->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     s->context = zmq_ctx_new();

@@ -6,8 +6,8 @@
 
 #include <pthread.h>
 
-#include "client/c/endpoint.h"
 #include "client/c/session.h"
+#include "client/common/endpoints.h"
 
 /* What the program's threads and the sender share; it outlives the sender. */
 struct shared {
@@ -19,7 +19,8 @@ struct shared {
 struct sender;
 
 /* Starts the thread. Borrows both until sender_stop. Returns NULL with the reason in `e`. */
-struct sender *sender_start(struct shared *shared, const struct endpoint *endpoint, struct err *e);
+struct sender *sender_start(struct shared *shared, const struct endpoints *endpoints,
+                            struct err *e);
 
 /* Something was queued. Any thread; never waits. */
 void sender_wake(struct sender *);

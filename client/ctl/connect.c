@@ -2,7 +2,7 @@
 
 #include <errno.h>
 
-#include "client/ctl/endpoints.h"
+#include "client/common/endpoints.h"
 
 static int explain(const struct endpoint *endpoint, int rc, struct err *e)
 {
@@ -15,12 +15,26 @@ static int explain(const struct endpoint *endpoint, int rc, struct err *e)
     return err_prefix(e, rc, "no richd answers at %s: ", endpoint->address);
 }
 
+static int find(const struct options *o, struct endpoint *out, struct err *e)
+{
+    struct endpoints places;
+    struct err found = {""};
+    int rc = endpoints_init(&places, o->feed, NULL, o->runtime_dir, &found);
+
+    if (rc == 0)
+        rc = endpoints_find(&places, "feed", out, &found);
+    if (rc == -ENOENT)
+        return err_set(e, -ENOTCONN,
+                       "%s. Start it with \"richd\", or name its directory with --runtime-dir DIR",
+                       found.text);
+    return rc < 0 ? err_set(e, rc, "%s", found.text) : 0;
+}
+
 int connect_open(const struct options *o, struct feedclient **feed, struct err *e)
 {
-    struct endpoint endpoint;
-    int rc;
+    struct endpoint endpoint = {.address = ""};
+    int rc = find(o, &endpoint, e);
 
-    rc = endpoints_find(o->feed, o->runtime_dir, &endpoint, e);
     if (rc < 0)
         return rc;
     rc = feedclient_open(feed, endpoint.address, (int)o->timeout_s * 1000, e);
@@ -29,10 +43,9 @@ int connect_open(const struct options *o, struct feedclient **feed, struct err *
 
 int connect_again(const struct options *o, struct feedclient *feed, struct err *e)
 {
-    struct endpoint endpoint;
-    int rc;
+    struct endpoint endpoint = {.address = ""};
+    int rc = find(o, &endpoint, e);
 
-    rc = endpoints_find(o->feed, o->runtime_dir, &endpoint, e);
     if (rc < 0)
         return rc;
     rc = feedclient_reopen(feed, endpoint.address, e);

@@ -6,7 +6,7 @@
 #include "client/ctl/common/options.h"
 
 /* On 0 `*feed` is the connection (free with feedclient_free). Errors are feedclient_open's and
- * endpoints_find's; the text says where a daemon was expected. */
+ * endpoints_find's, with -ENOTCONN for -ENOENT; the text says where a daemon was expected. */
 int connect_open(const struct options *, struct feedclient **feed, struct err *e);
 
 /* The same for a connection that broke: a daemon that started anew may have other addresses. */

@@ -1,59 +1,71 @@
-"""Where the daemon is looked for, first to last."""
+"""Where the daemon is looked for, and which files count: the cases of proto/vectors."""
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from richd._endpoint import find_endpoint, runtime_dirs
+from richd import _endpoint
+
+VECTORS = Path(__file__).parents[3] / "proto" / "vectors" / "endpoints.json"
+CASES = json.loads(VECTORS.read_text())
 
 
-@pytest.fixture
-def places(tmp_path):
-    """A runtime folder a name, each with an address of its own."""
-
-    def make(name):
-        folder = tmp_path / name
-        folder.mkdir(parents=True)
-        (folder / "endpoints.json").write_text(json.dumps({"ingest": f"ipc://{name}", "feed": "x"}))
-        return str(folder)
-
-    return make
+def fill_in(text, root):
+    return None if text is None else text.replace("@", str(root)).replace("$UID", str(os.getuid()))
 
 
-def test_explicit_address_wins_over_all(places):
-    env = {"RICHD_ENDPOINT": "tcp://env:1", "RICHD_RUNTIME_DIR": places("env")}
-    assert find_endpoint("tcp://given:1", places("dir"), env) == "tcp://given:1"
-    assert find_endpoint(None, None, env) == "tcp://env:1"
+def make(entry, root):
+    path = Path(fill_in(entry["path"], root))
+    if "link" in entry:
+        path.symlink_to(fill_in(entry["link"], root))
+    elif "directory" in entry:
+        path.mkdir()
+        path.chmod(int(entry.get("mode", "0700"), 8))
+    else:
+        path.write_text(entry["text"])
+        path.chmod(int(entry.get("mode", "0600"), 8))
+    if "owner" in entry:
+        os.chown(path, entry["owner"], -1, follow_symlinks=False)
 
 
-def test_named_folder_wins_over_the_environment(places):
-    env = {"RICHD_RUNTIME_DIR": places("env")}
-    assert find_endpoint(None, places("dir"), env) == "ipc://dir"
-    assert find_endpoint(None, None, env) == "ipc://env"
+def places(case, root):
+    """Those of the case; the machine's own lie below `root`, too."""
+    environ = {name: fill_in(v, root) for name, v in case.get("environment", {}).items()}
+    where = _endpoint.places(case.get("address"), fill_in(case.get("runtime_dir"), root), environ)
+    where.directories = [d if d.startswith(str(root)) else f"{root}{d}" for d in where.directories]
+    return where
 
 
-def test_session_folder_is_searched(places, tmp_path):
-    places("session/richd")
-    env = {"XDG_RUNTIME_DIR": str(tmp_path / "session")}
-    assert find_endpoint(None, None, env) == "ipc://session/richd"
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_every_case_of_the_vectors(case, tmp_path):
+    if os.getuid() != 0 and any("owner" in entry for entry in case["made"]):
+        pytest.skip("only root can make files of somebody else")
+    for entry in case["made"]:
+        make(entry, tmp_path)
+    member = case.get("member", "ingest")
+    if "found" in case:
+        assert _endpoint.find(places(case, tmp_path), member) == case["found"]
+        return
+    with pytest.raises(_endpoint.NotFoundError) as refusal:
+        _endpoint.find(places(case, tmp_path), member)
+    text = fill_in(case["refused"]["text"], tmp_path)
+    assert refusal.value.code == case["refused"]["code"]
+    assert str(refusal.value).startswith(text)
+    if refusal.value.code == "ENOENT":
+        assert str(refusal.value) == text
 
 
-def test_named_folder_without_a_daemon_falls_through_to_no_other(places, tmp_path):
-    places("session/richd")
-    env = {"XDG_RUNTIME_DIR": str(tmp_path / "session")}
-    assert find_endpoint(None, str(tmp_path / "empty"), env) is None
+def test_the_places_in_their_order():
+    assert _endpoint.places(None, None, {"XDG_RUNTIME_DIR": "/session"}).directories == [
+        "/session/richd", "/run/richd", f"/tmp/richd-{os.getuid()}"]
 
 
-def test_order_of_the_unnamed_folders():
-    folders = list(runtime_dirs(None, {"XDG_RUNTIME_DIR": "/x"}))
-    assert folders[:2] == [Path("/x/richd"), Path("/run/richd")]
-    assert str(folders[2]).startswith("/tmp/richd-")
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", "7", '{"ingest": 3}', '{"ingest": ""}', "{}"])
-def test_unreadable_file_means_no_daemon(tmp_path, text):
-    (tmp_path / "endpoints.json").write_text(text)
-    assert find_endpoint(None, str(tmp_path), {}) is None
+def test_files_are_read_at_each_search(tmp_path):
+    where = _endpoint.Places(None, [str(tmp_path)])
+    for address in ("ipc:///one", "ipc:///two"):
+        (tmp_path / "endpoints.json").write_text(json.dumps({"ingest": address}))
+        assert _endpoint.find(where) == address

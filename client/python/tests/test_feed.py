@@ -1,5 +1,6 @@
 """Reading back: one request over a socket, and points and spectra made of the answer."""
 
+import functools
 import json
 import pickle
 import socket
@@ -68,9 +69,12 @@ def test_what_is_no_result_is_an_error_with_its_sentence(feed, answer, text):
 
 
 def test_an_absent_daemon_is_an_error_at_once(tmp_path):
-    for address in (None, f"unix:{tmp_path}/nobody", "tcp:127.0.0.1:1", "carrier pigeon"):
+    for address in (f"unix:{tmp_path}/nobody", "tcp:127.0.0.1:1", "carrier pigeon"):
         with pytest.raises(richd.RichdError):
             _feed.call(lambda: address, "run.get", {})
+    nowhere = functools.partial(_endpoint.find_feed, _endpoint.Places(None, [str(tmp_path)]))
+    with pytest.raises(richd.RichdError, match="endpoints.json: No such file"):
+        _feed.call(nowhere, "run.get", {})
 
 
 def test_a_spectrum_is_arrays_and_null_is_nan():
@@ -115,9 +119,10 @@ def test_a_series_is_two_arrays_of_every_page(feed, tmp_path):
 
 def test_the_feed_is_that_of_the_daemon_rows_go_to(tmp_path):
     (tmp_path / "endpoints.json").write_text(json.dumps({"ingest": "ipc://a", "feed": "unix:b"}))
-    assert _endpoint.find_feed(None, str(tmp_path), {}) == "unix:b"
-    assert _endpoint.find_feed("ipc://a", str(tmp_path), {}) == "unix:b"
-    assert _endpoint.find_feed("ipc://other", str(tmp_path), {}) is None
+    assert _endpoint.find_feed(_endpoint.Places(None, [str(tmp_path)])) == "unix:b"
+    assert _endpoint.find_feed(_endpoint.Places("ipc://a", [str(tmp_path)])) == "unix:b"
+    with pytest.raises(_endpoint.NotFoundError, match="does not listen at ipc://other"):
+        _endpoint.find_feed(_endpoint.Places("ipc://other", [str(tmp_path)]))
 
 
 @pytest.mark.parametrize("wrong", [{"spectrum_every": -1}, {"spectrum_every": 1.5},

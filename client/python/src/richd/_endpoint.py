@@ -1,85 +1,188 @@
-"""Where the daemon listens: addresses given, or those in its endpoints.json.
+"""Where the daemon listens: an address that was given, or one that it has left in endpoints.json.
 
-Pure look-ups in arguments, environment and files, any thread. The sender asks again before every
-connection attempt, so a daemon that starts after the training, or moves, is found.
+`proto/INGEST.md`, "Finding the daemon", has the order of the places and the rule that decides which
+files count; the cases are in `proto/vectors/endpoints.json`. Pure look-ups in arguments,
+environment and files, on any thread. The sender asks again before every connection attempt, so a
+daemon that starts after the training, or moves, is found.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Optional
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Optional
 
 FILE_NAME = "endpoints.json"
+#: What the daemon writes has about 200 bytes.
+FILE_SIZE_MAX = 8192
 
 
-def runtime_dirs(
-    runtime_dir: Optional[str] = None, environ: Optional[Mapping[str, str]] = None
-) -> Iterator[Path]:
-    """The folders that may hold endpoints.json, first to last; a named one is the only one."""
+class NotFoundError(Exception):
+    """No address: the text says of each place why.
+
+    `code` is "ENOENT" (no place has a file that counts) or "EPROTO" (the first that counts makes no
+    sense).
+    """
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+@dataclass
+class Places:
+    """Where to look: an `address` that was given, or else `directories`, first to last."""
+
+    address: Optional[str] = None
+    directories: list[str] = field(default_factory=list)
+
+
+def places(
+    address: Optional[str] = None,
+    runtime_dir: Optional[str] = None,
+    environ: Optional[Mapping[str, str]] = None,
+) -> Places:
+    """The places of the arguments, RICHD_ENDPOINT, RICHD_RUNTIME_DIR and XDG_RUNTIME_DIR.
+
+    A directory that was named is the only one: a run must not land in another daemon because its
+    own is away.
+    """
     env = os.environ if environ is None else environ
+    found = Places(address or env.get("RICHD_ENDPOINT") or None)
     named = runtime_dir or env.get("RICHD_RUNTIME_DIR")
     if named:
-        yield Path(named)
-        return
+        found.directories.append(named)
+        return found
     if env.get("XDG_RUNTIME_DIR"):
-        yield Path(env["XDG_RUNTIME_DIR"]) / "richd"
-    yield Path("/run/richd")
-    if hasattr(os, "getuid"):
-        yield Path(f"/tmp/richd-{os.getuid()}")
+        found.directories.append(f"{env['XDG_RUNTIME_DIR']}/richd")
+    found.directories += ["/run/richd", f"/tmp/richd-{os.getuid()}"]
+    return found
 
 
-def find_endpoint(
-    endpoint: Optional[str] = None,
-    runtime_dir: Optional[str] = None,
-    environ: Optional[Mapping[str, str]] = None,
-) -> Optional[str]:
-    """The ZeroMQ address of the daemon's ingest socket, or None when no daemon has left one.
+def find(where: Places, member: str = "ingest") -> str:
+    """The address that was given, or `member` of the first endpoints.json that counts.
 
-    The first of: `endpoint`, RICHD_ENDPOINT, then `ingest` in the endpoints.json of `runtime_dir`,
-    of RICHD_RUNTIME_DIR, of $XDG_RUNTIME_DIR/richd, /run/richd, /tmp/richd-UID. A named folder
-    (argument or RICHD_RUNTIME_DIR) is the only one searched: a run must not land in another
-    daemon because its own is away.
+    Raises NotFoundError.
     """
-    env = os.environ if environ is None else environ
-    if endpoint:
-        return endpoint
-    if env.get("RICHD_ENDPOINT"):
-        return env["RICHD_ENDPOINT"]
-    for folder in runtime_dirs(runtime_dir, env):
-        address = _read(folder)
-        if address:
-            return address
-    return None
+    if where.address:
+        return where.address
+    return _search(where, lambda record: _member(record, member))
 
 
-def find_feed(
-    endpoint: Optional[str] = None,
-    runtime_dir: Optional[str] = None,
-    environ: Optional[Mapping[str, str]] = None,
-) -> Optional[str]:
-    """The address of the daemon's feed: `feed` in the same endpoints.json.
+def find_feed(where: Places) -> str:
+    """The address of the daemon's feed, by `feed` in the same endpoints.json.
 
-    With an `endpoint` given, of the first one that names it as `ingest`: the history must not be
-    read from another daemon than the one that rows go to.
+    With an address given, of the first file that has it as `ingest`: the history must not be read
+    from another daemon than the one that rows go to. Raises NotFoundError.
     """
-    env = os.environ if environ is None else environ
-    endpoint = endpoint or env.get("RICHD_ENDPOINT")
-    for folder in runtime_dirs(runtime_dir, env):
-        ingest = _read(folder)
-        if ingest and endpoint in (None, "", ingest):
-            return _read(folder, "feed")
-    return None
+
+    def feed(record: Mapping[str, Any]) -> str:
+        if where.address and record.get("ingest") != where.address:
+            raise _Uncounted(f"its daemon does not listen at {where.address}")
+        return _member(record, "feed")
+
+    return _search(where, feed)
 
 
-def _read(folder: Path, member: str = "ingest") -> Optional[str]:
-    """A member of the folder's endpoints.json; None when absent, foreign or half-written."""
+class _Uncounted(Exception):
+    """A file that does not count; the text is the reason."""
+
+
+def _search(where: Places, take: Callable[[Mapping[str, Any]], str]) -> str:
+    reasons = []
+    for directory in where.directories:
+        path = f"{directory}/{FILE_NAME}"
+        try:
+            return take(_parse(_read(directory)))
+        except OSError as error:
+            reasons.append(f"{path}: {error.strerror}")
+        except _Uncounted as error:
+            reasons.append(f"{path}: {error}")
+        except ValueError as error:
+            raise NotFoundError("EPROTO", f"{path}: {error}") from error
+    raise NotFoundError("ENOENT", "no daemon: " + "; ".join(reasons))
+
+
+def _parse(text: bytes) -> Mapping[str, Any]:
+    record = json.loads(text.decode("utf-8"))
+    if not isinstance(record, dict):
+        raise ValueError("it is not a JSON object")
+    return record
+
+
+def _member(record: Mapping[str, Any], name: str) -> str:
+    address = record.get(name, "")
+    if not isinstance(address, str):
+        raise ValueError(f'"{name}" must be a string')
+    if not address:
+        raise ValueError(f'"{name}" is missing')
+    return address
+
+
+# ---- which files count ---------------------------------------------------------------------------
+
+
+def _read(directory: str) -> bytes:
+    """The text of a directory's file. Raises _Uncounted, or OSError when it cannot be read."""
+    _check_steps(directory)
+    _check_steps(os.path.realpath(directory))
+    folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        if folder.parent == Path("/tmp") and folder.lstat().st_uid != os.getuid():
-            return None  # anyone may create a folder in /tmp
-        address = json.loads((folder / FILE_NAME).read_text("utf-8")).get(member)
-    except (OSError, ValueError, AttributeError):
-        return None
-    return address if isinstance(address, str) and address else None
+        file = _open(folder)
+        try:
+            _check_file(os.fstat(folder), os.fstat(file))
+            return os.read(file, FILE_SIZE_MAX)
+        finally:
+            os.close(file)
+    finally:
+        os.close(folder)
+
+
+def _open(folder: int) -> int:
+    """The file's descriptor. Links are refused, and a pipe is not waited at."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        return os.open(FILE_NAME, flags, dir_fd=folder)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise _Uncounted("it is not a file") from error
+        raise
+
+
+def _is_trusted(owner: int) -> bool:
+    return owner in (os.getuid(), 0)
+
+
+def _check_steps(path: str) -> None:
+    """Refuse a path that leads through something that anyone could have made.
+
+    What lies in a directory where all may write has to belong to this user or to root. Symbolic
+    links are looked at, not followed.
+    """
+    parts = path.split("/")
+    anyone_may_write = not path.startswith("/") and _anyone_may_write(os.stat("."))
+    for end, part in enumerate(parts, 1):
+        if not part:
+            continue
+        step = "/".join(parts[:end])
+        status = os.lstat(step)
+        if anyone_may_write and not _is_trusted(status.st_uid):
+            raise _Uncounted(f"user {status.st_uid} owns {step}, where anyone could have made it")
+        anyone_may_write = _anyone_may_write(status)
+
+
+def _anyone_may_write(status: os.stat_result) -> bool:
+    return stat.S_ISDIR(status.st_mode) and bool(status.st_mode & stat.S_IWOTH)
+
+
+def _check_file(folder: os.stat_result, file: os.stat_result) -> None:
+    if not stat.S_ISREG(file.st_mode):
+        raise _Uncounted("it is not a file")
+    if not _is_trusted(file.st_uid) and file.st_uid != folder.st_uid:
+        raise _Uncounted(f"it belongs to user {file.st_uid}")
+    if file.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise _Uncounted("others than its owner may write it")

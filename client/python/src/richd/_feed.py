@@ -14,11 +14,12 @@ from typing import Any, Callable, Optional
 
 import numpy as np
 
+from richd._endpoint import NotFoundError
 from richd._report import RichdError
 from richd._spectrum import as_array
 
-#: Looks up the feed's address: "unix:PATH", "tcp:HOST:PORT", or None when no daemon is there.
-Find = Callable[[], Optional[str]]
+#: Looks up the feed's address, "unix:PATH" or "tcp:HOST:PORT"; raises NotFoundError.
+Find = Callable[[], str]
 
 _CHUNK = 1 << 16
 #: Rows of one answer: 2 MB of text.
@@ -33,9 +34,10 @@ def call(find: Find, method: str, params: Mapping[str, Any], timeout: float = 5.
     Raises RichdError when there is no daemon, when it refuses (its sentence is the text), or when
     the answer takes longer than `timeout` seconds.
     """
-    address = find()
-    if not address:
-        raise RichdError("ENOTCONN", "no daemon: its feed has no address")
+    try:
+        address = find()
+    except NotFoundError as error:
+        raise RichdError("ENOTCONN", str(error)) from error
     request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": dict(params)}
     deadline = time.monotonic() + timeout
     try:

@@ -122,10 +122,11 @@ def init(
     reporter = Reporter(run_id, raise_errors)
     for text in env.complaints:
         reporter.warn("environment", text, raises=False)
-    find_feed = functools.partial(_endpoint.find_feed, endpoint, runtime_dir)
+    where = _endpoint.places(endpoint, runtime_dir)
+    find_feed = functools.partial(_endpoint.find_feed, where)
     run = Run(open_fields, reporter, _check_queue(queue_bytes), find_feed)
     if (mode or env.get("MODE", _MODES.__contains__) or "online") == "online":
-        run.start(lambda: _endpoint.find_endpoint(endpoint, runtime_dir))
+        run.start(functools.partial(_endpoint.find, where))
     return run
 
 

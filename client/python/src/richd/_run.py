@@ -18,7 +18,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from richd import _clean, _feed, _outbox, _reported, _rows, _wire
+from richd import _clean, _feed, _reported, _rows, _wire
 from richd._guard import guarded
 from richd._intake import Intake
 from richd._moments import Moments
@@ -57,8 +57,8 @@ class Run(Watcher):
         self,
         open_fields: dict[str, Any],
         reporter: Reporter,
-        queue_bytes: int = _outbox.BYTES_MAX,
-        find_feed: _feed.Find = lambda: None,
+        queue_bytes: int,
+        find_feed: _feed.Find,
     ) -> None:
         super().__init__()
         self._find_feed = find_feed
@@ -70,8 +70,11 @@ class Run(Watcher):
         self._pid = os.getpid()
         self._step = 0
 
-    def start(self, find: Callable[[], Optional[str]]) -> None:
-        """Connect in the background; `find` returns the daemon's address. Called by `init`."""
+    def start(self, find: Callable[[], str]) -> None:
+        """Connect in the background. Called by `init`.
+
+        `find` returns the daemon's address, or raises NotFoundError.
+        """
         try:
             from richd._sender import Sender
 

@@ -24,6 +24,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from richd import _session
+from richd._endpoint import NotFoundError
 from richd._outbox import Batch, Control, Outbox
 from richd._report import Reporter, logger
 from richd._session import Session, State
@@ -61,14 +62,14 @@ _write = ctypes.PyDLL(None).write
 
 
 class Sender:
-    """One run's connection. `find` returns the daemon's address now, or None."""
+    """One run's connection. `find` returns the daemon's address now, or raises NotFoundError."""
 
     def __init__(
         self,
         session: Session,
         outbox: Outbox,
         reporter: Reporter,
-        find: Callable[[], Optional[str]],
+        find: Callable[[], str],
     ) -> None:
         self.absent = False  # away for longer than ABSENT_S, or LOST_S
         self.stopped = False  # the daemon takes nothing more, or the thread has ended
@@ -88,6 +89,7 @@ class Sender:
         self._dealer: Any = None
         self._monitor: Any = None
         self._address: Optional[str] = None
+        self._not_found = ""  # why there is no address, in the words of `find`
         self._connect_at = 0.0
         self._find_at = 0.0
         self._backoff_s = RECONNECT_MIN_S
@@ -216,11 +218,18 @@ class Sender:
         if self._session.state is not State.IDLE or now < self._connect_at or now < self._find_at:
             return
         self._find_at = now + FIND_S
-        address = self._find()
+        address = self._look_up()
         if self._dealer is not None and address != self._address:
             self._drop_connection(0.0)
         if self._dealer is None and address is not None:
             self._connect(address)
+
+    def _look_up(self) -> Optional[str]:
+        try:
+            return self._find()
+        except NotFoundError as error:
+            self._not_found = str(error)
+            return None
 
     def _connect(self, address: str) -> None:
         dealer = self._context.socket(zmq.DEALER)
@@ -275,7 +284,7 @@ class Sender:
         return LOST_S if self._session.attempt else ABSENT_S
 
     def _say_absent(self) -> None:
-        where = self._address or "any known place"
+        where = self._address or f"any known place ({self._not_found})"
         text = f"no richd at {where}; training goes on, what does not fit the queue is dropped"
         self._reporter.warn("absent", text, raises=False)
 

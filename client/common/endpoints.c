@@ -1,0 +1,228 @@
+#include "client/common/endpoints.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "proto/json.h"
+
+#define FILE_NAME "endpoints.json"
+/* What the daemon writes has about 200 bytes. */
+#define FILE_SIZE_MAX 8192
+
+/* ---- the places ---------------------------------------------------------------------------- */
+
+static const char *first_set(const char *given, const char *variable)
+{
+    const char *value = given && *given ? given : variable ? getenv(variable) : NULL;
+
+    return value && *value ? value : NULL;
+}
+
+__attribute__((format(printf, 4, 5))) static int write_text(char out[ENDPOINT_SIZE],
+                                                            const char *what, struct err *e,
+                                                            const char *format, ...)
+{
+    va_list args;
+    int n;
+
+    va_start(args, format);
+    n = vsnprintf(out, ENDPOINT_SIZE, format, args);
+    va_end(args);
+    return n < ENDPOINT_SIZE
+               ? 0
+               : err_set(e, -EINVAL, "%s is longer than %d bytes", what, ENDPOINT_SIZE - 1);
+}
+
+int endpoints_init(struct endpoints *places, const char *address, const char *address_variable,
+                   const char *runtime_dir, struct err *e)
+{
+    const char *given = first_set(address, address_variable);
+    const char *named = first_set(runtime_dir, "RICHD_RUNTIME_DIR");
+    const char *session = first_set(NULL, "XDG_RUNTIME_DIR");
+    char(*next)[ENDPOINT_SIZE] = places->directories;
+    int rc = 0;
+
+    memset(places, 0, sizeof *places);
+    if (given)
+        rc = write_text(places->address, "the daemon's address", e, "%s", given);
+    /* A directory that was named is meant: another daemon must not get the run instead. */
+    if (rc == 0 && named) {
+        places->n_directories = 1;
+        return write_text(*next, "the runtime directory", e, "%s", named);
+    }
+    if (rc == 0 && session)
+        rc = write_text(*next++, "XDG_RUNTIME_DIR", e, "%s/richd", session);
+    if (rc < 0)
+        return rc;
+    snprintf(*next++, ENDPOINT_SIZE, "/run/richd");
+    snprintf(*next++, ENDPOINT_SIZE, "/tmp/richd-%lu", (unsigned long)getuid());
+    places->n_directories = (size_t)(next - places->directories);
+    return 0;
+}
+
+/* ---- which files count --------------------------------------------------------------------- */
+
+static bool is_trusted(uid_t owner)
+{
+    return owner == getuid() || owner == 0;
+}
+
+/* Refuses a path that leads through something that anyone could have made: what lies in a directory
+ * where all may write has to belong to this user or to root. Symbolic links are looked at, not
+ * followed. */
+static int check_steps(const char *path, struct err *e)
+{
+    bool anyone_may_write = false;
+    size_t end = 0;
+    struct stat st;
+    char step[PATH_MAX];
+
+    if (path[0] != '/')
+        anyone_may_write = stat(".", &st) == 0 && (st.st_mode & S_IWOTH) != 0;
+    do {
+        end += strspn(path + end, "/");
+        end += strcspn(path + end, "/");
+        snprintf(step, sizeof step, "%.*s", (int)end, path);
+        if (lstat(step, &st) < 0)
+            return err_set(e, -ENOENT, "%s", strerror(errno));
+        if (anyone_may_write && !is_trusted(st.st_uid))
+            return err_set(e, -ENOENT, "user %u owns %s, where anyone could have made it",
+                           (unsigned)st.st_uid, step);
+        anyone_may_write = S_ISDIR(st.st_mode) && (st.st_mode & S_IWOTH) != 0;
+    } while (path[end] != '\0');
+    return 0;
+}
+
+/* The directory as it was named, and as it is with all links followed. */
+static int check_directory(const char *path, struct err *e)
+{
+    int rc = check_steps(path, e);
+    char *resolved;
+
+    if (rc < 0)
+        return rc;
+    resolved = realpath(path, NULL);
+    rc = resolved ? check_steps(resolved, e) : err_set(e, -ENOENT, "%s", strerror(errno));
+    free(resolved);
+    return rc;
+}
+
+static int check_file(int directory, int file, struct err *e)
+{
+    struct stat above, st;
+
+    if (fstat(directory, &above) < 0 || fstat(file, &st) < 0)
+        return err_set(e, -ENOENT, "%s", strerror(errno));
+    if (!S_ISREG(st.st_mode))
+        return err_set(e, -ENOENT, "it is not a file");
+    if (!is_trusted(st.st_uid) && st.st_uid != above.st_uid)
+        return err_set(e, -ENOENT, "it belongs to user %u", (unsigned)st.st_uid);
+    if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+        return err_set(e, -ENOENT, "others than its owner may write it");
+    return 0;
+}
+
+/* A descriptor of a file that counts, or -ENOENT. Links are refused, and a pipe is not waited at.
+ */
+static int open_file(int directory, struct err *e)
+{
+    int file =
+        openat(directory, FILE_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    int rc;
+
+    if (file < 0)
+        return err_set(e, -ENOENT, "%s", errno == ELOOP ? "it is not a file" : strerror(errno));
+    rc = check_file(directory, file, e);
+    if (rc == 0)
+        return file;
+    close(file);
+    return rc;
+}
+
+/* The length of the file's text, or -ENOENT with the reason why it does not count. */
+static ssize_t read_file(const char *path, char text[FILE_SIZE_MAX], struct err *e)
+{
+    int rc = check_directory(path, e), directory, file;
+    ssize_t n;
+
+    if (rc < 0)
+        return rc;
+    directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0)
+        return err_set(e, -ENOENT, "%s", strerror(errno));
+    file = open_file(directory, e);
+    close(directory);
+    if (file < 0)
+        return file;
+    n = read(file, text, FILE_SIZE_MAX);
+    if (n < 0)
+        n = err_set(e, -ENOENT, "%s", strerror(errno));
+    close(file);
+    return n;
+}
+
+/* ---- what they say ------------------------------------------------------------------------- */
+
+static int parse(const char *text, size_t size, const char *member, char address[ENDPOINT_SIZE],
+                 struct err *e)
+{
+    cJSON *root = json_parse(text, size, e);
+    const char *found = NULL;
+    int rc;
+
+    if (!root)
+        return -EPROTO;
+    rc = json_text(root, member, ENDPOINT_SIZE - 1, &found, e);
+    if (rc == 1 && *found)
+        snprintf(address, ENDPOINT_SIZE, "%s", found);
+    else if (rc >= 0)
+        rc = err_set(e, -EPROTO, "\"%s\" is missing", member);
+    cJSON_Delete(root);
+    return rc < 0 ? rc : 0;
+}
+
+static int read_place(const char *directory, const char *member, struct endpoint *out,
+                      struct err *e)
+{
+    char text[FILE_SIZE_MAX];
+    ssize_t n;
+    int rc;
+
+    snprintf(out->source, sizeof out->source, "%s/" FILE_NAME, directory);
+    n = read_file(directory, text, e);
+    rc = n < 0 ? (int)n : parse(text, (size_t)n, member, out->address, e);
+    return rc < 0 ? err_prefix(e, rc, "%s: ", out->source) : 0;
+}
+
+int endpoints_find(const struct endpoints *places, const char *member, struct endpoint *out,
+                   struct err *e)
+{
+    struct err reasons = {""}, reason = {""};
+    int rc = -ENOENT;
+
+    assert(places->address[0] != '\0' || places->n_directories > 0);
+    memset(out, 0, sizeof *out);
+    if (places->address[0] != '\0') {
+        memcpy(out->address, places->address, sizeof out->address);
+        return 0;
+    }
+    for (size_t i = 0; i < places->n_directories && rc == -ENOENT; i++) {
+        size_t used = strlen(reasons.text);
+
+        rc = read_place(places->directories[i], member, out, &reason);
+        snprintf(reasons.text + used, sizeof reasons.text - used, "%s%s", i > 0 ? "; " : "",
+                 reason.text);
+    }
+    if (rc == -ENOENT)
+        return err_set(e, rc, "no daemon: %s", reasons.text);
+    return rc < 0 ? err_set(e, rc, "%s", reason.text) : 0;
+}

@@ -1,0 +1,41 @@
+/* Where the daemon listens: an address that was given, or one that the daemon has left in the
+ * endpoints.json of its runtime directory. INGEST.md, "Finding the daemon", has the order of the
+ * places and the rule that decides which files count; proto/vectors/endpoints.json has the cases.
+ * The environment is read once, by endpoints_init, on the caller's thread (getenv is not safe
+ * beside setenv); endpoints_find reads the files at each call, on any thread, because a daemon that
+ * was started again may have moved. Connecting is left to the caller. */
+#pragma once
+
+#include <stddef.h>
+
+#include "proto/base/err.h"
+
+/* Room for a runtime directory and a file in it, and for any path that a socket can have (107). */
+#define ENDPOINT_SIZE 512
+/* $XDG_RUNTIME_DIR/richd, /run/richd, /tmp/richd-UID. */
+#define ENDPOINTS_PLACES_MAX 3
+
+/* Where to look. */
+struct endpoints {
+    char address[ENDPOINT_SIZE]; /* given outright; "": look into the directories */
+    char directories[ENDPOINTS_PLACES_MAX][ENDPOINT_SIZE];
+    size_t n_directories;
+};
+
+/* What was found. */
+struct endpoint {
+    char address[ENDPOINT_SIZE];
+    char source[ENDPOINT_SIZE + sizeof "/endpoints.json"]; /* the file; "": given outright */
+};
+
+/* Notes the places. `address` and `runtime_dir` are the program's own and may be NULL or empty; the
+ * environment variables `address_variable` (NULL: there is none) and RICHD_RUNTIME_DIR stand in for
+ * them. Returns 0, or -EINVAL when one of them is too long. */
+int endpoints_init(struct endpoints *, const char *address, const char *address_variable,
+                   const char *runtime_dir, struct err *e);
+
+/* Fills in the address that was given, or the text `member` ("ingest", "feed") of the first
+ * endpoints.json that counts. Returns 0, -ENOENT when no place has one (the sentence says of each
+ * place why), or -EPROTO when that file makes no sense. */
+int endpoints_find(const struct endpoints *, const char *member, struct endpoint *out,
+                   struct err *e);
