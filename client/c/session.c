@@ -608,7 +608,8 @@ struct item *session_next(struct session *s, int64_t now_ms)
 {
     struct item *item = first(&s->urgent);
 
-    if (item || s->state != SESSION_OPEN)
+    /* While a mark waits to be sent again, what follows it would be refused. */
+    if (item || s->state != SESSION_OPEN || s->resend_at >= 0)
         return item;
     for (item = first(&s->queue); item && item_is_batch(item); item = first(&s->queue)) {
         if (has_credit(s, item, now_ms))
@@ -667,7 +668,7 @@ bool session_is_stale(const struct session *s, int64_t now_ms)
     if (s->state == SESSION_AWAY || s->state == SESSION_ENDED)
         return false;
     return now_ms - s->heard_at >= SESSION_SILENCE_MS ||
-           (s->state == SESSION_OPENING && now_ms - s->opened_at >= 2L * SESSION_SILENCE_MS);
+           (s->state == SESSION_OPENING && now_ms - s->opened_at >= SESSION_OPEN_MS);
 }
 
 int64_t session_retry_at(const struct session *s)

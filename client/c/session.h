@@ -26,19 +26,14 @@ enum session_state {
     SESSION_ENDED,
 };
 
-/* Ping so often, so that silence means something. */
-#define SESSION_PING_MS 1000
-/* Five pings unanswered: the daemon is stopped, or the connection is dead without having closed. */
+/* How long is waited for what: INGEST.md, Waiting; the cases are in proto/vectors/waiting.json. */
+#define SESSION_PING_MS    1000
 #define SESSION_SILENCE_MS 5000
-/* A batch waits so long for credit: a busy daemon grants many times a second, one whose memory is
- * full does not, and a checkpoint may stand behind the batch. */
-#define SESSION_CREDIT_MS 1000
-/* After EIO or EBUSY: often enough to heal within 5 s of the disk's healing. */
-#define SESSION_RETRY_MS 1000
-/* From now on a daemon that was never there is known to be away; */
-#define SESSION_ABSENT_MS 1000
-/* one that was: a restart with a long history takes about a second. */
-#define SESSION_LOST_MS 5000
+#define SESSION_OPEN_MS    10000
+#define SESSION_CREDIT_MS  10000
+#define SESSION_RETRY_MS   1000
+#define SESSION_ABSENT_MS  1000
+#define SESSION_LOST_MS    5000
 /* Marks that wait for their ack: those of INGEST.md, and 16 MiB of their text, which is 300
  * checkpoints of a run with the most layers. */
 #define SESSION_MARKS_MAX      RUN_UNSTORED_MAX

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import richd
-from richd import _arrays, _intake, _outbox, _sender, _wire
+from richd import _arrays, _intake, _outbox, _session, _wire
 from support import Daemon, wait_until, welcome
 
 SRC = Path(richd.__file__).resolve().parents[1]
@@ -357,7 +357,7 @@ def test_failed_copy_off_a_gpu_drops_its_batch_alone(daemon, monkeypatch, caplog
 
 
 def test_absent_daemon_costs_one_warning_bounded_memory_and_no_time(monkeypatch, caplog):
-    monkeypatch.setattr(_sender, "ABSENT_S", 0.2)
+    monkeypatch.setattr(_session, "ABSENT_S", 0.2)
     run = richd.init(queue_bytes=1 << 20)
     x, y = rows(1000, 64, 10)
     slowest = 0.0
@@ -387,7 +387,7 @@ def test_finish_is_bounded_before_absence_is_known(caplog):
 
 
 def test_daemon_that_starts_later_is_found_and_gets_what_waited(tmp_path, monkeypatch):
-    monkeypatch.setattr(_sender, "ABSENT_S", 0.1)
+    monkeypatch.setattr(_session, "ABSENT_S", 0.1)
     run = richd.init(runtime_dir=str(tmp_path))
     run.observe(*rows(), step=0)
     assert run.checkpoint(step=0, wait=True) == {}  # known to be away by then

@@ -3,12 +3,71 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from richd import _session
 from richd._session import Answered, Reconnect, Refused, Starved, State, Stopped, Welcomed
 from support import drain, message, new_session, put_batch, put_control, welcome
+
+
+WAITING = json.loads((Path(__file__).parents[3] / "proto/vectors/waiting.json").read_text())
+
+
+def test_times_are_those_of_the_vectors():
+    for name, time_ms in WAITING[0]["times_ms"].items():
+        assert 1000 * getattr(_session, f"{name.upper()}_S") == time_ms, name
+
+
+class Script:
+    """A case of proto/vectors/waiting.json, and the session that lives through it."""
+
+    def __init__(self):
+        self.session, self.outbox = new_session()
+        self.seq = self.dropped = 0
+        self.absent = False
+
+    def act(self, step, now):
+        if "connect" in step:
+            self.session.begin(now)
+        elif "disconnect" in step:
+            self.session.lost()
+        elif "batch" in step:
+            put_batch(self.outbox, step["batch"])
+        elif "checkpoint" in step:
+            self.seq += 1
+            put_control(self.outbox, self.seq, "checkpoint")
+        elif "receive" in step:
+            return self.session.receive(json.dumps(step["receive"]).encode(), now)
+        return []
+
+    def play(self, step):
+        now = step["at_ms"] / 1000
+        events = self.act(step, now) + self.session.tick(now)
+        self.dropped += sum(isinstance(event, Starved) for event in events)
+        delays = [round(1000 * e.delay_s) for e in events if isinstance(e, Reconnect)]
+        if delays:
+            self.session.lost()
+        self.absent = self.session.note_absence(now) or (
+            self.absent and self.session.state is not State.OPEN)
+        sent = [self.type_of(kind, frames) for kind, frames in drain(self.session, now)]
+        assert sent == step.get("sent", []), step
+        assert delays == ([step["reconnect_ms"]] if "reconnect_ms" in step else []), step
+        assert step.get("state", self.session.state.name.lower()) == self.session.state.name.lower()
+        assert step.get("dropped", self.dropped) == self.dropped, step
+        assert step.get("absent", self.absent) == self.absent, step
+
+    @staticmethod
+    def type_of(kind, frames):
+        return "batch" if kind == "batch" else json.loads(frames[0])["type"]
+
+
+@pytest.mark.parametrize("case", WAITING[1:], ids=lambda case: case["name"])
+def test_waits_as_the_vectors_say(case):
+    script = Script()
+    for step in case["steps"]:
+        script.play(step)
 
 
 def open_session(granted=1 << 20):
@@ -143,7 +202,7 @@ def test_enotopen_asks_for_a_new_connection():
 def test_fatal_ebusy_tries_again_later():
     session, _ = open_session()
     (event,) = session.receive(message("nack", code="EBUSY", fatal=True), 0.0)
-    assert isinstance(event, Reconnect) and event.delay_s == _session.BUSY_S
+    assert isinstance(event, Reconnect) and event.delay_s == _session.RETRY_S
 
 
 @pytest.mark.parametrize("code", ["EBUSY", "EIO"])
@@ -154,7 +213,7 @@ def test_a_run_that_cannot_open_now_is_opened_later(code):
     (event,) = session.receive(message("nack", code=code, fatal=False, text="later"), 0.0)
     assert isinstance(event, Reconnect)
     assert event.delay_s > 0
-    assert session.state is not State.STOPPED
+    assert session.state is not State.ENDED
 
 
 @pytest.mark.parametrize("code", ["EFENCED", "EHELD", "EVERSION", "EEXIST", "ENOENT"])
@@ -163,7 +222,7 @@ def test_fatal_nack_ends_it_for_good(code):
     put_batch(outbox)
     answer = session.receive(message("nack", code=code, text="so", fatal=True), 0.0)
     assert answer == [Stopped(code, "so")]
-    assert session.state is State.STOPPED
+    assert session.state is State.ENDED
     session.begin(9.0)
     assert drain(session, 9.0) == [] and session.tick(99.0) == []
 
@@ -173,7 +232,7 @@ def test_open_that_is_refused_ends_it():
     session.begin(0.0)
     drain(session)
     session.receive(message("nack", code="EPROTO", text="name", fatal=False), 0.0)
-    assert session.state is State.STOPPED
+    assert session.state is State.ENDED
 
 
 def test_eio_holds_everything_and_sends_again_in_order():
@@ -211,10 +270,10 @@ def test_batches_starved_of_credit_are_dropped_so_that_checkpoints_pass():
     put_control(outbox, 1, "checkpoint")
     small = put_batch(outbox, 10, 3)
     assert drain(session, 0.0) == []
-    session._heard_at = _session.STARVED_S  # alive all the while
-    assert session.tick(_session.STARVED_S - 0.1) == []
-    assert session.tick(_session.STARVED_S) == [Starved(first), Starved(second)]
-    sent = [s for s in drain(session, _session.STARVED_S) if s[0] != "ping"]
+    session._heard_at = _session.CREDIT_S  # alive all the while
+    assert session.tick(_session.CREDIT_S - 0.1) == []
+    assert session.tick(_session.CREDIT_S) == [Starved(first), Starved(second)]
+    sent = [s for s in drain(session, _session.CREDIT_S) if s[0] != "ping"]
     assert kinds(sent) == ["control", "batch"] and sent[1][1] == small.frames
 
 

@@ -29,10 +29,6 @@ from richd._outbox import Batch, Control, Outbox
 from richd._report import Reporter, logger
 from richd._session import Session, State
 
-#: How long there may be no daemon at first, before the one warning says so.
-ABSENT_S = 1.0
-#: How long one that was there may be away: a restart with a long history takes about a second.
-LOST_S = 5.0
 #: How often endpoints.json is read while there is no connection.
 FIND_S = 0.5
 RECONNECT_MIN_S = 0.1
@@ -71,7 +67,7 @@ class Sender:
         reporter: Reporter,
         find: Callable[[], str],
     ) -> None:
-        self.absent = False  # away for longer than ABSENT_S, or LOST_S
+        self.absent = False  # away for longer than its ABSENT_S or LOST_S
         self.stopped = False  # the daemon takes nothing more, or the thread has ended
         self.last_step: Optional[int] = None
         self._session = session
@@ -93,7 +89,6 @@ class Sender:
         self._connect_at = 0.0
         self._find_at = 0.0
         self._backoff_s = RECONNECT_MIN_S
-        self._away_since: Optional[float] = time.monotonic()
         self._lent: deque[tuple[Sequence[Any], int]] = deque()
         self._thread = threading.Thread(target=self._main, name="richd-sender", daemon=True)
 
@@ -144,7 +139,7 @@ class Sender:
     def _main(self) -> None:
         try:
             self._context = zmq.Context()
-            while not self._stopping and self._session.state is not State.STOPPED:
+            while not self._stopping and self._session.state is not State.ENDED:
                 self._try_turn()
         except Exception as error:
             self._reporter.warn("internal", f"the sender could not start: {error!r}")
@@ -174,12 +169,12 @@ class Sender:
         self._sleep(now)
 
     def _end(self) -> None:
-        was_away = self._away_since is not None
+        was_away = self._session.is_away
         self._drop_connection(0.0)
         unanswered = [*self._session.abandon(), *self._outbox.close()]
         for item in unanswered:
             self._give_up(item)
-        if unanswered and self._session.state is not State.STOPPED:
+        if unanswered and self._session.state is not State.ENDED:
             self._say_unanswered(len(unanswered), was_away)
         if self._context is not None:
             self._context.term()
@@ -215,7 +210,7 @@ class Sender:
 
     def _keep_connected(self, now: float) -> None:
         """Have a socket where a daemon has left an address; follow the address when it moves."""
-        if self._session.state is not State.IDLE or now < self._connect_at or now < self._find_at:
+        if self._session.state is not State.AWAY or now < self._connect_at or now < self._find_at:
             return
         self._find_at = now + FIND_S
         address = self._look_up()
@@ -259,8 +254,6 @@ class Sender:
         now = time.monotonic()
         self._connect_at = now + delay_s
         self._find_at = 0.0
-        if self._away_since is None:
-            self._away_since = now
 
     def _reconnect(self, reason: str, delay_s: float) -> None:
         logger.debug("reconnecting: %s", reason)
@@ -271,17 +264,13 @@ class Sender:
         """A connection that broke takes the credits and the open run with it: start afresh."""
         while self._monitor is not None and self._monitor.poll(0):
             event = recv_monitor_message(self._monitor)["event"]
-            if event == zmq.EVENT_DISCONNECTED and self._session.state is not State.IDLE:
+            if event == zmq.EVENT_DISCONNECTED and self._session.state is not State.AWAY:
                 self._reconnect("the connection broke", 0.0)
 
     def _note_absence(self, now: float) -> None:
-        if self._away_since is None or self.absent or now < self._away_since + self._patience_s():
-            return
-        self._say_absent()
-        self._notify(absent=True)
-
-    def _patience_s(self) -> float:
-        return LOST_S if self._session.attempt else ABSENT_S
+        if self._session.note_absence(now):
+            self._say_absent()
+            self._notify(absent=True)
 
     def _say_absent(self) -> None:
         where = self._address or f"any known place ({self._not_found})"
@@ -291,7 +280,7 @@ class Sender:
     # ---- sending ---------------------------------------------------------------------------------
 
     def _send_some(self, now: float) -> None:
-        if self._session.state is State.IDLE and self._dealer.getsockopt(zmq.EVENTS) & zmq.POLLOUT:
+        if self._session.state is State.AWAY and self._dealer.getsockopt(zmq.EVENTS) & zmq.POLLOUT:
             self._session.begin(now)
         for _ in range(BURST):
             outgoing = self._session.peek(now)
@@ -373,7 +362,6 @@ class Sender:
 
     def _on_welcomed(self, event: _session.Welcomed) -> None:
         self._backoff_s = RECONNECT_MIN_S
-        self._away_since = None
         if self.absent:
             logger.info("run=%s connected to richd at %s", event.run, self._address)
         self._notify(absent=False, last_step=event.last_step)
@@ -395,7 +383,7 @@ class Sender:
 
     def _sleep(self, now: float) -> None:
         """Sleep until a socket, the training thread or the clock has something."""
-        if self._stopping or self._session.state is State.STOPPED:
+        if self._stopping or self._session.state is State.ENDED:
             return
         with self._wake_lock:
             self._is_asleep = True
@@ -403,7 +391,7 @@ class Sender:
         poller.register(self._wake_in.fileno(), zmq.POLLIN)
         if self._dealer is not None:
             # Asked for after _is_asleep is set: what is put later wakes us.
-            wants_out = self._session.state is State.IDLE or self._session.peek(now) is not None
+            wants_out = self._session.state is State.AWAY or self._session.peek(now) is not None
             poller.register(self._dealer, zmq.POLLIN | (zmq.POLLOUT if wants_out else 0))
             poller.register(self._monitor, zmq.POLLIN)
         poller.poll(self._sleep_ms(now))
@@ -414,10 +402,8 @@ class Sender:
 
     def _sleep_ms(self, now: float) -> int:
         times = [self._session.deadline(now)]
-        if self._session.state is State.IDLE:
+        if self._session.state is State.AWAY:
             times.append(max(self._connect_at, self._find_at))
-            if not self.absent and self._away_since is not None:
-                times.append(self._away_since + self._patience_s())
         if self._lent:
             times.append(now + LENT_S)
         wait_s = min(times) - time.monotonic()

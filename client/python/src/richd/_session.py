@@ -3,10 +3,13 @@
 It owns who may say what, when: greeting, credits, what is kept and sent again. The sender thread
 alone calls it, and hands it the time. Sockets are left to `_sender`, the queue to `_outbox`.
 
-        begin             hello, open sent           welcome
-    IDLE -----> OPENING ---------------------> OPENING -----> OPEN
-      ^            |                                            |
-      +------------+-- silence, ENOTOPEN, a lost connection ----+      any -- fatal nack --> STOPPED
+            begin            welcome
+    AWAY ----------> OPENING --------> OPEN
+      ^                 |                |
+      +------ lost -----+----------------+        any of them -- fatal nack --> ENDED
+
+`lost` follows a Reconnect: silence, an open without its welcome, ENOTOPEN, EBUSY, or the end of the
+connection.
 """
 
 from __future__ import annotations
@@ -22,24 +25,23 @@ from richd._outbox import Batch, Control, Outbox
 
 PROTOCOL = 1
 
+# How long is waited for what: INGEST.md, Waiting; the cases are in proto/vectors/waiting.json.
 PING_S = 1.0
-#: Silence that means the connection, or the daemon, is gone: five pings without an answer.
 SILENCE_S = 5.0
-#: The store failed or the daemon is full: the wait before the same message goes out again.
+OPEN_S = 10.0
+CREDIT_S = 10.0
 RETRY_S = 1.0
-BUSY_S = 5.0
-#: A connected daemon that grants nothing for so long is out of memory for us: batches are dropped
-#: and counted, so that checkpoints and scalars still pass.
-STARVED_S = 10.0
+ABSENT_S = 1.0
+LOST_S = 5.0
 
 
 class State(enum.Enum):
     """Where the conversation stands; the drawing is above."""
 
-    IDLE = enum.auto()
+    AWAY = enum.auto()
     OPENING = enum.auto()
     OPEN = enum.auto()
-    STOPPED = enum.auto()
+    ENDED = enum.auto()
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ class Session:
     """The state machine. `peek`, send, `sent`; `receive` what comes; `tick` when time passes."""
 
     def __init__(self, identity: Identity, outbox: Outbox) -> None:
-        self.state = State.IDLE
+        self.state = State.AWAY
         self.attempt = 0  # 0: none yet
         self._identity = identity
         self._outbox = outbox
@@ -134,31 +136,34 @@ class Session:
         self._resend: deque[Control] = deque()
         self._granted = 0
         self._sent_bytes = 0
+        self._opened_at = 0.0
         self._heard_at = 0.0
         self._ping_at = 0.0
         self._ping_id = 0
         self._hold_until = 0.0
         self._starved_since: Optional[float] = None
-        self._starving = False
+        self._away_since: Optional[float] = None
+        self._is_absent = False
 
     # ---- a connection's life ---------------------------------------------------------------------
 
     def begin(self, now: float) -> None:
         """A connection is up: greet, and send again what was kept once the run is open."""
-        if self.state is State.STOPPED:
+        if self.state is State.ENDED:
             return
         self.state = State.OPENING
         self._greeting = deque((encode(self._hello()), encode(self._open())))
         self._granted = self._sent_bytes = 0
         self._resend.clear()
-        self._heard_at = now
+        self._opened_at = self._heard_at = now
+        self._ping_at = now + PING_S
         self._hold_until = 0.0
         self._starved_since = None
 
     def lost(self) -> None:
         """The connection is gone."""
-        if self.state is not State.STOPPED:
-            self.state = State.IDLE
+        if self.state is not State.ENDED:
+            self.state = State.AWAY
         self._greeting.clear()
 
     def _hello(self) -> dict[str, Any]:
@@ -184,11 +189,11 @@ class Session:
         """The next message that may go out at `now`, or None. Call `sent` when it is out."""
         if self._greeting:
             return Outgoing((self._greeting[0],), "greeting")
-        if self.state is not State.OPEN:
+        if self.state not in (State.OPENING, State.OPEN):
             return None
         if now >= self._ping_at:
             return Outgoing((encode({"type": "ping", "id": self._ping_id + 1}),), "ping")
-        if now < self._hold_until:
+        if self.state is State.OPENING or now < self._hold_until:
             return None
         if self._resend:
             return Outgoing((self._resend[0].payload,), "resend", self._resend[0])
@@ -202,7 +207,6 @@ class Session:
     def _has_credit(self, batch: Batch, now: float) -> bool:
         if self._sent_bytes + batch.size_bytes <= self._granted:
             self._starved_since = None
-            self._starving = False
             return True
         if self._starved_since is None:
             self._starved_since = now
@@ -232,12 +236,13 @@ class Session:
             return []
         if now - self._heard_at >= SILENCE_S:
             return [Reconnect(f"no answer for {SILENCE_S:.0f} s")]
+        if self.state is State.OPENING and now - self._opened_at >= OPEN_S:
+            return [Reconnect(f"the run was not opened for {OPEN_S:.0f} s")]
         return self._drop_starved(now)
 
     def _drop_starved(self, now: float) -> list[Event]:
         events: list[Event] = []
         while self._is_starved(now):
-            self._starving = True
             events.append(Starved(self._outbox.pop()))  # type: ignore[arg-type]
         return events
 
@@ -248,17 +253,37 @@ class Session:
         if self._has_credit(item, now):
             return False
         since = now if self._starved_since is None else self._starved_since
-        return self._starving or now - since >= STARVED_S
+        return now - since >= CREDIT_S
+
+    @property
+    def is_away(self) -> bool:
+        """The run is not open at the daemon, as far as `note_absence` was asked."""
+        return self._away_since is not None
+
+    def note_absence(self, now: float) -> bool:
+        """To be called in every round. True once, when the daemon has been away for too long.
+
+        From then on, until a welcome, nobody should wait for its answers.
+        """
+        if self.state in (State.OPEN, State.ENDED) or self._is_absent:
+            return False
+        if self._away_since is None:
+            self._away_since = now
+        self._is_absent = now - self._away_since >= self._patience_s()
+        return self._is_absent
+
+    def _patience_s(self) -> float:
+        return LOST_S if self.attempt else ABSENT_S
 
     def deadline(self, now: float) -> float:
         """The time at which `peek` or `tick` may have something new to say."""
-        if self.state not in (State.OPENING, State.OPEN):
-            return now + PING_S
-        times = [self._heard_at + SILENCE_S]
-        if self.state is State.OPEN:
-            times.append(self._ping_at)
-            if self._hold_until > now:
-                times.append(self._hold_until)
+        times = [now + PING_S]
+        if self.state in (State.OPENING, State.OPEN):
+            times += [self._heard_at + SILENCE_S, self._ping_at]
+        if self.state is State.OPEN and self._hold_until > now:
+            times.append(self._hold_until)
+        if self._away_since is not None and not self._is_absent:
+            times.append(self._away_since + self._patience_s())
         return min(times)
 
     # ---- what comes in ---------------------------------------------------------------------------
@@ -266,7 +291,7 @@ class Session:
     def receive(self, frame: bytes, now: float) -> list[Event]:
         """Take one message of the daemon. One that breaks the protocol changes nothing."""
         message = _parse(frame)
-        if message is None or self.state in (State.STOPPED, State.IDLE):
+        if message is None or self.state in (State.ENDED, State.AWAY):
             return []
         self._heard_at = now
         handler = _HANDLERS.get(str(message.get("type")))
@@ -282,7 +307,8 @@ class Session:
         self.state = State.OPEN
         self.attempt = attempt
         self._granted = granted
-        self._ping_at = now + PING_S
+        self._away_since = None
+        self._is_absent = False
         self._resend = deque(self._kept.values())
         return [Welcomed(run, attempt, _integer(message, "last_step"))]
 
@@ -305,13 +331,15 @@ class Session:
         code = str(message.get("code", "EPROTO"))
         text = str(message.get("text", ""))
         if code == "ENOTOPEN":
-            return [Reconnect("the daemon does not know this connection")]
+            # Before the welcome it answers a ping: the open is not on disk yet.
+            unknown = Reconnect("the daemon does not know this connection")
+            return [unknown] if self.state is State.OPEN else []
         if code == "EBUSY" and (message.get("fatal") is True or self.state is State.OPENING):
-            return [Reconnect(text or "the daemon is full", BUSY_S)]
+            return [Reconnect(text or "the daemon is full", RETRY_S)]
         if code == "EIO" and self.state is State.OPENING:
             return [Reconnect(text or "the store did not take the run", RETRY_S)]
         if message.get("fatal") is True or self.state is State.OPENING:
-            self.state = State.STOPPED
+            self.state = State.ENDED
             return [Stopped(code, text)]
         return self._on_refusal(code, text, message, now)
 

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "tests/lib/vectors.h"
+
 #define OPEN "{\"type\":\"open\",\"run\":\"r1\",\"writer\":\"w1\",\"resume\":\"never\"}"
 /* Header, the name "head", 4 rows of 3 + 2 floats. */
 #define BATCH_BYTES (64 + 4 + 4 * 5 * 4)
@@ -562,6 +564,143 @@ static void run_that_was_ended_is_not_waited_for_as_absent(void **state)
     finish(s);
 }
 
+/* ---- proto/vectors/waiting.json -------------------------------------------------------------- */
+
+static const cJSON *member(const cJSON *object, const char *name)
+{
+    return cJSON_GetObjectItemCaseSensitive(object, name);
+}
+
+static void times_are_those_of_the_vectors(void **state)
+{
+    static const struct {
+        const char *name;
+        int ms;
+    } times[] = {{"ping", SESSION_PING_MS},   {"silence", SESSION_SILENCE_MS},
+                 {"open", SESSION_OPEN_MS},   {"credit", SESSION_CREDIT_MS},
+                 {"retry", SESSION_RETRY_MS}, {"absent", SESSION_ABSENT_MS},
+                 {"lost", SESSION_LOST_MS}};
+    cJSON *vectors = vectors_read("waiting");
+    const cJSON *wanted = member(cJSON_GetArrayItem(vectors, 0), "times_ms");
+
+    (void)state;
+    assert_int_equal(cJSON_GetArraySize(wanted), sizeof times / sizeof *times);
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+        const cJSON *time = member(wanted, times[i].name);
+
+        assert_true(cJSON_IsNumber(time));
+        assert_int_equal(times[i].ms, time->valueint);
+    }
+    cJSON_Delete(vectors);
+}
+
+static void submit_bytes(struct session *s, int bytes)
+{
+    static const char rows[1024];
+    struct wire_header header = {.kind = WIRE_ROWS, .n_rows = 1, .features_dtype = DTYPE_F32};
+    struct wire_frame frames[ITEM_ROW_FRAMES] = {
+        {rows, (size_t)bytes - WIRE_HEADER_SIZE - strlen("head")}, {NULL, 0}, {NULL, 0}};
+
+    atomic_fetch_add(&held, 100);
+    session_submit(s, item_batch(&header, "head", frames, &held, 100));
+}
+
+static void act(struct session *s, const cJSON *step, int64_t now)
+{
+    const cJSON *message = member(step, "receive");
+    char *text = message ? cJSON_PrintUnformatted(message) : NULL;
+
+    if (member(step, "connect"))
+        session_connected(s, now);
+    if (member(step, "disconnect"))
+        session_disconnected(s, now);
+    if (member(step, "batch"))
+        submit_bytes(s, member(step, "batch")->valueint);
+    if (member(step, "checkpoint"))
+        session_checkpoint(s, 1, NAN, &plain, NULL, NULL);
+    if (text)
+        receive(s, text, now);
+    cJSON_free(text);
+}
+
+static void expect_sent(struct session *s, const cJSON *step, int64_t now)
+{
+    const cJSON *type;
+    char begin[64];
+
+    cJSON_ArrayForEach(type, member(step, "sent"))
+    {
+        struct item *item = session_next(s, now);
+
+        assert_non_null(item);
+        snprintf(begin, sizeof begin, "{\"type\":\"%s\"", type->valuestring);
+        if (item_is_batch(item))
+            assert_string_equal(type->valuestring, "batch");
+        else
+            assert_memory_equal(item->text, begin, strlen(begin));
+        session_sent(s, item);
+    }
+    assert_null(session_next(s, now));
+}
+
+/* Ends a connection that the session gives up, as the sender does, and checks after which time the
+ * next one may be made. */
+static void expect_connection(struct session *s, const cJSON *step, bool was_up, int64_t now)
+{
+    const cJSON *reconnect = member(step, "reconnect_ms");
+    bool gives_up = session_is_stale(s, now);
+    int64_t wait;
+
+    if (gives_up)
+        session_disconnected(s, now);
+    gives_up = gives_up || (was_up && session_state(s) == SESSION_AWAY);
+    if (member(step, "disconnect"))
+        return;
+    assert_int_equal(gives_up, reconnect != NULL);
+    wait = session_retry_at(s) > now ? session_retry_at(s) - now : 0;
+    if (reconnect)
+        assert_int_equal(wait, reconnect->valueint);
+}
+
+static void play(struct session *s, const cJSON *step)
+{
+    static const char *const states[] = {"away", "opening", "open", "ended"};
+    int64_t now = member(step, "at_ms")->valueint;
+    bool was_up = session_state(s) == SESSION_OPENING || session_state(s) == SESSION_OPEN;
+
+    act(s, step, now);
+    session_tick(s, now);
+    expect_connection(s, step, was_up, now);
+    session_note_absence(s, now);
+    expect_sent(s, step, now);
+    if (member(step, "state"))
+        assert_string_equal(states[session_state(s)], member(step, "state")->valuestring);
+    if (member(step, "dropped"))
+        assert_int_equal(stats_of(s).batches_dropped, member(step, "dropped")->valueint);
+    if (member(step, "absent"))
+        assert_int_equal(session_is_absent(s), cJSON_IsTrue(member(step, "absent")));
+}
+
+static void waits_as_the_vectors_say(void **state)
+{
+    cJSON *vectors = vectors_read("waiting"), *vector;
+
+    (void)state;
+    cJSON_ArrayForEach(vector, vectors)
+    {
+        struct session *s = new_session();
+        const cJSON *step;
+
+        print_message("case: %s\n", vectors_text(vector, "name"));
+        cJSON_ArrayForEach(step, member(vector, "steps"))
+        {
+            play(s, step);
+        }
+        finish(s);
+    }
+    cJSON_Delete(vectors);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -590,6 +729,8 @@ int main(void)
         cmocka_unit_test(open_that_is_never_answered_is_stale),
         cmocka_unit_test(daemon_is_known_to_be_away_after_1_s_and_one_that_was_there_after_5),
         cmocka_unit_test(run_that_was_ended_is_not_waited_for_as_absent),
+        cmocka_unit_test(times_are_those_of_the_vectors),
+        cmocka_unit_test(waits_as_the_vectors_say),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
