@@ -1,5 +1,6 @@
 #include "client/c/item.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,6 +29,7 @@ struct item *item_batch(const struct wire_header *header, const char *layer,
     size_t size = rows[0].size + rows[1].size + rows[2].size, at = 0;
     struct item *item = malloc(sizeof *item + size);
 
+    assert(strlen(layer) <= LAYER_NAME_MAX);
     if (!item)
         return NULL;
     memset(item, 0, sizeof *item);
@@ -55,10 +57,14 @@ struct item *item_retain(struct item *item)
 
 void item_release(struct item *item)
 {
+    assert(!item || atomic_load(&item->references) > 0);
     if (!item || atomic_fetch_sub_explicit(&item->references, 1, memory_order_acq_rel) != 1)
         return;
-    if (item->held)
-        atomic_fetch_sub_explicit(item->held, item->charged, memory_order_relaxed);
+    if (item->held) {
+        size_t held = atomic_fetch_sub_explicit(item->held, item->charged, memory_order_relaxed);
+
+        assert(held >= item->charged);
+    }
     cJSON_free(item->text);
     free(item);
 }

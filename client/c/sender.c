@@ -1,5 +1,6 @@
 #include "client/c/sender.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -7,9 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 #include <zmq.h>
+
+#include "proto/base/clock.h"
 
 /* Timers of the session are seconds: a quarter of one is often enough, and costs nothing. */
 #define TICK_MS 250
@@ -43,14 +45,6 @@ struct sender {
     int64_t retry_at;
     int64_t backoff_ms;
 };
-
-static int64_t clock_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 static void lock(struct sender *s)
 {
@@ -383,7 +377,7 @@ static void *sender_main(void *argument)
 
     pthread_setname_np(pthread_self(), "richd-sender");
     while (!atomic_load(&s->stop)) {
-        int64_t now = clock_ms();
+        int64_t now = clock_monotonic_ms();
 
         if (!s->socket && now >= s->retry_at && !has_ended(s))
             begin_connection(s, now);
@@ -423,6 +417,8 @@ struct sender *sender_start(struct shared *shared, const struct endpoints *endpo
 {
     struct sender *s = calloc(1, sizeof *s);
     int rc;
+
+    assert(shared->session);
 
     if (!s) {
         err_set(e, -ENOMEM, "out of memory");

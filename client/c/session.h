@@ -1,13 +1,26 @@
-/* The client's side of INGEST.md as a state machine: numbers batches and marks, keeps marks until
- * their ack, keeps to the credit, says hello and opens again after every connection. Pure: no
- * socket, clock or lock. The caller serialises all calls (client.c and sender.c under the run's
- * lock), and only the sender takes items out. Bytes, threads and waiting are left to them.
+/* The client's side of INGEST.md as a state machine. It numbers batches and marks, keeps marks
+ * until their ack, keeps to the credit, and says hello and opens again on every connection. Pure:
+ * no socket, clock or lock. The caller serialises all calls (the functions of richd.h and sender.c,
+ * under the run's lock), and only the sender takes messages out.
  *
- *              session_connected            welcome
- *      AWAY ----------------------> OPENING -------> OPEN
- *       ^                              |               |  nack ENOTOPEN: back to OPENING
- *       +------- session_disconnected -+---------------+
- *      any of them -- fatal nack --> ENDED
+ * In comes what the program gives: session_submit queues a batch, session_checkpoint a mark behind
+ * it. The sender says session_connected; session_next hands out hello and open. The daemon's
+ * welcome (session_receive) opens the run, and session_next hands out what is queued, in order, as
+ * far as the credit goes; session_sent moves a mark to those that are kept. Its ack settles the
+ * ticket at which the program waits, and the mark is gone.
+ *
+ * What fails: a lost connection puts the kept marks back to the front, to be sent again. A nack is
+ * final for its message, or has it sent again later, or ends the run: one table in conversation.c.
+ * A batch without credit is dropped and counted after a while; silence makes the connection stale
+ * (INGEST.md, Waiting).
+ *
+ *            session_connected              welcome
+ *     AWAY --------------------> OPENING ------------> OPEN
+ *       ^                         |   ^                 | |
+ *       |                         |   +--- ENOTOPEN ----+ |
+ *       +-- session_disconnected -+-----------------------+
+ *
+ *     OPENING, OPEN -- fatal nack --> ENDED, for good
  */
 #pragma once
 
@@ -24,6 +37,7 @@ enum session_state {
     SESSION_OPENING,
     SESSION_OPEN,
     SESSION_ENDED,
+    SESSION_STATES,
 };
 
 /* How long is waited for what: INGEST.md, Waiting; the cases are in proto/vectors/waiting.json. */
