@@ -49,10 +49,10 @@ static void report_probes(struct loop *l, const struct record *r)
     for (size_t i = 0; i < r->n_points; i++) {
         const struct layer_point *p = &r->points[i];
 
-        if (p->probe_doubt != PROBE_NONE)
+        if (p->probe_problem != PROBE_NONE)
             log_warn_limited(
                 &l->probe_limit, "probe differs run=%s layer=%s step=%lld rows=%.0f: %s", r->run,
-                p->layer, (long long)r->step, p->point.n, probe_doubt_text(p->probe_doubt));
+                p->layer, (long long)r->step, p->point.n, probe_problem_text(p->probe_problem));
     }
 }
 

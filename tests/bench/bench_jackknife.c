@@ -26,7 +26,7 @@ struct window {
     float *x, *y;
     struct fold *fold;
     struct moments moments;
-    struct keep *kept;
+    struct reservoir *reservoir;
 };
 
 static void draw(struct window *w, uint64_t seed)
@@ -42,7 +42,7 @@ static void draw(struct window *w, uint64_t seed)
         w->y[i] = (float)random_uniform(&rng);
     w->fold = fold_new(w->p, w->c, 1);
     moments_init(&w->moments, w->p, w->c, 0);
-    w->kept = keep_new(w->p, w->c, 0);
+    w->reservoir = reservoir_new(w->p, w->c, 0);
 }
 
 static void release(struct window *w)
@@ -51,10 +51,10 @@ static void release(struct window *w)
     free(w->y);
     fold_free(w->fold);
     moments_release(&w->moments);
-    keep_free(w->kept);
+    reservoir_free(w->reservoir);
 }
 
-static double fold_s(struct window *w, struct keep *kept)
+static double fold_s(struct window *w, struct reservoir *reservoir)
 {
     struct rows rows = {.n = w->n,
                         .features = w->x,
@@ -63,7 +63,7 @@ static double fold_s(struct window *w, struct keep *kept)
                         .outputs_dtype = DTYPE_F32};
     double start = now_s();
 
-    w->moments.kept = kept;
+    w->moments.reservoir = reservoir;
     moments_reset(&w->moments);
     for (size_t at = 0, n; at < w->n; at += n) {
         n = w->n - at < fold_capacity(w->fold) ? w->n - at : fold_capacity(w->fold);
@@ -74,14 +74,14 @@ static double fold_s(struct window *w, struct keep *kept)
     return now_s() - start;
 }
 
-static double measure_s(struct window *w, struct keep *kept)
+static double measure_s(struct window *w, struct reservoir *reservoir)
 {
     struct measure_plan plan = {.precision = {DTYPE_F32, DTYPE_F32}};
     struct spectrum *none;
     struct point point = {0};
     double start = now_s();
 
-    w->moments.kept = kept;
+    w->moments.reservoir = reservoir;
     measure_point(&w->moments, &plan, &point, &none);
     return now_s() - start;
 }
@@ -100,10 +100,10 @@ static struct spent spend(struct window *w)
         double plain = fold_s(w, NULL);
 
         sum.fold += plain;
-        sum.keep += fold_s(w, w->kept) - plain;
+        sum.keep += fold_s(w, w->reservoir) - plain;
         plain = measure_s(w, NULL);
         sum.measure += plain;
-        sum.errors += measure_s(w, w->kept) - plain;
+        sum.errors += measure_s(w, w->reservoir) - plain;
         passes++;
     }
     return (struct spent){sum.fold / passes, sum.keep / passes, sum.measure / passes,

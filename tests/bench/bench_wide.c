@@ -157,7 +157,7 @@ int main(int argc, char **argv)
     report("triangle of the weights, in double", began);
     if (moments_init(&m, P, 0, 0) < 0)
         abort();
-    m.kept = must(keep_new(P, 0, 0));
+    m.reservoir = must(reservoir_new(P, 0, 0));
     fold_rows(&m);
     h = must(head_new(P, C));
     began = now_s();
@@ -169,11 +169,12 @@ int main(int argc, char **argv)
             "top, 99 % of the energy");
     measure(&m, h, (struct projector){.kind = PROJECTOR_RIDGE, .lambda = PROJECTOR_LAMBDA},
             "ridge");
-    printf("counted for the layer: %.0f MiB\n", (moments_size_bytes(P, 0) + keep_size_bytes(P, 0) +
-                                                 fold_size_bytes(P, 0, 2) + head_size_bytes(P, 0)) /
-                                                    0x1p20);
+    printf("counted for the layer: %.0f MiB\n",
+           (moments_size_bytes(P, 0) + reservoir_size_bytes(P, 0) + fold_size_bytes(P, 0, 2) +
+            head_size_bytes(P, 0)) /
+               0x1p20);
     head_free(h);
-    keep_free(m.kept);
+    reservoir_free(m.reservoir);
     moments_release(&m);
     return 0;
 }

@@ -7,7 +7,7 @@
 
 #include "daemon/core/matrix/linalg.h"
 
-#define N_PAIRS (KEEP_RUNS / 2)
+#define N_PAIRS (RESERVOIR_RUNS / 2)
 
 /* Symbols as in the header. What is left out: group g, group h, or both. */
 enum member {
@@ -31,7 +31,7 @@ struct part {
  *     sum of g | rows of g | sum of both | rows of h | sum of h
  */
 struct pair {
-    struct keep_group rows[2];
+    struct reservoir_group rows[2];
     struct part parts[N_PARTS];
     size_t col, k;
     double *n;  /* N = AA', k x k */
@@ -114,17 +114,19 @@ static void add_part(struct pair *pair, enum member which, size_t from, size_t k
     pair->parts[which].sum = sum;
 }
 
-static void weigh(const struct keep *kept, const struct keep_group *rows, struct part *part)
+static void weigh(const struct reservoir *reservoir, const struct reservoir_group *rows,
+                  struct part *part)
 {
     for (size_t i = 0; i < rows->n; i++) {
-        double w = keep_weight(kept, rows, i);
+        double w = reservoir_weight(reservoir, rows, i);
 
         part->weight += w;
         part->weight_sq += w * w;
     }
 }
 
-static void add_pair(struct jackknife *j, const struct keep_group *g, const struct keep_group *h)
+static void add_pair(struct jackknife *j, const struct reservoir_group *g,
+                     const struct reservoir_group *h)
 {
     struct pair *pair = &j->pairs[j->n_pairs];
     struct part *parts = pair->parts;
@@ -133,8 +135,8 @@ static void add_pair(struct jackknife *j, const struct keep_group *g, const stru
     add_part(pair, PART_G, 0, g->n + 1, 0);
     add_part(pair, PART_BOTH, 1, g->n + h->n + 1, g->n);
     add_part(pair, PART_H, g->n + 2, h->n + 1, h->n);
-    weigh(j->m->kept, g, &parts[PART_G]);
-    weigh(j->m->kept, h, &parts[PART_H]);
+    weigh(j->m->reservoir, g, &parts[PART_G]);
+    weigh(j->m->reservoir, h, &parts[PART_H]);
     parts[PART_BOTH].weight = parts[PART_G].weight + parts[PART_H].weight;
     parts[PART_BOTH].weight_sq = parts[PART_G].weight_sq + parts[PART_H].weight_sq;
     if (!(parts[PART_G].weight > 0 && parts[PART_H].weight > 0 &&
@@ -148,8 +150,8 @@ static void add_pair(struct jackknife *j, const struct keep_group *g, const stru
 /* Pairs that weigh something, and without which something is left. */
 static void find_pairs(struct jackknife *j)
 {
-    struct keep_group rows[KEEP_RUNS];
-    size_t n = keep_groups(j->m->kept, rows);
+    struct reservoir_group rows[RESERVOIR_RUNS];
+    size_t n = reservoir_groups(j->m->reservoir, rows);
 
     for (size_t i = 0; i < n; i++)
         rows[i].n = rows[i].n < JACKKNIFE_GROUP_ROWS ? rows[i].n : JACKKNIFE_GROUP_ROWS;
@@ -178,7 +180,7 @@ static void weigh_columns(struct jackknife *j)
         for (size_t group = 0; group < 2; group++) {
             for (size_t row = 0; row < pair->rows[group].n; row++)
                 j->root[row_column(pair, group, row)] =
-                    sqrt(keep_weight(j->m->kept, &pair->rows[group], row));
+                    sqrt(reservoir_weight(j->m->reservoir, &pair->rows[group], row));
         }
         for (enum member part = 0; part < N_PARTS; part++)
             j->root[sum_column(pair, part)] = 1 / sqrt(j->m->weight - pair->parts[part].weight);
@@ -241,7 +243,7 @@ static void fill_slice(const struct jackknife *j, const struct source *s, double
 
 static void fill_features(const struct jackknife *j, size_t first, size_t n, double scale)
 {
-    struct source s = {.values = j->m->kept->x,
+    struct source s = {.values = j->m->reservoir->x,
                        .mean = j->m->mean_x,
                        .width = j->m->p,
                        .first = first,
@@ -255,7 +257,7 @@ static void fill_features(const struct jackknife *j, size_t first, size_t n, dou
 static int fill_v(struct jackknife *j)
 {
     const struct span *o = j->outputs;
-    struct source s = {.values = j->m->kept->y,
+    struct source s = {.values = j->m->reservoir->y,
                        .mean = j->m->mean_y,
                        .width = j->m->w,
                        .first = o->first,
@@ -620,7 +622,7 @@ int jackknife_measure(const struct moments *m, struct kernel *kernel, const stru
     int rc;
 
     *errors = (struct estimate){(double)NAN, (double)NAN};
-    if (!m->kept || outputs->rank == 0)
+    if (!m->reservoir || outputs->rank == 0)
         return 0;
     find_pairs(&j);
     if (2 * j.n_pairs < JACKKNIFE_MIN_GROUPS)

@@ -15,9 +15,9 @@ static size_t smaller(size_t a, size_t b)
 
 int kernel_init(struct kernel *k, const struct moments *m)
 {
-    size_t n = m->kept->n_seen, t = smaller(m->p, TILE_ORDER);
+    size_t n = m->reservoir->n_seen, t = smaller(m->p, TILE_ORDER);
 
-    assert(m->by_rows && keep_has_all(m->kept));
+    assert(m->by_rows && reservoir_has_all(m->reservoir));
     *k = (struct kernel){
         .n = n,
         .root = malloc(n * sizeof(double)),
@@ -29,7 +29,7 @@ int kernel_init(struct kernel *k, const struct moments *m)
         return -ENOMEM;
     }
     for (size_t i = 0; i < n; i++)
-        k->root[i] = sqrt(m->kept->weight[i]);
+        k->root[i] = sqrt(m->reservoir->weight[i]);
     for (size_t first = 0; first < m->p; first += t) {
         size_t n_cols = smaller(m->p - first, t);
 
@@ -50,7 +50,7 @@ void kernel_release(struct kernel *k)
 void kernel_slice(struct kernel *k, const struct moments *m, size_t first, size_t n_cols)
 {
     for (size_t i = 0; i < k->n; i++) {
-        const double *x = m->kept->x + i * m->p + first;
+        const double *x = m->reservoir->x + i * m->p + first;
 
         for (size_t c = 0; c < n_cols; c++)
             k->slice[c * k->n + i] = k->root[i] * (x[c] - m->mean_x[first + c]);

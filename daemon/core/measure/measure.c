@@ -40,7 +40,7 @@ static uint32_t sample_flags(double n, double p, double r)
 }
 
 /* A matrix that LAPACK cannot decompose costs the measures that need it, and a flag. */
-static int excuse(int rc, enum flag flag, struct point *out)
+static int flag_instead(int rc, enum flag flag, struct point *out)
 {
     if (rc != -EDOM)
         return rc;
@@ -84,7 +84,7 @@ static int gather_outputs(struct evidence *e, const struct measure_plan *plan, s
     else if (rc == 0)
         out->flags |= FLAG_CONSTANT;
     span_release(&outputs);
-    return excuse(rc, FLAG_NOT_CONVERGED, out);
+    return flag_instead(rc, FLAG_NOT_CONVERGED, out);
 }
 
 static bool has_labels(const struct moments *m, const struct measure_plan *plan)
@@ -101,7 +101,7 @@ static int gather_collapse(struct evidence *e, const struct measure_plan *plan,
         return 0;
     rc = collapse_measure(e->moments, plan->spectrum.wanted, collapse);
     if (rc < 0)
-        return excuse(rc, FLAG_NOT_CONVERGED, out);
+        return flag_instead(rc, FLAG_NOT_CONVERGED, out);
     if (collapse->n_missing > 0)
         out->flags |= FLAG_CLASSES_MISSING;
     e->collapse = collapse;
@@ -121,29 +121,30 @@ static void gather_spectrum(struct evidence *e, const struct measure_plan *plan,
 }
 
 /* Rows that are missing are not known to be the same ones. */
-static enum probe_doubt doubt_probe(const struct measure_plan *plan, const struct keep *kept)
+static enum probe_problem find_problem(const struct measure_plan *plan,
+                                       const struct reservoir *reservoir)
 {
     if (plan->probe_is_partial)
         return PROBE_MISSING;
-    return kept ? probe_check(plan->probe, kept) : PROBE_REDUCED;
+    return reservoir ? probe_check(plan->probe, reservoir) : PROBE_REDUCED;
 }
 
 /* The first window is like itself. One whose features do not vary has nothing to be compared with,
  * and the next one is the first. */
 static int gather_probe(struct evidence *e, const struct measure_plan *plan, struct point *out)
 {
-    const struct keep *kept = e->moments->kept;
+    const struct reservoir *reservoir = e->moments->reservoir;
     struct probe now;
     int rc;
 
     if (!plan->probe)
         return 0;
-    *plan->doubt = doubt_probe(plan, kept);
-    if (*plan->doubt != PROBE_NONE) {
+    *plan->problem = find_problem(plan, reservoir);
+    if (*plan->problem != PROBE_NONE) {
         out->flags |= FLAG_PROBE_DIFFERS;
         return 0;
     }
-    rc = probe_init(&now, kept);
+    rc = probe_init(&now, reservoir);
     if (rc < 0)
         return rc;
     e->has_likeness = true;

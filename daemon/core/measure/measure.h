@@ -43,10 +43,10 @@ struct measure_plan {
     const struct head *head;    /* the outputs are what it makes of the features; NULL: they came */
     bool targets_are_labels;
     struct spectrum_wish spectrum;
-    struct probe *probe;     /* NULL: the rows are no probe. The first window's; one without rows
-                                receives those of this window */
-    bool probe_is_partial;   /* rows of the window are missing */
-    enum probe_doubt *doubt; /* with a probe: receives why it was not compared */
+    struct probe *probe;   /* NULL: the rows are no probe. The first window's; one without rows
+                              receives those of this window */
+    bool probe_is_partial; /* rows of the window are missing */
+    enum probe_problem *problem; /* with a probe: receives why it was not compared */
 };
 
 /* Fills n, p, c, rank, flags and every metric of `out`; step, time and rows_missing are the

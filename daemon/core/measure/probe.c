@@ -23,7 +23,7 @@ size_t probe_size_bytes(size_t n)
 }
 
 /* Summed as differences from the first row: a constant column comes out exact. */
-static double column_mean(const struct keep *rows, size_t col)
+static double column_mean(const struct reservoir *rows, size_t col)
 {
     double first = rows->x[col], sum = 0;
 
@@ -33,7 +33,7 @@ static double column_mean(const struct keep *rows, size_t col)
 }
 
 /* slice (n_cols x n) = columns first..first+n_cols-1 of Z, transposed; `mean` theirs. */
-static void fill_slice(const struct keep *rows, size_t first, size_t n_cols, double *mean,
+static void fill_slice(const struct reservoir *rows, size_t first, size_t n_cols, double *mean,
                        double *slice)
 {
     for (size_t c = 0; c < n_cols; c++) {
@@ -51,13 +51,13 @@ static void mirror(size_t n, double *a)
     }
 }
 
-int probe_init(struct probe *p, const struct keep *rows)
+int probe_init(struct probe *p, const struct reservoir *rows)
 {
     size_t n = rows->n_seen;
     double mean[SLICE_COLUMNS], *slice = malloc(SLICE_COLUMNS * n * sizeof *slice);
     double *along, *mean_sq;
 
-    assert(keep_has_all(rows) && n > 0);
+    assert(reservoir_has_all(rows) && n > 0);
     *p = (struct probe){.n = n, .values = calloc(probe_n_values(n), sizeof(double))};
     if (!slice || !p->values) {
         free(slice);
@@ -136,18 +136,18 @@ struct likeness probe_compare(const struct probe *first, const struct probe *now
     };
 }
 
-const char *probe_doubt_text(enum probe_doubt doubt)
+const char *probe_problem_text(enum probe_problem problem)
 {
     static const char *const sentences[] = {
 #define X(NAME, sentence) [PROBE_##NAME] = sentence,
-        PROBE_DOUBTS(X)
+        PROBE_PROBLEMS(X)
 #undef X
     };
 
-    return sentences[doubt];
+    return sentences[problem];
 }
 
-static bool weights_are_equal(const struct keep *rows)
+static bool weights_are_equal(const struct reservoir *rows)
 {
     for (size_t i = 1; i < rows->n_seen; i++) {
         if (rows->weight[i] != rows->weight[0])
@@ -156,11 +156,11 @@ static bool weights_are_equal(const struct keep *rows)
     return true;
 }
 
-enum probe_doubt probe_check(const struct probe *first, const struct keep *rows)
+enum probe_problem probe_check(const struct probe *first, const struct reservoir *rows)
 {
     if (rows->broken)
         return PROBE_REDUCED;
-    if (!keep_has_all(rows))
+    if (!reservoir_has_all(rows))
         return PROBE_TOO_MANY;
     if (!weights_are_equal(rows))
         return PROBE_WEIGHTS;

@@ -29,7 +29,7 @@ size_t probe_size_bytes(size_t n);
 
 /* Takes the kernel of all rows that are kept; they must all be there, one at least. Returns 0 or
  * -ENOMEM; release is harmless then. */
-int probe_init(struct probe *, const struct keep *);
+int probe_init(struct probe *, const struct reservoir *);
 void probe_release(struct probe *);
 
 /* A second one with the same values. Returns 0 or -ENOMEM, `to` then without rows. */
@@ -39,7 +39,7 @@ int probe_copy(struct probe *to, const struct probe *from);
 struct likeness probe_compare(const struct probe *first, const struct probe *now);
 
 /* Why a window cannot be compared with the first, nor be it: NAME, and the sentence for people. */
-#define PROBE_DOUBTS(X)                                                                            \
+#define PROBE_PROBLEMS(X)                                                                          \
     X(NONE, "it can be compared")                                                                  \
     X(MISSING, "rows are missing")                                                                 \
     X(REDUCED, "the window holds reduced moments")                                                 \
@@ -47,13 +47,13 @@ struct likeness probe_compare(const struct probe *first, const struct probe *now
     X(WEIGHTS, "the rows have unequal weights")                                                    \
     X(N_ROWS, "the number of rows is not that of the first window")
 
-enum probe_doubt {
+enum probe_problem {
 #define X(NAME, sentence) PROBE_##NAME,
-    PROBE_DOUBTS(X)
+    PROBE_PROBLEMS(X)
 #undef X
 };
 
-const char *probe_doubt_text(enum probe_doubt);
+const char *probe_problem_text(enum probe_problem);
 
 /* What speaks against these rows; `first` without rows: against their being the first. */
-enum probe_doubt probe_check(const struct probe *first, const struct keep *);
+enum probe_problem probe_check(const struct probe *first, const struct reservoir *);

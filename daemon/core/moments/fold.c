@@ -163,10 +163,10 @@ static void enter(struct fold *f, enum phase phase, size_t n_tasks)
 /* Whether the window, with this block, has fewer rows than features and all of them are kept. */
 static bool is_short(const struct fold *f)
 {
-    const struct keep *kept = f->m->kept;
+    const struct reservoir *reservoir = f->m->reservoir;
 
-    return kept && f->half_life_rows == 0 && keep_has_all(kept) && f->m->n_rows + f->n < f->p &&
-           kept->n_seen + f->n <= keep_capacity(kept);
+    return reservoir && f->half_life_rows == 0 && reservoir_has_all(reservoir) &&
+           f->m->n_rows + f->n < f->p && reservoir->n_seen + f->n <= reservoir_capacity(reservoir);
 }
 
 /* A window that begins may put X'X off; one that grows too long for that makes it now, before its
@@ -182,11 +182,11 @@ static bool choose_form(struct fold *f)
 
 static void enter_centre(struct fold *f)
 {
-    double keep = f->half_life_rows > 0 ? exp2(-(double)f->n / f->half_life_rows) : 1;
+    double decay = f->half_life_rows > 0 ? exp2(-(double)f->n / f->half_life_rows) : 1;
 
-    if (f->m->kept)
-        keep_make_room(f->m->kept, f->n);
-    f->k = moments_combination(f->m, keep, f->weight);
+    if (f->m->reservoir)
+        reservoir_make_room(f->m->reservoir, f->n);
+    f->k = moments_combination(f->m, decay, f->weight);
     enter(f, PHASE_CENTRE, fold_n_side(f->p) + 1);
 }
 

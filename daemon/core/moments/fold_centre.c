@@ -109,31 +109,31 @@ static double store_row(struct fold *f, size_t at, size_t col, size_t n, const d
 }
 
 /* Columns first..first+n-1 of the rows that are kept, as they came. */
-static void keep_columns(const struct fold *f, reader *read, size_t col, size_t n, double *to,
+static void copy_columns(const struct fold *f, reader *read, size_t col, size_t n, double *to,
                          size_t width)
 {
     size_t at = 0;
 
     for (size_t k = 0; k < f->n_segments; k++) {
         for (size_t i = 0; i < f->segments[k].n; i++, at++) {
-            size_t place = keep_place(f->m->kept, at);
+            size_t place = reservoir_place(f->m->reservoir, at);
 
-            if (place != KEEP_NONE)
+            if (place != RESERVOIR_NONE)
                 read(f, &f->segments[k], i, col, n, to + place * width + col);
         }
     }
 }
 
-static void keep_weights(const struct fold *f)
+static void copy_weights(const struct fold *f)
 {
     size_t at = 0;
 
     for (size_t k = 0; k < f->n_segments; k++) {
         for (size_t i = 0; i < f->segments[k].n; i++, at++) {
-            size_t place = keep_place(f->m->kept, at);
+            size_t place = reservoir_place(f->m->reservoir, at);
 
-            if (place != KEEP_NONE)
-                f->m->kept->weight[place] =
+            if (place != RESERVOIR_NONE)
+                f->m->reservoir->weight[place] =
                     fold_weight_of(f->segments[k].rows, f->segments[k].from + i);
         }
     }
@@ -187,8 +187,8 @@ void fold_centre_features(struct fold *f, size_t k)
     int exponent;
 
     column_means(f, read_features, col, n, f->mean_x + col);
-    if (f->m->kept)
-        keep_columns(f, read_features, col, n, f->m->kept->x, f->p);
+    if (f->m->reservoir)
+        copy_columns(f, read_features, col, n, f->m->reservoir->x, f->p);
     if (f->m->weight == 0)
         memcpy(f->m->shift + col, f->mean_x + col, n * sizeof(double));
     for (size_t j = col; j < col + n; j++)
@@ -224,21 +224,21 @@ static void centre_columns(struct fold *f, reader *read, size_t first, size_t n_
 }
 
 /* Outputs and targets of the rows that are kept, and their weights. */
-static void keep_outputs(const struct fold *f)
+static void copy_outputs(const struct fold *f)
 {
     const struct moments *m = f->m;
 
     if (m->c > 0)
-        keep_columns(f, read_outputs, 0, m->c, m->kept->y, m->w);
+        copy_columns(f, read_outputs, 0, m->c, m->reservoir->y, m->w);
     if (m->k > 0)
-        keep_columns(f, read_targets, 0, m->k, m->kept->y + m->c, m->w);
-    keep_weights(f);
+        copy_columns(f, read_targets, 0, m->k, m->reservoir->y + m->c, m->w);
+    copy_weights(f);
 }
 
 void fold_centre_outputs(struct fold *f)
 {
-    if (f->m->kept)
-        keep_outputs(f);
+    if (f->m->reservoir)
+        copy_outputs(f);
     centre_columns(f, read_outputs, 0, f->m->c);
     centre_columns(f, read_targets, f->m->c, f->m->k);
     turn_rows(f, f->w, f->y);
@@ -248,7 +248,7 @@ void fold_centre_outputs(struct fold *f)
 
 void fold_sum_s(struct fold *f)
 {
-    double keep = f->k.keep, sum_s2 = 0;
+    double decay = f->k.decay, sum_s2 = 0;
 
     f->weighted_s = 0;
     for (size_t i = 0; i < f->n; i++) {
@@ -261,5 +261,5 @@ void fold_sum_s(struct fold *f)
         sum_s2 += w * s * s;
     }
     turn_rows(f, 1, f->rs);
-    f->m->sum_s2 = keep * f->m->sum_s2 + sum_s2;
+    f->m->sum_s2 = decay * f->m->sum_s2 + sum_s2;
 }

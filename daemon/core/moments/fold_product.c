@@ -3,19 +3,19 @@
 #include "daemon/core/moments/fold_parts.h"
 #include "daemon/core/matrix/linalg.h"
 
-/* to = keep to + between d_row d_col' for one row of a matrix; keep = 0 does not read `to`. */
+/* to = decay to + between d_row d_col' for one row of a matrix; decay = 0 does not read `to`. */
 static void begin_row(const struct combination *k, size_t n, double d_row, const double *d_col,
                       double *to)
 {
     double b = k->between * d_row;
 
-    if (k->keep == 0) {
+    if (k->decay == 0) {
         for (size_t j = 0; j < n; j++)
             to[j] = b * d_col[j];
         return;
     }
     for (size_t j = 0; j < n; j++)
-        to[j] = k->keep * to[j] + b * d_col[j];
+        to[j] = k->decay * to[j] + b * d_col[j];
 }
 
 static void product_tile_wide(struct fold *f, const struct tile *t)
@@ -89,7 +89,7 @@ void fold_product_outputs(struct fold *f, size_t k, struct scratch *s)
     for (size_t j = 0; j < n_cols; j++) {
         begin_row(&f->k, f->w, f->dx[col + j], f->dy, xy + j * f->w);
         sum_sx[j] =
-            f->k.keep * sum_sx[j] + f->weighted_s * (f->mean_x[col + j] - f->m->shift[col + j]);
+            f->k.decay * sum_sx[j] + f->weighted_s * (f->mean_x[col + j] - f->m->shift[col + j]);
     }
     for (size_t from = 0; from < f->n; from += WIDEN_ROWS) {
         size_t n = f->n - from < WIDEN_ROWS ? f->n - from : WIDEN_ROWS;
@@ -115,9 +115,9 @@ void fold_commit(struct fold *f)
         m->mean_x[j] += f->k.step * f->dx[j];
     for (size_t j = 0; j < f->w; j++)
         m->mean_y[j] += f->k.step * f->dy[j];
-    m->weight = f->k.keep * m->weight + f->weight;
-    m->weight_sq = f->k.keep * f->k.keep * m->weight_sq + f->weight_sq;
+    m->weight = f->k.decay * m->weight + f->weight;
+    m->weight_sq = f->k.decay * f->k.decay * m->weight_sq + f->weight_sq;
     m->n_rows += f->n;
-    if (m->kept)
-        keep_commit(m->kept, f->n);
+    if (m->reservoir)
+        reservoir_commit(m->reservoir, f->n);
 }

@@ -13,7 +13,7 @@
  * of the rows that are kept. */
 double head_size_bytes(size_t p, size_t k)
 {
-    double pd = (double)p, w = pd + (double)k, n = (double)keep_rows_max(p, k);
+    double pd = (double)p, w = pd + (double)k, n = (double)reservoir_rows_max(p, k);
 
     return sizeof(double) * (pd * pd + pd * w + w * w + (3 + 2) * pd * pd + n * w);
 }
@@ -138,9 +138,9 @@ static void fill_row(const struct head *h, const double *x, const double *target
 /* Copies of the kept rows' outputs; places that were never written are not read by anyone. */
 static int fill_kept(const struct head *h, const struct moments *m, struct moments *out)
 {
-    const struct keep *from = m->kept;
-    size_t p = m->p, w = out->w, n = keep_capacity(from);
-    struct keep *to = malloc(sizeof *to);
+    const struct reservoir *from = m->reservoir;
+    size_t p = m->p, w = out->w, n = reservoir_capacity(from);
+    struct reservoir *to = malloc(sizeof *to);
 
     if (n > from->n_seen)
         n = (size_t)from->n_seen;
@@ -159,7 +159,7 @@ static int fill_kept(const struct head *h, const struct moments *m, struct momen
             memcpy(to->y + i * w + p, from->y + i * m->w, m->k * sizeof *to->y);
     }
     linalg_times_triangle_transposed(n, p, h->r, to->y, w);
-    out->kept = to;
+    out->reservoir = to;
     return 0;
 }
 
@@ -171,11 +171,11 @@ int head_outputs(const struct head *h, const struct moments *m, struct moments *
     *out = *m;
     out->c = p;
     out->w = w;
-    out->kept = NULL;
+    out->reservoir = NULL;
     out->xy = malloc(p * w * sizeof *out->xy);
     out->yy = malloc(w * w * sizeof *out->yy);
     out->mean_y = malloc(w * sizeof *out->mean_y);
-    if (!out->xy || !out->yy || !out->mean_y || (m->kept && fill_kept(h, m, out) < 0)) {
+    if (!out->xy || !out->yy || !out->mean_y || (m->reservoir && fill_kept(h, m, out) < 0)) {
         head_release_outputs(out);
         return -ENOMEM;
     }
@@ -189,8 +189,8 @@ void head_release_outputs(struct moments *m)
     free(m->xy);
     free(m->yy);
     free(m->mean_y);
-    if (m->kept)
-        free(m->kept->y);
-    free(m->kept);
+    if (m->reservoir)
+        free(m->reservoir->y);
+    free(m->reservoir);
     memset(m, 0, sizeof *m);
 }

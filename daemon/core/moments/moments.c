@@ -52,7 +52,7 @@ void moments_release(struct moments *m)
     memset(m, 0, sizeof *m);
 }
 
-/* The matrices keep their old values: with weight 0 the next part replaces them (keep = 0). The
+/* The matrices keep their old values: with weight 0 the next part replaces them (decay = 0). The
  * vectors are small and read before that, so they are cleared. */
 void moments_reset(struct moments *m)
 {
@@ -62,8 +62,8 @@ void moments_reset(struct moments *m)
     m->weight = 0;
     m->weight_sq = 0;
     m->sum_s2 = 0;
-    if (m->kept)
-        keep_reset(m->kept);
+    if (m->reservoir)
+        reservoir_reset(m->reservoir);
     memset(m->mean_x, 0, m->p * sizeof(double));
     memset(m->mean_y, 0, m->w * sizeof(double));
     memset(m->shift, 0, m->p * sizeof(double));
@@ -75,8 +75,8 @@ static void fill_rows(const struct moments *m, size_t from, size_t n, size_t col
                       double *out)
 {
     for (size_t i = 0; i < n; i++) {
-        const double *x = m->kept->x + (from + i) * m->p + col;
-        double root = sqrt(m->kept->weight[from + i]);
+        const double *x = m->reservoir->x + (from + i) * m->p + col;
+        double root = sqrt(m->reservoir->weight[from + i]);
 
         for (size_t c = 0; c < n_cols; c++)
             out[i * n_cols + c] = root * (x[c] - m->mean_x[col + c]);
@@ -88,8 +88,9 @@ void moments_make_tile(struct moments *m, size_t k, double *scratch)
     double *left = scratch, *right = scratch + MOMENTS_MAKE_ROWS * m->xx.order;
     struct tile t = tiles_at(&m->xx, k);
 
-    for (size_t at = 0, n; at < m->kept->n_seen; at += n) {
-        n = m->kept->n_seen - at < MOMENTS_MAKE_ROWS ? m->kept->n_seen - at : MOMENTS_MAKE_ROWS;
+    for (size_t at = 0, n; at < m->reservoir->n_seen; at += n) {
+        n = m->reservoir->n_seen - at < MOMENTS_MAKE_ROWS ? m->reservoir->n_seen - at
+                                                          : MOMENTS_MAKE_ROWS;
         fill_rows(m, at, n, t.row, t.n_rows, left);
         if (t.row == t.col) {
             linalg_gram_f64(n, t.n_rows, left, t.n_rows, at > 0, t.values, t.n_cols);
@@ -117,12 +118,12 @@ int moments_make_xx(struct moments *m)
     return 0;
 }
 
-struct combination moments_combination(const struct moments *m, double keep, double weight)
+struct combination moments_combination(const struct moments *m, double decay, double weight)
 {
-    double old = m->weight * keep, all = old + weight;
+    double old = m->weight * decay, all = old + weight;
 
     return (struct combination){
-        .keep = m->weight > 0 ? keep : 0,
+        .decay = m->weight > 0 ? decay : 0,
         .between = old * weight / all,
         .step = weight / all,
     };
@@ -189,17 +190,18 @@ static const double *part_tile_row(const struct part *b, size_t p, size_t k, con
     return buffer;
 }
 
-/* to = keep to + add + between d_row d_col'; keep = 0 must not multiply what was never written. */
+/* to = decay to + add + between d_row d_col'; decay = 0 must not multiply what was never written.
+ */
 static void combine_row(size_t n, const struct combination *k, const double *add, double d_row,
                         const double *d_col, double *to)
 {
-    if (k->keep == 0) {
+    if (k->decay == 0) {
         for (size_t j = 0; j < n; j++)
             to[j] = add[j] + k->between * d_row * d_col[j];
         return;
     }
     for (size_t j = 0; j < n; j++)
-        to[j] = k->keep * to[j] + add[j] + k->between * d_row * d_col[j];
+        to[j] = k->decay * to[j] + add[j] + k->between * d_row * d_col[j];
 }
 
 static void merge_matrices(struct moments *m, const struct part *b, const struct combination *k,
@@ -224,7 +226,7 @@ static void merge_matrices(struct moments *m, const struct part *b, const struct
  * z z' about their shift, u = sum w z and s1 = sum w s there: sum w s^2  += 4 e'A e + W |e|^4 + 4
  * e'v + 2 |e|^2 s1 + 4 |e|^2 e'u sum w s z  += s1 e + 2 A e + 2 (e'u) e + |e|^2 u + W |e|^2 e v =
  * sum w s z */
-static void merge_fourth(struct moments *m, const struct part *b, double keep, double *e,
+static void merge_fourth(struct moments *m, const struct part *b, double decay, double *e,
                          double *ae)
 {
     size_t p = m->p;
@@ -247,18 +249,18 @@ static void merge_fourth(struct moments *m, const struct part *b, double keep, d
     eae = linalg_dot(p, e, ae);
     sum_s2 +=
         4 * eae + b->weight * e2 * e2 + 4 * linalg_dot(p, e, b->sum_sx) + 2 * e2 * s1 + 4 * e2 * eu;
-    m->sum_s2 = keep * m->sum_s2 + sum_s2;
+    m->sum_s2 = decay * m->sum_s2 + sum_s2;
     for (size_t i = 0; i < p; i++) {
         double u = b->shift ? (b->mean_x[i] - b->shift[i]) * b->weight : 0;
 
-        m->sum_sx[i] = keep * m->sum_sx[i] + b->sum_sx[i] + s1 * e[i] + 2 * ae[i] + 2 * eu * e[i] +
+        m->sum_sx[i] = decay * m->sum_sx[i] + b->sum_sx[i] + s1 * e[i] + 2 * ae[i] + 2 * eu * e[i] +
                        e2 * u + b->weight * e2 * e[i];
     }
 }
 
-static int merge_part(struct moments *m, const struct part *b, uint64_t n_rows, double keep)
+static int merge_part(struct moments *m, const struct part *b, uint64_t n_rows, double decay)
 {
-    struct combination k = moments_combination(m, keep, b->weight);
+    struct combination k = moments_combination(m, decay, b->weight);
     double *dx = calloc(2 * m->p + m->w, sizeof(double)), *scratch, *dy;
 
     if (!dx || moments_make_xx(m) < 0) {
@@ -269,7 +271,7 @@ static int merge_part(struct moments *m, const struct part *b, uint64_t n_rows, 
     dy = scratch + m->p;
     if (m->weight == 0)
         memcpy(m->shift, b->shift ? b->shift : b->mean_x, m->p * sizeof(double));
-    merge_fourth(m, b, keep, dx, scratch);
+    merge_fourth(m, b, decay, dx, scratch);
     for (size_t i = 0; i < m->p; i++)
         dx[i] = b->mean_x[i] - m->mean_x[i];
     for (size_t i = 0; i < m->w; i++)
@@ -279,11 +281,11 @@ static int merge_part(struct moments *m, const struct part *b, uint64_t n_rows, 
         m->mean_x[i] += k.step * dx[i];
     for (size_t i = 0; i < m->w; i++)
         m->mean_y[i] += k.step * dy[i];
-    m->weight = keep * m->weight + b->weight;
-    m->weight_sq = keep * keep * m->weight_sq + b->weight_sq;
+    m->weight = decay * m->weight + b->weight;
+    m->weight_sq = decay * decay * m->weight_sq + b->weight_sq;
     m->n_rows += n_rows;
-    if (m->kept)
-        m->kept->broken = true;
+    if (m->reservoir)
+        m->reservoir->broken = true;
     free(dx);
     return 0;
 }
@@ -307,7 +309,7 @@ int moments_merge(struct moments *to, const struct moments *from)
     return from->weight > 0 ? merge_part(to, &b, from->n_rows, 1) : 0;
 }
 
-int moments_absorb(struct moments *m, const struct moments_view *v, double keep)
+int moments_absorb(struct moments *m, const struct moments_view *v, double decay)
 {
     struct part b = {
         .weight = (double)v->n_rows,
@@ -322,7 +324,7 @@ int moments_absorb(struct moments *m, const struct moments_view *v, double keep)
     };
 
     assert(m->k == 0);
-    return v->n_rows > 0 ? merge_part(m, &b, v->n_rows, keep) : 0;
+    return v->n_rows > 0 ? merge_part(m, &b, v->n_rows, decay) : 0;
 }
 
 /* With d = m - shift, z = (x - m) + d and M = xx:

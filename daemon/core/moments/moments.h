@@ -52,10 +52,10 @@ struct moments {
     double *mean_y; /* w */
     double *shift;  /* p */
     double sum_s2;
-    double *sum_sx;    /* p */
-    struct keep *kept; /* some of the rows; borrowed, or NULL: none */
-    bool by_rows;      /* xx is not made: there are fewer rows than features, and all are kept */
-    bool may_wait;     /* the next window may begin by_rows: the last one was short */
+    double *sum_sx;              /* p */
+    struct reservoir *reservoir; /* some of the rows; borrowed, or NULL: none */
+    bool by_rows;  /* xx is not made: there are fewer rows than features, and all are kept */
+    bool may_wait; /* the next window may begin by_rows: the last one was short */
 };
 
 /* Statistics that somebody else reduced, about their own means (shift = mean), as `moments`
@@ -72,9 +72,9 @@ struct moments_view {
     const double *sum_sx; /* p: sum |x - m|^2 (x - m) */
 };
 
-/* How a new part enters an older whole: old sums times `keep`, plus `between` d d'. */
+/* How a new part enters an older whole: old sums times `decay`, plus `between` d d'. */
 struct combination {
-    double keep; /* 1, or the factor by which the old rows are forgotten; 0 when there are none */
+    double decay; /* 1, or the factor by which the old rows are forgotten; 0 when there are none */
     double between; /* W_a W_b / (W_a + W_b) with W_a after forgetting */
     double step;    /* W_b / (W_a + W_b): the mean moves by step d */
 };
@@ -89,16 +89,16 @@ void moments_release(struct moments *);
 /* Forgets all rows, in O(1). */
 void moments_reset(struct moments *);
 
-/* How rows of total weight `weight` combine with what is there, forgetting by `keep`. */
-struct combination moments_combination(const struct moments *, double keep, double weight);
+/* How rows of total weight `weight` combine with what is there, forgetting by `decay`. */
+struct combination moments_combination(const struct moments *, double decay, double weight);
 
 /* Merges `from` into `to`, exactly: same p, C and K. Returns 0 or -ENOMEM, `to` then as it was. */
 int moments_merge(struct moments *to, const struct moments *from);
 
-/* Merges given statistics, after multiplying what is there with `keep` (1: nothing is forgotten).
+/* Merges given statistics, after multiplying what is there with `decay` (1: nothing is forgotten).
  * The view must be finite, and the moments without
  * targets. Returns 0 or -ENOMEM, the moments then as they were. */
-int moments_absorb(struct moments *, const struct moments_view *, double keep);
+int moments_absorb(struct moments *, const struct moments_view *, double decay);
 
 /* moments_make_tile takes rows in turns of so many; its scratch holds two of them, of the tiles'
  * order. */

@@ -19,58 +19,58 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KEEP_RUNS 32
+#define RESERVOIR_RUNS 32
 /* No place: the row is not kept. */
-#define KEEP_NONE SIZE_MAX
+#define RESERVOIR_NONE SIZE_MAX
 
-struct keep {
+struct reservoir {
     size_t p, w;
     size_t run_rows; /* L */
     double half_life_rows;
     uint64_t stride;
-    uint64_t n_seen;        /* rows of the window */
-    bool broken;            /* rows entered the window that were never seen here */
-    size_t slot[KEEP_RUNS]; /* of the i-th run that is kept, modulo 32 */
-    double *x;              /* capacity x p */
-    double *y;              /* capacity x w */
-    double *weight;         /* capacity: as sent */
+    uint64_t n_seen;             /* rows of the window */
+    bool broken;                 /* rows entered the window that were never seen here */
+    size_t slot[RESERVOIR_RUNS]; /* of the i-th run that is kept, modulo 32 */
+    double *x;                   /* capacity x p */
+    double *y;                   /* capacity x w */
+    double *weight;              /* capacity: as sent */
 };
 
 /* Neighbours that leave together: rows at..at+n-1 of x, y and weight. */
-struct keep_group {
+struct reservoir_group {
     size_t at;
     size_t n;
     uint64_t age; /* rows of the window that are newer than the first one */
 };
 
 /* The most rows that are kept for p features and w columns of Y: 256 to 1024. */
-size_t keep_rows_max(size_t p, size_t w);
+size_t reservoir_rows_max(size_t p, size_t w);
 
 /* Bytes for p features and w columns of Y, in double so that no size overflows. */
-double keep_size_bytes(size_t p, size_t w);
+double reservoir_size_bytes(size_t p, size_t w);
 
-/* Half-life 0: nothing is forgotten. Returns it (free with keep_free), or NULL. */
-struct keep *keep_new(size_t p, size_t w, double half_life_rows);
-void keep_free(struct keep *);
+/* Half-life 0: nothing is forgotten. Returns it (free with reservoir_free), or NULL. */
+struct reservoir *reservoir_new(size_t p, size_t w, double half_life_rows);
+void reservoir_free(struct reservoir *);
 
-size_t keep_capacity(const struct keep *);
+size_t reservoir_capacity(const struct reservoir *);
 
 /* A new window begins. */
-void keep_reset(struct keep *);
+void reservoir_reset(struct reservoir *);
 
 /* The next `n` rows are about to be written: what must go for them goes. */
-void keep_make_room(struct keep *, size_t n);
-/* The place of the i-th of those rows, or KEEP_NONE. */
-size_t keep_place(const struct keep *, size_t i);
+void reservoir_make_room(struct reservoir *, size_t n);
+/* The place of the i-th of those rows, or RESERVOIR_NONE. */
+size_t reservoir_place(const struct reservoir *, size_t i);
 /* They are written. */
-void keep_commit(struct keep *, size_t n);
+void reservoir_commit(struct reservoir *, size_t n);
 
 /* Whether every row of the window is here, in order, from place 0. */
-bool keep_has_all(const struct keep *);
+bool reservoir_has_all(const struct reservoir *);
 
-/* Up to KEEP_RUNS groups of nearly equal size, oldest first; returns how many, an even number. 0
- * when the window holds rows that were never seen here. */
-size_t keep_groups(const struct keep *, struct keep_group groups[KEEP_RUNS]);
+/* Up to RESERVOIR_RUNS groups of nearly equal size, oldest first; returns how many, an even number.
+ * 0 when the window holds rows that were never seen here. */
+size_t reservoir_groups(const struct reservoir *, struct reservoir_group groups[RESERVOIR_RUNS]);
 
 /* Weight of the i-th row of a group, as the moments count it now. */
-double keep_weight(const struct keep *, const struct keep_group *, size_t i);
+double reservoir_weight(const struct reservoir *, const struct reservoir_group *, size_t i);

@@ -40,7 +40,7 @@ static int absorb(struct job *job)
         return 0;
     }
     batch->refused = !check_view(batch);
-    return batch->refused ? 0 : moments_absorb(job->moments, &batch->view, job->keep);
+    return batch->refused ? 0 : moments_absorb(job->moments, &batch->view, job->decay);
 }
 
 /* A probe that is new goes to the store, too; without memory for that it is made another time. */

@@ -23,7 +23,7 @@ struct job {
     size_t n_shares;
     struct fold *fold;
     struct moments *moments;
-    double keep;         /* ABSORB: factor for what is there */
+    double decay;        /* ABSORB: factor for what is there */
     struct batch *batch; /* ABSORB */
     struct head *head;   /* ABSORB */
     bool has_rows;       /* MEASURE: else nothing is touched, and memory may be made meanwhile */

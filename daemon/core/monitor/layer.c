@@ -43,9 +43,9 @@ struct layer *layer_new(struct run *run, const char *name, uint32_t p, uint32_t 
 double layer_size_bytes(const struct batch *batch, size_t n_workers, bool with_probe)
 {
     size_t p = batch->p, w = (batch->outputs_from_head ? 0 : (size_t)batch->c) + batch->k;
-    size_t n_kept = keep_rows_max(p, w);
+    size_t n_kept = reservoir_rows_max(p, w);
 
-    return keep_size_bytes(p, w) + (with_probe ? (double)probe_size_bytes(n_kept) : 0) +
+    return reservoir_size_bytes(p, w) + (with_probe ? (double)probe_size_bytes(n_kept) : 0) +
            moments_size_bytes(p, w) + fold_size_bytes(p, w, n_workers) +
            (batch->outputs_from_head ? head_size_bytes(p, batch->k) : 0);
 }
@@ -86,10 +86,10 @@ int layer_check(const struct layer *layer, const struct batch *batch, struct err
 static void free_parts(struct layer *layer)
 {
     fold_free(layer->fold);
-    keep_free(layer->kept);
+    reservoir_free(layer->reservoir);
     head_free(layer->head);
     layer->fold = NULL;
-    layer->kept = NULL;
+    layer->reservoir = NULL;
     layer->head = NULL;
 }
 
@@ -103,16 +103,16 @@ int layer_allocate(struct layer *layer, const struct batch *first, size_t n_work
     layer->k = first->k;
     layer->targets_are_labels = has_labels(first);
     layer->fold = fold_new(layer->p, c + layer->k, n_workers);
-    layer->kept =
-        keep_new(layer->p, c + layer->k,
-                 layer->window.kind == WINDOW_EXPONENTIAL ? layer->window.half_life_rows : 0);
+    layer->reservoir =
+        reservoir_new(layer->p, c + layer->k,
+                      layer->window.kind == WINDOW_EXPONENTIAL ? layer->window.half_life_rows : 0);
     layer->head = first->outputs_from_head ? head_new(layer->p, layer->c) : NULL;
-    if (!layer->fold || !layer->kept || (first->outputs_from_head && !layer->head) ||
+    if (!layer->fold || !layer->reservoir || (first->outputs_from_head && !layer->head) ||
         moments_init(&layer->moments, layer->p, c, layer->k) < 0) {
         free_parts(layer);
         return -ENOMEM;
     }
-    layer->moments.kept = layer->kept;
+    layer->moments.reservoir = layer->reservoir;
     layer->has_memory = true;
     return 0;
 }
@@ -259,9 +259,9 @@ static struct job *start_absorb(struct layer *layer, struct batch *batch)
     layer->job.batch = batch;
     layer->job.head = layer->head;
     layer->job.moments = &layer->moments;
-    layer->job.keep = layer->window.kind == WINDOW_EXPONENTIAL
-                          ? exp2(-(double)batch_n_rows(batch) / layer->window.half_life_rows)
-                          : 1;
+    layer->job.decay = layer->window.kind == WINDOW_EXPONENTIAL
+                           ? exp2(-(double)batch_n_rows(batch) / layer->window.half_life_rows)
+                           : 1;
     return &layer->job;
 }
 
@@ -291,7 +291,7 @@ static struct job *start_measure(struct layer *layer, struct mark *mark)
         .spectrum = mark->wish,
         .probe = layer->has_probe ? &layer->probe : NULL,
         .probe_is_partial = rows_missing(layer, mark) > 0,
-        .doubt = mark->doubt,
+        .problem = mark->problem,
     };
     layer->job.point = mark->point;
     layer->job.spectrum = mark->spectrum;

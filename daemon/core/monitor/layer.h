@@ -30,7 +30,7 @@ struct mark {
     struct point *point;         /* where the result goes */
     struct spectrum **spectrum;  /* and where the decomposition goes, NULL before */
     struct probe *probe;         /* and the first window's probe, without rows before */
-    enum probe_doubt *doubt;     /* and why there is no likeness to it */
+    enum probe_problem *problem; /* and why there is no likeness to it */
     struct spectrum_wish wish;
     uint64_t seq;          /* last batch it covers */
     uint64_t rows_offered; /* rows offered up to it; not measured: up to where the window begins */
@@ -57,8 +57,8 @@ struct layer {
     enum layer_state state;
     bool has_memory; /* moments and fold are allocated: from the first batch on */
     struct moments moments;
-    struct keep *kept; /* rows beside the moments, which borrow it */
-    struct head *head; /* NULL: outputs come with the rows. A checkpoint uses it up */
+    struct reservoir *reservoir; /* rows beside the moments, which borrow it */
+    struct head *head;           /* NULL: outputs come with the rows. A checkpoint uses it up */
     struct fold *fold;
     struct precision precision; /* coarsest formats in the window */
     bool has_probe;             /* the rows of each window are the same */

@@ -70,9 +70,9 @@ struct layer_point {
     uint64_t rows_offered; /* rows offered up to it; not measured: up to where the window begins */
     bool measured;         /* false: no row in the window, only the two totals above are kept */
     struct point point;
-    struct spectrum *spectrum;    /* owned; NULL: none was made, or asked for */
-    struct probe probe;           /* owned; of the layer's first window, else without rows */
-    enum probe_doubt probe_doubt; /* with FLAG_PROBE_DIFFERS: why; in memory only */
+    struct spectrum *spectrum;        /* owned; NULL: none was made, or asked for */
+    struct probe probe;               /* owned; of the layer's first window, else without rows */
+    enum probe_problem probe_problem; /* with FLAG_PROBE_DIFFERS: why; in memory only */
     uint64_t
         feed_seq; /* filled by the store when measured: place in the order of all things stored */
     size_t n_findings;                        /* transitions that this point completed */

@@ -31,13 +31,13 @@ static void start(struct trial *t, size_t n, size_t p, size_t c, double half_lif
     sample_init(&t->s, n, p, c);
     assert_int_equal(moments_init(&t->m, p, c, 0), 0);
     t->half_life_rows = half_life_rows;
-    t->m.kept = keep_new(p, c, half_life_rows);
-    assert_non_null(t->m.kept);
+    t->m.reservoir = reservoir_new(p, c, half_life_rows);
+    assert_non_null(t->m.reservoir);
 }
 
 static void end(struct trial *t)
 {
-    keep_free(t->m.kept);
+    reservoir_free(t->m.reservoir);
     moments_release(&t->m);
     sample_release(&t->s);
     free(t->weights);
@@ -104,7 +104,7 @@ struct part {
 };
 
 /* The influence of the groups whose bits are set in `which`, of a pair. */
-static struct part leave_out(const struct trial *t, const struct keep_group *pair, int which)
+static struct part leave_out(const struct trial *t, const struct reservoir_group *pair, int which)
 {
     bool *out = calloc(t->s.n, sizeof *out);
     struct reference all = without(t, out), rest;
@@ -134,7 +134,7 @@ static struct part leave_out(const struct trial *t, const struct keep_group *pai
 static double expected_error(struct part (*parts)[3], size_t n_pairs, size_t which, double n,
                              double total)
 {
-    double mean = 0, weight = 0, var = 0, q[KEEP_RUNS], q_mean = 0, q_var = 0;
+    double mean = 0, weight = 0, var = 0, q[RESERVOIR_RUNS], q_mean = 0, q_var = 0;
 
     for (size_t i = 0; i < 2 * n_pairs; i++) {
         mean += parts[i / 2][i % 2].weight * parts[i / 2][i % 2].psi[which];
@@ -162,9 +162,9 @@ static double expected_error(struct part (*parts)[3], size_t n_pairs, size_t whi
 
 static struct estimate expected_errors(const struct trial *t)
 {
-    struct keep_group groups[KEEP_RUNS];
-    struct part parts[KEEP_RUNS / 2][3];
-    size_t n_pairs = keep_groups(t->m.kept, groups) / 2;
+    struct reservoir_group groups[RESERVOIR_RUNS];
+    struct part parts[RESERVOIR_RUNS / 2][3];
+    size_t n_pairs = reservoir_groups(t->m.reservoir, groups) / 2;
     double total = 0, squares = 0;
 
     for (size_t i = 0; i < t->s.n; i++) {

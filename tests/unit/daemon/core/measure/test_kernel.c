@@ -38,15 +38,15 @@ static void start(struct window *w, size_t n, size_t p, size_t c, enum dtype d)
     sample_fill(&w->s, &r, 5, 2);
     sample_encode(&w->s, d, d);
     assert_int_equal(moments_init(&w->m, p, c, 0), 0);
-    w->m.kept = keep_new(p, c, 0);
+    w->m.reservoir = reservoir_new(p, c, 0);
     w->fold = fold_new(p, c, 1);
-    assert_non_null(w->m.kept);
+    assert_non_null(w->m.reservoir);
     assert_non_null(w->fold);
 }
 
 static void end(struct window *w)
 {
-    keep_free(w->m.kept);
+    reservoir_free(w->m.reservoir);
     fold_free(w->fold);
     moments_release(&w->m);
     sample_release(&w->s);

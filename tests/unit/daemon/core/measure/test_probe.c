@@ -16,14 +16,14 @@
  * through the rows' own rounding alone: 2^-53 1000 sqrt(p) = 2e-12. */
 #define TOLERANCE 1e-11
 
-static struct keep *keep_of(const struct sample *s)
+static struct reservoir *keep_of(const struct sample *s)
 {
-    struct keep *k = keep_new(s->p, 1, 0);
+    struct reservoir *k = reservoir_new(s->p, 1, 0);
 
     assert_non_null(k);
-    keep_make_room(k, s->n);
+    reservoir_make_room(k, s->n);
     memcpy(k->x, s->x, s->n * s->p * sizeof(double));
-    keep_commit(k, s->n);
+    reservoir_commit(k, s->n);
     for (size_t i = 0; i < s->n; i++)
         k->weight[i] = 1;
     return k;
@@ -31,7 +31,7 @@ static struct keep *keep_of(const struct sample *s)
 
 static struct likeness compare(const struct sample *a, const struct sample *b)
 {
-    struct keep *first = keep_of(a), *now = keep_of(b);
+    struct reservoir *first = keep_of(a), *now = keep_of(b);
     struct probe p, q;
     struct likeness out;
 
@@ -40,8 +40,8 @@ static struct likeness compare(const struct sample *a, const struct sample *b)
     out = probe_compare(&p, &q);
     probe_release(&p);
     probe_release(&q);
-    keep_free(first);
-    keep_free(now);
+    reservoir_free(first);
+    reservoir_free(now);
     return out;
 }
 
@@ -179,9 +179,10 @@ static void features_that_do_not_vary_give_null(void **state)
     sample_release(&b);
 }
 
-static void expect_doubt(const struct probe *first, const struct keep *rows, enum probe_doubt doubt)
+static void expect_problem(const struct probe *first, const struct reservoir *rows,
+                           enum probe_problem problem)
 {
-    assert_string_equal(probe_doubt_text(probe_check(first, rows)), probe_doubt_text(doubt));
+    assert_string_equal(probe_problem_text(probe_check(first, rows)), probe_problem_text(problem));
 }
 
 /* With a first window, and as a first window. */
@@ -189,39 +190,39 @@ static void rows_that_are_no_probe_are_named(void **state)
 {
     struct probe first, none = {0};
     struct sample a;
-    struct keep *rows;
+    struct reservoir *rows;
 
     (void)state;
     draw(&a, 70, 30, 5, 1);
     rows = keep_of(&a);
     assert_int_equal(probe_init(&first, rows), 0);
-    expect_doubt(&first, rows, PROBE_NONE);
-    expect_doubt(&none, rows, PROBE_NONE);
+    expect_problem(&first, rows, PROBE_NONE);
+    expect_problem(&none, rows, PROBE_NONE);
     for (size_t i = 0; i < a.n; i++)
         rows->weight[i] = 2;
-    expect_doubt(&first, rows, PROBE_NONE);
+    expect_problem(&first, rows, PROBE_NONE);
     rows->weight[a.n - 1] = 1;
-    expect_doubt(&first, rows, PROBE_WEIGHTS);
-    expect_doubt(&none, rows, PROBE_WEIGHTS);
+    expect_problem(&first, rows, PROBE_WEIGHTS);
+    expect_problem(&none, rows, PROBE_WEIGHTS);
     rows->n_seen = a.n - 1;
-    expect_doubt(&first, rows, PROBE_N_ROWS);
-    expect_doubt(&none, rows, PROBE_NONE);
-    keep_make_room(rows, keep_capacity(rows));
-    keep_commit(rows, keep_capacity(rows));
-    expect_doubt(&first, rows, PROBE_TOO_MANY);
-    expect_doubt(&none, rows, PROBE_TOO_MANY);
+    expect_problem(&first, rows, PROBE_N_ROWS);
+    expect_problem(&none, rows, PROBE_NONE);
+    reservoir_make_room(rows, reservoir_capacity(rows));
+    reservoir_commit(rows, reservoir_capacity(rows));
+    expect_problem(&first, rows, PROBE_TOO_MANY);
+    expect_problem(&none, rows, PROBE_TOO_MANY);
     rows->broken = true;
-    expect_doubt(&first, rows, PROBE_REDUCED);
-    expect_doubt(&none, rows, PROBE_REDUCED);
+    expect_problem(&first, rows, PROBE_REDUCED);
+    expect_problem(&none, rows, PROBE_REDUCED);
     probe_release(&first);
-    keep_free(rows);
+    reservoir_free(rows);
     sample_release(&a);
 }
 
 static void no_memory_leaks_nothing(void **state)
 {
     struct sample a;
-    struct keep *rows;
+    struct reservoir *rows;
     struct probe p;
 
     (void)state;
@@ -233,7 +234,7 @@ static void no_memory_leaks_nothing(void **state)
         assert_true(fault_disarm());
     }
     assert_true(probe_size_bytes(1024) <= 9 << 20);
-    keep_free(rows);
+    reservoir_free(rows);
     sample_release(&a);
 }
 

@@ -108,8 +108,8 @@ static void wide_init(struct wide *s, size_t n, size_t p, size_t c, const int32_
     assert_true(s->head && s->triangle);
     assert_int_equal(moments_init(&s->direct, p, c, k), 0);
     assert_int_equal(moments_init(&s->bare, p, 0, k), 0);
-    s->direct.kept = keep_new(p, c + k, 0);
-    s->bare.kept = keep_new(p, k, 0);
+    s->direct.reservoir = reservoir_new(p, c + k, 0);
+    s->bare.reservoir = reservoir_new(p, k, 0);
     rows.features = s->x;
     fold_all(&s->bare, &rows);
     rows.checked = false;
@@ -120,8 +120,8 @@ static void wide_init(struct wide *s, size_t n, size_t p, size_t c, const int32_
 
 static void wide_release(struct wide *s)
 {
-    keep_free(s->direct.kept);
-    keep_free(s->bare.kept);
+    reservoir_free(s->direct.reservoir);
+    reservoir_free(s->bare.reservoir);
     moments_release(&s->direct);
     moments_release(&s->bare);
     head_free(s->head);

@@ -355,8 +355,8 @@ static void absorbed_statistics_of_no_rows_change_nothing(void **state)
     sample_release(&s);
 }
 
-/* Old rows count by `keep`, those of the statistics by 1. */
-static void absorbing_forgets_the_past_by_keep(void **state)
+/* Old rows count by `decay`, those of the statistics by 1. */
+static void absorbing_forgets_the_past_by_the_decay(void **state)
 {
     static const double keeps[] = {0.25, 1e-3, 0};
 
@@ -482,7 +482,7 @@ int main(void)
         cmocka_unit_test(after_a_reset_nothing_of_the_past_is_left),
         cmocka_unit_test(absorbed_statistics_equal_their_rows),
         cmocka_unit_test(absorbed_statistics_of_no_rows_change_nothing),
-        cmocka_unit_test(absorbing_forgets_the_past_by_keep),
+        cmocka_unit_test(absorbing_forgets_the_past_by_the_decay),
         cmocka_unit_test(the_fourth_moment_survives_a_drifting_mean),
         cmocka_unit_test(every_allocation_of_init_may_fail),
         cmocka_unit_test(a_merge_without_memory_leaves_the_moments_as_they_were),

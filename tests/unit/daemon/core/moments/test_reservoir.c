@@ -7,29 +7,29 @@
 #include "tests/lib/fault.h"
 
 /* Writes rows that hold their own number, in batches of `batch`. */
-static void feed(struct keep *k, uint64_t first, size_t n_rows, size_t batch)
+static void feed(struct reservoir *k, uint64_t first, size_t n_rows, size_t batch)
 {
     for (size_t at = 0, n; at < n_rows; at += n) {
         n = n_rows - at < batch ? n_rows - at : batch;
-        keep_make_room(k, n);
+        reservoir_make_room(k, n);
         for (size_t i = 0; i < n; i++) {
-            size_t place = keep_place(k, i);
+            size_t place = reservoir_place(k, i);
 
-            if (place == KEEP_NONE)
+            if (place == RESERVOIR_NONE)
                 continue;
-            assert_true(place < keep_capacity(k));
+            assert_true(place < reservoir_capacity(k));
             k->x[place] = (double)(first + at + i);
             k->weight[place] = 1;
         }
-        keep_commit(k, n);
+        reservoir_commit(k, n);
     }
 }
 
 /* Every group holds consecutive rows, older ones first, of the numbers that its age says. */
-static size_t check_groups(const struct keep *k)
+static size_t check_groups(const struct reservoir *k)
 {
-    struct keep_group groups[KEEP_RUNS];
-    size_t n_groups = keep_groups(k, groups);
+    struct reservoir_group groups[RESERVOIR_RUNS];
+    size_t n_groups = reservoir_groups(k, groups);
 
     for (size_t g = 0; g < n_groups; g++) {
         uint64_t first = k->n_seen - 1 - groups[g].age;
@@ -44,21 +44,21 @@ static size_t check_groups(const struct keep *k)
 
 static void all_rows_are_there_while_they_fit(void **state)
 {
-    struct keep *k = keep_new(1, 1, 0);
-    struct keep_group groups[KEEP_RUNS];
+    struct reservoir *k = reservoir_new(1, 1, 0);
+    struct reservoir_group groups[RESERVOIR_RUNS];
     size_t rows = 0, n;
 
     (void)state;
     feed(k, 0, 1001, 7);
-    assert_true(keep_has_all(k));
-    assert_int_equal(check_groups(k), KEEP_RUNS);
-    n = keep_groups(k, groups);
+    assert_true(reservoir_has_all(k));
+    assert_int_equal(check_groups(k), RESERVOIR_RUNS);
+    n = reservoir_groups(k, groups);
     for (size_t g = 0; g < n; g++)
         rows += groups[g].n;
     assert_int_equal(rows, 1001);
     feed(k, 1001, 24, 24);
-    assert_false(keep_has_all(k)); /* 1025 */
-    keep_free(k);
+    assert_false(reservoir_has_all(k)); /* 1025 */
+    reservoir_free(k);
 }
 
 static void few_rows_make_an_even_number_of_groups(void **state)
@@ -68,11 +68,11 @@ static void few_rows_make_an_even_number_of_groups(void **state)
 
     (void)state;
     for (size_t i = 0; i < 6; i++) {
-        struct keep *k = keep_new(1, 1, 0);
+        struct reservoir *k = reservoir_new(1, 1, 0);
 
         feed(k, 0, rows[i], 10);
         assert_int_equal(check_groups(k), groups[i]);
-        keep_free(k);
+        reservoir_free(k);
     }
 }
 
@@ -83,22 +83,22 @@ static void a_long_window_keeps_an_even_sample_however_it_was_split(void **state
 
     (void)state;
     for (size_t w = 0; w < 5; w++) {
-        struct keep_group first[KEEP_RUNS], groups[KEEP_RUNS];
+        struct reservoir_group first[RESERVOIR_RUNS], groups[RESERVOIR_RUNS];
         size_t n_first = 0;
 
         for (size_t b = 0; b < 3; b++) {
-            struct keep *k = keep_new(1, 1, 0);
+            struct reservoir *k = reservoir_new(1, 1, 0);
             size_t n;
 
             feed(k, 0, windows[w], batches[b]);
             n = check_groups(k);
-            assert_in_range(n, KEEP_RUNS / 2, KEEP_RUNS);
-            keep_groups(k, b == 0 ? first : groups);
+            assert_in_range(n, RESERVOIR_RUNS / 2, RESERVOIR_RUNS);
+            reservoir_groups(k, b == 0 ? first : groups);
             assert_true(b == 0 || n == n_first);
             for (size_t g = 0; b > 0 && g < n; g++)
                 assert_true(groups[g].age == first[g].age && groups[g].n == first[g].n);
             n_first = n;
-            keep_free(k);
+            reservoir_free(k);
         }
         for (size_t g = 2; g < n_first; g++) /* evenly spaced */
             assert_true(first[g - 1].age - first[g].age == first[0].age - first[1].age);
@@ -111,35 +111,35 @@ static void rows_that_are_forgotten_leave_the_newest(void **state)
 
     (void)state;
     for (size_t h = 0; h < 3; h++) {
-        struct keep *k = keep_new(1, 1, half_lives[h]);
-        struct keep_group groups[KEEP_RUNS];
+        struct reservoir *k = reservoir_new(1, 1, half_lives[h]);
+        struct reservoir_group groups[RESERVOIR_RUNS];
         size_t n;
 
         feed(k, 0, 60000, 100);
         n = check_groups(k);
-        assert_true(n >= KEEP_RUNS - 2);
-        keep_groups(k, groups);
+        assert_true(n >= RESERVOIR_RUNS - 2);
+        reservoir_groups(k, groups);
         assert_true((double)groups[0].age >= 4 * half_lives[h]);
         assert_true((double)groups[n - 1].age < half_lives[h] + 100);
-        assert_true(keep_weight(k, &groups[n - 1], 0) > keep_weight(k, &groups[0], 0));
-        keep_free(k);
+        assert_true(reservoir_weight(k, &groups[n - 1], 0) > reservoir_weight(k, &groups[0], 0));
+        reservoir_free(k);
     }
 }
 
 static void a_new_window_begins_empty(void **state)
 {
-    struct keep *k = keep_new(1, 1, 0);
-    struct keep_group groups[KEEP_RUNS];
+    struct reservoir *k = reservoir_new(1, 1, 0);
+    struct reservoir_group groups[RESERVOIR_RUNS];
 
     (void)state;
     feed(k, 0, 5000, 100);
-    keep_reset(k);
-    assert_int_equal(keep_groups(k, groups), 0);
+    reservoir_reset(k);
+    assert_int_equal(reservoir_groups(k, groups), 0);
     feed(k, 0, 100, 100);
-    assert_true(keep_has_all(k));
+    assert_true(reservoir_has_all(k));
     k->broken = true;
-    assert_int_equal(keep_groups(k, groups), 0);
-    keep_free(k);
+    assert_int_equal(reservoir_groups(k, groups), 0);
+    reservoir_free(k);
 }
 
 static void size_is_what_is_allocated(void **state)
@@ -148,16 +148,16 @@ static void size_is_what_is_allocated(void **state)
 
     (void)state;
     for (size_t i = 0; i < 4; i++) {
-        struct keep *k;
+        struct reservoir *k;
         double got;
 
         fault_arm(1000000);
-        k = keep_new(shapes[i][0], shapes[i][1], 0);
+        k = reservoir_new(shapes[i][0], shapes[i][1], 0);
         got = (double)fault_bytes() - sizeof *k;
         fault_disarm();
         assert_non_null(k);
-        assert_true(got == keep_size_bytes(shapes[i][0], shapes[i][1]));
-        keep_free(k);
+        assert_true(got == reservoir_size_bytes(shapes[i][0], shapes[i][1]));
+        reservoir_free(k);
     }
 }
 
@@ -166,7 +166,7 @@ static void no_memory_leaks_nothing(void **state)
     (void)state;
     for (long i = 1; i <= 4; i++) {
         fault_arm(i);
-        assert_null(keep_new(3, 2, 0));
+        assert_null(reservoir_new(3, 2, 0));
         assert_true(fault_disarm());
     }
 }

@@ -1045,16 +1045,16 @@ static void assert_s_init(const struct layer_point *p, double expected)
     double got = p->point.value[METRIC_S_INIT];
 
     assert_int_equal(p->point.flags & FLAG_PROBE_DIFFERS, 0);
-    assert_int_equal(p->probe_doubt, PROBE_NONE);
+    assert_int_equal(p->probe_problem, PROBE_NONE);
     assert_true(fabs(got - expected) < 1e-12);
 }
 
-static void assert_doubt(const struct layer_point *p, enum probe_doubt doubt)
+static void assert_problem(const struct layer_point *p, enum probe_problem problem)
 {
     assert_true(isnan(p->point.value[METRIC_S_INIT]));
     assert_true(isnan(p->point.value[METRIC_S_INIT_UNCENTRED]));
     assert_int_equal(p->point.flags & FLAG_PROBE_DIFFERS, FLAG_PROBE_DIFFERS);
-    assert_string_equal(probe_doubt_text(p->probe_doubt), probe_doubt_text(doubt));
+    assert_string_equal(probe_problem_text(p->probe_problem), probe_problem_text(problem));
 }
 
 static void features_are_compared_with_the_first_window_across_crashes_and_attempts(void **state)
@@ -1078,7 +1078,7 @@ static void features_are_compared_with_the_first_window_across_crashes_and_attem
     bench_rows(b, 3, 1, 0, 3); /* the first window of this attempt has other rows */
     bench_checkpoint(b, 3, 1, 1, 3);
     bench_settle(b);
-    assert_doubt(&b->points[0], PROBE_N_ROWS);
+    assert_problem(&b->points[0], PROBE_N_ROWS);
     assert_s_init(probe_window(b, 3, 2, 3, PROBE_ROWS), s_init_of(1, 2));
 }
 
@@ -1089,13 +1089,13 @@ static void a_window_that_differs_is_flagged_with_its_reason(void **state)
     bench_open_probe(b, 1, "run", "writer");
     bench_settle(b);
     probe_window(b, 1, 1, 0, PROBE_ROWS);
-    assert_doubt(probe_window(b, 1, 2, 20, 10), PROBE_N_ROWS);
-    assert_doubt(probe_window(b, 1, 3, 30, 10), PROBE_N_ROWS);
+    assert_problem(probe_window(b, 1, 2, 20, 10), PROBE_N_ROWS);
+    assert_problem(probe_window(b, 1, 3, 30, 10), PROBE_N_ROWS);
     assert_s_init(probe_window(b, 1, 4, 40, PROBE_ROWS), s_init_of(1, 4));
     bench_rows(b, 1, 5, 60, PROBE_ROWS);
     bench_checkpoint(b, 1, 5, 6, 90); /* as many rows as at first, but not all */
     bench_settle(b);
-    assert_doubt(&b->points[0], PROBE_MISSING);
+    assert_problem(&b->points[0], PROBE_MISSING);
 }
 
 static void a_window_that_is_not_whole_is_not_the_first(void **state)
@@ -1107,7 +1107,7 @@ static void a_window_that_is_not_whole_is_not_the_first(void **state)
     bench_rows(b, 1, 2, 10, PROBE_ROWS);
     bench_checkpoint(b, 1, 1, 2, 30);
     bench_settle(b);
-    assert_doubt(&b->points[0], PROBE_MISSING);
+    assert_problem(&b->points[0], PROBE_MISSING);
     bench_crash(b);
     bench_open_probe(b, 2, "run", "writer");
     bench_settle(b);
@@ -1136,7 +1136,7 @@ static void probes_count_in_the_memory_budget(void **state)
     struct bench *b = *state;
     double layer = layer_size_bytes(&(struct batch){.p = P, .c = C}, b->config.n_workers, false);
 
-    b->config.state_bytes = layer + (double)probe_size_bytes(keep_rows_max(P, C)) - 1;
+    b->config.state_bytes = layer + (double)probe_size_bytes(reservoir_rows_max(P, C)) - 1;
     bench_crash(b);
     bench_open_probe(b, 1, "run", "writer");
     bench_settle(b);
