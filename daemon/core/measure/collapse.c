@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "daemon/core/matrix/linalg.h"
-#include "daemon/core/measure/measure.h"
 
 /* A class with less than this share of the rows did not occur: what is left of one that was
  * forgotten is rounding. */
@@ -244,24 +243,4 @@ int collapse_measure(const struct moments *m, bool at_any_cost, struct collapse 
         rc = find_nc1(&k, m, &out->nc1);
     classes_release(&k);
     return rc;
-}
-
-double measure_nc1(const struct evidence *e)
-{
-    return e->collapse->nc1;
-}
-
-double measure_nc1_quotient(const struct evidence *e)
-{
-    return e->collapse->nc1_quotient;
-}
-
-double measure_nc2_norm_cv(const struct evidence *e)
-{
-    return e->collapse->nc2_norm_cv;
-}
-
-double measure_nc2_angle(const struct evidence *e)
-{
-    return e->collapse->nc2_angle;
 }

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 
 #include "daemon/core/matrix/linalg.h"
+#include "daemon/core/measure/jackknife.h"
+#include "daemon/core/measure/measures.h"
 #include "daemon/core/measure/span.h"
 
 /* Beyond this ratio of mean to spread, bf16 (8 bits) and f16 (11 bits) hold no digit of the spread.
@@ -39,28 +41,30 @@ static uint32_t sample_flags(double n, double p, double r)
     return flags;
 }
 
-/* A matrix that LAPACK cannot decompose costs the measures that need it, and a flag. */
-static int flag_instead(int rc, enum flag flag, struct point *out)
+/* LAPACK may fail to decompose a matrix. The measures that need it are then NaN, and the point has
+ * a flag. Other errors stay errors. */
+static int flag_not_converged(int rc, struct point *out)
 {
     if (rc != -EDOM)
         return rc;
-    out->flags |= flag;
+    out->flags |= FLAG_NOT_CONVERGED;
     return 0;
 }
 
-/* What the span of the outputs says of the features. Error bars are for the whole of it: how the
- * principal directions move with the rows, they would not see. */
-static int measure_span(struct evidence *e, const struct span *outputs, struct point *out)
+/* What the span of the outputs says of the features. Errors are given for the whole span alone: the
+ * jackknife does not see how principal directions move with the rows. */
+static int measure_span(struct evidence *evidence, const struct span *outputs, struct point *out)
 {
-    int rc = span_variation(outputs, e->moments, &e->sums.q);
+    int rc = span_variation(outputs, evidence->moments, &evidence->sums.q);
 
     if (rc == 0 && outputs->is_whole)
-        rc = jackknife_measure(e->moments, e->kernel, outputs, &e->sums, &e->errors);
+        rc = jackknife_measure(evidence->moments, evidence->kernel, outputs, &evidence->sums,
+                               &evidence->errors);
     if (rc < 0)
         return rc;
-    e->estimate = outputs->is_whole ? estimate_richness(&e->sums, outputs->trace)
-                                    : estimate_projected(&e->sums, outputs->norm_sq);
-    out->flags |= sample_flags(e->n, out->p, outputs->trace);
+    evidence->estimate = outputs->is_whole ? estimate_richness(&evidence->sums, outputs->trace)
+                                           : estimate_projected(&evidence->sums, outputs->norm_sq);
+    out->flags |= sample_flags(evidence->n, out->p, outputs->trace);
     return 0;
 }
 
@@ -71,20 +75,21 @@ static uint32_t projector_flags(const struct projector *q)
                                         : 0;
 }
 
-static int gather_outputs(struct evidence *e, const struct measure_plan *plan, struct point *out)
+static int gather_outputs(struct evidence *evidence, const struct measure_plan *plan,
+                          struct point *out)
 {
-    const struct moments *m = e->moments;
+    const struct moments *m = evidence->moments;
     struct span outputs;
     int rc = span_init_projected(&outputs, m, 0, m->c, plan->precision.outputs, &plan->projector);
 
     out->rank = (uint32_t)lround(outputs.trace);
     out->flags |= projector_flags(&plan->projector);
     if (rc == 0 && outputs.rank > 0)
-        rc = measure_span(e, &outputs, out);
+        rc = measure_span(evidence, &outputs, out);
     else if (rc == 0)
         out->flags |= FLAG_CONSTANT;
     span_release(&outputs);
-    return flag_instead(rc, FLAG_NOT_CONVERGED, out);
+    return flag_not_converged(rc, out);
 }
 
 static bool has_labels(const struct moments *m, const struct measure_plan *plan)
@@ -92,35 +97,36 @@ static bool has_labels(const struct moments *m, const struct measure_plan *plan)
     return plan->targets_are_labels && m->k > 0;
 }
 
-static int gather_collapse(struct evidence *e, const struct measure_plan *plan,
+static int gather_collapse(struct evidence *evidence, const struct measure_plan *plan,
                            struct collapse *collapse, struct point *out)
 {
     int rc;
 
-    if (!has_labels(e->moments, plan))
+    if (!has_labels(evidence->moments, plan))
         return 0;
-    rc = collapse_measure(e->moments, plan->spectrum.wanted, collapse);
+    rc = collapse_measure(evidence->moments, plan->spectrum.wanted, collapse);
     if (rc < 0)
-        return flag_instead(rc, FLAG_NOT_CONVERGED, out);
+        return flag_not_converged(rc, out);
     if (collapse->n_missing > 0)
         out->flags |= FLAG_CLASSES_MISSING;
-    e->collapse = collapse;
+    evidence->collapse = collapse;
     return 0;
 }
 
-/* A point goes without its spectrum rather than waiting for memory that may never come. */
-static void gather_spectrum(struct evidence *e, const struct measure_plan *plan,
+/* Without memory for the spectrum the point is made all the same. */
+static void gather_spectrum(struct evidence *evidence, const struct measure_plan *plan,
                             struct spectrum **spectrum, struct point *out)
 {
     if (!plan->spectrum.wanted)
         return;
-    if (e->moments->c == 0 ||
-        spectrum_new(e->moments, plan->precision, &plan->projector, plan->spectrum, spectrum) < 0)
+    if (evidence->moments->c == 0 || spectrum_new(evidence->moments, plan->precision,
+                                                  &plan->projector, plan->spectrum, spectrum) < 0)
         out->flags |= FLAG_NO_SPECTRUM;
-    e->spectrum = *spectrum;
+    evidence->spectrum = *spectrum;
 }
 
-/* Rows that are missing are not known to be the same ones. */
+/* Why the rows cannot be compared with the first window. When rows are missing, nobody knows which.
+ */
 static enum probe_problem find_problem(const struct measure_plan *plan,
                                        const struct reservoir *reservoir)
 {
@@ -129,11 +135,12 @@ static enum probe_problem find_problem(const struct measure_plan *plan,
     return reservoir ? probe_check(plan->probe, reservoir) : PROBE_REDUCED;
 }
 
-/* The first window is like itself. One whose features do not vary has nothing to be compared with,
- * and the next one is the first. */
-static int gather_probe(struct evidence *e, const struct measure_plan *plan, struct point *out)
+/* The first window is compared with itself. A window whose features do not vary never comes here,
+ * so the next one is the first. */
+static int gather_probe(struct evidence *evidence, const struct measure_plan *plan,
+                        struct point *out)
 {
-    const struct reservoir *reservoir = e->moments->reservoir;
+    const struct reservoir *reservoir = evidence->moments->reservoir;
     struct probe now;
     int rc;
 
@@ -147,92 +154,93 @@ static int gather_probe(struct evidence *e, const struct measure_plan *plan, str
     rc = probe_init(&now, reservoir);
     if (rc < 0)
         return rc;
-    e->has_likeness = true;
+    evidence->has_likeness = true;
     if (plan->probe->n == 0) {
         *plan->probe = now;
-        e->likeness = probe_compare(plan->probe, plan->probe);
+        evidence->likeness = probe_compare(plan->probe, plan->probe);
         return 0;
     }
-    e->likeness = probe_compare(plan->probe, &now);
+    evidence->likeness = probe_compare(plan->probe, &now);
     probe_release(&now);
     return 0;
 }
 
-static bool is_available(const struct evidence *e, enum metric_needs needs)
+static bool is_available(const struct evidence *evidence, enum metric_needs needs)
 {
-    return needs == NEEDS_NOTHING || (needs == NEEDS_LABELS && e->collapse) ||
-           (needs == NEEDS_SPECTRUM && e->spectrum) || (needs == NEEDS_PROBE && e->has_likeness);
+    return needs == NEEDS_NOTHING || (needs == NEEDS_LABELS && evidence->collapse) ||
+           (needs == NEEDS_SPECTRUM && evidence->spectrum) ||
+           (needs == NEEDS_PROBE && evidence->has_likeness);
 }
 
-static void clear(const struct evidence *e, struct point *out)
+static void clear_point(const struct evidence *evidence, struct point *out)
 {
-    out->n = e->n;
-    out->p = (uint32_t)e->moments->p;
-    out->c = (uint32_t)e->moments->c;
+    out->n = evidence->n;
+    out->p = (uint32_t)evidence->moments->p;
+    out->c = (uint32_t)evidence->moments->c;
     out->rank = 0;
-    out->flags = e->moments->by_rows ? FLAG_ROW_FORM : 0;
+    out->flags = evidence->moments->by_rows ? FLAG_ROW_FORM : 0;
     for (int i = 0; i < METRIC_COUNT; i++)
         out->value[i] = (double)NAN;
 }
 
 /* The sums that need no outputs, from X'X or from XX'. */
-static int sum_features(struct evidence *e)
+static int sum_features(struct evidence *evidence)
 {
-    const struct moments *m = e->moments;
+    const struct moments *m = evidence->moments;
     double *scratch;
 
-    if (e->kernel) {
-        e->sums.t = kernel_trace(e->kernel);
-        e->sums.f = kernel_sum_squares(e->kernel);
-        e->sums.fourth = kernel_fourth(e->kernel);
+    if (evidence->kernel) {
+        evidence->sums.t = kernel_trace(evidence->kernel);
+        evidence->sums.f = kernel_sum_squares(evidence->kernel);
+        evidence->sums.fourth = kernel_fourth(evidence->kernel);
         return 0;
     }
     scratch = malloc(2 * m->p * sizeof *scratch);
     if (!scratch)
         return -ENOMEM;
-    e->sums.t = tiles_trace(&m->xx);
-    e->sums.f = tiles_sum_squares(&m->xx);
-    e->sums.fourth = moments_fourth(m, scratch);
+    evidence->sums.t = tiles_trace(&m->xx);
+    evidence->sums.f = tiles_sum_squares(&m->xx);
+    evidence->sums.fourth = moments_fourth(m, scratch);
     free(scratch);
     return 0;
 }
 
 /* Whether anything can be measured; a flag says why not. */
-static bool check_features(const struct evidence *e, const struct measure_plan *plan,
+static bool check_features(const struct evidence *evidence, const struct measure_plan *plan,
                            struct point *out)
 {
-    if (e->sums.t == 0) {
+    if (evidence->sums.t == 0) {
         out->flags |= FLAG_CONSTANT;
         return false;
     }
-    if (!isnormal(e->sums.f)) { /* fourth powers of f64 features beyond 1e+-77 */
+    if (!isnormal(evidence->sums.f)) { /* fourth powers of f64 features beyond 1e+-77 */
         out->flags |= FLAG_NOT_CONVERGED;
         return false;
     }
-    if (is_low_precision(e->moments, plan->precision.features, e->sums.t))
+    if (is_low_precision(evidence->moments, plan->precision.features, evidence->sums.t))
         out->flags |= FLAG_LOW_PRECISION;
     return true;
 }
 
-static int measure(struct evidence *e, const struct measure_plan *plan, struct collapse *collapse,
-                   struct point *out, struct spectrum **spectrum)
+static int fill_point(struct evidence *evidence, const struct measure_plan *plan,
+                      struct collapse *collapse, struct point *out, struct spectrum **spectrum)
 {
-    int rc = sum_features(e);
+    int rc = sum_features(evidence);
 
-    if (rc < 0 || !check_features(e, plan, out))
+    if (rc < 0 || !check_features(evidence, plan, out))
         return rc;
-    if (e->moments->c > 0)
-        rc = gather_outputs(e, plan, out);
+    if (evidence->moments->c > 0)
+        rc = gather_outputs(evidence, plan, out);
     if (rc == 0)
-        rc = gather_collapse(e, plan, collapse, out);
+        rc = gather_collapse(evidence, plan, collapse, out);
     if (rc == 0)
-        rc = gather_probe(e, plan, out);
+        rc = gather_probe(evidence, plan, out);
     if (rc < 0)
         return rc;
-    gather_spectrum(e, plan, spectrum, out);
+    gather_spectrum(evidence, plan, spectrum, out);
     for (int i = 0; i < METRIC_COUNT; i++) {
-        if (is_available(e, metric_table[i].needs))
-            out->value[i] = functions[i](e);
+        if (is_available(evidence, metric_table[i].needs))
+            out->value[i] = functions[i](evidence);
     }
     return 0;
 }
@@ -246,30 +254,30 @@ static int measure_moments(const struct moments *m, const struct measure_plan *p
                            struct point *out, struct spectrum **spectrum)
 {
     const double none = (double)NAN;
-    struct evidence e = {.moments = m,
-                         .sums = {.weight = m->weight, .weight_sq = m->weight_sq, .q = none},
-                         .estimate = {none, none},
-                         .errors = {none, none}};
+    struct evidence evidence = {.moments = m,
+                                .sums = {.weight = m->weight, .weight_sq = m->weight_sq, .q = none},
+                                .estimate = {none, none},
+                                .errors = {none, none}};
     struct collapse collapse;
     struct kernel kernel;
     int rc;
 
     assert(m->weight > 0 && !(m->by_rows && measure_needs_xx(m, plan)));
-    e.n = estimate_n_rows(&e.sums);
+    evidence.n = estimate_n_rows(&evidence.sums);
     *spectrum = NULL;
-    clear(&e, out);
+    clear_point(&evidence, out);
     if (!m->by_rows)
-        return measure(&e, plan, &collapse, out, spectrum);
+        return fill_point(&evidence, plan, &collapse, out, spectrum);
     rc = kernel_init(&kernel, m);
     if (rc < 0)
         return rc;
-    e.kernel = &kernel;
-    rc = measure(&e, plan, &collapse, out, spectrum);
+    evidence.kernel = &kernel;
+    rc = fill_point(&evidence, plan, &collapse, out, spectrum);
     kernel_release(&kernel);
     return rc;
 }
 
-/* Without its head a layer has features alone. */
+/* As long as the head is not complete the layer has features alone. */
 static int measure_with_head(const struct moments *m, const struct measure_plan *plan,
                              struct point *out, struct spectrum **spectrum)
 {

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "daemon/core/matrix/linalg.h"
-#include "daemon/core/measure/measure.h"
 
 /* Columns that are turned at a time: with 1024 rows they stay in the second-level cache. */
 #define SLICE_COLUMNS 128
@@ -165,14 +164,4 @@ enum probe_problem probe_check(const struct probe *first, const struct reservoir
     if (!weights_are_equal(rows))
         return PROBE_WEIGHTS;
     return first->n > 0 && first->n != rows->n_seen ? PROBE_N_ROWS : PROBE_NONE;
-}
-
-double measure_s_init(const struct evidence *e)
-{
-    return e->likeness.centred;
-}
-
-double measure_s_init_uncentred(const struct evidence *e)
-{
-    return e->likeness.uncentred;
 }

@@ -1,6 +1,6 @@
 #include <math.h>
 
-#include "daemon/core/measure/measure.h"
+#include "daemon/core/measure/measures.h"
 
 /* What RankMe adds to each share, so that log 0 is never taken. */
 #define RANKME_EPSILON 1e-7
@@ -9,9 +9,9 @@
  * made (centred, or not as the run asked). */
 
 /* tr S / rho_1 (Rudelson and Vershynin 2007). */
-double measure_stable_rank(const struct evidence *e)
+double measure_stable_rank(const struct evidence *evidence)
 {
-    return e->spectrum->total / e->spectrum->rho[0];
+    return evidence->spectrum->total / evidence->spectrum->rho[0];
 }
 
 /* Whether every eigenvalue that is not 0 is there: an entropy needs them all. */
@@ -22,9 +22,9 @@ static bool is_complete(const struct spectrum *s)
 
 /* exp(-sum s log s) with s_k = rho_k / sum rho, the effective rank of the covariance (Roy and
  * Vetterli 2007). */
-double measure_effective_rank(const struct evidence *e)
+double measure_effective_rank(const struct evidence *evidence)
 {
-    const struct spectrum *s = e->spectrum;
+    const struct spectrum *s = evidence->spectrum;
     double entropy = 0;
 
     if (!is_complete(s))
@@ -39,9 +39,9 @@ double measure_effective_rank(const struct evidence *e)
 
 /* RankMe (Garrido et al. 2023): singular values sigma_k = sqrt(n rho_k) in place of eigenvalues,
  * s_k = sigma_k / sum sigma + 1e-7, exp(-sum s log s). Theirs are of uncentred features. */
-double measure_rankme(const struct evidence *e)
+double measure_rankme(const struct evidence *evidence)
 {
-    const struct spectrum *s = e->spectrum;
+    const struct spectrum *s = evidence->spectrum;
     double entropy = 0, sum = 0;
 
     if (!is_complete(s))

@@ -1,0 +1,69 @@
+#include "daemon/core/measure/measures.h"
+
+/* ---- richness: the formula is in estimate.c, that of the errors in jackknife.h ---- */
+
+double measure_d_lr(const struct evidence *evidence)
+{
+    return evidence->estimate.plain;
+}
+
+double measure_d_debiased(const struct evidence *evidence)
+{
+    return evidence->estimate.debiased;
+}
+
+double measure_d_lr_se(const struct evidence *evidence)
+{
+    return evidence->errors.plain;
+}
+
+double measure_d_debiased_se(const struct evidence *evidence)
+{
+    return evidence->errors.debiased;
+}
+
+/* The share of the features' variance that the outputs use: ||Q'X||_F^2 / ||X||_F^2. */
+double measure_u(const struct evidence *evidence)
+{
+    return evidence->sums.q / evidence->sums.t;
+}
+
+/* The participation ratio of the features' eigenvalues: (tr S)^2 / tr S^2 with S = X'X. */
+double measure_pr(const struct evidence *evidence)
+{
+    return evidence->sums.t * evidence->sums.t / evidence->sums.f;
+}
+
+/* ---- neural collapse: the formulas are in collapse.h ---- */
+
+double measure_nc1(const struct evidence *evidence)
+{
+    return evidence->collapse->nc1;
+}
+
+double measure_nc1_quotient(const struct evidence *evidence)
+{
+    return evidence->collapse->nc1_quotient;
+}
+
+double measure_nc2_norm_cv(const struct evidence *evidence)
+{
+    return evidence->collapse->nc2_norm_cv;
+}
+
+double measure_nc2_angle(const struct evidence *evidence)
+{
+    return evidence->collapse->nc2_angle;
+}
+
+/* ---- likeness to the first window: the formula is in probe.h ---- */
+
+double measure_s_init(const struct evidence *evidence)
+{
+    return evidence->likeness.centred;
+}
+
+double measure_s_init_uncentred(const struct evidence *evidence)
+{
+    return evidence->likeness.uncentred;
+}

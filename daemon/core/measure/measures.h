@@ -1,0 +1,36 @@
+/* The values of a point. Each row of metric.h has one function here, which reads the evidence and
+ * returns one number. Pure; any thread. measure.c gathers the evidence and calls the functions.
+ * measures.c holds those that only read a number, cka.c and ranks.c those with a formula. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "daemon/core/measure/collapse.h"
+#include "daemon/core/measure/estimate.h"
+#include "daemon/core/measure/kernel.h"
+#include "daemon/core/measure/probe.h"
+#include "daemon/core/measure/spectrum.h"
+#include "daemon/core/moments/moments.h"
+#include "proto/base/metric.h"
+
+/* What a measure may read. X and Y are the rows as in moments.h, Q is an orthonormal basis of the
+ * outputs. Rows of unequal weight count as n = (sum w)^2 / sum w^2 equal ones. */
+struct evidence {
+    const struct moments
+        *moments;          /* with p outputs that stand for the head's C, if there is a head */
+    struct kernel *kernel; /* of moments by_rows; else NULL */
+    double n;
+    struct sums sums; /* q is NaN when the outputs do not vary */
+    struct estimate estimate, errors;
+    const struct collapse *collapse; /* never NULL for a measure that needs labels */
+    const struct spectrum *spectrum; /* never NULL for a measure that needs the spectrum */
+    bool has_likeness;               /* true for a measure that needs a probe */
+    struct likeness likeness;        /* of the rows of the first window and of this one */
+};
+
+/* A measure: one number, NaN where the data does not define it. */
+typedef double measure_fn(const struct evidence *);
+
+#define X(ENUM, name, unit, needs, sentence) measure_fn measure_##name;
+METRICS_MEASURED(X)
+#undef X
