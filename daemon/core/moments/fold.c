@@ -30,252 +30,258 @@ static size_t capacity_for(size_t p, size_t w)
     return rows < BLOCK_MAX_ROWS ? rows : BLOCK_MAX_ROWS;
 }
 
-/* Row by row: x, y, s_part, root, rs, half a turn and a segment; then means and differences, and
+/* Row by row: x, y, s_part, root, rs, half a turn and a range; then means and differences, and
  * the workers' scratch. */
 double fold_size_bytes(size_t p, size_t w, size_t n_workers)
 {
     double rows = (double)capacity_for(p, w), t = (double)tile_order(p), vectors = (double)(p + w);
-    double a_row = sizeof(double) * (vectors + (double)fold_n_side(p) + 3) + sizeof(struct segment);
+    double a_row =
+        sizeof(double) * (vectors + (double)fold_n_side(p) + 3) + sizeof(struct row_range);
 
     return rows * a_row + sizeof(double) * 2 * vectors +
            (double)n_workers * t * (sizeof(float) * t + sizeof(double) * 2 * WIDEN_ROWS);
 }
 
-static void set_turns(struct fold *f)
+static void set_turns(struct fold *fold)
 {
-    for (size_t k = 0; k < f->capacity / 2; k++) {
-        f->turns[k].cosine = cos(TURN_STEP * (double)k);
-        f->turns[k].sine = sin(TURN_STEP * (double)k);
+    for (size_t k = 0; k < fold->capacity / 2; k++) {
+        fold->turns[k].cosine = cos(TURN_STEP * (double)k);
+        fold->turns[k].sine = sin(TURN_STEP * (double)k);
     }
 }
 
 /* The block is sized for doubles; single-precision rows use half of it. */
 struct fold *fold_new(size_t p, size_t w, size_t n_workers)
 {
-    struct fold *f = calloc(1, sizeof *f);
+    struct fold *fold = calloc(1, sizeof *fold);
     size_t t = tile_order(p), side = fold_n_side(p), rows = capacity_for(p, w);
     bool ok;
 
-    if (!f)
+    if (!fold)
         return NULL;
-    f->p = p;
-    f->w = w;
-    f->capacity = rows;
-    f->n_workers = n_workers;
-    f->segments = calloc(rows, sizeof *f->segments);
-    f->x = malloc(rows * p * sizeof(double));
-    f->y = malloc(rows * w * sizeof(double));
-    f->root = malloc(rows * sizeof(double));
-    f->rs = malloc(rows * sizeof(double));
-    f->s_part = malloc(side * rows * sizeof(double));
-    f->mean_x = malloc(2 * p * sizeof(double));
-    f->mean_y = malloc(2 * w * sizeof(double));
-    f->exponent = calloc(side, sizeof *f->exponent);
-    f->turns = malloc(rows / 2 * sizeof *f->turns);
-    f->scratch = calloc(n_workers, sizeof *f->scratch);
-    ok = f->segments && f->x && f->y && f->root && f->rs && f->s_part && f->mean_x && f->mean_y &&
-         f->exponent && f->turns && f->scratch;
+    fold->p = p;
+    fold->w = w;
+    fold->capacity = rows;
+    fold->n_workers = n_workers;
+    fold->ranges = calloc(rows, sizeof *fold->ranges);
+    fold->x = malloc(rows * p * sizeof(double));
+    fold->y = malloc(rows * w * sizeof(double));
+    fold->root = malloc(rows * sizeof(double));
+    fold->rs = malloc(rows * sizeof(double));
+    fold->s_part = malloc(side * rows * sizeof(double));
+    fold->mean_x = malloc(2 * p * sizeof(double));
+    fold->mean_y = malloc(2 * w * sizeof(double));
+    fold->exponent = calloc(side, sizeof *fold->exponent);
+    fold->turns = malloc(rows / 2 * sizeof *fold->turns);
+    fold->scratch = calloc(n_workers, sizeof *fold->scratch);
+    ok = fold->ranges && fold->x && fold->y && fold->root && fold->rs && fold->s_part &&
+         fold->mean_x && fold->mean_y && fold->exponent && fold->turns && fold->scratch;
     for (size_t i = 0; ok && i < n_workers; i++) {
-        f->scratch[i].product = malloc(t * t * sizeof(float));
-        f->scratch[i].wide = malloc(sizeof(double) * 2 * WIDEN_ROWS * t);
-        ok = f->scratch[i].product && f->scratch[i].wide;
+        fold->scratch[i].product = malloc(t * t * sizeof(float));
+        fold->scratch[i].wide = malloc(sizeof(double) * 2 * WIDEN_ROWS * t);
+        ok = fold->scratch[i].product && fold->scratch[i].wide;
     }
     if (!ok) {
-        fold_free(f);
+        fold_free(fold);
         return NULL;
     }
-    set_turns(f);
-    f->dx = f->mean_x + p;
-    f->dy = f->mean_y + w;
-    return f;
+    set_turns(fold);
+    fold->dx = fold->mean_x + p;
+    fold->dy = fold->mean_y + w;
+    return fold;
 }
 
-void fold_free(struct fold *f)
+void fold_free(struct fold *fold)
 {
-    if (!f)
+    if (!fold)
         return;
-    for (size_t i = 0; f->scratch && i < f->n_workers; i++) {
-        free(f->scratch[i].product);
-        free(f->scratch[i].wide);
+    for (size_t i = 0; fold->scratch && i < fold->n_workers; i++) {
+        free(fold->scratch[i].product);
+        free(fold->scratch[i].wide);
     }
-    free(f->segments);
-    free(f->x);
-    free(f->y);
-    free(f->root);
-    free(f->rs);
-    free(f->s_part);
-    free(f->mean_x);
-    free(f->mean_y);
-    free(f->exponent);
-    free(f->turns);
-    free(f->scratch);
-    free(f);
+    free(fold->ranges);
+    free(fold->x);
+    free(fold->y);
+    free(fold->root);
+    free(fold->rs);
+    free(fold->s_part);
+    free(fold->mean_x);
+    free(fold->mean_y);
+    free(fold->exponent);
+    free(fold->turns);
+    free(fold->scratch);
+    free(fold);
 }
 
-size_t fold_capacity(const struct fold *f)
+size_t fold_capacity(const struct fold *fold)
 {
-    return f->capacity;
+    return fold->capacity;
 }
 
-size_t fold_n_rows(const struct fold *f)
+size_t fold_n_rows(const struct fold *fold)
 {
-    return f->n;
+    return fold->n;
 }
 
-bool fold_is_serial(const struct fold *f)
+bool fold_is_serial(const struct fold *fold)
 {
-    return fold_n_side(f->p) == 1 || f->n_workers == 1;
+    return fold_n_side(fold->p) == 1 || fold->n_workers == 1;
 }
 
-void fold_begin(struct fold *f, struct moments *m, double half_life_rows)
+void fold_begin(struct fold *fold, struct moments *m, double half_life_rows)
 {
-    assert(m->p == f->p && m->w == f->w);
-    f->m = m;
-    f->half_life_rows = half_life_rows;
-    f->phase = PHASE_GATHER;
-    f->n_segments = 0;
-    f->n = 0;
-    f->wide = false;
+    assert(m->p == fold->p && m->w == fold->w);
+    fold->moments = m;
+    fold->half_life_rows = half_life_rows;
+    fold->phase = PHASE_GATHER;
+    fold->n_ranges = 0;
+    fold->n = 0;
+    fold->wide = false;
 }
 
-bool fold_accepts(const struct fold *f, const struct rows *r)
+bool fold_accepts(const struct fold *fold, const struct rows *rows)
 {
-    return f->n < f->capacity && (f->n == 0 || f->wide == (r->features_dtype == DTYPE_F64));
+    return fold->n < fold->capacity &&
+           (fold->n == 0 || fold->wide == (rows->features_dtype == DTYPE_F64));
 }
 
-void fold_add(struct fold *f, struct rows *r, size_t from, size_t n)
+void fold_add(struct fold *fold, struct rows *rows, size_t from, size_t n)
 {
-    assert(fold_accepts(f, r) && n > 0 && n <= f->capacity - f->n && from + n <= r->n);
-    f->wide = r->features_dtype == DTYPE_F64;
-    f->segments[f->n_segments++] = (struct segment){.rows = r, .from = from, .n = n};
-    f->n += n;
+    assert(fold_accepts(fold, rows) && n > 0 && n <= fold->capacity - fold->n &&
+           from + n <= rows->n);
+    fold->wide = rows->features_dtype == DTYPE_F64;
+    fold->ranges[fold->n_ranges++] = (struct row_range){.rows = rows, .from = from, .n = n};
+    fold->n += n;
 }
 
 /* ---- phases -------------------------------------------------------------------------------- */
 
-static void enter(struct fold *f, enum phase phase, size_t n_tasks)
+static void enter(struct fold *fold, enum phase phase, size_t n_tasks)
 {
-    f->phase = phase;
-    f->n_tasks = n_tasks;
-    atomic_store_explicit(&f->next_task, 0, memory_order_relaxed);
+    fold->phase = phase;
+    fold->n_tasks = n_tasks;
+    atomic_store_explicit(&fold->next_task, 0, memory_order_relaxed);
 }
 
 /* Whether the window, with this block, has fewer rows than features and all of them are kept. */
-static bool is_short(const struct fold *f)
+static bool is_short(const struct fold *fold)
 {
-    const struct reservoir *reservoir = f->m->reservoir;
+    const struct reservoir *reservoir = fold->moments->reservoir;
 
-    return reservoir && f->half_life_rows == 0 && reservoir_has_all(reservoir) &&
-           f->m->n_rows + f->n < f->p && reservoir->n_seen + f->n <= reservoir_capacity(reservoir);
+    return reservoir && fold->half_life_rows == 0 && reservoir_has_all(reservoir) &&
+           fold->moments->n_rows + fold->n < fold->p &&
+           reservoir->n_seen + fold->n <= reservoir_capacity(reservoir);
 }
 
 /* A window that begins may put X'X off; one that grows too long for that makes it now, before its
  * rows have to make room. Returns whether it must. */
-static bool choose_form(struct fold *f)
+static bool choose_form(struct fold *fold)
 {
-    bool few = is_short(f);
+    bool few = is_short(fold);
 
-    if (f->m->weight == 0)
-        f->m->by_rows = few && f->m->may_wait;
-    return f->m->by_rows && !few;
+    if (fold->moments->weight == 0)
+        fold->moments->by_rows = few && fold->moments->may_wait;
+    return fold->moments->by_rows && !few;
 }
 
-static void enter_centre(struct fold *f)
+static void enter_centre(struct fold *fold)
 {
-    double decay = f->half_life_rows > 0 ? exp2(-(double)f->n / f->half_life_rows) : 1;
+    double decay = fold->half_life_rows > 0 ? exp2(-(double)fold->n / fold->half_life_rows) : 1;
 
-    if (f->m->reservoir)
-        reservoir_make_room(f->m->reservoir, f->n);
-    f->k = moments_combination(f->m, decay, f->weight);
-    enter(f, PHASE_CENTRE, fold_n_side(f->p) + 1);
+    if (fold->moments->reservoir)
+        reservoir_make_room(fold->moments->reservoir, fold->n);
+    fold->combination = moments_combination(fold->moments, decay, fold->weight);
+    enter(fold, PHASE_CENTRE, fold_n_side(fold->p) + 1);
 }
 
 /* Tiles of X'X that the block enters: none while they are put off. */
-static size_t n_products(const struct fold *f)
+static size_t n_products(const struct fold *fold)
 {
-    return f->m->by_rows ? 0 : f->m->xx.n_tiles;
+    return fold->moments->by_rows ? 0 : fold->moments->xx.n_tiles;
 }
 
-bool fold_next_phase(struct fold *f)
+bool fold_next_phase(struct fold *fold)
 {
-    switch (f->phase) {
+    switch (fold->phase) {
     case PHASE_GATHER:
-        enter(f, PHASE_CHECK, f->n_segments);
+        enter(fold, PHASE_CHECK, fold->n_ranges);
         return true;
     case PHASE_CHECK:
-        fold_drop_refused(f);
-        fold_weigh_rows(f);
-        if (!(f->weight > 0)) {
-            f->m->n_rows += f->n; /* rows that weigh nothing enter, and change nothing */
+        fold_drop_refused(fold);
+        fold_weigh_rows(fold);
+        if (!(fold->weight > 0)) {
+            fold->moments->n_rows +=
+                fold->n; /* rows that weigh nothing enter, and change nothing */
             return false;
         }
-        if (choose_form(f))
-            enter(f, PHASE_MAKE, f->m->xx.n_tiles);
+        if (choose_form(fold))
+            enter(fold, PHASE_MAKE, fold->moments->xx.n_tiles);
         else
-            enter_centre(f);
+            enter_centre(fold);
         return true;
     case PHASE_MAKE:
-        f->m->by_rows = false;
-        enter_centre(f);
+        fold->moments->by_rows = false;
+        enter_centre(fold);
         return true;
     case PHASE_CENTRE:
-        fold_sum_s(f);
-        enter(f, PHASE_PRODUCT, n_products(f) + fold_n_side(f->p) + 1);
+        fold_sum_s(fold);
+        enter(fold, PHASE_PRODUCT, n_products(fold) + fold_n_side(fold->p) + 1);
         return true;
     case PHASE_PRODUCT:
-        fold_commit(f);
-        f->phase = PHASE_GATHER;
+        fold_commit(fold);
+        fold->phase = PHASE_GATHER;
         return false;
     }
     return false;
 }
 
-size_t fold_n_shares(const struct fold *f)
+size_t fold_n_shares(const struct fold *fold)
 {
-    return f->n_tasks < f->n_workers ? f->n_tasks : f->n_workers;
+    return fold->n_tasks < fold->n_workers ? fold->n_tasks : fold->n_workers;
 }
 
-static void do_task(struct fold *f, size_t task, struct scratch *s)
+static void do_task(struct fold *fold, size_t task, struct scratch *scratch)
 {
-    size_t n_tiles = n_products(f), side = fold_n_side(f->p);
+    size_t n_tiles = n_products(fold), side = fold_n_side(fold->p);
 
-    switch (f->phase) {
+    switch (fold->phase) {
     case PHASE_CHECK:
-        fold_check_batch(f, f->segments[task].rows);
+        fold_check_batch(fold, fold->ranges[task].rows);
         break;
     case PHASE_MAKE:
-        moments_make_tile(f->m, task, s->wide);
+        moments_make_tile(fold->moments, task, scratch->wide);
         break;
     case PHASE_CENTRE:
         if (task < side)
-            fold_centre_features(f, task);
+            fold_centre_features(fold, task);
         else
-            fold_centre_outputs(f);
+            fold_centre_outputs(fold);
         break;
     case PHASE_PRODUCT:
         if (task < n_tiles)
-            fold_product_tile(f, task, s);
+            fold_product_tile(fold, task, scratch);
         else if (task < n_tiles + side)
-            fold_product_outputs(f, task - n_tiles, s);
+            fold_product_outputs(fold, task - n_tiles, scratch);
         else
-            fold_product_yy(f);
+            fold_product_yy(fold);
         break;
     case PHASE_GATHER:
         break;
     }
 }
 
-void fold_work(struct fold *f, size_t worker)
+void fold_work(struct fold *fold, size_t worker)
 {
     size_t task;
 
-    assert(worker < f->n_workers);
-    while ((task = atomic_fetch_add_explicit(&f->next_task, 1, memory_order_relaxed)) < f->n_tasks)
-        do_task(f, task, &f->scratch[worker]);
+    assert(worker < fold->n_workers);
+    while ((task = atomic_fetch_add_explicit(&fold->next_task, 1, memory_order_relaxed)) <
+           fold->n_tasks)
+        do_task(fold, task, &fold->scratch[worker]);
 }
 
-void fold_run(struct fold *f)
+void fold_run(struct fold *fold)
 {
-    while (fold_next_phase(f))
-        fold_work(f, 0);
+    while (fold_next_phase(fold))
+        fold_work(fold, 0);
 }

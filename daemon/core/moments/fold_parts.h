@@ -18,7 +18,7 @@ enum phase {
     PHASE_PRODUCT,
 };
 
-struct segment {
+struct row_range {
     struct rows *rows;
     size_t from;
     size_t n;
@@ -40,15 +40,15 @@ struct scratch {
 
 struct fold {
     size_t p, w, capacity, n_workers;
-    struct moments *m;
+    struct moments *moments;
     double half_life_rows;
 
     enum phase phase;
     size_t n_tasks;
     atomic_size_t next_task;
 
-    struct segment *segments;
-    size_t n_segments;
+    struct row_range *ranges;
+    size_t n_ranges;
     size_t n; /* rows in the block */
 
     bool wide;     /* the block is double: the features are f64 */
@@ -64,7 +64,7 @@ struct fold {
     double *rs;        /* n: sqrt(w_i) s_i, turned like the rows */
     double weighted_s; /* sum w s */
     int *exponent; /* of each column tile: the block holds 2^exponent times the centred values */
-    struct combination k;
+    struct combination combination;
     struct turn *turns; /* capacity / 2 */
     struct scratch *scratch;
 };

@@ -20,72 +20,72 @@ double head_size_bytes(size_t p, size_t k)
 
 struct head *head_new(size_t p, size_t c)
 {
-    struct head *h = calloc(1, sizeof *h);
+    struct head *head = calloc(1, sizeof *head);
 
-    if (!h)
+    if (!head)
         return NULL;
-    h->p = p;
-    h->c = c;
-    h->r = calloc(p * p, sizeof *h->r);
-    if (!h->r) {
-        free(h);
+    head->p = p;
+    head->c = c;
+    head->r = calloc(p * p, sizeof *head->r);
+    if (!head->r) {
+        free(head);
         return NULL;
     }
-    return h;
+    return head;
 }
 
-void head_free(struct head *h)
+void head_free(struct head *head)
 {
-    if (!h)
+    if (!head)
         return;
-    free(h->r);
-    free(h);
+    free(head->r);
+    free(head);
 }
 
-void head_reset(struct head *h)
+void head_reset(struct head *head)
 {
-    h->n_rows = 0;
-    h->dtype = DTYPE_NONE;
+    head->n_rows = 0;
+    head->dtype = DTYPE_NONE;
 }
 
-bool head_is_complete(const struct head *h)
+bool head_is_complete(const struct head *head)
 {
-    return h->n_rows == h->p;
+    return head->n_rows == head->p;
 }
 
-static int refuse_slice(struct head *h, const struct head_slice *s, struct err *why)
+static int refuse_slice(struct head *head, const struct head_slice *slice, struct err *why)
 {
-    size_t expected = h->n_rows;
+    size_t expected = head->n_rows;
 
-    head_reset(h);
+    head_reset(head);
     return err_set(why, -EINVAL,
                    "the slice of the head begins with row %zu, expected %zu: one before it is "
                    "missing",
-                   s->first, expected);
+                   slice->first, expected);
 }
 
-int head_take(struct head *h, const struct head_slice *s, struct err *why)
+int head_take(struct head *head, const struct head_slice *slice, struct err *why)
 {
-    const char *at = s->values;
+    const char *at = slice->values;
 
-    if (s->first == 0)
-        head_reset(h);
-    if (s->first != h->n_rows || s->n > h->p - s->first)
-        return refuse_slice(h, s, why);
-    for (size_t i = s->first; i < s->first + s->n; i++) {
-        size_t n = h->p - i, bad = convert_find_nonfinite(s->dtype, at, n);
+    if (slice->first == 0)
+        head_reset(head);
+    if (slice->first != head->n_rows || slice->n > head->p - slice->first)
+        return refuse_slice(head, slice, why);
+    for (size_t i = slice->first; i < slice->first + slice->n; i++) {
+        size_t n = head->p - i, bad = convert_find_nonfinite(slice->dtype, at, n);
 
         if (bad < n) {
-            head_reset(h);
+            head_reset(head);
             return err_set(why, -EINVAL, "the head is not finite at row %zu, column %zu", i,
                            i + bad);
         }
-        convert_to_double(s->dtype, at, n, h->r + i * h->p + i);
-        at += n * dtype_size(s->dtype);
+        convert_to_double(slice->dtype, at, n, head->r + i * head->p + i);
+        at += n * dtype_size(slice->dtype);
     }
-    h->n_rows += s->n;
-    if (dtype_epsilon(s->dtype) > dtype_epsilon(h->dtype) || h->dtype == DTYPE_NONE)
-        h->dtype = s->dtype;
+    head->n_rows += slice->n;
+    if (dtype_epsilon(slice->dtype) > dtype_epsilon(head->dtype) || head->dtype == DTYPE_NONE)
+        head->dtype = slice->dtype;
     return 0;
 }
 
@@ -113,30 +113,30 @@ static void expand(const struct moments *m, struct moments *out)
 }
 
 /* X'Y~ = S R', then R times all of X'Y for the outputs' rows of Y'Y, and the targets' own. */
-static void fill_products(const struct head *h, const struct moments *m, struct moments *out)
+static void fill_products(const struct head *head, const struct moments *m, struct moments *out)
 {
     size_t p = m->p, w = out->w;
 
     expand(m, out);
-    linalg_times_triangle_transposed(p, p, h->r, out->xy, w);
+    linalg_times_triangle_transposed(p, p, head->r, out->xy, w);
     memcpy(out->yy, out->xy, p * w * sizeof *out->yy);
-    linalg_triangle_times(p, w, h->r, out->yy, w);
+    linalg_triangle_times(p, w, head->r, out->yy, w);
     for (size_t i = 0; i < m->k; i++)
         memcpy(out->yy + (p + i) * w + p + i, m->yy + i * m->w + i, (m->k - i) * sizeof *out->yy);
 }
 
 /* out (p, then k targets) = R x, and the targets. */
-static void fill_row(const struct head *h, const double *x, const double *targets, size_t k,
+static void fill_row(const struct head *head, const double *x, const double *targets, size_t k,
                      double *out)
 {
-    memset(out, 0, h->p * sizeof *out);
-    linalg_matvec_f64(false, h->p, h->p, h->r, h->p, x, out);
+    memset(out, 0, head->p * sizeof *out);
+    linalg_matvec_f64(false, head->p, head->p, head->r, head->p, x, out);
     if (k > 0)
-        memcpy(out + h->p, targets, k * sizeof *out);
+        memcpy(out + head->p, targets, k * sizeof *out);
 }
 
 /* Copies of the kept rows' outputs; places that were never written are not read by anyone. */
-static int fill_kept(const struct head *h, const struct moments *m, struct moments *out)
+static int fill_kept(const struct head *head, const struct moments *m, struct moments *out)
 {
     const struct reservoir *from = m->reservoir;
     size_t p = m->p, w = out->w, n = reservoir_capacity(from);
@@ -158,16 +158,16 @@ static int fill_kept(const struct head *h, const struct moments *m, struct momen
         if (m->k > 0)
             memcpy(to->y + i * w + p, from->y + i * m->w, m->k * sizeof *to->y);
     }
-    linalg_times_triangle_transposed(n, p, h->r, to->y, w);
+    linalg_times_triangle_transposed(n, p, head->r, to->y, w);
     out->reservoir = to;
     return 0;
 }
 
-int head_outputs(const struct head *h, const struct moments *m, struct moments *out)
+int head_outputs(const struct head *head, const struct moments *m, struct moments *out)
 {
     size_t p = m->p, w = p + m->k;
 
-    assert(m->c == 0 && !m->by_rows && h->p == p);
+    assert(m->c == 0 && !m->by_rows && head->p == p);
     *out = *m;
     out->c = p;
     out->w = w;
@@ -175,12 +175,12 @@ int head_outputs(const struct head *h, const struct moments *m, struct moments *
     out->xy = malloc(p * w * sizeof *out->xy);
     out->yy = malloc(w * w * sizeof *out->yy);
     out->mean_y = malloc(w * sizeof *out->mean_y);
-    if (!out->xy || !out->yy || !out->mean_y || (m->reservoir && fill_kept(h, m, out) < 0)) {
+    if (!out->xy || !out->yy || !out->mean_y || (m->reservoir && fill_kept(head, m, out) < 0)) {
         head_release_outputs(out);
         return -ENOMEM;
     }
-    fill_products(h, m, out);
-    fill_row(h, m->mean_x, m->mean_y, m->k, out->mean_y);
+    fill_products(head, m, out);
+    fill_row(head, m->mean_x, m->mean_y, m->k, out->mean_y);
     return 0;
 }
 

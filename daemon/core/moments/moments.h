@@ -92,9 +92,6 @@ void moments_reset(struct moments *);
 /* How rows of total weight `weight` combine with what is there, forgetting by `decay`. */
 struct combination moments_combination(const struct moments *, double decay, double weight);
 
-/* Merges `from` into `to`, exactly: same p, C and K. Returns 0 or -ENOMEM, `to` then as it was. */
-int moments_merge(struct moments *to, const struct moments *from);
-
 /* Merges given statistics, after multiplying what is there with `decay` (1: nothing is forgotten).
  * The view must be finite, and the moments without
  * targets. Returns 0 or -ENOMEM, the moments then as they were. */

@@ -14,6 +14,7 @@
 #include "daemon/core/measure/span.h"
 #include "daemon/core/moments/fold.h"
 #include "tests/lib/fault.h"
+#include "tests/lib/reduced.h"
 #include "tests/lib/sample.h"
 
 /* A sample, its moments with the rows that are kept beside them, and row weights or NULL. */
@@ -490,7 +491,7 @@ static void rows_that_came_reduced_have_no_errors(void **state)
 {
     struct trial t;
     struct random r;
-    struct moments other;
+    struct reduced other;
 
     (void)state;
     random_seed(&r, 12);
@@ -498,12 +499,11 @@ static void rows_that_came_reduced_have_no_errors(void **state)
     sample_fill(&t.s, &r, 0, 1);
     sample_encode(&t.s, DTYPE_F64, DTYPE_F64);
     assert_false(isnan(measure(&t, 200).value[METRIC_D_LR_SE]));
-    assert_int_equal(moments_init(&other, 5, 2, 0), 0);
-    sample_fold(&t.s, &other, 0, 50, 50, 0);
-    assert_int_equal(moments_merge(&t.m, &other), 0);
+    reduced_init(&other, &t.s, 0, 50, DTYPE_F64);
+    assert_int_equal(moments_absorb(&t.m, &other.view, 1), 0);
     assert_true(isnan(sample_measure(&t.s, &t.m).value[METRIC_D_LR_SE]));
     assert_false(isnan(measure(&t, 200).value[METRIC_D_LR_SE])); /* the next window has them */
-    moments_release(&other);
+    reduced_release(&other);
     end(&t);
 }
 

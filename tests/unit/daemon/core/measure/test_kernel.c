@@ -13,6 +13,7 @@
 #include "daemon/core/measure/measure.h"
 #include "daemon/core/moments/fold.h"
 #include "tests/lib/fault.h"
+#include "tests/lib/reduced.h"
 #include "tests/lib/sample.h"
 
 /* Both forms in double: n products and p of them, 2^-53 sqrt(n p) of ||X'X|| at worst, divided by
@@ -222,24 +223,23 @@ static void a_long_window_lets_the_next_one_begin_by_features(void **state)
 static void reduced_rows_end_the_waiting(void **state)
 {
     struct window w;
-    struct moments other;
+    struct reduced other;
     struct point got;
     struct reference expected;
 
     (void)state;
     start(&w, 80, 90, 2, DTYPE_F64);
-    assert_int_equal(moments_init(&other, 90, 2, 0), 0);
-    sample_fold(&w.s, &other, 40, 60, 20, 0);
+    reduced_init(&other, &w.s, 40, 60, DTYPE_F64);
     fold_rows(&w, 0, 40, 10);
     assert_true(w.m.by_rows);
-    assert_int_equal(moments_merge(&w.m, &other), 0);
+    assert_int_equal(moments_absorb(&w.m, &other.view, 1), 0);
     assert_false(w.m.by_rows);
     fold_rows(&w, 60, 80, 20);
     got = sample_measure(&w.s, &w.m);
     expected = sample_reference(&w.s, NULL);
     assert_true(fabsl(expected.d_lr - got.value[METRIC_D_LR]) <= 1e-11);
     assert_true(fabsl(expected.d_debiased - got.value[METRIC_D_DEBIASED]) <= 1e-11);
-    moments_release(&other);
+    reduced_release(&other);
     end(&w);
 }
 

@@ -8,6 +8,7 @@
 #include "daemon/core/moments/moments.h"
 #include "tests/lib/cmocka.h"
 #include "tests/lib/fault.h"
+#include "tests/lib/reduced.h"
 #include "tests/lib/sample.h"
 
 /* Sums of some hundred products of double, each rounded to 2^-53, and means of up to 100 spreads,
@@ -119,82 +120,6 @@ static void size_in_bytes_is_what_is_allocated(void **state)
     assert_true(moments_size_bytes(65536, 65536) > 0x1p35);
 }
 
-/* Three parts whose means, and so their shifts, differ by 5 to 10 spreads, in every order. */
-static void merging_parts_in_any_order_gives_the_whole(void **state)
-{
-    static const int orders[][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
-                                    {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
-    static const size_t bounds[] = {0, 50, 51, 230};
-    struct sample s;
-
-    (void)state;
-    make(&s, 2, 230, 12, 3, DTYPE_F64);
-    for (size_t i = 0; i < s.n * s.p; i++)
-        s.x[i] += i / s.p < 50 ? 5 : i / s.p > 50 ? -5 : 0;
-    sample_encode(&s, DTYPE_F64, DTYPE_F64);
-    for (size_t o = 0; o < 6; o++) {
-        struct moments all, part;
-
-        assert_int_equal(moments_init(&all, s.p, s.c, 0), 0);
-        for (int k = 0; k < 3; k++) {
-            fold_part(&s, &part, bounds[orders[o][k]], bounds[orders[o][k] + 1]);
-            assert_int_equal(moments_merge(&all, &part), 0);
-            moments_release(&part);
-        }
-        check_matrices(&s, &all, TOLERANCE);
-        check_fourth(&s, &all, TOLERANCE);
-        moments_release(&all);
-    }
-    sample_release(&s);
-}
-
-/* The cumulative window: windows of rows, merged one after the other, then more rows. */
-static void merging_windows_into_a_cumulative_one_gives_the_whole(void **state)
-{
-    struct sample s;
-    struct moments all, window;
-
-    (void)state;
-    make(&s, 3, 400, 530, 1, DTYPE_F64);
-    for (size_t i = 0; i < s.n * s.p; i++)
-        s.x[i] += (double)(i / s.p) * 0.05;
-    sample_encode(&s, DTYPE_F64, DTYPE_F64);
-    assert_int_equal(moments_init(&all, s.p, s.c, 0), 0);
-    assert_int_equal(moments_init(&window, s.p, s.c, 0), 0);
-    for (size_t at = 0; at < 300; at += 100) {
-        moments_reset(&window);
-        sample_fold(&s, &window, at, at + 100, 33, 0);
-        assert_int_equal(moments_merge(&all, &window), 0);
-    }
-    sample_fold(&s, &all, 300, 400, 100, 0);
-    check_fourth(&s, &all, TOLERANCE);
-    assert_true(fabs(sample_measure(&s, &all).value[METRIC_D_LR] -
-                     sample_point(&s, 400).value[METRIC_D_LR]) < 1e-11);
-    moments_release(&all);
-    moments_release(&window);
-    sample_release(&s);
-}
-
-static void merging_into_nothing_copies_and_merging_nothing_does_nothing(void **state)
-{
-    struct sample s;
-    struct moments a, b, empty;
-
-    (void)state;
-    make(&s, 4, 70, 9, 2, DTYPE_F32);
-    fold_part(&s, &a, 0, s.n);
-    fold_part(&s, &b, 0, s.n);
-    assert_int_equal(moments_init(&empty, s.p, s.c, 0), 0);
-    assert_int_equal(moments_merge(&a, &empty), 0);
-    assert_true(moments_identical(&a, &b));
-    assert_int_equal(moments_merge(&empty, &a), 0);
-    assert_true(moments_identical(&empty, &a));
-    moments_release(&a);
-    moments_release(&b);
-    moments_release(&empty);
-    sample_release(&s);
-}
-
 static void after_a_reset_nothing_of_the_past_is_left(void **state)
 {
     struct sample s;
@@ -216,104 +141,19 @@ static void after_a_reset_nothing_of_the_past_is_left(void **state)
 
 /* ---- statistics that somebody else reduced ------------------------------------------------- */
 
-/* What a trainer would send of rows from..to-1: full matrices about their own mean. */
-struct sent {
-    struct moments_view view;
-    double *mean_x, *mean_y, *xx, *xy, *yy, *sum_sx;
-    float *xx32;
-};
-
-static void sum_fourth(const struct sample *s, size_t from, size_t to, struct sent *out)
-{
-    for (size_t i = from; i < to; i++) {
-        double square = 0;
-
-        for (size_t j = 0; j < s->p; j++)
-            square += pow(s->x[i * s->p + j] - out->mean_x[j], 2);
-        out->view.sum_s2 += square * square;
-        for (size_t j = 0; j < s->p; j++)
-            out->sum_sx[j] += square * (s->x[i * s->p + j] - out->mean_x[j]);
-    }
-}
-
-static void cross(size_t from, size_t n, const double *a, size_t p, const double *b, size_t q,
-                  double *out)
-{
-    long double *exact = must_alloc(p * q * sizeof *exact);
-
-    reference_cross(n, p, a + from * p, q, b + from * q, NULL, exact);
-    for (size_t i = 0; i < p * q; i++)
-        out[i] = (double)exact[i];
-    free(exact);
-}
-
-static void send_init(struct sent *out, const struct sample *s, size_t from, size_t to,
-                      enum dtype d)
-{
-    size_t p = s->p, c = s->c, n = to - from;
-    long double *mean = must_alloc((p + c) * sizeof *mean);
-
-    memset(out, 0, sizeof *out);
-    out->mean_x = must_alloc(p * sizeof(double));
-    out->mean_y = must_alloc(c * sizeof(double));
-    out->xx = must_alloc(p * p * sizeof(double));
-    out->xx32 = must_alloc(p * p * sizeof(float));
-    out->xy = must_alloc(p * c * sizeof(double));
-    out->yy = must_alloc(c * c * sizeof(double));
-    out->sum_sx = must_alloc(p * sizeof(double));
-    reference_means(n, p, s->x + from * p, NULL, mean);
-    reference_means(n, c, s->y + from * c, NULL, mean + p);
-    for (size_t j = 0; j < p; j++)
-        out->mean_x[j] = (double)mean[j];
-    for (size_t j = 0; j < c; j++)
-        out->mean_y[j] = (double)mean[p + j];
-    free(mean);
-    cross(from, n, s->x, p, s->x, p, out->xx);
-    cross(from, n, s->x, p, s->y, c, out->xy);
-    cross(from, n, s->y, c, s->y, c, out->yy);
-    sum_fourth(s, from, to, out);
-    for (size_t i = 0; i < p * p; i++)
-        out->xx32[i] = (float)out->xx[i];
-    for (size_t i = 1; i < p; i++) { /* the lower triangle is not read */
-        for (size_t j = 0; j < i; j++) {
-            out->xx[i * p + j] = -1e9;
-            out->xx32[i * p + j] = -1e9f;
-        }
-    }
-    out->view.n_rows = n;
-    out->view.mean_x = out->mean_x;
-    out->view.mean_y = out->mean_y;
-    out->view.xx = d == DTYPE_F32 ? (void *)out->xx32 : out->xx;
-    out->view.xx_dtype = d;
-    out->view.xy = out->xy;
-    out->view.yy = out->yy;
-    out->view.sum_sx = out->sum_sx;
-}
-
-static void send_release(struct sent *m)
-{
-    free(m->mean_x);
-    free(m->mean_y);
-    free(m->xx);
-    free(m->xx32);
-    free(m->xy);
-    free(m->yy);
-    free(m->sum_sx);
-}
-
 /* Two statistics with rows between them. An f32 matrix is rounded once, 2^-24 an entry. */
 static void check_absorbed(enum dtype d, size_t p, double tolerance)
 {
     struct sample s;
     struct moments m;
-    struct sent first, last;
+    struct reduced first, last;
 
     make(&s, 6, 120, p, 10, DTYPE_F64);
     for (size_t i = 0; i < 40 * p; i++)
         s.x[i] += 7;
     sample_encode(&s, DTYPE_F64, DTYPE_F64);
-    send_init(&first, &s, 0, 40, d);
-    send_init(&last, &s, 70, 120, d);
+    reduced_init(&first, &s, 0, 40, d);
+    reduced_init(&last, &s, 70, 120, d);
     assert_int_equal(moments_init(&m, s.p, s.c, 0), 0);
     assert_int_equal(moments_absorb(&m, &first.view, 1), 0);
     sample_fold(&s, &m, 40, 70, 30, 0);
@@ -321,8 +161,8 @@ static void check_absorbed(enum dtype d, size_t p, double tolerance)
     check_matrices(&s, &m, tolerance);
     check_fourth(&s, &m, tolerance);
     moments_release(&m);
-    send_release(&first);
-    send_release(&last);
+    reduced_release(&first);
+    reduced_release(&last);
     sample_release(&s);
 }
 
@@ -335,46 +175,78 @@ static void absorbed_statistics_equal_their_rows(void **state)
     check_absorbed(DTYPE_F32, 530, 1.2e-7);
 }
 
+/* Three parts whose means, and so their shifts, differ by 5 to 10 spreads, in every order. */
+static void absorbed_parts_give_the_whole_in_any_order(void **state)
+{
+    static const int orders[][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
+                                    {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+    static const size_t bounds[] = {0, 50, 51, 230};
+    struct sample s;
+
+    (void)state;
+    make(&s, 2, 230, 12, 3, DTYPE_F64);
+    for (size_t i = 0; i < s.n * s.p; i++)
+        s.x[i] += i / s.p < 50 ? 5 : i / s.p > 50 ? -5 : 0;
+    sample_encode(&s, DTYPE_F64, DTYPE_F64);
+    for (size_t o = 0; o < 6; o++) {
+        struct moments all;
+        struct reduced part;
+
+        assert_int_equal(moments_init(&all, s.p, s.c, 0), 0);
+        for (int k = 0; k < 3; k++) {
+            size_t which = (size_t)orders[o][k];
+
+            reduced_init(&part, &s, bounds[which], bounds[which + 1], DTYPE_F64);
+            assert_int_equal(moments_absorb(&all, &part.view, 1), 0);
+            reduced_release(&part);
+        }
+        check_matrices(&s, &all, TOLERANCE);
+        check_fourth(&s, &all, TOLERANCE);
+        moments_release(&all);
+    }
+    sample_release(&s);
+}
+
 static void absorbed_statistics_of_no_rows_change_nothing(void **state)
 {
     struct sample s;
     struct moments m, before;
-    struct sent none;
+    struct reduced none;
 
     (void)state;
     make(&s, 7, 30, 6, 1, DTYPE_F64);
     fold_part(&s, &m, 0, s.n);
     fold_part(&s, &before, 0, s.n);
-    send_init(&none, &s, 0, 30, DTYPE_F64);
+    reduced_init(&none, &s, 0, 30, DTYPE_F64);
     none.view.n_rows = 0;
     assert_int_equal(moments_absorb(&m, &none.view, 0.5), 0);
     assert_true(moments_identical(&m, &before));
     moments_release(&m);
     moments_release(&before);
-    send_release(&none);
+    reduced_release(&none);
     sample_release(&s);
 }
 
 /* Old rows count by `decay`, those of the statistics by 1. */
 static void absorbing_forgets_the_past_by_the_decay(void **state)
 {
-    static const double keeps[] = {0.25, 1e-3, 0};
+    static const double decays[] = {0.25, 1e-3, 0};
 
     (void)state;
     for (int k = 0; k < 3; k++) {
         double w[100], scratch[2 * 8];
         struct sample s;
         struct moments m;
-        struct sent sent;
+        struct reduced sent;
         struct reference ref;
         struct point got;
 
         make(&s, 8, 100, 8, 5, DTYPE_F64);
-        send_init(&sent, &s, 60, 100, DTYPE_F64);
+        reduced_init(&sent, &s, 60, 100, DTYPE_F64);
         fold_part(&s, &m, 0, 60);
-        assert_int_equal(moments_absorb(&m, &sent.view, keeps[k]), 0);
+        assert_int_equal(moments_absorb(&m, &sent.view, decays[k]), 0);
         for (size_t i = 0; i < s.n; i++)
-            w[i] = i < 60 ? fmax(keeps[k], 1e-300) : 1;
+            w[i] = i < 60 ? fmax(decays[k], 1e-300) : 1;
         ref = sample_reference(&s, w);
         got = sample_measure(&s, &m);
         check_near(ref.n, got.n, ref.n, TOLERANCE);
@@ -382,7 +254,7 @@ static void absorbing_forgets_the_past_by_the_decay(void **state)
         check_near(ref.d_debiased, got.value[METRIC_D_DEBIASED], 1, 1e-11);
         check_near(ref.fourth, moments_fourth(&m, scratch), ref.fourth, TOLERANCE);
         moments_release(&m);
-        send_release(&sent);
+        reduced_release(&sent);
         sample_release(&s);
     }
 }
@@ -433,11 +305,11 @@ static void every_allocation_of_init_may_fail(void **state)
     assert_true(n > 7);
 }
 
-static void a_merge_without_memory_leaves_the_moments_as_they_were(void **state)
+static void absorbing_without_memory_leaves_the_moments_as_they_were(void **state)
 {
     struct sample s;
-    struct moments m, before, from;
-    struct sent sent;
+    struct moments m, before;
+    struct reduced sent;
     long n = 0;
     int rc;
 
@@ -445,8 +317,7 @@ static void a_merge_without_memory_leaves_the_moments_as_they_were(void **state)
     make(&s, 11, 60, 7, 1, DTYPE_F64);
     fold_part(&s, &m, 0, 30);
     fold_part(&s, &before, 0, 30);
-    fold_part(&s, &from, 30, 60);
-    send_init(&sent, &s, 30, 60, DTYPE_F64);
+    reduced_init(&sent, &s, 30, 60, DTYPE_F64);
     do {
         fault_arm(++n);
         rc = moments_absorb(&m, &sent.view, 0.5);
@@ -455,19 +326,8 @@ static void a_merge_without_memory_leaves_the_moments_as_they_were(void **state)
     } while (rc < 0);
     assert_true(n > 1);
     moments_release(&m);
-    fold_part(&s, &m, 0, 30);
-    n = 0;
-    do {
-        fault_arm(++n);
-        rc = moments_merge(&m, &from);
-        assert_int_equal(rc, fault_disarm() ? -ENOMEM : 0);
-        assert_int_equal(moments_identical(&m, &before), rc < 0);
-    } while (rc < 0);
-    assert_true(n > 1);
-    moments_release(&m);
     moments_release(&before);
-    moments_release(&from);
-    send_release(&sent);
+    reduced_release(&sent);
     sample_release(&s);
 }
 
@@ -476,16 +336,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(moments_are_the_centred_sums_of_the_rows),
         cmocka_unit_test(size_in_bytes_is_what_is_allocated),
-        cmocka_unit_test(merging_parts_in_any_order_gives_the_whole),
-        cmocka_unit_test(merging_windows_into_a_cumulative_one_gives_the_whole),
-        cmocka_unit_test(merging_into_nothing_copies_and_merging_nothing_does_nothing),
         cmocka_unit_test(after_a_reset_nothing_of_the_past_is_left),
         cmocka_unit_test(absorbed_statistics_equal_their_rows),
+        cmocka_unit_test(absorbed_parts_give_the_whole_in_any_order),
         cmocka_unit_test(absorbed_statistics_of_no_rows_change_nothing),
         cmocka_unit_test(absorbing_forgets_the_past_by_the_decay),
         cmocka_unit_test(the_fourth_moment_survives_a_drifting_mean),
         cmocka_unit_test(every_allocation_of_init_may_fail),
-        cmocka_unit_test(a_merge_without_memory_leaves_the_moments_as_they_were),
+        cmocka_unit_test(absorbing_without_memory_leaves_the_moments_as_they_were),
     };
 
     linalg_init();
