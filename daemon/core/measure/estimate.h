@@ -1,6 +1,6 @@
-/* D_LR and its de-biased form from the few sums that they need, so that the whole window and the
- * window without some of its rows (jackknife.h) go through the same formula. Pure; any thread.
- * Where the sums come from is measure.h's business. */
+/* D_LR and its de-biased form from the few sums that they need. The whole window and the window
+ * without some of its rows (jackknife.h) use the same formula. Pure; any thread. measure.h makes
+ * the sums. Tested by test_estimate.c. */
 #pragma once
 
 /* Sums over rows about their mean, with weights w_i. */
@@ -18,14 +18,14 @@ struct estimate {
     double debiased; /* NaN unless n > 3, n > r + 1 and Z > 0 */
 };
 
-/* Rows of unequal weight count as so many equal ones: (sum w)^2 / sum w^2. */
+/* Rows of unequal weight count as this many equal rows: (sum w)^2 / sum w^2. */
 double estimate_n_rows(const struct sums *);
 
-/* For outputs of rank r, with t and f above 0. */
+/* For outputs of rank r > 0, with t and f above 0. */
 struct estimate estimate_richness(const struct sums *, double r);
 
-/* Against a projector that is not the space of all outputs, of squared norm ||P||_F^2 (its rank,
- * unless it shrinks): q is tr(T P). The correction is derived for directions that do not depend on
- * the rows; principal ones do (measured: 0.20 in place of 0.44 for 20 of 64 equal directions and
- * 128 rows), so there is none. */
+/* Against a projector that is not the space of all outputs, with the squared norm ||P||_F^2 (its
+ * rank, unless it shrinks): q is tr(T P). There is no de-biased form: the correction is derived for
+ * directions that do not depend on the rows, and principal directions do (measured: 0.20 in place
+ * of 0.44 for 20 of 64 equal directions and 128 rows). */
 struct estimate estimate_projected(const struct sums *, double norm_sq);

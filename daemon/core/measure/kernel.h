@@ -1,7 +1,7 @@
-/* The n x n form of a window: K = XX' from the rows that are kept, for windows with fewer rows than
- * features, of which X'X (p x p) is never made. Owns the matrix; reads the moments and their rows,
- * which must all be there (moments.h: by_rows); any thread, one at a time. What is read off K is
- * its users' business.
+/* The n x n form of a window: K = XX' from the rows in the reservoir, for windows with fewer rows
+ * than features, where X'X (p x p) is never made. Owns the matrix; reads the moments and their
+ * rows, which must all be there (moments.h: by_rows); any thread, one at a time. Its users are
+ * measure.h and jackknife.h.
  *
  *     X = sqrt(w) (x - m), n x p       tr(XX') = tr(X'X)      ||XX'||_F = ||X'X||_F
  */

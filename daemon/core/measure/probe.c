@@ -8,7 +8,7 @@
 
 #include "daemon/core/matrix/linalg.h"
 
-/* Columns that are turned at a time: with 1024 rows they stay in the second-level cache. */
+/* Columns that are transposed at a time: with 1024 rows they stay in the second-level cache. */
 #define SLICE_COLUMNS 128
 
 size_t probe_n_values(size_t n)
@@ -21,7 +21,7 @@ size_t probe_size_bytes(size_t n)
     return probe_n_values(n) * sizeof(double);
 }
 
-/* Summed as differences from the first row: a constant column comes out exact. */
+/* Sums differences from the first row: the mean of a constant column is exact. */
 static double column_mean(const struct reservoir *rows, size_t col)
 {
     double first = rows->x[col], sum = 0;
@@ -31,7 +31,7 @@ static double column_mean(const struct reservoir *rows, size_t col)
     return first + sum / (double)rows->n_seen;
 }
 
-/* slice (n_cols x n) = columns first..first+n_cols-1 of Z, transposed; `mean` theirs. */
+/* slice (n_cols x n) = columns first..first+n_cols-1 of Z, transposed; `mean` gets their means. */
 static void fill_slice(const struct reservoir *rows, size_t first, size_t n_cols, double *mean,
                        double *slice)
 {
@@ -50,38 +50,38 @@ static void mirror(size_t n, double *a)
     }
 }
 
-int probe_init(struct probe *p, const struct reservoir *rows)
+int probe_init(struct probe *probe, const struct reservoir *rows)
 {
     size_t n = rows->n_seen;
     double mean[SLICE_COLUMNS], *slice = malloc(SLICE_COLUMNS * n * sizeof *slice);
     double *along, *mean_sq;
 
     assert(reservoir_has_all(rows) && n > 0);
-    *p = (struct probe){.n = n, .values = calloc(probe_n_values(n), sizeof(double))};
-    if (!slice || !p->values) {
+    *probe = (struct probe){.n = n, .values = calloc(probe_n_values(n), sizeof(double))};
+    if (!slice || !probe->values) {
         free(slice);
-        probe_release(p);
+        probe_release(probe);
         return -ENOMEM;
     }
-    along = p->values + n * n;
+    along = probe->values + n * n;
     mean_sq = along + n;
     for (size_t first = 0; first < rows->p; first += SLICE_COLUMNS) {
         size_t n_cols = rows->p - first < SLICE_COLUMNS ? rows->p - first : SLICE_COLUMNS;
 
         fill_slice(rows, first, n_cols, mean, slice);
-        linalg_gram_f64(n_cols, n, slice, n, 1, p->values, n);
+        linalg_gram_f64(n_cols, n, slice, n, 1, probe->values, n);
         linalg_matvec_f64(true, n_cols, n, slice, n, mean, along);
         *mean_sq += linalg_sum_squares(n_cols, mean);
     }
-    mirror(n, p->values);
+    mirror(n, probe->values);
     free(slice);
     return 0;
 }
 
-void probe_release(struct probe *p)
+void probe_release(struct probe *probe)
 {
-    free(p->values);
-    memset(p, 0, sizeof *p);
+    free(probe->values);
+    memset(probe, 0, sizeof *probe);
 }
 
 int probe_copy(struct probe *to, const struct probe *from)
@@ -96,15 +96,15 @@ int probe_copy(struct probe *to, const struct probe *from)
 }
 
 /* Element i, j of XX': (z_i + m)'(z_j + m). */
-static double uncentred(const struct probe *p, size_t i, size_t j)
+static double uncentred(const struct probe *probe, size_t i, size_t j)
 {
-    const double *along = p->values + p->n * p->n;
+    const double *along = probe->values + probe->n * probe->n;
 
-    return p->values[i * p->n + j] + along[i] + along[j] + along[p->n];
+    return probe->values[i * probe->n + j] + along[i] + along[j] + along[probe->n];
 }
 
-/* The cosine of two kernels from their product and squares; NaN when one is 0. Rounding does not
- * make it more than 1. */
+/* The cosine of two kernels from their product and squares; NaN when one is 0. It is at most 1,
+ * also after rounding. */
 static double cosine(double product, double first_sq, double now_sq)
 {
     double c = first_sq > 0 && now_sq > 0 ? product / (sqrt(first_sq) * sqrt(now_sq)) : (double)NAN;

@@ -1,18 +1,19 @@
-/* How much a layer's features have changed since the beginning, by the same probe rows sent in the
- * same order in every window: S_init = CKA(T_0, T_t). Owns the first window's n x n kernel, which
- * is all that is needed of its rows, whatever their width; pure, any thread, one at a time. When a
- * probe is the first, and how it outlives the daemon, is its users' business.
+/* How much the features of a layer have changed since the beginning: S_init = CKA(T_0, T_t), from
+ * the same probe rows, sent in the same order in every window. Owns the n x n kernel of the first
+ * window; nothing else of its rows is needed, whatever their width. Pure; any thread, one at a
+ * time. layer.h decides which window is the first, and the store keeps its probe.
  *
  *     K = XX' of the n x p rows      S_init = <K_0, K_t> / (||K_0|| ||K_t||)
  *
- * with the rows about their mean, and as they came for the uncentred variant. 1: nothing changed
- * but rotation and scale. With x = z + m the uncentred kernel is that of z, z'm along both sides,
- * and |m|^2: kept apart, so that a large mean costs the centred one no digits. Rows count alike. */
+ * The rows are about their mean, or as they came for the uncentred variant. 1: nothing changed but
+ * rotation and scale. With x = z + m an element of the uncentred kernel is z_i'z_j + z_i'm + z_j'm
+ * + |m|^2. These parts are stored apart, so a large mean costs the centred kernel no digits. All
+ * rows count the same. */
 #pragma once
 
 #include "daemon/core/moments/reservoir.h"
 
-/* All there is of a probe is `values`: n x n of ZZ' (both triangles), n of z'm, and |m|^2. */
+/* `values` is everything: n x n of ZZ' (both triangles), n of z'm, and |m|^2. */
 struct probe {
     size_t n;
     double *values;
@@ -23,22 +24,22 @@ struct likeness {
     double uncentred; /* NaN: those of one are all 0 */
 };
 
-/* How many values n rows have, and their bytes: 8 MiB for the 1024 that are kept at most. */
+/* How many values n rows have, and their bytes: 8 MiB for 1024 rows, the most of a reservoir. */
 size_t probe_n_values(size_t n);
 size_t probe_size_bytes(size_t n);
 
-/* Takes the kernel of all rows that are kept; they must all be there, one at least. Returns 0 or
- * -ENOMEM; release is harmless then. */
+/* The kernel of the rows in the reservoir, which has all rows of the window, at least one. Returns
+ * 0 or -ENOMEM; release is harmless then. */
 int probe_init(struct probe *, const struct reservoir *);
 void probe_release(struct probe *);
 
-/* A second one with the same values. Returns 0 or -ENOMEM, `to` then without rows. */
+/* Makes a copy. Returns 0; or -ENOMEM, and `to` has no rows. */
 int probe_copy(struct probe *to, const struct probe *from);
 
-/* Both have the same number of rows. */
+/* Compares two probes of the same number of rows, at least one. */
 struct likeness probe_compare(const struct probe *first, const struct probe *now);
 
-/* Why a window cannot be compared with the first, nor be it: NAME, and the sentence for people. */
+/* Why a window cannot be compared with the first, nor be the first: NAME, and the sentence. */
 #define PROBE_PROBLEMS(X)                                                                          \
     X(NONE, "it can be compared")                                                                  \
     X(MISSING, "rows are missing")                                                                 \
@@ -55,5 +56,5 @@ enum probe_problem {
 
 const char *probe_problem_text(enum probe_problem);
 
-/* What speaks against these rows; `first` without rows: against their being the first. */
+/* The problem of these rows, or PROBE_NONE. When `first` has no rows, they are to be the first. */
 enum probe_problem probe_check(const struct probe *first, const struct reservoir *);

@@ -20,16 +20,16 @@ static size_t count_energy(double share, size_t n, const double *l, size_t rank)
     return k;
 }
 
-size_t projector_count(const struct projector *q, size_t n, const double *l, size_t rank)
+size_t projector_count(const struct projector *projector, size_t n, const double *l, size_t rank)
 {
-    if (q->kind != PROJECTOR_TOP)
+    if (projector->kind != PROJECTOR_TOP)
         return rank;
-    if (q->k > 0)
-        return q->k < rank ? q->k : rank;
-    return count_energy(q->energy, n, l, rank);
+    if (projector->k > 0)
+        return projector->k < rank ? projector->k : rank;
+    return count_energy(projector->energy, n, l, rank);
 }
 
-double projector_weight(const struct projector *q, double l, double largest)
+double projector_weight(const struct projector *projector, double l, double largest)
 {
-    return q->kind == PROJECTOR_RIDGE ? l / (l + q->lambda * largest) : 1;
+    return projector->kind == PROJECTOR_RIDGE ? l / (l + projector->lambda * largest) : 1;
 }

@@ -1,6 +1,6 @@
-/* Which functions of the outputs the features are held against. Plain values and the weights they
- * give to the outputs' principal directions; any thread. The directions themselves are span.h's
- * business, and which kind a run has is its own policy.
+/* Which functions of the outputs the features are compared with. Plain values, and the weights that
+ * they give to the principal directions of the outputs; any thread. span.h finds the directions,
+ * and the run chooses the kind.
  *
  *     Y'Y = V diag(l) V', l descending, E = sum l    P = sum_k s_k y_k y_k' / l_k,  y_k = Y v_k
  *
@@ -8,12 +8,14 @@
  *     top     s_k = 1 for the leading ones           k of them, or the fewest with a share of E
  *     ridge   s_k = l_k / (l_k + lambda l_1)         Y (Y'Y + lambda l_1 I)^-1 Y'
  *
- * A projector that is none (ridge) has degrees of freedom tr P = sum s for a rank, and ||P||_F^2 =
- * sum s^2 where a rank stood for it: CKA(T, P) = tr(T P) / (||T||_F ||P||_F).
+ * Ridge is not a projector. Instead of a rank it has degrees of freedom tr P = sum s, and in the
+ * norm
+ * ||P||_F^2 = sum s^2: CKA(T, P) = tr(T P) / (||T||_F ||P||_F).
  *
- * With a head of full rank over at least as many outputs as features the span holds every function
- * of the features, and D_LR measures isotropy alone. So PROJECTOR_AUTO is the span while C < p, and
- * the top beyond. */
+ * A head of full rank with C >= p outputs spans every function of the features, and D_LR then
+ * measures isotropy alone. So PROJECTOR_AUTO is the span while C < p, and the top otherwise.
+ *
+ * Tested by test_projector.c. */
 #pragma once
 
 #include <stdbool.h>
@@ -33,7 +35,7 @@ struct projector {
     double lambda; /* RIDGE: above 0, in units of l_1 */
 };
 
-/* The policy for p features and C outputs: never AUTO. */
+/* The policy for p features and C outputs. The result is never AUTO. */
 struct projector projector_for(struct projector policy, size_t p, size_t c);
 
 /* How many of the `rank` leading values of `l` (n, ascending, as LAPACK gives them) it keeps. */

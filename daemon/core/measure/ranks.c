@@ -5,8 +5,8 @@
 /* What RankMe adds to each share, so that log 0 is never taken. */
 #define RANKME_EPSILON 1e-7
 
-/* How many directions the features have, from the eigenvalues rho of the decomposition that was
- * made (centred, or not as the run asked). */
+/* How many directions the features have, from the eigenvalues rho of the spectrum (centred or not,
+ * as the run asked). */
 
 /* tr S / rho_1 (Rudelson and Vershynin 2007). */
 double measure_stable_rank(const struct evidence *evidence)
@@ -14,7 +14,7 @@ double measure_stable_rank(const struct evidence *evidence)
     return evidence->spectrum->total / evidence->spectrum->rho[0];
 }
 
-/* Whether every eigenvalue that is not 0 is there: an entropy needs them all. */
+/* Whether all eigenvalues but zeros are there: an entropy needs them all. */
 static bool is_complete(const struct spectrum *s)
 {
     return s->n_values == s->p || s->few_rows;

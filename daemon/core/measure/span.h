@@ -1,19 +1,20 @@
-/* The function space that some columns of Y span, read off the moments: the outputs' for the
- * learned functions, the targets' for the wanted ones. Owns its basis; any thread, one at a time.
- * Which part of it counts is projector.h's business, what is measured against it its users'.
+/* The function space that some columns of Y span, from the moments: the outputs span the learned
+ * functions, the targets the wanted ones. Owns its basis; any thread, one at a time. projector.h
+ * decides which part of the space counts.
  *
  *     G = Y'Y over those columns = V diag(l) V'
  *     r = #{k : l_k > cutoff l_max + e^2/6 max_j W k_j^2}, and below the number of rows; of them
  *         as many as the projector keeps
  *     Q = Y V_r diag(s_r / l_r)^(1/2): the projector is QQ', and Q is orthonormal where s = 1
  *
- * The second term is the rounding of a mean: values about k_j that were sent with a distance e
- * between 1 and the next number are off by (e k_j)^2/24 on average, and the largest eigenvalue of
- * such noise is at most four times that, while there are more rows than columns. Without it,
- * outputs of rank 9 in half precision, ten times as far from 0 as they vary, have rank 10.
+ * The second term is the rounding of a mean. e is the distance from 1 to the next number of the
+ * format that was sent. Values about k_j then have a squared error of (e k_j)^2/24 on average, and
+ * the largest eigenvalue of such noise is at most four times that, while there are more rows than
+ * columns. Without this term, outputs of rank 9 in half precision whose mean is ten times their
+ * spread have rank 10.
  *
- * The directions that are kept are well separated from those that are cut (rounding of the format
- * that was sent), so X'Q is as accurate as X'Y. */
+ * The directions that count are well separated from those below the cut-off, so X'Q is as accurate
+ * as X'Y. Tested by test_span.c. */
 #pragma once
 
 #include "daemon/core/measure/projector.h"
@@ -24,7 +25,7 @@ struct span {
     size_t n_columns;
     size_t rank;    /* r, columns of Q; 0: the columns do not vary */
     bool is_whole;  /* nothing that varies is left out or shrunk */
-    double trace;   /* of the projector, its degrees of freedom: r, unless it shrinks */
+    double trace;   /* of the projector: its degrees of freedom, r unless it shrinks */
     double norm_sq; /* its squared Frobenius norm: r, unless it shrinks */
     double *basis;  /* n_columns x r: V_r diag(s_r / l_r)^(1/2) */
 };
@@ -33,8 +34,9 @@ struct span {
  * 1e-10 for f64 and f32 (and labels, which are exact), 1e-6 for f16, 1e-5 for bf16. */
 double span_cutoff(enum dtype);
 
-/* `sent` is the coarsest format the columns came in. All that they span, and what a projector keeps
- * of it. Return 0, -ENOMEM, or -EDOM when LAPACK fails; release is harmless then. */
+/* The space of all the columns, and the part of it that a projector keeps. `sent` is the coarsest
+ * format in which the columns came. Return 0, -ENOMEM, or -EDOM when LAPACK fails; release is
+ * harmless then. */
 int span_init(struct span *, const struct moments *, size_t first, size_t n_columns,
               enum dtype sent);
 int span_init_projected(struct span *, const struct moments *, size_t first, size_t n_columns,

@@ -14,27 +14,27 @@
 struct spectrum *spectrum_alloc(uint32_t n_values, bool with_u, bool with_q)
 {
     size_t n = n_values ? n_values : 1;
-    struct spectrum *s = calloc(1, sizeof *s);
+    struct spectrum *spectrum = calloc(1, sizeof *spectrum);
 
-    if (!s)
+    if (!spectrum)
         return NULL;
-    s->n_values = n_values;
-    s->rho = calloc(n * (1 + with_u + with_q), sizeof *s->rho);
-    if (!s->rho) {
-        free(s);
+    spectrum->n_values = n_values;
+    spectrum->rho = calloc(n * (1 + with_u + with_q), sizeof *spectrum->rho);
+    if (!spectrum->rho) {
+        free(spectrum);
         return NULL;
     }
-    s->u = with_u ? s->rho + n : NULL;
-    s->q = with_q ? s->rho + n * (1 + with_u) : NULL;
-    return s;
+    spectrum->u = with_u ? spectrum->rho + n : NULL;
+    spectrum->q = with_q ? spectrum->rho + n * (1 + with_u) : NULL;
+    return spectrum;
 }
 
-void spectrum_free(struct spectrum *s)
+void spectrum_free(struct spectrum *spectrum)
 {
-    if (!s)
+    if (!spectrum)
         return;
-    free(s->rho);
-    free(s);
+    free(spectrum->rho);
+    free(spectrum);
 }
 
 void spectrum_cumulate(size_t n, const double *share, uint32_t rank, double *out)
@@ -47,9 +47,9 @@ void spectrum_cumulate(size_t n, const double *share, uint32_t rank, double *out
     }
 }
 
-/* ---- the matrix ---------------------------------------------------------------------------- */
+/* ---- the matrix ---- */
 
-/* Upper triangle of X'X into `a`, p x p; uncentred, W m m' comes back in. */
+/* Copies the upper triangle of X'X into `a`, p x p; uncentred, it adds W m m'. */
 static void expand(const struct moments *m, bool uncentred, double *a)
 {
     for (size_t k = 0; k < m->xx.n_tiles; k++) {
@@ -66,8 +66,8 @@ static void expand(const struct moments *m, bool uncentred, double *a)
     }
 }
 
-/* Moments with the means put back into X'Y and Y'Y, for span.h, which reads nothing else: X'Y + W m
- * k' and Y'Y + W k k'. The rest is borrowed from `m`. Free xy and yy. */
+/* Moments with the means added again to X'Y and Y'Y: X'Y + W m k' and Y'Y + W k k'. span.h reads
+ * nothing else. The rest is borrowed from `m`. Free xy and yy. */
 static int raise_products(const struct moments *m, struct moments *out)
 {
     *out = *m;
@@ -89,59 +89,60 @@ static int raise_products(const struct moments *m, struct moments *out)
     return 0;
 }
 
-/* ---- the eigenpairs ------------------------------------------------------------------------ */
+/* ---- the eigenpairs ---- */
 
-/* Descending: value k and its vector of p. LAPACK's order is ascending. */
+/* Values and vectors in LAPACK's order, ascending; eigenvalue() counts them from the largest. */
 struct eigenpairs {
     size_t n;
-    double *matrix; /* holds the vectors in the end, when all were computed */
+    double *matrix; /* decomposed in place: it holds the vectors when all are computed */
     double *leading;
     double *values;
     const double *vectors; /* n x p, ascending */
 };
 
-static void eigenpairs_release(struct eigenpairs *e)
+static void eigenpairs_release(struct eigenpairs *pairs)
 {
-    free(e->matrix);
-    free(e->leading);
-    free(e->values);
+    free(pairs->matrix);
+    free(pairs->leading);
+    free(pairs->values);
 }
 
-static double eigenvalue(const struct eigenpairs *e, size_t k)
+static double eigenvalue(const struct eigenpairs *pairs, size_t k)
 {
-    return e->values[e->n - 1 - k];
+    return pairs->values[pairs->n - 1 - k];
 }
 
-static int eigenpairs_init(struct eigenpairs *e, const struct moments *m, bool uncentred, size_t n)
+static int eigenpairs_init(struct eigenpairs *pairs, const struct moments *m, bool uncentred,
+                           size_t n)
 {
     int rc;
 
-    *e = (struct eigenpairs){.n = n};
-    e->matrix = malloc(m->p * m->p * sizeof(double));
-    e->values = malloc(m->p * sizeof(double));
+    *pairs = (struct eigenpairs){.n = n};
+    pairs->matrix = malloc(m->p * m->p * sizeof(double));
+    pairs->values = malloc(m->p * sizeof(double));
     if (n < m->p)
-        e->leading = malloc(m->p * n * sizeof(double));
-    if (!e->matrix || !e->values || (n < m->p && !e->leading))
+        pairs->leading = malloc(m->p * n * sizeof(double));
+    if (!pairs->matrix || !pairs->values || (n < m->p && !pairs->leading))
         return -ENOMEM;
-    expand(m, uncentred, e->matrix);
-    rc = e->leading ? linalg_eigh_leading(m->p, n, e->matrix, e->values, e->leading)
-                    : linalg_eigh(m->p, e->matrix, e->values);
-    e->vectors = e->leading ? e->leading : e->matrix;
+    expand(m, uncentred, pairs->matrix);
+    rc = pairs->leading ? linalg_eigh_leading(m->p, n, pairs->matrix, pairs->values, pairs->leading)
+                        : linalg_eigh(m->p, pairs->matrix, pairs->values);
+    pairs->vectors = pairs->leading ? pairs->leading : pairs->matrix;
     return rc;
 }
 
-/* ---- the shares ---------------------------------------------------------------------------- */
+/* ---- the shares ---- */
 
 /* share_k = |(X'Q)'v_k|^2 / l_k with l_k the eigenvalue of X'X: the squared length of the part of
  * e_k that lies in the span. Below the cut-off l_k is rounding, and its e_k is anything. */
-static int project(const struct span *span, const struct moments *m, const struct eigenpairs *e,
+static int project(const struct span *span, const struct moments *m, const struct eigenpairs *pairs,
                    double cutoff, double *share)
 {
     size_t p = m->p, r = span->rank;
     double *xq, *rows;
 
-    for (size_t k = 0; k < e->n; k++)
-        share[k] = eigenvalue(e, k) > cutoff * eigenvalue(e, 0) ? 0 : (double)NAN;
+    for (size_t k = 0; k < pairs->n; k++)
+        share[k] = eigenvalue(pairs, k) > cutoff * eigenvalue(pairs, 0) ? 0 : (double)NAN;
     if (r == 0)
         return 0;
     xq = malloc((p + CHUNK_VECTORS) * r * sizeof *xq);
@@ -149,52 +150,52 @@ static int project(const struct span *span, const struct moments *m, const struc
         return -ENOMEM;
     rows = xq + p * r;
     span_rows(span, m, 0, p, xq);
-    for (size_t from = 0; from < e->n; from += CHUNK_VECTORS) {
-        size_t n = e->n - from < CHUNK_VECTORS ? e->n - from : CHUNK_VECTORS;
+    for (size_t from = 0; from < pairs->n; from += CHUNK_VECTORS) {
+        size_t n = pairs->n - from < CHUNK_VECTORS ? pairs->n - from : CHUNK_VECTORS;
 
-        linalg_product_f64(n, p, r, e->vectors + from * p, p, xq, r, rows, r);
+        linalg_product_f64(n, p, r, pairs->vectors + from * p, p, xq, r, rows, r);
         for (size_t i = 0; i < n; i++) {
-            size_t k = e->n - 1 - (from + i);
+            size_t k = pairs->n - 1 - (from + i);
 
-            share[k] += linalg_sum_squares(r, rows + i * r) / eigenvalue(e, k);
+            share[k] += linalg_sum_squares(r, rows + i * r) / eigenvalue(pairs, k);
         }
     }
     free(xq);
     return 0;
 }
 
-/* Takes the span with its return code. */
+/* The rank of a span, and the shares in it. Takes the span, and the return code of its init. */
 static int add_shares(int rc, struct span *span, const struct moments *m,
-                      const struct eigenpairs *e, double features_cutoff, uint32_t *rank,
+                      const struct eigenpairs *pairs, double features_cutoff, uint32_t *rank,
                       double *share)
 {
     *rank = (uint32_t)lround(span->trace);
     if (rc == 0 && share)
-        rc = project(span, m, e, features_cutoff, share);
+        rc = project(span, m, pairs, features_cutoff, share);
     span_release(span);
     return rc;
 }
 
-static int fill(struct spectrum *s, const struct moments *m, struct precision precision,
-                const struct projector *outputs, const struct eigenpairs *e)
+static int fill(struct spectrum *spectrum, const struct moments *m, struct precision precision,
+                const struct projector *outputs, const struct eigenpairs *pairs)
 {
     double cutoff = span_cutoff(precision.features);
     struct span span;
     int rc;
 
-    for (size_t k = 0; k < s->n_values; k++)
-        s->rho[k] = eigenvalue(e, k) > 0 ? eigenvalue(e, k) / m->weight : 0;
+    for (size_t k = 0; k < spectrum->n_values; k++)
+        spectrum->rho[k] = eigenvalue(pairs, k) > 0 ? eigenvalue(pairs, k) / m->weight : 0;
     rc = span_init_projected(&span, m, 0, m->c, precision.outputs, outputs);
-    rc = add_shares(rc, &span, m, e, cutoff, &s->rank, s->u);
+    rc = add_shares(rc, &span, m, pairs, cutoff, &spectrum->rank, spectrum->u);
     if (rc < 0 || m->k == 0)
         return rc;
     rc = span_init(&span, m, m->c, m->k, precision.targets);
-    return add_shares(rc, &span, m, e, cutoff, &s->rank_targets, s->q);
+    return add_shares(rc, &span, m, pairs, cutoff, &spectrum->rank_targets, spectrum->q);
 }
 
-/* ---- the whole ----------------------------------------------------------------------------- */
+/* ---- the whole ---- */
 
-/* How many eigenvalues: those that are asked for, and not those that are 0 for want of rows. */
+/* How many eigenvalues: those that are asked for, without those that are 0 because rows are few. */
 static size_t count_values(const struct moments *m, struct spectrum_wish wish)
 {
     size_t n = wish.leading, possible = m->n_rows - (wish.uncentred ? 0 : 1);
@@ -214,15 +215,15 @@ static double total_variance(const struct moments *m, bool uncentred)
 static struct spectrum *new_empty(const struct moments *m, size_t n, bool uncentred)
 {
     bool few_rows = m->n_rows <= m->p;
-    struct spectrum *s = spectrum_alloc((uint32_t)n, !few_rows, !few_rows && m->k > 0);
+    struct spectrum *spectrum = spectrum_alloc((uint32_t)n, !few_rows, !few_rows && m->k > 0);
 
-    if (!s)
+    if (!spectrum)
         return NULL;
-    s->p = (uint32_t)m->p;
-    s->uncentred = uncentred;
-    s->few_rows = few_rows;
-    s->total = total_variance(m, uncentred);
-    return s;
+    spectrum->p = (uint32_t)m->p;
+    spectrum->uncentred = uncentred;
+    spectrum->few_rows = few_rows;
+    spectrum->total = total_variance(m, uncentred);
+    return spectrum;
 }
 
 int spectrum_new(const struct moments *m, struct precision precision,
@@ -230,7 +231,7 @@ int spectrum_new(const struct moments *m, struct precision precision,
 {
     size_t n = count_values(m, wish);
     struct moments raised = *m;
-    struct eigenpairs e = {0};
+    struct eigenpairs pairs = {0};
     int rc;
 
     *out = NULL;
@@ -241,14 +242,14 @@ int spectrum_new(const struct moments *m, struct precision precision,
     if (wish.uncentred && raise_products(m, &raised) < 0)
         return -ENOMEM;
     *out = new_empty(m, n, wish.uncentred);
-    rc = *out ? eigenpairs_init(&e, m, wish.uncentred, n) : -ENOMEM;
+    rc = *out ? eigenpairs_init(&pairs, m, wish.uncentred, n) : -ENOMEM;
     if (rc == 0)
-        rc = fill(*out, &raised, precision, outputs, &e);
+        rc = fill(*out, &raised, precision, outputs, &pairs);
     if (wish.uncentred) {
         free(raised.xy);
         free(raised.yy);
     }
-    eigenpairs_release(&e);
+    eigenpairs_release(&pairs);
     if (rc < 0) {
         spectrum_free(*out);
         *out = NULL;

@@ -1,7 +1,7 @@
 /* The feature decomposition of one window (arXiv 2410.04264, Eq. 5): how much variance each feature
- * direction has, and how much of it lies in the learned and in the wanted function space. Made from
- * the moments by one thread, then plain data that whoever holds it owns. When one is made is the
- * run's policy, where it is kept the store's business.
+ * direction has, and how much of it lies in the learned and in the wanted function space. One
+ * thread makes it from the moments; then it is plain data, and its holder owns it. The run decides
+ * when one is made, the store where it goes.
  *
  *     S = X'X/n = sum_k rho_k v_k v_k'       rho descending, in the features' units squared
  *     e_k(x) = (x - m)'v_k / sqrt(rho_k)     the eigenfunctions, of unit variance
@@ -11,11 +11,12 @@
  *     PI_star(k) = sum_{i<=k} q_i / rank Y*
  *     1 - D_LR = sum_k rho_k u_k / (sqrt(rank F) sqrt(sum_k rho_k^2))
  *
- * P_F is the run's projector (projector.h): when it shrinks, tr P_F stands for `rank F` in the sums
- * and ||P_F||_F^2 in the last line.
+ * P_F is the projector of the run (projector.h). When it shrinks, tr P_F stands for `rank F` in the
+ * sums and ||P_F||_F^2 in the last line.
  *
- * Uncentred, the means stay in X, F and Y*: the constant has its own eigenvalue, e_k has unit
- * second moment, and the projectors hold what of the constant the outputs and targets span. */
+ * Uncentred, X, F and Y* keep their means. The constant then has its own eigenvalue, e_k has unit
+ * second moment, and the projectors contain that part of the constant which the outputs and targets
+ * span. */
 #pragma once
 
 #include <stdbool.h>
@@ -26,14 +27,15 @@
 #include "daemon/core/moments/moments.h"
 #include "proto/base/dtype.h"
 
-/* All eigenvalues are the default up to this p: 0.3 GB of work and some 20 s of one core there,
- * growing as p^3; beyond it the leading SPECTRUM_LEADING. */
+/* Up to this p all eigenvalues are the default, beyond it the leading SPECTRUM_LEADING. At this p
+ * they take 0.3 GB of work space and some 20 s of one core, which grows as p^3. */
 #define SPECTRUM_ALL_MAX 4096
 #define SPECTRUM_LEADING 512
 /* No spectrum beyond this p: its matrix takes 0.5 GB, and a minute or more of one core. */
 #define SPECTRUM_P_MAX 8192
 
-/* The coarsest formats that entered the window: they set the ranks' cut-offs and a flag. */
+/* The coarsest formats that entered the window. The cut-offs of the ranks and a flag depend on
+ * them. */
 struct precision {
     enum dtype features;
     enum dtype outputs;
@@ -57,7 +59,7 @@ struct spectrum {
     double total;  /* tr S, the sum of all p eigenvalues */
     double *rho;   /* n_values, descending, never negative */
     double *u;     /* n_values; NaN where rho_k is rounding: there is no e_k. NULL: none */
-    double *q;     /* likewise; NULL without targets */
+    double *q;     /* the same; NULL without targets */
 };
 
 /* Decomposes the moments; `outputs` says what P_F is. Returns 0 with the spectrum (free with
@@ -67,8 +69,8 @@ int spectrum_new(const struct moments *, struct precision, const struct projecto
                  struct spectrum_wish, struct spectrum **out);
 void spectrum_free(struct spectrum *);
 
-/* Room for a spectrum of n_values, all NULL but rho; u and q when wanted. Returns it, or NULL. */
+/* A spectrum with room for n_values of rho, and of u and q when wanted. Returns it, or NULL. */
 struct spectrum *spectrum_alloc(uint32_t n_values, bool with_u, bool with_q);
 
-/* out[k] = sum_{i<=k} share_i / rank, n_values of them; an undefined share adds nothing. */
+/* out[k] = sum_{i<=k} share_i / rank for k < n; an undefined share adds nothing. rank > 0. */
 void spectrum_cumulate(size_t n, const double *share, uint32_t rank, double *out);

@@ -1,7 +1,7 @@
-/* A batch on its way through the core: rows, ready-made moments or a slice of the head of one
- * layer, with its place in the layer's order. Ingest makes one per data message and layer, and
- * gives it to the core with EV_BATCH; the core gives it back, exactly once, through
- * actions_released. The frames that it points to stay as they are in between. */
+/* A batch on its way through the core: rows, reduced statistics or a slice of a head, of one layer,
+ * with its place in the order of the layer. Plain data. Ingest makes one for each data message and
+ * gives it to the core with EV_BATCH; the core gives it back exactly once, through
+ * actions_released. Until then the frames it points to do not change. Tested by test_batch.c. */
 #pragma once
 
 #include <stdbool.h>

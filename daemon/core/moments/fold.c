@@ -6,14 +6,14 @@
 
 #include "daemon/core/moments/fold_parts.h"
 
-/* A block of this many bytes streams from memory once per row of tiles and still leaves the
- * products compute-bound: at p = 4096 it is 1024 rows. */
+/* A block of this many bytes is read from memory once per row of tiles, and the products are still
+ * bound by computing: at p = 4096 it is 1024 rows. */
 #define BLOCK_BYTES (16u << 20)
 /* Fewer rows make the products too thin for BLAS; more gain nothing (measured 512..2048: equal). */
 #define BLOCK_MIN_ROWS 64
 #define BLOCK_MAX_ROWS 1024
-/* Radians from one turn to the next (see struct turn): the golden angle, whose multiples come near
- * no direction twice. */
+/* Radians from one turn to the next (struct turn): multiples of the golden angle do not come near
+ * the same direction twice. */
 #define TURN_STEP 2.399963229728653
 
 static size_t tile_order(size_t p)
@@ -30,8 +30,8 @@ static size_t capacity_for(size_t p, size_t w)
     return rows < BLOCK_MAX_ROWS ? rows : BLOCK_MAX_ROWS;
 }
 
-/* Row by row: x, y, s_part, root, rs, half a turn and a range; then means and differences, and
- * the workers' scratch. */
+/* Per row x, y, s_part, root, rs, half a turn and a range; then means and differences, and the
+ * scratch of the workers. */
 double fold_size_bytes(size_t p, size_t w, size_t n_workers)
 {
     double rows = (double)capacity_for(p, w), t = (double)tile_order(p), vectors = (double)(p + w);
@@ -154,7 +154,7 @@ void fold_add(struct fold *fold, struct rows *rows, size_t from, size_t n)
     fold->n += n;
 }
 
-/* ---- phases -------------------------------------------------------------------------------- */
+/* ---- phases ---- */
 
 static void enter(struct fold *fold, enum phase phase, size_t n_tasks)
 {
@@ -163,7 +163,7 @@ static void enter(struct fold *fold, enum phase phase, size_t n_tasks)
     atomic_store_explicit(&fold->next_task, 0, memory_order_relaxed);
 }
 
-/* Whether the window, with this block, has fewer rows than features and all of them are kept. */
+/* Whether the window, with this block, has fewer rows than features, all in the reservoir. */
 static bool is_short(const struct fold *fold)
 {
     const struct reservoir *reservoir = fold->moments->reservoir;
@@ -173,8 +173,8 @@ static bool is_short(const struct fold *fold)
            reservoir->n_seen + fold->n <= reservoir_capacity(reservoir);
 }
 
-/* A window that begins may put X'X off; one that grows too long for that makes it now, before its
- * rows have to make room. Returns whether it must. */
+/* A window that begins may go without X'X. When it grows too long for that, X'X must be made now,
+ * before the reservoir drops rows. Returns whether it must. */
 static bool choose_form(struct fold *fold)
 {
     bool few = is_short(fold);
@@ -194,7 +194,7 @@ static void enter_centre(struct fold *fold)
     enter(fold, PHASE_CENTRE, fold_n_side(fold->p) + 1);
 }
 
-/* Tiles of X'X that the block enters: none while they are put off. */
+/* Tiles of X'X that the block enters: none by_rows. */
 static size_t n_products(const struct fold *fold)
 {
     return fold->moments->by_rows ? 0 : fold->moments->xx.n_tiles;
@@ -211,7 +211,7 @@ bool fold_next_phase(struct fold *fold)
         fold_weigh_rows(fold);
         if (!(fold->weight > 0)) {
             fold->moments->n_rows +=
-                fold->n; /* rows that weigh nothing enter, and change nothing */
+                fold->n; /* rows without weight are counted, and change nothing */
             return false;
         }
         if (choose_form(fold))

@@ -1,24 +1,21 @@
 /* Folding rows into moments: a block of up to a few thousand rows, gathered from one or more
  * batches, is checked, centred on its own mean and multiplied tile by tile, by as many workers as
- * there are. Owns the block and the workers' scratch, sized once; borrows the rows and the moments
- * from fold_begin to fold_end. Which rows, when, and on which threads is the caller's business.
+ * there are. Owns the block and the workers' scratch, allocated once; borrows the rows and the
+ * moments from fold_begin until fold_next_phase returns false. The caller chooses rows and threads.
  *
  *     fold_begin, fold_add...              one thread
  *     while (fold_next_phase())            one thread, when no worker is inside
- *         fold_work(worker)                each worker 0..n_workers-1, side by side
- *     fold_end                             one thread
+ *         fold_work(worker)                each worker 0..n_workers-1, at the same time
  *
  * The phases, and the tasks that workers take from a counter:
  *
- *     CHECK    one a batch       every value finite? else the batch is refused whole
- *     MAKE     one a tile        only in the block that ends a window's waiting for X'X (moments.h)
- *     CENTRE   one a column tile mean, centred block, its share of s_i = |x_i - shift|^2; f32 rows
- *                                are turned in pairs, so that rounding does not drift
- *              one for outputs   mean, centred outputs
- *     PRODUCT  one a tile        xx += X'X: single precision into scratch that stays in cache, then
- *                                added in double (f64 rows: in double throughout)
- *              one a column tile xy += X'Y and sum_sx += X's, in double
- *              one for outputs   yy += Y'Y, in double
+ *     CHECK    one a batch       a batch with a value that is not finite is refused whole
+ *     MAKE     one a tile        X'X from the rows so far, in the block that ends by_rows
+ * (moments.h) CENTRE   one a column tile mean, centred block, its share of s_i = |x_i - shift|^2;
+ * f32 rows are turned in pairs, so that rounding does not drift one for outputs   mean, centred
+ * outputs PRODUCT  one a tile        xx += X'X: single precision into scratch that stays in cache,
+ * then added in double (f64 rows: in double throughout) one a column tile xy += X'Y and sum_sx +=
+ * X's, in double one for outputs   yy += Y'Y, in double
  *
  * No two tasks of a phase write the same memory, so there is no lock. */
 #pragma once
@@ -57,24 +54,24 @@ void fold_free(struct fold *);
 size_t fold_capacity(const struct fold *);
 size_t fold_n_rows(const struct fold *);
 
-/* Too narrow for more than one worker: run it whole with fold_run. */
+/* One worker has to do everything: fold_run does. */
 bool fold_is_serial(const struct fold *);
 
 /* Bytes of a fold for this shape, in double so that no size overflows it. */
 double fold_size_bytes(size_t p, size_t w, size_t n_workers);
 
-/* Starts a block for `m`. With `half_life_rows` > 0 rows count half as much after that many newer
- * ones; with 0 nothing is forgotten. The rows' own weights multiply that. */
+/* Starts a block for the moments. With `half_life_rows` > 0 a row counts half as much after so many
+ * newer rows; with 0 nothing is forgotten. The rows' own weights multiply that. */
 void fold_begin(struct fold *, struct moments *m, double half_life_rows);
 
-/* Rows from..from+n-1 of `r` enter the block next; at most fold_capacity rows in all, f64 features
- * never together with others (fold_accepts says whether they may). Batches already refused must not
- * be added. */
+/* Rows from..from+n-1 enter the block next, at most fold_capacity rows in all. f64 features do not
+ * share a block with others: fold_accepts says whether rows may enter. A batch that was refused
+ * must not be added. */
 bool fold_accepts(const struct fold *, const struct rows *r);
 void fold_add(struct fold *, struct rows *r, size_t from, size_t n);
 
-/* Sets up the next phase. False when there is none: the block is in the moments (or was empty, when
- * every batch was refused). */
+/* Prepares the next phase. Returns false when there is none: the block is in the moments, or it was
+ * empty because every batch was refused. */
 bool fold_next_phase(struct fold *);
 
 /* How many workers this phase can use. */
@@ -83,5 +80,5 @@ size_t fold_n_shares(const struct fold *);
 /* Does tasks of the current phase until none is left. */
 void fold_work(struct fold *, size_t worker);
 
-/* Convenience: all phases on the caller's thread. */
+/* All phases on the thread of the caller. */
 void fold_run(struct fold *);

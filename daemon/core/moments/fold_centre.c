@@ -22,8 +22,8 @@ static void read_features(const struct fold *fold, const struct row_range *range
 static void read_outputs(const struct fold *fold, const struct row_range *range, size_t i,
                          size_t col, size_t n, double *out)
 {
-    size_t size = dtype_size(range->rows->outputs_dtype),
-           at = (range->from + i) * fold->moments->c + col;
+    size_t size = dtype_size(range->rows->outputs_dtype);
+    size_t at = (range->from + i) * fold->moments->c + col;
 
     convert_to_double(range->rows->outputs_dtype, (const char *)range->rows->outputs + at * size, n,
                       out);
@@ -51,8 +51,8 @@ static void read_targets(const struct fold *fold, const struct row_range *range,
 typedef void reader(const struct fold *, const struct row_range *, size_t i, size_t col, size_t n,
                     double *out);
 
-/* Weighted mean of columns col..col+n-1, n <= TILE_ORDER. Summed as differences from the first row:
- * a constant column comes out exact, and a large offset loses no digits. */
+/* Weighted mean of columns col..col+n-1, n <= TILE_ORDER. It sums differences from the first row:
+ * the mean of a constant column is exact, and a large offset loses no digits. */
 static void column_means(const struct fold *fold, reader *read, size_t col, size_t n, double *mean)
 {
     double pivot[TILE_ORDER], row[TILE_ORDER];
@@ -86,8 +86,8 @@ static void turn_pair(const struct fold *fold, size_t k, size_t n, double *a, do
     }
 }
 
-/* Turns all rows of a block of doubles, as centre_rows turns the features. A double block has
- * digits to spare and stays as it is. */
+/* Turns all rows of doubles, as centre_rows turns the features. A double block has digits to spare
+ * and is not turned. */
 static void turn_rows(const struct fold *fold, size_t n_cols, double *values)
 {
     for (size_t k = 0; !fold->wide && k < fold->n / 2; k++)
@@ -112,7 +112,7 @@ static double store_row(struct fold *fold, size_t at, size_t col, size_t n, cons
     return largest;
 }
 
-/* Columns first..first+n-1 of the rows that are kept, as they came. */
+/* Copies columns col..col+n-1, as they came, to the reservoir, for those rows that it takes. */
 static void copy_columns(const struct fold *fold, reader *read, size_t col, size_t n, double *to,
                          size_t width)
 {
@@ -160,8 +160,8 @@ static double centre_row(const struct fold *fold, const struct row_range *range,
     return sum;
 }
 
-/* Centres columns col..col+n-1 with `scale`, a power of two, turns pairs of rows, and leaves this
- * tile's part of s_i. Returns the largest magnitude that was stored. */
+/* Centres columns col..col+n-1 with `scale`, a power of two, turns pairs of rows, and stores the
+ * part of s_i of this tile. Returns the largest magnitude that was stored. */
 static double centre_rows(struct fold *fold, size_t col, size_t n, double scale, double *s_part)
 {
     double pair[2][TILE_ORDER], largest = 0;
@@ -228,7 +228,7 @@ static void centre_columns(struct fold *fold, reader *read, size_t first, size_t
     }
 }
 
-/* Outputs and targets of the rows that are kept, and their weights. */
+/* Outputs, targets and weights of the rows that the reservoir takes. */
 static void copy_outputs(const struct fold *fold)
 {
     const struct moments *m = fold->moments;

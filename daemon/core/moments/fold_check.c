@@ -15,7 +15,7 @@ static bool check_frame(struct rows *rows, const char *what, enum dtype d, const
     return false;
 }
 
-/* Labels are the caller's promise: they lie in 0..K-1. */
+/* The caller has checked labels: they lie in 0..K-1. */
 static bool check_targets(struct rows *rows, size_t n_targets)
 {
     return n_targets == 0 || dtype_is_label(rows->targets_dtype) ||
@@ -73,7 +73,7 @@ void fold_drop_refused(struct fold *fold)
     fold->n_ranges = kept;
 }
 
-/* The newest row weighs 1, one that is h rows older half as much; times what the trainer says. */
+/* The newest row weighs 1, a row that is h rows older half as much; times what the trainer says. */
 void fold_weigh_rows(struct fold *fold)
 {
     size_t at = 0;

@@ -1,6 +1,15 @@
-/* The inside of a fold, shared by its files: fold.c owns it and leads through the phases,
- * fold_check.c reads rows and their weights, fold_centre.c makes the block, fold_product.c adds it
- * to the moments. Threads as in fold.h. */
+/* The inside of a fold, shared by its files. fold.c owns the memory and leads through the phases,
+ * fold_check.c checks and weighs rows, fold_centre.c makes the block, fold_product.c adds it to the
+ * moments. Threads as in fold.h. The way of a block:
+ *
+ *     fold_add          ranges of rows, borrowed from their batches
+ *     fold_check_batch  a batch may be refused here; fold_drop_refused then leaves it out
+ *     fold_weigh_rows   w_i; when nothing has weight the block ends here
+ *     fold_centre_*     means, then x and y: sqrt(w) (value - mean), turned; copies to the
+ * reservoir fold_sum_s        s_i from the column tiles fold_product_*    xx, xy, yy, sum_sx
+ *     fold_commit       means, weight and n_rows; nothing fails after the check
+ *
+ * Tested with its files by test_fold.c. */
 #pragma once
 
 #include <stdatomic.h>
@@ -18,6 +27,7 @@ enum phase {
     PHASE_PRODUCT,
 };
 
+/* Consecutive rows of one batch. */
 struct row_range {
     struct rows *rows;
     size_t from;
@@ -25,10 +35,10 @@ struct row_range {
 };
 
 /* Single-precision sums of equal products round the same way at every step, so two-valued features
- * (one-hot inputs, saturated units, collapsed classes) would drift by up to 5e-6. Rows 2k and
- * 2k + 1 of a single-precision block are therefore turned into each other, by another angle for
- * each k: X'X, X'Y and Y'Y do not notice an orthogonal change of the rows, and the rounding becomes
- * a random walk. */
+ * (one-hot inputs, saturated units, collapsed classes) would drift by up to 5e-6. So rows 2k and
+ * 2k + 1 of a single-precision block are turned into each other, by another angle for each k. X'X,
+ * X'Y and Y'Y do not change with an orthogonal change of the rows, and the rounding becomes a
+ * random walk. */
 struct turn {
     double cosine, sine;
 };
@@ -53,7 +63,7 @@ struct fold {
 
     bool wide;     /* the block is double: the features are f64 */
     void *x;       /* n x p, centred, weighted by sqrt(w), turned: float, or double when wide */
-    double *y;     /* n x w: outputs, then targets, likewise */
+    double *y;     /* n x w: outputs, then targets, treated as x */
     double *root;  /* n: sqrt(w_i) */
     double weight; /* of the block: sum w */
     double weight_sq;
@@ -78,9 +88,9 @@ static inline size_t fold_n_side(size_t p)
 /* The weight of the i-th row of a batch. */
 double fold_weight_of(const struct rows *, size_t i);
 
-/* CHECK: a batch that spans blocks is checked whole before its first row enters one. */
+/* CHECK: a batch that spans blocks is checked whole before its first row enters a block. */
 void fold_check_batch(struct fold *, struct rows *);
-/* Between CHECK and CENTRE: leaves out batches that are refused, and weighs the other rows. */
+/* Between CHECK and CENTRE: leaves out refused batches, and weighs the other rows. */
 void fold_drop_refused(struct fold *);
 void fold_weigh_rows(struct fold *);
 
@@ -94,5 +104,6 @@ void fold_sum_s(struct fold *);
 void fold_product_tile(struct fold *, size_t k, struct scratch *);
 void fold_product_outputs(struct fold *, size_t k, struct scratch *);
 void fold_product_yy(struct fold *);
-/* After PRODUCT. The vectors move last: its tasks read the old ones through dx, dy and k. */
+/* After PRODUCT. The vectors move last: the tasks read the old ones through dx, dy and combination.
+ */
 void fold_commit(struct fold *);

@@ -10,7 +10,7 @@
 
 /* R; X'Y~ and Y~'Y~ with the targets' columns; the matrix that is decomposed, its eigenvectors and
  * the basis made of them; LAPACK's work for all vectors, which spans and ridges need; the outputs
- * of the rows that are kept. */
+ * of the reservoir's rows. */
 double head_size_bytes(size_t p, size_t k)
 {
     double pd = (double)p, w = pd + (double)k, n = (double)reservoir_rows_max(p, k);
@@ -89,7 +89,7 @@ int head_take(struct head *head, const struct head_slice *slice, struct err *why
     return 0;
 }
 
-/* ---- the outputs --------------------------------------------------------------------------- */
+/* ---- the outputs ---- */
 
 /* Both triangles of X'X into the first p columns of X'Y, and the targets' columns behind them. */
 static void expand(const struct moments *m, struct moments *out)
@@ -135,8 +135,8 @@ static void fill_row(const struct head *head, const double *x, const double *tar
         memcpy(out + head->p, targets, k * sizeof *out);
 }
 
-/* Copies of the kept rows' outputs; places that were never written are not read by anyone. */
-static int fill_kept(const struct head *head, const struct moments *m, struct moments *out)
+/* A reservoir with Y~ for the outputs of its rows. Places that were never written are not read. */
+static int fill_reservoir(const struct head *head, const struct moments *m, struct moments *out)
 {
     const struct reservoir *from = m->reservoir;
     size_t p = m->p, w = out->w, n = reservoir_capacity(from);
@@ -175,7 +175,8 @@ int head_outputs(const struct head *head, const struct moments *m, struct moment
     out->xy = malloc(p * w * sizeof *out->xy);
     out->yy = malloc(w * w * sizeof *out->yy);
     out->mean_y = malloc(w * sizeof *out->mean_y);
-    if (!out->xy || !out->yy || !out->mean_y || (m->reservoir && fill_kept(head, m, out) < 0)) {
+    if (!out->xy || !out->yy || !out->mean_y ||
+        (m->reservoir && fill_reservoir(head, m, out) < 0)) {
         head_release_outputs(out);
         return -ENOMEM;
     }

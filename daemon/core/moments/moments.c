@@ -52,8 +52,8 @@ void moments_release(struct moments *m)
     memset(m, 0, sizeof *m);
 }
 
-/* The matrices keep their old values: with weight 0 the next part replaces them (decay = 0). The
- * vectors are small and read before that, so they are cleared. */
+/* The matrices keep their old values: with weight 0 the next rows replace them (decay = 0). The
+ * vectors are cleared, because they are small and are read before that. */
 void moments_reset(struct moments *m)
 {
     m->may_wait = m->n_rows < m->p;

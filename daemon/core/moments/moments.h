@@ -1,7 +1,18 @@
-/* The sufficient statistics of one layer over one window: everything the measure needs of the rows,
- * in a form that adds up exactly over batches, ranks and machines. Owns its memory; one thread at a
- * time uses it (the loop lends it to a job). Which rows enter is fold.h's business, what is read
- * off them measure.h's.
+/* The sufficient statistics of one layer over one window: everything that a measure needs of the
+ * rows, in a form that adds up exactly over batches, ranks and machines. Owns its memory; one
+ * thread at a time uses it (the loop lends it to a job). measure.h reads it.
+ *
+ * The way through the room: a batch (batch.h) comes in, and it is one of three things.
+ *
+ *     rows       fold.h gathers them in blocks, checks them, centres them and adds their products;
+ *                reservoir.h keeps some of the rows themselves
+ *     statistics moments_absorb adds what the trainer has reduced itself
+ *     a head     head.h collects it slice by slice, and makes the outputs at a checkpoint
+ *
+ * The moments of the window leave: the engine lends them to measure.h. A batch with a value that is
+ * not finite, or with a negative weight, is refused whole, with a sentence, before any of its rows
+ * enters; a slice of a head is refused in the same way. A lack of memory leaves the moments as they
+ * were; a fold needs none.
  *
  * Symbols, as in the paper (arXiv 2410.04264): rows i = 1..n with weights w_i (all 1 unless rows
  * are forgotten), features x_i (p), outputs y_i (C), W = sum w_i, means m and k:
@@ -11,9 +22,9 @@
  *     xx         sum w (x - m)(x - m)'          xy       sum w (x - m)(y - k)'
  *     yy         sum w (y - k)(y - k)'
  *
- * and for the de-biased measure, with z_i = x_i - shift, s_i = |z_i|^2 and the shift fixed at the
- * mean of the window's first block (near the mean, so that nothing cancels; fixed, so that blocks
- * add up without touching xx):
+ * and for the de-biased measure, with z_i = x_i - shift and s_i = |z_i|^2. The shift is the mean of
+ * the window's first block: it is near the mean, so nothing cancels, and it does not move, so
+ * blocks add up without touching xx.
  *
  *     sum_s2     sum w s^2                      sum_sx   sum w s z
  *
@@ -21,12 +32,14 @@
  *
  *     xx = xx_a + xx_b + d d' W_a W_b / (W_a + W_b)
  *
- * which has no difference of large numbers in it, so a mean that is 1000 times the spread costs
- * nothing. Everything is double.
+ * It subtracts no large numbers, so a mean of 1000 times the spread costs no digits. Everything is
+ * double.
  *
- * While a window has fewer rows than features and all of them are kept, xx waits (by_rows): rows
- * that are measured before there are p of them never touch a p x p matrix (kernel.h). The row that
- * is one too many makes it, and so does moments_make_xx, for whoever needs it. */
+ * While a window has fewer rows than features, and the reservoir has all of them, xx is not made
+ * (by_rows): a window that is measured with fewer than p rows never touches a p x p matrix
+ * (kernel.h). The first row too many makes it, and moments_make_xx makes it on demand.
+ *
+ * Tested by test_moments.c and test_targets.c. */
 #pragma once
 
 #include <stdbool.h>
@@ -53,13 +66,13 @@ struct moments {
     double *shift;  /* p */
     double sum_s2;
     double *sum_sx;              /* p */
-    struct reservoir *reservoir; /* some of the rows; borrowed, or NULL: none */
-    bool by_rows;  /* xx is not made: there are fewer rows than features, and all are kept */
-    bool may_wait; /* the next window may begin by_rows: the last one was short */
+    struct reservoir *reservoir; /* some of the rows; borrowed, or NULL: none are kept */
+    bool by_rows;  /* xx is not made: fewer rows than features, all in the reservoir */
+    bool may_wait; /* the next window may begin by_rows, because the last one was short */
 };
 
-/* Statistics that somebody else reduced, about their own means (shift = mean), as `moments`
- * messages carry them. Borrows everything. */
+/* Statistics that a trainer has reduced itself, about their own means (shift = mean): a `moments`
+ * message of INGEST.md. Borrows everything. */
 struct moments_view {
     uint64_t n_rows;
     const double *mean_x; /* p */
@@ -72,9 +85,9 @@ struct moments_view {
     const double *sum_sx; /* p: sum |x - m|^2 (x - m) */
 };
 
-/* How a new part enters an older whole: old sums times `decay`, plus `between` d d'. */
+/* How new sums enter old ones: old sums times `decay`, plus the new ones, plus `between` d d'. */
 struct combination {
-    double decay; /* 1, or the factor by which the old rows are forgotten; 0 when there are none */
+    double decay; /* the factor for old rows: 1, less when they are forgotten; 0: there are none */
     double between; /* W_a W_b / (W_a + W_b) with W_a after forgetting */
     double step;    /* W_b / (W_a + W_b): the mean moves by step d */
 };
@@ -89,24 +102,24 @@ void moments_release(struct moments *);
 /* Forgets all rows, in O(1). */
 void moments_reset(struct moments *);
 
-/* How rows of total weight `weight` combine with what is there, forgetting by `decay`. */
+/* How rows of total weight `weight` > 0 combine with the rows there are, which count `decay` times
+ * as much as before, 0 <= decay <= 1. */
 struct combination moments_combination(const struct moments *, double decay, double weight);
 
-/* Merges given statistics, after multiplying what is there with `decay` (1: nothing is forgotten).
- * The view must be finite, and the moments without
- * targets. Returns 0 or -ENOMEM, the moments then as they were. */
+/* Adds given statistics, after the old sums are multiplied with `decay` (1: nothing is forgotten).
+ * The view must be finite, and the moments have no targets. Returns 0; or -ENOMEM, and the moments
+ * are as they were. */
 int moments_absorb(struct moments *, const struct moments_view *, double decay);
 
-/* moments_make_tile takes rows in turns of so many; its scratch holds two of them, of the tiles'
- * order. */
+/* Rows that moments_make_tile takes at a time. Its scratch holds two times so many rows of a tile.
+ */
 #define MOMENTS_MAKE_ROWS 128
 
-/* Makes the k-th tile of xx from the rows; different tiles by different workers, if they like. */
+/* Makes the k-th tile of xx from the rows. Workers may make different tiles at the same time. */
 void moments_make_tile(struct moments *, size_t k, double *scratch);
-/* Makes xx if it waits. Returns 0 or -ENOMEM, the moments then as they were. */
+/* Makes xx if it is not made. Returns 0; or -ENOMEM, and the moments are as they were. */
 int moments_make_xx(struct moments *);
 
-/* sum w |x - m|^4 about the final mean: what the fixed shift was for; not by_rows. `scratch` holds
- * 2 p doubles.
- */
+/* sum w |x - m|^4 about the final mean, from the sums about the shift; not by_rows. `scratch` holds
+ * 2 p doubles. */
 double moments_fourth(const struct moments *, double *scratch);

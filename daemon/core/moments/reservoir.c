@@ -3,9 +3,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* As much as the fold's own block takes. */
+/* As much as the block of a fold takes. */
 #define RESERVOIR_BYTES (32u << 20)
-/* A probe of this many rows is kept whole; error bars need half of them. */
+/* A probe may have this many rows; the jackknife needs half of them. */
 #define RESERVOIR_MAX_ROWS 1024
 /* 8 rows a group, for the widest layers. */
 #define RESERVOIR_MIN_ROWS 256
@@ -34,7 +34,7 @@ double reservoir_size_bytes(size_t p, size_t w)
            ((double)p + (double)w + 1);
 }
 
-/* 32 runs need not reach further back than rows that still weigh something. */
+/* Runs further back would hold rows without weight. */
 static void shorten_runs(struct reservoir *reservoir)
 {
     double reach = ceil(HALF_LIVES * reservoir->half_life_rows / RESERVOIR_RUNS);
@@ -96,7 +96,7 @@ void reservoir_reset(struct reservoir *reservoir)
         reservoir->slot[i] = i;
 }
 
-/* Every second run goes; those that stay keep their slots, and the free ones come after them. */
+/* Drops every second run. The other runs keep their slots, and the free slots come after them. */
 static void thin(struct reservoir *reservoir)
 {
     size_t slot[RESERVOIR_RUNS];
@@ -139,8 +139,8 @@ bool reservoir_has_all(const struct reservoir *reservoir)
            reservoir->n_seen <= reservoir_capacity(reservoir);
 }
 
-/* All rows are here: they are cut anew, so that few rows, too, make many groups of two or more;
- * an even number, since groups are paired. */
+/* Groups when all rows are here: few rows, too, make many groups of two or more. The number is
+ * even, because groups are paired. */
 static size_t cut_rows(const struct reservoir *reservoir, struct reservoir_group *groups)
 {
     uint64_t n = reservoir->n_seen,
@@ -155,8 +155,8 @@ static size_t cut_rows(const struct reservoir *reservoir, struct reservoir_group
     return n_groups;
 }
 
-/* A run that is not full yet waits: its few rows would count as much as a whole group. Groups
- * are paired, hence an even number. */
+/* Groups of a sample: its runs. A run that is not full is left out, because its few rows would
+ * count as much as a whole group. The number is even, because groups are paired. */
 static size_t collect_runs(const struct reservoir *reservoir, struct reservoir_group *groups)
 {
     uint64_t n_full = reservoir->n_seen / reservoir->run_rows,
@@ -169,7 +169,7 @@ static size_t collect_runs(const struct reservoir *reservoir, struct reservoir_g
 
         if (reservoir->half_life_rows > 0 &&
             (double)age > 2 * HALF_LIVES * reservoir->half_life_rows)
-            continue; /* what weighs 1e-3 and less tells of rounding */
+            continue; /* a weight of 1e-3 and less shows rounding alone */
         groups[n_groups++] = (struct reservoir_group){.at = reservoir->slot[i % RESERVOIR_RUNS] *
                                                             reservoir->run_rows,
                                                       .n = reservoir->run_rows,

@@ -1,18 +1,18 @@
-/* Rows of a window that are kept beside its moments, within a bound: all of them while they fit,
- * then an even sample. Owns the copies, which moments.h carries along and fold.h fills; its places
- * may be written by several workers, the rest belongs to one thread at a time. What the rows are
- * for is its readers' business: error bars (jackknife.h) leave some of them out.
+/* Some rows of a window, beside its moments: all rows while they fit, then an even sample. Owns the
+ * copies; moments.h borrows it and fold.h fills it. Several workers may write its places, the rest
+ * belongs to one thread at a time. Its readers are jackknife.h, which leaves some rows out,
+ * kernel.h and probe.h, which need all.
  *
- * Rows are kept in runs of consecutive ones, because neighbours may depend on each other (tokens of
- * one sequence, steps that follow each other), and what is estimated from whole runs sees that. The
- * place of a row depends on its number in the window alone, never on how batches were split:
+ * It holds runs of consecutive rows, because neighbours may depend on each other (tokens of one
+ * sequence, steps that follow each other), and an estimate from whole runs sees that. The place of
+ * a row depends on its number in the window alone, never on how batches were split:
  *
  *     capacity = 32 runs of L rows        row t is in run t / L
- *     kept: run = 0, s, 2s...             the stride s is 1 at first
- *     when the 33rd run comes             every second one goes and s doubles: 17..32 are there
+ *     it holds the runs 0, s, 2s...       the stride s is 1 at first
+ *     when the 33rd run comes             every second run goes and s doubles: 17..32 are there
  *
- * With rows that are forgotten by a half-life the last 32 runs are kept, of a length and with a
- * stride that make them reach over 5 half-lives. Values are doubles, as read from the wire. */
+ * When rows are forgotten by a half-life it holds the last 32 runs. Their length and stride are
+ * such that they reach over 5 half-lives. Values are doubles, as read from the wire. */
 #pragma once
 
 #include <stdbool.h>
@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #define RESERVOIR_RUNS 32
-/* No place: the row is not kept. */
+/* No place: the row is not taken. */
 #define RESERVOIR_NONE SIZE_MAX
 
 struct reservoir {
@@ -30,20 +30,20 @@ struct reservoir {
     uint64_t stride;
     uint64_t n_seen;             /* rows of the window */
     bool broken;                 /* rows entered the window that were never seen here */
-    size_t slot[RESERVOIR_RUNS]; /* of the i-th run that is kept, modulo 32 */
+    size_t slot[RESERVOIR_RUNS]; /* of the i-th run in the reservoir, modulo 32 */
     double *x;                   /* capacity x p */
     double *y;                   /* capacity x w */
     double *weight;              /* capacity: as sent */
 };
 
-/* Neighbours that leave together: rows at..at+n-1 of x, y and weight. */
+/* Neighbours that the jackknife leaves out together: rows at..at+n-1 of x, y and weight. */
 struct reservoir_group {
     size_t at;
     size_t n;
     uint64_t age; /* rows of the window that are newer than the first one */
 };
 
-/* The most rows that are kept for p features and w columns of Y: 256 to 1024. */
+/* The most rows it holds for p features and w columns of Y: 256 to 1024. */
 size_t reservoir_rows_max(size_t p, size_t w);
 
 /* Bytes for p features and w columns of Y, in double so that no size overflows. */
@@ -58,17 +58,17 @@ size_t reservoir_capacity(const struct reservoir *);
 /* A new window begins. */
 void reservoir_reset(struct reservoir *);
 
-/* The next `n` rows are about to be written: what must go for them goes. */
+/* Makes room for the next `n` rows: drops the runs that must go for them. */
 void reservoir_make_room(struct reservoir *, size_t n);
 /* The place of the i-th of those rows, or RESERVOIR_NONE. */
 size_t reservoir_place(const struct reservoir *, size_t i);
-/* They are written. */
+/* These rows are written now. */
 void reservoir_commit(struct reservoir *, size_t n);
 
 /* Whether every row of the window is here, in order, from place 0. */
 bool reservoir_has_all(const struct reservoir *);
 
-/* Up to RESERVOIR_RUNS groups of nearly equal size, oldest first; returns how many, an even number.
+/* Up to RESERVOIR_RUNS groups of nearly equal size, oldest first. Returns how many, an even number;
  * 0 when the window holds rows that were never seen here. */
 size_t reservoir_groups(const struct reservoir *, struct reservoir_group groups[RESERVOIR_RUNS]);
 
