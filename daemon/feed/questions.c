@@ -85,8 +85,7 @@ void feed_end_question(struct question *q)
         c->transport->ready(c->arg);
 }
 
-/* The client is lent until the end: the next request, which comes from below `ready`, may end it.
- */
+/* The client is lent until the end: the next request comes from below `ready`, and may end it. */
 void feed_end_lent_question(struct question *q)
 {
     struct feed_client *c = q->client;

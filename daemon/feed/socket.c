@@ -63,11 +63,9 @@ static int listen_tcp(struct feedsock *s, const char *text)
 {
     struct sockaddr_storage bound;
     struct address address;
-    int size = sizeof bound, rc = address_parse(text, &address);
+    int size = sizeof bound, rc = -EINVAL;
 
-    if (rc == 0)
-        rc = address_to_socket(&address, &bound);
-    if (rc >= 0)
+    if (address_parse(text, &address) == 0 && address_to_socket(&address, &bound) > 0)
         rc = uv_tcp_bind(&s->server.tcp, (struct sockaddr *)&bound, 0);
     if (rc == 0)
         rc = uv_listen(&s->server.stream, BACKLOG, on_connection);

@@ -72,8 +72,7 @@ struct page_query {
 
 static void catch_up(struct sub *s);
 
-/* A page arrived: live when nothing is left, neither in the store nor published since it was read.
- */
+/* A page has come: live when nothing is left in the store, nor was published meanwhile. */
 static void after_page(struct sub *s, const struct history_page *page)
 {
     bool all = page->reached >= page->committed && page->reached >= s->client->hub->published;

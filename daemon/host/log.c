@@ -120,7 +120,7 @@ void log_warn_limited(struct log_limit *l, const char *format, ...)
     int64_t now = clock_monotonic_ms();
     va_list args;
 
-    if (now - l->period_start_ms > LOG_PERIOD_S * 1000) {
+    if (now - l->period_start_ms > (int64_t)LOG_PERIOD_S * 1000) {
         if (l->n_suppressed > 0)
             log_warn("%u more lines like the next were left out", l->n_suppressed);
         *l = (struct log_limit){.period_start_ms = now};

@@ -139,11 +139,9 @@ static int listen_at(struct http *h, uv_loop_t *loop, struct err *e)
 {
     struct sockaddr_storage bound;
     struct address address;
-    int rc = address_parse(h->own, &address);
+    int rc = -EINVAL;
 
-    if (rc == 0)
-        rc = address_to_socket(&address, &bound);
-    if (rc >= 0)
+    if (address_parse(h->own, &address) == 0 && address_to_socket(&address, &bound) > 0)
         rc = open_listener(h, loop, &bound);
     if (rc < 0)
         return err_set(e, rc, "http %s: cannot listen there: %s", h->own, strerror(-rc));

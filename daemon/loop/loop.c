@@ -22,8 +22,7 @@
 /* A job or commit that is out for so long without any coming home is stuck: the watchdog hears
  * nothing more of us, and systemd starts us again. */
 #define STUCK_TICKS 10
-/* Rows of all trainers together may take this share of the memory, and at least room for two runs.
- */
+/* Rows of all trainers together may take this share of the memory; two runs always find room. */
 #define BUDGET_SHARE     0.125
 #define BUDGET_BYTES_MIN (256u << 20)
 /* Moments and blocks may fill this share of the machine's memory. */
