@@ -108,6 +108,7 @@ struct feedhub *feedhub_new(struct readers *readers, const struct store *store,
 {
     struct feedhub *h = calloc(1, sizeof *h);
 
+    assert(readers && store && on_status);
     if (!h)
         return NULL;
     h->readers = readers;
@@ -137,6 +138,7 @@ struct feed_client *feed_client_new(struct feedhub *h, const struct feed_transpo
 {
     struct feed_client *c = calloc(1, sizeof *c);
 
+    assert(transport->words && transport->send && transport->pending && transport->ready);
     if (!c)
         return NULL;
     c->hub = h;
@@ -159,6 +161,7 @@ void feed_client_close(struct feed_client *c)
 
 void feed_client_drained(struct feed_client *c)
 {
+    assert(!c->is_gone);
     feed_subs_drained(c);
 }
 

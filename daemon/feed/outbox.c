@@ -1,5 +1,6 @@
 #include "daemon/feed/outbox.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 struct text {
@@ -57,6 +58,7 @@ bool outbox_peek(const struct outbox *o, size_t max, struct outbox_piece *out)
     const struct text *t;
     size_t left;
 
+    assert(max > 0);
     if (list_empty(&o->texts))
         return false;
     t = first_text(o);
@@ -70,6 +72,7 @@ bool outbox_peek(const struct outbox *o, size_t max, struct outbox_piece *out)
 
 void outbox_take(struct outbox *o, const struct outbox_piece *piece)
 {
+    assert(!list_empty(&o->texts) && piece->size <= o->pending);
     o->taken += piece->size;
     o->pending -= piece->size;
     o->moved = true;

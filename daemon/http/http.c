@@ -111,6 +111,7 @@ int http_open(uv_loop_t *loop, const struct http_config *config, struct feedhub 
     struct http *h = calloc(1, sizeof *h);
     int rc;
 
+    assert(config->address && config->is_ready);
     *out = h;
     if (!h)
         return err_set(e, -ENOMEM, "out of memory");

@@ -10,11 +10,14 @@
  *     reply.c     writes an answer, piece by piece, as the socket takes it
  *     peers.c     makes a peer and frees it
  *
- * Each calls those below it and none above it. A refusal is an answer with a sentence, and ends the
- * connection. A peer that takes nothing for HTTP_STALL_TICKS is cut. When memory runs out, the
- * connection is closed.
+ * http.c calls the others, api.c and socket.c call those that read and write, and none calls back.
+ * A refusal is an answer with a sentence, and ends the connection. A peer that takes nothing for
+ * HTTP_STALL_TICKS is cut. When memory runs out, the connection is closed.
  *
- * lws calls back when something came or may be written, and takes one lws_write a call. */
+ * lws calls back when something came or may be written, and takes one lws_write a call.
+ *
+ * Tested by tests/e2e/test_http.py and test_http_api.py; access, head, route and words have unit
+ * tests. */
 #pragma once
 
 #include <libwebsockets.h>

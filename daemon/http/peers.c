@@ -43,6 +43,7 @@ struct http_peer *http_peer_of(struct lws *wsi)
  * when it is called, so it is woken. */
 void http_peer_cut(struct http_peer *p)
 {
+    assert(http_peer_of(p->wsi) == p);
     lws_set_timeout(p->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
     lws_cancel_service(p->http->context);
 }

@@ -1,5 +1,6 @@
 #include "daemon/loop/alert.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -213,6 +214,7 @@ void alert_put(struct alert *a, char *line, size_t size)
 {
     struct message *m = a->n_queued < ALERT_QUEUE_MAX ? calloc(1, sizeof *m) : NULL;
 
+    assert(size > 0 && line[size - 1] == '\n');
     if (!m) {
         log_warn_limited(&a->dropped, "an event is not told to %s: %zu wait already", a->path,
                          a->n_queued);

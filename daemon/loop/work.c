@@ -81,6 +81,7 @@ int work_start(struct work *w, struct job *job)
 {
     struct list shares;
 
+    assert(job->n_shares > 0);
     list_init(&shares);
     for (size_t i = 0; i < job->n_shares; i++) {
         struct share *s = take_share(w);

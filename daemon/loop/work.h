@@ -1,6 +1,6 @@
 /* Jobs on libuv's pool: the shares of a job run side by side, and when the last one is done the job
  * comes back on the loop. Owns only the requests; a job is the core's, lent until on_done. Loop
- * thread, apart from job_work itself. */
+ * thread, apart from job_work itself. Tested by tests/unit/daemon/loop/test_loop.c. */
 #pragma once
 
 #include <stdbool.h>
