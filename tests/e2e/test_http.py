@@ -368,7 +368,9 @@ def test_beyond_1024_connections_the_newest_waits(new_daemon):
     web = new_daemon("--http", "127.0.0.1:0").start()
     first = [connect(web) for _ in range(1024)]
     newest = connect(web, timeout=0.5)
-    newest.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    for sock in first[-1], newest:
+        sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert first[-1].recv(65536).startswith(b"HTTP/1.1 200 OK\r\n")
     with pytest.raises(TimeoutError):
         newest.recv(1)
     for sock in first:
