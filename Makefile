@@ -113,8 +113,8 @@ check-layers: $(LAYERS)
 FAULTS := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--undefined=__wrap_malloc
 UNIT := $(patsubst %.c,$(BUILD)/%,$(shell find tests/unit tests/sim -name 'test_*.c' | sort))
 # The thread sanitizer has nothing to see in a test of one thread, and takes ten times as long.
-ifeq ($(SANITIZE),thread)
-UNIT := $(filter $(addprefix $(BUILD)/tests/unit/,daemon/ingest/% daemon/loop/% client/% daemon/store/% daemon/history/% daemon/feed/% daemon/http/% daemon/core/moments/test_fold),$(UNIT))
+ifeq ($(SANITIZE)$(RICHD_TESTS),thread)
+UNIT := $(filter $(addprefix $(BUILD)/tests/unit/,daemon/ingest/% daemon/loop/% daemon/history/% daemon/feed/% client/c/% daemon/core/moments/test_fold),$(UNIT))
 endif
 CORE_TOP := daemon/core/monitor
 $(BUILD)/tests/%:                  LIBS = $(call link,$(TOP_ROOM))
@@ -138,8 +138,23 @@ $(BUILD)/tests/unit/client/c/test_example: $(BUILD)/example
 # OPENBLAS_CORETYPE=TYPE where OpenBLAS misses the processor, as richd does for itself; else nothing.
 KERNELS = env $$($(BUILD)/richd --print-kernels)
 
+# A sanitizer sees in a few rounds what it can see in many, unless RICHD_TESTS=all.
+ifeq ($(SANITIZE)$(RICHD_TESTS),address)
+export FAULT_STRIDE ?= 97
+export SIM_SEEDS ?= 150
+export TRANSITION_SERIES ?= 200
+export ZWATCH_MESSAGES ?= 200000
+else ifeq ($(SANITIZE)$(RICHD_TESTS),thread)
+export ZWATCH_MESSAGES ?= 200000
+endif
+# Tests wait most of the time: so many at once on any machine.
+SIDE_BY_SIDE := 4
+# Jobs of a make that is called; within one that has jobs already, they are shared.
+JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+TWO  = -Otarget $(if $(findstring jobserver,$(MAKEFLAGS)),,-j2)
+
 unit: $(UNIT) $(BUILD)/richd
-	@for t in $(UNIT); do echo "== $$t"; $(KERNELS) $$t || exit 1; done
+	@printf '%s\n' $(UNIT) | $(KERNELS) xargs -n 1 -P $(SIDE_BY_SIDE) tests/unit/run.sh
 
 # ---- benchmarks: tests/bench/bench_*.c link everything; run them by hand, in a quiet hour ---------
 BENCH := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/bench_*.c))
@@ -156,9 +171,8 @@ PYTEST = PYTHONPATH=client/python/src RICHD_BUILD=$(BUILD) $(KERNELS) $(PYTHON) 
 export PYTHONDONTWRITEBYTECODE := 1
 
 export TSAN_OPTIONS := suppressions=$(CURDIR)/tests/tsan.supp
-# Most of these tests wait most of the time.
 e2e: all
-	$(PYTEST) -n 4 --dist loadgroup tests/e2e tests/ctl
+	$(PYTEST) -n $(SIDE_BY_SIDE) --dist loadgroup tests/e2e tests/ctl
 python: all
 	$(PYTEST) client/python/tests
 	$(PYTEST) tests/examples
@@ -172,10 +186,11 @@ tests/browser/node_modules: tests/browser/package-lock.json
 screenshots: all tests/browser/node_modules
 	RICHD_BUILD=$(BUILD) node tests/browser/screenshots.js
 
-# One variant, tests and all: `make check`, `make SANITIZE=address check`.
+# One variant, tests and all: `make check`, `make SANITIZE=address check`. What a sanitizer leaves out
+# says so: tests/conftest.py.
 check:
-	@$(MAKE) --no-print-directory -j$(shell nproc) all $(UNIT)
-	@$(MAKE) --no-print-directory unit e2e
+	@$(MAKE) --no-print-directory $(JOBS) all $(UNIT)
+	@$(MAKE) --no-print-directory $(TWO) unit e2e
 
 C_FILES := $(shell git ls-files '*.c' 2>/dev/null || find . -name '*.c')
 H_FILES := $(shell git ls-files '*.h' 2>/dev/null || find . -name '*.h')
@@ -203,20 +218,25 @@ lint:
 	@flake8 --max-line-length=100 --extend-ignore=E203 client/python tests/bench tests/browser && echo "flake8 is content"
 	@cd client/python && mypy --cache-dir=/dev/null --no-error-summary && echo "mypy is content"
 
-# Everything, from a bare machine.
+# Everything, from a bare machine. Where tests wait something else computes: stages run two at a time,
+# and say what they have to say when they end.
 test: test-deps tools
-	$(MAKE) --no-print-directory DEV=1 -j$(shell nproc) all $(UNIT) $(BENCH)
-	$(MAKE) --no-print-directory DEV=1 check-layers check-headers format-check lint
+	$(MAKE) --no-print-directory DEV=1 $(JOBS) all $(UNIT) $(BENCH)
+	$(MAKE) --no-print-directory DEV=1 $(TWO) e2e lint unit check-layers check-headers format-check python browser
+	$(MAKE) --no-print-directory $(TWO) check-address check-thread
+check-address check-thread:
+	$(MAKE) --no-print-directory SANITIZE=$(@:check-%=%) check
+# Each test in each variant, as often as in the plain one. Takes an hour.
+test-long: test-deps tools
 	$(MAKE) --no-print-directory DEV=1 check python browser
-	$(MAKE) --no-print-directory SANITIZE=address FAULT_STRIDE=97 SIM_SEEDS=150 TRANSITION_SERIES=200 ZWATCH_MESSAGES=200000 check
-	$(MAKE) --no-print-directory SANITIZE=thread FAULT_STRIDE=499 ZWATCH_MESSAGES=200000 check
+	$(MAKE) --no-print-directory RICHD_TESTS=all check-address check-thread
 
 # ---- dependencies: Debian's packages, and of them only those that are missing ---------------------
 BUILD_PACKAGES := gcc make pkg-config libc6-dev libuv1-dev libzmq3-dev libwebsockets-dev \
 	libwebsockets-evlib-uv libcjson-dev libsqlite3-dev libinih-dev libsystemd-dev libopenblas-dev liblapacke-dev
 DEMO_PACKAGES  := python3 python3-numpy python3-zmq python3-torch jq
 PAPER_PACKAGES := python3-sklearn python3-matplotlib
-TEST_PACKAGES  := libcmocka-dev python3-pytest python3-pyte clang-format clang-tidy cppcheck flake8 mypy \
+TEST_PACKAGES  := libcmocka-dev python3-pytest python3-pytest-xdist python3-pyte clang-format clang-tidy cppcheck flake8 mypy \
 	socat chromium $(if $(shell command -v node),,nodejs) $(if $(shell command -v npm),,npm)
 
 define install
@@ -273,4 +293,4 @@ clean:
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 .SECONDARY:
-.PHONY: all unit bench e2e python browser screenshots check check-layers check-headers format format-check lint test deps paper-deps test-deps tools demo reproduce install clean
+.PHONY: all unit bench e2e python browser screenshots check check-address check-thread check-layers check-headers format format-check lint test test-long deps paper-deps test-deps tools demo reproduce install clean
