@@ -1,5 +1,6 @@
 #include "daemon/format/csv.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,11 +8,9 @@
 
 #include "proto/json.h"
 
-/* Columns of all rows: the measures in bins, three each, and what names a layer. */
-#define MAX_COLUMNS 256
-
 /* ---- cells ----------------------------------------------------------------------------------- */
 
+/* A field of RFC 4180. */
 static void put_quoted(FILE *out, const char *text)
 {
     if (!text[strcspn(text, ",\"\r\n")]) {
@@ -22,6 +21,21 @@ static void put_quoted(FILE *out, const char *text)
     for (const char *c = text; *c; c++)
         fputs(*c == '"' ? "\"\"" : (char[]){*c, '\0'}, out);
     fputc('"', out);
+}
+
+/* A text; what a spreadsheet would run as a formula begins with an apostrophe. */
+static void put_text(FILE *out, const char *text)
+{
+    char *guarded = NULL;
+
+    if (!*text || !strchr("=+-@\t\r", *text)) {
+        put_quoted(out, text);
+        return;
+    }
+    if (asprintf(&guarded, "'%s", text) < 0)
+        return;
+    put_quoted(out, guarded);
+    free(guarded);
 }
 
 /* Names side by side ("partial small_sample"), anything deeper as JSON. */
@@ -52,7 +66,7 @@ static bool put_cell(FILE *out, const cJSON *item)
     if (!item || cJSON_IsNull(item))
         return true;
     if (cJSON_IsString(item))
-        put_quoted(out, item->valuestring);
+        put_text(out, item->valuestring);
     else if (cJSON_IsRaw(item))
         put_quoted(out, strcmp(item->valuestring, "null") == 0 ? "" : item->valuestring);
     else if (cJSON_IsBool(item))
@@ -67,23 +81,41 @@ static bool put_cell(FILE *out, const cJSON *item)
 /* ---- the header: names in the order in which they are first met -------------------------------
  */
 
-struct header {
-    const char *name[MAX_COLUMNS];
-    const char *part[MAX_COLUMNS]; /* of a binned measure: min, max, last; else NULL */
-    size_t n;
+struct column {
+    const char *name;
+    const char *part; /* of a column of columns: min, max, last, or a scalar; else NULL */
+    const cJSON *at;  /* the next cell */
 };
+
+struct header {
+    struct column *columns;
+    size_t n, capacity;
+    bool failed; /* memory ran out */
+};
+
+static bool has_name(const struct column *column, const char *name, const char *part)
+{
+    return strcmp(column->name, name) == 0 && !column->part == !part &&
+           (!part || strcmp(column->part, part) == 0);
+}
 
 static void add_name(struct header *h, const char *name, const char *part)
 {
     for (size_t i = 0; i < h->n; i++) {
-        if (strcmp(h->name[i], name) == 0 && !h->part[i] == !part &&
-            (!part || strcmp(h->part[i], part) == 0))
+        if (has_name(&h->columns[i], name, part))
             return;
     }
-    if (h->n == MAX_COLUMNS)
-        return;
-    h->name[h->n] = name;
-    h->part[h->n++] = part;
+    if (h->n == h->capacity) {
+        size_t capacity = h->capacity ? 2 * h->capacity : 64;
+        struct column *grown = realloc(h->columns, capacity * sizeof *grown);
+
+        h->failed |= !grown;
+        if (!grown)
+            return;
+        h->columns = grown;
+        h->capacity = capacity;
+    }
+    h->columns[h->n++] = (struct column){name, part, NULL};
 }
 
 /* The members of `columns`: arrays, or objects of arrays. */
@@ -104,32 +136,56 @@ static void add_columns(struct header *h, const cJSON *columns)
     }
 }
 
+static void put_name(FILE *out, const struct column *column)
+{
+    char *name = NULL;
+
+    if (!column->part) {
+        put_text(out, column->name);
+        return;
+    }
+    if (asprintf(&name, "%s_%s", column->name, column->part) < 0)
+        return;
+    put_text(out, name);
+    free(name);
+}
+
 static void put_header(FILE *out, const struct header *h, const char *first)
 {
     if (first)
         fprintf(out, "%s%s", first, h->n > 0 ? "," : "");
-    for (size_t i = 0; i < h->n; i++)
-        fprintf(out, "%s%s%s%s", i > 0 ? "," : "", h->name[i], h->part[i] ? "_" : "",
-                h->part[i] ? h->part[i] : "");
+    for (size_t i = 0; i < h->n; i++) {
+        if (i > 0)
+            fputc(',', out);
+        put_name(out, &h->columns[i]);
+    }
     fputs("\r\n", out);
 }
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
-/* A row for each place in the arrays of `columns`, behind `first`. */
-static bool put_columns(FILE *out, const struct header *h, const cJSON *first, const cJSON *columns)
+/* Goes to the first cells; false when there is no row. */
+static bool start_columns(struct header *h, const cJSON *columns)
 {
-    const cJSON *at[MAX_COLUMNS];
-    bool more = false, good = true;
+    bool more = false;
 
     for (size_t i = 0; i < h->n; i++) {
-        const cJSON *column = cJSON_GetObjectItemCaseSensitive(columns, h->name[i]);
+        struct column *c = &h->columns[i];
+        const cJSON *cells = cJSON_GetObjectItemCaseSensitive(columns, c->name);
 
-        if (h->part[i])
-            column = cJSON_GetObjectItemCaseSensitive(column, h->part[i]);
-        at[i] = column && cJSON_IsArray(column) ? column->child : NULL;
-        more |= at[i] != NULL;
+        if (c->part)
+            cells = cJSON_GetObjectItemCaseSensitive(cells, c->part);
+        c->at = cJSON_IsArray(cells) ? cells->child : NULL;
+        more |= c->at != NULL;
     }
+    return more;
+}
+
+/* A row for each place in the arrays of `columns`, behind `first` or the number of the row. */
+static bool put_columns(FILE *out, struct header *h, const cJSON *first, const cJSON *columns)
+{
+    bool more = start_columns(h, columns), good = true;
+
     for (size_t k = 1; more && good; k++) {
         if (first)
             good = put_cell(out, first);
@@ -137,10 +193,12 @@ static bool put_columns(FILE *out, const struct header *h, const cJSON *first, c
             fprintf(out, "%zu", k);
         more = false;
         for (size_t i = 0; i < h->n && good; i++) {
+            struct column *c = &h->columns[i];
+
             fputc(',', out);
-            good = put_cell(out, at[i]);
-            at[i] = at[i] ? at[i]->next : NULL;
-            more |= at[i] != NULL;
+            good = put_cell(out, c->at);
+            c->at = c->at ? c->at->next : NULL;
+            more |= c->at != NULL;
         }
         fputs("\r\n", out);
     }
@@ -148,49 +206,54 @@ static bool put_columns(FILE *out, const struct header *h, const cJSON *first, c
 }
 
 /* `first` names the objects: "layer" or "name". */
-static bool put_series(FILE *out, const cJSON *list, const char *first)
+static bool put_series(FILE *out, struct header *h, const cJSON *list, const char *first)
 {
-    struct header h = {.n = 0};
     const cJSON *item;
+    bool good = true;
 
     cJSON_ArrayForEach(item, list)
     {
-        add_columns(&h, cJSON_GetObjectItemCaseSensitive(item, "columns"));
+        add_columns(h, cJSON_GetObjectItemCaseSensitive(item, "columns"));
     }
-    put_header(out, &h, first);
+    put_header(out, h, first);
     cJSON_ArrayForEach(item, list)
     {
-        if (!put_columns(out, &h, cJSON_GetObjectItemCaseSensitive(item, first),
-                         cJSON_GetObjectItemCaseSensitive(item, "columns")))
+        good = good && put_columns(out, h, cJSON_GetObjectItemCaseSensitive(item, first),
+                                   cJSON_GetObjectItemCaseSensitive(item, "columns"));
+    }
+    return good;
+}
+
+static bool put_object(FILE *out, const struct header *h, const cJSON *object)
+{
+    for (size_t i = 0; i < h->n; i++) {
+        if (i > 0)
+            fputc(',', out);
+        if (!put_cell(out, cJSON_GetObjectItemCaseSensitive(object, h->columns[i].name)))
             return false;
     }
+    fputs("\r\n", out);
     return true;
 }
 
-static bool put_objects(FILE *out, const cJSON *list)
+static bool put_objects(FILE *out, struct header *h, const cJSON *list)
 {
-    struct header h = {.n = 0};
     const cJSON *item, *member;
+    bool good = true;
 
     cJSON_ArrayForEach(item, list)
     {
         cJSON_ArrayForEach(member, item)
         {
-            add_name(&h, member->string, NULL);
+            add_name(h, member->string, NULL);
         }
     }
-    put_header(out, &h, NULL);
+    put_header(out, h, NULL);
     cJSON_ArrayForEach(item, list)
     {
-        for (size_t i = 0; i < h.n; i++) {
-            if (i > 0)
-                fputc(',', out);
-            if (!put_cell(out, cJSON_GetObjectItemCaseSensitive(item, h.name[i])))
-                return false;
-        }
-        fputs("\r\n", out);
+        good = good && put_object(out, h, item);
     }
-    return true;
+    return good;
 }
 
 /* The list of objects that an answer is about; NULL when it is an object of arrays. */
@@ -207,32 +270,33 @@ static const cJSON *list_of(const cJSON *answer)
     return NULL;
 }
 
-static bool put_answer(FILE *out, const cJSON *answer)
+static bool put_answer(FILE *out, struct header *h, const cJSON *answer)
 {
-    const cJSON *list = list_of(answer);
-    struct header h = {.n = 0};
-    const cJSON *member;
+    const cJSON *list = list_of(answer), *member;
 
     if (list && list->child && cJSON_GetObjectItemCaseSensitive(list->child, "columns"))
-        return put_series(out, list, strcmp(list->string, "scalars") == 0 ? "name" : "layer");
+        return put_series(out, h, list, strcmp(list->string, "scalars") == 0 ? "name" : "layer");
     if (list)
-        return put_objects(out, list);
+        return put_objects(out, h, list);
     cJSON_ArrayForEach(member, answer)
     {
         if (cJSON_IsArray(member))
-            add_name(&h, member->string, NULL);
+            add_name(h, member->string, NULL);
     }
-    put_header(out, &h, "k");
-    return put_columns(out, &h, NULL, answer);
+    put_header(out, h, "k");
+    return put_columns(out, h, NULL, answer);
 }
 
 char *csv_from_answer(const cJSON *answer, size_t *size)
 {
+    struct header header = {0};
     char *text = NULL;
     FILE *out = open_memstream(&text, size);
-    bool good = out && put_answer(out, answer);
+    bool good;
 
-    good = good && !ferror(out);
+    assert(cJSON_IsObject(answer));
+    good = out && put_answer(out, &header, answer) && !header.failed && !ferror(out);
+    free(header.columns);
     if (out && fclose(out) != 0)
         good = false;
     if (good)

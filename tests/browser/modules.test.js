@@ -194,7 +194,7 @@ test("CSV quotes what has to be quoted, and no cell is a formula", async () => {
     });
 
     assert.deepEqual(fields.fields, ['"a""b"', '"x,y"', "'=1+1", "'-3", "-3", "", "0.1"]);
-    assert.deepEqual(fields.rows, [["step", "d.min", "d.max", "flags"], [[1, 0.1, 0.2, "a b"]]]);
+    assert.deepEqual(fields.rows, [["step", "d_min", "d_max", "flags"], [[1, 0.1, 0.2, "a b"]]]);
 });
 
 test("colours follow from the id alone and are spread over the palette", async () => {

@@ -26,12 +26,12 @@ export function csvField(value) {
     return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-/** One row a step of columns that may be binned. @param {Object<string, any>} columns @returns {[string[], any[][]]} */
+/** One row a step of columns that may be binned, named as in the daemon's CSV (HTTP.md). @param {Object<string, any>} columns @returns {[string[], any[][]]} */
 export function rowsOf(columns) {
     const flat = Object.entries(columns).flatMap(([name, column]) =>
         Array.isArray(column)
             ? [[name, column]]
-            : Object.entries(column).map(([part, values]) => [`${name}.${part}`, values]),
+            : Object.entries(column).map(([part, values]) => [`${name}_${part}`, values]),
     );
     const cell = (value) => (Array.isArray(value) ? value.join(" ") : value);
 
@@ -42,7 +42,8 @@ export function rowsOf(columns) {
 }
 
 /**
- * One table of all series: the union of their columns, with run, name and layer (or scalar) before.
+ * One table of all series: the union of their columns, named as in the daemon's CSV, where a layer
+ * has its `layer` before and a scalar its `name`; the run stands before both.
  * @param {{run: string, name: string, layers: any[], scalars: any[]}[]} runs
  */
 export function toCsv(runs) {
@@ -51,7 +52,7 @@ export function toCsv(runs) {
         ...r.scalars.map((s) => ({ head: [r.run, r.name, "", s.name], rows: rowsOf(s.columns) })),
     ]);
     const names = [...new Set(tables.flatMap((t) => t.rows[0]))];
-    const lines = [["run", "name", "layer", "scalar", ...names]];
+    const lines = [["run", "run_name", "layer", "name", ...names]];
 
     for (const {
         head,
