@@ -78,8 +78,7 @@ static bool put_cell(FILE *out, const cJSON *item)
     return true;
 }
 
-/* ---- the header: names in the order in which they are first met -------------------------------
- */
+/* ---- the header: names in the order in which they are first met ---- */
 
 struct column {
     const char *name;

@@ -1,6 +1,12 @@
 /* The model as JSON: POINT, SCALAR, EVENT, the list of measures and the flags, as proto/FEED.md and
- * proto/INGEST.md show them. Stateless, any thread; sockets and queries are elsewhere. Each
- * function returns a tree (free with cJSON_Delete), or NULL when memory ran out. */
+ * proto/INGEST.md show them. Stateless, any thread; sockets and queries are elsewhere.
+ *
+ * The way through this room: what the core measured comes in as structs and leaves as a tree of
+ * cJSON (here, by the tables of proto/base); an answer of the feed comes in as a tree and leaves as
+ * text, CSV (csv.h) or OpenMetrics (openmetrics.h). Nothing is kept. The only failure is that
+ * memory runs out: a function then returns NULL and has freed what it made.
+ *
+ * Each function returns a tree (free with cJSON_Delete). */
 #pragma once
 
 #include <cjson/cJSON.h>

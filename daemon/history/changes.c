@@ -218,9 +218,9 @@ void history_page_release(struct history_page *page)
 
 /* ---- events -------------------------------------------------------------------------------- */
 
-static int events(struct history *h, const void *arg, cJSON **out, struct err *e)
+static int events(struct history *h, const struct feed_event_query *params, cJSON **out,
+                  struct err *e)
 {
-    const struct feed_event_query *params = arg;
     sqlite3_stmt *q = h->statement[SQL_FINDINGS];
     struct history_page page = {0};
     struct stream stream = {q, FINDING_FEED_SEQ, finding_change, NULL, 0};
@@ -250,5 +250,9 @@ static int events(struct history *h, const void *arg, cJSON **out, struct err *e
 int history_events(struct history *h, const struct feed_event_query *params, cJSON **out,
                    struct err *e)
 {
-    return history_read(h, events, params, out, e);
+    int rc = history_begin(h, out, e);
+
+    if (rc == 0)
+        rc = events(h, params, out, e);
+    return history_end(h, rc, out);
 }

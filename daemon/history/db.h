@@ -1,7 +1,5 @@
-/* The inside of a history, shared by its files: the connection and its statements. history.c
- * owns both; runs.c answers about runs and layers, changes.c about what is new and
- * about events, series.c with columns, spectrum.c with one spectrum. Threads as in
- * history.h. */
+/* The inside of a history, shared by its files: the connection and its statements. Threads as in
+ * history.h, which tells the way of a query. */
 #pragma once
 
 #include <sqlite3.h>
@@ -53,10 +51,10 @@ struct history {
 #define LAYERS_PROBE 6
 #define LAYERS_POINT 7
 
-/* Runs `query` inside one read transaction; frees what it made when it fails. */
-typedef int history_query(struct history *, const void *params, cJSON **out, struct err *e);
-int history_read(struct history *, history_query *query, const void *params, cJSON **out,
-                 struct err *e);
+/* Begins the read transaction of a query, and ends it: an answer shows one instant of the store.
+ * After a failure (`rc`) what was made of the answer is freed. Returns 0, or `rc`. */
+int history_begin(struct history *, cJSON **out, struct err *e);
+int history_end(struct history *, int rc, cJSON **out);
 
 /* A statement that an error left in mid-row is reset first: it would keep the snapshot alive. */
 void history_end_transaction(struct history *);

@@ -1,5 +1,6 @@
 #include "daemon/history/history.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -152,6 +153,7 @@ int history_open(const char *path, struct history **out, struct err *e)
     struct history *h = calloc(1, sizeof *h);
     int rc;
 
+    assert(path && out);
     *out = NULL;
     if (!h)
         return history_no_memory(e);
@@ -186,20 +188,20 @@ void history_end_transaction(struct history *h)
         sql_run(h->statement[SQL_END], NULL);
 }
 
-int history_read(struct history *h, history_query *query, const void *params, cJSON **out,
-                 struct err *e)
+int history_begin(struct history *h, cJSON **out, struct err *e)
 {
-    int rc;
-
+    assert(h && out && sqlite3_get_autocommit(h->db));
     *out = NULL;
-    rc = sql_run(h->statement[SQL_BEGIN], e);
-    if (rc == 0)
-        rc = query(h, params, out, e);
+    return sql_run(h->statement[SQL_BEGIN], e);
+}
+
+int history_end(struct history *h, int rc, cJSON **out)
+{
     history_end_transaction(h);
-    if (rc < 0) {
-        cJSON_Delete(*out);
-        *out = NULL;
-    }
+    if (rc >= 0)
+        return 0;
+    cJSON_Delete(*out);
+    *out = NULL;
     return rc;
 }
 

@@ -3,6 +3,15 @@
  * by one thread at a time; as many as there are readers may be open beside the store, which they
  * never hold up. It writes nothing, checkpoints nothing, and knows no socket.
  *
+ * The way of a query: the feed makes it, and readers.h runs it on the pool, two at a time, each on
+ * a connection of its own. A public function here begins a transaction (history.c), and its file
+ * builds the answer: runs.c about runs and layers; series.c with columns, for which selection.c
+ * says which attempts, steps and names are meant, and line.c gives one layer or scalar row by row,
+ * in pages, or by line_bins.c and bins.c in bins; spectrum.c one spectrum; changes.c what is new,
+ * for subscriptions, and events. The end of the transaction frees what a failing query made. All
+ * SQL stands in history.c; store/schema.h reads a point off a row, format/model_json.h writes it
+ * down.
+ *
  * Functions return 0, or -errno with a sentence: -ENOENT (no such run, layer or scalar), -EINVAL (a
  * parameter), -ENOMEM, or the disk's. feed_code_of() turns these into JSON-RPC codes. */
 #pragma once
@@ -45,15 +54,14 @@ int history_series(struct history *, const struct feed_series_query *, cJSON **o
 int history_scalars(struct history *, const struct feed_scalars_query *, cJSON **out,
                     struct err *e);
 int history_events(struct history *, const struct feed_event_query *, cJSON **out, struct err *e);
+int history_spectrum(struct history *, const struct feed_spectrum_query *, cJSON **out,
+                     struct err *e);
 
 /* What a subscription is about. */
 enum change_kind {
     CHANGE_SERIES, /* points and scalars */
     CHANGE_EVENTS,
 };
-
-int history_spectrum(struct history *, const struct feed_spectrum_query *, cJSON **out,
-                     struct err *e);
 
 /* Things stored, for a subscription. */
 struct history_page {

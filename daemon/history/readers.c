@@ -29,7 +29,7 @@ static void on_query(uv_work_t *request)
     reader->query->work(reader->history, reader->query);
 }
 
-/* Whoever asks, leaves, and asks again must not hold up the others for longer than it stays. */
+/* A reader that asks, leaves and asks again holds the others up only while it is there. */
 static void drop_unwanted(struct readers *r)
 {
     LIST_EACH_SAFE(at, &r->waiting)
@@ -103,6 +103,7 @@ void readers_close(struct readers *r)
 
 void readers_submit(struct readers *r, struct query *q)
 {
+    assert(r && q && q->work && q->done);
     list_append(&r->waiting, &q->link);
     start_queries(r);
 }

@@ -93,9 +93,9 @@ static void bind_filter(sqlite3_stmt *q, const struct feed_run_list *params)
     sql_bind_text(q, 4, params->search);
 }
 
-static int run_list(struct history *h, const void *arg, cJSON **out, struct err *e)
+static int run_list(struct history *h, const struct feed_run_list *params, cJSON **out,
+                    struct err *e)
 {
-    const struct feed_run_list *params = arg;
     sqlite3_stmt *count = h->statement[SQL_RUN_COUNT],
                  *q = h->statement[SQL_RUN_LIST + params->order];
     cJSON *runs;
@@ -171,9 +171,8 @@ static int add_names(struct history *h, int64_t run_key, cJSON *run, struct err 
     return rc;
 }
 
-static int run_get(struct history *h, const void *arg, cJSON **out, struct err *e)
+static int run_get(struct history *h, const struct feed_run *params, cJSON **out, struct err *e)
 {
-    const struct feed_run *params = arg;
     sqlite3_stmt *q = h->statement[SQL_RUN_GET];
     int64_t run_key = 0;
     int rc;
@@ -215,9 +214,8 @@ static bool add_layer(cJSON *array, const char *run, sqlite3_stmt *q)
     return false;
 }
 
-static int layer_list(struct history *h, const void *arg, cJSON **out, struct err *e)
+static int layer_list(struct history *h, const struct feed_run *params, cJSON **out, struct err *e)
 {
-    const struct feed_run *params = arg;
     sqlite3_stmt *q = h->statement[SQL_LAYERS];
     char id[RUN_ID_MAX + 1];
     int64_t run_key = 0;
@@ -245,15 +243,27 @@ static int layer_list(struct history *h, const void *arg, cJSON **out, struct er
 int history_run_list(struct history *h, const struct feed_run_list *params, cJSON **out,
                      struct err *e)
 {
-    return history_read(h, run_list, params, out, e);
+    int rc = history_begin(h, out, e);
+
+    if (rc == 0)
+        rc = run_list(h, params, out, e);
+    return history_end(h, rc, out);
 }
 
 int history_run_get(struct history *h, const struct feed_run *params, cJSON **out, struct err *e)
 {
-    return history_read(h, run_get, params, out, e);
+    int rc = history_begin(h, out, e);
+
+    if (rc == 0)
+        rc = run_get(h, params, out, e);
+    return history_end(h, rc, out);
 }
 
 int history_layer_list(struct history *h, const struct feed_run *params, cJSON **out, struct err *e)
 {
-    return history_read(h, layer_list, params, out, e);
+    int rc = history_begin(h, out, e);
+
+    if (rc == 0)
+        rc = layer_list(h, params, out, e);
+    return history_end(h, rc, out);
 }

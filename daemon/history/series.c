@@ -96,7 +96,8 @@ static int query_series(struct history *h, const struct feed_series_query *param
     return fill_layers(h, params, sel, array, e);
 }
 
-static int series(struct history *h, const void *params, cJSON **out, struct err *e)
+static int series(struct history *h, const struct feed_series_query *params, cJSON **out,
+                  struct err *e)
 {
     struct selection sel = {0};
     int rc = query_series(h, params, &sel, out, e);
@@ -108,7 +109,11 @@ static int series(struct history *h, const void *params, cJSON **out, struct err
 int history_series(struct history *h, const struct feed_series_query *params, cJSON **out,
                    struct err *e)
 {
-    return history_read(h, series, params, out, e);
+    int rc = history_begin(h, out, e);
+
+    if (rc == 0)
+        rc = series(h, params, out, e);
+    return history_end(h, rc, out);
 }
 
 /* ---- scalars.query ------------------------------------------------------------------------- */
@@ -145,7 +150,8 @@ static int query_scalars(struct history *h, const struct feed_scalars_query *par
     return rc;
 }
 
-static int scalars(struct history *h, const void *params, cJSON **out, struct err *e)
+static int scalars(struct history *h, const struct feed_scalars_query *params, cJSON **out,
+                   struct err *e)
 {
     struct selection sel = {0};
     int rc = query_scalars(h, params, &sel, out, e);
@@ -157,5 +163,9 @@ static int scalars(struct history *h, const void *params, cJSON **out, struct er
 int history_scalars(struct history *h, const struct feed_scalars_query *params, cJSON **out,
                     struct err *e)
 {
-    return history_read(h, scalars, params, out, e);
+    int rc = history_begin(h, out, e);
+
+    if (rc == 0)
+        rc = scalars(h, params, out, e);
+    return history_end(h, rc, out);
 }

@@ -82,9 +82,9 @@ static int answer(sqlite3_stmt *q, const struct found *found, cJSON **out, struc
     return *out ? 0 : history_no_memory(e);
 }
 
-static int query_spectrum(struct history *h, const void *arg, cJSON **out, struct err *e)
+static int query_spectrum(struct history *h, const struct feed_spectrum_query *params, cJSON **out,
+                          struct err *e)
 {
-    const struct feed_spectrum_query *params = arg;
     sqlite3_stmt *q = h->statement[SQL_SPECTRUM];
     struct found found;
     int rc;
@@ -107,5 +107,9 @@ static int query_spectrum(struct history *h, const void *arg, cJSON **out, struc
 int history_spectrum(struct history *h, const struct feed_spectrum_query *params, cJSON **out,
                      struct err *e)
 {
-    return history_read(h, query_spectrum, params, out, e);
+    int rc = history_begin(h, out, e);
+
+    if (rc == 0)
+        rc = query_spectrum(h, params, out, e);
+    return history_end(h, rc, out);
 }

@@ -1,18 +1,17 @@
-/* The inside of a store, shared by its files: the connection and its statements. store.c owns
- * them, opens, and makes transactions; record.c applies one record within a transaction;
- * finding.c writes the transition of a point, and reads an attempt to go on looking for them;
- * probe.c keeps what a layer's later windows are compared with.
- * Threads as in store.h. */
+/* The inside of a store, shared by its files: the connection and its statements. Threads as in
+ * store.h, which tells the way of a record. */
 #pragma once
 
 #include <sqlite3.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "daemon/store/store.h"
 #include "proto/base/err.h"
+#include "proto/base/limits.h"
+#include "proto/base/state.h"
 
-struct layer_point;
 struct probe;
 struct record;
 struct finding;
@@ -57,6 +56,16 @@ enum store_sql {
     SQL_SCALAR_PUT,
     SQL_COUNT,
 };
+
+/* What the store knows of an attempt. */
+struct attempt_row {
+    bool exists;
+    int64_t newest; /* attempt of the run */
+    uint64_t last_seq;
+    enum state state;
+    char writer[WRITER_MAX + 1];
+};
+
 struct store {
     sqlite3 *db;
     sqlite3_stmt *statement[SQL_COUNT];
@@ -70,6 +79,21 @@ struct store {
 /* Applies one record inside the transaction at hand. Returns 0 with the outcome in the record,
  * which may be a refusal; or -errno when the disk or memory failed and the transaction must go. */
 int store_record_apply(struct store *, struct record *, struct err *e);
+
+/* The writers of records; each returns as store_record_apply does. */
+int store_open_apply(struct store *, struct record *, struct err *e);
+int store_checkpoint_put(struct store *, struct record *, struct err *e);
+/* Puts the stored points of the record's step in the place of its own. */
+int store_checkpoint_recall(struct store *, struct record *, struct err *e);
+
+/* 1 when the run exists, 0 when not, -errno. */
+int store_attempt_find(struct store *, int64_t run_key, uint32_t attempt, struct attempt_row *out,
+                       struct err *e);
+/* Moves the newest attempt, and the run with it. */
+int store_attempt_move(struct store *, const struct record *, uint32_t attempt, enum state,
+                       struct err *e);
+/* Notes that the record is stored: it is what a resend is compared with. */
+int store_attempt_advance(struct store *, const struct record *, bool has_step, struct err *e);
 
 /* Writes a finding of a point, with the accuracy that was logged beside it. */
 int store_finding_put(struct store *, const struct record *, int64_t layer_key, struct finding *,

@@ -105,6 +105,7 @@ void store_lane_close(struct store_lane *l)
 
 void store_lane_put(struct store_lane *l, struct record *r)
 {
+    assert(l && r && list_empty(&r->link));
     list_append(&l->waiting, &r->link);
     start_commit(l);
 }

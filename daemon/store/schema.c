@@ -264,6 +264,7 @@ static void read_member(sqlite3_stmt *q, int column, const struct point_field *f
 
 uint64_t store_schema_point(sqlite3_stmt *q, int first, struct point *out)
 {
+    assert(first + SCHEMA_POINT_MEMBERS + POINT_MEMBER_COUNT <= sqlite3_column_count(q));
     for (int i = 0; i < POINT_MEMBER_COUNT; i++)
         read_member(q, first + SCHEMA_POINT_MEMBERS + i, &point_table[i], out);
     return (uint64_t)sqlite3_column_int64(q, first);
@@ -282,6 +283,7 @@ static void bind_member(sqlite3_stmt *q, int index, const struct point_field *fi
 
 void store_schema_bind_point(sqlite3_stmt *q, int first, const struct point *point)
 {
+    assert(first > 0 && point);
     for (int i = 0; i < POINT_MEMBER_COUNT; i++) {
         if (point_table[i].place == POINT_PLACE_ROW)
             bind_member(q, first++, &point_table[i], point);

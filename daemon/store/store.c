@@ -1,5 +1,6 @@
 #include "daemon/store/store.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
@@ -154,6 +155,7 @@ int store_apply(struct store *s, struct list *records, struct err *e)
     struct err why = {0};
     int rc;
 
+    assert(s && records && sqlite3_get_autocommit(s->db));
     s->n_new_points = 0;
     rc = apply_all(s, records, &why);
     if (rc < 0) {
@@ -194,7 +196,7 @@ static int read_feed_seq(struct store *s, struct err *e)
 }
 
 /* No trainer is connected to a process that has just started. */
-static int lose_open_runs(struct store *s, struct err *e)
+static int mark_open_runs_lost(struct store *s, struct err *e)
 {
     return sql_exec(s->db,
                     "BEGIN IMMEDIATE;"
@@ -255,7 +257,7 @@ static int prepare(struct store *s, const char *path, struct err *e)
         rc = store_schema_prepare(s->db, statements[i], &s->statement[i], e);
     if (rc == 0)
         rc = read_feed_seq(s, e);
-    return rc < 0 ? rc : lose_open_runs(s, e);
+    return rc < 0 ? rc : mark_open_runs_lost(s, e);
 }
 
 int store_open(const char *path, struct store **out, struct err *e)
@@ -263,6 +265,7 @@ int store_open(const char *path, struct store **out, struct err *e)
     struct store *s = calloc(1, sizeof *s);
     int rc;
 
+    assert(path && out);
     *out = NULL;
     if (!s)
         return err_set(e, -ENOMEM, "%s: out of memory", path);

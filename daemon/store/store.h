@@ -3,6 +3,15 @@
  * them. All calls block on the disk and are made by the store's lane, one at a time; the counters
  * may be read by any thread. Reading belongs to history.h, the order of records to the core.
  *
+ * The way of a record: the core makes it, and lane.h queues it. store_apply() begins a transaction
+ * (store.c) and gives each record to record.c, which finds its attempt, sees a resend by its number
+ * and lets open.c, checkpoint.c or itself write the rows; attempt.c, finding.c, probe.c and
+ * spectrum_blob.c write a part of them. The commit makes all of them durable, and each goes back to
+ * the core with its outcome. A record that is refused goes back with its sentence, the others are
+ * not hindered. A disk that fails takes the whole transaction back (fail_all); of a full one and of
+ * no memory the core tries the same records again, of anything else the daemon ends. schema.c has
+ * the tables, sql.c SQLite's calls and codes, aside.c gives a damaged file another name.
+ *
  * The database is in WAL mode with synchronous=FULL: when store_apply() returns 0, its records
  * survive kill -9 and a power cut. */
 #pragma once
