@@ -55,7 +55,7 @@ static struct cell *cell_of(struct canvas *canvas, long x, long y)
     return &canvas->cells[row * canvas->columns + column];
 }
 
-void canvas_dot(struct canvas *canvas, long x, long y, int colour)
+static void set_dot(struct canvas *canvas, long x, long y, int colour)
 {
     struct cell *cell = cell_of(canvas, x, y);
 
@@ -82,7 +82,7 @@ void canvas_line(struct canvas *canvas, const long from[2], const long to[2], in
         long twice = 2 * error;
 
         if (count++ % dash[1] < dash[0])
-            canvas_dot(canvas, x, y, colour);
+            set_dot(canvas, x, y, colour);
         if (x == to[0] && y == to[1])
             break;
         if (twice >= dy) {

@@ -18,12 +18,9 @@ struct canvas;
 struct canvas *canvas_new(size_t columns, size_t rows);
 void canvas_free(struct canvas *);
 
-/* Sets a dot; (0, 0) is the upper left one. A dot outside is ignored. A cell has one colour: the
- * last one drawn there. */
-void canvas_dot(struct canvas *, long x, long y, int colour);
-
-/* Sets the dots from one point to the other; of every `period` dots the first `on` (1, 1: solid).
- * `phase` counts the dots of a line of many pieces and may be NULL. */
+/* Sets the dots from one point to the other; (0, 0) is the upper left dot, and a dot outside is
+ * ignored. A cell has one colour: the last one drawn there. Of every `period` dots the first `on`
+ * (1, 1: solid). `phase` counts the dots of a line of many pieces and may be NULL. */
 void canvas_line(struct canvas *, const long from[2], const long to[2], int colour,
                  const unsigned dash[2], unsigned *phase);
 

@@ -31,23 +31,24 @@ void pointrow_mark_measured(const cJSON *point, bool shown[METRIC_COUNT])
 }
 
 /* The width of a name: its own, or a share of a narrow terminal. */
-static size_t name_width(const struct pointrow_format *f, size_t width)
+static size_t name_width(const struct pointrow_format *format, size_t width)
 {
-    size_t share = f->columns * width / ((size_t)5 * RUN_WIDTH);
+    size_t share = format->columns * width / ((size_t)5 * RUN_WIDTH);
 
-    return f->columns > 0 && share < width ? share : width;
+    return format->columns > 0 && share < width ? share : width;
 }
 
 /* A left-aligned name. */
-static void print_name(const struct pointrow_format *f, const char *name, size_t width, FILE *out)
+static void print_name(const struct pointrow_format *format, const char *name, size_t width,
+                       FILE *out)
 {
     char *escaped = text_escape(name);
     size_t used = escaped ? text_width(escaped) : 1;
 
-    width = name_width(f, width);
-    if (f->columns == 0 && used > width)
+    width = name_width(format, width);
+    if (format->columns == 0 && used > width)
         width = used;
-    text_print_cell(escaped ? escaped : "?", width, false, f->ascii, out);
+    text_print_cell(escaped ? escaped : "?", width, false, format->ascii, out);
     fputs("  ", out);
     free(escaped);
 }
@@ -60,31 +61,33 @@ static size_t number_width(const char *name)
     return width > NUMBER_WIDTH ? width : NUMBER_WIDTH;
 }
 
-static bool shows_n(const struct pointrow_format *f)
+static bool shows_n(const struct pointrow_format *format)
 {
-    return f->columns == 0 || f->columns >= COLUMNS_FOR_N;
+    return format->columns == 0 || format->columns >= COLUMNS_FOR_N;
 }
 
 /* Columns before the measures. */
-static size_t place_width(const struct pointrow_format *f)
+static size_t place_width(const struct pointrow_format *format)
 {
-    return (f->run ? name_width(f, RUN_WIDTH) + 2 : 0) +
-           (f->layer ? name_width(f, LAYER_WIDTH) + 2 : 0) + (f->attempt ? ATTEMPT_WIDTH : 0) +
-           STEP_WIDTH + (shows_n(f) ? 1 + NUMBER_WIDTH : 0);
+    return (format->run ? name_width(format, RUN_WIDTH) + 2 : 0) +
+           (format->layer ? name_width(format, LAYER_WIDTH) + 2 : 0) +
+           (format->attempt ? ATTEMPT_WIDTH : 0) + STEP_WIDTH +
+           (shows_n(format) ? 1 + NUMBER_WIDTH : 0);
 }
 
 /* The first measure that is wanted is always there. */
-static bool shows_metric(const struct pointrow_format *f, int metric)
+static bool shows_metric(const struct pointrow_format *format, int metric)
 {
-    size_t used = place_width(f);
+    size_t used = place_width(format);
     bool first = true;
 
     for (int i = 0; i < metric; i++) {
-        used += f->shown[i] ? 1 + number_width(metric_table[i].name) : 0;
-        first = first && !f->shown[i];
+        used += format->shown[i] ? 1 + number_width(metric_table[i].name) : 0;
+        first = first && !format->shown[i];
     }
     used += 1 + number_width(metric_table[metric].name);
-    return f->shown[metric] && (f->columns == 0 || first || used + FLAGS_WIDTH <= f->columns);
+    return format->shown[metric] &&
+           (format->columns == 0 || first || used + FLAGS_WIDTH <= format->columns);
 }
 
 static void print_number(double value, size_t width, FILE *out)
@@ -94,48 +97,49 @@ static void print_number(double value, size_t width, FILE *out)
     fprintf(out, " %*s", (int)width, text_number(value, text));
 }
 
-static void print_scalar_names(const struct pointrow_format *f, FILE *out)
+static void print_scalar_names(const struct pointrow_format *format, FILE *out)
 {
-    for (size_t i = 0; i < f->n_scalars; i++) {
-        char *escaped = text_escape(f->scalars[i]);
+    for (size_t i = 0; i < format->n_scalars; i++) {
+        char *escaped = text_escape(format->scalars[i]);
         size_t used = escaped ? text_width(escaped) : 0;
 
-        fprintf(out, " %*s%s", (int)(number_width(f->scalars[i]) - used), "",
+        fprintf(out, " %*s%s", (int)(number_width(format->scalars[i]) - used), "",
                 escaped ? escaped : "");
         free(escaped);
     }
 }
 
-void pointrow_print_header(const struct pointrow_format *f, FILE *out)
+void pointrow_print_header(const struct pointrow_format *format, FILE *out)
 {
-    assert(f && out);
-    if (f->run)
-        print_name(f, "run", RUN_WIDTH, out);
-    if (f->layer)
-        print_name(f, "layer", LAYER_WIDTH, out);
-    if (f->attempt)
+    assert(format && out);
+    if (format->run)
+        print_name(format, "run", RUN_WIDTH, out);
+    if (format->layer)
+        print_name(format, "layer", LAYER_WIDTH, out);
+    if (format->attempt)
         fputs("attempt", out);
     fprintf(out, "%*s", STEP_WIDTH, "step");
-    if (shows_n(f))
+    if (shows_n(format))
         fprintf(out, " %*s", NUMBER_WIDTH, "n");
     for (int i = 0; i < METRIC_COUNT; i++) {
-        if (shows_metric(f, i))
+        if (shows_metric(format, i))
             fprintf(out, " %*s", (int)number_width(metric_table[i].name), metric_table[i].name);
     }
-    print_scalar_names(f, out);
+    print_scalar_names(format, out);
     fputs("  flags\n", out);
 }
 
-void pointrow_print_place(const struct pointrow_format *f, const struct pointrow *r, FILE *out)
+void pointrow_print_place(const struct pointrow_format *format, const struct pointrow *row,
+                          FILE *out)
 {
-    assert(f && r && r->parts);
-    if (f->run)
-        print_name(f, r->run, RUN_WIDTH, out);
-    if (f->layer)
-        print_name(f, r->layer, LAYER_WIDTH, out);
-    if (f->attempt)
-        fprintf(out, "%*.0f", ATTEMPT_WIDTH, number_of(r->parts[POINT_ATTEMPT]));
-    fprintf(out, "%*.0f", STEP_WIDTH, number_of(r->parts[POINT_step]));
+    assert(format && row && row->parts);
+    if (format->run)
+        print_name(format, row->run, RUN_WIDTH, out);
+    if (format->layer)
+        print_name(format, row->layer, LAYER_WIDTH, out);
+    if (format->attempt)
+        fprintf(out, "%*.0f", ATTEMPT_WIDTH, number_of(row->parts[POINT_ATTEMPT]));
+    fprintf(out, "%*.0f", STEP_WIDTH, number_of(row->parts[POINT_step]));
 }
 
 /* The flags in words, with commas. */
@@ -154,19 +158,19 @@ static void print_flags(const cJSON *flags, FILE *out)
     }
 }
 
-void pointrow_print(const struct pointrow_format *f, const struct pointrow *r, FILE *out)
+void pointrow_print(const struct pointrow_format *format, const struct pointrow *row, FILE *out)
 {
-    pointrow_print_place(f, r, out);
+    pointrow_print_place(format, row, out);
     /* Effective rows of a weighted window need no digits after the point. */
-    if (shows_n(f))
-        fprintf(out, " %*.0f", NUMBER_WIDTH, number_of(r->parts[POINT_n]));
+    if (shows_n(format))
+        fprintf(out, " %*.0f", NUMBER_WIDTH, number_of(row->parts[POINT_n]));
     for (int i = 0; i < METRIC_COUNT; i++) {
-        if (shows_metric(f, i))
-            print_number(number_of(r->parts[POINT_D_LR + i]), number_width(metric_table[i].name),
+        if (shows_metric(format, i))
+            print_number(number_of(row->parts[POINT_D_LR + i]), number_width(metric_table[i].name),
                          out);
     }
-    for (size_t i = 0; i < f->n_scalars; i++)
-        print_number(number_of(r->parts[POINT_PARTS + i]), number_width(f->scalars[i]), out);
-    print_flags(r->parts[POINT_flags], out);
+    for (size_t i = 0; i < format->n_scalars; i++)
+        print_number(number_of(row->parts[POINT_PARTS + i]), number_width(format->scalars[i]), out);
+    print_flags(row->parts[POINT_flags], out);
     fputc('\n', out);
 }

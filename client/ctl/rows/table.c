@@ -112,9 +112,9 @@ static size_t column_width(const struct table *table, size_t column)
     size_t width = 0;
 
     for (size_t i = column; i < table->n_cells; i += table->n_columns) {
-        size_t width_of_cell = text_width(table->cells[i]);
+        size_t cell_width = text_width(table->cells[i]);
 
-        width = width_of_cell > width ? width_of_cell : width;
+        width = cell_width > width ? cell_width : width;
     }
     return width;
 }

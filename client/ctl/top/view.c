@@ -64,7 +64,10 @@ static int level_of(double value)
     return (int)lround(fmin(fmax(value, 0), 1) * (N_LEVELS - 1));
 }
 
-void topview_curve(const struct topsample *samples, size_t n, size_t width, bool ascii, FILE *out)
+/* Prints a curve of d_lr in exactly `width` columns over logarithmic steps, from 0 (low) to 1
+ * (high): the last value of each column, and of the one before where a column has none. */
+static void print_curve(const struct topsample *samples, size_t n, size_t width, bool ascii,
+                        FILE *out)
 {
     static const char *const blocks[N_LEVELS] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
     static const char *const letters[N_LEVELS] = {"_", ".", ",", "-", "=", "+", "*", "#"};
@@ -73,7 +76,6 @@ void topview_curve(const struct topsample *samples, size_t n, size_t width, bool
     size_t next = 0;
     int level = -1;
 
-    assert(n == 0 || samples);
     for (size_t i = 0; i < width; i++) {
         double end = first + range * (double)(i + 1) / (double)width;
 
@@ -141,7 +143,7 @@ static void draw_cell(const struct topview *view, const struct toprun *run, int 
     if (view->colour && colour)
         canvas_print_colour(colour, out);
     if (column == CURVE)
-        topview_curve(run->samples, run->n_samples, width, view->ascii, out);
+        print_curve(run->samples, run->n_samples, width, view->ascii, out);
     else
         text_print_cell(cell_text(view, run, column, width, buffer), width, columns[column].right,
                         view->ascii, out);

@@ -32,7 +32,3 @@ size_t topview_rows(const struct topview *);
 
 /* Moves `first` by so many rows, as far as there are runs. */
 void topview_scroll(struct topview *, long rows);
-
-/* Prints a curve of d_lr in exactly `columns` over logarithmic steps, from 0 (low) to 1 (high): the
- * last value of each column, and of the one before where a column has none. */
-void topview_curve(const struct topsample *, size_t n, size_t columns, bool ascii, FILE *out);
