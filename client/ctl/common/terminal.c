@@ -210,7 +210,7 @@ int terminal_wait(struct terminal *terminal, int feed_fd, int timeout_ms)
     bool redraw;
     int rc;
 
-    assert(terminal && timeout_ms >= 0);
+    assert(timeout_ms >= 0);
     if (interrupt_pending())
         return -EINTR;
     rc = ppoll(fds, 2, &left, interrupt_mask());
