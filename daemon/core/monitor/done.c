@@ -56,6 +56,7 @@ static void finish_mark(struct run *run, struct layer *layer, struct mark *mark,
         add_reported(entry->record, &point->point);
         look_for_transitions(layer, point);
     }
+    assert(entry->n_pending > 0);
     entry->n_pending--;
     if (run->state != RUN_OVER)
         run_store_ready(run, out);
@@ -149,6 +150,7 @@ static void on_entry_stored(struct monitor *monitor, struct journal_entry *entry
     struct run *run = entry->run;
     int rc = entry->record->rc;
 
+    assert(entry->lent && run->n_lent > 0);
     run->n_lent--;
     entry->lent = false;
     if (rc == 0)

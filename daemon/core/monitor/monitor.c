@@ -1,6 +1,6 @@
 #include "daemon/core/monitor/parts.h"
 
-#include <inttypes.h>
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,8 +73,8 @@ static void on_tick(struct monitor *monitor, double time, struct actions *out)
     }
 }
 
-/* It is told, so that it opens again and repeats what was not acknowledged even when it only waits
- * for answers. If that cannot be sent either, the peer is reported gone again. */
+/* The peer is told, so that it opens again and repeats what was not acknowledged even when it only
+ * waits for answers. If that cannot be sent either, the peer is reported gone again. */
 static void on_gone(struct monitor *monitor, peer_id peer, struct actions *out)
 {
     struct run *run = monitor_run_of_peer(monitor, peer);
@@ -93,6 +93,71 @@ static void on_alive(struct monitor *monitor, peer_id peer, struct actions *out)
         monitor_refuse_not_open(peer, out);
 }
 
+/* ---- what we promise ourselves ------------------------------------------------------------- */
+
+static void assert_layer_counts(const struct layer *layer)
+{
+    uint64_t n_rows = 0;
+    size_t n_bytes = 0, n_marks = 0;
+
+    LIST_EACH(at, &layer->queue)
+    {
+        const struct queued *queued = LIST_ENTRY(at, struct queued, link);
+
+        if (queued->is_mark) {
+            n_marks++;
+        } else {
+            n_rows += batch_n_rows(LIST_ENTRY(at, struct batch, queued.link));
+            n_bytes += LIST_ENTRY(at, struct batch, queued.link)->size_bytes;
+        }
+    }
+    assert(layer->n_marks == n_marks);
+    assert(layer->queued_rows == n_rows - layer->row_at);
+    assert(layer->queued_bytes == n_bytes && layer->held_bytes >= n_bytes);
+}
+
+static void assert_run_counts(const struct run *run)
+{
+    size_t n_layers = 0, n_jobs = 0, n_journal = 0, n_lent = run->state == RUN_OPENING;
+
+    LIST_EACH(at, &run->layers)
+    {
+        const struct layer *layer = LIST_ENTRY(at, struct layer, link);
+
+        assert(layer->run == run);
+        assert_layer_counts(layer);
+        n_jobs += layer->state != LAYER_IDLE;
+        n_layers++;
+    }
+    LIST_EACH(at, &run->journal)
+    {
+        n_lent += LIST_ENTRY(at, struct journal_entry, link)->lent;
+        n_journal++;
+    }
+    assert(run->n_layers == n_layers && run->n_jobs == n_jobs);
+    assert(run->n_journal == n_journal && run->n_lent == n_lent);
+    assert(run->received <= run->granted && run->granted_sent <= run->granted);
+    assert(run->durable_seq <= run->last_seq);
+}
+
+/* Every counter is what it counts. It walks all queues, so it is done once a second. */
+static void assert_counts(const struct monitor *monitor)
+{
+    uint64_t held_bytes = 0, credit_bytes = 0;
+
+    LIST_EACH(at, &monitor->runs)
+    {
+        const struct run *run = LIST_ENTRY(at, struct run, link);
+
+        assert_run_counts(run);
+        held_bytes += run_held_bytes(run);
+        credit_bytes += run->credit_bytes;
+    }
+    assert(monitor->stats.buffered_bytes == held_bytes);
+    assert(monitor->credit_granted == credit_bytes);
+    assert(credit_bytes <= monitor->config.budget_bytes);
+}
+
 /* ---- the step ------------------------------------------------------------------------------ */
 
 static void note_alive(struct monitor *monitor, const struct event *event)
@@ -105,6 +170,7 @@ static void note_alive(struct monitor *monitor, const struct event *event)
 
 void monitor_step(struct monitor *monitor, const struct event *event, struct actions *out)
 {
+    assert(event->type > EV_GONE || event->peer != 0);
     note_alive(monitor, event);
     switch (event->type) {
     case EV_OPEN:
@@ -136,6 +202,7 @@ void monitor_step(struct monitor *monitor, const struct event *event, struct act
         break;
     case EV_TICK:
         on_tick(monitor, event->time, out);
+        assert_counts(monitor);
         break;
     case EV_DRAIN:
         monitor->draining = true;

@@ -1,7 +1,22 @@
 /* The engine: every run, layer, batch and checkpoint there is, stepped by events. It owns them all,
  * is called from the loop thread alone, and never reads a clock, draws a random number, logs, or
  * touches a socket: time and bytes arrive in events, everything to be done leaves as actions. So
- * the whole protocol can be run with a seed, a fake clock and a store that fails (tests/sim). */
+ * the whole protocol can be run with a seed, a fake clock and a store that fails (tests/sim).
+ *
+ * The way through, for a run whose trainer does all right:
+ *
+ *     open.c     EV_OPEN makes a run; ACT_STORE writes its attempt, EV_STORED brings ACT_WELCOME
+ *     batches.c  EV_BATCH is checked and queued in its layer; a full block leaves as ACT_JOB
+ *     control.c  EV_CHECKPOINT puts a mark behind the batches of each layer, and an entry into the
+ *                run's journal; EV_LOG and EV_CLOSE are entries without marks
+ *     done.c     EV_JOB_DONE releases batches and returns their credit; a measured mark completes
+ *                its entry, which leaves as ACT_STORE; EV_STORED acknowledges it (ACT_COMPLETE)
+ *     runs.c     frees a run that is over, or that has closed, when all of it has come home
+ *
+ * What fails: a message that is wrong, or comes too early, is refused (ACT_NACK) and changes
+ * nothing; rows with a value that is not finite are refused by the job and count as missing; a full
+ * disk is waited for, at each EV_TICK; any other disk error, or an action without memory, ends the
+ * daemon (ACT_FATAL); a silent trainer is declared lost by EV_TICK. */
 #pragma once
 
 #include "daemon/core/monitor/event.h"
@@ -38,7 +53,9 @@ struct monitor *monitor_new(const struct monitor_config *);
 /* Frees everything. All jobs and records must be home; batches still queued go to `released`. */
 void monitor_free(struct monitor *, struct actions *released);
 
-/* Takes one event, decides, and appends what is to be done. */
+/* Takes one event, decides, and appends what is to be done. A job or record must come back exactly
+ * once for each action that lent it; at each EV_TICK all counters are held against what they count
+ * (assertions). */
 void monitor_step(struct monitor *, const struct event *, struct actions *);
 
 /* A job that came as ACT_JOB was not started, for want of memory, and will never be: its batches

@@ -1,6 +1,6 @@
-/* What the parts of the engine share: the monitor itself, finding and ending runs, and the event
- * handlers. monitor.c, open.c (a trainer opens a run), take.c (what it sends) and
- * done.c (what comes home from pool and store) include this; nobody else does. */
+/* What the parts of the engine share: the monitor itself, and the event handlers. monitor.c,
+ * runs.c, open.c, batches.c, control.c and done.c include this; nobody else does. monitor.h tells
+ * the way through them. */
 #pragma once
 
 #include "daemon/core/monitor/monitor.h"

@@ -202,6 +202,7 @@ void run_store_ready(struct run *run, struct actions *out)
 
 void run_remove_entry(struct run *run, struct journal_entry *entry)
 {
+    assert(!entry->lent && run->n_journal > 0);
     list_remove(&entry->link);
     run->n_journal--;
     free(entry->marks);
