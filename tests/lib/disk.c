@@ -6,63 +6,63 @@
 #include <stdlib.h>
 #include <string.h>
 
-void disk_init(struct disk *d)
+void disk_init(struct disk *disk)
 {
-    memset(d, 0, sizeof *d);
-    list_init(&d->waiting);
-    list_init(&d->done);
+    memset(disk, 0, sizeof *disk);
+    list_init(&disk->waiting);
+    list_init(&disk->done);
 }
 
-static void release_attempt(struct disk_attempt *a)
+static void release_attempt(struct disk_attempt *attempt)
 {
-    for (size_t i = 0; i < a->n_items; i++)
-        free(a->items[i].points);
-    free(a->items);
+    for (size_t i = 0; i < attempt->n_items; i++)
+        free(attempt->items[i].points);
+    free(attempt->items);
 }
 
-void disk_release(struct disk *d)
+void disk_release(struct disk *disk)
 {
-    for (size_t i = 0; i < d->n_runs; i++) {
-        for (uint32_t k = 0; k < d->runs[i].n_attempts; k++)
-            release_attempt(&d->runs[i].attempts[k]);
-        for (size_t k = 0; k < d->runs[i].n_layers; k++)
-            probe_release(&d->runs[i].layers[k].probe);
+    for (size_t i = 0; i < disk->n_runs; i++) {
+        for (uint32_t k = 0; k < disk->runs[i].n_attempts; k++)
+            release_attempt(&disk->runs[i].attempts[k]);
+        for (size_t k = 0; k < disk->runs[i].n_layers; k++)
+            probe_release(&disk->runs[i].layers[k].probe);
     }
-    disk_init(d);
+    disk_init(disk);
 }
 
 /* Its number, or n_runs. */
-static size_t find_run(const struct disk *d, const char *id)
+static size_t find_run(const struct disk *disk, const char *id)
 {
     size_t i = 0;
 
-    while (i < d->n_runs && strcmp(d->runs[i].id, id) != 0)
+    while (i < disk->n_runs && strcmp(disk->runs[i].id, id) != 0)
         i++;
     return i;
 }
 
-const struct disk_attempt *disk_attempt(const struct disk *d, const char *run, uint32_t attempt)
+const struct disk_attempt *disk_attempt(const struct disk *disk, const char *run, uint32_t attempt)
 {
-    size_t i = find_run(d, run);
+    size_t i = find_run(disk, run);
 
-    if (i == d->n_runs || attempt < 1 || attempt > d->runs[i].n_attempts)
+    if (i == disk->n_runs || attempt < 1 || attempt > disk->runs[i].n_attempts)
         return NULL;
-    return &d->runs[i].attempts[attempt - 1];
+    return &disk->runs[i].attempts[attempt - 1];
 }
 
-static const struct disk_item *find_item(const struct disk_attempt *a, uint64_t seq)
+static const struct disk_item *find_item(const struct disk_attempt *attempt, uint64_t seq)
 {
-    for (size_t i = 0; i < a->n_items; i++) {
-        if (a->items[i].seq == seq)
-            return &a->items[i];
+    for (size_t i = 0; i < attempt->n_items; i++) {
+        if (attempt->items[i].seq == seq)
+            return &attempt->items[i];
     }
     return NULL;
 }
 
-const struct disk_item *disk_item(const struct disk *d, const char *run, uint32_t attempt,
+const struct disk_item *disk_item(const struct disk *disk, const char *run, uint32_t attempt,
                                   uint64_t seq)
 {
-    const struct disk_attempt *a = disk_attempt(d, run, attempt);
+    const struct disk_attempt *a = disk_attempt(disk, run, attempt);
 
     return a ? find_item(a, seq) : NULL;
 }
@@ -71,14 +71,14 @@ const struct disk_item *disk_item(const struct disk *d, const char *run, uint32_
 
 static void start_attempt(struct disk_run *run, const char *writer)
 {
-    struct disk_attempt *a;
+    struct disk_attempt *attempt;
 
     assert(run->n_attempts < DISK_ATTEMPTS);
     if (run->n_attempts > 0 && run->attempts[run->n_attempts - 1].state == DISK_OPEN)
         run->attempts[run->n_attempts - 1].state = DISK_LOST;
-    a = &run->attempts[run->n_attempts++];
-    memset(a, 0, sizeof *a);
-    snprintf(a->writer, sizeof a->writer, "%s", writer);
+    attempt = &run->attempts[run->n_attempts++];
+    memset(attempt, 0, sizeof *attempt);
+    snprintf(attempt->writer, sizeof attempt->writer, "%s", writer);
 }
 
 /* Which attempt the writer gets: 0, or why none. */
@@ -113,122 +113,123 @@ static struct probe copy_probe(const struct probe *p)
 
 static void read_layers(const struct disk_run *run, bool probes, struct open_result *out)
 {
-    const struct disk_attempt *a = &run->attempts[out->attempt - 1];
+    const struct disk_attempt *attempt = &run->attempts[out->attempt - 1];
 
     out->layers = calloc(DISK_LAYERS, sizeof *out->layers);
     assert(out->layers);
     for (size_t i = 0; i < run->n_layers; i++) {
-        struct stored_layer *l = &out->layers[out->n_layers++];
+        struct stored_layer *stored = &out->layers[out->n_layers++];
 
-        *l = run->layers[i];
-        l->probe = probes ? copy_probe(&run->layers[i].probe) : (struct probe){0};
-        l->batch_seq = a->totals[i].batch_seq;
-        l->rows_offered = a->totals[i].rows_offered;
+        *stored = run->layers[i];
+        stored->probe = probes ? copy_probe(&run->layers[i].probe) : (struct probe){0};
+        stored->batch_seq = attempt->totals[i].batch_seq;
+        stored->rows_offered = attempt->totals[i].rows_offered;
     }
 }
 
-static int apply_open(struct disk *d, struct record *r)
+static int apply_open(struct disk *disk, struct record *record)
 {
-    size_t i = find_run(d, r->run);
-    struct disk_run *run = i < d->n_runs ? &d->runs[i] : NULL;
+    size_t i = find_run(disk, record->run);
+    struct disk_run *run = i < disk->n_runs ? &disk->runs[i] : NULL;
     int rc = 0;
 
-    if (!run && (r->open.resume == RESUME_MUST || r->open.attempt != 0))
+    if (!run && (record->open.resume == RESUME_MUST || record->open.attempt != 0))
         return -ENOENT;
-    r->opened.created = !run;
+    record->opened.created = !run;
     if (!run) {
-        assert(d->n_runs < DISK_RUNS);
-        run = &d->runs[d->n_runs++];
-        snprintf(run->id, sizeof run->id, "%s", r->run);
-        start_attempt(run, r->open.writer);
+        assert(disk->n_runs < DISK_RUNS);
+        run = &disk->runs[disk->n_runs++];
+        snprintf(run->id, sizeof run->id, "%s", record->run);
+        start_attempt(run, record->open.writer);
     } else {
-        rc = choose_attempt(run, &r->open);
+        rc = choose_attempt(run, &record->open);
     }
     if (rc < 0)
         return rc;
-    r->opened.run_key = run - d->runs + 1;
-    r->opened.attempt = run->n_attempts;
-    r->opened.last_seq = run->attempts[run->n_attempts - 1].last_seq;
-    r->opened.has_last_step = run->has_last_step;
-    r->opened.last_step = run->last_step;
-    read_layers(run, r->open.probe_bytes > 0, &r->opened);
+    record->opened.run_key = run - disk->runs + 1;
+    record->opened.attempt = run->n_attempts;
+    record->opened.last_seq = run->attempts[run->n_attempts - 1].last_seq;
+    record->opened.has_last_step = run->has_last_step;
+    record->opened.last_step = run->last_step;
+    read_layers(run, record->open.probe_bytes > 0, &record->opened);
     return 0;
 }
 
 /* ---- everything else ----------------------------------------------------------------------- */
 
-static struct disk_item *add_item(struct disk_attempt *a, const struct record *r)
+static struct disk_item *add_item(struct disk_attempt *attempt, const struct record *record)
 {
     struct disk_item *item;
 
-    a->items = realloc(a->items, (a->n_items + 1) * sizeof *a->items);
-    assert(a->items);
-    item = &a->items[a->n_items++];
-    *item = (struct disk_item){.kind = r->kind, .seq = r->seq, .step = r->step};
-    a->last_seq = r->seq;
+    attempt->items = realloc(attempt->items, (attempt->n_items + 1) * sizeof *attempt->items);
+    assert(attempt->items);
+    item = &attempt->items[attempt->n_items++];
+    *item = (struct disk_item){.kind = record->kind, .seq = record->seq, .step = record->step};
+    attempt->last_seq = record->seq;
     return item;
 }
 
 /* Totals may come before the shape. */
-static void put_total(struct disk_run *run, struct disk_attempt *a, const struct layer_point *p)
+static void put_total(struct disk_run *run, struct disk_attempt *attempt,
+                      const struct layer_point *point)
 {
     size_t i = 0;
 
-    while (i < run->n_layers && strcmp(run->layers[i].name, p->layer) != 0)
+    while (i < run->n_layers && strcmp(run->layers[i].name, point->layer) != 0)
         i++;
     if (i == run->n_layers) {
         assert(i < DISK_LAYERS);
-        snprintf(run->layers[i].name, sizeof run->layers[i].name, "%s", p->layer);
+        snprintf(run->layers[i].name, sizeof run->layers[i].name, "%s", point->layer);
         run->n_layers++;
     }
-    if (p->measured) {
-        run->layers[i].p = p->point.p;
-        run->layers[i].c = p->point.c;
+    if (point->measured) {
+        run->layers[i].p = point->point.p;
+        run->layers[i].c = point->point.c;
     }
     if (run->layers[i].probe.n == 0)
-        run->layers[i].probe = copy_probe(&p->probe);
-    a->totals[i].batch_seq = p->batch_seq;
-    a->totals[i].rows_offered = p->rows_offered;
+        run->layers[i].probe = copy_probe(&point->probe);
+    attempt->totals[i].batch_seq = point->batch_seq;
+    attempt->totals[i].rows_offered = point->rows_offered;
 }
 
-static void put_points(struct disk *d, struct disk_run *run, struct disk_attempt *a,
-                       struct disk_item *item, struct record *r)
+static void put_points(struct disk *disk, struct disk_run *run, struct disk_attempt *attempt,
+                       struct disk_item *item, struct record *record)
 {
     run->has_last_step = true;
-    run->last_step = r->step;
-    item->n_points = r->n_points;
-    item->points = calloc(r->n_points + 1, sizeof *item->points);
+    run->last_step = record->step;
+    item->n_points = record->n_points;
+    item->points = calloc(record->n_points + 1, sizeof *item->points);
     assert(item->points);
-    for (size_t i = 0; i < r->n_points; i++) {
-        put_total(run, a, &r->points[i]);
-        if (r->points[i].measured)
-            r->points[i].feed_seq = ++d->feed_seq;
-        item->points[i] = r->points[i];
+    for (size_t i = 0; i < record->n_points; i++) {
+        put_total(run, attempt, &record->points[i]);
+        if (record->points[i].measured)
+            record->points[i].feed_seq = ++disk->feed_seq;
+        item->points[i] = record->points[i];
         item->points[i].spectrum = NULL; /* the record's own, as the probe is */
         item->points[i].probe = (struct probe){0};
     }
 }
 
-static void recall_points(const struct disk_attempt *a, struct record *r)
+static void recall_points(const struct disk_attempt *attempt, struct record *record)
 {
-    const struct disk_item *item = find_item(a, r->seq);
+    const struct disk_item *item = find_item(attempt, record->seq);
 
-    record_drop_points(r);
-    r->n_points = item ? item->n_points : 0;
-    r->points = calloc(r->n_points + 1, sizeof *r->points);
-    assert(r->points);
-    if (r->n_points > 0)
-        memcpy(r->points, item->points, r->n_points * sizeof *r->points);
+    record_drop_points(record);
+    record->n_points = item ? item->n_points : 0;
+    record->points = calloc(record->n_points + 1, sizeof *record->points);
+    assert(record->points);
+    if (record->n_points > 0)
+        memcpy(record->points, item->points, record->n_points * sizeof *record->points);
 }
 
-static int apply_message(struct disk *d, struct record *r)
+static int apply_message(struct disk *disk, struct record *r)
 {
-    struct disk_run *run = &d->runs[r->run_key - 1];
+    struct disk_run *run = &disk->runs[r->run_key - 1];
     struct disk_attempt *a = &run->attempts[r->attempt - 1];
     struct disk_item *item;
     bool before = r->seq <= a->last_seq;
 
-    assert(r->run_key >= 1 && (size_t)r->run_key <= d->n_runs && strcmp(run->id, r->run) == 0);
+    assert(r->run_key >= 1 && (size_t)r->run_key <= disk->n_runs && strcmp(run->id, r->run) == 0);
     if (r->attempt < run->n_attempts)
         return -ESTALE;
     if (r->kind == RECORD_LOST) {
@@ -241,7 +242,7 @@ static int apply_message(struct disk *d, struct record *r)
         return 0;
     item = add_item(a, r);
     if (r->kind == RECORD_CHECKPOINT)
-        put_points(d, run, a, item, r);
+        put_points(disk, run, a, item, r);
     if (r->kind == RECORD_CLOSE)
         a->state = r->failed ? DISK_FAILED : DISK_FINISHED;
     return 0;
@@ -249,38 +250,40 @@ static int apply_message(struct disk *d, struct record *r)
 
 /* ---- the lane ------------------------------------------------------------------------------ */
 
-void disk_put(struct disk *d, struct record *r)
+void disk_put(struct disk *disk, struct record *record)
 {
-    list_append(&d->waiting, &r->link);
+    list_append(&disk->waiting, &record->link);
 }
 
-static void finish(struct disk *d, struct record *r, int rc, const char *why)
+static void finish(struct disk *disk, struct record *record, int rc, const char *why)
 {
-    list_remove(&r->link);
-    list_append(&d->done, &r->link);
-    r->rc = rc;
-    snprintf(r->error, sizeof r->error, "%s", rc < 0 ? why : "");
+    list_remove(&record->link);
+    list_append(&disk->done, &record->link);
+    record->rc = rc;
+    snprintf(record->error, sizeof record->error, "%s", rc < 0 ? why : "");
 }
 
-void disk_commit(struct disk *d, size_t n)
+void disk_commit(struct disk *disk, size_t n)
 {
-    d->n_commits++;
-    while (n-- > 0 && !list_empty(&d->waiting)) {
-        struct record *r = LIST_ENTRY(list_first(&d->waiting), struct record, link);
+    disk->n_commits++;
+    while (n-- > 0 && !list_empty(&disk->waiting)) {
+        struct record *record = LIST_ENTRY(list_first(&disk->waiting), struct record, link);
 
-        finish(d, r, r->kind == RECORD_OPEN ? apply_open(d, r) : apply_message(d, r), "refused");
+        finish(disk, record,
+               record->kind == RECORD_OPEN ? apply_open(disk, record) : apply_message(disk, record),
+               "refused");
     }
 }
 
-void disk_fail(struct disk *d, int rc, const char *why)
+void disk_fail(struct disk *disk, int rc, const char *why)
 {
-    while (!list_empty(&d->waiting))
-        finish(d, LIST_ENTRY(list_first(&d->waiting), struct record, link), rc, why);
+    while (!list_empty(&disk->waiting))
+        finish(disk, LIST_ENTRY(list_first(&disk->waiting), struct record, link), rc, why);
 }
 
-struct record *disk_take(struct disk *d)
+struct record *disk_take(struct disk *disk)
 {
-    struct list *first = list_first(&d->done);
+    struct list *first = list_first(&disk->done);
 
     if (!first)
         return NULL;

@@ -35,7 +35,7 @@
 
 /* ---- the actors ---------------------------------------------------------------------------- */
 
-enum message_kind {
+enum letter_kind {
     SEND_OPEN,
     SEND_BATCH,
     SEND_CHECKPOINT,
@@ -49,9 +49,9 @@ struct total {
     uint64_t rows;
 };
 
-struct message {
+struct letter {
     struct list link;
-    enum message_kind kind;
+    enum letter_kind kind;
     uint32_t attempt; /* OPEN */
     uint64_t seq;     /* batch or control */
     int64_t step;
@@ -83,7 +83,7 @@ enum trainer_state {
 
 /* What a trainer said under a sequence. */
 struct said {
-    enum message_kind kind;
+    enum letter_kind kind;
     int64_t step;
     bool acked;
 };
@@ -107,12 +107,12 @@ struct trainer {
     struct total totals[MAX_LAYERS];
     uint64_t seq;
     int64_t step;
-    struct message kept[MAX_KEPT];
+    struct letter kept[MAX_KEPT];
     size_t n_kept;
     struct said said[MAX_CONTROL];
-    size_t n_left;          /* things it still wants to do */
-    bool open_lost;         /* or its welcome: it asks again */
-    struct message dropped; /* a batch that it may send after all, when it is too late */
+    size_t n_left;         /* things it still wants to do */
+    bool open_lost;        /* or its welcome: it asks again */
+    struct letter dropped; /* a batch that it may send after all, when it is too late */
     bool closing;
 };
 
@@ -120,8 +120,8 @@ struct conn {
     struct list link;
     peer_id peer;
     struct trainer *trainer; /* NULL: what is in flight is all there will be */
-    struct session *session;
-    struct list up, down; /* of message, of reply */
+    struct known_attempt *session;
+    struct list up, down; /* of letter, of reply */
     unsigned silent_ticks;
     bool lost; /* was silent for too long, and is not open again */
 };
@@ -129,24 +129,24 @@ struct conn {
 /* ---- the oracle ---------------------------------------------------------------------------- */
 
 /* Rows that entered a window: those of one batch. */
-struct segment {
+struct entered_rows {
     enum parcel_kind kind;
     uint64_t seed;
     size_t n;
 };
 
-struct watched_layer {
+struct known_layer {
     bool exists;
     bool known; /* and its shape */
     uint32_t p, c;
     uint64_t last_seq;
     uint64_t window_offered;
     uint64_t entered; /* since the last mark */
-    struct segment *segments;
+    struct entered_rows *segments;
     size_t n_segments;
 };
 
-struct expected {
+struct expected_points {
     uint64_t seq;
     struct {
         bool measured;
@@ -158,7 +158,7 @@ struct expected {
 };
 
 /* What the daemon should know of one opened attempt. */
-struct session {
+struct known_attempt {
     struct list link;
     const struct record *open; /* while it is stored */
     struct trainer *trainer;
@@ -167,8 +167,8 @@ struct session {
     bool ready, closed, dead;
     uint64_t last_seq;
     uint64_t window_bytes, held_bytes;
-    struct watched_layer layers[MAX_LAYERS];
-    struct expected *expected;
+    struct known_layer layers[MAX_LAYERS];
+    struct expected_points *expected;
     size_t n_expected;
 };
 
@@ -208,25 +208,26 @@ struct world {
     size_t n_unchecked;
 };
 
-#define CHECK(w, condition, ...)                                                                   \
+#define CHECK(world, condition, ...)                                                               \
     do {                                                                                           \
         if (!(condition)) {                                                                        \
-            print_error("seed %" PRIu64 ", step %zu: %s\n", (w)->seed, (w)->n_steps, #condition);  \
+            print_error("seed %" PRIu64 ", step %zu: %s\n", (world)->seed, (world)->n_steps,       \
+                        #condition);                                                               \
             print_error(__VA_ARGS__);                                                              \
             print_error("\n");                                                                     \
             fail();                                                                                \
         }                                                                                          \
     } while (0)
 
-#define TRACE(w, ...)                                                                              \
+#define TRACE(world, ...)                                                                          \
     do {                                                                                           \
-        if ((w)->trace)                                                                            \
+        if ((world)->trace)                                                                        \
             printf(__VA_ARGS__);                                                                   \
     } while (0)
 
-static bool one_in(struct world *w, size_t n)
+static bool one_in(struct world *world, size_t n)
 {
-    return random_below(&w->rng, n) == 0;
+    return random_below(&world->rng, n) == 0;
 }
 
 static void *must(void *memory)
@@ -236,11 +237,11 @@ static void *must(void *memory)
     return memory;
 }
 
-static uint64_t row_seed(const struct world *w, size_t trainer, size_t layer, uint64_t seq)
+static uint64_t row_seed(const struct world *world, size_t trainer, size_t layer, uint64_t seq)
 {
     struct random r;
 
-    random_seed(&r, w->seed * 1000003 + trainer * 101 + layer * 7 + seq * 1299709);
+    random_seed(&r, world->seed * 1000003 + trainer * 101 + layer * 7 + seq * 1299709);
     return random_bits(&r);
 }
 
@@ -258,7 +259,7 @@ static size_t layer_index(const char *name)
 
 /* Weight of the rows of segment `i`: exponential windows halve it every half_life_rows newer ones,
  * and ready-made moments are as old as their last row. */
-static void weigh(const struct watched_layer *l, struct window window, double *w)
+static void weigh(const struct known_layer *l, struct window window, double *w)
 {
     double age = 0;
     size_t at = 0;
@@ -266,7 +267,7 @@ static void weigh(const struct watched_layer *l, struct window window, double *w
     for (size_t i = 0; i < l->n_segments; i++)
         at += l->segments[i].n;
     for (size_t i = l->n_segments; i-- > 0;) {
-        const struct segment *s = &l->segments[i];
+        const struct entered_rows *s = &l->segments[i];
 
         for (size_t k = s->n; k-- > 0;) {
             double own = s->kind == PARCEL_MOMENTS ? 0 : (double)(s->n - 1 - k);
@@ -278,210 +279,219 @@ static void weigh(const struct watched_layer *l, struct window window, double *w
     }
 }
 
-static struct reference measure(const struct watched_layer *l, struct window window)
+static struct reference measure(const struct known_layer *layer, struct window window)
 {
     struct reference out;
     size_t n = 0, at = 0;
     double *x, *y, *w;
 
-    for (size_t i = 0; i < l->n_segments; i++)
-        n += l->segments[i].n;
-    x = must(malloc(n * (l->p + l->c + 1) * sizeof *x));
-    y = x + n * l->p;
-    w = y + n * l->c;
-    for (size_t i = 0; i < l->n_segments; at += l->segments[i++].n)
-        parcel_values(l->segments[i].seed, l->segments[i].n, l->p, l->c, x + at * l->p,
-                      y + at * l->c);
-    weigh(l, window, w);
-    reference_measure(n, l->p, x, l->c, y, w, 1e-10, &out);
+    for (size_t i = 0; i < layer->n_segments; i++)
+        n += layer->segments[i].n;
+    x = must(malloc(n * (layer->p + layer->c + 1) * sizeof *x));
+    y = x + n * layer->p;
+    w = y + n * layer->c;
+    for (size_t i = 0; i < layer->n_segments; at += layer->segments[i++].n)
+        parcel_values(layer->segments[i].seed, layer->segments[i].n, layer->p, layer->c,
+                      x + at * layer->p, y + at * layer->c);
+    weigh(layer, window, w);
+    reference_measure(n, layer->p, x, layer->c, y, w, 1e-10, &out);
     free(x);
     return out;
 }
 
-static void expect_layer(struct session *s, size_t i, const struct total *total,
-                         struct expected *out)
+static void expect_layer(struct known_attempt *attempt, size_t i, const struct total *total,
+                         struct expected_points *out)
 {
-    struct watched_layer *l = &s->layers[i];
+    struct known_layer *l = &attempt->layers[i];
     uint64_t offered = total->rows - l->window_offered;
-    struct reference r;
+    struct reference reference;
 
     if (!l->exists)
         return;
     out->layers[i].missing = offered - l->entered;
     out->layers[i].measured = l->n_segments > 0;
     if (l->n_segments > 0) {
-        r = measure(l, s->trainer->window);
-        out->layers[i].n = r.n;
-        out->layers[i].d_lr = (double)r.d_lr;
-        out->layers[i].rank = r.rank;
+        reference = measure(l, attempt->trainer->window);
+        out->layers[i].n = reference.n;
+        out->layers[i].d_lr = (double)reference.d_lr;
+        out->layers[i].rank = reference.rank;
     }
     l->last_seq = total->seq;
-    if (s->trainer->window.kind == WINDOW_CUMULATIVE || l->n_segments == 0)
+    if (attempt->trainer->window.kind == WINDOW_CUMULATIVE || l->n_segments == 0)
         return; /* an empty window goes on */
     l->window_offered = total->rows;
     l->entered = 0;
-    if (s->trainer->window.kind == WINDOW_CHECKPOINT)
+    if (attempt->trainer->window.kind == WINDOW_CHECKPOINT)
         l->n_segments = 0;
 }
 
-static void expect_checkpoint(struct world *w, struct session *s, const struct message *m)
+static void expect_checkpoint(struct world *world, struct known_attempt *attempt,
+                              const struct letter *letter)
 {
-    struct expected *e;
+    struct expected_points *expected;
 
-    if (m->seq <= s->last_seq)
+    if (letter->seq <= attempt->last_seq)
         return;
-    CHECK(w, w->refused < 0, "checkpoint %" PRIu64 " was refused with %d", m->seq, w->refused);
-    s->last_seq = m->seq;
-    s->expected = must(realloc(s->expected, (s->n_expected + 1) * sizeof *s->expected));
-    e = &s->expected[s->n_expected++];
-    memset(e, 0, sizeof *e);
-    e->seq = m->seq;
-    for (size_t i = 0; i < s->trainer->n_layers; i++) {
-        if (m->named[i])
-            expect_layer(s, i, &m->totals[i], e);
+    CHECK(world, world->refused < 0, "checkpoint %" PRIu64 " was refused with %d", letter->seq,
+          world->refused);
+    attempt->last_seq = letter->seq;
+    attempt->expected =
+        must(realloc(attempt->expected, (attempt->n_expected + 1) * sizeof *attempt->expected));
+    expected = &attempt->expected[attempt->n_expected++];
+    memset(expected, 0, sizeof *expected);
+    expected->seq = letter->seq;
+    for (size_t i = 0; i < attempt->trainer->n_layers; i++) {
+        if (letter->named[i])
+            expect_layer(attempt, i, &letter->totals[i], expected);
     }
 }
 
-static void note_entered(struct session *s, const struct message *m, const struct parcel *p)
+static void note_entered(struct known_attempt *attempt, const struct letter *letter,
+                         const struct parcel *parcel)
 {
-    struct watched_layer *l = &s->layers[m->layer];
+    struct known_layer *layer = &attempt->layers[letter->layer];
 
-    if (p->kind == PARCEL_NAN)
+    if (parcel->kind == PARCEL_NAN)
         return;
-    l->entered += m->n;
-    l->segments = must(realloc(l->segments, (l->n_segments + 1) * sizeof *l->segments));
-    l->segments[l->n_segments++] = (struct segment){.kind = p->kind, .seed = p->seed, .n = m->n};
+    layer->entered += letter->n;
+    layer->segments =
+        must(realloc(layer->segments, (layer->n_segments + 1) * sizeof *layer->segments));
+    layer->segments[layer->n_segments++] =
+        (struct entered_rows){.kind = parcel->kind, .seed = parcel->seed, .n = letter->n};
 }
 
 /* Called before the event, since the parcel may be gone after it. */
-static bool should_enter(const struct session *s, const struct message *m)
+static bool should_enter(const struct known_attempt *attempt, const struct letter *letter)
 {
-    const struct watched_layer *l = &s->layers[m->layer];
+    const struct known_layer *layer = &attempt->layers[letter->layer];
 
-    return m->n > 0 && m->seq > l->last_seq && (!l->known || l->p == m->p);
+    return letter->n > 0 && letter->seq > layer->last_seq &&
+           (!layer->known || layer->p == letter->p);
 }
 
-static void expect_batch(struct world *w, struct session *s, const struct message *m,
-                         struct parcel *p, bool should)
+static void expect_batch(struct world *world, struct known_attempt *attempt, const struct letter *m,
+                         struct parcel *parcel, bool should)
 {
-    struct watched_layer *l = &s->layers[m->layer];
+    struct known_layer *l = &attempt->layers[m->layer];
     bool shape_fits = !l->known || l->p == m->p;
 
-    if (m->beyond_credit && w->refused == NACK_ECREDIT)
+    if (m->beyond_credit && world->refused == NACK_ECREDIT)
         return;
-    CHECK(w, w->refused < 0 || (w->refused == NACK_ESHAPE && !shape_fits),
-          "a good batch was refused with %s", nack_code_name((enum nack_code)w->refused));
-    CHECK(w, w->gave_back == !should, "trainer %zu layer %zu batch %" PRIu64 ", last %" PRIu64,
-          s->trainer->index, m->layer, m->seq, l->last_seq);
+    CHECK(world, world->refused < 0 || (world->refused == NACK_ESHAPE && !shape_fits),
+          "a good batch was refused with %s", nack_code_name((enum nack_code)world->refused));
+    CHECK(world, world->gave_back == !should,
+          "trainer %zu layer %zu batch %" PRIu64 ", last %" PRIu64, attempt->trainer->index,
+          m->layer, m->seq, l->last_seq);
     if (!l->known) {
         l->exists = l->known = true;
         l->p = m->p;
-        l->c = s->trainer->c[m->layer];
+        l->c = attempt->trainer->c[m->layer];
     }
     if (shape_fits && m->seq > l->last_seq)
         l->last_seq = m->seq;
     if (!should)
         return;
-    p->owner = s;
-    s->held_bytes += m->size_bytes;
-    CHECK(w, s->held_bytes <= s->window_bytes, "%" PRIu64 " bytes held of %" PRIu64, s->held_bytes,
-          s->window_bytes);
-    note_entered(s, m, p);
+    parcel->owner = attempt;
+    attempt->held_bytes += m->size_bytes;
+    CHECK(world, attempt->held_bytes <= attempt->window_bytes, "%" PRIu64 " bytes held of %" PRIu64,
+          attempt->held_bytes, attempt->window_bytes);
+    note_entered(attempt, m, parcel);
 }
 
 /* ---- sessions ------------------------------------------------------------------------------ */
 
-static void bind_session(struct session *s, struct conn *c)
+static void bind_session(struct known_attempt *attempt, struct conn *conn)
 {
-    if (s->conn)
-        s->conn->session = NULL;
-    if (c && c->session)
-        c->session->conn = NULL;
-    s->conn = c;
-    if (c)
-        c->session = s;
+    if (attempt->conn)
+        attempt->conn->session = NULL;
+    if (conn && conn->session)
+        conn->session->conn = NULL;
+    attempt->conn = conn;
+    if (conn)
+        conn->session = attempt;
 }
 
-static void kill_session(struct session *s)
+static void kill_session(struct known_attempt *attempt)
 {
-    s->dead = true;
-    bind_session(s, NULL);
+    attempt->dead = true;
+    bind_session(attempt, NULL);
 }
 
-static void add_session(struct world *w, const struct record *open)
+static void add_session(struct world *world, const struct record *open)
 {
-    struct session *s = must(calloc(1, sizeof *s));
+    struct known_attempt *attempt = must(calloc(1, sizeof *attempt));
 
-    s->open = open;
-    s->trainer = w->from->trainer;
-    list_append(&w->sessions, &s->link);
-    bind_session(s, w->from);
+    attempt->open = open;
+    attempt->trainer = world->from->trainer;
+    list_append(&world->sessions, &attempt->link);
+    bind_session(attempt, world->from);
 }
 
-static struct session *session_of_open(const struct world *w, const struct record *open)
+static struct known_attempt *session_of_open(const struct world *world, const struct record *open)
 {
-    LIST_EACH(at, &w->sessions)
+    LIST_EACH(at, &world->sessions)
     {
-        struct session *s = LIST_ENTRY(at, struct session, link);
+        struct known_attempt *attempt = LIST_ENTRY(at, struct known_attempt, link);
 
-        if (s->open == open)
-            return s;
+        if (attempt->open == open)
+            return attempt;
     }
     return NULL;
 }
 
 /* The last one that the trainer has, which goes on. */
-static struct session *session_of_trainer(const struct world *w, const struct trainer *t)
+static struct known_attempt *session_of_trainer(const struct world *world,
+                                                const struct trainer *trainer)
 {
-    struct session *found = NULL;
+    struct known_attempt *found = NULL;
 
-    LIST_EACH(at, &w->sessions)
+    LIST_EACH(at, &world->sessions)
     {
-        struct session *s = LIST_ENTRY(at, struct session, link);
+        struct known_attempt *attempt = LIST_ENTRY(at, struct known_attempt, link);
 
-        if (s->trainer == t && !s->dead)
-            found = s;
+        if (attempt->trainer == trainer && !attempt->dead)
+            found = attempt;
     }
     return found;
 }
 
-static void start_session(struct session *s, const struct open_result *o)
+static void start_session(struct known_attempt *attempt, const struct open_result *opened)
 {
-    s->ready = true;
-    s->attempt = o->attempt;
-    s->last_seq = o->last_seq;
-    for (size_t i = 0; i < o->n_layers; i++) {
-        struct watched_layer *l = &s->layers[layer_index(o->layers[i].name)];
+    attempt->ready = true;
+    attempt->attempt = opened->attempt;
+    attempt->last_seq = opened->last_seq;
+    for (size_t i = 0; i < opened->n_layers; i++) {
+        struct known_layer *layer = &attempt->layers[layer_index(opened->layers[i].name)];
 
-        l->exists = true;
-        l->known = o->layers[i].p > 0;
-        l->p = o->layers[i].p;
-        l->c = o->layers[i].c;
-        l->last_seq = o->layers[i].batch_seq;
-        l->window_offered =
-            s->trainer->window.kind == WINDOW_CHECKPOINT ? o->layers[i].rows_offered : 0;
+        layer->exists = true;
+        layer->known = opened->layers[i].p > 0;
+        layer->p = opened->layers[i].p;
+        layer->c = opened->layers[i].c;
+        layer->last_seq = opened->layers[i].batch_seq;
+        layer->window_offered =
+            attempt->trainer->window.kind == WINDOW_CHECKPOINT ? opened->layers[i].rows_offered : 0;
     }
 }
 
-static void free_sessions(struct world *w)
+static void free_sessions(struct world *world)
 {
-    LIST_EACH_SAFE(at, &w->sessions)
+    LIST_EACH_SAFE(at, &world->sessions)
     {
-        struct session *s = LIST_ENTRY(at, struct session, link);
+        struct known_attempt *attempt = LIST_ENTRY(at, struct known_attempt, link);
 
         for (size_t i = 0; i < MAX_LAYERS; i++)
-            free(s->layers[i].segments);
-        free(s->expected);
-        free(s);
+            free(attempt->layers[i].segments);
+        free(attempt->expected);
+        free(attempt);
     }
-    list_init(&w->sessions);
+    list_init(&world->sessions);
 }
 
 /* ---- what comes out of a step -------------------------------------------------------------- */
 
-static struct conn *conn_of_peer(const struct world *w, peer_id peer)
+static struct conn *conn_of_peer(const struct world *world, peer_id peer)
 {
-    LIST_EACH(at, &w->conns)
+    LIST_EACH(at, &world->conns)
     {
         if (LIST_ENTRY(at, struct conn, link)->peer == peer)
             return LIST_ENTRY(at, struct conn, link);
@@ -489,599 +499,614 @@ static struct conn *conn_of_peer(const struct world *w, peer_id peer)
     return NULL;
 }
 
-static void send_reply(struct world *w, struct conn *c, const struct action *a)
+static void send_reply(struct world *world, struct conn *conn, const struct action *action)
 {
-    struct reply *r;
+    struct reply *reply;
 
-    if (!c || !c->trainer || w->crashing)
+    if (!conn || !conn->trainer || world->crashing)
         return;
-    r = must(calloc(1, sizeof *r));
-    r->action = *a;
-    if (a->type == ACT_NACK)
-        r->nack = *a->nack;
-    list_append(&c->down, &r->link);
+    reply = must(calloc(1, sizeof *reply));
+    reply->action = *action;
+    if (action->type == ACT_NACK)
+        reply->nack = *action->nack;
+    list_append(&conn->down, &reply->link);
 }
 
 /* A window is compared with the first one, or said not to be; never both, and not unasked. */
-static void check_probe(struct world *w, const struct session *s, const struct point *p)
+static void check_probe(struct world *world, const struct known_attempt *attempt,
+                        const struct point *p)
 {
     double s_init = p->value[METRIC_S_INIT];
     bool compared = !isnan(s_init), differs = p->flags & FLAG_PROBE_DIFFERS;
 
-    if (!s->trainer->probe)
-        CHECK(w, !compared && !differs, "s_init %g, flags %x without a probe", s_init, p->flags);
+    if (!attempt->trainer->probe)
+        CHECK(world, !compared && !differs, "s_init %g, flags %x without a probe", s_init,
+              p->flags);
     else if (!(p->flags & FLAG_CONSTANT))
-        CHECK(w, compared != differs, "s_init %g, flags %x", s_init, p->flags);
-    CHECK(w, !compared || (p->rows_missing == 0 && s_init >= -1e-9 && s_init <= 1 + 1e-9),
+        CHECK(world, compared != differs, "s_init %g, flags %x", s_init, p->flags);
+    CHECK(world, !compared || (p->rows_missing == 0 && s_init >= -1e-9 && s_init <= 1 + 1e-9),
           "s_init %g with %" PRIu64 " rows missing", s_init, p->rows_missing);
 }
 
-static void check_point(struct world *w, const struct session *s, const struct expected *e,
-                        const struct layer_point *p)
+static void check_point(struct world *world, const struct known_attempt *attempt,
+                        const struct expected_points *expected, const struct layer_point *p)
 {
     size_t i = layer_index(p->layer);
     bool partial = p->point.flags & FLAG_PARTIAL;
 
-    CHECK(w, p->measured == e->layers[i].measured, "seq %" PRIu64 " layer %zu", e->seq, i);
+    CHECK(world, p->measured == expected->layers[i].measured, "seq %" PRIu64 " layer %zu",
+          expected->seq, i);
     if (!p->measured)
         return;
-    CHECK(w, fabs(p->point.n - e->layers[i].n) <= 1e-9 * e->layers[i].n, "n %g, not %g", p->point.n,
-          e->layers[i].n);
-    CHECK(w, p->point.rows_missing == e->layers[i].missing,
-          "seq %" PRIu64 " layer %zu window %d: missing %" PRIu64 ", not %" PRIu64, e->seq, i,
-          s->trainer->window.kind, p->point.rows_missing, e->layers[i].missing);
-    CHECK(w, partial == (p->point.rows_missing > 0), "flags %x", p->point.flags);
-    check_probe(w, s, &p->point);
-    if (e->layers[i].rank == 0 || isnan(e->layers[i].d_lr))
+    CHECK(world, fabs(p->point.n - expected->layers[i].n) <= 1e-9 * expected->layers[i].n,
+          "n %g, not %g", p->point.n, expected->layers[i].n);
+    CHECK(world, p->point.rows_missing == expected->layers[i].missing,
+          "seq %" PRIu64 " layer %zu window %d: missing %" PRIu64 ", not %" PRIu64, expected->seq,
+          i, attempt->trainer->window.kind, p->point.rows_missing, expected->layers[i].missing);
+    CHECK(world, partial == (p->point.rows_missing > 0), "flags %x", p->point.flags);
+    check_probe(world, attempt, &p->point);
+    if (expected->layers[i].rank == 0 || isnan(expected->layers[i].d_lr))
         return;
-    CHECK(w, p->point.rank == e->layers[i].rank, "n %g rank %u, not %zu", p->point.n, p->point.rank,
-          e->layers[i].rank);
-    CHECK(w, fabs(p->point.value[METRIC_D_LR] - e->layers[i].d_lr) <= 1e-6,
-          "n %g d_lr %.9f, not %.9f", p->point.n, p->point.value[METRIC_D_LR], e->layers[i].d_lr);
+    CHECK(world, p->point.rank == expected->layers[i].rank, "n %g rank %u, not %zu", p->point.n,
+          p->point.rank, expected->layers[i].rank);
+    CHECK(world, fabs(p->point.value[METRIC_D_LR] - expected->layers[i].d_lr) <= 1e-6,
+          "n %g d_lr %.9f, not %.9f", p->point.n, p->point.value[METRIC_D_LR],
+          expected->layers[i].d_lr);
 }
 
-static const struct expected *find_expected(const struct session *s, uint64_t seq)
+static const struct expected_points *find_expected(const struct known_attempt *attempt,
+                                                   uint64_t seq)
 {
-    for (size_t i = 0; i < s->n_expected; i++) {
-        if (s->expected[i].seq == seq)
-            return &s->expected[i];
+    for (size_t i = 0; i < attempt->n_expected; i++) {
+        if (attempt->expected[i].seq == seq)
+            return &attempt->expected[i];
     }
     return NULL;
 }
 
 /* A checkpoint goes to the disk: are these the points that one of the sessions expects? The disk
  * knows the rest: whether it comes twice, or out of order. */
-static void check_lent(struct world *w, const struct record *r)
+static void check_lent(struct world *world, const struct record *record)
 {
-    const struct expected *e = NULL;
+    const struct expected_points *expected = NULL;
 
-    if (r->kind != RECORD_CHECKPOINT)
+    if (record->kind != RECORD_CHECKPOINT)
         return;
-    LIST_EACH(at, &w->sessions)
+    LIST_EACH(at, &world->sessions)
     {
-        struct session *s = LIST_ENTRY(at, struct session, link);
+        struct known_attempt *attempt = LIST_ENTRY(at, struct known_attempt, link);
 
-        e = s->attempt == r->attempt && strcmp(s->trainer->run, r->run) == 0 && !s->dead
-                ? find_expected(s, r->seq)
-                : NULL;
-        for (size_t i = 0; e && i < r->n_points; i++)
-            check_point(w, s, e, &r->points[i]);
-        if (e)
+        expected = attempt->attempt == record->attempt &&
+                           strcmp(attempt->trainer->run, record->run) == 0 && !attempt->dead
+                       ? find_expected(attempt, record->seq)
+                       : NULL;
+        for (size_t i = 0; expected && i < record->n_points; i++)
+            check_point(world, attempt, expected, &record->points[i]);
+        if (expected)
             return;
     }
-    CHECK(w, false, "nobody sent checkpoint %" PRIu64 " of %s", r->seq, r->run);
+    CHECK(world, false, "nobody sent checkpoint %" PRIu64 " of %s", record->seq, record->run);
 }
 
-static void check_all_lent(struct world *w)
+static void check_all_lent(struct world *world)
 {
-    for (size_t i = 0; i < w->n_unchecked; i++)
-        check_lent(w, w->unchecked[i]);
-    w->n_unchecked = 0;
+    for (size_t i = 0; i < world->n_unchecked; i++)
+        check_lent(world, world->unchecked[i]);
+    world->n_unchecked = 0;
 }
 
-static void check_acked(struct world *w, struct conn *c, uint64_t seq)
+static void check_acked(struct world *world, struct conn *conn, uint64_t seq)
 {
-    const struct session *s = c ? c->session : NULL;
+    const struct known_attempt *attempt = conn ? conn->session : NULL;
 
-    if (!s || w->crashing || seq == 0)
+    if (!attempt || world->crashing || seq == 0)
         return;
-    CHECK(w, disk_item(&w->disk, s->trainer->run, s->attempt, seq),
-          "%s attempt %u: %" PRIu64 " is acknowledged and not on disk", s->trainer->run, s->attempt,
-          seq);
+    CHECK(world, disk_item(&world->disk, attempt->trainer->run, attempt->attempt, seq),
+          "%s attempt %u: %" PRIu64 " is acknowledged and not on disk", attempt->trainer->run,
+          attempt->attempt, seq);
 }
 
-static void start_job(struct world *w, struct job *job)
+static void start_job(struct world *world, struct job *job)
 {
     struct out_job *o = must(calloc(1, sizeof *o));
 
-    CHECK(w, job->n_shares >= 1 && job->n_shares <= MAX_SHARES, "%zu shares", job->n_shares);
+    CHECK(world, job->n_shares >= 1 && job->n_shares <= MAX_SHARES, "%zu shares", job->n_shares);
     o->job = job;
     for (o->n_left = 0; o->n_left < job->n_shares; o->n_left++)
         o->left[o->n_left] = o->n_left;
-    list_append(&w->jobs, &o->link);
+    list_append(&world->jobs, &o->link);
 }
 
-static void on_welcome(struct world *w, struct conn *c, const struct action *a)
+static void on_welcome(struct world *world, struct conn *conn, const struct action *action)
 {
-    struct session *s = w->event->type == EV_STORED ? session_of_open(w, w->event->record)
-                                                    : session_of_trainer(w, w->from->trainer);
+    struct known_attempt *attempt = world->event->type == EV_STORED
+                                        ? session_of_open(world, world->event->record)
+                                        : session_of_trainer(world, world->from->trainer);
 
-    w->welcomed = true;
-    CHECK(w, s && s->ready && s->attempt == a->welcome.attempt, "welcome to attempt %u",
-          a->welcome.attempt);
-    CHECK(w, a->welcome.last_seq <= disk_attempt(&w->disk, a->welcome.run, s->attempt)->last_seq,
-          "last_seq %" PRIu64, a->welcome.last_seq);
-    if (w->event->type == EV_STORED) {
-        s->window_bytes = a->welcome.granted;
-        LIST_EACH(at, &w->sessions)
+    world->welcomed = true;
+    CHECK(world, attempt && attempt->ready && attempt->attempt == action->welcome.attempt,
+          "welcome to attempt %u", action->welcome.attempt);
+    CHECK(world,
+          action->welcome.last_seq <=
+              disk_attempt(&world->disk, action->welcome.run, attempt->attempt)->last_seq,
+          "last_seq %" PRIu64, action->welcome.last_seq);
+    if (world->event->type == EV_STORED) {
+        attempt->window_bytes = action->welcome.granted;
+        LIST_EACH(at, &world->sessions)
         {
-            struct session *old = LIST_ENTRY(at, struct session, link);
+            struct known_attempt *old = LIST_ENTRY(at, struct known_attempt, link);
 
-            if (old != s && old->ready && strcmp(old->trainer->run, s->trainer->run) == 0)
+            if (old != attempt && old->ready &&
+                strcmp(old->trainer->run, attempt->trainer->run) == 0)
                 kill_session(old);
         }
     }
-    if (c) {
-        c->silent_ticks = 0;
-        c->lost = false;
-        bind_session(s, c);
+    if (conn) {
+        conn->silent_ticks = 0;
+        conn->lost = false;
+        bind_session(attempt, conn);
     }
-    send_reply(w, c, a);
+    send_reply(world, conn, action);
 }
 
-static void on_nack(struct world *w, struct conn *c, struct action *a)
+static void on_nack(struct world *world, struct conn *conn, struct action *action)
 {
-    TRACE(w, "  nack %s %s\n", nack_code_name(a->nack->code), a->nack->why.text);
-    if (c && c == w->from && w->refused < 0)
-        w->refused = (int)a->nack->code;
-    if (a->nack->code == NACK_EFENCED && c && c->session && c->session->ready)
-        kill_session(c->session);
-    send_reply(w, c, a);
-    free(a->nack);
+    TRACE(world, "  nack %s %s\n", nack_code_name(action->nack->code), action->nack->why.text);
+    if (conn && conn == world->from && world->refused < 0)
+        world->refused = (int)action->nack->code;
+    if (action->nack->code == NACK_EFENCED && conn && conn->session && conn->session->ready)
+        kill_session(conn->session);
+    send_reply(world, conn, action);
+    free(action->nack);
 }
 
-static void on_complete(struct world *w, struct conn *c, struct action *a)
+static void on_complete(struct world *world, struct conn *conn, struct action *action)
 {
-    struct record *r = a->record;
+    struct record *r = action->record;
     uint64_t seq = r->seq;
 
-    CHECK(w, r->rc == 0, "completed with %d", r->rc);
-    check_acked(w, c, seq);
+    CHECK(world, r->rc == 0, "completed with %d", r->rc);
+    check_acked(world, conn, seq);
     record_free(r);
-    a->type = ACT_ACK;
-    a->seq = seq;
+    action->type = ACT_ACK;
+    action->seq = seq;
     if (seq > 0)
-        send_reply(w, c, a);
+        send_reply(world, conn, action);
 }
 
-static void on_store(struct world *w, struct action *a)
+static void on_store(struct world *world, struct action *action)
 {
-    if (a->record->kind == RECORD_OPEN) {
-        w->lent_open = true;
-        add_session(w, a->record);
+    if (action->record->kind == RECORD_OPEN) {
+        world->lent_open = true;
+        add_session(world, action->record);
     }
-    CHECK(w, w->n_unchecked < 2 * MAX_KEPT, "too many records at once");
-    w->unchecked[w->n_unchecked++] = a->record;
-    disk_put(&w->disk, a->record);
+    CHECK(world, world->n_unchecked < 2 * MAX_KEPT, "too many records at once");
+    world->unchecked[world->n_unchecked++] = action->record;
+    disk_put(&world->disk, action->record);
 }
 
-static void perform(struct world *w, struct action *a)
+static void perform(struct world *world, struct action *action)
 {
-    struct conn *c = a->peer ? conn_of_peer(w, a->peer) : NULL;
+    struct conn *conn = action->peer ? conn_of_peer(world, action->peer) : NULL;
 
-    switch (a->type) {
+    switch (action->type) {
     case ACT_WELCOME:
-        on_welcome(w, c, a);
+        on_welcome(world, conn, action);
         break;
     case ACT_PROGRESS:
-        send_reply(w, c, a);
+        send_reply(world, conn, action);
         break;
     case ACT_ACK:
-        check_acked(w, c, a->seq);
-        send_reply(w, c, a);
+        check_acked(world, conn, action->seq);
+        send_reply(world, conn, action);
         break;
     case ACT_COMPLETE:
-        on_complete(w, c, a);
+        on_complete(world, conn, action);
         break;
     case ACT_NACK:
-        on_nack(w, c, a);
+        on_nack(world, conn, action);
         break;
     case ACT_JOB:
-        start_job(w, a->job);
+        start_job(world, action->job);
         break;
     case ACT_STORE:
-        on_store(w, a);
+        on_store(world, action);
         break;
     case ACT_FATAL:
-        CHECK(w, false, "fatal: %s", a->fatal.text);
+        CHECK(world, false, "fatal: %s", action->fatal.text);
         break;
     }
 }
 
-static void give_back(struct world *w, struct batch *b)
+static void give_back(struct world *world, struct batch *batch)
 {
-    struct parcel *p = (struct parcel *)b;
-    struct session *s = p->owner;
+    struct parcel *parcel = (struct parcel *)batch;
+    struct known_attempt *attempt = parcel->owner;
 
-    if (s)
-        s->held_bytes -= b->size_bytes;
-    if (w->event && w->event->type == EV_BATCH && w->event->batch == b)
-        w->gave_back = true;
-    parcel_free(p);
+    if (attempt)
+        attempt->held_bytes -= batch->size_bytes;
+    if (world->event && world->event->type == EV_BATCH && world->event->batch == batch)
+        world->gave_back = true;
+    parcel_free(parcel);
 }
 
-static void step(struct world *w, struct event *e, struct conn *from)
+static void step(struct world *world, struct event *event, struct conn *from)
 {
-    struct batch *b;
+    struct batch *batch;
 
-    w->event = e;
-    w->from = from;
-    w->gave_back = false;
-    w->lent_open = false;
-    w->welcomed = false;
-    w->refused = -1;
-    e->peer = from ? from->peer : 0;
-    e->time = w->time;
-    monitor_step(w->monitor, e, &w->out);
-    for (size_t i = 0; i < w->out.n; i++)
-        perform(w, &w->out.items[i]);
-    w->out.n = 0;
-    while ((b = actions_next_released(&w->out)))
-        give_back(w, b);
-    if (e->type != EV_CHECKPOINT)
-        check_all_lent(w);
-    w->event = NULL;
-    CHECK(w, !w->out.out_of_memory, "no memory");
+    world->event = event;
+    world->from = from;
+    world->gave_back = false;
+    world->lent_open = false;
+    world->welcomed = false;
+    world->refused = -1;
+    event->peer = from ? from->peer : 0;
+    event->time = world->time;
+    monitor_step(world->monitor, event, &world->out);
+    for (size_t i = 0; i < world->out.n; i++)
+        perform(world, &world->out.items[i]);
+    world->out.n = 0;
+    while ((batch = actions_next_released(&world->out)))
+        give_back(world, batch);
+    if (event->type != EV_CHECKPOINT)
+        check_all_lent(world);
+    world->event = NULL;
+    CHECK(world, !world->out.out_of_memory, "no memory");
 }
 
 /* ---- the network --------------------------------------------------------------------------- */
 
-static struct event open_event(struct world *w, const struct conn *c, const struct message *m)
+static struct event open_event(struct world *world, const struct conn *conn,
+                               const struct letter *letter)
 {
-    struct record *r = must(record_new(RECORD_OPEN, c->trainer->run));
-    struct event e = {.type = EV_OPEN, .open.projector.kind = PROJECTOR_SPAN};
+    struct record *record = must(record_new(RECORD_OPEN, conn->trainer->run));
+    struct event event = {.type = EV_OPEN, .open.projector.kind = PROJECTOR_SPAN};
 
-    r->open.writer = must(strdup(c->trainer->writer));
-    r->open.attempt = m->attempt;
-    r->open.watched = (struct watch_list){2, {METRIC_D_LR, METRIC_PR}};
-    r->open.resume = one_in(w, 50) ? RESUME_NEVER : RESUME_ALLOW;
-    e.open.record = r;
-    e.open.window = c->trainer->window;
-    e.open.probe = c->trainer->probe;
-    return e;
+    record->open.writer = must(strdup(conn->trainer->writer));
+    record->open.attempt = letter->attempt;
+    record->open.watched = (struct watch_list){2, {METRIC_D_LR, METRIC_PR}};
+    record->open.resume = one_in(world, 50) ? RESUME_NEVER : RESUME_ALLOW;
+    event.open.record = record;
+    event.open.window = conn->trainer->window;
+    event.open.probe = conn->trainer->probe;
+    return event;
 }
 
 /* Reconnected to an attempt that the daemon still holds: the welcome comes now, or when its first
  * opening is on disk. */
-static void deliver_open(struct world *w, struct conn *c, const struct message *m)
+static void deliver_open(struct world *world, struct conn *conn, const struct letter *letter)
 {
-    struct event e = open_event(w, c, m);
-    struct session *s;
+    struct event event = open_event(world, conn, letter);
+    struct known_attempt *attempt;
 
-    step(w, &e, c);
-    if (w->lent_open || w->welcomed || w->refused >= 0)
+    step(world, &event, conn);
+    if (world->lent_open || world->welcomed || world->refused >= 0)
         return;
-    s = session_of_trainer(w, c->trainer);
-    CHECK(w, s && !s->ready, "open was not answered");
-    bind_session(s, c);
+    attempt = session_of_trainer(world, conn->trainer);
+    CHECK(world, attempt && !attempt->ready, "open was not answered");
+    bind_session(attempt, conn);
 }
 
-static void deliver_batch(struct world *w, struct conn *c, const struct message *m)
+static void deliver_batch(struct world *world, struct conn *conn, const struct letter *letter)
 {
-    struct event e = {.type = EV_BATCH};
-    struct session *s = c->session;
-    struct parcel *p;
+    struct event event = {.type = EV_BATCH};
+    struct known_attempt *s = conn->session;
+    struct parcel *parcel;
     char name[32];
-    bool should = s && should_enter(s, m);
+    bool should = s && should_enter(s, letter);
 
-    layer_name(m->layer, name);
-    p = parcel_new(m->parcel, name, m->p, c->trainer->c[m->layer], m->n,
-                   row_seed(w, c->trainer->index, m->layer, m->seq));
-    p->batch.seq = m->seq;
-    p->batch.step = m->step;
-    p->batch.rows_before = m->rows_before;
-    p->batch.size_bytes = m->size_bytes;
-    e.batch = &p->batch;
-    step(w, &e, c);
-    if (w->refused == NACK_ENOTOPEN)
-        CHECK(w, w->gave_back, "refused and kept");
+    layer_name(letter->layer, name);
+    parcel = parcel_new(letter->parcel, name, letter->p, conn->trainer->c[letter->layer], letter->n,
+                        row_seed(world, conn->trainer->index, letter->layer, letter->seq));
+    parcel->batch.seq = letter->seq;
+    parcel->batch.step = letter->step;
+    parcel->batch.rows_before = letter->rows_before;
+    parcel->batch.size_bytes = letter->size_bytes;
+    event.batch = &parcel->batch;
+    step(world, &event, conn);
+    if (world->refused == NACK_ENOTOPEN)
+        CHECK(world, world->gave_back, "refused and kept");
     else
-        expect_batch(w, s, m, p, should);
+        expect_batch(world, s, letter, parcel, should);
 }
 
-static void deliver_checkpoint(struct world *w, struct conn *c, const struct message *m)
+static void deliver_checkpoint(struct world *world, struct conn *conn, const struct letter *letter)
 {
     struct checkpoint_layer layers[MAX_LAYERS];
     char names[MAX_LAYERS][32];
-    struct event e = {.type = EV_CHECKPOINT};
+    struct event event = {.type = EV_CHECKPOINT};
 
-    e.checkpoint.seq = m->seq;
-    e.checkpoint.step = m->step;
-    e.checkpoint.layers = layers;
-    for (size_t i = 0; i < c->trainer->n_layers; i++) {
+    event.checkpoint.seq = letter->seq;
+    event.checkpoint.step = letter->step;
+    event.checkpoint.layers = layers;
+    for (size_t i = 0; i < conn->trainer->n_layers; i++) {
         layer_name(i, names[i]);
-        if (m->named[i])
-            layers[e.checkpoint.n_layers++] = (struct checkpoint_layer){
-                .name = names[i], .seq = m->totals[i].seq, .rows = m->totals[i].rows};
+        if (letter->named[i])
+            layers[event.checkpoint.n_layers++] = (struct checkpoint_layer){
+                .name = names[i], .seq = letter->totals[i].seq, .rows = letter->totals[i].rows};
     }
-    step(w, &e, c);
+    step(world, &event, conn);
 }
 
-static void deliver_log(struct world *w, struct conn *c, const struct message *m)
+static void deliver_log(struct world *world, struct conn *conn, const struct letter *letter)
 {
-    struct event e = {.type = EV_LOG};
+    struct event event = {.type = EV_LOG};
 
-    e.log = must(record_new(RECORD_LOG, c->trainer->run));
-    e.log->seq = m->seq;
-    e.log->step = m->step;
-    step(w, &e, c);
+    event.log = must(record_new(RECORD_LOG, conn->trainer->run));
+    event.log->seq = letter->seq;
+    event.log->step = letter->step;
+    step(world, &event, conn);
 }
 
-static void deliver_close(struct world *w, struct conn *c, const struct message *m)
+static void deliver_close(struct world *world, struct conn *conn, const struct letter *letter)
 {
-    struct event e = {.type = EV_CLOSE};
+    struct event event = {.type = EV_CLOSE};
 
-    e.close.seq = m->seq;
-    step(w, &e, c);
-    if (c->session && w->refused < 0)
-        c->session->closed = true;
+    event.close.seq = letter->seq;
+    step(world, &event, conn);
+    if (conn->session && world->refused < 0)
+        conn->session->closed = true;
 }
 
 /* ENOTOPEN is right only when nothing is open, or was given up. */
-static void check_not_open(struct world *w, struct conn *c)
+static void check_not_open(struct world *world, struct conn *conn)
 {
-    struct session *s = c->session;
+    struct known_attempt *attempt = conn->session;
 
-    CHECK(w, !s || !s->ready || s->closed || c->lost, "trainer %zu is open", c->trainer->index);
-    if (s && s->ready)
-        bind_session(s, NULL);
+    CHECK(world, !attempt || !attempt->ready || attempt->closed || conn->lost,
+          "trainer %zu is open", conn->trainer->index);
+    if (attempt && attempt->ready)
+        bind_session(attempt, NULL);
 }
 
-static void deliver(struct world *w, struct conn *c, const struct message *m)
+static void deliver(struct world *world, struct conn *conn, const struct letter *letter)
 {
     static const char *const names[] = {"open", "batch", "checkpoint", "log", "close", "ping"};
-    struct session *before = c->session;
+    struct known_attempt *before = conn->session;
     struct event alive = {.type = EV_ALIVE};
 
-    TRACE(w,
+    TRACE(world,
           "%zu trainer %zu peer %" PRIu64 " %s seq %" PRIu64 " layer %zu n %zu rows %" PRIu64
           " attempt %u\n",
-          w->n_steps, c->trainer->index, c->peer, names[m->kind], m->seq, m->layer, m->n,
-          m->rows_before, m->attempt);
-    switch (m->kind) {
+          world->n_steps, conn->trainer->index, conn->peer, names[letter->kind], letter->seq,
+          letter->layer, letter->n, letter->rows_before, letter->attempt);
+    switch (letter->kind) {
     case SEND_OPEN:
-        deliver_open(w, c, m);
+        deliver_open(world, conn, letter);
         return;
     case SEND_BATCH:
-        deliver_batch(w, c, m);
+        deliver_batch(world, conn, letter);
         break;
     case SEND_CHECKPOINT:
-        deliver_checkpoint(w, c, m);
+        deliver_checkpoint(world, conn, letter);
         break;
     case SEND_LOG:
-        deliver_log(w, c, m);
+        deliver_log(world, conn, letter);
         break;
     case SEND_CLOSE:
-        deliver_close(w, c, m);
+        deliver_close(world, conn, letter);
         break;
     case SEND_PING:
-        step(w, &alive, c);
+        step(world, &alive, conn);
         break;
     }
-    if (w->refused == NACK_ENOTOPEN)
-        check_not_open(w, c);
-    else if (before && before->ready && m->kind == SEND_CHECKPOINT)
-        expect_checkpoint(w, before, m);
-    else if (before && before->ready && (m->kind == SEND_LOG || m->kind == SEND_CLOSE) &&
-             m->seq > before->last_seq)
-        before->last_seq = m->seq;
-    check_all_lent(w);
-    c->silent_ticks = 0;
+    if (world->refused == NACK_ENOTOPEN)
+        check_not_open(world, conn);
+    else if (before && before->ready && letter->kind == SEND_CHECKPOINT)
+        expect_checkpoint(world, before, letter);
+    else if (before && before->ready && (letter->kind == SEND_LOG || letter->kind == SEND_CLOSE) &&
+             letter->seq > before->last_seq)
+        before->last_seq = letter->seq;
+    check_all_lent(world);
+    conn->silent_ticks = 0;
 }
 
-static void drop_messages(struct conn *c)
+static void drop_messages(struct conn *conn)
 {
-    if (c->trainer->conn == c && c->trainer->state == OPENING)
-        c->trainer->open_lost = true;
-    LIST_EACH_SAFE(at, &c->up)
+    if (conn->trainer->conn == conn && conn->trainer->state == OPENING)
+        conn->trainer->open_lost = true;
+    LIST_EACH_SAFE(at, &conn->up)
     {
-        free(LIST_ENTRY(at, struct message, link));
+        free(LIST_ENTRY(at, struct letter, link));
     }
-    LIST_EACH_SAFE(at, &c->down)
+    LIST_EACH_SAFE(at, &conn->down)
     {
         free(LIST_ENTRY(at, struct reply, link));
     }
-    list_init(&c->up);
-    list_init(&c->down);
+    list_init(&conn->up);
+    list_init(&conn->down);
 }
 
-static void free_conn(struct conn *c)
+static void free_conn(struct conn *conn)
 {
-    if (c->trainer && c->trainer->conn == c)
-        c->trainer->conn = NULL;
-    if (c->session)
-        c->session->conn = NULL;
-    drop_messages(c);
-    list_remove(&c->link);
-    free(c);
+    if (conn->trainer && conn->trainer->conn == conn)
+        conn->trainer->conn = NULL;
+    if (conn->session)
+        conn->session->conn = NULL;
+    drop_messages(conn);
+    list_remove(&conn->link);
+    free(conn);
 }
 
-static struct conn *connect_to(struct world *w, struct trainer *t)
+static struct conn *connect_to(struct world *world, struct trainer *trainer)
 {
-    struct conn *c = must(calloc(1, sizeof *c));
+    struct conn *conn = must(calloc(1, sizeof *conn));
 
-    c->peer = ++w->last_peer;
-    c->trainer = t;
-    list_init(&c->up);
-    list_init(&c->down);
-    list_append(&w->conns, &c->link);
-    t->conn = c;
-    return c;
+    conn->peer = ++world->last_peer;
+    conn->trainer = trainer;
+    list_init(&conn->up);
+    list_init(&conn->down);
+    list_append(&world->conns, &conn->link);
+    trainer->conn = conn;
+    return conn;
 }
 
 /* ZeroMQ connects again by itself: the trainer hears nothing of it, the daemon sees a new peer. */
-static void switch_peer(struct world *w, struct conn *c)
+static void switch_peer(struct world *world, struct conn *conn)
 {
     struct event gone = {.type = EV_GONE};
 
-    if (one_in(w, 2))
-        step(w, &gone, c);
-    if (c->session)
-        bind_session(c->session, NULL);
-    drop_messages(c);
-    c->peer = ++w->last_peer;
-    c->silent_ticks = 0;
+    if (one_in(world, 2))
+        step(world, &gone, conn);
+    if (conn->session)
+        bind_session(conn->session, NULL);
+    drop_messages(conn);
+    conn->peer = ++world->last_peer;
+    conn->silent_ticks = 0;
 }
 
 /* ---- a trainer ----------------------------------------------------------------------------- */
 
-static void send_message(struct trainer *t, const struct message *m)
+static void send_message(struct trainer *trainer, const struct letter *letter)
 {
-    struct message *copy = must(malloc(sizeof *copy));
+    struct letter *copy = must(malloc(sizeof *copy));
 
-    *copy = *m;
-    list_append(&t->conn->up, &copy->link);
+    *copy = *letter;
+    list_append(&trainer->conn->up, &copy->link);
 }
 
-static void leave(struct world *w, struct trainer *t, enum trainer_state state)
+static void leave(struct world *world, struct trainer *trainer, enum trainer_state state)
 {
-    if (t->conn && one_in(w, 2)) {
-        free_conn(t->conn);
-    } else if (t->conn) { /* what was sent arrives late, over the old connection */
-        struct conn *c = t->conn;
-        LIST_EACH_SAFE(at, &c->down)
+    if (trainer->conn && one_in(world, 2)) {
+        free_conn(trainer->conn);
+    } else if (trainer->conn) { /* what was sent arrives late, over the old connection */
+        struct conn *conn = trainer->conn;
+        LIST_EACH_SAFE(at, &conn->down)
         {
             list_remove(at);
             free(LIST_ENTRY(at, struct reply, link));
         }
     }
-    t->conn = NULL;
-    t->state = state;
+    trainer->conn = NULL;
+    trainer->state = state;
 }
 
-static void send_open(struct world *w, struct trainer *t)
+static void send_open(struct world *world, struct trainer *trainer)
 {
-    struct message m = {.kind = SEND_OPEN, .attempt = t->attempt};
+    struct letter letter = {.kind = SEND_OPEN, .attempt = trainer->attempt};
 
-    if (t->rogue)
-        m.attempt = (uint32_t)(1 + random_below(&w->rng, 2));
-    t->state = OPENING;
-    t->open_lost = false;
-    send_message(t, &m);
+    if (trainer->rogue)
+        letter.attempt = (uint32_t)(1 + random_below(&world->rng, 2));
+    trainer->state = OPENING;
+    trainer->open_lost = false;
+    send_message(trainer, &letter);
 }
 
-static void keep_and_send(struct trainer *t, struct message *m)
+static void keep_and_send(struct trainer *trainer, struct letter *letter)
 {
-    m->seq = ++t->seq;
-    m->step = ++t->step;
-    t->said[m->seq] = (struct said){.kind = m->kind, .step = m->step};
-    t->kept[t->n_kept++] = *m;
-    send_message(t, m);
+    letter->seq = ++trainer->seq;
+    letter->step = ++trainer->step;
+    trainer->said[letter->seq] = (struct said){.kind = letter->kind, .step = letter->step};
+    trainer->kept[trainer->n_kept++] = *letter;
+    send_message(trainer, letter);
 }
 
-static size_t draw_rows(struct world *w, const struct trainer *t)
+static size_t draw_rows(struct world *world, const struct trainer *trainer)
 {
-    return one_in(w, 20) ? 0 : 1 + random_below(&w->rng, one_in(w, 6) ? t->max_rows : 12);
+    return one_in(world, 20)
+               ? 0
+               : 1 + random_below(&world->rng, one_in(world, 6) ? trainer->max_rows : 12);
 }
 
-static void send_batch(struct world *w, struct trainer *t)
+static void send_batch(struct world *world, struct trainer *trainer)
 {
-    size_t i = random_below(&w->rng, t->n_layers), n = draw_rows(w, t);
-    struct message m = {.kind = SEND_BATCH, .layer = i, .n = n, .p = t->p[i], .step = t->step};
+    size_t i = random_below(&world->rng, trainer->n_layers), n = draw_rows(world, trainer);
+    struct letter letter = {
+        .kind = SEND_BATCH, .layer = i, .n = n, .p = trainer->p[i], .step = trainer->step};
 
-    m.seq = ++t->totals[i].seq;
-    m.rows_before = t->totals[i].rows;
-    t->totals[i].rows += n;
-    m.parcel = one_in(w, 15) ? PARCEL_NAN : (enum parcel_kind)random_below(&w->rng, 3);
+    letter.seq = ++trainer->totals[i].seq;
+    letter.rows_before = trainer->totals[i].rows;
+    trainer->totals[i].rows += n;
+    letter.parcel = one_in(world, 15) ? PARCEL_NAN : (enum parcel_kind)random_below(&world->rng, 3);
     if (n == 0)
-        m.parcel = PARCEL_F32;
-    m.size_bytes = n * (t->p[i] + t->c[i]) * sizeof(float);
-    if (one_in(w, 4))
-        m.size_bytes += random_below(&w->rng, 3 << 20);
-    if (t->careless && one_in(w, 20))
-        m.p++;
-    m.beyond_credit = t->sent + m.size_bytes > t->granted;
-    if (one_in(w, 10) || (m.beyond_credit && !(t->careless && one_in(w, 3)))) {
-        t->dropped = m; /* and counted */
+        letter.parcel = PARCEL_F32;
+    letter.size_bytes = n * (trainer->p[i] + trainer->c[i]) * sizeof(float);
+    if (one_in(world, 4))
+        letter.size_bytes += random_below(&world->rng, 3 << 20);
+    if (trainer->careless && one_in(world, 20))
+        letter.p++;
+    letter.beyond_credit = trainer->sent + letter.size_bytes > trainer->granted;
+    if (one_in(world, 10) || (letter.beyond_credit && !(trainer->careless && one_in(world, 3)))) {
+        trainer->dropped = letter; /* and counted */
         return;
     }
-    t->sent += m.size_bytes;
-    send_message(t, &m);
+    trainer->sent += letter.size_bytes;
+    send_message(trainer, &letter);
 }
 
-static void send_late(struct trainer *t)
+static void send_late(struct trainer *trainer)
 {
-    struct message m = t->dropped;
+    struct letter letter = trainer->dropped;
 
-    if (m.n == 0 || t->sent + m.size_bytes > t->granted)
+    if (letter.n == 0 || trainer->sent + letter.size_bytes > trainer->granted)
         return;
-    m.beyond_credit = false;
-    t->dropped.n = 0;
-    t->sent += m.size_bytes;
-    send_message(t, &m);
+    letter.beyond_credit = false;
+    trainer->dropped.n = 0;
+    trainer->sent += letter.size_bytes;
+    send_message(trainer, &letter);
 }
 
-static void send_checkpoint(struct world *w, struct trainer *t)
+static void send_checkpoint(struct world *world, struct trainer *trainer)
 {
-    struct message m = {.kind = SEND_CHECKPOINT};
+    struct letter letter = {.kind = SEND_CHECKPOINT};
 
-    for (size_t i = 0; i < t->n_layers; i++) {
-        m.named[i] = !one_in(w, 4);
-        m.totals[i] = t->totals[i];
+    for (size_t i = 0; i < trainer->n_layers; i++) {
+        letter.named[i] = !one_in(world, 4);
+        letter.totals[i] = trainer->totals[i];
     }
-    keep_and_send(t, &m);
+    keep_and_send(trainer, &letter);
 }
 
-static void send_close(struct trainer *t)
+static void send_close(struct trainer *trainer)
 {
-    struct message m = {.kind = SEND_CLOSE};
+    struct letter letter = {.kind = SEND_CLOSE};
 
-    t->closing = true;
-    keep_and_send(t, &m);
+    trainer->closing = true;
+    keep_and_send(trainer, &letter);
 }
 
-static void act_open(struct world *w, struct trainer *t)
+static void act_open(struct world *world, struct trainer *trainer)
 {
-    struct message m = {.kind = SEND_PING};
-    size_t what = random_below(&w->rng, 100);
+    struct letter letter = {.kind = SEND_PING};
+    size_t what = random_below(&world->rng, 100);
 
-    if (t->n_kept > 0 && what < 3) {
-        send_message(t, &t->kept[0]);
+    if (trainer->n_kept > 0 && what < 3) {
+        send_message(trainer, &trainer->kept[0]);
     } else if (what < 5) {
-        send_late(t);
-    } else if (!w->calm && what < 7) {
-        leave(w, t, AWAY);
-    } else if (!w->calm && one_in(w, 700)) {
-        leave(w, t, DEAD);
-    } else if (t->closing || t->n_kept == MAX_KEPT || what < 13) {
-        if (one_in(w, 4))
-            send_message(t, &m);
-    } else if (w->calm || t->n_left == 0) {
-        send_close(t);
+        send_late(trainer);
+    } else if (!world->calm && what < 7) {
+        leave(world, trainer, AWAY);
+    } else if (!world->calm && one_in(world, 700)) {
+        leave(world, trainer, DEAD);
+    } else if (trainer->closing || trainer->n_kept == MAX_KEPT || what < 13) {
+        if (one_in(world, 4))
+            send_message(trainer, &letter);
+    } else if (world->calm || trainer->n_left == 0) {
+        send_close(trainer);
     } else if (what < 80) {
-        send_batch(w, t);
-        t->n_left--;
+        send_batch(world, trainer);
+        trainer->n_left--;
     } else if (what < 90) {
-        send_checkpoint(w, t);
+        send_checkpoint(world, trainer);
     } else {
-        m.kind = SEND_LOG;
-        keep_and_send(t, &m);
+        letter.kind = SEND_LOG;
+        keep_and_send(trainer, &letter);
     }
 }
 
-static void act(struct world *w, struct trainer *t)
+static void act(struct world *world, struct trainer *trainer)
 {
-    switch (t->state) {
+    switch (trainer->state) {
     case AWAY:
-        connect_to(w, t);
-        send_open(w, t);
+        connect_to(world, trainer);
+        send_open(world, trainer);
         break;
     case OPENING:
-        if (t->open_lost)
-            send_open(w, t);
+        if (trainer->open_lost)
+            send_open(world, trainer);
         break;
     case OPEN:
-        act_open(w, t);
+        act_open(world, trainer);
         break;
     case DONE:
     case STOPPED:
@@ -1090,50 +1115,52 @@ static void act(struct world *w, struct trainer *t)
     }
 }
 
-static void hear_welcome(struct world *w, struct trainer *t, const struct welcome *hello)
+static void hear_welcome(struct world *world, struct trainer *trainer, const struct welcome *hello)
 {
-    CHECK(w, t->attempt == 0 || t->attempt == hello->attempt || t->rogue, "attempt %u, not %u",
-          hello->attempt, t->attempt);
-    t->state = OPEN;
-    t->attempt = hello->attempt;
-    t->granted = hello->granted;
-    t->sent = 0;
-    for (size_t i = 0; i < t->n_kept; i++)
-        send_message(t, &t->kept[i]);
+    CHECK(world, trainer->attempt == 0 || trainer->attempt == hello->attempt || trainer->rogue,
+          "attempt %u, not %u", hello->attempt, trainer->attempt);
+    trainer->state = OPEN;
+    trainer->attempt = hello->attempt;
+    trainer->granted = hello->granted;
+    trainer->sent = 0;
+    for (size_t i = 0; i < trainer->n_kept; i++)
+        send_message(trainer, &trainer->kept[i]);
 }
 
-static void hear_ack(struct world *w, struct trainer *t, uint64_t seq)
+static void hear_ack(struct world *world, struct trainer *trainer, uint64_t seq)
 {
-    CHECK(w, seq >= 1 && seq <= t->seq, "acknowledged %" PRIu64 " of %" PRIu64, seq, t->seq);
-    t->said[seq].acked = true;
-    for (size_t i = 0; i < t->n_kept; i++) {
-        if (t->kept[i].seq != seq)
+    CHECK(world, seq >= 1 && seq <= trainer->seq, "acknowledged %" PRIu64 " of %" PRIu64, seq,
+          trainer->seq);
+    trainer->said[seq].acked = true;
+    for (size_t i = 0; i < trainer->n_kept; i++) {
+        if (trainer->kept[i].seq != seq)
             continue;
-        memmove(&t->kept[i], &t->kept[i + 1], (t->n_kept - i - 1) * sizeof t->kept[0]);
-        t->n_kept--;
+        memmove(&trainer->kept[i], &trainer->kept[i + 1],
+                (trainer->n_kept - i - 1) * sizeof trainer->kept[0]);
+        trainer->n_kept--;
         break;
     }
-    if (t->closing && t->n_kept == 0)
-        leave(w, t, DONE);
+    if (trainer->closing && trainer->n_kept == 0)
+        leave(world, trainer, DONE);
 }
 
-static void hear_nack(struct world *w, struct trainer *t, const struct nack *nack)
+static void hear_nack(struct world *world, struct trainer *trainer, const struct nack *nack)
 {
     switch (nack->code) {
     case NACK_ENOTOPEN:
-        if (t->state == OPEN)
-            send_open(w, t);
+        if (trainer->state == OPEN)
+            send_open(world, trainer);
         break;
     case NACK_EBUSY:
     case NACK_EIO:
-        CHECK(w, t->state == OPENING, "%s", nack->why.text);
-        leave(w, t, AWAY);
+        CHECK(world, trainer->state == OPENING, "%s", nack->why.text);
+        leave(world, trainer, AWAY);
         break;
     case NACK_EFENCED:
     case NACK_EHELD:
     case NACK_EEXIST:
     case NACK_ENOENT:
-        leave(w, t, STOPPED);
+        leave(world, trainer, STOPPED);
         break;
     case NACK_ENUMERIC:
     case NACK_ESHAPE: /* perhaps for the shape that another trainer of the run declared */
@@ -1142,32 +1169,32 @@ static void hear_nack(struct world *w, struct trainer *t, const struct nack *nac
     case NACK_EPROTO:
     case NACK_EVERSION:
     case NACK_COUNT:
-        CHECK(w, t->careless, "%s", nack->why.text);
+        CHECK(world, trainer->careless, "%s", nack->why.text);
         break;
     }
 }
 
-static void hear(struct world *w, struct trainer *t, const struct reply *r)
+static void hear(struct world *world, struct trainer *trainer, const struct reply *reply)
 {
-    switch (r->action.type) {
+    switch (reply->action.type) {
     case ACT_WELCOME:
-        hear_welcome(w, t, &r->action.welcome);
+        hear_welcome(world, trainer, &reply->action.welcome);
         break;
     case ACT_PROGRESS:
-        if (r->action.granted > t->granted)
-            t->granted = r->action.granted;
+        if (reply->action.granted > trainer->granted)
+            trainer->granted = reply->action.granted;
         break;
     case ACT_ACK:
-        hear_ack(w, t, r->action.seq);
+        hear_ack(world, trainer, reply->action.seq);
         break;
     default:
-        hear_nack(w, t, &r->nack);
+        hear_nack(world, trainer, &reply->nack);
     }
 }
 
 /* ---- what can happen ----------------------------------------------------------------------- */
 
-static struct list *draw(struct world *w, struct list *head)
+static struct list *draw(struct world *world, struct list *head)
 {
     size_t n = 0, k;
 
@@ -1177,7 +1204,7 @@ static struct list *draw(struct world *w, struct list *head)
     }
     if (n == 0)
         return NULL;
-    k = random_below(&w->rng, n);
+    k = random_below(&world->rng, n);
     LIST_EACH(at, head)
     {
         if (k-- == 0)
@@ -1187,324 +1214,327 @@ static struct list *draw(struct world *w, struct list *head)
 }
 
 /* A batch that comes twice costs credit twice. */
-static bool may_repeat(const struct conn *c, const struct message *m)
+static bool may_repeat(const struct conn *conn, const struct letter *letter)
 {
-    const struct trainer *t = c->trainer;
+    const struct trainer *trainer = conn->trainer;
 
-    return t->conn == c && t->state == OPEN && m->kind != SEND_OPEN && !m->beyond_credit &&
-           t->sent + m->size_bytes <= t->granted;
+    return trainer->conn == conn && trainer->state == OPEN && letter->kind != SEND_OPEN &&
+           !letter->beyond_credit && trainer->sent + letter->size_bytes <= trainer->granted;
 }
 
 /* Delivers, and sometimes once more, later. */
-static void deliver_one(struct world *w)
+static void deliver_one(struct world *world)
 {
-    struct list *at = draw(w, &w->conns);
-    struct conn *c = at ? LIST_ENTRY(at, struct conn, link) : NULL;
-    struct message *m;
+    struct list *at = draw(world, &world->conns);
+    struct conn *conn = at ? LIST_ENTRY(at, struct conn, link) : NULL;
+    struct letter *letter;
 
-    if (!c)
+    if (!conn)
         return;
-    if (list_empty(&c->up)) {
-        if (c->trainer->conn != c)
-            free_conn(c);
+    if (list_empty(&conn->up)) {
+        if (conn->trainer->conn != conn)
+            free_conn(conn);
         return;
     }
-    m = LIST_ENTRY(list_first(&c->up), struct message, link);
-    list_remove(&m->link);
-    deliver(w, c, m);
-    if (!w->calm && may_repeat(c, m) && one_in(w, 20)) {
-        list_append(&c->up, &m->link);
-        c->trainer->sent += m->size_bytes;
+    letter = LIST_ENTRY(list_first(&conn->up), struct letter, link);
+    list_remove(&letter->link);
+    deliver(world, conn, letter);
+    if (!world->calm && may_repeat(conn, letter) && one_in(world, 20)) {
+        list_append(&conn->up, &letter->link);
+        conn->trainer->sent += letter->size_bytes;
         return;
     }
-    free(m);
+    free(letter);
 }
 
-static void hear_one(struct world *w)
+static void hear_one(struct world *world)
 {
-    struct list *at = draw(w, &w->conns);
-    struct conn *c = at ? LIST_ENTRY(at, struct conn, link) : NULL;
-    struct reply *r;
+    struct list *at = draw(world, &world->conns);
+    struct conn *conn = at ? LIST_ENTRY(at, struct conn, link) : NULL;
+    struct reply *reply;
 
-    if (!c || list_empty(&c->down) || c->trainer->conn != c)
+    if (!conn || list_empty(&conn->down) || conn->trainer->conn != conn)
         return;
-    r = LIST_ENTRY(list_first(&c->down), struct reply, link);
-    list_remove(&r->link);
-    hear(w, c->trainer, r);
-    free(r);
+    reply = LIST_ENTRY(list_first(&conn->down), struct reply, link);
+    list_remove(&reply->link);
+    hear(world, conn->trainer, reply);
+    free(reply);
 }
 
-static void work_one(struct world *w)
+static void work_one(struct world *world)
 {
-    struct list *at = draw(w, &w->jobs);
-    struct out_job *o = at ? LIST_ENTRY(at, struct out_job, link) : NULL;
-    struct event e = {.type = EV_JOB_DONE};
+    struct list *at = draw(world, &world->jobs);
+    struct out_job *job = at ? LIST_ENTRY(at, struct out_job, link) : NULL;
+    struct event event = {.type = EV_JOB_DONE};
     size_t k;
 
-    if (!o)
+    if (!job)
         return;
-    k = random_below(&w->rng, o->n_left);
-    job_work(o->job, o->left[k]);
-    o->left[k] = o->left[--o->n_left];
-    if (o->n_left > 0)
+    k = random_below(&world->rng, job->n_left);
+    job_work(job->job, job->left[k]);
+    job->left[k] = job->left[--job->n_left];
+    if (job->n_left > 0)
         return;
-    e.job = o->job;
-    list_remove(&o->link);
-    free(o);
-    step(w, &e, NULL);
+    event.job = job->job;
+    list_remove(&job->link);
+    free(job);
+    step(world, &event, NULL);
 }
 
-static void commit_some(struct world *w)
+static void commit_some(struct world *world)
 {
-    if (w->disk_full > 0) {
-        w->disk_full--;
-        disk_fail(&w->disk, -ENOSPC, "no space left");
+    if (world->disk_full > 0) {
+        world->disk_full--;
+        disk_fail(&world->disk, -ENOSPC, "no space left");
     } else {
-        disk_commit(&w->disk, 1 + random_below(&w->rng, 8));
+        disk_commit(&world->disk, 1 + random_below(&world->rng, 8));
     }
 }
 
-static void tell_stored(struct world *w)
+static void give_back_record(struct world *world)
 {
-    struct event e = {.type = EV_STORED, .record = disk_take(&w->disk)};
-    struct session *s;
+    struct event event = {.type = EV_STORED, .record = disk_take(&world->disk)};
+    struct known_attempt *attempt;
 
-    if (!e.record)
+    if (!event.record)
         return;
-    TRACE(w, "%zu stored kind %d %s attempt %u seq %" PRIu64 " rc %d\n", w->n_steps, e.record->kind,
-          e.record->run, e.record->attempt, e.record->seq, e.record->rc);
-    s = e.record->kind == RECORD_OPEN ? session_of_open(w, e.record) : NULL;
-    if (s && e.record->rc == 0)
-        start_session(s, &e.record->opened);
-    else if (s)
-        kill_session(s);
-    step(w, &e, NULL);
-    if (s)
-        s->open = NULL;
+    TRACE(world, "%zu stored kind %d %s attempt %u seq %" PRIu64 " rc %d\n", world->n_steps,
+          event.record->kind, event.record->run, event.record->attempt, event.record->seq,
+          event.record->rc);
+    attempt = event.record->kind == RECORD_OPEN ? session_of_open(world, event.record) : NULL;
+    if (attempt && event.record->rc == 0)
+        start_session(attempt, &event.record->opened);
+    else if (attempt)
+        kill_session(attempt);
+    step(world, &event, NULL);
+    if (attempt)
+        attempt->open = NULL;
 }
 
-static void tick(struct world *w)
+static void tick(struct world *world)
 {
-    struct event e = {.type = EV_TICK};
+    struct event event = {.type = EV_TICK};
 
-    w->time++;
-    LIST_EACH(at, &w->conns)
+    world->time++;
+    LIST_EACH(at, &world->conns)
     {
-        struct conn *c = LIST_ENTRY(at, struct conn, link);
+        struct conn *conn = LIST_ENTRY(at, struct conn, link);
 
-        c->lost = c->lost || ++c->silent_ticks >= MONITOR_LOST_TICKS;
+        conn->lost = conn->lost || ++conn->silent_ticks >= MONITOR_LOST_TICKS;
     }
-    step(w, &e, NULL);
+    step(world, &event, NULL);
 }
 
 /* All that is out comes home, and nothing of what the monitor then wants is done. */
-static void abandon(struct world *w)
+static void bring_home(struct world *world)
 {
-    w->crashing = true;
-    while (!monitor_is_quiet(w->monitor)) {
-        disk_fail(&w->disk, -ENOSPC, "killed");
-        tell_stored(w);
-        work_one(w);
+    world->crashing = true;
+    while (!monitor_is_quiet(world->monitor)) {
+        disk_fail(&world->disk, -ENOSPC, "killed");
+        give_back_record(world);
+        work_one(world);
     }
-    monitor_free(w->monitor, &w->out);
-    for (struct batch *b; (b = actions_next_released(&w->out));)
-        give_back(w, b);
-    w->crashing = false;
+    monitor_free(world->monitor, &world->out);
+    for (struct batch *batch; (batch = actions_next_released(&world->out));)
+        give_back(world, batch);
+    world->crashing = false;
 }
 
 /* The daemon is killed and starts again over what is on disk. */
-static void crash(struct world *w)
+static void crash(struct world *world)
 {
-    TRACE(w, "%zu crash\n", w->n_steps);
-    abandon(w);
-    LIST_EACH(at, &w->sessions)
+    TRACE(world, "%zu crash\n", world->n_steps);
+    bring_home(world);
+    LIST_EACH(at, &world->sessions)
     {
-        kill_session(LIST_ENTRY(at, struct session, link));
+        kill_session(LIST_ENTRY(at, struct known_attempt, link));
     }
-    LIST_EACH_SAFE(at, &w->conns)
+    LIST_EACH_SAFE(at, &world->conns)
     {
-        struct conn *c = LIST_ENTRY(at, struct conn, link);
+        struct conn *conn = LIST_ENTRY(at, struct conn, link);
 
-        drop_messages(c);
-        c->peer = ++w->last_peer;
+        drop_messages(conn);
+        conn->peer = ++world->last_peer;
     }
-    w->monitor = must(monitor_new(&w->config));
+    world->monitor = must(monitor_new(&world->config));
 }
 
-static void go_wrong(struct world *w)
+static void go_wrong(struct world *world)
 {
-    struct list *at = draw(w, &w->conns);
+    struct list *at = draw(world, &world->conns);
 
-    if (at && LIST_ENTRY(at, struct conn, link)->trainer->conn && one_in(w, 3))
-        switch_peer(w, LIST_ENTRY(at, struct conn, link));
-    else if (one_in(w, 3))
-        w->disk_full = 1 + (unsigned)random_below(&w->rng, 4);
-    else if (one_in(w, 4))
-        crash(w);
-    else if (one_in(w, 3))
-        for (size_t n = random_below(&w->rng, 40); n > 0; n--)
-            tick(w);
+    if (at && LIST_ENTRY(at, struct conn, link)->trainer->conn && one_in(world, 3))
+        switch_peer(world, LIST_ENTRY(at, struct conn, link));
+    else if (one_in(world, 3))
+        world->disk_full = 1 + (unsigned)random_below(&world->rng, 4);
+    else if (one_in(world, 4))
+        crash(world);
+    else if (one_in(world, 3))
+        for (size_t n = random_below(&world->rng, 40); n > 0; n--)
+            tick(world);
 }
 
-static void happen(struct world *w)
+static void happen(struct world *world)
 {
-    size_t what = random_below(&w->rng, 100);
+    size_t what = random_below(&world->rng, 100);
 
-    w->n_steps++;
+    world->n_steps++;
     if (what < 35)
-        act(w, &w->trainers[random_below(&w->rng, w->n_trainers)]);
+        act(world, &world->trainers[random_below(&world->rng, world->n_trainers)]);
     else if (what < 60)
-        deliver_one(w);
+        deliver_one(world);
     else if (what < 72)
-        hear_one(w);
+        hear_one(world);
     else if (what < 84)
-        work_one(w);
+        work_one(world);
     else if (what < 90)
-        commit_some(w);
+        commit_some(world);
     else if (what < 97)
-        tell_stored(w);
+        give_back_record(world);
     else if (what < 99)
-        tick(w);
-    else if (!w->calm && one_in(w, 3))
-        go_wrong(w);
+        tick(world);
+    else if (!world->calm && one_in(world, 3))
+        go_wrong(world);
 }
 
 /* ---- one world ----------------------------------------------------------------------------- */
 
-static void make_trainer(struct world *w, size_t i, size_t n_runs, bool wide)
+static void make_trainer(struct world *world, size_t i, size_t n_runs, bool wide)
 {
-    struct trainer *t = &w->trainers[i];
-    size_t run = random_below(&w->rng, n_runs);
+    struct trainer *trainer = &world->trainers[i];
+    size_t run = random_below(&world->rng, n_runs);
     struct random shape;
 
-    random_seed(&shape, w->seed * 31 + run); /* trainers of one run have one shape */
-    t->index = i;
-    sprintf(t->run, "run-%zu", run);
-    sprintf(t->writer, "writer-%zu", i);
-    t->rogue = i > 0 && one_in(w, 8);
-    t->careless = one_in(w, 6);
-    t->window.kind = (enum window_kind)random_below(&w->rng, 3);
-    t->window.half_life_rows = 5 + (double)random_below(&w->rng, 50);
-    t->n_layers = 1 + random_below(&shape, MAX_LAYERS);
-    for (size_t k = 0; k < t->n_layers; k++) {
-        t->p[k] = 1 + (uint32_t)random_below(&shape, 6);
-        t->c[k] = 1 + (uint32_t)random_below(&shape, 3);
+    random_seed(&shape, world->seed * 31 + run); /* trainers of one run have one shape */
+    trainer->index = i;
+    sprintf(trainer->run, "run-%zu", run);
+    sprintf(trainer->writer, "writer-%zu", i);
+    trainer->rogue = i > 0 && one_in(world, 8);
+    trainer->careless = one_in(world, 6);
+    trainer->window.kind = (enum window_kind)random_below(&world->rng, 3);
+    trainer->window.half_life_rows = 5 + (double)random_below(&world->rng, 50);
+    trainer->n_layers = 1 + random_below(&shape, MAX_LAYERS);
+    for (size_t k = 0; k < trainer->n_layers; k++) {
+        trainer->p[k] = 1 + (uint32_t)random_below(&shape, 6);
+        trainer->c[k] = 1 + (uint32_t)random_below(&shape, 3);
         if (wide && k == 0)
-            t->p[k] = 520;
+            trainer->p[k] = 520;
     }
-    t->max_rows = wide ? 20 : one_in(w, 4) ? 1500 : 60;
-    t->n_left = 20 + random_below(&w->rng, 150);
-    t->probe = t->window.kind == WINDOW_CHECKPOINT && one_in(w, 2);
+    trainer->max_rows = wide ? 20 : one_in(world, 4) ? 1500 : 60;
+    trainer->n_left = 20 + random_below(&world->rng, 150);
+    trainer->probe = trainer->window.kind == WINDOW_CHECKPOINT && one_in(world, 2);
 }
 
-static void start_world(struct world *w, uint64_t seed)
+static void start_world(struct world *world, uint64_t seed)
 {
     bool wide = seed % 60 == 0;
 
-    memset(w, 0, sizeof *w);
-    w->seed = seed;
-    w->trace = getenv("SIM_TRACE");
-    random_seed(&w->rng, seed);
-    list_init(&w->jobs);
-    list_init(&w->conns);
-    list_init(&w->sessions);
-    actions_init(&w->out);
-    disk_init(&w->disk);
-    w->config = (struct monitor_config){
-        .n_workers = 1 + random_below(&w->rng, 4),
-        .budget_bytes = (UINT64_C(40) + random_below(&w->rng, 100)) << 20,
+    memset(world, 0, sizeof *world);
+    world->seed = seed;
+    world->trace = getenv("SIM_TRACE");
+    random_seed(&world->rng, seed);
+    list_init(&world->jobs);
+    list_init(&world->conns);
+    list_init(&world->sessions);
+    actions_init(&world->out);
+    disk_init(&world->disk);
+    world->config = (struct monitor_config){
+        .n_workers = 1 + random_below(&world->rng, 4),
+        .budget_bytes = (UINT64_C(40) + random_below(&world->rng, 100)) << 20,
         .state_bytes = 0x1p40,
     };
-    w->monitor = must(monitor_new(&w->config));
-    w->n_trainers = wide ? 2 : 2 + random_below(&w->rng, MAX_TRAINERS - 1);
-    for (size_t i = 0; i < w->n_trainers; i++)
-        make_trainer(w, i, 1 + w->n_trainers / 2, wide);
+    world->monitor = must(monitor_new(&world->config));
+    world->n_trainers = wide ? 2 : 2 + random_below(&world->rng, MAX_TRAINERS - 1);
+    for (size_t i = 0; i < world->n_trainers; i++)
+        make_trainer(world, i, 1 + world->n_trainers / 2, wide);
 }
 
-static bool is_still(const struct world *w)
+static bool is_still(const struct world *world)
 {
-    for (size_t i = 0; i < w->n_trainers; i++) {
-        if (w->trainers[i].state < DONE)
+    for (size_t i = 0; i < world->n_trainers; i++) {
+        if (world->trainers[i].state < DONE)
             return false;
     }
     return true;
 }
 
-static void flush_world(struct world *w)
+static void flush_world(struct world *world)
 {
-    while (!list_empty(&w->conns))
-        free_conn(LIST_ENTRY(list_first(&w->conns), struct conn, link));
+    while (!list_empty(&world->conns))
+        free_conn(LIST_ENTRY(list_first(&world->conns), struct conn, link));
     for (size_t i = 0; i < 3 * MONITOR_LOST_TICKS; i++) {
-        tick(w);
-        while (!list_empty(&w->jobs))
-            work_one(w);
-        disk_commit(&w->disk, 1000);
-        while (!list_empty(&w->disk.done))
-            tell_stored(w);
+        tick(world);
+        while (!list_empty(&world->jobs))
+            work_one(world);
+        disk_commit(&world->disk, 1000);
+        while (!list_empty(&world->disk.done))
+            give_back_record(world);
     }
 }
 
-static void check_said(struct world *w, const struct trainer *t)
+static void check_said(struct world *world, const struct trainer *trainer)
 {
-    for (uint64_t seq = 1; seq <= t->seq; seq++) {
-        const struct said *said = &t->said[seq];
-        const struct disk_item *item = disk_item(&w->disk, t->run, t->attempt, seq);
+    for (uint64_t seq = 1; seq <= trainer->seq; seq++) {
+        const struct said *said = &trainer->said[seq];
+        const struct disk_item *item = disk_item(&world->disk, trainer->run, trainer->attempt, seq);
 
-        CHECK(w, said->acked || t->state != DONE, "%" PRIu64 " of %s never acknowledged", seq,
-              t->writer);
-        CHECK(w, !said->acked || (item && (said->kind == SEND_CLOSE || item->step == said->step)),
-              "%" PRIu64 " of %s was acknowledged and is not what was stored", seq, t->writer);
+        CHECK(world, said->acked || trainer->state != DONE, "%" PRIu64 " of %s never acknowledged",
+              seq, trainer->writer);
+        CHECK(
+            world, !said->acked || (item && (said->kind == SEND_CLOSE || item->step == said->step)),
+            "%" PRIu64 " of %s was acknowledged and is not what was stored", seq, trainer->writer);
     }
 }
 
-static void check_end(struct world *w)
+static void check_end(struct world *world)
 {
-    struct monitor_stats stats = monitor_stats(w->monitor);
+    struct monitor_stats stats = monitor_stats(world->monitor);
 
-    CHECK(w, monitor_is_settled(w->monitor) && monitor_is_quiet(w->monitor), "not settled");
-    CHECK(w, stats.runs_open == 0 && stats.buffered_bytes == 0, "%zu runs, %" PRIu64 " bytes",
+    CHECK(world, monitor_is_settled(world->monitor) && monitor_is_quiet(world->monitor),
+          "not settled");
+    CHECK(world, stats.runs_open == 0 && stats.buffered_bytes == 0, "%zu runs, %" PRIu64 " bytes",
           stats.runs_open, stats.buffered_bytes);
-    CHECK(w, parcel_live() == 0, "%zu batches were kept", parcel_live());
-    for (size_t i = 0; i < w->n_trainers; i++)
-        check_said(w, &w->trainers[i]);
+    CHECK(world, parcel_live() == 0, "%zu batches were kept", parcel_live());
+    for (size_t i = 0; i < world->n_trainers; i++)
+        check_said(world, &world->trainers[i]);
 }
 
-static void end_world(struct world *w)
+static void end_world(struct world *world)
 {
-    abandon(w);
-    free_sessions(w);
-    actions_release(&w->out);
-    disk_release(&w->disk);
+    bring_home(world);
+    free_sessions(world);
+    actions_release(&world->out);
+    disk_release(&world->disk);
 }
 
-static void run_world(struct world *w, uint64_t seed)
+static void run_world(struct world *world, uint64_t seed)
 {
     size_t n;
 
-    start_world(w, seed);
-    n = 500 + random_below(&w->rng, 3000);
+    start_world(world, seed);
+    n = 500 + random_below(&world->rng, 3000);
     for (size_t i = 0; i < n; i++)
-        happen(w);
-    w->calm = true;
-    w->disk_full = 0;
-    for (size_t i = 0; i < 40000 && !is_still(w); i++)
-        happen(w);
-    CHECK(w, is_still(w), "the trainers never finished");
-    flush_world(w);
-    check_end(w);
-    end_world(w);
+        happen(world);
+    world->calm = true;
+    world->disk_full = 0;
+    for (size_t i = 0; i < 40000 && !is_still(world); i++)
+        happen(world);
+    CHECK(world, is_still(world), "the trainers never finished");
+    flush_world(world);
+    check_end(world);
+    end_world(world);
 }
 
 static void every_promise_holds_in_any_order_of_events(void **state)
 {
-    static struct world w;
+    static struct world world;
     const char *one = getenv("SIM_SEED"), *n = getenv("SIM_SEEDS");
     uint64_t first = one ? strtoull(one, NULL, 10) : 1;
     uint64_t last = one ? first : n ? strtoull(n, NULL, 10) : DEFAULT_SEEDS;
 
     (void)state;
     for (uint64_t seed = first; seed <= last; seed++)
-        run_world(&w, seed);
+        run_world(&world, seed);
 }
 
 int main(void)

@@ -31,56 +31,57 @@ static void on_closed(void *arg)
 
 static void on_end(uv_timer_t *timer)
 {
-    struct world *w = timer->data;
+    struct world *world = timer->data;
 
     uv_close((uv_handle_t *)timer, NULL);
-    ingest_close(w->ingest, on_closed, w);
+    ingest_close(world->ingest, on_closed, world);
 }
 
 /* As the loop does when the core can go on no longer. */
-static void stop_at_first(void *arg, const struct event *e)
+static void stop_at_first(void *arg, const struct event *event)
 {
-    struct world *w = arg;
+    struct world *world = arg;
 
-    assert_int_equal(e->type, EV_ALIVE);
-    w->n_events++;
-    ingest_stop(w->ingest);
-    uv_timer_start(&w->end, on_end, 50, 0);
+    assert_int_equal(event->type, EV_ALIVE);
+    world->n_events++;
+    ingest_stop(world->ingest);
+    uv_timer_start(&world->end, on_end, 50, 0);
 }
 
 /* All of them have arrived before the loop turns for the first time. */
-static void send_pings(struct world *w, const char *endpoint)
+static void send_pings(struct world *world, const char *endpoint)
 {
     static const char ping[] = "{\"type\":\"ping\",\"id\":1}";
     int linger_ms = 0;
 
-    w->context = zmq_ctx_new();
-    w->trainer = zmq_socket(w->context, ZMQ_DEALER);
-    zmq_setsockopt(w->trainer, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
-    assert_int_equal(zmq_connect(w->trainer, endpoint), 0);
+    world->context = zmq_ctx_new();
+    world->trainer = zmq_socket(world->context, ZMQ_DEALER);
+    zmq_setsockopt(world->trainer, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
+    assert_int_equal(zmq_connect(world->trainer, endpoint), 0);
     for (int i = 0; i < N_PINGS; i++)
-        assert_true(zmq_send(w->trainer, ping, strlen(ping), 0) > 0);
+        assert_true(zmq_send(world->trainer, ping, strlen(ping), 0) > 0);
     usleep(200000);
 }
 
 static void nothing_comes_after_stop_not_even_in_the_same_turn(void **state)
 {
-    struct world w = {0};
+    struct world world = {0};
     char endpoint[64];
-    struct err e;
+    struct err why;
 
     (void)state;
     snprintf(endpoint, sizeof endpoint, "ipc:///tmp/test_ingest-%d.sock", (int)getpid());
-    uv_loop_init(&w.loop);
-    uv_timer_init(&w.loop, &w.end);
-    w.end.data = &w;
-    assert_int_equal(ingest_open(&w.loop, endpoint, stop_at_first, &w, &w.ingest, &e), 0);
-    send_pings(&w, endpoint);
-    uv_run(&w.loop, UV_RUN_DEFAULT);
-    assert_int_equal(w.n_events, 1);
-    assert_int_equal(uv_loop_close(&w.loop), 0);
-    zmq_close(w.trainer);
-    zmq_ctx_term(w.context);
+    uv_loop_init(&world.loop);
+    uv_timer_init(&world.loop, &world.end);
+    world.end.data = &world;
+    assert_int_equal(ingest_open(&world.loop, endpoint, stop_at_first, &world, &world.ingest, &why),
+                     0);
+    send_pings(&world, endpoint);
+    uv_run(&world.loop, UV_RUN_DEFAULT);
+    assert_int_equal(world.n_events, 1);
+    assert_int_equal(uv_loop_close(&world.loop), 0);
+    zmq_close(world.trainer);
+    zmq_ctx_term(world.context);
     assert_int_equal(access(endpoint + strlen("ipc://"), F_OK), -1);
 }
 
@@ -95,19 +96,19 @@ struct seen {
     double param_norm;
 };
 
-static void note_event(void *arg, const struct event *e)
+static void note_event(void *arg, const struct event *event)
 {
     struct seen *seen = arg;
 
-    if (e->type == EV_BATCH) {
+    if (event->type == EV_BATCH) {
         assert_true(seen->n_batches < 2);
-        seen->batches[seen->n_batches++] = e->batch;
-    } else if (e->type == EV_CHECKPOINT) {
-        seen->checkpoint_seq = e->checkpoint.seq;
-        seen->checkpoint_rows = e->checkpoint.layers[0].rows;
-        seen->param_norm = e->checkpoint.reported[METRIC_PARAM_NORM];
+        seen->batches[seen->n_batches++] = event->batch;
+    } else if (event->type == EV_CHECKPOINT) {
+        seen->checkpoint_seq = event->checkpoint.seq;
+        seen->checkpoint_rows = event->checkpoint.layers[0].rows;
+        seen->param_norm = event->checkpoint.reported[METRIC_PARAM_NORM];
     } else {
-        assert_int_equal(e->type, EV_ALIVE);
+        assert_int_equal(event->type, EV_ALIVE);
         ingest_stop(seen->world.ingest);
         uv_timer_start(&seen->world.end, on_end, 50, 0);
     }
@@ -159,19 +160,20 @@ static void send_two_layers(void *trainer)
 
 static void open_seen(struct seen *seen, char *endpoint, size_t size)
 {
-    struct world *w = &seen->world;
+    struct world *world = &seen->world;
     int linger_ms = 0;
-    struct err e;
+    struct err why;
 
     snprintf(endpoint, size, "ipc:///tmp/test_ingest-%d.sock", (int)getpid());
-    uv_loop_init(&w->loop);
-    uv_timer_init(&w->loop, &w->end);
-    w->end.data = w;
-    assert_int_equal(ingest_open(&w->loop, endpoint, note_event, seen, &w->ingest, &e), 0);
-    w->context = zmq_ctx_new();
-    w->trainer = zmq_socket(w->context, ZMQ_DEALER);
-    zmq_setsockopt(w->trainer, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
-    assert_int_equal(zmq_connect(w->trainer, endpoint), 0);
+    uv_loop_init(&world->loop);
+    uv_timer_init(&world->loop, &world->end);
+    world->end.data = world;
+    assert_int_equal(ingest_open(&world->loop, endpoint, note_event, seen, &world->ingest, &why),
+                     0);
+    world->context = zmq_ctx_new();
+    world->trainer = zmq_socket(world->context, ZMQ_DEALER);
+    zmq_setsockopt(world->trainer, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
+    assert_int_equal(zmq_connect(world->trainer, endpoint), 0);
 }
 
 /* Ends with a ping. Returns how many messages were refused. */
@@ -228,14 +230,14 @@ static void layers_of_one_message_are_batches_that_share_its_outputs(void **stat
     while (seen.n_batches < 2)
         uv_run(&seen.world.loop, UV_RUN_ONCE);
     for (size_t i = 0; i < 2; i++) {
-        const struct batch *b = seen.batches[i];
+        const struct batch *batch = seen.batches[i];
 
-        assert_string_equal(b->layer, i == 0 ? "wide" : "narrow");
-        assert_int_equal(b->kind, BATCH_ROWS);
-        assert_int_equal(b->p, i == 0 ? 3 : 1);
-        assert_int_equal(b->seq, 4);
-        assert_int_equal(b->rows_before, 6);
-        assert_true(((const float *)b->rows.features)[1] == (i == 0 ? 2.0f : 8.0f));
+        assert_string_equal(batch->layer, i == 0 ? "wide" : "narrow");
+        assert_int_equal(batch->kind, BATCH_ROWS);
+        assert_int_equal(batch->p, i == 0 ? 3 : 1);
+        assert_int_equal(batch->seq, 4);
+        assert_int_equal(batch->rows_before, 6);
+        assert_true(((const float *)batch->rows.features)[1] == (i == 0 ? 2.0f : 8.0f));
     }
     assert_ptr_equal(seen.batches[0]->rows.outputs, seen.batches[1]->rows.outputs);
     assert_int_equal(seen.batches[0]->size_bytes, WIRE_HEADER_SIZE + 4 + 6 * 4 + 2 * 4);

@@ -63,9 +63,9 @@ static void reply(struct server *s, const void *id, size_t id_size)
         s->n_replies++;
 }
 
-static void on_readable(struct zwatch *w)
+static void on_readable(struct zwatch *watch)
 {
-    struct server *s = w->data;
+    struct server *s = watch->data;
     uint8_t id[16], body[64];
 
     for (int i = 0; i < s->per_turn; i++) {
@@ -93,21 +93,21 @@ struct trainer {
 /* Sends as fast as it can, and takes what has come back after each burst. */
 static void *run_trainer(void *arg)
 {
-    struct trainer *t = arg;
-    void *socket = zmq_socket(t->context, ZMQ_DEALER);
+    struct trainer *trainer = arg;
+    void *socket = zmq_socket(trainer->context, ZMQ_DEALER);
     int linger = 0;
     uint64_t reply;
 
     zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof linger);
-    zmq_connect(socket, t->endpoint);
-    for (uint64_t i = 0; i < t->n_to_send; i++) {
+    zmq_connect(socket, trainer->endpoint);
+    for (uint64_t i = 0; i < trainer->n_to_send; i++) {
         zmq_send(socket, &i, sizeof i, 0);
         while (i % 16 == 0 && zmq_recv(socket, &reply, sizeof reply, ZMQ_DONTWAIT) > 0)
-            t->n_replies++;
+            trainer->n_replies++;
     }
-    while (!__atomic_load_n(t->done, __ATOMIC_ACQUIRE)) {
+    while (!__atomic_load_n(trainer->done, __ATOMIC_ACQUIRE)) {
         if (zmq_recv(socket, &reply, sizeof reply, ZMQ_DONTWAIT) > 0)
-            t->n_replies++;
+            trainer->n_replies++;
     }
     zmq_close(socket);
     return NULL;

@@ -20,20 +20,22 @@ struct fixture {
 
 static int setup(void **state)
 {
-    struct fixture *f = calloc(1, sizeof *f);
+    struct fixture *fixture = calloc(1, sizeof *fixture);
 
-    list_init(&f->finished);
-    f->layer = layer_new(NULL, "head", P, C, (struct window){.kind = WINDOW_CHECKPOINT},
-                         (struct projector){.kind = PROJECTOR_SPAN}, &(struct watch_list){0});
-    *state = f;
-    return f->layer && layer_allocate(f->layer, &(struct batch){.p = P, .c = C}, 2) == 0 ? 0 : -1;
+    list_init(&fixture->finished);
+    fixture->layer = layer_new(NULL, "head", P, C, (struct window){.kind = WINDOW_CHECKPOINT},
+                               (struct projector){.kind = PROJECTOR_SPAN}, &(struct watch_list){0});
+    *state = fixture;
+    return fixture->layer && layer_allocate(fixture->layer, &(struct batch){.p = P, .c = C}, 2) == 0
+               ? 0
+               : -1;
 }
 
-static size_t free_finished(struct fixture *f)
+static size_t free_finished(struct fixture *fixture)
 {
     size_t n = 0;
 
-    for (struct list *at; (at = list_first(&f->finished)); n++) {
+    for (struct list *at; (at = list_first(&fixture->finished)); n++) {
         list_remove(at);
         parcel_free((struct parcel *)LIST_ENTRY(at, struct batch, queued.link));
     }
@@ -42,135 +44,135 @@ static size_t free_finished(struct fixture *f)
 
 static int teardown(void **state)
 {
-    struct fixture *f = *state;
+    struct fixture *fixture = *state;
 
-    layer_clear_queue(f->layer, &f->finished);
-    free_finished(f);
-    layer_free(f->layer);
-    free(f);
+    layer_clear_queue(fixture->layer, &fixture->finished);
+    free_finished(fixture);
+    layer_free(fixture->layer);
+    free(fixture);
     assert_int_equal(parcel_live(), 0);
     return 0;
 }
 
 /* With the number that follows. */
-static void offer(struct fixture *f, struct batch *batch)
+static void offer(struct fixture *fixture, struct batch *batch)
 {
-    batch->seq = f->layer->last_seq + 1;
-    batch->rows_before = f->layer->rows_offered;
-    assert_int_equal(layer_offer(f->layer, batch, NULL), LAYER_QUEUES);
+    batch->seq = fixture->layer->last_seq + 1;
+    batch->rows_before = fixture->layer->rows_offered;
+    assert_int_equal(layer_offer(fixture->layer, batch, NULL), LAYER_QUEUES);
 }
 
-static void push(struct fixture *f, enum parcel_kind kind, size_t n)
+static void push(struct fixture *fixture, enum parcel_kind kind, size_t n)
 {
-    offer(f, &parcel_new(kind, "head", P, C, n, n)->batch);
+    offer(fixture, &parcel_new(kind, "head", P, C, n, n)->batch);
 }
 
-static void push_mark(struct fixture *f, struct mark *mark, struct point *point)
+static void push_mark(struct fixture *fixture, struct mark *mark, struct point *point)
 {
     *point = (struct point){0};
     static struct spectrum *none;
 
     *mark = (struct mark){.point = point, .spectrum = &none};
-    layer_push_mark(f->layer, mark);
+    layer_push_mark(fixture->layer, mark);
 }
 
 /* Runs the job to its end; returns how many batches came back. */
-static size_t run(struct fixture *f, struct job *job)
+static size_t run(struct fixture *fixture, struct job *job)
 {
     do {
         for (size_t i = 0; i < job->n_shares; i++)
             job_work(job, i);
-        layer_job_done(f->layer, &f->finished, &f->done);
-    } while (f->done.next);
-    return free_finished(f);
+        layer_job_done(fixture->layer, &fixture->finished, &fixture->done);
+    } while (fixture->done.next);
+    return free_finished(fixture);
 }
 
 static void few_rows_wait_for_a_block(void **state)
 {
-    struct fixture *f = *state;
+    struct fixture *fixture = *state;
 
-    push(f, PARCEL_F32, 10);
-    assert_null(layer_start(f->layer));
-    f->layer->flush = true;
-    assert_non_null(layer_start(f->layer));
-    assert_int_equal(run(f, &f->layer->job), 1);
-    assert_int_equal(f->layer->moments.n_rows, 10);
+    push(fixture, PARCEL_F32, 10);
+    assert_null(layer_start(fixture->layer));
+    fixture->layer->flush = true;
+    assert_non_null(layer_start(fixture->layer));
+    assert_int_equal(run(fixture, &fixture->layer->job), 1);
+    assert_int_equal(fixture->layer->moments.n_rows, 10);
 }
 
 static void full_block_does_not_wait(void **state)
 {
-    struct fixture *f = *state;
-    size_t capacity = fold_capacity(f->layer->fold);
+    struct fixture *fixture = *state;
+    size_t capacity = fold_capacity(fixture->layer->fold);
 
-    push(f, PARCEL_F32, capacity - 1);
-    assert_null(layer_start(f->layer));
-    push(f, PARCEL_F32, 1);
-    assert_non_null(layer_start(f->layer));
-    assert_int_equal(run(f, &f->layer->job), 2);
-    assert_int_equal(f->layer->held_bytes, 0);
+    push(fixture, PARCEL_F32, capacity - 1);
+    assert_null(layer_start(fixture->layer));
+    push(fixture, PARCEL_F32, 1);
+    assert_non_null(layer_start(fixture->layer));
+    assert_int_equal(run(fixture, &fixture->layer->job), 2);
+    assert_int_equal(fixture->layer->held_bytes, 0);
 }
 
 static void batch_longer_than_a_block_comes_back_after_its_last_row(void **state)
 {
-    struct fixture *f = *state;
-    size_t capacity = fold_capacity(f->layer->fold);
+    struct fixture *fixture = *state;
+    size_t capacity = fold_capacity(fixture->layer->fold);
 
-    push(f, PARCEL_F32, 2 * capacity + 1);
-    assert_int_equal(run(f, layer_start(f->layer)), 0);
-    assert_int_equal(run(f, layer_start(f->layer)), 0);
-    assert_null(layer_start(f->layer)); /* one row is left */
-    f->layer->flush = true;
-    assert_int_equal(run(f, layer_start(f->layer)), 1);
-    assert_int_equal(f->layer->moments.n_rows, 2 * capacity + 1);
-    assert_int_equal(f->layer->window_rows, 2 * capacity + 1);
-    assert_int_equal(f->layer->queued_rows, 0);
+    push(fixture, PARCEL_F32, 2 * capacity + 1);
+    assert_int_equal(run(fixture, layer_start(fixture->layer)), 0);
+    assert_int_equal(run(fixture, layer_start(fixture->layer)), 0);
+    assert_null(layer_start(fixture->layer)); /* one row is left */
+    fixture->layer->flush = true;
+    assert_int_equal(run(fixture, layer_start(fixture->layer)), 1);
+    assert_int_equal(fixture->layer->moments.n_rows, 2 * capacity + 1);
+    assert_int_equal(fixture->layer->window_rows, 2 * capacity + 1);
+    assert_int_equal(fixture->layer->queued_rows, 0);
 }
 
 static void batch_longer_than_a_block_is_refused_whole(void **state)
 {
-    struct fixture *f = *state;
+    struct fixture *fixture = *state;
 
-    push(f, PARCEL_NAN, 2 * fold_capacity(f->layer->fold));
-    assert_int_equal(run(f, layer_start(f->layer)), 1);
-    assert_int_equal(f->layer->moments.n_rows, 0);
-    assert_int_equal(f->layer->queued_rows, 0);
-    assert_int_equal(f->layer->held_bytes, 0);
-    assert_null(layer_start(f->layer));
+    push(fixture, PARCEL_NAN, 2 * fold_capacity(fixture->layer->fold));
+    assert_int_equal(run(fixture, layer_start(fixture->layer)), 1);
+    assert_int_equal(fixture->layer->moments.n_rows, 0);
+    assert_int_equal(fixture->layer->queued_rows, 0);
+    assert_int_equal(fixture->layer->held_bytes, 0);
+    assert_null(layer_start(fixture->layer));
 }
 
 static void mark_waits_for_what_is_before_it(void **state)
 {
-    struct fixture *f = *state;
+    struct fixture *fixture = *state;
     struct point point;
     struct mark mark;
 
-    push(f, PARCEL_F32, 10);
-    push_mark(f, &mark, &point);
-    push(f, PARCEL_F32, 5);
-    assert_int_equal(layer_start(f->layer)->kind, JOB_FOLD);
-    assert_null(layer_start(f->layer)); /* busy */
-    assert_int_equal(run(f, &f->layer->job), 1);
-    assert_int_equal(layer_start(f->layer)->kind, JOB_MEASURE);
-    run(f, &f->layer->job);
-    assert_ptr_equal(f->done.mark, &mark);
+    push(fixture, PARCEL_F32, 10);
+    push_mark(fixture, &mark, &point);
+    push(fixture, PARCEL_F32, 5);
+    assert_int_equal(layer_start(fixture->layer)->kind, JOB_FOLD);
+    assert_null(layer_start(fixture->layer)); /* busy */
+    assert_int_equal(run(fixture, &fixture->layer->job), 1);
+    assert_int_equal(layer_start(fixture->layer)->kind, JOB_MEASURE);
+    run(fixture, &fixture->layer->job);
+    assert_ptr_equal(fixture->done.mark, &mark);
     assert_true(mark.measured);
     assert_true(point.n == 10);
-    assert_int_equal(f->layer->moments.n_rows, 0);
+    assert_int_equal(fixture->layer->moments.n_rows, 0);
 }
 
 static void mark_without_rows_is_not_measured(void **state)
 {
-    struct fixture *f = *state;
+    struct fixture *fixture = *state;
     struct point point;
     struct mark mark;
 
-    push_mark(f, &mark, &point);
-    run(f, layer_start(f->layer));
-    assert_ptr_equal(f->done.mark, &mark);
+    push_mark(fixture, &mark, &point);
+    run(fixture, layer_start(fixture->layer));
+    assert_ptr_equal(fixture->done.mark, &mark);
     assert_false(mark.measured);
 }
 
-static enum layer_answer offer_as(struct fixture *f, uint64_t seq, uint64_t rows_before,
+static enum layer_answer offer_as(struct fixture *fixture, uint64_t seq, uint64_t rows_before,
                                   struct err *why)
 {
     struct parcel *parcel = parcel_new(PARCEL_F32, "head", P, C, 10, 1);
@@ -178,7 +180,7 @@ static enum layer_answer offer_as(struct fixture *f, uint64_t seq, uint64_t rows
 
     parcel->batch.seq = seq;
     parcel->batch.rows_before = rows_before;
-    answer = layer_offer(f->layer, &parcel->batch, why);
+    answer = layer_offer(fixture->layer, &parcel->batch, why);
     if (answer != LAYER_QUEUES)
         parcel_free(parcel);
     return answer;
@@ -186,62 +188,63 @@ static enum layer_answer offer_as(struct fixture *f, uint64_t seq, uint64_t rows
 
 static void batch_that_was_here_or_whose_checkpoint_was_is_passed_over(void **state)
 {
-    struct fixture *f = *state;
+    struct fixture *fixture = *state;
     struct point point;
     struct mark mark;
 
-    assert_int_equal(offer_as(f, 2, 10, NULL), LAYER_QUEUES);
-    assert_int_equal(offer_as(f, 2, 10, NULL), LAYER_PASSES_OVER);
-    assert_int_equal(offer_as(f, 1, 0, NULL), LAYER_PASSES_OVER);
+    assert_int_equal(offer_as(fixture, 2, 10, NULL), LAYER_QUEUES);
+    assert_int_equal(offer_as(fixture, 2, 10, NULL), LAYER_PASSES_OVER);
+    assert_int_equal(offer_as(fixture, 1, 0, NULL), LAYER_PASSES_OVER);
     mark = (struct mark){.point = &point, .seq = 5, .rows_offered = 40};
-    layer_push_mark(f->layer, &mark);
-    assert_int_equal(offer_as(f, 5, 40, NULL), LAYER_PASSES_OVER);
-    assert_int_equal(f->layer->queued_rows, 10);
+    layer_push_mark(fixture->layer, &mark);
+    assert_int_equal(offer_as(fixture, 5, 40, NULL), LAYER_PASSES_OVER);
+    assert_int_equal(fixture->layer->queued_rows, 10);
 }
 
 static void numbers_that_jump_are_refused_and_change_nothing(void **state)
 {
-    struct fixture *f = *state;
+    struct fixture *fixture = *state;
     struct err why = {0};
 
-    assert_int_equal(offer_as(f, 1, 100, NULL), LAYER_QUEUES);
-    assert_int_equal(offer_as(f, 2, 109, &why), LAYER_REFUSES); /* rows are lost backwards */
+    assert_int_equal(offer_as(fixture, 1, 100, NULL), LAYER_QUEUES);
+    assert_int_equal(offer_as(fixture, 2, 109, &why), LAYER_REFUSES); /* rows are lost backwards */
     assert_non_null(strstr(why.text, "do not follow"));
-    assert_int_equal(offer_as(f, UINT64_C(1) << 50, 110, &why), LAYER_REFUSES);
-    assert_int_equal(offer_as(f, 2, UINT64_C(1) << 50, &why), LAYER_REFUSES);
-    assert_int_equal(f->layer->last_seq, 1);
-    assert_int_equal(f->layer->rows_offered, 110);
+    assert_int_equal(offer_as(fixture, UINT64_C(1) << 50, 110, &why), LAYER_REFUSES);
+    assert_int_equal(offer_as(fixture, 2, UINT64_C(1) << 50, &why), LAYER_REFUSES);
+    assert_int_equal(fixture->layer->last_seq, 1);
+    assert_int_equal(fixture->layer->rows_offered, 110);
 }
 
 static void formats_that_do_not_mix_go_block_by_block(void **state)
 {
-    struct fixture *f = *state;
+    struct fixture *fixture = *state;
 
-    push(f, PARCEL_F32, 4);
-    push(f, PARCEL_F64, 5);
-    push(f, PARCEL_MOMENTS, 6);
-    f->layer->flush = true;
-    assert_int_equal(run(f, layer_start(f->layer)), 1);
-    assert_int_equal(run(f, layer_start(f->layer)), 1);
-    assert_int_equal(layer_start(f->layer)->kind, JOB_ABSORB);
-    assert_int_equal(run(f, &f->layer->job), 1);
-    assert_int_equal(f->layer->moments.n_rows, 15);
+    push(fixture, PARCEL_F32, 4);
+    push(fixture, PARCEL_F64, 5);
+    push(fixture, PARCEL_MOMENTS, 6);
+    fixture->layer->flush = true;
+    assert_int_equal(run(fixture, layer_start(fixture->layer)), 1);
+    assert_int_equal(run(fixture, layer_start(fixture->layer)), 1);
+    assert_int_equal(layer_start(fixture->layer)->kind, JOB_ABSORB);
+    assert_int_equal(run(fixture, &fixture->layer->job), 1);
+    assert_int_equal(fixture->layer->moments.n_rows, 15);
 }
 
 static void cleared_queue_keeps_what_a_job_reads(void **state)
 {
-    struct fixture *f = *state;
-    size_t capacity = fold_capacity(f->layer->fold);
+    struct fixture *fixture = *state;
+    size_t capacity = fold_capacity(fixture->layer->fold);
     struct job *job;
 
-    push(f, PARCEL_F32, capacity + 1);
-    push(f, PARCEL_F32, 7);
-    job = layer_start(f->layer);
+    push(fixture, PARCEL_F32, capacity + 1);
+    push(fixture, PARCEL_F32, 7);
+    job = layer_start(fixture->layer);
     assert_non_null(job);
-    assert_int_equal(layer_clear_queue(f->layer, &f->finished), 7 * (P + C) * sizeof(float));
-    assert_int_equal(free_finished(f), 1);
-    assert_int_equal(run(f, job), 1);
-    assert_int_equal(f->layer->held_bytes, 0);
+    assert_int_equal(layer_clear_queue(fixture->layer, &fixture->finished),
+                     7 * (P + C) * sizeof(float));
+    assert_int_equal(free_finished(fixture), 1);
+    assert_int_equal(run(fixture, job), 1);
+    assert_int_equal(fixture->layer->held_bytes, 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -254,57 +257,57 @@ static const double triangle[] = {1, 0.5, -1, 2, 0.25, 0.125};
 
 static struct batch *bare_rows(size_t n)
 {
-    struct batch *b = &parcel_new(PARCEL_F64, "head", P, C, n, n)->batch;
+    struct batch *batch = &parcel_new(PARCEL_F64, "head", P, C, n, n)->batch;
 
-    b->c = WIDE_C;
-    b->outputs_from_head = true;
-    b->outputs_dtype = b->rows.outputs_dtype = DTYPE_NONE;
-    b->rows.outputs = NULL;
-    return b;
+    batch->c = WIDE_C;
+    batch->outputs_from_head = true;
+    batch->outputs_dtype = batch->rows.outputs_dtype = DTYPE_NONE;
+    batch->rows.outputs = NULL;
+    return batch;
 }
 
 static struct batch *slice(size_t first, size_t n)
 {
     static const size_t at[] = {0, 3, 5};
-    struct batch *b = bare_rows(0);
+    struct batch *batch = bare_rows(0);
 
-    b->kind = BATCH_HEAD;
-    b->head = (struct head_slice){first, n, DTYPE_F64, triangle + at[first]};
-    return b;
+    batch->kind = BATCH_HEAD;
+    batch->head = (struct head_slice){first, n, DTYPE_F64, triangle + at[first]};
+    return batch;
 }
 
 static int setup_wide(void **state)
 {
-    struct fixture *f = calloc(1, sizeof *f);
+    struct fixture *fixture = calloc(1, sizeof *fixture);
     struct batch like = {.p = P, .c = WIDE_C, .outputs_from_head = true};
 
-    list_init(&f->finished);
-    f->layer =
+    list_init(&fixture->finished);
+    fixture->layer =
         layer_new(NULL, "head", P, WIDE_C, (struct window){.kind = WINDOW_CHECKPOINT},
                   (struct projector){.kind = PROJECTOR_AUTO, .energy = 1}, &(struct watch_list){0});
-    *state = f;
-    return f->layer && layer_allocate(f->layer, &like, 2) == 0 ? 0 : -1;
+    *state = fixture;
+    return fixture->layer && layer_allocate(fixture->layer, &like, 2) == 0 ? 0 : -1;
 }
 
-static void run_all(struct fixture *f)
+static void run_all(struct fixture *fixture)
 {
-    for (struct job *job; (job = layer_start(f->layer));)
-        run(f, job);
+    for (struct job *job; (job = layer_start(fixture->layer));)
+        run(fixture, job);
 }
 
 static void a_head_counts_for_the_checkpoint_behind_it_and_no_other(void **state)
 {
-    struct fixture *f = *state;
+    struct fixture *fixture = *state;
     struct mark marks[2];
     struct point points[2];
 
-    offer(f, bare_rows(40));
-    offer(f, slice(0, 2));
-    offer(f, slice(2, 1));
-    push_mark(f, &marks[0], &points[0]);
-    offer(f, bare_rows(20));
-    push_mark(f, &marks[1], &points[1]);
-    run_all(f);
+    offer(fixture, bare_rows(40));
+    offer(fixture, slice(0, 2));
+    offer(fixture, slice(2, 1));
+    push_mark(fixture, &marks[0], &points[0]);
+    offer(fixture, bare_rows(20));
+    push_mark(fixture, &marks[1], &points[1]);
+    run_all(fixture);
     assert_true(marks[0].measured && marks[1].measured);
     assert_int_equal(points[0].c, WIDE_C);
     assert_int_equal(points[0].rank, P);
@@ -314,44 +317,44 @@ static void a_head_counts_for_the_checkpoint_behind_it_and_no_other(void **state
     assert_int_equal(points[1].flags & (FLAG_FROM_HEAD | FLAG_NO_HEAD),
                      FLAG_FROM_HEAD | FLAG_NO_HEAD);
     assert_true(points[1].n == 20);
-    assert_int_equal(f->layer->held_bytes, 0);
+    assert_int_equal(fixture->layer->held_bytes, 0);
 }
 
 static void a_slice_out_of_turn_is_refused_and_leaves_no_head(void **state)
 {
-    struct fixture *f = *state;
+    struct fixture *fixture = *state;
     struct mark mark;
     struct point point;
     struct batch *refused;
 
-    offer(f, bare_rows(40));
-    offer(f, slice(0, 1));
-    push_mark(f, &mark, &point);
-    run(f, layer_start(f->layer)); /* the rows */
-    run(f, layer_start(f->layer)); /* the first slice */
-    assert_int_equal(f->layer->head->n_rows, 1);
-    run(f, layer_start(f->layer)); /* the mark */
-    assert_int_equal(f->layer->head->n_rows, 0);
+    offer(fixture, bare_rows(40));
+    offer(fixture, slice(0, 1));
+    push_mark(fixture, &mark, &point);
+    run(fixture, layer_start(fixture->layer)); /* the rows */
+    run(fixture, layer_start(fixture->layer)); /* the first slice */
+    assert_int_equal(fixture->layer->head->n_rows, 1);
+    run(fixture, layer_start(fixture->layer)); /* the mark */
+    assert_int_equal(fixture->layer->head->n_rows, 0);
     assert_true(point.flags & FLAG_NO_HEAD);
     refused = slice(1, 2);
-    offer(f, refused);
-    job_work(layer_start(f->layer), 0);
-    layer_job_done(f->layer, &f->finished, &f->done);
-    assert_ptr_equal(list_first(&f->finished), &refused->queued.link);
+    offer(fixture, refused);
+    job_work(layer_start(fixture->layer), 0);
+    layer_job_done(fixture->layer, &fixture->finished, &fixture->done);
+    assert_ptr_equal(list_first(&fixture->finished), &refused->queued.link);
     assert_true(refused->refused);
     assert_non_null(strstr(refused->why.text, "row 1, expected 0"));
 }
 
 static void a_layer_takes_its_outputs_from_one_place(void **state)
 {
-    struct fixture *f = *state;
+    struct fixture *fixture = *state;
     struct batch with = {.p = P, .c = WIDE_C};
     struct err why;
 
-    assert_int_equal(layer_check(f->layer, &with, &why), -EINVAL);
+    assert_int_equal(layer_check(fixture->layer, &with, &why), -EINVAL);
     assert_non_null(strstr(why.text, "made by its head"));
     with.outputs_from_head = true;
-    assert_int_equal(layer_check(f->layer, &with, &why), 0);
+    assert_int_equal(layer_check(fixture->layer, &with, &why), 0);
 }
 
 static void a_head_is_charged_by_the_features_alone(void **state)

@@ -16,19 +16,19 @@
 
 static int setup(void **state)
 {
-    struct bench *b = malloc(sizeof *b);
+    struct bench *bench = malloc(sizeof *bench);
 
-    bench_init(b);
-    *state = b;
+    bench_init(bench);
+    *state = bench;
     return 0;
 }
 
 static int teardown(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_release(b);
-    free(b);
+    bench_release(bench);
+    free(bench);
     assert_int_equal(parcel_live(), 0);
     return 0;
 }
@@ -36,13 +36,13 @@ static int teardown(void **state)
 /* A run that is open on peer 1. */
 static int setup_open(void **state)
 {
-    struct bench *b;
+    struct bench *bench;
 
     setup(state);
-    b = *state;
-    bench_open(b, 1, "run", "writer", 0);
-    bench_settle(b);
-    assert_int_equal(b->n_welcomes, 1);
+    bench = *state;
+    bench_open(bench, 1, "run", "writer", 0);
+    bench_settle(bench);
+    assert_int_equal(bench->n_welcomes, 1);
     return 0;
 }
 
@@ -51,114 +51,114 @@ static double d_lr_of(uint64_t first, uint64_t last, size_t n, const double *wei
 {
     size_t n_rows = (size_t)(last - first + 1) * n;
     double *x = malloc(n_rows * (P + C) * sizeof *x), *y = x + n_rows * P;
-    struct reference r;
+    struct reference reference;
 
     for (uint64_t seq = first; seq <= last; seq++)
         parcel_values(seq, n, P, C, x + (seq - first) * n * P, y + (seq - first) * n * C);
-    reference_measure(n_rows, P, x, C, y, weights, 1e-10, &r);
+    reference_measure(n_rows, P, x, C, y, weights, 1e-10, &reference);
     free(x);
-    return (double)r.d_lr;
+    return (double)reference.d_lr;
 }
 
-static void assert_d_lr(const struct bench *b, double expected)
+static void assert_d_lr(const struct bench *bench, double expected)
 {
-    assert_int_equal(b->n_points, 1);
-    assert_true(fabs(b->points[0].point.value[METRIC_D_LR] - expected) < 1e-6);
+    assert_int_equal(bench->n_points, 1);
+    assert_true(fabs(bench->points[0].point.value[METRIC_D_LR] - expected) < 1e-6);
 }
 
-static void assert_nack(const struct bench *b, enum nack_code code)
+static void assert_nack(const struct bench *bench, enum nack_code code)
 {
-    assert_int_equal(b->n_nacks, 1);
-    assert_string_equal(nack_code_name(b->nack.code), nack_code_name(code));
+    assert_int_equal(bench->n_nacks, 1);
+    assert_string_equal(nack_code_name(bench->nack.code), nack_code_name(code));
 }
 
 /* ---- checkpoints --------------------------------------------------------------------------- */
 
 static void checkpoint_measures_exactly_the_batches_before_it(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_rows(b, 1, 1, 0, 20);
-    bench_rows(b, 1, 2, 20, 20);
-    bench_checkpoint(b, 1, 1, 2, 40);
-    bench_rows(b, 1, 3, 40, 20);
-    bench_settle(b);
-    assert_int_equal(b->n_acks, 1);
-    assert_true(b->points[0].point.n == 40);
-    assert_int_equal(b->points[0].point.flags & FLAG_PARTIAL, 0);
-    assert_d_lr(b, d_lr_of(1, 2, 20, NULL));
+    bench_rows(bench, 1, 1, 0, 20);
+    bench_rows(bench, 1, 2, 20, 20);
+    bench_checkpoint(bench, 1, 1, 2, 40);
+    bench_rows(bench, 1, 3, 40, 20);
+    bench_settle(bench);
+    assert_int_equal(bench->n_acks, 1);
+    assert_true(bench->points[0].point.n == 40);
+    assert_int_equal(bench->points[0].point.flags & FLAG_PARTIAL, 0);
+    assert_d_lr(bench, d_lr_of(1, 2, 20, NULL));
 
-    bench_checkpoint(b, 1, 2, 3, 60);
-    bench_settle(b);
-    assert_true(b->points[0].point.n == 20);
-    assert_d_lr(b, d_lr_of(3, 3, 20, NULL));
+    bench_checkpoint(bench, 1, 2, 3, 60);
+    bench_settle(bench);
+    assert_true(bench->points[0].point.n == 20);
+    assert_d_lr(bench, d_lr_of(3, 3, 20, NULL));
 }
 
 /* Sends 20 rows and checkpoint `seq`; returns whether its point got a spectrum. */
-static bool gets_spectrum(struct bench *b, uint64_t seq, bool asked)
+static bool gets_spectrum(struct bench *bench, uint64_t seq, bool asked)
 {
     struct checkpoint_layer head = {.name = "head", .seq = seq, .rows = 20 * seq};
-    struct event e = {
+    struct event event = {
         .type = EV_CHECKPOINT,
         .checkpoint = {
             .seq = seq, .step = (int64_t)seq, .layers = &head, .n_layers = 1, .spectrum = asked}};
 
-    bench_rows(b, 1, seq, 20 * (seq - 1), 20);
-    bench_step(b, &e, 1);
-    bench_settle(b);
-    assert_int_equal(b->n_points, 1);
-    return !isnan(b->points[0].point.value[METRIC_STABLE_RANK]);
+    bench_rows(bench, 1, seq, 20 * (seq - 1), 20);
+    bench_step(bench, &event, 1);
+    bench_settle(bench);
+    assert_int_equal(bench->n_points, 1);
+    return !isnan(bench->points[0].point.value[METRIC_STABLE_RANK]);
 }
 
 /* Sends 20 rows and checkpoint `seq`, which reports these two of the network. */
-static void report(struct bench *b, uint64_t seq, double param_norm, double param_change)
+static void report(struct bench *bench, uint64_t seq, double param_norm, double param_change)
 {
     struct checkpoint_layer head = {.name = "head", .seq = seq, .rows = 20 * seq};
     double reported[METRIC_COUNT];
-    struct event e = {.type = EV_CHECKPOINT,
-                      .checkpoint = {.seq = seq,
-                                     .step = (int64_t)seq,
-                                     .time = 1764000000 + (double)seq,
-                                     .layers = &head,
-                                     .n_layers = 1,
-                                     .reported = reported}};
+    struct event event = {.type = EV_CHECKPOINT,
+                          .checkpoint = {.seq = seq,
+                                         .step = (int64_t)seq,
+                                         .time = 1764000000 + (double)seq,
+                                         .layers = &head,
+                                         .n_layers = 1,
+                                         .reported = reported}};
 
     for (int i = 0; i < METRIC_COUNT; i++)
         reported[i] = (double)NAN;
     reported[METRIC_PARAM_NORM] = param_norm;
     reported[METRIC_PARAM_CHANGE] = param_change;
-    bench_rows(b, 1, seq, 20 * (seq - 1), 20);
-    bench_step(b, &e, 1);
-    bench_settle(b);
-    assert_int_equal(b->n_points, 1);
+    bench_rows(bench, 1, seq, 20 * (seq - 1), 20);
+    bench_step(bench, &event, 1);
+    bench_settle(bench);
+    assert_int_equal(bench->n_points, 1);
 }
 
 /* Both measures step at the 40th of 60 checkpoints. Returns how many transitions came, with the
  * point that completed the last of them in `out`. */
-static size_t report_a_step(struct bench *b, struct layer_point *out)
+static size_t report_a_step(struct bench *bench, struct layer_point *out)
 {
     size_t n = 0;
 
     for (uint64_t seq = 1; seq <= 60; seq++) {
         double ripple = 0.001 * (double)(seq * 7919 % 13);
 
-        report(b, seq, (seq < 40 ? 300 : 100) * (1 + ripple), (seq < 40 ? 0.1 : 0.9) + ripple);
-        n += b->points[0].n_findings;
-        if (b->points[0].n_findings > 0)
-            *out = b->points[0];
+        report(bench, seq, (seq < 40 ? 300 : 100) * (1 + ripple), (seq < 40 ? 0.1 : 0.9) + ripple);
+        n += bench->points[0].n_findings;
+        if (bench->points[0].n_findings > 0)
+            *out = bench->points[0];
     }
     return n;
 }
 
 static void a_point_completes_transitions_of_all_that_is_watched(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
     struct layer_point point = {0};
 
-    bench_open_watching(b, 1, "run",
+    bench_open_watching(bench, 1, "run",
                         (struct watch_list){2, {METRIC_PARAM_CHANGE, METRIC_PARAM_NORM}});
-    bench_settle(b);
-    assert_int_equal(report_a_step(b, &point), 2);
+    bench_settle(bench);
+    assert_int_equal(report_a_step(bench, &point), 2);
     assert_int_equal(point.n_findings, 2);
     assert_int_equal(point.findings[0].metric, METRIC_PARAM_CHANGE);
     assert_int_equal(point.findings[0].transition.direction, TRANSITION_RISE);
@@ -172,20 +172,20 @@ static void a_point_completes_transitions_of_all_that_is_watched(void **state)
 
 static void a_run_that_watches_nothing_completes_nothing(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
     struct layer_point point = {0};
 
-    bench_open_watching(b, 1, "run", (struct watch_list){0});
-    bench_settle(b);
-    assert_int_equal(report_a_step(b, &point), 0);
+    bench_open_watching(bench, 1, "run", (struct watch_list){0});
+    bench_settle(bench);
+    assert_int_equal(report_a_step(bench, &point), 0);
 }
 
 static void what_the_trainer_reports_goes_into_the_points_of_its_checkpoint_alone(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
     struct checkpoint_layer head = {.name = "head", .seq = 1, .rows = 20};
     double reported[METRIC_COUNT];
-    struct event e = {
+    struct event event = {
         .type = EV_CHECKPOINT,
         .checkpoint = {.seq = 1, .layers = &head, .n_layers = 1, .reported = reported}};
 
@@ -193,714 +193,716 @@ static void what_the_trainer_reports_goes_into_the_points_of_its_checkpoint_alon
         reported[i] = (double)NAN;
     reported[METRIC_PARAM_NORM] = 12.5;
     reported[METRIC_D_LR] = 7; /* is measured, whatever the trainer says */
-    bench_rows(b, 1, 1, 0, 20);
-    bench_step(b, &e, 1);
-    bench_settle(b);
-    assert_true(b->points[0].point.value[METRIC_PARAM_NORM] == 12.5);
-    assert_true(isnan(b->points[0].point.value[METRIC_NTK_DISTANCE]));
-    assert_d_lr(b, d_lr_of(1, 1, 20, NULL));
+    bench_rows(bench, 1, 1, 0, 20);
+    bench_step(bench, &event, 1);
+    bench_settle(bench);
+    assert_true(bench->points[0].point.value[METRIC_PARAM_NORM] == 12.5);
+    assert_true(isnan(bench->points[0].point.value[METRIC_NTK_DISTANCE]));
+    assert_d_lr(bench, d_lr_of(1, 1, 20, NULL));
 
-    assert_false(gets_spectrum(b, 2, false));
-    assert_true(isnan(b->points[0].point.value[METRIC_PARAM_NORM]));
+    assert_false(gets_spectrum(bench, 2, false));
+    assert_true(isnan(bench->points[0].point.value[METRIC_PARAM_NORM]));
 }
 
 static void spectrum_is_made_when_a_checkpoint_asks(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    assert_false(gets_spectrum(b, 1, false));
-    assert_true(gets_spectrum(b, 2, true));
-    assert_false(gets_spectrum(b, 3, false));
+    assert_false(gets_spectrum(bench, 1, false));
+    assert_true(gets_spectrum(bench, 2, true));
+    assert_false(gets_spectrum(bench, 3, false));
 }
 
 static void spectrum_is_made_at_every_nth_checkpoint_and_one_sent_twice_counts_once(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_open_spectrum(b, 1, "run", (struct spectrum_policy){.every = 3});
-    bench_settle(b);
-    assert_true(gets_spectrum(b, 1, false));
-    assert_false(gets_spectrum(b, 2, false));
-    assert_true(gets_spectrum(b, 3, true));
-    assert_true(gets_spectrum(b, 4, false));
-    bench_checkpoint(b, 1, 4, 4, 80); /* sent again: it is not counted */
-    bench_settle(b);
-    assert_false(gets_spectrum(b, 5, false));
-    assert_false(gets_spectrum(b, 6, false));
-    assert_true(gets_spectrum(b, 7, false));
+    bench_open_spectrum(bench, 1, "run", (struct spectrum_policy){.every = 3});
+    bench_settle(bench);
+    assert_true(gets_spectrum(bench, 1, false));
+    assert_false(gets_spectrum(bench, 2, false));
+    assert_true(gets_spectrum(bench, 3, true));
+    assert_true(gets_spectrum(bench, 4, false));
+    bench_checkpoint(bench, 1, 4, 4, 80); /* sent again: it is not counted */
+    bench_settle(bench);
+    assert_false(gets_spectrum(bench, 5, false));
+    assert_false(gets_spectrum(bench, 6, false));
+    assert_true(gets_spectrum(bench, 7, false));
 }
 
 static void ack_waits_for_the_disk(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_rows(b, 1, 1, 0, 20);
-    bench_checkpoint(b, 1, 1, 1, 20);
-    bench_work(b);
-    assert_non_null(bench_waiting(b));
-    assert_int_equal(b->n_acks, 0);
-    bench_commit(b);
-    assert_int_equal(b->n_acks, 1);
+    bench_rows(bench, 1, 1, 0, 20);
+    bench_checkpoint(bench, 1, 1, 1, 20);
+    bench_work(bench);
+    assert_non_null(bench_waiting(bench));
+    assert_int_equal(bench->n_acks, 0);
+    bench_commit(bench);
+    assert_int_equal(bench->n_acks, 1);
 }
 
 static void log_behind_a_checkpoint_waits_for_its_measurement(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_rows(b, 1, 1, 0, 20);
-    bench_checkpoint(b, 1, 1, 1, 20);
-    bench_log(b, 1, 2);
-    bench_commit(b);
-    assert_int_equal(b->n_acks, 0);
-    bench_settle(b);
-    assert_int_equal(b->acks[0], 1);
-    assert_int_equal(b->acks[1], 2);
+    bench_rows(bench, 1, 1, 0, 20);
+    bench_checkpoint(bench, 1, 1, 1, 20);
+    bench_log(bench, 1, 2);
+    bench_commit(bench);
+    assert_int_equal(bench->n_acks, 0);
+    bench_settle(bench);
+    assert_int_equal(bench->acks[0], 1);
+    assert_int_equal(bench->acks[1], 2);
 }
 
 static void checkpoint_sent_again_shows_the_same_point(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
     struct point first;
 
-    bench_rows(b, 1, 1, 0, 20);
-    bench_checkpoint(b, 1, 1, 1, 20);
-    bench_settle(b);
-    first = b->points[0].point;
-    bench_rows(b, 1, 2, 20, 20);
-    bench_forget(b);
-    bench_checkpoint(b, 1, 1, 1, 20);
-    bench_settle(b);
-    assert_int_equal(b->n_acks, 1);
-    assert_int_equal(b->n_points, 1);
-    assert_memory_equal(&b->points[0].point, &first, sizeof first);
-    assert_int_equal(disk_attempt(&b->disk, "run", 1)->n_items, 1);
+    bench_rows(bench, 1, 1, 0, 20);
+    bench_checkpoint(bench, 1, 1, 1, 20);
+    bench_settle(bench);
+    first = bench->points[0].point;
+    bench_rows(bench, 1, 2, 20, 20);
+    bench_forget(bench);
+    bench_checkpoint(bench, 1, 1, 1, 20);
+    bench_settle(bench);
+    assert_int_equal(bench->n_acks, 1);
+    assert_int_equal(bench->n_points, 1);
+    assert_memory_equal(&bench->points[0].point, &first, sizeof first);
+    assert_int_equal(disk_attempt(&bench->disk, "run", 1)->n_items, 1);
 }
 
 static void checkpoint_sent_again_too_early_is_acknowledged_once(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_rows(b, 1, 1, 0, 20);
-    bench_checkpoint(b, 1, 1, 1, 20);
-    bench_checkpoint(b, 1, 1, 1, 20);
-    bench_settle(b);
-    assert_int_equal(b->n_acks, 1);
-    assert_true(b->points[0].point.n == 20);
+    bench_rows(bench, 1, 1, 0, 20);
+    bench_checkpoint(bench, 1, 1, 1, 20);
+    bench_checkpoint(bench, 1, 1, 1, 20);
+    bench_settle(bench);
+    assert_int_equal(bench->n_acks, 1);
+    assert_true(bench->points[0].point.n == 20);
 }
 
 static void layer_without_rows_gives_no_point(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_checkpoint(b, 1, 1, 3, 60);
-    bench_settle(b);
-    assert_int_equal(b->n_acks, 1);
-    assert_false(b->points[0].measured);
+    bench_checkpoint(bench, 1, 1, 3, 60);
+    bench_settle(bench);
+    assert_int_equal(bench->n_acks, 1);
+    assert_false(bench->points[0].measured);
 }
 
 static void totals_that_go_back_are_refused(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_rows(b, 1, 1, 0, 20);
-    bench_checkpoint(b, 1, 1, 1, 3);
-    assert_nack(b, NACK_EPROTO);
-    assert_int_equal(b->nack.seq, 1);
-    assert_string_equal(b->nack.layer, "head");
-    bench_checkpoint(b, 1, 2, 1, 20);
-    bench_settle(b);
-    assert_int_equal(b->n_acks, 1);
-    assert_int_equal(b->points[0].point.rows_missing, 0);
+    bench_rows(bench, 1, 1, 0, 20);
+    bench_checkpoint(bench, 1, 1, 1, 3);
+    assert_nack(bench, NACK_EPROTO);
+    assert_int_equal(bench->nack.seq, 1);
+    assert_string_equal(bench->nack.layer, "head");
+    bench_checkpoint(bench, 1, 2, 1, 20);
+    bench_settle(bench);
+    assert_int_equal(bench->n_acks, 1);
+    assert_int_equal(bench->points[0].point.rows_missing, 0);
 }
 
 static void totals_that_jump_absurdly_are_refused(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_rows(b, 1, 1, 0, 20);
-    bench_checkpoint(b, 1, 1, UINT64_C(1) << 52, 20);
-    assert_nack(b, NACK_EPROTO);
-    bench_rows(b, 1, 2, 20, 20);
-    bench_checkpoint(b, 1, 2, 2, 40);
-    bench_settle(b);
-    assert_true(b->points[0].point.n == 40);
+    bench_rows(bench, 1, 1, 0, 20);
+    bench_checkpoint(bench, 1, 1, UINT64_C(1) << 52, 20);
+    assert_nack(bench, NACK_EPROTO);
+    bench_rows(bench, 1, 2, 20, 20);
+    bench_checkpoint(bench, 1, 2, 2, 40);
+    bench_settle(bench);
+    assert_true(bench->points[0].point.n == 40);
 }
 
 static void rows_of_an_empty_window_are_missing_from_the_next_point(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_rows(b, 1, 1, 0, 20);
-    bench_checkpoint(b, 1, 1, 1, 20);
-    bench_checkpoint(b, 1, 2, 3, 60);
-    bench_settle(b);
-    bench_crash(b);
-    bench_open(b, 2, "run", "writer", 1);
-    bench_settle(b);
-    bench_checkpoint(b, 2, 3, 4, 80);
-    bench_rows(b, 2, 5, 80, 20);
-    bench_checkpoint(b, 2, 4, 5, 100);
-    bench_settle(b);
-    assert_true(b->points[0].point.n == 20);
-    assert_int_equal(b->points[0].point.rows_missing, 60);
+    bench_rows(bench, 1, 1, 0, 20);
+    bench_checkpoint(bench, 1, 1, 1, 20);
+    bench_checkpoint(bench, 1, 2, 3, 60);
+    bench_settle(bench);
+    bench_crash(bench);
+    bench_open(bench, 2, "run", "writer", 1);
+    bench_settle(bench);
+    bench_checkpoint(bench, 2, 3, 4, 80);
+    bench_rows(bench, 2, 5, 80, 20);
+    bench_checkpoint(bench, 2, 4, 5, 100);
+    bench_settle(bench);
+    assert_true(bench->points[0].point.n == 20);
+    assert_int_equal(bench->points[0].point.rows_missing, 60);
 }
 
 static void layer_that_was_only_named_takes_its_shape_from_a_batch(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_checkpoint(b, 1, 1, 1, 20);
-    bench_settle(b);
-    bench_crash(b);
-    bench_open(b, 2, "run", "writer", 1);
-    bench_settle(b);
-    bench_rows(b, 2, 2, 20, 20);
-    bench_checkpoint(b, 2, 2, 2, 40);
-    bench_settle(b);
-    assert_int_equal(b->n_nacks, 0);
-    assert_true(b->points[0].point.n == 20);
-    assert_int_equal(b->points[0].point.rows_missing, 20);
+    bench_checkpoint(bench, 1, 1, 1, 20);
+    bench_settle(bench);
+    bench_crash(bench);
+    bench_open(bench, 2, "run", "writer", 1);
+    bench_settle(bench);
+    bench_rows(bench, 2, 2, 20, 20);
+    bench_checkpoint(bench, 2, 2, 2, 40);
+    bench_settle(bench);
+    assert_int_equal(bench->n_nacks, 0);
+    assert_true(bench->points[0].point.n == 20);
+    assert_int_equal(bench->points[0].point.rows_missing, 20);
 }
 
 /* ---- what is missing ----------------------------------------------------------------------- */
 
 static void dropped_batch_is_counted_as_missing(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_rows(b, 1, 1, 0, 20);
-    bench_rows(b, 1, 3, 27, 20);
-    bench_checkpoint(b, 1, 1, 4, 50);
-    bench_settle(b);
-    assert_true(b->points[0].point.n == 40);
-    assert_int_equal(b->points[0].point.rows_missing, 10);
-    assert_true(b->points[0].point.flags & FLAG_PARTIAL);
+    bench_rows(bench, 1, 1, 0, 20);
+    bench_rows(bench, 1, 3, 27, 20);
+    bench_checkpoint(bench, 1, 1, 4, 50);
+    bench_settle(bench);
+    assert_true(bench->points[0].point.n == 40);
+    assert_int_equal(bench->points[0].point.rows_missing, 10);
+    assert_true(bench->points[0].point.flags & FLAG_PARTIAL);
 }
 
 static void batch_sent_twice_enters_once(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_rows(b, 1, 1, 0, 20);
-    bench_rows(b, 1, 1, 0, 20);
-    assert_int_equal(b->n_released, 1);
-    bench_checkpoint(b, 1, 1, 1, 20);
-    bench_settle(b);
-    assert_true(b->points[0].point.n == 20);
-    assert_int_equal(b->n_nacks, 0);
+    bench_rows(bench, 1, 1, 0, 20);
+    bench_rows(bench, 1, 1, 0, 20);
+    assert_int_equal(bench->n_released, 1);
+    bench_checkpoint(bench, 1, 1, 1, 20);
+    bench_settle(bench);
+    assert_true(bench->points[0].point.n == 20);
+    assert_int_equal(bench->n_nacks, 0);
 }
 
 static void late_batch_after_its_checkpoint_changes_nothing(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_rows(b, 1, 1, 0, 20);
-    bench_checkpoint(b, 1, 1, 2, 40);
-    bench_rows(b, 1, 2, 20, 20);
-    assert_int_equal(b->n_released, 1);
-    bench_rows(b, 1, 3, 40, 20);
-    bench_checkpoint(b, 1, 2, 3, 60);
-    bench_settle(b);
-    assert_true(b->points[0].point.n == 20);
-    assert_int_equal(b->points[0].point.rows_missing, 0);
+    bench_rows(bench, 1, 1, 0, 20);
+    bench_checkpoint(bench, 1, 1, 2, 40);
+    bench_rows(bench, 1, 2, 20, 20);
+    assert_int_equal(bench->n_released, 1);
+    bench_rows(bench, 1, 3, 40, 20);
+    bench_checkpoint(bench, 1, 2, 3, 60);
+    bench_settle(bench);
+    assert_true(bench->points[0].point.n == 20);
+    assert_int_equal(bench->points[0].point.rows_missing, 0);
 }
 
 static void empty_batch_changes_nothing(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_rows(b, 1, 1, 0, 0);
-    assert_int_equal(b->n_released, 1);
-    assert_int_equal(b->n_nacks, 0);
-    bench_rows(b, 1, 2, 0, 20);
-    bench_checkpoint(b, 1, 1, 2, 20);
-    bench_settle(b);
-    assert_int_equal(b->points[0].point.rows_missing, 0);
+    bench_rows(bench, 1, 1, 0, 0);
+    assert_int_equal(bench->n_released, 1);
+    assert_int_equal(bench->n_nacks, 0);
+    bench_rows(bench, 1, 2, 0, 20);
+    bench_checkpoint(bench, 1, 1, 2, 20);
+    bench_settle(bench);
+    assert_int_equal(bench->points[0].point.rows_missing, 0);
 }
 
 static void wrong_shape_is_refused_by_name(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_rows(b, 1, 1, 0, 20);
-    bench_send(b, 1, parcel_new(PARCEL_F32, "head", P + 1, C, 20, 2), 2, 20);
-    assert_nack(b, NACK_ESHAPE);
-    assert_string_equal(b->nack.layer, "head");
-    assert_int_equal(b->nack.batch, 2);
-    bench_checkpoint(b, 1, 1, 2, 40);
-    bench_settle(b);
-    assert_true(b->points[0].point.n == 20);
-    assert_int_equal(b->points[0].point.rows_missing, 20);
+    bench_rows(bench, 1, 1, 0, 20);
+    bench_send(bench, 1, parcel_new(PARCEL_F32, "head", P + 1, C, 20, 2), 2, 20);
+    assert_nack(bench, NACK_ESHAPE);
+    assert_string_equal(bench->nack.layer, "head");
+    assert_int_equal(bench->nack.batch, 2);
+    bench_checkpoint(bench, 1, 1, 2, 40);
+    bench_settle(bench);
+    assert_true(bench->points[0].point.n == 20);
+    assert_int_equal(bench->points[0].point.rows_missing, 20);
 }
 
 static void rows_without_outputs_are_refused_where_they_had_some(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
     struct parcel *bare = parcel_new(PARCEL_F32, "head", P, C, 20, 2);
 
-    bench_rows(b, 1, 1, 0, 20);
+    bench_rows(bench, 1, 1, 0, 20);
     bare->batch.outputs_from_head = true;
-    bench_send(b, 1, bare, 2, 20);
-    assert_nack(b, NACK_ESHAPE);
-    assert_non_null(strstr(b->nack.why.text, "come with rows"));
+    bench_send(bench, 1, bare, 2, 20);
+    assert_nack(bench, NACK_ESHAPE);
+    assert_non_null(strstr(bench->nack.why.text, "come with rows"));
 }
 
 /* A slice has a number like any batch, and no rows. */
 static void a_head_is_no_row_that_could_be_missing(void **state)
 {
     static const double values[P * (P + 1) / 2] = {1, 0, 0, 0, 1, 0, 0, 1, 0, 1};
-    struct bench *b = *state;
+    struct bench *bench = *state;
     struct parcel *rows = parcel_new(PARCEL_F32, "wide", P, C, 20, 2);
     struct parcel *head = parcel_new(PARCEL_F32, "wide", P, C, 0, 3);
     struct checkpoint_layer layer = {"wide", 2, 20};
-    struct event e = {.type = EV_CHECKPOINT,
-                      .checkpoint = {.seq = 1, .step = 1, .layers = &layer, .n_layers = 1}};
+    struct event event = {.type = EV_CHECKPOINT,
+                          .checkpoint = {.seq = 1, .step = 1, .layers = &layer, .n_layers = 1}};
 
     rows->batch.outputs_from_head = head->batch.outputs_from_head = true;
     head->batch.kind = BATCH_HEAD;
     head->batch.head = (struct head_slice){0, P, DTYPE_F64, values};
-    bench_send(b, 1, rows, 1, 0);
-    bench_send(b, 1, head, 2, 20);
-    bench_step(b, &e, 1);
-    bench_settle(b);
-    assert_int_equal(b->n_nacks, 0);
-    assert_int_equal(b->points[0].point.rows_missing, 0);
-    assert_int_equal(b->points[0].point.flags & (FLAG_FROM_HEAD | FLAG_NO_HEAD), FLAG_FROM_HEAD);
-    assert_false(isnan(b->points[0].point.value[METRIC_D_LR]));
+    bench_send(bench, 1, rows, 1, 0);
+    bench_send(bench, 1, head, 2, 20);
+    bench_step(bench, &event, 1);
+    bench_settle(bench);
+    assert_int_equal(bench->n_nacks, 0);
+    assert_int_equal(bench->points[0].point.rows_missing, 0);
+    assert_int_equal(bench->points[0].point.flags & (FLAG_FROM_HEAD | FLAG_NO_HEAD),
+                     FLAG_FROM_HEAD);
+    assert_false(isnan(bench->points[0].point.value[METRIC_D_LR]));
 }
 
 static void non_finite_batch_counts_as_missing(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_rows(b, 1, 1, 0, 20);
-    bench_send(b, 1, parcel_new(PARCEL_NAN, "head", P, C, 20, 2), 2, 20);
-    bench_checkpoint(b, 1, 1, 2, 40);
-    bench_settle(b);
-    assert_nack(b, NACK_ENUMERIC);
-    assert_int_equal(b->nack.batch, 2);
-    assert_non_null(strstr(b->nack.why.text, "row 19, column 3"));
-    assert_true(b->points[0].point.n == 20);
-    assert_int_equal(b->points[0].point.rows_missing, 20);
-    assert_d_lr(b, d_lr_of(1, 1, 20, NULL));
+    bench_rows(bench, 1, 1, 0, 20);
+    bench_send(bench, 1, parcel_new(PARCEL_NAN, "head", P, C, 20, 2), 2, 20);
+    bench_checkpoint(bench, 1, 1, 2, 40);
+    bench_settle(bench);
+    assert_nack(bench, NACK_ENUMERIC);
+    assert_int_equal(bench->nack.batch, 2);
+    assert_non_null(strstr(bench->nack.why.text, "row 19, column 3"));
+    assert_true(bench->points[0].point.n == 20);
+    assert_int_equal(bench->points[0].point.rows_missing, 20);
+    assert_d_lr(bench, d_lr_of(1, 1, 20, NULL));
 }
 
 static void numbers_that_jump_absurdly_are_refused(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_rows(b, 1, 1, 0, 20);
-    bench_rows(b, 1, UINT64_C(1) << 60, 20, 20);
-    assert_nack(b, NACK_EPROTO);
-    assert_int_equal(b->n_released, 1);
+    bench_rows(bench, 1, 1, 0, 20);
+    bench_rows(bench, 1, UINT64_C(1) << 60, 20, 20);
+    assert_nack(bench, NACK_EPROTO);
+    assert_int_equal(bench->n_released, 1);
 }
 
 static void moments_and_rows_give_one_point(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_rows(b, 1, 1, 0, 20);
-    bench_send(b, 1, parcel_new(PARCEL_MOMENTS, "head", P, C, 20, 2), 2, 20);
-    bench_send(b, 1, parcel_new(PARCEL_F64, "head", P, C, 20, 3), 3, 40);
-    bench_checkpoint(b, 1, 1, 3, 60);
-    bench_settle(b);
-    assert_true(b->points[0].point.n == 60);
-    assert_d_lr(b, d_lr_of(1, 3, 20, NULL));
+    bench_rows(bench, 1, 1, 0, 20);
+    bench_send(bench, 1, parcel_new(PARCEL_MOMENTS, "head", P, C, 20, 2), 2, 20);
+    bench_send(bench, 1, parcel_new(PARCEL_F64, "head", P, C, 20, 3), 3, 40);
+    bench_checkpoint(bench, 1, 1, 3, 60);
+    bench_settle(bench);
+    assert_true(bench->points[0].point.n == 60);
+    assert_d_lr(bench, d_lr_of(1, 3, 20, NULL));
 }
 
 /* ---- windows ------------------------------------------------------------------------------- */
 
 static void cumulative_window_keeps_all_rows(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_open_window(b, 1, "run", (struct window){.kind = WINDOW_CUMULATIVE});
-    bench_settle(b);
-    bench_rows(b, 1, 1, 0, 20);
-    bench_checkpoint(b, 1, 1, 1, 20);
-    bench_rows(b, 1, 2, 20, 20);
-    bench_checkpoint(b, 1, 2, 3, 45);
-    bench_settle(b);
-    assert_true(b->points[0].point.n == 40);
-    assert_int_equal(b->points[0].point.rows_missing, 5);
-    assert_d_lr(b, d_lr_of(1, 2, 20, NULL));
+    bench_open_window(bench, 1, "run", (struct window){.kind = WINDOW_CUMULATIVE});
+    bench_settle(bench);
+    bench_rows(bench, 1, 1, 0, 20);
+    bench_checkpoint(bench, 1, 1, 1, 20);
+    bench_rows(bench, 1, 2, 20, 20);
+    bench_checkpoint(bench, 1, 2, 3, 45);
+    bench_settle(bench);
+    assert_true(bench->points[0].point.n == 40);
+    assert_int_equal(bench->points[0].point.rows_missing, 5);
+    assert_d_lr(bench, d_lr_of(1, 2, 20, NULL));
 }
 
 static void exponential_window_forgets_by_half_lives(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
     double w[40], sum = 0, sum_sq = 0;
 
-    bench_open_window(b, 1, "run",
+    bench_open_window(bench, 1, "run",
                       (struct window){.kind = WINDOW_EXPONENTIAL, .half_life_rows = 10});
-    bench_settle(b);
-    bench_rows(b, 1, 1, 0, 20);
-    bench_checkpoint(b, 1, 1, 1, 20);
-    bench_rows(b, 1, 2, 20, 20);
-    bench_checkpoint(b, 1, 2, 2, 40);
-    bench_settle(b);
+    bench_settle(bench);
+    bench_rows(bench, 1, 1, 0, 20);
+    bench_checkpoint(bench, 1, 1, 1, 20);
+    bench_rows(bench, 1, 2, 20, 20);
+    bench_checkpoint(bench, 1, 2, 2, 40);
+    bench_settle(bench);
     for (size_t i = 0; i < 40; i++) {
         w[i] = exp2(-(39 - (double)i) / 10);
         sum += w[i];
         sum_sq += w[i] * w[i];
     }
-    assert_true(fabs(b->points[0].point.n - sum * sum / sum_sq) < 1e-9);
-    assert_int_equal(b->points[0].point.rows_missing, 0);
-    assert_d_lr(b, d_lr_of(1, 2, 20, w));
+    assert_true(fabs(bench->points[0].point.n - sum * sum / sum_sq) < 1e-9);
+    assert_int_equal(bench->points[0].point.rows_missing, 0);
+    assert_d_lr(bench, d_lr_of(1, 2, 20, w));
 }
 
 static void long_window_broken_by_a_crash_is_partial(void **state)
 {
     struct window windows[] = {{.kind = WINDOW_CUMULATIVE},
                                {.kind = WINDOW_EXPONENTIAL, .half_life_rows = 10}};
-    struct bench *b = *state;
+    struct bench *bench = *state;
     char run[8];
 
     for (size_t i = 0; i < 2; i++) {
         sprintf(run, "run-%zu", i);
-        bench_open_window(b, 1, run, windows[i]);
-        bench_settle(b);
-        bench_rows(b, 1, 1, 0, 20);
-        bench_checkpoint(b, 1, 1, 1, 20);
-        bench_settle(b);
-        bench_crash(b);
-        bench_open_window(b, 1, run, windows[i]);
-        bench_settle(b);
-        assert_int_equal(b->welcome.last_seq, 1);
-        bench_rows(b, 1, 2, 20, 20);
-        bench_checkpoint(b, 1, 2, 2, 40);
-        bench_settle(b);
-        assert_int_equal(b->points[0].point.rows_missing, 20);
-        assert_true(b->points[0].point.flags & FLAG_PARTIAL);
-        bench_crash(b);
+        bench_open_window(bench, 1, run, windows[i]);
+        bench_settle(bench);
+        bench_rows(bench, 1, 1, 0, 20);
+        bench_checkpoint(bench, 1, 1, 1, 20);
+        bench_settle(bench);
+        bench_crash(bench);
+        bench_open_window(bench, 1, run, windows[i]);
+        bench_settle(bench);
+        assert_int_equal(bench->welcome.last_seq, 1);
+        bench_rows(bench, 1, 2, 20, 20);
+        bench_checkpoint(bench, 1, 2, 2, 40);
+        bench_settle(bench);
+        assert_int_equal(bench->points[0].point.rows_missing, 20);
+        assert_true(bench->points[0].point.flags & FLAG_PARTIAL);
+        bench_crash(bench);
     }
 }
 
 static void rows_lost_in_a_crash_are_missing(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_rows(b, 1, 1, 0, 20);
-    bench_checkpoint(b, 1, 1, 1, 20);
-    bench_settle(b);
-    bench_rows(b, 1, 2, 20, 20);
-    bench_crash(b);
-    bench_rows(b, 2, 3, 40, 20);
-    assert_nack(b, NACK_ENOTOPEN);
-    bench_open(b, 2, "run", "writer", 1);
-    bench_settle(b);
-    assert_int_equal(b->welcome.attempt, 1);
-    assert_int_equal(b->welcome.last_seq, 1);
-    bench_rows(b, 2, 4, 60, 20);
-    bench_checkpoint(b, 2, 2, 4, 80);
-    bench_settle(b);
-    assert_true(b->points[0].point.n == 20);
-    assert_int_equal(b->points[0].point.rows_missing, 40);
+    bench_rows(bench, 1, 1, 0, 20);
+    bench_checkpoint(bench, 1, 1, 1, 20);
+    bench_settle(bench);
+    bench_rows(bench, 1, 2, 20, 20);
+    bench_crash(bench);
+    bench_rows(bench, 2, 3, 40, 20);
+    assert_nack(bench, NACK_ENOTOPEN);
+    bench_open(bench, 2, "run", "writer", 1);
+    bench_settle(bench);
+    assert_int_equal(bench->welcome.attempt, 1);
+    assert_int_equal(bench->welcome.last_seq, 1);
+    bench_rows(bench, 2, 4, 60, 20);
+    bench_checkpoint(bench, 2, 2, 4, 80);
+    bench_settle(bench);
+    assert_true(bench->points[0].point.n == 20);
+    assert_int_equal(bench->points[0].point.rows_missing, 40);
 }
 
 /* ---- who may write ------------------------------------------------------------------------- */
 
 static void a_second_attempt_fences_the_first(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_rows(b, 1, 1, 0, 20);
-    bench_open(b, 2, "run", "other", 0);
-    bench_settle(b);
-    assert_nack(b, NACK_EFENCED);
-    assert_true(b->nack.fatal);
-    assert_int_equal(b->nack_peer, 1);
-    assert_int_equal(b->welcome.attempt, 2);
-    assert_int_equal(b->n_released, 1);
-    bench_checkpoint(b, 1, 1, 1, 20);
-    assert_int_equal(b->nack.code, NACK_ENOTOPEN);
-    bench_open(b, 3, "run", "writer", 1);
-    bench_settle(b);
-    assert_int_equal(b->nack.code, NACK_EFENCED);
-    assert_int_equal(b->nack_peer, 3);
+    bench_rows(bench, 1, 1, 0, 20);
+    bench_open(bench, 2, "run", "other", 0);
+    bench_settle(bench);
+    assert_nack(bench, NACK_EFENCED);
+    assert_true(bench->nack.fatal);
+    assert_int_equal(bench->nack_peer, 1);
+    assert_int_equal(bench->welcome.attempt, 2);
+    assert_int_equal(bench->n_released, 1);
+    bench_checkpoint(bench, 1, 1, 1, 20);
+    assert_int_equal(bench->nack.code, NACK_ENOTOPEN);
+    bench_open(bench, 3, "run", "writer", 1);
+    bench_settle(bench);
+    assert_int_equal(bench->nack.code, NACK_EFENCED);
+    assert_int_equal(bench->nack_peer, 3);
 }
 
 static void fenced_batch_stays_while_a_job_reads_it(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_rows(b, 1, 1, 0, 3000);
-    assert_false(list_empty(&b->jobs));
-    bench_open(b, 2, "run", "other", 0);
-    bench_commit(b);
-    assert_int_equal(b->nack.code, NACK_EFENCED);
-    assert_int_equal(b->n_released, 0);
-    bench_work(b);
-    assert_int_equal(b->n_released, 1);
-    assert_int_equal(monitor_stats(b->monitor).buffered_bytes, 0);
+    bench_rows(bench, 1, 1, 0, 3000);
+    assert_false(list_empty(&bench->jobs));
+    bench_open(bench, 2, "run", "other", 0);
+    bench_commit(bench);
+    assert_int_equal(bench->nack.code, NACK_EFENCED);
+    assert_int_equal(bench->n_released, 0);
+    bench_work(bench);
+    assert_int_equal(bench->n_released, 1);
+    assert_int_equal(monitor_stats(bench->monitor).buffered_bytes, 0);
 }
 
 static void the_same_writer_reconnects_and_keeps_its_window(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_rows(b, 1, 1, 0, 20);
-    bench_open(b, 2, "run", "writer", 1);
-    assert_int_equal(b->n_welcomes, 2);
-    bench_rows(b, 2, 2, 20, 20);
-    bench_checkpoint(b, 2, 1, 2, 40);
-    bench_settle(b);
-    assert_true(b->points[0].point.n == 40);
-    assert_int_equal(b->points[0].point.rows_missing, 0);
-    bench_rows(b, 1, 3, 40, 20);
-    assert_nack(b, NACK_ENOTOPEN);
+    bench_rows(bench, 1, 1, 0, 20);
+    bench_open(bench, 2, "run", "writer", 1);
+    assert_int_equal(bench->n_welcomes, 2);
+    bench_rows(bench, 2, 2, 20, 20);
+    bench_checkpoint(bench, 2, 1, 2, 40);
+    bench_settle(bench);
+    assert_true(bench->points[0].point.n == 40);
+    assert_int_equal(bench->points[0].point.rows_missing, 0);
+    bench_rows(bench, 1, 3, 40, 20);
+    assert_nack(bench, NACK_ENOTOPEN);
 }
 
 static void another_writer_is_told_who_holds_the_attempt(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_open(b, 2, "run", "other", 1);
-    bench_settle(b);
-    assert_nack(b, NACK_EHELD);
-    assert_true(b->nack.fatal);
-    assert_non_null(strstr(b->nack.why.text, "writer writer"));
-    bench_rows(b, 1, 1, 0, 20);
-    assert_int_equal(b->n_nacks, 1);
+    bench_open(bench, 2, "run", "other", 1);
+    bench_settle(bench);
+    assert_nack(bench, NACK_EHELD);
+    assert_true(bench->nack.fatal);
+    assert_non_null(strstr(bench->nack.why.text, "writer writer"));
+    bench_rows(bench, 1, 1, 0, 20);
+    assert_int_equal(bench->n_nacks, 1);
 }
 
 static void two_writers_at_once_get_an_attempt_each(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_open(b, 1, "run", "a", 0);
-    bench_open(b, 2, "run", "b", 0);
-    bench_open(b, 2, "run", "b", 0); /* again, before it was answered */
-    bench_settle(b);
-    assert_int_equal(b->n_welcomes, 2);
-    assert_int_equal(b->welcome.attempt, 2);
-    assert_nack(b, NACK_EFENCED);
-    assert_int_equal(b->nack_peer, 1);
+    bench_open(bench, 1, "run", "a", 0);
+    bench_open(bench, 2, "run", "b", 0);
+    bench_open(bench, 2, "run", "b", 0); /* again, before it was answered */
+    bench_settle(bench);
+    assert_int_equal(bench->n_welcomes, 2);
+    assert_int_equal(bench->welcome.attempt, 2);
+    assert_nack(bench, NACK_EFENCED);
+    assert_int_equal(bench->nack_peer, 1);
 }
 
 static void writer_that_asks_twice_for_its_attempt_is_not_fenced(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_crash(b);
-    bench_open(b, 2, "run", "writer", 1);
-    bench_open(b, 3, "run", "writer", 1);
-    bench_settle(b);
-    assert_int_equal(b->n_nacks, 0);
-    assert_int_equal(b->n_welcomes, 1);
-    bench_log(b, 3, 1);
-    bench_settle(b);
-    assert_int_equal(b->n_acks, 1);
+    bench_crash(bench);
+    bench_open(bench, 2, "run", "writer", 1);
+    bench_open(bench, 3, "run", "writer", 1);
+    bench_settle(bench);
+    assert_int_equal(bench->n_nacks, 0);
+    assert_int_equal(bench->n_welcomes, 1);
+    bench_log(bench, 3, 1);
+    bench_settle(bench);
+    assert_int_equal(bench->n_acks, 1);
 }
 
 static void control_of_a_stranger_is_not_open(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_checkpoint(b, 9, 1, 1, 20);
-    assert_nack(b, NACK_ENOTOPEN);
-    bench_log(b, 9, 1);
-    bench_close(b, 9, 1);
-    assert_int_equal(b->n_nacks, 3);
+    bench_checkpoint(bench, 9, 1, 1, 20);
+    assert_nack(bench, NACK_ENOTOPEN);
+    bench_log(bench, 9, 1);
+    bench_close(bench, 9, 1);
+    assert_int_equal(bench->n_nacks, 3);
 }
 
 /* ---- the end of a run ---------------------------------------------------------------------- */
 
 static void close_twice_is_close_once(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_close(b, 1, 1);
-    bench_close(b, 1, 1);
-    bench_settle(b);
-    assert_int_equal(b->n_acks, 1);
-    assert_int_equal(monitor_stats(b->monitor).runs_open, 0);
-    bench_open(b, 2, "run", "writer", 1);
-    bench_settle(b);
-    bench_close(b, 2, 1);
-    bench_settle(b);
-    assert_int_equal(b->n_acks, 2);
-    assert_int_equal(disk_attempt(&b->disk, "run", 1)->n_items, 1);
-    assert_int_equal(disk_attempt(&b->disk, "run", 1)->state, DISK_FINISHED);
+    bench_close(bench, 1, 1);
+    bench_close(bench, 1, 1);
+    bench_settle(bench);
+    assert_int_equal(bench->n_acks, 1);
+    assert_int_equal(monitor_stats(bench->monitor).runs_open, 0);
+    bench_open(bench, 2, "run", "writer", 1);
+    bench_settle(bench);
+    bench_close(bench, 2, 1);
+    bench_settle(bench);
+    assert_int_equal(bench->n_acks, 2);
+    assert_int_equal(disk_attempt(&bench->disk, "run", 1)->n_items, 1);
+    assert_int_equal(disk_attempt(&bench->disk, "run", 1)->state, DISK_FINISHED);
 }
 
 static void trainer_that_comes_back_after_close_keeps_its_last_point(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_rows(b, 1, 1, 0, 20);
-    bench_checkpoint(b, 1, 1, 1, 20);
-    bench_close(b, 1, 2);
-    bench_open(b, 2, "run", "writer", 1);
-    bench_checkpoint(b, 2, 1, 1, 20);
-    bench_close(b, 2, 2);
-    bench_settle(b);
-    assert_int_equal(b->n_acks, 2);
-    assert_true(b->points[0].measured);
-    assert_true(b->points[0].point.n == 20);
+    bench_rows(bench, 1, 1, 0, 20);
+    bench_checkpoint(bench, 1, 1, 1, 20);
+    bench_close(bench, 1, 2);
+    bench_open(bench, 2, "run", "writer", 1);
+    bench_checkpoint(bench, 2, 1, 1, 20);
+    bench_close(bench, 2, 2);
+    bench_settle(bench);
+    assert_int_equal(bench->n_acks, 2);
+    assert_true(bench->points[0].measured);
+    assert_true(bench->points[0].point.n == 20);
 }
 
 static void a_lost_trainer_is_marked_lost_after_30_ticks(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
     struct event alive = {.type = EV_ALIVE};
 
-    bench_tick(b, MONITOR_LOST_TICKS - 1);
-    bench_step(b, &alive, 1);
-    bench_tick(b, MONITOR_LOST_TICKS - 1);
-    assert_null(bench_waiting(b));
-    bench_tick(b, 1);
-    assert_int_equal(bench_waiting(b)->kind, RECORD_LOST);
-    bench_settle(b);
-    assert_int_equal(disk_attempt(&b->disk, "run", 1)->state, DISK_LOST);
-    assert_true(monitor_is_settled(b->monitor));
-    bench_log(b, 1, 1);
-    assert_nack(b, NACK_ENOTOPEN);
+    bench_tick(bench, MONITOR_LOST_TICKS - 1);
+    bench_step(bench, &alive, 1);
+    bench_tick(bench, MONITOR_LOST_TICKS - 1);
+    assert_null(bench_waiting(bench));
+    bench_tick(bench, 1);
+    assert_int_equal(bench_waiting(bench)->kind, RECORD_LOST);
+    bench_settle(bench);
+    assert_int_equal(disk_attempt(&bench->disk, "run", 1)->state, DISK_LOST);
+    assert_true(monitor_is_settled(bench->monitor));
+    bench_log(bench, 1, 1);
+    assert_nack(bench, NACK_ENOTOPEN);
 }
 
 static void lost_trainer_that_comes_back_in_time_keeps_its_window(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_rows(b, 1, 1, 0, 20);
-    bench_checkpoint(b, 1, 1, 1, 20); /* its job does not come home, so the loss has to wait */
-    bench_tick(b, MONITOR_LOST_TICKS);
-    bench_open(b, 2, "run", "writer", 1);
-    assert_int_equal(b->n_welcomes, 2);
-    bench_settle(b);
-    assert_int_equal(b->n_acks, 1);
-    assert_int_equal(disk_attempt(&b->disk, "run", 1)->state, DISK_OPEN);
-    bench_log(b, 2, 2);
-    bench_settle(b);
-    assert_int_equal(b->n_acks, 2);
+    bench_rows(bench, 1, 1, 0, 20);
+    bench_checkpoint(bench, 1, 1, 1, 20); /* its job does not come home, so the loss has to wait */
+    bench_tick(bench, MONITOR_LOST_TICKS);
+    bench_open(bench, 2, "run", "writer", 1);
+    assert_int_equal(bench->n_welcomes, 2);
+    bench_settle(bench);
+    assert_int_equal(bench->n_acks, 1);
+    assert_int_equal(disk_attempt(&bench->disk, "run", 1)->state, DISK_OPEN);
+    bench_log(bench, 2, 2);
+    bench_settle(bench);
+    assert_int_equal(bench->n_acks, 2);
 }
 
 static void peer_that_is_gone_has_to_open_again(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
     struct event gone = {.type = EV_GONE};
 
-    bench_rows(b, 1, 1, 0, 20);
-    bench_step(b, &gone, 1);
-    assert_nack(b, NACK_ENOTOPEN);
-    b->n_nacks = 0;
-    bench_log(b, 1, 1);
-    assert_nack(b, NACK_ENOTOPEN);
-    bench_open(b, 1, "run", "writer", 1);
-    bench_checkpoint(b, 1, 1, 1, 20);
-    bench_settle(b);
-    assert_true(b->points[0].point.n == 20);
+    bench_rows(bench, 1, 1, 0, 20);
+    bench_step(bench, &gone, 1);
+    assert_nack(bench, NACK_ENOTOPEN);
+    bench->n_nacks = 0;
+    bench_log(bench, 1, 1);
+    assert_nack(bench, NACK_ENOTOPEN);
+    bench_open(bench, 1, "run", "writer", 1);
+    bench_checkpoint(bench, 1, 1, 1, 20);
+    bench_settle(bench);
+    assert_true(bench->points[0].point.n == 20);
 }
 
 static void draining_takes_no_run_and_finishes_what_is_promised(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
     struct event drain = {.type = EV_DRAIN};
 
-    bench_rows(b, 1, 1, 0, 20);
-    bench_checkpoint(b, 1, 1, 1, 20);
-    bench_step(b, &drain, 0);
-    assert_false(monitor_is_settled(b->monitor));
-    bench_open(b, 2, "new", "other", 0);
-    assert_nack(b, NACK_EBUSY);
-    bench_settle(b);
-    assert_int_equal(b->n_acks, 1);
-    assert_true(monitor_is_settled(b->monitor));
+    bench_rows(bench, 1, 1, 0, 20);
+    bench_checkpoint(bench, 1, 1, 1, 20);
+    bench_step(bench, &drain, 0);
+    assert_false(monitor_is_settled(bench->monitor));
+    bench_open(bench, 2, "new", "other", 0);
+    assert_nack(bench, NACK_EBUSY);
+    bench_settle(bench);
+    assert_int_equal(bench->n_acks, 1);
+    assert_true(monitor_is_settled(bench->monitor));
 }
 
 /* ---- the disk ------------------------------------------------------------------------------ */
 
 static void a_full_disk_delays_acks_and_loses_nothing(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_rows(b, 1, 1, 0, 20);
-    bench_checkpoint(b, 1, 1, 1, 20);
-    bench_log(b, 1, 2);
-    bench_work(b);
-    bench_fail_disk(b);
-    assert_null(bench_waiting(b));
-    bench_log(b, 1, 3);
-    assert_null(bench_waiting(b)); /* not before the next tick */
-    bench_tick(b, 1);
-    bench_fail_disk(b);
-    assert_int_equal(b->n_acks, 0);
-    assert_false(b->fatal);
-    bench_tick(b, 1);
-    bench_settle(b);
-    assert_int_equal(b->n_acks, 3);
+    bench_rows(bench, 1, 1, 0, 20);
+    bench_checkpoint(bench, 1, 1, 1, 20);
+    bench_log(bench, 1, 2);
+    bench_work(bench);
+    bench_fail_disk(bench);
+    assert_null(bench_waiting(bench));
+    bench_log(bench, 1, 3);
+    assert_null(bench_waiting(bench)); /* not before the next tick */
+    bench_tick(bench, 1);
+    bench_fail_disk(bench);
+    assert_int_equal(bench->n_acks, 0);
+    assert_false(bench->fatal);
+    bench_tick(bench, 1);
+    bench_settle(bench);
+    assert_int_equal(bench->n_acks, 3);
     for (uint64_t seq = 1; seq <= 3; seq++)
-        assert_int_equal(b->acks[seq - 1], seq);
-    assert_true(b->points[0].point.n == 20);
+        assert_int_equal(bench->acks[seq - 1], seq);
+    assert_true(bench->points[0].point.n == 20);
 }
 
 static void a_broken_disk_is_fatal_and_acknowledges_nothing(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_log(b, 1, 1);
-    disk_fail(&b->disk, -5, "input/output error");
-    bench_commit(b);
-    assert_true(b->fatal);
-    assert_int_equal(b->n_acks, 0);
+    bench_log(bench, 1, 1);
+    disk_fail(&bench->disk, -5, "input/output error");
+    bench_commit(bench);
+    assert_true(bench->fatal);
+    assert_int_equal(bench->n_acks, 0);
 }
 
 static void message_after_a_refused_one_waits_for_it(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
     uint64_t seq;
 
     for (seq = 1; seq <= RUN_UNSTORED_MAX; seq++)
-        bench_log(b, 1, seq);
-    assert_int_equal(b->n_nacks, 0);
-    bench_log(b, 1, seq);
-    assert_nack(b, NACK_EBUSY);
-    assert_int_equal(b->nack.seq, seq);
-    assert_false(b->nack.fatal);
-    bench_settle(b);
-    bench_tick(b, 1);
-    bench_settle(b);
-    assert_int_equal(b->n_acks, RUN_UNSTORED_MAX);
-    bench_log(b, 1, seq + 1); /* there is room, but what is on disk must be a prefix */
-    assert_int_equal(b->n_nacks, 2);
-    bench_log(b, 1, seq);
-    bench_log(b, 1, seq + 1);
-    bench_settle(b);
-    assert_int_equal(b->n_acks, RUN_UNSTORED_MAX + 2);
-    assert_non_null(disk_item(&b->disk, "run", 1, seq));
+        bench_log(bench, 1, seq);
+    assert_int_equal(bench->n_nacks, 0);
+    bench_log(bench, 1, seq);
+    assert_nack(bench, NACK_EBUSY);
+    assert_int_equal(bench->nack.seq, seq);
+    assert_false(bench->nack.fatal);
+    bench_settle(bench);
+    bench_tick(bench, 1);
+    bench_settle(bench);
+    assert_int_equal(bench->n_acks, RUN_UNSTORED_MAX);
+    bench_log(bench, 1, seq + 1); /* there is room, but what is on disk must be a prefix */
+    assert_int_equal(bench->n_nacks, 2);
+    bench_log(bench, 1, seq);
+    bench_log(bench, 1, seq + 1);
+    bench_settle(bench);
+    assert_int_equal(bench->n_acks, RUN_UNSTORED_MAX + 2);
+    assert_non_null(disk_item(&bench->disk, "run", 1, seq));
 }
 
 static void batch_after_a_refused_checkpoint_stays_out_of_its_window(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_rows(b, 1, 1, 0, 20);
+    bench_rows(bench, 1, 1, 0, 20);
     for (uint64_t seq = 1; seq <= RUN_UNSTORED_MAX; seq++)
-        bench_log(b, 1, seq);
-    bench_checkpoint(b, 1, RUN_UNSTORED_MAX + 1, 1, 20);
-    assert_nack(b, NACK_EBUSY);
-    bench_rows(b, 1, 2, 20, 20);
-    assert_int_equal(b->n_nacks, 2);
-    bench_settle(b);
-    bench_checkpoint(b, 1, RUN_UNSTORED_MAX + 1, 1, 20);
-    bench_rows(b, 1, 3, 40, 20);
-    bench_settle(b);
-    assert_true(b->points[0].point.n == 20);
-    bench_checkpoint(b, 1, RUN_UNSTORED_MAX + 2, 3, 60);
-    bench_settle(b);
-    assert_true(b->points[0].point.n == 20);
-    assert_int_equal(b->points[0].point.rows_missing, 20);
+        bench_log(bench, 1, seq);
+    bench_checkpoint(bench, 1, RUN_UNSTORED_MAX + 1, 1, 20);
+    assert_nack(bench, NACK_EBUSY);
+    bench_rows(bench, 1, 2, 20, 20);
+    assert_int_equal(bench->n_nacks, 2);
+    bench_settle(bench);
+    bench_checkpoint(bench, 1, RUN_UNSTORED_MAX + 1, 1, 20);
+    bench_rows(bench, 1, 3, 40, 20);
+    bench_settle(bench);
+    assert_true(bench->points[0].point.n == 20);
+    bench_checkpoint(bench, 1, RUN_UNSTORED_MAX + 2, 3, 60);
+    bench_settle(bench);
+    assert_true(bench->points[0].point.n == 20);
+    assert_int_equal(bench->points[0].point.rows_missing, 20);
 }
 
 /* ---- credit -------------------------------------------------------------------------------- */
 
 /* A batch that claims a size, as large frames would have. */
-static void send_sized(struct bench *b, peer_id peer, const char *layer, uint64_t seq, size_t size)
+static void send_sized(struct bench *bench, peer_id peer, const char *layer, uint64_t seq,
+                       size_t size)
 {
     struct parcel *parcel = parcel_new(PARCEL_F32, layer, P, C, 20, seq);
 
     parcel->batch.size_bytes = size;
-    bench_send(b, peer, parcel, seq, 20 * (seq - 1));
+    bench_send(bench, peer, parcel, seq, 20 * (seq - 1));
 }
 
 static void credit_comes_back_when_rows_are_folded(void **state)
@@ -918,13 +920,13 @@ static void credit_comes_back_when_rows_are_folded(void **state)
 
 static void batch_beyond_the_credit_is_refused(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    send_sized(b, 1, "head", 1, b->granted + 1);
-    assert_nack(b, NACK_ECREDIT);
-    assert_int_equal(b->n_released, 1);
-    send_sized(b, 1, "head", 2, b->granted);
-    assert_int_equal(b->n_nacks, 1);
+    send_sized(bench, 1, "head", 1, bench->granted + 1);
+    assert_nack(bench, NACK_ECREDIT);
+    assert_int_equal(bench->n_released, 1);
+    send_sized(bench, 1, "head", 2, bench->granted);
+    assert_int_equal(bench->n_nacks, 1);
 }
 
 static void window_full_of_many_layers_is_folded_at_once(void **state)
@@ -968,31 +970,31 @@ static void reconnection_does_not_double_the_credit(void **state)
 
 static void daemon_grants_no_more_than_its_budget(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
     uint64_t sum = 0;
     char run[16];
 
-    for (peer_id peer = 1; b->n_nacks == 0; peer++) {
+    for (peer_id peer = 1; bench->n_nacks == 0; peer++) {
         sprintf(run, "run-%u", (unsigned)peer);
-        b->granted = 0;
-        bench_open(b, peer, run, "writer", 0);
-        bench_settle(b);
-        sum += b->granted;
+        bench->granted = 0;
+        bench_open(bench, peer, run, "writer", 0);
+        bench_settle(bench);
+        sum += bench->granted;
     }
-    assert_int_equal(b->nack.code, NACK_EBUSY);
-    assert_true(sum <= b->config.budget_bytes);
-    assert_true(sum >= b->config.budget_bytes - MONITOR_CREDIT_MIN);
+    assert_int_equal(bench->nack.code, NACK_EBUSY);
+    assert_true(sum <= bench->config.budget_bytes);
+    assert_true(sum >= bench->config.budget_bytes - MONITOR_CREDIT_MIN);
 }
 
 static void layer_beyond_the_memory_budget_is_refused(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_send(b, 1, parcel_new(PARCEL_F32, "wide", 20000, 1, 1, 1), 1, 0);
-    assert_nack(b, NACK_EBUSY);
-    assert_string_equal(b->nack.layer, "wide");
-    bench_rows(b, 1, 1, 0, 20);
-    assert_int_equal(b->n_nacks, 1);
+    bench_send(bench, 1, parcel_new(PARCEL_F32, "wide", 20000, 1, 1, 1), 1, 0);
+    assert_nack(bench, NACK_EBUSY);
+    assert_string_equal(bench->nack.layer, "wide");
+    bench_rows(bench, 1, 1, 0, 20);
+    assert_int_equal(bench->n_nacks, 1);
 }
 
 /* ---- a probe ------------------------------------------------------------------------------- */
@@ -1030,14 +1032,14 @@ static double s_init_of(uint64_t first, uint64_t now)
 }
 
 /* Sends batch `seq` of n rows, of which the last before took `before`, and checkpoint `seq`. */
-static const struct layer_point *probe_window(struct bench *b, peer_id peer, uint64_t seq,
+static const struct layer_point *probe_window(struct bench *bench, peer_id peer, uint64_t seq,
                                               uint64_t before, size_t n)
 {
-    bench_rows(b, peer, seq, before, n);
-    bench_checkpoint(b, peer, seq, seq, before + n);
-    bench_settle(b);
-    assert_int_equal(b->n_points, 1);
-    return &b->points[0];
+    bench_rows(bench, peer, seq, before, n);
+    bench_checkpoint(bench, peer, seq, seq, before + n);
+    bench_settle(bench);
+    assert_int_equal(bench->n_points, 1);
+    return &bench->points[0];
 }
 
 static void assert_s_init(const struct layer_point *p, double expected)
@@ -1049,164 +1051,165 @@ static void assert_s_init(const struct layer_point *p, double expected)
     assert_true(fabs(got - expected) < 1e-12);
 }
 
-static void assert_problem(const struct layer_point *p, enum probe_problem problem)
+static void assert_problem(const struct layer_point *point, enum probe_problem problem)
 {
-    assert_true(isnan(p->point.value[METRIC_S_INIT]));
-    assert_true(isnan(p->point.value[METRIC_S_INIT_UNCENTRED]));
-    assert_int_equal(p->point.flags & FLAG_PROBE_DIFFERS, FLAG_PROBE_DIFFERS);
-    assert_string_equal(probe_problem_text(p->probe_problem), probe_problem_text(problem));
+    assert_true(isnan(point->point.value[METRIC_S_INIT]));
+    assert_true(isnan(point->point.value[METRIC_S_INIT_UNCENTRED]));
+    assert_int_equal(point->point.flags & FLAG_PROBE_DIFFERS, FLAG_PROBE_DIFFERS);
+    assert_string_equal(probe_problem_text(point->probe_problem), probe_problem_text(problem));
 }
 
 static void features_are_compared_with_the_first_window_across_crashes_and_attempts(void **state)
 {
-    struct bench *b = *state;
-    const struct layer_point *p;
+    struct bench *bench = *state;
+    const struct layer_point *point;
 
-    bench_open_probe(b, 1, "run", "writer");
-    bench_settle(b);
-    p = probe_window(b, 1, 1, 0, PROBE_ROWS);
-    assert_s_init(p, 1);
-    assert_true(fabs(p->point.value[METRIC_S_INIT_UNCENTRED] - 1) < 1e-12);
-    assert_s_init(probe_window(b, 1, 2, PROBE_ROWS, PROBE_ROWS), s_init_of(1, 2));
-    bench_crash(b);
-    bench_open_probe(b, 2, "run", "writer");
-    bench_settle(b);
-    assert_s_init(probe_window(b, 2, 3, 2 * PROBE_ROWS, PROBE_ROWS), s_init_of(1, 3));
-    bench_open_probe(b, 3, "run", "another");
-    bench_settle(b);
-    assert_int_equal(b->welcome.attempt, 2);
-    bench_rows(b, 3, 1, 0, 3); /* the first window of this attempt has other rows */
-    bench_checkpoint(b, 3, 1, 1, 3);
-    bench_settle(b);
-    assert_problem(&b->points[0], PROBE_N_ROWS);
-    assert_s_init(probe_window(b, 3, 2, 3, PROBE_ROWS), s_init_of(1, 2));
+    bench_open_probe(bench, 1, "run", "writer");
+    bench_settle(bench);
+    point = probe_window(bench, 1, 1, 0, PROBE_ROWS);
+    assert_s_init(point, 1);
+    assert_true(fabs(point->point.value[METRIC_S_INIT_UNCENTRED] - 1) < 1e-12);
+    assert_s_init(probe_window(bench, 1, 2, PROBE_ROWS, PROBE_ROWS), s_init_of(1, 2));
+    bench_crash(bench);
+    bench_open_probe(bench, 2, "run", "writer");
+    bench_settle(bench);
+    assert_s_init(probe_window(bench, 2, 3, 2 * PROBE_ROWS, PROBE_ROWS), s_init_of(1, 3));
+    bench_open_probe(bench, 3, "run", "another");
+    bench_settle(bench);
+    assert_int_equal(bench->welcome.attempt, 2);
+    bench_rows(bench, 3, 1, 0, 3); /* the first window of this attempt has other rows */
+    bench_checkpoint(bench, 3, 1, 1, 3);
+    bench_settle(bench);
+    assert_problem(&bench->points[0], PROBE_N_ROWS);
+    assert_s_init(probe_window(bench, 3, 2, 3, PROBE_ROWS), s_init_of(1, 2));
 }
 
 static void a_window_that_differs_is_flagged_with_its_reason(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_open_probe(b, 1, "run", "writer");
-    bench_settle(b);
-    probe_window(b, 1, 1, 0, PROBE_ROWS);
-    assert_problem(probe_window(b, 1, 2, 20, 10), PROBE_N_ROWS);
-    assert_problem(probe_window(b, 1, 3, 30, 10), PROBE_N_ROWS);
-    assert_s_init(probe_window(b, 1, 4, 40, PROBE_ROWS), s_init_of(1, 4));
-    bench_rows(b, 1, 5, 60, PROBE_ROWS);
-    bench_checkpoint(b, 1, 5, 6, 90); /* as many rows as at first, but not all */
-    bench_settle(b);
-    assert_problem(&b->points[0], PROBE_MISSING);
+    bench_open_probe(bench, 1, "run", "writer");
+    bench_settle(bench);
+    probe_window(bench, 1, 1, 0, PROBE_ROWS);
+    assert_problem(probe_window(bench, 1, 2, 20, 10), PROBE_N_ROWS);
+    assert_problem(probe_window(bench, 1, 3, 30, 10), PROBE_N_ROWS);
+    assert_s_init(probe_window(bench, 1, 4, 40, PROBE_ROWS), s_init_of(1, 4));
+    bench_rows(bench, 1, 5, 60, PROBE_ROWS);
+    bench_checkpoint(bench, 1, 5, 6, 90); /* as many rows as at first, but not all */
+    bench_settle(bench);
+    assert_problem(&bench->points[0], PROBE_MISSING);
 }
 
 static void a_window_that_is_not_whole_is_not_the_first(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
 
-    bench_open_probe(b, 1, "run", "writer");
-    bench_settle(b);
-    bench_rows(b, 1, 2, 10, PROBE_ROWS);
-    bench_checkpoint(b, 1, 1, 2, 30);
-    bench_settle(b);
-    assert_problem(&b->points[0], PROBE_MISSING);
-    bench_crash(b);
-    bench_open_probe(b, 2, "run", "writer");
-    bench_settle(b);
-    bench_rows(b, 2, 3, 30, PROBE_ROWS);
-    bench_checkpoint(b, 2, 2, 3, 50);
-    bench_settle(b);
-    assert_s_init(&b->points[0], 1);
+    bench_open_probe(bench, 1, "run", "writer");
+    bench_settle(bench);
+    bench_rows(bench, 1, 2, 10, PROBE_ROWS);
+    bench_checkpoint(bench, 1, 1, 2, 30);
+    bench_settle(bench);
+    assert_problem(&bench->points[0], PROBE_MISSING);
+    bench_crash(bench);
+    bench_open_probe(bench, 2, "run", "writer");
+    bench_settle(bench);
+    bench_rows(bench, 2, 3, 30, PROBE_ROWS);
+    bench_checkpoint(bench, 2, 2, 3, 50);
+    bench_settle(bench);
+    assert_s_init(&bench->points[0], 1);
 }
 
 static void runs_without_a_probe_have_no_s_init_and_no_flag(void **state)
 {
-    struct bench *b = *state;
-    const struct layer_point *p = probe_window(b, 1, 1, 0, PROBE_ROWS);
+    struct bench *bench = *state;
+    const struct layer_point *point = probe_window(bench, 1, 1, 0, PROBE_ROWS);
 
-    assert_true(isnan(p->point.value[METRIC_S_INIT]));
-    assert_int_equal(p->point.flags & FLAG_PROBE_DIFFERS, 0);
-    bench_crash(b);
-    bench_open_probe(b, 2, "run", "writer");
-    bench_settle(b);
-    p = probe_window(b, 2, 2, PROBE_ROWS, PROBE_ROWS);
-    assert_s_init(p, 1);
+    assert_true(isnan(point->point.value[METRIC_S_INIT]));
+    assert_int_equal(point->point.flags & FLAG_PROBE_DIFFERS, 0);
+    bench_crash(bench);
+    bench_open_probe(bench, 2, "run", "writer");
+    bench_settle(bench);
+    point = probe_window(bench, 2, 2, PROBE_ROWS, PROBE_ROWS);
+    assert_s_init(point, 1);
 }
 
 static void probes_count_in_the_memory_budget(void **state)
 {
-    struct bench *b = *state;
-    double layer = layer_size_bytes(&(struct batch){.p = P, .c = C}, b->config.n_workers, false);
+    struct bench *bench = *state;
+    double layer =
+        layer_size_bytes(&(struct batch){.p = P, .c = C}, bench->config.n_workers, false);
 
-    b->config.state_bytes = layer + (double)probe_size_bytes(reservoir_rows_max(P, C)) - 1;
-    bench_crash(b);
-    bench_open_probe(b, 1, "run", "writer");
-    bench_settle(b);
-    bench_rows(b, 1, 1, 0, PROBE_ROWS);
-    assert_nack(b, NACK_EBUSY);
-    b->config.state_bytes += 1;
-    bench_crash(b);
-    bench_open_probe(b, 2, "run", "writer");
-    bench_settle(b);
-    probe_window(b, 2, 1, 0, PROBE_ROWS);
+    bench->config.state_bytes = layer + (double)probe_size_bytes(reservoir_rows_max(P, C)) - 1;
+    bench_crash(bench);
+    bench_open_probe(bench, 1, "run", "writer");
+    bench_settle(bench);
+    bench_rows(bench, 1, 1, 0, PROBE_ROWS);
+    assert_nack(bench, NACK_EBUSY);
+    bench->config.state_bytes += 1;
+    bench_crash(bench);
+    bench_open_probe(bench, 2, "run", "writer");
+    bench_settle(bench);
+    probe_window(bench, 2, 1, 0, PROBE_ROWS);
 
-    b->config.state_bytes = (double)probe_size_bytes(PROBE_ROWS) - 1;
-    bench_crash(b);
-    bench_open_probe(b, 3, "run", "writer");
-    bench_settle(b);
-    assert_nack(b, NACK_EBUSY);
-    assert_true(b->nack.fatal);
-    b->config.state_bytes = (double)probe_size_bytes(PROBE_ROWS) + layer;
-    bench_crash(b);
-    bench_open_probe(b, 4, "run", "writer");
-    bench_settle(b);
-    assert_s_init(probe_window(b, 4, 2, PROBE_ROWS, PROBE_ROWS), s_init_of(1, 2));
+    bench->config.state_bytes = (double)probe_size_bytes(PROBE_ROWS) - 1;
+    bench_crash(bench);
+    bench_open_probe(bench, 3, "run", "writer");
+    bench_settle(bench);
+    assert_nack(bench, NACK_EBUSY);
+    assert_true(bench->nack.fatal);
+    bench->config.state_bytes = (double)probe_size_bytes(PROBE_ROWS) + layer;
+    bench_crash(bench);
+    bench_open_probe(bench, 4, "run", "writer");
+    bench_settle(bench);
+    assert_s_init(probe_window(bench, 4, 2, PROBE_ROWS, PROBE_ROWS), s_init_of(1, 2));
 }
 
 /* ---- no memory ----------------------------------------------------------------------------- */
 
 #define N_CONTROL 4
 
-static void say_everything(struct bench *b, peer_id peer, bool with_rows)
+static void say_everything(struct bench *bench, peer_id peer, bool with_rows)
 {
-    bench_open(b, peer, "run", "writer", 0);
-    bench_settle(b);
+    bench_open(bench, peer, "run", "writer", 0);
+    bench_settle(bench);
     if (with_rows) {
-        bench_rows(b, peer, 1, 0, 20);
-        bench_send(b, peer, parcel_new(PARCEL_MOMENTS, "head", P, C, 20, 2), 2, 20);
+        bench_rows(bench, peer, 1, 0, 20);
+        bench_send(bench, peer, parcel_new(PARCEL_MOMENTS, "head", P, C, 20, 2), 2, 20);
     }
-    bench_checkpoint(b, peer, 1, 2, 40);
-    bench_log(b, peer, 2);
-    bench_settle(b);
+    bench_checkpoint(bench, peer, 1, 2, 40);
+    bench_log(bench, peer, 2);
+    bench_settle(bench);
     if (with_rows)
-        bench_rows(b, peer, 3, 40, 20);
-    bench_checkpoint(b, peer, 3, 3, 60);
-    bench_close(b, peer, N_CONTROL);
-    bench_settle(b);
-    bench_tick(b, 1);
-    bench_settle(b);
+        bench_rows(bench, peer, 3, 40, 20);
+    bench_checkpoint(bench, peer, 3, 3, 60);
+    bench_close(bench, peer, N_CONTROL);
+    bench_settle(bench);
+    bench_tick(bench, 1);
+    bench_settle(bench);
 }
 
-static void assert_all_on_disk(const struct bench *b)
+static void assert_all_on_disk(const struct bench *bench)
 {
-    const struct disk_attempt *a = disk_attempt(&b->disk, "run", 1);
+    const struct disk_attempt *attempt = disk_attempt(&bench->disk, "run", 1);
     uint64_t offered[] = {0, 40, 0, 20};
 
-    assert_non_null(a);
-    assert_int_equal(a->n_items, N_CONTROL);
+    assert_non_null(attempt);
+    assert_int_equal(attempt->n_items, N_CONTROL);
     for (uint64_t seq = 1; seq <= N_CONTROL; seq++)
-        assert_int_equal(a->items[seq - 1].seq, seq);
+        assert_int_equal(attempt->items[seq - 1].seq, seq);
     for (uint64_t seq = 1; seq <= 3; seq += 2) {
-        const struct layer_point *p = a->items[seq - 1].points;
+        const struct layer_point *point = attempt->items[seq - 1].points;
 
-        if (p->measured)
-            assert_true(p->point.n + (double)p->point.rows_missing >= (double)offered[seq]);
+        if (point->measured)
+            assert_true(point->point.n + (double)point->point.rows_missing >= (double)offered[seq]);
     }
 }
 
 /* Every acknowledgement that came out was true. */
-static void assert_acks_on_disk(const struct bench *b)
+static void assert_acks_on_disk(const struct bench *bench)
 {
-    for (size_t i = 0; i < b->n_acks; i++)
-        assert_non_null(disk_item(&b->disk, "run", 1, b->acks[i]));
+    for (size_t i = 0; i < bench->n_acks; i++)
+        assert_non_null(disk_item(&bench->disk, "run", 1, bench->acks[i]));
 }
 
 static void no_allocation_that_fails_breaks_a_promise(void **state)
@@ -1215,22 +1218,22 @@ static void no_allocation_that_fails_breaks_a_promise(void **state)
 
     (void)state;
     for (long n = 1; injected; n++) {
-        struct bench b;
+        struct bench bench;
 
-        bench_init(&b);
-        b.faulty = true;
+        bench_init(&bench);
+        bench.faulty = true;
         fault_arm(n);
         fault_pause();
-        say_everything(&b, 1, true);
+        say_everything(&bench, 1, true);
         injected = fault_disarm();
-        assert_acks_on_disk(&b);
-        if (b.fatal)
-            bench_crash(&b);
-        b.faulty = false;
-        say_everything(&b, 2, false);
-        assert_all_on_disk(&b);
-        assert_false(b.fatal);
-        bench_release(&b);
+        assert_acks_on_disk(&bench);
+        if (bench.fatal)
+            bench_crash(&bench);
+        bench.faulty = false;
+        say_everything(&bench, 2, false);
+        assert_all_on_disk(&bench);
+        assert_false(bench.fatal);
+        bench_release(&bench);
         assert_int_equal(parcel_live(), 0);
         assert_true(n < 1000);
     }
@@ -1238,76 +1241,76 @@ static void no_allocation_that_fails_breaks_a_promise(void **state)
 
 static void measuring_without_memory_is_tried_again(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
     struct job *job;
-    struct event e = {.type = EV_JOB_DONE};
+    struct event event = {.type = EV_JOB_DONE};
 
-    bench_rows(b, 1, 1, 0, 20);
-    bench_tick(b, 1);
-    bench_work(b);
-    bench_checkpoint(b, 1, 1, 1, 20);
-    job = bench_take_job(b);
+    bench_rows(bench, 1, 1, 0, 20);
+    bench_tick(bench, 1);
+    bench_work(bench);
+    bench_checkpoint(bench, 1, 1, 1, 20);
+    job = bench_take_job(bench);
     assert_int_equal(job->kind, JOB_MEASURE);
     fault_arm(1);
     job_work(job, 0);
     assert_true(fault_disarm());
-    e.job = job;
-    bench_step(b, &e, 0);
-    bench_settle(b);
-    assert_int_equal(b->n_acks, 0);
-    bench_tick(b, 1);
-    bench_settle(b);
-    assert_int_equal(b->n_acks, 1);
-    assert_true(b->points[0].measured);
-    assert_true(b->points[0].point.n == 20);
+    event.job = job;
+    bench_step(bench, &event, 0);
+    bench_settle(bench);
+    assert_int_equal(bench->n_acks, 0);
+    bench_tick(bench, 1);
+    bench_settle(bench);
+    assert_int_equal(bench->n_acks, 1);
+    assert_true(bench->points[0].measured);
+    assert_true(bench->points[0].point.n == 20);
 }
 
 static void moments_that_found_no_memory_are_missing(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
     struct job *job;
-    struct event e = {.type = EV_JOB_DONE};
+    struct event event = {.type = EV_JOB_DONE};
 
-    bench_rows(b, 1, 1, 0, 20);
-    bench_tick(b, 1);
-    bench_work(b);
-    bench_send(b, 1, parcel_new(PARCEL_MOMENTS, "head", P, C, 20, 2), 2, 20);
-    job = bench_take_job(b);
+    bench_rows(bench, 1, 1, 0, 20);
+    bench_tick(bench, 1);
+    bench_work(bench);
+    bench_send(bench, 1, parcel_new(PARCEL_MOMENTS, "head", P, C, 20, 2), 2, 20);
+    job = bench_take_job(bench);
     assert_int_equal(job->kind, JOB_ABSORB);
     fault_arm(1);
     job_work(job, 0);
     assert_true(fault_disarm());
-    e.job = job;
-    bench_step(b, &e, 0);
-    bench_checkpoint(b, 1, 1, 2, 40);
-    bench_settle(b);
-    assert_true(b->points[0].point.n == 20);
-    assert_int_equal(b->points[0].point.rows_missing, 20);
+    event.job = job;
+    bench_step(bench, &event, 0);
+    bench_checkpoint(bench, 1, 1, 2, 40);
+    bench_settle(bench);
+    assert_true(bench->points[0].point.n == 20);
+    assert_int_equal(bench->points[0].point.rows_missing, 20);
 }
 
 static void job_that_cannot_start_gives_its_rows_back_and_answers_nothing(void **state)
 {
-    struct bench *b = *state;
+    struct bench *bench = *state;
     struct actions released;
     struct batch *batch;
     struct job *job;
     int n = 0;
 
     actions_init(&released);
-    bench_rows(b, 1, 1, 0, 20);
-    bench_rows(b, 1, 2, 20, 20);
-    bench_checkpoint(b, 1, 1, 2, 40);
-    job = bench_take_job(b);
-    monitor_drop_job(b->monitor, job, &released);
+    bench_rows(bench, 1, 1, 0, 20);
+    bench_rows(bench, 1, 2, 20, 20);
+    bench_checkpoint(bench, 1, 1, 2, 40);
+    job = bench_take_job(bench);
+    monitor_drop_job(bench->monitor, job, &released);
     while ((batch = actions_next_released(&released))) {
         parcel_free((struct parcel *)batch);
         n++;
     }
     assert_int_equal(n, 2);
-    assert_int_equal(monitor_stats(b->monitor).buffered_bytes, 0);
-    assert_true(monitor_is_quiet(b->monitor));
-    bench_settle(b);
-    assert_int_equal(b->n_acks, 0);
+    assert_int_equal(monitor_stats(bench->monitor).buffered_bytes, 0);
+    assert_true(monitor_is_quiet(bench->monitor));
+    bench_settle(bench);
+    assert_int_equal(bench->n_acks, 0);
 }
 
 #define TEST(name)      cmocka_unit_test_setup_teardown(name, setup, teardown)
