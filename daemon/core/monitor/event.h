@@ -67,7 +67,7 @@ struct event {
             size_t n_layers;
             bool spectrum; /* asked for, whatever the policy */
             const double
-                *reported; /* METRIC_COUNT values, NaN: none; borrowed likewise. NULL: none */
+                *reported; /* METRIC_COUNT values, NaN: none; borrowed as well. NULL: none */
         } checkpoint;
         struct record *log; /* RECORD_LOG; the step takes it */
         struct {

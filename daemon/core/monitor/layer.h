@@ -1,8 +1,8 @@
 /* One layer of one attempt: its moments, the FIFO of batches and checkpoint marks, and the one job
  * that may be out with a worker. A mark is measured when everything before it in the FIFO has been
  * folded, so it measures exactly the batches sent before it. Belongs to the loop; while a job is
- * out, moments, fold and the lent batches belong to the workers. It decides nothing about runs or
- * credit.
+ * out, moments, fold and the batches of the job belong to the workers. It decides nothing about
+ * runs or credit.
  *
  *             start               all phases done
  *     IDLE ----------> FOLDING ------------------> IDLE
@@ -69,7 +69,7 @@ struct layer {
     size_t n_marks;    /* in the queue */
     uint64_t queued_rows;
     size_t queued_bytes;
-    size_t held_bytes; /* queued or lent */
+    size_t held_bytes; /* queued or in the job */
     size_t row_at;     /* rows of the queue's first batch that are folded already */
     bool flush;        /* fold what is there without waiting for a full block */
     bool starved;      /* no memory to measure: nothing starts until the owner resets this */

@@ -32,7 +32,7 @@ void monitor_bind_peer(struct monitor *, struct run *, peer_id);
 void monitor_refuse_not_open(peer_id, struct actions *);
 /* Ends a run because a newer attempt was opened, and tells its trainer. The run may be freed. */
 void monitor_supersede(struct monitor *, struct run *, struct actions *);
-/* Frees a run that has nothing left to do. Called wherever something of it came home. */
+/* Frees a run for which nothing remains to be done. Called where something of it came home. */
 void monitor_free_if_done(struct monitor *, struct run *, struct actions *);
 /* Frees a run of which nothing is out; its queued batches are released. */
 void monitor_free_run(struct monitor *, struct run *, struct actions *);

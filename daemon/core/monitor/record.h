@@ -48,7 +48,8 @@ struct stored_layer {
     uint64_t rows_offered; /* rows offered up to where the next window begins */
     struct watch *watch;   /* that has seen the attempt's points; NULL: there are none, or
                               nothing is watched. Owned by the record */
-    struct probe probe; /* the first window's, when wanted; without rows: there is none. Likewise */
+    struct probe probe;    /* the first window's, when wanted; without rows: there is none.
+                              Owned by the record */
 };
 
 /* Filled by the store for RECORD_OPEN. */

@@ -1,6 +1,6 @@
 /* One attempt of one run while its trainer is connected: layers, credit, and the journal of control
  * messages that wait to become durable. Belongs to the loop; a record is out with the store's lane
- * between lending and EV_STORED. Which peer may do what is monitor.c's decision.
+ * between lending and EV_STORED. monitor.c, open.c and control.c decide which peer may do what.
  *
  *     OPENING ---> OPEN ---> LEAVING ---> gone, when nothing is promised any more
  *        |         |  <---   |
@@ -104,7 +104,7 @@ struct journal_entry *run_add_entry(struct run *, struct record *, size_t n_mark
 /* Lends the store what is ready at the journal's head, unless records of this run are out already.
  */
 void run_store_ready(struct run *, struct actions *);
-/* Removes an entry whose record somebody else has taken. */
+/* Removes an entry; the caller has taken its record. */
 void run_remove_entry(struct run *, struct journal_entry *);
 
 /* No job and no record is out. */
