@@ -242,10 +242,10 @@ RICHD_API int richd_log(struct richd_run *run, int64_t step, const struct richd_
 
 struct richd_stats {
     uint64_t batches;         /* offered, dropped ones included */
-    uint64_t rows;            /* likewise */
+    uint64_t rows;            /* of those batches */
     uint64_t batches_sent;    /* handed to the connection */
     uint64_t batches_dropped; /* for want of memory or credit */
-    uint64_t rows_dropped;    /* likewise */
+    uint64_t rows_dropped;    /* of those batches */
     uint64_t batches_refused; /* by the daemon: see richd_last_error */
     uint64_t marks_waiting;   /* checkpoints, logs and the close that are not on disk yet */
     uint64_t bytes_held;      /* rows on their way */

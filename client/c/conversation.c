@@ -67,8 +67,8 @@ static bool is_connected(const struct session *s)
 
 /* ---- the connection ------------------------------------------------------------------------ */
 
-/* Hello, open and pings are made anew each time: one lost for want of memory is made up for by the
- * silence that follows. */
+/* Hello, open and pings are made each time. One that finds no memory is not sent; the silence that
+ * follows has the connection made again. */
 static void queue_urgent(struct session *s, char *text)
 {
     struct item *item = item_control(text, 0);

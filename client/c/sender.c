@@ -15,7 +15,7 @@
 
 /* Timers of the session are seconds: a quarter of one is often enough, and costs nothing. */
 #define TICK_MS 250
-/* A connection that is not made in this time is begun anew, with the endpoint looked up again. */
+/* A connection that is not made in this time is given up; the endpoint is looked up again. */
 #define CONNECT_MS 5000
 /* Without an endpoint, how often the files are looked at again. */
 #define LOOK_MS 500
@@ -337,7 +337,7 @@ static bool has_ended(struct sender *s)
     return ended;
 }
 
-/* Whoever waits for an answer goes on when none is to be expected. */
+/* Those who wait for an answer go on when none is to be expected. */
 static void note_absence(struct sender *s, int64_t now)
 {
     lock(s);

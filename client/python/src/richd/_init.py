@@ -65,7 +65,7 @@ def init(
         spectrum_leading: only so many eigenvalues; 0 (default): all, up to p = 4096.
         spectrum_centred: False keeps the means in the features and outputs.
         probe: True promises the same rows, in the same order, in every window of a layer (a fixed
-            probe set, observed anew before each checkpoint); points then have `s_init`, the CKA
+            probe set, observed again before each checkpoint); points then have `s_init`, the CKA
             with the first window. Up to 1024 rows, and "checkpoint" windows only.
         projector: which part of the outputs d_lr and u are measured against. "span": all of them;
             "top": the leading directions with 99 % of the outputs' energy; "ridge"; "auto"

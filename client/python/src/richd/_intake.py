@@ -185,7 +185,7 @@ class Intake:
     def put_heads(self, step: int, keep: bool) -> None:
         """Queue the triangle of each head whose layer has rows since the last checkpoint.
 
-        With `keep` every later checkpoint sends it anew, for windows that go on.
+        With `keep` every later checkpoint sends it again, for windows that go on.
         """
         heads = dict(self._heads)
         if not keep:

@@ -1,8 +1,8 @@
 """The queue between the training loop and the sender, bounded in bytes and in messages.
 
 The training thread puts, the sender thread takes; every method may be called from any thread and
-holds its lock for a few instructions only. What is sent when is left to `_session`, what the
-frames hold to whoever makes them.
+holds its lock for a few instructions only. `_session` decides what is sent when; `_intake`
+makes the frames.
 
 Bytes are counted from `reserve` until the sender reports that ZeroMQ has let go of the buffers,
 so the bound is one on memory, not only on what waits here.
@@ -121,7 +121,7 @@ class Outbox:
             return self._items.popleft()
 
     def close(self) -> list[Item]:
-        """Refuse whatever comes from now on; returns what was still waiting."""
+        """Refuse all that comes from now on; returns what still waited."""
         with self._lock:
             self._closed = True
             items = list(self._items)

@@ -91,7 +91,8 @@ class Run(Watcher):
             self._sender.start()
         except Exception as error:
             self._sender = None
-            self._reporter.warn("init", f"disabled, because it could not start: {error!r}")
+            text = f"the run is disabled: its sender could not be started: {error!r}"
+            self._reporter.warn("init", text)
             return
         _live.add(self)
 
@@ -203,29 +204,18 @@ class Run(Watcher):
         features: Mapping[str, Any],
         outputs: Any,
         step: Optional[int] = None,
-        *,
-        split: Optional[str] = None,
-        labels: Any = None,
-        targets: Any = None,
-        n_classes: Optional[int] = None,
-        weights: Any = None,
-        balanced: bool = False,
-        copy: bool = True,
-        position: Position = None,
-        tokens: Optional[int] = None,
+        **options: Any,
     ) -> None:
         """Offer the same rows as several layers see them, against the network's final outputs.
 
         Arguments:
             features: a mapping from layer name to (..., p), at most 64 layers, p as it may be.
             outputs: (..., C), the final linear outputs; they travel once, not once per layer.
-
-        The rest is as for `observe`.
+            step: the training step, >= 0; the last one given when left out.
+            options: split, labels, targets, n_classes, weights, balanced, copy, position and
+                tokens, as for `observe`.
         """
-        beside = Beside(
-            step, split, labels, targets, n_classes, weights, balanced, copy, position, tokens
-        )
-        self._offer(features, outputs, beside)
+        self._offer(features, outputs, Beside(step, **options))
 
     def _offer(
         self, features: Mapping[str, Any], outputs: Any, beside: Beside, head: Any = None
@@ -299,7 +289,7 @@ class Run(Watcher):
 
     @guarded(name="checkpoint")
     def _send_heads(self, step: int) -> None:
-        """Where a window goes on, every checkpoint measures it anew and needs its heads."""
+        """Where a window goes on, every checkpoint measures it again and needs its heads."""
         self._intake.put_heads(step, keep=self._open_fields["window"]["kind"] != "checkpoint")
 
     @guarded(fallback=dict, name="metrics")

@@ -142,7 +142,8 @@ class Sender:
             while not self._stopping and self._session.state is not State.ENDED:
                 self._try_turn()
         except Exception as error:
-            self._reporter.warn("internal", f"the sender could not start: {error!r}")
+            text = f"the sender has ended, nothing is sent any more: {error!r}"
+            self._reporter.warn("internal", text)
         finally:
             self._end()
 
@@ -150,8 +151,8 @@ class Sender:
         try:
             self._turn()
         except Exception as error:
-            # Whatever it was, training and the next connection are not to suffer from it.
-            self._reporter.warn("internal", f"the sender failed and starts again: {error!r}")
+            # Neither training nor the next connection may suffer from it.
+            self._reporter.warn("internal", f"the sender failed and connects again: {error!r}")
             self._drop_connection(RECONNECT_MAX_S)
             time.sleep(RECONNECT_MIN_S)
 
@@ -193,7 +194,7 @@ class Sender:
         if was_away:
             self._say_absent()
         else:
-            text = f"ended before the daemon acknowledged everything: {count} messages are left"
+            text = f"the run ended before the daemon answered {count} messages; they may be lost"
             self._reporter.warn("unanswered", text, raises=False)
 
     def _drop(self, batch: Batch) -> None:

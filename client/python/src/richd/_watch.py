@@ -68,7 +68,68 @@ class Choice:
         return _arrays.subsample(n, self._rows, self._generator)
 
 
-class Tap:
+class Hooks:
+    """The hooks of one `Run.watch`, and which of their calls are taken.
+
+    Attributes:
+        batches: calls whose rows were taken.
+        calls: calls that were seen: passes that reached the module whose outputs count.
+    """
+
+    def __init__(self, run: Watcher, choice: Choice) -> None:
+        self.batches = 0
+        self.calls = 0
+        self._run = run
+        self._choice = choice
+        self._handles: list[Any] = []
+
+    @property
+    def layer(self) -> str:
+        """The layer's name in richd; of several all their names."""
+        raise NotImplementedError
+
+    @property
+    def head(self) -> Any:
+        """The weight (C, p) that stands for the outputs; None: the outputs themselves travel."""
+        return None
+
+    @property
+    def is_on(self) -> bool:
+        """False before it is attached, and when it was taken off."""
+        return bool(self._handles)
+
+    def remove(self) -> None:
+        """Take the hooks off the modules; a second call does nothing."""
+        while self._handles:
+            self._handles.pop().remove()
+
+    def take(self, inputs: Any, output: Any) -> tuple[dict[str, Any], Any]:
+        """The rows to send of one call: features (n, p) by layer; outputs (n, C), None for a head.
+
+        Raises ValueError where the rows of both do not fit each other.
+        """
+        raise NotImplementedError
+
+    def _add_hook(self, module: Any, hook: Callable[..., None]) -> None:
+        self._handles.append(_register(module, hook))
+
+    def _offer_call(self, module: Any, inputs: Any, output: Any) -> None:
+        """Count one call of the module whose outputs count, and offer its rows if it is taken.
+
+        `inputs` None: there are no features beside the outputs.
+        """
+        if self._run.is_probing or not self._choice.is_of_interest(module):
+            return
+        self.calls += 1
+        if self._choice.takes_call(self.calls) and inputs is not None:
+            self._run._tapped(self, inputs, output, self._choice.split_of(module))
+
+    def _rows_of(self, tensor: Any) -> Any:
+        picked = self._choice.tokens.columns(tensor)
+        return picked.detach().reshape(-1, picked.shape[-1])
+
+
+class Tap(Hooks):
     """What `Run.watch` returns: one hook on one module.
 
     Attributes:
@@ -77,70 +138,46 @@ class Tap:
         calls: forward passes of the module that were seen.
     """
 
-    def __init__(
-        self,
-        run: Watcher,
-        layer: str,
-        choice: Choice,
-    ) -> None:
-        self.layer = layer
-        self.batches = 0
-        self.calls = 0
+    def __init__(self, run: Watcher, layer: str, choice: Choice) -> None:
+        super().__init__(run, choice)
+        self._layer = layer
         self._linear: Any = None
-        self._run = run
-        self._choice = choice
-        self._handle: Any = None
+
+    @property
+    def layer(self) -> str:
+        return self._layer
 
     @property
     def head(self) -> Any:
-        """The weight (C, p) that stands for the outputs; None: the outputs themselves travel."""
         return None if self._linear is None else self._linear.weight
-
-    @property
-    def is_on(self) -> bool:
-        """False before it is attached, and when it was taken off."""
-        return self._handle is not None
-
-    def remove(self) -> None:
-        """Take the hook off the module; once more is fine."""
-        if self._handle is not None:
-            self._handle.remove()
-            self._handle = None
 
     def attach(self, module: Any, wide: str = "auto") -> None:
         """Put the hook onto a torch module; `wide` says whether its weights stand for outputs."""
         self._linear = module if _is_head(module, wide) else None
-        self._handle = _register(module, self._on_forward)
+        self._add_hook(module, self._on_forward)
 
     def _on_forward(self, module: Any, args: Any, *rest: Any) -> None:
         """torch calls (module, args, output), or (module, args, kwargs, output)."""
         kwargs, output = rest if len(rest) > 1 else ({}, rest[0])
-        if self._run.is_probing or not self._choice.is_of_interest(module):
-            return
-        self.calls += 1
-        if self._choice.takes_call(self.calls):
-            self._run._tapped(self, args, kwargs, output, self._choice.split_of(module))
+        self._offer_call(module, (*args, *kwargs.values()), output)
 
-    def take(self, args: Any, kwargs: Any, output: Any) -> tuple[Any, Any]:
-        """The rows to send of one call: features (n, p) and outputs (n, C), or None for a head."""
-        features = self._rows_of(_first_tensor((*args, *kwargs.values()), "the module's input"))
+    def take(self, inputs: Any, output: Any) -> tuple[dict[str, Any], Any]:
+        features = self._rows_of(_first_tensor(inputs, "the module's input"))
         n = features.shape[0]
         index = self._choice.draw(n)
         if self.head is not None:
-            return features if index is None else _arrays.take_rows(features, index), None
+            rows = features if index is None else _arrays.take_rows(features, index)
+            return {self.layer: rows}, None
         outputs = self._rows_of(_first_tensor(output, "the module's output"))
         if outputs.shape[0] != n:
             raise ValueError(f"{n} rows went into the module, {outputs.shape[0]} came out")
         if index is not None:
-            return _arrays.take_rows(features, index), _arrays.take_rows(outputs, index)
-        return features, outputs
-
-    def _rows_of(self, tensor: Any) -> Any:
-        picked = self._choice.tokens.columns(tensor)
-        return picked.detach().reshape(-1, picked.shape[-1])
+            features = _arrays.take_rows(features, index)
+            outputs = _arrays.take_rows(outputs, index)
+        return {self.layer: features}, outputs
 
 
-class StackTap:
+class StackTap(Hooks):
     """What `Run.watch` returns for several layers: a hook on each, and one on the outputs.
 
     The layers' outputs are kept (by reference) until the final outputs come; then all go as one
@@ -152,62 +189,35 @@ class StackTap:
         calls: passes that reached the final outputs.
     """
 
-    def __init__(
-        self,
-        run: Watcher,
-        layers: Sequence[str],
-        choice: Choice,
-    ) -> None:
+    def __init__(self, run: Watcher, layers: Sequence[str], choice: Choice) -> None:
+        super().__init__(run, choice)
         self.layers = tuple(layers)
-        self.batches = 0
-        self.calls = 0
-        self._run = run
-        self._choice = choice
         self._seen: dict[str, Any] = {}
-        self._handles: list[Any] = []
 
     @property
     def layer(self) -> str:
-        """All names, for messages."""
         return ", ".join(self.layers)
-
-    @property
-    def is_on(self) -> bool:
-        """False before it is attached, and when it was taken off."""
-        return bool(self._handles)
-
-    def remove(self) -> None:
-        """Take the hooks off the modules; once more is fine."""
-        while self._handles:
-            self._handles.pop().remove()
 
     def attach(self, modules: Mapping[str, Any], outputs: Any) -> None:
         """Put a hook onto each module, by name, and one onto the module of the final outputs."""
         for name, module in modules.items():
-            hook = functools.partial(self._on_layer, name)
-            self._handles.append(_register(module, hook))
-        self._handles.append(_register(outputs, self._on_outputs))
+            self._add_hook(module, functools.partial(self._on_layer, name))
+        self._add_hook(outputs, self._on_outputs)
 
     def _on_layer(self, name: str, _module: Any, _args: Any, *rest: Any) -> None:
         self._seen[name] = rest[-1]
 
     def _on_outputs(self, module: Any, _args: Any, *rest: Any) -> None:
         seen, self._seen = self._seen, {}
-        if self._run.is_probing or not self._choice.is_of_interest(module):
-            return
-        self.calls += 1
-        if self._choice.takes_call(self.calls) and seen:
-            self._run._tapped_stack(self, seen, rest[-1], self._choice.split_of(module))
+        self._offer_call(module, seen or None, rest[-1])
 
-    def take(self, seen: Mapping[str, Any], output: Any) -> tuple[dict[str, Any], Any]:
-        """The rows to send of one pass: features (n, p) by layer, and outputs (n, C)."""
-        outputs = self._choice.tokens.columns(_first_tensor(output, "the outputs"))
-        outputs = outputs.detach().reshape(-1, outputs.shape[-1])
+    def take(self, inputs: Any, output: Any) -> tuple[dict[str, Any], Any]:
+        outputs = self._rows_of(_first_tensor(output, "the outputs"))
         n = outputs.shape[0]
         features = {
-            name: _as_rows_of(_first_tensor(seen[name], name), n, name, self._choice.tokens)
+            name: _as_rows_of(_first_tensor(inputs[name], name), n, name, self._choice.tokens)
             for name in self.layers
-            if name in seen
+            if name in inputs
         }
         index = self._choice.draw(n)
         if index is not None:

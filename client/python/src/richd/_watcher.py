@@ -16,7 +16,7 @@ from richd._reported import Reported
 from richd._rows import Beside
 from richd._tangent import NTK
 from richd._tokens import Position
-from richd._watch import WIDE, Choice, StackTap, Tap, find_module, find_modules
+from richd._watch import WIDE, Choice, Hooks, StackTap, Tap, find_module, find_modules
 
 
 class Watcher:
@@ -27,7 +27,7 @@ class Watcher:
     _reporter: Reporter
 
     def __init__(self) -> None:
-        self._taps: list[Union[Tap, StackTap]] = []
+        self._taps: list[Hooks] = []
         self._reported = Reported()
 
     def _offer(
@@ -144,14 +144,6 @@ class Watcher:
         self._taps.append(tap)
 
     @guarded(name="watch")
-    def _tapped_stack(
-        self, tap: StackTap, seen: Mapping[str, Any], output: Any, split: Optional[str]
-    ) -> None:
-        features, outputs = tap.take(seen, output)
-        self._offer(features, outputs, Beside(split=split))
-        tap.batches += 1
-
-    @guarded(name="watch")
     def _attach(self, tap: Tap, model: Any, module: Any, wide: str) -> None:
         _wire.check_layer_name(tap.layer)
         _clean.check_choice("wide", wide, WIDE)
@@ -159,9 +151,9 @@ class Watcher:
         self._taps.append(tap)
 
     @guarded(name="watch")
-    def _tapped(self, tap: Tap, args: Any, kwargs: Any, output: Any, split: Optional[str]) -> None:
-        features, outputs = tap.take(args, kwargs, output)
-        self._offer({tap.layer: features}, outputs, Beside(split=split), tap.head)
+    def _tapped(self, tap: Hooks, inputs: Any, output: Any, split: Optional[str]) -> None:
+        features, outputs = tap.take(inputs, output)
+        self._offer(features, outputs, Beside(split=split), tap.head)
         tap.batches += 1
 
     def _remove_taps(self) -> None:
