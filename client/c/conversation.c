@@ -103,7 +103,7 @@ static void say_hello(struct session *s, int64_t now_ms)
     move(s, SESSION_OPENING);
     s->granted = s->sent_bytes = 0;
     s->blocked_since = -1;
-    s->opened_at = now_ms;
+    s->hello_at = now_ms;
 }
 
 void session_connected(struct session *s, int64_t now_ms)
@@ -357,7 +357,7 @@ bool session_is_stale(const struct session *s, int64_t now_ms)
     if (!is_connected(s))
         return false;
     return now_ms - s->heard_at >= SESSION_SILENCE_MS ||
-           (s->state == SESSION_OPENING && now_ms - s->opened_at >= SESSION_OPEN_MS);
+           (s->state == SESSION_OPENING && now_ms - s->hello_at >= SESSION_OPEN_MS);
 }
 
 int64_t session_retry_at(const struct session *s)

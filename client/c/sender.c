@@ -19,7 +19,7 @@
 #define CONNECT_MS 5000
 /* Without an endpoint, how often the files are looked at again. */
 #define LOOK_MS 500
-/* Between two connections: doubled from the first to beyond the last until a welcome. */
+/* The pause between two connections: doubled from the first to the last until a welcome. */
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_LAST_MS  5000
 /* Messages in libzmq's pipe. It counts messages and not bytes, so few. */
@@ -117,8 +117,8 @@ static void give_up_connection(struct sender *s, int64_t now)
 {
     int64_t pause_ms = s->is_connected ? s->backoff_ms : LOOK_MS;
 
-    if (s->is_connected && s->backoff_ms < BACKOFF_LAST_MS)
-        s->backoff_ms *= 2;
+    if (s->is_connected)
+        s->backoff_ms = 2 * s->backoff_ms < BACKOFF_LAST_MS ? 2 * s->backoff_ms : BACKOFF_LAST_MS;
     close_connection(s);
     lock(s);
     session_disconnected(s->shared->session, now);

@@ -31,7 +31,7 @@ struct session {
     uint64_t sent_bytes;
     int64_t blocked_since; /* a batch waits for credit; -1: none does */
     int64_t heard_at;
-    int64_t opened_at; /* when hello was said */
+    int64_t hello_at; /* when hello was said */
     int64_t pinged_at;
     int64_t ping_id;
     int64_t resend_at; /* -1: nothing to be sent again */

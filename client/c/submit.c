@@ -16,7 +16,7 @@
 /* ---- a batch -------------------------------------------------------------------------------- */
 
 /* A batch as the program gave it, in the words of the wire. */
-struct rows {
+struct offered_rows {
     const char *layer;
     struct wire_header header;
     const void *data[ITEM_ROW_FRAMES];
@@ -31,7 +31,7 @@ static size_t row_size(enum dtype dtype, uint32_t columns)
 }
 
 /* The header is checked by the decoder that the daemon would refuse it with. */
-static int check_rows(const struct rows *rows, struct err *e)
+static int check_rows(const struct offered_rows *rows, struct err *e)
 {
     uint8_t bytes[WIRE_HEADER_SIZE];
     struct wire_header decoded;
@@ -55,13 +55,13 @@ static int check_rows(const struct rows *rows, struct err *e)
     return 0;
 }
 
-static int read_batch(const struct richd_batch *given, struct rows *out, struct err *e)
+static int read_batch(const struct richd_batch *given, struct offered_rows *out, struct err *e)
 {
     struct richd_batch b = RICHD_BATCH;
 
     if (!run_overlay(&b, sizeof b, given))
         return err_set(e, -EINVAL, "a batch that does not start from RICHD_BATCH");
-    *out = (struct rows){
+    *out = (struct offered_rows){
         .layer = b.layer,
         .header = {.kind = WIRE_ROWS,
                    .seq = 1,
@@ -128,7 +128,8 @@ static int submit_frames(struct richd_run *run, const struct wire_header *header
 }
 
 /* `n` rows from row `from` on. */
-static int submit_piece(struct richd_run *run, const struct rows *rows, uint32_t from, uint32_t n)
+static int submit_piece(struct richd_run *run, const struct offered_rows *rows, uint32_t from,
+                        uint32_t n)
 {
     struct wire_frame frames[ITEM_ROW_FRAMES];
     struct wire_header header = rows->header;
@@ -143,7 +144,7 @@ static int submit_piece(struct richd_run *run, const struct rows *rows, uint32_t
     return submit_frames(run, &header, rows->layer, frames, n);
 }
 
-static int submit(struct richd_run *run, const struct rows *rows)
+static int submit(struct richd_run *run, const struct offered_rows *rows)
 {
     size_t bytes_per_row = rows->row_bytes[0] + rows->row_bytes[1] + rows->row_bytes[2];
     uint32_t most, from = 0, n;
@@ -167,7 +168,7 @@ static int submit(struct richd_run *run, const struct rows *rows)
 int richd_submit(struct richd_run *run, const struct richd_batch *batch)
 {
     struct err e = {""};
-    struct rows rows;
+    struct offered_rows rows;
     int rc = run_check(run);
 
     if (rc < 0)
@@ -219,7 +220,7 @@ static int submit_slices(struct richd_run *run, const char *layer, struct wire_h
 static int read_head(const struct richd_head *given, struct richd_head *out,
                      struct wire_header *header, struct err *e)
 {
-    struct rows rows;
+    struct offered_rows rows;
 
     if (!run_overlay(out, sizeof *out, given))
         return err_set(e, -EINVAL, "a head that does not start from RICHD_HEAD");
@@ -234,7 +235,7 @@ static int read_head(const struct richd_head *given, struct richd_head *out,
                                    .n_targets = out->n_targets,
                                    .features_dtype = (enum dtype)out->dtype,
                                    .targets_dtype = (enum dtype)out->targets_dtype};
-    rows = (struct rows){.layer = out->layer, .header = *header};
+    rows = (struct offered_rows){.layer = out->layer, .header = *header};
     return check_rows(&rows, e);
 }
 

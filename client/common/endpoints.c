@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,19 +26,17 @@ static const char *first_set(const char *given, const char *variable)
     return value && *value ? value : NULL;
 }
 
-__attribute__((format(printf, 4, 5))) static int write_text(char out[ENDPOINT_SIZE],
-                                                            const char *what, struct err *e,
-                                                            const char *format, ...)
+static int too_long(const char *what, struct err *e)
 {
-    va_list args;
-    int n;
+    return err_set(e, -EINVAL, "%s is longer than %d bytes", what, ENDPOINT_SIZE - 1);
+}
 
-    va_start(args, format);
-    n = vsnprintf(out, ENDPOINT_SIZE, format, args);
-    va_end(args);
-    return n < ENDPOINT_SIZE
-               ? 0
-               : err_set(e, -EINVAL, "%s is longer than %d bytes", what, ENDPOINT_SIZE - 1);
+/* Appends a place; false when it is too long. */
+static bool add_place(struct endpoints *places, const char *directory, const char *below)
+{
+    assert(places->n_directories < ENDPOINTS_PLACES_MAX);
+    return snprintf(places->directories[places->n_directories++], ENDPOINT_SIZE, "%s%s", directory,
+                    below) < ENDPOINT_SIZE;
 }
 
 int endpoints_init(struct endpoints *places, const char *address, const char *address_variable,
@@ -48,24 +45,19 @@ int endpoints_init(struct endpoints *places, const char *address, const char *ad
     const char *given = first_set(address, address_variable);
     const char *named = first_set(runtime_dir, "RICHD_RUNTIME_DIR");
     const char *session = first_set(NULL, "XDG_RUNTIME_DIR");
-    char(*next)[ENDPOINT_SIZE] = places->directories;
-    int rc = 0;
+    char user[24];
 
     memset(places, 0, sizeof *places);
-    if (given)
-        rc = write_text(places->address, "the daemon's address", e, "%s", given);
+    if (given && snprintf(places->address, ENDPOINT_SIZE, "%s", given) >= ENDPOINT_SIZE)
+        return too_long("the daemon's address", e);
     /* A directory that was named is meant: another daemon must not get the run instead. */
-    if (rc == 0 && named) {
-        places->n_directories = 1;
-        return write_text(*next, "the runtime directory", e, "%s", named);
-    }
-    if (rc == 0 && session)
-        rc = write_text(*next++, "XDG_RUNTIME_DIR", e, "%s/richd", session);
-    if (rc < 0)
-        return rc;
-    snprintf(*next++, ENDPOINT_SIZE, "/run/richd");
-    snprintf(*next++, ENDPOINT_SIZE, "/tmp/richd-%lu", (unsigned long)getuid());
-    places->n_directories = (size_t)(next - places->directories);
+    if (named)
+        return add_place(places, named, "") ? 0 : too_long("the runtime directory", e);
+    if (session && !add_place(places, session, "/richd"))
+        return too_long("XDG_RUNTIME_DIR", e);
+    snprintf(user, sizeof user, "%lu", (unsigned long)getuid());
+    add_place(places, "/run/richd", "");
+    add_place(places, "/tmp/richd-", user);
     return 0;
 }
 

@@ -136,7 +136,7 @@ class Session:
         self._resend: deque[Control] = deque()
         self._granted = 0
         self._sent_bytes = 0
-        self._opened_at = 0.0
+        self._hello_at = 0.0
         self._heard_at = 0.0
         self._ping_at = 0.0
         self._ping_id = 0
@@ -155,7 +155,7 @@ class Session:
         self._greeting = deque((encode(self._hello()), encode(self._open())))
         self._granted = self._sent_bytes = 0
         self._resend.clear()
-        self._opened_at = self._heard_at = now
+        self._hello_at = self._heard_at = now
         self._ping_at = now + PING_S
         self._hold_until = 0.0
         self._starved_since = None
@@ -236,7 +236,7 @@ class Session:
             return []
         if now - self._heard_at >= SILENCE_S:
             return [Reconnect(f"no answer for {SILENCE_S:.0f} s")]
-        if self.state is State.OPENING and now - self._opened_at >= OPEN_S:
+        if self.state is State.OPENING and now - self._hello_at >= OPEN_S:
             return [Reconnect(f"the run was not opened for {OPEN_S:.0f} s")]
         return self._drop_starved(now)
 
