@@ -50,11 +50,11 @@ def config(value: Any) -> dict[str, Any]:
     """A mapping, argparse.Namespace or dataclass as a JSON object. Raises ValueError otherwise."""
     if value is None:
         return {}
-    if not isinstance(value, Mapping):
-        value = getattr(value, "__dict__", None)
-    if not isinstance(value, Mapping):
-        raise ValueError("config is a mapping, or an object with attributes")
-    clean = _plain(value, DEPTH_MAX)
+    fields = value if isinstance(value, Mapping) else getattr(value, "__dict__", None)
+    if not isinstance(fields, Mapping):
+        what = type(value).__name__
+        raise ValueError(f"config is a mapping, or an object with attributes, not of type {what}")
+    clean = _plain(fields, DEPTH_MAX)
     return clean if isinstance(clean, dict) else {}
 
 

@@ -40,7 +40,7 @@ class Choice:
         splits: bool = True,
     ) -> None:
         if every < 1 or (rows is not None and rows < 1):
-            raise ValueError("every and rows are at least 1")
+            raise ValueError(f"every and rows are at least 1, not every={every}, rows={rows}")
         self.tokens = Tokens(position, tokens)
         self._rows = rows
         self._every = every
