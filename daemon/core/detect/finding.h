@@ -1,6 +1,6 @@
 /* A transition that was found in a layer's series, with what belongs to it: the measure, the point
  * that completed it, and whether an accuracy on held-out data rose with it. Plain values, made by
- * the core and the store, carried by the feed; any thread. How one is found is transition.h's. */
+ * the core and the store, carried by the feed; any thread. transition.h finds it. */
 #pragma once
 
 #include <stdint.h>

@@ -6,19 +6,19 @@
 
 /* Standard deviation over median absolute value, of normal noise. */
 #define SIGMA_OF_MEDIAN 1.4826
-/* A scale below this share of the values is rounding, not noise. */
+/* A deviation below this share of the values is rounding, not noise. */
 #define ROUNDING 1e-9
 /* Share of the way covered at the start, and left at the end. */
 #define EDGE 0.1
-/* Points from the middle of L to y: over so many d is measured. */
-#define SPAN (TRANSITION_LAG + TRANSITION_LEVEL / 2.0)
+/* Points from the middle of L to y: d is measured over so many. */
+#define REACH (TRANSITION_LAG + TRANSITION_LEVEL / 2.0)
 
 const char *transition_direction_name(enum transition_direction direction)
 {
     return direction == TRANSITION_FALL ? "fall" : "rise";
 }
 
-/* ---- medians ------------------------------------------------------------------------------- */
+/* ---- medians ---- */
 
 /* Sorts in place; n is small. */
 static double median(double *values, size_t n)
@@ -56,127 +56,131 @@ static void slide(struct transition_place *window, size_t *n, size_t size,
 
 /* What all scales know of the series. */
 struct seen {
-    double range;  /* of y at the finest scale, behind its first points */
+    double range;  /* of y at the finest scale, after its first points */
     double noise;  /* s of the finest scale, before a passage if one is under way */
     double wander; /* w */
 };
 
-/* ---- a passage ----------------------------------------------------------------------------- */
+/* ---- a passage ---- */
 
-static void trail_init(struct transition_trail *t)
+static void trail_init(struct transition_trail *trail)
 {
-    t->n = t->skipped = 0;
-    t->stride = 1;
+    trail->n = trail->skipped = 0;
+    trail->stride = 1;
 }
 
-static void trail_keep(struct transition_trail *t, struct transition_place place)
+static void trail_add(struct transition_trail *trail, struct transition_place place)
 {
-    if (++t->skipped < t->stride)
+    if (++trail->skipped < trail->stride)
         return;
-    t->skipped = 0;
-    if (t->n == TRANSITION_TRAIL) {
+    trail->skipped = 0;
+    if (trail->n == TRANSITION_TRAIL) {
         for (size_t i = 0; i < TRANSITION_TRAIL / 2; i++)
-            t->places[i] = t->places[2 * i];
-        t->n /= 2;
-        t->stride *= 2;
+            trail->places[i] = trail->places[2 * i];
+        trail->n /= 2;
+        trail->stride *= 2;
     }
-    t->places[t->n++] = place;
+    trail->places[trail->n++] = place;
 }
 
-/* Begins at y, `n_moved` points behind the level; its trail is left to the caller. */
-static void passage_begin(struct transition_passage *p, double from, double y, double scale,
+/* Begins at y, `n_moved` points after the level. The caller fills the trail and `quiet`. */
+static void passage_begin(struct transition_passage *passage, double from, double y, double stray,
                           uint64_t n_moved)
 {
-    p->is_moving = true;
-    p->sign = y < from ? -1 : 1;
-    p->from = from;
-    p->scale = scale;
-    p->slope = 0;
-    p->gained = fabs(y - from);
-    p->n_moved = n_moved;
-    trail_init(&p->trail);
+    passage->is_moving = true;
+    passage->sign = y < from ? -1 : 1;
+    passage->from = from;
+    passage->stray = stray;
+    passage->slope = 0;
+    passage->gained = fabs(y - from);
+    passage->n_moved = n_moved;
+    trail_init(&passage->trail);
 }
 
 /* Points at the end of a passage that have to be quiet. */
-static uint64_t quiet_points(const struct transition_passage *p)
+static uint64_t quiet_points(const struct transition_passage *passage)
 {
-    uint64_t share = (uint64_t)ceil(p->quiet * (double)p->n_moved);
+    uint64_t share = (uint64_t)ceil(passage->quiet * (double)passage->n_moved);
 
     return share > TRANSITION_QUIET ? share : TRANSITION_QUIET;
 }
 
-/* Whether they brought no gain worth the name upon what was gained before them. */
-static bool is_quiet(const struct transition_passage *p)
+/* Whether these points gained less than the share TRANSITION_GAIN of what was gained before them.
+ */
+static bool is_quiet(const struct transition_passage *passage)
 {
-    size_t n = (size_t)((quiet_points(p) + p->trail.stride - 1) / p->trail.stride);
+    size_t n =
+        (size_t)((quiet_points(passage) + passage->trail.stride - 1) / passage->trail.stride);
     double before = 0;
 
-    for (size_t i = 0; i + n < p->trail.n; i++)
-        before = fmax(before, p->sign * (p->trail.places[i].y - p->from));
-    return p->gained < (1 + TRANSITION_GAIN) * before;
+    for (size_t i = 0; i + n < passage->trail.n; i++)
+        before = fmax(before, passage->sign * (passage->trail.places[i].y - passage->from));
+    return passage->gained < (1 + TRANSITION_GAIN) * before;
 }
 
 enum progress { GOES_ON, WENT_BACK, STOPPED };
 
-static enum progress passage_go_on(struct transition_passage *p, struct transition_place y)
+static enum progress passage_go_on(struct transition_passage *passage, struct transition_place y)
 {
-    double gain = p->sign * (y.y - p->from);
+    double gain = passage->sign * (y.y - passage->from);
 
-    trail_keep(&p->trail, y);
-    p->n_moved++;
-    p->gained = fmax(p->gained, gain);
-    if (gain < TRANSITION_BACK * p->gained) {
-        p->is_moving = false;
+    trail_add(&passage->trail, y);
+    passage->n_moved++;
+    passage->gained = fmax(passage->gained, gain);
+    if (gain < TRANSITION_BACK * passage->gained) {
+        passage->is_moving = false;
         return WENT_BACK;
     }
-    if (!is_quiet(p))
+    if (!is_quiet(passage))
         return GOES_ON;
-    p->is_moving = false;
+    passage->is_moving = false;
     return STOPPED;
 }
 
-/* The steps at which the way was covered to 10 % for the last time before, and to 90 % for the
- * first time after. */
-static void find_ends(const struct transition_passage *p, struct transition *out)
+/* The start is the last step at which 10 % of the way were covered, the end the first at which 90 %
+ * were. */
+static void find_ends(const struct transition_passage *passage, struct transition *out)
 {
-    const struct transition_place *places = p->trail.places;
+    const struct transition_place *places = passage->trail.places;
     size_t end = 0, start;
 
-    while (end + 1 < p->trail.n && p->sign * (places[end].y - p->from) < (1 - EDGE) * out->size)
+    while (end + 1 < passage->trail.n &&
+           passage->sign * (places[end].y - passage->from) < (1 - EDGE) * out->size)
         end++;
     start = end;
-    while (start > 0 && p->sign * (places[start].y - p->from) > EDGE * out->size)
+    while (start > 0 && passage->sign * (places[start].y - passage->from) > EDGE * out->size)
         start--;
     out->start = places[start].step;
     out->end = places[end].step;
 }
 
-/* Whether what has stopped at the last QUIET points, `raw`, was a transition, and which. */
-static bool passage_judge(const struct transition_passage *p, const struct transition_place *raw,
-                          const struct seen *seen, struct transition *out)
+/* Whether the passage that stopped at the last QUIET points, `raw`, was a transition, and which. */
+static bool passage_judge(const struct transition_passage *passage,
+                          const struct transition_place *raw, const struct seen *seen,
+                          struct transition *out)
 {
-    double spread[TRANSITION_QUIET], scale, sigma;
+    double spread[TRANSITION_QUIET], stray, sigma;
 
     out->to = median_y(raw, TRANSITION_QUIET);
-    out->from = p->from;
-    out->size = p->sign * (out->to - p->from);
+    out->from = passage->from;
+    out->size = passage->sign * (out->to - passage->from);
     for (size_t i = 0; i < TRANSITION_QUIET; i++)
         spread[i] = fabs(raw[i].y - out->to);
-    scale = fmax(fmax(p->scale, seen->noise), median(spread, TRANSITION_QUIET));
-    if (!(out->size > TRANSITION_ACCEPT * scale) ||
+    stray = fmax(fmax(passage->stray, seen->noise), median(spread, TRANSITION_QUIET));
+    if (!(out->size > TRANSITION_ACCEPT * stray) ||
         out->size < TRANSITION_MIN_SHARE * seen->range ||
-        out->size < p->slope * (double)(p->n_moved - quiet_points(p)))
+        out->size < passage->slope * (double)(passage->n_moved - quiet_points(passage)))
         return false;
-    sigma = SIGMA_OF_MEDIAN * scale / out->size;
-    out->direction = p->sign < 0 ? TRANSITION_FALL : TRANSITION_RISE;
+    sigma = SIGMA_OF_MEDIAN * stray / out->size;
+    out->direction = passage->sign < 0 ? TRANSITION_FALL : TRANSITION_RISE;
     out->confidence = 1 - 4.0 / 9 * sigma * sigma;
-    find_ends(p, out);
+    find_ends(passage, out);
     return true;
 }
 
 struct band {
     double middle, half; /* half its width, h */
-    double wander; /* what is left of h when the way from its first to its last is not counted */
+    double wander;       /* w: h less half the way from the first to the last */
 };
 
 /* Where the series was in the first half of its stay. */
@@ -192,90 +196,90 @@ static struct band find_band(const struct transition_trail *stay)
     return (struct band){(low + high) / 2, (high - low) / 2, (high - low - way) / 2};
 }
 
-/* ---- a scale ------------------------------------------------------------------------------- */
+/* ---- a scale ---- */
 
-static void note_deviation(struct transition_scale *c, double d)
+static void note_deviation(struct transition_scale *scale, double d)
 {
     double values[TRANSITION_SCALE];
     size_t n;
 
-    c->deviation[c->n_deviations++ % TRANSITION_SCALE] = d;
-    n = c->n_deviations < TRANSITION_SCALE ? c->n_deviations : TRANSITION_SCALE;
+    scale->deviation[scale->n_deviations++ % TRANSITION_SCALE] = d;
+    n = scale->n_deviations < TRANSITION_SCALE ? scale->n_deviations : TRANSITION_SCALE;
     if (n < TRANSITION_SCALE_MIN)
         return;
-    memcpy(values, c->deviation, n * sizeof *values);
-    c->s = median(values, n);
+    memcpy(values, scale->deviation, n * sizeof *values);
+    scale->s = median(values, n);
 }
 
-/* Forgets the levels, not how far the series strays. */
-static void begin_anew(struct transition_scale *c)
+/* Forgets the levels, but not s. */
+static void start_over(struct transition_scale *scale)
 {
-    if (c->passage.is_moving)
-        c->s = c->began_s;
-    c->passage.is_moving = false;
-    c->n_block = c->n_raw = c->n_recent = c->n_deviations = 0;
+    if (scale->passage.is_moving)
+        scale->s = scale->began_s;
+    scale->passage.is_moving = false;
+    scale->n_block = scale->n_raw = scale->n_recent = scale->n_deviations = 0;
 }
 
 /* IDLE -> MOVING. */
-static void start_moving(struct transition_scale *c, double level, double y, double s,
+static void start_moving(struct transition_scale *scale, double level, double y, double s,
                          double wander)
 {
-    passage_begin(&c->passage, level, y, fmax(s, wander), TRANSITION_LAG);
-    c->began_s = s;
-    c->passage.slope = TRANSITION_ENTER * s / SPAN;
-    c->passage.quiet = TRANSITION_QUIET_MOVING;
-    for (size_t i = 0; i < c->n_recent; i++)
-        trail_keep(&c->passage.trail, c->recent[i]);
+    passage_begin(&scale->passage, level, y, fmax(s, wander), TRANSITION_LAG);
+    scale->began_s = s;
+    scale->passage.slope = TRANSITION_ENTER * s / REACH;
+    scale->passage.quiet = TRANSITION_QUIET_MOVING;
+    for (size_t i = 0; i < scale->n_recent; i++)
+        trail_add(&scale->passage.trail, scale->recent[i]);
 }
 
 /* MOVING; true when the passage has stopped, and was a transition. */
-static bool go_on(struct transition_scale *c, struct transition_place y, const struct seen *seen,
-                  struct transition *out)
+static bool go_on(struct transition_scale *scale, struct transition_place y,
+                  const struct seen *seen, struct transition *out)
 {
-    struct transition_passage *p = &c->passage;
+    struct transition_passage *passage = &scale->passage;
 
-    switch (passage_go_on(p, y)) {
+    switch (passage_go_on(passage, y)) {
     case GOES_ON:
         return false;
     case WENT_BACK:
-        if (p->gained > TRANSITION_ACCEPT * c->began_s)
-            c->n_recent = 0; /* the way back from an excursion is no transition */
+        if (passage->gained > TRANSITION_ACCEPT * scale->began_s)
+            scale->n_recent = 0; /* the way back from an excursion is no transition */
         return false;
     case STOPPED:
         break;
     }
-    return passage_judge(p, c->raw, seen, out);
+    return passage_judge(passage, scale->raw, seen, out);
 }
 
 /* Takes a point of this scale. */
-static bool step_scale(struct transition_scale *c, struct transition_place x,
+static bool step_scale(struct transition_scale *scale, struct transition_place x,
                        const struct seen *seen, struct transition *out)
 {
     struct transition_place y;
-    double level, d, s = c->s;
+    double level, d, s = scale->s;
 
-    slide(c->raw, &c->n_raw, TRANSITION_QUIET, x);
-    if (c->n_raw < TRANSITION_SMOOTH)
+    slide(scale->raw, &scale->n_raw, TRANSITION_QUIET, x);
+    if (scale->n_raw < TRANSITION_SMOOTH)
         return false;
     /* the median belongs to the middle of its points */
-    y.step = c->raw[c->n_raw - 1 - TRANSITION_SMOOTH / 2].step;
-    y.y = median_y(c->raw + c->n_raw - TRANSITION_SMOOTH, TRANSITION_SMOOTH);
-    slide(c->recent, &c->n_recent, TRANSITION_LEVEL + TRANSITION_LAG, y);
-    if (c->n_recent < TRANSITION_LEVEL + TRANSITION_LAG)
+    y.step = scale->raw[scale->n_raw - 1 - TRANSITION_SMOOTH / 2].step;
+    y.y = median_y(scale->raw + scale->n_raw - TRANSITION_SMOOTH, TRANSITION_SMOOTH);
+    slide(scale->recent, &scale->n_recent, TRANSITION_LEVEL + TRANSITION_LAG, y);
+    if (scale->n_recent < TRANSITION_LEVEL + TRANSITION_LAG)
         return false;
-    level = median_y(c->recent, TRANSITION_LEVEL);
+    level = median_y(scale->recent, TRANSITION_LEVEL);
     d = y.y - level;
-    note_deviation(c, fabs(d));
-    if (c->passage.is_moving)
-        return go_on(c, y, seen, out);
+    note_deviation(scale, fabs(d));
+    if (scale->passage.is_moving)
+        return go_on(scale, y, seen, out);
     if (fabs(d) > TRANSITION_ENTER * fmax(s, ROUNDING * fabs(level)))
-        start_moving(c, level, y.y, s, seen->wander);
+        start_moving(scale, level, y.y, s, seen->wander);
     return false;
 }
 
-/* ---- leaving where it stayed ----------------------------------------------------------------- */
+/* ---- leaving where it stayed ---- */
 
-/* Its level when it was in there last, at place `left`. */
+/* The level of the series when it was last inside the band, at place `left`. */
 static double last_level(const struct transition_trail *stay, const struct band *band, size_t *left)
 {
     double values[TRANSITION_LEVEL];
@@ -288,106 +292,107 @@ static double last_level(const struct transition_trail *stay, const struct band 
             *left = i;
         values[n++] = stay->places[i].y;
     }
-    assert(n > 0); /* the first half is in there */
+    assert(n > 0); /* the first half of the stay is inside */
     return median(values, n);
 }
 
 /* STAYING -> LEAVING. */
-static void start_leaving(struct transition_passage *p, const struct transition_trail *stay,
+static void start_leaving(struct transition_passage *passage, const struct transition_trail *stay,
                           const struct band *band, double y)
 {
     size_t left = 0;
     double level = last_level(stay, band, &left);
 
-    passage_begin(p, level, y, band->half, (stay->n - left) * stay->stride);
-    p->quiet = TRANSITION_QUIET_LEAVING;
-    p->trail = *stay;
+    passage_begin(passage, level, y, band->half, (stay->n - left) * stay->stride);
+    passage->quiet = TRANSITION_QUIET_LEAVING;
+    passage->trail = *stay;
 }
 
 /* Takes y of the finest scale, whose last points are `raw`. */
-static bool step_stay(struct transition_detector *t, struct transition_place y,
+static bool step_stay(struct transition_detector *detector, struct transition_place y,
                       const struct seen *seen, struct transition *out)
 {
-    const struct transition_scale *finest = &t->scales[0];
+    const struct transition_scale *finest = &detector->scales[0];
     struct band band;
 
-    trail_keep(&t->stay, y);
-    if (t->leave.is_moving)
-        return passage_go_on(&t->leave, y) == STOPPED &&
-               passage_judge(&t->leave, finest->raw, seen, out);
-    if (t->stay.n < 2UL * (TRANSITION_LEVEL + TRANSITION_LAG))
+    trail_add(&detector->stay, y);
+    if (detector->leave.is_moving)
+        return passage_go_on(&detector->leave, y) == STOPPED &&
+               passage_judge(&detector->leave, finest->raw, seen, out);
+    if (detector->stay.n < 2UL * (TRANSITION_LEVEL + TRANSITION_LAG))
         return false;
-    band = find_band(&t->stay);
+    band = find_band(&detector->stay);
     if (fabs(y.y - band.middle) > TRANSITION_LEAVE * fmax(band.half, ROUNDING * fabs(band.middle)))
-        start_leaving(&t->leave, &t->stay, &band, y.y);
+        start_leaving(&detector->leave, &detector->stay, &band, y.y);
     return false;
 }
 
-/* ---- all scales ---------------------------------------------------------------------------- */
+/* ---- all scales ---- */
 
-void transition_init(struct transition_detector *t)
+void transition_init(struct transition_detector *detector)
 {
-    memset(t, 0, sizeof *t);
+    memset(detector, 0, sizeof *detector);
     for (size_t i = 0; i < TRANSITION_SCALES; i++)
-        t->scales[i].s = INFINITY;
-    trail_init(&t->stay);
+        detector->scales[i].s = INFINITY;
+    trail_init(&detector->stay);
 }
 
-/* Joins three points of a scale to one of the next; false while they are not three. */
-static bool join(struct transition_scale *c, struct transition_place *x)
+/* Joins three points of a scale to one of the next; false while there are fewer. */
+static bool join(struct transition_scale *scale, struct transition_place *x)
 {
-    c->block[c->n_block++] = *x;
-    if (c->n_block < 3)
+    scale->block[scale->n_block++] = *x;
+    if (scale->n_block < 3)
         return false;
-    c->n_block = 0;
-    x->y = median_y(c->block, 3);
-    x->step = c->block[1].step;
+    scale->n_block = 0;
+    x->y = median_y(scale->block, 3);
+    x->step = scale->block[1].step;
     return true;
 }
 
-static void note_range(struct transition_detector *t)
+static void note_range(struct transition_detector *detector)
 {
-    const struct transition_scale *c = &t->scales[0];
+    const struct transition_scale *scale = &detector->scales[0];
     double y;
 
-    if (c->n_recent < TRANSITION_LEVEL + TRANSITION_LAG)
+    if (scale->n_recent < TRANSITION_LEVEL + TRANSITION_LAG)
         return;
-    y = c->recent[c->n_recent - 1].y;
-    t->low = t->has_range ? fmin(t->low, y) : y;
-    t->high = t->has_range ? fmax(t->high, y) : y;
-    t->has_range = true;
+    y = scale->recent[scale->n_recent - 1].y;
+    detector->low = detector->has_range ? fmin(detector->low, y) : y;
+    detector->high = detector->has_range ? fmax(detector->high, y) : y;
+    detector->has_range = true;
 }
 
-static void begin_all_anew(struct transition_detector *t)
+static void start_all_over(struct transition_detector *detector)
 {
     for (size_t i = 0; i < TRANSITION_SCALES; i++)
-        begin_anew(&t->scales[i]);
-    trail_init(&t->stay);
-    t->leave.is_moving = false;
+        start_over(&detector->scales[i]);
+    trail_init(&detector->stay);
+    detector->leave.is_moving = false;
 }
 
-bool transition_feed(struct transition_detector *t, int64_t step, double value,
+bool transition_feed(struct transition_detector *detector, int64_t step, double value,
                      struct transition *out)
 {
     struct transition_place x = {step, value};
-    const struct transition_scale *finest = &t->scales[0];
-    struct seen seen = {t->high - t->low, finest->passage.is_moving ? finest->began_s : finest->s,
-                        find_band(&t->stay).wander};
+    const struct transition_scale *finest = &detector->scales[0];
+    struct seen seen = {detector->high - detector->low,
+                        finest->passage.is_moving ? finest->began_s : finest->s,
+                        find_band(&detector->stay).wander};
     bool found = false;
 
-    if (!isfinite(value) || (t->has_last && step <= t->last_step))
+    if (!isfinite(value) || (detector->has_last && step <= detector->last_step))
         return false;
-    t->has_last = true;
-    t->last_step = step;
+    detector->has_last = true;
+    detector->last_step = step;
     for (size_t i = 0; i < TRANSITION_SCALES && !found; i++) {
-        found = step_scale(&t->scales[i], x, &seen, out);
-        if (!join(&t->scales[i], &x))
+        found = step_scale(&detector->scales[i], x, &seen, out);
+        if (!join(&detector->scales[i], &x))
             break;
     }
     if (!found && finest->n_recent > 0)
-        found = step_stay(t, finest->recent[finest->n_recent - 1], &seen, out);
-    note_range(t);
+        found = step_stay(detector, finest->recent[finest->n_recent - 1], &seen, out);
+    note_range(detector);
     if (found)
-        begin_all_anew(t);
+        start_all_over(detector);
     return found;
 }

@@ -9,30 +9,33 @@ struct watch {
 
 struct watch *watch_new(const struct watch_list *list)
 {
-    struct watch *w = malloc(sizeof *w + list->n * sizeof *w->detectors);
+    struct watch *watch = malloc(sizeof *watch + list->n * sizeof *watch->detectors);
 
-    if (!w)
+    if (!watch)
         return NULL;
-    w->list = *list;
+    watch->list = *list;
     for (size_t i = 0; i < list->n; i++)
-        transition_init(&w->detectors[i]);
-    return w;
+        transition_init(&watch->detectors[i]);
+    return watch;
 }
 
-void watch_free(struct watch *w)
+void watch_free(struct watch *watch)
 {
-    free(w);
+    free(watch);
 }
 
-size_t watch_feed(struct watch *w, const struct point *p, struct finding out[RUN_WATCHED_MAX])
+size_t watch_feed(struct watch *watch, const struct point *point,
+                  struct finding out[RUN_WATCHED_MAX])
 {
     size_t n = 0;
 
-    for (size_t i = 0; i < w->list.n; i++) {
-        struct finding f = {.metric = w->list.metrics[i], .step = p->step, .time = p->time};
+    for (size_t i = 0; i < watch->list.n; i++) {
+        struct finding finding = {
+            .metric = watch->list.metrics[i], .step = point->step, .time = point->time};
 
-        if (transition_feed(&w->detectors[i], p->step, p->value[f.metric], &f.transition))
-            out[n++] = f;
+        if (transition_feed(&watch->detectors[i], point->step, point->value[finding.metric],
+                            &finding.transition))
+            out[n++] = finding;
     }
     return n;
 }
