@@ -76,7 +76,8 @@ static double fold_s(struct window *w, struct reservoir *reservoir)
 
 static double measure_s(struct window *w, struct reservoir *reservoir)
 {
-    struct measure_plan plan = {.precision = {DTYPE_F32, DTYPE_F32}};
+    struct measure_plan plan = {.precision = {DTYPE_F32, DTYPE_F32},
+                                .projector.kind = PROJECTOR_SPAN};
     struct spectrum *none;
     struct point point = {0};
     double start = now_s();

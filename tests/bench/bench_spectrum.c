@@ -78,7 +78,8 @@ static double time_ms(const struct moments *m, const struct measure_plan *plan)
 
 static void run(size_t p, size_t c)
 {
-    struct measure_plan plan = {.precision = {DTYPE_F32, DTYPE_F32, DTYPE_I32}};
+    struct measure_plan plan = {.precision = {DTYPE_F32, DTYPE_F32, DTYPE_I32},
+                                .projector.kind = PROJECTOR_SPAN};
     struct moments m;
     double ms[4];
 

@@ -213,7 +213,8 @@ void sample_fold(const struct sample *s, struct moments *m, size_t from, size_t 
 
 struct point sample_measure(const struct sample *s, const struct moments *m)
 {
-    struct measure_plan plan = {.precision = {s->features_dtype, s->outputs_dtype}};
+    struct measure_plan plan = {.precision = {s->features_dtype, s->outputs_dtype},
+                                .projector.kind = PROJECTOR_SPAN};
     struct spectrum *none;
     struct point point;
 

@@ -1,5 +1,6 @@
 #include "daemon/core/detect/watch.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 struct watch {
@@ -11,6 +12,7 @@ struct watch *watch_new(const struct watch_list *list)
 {
     struct watch *watch = malloc(sizeof *watch + list->n * sizeof *watch->detectors);
 
+    assert(list->n <= RUN_WATCHED_MAX);
     if (!watch)
         return NULL;
     watch->list = *list;

@@ -230,6 +230,7 @@ int collapse_measure(const struct moments *m, bool at_any_cost, struct collapse 
     struct classes classes;
     int rc = 0;
 
+    assert(m->k > 0 && m->weight > 0 && !m->by_rows);
     out->n_classes = (uint32_t)n;
     out->n_missing = (uint32_t)(m->k - n);
     out->nc1 = out->nc1_quotient = out->nc2_norm_cv = out->nc2_angle = (double)NAN;

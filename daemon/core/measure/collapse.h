@@ -18,7 +18,7 @@
  * S_W is a difference. Where classes have collapsed, nc1 is the rounding of the moments: about 1e-8
  * for f32 rows and 1e-15 for f64, times tr(S S_B^+)/C. A result below 0 becomes 0.
  *
- * Tested by test_collapse.c. */
+ * Tested by test_spectrum.c. */
 #pragma once
 
 #include <stdbool.h>

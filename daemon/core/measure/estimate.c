@@ -1,9 +1,11 @@
 #include "daemon/core/measure/estimate.h"
 
+#include <assert.h>
 #include <math.h>
 
 double estimate_n_rows(const struct sums *s)
 {
+    assert(s->weight_sq > 0);
     return s->weight * s->weight / s->weight_sq;
 }
 
@@ -30,6 +32,7 @@ struct estimate estimate_richness(const struct sums *s, double r)
 {
     double n = estimate_n_rows(s), scale = n / s->weight;
 
+    assert(r > 0);
     return (struct estimate){
         .plain = 1 - s->q / sqrt(r * s->f),
         .debiased =
@@ -39,5 +42,6 @@ struct estimate estimate_richness(const struct sums *s, double r)
 
 struct estimate estimate_projected(const struct sums *s, double norm_sq)
 {
+    assert(norm_sq > 0);
     return (struct estimate){.plain = 1 - s->q / sqrt(norm_sq * s->f), .debiased = (double)NAN};
 }

@@ -49,6 +49,7 @@ void kernel_release(struct kernel *kernel)
 
 void kernel_slice(struct kernel *kernel, const struct moments *m, size_t first, size_t n_cols)
 {
+    assert(n_cols <= TILE_ORDER && first + n_cols <= m->p);
     for (size_t i = 0; i < kernel->n; i++) {
         const double *x = m->reservoir->x + i * m->p + first;
 

@@ -302,6 +302,7 @@ int measure_point(const struct moments *m, const struct measure_plan *plan, stru
 {
     int rc;
 
+    assert(plan->projector.kind != PROJECTOR_AUTO && (!plan->probe || plan->problem));
     if (!plan->head)
         return measure_moments(m, plan, out, spectrum);
     *spectrum = NULL;

@@ -117,7 +117,7 @@ struct likeness probe_compare(const struct probe *first, const struct probe *now
     size_t nn = first->n * first->n;
     double product = 0, first_sq = 0, now_sq = 0;
 
-    assert(first->n == now->n);
+    assert(first->n > 0 && first->n == now->n);
     for (size_t i = 0; i < first->n; i++) {
         for (size_t j = 0; j < first->n; j++) {
             double a = uncentred(first, i, j), b = uncentred(now, i, j);

@@ -1,5 +1,7 @@
 #include "daemon/core/measure/projector.h"
 
+#include <assert.h>
+
 struct projector projector_for(struct projector policy, size_t p, size_t c)
 {
     if (policy.kind == PROJECTOR_AUTO)
@@ -22,6 +24,7 @@ static size_t count_energy(double share, size_t n, const double *l, size_t rank)
 
 size_t projector_count(const struct projector *projector, size_t n, const double *l, size_t rank)
 {
+    assert(projector->kind != PROJECTOR_AUTO && rank <= n);
     if (projector->kind != PROJECTOR_TOP)
         return rank;
     if (projector->k > 0)

@@ -1,5 +1,6 @@
 #include "daemon/core/measure/span.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -113,6 +114,7 @@ int span_init_projected(struct span *span, const struct moments *m, size_t first
     double *a = malloc((c * c + c) * sizeof(double)), *l;
     int rc;
 
+    assert(first + n_columns <= m->w && projector->kind != PROJECTOR_AUTO);
     *span = (struct span){.first = first, .n_columns = c};
     if (!a)
         return -ENOMEM;
@@ -144,6 +146,7 @@ void span_release(struct span *span)
 
 void span_rows(const struct span *span, const struct moments *m, size_t from, size_t n, double *out)
 {
+    assert(from + n <= m->p);
     linalg_product_f64(n, span->n_columns, span->rank, m->xy + from * m->w + span->first, m->w,
                        span->basis, span->rank, out, span->rank);
 }

@@ -1,5 +1,6 @@
 #include "daemon/core/measure/spectrum.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -234,6 +235,7 @@ int spectrum_new(const struct moments *m, struct precision precision,
     struct eigenpairs pairs = {0};
     int rc;
 
+    assert(m->weight > 0 && !m->by_rows);
     *out = NULL;
     if (m->p > SPECTRUM_P_MAX)
         return -E2BIG;

@@ -72,5 +72,5 @@ void spectrum_free(struct spectrum *);
 /* A spectrum with room for n_values of rho, and of u and q when wanted. Returns it, or NULL. */
 struct spectrum *spectrum_alloc(uint32_t n_values, bool with_u, bool with_q);
 
-/* out[k] = sum_{i<=k} share_i / rank for k < n; an undefined share adds nothing. rank > 0. */
+/* out[k] = sum_{i<=k} share_i / rank for k < n; an undefined share adds nothing. */
 void spectrum_cumulate(size_t n, const double *share, uint32_t rank, double *out);

@@ -57,6 +57,7 @@ struct fold *fold_new(size_t p, size_t w, size_t n_workers)
     size_t t = tile_order(p), side = fold_n_side(p), rows = capacity_for(p, w);
     bool ok;
 
+    assert(p > 0 && n_workers > 0);
     if (!fold)
         return NULL;
     fold->p = p;
@@ -202,6 +203,7 @@ static size_t n_products(const struct fold *fold)
 
 bool fold_next_phase(struct fold *fold)
 {
+    assert(fold->moments);
     switch (fold->phase) {
     case PHASE_GATHER:
         enter(fold, PHASE_CHECK, fold->n_ranges);

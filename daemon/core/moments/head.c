@@ -22,6 +22,7 @@ struct head *head_new(size_t p, size_t c)
 {
     struct head *head = calloc(1, sizeof *head);
 
+    assert(p > 0 && c > 0);
     if (!head)
         return NULL;
     head->p = p;
@@ -68,6 +69,7 @@ int head_take(struct head *head, const struct head_slice *slice, struct err *why
 {
     const char *at = slice->values;
 
+    assert(slice->dtype == DTYPE_F32 || slice->dtype == DTYPE_F64);
     if (slice->first == 0)
         head_reset(head);
     if (slice->first != head->n_rows || slice->n > head->p - slice->first)

@@ -20,6 +20,7 @@ int moments_init(struct moments *m, size_t p, size_t c, size_t k)
 {
     size_t w = c + k;
 
+    assert(p > 0);
     memset(m, 0, sizeof *m);
     m->p = p;
     m->c = c;
@@ -88,6 +89,7 @@ void moments_make_tile(struct moments *m, size_t k, double *scratch)
     double *left = scratch, *right = scratch + MOMENTS_MAKE_ROWS * m->xx.order;
     struct tile t = tiles_at(&m->xx, k);
 
+    assert(m->by_rows && reservoir_has_all(m->reservoir));
     for (size_t at = 0, n; at < m->reservoir->n_seen; at += n) {
         n = m->reservoir->n_seen - at < MOMENTS_MAKE_ROWS ? m->reservoir->n_seen - at
                                                           : MOMENTS_MAKE_ROWS;
@@ -127,6 +129,7 @@ double moments_fourth(const struct moments *m, double *scratch)
 {
     double *d = scratch, *md = scratch + m->p, d2;
 
+    assert(!m->by_rows);
     for (size_t i = 0; i < m->p; i++)
         d[i] = m->mean_x[i] - m->shift[i];
     d2 = linalg_sum_squares(m->p, d);

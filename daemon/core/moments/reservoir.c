@@ -1,5 +1,6 @@
 #include "daemon/core/moments/reservoir.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -50,6 +51,7 @@ struct reservoir *reservoir_new(size_t p, size_t w, double half_life_rows)
     struct reservoir *reservoir = calloc(1, sizeof *reservoir);
     size_t rows;
 
+    assert(p > 0 && half_life_rows >= 0);
     if (!reservoir)
         return NULL;
     reservoir->p = p;
@@ -114,6 +116,7 @@ void reservoir_make_room(struct reservoir *reservoir, size_t n)
 {
     uint64_t last_run = (reservoir->n_seen + n - 1) / reservoir->run_rows;
 
+    assert(n > 0);
     while (reservoir->half_life_rows == 0 && last_run / reservoir->stride >= RESERVOIR_RUNS)
         thin(reservoir);
 }

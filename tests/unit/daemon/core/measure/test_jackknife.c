@@ -509,7 +509,8 @@ static void rows_that_came_reduced_have_no_errors(void **state)
 
 static void no_memory_is_said_and_leaks_nothing(void **state)
 {
-    struct measure_plan plan = {.precision = {DTYPE_F64, DTYPE_F64}};
+    struct measure_plan plan = {.precision = {DTYPE_F64, DTYPE_F64},
+                                .projector.kind = PROJECTOR_SPAN};
     struct spectrum *none;
     struct trial t;
     struct random r;

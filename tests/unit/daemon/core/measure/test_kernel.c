@@ -261,7 +261,8 @@ static void features_that_do_not_vary_give_null(void **state)
 
 static void no_memory_is_said_and_leaks_nothing(void **state)
 {
-    struct measure_plan plan = {.precision = {DTYPE_F64, DTYPE_F64}};
+    struct measure_plan plan = {.precision = {DTYPE_F64, DTYPE_F64},
+                                .projector.kind = PROJECTOR_SPAN};
     struct spectrum *none;
     struct window w;
     struct point got;

@@ -889,7 +889,8 @@ static void outputs_that_lapack_refuses_give_null_and_keep_pr(void **state)
 
 static void every_allocation_may_fail(void **state)
 {
-    struct measure_plan plan = {.precision = {DTYPE_F32, DTYPE_F32}};
+    struct measure_plan plan = {.precision = {DTYPE_F32, DTYPE_F32},
+                                .projector.kind = PROJECTOR_SPAN};
     struct spectrum *none;
     struct random r;
     struct sample s;

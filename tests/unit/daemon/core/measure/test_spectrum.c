@@ -72,6 +72,7 @@ static void draw(struct world *w, uint64_t seed, size_t n, size_t p, size_t c, s
                                       .targets = w->targets,
                                       .labels = w->labels};
     w->plan = (struct measure_plan){.precision = {DTYPE_F64, DTYPE_F64, DTYPE_I32},
+                                    .projector.kind = PROJECTOR_SPAN,
                                     .targets_are_labels = true,
                                     .spectrum = {.wanted = true}};
 }
@@ -370,10 +371,11 @@ static void a_spectrum_that_cannot_be_made_is_flagged(void **state)
 {
     struct world w;
     struct spectrum *s;
-    struct moments wide = {.p = SPECTRUM_P_MAX + 1, .n_rows = 10};
+    struct moments wide = {.p = SPECTRUM_P_MAX + 1, .n_rows = 10, .weight = 10};
 
     (void)state;
-    assert_int_equal(spectrum_new(&wide, (struct precision){0}, &(struct projector){0},
+    assert_int_equal(spectrum_new(&wide, (struct precision){0},
+                                  &(struct projector){.kind = PROJECTOR_SPAN},
                                   (struct spectrum_wish){0}, &s),
                      -E2BIG);
     assert_null(s);

@@ -18,7 +18,8 @@
 #define C 3
 #define K 5
 
-static const struct measure_plan plan = {.precision = {DTYPE_F64, DTYPE_F64}};
+static const struct measure_plan plan = {.precision = {DTYPE_F64, DTYPE_F64},
+                                         .projector.kind = PROJECTOR_SPAN};
 
 /* Rows whose features lean towards their class. */
 struct data {
