@@ -29,8 +29,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np  # noqa: E402
 import richd  # noqa: E402
-from richd._outbox import Batch  # noqa: E402
-from richd._sender import Sender  # noqa: E402
+from richd._link.outbox import Batch  # noqa: E402
+from richd._link.sender import Sender  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RICHD = pathlib.Path(os.environ.get("RICHD_BUILD", ROOT / "build")).resolve() / "richd"

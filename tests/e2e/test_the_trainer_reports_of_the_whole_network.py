@@ -39,7 +39,7 @@ def test_parameters_and_tangent_kernel_stand_beside_d_lr(daemon, new_run):
 
 
 def test_a_measure_that_is_not_the_trainers_is_refused_by_name(daemon, new_run, monkeypatch, caplog):
-    monkeypatch.setattr("richd._reported.REPORTED", (*NAMES, "d_lr"))
+    monkeypatch.setattr("richd._torch.reported.REPORTED", (*NAMES, "d_lr"))
     run = new_run()
     run.observe(*draw(64, 4, 2), step=0)
     assert run.checkpoint(step=0, wait=True, timeout=30, metrics={"d_lr": 0.5}) == {}

@@ -9,8 +9,8 @@ from collections import deque
 
 import zmq
 
-from richd import _session, _wire
-from richd._outbox import Batch, Control, Outbox
+from richd._link import session as _session, wire as _wire
+from richd._link.outbox import Batch, Control, Outbox
 
 
 def wait_until(condition, timeout=5.0):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from richd import _arrays, _wire
+from richd._link import wire as _wire
+from richd._values import arrays as _arrays
 
 torch = pytest.importorskip("torch")
 

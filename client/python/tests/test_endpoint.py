@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from richd import _endpoint
+from richd._link import endpoint as _endpoint
 
 VECTORS = Path(__file__).parents[3] / "proto" / "vectors" / "endpoints.json"
 CASES = json.loads(VECTORS.read_text())

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import richd
-from richd import _endpoint, _feed
-from richd._point import Point
-from richd._spectrum import Spectrum
+from richd._link import endpoint as _endpoint, feed as _feed
+from richd._values.point import Point
+from richd._values.spectrum import Spectrum
 
 SPECTRUM = {"run": "r", "layer": "head", "attempt": 1, "step": 3, "n": 9.0, "p": 3, "rank": 1,
             "rank_targets": 0, "centred": True, "few_rows": False, "total": 3.5,

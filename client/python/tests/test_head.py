@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import richd
-from richd import _head, _wire
+from richd._link import wire as _wire
+from richd._values import head as _head
 
 torch = pytest.importorskip("torch")
 
@@ -61,7 +62,7 @@ def test_only_wide_linear_modules_are_heads_by_themselves():
     wide, narrow = torch.nn.Linear(4, 4), torch.nn.Linear(4, 3)
     cases = [(wide, "auto", True), (narrow, "auto", False), (narrow, "head", True)]
     cases += [(wide, "outputs", False), (torch.nn.Sequential(wide), "auto", False)]
-    from richd._watch import Choice, Tap
+    from richd._torch.watch import Choice, Tap
 
     for module, choice, is_head in cases:
         tap = Tap(run, "head", Choice())

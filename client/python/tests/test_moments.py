@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from richd import Moments, _wire
+from richd import Moments
+from richd._link import wire as _wire
 
 torch = pytest.importorskip("torch")
 
@@ -74,7 +75,7 @@ def test_merging_leaves_its_terms_unchanged():
 
 
 def test_blocks_of_a_large_update_merge(monkeypatch):
-    monkeypatch.setattr("richd._moments._BLOCK_ROWS", 37)
+    monkeypatch.setattr("richd._values.moments._BLOCK_ROWS", 37)
     x, y = data()
     assert_close(Moments().update(x, y), reference(x, y), 1e-11)
 

@@ -5,7 +5,7 @@ import json
 import pathlib
 import re
 
-from richd._point import Point
+from richd._values.point import Point
 
 PROTO = pathlib.Path(__file__).resolve().parents[3] / "proto"
 #: The measures that have an attribute of their own; the others are in `extra`.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import richd
-from richd import _parameters, _tangent
+from richd._torch import parameters as _parameters, tangent as _tangent
 from support import wait_until
 
 torch = pytest.importorskip("torch")
@@ -113,7 +113,7 @@ def test_blocks_cover_a_large_parameter(monkeypatch):
 
 
 def test_a_large_model_is_copied_only_when_asked(daemon, run, monkeypatch):
-    monkeypatch.setattr(richd._reported, "COPY_BYTES_MAX", 100)
+    monkeypatch.setattr(richd._torch.reported, "COPY_BYTES_MAX", 100)
     run.watch(network(5, 4, 3), layer="0")
     assert set(reported(daemon, run)) == {"param_norm"}
     with richd.init(endpoint=daemon.address) as other:

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 import richd
-from richd import _arrays, _intake, _outbox, _session, _wire
+from richd._link import outbox as _outbox, session as _session, wire as _wire
+from richd._values import arrays as _arrays, intake as _intake
 from support import Daemon, wait_until, welcome
 
 SRC = Path(richd.__file__).resolve().parents[1]
@@ -247,7 +248,7 @@ def test_enotopen_is_answered_with_a_new_connection(daemon):
 
 
 def test_silent_daemon_is_left_and_found_again(daemon, monkeypatch):
-    monkeypatch.setattr("richd._session.SILENCE_S", 0.3)
+    monkeypatch.setattr("richd._link.session.SILENCE_S", 0.3)
     run = connected(daemon)
     daemon.silence()
     time.sleep(0.5)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from richd import _session
-from richd._session import Answered, Reconnect, Refused, Starved, State, Stopped, Welcomed
+from richd._link import session as _session
+from richd._link.session import Answered, Reconnect, Refused, Starved, State, Stopped, Welcomed
 from support import drain, message, new_session, put_batch, put_control, welcome
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import richd
-from richd import _rows
-from richd._rows import Beside
-from richd._tokens import Tokens
+from richd._values import rows as _rows
+from richd._values.rows import Beside
+from richd._values.tokens import Tokens
 
 torch = pytest.importorskip("torch")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import richd
-from richd import _wire
+from richd._link import wire as _wire
 from support import wait_until
 
 torch = pytest.importorskip("torch")

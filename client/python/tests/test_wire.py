@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from richd import _wire
-from richd._session import State
+from richd._link import wire as _wire
+from richd._link.session import State
 from support import new_session, welcome
 
 VECTORS = Path(__file__).resolve().parents[3] / "proto" / "vectors"

@@ -14,14 +14,14 @@ No call raises into training, blocks it, or grows without bound, whether the dae
 """
 
 from richd._init import init
-from richd._moments import Moments
-from richd._point import Point
+from richd._values.moments import Moments
+from richd._values.point import Point
 from richd._report import RichdError, Stats
 from richd._run import Run
-from richd._spectrum import Spectrum
-from richd._tangent import NTK
+from richd._values.spectrum import Spectrum
+from richd._torch.tangent import NTK
 from richd._version import VERSION as __version__
-from richd._watch import Tap
+from richd._torch.watch import Tap
 
 __all__ = [
     "NTK",

@@ -12,7 +12,9 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Optional, Union
 
-from richd import _clean, _endpoint, _names, _outbox
+from richd import _names
+from richd._link import endpoint as _endpoint, outbox as _outbox
+from richd._values import clean as _clean
 from richd._report import Reporter
 from richd._run import Run
 

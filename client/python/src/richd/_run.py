@@ -18,19 +18,21 @@ from typing import Any, Optional
 
 import numpy as np
 
-from richd import _clean, _feed, _reported, _rows, _wire
+from richd._link import feed as _feed, wire as _wire
+from richd._torch import reported as _reported
+from richd._values import clean as _clean, rows as _rows
 from richd._guard import guarded
-from richd._intake import Intake
-from richd._moments import Moments
-from richd._outbox import Control, Outbox
-from richd._point import Point
+from richd._values.intake import Intake
+from richd._values.moments import Moments
+from richd._link.outbox import Control, Outbox
+from richd._values.point import Point
 from richd._report import Reporter, Stats
-from richd._rows import Beside
-from richd._session import Identity, Session, encode
-from richd._spectrum import Spectrum
-from richd._tokens import Position
+from richd._values.rows import Beside
+from richd._link.session import Identity, Session, encode
+from richd._values.spectrum import Spectrum
+from richd._values.tokens import Position
 from richd._version import VERSION
-from richd._watcher import Watcher
+from richd._torch.watcher import Watcher
 
 #: How long an exit may take, with whatever is unanswered (all runs together).
 EXIT_S = 2.0
@@ -76,7 +78,7 @@ class Run(Watcher):
         `find` returns the daemon's address, or raises NotFoundError.
         """
         try:
-            from richd._sender import Sender
+            from richd._link.sender import Sender
 
             identity = Identity(
                 client=f"richd-python {VERSION}",

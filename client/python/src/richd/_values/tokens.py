@@ -11,7 +11,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any, Optional, Union
 
-from richd import _arrays
+from richd._values import arrays as _arrays
 
 #: What `position=` may be.
 Position = Union[None, int, str, Sequence[int]]

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional, Union
 
-from richd._outbox import Batch, Control, Outbox
+from richd._link.outbox import Batch, Control, Outbox
 
 PROTOCOL = 1
 

@@ -28,7 +28,8 @@ from typing import Any, Optional
 
 import numpy as np
 
-from richd import _arrays, _wire
+from richd._link import wire as _wire
+from richd._values import arrays as _arrays
 
 #: Rows centred and multiplied at a time: bounds the working copy in double to 8 * 4096 * p bytes.
 _BLOCK_ROWS = 4096

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
-from richd import _wire
+from richd._link import wire as _wire
 
 #: Levels of a configuration that are kept; below the daemon's 32, for the message around it.
 DEPTH_MAX = 24

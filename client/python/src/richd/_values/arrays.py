@@ -18,7 +18,7 @@ from typing import Any, Optional, Union
 
 import numpy as np
 
-from richd import _wire
+from richd._link import wire as _wire
 
 _NUMPY_CODES = {
     ("f", 4): _wire.DTYPE_F32,

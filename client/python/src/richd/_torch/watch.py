@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 import numpy as np
 
-from richd import _arrays
-from richd._tokens import Position, Tokens
+from richd._values import arrays as _arrays
+from richd._values.tokens import Position, Tokens
 
 if TYPE_CHECKING:
-    from richd._watcher import Watcher
+    from richd._torch.watcher import Watcher
 
 #: What may be said of outputs that the module's weights can stand for.
 WIDE = ("auto", "head", "outputs")

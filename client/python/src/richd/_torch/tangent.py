@@ -14,7 +14,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from richd._parameters import same_shape
+from richd._torch.parameters import same_shape
 
 #: Gradients of all probe inputs along one direction are held at once, in so many bytes at most.
 GRADIENT_BYTES_MAX = 1 << 30

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from richd import _arrays, _wire
+from richd._link import wire as _wire
+from richd._values import arrays as _arrays
 
 #: Rows of W that one step of the decomposition takes, in units of p: it works on 5 p x p values.
 _BLOCK = 4

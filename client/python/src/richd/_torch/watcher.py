@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional, Union
 
-from richd import _clean, _wire
+from richd._link import wire as _wire
+from richd._values import clean as _clean
 from richd._guard import guarded
 from richd._report import Reporter
-from richd._reported import Reported
-from richd._rows import Beside
-from richd._tangent import NTK
-from richd._tokens import Position
-from richd._watch import WIDE, Choice, Hooks, StackTap, Tap, find_module, find_modules
+from richd._torch.reported import Reported
+from richd._values.rows import Beside
+from richd._torch.tangent import NTK
+from richd._values.tokens import Position
+from richd._torch.watch import WIDE, Choice, Hooks, StackTap, Tap, find_module, find_modules
 
 
 class Watcher:

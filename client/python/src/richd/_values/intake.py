@@ -13,12 +13,13 @@ from typing import Any, Optional
 
 import numpy as np
 
-from richd import _arrays, _head, _outbox, _wire
-from richd._moments import Moments
-from richd._outbox import Batch, Control, Outbox
+from richd._link import outbox as _outbox, wire as _wire
+from richd._values import arrays as _arrays, head as _head
+from richd._values.moments import Moments
+from richd._link.outbox import Batch, Control, Outbox
 from richd._report import Reporter
-from richd._rows import Offer
-from richd._session import encode
+from richd._values.rows import Offer
+from richd._link.session import encode
 
 #: Larger batches are split by rows: the daemon folds the first part while the next one travels.
 BATCH_BYTES_MAX = 4 << 20

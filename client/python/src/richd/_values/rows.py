@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Optional
 
-from richd import _arrays, _head, _wire
-from richd._tokens import Position, Tokens, check_lengths, indexable
+from richd._link import wire as _wire
+from richd._values import arrays as _arrays, head as _head
+from richd._values.tokens import Position, Tokens, check_lengths, indexable
 
 
 @dataclass(frozen=True)

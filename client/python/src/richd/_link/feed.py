@@ -14,9 +14,9 @@ from typing import Any, Callable, Optional
 
 import numpy as np
 
-from richd._endpoint import NotFoundError
+from richd._link.endpoint import NotFoundError
 from richd._report import RichdError
-from richd._spectrum import as_array
+from richd._values.spectrum import as_array
 
 #: Looks up the feed's address, "unix:PATH" or "tcp:HOST:PORT"; raises NotFoundError.
 Find = Callable[[], str]

@@ -23,11 +23,11 @@ from typing import Any, Optional
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from richd import _session
-from richd._endpoint import NotFoundError
-from richd._outbox import Batch, Control, Outbox
+from richd._link import session as _session
+from richd._link.endpoint import NotFoundError
+from richd._link.outbox import Batch, Control, Outbox
 from richd._report import Reporter, logger
-from richd._session import Session, State
+from richd._link.session import Session, State
 
 #: How often endpoints.json is read while there is no connection.
 FIND_S = 0.5

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 if TYPE_CHECKING:
-    from richd._spectrum import Spectrum
+    from richd._values.spectrum import Spectrum
 
 
 @dataclass(frozen=True)

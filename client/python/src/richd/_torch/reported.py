@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Optional
 
-from richd import _clean
-from richd._parameters import COPY_BYTES_MAX, Parameters
-from richd._tangent import NTK
+from richd._values import clean as _clean
+from richd._torch.parameters import COPY_BYTES_MAX, Parameters
+from richd._torch.tangent import NTK
 
 #: The measures that a checkpoint may bring along.
 REPORTED = ("param_norm", "param_change", "ntk_distance", "ntk_alignment")

@@ -1,0 +1,1 @@
+"""What is read off a torch module: taps, parameters, the tangent kernel."""
