@@ -144,13 +144,13 @@ struct feed_event_query {
     bool all_attempts;
 };
 
-/* series.subscribe and event.subscribe. */
 struct feed_spectrum_query {
     const char *run;
     const char *layer; /* NULL: the only one */
     int64_t step;      /* -1: the latest that has one */
 };
 
+/* series.subscribe and event.subscribe. */
 struct feed_subscribe {
     const char *run; /* NULL: all */
     bool has_since_seq;

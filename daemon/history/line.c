@@ -10,13 +10,18 @@
 #include "daemon/store/sql.h"
 #include "proto/json.h"
 
+/* The values of a scalar beside the points. */
+struct joined {
+    cJSON *values;
+};
+
 /* The arrays of a line that is given row by row. Those of a point are by enum point_member, NULL
  * for what was not asked for or stands in the layer; those of the scalars that are joined follow
  * the selection. A scalar's own line has step, time and value. */
 struct row_arrays {
     cJSON *attempt;
     cJSON *member[POINT_MEMBER_COUNT];
-    cJSON **joined;
+    struct joined *joined;
     cJSON *step, *time, *value;
 };
 
@@ -69,8 +74,8 @@ static bool add_joined_arrays(cJSON *columns, const struct selection *sel, struc
     if (!scalars || !out->joined)
         return false;
     for (size_t i = 0; i < sel->n_scalars; i++) {
-        out->joined[i] = cJSON_AddArrayToObject(scalars, sel->scalars[i].name);
-        if (!out->joined[i])
+        out->joined[i].values = cJSON_AddArrayToObject(scalars, sel->scalars[i].name);
+        if (!out->joined[i].values)
             return false;
     }
     return true;
@@ -135,7 +140,7 @@ static int push_joined(struct history *h, const struct selection *sel, struct ro
         if (rc == 1)
             value = sql_column_double(q, 0);
         sqlite3_reset(q);
-        if (!json_push_double(arrays->joined[i], value))
+        if (!json_push_double(arrays->joined[i].values, value))
             return history_no_memory(e);
     }
     return 0;

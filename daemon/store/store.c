@@ -155,7 +155,7 @@ int store_apply(struct store *s, struct list *records, struct err *e)
     struct err why = {0};
     int rc;
 
-    assert(s && records && sqlite3_get_autocommit(s->db));
+    assert(records && sqlite3_get_autocommit(s->db));
     s->n_new_points = 0;
     rc = apply_all(s, records, &why);
     if (rc < 0) {

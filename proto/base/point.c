@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stddef.h>
+#include <string.h>
 
 const struct point_field point_table[POINT_MEMBER_COUNT] = {
 #define FIELD(name, KIND, PLACE, sentence)                                                         \
@@ -37,8 +38,11 @@ int64_t point_integer(const struct point *p, const struct point_field *f)
 
 double point_number(const struct point *p, const struct point_field *f)
 {
+    double value;
+
     assert(f->kind == POINT_KIND_NUMBER);
-    return *(const POINT_TYPE_NUMBER *)((const char *)p + f->offset);
+    memcpy(&value, (const char *)p + f->offset, sizeof value);
+    return value;
 }
 
 void point_set_integer(struct point *p, const struct point_field *f, int64_t value)
@@ -64,5 +68,5 @@ void point_set_integer(struct point *p, const struct point_field *f, int64_t val
 void point_set_number(struct point *p, const struct point_field *f, double value)
 {
     assert(f->kind == POINT_KIND_NUMBER);
-    *(POINT_TYPE_NUMBER *)((char *)p + f->offset) = value;
+    memcpy((char *)p + f->offset, &value, sizeof value);
 }
