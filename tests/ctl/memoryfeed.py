@@ -216,7 +216,10 @@ class Feed:
                 "batches_refused": 0, "points": 55, "commits": 54, "buffered_bytes": 0,
                 "budget_bytes": 2**30}
 
-    def run_list(self, project=None, state=None, limit=100, offset=0):
+    def server_hello(self):
+        return {"seq": str(self.seq)}
+
+    def run_list(self, project=None, state=None, order="created", limit=100, offset=0):
         runs = [r.object() for r in reversed(self.runs)
                 if project in (None, r.facts["project"]) and state in (None, r.facts["state"])]
         return {"total": len(runs), "runs": runs[offset:offset + limit]}

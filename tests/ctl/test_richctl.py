@@ -526,3 +526,28 @@ def test_plot_follow_ends_on_interrupt(ctl, run):
     plot.lines(23)
     plot.interrupt()
     assert plot.end() == (0, [], "")
+
+
+# ---- top -----------------------------------------------------------------------------------------
+
+
+def test_top_goes_on_when_the_daemon_refuses_a_curve(ctl, feed, run):
+    def refuse(**_):
+        raise memoryfeed.FeedError(-32603, "this one is damaged")
+
+    feed.series_query = refuse
+    command = " ".join(map(str, ctl.command("top")))
+    top = subprocess.Popen(["script", "-qec", command, "/dev/null"], stdin=subprocess.PIPE,
+                           stdout=subprocess.PIPE, env={**ctl.env, "TERM": "xterm"})
+    feed.await_subscription()
+    while not any(r["method"] == "series.query" for r in feed.requests):
+        time.sleep(0.01)
+    feed.publish([run.point("head", 30000, 0.01234)])
+    seen = b""
+    while b"0.0123" not in seen:
+        seen += (chunk := os.read(top.stdout.fileno(), 65536))
+        assert chunk, seen
+    top.stdin.write(b"q")
+    top.stdin.flush()
+    top.communicate(timeout=30)
+    assert top.returncode == 0

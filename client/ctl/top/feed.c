@@ -119,18 +119,15 @@ int topfeed_sample(struct topfeed *topfeed, struct toprun *run, struct err *e)
     if (run->sampled || !run->layer)
         return 0;
     rc = history_get(topfeed->feed, &query, &entry, e);
-    /* What the daemon refuses of one run must not end the others' screen. */
-    if (rc == -EREMOTEIO) {
-        run->sampled = true;
-        return 0;
-    }
-    if (rc < 0)
+    /* What the daemon refuses of one run must not end the others' screen: its curve is empty. */
+    if (rc < 0 && rc != -EREMOTEIO)
         return rc;
     if (!toprun_clear_samples(run))
         rc = out_of_memory(e);
-    else if (entry)
+    else
         fill_samples(run, entry, d_lr);
     cJSON_Delete(entry);
-    run->sampled = true;
-    return rc < 0 ? rc : 1;
+    /* Also when a step went back: asking again would bring the same. */
+    run->sampled = run->samples != NULL;
+    return run->sampled ? 1 : rc;
 }
