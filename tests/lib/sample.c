@@ -102,6 +102,19 @@ void sample_mix_outputs(struct sample *s, struct random *r)
     free(y);
 }
 
+void sample_fill_population(struct sample *s, struct random *r, size_t n_large, double rest)
+{
+    random_fill_gaussian(r, s->n * s->p, s->x);
+    for (size_t i = 0; i < s->n; i++) {
+        double *x = s->x + i * s->p;
+
+        for (size_t j = n_large; j < s->p; j++)
+            x[j] *= sqrt(rest);
+        memcpy(s->y + i * s->c, x, s->c * sizeof(double));
+    }
+    sample_mix_outputs(s, r);
+}
+
 /* The nearest number with `bits` bits of fraction (the leading one counted) whose last bit is not
  * below 2^smallest. nearbyint rounds to even, as hardware does. */
 static double round_to(double value, int bits, int smallest)

@@ -30,6 +30,10 @@ void sample_release(struct sample *);
  * them plus noise of standard deviation `noise`, so that D_LR is neither 0 nor 1. */
 void sample_fill(struct sample *, struct random *, double mean, double noise);
 
+/* Independent Gaussian features: `n_large` of variance 1, the others of variance `rest`. The
+ * outputs are a mix of the first c of them. */
+void sample_fill_population(struct sample *, struct random *, size_t n_large, double rest);
+
 /* x = x R, R a random rotation of the features. */
 void sample_rotate(struct sample *, struct random *);
 /* y = y A + b with a random well-conditioned A. */

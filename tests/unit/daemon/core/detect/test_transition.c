@@ -24,7 +24,7 @@ static size_t n_series(void)
 }
 
 /* A series, and what was found in it. */
-struct run {
+struct fed_series {
     struct transition_detector detector;
     struct random random;
     size_t n_points;
@@ -34,14 +34,14 @@ struct run {
     size_t n_found; /* ever; those beyond MAX_FOUND are only counted */
 };
 
-static void begin(struct run *r)
+static void begin(struct fed_series *r)
 {
     transition_init(&r->detector);
     random_seed(&r->random, 7);
     r->n_points = r->n_found = 0;
 }
 
-static void feed(struct run *r, int64_t step, double value)
+static void feed(struct fed_series *r, int64_t step, double value)
 {
     struct transition t;
 
@@ -106,7 +106,7 @@ struct noise {
 
 static double false_alarms(const struct noise *noise, size_t n)
 {
-    struct run *r = malloc(sizeof *r);
+    struct fed_series *r = malloc(sizeof *r);
     double value = 0, rate;
 
     begin(r);
@@ -144,7 +144,7 @@ static void noise_about_a_constant_is_rarely_a_transition(void **state)
 /* What a user meets is the beginning of many short series, where least is known. */
 static void short_series_of_noise_are_no_worse(void **state)
 {
-    struct run *r = malloc(sizeof *r);
+    struct fed_series *r = malloc(sizeof *r);
     struct random random;
     size_t n_found = 0, n = n_series();
 
@@ -171,7 +171,7 @@ static double passage(double at, double middle, double length)
 }
 
 /* A step down at point 100, with noise. */
-static void feed_step(struct run *r, double noise, size_t n)
+static void feed_step(struct fed_series *r, double noise, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         feed(r, (int64_t)i, (i < 100 ? 0.5 : 0.1) + noise * random_gaussian(&r->random));
@@ -180,7 +180,7 @@ static void feed_step(struct run *r, double noise, size_t n)
 static void a_step_is_found_within_twenty_points(void **state)
 {
     static const double noises[] = {0, 0.001, 0.01, 0.03};
-    struct run r;
+    struct fed_series r;
 
     (void)state;
     for (size_t i = 0; i < sizeof noises / sizeof *noises; i++) {
@@ -200,7 +200,7 @@ static void a_step_is_found_within_twenty_points(void **state)
 static void a_passage_of_any_length_is_found_once(void **state)
 {
     static const double lengths[] = {1, 10, 30, 100, 300, 1000, 3000};
-    struct run r;
+    struct fed_series r;
 
     (void)state;
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
@@ -230,7 +230,7 @@ static void a_passage_of_any_length_is_found_once(void **state)
 static void the_spacing_of_the_steps_does_not_matter(void **state)
 {
     static const double ratios[] = {1.05, 1.02, 1.01, 1.003};
-    struct run r;
+    struct fed_series r;
 
     (void)state;
     for (int even = 0; even < 2; even++) {
@@ -259,7 +259,7 @@ static void the_spacing_of_the_steps_does_not_matter(void **state)
 
 static void two_transitions_are_two(void **state)
 {
-    struct run r;
+    struct fed_series r;
 
     (void)state;
     begin(&r);
@@ -278,7 +278,7 @@ static void two_transitions_are_two(void **state)
 
 static void a_fall_and_a_rise_are_told_apart(void **state)
 {
-    struct run r;
+    struct fed_series r;
 
     (void)state;
     begin(&r);
@@ -305,7 +305,7 @@ static void make_fall(double *values, size_t n)
 /* The drift does not count as restlessness. */
 static void a_step_behind_a_drift_is_found(void **state)
 {
-    struct run r;
+    struct fed_series r;
 
     (void)state;
     begin(&r);
@@ -321,7 +321,7 @@ static void a_step_behind_a_drift_is_found(void **state)
 static void backwards_in_time_a_fall_is_a_rise(void **state)
 {
     double values[200];
-    struct run r;
+    struct fed_series r;
 
     (void)state;
     make_fall(values, 200);
@@ -338,7 +338,7 @@ static void the_unit_does_not_matter(void **state)
 {
     static const double scales[] = {1e-30, 0.25, -1, 1e30};
     double values[200];
-    struct run one, other;
+    struct fed_series one, other;
 
     (void)state;
     make_fall(values, 200);
@@ -363,7 +363,7 @@ static void the_unit_does_not_matter(void **state)
 
 static void spikes_are_none(void **state)
 {
-    struct run r;
+    struct fed_series r;
 
     (void)state;
     for (size_t width = 1; width <= 2; width++) {
@@ -383,7 +383,7 @@ static void slow_drifts_are_rarely_one(void **state)
 {
     static const double noises[] = {0, 0.0001, 0.001, 0.01, 0.1};
     static const size_t lengths[] = {60, 300, 3000, 30000};
-    struct run *r = malloc(sizeof *r);
+    struct fed_series *r = malloc(sizeof *r);
     size_t n_drifts = 0, n_found = 0, n_seeds = (n_series() + 199) / 200;
     struct random random;
 
@@ -414,7 +414,7 @@ static void slow_drifts_are_rarely_one(void **state)
 
 static void noise_that_grows_is_none(void **state)
 {
-    struct run r;
+    struct fed_series r;
 
     (void)state;
     begin(&r);
@@ -425,7 +425,7 @@ static void noise_that_grows_is_none(void **state)
 
 static void an_excursion_of_a_few_points_is_none(void **state)
 {
-    struct run r;
+    struct fed_series r;
 
     (void)state;
     for (size_t length = 3; length <= 7; length++) {
@@ -439,7 +439,7 @@ static void an_excursion_of_a_few_points_is_none(void **state)
 
 static void a_constant_is_none(void **state)
 {
-    struct run r;
+    struct fed_series r;
 
     (void)state;
     begin(&r);
@@ -450,7 +450,7 @@ static void a_constant_is_none(void **state)
 
 static void a_ripple_behind_a_great_fall_is_none(void **state)
 {
-    struct run r;
+    struct fed_series r;
 
     (void)state;
     begin(&r);
@@ -464,7 +464,7 @@ static void a_ripple_behind_a_great_fall_is_none(void **state)
 /* ---- real series --------------------------------------------------------------------------- */
 
 /* Feeds the rows of tests/data/NAME; returns the points that a find came behind its end. */
-static size_t feed_file(struct run *r, const char *name)
+static size_t feed_file(struct fed_series *r, const char *name)
 {
     char path[128], line[256];
     long long step;
@@ -506,7 +506,7 @@ static void modular_addition_falls_once(void **state)
     static const struct {
         size_t n_points, delay; /* at most */
     } seeds[] = {{96, 11}, {106, 10}, {96, 14}, {96, 10}, {96, 10}, {96, 10}, {96, 10}, {96, 10}};
-    struct run r;
+    struct fed_series r;
 
     (void)state;
     for (size_t seed = 0; seed < sizeof seeds / sizeof *seeds; seed++) {
@@ -531,7 +531,7 @@ static void modular_addition_falls_once(void **state)
  * as nothing there is a passage from one lasting level to another. */
 static void oscillations_are_none(void **state)
 {
-    struct run r;
+    struct fed_series r;
 
     (void)state;
     for (int seed = 0; seed < 3; seed++) {
@@ -549,7 +549,7 @@ static void oscillations_are_none(void **state)
 static void what_is_not_finite_or_not_new_is_passed_over(void **state)
 {
     double values[200];
-    struct run one, other;
+    struct fed_series one, other;
 
     (void)state;
     make_fall(values, 200);

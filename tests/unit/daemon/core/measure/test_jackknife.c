@@ -99,17 +99,18 @@ static struct reference without(const struct trial *t, const bool *out)
     return result;
 }
 
-struct part {
+struct left_out {
     double weight, squares;
     double psi[2]; /* of d_lr and of the de-biased estimate */
 };
 
 /* The influence of the groups whose bits are set in `which`, of a pair. */
-static struct part leave_out(const struct trial *t, const struct reservoir_group *pair, int which)
+static struct left_out leave_out(const struct trial *t, const struct reservoir_group *pair,
+                                 int which)
 {
     bool *out = calloc(t->s.n, sizeof *out);
     struct reference all = without(t, out), rest;
-    struct part part = {0};
+    struct left_out part = {0};
     double total = 0;
 
     for (size_t g = 0; g < 2; g++) {
@@ -132,7 +133,7 @@ static struct part leave_out(const struct trial *t, const struct reservoir_group
 }
 
 /* The header's formulas, for groups 2k and 2k + 1 in `parts[k][0..1]`, both in `parts[k][2]`. */
-static double expected_error(struct part (*parts)[3], size_t n_pairs, size_t which, double n,
+static double expected_error(struct left_out (*parts)[3], size_t n_pairs, size_t which, double n,
                              double total)
 {
     double mean = 0, weight = 0, var = 0, q[RESERVOIR_RUNS], q_mean = 0, q_var = 0;
@@ -142,12 +143,12 @@ static double expected_error(struct part (*parts)[3], size_t n_pairs, size_t whi
         weight += parts[i / 2][i % 2].weight;
     }
     for (size_t i = 0; i < 2 * n_pairs; i++) {
-        const struct part *g = &parts[i / 2][i % 2];
+        const struct left_out *g = &parts[i / 2][i % 2];
 
         var += pow((g->psi[which] - mean / weight) * g->weight, 2) / g->squares;
     }
     for (size_t i = 0; i < n_pairs; i++) {
-        const struct part *g = parts[i];
+        const struct left_out *g = parts[i];
 
         q[i] = g[0].weight * (g[2].psi[which] - g[0].psi[which]);
         q[i] += g[1].weight * (g[2].psi[which] - g[1].psi[which]);
@@ -164,7 +165,7 @@ static double expected_error(struct part (*parts)[3], size_t n_pairs, size_t whi
 static struct estimate expected_errors(const struct trial *t)
 {
     struct reservoir_group groups[RESERVOIR_RUNS];
-    struct part parts[RESERVOIR_RUNS / 2][3];
+    struct left_out parts[RESERVOIR_RUNS / 2][3];
     size_t n_pairs = reservoir_groups(t->m.reservoir, groups) / 2;
     double total = 0, squares = 0;
 
@@ -330,21 +331,6 @@ static void errors_do_not_depend_on_how_rows_were_split(void **state)
 
 /* ---- against a population ------------------------------------------------------------------ */
 
-/* Independent Gaussian features, `n_large` of variance 1, the others of variance `rest`; the
- * outputs are a mix of the first c. */
-static void fill_spectrum(struct sample *s, struct random *r, size_t n_large, double rest)
-{
-    random_fill_gaussian(r, s->n * s->p, s->x);
-    for (size_t i = 0; i < s->n; i++) {
-        double *x = s->x + i * s->p;
-
-        for (size_t j = n_large; j < s->p; j++)
-            x[j] *= sqrt(rest);
-        memcpy(s->y + i * s->c, x, s->c * sizeof(double));
-    }
-    sample_mix_outputs(s, r);
-}
-
 /* 1 - (sum of the first c variances) / sqrt(c sum of squares). */
 static double population(size_t p, size_t c, size_t n_large, double rest)
 {
@@ -407,7 +393,7 @@ static void check_coverage(const struct population *q, struct random *r)
         struct point got;
 
         start(&t, q->n, q->p, q->c, 0);
-        fill_spectrum(&t.s, r, q->n_large, q->rest);
+        sample_fill_population(&t.s, r, q->n_large, q->rest);
         sample_encode(&t.s, DTYPE_F32, DTYPE_F32);
         got = measure(&t, 512);
         plain[i] = got.value[METRIC_D_LR];

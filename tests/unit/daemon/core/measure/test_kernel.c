@@ -22,14 +22,14 @@
 #define TOLERANCE        1e-9
 #define TOLERANCE_ERRORS 1e-6
 
-struct window {
+struct short_window {
     struct sample s;
     struct moments m;
     struct fold *fold;
     double *weights;
 };
 
-static void start(struct window *w, size_t n, size_t p, size_t c, enum dtype d)
+static void start(struct short_window *w, size_t n, size_t p, size_t c, enum dtype d)
 {
     struct random r;
 
@@ -45,7 +45,7 @@ static void start(struct window *w, size_t n, size_t p, size_t c, enum dtype d)
     assert_non_null(w->fold);
 }
 
-static void end(struct window *w)
+static void end(struct short_window *w)
 {
     reservoir_free(w->m.reservoir);
     fold_free(w->fold);
@@ -54,7 +54,7 @@ static void end(struct window *w)
     free(w->weights);
 }
 
-static void fold_rows(struct window *w, size_t from, size_t to, size_t batch)
+static void fold_rows(struct short_window *w, size_t from, size_t to, size_t batch)
 {
     for (size_t at = from; at < to; at += batch) {
         size_t n = to - at < batch ? to - at : batch;
@@ -69,7 +69,7 @@ static void fold_rows(struct window *w, size_t from, size_t to, size_t batch)
     }
 }
 
-static struct point measure(struct window *w, bool may_wait, size_t batch)
+static struct point measure(struct short_window *w, bool may_wait, size_t batch)
 {
     moments_reset(&w->m);
     w->m.may_wait = may_wait;
@@ -89,7 +89,7 @@ static double difference(const struct point *a, const struct point *b, enum metr
     return largest;
 }
 
-static void check_forms(const char *what, struct window *w, double tolerance)
+static void check_forms(const char *what, struct short_window *w, double tolerance)
 {
     struct point rows = measure(w, true, 13), features = measure(w, false, 13);
     double measures = difference(&rows, &features, METRIC_D_LR, METRIC_PR);
@@ -113,7 +113,7 @@ static void both_forms_agree(void **state)
 
     (void)state;
     for (size_t i = 0; i < 5; i++) {
-        struct window w;
+        struct short_window w;
 
         start(&w, shapes[i][0], shapes[i][1], shapes[i][2], DTYPE_F64);
         snprintf(what, sizeof what, "f64, n %zu p %zu C %zu", shapes[i][0], shapes[i][1],
@@ -126,7 +126,7 @@ static void both_forms_agree(void **state)
 /* The p x p form rounds the rows to single precision, the n x n form does not. */
 static void f32_rows_agree_as_closely_as_they_are_promised(void **state)
 {
-    struct window w;
+    struct short_window w;
 
     (void)state;
     start(&w, 200, 600, 4, DTYPE_F32);
@@ -136,7 +136,7 @@ static void f32_rows_agree_as_closely_as_they_are_promised(void **state)
 
 static void weighted_rows_agree(void **state)
 {
-    struct window w;
+    struct short_window w;
     struct random r;
 
     (void)state;
@@ -151,7 +151,7 @@ static void weighted_rows_agree(void **state)
 
 static void the_row_form_is_the_reference(void **state)
 {
-    struct window w;
+    struct short_window w;
     struct point got;
     struct reference expected;
 
@@ -169,7 +169,7 @@ static void the_row_form_is_the_reference(void **state)
 /* Of a window that is measured by rows no element of X'X is written. */
 static void a_short_window_never_touches_features_by_features(void **state)
 {
-    struct window w;
+    struct short_window w;
 
     (void)state;
     start(&w, 100, 600, 2, DTYPE_F32);
@@ -189,7 +189,7 @@ static void a_window_that_grows_long_is_measured_by_features(void **state)
 
     (void)state;
     for (size_t i = 0; i < 4; i++) {
-        struct window w;
+        struct short_window w;
         struct point grown, whole;
 
         start(&w, shapes[i][0], shapes[i][1], 2, DTYPE_F64);
@@ -203,7 +203,7 @@ static void a_window_that_grows_long_is_measured_by_features(void **state)
 
 static void a_long_window_lets_the_next_one_begin_by_features(void **state)
 {
-    struct window w;
+    struct short_window w;
 
     (void)state;
     start(&w, 100, 50, 2, DTYPE_F64);
@@ -222,7 +222,7 @@ static void a_long_window_lets_the_next_one_begin_by_features(void **state)
 
 static void reduced_rows_end_the_waiting(void **state)
 {
-    struct window w;
+    struct short_window w;
     struct reduced other;
     struct point got;
     struct reference expected;
@@ -245,7 +245,7 @@ static void reduced_rows_end_the_waiting(void **state)
 
 static void features_that_do_not_vary_give_null(void **state)
 {
-    struct window w;
+    struct short_window w;
     struct point got;
 
     (void)state;
@@ -264,7 +264,7 @@ static void no_memory_is_said_and_leaks_nothing(void **state)
     struct measure_plan plan = {.precision = {DTYPE_F64, DTYPE_F64},
                                 .projector.kind = PROJECTOR_SPAN};
     struct spectrum *none;
-    struct window w;
+    struct short_window w;
     struct point got;
     size_t n_failed = 0;
 

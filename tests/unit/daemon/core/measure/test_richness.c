@@ -521,20 +521,6 @@ static void one_output_is_the_regression_formula(void **state)
     sample_release(&s);
 }
 
-/* Gaussian features with given variances, outputs a mix of the first c of them. */
-static void fill_spectrum(struct sample *s, struct random *r, size_t n_large, double rest)
-{
-    random_fill_gaussian(r, s->n * s->p, s->x);
-    for (size_t i = 0; i < s->n; i++) {
-        double *x = s->x + i * s->p;
-
-        for (size_t j = n_large; j < s->p; j++)
-            x[j] *= sqrt(rest);
-        memcpy(s->y + i * s->c, x, s->c * sizeof(double));
-    }
-    sample_mix_outputs(s, r);
-}
-
 /* Population value 1 - sqrt(r/p). The plain estimate is low by (1 - D)(p + 1) / (2n) (PR of n rows)
  * and by r/n (chance overlap); both vanish with n. Sampling error below 1/n^0.5 r^-0.5 p^-0.5. */
 static void isotropic_features_approach_the_population_value(void **state)
@@ -551,7 +537,7 @@ static void isotropic_features_approach_the_population_value(void **state)
         struct point point;
 
         sample_init(&s, rows[k], 32, 4);
-        fill_spectrum(&s, &r, 32, 1);
+        sample_fill_population(&s, &r, 32, 1);
         sample_encode(&s, DTYPE_F32, DTYPE_F32);
         point = sample_point(&s, 1000);
         printf("isotropic n = %5.0f: plain %.5f, de-biased %.5f, population %.5f\n", n,
@@ -590,7 +576,7 @@ static void the_debiased_estimate_has_the_table_s_means(void **state)
             struct point point;
 
             sample_init(&s, row->n, 256, 10);
-            fill_spectrum(&s, &r, row->n_large, row->rest);
+            sample_fill_population(&s, &r, row->n_large, row->rest);
             sample_encode(&s, DTYPE_F32, DTYPE_F32);
             point = sample_point(&s, 256);
             plain += point.value[METRIC_D_LR] / 20;
