@@ -27,7 +27,7 @@ override CFLAGS  += $(SAN)
 override LDFLAGS += $(SAN)
 
 # ---- rooms: a folder is an archive, and may use those named before it (make check-layers) ---------
-ROOMS     := proto/base daemon/core/matrix daemon/core/moments daemon/core/measure daemon/core/detect daemon/core/monitor proto daemon/host daemon/format daemon/store daemon/history daemon/ingest daemon/feed daemon/http daemon/loop
+ROOMS     := proto/base daemon/core/matrix daemon/core/moments daemon/core/estimate daemon/core/measure daemon/core/detect daemon/core/monitor proto daemon/host daemon/format daemon/store daemon/history daemon/ingest daemon/feed daemon/http daemon/loop
 C_ROOMS   := proto/base proto client/common client/c
 CTL_ROOMS := proto/base proto client/common client/ctl/common client/ctl/feed client/ctl/rows client/ctl/figure client/ctl/top client/ctl
 
@@ -62,12 +62,13 @@ TESTLIB   := $(BUILD)/lib/test.a
 
 all: $(BUILD)/richd $(BUILD)/richctl $(BUILD)/librichd.so $(BUILD)/librichd.a $(BUILD)/example
 
-$(foreach r,$(ALL_ROOMS),$(eval $(call archive,$(r)): $$(call objects,$(r))))
+# The folder itself is named, so that an archive does not keep a file that left.
+$(foreach r,$(ALL_ROOMS),$(eval $(call archive,$(r)): $$(call objects,$(r)) $(r)))
 $(TESTLIB): $(call objects,tests/lib)
 $(BUILD)/librichd.a: $(foreach r,$(C_ROOMS),$(call objects,$(r)))
 $(foreach r,$(ALL_ROOMS),$(call archive,$(r))) $(TESTLIB) $(BUILD)/librichd.a:
 	@mkdir -p $(@D)
-	$(V)rm -f $@ && ar rcs $@ $^
+	$(V)rm -f $@ && ar rcs $@ $(filter %.o,$^)
 
 # Centring and converting are loops over rows; at -O3 gcc makes vectors of them (10-20 % of a fold).
 $(BUILD)/obj/daemon/core/%.o: override CFLAGS += $(if $(SANITIZE),,-O3)

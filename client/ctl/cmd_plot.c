@@ -5,15 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/base/clock.h"
 #include "client/ctl/command.h"
-#include "client/ctl/figure/curves.h"
 #include "client/ctl/common/interrupt.h"
 #include "client/ctl/common/jsonline.h"
-#include "client/ctl/feed/params.h"
-#include "client/ctl/figure/plot.h"
 #include "client/ctl/common/terminal.h"
 #include "client/ctl/common/text.h"
+#include "client/ctl/feed/params.h"
+#include "client/ctl/figure/curves.h"
+#include "client/ctl/figure/plot.h"
+#include "proto/base/clock.h"
 #include "proto/base/metric.h"
 #include "proto/json.h"
 

@@ -4,14 +4,14 @@
 #include <time.h>
 
 #include "client/ctl/command.h"
-#include "client/ctl/rows/eventline.h"
-#include "client/ctl/feed/history.h"
 #include "client/ctl/common/jsonline.h"
-#include "client/ctl/feed/params.h"
-#include "client/ctl/rows/pointrow.h"
-#include "client/ctl/rows/table.h"
 #include "client/ctl/common/member.h"
 #include "client/ctl/common/text.h"
+#include "client/ctl/feed/history.h"
+#include "client/ctl/feed/params.h"
+#include "client/ctl/rows/eventline.h"
+#include "client/ctl/rows/pointrow.h"
+#include "client/ctl/rows/table.h"
 #include "proto/base/clock.h"
 #include "proto/json.h"
 

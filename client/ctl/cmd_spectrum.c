@@ -3,12 +3,12 @@
 #include <stdlib.h>
 
 #include "client/ctl/command.h"
-#include "client/ctl/feed/history.h"
 #include "client/ctl/common/jsonline.h"
-#include "client/ctl/feed/params.h"
-#include "client/ctl/figure/spectrum.h"
 #include "client/ctl/common/member.h"
 #include "client/ctl/common/text.h"
+#include "client/ctl/feed/history.h"
+#include "client/ctl/feed/params.h"
+#include "client/ctl/figure/spectrum.h"
 
 /* An array as doubles, null as NaN, which the next call continues at `*at`; NULL when it is null or
  * not as long as rho. */

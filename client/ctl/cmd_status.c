@@ -1,10 +1,10 @@
 /* richctl status: the daemon's own facts. */
 #include "client/ctl/command.h"
 #include "client/ctl/common/jsonline.h"
-#include "client/ctl/feed/params.h"
-#include "client/ctl/rows/table.h"
 #include "client/ctl/common/member.h"
 #include "client/ctl/common/text.h"
+#include "client/ctl/feed/params.h"
+#include "client/ctl/rows/table.h"
 
 enum show {
     SHOW_TEXT,

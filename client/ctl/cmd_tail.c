@@ -5,14 +5,14 @@
 #include <unistd.h>
 
 #include "client/ctl/command.h"
-#include "client/ctl/rows/eventline.h"
 #include "client/ctl/common/interrupt.h"
 #include "client/ctl/common/jsonline.h"
-#include "client/ctl/feed/params.h"
-#include "client/ctl/rows/pointrow.h"
 #include "client/ctl/common/member.h"
 #include "client/ctl/common/terminal.h"
 #include "client/ctl/common/text.h"
+#include "client/ctl/feed/params.h"
+#include "client/ctl/rows/eventline.h"
+#include "client/ctl/rows/pointrow.h"
 
 /* The command while it runs. */
 struct tail {

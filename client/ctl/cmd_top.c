@@ -5,16 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/base/clock.h"
 #include "client/ctl/command.h"
-#include "client/ctl/connect.h"
 #include "client/ctl/common/interrupt.h"
 #include "client/ctl/common/jsonline.h"
 #include "client/ctl/common/keys.h"
 #include "client/ctl/common/terminal.h"
 #include "client/ctl/common/text.h"
+#include "client/ctl/connect.h"
 #include "client/ctl/top/feed.h"
 #include "client/ctl/top/view.h"
+#include "proto/base/clock.h"
 #include "proto/json.h"
 
 /* Updates closer than this share a drawing: the eye and a slow line take no more. */

@@ -3,8 +3,8 @@
  * program. tests/ctl holds the commands, with a daemon that is made up and with a real one. */
 #pragma once
 
-#include "client/ctl/feed/feedclient.h"
 #include "client/ctl/common/options.h"
+#include "client/ctl/feed/feedclient.h"
 
 /* Returns 0, or -errno with one sentence in `e`: -EINVAL for a wrong command line, else as
  * feedclient.h says. main turns it into the exit code. */

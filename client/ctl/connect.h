@@ -2,8 +2,8 @@
  * went. Blocks for as long as --timeout says; owns nothing. Reading is left to feedclient. */
 #pragma once
 
-#include "client/ctl/feed/feedclient.h"
 #include "client/ctl/common/options.h"
+#include "client/ctl/feed/feedclient.h"
 
 /* On 0 `*feed` is the connection (free with feedclient_free). Errors are feedclient_open's and
  * endpoints_find's, with -ENOTCONN for -ENOENT; the text says where a daemon was expected. */

@@ -18,8 +18,8 @@
 #include <sysexits.h>
 
 #include "client/ctl/command.h"
-#include "client/ctl/connect.h"
 #include "client/ctl/common/text.h"
+#include "client/ctl/connect.h"
 
 struct command {
     const char *name;

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/core/estimate/span.h"
 #include "daemon/core/measure/measure.h"
-#include "daemon/core/measure/span.h"
 
 void *must_alloc(size_t size)
 {

@@ -14,9 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "client/ctl/common/interrupt.h"
 #include "proto/base/address.h"
 #include "proto/base/clock.h"
-#include "client/ctl/common/interrupt.h"
 #include "proto/json.h"
 
 /* The longest answers are a page of a series (10,000 points, ~3 MB) and a page of runs, each of

@@ -7,12 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/ctl/figure/canvas.h"
-#include "client/ctl/rows/eventline.h"
-#include "client/ctl/feed/history.h"
-#include "client/ctl/feed/params.h"
 #include "client/ctl/common/member.h"
 #include "client/ctl/common/text.h"
+#include "client/ctl/feed/history.h"
+#include "client/ctl/feed/params.h"
+#include "client/ctl/figure/canvas.h"
+#include "client/ctl/rows/eventline.h"
 
 /* Several for each column of the widest terminal: the eye sees no more. */
 #define POINTS_A_CURVE 2000

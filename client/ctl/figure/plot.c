@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/ctl/common/text.h"
 #include "client/ctl/figure/axis.h"
 #include "client/ctl/figure/canvas.h"
-#include "client/ctl/common/text.h"
 
 /* Smaller, and no curve can be read. */
 #define MIN_CANVAS_COLUMNS 16

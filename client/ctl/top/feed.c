@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "proto/base/clock.h"
 #include "client/ctl/common/member.h"
 #include "client/ctl/feed/history.h"
 #include "client/ctl/feed/params.h"
 #include "client/ctl/feed/runs.h"
+#include "proto/base/clock.h"
 #include "proto/base/metric.h"
 
 /* Room is left for the points that come while the curve is shown. */

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/ctl/figure/canvas.h"
 #include "client/ctl/common/text.h"
+#include "client/ctl/figure/canvas.h"
 
 /* The status above, the heading, the keys below. */
 #define OTHER_LINES 3

@@ -5,10 +5,10 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "daemon/core/estimate/jackknife.h"
+#include "daemon/core/estimate/span.h"
 #include "daemon/core/matrix/linalg.h"
-#include "daemon/core/measure/jackknife.h"
 #include "daemon/core/measure/measures.h"
-#include "daemon/core/measure/span.h"
 
 /* Beyond this ratio of mean to spread, bf16 (8 bits) and f16 (11 bits) hold no digit of the spread.
  */

@@ -18,8 +18,8 @@
 
 #include <stdbool.h>
 
+#include "daemon/core/estimate/projector.h"
 #include "daemon/core/measure/probe.h"
-#include "daemon/core/measure/projector.h"
 #include "daemon/core/measure/spectrum.h"
 #include "daemon/core/moments/head.h"
 #include "daemon/core/moments/moments.h"

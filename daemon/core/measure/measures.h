@@ -6,9 +6,9 @@
 
 #include <stdbool.h>
 
+#include "daemon/core/estimate/estimate.h"
+#include "daemon/core/estimate/kernel.h"
 #include "daemon/core/measure/collapse.h"
-#include "daemon/core/measure/estimate.h"
-#include "daemon/core/measure/kernel.h"
 #include "daemon/core/measure/probe.h"
 #include "daemon/core/measure/spectrum.h"
 #include "daemon/core/moments/moments.h"

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/core/estimate/span.h"
 #include "daemon/core/matrix/linalg.h"
-#include "daemon/core/measure/span.h"
 
 /* Eigenfunctions projected at a time: (X'Q)'v for so many v stays small beside the matrix. */
 #define CHUNK_VECTORS 256

@@ -23,7 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/core/measure/projector.h"
+#include "daemon/core/estimate/projector.h"
 #include "daemon/core/moments/moments.h"
 #include "proto/base/dtype.h"
 

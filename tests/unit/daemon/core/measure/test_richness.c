@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/core/estimate/span.h"
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/core/measure/measure.h"
-#include "daemon/core/measure/span.h"
 #include "tests/lib/cmocka.h"
 #include "tests/lib/fault.h"
 #include "tests/lib/sample.h"

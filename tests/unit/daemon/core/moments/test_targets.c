@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/core/estimate/span.h"
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/core/measure/measure.h"
-#include "daemon/core/measure/span.h"
 #include "daemon/core/moments/fold.h"
 #include "tests/lib/random.h"
 #include "tests/lib/reference.h"

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-#include "daemon/core/measure/estimate.h"
+#include "daemon/core/estimate/estimate.h"
 #include "tests/lib/random.h"
 #include "tests/lib/reference.h"
 

@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/core/estimate/jackknife.h"
+#include "daemon/core/estimate/span.h"
 #include "daemon/core/matrix/linalg.h"
-#include "daemon/core/measure/jackknife.h"
 #include "daemon/core/measure/measure.h"
-#include "daemon/core/measure/span.h"
 #include "daemon/core/moments/fold.h"
 #include "tests/lib/fault.h"
 #include "tests/lib/reduced.h"

@@ -17,7 +17,7 @@
  * as X'Y. Tested by test_span.c. */
 #pragma once
 
-#include "daemon/core/measure/projector.h"
+#include "daemon/core/estimate/projector.h"
 #include "daemon/core/moments/moments.h"
 
 struct span {

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <math.h>
 
-#include "daemon/core/measure/span.h"
+#include "daemon/core/estimate/span.h"
 #include "tests/lib/fault.h"
 #include "tests/lib/sample.h"
 

@@ -1,4 +1,4 @@
-#include "daemon/core/measure/jackknife_parts.h"
+#include "daemon/core/estimate/jackknife_parts.h"
 
 #include <errno.h>
 #include <math.h>

@@ -38,9 +38,9 @@
  * them, at least 15. */
 #pragma once
 
-#include "daemon/core/measure/estimate.h"
-#include "daemon/core/measure/kernel.h"
-#include "daemon/core/measure/span.h"
+#include "daemon/core/estimate/estimate.h"
+#include "daemon/core/estimate/kernel.h"
+#include "daemon/core/estimate/span.h"
 #include "daemon/core/moments/moments.h"
 
 /* With fewer groups there is no error. */

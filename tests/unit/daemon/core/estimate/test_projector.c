@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-#include "daemon/core/measure/projector.h"
+#include "daemon/core/estimate/projector.h"
 
 /* Ascending, as LAPACK gives them; the first is rounding. Their energy is 100. */
 static const double values[] = {-1e-15, 1, 4, 15, 80};

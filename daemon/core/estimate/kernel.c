@@ -1,4 +1,4 @@
-#include "daemon/core/measure/kernel.h"
+#include "daemon/core/estimate/kernel.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,11 +1,11 @@
-#include "daemon/core/measure/jackknife.h"
+#include "daemon/core/estimate/jackknife.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 
-#include "daemon/core/measure/jackknife_parts.h"
+#include "daemon/core/estimate/jackknife_parts.h"
 
 static void release(struct jackknife *jackknife)
 {

@@ -1,4 +1,4 @@
-#include "daemon/core/measure/projector.h"
+#include "daemon/core/estimate/projector.h"
 
 #include <assert.h>
 

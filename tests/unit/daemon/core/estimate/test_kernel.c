@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/core/estimate/kernel.h"
 #include "daemon/core/matrix/linalg.h"
-#include "daemon/core/measure/kernel.h"
 #include "daemon/core/measure/measure.h"
 #include "daemon/core/moments/fold.h"
 #include "tests/lib/fault.h"

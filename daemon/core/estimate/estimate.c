@@ -1,4 +1,4 @@
-#include "daemon/core/measure/estimate.h"
+#include "daemon/core/estimate/estimate.h"
 
 #include <assert.h>
 #include <math.h>

@@ -8,7 +8,7 @@
  * Too few pairs end it early: the errors are NaN then. */
 #pragma once
 
-#include "daemon/core/measure/jackknife.h"
+#include "daemon/core/estimate/jackknife.h"
 
 #define N_PAIRS (RESERVOIR_RUNS / 2)
 

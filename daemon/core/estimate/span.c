@@ -1,4 +1,4 @@
-#include "daemon/core/measure/span.h"
+#include "daemon/core/estimate/span.h"
 
 #include <assert.h>
 #include <errno.h>
