@@ -64,7 +64,7 @@ all: $(BUILD)/richd $(BUILD)/richctl $(BUILD)/librichd.so $(BUILD)/librichd.a $(
 
 # The folder itself is named, so that an archive does not keep a file that left.
 $(foreach r,$(ALL_ROOMS),$(eval $(call archive,$(r)): $$(call objects,$(r)) $(r)))
-$(TESTLIB): $(call objects,tests/lib)
+$(TESTLIB): $(call objects,tests/lib) $(call objects,tests/lib/core) tests/lib tests/lib/core
 $(BUILD)/librichd.a: $(foreach r,$(C_ROOMS),$(call objects,$(r)))
 $(foreach r,$(ALL_ROOMS),$(call archive,$(r))) $(TESTLIB) $(BUILD)/librichd.a:
 	@mkdir -p $(@D)

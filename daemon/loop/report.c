@@ -4,7 +4,7 @@
 #include "daemon/loop/parts.h"
 #include "proto/json.h"
 
-/* Tested by tests/e2e/test_a_transition_is_reported.py. */
+/* Tested by tests/e2e/measure/test_a_transition_is_reported.py. */
 
 static void alert_event(struct loop *l, const struct record *r, const char *layer,
                         const struct finding *f)

@@ -6,8 +6,9 @@
 #include "proto/base/clock.h"
 #include "proto/json.h"
 
-/* Tested by what the members say: tests/e2e/test_options_come_from_flag_environment_and_file.py and
- * tests/e2e/test_http_api.py. */
+/* Tested by what the members say:
+ * tests/e2e/service/test_options_come_from_flag_environment_and_file.py and
+ * tests/e2e/read/test_http_api.py. */
 
 void loop_add_status(void *arg, cJSON *o)
 {

@@ -17,7 +17,8 @@
  *
  * DRAINING takes nothing new and finishes what was promised. CLOSING waits for what is lent.
  * CLOSED closes every handle, which ends the loop. Tested by
- * tests/e2e/test_sigterm_finishes_what_was_promised.py and tests/unit/daemon/loop/test_loop.c. */
+ * tests/e2e/service/test_sigterm_finishes_what_was_promised.py and
+ * tests/unit/daemon/loop/test_loop.c. */
 
 /* Jobs take seconds at most, a commit milliseconds; systemd waits 30 s before it kills. */
 #define DRAIN_TICKS 10

@@ -1,5 +1,5 @@
 """The examples that reproduce arXiv 2410.04264, in their short forms: each effect has its
-direction, by a margin. The tenth of them, grokking, is tests/e2e/test_mod97_groks.py."""
+direction, by a margin. The tenth of them, grokking, is tests/e2e/measure/test_mod97_groks.py."""
 
 import pathlib
 

@@ -21,10 +21,10 @@
 
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/core/monitor/monitor.h"
-#include "tests/lib/disk.h"
-#include "tests/lib/parcel.h"
+#include "tests/lib/core/disk.h"
+#include "tests/lib/core/parcel.h"
+#include "tests/lib/core/reference.h"
 #include "tests/lib/random.h"
-#include "tests/lib/reference.h"
 
 #define DEFAULT_SEEDS 1500
 #define MAX_TRAINERS  5

@@ -1,4 +1,4 @@
-/* Another group is let through in tests/e2e/test_a_group_may_connect.py. */
+/* Another group is let through in tests/e2e/service/test_a_group_may_connect.py. */
 #include "daemon/host/endpoints.h"
 
 #include "tests/lib/cmocka.h"

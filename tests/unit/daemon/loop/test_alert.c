@@ -1,5 +1,5 @@
 /* The command for events, with scripts of ours. That it is killed after ten seconds is held by
- * tests/e2e/test_a_transition_is_reported.py. */
+ * tests/e2e/measure/test_a_transition_is_reported.py. */
 #include "daemon/loop/alert.h"
 
 #include "tests/lib/cmocka.h"

@@ -5,8 +5,8 @@
 #include <math.h>
 
 #include "daemon/core/estimate/estimate.h"
+#include "tests/lib/core/reference.h"
 #include "tests/lib/random.h"
-#include "tests/lib/reference.h"
 
 #define N_ROWS 40
 #define P      6

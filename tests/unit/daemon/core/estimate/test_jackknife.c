@@ -13,9 +13,9 @@
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/core/measure/measure.h"
 #include "daemon/core/moments/fold.h"
+#include "tests/lib/core/reduced.h"
+#include "tests/lib/core/sample.h"
 #include "tests/lib/fault.h"
-#include "tests/lib/reduced.h"
-#include "tests/lib/sample.h"
 
 /* A sample, its moments with the rows that are kept beside them, and row weights or NULL. */
 struct trial {

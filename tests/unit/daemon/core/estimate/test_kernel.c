@@ -12,9 +12,9 @@
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/core/measure/measure.h"
 #include "daemon/core/moments/fold.h"
+#include "tests/lib/core/reduced.h"
+#include "tests/lib/core/sample.h"
 #include "tests/lib/fault.h"
-#include "tests/lib/reduced.h"
-#include "tests/lib/sample.h"
 
 /* Both forms in double: n products and p of them, 2^-53 sqrt(n p) of ||X'X|| at worst, divided by
  * what the de-biased estimate leaves of it (1/20) and, for the errors, by the single precision of

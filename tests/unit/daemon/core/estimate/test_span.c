@@ -6,8 +6,8 @@
 #include <math.h>
 
 #include "daemon/core/estimate/span.h"
+#include "tests/lib/core/sample.h"
 #include "tests/lib/fault.h"
-#include "tests/lib/sample.h"
 
 static void make(struct sample *s, struct moments *m)
 {

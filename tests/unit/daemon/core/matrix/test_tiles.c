@@ -6,9 +6,9 @@
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/core/matrix/tiles.h"
 #include "tests/lib/cmocka.h"
+#include "tests/lib/core/sample.h"
 #include "tests/lib/fault.h"
 #include "tests/lib/random.h"
-#include "tests/lib/sample.h"
 
 /* One tile, exactly one, one and a sliver, two by two, three by three with a narrow last one. */
 static const size_t orders[] = {1, 2, 511, 512, 513, 600, 1024, 1100};

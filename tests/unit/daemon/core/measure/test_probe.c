@@ -9,8 +9,8 @@
 
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/core/measure/probe.h"
+#include "tests/lib/core/sample.h"
 #include "tests/lib/fault.h"
-#include "tests/lib/sample.h"
 
 /* Sums of n^2 p products in double; the mean, up to 1000 spreads, reaches the centred kernel
  * through the rows' own rounding alone: 2^-53 1000 sqrt(p) = 2e-12. */

@@ -8,8 +8,8 @@
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/core/measure/measure.h"
 #include "tests/lib/cmocka.h"
+#include "tests/lib/core/sample.h"
 #include "tests/lib/fault.h"
-#include "tests/lib/sample.h"
 
 /* What is promised of D_LR: the distance to the reference on the rows as they were sent.
  *

@@ -1,5 +1,6 @@
 /* The decomposition, neural collapse, CKA and the ranks, against references that see the rows and
- * not the moments (tests/lib/reference_spectrum.h), and against what can be known beforehand. */
+ * not the moments (tests/lib/core/reference_spectrum.h), and against what can be known beforehand.
+ */
 #include "tests/lib/cmocka.h"
 
 #include <errno.h>
@@ -11,10 +12,10 @@
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/core/measure/measure.h"
 #include "daemon/core/moments/fold.h"
+#include "tests/lib/core/reference_spectrum.h"
+#include "tests/lib/core/sample.h"
 #include "tests/lib/fault.h"
 #include "tests/lib/random.h"
-#include "tests/lib/reference_spectrum.h"
-#include "tests/lib/sample.h"
 
 /* f64 rows: the moments are good to 2^-53 sqrt(n) (1 + |mean|/std) ~ 1e-14 of the largest entry,
  * eigenvalues to p 2^-53 rho_1, so that a share u_k = |Q'Xv_k|^2 / l_k is good to 1e-14 rho_1/rho_k

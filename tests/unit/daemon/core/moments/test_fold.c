@@ -8,8 +8,8 @@
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/core/moments/fold.h"
 #include "tests/lib/cmocka.h"
+#include "tests/lib/core/sample.h"
 #include "tests/lib/fault.h"
-#include "tests/lib/sample.h"
 
 static void make(struct sample *s, uint64_t seed, size_t n, size_t p, double mean, enum dtype d)
 {

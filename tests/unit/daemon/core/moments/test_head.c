@@ -11,10 +11,10 @@
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/core/measure/measure.h"
 #include "daemon/core/moments/head.h"
+#include "tests/lib/core/reference.h"
+#include "tests/lib/core/sample.h"
 #include "tests/lib/fault.h"
 #include "tests/lib/random.h"
-#include "tests/lib/reference.h"
-#include "tests/lib/sample.h"
 
 #define P 64
 #define C 785

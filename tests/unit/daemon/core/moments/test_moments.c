@@ -7,9 +7,9 @@
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/core/moments/moments.h"
 #include "tests/lib/cmocka.h"
+#include "tests/lib/core/reduced.h"
+#include "tests/lib/core/sample.h"
 #include "tests/lib/fault.h"
-#include "tests/lib/reduced.h"
-#include "tests/lib/sample.h"
 
 /* Sums of some hundred products of double, each rounded to 2^-53, and means of up to 100 spreads,
  * against the geometric mean of the diagonal they belong to. */

@@ -10,8 +10,8 @@
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/core/measure/measure.h"
 #include "daemon/core/moments/fold.h"
+#include "tests/lib/core/reference.h"
 #include "tests/lib/random.h"
-#include "tests/lib/reference.h"
 
 #define N 200
 #define P 12

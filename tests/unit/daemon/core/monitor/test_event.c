@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "daemon/core/monitor/event.h"
+#include "tests/lib/core/parcel.h"
 #include "tests/lib/fault.h"
-#include "tests/lib/parcel.h"
 
 #define PEER 7
 

@@ -6,7 +6,7 @@
 
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/core/monitor/layer.h"
-#include "tests/lib/parcel.h"
+#include "tests/lib/core/parcel.h"
 
 #define P 3
 #define C 1

@@ -7,9 +7,9 @@
 
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/core/monitor/monitor.h"
-#include "tests/lib/bench.h"
+#include "tests/lib/core/bench.h"
+#include "tests/lib/core/reference.h"
 #include "tests/lib/fault.h"
-#include "tests/lib/reference.h"
 
 #define P 4
 #define C 2

@@ -10,8 +10,8 @@
 #include "daemon/core/moments/moments.h"
 #include "proto/base/dtype.h"
 #include "proto/base/point.h"
+#include "tests/lib/core/reference.h"
 #include "tests/lib/random.h"
-#include "tests/lib/reference.h"
 
 struct sample {
     size_t n, p, c;

@@ -4,8 +4,8 @@
 #pragma once
 
 #include "daemon/core/monitor/monitor.h"
-#include "tests/lib/disk.h"
-#include "tests/lib/parcel.h"
+#include "tests/lib/core/disk.h"
+#include "tests/lib/core/parcel.h"
 
 #define BENCH_MAX 6000
 

@@ -1,10 +1,10 @@
-#include "tests/lib/reduced.h"
+#include "tests/lib/core/reduced.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/lib/reference.h"
+#include "tests/lib/core/reference.h"
 
 static void sum_fourth(const struct sample *s, size_t from, size_t to, struct reduced *out)
 {

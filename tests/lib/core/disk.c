@@ -1,4 +1,4 @@
-#include "tests/lib/disk.h"
+#include "tests/lib/core/disk.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-#include "tests/lib/parcel.h"
+#include "tests/lib/core/parcel.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "tests/lib/reference.h"
+#include "tests/lib/core/reference.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "tests/lib/bench.h"
+#include "tests/lib/core/bench.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "daemon/core/moments/moments.h"
-#include "tests/lib/sample.h"
+#include "tests/lib/core/sample.h"
 
 struct reduced {
     struct moments_view view;

@@ -1,4 +1,4 @@
-#include "tests/lib/sample.h"
+#include "tests/lib/core/sample.h"
 
 #include <math.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-#include "tests/lib/reference_spectrum.h"
+#include "tests/lib/core/reference_spectrum.h"
 
 #include <math.h>
 #include <stdlib.h>
