@@ -53,20 +53,20 @@ void linalg_gram_f32(size_t n, size_t p, const float *a, size_t lda, float *c, s
 }
 
 void linalg_cross_f64(size_t n, size_t p, size_t q, const double *a, size_t lda, const double *b,
-                      size_t ldb, double keep, double *c, size_t ldc)
+                      size_t ldb, double beta, double *c, size_t ldc)
 {
     if (q == 0)
         return;
     cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, INT(p), INT(q), INT(n), 1, a, INT(lda), b,
-                INT(ldb), keep, c, INT(ldc));
+                INT(ldb), beta, c, INT(ldc));
 }
 
-void linalg_gram_f64(size_t n, size_t p, const double *a, size_t lda, double keep, double *c,
+void linalg_gram_f64(size_t n, size_t p, const double *a, size_t lda, double beta, double *c,
                      size_t ldc)
 {
     if (p == 0)
         return;
-    cblas_dsyrk(CblasRowMajor, CblasUpper, CblasTrans, INT(p), INT(n), 1, a, INT(lda), keep, c,
+    cblas_dsyrk(CblasRowMajor, CblasUpper, CblasTrans, INT(p), INT(n), 1, a, INT(lda), beta, c,
                 INT(ldc));
 }
 
