@@ -32,18 +32,6 @@ struct progress {
     bool more;              /* there are rows behind it */
 };
 
-const char *line_value_name(const struct line *line, const struct selection *sel, size_t i)
-{
-    if (!line->is_point)
-        return "value";
-    return sel->metrics[i] ? metric_table[i].name : NULL;
-}
-
-void line_bind(sqlite3_stmt *q, const struct line *line, const struct attempt_range *range)
-{
-    SQL_BIND(q, line->key, range->attempt, range->from, range->to);
-}
-
 /* ---- arrays -------------------------------------------------------------------------------- */
 
 static bool is_asked_for(const struct point_field *field, const struct selection *sel)

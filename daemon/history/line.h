@@ -3,6 +3,8 @@
 #pragma once
 
 #include "daemon/history/selection.h"
+#include "daemon/store/sql.h"
+#include "proto/base/metric.h"
 
 /* The statements that read a line, and how many values a row has. */
 struct line {
@@ -33,6 +35,17 @@ int line_add(struct history *, const struct line *, const struct selection *, cJ
 int line_add_bins(struct history *, const struct line *, const struct selection *, cJSON *columns,
                   struct err *e);
 /* Binds what the line's statements begin with: its key, and an attempt with its steps. */
-void line_bind(sqlite3_stmt *, const struct line *, const struct attempt_range *);
+static inline void line_bind(sqlite3_stmt *q, const struct line *line,
+                             const struct attempt_range *range)
+{
+    SQL_BIND(q, line->key, range->attempt, range->from, range->to);
+}
+
 /* The name of the i-th value, or NULL when it was not asked for. */
-const char *line_value_name(const struct line *, const struct selection *, size_t i);
+static inline const char *line_value_name(const struct line *line, const struct selection *sel,
+                                          size_t i)
+{
+    if (!line->is_point)
+        return "value";
+    return sel->metrics[i] ? metric_table[i].name : NULL;
+}

@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,17 +13,6 @@
 
 /* Records, each to what carries it out; logs and closes are carried out here. Held by test_store.c.
  */
-
-int store_record_refuse(struct record *r, int code, const char *format, ...)
-{
-    va_list args;
-
-    r->rc = code;
-    va_start(args, format);
-    vsnprintf(r->error, sizeof r->error, format, args);
-    va_end(args);
-    return 0;
-}
 
 /* ---- log ----------------------------------------------------------------------------------- */
 

@@ -10,15 +10,12 @@ from __future__ import annotations
 import fnmatch
 import functools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+from typing import Any, Callable, Optional, Protocol, Union
 
 import numpy as np
 
 from richd._values import arrays as _arrays
 from richd._values.tokens import Position, Tokens
-
-if TYPE_CHECKING:
-    from richd._torch.watcher import Watcher
 
 #: What may be said of outputs that the module's weights can stand for.
 WIDE = ("auto", "head", "outputs")
@@ -68,6 +65,16 @@ class Choice:
         return _arrays.subsample(n, self._rows, self._generator)
 
 
+class Taker(Protocol):
+    """What a tap knows of its run: whether it looks away, and where the rows go."""
+
+    @property
+    def is_probing(self) -> bool:
+        """Passes of ours run, not the trainer's."""
+
+    def _tapped(self, tap: Hooks, inputs: Any, output: Any, split: Optional[str]) -> None: ...
+
+
 class Hooks:
     """The hooks of one `Run.watch`, and which of their calls are taken.
 
@@ -76,7 +83,7 @@ class Hooks:
         calls: calls that were seen: passes that reached the module whose outputs count.
     """
 
-    def __init__(self, run: Watcher, choice: Choice) -> None:
+    def __init__(self, run: Taker, choice: Choice) -> None:
         self.batches = 0
         self.calls = 0
         self._run = run
@@ -138,7 +145,7 @@ class Tap(Hooks):
         calls: forward passes of the module that were seen.
     """
 
-    def __init__(self, run: Watcher, layer: str, choice: Choice) -> None:
+    def __init__(self, run: Taker, layer: str, choice: Choice) -> None:
         super().__init__(run, choice)
         self._layer = layer
         self._linear: Any = None
@@ -189,7 +196,7 @@ class StackTap(Hooks):
         calls: passes that reached the final outputs.
     """
 
-    def __init__(self, run: Watcher, layers: Sequence[str], choice: Choice) -> None:
+    def __init__(self, run: Taker, layers: Sequence[str], choice: Choice) -> None:
         super().__init__(run, choice)
         self.layers = tuple(layers)
         self._seen: dict[str, Any] = {}
