@@ -1,4 +1,4 @@
-#include "daemon/history/line.h"
+#include "daemon/history/line_parts.h"
 
 #include "daemon/history/bins.h"
 #include "daemon/store/sql.h"
