@@ -3,6 +3,7 @@
 # restart of the daemon. History stays in build/demo; what is started here is ended here.
 set -eu
 cd "$(dirname "$0")/.."
+. client/start_daemon.sh
 demo=$PWD/build/demo
 state=$demo/state
 run_dir=$(mktemp -d "${TMPDIR:-/tmp}/richd-demo.XXXXXX") # short: socket paths end at 107 bytes
@@ -17,20 +18,10 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-start_daemon() {
-    build/richd --state-dir "$state" --runtime-dir "$run_dir" --http "$http" 2>>"$demo/richd.log" &
-    daemon=$!
-    tries=0
-    until [ -e "$run_dir/endpoints.json" ]; do
-        tries=$((tries + 1))
-        if [ $tries -gt 100 ] || ! kill -0 "$daemon" 2>/dev/null; then
-            echo "richd did not start; its last words:" >&2
-            tail -n 3 "$demo/richd.log" >&2
-            exit 1
-        fi
-        sleep 0.1
-    done
-    http=$(jq -r '.http | ltrimstr("http://")' "$run_dir/endpoints.json") # a page that is open finds it again
+# A page that is open finds the daemon again at the same address.
+start() {
+    start_daemon "$state" "$demo/richd.log" --http "$http"
+    http=$(jq -r '.http | ltrimstr("http://")' "$run_dir/endpoints.json")
 }
 
 stop_daemon() {
@@ -39,7 +30,7 @@ stop_daemon() {
     daemon=
 }
 
-start_daemon
+start
 echo "richd runs (pid $daemon). Watch it in a browser, too: http://$http/"
 echo "A transformer learns addition mod 97; it takes a minute or two."
 # The trainer's numpy and torch compute with the same OpenBLAS.
@@ -64,7 +55,7 @@ trainer=
 echo
 echo "The daemon is stopped and started again; this is read back from its history:"
 stop_daemon
-start_daemon
+start
 [ -t 1 ] || build/richctl --runtime-dir "$run_dir" plot "$run" --scalar test_acc
 build/richctl --runtime-dir "$run_dir" series "$run" --json | jq -rs '
     def row: "  step \(.step)\ttest accuracy \(.scalars.test_acc)\tD_LR \(.d_lr * 1000 | round / 1000)";

@@ -5,6 +5,7 @@
 # (--full, --seed 0 1).
 set -eu
 cd "$(dirname "$0")/.."
+. client/start_daemon.sh
 out=$PWD/build/reproduce
 examples="grokking learning_rate shuffled_labels target_downscaling neural_collapse weight_decay \
 feature_order cost spurious_label batch_norm" # the longest first, to keep all cores busy
@@ -19,19 +20,7 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-build/richd --state-dir "$out/state" --runtime-dir "$run_dir" 2>>"$out/richd.log" &
-daemon=$!
-tries=0
-until [ -e "$run_dir/endpoints.json" ]; do
-    tries=$((tries + 1))
-    if [ $tries -gt 100 ] || ! kill -0 "$daemon" 2>/dev/null; then
-        echo "richd did not start; its last words:" >&2
-        tail -n 3 "$out/richd.log" >&2
-        exit 1
-    fi
-    sleep 0.1
-done
-
+start_daemon "$out/state" "$out/richd.log"
 echo "richd runs (pid $daemon). Ten experiments, three seeds each, take some minutes on two cores."
 kernels=$(build/richd --print-kernels) # the examples' numpy and torch compute with the same OpenBLAS
 [ -z "$kernels" ] || export "$kernels"
