@@ -4,6 +4,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -30,6 +31,21 @@ export async function waitUntil(condition, what, timeout_ms = PATIENCE_MS) {
     }
 }
 
+/** A port that is free, and below those that the kernel gives to others while the daemon is away. */
+async function freePort() {
+    for (;;) {
+        const port = 10000 + Math.floor(22000 * Math.random());
+        const server = createServer().listen(port, "127.0.0.1");
+        const bound = await once(server, "listening").then(
+            () => true,
+            () => false,
+        );
+
+        server.close();
+        if (bound) return port;
+    }
+}
+
 function cleanEnvironment() {
     return Object.fromEntries(
         Object.entries(process.env).filter(
@@ -45,10 +61,10 @@ export class Daemon {
     constructor(...flags) {
         this.folder = mkdtempSync(join(tmpdir(), "richd-"));
         this.flags = flags;
-        this.http = "127.0.0.1:0";
     }
 
     async start() {
+        this.http ??= `127.0.0.1:${await freePort()}`;
         const log = openSync(join(this.folder, "log"), "a");
 
         this.process = spawn(
@@ -69,7 +85,6 @@ export class Daemon {
             return existsSync(join(this.folder, "endpoints.json"));
         }, "the daemon to be ready");
         this.url = `${JSON.parse(readFileSync(join(this.folder, "endpoints.json"))).http}/`;
-        this.http = this.url.replace(/^http:\/\/|\/$/g, "");
         return this;
     }
 

@@ -1,6 +1,7 @@
 """What the end-to-end tests share: the real daemon in a folder of its own, a trainer that speaks
 plain ZeroMQ, a reader of the feed, and the measure in numpy to compare with."""
 
+import contextlib
 import json
 import math
 import os
@@ -51,6 +52,15 @@ def wait_until(condition, what="the condition", timeout=PATIENCE_S):
         assert time.monotonic() < deadline, f"waited {timeout:g} s for {what}"
         time.sleep(pause)
         pause = min(1.1 * pause, 0.05)
+
+
+def free_port():
+    """A TCP port that is free, and below those that the kernel gives to others meanwhile."""
+    while True:
+        port = 10000 + secrets.randbelow(22000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("", port))
+            return port
 
 
 def clean_environment(**more):

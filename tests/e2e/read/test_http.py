@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from harness import PATIENCE_S, ROOT, RpcError, richd, wait_until
+from harness import PATIENCE_S, ROOT, RpcError, free_port, richd, wait_until
 from httpclient import BINARY, PING, PONG, Refused, WebSocket, connect, port_of, raw, request
 
 PAGE = ROOT / "client" / "dashboard"
@@ -298,7 +298,7 @@ def test_a_network_address_needs_a_token_file():
 @pytest.mark.parametrize("asked, others", [("127.0.0.2", ["127.0.0.1", "::1"]),
                                            ("[::1]", ["127.0.0.1"])])
 def test_it_listens_at_that_address_alone(new_daemon, asked, others):
-    web = new_daemon("--http", f"{asked}:0").start()
+    web = new_daemon("--http", f"{asked}:{free_port()}").start()
     assert web.endpoints["http"] == f"http://{asked}:{port_of(web)}"
     with socket.create_connection((asked.strip("[]"), port_of(web)), PATIENCE_S) as sock:
         sock.sendall(f"GET /healthz HTTP/1.1\r\nHost: {asked}\r\n\r\n".encode())

@@ -13,8 +13,8 @@ import urllib.parse
 
 import pytest
 
-from harness import PATIENCE_S, ROOT, draw, wait_until
-from test_a_transition_is_reported import advance, all_steps
+from fall import advance, all_steps
+from harness import PATIENCE_S, ROOT, draw, free_port, wait_until
 from httpclient import WebSocket, connect, port_of, request
 
 READ = "read-0123456789abcdef"
@@ -341,12 +341,6 @@ def test_open_runs_are_a_gauge_a_layer(daemon):
                           'layer="a"}')
         assert float(number) == value
         assert "richd_d_lr_ratio{" not in request(daemon, "/metrics/runs?limit=0").text
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def prometheus_config(folder, target):
