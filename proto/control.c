@@ -403,26 +403,20 @@ static int parse_ack(struct control *c, struct err *e)
 /* ---- the messages, one row each ------------------------------------------------------------ */
 
 const struct control_message control_messages[CONTROL_TYPES] = {
-    [CONTROL_HELLO] = {"hello", false, hello_fields, parse_hello, NULL},
-    [CONTROL_OPEN] = {"open", false, open_fields, parse_open, control_print_open},
-    [CONTROL_CHECKPOINT] = {"checkpoint", false, checkpoint_fields, parse_checkpoint,
+    [CONTROL_HELLO] = {"hello", hello_fields, parse_hello, NULL},
+    [CONTROL_OPEN] = {"open", open_fields, parse_open, control_print_open},
+    [CONTROL_CHECKPOINT] = {"checkpoint", checkpoint_fields, parse_checkpoint,
                             control_print_checkpoint},
-    [CONTROL_LOG] = {"log", false, log_fields, parse_log, control_print_log},
-    [CONTROL_CLOSE] = {"close", false, close_fields, NULL, NULL},
-    [CONTROL_PING] = {"ping", false, ping_fields, NULL, NULL},
-    [CONTROL_HELLO_ANSWER] = {"hello", true, hello_answer_fields, NULL, NULL},
-    [CONTROL_WELCOME] = {"welcome", true, welcome_fields, NULL, NULL},
-    [CONTROL_PROGRESS] = {"progress", true, progress_fields, NULL, NULL},
-    [CONTROL_ACK] = {"ack", true, ack_fields, parse_ack, control_print_ack},
-    [CONTROL_NACK] = {"nack", true, nack_fields, NULL, NULL},
-    [CONTROL_PONG] = {"pong", true, ping_fields, NULL, NULL},
+    [CONTROL_LOG] = {"log", log_fields, parse_log, control_print_log},
+    [CONTROL_CLOSE] = {"close", close_fields, NULL, NULL},
+    [CONTROL_PING] = {"ping", ping_fields, NULL, NULL},
+    [CONTROL_HELLO_ANSWER] = {"hello", hello_answer_fields, NULL, NULL},
+    [CONTROL_WELCOME] = {"welcome", welcome_fields, NULL, NULL},
+    [CONTROL_PROGRESS] = {"progress", progress_fields, NULL, NULL},
+    [CONTROL_ACK] = {"ack", ack_fields, parse_ack, control_print_ack},
+    [CONTROL_NACK] = {"nack", nack_fields, NULL, NULL},
+    [CONTROL_PONG] = {"pong", ping_fields, NULL, NULL},
 };
-
-bool control_to_trainer(enum control_type type)
-{
-    assert(type >= 0 && type < CONTROL_TYPES);
-    return control_messages[type].to_trainer;
-}
 
 const char *control_type_name(enum control_type type)
 {

@@ -165,9 +165,6 @@ int control_parse(const void *text, size_t size, struct control *out, struct err
 /* Frees what control_parse took. A zeroed or released one is fine. */
 void control_release(struct control *);
 
-/* True for the messages that a daemon sends. */
-bool control_to_trainer(enum control_type type);
-
 /* "checkpoint" for CONTROL_CHECKPOINT. */
 const char *control_type_name(enum control_type type);
 

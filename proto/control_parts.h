@@ -7,7 +7,6 @@
 
 struct control_message {
     const char *name;
-    bool to_trainer;
     const struct field *fields;
     int (*parse)(struct control *c, struct err *e); /* after the fields, or NULL */
     bool (*print)(cJSON *object, const void *body); /* after the fields, or NULL */

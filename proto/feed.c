@@ -39,12 +39,6 @@ static const struct method_info {
     [FEED_METRIC_LIST] = {"metric.list", {NULL}},
 };
 
-const char *feed_method_name(enum feed_method method)
-{
-    assert(method >= 0 && method < FEED_METHOD_COUNT);
-    return methods[method].name;
-}
-
 /* ---- requests ------------------------------------------------------------------------------ */
 
 static int check_id(const cJSON *id, struct err *e)

@@ -69,8 +69,6 @@ struct feed_request {
 int feed_request_parse(const char *line, size_t size, struct feed_request *out, struct err *e);
 void feed_request_release(struct feed_request *);
 
-const char *feed_method_name(enum feed_method);
-
 /* ---- parameters ----
  * Each function fills `out` with defaults and what the request says, and returns 0 or
  * FEED_BAD_PARAMS with a text that names the parameter. Texts and arrays are borrowed from the

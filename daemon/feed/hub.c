@@ -120,16 +120,11 @@ struct feedhub *feedhub_new(struct readers *readers, const struct store *store,
     return h;
 }
 
-bool feedhub_is_quiet(const struct feedhub *h)
-{
-    return h->n_queries == 0;
-}
-
 void feedhub_free(struct feedhub *h)
 {
     if (!h)
         return;
-    assert(feedhub_is_quiet(h) && list_empty(&h->clients));
+    assert(h->n_queries == 0 && list_empty(&h->clients));
     free(h);
 }
 

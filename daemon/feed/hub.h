@@ -58,10 +58,8 @@ typedef void feed_status_cb(void *arg, cJSON *status);
 
 /* Borrows readers and store. Returns it (free with feedhub_free), or NULL. */
 struct feedhub *feedhub_new(struct readers *, const struct store *, feed_status_cb *, void *arg);
-/* All clients must be gone and feedhub_is_quiet. NULL is fine. */
+/* All clients must be gone, and no query may be out. NULL is fine. */
 void feedhub_free(struct feedhub *);
-/* No query is out. */
-bool feedhub_is_quiet(const struct feedhub *);
 
 /* A record was committed: live subscriptions hear of what is new in it. */
 void feedhub_publish(struct feedhub *, const struct record *);

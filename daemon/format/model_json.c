@@ -11,7 +11,8 @@ static bool add_text(cJSON *object, const char *name, const char *text)
     return cJSON_AddStringToObject(object, name, text) != NULL;
 }
 
-cJSON *flags_to_json(uint32_t flags)
+/* The names of the bits set, as an array. Bits that have no name are left out. */
+static cJSON *flags_to_json(uint32_t flags)
 {
     cJSON *array = cJSON_CreateArray();
 

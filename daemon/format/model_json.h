@@ -28,5 +28,3 @@ cJSON *spectrum_to_json(const char *run, const char *layer, uint32_t attempt, in
                         double n, const struct spectrum *);
 /* metric.list's answer: the rows of metric_table. */
 cJSON *metrics_to_json(void);
-/* The names of the bits set, as an array. Bits that have no name are left out. */
-cJSON *flags_to_json(uint32_t flags);

@@ -42,7 +42,7 @@ int log_level_find(const char *name)
     return -1;
 }
 
-const char *log_level_name(enum log_level level)
+static const char *log_level_name(enum log_level level)
 {
     for (size_t i = 0; i < N_LEVELS; i++) {
         if (levels[i].level == level)

@@ -17,7 +17,6 @@ void log_set_level(enum log_level);
 
 /* "error", "warn", "info" or "debug" to its level, or -1. */
 int log_level_find(const char *name);
-const char *log_level_name(enum log_level);
 
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -108,7 +108,6 @@ static int put_point(struct store *s, const struct record *r, int64_t layer_key,
         return rc;
     q = s->statement[SQL_LAYER_LATEST];
     SQL_BIND(q, layer_key, is_new, r->attempt, r->step);
-    s->n_new_points++;
     rc = sql_run(q, e);
     for (size_t i = 0; rc == 0 && i < lp->n_findings; i++)
         rc = store_finding_put(s, r, layer_key, &lp->findings[i], e);

@@ -70,10 +70,8 @@ struct store {
     sqlite3 *db;
     sqlite3_stmt *statement[SQL_COUNT];
     uint64_t feed_seq;          /* last one given out, committed or not */
-    uint64_t n_new_points;      /* in the transaction at hand */
     _Atomic uint64_t committed; /* last feed sequence on disk */
     _Atomic uint64_t commits;
-    _Atomic uint64_t points;
 };
 
 /* Applies one record inside the transaction at hand. Returns 0 with the outcome in the record,

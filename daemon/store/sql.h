@@ -13,13 +13,10 @@
  * before it gives up: longer than any transaction of a person who is awake. */
 #define SQL_BUSY_TIMEOUT_MS 5000
 
-/* The -errno for the failure that `db` (and errno) has just reported, with SQLite's own words
- * behind `what` in `e`: -ENOSPC (disk, quota or file size), -ENOMEM, -EUCLEAN (the file is damaged
- * or no database), -EAGAIN (another process has it locked), -EACCES, else -EIO. */
-int sql_error(sqlite3 *db, struct err *e, const char *what);
-
 /* Opens `path` with SQLITE_OPEN_* `flags`; returns 0 with a connection (close with sqlite3_close),
- * or -errno and NULL in `out`. */
+ * or -errno and NULL in `out`. All calls return -ENOSPC (disk, quota or file size), -ENOMEM,
+ * -EUCLEAN (the file is damaged or no database), -EAGAIN (another process has it locked), -EACCES
+ * or -EIO, with SQLite's own words in `e`. */
 int sql_open(const char *path, int flags, sqlite3 **out, struct err *e);
 
 /* Runs statements that return nothing of interest. */

@@ -156,7 +156,6 @@ int store_apply(struct store *s, struct list *records, struct err *e)
     int rc;
 
     assert(records && sqlite3_get_autocommit(s->db));
-    s->n_new_points = 0;
     rc = apply_all(s, records, &why);
     if (rc < 0) {
         rc = fail_all(s, records, rc, &why);
@@ -164,7 +163,6 @@ int store_apply(struct store *s, struct list *records, struct err *e)
     }
     s->committed = s->feed_seq;
     s->commits += sqlite3_total_changes64(s->db) != changes;
-    s->points += s->n_new_points;
     return 0;
 }
 
@@ -297,9 +295,4 @@ uint64_t store_feed_seq(const struct store *s)
 uint64_t store_commits(const struct store *s)
 {
     return s->commits;
-}
-
-uint64_t store_points(const struct store *s)
-{
-    return s->points;
 }

@@ -51,11 +51,9 @@ void store_close(struct store *);
  * again and yields the same attempt. */
 int store_apply(struct store *, struct list *records, struct err *e);
 
-/* The last feed sequence committed, and since the start: transactions that wrote, points stored.
- * Any thread. */
+/* The last feed sequence committed, and the transactions that wrote since the start. Any thread. */
 uint64_t store_feed_seq(const struct store *);
 uint64_t store_commits(const struct store *);
-uint64_t store_points(const struct store *);
 
 /* Gives a damaged database (with its WAL) another name, PATH.damaged-N, so that a new one can be
  * started without losing what is left; `aside`, of `size` bytes, receives the name. No connection

@@ -30,11 +30,6 @@ const struct coretype coretypes[] = {
     {NULL, 0},
 };
 
-bool coretype_runs_on(const struct coretype *c, const struct processor *p)
-{
-    return (c->needs & ~p->features) == 0;
-}
-
 static const struct coretype *find(const char *name)
 {
     const struct coretype *c = coretypes;

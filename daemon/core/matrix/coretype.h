@@ -36,8 +36,6 @@ struct coretype {
 /* All of x86-64 that OpenBLAS 0.3.21 has, and SapphireRapids; ends with a NULL name. */
 extern const struct coretype coretypes[];
 
-bool coretype_runs_on(const struct coretype *, const struct processor *);
-
 typedef bool coretype_is_built(const char *type);
 
 /* The core type to set in place of `running`, or NULL: where the user `asked` for one (the value of

@@ -24,11 +24,6 @@ static struct tiles layout(size_t p)
     return t;
 }
 
-size_t tiles_n_values(size_t p)
-{
-    return layout(p).n_values;
-}
-
 int tiles_init(struct tiles *t, size_t p)
 {
     assert(p > 0);

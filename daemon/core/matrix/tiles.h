@@ -31,9 +31,6 @@ struct tile {
     double *values;
 };
 
-/* Doubles that a matrix of order p takes. */
-size_t tiles_n_values(size_t p);
-
 /* Allocates; the values are not set. Returns 0 or -ENOMEM, after which release is harmless. */
 int tiles_init(struct tiles *, size_t p);
 void tiles_release(struct tiles *);

@@ -21,6 +21,7 @@ void monitor_free(struct monitor *monitor, struct actions *out)
 {
     if (!monitor)
         return;
+    assert(monitor_is_quiet(monitor));
     LIST_EACH_SAFE(at, &monitor->runs)
     {
         monitor_free_run(monitor, LIST_ENTRY(at, struct run, link), out);

@@ -114,6 +114,23 @@ static void parse(const char *line, struct feed_request *out)
         fail_msg("%s", e.text);
 }
 
+static const char *const method_names[FEED_METHOD_COUNT] = {
+    [FEED_HELLO] = "server.hello",
+    [FEED_STATUS] = "server.status",
+    [FEED_RUN_LIST] = "run.list",
+    [FEED_RUN_GET] = "run.get",
+    [FEED_LAYER_LIST] = "layer.list",
+    [FEED_SERIES_QUERY] = "series.query",
+    [FEED_SERIES_SUBSCRIBE] = "series.subscribe",
+    [FEED_SERIES_UNSUBSCRIBE] = "series.unsubscribe",
+    [FEED_SCALARS_QUERY] = "scalars.query",
+    [FEED_EVENT_QUERY] = "event.query",
+    [FEED_EVENT_SUBSCRIBE] = "event.subscribe",
+    [FEED_EVENT_UNSUBSCRIBE] = "event.unsubscribe",
+    [FEED_SPECTRUM_QUERY] = "spectrum.query",
+    [FEED_METRIC_LIST] = "metric.list",
+};
+
 static void every_method_is_found_by_its_name(void **state)
 {
     (void)state;
@@ -122,7 +139,7 @@ static void every_method_is_found_by_its_name(void **state)
         char line[128];
 
         snprintf(line, sizeof line, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"%s\"}",
-                 feed_method_name((enum feed_method)i));
+                 method_names[i]);
         parse(line, &request);
         assert_int_equal(request.method, i);
         feed_request_release(&request);

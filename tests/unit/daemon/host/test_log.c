@@ -106,10 +106,10 @@ static void a_flood_is_counted_and_told_with_the_next_line(void **state)
 static void levels_have_names(void **state)
 {
     (void)state;
-    for (int level = LOG_ERROR; level <= LOG_DEBUG; level++) {
-        if (level != 5)
-            assert_int_equal(log_level_find(log_level_name((enum log_level)level)), level);
-    }
+    assert_int_equal(log_level_find("error"), LOG_ERROR);
+    assert_int_equal(log_level_find("warn"), LOG_WARN);
+    assert_int_equal(log_level_find("info"), LOG_INFO);
+    assert_int_equal(log_level_find("debug"), LOG_DEBUG);
     assert_int_equal(log_level_find("notice"), -1);
 }
 

@@ -122,7 +122,7 @@ static void the_better_ones_run_and_are_the_best(void **state)
             assert_null(coretype_better(better, NULL, processors[i], all));
             while (strcasecmp(c->name, better) != 0)
                 c++;
-            assert_true(coretype_runs_on(c, processors[i]));
+            assert_int_equal(c->needs & ~processors[i]->features, 0);
         }
     }
 }
@@ -135,7 +135,7 @@ static void this_processor_runs_the_kernels_that_openblas_chose(void **state)
     (void)state;
     while (c->name && strcasecmp(c->name, linalg_kernels()) != 0)
         c++;
-    assert_true(!c->name || coretype_runs_on(c, &p));
+    assert_int_equal(c->needs & ~p.features, 0);
 }
 
 static void the_library_tells_which_kernels_it_was_built_with(void **state)
