@@ -109,6 +109,10 @@ $(foreach r,$(ALL_ROOMS),$(eval $(call layer,$(r))))
 check-layers: $(LAYERS)
 	@echo "$(words $(LAYERS)) rooms stand on those before them"
 
+# tests/unit mirrors the rooms; a .c without a test of its name says by which it is tested.
+check-tests:
+	@$(PYTHON) tests/check_tests.py
+
 # ---- unit tests: tests/unit mirrors the rooms; those of the core link the core and nothing else ------
 # Tests of the core can make the n-th malloc fail (tests/lib/fault.h).
 FAULTS := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--undefined=__wrap_malloc
@@ -216,14 +220,14 @@ lint:
 		--enable=warning,portability,performance --suppress=missingIncludeSystem \
 		--suppress=constStatement --suppress=funcArgOrderDifferent \
 		-D_GNU_SOURCE -DRICHD_VERSION='"0"' $(filter-out tests/%,$(C_FILES)) && echo "cppcheck is content"
-	@flake8 --max-line-length=100 --extend-ignore=E203 client/python tests/bench tests/browser && echo "flake8 is content"
+	@flake8 --max-line-length=100 --extend-ignore=E203 client/python tests/bench tests/browser tests/check_tests.py && echo "flake8 is content"
 	@cd client/python && mypy --cache-dir=/dev/null --no-error-summary && echo "mypy is content"
 
 # Everything, from a bare machine. Where tests wait something else computes: stages run two at a time,
 # and say what they have to say when they end.
 test: test-deps tools
 	$(MAKE) --no-print-directory DEV=1 $(JOBS) all $(UNIT) $(BENCH)
-	$(MAKE) --no-print-directory DEV=1 $(TWO) e2e lint unit check-layers check-headers format-check python browser
+	$(MAKE) --no-print-directory DEV=1 $(TWO) e2e lint unit check-layers check-tests check-headers format-check python browser
 	$(MAKE) --no-print-directory $(TWO) check-address check-thread
 check-address check-thread:
 	$(MAKE) --no-print-directory SANITIZE=$(@:check-%=%) check
@@ -294,4 +298,4 @@ clean:
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 .SECONDARY:
-.PHONY: all unit bench e2e python browser screenshots check check-address check-thread check-layers check-headers format format-check lint test test-long deps paper-deps test-deps tools demo reproduce install clean
+.PHONY: all unit bench e2e python browser screenshots check check-address check-thread check-layers check-tests check-headers format format-check lint test test-long deps paper-deps test-deps tools demo reproduce install clean

@@ -1,5 +1,7 @@
 /* richd: receives activations from training runs and keeps their richness. This file reads the
- * options and turns failures into exit codes; daemon/loop/loop.c puts the parts together. */
+ * options and turns failures into exit codes; daemon/loop/loop.c puts the parts together. Tested
+ * end to end by test_options_come_from_flag_environment_and_file.py and
+ * test_second_daemon_refuses_by_name.py. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>

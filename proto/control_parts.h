@@ -1,5 +1,6 @@
 /* What parsing (control.c) and encoding (control_encode.c) share: the table of messages and the
- * rows of the objects inside them. Constant data; any thread. */
+ * rows of the objects inside them. Constant data; any thread. Tested with its files by
+ * test_control.c. */
 #pragma once
 
 #include "proto/control.h"

@@ -1,7 +1,7 @@
 /* One message on its way to the daemon: the text of a control message, or a batch with its rows
  * copied. Counted references let the queue and libzmq hold the same rows without a second copy; the
  * last holder frees them, on whatever thread that happens. Who may read and change the rest of an
- * item is the session's business. */
+ * item is the session's business. Tested by test_client.c. */
 #pragma once
 
 #include <stdatomic.h>

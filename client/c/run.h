@@ -9,7 +9,8 @@
  *
  * What fails: a mistake of the program is an error code and a sentence (richd_last_error), at once.
  * Rows without room are dropped and counted. A daemon that is away costs nothing but the wait that
- * was asked for, and that ends when its absence is known (INGEST.md, Waiting). */
+ * was asked for, and that ends when its absence is known (INGEST.md, Waiting). Tested with its
+ * files by test_client.c. */
 #pragma once
 
 #include <stdatomic.h>

@@ -1,5 +1,5 @@
 /* The inside of a session, for session.c (what the program gives) and conversation.c (what the
- * daemon hears and says) alone. */
+ * daemon hears and says) alone. Tested with its files by test_session.c. */
 #pragma once
 
 #include "client/c/session.h"

@@ -1,4 +1,5 @@
-/* richctl top: all runs, live in a terminal; elsewhere one table, or JSON. */
+/* richctl top: all runs, live in a terminal; elsewhere one table, or JSON. Tested end to end by
+ * test_top_in_a_terminal.py. */
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* A command: a function that gets a connection and the options, and prints its answer to stdout.
  * Each has a file of its own, cmd_NAME.c; main.c holds their table and tells the way through the
- * program. tests/ctl holds the commands, with a daemon that is made up and with a real one. */
+ * program. Tested end to end with its files by test_richctl.py, whose daemon is made up or real. */
 #pragma once
 
 #include "client/ctl/common/options.h"

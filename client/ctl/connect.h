@@ -1,5 +1,6 @@
 /* The way to a daemon: finding its feed as the options say, connecting, and doing so again after it
- * went. Blocks for as long as --timeout says; owns nothing. Reading is left to feedclient. */
+ * went. Blocks for as long as --timeout says; owns nothing. Reading is left to feedclient. Tested
+ * end to end by test_richctl.py. */
 #pragma once
 
 #include "client/ctl/common/options.h"

@@ -12,8 +12,8 @@
  *
  * Each calls those below it and none above it. What a request does wrong is an error with a
  * sentence, sent as the answer. A client that leaves stays in memory until its queries are home.
- * A reader that takes nothing is cut by its transport. Tested by
- * tests/unit/daemon/feed/test_hub.c. */
+ * A reader that takes nothing is cut by its transport. Tested with its files by
+ * test_hub.c. */
 #pragma once
 
 #include "daemon/feed/hub.h"

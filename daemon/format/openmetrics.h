@@ -1,6 +1,7 @@
 /* The daemon's own figures, and the latest D_LR of runs that are open, as OpenMetrics 1.0 text for
  * Prometheus. Stateless, any thread; the figures come from server.status and run.list (FEED.md).
- * How many series there can be is bounded: one a row of the table, and OPENMETRICS_MAX_GAUGES. */
+ * How many series there can be is bounded: one a row of the table, and OPENMETRICS_MAX_GAUGES.
+ * Tested by test_words.c. */
 #pragma once
 
 #include <cjson/cJSON.h>

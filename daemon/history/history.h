@@ -13,7 +13,9 @@
  * down.
  *
  * Functions return 0, or -errno with a sentence: -ENOENT (no such run, layer or scalar), -EINVAL (a
- * parameter), -ENOMEM, or the disk's. feed_code_of() turns these into JSON-RPC codes. */
+ * parameter), -ENOMEM, or the disk's. feed_code_of() turns these into JSON-RPC codes.
+ *
+ * Tested with its files by test_history.c. */
 #pragma once
 
 #include <cjson/cJSON.h>

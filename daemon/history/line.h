@@ -1,5 +1,6 @@
 /* A line: one layer's points or one scalar's values, as columns of JSON. line.c gives it row by
- * row, whole or as a page, and line_bins.c in bins. One thread at a time. */
+ * row, whole or as a page, and line_bins.c in bins. One thread at a time. Tested by
+ * test_history.c. */
 #pragma once
 
 #include "daemon/history/line_parts.h"

@@ -1,6 +1,6 @@
 /* What a query of series or scalars is about, once its words are resolved: the run, the steps of
  * each of its attempts, the measures, the scalars, and how many rows an answer may have. One thread
- * at a time. */
+ * at a time. Tested by test_history.c. */
 #pragma once
 
 #include "daemon/history/db.h"

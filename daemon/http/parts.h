@@ -16,8 +16,8 @@
  *
  * lws calls back when something came or may be written, and takes one lws_write a call.
  *
- * Tested by tests/e2e/read/test_http.py and test_http_api.py; access, head, route and words have
- * unit tests. */
+ * Tested end to end with its files by test_http.py and test_http_api.py; access, head, route and
+ * words have unit tests. */
 #pragma once
 
 #include <libwebsockets.h>

@@ -1,5 +1,6 @@
 /* The inside of a store, shared by its files: the connection and its statements. Threads as in
- * store.h, which tells the way of a record. */
+ * store.h, which tells the way of a record. Tested with its files by test_store.c and
+ * test_store_faults.c. */
 #pragma once
 
 #include <sqlite3.h>

@@ -1,6 +1,6 @@
 /* The tables of the store: their creation, their migrations, and the columns of a point as they are
  * written and read. The store calls it on its lane, a history on its own thread, each with its own
- * connection. It knows no record and answers no query. */
+ * connection. It knows no record and answers no query. Tested by test_store.c. */
 #pragma once
 
 #include <sqlite3.h>

@@ -24,7 +24,8 @@ struct spectrum *spectrum_decode(const void *data, size_t size, size_t n_values)
     struct spectrum *s;
 
     errno = EUCLEAN;
-    if (n_values == 0 || n_values > SPECTRUM_P_MAX || size != n_arrays * one || n_arrays > 3)
+    if (n_values == 0 || n_values > SPECTRUM_P_MAX || size != n_arrays * one || n_arrays < 1 ||
+        n_arrays > 3)
         return NULL;
     errno = ENOMEM;
     s = spectrum_alloc((uint32_t)n_values, n_arrays > 1, n_arrays > 2);

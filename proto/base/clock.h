@@ -1,5 +1,5 @@
 /* The two clocks: one to tell the time by, one to wait by. Keeps nothing; any thread. The core
- * reads neither: time comes to it in events. */
+ * reads neither: time comes to it in events. Tested by test_base.c. */
 #pragma once
 
 #include <stdint.h>

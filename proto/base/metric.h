@@ -1,6 +1,7 @@
 /* The measures of a point, one row each: name, unit, what it needs, sentence. The store's columns,
  * the JSON feed, richctl and the Python client take their lists from these rows, and measure.h the
- * functions, so a new measure is one row here and one function. Constant data; any thread. */
+ * functions, so a new measure is one row here and one function. Constant data; any thread. Tested
+ * by test_base.c. */
 #pragma once
 
 #include <stdint.h>

@@ -1,4 +1,5 @@
-/* Why the daemon refuses a message: the codes of INGEST.md. Constant data, any thread. */
+/* Why the daemon refuses a message: the codes of INGEST.md. Constant data, any thread. Tested by
+ * test_base.c. */
 #pragma once
 
 #include <stdbool.h>

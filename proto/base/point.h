@@ -5,7 +5,8 @@
  * in FEED.md.
  *
  * A new member is a row here, a line in FEED.md, and the code that computes it. The store adds its
- * column by itself; in points that are older, a number is NaN, a step is -1 and a count is 0. */
+ * column by itself; in points that are older, a number is NaN, a step is -1 and a count is 0.
+ * Tested by test_model_json.c, test_store.c and test_history.c. */
 #pragma once
 
 #include <stddef.h>

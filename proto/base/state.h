@@ -1,5 +1,6 @@
 /* The state of a run, and of each of its attempts, as the store keeps it and readers are told it.
- * Constant data, any thread. Where a run is on its way through the daemon is run.h's. */
+ * Constant data, any thread. Where a run is on its way through the daemon is run.h's. Tested by
+ * test_base.c. */
 #pragma once
 
 /* Stored as numbers, in this order for good. */

@@ -3,7 +3,8 @@
  * what comes out of it. Run it beside a daemon:
  *
  *     build/example --runtime-dir "$XDG_RUNTIME_DIR/richd" --steps 2000
- */
+ *
+ * Tested by test_example.c. */
 #include <richd.h>
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* Signals for commands that run until they are stopped. A signal does not end the process; it is
  * remembered, and a wait with interrupt_mask() notices it without a race. The process has one such
  * state, and only its single thread calls. The command decides what an end, a new size or a pause
- * means. tests/e2e/read/test_top_in_a_terminal.py holds it. */
+ * means. Tested end to end by test_top_in_a_terminal.py. */
 #pragma once
 
 #include <signal.h>

@@ -1,5 +1,5 @@
 /* JSON output: one object a line, numbers exactly as they came, nothing that a terminal would obey.
- * Prints where the caller says; keeps nothing. tests/ctl holds it. */
+ * Prints where the caller says; keeps nothing. Tested end to end by test_richctl.py. */
 #pragma once
 
 #include <cjson/cJSON.h>

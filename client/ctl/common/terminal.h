@@ -1,6 +1,6 @@
 /* The terminal that a live command draws on: its size, its keys, and whole screens of text, of
  * which only the lines that differ are written. For one thread; it owns the terminal's settings
- * between open and close, and puts them back. tests/e2e/read/test_top_in_a_terminal.py holds it.
+ * between open and close, and puts them back. Tested end to end by test_top_in_a_terminal.py.
  *
  * Why no curses: the same lines go to a pipe, with colours as escape sequences, so curses would
  * need a second way to draw them; it would take about as many lines as it saves here, and a

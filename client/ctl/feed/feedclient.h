@@ -1,6 +1,6 @@
 /* A blocking connection to the feed (proto/FEED.md): requests with their answers, and the updates
  * that come between them, kept in order. For one thread; it owns the socket and what it has read.
- * The commands know what requests and answers mean. tests/ctl holds it.
+ * The commands know what requests and answers mean. Tested end to end by test_richctl.py.
  *
  * The way of a call: feedclient_call sends one line and reads lines until the one with its id
  * comes. Updates that come before it wait in a list; feedclient_next takes them from there first. A

@@ -1,6 +1,6 @@
 /* The history of one layer or one scalar: asking the feed for it, page by page when it is long, and
  * walking through the columns that come back. Blocks on the feed; keeps nothing between calls. The
- * commands decide how the rows are shown. tests/ctl holds it. */
+ * commands decide how the rows are shown. Tested end to end by test_richctl.py. */
 #pragma once
 
 #include <cjson/cJSON.h>

@@ -1,5 +1,5 @@
 /* The list of runs, asked for page by page. Blocks on the feed; keeps nothing between calls. The
- * caller decides what becomes of the runs. tests/ctl holds it. */
+ * caller decides what becomes of the runs. Tested end to end by test_richctl.py. */
 #pragma once
 
 #include <cjson/cJSON.h>

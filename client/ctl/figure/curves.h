@@ -1,6 +1,6 @@
 /* What a plot shows, fetched: a curve for every layer of every run, for every run's scalar when one
  * is named, and the transitions of the measure. Blocks on the feed; owns the samples and labels.
- * plot.h draws them. tests/ctl holds it. */
+ * plot.h draws them. Tested end to end by test_richctl.py. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 /* An EVENT in words: one sentence that says what the series did. It speaks of generalisation only
- * where an accuracy agreed. Pure; borrows all it is given. tests/ctl holds it. */
+ * where an accuracy agreed. Pure; borrows all it is given. Tested end to end by test_richctl.py. */
 #pragma once
 
 #include <cjson/cJSON.h>

@@ -1,7 +1,7 @@
 /* Keeps top's list like the daemon's: the runs, page by page, the points as they are stored, and
  * the curves that are on the screen. Blocks on the feed while it asks; the connection and the list
- * are the caller's. The command decides when to ask, and what to do when the daemon goes.
- * tests/e2e/read/test_top_in_a_terminal.py holds it. */
+ * are the caller's. The command decides when to ask, and what to do when the daemon goes. Tested
+ * end to end by test_top_in_a_terminal.py. */
 #pragma once
 
 #include "client/ctl/feed/feedclient.h"

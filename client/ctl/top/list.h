@@ -1,6 +1,6 @@
 /* The runs that top shows: what is known of each, and which of them are wanted in which order. RUN
  * OBJECTs and POINTs keep it up to date. Pure: JSON and the time in, rows out; it owns the rows.
- * tests/unit/client/ctl/top/test_view.c holds it.
+ * Tested by test_view.c.
  *
  * The way through the room: feed.h asks the daemon, and puts what comes into this list; view.h
  * draws the rows that the list selects. cmd_top.c, above the room, waits, takes keys and calls the

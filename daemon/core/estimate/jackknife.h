@@ -52,6 +52,6 @@
 /* `kernel` is that of moments by_rows, else NULL. `whole` holds the sums of the moments, `outputs`
  * the span in which q was measured. An error is NaN when there are fewer than 32 rows, when rows
  * came reduced, and when without one group the outputs lose rank or (de-biased) too few rows
- * remain. Returns 0 or -ENOMEM. Tested with its files by test_jackknife.c. */
+ * remain. Returns 0 or -ENOMEM. */
 int jackknife_measure(const struct moments *, struct kernel *kernel, const struct span *outputs,
                       const struct sums *whole, struct estimate *errors);

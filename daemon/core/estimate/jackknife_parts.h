@@ -5,7 +5,8 @@
  *     find_pairs -> weigh_columns -> fill_outputs -> fill_third -> walk_features
  *                -> sums_without, once for each omission of each pair -> the errors
  *
- * Too few pairs end it early: the errors are NaN then. */
+ * Too few pairs end it early: the errors are NaN then. Tested with its files by
+ * test_jackknife.c. */
 #pragma once
 
 #include "daemon/core/estimate/jackknife.h"

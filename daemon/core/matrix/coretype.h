@@ -1,6 +1,6 @@
 /* Which of OpenBLAS's sets of kernels ("core types") a processor can run, and whether there is a
  * better one than OpenBLAS chose. Pure but for processor_read; any thread. Who starts the program
- * again with a better one is host/blas.h. */
+ * again with a better one is host/blas.h. Tested with its files by test_coretype.c. */
 #pragma once
 
 #include <stdbool.h>

@@ -6,7 +6,8 @@
  *     while (linalg_work_next(&k))
  *         k.info = LAPACKE_routine_work(..., k.reals, k.n_reals, k.integers, k.n_integers);
  *
- * The first call asks how much the routine needs, the second one works. */
+ * The first call asks how much the routine needs, the second one works. Tested by test_linalg.c and
+ * test_linalg_guard.c. */
 #pragma once
 
 #include <lapacke.h>

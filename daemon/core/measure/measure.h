@@ -13,7 +13,8 @@
  *     measures.h one function a metric reads all that and gives its value
  *
  * A point leaves, and perhaps a spectrum. What the data does not define is NaN, and a flag of the
- * point says why. Only a lack of memory makes measure_point fail, and then there is no point. */
+ * point says why. Only a lack of memory makes measure_point fail, and then there is no point.
+ * Tested by test_richness.c. */
 #pragma once
 
 #include <stdbool.h>

@@ -39,7 +39,7 @@
  * (by_rows): a window that is measured with fewer than p rows never touches a p x p matrix
  * (kernel.h). The first row too many makes it, and moments_make_xx makes it on demand.
  *
- * Tested by test_moments.c and test_targets.c. */
+ * Tested with its files by test_moments.c and test_targets.c. */
 #pragma once
 
 #include <stdbool.h>

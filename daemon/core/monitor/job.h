@@ -1,7 +1,7 @@
 /* A layer's work for the pool, and what a worker does with it: fold rows, absorb moments or a slice
  * of the head, measure a point. The layer owns the job and fills it on the loop; while the job is
- * out, the workers own everything that it points to. It says nothing of runs or credit;
- * test_layer.c holds it. */
+ * out, the workers own everything that it points to. It says nothing of runs or credit. Tested by
+ * test_layer.c. */
 #pragma once
 
 #include "daemon/core/measure/measure.h"

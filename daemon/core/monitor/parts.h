@@ -1,6 +1,6 @@
 /* What the parts of the engine share: the monitor itself, and the event handlers. monitor.c,
  * runs.c, open.c, batches.c, control.c and done.c include this; nobody else does. monitor.h tells
- * the way through them. test_monitor.c and tests/sim hold them. */
+ * the way through them. Tested with its files by test_monitor.c, of tests/unit and of tests/sim. */
 #pragma once
 
 #include "daemon/core/monitor/monitor.h"
