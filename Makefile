@@ -242,7 +242,7 @@ BUILD_PACKAGES := gcc make pkg-config libc6-dev libuv1-dev libzmq3-dev libwebsoc
 DEMO_PACKAGES  := python3 python3-numpy python3-zmq python3-torch jq
 PAPER_PACKAGES := python3-sklearn python3-matplotlib
 TEST_PACKAGES  := libcmocka-dev python3-pytest python3-pytest-xdist python3-pyte clang-format clang-tidy cppcheck flake8 mypy \
-	socat chromium $(if $(shell command -v node),,nodejs) $(if $(shell command -v npm),,npm)
+	socat locales chromium $(if $(shell command -v node),,nodejs) $(if $(shell command -v npm),,npm)
 
 define install
 @missing=$$(for p in $(1); do \

@@ -69,8 +69,9 @@ struct feed_request {
 int feed_request_parse(const char *line, size_t size, struct feed_request *out, struct err *e);
 void feed_request_release(struct feed_request *);
 
-/* ---- parameters ----
- * Each function fills `out` with defaults and what the request says, and returns 0 or
+/* ---- parameters ---- */
+
+/* Each function fills `out` with defaults and what the request says, and returns 0 or
  * FEED_BAD_PARAMS with a text that names the parameter. Texts and arrays are borrowed from the
  * request. */
 
@@ -175,8 +176,9 @@ int feed_unsubscribe_read(const struct feed_request *, struct feed_unsubscribe *
 /* Writes a place as `next` has it. */
 void feed_place_print(const struct feed_place *, char text[FEED_PLACE_SIZE]);
 
-/* ---- answers ----
- * Each returns one line that ends in '\n' (free with free), its length in `*size`; or NULL when
+/* ---- answers ---- */
+
+/* Each returns one line that ends in '\n' (free with free), its length in `*size`; or NULL when
  * memory ran out. feed_result and feed_notification take the tree, also when they fail. */
 
 char *feed_result(const cJSON *id, cJSON *result, size_t *size);

@@ -295,25 +295,25 @@ int json_number(const cJSON *object, const char *name, double *out, struct err *
 }
 
 /* The locale's decimal comma is put right, since the daemon's host may have set one. */
-static void format_double(char *buffer, size_t size, double value)
+void json_double_text(double value, char text[JSON_DOUBLE_SIZE])
 {
     char *comma;
 
-    snprintf(buffer, size, "%.15g", value);
-    if (strtod(buffer, NULL) != value)
-        snprintf(buffer, size, "%.17g", value);
-    comma = strchr(buffer, ',');
+    snprintf(text, JSON_DOUBLE_SIZE, "%.15g", value);
+    if (strtod(text, NULL) != value)
+        snprintf(text, JSON_DOUBLE_SIZE, "%.17g", value);
+    comma = strchr(text, ',');
     if (comma)
         *comma = '.';
 }
 
 cJSON *json_from_double(double value)
 {
-    char buffer[40];
+    char buffer[JSON_DOUBLE_SIZE];
 
     if (!isfinite(value))
         return cJSON_CreateNull();
-    format_double(buffer, sizeof buffer, value);
+    json_double_text(value, buffer);
     return cJSON_CreateRaw(buffer);
 }
 
@@ -372,11 +372,11 @@ bool json_add_counter(cJSON *object, const char *name, uint64_t value)
 /* Recursion is bounded by the depth that the parser allows. */
 bool json_make_exact(cJSON *value)
 {
-    char buffer[40];
+    char buffer[JSON_DOUBLE_SIZE];
     cJSON *member;
 
     if (cJSON_IsNumber(value)) {
-        format_double(buffer, sizeof buffer, value->valuedouble);
+        json_double_text(value->valuedouble, buffer);
         value->valuestring = cJSON_malloc(strlen(buffer) + 1);
         if (!value->valuestring)
             return false;

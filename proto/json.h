@@ -1,6 +1,15 @@
 /* cJSON with its known gaps closed, for both protocols. Parsing is strict (size, depth, UTF-8, no
  * trailing text, no duplicate keys, finite numbers), printing round-trips every double. No state,
- * any thread; what the members mean is left to the codecs. */
+ * any thread. What the members mean is the codecs' business.
+ *
+ * The way through this room. A control message (control.h) comes as text: json_parse makes a tree,
+ * the message's rows (control_field.h) read the members into its struct, and what fits in no row is
+ * checked behind them; going out, the same rows write the members, and json_print makes the line. A
+ * data message (wire.h) comes as frames: header, name, then each frame against the size that the
+ * header announces; nothing is copied. A request of a reader (feed.h) comes as a line: json_parse,
+ * the method's row with the parameters that it knows, then typed parameters; answers go out as one
+ * line each. What is wrong is refused with one sentence that names the member, and leaves nothing
+ * to free. */
 #pragma once
 
 #include <cjson/cJSON.h>
@@ -40,6 +49,11 @@ int json_number(const cJSON *object, const char *name, double *out, struct err *
 /* The place of a text among `words`, which NULL ends. */
 int json_word(const cJSON *object, const char *name, const char *const *words, int *out,
               struct err *e);
+
+/* Enough for the text of any double. */
+#define JSON_DOUBLE_SIZE 32
+/* The shorter of %.15g and %.17g that reads back the same, whatever the locale. */
+void json_double_text(double value, char text[JSON_DOUBLE_SIZE]);
 
 /* A double that reads back the same (%.17g, shorter when that suffices), or null when it is not
  * finite; an integer exactly, of any size. Free with cJSON_Delete; NULL when memory ran out. */

@@ -60,6 +60,14 @@ static bool put_container(FILE *out, const cJSON *item)
     return true;
 }
 
+static void put_number(FILE *out, double value)
+{
+    char text[JSON_DOUBLE_SIZE];
+
+    json_double_text(value, text);
+    fputs(text, out);
+}
+
 /* Numbers of ours are raw text already, which reads back the same. */
 static bool put_cell(FILE *out, const cJSON *item)
 {
@@ -72,7 +80,7 @@ static bool put_cell(FILE *out, const cJSON *item)
     else if (cJSON_IsBool(item))
         fputs(cJSON_IsTrue(item) ? "true" : "false", out);
     else if (cJSON_IsNumber(item))
-        fprintf(out, "%.17g", item->valuedouble);
+        put_number(out, item->valuedouble);
     else
         return put_container(out, item);
     return true;

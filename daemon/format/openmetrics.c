@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/json.h"
+
 /* One row a family: its name (base units, no suffix), the member of server.status, what it is. */
 static const struct family {
     const char *name;
@@ -28,13 +30,13 @@ static const struct family {
 };
 
 /* Numbers of ours are raw text; a null is no sample. */
-static const char *number_text(const cJSON *item, char buffer[32])
+static const char *number_text(const cJSON *item, char buffer[JSON_DOUBLE_SIZE])
 {
     if (cJSON_IsRaw(item) || cJSON_IsString(item))
         return strcmp(item->valuestring, "null") == 0 ? NULL : item->valuestring;
     if (!cJSON_IsNumber(item))
         return NULL;
-    snprintf(buffer, 32, "%.17g", item->valuedouble);
+    json_double_text(item->valuedouble, buffer);
     return buffer;
 }
 
@@ -62,7 +64,7 @@ static void put_head(FILE *out, const char *name, const char *type, const char *
 
 static void put_families(FILE *out, const cJSON *status)
 {
-    char buffer[32];
+    char buffer[JSON_DOUBLE_SIZE];
 
     put_head(out, "richd", "info", NULL, "The daemon's version.");
     fputs("richd_info{", out);
@@ -84,7 +86,7 @@ static void put_families(FILE *out, const cJSON *status)
 static bool put_gauge(FILE *out, const cJSON *run, const cJSON *layer)
 {
     static const char *const labels[] = {"run", "project", "name"};
-    char buffer[32];
+    char buffer[JSON_DOUBLE_SIZE];
     const char *value = number_text(cJSON_GetObjectItemCaseSensitive(layer, "d_lr"), buffer);
 
     if (!value)

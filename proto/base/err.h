@@ -1,7 +1,12 @@
 /* The text that goes with an error code. A caller who wants to know more than -errno passes a
  * `struct err`; the function that fails writes one sentence into it: what was expected, what came,
  * of which run and layer. No thread owns it, it holds no memory, and NULL means "no text wanted".
- */
+ *
+ * This room is the lowest: small lists and values that both sides of a border need in the same
+ * form, so that neither includes the other. err and list are used everywhere; limits, dtype,
+ * policy, state and nack are the words of INGEST.md; metric and point are what a point says of a
+ * layer, as the store, the feed and the clients name it; clock and address read the time and
+ * ADDRESS:PORT. It keeps nothing, starts nothing and knows no other room. */
 #pragma once
 
 /* One sentence naming a run (64), a layer (128) and two shapes fits; longer text is cut. */

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from richd._link import wire as _wire
 from richd._values import arrays as _arrays
 
-torch = pytest.importorskip("torch")
 
 VALUES = [[1.0, -2.5, 0.25], [3.0, 0.0, -0.0]]
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 import richd
 from richd._link import wire as _wire
 from richd._values import head as _head
-
-torch = pytest.importorskip("torch")
 
 
 def weights(c, p, dtype=np.float64, seed=0):

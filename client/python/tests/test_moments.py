@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from richd import Moments
 from richd._link import wire as _wire
-
-torch = pytest.importorskip("torch")
 
 
 def data(n=300, p=7, c=4, mean=3.0, seed=0):

@@ -7,12 +7,13 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 import richd
 from richd._torch import parameters as _parameters, tangent as _tangent
 from support import wait_until
 
-torch = pytest.importorskip("torch")
+
 nn = torch.nn
 
 #: Sums of up to 1e5 doubles.

@@ -6,13 +6,13 @@ import logging
 
 import numpy as np
 import pytest
+import torch
 
 import richd
 from richd._values import rows as _rows
 from richd._values.rows import Beside
 from richd._values.tokens import Tokens
 
-torch = pytest.importorskip("torch")
 
 BATCH, LENGTH, P, C = 3, 8, 5, 4
 

@@ -6,12 +6,13 @@ import logging
 
 import numpy as np
 import pytest
+import torch
 
 import richd
 from richd._link import wire as _wire
 from support import wait_until
 
-torch = pytest.importorskip("torch")
+
 nn = torch.nn
 
 

@@ -1,6 +1,13 @@
 /* D_LR and its de-biased form from the few sums that they need. The whole window and the window
  * without some of its rows (jackknife.h) use the same formula. Pure; any thread. measure.h makes
- * the sums. Tested by test_estimate.c. */
+ * the sums. Tested by test_estimate.c.
+ *
+ * This room turns the moments of a window into what D_LR is read from. projector.h says which
+ * directions of the outputs count and with which weight; span.h finds them as eigenvectors of Y'Y
+ * and projects X'Y onto them, or, where there are fewer rows than features, kernel.h does the same
+ * with the rows' n x n products. estimate.h has the formula, and jackknife.h its standard error,
+ * from the same moments without one group of rows at a time. What is not defined is NaN; memory
+ * that is missing is -ENOMEM, and an iteration that fails -EDOM. */
 #pragma once
 
 /* Sums over rows about their mean, with weights w_i. */

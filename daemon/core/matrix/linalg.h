@@ -1,6 +1,13 @@
 /* The only door to BLAS and LAPACK. Matrices are row-major with a leading dimension (elements from
  * one row to the next); symmetric ones keep their upper triangle. No state of ours; any thread may
- * call, each call runs on the caller's thread alone. */
+ * call, each call runs on the caller's thread alone.
+ *
+ * This room holds numbers and knows no rows, layers or runs. convert.h reads what a trainer sent as
+ * double. tiles.h keeps the upper triangle of a large symmetric matrix in squares that fit in a
+ * cache. All products and factorisations go through this file: a shape that is wrong is our own
+ * mistake; what the numbers can do wrong (not finite, not definite, no convergence) and missing
+ * memory come back as -EDOM and -ENOMEM. coretype.h and processor.h decide, before the first call,
+ * which of OpenBLAS's kernels this processor should run. */
 #pragma once
 
 #include <stdbool.h>

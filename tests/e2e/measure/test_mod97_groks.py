@@ -7,7 +7,6 @@ from harness import POINT_KEYS, ROOT
 @pytest.mark.not_under("address", "thread", because="the minute is that of torch")
 def test_mod97_groks(daemon):
     """The paper's transition, 0.51 to 0.11, of a real training; about a minute."""
-    pytest.importorskip("torch")
     program = ROOT / "client" / "python" / "examples" / "grokking_mod97.py"
     training = daemon.train(program, "--quick", "--threads", "1", "--name", "e2e")
     out, err = training.communicate(timeout=600)

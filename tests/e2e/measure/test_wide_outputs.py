@@ -124,7 +124,7 @@ def test_a_window_that_goes_on_gets_its_head_at_each_checkpoint(daemon, new_run)
 @pytest.mark.not_under("address", "thread", because="a tap is the package's, and torch's")
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
 def test_a_tap_on_a_wide_linear_module_sends_no_logits(daemon, new_run, dtype):
-    torch = pytest.importorskip("torch")
+    import torch
     features, weight = rows_of(6)
     head = torch.nn.Linear(P, C).to(getattr(torch, dtype))
     with torch.no_grad():

@@ -9,7 +9,9 @@ def as_numpy(values):
 
 
 def as_torch(values):
-    return pytest.importorskip("torch").from_numpy(values.copy())
+    import torch
+
+    return torch.from_numpy(values.copy())
 
 
 @pytest.mark.parametrize("convert", [as_numpy, pytest.param(as_torch, marks=pytest.mark.not_under(

@@ -8,7 +8,7 @@ NAMES = ("param_norm", "param_change", "ntk_distance", "ntk_alignment")
 
 @pytest.mark.not_under("address", "thread", because="the norms are computed by torch")
 def test_parameters_and_tangent_kernel_stand_beside_d_lr(daemon, new_run):
-    torch = pytest.importorskip("torch")
+    import torch
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(6, 12), torch.nn.Tanh(), torch.nn.Linear(12, 3))
     x, labels = torch.randn(64, 6), torch.arange(64) % 3

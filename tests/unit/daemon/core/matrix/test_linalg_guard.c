@@ -21,8 +21,7 @@
 #define LAST_SIZE  300
 #define STRIDE     37
 
-/* ---- malloc and free of the code under test ----------------------------------------------------
- */
+/* ---- malloc and free of the code under test ---- */
 
 void *__real_malloc(size_t size);
 void __real_free(void *memory);
@@ -42,8 +41,7 @@ void __wrap_free(void *memory)
         __real_free(memory);
 }
 
-/* ---- operands ----------------------------------------------------------------------------------
- */
+/* ---- operands ---- */
 
 /* `rows` x `cols`, `gap` numbers between rows and none behind the last one. */
 static double *matrix(size_t rows, size_t cols, size_t gap)
@@ -82,8 +80,7 @@ static double *definite(size_t n)
     return a;
 }
 
-/* ---- the calls: n is the size under test, q another one ----------------------------------------
- */
+/* ---- the calls: n is the size under test, q another one ---- */
 
 static void cross_f32(size_t n, size_t q, size_t gap)
 {
@@ -214,8 +211,7 @@ static const struct {
     CALL(solve),
 };
 
-/* ---- one set of kernels, in a process of its own -----------------------------------------------
- */
+/* ---- one set of kernels, in a process of its own ---- */
 
 static const char *now_calling; /* for the signal's handler */
 static size_t now_size;
@@ -263,8 +259,7 @@ static int run_calls(void)
     return 0;
 }
 
-/* ---- all sets ----------------------------------------------------------------------------------
- */
+/* ---- all sets ---- */
 
 /* Whether the child, which got OPENBLAS_CORETYPE, ended well. */
 static bool passes_with(const char *type)
