@@ -5,7 +5,6 @@
 
 double estimate_n_rows(const struct sums *s)
 {
-    assert(s->weight_sq > 0);
     return s->weight * s->weight / s->weight_sq;
 }
 
@@ -42,6 +41,5 @@ struct estimate estimate_richness(const struct sums *s, double r)
 
 struct estimate estimate_projected(const struct sums *s, double norm_sq)
 {
-    assert(norm_sq > 0);
     return (struct estimate){.plain = 1 - s->q / sqrt(norm_sq * s->f), .debiased = (double)NAN};
 }

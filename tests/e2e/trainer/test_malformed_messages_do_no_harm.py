@@ -5,6 +5,7 @@ import random
 import socket
 import struct
 
+import numpy as np
 import pytest
 
 from harness import F32, F64, I32, Trainer, assert_measures, draw, header, wait_until
@@ -269,3 +270,39 @@ def test_the_package_sends_what_is_not_finite_as_null(daemon, new_run):
     found = daemon.rpc("scalars.query", run="run")["scalars"]
     assert {s["name"]: s["columns"]["value"] for s in found} == \
         {"nan": [None], "inf": [None], "one": [1]}
+
+
+def reduced(xx):
+    """The frames of moments of N rows; their X'X is what the trainer says it is."""
+    head = header(1, 0, N, P, C, kind=2, dtypes=(F64, F64, 0, 0))
+    parts = (np.zeros(P), np.zeros(C), xx, np.ones((P, C)), np.eye(C), np.ones(1 + P))
+    return [head, b"head", *(part.astype("f8").tobytes() for part in parts)]
+
+
+def weighted(weight):
+    """The frames of N rows that all have this weight."""
+    features, outputs = draw(N, P, C)
+    return [*batch(dtypes=(F32, F32, 0, F64))[:2], features.tobytes(), outputs.tobytes(),
+            np.full(N, weight).tobytes()]
+
+
+EXTREMES = {
+    "weights whose squares are 0": (weighted(1e-200), {}),
+    "weights whose squares are infinite": (weighted(1e200), {}),
+    "weights of 0": (weighted(0.0), {}),
+    "the oldest rows forgotten, the newest without weight":
+        ([*weighted(1.0)[:-1], np.r_[np.ones(N - 1), 0].tobytes()],
+         {"window": {"kind": "exponential", "half_life_rows": 1e-3}}),
+    "a ridge that leaves nothing": (weighted(1.0),
+                                    {"projector": {"kind": "ridge", "lambda": 1e200}}),
+    "moments of a negative variance": (reduced(-np.eye(P)), {}),
+    "moments that no rows have": (reduced(np.diag([1.0, -3.0, 0.0, 0.0])), {}),
+}
+
+
+@pytest.mark.parametrize(("frames", "fields"), EXTREMES.values(), ids=EXTREMES.keys())
+def test_numbers_that_no_training_has_do_no_harm(daemon, witness, frames, fields):
+    with daemon.trainer("extreme", **fields) as trainer:
+        trainer.send(*frames)
+        trainer.say("checkpoint", seq=1, step=1, layers={"head": {"seq": 1, "rows": N}})
+        trainer.wait(1)
