@@ -5,6 +5,13 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Values beyond stand at the edge: twice as much is still a double. */
+#define VALUE_MAX 1e300
+/* Values that are closer are one value: their distance has a logarithm and can be divided. */
+#define DISTANCE_MIN 1e-300
+/* Steps are at least so far apart, as a share of them: their logarithms differ. */
+#define STEP_SHARE 1e-9
+
 /* The nearest of 1, 2, 5 times a power of ten that is not below `raw`. */
 static double round_up(double raw)
 {
@@ -63,13 +70,20 @@ static struct tick *add_tick(struct axis *axis, double value)
     return tick;
 }
 
+static double within_bounds(double value)
+{
+    return fmin(fmax(value, -VALUE_MAX), VALUE_MAX);
+}
+
 void axis_fit_values(struct axis *axis, double low, double high, size_t wanted)
 {
     double spacing, first, last;
 
     assert(isfinite(low) && isfinite(high) && low <= high && wanted > 0);
-    if (!(high - low > 1e-9 * fmax(fabs(low), fabs(high)))) {
-        double room = low == 0 ? 1 : fabs(low) * 0.1;
+    low = within_bounds(low);
+    high = within_bounds(high);
+    if (!(high - low > fmax(1e-9 * fmax(fabs(low), fabs(high)), DISTANCE_MIN))) {
+        double room = fabs(low) <= DISTANCE_MIN ? 1 : fabs(low) * 0.1;
 
         low -= room;
         high += room;
@@ -121,8 +135,7 @@ void axis_fit_steps(struct axis *axis, double low, double high, bool log, size_t
     static const char *const digits[] = {"1", "125", "123456789"};
 
     assert(low >= 0 && low <= high && isfinite(high) && wanted > 0);
-    if (high - low < 1)
-        high = low + 1;
+    high = fmax(high, low + fmax(1, STEP_SHARE * low));
     *axis = (struct axis){.low = low, .high = high, .log = log};
     for (size_t i = 0; log && i < 3 && axis->n_ticks < 3; i++)
         log_steps(axis, digits[i]);
@@ -137,5 +150,5 @@ double axis_position(const struct axis *axis, double value)
     assert(axis->high > axis->low);
     if (axis->log)
         return (log1p(value) - log1p(axis->low)) / (log1p(axis->high) - log1p(axis->low));
-    return (value - axis->low) / (axis->high - axis->low);
+    return (within_bounds(value) - axis->low) / (axis->high - axis->low);
 }

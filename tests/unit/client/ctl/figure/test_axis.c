@@ -45,6 +45,42 @@ static void a_constant_gets_a_range_around_it(void **state)
     assert_true(a.low < 0 && a.high > 0);
 }
 
+/* A scalar that diverges, and one that vanishes. */
+static void values_at_the_ends_of_double_have_a_place(void **state)
+{
+    static const double ranges[][2] = {{-1e308, 1e308},  {1.7e308, 1.7e308}, {0, 5e-324},
+                                       {5e-324, 5e-324}, {-1.7e308, 0},      {1, 1.7e308}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
+        struct axis a;
+
+        axis_fit_values(&a, ranges[i][0], ranges[i][1], 4);
+        assert_true(isfinite(a.low) && isfinite(a.high) && a.high > a.low);
+        for (int end = 0; end < 2; end++) {
+            double place = axis_position(&a, ranges[i][end]);
+
+            assert_true(place >= 0 && place <= 1);
+        }
+    }
+}
+
+/* Up to 2^53, where the next step and its logarithm are no other number. */
+static void late_steps_have_a_place(void **state)
+{
+    static const double late[] = {4503599627370496.0, 9007199254740991.0, 9007199254740992.0};
+
+    (void)state;
+    for (size_t i = 0; i < 2 * sizeof late / sizeof *late; i++) {
+        struct axis a;
+        double place;
+
+        axis_fit_steps(&a, late[i / 2], late[i / 2], i % 2, 8);
+        place = axis_position(&a, late[i / 2]);
+        assert_true(a.high > a.low && place >= 0 && place <= 1);
+    }
+}
+
 static void decades_are_equally_wide(void **state)
 {
     struct axis a;
@@ -98,6 +134,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_get_round_ends_and_ticks),
         cmocka_unit_test(a_constant_gets_a_range_around_it),
+        cmocka_unit_test(values_at_the_ends_of_double_have_a_place),
+        cmocka_unit_test(late_steps_have_a_place),
         cmocka_unit_test(decades_are_equally_wide),
         cmocka_unit_test(step_zero_has_a_place_on_a_log_axis),
         cmocka_unit_test(narrow_log_ranges_get_finer_ticks),
