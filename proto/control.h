@@ -1,6 +1,6 @@
 /* The control messages of INGEST.md, in both directions: the daemon parses what the client encodes,
  * and the other way round. Texts and limits are checked here, so that a parsed message keeps to the
- * page. No state, no I/O, any thread; what a message means is left to the daemon and the client. */
+ * page. No state, no I/O, any thread; the daemon and the client know what a message means. */
 #pragma once
 
 #include <stdbool.h>
@@ -47,8 +47,8 @@ struct control_hello {
 struct control_open {
     const char *run;
     const char *name;    /* after parsing never NULL: the run's id when left out */
-    const char *project; /* likewise: "default" */
-    const char *group;   /* likewise: "" */
+    const char *project; /* after parsing never NULL: "default" when left out */
+    const char *group;   /* after parsing never NULL: "" when left out */
     const cJSON *tags;   /* array of strings, NULL: none */
     const cJSON *config; /* object, NULL: none */
     enum resume resume;
@@ -57,13 +57,13 @@ struct control_open {
     enum window_kind window;
     double half_life_rows; /* WINDOW_EXPONENTIAL, > 0 */
     int64_t every;         /* of the object `spectrum`: at each so-many-th checkpoint; 0: none */
-    int64_t leading;       /* likewise: so many eigenvalues; 0: all */
-    bool uncentred;        /* likewise: "centred":false */
+    int64_t leading;       /* of `spectrum`: so many eigenvalues; 0: all */
+    bool uncentred;        /* of `spectrum`: "centred":false */
     bool probe;            /* each window has the same rows */
     enum projector_kind projector;
     double energy;        /* of the object `projector`: the share that `top` keeps; NaN: left out */
-    int64_t k;            /* likewise: so many directions; 0: by energy */
-    double lambda;        /* likewise: of `ridge`; NaN: left out */
+    int64_t k;            /* of `projector`: so many directions; 0: by energy */
+    double lambda;        /* of `projector`, for `ridge`; NaN: left out */
     const cJSON *watched; /* `metrics` of the object `transitions`; NULL: left out */
 };
 

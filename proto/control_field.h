@@ -1,6 +1,6 @@
 /* Members of a JSON object as rows of a table: name, kind, limits and place in a struct. One row
  * reads and writes its member, so that a message is parsed and encoded from one list. No state, any
- * thread; which messages there are is left to control.c. Tested by test_control.c. */
+ * thread; control.c knows which messages there are. Tested by test_control.c. */
 #pragma once
 
 #include "proto/control.h"

@@ -1,6 +1,6 @@
 /* The JSON-RPC codec of the feed: lines to requests, requests to typed parameters, answers to
- * lines. It does no I/O and holds no state; any thread. What a method does, and whether a run, a
- * layer or a measure exists, is left to the daemon. proto/FEED.md is the authority. */
+ * lines. It does no I/O and holds no state; any thread. The daemon knows what a method does, and
+ * whether a run, a layer or a measure exists. proto/FEED.md is the authority. */
 #pragma once
 
 #include <cjson/cJSON.h>

@@ -1,6 +1,6 @@
 /* The data messages of INGEST.md: the 64-byte header and the frames behind it, encoded, decoded and
- * checked against each other. No state, no allocation, no I/O; any thread. Whether the values are
- * finite, the layer has that shape and the credit suffices is left to the daemon's core. */
+ * checked against each other. No state, no allocation, no I/O; any thread. The daemon's core checks
+ * that the values are finite, that the layer has that shape, and that the credit suffices. */
 #pragma once
 
 #include <stddef.h>

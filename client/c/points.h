@@ -1,6 +1,6 @@
 /* The points of an acknowledged checkpoint, turned from the daemon's JSON into what richd.h hands
- * out. The caller of richd_checkpoint owns them and no thread of ours sees them again; what the
- * numbers mean is left to FEED.md. Tested by test_session.c and test_client.c. */
+ * out. The caller of richd_checkpoint owns them and no thread of ours sees them again; FEED.md says
+ * what the numbers mean. Tested by test_session.c and test_client.c. */
 #pragma once
 
 #include <cjson/cJSON.h>

@@ -3,7 +3,7 @@
  * places and the rule that decides which files count; proto/vectors/endpoints.json has the cases.
  * The environment is read once, by endpoints_init, on the caller's thread (getenv is not safe
  * beside setenv); endpoints_find reads the files at each call, on any thread, because a daemon that
- * was started again may have moved. Connecting is left to the caller. */
+ * was started again may have moved. The caller connects. */
 #pragma once
 
 #include <stddef.h>

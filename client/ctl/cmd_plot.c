@@ -19,7 +19,7 @@
 
 /* Updates closer than this share a drawing. */
 #define REDRAW_MS 200
-/* No update tells of the end of a run: it is looked for this often. */
+/* No update says that a run has ended: richctl asks this often. */
 #define LOOK_MS 1000
 
 static const char *describe(const char *metric)

@@ -20,7 +20,7 @@
 
 /* Updates closer than this share a drawing: the eye and a slow line take no more. */
 #define REDRAW_MS 200
-/* No update tells of states and rates, and ages grow: the list is asked for this often. */
+/* No update carries states and rates, and ages grow: richctl asks for the list this often. */
 #define LOOK_MS 1000
 /* A daemon that went is looked for this often. */
 #define RETRY_MS 1000

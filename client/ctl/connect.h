@@ -1,6 +1,6 @@
 /* The way to a daemon: finding its feed as the options say, connecting, and doing so again after it
- * went. Blocks for as long as --timeout says; owns nothing. Reading is left to feedclient. Tested
- * end to end by test_richctl.py. */
+ * went. Blocks for as long as --timeout says; owns nothing. feedclient reads. Tested end to end by
+ * test_richctl.py. */
 #pragma once
 
 #include "client/ctl/common/options.h"
@@ -10,5 +10,6 @@
  * endpoints_find's, with -ENOTCONN for -ENOENT; the text says where a daemon was expected. */
 int connect_open(const struct options *, struct feedclient **feed, struct err *e);
 
-/* The same for a connection that broke: a daemon that started anew may have other addresses. */
+/* The same for a connection that broke: a daemon that was started again may have other
+ * addresses. */
 int connect_again(const struct options *, struct feedclient *feed, struct err *e);

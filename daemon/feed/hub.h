@@ -44,7 +44,7 @@ extern const struct feed_words feed_lines;
 struct feed_transport {
     const struct feed_words *words;
     /* Takes the text (free with free), a line that ends in '\n' where `words` are feed_lines.
-     * `code` is that of the error it tells of, else 0. Never closes the client from within: the
+     * `code` is that of the error that it reports, else 0. Never closes the client from within: the
      * hub goes on using it and its subscriptions. */
     void (*send)(void *transport, int code, char *text, size_t size);
     /* Bytes taken and not yet written. */

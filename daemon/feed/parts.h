@@ -80,7 +80,7 @@ struct question {
 
 /* ---- questions.c ----------------------------------------------------------------------------- */
 
-/* Takes the text, which may be NULL; `code` is the error's that it tells of, else 0. */
+/* Takes the text, which may be NULL; `code` is that of the error that it reports, else 0. */
 void feed_send_text(struct feed_client *, int code, char *text, size_t size);
 void feed_send_error(struct feed_client *, const cJSON *id, int code, const char *why);
 /* Takes the result; NULL says that memory ran out. */

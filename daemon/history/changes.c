@@ -160,7 +160,7 @@ static int finish_page(struct history *h, struct history_page *page, int rc)
     return rc;
 }
 
-/* Which statements tell of what is new, or latest; returns how many. */
+/* Which statements find what is new, or the latest; returns how many. */
 static size_t list_streams(struct history *h, enum change_kind kind, bool latest,
                            const struct history_page *page, struct stream *out)
 {

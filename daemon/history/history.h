@@ -68,7 +68,7 @@ enum change_kind {
 /* Things stored, for a subscription. */
 struct history_page {
     cJSON *points;      /* array of POINT; empty for CHANGE_EVENTS */
-    cJSON *scalars;     /* array of SCALAR; likewise */
+    cJSON *scalars;     /* array of SCALAR; empty for CHANGE_EVENTS */
     cJSON *events;      /* array of EVENT; empty for CHANGE_SERIES */
     size_t n_items;     /* in all */
     uint64_t reached;   /* nothing up to here is missing: the `seq` to go on from */

@@ -1,6 +1,6 @@
 /* The way of queries to the history, on libuv's pool: a few read-only connections that run queries
- * beside the store. Loop thread, apart from the queries' own work, which is a reader's. What is
- * asked and answered is left to history.h and the feed. */
+ * beside the store. Loop thread, apart from the queries' own work, which is a reader's. history.h
+ * and the feed know what is asked and answered. Tested by test_readers.c. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /* The way of records to the disk, on libuv's pool. The lane owns the store, the one connection that
  * writes: records queue while a commit runs, and all that have queued make the next one (group
- * commit). Loop thread. What a record says is left to the core. Tested by test_loop.c, and end to
- * end by test_a_full_disk_delays_and_heals.py. */
+ * commit). Loop thread. The core decides what a record says. Tested by test_loop.c, and end to end
+ * by test_a_full_disk_delays_and_heals.py. */
 #pragma once
 
 #include <uv.h>

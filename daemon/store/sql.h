@@ -1,6 +1,6 @@
 /* SQLite's calls as the store and the history both use them: open, run, prepare, step, and its
- * result codes as -errno with a sentence. A connection and its statements belong to whoever opened
- * them, one thread at a time. What the tables mean is left to schema.h. */
+ * result codes as -errno with a sentence. A connection and its statements belong to the caller that
+ * opened them, one thread at a time. schema.h says what the tables mean. */
 #pragma once
 
 #include <sqlite3.h>

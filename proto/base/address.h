@@ -1,6 +1,5 @@
 /* ADDRESS:PORT, the one way to read it: a name or IPv4 address, or an IPv6 address in brackets, and
- * a decimal port. Plain values, any thread. Looking names up, and connecting, is left to the
- * caller. */
+ * a decimal port. Plain values, any thread. The caller looks names up, and connects. */
 #pragma once
 
 #include <stdbool.h>

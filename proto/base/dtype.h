@@ -1,6 +1,6 @@
 /* Number formats of the values a trainer sends, with the codes of INGEST.md: their names, sizes and
- * precision. Pure functions, any thread. Reading the values is left to daemon/core/matrix. Tested
- * by test_base.c. */
+ * precision. Pure functions, any thread. daemon/core/matrix reads the values. Tested by
+ * test_base.c. */
 #pragma once
 
 #include <stdbool.h>

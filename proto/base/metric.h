@@ -35,7 +35,8 @@ enum metric_needs {
     X(RANKME, rankme, "1", NEEDS_SPECTRUM,                                                         \
       "exp of the entropy of the singular values' shares, as RankMe has it")                       \
     X(D_LR_SE, d_lr_se, "1", NEEDS_NOTHING, "standard error of d_lr, by a jackknife")              \
-    X(D_DEBIASED_SE, d_debiased_se, "1", NEEDS_NOTHING, "standard error of d_debiased, likewise")  \
+    X(D_DEBIASED_SE, d_debiased_se, "1", NEEDS_NOTHING,                                            \
+      "standard error of d_debiased, by a jackknife")                                              \
     X(S_INIT, s_init, "1", NEEDS_PROBE,                                                            \
       "CKA of the features with those of the same rows in the first window")                       \
     X(S_INIT_UNCENTRED, s_init_uncentred, "1", NEEDS_PROBE, "the same with the means left in")

@@ -1,6 +1,6 @@
 /* What a trainer chooses for its run by a word of INGEST.md: whether it goes on with an old one,
  * what a checkpoint is computed over, what the features are held against. Constant data, any
- * thread. What each means is left to the core. Tested by test_base.c. */
+ * thread. The core knows what each means. Tested by test_base.c. */
 #pragma once
 
 enum resume {

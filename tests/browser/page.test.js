@@ -87,7 +87,7 @@ test("the newest run is shown at once, and a new point within a second of its co
     await closePage(page);
 });
 
-test("dragging over the chart asks the daemon anew, for these steps", async () => {
+test("dragging over the chart asks the daemon again, for these steps", async () => {
     const page = await openPage(`${daemon.url}#runs=first`);
     await waitForStep(page, 900);
     const before = requests(page, "series.query").length;

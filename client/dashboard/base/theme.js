@@ -21,7 +21,7 @@ function write(theme) {
 }
 
 /**
- * @param {HTMLButtonElement} button @param {() => void} onChange canvases have to be drawn anew
+ * @param {HTMLButtonElement} button @param {() => void} onChange canvases have to be drawn again
  */
 export function followTheme(button, onChange) {
     const system = matchMedia("(prefers-color-scheme: dark)");

@@ -1,5 +1,5 @@
 /* What is known of runs: RUN OBJECTs from lists, kept fresh by what comes live, and for those that
- * are shown their attempts and scalars. Whoever shows runs reads them here. */
+ * are shown their attempts and scalars. Every part of the page that shows runs reads them here. */
 
 /** @typedef {{layer: string, p: number, c: number, step: number|null, d_lr: number|null}} RunLayer */
 /**

@@ -1,5 +1,5 @@
 /* The series of the runs that are shown: loads what the view asks for, at as many points as the
- * screen has pixels, and adds what comes live. It asks anew when the view is zoomed, so that the
+ * screen has pixels, and adds what comes live. It asks again when the view is zoomed, so that the
  * daemon's bins become finer and in the end points. */
 
 import { widen } from "../base/axis.js";

@@ -1,5 +1,5 @@
 /* What is on the screen as a file: the main chart as PNG, and the data of the steps in view as CSV or
- * JSON, asked anew from the daemon with every measure and as many points as one answer holds. */
+ * JSON, asked from the daemon again with every measure and as many points as one answer holds. */
 
 import { byId } from "../base/dom.js";
 import { cssColour } from "../base/palette.js";

@@ -1,7 +1,7 @@
 """An experiment on a claim of arXiv 2410.04264: its arguments, runs, table, verdicts and figure.
 
 It keeps what trainings at several seeds and settings came to, and prints it beside what the paper
-reports. Training and measuring are left to the example, data and networks to `common`.
+reports. The example trains and measures; `common` has the data and the networks.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ struct run {
 
     uint64_t credit_bytes; /* size of the credit window */
     uint64_t granted;      /* cumulative, since the connection opened */
-    uint64_t granted_sent; /* the last `granted` that the peer was told of */
+    uint64_t granted_sent; /* the last `granted` that was sent to the peer */
     uint64_t received;
     unsigned silent_ticks;
 };

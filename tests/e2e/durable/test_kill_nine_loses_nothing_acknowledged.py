@@ -10,7 +10,8 @@ from harness import IS_THINNED, Trainer, draw, wait_until
 KILLS = 6 if IS_THINNED else 25
 #: A connection that failed before the monitor looked is silent; then another one is made.
 OPEN_S = 0.5
-#: A disconnection that libzmq's monitor does not tell of shows as silence, as it does to the clients.
+#: A disconnection that libzmq's monitor does not report shows as silence, as it does to the
+#: clients.
 SILENCE_S = 1.0
 #: Rows of a step, which are a window.
 ROWS = 16

@@ -238,7 +238,7 @@ def test_a_measure_that_is_none_refuses_the_run(daemon):
 
 def test_what_the_newest_opening_watches_is_found(daemon):
     """The attempt began with D_LR alone; the daemon went before the fall was told, and the trainer
-    came back to watch pr: of pr all points count, and D_LR is not told of."""
+    came back to watch pr: of pr all points count, and D_LR is not reported."""
     with daemon.trainer("run") as trainer:
         advance(trainer, all_steps()[:PLATEAU + 4])
         writer, layers = trainer.writer, trainer.layers

@@ -1,6 +1,6 @@
 """The promise that no call of a run harms the training around it: a decorator.
 
-Any thread. What a call does is left to the method, how trouble is told to `_report`.
+Any thread. The method decides what a call does, `_report` how a trouble is reported.
 """
 
 from __future__ import annotations

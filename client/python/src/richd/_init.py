@@ -1,7 +1,8 @@
 """`init`: arguments and environment, checked and made into a Run.
 
-Called once a run by the training thread. The only place of the package that raises unasked, and
-only ValueError, for arguments; what a run then does is left to `_run`.
+Called once a run by the training thread. No other place of the package raises without
+`raise_errors`, and this one raises only ValueError, for arguments. `_run` does what a run then has
+to do.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How the client speaks up: one warning a kind of trouble on the logger `richd`, and counts.
 
-Any thread. Raising is left to the thread that trains: with `raise_errors` a trouble is kept, and
-the next call of the run raises it.
+Any thread. Only the thread that trains raises: with `raise_errors` a trouble is kept, and the next
+call of the run raises it.
 """
 
 from __future__ import annotations

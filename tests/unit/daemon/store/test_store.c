@@ -161,7 +161,7 @@ static struct record *open_again(struct fixture *f, struct watch_list watched)
     return r;
 }
 
-/* 45 points of a series that falls at the 40th: not enough to tell of it. */
+/* 45 points of a series that falls at the 40th: not enough to report it. */
 static struct record *store_a_fall(struct fixture *f)
 {
     struct record *r = open_run(f, "a", "w1");

@@ -1,7 +1,7 @@
 """Asking the daemon: one request over its JSON socket (proto/FEED.md), and what comes back.
 
 Called by the training thread, or any other, when it reads a run's history. A connection lives for
-one request; nothing is kept. Sending rows is left to `_sender`.
+one request; nothing is kept. `_sender` sends the rows.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The background thread that owns a run's DEALER socket, and the way to wake it.
 
 The training thread starts it, wakes it, waits for answers and stops it; each is bounded in time.
-What is said on the socket is left to `_session`, what waits to `_outbox`.
+`_session` decides what is said on the socket, `_outbox` holds what waits.
 
 Socket options come from faults that were measured with libzmq 4.3.4: without LINGER 0 an exit
 hangs, without IMMEDIATE and a small SNDHWM an absent daemon costs the trainer 1 GB, and ZMTP

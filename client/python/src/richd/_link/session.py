@@ -1,7 +1,7 @@
 """One run's conversation with the daemon, as a pure state machine (proto/INGEST.md).
 
 It owns who may say what, when: greeting, credits, what is kept and sent again. The sender thread
-alone calls it, and hands it the time. Sockets are left to `_sender`, the queue to `_outbox`.
+alone calls it, and hands it the time. `_sender` has the sockets, `_outbox` the queue.
 
             begin            welcome
     AWAY ----------> OPENING --------> OPEN

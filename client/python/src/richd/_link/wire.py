@@ -1,7 +1,7 @@
 """The bytes of a data message: the 64-byte header and the dtype codes of proto/INGEST.md.
 
-Pure functions without state, any thread. What the frames after the header hold is left to
-`_arrays` and `_moments`, when to send them to `_session`.
+Pure functions without state, any thread. The frames after the header are the business of `_arrays`
+and `_moments`, and `_session` decides when they are sent.
 """
 
 from __future__ import annotations

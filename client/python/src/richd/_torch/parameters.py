@@ -2,7 +2,7 @@
 
 Made and asked by the training thread, at watch() and at checkpoints; the model is only read. The
 sums are in double precision, a block at a time, whatever the parameters' dtype. Who sends the
-values, and what happens when one cannot be computed, is left to `Run`.
+values, and what happens when one cannot be computed, is the business of `Run`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The measures of the whole network that only the trainer can compute, for a checkpoint.
 
-Called by the training thread, at `watch` and at checkpoints. The formulas are left to
-`_parameters` and `_tangent`, the message to `Run`.
+Called by the training thread, at `watch` and at checkpoints. `_parameters` and `_tangent` have the
+formulas, `Run` sends the message.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Taps: forward hooks that hand a torch module's input and output to a run.
 
 The hook runs in the training thread, inside the model's forward pass; it holds no lock and never
-raises. Copying and sending are left to `Run.observe`. Only this file imports torch, and only when
-`Run.watch` is called.
+raises. `Run.observe` copies and sends. Only this file imports torch, and only when `Run.watch` is
+called.
 """
 
 from __future__ import annotations

@@ -96,9 +96,9 @@ class Watcher:
                 kernel's K_0 is computed from it as well. Borrowed: nobody may write into it.
             ntk: the tangent kernel's distance and alignment at checkpoints, off by default
                 because it is costly; see `richd.NTK`.
-            wide: whether the outputs are left to the head's weights (`observe`, head):
-                "auto" (default) where the module is a torch.nn.Linear with C >= p, as language
-                models have it; "head" for any such module; "outputs" never.
+            wide: whether the head's weights stand for the outputs (`observe`, head): "auto"
+                (default) where the module is a torch.nn.Linear with C >= p, as language models have
+                it; "head" for any such module; "outputs" never.
 
         The step of the rows is the last one that was given to checkpoint, log or observe.
         """

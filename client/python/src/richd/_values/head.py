@@ -2,8 +2,8 @@
 
 Called by the training thread, at checkpoints. Everything that richd reads off outputs
 F = Phi W' + b depends on them through their kernel, and R of W = QR has the same one (R'R = W'W):
-p columns stand for C, and no row of logits travels (proto/INGEST.md, head). When a head is sent is
-left to `_intake`.
+p columns stand for C, and no row of logits travels (proto/INGEST.md, head). `_intake` decides when
+a head is sent.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a run offers, numbered and queued in one order: batches, heads and control messages.
 
 Called by the training thread, or several of them. It splits rows into batches, copies them, and
-counts those that find no room. What fits together is left to `_rows`, sending to `_sender`.
+counts those that find no room. `_rows` says what fits together, `_sender` sends.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Sufficient statistics of one layer, reduced by the trainer: additive, so any split of the rows
 (batches, ranks, GPUs) gives the same point as the rows themselves.
 
-One Moments belongs to the thread that uses it. Sending is left to `Run.observe_moments`.
+One Moments belongs to the thread that uses it. `Run.observe_moments` sends.
 
 With m and k the means of features and outputs, X (n x p) and Y (n x C) the rows without them and
 s_i = |x_i - m|^2 (proto/INGEST.md, kind 2; the finite-sample correction that needs s_i is derived

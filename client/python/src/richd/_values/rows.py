@@ -1,7 +1,7 @@
 """Rows of one call, checked against each other: what `Run.observe` and `observe_layers` offer.
 
-Pure functions, any thread. What frameworks' arrays become is left to `_arrays`, numbers and the
-queue to `_intake`.
+Pure functions, any thread. `_arrays` makes arrays of what frameworks have; `_intake` numbers and
+queues.
 """
 
 from __future__ import annotations

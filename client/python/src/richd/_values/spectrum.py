@@ -29,7 +29,7 @@ class Spectrum:
         total: the sum of all p eigenvalues, tr S.
         rho: (k,) eigenvalues of S = X'X/n, descending; k = p unless fewer were asked for.
         u: (k,) utilisation ||P_F e_k||^2, NaN where rho_k is rounding; None with few rows.
-        q: (k,) quality ||P_* e_k||^2, likewise; None without targets as well.
+        q: (k,) quality ||P_* e_k||^2, NaN and None in the same cases; None without targets too.
         pi_hat, pi_star: (k,) sums of u / rank and of q / rank_targets up to k.
     """
 

@@ -2,7 +2,7 @@
 
 Pure functions, any thread. The tokens of one sequence are not independent, and the finite-sample
 corrections and error bars of a point count on rows that are: one position a sequence, or a few,
-stand for it. Which rows of a batch are taken is left to `_watch.Choice`.
+stand for it. `_watch.Choice` decides which rows of a batch are taken.
 """
 
 from __future__ import annotations

@@ -401,7 +401,7 @@ static struct point changed_point(enum change change, enum dtype d, size_t batch
     return point;
 }
 
-/* The f32 rows of a rotated sample are rounded anew: 2^-24 of each value, of which the mean is no
+/* The f32 rows of a rotated sample are rounded again: 2^-24 of each value, of which the mean is no
  * larger than the spread here. That moves D_LR by less than the tolerance. */
 static void check_unchanged(enum change change, const char *what)
 {
