@@ -1,8 +1,8 @@
 /* librichd: a training program's way to richd. It never blocks the training loop, never prints,
- * never raises, and holds no more memory than it was told; a daemon that is absent, stopped or
- * restarted costs points, not training time. Every function may be called from any thread, except
- * that nothing may run beside or after richd_close of the same run; what the daemon measures and
- * what the points mean is in its own manual.
+ * never raises, and holds no more memory than its options allow. A daemon that is absent, stopped
+ * or restarted costs points, not training time. Every function may be called from any thread. One
+ * rule holds: no other call of a run may run beside or after its richd_close. What the daemon
+ * measures, and what the points mean, is in the daemon's manual.
  *
  *     struct richd_options options = RICHD_OPTIONS;
  *     options.name = "wd1-seed0";
@@ -86,7 +86,7 @@ struct richd_options {
     uint32_t projector_k;           /* 0: by energy */
     double projector_lambda;        /* 0: 0.01 */
     const char *const *transitions; /* measures watched for transitions: at most 4 names, ended by
-                                       NULL, which alone is none; NULL: "d_lr" */
+                                       NULL, which alone means none; NULL: "d_lr" */
     uint32_t spectrum_every;        /* have the features decomposed at the first checkpoint and each
                                        so-many-th after it; 0: when richd_checkpoint_with asks */
     uint32_t spectrum_leading;      /* only so many eigenvalues; 0: all, up to p = 4096 */
@@ -99,9 +99,9 @@ struct richd_options {
             0, 0                                                                                   \
     }
 
-/* Starts a run and returns at once: the connection is made, and made again, in the background.
- * Without an endpoint the daemon's endpoints.json is looked for in runtime_dir or
- * $RICHD_RUNTIME_DIR when one is set, else in $XDG_RUNTIME_DIR/richd, /run/richd and
+/* Starts a run and returns at once: a thread in the background connects, and connects again when
+ * the connection breaks. Without an endpoint it looks for the daemon's endpoints.json: in
+ * runtime_dir or $RICHD_RUNTIME_DIR when one is set, else in $XDG_RUNTIME_DIR/richd, /run/richd and
  * /tmp/richd-UID. Returns the run (end it with richd_close), or NULL when an option is wrong or
  * memory ran out, with the reason in `error`, which may be NULL. */
 RICHD_API struct richd_run *richd_connect(const struct richd_options *options, char *error,
@@ -159,13 +159,13 @@ struct richd_head {
     }
 
 /* Copies the triangle and queues it, in slices of at most 4 MiB; never blocks. Each checkpoint
- * needs one of its own, behind the rows and before richd_checkpoint: without it the point is of the
- * features alone, and carries the flag "no_head". Returns as richd_submit does; after -EAGAIN the
- * head is not whole. */
+ * needs a triangle of its own, submitted after the rows and before richd_checkpoint. Without it the
+ * point is of the features alone, and carries the flag "no_head". Returns as richd_submit does;
+ * after -EAGAIN the head is not whole. */
 RICHD_API int richd_submit_head(struct richd_run *run, const struct richd_head *head);
 
-/* The result of a checkpoint for one layer. Later versions add members at the end: reach points
- * through richd_points_at only. */
+/* The result of a checkpoint for one layer. Later versions add members at the end, so reach the
+ * i-th point with richd_points_at only. */
 struct richd_point {
     const char *layer;
     int64_t step;
@@ -206,13 +206,14 @@ struct richd_scalar {
     double value;     /* stored as null when it is not finite */
 };
 
-/* Marks a checkpoint: everything submitted before it is measured, of every layer. It is kept and
- * sent again until the daemon has it on disk. With timeout_ms = 0 it returns at once; otherwise it
- * waits that long for the points, which go to *points (free with richd_points_free; `points` may be
- * NULL, and *points is NULL unless 0 is returned). -ETIMEDOUT: it is still on its way; so it is
- * told at once while the daemon is known to be away: none was found for 1 s, or one that was there
- * has been gone for 5 s; such a call never costs the training loop its timeout. -EAGAIN: 4096 of
- * them are, and this one was not taken. -EPROTO and other codes: the daemon refused it. */
+/* Marks a checkpoint: the daemon measures everything that was submitted before it, of every layer.
+ * The library keeps the mark and sends it again until the daemon has it on disk. With timeout_ms =
+ * 0 it returns at once; otherwise it waits that long for the points, which go to *points (free with
+ * richd_points_free; `points` may be NULL, and *points is NULL unless 0 is returned). -ETIMEDOUT:
+ * it is still on its way. It comes at once, so that the training loop does not wait, while the
+ * daemon is known to be away: none was found for 1 s, or one that was there has been gone for 5 s.
+ * -EAGAIN: 4096 of them are on their way, and this one was not taken. -EPROTO and other codes: the
+ * daemon refused it. */
 RICHD_API int richd_checkpoint(struct richd_run *run, int64_t step, int timeout_ms,
                                struct richd_points **points);
 
@@ -230,13 +231,14 @@ struct richd_extras {
         sizeof(struct richd_extras), NULL, 0, 0                                                    \
     }
 
-/* The same with those. The daemon refuses the checkpoint, with -EPROTO, when it knows no such
- * measure. */
+/* The same with extras. The daemon refuses the checkpoint, with -EPROTO, when it does not know one
+ * of the measures. */
 RICHD_API int richd_checkpoint_with(struct richd_run *run, int64_t step,
                                     const struct richd_extras *extras, int timeout_ms,
                                     struct richd_points **points);
 
-/* Logs up to 1024 scalars of a step. Never blocks; kept and sent again as a checkpoint is. */
+/* Logs up to 1024 scalars of a step. Never blocks. The library keeps them and sends them again, as
+ * it does with a checkpoint. */
 RICHD_API int richd_log(struct richd_run *run, int64_t step, const struct richd_scalar *scalars,
                         size_t n_scalars);
 
@@ -252,11 +254,11 @@ struct richd_stats {
     int connected;            /* 1 while the daemon has the run open */
 };
 
-/* Fills the first stats_size bytes, sizeof(struct richd_stats) of the caller. */
+/* Fills the first stats_size bytes; the caller gives its own sizeof(struct richd_stats). */
 RICHD_API int richd_stats(struct richd_run *run, struct richd_stats *stats, size_t stats_size);
 
-/* Copies the latest complaint, of the daemon or of the connection; "" when there was none. Returns
- * 0, or the code with which the run was ended, as richd_submit does. */
+/* Copies the latest error of the daemon or of the connection; "" when there was none. Returns 0, or
+ * the code with which the run was ended, as richd_submit does. */
 RICHD_API int richd_last_error(struct richd_run *run, char *text, size_t text_size);
 
 /* Says how the run ended, waits at most timeout_ms until the daemon has everything on disk (not at

@@ -244,7 +244,7 @@ static bool is_repeated(const cJSON *array, const cJSON *name)
     return false;
 }
 
-/* Which names there are is the daemon's to say. */
+/* The daemon decides which names there are. */
 static int parse_transitions(struct control *c, struct err *e)
 {
     int rc;
@@ -319,7 +319,7 @@ static int new_array(struct control *c, const char *name, size_t limit, size_t e
     return c->array ? 0 : err_set(e, -ENOMEM, "out of memory");
 }
 
-/* Which names there are is the daemon's to say. */
+/* The daemon decides which names there are. */
 static int parse_metrics(struct control *c, struct err *e)
 {
     const cJSON *metric;

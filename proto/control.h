@@ -172,7 +172,8 @@ const char *control_type_name(enum control_type type);
 bool control_run_valid(const char *run);
 
 /* Each returns one line without a newline (free with cJSON_free), or NULL when memory ran out.
- * Texts must be UTF-8, except that of a nack, which is mended and cut to TEXT_MAX bytes. */
+ * Texts must be UTF-8. The text of a nack may be anything: it is mended and cut to TEXT_MAX
+ * bytes. */
 char *control_encode_hello(const struct control_hello *);
 char *control_encode_open(const struct control_open *);
 char *control_encode_checkpoint(const struct control_checkpoint *);
@@ -186,6 +187,6 @@ char *control_encode_ack(const struct control_ack *);
 char *control_encode_nack(const struct control_nack *);
 char *control_encode_pong(const struct control_ping *);
 
-/* A parsed value as one line whose doubles read back the same, which cJSON's own printer does not
- * promise: for tags and config. Returns a string (free with cJSON_free), or NULL. */
+/* A parsed value as one line, for tags and config. Its doubles read back the same, which cJSON's
+ * own printer does not promise. Returns a string (free with cJSON_free), or NULL. */
 char *control_text(const cJSON *value);

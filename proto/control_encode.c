@@ -32,7 +32,7 @@ static bool print_spectrum(cJSON *object, const struct control_open *o)
            (!o->uncentred || cJSON_AddFalseToObject(spectrum, "centred"));
 }
 
-/* Only what says something: absent numbers are the defaults. */
+/* Adds nothing when all members have their defaults. An absent number has its default. */
 static bool print_projector(cJSON *object, const struct control_open *o)
 {
     cJSON *projector;

@@ -143,7 +143,7 @@ static const char *const spacing_words[] = {"log", "linear", NULL};
 static const char *const attempts_words[] = {"effective", "all", NULL};
 static const char *const order_words[FEED_ORDERS + 1] = {"created", "updated", "name", NULL};
 
-/* A look-up's 0 or 1 is fine here, and its error is always the parameter's. */
+/* A look-up's 0 or 1 is fine here, and its error always names the parameter. */
 static int checked(int rc)
 {
     return rc < 0 ? FEED_BAD_PARAMS : 0;
@@ -196,7 +196,7 @@ void feed_place_print(const struct feed_place *place, char text[FEED_PLACE_SIZE]
     snprintf(text, FEED_PLACE_SIZE, "%" PRId64 ":%" PRId64, place->attempt, place->step);
 }
 
-/* Only what feed_place_print writes is taken: what reads back to the same text. */
+/* Takes only what feed_place_print writes: a text that reads back as the same text. */
 static int read_place(const cJSON *params, const char *name, struct feed_place *out, struct err *e)
 {
     char again[FEED_PLACE_SIZE] = "";
@@ -415,7 +415,7 @@ static cJSON *new_envelope(void)
     return NULL;
 }
 
-/* Adds `member`, taking it in any case; frees the envelope and returns NULL when that fails. */
+/* Adds `member` and takes it, also when it fails; it then frees the envelope and returns NULL. */
 static cJSON *with(cJSON *envelope, const char *name, cJSON *member)
 {
     if (envelope && member && cJSON_AddItemToObject(envelope, name, member))

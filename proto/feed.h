@@ -115,9 +115,9 @@ struct feed_range {
     int64_t to;
     int64_t points;
     int64_t limit;          /* rows an answer; 0: all of them, or bins */
-    struct feed_place next; /* only what comes behind it */
+    struct feed_place next; /* only the rows after it */
     bool linear;            /* spacing of bins; else log */
-    bool all_attempts;      /* superseded points, too */
+    bool all_attempts;      /* superseded points too */
 };
 
 struct feed_series_query {

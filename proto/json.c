@@ -294,7 +294,7 @@ int json_number(const cJSON *object, const char *name, double *out, struct err *
     return 1;
 }
 
-/* The locale's decimal comma is put right, since the daemon's host may have set one. */
+/* The locale of the program may write a decimal comma; it becomes a point. */
 void json_double_text(double value, char text[JSON_DOUBLE_SIZE])
 {
     char *comma;

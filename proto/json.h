@@ -69,8 +69,7 @@ bool json_push_integer(cJSON *array, int64_t value);
 bool json_add_counter(cJSON *object, const char *name, uint64_t value);
 
 /* Turns every number in `value` that cJSON parsed into text that reads back the same, so that
- * json_print passes on what came. Returns false when memory ran out; `value` is then still valid.
- */
+ * json_print writes what came. Returns false when memory ran out; `value` is then still valid. */
 bool json_make_exact(cJSON *value);
 
 /* The object as one line without a newline. Returns a string (free with cJSON_free), or NULL. */

@@ -16,7 +16,7 @@ static const char magic[4] = {'R', 'I', 'C', 'H'};
 #define REDUCED    (BIT(DTYPE_F32) | BIT(DTYPE_F64))
 #define LABEL      (BIT(DTYPE_I32) | BIT(DTYPE_I64))
 
-/* Little-endian whatever the host: the compiler turns these loops into one load or store. */
+/* Little-endian on every host: the compiler turns these loops into one load or store. */
 static void put(uint8_t *at, uint64_t value, size_t n_bytes)
 {
     for (size_t i = 0; i < n_bytes; i++)
@@ -126,7 +126,7 @@ static int check_dtypes(const struct wire_header *h, struct err *e)
     return rc;
 }
 
-/* What the numbers of columns may be: more when they do not travel. */
+/* The limits of the numbers of columns, which are larger when the columns do not travel. */
 static int check_columns(const struct wire_header *h, struct err *e)
 {
     uint32_t most = h->outputs_dtype == DTYPE_NONE ? WIRE_HEAD_MAX : WIRE_SENT_MAX;

@@ -16,10 +16,10 @@
  */
 #define WIRE_COLUMNS_MAX 65536
 /* The most outputs, and the most targets, that come as columns: Y'Y of that many takes 2 GiB, and
- * LAPACK's work for the vectors of 32,767 and more is beyond its integers. A head stands for more.
- */
+ * LAPACK's work for the vectors of 32,767 and more is beyond its integers. A head can stand for
+ * more. */
 #define WIRE_SENT_MAX 16384
-/* The most outputs that a head stands for: a number that is kept, nothing is made of it. */
+/* The most outputs that a head stands for: the number is only kept, and no memory depends on it. */
 #define WIRE_HEAD_MAX 16777216
 /* The largest frame, set as ZMQ_MAXMSGSIZE by the daemon. */
 #define WIRE_FRAME_MAX 67108864u
@@ -56,7 +56,7 @@ struct wire_header {
  * n_features, from the diagonal on. */
 uint64_t wire_head_values(const struct wire_header *h);
 
-/* Writes the header. What wire_header_decode would refuse is encoded all the same. */
+/* Writes the header. It also encodes what wire_header_decode would refuse. */
 void wire_header_encode(const struct wire_header *h, uint8_t out[WIRE_HEADER_SIZE]);
 
 /* Reads and checks a header frame: 0, or -EPROTO with text in `e` and `out` undefined. */

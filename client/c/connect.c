@@ -14,7 +14,7 @@
 
 #define QUEUE_BYTES_DEFAULT ((size_t)64 * 1024 * 1024)
 #define WRITER_BYTES        16
-/* A run's id that is made: as much of the name as leaves room for '-' and 6 hex digits. */
+/* An id that the library makes: the name, cut so that '-' and 6 hex digits have room. */
 #define ID_NAME_MAX 48
 
 /* ---- every function of a run ---------------------------------------------------------------- */
@@ -62,7 +62,7 @@ bool run_overlay(void *ours, size_t our_size, const void *given)
 
 /* ---- the open message ---------------------------------------------------------------------- */
 
-/* Random hex digits; of the clock and the process when the kernel has none to give. */
+/* Random hex digits, made from the clock and the process when the kernel gives none. */
 static void random_hex(char *out, size_t n_bytes)
 {
     unsigned char bytes[WRITER_BYTES];
@@ -207,7 +207,7 @@ static int init_shared(struct shared *shared, struct err *e)
     return rc == 0 ? 0 : err_set(e, -rc, "making a lock: %s", strerror(rc));
 }
 
-/* The sender first, since it uses all the rest. */
+/* The sender comes first, because it uses all the rest. */
 void run_release(struct richd_run *run)
 {
     sender_stop(run->sender);

@@ -43,8 +43,8 @@ static const struct refusal *find_refusal(const char *code)
 
 /* ---- states -------------------------------------------------------------------------------- */
 
-/* The drawing of session.h. Being away is said again by each connection that was not made; a hello
- * is said again where the daemon has forgotten the run. */
+/* The drawing of session.h. Two moves lead from a state to itself: AWAY, for each connection that
+ * was not made, and OPENING, when the daemon has forgotten the run and gets another hello. */
 static const bool moves[SESSION_STATES][SESSION_STATES] = {
     [SESSION_AWAY] = {[SESSION_AWAY] = true, [SESSION_OPENING] = true},
     [SESSION_OPENING] = {[SESSION_AWAY] = true,
@@ -67,8 +67,8 @@ static bool is_connected(const struct session *s)
 
 /* ---- the connection ------------------------------------------------------------------------ */
 
-/* Hello, open and pings are made each time. One that finds no memory is not sent; the silence that
- * follows has the connection made again. */
+/* Hello, open and pings are made each time. Without memory the message is not sent; silence
+ * follows, and then a new connection is made. */
 static void queue_urgent(struct session *s, char *text)
 {
     struct item *item = item_control(text, 0);
@@ -124,7 +124,7 @@ void session_disconnected(struct session *s, int64_t now_ms)
     move(s, SESSION_AWAY);
 }
 
-/* The attempt that the daemon gave is ours from now on: to go on with it is no new run, whatever
+/* The attempt that the daemon gave is ours from now on. Going on with it is no new run, whatever
  * `resume` asked for. */
 static void on_welcome(struct session *s, const struct control_welcome *welcome)
 {
@@ -200,7 +200,8 @@ static void end(struct session *s, int rc)
     s->n_marks = s->mark_bytes = 0;
 }
 
-/* A refusal that names nothing was of open: the connection is given up, and tried again later. */
+/* A refusal that names no message is the answer to open: the connection is given up, and made again
+ * later. */
 static void retry(struct session *s, const struct control_nack *nack, int64_t now_ms)
 {
     if (nack->layer && !nack->fatal) {
@@ -228,7 +229,7 @@ static void on_nack(struct session *s, const struct control_nack *nack, int64_t 
     const struct refusal *refusal = find_refusal(nack->code);
     enum reaction reaction = refusal->reaction;
 
-    /* Those that arrive before the welcome answer what was sent before the latest hello. */
+    /* A nack that arrives before the welcome answers what was sent before the latest hello. */
     if (reaction == REACTION_REOPEN) {
         if (s->state == SESSION_OPEN)
             say_hello(s, now_ms);
@@ -266,7 +267,7 @@ bool session_receive(struct session *s, const struct control *message, int64_t n
     case CONTROL_NACK:
         on_nack(s, &message->nack, now_ms);
         return true;
-    default: /* hello and pong: being heard was all they are for */
+    default: /* hello and pong: they only show that the daemon is there */
         return false;
     }
 }
@@ -296,7 +297,7 @@ struct item *session_next(struct session *s, int64_t now_ms)
 {
     struct item *item = first(&s->urgent);
 
-    /* While a mark waits to be sent again, what follows it would be refused. */
+    /* While a mark waits to be sent again, the daemon would refuse what follows it. */
     if (item || s->state != SESSION_OPEN || s->resend_at >= 0)
         return item;
     for (item = first(&s->queue); item && item_is_batch(item); item = first(&s->queue)) {

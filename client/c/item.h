@@ -1,7 +1,7 @@
 /* One message on its way to the daemon: the text of a control message, or a batch with its rows
  * copied. Counted references let the queue and libzmq hold the same rows without a second copy; the
- * last holder frees them, on whatever thread that happens. Who may read and change the rest of an
- * item is the session's business. Tested by test_client.c. */
+ * last holder frees them, on whatever thread that happens. The session decides who may read and
+ * change the rest of an item. Tested by test_client.c. */
 #pragma once
 
 #include <stdatomic.h>
@@ -40,8 +40,8 @@ struct item {
 /* Takes `text`, also when it fails. Returns an item with one reference, or NULL. */
 struct item *item_control(char *text, int64_t seq);
 
-/* Copies the rows. `charged` bytes were added to *held by the caller and are taken off it when the
- * item is freed; when NULL is returned, they still stand. */
+/* Copies the rows. The caller has added `charged` bytes to *held. They are taken off when the item
+ * is freed; after NULL they still stand. */
 struct item *item_batch(const struct wire_header *header, const char *layer,
                         const struct wire_frame rows[ITEM_ROW_FRAMES], atomic_size_t *held,
                         size_t charged);
@@ -51,7 +51,7 @@ static inline bool item_is_batch(const struct item *item)
     return item->text == NULL;
 }
 
-/* Rows of a batch; the triangle's are none. */
+/* Rows of a batch; a triangle has none. */
 static inline uint32_t item_rows(const struct item *batch)
 {
     return batch->header.kind == WIRE_HEAD ? 0 : batch->header.n_rows;

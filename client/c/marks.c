@@ -1,5 +1,5 @@
-/* Marks: checkpoints, scalars and the close, and what became of them. Nothing here waits but a
- * checkpoint that was asked to, and the close. */
+/* Marks: checkpoints, scalars and the close, and what became of them. Only a checkpoint with a
+ * timeout and the close wait here. */
 #include "include/richd.h"
 
 #include <errno.h>
@@ -26,8 +26,8 @@ static struct timespec deadline_after(int timeout_ms)
     return t;
 }
 
-/* Waits under the lock for another word from the daemon. Returns 0, or -ETIMEDOUT, at once when it
- * is known to be away. */
+/* Waits under the lock for the next message of the daemon. Returns 0, or -ETIMEDOUT; at once while
+ * the daemon is known to be away. */
 static int wait_for_news(struct richd_run *run, const struct timespec *deadline)
 {
     if (session_is_absent(run->shared.session))
@@ -142,8 +142,8 @@ int richd_last_error(struct richd_run *run, char *text, size_t text_size)
     return run_unlock(run, session_ended(run->shared.session), NULL);
 }
 
-/* Marks are acknowledged in order, so that the close's own ack stands for all; one that waits to be
- * sent again (EIO) may come after it, and is waited for. */
+/* Marks are acknowledged in order, so the ack of the close stands for all. Only a mark that waits
+ * to be sent again (EIO) may come after it, and the close waits for it. */
 static int await_all(struct richd_run *run, struct ticket *ticket, int timeout_ms)
 {
     struct timespec deadline = deadline_after(timeout_ms);

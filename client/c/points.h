@@ -7,6 +7,6 @@
 
 #include "include/richd.h"
 
-/* Copies an array of POINT objects; what is not one is left out. Returns the points (free with
+/* Copies an array of POINT objects, and leaves out what is none. Returns the points (free with
  * richd_points_free), or NULL when memory ran out. `array` may be NULL: no points. */
 struct richd_points *points_new(const cJSON *array);

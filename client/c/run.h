@@ -8,8 +8,8 @@
  * richd_checkpoint or richd_close waits.
  *
  * What fails: a mistake of the program is an error code and a sentence (richd_last_error), at once.
- * Rows without room are dropped and counted. A daemon that is away costs nothing but the wait that
- * was asked for, and that ends when its absence is known (INGEST.md, Waiting). Tested with its
+ * Rows without room are dropped and counted. A daemon that is away costs only the wait that was
+ * asked for, and the wait ends when its absence is known (INGEST.md, Waiting). Tested with its
  * files by test_client.c. */
 #pragma once
 
@@ -37,8 +37,9 @@ void run_lock(struct richd_run *);
 /* Keeps the sentence of a failed call for richd_last_error, and returns `rc`. `e` may be NULL. */
 int run_unlock(struct richd_run *, int rc, const struct err *e);
 
-/* Lays what the program's version of a struct has, which opens with its size, over ours with its
- * defaults. False when there is nothing: NULL, or one that does not start from its macro. */
+/* Copies the members that the program's version of a struct has over our defaults; the struct
+ * begins with its size. False when there is nothing to copy: NULL, or a struct that was not started
+ * from its macro. */
 bool run_overlay(void *ours, size_t our_size, const void *given);
 
 /* Stops the sender and frees all. Accepts a run that is half made. */

@@ -13,7 +13,8 @@
 
 #include "proto/base/clock.h"
 
-/* Timers of the session are seconds: a quarter of one is often enough, and costs nothing. */
+/* The timers of the session are whole seconds, so a look every quarter of a second is enough, and
+ * cheap. */
 #define TICK_MS 250
 /* A connection that is not made in this time is given up; the endpoint is looked up again. */
 #define CONNECT_MS 5000
@@ -22,7 +23,7 @@
 /* The pause between two connections: doubled from the first to the last until a welcome. */
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_LAST_MS  5000
-/* Messages in libzmq's pipe. It counts messages and not bytes, so few. */
+/* Messages in libzmq's pipe. libzmq counts messages and not bytes, so the number is small. */
 #define SEND_HIGH_WATER 16
 /* Frames below this are copied; beyond it libzmq borrows them from the item. */
 #define COPY_MAX 1024
@@ -38,7 +39,7 @@ struct sender {
     void *socket;  /* DEALER, or NULL between connections */
     void *monitor; /* its connection's events */
     unsigned n_monitors;
-    struct endpoint endpoint; /* that the socket connects to */
+    struct endpoint endpoint; /* what the socket connects to */
     bool is_connected;
     bool is_full; /* the pipe took no more: wait for POLLOUT */
     int64_t began_at;
@@ -70,8 +71,8 @@ static int set_int(void *socket, int option, int value)
     return zmq_setsockopt(socket, option, &value, sizeof value);
 }
 
-/* Before connect, because libzmq takes most of them only then. Heartbeats stay 0: with them libzmq
- * 4.3.4 aborts its process when the reader is slow. */
+/* Set before connect, because libzmq takes most of them only then. Heartbeats stay 0: with them
+ * libzmq 4.3.4 aborts its process when the reader is slow. */
 static int set_options(void *socket)
 {
     int64_t size_max = JSON_MAX_SIZE;
@@ -111,8 +112,9 @@ static void close_connection(struct sender *s)
     s->is_connected = s->is_full = false;
 }
 
-/* Ends this connection. One that was made and failed is followed by the next after the back-off;
- * one that libzmq could not make, and tried again and again, after a look at the endpoint. */
+/* Ends this connection. After one that was made and failed, the next follows when the back-off has
+ * passed. After one that libzmq could not make, and tried again and again, it follows a look at the
+ * endpoint. */
 static void give_up_connection(struct sender *s, int64_t now)
 {
     int64_t pause_ms = s->is_connected ? s->backoff_ms : LOOK_MS;
@@ -148,7 +150,7 @@ static void begin_connection(struct sender *s, int64_t now)
     give_up_connection(s, now);
 }
 
-/* True when the event was of that connection's end. */
+/* True when the event says that this connection has ended. */
 static bool receive_event(struct sender *s, const zmq_msg_t *event, int64_t now)
 {
     uint16_t code;
@@ -295,7 +297,7 @@ static void receive(struct sender *s, zmq_msg_t *frame, int64_t now)
     control_release(&message);
 }
 
-/* The daemon sends one frame a message; of anything longer each frame is refused by the parser. */
+/* The daemon sends one frame for each message. When more come, the parser refuses each of them. */
 static void drain_socket(struct sender *s, int64_t now)
 {
     zmq_msg_t frame;
@@ -308,7 +310,7 @@ static void drain_socket(struct sender *s, int64_t now)
 
 /* ---- the thread ---------------------------------------------------------------------------- */
 
-/* True when the session has lost interest in this connection, or it is no longer alive. */
+/* True when the session wants no more of this connection, or when it is broken. */
 static bool is_over(struct sender *s, int64_t now)
 {
     struct session *session = s->shared->session;
@@ -337,7 +339,7 @@ static bool has_ended(struct sender *s)
     return ended;
 }
 
-/* Those who wait for an answer go on when none is to be expected. */
+/* A thread that waits for an answer goes on when no answer can be expected. */
 static void note_absence(struct sender *s, int64_t now)
 {
     lock(s);
@@ -448,7 +450,7 @@ void sender_wake(struct sender *s)
 {
     uint64_t one = 1;
 
-    /* A counter that is full wakes the thread all the same, and the tick would at the latest. */
+    /* A full counter wakes the thread too; if it did not, the next tick would. */
     if (write(s->wake, &one, sizeof one) < 0)
         return;
 }

@@ -178,7 +178,7 @@ static int check_room(const struct session *s, struct err *e)
     return 0;
 }
 
-/* What the daemon would refuse is refused here, while the program can still be told. */
+/* What the daemon would refuse is refused here, while the program can still get the error. */
 static int check_text(const char *text, struct err *e)
 {
     struct control parsed;

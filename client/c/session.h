@@ -40,7 +40,8 @@ enum session_state {
     SESSION_STATES,
 };
 
-/* How long is waited for what: INGEST.md, Waiting; the cases are in proto/vectors/waiting.json. */
+/* How long the session waits for what: INGEST.md, Waiting; the cases are in
+ * proto/vectors/waiting.json. */
 #define SESSION_PING_MS    1000
 #define SESSION_SILENCE_MS 5000
 #define SESSION_OPEN_MS    10000
@@ -53,8 +54,8 @@ enum session_state {
 #define SESSION_MARKS_MAX      RUN_UNSTORED_MAX
 #define SESSION_MARK_BYTES_MAX 16777216u
 
-/* The caller's own place to wait at: filled when its mark is settled. While `item` is not NULL the
- * session may still write here; session_abandon lets go. */
+/* The place where a caller waits: it is filled when the mark is settled. While `item` is not NULL
+ * the session may still write here; session_abandon lets go. */
 struct ticket {
     bool settled;
     int rc; /* 0 acknowledged, or -errno */
@@ -78,13 +79,14 @@ enum session_state session_state(const struct session *);
 /* 0, or the code (-ESTALE...) with which a fatal nack ended the run. */
 int session_ended(const struct session *);
 
-/* The latest complaint, "" when there was none; borrowed until the next call. */
+/* The latest error of the daemon or the sender, "" when there was none; borrowed until the next
+ * call. */
 const char *session_complaint(const struct session *);
 
 /* True while the daemon is known to be away: nobody should wait for its answer. */
 bool session_is_absent(const struct session *);
 
-/* Has the sender's own complaint said by session_complaint. */
+/* Keeps an error of the sender for session_complaint. */
 void session_complain(struct session *, const char *text);
 
 /* ---- the program's side -------------------------------------------------------------------- */
@@ -96,9 +98,9 @@ int session_submit(struct session *, struct item *batch);
 /* Counts a batch that there was no memory to queue, so that its rows are known to be missing. */
 int session_drop(struct session *, const char *layer, uint32_t n_rows);
 
-/* Queue a mark. `ticket` may be NULL; otherwise it is waited at until settled. 0, -EAGAIN when too
- * many marks wait, -EPROTO when a text is not UTF-8 or too long, -ENOMEM, or session_ended. A close
- * is always taken. */
+/* Queue a mark. `ticket` may be NULL; otherwise the caller waits at it until it is settled. 0,
+ * -EAGAIN when too many marks wait, -EPROTO when a text is not UTF-8 or too long, -ENOMEM, or
+ * session_ended. A close is always taken. */
 int session_checkpoint(struct session *, int64_t step, double time, const struct richd_extras *,
                        struct ticket *ticket, struct err *e);
 int session_log(struct session *, int64_t step, double time, const struct richd_scalar *scalars,
@@ -127,8 +129,8 @@ void session_sent(struct session *, struct item *item);
 /* Pings, and sends again what is due. */
 void session_tick(struct session *, int64_t now_ms);
 
-/* To be called again and again, connected or not. True when this call found the daemon to be away:
- * who waits for a ticket should look at session_is_absent. */
+/* The sender calls it again and again, connected or not. True when this call found the daemon to be
+ * away: threads that wait for a ticket then look at session_is_absent. */
 bool session_note_absence(struct session *, int64_t now_ms);
 
 /* True when the connection should be given up: silence, or an open that is never answered. */

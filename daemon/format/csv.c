@@ -23,7 +23,7 @@ static void put_quoted(FILE *out, const char *text)
     fputc('"', out);
 }
 
-/* A text; what a spreadsheet would run as a formula begins with an apostrophe. */
+/* A text. An apostrophe stands before one that a spreadsheet would run as a formula. */
 static void put_text(FILE *out, const char *text)
 {
     char *guarded = NULL;
@@ -38,7 +38,7 @@ static void put_text(FILE *out, const char *text)
     free(guarded);
 }
 
-/* Names side by side ("partial small_sample"), anything deeper as JSON. */
+/* Names with spaces between them ("partial small_sample"), anything deeper as JSON. */
 static bool put_container(FILE *out, const cJSON *item)
 {
     const cJSON *member;
@@ -68,7 +68,7 @@ static void put_number(FILE *out, double value)
     fputs(text, out);
 }
 
-/* Numbers of ours are raw text already, which reads back the same. */
+/* Our numbers are raw text already, which reads back the same. */
 static bool put_cell(FILE *out, const cJSON *item)
 {
     if (!item || cJSON_IsNull(item))

@@ -7,7 +7,8 @@
 
 #include "proto/json.h"
 
-/* One row a family: its name (base units, no suffix), the member of server.status, what it is. */
+/* One row for each family: its name (base units, no suffix), the member of server.status, and what
+ * it is. */
 static const struct family {
     const char *name;
     const char *type;
@@ -29,7 +30,7 @@ static const struct family {
     {"richd_budget_bytes", "gauge", "bytes", "budget_bytes", "Rows that may wait in memory."},
 };
 
-/* Numbers of ours are raw text; a null is no sample. */
+/* Our numbers are raw text; a null gives no sample. */
 static const char *number_text(const cJSON *item, char buffer[JSON_DOUBLE_SIZE])
 {
     if (cJSON_IsRaw(item) || cJSON_IsString(item))

@@ -8,8 +8,8 @@
 #include <stddef.h>
 
 #define OPENMETRICS_TYPE "application/openmetrics-text; version=1.0.0; charset=utf-8"
-/* A run may have a thousand layers, and run.list a thousand runs: more are left out, and counted.
- */
+/* A run may have a thousand layers, and run.list a thousand runs. Those beyond this number are left
+ * out, and counted. */
 #define OPENMETRICS_MAX_GAUGES 10000
 
 /* Each returns a text (free with free), or NULL when memory ran out; takes nothing. */

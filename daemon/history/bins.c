@@ -70,7 +70,7 @@ static size_t bin_of(const struct bins *b, int64_t step)
     return place >= (double)b->n_bins ? b->n_bins - 1 : (size_t)place;
 }
 
-/* fmin and fmax leave out a NaN, as long as the other is none. */
+/* fmin and fmax ignore a NaN as long as the other value is a number. */
 void bins_add(struct bins *b, int64_t step, const double *values)
 {
     size_t at = bin_of(b, step);

@@ -102,7 +102,8 @@ static struct stream *first_of(struct stream *streams, size_t n)
     return first;
 }
 
-/* Merges the streams into the page until it is full, or enough other runs' rows were passed. */
+/* Merges the streams into the page until the page is full, or until enough rows of other runs were
+ * passed over. */
 static int merge(struct history_page *page, struct stream *streams, size_t n, int64_t run_key,
                  size_t limit, struct err *e)
 {

@@ -120,7 +120,7 @@ static const char *const statements[SQL_COUNT] = {
                         " (SELECT max(step) FROM scalar" SCALAR_RANGE ")",
     [SQL_SCALAR_VALUES] = "SELECT step, value FROM scalar" SCALAR_RANGE " ORDER BY step",
 
-    /* Of what newer attempts have not superseded, the newest, or that of step ?2. */
+    /* The newest that no newer attempt has superseded, or the one of step ?2. */
     [SQL_SPECTRUM] = "SELECT s.attempt, s.step, point.n, s.rank, s.rank_targets, s.uncentred,"
                      " s.few_rows, s.total, s.n_values, s.data FROM spectrum AS s JOIN point"
                      " ON point.layer_key = s.layer_key AND point.attempt = s.attempt"

@@ -1,7 +1,7 @@
 /* The history read: FEED.md's queries answered as JSON trees over a read-only connection, each
  * within one read transaction, so that an answer shows one instant of the store. A history is used
- * by one thread at a time; as many as there are readers may be open beside the store, which they
- * never hold up. It writes nothing, checkpoints nothing, and knows no socket.
+ * by one thread at a time; each reader has one of its own, and none of them holds up the store. It
+ * writes nothing, checkpoints nothing, and knows no socket.
  *
  * The way of a query: the feed makes it, and readers.h runs it on the pool, two at a time, each on
  * a connection of its own. A public function here begins a transaction (history.c), and its file
@@ -27,12 +27,13 @@
 #include "proto/feed.h"
 
 /* A point in an answer of columns costs about 1.3 KB of tree while it is built: this bounds one
- * answer to 130 MB. Over many layers it is shared out evenly, whatever `points` asks for. */
+ * answer to 130 MB. Where there are many layers, each gets an equal share, whatever `points` asks
+ * for. */
 #define HISTORY_ANSWER_POINTS 100000
 /* A page of changes (proto/FEED.md, Limits). */
 #define HISTORY_PAGE_MAX 1000
-/* A run has a transition every twentieth point at most: this is a series of 200,000. Of more the
- * oldest are given; `from` asks for the others. */
+/* A run has a transition every twentieth point at most: this is a series of 200,000. Where there
+ * are more, the oldest are given; `from` asks for the others. */
 #define HISTORY_ANSWER_EVENTS 10000
 /* Rows of other runs that one page passes over before it returns, so that a subscription to one run
  * of a thousand does not keep a thread for seconds. */
@@ -71,14 +72,14 @@ struct history_page {
     cJSON *scalars;     /* array of SCALAR; empty for CHANGE_EVENTS */
     cJSON *events;      /* array of EVENT; empty for CHANGE_SERIES */
     size_t n_items;     /* in all */
-    uint64_t reached;   /* nothing up to here is missing: the `seq` to go on from */
+    uint64_t reached;   /* nothing up to it is missing: go on from this `seq` */
     uint64_t committed; /* the store's last; the page is the last one when reached == committed */
 };
 
 /* The latest point of every layer and the latest value of every scalar, or the latest event of
  * every layer and metric, of one run or (0) of all. history_changes gives all that was stored after
  * `since` in the order of the feed, at most `limit` (<= HISTORY_PAGE_MAX) things; a page may be
- * empty and not yet the last. A `since` that the store has not reached, as after it was replaced,
+ * empty and not yet the last. A `since` that the store has not reached (it was replaced, say)
  * yields an empty page with `reached` below it. */
 int history_latest(struct history *, enum change_kind, int64_t run_key, struct history_page *out,
                    struct err *e);

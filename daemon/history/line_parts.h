@@ -1,5 +1,5 @@
-/* The inside of a line, shared by its files: what it is read by. line.c gives it row by row,
- * line_bins.c in bins. One thread at a time. Tested with its files by test_history.c. */
+/* The inside of a line, shared by its files: the statements that read it. line.c gives it row by
+ * row, line_bins.c in bins. One thread at a time. Tested with its files by test_history.c. */
 #pragma once
 
 #include "daemon/history/selection.h"

@@ -29,7 +29,7 @@ static void on_query(uv_work_t *request)
     reader->query->work(reader->history, reader->query);
 }
 
-/* A reader that asks, leaves and asks again holds the others up only while it is there. */
+/* A client that asks, leaves and asks again must not hold up the others with its old questions. */
 static void drop_unwanted(struct readers *r)
 {
     LIST_EACH_SAFE(at, &r->waiting)

@@ -12,7 +12,7 @@ static bool add_text(cJSON *object, const char *name, sqlite3_stmt *q, int colum
 }
 
 /* JSON that a trainer sent and the codec has checked. A newline between its members would end the
- * feed's line; inside a string it cannot stand. */
+ * feed's line; JSON allows none inside a string. */
 static bool add_json(cJSON *object, const char *name, sqlite3_stmt *q, int column)
 {
     const char *text = sql_column_text(q, column);

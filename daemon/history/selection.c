@@ -37,7 +37,7 @@ static int read_ranges(struct history *h, struct selection *sel, struct err *e)
     return rc;
 }
 
-/* Ends each attempt before the first step of every newer one: what follows is superseded. An
+/* Ends each attempt before the first step of every newer attempt, which supersedes what follows. An
  * attempt that has stored nothing supersedes nothing. */
 static void cut_ranges(struct selection *sel)
 {
@@ -55,7 +55,7 @@ static void cut_ranges(struct selection *sel)
     }
 }
 
-/* A page begins behind the row with which the one before it ended. */
+/* A page begins after the last row of the page before it. */
 static void skip_given(struct selection *sel, const struct feed_place *given)
 {
     for (size_t i = 0; i < sel->n_ranges; i++) {

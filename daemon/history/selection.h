@@ -36,7 +36,8 @@ int selection_of_run(struct history *, const char *run, const struct feed_range 
                      struct selection *sel, struct err *e);
 void selection_release(struct selection *);
 
-/* Chooses the measures of that name, all without an array. -EINVAL names one that is none. */
+/* Chooses the measures of that name, all without an array. -EINVAL names a text that is no
+ * measure. */
 int selection_of_metrics(struct selection *, const cJSON *names, struct err *e);
 
 /* Chooses the run's scalars of that name, all without an array. -ENOENT names one that the run has

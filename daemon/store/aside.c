@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A hundred damaged databases beside each other call for a person, not for one more. */
+/* Where there are a hundred damaged databases, a person has to look; another one would not help. */
 #define ASIDE_MAX 100
 
 /* Makes `new_path` another name of `path` + `suffix`; a file that is not there needs none. */
@@ -51,8 +51,8 @@ static int sync_directory(const char *path)
     return rc;
 }
 
-/* Links before it unlinks: at no instant, and after no crash, is a file without a name. The WAL may
- * hold what the database does not, so it goes along under the name that SQLite will look for. */
+/* Links before it unlinks, so that a file always has a name, also after a crash. The WAL may hold
+ * what the database does not, so it goes along under the name that SQLite will look for. */
 int store_set_aside(const char *path, char *aside, size_t size, struct err *e)
 {
     int rc = -EEXIST;

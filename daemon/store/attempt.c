@@ -8,7 +8,7 @@
 #include "daemon/core/monitor/record.h"
 #include "daemon/store/sql.h"
 
-/* The attempts of a run. Held by test_store.c. */
+/* The attempts of a run. */
 
 int store_attempt_find(struct store *s, int64_t run_key, uint32_t attempt, struct attempt_row *out,
                        struct err *e)

@@ -11,8 +11,7 @@
 #include "daemon/store/spectrum_blob.h"
 #include "daemon/store/sql.h"
 
-/* A checkpoint: layers, totals, points with what was found in them, spectra and probes. Held by
- * test_store.c. */
+/* A checkpoint: layers, totals, points with what was found in them, spectra and probes. */
 
 /* The layer's key, made with the first word of it. Totals alone may come before the shape. */
 static int find_layer(struct store *s, const struct record *r, const struct layer_point *lp,

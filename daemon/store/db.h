@@ -85,13 +85,13 @@ int store_checkpoint_put(struct store *, struct record *, struct err *e);
 /* Puts the stored points of the record's step in the place of its own. */
 int store_checkpoint_recall(struct store *, struct record *, struct err *e);
 
-/* 1 when the run exists, 0 when not, -errno. */
+/* Returns 1 when the run exists, 0 when not, or -errno. */
 int store_attempt_find(struct store *, int64_t run_key, uint32_t attempt, struct attempt_row *out,
                        struct err *e);
 /* Moves the newest attempt, and the run with it. */
 int store_attempt_move(struct store *, const struct record *, uint32_t attempt, enum state,
                        struct err *e);
-/* Notes that the record is stored: it is what a resend is compared with. */
+/* Notes that the record is stored: a record that comes again is compared with this. */
 int store_attempt_advance(struct store *, const struct record *, bool has_step, struct err *e);
 
 /* Writes a finding of a point, with the accuracy that was logged beside it. */
@@ -104,8 +104,8 @@ int store_finding_put(struct store *, const struct record *, int64_t layer_key, 
 int store_finding_replay(struct store *, const struct record *, int64_t layer_key,
                          struct watch **out, struct err *e);
 
-/* Writes the probe of a layer's first window; one without rows, or for a layer that has one, is
- * passed over. */
+/* Writes the probe of a layer's first window. A probe without rows is passed over, and so is one
+ * for a layer that has a probe. */
 int store_probe_put(struct store *, int64_t layer_key, const struct probe *, struct err *e);
 /* Reads it; without rows when there is none (free with probe_release). */
 int store_probe_read(struct store *, int64_t layer_key, struct probe *out, struct err *e);

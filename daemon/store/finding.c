@@ -9,7 +9,7 @@
 #include "daemon/store/db.h"
 #include "daemon/store/sql.h"
 
-/* Scalars that are an accuracy on data held out from training, the first that was logged counts
+/* Scalars that are an accuracy on data held out from training. The first one that was logged counts
  * (proto/FEED.md). */
 static const char *const accuracies[] = {
     "test_acc", "test_accuracy", "val_acc", "val_accuracy", "eval_acc", "eval_accuracy",
@@ -38,7 +38,7 @@ static int read_accuracy(struct store *s, const struct record *r, const char *na
     return !isnan(f->accuracy.from) && !isnan(f->accuracy.to);
 }
 
-/* What was logged until now decides: all readers are told the same. */
+/* Only what was logged until now decides, so that all readers get the same answer. */
 static int find_agreement(struct store *s, const struct record *r, struct finding *f, struct err *e)
 {
     double unit;

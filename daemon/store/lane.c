@@ -28,9 +28,9 @@ static void on_commit(uv_work_t *request)
     l->rc = store_apply(l->store, &l->committing, &l->why); /* and each record has its outcome */
 }
 
-/* Nothing is committed past records that failed: a later one of the same run would make the store
- * believe that it holds the earlier ones. All that waits fails with them, and is tried again in
- * order. */
+/* No record is committed after records that failed: a later one of the same run would make the
+ * store believe that it holds the earlier ones. So all records that wait fail too, and are tried
+ * again in order. */
 static void fail_waiting(struct store_lane *l)
 {
     LIST_EACH(at, &l->waiting)

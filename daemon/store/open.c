@@ -10,8 +10,7 @@
 #include "daemon/core/monitor/record.h"
 #include "daemon/store/sql.h"
 
-/* Opening a run: which attempt its trainer gets, and what the store knows of it. Held by
- * test_store.c. */
+/* Opening a run: which attempt its trainer gets, and what the store knows of it. */
 
 static int find_run(struct store *s, const struct record *r, struct open_result *out,
                     int64_t *newest, struct err *e)
@@ -31,7 +30,7 @@ static int find_run(struct store *s, const struct record *r, struct open_result 
     return 1;
 }
 
-/* Writes what the trainer says of its run; the newest attempt's word counts. */
+/* Writes what the trainer says about its run. What the newest attempt says replaces the older. */
 static int describe_run(struct store *s, struct record *r, struct err *e)
 {
     const struct record_open *open = &r->open;
@@ -58,7 +57,7 @@ static int describe_run(struct store *s, struct record *r, struct err *e)
     return sql_run(q, e);
 }
 
-/* Begins attempt `newest` + 1; the one before, if it still counts as open, is lost to it. */
+/* Begins attempt `newest` + 1. The attempt before it becomes lost if it still counts as open. */
 static int begin_attempt(struct store *s, struct record *r, int64_t newest, struct err *e)
 {
     struct attempt_row previous = {0};
@@ -82,8 +81,8 @@ static int begin_attempt(struct store *s, struct record *r, int64_t newest, stru
     return rc < 0 ? rc : store_attempt_move(s, r, r->opened.attempt, STATE_OPEN, e);
 }
 
-/* Goes on with attempt `found`. One that is closed stays so: what follows is the resend of a close
- * whose acknowledgement was lost. */
+/* Goes on with attempt `found`. A closed attempt stays closed: what follows is a close that is sent
+ * again because its acknowledgement was lost. */
 static int resume_attempt(struct store *s, struct record *r, const struct attempt_row *found,
                           struct err *e)
 {
@@ -187,8 +186,9 @@ static int open_existing(struct store *s, struct record *r, int64_t newest, stru
     return begin_attempt(s, r, newest, e);
 }
 
-/* Whether the probes of an existing run fit into the memory that is left for them. Seen before
- * anything is written: one run that asks for too much must not undo what others store with it. */
+/* Whether the probes of an existing run fit into the memory that is left for them. This is checked
+ * before anything is written: a run that asks for too much must not undo what others store in the
+ * same transaction. */
 static int check_room(struct store *s, struct record *r, struct err *e)
 {
     double size_bytes = 0;

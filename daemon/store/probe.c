@@ -6,7 +6,7 @@
 #include "daemon/store/db.h"
 #include "daemon/store/sql.h"
 
-/* The first one stays: a layer that has a probe is compared with it, in every attempt. */
+/* The first probe stays: in every attempt the layer is compared with it. */
 int store_probe_put(struct store *s, int64_t layer_key, const struct probe *probe, struct err *e)
 {
     sqlite3_stmt *q = s->statement[SQL_PROBE_PUT];

@@ -11,8 +11,7 @@
 #include "daemon/core/monitor/record.h"
 #include "daemon/store/sql.h"
 
-/* Records, each to what carries it out; logs and closes are carried out here. Held by test_store.c.
- */
+/* Gives each record to the file that carries it out; logs and closes are carried out here. */
 
 /* ---- log ----------------------------------------------------------------------------------- */
 

@@ -18,8 +18,8 @@
  * million hold only numbers. What run.list shows (state, last step, counts, where the latest point
  * is) stands in run and layer, so that no list scans points; `config`, up to 1 MiB, stands apart,
  * so that no update of a run rewrites it. A REAL is never NOT NULL: NaN is stored as NULL, and one
- * trainer's odd clock must not fail the transaction that others share. Of a point's members only
- * the first ones are here: add_columns() makes the others' columns from point_table. */
+ * trainer's wrong clock must not fail the transaction that others share. Only the first members of
+ * a point are here: add_columns() makes the columns of the others from point_table. */
 static const char *const migrations[STORE_SCHEMA_VERSION] = {
     "CREATE TABLE state(id INTEGER PRIMARY KEY CHECK (id = 1), feed_seq INTEGER NOT NULL);"
     "INSERT INTO state VALUES(1, 0);"
@@ -69,9 +69,9 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
     " PRIMARY KEY(layer_key, attempt, step, metric)) WITHOUT ROWID;"
     "CREATE INDEX finding_by_feed_seq ON finding(feed_seq);",
     /* data: rho, then u, then q, each n_values f64, little-endian; u and q, or q alone, may be
-     * missing. f64, as what is read back is to satisfy sum rho u = sqrt(r sum rho^2) (1 - d_lr) to
-     * 1e-8, and 24 p bytes a spectrum are small beside the moments that it took. With a rowid: long
-     * rows would make a tree of keys deep. */
+     * missing. f64, because what is read back must satisfy sum rho u = sqrt(r sum rho^2) (1 - d_lr)
+     * to 1e-8; 24 p bytes a spectrum are little beside the moments that it took. With a rowid,
+     * because long rows would make a tree of keys deep. */
     "CREATE TABLE spectrum(layer_key INTEGER NOT NULL, attempt INTEGER NOT NULL,"
     " step INTEGER NOT NULL, rank INTEGER NOT NULL, rank_targets INTEGER NOT NULL,"
     " uncentred INTEGER NOT NULL, few_rows INTEGER NOT NULL, n_values INTEGER NOT NULL,"

@@ -5,9 +5,9 @@
 #include <math.h>
 #include <string.h>
 
-/* An I/O error by the errno behind it. EFBIG is RLIMIT_FSIZE, as full as a disk can be. A failed
- * sync is never the disk being full: what the kernel then still holds is unknown, and trying again
- * would succeed without having written anything. */
+/* An I/O error by the errno behind it. EFBIG comes of RLIMIT_FSIZE, and is treated as a full disk.
+ * A failed sync is never treated as one: nobody knows what the kernel still holds then, and a
+ * second try would succeed although it has written nothing. */
 static int io_error(int code, int system_errno)
 {
     if (code == SQLITE_IOERR_NOMEM)

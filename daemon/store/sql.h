@@ -10,7 +10,7 @@
 #include "proto/base/err.h"
 
 /* How long a call waits for another process that has the file locked (a sqlite3 shell, a backup)
- * before it gives up: longer than any transaction of a person who is awake. */
+ * before it gives up: longer than a transaction that a person holds open by hand. */
 #define SQL_BUSY_TIMEOUT_MS 5000
 
 /* Opens `path` with SQLITE_OPEN_* `flags`; returns 0 with a connection (close with sqlite3_close),
@@ -32,7 +32,7 @@ int sql_prepare(sqlite3 *db, const char *text, sqlite3_stmt **out, struct err *e
 void sql_finalize(sqlite3_stmt **statements, size_t n);
 
 /* One step: 1 with a row, 0 when done, -errno. After 0 or an error the statement is reset and ready
- * to be bound again; who stops earlier resets it. */
+ * to be bound again. A caller that stops earlier resets it. */
 int sql_step(sqlite3_stmt *statement, struct err *e);
 
 /* Steps a statement that returns no row. */
@@ -50,8 +50,8 @@ void sql_bind_double(sqlite3_stmt *statement, int index, double value);
                       sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t))
 
 /* A column as a double: NULL is NaN. As text: NULL is "", which lives until the next step. A text
- * may also be "" because memory ran out: sql_row_check() after the last column of a row tells, 0 or
- * -ENOMEM. */
+ * may also be "" because memory ran out: call sql_row_check() after the last column of a row; it
+ * returns 0 or -ENOMEM. */
 double sql_column_double(sqlite3_stmt *statement, int column);
 const char *sql_column_text(sqlite3_stmt *statement, int column);
 int sql_row_check(sqlite3_stmt *statement, struct err *e);

@@ -13,8 +13,8 @@
 #include "daemon/store/schema.h"
 #include "daemon/store/sql.h"
 
-/* The WAL keeps this size after it was larger: a reader that held it open once must not cost the
- * disk for ever. */
+/* The WAL shrinks to this size after it was larger: a reader that held it open once must not cost
+ * disk space for ever. */
 #define WAL_SIZE_LIMIT "67108864"
 
 #define PRAGMAS                                                                                    \
@@ -130,8 +130,8 @@ static int apply_all(struct store *s, struct list *records, struct err *e)
     return rc < 0 ? rc : sql_run(s->statement[SQL_COMMIT], e);
 }
 
-/* Undoes the transaction and tells every record. The codes that a record may carry are few: space
- * and memory come back, all else is the disk's. */
+/* Undoes the transaction and writes the failure into every record. A record may carry few codes:
+ * -ENOSPC and -ENOMEM, because space and memory can come back, and -EIO for all else. */
 static int fail_all(struct store *s, struct list *records, int rc, const struct err *why)
 {
     if (rc != -ENOSPC && rc != -ENOMEM)

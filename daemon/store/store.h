@@ -7,10 +7,11 @@
  * (store.c) and gives each record to record.c, which finds its attempt, sees a resend by its number
  * and lets open.c, checkpoint.c or itself write the rows; attempt.c, finding.c, probe.c and
  * spectrum_blob.c write a part of them. The commit makes all of them durable, and each goes back to
- * the core with its outcome. A record that is refused goes back with its sentence, the others are
- * not hindered. A disk that fails takes the whole transaction back (fail_all); of a full one and of
- * no memory the core tries the same records again, of anything else the daemon ends. schema.c has
- * the tables, sql.c SQLite's calls and codes, aside.c gives a damaged file another name.
+ * the core with its outcome. A record that is refused goes back with its sentence; the others are
+ * stored all the same. When the disk fails, the whole transaction is undone (fail_all). When the
+ * disk is full or memory runs out, the core tries the same records again; after any other failure
+ * the daemon ends. schema.c has the tables, sql.c SQLite's calls and codes, aside.c gives a damaged
+ * file another name.
  *
  * The database is in WAL mode with synchronous=FULL: when store_apply() returns 0, its records
  * survive kill -9 and a power cut. */
@@ -26,12 +27,12 @@ struct store;
 /* Opens the database at `path`, creates or migrates it, and marks runs that were open when the last
  * process ended as lost. Returns 0 with a store (free with store_close), or -errno, with the path
  * and the reason in `e`: -EUCLEAN, the file is damaged (see store_set_aside); -ENOTSUP, a newer
- * richd wrote it; -EINVAL, another program did; else what the disk said.
+ * richd wrote it; -EINVAL, another program did; else the error of the disk.
  *
- * An unclean end is not followed by a check of the whole file: a WAL survives it by design, and
+ * After an unclean end the whole file is not checked: a WAL survives such an end by design, and
  * reading every page (0.13 s a million points from the cache, seconds from a disk) would break the
- * promise to be ready within one. Opening reads the header, the schema and the ends of the feed; if
- * that turns out damaged, quick_check is run for the text. */
+ * promise to be ready within a second. Opening reads the header, the schema and the ends of the
+ * feed. If one of these is damaged, quick_check is run for the text. */
 int store_open(const char *path, struct store **out, struct err *e);
 
 /* Closes the connection, folding the WAL into the database. NULL is fine. */
@@ -44,11 +45,11 @@ void store_close(struct store *);
  * fails, nothing of any record is kept, each has the rc and the text, and so does the return value:
  * -ENOSPC and -ENOMEM may be tried again with the same records, after -EIO only closing is safe.
  *
- * Twice is once: a record with a `seq` at or below the last one stored of its attempt changes
- * nothing and has rc 0; the points of such a CHECKPOINT, as of a RECALL, are replaced by the stored
- * ones of that step, with their old feed sequences; those of such a LOG are 0. An OPEN for a new
- * attempt by the writer of the newest one, when that has stored nothing yet, is the same OPEN sent
- * again and yields the same attempt. */
+ * A record that comes twice is stored once: a record with a `seq` at or below the last one stored
+ * of its attempt changes nothing and has rc 0. The points of such a CHECKPOINT, and those of a
+ * RECALL, are replaced by the stored ones of that step, with their old feed sequences; the feed
+ * sequences of such a LOG are 0. An OPEN for a new attempt, by the writer of the newest attempt
+ * while that has stored nothing yet, is the same OPEN sent again and yields the same attempt. */
 int store_apply(struct store *, struct list *records, struct err *e);
 
 /* The last feed sequence committed, and the transactions that wrote since the start. Any thread. */

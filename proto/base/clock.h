@@ -1,5 +1,5 @@
-/* The two clocks: one to tell the time by, one to wait by. Keeps nothing; any thread. The core
- * reads neither: time comes to it in events. Tested by test_base.c. */
+/* The two clocks: the time of day, and one that only goes forward, for waiting. Keeps nothing; any
+ * thread. The core reads neither: time comes to it in events. Tested by test_base.c. */
 #pragma once
 
 #include <stdint.h>

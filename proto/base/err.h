@@ -1,4 +1,4 @@
-/* The text that goes with an error code. A caller who wants to know more than -errno passes a
+/* The text that goes with an error code. A caller that wants to know more than -errno passes a
  * `struct err`; the function that fails writes one sentence into it: what was expected, what came,
  * of which run and layer. No thread owns it, it holds no memory, and NULL means "no text wanted".
  *

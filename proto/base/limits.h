@@ -1,6 +1,6 @@
 /* The limits that both sides of a border keep to, as INGEST.md and FEED.md state them: what a
- * trainer may send, what a reader may ask, what the daemon keeps. Constants alone. Texts that tell
- * of a limit are made from its constant. */
+ * trainer may send, what a reader may ask, what the daemon keeps. Constants alone. Texts that name
+ * a limit are made from its constant. */
 #pragma once
 
 /* Names and texts, in bytes, without the closing NUL. */

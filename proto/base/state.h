@@ -1,5 +1,5 @@
-/* The state of a run, and of each of its attempts, as the store keeps it and readers are told it.
- * Constant data, any thread. Where a run is on its way through the daemon is run.h's. Tested by
+/* The state of a run, and of each of its attempts, as the store keeps it and readers get it.
+ * Constant data, any thread. run.h knows where a run is on its way through the daemon. Tested by
  * test_base.c. */
 #pragma once
 

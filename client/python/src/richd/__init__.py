@@ -9,8 +9,8 @@
     run.log({"test_acc": acc, "loss": loss}, step=s)
     run.finish()
 
-No call raises into training, blocks it, or grows without bound, whether the daemon is there or not;
-`richd.init(..., raise_errors=True)` asks for exceptions.
+No call raises into training, blocks it, or uses memory without bound, whether the daemon is there
+or not. `richd.init(..., raise_errors=True)` asks for exceptions.
 """
 
 from richd._init import init

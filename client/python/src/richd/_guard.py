@@ -18,9 +18,10 @@ def guarded(
 ) -> Callable[[F], F]:
     """Make a method of Run safe inside a training loop.
 
-    In a forked child, in a disabled or finished run it does nothing; an exception becomes one
-    warning a method, unless raise_errors. In these cases it returns `fallback()`. The warning
-    says `name`, what the user called, where that is another method than the guarded one.
+    In a forked child, and in a disabled or finished run, it does nothing. An exception becomes a
+    warning, once for each method, unless raise_errors is set. In these cases it returns
+    `fallback()`. `name` is what the user called, for the warning; the default is the guarded
+    method.
     """
 
     def decorate(method: F) -> F:

@@ -50,7 +50,7 @@ def init(
     raise_errors: Optional[bool] = None,
     queue_bytes: int = _outbox.BYTES_MAX,
 ) -> Run:
-    """Open a run. Returns at once; the daemon is looked for in the background, again and again.
+    """Open a run. Returns at once; a background thread looks for the daemon, again and again.
 
     Arguments:
         project, name, group, tags: free text to find the run by; the default project is
@@ -58,14 +58,15 @@ def init(
         config: a mapping, argparse.Namespace or dataclass, stored as JSON.
         run_id: 1 to 64 of A-Z a-z 0-9 . _ -; the default is the name and six random digits.
             A stable id lets a job that was restarted continue its run.
-        resume: "allow" (default) goes on with a run that exists, "must" and "never" say which.
+        resume: "allow" (default) goes on with a run that exists, or starts a new one; with "must"
+            the run has to exist, with "never" it must not.
         runtime_dir, endpoint: where the daemon is; by default it is found (see `_endpoint`).
         mode: "online" (default), or "disabled": every call does nothing.
         window: what a checkpoint measures: "checkpoint" (rows since the last one), "cumulative",
             or {"kind": "exponential", "half_life_rows": N}.
-        spectrum_every: have the features decomposed at the first checkpoint and every so-many-th
-            after it; 0 (default): when `checkpoint(spectrum=True)` asks.
-        spectrum_leading: only so many eigenvalues; 0 (default): all, up to p = 4096.
+        spectrum_every: K decomposes the features at the first checkpoint and at each K-th after it;
+            0 (default): only when `checkpoint(spectrum=True)` asks.
+        spectrum_leading: how many eigenvalues, the largest first; 0 (default): all, up to p = 4096.
         spectrum_centred: False keeps the means in the features and outputs.
         probe: True promises the same rows, in the same order, in every window of a layer (a fixed
             probe set, observed again before each checkpoint); points then have `s_init`, the CKA
@@ -76,18 +77,19 @@ def init(
             {"kind": "top", "k": 32}, {"kind": "auto", "energy": 0.9}, {"kind": "ridge",
             "lambda": 0.01}, lambda in units of the largest eigenvalue (proto/FEED.md, Projectors).
         transitions: measures of the points that are watched for transitions, in every layer: at
-            most 4 names, () for none. The daemon knows the names; one that it does not refuses
-            the run (reported as an error of the run, not raised here).
+            most 4 names, () for none. The daemon knows the names. It refuses the run when it does
+            not know one: this is reported as an error of the run, and not raised here.
         raise_errors: let calls raise RichdError and ValueError (default False).
-        queue_bytes: memory for rows that wait to be sent; beyond it they are dropped and counted.
+        queue_bytes: memory in bytes for rows that wait to be sent; rows beyond it are dropped and
+            counted.
 
-    The environment fills in what is not given: RICHD_PROJECT, RICHD_NAME, RICHD_GROUP,
+    The environment gives what the arguments do not: RICHD_PROJECT, RICHD_NAME, RICHD_GROUP,
     RICHD_RUN_ID, RICHD_RESUME, RICHD_RUNTIME_DIR, RICHD_ENDPOINT, RICHD_MODE, RICHD_RAISE=1.
 
     Raises ValueError when an argument is malformed (mode, resume, run_id, window, spectrum,
     probe, projector, transitions, config, tags, queue_bytes):
-    a mistake in the program, found at its first line. A malformed environment variable is warned
-    of and skipped. Nothing else raises, and an absent daemon is no error.
+    a mistake in the program, found at its first line. A malformed environment variable is skipped,
+    with a warning. Nothing else raises, and an absent daemon is no error.
     """
     env = _Environment()
     _clean.check_choice("mode", mode, _MODES)
@@ -134,7 +136,7 @@ def init(
 
 
 class _Environment:
-    """RICHD_* variables; a malformed one is left out and complained of."""
+    """RICHD_* variables; a malformed one is left out, with a warning."""
 
     def __init__(self) -> None:
         self.complaints: list[str] = []

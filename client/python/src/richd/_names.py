@@ -1,6 +1,7 @@
 """Names for runs that were given none, and what a run's id may look like. Pure, any thread.
 
-Drawn from the operating system: the seeded generators of the trainer stay as they are.
+The operating system gives the random numbers: the seeded generators of the trainer stay as they
+are.
 """
 
 from __future__ import annotations

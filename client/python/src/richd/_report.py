@@ -1,4 +1,4 @@
-"""How the client speaks up: one warning a kind of trouble on the logger `richd`, and counts.
+"""How the client reports: one warning for each kind of trouble on the logger `richd`, and counts.
 
 Any thread. Only the thread that trains raises: with `raise_errors` a trouble is kept, and the next
 call of the run raises it.
@@ -48,7 +48,7 @@ class Stats:
 
 
 class Reporter:
-    """The voice and the counts of one run."""
+    """The warnings and the counts of one run."""
 
     def __init__(self, label: str, raise_errors: bool) -> None:
         self.raise_errors = raise_errors
@@ -71,7 +71,7 @@ class Reporter:
             return Stats(**self._counts, last_error=self._last_error)
 
     def warn(self, kind: str, text: str, *, raises: bool = True) -> None:
-        """Log `text` unless one of its kind was logged; keep it to be raised when asked to."""
+        """Log `text`, once for each kind; with `raise_errors`, keep it to be raised."""
         with self._lock:
             self._last_error = text
             first = kind not in self._said

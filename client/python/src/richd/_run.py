@@ -1,8 +1,8 @@
 """A run as the trainer sees it: the class Run.
 
-Called by the training thread, or several of them. It keeps the promises never to raise and to
-become silent in a forked child, and says when a run begins, is measured and ends. Making one is
-left to `_init`, what is offered to `_rows` and `_intake`, sending to `_sender`.
+Called by the training thread, or several of them. It keeps two promises: no call raises unless the
+program asked for it, and no call does anything in a forked child. It says when a run begins, is
+measured and ends. `_init` makes a run, `_rows` and `_intake` take what is offered, `_sender` sends.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from richd._values.tokens import Position
 from richd._version import VERSION
 from richd._torch.watcher import Watcher
 
-#: How long an exit may take, with whatever is unanswered (all runs together).
+#: How long an exit may take while messages are unanswered (all runs together), in seconds.
 EXIT_S = 2.0
 #: What of it is kept for closing the socket.
 CLOSE_S = 0.2
@@ -49,10 +49,10 @@ class Run(Watcher):
     """One training job in the eyes of richd; made by `init`. Also a context manager.
 
     Unless `raise_errors` was asked for, no method raises but `series`, which is no part of a
-    training loop. With it, a malformed argument raises ValueError in the call that has it, and
-    what went wrong since (a refusal, no answer in time) RichdError in the next call. None blocks
-    but `checkpoint(wait=True)` and `finish`, which are bounded, and a `checkpoint` that has a head
-    or a tangent kernel to compute. In a forked child every method does nothing.
+    training loop. With it, a malformed argument raises ValueError in the call that has it. What
+    went wrong since the last call (a refusal, no answer in time) raises RichdError in the next one.
+    Only `checkpoint(wait=True)` and `finish` wait, for a bounded time, and a `checkpoint` that has
+    a head or a tangent kernel to compute. In a forked child every method does nothing.
     """
 
     def __init__(
@@ -160,40 +160,41 @@ class Run(Watcher):
         position: Position = None,
         tokens: Optional[int] = None,
     ) -> None:
-        """Offer rows of one layer: what went into it beside what linearly came out.
+        """Offer rows of one layer: what went into it, and what linearly came out.
 
         Arguments:
             features: (..., p), the input of the last layer.
             outputs: (..., C) of as many rows, its *linear* outputs: logits, not probabilities.
             head: in place of outputs, the layer's weight (C, p): for wide outputs (C >= p, at most
                 16,384 travel). It is read at each `checkpoint`, as it is then, and its triangle is
-                sent (p (p + 1) / 2 values, within the queue): 2 C p^2 operations where the weight
-                lies, which `checkpoint` waits for. On a CPU that is 0.5 s of a core for p = 1024,
-                C = 12,564, and 25 s for p = 4096, C = 50,257. A bias is not needed.
+                sent (p (p + 1) / 2 values, within the queue). This takes 2 C p^2 operations where
+                the weight lies, and `checkpoint` waits for them. On a CPU that is 0.5 s of a core
+                for p = 1024, C = 12,564, and 25 s for p = 4096, C = 50,257. A bias is not needed.
             step: the training step, >= 0; the last one given when left out.
             layer: the layer's name; p and C are fixed by its first batch.
             split: "eval", or another name, for rows that are not those of training: they are the
                 layer LAYER@SPLIT, with a window and points of its own.
-            labels: (...) integers in 0..n_classes-1, n_classes being C by default.
+            labels: (...) integers in 0..n_classes-1; n_classes is C by default.
             targets: (..., K) values, for regression.
             weights: (...) not negative: how much each row counts. A point of weighted rows has
                 n = (sum w)^2 / sum w^2.
             balanced: weigh the classes of `labels` equally: 1 / n_c for a row of class c, with n_c
                 counted in this call, times the rows a class has on average.
-            copy: False promises that nobody writes into the arrays until they are sent, which may
-                be at any time before `finish` returns; then no copy is made of contiguous ones.
+            copy: False is a promise: nobody writes into the arrays until they are sent, which may
+                be at any time before `finish` returns. Contiguous arrays are then not copied.
             position: of features (batch, sequence, p): an index, "last", or several, [0, 7, -1].
                 The same tokens are taken of outputs and targets (batch, sequence, ...), and of
                 labels and weights (batch, sequence). The tokens of one sequence are not
-                independent, and the finite-sample estimates count on rows that are: take one
-                position a sequence, or a few.
+                independent, but the finite-sample estimates need independent rows: take one
+                position of each sequence, or a few.
             tokens: in place of `position`, so many of them, evenly spaced, the last included.
 
-        numpy arrays, torch tensors on any device, and whatever has __array__, DLPack or the
+        Takes numpy arrays, torch tensors on any device, and all that has __array__, DLPack or the
         buffer protocol. float16, bfloat16, float32 and float64 travel as they are, bool and
-        integers of up to 16 bits as float32, wider ones as float64; labels as int32 or int64.
-        Never waits: rows that do not fit the queue are dropped and counted. Arrays that are not
-        numbers, or whose numbers of rows differ, are ValueError: a warning, unless `raise_errors`.
+        integers of up to 16 bits as float32, wider ones as float64; labels as int32 or int64. Never
+        waits: rows that do not fit the queue are dropped and counted. Arrays that are not numbers,
+        or that differ in their numbers of rows, are a ValueError: raised with `raise_errors`, else
+        a warning.
         """
         beside = Beside(
             step, split, labels, targets, n_classes, weights, balanced, copy, position, tokens
@@ -233,8 +234,8 @@ class Run(Watcher):
 
         They count as one batch of `moments.rows` rows. Clear them before the next rows, or these
         would be counted twice; the arrays that were offered stay as they are. Waits for the
-        moments' device. ValueError where a frame would be over 64 MiB (p x p beyond 4096, p x C or
-        C x C beyond 8 Mi values): a warning, unless `raise_errors`.
+        moments' device. A frame over 64 MiB (p x p beyond 4096, p x C or C x C beyond 8 Mi values)
+        is a ValueError: raised with `raise_errors`, else a warning.
         """
         if moments.rows > 0:
             self._intake.put_moments(layer, moments, self._at_step(step))
@@ -249,12 +250,13 @@ class Run(Watcher):
         spectrum: bool = False,
         metrics: Optional[Mapping[str, Any]] = None,
     ) -> Optional[dict[str, Point]]:
-        """Have everything that was offered so far measured and stored as of `step`.
+        """Have the daemon measure what was offered so far, and store it under `step`.
 
-        `step` is an integer from 0 to 2^53 - 1, the last one given when left out. With `wait`,
-        returns {layer: Point} when it is on the daemon's disk, which takes as long as its queue;
-        after `timeout` seconds, or at once while the daemon is known to be away, an empty dict.
-        Without, returns None immediately. The mark survives the daemon's restart.
+        `step` is an integer from 0 to 2^53 - 1, the last one given when left out. With `wait`, it
+        returns {layer: Point} when the points are on the daemon's disk, which takes as long as the
+        daemon's queue. After `timeout` seconds, or at once while the daemon is known to be away, it
+        returns an empty dict. Without `wait`, it returns None immediately. The mark survives the
+        daemon's restart.
 
         With `spectrum`, the features are decomposed as well (`richd.Spectrum`), which costs the
         daemon about 6 p^3 operations; `point.spectrum` has the result.
@@ -291,12 +293,12 @@ class Run(Watcher):
 
     @guarded(name="checkpoint")
     def _send_heads(self, step: int) -> None:
-        """Where a window goes on, every checkpoint measures it again and needs its heads."""
+        """A window that goes on is measured at every checkpoint, and needs its heads each time."""
         self._intake.put_heads(step, keep=self._open_fields["window"]["kind"] != "checkpoint")
 
     @guarded(fallback=dict, name="metrics")
     def _check_metrics(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Those of the trainer; wrong ones cost themselves, and not the checkpoint."""
+        """The measures of the trainer. A wrong one is left out, and the checkpoint goes on."""
         return _reported.check(given)
 
     @guarded(name="checkpoint")
@@ -327,9 +329,9 @@ class Run(Watcher):
         """A measure over the run so far, as the daemon has it on disk: (steps, values).
 
         Both are (n,), int64 and float64, of every point, however many there are; a value that is
-        not available is NaN. `layer` may be left out when the run has one. Unlike the calls that
-        belong in a training loop it asks and waits: it raises RichdError when there is no answer
-        within `timeout` seconds, no such run, layer or metric.
+        not available is NaN. `layer` may be left out when the run has one. Unlike the calls for a
+        training loop, it asks and waits. It raises RichdError when there is no answer within
+        `timeout` seconds, or no such run, layer or metric.
         """
         return _feed.series(self._find_feed, self.id, metric, layer, timeout)
 
@@ -363,10 +365,11 @@ class Run(Watcher):
 
     @guarded()
     def finish(self, status: str = "finished", timeout: float = EXIT_S) -> None:
-        """Say the last word and wait for its answer, for at most `timeout` seconds; once is enough.
+        """End the run and wait for the daemon's answer, for at most `timeout` seconds.
 
-        `status` is "finished" or "failed". While the daemon is known to be away there is no
-        waiting. Runs that were not finished are at the interpreter's exit.
+        `status` is "finished" or "failed"; a second call does nothing. While the daemon is known to
+        be away there is no waiting. A run that was not finished is finished at the interpreter's
+        exit.
         """
         _clean.check_choice("status", status, _STATUSES)
         self._finish(self._say_close(status), time.monotonic() + timeout)
@@ -407,7 +410,7 @@ _live: set[Run] = set()
 
 
 def _finish_all() -> None:
-    """At exit: all runs say close at once, then wait together."""
+    """At exit: all runs send their close at once, then wait together."""
     runs = [run for run in list(_live) if run._pid == os.getpid()]
     failed = hasattr(sys, "last_type") and not hasattr(sys, "ps1")
     deadline = time.monotonic() + EXIT_S

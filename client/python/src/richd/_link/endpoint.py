@@ -22,7 +22,7 @@ FILE_SIZE_MAX = 8192
 
 
 class NotFoundError(Exception):
-    """No address: the text says of each place why.
+    """No address: the text gives the reason for each place.
 
     `code` is "ENOENT" (no place has a file that counts) or "EPROTO" (the first that counts makes no
     sense).
@@ -48,8 +48,8 @@ def places(
 ) -> Places:
     """The places of the arguments, RICHD_ENDPOINT, RICHD_RUNTIME_DIR and XDG_RUNTIME_DIR.
 
-    A directory that was named is the only one: a run must not land in another daemon because its
-    own is away.
+    A directory that was named is the only one: a run must not reach another daemon because its own
+    is away.
     """
     env = os.environ if environ is None else environ
     found = Places(address or env.get("RICHD_ENDPOINT") or None)
@@ -76,8 +76,8 @@ def find(where: Places, member: str = "ingest") -> str:
 def find_feed(where: Places) -> str:
     """The address of the daemon's feed, by `feed` in the same endpoints.json.
 
-    With an address given, of the first file that has it as `ingest`: the history must not be read
-    from another daemon than the one that rows go to. Raises NotFoundError.
+    When an address is given, it is that of the first file that has the address as `ingest`: the
+    history must come from the daemon that the rows go to. Raises NotFoundError.
     """
 
     def feed(record: Mapping[str, Any]) -> str:
@@ -143,7 +143,7 @@ def _read(directory: str) -> bytes:
 
 
 def _open(folder: int) -> int:
-    """The file's descriptor. Links are refused, and a pipe is not waited at."""
+    """The file's descriptor. Links are refused, and a pipe does not block."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
         return os.open(FILE_NAME, flags, dir_fd=folder)
@@ -158,7 +158,7 @@ def _is_trusted(owner: int) -> bool:
 
 
 def _check_steps(path: str) -> None:
-    """Refuse a path that leads through something that anyone could have made.
+    """Refuse a path that leads through something that another user could have made.
 
     What lies in a directory where all may write has to belong to this user or to root. Symbolic
     links are looked at, not followed.

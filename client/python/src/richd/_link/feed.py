@@ -24,7 +24,7 @@ Find = Callable[[], str]
 _CHUNK = 1 << 16
 #: Rows of one answer: 2 MB of text.
 PAGE_ROWS = 50_000
-#: A daemon that sends more is not believed.
+#: An answer of more bytes is refused.
 _ANSWER_MAX = 256 << 20
 
 

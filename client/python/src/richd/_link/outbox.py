@@ -5,7 +5,7 @@ holds its lock for a few instructions only. `_session` decides what is sent when
 makes the frames.
 
 Bytes are counted from `reserve` until the sender reports that ZeroMQ has let go of the buffers,
-so the bound is one on memory, not only on what waits here.
+so the bound holds for memory, and not only for what waits here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional, Union
 
-#: Room for a few batches of a wide layer; a training process can spare it.
+#: Room for a few batches of a wide layer, little beside a training process.
 BYTES_MAX = 64 << 20
 #: A batch object costs about 1 KiB beside its frames: 16 MiB at most.
 BATCHES_MAX = 16384

@@ -37,7 +37,7 @@ RECONNECT_MAX_S = 5.0
 LEND_BYTES = 65536
 #: How often the return of lent buffers is looked for; they count against the queue until then.
 LENT_S = 0.02
-#: A ping that is due but finds no room is tried again after this, not at once.
+#: A ping that is due but finds no room is tried again after this time.
 SLEEP_MIN_MS = 5
 #: Messages sent before answers are read again.
 BURST = 64
@@ -52,8 +52,8 @@ _OPTIONS = (
     (zmq.MAXMSGSIZE, 64 << 20),
 )
 
-#: write(2) that keeps the interpreter's lock. With socket.send the woken sender takes the lock, and
-#: the training thread waits for a turn of it: 0.1 ms of 0.18 at the median.
+#: A write(2) that keeps the interpreter's lock. With socket.send the sender, once awake, takes the
+#: lock, and the training thread waits until it has it again: 0.1 ms of 0.18 at the median.
 _write = ctypes.PyDLL(None).write
 
 
@@ -107,7 +107,7 @@ class Sender:
                 _write(self._wake_out.fileno(), b"!", 1)
 
     def wait_for(self, control: Control, timeout: float) -> bool:
-        """Wait for the control message's answer; False at the timeout or when none is to come.
+        """Wait for the control message's answer; False at the timeout, or when no answer will come.
 
         With a daemon that has been away for a while (`absent`) there is no waiting.
         """
@@ -262,7 +262,7 @@ class Sender:
         self._backoff_s = min(2 * self._backoff_s, RECONNECT_MAX_S)
 
     def _watch_connection(self, now: float) -> None:
-        """A connection that broke takes the credits and the open run with it: start afresh."""
+        """A connection that broke ends the credits and the open run: start again with a new one."""
         while self._monitor is not None and self._monitor.poll(0):
             event = recv_monitor_message(self._monitor)["event"]
             if event == zmq.EVENT_DISCONNECTED and self._session.state is not State.AWAY:

@@ -1,7 +1,7 @@
 """One run's conversation with the daemon, as a pure state machine (proto/INGEST.md).
 
-It owns who may say what, when: greeting, credits, what is kept and sent again. The sender thread
-alone calls it, and hands it the time. `_sender` has the sockets, `_outbox` the queue.
+It decides who may say what, and when: greeting, credits, what is kept and sent again. Only the
+sender thread calls it, and gives it the time. `_sender` has the sockets, `_outbox` the queue.
 
             begin            welcome
     AWAY ----------> OPENING --------> OPEN
@@ -25,7 +25,8 @@ from richd._link.outbox import Batch, Control, Outbox
 
 PROTOCOL = 1
 
-# How long is waited for what: INGEST.md, Waiting; the cases are in proto/vectors/waiting.json.
+# How long the session waits for what: INGEST.md, Waiting; the cases are in
+# proto/vectors/waiting.json.
 PING_S = 1.0
 SILENCE_S = 5.0
 OPEN_S = 10.0
@@ -179,7 +180,7 @@ class Session:
     def _open(self) -> dict[str, Any]:
         message = {"type": "open", **self._identity.open_fields, "writer": self._identity.writer}
         if self.attempt:
-            # Going on with our own attempt: that the run exists by now is no conflict.
+            # We go on with our own attempt: the run exists by now, and that is no conflict.
             return {**message, "attempt": self.attempt, "resume": "allow"}
         return message
 
@@ -231,7 +232,7 @@ class Session:
     # ---- time ------------------------------------------------------------------------------------
 
     def tick(self, now: float) -> list[Event]:
-        """What the passing of time brings: silence, a batch starved of credit."""
+        """What follows from the time alone: silence, a batch that waited too long for credit."""
         if self.state not in (State.OPENING, State.OPEN):
             return []
         if now - self._heard_at >= SILENCE_S:
@@ -331,7 +332,7 @@ class Session:
         code = str(message.get("code", "EPROTO"))
         text = str(message.get("text", ""))
         if code == "ENOTOPEN":
-            # Before the welcome it answers a ping: the open is not on disk yet.
+            # Before the welcome it is the answer to a ping: the open is not on disk yet.
             unknown = Reconnect("the daemon does not know this connection")
             return [unknown] if self.state is State.OPEN else []
         if code == "EBUSY" and (message.get("fatal") is True or self.state is State.OPENING):

@@ -1,8 +1,8 @@
 """How far a torch module's parameters have moved: param_norm and param_change.
 
 Made and asked by the training thread, at watch() and at checkpoints; the model is only read. The
-sums are in double precision, a block at a time, whatever the parameters' dtype. Who sends the
-values, and what happens when one cannot be computed, is the business of `Run`.
+sums are in double precision, a block at a time, whatever the parameters' dtype. `Run` decides who
+sends the values, and what happens when one cannot be computed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Optional
 
-#: A copy of the first parameters that takes up to so many bytes is made without being asked for.
+#: The first parameters are copied without a request when the copy takes at most so many bytes.
 COPY_BYTES_MAX = 64 << 20
 #: Elements that are turned into double at once: 8 MiB.
 BLOCK = 1 << 20

@@ -21,7 +21,7 @@ class Reported:
     """What a run measures of the model it watches; nothing before `watch`.
 
     Attributes:
-        is_probing: passes of ours run, not the trainer's: taps let them go by.
+        is_probing: passes of this client run, not the trainer's: taps ignore them.
     """
 
     def __init__(self) -> None:

@@ -2,8 +2,8 @@
 
 Computed by the training thread at a checkpoint that is due, with one backward pass for each probe
 input and output direction, by torch.autograd alone. The model comes back as it was: its mode, its
-gradients, torch's random numbers. Who sends the values, and what happens when they cannot be
-computed, is left to `Run`.
+gradients, torch's random numbers. `Run` decides who sends the values, and what happens when they
+cannot be computed.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class NTK:
 
         K_ij = 1/k sum_d <grad (v_d f(x_i)), grad (v_d f(x_j))>
 
-    over the trainable parameters. With k = C directions that is the trace of the C x C blocks of
-    the tangent kernel over C, with fewer an unbiased estimate of it.
+    over the trainable parameters. With k = C directions it is the trace of the C x C blocks of the
+    tangent kernel, divided by C; with fewer it is an unbiased estimate of that.
 
         ntk_distance  = 1 - <K_0, K> / (||K_0|| ||K||), K_0 the first K
         ntk_alignment = <K, Y Y'> / (||K|| ||Y Y'||), Y the targets with their means removed
@@ -40,9 +40,9 @@ class NTK:
     rows x parameters x 4 bytes. On one core, a perceptron of 1.1 million parameters with 64 inputs
     and 4 directions takes about 4 s.
 
-    K_0 is that of the first checkpoint, and kept in this object alone: a run that is resumed has
-    a new one, and its distances start at 0 again. Unless `Run.watch` is given `initial`, the state
-    with which the first attempt began: K_0 is then computed from that, which doubles the cost of
+    K_0 is that of the first checkpoint, and only this object keeps it. A run that is resumed has a
+    new one, and its distances start at 0 again. `Run.watch` can be given `initial`, the state with
+    which the first attempt began. K_0 is then computed from that state, which doubles the cost of
     the first evaluation.
 
     Arguments:
@@ -183,10 +183,10 @@ def _devices(model: Any) -> list[int]:
 def _in_state(model: Any, state: Mapping[str, Any]) -> Iterator[None]:
     """The model with the values of `state` for its parameters and buffers; its own come back.
 
-    The tensors lend their places rather than their memory: nothing is overwritten, so that a
-    graph which waits for its backward pass, and an optimizer, find everything as it was. Tied
-    parameters are one tensor, and stay tied. Raises ValueError for a parameter that `state` lacks
-    or has in another shape; buffers that it lacks stay.
+    Tensors take the places of tensors, and no memory is overwritten: a graph that waits for its
+    backward pass, and an optimizer, find everything as it was. Tied parameters are one tensor, and
+    stay tied. Raises ValueError for a parameter that `state` lacks or has in another shape; buffers
+    that it lacks stay.
     """
     parameters = dict(model.named_parameters())
     for name, parameter in parameters.items():

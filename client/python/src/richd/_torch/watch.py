@@ -66,11 +66,11 @@ class Choice:
 
 
 class Taker(Protocol):
-    """What a tap knows of its run: whether it looks away, and where the rows go."""
+    """What a tap knows of its run: whether passes are to be ignored, and where the rows go."""
 
     @property
     def is_probing(self) -> bool:
-        """Passes of ours run, not the trainer's."""
+        """Passes of this client run, not the trainer's."""
 
     def _tapped(self, tap: Hooks, inputs: Any, output: Any, split: Optional[str]) -> None: ...
 

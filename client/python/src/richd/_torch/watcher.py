@@ -1,7 +1,7 @@
 """The part of a run that watches torch modules: `Run.watch`, and what its hooks bring.
 
-Called by the training thread, at `watch`, in forward passes and at checkpoints. The hooks
-themselves are left to `_watch`, the measures of the whole network to `_reported`.
+Called by the training thread, at `watch`, in forward passes and at checkpoints. `_watch` has the
+hooks, `_reported` the measures of the whole network.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ class Watcher:
 
         The features are the module's first input, the outputs its output, so the module should
         be the last linear layer; a bias is fine. Inputs of shape (..., p) become rows. Put taps on
-        before torch.compile. A layer that is applied with torch.nn.functional and not called as a
-        module is never seen: a tap without a batch says so at a checkpoint.
+        before torch.compile. A layer that is applied with torch.nn.functional, and not called as a
+        module, is never seen; a checkpoint then warns that the tap has no batch.
 
         Arguments:
             model: a torch.nn.Module.
@@ -87,10 +87,10 @@ class Watcher:
                 a model that is only ever observed in eval mode.
             parameters: whether each checkpoint brings the squared norm of the model's trainable
                 parameters (`param_norm`) and their relative change since now (`param_change`),
-                which takes a copy of them in host memory. By default the change only where the
-                copy is at most 64 MiB; True: whatever its size; False: neither. Measuring reads
-                every parameter in host memory, 2.5 ms a million on one core, and waits
-                for their device. They are those of the first model that is watched.
+                which takes a copy of them in host memory. By default the change comes only where
+                the copy is at most 64 MiB; with True it comes for any size; with False neither
+                comes. Measuring reads every parameter in host memory, 2.5 ms a million on one core,
+                and waits for their device. They are those of the first model that is watched.
             initial: a state_dict to measure the change from, in place of a copy of now: a run
                 that is resumed gives the one with which its first attempt began. The tangent
                 kernel's K_0 is computed from it as well. Borrowed: nobody may write into it.

@@ -1,8 +1,8 @@
 """What people hand to `init` and `log`, made into JSON that the daemon accepts.
 
 Pure functions, any thread. The daemon refuses text with NUL or lone surrogates, nesting beyond 32
-levels and numbers that are not finite; here each is made harmless instead, because a
-configuration that looks odd is better than a run that is refused.
+levels and numbers that are not finite; here each is replaced by something that the daemon accepts,
+because a configuration that looks odd is better than a run that is refused.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def check_choice(what: str, value: Optional[str], choices: Sequence[str]) -> Non
 def number(value: Any) -> Optional[float]:
     """A finite number as float (a Python or numpy scalar, a 0-d array or tensor), else None.
 
-    Raises ValueError for what is no number. A tensor on a GPU is waited for.
+    Raises ValueError for a value that is no number. It waits for a tensor on a GPU.
     """
     if isinstance(value, str):
         raise ValueError(f"{value!r} is text, not a number")

@@ -1,9 +1,8 @@
 """A linear head in place of its outputs: the triangle of its weights, in slices.
 
-Called by the training thread, at checkpoints. Everything that richd reads off outputs
-F = Phi W' + b depends on them through their kernel, and R of W = QR has the same one (R'R = W'W):
-p columns stand for C, and no row of logits travels (proto/INGEST.md, head). `_intake` decides when
-a head is sent.
+Called by the training thread, at checkpoints. What richd measures of outputs F = Phi W' + b depends
+only on their kernel, and R of W = QR has the same kernel (R'R = W'W). So p columns stand for C, and
+no row of logits travels (proto/INGEST.md, head). `_intake` decides when a head is sent.
 """
 
 from __future__ import annotations

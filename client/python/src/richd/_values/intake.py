@@ -60,7 +60,7 @@ class Intake:
         self._sender = sender
         self._lock = threading.Lock()  # numbers are given and messages queued in one order
         self._layers: dict[str, _Layer] = {}
-        self._starts: dict[str, _Start] = {}  # the last of each layer: the next looks alike
+        self._starts: dict[str, _Start] = {}  # the last of each layer: most are alike
         self._heads: dict[str, _head.Head] = {}
         self._control_seq = 0
 
@@ -139,7 +139,7 @@ class Intake:
         room: int,
         counted: bool = True,
     ) -> None:
-        """`staged` begins with a frame a layer, the rest is shared. No rows unless `counted`."""
+        """`staged` begins with a frame a layer, the rest is shared. Counts rows if `counted`."""
         waits = [s.wait_filled for s in staged if s.wait_filled is not None]
         n_counted = n_rows if counted else 0
         frames: list[Any] = []

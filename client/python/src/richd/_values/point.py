@@ -87,7 +87,7 @@ class Point:
         return self.__dict__["_spectrum"]
 
     def with_fetch(self, fetch: Callable[[Point], Optional[Spectrum]]) -> Point:
-        """This point, which knows how to get its spectrum. Called by the run."""
+        """This point, which can now get its spectrum. Called by the run."""
         self.__dict__["_fetch"] = fetch
         return self
 

@@ -1,8 +1,8 @@
 """Which tokens of a sequence are taken, of features, outputs, labels and weights alike.
 
-Pure functions, any thread. The tokens of one sequence are not independent, and the finite-sample
-corrections and error bars of a point count on rows that are: one position a sequence, or a few,
-stand for it. `_watch.Choice` decides which rows of a batch are taken.
+Pure functions, any thread. The tokens of one sequence are not independent, but the finite-sample
+corrections and error bars of a point need independent rows. So one position of a sequence, or a
+few, stand for it. `_watch.Choice` decides which rows of a batch are taken.
 """
 
 from __future__ import annotations
