@@ -104,7 +104,7 @@ static int set_options(void *socket)
         int option;
         int value;
     } options[] = {
-        {ZMQ_ROUTER_MANDATORY, 1}, /* say when a peer is gone or full, ingest place of dropping */
+        {ZMQ_ROUTER_MANDATORY, 1}, /* say when a peer is gone or full, in place of dropping */
         {ZMQ_HANDSHAKE_IVL, 2000}, /* ms; connections that never speak are cut */
         {ZMQ_SNDHWM, MAX_ANSWERS}, {ZMQ_BACKLOG, 1024}, {ZMQ_LINGER, LINGER_MS},
     };
