@@ -9,13 +9,17 @@
  *
  * The phases, and the tasks that workers take from a counter:
  *
- *     CHECK    one a batch       a batch with a value that is not finite is refused whole
- *     MAKE     one a tile        X'X from the rows so far, in the block that ends by_rows
- * (moments.h) CENTRE   one a column tile mean, centred block, its share of s_i = |x_i - shift|^2;
- * f32 rows are turned in pairs, so that rounding does not drift one for outputs   mean, centred
- * outputs PRODUCT  one a tile        xx += X'X: single precision into scratch that stays in cache,
- * then added in double (f64 rows: in double throughout) one a column tile xy += X'Y and sum_sx +=
- * X's, in double one for outputs   yy += Y'Y, in double
+ *     CHECK    one a batch        a batch with a value that is not finite is refused whole
+ *     MAKE     one a tile         X'X from the rows so far, in the block that ends by_rows
+ *     CENTRE   one a column tile  mean, centred block, its share of s_i = |x_i - shift|^2
+ *              one for outputs    mean, centred outputs
+ *     PRODUCT  one a tile         xx += X'X, summed in double
+ *              one a column tile  xy += X'Y and sum_sx += X's, in double
+ *              one for outputs    yy += Y'Y, in double
+ *
+ * by_rows is explained in moments.h. CENTRE turns f32 rows in pairs, so that rounding does not
+ * drift. PRODUCT multiplies f32 rows in single precision, into scratch that stays in cache, and
+ * then adds that in double; f64 rows are in double throughout.
  *
  * No two tasks of a phase write the same memory, so there is no lock. */
 #pragma once

@@ -5,8 +5,9 @@
  *     fold_add          ranges of rows, borrowed from their batches
  *     fold_check_batch  a batch may be refused here; fold_drop_refused then leaves it out
  *     fold_weigh_rows   w_i; when nothing has weight the block ends here
- *     fold_centre_*     means, then x and y: sqrt(w) (value - mean), turned; copies to the
- * reservoir fold_sum_s        s_i from the column tiles fold_product_*    xx, xy, yy, sum_sx
+ *     fold_centre_*     means, then x and y: sqrt(w) (value - mean), turned; fills the reservoir
+ *     fold_sum_s        s_i from the column tiles
+ *     fold_product_*    xx, xy, yy, sum_sx
  *     fold_commit       means, weight and n_rows; nothing fails after the check
  *
  * Tested with its files by test_fold.c. */
