@@ -228,9 +228,19 @@ export async function readTable(page) {
     );
 }
 
+/** Where an element lies. The page may put another in its place between the question and the answer:
+ * then it is asked again. */
+export async function boxOf(page, selector) {
+    for (const end = Date.now() + 10000; Date.now() < end; ) {
+        const box = await page.locator(selector).boundingBox();
+        if (box) return box;
+    }
+    throw new Error(`${selector} is not shown`);
+}
+
 /** Drags over the main chart, from and to shares of its plotting area. */
 export async function drag(page, from, to) {
-    const box = await page.locator("#chart .u-over").boundingBox();
+    const box = await boxOf(page, "#chart .u-over");
 
     await page.mouse.move(box.x + box.width * from, box.y + box.height / 2);
     await page.mouse.down();

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import {
+    boxOf,
     closeBrowser,
     closePage,
     Daemon,
@@ -222,7 +223,7 @@ test("what is pressed while a run streams is clicked, and keeps the focus", asyn
     await waitForStep(page, 0);
     const streaming = player.do("stream", "fast", { count: 120, rate: 40 });
 
-    const pin = await page.locator("#legend tr[data-run=fast] button[data-kind=pin]").boundingBox();
+    const pin = await boxOf(page, "#legend tr[data-run=fast] button[data-kind=pin]");
     await page.mouse.move(pin.x + 5, pin.y + 5);
     await page.mouse.down();
     await page.waitForTimeout(300); // a slow finger, a dozen points

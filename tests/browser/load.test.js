@@ -8,6 +8,7 @@ import { after, before, test } from "node:test";
 import { gzipSync } from "node:zlib";
 
 import {
+    boxOf,
     closeBrowser,
     closePage,
     Daemon,
@@ -119,7 +120,7 @@ test("a million points: bins from the daemon, the spike survives, zoom goes down
     console.log(`1,000,000 points in bins: answered in ${took.toFixed(0)} ms`);
     assert.equal(layer.binned, true);
     assert.equal(Math.max(...layer.columns.d_lr.max), 0.95);
-    const box = await page.locator("#chart .u-over").boundingBox();
+    const box = await boxOf(page, "#chart .u-over");
     const { rate, longest_ms } = await frames(page, 2, async () => {
         for (let i = 0; i < 60; i++) {
             await page.mouse.move(box.x + (box.width * i) / 60, box.y + 50);
