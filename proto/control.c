@@ -11,7 +11,7 @@
 
 /* ---- the fields of every message, one row each --------------------------------------------- */
 
-/* By enum control_status: the two states that a trainer can say. */
+/* By enum control_status: the two states that a trainer can send. */
 static const char *const status_names[] = {"finished", "failed", NULL};
 
 static const struct field hello_fields[] = {
@@ -43,8 +43,8 @@ const struct field control_window_fields[] = {
     {FIELD(open, half_life_rows, NUMBER)},
     {0},
 };
-/* Of the object `spectrum` in open, flattened like it; `centred` is no row, as it defaults to true.
- */
+/* Of the object `spectrum` in open, flattened like it; `centred` is no row, because it defaults to
+ * true. */
 const struct field control_spectrum_fields[] = {
     {FIELD(open, every, INTEGER), .max = INT32_MAX},
     {FIELD(open, leading, INTEGER), .max = INT32_MAX},

@@ -50,7 +50,7 @@ int endpoints_init(struct endpoints *places, const char *address, const char *ad
     memset(places, 0, sizeof *places);
     if (given && snprintf(places->address, ENDPOINT_SIZE, "%s", given) >= ENDPOINT_SIZE)
         return too_long("the daemon's address", e);
-    /* A directory that was named is meant: another daemon must not get the run instead. */
+    /* A directory that was named is the only place: another daemon must not get the run instead. */
     if (named)
         return add_place(places, named, "") ? 0 : too_long("the runtime directory", e);
     if (session && !add_place(places, session, "/richd"))
@@ -68,9 +68,9 @@ static bool is_trusted(uid_t owner)
     return owner == getuid() || owner == 0;
 }
 
-/* Refuses a path that leads through something that anyone could have made: what lies in a directory
- * where all may write has to belong to this user or to root. Symbolic links are looked at, not
- * followed. */
+/* Refuses a path that leads through something that another user could have made: what lies in a
+ * directory where all may write must belong to this user or to root. Symbolic links are looked at,
+ * not followed. */
 static int check_steps(const char *path, struct err *e)
 {
     bool anyone_may_write = false;
@@ -123,8 +123,7 @@ static int check_file(int directory, int file, struct err *e)
     return 0;
 }
 
-/* A descriptor of a file that counts, or -ENOENT. Links are refused, and a pipe is not waited at.
- */
+/* A descriptor of a file that counts, or -ENOENT. Links are refused, and a pipe does not block. */
 static int open_file(int directory, struct err *e)
 {
     int file =

@@ -17,7 +17,7 @@
 
 /* Where to look. */
 struct endpoints {
-    char address[ENDPOINT_SIZE]; /* given outright; "": look into the directories */
+    char address[ENDPOINT_SIZE]; /* the address that was given; "": look into the directories */
     char directories[ENDPOINTS_PLACES_MAX][ENDPOINT_SIZE];
     size_t n_directories;
 };
@@ -25,17 +25,17 @@ struct endpoints {
 /* What was found. */
 struct endpoint {
     char address[ENDPOINT_SIZE];
-    char source[ENDPOINT_SIZE + sizeof "/endpoints.json"]; /* the file; "": given outright */
+    char source[ENDPOINT_SIZE + sizeof "/endpoints.json"]; /* the file; "": the address was given */
 };
 
-/* Notes the places. `address` and `runtime_dir` are the program's own and may be NULL or empty; the
- * environment variables `address_variable` (NULL: there is none) and RICHD_RUNTIME_DIR stand in for
- * them. Returns 0, or -EINVAL when one of them is too long. */
+/* Notes the places. `address` and `runtime_dir` are what the program was given, and may be NULL or
+ * empty; then the environment variables `address_variable` (NULL: there is none) and
+ * RICHD_RUNTIME_DIR are read. Returns 0, or -EINVAL when one of them is too long. */
 int endpoints_init(struct endpoints *, const char *address, const char *address_variable,
                    const char *runtime_dir, struct err *e);
 
 /* Fills in the address that was given, or the text `member` ("ingest", "feed") of the first
- * endpoints.json that counts. Returns 0, -ENOENT when no place has one (the sentence says of each
- * place why), or -EPROTO when that file makes no sense. */
+ * endpoints.json that counts. Returns 0, -ENOENT when no place has one (the sentence gives the
+ * reason for each place), or -EPROTO when that file makes no sense. */
 int endpoints_find(const struct endpoints *, const char *member, struct endpoint *out,
                    struct err *e);

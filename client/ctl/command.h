@@ -1,5 +1,5 @@
 /* A command: a function that gets a connection and the options, and prints its answer to stdout.
- * Each has a file of its own, cmd_NAME.c; main.c holds their table and tells the way through the
+ * Each has a file of its own, cmd_NAME.c; main.c has their table, and describes the way through the
  * program. Tested end to end with its files by test_richctl.py, whose daemon is made up or real. */
 #pragma once
 

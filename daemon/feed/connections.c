@@ -183,8 +183,8 @@ static void end_connection(struct connection *c)
         close_connection(c);
 }
 
-/* Hands over the lines at hand, and moves the rest to the front once: a client that sends nothing
- * but newlines must not make us move all of them for each. */
+/* Hands over the lines that are complete, and moves the rest to the front once: a client that sends
+ * nothing but newlines must not make us move all of them for each. */
 static void hand_over(struct connection *c)
 {
     size_t at = 0;

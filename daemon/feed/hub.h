@@ -6,8 +6,8 @@
  * A subscription never buffers. It has a cursor, the last sequence number sent, and is either LIVE
  * (what is published is sent at once) or READING (a page is being read from the store after the
  * cursor). A reader that is slow, new, or resuming is the same case: it reads pages until nothing
- * is left, then it is live. Hence no gap and no doubling, and no memory that grows with a slow
- * reader.
+ * is left, then it is live. So nothing is missing and nothing comes twice, and no memory grows with
+ * a slow reader.
  *
  *             page read, more left, or output waits
  *                  .-----------.

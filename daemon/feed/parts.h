@@ -5,7 +5,7 @@
  *
  *     socket.c     listens and accepts; connections.c reads a line, and hands it over
  *                  (daemon/http/socket.c: a message)
- *     hub.c        reads the request, and gives it to whom it concerns
+ * hub.c        reads the request, and gives it to the file that answers it
  *     answers.c    answers at once what the loop knows: hello, status, the measures
  *     subs.c       starts and ends subscriptions, and sends them what is new
  *     questions.c  lends a question to a reader of the history; its answer goes to the transport

@@ -20,7 +20,7 @@ struct stream {
     int seq_column;
     cJSON *(*to_json)(sqlite3_stmt *);
     cJSON *into;  /* an array of the page */
-    uint64_t seq; /* of the row at hand; UINT64_MAX at the end */
+    uint64_t seq; /* of the current row; UINT64_MAX at the end */
 };
 #define MAX_STREAMS 2
 

@@ -1,5 +1,5 @@
 /* The inside of a history, shared by its files: the connection and its statements. Threads as in
- * history.h, which tells the way of a query. Tested with its files by test_history.c. */
+ * history.h, which describes the way of a query. Tested with its files by test_history.c. */
 #pragma once
 
 #include <sqlite3.h>

@@ -34,7 +34,7 @@ static bool add_integer_or_null(cJSON *object, const char *name, sqlite3_stmt *q
     return json_add_integer(object, name, sqlite3_column_int64(q, column));
 }
 
-/* The layer of the row at hand, as RUN OBJECT shows it. */
+/* The layer of the current row, as RUN OBJECT shows it. */
 static bool add_run_layer(cJSON *array, sqlite3_stmt *q)
 {
     struct point point;
@@ -77,7 +77,7 @@ static bool add_run_columns(cJSON *o, sqlite3_stmt *q)
            json_add_integer(o, "n_points", sqlite3_column_int64(q, 12));
 }
 
-/* RUN OBJECT of the row at hand. */
+/* RUN OBJECT of the current row. */
 static int add_run(struct history *h, cJSON *o, sqlite3_stmt *q, struct err *e)
 {
     if (!o || !add_run_columns(o, q) || sql_row_check(q, e) < 0)
@@ -191,7 +191,7 @@ static int run_get(struct history *h, const struct feed_run *params, cJSON **out
     return rc < 0 ? rc : add_names(h, run_key, *out, e);
 }
 
-/* The layer of the row at hand with its latest POINT. */
+/* The layer of the current row with its latest POINT. */
 static bool add_layer(cJSON *array, const char *run, sqlite3_stmt *q)
 {
     const char *name = sql_column_text(q, 1);

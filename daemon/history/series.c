@@ -17,7 +17,7 @@ static cJSON *start_answer(const struct selection *sel, const char *name, cJSON 
     return cJSON_AddArrayToObject(*out, name);
 }
 
-/* Appends the layer of the row at hand, without its columns: how many points they may have depends
+/* Appends the layer of the current row, without its columns: how many points they may have depends
  * on how many layers there are. */
 static bool push_layer(cJSON *array, sqlite3_stmt *q)
 {

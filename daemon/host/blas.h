@@ -6,7 +6,7 @@
 
 /* Starts this program again in the same process, with the same arguments and OPENBLAS_CORETYPE set,
  * where that gives better kernels, and says so in the log. Returns where it does not, or where it
- * cannot: the kernels at hand serve as well, only slower. Never overrides the user's
+ * cannot: the kernels that are there do the same work, only slower. Never overrides the user's
  * OPENBLAS_CORETYPE, and so never acts twice. */
 void blas_start_again(char **argv);
 

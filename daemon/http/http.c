@@ -13,8 +13,8 @@ static int answer_ready(const struct http_request *q)
                                                  : http_reply_text(q, HTTP_UNAVAILABLE, "stopping");
 }
 
-/* The page and whether we live say nothing of the runs: they are for everybody whom Host and Origin
- * let in. All else needs the token, whether it exists or not. */
+/* The page, and the answer that we live, say nothing of the runs: they are for everybody that Host
+ * and Origin let in. All else needs the token, whether it exists or not. */
 static int answer(const struct http_request *q)
 {
     const struct http_asset *asset = http_asset_find(q->path);

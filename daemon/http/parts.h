@@ -96,8 +96,8 @@ enum http_peer_kind {
     HTTP_SOCKET,
 };
 
-/* Whom we answer: one request, or a WebSocket. It hangs on lws' connection (called wsi) from the
- * request's first callback until it is answered or cut. */
+/* The peer that we answer: one request, or a WebSocket. It hangs on lws' connection (called wsi)
+ * from the request's first callback until it is answered or cut. */
 struct http_peer {
     struct list link;
     struct http *http;
@@ -149,7 +149,7 @@ struct http_request {
     const char *arg[HTTP_ARGS_MAX];
 };
 
-/* Reads the request at hand. HTTP_OK, or the status to refuse with: then as much of it is read as
+/* Reads the current request. HTTP_OK, or the status to refuse with: then as much of it is read as
  * http_reply_refuse needs. */
 enum http_code http_request_read(struct http_request *, struct http *, struct lws *,
                                  const char *path, size_t size, struct err *e);
@@ -169,7 +169,7 @@ void http_listen_close(struct http *);
 /* All that return an int return what the callback of lws is to return: 0, or -1 to end the
  * connection. */
 
-/* A peer for the request at hand, whose answer is awaited. NULL when memory ran out. */
+/* A peer for the current request; its answer is still to come. NULL when memory ran out. */
 struct http_peer *http_reply_new(const struct http_request *);
 /* The head is complete: it is written when the socket takes it, and the body after it. */
 void http_reply_start(struct http_peer *);

@@ -5,7 +5,7 @@
  * The way through:
  *
  *     zwatch.c   says that a message waits
- *     ingest.c   receives it and numbers its peer; a first byte of '{' tells control from data
+ * ingest.c   receives it and numbers its peer; a first byte of '{' means control, else data
  *     control.c  reads JSON: hello and ping are answered; open, checkpoint, log, close are events
  *     data.c     reads frames: one event for each layer's batch, which borrows the frames
  *     answers.c  hands the event to the core, and later sends the core's answers

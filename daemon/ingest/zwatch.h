@@ -9,8 +9,7 @@
  *     poll      wakes the loop when the descriptor moves; does nothing itself
  *     check     after the loop woke: a message waits? call on_readable
  *
- * Prepare reads ZMQ_EVENTS in every turn, hence also after sends made in any callback of the turn.
- */
+ * Prepare reads ZMQ_EVENTS in every turn, so also after sends made in any callback of the turn. */
 #pragma once
 
 #include <uv.h>

@@ -76,7 +76,7 @@ static struct share *take_share(struct work *w)
     return LIST_ENTRY(first, struct share, link);
 }
 
-/* All requests are at hand before the first one starts. */
+/* All requests are allocated before the first one starts. */
 int work_start(struct work *w, struct job *job)
 {
     struct list shares;

@@ -13,7 +13,8 @@
 
 /* A checkpoint: layers, totals, points with what was found in them, spectra and probes. */
 
-/* The layer's key, made with the first word of it. Totals alone may come before the shape. */
+/* The layer's key; the first message that names the layer makes it. Totals alone may come before
+ * the shape. */
 static int find_layer(struct store *s, const struct record *r, const struct layer_point *lp,
                       int64_t *key, struct err *e)
 {
@@ -53,7 +54,8 @@ static int put_total(struct store *s, const struct record *r, int64_t layer_key,
     return sql_run(q, e);
 }
 
-/* Writes the point's spectrum; that of an older point of the same attempt and step goes with it. */
+/* Deletes the spectrum of an older point of the same attempt and step, and writes this one's if it
+ * has one. */
 static int put_spectrum(struct store *s, const struct record *r, int64_t layer_key,
                         const struct spectrum *spectrum, struct err *e)
 {
@@ -80,8 +82,8 @@ static int put_spectrum(struct store *s, const struct record *r, int64_t layer_k
     return rc;
 }
 
-/* Writes the point, over the one of the same attempt and step if there is one; `*added` counts the
- * points that are new. */
+/* Writes the point, in the place of the one of the same attempt and step if there is one; `*added`
+ * counts the points that are new. */
 static int put_point(struct store *s, const struct record *r, int64_t layer_key,
                      struct layer_point *lp, int64_t *added, struct err *e)
 {

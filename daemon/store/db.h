@@ -1,5 +1,5 @@
 /* The inside of a store, shared by its files: the connection and its statements. Threads as in
- * store.h, which tells the way of a record. Tested with its files by test_store.c and
+ * store.h, which describes the way of a record. Tested with its files by test_store.c and
  * test_store_faults.c. */
 #pragma once
 
@@ -75,8 +75,8 @@ struct store {
     _Atomic uint64_t commits;
 };
 
-/* Applies one record inside the transaction at hand. Returns 0 with the outcome in the record,
- * which may be a refusal; or -errno when the disk or memory failed and the transaction must go. */
+/* Applies one record inside the open transaction. Returns 0 with the outcome in the record, which
+ * may be a refusal; or -errno when the disk or memory failed and the transaction must be undone. */
 int store_record_apply(struct store *, struct record *, struct err *e);
 
 /* The writers of records; each returns as store_record_apply does. */
@@ -98,9 +98,9 @@ int store_attempt_advance(struct store *, const struct record *, bool has_step, 
 int store_finding_put(struct store *, const struct record *, int64_t layer_key, struct finding *,
                       struct err *e);
 
-/* Makes a watch of what the record's run watches, that has seen all points of the attempt; NULL in
- * `*out` when there are none, or nothing is watched (free with watch_free). What it found is in the
- * table. */
+/* Makes a watch of the measures that the record's run watches, and gives it all points of the
+ * attempt. `*out` (free with watch_free) is NULL when there are no points, or when nothing is
+ * watched. What the watch found is in the table already. */
 int store_finding_replay(struct store *, const struct record *, int64_t layer_key,
                          struct watch **out, struct err *e);
 

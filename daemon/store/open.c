@@ -94,7 +94,7 @@ static int resume_attempt(struct store *s, struct record *r, const struct attemp
     return store_attempt_move(s, r, r->opened.attempt, STATE_OPEN, e);
 }
 
-/* Adds the layer of the row at hand; doubles the array when `*capacity` is used up. */
+/* Adds the layer of the current row; doubles the array when `*capacity` is used up. */
 static int read_layer(sqlite3_stmt *q, struct open_result *out, size_t *capacity, struct err *e)
 {
     struct stored_layer *layer;
@@ -117,7 +117,7 @@ static int read_layer(sqlite3_stmt *q, struct open_result *out, size_t *capacity
     return sql_row_check(q, e);
 }
 
-/* What else is known of the layer of the row at hand. */
+/* What else is known of the layer of the current row. */
 static int read_layer_past(struct store *s, const struct record *r, int64_t layer_key,
                            struct stored_layer *layer, struct err *e)
 {

@@ -8,7 +8,7 @@
 
 #include "daemon/store/sql.h"
 
-/* "RICH" in PRAGMA application_id: tells our file from another program's. */
+/* "RICH" in PRAGMA application_id: distinguishes our file from another program's. */
 #define APPLICATION_ID 0x52494348
 
 /* One entry a version, run once, in order, each in a transaction with its user_version. An entry is

@@ -17,10 +17,10 @@ enum dtype {
     DTYPE_COUNT,
 };
 
-/* Bytes of one value; 0 for DTYPE_NONE and for what is no dtype. */
+/* Bytes of one value; 0 for DTYPE_NONE and for a number that is no dtype. */
 size_t dtype_size(enum dtype);
 
-/* "f32", ..., "none", or "unknown" for what is no dtype. */
+/* "f32", ..., "none", or "unknown" for a number that is no dtype. */
 const char *dtype_name(enum dtype);
 
 /* DTYPE_I32 or DTYPE_I64. */

@@ -15,7 +15,7 @@
 /* Scalars of one log message. */
 #define LOG_SCALARS_MAX 1024
 /* Control messages of one run that wait for the disk. The store takes thousands a second, so a
- * trainer that has so many on the way writes faster than the disk does. */
+ * trainer with so many on their way is faster than the disk. */
 #define RUN_UNSTORED_MAX 4096
 /* Measures of one run that are watched for transitions. A detector is 18 KiB: a run of 1,024 layers
  * has 72 MiB of them at most. */

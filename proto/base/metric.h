@@ -41,8 +41,8 @@ enum metric_needs {
       "CKA of the features with those of the same rows in the first window")                       \
     X(S_INIT_UNCENTRED, s_init_uncentred, "1", NEEDS_PROBE, "the same with the means left in")
 
-/* Of the network as a whole: what only the trainer can compute. It is sent with a checkpoint, and
- * goes into the point of each of its layers. */
+/* Of the whole network: only the trainer can compute them. It is sent with a checkpoint, and goes
+ * into the point of each of its layers. */
 #define METRICS_REPORTED(X)                                                                        \
     X(PARAM_NORM, param_norm, "1", NEEDS_TRAINER, "||theta||^2 of the trainable parameters")       \
     X(PARAM_CHANGE, param_change, "1", NEEDS_TRAINER,                                              \

@@ -1,6 +1,6 @@
 /* What a trainer chooses for its run by a word of INGEST.md: whether it goes on with an old one,
- * what a checkpoint is computed over, what the features are held against. Constant data, any
- * thread. The core knows what each means. Tested by test_base.c. */
+ * what a checkpoint is computed over, and which part of the outputs the features are compared with.
+ * Constant data, any thread. The core knows what each means. Tested by test_base.c. */
 #pragma once
 
 enum resume {
@@ -16,7 +16,7 @@ enum window_kind {
 };
 
 enum projector_kind {
-    PROJECTOR_AUTO, /* a policy; projector_for makes one of the others of it */
+    PROJECTOR_AUTO, /* a policy: projector_for chooses one of the others */
     PROJECTOR_SPAN,
     PROJECTOR_TOP,
     PROJECTOR_RIDGE,

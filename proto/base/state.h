@@ -15,8 +15,7 @@ enum state {
 /* By state: "open", "finished", "failed", "lost"; NULL behind the last. */
 extern const char *const state_names[];
 
-/* The state's name. A number that is no state, as a file that anybody may have edited can hold, is
- * "lost". */
+/* The state's name. A number that is no state is "lost": the file may have been edited. */
 const char *state_name(int state);
 /* The state of that name, or -1. */
 int state_find(const char *name);

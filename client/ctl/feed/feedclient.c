@@ -343,8 +343,8 @@ static int send_request(struct feedclient *feed, const char *method, cJSON *para
     return rc;
 }
 
-/* The daemon's error as ours: its text, and what a script can tell apart. A parameter that it
- * refuses was an option of ours. */
+/* The daemon's error as ours: its text, and a code that a script can distinguish. A parameter that
+ * it refuses was an option of ours. */
 static int remote_error(const cJSON *error, struct err *e)
 {
     const char *text = "an error without a text";

@@ -24,7 +24,7 @@ static double round_up(double raw)
     return (digit <= 2 + 1e-9 ? 2 : digit <= 5 + 1e-9 ? 5 : 10) * power;
 }
 
-/* Digits after the point that tell multiples of `spacing` apart. */
+/* Digits after the point that multiples of `spacing` need to differ. */
 static int decimals_of(double spacing)
 {
     double digits = ceil(-log10(spacing) - 1e-9);

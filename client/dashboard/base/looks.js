@@ -40,7 +40,8 @@ export class Looks {
     }
 
     /**
-     * How a line of the run looks. With all layers shown the dash tells the layer, else the run.
+     * How a line of the run looks. With all layers shown the dash stands for the layer, else for
+     * the run.
      * @param {string} run @param {string} layer
      */
     line(run, layer) {

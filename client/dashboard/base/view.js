@@ -48,7 +48,7 @@ export class View extends EventTarget {
         this.state = { ...DEFAULTS };
     }
 
-    /** Changes what differs, and tells. @param {Partial<ViewState>} change */
+    /** Changes what differs, and notifies the listeners. @param {Partial<ViewState>} change */
     set(change) {
         const names = Object.keys(change).filter(
             (name) => JSON.stringify(change[name]) !== JSON.stringify(this.state[name]),

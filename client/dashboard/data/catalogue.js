@@ -64,7 +64,7 @@ export class Catalogue extends EventTarget {
         this.dispatchEvent(new Event("change"));
     }
 
-    /** Loads what only run.get tells. @param {string} id */
+    /** Loads what only run.get has. @param {string} id */
     async load(id) {
         try {
             const run = await this.feed.call("run.get", { run: id });

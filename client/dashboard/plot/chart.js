@@ -134,7 +134,7 @@ export class MainChart extends EventTarget {
             : "No point between these steps.";
     }
 
-    /* The newest step on the screen: performance.getEntriesByName("richd:drawn") tells when. */
+    /* The newest step on the screen: performance.getEntriesByName("richd:drawn") has the time. */
     #noteDrawn(left) {
         const step = Math.max(-1, ...left.map((s) => s.steps.at(-1) ?? -1));
 

@@ -13,7 +13,7 @@ const SIGN_OF_SPECTRUM = "stable_rank";
 const POINTS = 20000;
 const CACHE_MAX = 200;
 const REFRESH_MS = 1000;
-/* While the slider moves, spectra that are not at hand are asked for at this pace. */
+/* While the slider moves, spectra that are not loaded yet are asked for at this pace. */
 const SLIDE_MS = 30;
 const RHO_FLOOR = 1e-8;
 const FONT = "12px system-ui, sans-serif";

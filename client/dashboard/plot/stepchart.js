@@ -8,7 +8,7 @@ const { uPlot } = globalThis;
 
 /**
  * @typedef {object} Trace
- * @property {string} key tells traces apart
+ * @property {string} key distinguishes traces
  * @property {number[]} steps
  * @property {(number|null)[]} values
  * @property {(number|null)[]|null} low

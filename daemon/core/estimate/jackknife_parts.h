@@ -76,7 +76,7 @@ static inline size_t jackknife_sum_column(const struct pair *pair, enum omitted 
 
 /* Pairs of groups that have weight, and without which some weight remains. */
 void jackknife_find_pairs(struct jackknife *);
-/* Fills `root`, and tells each pair where its matrices are. */
+/* Fills `root`, and notes in each pair where its matrices are. */
 void jackknife_weigh_columns(struct jackknife *);
 /* slice = rows first..first+n-1 of A', times `scale`; n x n_cols, n <= TILE_ORDER. */
 void jackknife_fill_features(const struct jackknife *, size_t first, size_t n, double scale);

@@ -21,7 +21,7 @@ void linalg_init(void);
 const char *linalg_description(void);
 
 /* The kernels that it chose ("Haswell"), and whether it was built with those of a core type (in
- * capitals); false where it cannot tell. */
+ * capitals); false where that is not known. */
 const char *linalg_kernels(void);
 bool linalg_has_kernels(const char *type);
 

@@ -83,7 +83,7 @@ struct event {
 
 enum action_type {
     ACT_WELCOME,  /* the run is open: answer the peer */
-    ACT_PROGRESS, /* tell the peer its credit */
+    ACT_PROGRESS, /* send the peer its credit */
     ACT_ACK,      /* acknowledge `seq`, which is on disk; nothing to publish */
     ACT_COMPLETE, /* a record is on disk: acknowledge it to the peer (0: nobody waits), publish what
                      is new in it, then record_free */

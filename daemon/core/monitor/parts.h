@@ -1,6 +1,7 @@
 /* What the parts of the engine share: the monitor itself, and the event handlers. monitor.c,
- * runs.c, open.c, batches.c, control.c and done.c include this; nobody else does. monitor.h tells
- * the way through them. Tested with its files by test_monitor.c, of tests/unit and of tests/sim. */
+ * runs.c, open.c, batches.c, control.c and done.c include this; nobody else does. monitor.h
+ * describes the way through them. Tested with its files by test_monitor.c, of tests/unit and of
+ * tests/sim. */
 #pragma once
 
 #include "daemon/core/monitor/monitor.h"
@@ -30,7 +31,8 @@ struct run *monitor_run_of_id(const struct monitor *, const char *id, const char
 void monitor_bind_peer(struct monitor *, struct run *, peer_id);
 /* The peer has no run: it has to open one. */
 void monitor_refuse_not_open(peer_id, struct actions *);
-/* Ends a run because a newer attempt was opened, and tells its trainer. The run may be freed. */
+/* Ends a run because a newer attempt was opened, and sends its trainer a nack. The run may be
+ * freed. */
 void monitor_supersede(struct monitor *, struct run *, struct actions *);
 /* Frees a run for which nothing remains to be done. Called where something of it came home. */
 void monitor_free_if_done(struct monitor *, struct run *, struct actions *);
@@ -46,7 +48,7 @@ void monitor_on_open_stored(struct monitor *, struct record *, struct actions *)
 /* ---- what a batch meets (batches.c) --------------------------------------------------------- */
 
 void monitor_on_batch(struct monitor *, const struct event *, struct actions *);
-/* Counts the batch as refused and tells the trainer; it still has to be released. */
+/* Counts the batch as refused and sends the trainer a nack; it still has to be released. */
 void monitor_refuse_batch(struct monitor *, struct run *, const struct batch *, struct nack *,
                           struct actions *);
 /* Starts the layer's next job, if it is idle and has one. */

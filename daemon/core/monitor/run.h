@@ -90,9 +90,9 @@ struct layer *run_add_layer(struct run *, const char *name, uint32_t p, uint32_t
 
 /* Starts the credit of a new connection, with `held_bytes` of the window still in use. */
 void run_start_credit(struct run *, uint64_t held_bytes);
-/* Returns credit, and tells the peer of it when enough has come together. */
+/* Returns credit, and sends it to the peer when enough has come together. */
 void run_return_credit(struct run *, uint64_t bytes, struct actions *);
-/* Tells the peer of the credit that it has not heard of yet. */
+/* Sends the peer the credit that it does not know yet. */
 void run_send_credit(struct run *, struct actions *);
 
 /* Bytes of rows that are queued or lent. */
