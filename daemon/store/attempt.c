@@ -1,6 +1,7 @@
 #include "daemon/store/db.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,7 +9,7 @@
 #include "daemon/core/monitor/record.h"
 #include "daemon/store/sql.h"
 
-/* The attempts of a run. */
+/* The attempts of a run, and how a record is refused. */
 
 int store_attempt_find(struct store *s, int64_t run_key, uint32_t attempt, struct attempt_row *out,
                        struct err *e)
@@ -56,4 +57,16 @@ int store_attempt_advance(struct store *s, const struct record *r, bool has_step
     if (!has_step)
         sqlite3_bind_null(q, 4);
     return sql_run(q, e);
+}
+
+/* What all kinds of records share: the refusal. */
+int store_record_refuse(struct record *r, int code, const char *format, ...)
+{
+    va_list args;
+
+    r->rc = code;
+    va_start(args, format);
+    vsnprintf(r->error, sizeof r->error, format, args);
+    va_end(args);
+    return 0;
 }
