@@ -1,8 +1,8 @@
 /* librichd: a training program's way to richd. It never blocks the training loop, never prints,
  * never raises, and holds no more memory than its options allow. A daemon that is absent, stopped
  * or restarted costs points, not training time. Every function may be called from any thread. One
- * rule holds: no other call of a run may run beside or after its richd_close. What the daemon
- * measures, and what the points mean, is in the daemon's manual.
+ * rule holds: no other call of a run may run beside or after its richd_close. The daemon's manual
+ * says what is measured, and what the points mean.
  *
  *     struct richd_options options = RICHD_OPTIONS;
  *     options.name = "wd1-seed0";

@@ -1,6 +1,6 @@
 /* cJSON with its known gaps closed, for both protocols. Parsing is strict (size, depth, UTF-8, no
  * trailing text, no duplicate keys, finite numbers), printing round-trips every double. No state,
- * any thread. What the members mean is the codecs' business.
+ * any thread. The codecs know what the members mean.
  *
  * The way through this room. A control message (control.h) comes as text: json_parse makes a tree,
  * the message's rows (control_field.h) read the members into its struct, and what fits in no row is
@@ -8,8 +8,8 @@
  * data message (wire.h) comes as frames: header, name, then each frame against the size that the
  * header announces; nothing is copied. A request of a reader (feed.h) comes as a line: json_parse,
  * the method's row with the parameters that it knows, then typed parameters; answers go out as one
- * line each. What is wrong is refused with one sentence that names the member, and leaves nothing
- * to free. */
+ * line each. A wrong text is refused with one sentence that names the member, and leaves nothing to
+ * free. */
 #pragma once
 
 #include <cjson/cJSON.h>

@@ -7,6 +7,6 @@
 
 #include "include/richd.h"
 
-/* Copies an array of POINT objects, and leaves out what is none. Returns the points (free with
- * richd_points_free), or NULL when memory ran out. `array` may be NULL: no points. */
+/* Copies an array of POINT objects, and leaves out all that is no POINT. Returns the points (free
+ * with richd_points_free), or NULL when memory ran out. `array` may be NULL: no points. */
 struct richd_points *points_new(const cJSON *array);

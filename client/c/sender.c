@@ -18,7 +18,7 @@
 #define TICK_MS 250
 /* A connection that is not made in this time is given up; the endpoint is looked up again. */
 #define CONNECT_MS 5000
-/* Without an endpoint, how often the files are looked at again. */
+/* How often the files are read again while there is no endpoint. */
 #define LOOK_MS 500
 /* The pause between two connections: doubled from the first to the last until a welcome. */
 #define BACKOFF_FIRST_MS 100

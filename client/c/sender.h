@@ -1,8 +1,7 @@
 /* The background thread and its socket: finds the daemon, connects, carries the session's messages
  * out and the daemon's in, and begins again when the connection fails. It owns the ZeroMQ context;
  * it shares the session with the program's threads under `lock`, which is never held across a call
- * that can wait. What is sent, kept or dropped is the session's decision. Tested by
- * test_client.c. */
+ * that can wait. The session decides what is sent, kept or dropped. Tested by test_client.c. */
 #pragma once
 
 #include <pthread.h>

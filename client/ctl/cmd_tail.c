@@ -186,8 +186,8 @@ static int print_straight(struct tail *tail, const cJSON *update, struct err *e)
     return print_members(tail, update, e);
 }
 
-/* The subscriptions' answers and their updates have the same members. What is resumed is the
- * series: its cursor is the one that moves. */
+/* The subscriptions' answers and their updates have the same members. Only the series is resumed:
+ * its cursor is the one that moves. */
 static int print_update(struct tail *tail, const cJSON *update, struct err *e)
 {
     int rc;

@@ -22,7 +22,7 @@
 #define REDRAW_MS 200
 /* No update carries states and rates, and ages grow: richctl asks for the list this often. */
 #define LOOK_MS 1000
-/* A daemon that went is looked for this often. */
+/* How often top looks for a daemon that went. */
 #define RETRY_MS 1000
 /* The rest of a torn key comes sooner, or it was ESC alone. */
 #define TORN_MS 50

@@ -1,6 +1,6 @@
 /* The connections of the feed's socket: lines in, one request of each at a time, and lines out.
- * Owns their buffers and streams; loop thread only. What a line means is hub.h's business, who
- * listens is socket.h's. */
+ * Owns their buffers and streams; loop thread only. hub.h knows what a line means, and socket.h
+ * listens. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /* FEED.md behind any transport: requests in, texts out, and the subscriptions (parts.h has the way
  * through the room). Owns the subscriptions (to series, or to events: one mechanism) and the
- * queries that are out; loop thread only. How lines travel is the transport's business (socket.h):
- * it hands each request over and says when its output has drained.
+ * queries that are out; loop thread only. The transport (socket.h) knows how lines travel: it hands
+ * each request over, and says when its output has drained.
  *
  * A subscription never buffers. It has a cursor, the last sequence number sent, and is either LIVE
  * (what is published is sent at once) or READING (a page is being read from the store after the

@@ -1,6 +1,6 @@
 /* Texts on their way to one peer: a queue from which the transport takes pieces as the socket takes
- * them, and a count of seconds in which it took nothing. Owns the texts; loop thread. How much may
- * wait is the transport's business. */
+ * them, and a count of seconds in which it took nothing. Owns the texts; loop thread. The transport
+ * decides how much may wait. */
 #pragma once
 
 #include <stdbool.h>

@@ -10,10 +10,9 @@
  *     subs.c       starts and ends subscriptions, and sends them what is new
  *     questions.c  lends a question to a reader of the history; its answer goes to the transport
  *
- * Each calls those below it and none above it. What a request does wrong is an error with a
- * sentence, sent as the answer. A client that leaves stays in memory until its queries are home.
- * A reader that takes nothing is cut by its transport. Tested with its files by
- * test_hub.c. */
+ * Each calls those below it and none above it. A request that is wrong gets an error with a
+ * sentence as its answer. A client that leaves stays in memory until its queries are home. A reader
+ * that takes nothing is cut by its transport. Tested with its files by test_hub.c. */
 #pragma once
 
 #include "daemon/feed/hub.h"

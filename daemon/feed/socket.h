@@ -1,6 +1,6 @@
 /* The feed's socket: JSON lines over a UNIX or loopback TCP socket. Owns the listening socket and
- * the connections: line buffers in, write queue out, limits and time-outs; loop thread only. What a
- * line means is hub.h's business. */
+ * the connections: line buffers in, write queue out, limits and time-outs; loop thread only. hub.h
+ * knows what a line means. */
 #pragma once
 
 #include <uv.h>

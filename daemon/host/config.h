@@ -1,11 +1,11 @@
 /* The way through the room: config reads the options, paths completes them with what the machine
  * says and makes the directories, lock takes these, endpoints says to clients where the sockets
- * are. What is wrong with an option is refused before anything is made; what a directory or a file
- * refuses ends the start with a sentence. log is used by all, on any thread.
+ * are. A wrong option is refused before anything is made; what a directory or a file refuses ends
+ * the start with a sentence. log is used by all, on any thread.
  *
  * The options: one table row each, from which flags, environment, file, help and --print-config
- * come. Reads the command line at the start and at SIGHUP, and owns its texts; main's thread. Which
- * directories and sockets follow from them is paths.h's business.
+ * come. Reads the command line at the start and at SIGHUP, and owns its texts; main's thread.
+ * paths.h decides which directories and sockets follow from them.
  *
  * A flag wins over RICHD_NAME in the environment, that over `name = value` in the file, that over
  * the default. */

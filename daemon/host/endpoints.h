@@ -1,6 +1,6 @@
 /* How clients find us and may reach us: endpoints.json in the runtime directory, and the group that
  * is let through. Owns that file while the directory's lock is held; main's thread, at the start
- * and the end. Reading the file is the clients' business. */
+ * and the end. The clients read the file. */
 #pragma once
 
 #include "daemon/host/config.h"

@@ -1,6 +1,6 @@
 /* What keeps a second daemon away: a lock on each of our directories, and a look at a socket file
  * before it is replaced. Owns nothing, the caller holds the lock; main's thread, at the start and
- * the end. Making the directories is the business of paths.h. */
+ * the end. paths.h makes the directories. */
 #pragma once
 
 #include "proto/base/err.h"

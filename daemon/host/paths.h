@@ -1,6 +1,6 @@
 /* Where things lie: the state and the runtime directory, and the sockets in them. Owns nothing: it
- * completes the options, and makes the directories; main's thread, at the start and at SIGHUP. That
- * no other daemon uses them is lock.h's business, that clients find the sockets endpoints.h's. */
+ * completes the options, and makes the directories; main's thread, at the start and at SIGHUP.
+ * lock.h makes sure that no other daemon uses them, endpoints.h that clients find the sockets. */
 #pragma once
 
 #include "daemon/host/config.h"

@@ -1,6 +1,6 @@
 /* Who may ask for what over HTTP: the Host and Origin of a request, and its token, each compared
- * whole. Owns the names and the tokens, which it reads once; any thread may check. What is behind a
- * path is the business of others: a request that fails here is not looked at further. */
+ * whole. Owns the names and the tokens, which it reads once; any thread may check. It does not know
+ * what is behind a path: a request that fails here goes no further. */
 #pragma once
 
 #include <stdbool.h>

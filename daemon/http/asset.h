@@ -1,6 +1,5 @@
 /* The page's files, which are part of the binary (embed.sh writes the table). Constant data,
- * any thread; how they travel is reply.c's business. Tested by
- * tests/e2e/read/test_http.py. */
+ * any thread; reply.c sends them. Tested by tests/e2e/read/test_http.py. */
 #pragma once
 
 #include <stddef.h>

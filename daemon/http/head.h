@@ -1,5 +1,5 @@
-/* The head of an HTTP/1.1 response, as text. Stateless, any thread; sending it, and the body, are
- * the business of reply.c. */
+/* The head of an HTTP/1.1 response, as text. Stateless, any thread; reply.c sends it, and the
+ * body. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /* The daemon over HTTP (proto/HTTP.md): the page, the feed as a WebSocket, the history as JSON and
  * CSV, server-sent events, metrics (parts.h has the way through the room). Owns the listening
- * socket and what hangs on it, all of it libwebsockets' on our loop; loop thread only. What a
- * request means is the feed's business (hub.h): here paths become its methods. */
+ * socket and what hangs on it, all of it libwebsockets' on our loop; loop thread only. The feed
+ * (hub.h) knows what a request means: here paths become its methods. */
 #pragma once
 
 #include <uv.h>

@@ -31,7 +31,7 @@
 
 /* One lws_write: what a loopback socket takes at once, small enough to copy when it does not. */
 #define HTTP_PIECE 65536
-/* The longest path, query or header that is looked at. */
+/* The longest path, query or header that is read. */
 #define HTTP_TEXT_MAX 2048
 /* A reader that takes nothing for so long is cut (proto/HTTP.md, Limits). */
 #define HTTP_STALL_TICKS 30
@@ -114,7 +114,7 @@ struct http_peer {
 
 /* ---- peers.c --------------------------------------------------------------------------------- */
 
-/* Hangs a new peer on the connection, all zero but for its kind. NULL when memory ran out. */
+/* Puts a new peer onto the connection; all of it is zero but its kind. NULL when memory ran out. */
 struct http_peer *http_peer_new(struct http *, struct lws *, enum http_peer_kind);
 /* Takes it off and frees it; later callbacks of the connection find none. NULL is fine. */
 void http_peer_free(struct http_peer *);

@@ -1,6 +1,6 @@
 /* Paths as requests of the feed: /api/v1/... and /metrics, with their parameters. Stateless, any
- * thread. Whether a parameter exists and its value is good is FEED.md's business: what is asked
- * here is answered, and refused, as over any other transport. */
+ * thread. FEED.md says which parameters exist and which values are good: a request is answered, and
+ * refused, as over any other transport. */
 #pragma once
 
 #include <stdbool.h>

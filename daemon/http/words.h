@@ -1,5 +1,5 @@
 /* The feed's answers as HTTP has them: bare JSON, CSV, OpenMetrics, server-sent events. Stateless,
- * any thread; what is in them is the feed's business. */
+ * any thread; the feed decides what is in them. */
 #pragma once
 
 #include "daemon/feed/hub.h"

@@ -1,6 +1,6 @@
 /* What the files of ingest share. Calls go one way: ingest.c receives a message, control.c or
  * data.c makes an event of it, answers.c sends what leaves: events to the core, answers to
- * trainers. Loop thread. What a message means is the core's decision. Tested with its files by
+ * trainers. Loop thread. The core decides what a message means. Tested with its files by
  * test_ingest.c, and end to end by test_malformed_messages_do_no_harm.py. */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* The daemon as one object: opens every part, carries out what the core decides, and closes all at
  * the end (parts.h has the way through the room). Owns every module that does something and the
- * monitor, on the thread that runs it; what the options mean, and what the exit codes are, is
- * main's business.
+ * monitor, on the thread that runs it; main knows what the options mean, and what the exit codes
+ * are.
  *
  * SIGTERM and SIGINT finish what was promised: checkpoints received are measured, stored,
  * acknowledged (stop.c). A second signal does not wait. SIGHUP has the options read again. */

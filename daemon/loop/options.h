@@ -1,7 +1,7 @@
 /* The options as they will be used: read from all sources, completed by what the machine says, and
  * checked against it; at the start, and again at SIGHUP. Owns nothing and logs nothing; main's
- * thread, which is the loop's. What an option means is the business of the module that uses it.
- * Tested by tests/e2e/service/test_options_come_from_flag_environment_and_file.py. */
+ * thread, which is the loop's. The module that uses an option knows what it means. Tested by
+ * tests/e2e/service/test_options_come_from_flag_environment_and_file.py. */
 #pragma once
 
 #include "daemon/host/config.h"

@@ -77,7 +77,7 @@ void loop_on_stored(void *arg, struct record *);
 
 /* ---- report.c -------------------------------------------------------------------------------- */
 
-/* What somebody may want to know later: transitions, and probes that differ. */
+/* What a person may want to know later: transitions, and probes that differ. */
 void loop_report(struct loop *, const struct record *);
 
 /* ---- stop.c ---------------------------------------------------------------------------------- */

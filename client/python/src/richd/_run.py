@@ -263,7 +263,8 @@ class Run(Watcher):
 
         `metrics` are measures of the whole network that only the trainer can compute, by name:
         param_norm, param_change, ntk_distance, ntk_alignment. They go into the point of every
-        layer, in place of those that `watch` computes. What is not finite is null.
+        layer, in place of those that `watch` computes. A value that is not finite is stored as
+        null.
         """
         control = self._mark(step, spectrum, metrics)
         if not wait:
@@ -341,8 +342,8 @@ class Run(Watcher):
     def log(self, scalars: Mapping[str, Any], step: Optional[int] = None) -> None:
         """Store named numbers beside the points.
 
-        Values are numbers, 0-d arrays or tensors (one on a GPU is waited for); what is not finite
-        is stored as null. Names have 1 to 128 bytes. Never waits for the daemon.
+        Values are numbers, 0-d arrays or tensors (the call waits for one on a GPU). A value that is
+        not finite is stored as null. Names have 1 to 128 bytes. Never waits for the daemon.
         """
         step = self._at_step(step)
         values = {_check_scalar_name(name): _clean.number(v) for name, v in scalars.items()}

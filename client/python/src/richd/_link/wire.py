@@ -1,7 +1,7 @@
 """The bytes of a data message: the 64-byte header and the dtype codes of proto/INGEST.md.
 
-Pure functions without state, any thread. The frames after the header are the business of `_arrays`
-and `_moments`, and `_session` decides when they are sent.
+Pure functions without state, any thread. `_arrays` and `_moments` make the frames after the header,
+and `_session` decides when they are sent.
 """
 
 from __future__ import annotations

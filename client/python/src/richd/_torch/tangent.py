@@ -48,7 +48,7 @@ class NTK:
     Arguments:
         inputs: a tensor (n, ...), or a tuple of them, one an argument of the model.
         targets: (n,) integer labels, or (n, K) values; None: no alignment.
-        every: at the first checkpoint and each so-many-th after it.
+        every: K computes it at the first checkpoint and at each K-th after it.
         directions: k; None: all of the outputs, but at most 4.
         rows: at most so many of the inputs are used, the first ones.
         position: the token whose outputs are taken, for outputs (n, sequence, C): "last" or an

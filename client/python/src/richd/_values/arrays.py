@@ -1,8 +1,8 @@
 """Arrays of any framework as contiguous rows in one of the protocol's dtypes.
 
 Called by the training thread; the sender thread only waits for a copy off a GPU to arrive. It
-imports no framework: a torch tensor can only be met when torch is loaded. What the rows mean is
-left to the caller.
+imports no framework: a torch tensor can only be met when torch is loaded. The caller knows what the
+rows mean.
 
 A caller may overwrite its arrays in place as soon as the call returns, so rows are copied unless
 the caller promises (`copy=False`) to leave them alone. Off a GPU the copy runs on a stream of its
