@@ -35,6 +35,6 @@ struct estimate estimate_richness(const struct sums *, double r);
 /* Against a projector that is not the space of all outputs, with the squared norm ||P||_F^2 (its
  * rank, unless it shrinks): q is tr(T P). There is no de-biased form: the correction is derived for
  * directions that do not depend on the rows, and principal directions do (measured: 0.20 in place
- * of 0.44 for 20 of 64 equal directions and 128 rows). Not finite where a ridge of a trainer's choice
- * shrinks the norm to 0. */
+ * of 0.44 for 20 of 64 equal directions and 128 rows). Not finite where a ridge of a trainer's
+ * choice shrinks the norm to 0. */
 struct estimate estimate_projected(const struct sums *, double norm_sq);
