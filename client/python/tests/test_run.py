@@ -227,6 +227,7 @@ def test_restarted_daemon_at_another_address_gets_what_was_not_acknowledged(tmp_
         assert wait_until(lambda: first.controls("log"))
     with Daemon() as second:
         publish(second)
+        assert wait_until(lambda: second.controls("open"))
         run.observe(*rows(), step=1)
         assert run.checkpoint(step=1, wait=True)
         opened = second.controls("open")[0]
@@ -272,6 +273,15 @@ def test_fenced_run_stops_sending_and_training_goes_on(daemon, caplog):
     started = time.monotonic()
     run.finish()
     assert time.monotonic() - started < 0.5
+
+
+def test_what_comes_while_the_sender_ends_is_dropped_without_a_word(daemon, caplog):
+    run = connected(daemon)
+    run._outbox.close()
+    run.log({"x": 1}, step=0)
+    assert run.stats.controls_dropped == 1
+    assert warnings(caplog) == []
+    run.finish(timeout=0.3)
 
 
 def test_refusals_are_said_once_with_the_daemons_words(daemon, caplog):

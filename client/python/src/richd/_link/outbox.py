@@ -129,6 +129,11 @@ class Outbox:
             return items
 
     @property
+    def closed(self) -> bool:
+        """Nothing is taken any more: the run has ended."""
+        return self._closed
+
+    @property
     def controls(self) -> int:
         """Control messages without an answer."""
         return self._controls

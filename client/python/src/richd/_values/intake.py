@@ -235,7 +235,7 @@ class Intake:
             self._sender.wake()
             return control
         self._reporter.add(controls_dropped=1)
-        if not self._sender.stopped:
+        if not self._outbox.closed:
             self._reporter.warn(
                 "controls", f"{_outbox.CONTROLS_MAX} messages wait for the daemon; more are dropped"
             )
