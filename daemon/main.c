@@ -18,20 +18,20 @@
 #define EXIT_USAGE  64
 #define EXIT_CONFIG 78
 
-static int serve(struct config *c)
+static int serve(struct config *config)
 {
     struct loop *loop;
-    struct err e;
+    struct err err;
     int exit_code;
 
-    log_set_level(c->log_level);
-    blas_start_again(c->argv);
+    log_set_level(config->log_level);
+    blas_start_again(config->argv);
     umask(0077);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
     linalg_init();
-    if (loop_open(c, &loop, &exit_code, &e) < 0) {
-        log_error("%s", e.text);
+    if (loop_open(config, &loop, &exit_code, &err) < 0) {
+        log_error("%s", err.text);
         return exit_code;
     }
     return loop_run(loop);
@@ -47,14 +47,14 @@ static int print_kernels(void)
     return 0;
 }
 
-static int run_task(struct config *c)
+static int run_task(struct config *config)
 {
-    switch (c->task) {
+    switch (config->task) {
     case TASK_CHECK_CONFIG:
         printf("The configuration is valid.\n");
         return 0;
     case TASK_PRINT_CONFIG:
-        config_print(c, stdout);
+        config_print(config, stdout);
         return 0;
     case TASK_PRINT_KERNELS:
         return print_kernels();
@@ -67,17 +67,17 @@ static int run_task(struct config *c)
     case TASK_SERVE:
         break;
     }
-    return serve(c);
+    return serve(config);
 }
 
 int main(int argc, char **argv)
 {
     struct config config;
-    struct err e;
-    int rc = options_read(&config, argc, argv, &e);
+    struct err err;
+    int rc = options_read(&config, argc, argv, &err);
 
     if (rc < 0) {
-        fprintf(stderr, "richd: %s\n", e.text);
+        fprintf(stderr, "richd: %s\n", err.text);
         return rc == -EINVAL ? EXIT_USAGE : EXIT_CONFIG;
     }
     rc = run_task(&config);

@@ -124,7 +124,7 @@ static const struct field nack_fields[] = {
 /* ---- what does not fit in a row ------------------------------------------------------------ */
 
 /* A member of another kind than null, or NULL with *rc = -EPROTO when it is not an object. */
-static const cJSON *object_member(const cJSON *object, const char *name, int *rc, struct err *e)
+static const cJSON *object_member(const cJSON *object, const char *name, int *rc, struct err *err)
 {
     const cJSON *member = cJSON_GetObjectItemCaseSensitive(object, name);
 
@@ -133,15 +133,15 @@ static const cJSON *object_member(const cJSON *object, const char *name, int *rc
         return NULL;
     if (cJSON_IsObject(member))
         return member;
-    *rc = err_set(e, -EPROTO, "\"%s\" must be an object", name);
+    *rc = err_set(err, -EPROTO, "\"%s\" must be an object", name);
     return NULL;
 }
 
-static int parse_hello(struct control *c, struct err *e)
+static int parse_hello(struct control *control, struct err *err)
 {
-    if (c->hello.protocol_min <= c->hello.protocol_max)
+    if (control->hello.protocol_min <= control->hello.protocol_max)
         return 0;
-    return err_set(e, -EPROTO, "\"protocol_min\" is above \"protocol_max\"");
+    return err_set(err, -EPROTO, "\"protocol_min\" is above \"protocol_max\"");
 }
 
 bool control_run_valid(const char *run)
@@ -153,79 +153,79 @@ bool control_run_valid(const char *run)
     return size >= 1 && size <= RUN_ID_MAX && run[0] != '.' && strspn(run, allowed) == size;
 }
 
-static int parse_tags(struct control *c, struct err *e)
+static int parse_tags(struct control *control, struct err *err)
 {
-    const cJSON *tags = cJSON_GetObjectItemCaseSensitive(c->root, "tags");
+    const cJSON *tags = cJSON_GetObjectItemCaseSensitive(control->root, "tags");
     const cJSON *tag;
 
     if (!tags || cJSON_IsNull(tags))
         return 0;
     if (!cJSON_IsArray(tags))
-        return err_set(e, -EPROTO, "\"tags\" must be an array of strings");
+        return err_set(err, -EPROTO, "\"tags\" must be an array of strings");
     cJSON_ArrayForEach(tag, tags)
     {
         if (!cJSON_IsString(tag) || strlen(tag->valuestring) > TEXT_MAX)
-            return err_set(e, -EPROTO, "a tag must be a string of at most %d bytes", TEXT_MAX);
+            return err_set(err, -EPROTO, "a tag must be a string of at most %d bytes", TEXT_MAX);
     }
-    c->open.tags = tags;
+    control->open.tags = tags;
     return 0;
 }
 
-static int parse_window(struct control *c, struct err *e)
+static int parse_window(struct control *control, struct err *err)
 {
     int rc;
-    const cJSON *window = object_member(c->root, "window", &rc, e);
+    const cJSON *window = object_member(control->root, "window", &rc, err);
 
-    c->open.window = WINDOW_CHECKPOINT;
-    c->open.half_life_rows = (double)NAN;
+    control->open.window = WINDOW_CHECKPOINT;
+    control->open.half_life_rows = (double)NAN;
     if (!window)
         return rc;
-    rc = field_read_all(window, control_window_fields, &c->open, e);
+    rc = field_read_all(window, control_window_fields, &control->open, err);
     if (rc < 0)
-        return err_prefix(e, rc, "window: ");
-    if (c->open.window == WINDOW_EXPONENTIAL && !(c->open.half_life_rows > 0))
-        return err_set(e, -EPROTO, "window: \"half_life_rows\" must be a number above 0");
+        return err_prefix(err, rc, "window: ");
+    if (control->open.window == WINDOW_EXPONENTIAL && !(control->open.half_life_rows > 0))
+        return err_set(err, -EPROTO, "window: \"half_life_rows\" must be a number above 0");
     return 0;
 }
 
-static int parse_spectrum(struct control *c, struct err *e)
+static int parse_spectrum(struct control *control, struct err *err)
 {
     int rc;
-    const cJSON *spectrum = object_member(c->root, "spectrum", &rc, e);
+    const cJSON *spectrum = object_member(control->root, "spectrum", &rc, err);
     const cJSON *centred;
 
-    c->open.every = c->open.leading = 0;
-    c->open.uncentred = false;
+    control->open.every = control->open.leading = 0;
+    control->open.uncentred = false;
     if (!spectrum)
         return rc;
-    rc = field_read_all(spectrum, control_spectrum_fields, &c->open, e);
+    rc = field_read_all(spectrum, control_spectrum_fields, &control->open, err);
     if (rc < 0)
-        return err_prefix(e, rc, "spectrum: ");
+        return err_prefix(err, rc, "spectrum: ");
     centred = cJSON_GetObjectItemCaseSensitive(spectrum, "centred");
     if (centred && !cJSON_IsBool(centred) && !cJSON_IsNull(centred))
-        return err_set(e, -EPROTO, "spectrum: \"centred\" must be true or false");
-    c->open.uncentred = cJSON_IsFalse(centred);
+        return err_set(err, -EPROTO, "spectrum: \"centred\" must be true or false");
+    control->open.uncentred = cJSON_IsFalse(centred);
     return 0;
 }
 
-static int parse_projector(struct control *c, struct err *e)
+static int parse_projector(struct control *control, struct err *err)
 {
     int rc;
-    const cJSON *projector = object_member(c->root, "projector", &rc, e);
-    struct control_open *o = &c->open;
+    const cJSON *projector = object_member(control->root, "projector", &rc, err);
+    struct control_open *open = &control->open;
 
-    o->projector = PROJECTOR_AUTO;
-    o->energy = o->lambda = (double)NAN;
-    o->k = 0;
+    open->projector = PROJECTOR_AUTO;
+    open->energy = open->lambda = (double)NAN;
+    open->k = 0;
     if (!projector)
         return rc;
-    rc = field_read_all(projector, control_projector_fields, o, e);
+    rc = field_read_all(projector, control_projector_fields, open, err);
     if (rc < 0)
-        return err_prefix(e, rc, "projector: ");
-    if (!isnan(o->energy) && !(o->energy > 0 && o->energy <= 1))
-        return err_set(e, -EPROTO, "projector: \"energy\" must be above 0 and at most 1");
-    if (!isnan(o->lambda) && !(o->lambda > 0))
-        return err_set(e, -EPROTO, "projector: \"lambda\" must be a number above 0");
+        return err_prefix(err, rc, "projector: ");
+    if (!isnan(open->energy) && !(open->energy > 0 && open->energy <= 1))
+        return err_set(err, -EPROTO, "projector: \"energy\" must be above 0 and at most 1");
+    if (!isnan(open->lambda) && !(open->lambda > 0))
+        return err_set(err, -EPROTO, "projector: \"lambda\" must be a number above 0");
     return 0;
 }
 
@@ -245,141 +245,144 @@ static bool is_repeated(const cJSON *array, const cJSON *name)
 }
 
 /* The daemon decides which names there are. */
-static int parse_transitions(struct control *c, struct err *e)
+static int parse_transitions(struct control *control, struct err *err)
 {
     int rc;
-    const cJSON *transitions = object_member(c->root, "transitions", &rc, e), *metrics, *name;
+    const cJSON *transitions = object_member(control->root, "transitions", &rc, err), *metrics,
+                *name;
 
     metrics = cJSON_GetObjectItemCaseSensitive(transitions, "metrics");
-    c->open.watched = NULL;
+    control->open.watched = NULL;
     if (rc < 0 || !metrics || cJSON_IsNull(metrics))
         return rc;
     if (!cJSON_IsArray(metrics) || cJSON_GetArraySize(metrics) > RUN_WATCHED_MAX)
-        return err_set(e, -EPROTO, "transitions: \"metrics\" must be an array of at most %d names",
+        return err_set(err, -EPROTO,
+                       "transitions: \"metrics\" must be an array of at most %d names",
                        RUN_WATCHED_MAX);
     cJSON_ArrayForEach(name, metrics)
     {
         if (!cJSON_IsString(name) || strlen(name->valuestring) > TEXT_MAX)
-            return err_set(e, -EPROTO, "transitions: a metric must be a string of at most %d bytes",
-                           TEXT_MAX);
+            return err_set(err, -EPROTO,
+                           "transitions: a metric must be a string of at most %d bytes", TEXT_MAX);
         if (is_repeated(metrics, name))
-            return err_set(e, -EPROTO, "transitions: \"%.64s\" is named twice", name->valuestring);
+            return err_set(err, -EPROTO, "transitions: \"%.64s\" is named twice",
+                           name->valuestring);
     }
-    c->open.watched = metrics;
+    control->open.watched = metrics;
     return 0;
 }
 
-static int parse_open(struct control *c, struct err *e)
+static int parse_open(struct control *control, struct err *err)
 {
-    struct control_open *o = &c->open;
+    struct control_open *open = &control->open;
     int rc;
 
-    if (!control_run_valid(o->run))
-        return err_set(e, -EPROTO,
+    if (!control_run_valid(open->run))
+        return err_set(err, -EPROTO,
                        "\"run\" is \"%.64s\", expected 1 to %d of A-Z a-z 0-9 . _ - and no dot "
                        "first",
-                       o->run, RUN_ID_MAX);
-    if (!o->name)
-        o->name = o->run;
-    if (!o->project)
-        o->project = "default";
-    if (!o->group)
-        o->group = "";
-    o->tags = NULL;
-    rc = parse_tags(c, e);
+                       open->run, RUN_ID_MAX);
+    if (!open->name)
+        open->name = open->run;
+    if (!open->project)
+        open->project = "default";
+    if (!open->group)
+        open->group = "";
+    open->tags = NULL;
+    rc = parse_tags(control, err);
     if (rc < 0)
         return rc;
-    o->config = object_member(c->root, "config", &rc, e);
+    open->config = object_member(control->root, "config", &rc, err);
     if (rc == 0)
-        rc = parse_window(c, e);
-    if (rc == 0 && o->probe && o->window != WINDOW_CHECKPOINT)
-        rc = err_set(e, -EPROTO, "\"probe\" needs windows of the kind \"checkpoint\"");
+        rc = parse_window(control, err);
+    if (rc == 0 && open->probe && open->window != WINDOW_CHECKPOINT)
+        rc = err_set(err, -EPROTO, "\"probe\" needs windows of the kind \"checkpoint\"");
     if (rc == 0)
-        rc = parse_spectrum(c, e);
+        rc = parse_spectrum(control, err);
     if (rc == 0)
-        rc = parse_projector(c, e);
-    return rc < 0 ? rc : parse_transitions(c, e);
+        rc = parse_projector(control, err);
+    return rc < 0 ? rc : parse_transitions(control, err);
 }
 
 /* The array for the members of the object `name`: -EPROTO when there are more than `limit` or
- * none is given, else *n_members and *array (owned by `c`). */
-static int new_array(struct control *c, const char *name, size_t limit, size_t element_size,
-                     const cJSON **object, size_t *n_members, struct err *e)
+ * none is given, else *n_members and *array (owned by `control`). */
+static int new_array(struct control *control, const char *name, size_t limit, size_t element_size,
+                     const cJSON **object, size_t *n_members, struct err *err)
 {
     int rc;
 
-    *object = object_member(c->root, name, &rc, e);
+    *object = object_member(control->root, name, &rc, err);
     if (!*object)
-        return rc < 0 ? rc : err_set(e, -EPROTO, "\"%s\" is missing", name);
+        return rc < 0 ? rc : err_set(err, -EPROTO, "\"%s\" is missing", name);
     *n_members = (size_t)cJSON_GetArraySize(*object);
     if (*n_members > limit)
-        return err_set(e, -EPROTO, "\"%s\" has %zu members, at most %zu are taken", name,
+        return err_set(err, -EPROTO, "\"%s\" has %zu members, at most %zu are taken", name,
                        *n_members, limit);
-    c->array = calloc(*n_members + 1, element_size);
-    return c->array ? 0 : err_set(e, -ENOMEM, "out of memory");
+    control->array = calloc(*n_members + 1, element_size);
+    return control->array ? 0 : err_set(err, -ENOMEM, "out of memory");
 }
 
 /* The daemon decides which names there are. */
-static int parse_metrics(struct control *c, struct err *e)
+static int parse_metrics(struct control *control, struct err *err)
 {
     const cJSON *metric;
     int rc;
 
-    c->checkpoint.metrics = object_member(c->root, "metrics", &rc, e);
-    cJSON_ArrayForEach(metric, c->checkpoint.metrics)
+    control->checkpoint.metrics = object_member(control->root, "metrics", &rc, err);
+    cJSON_ArrayForEach(metric, control->checkpoint.metrics)
     {
         if (!cJSON_IsNumber(metric) && !cJSON_IsNull(metric))
-            return err_set(e, -EPROTO, "metric \"%.*s\" must be a number or null", TEXT_MAX,
+            return err_set(err, -EPROTO, "metric \"%.*s\" must be a number or null", TEXT_MAX,
                            metric->string);
     }
     return rc;
 }
 
-static int parse_checkpoint(struct control *c, struct err *e)
+static int parse_checkpoint(struct control *control, struct err *err)
 {
     struct control_layer *layer;
     const cJSON *layers, *member;
-    int rc =
-        new_array(c, "layers", RUN_LAYERS_MAX, sizeof *layer, &layers, &c->checkpoint.n_layers, e);
+    int rc = new_array(control, "layers", RUN_LAYERS_MAX, sizeof *layer, &layers,
+                       &control->checkpoint.n_layers, err);
 
     if (rc < 0)
         return rc;
-    layer = c->checkpoint.layers = c->array;
+    layer = control->checkpoint.layers = control->array;
     cJSON_ArrayForEach(member, layers)
     {
         layer->layer = member->string;
-        rc = wire_layer_check(layer->layer, strlen(layer->layer), e);
+        rc = wire_layer_check(layer->layer, strlen(layer->layer), err);
         if (rc < 0)
             return rc;
         if (!cJSON_IsObject(member))
-            return err_set(e, -EPROTO, "layer \"%s\": expected an object", layer->layer);
-        rc = field_read_all(member, control_layer_fields, layer, e);
+            return err_set(err, -EPROTO, "layer \"%s\": expected an object", layer->layer);
+        rc = field_read_all(member, control_layer_fields, layer, err);
         if (rc < 0)
-            return err_prefix(e, rc, "layer \"%s\": ", layer->layer);
+            return err_prefix(err, rc, "layer \"%s\": ", layer->layer);
         layer++;
     }
-    return parse_metrics(c, e);
+    return parse_metrics(control, err);
 }
 
-static int parse_log(struct control *c, struct err *e)
+static int parse_log(struct control *control, struct err *err)
 {
     struct control_scalar *scalar;
     const cJSON *scalars, *member;
-    int rc =
-        new_array(c, "scalars", LOG_SCALARS_MAX, sizeof *scalar, &scalars, &c->log.n_scalars, e);
+    int rc = new_array(control, "scalars", LOG_SCALARS_MAX, sizeof *scalar, &scalars,
+                       &control->log.n_scalars, err);
 
     if (rc < 0)
         return rc;
-    scalar = c->log.scalars = c->array;
+    scalar = control->log.scalars = control->array;
     cJSON_ArrayForEach(member, scalars)
     {
         size_t size = strlen(member->string);
 
         if (size < 1 || size > SCALAR_NAME_MAX)
-            return err_set(e, -EPROTO, "a scalar's name has %zu bytes, expected 1 to %d", size,
+            return err_set(err, -EPROTO, "a scalar's name has %zu bytes, expected 1 to %d", size,
                            SCALAR_NAME_MAX);
         if (!cJSON_IsNumber(member) && !cJSON_IsNull(member))
-            return err_set(e, -EPROTO, "scalar \"%s\" must be a number or null", member->string);
+            return err_set(err, -EPROTO, "scalar \"%s\" must be a number or null", member->string);
         scalar->name = member->string;
         scalar->value = cJSON_IsNull(member) ? (double)NAN : member->valuedouble;
         scalar++;
@@ -387,16 +390,16 @@ static int parse_log(struct control *c, struct err *e)
     return 0;
 }
 
-static int parse_ack(struct control *c, struct err *e)
+static int parse_ack(struct control *control, struct err *err)
 {
-    const cJSON *points = cJSON_GetObjectItemCaseSensitive(c->root, "points");
+    const cJSON *points = cJSON_GetObjectItemCaseSensitive(control->root, "points");
 
-    c->ack.points = NULL;
+    control->ack.points = NULL;
     if (!points || cJSON_IsNull(points))
         return 0;
     if (!cJSON_IsArray(points))
-        return err_set(e, -EPROTO, "\"points\" must be an array");
-    c->ack.points = points;
+        return err_set(err, -EPROTO, "\"points\" must be an array");
+    control->ack.points = points;
     return 0;
 }
 
@@ -433,59 +436,59 @@ static enum control_type which_hello(const cJSON *root)
     return chosen && !range ? CONTROL_HELLO_ANSWER : CONTROL_HELLO;
 }
 
-static int find_type(struct control *c, struct err *e)
+static int find_type(struct control *control, struct err *err)
 {
     const char *name = NULL;
-    int rc = json_text(c->root, "type", TEXT_MAX, &name, e);
+    int rc = json_text(control->root, "type", TEXT_MAX, &name, err);
 
     if (rc < 0)
         return rc;
     if (!name)
-        return err_set(e, -EPROTO, "\"type\" is missing");
+        return err_set(err, -EPROTO, "\"type\" is missing");
     for (int i = 0; i < CONTROL_TYPES; i++) {
         if (strcmp(control_messages[i].name, name) == 0) {
-            c->type = i == CONTROL_HELLO ? which_hello(c->root) : (enum control_type)i;
+            control->type = i == CONTROL_HELLO ? which_hello(control->root) : (enum control_type)i;
             return 0;
         }
     }
-    return err_set(e, -EPROTO, "\"type\" is \"%.64s\", which is no message", name);
+    return err_set(err, -EPROTO, "\"type\" is \"%.64s\", which is no message", name);
 }
 
-static int parse_message(struct control *c, struct err *e)
+static int parse_message(struct control *control, struct err *err)
 {
-    const struct control_message *m;
+    const struct control_message *message;
     int rc;
 
-    if (!cJSON_IsObject(c->root))
-        return err_set(e, -EPROTO, "a control message must be an object");
-    rc = find_type(c, e);
+    if (!cJSON_IsObject(control->root))
+        return err_set(err, -EPROTO, "a control message must be an object");
+    rc = find_type(control, err);
     if (rc < 0)
         return rc;
-    m = &control_messages[c->type];
-    rc = field_read_all(c->root, m->fields, &c->hello, e);
-    if (rc == 0 && m->parse)
-        rc = m->parse(c, e);
-    return rc < 0 ? err_prefix(e, rc, "%s: ", m->name) : 0;
+    message = &control_messages[control->type];
+    rc = field_read_all(control->root, message->fields, &control->hello, err);
+    if (rc == 0 && message->parse)
+        rc = message->parse(control, err);
+    return rc < 0 ? err_prefix(err, rc, "%s: ", message->name) : 0;
 }
 
-int control_parse(const void *text, size_t size, struct control *out, struct err *e)
+int control_parse(const void *text, size_t size, struct control *out, struct err *err)
 {
     int rc;
 
     assert(text || size == 0);
     memset(out, 0, sizeof *out);
-    out->root = json_parse(text, size, e);
+    out->root = json_parse(text, size, err);
     if (!out->root)
         return -EPROTO;
-    rc = parse_message(out, e);
+    rc = parse_message(out, err);
     if (rc < 0)
         control_release(out);
     return rc;
 }
 
-void control_release(struct control *c)
+void control_release(struct control *control)
 {
-    cJSON_Delete(c->root);
-    free(c->array);
-    memset(c, 0, sizeof *c);
+    cJSON_Delete(control->root);
+    free(control->array);
+    memset(control, 0, sizeof *control);
 }

@@ -158,9 +158,9 @@ struct control {
 };
 
 /* Parses a control frame. Returns 0 and fills `out`, whose texts and arrays are borrowed until
- * control_release; or -EPROTO (what is wrong with which field in `e`) or -ENOMEM, with nothing to
+ * control_release; or -EPROTO (what is wrong with which field in `err`) or -ENOMEM, with nothing to
  * release. */
-int control_parse(const void *text, size_t size, struct control *out, struct err *e);
+int control_parse(const void *text, size_t size, struct control *out, struct err *err);
 
 /* Frees what control_parse took. A zeroed or released one is fine. */
 void control_release(struct control *);

@@ -21,76 +21,78 @@ static bool add_text(cJSON *object, const char *name, const cJSON *value)
     return done;
 }
 
-static bool print_spectrum(cJSON *object, const struct control_open *o)
+static bool print_spectrum(cJSON *object, const struct control_open *open)
 {
     cJSON *spectrum;
 
-    if (o->every == 0 && o->leading == 0 && !o->uncentred)
+    if (open->every == 0 && open->leading == 0 && !open->uncentred)
         return true;
     spectrum = cJSON_AddObjectToObject(object, "spectrum");
-    return spectrum && field_write_all(spectrum, control_spectrum_fields, o) &&
-           (!o->uncentred || cJSON_AddFalseToObject(spectrum, "centred"));
+    return spectrum && field_write_all(spectrum, control_spectrum_fields, open) &&
+           (!open->uncentred || cJSON_AddFalseToObject(spectrum, "centred"));
 }
 
 /* Adds nothing when all members have their defaults. An absent number has its default. */
-static bool print_projector(cJSON *object, const struct control_open *o)
+static bool print_projector(cJSON *object, const struct control_open *open)
 {
     cJSON *projector;
 
-    if (o->projector == PROJECTOR_AUTO && o->k == 0 && isnan(o->energy) && isnan(o->lambda))
+    if (open->projector == PROJECTOR_AUTO && open->k == 0 && isnan(open->energy) &&
+        isnan(open->lambda))
         return true;
     projector = cJSON_AddObjectToObject(object, "projector");
-    return projector && field_write_all(projector, control_projector_fields, o);
+    return projector && field_write_all(projector, control_projector_fields, open);
 }
 
-static bool print_transitions(cJSON *object, const struct control_open *o)
+static bool print_transitions(cJSON *object, const struct control_open *open)
 {
     cJSON *transitions;
 
-    if (!o->watched)
+    if (!open->watched)
         return true;
     transitions = cJSON_AddObjectToObject(object, "transitions");
-    return transitions && add_text(transitions, "metrics", o->watched);
+    return transitions && add_text(transitions, "metrics", open->watched);
 }
 
 bool control_print_open(cJSON *object, const void *body)
 {
-    const struct control_open *o = body;
+    const struct control_open *open = body;
     cJSON *window;
 
-    if (o->tags && !add_text(object, "tags", o->tags))
+    if (open->tags && !add_text(object, "tags", open->tags))
         return false;
-    if (o->config && !add_text(object, "config", o->config))
+    if (open->config && !add_text(object, "config", open->config))
         return false;
-    if (o->window != WINDOW_CHECKPOINT) {
+    if (open->window != WINDOW_CHECKPOINT) {
         window = cJSON_AddObjectToObject(object, "window");
         if (!window || !field_write_all(window, control_window_fields, body))
             return false;
     }
-    return print_spectrum(object, o) && print_projector(object, o) && print_transitions(object, o);
+    return print_spectrum(object, open) && print_projector(object, open) &&
+           print_transitions(object, open);
 }
 
 bool control_print_checkpoint(cJSON *object, const void *body)
 {
-    const struct control_checkpoint *k = body;
+    const struct control_checkpoint *checkpoint = body;
     cJSON *layers = cJSON_AddObjectToObject(object, "layers");
 
-    for (size_t i = 0; layers && i < k->n_layers; i++) {
-        cJSON *layer = cJSON_AddObjectToObject(layers, k->layers[i].layer);
+    for (size_t i = 0; layers && i < checkpoint->n_layers; i++) {
+        cJSON *layer = cJSON_AddObjectToObject(layers, checkpoint->layers[i].layer);
 
-        if (!layer || !field_write_all(layer, control_layer_fields, &k->layers[i]))
+        if (!layer || !field_write_all(layer, control_layer_fields, &checkpoint->layers[i]))
             return false;
     }
-    return layers && (!k->metrics || add_text(object, "metrics", k->metrics));
+    return layers && (!checkpoint->metrics || add_text(object, "metrics", checkpoint->metrics));
 }
 
 bool control_print_log(cJSON *object, const void *body)
 {
-    const struct control_log *l = body;
+    const struct control_log *log = body;
     cJSON *scalars = cJSON_AddObjectToObject(object, "scalars");
 
-    for (size_t i = 0; scalars && i < l->n_scalars; i++) {
-        if (!json_add_double(scalars, l->scalars[i].name, l->scalars[i].value))
+    for (size_t i = 0; scalars && i < log->n_scalars; i++) {
+        if (!json_add_double(scalars, log->scalars[i].name, log->scalars[i].value))
             return false;
     }
     return scalars != NULL;
@@ -98,72 +100,73 @@ bool control_print_log(cJSON *object, const void *body)
 
 bool control_print_ack(cJSON *object, const void *body)
 {
-    const struct control_ack *a = body;
+    const struct control_ack *ack = body;
 
-    return !a->points || add_text(object, "points", a->points);
+    return !ack->points || add_text(object, "points", ack->points);
 }
 
 static char *encode(enum control_type type, const void *body)
 {
-    const struct control_message *m = &control_messages[type];
+    const struct control_message *message = &control_messages[type];
     cJSON *object = cJSON_CreateObject();
     char *text = NULL;
 
-    if (object && cJSON_AddStringToObject(object, "type", m->name) &&
-        field_write_all(object, m->fields, body) && (!m->print || m->print(object, body)))
+    if (object && cJSON_AddStringToObject(object, "type", message->name) &&
+        field_write_all(object, message->fields, body) &&
+        (!message->print || message->print(object, body)))
         text = json_print(object);
     cJSON_Delete(object);
     return text;
 }
 
-char *control_encode_hello(const struct control_hello *m)
+char *control_encode_hello(const struct control_hello *hello)
 {
-    return encode(CONTROL_HELLO, m);
+    return encode(CONTROL_HELLO, hello);
 }
 
-char *control_encode_open(const struct control_open *m)
+char *control_encode_open(const struct control_open *open)
 {
-    return encode(CONTROL_OPEN, m);
+    return encode(CONTROL_OPEN, open);
 }
 
-char *control_encode_checkpoint(const struct control_checkpoint *m)
+char *control_encode_checkpoint(const struct control_checkpoint *checkpoint)
 {
-    return encode(CONTROL_CHECKPOINT, m);
+    return encode(CONTROL_CHECKPOINT, checkpoint);
 }
 
-char *control_encode_log(const struct control_log *m)
+char *control_encode_log(const struct control_log *log)
 {
-    return encode(CONTROL_LOG, m);
+    return encode(CONTROL_LOG, log);
 }
 
-char *control_encode_close(const struct control_close *m)
+char *control_encode_close(const struct control_close *close)
 {
-    return encode(CONTROL_CLOSE, m);
+    return encode(CONTROL_CLOSE, close);
 }
 
-char *control_encode_ping(const struct control_ping *m)
+char *control_encode_ping(const struct control_ping *ping)
 {
-    return encode(CONTROL_PING, m);
+    return encode(CONTROL_PING, ping);
 }
 
-char *control_encode_hello_answer(const struct control_hello_answer *m)
+char *control_encode_hello_answer(const struct control_hello_answer *answer)
 {
-    return encode(CONTROL_HELLO_ANSWER, m);
+    return encode(CONTROL_HELLO_ANSWER, answer);
 }
 
-char *control_encode_welcome(const struct control_welcome *m)
+char *control_encode_welcome(const struct control_welcome *welcome)
 {
-    return encode(CONTROL_WELCOME, m);
+    return encode(CONTROL_WELCOME, welcome);
 }
 
-char *control_encode_progress(const struct control_progress *m)
+char *control_encode_progress(const struct control_progress *progress)
 {
-    return encode(CONTROL_PROGRESS, m);
+    return encode(CONTROL_PROGRESS, progress);
 }
 
-char *control_encode_ack(const struct control_ack *m)
+char *control_encode_ack(const struct control_ack *ack)
 {
-    return encode(CONTROL_ACK, m);
+    return encode(CONTROL_ACK, ack);
 }
 
 /* An error's text may quote what came from outside, cut in the middle of a character. */
@@ -181,19 +184,19 @@ static void mend(const char *text, char out[TEXT_MAX + 1])
     }
 }
 
-char *control_encode_nack(const struct control_nack *m)
+char *control_encode_nack(const struct control_nack *nack)
 {
     char text[TEXT_MAX + 1];
-    struct control_nack mended = *m;
+    struct control_nack mended = *nack;
 
-    if (m->text) {
-        mend(m->text, text);
+    if (nack->text) {
+        mend(nack->text, text);
         mended.text = text;
     }
     return encode(CONTROL_NACK, &mended);
 }
 
-char *control_encode_pong(const struct control_ping *m)
+char *control_encode_pong(const struct control_ping *ping)
 {
-    return encode(CONTROL_PONG, m);
+    return encode(CONTROL_PONG, ping);
 }

@@ -33,6 +33,6 @@ struct field {
     .name = #member, .kind = FIELD_##of_kind, .offset = offsetof(struct control_##message, member)
 
 /* Reads every row's member into `body`. Returns 0, -EPROTO or -ENOMEM. */
-int field_read_all(const cJSON *object, const struct field *fields, void *body, struct err *e);
+int field_read_all(const cJSON *object, const struct field *fields, void *body, struct err *err);
 /* Adds every row's member to the object. False when memory ran out. */
 bool field_write_all(cJSON *object, const struct field *fields, const void *body);

@@ -41,20 +41,20 @@ static const struct method_info {
 
 /* ---- requests ------------------------------------------------------------------------------ */
 
-static int check_id(const cJSON *id, struct err *e)
+static int check_id(const cJSON *object, struct err *err)
 {
     double number;
 
-    if (!id)
-        return err_set(e, FEED_NOT_A_REQUEST, "\"id\" is missing: there would be no answer");
-    if (cJSON_IsNull(id))
+    if (!object)
+        return err_set(err, FEED_NOT_A_REQUEST, "\"id\" is missing: there would be no answer");
+    if (cJSON_IsNull(object))
         return 0;
-    if (cJSON_IsString(id) && strlen(id->valuestring) <= FEED_ID_MAX)
+    if (cJSON_IsString(object) && strlen(object->valuestring) <= FEED_ID_MAX)
         return 0;
-    number = cJSON_IsNumber(id) ? id->valuedouble : (double)NAN;
+    number = cJSON_IsNumber(object) ? object->valuedouble : (double)NAN;
     if (number == floor(number) && fabs(number) <= JSON_MAX_INTEGER)
         return 0;
-    return err_set(e, FEED_NOT_A_REQUEST,
+    return err_set(err, FEED_NOT_A_REQUEST,
                    "\"id\" must be an exact integer or a text of at most %d bytes", FEED_ID_MAX);
 }
 
@@ -76,59 +76,59 @@ static bool knows_param(const struct method_info *method, const char *name)
     return false;
 }
 
-static int check_params(const struct method_info *method, const cJSON *params, struct err *e)
+static int check_params(const struct method_info *method, const cJSON *params, struct err *err)
 {
     const cJSON *member;
 
     if (!params)
         return 0;
     if (!cJSON_IsObject(params))
-        return err_set(e, FEED_BAD_PARAMS, "\"params\" must be an object");
+        return err_set(err, FEED_BAD_PARAMS, "\"params\" must be an object");
     cJSON_ArrayForEach(member, params)
     {
         if (!knows_param(method, member->string))
-            return err_set(e, FEED_BAD_PARAMS, "%s has no parameter \"%.64s\"", method->name,
+            return err_set(err, FEED_BAD_PARAMS, "%s has no parameter \"%.64s\"", method->name,
                            member->string);
     }
     return 0;
 }
 
 /* The members of a request object, in the order in which their codes matter. */
-static int read_request(struct feed_request *out, struct err *e)
+static int read_request(struct feed_request *out, struct err *err)
 {
-    const cJSON *id = cJSON_GetObjectItemCaseSensitive(out->tree, "id");
+    const cJSON *object = cJSON_GetObjectItemCaseSensitive(out->tree, "id");
     const cJSON *version = cJSON_GetObjectItemCaseSensitive(out->tree, "jsonrpc");
     const cJSON *name = cJSON_GetObjectItemCaseSensitive(out->tree, "method");
     int rc, method;
 
     if (!cJSON_IsObject(out->tree))
-        return err_set(e, FEED_NOT_A_REQUEST, "a batch is not accepted, send one object a line");
-    rc = check_id(id, e);
+        return err_set(err, FEED_NOT_A_REQUEST, "a batch is not accepted, send one object a line");
+    rc = check_id(object, err);
     if (rc < 0)
         return rc;
-    out->id = id;
+    out->id = object;
     if (!cJSON_IsString(version) || strcmp(version->valuestring, "2.0") != 0)
-        return err_set(e, FEED_NOT_A_REQUEST, "\"jsonrpc\" must be \"2.0\"");
+        return err_set(err, FEED_NOT_A_REQUEST, "\"jsonrpc\" must be \"2.0\"");
     if (!cJSON_IsString(name))
-        return err_set(e, FEED_NOT_A_REQUEST, "\"method\" must be a text");
+        return err_set(err, FEED_NOT_A_REQUEST, "\"method\" must be a text");
     method = find_method(name->valuestring);
     if (method < 0)
-        return err_set(e, FEED_NO_METHOD, "no method \"%.64s\"", name->valuestring);
+        return err_set(err, FEED_NO_METHOD, "no method \"%.64s\"", name->valuestring);
     out->method = (enum feed_method)method;
     out->params = cJSON_GetObjectItemCaseSensitive(out->tree, "params");
-    return check_params(&methods[method], out->params, e);
+    return check_params(&methods[method], out->params, err);
 }
 
-int feed_request_parse(const char *line, size_t size, struct feed_request *out, struct err *e)
+int feed_request_parse(const char *line, size_t size, struct feed_request *out, struct err *err)
 {
     assert(line || size == 0);
     memset(out, 0, sizeof *out);
     if (size > JSON_MAX_SIZE)
-        return err_set(e, FEED_NOT_A_REQUEST, "the line is longer than %d bytes", JSON_MAX_SIZE);
-    out->tree = json_parse(line, size, e);
+        return err_set(err, FEED_NOT_A_REQUEST, "the line is longer than %d bytes", JSON_MAX_SIZE);
+    out->tree = json_parse(line, size, err);
     if (!out->tree)
         return FEED_NOT_JSON;
-    return read_request(out, e);
+    return read_request(out, err);
 }
 
 void feed_request_release(struct feed_request *request)
@@ -149,28 +149,28 @@ static int checked(int rc)
     return rc < 0 ? FEED_BAD_PARAMS : 0;
 }
 
-static int read_run(const cJSON *params, bool required, const char **out, struct err *e)
+static int read_run(const cJSON *params, bool required, const char **out, struct err *err)
 {
-    int rc = json_text(params, "run", FEED_RUN_MAX, out, e);
+    int rc = json_text(params, "run", FEED_RUN_MAX, out, err);
 
     if (rc == 0 && required)
-        return err_set(e, FEED_BAD_PARAMS, "\"run\" is required");
+        return err_set(err, FEED_BAD_PARAMS, "\"run\" is required");
     if (rc == 1 && **out == '\0')
-        return err_set(e, FEED_BAD_PARAMS, "\"run\" is empty");
+        return err_set(err, FEED_BAD_PARAMS, "\"run\" is empty");
     return checked(rc);
 }
 
 /* Whether the second of two words is there; the first is the default. */
 static int read_second(const cJSON *params, const char *name, const char *const *words, bool *out,
-                       struct err *e)
+                       struct err *err)
 {
-    int choice = 0, rc = json_word(params, name, words, &choice, e);
+    int choice = 0, rc = json_word(params, name, words, &choice, err);
 
     *out = choice == 1;
     return checked(rc);
 }
 
-static int read_texts(const cJSON *params, const char *name, const cJSON **out, struct err *e)
+static int read_texts(const cJSON *params, const char *name, const cJSON **out, struct err *err)
 {
     const cJSON *array = cJSON_GetObjectItemCaseSensitive(params, name), *text;
     int n = 0;
@@ -179,12 +179,12 @@ static int read_texts(const cJSON *params, const char *name, const cJSON **out, 
     if (!array || cJSON_IsNull(array))
         return 0;
     if (!cJSON_IsArray(array))
-        return err_set(e, FEED_BAD_PARAMS, "\"%s\" must be an array of texts", name);
+        return err_set(err, FEED_BAD_PARAMS, "\"%s\" must be an array of texts", name);
     cJSON_ArrayForEach(text, array)
     {
         if (!cJSON_IsString(text) || ++n > FEED_NAMES_MAX)
-            return err_set(e, FEED_BAD_PARAMS, "\"%s\" must be an array of at most %d texts", name,
-                           FEED_NAMES_MAX);
+            return err_set(err, FEED_BAD_PARAMS, "\"%s\" must be an array of at most %d texts",
+                           name, FEED_NAMES_MAX);
     }
     *out = array;
     return 0;
@@ -197,11 +197,12 @@ void feed_place_print(const struct feed_place *place, char text[FEED_PLACE_SIZE]
 }
 
 /* Takes only what feed_place_print writes: a text that reads back as the same text. */
-static int read_place(const cJSON *params, const char *name, struct feed_place *out, struct err *e)
+static int read_place(const cJSON *params, const char *name, struct feed_place *out,
+                      struct err *err)
 {
     char again[FEED_PLACE_SIZE] = "";
     const char *text = NULL;
-    int rc = json_text(params, name, FEED_PLACE_SIZE, &text, e);
+    int rc = json_text(params, name, FEED_PLACE_SIZE, &text, err);
 
     if (rc <= 0)
         return checked(rc);
@@ -209,44 +210,45 @@ static int read_place(const cJSON *params, const char *name, struct feed_place *
         out->step >= 0)
         feed_place_print(out, again);
     if (strcmp(text, again) != 0)
-        return err_set(e, FEED_BAD_PARAMS, "\"%s\" must be what an answer had as \"next\"", name);
+        return err_set(err, FEED_BAD_PARAMS, "\"%s\" must be what an answer had as \"next\"", name);
     return 0;
 }
 
-static int read_range(const cJSON *params, struct feed_range *out, struct err *e)
+static int read_range(const cJSON *params, struct feed_range *out, struct err *err)
 {
     int rc;
 
     *out = (struct feed_range){.from = 0, .to = INT64_MAX, .points = FEED_POINTS_DEFAULT};
-    rc = json_integer(params, "from", 0, INT64_MAX, &out->from, e);
+    rc = json_integer(params, "from", 0, INT64_MAX, &out->from, err);
     if (rc >= 0)
-        rc = json_integer(params, "to", 0, INT64_MAX, &out->to, e);
+        rc = json_integer(params, "to", 0, INT64_MAX, &out->to, err);
     if (rc >= 0)
-        rc = json_integer(params, "points", FEED_POINTS_MIN, FEED_POINTS_MAX, &out->points, e);
+        rc = json_integer(params, "points", FEED_POINTS_MIN, FEED_POINTS_MAX, &out->points, err);
     if (rc >= 0)
-        rc = json_integer(params, "limit", 1, FEED_ROWS_MAX, &out->limit, e);
+        rc = json_integer(params, "limit", 1, FEED_ROWS_MAX, &out->limit, err);
     if (rc >= 0)
-        rc = read_place(params, "next", &out->next, e);
+        rc = read_place(params, "next", &out->next, err);
     if (rc < 0)
         return checked(rc);
     if (out->next.attempt > 0 && out->limit == 0)
-        return err_set(e, FEED_BAD_PARAMS, "\"next\" needs \"limit\"");
-    rc = read_second(params, "spacing", spacing_words, &out->linear, e);
-    return rc < 0 ? rc : read_second(params, "attempts", attempts_words, &out->all_attempts, e);
+        return err_set(err, FEED_BAD_PARAMS, "\"next\" needs \"limit\"");
+    rc = read_second(params, "spacing", spacing_words, &out->linear, err);
+    return rc < 0 ? rc : read_second(params, "attempts", attempts_words, &out->all_attempts, err);
 }
 
-int feed_hello_read(const struct feed_request *request, struct feed_hello *out, struct err *e)
+int feed_hello_read(const struct feed_request *request, struct feed_hello *out, struct err *err)
 {
     int rc;
 
     *out = (struct feed_hello){.client = ""};
-    rc = json_text(request->params, "client", TEXT_MAX, &out->client, e);
+    rc = json_text(request->params, "client", TEXT_MAX, &out->client, err);
     if (rc >= 0)
-        rc = json_text(request->params, "token", TEXT_MAX, &out->token, e);
+        rc = json_text(request->params, "token", TEXT_MAX, &out->token, err);
     return checked(rc);
 }
 
-int feed_run_list_read(const struct feed_request *request, struct feed_run_list *out, struct err *e)
+int feed_run_list_read(const struct feed_request *request, struct feed_run_list *out,
+                       struct err *err)
 {
     const struct {
         const char *name;
@@ -257,129 +259,130 @@ int feed_run_list_read(const struct feed_request *request, struct feed_run_list 
 
     *out = (struct feed_run_list){.limit = FEED_LIST_DEFAULT};
     for (size_t i = 0; rc >= 0 && i < sizeof texts / sizeof *texts; i++)
-        rc = json_text(params, texts[i].name, TEXT_MAX, texts[i].text, e);
+        rc = json_text(params, texts[i].name, TEXT_MAX, texts[i].text, err);
     if (rc >= 0)
-        rc = json_integer(params, "limit", 0, FEED_LIST_MAX, &out->limit, e);
+        rc = json_integer(params, "limit", 0, FEED_LIST_MAX, &out->limit, err);
     if (rc >= 0)
-        rc = json_integer(params, "offset", 0, INT32_MAX, &out->offset, e);
+        rc = json_integer(params, "offset", 0, INT32_MAX, &out->offset, err);
     if (rc >= 0)
-        rc = json_word(params, "state", state_names, &state, e);
+        rc = json_word(params, "state", state_names, &state, err);
     if (rc >= 0)
-        rc = json_word(params, "order", order_words, &order, e);
+        rc = json_word(params, "order", order_words, &order, err);
     out->state = state < 0 ? NULL : state_names[state];
     out->order = (enum feed_order)order;
     return checked(rc);
 }
 
-int feed_run_read(const struct feed_request *request, struct feed_run *out, struct err *e)
+int feed_run_read(const struct feed_request *request, struct feed_run *out, struct err *err)
 {
     out->run = NULL;
-    return read_run(request->params, true, &out->run, e);
+    return read_run(request->params, true, &out->run, err);
 }
 
 /* An array of names, or true for all of them. */
-static int read_scalars(const cJSON *params, struct feed_series_query *out, struct err *e)
+static int read_scalars(const cJSON *params, struct feed_series_query *out, struct err *err)
 {
     const cJSON *scalars = cJSON_GetObjectItemCaseSensitive(params, "scalars");
 
     out->all_scalars = cJSON_IsTrue(scalars);
     if (out->all_scalars || cJSON_IsFalse(scalars))
         return 0;
-    return read_texts(params, "scalars", &out->scalars, e);
+    return read_texts(params, "scalars", &out->scalars, err);
 }
 
 int feed_series_query_read(const struct feed_request *request, struct feed_series_query *out,
-                           struct err *e)
+                           struct err *err)
 {
     int rc;
 
     memset(out, 0, sizeof *out);
-    rc = read_run(request->params, true, &out->run, e);
+    rc = read_run(request->params, true, &out->run, err);
     if (rc == 0)
-        rc = checked(json_text(request->params, "layer", TEXT_MAX, &out->layer, e));
+        rc = checked(json_text(request->params, "layer", TEXT_MAX, &out->layer, err));
     if (rc == 0)
-        rc = read_texts(request->params, "metrics", &out->metrics, e);
+        rc = read_texts(request->params, "metrics", &out->metrics, err);
     if (rc == 0)
-        rc = read_scalars(request->params, out, e);
+        rc = read_scalars(request->params, out, err);
     if (rc == 0)
-        rc = read_range(request->params, &out->range, e);
+        rc = read_range(request->params, &out->range, err);
     if (rc == 0 && out->range.next.attempt > 0 && !out->layer)
-        return err_set(e, FEED_BAD_PARAMS, "\"next\" needs \"layer\": each has its own");
+        return err_set(err, FEED_BAD_PARAMS, "\"next\" needs \"layer\": each has its own");
     return rc;
 }
 
 int feed_scalars_query_read(const struct feed_request *request, struct feed_scalars_query *out,
-                            struct err *e)
+                            struct err *err)
 {
     int rc;
 
     memset(out, 0, sizeof *out);
-    rc = read_run(request->params, true, &out->run, e);
+    rc = read_run(request->params, true, &out->run, err);
     if (rc == 0)
-        rc = read_texts(request->params, "names", &out->names, e);
+        rc = read_texts(request->params, "names", &out->names, err);
     if (rc == 0)
-        rc = read_range(request->params, &out->range, e);
+        rc = read_range(request->params, &out->range, err);
     if (rc == 0 && out->range.next.attempt > 0 && cJSON_GetArraySize(out->names) != 1)
-        return err_set(e, FEED_BAD_PARAMS, "\"next\" needs one name: each has its own");
+        return err_set(err, FEED_BAD_PARAMS, "\"next\" needs one name: each has its own");
     return rc;
 }
 
 int feed_event_query_read(const struct feed_request *request, struct feed_event_query *out,
-                          struct err *e)
+                          struct err *err)
 {
     int rc;
 
     *out = (struct feed_event_query){.to = INT64_MAX};
-    rc = read_run(request->params, true, &out->run, e);
+    rc = read_run(request->params, true, &out->run, err);
     if (rc == 0)
-        rc = checked(json_text(request->params, "layer", TEXT_MAX, &out->layer, e));
+        rc = checked(json_text(request->params, "layer", TEXT_MAX, &out->layer, err));
     if (rc == 0)
-        rc = checked(json_integer(request->params, "from", 0, INT64_MAX, &out->from, e));
+        rc = checked(json_integer(request->params, "from", 0, INT64_MAX, &out->from, err));
     if (rc == 0)
-        rc = checked(json_integer(request->params, "to", 0, INT64_MAX, &out->to, e));
-    return rc < 0 ? rc
-                  : read_second(request->params, "attempts", attempts_words, &out->all_attempts, e);
+        rc = checked(json_integer(request->params, "to", 0, INT64_MAX, &out->to, err));
+    return rc < 0
+               ? rc
+               : read_second(request->params, "attempts", attempts_words, &out->all_attempts, err);
 }
 
 int feed_spectrum_query_read(const struct feed_request *request, struct feed_spectrum_query *out,
-                             struct err *e)
+                             struct err *err)
 {
     int rc;
 
     *out = (struct feed_spectrum_query){.step = -1};
-    rc = read_run(request->params, true, &out->run, e);
+    rc = read_run(request->params, true, &out->run, err);
     if (rc == 0)
-        rc = checked(json_text(request->params, "layer", TEXT_MAX, &out->layer, e));
+        rc = checked(json_text(request->params, "layer", TEXT_MAX, &out->layer, err));
     if (rc == 0)
-        rc = checked(json_integer(request->params, "step", 0, INT64_MAX, &out->step, e));
+        rc = checked(json_integer(request->params, "step", 0, INT64_MAX, &out->step, err));
     return rc;
 }
 
 int feed_subscribe_read(const struct feed_request *request, struct feed_subscribe *out,
-                        struct err *e)
+                        struct err *err)
 {
     int64_t seq = 0;
     int rc;
 
     memset(out, 0, sizeof *out);
-    rc = read_run(request->params, false, &out->run, e);
+    rc = read_run(request->params, false, &out->run, err);
     if (rc < 0)
         return rc;
-    rc = json_integer(request->params, "since_seq", 0, INT64_MAX, &seq, e);
+    rc = json_integer(request->params, "since_seq", 0, INT64_MAX, &seq, err);
     out->has_since_seq = rc == 1;
     out->since_seq = (uint64_t)seq;
     return checked(rc);
 }
 
 int feed_unsubscribe_read(const struct feed_request *request, struct feed_unsubscribe *out,
-                          struct err *e)
+                          struct err *err)
 {
     int rc;
 
     out->sub = 0;
-    rc = json_integer(request->params, "sub", 1, INT64_MAX, &out->sub, e);
+    rc = json_integer(request->params, "sub", 1, INT64_MAX, &out->sub, err);
     if (rc == 0)
-        return err_set(e, FEED_BAD_PARAMS, "\"sub\" is required");
+        return err_set(err, FEED_BAD_PARAMS, "\"sub\" is required");
     return checked(rc);
 }
 
@@ -407,11 +410,11 @@ static char *finish_line(cJSON *envelope, size_t *size)
 
 static cJSON *new_envelope(void)
 {
-    cJSON *o = cJSON_CreateObject();
+    cJSON *object = cJSON_CreateObject();
 
-    if (o && cJSON_AddStringToObject(o, "jsonrpc", "2.0"))
-        return o;
-    cJSON_Delete(o);
+    if (object && cJSON_AddStringToObject(object, "jsonrpc", "2.0"))
+        return object;
+    cJSON_Delete(object);
     return NULL;
 }
 
@@ -426,23 +429,23 @@ static cJSON *with(cJSON *envelope, const char *name, cJSON *member)
 }
 
 /* Integers are echoed digit by digit, not through cJSON's printer. */
-static cJSON *with_id(cJSON *envelope, const cJSON *id)
+static cJSON *with_id(cJSON *envelope, const cJSON *object)
 {
     if (!envelope)
         return NULL;
-    if (!id || cJSON_IsNull(id))
+    if (!object || cJSON_IsNull(object))
         return with(envelope, "id", cJSON_CreateNull());
-    if (cJSON_IsString(id))
-        return with(envelope, "id", cJSON_CreateString(id->valuestring));
-    if (json_add_integer(envelope, "id", (int64_t)id->valuedouble))
+    if (cJSON_IsString(object))
+        return with(envelope, "id", cJSON_CreateString(object->valuestring));
+    if (json_add_integer(envelope, "id", (int64_t)object->valuedouble))
         return envelope;
     cJSON_Delete(envelope);
     return NULL;
 }
 
-char *feed_result(const cJSON *id, cJSON *result, size_t *size)
+char *feed_result(const cJSON *object, cJSON *result, size_t *size)
 {
-    return finish_line(with(with_id(new_envelope(), id), "result", result), size);
+    return finish_line(with(with_id(new_envelope(), object), "result", result), size);
 }
 
 /* A text may quote what was sent, cut anywhere: what is not UTF-8 is shown as question marks. */
@@ -459,7 +462,7 @@ static cJSON *error_text(const char *text)
     return string;
 }
 
-char *feed_error(const cJSON *id, int code, const char *text, size_t *size)
+char *feed_error(const cJSON *object, int code, const char *text, size_t *size)
 {
     cJSON *error = cJSON_CreateObject();
 
@@ -469,7 +472,7 @@ char *feed_error(const cJSON *id, int code, const char *text, size_t *size)
         error = NULL;
     }
     error = with(error, "message", error_text(text));
-    return finish_line(with(with_id(new_envelope(), id), "error", error), size);
+    return finish_line(with(with_id(new_envelope(), object), "error", error), size);
 }
 
 char *feed_notification(const char *method, cJSON *params, size_t *size)

@@ -64,9 +64,9 @@ struct feed_request {
 };
 
 /* Parses one line, without its newline. Returns 0, or the feed_code to answer with and its text in
- * `e`; `out` is valid in both cases (release with feed_request_release), and `out->id` is what the
- * answer has to carry. */
-int feed_request_parse(const char *line, size_t size, struct feed_request *out, struct err *e);
+ * `err`; `out` is valid in both cases (release with feed_request_release), and `out->id` is what
+ * the answer has to carry. */
+int feed_request_parse(const char *line, size_t size, struct feed_request *out, struct err *err);
 void feed_request_release(struct feed_request *);
 
 /* ---- parameters ---- */
@@ -160,18 +160,20 @@ struct feed_unsubscribe {
     int64_t sub;
 };
 
-int feed_hello_read(const struct feed_request *, struct feed_hello *out, struct err *e);
-int feed_run_list_read(const struct feed_request *, struct feed_run_list *out, struct err *e);
-int feed_run_read(const struct feed_request *, struct feed_run *out, struct err *e);
+int feed_hello_read(const struct feed_request *, struct feed_hello *out, struct err *err);
+int feed_run_list_read(const struct feed_request *, struct feed_run_list *out, struct err *err);
+int feed_run_read(const struct feed_request *, struct feed_run *out, struct err *err);
 int feed_series_query_read(const struct feed_request *, struct feed_series_query *out,
-                           struct err *e);
+                           struct err *err);
 int feed_scalars_query_read(const struct feed_request *, struct feed_scalars_query *out,
-                            struct err *e);
-int feed_event_query_read(const struct feed_request *, struct feed_event_query *out, struct err *e);
+                            struct err *err);
+int feed_event_query_read(const struct feed_request *, struct feed_event_query *out,
+                          struct err *err);
 int feed_spectrum_query_read(const struct feed_request *, struct feed_spectrum_query *out,
-                             struct err *e);
-int feed_subscribe_read(const struct feed_request *, struct feed_subscribe *out, struct err *e);
-int feed_unsubscribe_read(const struct feed_request *, struct feed_unsubscribe *out, struct err *e);
+                             struct err *err);
+int feed_subscribe_read(const struct feed_request *, struct feed_subscribe *out, struct err *err);
+int feed_unsubscribe_read(const struct feed_request *, struct feed_unsubscribe *out,
+                          struct err *err);
 
 /* Writes a place as `next` has it. */
 void feed_place_print(const struct feed_place *, char text[FEED_PLACE_SIZE]);
@@ -181,8 +183,8 @@ void feed_place_print(const struct feed_place *, char text[FEED_PLACE_SIZE]);
 /* Each returns one line that ends in '\n' (free with free), its length in `*size`; or NULL when
  * memory ran out. feed_result and feed_notification take the tree, also when they fail. */
 
-char *feed_result(const cJSON *id, cJSON *result, size_t *size);
-char *feed_error(const cJSON *id, int code, const char *text, size_t *size);
+char *feed_result(const cJSON *object, cJSON *result, size_t *size);
+char *feed_error(const cJSON *object, int code, const char *text, size_t *size);
 char *feed_notification(const char *method, cJSON *params, size_t *size);
 
 /* The code for a -errno of the daemon: -ENOENT not found, -EINVAL bad parameters, else failed. */

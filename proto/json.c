@@ -57,7 +57,7 @@ bool json_utf8_valid(const char *text, size_t size)
 
 /* One pass over the bytes, before cJSON allocates anything: depth, number of values, control
  * characters inside strings. */
-static int scan(const char *text, size_t size, size_t max_values, struct err *e)
+static int scan(const char *text, size_t size, size_t max_values, struct err *err)
 {
     size_t depth = 0, values = 1;
     bool in_string = false;
@@ -67,9 +67,9 @@ static int scan(const char *text, size_t size, size_t max_values, struct err *e)
 
         if (in_string) {
             if ((unsigned char)c < 0x20)
-                return err_set(e, -EPROTO, "byte %zu: control character in a string", i);
+                return err_set(err, -EPROTO, "byte %zu: control character in a string", i);
             if (c == '\\' && size - i > 5 && memcmp(text + i, "\\u0000", 6) == 0)
-                return err_set(e, -EPROTO, "byte %zu: NUL in a string", i);
+                return err_set(err, -EPROTO, "byte %zu: NUL in a string", i);
             if (c == '\\')
                 i++;
             else if (c == '"')
@@ -85,9 +85,9 @@ static int scan(const char *text, size_t size, size_t max_values, struct err *e)
         else if (c == ',')
             values++;
         if (depth > JSON_MAX_DEPTH)
-            return err_set(e, -EPROTO, "byte %zu: nested deeper than %d", i, JSON_MAX_DEPTH);
+            return err_set(err, -EPROTO, "byte %zu: nested deeper than %d", i, JSON_MAX_DEPTH);
         if (values > max_values)
-            return err_set(e, -EPROTO, "more than %zu values", max_values);
+            return err_set(err, -EPROTO, "more than %zu values", max_values);
     }
     return 0;
 }
@@ -97,7 +97,7 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static int check_duplicates(const cJSON *object, struct err *e)
+static int check_duplicates(const cJSON *object, struct err *err)
 {
     size_t n = (size_t)cJSON_GetArraySize(object), i = 0;
     const char **names;
@@ -108,7 +108,7 @@ static int check_duplicates(const cJSON *object, struct err *e)
         return 0;
     names = malloc(n * sizeof *names);
     if (!names)
-        return err_set(e, -ENOMEM, "out of memory");
+        return err_set(err, -ENOMEM, "out of memory");
     cJSON_ArrayForEach(member, object)
     {
         names[i++] = member->string;
@@ -116,28 +116,28 @@ static int check_duplicates(const cJSON *object, struct err *e)
     qsort(names, n, sizeof *names, compare_names);
     for (i = 1; i < n && rc == 0; i++) {
         if (strcmp(names[i - 1], names[i]) == 0)
-            rc = err_set(e, -EPROTO, "the name \"%.64s\" appears twice", names[i]);
+            rc = err_set(err, -EPROTO, "the name \"%.64s\" appears twice", names[i]);
     }
     free(names);
     return rc;
 }
 
 /* Recursion is bounded by the depth that scan() has checked. */
-static int check_tree(const cJSON *value, struct err *e)
+static int check_tree(const cJSON *value, struct err *err)
 {
     const cJSON *member;
     int rc;
 
     if (cJSON_IsNumber(value) && !isfinite(value->valuedouble))
-        return err_set(e, -EPROTO, "a number is out of range");
+        return err_set(err, -EPROTO, "a number is out of range");
     if (cJSON_IsObject(value)) {
-        rc = check_duplicates(value, e);
+        rc = check_duplicates(value, err);
         if (rc < 0)
             return rc;
     }
     cJSON_ArrayForEach(member, value)
     {
-        rc = check_tree(member, e);
+        rc = check_tree(member, err);
         if (rc < 0)
             return rc;
     }
@@ -149,44 +149,44 @@ static bool is_space(char c)
     return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-cJSON *json_parse(const char *text, size_t size, struct err *e)
+cJSON *json_parse(const char *text, size_t size, struct err *err)
 {
-    return json_parse_limited(text, size, JSON_MAX_SIZE, JSON_MAX_VALUES, e);
+    return json_parse_limited(text, size, JSON_MAX_SIZE, JSON_MAX_VALUES, err);
 }
 
 cJSON *json_parse_limited(const char *text, size_t size, size_t max_size, size_t max_values,
-                          struct err *e)
+                          struct err *err)
 {
     const char *end = NULL;
     cJSON *value;
 
     assert(text || size == 0);
     if (size > max_size) {
-        err_set(e, -EPROTO, "%zu bytes of JSON, at most %zu are read", size, max_size);
+        err_set(err, -EPROTO, "%zu bytes of JSON, at most %zu are read", size, max_size);
         return NULL;
     }
     if (!json_utf8_valid(text, size)) {
-        err_set(e, -EPROTO, "not valid UTF-8");
+        err_set(err, -EPROTO, "not valid UTF-8");
         return NULL;
     }
-    if (scan(text, size, max_values, e) < 0)
+    if (scan(text, size, max_values, err) < 0)
         return NULL;
     value = cJSON_ParseWithLengthOpts(text, size, &end, 0);
     if (!value) {
-        err_set(e, -EPROTO, "not JSON, at byte %td", end ? end - text : 0);
+        err_set(err, -EPROTO, "not JSON, at byte %td", end ? end - text : 0);
         return NULL;
     }
     while (end < text + size && is_space(*end))
         end++;
     if (end != text + size) {
-        err_set(e, -EPROTO, "text after the JSON value, at byte %td", end - text);
+        err_set(err, -EPROTO, "text after the JSON value, at byte %td", end - text);
         goto fail;
     }
     if (!cJSON_IsObject(value) && !cJSON_IsArray(value)) {
-        err_set(e, -EPROTO, "neither an object nor an array");
+        err_set(err, -EPROTO, "neither an object nor an array");
         goto fail;
     }
-    if (check_tree(value, e) < 0)
+    if (check_tree(value, err) < 0)
         goto fail;
     return value;
 fail:
@@ -195,16 +195,16 @@ fail:
 }
 
 int json_text(const cJSON *object, const char *name, size_t max_bytes, const char **out,
-              struct err *e)
+              struct err *err)
 {
     const cJSON *member = cJSON_GetObjectItemCaseSensitive(object, name);
 
     if (!member || cJSON_IsNull(member))
         return 0;
     if (!cJSON_IsString(member))
-        return err_set(e, -EPROTO, "\"%s\" must be a string", name);
+        return err_set(err, -EPROTO, "\"%s\" must be a string", name);
     if (strlen(member->valuestring) > max_bytes)
-        return err_set(e, -EPROTO, "\"%s\" is longer than %zu bytes", name, max_bytes);
+        return err_set(err, -EPROTO, "\"%s\" is longer than %zu bytes", name, max_bytes);
     *out = member->valuestring;
     return 1;
 }
@@ -222,14 +222,14 @@ static void list_words(const char *const *words, char *out, size_t size)
 }
 
 int json_word(const cJSON *object, const char *name, const char *const *words, int *out,
-              struct err *e)
+              struct err *err)
 {
     const char *text = NULL;
     char all[160];
     int rc;
 
     assert(words && words[0]);
-    rc = json_text(object, name, TEXT_MAX, &text, e);
+    rc = json_text(object, name, TEXT_MAX, &text, err);
 
     if (rc <= 0)
         return rc;
@@ -240,7 +240,7 @@ int json_word(const cJSON *object, const char *name, const char *const *words, i
         }
     }
     list_words(words, all, sizeof all);
-    return err_set(e, -EPROTO, "\"%s\" is \"%.64s\", expected one of %s", name, text, all);
+    return err_set(err, -EPROTO, "\"%s\" is \"%.64s\", expected one of %s", name, text, all);
 }
 
 /* A string of decimal digits, as 64-bit counters are sent. */
@@ -256,7 +256,7 @@ static bool parse_digits(const char *text, int64_t *out)
 }
 
 int json_integer(const cJSON *object, const char *name, int64_t min, int64_t max, int64_t *out,
-                 struct err *e)
+                 struct err *err)
 {
     const cJSON *member = cJSON_GetObjectItemCaseSensitive(object, name);
     int64_t value = 0;
@@ -273,13 +273,13 @@ int json_integer(const cJSON *object, const char *name, int64_t min, int64_t max
         exact = cJSON_IsString(member) && parse_digits(member->valuestring, &value);
     }
     if (!exact || value < min || value > max)
-        return err_set(e, -EPROTO, "\"%s\" must be an integer from %" PRId64 " to %" PRId64, name,
+        return err_set(err, -EPROTO, "\"%s\" must be an integer from %" PRId64 " to %" PRId64, name,
                        min, max);
     *out = value;
     return 1;
 }
 
-int json_number(const cJSON *object, const char *name, double *out, struct err *e)
+int json_number(const cJSON *object, const char *name, double *out, struct err *err)
 {
     const cJSON *member = cJSON_GetObjectItemCaseSensitive(object, name);
 
@@ -290,7 +290,7 @@ int json_number(const cJSON *object, const char *name, double *out, struct err *
     else if (cJSON_IsNumber(member))
         *out = member->valuedouble;
     else
-        return err_set(e, -EPROTO, "\"%s\" must be a number", name);
+        return err_set(err, -EPROTO, "\"%s\" must be a number", name);
     return 1;
 }
 

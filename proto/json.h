@@ -30,25 +30,25 @@
 #define JSON_MAX_INTEGER 9007199254740992.0
 
 /* Parses one object or array of `size` bytes. Returns it (free with cJSON_Delete), or NULL with the
- * reason and the byte offset in `e`. */
-cJSON *json_parse(const char *text, size_t size, struct err *e);
+ * reason and the byte offset in `err`. */
+cJSON *json_parse(const char *text, size_t size, struct err *err);
 /* As json_parse, for text of a peer that is trusted with more: a series that the daemon answers. */
 cJSON *json_parse_limited(const char *text, size_t size, size_t max_size, size_t max_values,
-                          struct err *e);
+                          struct err *err);
 
 /* Look-ups by exact name. Each leaves `*out` as it was when the member is absent (return 0), writes
- * it and returns 1 when it is there and of the right kind, and returns -EPROTO with text in `e`
+ * it and returns 1 when it is there and of the right kind, and returns -EPROTO with text in `err`
  * otherwise. json_text borrows from `object` and refuses more than `max_bytes`; json_integer takes
  * an integer in [min, max], given as a number or as a string of digits; json_number takes a finite
  * number, or null, which it reports as NaN. */
 int json_text(const cJSON *object, const char *name, size_t max_bytes, const char **out,
-              struct err *e);
+              struct err *err);
 int json_integer(const cJSON *object, const char *name, int64_t min, int64_t max, int64_t *out,
-                 struct err *e);
-int json_number(const cJSON *object, const char *name, double *out, struct err *e);
+                 struct err *err);
+int json_number(const cJSON *object, const char *name, double *out, struct err *err);
 /* The place of a text among `words`, which NULL ends. */
 int json_word(const cJSON *object, const char *name, const char *const *words, int *out,
-              struct err *e);
+              struct err *err);
 
 /* Enough for the text of any double. */
 #define JSON_DOUBLE_SIZE 32

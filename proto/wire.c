@@ -32,57 +32,58 @@ static uint64_t get(const uint8_t *at, size_t n_bytes)
     return value;
 }
 
-void wire_header_encode(const struct wire_header *h, uint8_t out[WIRE_HEADER_SIZE])
+void wire_header_encode(const struct wire_header *header, uint8_t out[WIRE_HEADER_SIZE])
 {
     memset(out, 0, WIRE_HEADER_SIZE);
     memcpy(out, magic, sizeof magic);
     put(out + 4, WIRE_VERSION, 2);
-    put(out + 6, h->kind, 1);
-    put(out + 7, h->n_more, 1);
-    put(out + 8, h->seq, 8);
-    put(out + 16, (uint64_t)h->step, 8);
-    put(out + 24, h->rows_before, 8);
-    put(out + 32, h->n_rows, 4);
-    put(out + 36, h->n_features, 4);
-    put(out + 40, h->n_outputs, 4);
-    put(out + 44, h->n_targets, 4);
-    put(out + 48, h->features_dtype, 1);
-    put(out + 49, h->outputs_dtype, 1);
-    put(out + 50, h->targets_dtype, 1);
-    put(out + 51, h->weights_dtype, 1);
-    put(out + 52, h->first_row, 4);
+    put(out + 6, header->kind, 1);
+    put(out + 7, header->n_more, 1);
+    put(out + 8, header->seq, 8);
+    put(out + 16, (uint64_t)header->step, 8);
+    put(out + 24, header->rows_before, 8);
+    put(out + 32, header->n_rows, 4);
+    put(out + 36, header->n_features, 4);
+    put(out + 40, header->n_outputs, 4);
+    put(out + 44, header->n_targets, 4);
+    put(out + 48, header->features_dtype, 1);
+    put(out + 49, header->outputs_dtype, 1);
+    put(out + 50, header->targets_dtype, 1);
+    put(out + 51, header->weights_dtype, 1);
+    put(out + 52, header->first_row, 4);
 }
 
-static void read_fields(const uint8_t *in, struct wire_header *h)
+static void read_fields(const uint8_t *in, struct wire_header *header)
 {
-    h->kind = (enum wire_kind)get(in + 6, 1);
-    h->n_more = (uint32_t)get(in + 7, 1);
-    h->seq = get(in + 8, 8);
-    h->step = (int64_t)get(in + 16, 8);
-    h->rows_before = get(in + 24, 8);
-    h->n_rows = (uint32_t)get(in + 32, 4);
-    h->n_features = (uint32_t)get(in + 36, 4);
-    h->n_outputs = (uint32_t)get(in + 40, 4);
-    h->n_targets = (uint32_t)get(in + 44, 4);
-    h->features_dtype = (enum dtype)get(in + 48, 1);
-    h->outputs_dtype = (enum dtype)get(in + 49, 1);
-    h->targets_dtype = (enum dtype)get(in + 50, 1);
-    h->weights_dtype = (enum dtype)get(in + 51, 1);
-    h->first_row = h->kind == WIRE_HEAD ? (uint32_t)get(in + 52, 4) : 0;
+    header->kind = (enum wire_kind)get(in + 6, 1);
+    header->n_more = (uint32_t)get(in + 7, 1);
+    header->seq = get(in + 8, 8);
+    header->step = (int64_t)get(in + 16, 8);
+    header->rows_before = get(in + 24, 8);
+    header->n_rows = (uint32_t)get(in + 32, 4);
+    header->n_features = (uint32_t)get(in + 36, 4);
+    header->n_outputs = (uint32_t)get(in + 40, 4);
+    header->n_targets = (uint32_t)get(in + 44, 4);
+    header->features_dtype = (enum dtype)get(in + 48, 1);
+    header->outputs_dtype = (enum dtype)get(in + 49, 1);
+    header->targets_dtype = (enum dtype)get(in + 50, 1);
+    header->weights_dtype = (enum dtype)get(in + 51, 1);
+    header->first_row = header->kind == WIRE_HEAD ? (uint32_t)get(in + 52, 4) : 0;
 }
 
-static int check_envelope(const uint8_t *in, size_t size, struct err *e)
+static int check_envelope(const uint8_t *in, size_t size, struct err *err)
 {
     unsigned version;
 
     if (size != WIRE_HEADER_SIZE)
-        return err_set(e, -EPROTO, "the header has %zu bytes, expected %d", size, WIRE_HEADER_SIZE);
+        return err_set(err, -EPROTO, "the header has %zu bytes, expected %d", size,
+                       WIRE_HEADER_SIZE);
     if (memcmp(in, magic, sizeof magic) != 0)
-        return err_set(e, -EPROTO, "the header starts with %02x %02x %02x %02x, expected RICH",
+        return err_set(err, -EPROTO, "the header starts with %02x %02x %02x %02x, expected RICH",
                        in[0], in[1], in[2], in[3]);
     version = (unsigned)get(in + 4, 2);
     if (version != WIRE_VERSION)
-        return err_set(e, -EPROTO, "data messages of version %u, this side reads version %d",
+        return err_set(err, -EPROTO, "data messages of version %u, this side reads version %d",
                        version, WIRE_VERSION);
     return 0;
 }
@@ -92,12 +93,12 @@ static bool among(enum dtype dtype, unsigned allowed)
     return (unsigned)dtype < DTYPE_COUNT && (allowed & BIT(dtype)) != 0;
 }
 
-static int check_dtype(const char *field, enum dtype dtype, unsigned allowed, struct err *e)
+static int check_dtype(const char *field, enum dtype dtype, unsigned allowed, struct err *err)
 {
     if (among(dtype, allowed))
         return 0;
-    return err_set(e, -EPROTO, "%s is %u (%s), expected a code for %s%s%s", field, (unsigned)dtype,
-                   dtype_name(dtype), allowed & REAL ? "real values" : "",
+    return err_set(err, -EPROTO, "%s is %u (%s), expected a code for %s%s%s", field,
+                   (unsigned)dtype, dtype_name(dtype), allowed & REAL ? "real values" : "",
                    allowed & LABEL ? " or labels" : "", allowed & BIT(DTYPE_NONE) ? " or 0" : "");
 }
 
@@ -113,99 +114,101 @@ static const struct {
                    BIT(DTYPE_NONE)},
 };
 
-static int check_dtypes(const struct wire_header *h, struct err *e)
+static int check_dtypes(const struct wire_header *header, struct err *err)
 {
-    int rc = check_dtype("features_dtype", h->features_dtype, kinds[h->kind].features, e);
+    int rc =
+        check_dtype("features_dtype", header->features_dtype, kinds[header->kind].features, err);
 
     if (rc == 0)
-        rc = check_dtype("outputs_dtype", h->outputs_dtype, kinds[h->kind].outputs, e);
+        rc = check_dtype("outputs_dtype", header->outputs_dtype, kinds[header->kind].outputs, err);
     if (rc == 0)
-        rc = check_dtype("targets_dtype", h->targets_dtype, kinds[h->kind].targets, e);
+        rc = check_dtype("targets_dtype", header->targets_dtype, kinds[header->kind].targets, err);
     if (rc == 0)
-        rc = check_dtype("weights_dtype", h->weights_dtype, kinds[h->kind].weights, e);
+        rc = check_dtype("weights_dtype", header->weights_dtype, kinds[header->kind].weights, err);
     return rc;
 }
 
 /* The limits of the numbers of columns, which are larger when the columns do not travel. */
-static int check_columns(const struct wire_header *h, struct err *e)
+static int check_columns(const struct wire_header *header, struct err *err)
 {
-    uint32_t most = h->outputs_dtype == DTYPE_NONE ? WIRE_HEAD_MAX : WIRE_SENT_MAX;
+    uint32_t most = header->outputs_dtype == DTYPE_NONE ? WIRE_HEAD_MAX : WIRE_SENT_MAX;
 
-    if (h->n_outputs > most && most == WIRE_SENT_MAX)
-        return err_set(e, -EPROTO,
+    if (header->n_outputs > most && most == WIRE_SENT_MAX)
+        return err_set(err, -EPROTO,
                        "n_outputs is %" PRIu32 ", at most %d are sent as columns: send features "
                        "alone and the head they come from (kind %d)",
-                       h->n_outputs, WIRE_SENT_MAX, WIRE_HEAD);
-    if (h->n_outputs < 1 || h->n_outputs > most)
-        return err_set(e, -EPROTO, "n_outputs is %" PRIu32 ", expected 1 to %" PRIu32, h->n_outputs,
-                       most);
-    if (h->n_targets > WIRE_SENT_MAX)
-        return err_set(e, -EPROTO, "n_targets is %" PRIu32 ", expected at most %d", h->n_targets,
-                       WIRE_SENT_MAX);
+                       header->n_outputs, WIRE_SENT_MAX, WIRE_HEAD);
+    if (header->n_outputs < 1 || header->n_outputs > most)
+        return err_set(err, -EPROTO, "n_outputs is %" PRIu32 ", expected 1 to %" PRIu32,
+                       header->n_outputs, most);
+    if (header->n_targets > WIRE_SENT_MAX)
+        return err_set(err, -EPROTO, "n_targets is %" PRIu32 ", expected at most %d",
+                       header->n_targets, WIRE_SENT_MAX);
     return 0;
 }
 
 /* A slice lies inside its triangle. */
-static int check_slice(const struct wire_header *h, struct err *e)
+static int check_slice(const struct wire_header *header, struct err *err)
 {
-    if (h->kind != WIRE_HEAD || (h->n_rows > 0 && h->first_row < h->n_features &&
-                                 h->n_rows <= h->n_features - h->first_row))
+    if (header->kind != WIRE_HEAD ||
+        (header->n_rows > 0 && header->first_row < header->n_features &&
+         header->n_rows <= header->n_features - header->first_row))
         return 0;
-    return err_set(e, -EPROTO,
-                   "rows %" PRIu32 " to %" PRIu64 " of the head, expected some of 0 to %" PRIu32,
-                   h->first_row, (uint64_t)h->first_row + h->n_rows, h->n_features);
+    return err_set(
+        err, -EPROTO, "rows %" PRIu32 " to %" PRIu64 " of the head, expected some of 0 to %" PRIu32,
+        header->first_row, (uint64_t)header->first_row + header->n_rows, header->n_features);
 }
 
-static int check_shape(const struct wire_header *h, struct err *e)
+static int check_shape(const struct wire_header *header, struct err *err)
 {
-    if (h->n_features < 1 || h->n_features > WIRE_COLUMNS_MAX)
-        return err_set(e, -EPROTO, "n_features is %" PRIu32 ", expected 1 to %d", h->n_features,
-                       WIRE_COLUMNS_MAX);
-    if (check_columns(h, e) < 0 || check_slice(h, e) < 0)
+    if (header->n_features < 1 || header->n_features > WIRE_COLUMNS_MAX)
+        return err_set(err, -EPROTO, "n_features is %" PRIu32 ", expected 1 to %d",
+                       header->n_features, WIRE_COLUMNS_MAX);
+    if (check_columns(header, err) < 0 || check_slice(header, err) < 0)
         return -EPROTO;
-    if ((h->n_targets == 0) != (h->targets_dtype == DTYPE_NONE))
-        return err_set(e, -EPROTO, "n_targets is %" PRIu32 " and targets_dtype is %s", h->n_targets,
-                       dtype_name(h->targets_dtype));
+    if ((header->n_targets == 0) != (header->targets_dtype == DTYPE_NONE))
+        return err_set(err, -EPROTO, "n_targets is %" PRIu32 " and targets_dtype is %s",
+                       header->n_targets, dtype_name(header->targets_dtype));
     return 0;
 }
 
-int wire_header_decode(const void *frame, size_t size, struct wire_header *out, struct err *e)
+int wire_header_decode(const void *frame, size_t size, struct wire_header *out, struct err *err)
 {
-    int rc = check_envelope(frame, size, e);
+    int rc = check_envelope(frame, size, err);
 
     if (rc < 0)
         return rc;
     read_fields(frame, out);
     if (out->kind < WIRE_ROWS || out->kind > WIRE_HEAD)
-        return err_set(e, -EPROTO, "kind is %u, expected %d (rows), %d (moments) or %d (head)",
+        return err_set(err, -EPROTO, "kind is %u, expected %d (rows), %d (moments) or %d (head)",
                        (unsigned)out->kind, WIRE_ROWS, WIRE_MOMENTS, WIRE_HEAD);
     if (out->seq < 1)
-        return err_set(e, -EPROTO, "seq is 0, batches are numbered from 1");
+        return err_set(err, -EPROTO, "seq is 0, batches are numbered from 1");
     if (out->n_more >= (out->kind == WIRE_ROWS ? WIRE_LAYERS_MAX : 1))
-        return err_set(e, -EPROTO,
+        return err_set(err, -EPROTO,
                        "%" PRIu32 " more layers in the message, at most %d may share one",
                        out->n_more, out->kind == WIRE_ROWS ? WIRE_LAYERS_MAX : 1);
     if (out->step < 0)
-        return err_set(e, -EPROTO, "step is %" PRId64 ", expected 0 or more", out->step);
-    rc = check_dtypes(out, e);
-    return rc < 0 ? rc : check_shape(out, e);
+        return err_set(err, -EPROTO, "step is %" PRId64 ", expected 0 or more", out->step);
+    rc = check_dtypes(out, err);
+    return rc < 0 ? rc : check_shape(out, err);
 }
 
-int wire_layer_check(const char *layer, size_t size, struct err *e)
+int wire_layer_check(const char *layer, size_t size, struct err *err)
 {
     if (size < 1 || size > LAYER_NAME_MAX)
-        return err_set(e, -EPROTO, "the layer's name has %zu bytes, expected 1 to %d", size,
+        return err_set(err, -EPROTO, "the layer's name has %zu bytes, expected 1 to %d", size,
                        LAYER_NAME_MAX);
     if (!json_utf8_valid(layer, size))
-        return err_set(e, -EPROTO, "the layer's name is not valid UTF-8");
+        return err_set(err, -EPROTO, "the layer's name is not valid UTF-8");
     for (size_t i = 0; i < size; i++) {
         unsigned char c = (unsigned char)layer[i];
 
         if (c < 0x20 || c == 0x7f)
-            return err_set(e, -EPROTO, "the layer's name has the control character 0x%02x", c);
+            return err_set(err, -EPROTO, "the layer's name has the control character 0x%02x", c);
         /* U+0080 to U+009F, the second block of control characters */
         if (c == 0xC2 && (unsigned char)layer[i + 1] < 0xA0)
-            return err_set(e, -EPROTO, "the layer's name has a control character");
+            return err_set(err, -EPROTO, "the layer's name has a control character");
     }
     return 0;
 }
@@ -223,70 +226,74 @@ struct expected {
 };
 
 /* What all layers of a message share. */
-static size_t expect_shared(struct wire_batch *b, struct expected *out)
+static size_t expect_shared(struct wire_batch *batch, struct expected *out)
 {
-    const struct wire_header *h = &b->header;
-    uint64_t n = h->n_rows;
+    const struct wire_header *header = &batch->header;
+    uint64_t n = header->n_rows;
     size_t i = 0;
 
-    if (h->outputs_dtype != DTYPE_NONE)
-        out[i++] = (struct expected){"outputs", &b->outputs, n, h->n_outputs, h->outputs_dtype};
-    if (h->targets_dtype != DTYPE_NONE) {
-        uint64_t columns = dtype_is_label(h->targets_dtype) ? 1 : h->n_targets;
+    if (header->outputs_dtype != DTYPE_NONE)
+        out[i++] = (struct expected){"outputs", &batch->outputs, n, header->n_outputs,
+                                     header->outputs_dtype};
+    if (header->targets_dtype != DTYPE_NONE) {
+        uint64_t columns = dtype_is_label(header->targets_dtype) ? 1 : header->n_targets;
 
-        out[i++] = (struct expected){"targets", &b->targets, n, columns, h->targets_dtype};
+        out[i++] = (struct expected){"targets", &batch->targets, n, columns, header->targets_dtype};
     }
-    if (h->weights_dtype != DTYPE_NONE)
-        out[i++] = (struct expected){"weights", &b->weights, n, 1, h->weights_dtype};
+    if (header->weights_dtype != DTYPE_NONE)
+        out[i++] = (struct expected){"weights", &batch->weights, n, 1, header->weights_dtype};
     return i;
 }
 
-static size_t expect_moments(struct wire_batch *b, struct expected *out)
+static size_t expect_moments(struct wire_batch *batch, struct expected *out)
 {
-    const struct wire_header *h = &b->header;
-    uint64_t p = h->n_features, c = h->n_outputs;
+    const struct wire_header *header = &batch->header;
+    uint64_t p = header->n_features, c = header->n_outputs;
     size_t i = 0;
 
-    out[i++] = (struct expected){"mean of the features", &b->mean_features, 1, p, DTYPE_F64};
-    out[i++] = (struct expected){"mean of the outputs", &b->mean_outputs, 1, c, DTYPE_F64};
-    out[i++] = (struct expected){"X'X", &b->xx, p, p, h->features_dtype};
-    out[i++] = (struct expected){"X'Y", &b->xy, p, c, DTYPE_F64};
-    out[i++] = (struct expected){"Y'Y", &b->yy, c, c, DTYPE_F64};
-    out[i++] = (struct expected){"fourth moments", &b->fourth, 1, 1 + p, DTYPE_F64};
+    out[i++] = (struct expected){"mean of the features", &batch->mean_features, 1, p, DTYPE_F64};
+    out[i++] = (struct expected){"mean of the outputs", &batch->mean_outputs, 1, c, DTYPE_F64};
+    out[i++] = (struct expected){"X'X", &batch->xx, p, p, header->features_dtype};
+    out[i++] = (struct expected){"X'Y", &batch->xy, p, c, DTYPE_F64};
+    out[i++] = (struct expected){"Y'Y", &batch->yy, c, c, DTYPE_F64};
+    out[i++] = (struct expected){"fourth moments", &batch->fourth, 1, 1 + p, DTYPE_F64};
     return i;
 }
 
-static int take_frame(const struct expected *x, const struct wire_frame *frame, struct err *e)
+static int take_frame(const struct expected *expected, const struct wire_frame *frame,
+                      struct err *err)
 {
     uint64_t bytes;
 
-    assert(x->to && dtype_size(x->dtype) > 0);
-    if (__builtin_mul_overflow(x->n_rows, x->n_columns, &bytes) ||
-        __builtin_mul_overflow(bytes, dtype_size(x->dtype), &bytes))
-        return err_set(e, -EPROTO, "%s: %" PRIu64 " x %" PRIu64 " of %s overflow 64 bits", x->name,
-                       x->n_rows, x->n_columns, dtype_name(x->dtype));
+    assert(expected->to && dtype_size(expected->dtype) > 0);
+    if (__builtin_mul_overflow(expected->n_rows, expected->n_columns, &bytes) ||
+        __builtin_mul_overflow(bytes, dtype_size(expected->dtype), &bytes))
+        return err_set(err, -EPROTO, "%s: %" PRIu64 " x %" PRIu64 " of %s overflow 64 bits",
+                       expected->name, expected->n_rows, expected->n_columns,
+                       dtype_name(expected->dtype));
     if (frame->size != bytes)
-        return err_set(e, -EPROTO,
+        return err_set(err, -EPROTO,
                        "%s: the frame has %zu bytes, expected %" PRIu64 " (%" PRIu64 " x %" PRIu64
                        " of %s)",
-                       x->name, frame->size, bytes, x->n_rows, x->n_columns, dtype_name(x->dtype));
-    *x->to = *frame;
+                       expected->name, frame->size, bytes, expected->n_rows, expected->n_columns,
+                       dtype_name(expected->dtype));
+    *expected->to = *frame;
     return 0;
 }
 
 /* Header and name, which every batch starts with. */
 static int decode_opening(const struct wire_frame *frames, size_t n_frames, struct wire_batch *out,
-                          struct err *e)
+                          struct err *err)
 {
     int rc;
 
     memset(out, 0, sizeof *out);
     if (n_frames < 1)
-        return err_set(e, -EPROTO, "the header of a layer is missing");
-    rc = wire_header_decode(frames[0].data, frames[0].size, &out->header, e);
+        return err_set(err, -EPROTO, "the header of a layer is missing");
+    rc = wire_header_decode(frames[0].data, frames[0].size, &out->header, err);
     if (rc < 0 || n_frames < 2)
         return rc;
-    rc = wire_layer_check(frames[1].data, frames[1].size, e);
+    rc = wire_layer_check(frames[1].data, frames[1].size, err);
     if (rc < 0)
         return rc;
     out->layer = frames[1].data;
@@ -295,84 +302,87 @@ static int decode_opening(const struct wire_frame *frames, size_t n_frames, stru
 }
 
 /* Rows are the same rows, whatever the layer. */
-static int check_same_rows(const struct wire_header *first, const struct wire_header *h, size_t i,
-                           struct err *e)
+static int check_same_rows(const struct wire_header *first, const struct wire_header *header,
+                           size_t i, struct err *err)
 {
-    if (h->kind == first->kind && h->n_more + i == first->n_more && h->step == first->step &&
-        h->n_rows == first->n_rows && h->n_outputs == first->n_outputs &&
-        h->n_targets == first->n_targets && h->outputs_dtype == first->outputs_dtype &&
-        h->targets_dtype == first->targets_dtype && h->weights_dtype == first->weights_dtype)
+    if (header->kind == first->kind && header->n_more + i == first->n_more &&
+        header->step == first->step && header->n_rows == first->n_rows &&
+        header->n_outputs == first->n_outputs && header->n_targets == first->n_targets &&
+        header->outputs_dtype == first->outputs_dtype &&
+        header->targets_dtype == first->targets_dtype &&
+        header->weights_dtype == first->weights_dtype)
         return 0;
-    return err_set(e, -EPROTO, "the header of layer %zu does not agree with the first one", i + 1);
+    return err_set(err, -EPROTO, "the header of layer %zu does not agree with the first one",
+                   i + 1);
 }
 
 static int take_frames(const struct expected *expected, size_t n, const struct wire_frame *frames,
-                       struct err *e)
+                       struct err *err)
 {
     int rc = 0;
 
     for (size_t i = 0; i < n && rc == 0; i++)
-        rc = take_frame(&expected[i], &frames[i], e);
+        rc = take_frame(&expected[i], &frames[i], err);
     return rc;
 }
 
-static int check_count(size_t n_frames, size_t expected, struct err *e)
+static int check_count(size_t n_frames, size_t expected, struct err *err)
 {
     if (n_frames == expected)
         return 0;
-    return err_set(e, -EPROTO, "%zu frames, expected %zu", n_frames, expected);
+    return err_set(err, -EPROTO, "%zu frames, expected %zu", n_frames, expected);
 }
 
 static int decode_moments(const struct wire_frame *frames, size_t n_frames, struct wire_batch *out,
-                          struct err *e)
+                          struct err *err)
 {
     struct expected expected[EXPECTED_MAX];
     size_t n = expect_moments(out, expected);
-    int rc = check_count(n_frames, 2 + n, e);
+    int rc = check_count(n_frames, 2 + n, err);
 
-    return rc < 0 ? rc : take_frames(expected, n, frames + 2, e);
+    return rc < 0 ? rc : take_frames(expected, n, frames + 2, err);
 }
 
-uint64_t wire_head_values(const struct wire_header *h)
+uint64_t wire_head_values(const struct wire_header *header)
 {
-    uint64_t n = h->n_rows, longest = (uint64_t)h->n_features - h->first_row;
+    uint64_t n = header->n_rows, longest = (uint64_t)header->n_features - header->first_row;
 
-    assert(h->kind == WIRE_HEAD && n <= longest);
+    assert(header->kind == WIRE_HEAD && n <= longest);
     return n * longest - n * (n - 1) / 2;
 }
 
 static int decode_head_slice(const struct wire_frame *frames, size_t n_frames,
-                             struct wire_batch *out, struct err *e)
+                             struct wire_batch *out, struct err *err)
 {
     struct expected slice = {"the head's slice", &out->head, 1, wire_head_values(&out->header),
                              out->header.features_dtype};
-    int rc = check_count(n_frames, 3, e);
+    int rc = check_count(n_frames, 3, err);
 
-    return rc < 0 ? rc : take_frame(&slice, frames + 2, e);
+    return rc < 0 ? rc : take_frame(&slice, frames + 2, err);
 }
 
 /* The openings and features of all layers, then what they share. out[0] has its own already. */
 static int decode_rows(const struct wire_frame *frames, size_t n_frames, struct wire_batch *out,
-                       size_t n_layers, struct err *e)
+                       size_t n_layers, struct err *err)
 {
     struct expected shared[EXPECTED_MAX];
     size_t n_shared = expect_shared(&out[0], shared);
-    int rc = check_count(n_frames, 3 * n_layers + n_shared, e);
+    int rc = check_count(n_frames, 3 * n_layers + n_shared, err);
 
     for (size_t i = 1; i < n_layers && rc == 0; i++) {
-        rc = decode_opening(frames + 3 * i, n_frames - 3 * i, &out[i], e);
+        rc = decode_opening(frames + 3 * i, n_frames - 3 * i, &out[i], err);
         if (rc == 0)
-            rc = check_same_rows(&out[0].header, &out[i].header, i, e);
+            rc = check_same_rows(&out[0].header, &out[i].header, i, err);
     }
     for (size_t i = 0; i < n_layers && rc == 0; i++) {
-        const struct wire_header *h = &out[i].header;
-        struct expected features = {"features", &out[i].features, h->n_rows, h->n_features,
-                                    h->features_dtype};
+        const struct wire_header *header = &out[i].header;
+        struct expected features = {"features", &out[i].features, header->n_rows,
+                                    header->n_features, header->features_dtype};
 
-        rc = take_frame(&features, &frames[3 * i + 2], e);
+        rc = take_frame(&features, &frames[3 * i + 2], err);
     }
     if (rc == 0)
-        rc = take_frames(shared, n_shared, frames + 3 * n_layers, e);
+        rc = take_frames(shared, n_shared, frames + 3 * n_layers, err);
     for (size_t i = 1; i < n_layers; i++) {
         out[i].outputs = out[0].outputs;
         out[i].targets = out[0].targets;
@@ -382,41 +392,41 @@ static int decode_rows(const struct wire_frame *frames, size_t n_frames, struct 
 }
 
 int wire_message_decode(const struct wire_frame *frames, size_t n_frames,
-                        struct wire_batch out[WIRE_LAYERS_MAX], size_t *n_out, struct err *e)
+                        struct wire_batch out[WIRE_LAYERS_MAX], size_t *n_out, struct err *err)
 {
-    int rc = decode_opening(frames, n_frames, &out[0], e);
+    int rc = decode_opening(frames, n_frames, &out[0], err);
 
     assert(frames || n_frames == 0);
     assert(rc < 0 || out[0].header.n_more < WIRE_LAYERS_MAX);
     *n_out = 0;
     if (rc == 0 && out[0].header.kind == WIRE_MOMENTS)
-        rc = decode_moments(frames, n_frames, &out[0], e);
+        rc = decode_moments(frames, n_frames, &out[0], err);
     else if (rc == 0 && out[0].header.kind == WIRE_HEAD)
-        rc = decode_head_slice(frames, n_frames, &out[0], e);
+        rc = decode_head_slice(frames, n_frames, &out[0], err);
     else if (rc == 0)
-        rc = decode_rows(frames, n_frames, out, out[0].header.n_more + 1, e);
+        rc = decode_rows(frames, n_frames, out, out[0].header.n_more + 1, err);
     if (rc == 0)
         *n_out = out[0].header.n_more + 1;
     return rc;
 }
 
-int wire_labels_check(const struct wire_batch *batch, struct err *e)
+int wire_labels_check(const struct wire_batch *batch, struct err *err)
 {
-    const struct wire_header *h = &batch->header;
-    size_t size = dtype_size(h->targets_dtype);
+    const struct wire_header *header = &batch->header;
+    size_t size = dtype_size(header->targets_dtype);
     const uint8_t *at = batch->targets.data;
 
-    if (!dtype_is_label(h->targets_dtype) || h->kind == WIRE_HEAD)
+    if (!dtype_is_label(header->targets_dtype) || header->kind == WIRE_HEAD)
         return 0;
-    assert(at || h->n_rows == 0);
-    for (uint32_t row = 0; row < h->n_rows; row++, at += size) {
+    assert(at || header->n_rows == 0);
+    for (uint32_t row = 0; row < header->n_rows; row++, at += size) {
         uint64_t bits = get(at, size);
         int64_t label = size == 4 ? (int32_t)(uint32_t)bits : (int64_t)bits;
 
-        if (label < 0 || label >= h->n_targets)
-            return err_set(e, -EPROTO,
+        if (label < 0 || label >= header->n_targets)
+            return err_set(err, -EPROTO,
                            "row %" PRIu32 ": the label is %" PRId64 ", expected 0 to %" PRIu32, row,
-                           label, h->n_targets - 1);
+                           label, header->n_targets - 1);
     }
     return 0;
 }

@@ -54,13 +54,13 @@ struct wire_header {
 
 /* Values of the slice of a head: the rows first_row..first_row+n_rows-1 of a triangle of order
  * n_features, from the diagonal on. */
-uint64_t wire_head_values(const struct wire_header *h);
+uint64_t wire_head_values(const struct wire_header *header);
 
 /* Writes the header. It also encodes what wire_header_decode would refuse. */
-void wire_header_encode(const struct wire_header *h, uint8_t out[WIRE_HEADER_SIZE]);
+void wire_header_encode(const struct wire_header *header, uint8_t out[WIRE_HEADER_SIZE]);
 
-/* Reads and checks a header frame: 0, or -EPROTO with text in `e` and `out` undefined. */
-int wire_header_decode(const void *frame, size_t size, struct wire_header *out, struct err *e);
+/* Reads and checks a header frame: 0, or -EPROTO with text in `err` and `out` undefined. */
+int wire_header_decode(const void *frame, size_t size, struct wire_header *out, struct err *err);
 
 struct wire_frame {
     const void *data;
@@ -91,16 +91,16 @@ struct wire_batch {
 
 /* Checks the headers, the number of frames, the layers' names and the length of every frame, and
  * fills `out` with `*n_out` batches, one a layer, that share outputs, targets and weights. Returns
- * 0, or -EPROTO with what was expected and what came in `e`. When a header itself is good,
+ * 0, or -EPROTO with what was expected and what came in `err`. When a header itself is good,
  * `out[0].header` is filled even if a later frame is refused, and `out[0].layer` once the name is
  * good (NULL before), so that the refusal can name a batch. */
 int wire_message_decode(const struct wire_frame *frames, size_t n_frames,
-                        struct wire_batch out[WIRE_LAYERS_MAX], size_t *n_out, struct err *e);
+                        struct wire_batch out[WIRE_LAYERS_MAX], size_t *n_out, struct err *err);
 
 /* Checks that every label lies in 0..K-1; targets that are values, or absent, pass. Returns 0, or
  * -EPROTO naming the row. */
-int wire_labels_check(const struct wire_batch *batch, struct err *e);
+int wire_labels_check(const struct wire_batch *batch, struct err *err);
 
 /* A layer's name: 1 to LAYER_NAME_MAX bytes of UTF-8 without control characters. Returns 0, or
  * -EPROTO. */
-int wire_layer_check(const char *layer, size_t size, struct err *e);
+int wire_layer_check(const char *layer, size_t size, struct err *err);

@@ -31,10 +31,10 @@ void run_lock(struct richd_run *run)
     pthread_mutex_lock(&run->shared.lock);
 }
 
-int run_unlock(struct richd_run *run, int rc, const struct err *e)
+int run_unlock(struct richd_run *run, int rc, const struct err *err)
 {
-    if (rc < 0 && e && e->text[0] != '\0')
-        session_complain(run->shared.session, e->text);
+    if (rc < 0 && err && err->text[0] != '\0')
+        session_complain(run->shared.session, err->text);
     pthread_mutex_unlock(&run->shared.lock);
     return rc;
 }
@@ -112,17 +112,19 @@ static cJSON *list_texts(const char *const *texts)
     return array;
 }
 
-static int check_options(const struct richd_options *o, struct err *e)
+static int check_options(const struct richd_options *options, struct err *err)
 {
-    if ((unsigned)o->projector > RICHD_PROJECTOR_RIDGE)
-        return err_set(e, -EINVAL, "projector is %d, which is no richd_projector",
-                       (int)o->projector);
-    if ((unsigned)o->resume > RICHD_RESUME_NEVER)
-        return err_set(e, -EINVAL, "resume is %d, which is no richd_resume", (int)o->resume);
-    if ((unsigned)o->window > RICHD_WINDOW_CUMULATIVE)
-        return err_set(e, -EINVAL, "window is %d, which is no richd_window", (int)o->window);
-    if (o->probe && o->window != RICHD_WINDOW_CHECKPOINT)
-        return err_set(e, -EINVAL, "probe needs RICHD_WINDOW_CHECKPOINT");
+    if ((unsigned)options->projector > RICHD_PROJECTOR_RIDGE)
+        return err_set(err, -EINVAL, "projector is %d, which is no richd_projector",
+                       (int)options->projector);
+    if ((unsigned)options->resume > RICHD_RESUME_NEVER)
+        return err_set(err, -EINVAL, "resume is %d, which is no richd_resume",
+                       (int)options->resume);
+    if ((unsigned)options->window > RICHD_WINDOW_CUMULATIVE)
+        return err_set(err, -EINVAL, "window is %d, which is no richd_window",
+                       (int)options->window);
+    if (options->probe && options->window != RICHD_WINDOW_CHECKPOINT)
+        return err_set(err, -EINVAL, "probe needs RICHD_WINDOW_CHECKPOINT");
     return 0;
 }
 
@@ -133,43 +135,44 @@ static double given_or_none(double value)
 }
 
 /* The open message as text, which the session checks by parsing it. */
-static char *encode_open(const struct richd_options *o, struct err *e)
+static char *encode_open(const struct richd_options *options, struct err *err)
 {
     char made_id[RUN_ID_MAX + 1], writer[2 * WRITER_BYTES + 1];
-    struct control_open open = {.name = o->name,
-                                .project = o->project,
-                                .group = o->group,
-                                .projector = (enum projector_kind)o->projector,
-                                .energy = given_or_none(o->projector_energy),
-                                .k = o->projector_k,
-                                .lambda = given_or_none(o->projector_lambda)};
-    cJSON *tags = list_texts(o->tags), *watched = list_texts(o->transitions), *config = NULL;
+    struct control_open open = {.name = options->name,
+                                .project = options->project,
+                                .group = options->group,
+                                .projector = (enum projector_kind)options->projector,
+                                .energy = given_or_none(options->projector_energy),
+                                .k = options->projector_k,
+                                .lambda = given_or_none(options->projector_lambda)};
+    cJSON *tags = list_texts(options->tags), *watched = list_texts(options->transitions),
+          *config = NULL;
     char *text = NULL;
 
-    if (o->config_json) {
-        config = json_parse(o->config_json, strlen(o->config_json), e);
+    if (options->config_json) {
+        config = json_parse(options->config_json, strlen(options->config_json), err);
         if (!config) {
-            err_prefix(e, -EINVAL, "config_json: ");
+            err_prefix(err, -EINVAL, "config_json: ");
             goto done;
         }
     }
-    make_run_id(o->name ? o->name : "run", made_id);
+    make_run_id(options->name ? options->name : "run", made_id);
     random_hex(writer, WRITER_BYTES);
-    open.run = o->run_id ? o->run_id : made_id;
+    open.run = options->run_id ? options->run_id : made_id;
     open.tags = tags;
     open.config = config;
-    open.resume = (enum resume)o->resume;
+    open.resume = (enum resume)options->resume;
     open.writer = writer;
-    open.window = (enum window_kind)o->window;
-    open.half_life_rows = o->half_life_rows;
-    open.probe = o->probe != 0;
-    open.every = o->spectrum_every;
-    open.leading = o->spectrum_leading;
-    open.uncentred = o->spectrum_uncentred != 0;
-    open.watched = o->transitions ? watched : NULL;
+    open.window = (enum window_kind)options->window;
+    open.half_life_rows = options->half_life_rows;
+    open.probe = options->probe != 0;
+    open.every = options->spectrum_every;
+    open.leading = options->spectrum_leading;
+    open.uncentred = options->spectrum_uncentred != 0;
+    open.watched = options->transitions ? watched : NULL;
     text = tags && watched ? control_encode_open(&open) : NULL;
     if (!text)
-        err_set(e, -ENOMEM, "out of memory");
+        err_set(err, -ENOMEM, "out of memory");
 done:
     cJSON_Delete(tags);
     cJSON_Delete(watched);
@@ -177,22 +180,22 @@ done:
     return text;
 }
 
-static int new_session(struct richd_run *run, const struct richd_options *o, struct err *e)
+static int new_session(struct richd_run *run, const struct richd_options *options, struct err *err)
 {
     char host[TEXT_MAX + 1] = "";
-    int rc = check_options(o, e);
-    char *open = rc == 0 ? encode_open(o, e) : NULL;
+    int rc = check_options(options, err);
+    char *open = rc == 0 ? encode_open(options, err) : NULL;
 
     if (!open)
         return -EINVAL;
     if (gethostname(host, sizeof host - 1) < 0 || !json_utf8_valid(host, strlen(host)))
         host[0] = '\0';
-    run->shared.session = session_new(open, host, run->pid, e);
+    run->shared.session = session_new(open, host, run->pid, err);
     cJSON_free(open);
     return run->shared.session ? 0 : -EINVAL;
 }
 
-static int init_shared(struct shared *shared, struct err *e)
+static int init_shared(struct shared *shared, struct err *err)
 {
     pthread_condattr_t monotonic;
     int rc = pthread_mutex_init(&shared->lock, NULL);
@@ -204,7 +207,7 @@ static int init_shared(struct shared *shared, struct err *e)
         rc = pthread_cond_init(&shared->settled, &monotonic);
         pthread_condattr_destroy(&monotonic);
     }
-    return rc == 0 ? 0 : err_set(e, -rc, "making a lock: %s", strerror(rc));
+    return rc == 0 ? 0 : err_set(err, -rc, "making a lock: %s", strerror(rc));
 }
 
 /* The sender comes first, because it uses all the rest. */
@@ -217,22 +220,23 @@ void run_release(struct richd_run *run)
     free(run);
 }
 
-static struct richd_run *new_run(const struct richd_options *o, struct err *e)
+static struct richd_run *new_run(const struct richd_options *options, struct err *err)
 {
     struct richd_run *run = calloc(1, sizeof *run);
 
-    if (!run || init_shared(&run->shared, e) < 0) {
-        err_set(e, -ENOMEM, "out of memory");
+    if (!run || init_shared(&run->shared, err) < 0) {
+        err_set(err, -ENOMEM, "out of memory");
         free(run);
         return NULL;
     }
     run->pid = getpid();
-    run->queue_bytes = o->queue_bytes > 0 ? o->queue_bytes : QUEUE_BYTES_DEFAULT;
-    if (new_session(run, o, e) < 0)
+    run->queue_bytes = options->queue_bytes > 0 ? options->queue_bytes : QUEUE_BYTES_DEFAULT;
+    if (new_session(run, options, err) < 0)
         goto fail;
-    if (endpoints_init(&run->endpoints, o->endpoint, "RICHD_ENDPOINT", o->runtime_dir, e) < 0)
+    if (endpoints_init(&run->endpoints, options->endpoint, "RICHD_ENDPOINT", options->runtime_dir,
+                       err) < 0)
         goto fail;
-    run->sender = sender_start(&run->shared, &run->endpoints, e);
+    run->sender = sender_start(&run->shared, &run->endpoints, err);
     if (!run->sender)
         goto fail;
     return run;
@@ -244,12 +248,12 @@ fail:
 struct richd_run *richd_connect(const struct richd_options *options, char *error, size_t error_size)
 {
     struct richd_options complete = RICHD_OPTIONS;
-    struct err e = {""};
+    struct err err = {""};
     struct richd_run *run;
 
     run_overlay(&complete, sizeof complete, options);
-    run = new_run(&complete, &e);
+    run = new_run(&complete, &err);
     if (error && error_size > 0)
-        snprintf(error, error_size, "%s", e.text);
+        snprintf(error, error_size, "%s", err.text);
     return run;
 }

@@ -54,102 +54,102 @@ static const bool moves[SESSION_STATES][SESSION_STATES] = {
     [SESSION_OPEN] = {[SESSION_AWAY] = true, [SESSION_OPENING] = true, [SESSION_ENDED] = true},
 };
 
-static void move(struct session *s, enum session_state to)
+static void move(struct session *session, enum session_state to)
 {
-    assert(moves[s->state][to]);
-    s->state = to;
+    assert(moves[session->state][to]);
+    session->state = to;
 }
 
-static bool is_connected(const struct session *s)
+static bool is_connected(const struct session *session)
 {
-    return s->state == SESSION_OPENING || s->state == SESSION_OPEN;
+    return session->state == SESSION_OPENING || session->state == SESSION_OPEN;
 }
 
 /* ---- the connection ------------------------------------------------------------------------ */
 
 /* Hello, open and pings are made each time. Without memory the message is not sent; silence
  * follows, and then a new connection is made. */
-static void queue_urgent(struct session *s, char *text)
+static void queue_urgent(struct session *session, char *text)
 {
     struct item *item = item_control(text, 0);
 
     if (item)
-        list_append(&s->urgent, &item->link);
+        list_append(&session->urgent, &item->link);
 }
 
 /* The kept marks were sent before anything that is queued now, so they go to its front, in order.
  */
-static void queue_kept_again(struct session *s)
+static void queue_kept_again(struct session *session)
 {
-    struct list *front = s->queue.next;
+    struct list *front = session->queue.next;
 
-    LIST_EACH_SAFE(link, &s->kept)
+    LIST_EACH_SAFE(link, &session->kept)
     {
         list_remove(link);
         list_append(front, link);
     }
-    s->resend_at = -1;
+    session->resend_at = -1;
 }
 
-static void say_hello(struct session *s, int64_t now_ms)
+static void say_hello(struct session *session, int64_t now_ms)
 {
     struct control_hello hello = {CONTROL_PROTOCOL, CONTROL_PROTOCOL, "richd-c " RICHD_VERSION,
-                                  s->host, s->pid};
+                                  session->host, session->pid};
 
-    session_discard_all(&s->urgent, 0);
-    queue_kept_again(s);
-    queue_urgent(s, control_encode_hello(&hello));
-    queue_urgent(s, control_encode_open(&s->open.open));
-    move(s, SESSION_OPENING);
-    s->granted = s->sent_bytes = 0;
-    s->blocked_since = -1;
-    s->hello_at = now_ms;
+    session_discard_all(&session->urgent, 0);
+    queue_kept_again(session);
+    queue_urgent(session, control_encode_hello(&hello));
+    queue_urgent(session, control_encode_open(&session->open.open));
+    move(session, SESSION_OPENING);
+    session->granted = session->sent_bytes = 0;
+    session->blocked_since = -1;
+    session->hello_at = now_ms;
 }
 
-void session_connected(struct session *s, int64_t now_ms)
+void session_connected(struct session *session, int64_t now_ms)
 {
-    if (s->state == SESSION_ENDED)
+    if (session->state == SESSION_ENDED)
         return;
-    say_hello(s, now_ms);
-    s->heard_at = s->pinged_at = now_ms;
+    say_hello(session, now_ms);
+    session->heard_at = session->pinged_at = now_ms;
 }
 
-void session_disconnected(struct session *s, int64_t now_ms)
+void session_disconnected(struct session *session, int64_t now_ms)
 {
     (void)now_ms;
-    if (s->state == SESSION_ENDED)
+    if (session->state == SESSION_ENDED)
         return;
-    session_discard_all(&s->urgent, 0);
-    queue_kept_again(s);
-    move(s, SESSION_AWAY);
+    session_discard_all(&session->urgent, 0);
+    queue_kept_again(session);
+    move(session, SESSION_AWAY);
 }
 
 /* The attempt that the daemon gave is ours from now on. Going on with it is no new run, whatever
  * `resume` asked for. */
-static void on_welcome(struct session *s, const struct control_welcome *welcome)
+static void on_welcome(struct session *session, const struct control_welcome *welcome)
 {
-    if (s->state != SESSION_OPENING)
+    if (session->state != SESSION_OPENING)
         return;
-    s->open.open.attempt = welcome->attempt;
-    s->open.open.resume = RESUME_ALLOW;
-    s->granted = (uint64_t)welcome->granted;
-    move(s, SESSION_OPEN);
-    s->away_since = -1;
-    s->was_open = true;
-    s->is_absent = false;
+    session->open.open.attempt = welcome->attempt;
+    session->open.open.resume = RESUME_ALLOW;
+    session->granted = (uint64_t)welcome->granted;
+    move(session, SESSION_OPEN);
+    session->away_since = -1;
+    session->was_open = true;
+    session->is_absent = false;
 }
 
-static void on_progress(struct session *s, const struct control_progress *progress)
+static void on_progress(struct session *session, const struct control_progress *progress)
 {
-    if ((uint64_t)progress->granted > s->granted) {
-        s->granted = (uint64_t)progress->granted;
-        s->blocked_since = -1;
+    if ((uint64_t)progress->granted > session->granted) {
+        session->granted = (uint64_t)progress->granted;
+        session->blocked_since = -1;
     }
 }
 
-static struct item *find_mark(struct session *s, int64_t seq)
+static struct item *find_mark(struct session *session, int64_t seq)
 {
-    struct list *lists[] = {&s->kept, &s->queue};
+    struct list *lists[] = {&session->kept, &session->queue};
 
     for (size_t i = 0; i < 2; i++) {
         LIST_EACH(link, lists[i])
@@ -163,109 +163,109 @@ static struct item *find_mark(struct session *s, int64_t seq)
     return NULL;
 }
 
-static void finish_mark(struct session *s, struct item *mark, int rc)
+static void finish_mark(struct session *session, struct item *mark, int rc)
 {
-    assert(s->n_marks > 0 && s->mark_bytes >= mark->text_size);
-    s->n_marks--;
-    s->mark_bytes -= mark->text_size;
+    assert(session->n_marks > 0 && session->mark_bytes >= mark->text_size);
+    session->n_marks--;
+    session->mark_bytes -= mark->text_size;
     session_discard(mark, rc);
 }
 
-static void on_ack(struct session *s, const struct control_ack *ack)
+static void on_ack(struct session *session, const struct control_ack *ack)
 {
-    struct item *mark = find_mark(s, ack->seq);
+    struct item *mark = find_mark(session, ack->seq);
 
     if (!mark)
         return;
     if (mark->ticket && mark->ticket->wants_points)
         mark->ticket->points = points_new(ack->points);
-    finish_mark(s, mark, 0);
+    finish_mark(session, mark, 0);
 }
 
-static void end(struct session *s, int rc)
+static void end(struct session *session, int rc)
 {
     assert(rc < 0);
-    s->ended = rc;
-    move(s, SESSION_ENDED);
-    session_discard_all(&s->urgent, rc);
-    session_discard_all(&s->kept, rc);
-    LIST_EACH_SAFE(link, &s->queue)
+    session->ended = rc;
+    move(session, SESSION_ENDED);
+    session_discard_all(&session->urgent, rc);
+    session_discard_all(&session->kept, rc);
+    LIST_EACH_SAFE(link, &session->queue)
     {
         struct item *item = LIST_ENTRY(link, struct item, link);
 
         if (item_is_batch(item))
-            session_count_drop(s, item_rows(item));
+            session_count_drop(session, item_rows(item));
         session_discard(item, rc);
     }
-    s->n_marks = s->mark_bytes = 0;
+    session->n_marks = session->mark_bytes = 0;
 }
 
 /* A refusal that names no message is the answer to open: the connection is given up, and made again
  * later. */
-static void retry(struct session *s, const struct control_nack *nack, int64_t now_ms)
+static void retry(struct session *session, const struct control_nack *nack, int64_t now_ms)
 {
     if (nack->layer && !nack->fatal) {
-        s->stats.batches_dropped++;
+        session->stats.batches_dropped++;
     } else if (nack->seq > 0 && !nack->fatal) {
-        s->resend_at = now_ms + SESSION_RETRY_MS;
+        session->resend_at = now_ms + SESSION_RETRY_MS;
     } else {
-        session_disconnected(s, now_ms);
-        s->retry_at = now_ms + SESSION_RETRY_MS;
+        session_disconnected(session, now_ms);
+        session->retry_at = now_ms + SESSION_RETRY_MS;
     }
 }
 
-static void refuse(struct session *s, const struct control_nack *nack, int rc)
+static void refuse(struct session *session, const struct control_nack *nack, int rc)
 {
-    struct item *mark = nack->seq > 0 ? find_mark(s, nack->seq) : NULL;
+    struct item *mark = nack->seq > 0 ? find_mark(session, nack->seq) : NULL;
 
     if (mark)
-        finish_mark(s, mark, rc);
+        finish_mark(session, mark, rc);
     else if (nack->layer)
-        s->stats.batches_refused++;
+        session->stats.batches_refused++;
 }
 
-static void on_nack(struct session *s, const struct control_nack *nack, int64_t now_ms)
+static void on_nack(struct session *session, const struct control_nack *nack, int64_t now_ms)
 {
     const struct refusal *refusal = find_refusal(nack->code);
     enum reaction reaction = refusal->reaction;
 
     /* A nack that arrives before the welcome answers what was sent before the latest hello. */
     if (reaction == REACTION_REOPEN) {
-        if (s->state == SESSION_OPEN)
-            say_hello(s, now_ms);
+        if (session->state == SESSION_OPEN)
+            say_hello(session, now_ms);
         return;
     }
-    snprintf(s->complaint, sizeof s->complaint, "run %s: %s: %s", session_run(s), nack->code,
-             nack->text ? nack->text : "no reason given");
+    snprintf(session->complaint, sizeof session->complaint, "run %s: %s: %s", session_run(session),
+             nack->code, nack->text ? nack->text : "no reason given");
     if (nack->fatal && reaction != REACTION_RETRY)
         reaction = REACTION_END;
     if (reaction == REACTION_END)
-        end(s, refusal->error);
+        end(session, refusal->error);
     else if (reaction == REACTION_RETRY)
-        retry(s, nack, now_ms);
+        retry(session, nack, now_ms);
     else if (reaction == REACTION_DROP)
-        s->stats.batches_dropped++;
+        session->stats.batches_dropped++;
     else
-        refuse(s, nack, refusal->error);
+        refuse(session, nack, refusal->error);
 }
 
-bool session_receive(struct session *s, const struct control *message, int64_t now_ms)
+bool session_receive(struct session *session, const struct control *message, int64_t now_ms)
 {
-    if (!is_connected(s))
+    if (!is_connected(session))
         return false;
-    s->heard_at = now_ms;
+    session->heard_at = now_ms;
     switch (message->type) {
     case CONTROL_WELCOME:
-        on_welcome(s, &message->welcome);
+        on_welcome(session, &message->welcome);
         return true;
     case CONTROL_PROGRESS:
-        on_progress(s, &message->progress);
+        on_progress(session, &message->progress);
         return false;
     case CONTROL_ACK:
-        on_ack(s, &message->ack);
+        on_ack(session, &message->ack);
         return true;
     case CONTROL_NACK:
-        on_nack(s, &message->nack, now_ms);
+        on_nack(session, &message->nack, now_ms);
         return true;
     default: /* hello and pong: they only show that the daemon is there */
         return false;
@@ -282,86 +282,87 @@ static struct item *first(const struct list *items)
 }
 
 /* True when the batch may be sent. */
-static bool has_credit(struct session *s, const struct item *batch, int64_t now_ms)
+static bool has_credit(struct session *session, const struct item *batch, int64_t now_ms)
 {
-    if (s->sent_bytes + batch->bytes_total <= s->granted) {
-        s->blocked_since = -1;
+    if (session->sent_bytes + batch->bytes_total <= session->granted) {
+        session->blocked_since = -1;
         return true;
     }
-    if (s->blocked_since < 0)
-        s->blocked_since = now_ms;
+    if (session->blocked_since < 0)
+        session->blocked_since = now_ms;
     return false;
 }
 
-struct item *session_next(struct session *s, int64_t now_ms)
+struct item *session_next(struct session *session, int64_t now_ms)
 {
-    struct item *item = first(&s->urgent);
+    struct item *item = first(&session->urgent);
 
     /* While a mark waits to be sent again, the daemon would refuse what follows it. */
-    if (item || s->state != SESSION_OPEN || s->resend_at >= 0)
+    if (item || session->state != SESSION_OPEN || session->resend_at >= 0)
         return item;
-    for (item = first(&s->queue); item && item_is_batch(item); item = first(&s->queue)) {
-        if (has_credit(s, item, now_ms))
+    for (item = first(&session->queue); item && item_is_batch(item);
+         item = first(&session->queue)) {
+        if (has_credit(session, item, now_ms))
             return item;
-        if (now_ms - s->blocked_since < SESSION_CREDIT_MS)
+        if (now_ms - session->blocked_since < SESSION_CREDIT_MS)
             return NULL;
-        session_count_drop(s, item_rows(item));
+        session_count_drop(session, item_rows(item));
         session_discard(item, 0);
     }
     return item;
 }
 
-void session_sent(struct session *s, struct item *item)
+void session_sent(struct session *session, struct item *item)
 {
-    assert(!list_empty(&item->link) && is_connected(s));
+    assert(!list_empty(&item->link) && is_connected(session));
     list_remove(&item->link);
     if (item->seq > 0) {
-        list_append(&s->kept, &item->link);
+        list_append(&session->kept, &item->link);
         return;
     }
     if (item_is_batch(item)) {
-        s->sent_bytes += item->bytes_total;
-        s->stats.batches_sent++;
+        session->sent_bytes += item->bytes_total;
+        session->stats.batches_sent++;
     }
     item_release(item);
 }
 
-void session_tick(struct session *s, int64_t now_ms)
+void session_tick(struct session *session, int64_t now_ms)
 {
-    struct control_ping ping = {s->ping_id + 1};
+    struct control_ping ping = {session->ping_id + 1};
 
-    if (!is_connected(s))
+    if (!is_connected(session))
         return;
-    if (s->resend_at >= 0 && now_ms >= s->resend_at)
-        queue_kept_again(s);
-    if (now_ms - s->pinged_at >= SESSION_PING_MS && list_empty(&s->urgent)) {
-        s->ping_id++;
-        s->pinged_at = now_ms;
-        queue_urgent(s, control_encode_ping(&ping));
+    if (session->resend_at >= 0 && now_ms >= session->resend_at)
+        queue_kept_again(session);
+    if (now_ms - session->pinged_at >= SESSION_PING_MS && list_empty(&session->urgent)) {
+        session->ping_id++;
+        session->pinged_at = now_ms;
+        queue_urgent(session, control_encode_ping(&ping));
     }
 }
 
-bool session_note_absence(struct session *s, int64_t now_ms)
+bool session_note_absence(struct session *session, int64_t now_ms)
 {
-    int64_t patience_ms = s->was_open ? SESSION_LOST_MS : SESSION_ABSENT_MS;
+    int64_t patience_ms = session->was_open ? SESSION_LOST_MS : SESSION_ABSENT_MS;
 
-    if (s->state == SESSION_OPEN || s->state == SESSION_ENDED || s->is_absent)
+    if (session->state == SESSION_OPEN || session->state == SESSION_ENDED || session->is_absent)
         return false;
-    if (s->away_since < 0)
-        s->away_since = now_ms;
-    s->is_absent = now_ms - s->away_since >= patience_ms;
-    return s->is_absent;
+    if (session->away_since < 0)
+        session->away_since = now_ms;
+    session->is_absent = now_ms - session->away_since >= patience_ms;
+    return session->is_absent;
 }
 
-bool session_is_stale(const struct session *s, int64_t now_ms)
+bool session_is_stale(const struct session *session, int64_t now_ms)
 {
-    if (!is_connected(s))
+    if (!is_connected(session))
         return false;
-    return now_ms - s->heard_at >= SESSION_SILENCE_MS ||
-           (s->state == SESSION_OPENING && now_ms - s->hello_at >= SESSION_OPEN_MS);
+    return now_ms - session->heard_at >= SESSION_SILENCE_MS ||
+           (session->state == SESSION_OPENING && now_ms - session->hello_at >= SESSION_OPEN_MS);
 }
 
-int64_t session_retry_at(const struct session *s)
+int64_t session_retry_at(const struct session *session)
 {
-    return s->retry_at;
+    return session->retry_at;
 }

@@ -68,7 +68,7 @@ int richd_checkpoint_with(struct richd_run *run, int64_t step, const struct rich
     struct richd_extras extras = RICHD_EXTRAS;
     bool waits = timeout_ms > 0;
     struct ticket ticket = {.wants_points = waits && points};
-    struct err e = {""};
+    struct err err = {""};
     int rc = run_check(run);
 
     run_overlay(&extras, sizeof extras, given);
@@ -80,12 +80,12 @@ int richd_checkpoint_with(struct richd_run *run, int64_t step, const struct rich
         return rc;
     run_lock(run);
     rc = session_checkpoint(run->shared.session, step, clock_wall_s(), &extras,
-                            waits ? &ticket : NULL, &e);
+                            waits ? &ticket : NULL, &err);
     if (rc == 0) {
         sender_wake(run->sender);
         rc = waits ? await(run, &ticket, timeout_ms) : 0;
     }
-    run_unlock(run, rc, &e);
+    run_unlock(run, rc, &err);
     if (rc == 0 && ticket.wants_points && !ticket.points)
         return -ENOMEM;
     if (points)
@@ -96,7 +96,7 @@ int richd_checkpoint_with(struct richd_run *run, int64_t step, const struct rich
 int richd_log(struct richd_run *run, int64_t step, const struct richd_scalar *scalars,
               size_t n_scalars)
 {
-    struct err e = {""};
+    struct err err = {""};
     int rc = run_check(run);
 
     if (rc == 0)
@@ -104,10 +104,10 @@ int richd_log(struct richd_run *run, int64_t step, const struct richd_scalar *sc
     if (rc < 0)
         return rc;
     run_lock(run);
-    rc = session_log(run->shared.session, step, clock_wall_s(), scalars, n_scalars, &e);
+    rc = session_log(run->shared.session, step, clock_wall_s(), scalars, n_scalars, &err);
     if (rc == 0)
         sender_wake(run->sender);
-    return run_unlock(run, rc, &e);
+    return run_unlock(run, rc, &err);
 }
 
 /* ---- what became of it --------------------------------------------------------------------- */
@@ -161,19 +161,19 @@ static int await_all(struct richd_run *run, struct ticket *ticket, int timeout_m
 int richd_close(struct richd_run *run, enum richd_status status, int timeout_ms)
 {
     struct ticket ticket = {.settled = false};
-    struct err e = {""};
+    struct err err = {""};
     int rc = run_check(run);
 
     if (rc < 0)
         return rc;
     run_lock(run);
     rc = session_close(run->shared.session,
-                       status == RICHD_FINISHED ? CONTROL_FINISHED : CONTROL_FAILED, &ticket, &e);
+                       status == RICHD_FINISHED ? CONTROL_FINISHED : CONTROL_FAILED, &ticket, &err);
     if (rc == 0) {
         sender_wake(run->sender);
         rc = await_all(run, &ticket, timeout_ms > 0 ? timeout_ms : 0);
     }
-    run_unlock(run, rc, &e);
+    run_unlock(run, rc, &err);
     run_release(run);
     return rc;
 }

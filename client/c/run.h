@@ -34,8 +34,8 @@ struct richd_run {
 int run_check(const struct richd_run *);
 
 void run_lock(struct richd_run *);
-/* Keeps the sentence of a failed call for richd_last_error, and returns `rc`. `e` may be NULL. */
-int run_unlock(struct richd_run *, int rc, const struct err *e);
+/* Keeps the sentence of a failed call for richd_last_error, and returns `rc`. `err` may be NULL. */
+int run_unlock(struct richd_run *, int rc, const struct err *err);
 
 /* Copies the members that the program's version of a struct has over our defaults; the struct
  * begins with its size. False when there is nothing to copy: NULL, or a struct that was not started

@@ -47,21 +47,21 @@ struct sender {
     int64_t backoff_ms;
 };
 
-static void lock(struct sender *s)
+static void lock(struct sender *sender)
 {
-    pthread_mutex_lock(&s->shared->lock);
+    pthread_mutex_lock(&sender->shared->lock);
 }
 
-static void unlock(struct sender *s)
+static void unlock(struct sender *sender)
 {
-    pthread_mutex_unlock(&s->shared->lock);
+    pthread_mutex_unlock(&sender->shared->lock);
 }
 
-static void complain(struct sender *s, const char *text)
+static void complain(struct sender *sender, const char *text)
 {
-    lock(s);
-    session_complain(s->shared->session, text);
-    unlock(s);
+    lock(sender);
+    session_complain(sender->shared->session, text);
+    unlock(sender);
 }
 
 /* ---- connections --------------------------------------------------------------------------- */
@@ -85,100 +85,101 @@ static int set_options(void *socket)
     return zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &size_max, sizeof size_max);
 }
 
-static int open_monitor(struct sender *s)
+static int open_monitor(struct sender *sender)
 {
     char address[48];
 
-    snprintf(address, sizeof address, "inproc://monitor-%u", ++s->n_monitors);
-    if (zmq_socket_monitor(s->socket, address,
+    snprintf(address, sizeof address, "inproc://monitor-%u", ++sender->n_monitors);
+    if (zmq_socket_monitor(sender->socket, address,
                            ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED) < 0)
         return -1;
-    s->monitor = zmq_socket(s->context, ZMQ_PAIR);
-    if (!s->monitor)
+    sender->monitor = zmq_socket(sender->context, ZMQ_PAIR);
+    if (!sender->monitor)
         return -1;
-    set_int(s->monitor, ZMQ_LINGER, 0);
-    return zmq_connect(s->monitor, address);
+    set_int(sender->monitor, ZMQ_LINGER, 0);
+    return zmq_connect(sender->monitor, address);
 }
 
-static void close_connection(struct sender *s)
+static void close_connection(struct sender *sender)
 {
-    if (s->socket) {
-        zmq_socket_monitor(s->socket, NULL, 0);
-        zmq_close(s->socket);
+    if (sender->socket) {
+        zmq_socket_monitor(sender->socket, NULL, 0);
+        zmq_close(sender->socket);
     }
-    if (s->monitor)
-        zmq_close(s->monitor);
-    s->socket = s->monitor = NULL;
-    s->is_connected = s->is_full = false;
+    if (sender->monitor)
+        zmq_close(sender->monitor);
+    sender->socket = sender->monitor = NULL;
+    sender->is_connected = sender->is_full = false;
 }
 
 /* Ends this connection. After one that was made and failed, the next follows when the back-off has
  * passed. After one that libzmq could not make, and tried again and again, it follows a look at the
  * endpoint. */
-static void give_up_connection(struct sender *s, int64_t now)
+static void give_up_connection(struct sender *sender, int64_t now)
 {
-    int64_t pause_ms = s->is_connected ? s->backoff_ms : LOOK_MS;
+    int64_t pause_ms = sender->is_connected ? sender->backoff_ms : LOOK_MS;
 
-    if (s->is_connected)
-        s->backoff_ms = 2 * s->backoff_ms < BACKOFF_LAST_MS ? 2 * s->backoff_ms : BACKOFF_LAST_MS;
-    close_connection(s);
-    lock(s);
-    session_disconnected(s->shared->session, now);
-    s->retry_at = session_retry_at(s->shared->session);
-    unlock(s);
-    if (s->retry_at < now + pause_ms)
-        s->retry_at = now + pause_ms;
+    if (sender->is_connected)
+        sender->backoff_ms =
+            2 * sender->backoff_ms < BACKOFF_LAST_MS ? 2 * sender->backoff_ms : BACKOFF_LAST_MS;
+    close_connection(sender);
+    lock(sender);
+    session_disconnected(sender->shared->session, now);
+    sender->retry_at = session_retry_at(sender->shared->session);
+    unlock(sender);
+    if (sender->retry_at < now + pause_ms)
+        sender->retry_at = now + pause_ms;
 }
 
-static void begin_connection(struct sender *s, int64_t now)
+static void begin_connection(struct sender *sender, int64_t now)
 {
-    struct err e = {""};
+    struct err err = {""};
 
-    if (endpoints_find(s->endpoints, "ingest", &s->endpoint, &e) < 0) {
-        complain(s, e.text);
-        s->retry_at = now + LOOK_MS;
+    if (endpoints_find(sender->endpoints, "ingest", &sender->endpoint, &err) < 0) {
+        complain(sender, err.text);
+        sender->retry_at = now + LOOK_MS;
         return;
     }
-    s->began_at = now;
-    s->socket = zmq_socket(s->context, ZMQ_DEALER);
-    if (s->socket && set_options(s->socket) == 0 &&
-        set_int(s->socket, ZMQ_IPV6, strchr(s->endpoint.address, '[') != NULL) == 0 &&
-        open_monitor(s) == 0 && zmq_connect(s->socket, s->endpoint.address) == 0)
+    sender->began_at = now;
+    sender->socket = zmq_socket(sender->context, ZMQ_DEALER);
+    if (sender->socket && set_options(sender->socket) == 0 &&
+        set_int(sender->socket, ZMQ_IPV6, strchr(sender->endpoint.address, '[') != NULL) == 0 &&
+        open_monitor(sender) == 0 && zmq_connect(sender->socket, sender->endpoint.address) == 0)
         return;
-    err_set(&e, -errno, "connecting to %s: %s", s->endpoint.address, zmq_strerror(errno));
-    complain(s, e.text);
-    give_up_connection(s, now);
+    err_set(&err, -errno, "connecting to %s: %s", sender->endpoint.address, zmq_strerror(errno));
+    complain(sender, err.text);
+    give_up_connection(sender, now);
 }
 
 /* True when the event says that this connection has ended. */
-static bool receive_event(struct sender *s, const zmq_msg_t *event, int64_t now)
+static bool receive_event(struct sender *sender, const zmq_msg_t *event, int64_t now)
 {
     uint16_t code;
 
     memcpy(&code, zmq_msg_data((zmq_msg_t *)(uintptr_t)event), sizeof code);
     if (code == ZMQ_EVENT_DISCONNECTED)
         return true;
-    s->is_connected = true;
-    lock(s);
-    session_connected(s->shared->session, now);
-    unlock(s);
+    sender->is_connected = true;
+    lock(sender);
+    session_connected(sender->shared->session, now);
+    unlock(sender);
     return false;
 }
 
 /* An event is two frames, its code and an address. */
-static void drain_monitor(struct sender *s, int64_t now)
+static void drain_monitor(struct sender *sender, int64_t now)
 {
     bool ended = false;
     zmq_msg_t frame;
 
     zmq_msg_init(&frame);
-    while (!ended && zmq_msg_recv(&frame, s->monitor, ZMQ_DONTWAIT) >= 0) {
+    while (!ended && zmq_msg_recv(&frame, sender->monitor, ZMQ_DONTWAIT) >= 0) {
         if (zmq_msg_more(&frame) && zmq_msg_size(&frame) >= sizeof(uint16_t))
-            ended = receive_event(s, &frame, now);
+            ended = receive_event(sender, &frame, now);
     }
     zmq_msg_close(&frame);
     if (ended)
-        give_up_connection(s, now);
+        give_up_connection(sender, now);
 }
 
 /* ---- sending ------------------------------------------------------------------------------- */
@@ -250,217 +251,220 @@ static int send_item(void *socket, struct item *item)
     return rc;
 }
 
-static struct item *next_item(struct sender *s, int64_t now)
+static struct item *next_item(struct sender *sender, int64_t now)
 {
     struct item *item;
 
-    lock(s);
-    item = session_next(s->shared->session, now);
-    unlock(s);
+    lock(sender);
+    item = session_next(sender->shared->session, now);
+    unlock(sender);
     return item;
 }
 
-static void send_all(struct sender *s, int64_t now)
+static void send_all(struct sender *sender, int64_t now)
 {
     struct item *item;
 
-    s->is_full = false;
-    while ((item = next_item(s, now)) != NULL) {
-        if (send_item(s->socket, item) < 0) {
-            s->is_full = true;
+    sender->is_full = false;
+    while ((item = next_item(sender, now)) != NULL) {
+        if (send_item(sender->socket, item) < 0) {
+            sender->is_full = true;
             return;
         }
-        lock(s);
-        session_sent(s->shared->session, item);
-        unlock(s);
+        lock(sender);
+        session_sent(sender->shared->session, item);
+        unlock(sender);
     }
 }
 
 /* ---- receiving ----------------------------------------------------------------------------- */
 
-static void receive(struct sender *s, zmq_msg_t *frame, int64_t now)
+static void receive(struct sender *sender, zmq_msg_t *frame, int64_t now)
 {
     struct control message;
-    struct err e = {""};
+    struct err err = {""};
 
-    if (control_parse(zmq_msg_data(frame), zmq_msg_size(frame), &message, &e) < 0) {
-        err_prefix(&e, 0, "from the daemon: ");
-        complain(s, e.text);
+    if (control_parse(zmq_msg_data(frame), zmq_msg_size(frame), &message, &err) < 0) {
+        err_prefix(&err, 0, "from the daemon: ");
+        complain(sender, err.text);
         return;
     }
-    lock(s);
-    if (session_receive(s->shared->session, &message, now))
-        pthread_cond_broadcast(&s->shared->settled);
-    unlock(s);
+    lock(sender);
+    if (session_receive(sender->shared->session, &message, now))
+        pthread_cond_broadcast(&sender->shared->settled);
+    unlock(sender);
     if (message.type == CONTROL_WELCOME)
-        s->backoff_ms = BACKOFF_FIRST_MS;
+        sender->backoff_ms = BACKOFF_FIRST_MS;
     control_release(&message);
 }
 
 /* The daemon sends one frame for each message. When more come, the parser refuses each of them. */
-static void drain_socket(struct sender *s, int64_t now)
+static void drain_socket(struct sender *sender, int64_t now)
 {
     zmq_msg_t frame;
 
     zmq_msg_init(&frame);
-    while (zmq_msg_recv(&frame, s->socket, ZMQ_DONTWAIT) >= 0)
-        receive(s, &frame, now);
+    while (zmq_msg_recv(&frame, sender->socket, ZMQ_DONTWAIT) >= 0)
+        receive(sender, &frame, now);
     zmq_msg_close(&frame);
 }
 
 /* ---- the thread ---------------------------------------------------------------------------- */
 
 /* True when the session wants no more of this connection, or when it is broken. */
-static bool is_over(struct sender *s, int64_t now)
+static bool is_over(struct sender *sender, int64_t now)
 {
-    struct session *session = s->shared->session;
+    struct session *session = sender->shared->session;
     bool silent, over;
-    struct err e;
+    struct err err;
 
-    lock(s);
+    lock(sender);
     session_tick(session, now);
-    silent = s->is_connected ? session_is_stale(session, now) : now - s->began_at >= CONNECT_MS;
-    over = s->is_connected && session_state(session) == SESSION_AWAY;
+    silent = sender->is_connected ? session_is_stale(session, now)
+                                  : now - sender->began_at >= CONNECT_MS;
+    over = sender->is_connected && session_state(session) == SESSION_AWAY;
     if (silent) {
-        err_set(&e, 0, "no answer from %s", s->endpoint.address);
-        session_complain(session, e.text);
+        err_set(&err, 0, "no answer from %s", sender->endpoint.address);
+        session_complain(session, err.text);
     }
-    unlock(s);
+    unlock(sender);
     return silent || over;
 }
 
-static bool has_ended(struct sender *s)
+static bool has_ended(struct sender *sender)
 {
     bool ended;
 
-    lock(s);
-    ended = session_state(s->shared->session) == SESSION_ENDED;
-    unlock(s);
+    lock(sender);
+    ended = session_state(sender->shared->session) == SESSION_ENDED;
+    unlock(sender);
     return ended;
 }
 
 /* A thread that waits for an answer goes on when no answer can be expected. */
-static void note_absence(struct sender *s, int64_t now)
+static void note_absence(struct sender *sender, int64_t now)
 {
-    lock(s);
-    if (session_note_absence(s->shared->session, now))
-        pthread_cond_broadcast(&s->shared->settled);
-    unlock(s);
+    lock(sender);
+    if (session_note_absence(sender->shared->session, now))
+        pthread_cond_broadcast(&sender->shared->settled);
+    unlock(sender);
 }
 
-static void serve_connection(struct sender *s, int64_t now)
+static void serve_connection(struct sender *sender, int64_t now)
 {
-    drain_monitor(s, now);
-    if (s->is_connected)
-        drain_socket(s, now);
-    if (has_ended(s))
-        close_connection(s);
-    else if (s->socket && is_over(s, now))
-        give_up_connection(s, now);
-    else if (s->is_connected)
-        send_all(s, now);
+    drain_monitor(sender, now);
+    if (sender->is_connected)
+        drain_socket(sender, now);
+    if (has_ended(sender))
+        close_connection(sender);
+    else if (sender->socket && is_over(sender, now))
+        give_up_connection(sender, now);
+    else if (sender->is_connected)
+        send_all(sender, now);
 }
 
-static void wait_for_events(struct sender *s)
+static void wait_for_events(struct sender *sender)
 {
-    short in_out = (short)(ZMQ_POLLIN | (s->is_full ? ZMQ_POLLOUT : 0));
-    zmq_pollitem_t items[] = {
-        {NULL, s->wake, ZMQ_POLLIN, 0}, {s->monitor, 0, ZMQ_POLLIN, 0}, {s->socket, 0, in_out, 0}};
+    short in_out = (short)(ZMQ_POLLIN | (sender->is_full ? ZMQ_POLLOUT : 0));
+    zmq_pollitem_t items[] = {{NULL, sender->wake, ZMQ_POLLIN, 0},
+                              {sender->monitor, 0, ZMQ_POLLIN, 0},
+                              {sender->socket, 0, in_out, 0}};
     uint64_t count;
 
-    zmq_poll(items, s->socket ? 3 : 1, TICK_MS);
-    if (read(s->wake, &count, sizeof count) < 0)
+    zmq_poll(items, sender->socket ? 3 : 1, TICK_MS);
+    if (read(sender->wake, &count, sizeof count) < 0)
         return; /* nobody woke us */
 }
 
 static void *sender_main(void *argument)
 {
-    struct sender *s = argument;
+    struct sender *sender = argument;
 
     pthread_setname_np(pthread_self(), "richd-sender");
-    while (!atomic_load(&s->stop)) {
+    while (!atomic_load(&sender->stop)) {
         int64_t now = clock_monotonic_ms();
 
-        if (!s->socket && now >= s->retry_at && !has_ended(s))
-            begin_connection(s, now);
-        if (s->socket)
-            serve_connection(s, now);
-        note_absence(s, now);
-        if (!atomic_load(&s->stop))
-            wait_for_events(s);
+        if (!sender->socket && now >= sender->retry_at && !has_ended(sender))
+            begin_connection(sender, now);
+        if (sender->socket)
+            serve_connection(sender, now);
+        note_absence(sender, now);
+        if (!atomic_load(&sender->stop))
+            wait_for_events(sender);
     }
-    close_connection(s);
+    close_connection(sender);
     return NULL;
 }
 
 /* The program's signal handlers must not run here. */
-static int start_thread(struct sender *s)
+static int start_thread(struct sender *sender)
 {
     sigset_t all, before;
     int rc;
 
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(&s->thread, NULL, sender_main, s);
+    rc = pthread_create(&sender->thread, NULL, sender_main, sender);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return -rc;
 }
 
-static void release(struct sender *s)
+static void release(struct sender *sender)
 {
-    if (s->context)
-        zmq_ctx_term(s->context);
-    if (s->wake >= 0)
-        close(s->wake);
-    free(s);
+    if (sender->context)
+        zmq_ctx_term(sender->context);
+    if (sender->wake >= 0)
+        close(sender->wake);
+    free(sender);
 }
 
-struct sender *sender_start(struct shared *shared, const struct endpoints *endpoints, struct err *e)
+struct sender *sender_start(struct shared *shared, const struct endpoints *endpoints,
+                            struct err *err)
 {
-    struct sender *s = calloc(1, sizeof *s);
+    struct sender *sender = calloc(1, sizeof *sender);
     int rc;
 
     assert(shared->session);
 
-    if (!s) {
-        err_set(e, -ENOMEM, "out of memory");
+    if (!sender) {
+        err_set(err, -ENOMEM, "out of memory");
         return NULL;
     }
-    s->shared = shared;
-    s->endpoints = endpoints;
-    s->backoff_ms = BACKOFF_FIRST_MS;
-    s->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    s->context = zmq_ctx_new();
-    if (s->wake < 0 || !s->context) {
-        err_set(e, -errno, "starting the sender: %s", strerror(errno));
+    sender->shared = shared;
+    sender->endpoints = endpoints;
+    sender->backoff_ms = BACKOFF_FIRST_MS;
+    sender->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    sender->context = zmq_ctx_new();
+    if (sender->wake < 0 || !sender->context) {
+        err_set(err, -errno, "starting the sender: %s", strerror(errno));
         goto fail;
     }
-    rc = start_thread(s);
+    rc = start_thread(sender);
     if (rc < 0) {
-        err_set(e, rc, "starting the sender's thread: %s", strerror(-rc));
+        err_set(err, rc, "starting the sender's thread: %s", strerror(-rc));
         goto fail;
     }
-    return s;
+    return sender;
 fail:
-    release(s);
+    release(sender);
     return NULL;
 }
 
-void sender_wake(struct sender *s)
+void sender_wake(struct sender *sender)
 {
     uint64_t one = 1;
 
     /* A full counter wakes the thread too; if it did not, the next tick would. */
-    if (write(s->wake, &one, sizeof one) < 0)
+    if (write(sender->wake, &one, sizeof one) < 0)
         return;
 }
 
-void sender_stop(struct sender *s)
+void sender_stop(struct sender *sender)
 {
-    if (!s)
+    if (!sender)
         return;
-    atomic_store(&s->stop, true);
-    sender_wake(s);
-    pthread_join(s->thread, NULL);
-    release(s);
+    atomic_store(&sender->stop, true);
+    sender_wake(sender);
+    pthread_join(sender->thread, NULL);
+    release(sender);
 }

@@ -67,8 +67,8 @@ struct ticket {
 struct session;
 
 /* `open` is the text of the open message for a new attempt; it is checked by parsing it. `host` may
- * be NULL. Returns the session, or NULL with the reason in `e`. */
-struct session *session_new(const char *open, const char *host, int64_t pid, struct err *e);
+ * be NULL. Returns the session, or NULL with the reason in `err`. */
+struct session *session_new(const char *open, const char *host, int64_t pid, struct err *err);
 
 /* Frees the session and all it keeps; the rows' memory account must still stand. NULL is fine. */
 void session_free(struct session *);
@@ -102,11 +102,11 @@ int session_drop(struct session *, const char *layer, uint32_t n_rows);
  * -EAGAIN when too many marks wait, -EPROTO when a text is not UTF-8 or too long, -ENOMEM, or
  * session_ended. A close is always taken. */
 int session_checkpoint(struct session *, int64_t step, double time, const struct richd_extras *,
-                       struct ticket *ticket, struct err *e);
+                       struct ticket *ticket, struct err *err);
 int session_log(struct session *, int64_t step, double time, const struct richd_scalar *scalars,
-                size_t n_scalars, struct err *e);
+                size_t n_scalars, struct err *err);
 int session_close(struct session *, enum control_status status, struct ticket *ticket,
-                  struct err *e);
+                  struct err *err);
 
 /* The caller goes away: the ticket is not written any more. */
 void session_abandon(struct ticket *ticket);

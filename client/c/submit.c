@@ -31,23 +31,23 @@ static size_t row_size(enum dtype dtype, uint32_t columns)
 }
 
 /* The header is checked by the decoder that the daemon would refuse it with. */
-static int check_rows(const struct offered_rows *rows, struct err *e)
+static int check_rows(const struct offered_rows *rows, struct err *err)
 {
     uint8_t bytes[WIRE_HEADER_SIZE];
     struct wire_header decoded;
     int rc;
 
     if (!rows->layer)
-        return err_set(e, -EINVAL, "a batch without a layer");
-    if (wire_layer_check(rows->layer, strnlen(rows->layer, LAYER_NAME_MAX + 1), e) < 0)
+        return err_set(err, -EINVAL, "a batch without a layer");
+    if (wire_layer_check(rows->layer, strnlen(rows->layer, LAYER_NAME_MAX + 1), err) < 0)
         return -EINVAL;
     wire_header_encode(&rows->header, bytes);
-    rc = wire_header_decode(bytes, sizeof bytes, &decoded, e);
+    rc = wire_header_decode(bytes, sizeof bytes, &decoded, err);
     if (rc < 0)
-        return err_prefix(e, -EINVAL, "layer %s: ", rows->layer);
+        return err_prefix(err, -EINVAL, "layer %s: ", rows->layer);
     for (size_t i = 0; i < ITEM_ROW_FRAMES; i++) {
         if (rows->header.n_rows > 0 && rows->row_bytes[i] > 0 && !rows->data[i])
-            return err_set(e, -EINVAL, "layer %s: %s is NULL", rows->layer,
+            return err_set(err, -EINVAL, "layer %s: %s is NULL", rows->layer,
                            i == 0   ? "features"
                            : i == 1 ? "outputs"
                                     : "targets");
@@ -55,30 +55,30 @@ static int check_rows(const struct offered_rows *rows, struct err *e)
     return 0;
 }
 
-static int read_batch(const struct richd_batch *given, struct offered_rows *out, struct err *e)
+static int read_batch(const struct richd_batch *given, struct offered_rows *out, struct err *err)
 {
-    struct richd_batch b = RICHD_BATCH;
+    struct richd_batch batch = RICHD_BATCH;
 
-    if (!run_overlay(&b, sizeof b, given))
-        return err_set(e, -EINVAL, "a batch that does not start from RICHD_BATCH");
+    if (!run_overlay(&batch, sizeof batch, given))
+        return err_set(err, -EINVAL, "a batch that does not start from RICHD_BATCH");
     *out = (struct offered_rows){
-        .layer = b.layer,
+        .layer = batch.layer,
         .header = {.kind = WIRE_ROWS,
                    .seq = 1,
-                   .step = b.step,
-                   .n_rows = b.n_rows,
-                   .n_features = b.n_features,
-                   .n_outputs = b.n_outputs,
-                   .n_targets = b.targets ? b.n_targets : 0,
-                   .features_dtype = (enum dtype)b.features_dtype,
-                   .outputs_dtype = (enum dtype)b.outputs_dtype,
-                   .targets_dtype = b.targets ? (enum dtype)b.targets_dtype : DTYPE_NONE},
-        .data = {b.features, b.outputs, b.targets},
+                   .step = batch.step,
+                   .n_rows = batch.n_rows,
+                   .n_features = batch.n_features,
+                   .n_outputs = batch.n_outputs,
+                   .n_targets = batch.targets ? batch.n_targets : 0,
+                   .features_dtype = (enum dtype)batch.features_dtype,
+                   .outputs_dtype = (enum dtype)batch.outputs_dtype,
+                   .targets_dtype = batch.targets ? (enum dtype)batch.targets_dtype : DTYPE_NONE},
+        .data = {batch.features, batch.outputs, batch.targets},
     };
-    out->row_bytes[0] = row_size(out->header.features_dtype, b.n_features);
-    out->row_bytes[1] = row_size(out->header.outputs_dtype, b.n_outputs);
+    out->row_bytes[0] = row_size(out->header.features_dtype, batch.n_features);
+    out->row_bytes[1] = row_size(out->header.outputs_dtype, batch.n_outputs);
     out->row_bytes[2] = row_size(out->header.targets_dtype, out->header.n_targets);
-    return check_rows(out, e);
+    return check_rows(out, err);
 }
 
 /* Charges the rows to the run's account, or says that they do not fit. */
@@ -167,17 +167,17 @@ static int submit(struct richd_run *run, const struct offered_rows *rows)
 
 int richd_submit(struct richd_run *run, const struct richd_batch *batch)
 {
-    struct err e = {""};
+    struct err err = {""};
     struct offered_rows rows;
     int rc = run_check(run);
 
     if (rc < 0)
         return rc;
-    rc = read_batch(batch, &rows, &e);
+    rc = read_batch(batch, &rows, &err);
     if (rc == 0)
         return submit(run, &rows);
     run_lock(run);
-    return run_unlock(run, rc, &e);
+    return run_unlock(run, rc, &err);
 }
 
 /* ---- a head -------------------------------------------------------------------------------- */
@@ -218,14 +218,14 @@ static int submit_slices(struct richd_run *run, const char *layer, struct wire_h
 }
 
 static int read_head(const struct richd_head *given, struct richd_head *out,
-                     struct wire_header *header, struct err *e)
+                     struct wire_header *header, struct err *err)
 {
     struct offered_rows rows;
 
     if (!run_overlay(out, sizeof *out, given))
-        return err_set(e, -EINVAL, "a head that does not start from RICHD_HEAD");
+        return err_set(err, -EINVAL, "a head that does not start from RICHD_HEAD");
     if (!out->triangle)
-        return err_set(e, -EINVAL, "a head without its triangle");
+        return err_set(err, -EINVAL, "a head without its triangle");
     *header = (struct wire_header){.kind = WIRE_HEAD,
                                    .seq = 1,
                                    .step = out->step,
@@ -236,21 +236,21 @@ static int read_head(const struct richd_head *given, struct richd_head *out,
                                    .features_dtype = (enum dtype)out->dtype,
                                    .targets_dtype = (enum dtype)out->targets_dtype};
     rows = (struct offered_rows){.layer = out->layer, .header = *header};
-    return check_rows(&rows, e);
+    return check_rows(&rows, err);
 }
 
 int richd_submit_head(struct richd_run *run, const struct richd_head *head)
 {
     struct richd_head h = RICHD_HEAD;
     struct wire_header header;
-    struct err e = {""};
+    struct err err = {""};
     int rc = run_check(run);
 
     if (rc < 0)
         return rc;
-    rc = read_head(head, &h, &header, &e);
+    rc = read_head(head, &h, &header, &err);
     if (rc == 0)
         return submit_slices(run, h.layer, &header, h.triangle);
     run_lock(run);
-    return run_unlock(run, rc, &e);
+    return run_unlock(run, rc, &err);
 }

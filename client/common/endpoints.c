@@ -26,9 +26,9 @@ static const char *first_set(const char *given, const char *variable)
     return value && *value ? value : NULL;
 }
 
-static int too_long(const char *what, struct err *e)
+static int too_long(const char *what, struct err *err)
 {
-    return err_set(e, -EINVAL, "%s is longer than %d bytes", what, ENDPOINT_SIZE - 1);
+    return err_set(err, -EINVAL, "%s is longer than %d bytes", what, ENDPOINT_SIZE - 1);
 }
 
 /* Appends a place; false when it is too long. */
@@ -40,7 +40,7 @@ static bool add_place(struct endpoints *places, const char *directory, const cha
 }
 
 int endpoints_init(struct endpoints *places, const char *address, const char *address_variable,
-                   const char *runtime_dir, struct err *e)
+                   const char *runtime_dir, struct err *err)
 {
     const char *given = first_set(address, address_variable);
     const char *named = first_set(runtime_dir, "RICHD_RUNTIME_DIR");
@@ -49,12 +49,12 @@ int endpoints_init(struct endpoints *places, const char *address, const char *ad
 
     memset(places, 0, sizeof *places);
     if (given && snprintf(places->address, ENDPOINT_SIZE, "%s", given) >= ENDPOINT_SIZE)
-        return too_long("the daemon's address", e);
+        return too_long("the daemon's address", err);
     /* A directory that was named is the only place: another daemon must not get the run instead. */
     if (named)
-        return add_place(places, named, "") ? 0 : too_long("the runtime directory", e);
+        return add_place(places, named, "") ? 0 : too_long("the runtime directory", err);
     if (session && !add_place(places, session, "/richd"))
-        return too_long("XDG_RUNTIME_DIR", e);
+        return too_long("XDG_RUNTIME_DIR", err);
     snprintf(user, sizeof user, "%lu", (unsigned long)getuid());
     add_place(places, "/run/richd", "");
     add_place(places, "/tmp/richd-", user);
@@ -71,7 +71,7 @@ static bool is_trusted(uid_t owner)
 /* Refuses a path that leads through something that another user could have made: what lies in a
  * directory where all may write must belong to this user or to root. Symbolic links are looked at,
  * not followed. */
-static int check_steps(const char *path, struct err *e)
+static int check_steps(const char *path, struct err *err)
 {
     bool anyone_may_write = false;
     size_t end = 0;
@@ -85,9 +85,9 @@ static int check_steps(const char *path, struct err *e)
         end += strcspn(path + end, "/");
         snprintf(step, sizeof step, "%.*s", (int)end, path);
         if (lstat(step, &st) < 0)
-            return err_set(e, -ENOENT, "%s", strerror(errno));
+            return err_set(err, -ENOENT, "%s", strerror(errno));
         if (anyone_may_write && !is_trusted(st.st_uid))
-            return err_set(e, -ENOENT, "user %u owns %s, where anyone could have made it",
+            return err_set(err, -ENOENT, "user %u owns %s, where anyone could have made it",
                            (unsigned)st.st_uid, step);
         anyone_may_write = S_ISDIR(st.st_mode) && (st.st_mode & S_IWOTH) != 0;
     } while (path[end] != '\0');
@@ -95,44 +95,44 @@ static int check_steps(const char *path, struct err *e)
 }
 
 /* The directory as it was named, and as it is with all links followed. */
-static int check_directory(const char *path, struct err *e)
+static int check_directory(const char *path, struct err *err)
 {
-    int rc = check_steps(path, e);
+    int rc = check_steps(path, err);
     char *resolved;
 
     if (rc < 0)
         return rc;
     resolved = realpath(path, NULL);
-    rc = resolved ? check_steps(resolved, e) : err_set(e, -ENOENT, "%s", strerror(errno));
+    rc = resolved ? check_steps(resolved, err) : err_set(err, -ENOENT, "%s", strerror(errno));
     free(resolved);
     return rc;
 }
 
-static int check_file(int directory, int file, struct err *e)
+static int check_file(int directory, int file, struct err *err)
 {
     struct stat above, st;
 
     if (fstat(directory, &above) < 0 || fstat(file, &st) < 0)
-        return err_set(e, -ENOENT, "%s", strerror(errno));
+        return err_set(err, -ENOENT, "%s", strerror(errno));
     if (!S_ISREG(st.st_mode))
-        return err_set(e, -ENOENT, "it is not a file");
+        return err_set(err, -ENOENT, "it is not a file");
     if (!is_trusted(st.st_uid) && st.st_uid != above.st_uid)
-        return err_set(e, -ENOENT, "it belongs to user %u", (unsigned)st.st_uid);
+        return err_set(err, -ENOENT, "it belongs to user %u", (unsigned)st.st_uid);
     if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
-        return err_set(e, -ENOENT, "others than its owner may write it");
+        return err_set(err, -ENOENT, "others than its owner may write it");
     return 0;
 }
 
 /* A descriptor of a file that counts, or -ENOENT. Links are refused, and a pipe does not block. */
-static int open_file(int directory, struct err *e)
+static int open_file(int directory, struct err *err)
 {
     int file =
         openat(directory, FILE_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     int rc;
 
     if (file < 0)
-        return err_set(e, -ENOENT, "%s", errno == ELOOP ? "it is not a file" : strerror(errno));
-    rc = check_file(directory, file, e);
+        return err_set(err, -ENOENT, "%s", errno == ELOOP ? "it is not a file" : strerror(errno));
+    rc = check_file(directory, file, err);
     if (rc == 0)
         return file;
     close(file);
@@ -140,23 +140,23 @@ static int open_file(int directory, struct err *e)
 }
 
 /* The length of the file's text, or -ENOENT with the reason why it does not count. */
-static ssize_t read_file(const char *path, char text[FILE_SIZE_MAX], struct err *e)
+static ssize_t read_file(const char *path, char text[FILE_SIZE_MAX], struct err *err)
 {
-    int rc = check_directory(path, e), directory, file;
+    int rc = check_directory(path, err), directory, file;
     ssize_t n;
 
     if (rc < 0)
         return rc;
     directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory < 0)
-        return err_set(e, -ENOENT, "%s", strerror(errno));
-    file = open_file(directory, e);
+        return err_set(err, -ENOENT, "%s", strerror(errno));
+    file = open_file(directory, err);
     close(directory);
     if (file < 0)
         return file;
     n = read(file, text, FILE_SIZE_MAX);
     if (n < 0)
-        n = err_set(e, -ENOENT, "%s", strerror(errno));
+        n = err_set(err, -ENOENT, "%s", strerror(errno));
     close(file);
     return n;
 }
@@ -164,38 +164,38 @@ static ssize_t read_file(const char *path, char text[FILE_SIZE_MAX], struct err 
 /* ---- what they say ------------------------------------------------------------------------- */
 
 static int parse(const char *text, size_t size, const char *member, char address[ENDPOINT_SIZE],
-                 struct err *e)
+                 struct err *err)
 {
-    cJSON *root = json_parse(text, size, e);
+    cJSON *root = json_parse(text, size, err);
     const char *found = NULL;
     int rc;
 
     if (!root)
         return -EPROTO;
-    rc = json_text(root, member, ENDPOINT_SIZE - 1, &found, e);
+    rc = json_text(root, member, ENDPOINT_SIZE - 1, &found, err);
     if (rc == 1 && *found)
         snprintf(address, ENDPOINT_SIZE, "%s", found);
     else if (rc >= 0)
-        rc = err_set(e, -EPROTO, "\"%s\" is missing", member);
+        rc = err_set(err, -EPROTO, "\"%s\" is missing", member);
     cJSON_Delete(root);
     return rc < 0 ? rc : 0;
 }
 
 static int read_place(const char *directory, const char *member, struct endpoint *out,
-                      struct err *e)
+                      struct err *err)
 {
     char text[FILE_SIZE_MAX];
     ssize_t n;
     int rc;
 
     snprintf(out->source, sizeof out->source, "%s/" FILE_NAME, directory);
-    n = read_file(directory, text, e);
-    rc = n < 0 ? (int)n : parse(text, (size_t)n, member, out->address, e);
-    return rc < 0 ? err_prefix(e, rc, "%s: ", out->source) : 0;
+    n = read_file(directory, text, err);
+    rc = n < 0 ? (int)n : parse(text, (size_t)n, member, out->address, err);
+    return rc < 0 ? err_prefix(err, rc, "%s: ", out->source) : 0;
 }
 
 int endpoints_find(const struct endpoints *places, const char *member, struct endpoint *out,
-                   struct err *e)
+                   struct err *err)
 {
     struct err reasons = {""}, reason = {""};
     int rc = -ENOENT;
@@ -214,6 +214,6 @@ int endpoints_find(const struct endpoints *places, const char *member, struct en
                  reason.text);
     }
     if (rc == -ENOENT)
-        return err_set(e, rc, "no daemon: %s", reasons.text);
-    return rc < 0 ? err_set(e, rc, "%s", reason.text) : 0;
+        return err_set(err, rc, "no daemon: %s", reasons.text);
+    return rc < 0 ? err_set(err, rc, "%s", reason.text) : 0;
 }

@@ -32,10 +32,10 @@ struct endpoint {
  * empty; then the environment variables `address_variable` (NULL: there is none) and
  * RICHD_RUNTIME_DIR are read. Returns 0, or -EINVAL when one of them is too long. */
 int endpoints_init(struct endpoints *, const char *address, const char *address_variable,
-                   const char *runtime_dir, struct err *e);
+                   const char *runtime_dir, struct err *err);
 
 /* Fills in the address that was given, or the text `member` ("ingest", "feed") of the first
  * endpoints.json that counts. Returns 0, -ENOENT when no place has one (the sentence gives the
  * reason for each place), or -EPROTO when that file makes no sense. */
 int endpoints_find(const struct endpoints *, const char *member, struct endpoint *out,
-                   struct err *e);
+                   struct err *err);

@@ -42,7 +42,7 @@ static void set_size(const struct options *options, struct plot *plot)
 
 /* Draws into a string (free it). Returns the lines, or an error. */
 static int draw(const struct options *options, const struct curves *curves, const char *metric,
-                char **text, struct err *e)
+                char **text, struct err *err)
 {
     char title[160];
     struct plot plot = {
@@ -60,14 +60,14 @@ static int draw(const struct options *options, const struct curves *curves, cons
     int lines;
 
     if (!out)
-        return err_set(e, -ENOMEM, "out of memory");
+        return err_set(err, -ENOMEM, "out of memory");
     snprintf(title, sizeof title, "%.32s: %s%s", metric, describe(metric),
              options->linear_x ? "" : " (log steps)");
     set_size(options, &plot);
     lines = plot_draw(&plot, out);
     if (fclose(out) != 0 || lines < 0) {
         free(*text);
-        return err_set(e, -ENOMEM, "out of memory");
+        return err_set(err, -ENOMEM, "out of memory");
     }
     return lines;
 }
@@ -91,30 +91,30 @@ static bool fill_json(cJSON *object, const void *what)
 }
 
 /* What would be drawn, an object a curve. */
-static int print_json(const struct curves *curves, struct err *e)
+static int print_json(const struct curves *curves, struct err *err)
 {
     int rc = 0;
 
     for (size_t i = 0; i < curves->n && rc == 0; i++)
-        rc = jsonline_make(fill_json, &curves->curve[i], stdout, e);
+        rc = jsonline_make(fill_json, &curves->curve[i], stdout, err);
     return rc;
 }
 
 static int plot_once(struct feedclient *feed, const struct options *options,
-                     const struct curves_query *query, struct err *e)
+                     const struct curves_query *query, struct err *err)
 {
     struct curves curves;
     char *text;
-    int rc = curves_load(feed, query, &curves, e);
+    int rc = curves_load(feed, query, &curves, err);
 
     if (rc < 0)
         return rc;
     if (options->json) {
-        rc = print_json(&curves, e);
+        rc = print_json(&curves, err);
     } else if (curves.n_samples == 0) {
-        rc = err_set(e, -ENOENT, "nothing to plot: no points yet");
+        rc = err_set(err, -ENOENT, "nothing to plot: no points yet");
     } else {
-        rc = draw(options, &curves, query->metric, &text, e);
+        rc = draw(options, &curves, query->metric, &text, err);
         if (rc > 0) {
             fputs(text, stdout);
             free(text);
@@ -132,14 +132,14 @@ struct screen {
 };
 
 /* Shows a new drawing. Takes `text`. */
-static int show(struct screen *screen, char *text, struct err *e)
+static int show(struct screen *screen, char *text, struct err *err)
 {
     bool same = screen->text && strcmp(screen->text, text) == 0;
 
     free(screen->text);
     screen->text = text;
     if (screen->terminal)
-        return terminal_show(screen->terminal, text, e);
+        return terminal_show(screen->terminal, text, err);
     if (!same)
         fputs(text, stdout);
     fflush(stdout);
@@ -147,23 +147,23 @@ static int show(struct screen *screen, char *text, struct err *e)
 }
 
 /* q ends the plot as Ctrl-C does. */
-static int take_keys(struct terminal *terminal, struct err *e)
+static int take_keys(struct terminal *terminal, struct err *err)
 {
     char keys[64];
     int n = terminal_read(terminal, keys, sizeof keys);
 
     if (n < 0)
-        return err_set(e, n, "the terminal has gone");
+        return err_set(err, n, "the terminal has gone");
     return memchr(keys, 'q', (size_t)n) ? -EINTR : 0;
 }
 
 /* Waits for one update. Returns 1, 0 when the time is over, or an error; sets `*resized` and
  * returns 0 at once when the terminal has another size. */
 static int await_update(struct screen *screen, struct feedclient *feed, int timeout_ms,
-                        bool *resized, struct err *e)
+                        bool *resized, struct err *err)
 {
     cJSON *update = NULL;
-    int rc = feedclient_next(feed, screen->terminal ? 0 : timeout_ms, &update, e);
+    int rc = feedclient_next(feed, screen->terminal ? 0 : timeout_ms, &update, err);
 
     cJSON_Delete(update);
     if (rc != 0 || !screen->terminal)
@@ -171,18 +171,18 @@ static int await_update(struct screen *screen, struct feedclient *feed, int time
     rc = terminal_wait(screen->terminal, feedclient_fd(feed), timeout_ms);
     *resized = rc > 0 && (rc & TERMINAL_REDRAW);
     if (rc > 0 && (rc & TERMINAL_KEYS))
-        return take_keys(screen->terminal, e);
+        return take_keys(screen->terminal, err);
     return rc < 0 ? rc : 0;
 }
 
 /* Waits for an update or the time to look, then lets what follows closely come in as well. */
-static int await_news(struct screen *screen, struct feedclient *feed, struct err *e)
+static int await_news(struct screen *screen, struct feedclient *feed, struct err *err)
 {
     int64_t deadline_ms = clock_monotonic_ms() + LOOK_MS, left_ms = LOOK_MS;
     bool news = false, resized = false;
 
     while (left_ms > 0 && !resized) {
-        int rc = await_update(screen, feed, (int)left_ms, &resized, e);
+        int rc = await_update(screen, feed, (int)left_ms, &resized, err);
 
         if (rc < 0)
             return rc;
@@ -194,63 +194,63 @@ static int await_news(struct screen *screen, struct feedclient *feed, struct err
     return 0;
 }
 
-static int subscribe(struct feedclient *feed, const struct curves_query *query, struct err *e)
+static int subscribe(struct feedclient *feed, const struct curves_query *query, struct err *err)
 {
     int rc = 0;
 
     for (size_t i = 0; i < query->n_runs && rc == 0; i++)
         rc = feedclient_call(feed, "series.subscribe", params_of(param_text("run", query->runs[i])),
-                             NULL, e);
+                             NULL, err);
     return rc;
 }
 
 /* Asks again for each drawing: a resumed run supersedes points, and bins move. */
 static int redraw(struct feedclient *feed, const struct options *options,
                   const struct curves_query *query, struct screen *screen, bool *open,
-                  struct err *e)
+                  struct err *err)
 {
     struct curves curves;
     char *text;
-    int lines = curves_load(feed, query, &curves, e);
+    int lines = curves_load(feed, query, &curves, err);
 
     if (lines < 0)
         return lines;
     *open = curves.open;
-    lines = draw(options, &curves, query->metric, &text, e);
+    lines = draw(options, &curves, query->metric, &text, err);
     if (lines > 0)
-        lines = show(screen, text, e);
+        lines = show(screen, text, err);
     curves_release(&curves);
     return lines < 0 ? lines : 0;
 }
 
 static int follow(struct feedclient *feed, const struct options *options,
-                  const struct curves_query *query, struct screen *screen, struct err *e)
+                  const struct curves_query *query, struct screen *screen, struct err *err)
 {
     bool open = true;
-    int rc = subscribe(feed, query, e);
+    int rc = subscribe(feed, query, err);
 
     while (rc == 0) {
-        rc = redraw(feed, options, query, screen, &open, e);
+        rc = redraw(feed, options, query, screen, &open, err);
         if (rc < 0 || !open)
             break;
-        rc = await_news(screen, feed, e);
+        rc = await_news(screen, feed, err);
     }
     return rc;
 }
 
 static int plot_follow(struct feedclient *feed, const struct options *options,
-                       const struct curves_query *query, struct err *e)
+                       const struct curves_query *query, struct err *err)
 {
     struct screen screen = {NULL, NULL};
     const char *last = NULL;
     int rc = 0;
 
     if (terminal_is_live())
-        rc = terminal_open(&screen.terminal, e);
+        rc = terminal_open(&screen.terminal, err);
     else
         interrupt_watch();
     if (rc == 0)
-        rc = follow(feed, options, query, &screen, e);
+        rc = follow(feed, options, query, &screen, err);
     /* The last drawing stays with the commands before and after. */
     if (screen.terminal && screen.text)
         last = screen.text;
@@ -261,7 +261,7 @@ static int plot_follow(struct feedclient *feed, const struct options *options,
     return rc == -EINTR ? 0 : rc;
 }
 
-int cmd_plot(struct feedclient *feed, const struct options *options, struct err *e)
+int cmd_plot(struct feedclient *feed, const struct options *options, struct err *err)
 {
     struct curves_query query = {
         .runs = options->words + 1,
@@ -275,7 +275,7 @@ int cmd_plot(struct feedclient *feed, const struct options *options, struct err 
     };
 
     if (options->follow && options->json)
-        return err_set(e, -EINVAL, "--follow does not go with --json; see tail --json");
-    return options->follow ? plot_follow(feed, options, &query, e)
-                           : plot_once(feed, options, &query, e);
+        return err_set(err, -EINVAL, "--follow does not go with --json; see tail --json");
+    return options->follow ? plot_follow(feed, options, &query, err)
+                           : plot_once(feed, options, &query, err);
 }

@@ -38,12 +38,12 @@ static void add_layers(struct table *table, const cJSON *layers)
     free(text);
 }
 
-static int add_run(void *context, cJSON *run, struct err *e)
+static int add_run(void *context, cJSON *run, struct err *err)
 {
     struct table *table = context;
     char age[TEXT_SIZE];
 
-    (void)e;
+    (void)err;
     table_add(table, member_text(run, "run", NULL));
     table_addf(table, "%s/%s", member_text(run, "project", ""), member_text(run, "name", ""));
     table_add(table, member_text(run, "state", NULL));
@@ -54,13 +54,13 @@ static int add_run(void *context, cJSON *run, struct err *e)
     return 0;
 }
 
-static int print_json(void *context, cJSON *run, struct err *e)
+static int print_json(void *context, cJSON *run, struct err *err)
 {
     (void)context;
-    return jsonline_print(run, stdout, e);
+    return jsonline_print(run, stdout, err);
 }
 
-int cmd_runs(struct feedclient *feed, const struct options *options, struct err *e)
+int cmd_runs(struct feedclient *feed, const struct options *options, struct err *err)
 {
     static const char *const heading[] = {"RUN",  "PROJECT/NAME", "STATE",  "ATTEMPT",
                                           "STEP", "D_LR",         "UPDATED"};
@@ -70,12 +70,12 @@ int cmd_runs(struct feedclient *feed, const struct options *options, struct err 
     int rc;
 
     if (options->json)
-        return runs_each(feed, &query, print_json, NULL, e);
+        return runs_each(feed, &query, print_json, NULL, err);
     table = table_new("lllrrll");
     table_add_each(table, heading, sizeof heading / sizeof heading[0]);
-    rc = runs_each(feed, &query, add_run, table, e);
+    rc = runs_each(feed, &query, add_run, table, err);
     if (rc == 0)
-        return table_finish(table, stdout, e);
+        return table_finish(table, stdout, err);
     table_free(table);
     return rc;
 }

@@ -86,14 +86,14 @@ static void print_heading(struct series *series)
     series->has_heading = true;
 }
 
-static int print_point(void *context, const cJSON *const cells[], struct err *e)
+static int print_point(void *context, const cJSON *const cells[], struct err *err)
 {
     struct series *series = context;
     struct pointrow row = {series->query.run, series->query.name, cells};
 
     series->cells = cells;
     if (series->options->json)
-        return jsonline_make(fill_point, series, stdout, e);
+        return jsonline_make(fill_point, series, stdout, err);
     print_heading(series);
     pointrow_print(&series->format, &row, stdout);
     return 0;
@@ -115,7 +115,7 @@ static size_t bin_columns(const bool *shown, struct history_column columns[BIN_P
     return n;
 }
 
-static int print_bin_table(const struct series *series, const cJSON *entry, struct err *e)
+static int print_bin_table(const struct series *series, const cJSON *entry, struct err *err)
 {
     struct history_column columns[BIN_PARTS];
     size_t n = bin_columns(series->format.shown, columns);
@@ -136,7 +136,7 @@ static int print_bin_table(const struct series *series, const cJSON *entry, stru
     printf("layer ");
     text_print(series->query.name, stdout);
     printf("\n");
-    return table_finish(table, stdout, e);
+    return table_finish(table, stdout, err);
 }
 
 /* {"step":...,"step_end":...,"count":...,"d_lr":{"min":...,"max":...,"last":...},...} */
@@ -156,42 +156,42 @@ static bool fill_bin(cJSON *object, const void *what)
     return ok;
 }
 
-static int print_bin(void *context, const cJSON *const cells[], struct err *e)
+static int print_bin(void *context, const cJSON *const cells[], struct err *err)
 {
     struct series *series = context;
 
     series->cells = cells;
-    return jsonline_make(fill_bin, series, stdout, e);
+    return jsonline_make(fill_bin, series, stdout, err);
 }
 
 /* At most so many points, as --points asks: bins when there are more. */
-static int print_bounded(struct series *series, size_t n, struct err *e)
+static int print_bounded(struct series *series, size_t n, struct err *err)
 {
     struct history_column bins[BIN_PARTS];
     cJSON *entry;
-    int rc = history_get(series->feed, &series->query, &entry, e);
+    int rc = history_get(series->feed, &series->query, &entry, err);
 
     if (rc < 0)
         return rc;
     if (!history_is_binned(entry))
-        rc = history_walk(entry, series->columns, n, print_point, series, e);
+        rc = history_walk(entry, series->columns, n, print_point, series, err);
     else if (series->options->json)
-        rc = history_walk(entry, bins, bin_columns(NULL, bins), print_bin, series, e);
+        rc = history_walk(entry, bins, bin_columns(NULL, bins), print_bin, series, err);
     else
-        rc = print_bin_table(series, entry, e);
+        rc = print_bin_table(series, entry, err);
     cJSON_Delete(entry);
     return rc;
 }
 
-static int print_layer(struct series *series, const cJSON *layer, struct err *e)
+static int print_layer(struct series *series, const cJSON *layer, struct err *err)
 {
     size_t n = POINT_PARTS + series->format.n_scalars;
 
     series->layer = layer;
     series->query.name = member_text(layer, "layer", "?");
     if (series->options->points >= 0)
-        return print_bounded(series, n, e);
-    return history_each(series->feed, &series->query, series->columns, n, print_point, series, e);
+        return print_bounded(series, n, err);
+    return history_each(series->feed, &series->query, series->columns, n, print_point, series, err);
 }
 
 /* Without --metric a table also shows what the latest points have. */
@@ -226,12 +226,12 @@ static void choose_columns(struct series *series, const cJSON *run)
     series->query.scalars = *n > 0;
 }
 
-static int print_layers(struct series *series, const cJSON *layers, struct err *e)
+static int print_layers(struct series *series, const cJSON *layers, struct err *err)
 {
     const cJSON *layer;
     cJSON *run;
     int rc = feedclient_call(series->feed, "run.get",
-                             params_of(param_text("run", series->query.run)), &run, e);
+                             params_of(param_text("run", series->query.run)), &run, err);
 
     if (rc < 0)
         return rc;
@@ -241,7 +241,7 @@ static int print_layers(struct series *series, const cJSON *layers, struct err *
     cJSON_ArrayForEach(layer, layers)
     {
         if (rc == 0)
-            rc = print_layer(series, layer, e);
+            rc = print_layer(series, layer, err);
     }
     if (rc == 0)
         print_heading(series);
@@ -249,15 +249,15 @@ static int print_layers(struct series *series, const cJSON *layers, struct err *
     return rc;
 }
 
-int cmd_series(struct feedclient *feed, const struct options *options, struct err *e)
+int cmd_series(struct feedclient *feed, const struct options *options, struct err *err)
 {
     struct series series = {.feed = feed, .options = options};
     cJSON *answer;
     int rc;
 
     if (options->metric && metric_find(options->metric) < 0)
-        return err_set(e, -EINVAL, "no metric \"%s\"", options->metric);
-    rc = history_layers(feed, options->words[1], options->layer, &answer, e);
+        return err_set(err, -EINVAL, "no metric \"%s\"", options->metric);
+    rc = history_layers(feed, options->words[1], options->layer, &answer, err);
     if (rc < 0)
         return rc;
     /* From here on the id, so that a newer run of the same name does not slip in. */
@@ -270,7 +270,7 @@ int cmd_series(struct feedclient *feed, const struct options *options, struct er
         .points = options->points,
     };
     series.format.attempt = options->attempts && strcmp(options->attempts, "all") == 0;
-    rc = print_layers(&series, member(answer, "layers"), e);
+    rc = print_layers(&series, member(answer, "layers"), err);
     cJSON_Delete(answer);
     return rc;
 }

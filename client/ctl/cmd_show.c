@@ -51,7 +51,7 @@ static void add_time(struct table *table, const cJSON *value)
     table_addf(table, "%s, %s", day, text_age(value->valuedouble, clock_wall_s(), age));
 }
 
-static int print_facts(const cJSON *run, struct err *e)
+static int print_facts(const cJSON *run, struct err *err)
 {
     static const char *const plain[] = {"run",   "name",    "project",   "group",   "tags",
                                         "state", "attempt", "last_step", "n_points"};
@@ -66,10 +66,10 @@ static int print_facts(const cJSON *run, struct err *e)
         table_add(table, times[i]);
         add_time(table, member(run, times[i]));
     }
-    return table_finish(table, stdout, e);
+    return table_finish(table, stdout, err);
 }
 
-static int print_config(const cJSON *config, struct err *e)
+static int print_config(const cJSON *config, struct err *err)
 {
     struct table *table;
     const cJSON *entry;
@@ -83,10 +83,10 @@ static int print_config(const cJSON *config, struct err *e)
         table_addf(table, "  %s", entry->string);
         add_value(table, entry);
     }
-    return table_finish(table, stdout, e);
+    return table_finish(table, stdout, err);
 }
 
-static int print_attempts(const cJSON *attempts, struct err *e)
+static int print_attempts(const cJSON *attempts, struct err *err)
 {
     static const char *const heading[] = {"attempt", "state", "first step", "opened", "closed"};
     struct table *table;
@@ -105,7 +105,7 @@ static int print_attempts(const cJSON *attempts, struct err *e)
         add_time(table, member(attempt, "opened"));
         add_time(table, member(attempt, "closed"));
     }
-    return table_finish(table, stdout, e);
+    return table_finish(table, stdout, err);
 }
 
 static void add_layer(struct table *table, const cJSON *layer, const bool shown[METRIC_COUNT])
@@ -125,7 +125,7 @@ static void add_layer(struct table *table, const cJSON *layer, const bool shown[
 }
 
 /* Measures that no layer has would be empty columns. */
-static int print_layers(const cJSON *layers, struct err *e)
+static int print_layers(const cJSON *layers, struct err *err)
 {
     static const char *const heading[] = {"layer", "p", "c", "points", "last step", "n", "rank"};
     char align[LENGTH(heading) + METRIC_COUNT + 1] = "lrrrrrr";
@@ -154,7 +154,7 @@ static int print_layers(const cJSON *layers, struct err *e)
     {
         add_layer(table, layer, shown);
     }
-    return table_finish(table, stdout, e);
+    return table_finish(table, stdout, err);
 }
 
 static const char *sentence_of(const char *flag)
@@ -217,16 +217,16 @@ static void print_events(const cJSON *events)
     }
 }
 
-static int print_run(const cJSON *run, const cJSON *layers, struct err *e)
+static int print_run(const cJSON *run, const cJSON *layers, struct err *err)
 {
-    int rc = print_facts(run, e);
+    int rc = print_facts(run, err);
 
     if (rc == 0)
-        rc = print_config(member(run, "config"), e);
+        rc = print_config(member(run, "config"), err);
     if (rc == 0)
-        rc = print_attempts(member(run, "attempts"), e);
+        rc = print_attempts(member(run, "attempts"), err);
     if (rc == 0)
-        rc = print_layers(layers, e);
+        rc = print_layers(layers, err);
     if (rc < 0)
         return rc;
     print_flags(layers);
@@ -236,48 +236,48 @@ static int print_run(const cJSON *run, const cJSON *layers, struct err *e)
 }
 
 /* The run with "events": its EVENTs. */
-static int get_run(struct feedclient *feed, const char *name, cJSON **run, struct err *e)
+static int get_run(struct feedclient *feed, const char *name, cJSON **run, struct err *err)
 {
     cJSON *events;
-    int rc = feedclient_call(feed, "run.get", params_of(param_text("run", name)), run, e);
+    int rc = feedclient_call(feed, "run.get", params_of(param_text("run", name)), run, err);
 
     if (rc < 0)
         return rc;
-    rc = history_events(feed, member_text(*run, "run", name), NULL, -1, -1, &events, e);
+    rc = history_events(feed, member_text(*run, "run", name), NULL, -1, -1, &events, err);
     if (rc == 0 && !cJSON_AddItemToObject(*run, "events", events)) {
         cJSON_Delete(events);
-        rc = err_set(e, -ENOMEM, "out of memory");
+        rc = err_set(err, -ENOMEM, "out of memory");
     }
     if (rc < 0)
         cJSON_Delete(*run);
     return rc;
 }
 
-static int show_run(struct feedclient *feed, const struct options *options, struct err *e)
+static int show_run(struct feedclient *feed, const struct options *options, struct err *err)
 {
     cJSON *run, *layers = NULL;
     const char *name = options->words[1];
-    int rc = get_run(feed, name, &run, e);
+    int rc = get_run(feed, name, &run, err);
 
     if (rc < 0)
         return rc;
     if (options->json) {
-        rc = jsonline_print(run, stdout, e);
+        rc = jsonline_print(run, stdout, err);
     } else {
-        rc = history_layers(feed, member_text(run, "run", name), NULL, &layers, e);
+        rc = history_layers(feed, member_text(run, "run", name), NULL, &layers, err);
         if (rc == 0)
-            rc = print_run(run, member(layers, "layers"), e);
+            rc = print_run(run, member(layers, "layers"), err);
     }
     cJSON_Delete(layers);
     cJSON_Delete(run);
     return rc;
 }
 
-int cmd_show(struct feedclient *feed, const struct options *options, struct err *e)
+int cmd_show(struct feedclient *feed, const struct options *options, struct err *err)
 {
     if (options->spectrum)
-        return cmd_spectrum(feed, options, e);
+        return cmd_spectrum(feed, options, err);
     if (options->layer || options->step >= 0)
-        return err_set(e, -EINVAL, "--layer and --step go with --spectrum");
-    return show_run(feed, options, e);
+        return err_set(err, -EINVAL, "--layer and --step go with --spectrum");
+    return show_run(feed, options, err);
 }

@@ -41,7 +41,7 @@ static void print_title(const cJSON *spectrum, size_t n)
                member_number(spectrum, "n"), member_number(spectrum, "p"));
 }
 
-static int print_figure(const cJSON *spectrum, const struct options *options, struct err *e)
+static int print_figure(const cJSON *spectrum, const struct options *options, struct err *err)
 {
     const cJSON *rho = member(spectrum, "rho");
     size_t n = (size_t)cJSON_GetArraySize(rho);
@@ -49,7 +49,7 @@ static int print_figure(const cJSON *spectrum, const struct options *options, st
     struct spectrumfig figure = {.n = n};
 
     if (!memory)
-        return err_set(e, -ENOMEM, "out of memory");
+        return err_set(err, -ENOMEM, "out of memory");
     figure.rho = take(spectrum, "rho", n, &at);
     figure.u = take(spectrum, "u", n, &at);
     figure.q = take(spectrum, "q", n, &at);
@@ -64,40 +64,41 @@ static int print_figure(const cJSON *spectrum, const struct options *options, st
 }
 
 static int show_layer(struct feedclient *feed, const struct options *options, const char *run,
-                      const char *layer, struct err *e)
+                      const char *layer, struct err *err)
 {
     cJSON *spectrum;
     int rc = feedclient_call(feed, "spectrum.query",
                              params_of(param_text("run", run), param_text("layer", layer),
                                        param_integer("step", options->step)),
-                             &spectrum, e);
+                             &spectrum, err);
 
     if (rc < 0)
         return rc;
-    rc = options->json ? jsonline_print(spectrum, stdout, e) : print_figure(spectrum, options, e);
+    rc = options->json ? jsonline_print(spectrum, stdout, err)
+                       : print_figure(spectrum, options, err);
     cJSON_Delete(spectrum);
     return rc;
 }
 
 /* Shows the layers that have a spectrum. When none has, the error is the daemon's about the last.
  */
-int cmd_spectrum(struct feedclient *feed, const struct options *options, struct err *e)
+int cmd_spectrum(struct feedclient *feed, const struct options *options, struct err *err)
 {
     const char *run = options->words[1];
     const cJSON *layer;
     cJSON *answer;
     bool shown = false;
-    int rc = history_layers(feed, run, options->layer, &answer, e);
+    int rc = history_layers(feed, run, options->layer, &answer, err);
 
     if (rc < 0)
         return rc;
     run = member_text(answer, "run", run);
-    rc = err_set(e, -EREMOTEIO, "the run has no layer with a point");
+    rc = err_set(err, -EREMOTEIO, "the run has no layer with a point");
     cJSON_ArrayForEach(layer, member(answer, "layers"))
     {
         if (shown && !options->json)
             printf("\n");
-        rc = show_layer(feed, options, run, member_text(layer, "layer", "?"), e);
+        rc = show_layer(feed, options, run, member_text(layer, "layer", "?"), err);
         if (rc < 0 && rc != -EREMOTEIO)
             break;
         shown = shown || rc == 0;

@@ -58,7 +58,7 @@ static void add_fact(struct table *table, const cJSON *value, enum show show)
         table_addf(table, "%.15g", value->valuedouble);
 }
 
-static int print_facts(const cJSON *status, struct err *e)
+static int print_facts(const cJSON *status, struct err *err)
 {
     struct table *table = table_new("ll");
 
@@ -70,17 +70,17 @@ static int print_facts(const cJSON *status, struct err *e)
         table_add(table, facts[i].label);
         add_fact(table, value, facts[i].show);
     }
-    return table_finish(table, stdout, e);
+    return table_finish(table, stdout, err);
 }
 
-int cmd_status(struct feedclient *feed, const struct options *options, struct err *e)
+int cmd_status(struct feedclient *feed, const struct options *options, struct err *err)
 {
     cJSON *status;
-    int rc = feedclient_call(feed, "server.status", params_none(), &status, e);
+    int rc = feedclient_call(feed, "server.status", params_none(), &status, err);
 
     if (rc < 0)
         return rc;
-    rc = options->json ? jsonline_print(status, stdout, e) : print_facts(status, e);
+    rc = options->json ? jsonline_print(status, stdout, err) : print_facts(status, err);
     cJSON_Delete(status);
     return rc;
 }

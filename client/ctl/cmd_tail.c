@@ -47,7 +47,7 @@ static bool is_done(const struct tail *tail)
     return tail->options->count >= 0 && tail->printed >= tail->options->count;
 }
 
-static int print_points(struct tail *tail, const cJSON *points, struct err *e)
+static int print_points(struct tail *tail, const cJSON *points, struct err *err)
 {
     const cJSON *parts[POINT_PARTS];
     cJSON *point;
@@ -60,7 +60,7 @@ static int print_points(struct tail *tail, const cJSON *points, struct err *e)
         if (!is_wanted(tail, point))
             continue;
         if (tail->options->json) {
-            rc = jsonline_print(point, tail->out, e);
+            rc = jsonline_print(point, tail->out, err);
         } else {
             struct pointrow row = row_of(point, parts);
 
@@ -71,11 +71,11 @@ static int print_points(struct tail *tail, const cJSON *points, struct err *e)
     return rc;
 }
 
-static bool same_place(const cJSON *a, const cJSON *b)
+static bool same_place(const cJSON *object, const cJSON *b)
 {
-    return strcmp(member_text(a, "run", ""), member_text(b, "run", "")) == 0 &&
-           cJSON_Compare(member(a, "attempt"), member(b, "attempt"), 1) &&
-           cJSON_Compare(member(a, "step"), member(b, "step"), 1);
+    return strcmp(member_text(object, "run", ""), member_text(b, "run", "")) == 0 &&
+           cJSON_Compare(member(object, "attempt"), member(b, "attempt"), 1) &&
+           cJSON_Compare(member(object, "step"), member(b, "step"), 1);
 }
 
 /* Scalars of one run and step stand on one line, after their step. */
@@ -104,7 +104,7 @@ static void print_scalars(const struct tail *tail, const cJSON *scalars)
 }
 
 /* An event is no point: it is not counted. */
-static int print_events(const struct tail *tail, const cJSON *events, struct err *e)
+static int print_events(const struct tail *tail, const cJSON *events, struct err *err)
 {
     const cJSON *parts[POINT_PARTS];
     cJSON *event;
@@ -117,7 +117,7 @@ static int print_events(const struct tail *tail, const cJSON *events, struct err
         if (rc < 0 || !is_wanted(tail, event))
             continue;
         if (tail->options->json) {
-            rc = jsonline_print(event, tail->out, e);
+            rc = jsonline_print(event, tail->out, err);
             continue;
         }
         pointrow_print_place(&tail->format, &row, tail->out);
@@ -128,12 +128,12 @@ static int print_events(const struct tail *tail, const cJSON *events, struct err
     return rc;
 }
 
-static int print_members(struct tail *tail, const cJSON *update, struct err *e)
+static int print_members(struct tail *tail, const cJSON *update, struct err *err)
 {
-    int rc = print_points(tail, member(update, "points"), e);
+    int rc = print_points(tail, member(update, "points"), err);
 
     if (rc == 0)
-        rc = print_events(tail, member(update, "events"), e);
+        rc = print_events(tail, member(update, "events"), err);
     if (rc == 0 && !tail->options->json && !is_done(tail))
         print_scalars(tail, member(update, "scalars"));
     return rc;
@@ -160,7 +160,7 @@ static void fold(const struct tail *tail, char *text)
 }
 
 /* By way of a text, whose lines are broken where the terminal ends. */
-static int print_fitted(struct tail *tail, const cJSON *update, struct err *e)
+static int print_fitted(struct tail *tail, const cJSON *update, struct err *err)
 {
     char *text = NULL;
     size_t size;
@@ -168,48 +168,48 @@ static int print_fitted(struct tail *tail, const cJSON *update, struct err *e)
 
     tail->out = open_memstream(&text, &size);
     if (!tail->out)
-        return err_set(e, -ENOMEM, "out of memory");
+        return err_set(err, -ENOMEM, "out of memory");
     fit(tail);
-    rc = print_members(tail, update, e);
+    rc = print_members(tail, update, err);
     if (fclose(tail->out) == 0)
         fold(tail, text);
     else
-        rc = err_set(e, -ENOMEM, "out of memory");
+        rc = err_set(err, -ENOMEM, "out of memory");
     free(text);
     return rc;
 }
 
-static int print_straight(struct tail *tail, const cJSON *update, struct err *e)
+static int print_straight(struct tail *tail, const cJSON *update, struct err *err)
 {
     tail->out = stdout;
     fit(tail);
-    return print_members(tail, update, e);
+    return print_members(tail, update, err);
 }
 
 /* The subscriptions' answers and their updates have the same members. Only the series is resumed:
  * its cursor is the one that moves. */
-static int print_update(struct tail *tail, const cJSON *update, struct err *e)
+static int print_update(struct tail *tail, const cJSON *update, struct err *err)
 {
     int rc;
 
     if (member(update, "points"))
         snprintf(tail->seq, sizeof tail->seq, "%s", member_text(update, "seq", ""));
-    rc = tail->fits ? print_fitted(tail, update, e) : print_straight(tail, update, e);
+    rc = tail->fits ? print_fitted(tail, update, err) : print_straight(tail, update, err);
     /* The reader of a pipe wants the point now. */
     if (rc == 0 && fflush(stdout) != 0)
-        rc = err_set(e, -EIO, "writing: %s", strerror(errno));
+        rc = err_set(err, -EIO, "writing: %s", strerror(errno));
     return rc;
 }
 
-static int follow(struct tail *tail, struct feedclient *feed, struct err *e)
+static int follow(struct tail *tail, struct feedclient *feed, struct err *err)
 {
     while (!is_done(tail)) {
         cJSON *update;
-        int rc = feedclient_next(feed, -1, &update, e);
+        int rc = feedclient_next(feed, -1, &update, err);
 
         if (rc < 0)
             return rc;
-        rc = print_update(tail, update, e);
+        rc = print_update(tail, update, err);
         cJSON_Delete(update);
         if (rc < 0)
             return rc;
@@ -230,7 +230,8 @@ static void choose_measures(struct tail *tail, const cJSON *answer)
     }
 }
 
-static int subscribe(struct tail *tail, struct feedclient *feed, const char *method, struct err *e)
+static int subscribe(struct tail *tail, struct feedclient *feed, const char *method,
+                     struct err *err)
 {
     const struct options *options = tail->options;
     cJSON *answer;
@@ -238,18 +239,18 @@ static int subscribe(struct tail *tail, struct feedclient *feed, const char *met
         feed, method,
         params_of(param_text("run", options->n_words > 1 ? options->words[1] : NULL),
                   param_text("since_seq", options->since)),
-        &answer, e);
+        &answer, err);
 
     if (rc < 0)
         return rc;
     if (!tail->has_heading)
         choose_measures(tail, answer);
-    rc = print_update(tail, answer, e);
+    rc = print_update(tail, answer, err);
     cJSON_Delete(answer);
     return rc;
 }
 
-int cmd_tail(struct feedclient *feed, const struct options *options, struct err *e)
+int cmd_tail(struct feedclient *feed, const struct options *options, struct err *err)
 {
     struct tail tail = {
         .options = options, .fits = !options->json && isatty(STDOUT_FILENO), .out = stdout};
@@ -261,14 +262,14 @@ int cmd_tail(struct feedclient *feed, const struct options *options, struct err 
         .ascii = !text_is_utf8(),
     };
     if (options->metric && metric_find(options->metric) < 0)
-        return err_set(e, -EINVAL, "no metric \"%s\"", options->metric);
+        return err_set(err, -EINVAL, "no metric \"%s\"", options->metric);
     interrupt_watch();
-    rc = subscribe(&tail, feed, "series.subscribe", e);
+    rc = subscribe(&tail, feed, "series.subscribe", err);
     if (rc == 0)
-        rc = subscribe(&tail, feed, "event.subscribe", e);
+        rc = subscribe(&tail, feed, "event.subscribe", err);
     if (rc == 0)
-        rc = follow(&tail, feed, e);
+        rc = follow(&tail, feed, err);
     if (rc == -ENOTCONN && tail.seq[0])
-        err_prefix(e, rc, "after seq %s (go on with --since %s): ", tail.seq, tail.seq);
+        err_prefix(err, rc, "after seq %s (go on with --since %s): ", tail.seq, tail.seq);
     return rc == -EINTR ? 0 : rc;
 }

@@ -55,12 +55,12 @@ static int daemon_went(struct top *top, int rc)
     return 0;
 }
 
-static int reconnect(struct top *top, struct err *e)
+static int reconnect(struct top *top, struct err *err)
 {
-    int rc = connect_again(top->options, top->feed.feed, e);
+    int rc = connect_again(top->options, top->feed.feed, err);
 
     if (rc == 0)
-        rc = topfeed_begin(&top->feed, e);
+        rc = topfeed_begin(&top->feed, err);
     if (rc == 0)
         top->view.away_s = (double)NAN;
     /* It may be writing its endpoints at this moment. */
@@ -68,26 +68,26 @@ static int reconnect(struct top *top, struct err *e)
 }
 
 /* What is due: to look for changes, or for a daemon. */
-static int look_when_due(struct top *top, struct err *e)
+static int look_when_due(struct top *top, struct err *err)
 {
     int rc;
 
     if (clock_monotonic_ms() < top->look_at)
         return 0;
-    rc = is_away(top) ? reconnect(top, e) : topfeed_refresh(&top->feed, e);
+    rc = is_away(top) ? reconnect(top, err) : topfeed_refresh(&top->feed, err);
     top->look_at = clock_monotonic_ms() + LOOK_MS;
     return rc;
 }
 
 /* Curves of the runs on the screen. */
-static int sample_shown(struct top *top, struct err *e)
+static int sample_shown(struct top *top, struct err *err)
 {
     const struct topview *view = &top->view;
     int rc = 0;
 
     for (size_t i = view->first;
          i < view->n_runs && i < view->first + topview_rows(view) && rc >= 0; i++)
-        rc = topfeed_sample(&top->feed, view->runs[i], e);
+        rc = topfeed_sample(&top->feed, view->runs[i], err);
     return rc < 0 ? rc : 0;
 }
 
@@ -103,7 +103,7 @@ static void bring_up_to_date(struct top *top)
     topview_scroll(view, 0);
 }
 
-static int draw(struct top *top, struct err *e)
+static int draw(struct top *top, struct err *err)
 {
     char *text = NULL;
     size_t size;
@@ -111,12 +111,12 @@ static int draw(struct top *top, struct err *e)
     int rc = 0;
 
     if (!out)
-        return err_set(e, -ENOMEM, "out of memory");
+        return err_set(err, -ENOMEM, "out of memory");
     topview_draw(&top->view, out);
     if (fclose(out) != 0)
-        rc = err_set(e, -ENOMEM, "out of memory");
+        rc = err_set(err, -ENOMEM, "out of memory");
     else if (top->terminal)
-        rc = terminal_show(top->terminal, text, e);
+        rc = terminal_show(top->terminal, text, err);
     else
         fputs(text, stdout);
     free(text);
@@ -193,7 +193,7 @@ static void obey_key(struct top *top, int key)
     }
 }
 
-static int take_keys(struct top *top, int events, struct err *e)
+static int take_keys(struct top *top, int events, struct err *err)
 {
     char bytes[64];
     int n = 0, key;
@@ -201,7 +201,7 @@ static int take_keys(struct top *top, int events, struct err *e)
     if (events & TERMINAL_KEYS)
         n = terminal_read(top->terminal, bytes, sizeof bytes);
     if (n < 0)
-        return err_set(e, n, "the terminal has gone");
+        return err_set(err, n, "the terminal has gone");
     keys_push(&top->keys, bytes, (size_t)n);
     while ((key = keys_next(&top->keys, !(events & TERMINAL_KEYS))) != KEY_NONE) {
         if (top->view.typing)
@@ -223,35 +223,35 @@ static int wait_ms(const struct top *top)
 }
 
 /* Takes what the wait ended for. Errors of the feed are returned. */
-static int take_events(struct top *top, int events, struct err *e)
+static int take_events(struct top *top, int events, struct err *err)
 {
     int rc = 0;
 
     if (events & TERMINAL_REDRAW)
         draw_within(top, 0);
     if (!is_away(top))
-        rc = topfeed_take_updates(&top->feed, e);
+        rc = topfeed_take_updates(&top->feed, err);
     if (rc > 0)
         draw_within(top, REDRAW_MS);
-    return rc < 0 ? rc : look_when_due(top, e);
+    return rc < 0 ? rc : look_when_due(top, err);
 }
 
 /* Rows first, then the curves that they lack: the screen does not wait for twenty answers. */
-static int draw_due(struct top *top, struct err *e)
+static int draw_due(struct top *top, struct err *err)
 {
     int rc;
 
     if (clock_monotonic_ms() < top->draw_at)
         return 0;
     bring_up_to_date(top);
-    rc = draw(top, e);
+    rc = draw(top, err);
     if (rc < 0 || is_away(top))
         return rc;
-    rc = sample_shown(top, e);
-    return rc < 0 ? rc : draw(top, e);
+    rc = sample_shown(top, err);
+    return rc < 0 ? rc : draw(top, err);
 }
 
-static int run_live(struct top *top, struct err *e)
+static int run_live(struct top *top, struct err *err)
 {
     double away_since = 0;
     int rc = 0;
@@ -259,13 +259,13 @@ static int run_live(struct top *top, struct err *e)
     while (rc == 0 && !top->quit) {
         int events;
 
-        rc = draw_due(top, e);
+        rc = draw_due(top, err);
         if (rc == 0) {
             events = terminal_wait(top->terminal, is_away(top) ? -1 : feedclient_fd(top->feed.feed),
                                    wait_ms(top));
-            rc = events < 0 ? events : take_keys(top, events, e);
+            rc = events < 0 ? events : take_keys(top, events, err);
             if (rc == 0)
-                rc = take_events(top, events, e);
+                rc = take_events(top, events, err);
         }
         if (!is_away(top))
             away_since = clock_wall_s();
@@ -295,7 +295,7 @@ static bool fill_json(cJSON *object, const void *what)
 }
 
 /* The runs that changed, a line each. */
-static int print_json(struct top *top, struct err *e)
+static int print_json(struct top *top, struct err *err)
 {
     int rc = 0;
 
@@ -304,67 +304,67 @@ static int print_json(struct top *top, struct err *e)
         struct toprun *run = top->view.runs[i];
 
         if (run->changed)
-            rc = jsonline_make(fill_json, run, stdout, e);
+            rc = jsonline_make(fill_json, run, stdout, err);
         run->changed = false;
     }
     if (rc == 0 && fflush(stdout) != 0)
-        rc = err_set(e, -EIO, "writing: %s", strerror(errno));
+        rc = err_set(err, -EIO, "writing: %s", strerror(errno));
     return rc;
 }
 
 /* Prints at most once in LOOK_MS. It ends with the daemon: a program that reads the pipe learns so
  * at once. */
-static int follow_json(struct top *top, struct err *e)
+static int follow_json(struct top *top, struct err *err)
 {
-    int rc = print_json(top, e);
+    int rc = print_json(top, err);
 
     interrupt_watch();
     while (rc == 0) {
         cJSON *update;
 
-        rc = feedclient_next(top->feed.feed, LOOK_MS, &update, e);
+        rc = feedclient_next(top->feed.feed, LOOK_MS, &update, err);
         if (rc > 0)
             cJSON_Delete(update);
         if (rc >= 0)
-            rc = topfeed_refresh(&top->feed, e);
+            rc = topfeed_refresh(&top->feed, err);
         if (rc == 0)
-            rc = print_json(top, e);
+            rc = print_json(top, err);
     }
     return rc;
 }
 
-static int print_once(struct top *top, struct err *e)
+static int print_once(struct top *top, struct err *err)
 {
     int rc;
 
     top->view.once = true;
     bring_up_to_date(top);
-    rc = sample_shown(top, e);
-    return rc < 0 ? rc : draw(top, e);
+    rc = sample_shown(top, err);
+    return rc < 0 ? rc : draw(top, err);
 }
 
-static int run_in_terminal(struct top *top, struct err *e)
+static int run_in_terminal(struct top *top, struct err *err)
 {
-    int rc = terminal_open(&top->terminal, e);
+    int rc = terminal_open(&top->terminal, err);
 
     if (rc == 0)
-        rc = run_live(top, e);
+        rc = run_live(top, err);
     terminal_close(top->terminal);
     return rc;
 }
 
-static int start(struct top *top, struct err *e)
+static int start(struct top *top, struct err *err)
 {
-    int rc = topfeed_begin(&top->feed, e);
+    int rc = topfeed_begin(&top->feed, err);
 
     if (rc < 0)
         return rc;
     if (top->options->json)
-        return top->options->follow ? follow_json(top, e) : print_json(top, e);
-    return terminal_is_live() ? run_in_terminal(top, e) : print_once(top, e);
+        return top->options->follow ? follow_json(top, err) : print_json(top, err);
+    return terminal_is_live() ? run_in_terminal(top, err) : print_once(top, err);
 }
 
-int cmd_top(struct feedclient *feed, const struct options *options, struct err *e)
+int cmd_top(struct feedclient *feed, const struct options *options, struct err *err)
 {
     struct top top = {
         .options = options,
@@ -377,11 +377,11 @@ int cmd_top(struct feedclient *feed, const struct options *options, struct err *
 
     top.view.filter = top.filter;
     if (options->follow && !options->json)
-        rc = err_set(e, -EINVAL, "--follow goes with --json here: in a terminal top is live");
+        rc = err_set(err, -EINVAL, "--follow goes with --json here: in a terminal top is live");
     else if (!top.feed.list)
-        rc = err_set(e, -ENOMEM, "out of memory");
+        rc = err_set(err, -ENOMEM, "out of memory");
     else
-        rc = start(&top, e);
+        rc = start(&top, err);
     toplist_free(top.feed.list);
     return rc == -EINTR ? 0 : rc;
 }

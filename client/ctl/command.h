@@ -6,7 +6,7 @@
 #include "client/ctl/common/options.h"
 #include "client/ctl/feed/feedclient.h"
 
-/* Returns 0, or -errno with one sentence in `e`: -EINVAL for a wrong command line, else as
+/* Returns 0, or -errno with one sentence in `err`: -EINVAL for a wrong command line, else as
  * feedclient.h says. main turns it into the exit code. */
 typedef int command_fn(struct feedclient *, const struct options *, struct err *e);
 

@@ -8,8 +8,8 @@
 
 /* On 0 `*feed` is the connection (free with feedclient_free). Errors are feedclient_open's and
  * endpoints_find's, with -ENOTCONN for -ENOENT; the text says where a daemon was expected. */
-int connect_open(const struct options *, struct feedclient **feed, struct err *e);
+int connect_open(const struct options *, struct feedclient **feed, struct err *err);
 
 /* The same for a connection that broke: a daemon that was started again may have other
  * addresses. */
-int connect_again(const struct options *, struct feedclient *feed, struct err *e);
+int connect_again(const struct options *, struct feedclient *feed, struct err *err);

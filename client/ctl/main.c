@@ -70,16 +70,16 @@ static int print_help(const struct command *command)
     return EX_OK;
 }
 
-static void complain(const struct err *e)
+static void complain(const struct err *err)
 {
     fputs("richctl: ", stderr);
-    text_print(e->text, stderr);
+    text_print(err->text, stderr);
     fputc('\n', stderr);
 }
 
-static int usage_error(const struct command *command, const struct err *e)
+static int usage_error(const struct command *command, const struct err *err)
 {
-    complain(e);
+    complain(err);
     print_usage(command, stderr);
     return EX_USAGE;
 }
@@ -109,43 +109,43 @@ static const struct command *find_command(const char *name)
     return NULL;
 }
 
-static void unknown_command(const char *name, struct err *e)
+static void unknown_command(const char *name, struct err *err)
 {
     const char *names[N_COMMANDS], *nearest;
 
     for (size_t i = 0; i < N_COMMANDS; i++)
         names[i] = commands[i].name;
     nearest = options_nearest(name, names, N_COMMANDS);
-    err_set(e, -EINVAL, "unknown command \"%.64s\"%s%s%s", name, nearest ? "; did you mean " : "",
+    err_set(err, -EINVAL, "unknown command \"%.64s\"%s%s%s", name, nearest ? "; did you mean " : "",
             nearest ? nearest : "", nearest ? "?" : "");
 }
 
 /* Returns 0, or -EINVAL with a line about what is wrong with the words or options. */
-static int check(const struct command *command, const struct options *options, struct err *e)
+static int check(const struct command *command, const struct options *options, struct err *err)
 {
     size_t n = options->n_words - 1;
 
     if (n < command->min_arguments)
-        return err_set(e, -EINVAL, "%s needs a run", command->name);
+        return err_set(err, -EINVAL, "%s needs a run", command->name);
     if (n > command->max_arguments)
-        return err_set(e, -EINVAL, "%s takes no \"%.64s\"", command->name,
+        return err_set(err, -EINVAL, "%s takes no \"%.64s\"", command->name,
                        options->words[1 + command->max_arguments]);
-    return options_check(options, command->bit, command->name, e);
+    return options_check(options, command->bit, command->name, err);
 }
 
 static int run_command(const struct command *command, const struct options *options)
 {
     struct feedclient *feed = NULL;
-    struct err e = {""};
-    int rc = connect_open(options, &feed, &e);
+    struct err err = {""};
+    int rc = connect_open(options, &feed, &err);
 
     if (rc == 0)
-        rc = command->run(feed, options, &e);
+        rc = command->run(feed, options, &err);
     feedclient_free(feed);
     if (rc == 0 && (fflush(stdout) != 0 || ferror(stdout)))
-        rc = err_set(&e, -EIO, "writing to stdout: %s", strerror(errno));
+        rc = err_set(&err, -EIO, "writing to stdout: %s", strerror(errno));
     if (rc < 0)
-        complain(&e);
+        complain(&err);
     return exit_code(rc);
 }
 
@@ -153,13 +153,13 @@ int main(int argc, char **argv)
 {
     const struct command *command = NULL;
     struct options options;
-    struct err e = {""};
+    struct err err = {""};
 
     /* For the width of characters; numbers keep their decimal point. */
     if (!setlocale(LC_CTYPE, ""))
         setlocale(LC_CTYPE, "C.UTF-8");
-    if (options_parse(argc, (const char *const *)argv, &options, &e) < 0)
-        return usage_error(options.n_words > 0 ? find_command(options.words[0]) : NULL, &e);
+    if (options_parse(argc, (const char *const *)argv, &options, &err) < 0)
+        return usage_error(options.n_words > 0 ? find_command(options.words[0]) : NULL, &err);
     if (options.version) {
         printf("richctl %s\n", RICHD_VERSION);
         return EX_OK;
@@ -167,17 +167,17 @@ int main(int argc, char **argv)
     if (options.n_words == 0) {
         if (options.help)
             return print_help(NULL);
-        err_set(&e, -EINVAL, "a command is needed");
-        return usage_error(NULL, &e);
+        err_set(&err, -EINVAL, "a command is needed");
+        return usage_error(NULL, &err);
     }
     command = find_command(options.words[0]);
     if (!command) {
-        unknown_command(options.words[0], &e);
-        return usage_error(NULL, &e);
+        unknown_command(options.words[0], &err);
+        return usage_error(NULL, &err);
     }
     if (options.help)
         return print_help(command);
-    if (check(command, &options, &e) < 0)
-        return usage_error(command, &e);
+    if (check(command, &options, &err) < 0)
+        return usage_error(command, &err);
     return run_command(command, &options);
 }

@@ -2,26 +2,27 @@
 #include "daemon/format/model_json.h"
 #include "proto/json.h"
 
-cJSON *feed_answer_hello(const struct feedhub *h)
+cJSON *feed_answer_hello(const struct feedhub *hub)
 {
-    cJSON *o = cJSON_CreateObject();
+    cJSON *object = cJSON_CreateObject();
 
-    if (o && cJSON_AddStringToObject(o, "server", "richd") &&
-        cJSON_AddStringToObject(o, "version", RICHD_VERSION) &&
-        json_add_integer(o, "protocol_min", 1) && json_add_integer(o, "protocol_max", 1) &&
-        json_add_counter(o, "seq", store_feed_seq(h->store)))
-        return o;
-    cJSON_Delete(o);
+    if (object && cJSON_AddStringToObject(object, "server", "richd") &&
+        cJSON_AddStringToObject(object, "version", RICHD_VERSION) &&
+        json_add_integer(object, "protocol_min", 1) &&
+        json_add_integer(object, "protocol_max", 1) &&
+        json_add_counter(object, "seq", store_feed_seq(hub->store)))
+        return object;
+    cJSON_Delete(object);
     return NULL;
 }
 
-cJSON *feed_answer_status(const struct feedhub *h)
+cJSON *feed_answer_status(const struct feedhub *hub)
 {
-    cJSON *o = cJSON_CreateObject();
+    cJSON *object = cJSON_CreateObject();
 
-    if (o)
-        h->on_status(h->status_arg, o);
-    return o;
+    if (object)
+        hub->on_status(hub->status_arg, object);
+    return object;
 }
 
 cJSON *feed_answer_metrics(void)

@@ -48,75 +48,76 @@ struct write {
 
 static void on_connection_closed(uv_handle_t *handle)
 {
-    struct connection *c = handle->data;
-    struct connections *all = c->all;
+    struct connection *connection = handle->data;
+    struct connections *all = connection->all;
 
-    assert(c->state == CONNECTION_CLOSED);
-    list_remove(&c->link);
+    assert(connection->state == CONNECTION_CLOSED);
+    list_remove(&connection->link);
     all->n--;
-    free(c->line);
-    free(c);
+    free(connection->line);
+    free(connection);
     all->on_gone(all->arg);
 }
 
 /* Never back. */
-static void move(struct connection *c, enum connection_state state)
+static void move(struct connection *connection, enum connection_state state)
 {
-    if (state > c->state)
-        c->state = state;
+    if (state > connection->state)
+        connection->state = state;
 }
 
-static void close_connection(struct connection *c)
+static void close_connection(struct connection *connection)
 {
-    if (c->state == CONNECTION_CLOSED)
+    if (connection->state == CONNECTION_CLOSED)
         return;
-    move(c, CONNECTION_CLOSED);
-    if (c->client)
-        feed_client_close(c->client);
-    c->client = NULL;
-    uv_close((uv_handle_t *)&c->stream, on_connection_closed);
+    move(connection, CONNECTION_CLOSED);
+    if (connection->client)
+        feed_client_close(connection->client);
+    connection->client = NULL;
+    uv_close((uv_handle_t *)&connection->stream, on_connection_closed);
 }
 
-static void next_lines(struct connection *c);
+static void next_lines(struct connection *connection);
 
 /* ---- lines out ------------------------------------------------------------------------------- */
 
 static void on_written(uv_write_t *request, int status)
 {
-    struct write *w = LIST_ENTRY(request, struct write, request);
-    struct connection *c = w->connection;
+    struct write *write = LIST_ENTRY(request, struct write, request);
+    struct connection *connection = write->connection;
 
-    c->pending -= w->size;
-    free(w->line);
-    free(w);
-    if (status < 0 || (c->state >= CONNECTION_ENDING && c->pending == 0))
-        close_connection(c);
-    if (c->state >= CONNECTION_ENDING || c->pending > FEED_MAX_PENDING)
+    connection->pending -= write->size;
+    free(write->line);
+    free(write);
+    if (status < 0 || (connection->state >= CONNECTION_ENDING && connection->pending == 0))
+        close_connection(connection);
+    if (connection->state >= CONNECTION_ENDING || connection->pending > FEED_MAX_PENDING)
         return;
-    feed_client_drained(c->client);
-    next_lines(c);
+    feed_client_drained(connection->client);
+    next_lines(connection);
 }
 
 static void send_line(void *transport, int code, char *line, size_t size)
 {
-    struct connection *c = transport;
-    struct write *w = c->state >= CONNECTION_BROKEN ? NULL : calloc(1, sizeof *w);
+    struct connection *connection = transport;
+    struct write *write = connection->state >= CONNECTION_BROKEN ? NULL : calloc(1, sizeof *write);
     uv_buf_t buffer = uv_buf_init(line, (unsigned)size);
 
     (void)code;
     assert(size > 0 && line[size - 1] == '\n');
-    if (w) {
-        w->connection = c;
-        w->line = line;
-        w->size = size;
+    if (write) {
+        write->connection = connection;
+        write->line = line;
+        write->size = size;
     }
-    if (!w || uv_write(&w->request, &c->stream.stream, &buffer, 1, on_written) < 0) {
+    if (!write ||
+        uv_write(&write->request, &connection->stream.stream, &buffer, 1, on_written) < 0) {
         free(line);
-        free(w);
-        move(c, CONNECTION_BROKEN);
+        free(write);
+        move(connection, CONNECTION_BROKEN);
         return;
     }
-    c->pending += size;
+    connection->pending += size;
 }
 
 static size_t pending_bytes(void *transport)
@@ -128,114 +129,116 @@ static size_t pending_bytes(void *transport)
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
 {
-    struct connection *c = handle->data;
-    size_t want = c->line_size + READ_SIZE;
+    struct connection *connection = handle->data;
+    size_t want = connection->line_size + READ_SIZE;
 
     (void)suggested;
-    if (c->line_capacity < want) {
-        char *line = realloc(c->line, want);
+    if (connection->line_capacity < want) {
+        char *line = realloc(connection->line, want);
 
         if (!line) {
             *out = uv_buf_init(NULL, 0); /* comes back as UV_ENOBUFS */
             return;
         }
-        c->line = line;
-        c->line_capacity = want;
+        connection->line = line;
+        connection->line_capacity = want;
     }
-    *out = uv_buf_init(c->line + c->line_size, READ_SIZE);
+    *out = uv_buf_init(connection->line + connection->line_size, READ_SIZE);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
 {
-    struct connection *c = stream->data;
+    struct connection *connection = stream->data;
 
     (void)buffer;
     if (n == UV_EOF) {
-        move(c, CONNECTION_HEARD);
+        move(connection, CONNECTION_HEARD);
         uv_read_stop(stream);
     } else if (n < 0) {
-        close_connection(c);
+        close_connection(connection);
         return;
     } else {
-        c->line_size += (size_t)n;
+        connection->line_size += (size_t)n;
     }
-    next_lines(c);
+    next_lines(connection);
 }
 
 /* An answer that says why, and the end: what follows cannot be told apart from the long line. */
-static void refuse_long_line(struct connection *c)
+static void refuse_long_line(struct connection *connection)
 {
     size_t size;
     char *line = feed_error(NULL, FEED_NOT_A_REQUEST, "a request line is at most 1 MiB", &size);
 
-    move(c, CONNECTION_ENDING);
-    c->line_size = 0;
-    uv_read_stop(&c->stream.stream);
+    move(connection, CONNECTION_ENDING);
+    connection->line_size = 0;
+    uv_read_stop(&connection->stream.stream);
     if (line)
-        send_line(c, 0, line, size);
+        send_line(connection, 0, line, size);
 }
 
 /* The peer has sent all it wanted and has its answers. */
-static void end_connection(struct connection *c)
+static void end_connection(struct connection *connection)
 {
-    move(c, CONNECTION_ENDING);
-    if (c->pending == 0)
-        close_connection(c);
+    move(connection, CONNECTION_ENDING);
+    if (connection->pending == 0)
+        close_connection(connection);
 }
 
 /* Hands over the lines that are complete, and moves the rest to the front once: a client that sends
  * nothing but newlines must not make us move all of them for each. */
-static void hand_over(struct connection *c)
+static void hand_over(struct connection *connection)
 {
     size_t at = 0;
 
-    while (!c->is_asking && c->state < CONNECTION_ENDING && c->pending <= FEED_MAX_PENDING) {
-        char *line = c->line + at;
-        char *end = at < c->line_size ? memchr(line, '\n', c->line_size - at) : NULL;
+    while (!connection->is_asking && connection->state < CONNECTION_ENDING &&
+           connection->pending <= FEED_MAX_PENDING) {
+        char *line = connection->line + at;
+        char *end =
+            at < connection->line_size ? memchr(line, '\n', connection->line_size - at) : NULL;
 
         if (!end)
             break;
         at += (size_t)(end - line) + 1;
-        c->is_asking = end > line;
-        if (c->is_asking)
-            feed_client_request(c->client, line, (size_t)(end - line));
+        connection->is_asking = end > line;
+        if (connection->is_asking)
+            feed_client_request(connection->client, line, (size_t)(end - line));
     }
     if (at > 0) {
-        c->line_size -= at;
-        memmove(c->line, c->line + at, c->line_size);
+        connection->line_size -= at;
+        memmove(connection->line, connection->line + at, connection->line_size);
     }
 }
 
 /* One line at a time: the next when the last is answered and its output has mostly drained.
  * Meanwhile nothing is read, so a client that only asks cannot grow us. */
-static void next_lines(struct connection *c)
+static void next_lines(struct connection *connection)
 {
     bool has_line;
 
-    if (c->is_busy)
+    if (connection->is_busy)
         return;
-    c->is_busy = true;
-    hand_over(c);
-    c->is_busy = false;
-    has_line = c->line_size > 0 && memchr(c->line, '\n', c->line_size);
-    if (c->state == CONNECTION_HEARD && !c->is_asking && !has_line)
-        end_connection(c);
-    if (c->state != CONNECTION_OPEN)
+    connection->is_busy = true;
+    hand_over(connection);
+    connection->is_busy = false;
+    has_line = connection->line_size > 0 && memchr(connection->line, '\n', connection->line_size);
+    if (connection->state == CONNECTION_HEARD && !connection->is_asking && !has_line)
+        end_connection(connection);
+    if (connection->state != CONNECTION_OPEN)
         return;
-    if (c->line_size > MAX_LINE && !has_line)
-        refuse_long_line(c);
-    else if (c->is_asking || c->pending > FEED_MAX_PENDING)
-        uv_read_stop(&c->stream.stream);
+    if (connection->line_size > MAX_LINE && !has_line)
+        refuse_long_line(connection);
+    else if (connection->is_asking || connection->pending > FEED_MAX_PENDING)
+        uv_read_stop(&connection->stream.stream);
     else
-        uv_read_start(&c->stream.stream, on_alloc, on_read);
+        uv_read_start(&connection->stream.stream, on_alloc, on_read);
 }
 
 static void on_ready(void *transport)
 {
-    struct connection *c = transport;
+    struct connection *connection = transport;
 
-    c->is_asking = false;
-    next_lines(c);
+    connection->is_asking = false;
+    next_lines(connection);
 }
 
 static const struct feed_transport transport = {
@@ -252,76 +255,76 @@ int feed_stream_init(uv_loop_t *loop, bool is_pipe, union feed_stream *stream)
     return is_pipe ? uv_pipe_init(loop, &stream->pipe, 0) : uv_tcp_init(loop, &stream->tcp);
 }
 
-static void refuse_connection(struct connection *c)
+static void refuse_connection(struct connection *connection)
 {
     char why[64], *line;
     size_t size;
 
     snprintf(why, sizeof why, "%d connections are open already", CONNECTIONS_MAX);
     line = feed_error(NULL, FEED_TOO_MANY, why, &size);
-    move(c, CONNECTION_ENDING);
+    move(connection, CONNECTION_ENDING);
     if (line)
-        send_line(c, 0, line, size);
+        send_line(connection, 0, line, size);
     else
-        close_connection(c);
+        close_connection(connection);
 }
 
 /* On the list, with a stream that nothing is connected to. */
 static struct connection *new_connection(struct connections *all)
 {
-    struct connection *c = calloc(1, sizeof *c);
+    struct connection *connection = calloc(1, sizeof *connection);
 
-    if (!c || feed_stream_init(all->loop, all->is_pipe, &c->stream) < 0) {
-        free(c);
+    if (!connection || feed_stream_init(all->loop, all->is_pipe, &connection->stream) < 0) {
+        free(connection);
         return NULL;
     }
-    c->all = all;
-    c->stream.stream.data = c;
-    list_append(&all->list, &c->link);
+    connection->all = all;
+    connection->stream.stream.data = connection;
+    list_append(&all->list, &connection->link);
     all->n++;
-    return c;
+    return connection;
 }
 
 void connections_accept(struct connections *all, uv_stream_t *server)
 {
-    struct connection *c = new_connection(all);
+    struct connection *connection = new_connection(all);
 
-    if (!c)
+    if (!connection)
         return;
-    if (uv_accept(server, &c->stream.stream) < 0) {
-        close_connection(c);
+    if (uv_accept(server, &connection->stream.stream) < 0) {
+        close_connection(connection);
         return;
     }
     if (all->n > CONNECTIONS_MAX) {
-        refuse_connection(c);
+        refuse_connection(connection);
         return;
     }
-    c->client = feed_client_new(all->hub, &transport, c);
-    if (!c->client)
-        close_connection(c);
+    connection->client = feed_client_new(all->hub, &transport, connection);
+    if (!connection->client)
+        close_connection(connection);
     else
-        uv_read_start(&c->stream.stream, on_alloc, on_read);
+        uv_read_start(&connection->stream.stream, on_alloc, on_read);
 }
 
 /* A reader that takes part of a long line is slow, and not stalled. */
-static bool is_stalled(struct connection *c)
+static bool is_stalled(struct connection *connection)
 {
-    size_t unwritten = uv_stream_get_write_queue_size(&c->stream.stream);
-    bool moved = unwritten < c->unwritten || unwritten == 0;
+    size_t unwritten = uv_stream_get_write_queue_size(&connection->stream.stream);
+    bool moved = unwritten < connection->unwritten || unwritten == 0;
 
-    c->unwritten = unwritten;
-    c->stalled_ticks = moved ? 0 : c->stalled_ticks + 1;
-    return c->stalled_ticks >= STALL_TICKS;
+    connection->unwritten = unwritten;
+    connection->stalled_ticks = moved ? 0 : connection->stalled_ticks + 1;
+    return connection->stalled_ticks >= STALL_TICKS;
 }
 
 void connections_tick(struct connections *all)
 {
     LIST_EACH_SAFE(at, &all->list)
     {
-        struct connection *c = LIST_ENTRY(at, struct connection, link);
+        struct connection *connection = LIST_ENTRY(at, struct connection, link);
 
-        if (c->state == CONNECTION_BROKEN || is_stalled(c))
-            close_connection(c);
+        if (connection->state == CONNECTION_BROKEN || is_stalled(connection))
+            close_connection(connection);
     }
 }
 

@@ -5,99 +5,99 @@
 
 /* ---- requests -------------------------------------------------------------------------------- */
 
-static void answer_now(struct question *q, cJSON *result)
+static void answer_now(struct question *question, cJSON *result)
 {
-    feed_send_result(q->client, q->request.id, result);
-    feed_end_question(q);
+    feed_send_result(question->client, question->request.id, result);
+    feed_end_question(question);
 }
 
 /* Starts answering; a code other than 0 is sent by the caller. */
-static int dispatch(struct question *q)
+static int dispatch(struct question *question)
 {
     struct feed_hello ignored;
     int rc;
 
-    switch (q->request.method) {
+    switch (question->request.method) {
     case FEED_HELLO:
-        rc = feed_hello_read(&q->request, &ignored, &q->why);
+        rc = feed_hello_read(&question->request, &ignored, &question->why);
         if (rc < 0)
             return rc;
-        answer_now(q, feed_answer_hello(q->client->hub));
+        answer_now(question, feed_answer_hello(question->client->hub));
         return 0;
     case FEED_STATUS:
-        answer_now(q, feed_answer_status(q->client->hub));
+        answer_now(question, feed_answer_status(question->client->hub));
         return 0;
     case FEED_METRIC_LIST:
-        answer_now(q, feed_answer_metrics());
+        answer_now(question, feed_answer_metrics());
         return 0;
     case FEED_SERIES_SUBSCRIBE:
-        return feed_subs_open(q, CHANGE_SERIES);
+        return feed_subs_open(question, CHANGE_SERIES);
     case FEED_EVENT_SUBSCRIBE:
-        return feed_subs_open(q, CHANGE_EVENTS);
+        return feed_subs_open(question, CHANGE_EVENTS);
     case FEED_SERIES_UNSUBSCRIBE:
     case FEED_EVENT_UNSUBSCRIBE:
-        rc = feed_subs_close(q);
+        rc = feed_subs_close(question);
         if (rc == 0)
-            answer_now(q, cJSON_CreateObject());
+            answer_now(question, cJSON_CreateObject());
         return rc;
     default:
-        feed_ask_history(q);
+        feed_ask_history(question);
         return 0;
     }
 }
 
-void feed_client_request(struct feed_client *c, const char *line, size_t size)
+void feed_client_request(struct feed_client *client, const char *line, size_t size)
 {
-    struct question *q = calloc(1, sizeof *q);
+    struct question *question = calloc(1, sizeof *question);
     int rc;
 
-    assert(!c->is_gone);
-    if (!q) {
-        feed_send_error(c, NULL, FEED_FAILED, "out of memory");
-        c->transport->ready(c->arg);
+    assert(!client->is_gone);
+    if (!question) {
+        feed_send_error(client, NULL, FEED_FAILED, "out of memory");
+        client->transport->ready(client->arg);
         return;
     }
-    q->client = c;
-    rc = feed_request_parse(line, size, &q->request, &q->why);
+    question->client = client;
+    rc = feed_request_parse(line, size, &question->request, &question->why);
     if (rc == 0)
-        rc = dispatch(q);
+        rc = dispatch(question);
     if (rc == 0)
         return;
-    feed_send_error(c, q->request.id, rc, q->why.text);
-    feed_end_question(q);
+    feed_send_error(client, question->request.id, rc, question->why.text);
+    feed_end_question(question);
 }
 
 /* ---- what is new ----------------------------------------------------------------------------- */
 
-static uint64_t last_feed_seq(const struct record *r)
+static uint64_t last_feed_seq(const struct record *record)
 {
     uint64_t last = 0;
 
-    for (size_t i = 0; i < r->n_points; i++) {
-        const struct layer_point *p = &r->points[i];
+    for (size_t i = 0; i < record->n_points; i++) {
+        const struct layer_point *point = &record->points[i];
 
-        if (p->measured && p->feed_seq > last)
-            last = p->feed_seq;
-        if (p->n_findings > 0 && p->findings[p->n_findings - 1].feed_seq > last)
-            last = p->findings[p->n_findings - 1].feed_seq;
+        if (point->measured && point->feed_seq > last)
+            last = point->feed_seq;
+        if (point->n_findings > 0 && point->findings[point->n_findings - 1].feed_seq > last)
+            last = point->findings[point->n_findings - 1].feed_seq;
     }
-    for (size_t i = 0; i < r->n_scalars; i++) {
-        if (r->scalar_feed_seqs[i] > last)
-            last = r->scalar_feed_seqs[i];
+    for (size_t i = 0; i < record->n_scalars; i++) {
+        if (record->scalar_feed_seqs[i] > last)
+            last = record->scalar_feed_seqs[i];
     }
     return last;
 }
 
-void feedhub_publish(struct feedhub *h, const struct record *r)
+void feedhub_publish(struct feedhub *hub, const struct record *record)
 {
-    uint64_t last_seq = last_feed_seq(r);
+    uint64_t last_seq = last_feed_seq(record);
 
-    if (last_seq <= h->published)
+    if (last_seq <= hub->published)
         return; /* nothing new in it */
-    h->published = last_seq;
-    LIST_EACH_SAFE(at, &h->clients)
+    hub->published = last_seq;
+    LIST_EACH_SAFE(at, &hub->clients)
     {
-        feed_subs_publish(LIST_ENTRY(at, struct feed_client, link), r, last_seq);
+        feed_subs_publish(LIST_ENTRY(at, struct feed_client, link), record, last_seq);
     }
 }
 
@@ -106,66 +106,66 @@ void feedhub_publish(struct feedhub *h, const struct record *r)
 struct feedhub *feedhub_new(struct readers *readers, const struct store *store,
                             feed_status_cb *on_status, void *arg)
 {
-    struct feedhub *h = calloc(1, sizeof *h);
+    struct feedhub *hub = calloc(1, sizeof *hub);
 
     assert(readers && store && on_status);
-    if (!h)
+    if (!hub)
         return NULL;
-    h->readers = readers;
-    h->store = store;
-    h->on_status = on_status;
-    h->status_arg = arg;
-    h->published = store_feed_seq(store);
-    list_init(&h->clients);
-    return h;
+    hub->readers = readers;
+    hub->store = store;
+    hub->on_status = on_status;
+    hub->status_arg = arg;
+    hub->published = store_feed_seq(store);
+    list_init(&hub->clients);
+    return hub;
 }
 
-void feedhub_free(struct feedhub *h)
+void feedhub_free(struct feedhub *hub)
 {
-    if (!h)
+    if (!hub)
         return;
-    assert(h->n_queries == 0 && list_empty(&h->clients));
-    free(h);
+    assert(hub->n_queries == 0 && list_empty(&hub->clients));
+    free(hub);
 }
 
-struct feed_client *feed_client_new(struct feedhub *h, const struct feed_transport *transport,
+struct feed_client *feed_client_new(struct feedhub *hub, const struct feed_transport *transport,
                                     void *arg)
 {
-    struct feed_client *c = calloc(1, sizeof *c);
+    struct feed_client *client = calloc(1, sizeof *client);
 
     assert(transport->words && transport->send && transport->pending && transport->ready);
-    if (!c)
+    if (!client)
         return NULL;
-    c->hub = h;
-    c->transport = transport;
-    c->arg = arg;
-    list_init(&c->subs);
-    list_append(&h->clients, &c->link);
-    h->n_clients++;
-    return c;
+    client->hub = hub;
+    client->transport = transport;
+    client->arg = arg;
+    list_init(&client->subs);
+    list_append(&hub->clients, &client->link);
+    hub->n_clients++;
+    return client;
 }
 
-void feed_client_close(struct feed_client *c)
+void feed_client_close(struct feed_client *client)
 {
-    assert(!c->is_gone);
-    c->arg = NULL;
-    c->is_gone = true;
-    feed_subs_close_all(c);
-    feed_free_if_gone(c);
+    assert(!client->is_gone);
+    client->arg = NULL;
+    client->is_gone = true;
+    feed_subs_close_all(client);
+    feed_free_if_gone(client);
 }
 
-void feed_client_drained(struct feed_client *c)
+void feed_client_drained(struct feed_client *client)
 {
-    assert(!c->is_gone);
-    feed_subs_drained(c);
+    assert(!client->is_gone);
+    feed_subs_drained(client);
 }
 
-size_t feedhub_n_clients(const struct feedhub *h)
+size_t feedhub_n_clients(const struct feedhub *hub)
 {
-    return h->n_clients;
+    return hub->n_clients;
 }
 
-size_t feedhub_n_subscriptions(const struct feedhub *h)
+size_t feedhub_n_subscriptions(const struct feedhub *hub)
 {
-    return h->n_subs;
+    return hub->n_subs;
 }

@@ -9,82 +9,83 @@ struct text {
     size_t size;
 };
 
-void outbox_init(struct outbox *o)
+void outbox_init(struct outbox *outbox)
 {
-    *o = (struct outbox){.pending = 0};
-    list_init(&o->texts);
+    *outbox = (struct outbox){.pending = 0};
+    list_init(&outbox->texts);
 }
 
 /* One is there. */
-static struct text *first_text(const struct outbox *o)
+static struct text *first_text(const struct outbox *outbox)
 {
-    return LIST_ENTRY(o->texts.next, struct text, link);
+    return LIST_ENTRY(outbox->texts.next, struct text, link);
 }
 
-static void free_text(struct text *t)
+static void free_text(struct text *text)
 {
-    list_remove(&t->link);
-    free(t->data);
-    free(t);
+    list_remove(&text->link);
+    free(text->data);
+    free(text);
 }
 
-void outbox_release(struct outbox *o)
+void outbox_release(struct outbox *outbox)
 {
-    LIST_EACH_SAFE(at, &o->texts)
+    LIST_EACH_SAFE(at, &outbox->texts)
     {
         free_text(LIST_ENTRY(at, struct text, link));
     }
-    o->pending = 0;
-    o->taken = 0;
+    outbox->pending = 0;
+    outbox->taken = 0;
 }
 
-void outbox_put(struct outbox *o, char *data, size_t size)
+void outbox_put(struct outbox *outbox, char *data, size_t size)
 {
-    struct text *t = o->lost ? NULL : calloc(1, sizeof *t);
+    struct text *text = outbox->lost ? NULL : calloc(1, sizeof *text);
 
-    if (!t) {
+    if (!text) {
         free(data);
-        o->lost = true;
+        outbox->lost = true;
         return;
     }
-    t->data = data;
-    t->size = size;
-    list_append(&o->texts, &t->link);
-    o->pending += size;
+    text->data = data;
+    text->size = size;
+    list_append(&outbox->texts, &text->link);
+    outbox->pending += size;
 }
 
-bool outbox_peek(const struct outbox *o, size_t max, struct outbox_piece *out)
+bool outbox_peek(const struct outbox *outbox, size_t max, struct outbox_piece *out)
 {
-    const struct text *t;
+    const struct text *text;
     size_t left;
 
     assert(max > 0);
-    if (list_empty(&o->texts))
+    if (list_empty(&outbox->texts))
         return false;
-    t = first_text(o);
-    left = t->size - o->taken;
-    out->data = t->data + o->taken;
+    text = first_text(outbox);
+    left = text->size - outbox->taken;
+    out->data = text->data + outbox->taken;
     out->size = left < max ? left : max;
-    out->first = o->taken == 0;
+    out->first = outbox->taken == 0;
     out->last = left <= max;
     return true;
 }
 
-void outbox_take(struct outbox *o, const struct outbox_piece *piece)
+void outbox_take(struct outbox *outbox, const struct outbox_piece *piece)
 {
-    assert(!list_empty(&o->texts) && piece->size <= o->pending);
-    o->taken += piece->size;
-    o->pending -= piece->size;
-    o->moved = true;
+    assert(!list_empty(&outbox->texts) && piece->size <= outbox->pending);
+    outbox->taken += piece->size;
+    outbox->pending -= piece->size;
+    outbox->moved = true;
     if (!piece->last)
         return;
-    free_text(first_text(o));
-    o->taken = 0;
+    free_text(first_text(outbox));
+    outbox->taken = 0;
 }
 
-unsigned outbox_tick(struct outbox *o)
+unsigned outbox_tick(struct outbox *outbox)
 {
-    o->stalled_ticks = o->moved || list_empty(&o->texts) ? 0 : o->stalled_ticks + 1;
-    o->moved = false;
-    return o->stalled_ticks;
+    outbox->stalled_ticks =
+        outbox->moved || list_empty(&outbox->texts) ? 0 : outbox->stalled_ticks + 1;
+    outbox->moved = false;
+    return outbox->stalled_ticks;
 }

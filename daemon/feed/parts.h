@@ -81,9 +81,9 @@ struct question {
 
 /* Takes the text, which may be NULL; `code` is that of the error that it reports, else 0. */
 void feed_send_text(struct feed_client *, int code, char *text, size_t size);
-void feed_send_error(struct feed_client *, const cJSON *id, int code, const char *why);
+void feed_send_error(struct feed_client *, const cJSON *object, int code, const char *why);
 /* Takes the result; NULL says that memory ran out. */
-void feed_send_result(struct feed_client *, const cJSON *id, cJSON *result);
+void feed_send_result(struct feed_client *, const cJSON *object, cJSON *result);
 
 /* Lends a query of the client's to a reader. */
 void feed_lend(struct feed_client *, struct query *, query_work_cb *, query_done_cb *);

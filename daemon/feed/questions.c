@@ -12,98 +12,101 @@ const struct feed_words feed_lines = {
     .notification = feed_notification,
 };
 
-void feed_send_text(struct feed_client *c, int code, char *text, size_t size)
+void feed_send_text(struct feed_client *client, int code, char *text, size_t size)
 {
-    if (text && !c->is_gone)
-        c->transport->send(c->arg, code, text, size);
+    if (text && !client->is_gone)
+        client->transport->send(client->arg, code, text, size);
     else
         free(text);
 }
 
-void feed_send_error(struct feed_client *c, const cJSON *id, int code, const char *why)
+void feed_send_error(struct feed_client *client, const cJSON *object, int code, const char *why)
 {
     size_t size;
-    char *text = c->transport->words->error(id, code, why, &size);
+    char *text = client->transport->words->error(object, code, why, &size);
 
-    feed_send_text(c, code, text, size);
+    feed_send_text(client, code, text, size);
 }
 
-void feed_send_result(struct feed_client *c, const cJSON *id, cJSON *result)
+void feed_send_result(struct feed_client *client, const cJSON *object, cJSON *result)
 {
     size_t size;
-    char *text = result ? c->transport->words->result(id, result, &size) : NULL;
+    char *text = result ? client->transport->words->result(object, result, &size) : NULL;
 
     if (text)
-        feed_send_text(c, 0, text, size);
+        feed_send_text(client, 0, text, size);
     else
-        feed_send_error(c, id, FEED_FAILED, "out of memory");
+        feed_send_error(client, object, FEED_FAILED, "out of memory");
 }
 
 /* ---- queries --------------------------------------------------------------------------------- */
 
-void feed_lend(struct feed_client *c, struct query *q, query_work_cb *work, query_done_cb *done)
+void feed_lend(struct feed_client *client, struct query *query, query_work_cb *work,
+               query_done_cb *done)
 {
-    q->work = work;
-    q->done = done;
-    q->is_unwanted = &c->is_gone;
-    c->n_queries++;
-    c->hub->n_queries++;
-    readers_submit(c->hub->readers, q);
+    query->work = work;
+    query->done = done;
+    query->is_unwanted = &client->is_gone;
+    client->n_queries++;
+    client->hub->n_queries++;
+    readers_submit(client->hub->readers, query);
 }
 
-void feed_free_if_gone(struct feed_client *c)
+void feed_free_if_gone(struct feed_client *client)
 {
-    if (!c->is_gone || c->n_queries > 0)
+    if (!client->is_gone || client->n_queries > 0)
         return;
-    list_remove(&c->link);
-    c->hub->n_clients--;
-    free(c);
+    list_remove(&client->link);
+    client->hub->n_clients--;
+    free(client);
 }
 
-void feed_take_back(struct feed_client *c)
+void feed_take_back(struct feed_client *client)
 {
-    assert(c->n_queries > 0 && c->hub->n_queries > 0);
-    c->n_queries--;
-    c->hub->n_queries--;
-    feed_free_if_gone(c);
+    assert(client->n_queries > 0 && client->hub->n_queries > 0);
+    client->n_queries--;
+    client->hub->n_queries--;
+    feed_free_if_gone(client);
 }
 
 /* ---- questions ------------------------------------------------------------------------------- */
 
-void feed_ask(struct question *q, query_work_cb *work, query_done_cb *done)
+void feed_ask(struct question *question, query_work_cb *work, query_done_cb *done)
 {
-    feed_lend(q->client, &q->query, work, done);
+    feed_lend(question->client, &question->query, work, done);
 }
 
-void feed_end_question(struct question *q)
+void feed_end_question(struct question *question)
 {
-    struct feed_client *c = q->client;
+    struct feed_client *client = question->client;
 
-    feed_request_release(&q->request);
-    free(q);
-    if (!c->is_gone)
-        c->transport->ready(c->arg);
+    feed_request_release(&question->request);
+    free(question);
+    if (!client->is_gone)
+        client->transport->ready(client->arg);
 }
 
 /* The client is lent until the end: the next request comes from below `ready`, and may end it. */
-void feed_end_lent_question(struct question *q)
+void feed_end_lent_question(struct question *question)
 {
-    struct feed_client *c = q->client;
+    struct feed_client *client = question->client;
 
-    if (q->rc < 0)
-        feed_send_error(c, q->request.id, feed_code_of(q->rc), q->why.text);
-    feed_end_question(q);
-    feed_take_back(c);
+    if (question->rc < 0)
+        feed_send_error(client, question->request.id, feed_code_of(question->rc),
+                        question->why.text);
+    feed_end_question(question);
+    feed_take_back(client);
 }
 
 /* ---- answers of the history ------------------------------------------------------------------ */
 
 /* On a reader: writing down a long answer takes time, and the loop has none. */
-static void write_answer(struct question *q, cJSON *result)
+static void write_answer(struct question *question, cJSON *result)
 {
-    q->text = q->client->transport->words->result(q->request.id, result, &q->size);
-    if (!q->text)
-        q->rc = err_set(&q->why, -ENOMEM, "out of memory");
+    question->text =
+        question->client->transport->words->result(question->request.id, result, &question->size);
+    if (!question->text)
+        question->rc = err_set(&question->why, -ENOMEM, "out of memory");
 }
 
 /* One row a method that the history answers: how its parameters are read, and the function that
@@ -137,15 +140,15 @@ static query_work_cb *const works[FEED_METHOD_COUNT] = {
 
 static void on_answer(struct query *base)
 {
-    struct question *q = LIST_ENTRY(base, struct question, query);
+    struct question *question = LIST_ENTRY(base, struct question, query);
 
-    if (q->rc == 0)
-        feed_send_text(q->client, 0, q->text, q->size);
-    feed_end_lent_question(q);
+    if (question->rc == 0)
+        feed_send_text(question->client, 0, question->text, question->size);
+    feed_end_lent_question(question);
 }
 
-void feed_ask_history(struct question *q)
+void feed_ask_history(struct question *question)
 {
-    assert(works[q->request.method]);
-    feed_ask(q, works[q->request.method], on_answer);
+    assert(works[question->request.method]);
+    feed_ask(question, works[question->request.method], on_answer);
 }

@@ -26,56 +26,56 @@ struct feedsock {
 /* When the server and the last connection are gone. */
 static void finish_close(void *arg)
 {
-    struct feedsock *s = arg;
-    void (*on_closed)(void *) = s->on_closed;
-    void *closed_arg = s->closed_arg;
+    struct feedsock *sock = arg;
+    void (*on_closed)(void *) = sock->on_closed;
+    void *closed_arg = sock->closed_arg;
 
-    if (!on_closed || s->server_is_open || s->connections.n > 0)
+    if (!on_closed || sock->server_is_open || sock->connections.n > 0)
         return;
-    free(s);
+    free(sock);
     on_closed(closed_arg);
 }
 
 static void on_connection(uv_stream_t *server, int status)
 {
-    struct feedsock *s = server->data;
+    struct feedsock *sock = server->data;
 
     if (status == 0)
-        connections_accept(&s->connections, server);
+        connections_accept(&sock->connections, server);
 }
 
-static int listen_pipe(struct feedsock *s, const char *path)
+static int listen_pipe(struct feedsock *sock, const char *path)
 {
     int rc;
 
     unlink(path);
-    rc = uv_pipe_bind(&s->server.pipe, path);
+    rc = uv_pipe_bind(&sock->server.pipe, path);
     if (rc == 0 && chmod(path, 0600) < 0)
         rc = -errno;
     if (rc == 0)
-        rc = uv_listen(&s->server.stream, BACKLOG, on_connection);
-    snprintf(s->address, sizeof s->address, "unix:%s", path);
+        rc = uv_listen(&sock->server.stream, BACKLOG, on_connection);
+    snprintf(sock->address, sizeof sock->address, "unix:%s", path);
     return rc;
 }
 
 /* paths_complete has checked the address. */
-static int listen_tcp(struct feedsock *s, const char *text)
+static int listen_tcp(struct feedsock *sock, const char *text)
 {
     struct sockaddr_storage bound;
     struct address address;
     int size = sizeof bound, rc = -EINVAL;
 
     if (address_parse(text, &address) == 0 && address_to_socket(&address, &bound) > 0)
-        rc = uv_tcp_bind(&s->server.tcp, (struct sockaddr *)&bound, 0);
+        rc = uv_tcp_bind(&sock->server.tcp, (struct sockaddr *)&bound, 0);
     if (rc == 0)
-        rc = uv_listen(&s->server.stream, BACKLOG, on_connection);
+        rc = uv_listen(&sock->server.stream, BACKLOG, on_connection);
     if (rc == 0)
-        rc = uv_tcp_getsockname(&s->server.tcp, (struct sockaddr *)&bound, &size);
+        rc = uv_tcp_getsockname(&sock->server.tcp, (struct sockaddr *)&bound, &size);
     if (rc < 0)
         return rc;
     address.port = ntohs(((struct sockaddr_in *)&bound)->sin_port); /* where sin6_port lies, too */
-    memcpy(s->address, "tcp:", 5);
-    return address_print(&address, s->address + 4, sizeof s->address - 4);
+    memcpy(sock->address, "tcp:", 5);
+    return address_print(&address, sock->address + 4, sizeof sock->address - 4);
 }
 
 static void on_failed_server_closed(uv_handle_t *handle)
@@ -84,57 +84,57 @@ static void on_failed_server_closed(uv_handle_t *handle)
 }
 
 int feedsock_open(uv_loop_t *loop, const char *address, struct feedhub *hub, struct feedsock **out,
-                  struct err *e)
+                  struct err *err)
 {
-    struct feedsock *s = calloc(1, sizeof *s);
+    struct feedsock *sock = calloc(1, sizeof *sock);
     bool is_pipe = strncmp(address, "unix:", 5) == 0;
     int rc;
 
-    if (!s)
-        return err_set(e, -ENOMEM, "out of memory");
-    s->connections = (struct connections){
-        .loop = loop, .is_pipe = is_pipe, .hub = hub, .on_gone = finish_close, .arg = s};
-    list_init(&s->connections.list);
-    rc = feed_stream_init(loop, is_pipe, &s->server);
+    if (!sock)
+        return err_set(err, -ENOMEM, "out of memory");
+    sock->connections = (struct connections){
+        .loop = loop, .is_pipe = is_pipe, .hub = hub, .on_gone = finish_close, .arg = sock};
+    list_init(&sock->connections.list);
+    rc = feed_stream_init(loop, is_pipe, &sock->server);
     if (rc < 0) {
-        free(s);
-        return err_set(e, rc, "%s: %s", address, uv_strerror(rc));
+        free(sock);
+        return err_set(err, rc, "%s: %s", address, uv_strerror(rc));
     }
-    s->server.stream.data = s;
-    rc = is_pipe ? listen_pipe(s, address + 5) : listen_tcp(s, address + 4);
+    sock->server.stream.data = sock;
+    rc = is_pipe ? listen_pipe(sock, address + 5) : listen_tcp(sock, address + 4);
     if (rc < 0) {
-        err_set(e, rc, "%s: %s", address, uv_strerror(rc));
-        uv_close((uv_handle_t *)&s->server, on_failed_server_closed);
+        err_set(err, rc, "%s: %s", address, uv_strerror(rc));
+        uv_close((uv_handle_t *)&sock->server, on_failed_server_closed);
         return rc;
     }
-    s->server_is_open = true;
-    *out = s;
+    sock->server_is_open = true;
+    *out = sock;
     return 0;
 }
 
-const char *feedsock_address(const struct feedsock *s)
+const char *feedsock_address(const struct feedsock *sock)
 {
-    return s->address;
+    return sock->address;
 }
 
-void feedsock_tick(struct feedsock *s)
+void feedsock_tick(struct feedsock *sock)
 {
-    connections_tick(&s->connections);
+    connections_tick(&sock->connections);
 }
 
 static void on_server_closed(uv_handle_t *handle)
 {
-    struct feedsock *s = handle->data;
+    struct feedsock *sock = handle->data;
 
-    s->server_is_open = false;
-    finish_close(s);
+    sock->server_is_open = false;
+    finish_close(sock);
 }
 
-void feedsock_close(struct feedsock *s, void (*on_closed)(void *arg), void *arg)
+void feedsock_close(struct feedsock *sock, void (*on_closed)(void *arg), void *arg)
 {
-    assert(on_closed && !s->on_closed);
-    s->on_closed = on_closed;
-    s->closed_arg = arg;
-    uv_close((uv_handle_t *)&s->server, on_server_closed);
-    connections_close(&s->connections);
+    assert(on_closed && !sock->on_closed);
+    sock->on_closed = on_closed;
+    sock->closed_arg = arg;
+    uv_close((uv_handle_t *)&sock->server, on_server_closed);
+    connections_close(&sock->connections);
 }

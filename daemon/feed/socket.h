@@ -13,7 +13,7 @@ struct feedsock;
  * lock_check_socket) or "tcp:ADDRESS:PORT". Returns 0 with the socket (free by
  * feedsock_close), or -errno. */
 int feedsock_open(uv_loop_t *, const char *address, struct feedhub *, struct feedsock **out,
-                  struct err *e);
+                  struct err *err);
 
 /* The address to connect to, with the real port. */
 const char *feedsock_address(const struct feedsock *);

@@ -5,19 +5,19 @@
 #include "daemon/format/model_json.h"
 #include "proto/json.h"
 
-static void free_sub(struct sub *s)
+static void free_sub(struct sub *sub)
 {
-    list_remove(&s->link);
-    s->client->n_subs--;
-    s->client->hub->n_subs--;
-    s->state = SUB_ENDED;
-    if (!s->query_is_out)
-        free(s);
+    list_remove(&sub->link);
+    sub->client->n_subs--;
+    sub->client->hub->n_subs--;
+    sub->state = SUB_ENDED;
+    if (!sub->query_is_out)
+        free(sub);
 }
 
-static bool output_waits(const struct feed_client *c)
+static bool output_waits(const struct feed_client *client)
 {
-    return c->transport->pending(c->arg) > FEED_MAX_PENDING;
+    return client->transport->pending(client->arg) > FEED_MAX_PENDING;
 }
 
 /* Moves an array into the update; an empty one in place of one that is NULL. */
@@ -32,28 +32,28 @@ static bool move_array(cJSON *params, const char *name, cJSON **array)
 }
 
 /* {"sub","seq"} and what the page holds of the subscription's kind, which is taken from it. */
-static cJSON *update_params(const struct sub *s, struct history_page *page)
+static cJSON *update_params(const struct sub *sub, struct history_page *page)
 {
     cJSON *params = cJSON_CreateObject();
 
-    if (params && json_add_integer(params, "sub", s->id) &&
+    if (params && json_add_integer(params, "sub", sub->id) &&
         json_add_counter(params, "seq", page->reached) &&
-        (s->kind == CHANGE_EVENTS ? move_array(params, "events", &page->events)
-                                  : move_array(params, "points", &page->points) &&
-                                        move_array(params, "scalars", &page->scalars)))
+        (sub->kind == CHANGE_EVENTS ? move_array(params, "events", &page->events)
+                                    : move_array(params, "points", &page->points) &&
+                                          move_array(params, "scalars", &page->scalars)))
         return params;
     cJSON_Delete(params);
     return NULL;
 }
 
-static void send_update(struct sub *s, struct history_page *page)
+static void send_update(struct sub *sub, struct history_page *page)
 {
-    cJSON *params = update_params(s, page);
-    const char *method = s->kind == CHANGE_EVENTS ? "event.update" : "series.update";
+    cJSON *params = update_params(sub, page);
+    const char *method = sub->kind == CHANGE_EVENTS ? "event.update" : "series.update";
     size_t size;
-    char *text = params ? s->client->transport->words->notification(method, params, &size) : NULL;
+    char *text = params ? sub->client->transport->words->notification(method, params, &size) : NULL;
 
-    feed_send_text(s->client, 0, text, text ? size : 0);
+    feed_send_text(sub->client, 0, text, text ? size : 0);
 }
 
 /* ---- subscriptions --------------------------------------------------------------------------- */
@@ -70,101 +70,106 @@ struct page_query {
     int rc;
 };
 
-static void catch_up(struct sub *s);
+static void catch_up(struct sub *sub);
 
 /* A page has come: live when nothing is left in the store, nor was published meanwhile. */
-static void after_page(struct sub *s, const struct history_page *page)
+static void after_page(struct sub *sub, const struct history_page *page)
 {
-    bool all = page->reached >= page->committed && page->reached >= s->client->hub->published;
+    bool all = page->reached >= page->committed && page->reached >= sub->client->hub->published;
 
-    s->cursor = page->reached;
-    s->state = all ? SUB_LIVE : SUB_READING;
+    sub->cursor = page->reached;
+    sub->state = all ? SUB_LIVE : SUB_READING;
     if (!all)
-        catch_up(s);
+        catch_up(sub);
 }
 
-static void work_page(struct history *h, struct query *base)
+static void work_page(struct history *history, struct query *base)
 {
     struct page_query *q = LIST_ENTRY(base, struct page_query, query);
 
-    q->rc = history_changes(h, q->kind, q->run_key, q->since, HISTORY_PAGE_MAX, &q->page, &q->why);
+    q->rc = history_changes(history, q->kind, q->run_key, q->since, HISTORY_PAGE_MAX, &q->page,
+                            &q->why);
 }
 
 static void on_page(struct query *base)
 {
     struct page_query *q = LIST_ENTRY(base, struct page_query, query);
-    struct sub *s = q->sub;
-    struct feed_client *c = s->client;
+    struct sub *sub = q->sub;
+    struct feed_client *client = sub->client;
 
-    s->query_is_out = false;
-    if (s->state == SUB_ENDED) {
-        free(s);
+    sub->query_is_out = false;
+    if (sub->state == SUB_ENDED) {
+        free(sub);
     } else if (q->rc == 0) {
         if (q->page.n_items > 0)
-            send_update(s, &q->page);
-        after_page(s, &q->page);
+            send_update(sub, &q->page);
+        after_page(sub, &q->page);
     } else {
-        log_warn_limited(&c->hub->limit, "a page of the history could not be read: %s",
+        log_warn_limited(&client->hub->limit, "a page of the history could not be read: %s",
                          q->why.text);
     }
     if (q->rc == 0)
         history_page_release(&q->page);
     free(q);
-    feed_take_back(c);
+    feed_take_back(client);
 }
 
 /* Goes on reading, unless a page is being read or output waits (feed_client_drained comes then). */
-static void catch_up(struct sub *s)
+static void catch_up(struct sub *sub)
 {
-    struct page_query *q;
+    struct page_query *query;
 
-    if (s->query_is_out || s->client->is_gone || output_waits(s->client))
+    if (sub->query_is_out || sub->client->is_gone || output_waits(sub->client))
         return;
-    q = calloc(1, sizeof *q);
-    if (!q)
+    query = calloc(1, sizeof *query);
+    if (!query)
         return; /* tried again when the output drains or something is published */
-    q->sub = s;
-    q->since = s->cursor;
-    q->run_key = s->run_key;
-    q->kind = s->kind;
-    s->query_is_out = true;
-    feed_lend(s->client, &q->query, work_page, on_page);
+    query->sub = sub;
+    query->since = sub->cursor;
+    query->run_key = sub->run_key;
+    query->kind = sub->kind;
+    sub->query_is_out = true;
+    feed_lend(sub->client, &query->query, work_page, on_page);
 }
 
 /* On a reader: the subscription itself stays with the loop, which looks at it meanwhile. */
-static void work_subscribe(struct history *h, struct query *base)
+static void work_subscribe(struct history *history, struct query *base)
 {
-    struct question *q = LIST_ENTRY(base, struct question, query);
+    struct question *question = LIST_ENTRY(base, struct question, query);
 
-    if (q->subscribe.run)
-        q->rc = history_find_run(h, q->subscribe.run, &q->run_key, &q->why);
-    if (q->rc < 0)
+    if (question->subscribe.run)
+        question->rc =
+            history_find_run(history, question->subscribe.run, &question->run_key, &question->why);
+    if (question->rc < 0)
         return;
-    if (q->subscribe.has_since_seq)
-        q->rc = history_changes(h, q->sub->kind, q->run_key, q->subscribe.since_seq,
-                                HISTORY_PAGE_MAX, &q->page, &q->why);
+    if (question->subscribe.has_since_seq)
+        question->rc = history_changes(history, question->sub->kind, question->run_key,
+                                       question->subscribe.since_seq, HISTORY_PAGE_MAX,
+                                       &question->page, &question->why);
     else
-        q->rc = history_latest(h, q->sub->kind, q->run_key, &q->page, &q->why);
+        question->rc = history_latest(history, question->sub->kind, question->run_key,
+                                      &question->page, &question->why);
 }
 
 static void on_subscribed(struct query *base)
 {
-    struct question *q = LIST_ENTRY(base, struct question, query);
-    struct sub *s = q->sub;
+    struct question *question = LIST_ENTRY(base, struct question, query);
+    struct sub *sub = question->sub;
 
-    s->query_is_out = false;
-    if (s->state == SUB_ENDED) {
-        free(s);
-    } else if (q->rc < 0) {
-        free_sub(s);
+    sub->query_is_out = false;
+    if (sub->state == SUB_ENDED) {
+        free(sub);
+    } else if (question->rc < 0) {
+        free_sub(sub);
     } else {
-        s->run_key = q->run_key;
-        feed_send_result(q->client, q->request.id, update_params(s, &q->page));
-        after_page(s, &q->page);
+        sub->run_key = question->run_key;
+        feed_send_result(question->client, question->request.id,
+                         update_params(sub, &question->page));
+        after_page(sub, &question->page);
     }
-    if (q->rc == 0)
-        history_page_release(&q->page);
-    feed_end_lent_question(q);
+    if (question->rc == 0)
+        history_page_release(&question->page);
+    feed_end_lent_question(question);
 }
 
 static void take_item(struct history_page *page, cJSON *array, cJSON *item)
@@ -172,35 +177,38 @@ static void take_item(struct history_page *page, cJSON *array, cJSON *item)
     page->n_items += cJSON_AddItemToArray(array, item);
 }
 
-static void collect_findings(const struct sub *s, const struct record *r,
-                             const struct layer_point *p, struct history_page *page)
+static void collect_findings(const struct sub *sub, const struct record *record,
+                             const struct layer_point *point, struct history_page *page)
 {
-    for (size_t i = 0; i < p->n_findings; i++) {
-        if (p->findings[i].feed_seq > s->cursor)
-            take_item(page, page->events,
-                      finding_to_json(r->run, p->layer, r->attempt, &p->findings[i]));
+    for (size_t i = 0; i < point->n_findings; i++) {
+        if (point->findings[i].feed_seq > sub->cursor)
+            take_item(
+                page, page->events,
+                finding_to_json(record->run, point->layer, record->attempt, &point->findings[i]));
     }
 }
 
 /* What the record holds for the subscription, beyond its cursor. */
-static void collect(const struct sub *s, const struct record *r, struct history_page *page)
+static void collect(const struct sub *sub, const struct record *record, struct history_page *page)
 {
-    for (size_t i = 0; i < r->n_points; i++) {
-        const struct layer_point *p = &r->points[i];
+    for (size_t i = 0; i < record->n_points; i++) {
+        const struct layer_point *point = &record->points[i];
 
-        if (s->kind == CHANGE_SERIES && p->measured && p->feed_seq > s->cursor)
-            take_item(page, page->points, point_to_json(r->run, p->layer, r->attempt, &p->point));
-        if (s->kind == CHANGE_EVENTS)
-            collect_findings(s, r, p, page);
+        if (sub->kind == CHANGE_SERIES && point->measured && point->feed_seq > sub->cursor)
+            take_item(page, page->points,
+                      point_to_json(record->run, point->layer, record->attempt, &point->point));
+        if (sub->kind == CHANGE_EVENTS)
+            collect_findings(sub, record, point, page);
     }
-    for (size_t i = 0; i < r->n_scalars && s->kind == CHANGE_SERIES; i++) {
-        if (r->scalar_feed_seqs[i] > s->cursor)
+    for (size_t i = 0; i < record->n_scalars && sub->kind == CHANGE_SERIES; i++) {
+        if (record->scalar_feed_seqs[i] > sub->cursor)
             take_item(page, page->scalars,
-                      scalar_to_json(r->run, r->attempt, r->step, r->time, &r->scalars[i]));
+                      scalar_to_json(record->run, record->attempt, record->step, record->time,
+                                     &record->scalars[i]));
     }
 }
 
-static void publish_to(struct sub *s, const struct record *r, uint64_t last_seq)
+static void publish_to(struct sub *sub, const struct record *record, uint64_t last_seq)
 {
     struct history_page page = {
         .points = cJSON_CreateArray(),
@@ -209,92 +217,92 @@ static void publish_to(struct sub *s, const struct record *r, uint64_t last_seq)
         .reached = last_seq,
     };
 
-    collect(s, r, &page);
+    collect(sub, record, &page);
     if (page.n_items > 0) {
-        send_update(s, &page);
-        s->cursor = last_seq;
+        send_update(sub, &page);
+        sub->cursor = last_seq;
     }
     history_page_release(&page);
 }
 
-void feed_subs_publish(struct feed_client *c, const struct record *r, uint64_t last_seq)
+void feed_subs_publish(struct feed_client *client, const struct record *record, uint64_t last_seq)
 {
-    if (c->is_gone)
+    if (client->is_gone)
         return;
-    LIST_EACH(at, &c->subs)
+    LIST_EACH(at, &client->subs)
     {
-        struct sub *s = LIST_ENTRY(at, struct sub, link);
+        struct sub *sub = LIST_ENTRY(at, struct sub, link);
 
-        if (s->run_key != 0 && s->run_key != r->run_key)
+        if (sub->run_key != 0 && sub->run_key != record->run_key)
             continue;
-        if (output_waits(c))
-            s->state = SUB_READING;
-        if (s->state == SUB_LIVE)
-            publish_to(s, r, last_seq);
+        if (output_waits(client))
+            sub->state = SUB_READING;
+        if (sub->state == SUB_LIVE)
+            publish_to(sub, record, last_seq);
         else
-            catch_up(s);
+            catch_up(sub);
     }
 }
 
-int feed_subs_open(struct question *q, enum change_kind kind)
+int feed_subs_open(struct question *question, enum change_kind kind)
 {
-    struct feed_client *c = q->client;
-    int rc = feed_subscribe_read(&q->request, &q->subscribe, &q->why);
+    struct feed_client *client = question->client;
+    int rc = feed_subscribe_read(&question->request, &question->subscribe, &question->why);
 
     if (rc < 0)
         return rc;
-    if (c->n_subs >= FEED_MAX_SUBS)
-        return err_set(&q->why, FEED_TOO_MANY, "this connection has %d subscriptions already",
-                       FEED_MAX_SUBS);
-    q->sub = calloc(1, sizeof *q->sub);
-    if (!q->sub)
-        return err_set(&q->why, FEED_FAILED, "out of memory");
-    q->sub->client = c;
-    q->sub->kind = kind;
-    q->sub->id = ++c->next_sub;
-    q->sub->query_is_out = true;
-    list_append(&c->subs, &q->sub->link);
-    c->n_subs++;
-    c->hub->n_subs++;
-    feed_ask(q, work_subscribe, on_subscribed);
+    if (client->n_subs >= FEED_MAX_SUBS)
+        return err_set(&question->why, FEED_TOO_MANY,
+                       "this connection has %d subscriptions already", FEED_MAX_SUBS);
+    question->sub = calloc(1, sizeof *question->sub);
+    if (!question->sub)
+        return err_set(&question->why, FEED_FAILED, "out of memory");
+    question->sub->client = client;
+    question->sub->kind = kind;
+    question->sub->id = ++client->next_sub;
+    question->sub->query_is_out = true;
+    list_append(&client->subs, &question->sub->link);
+    client->n_subs++;
+    client->hub->n_subs++;
+    feed_ask(question, work_subscribe, on_subscribed);
     return 0;
 }
 
-int feed_subs_close(struct question *q)
+int feed_subs_close(struct question *question)
 {
-    struct feed_unsubscribe u;
-    int rc = feed_unsubscribe_read(&q->request, &u, &q->why);
+    struct feed_unsubscribe unsubscribe;
+    int rc = feed_unsubscribe_read(&question->request, &unsubscribe, &question->why);
 
     if (rc < 0)
         return rc;
-    LIST_EACH(at, &q->client->subs)
+    LIST_EACH(at, &question->client->subs)
     {
-        struct sub *s = LIST_ENTRY(at, struct sub, link);
+        struct sub *sub = LIST_ENTRY(at, struct sub, link);
 
-        if (s->id != u.sub)
+        if (sub->id != unsubscribe.sub)
             continue;
-        free_sub(s);
+        free_sub(sub);
         return 0;
     }
-    return err_set(&q->why, FEED_NOT_FOUND, "no subscription %lld on this connection",
-                   (long long)u.sub);
+    return err_set(&question->why, FEED_NOT_FOUND, "no subscription %lld on this connection",
+                   (long long)unsubscribe.sub);
 }
 
-void feed_subs_close_all(struct feed_client *c)
+void feed_subs_close_all(struct feed_client *client)
 {
-    LIST_EACH_SAFE(at, &c->subs)
+    LIST_EACH_SAFE(at, &client->subs)
     {
         free_sub(LIST_ENTRY(at, struct sub, link));
     }
 }
 
-void feed_subs_drained(struct feed_client *c)
+void feed_subs_drained(struct feed_client *client)
 {
-    LIST_EACH(at, &c->subs)
+    LIST_EACH(at, &client->subs)
     {
-        struct sub *s = LIST_ENTRY(at, struct sub, link);
+        struct sub *sub = LIST_ENTRY(at, struct sub, link);
 
-        if (s->state == SUB_READING)
-            catch_up(s);
+        if (sub->state == SUB_READING)
+            catch_up(sub);
     }
 }

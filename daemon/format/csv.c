@@ -106,39 +106,39 @@ static bool has_name(const struct column *column, const char *name, const char *
            (!part || strcmp(column->part, part) == 0);
 }
 
-static void add_name(struct header *h, const char *name, const char *part)
+static void add_name(struct header *header, const char *name, const char *part)
 {
-    for (size_t i = 0; i < h->n; i++) {
-        if (has_name(&h->columns[i], name, part))
+    for (size_t i = 0; i < header->n; i++) {
+        if (has_name(&header->columns[i], name, part))
             return;
     }
-    if (h->n == h->capacity) {
-        size_t capacity = h->capacity ? 2 * h->capacity : 64;
-        struct column *grown = realloc(h->columns, capacity * sizeof *grown);
+    if (header->n == header->capacity) {
+        size_t capacity = header->capacity ? 2 * header->capacity : 64;
+        struct column *grown = realloc(header->columns, capacity * sizeof *grown);
 
-        h->failed |= !grown;
+        header->failed |= !grown;
         if (!grown)
             return;
-        h->columns = grown;
-        h->capacity = capacity;
+        header->columns = grown;
+        header->capacity = capacity;
     }
-    h->columns[h->n++] = (struct column){name, part, NULL};
+    header->columns[header->n++] = (struct column){name, part, NULL};
 }
 
 /* The members of `columns`: arrays, or objects of arrays. */
-static void add_columns(struct header *h, const cJSON *columns)
+static void add_columns(struct header *header, const cJSON *columns)
 {
     const cJSON *column, *part;
 
     cJSON_ArrayForEach(column, columns)
     {
         if (cJSON_IsArray(column)) {
-            add_name(h, column->string, NULL);
+            add_name(header, column->string, NULL);
             continue;
         }
         cJSON_ArrayForEach(part, column)
         {
-            add_name(h, column->string, part->string);
+            add_name(header, column->string, part->string);
         }
     }
 }
@@ -157,14 +157,14 @@ static void put_name(FILE *out, const struct column *column)
     free(name);
 }
 
-static void put_header(FILE *out, const struct header *h, const char *first)
+static void put_header(FILE *out, const struct header *header, const char *first)
 {
     if (first)
-        fprintf(out, "%s%s", first, h->n > 0 ? "," : "");
-    for (size_t i = 0; i < h->n; i++) {
+        fprintf(out, "%s%s", first, header->n > 0 ? "," : "");
+    for (size_t i = 0; i < header->n; i++) {
         if (i > 0)
             fputc(',', out);
-        put_name(out, &h->columns[i]);
+        put_name(out, &header->columns[i]);
     }
     fputs("\r\n", out);
 }
@@ -172,26 +172,26 @@ static void put_header(FILE *out, const struct header *h, const char *first)
 /* ---- rows ------------------------------------------------------------------------------------ */
 
 /* Goes to the first cells; false when there is no row. */
-static bool start_columns(struct header *h, const cJSON *columns)
+static bool start_columns(struct header *header, const cJSON *columns)
 {
     bool more = false;
 
-    for (size_t i = 0; i < h->n; i++) {
-        struct column *c = &h->columns[i];
-        const cJSON *cells = cJSON_GetObjectItemCaseSensitive(columns, c->name);
+    for (size_t i = 0; i < header->n; i++) {
+        struct column *column = &header->columns[i];
+        const cJSON *cells = cJSON_GetObjectItemCaseSensitive(columns, column->name);
 
-        if (c->part)
-            cells = cJSON_GetObjectItemCaseSensitive(cells, c->part);
-        c->at = cJSON_IsArray(cells) ? cells->child : NULL;
-        more |= c->at != NULL;
+        if (column->part)
+            cells = cJSON_GetObjectItemCaseSensitive(cells, column->part);
+        column->at = cJSON_IsArray(cells) ? cells->child : NULL;
+        more |= column->at != NULL;
     }
     return more;
 }
 
 /* A row for each place in the arrays of `columns`, behind `first` or the number of the row. */
-static bool put_columns(FILE *out, struct header *h, const cJSON *first, const cJSON *columns)
+static bool put_columns(FILE *out, struct header *header, const cJSON *first, const cJSON *columns)
 {
-    bool more = start_columns(h, columns), good = true;
+    bool more = start_columns(header, columns), good = true;
 
     for (size_t k = 1; more && good; k++) {
         if (first)
@@ -199,13 +199,13 @@ static bool put_columns(FILE *out, struct header *h, const cJSON *first, const c
         else
             fprintf(out, "%zu", k);
         more = false;
-        for (size_t i = 0; i < h->n && good; i++) {
-            struct column *c = &h->columns[i];
+        for (size_t i = 0; i < header->n && good; i++) {
+            struct column *column = &header->columns[i];
 
             fputc(',', out);
-            good = put_cell(out, c->at);
-            c->at = c->at ? c->at->next : NULL;
-            more |= c->at != NULL;
+            good = put_cell(out, column->at);
+            column->at = column->at ? column->at->next : NULL;
+            more |= column->at != NULL;
         }
         fputs("\r\n", out);
     }
@@ -213,37 +213,37 @@ static bool put_columns(FILE *out, struct header *h, const cJSON *first, const c
 }
 
 /* `first` names the objects: "layer" or "name". */
-static bool put_series(FILE *out, struct header *h, const cJSON *list, const char *first)
+static bool put_series(FILE *out, struct header *header, const cJSON *list, const char *first)
 {
     const cJSON *item;
     bool good = true;
 
     cJSON_ArrayForEach(item, list)
     {
-        add_columns(h, cJSON_GetObjectItemCaseSensitive(item, "columns"));
+        add_columns(header, cJSON_GetObjectItemCaseSensitive(item, "columns"));
     }
-    put_header(out, h, first);
+    put_header(out, header, first);
     cJSON_ArrayForEach(item, list)
     {
-        good = good && put_columns(out, h, cJSON_GetObjectItemCaseSensitive(item, first),
+        good = good && put_columns(out, header, cJSON_GetObjectItemCaseSensitive(item, first),
                                    cJSON_GetObjectItemCaseSensitive(item, "columns"));
     }
     return good;
 }
 
-static bool put_object(FILE *out, const struct header *h, const cJSON *object)
+static bool put_object(FILE *out, const struct header *header, const cJSON *object)
 {
-    for (size_t i = 0; i < h->n; i++) {
+    for (size_t i = 0; i < header->n; i++) {
         if (i > 0)
             fputc(',', out);
-        if (!put_cell(out, cJSON_GetObjectItemCaseSensitive(object, h->columns[i].name)))
+        if (!put_cell(out, cJSON_GetObjectItemCaseSensitive(object, header->columns[i].name)))
             return false;
     }
     fputs("\r\n", out);
     return true;
 }
 
-static bool put_objects(FILE *out, struct header *h, const cJSON *list)
+static bool put_objects(FILE *out, struct header *header, const cJSON *list)
 {
     const cJSON *item, *member;
     bool good = true;
@@ -252,13 +252,13 @@ static bool put_objects(FILE *out, struct header *h, const cJSON *list)
     {
         cJSON_ArrayForEach(member, item)
         {
-            add_name(h, member->string, NULL);
+            add_name(header, member->string, NULL);
         }
     }
-    put_header(out, h, NULL);
+    put_header(out, header, NULL);
     cJSON_ArrayForEach(item, list)
     {
-        good = good && put_object(out, h, item);
+        good = good && put_object(out, header, item);
     }
     return good;
 }
@@ -277,21 +277,22 @@ static const cJSON *list_of(const cJSON *answer)
     return NULL;
 }
 
-static bool put_answer(FILE *out, struct header *h, const cJSON *answer)
+static bool put_answer(FILE *out, struct header *header, const cJSON *answer)
 {
     const cJSON *list = list_of(answer), *member;
 
     if (list && list->child && cJSON_GetObjectItemCaseSensitive(list->child, "columns"))
-        return put_series(out, h, list, strcmp(list->string, "scalars") == 0 ? "name" : "layer");
+        return put_series(out, header, list,
+                          strcmp(list->string, "scalars") == 0 ? "name" : "layer");
     if (list)
-        return put_objects(out, h, list);
+        return put_objects(out, header, list);
     cJSON_ArrayForEach(member, answer)
     {
         if (cJSON_IsArray(member))
-            add_name(h, member->string, NULL);
+            add_name(header, member->string, NULL);
     }
-    put_header(out, h, "k");
-    return put_columns(out, h, NULL, answer);
+    put_header(out, header, "k");
+    return put_columns(out, header, NULL, answer);
 }
 
 char *csv_from_answer(const cJSON *answer, size_t *size)

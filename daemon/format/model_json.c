@@ -87,17 +87,17 @@ cJSON *metrics_to_json(void)
     return NULL;
 }
 
-static bool add_place(cJSON *o, const char *run, const char *layer, uint32_t attempt)
+static bool add_place(cJSON *object, const char *run, const char *layer, uint32_t attempt)
 {
-    return o && add_text(o, "run", run) && add_text(o, "layer", layer) &&
-           json_add_integer(o, "attempt", attempt);
+    return object && add_text(object, "run", run) && add_text(object, "layer", layer) &&
+           json_add_integer(object, "attempt", attempt);
 }
 
-static bool add_member(cJSON *o, const struct point *point, const struct point_field *field)
+static bool add_member(cJSON *object, const struct point *point, const struct point_field *field)
 {
     cJSON *value = point_member_to_json(point, field);
 
-    if (value && cJSON_AddItemToObject(o, field->name, value))
+    if (value && cJSON_AddItemToObject(object, field->name, value))
         return true;
     cJSON_Delete(value);
     return false;
@@ -106,65 +106,69 @@ static bool add_member(cJSON *o, const struct point *point, const struct point_f
 cJSON *point_to_json(const char *run, const char *layer, uint32_t attempt,
                      const struct point *point)
 {
-    cJSON *o = cJSON_CreateObject();
-    bool done = add_place(o, run, layer, attempt);
+    cJSON *object = cJSON_CreateObject();
+    bool done = add_place(object, run, layer, attempt);
 
     for (int i = 0; done && i < POINT_MEMBER_COUNT; i++)
-        done = add_member(o, point, &point_table[i]);
+        done = add_member(object, point, &point_table[i]);
     if (done)
-        return o;
-    cJSON_Delete(o);
+        return object;
+    cJSON_Delete(object);
     return NULL;
 }
 
 cJSON *scalar_to_json(const char *run, uint32_t attempt, int64_t step, double time,
                       const struct scalar *scalar)
 {
-    cJSON *o = cJSON_CreateObject();
+    cJSON *object = cJSON_CreateObject();
 
-    if (o && add_text(o, "run", run) && add_text(o, "name", scalar->name) &&
-        json_add_integer(o, "attempt", attempt) && json_add_integer(o, "step", step) &&
-        json_add_double(o, "time", time) && json_add_double(o, "value", scalar->value))
-        return o;
-    cJSON_Delete(o);
+    if (object && add_text(object, "run", run) && add_text(object, "name", scalar->name) &&
+        json_add_integer(object, "attempt", attempt) && json_add_integer(object, "step", step) &&
+        json_add_double(object, "time", time) && json_add_double(object, "value", scalar->value))
+        return object;
+    cJSON_Delete(object);
     return NULL;
 }
 
-static bool add_transition(cJSON *o, const struct finding *f)
+static bool add_transition(cJSON *object, const struct finding *finding)
 {
-    const struct transition *t = &f->transition;
+    const struct transition *transition = &finding->transition;
 
-    return add_text(o, "kind", "transition") &&
-           add_text(o, "metric", metric_table[f->metric].name) &&
-           add_text(o, "direction", transition_direction_name(t->direction)) &&
-           json_add_integer(o, "start", t->start) && json_add_integer(o, "end", t->end) &&
-           json_add_double(o, "from", t->from) && json_add_double(o, "to", t->to) &&
-           json_add_double(o, "size", t->size) && json_add_double(o, "confidence", t->confidence);
+    return add_text(object, "kind", "transition") &&
+           add_text(object, "metric", metric_table[finding->metric].name) &&
+           add_text(object, "direction", transition_direction_name(transition->direction)) &&
+           json_add_integer(object, "start", transition->start) &&
+           json_add_integer(object, "end", transition->end) &&
+           json_add_double(object, "from", transition->from) &&
+           json_add_double(object, "to", transition->to) &&
+           json_add_double(object, "size", transition->size) &&
+           json_add_double(object, "confidence", transition->confidence);
 }
 
-static bool add_agreement(cJSON *o, const struct finding *f)
+static bool add_agreement(cJSON *object, const struct finding *finding)
 {
     cJSON *accuracy;
 
-    if (f->agrees == AGREES_UNKNOWN)
-        return cJSON_AddNullToObject(o, "agrees") && cJSON_AddNullToObject(o, "accuracy");
-    accuracy = cJSON_AddBoolToObject(o, "agrees", f->agrees == AGREES_YES)
-                   ? cJSON_AddObjectToObject(o, "accuracy")
+    if (finding->agrees == AGREES_UNKNOWN)
+        return cJSON_AddNullToObject(object, "agrees") && cJSON_AddNullToObject(object, "accuracy");
+    accuracy = cJSON_AddBoolToObject(object, "agrees", finding->agrees == AGREES_YES)
+                   ? cJSON_AddObjectToObject(object, "accuracy")
                    : NULL;
-    return accuracy && add_text(accuracy, "name", f->accuracy.name) &&
-           json_add_double(accuracy, "from", f->accuracy.from) &&
-           json_add_double(accuracy, "to", f->accuracy.to);
+    return accuracy && add_text(accuracy, "name", finding->accuracy.name) &&
+           json_add_double(accuracy, "from", finding->accuracy.from) &&
+           json_add_double(accuracy, "to", finding->accuracy.to);
 }
 
 cJSON *finding_to_json(const char *run, const char *layer, uint32_t attempt,
-                       const struct finding *f)
+                       const struct finding *finding)
 {
-    cJSON *o = cJSON_CreateObject();
+    cJSON *object = cJSON_CreateObject();
 
-    if (add_place(o, run, layer, attempt) && json_add_integer(o, "step", f->step) &&
-        json_add_double(o, "time", f->time) && add_transition(o, f) && add_agreement(o, f))
-        return o;
-    cJSON_Delete(o);
+    if (add_place(object, run, layer, attempt) && json_add_integer(object, "step", finding->step) &&
+        json_add_double(object, "time", finding->time) && add_transition(object, finding) &&
+        add_agreement(object, finding))
+        return object;
+    cJSON_Delete(object);
     return NULL;
 }
 
@@ -201,21 +205,23 @@ static bool add_cumulated(cJSON *object, const char *name, const double *share, 
 }
 
 cJSON *spectrum_to_json(const char *run, const char *layer, uint32_t attempt, int64_t step,
-                        double n, const struct spectrum *s)
+                        double n, const struct spectrum *spectrum)
 {
-    cJSON *o = cJSON_CreateObject();
+    cJSON *object = cJSON_CreateObject();
 
-    if (add_place(o, run, layer, attempt) && json_add_integer(o, "step", step) &&
-        json_add_double(o, "n", n) && json_add_integer(o, "p", s->p) &&
-        json_add_integer(o, "rank", s->rank) &&
-        json_add_integer(o, "rank_targets", s->rank_targets) &&
-        cJSON_AddBoolToObject(o, "centred", !s->uncentred) &&
-        cJSON_AddBoolToObject(o, "few_rows", s->few_rows) &&
-        json_add_double(o, "total", s->total) && add_values(o, "rho", s->rho, s->n_values) &&
-        add_values(o, "u", s->u, s->n_values) && add_values(o, "q", s->q, s->n_values) &&
-        add_cumulated(o, "pi_hat", s->u, s->rank, s->n_values) &&
-        add_cumulated(o, "pi_star", s->q, s->rank_targets, s->n_values))
-        return o;
-    cJSON_Delete(o);
+    if (add_place(object, run, layer, attempt) && json_add_integer(object, "step", step) &&
+        json_add_double(object, "n", n) && json_add_integer(object, "p", spectrum->p) &&
+        json_add_integer(object, "rank", spectrum->rank) &&
+        json_add_integer(object, "rank_targets", spectrum->rank_targets) &&
+        cJSON_AddBoolToObject(object, "centred", !spectrum->uncentred) &&
+        cJSON_AddBoolToObject(object, "few_rows", spectrum->few_rows) &&
+        json_add_double(object, "total", spectrum->total) &&
+        add_values(object, "rho", spectrum->rho, spectrum->n_values) &&
+        add_values(object, "u", spectrum->u, spectrum->n_values) &&
+        add_values(object, "q", spectrum->q, spectrum->n_values) &&
+        add_cumulated(object, "pi_hat", spectrum->u, spectrum->rank, spectrum->n_values) &&
+        add_cumulated(object, "pi_star", spectrum->q, spectrum->rank_targets, spectrum->n_values))
+        return object;
+    cJSON_Delete(object);
     return NULL;
 }

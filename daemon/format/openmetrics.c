@@ -72,14 +72,14 @@ static void put_families(FILE *out, const cJSON *status)
     put_label(out, "version", cJSON_GetObjectItemCaseSensitive(status, "version"));
     fputs("} 1\n", out);
     for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
-        const struct family *f = &families[i];
+        const struct family *family = &families[i];
         const char *value =
-            number_text(cJSON_GetObjectItemCaseSensitive(status, f->member), buffer);
+            number_text(cJSON_GetObjectItemCaseSensitive(status, family->member), buffer);
 
-        put_head(out, f->name, f->type, f->unit, f->help);
+        put_head(out, family->name, family->type, family->unit, family->help);
         if (value)
-            fprintf(out, "%s%s %s\n", f->name, strcmp(f->type, "counter") == 0 ? "_total" : "",
-                    value);
+            fprintf(out, "%s%s %s\n", family->name,
+                    strcmp(family->type, "counter") == 0 ? "_total" : "", value);
     }
 }
 

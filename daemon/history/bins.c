@@ -31,60 +31,60 @@ static double position(enum spacing spacing, int64_t step)
 struct bins *bins_new(size_t n_values, size_t n_points, enum spacing spacing, int64_t from,
                       int64_t to)
 {
-    struct bins *b = calloc(1, sizeof *b);
+    struct bins *bins = calloc(1, sizeof *bins);
     double length;
 
     assert(n_values > 0 && n_points >= 2 && from >= 0 && from <= to);
-    if (!b)
+    if (!bins)
         return NULL;
-    b->n_values = n_values;
-    b->n_bins = n_points / 2;
-    b->spacing = spacing;
-    b->start = position(spacing, from);
-    length = position(spacing, to) - b->start;
-    b->scale = length > 0 ? (double)b->n_bins / length : 0;
-    b->held = calloc(b->n_bins, sizeof *b->held);
-    b->values = calloc(b->n_bins * 3, n_values * sizeof *b->values);
-    if (!b->held || !b->values) {
-        bins_free(b);
+    bins->n_values = n_values;
+    bins->n_bins = n_points / 2;
+    bins->spacing = spacing;
+    bins->start = position(spacing, from);
+    length = position(spacing, to) - bins->start;
+    bins->scale = length > 0 ? (double)bins->n_bins / length : 0;
+    bins->held = calloc(bins->n_bins, sizeof *bins->held);
+    bins->values = calloc(bins->n_bins * 3, n_values * sizeof *bins->values);
+    if (!bins->held || !bins->values) {
+        bins_free(bins);
         return NULL;
     }
-    return b;
+    return bins;
 }
 
-void bins_free(struct bins *b)
+void bins_free(struct bins *bins)
 {
-    if (!b)
+    if (!bins)
         return;
-    free(b->held);
-    free(b->values);
-    free(b);
+    free(bins->held);
+    free(bins->values);
+    free(bins);
 }
 
-static size_t bin_of(const struct bins *b, int64_t step)
+static size_t bin_of(const struct bins *bins, int64_t step)
 {
-    double place = step < 0 ? 0 : (position(b->spacing, step) - b->start) * b->scale;
+    double place = step < 0 ? 0 : (position(bins->spacing, step) - bins->start) * bins->scale;
 
     if (place <= 0)
         return 0;
-    return place >= (double)b->n_bins ? b->n_bins - 1 : (size_t)place;
+    return place >= (double)bins->n_bins ? bins->n_bins - 1 : (size_t)place;
 }
 
 /* fmin and fmax ignore a NaN as long as the other value is a number. */
-void bins_add(struct bins *b, int64_t step, const double *values)
+void bins_add(struct bins *bins, int64_t step, const double *values)
 {
-    size_t at = bin_of(b, step);
-    struct held *bin = &b->held[at];
-    double *min = b->values + at * 3 * b->n_values;
-    double *max = min + b->n_values, *last = max + b->n_values;
+    size_t at = bin_of(bins, step);
+    struct held *bin = &bins->held[at];
+    double *min = bins->values + at * 3 * bins->n_values;
+    double *max = min + bins->n_values, *last = max + bins->n_values;
     bool first = bin->count == 0;
 
-    for (size_t i = 0; i < b->n_values; i++) {
+    for (size_t i = 0; i < bins->n_values; i++) {
         min[i] = first ? values[i] : fmin(min[i], values[i]);
         max[i] = first ? values[i] : fmax(max[i], values[i]);
     }
     if (first || step >= bin->step_end) {
-        memcpy(last, values, b->n_values * sizeof *values);
+        memcpy(last, values, bins->n_values * sizeof *values);
         bin->step_end = step;
     }
     if (first || step < bin->step)
@@ -92,24 +92,24 @@ void bins_add(struct bins *b, int64_t step, const double *values)
     bin->count++;
 }
 
-bool bins_next(const struct bins *b, size_t *cursor, struct bin *out)
+bool bins_next(const struct bins *bins, size_t *cursor, struct bin *out)
 {
     const double *values;
     size_t at = *cursor;
 
-    while (at < b->n_bins && b->held[at].count == 0)
+    while (at < bins->n_bins && bins->held[at].count == 0)
         at++;
     *cursor = at + 1;
-    if (at >= b->n_bins)
+    if (at >= bins->n_bins)
         return false;
-    values = b->values + at * 3 * b->n_values;
+    values = bins->values + at * 3 * bins->n_values;
     *out = (struct bin){
-        .step = b->held[at].step,
-        .step_end = b->held[at].step_end,
-        .count = b->held[at].count,
+        .step = bins->held[at].step,
+        .step_end = bins->held[at].step_end,
+        .count = bins->held[at].count,
         .min = values,
-        .max = values + b->n_values,
-        .last = values + 2 * b->n_values,
+        .max = values + bins->n_values,
+        .last = values + 2 * bins->n_values,
     };
     return true;
 }

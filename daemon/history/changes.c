@@ -24,70 +24,73 @@ struct stream {
 };
 #define MAX_STREAMS 2
 
-static int stream_next(struct stream *s, struct err *e)
+static int stream_next(struct stream *stream, struct err *err)
 {
-    int rc = sql_step(s->q, e);
+    int rc = sql_step(stream->q, err);
 
-    s->seq = rc == 1 ? (uint64_t)sqlite3_column_int64(s->q, s->seq_column) : UINT64_MAX;
+    stream->seq =
+        rc == 1 ? (uint64_t)sqlite3_column_int64(stream->q, stream->seq_column) : UINT64_MAX;
     return rc < 0 ? rc : 0;
 }
 
-static cJSON *point_change(sqlite3_stmt *q)
+static cJSON *point_change(sqlite3_stmt *statement)
 {
     struct point point;
 
-    store_schema_point(q, CHANGE_COLUMNS, &point);
-    return point_to_json(sql_column_text(q, 0), sql_column_text(q, 1),
-                         (uint32_t)sqlite3_column_int64(q, 2), &point);
+    store_schema_point(statement, CHANGE_COLUMNS, &point);
+    return point_to_json(sql_column_text(statement, 0), sql_column_text(statement, 1),
+                         (uint32_t)sqlite3_column_int64(statement, 2), &point);
 }
 
-static cJSON *scalar_change(sqlite3_stmt *q)
+static cJSON *scalar_change(sqlite3_stmt *statement)
 {
-    struct scalar scalar = {.value = sql_column_double(q, CHANGE_COLUMNS + 2)};
+    struct scalar scalar = {.value = sql_column_double(statement, CHANGE_COLUMNS + 2)};
 
-    snprintf(scalar.name, sizeof scalar.name, "%s", sql_column_text(q, 1));
-    return scalar_to_json(sql_column_text(q, 0), (uint32_t)sqlite3_column_int64(q, 2),
-                          sqlite3_column_int64(q, CHANGE_COLUMNS),
-                          sql_column_double(q, CHANGE_COLUMNS + 1), &scalar);
+    snprintf(scalar.name, sizeof scalar.name, "%s", sql_column_text(statement, 1));
+    return scalar_to_json(sql_column_text(statement, 0),
+                          (uint32_t)sqlite3_column_int64(statement, 2),
+                          sqlite3_column_int64(statement, CHANGE_COLUMNS),
+                          sql_column_double(statement, CHANGE_COLUMNS + 1), &scalar);
 }
 
 /* The columns of FINDING_COLUMNS. A metric that this program does not know reads as d_lr. */
-static cJSON *finding_change(sqlite3_stmt *q)
+static cJSON *finding_change(sqlite3_stmt *statement)
 {
-    int first = FINDING_FEED_SEQ + 1, metric = metric_find(sql_column_text(q, first + 2));
-    struct finding f = {
+    int first = FINDING_FEED_SEQ + 1, metric = metric_find(sql_column_text(statement, first + 2));
+    struct finding finding = {
         .metric = metric < 0 ? METRIC_D_LR : (enum metric)metric,
-        .step = sqlite3_column_int64(q, first),
-        .time = sql_column_double(q, first + 1),
+        .step = sqlite3_column_int64(statement, first),
+        .time = sql_column_double(statement, first + 1),
         .transition =
             {
-                .direction = sqlite3_column_int(q, first + 3) ? TRANSITION_RISE : TRANSITION_FALL,
-                .start = sqlite3_column_int64(q, first + 4),
-                .end = sqlite3_column_int64(q, first + 5),
-                .from = sql_column_double(q, first + 6),
-                .to = sql_column_double(q, first + 7),
-                .confidence = sql_column_double(q, first + 8),
+                .direction =
+                    sqlite3_column_int(statement, first + 3) ? TRANSITION_RISE : TRANSITION_FALL,
+                .start = sqlite3_column_int64(statement, first + 4),
+                .end = sqlite3_column_int64(statement, first + 5),
+                .from = sql_column_double(statement, first + 6),
+                .to = sql_column_double(statement, first + 7),
+                .confidence = sql_column_double(statement, first + 8),
             },
-        .agrees = (enum agreement)sqlite3_column_int(q, first + 9),
-        .accuracy = {.name = sql_column_text(q, first + 10),
-                     .from = sql_column_double(q, first + 11),
-                     .to = sql_column_double(q, first + 12)},
+        .agrees = (enum agreement)sqlite3_column_int(statement, first + 9),
+        .accuracy = {.name = sql_column_text(statement, first + 10),
+                     .from = sql_column_double(statement, first + 11),
+                     .to = sql_column_double(statement, first + 12)},
     };
 
-    f.transition.size = fabs(f.transition.to - f.transition.from);
-    return finding_to_json(sql_column_text(q, 0), sql_column_text(q, 1),
-                           (uint32_t)sqlite3_column_int64(q, 2), &f);
+    finding.transition.size = fabs(finding.transition.to - finding.transition.from);
+    return finding_to_json(sql_column_text(statement, 0), sql_column_text(statement, 1),
+                           (uint32_t)sqlite3_column_int64(statement, 2), &finding);
 }
 
-static int add_change(struct history_page *page, const struct stream *s, struct err *e)
+static int add_change(struct history_page *page, const struct stream *stream, struct err *err)
 {
-    cJSON *change = s->to_json(s->q);
+    cJSON *change = stream->to_json(stream->q);
 
     if (!change)
-        return history_no_memory(e);
-    cJSON_AddItemToArray(s->into, change);
+        return history_no_memory(err);
+    cJSON_AddItemToArray(stream->into, change);
     page->n_items++;
-    return sql_row_check(s->q, e);
+    return sql_row_check(stream->q, err);
 }
 
 /* The stream whose row is next. */
@@ -105,37 +108,39 @@ static struct stream *first_of(struct stream *streams, size_t n)
 /* Merges the streams into the page until the page is full, or until enough rows of other runs were
  * passed over. */
 static int merge(struct history_page *page, struct stream *streams, size_t n, int64_t run_key,
-                 size_t limit, struct err *e)
+                 size_t limit, struct err *err)
 {
     size_t n_scanned = 0;
     int rc;
 
     for (size_t i = 0; i < n; i++) {
-        rc = stream_next(&streams[i], e);
+        rc = stream_next(&streams[i], err);
         if (rc < 0)
             return rc;
     }
     for (;;) {
-        struct stream *s = first_of(streams, n);
+        struct stream *stream = first_of(streams, n);
 
-        if (s->seq == UINT64_MAX) {
+        if (stream->seq == UINT64_MAX) {
             page->reached = page->committed;
             return 0;
         }
         if (page->n_items == limit || n_scanned++ == HISTORY_PAGE_SCAN)
             return 0;
-        page->reached = s->seq;
-        rc = run_key == 0 || sqlite3_column_int64(s->q, 3) == run_key ? add_change(page, s, e) : 0;
+        page->reached = stream->seq;
+        rc = run_key == 0 || sqlite3_column_int64(stream->q, 3) == run_key
+                 ? add_change(page, stream, err)
+                 : 0;
         if (rc == 0)
-            rc = stream_next(s, e);
+            rc = stream_next(stream, err);
         if (rc < 0)
             return rc;
     }
 }
 
-static int start_page(struct history *h, struct history_page *page, struct err *e)
+static int start_page(struct history *history, struct history_page *page, struct err *err)
 {
-    sqlite3_stmt *q = h->statement[SQL_FEED_SEQ];
+    sqlite3_stmt *statement = history->statement[SQL_FEED_SEQ];
     int rc;
 
     memset(page, 0, sizeof *page);
@@ -143,70 +148,71 @@ static int start_page(struct history *h, struct history_page *page, struct err *
     page->scalars = cJSON_CreateArray();
     page->events = cJSON_CreateArray();
     if (!page->points || !page->scalars || !page->events)
-        return history_no_memory(e);
-    rc = sql_run(h->statement[SQL_BEGIN], e);
+        return history_no_memory(err);
+    rc = sql_run(history->statement[SQL_BEGIN], err);
     if (rc < 0)
         return rc;
-    rc = sql_step(q, e);
-    page->committed = rc == 1 ? (uint64_t)sqlite3_column_int64(q, 0) : 0;
-    sqlite3_reset(q);
+    rc = sql_step(statement, err);
+    page->committed = rc == 1 ? (uint64_t)sqlite3_column_int64(statement, 0) : 0;
+    sqlite3_reset(statement);
     return rc < 0 ? rc : 0;
 }
 
-static int finish_page(struct history *h, struct history_page *page, int rc)
+static int finish_page(struct history *history, struct history_page *page, int rc)
 {
-    history_end_transaction(h);
+    history_end_transaction(history);
     if (rc < 0)
         history_page_release(page);
     return rc;
 }
 
 /* Which statements find what is new, or the latest; returns how many. */
-static size_t list_streams(struct history *h, enum change_kind kind, bool latest,
+static size_t list_streams(struct history *history, enum change_kind kind, bool latest,
                            const struct history_page *page, struct stream *out)
 {
     if (kind == CHANGE_EVENTS) {
-        out[0] = (struct stream){h->statement[latest ? SQL_LATEST_FINDINGS : SQL_NEW_FINDINGS],
-                                 FINDING_FEED_SEQ, finding_change, page->events, 0};
+        out[0] =
+            (struct stream){history->statement[latest ? SQL_LATEST_FINDINGS : SQL_NEW_FINDINGS],
+                            FINDING_FEED_SEQ, finding_change, page->events, 0};
         return 1;
     }
-    out[0] = (struct stream){h->statement[latest ? SQL_LATEST_POINTS : SQL_NEW_POINTS],
+    out[0] = (struct stream){history->statement[latest ? SQL_LATEST_POINTS : SQL_NEW_POINTS],
                              POINT_FEED_SEQ, point_change, page->points, 0};
-    out[1] = (struct stream){h->statement[latest ? SQL_LATEST_SCALARS : SQL_NEW_SCALARS],
+    out[1] = (struct stream){history->statement[latest ? SQL_LATEST_SCALARS : SQL_NEW_SCALARS],
                              SCALAR_FEED_SEQ, scalar_change, page->scalars, 0};
     return 2;
 }
 
-int history_latest(struct history *h, enum change_kind kind, int64_t run_key,
-                   struct history_page *out, struct err *e)
+int history_latest(struct history *history, enum change_kind kind, int64_t run_key,
+                   struct history_page *out, struct err *err)
 {
     struct stream streams[MAX_STREAMS];
-    int rc = start_page(h, out, e);
-    size_t n = list_streams(h, kind, true, out, streams);
+    int rc = start_page(history, out, err);
+    size_t n = list_streams(history, kind, true, out, streams);
 
     for (size_t i = 0; i < n; i++) {
         SQL_BIND(streams[i].q, run_key);
-        while (rc == 0 && (rc = sql_step(streams[i].q, e)) == 1)
-            rc = add_change(out, &streams[i], e);
+        while (rc == 0 && (rc = sql_step(streams[i].q, err)) == 1)
+            rc = add_change(out, &streams[i], err);
     }
     out->reached = out->committed;
-    return finish_page(h, out, rc);
+    return finish_page(history, out, rc);
 }
 
-int history_changes(struct history *h, enum change_kind kind, int64_t run_key, uint64_t since,
-                    size_t limit, struct history_page *out, struct err *e)
+int history_changes(struct history *history, enum change_kind kind, int64_t run_key, uint64_t since,
+                    size_t limit, struct history_page *out, struct err *err)
 {
     struct stream streams[MAX_STREAMS];
-    int rc = start_page(h, out, e);
-    size_t n = list_streams(h, kind, false, out, streams);
+    int rc = start_page(history, out, err);
+    size_t n = list_streams(history, kind, false, out, streams);
 
     assert(limit > 0 && limit <= HISTORY_PAGE_MAX);
     out->reached = since;
     for (size_t i = 0; i < n; i++)
         SQL_BIND(streams[i].q, (int64_t)since);
     if (rc == 0)
-        rc = merge(out, streams, n, run_key, limit, e);
-    return finish_page(h, out, rc);
+        rc = merge(out, streams, n, run_key, limit, err);
+    return finish_page(history, out, rc);
 }
 
 void history_page_release(struct history_page *page)
@@ -219,41 +225,41 @@ void history_page_release(struct history_page *page)
 
 /* ---- events -------------------------------------------------------------------------------- */
 
-static int events(struct history *h, const struct feed_event_query *params, cJSON **out,
-                  struct err *e)
+static int events(struct history *history, const struct feed_event_query *params, cJSON **out,
+                  struct err *err)
 {
-    sqlite3_stmt *q = h->statement[SQL_FINDINGS];
+    sqlite3_stmt *statement = history->statement[SQL_FINDINGS];
     struct history_page page = {0};
-    struct stream stream = {q, FINDING_FEED_SEQ, finding_change, NULL, 0};
+    struct stream stream = {statement, FINDING_FEED_SEQ, finding_change, NULL, 0};
     char id[RUN_ID_MAX + 1];
     int64_t run_key = 0;
-    int rc = history_resolve(h, params->run, &run_key, id, e);
+    int rc = history_resolve(history, params->run, &run_key, id, err);
 
     if (rc < 0)
         return rc;
     *out = cJSON_CreateObject();
     if (!*out || !cJSON_AddStringToObject(*out, "run", id))
-        return history_no_memory(e);
+        return history_no_memory(err);
     stream.into = cJSON_AddArrayToObject(*out, "events");
     if (!stream.into)
-        return history_no_memory(e);
-    SQL_BIND(q, run_key, params->from, params->to, params->all_attempts, INT64_MAX,
+        return history_no_memory(err);
+    SQL_BIND(statement, run_key, params->from, params->to, params->all_attempts, INT64_MAX,
              HISTORY_ANSWER_EVENTS);
-    sql_bind_text(q, 7, params->layer);
-    while ((rc = sql_step(q, e)) == 1) {
-        rc = add_change(&page, &stream, e);
+    sql_bind_text(statement, 7, params->layer);
+    while ((rc = sql_step(statement, err)) == 1) {
+        rc = add_change(&page, &stream, err);
         if (rc < 0)
             break;
     }
     return rc;
 }
 
-int history_events(struct history *h, const struct feed_event_query *params, cJSON **out,
-                   struct err *e)
+int history_events(struct history *history, const struct feed_event_query *params, cJSON **out,
+                   struct err *err)
 {
-    int rc = history_begin(h, out, e);
+    int rc = history_begin(history, out, err);
 
     if (rc == 0)
-        rc = events(h, params, out, e);
-    return history_end(h, rc, out);
+        rc = events(history, params, out, err);
+    return history_end(history, rc, out);
 }

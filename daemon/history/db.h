@@ -53,14 +53,14 @@ struct history {
 
 /* Begins the read transaction of a query, and ends it: an answer shows one instant of the store.
  * After a failure (`rc`) what was made of the answer is freed. Returns 0, or `rc`. */
-int history_begin(struct history *, cJSON **out, struct err *e);
+int history_begin(struct history *, cJSON **out, struct err *err);
 int history_end(struct history *, int rc, cJSON **out);
 
 /* A statement that an error left in mid-row is reset first: it would keep the snapshot alive. */
 void history_end_transaction(struct history *);
 
 /* The id of a run, into RUN_ID_MAX + 1 bytes, and its key: of `run` as FEED.md's RUN. */
-int history_resolve(struct history *, const char *run, int64_t *run_key, char *id, struct err *e);
+int history_resolve(struct history *, const char *run, int64_t *run_key, char *id, struct err *err);
 
 /* -ENOMEM with its sentence. */
-int history_no_memory(struct err *e);
+int history_no_memory(struct err *err);

@@ -130,74 +130,74 @@ static const char *const statements[SQL_COUNT] = {
                      " ORDER BY s.attempt DESC, s.step DESC LIMIT 1",
 };
 
-static int prepare(struct history *h, const char *path, struct err *e)
+static int prepare(struct history *history, const char *path, struct err *err)
 {
     int64_t version = 0;
     int rc;
 
-    rc = sql_open(path, SQLITE_OPEN_READONLY, &h->db, e);
+    rc = sql_open(path, SQLITE_OPEN_READONLY, &history->db, err);
     if (rc == 0)
-        rc = sql_exec(h->db, PRAGMAS, e);
+        rc = sql_exec(history->db, PRAGMAS, err);
     if (rc == 0)
-        rc = store_schema_recognise(h->db, &version, e);
+        rc = store_schema_recognise(history->db, &version, err);
     if (rc == 0 && version != STORE_SCHEMA_VERSION)
-        rc = err_set(e, -ENOTSUP, "it has schema version %" PRId64 ", not %d", version,
+        rc = err_set(err, -ENOTSUP, "it has schema version %" PRId64 ", not %d", version,
                      STORE_SCHEMA_VERSION);
     for (int i = 0; rc == 0 && i < SQL_COUNT; i++)
-        rc = store_schema_prepare(h->db, statements[i], &h->statement[i], e);
+        rc = store_schema_prepare(history->db, statements[i], &history->statement[i], err);
     return rc;
 }
 
-int history_open(const char *path, struct history **out, struct err *e)
+int history_open(const char *path, struct history **out, struct err *err)
 {
-    struct history *h = calloc(1, sizeof *h);
+    struct history *history = calloc(1, sizeof *history);
     int rc;
 
     assert(path && out);
     *out = NULL;
-    if (!h)
-        return history_no_memory(e);
-    rc = prepare(h, path, e);
+    if (!history)
+        return history_no_memory(err);
+    rc = prepare(history, path, err);
     if (rc < 0) {
-        history_close(h);
-        return err_prefix(e, rc, "%s: ", path);
+        history_close(history);
+        return err_prefix(err, rc, "%s: ", path);
     }
-    *out = h;
+    *out = history;
     return 0;
 }
 
-void history_close(struct history *h)
+void history_close(struct history *history)
 {
-    if (!h)
+    if (!history)
         return;
-    sql_finalize(h->statement, SQL_COUNT);
-    sqlite3_close(h->db);
-    free(h);
+    sql_finalize(history->statement, SQL_COUNT);
+    sqlite3_close(history->db);
+    free(history);
 }
 
-int history_no_memory(struct err *e)
+int history_no_memory(struct err *err)
 {
-    return err_set(e, -ENOMEM, "out of memory");
+    return err_set(err, -ENOMEM, "out of memory");
 }
 
-void history_end_transaction(struct history *h)
+void history_end_transaction(struct history *history)
 {
     for (int i = 0; i < SQL_COUNT; i++)
-        sqlite3_reset(h->statement[i]);
-    if (!sqlite3_get_autocommit(h->db))
-        sql_run(h->statement[SQL_END], NULL);
+        sqlite3_reset(history->statement[i]);
+    if (!sqlite3_get_autocommit(history->db))
+        sql_run(history->statement[SQL_END], NULL);
 }
 
-int history_begin(struct history *h, cJSON **out, struct err *e)
+int history_begin(struct history *history, cJSON **out, struct err *err)
 {
-    assert(h && out && sqlite3_get_autocommit(h->db));
+    assert(history && out && sqlite3_get_autocommit(history->db));
     *out = NULL;
-    return sql_run(h->statement[SQL_BEGIN], e);
+    return sql_run(history->statement[SQL_BEGIN], err);
 }
 
-int history_end(struct history *h, int rc, cJSON **out)
+int history_end(struct history *history, int rc, cJSON **out)
 {
-    history_end_transaction(h);
+    history_end_transaction(history);
     if (rc >= 0)
         return 0;
     cJSON_Delete(*out);
@@ -205,30 +205,31 @@ int history_end(struct history *h, int rc, cJSON **out)
     return rc;
 }
 
-int history_resolve(struct history *h, const char *run, int64_t *run_key, char *id, struct err *e)
+int history_resolve(struct history *history, const char *run, int64_t *run_key, char *id,
+                    struct err *err)
 {
     for (int i = SQL_FIND_ID; i <= SQL_FIND_NAME; i++) {
-        sqlite3_stmt *q = h->statement[i];
+        sqlite3_stmt *statement = history->statement[i];
         int rc;
 
-        sql_bind_text(q, 1, run);
-        rc = sql_step(q, e);
+        sql_bind_text(statement, 1, run);
+        rc = sql_step(statement, err);
         if (rc == 0)
             continue;
         if (rc == 1) {
-            *run_key = sqlite3_column_int64(q, 0);
-            snprintf(id, RUN_ID_MAX + 1, "%s", sql_column_text(q, 1));
-            rc = sql_row_check(q, e);
+            *run_key = sqlite3_column_int64(statement, 0);
+            snprintf(id, RUN_ID_MAX + 1, "%s", sql_column_text(statement, 1));
+            rc = sql_row_check(statement, err);
         }
-        sqlite3_reset(q);
+        sqlite3_reset(statement);
         return rc;
     }
-    return err_set(e, -ENOENT, "no run \"%.200s\"", run);
+    return err_set(err, -ENOENT, "no run \"%.200s\"", run);
 }
 
-int history_find_run(struct history *h, const char *run, int64_t *run_key, struct err *e)
+int history_find_run(struct history *history, const char *run, int64_t *run_key, struct err *err)
 {
     char id[RUN_ID_MAX + 1];
 
-    return history_resolve(h, run, run_key, id, e);
+    return history_resolve(history, run, run_key, id, err);
 }

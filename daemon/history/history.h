@@ -42,23 +42,24 @@
 struct history;
 
 /* Opens the database that a store has open. Free with history_close, for which NULL is fine. */
-int history_open(const char *path, struct history **out, struct err *e);
+int history_open(const char *path, struct history **out, struct err *err);
 void history_close(struct history *);
 
 /* The key of a run by id, project/name, or name (the newest of that name), in this order. */
-int history_find_run(struct history *, const char *run, int64_t *run_key, struct err *e);
+int history_find_run(struct history *, const char *run, int64_t *run_key, struct err *err);
 
 /* run.list, run.get, layer.list, series.query, scalars.query, event.query, spectrum.query: `*out`
  * receives the result (free with cJSON_Delete), NULL after a failure. */
-int history_run_list(struct history *, const struct feed_run_list *, cJSON **out, struct err *e);
-int history_run_get(struct history *, const struct feed_run *, cJSON **out, struct err *e);
-int history_layer_list(struct history *, const struct feed_run *, cJSON **out, struct err *e);
-int history_series(struct history *, const struct feed_series_query *, cJSON **out, struct err *e);
+int history_run_list(struct history *, const struct feed_run_list *, cJSON **out, struct err *err);
+int history_run_get(struct history *, const struct feed_run *, cJSON **out, struct err *err);
+int history_layer_list(struct history *, const struct feed_run *, cJSON **out, struct err *err);
+int history_series(struct history *, const struct feed_series_query *, cJSON **out,
+                   struct err *err);
 int history_scalars(struct history *, const struct feed_scalars_query *, cJSON **out,
-                    struct err *e);
-int history_events(struct history *, const struct feed_event_query *, cJSON **out, struct err *e);
+                    struct err *err);
+int history_events(struct history *, const struct feed_event_query *, cJSON **out, struct err *err);
 int history_spectrum(struct history *, const struct feed_spectrum_query *, cJSON **out,
-                     struct err *e);
+                     struct err *err);
 
 /* What a subscription is about. */
 enum change_kind {
@@ -82,7 +83,7 @@ struct history_page {
  * empty and not yet the last. A `since` that the store has not reached (it was replaced, say)
  * yields an empty page with `reached` below it. */
 int history_latest(struct history *, enum change_kind, int64_t run_key, struct history_page *out,
-                   struct err *e);
+                   struct err *err);
 int history_changes(struct history *, enum change_kind, int64_t run_key, uint64_t since,
-                    size_t limit, struct history_page *out, struct err *e);
+                    size_t limit, struct history_page *out, struct err *err);
 void history_page_release(struct history_page *);

@@ -85,11 +85,11 @@ static bool add_arrays(cJSON *columns, const struct line *line, const struct sel
 
 /* ---- rows ---------------------------------------------------------------------------------- */
 
-static bool push_point(struct row_arrays *arrays, sqlite3_stmt *q)
+static bool push_point(struct row_arrays *arrays, sqlite3_stmt *statement)
 {
     struct point point;
 
-    store_schema_point(q, 1, &point);
+    store_schema_point(statement, 1, &point);
     for (int i = 0; i < POINT_MEMBER_COUNT; i++) {
         cJSON *value;
 
@@ -100,68 +100,68 @@ static bool push_point(struct row_arrays *arrays, sqlite3_stmt *q)
             return false;
         cJSON_AddItemToArray(arrays->member[i], value);
     }
-    return json_push_integer(arrays->attempt, sqlite3_column_int64(q, 0));
+    return json_push_integer(arrays->attempt, sqlite3_column_int64(statement, 0));
 }
 
-static bool push_scalar(struct row_arrays *arrays, sqlite3_stmt *q)
+static bool push_scalar(struct row_arrays *arrays, sqlite3_stmt *statement)
 {
-    return json_push_integer(arrays->attempt, sqlite3_column_int64(q, 0)) &&
-           json_push_integer(arrays->step, sqlite3_column_int64(q, 1)) &&
-           json_push_double(arrays->time, sql_column_double(q, 2)) &&
-           json_push_double(arrays->value, sql_column_double(q, 3));
+    return json_push_integer(arrays->attempt, sqlite3_column_int64(statement, 0)) &&
+           json_push_integer(arrays->step, sqlite3_column_int64(statement, 1)) &&
+           json_push_double(arrays->time, sql_column_double(statement, 2)) &&
+           json_push_double(arrays->value, sql_column_double(statement, 3));
 }
 
 /* What was logged at the place; null without. */
-static int push_joined(struct history *h, const struct selection *sel, struct row_arrays *arrays,
-                       const struct feed_place *place, struct err *e)
+static int push_joined(struct history *history, const struct selection *sel,
+                       struct row_arrays *arrays, const struct feed_place *place, struct err *err)
 {
-    sqlite3_stmt *q = h->statement[SQL_SCALAR_AT];
+    sqlite3_stmt *statement = history->statement[SQL_SCALAR_AT];
 
     for (size_t i = 0; i < sel->n_scalars; i++) {
         double value = (double)NAN;
         int rc;
 
-        SQL_BIND(q, sel->scalars[i].key, place->attempt, place->step);
-        rc = sql_step(q, e);
+        SQL_BIND(statement, sel->scalars[i].key, place->attempt, place->step);
+        rc = sql_step(statement, err);
         if (rc < 0)
             return rc;
         if (rc == 1)
-            value = sql_column_double(q, 0);
-        sqlite3_reset(q);
+            value = sql_column_double(statement, 0);
+        sqlite3_reset(statement);
         if (!json_push_double(arrays->joined[i].values, value))
-            return history_no_memory(e);
+            return history_no_memory(err);
     }
     return 0;
 }
 
-static int push_row(struct history *h, const struct line *line, const struct selection *sel,
-                    struct row_arrays *arrays, struct progress *progress, struct err *e)
+static int push_row(struct history *history, const struct line *line, const struct selection *sel,
+                    struct row_arrays *arrays, struct progress *progress, struct err *err)
 {
-    sqlite3_stmt *q = h->statement[line->rows];
+    sqlite3_stmt *statement = history->statement[line->rows];
     int step_column = line->is_point ? 1 + SCHEMA_POINT_MEMBERS + POINT_step : 1;
 
     progress->n_rows++;
-    progress->last =
-        (struct feed_place){sqlite3_column_int64(q, 0), sqlite3_column_int64(q, step_column)};
-    if (!(line->is_point ? push_point(arrays, q) : push_scalar(arrays, q)))
-        return history_no_memory(e);
-    return line->is_point ? push_joined(h, sel, arrays, &progress->last, e) : 0;
+    progress->last = (struct feed_place){sqlite3_column_int64(statement, 0),
+                                         sqlite3_column_int64(statement, step_column)};
+    if (!(line->is_point ? push_point(arrays, statement) : push_scalar(arrays, statement)))
+        return history_no_memory(err);
+    return line->is_point ? push_joined(history, sel, arrays, &progress->last, err) : 0;
 }
 
 /* Gives the rows of all attempts until the page is full. */
-static int push_rows(struct history *h, const struct line *line, const struct selection *sel,
-                     struct row_arrays *arrays, struct progress *progress, struct err *e)
+static int push_rows(struct history *history, const struct line *line, const struct selection *sel,
+                     struct row_arrays *arrays, struct progress *progress, struct err *err)
 {
-    sqlite3_stmt *q = h->statement[line->rows];
+    sqlite3_stmt *statement = history->statement[line->rows];
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < sel->n_ranges; i++) {
-        line_bind(q, line, &sel->ranges[i]);
-        while ((rc = sql_step(q, e)) == 1) {
+        line_bind(statement, line, &sel->ranges[i]);
+        while ((rc = sql_step(statement, err)) == 1) {
             progress->more = progress->n_rows == sel->max_rows;
-            rc = progress->more ? 0 : push_row(h, line, sel, arrays, progress, e);
+            rc = progress->more ? 0 : push_row(history, line, sel, arrays, progress, err);
             if (rc < 0 || progress->more) {
-                sqlite3_reset(q);
+                sqlite3_reset(statement);
                 return rc;
             }
         }
@@ -169,14 +169,15 @@ static int push_rows(struct history *h, const struct line *line, const struct se
     return rc;
 }
 
-static int add_rows(struct history *h, const struct line *line, const struct selection *sel,
-                    cJSON *columns, struct progress *progress, struct err *e)
+static int add_rows(struct history *history, const struct line *line, const struct selection *sel,
+                    cJSON *columns, struct progress *progress, struct err *err)
 {
     struct row_arrays arrays = {0};
     int rc;
 
-    rc = add_arrays(columns, line, sel, &arrays) ? push_rows(h, line, sel, &arrays, progress, e)
-                                                 : history_no_memory(e);
+    rc = add_arrays(columns, line, sel, &arrays)
+             ? push_rows(history, line, sel, &arrays, progress, err)
+             : history_no_memory(err);
     free(arrays.joined);
     return rc;
 }
@@ -184,22 +185,22 @@ static int add_rows(struct history *h, const struct line *line, const struct sel
 /* ---- the object ---------------------------------------------------------------------------- */
 
 /* How many rows there are, counted no further than one beyond the limit. */
-static int count_rows(struct history *h, const struct line *line, const struct selection *sel,
-                      int64_t *n, struct err *e)
+static int count_rows(struct history *history, const struct line *line, const struct selection *sel,
+                      int64_t *n, struct err *err)
 {
-    sqlite3_stmt *q = h->statement[line->count];
+    sqlite3_stmt *statement = history->statement[line->count];
 
     *n = 0;
     for (size_t i = 0; i < sel->n_ranges && *n <= sel->max_rows; i++) {
         int rc;
 
-        line_bind(q, line, &sel->ranges[i]);
-        sqlite3_bind_int64(q, 5, sel->max_rows + 1 - *n);
-        rc = sql_step(q, e);
+        line_bind(statement, line, &sel->ranges[i]);
+        sqlite3_bind_int64(statement, 5, sel->max_rows + 1 - *n);
+        rc = sql_step(statement, err);
         if (rc < 0)
             return rc;
-        *n += sqlite3_column_int64(q, 0);
-        sqlite3_reset(q);
+        *n += sqlite3_column_int64(statement, 0);
+        sqlite3_reset(statement);
     }
     return 0;
 }
@@ -214,8 +215,8 @@ static bool add_next(cJSON *object, const struct progress *progress)
     return cJSON_AddStringToObject(object, "next", text) != NULL;
 }
 
-int line_add(struct history *h, const struct line *line, const struct selection *sel, cJSON *object,
-             struct err *e)
+int line_add(struct history *history, const struct line *line, const struct selection *sel,
+             cJSON *object, struct err *err)
 {
     bool is_page = sel->range->limit > 0, binned;
     struct progress progress = {0};
@@ -225,18 +226,18 @@ int line_add(struct history *h, const struct line *line, const struct selection 
 
     assert(sel->max_rows > 0 && cJSON_IsObject(object));
     if (!is_page)
-        rc = count_rows(h, line, sel, &n, e);
+        rc = count_rows(history, line, sel, &n, err);
     if (rc < 0)
         return rc;
     binned = n > sel->max_rows;
     if (!cJSON_AddBoolToObject(object, "binned", binned))
-        return history_no_memory(e);
+        return history_no_memory(err);
     columns = cJSON_AddObjectToObject(object, "columns");
     if (!columns)
-        return history_no_memory(e);
-    rc = binned ? line_add_bins(h, line, sel, columns, e)
-                : add_rows(h, line, sel, columns, &progress, e);
+        return history_no_memory(err);
+    rc = binned ? line_add_bins(history, line, sel, columns, err)
+                : add_rows(history, line, sel, columns, &progress, err);
     if (rc == 0 && is_page && !add_next(object, &progress))
-        return history_no_memory(e);
+        return history_no_memory(err);
     return rc;
 }

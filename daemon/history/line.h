@@ -7,4 +7,4 @@
 
 /* Adds "binned", "columns" and, to a page, "next" to the object of the layer or scalar. */
 int line_add(struct history *, const struct line *, const struct selection *, cJSON *object,
-             struct err *e);
+             struct err *err);

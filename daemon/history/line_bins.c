@@ -7,45 +7,46 @@
 /* A line in bins: its rows are streamed into them, and they become the columns. */
 
 /* The first and the last step there is. */
-static int find_ends(struct history *h, const struct line *line, const struct selection *sel,
-                     int64_t *from, int64_t *to, struct err *e)
+static int find_ends(struct history *history, const struct line *line, const struct selection *sel,
+                     int64_t *from, int64_t *to, struct err *err)
 {
-    sqlite3_stmt *q = h->statement[line->ends];
+    sqlite3_stmt *statement = history->statement[line->ends];
 
     *from = INT64_MAX;
     *to = 0;
     for (size_t i = 0; i < sel->n_ranges; i++) {
         int rc;
 
-        line_bind(q, line, &sel->ranges[i]);
-        rc = sql_step(q, e);
+        line_bind(statement, line, &sel->ranges[i]);
+        rc = sql_step(statement, err);
         if (rc < 0)
             return rc;
-        if (sqlite3_column_type(q, 0) != SQLITE_NULL) {
-            int64_t first = sqlite3_column_int64(q, 0), last = sqlite3_column_int64(q, 1);
+        if (sqlite3_column_type(statement, 0) != SQLITE_NULL) {
+            int64_t first = sqlite3_column_int64(statement, 0),
+                    last = sqlite3_column_int64(statement, 1);
 
             *from = first < *from ? first : *from;
             *to = last > *to ? last : *to;
         }
-        sqlite3_reset(q);
+        sqlite3_reset(statement);
     }
     return 0;
 }
 
 /* Streams all rows of the line into bins: memory for the bins, none for the rows. */
-static int fill_bins(struct history *h, const struct line *line, const struct selection *sel,
-                     struct bins *bins, struct err *e)
+static int fill_bins(struct history *history, const struct line *line, const struct selection *sel,
+                     struct bins *bins, struct err *err)
 {
-    sqlite3_stmt *q = h->statement[line->values];
+    sqlite3_stmt *statement = history->statement[line->values];
     double values[METRIC_COUNT];
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < sel->n_ranges; i++) {
-        line_bind(q, line, &sel->ranges[i]);
-        while ((rc = sql_step(q, e)) == 1) {
+        line_bind(statement, line, &sel->ranges[i]);
+        while ((rc = sql_step(statement, err)) == 1) {
             for (size_t v = 0; v < line->n_values; v++)
-                values[v] = sql_column_double(q, 1 + (int)v);
-            bins_add(bins, sqlite3_column_int64(q, 0), values);
+                values[v] = sql_column_double(statement, 1 + (int)v);
+            bins_add(bins, sqlite3_column_int64(statement, 0), values);
         }
     }
     return rc;
@@ -54,10 +55,10 @@ static int fill_bins(struct history *h, const struct line *line, const struct se
 /* The three arrays of value `v`. */
 static bool add_value_bins(cJSON *columns, const char *name, const struct bins *bins, size_t v)
 {
-    cJSON *o = cJSON_AddObjectToObject(columns, name);
-    cJSON *min = cJSON_AddArrayToObject(o, "min");
-    cJSON *max = cJSON_AddArrayToObject(o, "max");
-    cJSON *last = cJSON_AddArrayToObject(o, "last");
+    cJSON *object = cJSON_AddObjectToObject(columns, name);
+    cJSON *min = cJSON_AddArrayToObject(object, "min");
+    cJSON *max = cJSON_AddArrayToObject(object, "max");
+    cJSON *last = cJSON_AddArrayToObject(object, "last");
     struct bin bin;
     size_t cursor = 0;
 
@@ -96,23 +97,23 @@ static bool add_bins(cJSON *columns, const struct line *line, const struct selec
     return true;
 }
 
-int line_add_bins(struct history *h, const struct line *line, const struct selection *sel,
-                  cJSON *columns, struct err *e)
+int line_add_bins(struct history *history, const struct line *line, const struct selection *sel,
+                  cJSON *columns, struct err *err)
 {
     struct bins *bins;
     int64_t from = 0, to = 0;
     int rc;
 
-    rc = find_ends(h, line, sel, &from, &to, e);
+    rc = find_ends(history, line, sel, &from, &to, err);
     if (rc < 0)
         return rc;
     bins = bins_new(line->n_values, (size_t)sel->max_rows,
                     sel->range->linear ? SPACING_LINEAR : SPACING_LOG, from, to);
     if (!bins)
-        return history_no_memory(e);
-    rc = fill_bins(h, line, sel, bins, e);
+        return history_no_memory(err);
+    rc = fill_bins(history, line, sel, bins, err);
     if (rc == 0 && !add_bins(columns, line, sel, bins))
-        rc = history_no_memory(e);
+        rc = history_no_memory(err);
     bins_free(bins);
     return rc;
 }

@@ -27,7 +27,7 @@ struct line {
 
 /* Fills `columns` with bins. */
 int line_add_bins(struct history *, const struct line *, const struct selection *, cJSON *columns,
-                  struct err *e);
+                  struct err *err);
 /* Binds what the line's statements begin with: its key, and an attempt with its steps. */
 static inline void line_bind(sqlite3_stmt *q, const struct line *line,
                              const struct attempt_range *range)

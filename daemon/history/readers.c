@@ -20,7 +20,7 @@ struct readers {
     struct reader reader[N_READERS];
 };
 
-static void start_queries(struct readers *r);
+static void start_queries(struct readers *readers);
 
 static void on_query(uv_work_t *request)
 {
@@ -30,16 +30,16 @@ static void on_query(uv_work_t *request)
 }
 
 /* A client that asks, leaves and asks again must not hold up the others with its old questions. */
-static void drop_unwanted(struct readers *r)
+static void drop_unwanted(struct readers *readers)
 {
-    LIST_EACH_SAFE(at, &r->waiting)
+    LIST_EACH_SAFE(at, &readers->waiting)
     {
-        struct query *q = LIST_ENTRY(at, struct query, link);
+        struct query *query = LIST_ENTRY(at, struct query, link);
 
-        if (!q->is_unwanted || !*q->is_unwanted)
+        if (!query->is_unwanted || !*query->is_unwanted)
             continue;
         list_remove(at);
-        q->done(q);
+        query->done(query);
     }
 }
 
@@ -55,55 +55,55 @@ static void on_query_done(uv_work_t *request, int status)
     query->done(query);
 }
 
-static void start_queries(struct readers *r)
+static void start_queries(struct readers *readers)
 {
-    for (size_t i = 0; i < N_READERS && !list_empty(&r->waiting); i++) {
-        struct list *first = list_first(&r->waiting);
+    for (size_t i = 0; i < N_READERS && !list_empty(&readers->waiting); i++) {
+        struct list *first = list_first(&readers->waiting);
 
-        if (r->reader[i].query)
+        if (readers->reader[i].query)
             continue;
         list_remove(first);
-        r->reader[i].query = LIST_ENTRY(first, struct query, link);
-        uv_queue_work(r->loop, &r->reader[i].request, on_query, on_query_done);
+        readers->reader[i].query = LIST_ENTRY(first, struct query, link);
+        uv_queue_work(readers->loop, &readers->reader[i].request, on_query, on_query_done);
     }
 }
 
-int readers_open(uv_loop_t *loop, const char *path, struct readers **out, struct err *e)
+int readers_open(uv_loop_t *loop, const char *path, struct readers **out, struct err *err)
 {
-    struct readers *r = calloc(1, sizeof *r);
+    struct readers *readers = calloc(1, sizeof *readers);
 
-    if (!r)
-        return err_set(e, -ENOMEM, "out of memory");
-    r->loop = loop;
-    list_init(&r->waiting);
+    if (!readers)
+        return err_set(err, -ENOMEM, "out of memory");
+    readers->loop = loop;
+    list_init(&readers->waiting);
     for (size_t i = 0; i < N_READERS; i++) {
-        int rc = history_open(path, &r->reader[i].history, e);
+        int rc = history_open(path, &readers->reader[i].history, err);
 
         if (rc < 0) {
-            readers_close(r);
+            readers_close(readers);
             return rc;
         }
-        r->reader[i].readers = r;
-        r->reader[i].request.data = &r->reader[i];
+        readers->reader[i].readers = readers;
+        readers->reader[i].request.data = &readers->reader[i];
     }
-    *out = r;
+    *out = readers;
     return 0;
 }
 
-void readers_close(struct readers *r)
+void readers_close(struct readers *readers)
 {
-    if (!r)
+    if (!readers)
         return;
     for (size_t i = 0; i < N_READERS; i++) {
-        assert(!r->reader[i].query);
-        history_close(r->reader[i].history);
+        assert(!readers->reader[i].query);
+        history_close(readers->reader[i].history);
     }
-    free(r);
+    free(readers);
 }
 
-void readers_submit(struct readers *r, struct query *q)
+void readers_submit(struct readers *readers, struct query *query)
 {
-    assert(r && q && q->work && q->done);
-    list_append(&r->waiting, &q->link);
-    start_queries(r);
+    assert(readers && query && query->work && query->done);
+    list_append(&readers->waiting, &query->link);
+    start_queries(readers);
 }

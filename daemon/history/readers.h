@@ -27,7 +27,7 @@ struct query {
 };
 
 /* Opens the connections; the store must be open. Returns 0 or -errno. */
-int readers_open(uv_loop_t *, const char *path, struct readers **out, struct err *e);
+int readers_open(uv_loop_t *, const char *path, struct readers **out, struct err *err);
 /* No query may be out. NULL is fine. */
 void readers_close(struct readers *);
 

@@ -8,15 +8,15 @@
 
 #include "daemon/store/sql.h"
 
-static int read_ranges(struct history *h, struct selection *sel, struct err *e)
+static int read_ranges(struct history *history, struct selection *sel, struct err *err)
 {
-    sqlite3_stmt *q = h->statement[SQL_ATTEMPTS];
+    sqlite3_stmt *statement = history->statement[SQL_ATTEMPTS];
     size_t capacity = 0;
     int rc;
 
-    SQL_BIND(q, sel->run_key);
-    while ((rc = sql_step(q, e)) == 1) {
-        bool has_first = sqlite3_column_type(q, 1) != SQLITE_NULL;
+    SQL_BIND(statement, sel->run_key);
+    while ((rc = sql_step(statement, err)) == 1) {
+        bool has_first = sqlite3_column_type(statement, 1) != SQLITE_NULL;
 
         if (sel->n_ranges == capacity) {
             struct attempt_range *grown;
@@ -24,13 +24,13 @@ static int read_ranges(struct history *h, struct selection *sel, struct err *e)
             capacity = capacity ? 2 * capacity : 8;
             grown = realloc(sel->ranges, capacity * sizeof *grown);
             if (!grown)
-                return history_no_memory(e);
+                return history_no_memory(err);
             sel->ranges = grown;
         }
         /* `from` holds the attempt's first step until cut_ranges() has used it. */
         sel->ranges[sel->n_ranges++] = (struct attempt_range){
-            .attempt = sqlite3_column_int64(q, 0),
-            .from = has_first ? sqlite3_column_int64(q, 1) : INT64_MAX,
+            .attempt = sqlite3_column_int64(statement, 0),
+            .from = has_first ? sqlite3_column_int64(statement, 1) : INT64_MAX,
             .to = sel->range->to,
         };
     }
@@ -44,12 +44,12 @@ static void cut_ranges(struct selection *sel)
     int64_t next_first = INT64_MAX;
 
     for (size_t i = sel->n_ranges; i-- > 0;) {
-        struct attempt_range *s = &sel->ranges[i];
-        int64_t first = s->from;
+        struct attempt_range *range = &sel->ranges[i];
+        int64_t first = range->from;
 
-        s->from = sel->range->from;
-        if (!sel->range->all_attempts && next_first <= s->to)
-            s->to = next_first - 1;
+        range->from = sel->range->from;
+        if (!sel->range->all_attempts && next_first <= range->to)
+            range->to = next_first - 1;
         if (first < next_first)
             next_first = first;
     }
@@ -59,25 +59,26 @@ static void cut_ranges(struct selection *sel)
 static void skip_given(struct selection *sel, const struct feed_place *given)
 {
     for (size_t i = 0; i < sel->n_ranges; i++) {
-        struct attempt_range *s = &sel->ranges[i];
+        struct attempt_range *range = &sel->ranges[i];
 
-        if (s->attempt < given->attempt || (s->attempt == given->attempt && s->to <= given->step))
-            s->to = s->from - 1;
-        else if (s->attempt == given->attempt && s->from <= given->step)
-            s->from = given->step + 1;
+        if (range->attempt < given->attempt ||
+            (range->attempt == given->attempt && range->to <= given->step))
+            range->to = range->from - 1;
+        else if (range->attempt == given->attempt && range->from <= given->step)
+            range->from = given->step + 1;
     }
 }
 
-int selection_of_run(struct history *h, const char *run, const struct feed_range *range,
-                     struct selection *sel, struct err *e)
+int selection_of_run(struct history *history, const char *run, const struct feed_range *range,
+                     struct selection *sel, struct err *err)
 {
     int rc;
 
     assert(run && range && !sel->ranges && !sel->scalars);
     sel->range = range;
-    rc = history_resolve(h, run, &sel->run_key, sel->run, e);
+    rc = history_resolve(history, run, &sel->run_key, sel->run, err);
     if (rc == 0)
-        rc = read_ranges(h, sel, e);
+        rc = read_ranges(history, sel, err);
     if (rc < 0)
         return rc;
     cut_ranges(sel);
@@ -92,7 +93,7 @@ void selection_release(struct selection *sel)
     memset(sel, 0, sizeof *sel);
 }
 
-int selection_of_metrics(struct selection *sel, const cJSON *names, struct err *e)
+int selection_of_metrics(struct selection *sel, const cJSON *names, struct err *err)
 {
     const cJSON *name;
 
@@ -103,7 +104,7 @@ int selection_of_metrics(struct selection *sel, const cJSON *names, struct err *
         int metric = metric_find(name->valuestring);
 
         if (metric < 0)
-            return err_set(e, -EINVAL, "\"metrics\": no measure \"%.64s\"", name->valuestring);
+            return err_set(err, -EINVAL, "\"metrics\": no measure \"%.64s\"", name->valuestring);
         sel->metrics[metric] = true;
     }
     return 0;
@@ -121,7 +122,7 @@ static bool is_wanted(const cJSON *names, const char *name)
     return !names;
 }
 
-static int check_names(const struct selection *sel, const cJSON *names, struct err *e)
+static int check_names(const struct selection *sel, const cJSON *names, struct err *err)
 {
     const cJSON *wanted;
 
@@ -132,14 +133,14 @@ static int check_names(const struct selection *sel, const cJSON *names, struct e
         for (size_t i = 0; !found && i < sel->n_scalars; i++)
             found = strcmp(sel->scalars[i].name, wanted->valuestring) == 0;
         if (!found)
-            return err_set(e, -ENOENT, "run \"%s\" has no scalar \"%.128s\"", sel->run,
+            return err_set(err, -ENOENT, "run \"%s\" has no scalar \"%.128s\"", sel->run,
                            wanted->valuestring);
     }
     return 0;
 }
 
 static int add_scalar(struct selection *sel, size_t *capacity, int64_t key, const char *name,
-                      struct err *e)
+                      struct err *err)
 {
     struct scalar_name *scalar;
 
@@ -147,7 +148,7 @@ static int add_scalar(struct selection *sel, size_t *capacity, int64_t key, cons
         *capacity = *capacity ? 2 * *capacity : 16;
         scalar = realloc(sel->scalars, *capacity * sizeof *scalar);
         if (!scalar)
-            return history_no_memory(e);
+            return history_no_memory(err);
         sel->scalars = scalar;
     }
     scalar = &sel->scalars[sel->n_scalars++];
@@ -156,24 +157,24 @@ static int add_scalar(struct selection *sel, size_t *capacity, int64_t key, cons
     return 0;
 }
 
-int selection_of_scalars(struct history *h, struct selection *sel, const cJSON *names,
-                         struct err *e)
+int selection_of_scalars(struct history *history, struct selection *sel, const cJSON *names,
+                         struct err *err)
 {
-    sqlite3_stmt *q = h->statement[SQL_NAMES];
+    sqlite3_stmt *statement = history->statement[SQL_NAMES];
     size_t capacity = 0;
     int rc;
 
-    SQL_BIND(q, sel->run_key);
-    while ((rc = sql_step(q, e)) == 1) {
-        const char *name = sql_column_text(q, 1);
+    SQL_BIND(statement, sel->run_key);
+    while ((rc = sql_step(statement, err)) == 1) {
+        const char *name = sql_column_text(statement, 1);
 
-        rc = sql_row_check(q, e);
+        rc = sql_row_check(statement, err);
         if (rc == 0 && is_wanted(names, name))
-            rc = add_scalar(sel, &capacity, sqlite3_column_int64(q, 0), name, e);
+            rc = add_scalar(sel, &capacity, sqlite3_column_int64(statement, 0), name, err);
         if (rc < 0)
             return rc;
     }
-    return rc < 0 ? rc : check_names(sel, names, e);
+    return rc < 0 ? rc : check_names(sel, names, err);
 }
 
 void selection_share_rows(struct selection *sel, size_t n, size_t n_joined)

@@ -33,16 +33,16 @@ struct selection {
 /* Resolves the run and what is asked of it; `sel` starts as {0}. Release it also after a failure.
  */
 int selection_of_run(struct history *, const char *run, const struct feed_range *,
-                     struct selection *sel, struct err *e);
+                     struct selection *sel, struct err *err);
 void selection_release(struct selection *);
 
 /* Chooses the measures of that name, all without an array. -EINVAL names a text that is no
  * measure. */
-int selection_of_metrics(struct selection *, const cJSON *names, struct err *e);
+int selection_of_metrics(struct selection *, const cJSON *names, struct err *err);
 
 /* Chooses the run's scalars of that name, all without an array. -ENOENT names one that the run has
  * not logged: it may be a typing mistake, so it is no empty series. */
-int selection_of_scalars(struct history *, struct selection *, const cJSON *names, struct err *e);
+int selection_of_scalars(struct history *, struct selection *, const cJSON *names, struct err *err);
 
 /* Shares HISTORY_ANSWER_POINTS out among `n` layers, whose rows carry `n_joined` scalars each, or
  * among `n` scalars. */

@@ -16,9 +16,9 @@
 
 const char *blas_better(void)
 {
-    struct processor p = processor_read();
+    struct processor processor = processor_read();
 
-    return coretype_better(linalg_kernels(), getenv(ASKED), &p, linalg_has_kernels);
+    return coretype_better(linalg_kernels(), getenv(ASKED), &processor, linalg_has_kernels);
 }
 
 /* Behind `ld.so richd`, without an interpreter of its own, /proc/self/exe is the loader. */

@@ -54,22 +54,22 @@ static const struct row rows[] = {
 };
 #define N_ROWS (sizeof rows / sizeof rows[0])
 
-static int set(struct config *c, size_t i, const char *value, const char *source)
+static int set(struct config *config, size_t i, const char *value, const char *source)
 {
     char *copy = strdup(value);
 
     if (!copy)
         return -ENOMEM;
-    free(c->value[i]);
-    c->value[i] = copy;
-    c->source[i] = source;
+    free(config->value[i]);
+    config->value[i] = copy;
+    config->source[i] = source;
     return 0;
 }
 
-int config_set_default(struct config *c, enum option i, const char *value)
+int config_set_default(struct config *config, enum option i, const char *value)
 {
     assert(i < OPTION_COUNT && value);
-    return c->value[i] ? 0 : set(c, i, value, "default");
+    return config->value[i] ? 0 : set(config, i, value, "default");
 }
 
 /* The row that `--name` or `--name=value` means; its length in `*length`. */
@@ -87,7 +87,7 @@ static int find_flag(const char *argument, size_t *length)
     return -1;
 }
 
-static int read_flags(struct config *c, int argc, char **argv, struct err *e)
+static int read_flags(struct config *config, int argc, char **argv, struct err *err)
 {
     for (int at = 1; at < argc; at++) {
         size_t length;
@@ -95,25 +95,25 @@ static int read_flags(struct config *c, int argc, char **argv, struct err *e)
         const char *value;
 
         if (i < 0)
-            return err_set(e, -EINVAL, "unknown option %s (see richd --help)", argv[at]);
+            return err_set(err, -EINVAL, "unknown option %s (see richd --help)", argv[at]);
         value = argv[at][2 + length] == '=' ? argv[at] + 3 + length : NULL;
         if (!rows[i].argument) {
             if (value)
-                return err_set(e, -EINVAL, "--%s takes no value", rows[i].name);
-            c->task = rows[i].task;
+                return err_set(err, -EINVAL, "--%s takes no value", rows[i].name);
+            config->task = rows[i].task;
             continue;
         }
         if (!value && ++at < argc)
             value = argv[at];
         if (!value || !*value)
-            return err_set(e, -EINVAL, "--%s needs a value: %s", rows[i].name, rows[i].argument);
-        if (set(c, (size_t)i, value, "flag") < 0)
-            return err_set(e, -ENOMEM, "out of memory");
+            return err_set(err, -EINVAL, "--%s needs a value: %s", rows[i].name, rows[i].argument);
+        if (set(config, (size_t)i, value, "flag") < 0)
+            return err_set(err, -ENOMEM, "out of memory");
     }
     return 0;
 }
 
-static int read_environment(struct config *c, struct err *e)
+static int read_environment(struct config *config, struct err *err)
 {
     char name[64];
 
@@ -124,8 +124,8 @@ static int read_environment(struct config *c, struct err *e)
         for (char *at = name; *at; at++)
             *at = *at == '-' ? '_' : *at >= 'a' && *at <= 'z' ? (char)(*at - 'a' + 'A') : *at;
         value = getenv(name);
-        if (!c->value[i] && value && *value && set(c, i, value, "environment") < 0)
-            return err_set(e, -ENOMEM, "out of memory");
+        if (!config->value[i] && value && *value && set(config, i, value, "environment") < 0)
+            return err_set(err, -ENOMEM, "out of memory");
     }
     return 0;
 }
@@ -138,83 +138,83 @@ struct file {
 
 static int on_file_line(void *user, const char *section, const char *name, const char *value)
 {
-    struct file *f = user;
+    struct file *file = user;
 
     if (*section) {
-        f->rc = err_set(f->e, -EBADMSG, "section [%s]: there are no sections", section);
+        file->rc = err_set(file->e, -EBADMSG, "section [%s]: there are no sections", section);
         return 0;
     }
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         if (i == OPTION_CONFIG || strcmp(rows[i].name, name) != 0)
             continue;
         if (!*value)
-            f->rc = err_set(f->e, -EBADMSG, "%s needs a value: %s", name, rows[i].argument);
-        else if (!f->config->value[i] && set(f->config, i, value, "file") < 0)
-            f->rc = err_set(f->e, -ENOMEM, "out of memory");
-        return f->rc == 0;
+            file->rc = err_set(file->e, -EBADMSG, "%s needs a value: %s", name, rows[i].argument);
+        else if (!file->config->value[i] && set(file->config, i, value, "file") < 0)
+            file->rc = err_set(file->e, -ENOMEM, "out of memory");
+        return file->rc == 0;
     }
-    f->rc = err_set(f->e, -EBADMSG, "unknown option \"%s\"", name);
+    file->rc = err_set(file->e, -EBADMSG, "unknown option \"%s\"", name);
     return 0;
 }
 
-static int read_file(struct config *c, struct err *e)
+static int read_file(struct config *config, struct err *err)
 {
-    const char *path = c->value[OPTION_CONFIG];
-    struct file f = {.config = c, .e = e};
+    const char *path = config->value[OPTION_CONFIG];
+    struct file file = {.config = config, .e = err};
     int line;
 
     if (!path)
         return 0;
-    line = ini_parse(path, on_file_line, &f);
+    line = ini_parse(path, on_file_line, &file);
     if (line == -1)
-        return err_set(e, -EBADMSG, "%s cannot be read: %s", path, strerror(errno));
-    if (f.rc < 0)
-        return err_prefix(e, f.rc, "%s, line %d: ", path, line);
+        return err_set(err, -EBADMSG, "%s cannot be read: %s", path, strerror(errno));
+    if (file.rc < 0)
+        return err_prefix(err, file.rc, "%s, line %d: ", path, line);
     if (line != 0)
-        return err_set(e, -EBADMSG, "%s, line %d: not `name = value`", path, line);
+        return err_set(err, -EBADMSG, "%s, line %d: not `name = value`", path, line);
     return 0;
 }
 
-static int check_values(struct config *c, struct err *e)
+static int check_values(struct config *config, struct err *err)
 {
-    const char *name = c->value[OPTION_LOG_LEVEL];
+    const char *name = config->value[OPTION_LOG_LEVEL];
     int level = name ? log_level_find(name) : LOG_INFO;
 
     if (level < 0)
-        return err_set(e, -EBADMSG, "log-level (%s): \"%s\" is none of error, warn, info, debug",
-                       c->source[OPTION_LOG_LEVEL], name);
-    c->log_level = (enum log_level)level;
-    return name ? 0 : set(c, OPTION_LOG_LEVEL, "info", "default");
+        return err_set(err, -EBADMSG, "log-level (%s): \"%s\" is none of error, warn, info, debug",
+                       config->source[OPTION_LOG_LEVEL], name);
+    config->log_level = (enum log_level)level;
+    return name ? 0 : set(config, OPTION_LOG_LEVEL, "info", "default");
 }
 
-int config_read(struct config *c, int argc, char **argv, struct err *e)
+int config_read(struct config *config, int argc, char **argv, struct err *err)
 {
     int rc;
 
-    memset(c, 0, sizeof *c);
-    c->argc = argc;
-    c->argv = argv;
-    rc = read_flags(c, argc, argv, e);
-    if (rc == 0 && c->task >= TASK_PRINT_KERNELS)
+    memset(config, 0, sizeof *config);
+    config->argc = argc;
+    config->argv = argv;
+    rc = read_flags(config, argc, argv, err);
+    if (rc == 0 && config->task >= TASK_PRINT_KERNELS)
         return 0;
     if (rc == 0)
-        rc = read_environment(c, e);
+        rc = read_environment(config, err);
     if (rc == 0)
-        rc = read_file(c, e);
+        rc = read_file(config, err);
     if (rc == 0)
-        rc = check_values(c, e);
+        rc = check_values(config, err);
     if (rc < 0)
-        config_release(c);
+        config_release(config);
     return rc;
 }
 
-static void swap(struct config *a, struct config *b, size_t i)
+static void swap(struct config *config, struct config *b, size_t i)
 {
-    char *value = a->value[i];
-    const char *source = a->source[i];
+    char *value = config->value[i];
+    const char *source = config->source[i];
 
-    a->value[i] = b->value[i];
-    a->source[i] = b->source[i];
+    config->value[i] = b->value[i];
+    config->source[i] = b->source[i];
     b->value[i] = value;
     b->source[i] = source;
 }
@@ -224,23 +224,24 @@ static bool is_same(const char *a, const char *b)
     return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
-void config_take(struct config *c, struct config *fresh, config_change_cb *on_change, void *arg)
+void config_take(struct config *config, struct config *fresh, config_change_cb *on_change,
+                 void *arg)
 {
     for (size_t i = 0; i < OPTION_COUNT; i++) {
-        if (is_same(c->value[i], fresh->value[i]))
+        if (is_same(config->value[i], fresh->value[i]))
             continue;
         if (rows[i].reloads)
-            swap(c, fresh, i);
+            swap(config, fresh, i);
         on_change(arg, rows[i].name, rows[i].reloads);
     }
-    c->log_level = fresh->log_level;
+    config->log_level = fresh->log_level;
 }
 
-void config_release(struct config *c)
+void config_release(struct config *config)
 {
     for (size_t i = 0; i < OPTION_COUNT; i++)
-        free(c->value[i]);
-    memset(c, 0, sizeof *c);
+        free(config->value[i]);
+    memset(config, 0, sizeof *config);
 }
 
 void config_print_help(FILE *out)
@@ -262,10 +263,10 @@ void config_print_help(FILE *out)
             "the second signal when it finds work under way (143 or 130 in a shell).\n");
 }
 
-void config_print(const struct config *c, FILE *out)
+void config_print(const struct config *config, FILE *out)
 {
     for (size_t i = 0; i < OPTION_COUNT; i++) {
-        if (i != OPTION_CONFIG && c->value[i])
-            fprintf(out, "%s = %s ; %s\n", rows[i].name, c->value[i], c->source[i]);
+        if (i != OPTION_CONFIG && config->value[i])
+            fprintf(out, "%s = %s ; %s\n", rows[i].name, config->value[i], config->source[i]);
     }
 }

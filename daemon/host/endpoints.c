@@ -39,7 +39,7 @@ static int write_file(const char *path, const char *text)
 }
 
 int endpoints_write(const char *dir, const char *ingest, const char *feed, const char *http,
-                    struct err *e)
+                    struct err *err)
 {
     char *text = endpoints_text(ingest, feed, http), *path = paths_join(dir, ENDPOINTS_FILE);
     char *fresh = paths_join(dir, ENDPOINTS_FILE ".new");
@@ -49,7 +49,7 @@ int endpoints_write(const char *dir, const char *ingest, const char *feed, const
     if (rc == 0 && rename(fresh, path) < 0)
         rc = -errno;
     if (rc < 0)
-        err_set(e, rc, "%s/%s: %s", dir, ENDPOINTS_FILE, strerror(-rc));
+        err_set(err, rc, "%s/%s: %s", dir, ENDPOINTS_FILE, strerror(-rc));
     cJSON_free(text);
     free(path);
     free(fresh);
@@ -67,7 +67,7 @@ void endpoints_remove(const char *dir)
 
 /* ---- the group ------------------------------------------------------------------------------- */
 
-static int find_group(const char *group, gid_t *out, struct err *e)
+static int find_group(const char *group, gid_t *out, struct err *err)
 {
     const struct group *known = getgrnam(group);
     char *end;
@@ -75,48 +75,48 @@ static int find_group(const char *group, gid_t *out, struct err *e)
     bool is_number = group[0] >= '0' && group[0] <= '9' && !*end && number < (gid_t)-1;
 
     if (!known && !is_number)
-        return err_set(e, -EINVAL, "there is no group \"%s\"", group);
+        return err_set(err, -EINVAL, "there is no group \"%s\"", group);
     *out = known ? known->gr_gid : (gid_t)number;
     return 0;
 }
 
-int endpoints_check_group(const char *group, struct err *e)
+int endpoints_check_group(const char *group, struct err *err)
 {
     gid_t found;
 
-    return find_group(group, &found, e);
+    return find_group(group, &found, err);
 }
 
 /* What has the group already is not given to it: systemd's unit forbids the call. */
-static int share(const char *path, gid_t group, mode_t mode, struct err *e)
+static int share(const char *path, gid_t group, mode_t mode, struct err *err)
 {
     struct stat st;
 
     if (stat(path, &st) == 0 && (st.st_gid == group || chown(path, (uid_t)-1, group) == 0) &&
         chmod(path, mode) == 0)
         return 0;
-    return err_set(e, -errno, "%s for the socket-group: %s", path, strerror(errno));
+    return err_set(err, -errno, "%s for the socket-group: %s", path, strerror(errno));
 }
 
-int endpoints_share(const struct config *c, struct err *e)
+int endpoints_share(const struct config *config, struct err *err)
 {
-    const char *group = c->value[OPTION_SOCKET_GROUP], *listen = c->value[OPTION_LISTEN];
-    const char *feed = c->value[OPTION_FEED], *dir = c->value[OPTION_RUNTIME_DIR];
+    const char *group = config->value[OPTION_SOCKET_GROUP], *listen = config->value[OPTION_LISTEN];
+    const char *feed = config->value[OPTION_FEED], *dir = config->value[OPTION_RUNTIME_DIR];
     char *endpoints;
     gid_t id;
     int rc;
 
     if (!group)
         return 0;
-    rc = find_group(group, &id, e);
+    rc = find_group(group, &id, err);
     if (rc == 0 && strncmp(listen, "ipc://", 6) == 0)
-        rc = share(listen + 6, id, 0660, e);
+        rc = share(listen + 6, id, 0660, err);
     if (rc == 0 && strncmp(feed, "unix:", 5) == 0)
-        rc = share(feed + 5, id, 0660, e);
+        rc = share(feed + 5, id, 0660, err);
     if (rc < 0)
         return rc;
     endpoints = paths_join(dir, ENDPOINTS_FILE);
-    rc = endpoints ? share(endpoints, id, 0640, e) : err_set(e, -ENOMEM, "out of memory");
+    rc = endpoints ? share(endpoints, id, 0640, err) : err_set(err, -ENOMEM, "out of memory");
     free(endpoints);
-    return rc == 0 ? share(dir, id, 0750, e) : rc;
+    return rc == 0 ? share(dir, id, 0750, err) : rc;
 }

@@ -57,10 +57,10 @@ static bool is_journal(void)
 {
     const char *stream = getenv("JOURNAL_STREAM");
     unsigned long long device, inode;
-    struct stat st;
+    struct stat stat;
 
     return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
-           fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
+           fstat(STDERR_FILENO, &stat) == 0 && stat.st_dev == device && stat.st_ino == inode;
 }
 
 /* journald wants the priority and brings its own time; a person wants a time and a word. */
@@ -115,21 +115,21 @@ DEFINE_LOG(log_warn, LOG_WARN)
 DEFINE_LOG(log_info, LOG_INFO)
 DEFINE_LOG(log_debug, LOG_DEBUG)
 
-void log_warn_limited(struct log_limit *l, const char *format, ...)
+void log_warn_limited(struct log_limit *limit, const char *format, ...)
 {
     int64_t now = clock_monotonic_ms();
     va_list args;
 
-    if (now - l->period_start_ms > (int64_t)LOG_PERIOD_S * 1000) {
-        if (l->n_suppressed > 0)
-            log_warn("%u more lines like the next were left out", l->n_suppressed);
-        *l = (struct log_limit){.period_start_ms = now};
+    if (now - limit->period_start_ms > (int64_t)LOG_PERIOD_S * 1000) {
+        if (limit->n_suppressed > 0)
+            log_warn("%u more lines like the next were left out", limit->n_suppressed);
+        *limit = (struct log_limit){.period_start_ms = now};
     }
-    if (l->n_written >= LOG_BURST) {
-        l->n_suppressed++;
+    if (limit->n_written >= LOG_BURST) {
+        limit->n_suppressed++;
         return;
     }
-    l->n_written++;
+    limit->n_written++;
     va_start(args, format);
     write_line(LOG_WARN, format, args);
     va_end(args);

@@ -51,141 +51,143 @@ static char *default_runtime_dir(void)
     return asprintf(&path, "/tmp/richd-%u", (unsigned)getuid()) < 0 ? NULL : path;
 }
 
-static int set_default(struct config *c, enum option i, char *value, struct err *e)
+static int set_default(struct config *config, enum option i, char *value, struct err *err)
 {
-    int rc = value ? config_set_default(c, i, value) : -ENOMEM;
+    int rc = value ? config_set_default(config, i, value) : -ENOMEM;
 
     free(value);
-    return rc < 0 ? err_set(e, rc, "out of memory") : 0;
+    return rc < 0 ? err_set(err, rc, "out of memory") : 0;
 }
 
-static char *socket_address(const struct config *c, const char *scheme, const char *name)
+static char *socket_address(const struct config *config, const char *scheme, const char *name)
 {
     char *address;
 
-    return asprintf(&address, "%s%s/%s", scheme, c->value[OPTION_RUNTIME_DIR], name) < 0 ? NULL
-                                                                                         : address;
+    return asprintf(&address, "%s%s/%s", scheme, config->value[OPTION_RUNTIME_DIR], name) < 0
+               ? NULL
+               : address;
 }
 
 /* The kernel's limit on socket paths; libzmq fails to bind a longer one without saying why. */
-static int check_path(const char *path, struct err *e)
+static int check_path(const char *path, struct err *err)
 {
     size_t max = sizeof((struct sockaddr_un *)0)->sun_path - 1;
 
     if (*path != '/')
-        return err_set(e, -EBADMSG, "the socket path \"%s\" must be absolute", path);
+        return err_set(err, -EBADMSG, "the socket path \"%s\" must be absolute", path);
     if (strlen(path) > max)
-        return err_set(e, -EBADMSG, "the socket path %s has %zu bytes, at most %zu are possible",
+        return err_set(err, -EBADMSG, "the socket path %s has %zu bytes, at most %zu are possible",
                        path, strlen(path), max);
     return 0;
 }
 
 /* Nothing listens on a network without authentication. */
-static int check_loopback(const char *option, const char *text, struct err *e)
+static int check_loopback(const char *option, const char *text, struct err *err)
 {
     struct address address;
 
     if (address_parse(text, &address) == 0 && address_is_loopback(&address))
         return 0;
-    return err_set(e, -EBADMSG, "%s: %s is not a loopback address (127.x.x.x:PORT or [::1]:PORT)",
+    return err_set(err, -EBADMSG, "%s: %s is not a loopback address (127.x.x.x:PORT or [::1]:PORT)",
                    option, text);
 }
 
-static int check_http(const struct config *c, struct err *e)
+static int check_http(const struct config *config, struct err *err)
 {
-    const char *http = c->value[OPTION_HTTP];
+    const char *http = config->value[OPTION_HTTP];
     struct sockaddr_storage in_numbers;
     struct address address;
 
     if (!http)
         return 0;
     if (address_parse(http, &address) < 0 || address_to_socket(&address, &in_numbers) < 0)
-        return err_set(e, -EBADMSG, "http: \"%s\" is not ADDRESS:PORT, with the address in numbers",
-                       http);
-    if (address_is_loopback(&address) || c->value[OPTION_TOKEN_FILE])
+        return err_set(err, -EBADMSG,
+                       "http: \"%s\" is not ADDRESS:PORT, with the address in numbers", http);
+    if (address_is_loopback(&address) || config->value[OPTION_TOKEN_FILE])
         return 0;
-    return err_set(e, -EBADMSG, "http: %s is not a loopback address, and there is no token-file",
+    return err_set(err, -EBADMSG, "http: %s is not a loopback address, and there is no token-file",
                    http);
 }
 
-static int check_sockets(const struct config *c, struct err *e)
+static int check_sockets(const struct config *config, struct err *err)
 {
-    const char *listen = c->value[OPTION_LISTEN], *feed = c->value[OPTION_FEED];
+    const char *listen = config->value[OPTION_LISTEN], *feed = config->value[OPTION_FEED];
     int rc;
 
     if (strncmp(listen, "ipc://", 6) == 0)
-        rc = check_path(listen + 6, e);
+        rc = check_path(listen + 6, err);
     else if (strncmp(listen, "tcp://", 6) == 0)
-        rc = check_loopback("listen", listen + 6, e);
+        rc = check_loopback("listen", listen + 6, err);
     else
-        rc = err_set(e, -EBADMSG, "listen: \"%s\" is neither ipc://PATH nor tcp://ADDRESS:PORT",
+        rc = err_set(err, -EBADMSG, "listen: \"%s\" is neither ipc://PATH nor tcp://ADDRESS:PORT",
                      listen);
     if (rc == 0)
-        rc = check_http(c, e);
+        rc = check_http(config, err);
     if (rc < 0)
         return rc;
     if (strncmp(feed, "unix:", 5) == 0)
-        return check_path(feed + 5, e);
+        return check_path(feed + 5, err);
     if (strncmp(feed, "tcp:", 4) == 0)
-        return check_loopback("feed", feed + 4, e);
-    return err_set(e, -EBADMSG, "feed: \"%s\" is neither unix:PATH nor tcp:ADDRESS:PORT", feed);
+        return check_loopback("feed", feed + 4, err);
+    return err_set(err, -EBADMSG, "feed: \"%s\" is neither unix:PATH nor tcp:ADDRESS:PORT", feed);
 }
 
 /* Clients resolve what endpoints.json says from their own working directory. */
-static int make_absolute(struct config *c, enum option i, struct err *e)
+static int make_absolute(struct config *config, enum option i, struct err *err)
 {
     char *cwd, *path;
 
-    if (c->value[i][0] == '/')
+    if (config->value[i][0] == '/')
         return 0;
     cwd = getcwd(NULL, 0);
-    path = cwd ? paths_join(cwd, c->value[i]) : NULL;
+    path = cwd ? paths_join(cwd, config->value[i]) : NULL;
     free(cwd);
     if (!path)
-        return err_set(e, -ENOMEM, "out of memory");
-    free(c->value[i]);
-    c->value[i] = path;
+        return err_set(err, -ENOMEM, "out of memory");
+    free(config->value[i]);
+    config->value[i] = path;
     return 0;
 }
 
-int paths_complete(struct config *c, struct err *e)
+int paths_complete(struct config *config, struct err *err)
 {
-    int rc = set_default(c, OPTION_STATE_DIR, default_state_dir(), e);
+    int rc = set_default(config, OPTION_STATE_DIR, default_state_dir(), err);
 
-    assert(c->task < TASK_PRINT_KERNELS); /* their options are not read */
+    assert(config->task < TASK_PRINT_KERNELS); /* their options are not read */
     if (rc == 0)
-        rc = make_absolute(c, OPTION_STATE_DIR, e);
+        rc = make_absolute(config, OPTION_STATE_DIR, err);
     if (rc == 0)
-        rc = set_default(c, OPTION_RUNTIME_DIR, default_runtime_dir(), e);
+        rc = set_default(config, OPTION_RUNTIME_DIR, default_runtime_dir(), err);
     if (rc == 0)
-        rc = make_absolute(c, OPTION_RUNTIME_DIR, e);
+        rc = make_absolute(config, OPTION_RUNTIME_DIR, err);
     if (rc == 0)
-        rc = set_default(c, OPTION_LISTEN, socket_address(c, "ipc://", "ingest.sock"), e);
+        rc = set_default(config, OPTION_LISTEN, socket_address(config, "ipc://", "ingest.sock"),
+                         err);
     if (rc == 0)
-        rc = set_default(c, OPTION_FEED, socket_address(c, "unix:", "feed.sock"), e);
-    return rc == 0 ? check_sockets(c, e) : rc;
+        rc = set_default(config, OPTION_FEED, socket_address(config, "unix:", "feed.sock"), err);
+    return rc == 0 ? check_sockets(config, err) : rc;
 }
 
-static int check_dir(const char *dir, struct err *e)
+static int check_dir(const char *dir, struct err *err)
 {
     struct stat st;
 
     if (stat(dir, &st) < 0)
-        return err_set(e, -errno, "%s: %s", dir, strerror(errno));
+        return err_set(err, -errno, "%s: %s", dir, strerror(errno));
     if (!S_ISDIR(st.st_mode))
-        return err_set(e, -ENOTDIR, "%s is not a directory", dir);
+        return err_set(err, -ENOTDIR, "%s is not a directory", dir);
     if (st.st_uid != geteuid())
-        return err_set(e, -EPERM, "%s belongs to user %u, not to us", dir, (unsigned)st.st_uid);
+        return err_set(err, -EPERM, "%s belongs to user %u, not to us", dir, (unsigned)st.st_uid);
     return 0;
 }
 
-int paths_make_dir(const char *dir, struct err *e)
+int paths_make_dir(const char *dir, struct err *err)
 {
     char *path = strdup(dir);
 
     assert(*dir == '/');
     if (!path)
-        return err_set(e, -ENOMEM, "out of memory");
+        return err_set(err, -ENOMEM, "out of memory");
     for (char *at = strchr(path + 1, '/'); at; at = strchr(at + 1, '/')) {
         *at = '\0';
         mkdir(path, 0700);
@@ -193,6 +195,6 @@ int paths_make_dir(const char *dir, struct err *e)
     }
     free(path);
     if (mkdir(dir, 0700) < 0 && errno != EEXIST)
-        return err_set(e, -errno, "%s cannot be made: %s", dir, strerror(errno));
-    return check_dir(dir, e);
+        return err_set(err, -errno, "%s cannot be made: %s", dir, strerror(errno));
+    return check_dir(dir, err);
 }

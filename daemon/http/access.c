@@ -44,7 +44,7 @@ static bool is_name(const char *name, size_t n, const char *other)
 
 /* The loopback's names are good whatever listens: through a tunnel every host is localhost. A page
  * elsewhere that was rebound to our address has another name. */
-static bool knows_host(const struct http_access *a, const char *host)
+static bool knows_host(const struct http_access *access, const char *host)
 {
     static const char *const loopback[] = {"localhost", "127.0.0.1", "[::1]"};
     size_t n = name_length(host);
@@ -55,9 +55,9 @@ static bool knows_host(const struct http_access *a, const char *host)
         if (is_name(host, n, loopback[i]))
             return true;
     }
-    if (is_name(host, n, a->own))
+    if (is_name(host, n, access->own))
         return true;
-    for (const char *at = a->hosts; at && *at; at += strcspn(at, ",")) {
+    for (const char *at = access->hosts; at && *at; at += strcspn(at, ",")) {
         at += *at == ',';
         if (strcspn(at, ",") == n && strncasecmp(host, at, n) == 0)
             return true;
@@ -134,27 +134,28 @@ enum http_code http_access_check_token(const struct http_access *a, const struct
     return http_access_check_reader(a, q->authorization + 7, e);
 }
 
-static int add_token(struct http_access *a, const char *kind, const char *text, struct err *e)
+static int add_token(struct http_access *access, const char *kind, const char *text,
+                     struct err *err)
 {
     bool writes = strcmp(kind, "write") == 0;
     size_t n = strlen(text);
-    struct token *t;
+    struct token *token;
 
     if (!writes && strcmp(kind, "read") != 0)
-        return err_set(e, -EBADMSG, "neither `read TOKEN` nor `write TOKEN`");
+        return err_set(err, -EBADMSG, "neither `read TOKEN` nor `write TOKEN`");
     if (n < HTTP_TOKEN_MIN || n > HTTP_TOKEN_MAX)
-        return err_set(e, -EBADMSG, "a token has %d to %d characters", HTTP_TOKEN_MIN,
+        return err_set(err, -EBADMSG, "a token has %d to %d characters", HTTP_TOKEN_MIN,
                        HTTP_TOKEN_MAX);
-    t = calloc(1, sizeof *t);
-    if (!t)
-        return err_set(e, -ENOMEM, "out of memory");
-    t->writes = writes;
-    memcpy(t->text, text, n);
-    list_append(&a->tokens, &t->link);
+    token = calloc(1, sizeof *token);
+    if (!token)
+        return err_set(err, -ENOMEM, "out of memory");
+    token->writes = writes;
+    memcpy(token->text, text, n);
+    list_append(&access->tokens, &token->link);
     return 0;
 }
 
-static int read_lines(struct http_access *a, FILE *file, const char *path, struct err *e)
+static int read_lines(struct http_access *access, FILE *file, const char *path, struct err *err)
 {
     char line[2 * HTTP_TOKEN_MAX], kind[16], text[2 * HTTP_TOKEN_MAX], more[2];
     int rc = 0;
@@ -164,69 +165,69 @@ static int read_lines(struct http_access *a, FILE *file, const char *path, struc
 
         if (words <= 0 || *kind == '#')
             continue;
-        rc = words == 2 ? add_token(a, kind, text, e)
-                        : err_set(e, -EBADMSG, "neither `read TOKEN` nor `write TOKEN`");
+        rc = words == 2 ? add_token(access, kind, text, err)
+                        : err_set(err, -EBADMSG, "neither `read TOKEN` nor `write TOKEN`");
         if (rc < 0)
-            err_write_prefix(e, "%s, line %d: ", path, n);
+            err_write_prefix(err, "%s, line %d: ", path, n);
     }
     return rc;
 }
 
-static int read_tokens(struct http_access *a, const char *path, struct err *e)
+static int read_tokens(struct http_access *access, const char *path, struct err *err)
 {
     FILE *file = fopen(path, "re");
-    struct stat st;
+    struct stat stat;
     int rc;
 
-    if (!file || fstat(fileno(file), &st) < 0)
-        rc = err_set(e, -errno, "%s: %s", path, strerror(errno));
-    else if (st.st_mode & (S_IRWXG | S_IRWXO))
-        rc = err_set(e, -EPERM, "%s holds secrets and may be read by others: chmod 600", path);
+    if (!file || fstat(fileno(file), &stat) < 0)
+        rc = err_set(err, -errno, "%s: %s", path, strerror(errno));
+    else if (stat.st_mode & (S_IRWXG | S_IRWXO))
+        rc = err_set(err, -EPERM, "%s holds secrets and may be read by others: chmod 600", path);
     else
-        rc = read_lines(a, file, path, e);
-    if (rc == 0 && list_empty(&a->tokens))
-        rc = err_set(e, -EBADMSG, "%s holds no token", path);
+        rc = read_lines(access, file, path, err);
+    if (rc == 0 && list_empty(&access->tokens))
+        rc = err_set(err, -EBADMSG, "%s holds no token", path);
     if (file)
         fclose(file);
-    a->asks = true;
+    access->asks = true;
     return rc;
 }
 
 int http_access_new(const char *address, const char *hosts, const char *token_file,
-                    struct http_access **out, struct err *e)
+                    struct http_access **out, struct err *err)
 {
-    struct http_access *a = calloc(1, sizeof *a);
+    struct http_access *access = calloc(1, sizeof *access);
     int rc = 0;
 
     *out = NULL;
-    if (!a)
-        return err_set(e, -ENOMEM, "out of memory");
-    list_init(&a->tokens);
-    a->own = strndup(address, name_length(address));
-    a->hosts = hosts ? strdup(hosts) : NULL;
-    if (!a->own || (hosts && !a->hosts))
-        rc = err_set(e, -ENOMEM, "out of memory");
+    if (!access)
+        return err_set(err, -ENOMEM, "out of memory");
+    list_init(&access->tokens);
+    access->own = strndup(address, name_length(address));
+    access->hosts = hosts ? strdup(hosts) : NULL;
+    if (!access->own || (hosts && !access->hosts))
+        rc = err_set(err, -ENOMEM, "out of memory");
     else if (token_file)
-        rc = read_tokens(a, token_file, e);
+        rc = read_tokens(access, token_file, err);
     if (rc < 0)
-        http_access_free(a);
+        http_access_free(access);
     else
-        *out = a;
+        *out = access;
     return rc;
 }
 
-void http_access_free(struct http_access *a)
+void http_access_free(struct http_access *access)
 {
-    if (!a)
+    if (!access)
         return;
-    LIST_EACH_SAFE(at, &a->tokens)
+    LIST_EACH_SAFE(at, &access->tokens)
     {
-        struct token *t = LIST_ENTRY(at, struct token, link);
+        struct token *token = LIST_ENTRY(at, struct token, link);
 
-        explicit_bzero(t->text, sizeof t->text);
-        free(t);
+        explicit_bzero(token->text, sizeof token->text);
+        free(token);
     }
-    free(a->hosts);
-    free(a->own);
-    free(a);
+    free(access->hosts);
+    free(access->own);
+    free(access);
 }

@@ -28,15 +28,15 @@ struct http_asker {
  * `write TOKEN`, which no other user may read (NULL: no token is asked for). Returns 0 (free with
  * http_access_free), or -errno. */
 int http_access_new(const char *address, const char *hosts, const char *token_file,
-                    struct http_access **out, struct err *e);
+                    struct http_access **out, struct err *err);
 void http_access_free(struct http_access *);
 
 /* Host and Origin: HTTP_OK, or the status to refuse with and why. */
 enum http_code http_access_check_names(const struct http_access *, const struct http_asker *,
-                                       struct err *e);
+                                       struct err *err);
 /* The token of a request that reads: HTTP_OK, HTTP_UNAUTHORIZED or HTTP_FORBIDDEN. */
 enum http_code http_access_check_token(const struct http_access *, const struct http_asker *,
-                                       struct err *e);
+                                       struct err *err);
 /* As http_access_check_token, for a token that came by itself. */
 enum http_code http_access_check_reader(const struct http_access *, const char *token,
-                                        struct err *e);
+                                        struct err *err);

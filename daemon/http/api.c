@@ -10,14 +10,14 @@
 
 static void on_text(void *arg, int code, char *text, size_t size)
 {
-    struct http_peer *p = arg;
+    struct http_peer *peer = arg;
 
-    outbox_put(&p->out, text, size);
+    outbox_put(&peer->out, text, size);
     if (code != 0)
-        p->reply.head =
+        peer->reply.head =
             (struct http_head){.status = http_route_status(code), .type = "application/json"};
-    p->reply.head.length = size;
-    http_reply_start(p);
+    peer->reply.head.length = size;
+    http_reply_start(peer);
 }
 
 static size_t pending_bytes(void *arg)
@@ -52,18 +52,19 @@ static const struct feed_transport *transport_of(const struct http_route *r)
 }
 
 /* Nothing is read until the answer is there (reply.c). */
-static int ask(const struct http_request *q, const struct http_route *r, const char *request)
+static int ask(const struct http_request *q, const struct http_route *route, const char *request)
 {
-    struct http_peer *p = http_reply_new(q);
+    struct http_peer *peer = http_reply_new(q);
 
-    if (!p)
+    if (!peer)
         return -1;
-    p->reply.head = (struct http_head){.status = HTTP_OK, .type = r->type, .endless = r->endless};
-    p->client = feed_client_new(q->http->hub, transport_of(r), p);
-    if (!p->client)
+    peer->reply.head =
+        (struct http_head){.status = HTTP_OK, .type = route->type, .endless = route->endless};
+    peer->client = feed_client_new(q->http->hub, transport_of(route), peer);
+    if (!peer->client)
         return -1;
-    feed_client_request(p->client, request, strlen(request));
-    if (p->reply.state == REPLY_AWAITED)
+    feed_client_request(peer->client, request, strlen(request));
+    if (peer->reply.state == REPLY_AWAITED)
         lws_rx_flow_control(q->wsi, 0);
     return 0;
 }
@@ -75,19 +76,19 @@ int http_api_request(const struct http_request *q)
     const char *run;
     char *request = NULL;
     size_t run_size;
-    const struct http_route *r = http_route_find(q->path, wants_csv, &run, &run_size);
+    const struct http_route *route = http_route_find(q->path, wants_csv, &run, &run_size);
     enum http_code code = HTTP_BAD_REQUEST;
     int rc;
 
-    if (!r)
+    if (!route)
         return http_reply_refuse(q, HTTP_NOT_FOUND, &(struct err){"there is nothing at this path"});
     if (q->has_query)
-        code =
-            http_route_request(r, run, run_size, &q->args,
-                               r->endless && *q->last_event ? q->last_event : NULL, &request, &why);
+        code = http_route_request(route, run, run_size, &q->args,
+                                  route->endless && *q->last_event ? q->last_event : NULL, &request,
+                                  &why);
     if (code != HTTP_OK)
         return http_reply_refuse(q, code, &why);
-    rc = ask(q, r, request);
+    rc = ask(q, route, request);
     cJSON_free(request);
     return rc;
 }

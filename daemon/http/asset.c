@@ -8,9 +8,9 @@ const struct http_asset *http_asset_find(const char *path)
 
     if (*path != '/')
         return NULL;
-    for (const struct http_asset *a = http_assets; a->path; a++) {
-        if (strcmp(a->path, name) == 0)
-            return a;
+    for (const struct http_asset *asset = http_assets; asset->path; asset++) {
+        if (strcmp(asset->path, name) == 0)
+            return asset;
     }
     return NULL;
 }

@@ -61,34 +61,35 @@ struct out {
     size_t size;
 };
 
-static void put(struct out *o, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void put(struct out *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-static void put(struct out *o, const char *format, ...)
+static void put(struct out *out, const char *format, ...)
 {
     va_list arguments;
 
     va_start(arguments, format);
-    o->size += (size_t)vsnprintf(o->text + o->size, HTTP_HEAD_MAX - o->size, format, arguments);
+    out->size +=
+        (size_t)vsnprintf(out->text + out->size, HTTP_HEAD_MAX - out->size, format, arguments);
     va_end(arguments);
-    assert(o->size < HTTP_HEAD_MAX);
+    assert(out->size < HTTP_HEAD_MAX);
 }
 
-size_t http_head_write(const struct http_head *h, char text[HTTP_HEAD_MAX])
+size_t http_head_write(const struct http_head *head, char text[HTTP_HEAD_MAX])
 {
-    struct out o = {.text = text};
+    struct out out = {.text = text};
 
-    put(&o, "HTTP/1.1 %d %s\r\nserver: richd\r\n%s%s", h->status, reason(h->status),
-        duty(h->status), policies);
-    if (h->type)
-        put(&o, "content-type: %s\r\n", h->type);
-    if (h->etag)
-        put(&o, "etag: %s\r\ncache-control: no-cache\r\nvary: accept-encoding\r\n", h->etag);
+    put(&out, "HTTP/1.1 %d %s\r\nserver: richd\r\n%s%s", head->status, reason(head->status),
+        duty(head->status), policies);
+    if (head->type)
+        put(&out, "content-type: %s\r\n", head->type);
+    if (head->etag)
+        put(&out, "etag: %s\r\ncache-control: no-cache\r\nvary: accept-encoding\r\n", head->etag);
     else
-        put(&o, "cache-control: no-store\r\n");
-    if (h->gzip)
-        put(&o, "content-encoding: gzip\r\n");
-    if (!h->endless && h->status != HTTP_NOT_MODIFIED)
-        put(&o, "content-length: %" PRIu64 "\r\n", h->length);
-    put(&o, "%s\r\n", h->close || h->endless ? "connection: close\r\n" : "");
-    return o.size;
+        put(&out, "cache-control: no-store\r\n");
+    if (head->gzip)
+        put(&out, "content-encoding: gzip\r\n");
+    if (!head->endless && head->status != HTTP_NOT_MODIFIED)
+        put(&out, "content-length: %" PRIu64 "\r\n", head->length);
+    put(&out, "%s\r\n", head->close || head->endless ? "connection: close\r\n" : "");
+    return out.size;
 }

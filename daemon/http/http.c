@@ -7,54 +7,56 @@
 
 /* ---- requests -------------------------------------------------------------------------------- */
 
-static int answer_ready(const struct http_request *q)
+static int answer_ready(const struct http_request *request)
 {
-    return q->http->is_ready(q->http->ready_arg) ? http_reply_text(q, HTTP_OK, "ready")
-                                                 : http_reply_text(q, HTTP_UNAVAILABLE, "stopping");
+    return request->http->is_ready(request->http->ready_arg)
+               ? http_reply_text(request, HTTP_OK, "ready")
+               : http_reply_text(request, HTTP_UNAVAILABLE, "stopping");
 }
 
 /* The page, and the answer that we live, say nothing of the runs: they are for everybody that Host
  * and Origin let in. All else needs the token, whether it exists or not. */
-static int answer(const struct http_request *q)
+static int answer(const struct http_request *request)
 {
-    const struct http_asset *asset = http_asset_find(q->path);
-    bool is_alive = strcmp(q->path, "/healthz") == 0, is_ready = strcmp(q->path, "/readyz") == 0;
+    const struct http_asset *asset = http_asset_find(request->path);
+    bool is_alive = strcmp(request->path, "/healthz") == 0,
+         is_ready = strcmp(request->path, "/readyz") == 0;
     struct err why = {""};
-    enum http_code status = http_request_check(q, !asset && !is_alive && !is_ready, &why);
+    enum http_code status = http_request_check(request, !asset && !is_alive && !is_ready, &why);
 
-    if (status == HTTP_OK && q->method == HTTP_OTHER_METHOD)
+    if (status == HTTP_OK && request->method == HTTP_OTHER_METHOD)
         status = err_set(&why, HTTP_NO_METHOD, "GET and HEAD are what is answered here");
     if (status != HTTP_OK)
-        return http_reply_refuse(q, status, &why);
+        return http_reply_refuse(request, status, &why);
     if (asset)
-        return http_reply_asset(q, asset);
+        return http_reply_asset(request, asset);
     if (is_alive)
-        return http_reply_text(q, HTTP_OK, "alive");
-    return is_ready ? answer_ready(q) : http_api_request(q);
+        return http_reply_text(request, HTTP_OK, "alive");
+    return is_ready ? answer_ready(request) : http_api_request(request);
 }
 
-static int on_request(struct http *h, struct lws *wsi, const char *path, size_t size)
+static int on_request(struct http *http, struct lws *wsi, const char *path, size_t size)
 {
     struct http_request request;
     struct err why = {""};
-    enum http_code status = http_request_read(&request, h, wsi, path, size, &why);
+    enum http_code status = http_request_read(&request, http, wsi, path, size, &why);
 
     return status == HTTP_OK ? answer(&request) : http_reply_refuse(&request, status, &why);
 }
 
 /* What a WebSocket's callbacks and a request's have in common: they know their peer. */
-static int on_peer(struct http_peer *p, enum lws_callback_reasons reason, const char *in,
+static int on_peer(struct http_peer *peer, enum lws_callback_reasons reason, const char *in,
                    size_t size)
 {
-    if (!p)
+    if (!peer)
         return -1;
     switch (reason) {
     case LWS_CALLBACK_HTTP_WRITEABLE:
-        return http_reply_write(p);
+        return http_reply_write(peer);
     case LWS_CALLBACK_RECEIVE:
-        return http_socket_receive(p, in, size);
+        return http_socket_receive(peer, in, size);
     case LWS_CALLBACK_SERVER_WRITEABLE:
-        return http_socket_write(p);
+        return http_socket_write(peer);
     default:
         return -1;
     }
@@ -63,26 +65,26 @@ static int on_peer(struct http_peer *p, enum lws_callback_reasons reason, const 
 static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                     size_t size)
 {
-    struct http *h = lws_context_user(lws_get_context(wsi));
+    struct http *http = lws_context_user(lws_get_context(wsi));
 
     (void)user;
     switch (reason) {
     case LWS_CALLBACK_HTTP:
-        return on_request(h, wsi, in, size);
+        return on_request(http, wsi, in, size);
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
-        return http_socket_confirm(h, wsi, in);
+        return http_socket_confirm(http, wsi, in);
     case LWS_CALLBACK_ESTABLISHED:
-        return http_socket_open(h, wsi);
+        return http_socket_open(http, wsi);
     case LWS_CALLBACK_HTTP_WRITEABLE:
         return http_peer_of(wsi) ? on_peer(http_peer_of(wsi), reason, in, size) : 0;
     case LWS_CALLBACK_RECEIVE:
     case LWS_CALLBACK_SERVER_WRITEABLE:
         return on_peer(http_peer_of(wsi), reason, in, size);
     case LWS_CALLBACK_WSI_CREATE:
-        h->n_connections++;
+        http->n_connections++;
         return 0;
     case LWS_CALLBACK_WSI_DESTROY:
-        h->n_connections--;
+        http->n_connections--;
         http_peer_free(http_peer_of(wsi));
         return 0;
     case LWS_CALLBACK_CLOSED:
@@ -106,35 +108,35 @@ static const struct lws_protocols protocols[] = {
 };
 
 int http_open(uv_loop_t *loop, const struct http_config *config, struct feedhub *hub,
-              struct http **out, struct err *e)
+              struct http **out, struct err *err)
 {
-    struct http *h = calloc(1, sizeof *h);
+    struct http *http = calloc(1, sizeof *http);
     int rc;
 
     assert(config->address && config->is_ready);
-    *out = h;
-    if (!h)
-        return err_set(e, -ENOMEM, "out of memory");
-    h->is_ready = config->is_ready;
-    h->ready_arg = config->arg;
-    h->hub = hub;
-    h->listener_fd = -1;
-    list_init(&h->peers);
-    snprintf(h->own, sizeof h->own, "%s", config->address);
-    rc = http_access_new(h->own, config->hosts, config->token_file, &h->access, e);
-    return rc == 0 ? http_listen(h, loop, protocols, e) : rc;
+    *out = http;
+    if (!http)
+        return err_set(err, -ENOMEM, "out of memory");
+    http->is_ready = config->is_ready;
+    http->ready_arg = config->arg;
+    http->hub = hub;
+    http->listener_fd = -1;
+    list_init(&http->peers);
+    snprintf(http->own, sizeof http->own, "%s", config->address);
+    rc = http_access_new(http->own, config->hosts, config->token_file, &http->access, err);
+    return rc == 0 ? http_listen(http, loop, protocols, err) : rc;
 }
 
-int http_set_access(struct http *h, const char *hosts, const char *token_file, struct err *e)
+int http_set_access(struct http *http, const char *hosts, const char *token_file, struct err *err)
 {
     struct http_access *fresh;
-    int rc = http_access_new(h->own, hosts, token_file, &fresh, e);
+    int rc = http_access_new(http->own, hosts, token_file, &fresh, err);
 
     if (rc < 0)
         return rc;
-    http_access_free(h->access);
-    h->access = fresh;
-    LIST_EACH(at, &h->peers)
+    http_access_free(http->access);
+    http->access = fresh;
+    LIST_EACH(at, &http->peers)
     {
         if (token_file)
             http_peer_cut(LIST_ENTRY(at, struct http_peer, link));
@@ -142,39 +144,39 @@ int http_set_access(struct http *h, const char *hosts, const char *token_file, s
     return 0;
 }
 
-const char *http_address(const struct http *h)
+const char *http_address(const struct http *http)
 {
-    return h->address;
+    return http->address;
 }
 
-void http_tick(struct http *h)
+void http_tick(struct http *http)
 {
-    http_listen_tick(h);
-    LIST_EACH_SAFE(at, &h->peers)
+    http_listen_tick(http);
+    LIST_EACH_SAFE(at, &http->peers)
     {
-        struct http_peer *p = LIST_ENTRY(at, struct http_peer, link);
+        struct http_peer *peer = LIST_ENTRY(at, struct http_peer, link);
 
-        if (p->kind == HTTP_SOCKET)
-            http_socket_tick(p);
+        if (peer->kind == HTTP_SOCKET)
+            http_socket_tick(peer);
         else
-            http_reply_tick(p);
+            http_reply_tick(peer);
     }
 }
 
-void http_close(struct http *h)
+void http_close(struct http *http)
 {
-    if (h)
-        http_listen_close(h);
+    if (http)
+        http_listen_close(http);
 }
 
 /* The second of two calls that a foreign loop needs: this one frees. */
-void http_free(struct http *h)
+void http_free(struct http *http)
 {
-    if (!h)
+    if (!http)
         return;
-    if (h->context)
-        lws_context_destroy(h->context);
-    assert(list_empty(&h->peers));
-    http_access_free(h->access);
-    free(h);
+    if (http->context)
+        lws_context_destroy(http->context);
+    assert(list_empty(&http->peers));
+    http_access_free(http->access);
+    free(http);
 }

@@ -21,12 +21,12 @@ struct http_config {
 
 /* Listens. Returns 0, or -errno; `*out` is to be closed and freed in both cases, unless NULL. */
 int http_open(uv_loop_t *, const struct http_config *, struct feedhub *, struct http **out,
-              struct err *e);
+              struct err *err);
 
 /* Other names and tokens (both may be NULL), or the same file read again. Where tokens are asked
  * for, WebSockets and streams are cut: a reader that still may connects again. Returns 0, or -errno
  * and all stays as it was. */
-int http_set_access(struct http *, const char *hosts, const char *token_file, struct err *e);
+int http_set_access(struct http *, const char *hosts, const char *token_file, struct err *err);
 
 /* "http://ADDRESS:PORT", with the real port. */
 const char *http_address(const struct http *);

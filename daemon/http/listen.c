@@ -31,12 +31,12 @@ static void on_log(int level, const char *line)
     log_debug("libwebsockets: %.*s", (int)strcspn(line, "\n"), line);
 }
 
-static int new_context(struct http *h, uv_loop_t *loop, struct err *e)
+static int new_context(struct http *http, uv_loop_t *loop, struct err *err)
 {
     struct lws_context_creation_info info = {
         .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS,
         .foreign_loops = (void *[]){loop},
-        .user = h,
+        .user = http,
         .gid = (gid_t)-1,
         .uid = (uid_t)-1,
         .fd_limit_per_thread = MAX_CONNECTIONS + 2, /* lws' own pipe, and one that it never uses */
@@ -47,14 +47,14 @@ static int new_context(struct http *h, uv_loop_t *loop, struct err *e)
     };
 
     lws_set_log_level(LLL_ERR | LLL_WARN, on_log);
-    h->context = lws_create_context(&info);
-    return h->context ? 0
-                      : err_set(e, -EIO,
-                                "libwebsockets does not start (--log-level debug says why); it "
-                                "needs its plugin for libuv, libwebsockets-evlib-uv");
+    http->context = lws_create_context(&info);
+    return http->context ? 0
+                         : err_set(err, -EIO,
+                                   "libwebsockets does not start (--log-level debug says why); it "
+                                   "needs its plugin for libuv, libwebsockets-evlib-uv");
 }
 
-static int new_vhost(struct http *h, const struct lws_protocols *protocols, struct err *e)
+static int new_vhost(struct http *http, const struct lws_protocols *protocols, struct err *err)
 {
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
@@ -65,17 +65,17 @@ static int new_vhost(struct http *h, const struct lws_protocols *protocols, stru
         .vhost_name = "richd",
     };
 
-    h->vhost = lws_create_vhost(h->context, &info);
-    return h->vhost ? 0 : err_set(e, -ENOMEM, "libwebsockets does not start: out of memory");
+    http->vhost = lws_create_vhost(http->context, &info);
+    return http->vhost ? 0 : err_set(err, -ENOMEM, "libwebsockets does not start: out of memory");
 }
 
 /* ---- accepting ------------------------------------------------------------------------------- */
 
 /* A connection that waits would be reported for ever: the listener rests until the next tick. */
-static void rest(struct http *h)
+static void rest(struct http *http)
 {
-    uv_poll_stop(&h->listener);
-    h->is_resting = true;
+    uv_poll_stop(&http->listener);
+    http->is_resting = true;
 }
 
 /* Such errors concern one connection, which is gone. All others say that we lack something. */
@@ -86,20 +86,20 @@ static bool is_about_the_peer(int code)
 
 static void on_connection(uv_poll_t *listener, int status, int events)
 {
-    struct http *h = listener->data;
+    struct http *http = listener->data;
     int on = 1, fd;
 
     (void)events;
-    if (status < 0 || h->n_connections >= MAX_CONNECTIONS) {
-        rest(h);
+    if (status < 0 || http->n_connections >= MAX_CONNECTIONS) {
+        rest(http);
         return;
     }
-    fd = accept4(h->listener_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    fd = accept4(http->listener_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0) {
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        lws_adopt_socket_vhost(h->vhost, fd); /* which closes it when it fails */
+        lws_adopt_socket_vhost(http->vhost, fd); /* which closes it when it fails */
     } else if (!is_about_the_peer(errno)) {
-        rest(h);
+        rest(http);
     }
 }
 
@@ -115,70 +115,70 @@ static int bind_and_listen(int fd, struct sockaddr_storage *address)
     return 0;
 }
 
-static int open_listener(struct http *h, uv_loop_t *loop, struct sockaddr_storage *address)
+static int open_listener(struct http *http, uv_loop_t *loop, struct sockaddr_storage *address)
 {
     int rc;
 
-    h->listener_fd = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (h->listener_fd < 0)
+    http->listener_fd = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (http->listener_fd < 0)
         return -errno;
-    rc = bind_and_listen(h->listener_fd, address);
+    rc = bind_and_listen(http->listener_fd, address);
     if (rc == 0)
-        rc = uv_poll_init(loop, &h->listener, h->listener_fd);
+        rc = uv_poll_init(loop, &http->listener, http->listener_fd);
     if (rc == 0) {
-        h->listener.data = h;
-        return uv_poll_start(&h->listener, UV_READABLE, on_connection);
+        http->listener.data = http;
+        return uv_poll_start(&http->listener, UV_READABLE, on_connection);
     }
-    close(h->listener_fd);
-    h->listener_fd = -1;
+    close(http->listener_fd);
+    http->listener_fd = -1;
     return rc;
 }
 
 /* paths_complete has checked the address. */
-static int listen_at(struct http *h, uv_loop_t *loop, struct err *e)
+static int listen_at(struct http *http, uv_loop_t *loop, struct err *err)
 {
     struct sockaddr_storage bound;
     struct address address;
     int rc = -EINVAL;
 
-    if (address_parse(h->own, &address) == 0 && address_to_socket(&address, &bound) > 0)
-        rc = open_listener(h, loop, &bound);
+    if (address_parse(http->own, &address) == 0 && address_to_socket(&address, &bound) > 0)
+        rc = open_listener(http, loop, &bound);
     if (rc < 0)
-        return err_set(e, rc, "http %s: cannot listen there: %s", h->own, strerror(-rc));
+        return err_set(err, rc, "http %s: cannot listen there: %s", http->own, strerror(-rc));
     address.port = ntohs(((struct sockaddr_in *)&bound)->sin_port); /* where sin6_port lies, too */
-    memcpy(h->address, "http://", 8);
-    return address_print(&address, h->address + 7, sizeof h->address - 7);
+    memcpy(http->address, "http://", 8);
+    return address_print(&address, http->address + 7, sizeof http->address - 7);
 }
 
 /* ---- opening and closing --------------------------------------------------------------------- */
 
-int http_listen(struct http *h, uv_loop_t *loop, const struct lws_protocols *protocols,
-                struct err *e)
+int http_listen(struct http *http, uv_loop_t *loop, const struct lws_protocols *protocols,
+                struct err *err)
 {
-    int rc = new_context(h, loop, e);
+    int rc = new_context(http, loop, err);
 
     if (rc == 0)
-        rc = new_vhost(h, protocols, e);
-    return rc == 0 ? listen_at(h, loop, e) : rc;
+        rc = new_vhost(http, protocols, err);
+    return rc == 0 ? listen_at(http, loop, err) : rc;
 }
 
-void http_listen_tick(struct http *h)
+void http_listen_tick(struct http *http)
 {
-    if (!h->is_resting)
+    if (!http->is_resting)
         return;
-    h->is_resting = false;
-    uv_poll_start(&h->listener, UV_READABLE, on_connection);
+    http->is_resting = false;
+    uv_poll_start(&http->listener, UV_READABLE, on_connection);
 }
 
 /* For lws it is the first of two calls that a foreign loop needs. */
-void http_listen_close(struct http *h)
+void http_listen_close(struct http *http)
 {
-    if (h->listener_fd >= 0) {
-        uv_close((uv_handle_t *)&h->listener, NULL);
-        close(h->listener_fd);
+    if (http->listener_fd >= 0) {
+        uv_close((uv_handle_t *)&http->listener, NULL);
+        close(http->listener_fd);
     }
-    h->listener_fd = -1;
-    h->is_resting = false;
-    if (h->context)
-        lws_context_destroy(h->context);
+    http->listener_fd = -1;
+    http->is_resting = false;
+    if (http->context)
+        lws_context_destroy(http->context);
 }

@@ -152,14 +152,14 @@ struct http_request {
 /* Reads the current request. HTTP_OK, or the status to refuse with: then as much of it is read as
  * http_reply_refuse needs. */
 enum http_code http_request_read(struct http_request *, struct http *, struct lws *,
-                                 const char *path, size_t size, struct err *e);
+                                 const char *path, size_t size, struct err *err);
 /* Host, Origin and, where `needs_token`, the token: HTTP_OK or the status to refuse with. */
-enum http_code http_request_check(const struct http_request *, bool needs_token, struct err *e);
+enum http_code http_request_check(const struct http_request *, bool needs_token, struct err *err);
 
 /* ---- listen.c -------------------------------------------------------------------------------- */
 
 /* Starts libwebsockets on the loop, listening at `own`. Returns 0 or -errno. */
-int http_listen(struct http *, uv_loop_t *, const struct lws_protocols *, struct err *e);
+int http_listen(struct http *, uv_loop_t *, const struct lws_protocols *, struct err *err);
 /* A second has passed. */
 void http_listen_tick(struct http *);
 /* Closes what http_listen has opened, however far it came. */

@@ -11,54 +11,55 @@
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
-struct http_peer *http_reply_new(const struct http_request *q)
+struct http_peer *http_reply_new(const struct http_request *request)
 {
-    struct http_peer *p = http_peer_new(q->http, q->wsi, HTTP_REPLY);
+    struct http_peer *peer = http_peer_new(request->http, request->wsi, HTTP_REPLY);
 
-    if (!p)
+    if (!peer)
         return NULL;
-    p->reply.no_body = q->method == HTTP_HEAD;
-    lws_set_timeout(q->wsi, NO_PENDING_TIMEOUT, 0);
-    return p;
+    peer->reply.no_body = request->method == HTTP_HEAD;
+    lws_set_timeout(request->wsi, NO_PENDING_TIMEOUT, 0);
+    return peer;
 }
 
-void http_reply_start(struct http_peer *p)
+void http_reply_start(struct http_peer *peer)
 {
-    assert(p->kind == HTTP_REPLY);
-    if (p->reply.state == REPLY_AWAITED)
-        p->reply.state = REPLY_HEAD;
-    lws_rx_flow_control(p->wsi, 1);
-    lws_callback_on_writable(p->wsi);
+    assert(peer->kind == HTTP_REPLY);
+    if (peer->reply.state == REPLY_AWAITED)
+        peer->reply.state = REPLY_HEAD;
+    lws_rx_flow_control(peer->wsi, 1);
+    lws_callback_on_writable(peer->wsi);
 }
 
-int http_reply_text(const struct http_request *q, enum http_code status, const char *text)
+int http_reply_text(const struct http_request *request, enum http_code status, const char *text)
 {
-    struct http_peer *p = http_reply_new(q);
+    struct http_peer *peer = http_reply_new(request);
     char *line = NULL;
-    int size = p ? asprintf(&line, "%s\n", text) : -1;
+    int size = peer ? asprintf(&line, "%s\n", text) : -1;
 
     if (size < 0)
         return -1;
-    outbox_put(&p->out, line, (size_t)size);
-    p->reply.head = (struct http_head){
+    outbox_put(&peer->out, line, (size_t)size);
+    peer->reply.head = (struct http_head){
         .status = status,
         .type = "text/plain; charset=utf-8",
         .length = (uint64_t)size,
         .close = status >= HTTP_BAD_REQUEST,
     };
-    http_reply_start(p);
+    http_reply_start(peer);
     return 0;
 }
 
-int http_reply_refuse(const struct http_request *q, enum http_code status, const struct err *why)
+int http_reply_refuse(const struct http_request *request, enum http_code status,
+                      const struct err *why)
 {
-    return http_reply_text(q, status, why->text);
+    return http_reply_text(request, status, why->text);
 }
 
 /* The tag of one form of the file: caches must not mix them up. */
-static void make_etag(char out[32], const struct http_asset *a, bool gzip)
+static void make_etag(char out[32], const struct http_asset *asset, bool gzip)
 {
-    snprintf(out, 32, "\"%s%s\"", a->hash, gzip ? "-gzip" : "");
+    snprintf(out, 32, "\"%s%s\"", asset->hash, gzip ? "-gzip" : "");
 }
 
 /* Whether a comma-separated list has the word, and not with quality 0. */
@@ -69,115 +70,118 @@ static bool lists(const char *list, const char *word)
     return at && strncmp(at + strlen(word), ";q=0", 4) != 0;
 }
 
-int http_reply_asset(const struct http_request *q, const struct http_asset *a)
+int http_reply_asset(const struct http_request *request, const struct http_asset *asset)
 {
-    bool gzip = lists(q->encodings, "gzip");
-    struct http_peer *p = http_reply_new(q);
-    struct http_reply *r;
+    bool gzip = lists(request->encodings, "gzip");
+    struct http_peer *peer = http_reply_new(request);
+    struct http_reply *reply;
 
-    if (!p)
+    if (!peer)
         return -1;
-    r = &p->reply;
-    r->body = gzip ? a->gzip : a->data;
-    r->body_left = (size_t)((gzip ? a->gzip_end : a->data_end) - r->body);
-    make_etag(r->etag, a, gzip);
-    r->head = (struct http_head){
-        .status = HTTP_OK, .type = a->type, .etag = r->etag, .gzip = gzip, .length = r->body_left};
-    if (lists(q->tags, r->etag)) {
-        r->head.status = HTTP_NOT_MODIFIED;
-        r->no_body = true;
+    reply = &peer->reply;
+    reply->body = gzip ? asset->gzip : asset->data;
+    reply->body_left = (size_t)((gzip ? asset->gzip_end : asset->data_end) - reply->body);
+    make_etag(reply->etag, asset, gzip);
+    reply->head = (struct http_head){.status = HTTP_OK,
+                                     .type = asset->type,
+                                     .etag = reply->etag,
+                                     .gzip = gzip,
+                                     .length = reply->body_left};
+    if (lists(request->tags, reply->etag)) {
+        reply->head.status = HTTP_NOT_MODIFIED;
+        reply->no_body = true;
     }
-    http_reply_start(p);
+    http_reply_start(peer);
     return 0;
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
 /* The response is out, or lws has what is left of it: the connection waits for its next request. */
-static int end(struct http_peer *p)
+static int end(struct http_peer *peer)
 {
-    struct lws *wsi = p->wsi;
-    bool close = p->reply.head.close || p->reply.head.endless;
+    struct lws *wsi = peer->wsi;
+    bool close = peer->reply.head.close || peer->reply.head.endless;
 
-    http_peer_free(p);
+    http_peer_free(peer);
     return lws_http_transaction_completed(wsi) || close ? -1 : 0;
 }
 
 /* A stream has nothing to write: it is neither timed nor polled until it has. */
-static int rest(struct http_peer *p)
+static int rest(struct http_peer *peer)
 {
-    lws_set_timeout(p->wsi, NO_PENDING_TIMEOUT, 0);
-    lws_rx_flow_control(p->wsi, 0);
+    lws_set_timeout(peer->wsi, NO_PENDING_TIMEOUT, 0);
+    lws_rx_flow_control(peer->wsi, 0);
     return 0;
 }
 
-static int write_bytes(struct http_peer *p, const void *data, size_t size)
+static int write_bytes(struct http_peer *peer, const void *data, size_t size)
 {
-    unsigned char *at = p->http->scratch + LWS_PRE;
+    unsigned char *at = peer->http->scratch + LWS_PRE;
 
     memcpy(at, data, size);
-    if (lws_write(p->wsi, at, size, LWS_WRITE_HTTP) < (int)size)
+    if (lws_write(peer->wsi, at, size, LWS_WRITE_HTTP) < (int)size)
         return -1;
-    lws_set_timeout(p->wsi, PENDING_TIMEOUT_HTTP_CONTENT, HTTP_STALL_TICKS);
-    lws_callback_on_writable(p->wsi);
+    lws_set_timeout(peer->wsi, PENDING_TIMEOUT_HTTP_CONTENT, HTTP_STALL_TICKS);
+    lws_callback_on_writable(peer->wsi);
     return 0;
 }
 
-static int write_head(struct http_peer *p)
+static int write_head(struct http_peer *peer)
 {
     char head[HTTP_HEAD_MAX];
-    size_t size = http_head_write(&p->reply.head, head);
+    size_t size = http_head_write(&peer->reply.head, head);
 
-    p->reply.state = REPLY_BODY;
-    return write_bytes(p, head, size);
+    peer->reply.state = REPLY_BODY;
+    return write_bytes(peer, head, size);
 }
 
 /* A piece of the feed's answer; a stream goes on when enough of it was taken. */
-static int write_answer(struct http_peer *p)
+static int write_answer(struct http_peer *peer)
 {
     struct outbox_piece piece;
 
-    if (!outbox_peek(&p->out, HTTP_PIECE, &piece))
-        return p->reply.head.endless ? rest(p) : end(p);
-    if (write_bytes(p, piece.data, piece.size) < 0)
+    if (!outbox_peek(&peer->out, HTTP_PIECE, &piece))
+        return peer->reply.head.endless ? rest(peer) : end(peer);
+    if (write_bytes(peer, piece.data, piece.size) < 0)
         return -1;
-    outbox_take(&p->out, &piece);
-    if (p->reply.head.endless && p->out.pending <= FEED_MAX_PENDING)
-        feed_client_drained(p->client);
+    outbox_take(&peer->out, &piece);
+    if (peer->reply.head.endless && peer->out.pending <= FEED_MAX_PENDING)
+        feed_client_drained(peer->client);
     return 0;
 }
 
 /* A piece of a file of the page. */
-static int write_file(struct http_peer *p)
+static int write_file(struct http_peer *peer)
 {
-    struct http_reply *r = &p->reply;
-    size_t size = r->body_left < HTTP_PIECE ? r->body_left : HTTP_PIECE;
+    struct http_reply *reply = &peer->reply;
+    size_t size = reply->body_left < HTTP_PIECE ? reply->body_left : HTTP_PIECE;
 
     if (size == 0)
-        return end(p);
-    if (write_bytes(p, r->body, size) < 0)
+        return end(peer);
+    if (write_bytes(peer, reply->body, size) < 0)
         return -1;
-    r->body += size;
-    r->body_left -= size;
+    reply->body += size;
+    reply->body_left -= size;
     return 0;
 }
 
-int http_reply_write(struct http_peer *p)
+int http_reply_write(struct http_peer *peer)
 {
-    assert(p->kind == HTTP_REPLY);
-    if (p->out.lost)
+    assert(peer->kind == HTTP_REPLY);
+    if (peer->out.lost)
         return -1;
-    switch (p->reply.state) {
+    switch (peer->reply.state) {
     case REPLY_AWAITED:
         return 0;
     case REPLY_HEAD:
-        return write_head(p);
+        return write_head(peer);
     case REPLY_BODY:
         break;
     }
-    if (p->reply.no_body)
-        return end(p);
-    return p->reply.body ? write_file(p) : write_answer(p);
+    if (peer->reply.no_body)
+        return end(peer);
+    return peer->reply.body ? write_file(peer) : write_answer(peer);
 }
 
 /* ---- those who wait -------------------------------------------------------------------------- */
@@ -186,33 +190,33 @@ int http_reply_write(struct http_peer *p)
  * would report it again and again. So each second we look at the socket whether the peer has left.
  * A client that sends more before its answer is out, and does not take that answer, is cut by the
  * same look: it uses pipelining, which HTTP allows and no browser uses. */
-static bool has_left(struct http_peer *p)
+static bool has_left(struct http_peer *peer)
 {
     char byte;
-    ssize_t n = recv(lws_get_socket_fd(p->wsi), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    ssize_t n = recv(lws_get_socket_fd(peer->wsi), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 
-    return n == 0 || (n > 0 && p->out.stalled_ticks > 0) ||
+    return n == 0 || (n > 0 && peer->out.stalled_ticks > 0) ||
            (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
 }
 
 /* A comment, for the sake of the proxies between us and the reader. */
-static void send_heartbeat(struct http_peer *p)
+static void send_heartbeat(struct http_peer *peer)
 {
     char *text = strdup(":\n\n");
 
     if (!text)
         return;
-    outbox_put(&p->out, text, strlen(text));
-    http_reply_start(p);
+    outbox_put(&peer->out, text, strlen(text));
+    http_reply_start(peer);
 }
 
-void http_reply_tick(struct http_peer *p)
+void http_reply_tick(struct http_peer *peer)
 {
-    unsigned stalled = outbox_tick(&p->out);
-    bool streams = p->reply.head.endless && p->reply.state != REPLY_AWAITED;
+    unsigned stalled = outbox_tick(&peer->out);
+    bool streams = peer->reply.head.endless && peer->reply.state != REPLY_AWAITED;
 
-    if (streams && ++p->ticks % HEARTBEAT_TICKS == 0 && p->out.pending == 0)
-        send_heartbeat(p);
-    if (p->out.lost || stalled >= HTTP_STALL_TICKS || has_left(p))
-        http_peer_cut(p);
+    if (streams && ++peer->ticks % HEARTBEAT_TICKS == 0 && peer->out.pending == 0)
+        send_heartbeat(peer);
+    if (peer->out.lost || stalled >= HTTP_STALL_TICKS || has_left(peer))
+        http_peer_cut(peer);
 }

@@ -4,18 +4,18 @@
 
 /* A header's text, in the request: 1, 0 when it is absent, -1 when it is too long, or came several
  * times where lws has no single text for it. */
-static int read_header(struct http_request *r, enum lws_token_indexes token, const char **out)
+static int read_header(struct http_request *request, enum lws_token_indexes token, const char **out)
 {
-    int size = lws_hdr_total_length(r->wsi, token);
-    char *text = r->texts + r->used;
+    int size = lws_hdr_total_length(request->wsi, token);
+    char *text = request->texts + request->used;
 
     *out = NULL;
     if (size <= 0)
         return 0;
-    if (size >= HTTP_TEXT_MAX || r->used + (size_t)size >= sizeof r->texts ||
-        lws_hdr_copy(r->wsi, text, size + 1, token) <= 0 || strlen(text) != (size_t)size)
+    if (size >= HTTP_TEXT_MAX || request->used + (size_t)size >= sizeof request->texts ||
+        lws_hdr_copy(request->wsi, text, size + 1, token) <= 0 || strlen(text) != (size_t)size)
         return -1;
-    r->used += (size_t)size + 1;
+    request->used += (size_t)size + 1;
     *out = text;
     return 1;
 }
@@ -28,32 +28,33 @@ static enum http_method read_method(struct lws *wsi)
 }
 
 /* lws has split the query and decoded it. False when it is too long, or has too many parts. */
-static bool read_query(struct http_request *r)
+static bool read_query(struct http_request *request)
 {
     size_t used = 0;
     int n = 0;
 
-    r->args = (struct http_args){.text = r->arg};
+    request->args = (struct http_args){.text = request->arg};
     for (int i = 0; i < HTTP_ARGS_MAX; i++) {
-        n = lws_hdr_copy_fragment(r->wsi, r->query + used, (int)(sizeof r->query - used),
-                                  WSI_TOKEN_HTTP_URI_ARGS, i);
+        n = lws_hdr_copy_fragment(request->wsi, request->query + used,
+                                  (int)(sizeof request->query - used), WSI_TOKEN_HTTP_URI_ARGS, i);
         if (n < 0)
-            return lws_hdr_fragment_length(r->wsi, WSI_TOKEN_HTTP_URI_ARGS, i) == 0;
-        r->arg[r->args.n++] = r->query + used;
+            return lws_hdr_fragment_length(request->wsi, WSI_TOKEN_HTTP_URI_ARGS, i) == 0;
+        request->arg[request->args.n++] = request->query + used;
         used += (size_t)n + 1;
-        if (used >= sizeof r->query)
+        if (used >= sizeof request->query)
             return false;
     }
-    return lws_hdr_fragment_length(r->wsi, WSI_TOKEN_HTTP_URI_ARGS, HTTP_ARGS_MAX) == 0;
+    return lws_hdr_fragment_length(request->wsi, WSI_TOKEN_HTTP_URI_ARGS, HTTP_ARGS_MAX) == 0;
 }
 
-static bool read_last_event(struct http_request *r)
+static bool read_last_event(struct http_request *request)
 {
     static const char name[] = "last-event-id:";
-    int size = (int)sizeof r->last_event, n = lws_hdr_custom_length(r->wsi, name, sizeof name - 1);
+    int size = (int)sizeof request->last_event,
+        n = lws_hdr_custom_length(request->wsi, name, sizeof name - 1);
 
     return n > 0 && n < size &&
-           lws_hdr_custom_copy(r->wsi, r->last_event, size, name, sizeof name - 1) > 0;
+           lws_hdr_custom_copy(request->wsi, request->last_event, size, name, sizeof name - 1) > 0;
 }
 
 enum http_code http_request_read(struct http_request *r, struct http *h, struct lws *wsi,

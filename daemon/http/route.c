@@ -122,7 +122,7 @@ static bool push_text(cJSON *params, const char *name, const char *value)
 }
 
 /* Numbers go as texts, which the feed takes for numbers where it wants some. */
-static enum http_code add_arg(cJSON *params, const char *text, struct err *e)
+static enum http_code add_arg(cJSON *params, const char *text, struct err *err)
 {
     const char *equals = strchr(text, '=');
     char name[64];
@@ -130,47 +130,48 @@ static enum http_code add_arg(cJSON *params, const char *text, struct err *e)
     bool done;
 
     if (n < 1 || n >= (int)sizeof name)
-        return err_set(e, HTTP_BAD_REQUEST, "\"%.64s\" is not name=value", text);
+        return err_set(err, HTTP_BAD_REQUEST, "\"%.64s\" is not name=value", text);
     snprintf(name, sizeof name, "%.*s", n, text);
     if (!json_utf8_valid(text, strlen(text)))
-        return err_set(e, HTTP_BAD_REQUEST, "a parameter is not UTF-8");
+        return err_set(err, HTTP_BAD_REQUEST, "a parameter is not UTF-8");
     if (!is_list(name) && cJSON_GetObjectItemCaseSensitive(params, name))
-        return err_set(e, HTTP_BAD_REQUEST, "\"%s\" is given twice", name);
+        return err_set(err, HTTP_BAD_REQUEST, "\"%s\" is given twice", name);
     done = is_list(name) ? push_text(params, name, equals + 1)
                          : cJSON_AddStringToObject(params, name, equals + 1) != NULL;
-    return done ? HTTP_OK : err_set(e, HTTP_FAILED, "out of memory");
+    return done ? HTTP_OK : err_set(err, HTTP_FAILED, "out of memory");
 }
 
 static enum http_code add_params(cJSON *params, const char *run, size_t run_size,
-                                 const struct http_args *args, struct err *e)
+                                 const struct http_args *args, struct err *err)
 {
     char text[FEED_RUN_MAX + 8];
     enum http_code rc = HTTP_OK;
 
     if (run_size > FEED_RUN_MAX)
-        return err_set(e, HTTP_BAD_REQUEST, "the run's name is too long");
+        return err_set(err, HTTP_BAD_REQUEST, "the run's name is too long");
     snprintf(text, sizeof text, "run=%.*s", (int)run_size, run);
     if (run_size > 0)
-        rc = add_arg(params, text, e);
+        rc = add_arg(params, text, err);
     for (size_t i = 0; rc == HTTP_OK && i < args->n; i++)
-        rc = add_arg(params, args->text[i], e);
+        rc = add_arg(params, args->text[i], err);
     return rc;
 }
 
 /* The envelope around the parameters, which it takes. */
-static char *print_request(const struct http_route *r, cJSON *params)
+static char *print_request(const struct http_route *route, cJSON *params)
 {
-    cJSON *o = cJSON_CreateObject();
+    cJSON *object = cJSON_CreateObject();
     char *text = NULL;
 
-    if (o && cJSON_AddStringToObject(o, "jsonrpc", "2.0") && json_add_integer(o, "id", 0) &&
-        cJSON_AddStringToObject(o, "method", r->method) &&
-        cJSON_AddItemToObject(o, "params", params)) {
+    if (object && cJSON_AddStringToObject(object, "jsonrpc", "2.0") &&
+        json_add_integer(object, "id", 0) &&
+        cJSON_AddStringToObject(object, "method", route->method) &&
+        cJSON_AddItemToObject(object, "params", params)) {
         params = NULL;
-        text = json_print(o);
+        text = json_print(object);
     }
     cJSON_Delete(params);
-    cJSON_Delete(o);
+    cJSON_Delete(object);
     return text;
 }
 

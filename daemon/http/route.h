@@ -36,7 +36,7 @@ const struct http_route *http_route_find(const char *path, bool wants_csv, const
  * Returns HTTP_OK or HTTP_BAD_REQUEST, or HTTP_FAILED when memory ran out. */
 enum http_code http_route_request(const struct http_route *, const char *run, size_t run_size,
                                   const struct http_args *, const char *since, char **out,
-                                  struct err *e);
+                                  struct err *err);
 
 /* The status for an error of the feed. */
 enum http_code http_route_status(int feed_code);

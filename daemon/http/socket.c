@@ -26,39 +26,39 @@ static bool offers_token(const char *list)
     return false;
 }
 
-static enum http_code check_upgrade(const struct http_request *q, const char *upgrade,
-                                    struct err *e)
+static enum http_code check_upgrade(const struct http_request *request, const char *upgrade,
+                                    struct err *err)
 {
-    bool says_token = q->protocols && offers_token(q->protocols);
-    enum http_code status = http_request_check(q, !says_token, e);
+    bool says_token = request->protocols && offers_token(request->protocols);
+    enum http_code status = http_request_check(request, !says_token, err);
 
     if (status != HTTP_OK)
         return status;
-    if (q->method != HTTP_GET)
-        return err_set(e, HTTP_NO_METHOD, "an upgrade is a GET");
-    if (strcmp(q->path, "/ws") != 0)
-        return err_set(e, HTTP_NOT_FOUND, "there is no WebSocket at this path, it is at /ws");
+    if (request->method != HTTP_GET)
+        return err_set(err, HTTP_NO_METHOD, "an upgrade is a GET");
+    if (strcmp(request->path, "/ws") != 0)
+        return err_set(err, HTTP_NOT_FOUND, "there is no WebSocket at this path, it is at /ws");
     if (strcasecmp(upgrade, "websocket") != 0)
-        return err_set(e, HTTP_BAD_REQUEST, "the one upgrade here is to websocket");
-    if (q->protocols && !says_token)
-        return err_set(e, HTTP_BAD_REQUEST, "the one subprotocol here is " HTTP_TOKEN_PROTOCOL);
+        return err_set(err, HTTP_BAD_REQUEST, "the one upgrade here is to websocket");
+    if (request->protocols && !says_token)
+        return err_set(err, HTTP_BAD_REQUEST, "the one subprotocol here is " HTTP_TOKEN_PROTOCOL);
     return HTTP_OK;
 }
 
-static enum http_code read_upgrade(struct http_request *q, struct http *h, struct lws *wsi,
-                                   struct err *e)
+static enum http_code read_upgrade(struct http_request *request, struct http *http, struct lws *wsi,
+                                   struct err *err)
 {
     char *path = NULL;
     int size = 0;
 
     if (lws_http_get_uri_and_method(wsi, &path, &size) < 0)
         size = 0; /* no method that lws knows */
-    return http_request_read(q, h, wsi, size > 0 ? path : "", (size_t)size, e);
+    return http_request_read(request, http, wsi, size > 0 ? path : "", (size_t)size, err);
 }
 
 /* Called before lws has looked at the request's version and connection: the refusal is written at
  * once and ends the connection. */
-static int refuse_upgrade(struct http *h, struct lws *wsi, enum http_code status,
+static int refuse_upgrade(struct http *http, struct lws *wsi, enum http_code status,
                           const struct err *why)
 {
     struct http_head head = {
@@ -67,7 +67,7 @@ static int refuse_upgrade(struct http *h, struct lws *wsi, enum http_code status
         .length = strlen(why->text),
         .close = true,
     };
-    char *text = (char *)h->scratch + LWS_PRE;
+    char *text = (char *)http->scratch + LWS_PRE;
     size_t size = http_head_write(&head, text);
 
     memcpy(text + size, why->text, head.length);
@@ -75,45 +75,45 @@ static int refuse_upgrade(struct http *h, struct lws *wsi, enum http_code status
     return -1;
 }
 
-int http_socket_confirm(struct http *h, struct lws *wsi, const char *upgrade)
+int http_socket_confirm(struct http *http, struct lws *wsi, const char *upgrade)
 {
     struct http_request request;
     struct err why = {""};
-    enum http_code status = read_upgrade(&request, h, wsi, &why);
+    enum http_code status = read_upgrade(&request, http, wsi, &why);
 
     if (status == HTTP_OK)
         status = check_upgrade(&request, upgrade, &why);
-    return status == HTTP_OK ? 0 : refuse_upgrade(h, wsi, status, &why);
+    return status == HTTP_OK ? 0 : refuse_upgrade(http, wsi, status, &why);
 }
 
 static const struct feed_transport transport;
 
-int http_socket_open(struct http *h, struct lws *wsi)
+int http_socket_open(struct http *http, struct lws *wsi)
 {
-    struct http_peer *p = http_peer_new(h, wsi, HTTP_SOCKET);
+    struct http_peer *peer = http_peer_new(http, wsi, HTTP_SOCKET);
     struct http_request request;
 
-    if (!p || read_upgrade(&request, h, wsi, NULL) != HTTP_OK)
+    if (!peer || read_upgrade(&request, http, wsi, NULL) != HTTP_OK)
         return -1;
     /* The subprotocol passes without a token; with one in a header, too, nothing more is asked. */
-    p->socket.state =
+    peer->socket.state =
         http_request_check(&request, true, NULL) == HTTP_OK ? SOCKET_OPEN : SOCKET_UNPROVEN;
-    p->client = feed_client_new(h->hub, &transport, p);
-    return p->client ? 0 : -1;
+    peer->client = feed_client_new(http->hub, &transport, peer);
+    return peer->client ? 0 : -1;
 }
 
 /* ---- messages out ---------------------------------------------------------------------------- */
 
-static void next_message(struct http_peer *p);
+static void next_message(struct http_peer *peer);
 
 /* A line ends where the frame ends. */
 static void send_line(void *arg, int code, char *line, size_t size)
 {
-    struct http_peer *p = arg;
+    struct http_peer *peer = arg;
 
     (void)code;
-    outbox_put(&p->out, line, size - 1);
-    lws_callback_on_writable(p->wsi);
+    outbox_put(&peer->out, line, size - 1);
+    lws_callback_on_writable(peer->wsi);
 }
 
 static size_t pending_bytes(void *arg)
@@ -123,10 +123,10 @@ static size_t pending_bytes(void *arg)
 
 static void on_ready(void *arg)
 {
-    struct http_peer *p = arg;
+    struct http_peer *peer = arg;
 
-    p->socket.is_asking = false;
-    next_message(p);
+    peer->socket.is_asking = false;
+    next_message(peer);
 }
 
 static const struct feed_transport transport = {
@@ -136,146 +136,146 @@ static const struct feed_transport transport = {
     .ready = on_ready,
 };
 
-static int write_piece(struct http_peer *p, const struct outbox_piece *piece)
+static int write_piece(struct http_peer *peer, const struct outbox_piece *piece)
 {
-    unsigned char *at = p->http->scratch + LWS_PRE;
+    unsigned char *at = peer->http->scratch + LWS_PRE;
     int flags = lws_write_ws_flags(LWS_WRITE_TEXT, piece->first, piece->last);
 
     memcpy(at, piece->data, piece->size);
-    if (lws_write(p->wsi, at, piece->size, (enum lws_write_protocol)flags) < (int)piece->size)
+    if (lws_write(peer->wsi, at, piece->size, (enum lws_write_protocol)flags) < (int)piece->size)
         return -1;
-    lws_callback_on_writable(p->wsi);
+    lws_callback_on_writable(peer->wsi);
     return 0;
 }
 
-int http_socket_write(struct http_peer *p)
+int http_socket_write(struct http_peer *peer)
 {
     struct outbox_piece piece;
 
-    assert(p->kind == HTTP_SOCKET);
-    if (!outbox_peek(&p->out, HTTP_PIECE, &piece))
-        return p->socket.state == SOCKET_ENDING ? -1 : 0;
-    if (write_piece(p, &piece) < 0)
+    assert(peer->kind == HTTP_SOCKET);
+    if (!outbox_peek(&peer->out, HTTP_PIECE, &piece))
+        return peer->socket.state == SOCKET_ENDING ? -1 : 0;
+    if (write_piece(peer, &piece) < 0)
         return -1;
-    outbox_take(&p->out, &piece);
-    if (p->socket.state == SOCKET_ENDING || p->out.pending > FEED_MAX_PENDING)
+    outbox_take(&peer->out, &piece);
+    if (peer->socket.state == SOCKET_ENDING || peer->out.pending > FEED_MAX_PENDING)
         return 0;
-    feed_client_drained(p->client);
-    next_message(p);
+    feed_client_drained(peer->client);
+    next_message(peer);
     return 0;
 }
 
 /* ---- messages in ----------------------------------------------------------------------------- */
 
 /* Says why, and ends the connection when that is out. */
-static void refuse(struct http_peer *p, int code, const char *why)
+static void refuse(struct http_peer *peer, int code, const char *why)
 {
     size_t size;
     char *line = feed_error(NULL, code, why, &size);
 
     if (line)
-        send_line(p, code, line, size);
-    p->socket.state = SOCKET_ENDING;
-    p->socket.is_whole = false;
-    lws_close_reason(p->wsi, LWS_CLOSE_STATUS_POLICY_VIOLATION, NULL, 0);
-    lws_callback_on_writable(p->wsi);
+        send_line(peer, code, line, size);
+    peer->socket.state = SOCKET_ENDING;
+    peer->socket.is_whole = false;
+    lws_close_reason(peer->wsi, LWS_CLOSE_STATUS_POLICY_VIOLATION, NULL, 0);
+    lws_callback_on_writable(peer->wsi);
 }
 
 /* The first message has to be server.hello with the token; then it is answered like any other. */
-static bool brings_token(struct http_peer *p)
+static bool brings_token(struct http_peer *peer)
 {
     struct feed_request request;
     struct feed_hello hello = {.token = NULL};
-    struct err e;
-    bool good = feed_request_parse(p->socket.message, p->socket.message_size, &request, &e) == 0 &&
-                request.method == FEED_HELLO && feed_hello_read(&request, &hello, &e) == 0 &&
-                hello.token &&
-                http_access_check_reader(p->http->access, hello.token, &e) == HTTP_OK;
+    struct err err;
+    bool good =
+        feed_request_parse(peer->socket.message, peer->socket.message_size, &request, &err) == 0 &&
+        request.method == FEED_HELLO && feed_hello_read(&request, &hello, &err) == 0 &&
+        hello.token && http_access_check_reader(peer->http->access, hello.token, &err) == HTTP_OK;
 
     feed_request_release(&request);
     return good;
 }
 
-static void hand_over(struct http_peer *p)
+static void hand_over(struct http_peer *peer)
 {
-    struct http_socket *s = &p->socket;
-    size_t size = s->message_size;
+    struct http_socket *socket = &peer->socket;
+    size_t size = socket->message_size;
 
-    s->is_whole = false;
-    s->message_size = 0;
-    s->is_asking = true;
-    feed_client_request(p->client, s->message, size);
+    socket->is_whole = false;
+    socket->message_size = 0;
+    socket->is_asking = true;
+    feed_client_request(peer->client, socket->message, size);
 }
 
-static void check_token(struct http_peer *p)
+static void check_token(struct http_peer *peer)
 {
-    if (brings_token(p))
-        p->socket.state = SOCKET_OPEN;
+    if (brings_token(peer))
+        peer->socket.state = SOCKET_OPEN;
     else
-        refuse(p, FEED_NOT_ALLOWED, "the first message has to be server.hello with a token");
+        refuse(peer, FEED_NOT_ALLOWED, "the first message has to be server.hello with a token");
 }
 
 /* One request at a time, the next when the last is answered and its output has mostly drained.
  * Meanwhile nothing is read. */
-static void next_message(struct http_peer *p)
+static void next_message(struct http_peer *peer)
 {
-    struct http_socket *s = &p->socket;
+    struct http_socket *socket = &peer->socket;
 
-    if (s->is_busy || s->state == SOCKET_ENDING)
+    if (socket->is_busy || socket->state == SOCKET_ENDING)
         return;
-    s->is_busy = true;
-    if (s->is_whole && s->state == SOCKET_UNPROVEN)
-        check_token(p);
-    if (s->is_whole && !s->is_asking && p->out.pending <= FEED_MAX_PENDING)
-        hand_over(p);
-    s->is_busy = false;
-    lws_rx_flow_control(p->wsi, !s->is_whole);
+    socket->is_busy = true;
+    if (socket->is_whole && socket->state == SOCKET_UNPROVEN)
+        check_token(peer);
+    if (socket->is_whole && !socket->is_asking && peer->out.pending <= FEED_MAX_PENDING)
+        hand_over(peer);
+    socket->is_busy = false;
+    lws_rx_flow_control(peer->wsi, !socket->is_whole);
 }
 
-static bool append(struct http_socket *s, const char *data, size_t size)
+static bool append(struct http_socket *socket, const char *data, size_t size)
 {
-    size_t want = s->message_size + size;
+    size_t want = socket->message_size + size;
 
-    if (s->message_capacity <= want) {
+    if (socket->message_capacity <= want) {
         size_t capacity = want < 4096 ? 4096 : 2 * want;
-        char *grown = realloc(s->message, capacity);
+        char *grown = realloc(socket->message, capacity);
 
         if (!grown)
             return false;
-        s->message = grown;
-        s->message_capacity = capacity;
+        socket->message = grown;
+        socket->message_capacity = capacity;
     }
-    memcpy(s->message + s->message_size, data, size);
-    s->message_size = want;
+    memcpy(socket->message + socket->message_size, data, size);
+    socket->message_size = want;
     return true;
 }
 
-int http_socket_receive(struct http_peer *p, const char *data, size_t size)
+int http_socket_receive(struct http_peer *peer, const char *data, size_t size)
 {
-    struct http_socket *s = &p->socket;
+    struct http_socket *socket = &peer->socket;
 
-    assert(p->kind == HTTP_SOCKET);
-    if (s->state == SOCKET_ENDING)
+    assert(peer->kind == HTTP_SOCKET);
+    if (socket->state == SOCKET_ENDING)
         return 0;
-    if (lws_frame_is_binary(p->wsi)) {
-        refuse(p, FEED_NOT_JSON, "a message is text, not binary");
-    } else if (s->message_size + size > JSON_MAX_SIZE) {
-        refuse(p, FEED_NOT_A_REQUEST, "a message is at most 1 MiB");
-    } else if (!append(s, data, size)) {
+    if (lws_frame_is_binary(peer->wsi)) {
+        refuse(peer, FEED_NOT_JSON, "a message is text, not binary");
+    } else if (socket->message_size + size > JSON_MAX_SIZE) {
+        refuse(peer, FEED_NOT_A_REQUEST, "a message is at most 1 MiB");
+    } else if (!append(socket, data, size)) {
         return -1;
-    } else if (lws_is_final_fragment(p->wsi) && lws_remaining_packet_payload(p->wsi) == 0) {
-        s->is_whole = true;
-        next_message(p);
+    } else if (lws_is_final_fragment(peer->wsi) && lws_remaining_packet_payload(peer->wsi) == 0) {
+        socket->is_whole = true;
+        next_message(peer);
     }
     return 0;
 }
 
-void http_socket_tick(struct http_peer *p)
+void http_socket_tick(struct http_peer *peer)
 {
-    unsigned stalled = outbox_tick(&p->out);
+    unsigned stalled = outbox_tick(&peer->out);
 
-    p->ticks++;
-    if (p->out.lost || stalled >= HTTP_STALL_TICKS ||
-        (p->socket.state == SOCKET_UNPROVEN && p->ticks >= TOKEN_TICKS))
-        http_peer_cut(p);
+    peer->ticks++;
+    if (peer->out.lost || stalled >= HTTP_STALL_TICKS ||
+        (peer->socket.state == SOCKET_UNPROVEN && peer->ticks >= TOKEN_TICKS))
+        http_peer_cut(peer);
 }

@@ -12,11 +12,11 @@
 #define RETRY_MS 2000
 
 /* {"error":{"code","message"}} as the feed has it, without the envelope. */
-static char *error_words(const cJSON *id, int code, const char *text, size_t *size)
+static char *error_words(const cJSON *object, int code, const char *text, size_t *size)
 {
     char *line = feed_error(NULL, code, text, size), *at = line ? strstr(line, "\"error\":") : NULL;
 
-    (void)id;
+    (void)object;
     if (!at)
         return line;
     *size -= (size_t)(at - line) - 1;
@@ -24,12 +24,12 @@ static char *error_words(const cJSON *id, int code, const char *text, size_t *si
     return line;
 }
 
-static char *json_words(const cJSON *id, cJSON *result, size_t *size)
+static char *json_words(const cJSON *object, cJSON *result, size_t *size)
 {
     char *text = json_print(result), *line = NULL;
     int n = text ? asprintf(&line, "%s\n", text) : -1;
 
-    (void)id;
+    (void)object;
     cJSON_free(text);
     cJSON_Delete(result);
     *size = n < 0 ? 0 : (size_t)n;
@@ -45,21 +45,21 @@ static char *write_and_delete(char *(*write)(const cJSON *, size_t *), cJSON *re
     return text;
 }
 
-static char *csv_words(const cJSON *id, cJSON *result, size_t *size)
+static char *csv_words(const cJSON *object, cJSON *result, size_t *size)
 {
-    (void)id;
+    (void)object;
     return write_and_delete(csv_from_answer, result, size);
 }
 
-static char *metrics_words(const cJSON *id, cJSON *result, size_t *size)
+static char *metrics_words(const cJSON *object, cJSON *result, size_t *size)
 {
-    (void)id;
+    (void)object;
     return write_and_delete(openmetrics_status, result, size);
 }
 
-static char *run_metrics_words(const cJSON *id, cJSON *result, size_t *size)
+static char *run_metrics_words(const cJSON *object, cJSON *result, size_t *size)
 {
-    (void)id;
+    (void)object;
     return write_and_delete(openmetrics_runs, result, size);
 }
 
@@ -84,13 +84,13 @@ static char *event_words(const char *method, cJSON *params, size_t *size)
 }
 
 /* The answer to the subscription is the first event. */
-static char *first_event_words(const cJSON *id, cJSON *result, size_t *size)
+static char *first_event_words(const cJSON *object, cJSON *result, size_t *size)
 {
     const char *method =
         cJSON_GetObjectItemCaseSensitive(result, "points") ? "series.update" : "event.update";
     char retry[32];
 
-    (void)id;
+    (void)object;
     snprintf(retry, sizeof retry, "retry: %d\n", RETRY_MS);
     return put_event(retry, method, result, size);
 }

@@ -24,11 +24,11 @@ static void close_frames(struct incoming *message)
 }
 
 /* The peer's number, or 0 for a routing id that libzmq did not make. */
-static peer_id peer_of(zmq_msg_t *id)
+static peer_id peer_of(zmq_msg_t *message)
 {
-    const uint8_t *bytes = zmq_msg_data(id);
+    const uint8_t *bytes = zmq_msg_data(message);
 
-    if (zmq_msg_size(id) != ROUTING_ID_SIZE || bytes[0] != 0)
+    if (zmq_msg_size(message) != ROUTING_ID_SIZE || bytes[0] != 0)
         return 0;
     return ((peer_id)bytes[1] << 24 | (peer_id)bytes[2] << 16 | (peer_id)bytes[3] << 8 | bytes[4]) +
            1;
@@ -62,19 +62,19 @@ static void receive_frames(struct ingest *ingest, struct incoming *message)
 static bool receive(struct ingest *ingest)
 {
     struct incoming message = {0};
-    zmq_msg_t id;
+    zmq_msg_t frame;
     peer_id peer;
     const char *first;
 
-    zmq_msg_init(&id);
-    if (zmq_msg_recv(&id, ingest->socket, ZMQ_DONTWAIT) < 0) {
-        zmq_msg_close(&id);
+    zmq_msg_init(&frame);
+    if (zmq_msg_recv(&frame, ingest->socket, ZMQ_DONTWAIT) < 0) {
+        zmq_msg_close(&frame);
         return false;
     }
-    peer = peer_of(&id);
-    if (zmq_msg_more(&id))
+    peer = peer_of(&frame);
+    if (zmq_msg_more(&frame))
         receive_frames(ingest, &message);
-    zmq_msg_close(&id);
+    zmq_msg_close(&frame);
     first = message.n_frames > 0 && zmq_msg_size(&message.frames[0]) > 0
                 ? zmq_msg_data(&message.frames[0])
                 : "";

@@ -25,9 +25,9 @@ struct ingest;
 typedef void ingest_event_cb(void *arg, const struct event *);
 
 /* Binds `endpoint` and starts listening. Returns 0 with the ingest (free by ingest_close), or
- * -errno with the endpoint and the reason in `e`. */
+ * -errno with the endpoint and the reason in `err`. */
 int ingest_open(uv_loop_t *, const char *endpoint, ingest_event_cb *, void *arg,
-                struct ingest **out, struct err *e);
+                struct ingest **out, struct err *err);
 
 /* The address to connect to: with the real port where 0 was asked for. */
 const char *ingest_endpoint(const struct ingest *);

@@ -6,12 +6,12 @@
 
 /* Reading ZMQ_EVENTS also makes libzmq process its commands, which is what re-arms the descriptor.
  */
-static bool is_readable(struct zwatch *w)
+static bool is_readable(struct zwatch *zwatch)
 {
     int events = 0;
     size_t size = sizeof events;
 
-    return zmq_getsockopt(w->socket, ZMQ_EVENTS, &events, &size) == 0 && (events & ZMQ_POLLIN);
+    return zmq_getsockopt(zwatch->socket, ZMQ_EVENTS, &events, &size) == 0 && (events & ZMQ_POLLIN);
 }
 
 static void on_idle(uv_idle_t *idle)
@@ -21,10 +21,10 @@ static void on_idle(uv_idle_t *idle)
 
 static void on_prepare(uv_prepare_t *prepare)
 {
-    struct zwatch *w = prepare->data;
+    struct zwatch *zwatch = prepare->data;
 
-    if (is_readable(w))
-        uv_idle_start(&w->idle, on_idle);
+    if (is_readable(zwatch))
+        uv_idle_start(&zwatch->idle, on_idle);
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events)
@@ -36,60 +36,61 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 
 static void on_check(uv_check_t *check)
 {
-    struct zwatch *w = check->data;
+    struct zwatch *zwatch = check->data;
 
-    uv_idle_stop(&w->idle);
-    if (is_readable(w))
-        w->on_readable(w);
+    uv_idle_stop(&zwatch->idle);
+    if (is_readable(zwatch))
+        zwatch->on_readable(zwatch);
 }
 
 static void on_handle_closed(uv_handle_t *handle)
 {
-    struct zwatch *w = handle->data;
+    struct zwatch *zwatch = handle->data;
 
-    if (--w->n_open == 0 && w->on_closed)
-        w->on_closed(w);
+    if (--zwatch->n_open == 0 && zwatch->on_closed)
+        zwatch->on_closed(zwatch);
 }
 
-int zwatch_init(struct zwatch *w, uv_loop_t *loop, void *socket, zwatch_readable_cb *on_readable)
+int zwatch_init(struct zwatch *zwatch, uv_loop_t *loop, void *socket,
+                zwatch_readable_cb *on_readable)
 {
     int fd, rc;
     size_t size = sizeof fd;
 
     if (zmq_getsockopt(socket, ZMQ_FD, &fd, &size) < 0)
         return -zmq_errno();
-    rc = uv_poll_init(loop, &w->poll, fd);
+    rc = uv_poll_init(loop, &zwatch->poll, fd);
     if (rc < 0)
         return rc;
-    w->socket = socket;
-    w->on_readable = on_readable;
-    w->on_closed = NULL;
-    uv_prepare_init(loop, &w->prepare);
-    uv_check_init(loop, &w->check);
-    uv_idle_init(loop, &w->idle);
-    w->poll.data = w->prepare.data = w->check.data = w->idle.data = w;
-    w->n_open = 4;
-    uv_prepare_start(&w->prepare, on_prepare);
-    uv_check_start(&w->check, on_check);
-    rc = uv_poll_start(&w->poll, UV_READABLE, on_poll);
+    zwatch->socket = socket;
+    zwatch->on_readable = on_readable;
+    zwatch->on_closed = NULL;
+    uv_prepare_init(loop, &zwatch->prepare);
+    uv_check_init(loop, &zwatch->check);
+    uv_idle_init(loop, &zwatch->idle);
+    zwatch->poll.data = zwatch->prepare.data = zwatch->check.data = zwatch->idle.data = zwatch;
+    zwatch->n_open = 4;
+    uv_prepare_start(&zwatch->prepare, on_prepare);
+    uv_check_start(&zwatch->check, on_check);
+    rc = uv_poll_start(&zwatch->poll, UV_READABLE, on_poll);
     if (rc < 0)
-        zwatch_close(w, NULL);
+        zwatch_close(zwatch, NULL);
     return rc;
 }
 
-void zwatch_stop(struct zwatch *w)
+void zwatch_stop(struct zwatch *zwatch)
 {
-    uv_prepare_stop(&w->prepare);
-    uv_check_stop(&w->check);
-    uv_idle_stop(&w->idle);
-    uv_poll_stop(&w->poll);
+    uv_prepare_stop(&zwatch->prepare);
+    uv_check_stop(&zwatch->check);
+    uv_idle_stop(&zwatch->idle);
+    uv_poll_stop(&zwatch->poll);
 }
 
-void zwatch_close(struct zwatch *w, zwatch_close_cb *on_closed)
+void zwatch_close(struct zwatch *zwatch, zwatch_close_cb *on_closed)
 {
-    w->on_closed = on_closed;
-    uv_close((uv_handle_t *)&w->prepare, on_handle_closed);
-    uv_close((uv_handle_t *)&w->check, on_handle_closed);
-    uv_close((uv_handle_t *)&w->idle, on_handle_closed);
-    uv_close((uv_handle_t *)&w->poll, on_handle_closed);
+    zwatch->on_closed = on_closed;
+    uv_close((uv_handle_t *)&zwatch->prepare, on_handle_closed);
+    uv_close((uv_handle_t *)&zwatch->check, on_handle_closed);
+    uv_close((uv_handle_t *)&zwatch->idle, on_handle_closed);
+    uv_close((uv_handle_t *)&zwatch->poll, on_handle_closed);
 }

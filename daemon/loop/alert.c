@@ -45,60 +45,60 @@ struct alert {
     struct log_limit dropped;
 };
 
-int alert_check(const char *path, struct err *e)
+int alert_check(const char *path, struct err *err)
 {
     struct stat s;
 
     if (path[0] != '/')
-        return err_set(e, -EINVAL, "\"%s\" is not an absolute path", path);
+        return err_set(err, -EINVAL, "\"%s\" is not an absolute path", path);
     if (stat(path, &s) < 0)
-        return err_set(e, -EINVAL, "%s: %s", path, strerror(errno));
+        return err_set(err, -EINVAL, "%s: %s", path, strerror(errno));
     if (!S_ISREG(s.st_mode) || access(path, X_OK) < 0)
-        return err_set(e, -EINVAL, "%s is no executable file", path);
+        return err_set(err, -EINVAL, "%s is no executable file", path);
     return 0;
 }
 
 struct alert *alert_new(uv_loop_t *loop, const char *path)
 {
-    struct alert *a = calloc(1, sizeof *a);
+    struct alert *alert = calloc(1, sizeof *alert);
 
-    if (!a)
+    if (!alert)
         return NULL;
-    a->loop = loop;
-    a->path = path;
-    list_init(&a->queue);
-    return a;
+    alert->loop = loop;
+    alert->path = path;
+    list_init(&alert->queue);
+    return alert;
 }
 
-static void free_message(struct message *m)
+static void free_message(struct message *message)
 {
-    free(m->line);
-    free(m);
+    free(message->line);
+    free(message);
 }
 
 /* ---- the child ------------------------------------------------------------------------------- */
 
-static void run_next(struct alert *a);
+static void run_next(struct alert *alert);
 
 static void on_handle_closed(uv_handle_t *handle)
 {
-    struct child *c = handle->data;
-    struct alert *a = c->alert;
+    struct child *child = handle->data;
+    struct alert *alert = child->alert;
 
-    if (--c->n_handles > 0)
+    if (--child->n_handles > 0)
         return;
-    free_message(c->message);
-    free(c);
-    a->child = NULL;
-    run_next(a);
+    free_message(child->message);
+    free(child);
+    alert->child = NULL;
+    run_next(alert);
 }
 
-static void close_child(struct child *c)
+static void close_child(struct child *child)
 {
-    uv_handle_t *handles[N_HANDLES] = {(uv_handle_t *)&c->process, (uv_handle_t *)&c->input,
-                                       (uv_handle_t *)&c->limit};
+    uv_handle_t *handles[N_HANDLES] = {(uv_handle_t *)&child->process, (uv_handle_t *)&child->input,
+                                       (uv_handle_t *)&child->limit};
 
-    c->runs = false;
+    child->runs = false;
     for (size_t i = 0; i < N_HANDLES; i++) {
         if (!uv_is_closing(handles[i]))
             uv_close(handles[i], on_handle_closed);
@@ -106,51 +106,51 @@ static void close_child(struct child *c)
 }
 
 /* It leads a group of its own: what it has started goes with it. */
-static void kill_child(struct child *c)
+static void kill_child(struct child *child)
 {
-    if (c->runs)
-        kill(-c->process.pid, SIGKILL);
+    if (child->runs)
+        kill(-child->process.pid, SIGKILL);
 }
 
 static void on_exit_of_child(uv_process_t *process, int64_t status, int number)
 {
-    struct child *c = process->data;
+    struct child *child = process->data;
 
     if (number)
         log_warn("the command for events was ended by %s", strsignal(number));
     else if (status)
         log_warn("the command for events ended with %d", (int)status);
-    close_child(c);
+    close_child(child);
 }
 
 static void on_limit(uv_timer_t *timer)
 {
-    struct child *c = timer->data;
+    struct child *child = timer->data;
 
     log_warn("the command for events took more than %d s and is killed", ALERT_LIMIT_MS / 1000);
-    kill_child(c);
+    kill_child(child);
 }
 
 /* The command may end without reading: an error here is its own affair. */
 static void on_written(uv_write_t *write, int status)
 {
-    struct child *c = write->data;
+    struct child *child = write->data;
 
     (void)status;
-    if (!uv_is_closing((uv_handle_t *)&c->input))
-        uv_close((uv_handle_t *)&c->input, on_handle_closed);
+    if (!uv_is_closing((uv_handle_t *)&child->input))
+        uv_close((uv_handle_t *)&child->input, on_handle_closed);
 }
 
-static int spawn(struct child *c)
+static int spawn(struct child *child)
 {
-    char *arguments[] = {(char *)(uintptr_t)c->alert->path, NULL};
+    char *arguments[] = {(char *)(uintptr_t)child->alert->path, NULL};
     uv_stdio_container_t streams[N_STREAMS] = {
-        {.flags = UV_CREATE_PIPE | UV_READABLE_PIPE, .data.stream = (uv_stream_t *)&c->input},
+        {.flags = UV_CREATE_PIPE | UV_READABLE_PIPE, .data.stream = (uv_stream_t *)&child->input},
         {.flags = UV_IGNORE},
         {.flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO},
     };
     uv_process_options_t options = {
-        .file = c->alert->path,
+        .file = child->alert->path,
         .args = arguments,
         .exit_cb = on_exit_of_child,
         .flags = UV_PROCESS_DETACHED,
@@ -158,113 +158,113 @@ static int spawn(struct child *c)
         .stdio_count = N_STREAMS,
     };
 
-    return uv_spawn(c->alert->loop, &c->process, &options);
+    return uv_spawn(child->alert->loop, &child->process, &options);
 }
 
 /* Gives the child its event. */
-static void start(struct child *c)
+static void start(struct child *child)
 {
-    uv_buf_t line = uv_buf_init(c->message->line, (unsigned)c->message->size);
+    uv_buf_t line = uv_buf_init(child->message->line, (unsigned)child->message->size);
 
-    c->runs = true;
-    uv_timer_start(&c->limit, on_limit, ALERT_LIMIT_MS, 0);
-    if (uv_write(&c->write, (uv_stream_t *)&c->input, &line, 1, on_written) < 0)
-        uv_close((uv_handle_t *)&c->input, on_handle_closed);
+    child->runs = true;
+    uv_timer_start(&child->limit, on_limit, ALERT_LIMIT_MS, 0);
+    if (uv_write(&child->write, (uv_stream_t *)&child->input, &line, 1, on_written) < 0)
+        uv_close((uv_handle_t *)&child->input, on_handle_closed);
 }
 
-static void run(struct alert *a, struct message *m)
+static void run(struct alert *alert, struct message *message)
 {
-    struct child *c = calloc(1, sizeof *c);
+    struct child *child = calloc(1, sizeof *child);
     int rc;
 
-    if (!c) {
-        free_message(m);
+    if (!child) {
+        free_message(message);
         return;
     }
-    a->child = c;
-    c->alert = a;
-    c->message = m;
-    c->n_handles = N_HANDLES;
-    c->process.data = c->input.data = c->limit.data = c->write.data = c;
-    uv_pipe_init(a->loop, &c->input, 0);
-    uv_timer_init(a->loop, &c->limit);
-    rc = spawn(c);
+    alert->child = child;
+    child->alert = alert;
+    child->message = message;
+    child->n_handles = N_HANDLES;
+    child->process.data = child->input.data = child->limit.data = child->write.data = child;
+    uv_pipe_init(alert->loop, &child->input, 0);
+    uv_timer_init(alert->loop, &child->limit);
+    rc = spawn(child);
     if (rc == 0) {
-        start(c);
+        start(child);
         return;
     }
-    log_warn("the command for events, %s, does not run: %s", a->path, uv_strerror(rc));
-    close_child(c);
+    log_warn("the command for events, %s, does not run: %s", alert->path, uv_strerror(rc));
+    close_child(child);
 }
 
-static void run_next(struct alert *a)
+static void run_next(struct alert *alert)
 {
-    struct list *first = list_first(&a->queue);
+    struct list *first = list_first(&alert->queue);
 
-    if (!first || a->child || a->closing)
+    if (!first || alert->child || alert->closing)
         return;
     list_remove(first);
-    a->n_queued--;
-    run(a, LIST_ENTRY(first, struct message, link));
+    alert->n_queued--;
+    run(alert, LIST_ENTRY(first, struct message, link));
 }
 
 /* ---- the queue ------------------------------------------------------------------------------- */
 
-void alert_put(struct alert *a, char *line, size_t size)
+void alert_put(struct alert *alert, char *line, size_t size)
 {
-    struct message *m = a->n_queued < ALERT_QUEUE_MAX ? calloc(1, sizeof *m) : NULL;
+    struct message *message = alert->n_queued < ALERT_QUEUE_MAX ? calloc(1, sizeof *message) : NULL;
 
     assert(size > 0 && line[size - 1] == '\n');
-    if (!m) {
-        log_warn_limited(&a->dropped, "an event is not told to %s: %zu wait already", a->path,
-                         a->n_queued);
+    if (!message) {
+        log_warn_limited(&alert->dropped, "an event is not told to %s: %zu wait already",
+                         alert->path, alert->n_queued);
         free(line);
         return;
     }
-    m->line = line;
-    m->size = size;
-    list_append(&a->queue, &m->link);
-    a->n_queued++;
-    run_next(a);
+    message->line = line;
+    message->size = size;
+    list_append(&alert->queue, &message->link);
+    alert->n_queued++;
+    run_next(alert);
 }
 
-static void drop_queue(struct alert *a)
+static void drop_queue(struct alert *alert)
 {
-    if (a->n_queued > 0)
-        log_warn("%zu events are not told to the command", a->n_queued);
-    LIST_EACH_SAFE(at, &a->queue)
+    if (alert->n_queued > 0)
+        log_warn("%zu events are not told to the command", alert->n_queued);
+    LIST_EACH_SAFE(at, &alert->queue)
     {
         list_remove(at);
         free_message(LIST_ENTRY(at, struct message, link));
     }
-    a->n_queued = 0;
+    alert->n_queued = 0;
 }
 
-void alert_set_path(struct alert *a, const char *path)
+void alert_set_path(struct alert *alert, const char *path)
 {
-    a->path = path;
+    alert->path = path;
     if (!path)
-        drop_queue(a);
+        drop_queue(alert);
 }
 
-bool alert_is_on(const struct alert *a)
+bool alert_is_on(const struct alert *alert)
 {
-    return a->path;
+    return alert->path;
 }
 
-void alert_close(struct alert *a)
+void alert_close(struct alert *alert)
 {
-    if (!a || a->closing)
+    if (!alert || alert->closing)
         return;
-    a->closing = true;
-    drop_queue(a);
-    if (!a->child)
+    alert->closing = true;
+    drop_queue(alert);
+    if (!alert->child)
         return;
-    kill_child(a->child);
-    close_child(a->child);
+    kill_child(alert->child);
+    close_child(alert->child);
 }
 
-void alert_free(struct alert *a)
+void alert_free(struct alert *alert)
 {
-    free(a);
+    free(alert);
 }

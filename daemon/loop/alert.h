@@ -21,7 +21,7 @@
 struct alert;
 
 /* Whether `path` can be run: 0, or -EINVAL with a text. */
-int alert_check(const char *path, struct err *e);
+int alert_check(const char *path, struct err *err);
 
 /* Borrows the loop, and `path`, which may be NULL, until another one is set. Returns it (free with
  * alert_free), or NULL. */

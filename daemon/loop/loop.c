@@ -34,48 +34,48 @@
 /* ---- time and signals ------------------------------------------------------------------------ */
 
 /* The loop ticks, so it lives; the pool lives when what it was lent comes home. */
-static void report_alive(struct loop *l)
+static void report_alive(struct loop *loop)
 {
-    l->quiet_ticks = l->n_lent > 0 ? l->quiet_ticks + 1 : 0;
-    if (l->quiet_ticks < STUCK_TICKS)
+    loop->quiet_ticks = loop->n_lent > 0 ? loop->quiet_ticks + 1 : 0;
+    if (loop->quiet_ticks < STUCK_TICKS)
         sd_notify(0, "WATCHDOG=1");
 }
 
-static void tick_parts(struct loop *l)
+static void tick_parts(struct loop *loop)
 {
-    ingest_report_gone(l->ingest);
-    feedsock_tick(l->feed);
-    if (l->http)
-        http_tick(l->http);
-    loop_step(l, &(struct event){.type = EV_TICK, .time = clock_wall_s()});
+    ingest_report_gone(loop->ingest);
+    feedsock_tick(loop->feed);
+    if (loop->http)
+        http_tick(loop->http);
+    loop_step(loop, &(struct event){.type = EV_TICK, .time = clock_wall_s()});
 }
 
 static void on_tick(uv_timer_t *timer)
 {
-    struct loop *l = timer->data;
+    struct loop *loop = timer->data;
 
-    report_alive(l);
-    loop_stop_tick(l);
-    if (l->state < LOOP_CLOSING)
-        tick_parts(l);
+    report_alive(loop);
+    loop_stop_tick(loop);
+    if (loop->state < LOOP_CLOSING)
+        tick_parts(loop);
 }
 
-static void start_draining(struct loop *l, int number)
+static void start_draining(struct loop *loop, int number)
 {
     log_info("%s: finishing what was promised", strsignal(number));
     sd_notify(0, "STOPPING=1");
-    loop_move(l, STOP_SIGNAL);
-    loop_step(l, &(struct event){.type = EV_DRAIN, .time = clock_wall_s()});
+    loop_move(loop, STOP_SIGNAL);
+    loop_step(loop, &(struct event){.type = EV_DRAIN, .time = clock_wall_s()});
 }
 
 static void on_signal(uv_signal_t *handle, int number)
 {
-    struct loop *l = handle->data;
+    struct loop *loop = handle->data;
 
-    if (l->state == LOOP_RUNNING)
-        start_draining(l, number);
+    if (loop->state == LOOP_RUNNING)
+        start_draining(loop, number);
     else
-        loop_stop_now(l, number);
+        loop_stop_now(loop, number);
 }
 
 static void on_change(void *arg, const char *name, bool taken)
@@ -88,79 +88,79 @@ static void on_change(void *arg, const char *name, bool taken)
 }
 
 /* Also when neither option differs: the file of tokens may. */
-static void set_access(struct loop *l)
+static void set_access(struct loop *loop)
 {
-    struct err e;
+    struct err err;
 
-    if (l->http && http_set_access(l->http, l->config->value[OPTION_HTTP_HOST],
-                                   l->config->value[OPTION_TOKEN_FILE], &e) < 0)
-        log_error("http: names and tokens stay as they were: %s", e.text);
+    if (loop->http && http_set_access(loop->http, loop->config->value[OPTION_HTTP_HOST],
+                                      loop->config->value[OPTION_TOKEN_FILE], &err) < 0)
+        log_error("http: names and tokens stay as they were: %s", err.text);
 }
 
-static void read_options_again(struct loop *l)
+static void read_options_again(struct loop *loop)
 {
     struct config fresh;
-    struct err e;
+    struct err err;
 
-    if (options_read(&fresh, l->config->argc, l->config->argv, &e) < 0) {
-        log_error("the options stay as they were: %s", e.text);
+    if (options_read(&fresh, loop->config->argc, loop->config->argv, &err) < 0) {
+        log_error("the options stay as they were: %s", err.text);
         return;
     }
-    config_take(l->config, &fresh, on_change, l);
-    log_set_level(l->config->log_level);
-    alert_set_path(l->alert, l->config->value[OPTION_ON_EVENT]);
-    set_access(l);
+    config_take(loop->config, &fresh, on_change, loop);
+    log_set_level(loop->config->log_level);
+    alert_set_path(loop->alert, loop->config->value[OPTION_ON_EVENT]);
+    set_access(loop);
     config_release(&fresh);
 }
 
 static void on_hangup(uv_signal_t *handle, int number)
 {
-    struct loop *l = handle->data;
+    struct loop *loop = handle->data;
 
-    if (l->state != LOOP_RUNNING)
+    if (loop->state != LOOP_RUNNING)
         return;
     log_info("%s: reading the options again", strsignal(number));
-    read_options_again(l);
+    read_options_again(loop);
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-static int lock_dirs(struct loop *l, struct err *e)
+static int lock_dirs(struct loop *loop, struct err *err)
 {
-    int rc = paths_make_dir(l->state_dir, e);
+    int rc = paths_make_dir(loop->state_dir, err);
 
     if (rc == 0)
-        rc = paths_make_dir(l->runtime_dir, e);
+        rc = paths_make_dir(loop->runtime_dir, err);
     if (rc < 0)
         return rc;
-    l->state_lock = lock_take(l->state_dir, e);
-    if (l->state_lock < 0)
-        return l->state_lock;
-    if (strcmp(l->state_dir, l->runtime_dir) == 0)
+    loop->state_lock = lock_take(loop->state_dir, err);
+    if (loop->state_lock < 0)
+        return loop->state_lock;
+    if (strcmp(loop->state_dir, loop->runtime_dir) == 0)
         return 0;
-    l->runtime_lock = lock_take(l->runtime_dir, e);
-    return l->runtime_lock < 0 ? l->runtime_lock : 0;
+    loop->runtime_lock = lock_take(loop->runtime_dir, err);
+    return loop->runtime_lock < 0 ? loop->runtime_lock : 0;
 }
 
 /* A damaged history is set aside, by name, and a new one is started; never silently. */
-static int open_store(struct loop *l, struct err *e)
+static int open_store(struct loop *loop, struct err *err)
 {
-    char *path = paths_join(l->state_dir, STORE_FILE), aside[4096];
+    char *path = paths_join(loop->state_dir, STORE_FILE), aside[4096];
     int rc;
 
     if (!path)
-        return err_set(e, -ENOMEM, "out of memory");
-    rc = store_lane_open(&l->uv, path, loop_on_stored, l, &l->store, e);
+        return err_set(err, -ENOMEM, "out of memory");
+    rc = store_lane_open(&loop->uv, path, loop_on_stored, loop, &loop->store, err);
     if (rc == -EUCLEAN) {
-        log_error("%s", e->text);
-        rc = store_set_aside(path, aside, sizeof aside, e);
+        log_error("%s", err->text);
+        rc = store_set_aside(path, aside, sizeof aside, err);
         if (rc == 0) {
             log_error("the damaged history is kept as %s; a new one begins", aside);
-            rc = store_lane_open(&l->uv, path, loop_on_stored, l, &l->store, e);
+            rc = store_lane_open(&loop->uv, path, loop_on_stored, loop, &loop->store, err);
         }
     }
     if (rc == 0)
-        rc = readers_open(&l->uv, path, &l->readers, e);
+        rc = readers_open(&loop->uv, path, &loop->readers, err);
     free(path);
     return rc;
 }
@@ -180,7 +180,7 @@ static double memory_bytes(void)
     return ours > 0 && ours < all ? ours : all;
 }
 
-static int open_core(struct loop *l, struct err *e)
+static int open_core(struct loop *loop, struct err *err)
 {
     double budget = BUDGET_SHARE * memory_bytes();
     struct monitor_config config = {
@@ -189,16 +189,16 @@ static int open_core(struct loop *l, struct err *e)
         .state_bytes = STATE_SHARE * memory_bytes(),
     };
 
-    l->monitor = monitor_new(&config);
-    l->work = work_new(&l->uv, loop_on_job_done, l);
-    l->hub = feedhub_new(l->readers, store_lane_store(l->store), loop_add_status, l);
-    return l->monitor && l->work && l->hub ? 0 : err_set(e, -ENOMEM, "out of memory");
+    loop->monitor = monitor_new(&config);
+    loop->work = work_new(&loop->uv, loop_on_job_done, loop);
+    loop->hub = feedhub_new(loop->readers, store_lane_store(loop->store), loop_add_status, loop);
+    return loop->monitor && loop->work && loop->hub ? 0 : err_set(err, -ENOMEM, "out of memory");
 }
 
-static int open_alert(struct loop *l, const struct config *c, struct err *e)
+static int open_alert(struct loop *loop, const struct config *config, struct err *err)
 {
-    l->alert = alert_new(&l->uv, c->value[OPTION_ON_EVENT]);
-    return l->alert ? 0 : err_set(e, -ENOMEM, "out of memory");
+    loop->alert = alert_new(&loop->uv, config->value[OPTION_ON_EVENT]);
+    return loop->alert ? 0 : err_set(err, -ENOMEM, "out of memory");
 }
 
 static bool is_ready(void *arg)
@@ -206,49 +206,51 @@ static bool is_ready(void *arg)
     return ((struct loop *)arg)->state == LOOP_RUNNING;
 }
 
-static int open_http(struct loop *l, const struct config *c, struct err *e)
+static int open_http(struct loop *loop, const struct config *c, struct err *err)
 {
     struct http_config config = {
         .address = c->value[OPTION_HTTP],
         .hosts = c->value[OPTION_HTTP_HOST],
         .token_file = c->value[OPTION_TOKEN_FILE],
         .is_ready = is_ready,
-        .arg = l,
+        .arg = loop,
     };
 
-    return config.address ? http_open(&l->uv, &config, l->hub, &l->http, e) : 0;
+    return config.address ? http_open(&loop->uv, &config, loop->hub, &loop->http, err) : 0;
 }
 
-static int open_sockets(struct loop *l, const struct config *c, struct err *e)
+static int open_sockets(struct loop *loop, const struct config *config, struct err *err)
 {
-    int rc = lock_check_socket(c->value[OPTION_LISTEN], e);
+    int rc = lock_check_socket(config->value[OPTION_LISTEN], err);
 
     if (rc == 0)
-        rc = lock_check_socket(c->value[OPTION_FEED], e);
+        rc = lock_check_socket(config->value[OPTION_FEED], err);
     if (rc == 0)
-        rc = ingest_open(&l->uv, c->value[OPTION_LISTEN], loop_on_ingest, l, &l->ingest, e);
+        rc = ingest_open(&loop->uv, config->value[OPTION_LISTEN], loop_on_ingest, loop,
+                         &loop->ingest, err);
     if (rc == 0)
-        rc = feedsock_open(&l->uv, c->value[OPTION_FEED], l->hub, &l->feed, e);
+        rc = feedsock_open(&loop->uv, config->value[OPTION_FEED], loop->hub, &loop->feed, err);
     if (rc == 0)
-        rc = open_http(l, c, e);
+        rc = open_http(loop, config, err);
     if (rc == 0)
-        rc = endpoints_write(l->runtime_dir, ingest_endpoint(l->ingest), feedsock_address(l->feed),
-                             l->http ? http_address(l->http) : NULL, e);
-    return rc == 0 ? endpoints_share(c, e) : rc;
+        rc = endpoints_write(loop->runtime_dir, ingest_endpoint(loop->ingest),
+                             feedsock_address(loop->feed),
+                             loop->http ? http_address(loop->http) : NULL, err);
+    return rc == 0 ? endpoints_share(config, err) : rc;
 }
 
-static void start_handles(struct loop *l)
+static void start_handles(struct loop *loop)
 {
-    uv_timer_init(&l->uv, &l->tick);
-    uv_signal_init(&l->uv, &l->terminate);
-    uv_signal_init(&l->uv, &l->interrupt);
-    uv_signal_init(&l->uv, &l->hangup);
-    l->tick.data = l->terminate.data = l->interrupt.data = l->hangup.data = l;
-    uv_timer_start(&l->tick, on_tick, TICK_MS, TICK_MS);
-    uv_signal_start(&l->terminate, on_signal, SIGTERM);
-    uv_signal_start(&l->interrupt, on_signal, SIGINT);
-    uv_signal_start(&l->hangup, on_hangup, SIGHUP);
-    l->has_handles = true;
+    uv_timer_init(&loop->uv, &loop->tick);
+    uv_signal_init(&loop->uv, &loop->terminate);
+    uv_signal_init(&loop->uv, &loop->interrupt);
+    uv_signal_init(&loop->uv, &loop->hangup);
+    loop->tick.data = loop->terminate.data = loop->interrupt.data = loop->hangup.data = loop;
+    uv_timer_start(&loop->tick, on_tick, TICK_MS, TICK_MS);
+    uv_signal_start(&loop->terminate, on_signal, SIGTERM);
+    uv_signal_start(&loop->interrupt, on_signal, SIGINT);
+    uv_signal_start(&loop->hangup, on_hangup, SIGHUP);
+    loop->has_handles = true;
 }
 
 /* The pool: one thread a core for jobs, and one each for the store and the readers, which mostly
@@ -261,91 +263,91 @@ static void size_pool(void)
     setenv("UV_THREADPOOL_SIZE", size, 1);
 }
 
-static void free_parts(struct loop *l)
+static void free_parts(struct loop *loop)
 {
-    struct batch *b;
+    struct batch *batch;
 
-    monitor_free(l->monitor, &l->actions);
-    while ((b = actions_next_released(&l->actions)))
-        ingest_release(b);
-    actions_release(&l->actions);
-    alert_free(l->alert);
-    http_free(l->http);
-    feedhub_free(l->hub);
-    readers_close(l->readers);
-    store_lane_close(l->store);
-    work_free(l->work);
-    lock_release(l->runtime_lock);
-    lock_release(l->state_lock);
-    free(l);
+    monitor_free(loop->monitor, &loop->actions);
+    while ((batch = actions_next_released(&loop->actions)))
+        ingest_release(batch);
+    actions_release(&loop->actions);
+    alert_free(loop->alert);
+    http_free(loop->http);
+    feedhub_free(loop->hub);
+    readers_close(loop->readers);
+    store_lane_close(loop->store);
+    work_free(loop->work);
+    lock_release(loop->runtime_lock);
+    lock_release(loop->state_lock);
+    free(loop);
 }
 
-int loop_open(struct config *c, struct loop **out, int *exit_code, struct err *e)
+int loop_open(struct config *config, struct loop **out, int *exit_code, struct err *err)
 {
-    struct loop *l = calloc(1, sizeof *l);
+    struct loop *loop = calloc(1, sizeof *loop);
     int rc;
 
     *exit_code = EXIT_UNAVAILABLE;
-    if (!l)
-        return err_set(e, -ENOMEM, "out of memory");
+    if (!loop)
+        return err_set(err, -ENOMEM, "out of memory");
     size_pool();
-    uv_loop_init(&l->uv);
-    actions_init(&l->actions);
-    l->started = clock_wall_s();
-    l->thread = uv_thread_self();
-    l->config = c;
-    l->state_dir = c->value[OPTION_STATE_DIR];
-    l->runtime_dir = c->value[OPTION_RUNTIME_DIR];
-    l->state_lock = l->runtime_lock = -1;
+    uv_loop_init(&loop->uv);
+    actions_init(&loop->actions);
+    loop->started = clock_wall_s();
+    loop->thread = uv_thread_self();
+    loop->config = config;
+    loop->state_dir = config->value[OPTION_STATE_DIR];
+    loop->runtime_dir = config->value[OPTION_RUNTIME_DIR];
+    loop->state_lock = loop->runtime_lock = -1;
 
-    rc = lock_dirs(l, e);
+    rc = lock_dirs(loop, err);
     if (rc < 0) {
         *exit_code = EXIT_CANTCREATE;
         goto fail;
     }
-    rc = open_store(l, e);
+    rc = open_store(loop, err);
     if (rc < 0) {
         *exit_code = EXIT_IO;
         goto fail;
     }
-    rc = open_core(l, e);
+    rc = open_core(loop, err);
     if (rc == 0)
-        rc = open_sockets(l, c, e);
+        rc = open_sockets(loop, config, err);
     if (rc == 0)
-        rc = open_alert(l, c, e);
+        rc = open_alert(loop, config, err);
     if (rc < 0)
         goto fail;
-    start_handles(l);
-    *out = l;
+    start_handles(loop);
+    *out = loop;
     return 0;
 fail:
-    loop_close_handles(l);
-    uv_run(&l->uv, UV_RUN_DEFAULT);
-    uv_loop_close(&l->uv);
-    free_parts(l);
+    loop_close_handles(loop);
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+    uv_loop_close(&loop->uv);
+    free_parts(loop);
     return rc;
 }
 
 /* ---- running --------------------------------------------------------------------------------- */
 
-int loop_run(struct loop *l)
+int loop_run(struct loop *loop)
 {
     int code, rc;
 
-    log_info("ready ingest=%s feed=%s state=%s", ingest_endpoint(l->ingest),
-             feedsock_address(l->feed), l->state_dir);
-    if (l->http)
-        log_info("http=%s", http_address(l->http));
+    log_info("ready ingest=%s feed=%s state=%s", ingest_endpoint(loop->ingest),
+             feedsock_address(loop->feed), loop->state_dir);
+    if (loop->http)
+        log_info("http=%s", http_address(loop->http));
     log_info("blas=\"%s\" kernels=%s chosen_by=%s workers=%zu", linalg_description(),
              linalg_kernels(), blas_chosen_by(), n_cpus());
     sd_notify(0, "READY=1");
-    uv_run(&l->uv, UV_RUN_DEFAULT);
-    rc = uv_loop_close(&l->uv);
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+    rc = uv_loop_close(&loop->uv);
     if (rc < 0)
         log_error("the loop did not close: %s", uv_strerror(rc));
-    code = l->exit_code;
-    endpoints_remove(l->runtime_dir);
-    free_parts(l);
+    code = loop->exit_code;
+    endpoints_remove(loop->runtime_dir);
+    free_parts(loop);
     log_info("stopped");
     return rc < 0 ? EXIT_FAILURE : code;
 }

@@ -38,81 +38,81 @@ static void on_part_closed(void *arg)
     (void)arg;
 }
 
-void loop_close_handles(struct loop *l)
+void loop_close_handles(struct loop *loop)
 {
-    if (l->feed)
-        feedsock_close(l->feed, on_part_closed, l);
-    if (l->ingest)
-        ingest_close(l->ingest, on_part_closed, l);
-    l->feed = NULL;
-    l->ingest = NULL;
-    http_close(l->http);
-    alert_close(l->alert);
-    if (!l->has_handles)
+    if (loop->feed)
+        feedsock_close(loop->feed, on_part_closed, loop);
+    if (loop->ingest)
+        ingest_close(loop->ingest, on_part_closed, loop);
+    loop->feed = NULL;
+    loop->ingest = NULL;
+    http_close(loop->http);
+    alert_close(loop->alert);
+    if (!loop->has_handles)
         return;
-    uv_close((uv_handle_t *)&l->tick, NULL);
-    uv_close((uv_handle_t *)&l->terminate, NULL);
-    uv_close((uv_handle_t *)&l->interrupt, NULL);
-    uv_close((uv_handle_t *)&l->hangup, NULL);
-    l->has_handles = false;
+    uv_close((uv_handle_t *)&loop->tick, NULL);
+    uv_close((uv_handle_t *)&loop->terminate, NULL);
+    uv_close((uv_handle_t *)&loop->interrupt, NULL);
+    uv_close((uv_handle_t *)&loop->hangup, NULL);
+    loop->has_handles = false;
 }
 
-void loop_move(struct loop *l, enum stop_event event)
+void loop_move(struct loop *loop, enum stop_event event)
 {
-    enum loop_state from = l->state, to = moves[from][event];
+    enum loop_state from = loop->state, to = moves[from][event];
 
     if (to <= from) /* RUNNING is 0, what the table does not name */
         return;
-    l->state = to;
+    loop->state = to;
     if (from == LOOP_RUNNING)
-        ingest_stop(l->ingest);
+        ingest_stop(loop->ingest);
     if (to == LOOP_CLOSED)
-        loop_close_handles(l);
+        loop_close_handles(loop);
 }
 
 /* What is lent comes home first: the handles below it stay open until then. */
-void loop_move_on(struct loop *l)
+void loop_move_on(struct loop *loop)
 {
-    assert(!l->is_stepping);
-    if (l->state == LOOP_DRAINING && monitor_is_settled(l->monitor))
-        loop_move(l, STOP_SETTLED);
-    if (l->n_lent == 0)
-        loop_move(l, STOP_HOME);
+    assert(!loop->is_stepping);
+    if (loop->state == LOOP_DRAINING && monitor_is_settled(loop->monitor))
+        loop_move(loop, STOP_SETTLED);
+    if (loop->n_lent == 0)
+        loop_move(loop, STOP_HOME);
 }
 
-void loop_fail(struct loop *l, const char *why)
+void loop_fail(struct loop *loop, const char *why)
 {
-    if (l->exit_code == 0)
+    if (loop->exit_code == 0)
         log_error("stopping: %s", why);
-    l->exit_code = EXIT_IO;
-    loop_move(l, STOP_FAILED);
+    loop->exit_code = EXIT_IO;
+    loop_move(loop, STOP_FAILED);
 }
 
-void loop_stop_tick(struct loop *l)
+void loop_stop_tick(struct loop *loop)
 {
-    if (l->state != LOOP_DRAINING || ++l->drain_ticks < DRAIN_TICKS)
+    if (loop->state != LOOP_DRAINING || ++loop->drain_ticks < DRAIN_TICKS)
         return;
     log_warn("not everything was finished within %d s", DRAIN_TICKS);
-    loop_move(l, STOP_OVERDUE);
-    loop_move_on(l);
+    loop_move(loop, STOP_OVERDUE);
+    loop_move_on(loop);
 }
 
 /* What is under way cannot be called back, and a disk that hangs would never let it go: as after
  * kill -9, the next start finds everything that was acknowledged. */
-static void end_process(struct loop *l, int number)
+static void end_process(struct loop *loop, int number)
 {
-    log_warn("%zu jobs and commits are left behind", l->n_lent);
-    endpoints_remove(l->runtime_dir);
+    log_warn("%zu jobs and commits are left behind", loop->n_lent);
+    endpoints_remove(loop->runtime_dir);
     signal(number, SIG_DFL);
     raise(number);
     _exit(128 + number); /* process 1 of a container outlives its own signals */
 }
 
-void loop_stop_now(struct loop *l, int number)
+void loop_stop_now(struct loop *loop, int number)
 {
     log_warn("%s again: stopping at once", strsignal(number));
-    if (l->n_lent > 0)
-        end_process(l, number);
-    loop_move(l, STOP_SIGNAL);
-    loop_move_on(l);
+    if (loop->n_lent > 0)
+        end_process(loop, number);
+    loop_move(loop, STOP_SIGNAL);
+    loop_move_on(loop);
 }

@@ -22,53 +22,53 @@ struct work {
 
 struct work *work_new(uv_loop_t *loop, work_done_cb *on_done, void *arg)
 {
-    struct work *w = calloc(1, sizeof *w);
+    struct work *work = calloc(1, sizeof *work);
 
-    if (!w)
+    if (!work)
         return NULL;
-    w->loop = loop;
-    w->on_done = on_done;
-    w->arg = arg;
-    list_init(&w->spare);
-    return w;
+    work->loop = loop;
+    work->on_done = on_done;
+    work->arg = arg;
+    list_init(&work->spare);
+    return work;
 }
 
-void work_free(struct work *w)
+void work_free(struct work *work)
 {
-    if (!w)
+    if (!work)
         return;
-    assert(w->n_out == 0);
-    LIST_EACH_SAFE(at, &w->spare)
+    assert(work->n_out == 0);
+    LIST_EACH_SAFE(at, &work->spare)
     {
         free(LIST_ENTRY(at, struct share, link));
     }
-    free(w);
+    free(work);
 }
 
 static void on_share(uv_work_t *request)
 {
-    struct share *s = LIST_ENTRY(request, struct share, request);
+    struct share *share = LIST_ENTRY(request, struct share, request);
 
-    job_work(s->job, s->number);
+    job_work(share->job, share->number);
 }
 
 static void on_share_done(uv_work_t *request, int status)
 {
-    struct share *s = LIST_ENTRY(request, struct share, request);
-    struct work *w = s->work;
-    struct job *job = s->job;
+    struct share *share = LIST_ENTRY(request, struct share, request);
+    struct work *work = share->work;
+    struct job *job = share->job;
 
     assert(status == 0); /* shares are never cancelled */
     (void)status;
-    list_append(&w->spare, &s->link);
-    w->n_out--;
+    list_append(&work->spare, &share->link);
+    work->n_out--;
     if (--job->shares_left == 0)
-        w->on_done(w->arg, job);
+        work->on_done(work->arg, job);
 }
 
-static struct share *take_share(struct work *w)
+static struct share *take_share(struct work *work)
 {
-    struct list *first = list_first(&w->spare);
+    struct list *first = list_first(&work->spare);
 
     if (!first)
         return calloc(1, sizeof(struct share));
@@ -77,34 +77,34 @@ static struct share *take_share(struct work *w)
 }
 
 /* All requests are allocated before the first one starts. */
-int work_start(struct work *w, struct job *job)
+int work_start(struct work *work, struct job *job)
 {
     struct list shares;
 
     assert(job->n_shares > 0);
     list_init(&shares);
     for (size_t i = 0; i < job->n_shares; i++) {
-        struct share *s = take_share(w);
+        struct share *share = take_share(work);
 
-        if (!s) {
+        if (!share) {
             LIST_EACH_SAFE(at, &shares)
             {
                 list_remove(at);
-                list_append(&w->spare, at);
+                list_append(&work->spare, at);
             }
             return -ENOMEM;
         }
-        s->work = w;
-        s->job = job;
-        s->number = i;
-        list_append(&shares, &s->link);
+        share->work = work;
+        share->job = job;
+        share->number = i;
+        list_append(&shares, &share->link);
     }
     job->shares_left = job->n_shares;
     LIST_EACH_SAFE(at, &shares)
     {
         list_remove(at);
-        w->n_out++;
-        uv_queue_work(w->loop, &LIST_ENTRY(at, struct share, link)->request, on_share,
+        work->n_out++;
+        uv_queue_work(work->loop, &LIST_ENTRY(at, struct share, link)->request, on_share,
                       on_share_done);
     }
     return 0;

@@ -53,17 +53,17 @@ static int sync_directory(const char *path)
 
 /* Links before it unlinks, so that a file always has a name, also after a crash. The WAL may hold
  * what the database does not, so it goes along under the name that SQLite will look for. */
-int store_set_aside(const char *path, char *aside, size_t size, struct err *e)
+int store_set_aside(const char *path, char *aside, size_t size, struct err *err)
 {
     int rc = -EEXIST;
 
     for (int n = 1; n <= ASIDE_MAX && rc == -EEXIST; n++) {
         if ((size_t)snprintf(aside, size, "%s.damaged-%d", path, n) >= size)
-            return err_set(e, -ENAMETOOLONG, "%s: the path is too long", path);
+            return err_set(err, -ENAMETOOLONG, "%s: the path is too long", path);
         rc = link_as(path, aside, "");
     }
     if (rc < 0)
-        return err_set(e, rc, "%s: cannot be set aside: %s", path, strerror(-rc));
+        return err_set(err, rc, "%s: cannot be set aside: %s", path, strerror(-rc));
     rc = link_as(path, aside, "-wal");
     if (rc == 0) {
         rc = sync_directory(path);
@@ -72,7 +72,7 @@ int store_set_aside(const char *path, char *aside, size_t size, struct err *e)
     }
     if (rc < 0) {
         unlink_as(aside, "");
-        return err_set(e, rc, "%s: cannot be set aside: %s", path, strerror(-rc));
+        return err_set(err, rc, "%s: cannot be set aside: %s", path, strerror(-rc));
     }
     unlink_as(path, "");
     unlink_as(path, "-wal");

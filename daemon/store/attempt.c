@@ -11,62 +11,63 @@
 
 /* The attempts of a run, and how a record is refused. */
 
-int store_attempt_find(struct store *s, int64_t run_key, uint32_t attempt, struct attempt_row *out,
-                       struct err *e)
+int store_attempt_find(struct store *store, int64_t run_key, uint32_t attempt,
+                       struct attempt_row *out, struct err *err)
 {
-    sqlite3_stmt *q = s->statement[SQL_ATTEMPT_FIND];
+    sqlite3_stmt *statement = store->statement[SQL_ATTEMPT_FIND];
     int rc;
 
     memset(out, 0, sizeof *out);
-    SQL_BIND(q, run_key, attempt);
-    rc = sql_step(q, e);
+    SQL_BIND(statement, run_key, attempt);
+    rc = sql_step(statement, err);
     if (rc < 1)
         return rc;
-    out->newest = sqlite3_column_int64(q, 0);
-    out->exists = sqlite3_column_type(q, 1) != SQLITE_NULL;
-    out->last_seq = (uint64_t)sqlite3_column_int64(q, 1);
-    out->state = (enum state)sqlite3_column_int(q, 2);
-    snprintf(out->writer, sizeof out->writer, "%s", sql_column_text(q, 3));
-    rc = sql_row_check(q, e);
-    sqlite3_reset(q);
+    out->newest = sqlite3_column_int64(statement, 0);
+    out->exists = sqlite3_column_type(statement, 1) != SQLITE_NULL;
+    out->last_seq = (uint64_t)sqlite3_column_int64(statement, 1);
+    out->state = (enum state)sqlite3_column_int(statement, 2);
+    snprintf(out->writer, sizeof out->writer, "%s", sql_column_text(statement, 3));
+    rc = sql_row_check(statement, err);
+    sqlite3_reset(statement);
     return rc < 0 ? rc : 1;
 }
 
-int store_attempt_move(struct store *s, const struct record *r, uint32_t attempt, enum state state,
-                       struct err *e)
+int store_attempt_move(struct store *store, const struct record *record, uint32_t attempt,
+                       enum state state, struct err *err)
 {
-    sqlite3_stmt *q = s->statement[SQL_ATTEMPT_STATE];
+    sqlite3_stmt *statement = store->statement[SQL_ATTEMPT_STATE];
     int rc;
 
-    SQL_BIND(q, r->run_key, attempt, state);
-    sql_bind_double(q, 4, state == STATE_OPEN ? (double)NAN : r->time);
-    rc = sql_run(q, e);
+    SQL_BIND(statement, record->run_key, attempt, state);
+    sql_bind_double(statement, 4, state == STATE_OPEN ? (double)NAN : record->time);
+    rc = sql_run(statement, err);
     if (rc < 0)
         return rc;
-    q = s->statement[SQL_RUN_STATE];
-    SQL_BIND(q, r->run_key, attempt, state);
-    sql_bind_double(q, 4, r->time);
-    return sql_run(q, e);
+    statement = store->statement[SQL_RUN_STATE];
+    SQL_BIND(statement, record->run_key, attempt, state);
+    sql_bind_double(statement, 4, record->time);
+    return sql_run(statement, err);
 }
 
-int store_attempt_advance(struct store *s, const struct record *r, bool has_step, struct err *e)
+int store_attempt_advance(struct store *store, const struct record *record, bool has_step,
+                          struct err *err)
 {
-    sqlite3_stmt *q = s->statement[SQL_ATTEMPT_ADVANCE];
+    sqlite3_stmt *statement = store->statement[SQL_ATTEMPT_ADVANCE];
 
-    SQL_BIND(q, r->run_key, r->attempt, (int64_t)r->seq, r->step);
+    SQL_BIND(statement, record->run_key, record->attempt, (int64_t)record->seq, record->step);
     if (!has_step)
-        sqlite3_bind_null(q, 4);
-    return sql_run(q, e);
+        sqlite3_bind_null(statement, 4);
+    return sql_run(statement, err);
 }
 
 /* What all kinds of records share: the refusal. */
-int store_record_refuse(struct record *r, int code, const char *format, ...)
+int store_record_refuse(struct record *record, int code, const char *format, ...)
 {
     va_list args;
 
-    r->rc = code;
+    record->rc = code;
     va_start(args, format);
-    vsnprintf(r->error, sizeof r->error, format, args);
+    vsnprintf(record->error, sizeof record->error, format, args);
     va_end(args);
     return 0;
 }

@@ -15,171 +15,173 @@
 
 /* The layer's key; the first message that names the layer makes it. Totals alone may come before
  * the shape. */
-static int find_layer(struct store *s, const struct record *r, const struct layer_point *lp,
-                      int64_t *key, struct err *e)
+static int find_layer(struct store *store, const struct record *record,
+                      const struct layer_point *point, int64_t *key, struct err *err)
 {
-    sqlite3_stmt *q = s->statement[SQL_LAYER_FIND];
+    sqlite3_stmt *statement = store->statement[SQL_LAYER_FIND];
     int64_t p = 0;
     int rc;
 
-    SQL_BIND(q, r->run_key);
-    sql_bind_text(q, 2, lp->layer);
-    rc = sql_step(q, e);
+    SQL_BIND(statement, record->run_key);
+    sql_bind_text(statement, 2, point->layer);
+    rc = sql_step(statement, err);
     if (rc < 0)
         return rc;
     if (rc == 0) {
-        q = s->statement[SQL_LAYER_NEW];
-        SQL_BIND(q, r->run_key, lp->point.p, lp->point.c);
-        sql_bind_text(q, 4, lp->layer);
-        rc = sql_run(q, e);
-        *key = sqlite3_last_insert_rowid(s->db);
+        statement = store->statement[SQL_LAYER_NEW];
+        SQL_BIND(statement, record->run_key, point->point.p, point->point.c);
+        sql_bind_text(statement, 4, point->layer);
+        rc = sql_run(statement, err);
+        *key = sqlite3_last_insert_rowid(store->db);
         return rc;
     }
-    *key = sqlite3_column_int64(q, 0);
-    p = sqlite3_column_int64(q, 1);
-    sqlite3_reset(q);
-    if (p != 0 || lp->point.p == 0)
+    *key = sqlite3_column_int64(statement, 0);
+    p = sqlite3_column_int64(statement, 1);
+    sqlite3_reset(statement);
+    if (p != 0 || point->point.p == 0)
         return 0;
-    q = s->statement[SQL_LAYER_SHAPE];
-    SQL_BIND(q, *key, lp->point.p, lp->point.c);
-    return sql_run(q, e);
+    statement = store->statement[SQL_LAYER_SHAPE];
+    SQL_BIND(statement, *key, point->point.p, point->point.c);
+    return sql_run(statement, err);
 }
 
-static int put_total(struct store *s, const struct record *r, int64_t layer_key,
-                     const struct layer_point *lp, struct err *e)
+static int put_total(struct store *store, const struct record *record, int64_t layer_key,
+                     const struct layer_point *point, struct err *err)
 {
-    sqlite3_stmt *q = s->statement[SQL_TOTAL_PUT];
+    sqlite3_stmt *statement = store->statement[SQL_TOTAL_PUT];
 
-    SQL_BIND(q, layer_key, r->attempt, (int64_t)lp->batch_seq, (int64_t)lp->rows_offered);
-    return sql_run(q, e);
+    SQL_BIND(statement, layer_key, record->attempt, (int64_t)point->batch_seq,
+             (int64_t)point->rows_offered);
+    return sql_run(statement, err);
 }
 
 /* Deletes the spectrum of an older point of the same attempt and step, and writes this one's if it
  * has one. */
-static int put_spectrum(struct store *s, const struct record *r, int64_t layer_key,
-                        const struct spectrum *spectrum, struct err *e)
+static int put_spectrum(struct store *store, const struct record *record, int64_t layer_key,
+                        const struct spectrum *spectrum, struct err *err)
 {
-    sqlite3_stmt *q = s->statement[SQL_SPECTRUM_DROP];
+    sqlite3_stmt *statement = store->statement[SQL_SPECTRUM_DROP];
     size_t size;
     void *data;
     int rc;
 
-    SQL_BIND(q, layer_key, r->attempt, r->step);
-    rc = sql_run(q, e);
+    SQL_BIND(statement, layer_key, record->attempt, record->step);
+    rc = sql_run(statement, err);
     if (rc < 0 || !spectrum)
         return rc;
     data = spectrum_encode(spectrum, &size);
     if (!data)
-        return err_set(e, -ENOMEM, "out of memory");
-    q = s->statement[SQL_SPECTRUM_PUT];
-    SQL_BIND(q, layer_key, r->attempt, r->step, spectrum->rank, spectrum->rank_targets,
-             spectrum->uncentred, spectrum->few_rows, spectrum->n_values);
-    sql_bind_double(q, 9, spectrum->total);
-    sqlite3_bind_blob64(q, 10, data, size, SQLITE_STATIC);
-    rc = sql_run(q, e);
-    sqlite3_bind_null(q, 10);
+        return err_set(err, -ENOMEM, "out of memory");
+    statement = store->statement[SQL_SPECTRUM_PUT];
+    SQL_BIND(statement, layer_key, record->attempt, record->step, spectrum->rank,
+             spectrum->rank_targets, spectrum->uncentred, spectrum->few_rows, spectrum->n_values);
+    sql_bind_double(statement, 9, spectrum->total);
+    sqlite3_bind_blob64(statement, 10, data, size, SQLITE_STATIC);
+    rc = sql_run(statement, err);
+    sqlite3_bind_null(statement, 10);
     free(data);
     return rc;
 }
 
 /* Writes the point, in the place of the one of the same attempt and step if there is one; `*added`
  * counts the points that are new. */
-static int put_point(struct store *s, const struct record *r, int64_t layer_key,
-                     struct layer_point *lp, int64_t *added, struct err *e)
+static int put_point(struct store *store, const struct record *record, int64_t layer_key,
+                     struct layer_point *point, int64_t *added, struct err *err)
 {
-    sqlite3_stmt *q = s->statement[SQL_POINT_FIND];
+    sqlite3_stmt *statement = store->statement[SQL_POINT_FIND];
     int64_t is_new;
     int rc;
 
-    assert(lp->point.step == r->step);
-    SQL_BIND(q, layer_key, r->attempt, r->step);
-    rc = sql_step(q, e);
+    assert(point->point.step == record->step);
+    SQL_BIND(statement, layer_key, record->attempt, record->step);
+    rc = sql_step(statement, err);
     if (rc < 0)
         return rc;
     is_new = rc == 0;
-    sqlite3_reset(q);
+    sqlite3_reset(statement);
     *added += is_new;
-    lp->feed_seq = ++s->feed_seq;
+    point->feed_seq = ++store->feed_seq;
 
-    q = s->statement[SQL_POINT_PUT];
-    SQL_BIND(q, layer_key, r->attempt, (int64_t)lp->feed_seq);
-    store_schema_bind_point(q, 4, &lp->point);
-    rc = sql_run(q, e);
+    statement = store->statement[SQL_POINT_PUT];
+    SQL_BIND(statement, layer_key, record->attempt, (int64_t)point->feed_seq);
+    store_schema_bind_point(statement, 4, &point->point);
+    rc = sql_run(statement, err);
     if (rc < 0)
         return rc;
-    q = s->statement[SQL_LAYER_LATEST];
-    SQL_BIND(q, layer_key, is_new, r->attempt, r->step);
-    rc = sql_run(q, e);
-    for (size_t i = 0; rc == 0 && i < lp->n_findings; i++)
-        rc = store_finding_put(s, r, layer_key, &lp->findings[i], e);
+    statement = store->statement[SQL_LAYER_LATEST];
+    SQL_BIND(statement, layer_key, is_new, record->attempt, record->step);
+    rc = sql_run(statement, err);
+    for (size_t i = 0; rc == 0 && i < point->n_findings; i++)
+        rc = store_finding_put(store, record, layer_key, &point->findings[i], err);
     return rc;
 }
 
-int store_checkpoint_put(struct store *s, struct record *r, struct err *e)
+int store_checkpoint_put(struct store *store, struct record *record, struct err *err)
 {
-    sqlite3_stmt *q = s->statement[SQL_RUN_CHECKPOINT];
+    sqlite3_stmt *statement = store->statement[SQL_RUN_CHECKPOINT];
     int64_t added = 0;
     int rc = 0;
 
-    for (size_t i = 0; rc == 0 && i < r->n_points; i++) {
-        struct layer_point *lp = &r->points[i];
+    for (size_t i = 0; rc == 0 && i < record->n_points; i++) {
+        struct layer_point *point = &record->points[i];
         int64_t layer_key = 0;
 
-        rc = find_layer(s, r, lp, &layer_key, e);
+        rc = find_layer(store, record, point, &layer_key, err);
         if (rc == 0)
-            rc = put_total(s, r, layer_key, lp, e);
-        if (rc == 0 && lp->measured)
-            rc = put_point(s, r, layer_key, lp, &added, e);
-        if (rc == 0 && lp->measured)
-            rc = put_spectrum(s, r, layer_key, lp->spectrum, e);
+            rc = put_total(store, record, layer_key, point, err);
+        if (rc == 0 && point->measured)
+            rc = put_point(store, record, layer_key, point, &added, err);
+        if (rc == 0 && point->measured)
+            rc = put_spectrum(store, record, layer_key, point->spectrum, err);
         if (rc == 0)
-            rc = store_probe_put(s, layer_key, &lp->probe, e);
+            rc = store_probe_put(store, layer_key, &point->probe, err);
     }
     if (rc < 0)
         return rc;
-    SQL_BIND(q, r->run_key, r->step, added);
-    sql_bind_double(q, 4, r->time);
-    rc = sql_run(q, e);
-    return rc < 0 ? rc : store_attempt_advance(s, r, true, e);
+    SQL_BIND(statement, record->run_key, record->step, added);
+    sql_bind_double(statement, 4, record->time);
+    rc = sql_run(statement, err);
+    return rc < 0 ? rc : store_attempt_advance(store, record, true, err);
 }
 
-static int count_points_at(struct store *s, const struct record *r, size_t *n, struct err *e)
+static int count_points_at(struct store *store, const struct record *record, size_t *n,
+                           struct err *err)
 {
-    sqlite3_stmt *q = s->statement[SQL_POINTS_AT];
+    sqlite3_stmt *statement = store->statement[SQL_POINTS_AT];
     int rc;
 
     *n = 0;
-    SQL_BIND(q, r->run_key, r->attempt, r->step);
-    while ((rc = sql_step(q, e)) == 1)
+    SQL_BIND(statement, record->run_key, record->attempt, record->step);
+    while ((rc = sql_step(statement, err)) == 1)
         (*n)++;
     return rc;
 }
 
-int store_checkpoint_recall(struct store *s, struct record *r, struct err *e)
+int store_checkpoint_recall(struct store *store, struct record *record, struct err *err)
 {
-    sqlite3_stmt *q = s->statement[SQL_POINTS_AT];
+    sqlite3_stmt *statement = store->statement[SQL_POINTS_AT];
     size_t n = 0, i = 0;
     int rc;
 
-    rc = count_points_at(s, r, &n, e);
+    rc = count_points_at(store, record, &n, err);
     if (rc < 0)
         return rc;
-    record_drop_points(r);
-    r->points = calloc(n ? n : 1, sizeof *r->points);
-    if (!r->points)
-        return err_set(e, -ENOMEM, "out of memory");
-    SQL_BIND(q, r->run_key, r->attempt, r->step);
-    while (i < n && (rc = sql_step(q, e)) == 1) {
-        struct layer_point *lp = &r->points[i++];
+    record_drop_points(record);
+    record->points = calloc(n ? n : 1, sizeof *record->points);
+    if (!record->points)
+        return err_set(err, -ENOMEM, "out of memory");
+    SQL_BIND(statement, record->run_key, record->attempt, record->step);
+    while (i < n && (rc = sql_step(statement, err)) == 1) {
+        struct layer_point *point = &record->points[i++];
 
-        snprintf(lp->layer, sizeof lp->layer, "%s", sql_column_text(q, 0));
-        lp->measured = true;
-        lp->feed_seq = store_schema_point(q, 1, &lp->point);
-        rc = sql_row_check(q, e);
+        snprintf(point->layer, sizeof point->layer, "%s", sql_column_text(statement, 0));
+        point->measured = true;
+        point->feed_seq = store_schema_point(statement, 1, &point->point);
+        rc = sql_row_check(statement, err);
         if (rc < 0)
             break;
     }
-    sqlite3_reset(q);
-    r->n_points = i;
+    sqlite3_reset(statement);
+    record->n_points = i;
     return rc < 0 ? rc : 0;
 }

@@ -77,40 +77,40 @@ struct store {
 
 /* Applies one record inside the open transaction. Returns 0 with the outcome in the record, which
  * may be a refusal; or -errno when the disk or memory failed and the transaction must be undone. */
-int store_record_apply(struct store *, struct record *, struct err *e);
+int store_record_apply(struct store *, struct record *, struct err *err);
 
 /* The writers of records; each returns as store_record_apply does. */
-int store_open_apply(struct store *, struct record *, struct err *e);
-int store_checkpoint_put(struct store *, struct record *, struct err *e);
+int store_open_apply(struct store *, struct record *, struct err *err);
+int store_checkpoint_put(struct store *, struct record *, struct err *err);
 /* Puts the stored points of the record's step in the place of its own. */
-int store_checkpoint_recall(struct store *, struct record *, struct err *e);
+int store_checkpoint_recall(struct store *, struct record *, struct err *err);
 
 /* Returns 1 when the run exists, 0 when not, or -errno. */
 int store_attempt_find(struct store *, int64_t run_key, uint32_t attempt, struct attempt_row *out,
-                       struct err *e);
+                       struct err *err);
 /* Moves the newest attempt, and the run with it. */
 int store_attempt_move(struct store *, const struct record *, uint32_t attempt, enum state,
-                       struct err *e);
+                       struct err *err);
 /* Notes that the record is stored: a record that comes again is compared with this. */
-int store_attempt_advance(struct store *, const struct record *, bool has_step, struct err *e);
+int store_attempt_advance(struct store *, const struct record *, bool has_step, struct err *err);
 
 /* Writes a finding of a point, with the accuracy that was logged beside it. */
 int store_finding_put(struct store *, const struct record *, int64_t layer_key, struct finding *,
-                      struct err *e);
+                      struct err *err);
 
 /* Makes a watch of the measures that the record's run watches, and gives it all points of the
  * attempt. `*out` (free with watch_free) is NULL when there are no points, or when nothing is
  * watched. What the watch found is in the table already. */
 int store_finding_replay(struct store *, const struct record *, int64_t layer_key,
-                         struct watch **out, struct err *e);
+                         struct watch **out, struct err *err);
 
 /* Writes the probe of a layer's first window. A probe without rows is passed over, and so is one
  * for a layer that has a probe. */
-int store_probe_put(struct store *, int64_t layer_key, const struct probe *, struct err *e);
+int store_probe_put(struct store *, int64_t layer_key, const struct probe *, struct err *err);
 /* Reads it; without rows when there is none (free with probe_release). */
-int store_probe_read(struct store *, int64_t layer_key, struct probe *out, struct err *e);
+int store_probe_read(struct store *, int64_t layer_key, struct probe *out, struct err *err);
 /* Bytes of memory that those of all layers of a run will take. */
-int store_probe_size(struct store *, int64_t run_key, double *size_bytes, struct err *e);
+int store_probe_size(struct store *, int64_t run_key, double *size_bytes, struct err *err);
 
 /* Writes the outcome of a record that is refused; returns 0, for the transaction goes on. */
 int store_record_refuse(struct record *, int code, const char *format, ...)

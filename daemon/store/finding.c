@@ -21,92 +21,94 @@ static const char *const accuracies[] = {
 
 /* The largest values of the accuracy before and after the start: 1, or 0 when it was not logged on
  * both sides, or -errno. */
-static int read_accuracy(struct store *s, const struct record *r, const char *name,
-                         struct finding *f, struct err *e)
+static int read_accuracy(struct store *store, const struct record *record, const char *name,
+                         struct finding *finding, struct err *err)
 {
-    sqlite3_stmt *q = s->statement[SQL_ACCURACY];
+    sqlite3_stmt *statement = store->statement[SQL_ACCURACY];
     int rc;
 
-    SQL_BIND(q, r->run_key, r->attempt, f->transition.start, f->step);
-    sql_bind_text(q, 5, name);
-    rc = sql_step(q, e);
+    SQL_BIND(statement, record->run_key, record->attempt, finding->transition.start, finding->step);
+    sql_bind_text(statement, 5, name);
+    rc = sql_step(statement, err);
     if (rc < 1)
         return rc;
-    f->accuracy.from = sql_column_double(q, 0);
-    f->accuracy.to = sql_column_double(q, 1);
-    sqlite3_reset(q);
-    return !isnan(f->accuracy.from) && !isnan(f->accuracy.to);
+    finding->accuracy.from = sql_column_double(statement, 0);
+    finding->accuracy.to = sql_column_double(statement, 1);
+    sqlite3_reset(statement);
+    return !isnan(finding->accuracy.from) && !isnan(finding->accuracy.to);
 }
 
 /* Only what was logged until now decides, so that all readers get the same answer. */
-static int find_agreement(struct store *s, const struct record *r, struct finding *f, struct err *e)
+static int find_agreement(struct store *store, const struct record *record, struct finding *finding,
+                          struct err *err)
 {
     double unit;
 
-    f->agrees = AGREES_UNKNOWN;
-    f->accuracy.name = NULL;
-    f->accuracy.from = f->accuracy.to = NAN;
+    finding->agrees = AGREES_UNKNOWN;
+    finding->accuracy.name = NULL;
+    finding->accuracy.from = finding->accuracy.to = NAN;
     for (size_t i = 0; i < N_ACCURACIES; i++) {
-        int rc = read_accuracy(s, r, accuracies[i], f, e);
+        int rc = read_accuracy(store, record, accuracies[i], finding, err);
 
         if (rc < 0)
             return rc;
         if (rc == 0)
             continue;
-        f->accuracy.name = accuracies[i];
-        unit = fmax(f->accuracy.from, f->accuracy.to) > 1 ? 100 : 1;
-        f->agrees = f->accuracy.to - f->accuracy.from > RISE * unit ? AGREES_YES : AGREES_NO;
+        finding->accuracy.name = accuracies[i];
+        unit = fmax(finding->accuracy.from, finding->accuracy.to) > 1 ? 100 : 1;
+        finding->agrees =
+            finding->accuracy.to - finding->accuracy.from > RISE * unit ? AGREES_YES : AGREES_NO;
         return 0;
     }
-    f->accuracy.from = f->accuracy.to = NAN;
+    finding->accuracy.from = finding->accuracy.to = NAN;
     return 0;
 }
 
-int store_finding_put(struct store *s, const struct record *r, int64_t layer_key, struct finding *f,
-                      struct err *e)
+int store_finding_put(struct store *store, const struct record *record, int64_t layer_key,
+                      struct finding *finding, struct err *err)
 {
-    const struct transition *t = &f->transition;
-    sqlite3_stmt *q = s->statement[SQL_FINDING_PUT];
-    int rc = find_agreement(s, r, f, e);
+    const struct transition *transition = &finding->transition;
+    sqlite3_stmt *statement = store->statement[SQL_FINDING_PUT];
+    int rc = find_agreement(store, record, finding, err);
 
     if (rc < 0)
         return rc;
-    f->feed_seq = ++s->feed_seq;
-    SQL_BIND(q, layer_key, r->attempt, f->step, t->direction, t->start, t->end, f->agrees,
-             (int64_t)f->feed_seq);
-    sql_bind_text(q, 9, metric_table[f->metric].name);
-    sql_bind_double(q, 10, f->time);
-    sql_bind_double(q, 11, t->from);
-    sql_bind_double(q, 12, t->to);
-    sql_bind_double(q, 13, t->confidence);
-    sql_bind_text(q, 14, f->accuracy.name);
-    sql_bind_double(q, 15, f->accuracy.from);
-    sql_bind_double(q, 16, f->accuracy.to);
-    return sql_run(q, e);
+    finding->feed_seq = ++store->feed_seq;
+    SQL_BIND(statement, layer_key, record->attempt, finding->step, transition->direction,
+             transition->start, transition->end, finding->agrees, (int64_t)finding->feed_seq);
+    sql_bind_text(statement, 9, metric_table[finding->metric].name);
+    sql_bind_double(statement, 10, finding->time);
+    sql_bind_double(statement, 11, transition->from);
+    sql_bind_double(statement, 12, transition->to);
+    sql_bind_double(statement, 13, transition->confidence);
+    sql_bind_text(statement, 14, finding->accuracy.name);
+    sql_bind_double(statement, 15, finding->accuracy.from);
+    sql_bind_double(statement, 16, finding->accuracy.to);
+    return sql_run(statement, err);
 }
 
-int store_finding_replay(struct store *s, const struct record *r, int64_t layer_key,
-                         struct watch **out, struct err *e)
+int store_finding_replay(struct store *store, const struct record *record, int64_t layer_key,
+                         struct watch **out, struct err *err)
 {
-    sqlite3_stmt *q = s->statement[SQL_POINT_VALUES];
+    sqlite3_stmt *statement = store->statement[SQL_POINT_VALUES];
     struct finding found_before[RUN_WATCHED_MAX];
     struct point point = {0};
     int rc;
 
     *out = NULL;
-    if (r->open.watched.n == 0)
+    if (record->open.watched.n == 0)
         return 0;
-    SQL_BIND(q, layer_key, r->opened.attempt);
-    while ((rc = sql_step(q, e)) == 1) {
+    SQL_BIND(statement, layer_key, record->opened.attempt);
+    while ((rc = sql_step(statement, err)) == 1) {
         if (!*out)
-            *out = watch_new(&r->open.watched);
+            *out = watch_new(&record->open.watched);
         if (!*out) {
-            sqlite3_reset(q);
-            return err_set(e, -ENOMEM, "out of memory");
+            sqlite3_reset(statement);
+            return err_set(err, -ENOMEM, "out of memory");
         }
-        point.step = sqlite3_column_int64(q, 0);
+        point.step = sqlite3_column_int64(statement, 0);
         for (int i = 0; i < METRIC_COUNT; i++)
-            point.value[i] = sql_column_double(q, 1 + i);
+            point.value[i] = sql_column_double(statement, 1 + i);
         watch_feed(*out, &point, found_before);
     }
     return rc;

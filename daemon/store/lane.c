@@ -19,98 +19,100 @@ struct store_lane {
     struct list committing; /* the pool's while busy */
 };
 
-static void start_commit(struct store_lane *l);
+static void start_commit(struct store_lane *lane);
 
 static void on_commit(uv_work_t *request)
 {
-    struct store_lane *l = request->data;
+    struct store_lane *lane = request->data;
 
-    l->rc = store_apply(l->store, &l->committing, &l->why); /* and each record has its outcome */
+    lane->rc = store_apply(lane->store, &lane->committing,
+                           &lane->why); /* and each record has its outcome */
 }
 
 /* No record is committed after records that failed: a later one of the same run would make the
  * store believe that it holds the earlier ones. So all records that wait fail too, and are tried
  * again in order. */
-static void fail_waiting(struct store_lane *l)
+static void fail_waiting(struct store_lane *lane)
 {
-    LIST_EACH(at, &l->waiting)
+    LIST_EACH(at, &lane->waiting)
     {
-        struct record *r = LIST_ENTRY(at, struct record, link);
+        struct record *record = LIST_ENTRY(at, struct record, link);
 
-        r->rc = l->rc;
-        snprintf(r->error, sizeof r->error, "%.*s", (int)sizeof r->error - 1, l->why.text);
+        record->rc = lane->rc;
+        snprintf(record->error, sizeof record->error, "%.*s", (int)sizeof record->error - 1,
+                 lane->why.text);
     }
-    list_move(&l->waiting, &l->committing);
+    list_move(&lane->waiting, &lane->committing);
 }
 
 static void on_commit_done(uv_work_t *request, int status)
 {
-    struct store_lane *l = request->data;
+    struct store_lane *lane = request->data;
     struct list done;
 
     (void)status;
-    if (l->rc < 0)
-        fail_waiting(l);
+    if (lane->rc < 0)
+        fail_waiting(lane);
     list_init(&done);
-    list_move(&l->committing, &done);
-    l->busy = false;
-    start_commit(l);
+    list_move(&lane->committing, &done);
+    lane->busy = false;
+    start_commit(lane);
     LIST_EACH_SAFE(at, &done)
     {
         list_remove(at);
-        l->on_stored(l->arg, LIST_ENTRY(at, struct record, link));
+        lane->on_stored(lane->arg, LIST_ENTRY(at, struct record, link));
     }
 }
 
-static void start_commit(struct store_lane *l)
+static void start_commit(struct store_lane *lane)
 {
-    if (l->busy || list_empty(&l->waiting))
+    if (lane->busy || list_empty(&lane->waiting))
         return;
-    list_move(&l->waiting, &l->committing);
-    l->busy = true;
-    uv_queue_work(l->loop, &l->request, on_commit, on_commit_done);
+    list_move(&lane->waiting, &lane->committing);
+    lane->busy = true;
+    uv_queue_work(lane->loop, &lane->request, on_commit, on_commit_done);
 }
 
 int store_lane_open(uv_loop_t *loop, const char *path, store_lane_cb *on_stored, void *arg,
-                    struct store_lane **out, struct err *e)
+                    struct store_lane **out, struct err *err)
 {
-    struct store_lane *l = calloc(1, sizeof *l);
+    struct store_lane *lane = calloc(1, sizeof *lane);
     int rc;
 
-    if (!l)
-        return err_set(e, -ENOMEM, "out of memory");
-    rc = store_open(path, &l->store, e);
+    if (!lane)
+        return err_set(err, -ENOMEM, "out of memory");
+    rc = store_open(path, &lane->store, err);
     if (rc < 0) {
-        free(l);
+        free(lane);
         return rc;
     }
-    l->loop = loop;
-    l->on_stored = on_stored;
-    l->arg = arg;
-    l->request.data = l;
-    list_init(&l->waiting);
-    list_init(&l->committing);
-    *out = l;
+    lane->loop = loop;
+    lane->on_stored = on_stored;
+    lane->arg = arg;
+    lane->request.data = lane;
+    list_init(&lane->waiting);
+    list_init(&lane->committing);
+    *out = lane;
     return 0;
 }
 
-void store_lane_close(struct store_lane *l)
+void store_lane_close(struct store_lane *lane)
 {
-    if (!l)
+    if (!lane)
         return;
-    assert(!l->busy && list_empty(&l->waiting));
-    store_close(l->store);
-    free(l);
+    assert(!lane->busy && list_empty(&lane->waiting));
+    store_close(lane->store);
+    free(lane);
 }
 
-void store_lane_put(struct store_lane *l, struct record *r)
+void store_lane_put(struct store_lane *lane, struct record *record)
 {
-    assert(l && r && list_empty(&r->link));
-    list_append(&l->waiting, &r->link);
-    start_commit(l);
+    assert(lane && record && list_empty(&record->link));
+    list_append(&lane->waiting, &record->link);
+    start_commit(lane);
 }
 
-const struct store *store_lane_store(const struct store_lane *l)
+const struct store *store_lane_store(const struct store_lane *lane)
 {
-    return l->store;
+    return lane->store;
 }

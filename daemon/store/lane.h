@@ -16,7 +16,7 @@ typedef void store_lane_cb(void *arg, struct record *);
 
 /* Opens the store. Returns 0, or store_open's error. */
 int store_lane_open(uv_loop_t *, const char *path, store_lane_cb *, void *arg,
-                    struct store_lane **out, struct err *e);
+                    struct store_lane **out, struct err *err);
 /* Blocks while the store closes; no record may be out. NULL is fine. */
 void store_lane_close(struct store_lane *);
 

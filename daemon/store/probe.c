@@ -7,9 +7,10 @@
 #include "daemon/store/sql.h"
 
 /* The first probe stays: in every attempt the layer is compared with it. */
-int store_probe_put(struct store *s, int64_t layer_key, const struct probe *probe, struct err *e)
+int store_probe_put(struct store *store, int64_t layer_key, const struct probe *probe,
+                    struct err *err)
 {
-    sqlite3_stmt *q = s->statement[SQL_PROBE_PUT];
+    sqlite3_stmt *statement = store->statement[SQL_PROBE_PUT];
     size_t size = probe_size_bytes(probe->n);
     char *data;
     int rc;
@@ -18,54 +19,55 @@ int store_probe_put(struct store *s, int64_t layer_key, const struct probe *prob
         return 0;
     data = malloc(size);
     if (!data)
-        return err_set(e, -ENOMEM, "out of memory");
+        return err_set(err, -ENOMEM, "out of memory");
     blob_put(data, probe->values, probe_n_values(probe->n));
-    SQL_BIND(q, layer_key, (int64_t)probe->n);
-    sqlite3_bind_blob64(q, 3, data, size, SQLITE_STATIC);
-    rc = sql_run(q, e);
-    sqlite3_bind_null(q, 3);
+    SQL_BIND(statement, layer_key, (int64_t)probe->n);
+    sqlite3_bind_blob64(statement, 3, data, size, SQLITE_STATIC);
+    rc = sql_run(statement, err);
+    sqlite3_bind_null(statement, 3);
     free(data);
     return rc;
 }
 
-static int read_probe(sqlite3_stmt *q, struct probe *out, struct err *e)
+static int read_probe(sqlite3_stmt *statement, struct probe *out, struct err *err)
 {
-    size_t n = (size_t)sqlite3_column_int64(q, 0), size = (size_t)sqlite3_column_bytes(q, 1);
-    const void *data = sqlite3_column_blob(q, 1);
+    size_t n = (size_t)sqlite3_column_int64(statement, 0),
+           size = (size_t)sqlite3_column_bytes(statement, 1);
+    const void *data = sqlite3_column_blob(statement, 1);
 
     if (n == 0 || n > UINT16_MAX || size != probe_size_bytes(n))
-        return err_set(e, -EUCLEAN, "a probe of %zu rows has %zu bytes", n, size);
+        return err_set(err, -EUCLEAN, "a probe of %zu rows has %zu bytes", n, size);
     out->values = data ? malloc(size) : NULL;
     if (!out->values)
-        return err_set(e, -ENOMEM, "out of memory");
+        return err_set(err, -ENOMEM, "out of memory");
     out->n = n;
     blob_get(data, out->values, probe_n_values(n));
     return 0;
 }
 
-int store_probe_read(struct store *s, int64_t layer_key, struct probe *out, struct err *e)
+int store_probe_read(struct store *store, int64_t layer_key, struct probe *out, struct err *err)
 {
-    sqlite3_stmt *q = s->statement[SQL_PROBE_GET];
+    sqlite3_stmt *statement = store->statement[SQL_PROBE_GET];
     int rc;
 
     *out = (struct probe){0};
-    SQL_BIND(q, layer_key);
-    rc = sql_step(q, e);
+    SQL_BIND(statement, layer_key);
+    rc = sql_step(statement, err);
     if (rc == 1)
-        rc = read_probe(q, out, e);
-    sqlite3_reset(q);
+        rc = read_probe(statement, out, err);
+    sqlite3_reset(statement);
     return rc;
 }
 
-int store_probe_size(struct store *s, int64_t run_key, double *size_bytes, struct err *e)
+int store_probe_size(struct store *store, int64_t run_key, double *size_bytes, struct err *err)
 {
-    sqlite3_stmt *q = s->statement[SQL_PROBE_SIZE];
+    sqlite3_stmt *statement = store->statement[SQL_PROBE_SIZE];
     int rc;
 
-    SQL_BIND(q, run_key);
-    rc = sql_step(q, e);
+    SQL_BIND(statement, run_key);
+    rc = sql_step(statement, err);
     if (rc == 1)
-        *size_bytes = sql_column_double(q, 0);
-    sqlite3_reset(q);
+        *size_bytes = sql_column_double(statement, 0);
+    sqlite3_reset(statement);
     return rc < 0 ? rc : 0;
 }

@@ -15,131 +15,137 @@
 
 /* ---- log ----------------------------------------------------------------------------------- */
 
-static int find_name(struct store *s, const struct record *r, const char *name, int64_t *key,
-                     struct err *e)
+static int find_name(struct store *store, const struct record *record, const char *name,
+                     int64_t *key, struct err *err)
 {
-    sqlite3_stmt *q = s->statement[SQL_NAME_FIND];
+    sqlite3_stmt *statement = store->statement[SQL_NAME_FIND];
     int rc;
 
-    SQL_BIND(q, r->run_key);
-    sql_bind_text(q, 2, name);
-    rc = sql_step(q, e);
+    SQL_BIND(statement, record->run_key);
+    sql_bind_text(statement, 2, name);
+    rc = sql_step(statement, err);
     if (rc == 1)
-        *key = sqlite3_column_int64(q, 0);
-    sqlite3_reset(q);
+        *key = sqlite3_column_int64(statement, 0);
+    sqlite3_reset(statement);
     if (rc != 0)
         return rc < 0 ? rc : 0;
-    q = s->statement[SQL_NAME_NEW];
-    SQL_BIND(q, r->run_key);
-    sql_bind_text(q, 2, name);
-    rc = sql_run(q, e);
-    *key = sqlite3_last_insert_rowid(s->db);
+    statement = store->statement[SQL_NAME_NEW];
+    SQL_BIND(statement, record->run_key);
+    sql_bind_text(statement, 2, name);
+    rc = sql_run(statement, err);
+    *key = sqlite3_last_insert_rowid(store->db);
     return rc;
 }
 
-static int put_scalar(struct store *s, struct record *r, size_t i, struct err *e)
+static int put_scalar(struct store *store, struct record *record, size_t i, struct err *err)
 {
-    sqlite3_stmt *q;
+    sqlite3_stmt *statement;
     int64_t key = 0;
     int rc;
 
-    rc = find_name(s, r, r->scalars[i].name, &key, e);
+    rc = find_name(store, record, record->scalars[i].name, &key, err);
     if (rc < 0)
         return rc;
-    r->scalar_feed_seqs[i] = ++s->feed_seq;
-    q = s->statement[SQL_SCALAR_PUT];
-    SQL_BIND(q, key, r->attempt, r->step, (int64_t)s->feed_seq);
-    sql_bind_double(q, 5, r->time);
-    sql_bind_double(q, 6, r->scalars[i].value);
-    rc = sql_run(q, e);
+    record->scalar_feed_seqs[i] = ++store->feed_seq;
+    statement = store->statement[SQL_SCALAR_PUT];
+    SQL_BIND(statement, key, record->attempt, record->step, (int64_t)store->feed_seq);
+    sql_bind_double(statement, 5, record->time);
+    sql_bind_double(statement, 6, record->scalars[i].value);
+    rc = sql_run(statement, err);
     if (rc < 0)
         return rc;
-    q = s->statement[SQL_NAME_LATEST];
-    SQL_BIND(q, key, r->attempt, r->step);
-    return sql_run(q, e);
+    statement = store->statement[SQL_NAME_LATEST];
+    SQL_BIND(statement, key, record->attempt, record->step);
+    return sql_run(statement, err);
 }
 
-static int reserve_scalar_seqs(struct record *r, struct err *e)
+static int reserve_scalar_seqs(struct record *record, struct err *err)
 {
-    if (!r->scalar_feed_seqs)
-        r->scalar_feed_seqs = calloc(r->n_scalars ? r->n_scalars : 1, sizeof(uint64_t));
-    if (!r->scalar_feed_seqs)
-        return err_set(e, -ENOMEM, "out of memory");
-    memset(r->scalar_feed_seqs, 0, r->n_scalars * sizeof(uint64_t));
+    if (!record->scalar_feed_seqs)
+        record->scalar_feed_seqs =
+            calloc(record->n_scalars ? record->n_scalars : 1, sizeof(uint64_t));
+    if (!record->scalar_feed_seqs)
+        return err_set(err, -ENOMEM, "out of memory");
+    memset(record->scalar_feed_seqs, 0, record->n_scalars * sizeof(uint64_t));
     return 0;
 }
 
-static int put_log(struct store *s, struct record *r, struct err *e)
+static int put_log(struct store *store, struct record *record, struct err *err)
 {
-    sqlite3_stmt *q = s->statement[SQL_RUN_TOUCH];
+    sqlite3_stmt *statement = store->statement[SQL_RUN_TOUCH];
     int rc = 0;
 
-    for (size_t i = 0; rc == 0 && i < r->n_scalars; i++)
-        rc = put_scalar(s, r, i, e);
+    for (size_t i = 0; rc == 0 && i < record->n_scalars; i++)
+        rc = put_scalar(store, record, i, err);
     if (rc < 0)
         return rc;
-    SQL_BIND(q, r->run_key);
-    sql_bind_double(q, 2, r->time);
-    rc = sql_run(q, e);
-    return rc < 0 ? rc : store_attempt_advance(s, r, true, e);
+    SQL_BIND(statement, record->run_key);
+    sql_bind_double(statement, 2, record->time);
+    rc = sql_run(statement, err);
+    return rc < 0 ? rc : store_attempt_advance(store, record, true, err);
 }
 
 /* ---- records ------------------------------------------------------------------------------- */
 
-static int put_close(struct store *s, struct record *r, struct err *e)
+static int put_close(struct store *store, struct record *record, struct err *err)
 {
-    int rc = store_attempt_move(s, r, r->attempt, r->failed ? STATE_FAILED : STATE_FINISHED, e);
+    int rc = store_attempt_move(store, record, record->attempt,
+                                record->failed ? STATE_FAILED : STATE_FINISHED, err);
 
-    return rc < 0 ? rc : store_attempt_advance(s, r, false, e);
+    return rc < 0 ? rc : store_attempt_advance(store, record, false, err);
 }
 
 /* Finds the attempt of a record other than OPEN: 1 when it is the run's newest; else the record is
  * refused and the answer is 0. */
-static int admit(struct store *s, struct record *r, struct attempt_row *attempt, struct err *e)
+static int admit(struct store *store, struct record *record, struct attempt_row *attempt,
+                 struct err *err)
 {
-    int rc = store_attempt_find(s, r->run_key, r->attempt, attempt, e);
+    int rc = store_attempt_find(store, record->run_key, record->attempt, attempt, err);
 
     if (rc < 0)
         return rc;
-    if (rc == 0 || r->attempt > attempt->newest || !attempt->exists)
-        return store_record_refuse(r, -ENOENT, "run \"%s\" has no attempt %" PRIu32 " in the store",
-                                   r->run, r->attempt);
-    if (r->attempt < attempt->newest)
-        return store_record_refuse(r, -ESTALE,
+    if (rc == 0 || record->attempt > attempt->newest || !attempt->exists)
+        return store_record_refuse(record, -ENOENT,
+                                   "run \"%s\" has no attempt %" PRIu32 " in the store",
+                                   record->run, record->attempt);
+    if (record->attempt < attempt->newest)
+        return store_record_refuse(record, -ESTALE,
                                    "run \"%s\": attempt %" PRIu32 " was superseded by %" PRId64,
-                                   r->run, r->attempt, attempt->newest);
+                                   record->run, record->attempt, attempt->newest);
     return 1;
 }
 
-int store_record_apply(struct store *s, struct record *r, struct err *e)
+int store_record_apply(struct store *store, struct record *record, struct err *err)
 {
     struct attempt_row attempt;
     bool stored_before;
     int rc;
 
-    if (r->kind == RECORD_OPEN)
-        return store_open_apply(s, r, e);
-    if (r->kind == RECORD_LOG) {
-        rc = reserve_scalar_seqs(r, e);
+    if (record->kind == RECORD_OPEN)
+        return store_open_apply(store, record, err);
+    if (record->kind == RECORD_LOG) {
+        rc = reserve_scalar_seqs(record, err);
         if (rc < 0)
             return rc;
     }
-    rc = admit(s, r, &attempt, e);
+    rc = admit(store, record, &attempt, err);
     if (rc < 1)
         return rc;
-    stored_before = r->seq <= attempt.last_seq;
-    switch (r->kind) {
+    stored_before = record->seq <= attempt.last_seq;
+    switch (record->kind) {
     case RECORD_CHECKPOINT:
-        return stored_before ? store_checkpoint_recall(s, r, e) : store_checkpoint_put(s, r, e);
+        return stored_before ? store_checkpoint_recall(store, record, err)
+                             : store_checkpoint_put(store, record, err);
     case RECORD_RECALL:
-        return store_checkpoint_recall(s, r, e);
+        return store_checkpoint_recall(store, record, err);
     case RECORD_LOG:
-        return stored_before ? 0 : put_log(s, r, e);
+        return stored_before ? 0 : put_log(store, record, err);
     case RECORD_CLOSE:
-        return stored_before ? 0 : put_close(s, r, e);
+        return stored_before ? 0 : put_close(store, record, err);
     case RECORD_LOST:
-        return attempt.state == STATE_OPEN ? store_attempt_move(s, r, r->attempt, STATE_LOST, e)
-                                           : 0;
+        return attempt.state == STATE_OPEN
+                   ? store_attempt_move(store, record, record->attempt, STATE_LOST, err)
+                   : 0;
     case RECORD_OPEN:
         break;
     }

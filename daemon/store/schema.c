@@ -86,39 +86,39 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
     " data BLOB NOT NULL);",
 };
 
-int store_schema_recognise(sqlite3 *db, int64_t *version, struct err *e)
+int store_schema_recognise(sqlite3 *database, int64_t *version, struct err *err)
 {
     int64_t application = 0, n_tables = 0;
     int rc;
 
-    rc = sql_integer(db, "PRAGMA user_version", version, e);
+    rc = sql_integer(database, "PRAGMA user_version", version, err);
     if (rc == 0)
-        rc = sql_integer(db, "PRAGMA application_id", &application, e);
+        rc = sql_integer(database, "PRAGMA application_id", &application, err);
     if (rc == 0)
-        rc = sql_integer(db, "SELECT count(*) FROM sqlite_schema", &n_tables, e);
+        rc = sql_integer(database, "SELECT count(*) FROM sqlite_schema", &n_tables, err);
     if (rc < 0)
         return rc;
     if (application != APPLICATION_ID && (n_tables > 0 || *version != 0))
-        return err_set(e, -EINVAL, "it is a database of another program");
+        return err_set(err, -EINVAL, "it is a database of another program");
     if (*version > STORE_SCHEMA_VERSION)
-        return err_set(e, -ENOTSUP,
+        return err_set(err, -ENOTSUP,
                        "it has schema version %" PRId64
                        ", written by a newer richd; this one reads up to version %d",
                        *version, STORE_SCHEMA_VERSION);
     return 0;
 }
 
-static int migrate(sqlite3 *db, int version, struct err *e)
+static int migrate(sqlite3 *database, int version, struct err *err)
 {
     char stamp[96];
     int rc;
 
-    rc = sql_exec(db, migrations[version], e);
+    rc = sql_exec(database, migrations[version], err);
     if (rc < 0)
         return rc;
     snprintf(stamp, sizeof stamp, "PRAGMA application_id = %d; PRAGMA user_version = %d",
              APPLICATION_ID, version + 1);
-    return sql_exec(db, stamp, e);
+    return sql_exec(database, stamp, err);
 }
 
 static const char *column_type(const struct point_field *field)
@@ -127,7 +127,7 @@ static const char *column_type(const struct point_field *field)
 }
 
 /* Adds the column of each member of a point that the database does not know yet. */
-static int add_columns(sqlite3 *db, struct err *e)
+static int add_columns(sqlite3 *database, struct err *err)
 {
     char text[160];
     int64_t found = 0;
@@ -140,37 +140,37 @@ static int add_columns(sqlite3 *db, struct err *e)
             continue;
         snprintf(text, sizeof text,
                  "SELECT count(*) FROM pragma_table_info('point') WHERE name='%s'", field->name);
-        rc = sql_integer(db, text, &found, e);
+        rc = sql_integer(database, text, &found, err);
         if (rc < 0)
             return rc;
         if (found)
             continue;
         snprintf(text, sizeof text, "ALTER TABLE point ADD COLUMN \"%s\" %s", field->name,
                  column_type(field));
-        rc = sql_exec(db, text, e);
+        rc = sql_exec(database, text, err);
         if (rc < 0)
             return rc;
     }
     return 0;
 }
 
-int store_schema_update(sqlite3 *db, struct err *e)
+int store_schema_update(sqlite3 *database, struct err *err)
 {
     int64_t version = 0;
     int rc;
 
-    rc = sql_exec(db, "BEGIN IMMEDIATE", e);
+    rc = sql_exec(database, "BEGIN IMMEDIATE", err);
     if (rc < 0)
         return rc;
-    rc = store_schema_recognise(db, &version, e);
+    rc = store_schema_recognise(database, &version, err);
     for (int i = (int)version; rc == 0 && i < STORE_SCHEMA_VERSION; i++)
-        rc = migrate(db, i, e);
+        rc = migrate(database, i, err);
     if (rc == 0)
-        rc = add_columns(db, e);
+        rc = add_columns(database, err);
     if (rc == 0)
-        rc = sql_exec(db, "COMMIT", e);
-    if (rc < 0 && !sqlite3_get_autocommit(db))
-        sql_exec(db, "ROLLBACK", NULL);
+        rc = sql_exec(database, "COMMIT", err);
+    if (rc < 0 && !sqlite3_get_autocommit(database))
+        sql_exec(database, "ROLLBACK", NULL);
     return rc;
 }
 
@@ -230,9 +230,9 @@ static size_t expand(sqlite3_str *out, const char *at)
     return 0;
 }
 
-int store_schema_prepare(sqlite3 *db, const char *text, sqlite3_stmt **out, struct err *e)
+int store_schema_prepare(sqlite3 *database, const char *text, sqlite3_stmt **out, struct err *err)
 {
-    sqlite3_str *expanded = sqlite3_str_new(db);
+    sqlite3_str *expanded = sqlite3_str_new(database);
     char *full;
     int rc;
 
@@ -245,47 +245,48 @@ int store_schema_prepare(sqlite3 *db, const char *text, sqlite3_stmt **out, stru
     }
     full = sqlite3_str_finish(expanded);
     if (!full)
-        return err_set(e, -ENOMEM, "the database: out of memory");
-    rc = sql_prepare(db, full, out, e);
+        return err_set(err, -ENOMEM, "the database: out of memory");
+    rc = sql_prepare(database, full, out, err);
     sqlite3_free(full);
     return rc;
 }
 
-static void read_member(sqlite3_stmt *q, int column, const struct point_field *field,
+static void read_member(sqlite3_stmt *statement, int column, const struct point_field *field,
                         struct point *out)
 {
     if (field->kind == POINT_KIND_NUMBER)
-        point_set_number(out, field, sql_column_double(q, column));
-    else if (field->kind == POINT_KIND_STEP && sqlite3_column_type(q, column) == SQLITE_NULL)
+        point_set_number(out, field, sql_column_double(statement, column));
+    else if (field->kind == POINT_KIND_STEP &&
+             sqlite3_column_type(statement, column) == SQLITE_NULL)
         point_set_integer(out, field, -1);
     else
-        point_set_integer(out, field, sqlite3_column_int64(q, column));
+        point_set_integer(out, field, sqlite3_column_int64(statement, column));
 }
 
-uint64_t store_schema_point(sqlite3_stmt *q, int first, struct point *out)
+uint64_t store_schema_point(sqlite3_stmt *statement, int first, struct point *out)
 {
-    assert(first + SCHEMA_POINT_MEMBERS + POINT_MEMBER_COUNT <= sqlite3_column_count(q));
+    assert(first + SCHEMA_POINT_MEMBERS + POINT_MEMBER_COUNT <= sqlite3_column_count(statement));
     for (int i = 0; i < POINT_MEMBER_COUNT; i++)
-        read_member(q, first + SCHEMA_POINT_MEMBERS + i, &point_table[i], out);
-    return (uint64_t)sqlite3_column_int64(q, first);
+        read_member(statement, first + SCHEMA_POINT_MEMBERS + i, &point_table[i], out);
+    return (uint64_t)sqlite3_column_int64(statement, first);
 }
 
-static void bind_member(sqlite3_stmt *q, int index, const struct point_field *field,
+static void bind_member(sqlite3_stmt *statement, int index, const struct point_field *field,
                         const struct point *point)
 {
     if (field->kind == POINT_KIND_NUMBER)
-        sql_bind_double(q, index, point_number(point, field));
+        sql_bind_double(statement, index, point_number(point, field));
     else if (field->kind == POINT_KIND_STEP && point_integer(point, field) < 0)
-        sqlite3_bind_null(q, index);
+        sqlite3_bind_null(statement, index);
     else
-        sqlite3_bind_int64(q, index, point_integer(point, field));
+        sqlite3_bind_int64(statement, index, point_integer(point, field));
 }
 
-void store_schema_bind_point(sqlite3_stmt *q, int first, const struct point *point)
+void store_schema_bind_point(sqlite3_stmt *statement, int first, const struct point *point)
 {
     assert(first > 0 && point);
     for (int i = 0; i < POINT_MEMBER_COUNT; i++) {
         if (point_table[i].place == POINT_PLACE_ROW)
-            bind_member(q, first++, &point_table[i], point);
+            bind_member(statement, first++, &point_table[i], point);
     }
 }

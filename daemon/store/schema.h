@@ -15,18 +15,18 @@
 
 /* Reads the schema version: 0 when the database is empty, at most STORE_SCHEMA_VERSION. -ENOTSUP
  * when a newer program wrote it, -EINVAL when it is no store of ours. Writes nothing. */
-int store_schema_recognise(sqlite3 *db, int64_t *version, struct err *e);
+int store_schema_recognise(sqlite3 *database, int64_t *version, struct err *err);
 
 /* Creates the tables in an empty database, brings those of an older version up to this one, and
  * adds the columns of a point's members that are new. */
-int store_schema_update(sqlite3 *db, struct err *e);
+int store_schema_update(sqlite3 *database, struct err *err);
 
 /* Prepares `text` after putting in the columns of a point, which follow point_table:
  *   @point     the list that store_schema_point() reads (needs the tables point and layer)
  *   @columns   ", step, time, ..." for the list of an INSERT: what stands in the point's row
  *   @values    ", ?, ?, ..." for its VALUES, which store_schema_bind_point() binds
  *   @measures  ", d_lr, d_debiased, ..." in the order of metric_table */
-int store_schema_prepare(sqlite3 *db, const char *text, sqlite3_stmt **out, struct err *e);
+int store_schema_prepare(sqlite3 *database, const char *text, sqlite3_stmt **out, struct err *err);
 
 /* @point is the feed sequence, then the members by enum point_member. */
 #define SCHEMA_POINT_FEED_SEQ 0

@@ -54,32 +54,32 @@ static int translate(int code, int system_errno)
 }
 
 /* The -errno for the failure that `db` (and errno) has just reported, with SQLite's own words
- * behind `what` in `e`: -ENOSPC (disk, quota or file size), -ENOMEM, -EUCLEAN (the file is damaged
+ * behind `what` in `err`: -ENOSPC (disk, quota or file size), -ENOMEM, -EUCLEAN (the file is damaged
  * or no database), -EAGAIN (another process has it locked), -EACCES, else -EIO. It reads errno and
  * not sqlite3_system_errno(): a failing COMMIT leaves there what an older failure set. Each call
  * here clears errno first. */
-static int sql_error(sqlite3 *db, struct err *e, const char *what)
+static int sql_error(sqlite3 *database, struct err *err, const char *what)
 {
     int system_errno = errno, code;
 
-    if (!db) /* not even the connection could be allocated */
-        return err_set(e, -ENOMEM, "%s: out of memory", what);
-    code = sqlite3_extended_errcode(db);
+    if (!database) /* not even the connection could be allocated */
+        return err_set(err, -ENOMEM, "%s: out of memory", what);
+    code = sqlite3_extended_errcode(database);
     if (system_errno != 0 && ((code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_CANTOPEN))
-        return err_set(e, translate(code, system_errno), "%s: %s: %s (SQLite code %d)", what,
-                       sqlite3_errmsg(db), strerror(system_errno), code);
-    return err_set(e, translate(code, system_errno), "%s: %s (SQLite code %d)", what,
-                   sqlite3_errmsg(db), code);
+        return err_set(err, translate(code, system_errno), "%s: %s: %s (SQLite code %d)", what,
+                       sqlite3_errmsg(database), strerror(system_errno), code);
+    return err_set(err, translate(code, system_errno), "%s: %s (SQLite code %d)", what,
+                   sqlite3_errmsg(database), code);
 }
 
-int sql_open(const char *path, int flags, sqlite3 **out, struct err *e)
+int sql_open(const char *path, int flags, sqlite3 **out, struct err *err)
 {
     int rc;
 
     *out = NULL;
     errno = 0;
     if (sqlite3_open_v2(path, out, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
-        rc = sql_error(*out, e, path);
+        rc = sql_error(*out, err, path);
         sqlite3_close(*out);
         *out = NULL;
         return rc;
@@ -89,36 +89,36 @@ int sql_open(const char *path, int flags, sqlite3 **out, struct err *e)
     return 0;
 }
 
-int sql_exec(sqlite3 *db, const char *text, struct err *e)
+int sql_exec(sqlite3 *database, const char *text, struct err *err)
 {
     errno = 0;
-    if (sqlite3_exec(db, text, NULL, NULL, NULL) != SQLITE_OK)
-        return sql_error(db, e, "the database");
+    if (sqlite3_exec(database, text, NULL, NULL, NULL) != SQLITE_OK)
+        return sql_error(database, err, "the database");
     return 0;
 }
 
-int sql_prepare(sqlite3 *db, const char *text, sqlite3_stmt **out, struct err *e)
+int sql_prepare(sqlite3 *database, const char *text, sqlite3_stmt **out, struct err *err)
 {
     errno = 0;
-    if (sqlite3_prepare_v3(db, text, -1, SQLITE_PREPARE_PERSISTENT, out, NULL) != SQLITE_OK)
-        return sql_error(db, e, "the database");
+    if (sqlite3_prepare_v3(database, text, -1, SQLITE_PREPARE_PERSISTENT, out, NULL) != SQLITE_OK)
+        return sql_error(database, err, "the database");
     return 0;
 }
 
-int sql_integer(sqlite3 *db, const char *text, int64_t *out, struct err *e)
+int sql_integer(sqlite3 *database, const char *text, int64_t *out, struct err *err)
 {
     sqlite3_stmt *statement = NULL;
     int rc;
 
-    rc = sql_prepare(db, text, &statement, e);
+    rc = sql_prepare(database, text, &statement, err);
     if (rc < 0)
         return rc;
-    rc = sql_step(statement, e);
+    rc = sql_step(statement, err);
     if (rc == 1)
         *out = sqlite3_column_int64(statement, 0);
     sqlite3_finalize(statement);
     if (rc == 0)
-        return err_set(e, -EUCLEAN, "the database: no row for \"%s\"", text);
+        return err_set(err, -EUCLEAN, "the database: no row for \"%s\"", text);
     return rc < 0 ? rc : 0;
 }
 
@@ -130,7 +130,7 @@ void sql_finalize(sqlite3_stmt **statements, size_t n)
     }
 }
 
-int sql_step(sqlite3_stmt *statement, struct err *e)
+int sql_step(sqlite3_stmt *statement, struct err *err)
 {
     int rc;
 
@@ -138,14 +138,14 @@ int sql_step(sqlite3_stmt *statement, struct err *e)
     rc = sqlite3_step(statement);
     if (rc == SQLITE_ROW)
         return 1;
-    rc = rc == SQLITE_DONE ? 0 : sql_error(sqlite3_db_handle(statement), e, "the database");
+    rc = rc == SQLITE_DONE ? 0 : sql_error(sqlite3_db_handle(statement), err, "the database");
     sqlite3_reset(statement);
     return rc;
 }
 
-int sql_run(sqlite3_stmt *statement, struct err *e)
+int sql_run(sqlite3_stmt *statement, struct err *err)
 {
-    int rc = sql_step(statement, e);
+    int rc = sql_step(statement, err);
 
     assert(rc <= 0);
     return rc;
@@ -181,9 +181,9 @@ const char *sql_column_text(sqlite3_stmt *statement, int column)
     return text ? (const char *)text : "";
 }
 
-int sql_row_check(sqlite3_stmt *statement, struct err *e)
+int sql_row_check(sqlite3_stmt *statement, struct err *err)
 {
     if (sqlite3_errcode(sqlite3_db_handle(statement)) == SQLITE_NOMEM)
-        return err_set(e, -ENOMEM, "the database: out of memory");
+        return err_set(err, -ENOMEM, "the database: out of memory");
     return 0;
 }

@@ -16,27 +16,27 @@
 /* Opens `path` with SQLITE_OPEN_* `flags`; returns 0 with a connection (close with sqlite3_close),
  * or -errno and NULL in `out`. All calls return -ENOSPC (disk, quota or file size), -ENOMEM,
  * -EUCLEAN (the file is damaged or no database), -EAGAIN (another process has it locked), -EACCES
- * or -EIO, with SQLite's own words in `e`. */
-int sql_open(const char *path, int flags, sqlite3 **out, struct err *e);
+ * or -EIO, with SQLite's own words in `err`. */
+int sql_open(const char *path, int flags, sqlite3 **out, struct err *err);
 
 /* Runs statements that return nothing of interest. */
-int sql_exec(sqlite3 *db, const char *text, struct err *e);
+int sql_exec(sqlite3 *database, const char *text, struct err *err);
 
 /* The integer in the first column of the first row, or -errno. -EUCLEAN when there is no row. */
-int sql_integer(sqlite3 *db, const char *text, int64_t *out, struct err *e);
+int sql_integer(sqlite3 *database, const char *text, int64_t *out, struct err *err);
 
 /* Prepares a statement that lives as long as its connection. */
-int sql_prepare(sqlite3 *db, const char *text, sqlite3_stmt **out, struct err *e);
+int sql_prepare(sqlite3 *database, const char *text, sqlite3_stmt **out, struct err *err);
 
 /* Finalizes `n` statements, NULL among them, and forgets them. */
 void sql_finalize(sqlite3_stmt **statements, size_t n);
 
 /* One step: 1 with a row, 0 when done, -errno. After 0 or an error the statement is reset and ready
  * to be bound again. A caller that stops earlier resets it. */
-int sql_step(sqlite3_stmt *statement, struct err *e);
+int sql_step(sqlite3_stmt *statement, struct err *err);
 
 /* Steps a statement that returns no row. */
-int sql_run(sqlite3_stmt *statement, struct err *e);
+int sql_run(sqlite3_stmt *statement, struct err *err);
 
 /* Binding. Nothing is copied: texts are borrowed until the statement is reset. With that, and
  * parameters that exist, SQLite's binds cannot fail. A text of NULL and a NaN become SQL's NULL. */
@@ -54,4 +54,4 @@ void sql_bind_double(sqlite3_stmt *statement, int index, double value);
  * returns 0 or -ENOMEM. */
 double sql_column_double(sqlite3_stmt *statement, int column);
 const char *sql_column_text(sqlite3_stmt *statement, int column);
-int sql_row_check(sqlite3_stmt *statement, struct err *e);
+int sql_row_check(sqlite3_stmt *statement, struct err *err);

@@ -101,198 +101,198 @@ static const char *const statements[SQL_COUNT] = {
 };
 
 /* Forgets what an earlier, failed try left in the record. */
-static void reset_outcome(struct record *r)
+static void reset_outcome(struct record *record)
 {
-    r->rc = 0;
-    r->error[0] = '\0';
-    open_result_release(&r->opened);
+    record->rc = 0;
+    record->error[0] = '\0';
+    open_result_release(&record->opened);
 }
 
-static int apply_all(struct store *s, struct list *records, struct err *e)
+static int apply_all(struct store *store, struct list *records, struct err *err)
 {
-    int rc = sql_run(s->statement[SQL_BEGIN], e);
+    int rc = sql_run(store->statement[SQL_BEGIN], err);
 
     if (rc < 0)
         return rc;
     LIST_EACH(link, records)
     {
-        struct record *r = LIST_ENTRY(link, struct record, link);
+        struct record *record = LIST_ENTRY(link, struct record, link);
 
-        reset_outcome(r);
-        rc = store_record_apply(s, r, e);
+        reset_outcome(record);
+        rc = store_record_apply(store, record, err);
         if (rc < 0)
-            return err_prefix(e, rc, "run \"%s\": ", r->run);
+            return err_prefix(err, rc, "run \"%s\": ", record->run);
     }
-    if (s->feed_seq != s->committed) {
-        SQL_BIND(s->statement[SQL_FEED_SEQ], (int64_t)s->feed_seq);
-        rc = sql_run(s->statement[SQL_FEED_SEQ], e);
+    if (store->feed_seq != store->committed) {
+        SQL_BIND(store->statement[SQL_FEED_SEQ], (int64_t)store->feed_seq);
+        rc = sql_run(store->statement[SQL_FEED_SEQ], err);
     }
-    return rc < 0 ? rc : sql_run(s->statement[SQL_COMMIT], e);
+    return rc < 0 ? rc : sql_run(store->statement[SQL_COMMIT], err);
 }
 
 /* Undoes the transaction and writes the failure into every record. A record may carry few codes:
  * -ENOSPC and -ENOMEM, because space and memory can come back, and -EIO for all else. */
-static int fail_all(struct store *s, struct list *records, int rc, const struct err *why)
+static int fail_all(struct store *store, struct list *records, int rc, const struct err *why)
 {
     if (rc != -ENOSPC && rc != -ENOMEM)
         rc = -EIO;
-    if (!sqlite3_get_autocommit(s->db))
-        sql_run(s->statement[SQL_ROLLBACK], NULL);
-    s->feed_seq = s->committed;
+    if (!sqlite3_get_autocommit(store->db))
+        sql_run(store->statement[SQL_ROLLBACK], NULL);
+    store->feed_seq = store->committed;
     LIST_EACH(link, records)
     {
-        struct record *r = LIST_ENTRY(link, struct record, link);
+        struct record *record = LIST_ENTRY(link, struct record, link);
 
-        reset_outcome(r);
-        store_record_refuse(r, rc, "%s", why->text);
+        reset_outcome(record);
+        store_record_refuse(record, rc, "%s", why->text);
     }
     return rc;
 }
 
-int store_apply(struct store *s, struct list *records, struct err *e)
+int store_apply(struct store *store, struct list *records, struct err *err)
 {
-    int64_t changes = sqlite3_total_changes64(s->db);
+    int64_t changes = sqlite3_total_changes64(store->db);
     struct err why = {0};
     int rc;
 
-    assert(records && sqlite3_get_autocommit(s->db));
-    rc = apply_all(s, records, &why);
+    assert(records && sqlite3_get_autocommit(store->db));
+    rc = apply_all(store, records, &why);
     if (rc < 0) {
-        rc = fail_all(s, records, rc, &why);
-        return err_set(e, rc, "%s", why.text);
+        rc = fail_all(store, records, rc, &why);
+        return err_set(err, rc, "%s", why.text);
     }
-    s->committed = s->feed_seq;
-    s->commits += sqlite3_total_changes64(s->db) != changes;
+    store->committed = store->feed_seq;
+    store->commits += sqlite3_total_changes64(store->db) != changes;
     return 0;
 }
 
 /* ---- opening ------------------------------------------------------------------------------- */
 
 /* Reads both ends of the feed, which a damaged file rarely survives, and where it stands. */
-static int read_feed_seq(struct store *s, struct err *e)
+static int read_feed_seq(struct store *store, struct err *err)
 {
     int64_t stored = 0, last_point = 0, last_scalar = 0, last_finding = 0, first = 0;
     int rc;
 
-    rc = sql_integer(s->db, "SELECT feed_seq FROM state", &stored, e);
+    rc = sql_integer(store->db, "SELECT feed_seq FROM state", &stored, err);
     if (rc == 0)
-        rc = sql_integer(s->db, "SELECT max(feed_seq) FROM point", &last_point, e);
+        rc = sql_integer(store->db, "SELECT max(feed_seq) FROM point", &last_point, err);
     if (rc == 0)
-        rc = sql_integer(s->db, "SELECT max(feed_seq) FROM scalar", &last_scalar, e);
+        rc = sql_integer(store->db, "SELECT max(feed_seq) FROM scalar", &last_scalar, err);
     if (rc == 0)
-        rc = sql_integer(s->db, "SELECT max(feed_seq) FROM finding", &last_finding, e);
+        rc = sql_integer(store->db, "SELECT max(feed_seq) FROM finding", &last_finding, err);
     if (rc == 0)
-        rc = sql_integer(s->db, "SELECT min(feed_seq) FROM point", &first, e);
+        rc = sql_integer(store->db, "SELECT min(feed_seq) FROM point", &first, err);
     if (rc < 0)
         return rc;
     if (last_point > stored || last_scalar > stored || last_finding > stored || first < 0)
-        return err_set(e, -EUCLEAN, "its feed ends at %" PRId64 ", but holds numbers beyond",
+        return err_set(err, -EUCLEAN, "its feed ends at %" PRId64 ", but holds numbers beyond",
                        stored);
-    s->feed_seq = (uint64_t)stored;
-    s->committed = s->feed_seq;
+    store->feed_seq = (uint64_t)stored;
+    store->committed = store->feed_seq;
     return 0;
 }
 
 /* No trainer is connected to a process that has just started. */
-static int mark_open_runs_lost(struct store *s, struct err *e)
+static int mark_open_runs_lost(struct store *store, struct err *err)
 {
-    return sql_exec(s->db,
+    return sql_exec(store->db,
                     "BEGIN IMMEDIATE;"
                     " UPDATE attempt SET state = 3 WHERE state = 0;"
                     " UPDATE run SET state = 3 WHERE state = 0;"
                     " COMMIT",
-                    e);
+                    err);
 }
 
-static int check_wal(struct store *s, struct err *e)
+static int check_wal(struct store *store, struct err *err)
 {
-    sqlite3_stmt *q = NULL;
+    sqlite3_stmt *statement = NULL;
     bool is_wal;
     int rc;
 
-    rc = sql_prepare(s->db, "PRAGMA journal_mode", &q, e);
+    rc = sql_prepare(store->db, "PRAGMA journal_mode", &statement, err);
     if (rc < 0)
         return rc;
-    rc = sql_step(q, e);
-    is_wal = rc == 1 && strcmp(sql_column_text(q, 0), "wal") == 0;
-    sqlite3_finalize(q);
+    rc = sql_step(statement, err);
+    is_wal = rc == 1 && strcmp(sql_column_text(statement, 0), "wal") == 0;
+    sqlite3_finalize(statement);
     if (rc < 0)
         return rc;
-    return is_wal ? 0 : err_set(e, -EIO, "this file system does not support a WAL");
+    return is_wal ? 0 : err_set(err, -EIO, "this file system does not support a WAL");
 }
 
 /* Puts the first finding of quick_check behind the sentence. */
-static void describe_damage(sqlite3 *db, struct err *e)
+static void describe_damage(sqlite3 *database, struct err *err)
 {
-    sqlite3_stmt *q = NULL;
+    sqlite3_stmt *statement = NULL;
     char old[ERR_TEXT_SIZE];
 
-    if (!e || sql_prepare(db, "PRAGMA quick_check(1)", &q, NULL) < 0)
+    if (!err || sql_prepare(database, "PRAGMA quick_check(1)", &statement, NULL) < 0)
         return;
-    if (sql_step(q, NULL) == 1) {
-        snprintf(old, sizeof old, "%s", e->text);
-        err_set(e, -EUCLEAN, "%.200s; quick_check: %.200s", old, sql_column_text(q, 0));
+    if (sql_step(statement, NULL) == 1) {
+        snprintf(old, sizeof old, "%s", err->text);
+        err_set(err, -EUCLEAN, "%.200s; quick_check: %.200s", old, sql_column_text(statement, 0));
     }
-    sqlite3_finalize(q);
+    sqlite3_finalize(statement);
 }
 
 /* Another program's database, or a newer one, is recognised before a pragma could change it. */
-static int prepare(struct store *s, const char *path, struct err *e)
+static int prepare(struct store *store, const char *path, struct err *err)
 {
     int64_t version;
     int rc;
 
-    rc = sql_open(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &s->db, e);
+    rc = sql_open(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &store->db, err);
     if (rc == 0)
-        rc = store_schema_recognise(s->db, &version, e);
+        rc = store_schema_recognise(store->db, &version, err);
     if (rc == 0)
-        rc = sql_exec(s->db, PRAGMAS, e);
+        rc = sql_exec(store->db, PRAGMAS, err);
     if (rc == 0)
-        rc = check_wal(s, e);
+        rc = check_wal(store, err);
     if (rc == 0)
-        rc = store_schema_update(s->db, e);
+        rc = store_schema_update(store->db, err);
     for (int i = 0; rc == 0 && i < SQL_COUNT; i++)
-        rc = store_schema_prepare(s->db, statements[i], &s->statement[i], e);
+        rc = store_schema_prepare(store->db, statements[i], &store->statement[i], err);
     if (rc == 0)
-        rc = read_feed_seq(s, e);
-    return rc < 0 ? rc : mark_open_runs_lost(s, e);
+        rc = read_feed_seq(store, err);
+    return rc < 0 ? rc : mark_open_runs_lost(store, err);
 }
 
-int store_open(const char *path, struct store **out, struct err *e)
+int store_open(const char *path, struct store **out, struct err *err)
 {
-    struct store *s = calloc(1, sizeof *s);
+    struct store *store = calloc(1, sizeof *store);
     int rc;
 
     assert(path && out);
     *out = NULL;
-    if (!s)
-        return err_set(e, -ENOMEM, "%s: out of memory", path);
-    rc = prepare(s, path, e);
+    if (!store)
+        return err_set(err, -ENOMEM, "%s: out of memory", path);
+    rc = prepare(store, path, err);
     if (rc < 0) {
-        if (rc == -EUCLEAN && s->db)
-            describe_damage(s->db, e);
-        store_close(s);
-        return err_prefix(e, rc, "%s: ", path);
+        if (rc == -EUCLEAN && store->db)
+            describe_damage(store->db, err);
+        store_close(store);
+        return err_prefix(err, rc, "%s: ", path);
     }
-    *out = s;
+    *out = store;
     return 0;
 }
 
-void store_close(struct store *s)
+void store_close(struct store *store)
 {
-    if (!s)
+    if (!store)
         return;
-    sql_finalize(s->statement, SQL_COUNT);
-    sqlite3_close(s->db);
-    free(s);
+    sql_finalize(store->statement, SQL_COUNT);
+    sqlite3_close(store->db);
+    free(store);
 }
 
-uint64_t store_feed_seq(const struct store *s)
+uint64_t store_feed_seq(const struct store *store)
 {
-    return s->committed;
+    return store->committed;
 }
 
-uint64_t store_commits(const struct store *s)
+uint64_t store_commits(const struct store *store)
 {
-    return s->commits;
+    return store->commits;
 }

@@ -26,14 +26,14 @@ struct store;
 
 /* Opens the database at `path`, creates or migrates it, and marks runs that were open when the last
  * process ended as lost. Returns 0 with a store (free with store_close), or -errno, with the path
- * and the reason in `e`: -EUCLEAN, the file is damaged (see store_set_aside); -ENOTSUP, a newer
+ * and the reason in `err`: -EUCLEAN, the file is damaged (see store_set_aside); -ENOTSUP, a newer
  * richd wrote it; -EINVAL, another program did; else the error of the disk.
  *
  * After an unclean end the whole file is not checked: a WAL survives such an end by design, and
  * reading every page (0.13 s a million points from the cache, seconds from a disk) would break the
  * promise to be ready within a second. Opening reads the header, the schema and the ends of the
  * feed. If one of these is damaged, quick_check is run for the text. */
-int store_open(const char *path, struct store **out, struct err *e);
+int store_open(const char *path, struct store **out, struct err *err);
 
 /* Closes the connection, folding the WAL into the database. NULL is fine. */
 void store_close(struct store *);
@@ -50,7 +50,7 @@ void store_close(struct store *);
  * RECALL, are replaced by the stored ones of that step, with their old feed sequences; the feed
  * sequences of such a LOG are 0. An OPEN for a new attempt, by the writer of the newest attempt
  * while that has stored nothing yet, is the same OPEN sent again and yields the same attempt. */
-int store_apply(struct store *, struct list *records, struct err *e);
+int store_apply(struct store *, struct list *records, struct err *err);
 
 /* The last feed sequence committed, and the transactions that wrote since the start. Any thread. */
 uint64_t store_feed_seq(const struct store *);
@@ -59,4 +59,4 @@ uint64_t store_commits(const struct store *);
 /* Gives a damaged database (with its WAL) another name, PATH.damaged-N, so that a new one can be
  * started without losing what is left; `aside`, of `size` bytes, receives the name. No connection
  * may be open. Returns 0 or -errno, in which case nothing has changed. */
-int store_set_aside(const char *path, char *aside, size_t size, struct err *e);
+int store_set_aside(const char *path, char *aside, size_t size, struct err *err);

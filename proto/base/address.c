@@ -36,36 +36,38 @@ int address_parse(const char *text, struct address *out)
     return parse_port(colon + 1, &out->port);
 }
 
-int address_print(const struct address *a, char *out, size_t size)
+int address_print(const struct address *address, char *out, size_t size)
 {
-    int n = snprintf(out, size, a->has_brackets ? "[%s]:%u" : "%s:%u", a->host, a->port);
+    int n = snprintf(out, size, address->has_brackets ? "[%s]:%u" : "%s:%u", address->host,
+                     address->port);
 
     return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 }
 
-int address_to_socket(const struct address *a, struct sockaddr_storage *out)
+int address_to_socket(const struct address *address, struct sockaddr_storage *out)
 {
     struct sockaddr_in *v4 = (struct sockaddr_in *)out;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
+    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)out;
 
     memset(out, 0, sizeof *out);
-    if (a->has_brackets) {
-        v6->sin6_family = AF_INET6;
-        v6->sin6_port = htons(a->port);
-        return inet_pton(AF_INET6, a->host, &v6->sin6_addr) == 1 ? (int)sizeof *v6 : -EINVAL;
+    if (address->has_brackets) {
+        in6->sin6_family = AF_INET6;
+        in6->sin6_port = htons(address->port);
+        return inet_pton(AF_INET6, address->host, &in6->sin6_addr) == 1 ? (int)sizeof *in6
+                                                                        : -EINVAL;
     }
     v4->sin_family = AF_INET;
-    v4->sin_port = htons(a->port);
-    return inet_pton(AF_INET, a->host, &v4->sin_addr) == 1 ? (int)sizeof *v4 : -EINVAL;
+    v4->sin_port = htons(address->port);
+    return inet_pton(AF_INET, address->host, &v4->sin_addr) == 1 ? (int)sizeof *v4 : -EINVAL;
 }
 
-bool address_is_loopback(const struct address *a)
+bool address_is_loopback(const struct address *address)
 {
     struct sockaddr_storage socket;
 
-    if (address_to_socket(a, &socket) < 0)
+    if (address_to_socket(address, &socket) < 0)
         return false;
-    if (a->has_brackets)
+    if (address->has_brackets)
         return IN6_IS_ADDR_LOOPBACK(&((struct sockaddr_in6 *)&socket)->sin6_addr);
     return ntohl(((struct sockaddr_in *)&socket)->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
 }

@@ -4,29 +4,29 @@
 #include <stdio.h>
 #include <string.h>
 
-void err_write(struct err *e, const char *format, ...)
+void err_write(struct err *err, const char *format, ...)
 {
     va_list args;
 
-    if (e) {
+    if (err) {
         va_start(args, format);
-        vsnprintf(e->text, sizeof e->text, format, args);
+        vsnprintf(err->text, sizeof err->text, format, args);
         va_end(args);
     }
 }
 
-void err_write_prefix(struct err *e, const char *format, ...)
+void err_write_prefix(struct err *err, const char *format, ...)
 {
     char old[ERR_TEXT_SIZE];
     va_list args;
     size_t used;
 
-    if (!e)
+    if (!err)
         return;
-    memcpy(old, e->text, sizeof old);
+    memcpy(old, err->text, sizeof old);
     va_start(args, format);
-    vsnprintf(e->text, sizeof e->text, format, args);
+    vsnprintf(err->text, sizeof err->text, format, args);
     va_end(args);
-    used = strlen(e->text);
-    snprintf(e->text + used, sizeof e->text - used, "%s", old);
+    used = strlen(err->text);
+    snprintf(err->text + used, sizeof err->text - used, "%s", old);
 }

@@ -17,7 +17,7 @@ struct err {
 };
 
 /* Writes the sentence and yields `code`, so that a failing function ends with
- * `return err_set(e, -EINVAL, "...")`. `code` is negative. `e` may be NULL. A macro, so that
+ * `return err_set(err, -EINVAL, "...")`. `code` is negative. `err` may be NULL. A macro, so that
  * compiler and analyzer see that the function fails there. */
 #define err_set(e, code, ...)                                                                      \
     ({                                                                                             \
@@ -32,5 +32,6 @@ struct err {
         (code);                                                                                    \
     })
 
-void err_write(struct err *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void err_write_prefix(struct err *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void err_write(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void err_write_prefix(struct err *err, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));

@@ -19,12 +19,12 @@ const struct point_field point_table[POINT_MEMBER_COUNT] = {
 #undef MEASURE
 };
 
-int64_t point_integer(const struct point *p, const struct point_field *f)
+int64_t point_integer(const struct point *point, const struct point_field *field)
 {
-    const char *at = (const char *)p + f->offset;
+    const char *at = (const char *)point + field->offset;
 
-    assert(f->kind != POINT_KIND_NUMBER);
-    switch (f->kind) {
+    assert(field->kind != POINT_KIND_NUMBER);
+    switch (field->kind) {
     case POINT_KIND_COUNT:
         return (int64_t) * (const POINT_TYPE_COUNT *)at;
     case POINT_KIND_SIZE:
@@ -36,21 +36,21 @@ int64_t point_integer(const struct point *p, const struct point_field *f)
     }
 }
 
-double point_number(const struct point *p, const struct point_field *f)
+double point_number(const struct point *point, const struct point_field *field)
 {
     double value;
 
-    assert(f->kind == POINT_KIND_NUMBER);
-    memcpy(&value, (const char *)p + f->offset, sizeof value);
+    assert(field->kind == POINT_KIND_NUMBER);
+    memcpy(&value, (const char *)point + field->offset, sizeof value);
     return value;
 }
 
-void point_set_integer(struct point *p, const struct point_field *f, int64_t value)
+void point_set_integer(struct point *point, const struct point_field *field, int64_t value)
 {
-    char *at = (char *)p + f->offset;
+    char *at = (char *)point + field->offset;
 
-    assert(f->kind != POINT_KIND_NUMBER);
-    switch (f->kind) {
+    assert(field->kind != POINT_KIND_NUMBER);
+    switch (field->kind) {
     case POINT_KIND_COUNT:
         *(POINT_TYPE_COUNT *)at = (POINT_TYPE_COUNT)value;
         break;
@@ -65,8 +65,8 @@ void point_set_integer(struct point *p, const struct point_field *f, int64_t val
     }
 }
 
-void point_set_number(struct point *p, const struct point_field *f, double value)
+void point_set_number(struct point *point, const struct point_field *field, double value)
 {
-    assert(f->kind == POINT_KIND_NUMBER);
-    memcpy((char *)p + f->offset, &value, sizeof value);
+    assert(field->kind == POINT_KIND_NUMBER);
+    memcpy((char *)point + field->offset, &value, sizeof value);
 }

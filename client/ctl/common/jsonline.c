@@ -21,30 +21,30 @@ static void print_harmless(const char *text, FILE *out)
     }
 }
 
-int jsonline_print(cJSON *value, FILE *out, struct err *e)
+int jsonline_print(cJSON *value, FILE *out, struct err *err)
 {
     char *text;
 
     assert(value && out);
     text = json_make_exact(value) ? json_print(value) : NULL;
     if (!text)
-        return err_set(e, -ENOMEM, "out of memory");
+        return err_set(err, -ENOMEM, "out of memory");
     print_harmless(text, out);
     fputc('\n', out);
     cJSON_free(text);
     return 0;
 }
 
-int jsonline_make(jsonline_fill_fn *fill, const void *what, FILE *out, struct err *e)
+int jsonline_make(jsonline_fill_fn *fill, const void *what, FILE *out, struct err *err)
 {
     cJSON *object = cJSON_CreateObject();
     int rc;
 
     assert(fill && out);
     if (object && fill(object, what))
-        rc = jsonline_print(object, out, e);
+        rc = jsonline_print(object, out, err);
     else
-        rc = err_set(e, -ENOMEM, "out of memory");
+        rc = err_set(err, -ENOMEM, "out of memory");
     cJSON_Delete(object);
     return rc;
 }

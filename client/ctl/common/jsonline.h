@@ -9,9 +9,9 @@
 #include "proto/base/err.h"
 
 /* Prints `value` and a newline. Its numbers become text (json_make_exact). Returns 0 or -ENOMEM. */
-int jsonline_print(cJSON *value, FILE *out, struct err *e);
+int jsonline_print(cJSON *value, FILE *out, struct err *err);
 
 /* Adds the members of `what` to an empty object; false without memory. */
 typedef bool jsonline_fill_fn(cJSON *object, const void *what);
 /* Prints the object that `fill` makes of `what`. Returns 0 or -ENOMEM. */
-int jsonline_make(jsonline_fill_fn *fill, const void *what, FILE *out, struct err *e);
+int jsonline_make(jsonline_fill_fn *fill, const void *what, FILE *out, struct err *err);

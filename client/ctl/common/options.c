@@ -135,7 +135,7 @@ const char *options_nearest(const char *word, const char *const names[], size_t 
     return nearest;
 }
 
-static int unknown(const char *argument, size_t length, struct err *e)
+static int unknown(const char *argument, size_t length, struct err *err)
 {
     const char *names[N_ROWS], *nearest;
     char word[ERR_TEXT_SIZE / 4];
@@ -145,11 +145,11 @@ static int unknown(const char *argument, size_t length, struct err *e)
         names[i] = rows[i].name;
     nearest = options_nearest(word, names, N_ROWS);
     if (nearest)
-        return err_set(e, -EINVAL, "unknown option %s; did you mean %s?", word, nearest);
-    return err_set(e, -EINVAL, "unknown option %s", word);
+        return err_set(err, -EINVAL, "unknown option %s; did you mean %s?", word, nearest);
+    return err_set(err, -EINVAL, "unknown option %s", word);
 }
 
-static int set_integer(const struct row *row, const char *value, int64_t *out, struct err *e)
+static int set_integer(const struct row *row, const char *value, int64_t *out, struct err *err)
 {
     long long number;
     char *end;
@@ -157,20 +157,20 @@ static int set_integer(const struct row *row, const char *value, int64_t *out, s
     errno = 0;
     number = strtoll(value, &end, 10);
     if (errno || end == value || *end || number < row->min || number > row->max)
-        return err_set(e, -EINVAL, "%s takes a whole number from %lld to %lld, not \"%.64s\"",
+        return err_set(err, -EINVAL, "%s takes a whole number from %lld to %lld, not \"%.64s\"",
                        row->name, (long long)row->min, (long long)row->max, value);
     *out = number;
     return 0;
 }
 
 static int set_value(const struct row *row, const char *value, struct options *options,
-                     struct err *e)
+                     struct err *err)
 {
     char *member = (char *)options + row->offset;
 
     options->given |= (uint64_t)1 << (row - rows);
     if (row->kind == KIND_INTEGER)
-        return set_integer(row, value, (int64_t *)(void *)member, e);
+        return set_integer(row, value, (int64_t *)(void *)member, err);
     if (row->kind == KIND_TEXT)
         *(const char **)(void *)member = value;
     else
@@ -178,16 +178,16 @@ static int set_value(const struct row *row, const char *value, struct options *o
     return 0;
 }
 
-static int add_word(struct options *options, const char *word, struct err *e)
+static int add_word(struct options *options, const char *word, struct err *err)
 {
     if (options->n_words == OPTIONS_MAX_WORDS)
-        return err_set(e, -EINVAL, "more than %d arguments", OPTIONS_MAX_WORDS);
+        return err_set(err, -EINVAL, "more than %d arguments", OPTIONS_MAX_WORDS);
     options->words[options->n_words++] = word;
     return 0;
 }
 
 /* One option at argv[*i], which may take argv[*i + 1] with it. */
-static int parse_option(const char *const *argv, int *i, struct options *options, struct err *e)
+static int parse_option(const char *const *argv, int *i, struct options *options, struct err *err)
 {
     const char *argument = strcmp(argv[*i], "-h") == 0 ? "--help" : argv[*i];
     const char *equals = strchr(argument, '=');
@@ -196,25 +196,25 @@ static int parse_option(const char *const *argv, int *i, struct options *options
     const char *value = equals ? equals + 1 : NULL;
 
     if (!row)
-        return unknown(argument, length, e);
+        return unknown(argument, length, err);
     if (row->kind == KIND_FLAG && value)
-        return err_set(e, -EINVAL, "%s takes no value", row->name);
+        return err_set(err, -EINVAL, "%s takes no value", row->name);
     if (row->kind != KIND_FLAG && !value) {
         value = argv[*i + 1];
         if (!value)
-            return err_set(e, -EINVAL, "%s needs a value: %s %s", row->name, row->name,
+            return err_set(err, -EINVAL, "%s needs a value: %s %s", row->name, row->name,
                            row->argument);
         ++*i;
     }
-    return set_value(row, value, options, e);
+    return set_value(row, value, options, err);
 }
 
-int options_parse(int argc, const char *const *argv, struct options *out, struct err *e)
+int options_parse(int argc, const char *const *argv, struct options *out, struct err *err)
 {
     bool words_only = false;
     int rc = 0;
 
-    assert(argc >= 0 && argv && out && e);
+    assert(argc >= 0 && argv && out && err);
     *out = (struct options){.timeout_s = 10,
                             .limit = -1,
                             .step = -1,
@@ -228,12 +228,12 @@ int options_parse(int argc, const char *const *argv, struct options *out, struct
         if (!words_only && strcmp(argv[i], "--") == 0)
             words_only = true;
         else if (!words_only && argv[i][0] == '-' && argv[i][1])
-            rc = parse_option(argv, &i, out, e);
+            rc = parse_option(argv, &i, out, err);
         else
-            rc = add_word(out, argv[i], e);
+            rc = add_word(out, argv[i], err);
     }
     if (rc == 0 && out->log_x && out->linear_x)
-        rc = err_set(e, -EINVAL, "--logx and --linx exclude each other");
+        rc = err_set(err, -EINVAL, "--logx and --linx exclude each other");
     return rc;
 }
 
@@ -248,12 +248,12 @@ static bool goes_with(const char *name, unsigned command_bit)
 }
 
 int options_check(const struct options *options, unsigned command_bit, const char *command,
-                  struct err *e)
+                  struct err *err)
 {
     assert(command_bit && !(command_bit & (command_bit - 1)) && command);
     for (size_t i = 0; i < N_ROWS; i++) {
         if ((options->given >> i & 1) && !goes_with(rows[i].name, command_bit))
-            return err_set(e, -EINVAL, "%s does not go with %s", rows[i].name, command);
+            return err_set(err, -EINVAL, "%s does not go with %s", rows[i].name, command);
     }
     return 0;
 }

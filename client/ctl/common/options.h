@@ -70,11 +70,12 @@ struct options {
 };
 
 /* Options may stand before and after the words; "--" ends them. Returns 0, or -EINVAL with one
- * line that says what is wrong. `e` is required. */
-int options_parse(int argc, const char *const *argv, struct options *out, struct err *e);
+ * line that says what is wrong. `err` is required. */
+int options_parse(int argc, const char *const *argv, struct options *out, struct err *err);
 
 /* Refuses (-EINVAL) an option that does not go with the command. */
-int options_check(const struct options *, unsigned command_bit, const char *command, struct err *e);
+int options_check(const struct options *, unsigned command_bit, const char *command,
+                  struct err *err);
 
 /* Prints the options that go with any of the commands in `command_bits`. */
 void options_print_help(unsigned command_bits, FILE *out);

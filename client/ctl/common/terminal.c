@@ -68,9 +68,9 @@ static int write_all(const char *text, size_t size)
         ssize_t n = write(STDOUT_FILENO, text, size);
 
         if (n < 0 && errno == EAGAIN) {
-            struct pollfd p = {.fd = STDOUT_FILENO, .events = POLLOUT};
+            struct pollfd pollfd = {.fd = STDOUT_FILENO, .events = POLLOUT};
 
-            poll(&p, 1, 1000);
+            poll(&pollfd, 1, 1000);
         } else if (n < 0 && errno != EINTR) {
             return -EIO;
         } else if (n > 0) {
@@ -111,21 +111,21 @@ static void forget(struct terminal *terminal)
     terminal->n_shown = 0;
 }
 
-int terminal_open(struct terminal **out, struct err *e)
+int terminal_open(struct terminal **out, struct err *err)
 {
     struct terminal *terminal = calloc(1, sizeof *terminal);
 
     assert(out);
     *out = terminal;
     if (!terminal)
-        return err_set(e, -ENOMEM, "out of memory");
+        return err_set(err, -ENOMEM, "out of memory");
     terminal->has_keys = tcgetattr(STDIN_FILENO, &terminal->before) == 0;
     interrupt_watch_terminal();
     if (enter(terminal) == 0)
         return 0;
     terminal_close(terminal);
     *out = NULL;
-    return err_set(e, -EIO, "the terminal has gone");
+    return err_set(err, -EIO, "the terminal has gone");
 }
 
 void terminal_close(struct terminal *terminal)
@@ -171,7 +171,7 @@ static void print_lines(const struct terminal *terminal, char *const lines[], si
         fprintf(out, "\033[%zu;1H\033[0m\033[J", n + 1);
 }
 
-int terminal_show(struct terminal *terminal, const char *text, struct err *e)
+int terminal_show(struct terminal *terminal, const char *text, struct err *err)
 {
     size_t columns, height, n = 0, size = 0;
     char *bytes = NULL, **lines;
@@ -184,9 +184,9 @@ int terminal_show(struct terminal *terminal, const char *text, struct err *e)
     if (lines)
         print_lines(terminal, lines, n, out);
     if (!out || fclose(out) != 0 || !lines)
-        rc = err_set(e, -ENOMEM, "out of memory");
+        rc = err_set(err, -ENOMEM, "out of memory");
     else if (write_all(bytes, size) < 0)
-        rc = err_set(e, -EIO, "the terminal has gone");
+        rc = err_set(err, -EIO, "the terminal has gone");
     free(bytes);
     forget(terminal);
     terminal->shown = lines;

@@ -25,12 +25,12 @@ void terminal_size(size_t *columns, size_t *lines);
 /* Takes the terminal: the alternate screen, no cursor, keys neither echoed nor held back; watches
  * signals (interrupt_watch_terminal). On 0 `*out` is to be closed, whatever ended the command;
  * closing NULL does nothing. */
-int terminal_open(struct terminal **out, struct err *e);
+int terminal_open(struct terminal **out, struct err *err);
 void terminal_close(struct terminal *);
 
 /* Shows lines that end in newlines, from the top; each is clipped to the width, and what is below
  * the last line of the screen is left out. 0, or -EIO when the terminal has gone. */
-int terminal_show(struct terminal *, const char *text, struct err *e);
+int terminal_show(struct terminal *, const char *text, struct err *err);
 
 /* What terminal_wait came back for, as bits. */
 enum terminal_event {

@@ -57,13 +57,13 @@ static int wait_for(const struct feedclient *feed, short events, int64_t deadlin
     }
 }
 
-static int timed_out(const struct feedclient *feed, struct err *e)
+static int timed_out(const struct feedclient *feed, struct err *err)
 {
-    return err_set(e, -ETIMEDOUT, "no answer within %g s", feed->timeout_ms / 1000.0);
+    return err_set(err, -ETIMEDOUT, "no answer within %g s", feed->timeout_ms / 1000.0);
 }
 
 /* Waits for a connect that the kernel makes in the background. */
-static int finish_connect(struct feedclient *feed, struct err *e)
+static int finish_connect(struct feedclient *feed, struct err *err)
 {
     socklen_t size = sizeof(int);
     int error = 0, rc;
@@ -72,39 +72,39 @@ static int finish_connect(struct feedclient *feed, struct err *e)
     if (rc < 0)
         return rc;
     if (rc == 0)
-        return timed_out(feed, e);
+        return timed_out(feed, err);
     getsockopt(feed->fd, SOL_SOCKET, SO_ERROR, &error, &size);
-    return error ? err_set(e, -ENOTCONN, "%s", strerror(error)) : 0;
+    return error ? err_set(err, -ENOTCONN, "%s", strerror(error)) : 0;
 }
 
 static int connect_to(struct feedclient *feed, int family, const struct sockaddr *address,
-                      socklen_t size, struct err *e)
+                      socklen_t size, struct err *err)
 {
     feed->fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (feed->fd < 0)
-        return err_set(e, -ENOTCONN, "socket: %s", strerror(errno));
+        return err_set(err, -ENOTCONN, "socket: %s", strerror(errno));
     if (connect(feed->fd, address, size) == 0)
         return 0;
     /* EAGAIN is how a UNIX socket says that the daemon's queue of new connections is full. */
     if (errno == EAGAIN)
-        return err_set(e, -EBUSY, "too many connections are waiting");
+        return err_set(err, -EBUSY, "too many connections are waiting");
     if (errno != EINPROGRESS)
-        return err_set(e, -ENOTCONN, "%s", strerror(errno));
-    return finish_connect(feed, e);
+        return err_set(err, -ENOTCONN, "%s", strerror(errno));
+    return finish_connect(feed, err);
 }
 
-static int connect_unix(struct feedclient *feed, const char *path, struct err *e)
+static int connect_unix(struct feedclient *feed, const char *path, struct err *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
     if (strlen(path) >= sizeof address.sun_path)
-        return err_set(e, -EINVAL, "a socket's path has at most %zu bytes",
+        return err_set(err, -EINVAL, "a socket's path has at most %zu bytes",
                        sizeof address.sun_path - 1);
     strcpy(address.sun_path, path);
-    return connect_to(feed, AF_UNIX, (struct sockaddr *)&address, sizeof address, e);
+    return connect_to(feed, AF_UNIX, (struct sockaddr *)&address, sizeof address, err);
 }
 
-static int connect_tcp(struct feedclient *feed, const char *text, struct err *e)
+static int connect_tcp(struct feedclient *feed, const char *text, struct err *err)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
     struct address address;
@@ -112,23 +112,23 @@ static int connect_tcp(struct feedclient *feed, const char *text, struct err *e)
     int rc = address_parse(text, &address);
 
     if (rc < 0)
-        return err_set(e, rc, "not tcp:ADDRESS:PORT");
+        return err_set(err, rc, "not tcp:ADDRESS:PORT");
     snprintf(port, sizeof port, "%u", address.port);
     rc = getaddrinfo(address.host, port, &hints, &found);
     if (rc != 0)
-        return err_set(e, -ENOTCONN, "%s", gai_strerror(rc));
-    rc = connect_to(feed, found->ai_family, found->ai_addr, found->ai_addrlen, e);
+        return err_set(err, -ENOTCONN, "%s", gai_strerror(rc));
+    rc = connect_to(feed, found->ai_family, found->ai_addr, found->ai_addrlen, err);
     freeaddrinfo(found);
     return rc;
 }
 
-static int dial(struct feedclient *feed, const char *address, struct err *e)
+static int dial(struct feedclient *feed, const char *address, struct err *err)
 {
     if (strncmp(address, "unix:", 5) == 0)
-        return connect_unix(feed, address + 5, e);
+        return connect_unix(feed, address + 5, err);
     if (strncmp(address, "tcp:", 4) == 0)
-        return connect_tcp(feed, address + 4, e);
-    return err_set(e, -EINVAL, "neither unix:PATH nor tcp:ADDRESS:PORT");
+        return connect_tcp(feed, address + 4, err);
+    return err_set(err, -EINVAL, "neither unix:PATH nor tcp:ADDRESS:PORT");
 }
 
 static void hang_up(struct feedclient *feed)
@@ -141,7 +141,7 @@ static void hang_up(struct feedclient *feed)
     feed->taken = feed->used = feed->scanned = 0;
 }
 
-int feedclient_reopen(struct feedclient *feed, const char *address, struct err *e)
+int feedclient_reopen(struct feedclient *feed, const char *address, struct err *err)
 {
     int rc;
 
@@ -149,24 +149,24 @@ int feedclient_reopen(struct feedclient *feed, const char *address, struct err *
     hang_up(feed);
     feed->waiting = cJSON_CreateArray();
     if (!feed->waiting)
-        return err_set(e, -ENOMEM, "out of memory");
-    rc = dial(feed, address, e);
+        return err_set(err, -ENOMEM, "out of memory");
+    rc = dial(feed, address, err);
     if (rc < 0)
         hang_up(feed);
     return rc;
 }
 
-int feedclient_open(struct feedclient **out, const char *address, int timeout_ms, struct err *e)
+int feedclient_open(struct feedclient **out, const char *address, int timeout_ms, struct err *err)
 {
     struct feedclient *feed = calloc(1, sizeof *feed);
     int rc;
 
     assert(out && address && timeout_ms > 0);
     if (!feed)
-        return err_set(e, -ENOMEM, "out of memory");
+        return err_set(err, -ENOMEM, "out of memory");
     feed->fd = -1;
     feed->timeout_ms = timeout_ms;
-    rc = feedclient_reopen(feed, address, e);
+    rc = feedclient_reopen(feed, address, err);
     if (rc < 0) {
         feedclient_free(feed);
         return rc;
@@ -190,13 +190,13 @@ void feedclient_free(struct feedclient *feed)
     free(feed);
 }
 
-static int gone(struct err *e, int error)
+static int gone(struct err *err, int error)
 {
-    return err_set(e, -ENOTCONN, "the daemon has gone%s%s", error ? ": " : "",
+    return err_set(err, -ENOTCONN, "the daemon has gone%s%s", error ? ": " : "",
                    error ? strerror(error) : "");
 }
 
-static int send_all(struct feedclient *feed, const char *text, size_t size, struct err *e)
+static int send_all(struct feedclient *feed, const char *text, size_t size, struct err *err)
 {
     int64_t deadline_ms = clock_monotonic_ms() + feed->timeout_ms;
 
@@ -210,16 +210,16 @@ static int send_all(struct feedclient *feed, const char *text, size_t size, stru
             continue;
         }
         if (errno != EAGAIN && errno != EINTR)
-            return gone(e, errno);
+            return gone(err, errno);
         rc = wait_for(feed, POLLOUT, deadline_ms);
         if (rc <= 0)
-            return rc < 0 ? rc : timed_out(feed, e);
+            return rc < 0 ? rc : timed_out(feed, err);
     }
     return 0;
 }
 
 /* Makes room for a read: moves what is left to the front, then grows up to the limit. */
-static int make_room(struct feedclient *feed, struct err *e)
+static int make_room(struct feedclient *feed, struct err *err)
 {
     size_t size = feed->size ? 2 * feed->size : 2 * READ_BYTES;
     char *buffer;
@@ -233,29 +233,29 @@ static int make_room(struct feedclient *feed, struct err *e)
     if (feed->size - feed->used >= READ_BYTES)
         return 0;
     if (feed->used >= ANSWER_MAX_BYTES)
-        return err_set(e, -EPROTO, "an answer of more than %zu bytes", ANSWER_MAX_BYTES);
+        return err_set(err, -EPROTO, "an answer of more than %zu bytes", ANSWER_MAX_BYTES);
     buffer = realloc(feed->buffer, size);
     if (!buffer)
-        return err_set(e, -ENOMEM, "out of memory");
+        return err_set(err, -ENOMEM, "out of memory");
     feed->buffer = buffer;
     feed->size = size;
     return 0;
 }
 
 /* Reads what is there. Returns 0 when something, or nothing, came. */
-static int read_some(struct feedclient *feed, struct err *e)
+static int read_some(struct feedclient *feed, struct err *err)
 {
     ssize_t n;
     int rc;
 
-    rc = make_room(feed, e);
+    rc = make_room(feed, err);
     if (rc < 0)
         return rc;
     n = recv(feed->fd, feed->buffer + feed->used, feed->size - feed->used, 0);
     if (n == 0)
-        return gone(e, 0);
+        return gone(err, 0);
     if (n < 0)
-        return errno == EAGAIN || errno == EINTR ? 0 : gone(e, errno);
+        return errno == EAGAIN || errno == EINTR ? 0 : gone(err, errno);
     feed->used += (size_t)n;
     return 0;
 }
@@ -277,7 +277,7 @@ static char *take_line(struct feedclient *feed, size_t *size)
 }
 
 /* The next message. Returns 1 with it in `*out`, 0 when the time is over, or an error. */
-static int read_message(struct feedclient *feed, int64_t deadline_ms, cJSON **out, struct err *e)
+static int read_message(struct feedclient *feed, int64_t deadline_ms, cJSON **out, struct err *err)
 {
     size_t size = 0;
     char *line;
@@ -287,13 +287,13 @@ static int read_message(struct feedclient *feed, int64_t deadline_ms, cJSON **ou
         rc = wait_for(feed, POLLIN, deadline_ms);
         if (rc <= 0)
             return rc;
-        rc = read_some(feed, e);
+        rc = read_some(feed, err);
         if (rc < 0)
             return rc;
     }
-    *out = json_parse_limited(line, size, ANSWER_MAX_BYTES, ANSWER_MAX_VALUES, e);
+    *out = json_parse_limited(line, size, ANSWER_MAX_BYTES, ANSWER_MAX_VALUES, err);
     if (!*out)
-        return err_prefix(e, -EPROTO, "the daemon's answer: ");
+        return err_prefix(err, -EPROTO, "the daemon's answer: ");
     return 1;
 }
 
@@ -323,7 +323,7 @@ static cJSON *make_request(struct feedclient *feed, const char *method, cJSON *p
     return NULL;
 }
 
-static int send_request(struct feedclient *feed, const char *method, cJSON *params, struct err *e)
+static int send_request(struct feedclient *feed, const char *method, cJSON *params, struct err *err)
 {
     cJSON *request = make_request(feed, method, params);
     char *line = request ? json_print(request) : NULL;
@@ -335,9 +335,9 @@ static int send_request(struct feedclient *feed, const char *method, cJSON *para
 
         /* The closing NUL gives its place to the newline. */
         line[size] = '\n';
-        rc = send_all(feed, line, size + 1, e);
+        rc = send_all(feed, line, size + 1, err);
     } else {
-        err_set(e, rc, "out of memory");
+        err_set(err, rc, "out of memory");
     }
     cJSON_free(line);
     return rc;
@@ -345,38 +345,42 @@ static int send_request(struct feedclient *feed, const char *method, cJSON *para
 
 /* The daemon's error as ours: its text, and a code that a script can distinguish. A parameter that
  * it refuses was an option of ours. */
-static int remote_error(const cJSON *error, struct err *e)
+static int remote_error(const cJSON *error, struct err *err)
 {
     const char *text = "an error without a text";
     int64_t code = 0;
 
     json_integer(error, "code", INT32_MIN, INT32_MAX, &code, NULL);
     json_text(error, "message", ERR_TEXT_SIZE - 1, &text, NULL);
-    return err_set(e, code == -32002 ? -EBUSY : code == -32602 ? -EINVAL : -EREMOTEIO, "%s", text);
+    return err_set(err,
+                   code == -32002   ? -EBUSY
+                   : code == -32602 ? -EINVAL
+                                    : -EREMOTEIO,
+                   "%s", text);
 }
 
 /* Takes the result out of an answer. An error without an id concerns the connection: it also ends
  * the wait. */
-static int take_answer(struct feedclient *feed, cJSON *message, cJSON **result, struct err *e)
+static int take_answer(struct feedclient *feed, cJSON *message, cJSON **result, struct err *err)
 {
     const cJSON *error = cJSON_GetObjectItemCaseSensitive(message, "error");
     int64_t id = 0;
     int had_id = json_integer(message, "id", 0, INT32_MAX, &id, NULL);
 
     if (error && (had_id <= 0 || id == feed->last_id))
-        return remote_error(error, e);
+        return remote_error(error, err);
     if (had_id <= 0 || id != feed->last_id)
         return 0;
     *result = cJSON_DetachItemFromObjectCaseSensitive(message, "result");
     if (!cJSON_IsObject(*result)) {
         cJSON_Delete(*result);
         *result = NULL;
-        return err_set(e, -EPROTO, "the daemon's answer has no result");
+        return err_set(err, -EPROTO, "the daemon's answer has no result");
     }
     return 1;
 }
 
-static int await_answer(struct feedclient *feed, cJSON **result, struct err *e)
+static int await_answer(struct feedclient *feed, cJSON **result, struct err *err)
 {
     int64_t deadline_ms = clock_monotonic_ms() + feed->timeout_ms;
     int rc = 0;
@@ -384,11 +388,11 @@ static int await_answer(struct feedclient *feed, cJSON **result, struct err *e)
     while (rc == 0) {
         cJSON *message = NULL, *update;
 
-        rc = read_message(feed, deadline_ms, &message, e);
+        rc = read_message(feed, deadline_ms, &message, err);
         if (rc <= 0)
-            return rc < 0 ? rc : timed_out(feed, e);
+            return rc < 0 ? rc : timed_out(feed, err);
         update = update_of(message);
-        rc = update ? 0 : take_answer(feed, message, result, e);
+        rc = update ? 0 : take_answer(feed, message, result, err);
         cJSON_Delete(message);
         if (update)
             cJSON_AddItemToArray(feed->waiting, update);
@@ -397,7 +401,7 @@ static int await_answer(struct feedclient *feed, cJSON **result, struct err *e)
 }
 
 int feedclient_call(struct feedclient *feed, const char *method, cJSON *params, cJSON **result,
-                    struct err *e)
+                    struct err *err)
 {
     cJSON *answer = NULL;
     int rc;
@@ -405,11 +409,11 @@ int feedclient_call(struct feedclient *feed, const char *method, cJSON *params, 
     assert(feed && method);
     if (feed->fd < 0) {
         cJSON_Delete(params);
-        return gone(e, 0);
+        return gone(err, 0);
     }
-    rc = send_request(feed, method, params, e);
+    rc = send_request(feed, method, params, err);
     if (rc == 0)
-        rc = await_answer(feed, &answer, e);
+        rc = await_answer(feed, &answer, err);
     if (result)
         *result = answer;
     else
@@ -417,17 +421,17 @@ int feedclient_call(struct feedclient *feed, const char *method, cJSON *params, 
     return rc;
 }
 
-int feedclient_next(struct feedclient *feed, int timeout_ms, cJSON **update, struct err *e)
+int feedclient_next(struct feedclient *feed, int timeout_ms, cJSON **update, struct err *err)
 {
     int64_t deadline_ms = timeout_ms < 0 ? -1 : clock_monotonic_ms() + timeout_ms;
 
     assert(feed && update && timeout_ms >= -1);
     if (feed->fd < 0)
-        return gone(e, 0);
+        return gone(err, 0);
     *update = cJSON_DetachItemFromArray(feed->waiting, 0);
     while (!*update) {
         cJSON *message = NULL;
-        int rc = read_message(feed, deadline_ms, &message, e);
+        int rc = read_message(feed, deadline_ms, &message, err);
 
         if (rc <= 0)
             return rc;

@@ -19,14 +19,14 @@ struct feedclient;
  *
  * Errors, here and below: -EINVAL for an address that is none, -ENOTCONN when nobody is there or
  * the daemon went, -ETIMEDOUT, -EBUSY when it has too many connections, -EREMOTEIO when it answered
- * with an error (its text in `e`), -EPROTO for an answer that makes no sense, -EINTR after an
+ * with an error (its text in `err`), -EPROTO for an answer that makes no sense, -EINTR after an
  * interrupt (interrupt.h). */
-int feedclient_open(struct feedclient **out, const char *address, int timeout_ms, struct err *e);
+int feedclient_open(struct feedclient **out, const char *address, int timeout_ms, struct err *err);
 void feedclient_free(struct feedclient *);
 
 /* Closes the connection, drops all that was read, and makes another one, to the same or another
  * address. After an error there is none: calls fail with -ENOTCONN until this succeeds. */
-int feedclient_reopen(struct feedclient *, const char *address, struct err *e);
+int feedclient_reopen(struct feedclient *, const char *address, struct err *err);
 
 /* What to poll for reading, besides feedclient_next with timeout 0; -1 without a connection. */
 int feedclient_fd(const struct feedclient *);
@@ -35,8 +35,8 @@ int feedclient_fd(const struct feedclient *);
  * memory ran out while it was made. On 0 `*result` is an object (free with cJSON_Delete), else
  * NULL; `result` is NULL when nobody wants the answer. */
 int feedclient_call(struct feedclient *, const char *method, cJSON *params, cJSON **result,
-                    struct err *e);
+                    struct err *err);
 
 /* Waits up to `timeout_ms` (-1: for ever) for the next series.update or event.update. Returns 1
  * with its params in `*update` (free with cJSON_Delete), 0 when none came, or an error. */
-int feedclient_next(struct feedclient *, int timeout_ms, cJSON **update, struct err *e);
+int feedclient_next(struct feedclient *, int timeout_ms, cJSON **update, struct err *err);

@@ -34,7 +34,7 @@ static cJSON *detach_named(cJSON *array, const char *key, const char *name)
 
 /* Asks for all rows or bins (`limit` -1), or for a page of so many rows behind the place `next`. */
 static int ask(struct feedclient *feed, const struct history_query *query, int64_t limit,
-               const char *next, cJSON **entry, struct err *e)
+               const char *next, cJSON **entry, struct err *err)
 {
     const char *parameter = kinds[query->kind].name_parameter;
     cJSON *answer;
@@ -48,7 +48,7 @@ static int ask(struct feedclient *feed, const struct history_query *query, int64
                   param_integer("from", query->from), param_integer("to", query->to),
                   param_integer("points", query->points), param_integer("limit", limit),
                   param_text("next", next)),
-        &answer, e);
+        &answer, err);
 
     *entry = NULL;
     if (rc < 0)
@@ -60,10 +60,10 @@ static int ask(struct feedclient *feed, const struct history_query *query, int64
 }
 
 int history_get(struct feedclient *feed, const struct history_query *query, cJSON **entry,
-                struct err *e)
+                struct err *err)
 {
     assert(query && query->run && query->name && entry);
-    return ask(feed, query, -1, NULL, entry, e);
+    return ask(feed, query, -1, NULL, entry, err);
 }
 
 bool history_is_binned(const cJSON *entry)
@@ -99,20 +99,20 @@ bool history_cursor_next(struct history_cursor *cursor)
 }
 
 int history_walk(const cJSON *entry, const struct history_column columns[], size_t n,
-                 history_row_fn *on_row, void *context, struct err *e)
+                 history_row_fn *on_row, void *context, struct err *err)
 {
     struct history_cursor cursor;
     int rc = 0;
 
     history_cursor_init(&cursor, entry, columns, n);
     while (rc == 0 && history_cursor_next(&cursor))
-        rc = on_row(context, cursor.cells, e);
+        rc = on_row(context, cursor.cells, err);
     return rc;
 }
 
 int history_each(struct feedclient *feed, const struct history_query *query,
                  const struct history_column columns[], size_t n, history_row_fn *on_row,
-                 void *context, struct err *e)
+                 void *context, struct err *err)
 {
     cJSON *page = NULL;
     int rc;
@@ -121,10 +121,10 @@ int history_each(struct feedclient *feed, const struct history_query *query,
     do {
         cJSON *before = page;
 
-        rc = ask(feed, query, PAGE_ROWS, member_text(before, "next", NULL), &page, e);
+        rc = ask(feed, query, PAGE_ROWS, member_text(before, "next", NULL), &page, err);
         cJSON_Delete(before);
         if (rc == 0)
-            rc = history_walk(page, columns, n, on_row, context, e);
+            rc = history_walk(page, columns, n, on_row, context, err);
     } while (rc == 0 && member_text(page, "next", NULL));
     cJSON_Delete(page);
     return rc;
@@ -145,7 +145,7 @@ static void list_names(const cJSON *layers, char *text, size_t size)
     }
 }
 
-static int keep_layer(cJSON *answer, const char *run, const char *layer, struct err *e)
+static int keep_layer(cJSON *answer, const char *run, const char *layer, struct err *err)
 {
     cJSON *layers = cJSON_GetObjectItemCaseSensitive(answer, "layers");
     cJSON *entry = detach_named(layers, "layer", layer), *only = cJSON_CreateArray();
@@ -159,18 +159,18 @@ static int keep_layer(cJSON *answer, const char *run, const char *layer, struct 
     cJSON_Delete(only);
     cJSON_Delete(entry);
     list_names(layers, names, sizeof names);
-    return err_set(e, -ENOENT, "run %s has no layer \"%s\"; it has: %s", run, layer, names);
+    return err_set(err, -ENOENT, "run %s has no layer \"%s\"; it has: %s", run, layer, names);
 }
 
 int history_layers(struct feedclient *feed, const char *run, const char *layer, cJSON **answer,
-                   struct err *e)
+                   struct err *err)
 {
-    int rc = feedclient_call(feed, "layer.list", params_of(param_text("run", run)), answer, e);
+    int rc = feedclient_call(feed, "layer.list", params_of(param_text("run", run)), answer, err);
 
     assert(run && answer);
     if (rc < 0 || !layer)
         return rc;
-    rc = keep_layer(*answer, run, layer, e);
+    rc = keep_layer(*answer, run, layer, err);
     if (rc < 0) {
         cJSON_Delete(*answer);
         *answer = NULL;
@@ -179,13 +179,13 @@ int history_layers(struct feedclient *feed, const char *run, const char *layer, 
 }
 
 int history_events(struct feedclient *feed, const char *run, const char *layer, int64_t from,
-                   int64_t to, cJSON **events, struct err *e)
+                   int64_t to, cJSON **events, struct err *err)
 {
     cJSON *answer;
     int rc = feedclient_call(feed, "event.query",
                              params_of(param_text("run", run), param_text("layer", layer),
                                        param_integer("from", from), param_integer("to", to)),
-                             &answer, e);
+                             &answer, err);
 
     assert(run && events);
     *events = NULL;
@@ -193,5 +193,5 @@ int history_events(struct feedclient *feed, const char *run, const char *layer, 
         return rc;
     *events = cJSON_DetachItemFromObjectCaseSensitive(answer, "events");
     cJSON_Delete(answer);
-    return *events ? 0 : err_set(e, -EPROTO, "the daemon's answer has no events");
+    return *events ? 0 : err_set(err, -EPROTO, "the daemon's answer has no events");
 }

@@ -47,7 +47,7 @@ struct history_cursor {
 
 /* Asks once. On 0 `*entry` is the object of that layer or scalar ("binned", "columns"), or NULL
  * when the daemon knows none; free with cJSON_Delete. */
-int history_get(struct feedclient *, const struct history_query *, cJSON **entry, struct err *e);
+int history_get(struct feedclient *, const struct history_query *, cJSON **entry, struct err *err);
 
 bool history_is_binned(const cJSON *entry);
 
@@ -60,19 +60,19 @@ bool history_cursor_next(struct history_cursor *);
 /* Calls `on_row` for each row of an entry (may be NULL). Stops at the first error. */
 typedef int history_row_fn(void *context, const cJSON *const cells[], struct err *e);
 int history_walk(const cJSON *entry, const struct history_column columns[], size_t n,
-                 history_row_fn *on_row, void *context, struct err *e);
+                 history_row_fn *on_row, void *context, struct err *err);
 
 /* The same for every row there is, never for bins: asks page by page. */
 int history_each(struct feedclient *, const struct history_query *,
                  const struct history_column columns[], size_t n, history_row_fn *on_row,
-                 void *context, struct err *e);
+                 void *context, struct err *err);
 
 /* The layers of a run: the answer of layer.list, less those that are not `layer` (NULL: all).
  * -ENOENT, naming those there are, when none is left and one was asked for. */
 int history_layers(struct feedclient *, const char *run, const char *layer, cJSON **answer,
-                   struct err *e);
+                   struct err *err);
 
 /* The EVENTs of a run between two steps (-1: unset): on 0 `*events` is an array (free with
  * cJSON_Delete). `layer` may be NULL. */
 int history_events(struct feedclient *, const char *run, const char *layer, int64_t from,
-                   int64_t to, cJSON **events, struct err *e);
+                   int64_t to, cJSON **events, struct err *err);

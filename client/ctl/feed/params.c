@@ -15,18 +15,18 @@ static bool add_list(cJSON *object, const char *name, const char *text)
     return false;
 }
 
-static bool add(cJSON *object, const struct param *p)
+static bool add(cJSON *object, const struct param *param)
 {
-    assert(p->name);
-    switch (p->kind) {
+    assert(param->name);
+    switch (param->kind) {
     case PARAM_TEXT:
-        return !p->text || cJSON_AddStringToObject(object, p->name, p->text);
+        return !param->text || cJSON_AddStringToObject(object, param->name, param->text);
     case PARAM_LIST:
-        return !p->text || add_list(object, p->name, p->text);
+        return !param->text || add_list(object, param->name, param->text);
     case PARAM_FLAG:
-        return !p->integer || cJSON_AddTrueToObject(object, p->name);
+        return !param->integer || cJSON_AddTrueToObject(object, param->name);
     default:
-        return p->integer < 0 || json_add_integer(object, p->name, p->integer);
+        return param->integer < 0 || json_add_integer(object, param->name, param->integer);
     }
 }
 
@@ -34,8 +34,8 @@ cJSON *params_make(const struct param params[])
 {
     cJSON *object = cJSON_CreateObject();
 
-    for (const struct param *p = params; object && p->kind != PARAM_END; p++) {
-        if (add(object, p))
+    for (const struct param *param = params; object && param->kind != PARAM_END; param++) {
+        if (add(object, param))
             continue;
         /* A request without one of its parameters would ask for something else. */
         cJSON_Delete(object);

@@ -10,17 +10,17 @@
 
 /* Takes one page; `*n` is the number of its runs. Returns what `on_run` said of the last one. */
 static int take_page(struct feedclient *feed, cJSON *params, runs_fn *on_run, void *context,
-                     int64_t *n, struct err *e)
+                     int64_t *n, struct err *err)
 {
     cJSON *answer, *run;
-    int rc = feedclient_call(feed, "run.list", params, &answer, e);
+    int rc = feedclient_call(feed, "run.list", params, &answer, err);
 
     *n = 0;
     if (rc < 0)
         return rc;
     cJSON_ArrayForEach(run, member(answer, "runs"))
     {
-        rc = on_run(context, run, e);
+        rc = on_run(context, run, err);
         if (rc < 0)
             break;
         ++*n;
@@ -30,7 +30,7 @@ static int take_page(struct feedclient *feed, cJSON *params, runs_fn *on_run, vo
 }
 
 int runs_each(struct feedclient *feed, const struct runs_query *query, runs_fn *on_run,
-              void *context, struct err *e)
+              void *context, struct err *err)
 {
     int64_t left = query->limit >= 0 ? query->limit : INT64_MAX, taken = 0, asked = PAGE_RUNS,
             n = asked;
@@ -44,7 +44,7 @@ int runs_each(struct feedclient *feed, const struct runs_query *query, runs_fn *
                                  param_text("state", query->state),
                                  param_text("order", query->order), param_integer("limit", asked),
                                  param_integer("offset", taken)),
-                       on_run, context, &n, e);
+                       on_run, context, &n, err);
         taken += n;
         left -= n;
     }

@@ -21,4 +21,4 @@ typedef int runs_fn(void *context, cJSON *run, struct err *e);
 /* Calls `on_run` for each. A run that starts while the pages are read shifts them: one run may come
  * twice, and none is missed. */
 int runs_each(struct feedclient *, const struct runs_query *, runs_fn *on_run, void *context,
-              struct err *e);
+              struct err *err);

@@ -17,9 +17,9 @@
 /* Several for each column of the widest terminal: the eye sees no more. */
 #define POINTS_A_CURVE 2000
 
-static int out_of_memory(struct err *e)
+static int out_of_memory(struct err *err)
 {
-    return err_set(e, -ENOMEM, "out of memory");
+    return err_set(err, -ENOMEM, "out of memory");
 }
 
 void curves_release(struct curves *curves)
@@ -37,14 +37,14 @@ void curves_release(struct curves *curves)
 }
 
 static int load_runs(struct curves *curves, struct feedclient *feed,
-                     const struct curves_query *query, struct err *e)
+                     const struct curves_query *query, struct err *err)
 {
     curves->runs = calloc(query->n_runs, sizeof(cJSON *));
     if (!curves->runs)
-        return out_of_memory(e);
+        return out_of_memory(err);
     for (size_t i = 0; i < query->n_runs; i++) {
         int rc = feedclient_call(feed, "run.get", params_of(param_text("run", query->runs[i])),
-                                 &curves->runs[i], e);
+                                 &curves->runs[i], err);
 
         if (rc < 0)
             return rc;
@@ -110,7 +110,7 @@ static void fill_samples(struct plot_curve *curve, struct plot_sample *samples, 
 
 /* Adds a curve and what it borrows from. `value` is the column to draw. */
 static int add_entry(struct curves *curves, const struct history_query *query, const cJSON *entry,
-                     size_t run, const char *value, struct err *e)
+                     size_t run, const char *value, struct err *err)
 {
     size_t i = curves->n++;
     bool right = query->kind == HISTORY_SCALAR;
@@ -118,7 +118,7 @@ static int add_entry(struct curves *curves, const struct history_query *query, c
     curves->labels[i] = make_label(name_of(curves, run), query->name, right);
     curves->samples[i] = calloc(count_rows(entry) + 1, sizeof *curves->samples[i]);
     if (!curves->labels[i] || !curves->samples[i])
-        return out_of_memory(e);
+        return out_of_memory(err);
     /* One run: a colour a curve. Several: a colour a run. */
     curves->curve[i] = (struct plot_curve){
         .run = query->run,
@@ -135,17 +135,17 @@ static int add_entry(struct curves *curves, const struct history_query *query, c
 /* Asks for one history and adds it as a curve; nothing when the daemon has none. */
 static int add_curve(struct curves *curves, struct feedclient *feed,
                      const struct history_query *query, size_t run, const char *value,
-                     struct err *e)
+                     struct err *err)
 {
     cJSON *entry;
     int rc;
 
     if (curves->n == CURVES_MAX)
-        return err_set(e, -E2BIG, "more than %d curves: choose a layer with --layer", CURVES_MAX);
-    rc = history_get(feed, query, &entry, e);
+        return err_set(err, -E2BIG, "more than %d curves: choose a layer with --layer", CURVES_MAX);
+    rc = history_get(feed, query, &entry, err);
     if (rc < 0 || !entry)
         return rc;
-    rc = add_entry(curves, query, entry, run, value, e);
+    rc = add_entry(curves, query, entry, run, value, err);
     cJSON_Delete(entry);
     return rc;
 }
@@ -162,12 +162,12 @@ static struct history_query query_of(const struct curves_query *query, const cha
 }
 
 static int add_layers(struct curves *curves, struct feedclient *feed,
-                      const struct curves_query *wanted, size_t run, struct err *e)
+                      const struct curves_query *wanted, size_t run, struct err *err)
 {
     struct history_query query = query_of(wanted, member_text(curves->runs[run], "run", ""));
     cJSON *answer;
     const cJSON *layer;
-    int rc = history_layers(feed, query.run, wanted->layer, &answer, e);
+    int rc = history_layers(feed, query.run, wanted->layer, &answer, err);
 
     if (rc < 0)
         return rc;
@@ -177,7 +177,7 @@ static int add_layers(struct curves *curves, struct feedclient *feed,
     {
         query.name = member_text(layer, "layer", "");
         if (rc == 0)
-            rc = add_curve(curves, feed, &query, run, wanted->metric, e);
+            rc = add_curve(curves, feed, &query, run, wanted->metric, err);
     }
     cJSON_Delete(answer);
     return rc;
@@ -196,7 +196,7 @@ static bool has_scalar(const cJSON *run, const char *name)
 }
 
 static int add_scalar(struct curves *curves, struct feedclient *feed,
-                      const struct curves_query *wanted, size_t run, struct err *e)
+                      const struct curves_query *wanted, size_t run, struct err *err)
 {
     struct history_query query = query_of(wanted, member_text(curves->runs[run], "run", ""));
 
@@ -204,11 +204,11 @@ static int add_scalar(struct curves *curves, struct feedclient *feed,
         return 0;
     query.kind = HISTORY_SCALAR;
     query.name = wanted->scalar;
-    return add_curve(curves, feed, &query, run, "value", e);
+    return add_curve(curves, feed, &query, run, "value", err);
 }
 
 /* Adds a passage, in place of the oldest when there are too many. */
-static int add_passage(struct curves *curves, size_t run, const cJSON *event, struct err *e)
+static int add_passage(struct curves *curves, size_t run, const cJSON *event, struct err *err)
 {
     char *label = make_label(name_of(curves, run), member_text(event, "layer", ""), false);
     char *sentence = eventline_text(event), *text = NULL;
@@ -218,7 +218,7 @@ static int add_passage(struct curves *curves, size_t run, const cJSON *event, st
     free(label);
     free(sentence);
     if (!text)
-        return out_of_memory(e);
+        return out_of_memory(err);
     if (curves->n_passages == CURVES_PASSAGES) {
         free(curves->passage[0].text);
         memmove(curves->passage, curves->passage + 1,
@@ -234,16 +234,16 @@ static int add_passage(struct curves *curves, size_t run, const cJSON *event, st
 
 /* The transitions of the measure that is drawn. */
 static int add_passages(struct curves *curves, struct feedclient *feed,
-                        const struct curves_query *query, size_t run, struct err *e)
+                        const struct curves_query *query, size_t run, struct err *err)
 {
     cJSON *events, *event;
     int rc = history_events(feed, member_text(curves->runs[run], "run", ""), query->layer,
-                            query->from, query->to, &events, e);
+                            query->from, query->to, &events, err);
 
     cJSON_ArrayForEach(event, events)
     {
         if (rc == 0 && strcmp(member_text(event, "metric", ""), query->metric) == 0)
-            rc = add_passage(curves, run, event, e);
+            rc = add_passage(curves, run, event, err);
     }
     cJSON_Delete(events);
     return rc;
@@ -252,31 +252,31 @@ static int add_passages(struct curves *curves, struct feedclient *feed,
 /* A scalar that none of the runs has is a typing mistake; of a run that is open it may still
  * come. */
 static int check_scalar(const struct curves *curves, const struct curves_query *query,
-                        struct err *e)
+                        struct err *err)
 {
     bool found = !query->scalar || curves->open;
 
     for (size_t i = 0; i < curves->n_runs && !found; i++)
         found = has_scalar(curves->runs[i], query->scalar);
-    return found ? 0 : err_set(e, -ENOENT, "no run of these has a scalar \"%s\"", query->scalar);
+    return found ? 0 : err_set(err, -ENOENT, "no run of these has a scalar \"%s\"", query->scalar);
 }
 
 int curves_load(struct feedclient *feed, const struct curves_query *query, struct curves *out,
-                struct err *e)
+                struct err *err)
 {
     int rc;
 
     assert(query->n_runs > 0 && query->metric);
     memset(out, 0, sizeof *out);
-    rc = load_runs(out, feed, query, e);
+    rc = load_runs(out, feed, query, err);
     if (rc == 0)
-        rc = check_scalar(out, query, e);
+        rc = check_scalar(out, query, err);
     for (size_t i = 0; i < out->n_runs && rc == 0; i++) {
-        rc = add_layers(out, feed, query, i, e);
+        rc = add_layers(out, feed, query, i, err);
         if (rc == 0)
-            rc = add_scalar(out, feed, query, i, e);
+            rc = add_scalar(out, feed, query, i, err);
         if (rc == 0)
-            rc = add_passages(out, feed, query, i, e);
+            rc = add_passages(out, feed, query, i, err);
     }
     if (rc < 0)
         curves_release(out);

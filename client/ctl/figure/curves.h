@@ -41,5 +41,5 @@ struct curves {
 /* On 0 `out` is to be released; on an error it is released already. -ENOENT when a layer or a
  * scalar is in none of the runs, -E2BIG when there are more than CURVES_MAX curves. */
 int curves_load(struct feedclient *, const struct curves_query *, struct curves *out,
-                struct err *e);
+                struct err *err);
 void curves_release(struct curves *);

@@ -151,9 +151,9 @@ static bool print(const struct table *table, FILE *out)
     return true;
 }
 
-int table_finish(struct table *table, FILE *out, struct err *e)
+int table_finish(struct table *table, FILE *out, struct err *err)
 {
-    int rc = table && print(table, out) ? 0 : err_set(e, -ENOMEM, "out of memory");
+    int rc = table && print(table, out) ? 0 : err_set(err, -ENOMEM, "out of memory");
 
     assert(out);
     table_free(table);

@@ -25,6 +25,6 @@ void table_add_whole(struct table *, double value);
 
 /* Prints all rows, and frees the table. Returns 0, or -ENOMEM when a cell or the table is missing;
  * nothing is printed then. */
-int table_finish(struct table *, FILE *out, struct err *e);
+int table_finish(struct table *, FILE *out, struct err *err);
 /* Frees a table that nobody wants to see. */
 void table_free(struct table *);

@@ -16,42 +16,42 @@
 /* Room is left for the points that come while the curve is shown. */
 #define QUERY_POINTS (TOP_SAMPLES / 2)
 
-static int out_of_memory(struct err *e)
+static int out_of_memory(struct err *err)
 {
-    return err_set(e, -ENOMEM, "out of memory");
+    return err_set(err, -ENOMEM, "out of memory");
 }
 
 /* From the daemon's present number on: what was before is in the list. */
-static int subscribe(struct topfeed *topfeed, struct err *e)
+static int subscribe(struct topfeed *topfeed, struct err *err)
 {
     cJSON *hello;
-    int rc = feedclient_call(topfeed->feed, "server.hello", params_none(), &hello, e);
+    int rc = feedclient_call(topfeed->feed, "server.hello", params_none(), &hello, err);
 
     if (rc < 0)
         return rc;
     rc = feedclient_call(topfeed->feed, "series.subscribe",
                          params_of(param_text("since_seq", member_text(hello, "seq", "0"))), NULL,
-                         e);
+                         err);
     cJSON_Delete(hello);
     return rc;
 }
 
 /* Runs that changed before the last one that was known are as they were. */
-static int take_run(void *context, cJSON *run, struct err *e)
+static int take_run(void *context, cJSON *run, struct err *err)
 {
     struct topfeed *topfeed = context;
     double updated = member_number(run, "updated");
 
     if (toplist_take_run(topfeed->list, run, clock_wall_s()) < 0)
-        return out_of_memory(e);
+        return out_of_memory(err);
     topfeed->latest_update = fmax(topfeed->latest_update, updated);
     return updated < topfeed->known_update;
 }
 
-int topfeed_begin(struct topfeed *topfeed, struct err *e)
+int topfeed_begin(struct topfeed *topfeed, struct err *err)
 {
     struct runs_query query = {.project = topfeed->project, .order = "created", .limit = -1};
-    int rc = subscribe(topfeed, e);
+    int rc = subscribe(topfeed, err);
 
     assert(topfeed->feed && topfeed->list);
     if (rc < 0)
@@ -59,24 +59,24 @@ int topfeed_begin(struct topfeed *topfeed, struct err *e)
     /* A daemon that started again may have another history. */
     toplist_clear(topfeed->list);
     topfeed->latest_update = topfeed->known_update = 0;
-    return runs_each(topfeed->feed, &query, take_run, topfeed, e);
+    return runs_each(topfeed->feed, &query, take_run, topfeed, err);
 }
 
-int topfeed_refresh(struct topfeed *topfeed, struct err *e)
+int topfeed_refresh(struct topfeed *topfeed, struct err *err)
 {
     struct runs_query query = {.project = topfeed->project, .order = "updated", .limit = -1};
 
     topfeed->known_update = topfeed->latest_update;
-    return runs_each(topfeed->feed, &query, take_run, topfeed, e);
+    return runs_each(topfeed->feed, &query, take_run, topfeed, err);
 }
 
-int topfeed_take_updates(struct topfeed *topfeed, struct err *e)
+int topfeed_take_updates(struct topfeed *topfeed, struct err *err)
 {
     int n = 0;
 
     for (;;) {
         cJSON *update, *point;
-        int rc = feedclient_next(topfeed->feed, 0, &update, e);
+        int rc = feedclient_next(topfeed->feed, 0, &update, err);
 
         if (rc <= 0)
             return rc < 0 ? rc : n;
@@ -87,7 +87,7 @@ int topfeed_take_updates(struct topfeed *topfeed, struct err *e)
         }
         cJSON_Delete(update);
         if (rc < 0)
-            return out_of_memory(e);
+            return out_of_memory(err);
         n++;
     }
 }
@@ -103,7 +103,7 @@ static void fill_samples(struct toprun *run, const cJSON *entry, const char *val
         toprun_add_sample(run, number_of(cursor.cells[0]), number_of(cursor.cells[1]));
 }
 
-int topfeed_sample(struct topfeed *topfeed, struct toprun *run, struct err *e)
+int topfeed_sample(struct topfeed *topfeed, struct toprun *run, struct err *err)
 {
     const char *d_lr = metric_table[METRIC_D_LR].name;
     struct history_query query = {.run = run->run,
@@ -118,12 +118,12 @@ int topfeed_sample(struct topfeed *topfeed, struct toprun *run, struct err *e)
     assert(run);
     if (run->sampled || !run->layer)
         return 0;
-    rc = history_get(topfeed->feed, &query, &entry, e);
+    rc = history_get(topfeed->feed, &query, &entry, err);
     /* What the daemon refuses of one run must not end the others' screen: its curve is empty. */
     if (rc < 0 && rc != -EREMOTEIO)
         return rc;
     if (!toprun_clear_samples(run))
-        rc = out_of_memory(e);
+        rc = out_of_memory(err);
     else
         fill_samples(run, entry, d_lr);
     cJSON_Delete(entry);

@@ -17,14 +17,14 @@ struct topfeed {
 
 /* Subscribes, then lists all runs; so on a new connection. Errors, here and below, are
  * feedclient's. */
-int topfeed_begin(struct topfeed *, struct err *e);
+int topfeed_begin(struct topfeed *, struct err *err);
 
 /* Lists what changed since the last time: new runs, states, counts. On a quiet day that is one
  * page. */
-int topfeed_refresh(struct topfeed *, struct err *e);
+int topfeed_refresh(struct topfeed *, struct err *err);
 
 /* Takes the updates that have come, without waiting. Returns their number, or an error. */
-int topfeed_take_updates(struct topfeed *, struct err *e);
+int topfeed_take_updates(struct topfeed *, struct err *err);
 
 /* Asks for the curve of a run, if it has not got one. Returns 1 when it asked, 0, or an error. */
-int topfeed_sample(struct topfeed *, struct toprun *, struct err *e);
+int topfeed_sample(struct topfeed *, struct toprun *, struct err *err);

@@ -285,26 +285,26 @@ static bool is_open(const struct toprun *run)
     return strcmp(run->state, "open") == 0;
 }
 
-static int by_created(const struct toprun *a, const struct toprun *b)
+static int by_created(const struct toprun *toprun, const struct toprun *b)
 {
-    int open = (int)is_open(b) - (int)is_open(a);
+    int open = (int)is_open(b) - (int)is_open(toprun);
 
-    return open ? open : compare(-a->created, -b->created);
+    return open ? open : compare(-toprun->created, -b->created);
 }
 
-static int by_updated(const struct toprun *a, const struct toprun *b)
+static int by_updated(const struct toprun *toprun, const struct toprun *b)
 {
-    return compare(-a->updated, -b->updated);
+    return compare(-toprun->updated, -b->updated);
 }
 
-static int by_label(const struct toprun *a, const struct toprun *b)
+static int by_label(const struct toprun *toprun, const struct toprun *b)
 {
-    return strcmp(a->label, b->label);
+    return strcmp(toprun->label, b->label);
 }
 
-static int by_d_lr(const struct toprun *a, const struct toprun *b)
+static int by_d_lr(const struct toprun *toprun, const struct toprun *b)
 {
-    return compare(a->d_lr, b->d_lr);
+    return compare(toprun->d_lr, b->d_lr);
 }
 
 static const struct {

@@ -151,7 +151,7 @@ static void draw_cell(const struct topview *view, const struct toprun *run, int 
         canvas_print_colour(0, out);
 }
 
-/* A line of cells; of the headings when `r` is NULL. */
+/* A line of cells; of the headings when `run` is NULL. */
 static void draw_row(const struct topview *view, const struct toprun *run, FILE *out)
 {
     size_t width[COLUMNS];
