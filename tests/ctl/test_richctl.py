@@ -491,6 +491,18 @@ def test_plot_keeps_a_spike_of_a_long_history(ctl, feed):
     assert len(curve["step"]) <= 1000 and max(curve["max"]) == 1.0
 
 
+def test_plot_passes_over_what_is_no_step(ctl, feed, monkeypatch):
+    run = feed.add("odd", "odd", state="finished")
+    for step in range(4):
+        run.point("head", step, 0.5)
+    answer = feed.series_query(run="odd")
+    answer["layers"][0]["columns"]["step"] = [-1e300, -5, 3, 1e300]
+    monkeypatch.setattr(feed, "series_query", lambda **_: answer)
+    (curve,) = ctl.json("plot", "odd")
+    assert curve["step"] == [3]
+    assert "0.5" in ctl.run("plot", "odd")
+
+
 def test_plot_refuses_what_is_not_there(ctl, feed, run):
     run.facts["state"] = "finished"
     assert "no run of these" in ctl.run("plot", "wd1-seed0", "--scalar", "nope", code=1)

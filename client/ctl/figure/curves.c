@@ -13,6 +13,7 @@
 #include "client/ctl/feed/params.h"
 #include "client/ctl/figure/canvas.h"
 #include "client/ctl/rows/eventline.h"
+#include "proto/json.h"
 
 /* Several for each column of the widest terminal: the eye sees no more. */
 #define POINTS_A_CURVE 2000
@@ -99,7 +100,7 @@ static void fill_samples(struct plot_curve *curve, struct plot_sample *samples, 
         struct plot_sample sample = {number_of(cursor.cells[0]), number_of(cursor.cells[1]),
                                      number_of(cursor.cells[2])};
 
-        if (!isfinite(sample.step))
+        if (!(sample.step >= 0 && sample.step <= JSON_MAX_INTEGER)) /* nor is NaN one */
             continue;
         samples[curve->n_samples++] = sample;
         if (isfinite(number_of(cursor.cells[3])))
