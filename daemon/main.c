@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "daemon/core/matrix/linalg.h"
@@ -18,6 +19,21 @@
 #define EXIT_USAGE  64
 #define EXIT_CONFIG 78
 
+/* 1,024 readers of the feed, 1,024 of HTTP, and trainers; systemd/richd.service has the same. */
+#define FILES_MAX 65536
+
+/* libzmq aborts the process when a trainer connects and there is no descriptor left, and the usual
+ * soft limit is 1,024. Without the right to more we serve as many as we may. */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= FILES_MAX)
+        return;
+    limit.rlim_cur = limit.rlim_max < FILES_MAX ? limit.rlim_max : FILES_MAX;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static int serve(struct config *config)
 {
     struct loop *loop;
@@ -27,6 +43,7 @@ static int serve(struct config *config)
     log_set_level(config->log_level);
     blas_start_again(config->argv);
     umask(0077);
+    raise_file_limit();
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
     linalg_init();
