@@ -3,10 +3,12 @@
  * end to end by test_options_come_from_flag_environment_and_file.py and
  * test_second_daemon_refuses_by_name.py. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/host/blas.h"
@@ -32,6 +34,19 @@ static void raise_file_limit(void)
         return;
     limit.rlim_cur = limit.rlim_max < FILES_MAX ? limit.rlim_max : FILES_MAX;
     setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* Whoever starts us may have closed descriptors 0 to 2. A file of ours would then get such a
+ * number, and libuv ends the process when it closes one. */
+static void fill_standard_files(void)
+{
+    int fd;
+
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd > STDERR_FILENO)
+        close(fd);
 }
 
 static int serve(struct config *config)
@@ -91,8 +106,10 @@ int main(int argc, char **argv)
 {
     struct config config;
     struct err err;
-    int rc = options_read(&config, argc, argv, &err);
+    int rc;
 
+    fill_standard_files();
+    rc = options_read(&config, argc, argv, &err);
     if (rc < 0) {
         fprintf(stderr, "richd: %s\n", err.text);
         return rc == -EINVAL ? EXIT_USAGE : EXIT_CONFIG;

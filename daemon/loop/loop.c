@@ -43,11 +43,12 @@ static void report_alive(struct loop *loop)
 
 static void tick_parts(struct loop *loop)
 {
-    ingest_report_gone(loop->ingest);
     feedsock_tick(loop->feed);
     if (loop->http)
         http_tick(loop->http);
-    loop_step(loop, &(struct event){.type = EV_TICK, .time = clock_wall_s()});
+    ingest_report_gone(loop->ingest);
+    if (loop->state < LOOP_CLOSING) /* a step without memory ends the daemon */
+        loop_step(loop, &(struct event){.type = EV_TICK, .time = clock_wall_s()});
 }
 
 static void on_tick(uv_timer_t *timer)

@@ -1,3 +1,4 @@
+import os
 import signal
 import time
 
@@ -79,3 +80,13 @@ def test_a_second_signal_waits_for_no_job(daemon):
     assert not (daemon.runtime / "endpoints.json").exists()
     daemon.start()
     assert daemon.series("run", "small")["step"] == [1]
+
+
+def test_a_daemon_without_standard_input_serves_and_ends(new_daemon):
+    daemon = new_daemon()
+    daemon.preexec = lambda: os.close(0)
+    daemon.start()
+    with daemon.trainer("run") as trainer:
+        trainer.rows(*draw(16, 4, 2))
+        trainer.checkpoint(1)
+    daemon.stop()
