@@ -14,10 +14,16 @@ double measure_stable_rank(const struct evidence *evidence)
     return evidence->spectrum->total / evidence->spectrum->rho[0];
 }
 
-/* Whether all eigenvalues but zeros are there: an entropy needs them all. */
-static bool is_complete(const struct spectrum *s)
+/* Whether all eigenvalues but zeros are there: an entropy needs them all. n rows have n directions,
+ * n - 1 about their mean. */
+static bool is_complete(const struct evidence *evidence)
 {
-    return s->n_values == s->p || s->few_rows;
+    const struct spectrum *spectrum = evidence->spectrum;
+    uint64_t n_directions = evidence->moments->n_rows - (spectrum->uncentred ? 0 : 1);
+
+    if (n_directions > spectrum->p)
+        n_directions = spectrum->p;
+    return spectrum->n_values >= n_directions;
 }
 
 /* exp(-sum s log s) with s_k = rho_k / sum rho, the effective rank of the covariance (Roy and
@@ -27,7 +33,7 @@ double measure_effective_rank(const struct evidence *evidence)
     const struct spectrum *s = evidence->spectrum;
     double entropy = 0;
 
-    if (!is_complete(s))
+    if (!is_complete(evidence))
         return (double)NAN;
     for (size_t k = 0; k < s->n_values; k++) {
         double share = s->rho[k] / s->total;
@@ -44,7 +50,7 @@ double measure_rankme(const struct evidence *evidence)
     const struct spectrum *s = evidence->spectrum;
     double entropy = 0, sum = 0;
 
-    if (!is_complete(s))
+    if (!is_complete(evidence))
         return (double)NAN;
     for (size_t k = 0; k < s->n_values; k++)
         sum += sqrt(s->rho[k]);

@@ -351,6 +351,22 @@ static void few_rows_give_eigenvalues_and_no_eigenfunctions(void **state)
     release(&w);
 }
 
+/* The entropy of 5 of 14 eigenvalues is no rank of anything, few rows or not. */
+static void a_part_of_the_eigenvalues_of_few_rows_gives_no_entropy(void **state)
+{
+    struct world w;
+
+    (void)state;
+    draw(&w, 34, 15, 40, 3, 4, 1, false);
+    fold(&w, 15, DTYPE_F64);
+    w.plan.spectrum.leading = 5;
+    measure_it(&w);
+    assert_int_equal(w.spectrum->n_values, 5);
+    assert_false(isnan(value(&w, METRIC_STABLE_RANK)));
+    assert_true(isnan(value(&w, METRIC_EFFECTIVE_RANK)) && isnan(value(&w, METRIC_RANKME)));
+    release(&w);
+}
+
 /* A feature that is another's copy adds no direction: its eigenfunction does not exist. */
 static void a_direction_without_variance_has_no_eigenfunction(void **state)
 {
@@ -619,6 +635,7 @@ int main(void)
         cmocka_unit_test(the_leading_are_the_first_of_all),
         cmocka_unit_test(cumulated_shares_reach_one_when_the_features_span_the_outputs),
         cmocka_unit_test(few_rows_give_eigenvalues_and_no_eigenfunctions),
+        cmocka_unit_test(a_part_of_the_eigenvalues_of_few_rows_gives_no_entropy),
         cmocka_unit_test(a_direction_without_variance_has_no_eigenfunction),
         cmocka_unit_test(a_spectrum_that_cannot_be_made_is_flagged),
         cmocka_unit_test(none_is_made_unless_wanted),
