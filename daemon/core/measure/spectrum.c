@@ -215,7 +215,7 @@ static double total_variance(const struct moments *m, bool uncentred)
 
 static struct spectrum *new_empty(const struct moments *m, size_t n, bool uncentred)
 {
-    bool few_rows = m->n_rows <= m->p;
+    bool few_rows = m->weight * m->weight <= m->weight_sq * (double)m->p;
     struct spectrum *spectrum = spectrum_alloc((uint32_t)n, !few_rows, !few_rows && m->k > 0);
 
     if (!spectrum)

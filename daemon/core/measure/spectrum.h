@@ -55,7 +55,8 @@ struct spectrum {
     uint32_t rank;         /* of the outputs' projector; its trace, to the nearest, for a ridge */
     uint32_t rank_targets; /* 0: no targets, or constant ones */
     bool uncentred;
-    bool few_rows; /* n <= p: there are eigenvalues, but no eigenfunctions; no u, no q */
+    bool few_rows; /* n <= p, rows of unequal weight counted as (sum w)^2 / sum w^2: there are
+                      eigenvalues, but no eigenfunctions; no u, no q */
     double total;  /* tr S, the sum of all p eigenvalues */
     double *rho;   /* n_values, descending, never negative */
     double *u;     /* n_values; NaN where rho_k is rounding: there is no e_k. NULL: none */

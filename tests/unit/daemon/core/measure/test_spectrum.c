@@ -351,6 +351,24 @@ static void few_rows_give_eigenvalues_and_no_eigenfunctions(void **state)
     release(&w);
 }
 
+/* 60 rows that are forgotten with a half-life of 5 count as 14, fewer than the 24 features. */
+static void rows_that_are_nearly_forgotten_are_few(void **state)
+{
+    struct world w;
+
+    (void)state;
+    draw(&w, 36, 60, 24, 3, 4, 1, false);
+    for (size_t i = 0; i < 60; i++)
+        w.weights[i] = exp2(-(double)(59 - i) / 5);
+    w.rows.weights = w.weights;
+    fold(&w, 60, DTYPE_F64);
+    measure_it(&w);
+    assert_true(w.point.n > 13 && w.point.n < 16);
+    assert_true(w.spectrum->few_rows);
+    assert_null(w.spectrum->u);
+    release(&w);
+}
+
 /* The entropy of 5 of 14 eigenvalues is no rank of anything, few rows or not. */
 static void a_part_of_the_eigenvalues_of_few_rows_gives_no_entropy(void **state)
 {
@@ -635,6 +653,7 @@ int main(void)
         cmocka_unit_test(the_leading_are_the_first_of_all),
         cmocka_unit_test(cumulated_shares_reach_one_when_the_features_span_the_outputs),
         cmocka_unit_test(few_rows_give_eigenvalues_and_no_eigenfunctions),
+        cmocka_unit_test(rows_that_are_nearly_forgotten_are_few),
         cmocka_unit_test(a_part_of_the_eigenvalues_of_few_rows_gives_no_entropy),
         cmocka_unit_test(a_direction_without_variance_has_no_eigenfunction),
         cmocka_unit_test(a_spectrum_that_cannot_be_made_is_flagged),
