@@ -119,7 +119,8 @@ FAULTS := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--undefin
 UNIT := $(patsubst %.c,$(BUILD)/%,$(shell find tests/unit tests/sim -name 'test_*.c' | sort))
 # The thread sanitizer has nothing to see in a test of one thread, and takes ten times as long.
 ifeq ($(SANITIZE)$(RICHD_TESTS),thread)
-UNIT := $(filter $(addprefix $(BUILD)/tests/unit/,daemon/ingest/% daemon/loop/% daemon/history/% daemon/feed/% client/c/% daemon/core/moments/test_fold),$(UNIT))
+UNIT := $(filter $(addprefix $(BUILD)/tests/unit/,$(addsuffix /%,daemon/store daemon/history daemon/ingest \
+	daemon/feed daemon/http daemon/loop client/c) daemon/core/moments/test_fold),$(filter-out %/test_store_faults,$(UNIT)))
 endif
 CORE_TOP := daemon/core/monitor
 $(BUILD)/tests/%:                  LIBS = $(call link,$(TOP_ROOM))

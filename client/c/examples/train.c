@@ -164,7 +164,7 @@ static void checkpoint(struct richd_run *run, long step, double loss)
     int rc;
 
     richd_log(run, step, &scalar, 1);
-    rc = richd_checkpoint(run, step, 2000, &points);
+    rc = richd_checkpoint(run, step, 10000, &points);
     if (rc == 0) {
         print_points(points, loss);
     } else {
