@@ -239,7 +239,7 @@ int main(int argc, char **argv)
     }
     printf("run %s\n", richd_run_id(run));
     train(run, n_steps);
-    rc = richd_close(run, RICHD_FINISHED, 2000);
+    rc = richd_close(run, RICHD_FINISHED, 10000);
     if (rc < 0)
         fprintf(stderr, "example: not all of it reached the daemon: %s\n", strerror(-rc));
     return rc < 0;
