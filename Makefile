@@ -228,7 +228,7 @@ lint:
 # and say what they have to say when they end.
 test: test-deps tools
 	$(MAKE) --no-print-directory DEV=1 $(JOBS) all $(UNIT) $(BENCH)
-	$(MAKE) --no-print-directory DEV=1 $(TWO) e2e lint unit check-layers check-tests check-headers format-check python browser
+	$(MAKE) --no-print-directory DEV=1 $(TWO) format-check check-layers check-tests check-headers e2e lint unit python browser
 	$(MAKE) --no-print-directory $(TWO) check-address check-thread
 check-address check-thread:
 	$(MAKE) --no-print-directory SANITIZE=$(@:check-%=%) check
