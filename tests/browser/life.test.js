@@ -167,6 +167,7 @@ test("at 400 px nothing is cut off, and the list opens over the page", async () 
 test("the list is used by keyboard alone", async () => {
     const page = await openPage(daemon.url);
     await page.waitForSelector("#run-rows li[data-run=run]");
+    await page.waitForSelector("#legend tr"); // the newest run, which the page shows by itself
     await page.focus("#run-rows li[data-row='0'] input");
 
     await page.keyboard.press("ArrowDown");
