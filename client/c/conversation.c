@@ -350,8 +350,17 @@ bool session_note_absence(struct session *session, int64_t now_ms)
         return false;
     if (session->away_since < 0)
         session->away_since = now_ms;
+    if (session->state == SESSION_OPENING) /* silence ends it, or the time of an open */
+        return false;
     session->is_absent = now_ms - session->away_since >= patience_ms;
     return session->is_absent;
+}
+
+void session_note_stall(struct session *session, int64_t stall_ms)
+{
+    assert(stall_ms >= 0);
+    if (session->away_since >= 0)
+        session->away_since += stall_ms;
 }
 
 bool session_is_stale(const struct session *session, int64_t now_ms)

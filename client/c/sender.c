@@ -41,7 +41,8 @@ struct sender {
     unsigned n_monitors;
     struct endpoint endpoint; /* what the socket connects to */
     bool is_connected;
-    bool is_full; /* the pipe took no more: wait for POLLOUT */
+    bool is_full;      /* the pipe took no more: wait for POLLOUT */
+    int64_t looked_at; /* the last turn; a much later one says that this thread stood still */
     int64_t began_at;
     int64_t retry_at;
     int64_t backoff_ms;
@@ -344,7 +345,12 @@ static bool has_ended(struct sender *sender)
 /* A thread that waits for an answer goes on when no answer can be expected. */
 static void note_absence(struct sender *sender, int64_t now)
 {
+    int64_t late_ms = now - sender->looked_at - TICK_MS;
+
     lock(sender);
+    if (late_ms >= TICK_MS)
+        session_note_stall(sender->shared->session, late_ms);
+    sender->looked_at = now;
     if (session_note_absence(sender->shared->session, now))
         pthread_cond_broadcast(&sender->shared->settled);
     unlock(sender);
@@ -381,6 +387,7 @@ static void *sender_main(void *argument)
     struct sender *sender = argument;
 
     pthread_setname_np(pthread_self(), "richd-sender");
+    sender->looked_at = clock_monotonic_ms();
     while (!atomic_load(&sender->stop)) {
         int64_t now = clock_monotonic_ms();
 

@@ -132,6 +132,8 @@ void session_tick(struct session *, int64_t now_ms);
 /* The sender calls it again and again, connected or not. True when this call found the daemon to be
  * away: threads that wait for a ticket then look at session_is_absent. */
 bool session_note_absence(struct session *, int64_t now_ms);
+/* The sender itself did not run for so long: a daemon that nobody looked for is not away. */
+void session_note_stall(struct session *, int64_t stall_ms);
 
 /* True when the connection should be given up: silence, or an open that is never answered. */
 bool session_is_stale(const struct session *, int64_t now_ms);

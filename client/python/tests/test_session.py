@@ -49,6 +49,7 @@ class Script:
         delays = [round(1000 * e.delay_s) for e in events if isinstance(e, Reconnect)]
         if delays:
             self.session.lost()
+        self.session.note_stall(step.get("stalled_ms", 0) / 1000)
         self.absent = self.session.note_absence(now) or (
             self.absent and self.session.state is not State.OPEN)
         sent = [self.type_of(kind, frames) for kind, frames in drain(self.session, now)]

@@ -535,12 +535,15 @@ static void daemon_is_known_to_be_away_after_1_s_and_one_that_was_there_after_5(
 
     (void)state;
     assert_false(session_note_absence(s, now));
-    session_connected(s, now + 500); /* it connects, but says nothing */
     assert_false(session_note_absence(s, now + 999));
-    assert_false(session_is_absent(s));
-    assert_true(session_note_absence(s, now + 1000));
+    session_connected(s, now + 999); /* it connects, and its welcome is waited for */
+    assert_false(session_note_absence(s, now + 2000));
+    session_disconnected(s, now + 2000); /* none came */
+    assert_true(session_note_absence(s, now + 2000));
     assert_true(session_is_absent(s));
-    assert_false(session_note_absence(s, now + 2000)); /* told once */
+    assert_false(session_note_absence(s, now + 2500)); /* told once */
+    session_connected(s, now + 2600);
+    assert_true(session_is_absent(s));
     welcome(s, 1000, now + 3000);
     assert_false(session_is_absent(s));
 
@@ -671,6 +674,8 @@ static void play(struct session *s, const cJSON *step)
     act(s, step, now);
     session_tick(s, now);
     expect_connection(s, step, was_up, now);
+    if (member(step, "stalled_ms"))
+        session_note_stall(s, member(step, "stalled_ms")->valueint);
     session_note_absence(s, now);
     expect_sent(s, step, now);
     if (member(step, "state"))

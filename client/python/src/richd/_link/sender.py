@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import socket
 import threading
 import time
@@ -39,6 +40,9 @@ LEND_BYTES = 65536
 LENT_S = 0.02
 #: A ping that is due but finds no room is tried again after this time.
 SLEEP_MIN_MS = 5
+#: A turn that comes so late says that this process stood still, or another thread kept the
+#: interpreter's lock.
+STALL_S = 0.25
 #: Messages sent before answers are read again.
 BURST = 64
 
@@ -88,6 +92,7 @@ class Sender:
         self._not_found = ""  # why there is no address, in the words of `find`
         self._connect_at = 0.0
         self._find_at = 0.0
+        self._looks_at = math.inf  # when the next turn is due
         self._backoff_s = RECONNECT_MIN_S
         self._lent: deque[tuple[Sequence[Any], int]] = deque()
         self._thread = threading.Thread(target=self._main, name="richd-sender", daemon=True)
@@ -269,6 +274,9 @@ class Sender:
                 self._reconnect("the connection broke", 0.0)
 
     def _note_absence(self, now: float) -> None:
+        late_s = now - self._looks_at
+        if late_s >= STALL_S:
+            self._session.note_stall(late_s)
         if self._session.note_absence(now):
             self._say_absent()
             self._notify(absent=True)
@@ -395,17 +403,18 @@ class Sender:
             wants_out = self._session.state is State.AWAY or self._session.peek(now) is not None
             poller.register(self._dealer, zmq.POLLIN | (zmq.POLLOUT if wants_out else 0))
             poller.register(self._monitor, zmq.POLLIN)
-        poller.poll(self._sleep_ms(now))
+        self._looks_at = self._next_look(now)
+        wait_s = self._looks_at - time.monotonic()
+        poller.poll(max(SLEEP_MIN_MS, int(1000 * wait_s) + 1))
         with self._wake_lock:
             self._is_asleep = False
         with contextlib.suppress(BlockingIOError):
             self._wake_in.recv(64)
 
-    def _sleep_ms(self, now: float) -> int:
+    def _next_look(self, now: float) -> float:
         times = [self._session.deadline(now)]
         if self._session.state is State.AWAY:
             times.append(max(self._connect_at, self._find_at))
         if self._lent:
             times.append(now + LENT_S)
-        wait_s = min(times) - time.monotonic()
-        return max(SLEEP_MIN_MS, int(1000 * wait_s) + 1)
+        return max(now, min(times))

@@ -270,8 +270,15 @@ class Session:
             return False
         if self._away_since is None:
             self._away_since = now
+        if self.state is State.OPENING:  # silence ends it, or the time of an open
+            return False
         self._is_absent = now - self._away_since >= self._patience_s()
         return self._is_absent
+
+    def note_stall(self, stall_s: float) -> None:
+        """The sender did not run for so long: a daemon that nobody looked for is not away."""
+        if self._away_since is not None:
+            self._away_since += stall_s
 
     def _patience_s(self) -> float:
         return LOST_S if self.attempt else ABSENT_S
@@ -283,7 +290,7 @@ class Session:
             times += [self._heard_at + SILENCE_S, self._ping_at]
         if self.state is State.OPEN and self._hold_until > now:
             times.append(self._hold_until)
-        if self._away_since is not None and not self._is_absent:
+        if self.state is State.AWAY and self._away_since is not None and not self._is_absent:
             times.append(self._away_since + self._patience_s())
         return min(times)
 
