@@ -7,6 +7,7 @@
 
 #include "client/c/points.h"
 #include "client/c/session_parts.h"
+#include "proto/base/nack.h"
 
 /* ---- the codes of a nack, one row each ----------------------------------------------------- */
 
@@ -19,27 +20,17 @@ enum reaction {
 };
 
 static const struct refusal {
-    const char *code;
     int error;
     enum reaction reaction;
-} refusals[] = {
-    {"EPROTO", -EPROTO, REACTION_GONE}, {"EVERSION", -EPROTONOSUPPORT, REACTION_END},
-    {"ENOTOPEN", 0, REACTION_REOPEN},   {"EFENCED", -ESTALE, REACTION_END},
-    {"EHELD", -EBUSY, REACTION_END},    {"EEXIST", -EEXIST, REACTION_END},
-    {"ENOENT", -ENOENT, REACTION_END},  {"ESHAPE", -EINVAL, REACTION_GONE},
-    {"ENUMERIC", -EDOM, REACTION_GONE}, {"ECREDIT", -ENOBUFS, REACTION_DROP},
-    {"EBUSY", -EBUSY, REACTION_RETRY},  {"EIO", -EIO, REACTION_RETRY},
-    {NULL, -EPROTO, REACTION_GONE}, /* a code that came after this version */
+} refusals[NACK_COUNT + 1] = {
+    [NACK_EPROTO] = {-EPROTO, REACTION_GONE},   [NACK_ENOTOPEN] = {0, REACTION_REOPEN},
+    [NACK_EFENCED] = {-ESTALE, REACTION_END},   [NACK_EHELD] = {-EBUSY, REACTION_END},
+    [NACK_EEXIST] = {-EEXIST, REACTION_END},    [NACK_ENOENT] = {-ENOENT, REACTION_END},
+    [NACK_ESHAPE] = {-EINVAL, REACTION_GONE},   [NACK_ENUMERIC] = {-EDOM, REACTION_GONE},
+    [NACK_ECREDIT] = {-ENOBUFS, REACTION_DROP}, [NACK_EBUSY] = {-EBUSY, REACTION_RETRY},
+    [NACK_EIO] = {-EIO, REACTION_RETRY},        [NACK_EVERSION] = {-EPROTONOSUPPORT, REACTION_END},
+    [NACK_COUNT] = {-EPROTO, REACTION_GONE}, /* a code that came after this version */
 };
-
-static const struct refusal *find_refusal(const char *code)
-{
-    const struct refusal *r = refusals;
-
-    while (r->code && strcmp(r->code, code) != 0)
-        r++;
-    return r;
-}
 
 /* ---- states -------------------------------------------------------------------------------- */
 
@@ -226,7 +217,7 @@ static void refuse(struct session *session, const struct control_nack *nack, int
 
 static void on_nack(struct session *session, const struct control_nack *nack, int64_t now_ms)
 {
-    const struct refusal *refusal = find_refusal(nack->code);
+    const struct refusal *refusal = &refusals[nack_code_find(nack->code)];
     enum reaction reaction = refusal->reaction;
 
     /* A nack that arrives before the welcome answers what was sent before the latest hello. */

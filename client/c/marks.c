@@ -12,18 +12,12 @@
 
 /* ---- waiting -------------------------------------------------------------------------------- */
 
+/* The clock is cut to whole milliseconds: one more, so that no wait is too short. */
 static struct timespec deadline_after(int timeout_ms)
 {
-    struct timespec t;
+    int64_t ms = clock_monotonic_ms() + timeout_ms + 1;
 
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_sec += timeout_ms / 1000;
-    t.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-    if (t.tv_nsec >= 1000000000) {
-        t.tv_sec++;
-        t.tv_nsec -= 1000000000;
-    }
-    return t;
+    return (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
 }
 
 /* Waits under the lock for the next message of the daemon. Returns 0, or -ETIMEDOUT; at once while

@@ -1,6 +1,7 @@
 #include "proto/base/nack.h"
 
 #include <assert.h>
+#include <string.h>
 
 static const struct {
     const char *name;
@@ -18,6 +19,15 @@ const char *nack_code_name(enum nack_code code)
 {
     assert(code >= 0 && code < NACK_COUNT);
     return codes[code].name;
+}
+
+enum nack_code nack_code_find(const char *name)
+{
+    enum nack_code code = 0;
+
+    while (code < NACK_COUNT && strcmp(codes[code].name, name) != 0)
+        code++;
+    return code;
 }
 
 bool nack_code_is_fatal(enum nack_code code)

@@ -22,5 +22,7 @@ enum nack_code {
 
 /* The code as it is sent ("EPROTO"). */
 const char *nack_code_name(enum nack_code);
+/* The code of that name; NACK_COUNT for one that came after this version. */
+enum nack_code nack_code_find(const char *name);
 /* After these the daemon takes nothing more from the connection. */
 bool nack_code_is_fatal(enum nack_code);

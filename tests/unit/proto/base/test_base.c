@@ -65,8 +65,11 @@ static void each_policy_has_a_word(void **state)
 static void refusals_that_end_a_connection_are_fatal(void **state)
 {
     (void)state;
-    for (enum nack_code code = 0; code < NACK_COUNT; code++)
+    for (enum nack_code code = 0; code < NACK_COUNT; code++) {
         assert_int_equal(nack_code_name(code)[0], 'E');
+        assert_int_equal(nack_code_find(nack_code_name(code)), code);
+    }
+    assert_int_equal(nack_code_find("ENEWER"), NACK_COUNT);
     assert_true(nack_code_is_fatal(NACK_EFENCED));
     assert_false(nack_code_is_fatal(NACK_ECREDIT));
 }
