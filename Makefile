@@ -27,20 +27,22 @@ override CFLAGS  += $(SAN)
 override LDFLAGS += $(SAN)
 
 # ---- rooms: a folder is an archive, and may use those named before it (make check-layers) ---------
-ROOMS     := proto/base daemon/core/matrix daemon/core/moments daemon/core/estimate daemon/core/measure daemon/core/detect daemon/core/monitor proto daemon/host daemon/format daemon/store daemon/history daemon/ingest daemon/feed daemon/http daemon/loop
+ROOMS     := proto/base \
+	$(addprefix daemon/core/,matrix moments estimate measure detect monitor) proto \
+	$(addprefix daemon/,host format store history ingest feed http loop)
 C_ROOMS   := proto/base proto client/common client/c
-CTL_ROOMS := proto/base proto client/common client/ctl/common client/ctl/feed client/ctl/rows client/ctl/figure client/ctl/top client/ctl
+CTL_ROOMS := proto/base proto client/common $(addprefix client/ctl/,common feed rows figure top) client/ctl
 
 # A library is known from its room upwards: the core, before all others, knows BLAS alone.
-LIBS_proto/base := -lm
+LIBS_proto/base         := -lm
 LIBS_daemon/core/matrix := -llapacke -lopenblas
-LIBS_proto       := -lcjson
-LIBS_daemon/host := -linih
-LIBS_daemon/store := -lsqlite3 -luv
-LIBS_daemon/ingest := -lzmq
-LIBS_daemon/http := -lwebsockets
-LIBS_daemon/loop := -lsystemd -lpthread
-LIBS_client/c    := -lzmq -lpthread
+LIBS_proto              := -lcjson
+LIBS_daemon/host        := -linih
+LIBS_daemon/store       := -lsqlite3 -luv
+LIBS_daemon/ingest      := -lzmq
+LIBS_daemon/http        := -lwebsockets
+LIBS_daemon/loop        := -lsystemd -lpthread
+LIBS_client/c           := -lzmq -lpthread
 
 # The page is part of the binary.
 OBJECTS_daemon/http := $(BUILD)/obj/page.o
