@@ -55,7 +55,8 @@ static bool add_metric_info(cJSON *object, const struct metric_info *metric)
 
     return add_text(object, "name", metric->name) && add_text(object, "unit", metric->unit) &&
            add_text(object, "needs", needs[metric->needs]) &&
-           add_text(object, "description", metric->description);
+           add_text(object, "description", metric->description) &&
+           add_text(object, "read_as", metric->read_as);
 }
 
 static bool add_flag_info(cJSON *object, const struct flag_info *flag)

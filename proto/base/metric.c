@@ -3,7 +3,8 @@
 #include <string.h>
 
 const struct metric_info metric_table[METRIC_COUNT] = {
-#define X(ENUM, name, unit, needs, sentence) [METRIC_##ENUM] = {#name, unit, needs, sentence},
+#define X(ENUM, name, unit, needs, sentence, read_as)                                              \
+    [METRIC_##ENUM] = {#name, unit, needs, sentence, read_as},
     METRICS(X)
 #undef X
 };

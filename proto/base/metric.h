@@ -1,4 +1,5 @@
-/* The measures of a point, one row each: name, unit, what it needs, sentence. The store's columns,
+/* The measures of a point, one row each: name, unit, what it needs, what it is, how
+ * to read it. The store's columns,
  * the JSON feed, richctl and the Python client take their lists from these rows, and measure.h the
  * functions, so a new measure is one row here and one function. Constant data; any thread. Tested
  * by test_base.c. */
@@ -15,49 +16,94 @@ enum metric_needs {
     NEEDS_TRAINER,  /* the trainer, which sends the value with the checkpoint */
 };
 
-/* X(ENUM, name, unit, needs, sentence); the value comes from measure_NAME(). The unit "1" is a pure
- * number. */
-#define METRICS_MEASURED(X)                                                                        \
-    X(D_LR, d_lr, "1", NEEDS_NOTHING, "1 - CKA(T, T_MP): 0 is rich, 1 is lazy")                    \
-    X(D_DEBIASED, d_debiased, "1", NEEDS_NOTHING, "d_lr corrected for the finite number of rows")  \
-    X(U, u, "1", NEEDS_NOTHING, "share of the feature variance inside the learned function space") \
-    X(PR, pr, "1", NEEDS_NOTHING, "participation ratio of the features")                           \
-    X(CKA_LINEAR, cka_linear, "1", NEEDS_NOTHING, "linear CKA of the features and the outputs")    \
-    X(NC1, nc1, "1", NEEDS_LABELS, "neural collapse 1: tr(S_W S_B^+) / C")                         \
-    X(NC1_QUOTIENT, nc1_quotient, "1", NEEDS_LABELS, "neural collapse 1: tr S_W / tr S_B")         \
+/* X(ENUM, name, unit, needs, sentence, read_as), where `sentence` says what the number is and
+ * `read_as` what a reader should make of it. The unit "1" is a pure number. The value comes from
+ * measure_NAME(). */
+
+/* How far the features are the learned functions. */
+#define METRICS_RICHNESS(X)                                                                        \
+    X(D_LR, d_lr, "1", NEEDS_NOTHING, "1 - CKA(T, T_MP): 0 is rich, 1 is lazy",                    \
+      "compare it with the run's own beginning and with runs of the same p and C; at few rows "    \
+      "read d_debiased")                                                                           \
+    X(D_DEBIASED, d_debiased, "1", NEEDS_NOTHING, "d_lr corrected for the finite number of rows",  \
+      "the value of d_lr that more rows would come to: 0 is rich, 1 is lazy")                      \
+    X(U, u, "1", NEEDS_NOTHING, "share of the feature variance inside the learned function space", \
+      "1: the features vary only in what the outputs use; 0: what varies is not used")             \
+    X(PR, pr, "1", NEEDS_NOTHING, "participation ratio of the features",                           \
+      "how many directions the features vary in, the strong ones counted; below n / 5 rows for "   \
+      "each it is too low")                                                                        \
+    X(CKA_LINEAR, cka_linear, "1", NEEDS_NOTHING, "linear CKA of the features and the outputs",    \
+      "1: the outputs' Gram matrix is the features', up to scale; 0: they have nothing in common")
+
+/* Neural collapse: how far the features are one point a class. */
+#define METRICS_COLLAPSE(X)                                                                        \
+    X(NC1, nc1, "1", NEEDS_LABELS, "neural collapse 1: tr(S_W S_B^+) / C",                         \
+      "falls to 0 as the features of each class become one point")                                 \
+    X(NC1_QUOTIENT, nc1_quotient, "1", NEEDS_LABELS, "neural collapse 1: tr S_W / tr S_B",         \
+      "variance within classes over variance between them; falls to 0 at collapse")                \
     X(NC2_NORM_CV, nc2_norm_cv, "1", NEEDS_LABELS,                                                 \
-      "neural collapse 2: spread of the class means' norms, std / mean")                           \
+      "neural collapse 2: spread of the class means' norms, std / mean",                           \
+      "0: all class means are equally far from their centre")                                      \
     X(NC2_ANGLE, nc2_angle, "1", NEEDS_LABELS,                                                     \
-      "neural collapse 2: mean |cos + 1/(C-1)| over pairs of class means")                         \
-    X(STABLE_RANK, stable_rank, "1", NEEDS_SPECTRUM, "sum of the eigenvalues / the largest")       \
+      "neural collapse 2: mean |cos + 1/(C-1)| over pairs of class means",                         \
+      "0: the class means are at equal and widest angles")
+
+/* How many directions the features vary in. */
+#define METRICS_RANKS(X)                                                                           \
+    X(STABLE_RANK, stable_rank, "1", NEEDS_SPECTRUM, "sum of the eigenvalues / the largest",       \
+      "directions as strong as the strongest one that the variance would fill")                    \
     X(EFFECTIVE_RANK, effective_rank, "1", NEEDS_SPECTRUM,                                         \
-      "exp of the entropy of the eigenvalues' shares")                                             \
+      "exp of the entropy of the eigenvalues' shares",                                             \
+      "directions that the variance is spread over; below five rows for each it is a lower bound") \
     X(RANKME, rankme, "1", NEEDS_SPECTRUM,                                                         \
-      "exp of the entropy of the singular values' shares, as RankMe has it")                       \
-    X(D_LR_SE, d_lr_se, "1", NEEDS_NOTHING, "standard error of d_lr, by a jackknife")              \
+      "exp of the entropy of the singular values' shares, as RankMe has it",                       \
+      "compare it only with RankMe values of as many rows")
+
+/* Standard errors; NAME_se belongs to the measure NAME. */
+#define METRICS_ERRORS(X)                                                                          \
+    X(D_LR_SE, d_lr_se, "1", NEEDS_NOTHING, "standard error of d_lr, by a jackknife",              \
+      "how far d_lr would stray over other windows of as many rows; its bias is not in it")        \
     X(D_DEBIASED_SE, d_debiased_se, "1", NEEDS_NOTHING,                                            \
-      "standard error of d_debiased, by a jackknife")                                              \
+      "standard error of d_debiased, by a jackknife",                                              \
+      "two of these on each side of d_debiased hold the population's value about 95 times in 100")
+
+/* How far the features have moved since the first window. */
+#define METRICS_CHANGE(X)                                                                          \
     X(S_INIT, s_init, "1", NEEDS_PROBE,                                                            \
-      "CKA of the features with those of the same rows in the first window")                       \
-    X(S_INIT_UNCENTRED, s_init_uncentred, "1", NEEDS_PROBE, "the same with the means left in")
+      "CKA of the features with those of the same rows in the first window",                       \
+      "1: the features have not moved; with fewer rows than features it is high for unrelated "    \
+      "ones, too")                                                                                 \
+    X(S_INIT_UNCENTRED, s_init_uncentred, "1", NEEDS_PROBE, "the same with the means left in",     \
+      "high wherever the mean is large, whatever moved about it")
+
+#define METRICS_MEASURED(X)                                                                        \
+    METRICS_RICHNESS(X)                                                                            \
+    METRICS_COLLAPSE(X)                                                                            \
+    METRICS_RANKS(X)                                                                               \
+    METRICS_ERRORS(X)                                                                              \
+    METRICS_CHANGE(X)
 
 /* Of the whole network: only the trainer can compute them. It is sent with a checkpoint, and goes
  * into the point of each of its layers. */
 #define METRICS_REPORTED(X)                                                                        \
-    X(PARAM_NORM, param_norm, "1", NEEDS_TRAINER, "||theta||^2 of the trainable parameters")       \
+    X(PARAM_NORM, param_norm, "1", NEEDS_TRAINER, "||theta||^2 of the trainable parameters",       \
+      "falls under weight decay, whatever the features do")                                        \
     X(PARAM_CHANGE, param_change, "1", NEEDS_TRAINER,                                              \
-      "||theta - theta_0||^2 / ||theta_0||^2 of the trainable parameters")                         \
+      "||theta - theta_0||^2 / ||theta_0||^2 of the trainable parameters",                         \
+      "0: the parameters are where they began")                                                    \
     X(NTK_DISTANCE, ntk_distance, "1", NEEDS_TRAINER,                                              \
-      "1 - <K_0,K> / (||K_0|| ||K||) of the tangent kernel")                                       \
+      "1 - <K_0,K> / (||K_0|| ||K||) of the tangent kernel",                                       \
+      "0: the tangent kernel is the initial one, as in lazy training")                             \
     X(NTK_ALIGNMENT, ntk_alignment, "1", NEEDS_TRAINER,                                            \
-      "alignment of the tangent kernel with the targets")
+      "alignment of the tangent kernel with the targets",                                          \
+      "1: the tangent kernel is the targets' own")
 
 #define METRICS(X)                                                                                 \
     METRICS_MEASURED(X)                                                                            \
     METRICS_REPORTED(X)
 
 enum metric {
-#define X(ENUM, name, unit, needs, sentence) METRIC_##ENUM,
+#define X(ENUM, ...) METRIC_##ENUM,
     METRICS(X)
 #undef X
         METRIC_COUNT
@@ -67,7 +113,8 @@ struct metric_info {
     const char *name; /* as in JSON, and the column in the store */
     const char *unit;
     enum metric_needs needs;
-    const char *description; /* one sentence */
+    const char *description; /* what the number is: one sentence */
+    const char *read_as;     /* what to make of it: one sentence */
 };
 
 extern const struct metric_info metric_table[METRIC_COUNT];
@@ -97,7 +144,19 @@ int metric_find(const char *name);
     X(TOP_OUTPUTS, top_outputs, "measured against the leading output directions")                  \
     X(RIDGE, ridge, "measured against the ridge projector of the outputs")                         \
     X(FROM_HEAD, from_head, "the outputs are what the head's weights make of the features")        \
-    X(NO_HEAD, no_head, "the head did not come in this window: what needs outputs is missing")
+    X(NO_HEAD, no_head, "the head did not come in this window: what needs outputs is missing")     \
+    X(BIASED, biased,                                                                              \
+      "too few rows for the plain values: they are off by more than two standard errors; read "    \
+      "the "                                                                                       \
+      "de-biased ones")                                                                            \
+    X(OUTLIERS, outliers, "a few long rows make up the sums: the values depend on single rows")    \
+    X(DEPENDENT_ROWS, dependent_rows,                                                              \
+      "neighbouring rows depend on each other: the standard errors are too small")                 \
+    X(WIDE_OUTPUTS, wide_outputs,                                                                  \
+      "the outputs span more than half of the features' dimensions: a random head reads as rich")  \
+    X(NONLINEAR_HEAD, nonlinear_head,                                                              \
+      "the outputs are not a linear function of the features: send those before the softmax")      \
+    X(BELOW_FLOOR, below_floor, "values below what single precision resolves were left out")
 
 enum flag_bit {
 #define X(ENUM, name, sentence) FLAG_BIT_##ENUM,

@@ -7,7 +7,7 @@
 const struct point_field point_table[POINT_MEMBER_COUNT] = {
 #define FIELD(name, KIND, PLACE, sentence)                                                         \
     {#name, POINT_KIND_##KIND, POINT_PLACE_##PLACE, -1, offsetof(struct point, name), sentence},
-#define MEASURE(ENUM, name, unit, needs, sentence)                                                 \
+#define MEASURE(ENUM, name, unit, needs, sentence, read_as)                                        \
     {#name,                                                                                        \
      POINT_KIND_NUMBER,                                                                            \
      POINT_PLACE_ROW,                                                                              \

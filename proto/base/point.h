@@ -62,8 +62,8 @@ struct point {
 
 /* The members by number: POINT_step, and POINT_D_LR for a measure. */
 enum point_member {
-#define FIELD(name, KIND, PLACE, sentence)         POINT_##name,
-#define MEASURE(ENUM, name, unit, needs, sentence) POINT_##ENUM,
+#define FIELD(name, KIND, PLACE, sentence) POINT_##name,
+#define MEASURE(ENUM, ...)                 POINT_##ENUM,
     POINT_FIELDS(FIELD, MEASURE)
 #undef FIELD
 #undef MEASURE

@@ -17,7 +17,7 @@
 #define SMALL_RESIDUAL 8
 
 static measure_fn *const functions[METRIC_COUNT] = {
-#define X(ENUM, name, unit, needs, sentence) [METRIC_##ENUM] = measure_##name,
+#define X(ENUM, name, ...) [METRIC_##ENUM] = measure_##name,
     METRICS_MEASURED(X)
 #undef X
 };

@@ -32,6 +32,6 @@ struct evidence {
 /* A measure: one number, NaN where the data does not define it. */
 typedef double measure_fn(const struct evidence *);
 
-#define X(ENUM, name, unit, needs, sentence) measure_fn measure_##name;
+#define X(ENUM, name, ...) measure_fn measure_##name;
 METRICS_MEASURED(X)
 #undef X
