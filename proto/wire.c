@@ -141,9 +141,10 @@ static int check_columns(const struct wire_header *header, struct err *err)
     if (header->n_outputs < 1 || header->n_outputs > most)
         return err_set(err, -EPROTO, "n_outputs is %" PRIu32 ", expected 1 to %" PRIu32,
                        header->n_outputs, most);
-    if (header->n_targets > WIRE_SENT_MAX)
-        return err_set(err, -EPROTO, "n_targets is %" PRIu32 ", expected at most %d",
-                       header->n_targets, WIRE_SENT_MAX);
+    most = dtype_is_label(header->targets_dtype) ? WIRE_CLASSES_MAX : WIRE_SENT_MAX;
+    if (header->n_targets > most)
+        return err_set(err, -EPROTO, "n_targets is %" PRIu32 ", expected at most %" PRIu32,
+                       header->n_targets, most);
     return 0;
 }
 

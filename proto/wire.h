@@ -15,12 +15,15 @@
 /* The largest p and C: X'X of that many features is beyond any memory budget (INGEST.md, Limits).
  */
 #define WIRE_COLUMNS_MAX 65536
-/* The most outputs, and the most targets, that come as columns: Y'Y of that many takes 2 GiB, and
- * LAPACK's work for the vectors of 32,767 and more is beyond its integers. A head can stand for
- * more. */
+/* The most outputs, and the most targets that are values, which come as columns: Y'Y of that many
+ * takes 2 GiB, and LAPACK's work for the vectors of 32,767 and more is beyond its integers. A head
+ * can stand for more. */
 #define WIRE_SENT_MAX 16384
 /* The most outputs that a head stands for: the number is only kept, and no memory depends on it. */
 #define WIRE_HEAD_MAX 16777216
+/* The most classes of labels, as for a head: the classes that occur need memory, not this number.
+ */
+#define WIRE_CLASSES_MAX 16777216
 /* The largest frame, set as ZMQ_MAXMSGSIZE by the daemon. */
 #define WIRE_FRAME_MAX 67108864u
 /* Layers that share one message, and its frames: header, name and features of each, then outputs,

@@ -156,7 +156,9 @@ int metric_find(const char *name);
       "the outputs span more than half of the features' dimensions: a random head reads as rich")  \
     X(NONLINEAR_HEAD, nonlinear_head,                                                              \
       "the outputs are not a linear function of the features: send those before the softmax")      \
-    X(BELOW_FLOOR, below_floor, "values below what single precision resolves were left out")
+    X(BELOW_FLOOR, below_floor, "values below what single precision resolves were left out")       \
+    X(CLASSES_LOST, classes_lost,                                                                  \
+      "more classes than there is memory for: what needs labels is missing")
 
 enum flag_bit {
 #define X(ENUM, name, sentence) FLAG_BIT_##ENUM,

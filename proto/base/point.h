@@ -27,6 +27,8 @@
     FIELD(p, SIZE, LAYER, "features")                                                              \
     FIELD(c, SIZE, LAYER, "outputs")                                                               \
     FIELD(rank, SIZE, ROW, "r, rank of the centred outputs")                                       \
+    FIELD(classes_seen, COUNT, ROW, "classes with a row in the window; 0 without labels")          \
+    FIELD(class_rows_min, COUNT, ROW, "rows of the class that has the fewest; 0 without labels")   \
     METRICS(MEASURE)                                                                               \
     FIELD(flags, FLAGS, ROW, "bits of enum flag")
 

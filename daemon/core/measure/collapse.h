@@ -1,11 +1,10 @@
-/* Neural collapse (Papyan, Han and Donoho 2020) of one window, from its moments alone: labels are
- * one-hot columns there, and their products with the features are the class sums. Pure; any thread,
- * one at a time per moments. The caller knows that the targets are labels.
+/* Neural collapse (Papyan, Han and Donoho 2020) of one window, from its moments and the classes'
+ * sums. Pure; any thread, one at a time per moments. The caller knows that there are classes.
  *
  * Classes c = 1..C that occurred, pi_c their share of the rows, mu_c their means, m the mean of all
  * rows:
  *
- *     mu_c - m = sum w (x - m)(t_c - mean t_c) / (W pi_c)       a column of xy
+ *     mu_c - m                                                  moments_class_mean
  *     mu  = sum_c mu_c / C                                      the mean of the class means
  *     S_B = sum_c (mu_c - mu)(mu_c - mu)' / C                   each class counts the same
  *     S_W = S - sum_c pi_c (mu_c - m)(mu_c - m)'                each row counts the same
@@ -18,23 +17,31 @@
  * S_W is a difference. Where classes have collapsed, nc1 is the rounding of the moments: about 1e-8
  * for f32 rows and 1e-15 for f64, times tr(S S_B^+)/C. A result below 0 becomes 0.
  *
- * Tested by test_spectrum.c. */
+ * All but nc1 cost p C operations and p C_0^2 for the pairs of at most C_0 classes: of more, an
+ * even sample of so many stands for the pairs of all (COLLAPSE_PAIRED).
+ *
+ * Tested by test_collapse.c and test_spectrum.c. */
 #pragma once
 
 #include <stdbool.h>
 
 #include "daemon/core/moments/moments.h"
 
-/* nc1 costs p^2 C multiplications more than a point without it. Up to this many, a quarter of a
- * second of one core (p = 4096 with 256 classes), it is computed at every checkpoint. */
+/* nc1 costs p^2 C multiplications more than a point without it (p^2 (C + 10 p) with more classes
+ * than features). Up to this many, a quarter of a second of one core (p = 4096 with 256 classes),
+ * it is computed at every checkpoint. */
 #define COLLAPSE_CHEAP 4.3e9
+/* Of 2,048 independent directions in p = 4096 the mean over pairs is known to 1 %. Their products
+ * are 32 MiB; wide layers take as many as COLLAPSE_CHEAP allows. */
+#define COLLAPSE_PAIRED 2048
 
 struct collapse {
     uint32_t n_classes; /* C: that occurred; below 2 nothing is defined */
     uint32_t n_missing; /* declared, but without a row: left out */
+    uint64_t rows_min;  /* of the class that has the fewest; 0: no class occurred */
     double nc1, nc1_quotient, nc2_norm_cv, nc2_angle; /* NaN: not defined, or not computed */
 };
 
-/* The targets of the moments must be one-hot labels. Beyond COLLAPSE_CHEAP nc1 is computed only
+/* The moments have classes that are not lost. Beyond COLLAPSE_CHEAP nc1 is computed only
  * `at_any_cost`. Returns 0, -ENOMEM, or -EDOM when LAPACK fails. */
 int collapse_measure(const struct moments *, bool at_any_cost, struct collapse *out);

@@ -92,21 +92,22 @@ static int gather_outputs(struct evidence *evidence, const struct measure_plan *
     return flag_not_converged(rc, out);
 }
 
-static bool has_labels(const struct moments *m, const struct measure_plan *plan)
-{
-    return plan->targets_are_labels && m->k > 0;
-}
-
 static int gather_collapse(struct evidence *evidence, const struct measure_plan *plan,
                            struct collapse *collapse, struct point *out)
 {
     int rc;
 
-    if (!has_labels(evidence->moments, plan))
+    if (!evidence->moments->classes)
         return 0;
+    if (evidence->moments->classes->is_lost) {
+        out->flags |= FLAG_CLASSES_LOST;
+        return 0;
+    }
     rc = collapse_measure(evidence->moments, plan->spectrum.wanted, collapse);
     if (rc < 0)
         return flag_not_converged(rc, out);
+    out->classes_seen = collapse->n_classes;
+    out->class_rows_min = collapse->rows_min;
     if (collapse->n_missing > 0)
         out->flags |= FLAG_CLASSES_MISSING;
     evidence->collapse = collapse;
@@ -178,6 +179,8 @@ static void clear_point(const struct evidence *evidence, struct point *out)
     out->p = (uint32_t)evidence->moments->p;
     out->c = (uint32_t)evidence->moments->c;
     out->rank = 0;
+    out->classes_seen = 0;
+    out->class_rows_min = 0;
     out->flags = evidence->moments->by_rows ? FLAG_ROW_FORM : 0;
     for (int i = 0; i < METRIC_COUNT; i++)
         out->value[i] = (double)NAN;
@@ -247,7 +250,7 @@ static int fill_point(struct evidence *evidence, const struct measure_plan *plan
 
 bool measure_needs_xx(const struct moments *m, const struct measure_plan *plan)
 {
-    return has_labels(m, plan) || plan->spectrum.wanted || plan->head;
+    return m->classes || plan->spectrum.wanted || plan->head;
 }
 
 static int measure_moments(const struct moments *m, const struct measure_plan *plan,

@@ -31,7 +31,6 @@ struct measure_plan {
     struct precision precision; /* of the outputs: the head's, if there is one */
     struct projector projector; /* not AUTO */
     const struct head *head;    /* makes the outputs from the features; NULL: they were sent */
-    bool targets_are_labels;
     struct spectrum_wish spectrum;
     struct probe *probe;         /* of the first window; without rows it receives those of this one.
                                     NULL: the rows are no probe */

@@ -134,6 +134,13 @@ static int eigenpairs_init(struct eigenpairs *pairs, const struct moments *m, bo
 
 /* ---- the shares ---- */
 
+/* 0, and NaN where the eigenvalue is rounding: there is no e_k. Without shares nothing. */
+static void clear_shares(const struct eigenpairs *pairs, double cutoff, double *share)
+{
+    for (size_t k = 0; share && k < pairs->n; k++)
+        share[k] = eigenvalue(pairs, k) > cutoff * eigenvalue(pairs, 0) ? 0 : (double)NAN;
+}
+
 /* share_k = |(X'Q)'v_k|^2 / l_k with l_k the eigenvalue of X'X: the squared length of the part of
  * e_k that lies in the span. Below the cut-off l_k is rounding, and its e_k is anything. */
 static int project(const struct span *span, const struct moments *m, const struct eigenpairs *pairs,
@@ -142,8 +149,7 @@ static int project(const struct span *span, const struct moments *m, const struc
     size_t p = m->p, r = span->rank;
     double *xq, *rows;
 
-    for (size_t k = 0; k < pairs->n; k++)
-        share[k] = eigenvalue(pairs, k) > cutoff * eigenvalue(pairs, 0) ? 0 : (double)NAN;
+    clear_shares(pairs, cutoff, share);
     if (r == 0)
         return 0;
     xq = malloc((p + CHUNK_VECTORS) * r * sizeof *xq);
@@ -162,6 +168,79 @@ static int project(const struct span *span, const struct moments *m, const struc
         }
     }
     free(xq);
+    return 0;
+}
+
+/* The targets of a window: values, which are columns of Y, or classes, whose sums are there. */
+static bool has_targets(const struct moments *m)
+{
+    return m->k > 0 || (m->classes && !m->classes->is_lost);
+}
+
+/* The one-hot columns of the classes are orthogonal, with squared lengths W pi_c. So the part of
+ * e_k in their span is
+ *
+ *     share_k = sum_c pi_c (v_k'(mu_c - m))^2 / rho_k         centred: the constant is taken out
+ *     share_k = sum_c pi_c (v_k'mu_c)^2 / rho_k               uncentred
+ */
+struct class_shares {
+    const struct moments *m;
+    const struct eigenpairs *pairs;
+    double *rows;  /* CHUNK_VECTORS x p: sqrt(pi_c) (mu_c - m), or with m */
+    double *along; /* n vectors x CHUNK_VECTORS */
+};
+
+static void add_classes(const struct class_shares *shares, size_t n, double *share)
+{
+    size_t p = shares->m->p, n_vectors = shares->pairs->n;
+
+    linalg_product_transposed_f64(n_vectors, p, n, shares->pairs->vectors, p, shares->rows, p,
+                                  shares->along, n);
+    for (size_t i = 0; i < n_vectors; i++) {
+        size_t k = n_vectors - 1 - i;
+
+        share[k] += shares->m->weight * linalg_sum_squares(n, shares->along + i * n) /
+                    eigenvalue(shares->pairs, k);
+    }
+}
+
+/* Reads the next classes from `*slot` on into rows; returns how many. */
+static size_t read_classes(const struct class_shares *shares, bool uncentred, size_t *slot)
+{
+    const struct moments *m = shares->m;
+    size_t n = 0;
+
+    for (; *slot < m->classes->n && n < CHUNK_VECTORS; ++*slot) {
+        double *row = shares->rows + n * m->p, root = sqrt(moments_class_share(m, *slot));
+
+        if (!(root > 0))
+            continue;
+        moments_class_mean(m, *slot, row);
+        for (size_t i = 0; i < m->p; i++)
+            row[i] = root * (row[i] + (uncentred ? m->mean_x[i] : 0));
+        n++;
+    }
+    return n;
+}
+
+static int add_class_shares(struct spectrum *spectrum, const struct moments *m,
+                            const struct eigenpairs *pairs, double cutoff)
+{
+    struct class_shares shares = {.m = m, .pairs = pairs};
+    size_t n_classes = 0, slot = 0, n;
+
+    shares.rows = malloc((m->p + pairs->n) * CHUNK_VECTORS * sizeof(double));
+    if (!shares.rows)
+        return -ENOMEM;
+    shares.along = shares.rows + m->p * CHUNK_VECTORS;
+    clear_shares(pairs, cutoff, spectrum->q);
+    while ((n = read_classes(&shares, spectrum->uncentred, &slot)) > 0) {
+        n_classes += n;
+        if (spectrum->q)
+            add_classes(&shares, n, spectrum->q);
+    }
+    free(shares.rows);
+    spectrum->rank_targets = (uint32_t)(n_classes - !spectrum->uncentred);
     return 0;
 }
 
@@ -188,6 +267,8 @@ static int fill(struct spectrum *spectrum, const struct moments *m, struct preci
         spectrum->rho[k] = eigenvalue(pairs, k) > 0 ? eigenvalue(pairs, k) / m->weight : 0;
     rc = span_init_projected(&span, m, 0, m->c, precision.outputs, outputs);
     rc = add_shares(rc, &span, m, pairs, cutoff, &spectrum->rank, spectrum->u);
+    if (rc == 0 && m->classes && !m->classes->is_lost)
+        return add_class_shares(spectrum, m, pairs, cutoff);
     if (rc < 0 || m->k == 0)
         return rc;
     rc = span_init(&span, m, m->c, m->k, precision.targets);
@@ -216,7 +297,7 @@ static double total_variance(const struct moments *m, bool uncentred)
 static struct spectrum *new_empty(const struct moments *m, size_t n, bool uncentred)
 {
     bool few_rows = m->weight * m->weight <= m->weight_sq * (double)m->p;
-    struct spectrum *spectrum = spectrum_alloc((uint32_t)n, !few_rows, !few_rows && m->k > 0);
+    struct spectrum *spectrum = spectrum_alloc((uint32_t)n, !few_rows, !few_rows && has_targets(m));
 
     if (!spectrum)
         return NULL;

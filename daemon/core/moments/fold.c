@@ -30,13 +30,13 @@ static size_t capacity_for(size_t p, size_t w)
     return rows < BLOCK_MAX_ROWS ? rows : BLOCK_MAX_ROWS;
 }
 
-/* Per row x, y, s_part, root, rs, half a turn and a range; then means and differences, and the
- * scratch of the workers. */
+/* Per row x, y, s_part, root, rs, half a turn, a slot and a range; then means and differences, and
+ * the scratch of the workers. */
 double fold_size_bytes(size_t p, size_t w, size_t n_workers)
 {
     double rows = (double)capacity_for(p, w), t = (double)tile_order(p), vectors = (double)(p + w);
-    double a_row =
-        sizeof(double) * (vectors + (double)fold_n_side(p) + 3) + sizeof(struct row_range);
+    double a_row = sizeof(double) * (vectors + (double)fold_n_side(p) + 3) + sizeof(uint32_t) +
+                   sizeof(struct row_range);
 
     return rows * a_row + sizeof(double) * 2 * vectors +
            (double)n_workers * t * (sizeof(float) * t + sizeof(double) * 2 * WIDEN_ROWS);
@@ -69,14 +69,16 @@ struct fold *fold_new(size_t p, size_t w, size_t n_workers)
     fold->y = malloc(rows * w * sizeof(double));
     fold->root = malloc(rows * sizeof(double));
     fold->rs = malloc(rows * sizeof(double));
+    fold->slot = malloc(rows * sizeof *fold->slot);
     fold->s_part = malloc(side * rows * sizeof(double));
     fold->mean_x = malloc(2 * p * sizeof(double));
     fold->mean_y = malloc(2 * w * sizeof(double));
     fold->exponent = calloc(side, sizeof *fold->exponent);
     fold->turns = malloc(rows / 2 * sizeof *fold->turns);
     fold->scratch = calloc(n_workers, sizeof *fold->scratch);
-    ok = fold->ranges && fold->x && fold->y && fold->root && fold->rs && fold->s_part &&
-         fold->mean_x && fold->mean_y && fold->exponent && fold->turns && fold->scratch;
+    ok = fold->ranges && fold->x && fold->y && fold->root && fold->rs && fold->slot &&
+         fold->s_part && fold->mean_x && fold->mean_y && fold->exponent && fold->turns &&
+         fold->scratch;
     for (size_t i = 0; ok && i < n_workers; i++) {
         fold->scratch[i].product = malloc(t * t * sizeof(float));
         fold->scratch[i].wide = malloc(sizeof(double) * 2 * WIDEN_ROWS * t);
@@ -105,6 +107,7 @@ void fold_free(struct fold *fold)
     free(fold->y);
     free(fold->root);
     free(fold->rs);
+    free(fold->slot);
     free(fold->s_part);
     free(fold->mean_x);
     free(fold->mean_y);
@@ -191,6 +194,8 @@ static void enter_centre(struct fold *fold)
 
     if (fold->moments->reservoir)
         reservoir_make_room(fold->moments->reservoir, fold->n);
+    if (fold->moments->classes)
+        fold_find_classes(fold, decay);
     fold->combination = moments_combination(fold->moments, decay, fold->weight);
     enter(fold, PHASE_CENTRE, fold_n_side(fold->p) + 1);
 }

@@ -11,7 +11,8 @@
  *
  *     CHECK    one a batch        a batch with a value that is not finite is refused whole
  *     MAKE     one a tile         X'X from the rows so far, in the block that ends by_rows
- *     CENTRE   one a column tile  mean, centred block, its share of s_i = |x_i - shift|^2
+ *     CENTRE   one a column tile  mean, centred block, its share of s_i = |x_i - shift|^2, and of
+ *                                 the classes' sums
  *              one for outputs    mean, centred outputs
  *     PRODUCT  one a tile         xx += X'X, summed in double
  *              one a column tile  xy += X'Y and sum_sx += X's, in double
@@ -36,7 +37,7 @@ struct rows {
     size_t n;
     const void *features; /* n x p */
     const void *outputs;  /* n x C */
-    const void *targets;  /* n labels in 0..K-1, or n x K values; NULL: none */
+    const void *targets;  /* n labels in 0..K-1 for moments with classes; or n x K values; NULL */
     const void *weights;  /* n, not negative; NULL: all 1 */
     enum dtype features_dtype;
     enum dtype outputs_dtype;

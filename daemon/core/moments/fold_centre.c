@@ -29,23 +29,14 @@ static void read_outputs(const struct fold *fold, const struct row_range *range,
                       out);
 }
 
-/* A label is a one-hot row. */
 static void read_targets(const struct fold *fold, const struct row_range *range, size_t i,
                          size_t col, size_t n, double *out)
 {
-    enum dtype d = range->rows->targets_dtype;
-    const char *targets = range->rows->targets;
-    double label;
+    size_t size = dtype_size(range->rows->targets_dtype);
+    size_t at = (range->from + i) * fold->moments->k + col;
 
-    if (!dtype_is_label(d)) {
-        convert_to_double(d, targets + ((range->from + i) * fold->moments->k + col) * dtype_size(d),
-                          n, out);
-        return;
-    }
-    convert_to_double(d, targets + (range->from + i) * dtype_size(d), 1, &label);
-    memset(out, 0, n * sizeof *out);
-    if (label >= (double)col && label < (double)(col + n))
-        out[(size_t)label - col] = 1;
+    convert_to_double(range->rows->targets_dtype, (const char *)range->rows->targets + at * size, n,
+                      out);
 }
 
 typedef void reader(const struct fold *, const struct row_range *, size_t i, size_t col, size_t n,
@@ -143,6 +134,43 @@ static void copy_weights(const struct fold *fold)
     }
 }
 
+static void copy_labels(const struct fold *fold)
+{
+    size_t at = 0;
+
+    for (size_t k = 0; k < fold->n_ranges; k++) {
+        for (size_t i = 0; i < fold->ranges[k].n; i++, at++) {
+            size_t place = reservoir_place(fold->moments->reservoir, at);
+
+            if (place != RESERVOIR_NONE)
+                fold->moments->classes->kept[place] =
+                    fold_label_of(fold->ranges[k].rows, fold->ranges[k].from + i);
+        }
+    }
+}
+
+/* z += w (x - shift) of each row's class, for columns col..col+n-1. */
+static void sum_classes(const struct fold *fold, size_t col, size_t n)
+{
+    const struct classes *classes = fold->moments->classes;
+    const double *shift = fold->moments->shift + col;
+    double row[TILE_ORDER];
+    size_t at = 0;
+
+    for (size_t k = 0; k < fold->n_ranges; k++) {
+        for (size_t i = 0; i < fold->ranges[k].n; i++, at++) {
+            double *z, w = fold->root[at] * fold->root[at] / classes->scale;
+
+            if (fold->slot[at] == CLASSES_NONE)
+                continue;
+            z = classes_z(classes, fold->slot[at]) + col;
+            read_features(fold, &fold->ranges[k], i, col, n, row);
+            for (size_t j = 0; j < n; j++)
+                z[j] += w * (row[j] - shift[j]);
+        }
+    }
+}
+
 /* One row as `factor` times its difference from the mean; returns its part of s_i. */
 static double centre_row(const struct fold *fold, const struct row_range *range, size_t i,
                          size_t col, size_t n, double factor, double *row)
@@ -197,6 +225,8 @@ void fold_centre_features(struct fold *fold, size_t k)
         memcpy(fold->moments->shift + col, fold->mean_x + col, n * sizeof(double));
     for (size_t j = col; j < col + n; j++)
         fold->dx[j] = fold->mean_x[j] - fold->moments->mean_x[j];
+    if (fold->moments->classes)
+        sum_classes(fold, col, n);
     fold->exponent[k] = 0;
     largest = centre_rows(fold, col, n, 1, s_part);
     if (fold->wide || largest == 0)
@@ -237,6 +267,8 @@ static void copy_outputs(const struct fold *fold)
         copy_columns(fold, read_outputs, 0, m->c, m->reservoir->y, m->w);
     if (m->k > 0)
         copy_columns(fold, read_targets, 0, m->k, m->reservoir->y + m->c, m->w);
+    if (m->classes)
+        copy_labels(fold);
     copy_weights(fold);
 }
 
@@ -249,6 +281,20 @@ void fold_centre_outputs(struct fold *fold)
     turn_rows(fold, fold->w, fold->y);
     for (size_t j = 0; j < fold->w; j++)
         fold->dy[j] = fold->mean_y[j] - fold->moments->mean_y[j];
+}
+
+/* What a row of weight w and square s adds to its class. */
+static void count_row(const struct fold *fold, size_t i, double w, double s)
+{
+    struct classes *classes = fold->moments->classes;
+    struct class_sums *sums;
+
+    if (fold->slot[i] == CLASSES_NONE)
+        return;
+    sums = &classes->sums[fold->slot[i]];
+    sums->rows++;
+    sums->weight += w / classes->scale;
+    sums->squares += w * s / classes->scale;
 }
 
 void fold_sum_s(struct fold *fold)
@@ -264,6 +310,8 @@ void fold_sum_s(struct fold *fold)
         fold->rs[i] = fold->root[i] * s;
         fold->weighted_s += w * s;
         sum_s2 += w * s * s;
+        if (fold->moments->classes)
+            count_row(fold, i, w, s);
     }
     turn_rows(fold, 1, fold->rs);
     fold->moments->sum_s2 = decay * fold->moments->sum_s2 + sum_s2;

@@ -18,7 +18,7 @@ static bool check_frame(struct rows *rows, const char *what, enum dtype d, const
 /* The caller has checked labels: they lie in 0..K-1. */
 static bool check_targets(struct rows *rows, size_t n_targets)
 {
-    return n_targets == 0 || dtype_is_label(rows->targets_dtype) ||
+    return n_targets == 0 ||
            check_frame(rows, "targets", rows->targets_dtype, rows->targets, n_targets);
 }
 
@@ -31,6 +31,15 @@ double fold_weight_of(const struct rows *rows, size_t i)
                           (const char *)rows->weights + i * dtype_size(rows->weights_dtype), 1,
                           &weight);
     return weight;
+}
+
+uint32_t fold_label_of(const struct rows *rows, size_t i)
+{
+    double label;
+
+    convert_to_double(rows->targets_dtype,
+                      (const char *)rows->targets + i * dtype_size(rows->targets_dtype), 1, &label);
+    return (uint32_t)label;
 }
 
 static bool check_weights(struct rows *rows)
@@ -92,6 +101,23 @@ void fold_weigh_rows(struct fold *fold)
             fold->root[at] = sqrt(w);
             fold->weight += w;
             fold->weight_sq += w * w;
+        }
+    }
+}
+
+void fold_find_classes(struct fold *fold, double decay)
+{
+    struct classes *classes = fold->moments->classes;
+    size_t at = 0;
+
+    classes_forget(classes, decay);
+    for (size_t k = 0; k < fold->n_ranges; k++) {
+        const struct row_range *range = &fold->ranges[k];
+
+        for (size_t i = 0; i < range->n; i++, at++) {
+            fold->slot[at] = CLASSES_NONE;
+            if (fold->root[at] > 0)
+                fold->slot[at] = classes_slot(classes, fold_label_of(range->rows, range->from + i));
         }
     }
 }

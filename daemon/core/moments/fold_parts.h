@@ -5,8 +5,9 @@
  *     fold_add          ranges of rows, borrowed from their batches
  *     fold_check_batch  a batch may be refused here; fold_drop_refused then leaves it out
  *     fold_weigh_rows   w_i; when nothing has weight the block ends here
+ *     fold_find_classes the slot of each row's class, new classes included
  *     fold_centre_*     means, then x and y: sqrt(w) (value - mean), turned; fills the reservoir
- *     fold_sum_s        s_i from the column tiles
+ *     fold_sum_s        s_i from the column tiles, and the classes' sums of it
  *     fold_product_*    xx, xy, yy, sum_sx
  *     fold_commit       means, weight and n_rows; nothing fails after the check
  *
@@ -62,11 +63,12 @@ struct fold {
     size_t n_ranges;
     size_t n; /* rows in the block */
 
-    bool wide;     /* the block is double: the features are f64 */
-    void *x;       /* n x p, centred, weighted by sqrt(w), turned: float, or double when wide */
-    double *y;     /* n x w: outputs, then targets, treated as x */
-    double *root;  /* n: sqrt(w_i) */
-    double weight; /* of the block: sum w */
+    bool wide;      /* the block is double: the features are f64 */
+    void *x;        /* n x p, centred, weighted by sqrt(w), turned: float, or double when wide */
+    double *y;      /* n x w: outputs, then targets, treated as x */
+    double *root;   /* n: sqrt(w_i) */
+    uint32_t *slot; /* n: of the row's class */
+    double weight;  /* of the block: sum w */
     double weight_sq;
 
     double *mean_x, *mean_y;
@@ -94,6 +96,10 @@ void fold_check_batch(struct fold *, struct rows *);
 /* Between CHECK and CENTRE: leaves out refused batches, and weighs the other rows. */
 void fold_drop_refused(struct fold *);
 void fold_weigh_rows(struct fold *);
+/* The label of the i-th row of a batch. */
+uint32_t fold_label_of(const struct rows *, size_t i);
+/* Old rows are forgotten by `decay`; then each row that weighs has its slot. */
+void fold_find_classes(struct fold *, double decay);
 
 /* CENTRE: the k-th column tile, and the outputs with the targets. */
 void fold_centre_features(struct fold *, size_t k);

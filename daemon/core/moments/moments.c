@@ -65,6 +65,8 @@ void moments_reset(struct moments *m)
     m->sum_s2 = 0;
     if (m->reservoir)
         reservoir_reset(m->reservoir);
+    if (m->classes)
+        classes_reset(m->classes);
     memset(m->mean_x, 0, m->p * sizeof(double));
     memset(m->mean_y, 0, m->w * sizeof(double));
     memset(m->shift, 0, m->p * sizeof(double));
@@ -118,6 +120,20 @@ int moments_make_xx(struct moments *m)
     free(scratch);
     m->by_rows = false;
     return 0;
+}
+
+double moments_class_share(const struct moments *m, size_t slot)
+{
+    return m->classes->sums[slot].weight * m->classes->scale / m->weight;
+}
+
+void moments_class_mean(const struct moments *m, size_t slot, double *out)
+{
+    const double *z = classes_z(m->classes, slot);
+    double weight = m->classes->sums[slot].weight;
+
+    for (size_t i = 0; i < m->p; i++)
+        out[i] = z[i] / weight - (m->mean_x[i] - m->shift[i]);
 }
 
 /* With d = m - shift, z = (x - m) + d and M = xx:

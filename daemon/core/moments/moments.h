@@ -39,6 +39,9 @@
  * (by_rows): a window that is measured with fewer than p rows never touches a p x p matrix
  * (kernel.h). The first row too many makes it, and moments_make_xx makes it on demand.
  *
+ * Targets that are values are columns of Y behind the outputs. Labels are not: classes.h has their
+ * sums.
+ *
  * Tested with its files by test_moments.c and test_targets.c. */
 #pragma once
 
@@ -47,13 +50,14 @@
 #include <stdint.h>
 
 #include "daemon/core/matrix/tiles.h"
+#include "daemon/core/moments/classes.h"
 #include "daemon/core/moments/reservoir.h"
 #include "proto/base/dtype.h"
 
 struct moments {
     size_t p;
     size_t c;        /* outputs */
-    size_t k;        /* targets */
+    size_t k;        /* targets that are values; labels are in `classes` */
     size_t w;        /* c + k, columns of Y */
     uint64_t n_rows; /* rows that entered, however weighted */
     double weight;
@@ -67,6 +71,7 @@ struct moments {
     double sum_s2;
     double *sum_sx;              /* p */
     struct reservoir *reservoir; /* some of the rows; borrowed, or NULL: none are kept */
+    struct classes *classes;     /* sums by label; borrowed, or NULL: the rows have no labels */
     bool by_rows;  /* xx is not made: fewer rows than features, all in the reservoir */
     bool may_wait; /* the next window may begin by_rows, because the last one was short */
 };
@@ -119,6 +124,11 @@ int moments_absorb(struct moments *, const struct moments_view *, double decay);
 void moments_make_tile(struct moments *, size_t k, double *scratch);
 /* Makes xx if it is not made. Returns 0; or -ENOMEM, and the moments are as they were. */
 int moments_make_xx(struct moments *);
+
+/* Share of the weight that the class of a slot has; and its mean mu_c - m, p values, in `out`. The
+ * class has weight. */
+double moments_class_share(const struct moments *, size_t slot);
+void moments_class_mean(const struct moments *, size_t slot, double *out);
 
 /* sum w |x - m|^4 about the final mean, from the sums about the shift; not by_rows. `scratch` holds
  * 2 p doubles. */

@@ -148,7 +148,8 @@ int moments_absorb(struct moments *m, const struct moments_view *view, double de
 {
     double *scratch;
 
-    assert(m->k == 0 && (view->xx_dtype == DTYPE_F32 || view->xx_dtype == DTYPE_F64));
+    assert(m->k == 0 && !m->classes &&
+           (view->xx_dtype == DTYPE_F32 || view->xx_dtype == DTYPE_F64));
     if (view->n_rows == 0)
         return 0;
     scratch = calloc(2 * m->p + m->w, sizeof *scratch);

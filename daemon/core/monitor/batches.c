@@ -66,12 +66,15 @@ static struct layer *make_layer(struct monitor *monitor, struct run *run, struct
     size_t n_workers = monitor->config.n_workers;
     bool makes_probe = run->has_probe && (!layer || layer->probe.n == 0);
     double size_bytes = layer_size_bytes(batch, n_workers, makes_probe);
+    double left = monitor->config.state_bytes - monitor->state_bytes - size_bytes;
+    size_t n_classes = layer_n_classes(batch, left);
 
+    size_bytes += layer_classes_bytes(batch, n_classes);
     if (check_room(monitor, run, layer != NULL, size_bytes, nack) < 0)
         return NULL;
     if (!layer)
         layer = run_add_layer(run, batch->layer, batch->p, batch->c);
-    if (!layer || layer_allocate(layer, batch, n_workers) < 0) {
+    if (!layer || layer_allocate(layer, batch, n_workers, n_classes) < 0) {
         nack_set(nack, NACK_EBUSY, "the daemon is out of memory");
         return NULL;
     }

@@ -10,6 +10,9 @@
 
 /* A batch number or row count that jumps by more is a mistake, not a loss. */
 #define MAX_JUMP (UINT64_C(1) << 40)
+/* The sums of a layer's classes take at most this part of the room that is left, so that layers
+ * after it find some, too. */
+#define CLASSES_PART 4
 
 /* ---- making and freeing ------------------------------------------------------------------- */
 
@@ -40,19 +43,45 @@ struct layer *layer_new(struct run *run, const char *name, uint32_t p, uint32_t 
     return layer;
 }
 
-double layer_size_bytes(const struct batch *batch, size_t n_workers, bool with_probe)
-{
-    size_t p = batch->p, w = (batch->outputs_from_head ? 0 : (size_t)batch->c) + batch->k;
-    size_t n_kept = reservoir_rows_max(p, w);
-
-    return reservoir_size_bytes(p, w) + (with_probe ? (double)probe_size_bytes(n_kept) : 0) +
-           moments_size_bytes(p, w) + fold_size_bytes(p, w, n_workers) +
-           (batch->outputs_from_head ? head_size_bytes(p, batch->k) : 0);
-}
-
 static bool has_labels(const struct batch *batch)
 {
     return dtype_is_label(batch->targets_dtype);
+}
+
+/* Columns of Y that come with the rows: labels are none. */
+static size_t output_columns(const struct batch *batch)
+{
+    return batch->outputs_from_head ? 0 : batch->c;
+}
+
+static size_t target_columns(const struct batch *batch)
+{
+    return has_labels(batch) ? 0 : batch->k;
+}
+
+double layer_size_bytes(const struct batch *batch, size_t n_workers, bool with_probe)
+{
+    size_t p = batch->p, k = target_columns(batch);
+    size_t w = output_columns(batch) + k, n_kept = reservoir_rows_max(p, w);
+
+    return reservoir_size_bytes(p, w) + (with_probe ? (double)probe_size_bytes(n_kept) : 0) +
+           moments_size_bytes(p, w) + fold_size_bytes(p, w, n_workers) +
+           (batch->outputs_from_head ? head_size_bytes(p, k) : 0);
+}
+
+size_t layer_n_classes(const struct batch *batch, double room_bytes)
+{
+    return has_labels(batch) ? classes_that_fit(batch->p, batch->k, room_bytes / CLASSES_PART) : 0;
+}
+
+static size_t rows_kept(const struct batch *batch)
+{
+    return reservoir_rows_max(batch->p, output_columns(batch) + target_columns(batch));
+}
+
+double layer_classes_bytes(const struct batch *batch, size_t n_classes)
+{
+    return n_classes > 0 ? classes_size_bytes(batch->p, n_classes, rows_kept(batch)) : 0;
 }
 
 /* As many, and labels or not. A head says what its layer's targets are. */
@@ -88,31 +117,37 @@ static void free_parts(struct layer *layer)
     fold_free(layer->fold);
     reservoir_free(layer->reservoir);
     head_free(layer->head);
+    classes_free(layer->classes);
+    layer->classes = NULL;
     layer->fold = NULL;
     layer->reservoir = NULL;
     layer->head = NULL;
 }
 
-int layer_allocate(struct layer *layer, const struct batch *first, size_t n_workers)
+int layer_allocate(struct layer *layer, const struct batch *first, size_t n_workers,
+                   size_t n_classes)
 {
-    size_t c = first->outputs_from_head ? 0 : first->c; /* columns that come with the rows */
+    size_t c = output_columns(first), k = target_columns(first);
 
     assert(!layer->has_memory);
     layer->p = first->p;
     layer->c = first->c;
     layer->k = first->k;
     layer->targets_are_labels = has_labels(first);
-    layer->fold = fold_new(layer->p, c + layer->k, n_workers);
+    layer->fold = fold_new(layer->p, c + k, n_workers);
     layer->reservoir =
-        reservoir_new(layer->p, c + layer->k,
+        reservoir_new(layer->p, c + k,
                       layer->window.kind == WINDOW_EXPONENTIAL ? layer->window.half_life_rows : 0);
     layer->head = first->outputs_from_head ? head_new(layer->p, layer->c) : NULL;
+    if (n_classes > 0)
+        layer->classes = classes_new(layer->p, layer->k, n_classes, rows_kept(first));
     if (!layer->fold || !layer->reservoir || (first->outputs_from_head && !layer->head) ||
-        moments_init(&layer->moments, layer->p, c, layer->k) < 0) {
+        (n_classes > 0 && !layer->classes) || moments_init(&layer->moments, layer->p, c, k) < 0) {
         free_parts(layer);
         return -ENOMEM;
     }
     layer->moments.reservoir = layer->reservoir;
+    layer->moments.classes = layer->classes;
     layer->has_memory = true;
     return 0;
 }
@@ -287,7 +322,6 @@ static struct job *start_measure(struct layer *layer, struct mark *mark)
         .precision = layer->precision,
         .projector = projector_for(layer->projector, layer->p, layer->c),
         .head = layer->head,
-        .targets_are_labels = layer->targets_are_labels,
         .spectrum = mark->wish,
         .probe = layer->has_probe ? &layer->probe : NULL,
         .probe_is_partial = rows_missing(layer, mark) > 0,

@@ -58,6 +58,7 @@ struct layer {
     bool has_memory; /* moments and fold are allocated: from the first batch on */
     struct moments moments;
     struct reservoir *reservoir; /* rows beside the moments, which borrow it */
+    struct classes *classes;     /* sums by label, borrowed too; NULL: no labels */
     struct head *head;           /* NULL: outputs come with the rows. A checkpoint uses it up */
     struct fold *fold;
     struct precision precision; /* coarsest formats in the window */
@@ -100,9 +101,14 @@ int layer_check(const struct layer *, const struct batch *, struct err *why);
  * one. */
 double layer_size_bytes(const struct batch *, size_t n_workers, bool with_probe);
 
+/* How many of the batch's classes get room where so many bytes are left, 0 without labels, and the
+ * bytes that they take at most, as they occur. */
+size_t layer_n_classes(const struct batch *, double room_bytes);
+double layer_classes_bytes(const struct batch *, size_t n_classes);
+
 /* Allocates them, once, for batches like this one, whose shape is the layer's from now on. Returns
  * 0 or -ENOMEM. */
-int layer_allocate(struct layer *, const struct batch *first, size_t n_workers);
+int layer_allocate(struct layer *, const struct batch *first, size_t n_workers, size_t n_classes);
 
 /* Frees an idle layer with an empty queue. NULL is fine. */
 void layer_free(struct layer *);

@@ -36,8 +36,10 @@ FRAME_MAX = 64 << 20
 LAYERS_MAX = 64
 CONTROL_MAX = 1 << 20
 FEATURES_MAX = 65536
-#: Outputs, or targets, that come as columns; a head stands for more.
+#: Outputs, or targets that are values, which come as columns; a head stands for more.
 SENT_MAX = 16384
+#: Classes of labels.
+CLASSES_MAX = 1 << 24
 HEAD_OUTPUTS_MAX = 1 << 24
 LAYER_NAME_MAX = 128
 SCALAR_NAME_MAX = 128
@@ -143,7 +145,8 @@ class Header:
         _check_range("n_features", self.n_features, 1, FEATURES_MAX)
         sent = self.outputs_dtype != DTYPE_NONE
         _check_range("n_outputs", self.n_outputs, 1, SENT_MAX if sent else HEAD_OUTPUTS_MAX)
-        _check_range("n_targets", self.n_targets, 0, SENT_MAX)
+        labels = self.targets_dtype in (DTYPE_I32, DTYPE_I64)
+        _check_range("n_targets", self.n_targets, 0, CLASSES_MAX if labels else SENT_MAX)
         if self.kind == KIND_HEAD:
             _check_range("first_row", self.first_row, 0, self.n_features - 1)
             _check_range("n_rows", self.n_rows, 1, self.n_features - self.first_row)

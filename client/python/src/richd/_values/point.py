@@ -35,6 +35,8 @@ class Point:
         rows_from, rows_to: steps of the first and the last batch in the window, as the trainer
             gave them; a tap's rows carry the step last given to a call of the run.
         p, c, rank: features, outputs, rank r of the centred outputs.
+        classes_seen, class_rows_min: classes of the labels with a row in the window, and rows of
+            the one that has the fewest; 0 without labels.
         d_lr: 1 - CKA(T, T_MP) in [0, 1]: 0 rich, 1 lazy.
         d_debiased: the same, corrected for a finite number of independent rows; needs n > 3 and
             n > r + 1, and may fall slightly outside [0, 1].
@@ -58,6 +60,8 @@ class Point:
     p: int = 0
     c: int = 0
     rank: int = 0
+    classes_seen: int = 0
+    class_rows_min: int = 0
     d_lr: Optional[float] = None
     d_debiased: Optional[float] = None
     u: Optional[float] = None

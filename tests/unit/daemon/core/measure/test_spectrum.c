@@ -30,6 +30,7 @@ struct world {
     struct reference_rows rows;
     double *x, *y, *targets, *weights;
     int32_t *labels;
+    bool as_values; /* the targets are sent as columns */
     struct moments m;
     struct measure_plan plan;
     struct point point;
@@ -74,23 +75,23 @@ static void draw(struct world *w, uint64_t seed, size_t n, size_t p, size_t c, s
                                       .labels = w->labels};
     w->plan = (struct measure_plan){.precision = {DTYPE_F64, DTYPE_F64, DTYPE_I32},
                                     .projector.kind = PROJECTOR_SPAN,
-                                    .targets_are_labels = true,
                                     .spectrum = {.wanted = true}};
 }
 
 static void fold(struct world *w, size_t batch, enum dtype d)
 {
     const struct reference_rows *r = &w->rows;
-    struct fold *f = fold_new(r->p, r->c + r->k, 1);
+    size_t k = w->as_values ? r->k : 0;
+    struct fold *f = fold_new(r->p, r->c + k, 1);
     float *narrow = must_alloc(r->n * r->p * sizeof *narrow);
     struct rows rows = {.n = r->n,
                         .features = r->x,
                         .outputs = r->y,
-                        .targets = r->labels,
+                        .targets = w->as_values ? (const void *)r->targets : r->labels,
                         .weights = r->weights,
                         .features_dtype = d,
                         .outputs_dtype = DTYPE_F64,
-                        .targets_dtype = DTYPE_I32,
+                        .targets_dtype = w->as_values ? DTYPE_F64 : DTYPE_I32,
                         .weights_dtype = r->weights ? DTYPE_F64 : DTYPE_NONE};
 
     for (size_t i = 0; i < r->n * r->p && d == DTYPE_F32; i++) {
@@ -99,7 +100,10 @@ static void fold(struct world *w, size_t batch, enum dtype d)
     }
     if (d == DTYPE_F32)
         rows.features = narrow;
-    assert_int_equal(moments_init(&w->m, r->p, r->c, r->k), 0);
+    assert_int_equal(moments_init(&w->m, r->p, r->c, k), 0);
+    if (!w->as_values)
+        w->m.classes = classes_new(r->p, r->k, r->k, 0);
+    assert_true(w->as_values || w->m.classes);
     for (size_t at = 0; at < r->n; at += batch) {
         fold_begin(f, &w->m, 0);
         fold_add(f, &rows, at, r->n - at < batch ? r->n - at : batch);
@@ -117,6 +121,7 @@ static void measure_it(struct world *w)
 
 static void release(struct world *w)
 {
+    classes_free(w->m.classes);
     moments_release(&w->m);
     spectrum_free(w->spectrum);
     free(w->x);
@@ -611,7 +616,7 @@ static void targets_that_are_no_labels_give_q_and_no_collapse(void **state)
 
     (void)state;
     draw(&w, 65, 100, 8, 3, 4, 1, false);
-    w.plan.targets_are_labels = false;
+    w.as_values = true;
     fold(&w, 100, DTYPE_F64);
     measure_it(&w);
     assert_true(isnan(value(&w, METRIC_NC1)));

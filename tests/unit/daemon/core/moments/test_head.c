@@ -106,10 +106,14 @@ static void wide_init(struct wide *s, size_t n, size_t p, size_t c, const int32_
     make_triangle(s);
     s->head = head_new(p, c);
     assert_true(s->head && s->triangle);
-    assert_int_equal(moments_init(&s->direct, p, c, k), 0);
-    assert_int_equal(moments_init(&s->bare, p, 0, k), 0);
-    s->direct.reservoir = reservoir_new(p, c + k, 0);
-    s->bare.reservoir = reservoir_new(p, k, 0);
+    assert_int_equal(moments_init(&s->direct, p, c, 0), 0);
+    assert_int_equal(moments_init(&s->bare, p, 0, 0), 0);
+    s->direct.reservoir = reservoir_new(p, c, 0);
+    s->bare.reservoir = reservoir_new(p, 0, 0);
+    if (labels) {
+        s->direct.classes = classes_new(p, k, k, reservoir_rows_max(p, c));
+        s->bare.classes = classes_new(p, k, k, reservoir_rows_max(p, 0));
+    }
     rows.features = s->x;
     fold_all(&s->bare, &rows);
     rows.checked = false;
@@ -122,6 +126,8 @@ static void wide_release(struct wide *s)
 {
     reservoir_free(s->direct.reservoir);
     reservoir_free(s->bare.reservoir);
+    classes_free(s->direct.classes);
+    classes_free(s->bare.classes);
     moments_release(&s->direct);
     moments_release(&s->bare);
     head_free(s->head);
@@ -166,7 +172,6 @@ static struct point measure(struct moments *m, const struct head *head, const st
     struct measure_plan plan = {.precision = {DTYPE_F64, DTYPE_F64, DTYPE_I32},
                                 .projector = *q,
                                 .head = head,
-                                .targets_are_labels = m->k > 0,
                                 .spectrum = {.wanted = spectrum != NULL}};
     struct spectrum *none;
     struct point out;

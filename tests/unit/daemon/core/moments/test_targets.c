@@ -1,5 +1,6 @@
-/* Targets and row weights in the moments: columns of Y beside the outputs, and rows that count more
- * or less. Checked against the naive reference, which knows neither labels nor blocks. */
+/* Targets and row weights in the moments: columns of Y beside the outputs, sums by class, and rows
+ * that count more or less. Checked against the naive reference, which knows neither labels nor
+ * blocks. */
 #include "tests/lib/cmocka.h"
 
 #include <math.h>
@@ -73,16 +74,20 @@ static void assert_near(double value, double expected, double tolerance)
         fail_msg("%.17g, expected %.17g", value, expected);
 }
 
-static void labels_are_one_hot_targets(void **state)
+/* X't_c = W pi_c (mu_c - m) for the one-hot column t_c: the sums of the classes are those of the
+ * columns. */
+static void class_sums_are_those_of_one_hot_columns(void **state)
 {
     struct data d;
     struct moments labels, values;
     struct rows rows;
+    double mean[P];
 
     (void)state;
     draw(&d, 1);
-    assert_int_equal(moments_init(&labels, P, C, K), 0);
+    assert_int_equal(moments_init(&labels, P, C, 0), 0);
     assert_int_equal(moments_init(&values, P, C, K), 0);
+    labels.classes = classes_new(P, K, K, 0);
     rows = rows_of(&d);
     rows.targets = d.labels;
     rows.targets_dtype = DTYPE_I32;
@@ -90,11 +95,17 @@ static void labels_are_one_hot_targets(void **state)
     rows.targets = d.one_hot;
     rows.targets_dtype = DTYPE_F64;
     fold_all(&values, rows, 64);
-    assert_memory_equal(labels.xy, values.xy, P * (C + K) * sizeof(double));
-    assert_memory_equal(labels.mean_y, values.mean_y, (C + K) * sizeof(double));
-    for (size_t i = 0; i < C + K; i++)
-        assert_memory_equal(labels.yy + i * (C + K) + i, values.yy + i * (C + K) + i,
-                            (C + K - i) * sizeof(double));
+    assert_int_equal(labels.classes->n, K);
+    for (size_t slot = 0; slot < K; slot++) {
+        size_t c = labels.classes->sums[slot].label;
+        double share = moments_class_share(&labels, slot);
+
+        assert_near(share, values.mean_y[C + c], 1e-14);
+        moments_class_mean(&labels, slot, mean);
+        for (size_t i = 0; i < P; i++)
+            assert_near(share * N * mean[i], values.xy[i * (C + K) + C + c], 1e-11);
+    }
+    classes_free(labels.classes);
     moments_release(&labels);
     moments_release(&values);
 }
@@ -114,10 +125,10 @@ static void span_of_the_targets_is_that_of_targets_sent_as_outputs(void **state)
     draw(&d, 2);
     assert_int_equal(moments_init(&m, P, C, K), 0);
     rows = rows_of(&d);
-    rows.targets = d.labels;
-    rows.targets_dtype = DTYPE_I32;
+    rows.targets = d.one_hot;
+    rows.targets_dtype = DTYPE_F64;
     fold_all(&m, rows, 70);
-    assert_int_equal(span_init(&span, &m, C, K, DTYPE_I32), 0);
+    assert_int_equal(span_init(&span, &m, C, K, DTYPE_F64), 0);
     assert_int_equal(span_variation(&span, &m, &variation), 0);
     reference_measure(N, P, d.x, K, d.one_hot, NULL, 1e-10, &expected);
     assert_int_equal(span.rank, K - 1); /* one-hot columns sum to 1 */
@@ -140,8 +151,8 @@ static void targets_leave_the_measure_of_the_outputs_alone(void **state)
     assert_int_equal(moments_init(&without, P, C, 0), 0);
     rows = rows_of(&d);
     fold_all(&without, rows, 50);
-    rows.targets = d.labels;
-    rows.targets_dtype = DTYPE_I32;
+    rows.targets = d.one_hot;
+    rows.targets_dtype = DTYPE_F64;
     fold_all(&with, rows, 50);
     assert_int_equal(measure_point(&with, &plan, &a, &none), 0);
     assert_int_equal(measure_point(&without, &plan, &b, &none), 0);
@@ -252,7 +263,7 @@ static void rows_that_weigh_nothing_change_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(labels_are_one_hot_targets),
+        cmocka_unit_test(class_sums_are_those_of_one_hot_columns),
         cmocka_unit_test(span_of_the_targets_is_that_of_targets_sent_as_outputs),
         cmocka_unit_test(targets_leave_the_measure_of_the_outputs_alone),
         cmocka_unit_test(weighted_rows_measure_as_the_reference_does),

@@ -26,7 +26,8 @@ static int setup(void **state)
     fixture->layer = layer_new(NULL, "head", P, C, (struct window){.kind = WINDOW_CHECKPOINT},
                                (struct projector){.kind = PROJECTOR_SPAN}, &(struct watch_list){0});
     *state = fixture;
-    return fixture->layer && layer_allocate(fixture->layer, &(struct batch){.p = P, .c = C}, 2) == 0
+    return fixture->layer &&
+                   layer_allocate(fixture->layer, &(struct batch){.p = P, .c = C}, 2, 0) == 0
                ? 0
                : -1;
 }
@@ -286,7 +287,7 @@ static int setup_wide(void **state)
         layer_new(NULL, "head", P, WIDE_C, (struct window){.kind = WINDOW_CHECKPOINT},
                   (struct projector){.kind = PROJECTOR_AUTO, .energy = 1}, &(struct watch_list){0});
     *state = fixture;
-    return fixture->layer && layer_allocate(fixture->layer, &like, 2) == 0 ? 0 : -1;
+    return fixture->layer && layer_allocate(fixture->layer, &like, 2, 0) == 0 ? 0 : -1;
 }
 
 static void run_all(struct fixture *fixture)
@@ -370,6 +371,87 @@ static void a_head_is_charged_by_the_features_alone(void **state)
     assert_true(layer_size_bytes(&like, 2, false) > 8.0 * WIDE_C * WIDE_C);
 }
 
+/* ---- labels -------------------------------------------------------------------------------- */
+
+#define VOCABULARY 50257
+
+static const struct batch labelled = {.p = P, .c = C, .k = VOCABULARY, .targets_dtype = DTYPE_I32};
+
+static int setup_labelled(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+
+    list_init(&fixture->finished);
+    fixture->layer = layer_new(NULL, "head", P, C, (struct window){.kind = WINDOW_CHECKPOINT},
+                               (struct projector){.kind = PROJECTOR_SPAN}, &(struct watch_list){0});
+    *state = fixture;
+    return fixture->layer && layer_allocate(fixture->layer, &labelled, 2, 5) == 0 ? 0 : -1;
+}
+
+/* Rows of classes 0, 1000... of so many. */
+static struct batch *labelled_rows(size_t n, size_t n_classes)
+{
+    static int32_t labels[100];
+    struct batch *batch = &parcel_new(PARCEL_F32, "head", P, C, n, n)->batch;
+
+    assert_true(n <= 100);
+    for (size_t i = 0; i < n; i++)
+        labels[i] = (int32_t)(i % n_classes * 1000);
+    batch->k = VOCABULARY;
+    batch->targets_dtype = DTYPE_I32;
+    batch->rows.targets = labels;
+    batch->rows.targets_dtype = DTYPE_I32;
+    return batch;
+}
+
+static struct point measure_labelled(struct fixture *fixture, size_t n_classes)
+{
+    struct mark mark;
+    struct point point;
+
+    offer(fixture, labelled_rows(100, n_classes));
+    push_mark(fixture, &mark, &point);
+    run_all(fixture);
+    assert_true(mark.measured);
+    return point;
+}
+
+static void classes_beyond_the_room_cost_one_window_its_labels(void **state)
+{
+    struct fixture *fixture = *state;
+    struct point point = measure_labelled(fixture, 5);
+
+    assert_int_equal(point.classes_seen, 5);
+    assert_int_equal(point.class_rows_min, 20);
+    assert_int_equal(point.flags & (FLAG_CLASSES_LOST | FLAG_CLASSES_MISSING),
+                     FLAG_CLASSES_MISSING);
+    point = measure_labelled(fixture, 6);
+    assert_int_equal(point.classes_seen, 0);
+    assert_true(point.flags & FLAG_CLASSES_LOST && point.n == 100);
+    assert_int_equal(measure_labelled(fixture, 4).classes_seen, 4);
+}
+
+static void labels_are_charged_by_their_classes_and_take_a_part_of_the_room(void **state)
+{
+    struct batch like = labelled;
+    double plain, all;
+
+    (void)state;
+    like.p = 4096;
+    like.c = 1;
+    all = layer_classes_bytes(&like, VOCABULARY);
+    assert_true(all < 50432.0 * (8 * 4096 + 48) + 1e4);
+    assert_int_equal(layer_n_classes(&like, 4.1 * all), VOCABULARY);
+    assert_true(layer_n_classes(&like, 2 * all) < VOCABULARY * 0.51);
+    assert_true(layer_n_classes(&like, -1e9) == 1);
+    plain = layer_size_bytes(&like, 2, false);
+    like.k = 10;
+    assert_true(layer_size_bytes(&like, 2, false) == plain);
+    like.targets_dtype = DTYPE_F32;
+    assert_true(layer_size_bytes(&like, 2, false) > plain);
+    assert_int_equal(layer_n_classes(&like, 1e9), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -390,6 +472,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_layer_takes_its_outputs_from_one_place, setup_wide,
                                         teardown),
         cmocka_unit_test(a_head_is_charged_by_the_features_alone),
+        cmocka_unit_test_setup_teardown(classes_beyond_the_room_cost_one_window_its_labels,
+                                        setup_labelled, teardown),
+        cmocka_unit_test(labels_are_charged_by_their_classes_and_take_a_part_of_the_room),
     };
 
     linalg_init();
