@@ -48,11 +48,9 @@ static void add_pair(struct jackknife *jackknife, const struct reservoir_group *
 
 void jackknife_find_pairs(struct jackknife *jackknife)
 {
-    struct reservoir_group rows[RESERVOIR_RUNS];
-    size_t n = reservoir_groups(jackknife->m->reservoir, rows);
+    struct reservoir_group rows[RESERVOIR_GROUPS];
+    size_t n = reservoir_groups(jackknife->m->reservoir, JACKKNIFE_GROUP_ROWS, rows);
 
-    for (size_t i = 0; i < n; i++)
-        rows[i].n = rows[i].n < JACKKNIFE_GROUP_ROWS ? rows[i].n : JACKKNIFE_GROUP_ROWS;
     for (size_t i = 0; i + 1 < n; i += 2)
         add_pair(jackknife, &rows[i], &rows[i + 1]);
 }

@@ -11,7 +11,7 @@
 
 #include "daemon/core/estimate/jackknife.h"
 
-#define N_PAIRS (RESERVOIR_RUNS / 2)
+#define N_PAIRS (RESERVOIR_GROUPS / 2)
 
 /* What is left out of a pair of groups: group g, group h, or both. */
 enum omitted {

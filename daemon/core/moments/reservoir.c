@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* As much as the block of a fold takes. */
 #define RESERVOIR_BYTES (32u << 20)
@@ -98,18 +99,61 @@ void reservoir_reset(struct reservoir *reservoir)
         reservoir->slot[i] = i;
 }
 
-/* Drops every second run. The other runs keep their slots, and the free slots come after them. */
+/* A bit of the splitmix64 generator's mixing function (Steele, Lea and Flood 2014). */
+static uint64_t mix(uint64_t stride, uint64_t block)
+{
+    uint64_t z = (block + 1) * UINT64_C(0x9e3779b97f4a7c15) + stride * UINT64_C(0xd1b54a32d192ed03);
+
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return z ^ z >> 31;
+}
+
+/* Which half of a block of `stride` runs has the run that stays: 0 or 1. */
+static uint64_t half_that_stays(uint64_t stride, uint64_t block)
+{
+    return mix(stride, block) >> 63;
+}
+
+/* The run that stays of a block of s runs. When rows are forgotten the stride never changes, and is
+ * any number. */
+static uint64_t run_that_stays(const struct reservoir *reservoir, uint64_t block)
+{
+    if (reservoir->half_life_rows > 0)
+        return block * reservoir->stride + mix(reservoir->stride, block) % reservoir->stride;
+    for (uint64_t stride = reservoir->stride; stride > 1; stride /= 2)
+        block = 2 * block + half_that_stays(stride, block);
+    return block;
+}
+
+/* Whether run_that_stays of its block is this one, from the run upwards: most runs are out after a
+ * step or two. */
+static bool stays(const struct reservoir *reservoir, uint64_t run)
+{
+    if (reservoir->half_life_rows > 0)
+        return run_that_stays(reservoir, run / reservoir->stride) == run;
+    for (uint64_t stride = 2; stride <= reservoir->stride; stride *= 2, run /= 2) {
+        if (half_that_stays(stride, run / 2) != run % 2)
+            return false;
+    }
+    return true;
+}
+
+/* Drops one run of each two. The other runs keep their slots, and the free slots come after them.
+ */
 static void thin(struct reservoir *reservoir)
 {
     size_t slot[RESERVOIR_RUNS];
 
+    reservoir->stride *= 2;
     for (size_t i = 0; i < RESERVOIR_RUNS / 2; i++) {
-        slot[i] = reservoir->slot[2 * i];
-        slot[RESERVOIR_RUNS / 2 + i] = reservoir->slot[2 * i + 1];
+        uint64_t half = half_that_stays(reservoir->stride, i);
+
+        slot[i] = reservoir->slot[2 * i + half];
+        slot[RESERVOIR_RUNS / 2 + i] = reservoir->slot[2 * i + 1 - half];
     }
     for (size_t i = 0; i < RESERVOIR_RUNS; i++)
         reservoir->slot[i] = slot[i];
-    reservoir->stride *= 2;
 }
 
 void reservoir_make_room(struct reservoir *reservoir, size_t n)
@@ -125,7 +169,7 @@ size_t reservoir_place(const struct reservoir *reservoir, size_t i)
 {
     uint64_t row = reservoir->n_seen + i, run = row / reservoir->run_rows;
 
-    if (run % reservoir->stride != 0)
+    if (!stays(reservoir, run))
         return RESERVOIR_NONE;
     return reservoir->slot[run / reservoir->stride % RESERVOIR_RUNS] * reservoir->run_rows +
            row % reservoir->run_rows;
@@ -142,52 +186,87 @@ bool reservoir_has_all(const struct reservoir *reservoir)
            reservoir->n_seen <= reservoir_capacity(reservoir);
 }
 
-/* Groups when all rows are here: few rows, too, make many groups of two or more. The number is
- * even, because groups are paired. */
+/* The rows of one group, which starts `n_before` rows after the first one of `rows`. */
+static struct reservoir_group part_of(const struct reservoir_group *rows, size_t n_before, size_t n)
+{
+    return (struct reservoir_group){.at = rows->at + n_before, .n = n, .age = rows->age - n_before};
+}
+
+/* Groups when all rows are here: few rows, too, make many groups of two or more. */
 static size_t cut_rows(const struct reservoir *reservoir, struct reservoir_group *groups)
 {
+    struct reservoir_group all = {.at = 0, .age = reservoir->n_seen - 1};
     uint64_t n = reservoir->n_seen,
-             n_groups = n / 4 * 2 < RESERVOIR_RUNS ? n / 4 * 2 : RESERVOIR_RUNS;
+             n_groups = n / 4 * 2 < RESERVOIR_GROUPS ? n / 4 * 2 : RESERVOIR_GROUPS;
 
     for (size_t g = 0; g < n_groups; g++) {
         size_t at = g * n / n_groups;
 
-        groups[g] =
-            (struct reservoir_group){.at = at, .n = (g + 1) * n / n_groups - at, .age = n - 1 - at};
+        groups[g] = part_of(&all, at, (g + 1) * n / n_groups - at);
     }
     return n_groups;
 }
 
-/* Groups of a sample: its runs. A run that is not full is left out, because its few rows would
- * count as much as a whole group. The number is even, because groups are paired. */
-static size_t collect_runs(const struct reservoir *reservoir, struct reservoir_group *groups)
+/* The runs that are here, oldest first. A run that is not full is left out, because its few rows
+ * would count as much as a whole group. */
+static size_t collect_runs(const struct reservoir *reservoir, struct reservoir_group *runs)
 {
-    uint64_t n_full = reservoir->n_seen / reservoir->run_rows,
-             n_runs = (n_full + reservoir->stride - 1) / reservoir->stride;
     uint64_t newest = (reservoir->n_seen - 1) / reservoir->run_rows / reservoir->stride;
-    size_t n_groups = 0;
+    size_t n_runs = 0;
 
-    for (uint64_t i = newest < RESERVOIR_RUNS ? 0 : newest - RESERVOIR_RUNS + 1; i < n_runs; i++) {
-        uint64_t age = reservoir->n_seen - 1 - i * reservoir->stride * reservoir->run_rows;
+    for (uint64_t i = newest < RESERVOIR_RUNS ? 0 : newest - RESERVOIR_RUNS + 1; i <= newest; i++) {
+        uint64_t first = run_that_stays(reservoir, i) * reservoir->run_rows,
+                 age = reservoir->n_seen - 1 - first;
 
-        if (reservoir->half_life_rows > 0 &&
-            (double)age > 2 * HALF_LIVES * reservoir->half_life_rows)
+        if (first + reservoir->run_rows > reservoir->n_seen ||
+            (reservoir->half_life_rows > 0 &&
+             (double)age > 2 * HALF_LIVES * reservoir->half_life_rows))
             continue; /* a weight of 1e-3 and less shows rounding alone */
-        groups[n_groups++] = (struct reservoir_group){.at = reservoir->slot[i % RESERVOIR_RUNS] *
-                                                            reservoir->run_rows,
-                                                      .n = reservoir->run_rows,
-                                                      .age = age};
+        runs[n_runs++] = (struct reservoir_group){.at = reservoir->slot[i % RESERVOIR_RUNS] *
+                                                        reservoir->run_rows,
+                                                  .n = reservoir->run_rows,
+                                                  .age = age};
     }
-    return n_groups / 2 * 2;
+    return n_runs;
 }
 
-size_t reservoir_groups(const struct reservoir *reservoir,
-                        struct reservoir_group groups[RESERVOIR_RUNS])
+/* Groups of a sample. Runs without a gap are neighbours of each other; else up to 16 of them are
+ * cut in two. Which ones, chance says too: every second run could have the same half of a batch. */
+static size_t group_runs(const struct reservoir *reservoir, struct reservoir_group *groups)
 {
+    struct reservoir_group runs[RESERVOIR_RUNS];
+    size_t n_runs = collect_runs(reservoir, runs), half = reservoir->run_rows / 2,
+           n_cut = n_runs < RESERVOIR_GROUPS / 2 ? n_runs : RESERVOIR_GROUPS / 2;
+
+    if (reservoir->stride == 1) {
+        memcpy(groups, runs, n_runs * sizeof *runs);
+        return n_runs / 2 * 2;
+    }
+    for (size_t i = 0; i < n_cut; i++) {
+        size_t from = i * n_runs / n_cut, n = (i + 1) * n_runs / n_cut - from;
+        const struct reservoir_group *run = &runs[from + mix(2 * reservoir->stride, i) % n];
+
+        groups[2 * i] = part_of(run, 0, half);
+        groups[2 * i + 1] = part_of(run, half, run->n - half);
+    }
+    return 2 * n_cut;
+}
+
+size_t reservoir_groups(const struct reservoir *reservoir, size_t n_rows,
+                        struct reservoir_group groups[RESERVOIR_GROUPS])
+{
+    size_t n_groups;
+
+    assert(n_rows > 0);
     if (reservoir->broken || reservoir->n_seen == 0)
         return 0;
-    return reservoir_has_all(reservoir) ? cut_rows(reservoir, groups)
-                                        : collect_runs(reservoir, groups);
+    n_groups =
+        reservoir_has_all(reservoir) ? cut_rows(reservoir, groups) : group_runs(reservoir, groups);
+    for (size_t g = 0; g < n_groups; g++) { /* those nearest to the other group of the pair */
+        if (groups[g].n > n_rows)
+            groups[g] = part_of(&groups[g], g % 2 == 0 ? groups[g].n - n_rows : 0, n_rows);
+    }
+    return n_groups;
 }
 
 double reservoir_weight(const struct reservoir *reservoir, const struct reservoir_group *g,

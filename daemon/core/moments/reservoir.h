@@ -1,6 +1,6 @@
-/* Some rows of a window, beside its moments: all rows while they fit, then an even sample. Owns the
- * copies; moments.h borrows it and fold.h fills it. Several workers may write its places, the rest
- * belongs to one thread at a time. Its readers are jackknife.h, which leaves some rows out,
+/* Some rows of a window, beside its moments: all rows while they fit, then a spread sample. Owns
+ * the copies; moments.h borrows it and fold.h fills it. Several workers may write its places, the
+ * rest belongs to one thread at a time. Its readers are jackknife.h, which leaves some rows out,
  * kernel.h and probe.h, which need all.
  *
  * It holds runs of consecutive rows, because neighbours may depend on each other (tokens of one
@@ -8,11 +8,17 @@
  * a row depends on its number in the window alone, never on how batches were split:
  *
  *     capacity = 32 runs of L rows        row t is in run t / L
- *     it holds the runs 0, s, 2s...       the stride s is 1 at first
- *     when the 33rd run comes             every second run goes and s doubles: 17..32 are there
+ *     it holds one run of each s          the stride s is 1 at first
+ *     when the 33rd comes                 s doubles, and of each two runs one goes: 16..32 are
+ * there
  *
- * When rows are forgotten by a half-life it holds the last 32 runs. Their length and stride are
- * such that they reach over 5 half-lives. Values are doubles, as read from the wire. */
+ * Which of the two stays is a bit of a hash of s and their number: a knock-out, in which each run
+ * of a block of s has the same chance. Runs at equal distances would all have the same place in a
+ * batch, and what is alike there (rows sorted by class) would seem to be alike everywhere.
+ *
+ * When rows are forgotten by a half-life it holds one run of each s of the last 32 s runs. Their
+ * length and stride are such that they reach over 5 half-lives. Values are doubles, as read from
+ * the wire. */
 #pragma once
 
 #include <stdbool.h>
@@ -20,6 +26,8 @@
 #include <stdint.h>
 
 #define RESERVOIR_RUNS 32
+/* Groups of rows that the jackknife leaves out. */
+#define RESERVOIR_GROUPS 32
 /* No place: the row is not taken. */
 #define RESERVOIR_NONE SIZE_MAX
 
@@ -30,7 +38,7 @@ struct reservoir {
     uint64_t stride;
     uint64_t n_seen;             /* rows of the window */
     bool broken;                 /* rows entered the window that were never seen here */
-    size_t slot[RESERVOIR_RUNS]; /* of the i-th run in the reservoir, modulo 32 */
+    size_t slot[RESERVOIR_RUNS]; /* of the run of the i-th block of s, modulo 32 */
     double *x;                   /* capacity x p */
     double *y;                   /* capacity x w */
     double *weight;              /* capacity: as sent */
@@ -68,9 +76,11 @@ void reservoir_commit(struct reservoir *, size_t n);
 /* Whether every row of the window is here, in order, from place 0. */
 bool reservoir_has_all(const struct reservoir *);
 
-/* Up to RESERVOIR_RUNS groups of nearly equal size, oldest first. Returns how many, an even number;
+/* Up to RESERVOIR_GROUPS groups of nearly equal size and at most `n_rows` rows, oldest first.
+ * Groups 2i and 2i + 1 are neighbours: no row lies between them. Returns how many, an even number;
  * 0 when the window holds rows that were never seen here. */
-size_t reservoir_groups(const struct reservoir *, struct reservoir_group groups[RESERVOIR_RUNS]);
+size_t reservoir_groups(const struct reservoir *, size_t n_rows,
+                        struct reservoir_group groups[RESERVOIR_GROUPS]);
 
 /* Weight of the i-th row of a group, as the moments count it now. */
 double reservoir_weight(const struct reservoir *, const struct reservoir_group *, size_t i);

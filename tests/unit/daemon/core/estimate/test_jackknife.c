@@ -115,9 +115,8 @@ static struct left_out leave_out(const struct trial *t, const struct reservoir_g
 
     for (size_t g = 0; g < 2; g++) {
         size_t first = t->s.n - 1 - pair[g].age;
-        size_t n = pair[g].n < JACKKNIFE_GROUP_ROWS ? pair[g].n : JACKKNIFE_GROUP_ROWS;
 
-        for (size_t i = first; which & 1 << g && i < first + n; i++)
+        for (size_t i = first; which & 1 << g && i < first + pair[g].n; i++)
             out[i] = true;
     }
     for (size_t i = 0; i < t->s.n; i++) {
@@ -136,7 +135,7 @@ static struct left_out leave_out(const struct trial *t, const struct reservoir_g
 static double expected_error(struct left_out (*parts)[3], size_t n_pairs, size_t which, double n,
                              double total)
 {
-    double mean = 0, weight = 0, var = 0, q[RESERVOIR_RUNS], q_mean = 0, q_var = 0;
+    double mean = 0, weight = 0, var = 0, q[RESERVOIR_GROUPS], q_mean = 0, q_var = 0;
 
     for (size_t i = 0; i < 2 * n_pairs; i++) {
         mean += parts[i / 2][i % 2].weight * parts[i / 2][i % 2].psi[which];
@@ -164,9 +163,9 @@ static double expected_error(struct left_out (*parts)[3], size_t n_pairs, size_t
 
 static struct estimate expected_errors(const struct trial *t)
 {
-    struct reservoir_group groups[RESERVOIR_RUNS];
-    struct left_out parts[RESERVOIR_RUNS / 2][3];
-    size_t n_pairs = reservoir_groups(t->m.reservoir, groups) / 2;
+    struct reservoir_group groups[RESERVOIR_GROUPS];
+    struct left_out parts[RESERVOIR_GROUPS / 2][3];
+    size_t n_pairs = reservoir_groups(t->m.reservoir, JACKKNIFE_GROUP_ROWS, groups) / 2;
     double total = 0, squares = 0;
 
     for (size_t i = 0; i < t->s.n; i++) {

@@ -1,4 +1,4 @@
-/* Which rows are kept: all while they fit, then an even sample, however they were split. */
+/* Which rows are kept: all while they fit, then a spread sample, however they were split. */
 #include "tests/lib/cmocka.h"
 
 #include <stdlib.h>
@@ -25,11 +25,14 @@ static void feed(struct reservoir *k, uint64_t first, size_t n_rows, size_t batc
     }
 }
 
+/* More than any group has. */
+#define ALL 10000
+
 /* Every group holds consecutive rows, older ones first, of the numbers that its age says. */
 static size_t check_groups(const struct reservoir *k)
 {
-    struct reservoir_group groups[RESERVOIR_RUNS];
-    size_t n_groups = reservoir_groups(k, groups);
+    struct reservoir_group groups[RESERVOIR_GROUPS];
+    size_t n_groups = reservoir_groups(k, ALL, groups);
 
     for (size_t g = 0; g < n_groups; g++) {
         uint64_t first = k->n_seen - 1 - groups[g].age;
@@ -42,17 +45,33 @@ static size_t check_groups(const struct reservoir *k)
     return n_groups;
 }
 
+/* No row lies between the two groups of a pair, and `n_rows` are those nearest to the border. */
+static void check_pairs(const struct reservoir *k, size_t n_rows)
+{
+    struct reservoir_group groups[RESERVOIR_GROUPS];
+    size_t n_groups = reservoir_groups(k, n_rows, groups);
+
+    assert_int_equal(n_groups % 2, 0);
+    for (size_t g = 0; g < n_groups; g += 2) {
+        assert_true(groups[g].n <= n_rows && groups[g + 1].n <= n_rows);
+        assert_true(groups[g].age - groups[g].n == groups[g + 1].age);
+        for (size_t i = 0; i < groups[g].n; i++)
+            assert_true(k->x[groups[g].at + i] == (double)(k->n_seen - 1 - groups[g].age + i));
+    }
+}
+
 static void all_rows_are_there_while_they_fit(void **state)
 {
     struct reservoir *k = reservoir_new(1, 1, 0);
-    struct reservoir_group groups[RESERVOIR_RUNS];
+    struct reservoir_group groups[RESERVOIR_GROUPS];
     size_t rows = 0, n;
 
     (void)state;
     feed(k, 0, 1001, 7);
     assert_true(reservoir_has_all(k));
-    assert_int_equal(check_groups(k), RESERVOIR_RUNS);
-    n = reservoir_groups(k, groups);
+    assert_int_equal(check_groups(k), RESERVOIR_GROUPS);
+    check_pairs(k, 10);
+    n = reservoir_groups(k, ALL, groups);
     for (size_t g = 0; g < n; g++)
         rows += groups[g].n;
     assert_int_equal(rows, 1001);
@@ -76,32 +95,53 @@ static void few_rows_make_an_even_number_of_groups(void **state)
     }
 }
 
-static void a_long_window_keeps_an_even_sample_however_it_was_split(void **state)
+static void a_long_window_keeps_the_same_rows_however_it_was_split(void **state)
 {
     static const size_t batches[] = {1, 13, 1024};
     static const size_t windows[] = {1056, 1057, 2048, 5000, 100000};
 
     (void)state;
     for (size_t w = 0; w < 5; w++) {
-        struct reservoir_group first[RESERVOIR_RUNS], groups[RESERVOIR_RUNS];
-        size_t n_first = 0;
+        struct reservoir_group first[RESERVOIR_GROUPS], groups[RESERVOIR_GROUPS];
 
         for (size_t b = 0; b < 3; b++) {
             struct reservoir *k = reservoir_new(1, 1, 0);
-            size_t n;
 
             feed(k, 0, windows[w], batches[b]);
-            n = check_groups(k);
-            assert_in_range(n, RESERVOIR_RUNS / 2, RESERVOIR_RUNS);
-            reservoir_groups(k, b == 0 ? first : groups);
-            assert_true(b == 0 || n == n_first);
-            for (size_t g = 0; b > 0 && g < n; g++)
+            assert_int_equal(check_groups(k), RESERVOIR_GROUPS);
+            check_pairs(k, 16);
+            check_pairs(k, 5);
+            reservoir_groups(k, ALL, b == 0 ? first : groups);
+            for (size_t g = 0; b > 0 && g < RESERVOIR_GROUPS; g++)
                 assert_true(groups[g].age == first[g].age && groups[g].n == first[g].n);
-            n_first = n;
             reservoir_free(k);
         }
-        for (size_t g = 2; g < n_first; g++) /* evenly spaced */
-            assert_true(first[g - 1].age - first[g].age == first[0].age - first[1].age);
+    }
+}
+
+/* Rows at one place in each batch may be alike; those that stay come from all places. The window is
+ * cut in 16 to 32 blocks, and each gives one run. */
+static void what_stays_has_many_places_in_a_batch_and_is_spread_over_the_window(void **state)
+{
+    static const size_t batches[] = {128, 512, 1024, 4096};
+
+    (void)state;
+    for (size_t n = 1 << 14; n <= 1 << 20; n *= 2) {
+        struct reservoir *k = reservoir_new(1, 1, 0);
+        struct reservoir_group groups[RESERVOIR_GROUPS];
+
+        feed(k, 0, n, 1000);
+        reservoir_groups(k, ALL, groups);
+        for (size_t b = 0; b < 4; b++) {
+            bool seen[4] = {0}; /* quarters of a batch; chance alone leaves one out in 25 */
+
+            for (size_t g = 0; g < RESERVOIR_GROUPS; g += 2)
+                seen[(n - 1 - groups[g].age) % batches[b] * 4 / batches[b]] = true;
+            assert_true(seen[0] + seen[1] + seen[2] + seen[3] >= 3);
+        }
+        for (size_t g = 2; g < RESERVOIR_GROUPS; g += 2)
+            assert_true(groups[g - 2].age - groups[g].age < 3 * n / 16);
+        reservoir_free(k);
     }
 }
 
@@ -112,13 +152,14 @@ static void rows_that_are_forgotten_leave_the_newest(void **state)
     (void)state;
     for (size_t h = 0; h < 3; h++) {
         struct reservoir *k = reservoir_new(1, 1, half_lives[h]);
-        struct reservoir_group groups[RESERVOIR_RUNS];
+        struct reservoir_group groups[RESERVOIR_GROUPS];
         size_t n;
 
         feed(k, 0, 60000, 100);
         n = check_groups(k);
-        assert_true(n >= RESERVOIR_RUNS - 2);
-        reservoir_groups(k, groups);
+        assert_true(n >= RESERVOIR_GROUPS - 2);
+        check_pairs(k, 4);
+        reservoir_groups(k, ALL, groups);
         assert_true((double)groups[0].age >= 4 * half_lives[h]);
         assert_true((double)groups[n - 1].age < half_lives[h] + 100);
         assert_true(reservoir_weight(k, &groups[n - 1], 0) > reservoir_weight(k, &groups[0], 0));
@@ -129,16 +170,16 @@ static void rows_that_are_forgotten_leave_the_newest(void **state)
 static void a_new_window_begins_empty(void **state)
 {
     struct reservoir *k = reservoir_new(1, 1, 0);
-    struct reservoir_group groups[RESERVOIR_RUNS];
+    struct reservoir_group groups[RESERVOIR_GROUPS];
 
     (void)state;
     feed(k, 0, 5000, 100);
     reservoir_reset(k);
-    assert_int_equal(reservoir_groups(k, groups), 0);
+    assert_int_equal(reservoir_groups(k, ALL, groups), 0);
     feed(k, 0, 100, 100);
     assert_true(reservoir_has_all(k));
     k->broken = true;
-    assert_int_equal(reservoir_groups(k, groups), 0);
+    assert_int_equal(reservoir_groups(k, ALL, groups), 0);
     reservoir_free(k);
 }
 
@@ -176,7 +217,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_rows_are_there_while_they_fit),
         cmocka_unit_test(few_rows_make_an_even_number_of_groups),
-        cmocka_unit_test(a_long_window_keeps_an_even_sample_however_it_was_split),
+        cmocka_unit_test(a_long_window_keeps_the_same_rows_however_it_was_split),
+        cmocka_unit_test(what_stays_has_many_places_in_a_batch_and_is_spread_over_the_window),
         cmocka_unit_test(rows_that_are_forgotten_leave_the_newest),
         cmocka_unit_test(a_new_window_begins_empty),
         cmocka_unit_test(size_is_what_is_allocated),
