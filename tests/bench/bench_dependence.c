@@ -13,8 +13,8 @@
 #include "daemon/host/blas.h"
 #include "tests/lib/core/sample.h"
 
-#define P 64
-#define C 10
+#define P       64
+#define C       10
 #define N_DRAWS 200
 
 enum order {
@@ -183,9 +183,9 @@ static void run(const struct regime *regime, size_t n)
         sample_release(&s);
     }
     printf("%-28s %6zu %8.3f %8.2f %10.3f %8.2f %8.3f\n", regime->name, n,
-           coverage(&plain, mean_of(plain.value)),
-           mean_of(plain.error) / deviation_of(plain.value), coverage(&debiased, true_value),
-           mean_of(debiased.error) / deviation_of(debiased.value), (double)n_flagged / N_DRAWS);
+           coverage(&plain, mean_of(plain.value)), mean_of(plain.error) / deviation_of(plain.value),
+           coverage(&debiased, true_value), mean_of(debiased.error) / deviation_of(debiased.value),
+           (double)n_flagged / N_DRAWS);
     fflush(stdout);
 }
 

@@ -138,13 +138,14 @@ static int leave_each_out(struct jackknife *jackknife, struct estimate *errors)
 }
 
 int jackknife_measure(const struct moments *m, struct kernel *kernel, const struct span *outputs,
-                      const struct sums *whole, struct estimate *errors)
+                      const struct sums *whole, struct estimate *errors, bool *dependent)
 {
     struct jackknife jackknife = {.m = m, .kernel = kernel, .outputs = outputs, .whole = whole};
     int rc;
 
     assert(outputs->is_whole && (kernel != NULL) == m->by_rows);
     *errors = (struct estimate){(double)NAN, (double)NAN};
+    *dependent = false;
     if (!m->reservoir || outputs->rank == 0)
         return 0;
     jackknife_find_pairs(&jackknife);
@@ -159,6 +160,7 @@ int jackknife_measure(const struct moments *m, struct kernel *kernel, const stru
         rc = jackknife_fill_third(&jackknife);
     if (rc == 0) {
         jackknife_walk_features(&jackknife);
+        *dependent = jackknife_neighbours_agree(&jackknife);
         rc = leave_each_out(&jackknife, errors);
     }
     release(&jackknife);

@@ -49,9 +49,15 @@
  * the variance of a row to 6 %; 32 groups alone are uncertain by 25 %. */
 #define JACKKNIFE_GROUP_ROWS 16
 
+/* Rows that depend on each other over more than a few of their neighbours make the groups of a pair
+ * alike, and the errors wrong: too small where the rows come in long pieces (tokens of a sequence),
+ * too large where they are only sorted within batches. `*dependent` says whether the groups are
+ * alike beyond chance (jackknife_neighbours.c), at most in one window of 100 whose rows are
+ * independent. */
+
 /* `kernel` is that of moments by_rows, else NULL. `whole` holds the sums of the moments, `outputs`
  * the span in which q was measured. An error is NaN when there are fewer than 32 rows, when rows
  * came reduced, and when without one group the outputs lose rank or (de-biased) too few rows
- * remain. Returns 0 or -ENOMEM. */
+ * remain; `*dependent` is false then. Returns 0 or -ENOMEM. */
 int jackknife_measure(const struct moments *, struct kernel *kernel, const struct span *outputs,
-                      const struct sums *whole, struct estimate *errors);
+                      const struct sums *whole, struct estimate *errors, bool *dependent);

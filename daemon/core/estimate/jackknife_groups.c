@@ -55,12 +55,6 @@ void jackknife_find_pairs(struct jackknife *jackknife)
         add_pair(jackknife, &rows[i], &rows[i + 1]);
 }
 
-/* The column of the i-th row of a group. */
-static size_t row_column(const struct pair *pair, size_t group, size_t i)
-{
-    return pair->col + (group == 0 ? 1 : pair->rows[0].n + 2) + i;
-}
-
 void jackknife_weigh_columns(struct jackknife *jackknife)
 {
     size_t kk = jackknife->k_max * jackknife->k_max;
@@ -70,7 +64,7 @@ void jackknife_weigh_columns(struct jackknife *jackknife)
 
         for (size_t group = 0; group < 2; group++) {
             for (size_t row = 0; row < pair->rows[group].n; row++)
-                jackknife->root[row_column(pair, group, row)] =
+                jackknife->root[jackknife_row_column(pair, group, row)] =
                     sqrt(reservoir_weight(jackknife->m->reservoir, &pair->rows[group], row));
         }
         for (enum omitted which = 0; which < N_OMISSIONS; which++)
@@ -99,7 +93,7 @@ static void fill_group(const struct jackknife *jackknife, const struct pair *pai
 
     for (size_t row = 0; row < pair->rows[group].n; row++) {
         const double *from = s->values + (pair->rows[group].at + row) * s->width + s->first;
-        size_t col = row_column(pair, group, row);
+        size_t col = jackknife_row_column(pair, group, row);
         double root = jackknife->root[col], *to = out + col;
 
         for (size_t c = 0; c < s->n; c++) {

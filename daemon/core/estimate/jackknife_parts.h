@@ -1,6 +1,7 @@
 /* The inside of the jackknife, shared by its files. jackknife.c owns the memory and leads through
  * the steps, jackknife_groups.c pairs the groups and makes the columns of A, jackknife_without.c
- * gives the sums without a group. Symbols and threads as in jackknife.h.
+ * gives the sums without a group, jackknife_neighbours.c tells whether groups depend on each other.
+ * Symbols and threads as in jackknife.h.
  *
  *     find_pairs -> weigh_columns -> fill_outputs -> fill_third -> walk_features
  *                -> sums_without, once for each omission of each pair -> the errors
@@ -72,6 +73,12 @@ static inline size_t jackknife_sum_column(const struct pair *pair, enum omitted 
     return pair->col + pair->omissions[which].from + pair->omissions[which].sum;
 }
 
+/* The column of the i-th row of a group, 0 or 1. */
+static inline size_t jackknife_row_column(const struct pair *pair, size_t group, size_t i)
+{
+    return pair->col + (group == 0 ? 1 : pair->rows[0].n + 2) + i;
+}
+
 /* ---- jackknife_groups.c ---- */
 
 /* Pairs of groups that have weight, and without which some weight remains. */
@@ -93,3 +100,8 @@ void jackknife_walk_features(struct jackknife *);
  * it. Returns 0 or -ENOMEM. */
 int jackknife_sums_without(const struct jackknife *, const struct pair *, const struct omission *,
                            struct sums *out);
+
+/* ---- jackknife_neighbours.c ---- */
+
+/* Whether the two groups of a pair are alike beyond chance, over all pairs; after walk_features. */
+bool jackknife_neighbours_agree(const struct jackknife *);

@@ -55,16 +55,18 @@ static int flag_not_converged(int rc, struct point *out)
  * jackknife does not see how principal directions move with the rows. */
 static int measure_span(struct evidence *evidence, const struct span *outputs, struct point *out)
 {
+    bool dependent = false;
     int rc = span_variation(outputs, evidence->moments, &evidence->sums.q);
 
     if (rc == 0 && outputs->is_whole)
         rc = jackknife_measure(evidence->moments, evidence->kernel, outputs, &evidence->sums,
-                               &evidence->errors);
+                               &evidence->errors, &dependent);
     if (rc < 0)
         return rc;
     evidence->estimate = outputs->is_whole ? estimate_richness(&evidence->sums, outputs->trace)
                                            : estimate_projected(&evidence->sums, outputs->norm_sq);
-    out->flags |= sample_flags(evidence->n, out->p, outputs->trace);
+    out->flags |=
+        sample_flags(evidence->n, out->p, outputs->trace) | (dependent ? FLAG_DEPENDENT_ROWS : 0);
     return 0;
 }
 

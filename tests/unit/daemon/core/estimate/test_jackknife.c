@@ -425,6 +425,103 @@ static void intervals_cover_the_population_value(void **state)
         check_coverage(&populations[i], &r);
 }
 
+/* ---- rows that depend on each other ---------------------------------------------------------- */
+
+#define ORDER_ROWS  2048
+#define ORDER_P     24
+#define ORDER_C     3
+#define ORDER_DRAWS 100
+
+static void join(double *row, const double *first, size_t n, double shared)
+{
+    for (size_t j = 0; j < n; j++)
+        row[j] = sqrt(shared) * first[j] + sqrt(1 - shared) * row[j];
+}
+
+/* Rows of a piece of `length` have a share of their variance in common: that of its first row. */
+static void join_rows(struct sample *s, size_t length, double shared)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        size_t first = i / length * length;
+
+        if (i == first)
+            continue;
+        join(s->x + i * s->p, s->x + first * s->p, s->p, shared);
+        join(s->y + i * s->c, s->y + first * s->c, s->c, shared);
+    }
+}
+
+static void swap_with_previous(double *row, size_t n)
+{
+    for (size_t j = 0; j < n; j++) {
+        double value = row[j], *previous = row - n + j;
+
+        row[j] = *previous;
+        *previous = value;
+    }
+}
+
+/* Sorts batches by the size of the first feature: as a set, the rows stay independent. */
+static void sort_rows(struct sample *s, size_t batch)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        for (size_t k = i; k % batch > 0 && fabs(s->x[(k - 1) * s->p]) > fabs(s->x[k * s->p]);
+             k--) {
+            swap_with_previous(s->x + k * s->p, s->p);
+            swap_with_previous(s->y + k * s->c, s->c);
+        }
+    }
+}
+
+struct order {
+    const char *what;
+    size_t joined, sorted; /* rows of a piece and of a sorted batch; 1: none */
+    double shared;
+};
+
+/* How many of the draws have the flag. */
+static size_t count_dependent(const struct order *order)
+{
+    size_t n = 0;
+    struct random r;
+
+    random_seed(&r, 14);
+    for (size_t i = 0; i < ORDER_DRAWS; i++) {
+        struct trial t;
+
+        start(&t, ORDER_ROWS, ORDER_P, ORDER_C, 0);
+        sample_fill_population(&t.s, &r, 10, .1);
+        join_rows(&t.s, order->joined, order->shared);
+        sort_rows(&t.s, order->sorted);
+        sample_encode(&t.s, DTYPE_F32, DTYPE_F32);
+        n += (measure(&t, 512).flags & FLAG_DEPENDENT_ROWS) != 0;
+        end(&t);
+    }
+    printf("%-36s dependent_rows in %zu of %d\n", order->what, n, ORDER_DRAWS);
+    return n;
+}
+
+/* A flag in 1 of 100 windows is promised at most, and .4 expected: more than 3 have a chance of
+ * 1e-3. */
+static void independent_rows_are_rarely_called_dependent(void **state)
+{
+    (void)state;
+    assert_in_range(count_dependent(&(struct order){"independent", 1, 1, 0}), 0, 3);
+}
+
+static void pieces_longer_than_a_group_and_sorted_batches_are_called_dependent(void **state)
+{
+    static const struct order orders[] = {
+        {"sequences of 128, .9 in common", 128, 1, .9},
+        {"sequences of 128, .5 in common", 128, 1, .5},
+        {"sorted in batches of 1024", 1, 1024, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++)
+        assert_in_range(count_dependent(&orders[i]), 90, ORDER_DRAWS);
+}
+
 /* ---- when there is none -------------------------------------------------------------------- */
 
 static bool has_errors(size_t n, size_t c)
@@ -532,6 +629,8 @@ int main(void)
         cmocka_unit_test(magnitude_does_not_matter),
         cmocka_unit_test(errors_do_not_depend_on_how_rows_were_split),
         cmocka_unit_test(intervals_cover_the_population_value),
+        cmocka_unit_test(independent_rows_are_rarely_called_dependent),
+        cmocka_unit_test(pieces_longer_than_a_group_and_sorted_batches_are_called_dependent),
         cmocka_unit_test(fewer_than_32_rows_have_no_errors),
         cmocka_unit_test(outputs_that_lose_rank_with_a_group_have_no_errors),
         cmocka_unit_test(rows_that_came_reduced_have_no_errors),
