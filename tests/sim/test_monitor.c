@@ -257,8 +257,13 @@ static size_t layer_index(const char *name)
 
 /* ---- the oracle: what should be measured --------------------------------------------------- */
 
-/* Weight of the rows of segment `i`: exponential windows halve it every half_life_rows newer ones,
- * and ready-made moments are as old as their last row. */
+/* Exponential windows halve a row's weight every half_life_rows newer ones. */
+static double weight_at(struct window window, double age)
+{
+    return window.kind == WINDOW_EXPONENTIAL ? exp2(-age / window.half_life_rows) : 1;
+}
+
+/* The weights of all rows. Those of ready-made moments weigh their mean each. */
 static void weigh(const struct known_layer *l, struct window window, double *w)
 {
     double age = 0;
@@ -268,14 +273,12 @@ static void weigh(const struct known_layer *l, struct window window, double *w)
         at += l->segments[i].n;
     for (size_t i = l->n_segments; i-- > 0;) {
         const struct entered_rows *s = &l->segments[i];
+        double sum = 0;
 
-        for (size_t k = s->n; k-- > 0;) {
-            double own = s->kind == PARCEL_MOMENTS ? 0 : (double)(s->n - 1 - k);
-
-            w[--at] =
-                window.kind == WINDOW_EXPONENTIAL ? exp2(-(age + own) / window.half_life_rows) : 1;
-        }
-        age += (double)s->n;
+        for (size_t k = s->n; k-- > 0; age++)
+            sum += w[--at] = weight_at(window, age);
+        for (size_t k = 0; s->kind == PARCEL_MOMENTS && k < s->n; k++)
+            w[at + k] = sum / (double)s->n;
     }
 }
 

@@ -2,9 +2,9 @@
 
 #include "daemon/core/estimate/jackknife_parts.h"
 
-/* Of 30,000 made-up windows of independent rows .4 % lie beyond it when what a row does is Gaussian,
- * exponential or Student's t with 3 degrees of freedom, .7 % when it is log-normal(1.5), and 1.1 %
- * when one row in a hundred does 30 times as much as the others. */
+/* Of 30,000 made-up windows of independent rows .4 % lie beyond it when what a row does is
+ * Gaussian, exponential or Student's t with 3 degrees of freedom, .7 % when it is log-normal(1.5),
+ * and 1.1 % when one row in a hundred does 30 times as much as the others. */
 #define BEYOND_CHANCE 2.6
 
 /* Sums over the rows of a group: of weights w, their squares, and what the rows do, z and z^2. */

@@ -90,9 +90,11 @@ struct moments_view {
     const double *sum_sx; /* p: sum |x - m|^2 (x - m) */
 };
 
-/* How new sums enter old ones: old sums times `decay`, plus the new ones, plus `between` d d'. */
+/* How new sums enter old ones: old sums times `decay`, plus the new ones times `scale`, plus
+ * `between` d d'. */
 struct combination {
     double decay; /* the factor for old rows: 1, less when they are forgotten; 0: there are none */
+    double scale; /* 1, less when rows of the new sums are forgotten, too */
     double between; /* W_a W_b / (W_a + W_b) with W_a after forgetting */
     double step;    /* W_b / (W_a + W_b): the mean moves by step d */
 };
@@ -111,10 +113,14 @@ void moments_reset(struct moments *);
  * as much as before, 0 <= decay <= 1. */
 struct combination moments_combination(const struct moments *, double decay, double weight);
 
-/* Adds given statistics, after the old sums are multiplied with `decay` (1: nothing is forgotten).
- * The view must be finite, and the moments have no targets. Returns 0; or -ENOMEM, and the moments
- * are as they were. */
-int moments_absorb(struct moments *, const struct moments_view *, double decay);
+/* Adds given statistics. With `half_life_rows` > 0 they weigh together what their rows would, and
+ * the old sums are forgotten by as many rows; but which of their rows came last nobody knows, so
+ * each weighs the same. They count as n rows in (sum w)^2 / sum w^2, where aged rows would count
+ * less: by x/2 coth(x/2) with x = n ln 2 / half-life, 1 % for half a half-life of rows. The view
+ * must be finite, and the moments have no targets. Returns 0; or -ENOMEM, and the moments are as
+ * they were.
+ */
+int moments_absorb(struct moments *, const struct moments_view *, double half_life_rows);
 
 /* Rows that moments_make_tile takes at a time. Its scratch holds two times so many rows of a tile.
  */

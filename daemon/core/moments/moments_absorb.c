@@ -1,5 +1,6 @@
 #include <assert.h>
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,7 @@ struct combination moments_combination(const struct moments *m, double decay, do
     assert(decay >= 0 && decay <= 1 && weight > 0);
     return (struct combination){
         .decay = m->weight > 0 ? decay : 0,
+        .scale = 1,
         .between = old * weight / all,
         .step = weight / all,
     };
@@ -59,18 +61,27 @@ static double view_trace(const struct moments_view *view, size_t p)
     return sum;
 }
 
-/* to = decay to + add + between d_row d_col'. With decay 0 `to` was perhaps never written, so it is
- * not read. */
+/* The weight of n rows that came one after the other, of which the newest weighs 1. */
+static double weight_of_rows(uint64_t n, double half_life_rows)
+{
+    double rate = -log(2) / half_life_rows;
+
+    return half_life_rows > 0 ? expm1((double)n * rate) / expm1(rate) : (double)n;
+}
+
+/* to = decay to + scale add + between d_row d_col'. With decay 0 `to` was perhaps never written, so
+ * it is not read. */
 static void combine_row(size_t n, const struct combination *combination, const double *add,
                         double d_row, const double *d_col, double *to)
 {
     if (combination->decay == 0) {
         for (size_t j = 0; j < n; j++)
-            to[j] = add[j] + combination->between * d_row * d_col[j];
+            to[j] = combination->scale * add[j] + combination->between * d_row * d_col[j];
         return;
     }
     for (size_t j = 0; j < n; j++)
-        to[j] = combination->decay * to[j] + add[j] + combination->between * d_row * d_col[j];
+        to[j] = combination->decay * to[j] + combination->scale * add[j] +
+                combination->between * d_row * d_col[j];
 }
 
 static void absorb_matrices(struct moments *m, const struct moments_view *view,
@@ -101,33 +112,38 @@ static void absorb_matrices(struct moments *m, const struct moments_view *view,
  *     sum w |z + e|^4         = sum_s2 + 4 e'A e + W |e|^4 + 4 e'sum_sx + 2 |e|^2 tr A
  *     sum w |z + e|^2 (z + e) = sum_sx + tr A e + 2 A e + W |e|^2 e
  *
- * `e` and `ae` are scratch of p doubles. */
-static void absorb_fourth(struct moments *m, const struct moments_view *view, double decay,
-                          double *e, double *ae)
+ * and the whole enters times the combination's scale. `e` and `ae` are scratch of p doubles. */
+static void absorb_fourth(struct moments *m, const struct moments_view *view,
+                          const struct combination *combination, double *e, double *ae)
 {
     size_t p = m->p;
-    double e2, trace = view_trace(view, p), weight = (double)view->n_rows, sum_s2;
+    double e2, trace = view_trace(view, p), n = (double)view->n_rows, sum_s2;
 
     for (size_t i = 0; i < p; i++)
         e[i] = view->mean_x[i] - m->shift[i];
     e2 = linalg_sum_squares(p, e);
     view_matvec(view, p, e, ae);
-    sum_s2 = view->sum_s2 + (4 * linalg_dot(p, e, ae) + weight * e2 * e2 +
+    sum_s2 = view->sum_s2 + (4 * linalg_dot(p, e, ae) + n * e2 * e2 +
                              4 * linalg_dot(p, e, view->sum_sx) + 2 * e2 * trace);
-    m->sum_s2 = decay * m->sum_s2 + sum_s2;
+    m->sum_s2 = combination->decay * m->sum_s2 + combination->scale * sum_s2;
     for (size_t i = 0; i < p; i++)
         m->sum_sx[i] =
-            decay * m->sum_sx[i] + view->sum_sx[i] + trace * e[i] + 2 * ae[i] + weight * e2 * e[i];
+            combination->decay * m->sum_sx[i] +
+            combination->scale * (view->sum_sx[i] + trace * e[i] + 2 * ae[i] + n * e2 * e[i]);
 }
 
-static void absorb(struct moments *m, const struct moments_view *view, double decay, double *dx)
+static void absorb(struct moments *m, const struct moments_view *view, double half_life_rows,
+                   double *dx)
 {
-    double *dy = dx + m->p, *scratch = dy + m->w, weight = (double)view->n_rows;
+    double *dy = dx + m->p, *scratch = dy + m->w, n = (double)view->n_rows;
+    double weight = weight_of_rows(view->n_rows, half_life_rows);
+    double decay = half_life_rows > 0 ? exp2(-n / half_life_rows) : 1;
     struct combination combination = moments_combination(m, decay, weight);
 
+    combination.scale = weight / n;
     if (m->weight == 0)
         memcpy(m->shift, view->mean_x, m->p * sizeof(double));
-    absorb_fourth(m, view, decay, dx, scratch);
+    absorb_fourth(m, view, &combination, dx, scratch);
     for (size_t i = 0; i < m->p; i++)
         dx[i] = view->mean_x[i] - m->mean_x[i];
     for (size_t i = 0; i < m->w; i++)
@@ -138,13 +154,13 @@ static void absorb(struct moments *m, const struct moments_view *view, double de
     for (size_t i = 0; i < m->w; i++)
         m->mean_y[i] += combination.step * dy[i];
     m->weight = decay * m->weight + weight;
-    m->weight_sq = decay * decay * m->weight_sq + weight;
+    m->weight_sq = decay * decay * m->weight_sq + weight * weight / n;
     m->n_rows += view->n_rows;
     if (m->reservoir)
         m->reservoir->broken = true;
 }
 
-int moments_absorb(struct moments *m, const struct moments_view *view, double decay)
+int moments_absorb(struct moments *m, const struct moments_view *view, double half_life_rows)
 {
     double *scratch;
 
@@ -157,7 +173,7 @@ int moments_absorb(struct moments *m, const struct moments_view *view, double de
         free(scratch);
         return -ENOMEM;
     }
-    absorb(m, view, decay, scratch);
+    absorb(m, view, half_life_rows, scratch);
     free(scratch);
     return 0;
 }

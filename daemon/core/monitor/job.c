@@ -40,7 +40,7 @@ static int absorb(struct job *job)
         return 0;
     }
     batch->refused = !check_view(batch);
-    return batch->refused ? 0 : moments_absorb(job->moments, &batch->view, job->decay);
+    return batch->refused ? 0 : moments_absorb(job->moments, &batch->view, job->half_life_rows);
 }
 
 /* A probe that is new goes to the store, too; without memory for that it is made another time. */

@@ -24,10 +24,10 @@ struct job {
     size_t n_shares;
     struct fold *fold;
     struct moments *moments;
-    double decay;        /* ABSORB: factor for what is there */
-    struct batch *batch; /* ABSORB */
-    struct head *head;   /* ABSORB */
-    bool has_rows;       /* MEASURE: else nothing is touched, and memory may be made meanwhile */
+    double half_life_rows; /* ABSORB: 0: nothing is forgotten */
+    struct batch *batch;   /* ABSORB */
+    struct head *head;     /* ABSORB */
+    bool has_rows;         /* MEASURE: else nothing is touched, and memory may be made meanwhile */
     struct measure_plan plan;   /* MEASURE */
     struct point *point;        /* MEASURE */
     struct spectrum **spectrum; /* MEASURE: receives it, or NULL */

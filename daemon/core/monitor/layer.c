@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,6 +123,12 @@ static void free_parts(struct layer *layer)
     layer->head = NULL;
 }
 
+/* 0: nothing is forgotten. */
+static double half_life_rows(const struct layer *layer)
+{
+    return layer->window.kind == WINDOW_EXPONENTIAL ? layer->window.half_life_rows : 0;
+}
+
 int layer_allocate(struct layer *layer, const struct batch *first, size_t n_workers,
                    size_t n_classes)
 {
@@ -135,9 +140,7 @@ int layer_allocate(struct layer *layer, const struct batch *first, size_t n_work
     layer->k = first->k;
     layer->targets_are_labels = has_labels(first);
     layer->fold = fold_new(layer->p, c + k, n_workers);
-    layer->reservoir =
-        reservoir_new(layer->p, c + k,
-                      layer->window.kind == WINDOW_EXPONENTIAL ? layer->window.half_life_rows : 0);
+    layer->reservoir = reservoir_new(layer->p, c + k, half_life_rows(layer));
     layer->head = first->outputs_from_head ? head_new(layer->p, layer->c) : NULL;
     if (n_classes > 0)
         layer->classes = classes_new(layer->p, layer->k, n_classes, rows_kept(first));
@@ -251,8 +254,7 @@ static void move(struct layer *layer, enum layer_state state)
 /* Fills the block from the front of the queue, up to a mark or ready-made moments. */
 static void gather(struct layer *layer)
 {
-    fold_begin(layer->fold, &layer->moments,
-               layer->window.kind == WINDOW_EXPONENTIAL ? layer->window.half_life_rows : 0);
+    fold_begin(layer->fold, &layer->moments, half_life_rows(layer));
     for (struct queued *queued = front(layer); queued && !queued->is_mark; queued = front(layer)) {
         struct batch *batch = as_batch(queued);
         size_t left, n;
@@ -294,9 +296,7 @@ static struct job *start_absorb(struct layer *layer, struct batch *batch)
     layer->job.batch = batch;
     layer->job.head = layer->head;
     layer->job.moments = &layer->moments;
-    layer->job.decay = layer->window.kind == WINDOW_EXPONENTIAL
-                           ? exp2(-(double)batch_n_rows(batch) / layer->window.half_life_rows)
-                           : 1;
+    layer->job.half_life_rows = half_life_rows(layer);
     return &layer->job;
 }
 

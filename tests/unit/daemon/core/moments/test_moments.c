@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -155,9 +156,9 @@ static void check_absorbed(enum dtype d, size_t p, double tolerance)
     reduced_init(&first, &s, 0, 40, d);
     reduced_init(&last, &s, 70, 120, d);
     assert_int_equal(moments_init(&m, s.p, s.c, 0), 0);
-    assert_int_equal(moments_absorb(&m, &first.view, 1), 0);
+    assert_int_equal(moments_absorb(&m, &first.view, 0), 0);
     sample_fold(&s, &m, 40, 70, 30, 0);
-    assert_int_equal(moments_absorb(&m, &last.view, 1), 0);
+    assert_int_equal(moments_absorb(&m, &last.view, 0), 0);
     check_matrices(&s, &m, tolerance);
     check_fourth(&s, &m, tolerance);
     moments_release(&m);
@@ -197,7 +198,7 @@ static void absorbed_parts_give_the_whole_in_any_order(void **state)
             size_t which = (size_t)orders[o][k];
 
             reduced_init(&part, &s, bounds[which], bounds[which + 1], DTYPE_F64);
-            assert_int_equal(moments_absorb(&all, &part.view, 1), 0);
+            assert_int_equal(moments_absorb(&all, &part.view, 0), 0);
             reduced_release(&part);
         }
         check_matrices(&s, &all, TOLERANCE);
@@ -219,7 +220,7 @@ static void absorbed_statistics_of_no_rows_change_nothing(void **state)
     fold_part(&s, &before, 0, s.n);
     reduced_init(&none, &s, 0, 30, DTYPE_F64);
     none.view.n_rows = 0;
-    assert_int_equal(moments_absorb(&m, &none.view, 0.5), 0);
+    assert_int_equal(moments_absorb(&m, &none.view, 5), 0);
     assert_true(moments_identical(&m, &before));
     moments_release(&m);
     moments_release(&before);
@@ -227,13 +228,25 @@ static void absorbed_statistics_of_no_rows_change_nothing(void **state)
     sample_release(&s);
 }
 
-/* Old rows count by `decay`, those of the statistics by 1. */
-static void absorbing_forgets_the_past_by_the_decay(void **state)
+/* What row i of n weighs when 40 of them came reduced: those before by their age, each of the 40 by
+ * their mean. */
+static double weight_when_reduced(size_t i, size_t n, double half_life)
 {
-    static const double decays[] = {0.25, 1e-3, 0};
+    double sum = 0;
+
+    if (i < n - 40)
+        return exp2(-(double)(n - 1 - i) / half_life);
+    for (size_t age = 0; age < 40; age++)
+        sum += exp2(-(double)age / half_life);
+    return sum / 40;
+}
+
+static void absorbing_ages_rows_as_folding_does(void **state)
+{
+    static const double half_lives[] = {1e6, 50, 4, 0.01};
 
     (void)state;
-    for (int k = 0; k < 3; k++) {
+    for (int k = 0; k < 4; k++) {
         double w[100], scratch[2 * 8];
         struct sample s;
         struct moments m;
@@ -243,10 +256,11 @@ static void absorbing_forgets_the_past_by_the_decay(void **state)
 
         make(&s, 8, 100, 8, 5, DTYPE_F64);
         reduced_init(&sent, &s, 60, 100, DTYPE_F64);
-        fold_part(&s, &m, 0, 60);
-        assert_int_equal(moments_absorb(&m, &sent.view, decays[k]), 0);
+        assert_int_equal(moments_init(&m, s.p, s.c, 0), 0);
+        sample_fold(&s, &m, 0, 60, 60, half_lives[k]);
+        assert_int_equal(moments_absorb(&m, &sent.view, half_lives[k]), 0);
         for (size_t i = 0; i < s.n; i++)
-            w[i] = i < 60 ? fmax(decays[k], 1e-300) : 1;
+            w[i] = fmax(weight_when_reduced(i, s.n, half_lives[k]), 1e-300);
         ref = sample_reference(&s, w);
         got = sample_measure(&s, &m);
         check_near(ref.n, got.n, ref.n, TOLERANCE);
@@ -255,6 +269,43 @@ static void absorbing_forgets_the_past_by_the_decay(void **state)
         check_near(ref.fourth, moments_fourth(&m, scratch), ref.fourth, TOLERANCE);
         moments_release(&m);
         reduced_release(&sent);
+        sample_release(&s);
+    }
+}
+
+/* The weight is the same exactly, n by x/2 coth(x/2) of moments.h: 1.001 for a sixth of a half-life
+ * of rows, 1.01 for a half. */
+static void reduced_parts_count_as_their_rows_do(void **state)
+{
+    static const size_t parts[] = {16, 47, 141};
+    static const double more[] = {1.0003, 1.0012, 1.011};
+
+    (void)state;
+    for (int k = 0; k < 3; k++) {
+        struct sample s;
+        struct moments rows, reduced;
+        struct point by_rows, by_parts;
+
+        make(&s, 9, 1128, 8, 5, DTYPE_F64);
+        assert_int_equal(moments_init(&rows, s.p, s.c, 0), 0);
+        assert_int_equal(moments_init(&reduced, s.p, s.c, 0), 0);
+        sample_fold(&s, &rows, 0, s.n, 100, 282);
+        for (size_t at = 0; at < s.n; at += parts[k]) {
+            struct reduced part;
+
+            reduced_init(&part, &s, at, s.n - at < parts[k] ? s.n : at + parts[k], DTYPE_F64);
+            assert_int_equal(moments_absorb(&reduced, &part.view, 282), 0);
+            reduced_release(&part);
+        }
+        by_rows = sample_measure(&s, &rows);
+        by_parts = sample_measure(&s, &reduced);
+        printf("parts of %zu rows at half-life 282: n %.2f, by rows %.2f; d_lr %.5f, %.5f\n",
+               parts[k], by_parts.n, by_rows.n, by_parts.value[METRIC_D_LR],
+               by_rows.value[METRIC_D_LR]);
+        check_near(rows.weight, reduced.weight, rows.weight, TOLERANCE);
+        assert_true(by_parts.n >= by_rows.n && by_parts.n <= more[k] * by_rows.n);
+        moments_release(&rows);
+        moments_release(&reduced);
         sample_release(&s);
     }
 }
@@ -320,7 +371,7 @@ static void absorbing_without_memory_leaves_the_moments_as_they_were(void **stat
     reduced_init(&sent, &s, 30, 60, DTYPE_F64);
     do {
         fault_arm(++n);
-        rc = moments_absorb(&m, &sent.view, 0.5);
+        rc = moments_absorb(&m, &sent.view, 5);
         assert_int_equal(rc, fault_disarm() ? -ENOMEM : 0);
         assert_int_equal(moments_identical(&m, &before), rc < 0);
     } while (rc < 0);
@@ -340,7 +391,8 @@ int main(void)
         cmocka_unit_test(absorbed_statistics_equal_their_rows),
         cmocka_unit_test(absorbed_parts_give_the_whole_in_any_order),
         cmocka_unit_test(absorbed_statistics_of_no_rows_change_nothing),
-        cmocka_unit_test(absorbing_forgets_the_past_by_the_decay),
+        cmocka_unit_test(absorbing_ages_rows_as_folding_does),
+        cmocka_unit_test(reduced_parts_count_as_their_rows_do),
         cmocka_unit_test(the_fourth_moment_survives_a_drifting_mean),
         cmocka_unit_test(every_allocation_of_init_may_fail),
         cmocka_unit_test(absorbing_without_memory_leaves_the_moments_as_they_were),
