@@ -33,7 +33,15 @@ enum metric_needs {
       "how many directions the features vary in, the strong ones counted; below n / 5 rows for "   \
       "each it is too low")                                                                        \
     X(CKA_LINEAR, cka_linear, "1", NEEDS_NOTHING, "linear CKA of the features and the outputs",    \
-      "1: the outputs' Gram matrix is the features', up to scale; 0: they have nothing in common")
+      "1: the outputs' Gram matrix is the features', up to scale; 0: they have nothing in common") \
+    X(D_WHITE, d_white, "1", NEEDS_NOTHING,                                                        \
+      "1 - sqrt(r / p), d_lr of features without structure under any linear head",                 \
+      "d_lr near it says nothing of learning; runs of other p and C have another one")             \
+    X(U_DEBIASED, u_debiased, "1", NEEDS_NOTHING, "u corrected for the finite number of rows",     \
+      "the value of u that more rows would come to")                                               \
+    X(PR_DEBIASED, pr_debiased, "1", NEEDS_NOTHING, "pr corrected for the finite number of rows",  \
+      "the value of pr that more rows would come to; 1 - d_debiased = u_debiased "                 \
+      "sqrt(pr_debiased / r)")
 
 /* Neural collapse: how far the features are one point a class. */
 #define METRICS_COLLAPSE(X)                                                                        \
@@ -65,7 +73,11 @@ enum metric_needs {
       "how far d_lr would stray over other windows of as many rows; its bias is not in it")        \
     X(D_DEBIASED_SE, d_debiased_se, "1", NEEDS_NOTHING,                                            \
       "standard error of d_debiased, by a jackknife",                                              \
-      "two of these on each side of d_debiased hold the population's value about 95 times in 100")
+      "two of these on each side of d_debiased hold the population's value about 95 times in 100") \
+    X(U_DEBIASED_SE, u_debiased_se, "1", NEEDS_NOTHING,                                            \
+      "standard error of u_debiased, by a jackknife", "read it as that of d_debiased")             \
+    X(PR_DEBIASED_SE, pr_debiased_se, "1", NEEDS_NOTHING,                                          \
+      "standard error of pr_debiased, by a jackknife", "read it as that of d_debiased")
 
 /* How far the features have moved since the first window. */
 #define METRICS_CHANGE(X)                                                                          \
@@ -134,7 +146,8 @@ int metric_find(const char *name);
       "half-precision features with a large mean: the last digits are uncertain")                  \
     X(CONSTANT, constant, "features or outputs do not vary: there is nothing to measure")          \
     X(NOT_CONVERGED, not_converged,                                                                \
-      "an eigenvalue iteration failed, or sums left a double's range: what needs it is missing")   \
+      "an eigenvalue iteration failed, sums left a double's range, or reduced sums "               \
+      "contradict each other: what needs them is missing")                                         \
     X(CLASSES_MISSING, classes_missing,                                                            \
       "classes without a row in the window: nc1 and nc2 are of the others")                        \
     X(NO_SPECTRUM, no_spectrum, "a spectrum was asked for and could not be made")                  \

@@ -505,10 +505,14 @@ def measure(features, outputs, cut_off=1e-10):
     gram_norm = np.linalg.norm(gram)
     total, inside = np.sum(x * x), np.sum((q.T @ x) ** 2)
     s = np.sum(x * x, 1)
-    numerator = total / (n - 1) - (total - inside) / (n - 1 - r) if n > r + 1 else math.nan
-    spread = (gram_norm**2 - n / (n - 2) * np.sum(s * s) + total**2 / ((n - 1) * (n - 2)))
-    z = spread / (n * (n - 3)) if n > 3 else math.nan
-    debiased = 1 - numerator / math.sqrt(r * z) if n > 3 and n > r + 1 and z > 0 else None
+    debiased = None
+    if n > 3 and n > r + 1:
+        u = 1 - (total - inside) / (n - 1 - r) * (n - 1) / total
+        square = (((n * n - 3 * n + 1) * total**2 - n * (n - 1) * np.sum(s * s) + 2 * gram_norm**2)
+                  / (n * (n - 1) * (n - 2) * (n - 3)))
+        squares = ((gram_norm**2 - n / (n - 2) * np.sum(s * s) + total**2 / ((n - 1) * (n - 2)))
+                   / (n * (n - 3)))
+        debiased = 1 - u * math.sqrt(square / squares / r) if squares > 0 else None
     return {"n": n, "rank": r, "d_lr": 1 - inside / (math.sqrt(r) * gram_norm),
             "d_debiased": debiased, "u": inside / total, "pr": total**2 / gram_norm**2}
 

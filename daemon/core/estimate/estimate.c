@@ -3,43 +3,101 @@
 #include <assert.h>
 #include <math.h>
 
+/* Products of single precision are right to 1e-7 of ||X'X||, so q may exceed sqrt(r f) by that. A
+ * larger excess is none of ours: reduced sums that do not belong together. */
+#define ROUNDING 1e-5
+
 double estimate_n_rows(const struct sums *s)
 {
     return s->weight * s->weight / s->weight_sq;
 }
 
-/* The estimate corrected for finitely many rows (D). With t = ||X||_F^2, f = ||X'X||_F^2 and
- * fourth = sum |x_i|^4:
- *
- *     N = t/(n-1) - (t - q)/(n-1-r)
- *     Z = ( f - n/(n-2) fourth + t^2/((n-1)(n-2)) ) / (n(n-3))
- *     D = 1 - N / sqrt(r Z)
- */
-static double debias(double n, double r, double t, double q, double f, double fourth)
-{
-    double numerator, z;
-
-    if (n <= 3 || n <= r + 1)
-        return (double)NAN;
-    numerator = t / (n - 1) - (t - q) / (n - 1 - r);
-    z = (f - n / (n - 2) * fourth + t * t / ((n - 1) * (n - 2))) / (n * (n - 3));
-    return z > 0 ? 1 - numerator / sqrt(r * z) : (double)NAN;
-}
-
 /* Weighted sums are scaled to those of n equal rows. */
-struct estimate estimate_richness(const struct sums *s, double r)
+struct scaled {
+    double n, t, q, f, fourth;
+};
+
+static struct scaled scale_sums(const struct sums *s)
 {
     double n = estimate_n_rows(s), scale = n / s->weight;
 
-    assert(r > 0);
-    return (struct estimate){
-        .plain = 1 - s->q / sqrt(r * s->f),
-        .debiased =
-            debias(n, r, s->t * scale, s->q * scale, s->f * scale * scale, s->fourth * scale),
-    };
+    return (struct scaled){.n = n,
+                           .t = s->t * scale,
+                           .q = s->q * scale,
+                           .f = s->f * scale * scale,
+                           .fourth = s->fourth * scale};
 }
 
-struct estimate estimate_projected(const struct sums *s, double norm_sq)
+double estimate_spread(const struct sums *sums)
 {
-    return (struct estimate){.plain = 1 - s->q / sqrt(norm_sq * s->f), .debiased = (double)NAN};
+    struct scaled s = scale_sums(sums);
+
+    return s.n * s.fourth / (s.t * s.t);
+}
+
+/* The participation ratio (tr S)^2 / tr S^2 (D). Both are estimated without bias, by averages over
+ * rows i, j, k, l that all differ (U-statistics, Hoeffding 1948):
+ *
+ *     (tr S)^2 = E |x_i - x_j|^2/2 |x_k - x_l|^2/2
+ *              ~ ( (n^2 - 3n + 1) t^2 - n(n-1) fourth + 2f ) / ( n(n-1)(n-2)(n-3) )
+ *     tr S^2   = E ((x_i - x_j)'(x_k - x_l))^2 / 4
+ *              ~ ( f - n/(n-2) fourth + t^2/((n-1)(n-2)) ) / ( n(n-3) )
+ *
+ * with t = ||X||_F^2, f = ||X'X||_F^2 and fourth = sum |x_i|^4. The square (t/(n-1))^2 for the
+ * first would hold the rows' own squares, which the second does not: one row 30 times as long as
+ * the others among 256 made 0 of 1 - D = .42. */
+static double pr_of(const struct scaled *s)
+{
+    double n = s->n, tt, ss;
+
+    if (n <= 3)
+        return (double)NAN;
+    tt = ((n * n - 3 * n + 1) * s->t * s->t - n * (n - 1) * s->fourth + 2 * s->f) /
+         (n * (n - 1) * (n - 2) * (n - 3));
+    ss = (s->f - n / (n - 2) * s->fourth + s->t * s->t / ((n - 1) * (n - 2))) / (n * (n - 3));
+    return ss > 0 ? tt / ss : (double)NAN;
+}
+
+/* The share of the variance that the outputs explain (D): of t, what r directions without any
+ * relation to the features would explain is taken away.
+ *
+ *     u = 1 - (t - q)/(n-1-r) / (t/(n-1))
+ */
+static double u_of(const struct scaled *s, double r)
+{
+    return s->n > r + 1 ? 1 - (s->t - s->q) / (s->n - 1 - r) * (s->n - 1) / s->t : (double)NAN;
+}
+
+double estimate_pr(const struct sums *sums)
+{
+    struct scaled s = scale_sums(sums);
+
+    return pr_of(&s);
+}
+
+/* 1 - q / sqrt(norm_sq f), which Cauchy and Schwarz keep in [0, 1]. */
+static double plain_of(const struct sums *s, double norm_sq)
+{
+    double d = 1 - s->q / sqrt(norm_sq * s->f);
+
+    return d >= 0 ? d : d > -ROUNDING ? 0 : (double)NAN;
+}
+
+struct estimate estimate_richness(const struct sums *sums, double r)
+{
+    struct scaled s = scale_sums(sums);
+    struct estimate out = {.plain = plain_of(sums, r), .u = u_of(&s, r), .pr = pr_of(&s)};
+
+    assert(r > 0);
+    out.debiased = 1 - out.u * sqrt(out.pr / r);
+    return out;
+}
+
+struct estimate estimate_projected(const struct sums *sums, double norm_sq)
+{
+    struct estimate out = ESTIMATE_NONE;
+
+    out.plain = plain_of(sums, norm_sq);
+    out.pr = estimate_pr(sums);
+    return out;
 }

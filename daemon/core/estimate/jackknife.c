@@ -116,24 +116,30 @@ static int leave_each_out(struct jackknife *jackknife, struct estimate *errors)
 {
     double r = (double)jackknife->outputs->rank;
     struct estimate all = estimate_richness(jackknife->whole, r);
-    influence plain, debiased;
+    influence plain, debiased, u, pr;
 
     for (size_t i = 0; i < jackknife->n_pairs; i++) {
         for (enum omitted g = 0; g < N_OMISSIONS; g++) {
             const struct omission *omission = &jackknife->pairs[i].omissions[g];
             struct sums sums;
             struct estimate without;
+            double scale;
             int rc = jackknife_sums_without(jackknife, &jackknife->pairs[i], omission, &sums);
 
             if (rc < 0)
                 return rc;
             without = estimate_richness(&sums, r);
-            plain[i][g] = (without.plain - all.plain) * sums.weight / omission->weight;
-            debiased[i][g] = (without.debiased - all.debiased) * sums.weight / omission->weight;
+            scale = sums.weight / omission->weight;
+            plain[i][g] = (without.plain - all.plain) * scale;
+            debiased[i][g] = (without.debiased - all.debiased) * scale;
+            u[i][g] = (without.u - all.u) * scale;
+            pr[i][g] = (without.pr - all.pr) * scale;
         }
     }
     errors->plain = standard_error(jackknife, plain);
     errors->debiased = standard_error(jackknife, debiased);
+    errors->u = standard_error(jackknife, u);
+    errors->pr = standard_error(jackknife, pr);
     return 0;
 }
 
@@ -144,7 +150,7 @@ int jackknife_measure(const struct moments *m, struct kernel *kernel, const stru
     int rc;
 
     assert(outputs->is_whole && (kernel != NULL) == m->by_rows);
-    *errors = (struct estimate){(double)NAN, (double)NAN};
+    *errors = ESTIMATE_NONE;
     *dependent = false;
     if (!m->reservoir || outputs->rank == 0)
         return 0;

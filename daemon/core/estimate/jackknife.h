@@ -1,6 +1,7 @@
-/* Standard errors of D_LR and of its de-biased form by a delete-a-group jackknife: it computes both
- * without one group of neighbouring rows, for up to 32 groups. Pure: reads the moments and their
- * reservoir; any thread, one at a time per moments. reservoir.h decides which rows there are.
+/* Standard errors of D_LR and of the de-biased forms (estimate.h) by a delete-a-group jackknife: it
+ * computes them without one group of neighbouring rows, for up to 32 groups. Pure: reads the
+ * moments and their reservoir; any thread, one at a time per moments. reservoir.h decides which
+ * rows there are.
  *
  * The other rows are not read again. Z are the rows of a group about the mean m of all, scaled by
  * sqrt(w), W_g is their weight and z their weighted sum. Leaving them out subtracts from every

@@ -1,5 +1,7 @@
 #include "daemon/core/measure/measures.h"
 
+#include <math.h>
+
 /* ---- richness: the formula is in estimate.c, that of the errors in jackknife.h ---- */
 
 double measure_d_lr(const struct evidence *evidence)
@@ -20,6 +22,40 @@ double measure_d_lr_se(const struct evidence *evidence)
 double measure_d_debiased_se(const struct evidence *evidence)
 {
     return evidence->errors.debiased;
+}
+
+double measure_u_debiased(const struct evidence *evidence)
+{
+    return evidence->estimate.u;
+}
+
+double measure_u_debiased_se(const struct evidence *evidence)
+{
+    return evidence->errors.u;
+}
+
+double measure_pr_debiased(const struct evidence *evidence)
+{
+    return evidence->estimate.pr;
+}
+
+double measure_pr_debiased_se(const struct evidence *evidence)
+{
+    return evidence->errors.pr;
+}
+
+/* D_LR of features without structure, S = 1, whatever linear head reads them (D): a projector onto
+ * r of p equal directions has tr(T P) = tr P, ||T||_F = sqrt(p),
+ *
+ *     d_white = 1 - tr P / (||P||_F sqrt(p)) = 1 - sqrt(r / p)
+ *
+ * It is the value of the population, whatever n is. Outputs that are no function of p directions
+ * may have more than p: 0. */
+double measure_d_white(const struct evidence *evidence)
+{
+    double share = evidence->trace / sqrt(evidence->norm_sq * (double)evidence->moments->p);
+
+    return share > 1 ? 0 : 1 - share;
 }
 
 /* The share of the features' variance that the outputs use: ||Q'X||_F^2 / ||X||_F^2. */

@@ -23,6 +23,7 @@ struct evidence {
     double n;
     struct sums sums; /* q is NaN when the outputs do not vary */
     struct estimate estimate, errors;
+    double trace, norm_sq; /* of the projector: r twice, for the space of all outputs; else NaN */
     const struct collapse *collapse; /* never NULL for a measure that needs labels */
     const struct spectrum *spectrum; /* never NULL for a measure that needs the spectrum */
     bool has_likeness;               /* true for a measure that needs a probe */

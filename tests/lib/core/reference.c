@@ -213,12 +213,15 @@ static real sum_fourth(size_t n, size_t p, const real *x, const double *w)
     return sum;
 }
 
-static real debias(real n, real r, real t, real q, real f, real fourth)
+static void debias(real n, real r, real t, real q, real f, real fourth, struct reference *out)
 {
-    real numerator = t / (n - 1) - (t - q) / (n - 1 - r);
-    real z = (f - n / (n - 2) * fourth + t * t / ((n - 1) * (n - 2))) / (n * (n - 3));
+    real squares = (f - n / (n - 2) * fourth + t * t / ((n - 1) * (n - 2))) / (n * (n - 3));
+    real square = ((n * n - 3 * n + 1) * t * t - n * (n - 1) * fourth + 2 * f) /
+                  (n * (n - 1) * (n - 2) * (n - 3));
 
-    return n > 3 && n > r + 1 ? 1 - numerator / sqrtl(r * z) : (real)NAN;
+    out->pr_debiased = n > 3 && squares > 0 ? square / squares : (real)NAN;
+    out->u_debiased = n > r + 1 ? (t / (n - 1) - (t - q) / (n - 1 - r)) / (t / (n - 1)) : (real)NAN;
+    out->d_debiased = 1 - out->u_debiased * sqrtl(out->pr_debiased / r);
 }
 
 /* Sums over rows of unequal weight are scaled to what n equal rows would give. */
@@ -249,7 +252,7 @@ void reference_measure(size_t n, size_t p, const double *x, size_t c, const doub
     out->u = q / t;
     out->pr = t * t / f;
     out->fourth = sum_fourth(n, p, a, w);
-    out->d_debiased = debias(out->n, out->rank, t, q, f, out->fourth * scale);
+    debias(out->n, out->rank, t, q, f, out->fourth * scale, out);
     free(a);
     free(b);
     free(columns);

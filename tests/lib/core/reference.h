@@ -11,6 +11,8 @@ struct reference {
     size_t rank;
     long double d_lr;
     long double d_debiased;
+    long double u_debiased;
+    long double pr_debiased;
     long double u;
     long double pr;
     long double fourth; /* sum w |x - m|^4 */

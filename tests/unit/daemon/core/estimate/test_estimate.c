@@ -98,6 +98,56 @@ static void the_debiased_estimate_needs_more_rows_than_the_rank(void **state)
     assert_true(isnan(estimate_richness(&sums, 1).debiased)); /* n = 3 */
 }
 
+/* |x_i - x_j|^2/2 |x_k - x_l|^2/2 and ((x_i - x_j)'(x_k - x_l))^2/4, averaged over rows that all
+ * differ, as they are defined. */
+static double pr_of_quadruples(const double *x, int n)
+{
+    double square = 0, squares = 0;
+
+    for (int i = 0; i < n * n * n * n; i++) {
+        int at[4] = {i % n, i / n % n, i / n / n % n, i / n / n / n};
+        double a = 0, b = 0, ab = 0;
+
+        if (at[0] == at[1] || at[0] == at[2] || at[0] == at[3] || at[1] == at[2] ||
+            at[1] == at[3] || at[2] == at[3])
+            continue;
+        for (int j = 0; j < P; j++) {
+            double d = x[at[0] * P + j] - x[at[1] * P + j], e = x[at[2] * P + j] - x[at[3] * P + j];
+
+            a += d * d / 2;
+            b += e * e / 2;
+            ab += d * e / 2;
+        }
+        square += a * b;
+        squares += ab * ab;
+    }
+    return square / squares;
+}
+
+static void the_debiased_pr_is_an_average_over_rows_that_all_differ(void **state)
+{
+    double x[N_ROWS * P], y[N_ROWS];
+    struct sums sums;
+
+    (void)state;
+    draw(x, y);
+    for (int j = 0; j < P; j++)
+        x[5 * P + j] *= 20; /* one long row */
+    sums = sums_of(x, 1);
+    assert_true(fabs(estimate_pr(&sums) / pr_of_quadruples(x, N_ROWS) - 1) < 1e-12);
+}
+
+static void rounding_below_0_is_0_and_contradictory_sums_are_nothing(void **state)
+{
+    struct sums sums = {.weight = 10, .weight_sq = 10, .t = 3, .q = 2, .f = 4, .fourth = 1};
+
+    (void)state;
+    sums.q = 2 * (1 + 1e-7);
+    assert_true(estimate_richness(&sums, 1).plain == 0);
+    sums.q = 2.1;
+    assert_true(isnan(estimate_richness(&sums, 1).plain));
+}
+
 static void against_a_projector_there_is_no_debiased_form(void **state)
 {
     struct sums sums = {.weight = 10, .weight_sq = 10, .t = 3, .q = 2, .f = 4, .fourth = 1};
@@ -114,6 +164,8 @@ int main(void)
         cmocka_unit_test(both_estimates_are_those_of_the_rows),
         cmocka_unit_test(equal_weights_of_any_size_change_nothing),
         cmocka_unit_test(the_debiased_estimate_needs_more_rows_than_the_rank),
+        cmocka_unit_test(the_debiased_pr_is_an_average_over_rows_that_all_differ),
+        cmocka_unit_test(rounding_below_0_is_0_and_contradictory_sums_are_nothing),
         cmocka_unit_test(against_a_projector_there_is_no_debiased_form),
     };
 

@@ -101,7 +101,7 @@ static struct reference without(const struct trial *t, const bool *out)
 
 struct left_out {
     double weight, squares;
-    double psi[2]; /* of d_lr and of the de-biased estimate */
+    double psi[4]; /* of d_lr, and of the de-biased D, u and PR */
 };
 
 /* The influence of the groups whose bits are set in `which`, of a pair. */
@@ -127,6 +127,9 @@ static struct left_out leave_out(const struct trial *t, const struct reservoir_g
     rest = without(t, out);
     part.psi[0] = (double)(rest.d_lr - all.d_lr) * (total - part.weight) / part.weight;
     part.psi[1] = (double)(rest.d_debiased - all.d_debiased) * (total - part.weight) / part.weight;
+    part.psi[2] = (double)(rest.u_debiased - all.u_debiased) * (total - part.weight) / part.weight;
+    part.psi[3] =
+        (double)(rest.pr_debiased - all.pr_debiased) * (total - part.weight) / part.weight;
     free(out);
     return part;
 }
@@ -177,8 +180,10 @@ static struct estimate expected_errors(const struct trial *t)
             parts[k][which - 1] = leave_out(t, groups + 2 * k, which);
     }
     return (struct estimate){
-        expected_error(parts, n_pairs, 0, total * total / squares, total),
-        expected_error(parts, n_pairs, 1, total * total / squares, total),
+        .plain = expected_error(parts, n_pairs, 0, total * total / squares, total),
+        .debiased = expected_error(parts, n_pairs, 1, total * total / squares, total),
+        .u = expected_error(parts, n_pairs, 2, total * total / squares, total),
+        .pr = expected_error(parts, n_pairs, 3, total * total / squares, total),
     };
 }
 
@@ -195,11 +200,17 @@ static void check(const char *what, struct trial *t)
     struct estimate expected = expected_errors(t);
     double plain = fabs(got.value[METRIC_D_LR_SE] / expected.plain - 1);
     double debiased = fabs(got.value[METRIC_D_DEBIASED_SE] / expected.debiased - 1);
+    double u = fabs(got.value[METRIC_U_DEBIASED_SE] / expected.u - 1);
+    /* With one feature pr is 1 whatever the rows. */
+    double pr = fabs(got.value[METRIC_PR_DEBIASED_SE] - expected.pr) / (expected.pr + 1e-3);
 
-    printf("%-36s d_lr %.5f +- %.5f, relative deviation of the errors %.1e, de-biased %.1e\n", what,
-           got.value[METRIC_D_LR], expected.plain, plain, debiased);
+    printf("%-36s d_lr %.5f +- %.5f, relative deviation of the errors %.1e, de-biased %.1e, u "
+           "%.1e, pr %.1e\n",
+           what, got.value[METRIC_D_LR], expected.plain, plain, debiased, u, pr);
     assert_true(plain <= TOLERANCE);
     assert_true(debiased <= TOLERANCE);
+    assert_true(u <= TOLERANCE);
+    assert_true(pr <= TOLERANCE);
 }
 
 /* Features of a skewed distribution, as after a rectifier: third moments do not vanish. */

@@ -69,6 +69,9 @@ static double check(const struct sample *s, const struct point *got)
     assert_true(distance(ref.u, got->value[METRIC_U]) <= t);
     assert_true(distance(ref.pr, got->value[METRIC_PR]) <= 2 * t * (double)ref.pr);
     assert_true(distance(ref.d_debiased, got->value[METRIC_D_DEBIASED]) <= 20 * t);
+    assert_true(distance(ref.u_debiased, got->value[METRIC_U_DEBIASED]) <= 2 * t);
+    assert_true(distance(ref.pr_debiased, got->value[METRIC_PR_DEBIASED]) <=
+                40 * t * (double)ref.pr_debiased);
     return d;
 }
 
@@ -189,7 +192,7 @@ static void fewer_rows_than_features_are_no_exception(void **state)
         sample_encode(&s, d, DTYPE_F32);
         got = sample_point(&s, 16);
         report("n < p", d, check(&s, &got));
-        assert_int_equal(got.flags, 0);
+        assert_int_equal(got.flags, FLAG_BIASED);
         sample_release(&s);
     }
 }
@@ -324,6 +327,7 @@ static void a_constant_feature_changes_nothing(void **state)
     sample_encode(&without, DTYPE_F64, DTYPE_F64);
     a = sample_point(&with, 23);
     b = sample_point(&without, 23);
+    a.value[METRIC_D_WHITE] = b.value[METRIC_D_WHITE]; /* which counts features */
     for (int m = 0; m < METRIC_COUNT; m++)
         assert_true((isnan(a.value[m]) && isnan(b.value[m])) ||
                     fabs(a.value[m] - b.value[m]) <= TOLERANCE_F64 * b.value[m]);
@@ -595,6 +599,82 @@ static void the_debiased_estimate_has_the_table_s_means(void **state)
     }
 }
 
+/* What a population of isotropic features reads at n rows: the point of one draw. */
+static struct point isotropic_point(size_t n, size_t p, size_t c, uint64_t seed)
+{
+    struct random r;
+    struct sample s;
+    struct point point;
+
+    random_seed(&r, seed);
+    sample_init(&s, n, p, c);
+    sample_fill_population(&s, &r, p, 1);
+    sample_encode(&s, DTYPE_F32, DTYPE_F32);
+    point = sample_point(&s, 256);
+    sample_release(&s);
+    return point;
+}
+
+static void the_debiased_triple_holds_and_few_rows_are_flagged(void **state)
+{
+    static const struct {
+        size_t n, p;
+        bool biased;
+    } cases[] = {{64, 256, true}, {128, 1024, true}, {256, 64, true}, {8000, 64, false}};
+
+    (void)state;
+    for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
+        struct point point = isotropic_point(cases[k].n, cases[k].p, 10, 63 + k);
+        const double *v = point.value;
+        double p = (double)cases[k].p, n = (double)cases[k].n;
+
+        printf("isotropic n %5.0f p %4.0f: d_lr %.3f, de-biased %.3f, white %.3f; u %.3f, %.3f; "
+               "pr %.1f, %.1f\n",
+               n, p, v[METRIC_D_LR], v[METRIC_D_DEBIASED], v[METRIC_D_WHITE], v[METRIC_U],
+               v[METRIC_U_DEBIASED], v[METRIC_PR], v[METRIC_PR_DEBIASED]);
+        assert_true(fabs(v[METRIC_U_DEBIASED] * sqrt(v[METRIC_PR_DEBIASED] / point.rank) -
+                         (1 - v[METRIC_D_DEBIASED])) <= 1e-14);
+        assert_true(fabs(v[METRIC_D_WHITE] - (1 - sqrt(10 / p))) <= 1e-15);
+        /* Over draws d spreads by 0.2 / sqrt(n) (the table above), u and pr / p by less: 4 of it.
+         */
+        assert_true(fabs(v[METRIC_D_DEBIASED] - v[METRIC_D_WHITE]) <= 0.8 / sqrt(n));
+        assert_true(fabs(v[METRIC_U_DEBIASED] - 10 / p) <= 0.8 / sqrt(n));
+        assert_true(fabs(v[METRIC_PR_DEBIASED] / p - 1) <= 0.8 / sqrt(n));
+        assert_int_equal(!!(point.flags & FLAG_BIASED), cases[k].biased);
+        assert_int_equal(point.flags & (FLAG_OUTLIERS | FLAG_WIDE_OUTPUTS), 0);
+    }
+}
+
+static void a_head_as_wide_as_half_of_the_features_is_flagged(void **state)
+{
+    (void)state;
+    assert_int_equal(isotropic_point(2000, 20, 10, 64).flags & FLAG_WIDE_OUTPUTS, 0);
+    assert_int_not_equal(isotropic_point(2000, 20, 11, 64).flags & FLAG_WIDE_OUTPUTS, 0);
+}
+
+/* The case that read -14.1 without a flag. */
+static void a_row_that_outweighs_all_others_gives_no_debiased_value(void **state)
+{
+    struct random r;
+    struct sample s;
+    struct point point;
+
+    (void)state;
+    random_seed(&r, 65);
+    sample_init(&s, 256, 64, 10);
+    sample_fill_population(&s, &r, 64, 1);
+    for (size_t j = 0; j < s.p; j++)
+        s.x[7 * s.p + j] *= 300;
+    for (size_t j = 0; j < s.c; j++)
+        s.y[7 * s.c + j] *= 300;
+    sample_encode(&s, DTYPE_F32, DTYPE_F32);
+    point = sample_point(&s, 256);
+    assert_int_not_equal(point.flags & FLAG_OUTLIERS, 0);
+    assert_true(isnan(point.value[METRIC_D_DEBIASED]));
+    assert_true(point.value[METRIC_D_LR] >= 0 && point.value[METRIC_D_LR] <= 1);
+    sample_release(&s);
+}
+
 /* ---- rank ---------------------------------------------------------------------------------- */
 
 /* Columns that sum to a constant, each rounded by the format: C - 1 in every format. */
@@ -753,7 +833,7 @@ static void no_more_rank_than_rows_less_1(void **state)
 
     (void)state;
     assert_int_equal(point.rank, 3);
-    assert_int_equal(point.flags, FLAG_DEGENERATE | FLAG_SMALL_SAMPLE);
+    assert_int_equal(point.flags, FLAG_DEGENERATE | FLAG_SMALL_SAMPLE | FLAG_BIASED);
     assert_true(fabs(point.value[METRIC_U] - 1) <= TOLERANCE_F32);
     assert_true(isnan(point.value[METRIC_D_DEBIASED]));
 }
@@ -927,6 +1007,9 @@ int main(void)
         cmocka_unit_test(one_output_is_the_regression_formula),
         cmocka_unit_test(isotropic_features_approach_the_population_value),
         cmocka_unit_test(the_debiased_estimate_has_the_table_s_means),
+        cmocka_unit_test(the_debiased_triple_holds_and_few_rows_are_flagged),
+        cmocka_unit_test(a_head_as_wide_as_half_of_the_features_is_flagged),
+        cmocka_unit_test(a_row_that_outweighs_all_others_gives_no_debiased_value),
         cmocka_unit_test(outputs_that_sum_to_a_constant_have_rank_c_less_1),
         cmocka_unit_test(the_rank_s_cutoff_follows_the_format_of_the_outputs),
         cmocka_unit_test(a_mean_of_the_outputs_adds_no_rank),
