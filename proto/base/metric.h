@@ -107,8 +107,8 @@ enum metric_needs {
       "1 - <K_0,K> / (||K_0|| ||K||) of the tangent kernel",                                       \
       "0: the tangent kernel is the initial one, as in lazy training")                             \
     X(NTK_ALIGNMENT, ntk_alignment, "1", NEEDS_TRAINER,                                            \
-      "alignment of the tangent kernel with the targets",                                          \
-      "1: the tangent kernel is the targets' own")
+      "centred alignment of the tangent kernel with the targets",                                  \
+      "1: the tangent kernel is the targets' own, about its mean; 0: it has nothing of them")
 
 #define METRICS(X)                                                                                 \
     METRICS_MEASURED(X)                                                                            \
