@@ -84,9 +84,13 @@ enum metric_needs {
     X(S_INIT, s_init, "1", NEEDS_PROBE,                                                            \
       "CKA of the features with those of the same rows in the first window",                       \
       "1: the features have not moved; with fewer rows than features it is high for unrelated "    \
-      "ones, too")                                                                                 \
+      "ones, too: read s_init_debiased")                                                           \
     X(S_INIT_UNCENTRED, s_init_uncentred, "1", NEEDS_PROBE, "the same with the means left in",     \
-      "high wherever the mean is large, whatever moved about it")
+      "high wherever the mean is large, whatever moved about it")                                  \
+    X(S_INIT_DEBIASED, s_init_debiased, "1", NEEDS_PROBE,                                          \
+      "s_init corrected for the finite number of rows",                                            \
+      "1: the features have not moved but by rotation and scale; 0: they are unrelated to those "  \
+      "of the beginning")
 
 #define METRICS_MEASURED(X)                                                                        \
     METRICS_RICHNESS(X)                                                                            \

@@ -103,3 +103,8 @@ double measure_s_init_uncentred(const struct evidence *evidence)
 {
     return evidence->likeness.uncentred;
 }
+
+double measure_s_init_debiased(const struct evidence *evidence)
+{
+    return evidence->likeness.debiased;
+}

@@ -103,6 +103,25 @@ static double uncentred(const struct probe *probe, size_t i, size_t j)
     return probe->values[i * probe->n + j] + along[i] + along[j] + along[probe->n];
 }
 
+static double trace(const struct probe *probe)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < probe->n; i++)
+        sum += probe->values[i * (probe->n + 1)];
+    return sum;
+}
+
+/* u_ij of probe.h; `tr` is the kernel's trace. */
+static double debiased(const struct probe *probe, double tr, size_t i, size_t j)
+{
+    double n = (double)probe->n;
+    const double *k = probe->values;
+
+    return k[i * probe->n + j] + (k[i * (probe->n + 1)] + k[j * (probe->n + 1)]) / (n - 2) -
+           tr / ((n - 1) * (n - 2));
+}
+
 /* The cosine of two kernels from their product and squares; NaN when one is 0. It is at most 1,
  * also after rounding. */
 static double cosine(double product, double first_sq, double now_sq)
@@ -110,6 +129,33 @@ static double cosine(double product, double first_sq, double now_sq)
     double c = first_sq > 0 && now_sq > 0 ? product / (sqrt(first_sq) * sqrt(now_sq)) : (double)NAN;
 
     return c > 1 ? 1 : c;
+}
+
+/* Squares below this share of the kernel's own are the rounding of its elements. */
+#define DEBIASED_FLOOR 1e-20
+
+static double compare_debiased(const struct probe *first, const struct probe *now)
+{
+    size_t n = first->n, nn = n * n;
+    double first_trace = trace(first), now_trace = trace(now);
+    double product = 0, first_sq = 0, now_sq = 0, c;
+
+    if (n < 4)
+        return (double)NAN;
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = i + 1; j < n; j++) {
+            double a = debiased(first, first_trace, i, j), b = debiased(now, now_trace, i, j);
+
+            product += a * b;
+            first_sq += a * a;
+            now_sq += b * b;
+        }
+    }
+    if (first_sq <= DEBIASED_FLOOR * linalg_sum_squares(nn, first->values) ||
+        now_sq <= DEBIASED_FLOOR * linalg_sum_squares(nn, now->values))
+        return (double)NAN;
+    c = cosine(product, first_sq, now_sq);
+    return c < -1 ? -1 : c;
 }
 
 struct likeness probe_compare(const struct probe *first, const struct probe *now)
@@ -132,6 +178,7 @@ struct likeness probe_compare(const struct probe *first, const struct probe *now
             cosine(linalg_dot(nn, first->values, now->values),
                    linalg_sum_squares(nn, first->values), linalg_sum_squares(nn, now->values)),
         .uncentred = cosine(product, first_sq, now_sq),
+        .debiased = compare_debiased(first, now),
     };
 }
 

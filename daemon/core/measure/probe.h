@@ -8,7 +8,19 @@
  * The rows are about their mean, or as they came for the uncentred variant. 1: nothing changed but
  * rotation and scale. With x = z + m an element of the uncentred kernel is z_i'z_j + z_i'm + z_j'm
  * + |m|^2. These parts are stored apart, so a large mean costs the centred kernel no digits. All
- * rows count the same. */
+ * rows count the same.
+ *
+ * Both forms grow with p / n: for unrelated rows in which p directions vary alike, S_init is about
+ * p / (n + p), because the diagonals of two kernels are always alike. The de-biased form leaves
+ * them out. With the unbiased HSIC_1 (Song et al. 2012, JMLR 13; Nguyen et al. 2010.15327)
+ *
+ *     S_debiased = HSIC_1(K_0, K_t) / sqrt( HSIC_1(K_0, K_0) HSIC_1(K_t, K_t) )
+ *     n (n - 3) HSIC_1(K, L) = sum over i != j of u_ij v_ij
+ *     u_ij = k_ij + (k_ii + k_jj) / (n - 2) - tr K / ((n - 1)(n - 2)),  v_ij the same of L
+ *
+ * for a centred K, whose rows sum to 0: u is K without its diagonal, with the sums of its rows and
+ * columns made 0 (Szekely and Rizzo 2014, U-centring). As a cosine it lies in [-1, 1]: 1 for a
+ * rotation or a scale, 0 on average for unrelated rows, whatever n and p. Needs n > 3. */
 #pragma once
 
 #include "daemon/core/moments/reservoir.h"
@@ -22,6 +34,7 @@ struct probe {
 struct likeness {
     double centred;   /* NaN: the features of one of the two do not vary */
     double uncentred; /* NaN: those of one are all 0 */
+    double debiased;  /* NaN: n < 4, or all rows of one are equally far from each other */
 };
 
 /* How many values n rows have, and their bytes: 8 MiB for 1024 rows, the most of a reservoir. */

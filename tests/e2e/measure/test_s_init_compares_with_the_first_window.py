@@ -9,6 +9,16 @@ def cka(first, now):
     return float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))
 
 
+def cka_debiased(first, now):
+    """The same by HSIC_1 (Song et al. 2012): kernels without their diagonals."""
+    def hsic(k, l):
+        n = len(k)
+        return ((k * l).sum() + k.sum() * l.sum() / ((n - 1) * (n - 2))
+                - 2 / (n - 2) * k.sum(0) @ l.sum(0)) / (n * (n - 3))
+    a, b = (x @ x.T * (1 - np.eye(len(x))) for x in (first, now))
+    return float(hsic(a, b) / np.sqrt(hsic(a, a) * hsic(b, b)))
+
+
 def drift(step, n=120, p=24):
     """Features that leave their beginning by and by, about a mean that is no zero."""
     start, end = draw(n, p, 3, seed=1)[0], draw(n, p, 3, seed=2)[0]
@@ -19,6 +29,7 @@ def assert_like(point, first, now):
     centred = [x - x.mean(axis=0) for x in (first, now)]
     assert abs(point.s_init - cka(*centred)) < 1e-9
     assert abs(point.s_init_uncentred - cka(first, now)) < 1e-9
+    assert abs(point.s_init_debiased - cka_debiased(first, now)) < 1e-9
     assert "probe_differs" not in point.flags
 
 
@@ -39,7 +50,15 @@ def test_s_init_is_the_cka_with_the_first_window(daemon, new_run):
     rotation = np.linalg.qr(np.random.default_rng(5).normal(size=(24, 24)))[0]
     rotated = send(run, 4, 7.0 * drift(0) @ rotation)
     assert abs(rotated.s_init - 1) < 1e-12, "rotation and scale change nothing"
+    assert abs(rotated.s_init_debiased - 1) < 1e-12
     assert daemon.series(run.id)["s_init"][1] < 0.99
+
+
+def test_unrelated_features_are_unlike_the_first_ones(new_run):
+    run, rng = new_run(probe=True), np.random.default_rng(11)
+    send(run, 0, rng.normal(size=(256, 1024)))
+    point = send(run, 1, rng.normal(size=(256, 1024)))
+    assert point.s_init > 0.75 and abs(point.s_init_debiased) < 4 * 2 ** .5 / 256
 
 
 def test_the_first_window_outlives_the_daemon_and_the_attempt(daemon, new_run):

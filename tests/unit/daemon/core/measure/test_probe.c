@@ -73,6 +73,55 @@ static double expected(const struct sample *a, const struct sample *b, bool cent
                     sqrtl(cross_squares(a, a, centre) * cross_squares(b, b, centre)));
 }
 
+/* XX' with a diagonal of zeros, of rows about the first one: HSIC_1 does not see a shift, but it
+ * would cost the reference digits. */
+static long double *hollow(const struct sample *s)
+{
+    long double *k = must_alloc(s->n * s->n * sizeof *k);
+
+    for (size_t i = 0; i < s->n; i++) {
+        for (size_t j = 0; j < s->n; j++) {
+            const double *a = s->x + i * s->p, *b = s->x + j * s->p;
+
+            k[i * s->n + j] = 0;
+            for (size_t c = 0; i != j && c < s->p; c++)
+                k[i * s->n + j] += ((long double)a[c] - s->x[c]) * ((long double)b[c] - s->x[c]);
+        }
+    }
+    return k;
+}
+
+/* HSIC_1 as Song et al. have it, of kernels without their diagonals:
+ * [tr KL + 1'K1 1'L1 / ((n-1)(n-2)) - 2/(n-2) 1'KL1] / (n(n-3)). */
+static long double hsic(size_t n, const long double *k, const long double *l)
+{
+    long double trace = 0, all_k = 0, all_l = 0, both = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        long double row_k = 0, row_l = 0;
+
+        for (size_t j = 0; j < n; j++) {
+            trace += k[i * n + j] * l[i * n + j];
+            row_k += k[i * n + j];
+            row_l += l[i * n + j];
+        }
+        all_k += row_k;
+        all_l += row_l;
+        both += row_k * row_l;
+    }
+    return (trace + all_k * all_l / ((n - 1) * (n - 2)) - 2 * both / (n - 2)) / (n * (n - 3));
+}
+
+static double expected_debiased(const struct sample *a, const struct sample *b)
+{
+    long double *k = hollow(a), *l = hollow(b);
+    long double out = hsic(a->n, k, l) / sqrtl(hsic(a->n, k, k) * hsic(a->n, l, l));
+
+    free(k);
+    free(l);
+    return (double)out;
+}
+
 static void draw(struct sample *s, uint64_t seed, size_t n, size_t p, double mean)
 {
     struct random r;
@@ -80,6 +129,16 @@ static void draw(struct sample *s, uint64_t seed, size_t n, size_t p, double mea
     random_seed(&r, seed);
     sample_init(s, n, p, 1);
     sample_fill(s, &r, mean, 1);
+}
+
+/* Independent features of one variance. */
+static void draw_white(struct sample *s, uint64_t seed, size_t n, size_t p)
+{
+    struct random r;
+
+    random_seed(&r, seed);
+    sample_init(s, n, p, 1);
+    random_fill_gaussian(&r, n * p, s->x);
 }
 
 static void likeness_is_that_of_the_definition(void **state)
@@ -106,6 +165,78 @@ static void likeness_is_that_of_the_definition(void **state)
         sample_release(&a);
         sample_release(&b);
     }
+}
+
+static void debiased_likeness_is_that_of_hsic_1(void **state)
+{
+    static const size_t shapes[][3] = {{50, 7, 7}, {30, 200, 200}, {40, 6, 130}, {4, 3, 2}};
+    static const double means[] = {0, 1, 1000};
+
+    (void)state;
+    for (size_t i = 0; i < 12; i++) {
+        const size_t *shape = shapes[i / 3];
+        struct sample a, b;
+        double off;
+
+        draw(&a, 200 + 2 * i, shape[0], shape[1], means[i % 3]);
+        draw(&b, 201 + 2 * i, shape[0], shape[2], means[i % 3]);
+        off = fabs(compare(&a, &b).debiased - expected_debiased(&a, &b));
+        printf("n %2zu p %3zu, %3zu, mean %4g: S_debiased %9.6f off by %.1e\n", shape[0], shape[1],
+               shape[2], means[i % 3], compare(&a, &b).debiased, off);
+        assert_true(off <= TOLERANCE);
+        sample_release(&a);
+        sample_release(&b);
+    }
+}
+
+/* Over pairs of unrelated Gaussian rows, p directions alike: S_init has mean p / (n + p) nearly,
+ * and the de-biased one 0, with standard deviation sqrt(2) / n. */
+static void unrelated_rows_are_unlike_at_any_width(void **state)
+{
+    static const size_t widths[] = {16, 256, 2048};
+    enum { ROWS = 128, PAIRS = 12 };
+
+    (void)state;
+    for (size_t w = 0; w < 3; w++) {
+        double plain = 0, debiased = 0, se = sqrt(2. / PAIRS) / ROWS;
+
+        for (uint64_t i = 0; i < PAIRS; i++) {
+            struct sample a, b;
+            struct likeness got;
+
+            draw_white(&a, 300 + 2 * i, ROWS, widths[w]);
+            draw_white(&b, 301 + 2 * i, ROWS, widths[w]);
+            got = compare(&a, &b);
+            plain += got.centred / PAIRS;
+            debiased += got.debiased / PAIRS;
+            sample_release(&a);
+            sample_release(&b);
+        }
+        printf("n %d p %4zu: S_init %.4f, de-biased %7.4f (se %.4f)\n", ROWS, widths[w], plain,
+               debiased, se);
+        assert_true(fabs(plain - (double)widths[w] / (double)(widths[w] + ROWS)) < 0.02);
+        assert_true(fabs(debiased) < 4 * se);
+    }
+}
+
+static void too_few_rows_or_equal_distances_have_no_debiased_form(void **state)
+{
+    struct sample a, b;
+
+    (void)state;
+    draw(&a, 80, 3, 5, 1);
+    assert_true(isnan(compare(&a, &a).debiased));
+    sample_release(&a);
+    draw(&a, 81, 20, 20, 0);
+    draw(&b, 82, 20, 20, 0);
+    memset(b.x, 0, 400 * sizeof(double));
+    for (size_t i = 0; i < 20; i++)
+        b.x[i * 21] = 3.1;
+    assert_true(isnan(compare(&a, &b).debiased));
+    assert_false(isnan(compare(&a, &b).centred));
+    assert_true(fabs(compare(&a, &a).debiased - 1) <= TOLERANCE);
+    sample_release(&a);
+    sample_release(&b);
 }
 
 static void nothing_is_more_like_the_first_window_than_itself(void **state)
@@ -139,6 +270,7 @@ static void rotation_and_scale_change_nothing(void **state)
     got = compare(&a, &b);
     assert_true(fabs(got.centred - 1) <= TOLERANCE);
     assert_true(fabs(got.uncentred - 1) <= TOLERANCE);
+    assert_true(fabs(got.debiased - 1) <= TOLERANCE);
     sample_release(&a);
     sample_release(&b);
 }
@@ -156,6 +288,7 @@ static void a_shift_changes_the_uncentred_one_alone(void **state)
     got = compare(&a, &b);
     assert_true(fabs(got.centred - 1) <= TOLERANCE);
     assert_true(got.uncentred < 0.9);
+    assert_true(fabs(got.debiased - 1) <= TOLERANCE);
     sample_release(&a);
     sample_release(&b);
 }
@@ -171,7 +304,7 @@ static void features_that_do_not_vary_give_null(void **state)
     for (size_t i = 0; i < 60; i++)
         b.x[i] = 0.1;
     got = compare(&a, &b);
-    assert_true(isnan(got.centred));
+    assert_true(isnan(got.centred) && isnan(got.debiased));
     assert_false(isnan(got.uncentred));
     memset(b.x, 0, 60 * sizeof(double));
     assert_true(isnan(compare(&a, &b).uncentred));
@@ -242,6 +375,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(likeness_is_that_of_the_definition),
+        cmocka_unit_test(debiased_likeness_is_that_of_hsic_1),
+        cmocka_unit_test(unrelated_rows_are_unlike_at_any_width),
+        cmocka_unit_test(too_few_rows_or_equal_distances_have_no_debiased_form),
         cmocka_unit_test(nothing_is_more_like_the_first_window_than_itself),
         cmocka_unit_test(rotation_and_scale_change_nothing),
         cmocka_unit_test(a_shift_changes_the_uncentred_one_alone),
