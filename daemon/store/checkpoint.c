@@ -11,7 +11,8 @@
 #include "daemon/store/spectrum_blob.h"
 #include "daemon/store/sql.h"
 
-/* A checkpoint: layers, totals, points with what was found in them, spectra and probes. */
+/* A checkpoint: layers, totals, points with what was found in them, spectra, probes and
+ * representations. */
 
 /* The layer's key; the first message that names the layer makes it. Totals alone may come before
  * the shape. */
@@ -135,6 +136,8 @@ int store_checkpoint_put(struct store *store, struct record *record, struct err 
             rc = put_spectrum(store, record, layer_key, point->spectrum, err);
         if (rc == 0)
             rc = store_probe_put(store, layer_key, &point->probe, err);
+        if (rc == 0 && point->measured)
+            rc = store_representation_put(store, record, layer_key, &point->representation, err);
     }
     if (rc < 0)
         return rc;

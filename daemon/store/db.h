@@ -15,6 +15,7 @@
 
 struct probe;
 struct record;
+struct representation;
 struct finding;
 struct watch;
 
@@ -39,6 +40,7 @@ enum store_sql {
     SQL_LAYER_NEW,
     SQL_LAYER_SHAPE,
     SQL_LAYER_LATEST,
+    SQL_LAYER_POINTS,
     SQL_TOTAL_PUT,
     SQL_POINT_FIND,
     SQL_POINT_PUT,
@@ -51,6 +53,8 @@ enum store_sql {
     SQL_PROBE_PUT,
     SQL_PROBE_GET,
     SQL_PROBE_SIZE,
+    SQL_REPRESENTATION_THIN,
+    SQL_REPRESENTATION_PUT,
     SQL_NAME_FIND,
     SQL_NAME_NEW,
     SQL_NAME_LATEST,
@@ -111,6 +115,11 @@ int store_probe_put(struct store *, int64_t layer_key, const struct probe *, str
 int store_probe_read(struct store *, int64_t layer_key, struct probe *out, struct err *err);
 /* Bytes of memory that those of all layers of a run will take. */
 int store_probe_size(struct store *, int64_t run_key, double *size_bytes, struct err *err);
+
+/* Writes the representation of the layer's newest point, and deletes those that are not kept any
+ * longer; nothing for one without rows. */
+int store_representation_put(struct store *, const struct record *, int64_t layer_key,
+                             const struct representation *, struct err *err);
 
 /* Writes the outcome of a record that is refused; returns 0, for the transaction goes on. */
 int store_record_refuse(struct record *, int code, const char *format, ...)

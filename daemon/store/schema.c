@@ -84,6 +84,12 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
     /* The probe of a layer's first window: data as probe.h has it, f64, little-endian. */
     "CREATE TABLE probe(layer_key INTEGER PRIMARY KEY REFERENCES layer, n_rows INTEGER NOT NULL,"
     " data BLOB NOT NULL);",
+
+    /* What some checkpoints of a layer keep of a probe's rows (representation.c says which), data
+     * as representation_blob.h has it. ordinal: the layer's points before it. */
+    "CREATE TABLE representation(layer_key INTEGER NOT NULL REFERENCES layer,"
+    " attempt INTEGER NOT NULL, step INTEGER NOT NULL, ordinal INTEGER NOT NULL,"
+    " n_rows INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY(layer_key, attempt, step));",
 };
 
 int store_schema_recognise(sqlite3 *database, int64_t *version, struct err *err)

@@ -61,6 +61,7 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_LAYER_SHAPE] = "UPDATE layer SET p = ?2, c = ?3 WHERE layer_key = ?1",
     [SQL_LAYER_LATEST] = "UPDATE layer SET n_points = n_points + ?2, last_attempt = ?3,"
                          " last_step = ?4 WHERE layer_key = ?1",
+    [SQL_LAYER_POINTS] = "SELECT n_points FROM layer WHERE layer_key = ?1",
     [SQL_TOTAL_PUT] = "REPLACE INTO total(layer_key, attempt, batch_seq, rows_offered)"
                       " VALUES(?1, ?2, ?3, ?4)",
 
@@ -91,6 +92,11 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_PROBE_GET] = "SELECT n_rows, data FROM probe WHERE layer_key = ?1",
     [SQL_PROBE_SIZE] = "SELECT total(length(data)) FROM layer JOIN probe USING(layer_key)"
                        " WHERE run_key = ?1",
+
+    [SQL_REPRESENTATION_THIN] = "DELETE FROM representation WHERE layer_key = ?1"
+                                " AND ordinal % ?2 != 0",
+    [SQL_REPRESENTATION_PUT] = "REPLACE INTO representation(layer_key, attempt, step, ordinal,"
+                               " n_rows, data) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
 
     [SQL_NAME_FIND] = "SELECT name_key FROM scalar_name WHERE run_key = ?1 AND name = ?2",
     [SQL_NAME_NEW] = "INSERT INTO scalar_name(run_key, name) VALUES(?1, ?2)",

@@ -5,13 +5,13 @@
  *
  * The way of a record: the core makes it, and lane.h queues it. store_apply() begins a transaction
  * (store.c) and gives each record to record.c, which finds its attempt, sees a resend by its number
- * and lets open.c, checkpoint.c or itself write the rows; attempt.c, finding.c, probe.c and
- * spectrum_blob.c write a part of them. The commit makes all of them durable, and each goes back to
- * the core with its outcome. A record that is refused goes back with its sentence; the others are
- * stored all the same. When the disk fails, the whole transaction is undone (fail_all). When the
- * disk is full or memory runs out, the core tries the same records again; after any other failure
- * the daemon ends. schema.c has the tables, sql.c SQLite's calls and codes, aside.c gives a damaged
- * file another name.
+ * and lets open.c, checkpoint.c or itself write the rows; attempt.c, finding.c, probe.c,
+ * representation.c and the blobs write a part of them. The commit makes all of them durable, and
+ * each goes back to the core with its outcome. A record that is refused goes back with its
+ * sentence; the others are stored all the same. When the disk fails, the whole transaction is
+ * undone (fail_all). When the disk is full or memory runs out, the core tries the same records
+ * again; after any other failure the daemon ends. schema.c has the tables, sql.c SQLite's calls and
+ * codes, aside.c gives a damaged file another name.
  *
  * The database is in WAL mode with synchronous=FULL: when store_apply() returns 0, its records
  * survive kill -9 and a power cut. */

@@ -200,8 +200,12 @@ static int gather_probe(struct evidence *evidence, const struct measure_plan *pl
         return 0;
     }
     rc = probe_init(&now, reservoir);
-    if (rc < 0)
+    if (rc == 0 && plan->representation)
+        rc = representation_init(plan->representation, &now);
+    if (rc < 0) {
+        probe_release(&now);
         return rc;
+    }
     evidence->has_likeness = true;
     if (plan->probe->n == 0) {
         *plan->probe = now;

@@ -10,6 +10,7 @@
  *     span.h     the space of the outputs that projector.h keeps; q, then D_LR (estimate.h) and its
  *                errors (jackknife.h)
  *     collapse.h, probe.h, spectrum.h    what the labels, the probe and a wanted spectrum add
+ *     representation.h    what is kept of a probe's rows for comparisons later
  *     measures.h one function a metric reads all that and gives its value
  *
  * A point leaves, and perhaps a spectrum. What the data does not define is NaN, and a flag of the
@@ -21,6 +22,7 @@
 
 #include "daemon/core/estimate/projector.h"
 #include "daemon/core/measure/probe.h"
+#include "daemon/core/measure/representation.h"
 #include "daemon/core/measure/spectrum.h"
 #include "daemon/core/moments/head.h"
 #include "daemon/core/moments/moments.h"
@@ -36,6 +38,8 @@ struct measure_plan {
                                     NULL: the rows are no probe */
     bool probe_is_partial;       /* rows of the window are missing */
     enum probe_problem *problem; /* with a probe: receives why it was not compared */
+    struct representation *representation; /* with a probe: receives that of the window, where it is
+                                              compared; NULL: not wanted */
 };
 
 /* Fills n, p, c, rank, flags and every metric of `out` that richd measures; those that the trainer

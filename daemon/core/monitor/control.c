@@ -80,6 +80,7 @@ static void push_mark(struct journal_entry *entry, struct layer *layer, size_t i
     mark->point = &point->point;
     mark->spectrum = &point->spectrum;
     mark->probe = &point->probe;
+    mark->representation = &point->representation;
     mark->problem = &point->probe_problem;
     mark->wish = wish;
     mark->seq = point->batch_seq;

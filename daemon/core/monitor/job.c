@@ -50,6 +50,7 @@ static int copy_probe(struct job *job)
 
     if (rc < 0) {
         probe_release(job->plan.probe);
+        representation_release(job->plan.representation);
         spectrum_free(*job->spectrum);
         *job->spectrum = NULL;
     }

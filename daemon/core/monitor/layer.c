@@ -326,6 +326,7 @@ static struct job *start_measure(struct layer *layer, struct mark *mark)
         .probe = layer->has_probe ? &layer->probe : NULL,
         .probe_is_partial = rows_missing(layer, mark) > 0,
         .problem = mark->problem,
+        .representation = mark->representation,
     };
     layer->job.point = mark->point;
     layer->job.spectrum = mark->spectrum;

@@ -26,11 +26,12 @@ struct journal_entry; /* run.h */
 /* A checkpoint's place in one layer's FIFO. */
 struct mark {
     struct queued queued;
-    struct journal_entry *entry; /* the checkpoint it belongs to */
-    struct point *point;         /* where the result goes */
-    struct spectrum **spectrum;  /* and where the decomposition goes, NULL before */
-    struct probe *probe;         /* and the first window's probe, without rows before */
-    enum probe_problem *problem; /* and why there is no likeness to it */
+    struct journal_entry *entry;           /* the checkpoint it belongs to */
+    struct point *point;                   /* where the result goes */
+    struct spectrum **spectrum;            /* and where the decomposition goes, NULL before */
+    struct probe *probe;                   /* and the first window's probe, without rows before */
+    struct representation *representation; /* and this window's, without rows before */
+    enum probe_problem *problem;           /* and why there is no likeness to it */
     struct spectrum_wish wish;
     uint64_t seq;          /* last batch it covers */
     uint64_t rows_offered; /* rows offered up to it; not measured: up to where the window begins */

@@ -30,6 +30,7 @@ void record_drop_points(struct record *record)
     for (size_t i = 0; i < record->n_points; i++) {
         spectrum_free(record->points[i].spectrum);
         probe_release(&record->points[i].probe);
+        representation_release(&record->points[i].representation);
     }
     free(record->points);
     record->points = NULL;

@@ -11,6 +11,7 @@
 
 #include "daemon/core/detect/watch.h"
 #include "daemon/core/measure/probe.h"
+#include "daemon/core/measure/representation.h"
 #include "daemon/core/measure/spectrum.h"
 #include "proto/base/list.h"
 #include "proto/base/point.h"
@@ -71,9 +72,10 @@ struct layer_point {
     uint64_t rows_offered; /* rows offered up to it; not measured: up to where the window begins */
     bool measured;         /* false: no row in the window, only the two totals above are kept */
     struct point point;
-    struct spectrum *spectrum;        /* owned; NULL: none was made, or asked for */
-    struct probe probe;               /* owned; of the layer's first window, else without rows */
-    enum probe_problem probe_problem; /* with FLAG_PROBE_DIFFERS: why; in memory only */
+    struct spectrum *spectrum; /* owned; NULL: none was made, or asked for */
+    struct probe probe;        /* owned; of the layer's first window, else without rows */
+    struct representation representation; /* owned; without rows: not of a probe's window */
+    enum probe_problem probe_problem;     /* with FLAG_PROBE_DIFFERS: why; in memory only */
     uint64_t
         feed_seq; /* filled by the store when measured: place in the order of all things stored */
     size_t n_findings;                        /* transitions that this point completed */

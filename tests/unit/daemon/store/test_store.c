@@ -627,6 +627,39 @@ static void a_damaged_probe_fails_the_open_with_its_reason(void **state)
     record_free(r);
 }
 
+/* Stores a checkpoint whose point has a representation of four rows. */
+static void checkpoint_with_rows(struct fixture *f, const struct record *opened, uint64_t seq,
+                                 int64_t step)
+{
+    struct record *r = record_of(opened, RECORD_CHECKPOINT, seq, step);
+    struct layer_point *point = record_add_point(r, "head", 0.5);
+
+    assert_int_equal(representation_alloc(&point->representation, 4), 0);
+    assert_int_equal(apply(f->store, r), 0);
+    record_free(r);
+}
+
+static void a_layer_keeps_its_first_newest_and_every_sth_representation(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = open_run(f, "a", "w1");
+
+    for (int i = 0; i < 300; i++) {
+        checkpoint_with_rows(f, r, (uint64_t)i + 1, 10 * i);
+        assert_true(read_sql(f->path, "SELECT count(*) FROM representation") <= 33);
+        assert_int_equal(read_sql(f->path, "SELECT max(step) FROM representation"), 10 * i);
+        if (i == 31)
+            assert_int_equal(read_sql(f->path, "SELECT count(*) FROM representation"), 32);
+    }
+    assert_int_equal(read_sql(f->path, "SELECT count(*) FROM representation"), 20);
+    assert_int_equal(read_sql(f->path, "SELECT count(*) FROM representation"
+                                       " WHERE step % 160 = 0 OR step = 2990"),
+                     20);
+    checkpoint(f, r, 301, 3000, 0.5);
+    assert_int_equal(read_sql(f->path, "SELECT max(step) FROM representation"), 2990);
+    record_free(r);
+}
+
 static void expect_refused(struct fixture *f, int rc, const char *text)
 {
     struct err e = {0};
@@ -649,6 +682,7 @@ static void a_history_of_version_1_gets_the_tables_of_later_ones(void **state)
     store_close(f->store);
     f->store = NULL;
     run_sql(f->path, "DROP TABLE finding; DROP TABLE spectrum; DROP TABLE probe;"
+                     "DROP TABLE representation;"
                      "ALTER TABLE point DROP COLUMN rows_from;"
                      "ALTER TABLE point DROP COLUMN rows_to; PRAGMA user_version = 1");
     reopen(f);
@@ -834,6 +868,7 @@ int main(void)
         TEST(the_first_probe_comes_back_bit_for_bit_and_is_never_replaced),
         TEST(probes_that_find_no_room_refuse_their_run_alone),
         TEST(a_damaged_probe_fails_the_open_with_its_reason),
+        TEST(a_layer_keeps_its_first_newest_and_every_sth_representation),
         TEST(a_history_of_version_1_gets_the_tables_of_later_ones),
         TEST(a_newer_schema_is_refused_naming_both_versions),
         TEST(another_programs_database_is_left_alone),

@@ -9,6 +9,7 @@
 
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/core/measure/probe.h"
+#include "tests/lib/core/reference_cka.h"
 #include "tests/lib/core/sample.h"
 #include "tests/lib/fault.h"
 
@@ -73,53 +74,9 @@ static double expected(const struct sample *a, const struct sample *b, bool cent
                     sqrtl(cross_squares(a, a, centre) * cross_squares(b, b, centre)));
 }
 
-/* XX' with a diagonal of zeros, of rows about the first one: HSIC_1 does not see a shift, but it
- * would cost the reference digits. */
-static long double *hollow(const struct sample *s)
-{
-    long double *k = must_alloc(s->n * s->n * sizeof *k);
-
-    for (size_t i = 0; i < s->n; i++) {
-        for (size_t j = 0; j < s->n; j++) {
-            const double *a = s->x + i * s->p, *b = s->x + j * s->p;
-
-            k[i * s->n + j] = 0;
-            for (size_t c = 0; i != j && c < s->p; c++)
-                k[i * s->n + j] += ((long double)a[c] - s->x[c]) * ((long double)b[c] - s->x[c]);
-        }
-    }
-    return k;
-}
-
-/* HSIC_1 as Song et al. have it, of kernels without their diagonals:
- * [tr KL + 1'K1 1'L1 / ((n-1)(n-2)) - 2/(n-2) 1'KL1] / (n(n-3)). */
-static long double hsic(size_t n, const long double *k, const long double *l)
-{
-    long double trace = 0, all_k = 0, all_l = 0, both = 0;
-
-    for (size_t i = 0; i < n; i++) {
-        long double row_k = 0, row_l = 0;
-
-        for (size_t j = 0; j < n; j++) {
-            trace += k[i * n + j] * l[i * n + j];
-            row_k += k[i * n + j];
-            row_l += l[i * n + j];
-        }
-        all_k += row_k;
-        all_l += row_l;
-        both += row_k * row_l;
-    }
-    return (trace + all_k * all_l / ((n - 1) * (n - 2)) - 2 * both / (n - 2)) / (n * (n - 3));
-}
-
 static double expected_debiased(const struct sample *a, const struct sample *b)
 {
-    long double *k = hollow(a), *l = hollow(b);
-    long double out = hsic(a->n, k, l) / sqrtl(hsic(a->n, k, k) * hsic(a->n, l, l));
-
-    free(k);
-    free(l);
-    return (double)out;
+    return reference_cka_debiased(a->n, a->p, a->x, b->p, b->x);
 }
 
 static void draw(struct sample *s, uint64_t seed, size_t n, size_t p, double mean)
