@@ -36,6 +36,9 @@ static const struct method_info {
     [FEED_EVENT_SUBSCRIBE] = {"event.subscribe", {"run", "since_seq"}},
     [FEED_EVENT_UNSUBSCRIBE] = {"event.unsubscribe", {"sub"}},
     [FEED_SPECTRUM_QUERY] = {"spectrum.query", {"run", "layer", "step"}},
+    [FEED_REPRESENTATION_LIST] = {"representation.list", {"run"}},
+    [FEED_REPRESENTATION_MAP] = {"representation.map",
+                                 {"run", "with", "layers", "step", "from", "to"}},
     [FEED_METRIC_LIST] = {"metric.list", {NULL}},
 };
 
@@ -149,15 +152,21 @@ static int checked(int rc)
     return rc < 0 ? FEED_BAD_PARAMS : 0;
 }
 
-static int read_run(const cJSON *params, bool required, const char **out, struct err *err)
+static int read_run_named(const cJSON *params, const char *name, bool required, const char **out,
+                          struct err *err)
 {
-    int rc = json_text(params, "run", FEED_RUN_MAX, out, err);
+    int rc = json_text(params, name, FEED_RUN_MAX, out, err);
 
     if (rc == 0 && required)
-        return err_set(err, FEED_BAD_PARAMS, "\"run\" is required");
+        return err_set(err, FEED_BAD_PARAMS, "\"%s\" is required", name);
     if (rc == 1 && **out == '\0')
-        return err_set(err, FEED_BAD_PARAMS, "\"run\" is empty");
+        return err_set(err, FEED_BAD_PARAMS, "\"%s\" is empty", name);
     return checked(rc);
+}
+
+static int read_run(const cJSON *params, bool required, const char **out, struct err *err)
+{
+    return read_run_named(params, "run", required, out, err);
 }
 
 /* Whether the second of two words is there; the first is the default. */
@@ -356,6 +365,39 @@ int feed_spectrum_query_read(const struct feed_request *request, struct feed_spe
     if (rc == 0)
         rc = checked(json_integer(request->params, "step", 0, INT64_MAX, &out->step, err));
     return rc;
+}
+
+/* A step, or a range: 1 when `from` or `to` is there. */
+static int read_map_steps(const cJSON *params, struct feed_representation_map *out, struct err *err)
+{
+    int from = json_integer(params, "from", 0, INT64_MAX, &out->from, err), to = 0, step = 0;
+
+    if (from >= 0)
+        to = json_integer(params, "to", 0, INT64_MAX, &out->to, err);
+    if (from >= 0 && to >= 0)
+        step = json_integer(params, "step", 0, INT64_MAX, &out->step, err);
+    if (from < 0 || to < 0 || step < 0)
+        return FEED_BAD_PARAMS;
+    out->is_range = from || to;
+    if (out->is_range && step)
+        return err_set(err, FEED_BAD_PARAMS, "\"step\" is one step: \"from\" and \"to\" say more");
+    if (step)
+        out->from = out->to = out->step;
+    return 0;
+}
+
+int feed_representation_map_read(const struct feed_request *request,
+                                 struct feed_representation_map *out, struct err *err)
+{
+    int rc;
+
+    *out = (struct feed_representation_map){.to = INT64_MAX, .step = -1};
+    rc = read_run(request->params, true, &out->run, err);
+    if (rc == 0)
+        rc = read_run_named(request->params, "with", false, &out->with, err);
+    if (rc == 0)
+        rc = read_texts(request->params, "layers", &out->layers, err);
+    return rc < 0 ? rc : read_map_steps(request->params, out, err);
 }
 
 int feed_subscribe_read(const struct feed_request *request, struct feed_subscribe *out,

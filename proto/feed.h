@@ -36,6 +36,8 @@ enum feed_method {
     FEED_EVENT_SUBSCRIBE,
     FEED_EVENT_UNSUBSCRIBE,
     FEED_SPECTRUM_QUERY,
+    FEED_REPRESENTATION_LIST,
+    FEED_REPRESENTATION_MAP,
     FEED_METRIC_LIST,
     FEED_METHOD_COUNT,
 };
@@ -149,6 +151,15 @@ struct feed_spectrum_query {
     int64_t step;      /* -1: the latest that has one */
 };
 
+struct feed_representation_map {
+    const char *run;
+    const char *with;    /* NULL: compare the run with itself */
+    const cJSON *layers; /* array of texts; NULL: all */
+    int64_t from, to;    /* equal for one step */
+    int64_t step;        /* that step; -1: none was named */
+    bool is_range;       /* all of from..to; else the latest one of each layer */
+};
+
 /* series.subscribe and event.subscribe. */
 struct feed_subscribe {
     const char *run; /* NULL: all */
@@ -171,6 +182,8 @@ int feed_event_query_read(const struct feed_request *, struct feed_event_query *
                           struct err *err);
 int feed_spectrum_query_read(const struct feed_request *, struct feed_spectrum_query *out,
                              struct err *err);
+int feed_representation_map_read(const struct feed_request *, struct feed_representation_map *out,
+                                 struct err *err);
 int feed_subscribe_read(const struct feed_request *, struct feed_subscribe *out, struct err *err);
 int feed_unsubscribe_read(const struct feed_request *, struct feed_unsubscribe *out,
                           struct err *err);

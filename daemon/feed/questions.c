@@ -128,6 +128,8 @@ QUERY(work_run_get, feed_run, feed_run_read, history_run_get)
 QUERY(work_layer_list, feed_run, feed_run_read, history_layer_list)
 QUERY(work_series, feed_series_query, feed_series_query_read, history_series)
 QUERY(work_spectrum, feed_spectrum_query, feed_spectrum_query_read, history_spectrum)
+QUERY(work_representations, feed_run, feed_run_read, history_representation_list)
+QUERY(work_map, feed_representation_map, feed_representation_map_read, history_representation_map)
 QUERY(work_scalars, feed_scalars_query, feed_scalars_query_read, history_scalars)
 QUERY(work_events, feed_event_query, feed_event_query_read, history_events)
 
@@ -135,7 +137,8 @@ static query_work_cb *const works[FEED_METHOD_COUNT] = {
     [FEED_RUN_LIST] = work_run_list,       [FEED_RUN_GET] = work_run_get,
     [FEED_LAYER_LIST] = work_layer_list,   [FEED_SERIES_QUERY] = work_series,
     [FEED_SCALARS_QUERY] = work_scalars,   [FEED_EVENT_QUERY] = work_events,
-    [FEED_SPECTRUM_QUERY] = work_spectrum,
+    [FEED_SPECTRUM_QUERY] = work_spectrum, [FEED_REPRESENTATION_LIST] = work_representations,
+    [FEED_REPRESENTATION_MAP] = work_map,
 };
 
 static void on_answer(struct query *base)

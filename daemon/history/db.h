@@ -20,6 +20,7 @@ enum history_sql {
     SQL_RUN_GET,
     SQL_ATTEMPTS,
     SQL_LAYERS,
+    SQL_LATEST_NC1,
     SQL_NAMES,
     SQL_LATEST_POINTS,
     SQL_LATEST_SCALARS,
@@ -38,6 +39,8 @@ enum history_sql {
     SQL_SCALAR_ENDS,
     SQL_SCALAR_VALUES,
     SQL_SPECTRUM,
+    SQL_REPRESENTATIONS,
+    SQL_REPRESENTATION,
     SQL_COUNT,
 };
 

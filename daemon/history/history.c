@@ -60,6 +60,10 @@ static const char *const statements[SQL_COUNT] = {
                    " ON point.layer_key = layer.layer_key AND point.attempt = layer.last_attempt"
                    " AND point.step = layer.last_step WHERE layer.run_key = ?1 AND layer.p > 0"
                    " AND (?2 IS NULL OR layer.name = ?2) ORDER BY layer.layer_key",
+    [SQL_LATEST_NC1] = "SELECT point.nc1 FROM layer JOIN run USING (run_key) LEFT JOIN point"
+                       " ON point.layer_key = layer.layer_key AND point.attempt = run.attempt"
+                       " AND point.step = run.last_step WHERE layer.run_key = ?1 AND layer.p > 0"
+                       " ORDER BY layer.layer_key",
     [SQL_NAMES] = "SELECT name_key, name FROM scalar_name WHERE run_key = ?1 ORDER BY name",
 
     [SQL_LATEST_POINTS] = "SELECT run.id, layer.name, point.attempt, run.run_key, @point"
@@ -128,6 +132,15 @@ static const char *const statements[SQL_COUNT] = {
                      " AND NOT EXISTS(SELECT 1 FROM attempt WHERE attempt.run_key = ?3"
                      " AND attempt.attempt > s.attempt AND attempt.first_step <= s.step)"
                      " ORDER BY s.attempt DESC, s.step DESC LIMIT 1",
+
+    [SQL_REPRESENTATIONS] =
+        "SELECT layer.layer_key, layer.name, r.attempt, r.step, r.n_rows FROM layer"
+        " CROSS JOIN representation AS r USING (layer_key) WHERE layer.run_key = ?1"
+        " AND r.step BETWEEN ?2 AND ?3 AND NOT EXISTS(SELECT 1 FROM attempt"
+        " WHERE attempt.run_key = ?1 AND attempt.attempt > r.attempt"
+        " AND attempt.first_step <= r.step) ORDER BY layer.layer_key, r.attempt, r.step",
+    [SQL_REPRESENTATION] = "SELECT data FROM representation WHERE layer_key = ?1"
+                           " AND attempt = ?2 AND step = ?3",
 };
 
 static int prepare(struct history *history, const char *path, struct err *err)

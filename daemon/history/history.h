@@ -7,10 +7,10 @@
  * a connection of its own. A public function here begins a transaction (history.c), and its file
  * builds the answer: runs.c about runs and layers; series.c with columns, for which selection.c
  * says which attempts, steps and names are meant, and line.c gives one layer or scalar row by row,
- * in pages, or by line_bins.c and bins.c in bins; spectrum.c one spectrum; changes.c what is new,
- * for subscriptions, and events. The end of the transaction frees what a failing query made. All
- * SQL stands in history.c; store/schema.h reads a point off a row, format/model_json.h writes it
- * down.
+ * in pages, or by line_bins.c and bins.c in bins; spectrum.c one spectrum; representation.c the
+ * maps of what layers have in common; changes.c what is new, for subscriptions, and events. The end
+ * of the transaction frees what a failing query made. All SQL stands in history.c; store/schema.h
+ * reads a point off a row, format/model_json.h writes it down.
  *
  * Functions return 0, or -errno with a sentence: -ENOENT (no such run, layer or scalar), -EINVAL (a
  * parameter), -ENOMEM, or the disk's. feed_code_of() turns these into JSON-RPC codes.
@@ -35,6 +35,11 @@
 /* A run has a transition every twentieth point at most: this is a series of 200,000. Where there
  * are more, the oldest are given; `from` asks for the others. */
 #define HISTORY_ANSWER_EVENTS 10000
+/* The first layers of a run, of which layer.list fits the law of separation. */
+#define HISTORY_SEPARATION_LAYERS 1024
+/* Representations on one side of a map. Two sides of 256 rows' kernels are 34 MB while they are
+ * multiplied, and take 0.07 s (test_representation.c prints it). */
+#define HISTORY_MAP_SIDE 64
 /* Rows of other runs that one page passes over before it returns, so that a subscription to one run
  * of a thousand does not keep a thread for seconds. */
 #define HISTORY_PAGE_SCAN 20000
@@ -48,8 +53,9 @@ void history_close(struct history *);
 /* The key of a run by id, project/name, or name (the newest of that name), in this order. */
 int history_find_run(struct history *, const char *run, int64_t *run_key, struct err *err);
 
-/* run.list, run.get, layer.list, series.query, scalars.query, event.query, spectrum.query: `*out`
- * receives the result (free with cJSON_Delete), NULL after a failure. */
+/* run.list, run.get, layer.list, series.query, scalars.query, event.query, spectrum.query,
+ * representation.list and representation.map: `*out` receives the result (free with cJSON_Delete),
+ * NULL after a failure. */
 int history_run_list(struct history *, const struct feed_run_list *, cJSON **out, struct err *err);
 int history_run_get(struct history *, const struct feed_run *, cJSON **out, struct err *err);
 int history_layer_list(struct history *, const struct feed_run *, cJSON **out, struct err *err);
@@ -60,6 +66,10 @@ int history_scalars(struct history *, const struct feed_scalars_query *, cJSON *
 int history_events(struct history *, const struct feed_event_query *, cJSON **out, struct err *err);
 int history_spectrum(struct history *, const struct feed_spectrum_query *, cJSON **out,
                      struct err *err);
+int history_representation_list(struct history *, const struct feed_run *, cJSON **out,
+                                struct err *err);
+int history_representation_map(struct history *, const struct feed_representation_map *,
+                               cJSON **out, struct err *err);
 
 /* What a subscription is about. */
 enum change_kind {

@@ -1,5 +1,6 @@
 #include <errno.h>
 
+#include "daemon/core/measure/separation.h"
 #include "daemon/format/model_json.h"
 #include "daemon/history/db.h"
 #include "daemon/store/schema.h"
@@ -218,6 +219,31 @@ static bool add_layer(cJSON *array, const char *run, sqlite3_stmt *statement)
     return false;
 }
 
+/* The law of separation over the layers whose latest point is of the run's latest step. */
+static int add_separation(struct history *history, int64_t run_key, cJSON *object, struct err *err)
+{
+    sqlite3_stmt *statement = history->statement[SQL_LATEST_NC1];
+    double nc1[HISTORY_SEPARATION_LAYERS];
+    struct separation fit;
+    cJSON *separation;
+    size_t n = 0;
+    int rc = 0;
+
+    SQL_BIND(statement, run_key);
+    while (n < HISTORY_SEPARATION_LAYERS && (rc = sql_step(statement, err)) == 1)
+        nc1[n++] = sql_column_double(statement, 0);
+    sqlite3_reset(statement);
+    if (rc < 0)
+        return rc;
+    fit = separation_fit(n, nc1);
+    separation = cJSON_AddObjectToObject(object, "separation");
+    if (separation && json_add_integer(separation, "layers", (int64_t)fit.n_layers) &&
+        json_add_double(separation, "slope", fit.slope) &&
+        json_add_double(separation, "r2", fit.r2))
+        return 0;
+    return history_no_memory(err);
+}
+
 static int layer_list(struct history *history, const struct feed_run *params, cJSON **out,
                       struct err *err)
 {
@@ -242,7 +268,7 @@ static int layer_list(struct history *history, const struct feed_run *params, cJ
         if (!add_layer(array, id, statement) || sql_row_check(statement, err) < 0)
             return history_no_memory(err);
     }
-    return rc;
+    return rc < 0 ? rc : add_separation(history, run_key, *out, err);
 }
 
 int history_run_list(struct history *history, const struct feed_run_list *params, cJSON **out,

@@ -42,11 +42,19 @@ static const struct http_route api_paths[] = {
 
 /* Behind runs/RUN/. */
 static const struct http_route run_paths[] = {
-    JSON_ROW("layers", "layer.list"),       CSV_ROW("layers", "layer.list"),
-    JSON_ROW("series", "series.query"),     CSV_ROW("series", "series.query"),
-    JSON_ROW("scalars", "scalars.query"),   CSV_ROW("scalars", "scalars.query"),
-    JSON_ROW("events", "event.query"),      CSV_ROW("events", "event.query"),
-    JSON_ROW("spectrum", "spectrum.query"), CSV_ROW("spectrum", "spectrum.query"),
+    JSON_ROW("layers", "layer.list"),
+    CSV_ROW("layers", "layer.list"),
+    JSON_ROW("series", "series.query"),
+    CSV_ROW("series", "series.query"),
+    JSON_ROW("scalars", "scalars.query"),
+    CSV_ROW("scalars", "scalars.query"),
+    JSON_ROW("events", "event.query"),
+    CSV_ROW("events", "event.query"),
+    JSON_ROW("spectrum", "spectrum.query"),
+    CSV_ROW("spectrum", "spectrum.query"),
+    JSON_ROW("representations", "representation.list"),
+    CSV_ROW("representations", "representation.list"),
+    JSON_ROW("map", "representation.map"),
 };
 
 static const struct http_route one_run = JSON_ROW("", "run.get");
@@ -108,7 +116,7 @@ const struct http_route *http_route_find(const char *path, bool wants_csv, const
 static bool is_list(const char *name)
 {
     return strcmp(name, "metrics") == 0 || strcmp(name, "names") == 0 ||
-           strcmp(name, "scalars") == 0;
+           strcmp(name, "scalars") == 0 || strcmp(name, "layers") == 0;
 }
 
 static bool push_text(cJSON *params, const char *name, const char *value)

@@ -116,8 +116,8 @@ int store_probe_read(struct store *, int64_t layer_key, struct probe *out, struc
 /* Bytes of memory that those of all layers of a run will take. */
 int store_probe_size(struct store *, int64_t run_key, double *size_bytes, struct err *err);
 
-/* Writes the representation of the layer's newest point, and deletes those that are not kept any
- * longer; nothing for one without rows. */
+/* Deletes the representation of an older point of the same attempt and step, and writes this one's
+ * if it has rows; then those that are not kept any longer go, too. */
 int store_representation_put(struct store *, const struct record *, int64_t layer_key,
                              const struct representation *, struct err *err);
 

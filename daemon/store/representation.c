@@ -35,8 +35,8 @@ static int64_t count_points(struct store *store, int64_t layer_key, struct err *
     return rc < 0 ? rc : n;
 }
 
-static int put(struct store *store, const struct record *record, int64_t layer_key,
-               int64_t ordinal, const struct representation *representation, struct err *err)
+static int put(struct store *store, const struct record *record, int64_t layer_key, int64_t ordinal,
+               const struct representation *representation, struct err *err)
 {
     sqlite3_stmt *statement = store->statement[SQL_REPRESENTATION_PUT];
     size_t size;
@@ -59,12 +59,13 @@ int store_representation_put(struct store *store, const struct record *record, i
                              const struct representation *representation, struct err *err)
 {
     sqlite3_stmt *statement = store->statement[SQL_REPRESENTATION_THIN];
-    int64_t n = count_points(store, layer_key, err);
+    bool is_there = representation->n_rows > 0;
+    int64_t n = is_there ? count_points(store, layer_key, err) : 1;
     int rc;
 
-    if (n < 0 || representation->n_rows == 0)
-        return n < 0 ? (int)n : 0;
-    SQL_BIND(statement, layer_key, stride_of(n - 1));
+    if (n < 0)
+        return (int)n;
+    SQL_BIND(statement, layer_key, stride_of(n - 1), record->attempt, record->step);
     rc = sql_run(statement, err);
-    return rc < 0 ? rc : put(store, record, layer_key, n - 1, representation, err);
+    return rc < 0 || !is_there ? rc : put(store, record, layer_key, n - 1, representation, err);
 }

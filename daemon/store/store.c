@@ -94,7 +94,7 @@ static const char *const statements[SQL_COUNT] = {
                        " WHERE run_key = ?1",
 
     [SQL_REPRESENTATION_THIN] = "DELETE FROM representation WHERE layer_key = ?1"
-                                " AND ordinal % ?2 != 0",
+                                " AND (ordinal % ?2 != 0 OR (attempt = ?3 AND step = ?4))",
     [SQL_REPRESENTATION_PUT] = "REPLACE INTO representation(layer_key, attempt, step, ordinal,"
                                " n_rows, data) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
 

@@ -43,6 +43,7 @@ static int read_params(const struct feed_request *request, struct err *e)
         struct feed_scalars_query scalars_query;
         struct feed_event_query event_query;
         struct feed_spectrum_query spectrum_query;
+        struct feed_representation_map map;
         struct feed_subscribe subscribe;
         struct feed_unsubscribe unsubscribe;
     } u;
@@ -57,6 +58,7 @@ static int read_params(const struct feed_request *request, struct err *e)
         return feed_run_list_read(request, &u.run_list, e);
     case FEED_RUN_GET:
     case FEED_LAYER_LIST:
+    case FEED_REPRESENTATION_LIST:
         return feed_run_read(request, &u.run, e);
     case FEED_SERIES_QUERY:
         return feed_series_query_read(request, &u.series_query, e);
@@ -70,6 +72,8 @@ static int read_params(const struct feed_request *request, struct err *e)
         return feed_unsubscribe_read(request, &u.unsubscribe, e);
     case FEED_SPECTRUM_QUERY:
         return feed_spectrum_query_read(request, &u.spectrum_query, e);
+    case FEED_REPRESENTATION_MAP:
+        return feed_representation_map_read(request, &u.map, e);
     case FEED_SCALARS_QUERY:
         return feed_scalars_query_read(request, &u.scalars_query, e);
     case FEED_METHOD_COUNT:
@@ -128,6 +132,8 @@ static const char *const method_names[FEED_METHOD_COUNT] = {
     [FEED_EVENT_SUBSCRIBE] = "event.subscribe",
     [FEED_EVENT_UNSUBSCRIBE] = "event.unsubscribe",
     [FEED_SPECTRUM_QUERY] = "spectrum.query",
+    [FEED_REPRESENTATION_LIST] = "representation.list",
+    [FEED_REPRESENTATION_MAP] = "representation.map",
     [FEED_METRIC_LIST] = "metric.list",
 };
 

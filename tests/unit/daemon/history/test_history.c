@@ -1202,6 +1202,42 @@ static void a_newer_attempt_supersedes_spectra(void **state)
     record_free(b);
 }
 
+static double separation_of(struct fixture *f, const char *name)
+{
+    struct err e = {0};
+    cJSON *out;
+    double value;
+
+    assert_int_equal(history_layer_list(f->history, &(struct feed_run){"a"}, &out, &e), 0);
+    out = reparse(out);
+    value = cJSON_IsNull(at(out, name)) ? (double)NAN : at(out, name)->valuedouble;
+    cJSON_Delete(out);
+    return value;
+}
+
+/* Checkpoints of three layers, but the last one's label is missing at first. */
+static void layers_of_the_latest_checkpoint_follow_the_law_of_separation(void **state)
+{
+    static const char *const names[] = {"third", "first", "second"};
+    struct fixture *f = *state;
+    struct record *a = open_run(f, "a", "a", "p", "w");
+
+    for (uint64_t step = 1; step <= 2; step++) {
+        struct record *r = record_of(a, RECORD_CHECKPOINT, step, (int64_t)step);
+
+        for (int i = 0; i < 3; i++)
+            record_add_point(r, names[i], 0.5)->point.value[METRIC_NC1] =
+                step == 1 && i == 2 ? (double)NAN : 8 * exp(-2. * i);
+        assert_int_equal(apply(f->store, r), 0);
+        record_free(r);
+        assert_true(separation_of(f, "separation.layers") == (step == 1 ? 2 : 3));
+        assert_true(step == 2 || isnan(separation_of(f, "separation.slope")));
+    }
+    assert_true(fabs(separation_of(f, "separation.slope") + 2) < 1e-14);
+    assert_true(fabs(separation_of(f, "separation.r2") - 1) < 1e-14);
+    record_free(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1216,6 +1252,7 @@ int main(void)
         TEST(a_run_shows_what_is_known_of_it),
         TEST(a_run_is_found_by_id_path_or_newest_name),
         TEST(layers_show_their_latest_point),
+        TEST(layers_of_the_latest_checkpoint_follow_the_law_of_separation),
         TEST(a_short_series_is_given_point_by_point),
         TEST(what_a_series_does_not_know_is_named),
         TEST(a_newer_attempt_supersedes_later_points),

@@ -50,6 +50,8 @@ static void paths_are_methods_of_the_feed(void **state)
     expect_route("/api/v1/runs/a/events.csv", false, "event.query a csv");
     expect_route("/api/v1/runs/a/layers", false, "layer.list a json");
     expect_route("/api/v1/runs/a/spectrum", false, "spectrum.query a json");
+    expect_route("/api/v1/runs/a/representations", true, "representation.list a csv");
+    expect_route("/api/v1/runs/a/map", false, "representation.map a json");
     expect_route("/api/v1/stream", false, "series.subscribe  events");
     expect_route("/api/v1/stream/events", false, "event.subscribe  events");
     expect_route("/metrics", true, "server.status  metrics");

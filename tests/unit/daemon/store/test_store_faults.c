@@ -232,6 +232,8 @@ static void transaction_init(struct transaction *t)
     t->records[0] = open;
     t->records[1] = record_of(open, RECORD_CHECKPOINT, 1, 10);
     record_add_spectrum(record_add_point(t->records[1], "head", 0.5));
+    if (representation_alloc(&t->records[1]->points[0].representation, 5) < 0)
+        abort();
     record_add_finding(t->records[1], record_add_point(t->records[1], "body", 0.25), METRIC_D_LR, 2,
                        6);
     t->records[2] = record_of(open, RECORD_LOG, 2, 10);
@@ -428,6 +430,7 @@ static int ask_all(void)
     struct feed_scalars_query scalars = {.run = "a", .range = {.to = INT64_MAX, .points = 100}};
     struct feed_event_query events = {.run = "a", .to = INT64_MAX};
     struct feed_spectrum_query spectrum = {.run = "a", .layer = "head", .step = 10};
+    struct feed_representation_map map = {.run = "a", .to = INT64_MAX, .step = -1};
     struct history_page page;
     struct history *history;
     cJSON *out;
@@ -467,6 +470,15 @@ static int ask_all(void)
     if (rc == 0) {
         rc = history_spectrum(history, &spectrum, &out, NULL);
         assert_true(rc < 0 || cJSON_GetArraySize(cJSON_GetObjectItem(out, "rho")) == 4);
+        cJSON_Delete(out);
+    }
+    if (rc == 0) {
+        rc = history_representation_list(history, &(struct feed_run){"a"}, &out, NULL);
+        cJSON_Delete(out);
+    }
+    if (rc == 0) {
+        rc = history_representation_map(history, &map, &out, NULL);
+        assert_true(rc < 0 || cJSON_GetArraySize(cJSON_GetObjectItem(out, "cka")) == 1);
         cJSON_Delete(out);
     }
     if (rc == 0) {

@@ -286,7 +286,8 @@ static void what_it_costs(void **state)
     probe = probe_of(&a);
     start = clock();
     assert_int_equal(representation_init(&kept, &probe), 0);
-    printf("of a window of 1,000 rows: %.2f ms\n", 1e3 * (double)(clock() - start) / CLOCKS_PER_SEC);
+    printf("of a window of 1,000 rows: %.2f ms\n",
+           1e3 * (double)(clock() - start) / CLOCKS_PER_SEC);
     representation_release(&kept);
     probe_release(&probe);
     sample_release(&a);
