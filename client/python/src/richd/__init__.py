@@ -6,6 +6,7 @@
     point = run.checkpoint(step=s, wait=True)["head"]     # .d_lr .d_debiased .u .pr .rank .n .flags
     rho = run.checkpoint(step=s, wait=True, spectrum=True)["head"].spectrum.rho
     steps, values = run.series("d_lr")
+    alike = run.compare(steps=(0, s), layers=["head"]).cka_debiased  # with init(probe=True)
     run.log({"test_acc": acc, "loss": loss}, step=s)
     run.finish()
 
@@ -18,6 +19,7 @@ from richd._values.moments import Moments
 from richd._values.point import Point
 from richd._report import RichdError, Stats
 from richd._run import Run
+from richd._values.representation import Place, RepresentationMap
 from richd._values.spectrum import Spectrum
 from richd._torch.tangent import NTK
 from richd._version import VERSION as __version__
@@ -26,7 +28,9 @@ from richd._torch.watch import Tap
 __all__ = [
     "NTK",
     "Moments",
+    "Place",
     "Point",
+    "RepresentationMap",
     "RichdError",
     "Run",
     "Spectrum",

@@ -13,7 +13,7 @@ import secrets
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Optional
 
 import numpy as np
@@ -27,6 +27,7 @@ from richd._values.moments import Moments
 from richd._link.outbox import Control, Outbox
 from richd._values.point import Point
 from richd._report import Reporter, Stats
+from richd._values.representation import RepresentationMap
 from richd._values.rows import Beside
 from richd._link.session import Identity, Session, encode
 from richd._values.spectrum import Spectrum
@@ -48,8 +49,8 @@ _STATUSES = ("finished", "failed")
 class Run(Watcher):
     """One training job in the eyes of richd; made by `init`. Also a context manager.
 
-    Unless `raise_errors` was asked for, no method raises but `series`, which is no part of a
-    training loop. With it, a malformed argument raises ValueError in the call that has it. What
+    Unless `raise_errors` was asked for, no method raises but `series` and `compare`, which are no
+    part of a training loop. With it, a malformed argument raises ValueError in the call that has it. What
     went wrong since the last call (a refusal, no answer in time) raises RichdError in the next one.
     Only `checkpoint(wait=True)` and `finish` wait, for a bounded time, and a `checkpoint` that has
     a head or a tangent kernel to compute. In a forked child every method does nothing.
@@ -335,6 +336,36 @@ class Run(Watcher):
         `timeout` seconds, or no such run, layer or metric.
         """
         return _feed.series(self._find_feed, self.id, metric, layer, timeout)
+
+    def compare(
+        self,
+        layers: Optional[Sequence[str]] = None,
+        step: Optional[int] = None,
+        steps: Optional[tuple[int, int]] = None,
+        other: Optional[str] = None,
+        timeout: float = 5.0,
+    ) -> RepresentationMap:
+        """What the representations of layers, checkpoints or runs have in common: linear CKA.
+
+        Of each of `layers` (all when left out) it takes the latest checkpoint that the daemon kept,
+        the one of `step`, or all from `steps[0]` to `steps[1]`; `other`, a run's id, project/name
+        or name, gives the columns in place of the run itself. Rows can be compared where they are
+        the same: the run needs `init(probe=True)`, and so does the other, with the same inputs.
+        The daemon keeps a layer's first checkpoint, its newest, and an even choice between, 33 at
+        most, of at most 256 rows. It asks and waits as `series` does, and raises RichdError when
+        there is no answer within `timeout` seconds, or nothing to compare.
+        """
+        first, last = steps or (None, None)
+        given = {
+            "layers": None if layers is None else list(layers),
+            "step": step,
+            "from": first,
+            "to": last,
+            "with": other,
+        }
+        params = {"run": self.id, **{k: v for k, v in given.items() if v is not None}}
+        answer = _feed.call(self._find_feed, "representation.map", params, timeout)
+        return RepresentationMap.from_json(answer)
 
     # ---- scalars ---------------------------------------------------------------------------------
 
