@@ -1,5 +1,6 @@
 /* richctl show RUN: all that is known of one run. */
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 #include <time.h>
 
@@ -157,6 +158,18 @@ static int print_layers(const cJSON *layers, struct err *err)
     return table_finish(table, stdout, err);
 }
 
+/* The law of separation (FEED.md, layer.list), where there are layers enough. */
+static void print_separation(const cJSON *separation)
+{
+    double slope = member_number(separation, "slope");
+    char factor[TEXT_SIZE], r2[TEXT_SIZE];
+
+    if (!isnan(slope))
+        printf("nc1 changes by a factor of %s a layer over %.0f layers (R^2 %s)\n",
+               text_number(exp(slope), factor), member_number(separation, "layers"),
+               text_number(member_number(separation, "r2"), r2));
+}
+
 static const char *sentence_of(const char *flag)
 {
     for (int i = 0; i < FLAG_COUNT; i++) {
@@ -226,10 +239,11 @@ static int print_run(const cJSON *run, const cJSON *layers, struct err *err)
     if (rc == 0)
         rc = print_attempts(member(run, "attempts"), err);
     if (rc == 0)
-        rc = print_layers(layers, err);
+        rc = print_layers(member(layers, "layers"), err);
     if (rc < 0)
         return rc;
-    print_flags(layers);
+    print_separation(member(layers, "separation"));
+    print_flags(member(layers, "layers"));
     print_scalars(member(run, "scalars"));
     print_events(member(run, "events"));
     return 0;
@@ -266,7 +280,7 @@ static int show_run(struct feedclient *feed, const struct options *options, stru
     } else {
         rc = history_layers(feed, member_text(run, "run", name), NULL, &layers, err);
         if (rc == 0)
-            rc = print_run(run, member(layers, "layers"), err);
+            rc = print_run(run, layers, err);
     }
     cJSON_Delete(layers);
     cJSON_Delete(run);

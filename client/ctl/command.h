@@ -14,6 +14,7 @@ command_fn cmd_status;
 command_fn cmd_runs;
 command_fn cmd_show;
 command_fn cmd_spectrum; /* show --spectrum */
+command_fn cmd_compare;
 command_fn cmd_series;
 command_fn cmd_tail;
 command_fn cmd_top;

@@ -36,6 +36,8 @@ static const struct command commands[] = {
     {"show", " RUN", "one run: attempts, config, layers, scalars, events", FOR_SHOW, 1, 1,
      cmd_show},
     {"series", " RUN", "the points of a run, a line each", FOR_SERIES, 1, 1, cmd_series},
+    {"compare", " RUN", "how alike layers, checkpoints or runs are: linear CKA", FOR_COMPARE, 1, 1,
+     cmd_compare},
     {"tail", " [RUN]", "the latest points and events, then new ones as they come", FOR_TAIL, 0, 1,
      cmd_tail},
     {"top", "", "all runs, live; not in a terminal: a table, once", FOR_TOP, 0, 0, cmd_top},

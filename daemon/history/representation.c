@@ -103,7 +103,8 @@ static size_t count_layers(const struct side *side)
     return n;
 }
 
-/* ---- which of them ---------------------------------------------------------------------------- */
+/* ---- which of them ----------------------------------------------------------------------------
+ */
 
 /* Keeps at most `most` of each layer, evenly from its first to its last; the last alone for 1.
  * Returns how many were left out. */
@@ -128,8 +129,8 @@ static size_t thin(struct side *side, size_t most)
     return n_found - n;
 }
 
-static int choose(const struct feed_representation_map *params, struct side *side,
-                  size_t *left_out, struct err *err)
+static int choose(const struct feed_representation_map *params, struct side *side, size_t *left_out,
+                  struct err *err)
 {
     size_t n_layers = count_layers(side);
 
@@ -184,7 +185,8 @@ static int check_rows(const struct side *a, const struct side *b, struct err *er
     return 0;
 }
 
-/* ---- the map ---------------------------------------------------------------------------------- */
+/* ---- the map ----------------------------------------------------------------------------------
+ */
 
 static int load_one(struct history *history, const struct kept *kept, enum cka_form form,
                     double *out, struct err *err)
@@ -298,8 +300,8 @@ static int answer_map(struct history *history, const struct side *a, const struc
     *out = cJSON_CreateObject();
     if (!*out || !json_add_integer(*out, "probe_rows", n_rows) ||
         !json_add_integer(*out, "n", (int64_t)representation_rows((size_t)n_rows)) ||
-        !json_add_integer(*out, "left_out", (int64_t)left_out) ||
-        !add_places(*out, "rows", a) || !add_places(*out, "columns", b))
+        !json_add_integer(*out, "left_out", (int64_t)left_out) || !add_places(*out, "rows", a) ||
+        !add_places(*out, "columns", b))
         return history_no_memory(err);
     for (int form = 0; rc == 0 && form < CKA_FORMS; form++)
         rc = add_map(history, a, b, (enum cka_form)form, *out, err);
@@ -336,7 +338,8 @@ static int make_map(struct history *history, const struct feed_representation_ma
     return rc;
 }
 
-/* ---- the list --------------------------------------------------------------------------------- */
+/* ---- the list ---------------------------------------------------------------------------------
+ */
 
 /* The columns of one layer, whose entries are first..end-1. */
 static bool add_layer(cJSON *layers, const struct side *side, size_t first, size_t end)
@@ -380,8 +383,8 @@ static int list(struct history *history, const struct feed_run *params, cJSON **
     return rc;
 }
 
-int history_representation_list(struct history *history, const struct feed_run *params,
-                                cJSON **out, struct err *err)
+int history_representation_list(struct history *history, const struct feed_run *params, cJSON **out,
+                                struct err *err)
 {
     int rc = history_begin(history, out, err);
 

@@ -50,6 +50,12 @@ static const struct row rows[] = {
 
     FLAG("--spectrum", spectrum, FOR_SHOW, "the feature decomposition in place of the facts"),
     INTEGER("--step", "STEP", step, 0, STEP_MAX, FOR_SHOW, "the spectrum of this step (latest)"),
+    INTEGER("--step", "STEP", step, 0, STEP_MAX, FOR_COMPARE,
+            "the checkpoint of this step (latest)"),
+
+    TEXT("--with", "RUN", with, FOR_COMPARE, "another run that had the same probe rows"),
+    FLAG("--plain", plain, FOR_COMPARE, "without the correction for the number of rows"),
+    TEXT("--layer", "L", layer, FOR_COMPARE, "this layer's checkpoints (all layers, latest)"),
 
     TEXT("--layer", "L", layer, FOR_SHOW | FOR_SERIES | FOR_TAIL | FOR_PLOT,
          "only this layer (all)"),
@@ -57,8 +63,10 @@ static const struct row rows[] = {
     TEXT("--metric", "M", metric, FOR_SERIES | FOR_TAIL,
          "show only this measure (those that have a value)"),
     TEXT("--metric", "M", metric, FOR_PLOT, "this measure (d_lr)"),
-    INTEGER("--from", "STEP", from, 0, STEP_MAX, FOR_SERIES | FOR_PLOT, "from this step on"),
-    INTEGER("--to", "STEP", to, 0, STEP_MAX, FOR_SERIES | FOR_PLOT, "up to this step"),
+    INTEGER("--from", "STEP", from, 0, STEP_MAX, FOR_SERIES | FOR_PLOT | FOR_COMPARE,
+            "from this step on"),
+    INTEGER("--to", "STEP", to, 0, STEP_MAX, FOR_SERIES | FOR_PLOT | FOR_COMPARE,
+            "up to this step"),
     INTEGER("--points", "N", points, 4, 100000, FOR_SERIES,
             "more than N a layer become bins with min, max and last (all points)"),
     TEXT("--attempts", "WHICH", attempts, FOR_SERIES,

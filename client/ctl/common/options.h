@@ -26,7 +26,8 @@ enum command_bit {
     FOR_TAIL = 1 << 4,
     FOR_PLOT = 1 << 5,
     FOR_TOP = 1 << 6,
-    FOR_ALL = (1 << 7) - 1,
+    FOR_COMPARE = 1 << 7,
+    FOR_ALL = (1 << 8) - 1,
 };
 
 /* Unset: NULL, false, -1. */
@@ -44,6 +45,9 @@ struct options {
 
     bool spectrum;
     int64_t step;
+
+    const char *with;
+    bool plain;
 
     const char *layer;
     const char *metric;

@@ -1,12 +1,12 @@
 /* The law of data separation (He and Su 2022, arXiv 2210.17020): in a trained network each layer
  * separates the classes by about the same factor, so log nc1 falls on a straight line over the
- * layers. Owns nothing; pure; any thread. nc1 is collapse.h's, and readers call this with the points
- * of one checkpoint.
+ * layers. Owns nothing; pure; any thread. nc1 is collapse.h's, and readers call this with the
+ * points of one checkpoint.
  *
  *     ln D_l = a + slope l,  D_l = tr(S_W S_B^+) of layer l       least squares over the layers
  *
- * D is C nc1: the factor C does not change the slope. exp(slope) is the factor a layer; R^2 says how
- * straight the line is: 1, the law holds. */
+ * D is C nc1: the factor C does not change the slope. exp(slope) is the factor a layer; R^2 says
+ * how straight the line is: 1, the law holds. */
 #pragma once
 
 #include <stddef.h>

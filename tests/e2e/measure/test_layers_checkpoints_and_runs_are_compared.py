@@ -1,9 +1,12 @@
 """Representation maps of a small network that is trained, against the features themselves."""
 
+import json
+
 import numpy as np
 import pytest
 
 import richd
+from httpclient import request
 from test_s_init_compares_with_the_first_window import cka, cka_debiased
 
 N, P, CLASSES = 400, 20, 4
@@ -124,6 +127,35 @@ def test_the_law_of_separation_is_that_of_the_latest_points(daemon, new_run):
     assert found["layers"] == 3 and found["slope"] == pytest.approx(slope, rel=1e-9)
     assert found["r2"] == pytest.approx(1 - (rest @ rest) / (3 * np.var(values)), rel=1e-9)
     assert slope < 0, "each layer of a trained network separates the classes further"
+
+
+def test_richctl_prints_a_map(daemon, new_run):
+    run, other = new_run(probe=True), new_run("other", probe=True)
+    train(run, seed=0)
+    train(other, seed=1)
+    want = run.compare().cka_debiased
+    title, head, *lines = daemon.richctl("compare", "run").splitlines()
+    assert title == "run, step 60: linear CKA, de-biased of 256 rows"
+    assert head.split() == list(WIDTHS)
+    assert [line.split() for line in lines] == [
+        [name, *(f"{value:.3f}" for value in row)] for name, row in zip(WIDTHS, want)]
+    title, head, *lines = daemon.richctl("compare", "run", "--layer", "first").splitlines()
+    assert title.startswith("run, layer first:") and head.split() == ["0", "20", "60"]
+    assert "run (down) and other (across)" in daemon.richctl("compare", "run", "--with", "other")
+    assert daemon.richctl("compare", "run") != daemon.richctl("compare", "run", "--plain")
+    (answer,) = daemon.richctl_json("compare", "run", "--step", "20")
+    assert answer["cka_debiased"][0][0] == pytest.approx(1)
+    daemon.richctl("compare", "run", "--with", "nobody", expect=1)
+    assert "nc1 changes by a factor of" in daemon.richctl("show", "run")
+
+
+def test_http_gives_the_same_map(new_daemon):
+    daemon = new_daemon("--http", "127.0.0.1:0").start()
+    with richd.init(run_id="run", runtime_dir=str(daemon.runtime), probe=True) as run:
+        train(run, seed=0)
+    answer = request(daemon, "/api/v1/runs/run/map?layers=first&layers=third&from=0")
+    asked = {"run": "run", "layers": ["first", "third"], "from": 0}
+    assert json.loads(answer.body) == daemon.rpc("representation.map", **asked)
 
 
 def test_what_was_kept_outlives_the_daemon(daemon, new_run):

@@ -135,7 +135,7 @@ static cJSON *map(struct fixture *f, struct feed_representation_map params)
     return reparse(out);
 }
 
-#define LATEST .run = "a", .to = INT64_MAX, .step = -1
+#define LATEST   .run = "a", .to = INT64_MAX, .step = -1
 #define MAP(...) map(f, (struct feed_representation_map){__VA_ARGS__})
 
 static void expect_refused(struct fixture *f, struct feed_representation_map params, int rc,
@@ -221,8 +221,7 @@ static void the_latest_one_step_or_a_range_may_be_asked_for(void **state)
     assert_int_equal(count(m, "rows"), 3);
     expect_place(m, "columns", 1, "a", "head", 10);
     cJSON_Delete(m);
-    assert_int_equal(
-        history_representation_list(f->history, &(struct feed_run){"a"}, &out, &e), 0);
+    assert_int_equal(history_representation_list(f->history, &(struct feed_run){"a"}, &out, &e), 0);
     lists = cJSON_GetObjectItem(out, "layers");
     assert_int_equal(cJSON_GetArraySize(lists), 2);
     out = reparse(out);
