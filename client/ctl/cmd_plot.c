@@ -22,11 +22,18 @@
 /* No update says that a run has ended: richctl asks this often. */
 #define LOOK_MS 1000
 
-static const char *describe(const char *metric)
+/* The measure that the title is about: of the curves the one with a corrected form. */
+static int title_metric(const struct curves *curves)
 {
-    int i = metric_find(metric);
+    int metric = -1;
 
-    return i < 0 ? "" : metric_table[i].description;
+    for (size_t i = 0; i < curves->n; i++) {
+        int own = curves->curve[i].right ? -1 : metric_find(curves->curve[i].metric);
+
+        if (metric < 0 || (own >= 0 && metric_plain(own) != own))
+            metric = own;
+    }
+    return metric < 0 ? METRIC_D_DEBIASED : metric;
 }
 
 /* The terminal's size, less a line for the prompt. */
@@ -41,16 +48,20 @@ static void set_size(const struct options *options, struct plot *plot)
 }
 
 /* Draws into a string (free it). Returns the lines, or an error. */
-static int draw(const struct options *options, const struct curves *curves, const char *metric,
-                char **text, struct err *err)
+static int draw(const struct options *options, const struct curves *curves, char **text,
+                struct err *err)
 {
-    char title[160];
+    const struct metric_info *metric = &metric_table[title_metric(curves)];
+    char title[256];
     struct plot plot = {
         .title = title,
         .curves = curves->curve,
         .n_curves = curves->n,
         .passages = curves->passage,
         .n_passages = curves->n_passages,
+        .rules = curves->rule,
+        .n_rules = curves->n_rules,
+        .fits_rules = options->from < 0 && options->to < 0,
         .log_steps = !options->linear_x,
         .ascii = options->ascii || !text_is_utf8(),
         .colour = terminal_wants_colour(options->no_color),
@@ -61,7 +72,7 @@ static int draw(const struct options *options, const struct curves *curves, cons
 
     if (!out)
         return err_set(err, -ENOMEM, "out of memory");
-    snprintf(title, sizeof title, "%.32s: %s%s", metric, describe(metric),
+    snprintf(title, sizeof title, "%s: %.180s%s", metric->name, metric->description,
              options->linear_x ? "" : " (log steps)");
     set_size(options, &plot);
     lines = plot_draw(&plot, out);
@@ -78,6 +89,7 @@ static bool fill_json(cJSON *object, const void *what)
     cJSON *steps, *low, *high;
     bool ok = cJSON_AddStringToObject(object, "run", curves->run) &&
               cJSON_AddStringToObject(object, "curve", curves->label) &&
+              cJSON_AddStringToObject(object, "metric", curves->metric) &&
               cJSON_AddStringToObject(object, "axis", curves->right ? "right" : "left") &&
               (steps = cJSON_AddArrayToObject(object, "step")) &&
               (low = cJSON_AddArrayToObject(object, "min")) &&
@@ -114,7 +126,7 @@ static int plot_once(struct feedclient *feed, const struct options *options,
     } else if (curves.n_samples == 0) {
         rc = err_set(err, -ENOENT, "nothing to plot: no points yet");
     } else {
-        rc = draw(options, &curves, query->metric, &text, err);
+        rc = draw(options, &curves, &text, err);
         if (rc > 0) {
             fputs(text, stdout);
             free(text);
@@ -216,7 +228,7 @@ static int redraw(struct feedclient *feed, const struct options *options,
     if (lines < 0)
         return lines;
     *open = curves.open;
-    lines = draw(options, &curves, query->metric, &text, err);
+    lines = draw(options, &curves, &text, err);
     if (lines > 0)
         lines = show(screen, text, err);
     curves_release(&curves);
@@ -267,7 +279,7 @@ int cmd_plot(struct feedclient *feed, const struct options *options, struct err 
         .runs = options->words + 1,
         .n_runs = options->n_words - 1,
         .layer = options->layer,
-        .metric = options->metric ? options->metric : metric_table[METRIC_D_LR].name,
+        .metric = options->metric,
         .scalar = options->scalar,
         .log_steps = !options->linear_x,
         .from = options->from,

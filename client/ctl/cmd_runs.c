@@ -4,15 +4,17 @@
 #include "client/ctl/command.h"
 #include "client/ctl/common/jsonline.h"
 #include "client/ctl/common/member.h"
+#include "client/ctl/common/shown.h"
 #include "client/ctl/common/text.h"
 #include "client/ctl/feed/runs.h"
 #include "client/ctl/rows/table.h"
 #include "proto/base/clock.h"
+#include "proto/base/metric.h"
 
 /* Layers shown of one run; the others are counted. */
 #define SHOWN_LAYERS 3
 
-/* "head 0.0941, body 0.31, and 2 more". */
+/* "head 0.0573, body 0.31*, and 2 more". */
 static void add_layers(struct table *table, const cJSON *layers)
 {
     char *text = NULL, number[TEXT_SIZE];
@@ -28,7 +30,7 @@ static void add_layers(struct table *table, const cJSON *layers)
     {
         if (n < SHOWN_LAYERS)
             fprintf(out, "%s%s %s", n > 0 ? ", " : "", member_text(layer, "layer", "?"),
-                    text_number(member_number(layer, "d_lr"), number));
+                    shown_member(layer, METRIC_D_LR, number));
         n++;
     }
     if (n > SHOWN_LAYERS)

@@ -289,6 +289,7 @@ static bool fill_json(cJSON *object, const void *what)
                        : cJSON_AddNullToObject(object, "layer")) &&
            json_add_double(object, "step", run->step) &&
            json_add_double(object, "d_lr", run->d_lr) &&
+           json_add_double(object, "d_debiased", run->d_debiased) &&
            json_add_double(object, "n_points", run->n_points) &&
            json_add_double(object, "points_per_s", toprun_rate(run, clock_wall_s())) &&
            json_add_double(object, "updated", run->updated);

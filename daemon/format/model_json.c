@@ -46,8 +46,10 @@ cJSON *point_member_to_json(const struct point *point, const struct point_field 
     return json_from_integer(value);
 }
 
-static bool add_metric_info(cJSON *object, const struct metric_info *metric)
+static bool add_metric_info(cJSON *object, int index)
 {
+    const struct metric_info *metric = &metric_table[index];
+    int corrected = metric_corrected(index);
     static const char *const needs[] = {
         [NEEDS_NOTHING] = "nothing", [NEEDS_LABELS] = "labels",   [NEEDS_SPECTRUM] = "spectrum",
         [NEEDS_PROBE] = "probe",     [NEEDS_TRAINER] = "trainer",
@@ -56,7 +58,8 @@ static bool add_metric_info(cJSON *object, const struct metric_info *metric)
     return add_text(object, "name", metric->name) && add_text(object, "unit", metric->unit) &&
            add_text(object, "needs", needs[metric->needs]) &&
            add_text(object, "description", metric->description) &&
-           add_text(object, "read_as", metric->read_as);
+           add_text(object, "read_as", metric->read_as) &&
+           (corrected == index || add_text(object, "corrected", metric_table[corrected].name));
 }
 
 static bool add_flag_info(cJSON *object, const struct flag_info *flag)
@@ -75,7 +78,7 @@ cJSON *metrics_to_json(void)
     for (int i = 0; done && i < METRIC_COUNT; i++) {
         cJSON *object = json_push_object(metrics);
 
-        done = object && add_metric_info(object, &metric_table[i]);
+        done = object && add_metric_info(object, i);
     }
     for (int i = 0; done && i < FLAG_COUNT; i++) {
         cJSON *object = json_push_object(flags);

@@ -48,7 +48,8 @@ static bool add_run_layer(cJSON *array, sqlite3_stmt *statement)
            json_add_integer(object, "c", sqlite3_column_int64(statement, 3)) &&
            add_integer_or_null(object, "step", statement,
                                LAYERS_POINT + SCHEMA_POINT_MEMBERS + POINT_step) &&
-           json_add_double(object, "d_lr", point.value[METRIC_D_LR]);
+           json_add_double(object, "d_lr", point.value[METRIC_D_LR]) &&
+           json_add_double(object, "d_debiased", point.value[METRIC_D_DEBIASED]);
 }
 
 static int add_run_layers(struct history *history, int64_t run_key, cJSON *run, struct err *err)

@@ -1,5 +1,7 @@
 #include "proto/base/metric.h"
 
+#include <assert.h>
+#include <stddef.h>
 #include <string.h>
 
 const struct metric_info metric_table[METRIC_COUNT] = {
@@ -16,6 +18,37 @@ int metric_find(const char *name)
             return i;
     }
     return -1;
+}
+
+static const struct {
+    const char *plain, *corrected;
+} corrections[] = {
+#define X(plain, corrected) {#plain, #corrected},
+    METRIC_CORRECTIONS(X)
+#undef X
+};
+#define N_CORRECTIONS (sizeof corrections / sizeof corrections[0])
+
+int metric_corrected(int metric)
+{
+    assert(metric >= 0 && metric < METRIC_COUNT);
+    for (size_t i = 0; i < N_CORRECTIONS; i++) {
+        int corrected = metric_find(corrections[i].corrected);
+
+        if (corrected >= 0 && strcmp(corrections[i].plain, metric_table[metric].name) == 0)
+            return corrected;
+    }
+    return metric;
+}
+
+int metric_plain(int metric)
+{
+    assert(metric >= 0 && metric < METRIC_COUNT);
+    for (size_t i = 0; i < N_CORRECTIONS; i++) {
+        if (strcmp(corrections[i].corrected, metric_table[metric].name) == 0)
+            return metric_find(corrections[i].plain);
+    }
+    return metric;
 }
 
 const struct flag_info flag_table[FLAG_COUNT] = {

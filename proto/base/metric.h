@@ -138,6 +138,21 @@ extern const struct metric_info metric_table[METRIC_COUNT];
 /* The metric of that name, or -1. */
 int metric_find(const char *name);
 
+/* Measures that few rows bias, beside their forms that are corrected for it. X(plain, corrected):
+ * a reader who names no form is shown the corrected one, or the plain one where that is null. A
+ * corrected form without a row above is passed over. */
+#define METRIC_CORRECTIONS(X)                                                                      \
+    X(d_lr, d_debiased)                                                                            \
+    X(u, u_debiased)                                                                               \
+    X(pr, pr_debiased)                                                                             \
+    X(cka_linear, cka_debiased)                                                                    \
+    X(s_init, s_init_debiased)
+
+/* The corrected form of a plain measure, and the plain form of a corrected one; a measure without
+ * the other form is both itself. */
+int metric_corrected(int metric);
+int metric_plain(int metric);
+
 /* What a point wants the reader to know, one row each: X(ENUM, name, sentence). Stored as bits, in
  * this order for good; printed by name. */
 #define FLAGS(X)                                                                                   \

@@ -65,7 +65,8 @@ class Run:
 
     def object(self):
         layers = [{"layer": name, "p": 128, "c": 97, "step": points[-1]["step"],
-                   "d_lr": points[-1]["d_lr"]} for name, points in self.points.items()]
+                   "d_lr": points[-1]["d_lr"], "d_debiased": points[-1]["d_debiased"]}
+                  for name, points in self.points.items()]
         steps = [layer["step"] for layer in layers]
         return {**self.facts, "last_step": max(steps, default=None),
                 "n_points": sum(map(len, self.points.values())), "layers": layers}

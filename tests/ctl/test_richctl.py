@@ -160,7 +160,7 @@ def test_runs_are_a_table_newest_first(ctl, feed, run):
     assert heading.split() == ["RUN", "PROJECT/NAME", "STATE", "ATTEMPT", "STEP", "D_LR", "UPDATED"]
     assert first.split()[:7] == ["other-1", "p2/b", "finished", "1", "7", "body", "-"]
     assert second.split()[:7] == ["mod97-wd1-a1b2c3", "mod97/wd1-seed0", "open", "1", "20000",
-                                  "head", "0.0600"]
+                                  "head", "0.0500"]
     assert second.endswith("3 min ago")
     assert heading.index("STATE") == first.index("finished") == second.index("open")
 
@@ -183,7 +183,8 @@ def test_show_tells_all_of_a_run(ctl, feed, run):
     run.point("body", 30000, None, flags=["constant", "newer_than_you"])
     text = ctl.run("show", "mod97/wd1-seed0")
     for pattern in (r"^run +mod97-wd1-a1b2c3$", r"^config$", r"^  lr +0\.001$",
-                    r"^ +1  open +0  ", r"^head +128 +97 +60 +20000 ", r"^body .* - +- ",
+                    r"^ +1  open +0  ", r"^head +128 +97 +60 +20000 +1024 +96 +0\.0500$", r"^body .* -$",
+                    r"^measure +head +body$", r"^d_lr +0\.0600 +-$",
                     r"^body: constant: features or outputs do not vary", r"^scalars +test_acc$",
                     r"^body: newer_than_you: "):
         assert re.search(pattern, text, re.M), (pattern, text)
@@ -241,7 +242,7 @@ def test_scalars_join_their_step_and_attempt_only(ctl, feed):
 
 def test_series_as_text_has_a_heading_and_chosen_columns(ctl, run):
     heading, first = ctl.run("series", "wd1-seed0", "--to", "10").splitlines()
-    assert heading.split() == ["step", "n", "d_lr", "d_debiased", "u", "pr", "test_acc", "flags"]
+    assert heading.split() == ["step", "n", "d_debiased", "d_lr", "u", "pr", "test_acc", "flags"]
     assert first.split()[:2] == ["10", "1024"] and len(first.split()) == 7
     run.points["head"][0]["flags"] = ["partial", "small_sample"]
     heading, first = ctl.run("series", "wd1-seed0", "--to", "10", "--metric", "u").splitlines()
@@ -304,7 +305,7 @@ def test_tail_prints_the_latest_then_what_comes(ctl, feed, run):
     feed.publish([run.point("head", 30000, 0.0321, flags=["partial"])],
                  [run.scalar("test_acc", 30000, 1.0), run.scalar("loss", 30000, None)])
     point, scalars = tail.lines(2)
-    assert point.split()[:4] == ["head", "30000", "1024", "0.0321"] and "partial" in point
+    assert point.split()[:4] == ["head", "30000", "1024", "0.0221"] and "partial" in point
     assert scalars.split() == ["30000", "test_acc", "1.0000", "loss", "-"]
     tail.interrupt()
     assert tail.end() == (0, [], "")
@@ -420,7 +421,7 @@ def test_plot_marks_events_on_the_axis_and_names_them(ctl, run):
     lines = ctl.run("plot", "wd1-seed0", "--width", "100").splitlines()
     assert len(lines) == 23
     assert lines[-1] == f"━ wd1-seed0 head: {SENTENCE}"
-    axis = lines[-4]
+    axis = lines[-5]
     marked = [i for i, glyph in enumerate(axis) if glyph in "━┳"]
     assert marked == list(range(marked[0], marked[-1] + 1)) and 3 < len(marked) < 20
     tick_100, tick_1000 = [i for i, glyph in enumerate(axis) if glyph in "┬┳"][1:3]
@@ -436,14 +437,15 @@ def test_plot_shows_the_transition_in_80_by_24(ctl, run):
     text = ctl.run("plot", "wd1-seed0", "--scalar", "test_acc")
     lines = text.splitlines()
     assert len(lines) == 23 and max(map(len, lines)) <= 80 and "\x1b" not in text
-    assert lines[0] == "d_lr: 1 - CKA(T, T_MP): 0 is rich, 1 is lazy (log steps)"
+    assert lines[0] == "d_debiased: d_lr corrected for the finite number of rows (log steps)"
     assert lines[1].startswith(" 0.6 ┤") and lines[1].endswith("├ 1.0")
-    assert lines[-3].startswith("     └") and lines[-3].endswith("┘")
-    assert lines[-2].split() == ["step", "10", "100", "1000", "10k"]
-    assert lines[-1] == "● wd1-seed0 head  0.0600   ○ wd1-seed0 test_acc (right)  0.9900"
+    assert lines[-4].startswith("     └") and lines[-4].endswith("┘")
+    assert lines[-3].split() == ["step", "10", "100", "1000", "10k"]
+    assert lines[-2] == "● wd1-seed0 head  0.0500   ○ wd1-seed0 test_acc (right)  0.9900"
+    assert lines[-1] == "< wd1-seed0 head began  0.5256"
     # The curve stands in the upper part left of step 546, in the lower right of 1080.
-    rows = [line[6:74] for line in lines[1:-3]]
-    axis = lines[-3][6:74]
+    rows = [line[6:74] for line in lines[1:-4]]
+    axis = lines[-4][6:74]
     left, right = axis.index("┬", 5), axis.index("┬", 30) + 8
     upper, lower = rows[1:4], rows[-4:-1]
     assert any(r[left].strip() for r in upper) and not any(r[left].strip() for r in lower)
@@ -455,8 +457,9 @@ def test_plot_overlays_runs_with_marks_of_their_own(ctl, feed, run):
     for point in run.points["head"]:
         other.point("head", point["step"], 0.5)
     lines = ctl.run("plot", "wd1-seed0", "wd0-seed0").splitlines()
-    assert lines[-1] == "● wd1-seed0 head  0.0600   ○ wd0-seed0 head  0.5000"
-    body = "\n".join(lines[1:-1])
+    assert lines[-2] == "● wd1-seed0 head  0.0500   ○ wd0-seed0 head  0.4900"
+    assert lines[-1] == "< wd1-seed0 head began  0.5256   < wd0-seed0 head began  0.4900"
+    body = "\n".join(lines[1:-2])
     assert body.count("●") >= 3 and body.count("○") >= 3
 
 
@@ -480,15 +483,44 @@ def test_plot_as_json_is_a_line_a_curve(ctl, run):
     left, right = ctl.json("plot", "wd1-seed0", "--scalar", "test_acc")
     assert (left["axis"], right["axis"]) == ("left", "right")
     assert left["step"] == [p["step"] for p in run.points["head"]]
-    assert left["min"] == left["max"] == [p["d_lr"] for p in run.points["head"]]
+    assert (left["metric"], right["metric"]) == ("d_debiased", "test_acc")
+    assert left["min"] == left["max"] == [p["d_debiased"] for p in run.points["head"]]
+    (plain,) = ctl.json("plot", "wd1-seed0", "--metric", "d_lr")
+    assert plain["min"] == [p["d_lr"] for p in run.points["head"]]
 
+
+def test_plot_without_debiased_values_shows_d_lr_and_says_so(ctl, feed):
+    top = feed.add("top", "top", state="finished")
+    for step in range(1, 5):
+        top.point("head", step, 0.5 - step / 10, d_debiased=None, flags=["top_outputs"])
+    lines = ctl.run("plot", "top").splitlines()
+    assert lines[0] == "d_lr: 1 - CKA(T, T_MP): 0 is rich, 1 is lazy (log steps)"
+    assert lines[-2:] == ["● top head: d_lr itself  0.1000", "< top head began  0.4000"]
+    assert ctl.json("plot", "top")[0]["metric"] == "d_lr"
+    assert "head 0.1000*" in ctl.run("runs")
+    assert "\n* d_lr itself: there is no d_debiased\n" in ctl.run("show", "top")
+
+
+def test_plot_marks_what_white_noise_reads_and_where_the_run_began(ctl, feed):
+    run = feed.add("x", "x", state="finished")
+    for step in range(1, 30):
+        run.point("head", step, 0.5 if step == 1 else 0.3, d_white=0.13)
+        run.point("body", step, 0.4, d_white=0.13)
+    lines = ctl.run("plot", "x").splitlines()
+    assert lines[-2:] == ["~ white noise (d_white)  0.1300   < x head began  0.4900",
+                          "< x body began  0.3900"]
+    (white,) = [line[6:] for line in lines[1:-5] if "~" in line]
+    assert white.endswith("~") and len(set(white) - {" ", "~"}) == 2 and white.count(" ") > 20
+    assert "white" not in ctl.run("plot", "x", "--metric", "pr")
+    zoomed = ctl.run("plot", "x", "--from", "20", "--metric", "d_lr").splitlines()
+    assert zoomed[-2].startswith("~ white") and not any("~" in line for line in zoomed[1:-5])
 
 def test_plot_keeps_a_spike_of_a_long_history(ctl, feed):
     run = feed.add("x", "x", state="finished")
     for step in range(20000):
         run.point("head", step, 1.0 if step == 15000 else 0.0)
     (curve,) = ctl.json("plot", "x")
-    assert len(curve["step"]) <= 1000 and max(curve["max"]) == 1.0
+    assert len(curve["step"]) <= 1000 and max(curve["max"]) == 0.99
 
 
 def test_plot_passes_over_what_is_no_step(ctl, feed, monkeypatch):
@@ -525,10 +557,10 @@ def test_plot_uses_colour_on_a_terminal_only(ctl, run):
 
 def test_plot_follows_until_the_run_ends(ctl, feed, run):
     plot = ctl.start("plot", "wd1-seed0", "--follow")
-    assert "0.0600" in plot.lines(23)[-1]
+    assert "0.0500" in plot.lines(23)[-2]
     feed.await_subscription()
     feed.publish([run.point("head", 40000, 0.0123)])
-    assert "0.0123" in plot.lines(23)[-1]
+    assert "0.0023" in plot.lines(23)[-2]
     run.facts["state"] = "finished"
     assert plot.end() == (0, [], "")
 
@@ -556,7 +588,7 @@ def test_top_goes_on_when_the_daemon_refuses_a_curve(ctl, feed, run):
         time.sleep(0.01)
     feed.publish([run.point("head", 30000, 0.01234)])
     seen = b""
-    while b"0.0123" not in seen:
+    while b"0.0023" not in seen:
         seen += (chunk := os.read(top.stdout.fileno(), 65536))
         assert chunk, seen
     top.stdin.write(b"q")

@@ -59,10 +59,10 @@ static const struct row rows[] = {
 
     TEXT("--layer", "L", layer, FOR_SHOW | FOR_SERIES | FOR_TAIL | FOR_PLOT,
          "only this layer (all)"),
-    TEXT("--layer", "L", layer, FOR_TOP, "this layer's d_lr (the last one's)"),
+    TEXT("--layer", "L", layer, FOR_TOP, "this layer's D_LR (the last one's)"),
     TEXT("--metric", "M", metric, FOR_SERIES | FOR_TAIL,
          "show only this measure (those that have a value)"),
-    TEXT("--metric", "M", metric, FOR_PLOT, "this measure (d_lr)"),
+    TEXT("--metric", "M", metric, FOR_PLOT, "this measure (d_debiased; d_lr where there is none)"),
     INTEGER("--from", "STEP", from, 0, STEP_MAX, FOR_SERIES | FOR_PLOT | FOR_COMPARE,
             "from this step on"),
     INTEGER("--to", "STEP", to, 0, STEP_MAX, FOR_SERIES | FOR_PLOT | FOR_COMPARE,

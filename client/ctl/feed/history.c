@@ -7,6 +7,7 @@
 
 #include "client/ctl/common/member.h"
 #include "client/ctl/feed/params.h"
+#include "proto/base/metric.h"
 
 /* Rows of a page: 3 MB of text and 30 MB as cJSON keeps them. */
 #define PAGE_ROWS 10000
@@ -64,6 +65,46 @@ int history_get(struct feedclient *feed, const struct history_query *query, cJSO
 {
     assert(query && query->run && query->name && entry);
     return ask(feed, query, -1, NULL, entry, err);
+}
+
+/* Whether the entry's measure is a number in any row. */
+static bool has_numbers(const cJSON *entry, const char *metric)
+{
+    const cJSON *column = member(member(entry, "columns"), metric), *cell;
+
+    if (history_is_binned(entry))
+        column = member(column, "last");
+    cJSON_ArrayForEach(cell, column)
+    {
+        if (cJSON_IsNumber(cell))
+            return true;
+    }
+    return false;
+}
+
+int history_get_shown(struct feedclient *feed, struct history_query *query, int plain,
+                      cJSON **entry, struct err *err)
+{
+    int corrected = metric_corrected(plain), rc;
+
+    assert(query && metric_plain(plain) == plain);
+    query->metric = metric_table[corrected].name;
+    rc = history_get(feed, query, entry, err);
+    if (rc < 0 || !*entry || corrected == plain || has_numbers(*entry, query->metric))
+        return rc;
+    cJSON_Delete(*entry);
+    query->metric = metric_table[plain].name;
+    return history_get(feed, query, entry, err);
+}
+
+int history_first(struct feedclient *feed, const struct history_query *query, cJSON **entry,
+                  struct err *err)
+{
+    struct history_query first = *query;
+
+    first.from = first.to = first.points = -1;
+    first.spacing = NULL;
+    return ask(feed, &first, 1, NULL, entry, err);
 }
 
 bool history_is_binned(const cJSON *entry)

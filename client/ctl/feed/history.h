@@ -49,6 +49,17 @@ struct history_cursor {
  * when the daemon knows none; free with cJSON_Delete. */
 int history_get(struct feedclient *, const struct history_query *, cJSON **entry, struct err *err);
 
+/* The same for the form of a plain measure that is shown: the one that is corrected for few rows
+ * (METRIC_CORRECTIONS), or the plain one where that is null throughout. A curve has one form: its
+ * points shall compare with each other. Sets `query->metric` to the form's name. */
+int history_get_shown(struct feedclient *, struct history_query *, int plain, cJSON **entry,
+                      struct err *err);
+
+/* The first row of a layer, as an entry with at most one row: where the run began. Steps that the
+ * query names say nothing. */
+int history_first(struct feedclient *, const struct history_query *, cJSON **entry,
+                  struct err *err);
+
 bool history_is_binned(const cJSON *entry);
 
 /* Starts before the first row. */

@@ -13,10 +13,15 @@
 #include "client/ctl/feed/params.h"
 #include "client/ctl/figure/canvas.h"
 #include "client/ctl/rows/eventline.h"
+#include "proto/base/metric.h"
 #include "proto/json.h"
 
 /* Several for each column of the widest terminal: the eye sees no more. */
 #define POINTS_A_CURVE 2000
+
+/* Marks of rules: no curve has them. */
+#define MARK_WHITE "~"
+#define MARK_FIRST "<"
 
 static int out_of_memory(struct err *err)
 {
@@ -31,6 +36,8 @@ void curves_release(struct curves *curves)
     }
     for (size_t i = 0; i < curves->n_passages; i++)
         free(curves->passage[i].text);
+    for (size_t i = 0; i < curves->n_rules; i++)
+        free(curves->rule_labels[i]);
     for (size_t i = 0; i < curves->n_runs; i++)
         cJSON_Delete(curves->runs[i]);
     free(curves->runs);
@@ -68,11 +75,12 @@ static const char *name_of(const struct curves *curves, size_t run)
     return *name ? name : member_text(curves->runs[run], "run", "");
 }
 
-static char *make_label(const char *run, const char *what, bool right)
+/* "wd1-seed0 head", and what there is to say of it. */
+static char *make_label(const char *run, const char *what, const char *remark)
 {
     char *text = NULL, *escaped = NULL;
 
-    if (asprintf(&text, "%s %s%s", run, what, right ? " (right)" : "") >= 0)
+    if (asprintf(&text, "%s %s%s", run, what, remark) >= 0)
         escaped = text_escape(text);
     else
         text = NULL;
@@ -109,23 +117,31 @@ static void fill_samples(struct plot_curve *curve, struct plot_sample *samples, 
     curve->samples = samples;
 }
 
+static const char *remark_on(const struct history_query *query, bool chosen)
+{
+    if (query->kind == HISTORY_SCALAR)
+        return " (right)";
+    return chosen && strcmp(query->metric, metric_table[METRIC_D_LR].name) == 0 ? ": d_lr itself"
+                                                                                : "";
+}
+
 /* Adds a curve and what it borrows from. `value` is the column to draw. */
 static int add_entry(struct curves *curves, const struct history_query *query, const cJSON *entry,
-                     size_t run, const char *value, struct err *err)
+                     size_t run, const char *value, bool chosen, struct err *err)
 {
     size_t i = curves->n++;
-    bool right = query->kind == HISTORY_SCALAR;
 
-    curves->labels[i] = make_label(name_of(curves, run), query->name, right);
+    curves->labels[i] = make_label(name_of(curves, run), query->name, remark_on(query, chosen));
     curves->samples[i] = calloc(count_rows(entry) + 1, sizeof *curves->samples[i]);
     if (!curves->labels[i] || !curves->samples[i])
         return out_of_memory(err);
     /* One run: a colour a curve. Several: a colour a run. */
     curves->curve[i] = (struct plot_curve){
         .run = query->run,
+        .metric = query->kind == HISTORY_SCALAR ? query->name : query->metric,
         .label = curves->labels[i],
         .last = (double)NAN,
-        .right = right,
+        .right = query->kind == HISTORY_SCALAR,
         .colour = 1 + (int)((curves->n_runs > 1 ? run : i) % CANVAS_COLOURS),
     };
     fill_samples(&curves->curve[i], curves->samples[i], entry, value);
@@ -133,21 +149,89 @@ static int add_entry(struct curves *curves, const struct history_query *query, c
     return 0;
 }
 
-/* Asks for one history and adds it as a curve; nothing when the daemon has none. */
-static int add_curve(struct curves *curves, struct feedclient *feed,
-                     const struct history_query *query, size_t run, const char *value,
-                     struct err *err)
+/* Asks for one history and adds it as a curve; nothing when the daemon has none. A layer's query
+ * without a metric gets the form of D_LR that is shown. */
+static int add_curve(struct curves *curves, struct feedclient *feed, struct history_query *query,
+                     size_t run, struct err *err)
 {
+    bool chosen = query->kind == HISTORY_LAYER && !query->metric;
     cJSON *entry;
     int rc;
 
     if (curves->n == CURVES_MAX)
         return err_set(err, -E2BIG, "more than %d curves: choose a layer with --layer", CURVES_MAX);
-    rc = history_get(feed, query, &entry, err);
+    rc = chosen ? history_get_shown(feed, query, METRIC_D_LR, &entry, err)
+                : history_get(feed, query, &entry, err);
     if (rc < 0 || !entry)
         return rc;
-    rc = add_entry(curves, query, entry, run, value, err);
+    rc = add_entry(curves, query, entry, run,
+                   query->kind == HISTORY_SCALAR ? "value" : query->metric, chosen, err);
     cJSON_Delete(entry);
+    return rc;
+}
+
+/* Takes `label`. A rule that cannot be drawn, or stands already, is none. */
+static int add_rule(struct curves *curves, struct plot_rule rule, char *label, struct err *err)
+{
+    bool wanted = label && isfinite(rule.value) && curves->n_rules < CURVES_RULES;
+
+    for (size_t i = 0; i < curves->n_rules && wanted; i++)
+        wanted = strcmp(curves->rule_labels[i], label) != 0 || curves->rule[i].value != rule.value;
+    if (!wanted) {
+        free(label);
+        return label ? 0 : out_of_memory(err);
+    }
+    rule.label = curves->rule_labels[curves->n_rules] = label;
+    curves->rule[curves->n_rules++] = rule;
+    return 0;
+}
+
+/* What white-noise features with a random head would read: the same for all of one p and C. */
+static int add_white(struct curves *curves, const cJSON *last, struct err *err)
+{
+    struct plot_rule rule = {.value = member_number(last, "d_white"), .mark = MARK_WHITE};
+
+    return add_rule(curves, rule, strdup("white noise (d_white)"), err);
+}
+
+/* Where the curve that was added last began. */
+static int add_first(struct curves *curves, struct feedclient *feed,
+                     const struct history_query *query, size_t run, struct err *err)
+{
+    const struct plot_curve *curve = &curves->curve[curves->n - 1];
+    const struct history_column column = {NULL, query->metric};
+    struct plot_rule rule = {.value = (double)NAN, .mark = MARK_FIRST, .colour = curve->colour};
+    struct history_cursor cursor;
+    cJSON *entry;
+    int rc = history_first(feed, query, &entry, err);
+
+    if (rc < 0)
+        return rc;
+    history_cursor_init(&cursor, entry, &column, 1);
+    if (history_cursor_next(&cursor))
+        rule.value = number_of(cursor.cells[0]);
+    cJSON_Delete(entry);
+    return add_rule(curves, rule, make_label(name_of(curves, run), query->name, " began"), err);
+}
+
+static bool is_d_lr(const char *metric)
+{
+    int i = metric ? metric_find(metric) : METRIC_D_LR;
+
+    return i >= 0 && metric_plain(i) == METRIC_D_LR;
+}
+
+/* What to compare a curve of D_LR with; `last` is the layer's latest point. */
+static int add_rules(struct curves *curves, struct feedclient *feed,
+                     const struct history_query *query, size_t run, const cJSON *last,
+                     struct err *err)
+{
+    int rc = 0;
+
+    if (is_d_lr(query->metric))
+        rc = add_white(curves, last, err);
+    if (rc == 0 && is_d_lr(query->metric) && curves->n > 0)
+        rc = add_first(curves, feed, query, run, err);
     return rc;
 }
 
@@ -173,12 +257,14 @@ static int add_layers(struct curves *curves, struct feedclient *feed,
     if (rc < 0)
         return rc;
     query.kind = HISTORY_LAYER;
-    query.metric = wanted->metric;
     cJSON_ArrayForEach(layer, member(answer, "layers"))
     {
         query.name = member_text(layer, "layer", "");
+        query.metric = wanted->metric;
         if (rc == 0)
-            rc = add_curve(curves, feed, &query, run, wanted->metric, err);
+            rc = add_curve(curves, feed, &query, run, err);
+        if (rc == 0)
+            rc = add_rules(curves, feed, &query, run, member(layer, "last"), err);
     }
     cJSON_Delete(answer);
     return rc;
@@ -205,13 +291,13 @@ static int add_scalar(struct curves *curves, struct feedclient *feed,
         return 0;
     query.kind = HISTORY_SCALAR;
     query.name = wanted->scalar;
-    return add_curve(curves, feed, &query, run, "value", err);
+    return add_curve(curves, feed, &query, run, err);
 }
 
 /* Adds a passage, in place of the oldest when there are too many. */
 static int add_passage(struct curves *curves, size_t run, const cJSON *event, struct err *err)
 {
-    char *label = make_label(name_of(curves, run), member_text(event, "layer", ""), false);
+    char *label = make_label(name_of(curves, run), member_text(event, "layer", ""), "");
     char *sentence = eventline_text(event), *text = NULL;
 
     if (!label || !sentence || asprintf(&text, "%s: %s", label, sentence) < 0)
@@ -233,6 +319,15 @@ static int add_passage(struct curves *curves, size_t run, const cJSON *event, st
     return 0;
 }
 
+/* Whether the event is of the measure that is drawn, in either of its forms. */
+static bool is_of(const cJSON *event, const char *metric)
+{
+    int of = metric_find(member_text(event, "metric", ""));
+    int drawn = metric ? metric_find(metric) : METRIC_D_LR;
+
+    return of >= 0 && drawn >= 0 && metric_plain(of) == metric_plain(drawn);
+}
+
 /* The transitions of the measure that is drawn. */
 static int add_passages(struct curves *curves, struct feedclient *feed,
                         const struct curves_query *query, size_t run, struct err *err)
@@ -243,7 +338,7 @@ static int add_passages(struct curves *curves, struct feedclient *feed,
 
     cJSON_ArrayForEach(event, events)
     {
-        if (rc == 0 && strcmp(member_text(event, "metric", ""), query->metric) == 0)
+        if (rc == 0 && is_of(event, query->metric))
             rc = add_passage(curves, run, event, err);
     }
     cJSON_Delete(events);
@@ -267,7 +362,7 @@ int curves_load(struct feedclient *feed, const struct curves_query *query, struc
 {
     int rc;
 
-    assert(query->n_runs > 0 && query->metric);
+    assert(query->n_runs > 0);
     memset(out, 0, sizeof *out);
     rc = load_runs(out, feed, query, err);
     if (rc == 0)

@@ -1,5 +1,6 @@
 /* What a plot shows, fetched: a curve for every layer of every run, for every run's scalar when one
- * is named, and the transitions of the measure. Blocks on the feed; owns the samples and labels.
+ * is named, the transitions of the measure, and for D_LR what to compare it with: where each layer
+ * began, and what white noise reads (d_white). Blocks on the feed; owns the samples and labels.
  * plot.h draws them. Tested end to end by test_richctl.py. */
 #pragma once
 
@@ -14,12 +15,14 @@
 #define CURVES_MAX PLOT_MARKS
 /* The newest; more lines would leave no room for the curves. */
 #define CURVES_PASSAGES 4
+/* Rules beyond these would hide the curves. */
+#define CURVES_RULES 6
 
 struct curves_query {
     const char *const *runs;
     size_t n_runs;
     const char *layer;  /* NULL: all */
-    const char *metric; /* of the left axis */
+    const char *metric; /* of the left axis; NULL: D_LR, in the form that is shown of each layer */
     const char *scalar; /* of the right axis, or NULL */
     bool log_steps;
     int64_t from, to; /* -1: unset */
@@ -33,6 +36,9 @@ struct curves {
     size_t n_samples;
     struct plot_passage passage[CURVES_PASSAGES]; /* they own their texts */
     size_t n_passages;
+    struct plot_rule rule[CURVES_RULES]; /* they borrow from these: */
+    char *rule_labels[CURVES_RULES];
+    size_t n_rules;
     bool open;    /* a trainer is connected to one of the runs */
     cJSON **runs; /* RUN OBJECT of each */
     size_t n_runs;

@@ -45,6 +45,7 @@ static const char letters[PLOT_MARKS - N_SHAPES][2] = {
 
 static const unsigned solid[2] = {1, 1};
 static const unsigned dotted[2] = {1, 3};
+static const unsigned sparse[2] = {1, 5};
 
 /* What plot_draw works out once and its parts share. */
 struct layout {
@@ -99,6 +100,8 @@ static struct range values_of(const struct plot *plot, bool right)
             range_add(&range, curve->samples[k].high);
         }
     }
+    for (size_t i = 0; i < plot->n_rules && plot->fits_rules && !right; i++)
+        range_add(&range, plot->rules[i].value);
     return range;
 }
 
@@ -116,34 +119,59 @@ static size_t label_width(const struct axis *axis)
     return width;
 }
 
-static size_t legend_width(const struct plot_curve *curve)
+/* An entry of the legend: a mark, what it stands for, and a value. */
+struct entry {
+    const char *mark, *label;
+    double value;
+    int colour;
+};
+
+static struct entry entry_of(const struct plot *plot, const struct glyphs *glyphs, size_t i)
+{
+    const struct plot_curve *curve = &plot->curves[i];
+    const struct plot_rule *rule;
+
+    if (i < plot->n_curves)
+        return (struct entry){mark_of(glyphs, i), curve->label, curve->last, curve->colour};
+    rule = &plot->rules[i - plot->n_curves];
+    return (struct entry){rule->mark, rule->label, rule->value, rule->colour};
+}
+
+static size_t entry_width(const struct entry *entry)
 {
     char number[TEXT_SIZE];
 
-    return 2 + text_width(curve->label) + 2 + strlen(text_number(curve->last, number));
+    return 2 + text_width(entry->label) + 2 + strlen(text_number(entry->value, number));
 }
 
-/* Goes through the legend's lines, printing when `out` is given. Returns their number. */
+static void print_entry(const struct plot *plot, const struct entry *entry, FILE *out)
+{
+    char number[TEXT_SIZE];
+
+    if (plot->colour)
+        canvas_print_colour(entry->colour, out);
+    fprintf(out, "%s ", entry->mark);
+    if (plot->colour)
+        canvas_print_colour(0, out);
+    fprintf(out, "%s  %s", entry->label, text_number(entry->value, number));
+}
+
+/* Goes through the legend's lines, printing when `out` is given: curves, then rules on lines of
+ * their own. Returns the lines' number. */
 static int legend(const struct plot *plot, const struct glyphs *glyphs, FILE *out)
 {
     size_t used = 0;
     int lines = 0;
 
-    for (size_t i = 0; i < plot->n_curves; i++) {
-        const struct plot_curve *curve = &plot->curves[i];
-        size_t width = legend_width(curve);
-        bool fits = used > 0 && used + LEGEND_GAP + width <= plot->columns;
-        char number[TEXT_SIZE];
+    for (size_t i = 0; i < plot->n_curves + plot->n_rules; i++) {
+        struct entry entry = entry_of(plot, glyphs, i);
+        size_t width = entry_width(&entry);
+        bool fits = used > 0 && i != plot->n_curves && used + LEGEND_GAP + width <= plot->columns;
 
         lines += !fits;
         if (out) {
             fprintf(out, "%*s", fits ? LEGEND_GAP : 0, fits || i == 0 ? "" : "\n");
-            if (plot->colour)
-                canvas_print_colour(curve->colour, out);
-            fprintf(out, "%s ", mark_of(glyphs, i));
-            if (plot->colour)
-                canvas_print_colour(0, out);
-            fprintf(out, "%s  %s", curve->label, text_number(curve->last, number));
+            print_entry(plot, &entry, out);
         }
         used = fits ? used + LEGEND_GAP + width : width;
     }
@@ -242,6 +270,19 @@ static void mark_curve(const struct layout *layout, struct canvas *canvas, size_
             next += spacing;
     }
     canvas_mark(canvas, end[0], end[1], glyph, curve->colour);
+}
+
+static void draw_rule(const struct layout *layout, struct canvas *canvas,
+                      const struct plot_rule *rule)
+{
+    double position = axis_position(&layout->left, rule->value);
+    long from[2] = {0, dot_y(layout, &layout->left, rule->value)};
+    long to[2] = {(long)(layout->columns * CANVAS_DOTS_X) - 1, from[1]};
+
+    if (!(position >= 0 && position <= 1)) /* nor is NaN */
+        return;
+    canvas_line(canvas, from, to, rule->colour, sparse, NULL);
+    canvas_mark(canvas, to[0], to[1], rule->mark, rule->colour);
 }
 
 /* The tick whose label stands in that row, or NULL. */
@@ -399,6 +440,8 @@ int plot_draw(const struct plot *plot, FILE *out)
     canvas = canvas_new(layout.columns, layout.rows);
     if (!canvas)
         return -ENOMEM;
+    for (size_t i = 0; i < plot->n_rules; i++)
+        draw_rule(&layout, canvas, &plot->rules[i]);
     /* The first curve is drawn last: where curves cross, its colour and marks stay. */
     for (size_t i = plot->n_curves; i-- > 0;)
         draw_curve(&layout, canvas, &plot->curves[i]);

@@ -21,7 +21,8 @@ struct plot_sample {
 };
 
 struct plot_curve {
-    const char *run;   /* whose it is; the plot does not need it */
+    const char *run; /* whose it is, and of what; the plot does not need it */
+    const char *metric;
     const char *label; /* printed as it is: escape it first */
     const struct plot_sample *samples;
     size_t n_samples;
@@ -36,14 +37,26 @@ struct plot_passage {
     char *text; /* a line of the legend; printed as it is: escape it first */
 };
 
+/* A value of the left axis to compare the curves with: a thin dotted line under them, its mark at
+ * the right end and in the legend; outside of the axis it is in the legend alone. */
+struct plot_rule {
+    double value;
+    const char *mark; /* a glyph of one column */
+    const char *label;
+    int colour; /* 0: none of a curve's */
+};
+
 struct plot {
     const char *title;
     const struct plot_curve *curves;
     size_t n_curves;
     const struct plot_passage *passages;
     size_t n_passages;
-    size_t columns; /* of the whole plot */
-    size_t lines;   /* of the whole plot; more when the legend leaves too little */
+    const struct plot_rule *rules;
+    size_t n_rules;
+    bool fits_rules; /* the axis reaches as far as they do */
+    size_t columns;  /* of the whole plot */
+    size_t lines;    /* of the whole plot; more when the legend leaves too little */
     bool log_steps;
     bool ascii;
     bool colour;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "client/ctl/common/member.h"
+#include "client/ctl/common/shown.h"
 #include "client/ctl/common/text.h"
 
 /* A run's id is mostly its name and six digits; a longer one pushes its line to the right. */
@@ -75,19 +76,36 @@ static size_t place_width(const struct pointrow_format *format)
            (shows_n(format) ? 1 + NUMBER_WIDTH : 0);
 }
 
-/* The first measure that is wanted is always there. */
-static bool shows_metric(const struct pointrow_format *format, int metric)
-{
-    size_t used = place_width(format);
-    bool first = true;
+/* The measures that have a column, in their order on the line. The first that is wanted is always
+ * there. */
+struct columns {
+    int metric[METRIC_COUNT];
+    size_t n, used;
+};
 
-    for (int i = 0; i < metric; i++) {
-        used += format->shown[i] ? 1 + number_width(metric_table[i].name) : 0;
-        first = first && !format->shown[i];
+static void add_column(const struct pointrow_format *format, struct columns *columns, int metric)
+{
+    size_t width = 1 + number_width(metric_table[metric].name);
+
+    if (!format->shown[metric])
+        return;
+    columns->used += width; /* also of one that does not fit: none comes behind it */
+    if (format->columns == 0 || columns->n == 0 || columns->used + FLAGS_WIDTH <= format->columns)
+        columns->metric[columns->n++] = metric;
+}
+
+static struct columns choose_columns(const struct pointrow_format *format)
+{
+    struct columns columns = {.used = place_width(format)};
+
+    for (int i = 0; i < METRIC_COUNT; i++) {
+        if (metric_plain(i) != i)
+            continue;
+        if (metric_corrected(i) != i)
+            add_column(format, &columns, metric_corrected(i));
+        add_column(format, &columns, i);
     }
-    used += 1 + number_width(metric_table[metric].name);
-    return format->shown[metric] &&
-           (format->columns == 0 || first || used + FLAGS_WIDTH <= format->columns);
+    return columns;
 }
 
 static void print_number(double value, size_t width, FILE *out)
@@ -95,6 +113,28 @@ static void print_number(double value, size_t width, FILE *out)
     char text[TEXT_SIZE];
 
     fprintf(out, " %*s", (int)width, text_number(value, text));
+}
+
+static bool has_column(const struct columns *columns, int metric)
+{
+    for (size_t i = 0; i < columns->n; i++) {
+        if (columns->metric[i] == metric)
+            return true;
+    }
+    return false;
+}
+
+static void print_measure(const struct columns *columns, const cJSON *const parts[], int metric,
+                          FILE *out)
+{
+    int plain = metric_plain(metric), width = (int)number_width(metric_table[metric].name);
+    double value = number_of(parts[POINT_D_LR + metric]);
+    char text[TEXT_SIZE];
+
+    if (plain == metric || has_column(columns, plain))
+        print_number(value, (size_t)width, out);
+    else
+        fprintf(out, " %*s", width, shown_text(value, number_of(parts[POINT_D_LR + plain]), text));
 }
 
 static void print_scalar_names(const struct pointrow_format *format, FILE *out)
@@ -111,6 +151,8 @@ static void print_scalar_names(const struct pointrow_format *format, FILE *out)
 
 void pointrow_print_header(const struct pointrow_format *format, FILE *out)
 {
+    struct columns columns = choose_columns(format);
+
     assert(format && out);
     if (format->run)
         print_name(format, "run", RUN_WIDTH, out);
@@ -121,9 +163,10 @@ void pointrow_print_header(const struct pointrow_format *format, FILE *out)
     fprintf(out, "%*s", STEP_WIDTH, "step");
     if (shows_n(format))
         fprintf(out, " %*s", NUMBER_WIDTH, "n");
-    for (int i = 0; i < METRIC_COUNT; i++) {
-        if (shows_metric(format, i))
-            fprintf(out, " %*s", (int)number_width(metric_table[i].name), metric_table[i].name);
+    for (size_t i = 0; i < columns.n; i++) {
+        const char *name = metric_table[columns.metric[i]].name;
+
+        fprintf(out, " %*s", (int)number_width(name), name);
     }
     print_scalar_names(format, out);
     fputs("  flags\n", out);
@@ -160,15 +203,14 @@ static void print_flags(const cJSON *flags, FILE *out)
 
 void pointrow_print(const struct pointrow_format *format, const struct pointrow *row, FILE *out)
 {
+    struct columns columns = choose_columns(format);
+
     pointrow_print_place(format, row, out);
     /* Effective rows of a weighted window need no digits after the point. */
     if (shows_n(format))
         fprintf(out, " %*.0f", NUMBER_WIDTH, number_of(row->parts[POINT_n]));
-    for (int i = 0; i < METRIC_COUNT; i++) {
-        if (shows_metric(format, i))
-            print_number(number_of(row->parts[POINT_D_LR + i]), number_width(metric_table[i].name),
-                         out);
-    }
+    for (size_t i = 0; i < columns.n; i++)
+        print_measure(&columns, row->parts, columns.metric[i], out);
     for (size_t i = 0; i < format->n_scalars; i++)
         print_number(number_of(row->parts[POINT_PARTS + i]), number_width(format->scalars[i]), out);
     print_flags(row->parts[POINT_flags], out);

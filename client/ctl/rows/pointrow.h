@@ -23,7 +23,8 @@ void pointrow_choose(bool shown[METRIC_COUNT], const char *metric);
 void pointrow_mark_measured(const cJSON *point, bool shown[METRIC_COUNT]);
 
 /* Which columns a line has. Names are escaped when printed. In few columns names are cut, and the
- * last measures are left out. */
+ * last measures are left out. A corrected measure stands before its plain form; where it is null
+ * and the plain form has no column, it shows that, with a star (common/shown.h). */
 struct pointrow_format {
     bool run;
     bool layer;

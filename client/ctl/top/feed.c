@@ -105,27 +105,22 @@ static void fill_samples(struct toprun *run, const cJSON *entry, const char *val
 
 int topfeed_sample(struct topfeed *topfeed, struct toprun *run, struct err *err)
 {
-    const char *d_lr = metric_table[METRIC_D_LR].name;
-    struct history_query query = {.run = run->run,
-                                  .name = run->layer,
-                                  .metric = d_lr,
-                                  .from = -1,
-                                  .to = -1,
-                                  .points = QUERY_POINTS};
+    struct history_query query = {
+        .run = run->run, .name = run->layer, .from = -1, .to = -1, .points = QUERY_POINTS};
     cJSON *entry;
     int rc;
 
     assert(run);
     if (run->sampled || !run->layer)
         return 0;
-    rc = history_get(topfeed->feed, &query, &entry, err);
+    rc = history_get_shown(topfeed->feed, &query, METRIC_D_LR, &entry, err);
     /* What the daemon refuses of one run must not end the others' screen: its curve is empty. */
     if (rc < 0 && rc != -EREMOTEIO)
         return rc;
     if (!toprun_clear_samples(run))
         rc = out_of_memory(err);
     else
-        fill_samples(run, entry, d_lr);
+        fill_samples(run, entry, query.metric);
     cJSON_Delete(entry);
     /* Also when a step went back: asking again would bring the same. */
     run->sampled = run->samples != NULL;

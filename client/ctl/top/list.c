@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "client/ctl/common/member.h"
+#include "client/ctl/common/shown.h"
 #include "client/ctl/common/text.h"
 
 /* A rate is taken over one to two of these. */
@@ -112,7 +113,8 @@ static struct toprun *new_run(const cJSON *object)
     run->run = strdup(member_text(object, "run", ""));
     run->label = text_escape(label);
     run->created = member_number(object, "created");
-    run->attempt = run->step = run->d_lr = run->n_points = run->updated = (double)NAN;
+    run->attempt = run->step = run->n_points = run->updated = (double)NAN;
+    run->d_lr = run->d_debiased = (double)NAN;
     free(label);
     if (run->run && run->label)
         return run;
@@ -179,6 +181,14 @@ static bool name_layer(struct toprun *run, const char *name, int n_layers, bool 
     return run->layer && shown;
 }
 
+/* Of the latest point: a layer of run.list and a POINT have the same members. */
+static void take_values(struct toprun *run, const cJSON *object, bool *changed)
+{
+    set_number(&run->step, member_number(object, "step"), changed);
+    set_number(&run->d_lr, member_number(object, "d_lr"), changed);
+    set_number(&run->d_debiased, member_number(object, "d_debiased"), changed);
+}
+
 /* The points have the same values; either may come first. */
 static bool take_layer(const struct toplist *list, struct toprun *run, const cJSON *layers,
                        bool *changed)
@@ -189,8 +199,7 @@ static bool take_layer(const struct toplist *list, struct toprun *run, const cJS
         return true;
     if (!name_layer(run, member_text(layer, "layer", ""), cJSON_GetArraySize(layers), changed))
         return false;
-    set_number(&run->step, member_number(layer, "step"), changed);
-    set_number(&run->d_lr, member_number(layer, "d_lr"), changed);
+    take_values(run, layer, changed);
     return true;
 }
 
@@ -242,10 +251,9 @@ int toplist_take_point(struct toplist *list, const cJSON *point)
     assert(list);
     if (!run || !run->layer || strcmp(run->layer, member_text(point, "layer", "")) != 0)
         return 0;
-    set_number(&run->step, member_number(point, "step"), &changed);
-    set_number(&run->d_lr, member_number(point, "d_lr"), &changed);
+    take_values(run, point, &changed);
     if (run->sampled)
-        toprun_add_sample(run, run->step, run->d_lr);
+        toprun_add_sample(run, run->step, shown_value(run->d_debiased, run->d_lr));
     run->changed = run->changed || changed;
     return changed;
 }
@@ -304,7 +312,8 @@ static int by_label(const struct toprun *toprun, const struct toprun *b)
 
 static int by_d_lr(const struct toprun *toprun, const struct toprun *b)
 {
-    return compare(toprun->d_lr, b->d_lr);
+    return compare(shown_value(toprun->d_debiased, toprun->d_lr),
+                   shown_value(b->d_debiased, b->d_lr));
 }
 
 static const struct {

@@ -28,12 +28,12 @@ struct topcount {
 struct toprun {
     char *run;         /* its id */
     char *label;       /* project/name, escaped */
-    char *layer;       /* whose d_lr is shown; NULL: none yet */
+    char *layer;       /* whose D_LR is shown; NULL: none yet */
     char *shown_layer; /* its name, escaped; "head +2" says that there are two more */
     char state[16];
     double attempt;
-    double step, d_lr; /* of the layer's latest point; NaN before */
-    double n_points;   /* of all layers */
+    double step, d_lr, d_debiased; /* of the layer's latest point; NaN before */
+    double n_points;               /* of all layers */
     double created, updated;
     struct topcount then, later, now; /* n_points 30 to 60 s ago, less long ago, and last */
     struct topsample *samples;        /* the curve: TOP_SAMPLES, or NULL */

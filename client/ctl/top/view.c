@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/ctl/common/shown.h"
 #include "client/ctl/common/text.h"
 #include "client/ctl/figure/canvas.h"
 
@@ -64,7 +65,7 @@ static int level_of(double value)
     return (int)lround(fmin(fmax(value, 0), 1) * (N_LEVELS - 1));
 }
 
-/* Prints a curve of d_lr in exactly `width` columns over logarithmic steps, from 0 (low) to 1
+/* Prints a curve of D_LR in exactly `width` columns over logarithmic steps, from 0 (low) to 1
  * (high): the last value of each column, and of the one before where a column has none. */
 static void print_curve(const struct topsample *samples, size_t n, size_t width, bool ascii,
                         FILE *out)
@@ -113,7 +114,7 @@ static const char *cell_text(const struct topview *view, const struct toprun *ru
     case LAYER:
         return run->shown_layer ? run->shown_layer : "-";
     case D_LR:
-        return text_number(run->d_lr, buffer);
+        return shown_text(run->d_debiased, run->d_lr, buffer);
     case STEP:
         snprintf(buffer, TEXT_SIZE, isfinite(run->step) ? "%.0f" : "-", run->step);
         return buffer;
@@ -208,6 +209,18 @@ static void draw_status(const struct topview *view, FILE *out)
     free(filter);
 }
 
+/* Whether a row in sight shows a plain value. */
+static bool has_star(const struct topview *view, size_t shown)
+{
+    for (size_t i = 0; i < shown; i++) {
+        const struct toprun *run = view->runs[view->first + i];
+
+        if (isnan(run->d_debiased) && !isnan(run->d_lr))
+            return true;
+    }
+    return false;
+}
+
 static void draw_keys(const struct topview *view, size_t shown, FILE *out)
 {
     char text[256], *filter = text_escape(view->filter);
@@ -219,6 +232,8 @@ static void draw_keys(const struct topview *view, size_t shown, FILE *out)
                  view->first + 1, view->first + shown, view->n_runs);
     else
         snprintf(text, sizeof text, "q quit  / filter  s sort");
+    if (!view->typing && has_star(view, shown))
+        snprintf(text + strlen(text), sizeof text - strlen(text), "  " SHOWN_STAR_MEANS);
     draw_text(view, 0, text, out);
     free(filter);
 }

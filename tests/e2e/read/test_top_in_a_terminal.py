@@ -57,7 +57,7 @@ def test_a_point_appears_while_top_runs(start, run):
     assert len(lines) == 24 and lines[23].startswith("q quit")
     point = checkpoint(run, 777, ROWS * np.geomspace(1, 9, 8))
     (row,) = [line for line in top.shows(" 777 ") if "wd1-seed0" in line]
-    assert f"{point.d_lr:.4f}" in row and " open " in row
+    assert f"{point.d_debiased:.4f}" in row and " open " in row
     assert any(block in row for block in "▁▂▃▄▅▆▇█")
 
 
@@ -173,15 +173,15 @@ def test_json_follows_what_changes(run, daemon):
 
 def test_plot_follows_the_size_and_stays_behind(start, run):
     plot = start("plot", "wd1-seed0", "--follow")
-    assert plot.shows("● wd1-seed0 head")[0].startswith("d_lr: ")
+    assert plot.shows("● wd1-seed0 head")[0].startswith("d_debiased: ")
     for columns, lines in [(50, 14), (120, 35), (24, 6), (80, 24)]:
         plot.resize(columns, lines)
         plot.until(lambda text: "┤" in text, f"{columns} columns")
         plot.read(0.3)
         drawn = plot.text.rstrip("\n").split("\n")
-        assert drawn[0].startswith("d_lr: ") and "\x1b[?1049l" not in plot.sent.decode()
+        assert drawn[0].startswith("d_debiased: ") and "\x1b[?1049l" not in plot.sent.decode()
         # Title and canvas are there once, a row each: nothing wrapped, nothing scrolled.
-        assert sum(line.startswith("d_lr: ") for line in drawn) == 1
+        assert sum(line.startswith("d_debiased: ") for line in drawn) == 1
         assert all("┤" in line or "│" in line for line in drawn[1:min(6, lines)]), drawn
         assert len(drawn) == min(lines, max(lines - 1, 9))
     checkpoint(run, 400)
@@ -189,7 +189,7 @@ def test_plot_follows_the_size_and_stays_behind(start, run):
     run.finish()
     assert plot.end() == 0
     after = plot.sent.rpartition(b"\x1b[?1049l")[2].decode()
-    assert after.startswith("d_lr: ") and "wd1-seed0 head" in after and after.endswith("\n")
+    assert after.startswith("d_debiased: ") and "wd1-seed0 head" in after and after.endswith("\n")
 
 
 @pytest.mark.parametrize("leave", ["q", signal.SIGTERM])
@@ -206,7 +206,7 @@ def test_plot_gives_the_terminal_back(start, run, leave):
 def test_tail_has_a_line_a_point_at_any_width(start, run):
     tail = start("tail")
     heading, row = tail.shows("head ")[:2]
-    assert heading.split()[:5] == ["run", "layer", "step", "n", "d_lr"] and row.split()[0] == "r0"
+    assert heading.split()[:5] == ["run", "layer", "step", "n", "d_debiased"] and row.split()[0] == "r0"
     for step, (columns, lines) in enumerate([(50, 24), (130, 24), (80, 24)], 100):
         tail.resize(columns, lines)
         checkpoint(run, step)
@@ -215,7 +215,7 @@ def test_tail_has_a_line_a_point_at_any_width(start, run):
         assert rows[at - 1].split()[:3] == ["run", "layer", "step"]
         assert rows[at].split()[:3] == ["r0", "head", str(step)] and len(rows[at]) <= columns
         assert ("u" in rows[at - 1].split()) == (columns == 130)
-        assert "d_lr" in rows[at - 1].split()
+        assert "d_debiased" in rows[at - 1].split()
 
 
 def test_tail_folds_what_is_longer_than_a_line(start, run):

@@ -85,8 +85,12 @@ static void the_list_of_measures_is_the_table(void **state)
         assert_string_equal(cJSON_GetObjectItem(row, "needs")->valuestring, needs[metric->needs]);
         assert_string_equal(cJSON_GetObjectItem(row, "description")->valuestring,
                             metric->description);
+        assert_string_equal(cJSON_GetObjectItem(row, "read_as")->valuestring, metric->read_as);
     }
     assert_int_equal(i, METRIC_COUNT);
+    row = cJSON_GetArrayItem(rows, METRIC_D_LR);
+    assert_string_equal(cJSON_GetObjectItem(row, "corrected")->valuestring, "d_debiased");
+    assert_null(cJSON_GetObjectItem(cJSON_GetArrayItem(rows, METRIC_D_DEBIASED), "corrected"));
     i = 0;
     cJSON_ArrayForEach(row, cJSON_GetObjectItem(answer, "flags"))
     {

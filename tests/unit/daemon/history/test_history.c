@@ -321,6 +321,7 @@ static void a_run_shows_what_is_known_of_it(void **state)
     expect_text(out, "layers.0.layer", "head");
     assert_int_equal(number_at(out, "layers.0.step"), 20);
     assert_true(cJSON_IsNull(at(out, "layers.0.d_lr")));
+    assert_true(cJSON_IsNull(at(out, "layers.0.d_debiased")));
     assert_int_equal(number_at(out, "attempts.0.first_step"), 10);
     assert_true(cJSON_IsNull(at(out, "attempts.0.closed")));
     expect_text(out, "attempts.0.state", "open");

@@ -82,6 +82,18 @@ static void metrics_are_found_by_name(void **state)
     assert_int_equal(metric_find("d_l"), -1);
 }
 
+static void a_plain_measure_knows_its_corrected_form(void **state)
+{
+    (void)state;
+    assert_int_equal(metric_corrected(METRIC_D_LR), METRIC_D_DEBIASED);
+    assert_int_equal(metric_plain(METRIC_D_DEBIASED), METRIC_D_LR);
+    assert_int_equal(metric_corrected(METRIC_NC1), METRIC_NC1);
+    for (int i = 0; i < METRIC_COUNT; i++) {
+        assert_int_equal(metric_plain(metric_corrected(i)), metric_plain(i));
+        assert_true(metric_plain(i) <= i);
+    }
+}
+
 static void one_clock_tells_the_time_and_one_goes_forward(void **state)
 {
     int64_t before = clock_monotonic_ms();
@@ -99,6 +111,7 @@ int main(void)
         cmocka_unit_test(each_policy_has_a_word),
         cmocka_unit_test(refusals_that_end_a_connection_are_fatal),
         cmocka_unit_test(metrics_are_found_by_name),
+        cmocka_unit_test(a_plain_measure_knows_its_corrected_form),
         cmocka_unit_test(one_clock_tells_the_time_and_one_goes_forward),
     };
 

@@ -51,7 +51,7 @@ static void add_runs(struct toplist *l, int n)
         take_run(l, NOW,
                  "{\"run\":\"r%d\",\"project\":\"p\",\"name\":\"n%d\",\"state\":\"%s\","
                  "\"attempt\":1,\"created\":%d,\"updated\":%d,\"n_points\":9,"
-                 "\"layers\":[{\"layer\":\"head\",\"step\":%d,\"d_lr\":%g}]}",
+                 "\"layers\":[{\"layer\":\"head\",\"step\":%d,\"d_lr\":0.9,\"d_debiased\":%g}]}",
                  i, i, i % 2 ? "finished" : "open", 100 + i, 1990 - i, 10 * i, 1.0 / (i + 1));
 }
 
@@ -113,6 +113,25 @@ static void the_screen_of_80_columns_is_drawn_as_expected(void **state)
               "p/n1                                   0.5000        10      - finished     11 s\n"
               "\n"
               "q quit  / filter  s sort\n");
+    free(text);
+    toplist_free(l);
+}
+
+static void a_plain_value_has_a_star_that_is_explained(void **state)
+{
+    struct toplist *l = toplist_new(NULL);
+    struct topview v;
+    char *text;
+
+    (void)state;
+    take_run(
+        l, NOW,
+        "{\"run\":\"a\",\"project\":\"p\",\"name\":\"top\",\"state\":\"open\",\"updated\":1990,"
+        "\"layers\":[{\"layer\":\"head\",\"step\":5,\"d_lr\":0.25,\"d_debiased\":null}]}");
+    v = view_of(l, 80, 4, "");
+    text = draw(&v);
+    assert_non_null(strstr(text, " 0.2500* "));
+    assert_non_null(strstr(text, "s sort  * d_lr itself: there is no d_debiased\n"));
     free(text);
     toplist_free(l);
 }
@@ -314,6 +333,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_screen_of_80_columns_is_drawn_as_expected),
+        cmocka_unit_test(a_plain_value_has_a_star_that_is_explained),
         cmocka_unit_test(no_size_gets_a_line_too_many_or_too_wide),
         cmocka_unit_test(ascii_means_ascii_and_no_colour_no_escapes),
         cmocka_unit_test(a_daemon_that_went_is_told_with_the_time),
