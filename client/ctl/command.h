@@ -19,3 +19,4 @@ command_fn cmd_series;
 command_fn cmd_tail;
 command_fn cmd_top;
 command_fn cmd_plot;
+command_fn cmd_measures;

@@ -42,6 +42,8 @@ static const struct command commands[] = {
      cmd_tail},
     {"top", "", "all runs, live; not in a terminal: a table, once", FOR_TOP, 0, 0, cmd_top},
     {"plot", " RUN...", "curves in the terminal", FOR_PLOT, 1, OPTIONS_MAX_WORDS - 1, cmd_plot},
+    {"measures", " [NAME]", "what the measures and flags mean, and how to read them", FOR_MEASURES,
+     0, 1, cmd_measures},
 };
 #define N_COMMANDS (sizeof commands / sizeof commands[0])
 
@@ -67,6 +69,9 @@ static int print_help(const struct command *command)
                commands[i].arguments, commands[i].summary);
     printf("\n");
     options_print_help(FOR_STATUS, stdout);
+    printf(
+        "\nD_LR is 0 for rich and 1 for lazy. Compare a run with its own beginning, and with runs "
+        "of the same\np and C; \"richctl measures\" explains it and the others.\n");
     printf("\n\"richctl COMMAND --help\" lists a command's options. Exit codes: 0; 1 not found, or "
            "another error;\n64 wrong usage; 69 no daemon, or it went away.\n");
     return EX_OK;

@@ -220,6 +220,15 @@ class Feed:
     def server_hello(self):
         return {"seq": str(self.seq)}
 
+    def metric_list(self):
+        return {"metrics": [
+            {"name": "d_lr", "unit": "1", "needs": "nothing", "description": "0 is rich, 1 is lazy",
+             "read_as": "compare it with the run's own beginning and with runs of the same p and C",
+             "corrected": "d_debiased"},
+            {"name": "nc1", "unit": "1", "needs": "labels", "description": "collapse",
+             "read_as": "falls to 0"}],
+            "flags": [{"name": "biased", "description": "too few rows for the plain values"}]}
+
     def run_list(self, project=None, state=None, order="created", limit=100, offset=0):
         runs = [r.object() for r in reversed(self.runs)
                 if project in (None, r.facts["project"]) and state in (None, r.facts["state"])]

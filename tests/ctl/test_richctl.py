@@ -34,7 +34,7 @@ def run(feed):
 def test_help_lists_commands_and_version_is_told():
     done = bare("--help")
     assert done.returncode == 0
-    for command in ("status", "runs", "show", "series", "tail", "top", "plot"):
+    for command in ("status", "runs", "show", "series", "tail", "top", "plot", "measures"):
         assert re.search(rf"^  {command}\b", done.stdout, re.M)
         own = bare(command, "--help")
         assert own.returncode == 0 and own.stdout.startswith(f"usage: richctl {command}")
@@ -203,6 +203,22 @@ def test_names_cannot_steer_the_terminal(ctl, feed):
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text.replace("\\u202e", "")
                              if "--json" not in args else text.replace("\u202e", "")), args
     assert "\x1b" not in ctl.run("show", "\x1b[2J", code=1)
+
+
+def test_measures_are_explained_briefly_wholly_and_as_json(ctl, feed):
+    lines = ctl.run("measures").splitlines()
+    assert lines[:2] == ["d_lr: 0 is rich, 1 is lazy", "nc1: collapse (needs labels)"]
+    assert "biased: too few rows for the plain values" in lines
+    assert ctl.run("measures", "d_lr").splitlines() == [
+        "d_lr", "  what it is: 0 is rich, 1 is lazy",
+        "  read it as: compare it with the run's own beginning and with runs of the same",
+        "    p and C", "  needs:      nothing", "  unit:       a pure number",
+        "  corrected for few rows: d_debiased"]
+    assert ctl.run("measures", "biased").splitlines() == [
+        "biased", "  what it is: too few rows for the plain values"]
+    assert ctl.json("measures", "nc1") == [feed.metric_list()["metrics"][1]]
+    assert len(ctl.json("measures")) == 3
+    assert 'no measure or flag "x"' in ctl.run("measures", "x", code=1)
 
 
 # ---- series --------------------------------------------------------------------------------------

@@ -27,7 +27,8 @@ enum command_bit {
     FOR_PLOT = 1 << 5,
     FOR_TOP = 1 << 6,
     FOR_COMPARE = 1 << 7,
-    FOR_ALL = (1 << 8) - 1,
+    FOR_MEASURES = 1 << 8,
+    FOR_ALL = (1 << 9) - 1,
 };
 
 /* Unset: NULL, false, -1. */
