@@ -1,10 +1,10 @@
-/* nc1 = tr(S_W S_B^+) / C. With M = [mu_c - mu] (p x C), S_B = M M' / C = sum_k l_k u_k u_k' / C over
- * the r eigenvalues that count, and d_c = mu_c - m = M_c + (mu - m):
+/* nc1 = tr(S_W S_B^+) / C. With M = [mu_c - mu] (p x C), S_B = M M' / C = sum_k l_k u_k u_k' / C
+ * over the r eigenvalues that count, and d_c = mu_c - m = M_c + (mu - m):
  *
  *     nc1 = sum_k u_k'S_W u_k / l_k = sum_k [ u_k'S u_k - sum_c pi_c (u_k'd_c)^2 ] / l_k
  *
- * Few classes: M'M = V diag(l) V' (C x C), u_k = M v_k / sqrt(l_k) and M'd_c = M'M e_c + M'(mu - m).
- * Many: the eigenvectors of M M' (p x p), and sum_c pi_c d_c d_c' is a second such matrix. */
+ * Few classes: M'M = V diag(l) V' (C x C), u_k = M v_k / sqrt(l_k) and M'd_c = M'M e_c + M'(mu -
+ * m). Many: the eigenvectors of M M' (p x p), and sum_c pi_c d_c d_c' is a second such matrix. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>

@@ -40,11 +40,11 @@ struct class_sums {
 
 struct classes {
     size_t p;
-    size_t k;     /* labels are 0..k-1 */
-    size_t n_max; /* classes there is room for, at most k */
-    size_t n;     /* classes that occurred in the window */
-    bool is_lost; /* there were more; nothing below may be read */
-    double scale; /* of weight, squares and z */
+    size_t k;                /* labels are 0..k-1 */
+    size_t n_max;            /* classes there is room for, at most k */
+    size_t n;                /* classes that occurred in the window */
+    bool is_lost;            /* there were more; nothing below may be read */
+    double scale;            /* of weight, squares and z */
     struct class_sums *sums; /* n_max */
     double **chunks;         /* z of CLASSES_CHUNK slots each, NULL before they occur */
     uint32_t *table;         /* n_entries: slot + 1; 0: empty */
