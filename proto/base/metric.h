@@ -162,7 +162,8 @@ int metric_plain(int metric);
       "few rows for this rank (n < 4 r, or n - 1 - r < 8): d_debiased is the one to read")         \
     X(PARTIAL, partial, "rows are missing from the window")                                        \
     X(LOW_PRECISION, low_precision,                                                                \
-      "half-precision features with a large mean: the last digits are uncertain")                  \
+      "the features' mean is so large that their format holds too few digits of what varies: the " \
+      "values are uncertain")                                                                      \
     X(CONSTANT, constant, "features or outputs do not vary: there is nothing to measure")          \
     X(NOT_CONVERGED, not_converged,                                                                \
       "an eigenvalue iteration failed, sums left a double's range, or reduced sums "               \

@@ -6,6 +6,9 @@
 
 #include "daemon/core/matrix/linalg.h"
 
+/* What a group with a smaller share of the weight does to an estimate is its rounding. */
+#define LEAST_SHARE 1e-12
+
 static void set_columns(struct pair *pair, enum omitted which, size_t from, size_t k, size_t sum)
 {
     pair->omissions[which].from = from;
@@ -29,6 +32,7 @@ static void add_pair(struct jackknife *jackknife, const struct reservoir_group *
 {
     struct pair *pair = &jackknife->pairs[jackknife->n_pairs];
     struct omission *omissions = pair->omissions;
+    double least = LEAST_SHARE * jackknife->m->weight;
 
     *pair = (struct pair){.rows = {*g, *h}, .col = jackknife->n_cols, .k = g->n + h->n + 3};
     set_columns(pair, OMIT_G, 0, g->n + 1, 0);
@@ -38,7 +42,7 @@ static void add_pair(struct jackknife *jackknife, const struct reservoir_group *
     weigh(jackknife->m->reservoir, h, &omissions[OMIT_H]);
     omissions[OMIT_BOTH].weight = omissions[OMIT_G].weight + omissions[OMIT_H].weight;
     omissions[OMIT_BOTH].weight_sq = omissions[OMIT_G].weight_sq + omissions[OMIT_H].weight_sq;
-    if (!(omissions[OMIT_G].weight > 0 && omissions[OMIT_H].weight > 0 &&
+    if (!(omissions[OMIT_G].weight > least && omissions[OMIT_H].weight > least &&
           omissions[OMIT_BOTH].weight < jackknife->m->weight))
         return;
     jackknife->n_pairs++;

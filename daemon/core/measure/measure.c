@@ -10,9 +10,6 @@
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/core/measure/measures.h"
 
-/* Beyond this ratio of mean to spread, bf16 (8 bits) and f16 (11 bits) hold no digit of the spread.
- */
-#define LOW_PRECISION_RATIO 256
 /* Rows a direction of the features below which pr is off by more than a sixth: 1 / pr is 1 / PR + 1
  * / n. */
 #define PR_ROWS 5
@@ -29,12 +26,20 @@ static measure_fn *const functions[METRIC_COUNT] = {
 #undef X
 };
 
+/* Beyond this ratio of mean to spread a format holds too few digits of the spread. bf16 (8 bits)
+ * and f16 (11) hold none or three. In f32 (24 bits) the last digit is an eighth of the spread, and
+ * moves d_lr by 1e-3 at most, by .05 at 2^24 (test_richness.c); f64 (53 bits) is held to as many
+ * digits. */
+static double ratio_limit(enum dtype features)
+{
+    return features == DTYPE_F64 ? 0x1p49 : features == DTYPE_F32 ? 0x1p20 : 0x1p8;
+}
+
 static bool is_low_precision(const struct moments *m, enum dtype features, double t)
 {
-    double mean_sq = linalg_sum_squares(m->p, m->mean_x) * m->weight;
+    double limit = ratio_limit(features);
 
-    return (features == DTYPE_F16 || features == DTYPE_BF16) &&
-           mean_sq > LOW_PRECISION_RATIO * LOW_PRECISION_RATIO * t;
+    return linalg_sum_squares(m->p, m->mean_x) * m->weight > limit * limit * t;
 }
 
 static uint32_t sample_flags(double n, double p, double r)

@@ -38,13 +38,13 @@ struct rows {
     const void *features; /* n x p */
     const void *outputs;  /* n x C */
     const void *targets;  /* n labels in 0..K-1 for moments with classes; or n x K values; NULL */
-    const void *weights;  /* n, not negative; NULL: all 1 */
+    const void *weights;  /* n, not negative, the largest within 1e+-100; NULL: all 1 */
     enum dtype features_dtype;
     enum dtype outputs_dtype;
     enum dtype targets_dtype;
     enum dtype weights_dtype;
     bool checked; /* set by the first fold that touches it */
-    bool refused; /* a value is not finite, or a weight negative; `why` says where */
+    bool refused; /* a value is not finite, or a weight out of range; `why` says where */
     struct err why;
 };
 

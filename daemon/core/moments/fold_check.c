@@ -42,19 +42,44 @@ uint32_t fold_label_of(const struct rows *rows, size_t i)
     return (uint32_t)label;
 }
 
+/* n = (sum w)^2 / sum w^2 needs the squares of the largest weights. */
+static bool check_largest_weight(struct rows *rows, double largest, size_t row)
+{
+    if (largest > FOLD_WEIGHT_MAX)
+        err_set(&rows->why, -1, "the weight at row %zu is %g, and may be %g at most", row, largest,
+                FOLD_WEIGHT_MAX);
+    else if (largest > 0 && largest < FOLD_WEIGHT_MIN)
+        err_set(&rows->why, -1,
+                "the largest weight, %g at row %zu, is below %g: scale them, for only their ratios "
+                "count",
+                largest, row, FOLD_WEIGHT_MIN);
+    else
+        return true;
+    return false;
+}
+
 static bool check_weights(struct rows *rows)
 {
+    double largest = 0;
+    size_t at = 0;
+
     if (!rows->weights)
         return true;
     if (!check_frame(rows, "weights", rows->weights_dtype, rows->weights, 1))
         return false;
     for (size_t i = 0; i < rows->n; i++) {
-        if (fold_weight_of(rows, i) < 0) {
+        double weight = fold_weight_of(rows, i);
+
+        if (weight < 0) {
             err_set(&rows->why, -1, "the weight at row %zu is negative", i);
             return false;
         }
+        if (weight > largest) {
+            largest = weight;
+            at = i;
+        }
     }
-    return true;
+    return check_largest_weight(rows, largest, at);
 }
 
 void fold_check_batch(struct fold *fold, struct rows *rows)

@@ -21,6 +21,11 @@
 /* Rows widened to double at a time for X'Y: 128 x 512 doubles stay in the second-level cache. */
 #define WIDEN_ROWS MOMENTS_MAKE_ROWS
 
+/* The largest weight of a batch lies between them, so that the sum of a window's squared weights
+ * neither vanishes nor overflows. Smaller weights beside it add nothing. */
+#define FOLD_WEIGHT_MIN 1e-100
+#define FOLD_WEIGHT_MAX 1e100
+
 enum phase {
     PHASE_GATHER,
     PHASE_CHECK,

@@ -10,9 +10,9 @@
  *     a head     head.h collects it slice by slice, and makes the outputs at a checkpoint
  *
  * The moments of the window leave: the engine lends them to measure.h. A batch with a value that is
- * not finite, or with a negative weight, is refused whole, with a sentence, before any of its rows
- * enters; a slice of a head is refused in the same way. A lack of memory leaves the moments as they
- * were; a fold needs none.
+ * not finite, or with weights out of range, is refused whole, with a sentence, before any of its
+ * rows enters; a slice of a head is refused in the same way. A lack of memory leaves the moments as
+ * they were; a fold needs none.
  *
  * Symbols, as in the paper (arXiv 2410.04264): rows i = 1..n with weights w_i (all 1 unless rows
  * are forgotten), features x_i (p), outputs y_i (C), W = sum w_i, means m and k:

@@ -874,15 +874,53 @@ static uint32_t flags_at_mean(double mean, enum dtype d)
     return point.flags;
 }
 
-static void low_precision_is_a_large_mean_in_16_bits(void **state)
+static void low_precision_is_a_mean_that_leaves_few_digits(void **state)
 {
     (void)state;
     assert_int_equal(flags_at_mean(255, DTYPE_F16), 0);
     assert_int_equal(flags_at_mean(257, DTYPE_F16), FLAG_LOW_PRECISION);
     assert_int_equal(flags_at_mean(511, DTYPE_BF16) & FLAG_LOW_PRECISION, FLAG_LOW_PRECISION);
     assert_int_equal(flags_at_mean(1, DTYPE_BF16), 0);
-    assert_int_equal(flags_at_mean(257, DTYPE_F32), 0);
-    assert_int_equal(flags_at_mean(257, DTYPE_F64), 0);
+    assert_int_equal(flags_at_mean(0x1p20 - 1, DTYPE_F32), 0);
+    assert_int_equal(flags_at_mean(0x1p20 + 1, DTYPE_F32), FLAG_LOW_PRECISION);
+    assert_int_equal(flags_at_mean(0x1p49 - 1, DTYPE_F64), 0);
+    assert_int_equal(flags_at_mean(0x1p49 + 1, DTYPE_F64), FLAG_LOW_PRECISION);
+}
+
+/* The point of features about 1 with so small a spread. */
+static struct point point_about_one(double spread, enum dtype d)
+{
+    struct sample s;
+    struct random r;
+    struct point point;
+
+    random_seed(&r, 17);
+    sample_init(&s, 1000, 48, 10);
+    sample_fill_population(&s, &r, 20, .1);
+    for (size_t i = 0; i < s.n * s.p; i++)
+        s.x[i] = 1 + spread * s.x[i];
+    sample_encode(&s, d, DTYPE_F64);
+    point = sample_point(&s, 100);
+    sample_release(&s);
+    return point;
+}
+
+static void a_spread_of_few_digits_is_flagged_before_it_moves_d_lr(void **state)
+{
+    static const double spreads[] = {0x1p-10, 0x1p-19, 0x1p-21, 3e-8};
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        struct point exact = point_about_one(spreads[i], DTYPE_F64);
+        struct point rounded = point_about_one(spreads[i], DTYPE_F32);
+        double moved = fabs(rounded.value[METRIC_D_LR] - exact.value[METRIC_D_LR]);
+        bool flagged = (rounded.flags & FLAG_LOW_PRECISION) != 0;
+
+        printf("f32 about 1, spread %.1e: d_lr %.4f, exactly %.4f%s\n", spreads[i],
+               rounded.value[METRIC_D_LR], exact.value[METRIC_D_LR], flagged ? ", flagged" : "");
+        assert_true(flagged || moved <= 1e-3);
+        assert_true(!flagged || i >= 2);
+    }
 }
 
 static void check_null(const struct point *point, bool pr_known)
@@ -1018,7 +1056,8 @@ int main(void)
         cmocka_unit_test(no_more_rank_than_rows_less_1),
         cmocka_unit_test(small_sample_is_few_rows_a_rank),
         cmocka_unit_test(the_debiased_estimate_needs_rows_beyond_the_rank),
-        cmocka_unit_test(low_precision_is_a_large_mean_in_16_bits),
+        cmocka_unit_test(low_precision_is_a_mean_that_leaves_few_digits),
+        cmocka_unit_test(a_spread_of_few_digits_is_flagged_before_it_moves_d_lr),
         cmocka_unit_test(features_or_outputs_that_do_not_vary_give_null),
         cmocka_unit_test(one_row_gives_null),
         cmocka_unit_test(outputs_that_lapack_refuses_give_null_and_keep_pr),

@@ -215,16 +215,18 @@ static void a_weight_of_two_is_the_row_twice(void **state)
     moments_release(&weighted);
 }
 
-static void a_negative_weight_refuses_the_batch_and_names_the_row(void **state)
+/* Weights that are all 1 but for one; the text of the refusal, or none. */
+static void check_weight(double others, double one, const char *why)
 {
     struct data d;
     struct moments m;
     struct rows rows;
     struct fold *f = fold_new(P, C, 1);
 
-    (void)state;
     draw(&d, 6);
-    d.weights[17] = -0.5;
+    for (size_t i = 0; i < N; i++)
+        d.weights[i] = others;
+    d.weights[17] = one;
     assert_int_equal(moments_init(&m, P, C, 0), 0);
     rows = rows_of(&d);
     rows.weights = d.weights;
@@ -232,11 +234,26 @@ static void a_negative_weight_refuses_the_batch_and_names_the_row(void **state)
     fold_begin(f, &m, 0);
     fold_add(f, &rows, 0, N);
     fold_run(f);
-    assert_true(rows.refused);
-    assert_string_equal(rows.why.text, "the weight at row 17 is negative");
-    assert_true(m.weight == 0 && m.n_rows == 0);
+    assert_int_equal(rows.refused, why != NULL);
+    if (why)
+        assert_string_equal(rows.why.text, why);
+    assert_true(m.n_rows == (why ? 0 : N));
+    assert_true(why || m.weight == 0 || isnormal(m.weight_sq));
     fold_free(f);
     moments_release(&m);
+}
+
+static void weights_that_cannot_be_squared_refuse_the_batch_and_name_the_row(void **state)
+{
+    (void)state;
+    check_weight(1, -0.5, "the weight at row 17 is negative");
+    check_weight(1, 1e200, "the weight at row 17 is 1e+200, and may be 1e+100 at most");
+    check_weight(0, 1e-300,
+                 "the largest weight, 1e-300 at row 17, is below 1e-100: scale them, for only "
+                 "their ratios count");
+    check_weight(1, 1e-300, NULL); /* beside others it adds nothing */
+    check_weight(1e-99, 1e99, NULL);
+    check_weight(0, 0, NULL);
 }
 
 static void rows_that_weigh_nothing_change_nothing(void **state)
@@ -268,7 +285,7 @@ int main(void)
         cmocka_unit_test(targets_leave_the_measure_of_the_outputs_alone),
         cmocka_unit_test(weighted_rows_measure_as_the_reference_does),
         cmocka_unit_test(a_weight_of_two_is_the_row_twice),
-        cmocka_unit_test(a_negative_weight_refuses_the_batch_and_names_the_row),
+        cmocka_unit_test(weights_that_cannot_be_squared_refuse_the_batch_and_name_the_row),
         cmocka_unit_test(rows_that_weigh_nothing_change_nothing),
     };
 
