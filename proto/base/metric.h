@@ -58,14 +58,36 @@ enum metric_needs {
 
 /* How many directions the features vary in. */
 #define METRICS_RANKS(X)                                                                           \
-    X(STABLE_RANK, stable_rank, "1", NEEDS_SPECTRUM, "sum of the eigenvalues / the largest",       \
-      "directions as strong as the strongest one that the variance would fill")                    \
+    X(STABLE_RANK, stable_rank, "1", NEEDS_NOTHING, "sum of the eigenvalues / the largest",        \
+      "directions as strong as the strongest one that the variance would fill; with few rows a "   \
+      "feature it is too low")                                                                     \
     X(EFFECTIVE_RANK, effective_rank, "1", NEEDS_SPECTRUM,                                         \
       "exp of the entropy of the eigenvalues' shares",                                             \
       "directions that the variance is spread over; below five rows for each it is a lower bound") \
     X(RANKME, rankme, "1", NEEDS_SPECTRUM,                                                         \
       "exp of the entropy of the singular values' shares, as RankMe has it",                       \
-      "compare it only with RankMe values of as many rows")
+      "compare it only with RankMe values of as many rows")                                        \
+    X(SRANK, srank, "1", NEEDS_SPECTRUM,                                                           \
+      "directions whose singular values make up 99 % of all, as srank has it",                     \
+      "falls when features collapse to a few directions; compare it only at as many rows")         \
+    X(DIMS_99, dims_99, "1", NEEDS_SPECTRUM, "directions that hold 99 % of the variance",          \
+      "how many principal components would do; with few rows it is too low")                       \
+    X(ALPHA_REQ, alpha_req, "1", NEEDS_SPECTRUM,                                                   \
+      "exponent a of the spectrum, rho_k ~ k^-a for k = 3 to 100",                                 \
+      "near 1 in networks that transfer well; above: few directions, below: near white noise")
+
+/* Plasticity: features that carry nothing, or nothing of their own. */
+#define METRICS_UNITS(X)                                                                           \
+    X(DEAD_FEATURES, dead_features, "1", NEEDS_NOTHING, "features that do not vary",               \
+      "units that are lost to training, if they stay so; over few rows rare ones count as well")   \
+    X(DORMANT_FEATURES, dormant_features, "1", NEEDS_NOTHING,                                      \
+      "features with a tenth of the mean activity or less, dead ones among them",                  \
+      "a growing number is lost plasticity; defined for features that are never negative (ReLU)")  \
+    X(CLONED_FEATURES, cloned_features, "1", NEEDS_NOTHING,                                        \
+      "features that follow another one: |correlation| > .999",                                    \
+      "units that do the work of another; those active in the same few rows count, too")           \
+    X(FEATURE_NORM, feature_norm, "1", NEEDS_NOTHING, "length of a row of features, sqrt E|x|^2",  \
+      "one that grows without end often comes before instability or lost plasticity")
 
 /* Standard errors; NAME_se belongs to the measure NAME. */
 #define METRICS_ERRORS(X)                                                                          \
@@ -96,6 +118,7 @@ enum metric_needs {
     METRICS_RICHNESS(X)                                                                            \
     METRICS_COLLAPSE(X)                                                                            \
     METRICS_RANKS(X)                                                                               \
+    METRICS_UNITS(X)                                                                               \
     METRICS_ERRORS(X)                                                                              \
     METRICS_CHANGE(X)
 

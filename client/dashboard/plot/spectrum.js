@@ -8,8 +8,9 @@ import { cssColour } from "../base/palette.js";
 
 const { uPlot } = globalThis;
 
-/* The measure by which a point is known to have a spectrum. */
-const SIGN_OF_SPECTRUM = "stable_rank";
+/* A point has a spectrum when it has one of these. The first needs all eigenvalues, the others some
+ * of the leading ones. */
+const SIGNS_OF_SPECTRUM = ["effective_rank", "dims_99", "alpha_req"];
 const POINTS = 20000;
 const CACHE_MAX = 200;
 const REFRESH_MS = 1000;
@@ -88,7 +89,7 @@ export class SpectrumView {
                 ? await this.feed.call("series.query", {
                       run,
                       layer,
-                      metrics: [SIGN_OF_SPECTRUM],
+                      metrics: SIGNS_OF_SPECTRUM,
                       points: POINTS,
                   })
                 : { layers: [] };
@@ -105,7 +106,10 @@ export class SpectrumView {
     takePoints(points) {
         const { run, layer } = this;
         const mine = points.filter(
-            (p) => p.run === run && p.layer === layer && p[SIGN_OF_SPECTRUM] !== null,
+            (p) =>
+                p.run === run &&
+                p.layer === layer &&
+                SIGNS_OF_SPECTRUM.some((name) => p[name] !== null),
         );
 
         if (mine.length === 0) return;
@@ -331,7 +335,7 @@ function at(list, k) {
 
 function stepsWithSpectrum({ binned, columns }) {
     const steps = binned ? columns.step_end : columns.step;
-    const values = binned ? columns[SIGN_OF_SPECTRUM].last : columns[SIGN_OF_SPECTRUM];
+    const signs = SIGNS_OF_SPECTRUM.map((name) => (binned ? columns[name].last : columns[name]));
 
-    return steps.filter((_, i) => values[i] !== null);
+    return steps.filter((_, i) => signs.some((values) => values[i] !== null));
 }

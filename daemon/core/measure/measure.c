@@ -8,6 +8,8 @@
 #include "daemon/core/estimate/jackknife.h"
 #include "daemon/core/estimate/span.h"
 #include "daemon/core/matrix/linalg.h"
+#include "daemon/core/measure/floor.h"
+#include "daemon/core/measure/leading.h"
 #include "daemon/core/measure/measures.h"
 
 /* Rows a direction of the features below which pr is off by more than a sixth: 1 / pr is 1 / PR + 1
@@ -19,6 +21,8 @@
 #define MIN_ROWS       3
 /* Residual rows below which the de-biased estimate is mostly noise. */
 #define SMALL_RESIDUAL 8
+/* What eigenvalues below the floor may add to RankMe without a word. */
+#define MISSED_SHARE 0.01
 
 static measure_fn *const functions[METRIC_COUNT] = {
 #define X(ENUM, name, ...) [METRIC_##ENUM] = measure_##name,
@@ -144,6 +148,17 @@ static int gather_outputs(struct evidence *evidence, const struct measure_plan *
     return flag_not_converged(rc, out);
 }
 
+/* What needs the features alone. */
+static int gather_features(struct evidence *evidence, struct point *out)
+{
+    int rc = leading_eigenvalue(evidence->moments, evidence->kernel, &evidence->largest);
+
+    if (rc < 0)
+        evidence->largest = (double)NAN;
+    rc = flag_not_converged(rc, out);
+    return rc < 0 ? rc : units_count(evidence->moments, evidence->kernel, &evidence->units);
+}
+
 static int gather_collapse(struct evidence *evidence, const struct measure_plan *plan,
                            struct collapse *collapse, struct point *out)
 {
@@ -166,6 +181,20 @@ static int gather_collapse(struct evidence *evidence, const struct measure_plan 
     return 0;
 }
 
+/* Whether the eigenvalues below the floor, other than those of features that do not vary, could
+ * move RankMe by more than 1 %. No other measure sees them as well. */
+static bool misses_values(const struct evidence *evidence)
+{
+    const struct spectrum *spectrum = evidence->spectrum;
+    double trace = evidence->sums.t / evidence->sums.weight, sum = 0;
+    double n = (double)(spectrum->n_values - spectrum_resolved(spectrum)) - evidence->units.dead;
+    double floor = floor_eigenvalue(evidence->precision.features, spectrum->p, trace);
+
+    for (size_t k = 0; k < spectrum->n_values; k++)
+        sum += sqrt(spectrum->rho[k]);
+    return n * sqrt(floor) > MISSED_SHARE * sum;
+}
+
 /* Without memory for the spectrum the point is made all the same. */
 static void gather_spectrum(struct evidence *evidence, const struct measure_plan *plan,
                             struct spectrum **spectrum, struct point *out)
@@ -176,6 +205,8 @@ static void gather_spectrum(struct evidence *evidence, const struct measure_plan
                                                   &plan->projector, plan->spectrum, spectrum) < 0)
         out->flags |= FLAG_NO_SPECTRUM;
     evidence->spectrum = *spectrum;
+    if (*spectrum && misses_values(evidence))
+        out->flags |= FLAG_BELOW_FLOOR;
 }
 
 /* Why the rows cannot be compared with the first window. When rows are missing, nobody knows which.
@@ -289,7 +320,8 @@ static int fill_point(struct evidence *evidence, const struct measure_plan *plan
     if (rc < 0 || !check_features(evidence, plan, out))
         return rc;
     evidence->estimate.pr = estimate_pr(&evidence->sums);
-    if (evidence->moments->c > 0)
+    rc = gather_features(evidence, out);
+    if (rc == 0 && evidence->moments->c > 0)
         rc = gather_outputs(evidence, plan, out);
     out->flags |= bias_flags(evidence) | outlier_flags(evidence);
     if (rc == 0)
@@ -316,6 +348,7 @@ static int measure_moments(const struct moments *m, const struct measure_plan *p
 {
     const double none = (double)NAN;
     struct evidence evidence = {.moments = m,
+                                .precision = plan->precision,
                                 .sums = {.weight = m->weight, .weight_sq = m->weight_sq, .q = none},
                                 .estimate = ESTIMATE_NONE,
                                 .errors = ESTIMATE_NONE,

@@ -9,6 +9,7 @@
  *     sums       t, f and the fourth moment of the features; without variance the point ends here
  *     span.h     the space of the outputs that projector.h keeps; q, then D_LR (estimate.h) and its
  *                errors (jackknife.h)
+ *     leading.h, units.h                 what the features say alone
  *     collapse.h, probe.h, spectrum.h    what the labels, the probe and a wanted spectrum add
  *     representation.h    what is kept of a probe's rows for comparisons later
  *     measures.h one function a metric reads all that and gives its value

@@ -70,6 +70,28 @@ double measure_pr(const struct evidence *evidence)
     return evidence->sums.t * evidence->sums.t / evidence->sums.f;
 }
 
+/* ---- single features: the formulas are in units.h ---- */
+
+double measure_dead_features(const struct evidence *evidence)
+{
+    return evidence->units.dead;
+}
+
+double measure_dormant_features(const struct evidence *evidence)
+{
+    return evidence->units.dormant;
+}
+
+double measure_cloned_features(const struct evidence *evidence)
+{
+    return evidence->units.cloned;
+}
+
+double measure_feature_norm(const struct evidence *evidence)
+{
+    return evidence->units.norm;
+}
+
 /* ---- neural collapse: the formulas are in collapse.h ---- */
 
 double measure_nc1(const struct evidence *evidence)

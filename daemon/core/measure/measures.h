@@ -11,6 +11,7 @@
 #include "daemon/core/measure/collapse.h"
 #include "daemon/core/measure/probe.h"
 #include "daemon/core/measure/spectrum.h"
+#include "daemon/core/measure/units.h"
 #include "daemon/core/moments/moments.h"
 #include "proto/base/metric.h"
 
@@ -20,10 +21,13 @@ struct evidence {
     const struct moments
         *moments;          /* with p outputs that stand for the head's C, if there is a head */
     struct kernel *kernel; /* of moments by_rows; else NULL */
+    struct precision precision;
     double n;
     struct sums sums; /* q is NaN when the outputs do not vary */
     struct estimate estimate, errors;
     double trace, norm_sq; /* of the projector: r twice, for the space of all outputs; else NaN */
+    double largest; /* eigenvalue of X'X; NaN: LAPACK failed */
+    struct units units;
     const struct collapse *collapse; /* never NULL for a measure that needs labels */
     const struct spectrum *spectrum; /* never NULL for a measure that needs the spectrum */
     bool has_likeness;               /* true for a measure that needs a probe */

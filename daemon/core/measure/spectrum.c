@@ -8,6 +8,7 @@
 
 #include "daemon/core/estimate/span.h"
 #include "daemon/core/matrix/linalg.h"
+#include "daemon/core/measure/floor.h"
 
 /* Eigenfunctions projected at a time: (X'Q)'v for so many v stays small beside the matrix. */
 #define CHUNK_VECTORS 256
@@ -46,6 +47,15 @@ void spectrum_cumulate(size_t n, const double *share, uint32_t rank, double *out
         sum += isnan(share[k]) ? 0 : share[k];
         out[k] = sum / rank;
     }
+}
+
+size_t spectrum_resolved(const struct spectrum *spectrum)
+{
+    size_t n = 0;
+
+    while (n < spectrum->n_values && spectrum->rho[n] > 0)
+        n++;
+    return n;
 }
 
 /* ---- the matrix ---- */
@@ -256,15 +266,23 @@ static int add_shares(int rc, struct span *span, const struct moments *m,
     return rc;
 }
 
+/* Below the floor an eigenvalue is 0, as far as anyone can say. */
+static void fill_values(struct spectrum *spectrum, const struct moments *m,
+                        const struct eigenpairs *pairs, double floor)
+{
+    for (size_t k = 0; k < spectrum->n_values; k++)
+        spectrum->rho[k] = eigenvalue(pairs, k) > floor ? eigenvalue(pairs, k) / m->weight : 0;
+}
+
 static int fill(struct spectrum *spectrum, const struct moments *m, struct precision precision,
                 const struct projector *outputs, const struct eigenpairs *pairs)
 {
-    double cutoff = span_cutoff(precision.features);
+    double floor = floor_eigenvalue(precision.features, m->p, tiles_trace(&m->xx));
+    double cutoff = fmax(span_cutoff(precision.features), floor / eigenvalue(pairs, 0));
     struct span span;
     int rc;
 
-    for (size_t k = 0; k < spectrum->n_values; k++)
-        spectrum->rho[k] = eigenvalue(pairs, k) > 0 ? eigenvalue(pairs, k) / m->weight : 0;
+    fill_values(spectrum, m, pairs, floor);
     rc = span_init_projected(&span, m, 0, m->c, precision.outputs, outputs);
     rc = add_shares(rc, &span, m, pairs, cutoff, &spectrum->rank, spectrum->u);
     if (rc == 0 && m->classes && !m->classes->is_lost)

@@ -58,10 +58,13 @@ struct spectrum {
     bool few_rows; /* n <= p, rows of unequal weight counted as (sum w)^2 / sum w^2: there are
                       eigenvalues, but no eigenfunctions; no u, no q */
     double total;  /* tr S, the sum of all p eigenvalues */
-    double *rho;   /* n_values, descending, never negative */
+    double *rho;   /* n_values, descending, never negative; 0 below the floor (floor.h) */
     double *u;     /* n_values; NaN where rho_k is rounding: there is no e_k. NULL: none */
     double *q;     /* the same; NULL without targets */
 };
+
+/* How many of the eigenvalues lie above the floor. */
+size_t spectrum_resolved(const struct spectrum *);
 
 /* Decomposes the moments; `outputs` says what P_F is. Returns 0 with the spectrum (free with
  * spectrum_free), or -ENOMEM, -EDOM (LAPACK failed, or nothing varies), -E2BIG (p is above

@@ -39,7 +39,7 @@ static long double product(size_t n, const long double *k, const long double *l)
     return sum;
 }
 
-double reference_cka(size_t n, size_t p, const double *x, size_t q, const double *y)
+double reference_cka_plain(size_t n, size_t p, const double *x, size_t q, const double *y)
 {
     long double *k = kernel_of(n, p, x, false), *l = kernel_of(n, q, y, false);
     long double out = product(n, k, l) / sqrtl(product(n, k, k) * product(n, l, l));

@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 /* <K, L> / (||K|| ||L||) of the kernels about the rows' means (Kornblith et al. 2019). */
-double reference_cka(size_t n, size_t p, const double *x, size_t q, const double *y);
+double reference_cka_plain(size_t n, size_t p, const double *x, size_t q, const double *y);
 
 /* HSIC_1(K, L) / sqrt(HSIC_1(K, K) HSIC_1(L, L)), HSIC_1 as Song et al. (2012) have it, of kernels
  * without their diagonals:

@@ -26,7 +26,7 @@ from richd._values.intake import Intake
 from richd._values.moments import Moments
 from richd._link.outbox import Control, Outbox
 from richd._values.point import Point
-from richd._report import Reporter, Stats
+from richd._report import Reporter, RichdError, Stats
 from richd._values.representation import RepresentationMap
 from richd._values.rows import Beside
 from richd._link.session import Identity, Session, encode
@@ -320,10 +320,13 @@ class Run(Watcher):
     # ---- reading back ----------------------------------------------------------------------------
 
     def _fetch_spectrum(self, point: Point) -> Optional[Spectrum]:
-        if point.extra.get("stable_rank") is None:
-            return None  # it comes with every spectrum
         params = {"run": self.id, "layer": point.layer, "step": point.step}
-        return Spectrum.from_json(_feed.call(self._find_feed, "spectrum.query", params))
+        try:
+            return Spectrum.from_json(_feed.call(self._find_feed, "spectrum.query", params))
+        except RichdError as error:
+            if error.code == "ENOENT":
+                return None
+            raise
 
     def series(
         self, metric: str = "d_lr", layer: Optional[str] = None, timeout: float = 5.0

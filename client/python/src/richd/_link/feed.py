@@ -24,6 +24,8 @@ Find = Callable[[], str]
 _CHUNK = 1 << 16
 #: Rows of one answer: 2 MB of text.
 PAGE_ROWS = 50_000
+#: The daemon's code for what it does not have (proto/FEED.md).
+_NOT_FOUND = -32001
 #: An answer of more bytes is refused.
 _ANSWER_MAX = 256 << 20
 
@@ -31,8 +33,8 @@ _ANSWER_MAX = 256 << 20
 def call(find: Find, method: str, params: Mapping[str, Any], timeout: float = 5.0) -> Any:
     """The result of one request.
 
-    Raises RichdError when there is no daemon, when it refuses (its sentence is the text), or when
-    the answer takes longer than `timeout` seconds.
+    Raises RichdError when there is no daemon, when it refuses (its sentence is the text; the code
+    is ENOENT for what it does not have), or when the answer takes longer than `timeout` seconds.
     """
     try:
         address = find()
@@ -47,7 +49,8 @@ def call(find: Find, method: str, params: Mapping[str, Any], timeout: float = 5.
     except (OSError, ValueError) as error:
         raise RichdError("EFEED", f"the feed at {address}: {error}") from error
     if "error" in answer:
-        raise RichdError("EFEED", str(answer["error"].get("message", "the daemon refused")))
+        code = "ENOENT" if answer["error"].get("code") == _NOT_FOUND else "EFEED"
+        raise RichdError(code, str(answer["error"].get("message", "the daemon refused")))
     return answer["result"]
 
 
