@@ -13,6 +13,7 @@ import { Heatmap } from "./plot/heatmap.js";
 import { Legend } from "./panel/legend.js";
 import { Looks } from "./base/looks.js";
 import { followAddress } from "./base/permalink.js";
+import { RepresentationView } from "./plot/representation.js";
 import { RunList } from "./panel/runlist.js";
 import { RunSource } from "./data/runsource.js";
 import { SpectrumView } from "./plot/spectrum.js";
@@ -29,6 +30,7 @@ const source = new RunSource(feed, view, catalogue);
 const chart = new MainChart({ view, catalogue, curves, looks });
 const heatmap = new Heatmap({ feed, view, catalogue, chart });
 const spectrum = new SpectrumView({ feed, view, catalogue });
+const representation = new RepresentationView({ feed, view, catalogue });
 const companions = new Companions({ feed, view, catalogue, looks, chart });
 
 new RunList({ view, catalogue, source, looks });
@@ -45,6 +47,7 @@ function takeUpdate(page) {
     companions.takeUpdate(page);
     spectrum.takePoints(page.points);
     heatmap.touch(new Set(page.points.map((p) => p.run)));
+    representation.touch(new Set(page.points.map((p) => p.run)));
 }
 
 function loadAll() {
@@ -53,6 +56,7 @@ function loadAll() {
     curves.reload();
     heatmap.load();
     spectrum.load();
+    representation.load();
     companions.load();
 }
 
@@ -224,6 +228,7 @@ function redrawAll() {
     chart.redraw();
     heatmap.draw();
     spectrum.draw();
+    representation.draw();
     companions.draw();
     source.dispatchEvent(new Event("change"));
 }

@@ -100,6 +100,9 @@ test("a link keeps every field, leaves out what is as by default, and survives n
             focus: "c d",
             spectrumLayer: "head",
             spectrumStep: 7,
+            mapLayer: "head",
+            mapStep: 0,
+            mapWith: "a,b",
         };
         return {
             same:

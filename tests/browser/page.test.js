@@ -252,6 +252,63 @@ test("layers stand in the heat map, and its cursor speaks", async () => {
     await closePage(page);
 });
 
+test("a run without a probe has no map, and says how to get one", async () => {
+    const page = await openPage(`${daemon.url}#runs=first`);
+    await waitForStep(page, 900);
+
+    await page.waitForSelector("#map-empty:not([hidden])");
+    assert.match(await text(page, "#map-empty"), /probe=True/);
+    assert.equal(await page.isVisible("#map-body"), false);
+    await closePage(page);
+});
+
+test("layers, checkpoints and runs are compared in the representation map", async () => {
+    for (const run of ["probed", "sibling"]) {
+        await player.do("open", run, { name: run, probe: true, layers: ["block", "head"] });
+        for (const [step, d_lr] of [
+            [0, 0.6],
+            [10, 0.4],
+            [20, 0.1],
+        ])
+            await player.do("checkpoint", run, { step, d_lr });
+    }
+    const page = await openPage(`${daemon.url}#runs=probed,sibling`);
+    const shows = (shape) => page.waitForSelector(`#map-canvas[data-shape="${shape}"]`);
+
+    await shows("2 x 2");
+    await page.focus("#map-canvas");
+    await page.keyboard.press("ArrowRight");
+    await waitForText(page, "#map-value", /block, step 20 and block, step 20: 1\b/);
+    await page.keyboard.press("ArrowRight");
+    await waitForText(page, "#map-value", /block, step 20 and head, step 20: 0\.\d+/);
+    await waitForText(page, "#map-note", /96 of the probe's 96 rows/);
+
+    await page.locator("#map-step").focus();
+    await page.keyboard.press("Home");
+    await waitForText(page, "#map-step-text", /^0$/);
+    await waitUntil(
+        () => requests(page, "representation.map").find((q) => q.step === 0),
+        "a question",
+    );
+    await page.selectOption("#map-layer", "head");
+    await shows("3 x 3");
+    await page.selectOption("#map-with", "sibling");
+    await waitUntil(
+        () => requests(page, "representation.map").find((q) => q.with === "sibling"),
+        "a question about two runs",
+    );
+    await page.focus("#map-canvas");
+    await page.keyboard.press("ArrowDown");
+    await waitForText(page, "#map-value", /probed head, step 0 and sibling head, step 0: 1\b/);
+    assert.match(page.url(), /mapLayer=head.*mapStep=0.*mapWith=sibling/);
+
+    await player.do("checkpoint", "probed", { step: 30, d_lr: 0.05 });
+    await shows("4 x 3");
+    await player.do("close", "probed");
+    await player.do("close", "sibling");
+    await closePage(page);
+});
+
 test("companions and scalars have charts of their own", async () => {
     const page = await openPage(`${daemon.url}#runs=first`);
     await waitUntil(

@@ -19,6 +19,9 @@
  * @property {string} focus the run of the heat map and the spectrum; "" the first one
  * @property {string} spectrumLayer "" the focus run's last one
  * @property {number|null} spectrumStep null: the latest
+ * @property {string} mapLayer whose checkpoints are compared; "" all layers at one step
+ * @property {number|null} mapStep null: the latest
+ * @property {string} mapWith the run it is compared with; "" itself
  */
 
 /** @type {ViewState} */
@@ -39,6 +42,9 @@ export const DEFAULTS = Object.freeze({
     focus: "",
     spectrumLayer: "",
     spectrumStep: null,
+    mapLayer: "",
+    mapStep: null,
+    mapWith: "",
 });
 
 export class View extends EventTarget {
