@@ -11,6 +11,7 @@ import { Exporter } from "./panel/export.js";
 import { Feed, feedAddress } from "./data/feed.js";
 import { Heatmap } from "./plot/heatmap.js";
 import { Legend } from "./panel/legend.js";
+import { Measures } from "./panel/measures.js";
 import { Looks } from "./base/looks.js";
 import { followAddress } from "./base/permalink.js";
 import { RepresentationView } from "./plot/representation.js";
@@ -35,6 +36,7 @@ const companions = new Companions({ feed, view, catalogue, looks, chart });
 
 new RunList({ view, catalogue, source, looks });
 new Legend({ view, catalogue, curves, looks, chart });
+new Measures({ view, catalogue });
 new DataTable({ view, catalogue, chart });
 new Exporter({ feed, view, catalogue, chart, looks });
 
@@ -139,7 +141,7 @@ setInterval(tellState, 1000);
 function fillMetrics() {
     fillSelect(
         byId("metric"),
-        catalogue.measures.map((m) => ({ value: m.name, text: m.name, title: m.description })),
+        catalogue.measures.map((m) => ({ value: m.name, text: m.name, title: `${m.description}. ${m.read_as}` })),
         view.state.metric,
     );
     tellMetric();
@@ -147,16 +149,28 @@ function fillMetrics() {
 
 function tellMetric() {
     const { metric, band } = view.state;
-    const info = catalogue.metric(metric);
-    const isBinned = [...curves.metrics.values()].flat().some((s) => s.binned);
-    const wide = isBinned
+    const shown = [...curves.metrics.values()].flat();
+    const forms = [...new Set(shown.map((s) => s.name))];
+    const info = catalogue.metric(forms.length === 1 ? forms[0] : metric);
+    const wide = shown.some((s) => s.binned)
         ? "band: least and greatest of a bin"
-        : catalogue.errorOf(metric)
-          ? "band: ± 2 standard errors"
+        : forms.some((form) => catalogue.errorOf(form))
+          ? `band: ± 2 standard errors of ${forms.join(", ")}`
           : "";
 
     byId("metric-text").textContent = info ? `${info.name}: ${info.description}` : "";
+    byId("read-as-text").textContent = info ? `read it as: ${info.read_as}` : "";
+    byId("references-text").textContent = tellReferences();
     byId("band-text").textContent = band ? wide : "";
+    byId("metric").title = info?.read_as ?? "";
+}
+
+function tellReferences() {
+    const all = chart.references().map((r) => r.text);
+
+    return all.length
+        ? `thin dotted lines: ${all.join(", ")}; compare a run with its own beginning, and with runs of the same p and C`
+        : "";
 }
 
 function fillLayersAndScalars() {

@@ -187,6 +187,47 @@ test("two measures pass at one point: two events, each a mark of its own plot", 
     });
 });
 
+test("one form of a measure is chosen for all that is compared", async () => {
+    const { forms, texts, silent } = await page.evaluate(async () => {
+        const { chooseForm } = await import("./data/series.js");
+        const { references } = await import("./plot/references.js");
+        const points = (d_debiased, d_lr) => ({ binned: false, columns: { d_debiased, d_lr } });
+        const bins = (last, plain) => ({
+            binned: true,
+            columns: { d_debiased: { last }, d_lr: { last: plain } },
+        });
+        const all = ["d_debiased", "d_lr"];
+        const names = { title: (run) => run, colour: () => "#000000" };
+        const layer = (white, first) => ({ first: { d_debiased: first }, last: { d_white: white } });
+        const beside = new Map([
+            ["a", { layers: new Map([["head", layer(0.134, 0.537)]]) }],
+            ["b", { layers: new Map([["head", layer(0.134, null)]]) }],
+            ["old", { layers: new Map([["head", { first: null, last: {} }]]) }],
+        ]);
+        const curve = (run) => ({ run, layer: "head", name: "d_debiased" });
+        const texts = (...runs) => references(runs.map(curve), beside, names).map((r) => r.text);
+        return {
+            forms: [
+                [points([null, 0.1], [0.2, 0.3])],
+                [points([null, null], [0.2, 0.3])],
+                [bins([0.1], [0.2])],
+                [points([0.1], [0.2]), points([null], [0.3])],
+                [points([0.1], [0.2]), points([null], [null])],
+                [points([], [])],
+            ].map((entries) => chooseForm(entries, all)),
+            texts: [texts("a"), texts("a", "b")],
+            silent: texts("old"),
+        };
+    });
+
+    assert.deepEqual(forms, ["d_debiased", "d_lr", "d_debiased", "d_lr", "d_debiased", "d_debiased"]);
+    assert.deepEqual(texts, [
+        ["white noise 0.1340", "began 0.5370"],
+        ["white noise 0.1340", "a head began 0.5370"],
+    ]);
+    assert.deepEqual(silent, []);
+});
+
 test("CSV quotes what has to be quoted, and no cell is a formula", async () => {
     const fields = await page.evaluate(async () => {
         const { csvField, rowsOf } = await import("./panel/export.js");

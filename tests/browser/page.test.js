@@ -65,7 +65,7 @@ test("the newest run is shown at once, and a new point within a second of its co
     let measured = 0;
 
     for (let step = 701; step < 721; step++) {
-        const { acked_ms, d_lr } = await player.do("checkpoint", "second", {
+        const { acked_ms, d_debiased } = await player.do("checkpoint", "second", {
             step,
             d_lr: 0.4,
             test_acc: 0.1,
@@ -76,7 +76,7 @@ test("the newest run is shown at once, and a new point within a second of its co
             () => performance.getEntriesByName("richd:drawn").at(-1).detail.time_ms,
         );
         delays.push(drawn - acked_ms);
-        measured = d_lr;
+        measured = d_debiased;
     }
     delays.sort((a, b) => a - b);
     console.log(
@@ -84,6 +84,43 @@ test("the newest run is shown at once, and a new point within a second of its co
     );
     assert.ok(delays[19] < 1000);
     await waitForText(page, "#legend", new RegExp(`wd1-seed1.*${measured.toFixed(4)}`));
+    await closePage(page);
+});
+
+test("the value that is right at this n is shown, with its own band and where the run began", async () => {
+    const page = await openPage(`${daemon.url}#runs=first`);
+    await waitForStep(page, 900);
+    const listed = await (await fetch(`${daemon.url}api/v1/runs/first/layers`)).json();
+    const { last } = listed.layers.find((l) => l.layer === "head");
+    const series = await (
+        await fetch(`${daemon.url}api/v1/runs/first/series?layer=head&limit=1`)
+    ).json();
+    const began = series.layers[0].columns.d_debiased[0];
+
+    assert.notEqual(last.d_debiased.toFixed(4), last.d_lr.toFixed(4));
+    await waitForText(page, "#legend", new RegExp(last.d_debiased.toFixed(4)));
+    assert.ok(!(await text(page, "#legend")).includes(last.d_lr.toFixed(4)));
+    await waitForText(page, "#band-text", /standard errors of d_debiased$/);
+    await waitForText(page, "#read-as-text", /^read it as: the value of d_lr/);
+    await waitForText(page, "#references-text", new RegExp(`began ${began.toFixed(4)}`));
+    await waitForText(page, "#run-rows li[data-run=first]", new RegExp(last.d_debiased.toFixed(4)));
+    await page.selectOption("#metric", "d_lr");
+    await waitForText(page, "#legend", new RegExp(last.d_lr.toFixed(4)));
+    await waitForText(page, "#band-text", /standard errors of d_lr$/);
+    await page.selectOption("#metric", "pr");
+    await waitForText(page, "#references-text", /^$/);
+    await closePage(page);
+});
+
+test("measures and flags are explained", async () => {
+    const page = await openPage(`${daemon.url}#runs=first`);
+    await waitForStep(page, 900);
+    await page.click("#measures summary");
+
+    await waitForText(page, "#measure-rows", /d_lr1 - CKA.*compare it with the run's own beginning/);
+    await waitForText(page, "#flag-rows", /biasedtoo few rows/);
+    await page.click("#measure-rows button:text-is('nc1')");
+    await waitForText(page, "#metric-text", /^nc1: /);
     await closePage(page);
 });
 
@@ -99,13 +136,13 @@ test("dragging over the chart asks the daemon again, for these steps", async () 
             () =>
                 requests(page, "series.query")
                     .slice(before)
-                    .filter((q) => q.metrics.includes("d_lr_se")),
+                    .filter((q) => q.metrics.includes("d_debiased_se") && !q.limit),
             "a question",
         )
     ).at(-1);
     assert.ok(asked.from > 0 && asked.to > asked.from, JSON.stringify(asked));
     const [head, ...rows] = await readTable(page);
-    assert.match(head[1], /wd1-seed0 head d_lr/);
+    assert.match(head[1], /wd1-seed0 head d_debiased/);
     assert.ok(
         rows.length > 5 &&
             rows.every(([step]) => Number(step.replaceAll("\u202f", "")) >= asked.from),
@@ -317,10 +354,16 @@ test("companions and scalars have charts of their own", async () => {
     );
     const names = await page.$$eval(".companion h3", (all) => all.map((h) => h.textContent));
 
-    for (const name of ["d_debiased", "u", "pr", "nc1", "stable_rank", "loss", "test_acc"])
+    for (const name of ["nc1", "stable_rank", "loss", "test_acc"])
         assert.ok(names.includes(name), `${name} of ${names}`);
-    await page.click(".companion button:text-is('pr')");
-    await waitForText(page, "#metric-text", /^pr: participation ratio/);
+    for (const name of ["u", "pr"])
+        assert.ok(
+            names.filter((n) => n === name || n === `${name}_debiased`).length === 1,
+            `${name} in one form, of ${names}`,
+        );
+    assert.ok(!names.some((n) => n === "d_lr" || n === "d_debiased"), "the main chart's measure");
+    await page.click(".companion button:text-is('nc1')");
+    await waitForText(page, "#metric-text", /^nc1: neural collapse/);
     await closePage(page);
 });
 
@@ -333,7 +376,7 @@ test("the keyboard moves the cursor from point to point, zooms, and the values a
     await waitForText(
         page,
         "#spoken",
-        /^step 0: wd1-seed0 head d_lr 0\.5\d+, wd1-seed0 {2}test_acc 0\.01/,
+        /^step 0: wd1-seed0 head d_debiased 0\.\d+, wd1-seed0 {2}test_acc 0\.01/,
     );
     await page.keyboard.press("ArrowRight");
     await waitForText(page, "#spoken", /^step 1: /);
@@ -417,7 +460,7 @@ test("picture, CSV and JSON hold what is in view", async () => {
     const csv = await save("#export-csv");
     const json = JSON.parse((await save("#export-json")).bytes);
 
-    assert.equal(png.name, "richd-wd1-seed0-d_lr.png");
+    assert.equal(png.name, "richd-wd1-seed0-d_debiased.png");
     assert.equal(png.bytes.subarray(1, 4).toString(), "PNG");
     const [head, ...lines] = csv.bytes
         .toString()
@@ -459,5 +502,20 @@ test("picture, CSV and JSON hold what is in view", async () => {
         mine.map((l) => Number(l[head.indexOf("d_lr")])),
         json.runs[0].layers.find((l) => l.layer === "head").columns.d_lr,
     );
+    await closePage(page);
+});
+
+test("without de-biased values d_lr is shown, and said", async () => {
+    await player.do("open", "top", { name: "top", projector: { kind: "top", k: 2 } });
+    for (const step of [0, 10]) await player.do("checkpoint", "top", { step, d_lr: 0.5 });
+    const page = await openPage(`${daemon.url}#runs=top`);
+
+    await waitForStep(page, 10);
+    await waitForText(page, "#legend", /top.*0\.\d+ d_lr/);
+    await waitForText(page, "#run-rows li[data-run=top]", /0\.\d+\*/);
+    await waitForText(page, "#event-list", /⚑ top head: top_outputs: measured against/);
+    await player.do("checkpoint", "top", { step: 20, d_lr: 0.3 });
+    await waitForStep(page, 20);
+    await player.do("close", "top");
     await closePage(page);
 });

@@ -82,7 +82,8 @@ class Player:
         point = opened.checkpoint(step=step, wait=True, timeout=30, spectrum=spectrum)
         self.steps[run] = step
         return {"acked_ms": time.time() * 1000, "layers": sorted(point or {}),
-                "d_lr": point[layers[-1]].d_lr if point else None}
+                "d_lr": point[layers[-1]].d_lr if point else None,
+                "d_debiased": point[layers[-1]].d_debiased if point else None}
 
     def observe(self, run: str, step: int, d_lr: float) -> dict[str, Any]:
         """Rows that no checkpoint follows yet; a pause, so that they are on their way."""

@@ -5,7 +5,8 @@
  * @typedef {object} ViewState
  * @property {string[]} runs shown, in the order in which they were added
  * @property {string[]} pins those of them that stay on top of the list
- * @property {string} metric of the left axis
+ * @property {string} metric of the left axis; the corrected form of a measure shows the plain one
+ *   where it is null (Catalogue.formsOf)
  * @property {string} layer a name; "" each run's last layer; "*" all
  * @property {string} scalar on the right axis; "" none; "auto" an accuracy, if there is one
  * @property {"log"|"linear"} spacing
@@ -28,7 +29,7 @@
 export const DEFAULTS = Object.freeze({
     runs: [],
     pins: [],
-    metric: "d_lr",
+    metric: "d_debiased",
     layer: "",
     scalar: "auto",
     spacing: "log",

@@ -1,14 +1,26 @@
 /* What is known of runs: RUN OBJECTs from lists, kept fresh by what comes live, and for those that
  * are shown their attempts and scalars. Every part of the page that shows runs reads them here. */
 
-/** @typedef {{layer: string, p: number, c: number, step: number|null, d_lr: number|null}} RunLayer */
+/** @typedef {{layer: string, p: number, c: number, step: number|null, d_lr: number|null, d_debiased?: number|null}} RunLayer */
 /**
  * RUN OBJECT of FEED.md, with what run.get adds.
  * @typedef {{run: string, name: string, project: string, group: string, tags: string[], config: any,
  *   state: string, attempt: number, created: number, updated: number, last_step: number|null, n_points: number,
  *   layers: RunLayer[], attempts?: {attempt: number, first_step: number|null, state: string}[], scalars?: string[]}} Run
  */
-/** @typedef {{name: string, unit: string, needs: string, description: string}} Metric */
+/** @typedef {{name: string, unit: string, needs: string, description: string, read_as: string, corrected?: string}} Metric */
+
+/** D_LR as a layer of RUN OBJECT has it: the corrected form, or the plain one with a star. @param {RunLayer|undefined} layer */
+export function shownOf(layer) {
+    const hasCorrected = typeof layer?.d_debiased === "number";
+
+    if (hasCorrected) return { value: layer.d_debiased, star: "", form: "d_debiased" };
+    return {
+        value: layer?.d_lr,
+        star: typeof layer?.d_lr === "number" ? "*" : "",
+        form: "d_lr itself: there is no d_debiased",
+    };
+}
 
 /* Rows of evaluation are the layer NAME@eval, beside NAME. */
 function isTraining(layer) {
@@ -25,10 +37,14 @@ export class Catalogue extends EventTarget {
         /** Runs that a link names and this daemon does not have. @type {Set<string>} */ this.absent =
             new Set();
         /** @type {Metric[]} */ this.metrics = [];
+        /** @type {{name: string, description: string}[]} */ this.flags = [];
     }
 
     async loadMetrics() {
-        this.metrics = (await this.feed.call("metric.list")).metrics;
+        const { metrics, flags } = await this.feed.call("metric.list");
+
+        this.metrics = metrics;
+        this.flags = flags;
     }
 
     /** @param {string} name */
@@ -39,6 +55,28 @@ export class Catalogue extends EventTarget {
     /** The measure that is the standard error of `name`, if there is one. @param {string} name */
     errorOf(name) {
         return this.metric(`${name}_se`)?.name;
+    }
+
+    /** The plain form of a measure that is corrected for few rows; of any other itself. @param {string} name */
+    plainOf(name) {
+        return this.metrics.find((m) => m.corrected === name)?.name ?? name;
+    }
+
+    /** What is asked for to show a measure: the corrected form and, where that is null, the plain one. @param {string} name */
+    formsOf(name) {
+        return [...new Set([name, this.plainOf(name)])];
+    }
+
+    /** The measure in all its forms. @param {string} name */
+    familyOf(name) {
+        const plain = this.plainOf(name);
+
+        return [plain, this.metric(plain)?.corrected].filter(Boolean);
+    }
+
+    /** D_LR, in either form: what is compared with its beginning and with white noise. @param {string} name */
+    isRichness(name) {
+        return this.plainOf(name) === "d_lr";
     }
 
     /** The measures that are values, not errors of others. */
@@ -115,14 +153,8 @@ function takePoint(run, point) {
         point.attempt > run.attempt ? point.step : Math.max(run.last_step ?? 0, point.step);
     run.attempt = Math.max(run.attempt, point.attempt);
     run.state = "open";
-    if (layer) Object.assign(layer, { step: point.step, d_lr: point.d_lr });
-    else
-        run.layers.push({
-            layer: point.layer,
-            p: point.p,
-            c: point.c,
-            step: point.step,
-            d_lr: point.d_lr,
-        });
+    const { step, d_lr, d_debiased } = point;
+    if (layer) Object.assign(layer, { step, d_lr, d_debiased });
+    else run.layers.push({ layer: point.layer, p: point.p, c: point.c, step, d_lr, d_debiased });
     return !layer;
 }

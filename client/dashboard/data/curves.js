@@ -3,7 +3,7 @@
  * daemon's bins become finer and in the end points. */
 
 import { widen } from "../base/axis.js";
-import { append, emptySeries, fromLayer, fromScalar } from "./series.js";
+import { append, chooseForm, emptySeries, fromLayer, fromScalar } from "./series.js";
 
 /* Two a pixel: each bin of series.query counts for two points. */
 const POINTS_PER_PIXEL = 2;
@@ -26,6 +26,8 @@ export class Curves extends EventTarget {
         /** @type {Map<string, import("./series.js").Series[]>} by run */ this.metrics = new Map();
         /** @type {Map<string, import("./series.js").Series>} by run */ this.scalars = new Map();
         /** @type {Map<string, any[]>} by run */ this.events = new Map();
+        /** @type {Map<string, {metric: string, layers: Map<string, {first: any, last: any}>}>} by run: each layer's first and latest point */
+        this.beside = new Map();
         /** @type {Map<string, number>} by run: the latest question */ this.asked = new Map();
         this.recent = { points: [], scalars: [] };
         view.on(["runs"], () => this.#followRuns());
@@ -52,7 +54,7 @@ export class Curves extends EventTarget {
     #followRuns() {
         const shown = this.view.state.runs;
 
-        for (const map of [this.metrics, this.scalars, this.events, this.asked])
+        for (const map of [this.metrics, this.scalars, this.events, this.beside, this.asked])
             for (const run of map.keys()) if (!shown.includes(run)) map.delete(run);
         for (const run of shown) if (!this.asked.has(run)) this.#load(run);
         this.#tell();
@@ -79,12 +81,14 @@ export class Curves extends EventTarget {
         try {
             if (!this.catalogue.get(run)?.scalars) await this.catalogue.load(run);
             if (!isLatest() || !this.catalogue.get(run)) return;
-            const [metrics, scalar, events] = await Promise.all([
+            const [metrics, scalar, events, beside] = await Promise.all([
                 this.#askMetrics(run),
                 this.#askScalar(run),
                 this.feed.call("event.query", { run }),
+                this.#askBeside(run),
             ]);
             if (!isLatest()) return;
+            this.beside.set(run, beside);
             this.metrics.set(run, metrics);
             if (scalar) this.scalars.set(run, scalar);
             else this.scalars.delete(run);
@@ -101,19 +105,60 @@ export class Curves extends EventTarget {
         }
     }
 
+    /* The forms of the measure that may be shown, each with its own standard error. */
+    #columns() {
+        const forms = this.catalogue.formsOf(this.view.state.metric);
+        const errors = forms.map((form) => this.catalogue.errorOf(form)).filter(Boolean);
+
+        return { forms, metrics: [...forms, ...errors] };
+    }
+
     async #askMetrics(run) {
-        const { metric, layer } = this.view.state;
-        const names = this.catalogue.layersOf(run, layer);
-        const error = this.catalogue.errorOf(metric);
+        const names = this.catalogue.layersOf(run, this.view.state.layer);
+        const { forms, metrics } = this.#columns();
 
         if (names.length === 0) return [];
         const answer = await this.feed.call("series.query", {
             run,
-            metrics: error ? [metric, error] : [metric],
+            metrics,
             ...this.#range(),
             ...(names.length === 1 ? { layer: names[0] } : {}),
         });
-        return answer.layers.map((entry) => fromLayer(run, entry, metric, error));
+        return answer.layers.map((entry) => {
+            const form = chooseForm([entry], forms);
+            return fromLayer(run, entry, form, this.catalogue.errorOf(form));
+        });
+    }
+
+    /* Asked once for a measure; then points that come live keep it. */
+    async #askBeside(run) {
+        const { metric } = this.view.state;
+        const known = this.beside.get(run);
+
+        if (known?.metric === metric) return known;
+        const [list, first] = await Promise.all([
+            this.feed.call("layer.list", { run }),
+            this.feed.call("series.query", {
+                run,
+                metrics: this.catalogue.formsOf(metric),
+                limit: 1,
+            }),
+        ]);
+        const layers = new Map(list.layers.map((l) => [l.layer, { first: null, last: l.last }]));
+
+        for (const { layer, columns } of first.layers)
+            if (columns.step.length && layers.has(layer))
+                layers.get(layer).first = Object.fromEntries(
+                    Object.entries(columns).map(([name, column]) => [name, column[0]]),
+                );
+        return { metric, layers };
+    }
+
+    #noteBeside(point) {
+        const layers = this.beside.get(point.run)?.layers;
+        const known = layers?.get(point.layer);
+
+        layers?.set(point.layer, { first: known?.first ?? point, last: point });
     }
 
     async #askScalar(run) {
@@ -137,6 +182,7 @@ export class Curves extends EventTarget {
         };
 
         if (mine.points.length + mine.scalars.length === 0) return;
+        mine.points.forEach((point) => this.#noteBeside(point));
         for (const kind of ["points", "scalars"])
             this.recent[kind] = [...this.recent[kind], ...mine[kind]].slice(-RECENT_MAX);
         if (this.#add(mine, shown)) this.#tell();
@@ -176,9 +222,9 @@ export class Curves extends EventTarget {
     }
 
     #addPoint(point, note) {
-        const { metric, layer } = this.view.state;
+        const { layer } = this.view.state;
+        const { forms } = this.#columns();
         const list = this.metrics.get(point.run);
-        const error = this.catalogue.errorOf(metric);
 
         if (
             !list ||
@@ -186,11 +232,15 @@ export class Curves extends EventTarget {
             !this.catalogue.layersOf(point.run, layer).includes(point.layer)
         )
             return;
+        const form = forms.find((name) => point[name] !== null) ?? forms[0];
         let series = list.find((s) => s.layer === point.layer);
-        if (!series)
-            list.push((series = emptySeries(point.run, point.layer, metric, Boolean(error))));
-        if (series.name === metric)
-            note(point.run, series, append(series, point, point[metric], error && point[error]));
+        if (!series) {
+            const hasBand = Boolean(this.catalogue.errorOf(form));
+            list.push((series = emptySeries(point.run, point.layer, form, hasBand)));
+        }
+        if (!forms.includes(series.name)) return;
+        const error = this.catalogue.errorOf(series.name);
+        note(point.run, series, append(series, point, point[series.name], error && point[error]));
     }
 
     #addScalar(scalar, note) {

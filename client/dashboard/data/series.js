@@ -53,6 +53,21 @@ export function fromLayer(run, entry, metric, error) {
     };
 }
 
+/**
+ * Of the forms of a measure the one that is shown: the first that has a number in each of these
+ * entries that has any; one form for all, as they are compared with each other.
+ * @param {any[]} entries of series.query's `layers` @param {string[]} forms
+ */
+export function chooseForm(entries, forms) {
+    const has = (entry, form) => {
+        const column = entry.columns[form];
+        return (entry.binned ? column.last : column).some((v) => v !== null);
+    };
+    const measured = entries.filter((entry) => forms.some((form) => has(entry, form)));
+
+    return forms.find((form) => measured.every((entry) => has(entry, form))) ?? forms[0];
+}
+
 /** @param {string} run @param {any} entry of scalars.query's `scalars` @returns {Series} */
 export function fromScalar(run, { name, binned, columns }) {
     const base = { run, layer: "", name, binned, n_added: 0, gaps: [] };

@@ -158,7 +158,12 @@ export class Legend {
                 isFirst ? this.catalogue.title(series.run) : "",
             ),
             element("td", { class: "muted" }, series.layer),
-            element("td", { class: "number strong" }, shortValue(series.values[i])),
+            element(
+                "td",
+                { class: "number strong", title: series.name },
+                shortValue(series.values[i]),
+                this.#isStandIn(series) && element("span", { class: "muted" }, ` ${series.name}`),
+            ),
             element(
                 "td",
                 { class: "number muted" },
@@ -172,6 +177,11 @@ export class Legend {
             element("td", { class: "muted state" }, isFirst ? this.#ageText(run) : ""),
             this.#cells(series.run, isFirst),
         );
+    }
+
+    /* The plain form, where the corrected one that was chosen is null. */
+    #isStandIn(series) {
+        return series.name !== this.view.state.metric;
     }
 
     /* At the cursor; without one the last in view, beyond which there may be a margin. */
@@ -210,6 +220,7 @@ export class Legend {
                         `△ ${this.catalogue.title(run)} ${s.layer}: rows are missing at ${gapText(s.gaps)}`,
                     ),
                 ),
+            ...(this.curves.metrics.get(run) ?? []).flatMap((s) => this.#flagRows(s)),
         ]);
 
         byId("events").hidden = rows.length === 0;
@@ -218,6 +229,20 @@ export class Legend {
             rows.some((r, i) => r.textContent !== byId("event-list").children[i].textContent)
         )
             byId("event-list").replaceChildren(...rows);
+    }
+
+    /* What the latest point wants the reader to know. */
+    #flagRows({ run, layer }) {
+        const flags = this.curves.beside.get(run)?.layers.get(layer)?.last?.flags ?? [];
+
+        return flags.map((name) => {
+            const flag = this.catalogue.flags.find((f) => f.name === name);
+            return element(
+                "li",
+                { class: "flag" },
+                `⚑ ${this.catalogue.title(run)} ${layer}: ${name}${flag ? `: ${flag.description}` : ""}`,
+            );
+        });
     }
 
     #eventRow(run, event) {

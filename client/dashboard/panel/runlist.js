@@ -13,6 +13,7 @@ import {
     throttled,
     unlessHeld,
 } from "../base/dom.js";
+import { shownOf } from "../data/catalogue.js";
 import { stateText, swatch } from "./legend.js";
 
 const ROW_PX = 46;
@@ -194,6 +195,7 @@ export class RunList {
         const isPinned = this.view.state.pins.includes(id);
         const [name] = this.catalogue.layersOf(id, "");
         const last = run?.layers.find((l) => l.layer === name);
+        const shown = shownOf(last);
 
         return [
             element(
@@ -226,7 +228,11 @@ export class RunList {
                 element(
                     "span",
                     { class: "figures" },
-                    element("span", { class: "number" }, shortValue(last?.d_lr)),
+                    element(
+                        "span",
+                        { class: "number", title: shown.form },
+                        shortValue(shown.value) + shown.star,
+                    ),
                     element(
                         "span",
                         { class: "muted small number" },

@@ -5,6 +5,7 @@ import { longStep, shortValue, toStep, toX } from "../base/axis.js";
 import { byId, oncePerFrame } from "../base/dom.js";
 import { drawSigns, drawTransitions, ofPlot, resumes, together } from "./marks.js";
 import { cssColour } from "../base/palette.js";
+import { drawReferences, nameReferences, references } from "./references.js";
 import { extent, nearest } from "../data/series.js";
 import { StepChart } from "./stepchart.js";
 
@@ -25,7 +26,7 @@ export class MainChart extends EventTarget {
             onZoom: (from, to) => this.zoomTo(from, to),
             onReset: () => this.view.set({ from: null, to: null }),
             onCursor: (step) => this.#moveCursor(step),
-            under: (u) => drawTransitions(u, this.#marks()),
+            under: (u) => this.#drawUnder(u),
             over: (u) => this.#drawOver(u),
         });
         this.redraw = oncePerFrame(() => this.#draw());
@@ -83,6 +84,18 @@ export class MainChart extends EventTarget {
         };
     }
 
+    /** What the curves of D_LR are compared with. @returns {import("./references.js").Reference[]} */
+    references() {
+        const names = {
+            title: (run) => this.catalogue.title(run),
+            colour: (run) => this.looks.colour(run),
+        };
+
+        return this.catalogue.isRichness(this.view.state.metric)
+            ? references(this.series().left, this.curves.beside, names)
+            : [];
+    }
+
     #draw() {
         const { left, right } = this.series();
         const traces = [
@@ -94,7 +107,8 @@ export class MainChart extends EventTarget {
             traces,
             spacing: this.view.state.spacing,
             range: this.range(),
-            leftLabel: this.view.state.metric,
+            leftLabel: [...new Set(left.map((s) => s.name))].join(", ") || this.view.state.metric,
+            levels: this.view.state.from === null ? this.references().map((r) => r.value) : [],
             rightLabel: [...new Set(right.map((s) => s.name))].join(", "),
         });
         this.#describe(left, right);
@@ -152,11 +166,15 @@ export class MainChart extends EventTarget {
         const of = (run, list) =>
             list.map((entry) => ({ ...entry, colour: this.looks.colour(run) }));
         const shown = (run) =>
-            ofPlot(
-                this.curves.events.get(run) ?? [],
-                metric,
-                this.catalogue.layersOf(run, layer),
-            );
+            this.catalogue
+                .familyOf(metric)
+                .flatMap((form) =>
+                    ofPlot(
+                        this.curves.events.get(run) ?? [],
+                        form,
+                        this.catalogue.layersOf(run, layer),
+                    ),
+                );
 
         return {
             spacing,
@@ -181,7 +199,13 @@ export class MainChart extends EventTarget {
         };
     }
 
+    #drawUnder(u) {
+        drawTransitions(u, this.#marks());
+        drawReferences(u, this.references());
+    }
+
     #drawOver(u) {
+        nameReferences(u, this.references());
         drawSigns(u, this.#marks());
         this.#drawKeyboardCursor(u);
     }

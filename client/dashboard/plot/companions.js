@@ -73,8 +73,11 @@ export class Companions {
         ];
     }
 
+    /* Not those of the main chart. */
     #metrics() {
-        return this.catalogue.measures.filter((m) => m.name !== this.view.state.metric);
+        const shown = this.catalogue.familyOf(this.view.state.metric);
+
+        return this.catalogue.measures.filter((m) => !shown.includes(m.name));
     }
 
     /** @param {{points: any[], scalars: any[]}} page */
@@ -125,7 +128,7 @@ export class Companions {
                 ...m,
                 series: all.filter((s) => s.name === m.name && (s.layer === "") === m.isScalar),
             }))
-            .filter((m) => m.series.length)
+            .filter((m, _, each) => m.series.length && !isCorrected(m, each))
             .slice(0, CHARTS_MAX);
 
         byId("companions-empty").hidden = wanted.length > 0;
@@ -137,7 +140,8 @@ export class Companions {
         for (const m of wanted) this.#drawOne(m);
     }
 
-    #drawOne(m) {
+    #drawOne({ series, ...m }) {
+        m.series = m.needs === "spectrum" ? series.map(withoutGaps) : series;
         const values = m.series.flatMap((s) => s.values).filter((v) => v !== null);
         const low = values.reduce((a, b) => Math.min(a, b), Infinity);
         const high = values.reduce((a, b) => Math.max(a, b), -Infinity);
@@ -192,7 +196,7 @@ export class Companions {
                 "div",
                 { class: "companion" },
                 title,
-                element("p", { class: "muted small" }, m.description),
+                element("p", { class: "muted small", title: m.read_as }, m.description),
                 host,
             );
             const onZoom = (from, to) => this.chart.zoomTo(from, to);
@@ -211,6 +215,26 @@ export class Companions {
         }
         return found.chart;
     }
+}
+
+/* What is made at a few points only is joined over those between. */
+function withoutGaps(series) {
+    const has = series.values.map((v) => v !== null);
+    const keep = (list) => list && list.filter((_, i) => has[i]);
+    const { steps, values, low, high } = series;
+
+    return {
+        ...series,
+        steps: keep(steps),
+        values: keep(values),
+        low: keep(low),
+        high: keep(high),
+    };
+}
+
+/* A plain form whose corrected one has a chart: the selector of the main chart offers it. */
+function isCorrected(m, each) {
+    return Boolean(m.corrected && each.find((o) => o.name === m.corrected)?.series.length);
 }
 
 function keyOf(m) {

@@ -5,7 +5,7 @@
 import { longStep, shortStep, shortValue, ticks, toStep, toX } from "../base/axis.js";
 import { byId, oncePerFrame } from "../base/dom.js";
 import { cssColour } from "../base/palette.js";
-import { extent, fromLayer, nearest } from "../data/series.js";
+import { chooseForm, extent, fromLayer, nearest } from "../data/series.js";
 
 const POINTS = 800;
 const REFRESH_MS = 1000;
@@ -63,20 +63,22 @@ export class Heatmap {
         const generation = ++this.generation;
         const { metric, spacing, from, to } = this.view.state;
         const run = this.run;
+        const forms = this.catalogue.formsOf(metric);
 
         if (!this.section.open) return;
         try {
             const answer = run
                 ? await this.feed.call("series.query", {
                       run,
-                      metrics: [metric],
+                      metrics: forms,
                       spacing,
                       points: POINTS,
                       ...(from === null || to === null ? {} : { from, to }),
                   })
                 : { layers: [] };
             if (generation !== this.generation) return;
-            this.layers = answer.layers.map((entry) => fromLayer(run, entry, metric, undefined));
+            const form = chooseForm(answer.layers, forms);
+            this.layers = answer.layers.map((entry) => fromLayer(run, entry, form, undefined));
         } catch {
             this.layers = []; // the chart above says what is wrong with the run
         }
@@ -143,7 +145,7 @@ export class Heatmap {
         byId("heat-high").textContent = shortValue(high);
         this.canvas.setAttribute(
             "aria-label",
-            `${this.view.state.metric} of ${this.layers.length} layers over steps. Arrow keys move the cursor.`,
+            `${this.layers[0]?.name ?? this.view.state.metric} of ${this.layers.length} layers over steps. Arrow keys move the cursor.`,
         );
         if (this.cursor) this.#drawCursor(context);
         if (this.canvas.dataset.layers !== String(this.layers.length))

@@ -28,6 +28,7 @@ const { uPlot } = globalThis;
  * @property {string} leftLabel
  * @property {string} [rightLabel]
  * @property {boolean} [logY]
+ * @property {number[]} [levels] values that the left axis shall hold, too
  */
 
 const FONT = "12px system-ui, sans-serif";
@@ -107,6 +108,13 @@ export class StepChart {
         this.#setScales();
     }
 
+    #leftRange(u, min, max) {
+        const { levels = [] } = this.picture;
+
+        if (min === null || min === undefined || max === null) return padded(u, min, max);
+        return padded(u, Math.min(min, ...levels), Math.max(max, ...levels));
+    }
+
     #setScales() {
         const { range, spacing } = this.picture;
         const [from, to] = range ?? [0, 1];
@@ -161,7 +169,7 @@ export class StepChart {
             legend: { show: false },
             scales: {
                 x: { time: false, auto: false },
-                y: picture.logY ? { distr: 3 } : { range: padded },
+                y: picture.logY ? { distr: 3 } : { range: (u, ...ends) => this.#leftRange(u, ...ends) },
                 ...(picture.traces.some((t) => t.right) ? { y2: { range: /acc/.test(picture.rightLabel ?? "") ? shares : padded } } : {}),
             },
             axes: this.#axes(),
