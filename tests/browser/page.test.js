@@ -103,6 +103,7 @@ test("the value that is right at this n is shown, with its own band and where th
     await waitForText(page, "#band-text", /standard errors of d_debiased$/);
     await waitForText(page, "#read-as-text", /^read it as: the value of d_lr/);
     await waitForText(page, "#references-text", new RegExp(`began ${began.toFixed(4)}`));
+    await waitForText(page, "#references-text", /white noise 0\.5436/); // 1 - sqrt(5 / 24)
     await waitForText(page, "#run-rows li[data-run=first]", new RegExp(last.d_debiased.toFixed(4)));
     await page.selectOption("#metric", "d_lr");
     await waitForText(page, "#legend", new RegExp(last.d_lr.toFixed(4)));

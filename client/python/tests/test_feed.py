@@ -117,6 +117,38 @@ def test_a_series_is_two_arrays_of_every_page(feed, tmp_path):
         run.series("d_lr")
 
 
+@pytest.mark.parametrize("debiased, shown", [([0.4, None], [0.4, None]), ([None] * 2, [0.5, 0.6])])
+def test_a_series_without_a_name_is_the_value_that_is_right_at_this_n(feed, tmp_path, debiased,
+                                                                      shown):
+    find, answers, requests = feed
+    (tmp_path / "endpoints.json").write_text(json.dumps({"ingest": "ipc:///nobody",
+                                                         "feed": find()}))
+    answers += [result({"run": "r", "layers": [{
+        "layer": "head", "next": None,
+        "columns": {"step": [1, 2], "d_lr": [0.5, 0.6], "d_debiased": debiased}}]})] * 2
+    run = richd.init(run_id="r", runtime_dir=str(tmp_path), mode="disabled")
+    _, values = run.series()
+    assert [None if np.isnan(v) else v for v in values] == shown
+    assert requests[0]["params"]["metrics"] == ["d_debiased"]
+
+
+def test_measures_and_flags_are_the_daemons(feed, tmp_path):
+    find, answers, requests = feed
+    (tmp_path / "endpoints.json").write_text(json.dumps({"ingest": "ipc:///nobody",
+                                                         "feed": find()}))
+    rows = [{"name": "d_lr", "unit": "1", "needs": "nothing", "description": "0 is rich",
+             "read_as": "compare it", "corrected": "d_debiased", "newer": 1},
+            {"name": "nc1", "unit": "1", "needs": "labels", "description": "x", "read_as": "y"}]
+    answers += [result({"metrics": rows, "flags": [{"name": "biased", "description": "few"}]})] * 2
+    found = richd.measures(runtime_dir=str(tmp_path))
+    assert list(found) == ["d_lr", "nc1"] and found["d_lr"].corrected == "d_debiased"
+    assert found["nc1"] == richd.Measure("nc1", "1", "labels", "x", "y", None)
+    assert richd.flags(runtime_dir=str(tmp_path)) == {"biased": "few"}
+    assert [r["method"] for r in requests] == ["metric.list"] * 2
+    with pytest.raises(richd.RichdError):
+        richd.measures(runtime_dir=str(tmp_path / "nowhere"))
+
+
 def test_the_feed_is_that_of_the_daemon_rows_go_to(tmp_path):
     (tmp_path / "endpoints.json").write_text(json.dumps({"ingest": "ipc://a", "feed": "unix:b"}))
     assert _endpoint.find_feed(_endpoint.Places(None, [str(tmp_path)])) == "unix:b"

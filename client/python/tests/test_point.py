@@ -6,6 +6,7 @@ import pathlib
 import re
 
 from richd._values.point import Point
+from richd._values.shown import CORRECTED
 
 PROTO = pathlib.Path(__file__).resolve().parents[3] / "proto"
 #: The measures that have an attribute of their own; the others are in `extra`.
@@ -32,6 +33,27 @@ def measures():
 
 def members():
     return PLACE + fields()[:-1] + measures() + ["flags"]
+
+
+def test_the_forms_that_are_corrected_for_few_rows_are_those_of_the_table():
+    text = (PROTO / "base" / "metric.h").read_text()
+    table = text[text.index("define METRIC_CORRECTIONS"):]
+    rows = re.findall(r"^ +X\((\w+), (\w+)\)", table[: table.index("\n\n")], re.M)
+    assert CORRECTED == dict(rows)
+    names = [name for name in measures() if not name.endswith("_se")]
+    assert set(CORRECTED) <= set(names)
+
+
+def test_the_value_that_is_right_at_this_n_is_shown_with_its_own_error():
+    point = Point.from_json({"layer": "head", "step": 9, "n": 64, "d_lr": 0.58, "d_debiased": 0.8,
+                             "u": 0.2, "pr": 50.0, "d_lr_se": 0.011, "d_debiased_se": 0.025,
+                             "flags": ["biased"]})
+    assert point.shown() == ("d_debiased", 0.8, 0.025)
+    assert point.shown("u") == ("u", 0.2, None)
+    assert str(point) == "head step 9: d_debiased 0.8000 +- 0.0500, u 0.2, pr 50, n 64 [biased]"
+    part = Point.from_json({"d_lr": 0.58, "d_debiased": None, "d_lr_se": 0.011})
+    assert part.shown() == ("d_lr", 0.58, 0.011)
+    assert Point().shown() == ("d_lr", None, None) and str(Point().shown()) == "d_lr -"
 
 
 def test_the_page_shows_a_point_with_all_members_in_their_order():

@@ -4,21 +4,28 @@
     run = richd.init(project="mod97", name="wd1-seed0", config={...})
     tap = run.watch(model, layer="head")                  # torch; or run.observe(features, outputs)
     point = run.checkpoint(step=s, wait=True)["head"]     # .d_lr .d_debiased .u .pr .rank .n .flags
+    point.shown()                                         # D_LR, right at this n, with its error
     rho = run.checkpoint(step=s, wait=True, spectrum=True)["head"].spectrum.rho
-    steps, values = run.series("d_lr")
+    steps, values = run.series()                          # D_LR; of another measure: series("pr")
+    richd.measures()["nc1"].read_as                       # how to read one
     alike = run.compare(steps=(0, s), layers=["head"]).cka_debiased  # with init(probe=True)
     run.log({"test_acc": acc, "loss": loss}, step=s)
     run.finish()
+
+D_LR is 0 for rich and 1 for lazy. Compare a run with its own beginning, and with runs of the same p
+and C: white noise under any head of rank r reads 1 - sqrt(r / p), `point.d_white`.
 
 No call raises into training, blocks it, or uses memory without bound, whether the daemon is there
 or not. `richd.init(..., raise_errors=True)` asks for exceptions.
 """
 
 from richd._init import init
+from richd._measures import Measure, flags, measures
 from richd._values.moments import Moments
 from richd._values.point import Point
 from richd._report import RichdError, Stats
 from richd._run import Run
+from richd._values.shown import Shown
 from richd._values.representation import Place, RepresentationMap
 from richd._values.spectrum import Spectrum
 from richd._torch.tangent import NTK
@@ -26,6 +33,7 @@ from richd._version import VERSION as __version__
 from richd._torch.watch import Tap
 
 __all__ = [
+    "Measure",
     "NTK",
     "Moments",
     "Place",
@@ -33,9 +41,12 @@ __all__ = [
     "RepresentationMap",
     "RichdError",
     "Run",
+    "Shown",
     "Spectrum",
     "Stats",
     "Tap",
     "__version__",
+    "flags",
     "init",
+    "measures",
 ]

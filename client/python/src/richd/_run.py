@@ -30,6 +30,7 @@ from richd._report import Reporter, RichdError, Stats
 from richd._values.representation import RepresentationMap
 from richd._values.rows import Beside
 from richd._link.session import Identity, Session, encode
+from richd._values.shown import CORRECTED
 from richd._values.spectrum import Spectrum
 from richd._values.tokens import Position
 from richd._version import VERSION
@@ -329,16 +330,23 @@ class Run(Watcher):
             raise
 
     def series(
-        self, metric: str = "d_lr", layer: Optional[str] = None, timeout: float = 5.0
+        self, metric: Optional[str] = None, layer: Optional[str] = None, timeout: float = 5.0
     ) -> tuple[np.ndarray, np.ndarray]:
         """A measure over the run so far, as the daemon has it on disk: (steps, values).
+
+        Without `metric` it is D_LR: d_debiased, which is right at any number of rows, or d_lr where
+        that is null at every point.
 
         Both are (n,), int64 and float64, of every point, however many there are; a value that is
         not available is NaN. `layer` may be left out when the run has one. Unlike the calls for a
         training loop, it asks and waits. It raises RichdError when there is no answer within
         `timeout` seconds, or no such run, layer or metric.
         """
-        return _feed.series(self._find_feed, self.id, metric, layer, timeout)
+        name = CORRECTED["d_lr"] if metric is None else metric
+        steps, values = _feed.series(self._find_feed, self.id, name, layer, timeout)
+        if metric is None and np.isnan(values).all():
+            return _feed.series(self._find_feed, self.id, "d_lr", layer, timeout)
+        return steps, values
 
     def compare(
         self,

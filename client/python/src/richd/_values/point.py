@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
+from richd._values.shown import Shown, shown
+
 if TYPE_CHECKING:
     from richd._values.spectrum import Spectrum
 
@@ -37,7 +39,8 @@ class Point:
         p, c, rank: features, outputs, rank r of the centred outputs.
         classes_seen, class_rows_min: classes of the labels with a row in the window, and rows of
             the one that has the fewest; 0 without labels.
-        d_lr: 1 - CKA(T, T_MP) in [0, 1]: 0 rich, 1 lazy.
+        d_lr: 1 - CKA(T, T_MP) in [0, 1]: 0 rich, 1 lazy. Compare a run with its own beginning, and
+            with runs of the same p and C; few rows bias it, `shown()` is right at any n.
         d_debiased: the same, corrected for a finite number of independent rows; needs n > 3 and
             n > r + 1, and may fall slightly outside [0, 1].
         u: share of the feature variance inside the learned function space, in [0, 1].
@@ -68,6 +71,23 @@ class Point:
     pr: Optional[float] = None
     flags: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def shown(self, plain: str = "d_lr") -> Shown:
+        """The form of a measure that is right at this n: (name, value, se).
+
+        That is the form corrected for few rows (d_debiased of d_lr, u_debiased of u, ...), or the
+        plain one, with its name, where the corrected one is not defined, as for a part of the
+        outputs. `se` is the standard error of that form, and of no other.
+        """
+        return shown(plain, lambda name: getattr(self, name, None))
+
+    def __str__(self) -> str:
+        """What matters, on one line."""
+        u, pr = self.shown("u"), self.shown("pr")
+        flags = f" [{', '.join(self.flags)}]" if self.flags else ""
+        parts = [f"{s.name} {s.value:.4g}" for s in (u, pr) if s.value is not None]
+        own = ", ".join([str(self.shown()), *parts, f"n {self.n:.0f}"])
+        return f"{self.layer} step {self.step}: {own}{flags}"
 
     @property
     def companions(self) -> dict[str, Optional[float]]:

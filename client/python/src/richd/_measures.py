@@ -1,0 +1,60 @@
+"""What the measures and flags mean, asked of the daemon: `measures` and `flags`.
+
+Called by anyone who reads results. The daemon's own list is taken, so it has what a newer daemon
+has. `_link.feed` asks.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple, Optional
+
+from richd._link import endpoint as _endpoint, feed as _feed
+
+
+class Measure(NamedTuple):
+    """A measure of a point.
+
+    Attributes:
+        name: as in `point.NAME` and `run.series("NAME")`.
+        unit: "1" is a pure number.
+        needs: "nothing", "labels", "spectrum", "probe" or "trainer"; without it it is None.
+        description: what the number is.
+        read_as: what to make of it.
+        corrected: the name of its form that is corrected for few rows, or None.
+    """
+
+    name: str
+    unit: str
+    needs: str
+    description: str
+    read_as: str
+    corrected: Optional[str]
+
+
+def measures(
+    *, endpoint: Optional[str] = None, runtime_dir: Optional[str] = None, timeout: float = 5.0
+) -> dict[str, Measure]:
+    """The measures of the daemon by name, in a point's order.
+
+        print(richd.measures()["nc1"].read_as)
+
+    The daemon is found as `init` finds it. Raises RichdError when there is none, or no answer
+    within `timeout` seconds. proto/MEASURES.md has the formulas.
+    """
+    rows = _ask(endpoint, runtime_dir, timeout)["metrics"]
+    known = Measure._fields
+    return {row["name"]: Measure(**{key: row.get(key) for key in known}) for row in rows}
+
+
+def flags(
+    *, endpoint: Optional[str] = None, runtime_dir: Optional[str] = None, timeout: float = 5.0
+) -> dict[str, str]:
+    """What each of `point.flags` says, by name. As `measures` in all else."""
+    rows = _ask(endpoint, runtime_dir, timeout)["flags"]
+    return {row["name"]: row["description"] for row in rows}
+
+
+def _ask(endpoint: Optional[str], runtime_dir: Optional[str], timeout: float) -> Any:
+    find = functools.partial(_endpoint.find_feed, _endpoint.places(endpoint, runtime_dir))
+    return _feed.call(find, "metric.list", {}, timeout)
