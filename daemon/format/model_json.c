@@ -145,8 +145,7 @@ static bool add_transition(cJSON *object, const struct finding *finding)
            json_add_integer(object, "end", transition->end) &&
            json_add_double(object, "from", transition->from) &&
            json_add_double(object, "to", transition->to) &&
-           json_add_double(object, "size", transition->size) &&
-           json_add_double(object, "confidence", transition->confidence);
+           json_add_double(object, "size", transition->size);
 }
 
 static bool add_agreement(cJSON *object, const struct finding *finding)

@@ -69,12 +69,11 @@ static cJSON *finding_change(sqlite3_stmt *statement)
                 .end = sqlite3_column_int64(statement, first + 5),
                 .from = sql_column_double(statement, first + 6),
                 .to = sql_column_double(statement, first + 7),
-                .confidence = sql_column_double(statement, first + 8),
             },
-        .agrees = (enum agreement)sqlite3_column_int(statement, first + 9),
-        .accuracy = {.name = sql_column_text(statement, first + 10),
-                     .from = sql_column_double(statement, first + 11),
-                     .to = sql_column_double(statement, first + 12)},
+        .agrees = (enum agreement)sqlite3_column_int(statement, first + 8),
+        .accuracy = {.name = sql_column_text(statement, first + 9),
+                     .from = sql_column_double(statement, first + 10),
+                     .to = sql_column_double(statement, first + 11)},
     };
 
     finding.transition.size = fabs(finding.transition.to - finding.transition.from);

@@ -28,8 +28,8 @@
 
 #define FINDING_COLUMNS                                                                            \
     "SELECT run.id, layer.name, finding.attempt, run.run_key, finding.feed_seq, finding.step,"     \
-    " finding.time, metric, direction, start_step, end_step, level_from, level_to, confidence,"    \
-    " agrees, accuracy, accuracy_from, accuracy_to"
+    " finding.time, metric, direction, start_step, end_step, level_from, level_to, agrees,"        \
+    " accuracy, accuracy_from, accuracy_to"
 
 #define POINT_RANGE                                                                                \
     " WHERE point.layer_key = ?1 AND point.attempt = ?2 AND point.step BETWEEN ?3 AND ?4"

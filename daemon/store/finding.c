@@ -80,10 +80,9 @@ int store_finding_put(struct store *store, const struct record *record, int64_t 
     sql_bind_double(statement, 10, finding->time);
     sql_bind_double(statement, 11, transition->from);
     sql_bind_double(statement, 12, transition->to);
-    sql_bind_double(statement, 13, transition->confidence);
-    sql_bind_text(statement, 14, finding->accuracy.name);
-    sql_bind_double(statement, 15, finding->accuracy.from);
-    sql_bind_double(statement, 16, finding->accuracy.to);
+    sql_bind_text(statement, 13, finding->accuracy.name);
+    sql_bind_double(statement, 14, finding->accuracy.from);
+    sql_bind_double(statement, 15, finding->accuracy.to);
     return sql_run(statement, err);
 }
 

@@ -60,7 +60,8 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
     "CREATE INDEX scalar_by_feed_seq ON scalar(feed_seq);",
 
     /* A transition, kept with the point that completed it. direction: 0 fall, 1 rise; agrees and
-     * accuracy: as enum agreement says, and NULL when none was logged. */
+     * accuracy: as enum agreement says, and NULL when none was logged. confidence: of older
+     * programs, no longer written. */
     "CREATE TABLE finding(layer_key INTEGER NOT NULL, attempt INTEGER NOT NULL,"
     " step INTEGER NOT NULL, metric TEXT NOT NULL, time REAL, direction INTEGER NOT NULL,"
     " start_step INTEGER NOT NULL, end_step INTEGER NOT NULL, level_from REAL, level_to REAL,"

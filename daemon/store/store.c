@@ -80,8 +80,8 @@ static const char *const statements[SQL_COUNT] = {
                      " FROM scalar_name n WHERE n.run_key = ?1 AND n.name = ?5",
     [SQL_FINDING_PUT] = "REPLACE INTO finding(layer_key, attempt, step, direction, start_step,"
                         " end_step, agrees, feed_seq, metric, time, level_from, level_to,"
-                        " confidence, accuracy, accuracy_from, accuracy_to)"
-                        " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                        " accuracy, accuracy_from, accuracy_to)"
+                        " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [SQL_SPECTRUM_DROP] = "DELETE FROM spectrum WHERE layer_key = ?1 AND attempt = ?2"
                           " AND step = ?3",
     [SQL_SPECTRUM_PUT] = "INSERT INTO spectrum(layer_key, attempt, step, rank, rank_targets,"

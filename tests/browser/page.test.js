@@ -414,7 +414,7 @@ test("a transition is marked and zoomed to from its sentence", async () => {
     await waitForText(
         page,
         "#event-list",
-        /d_lr falls 0\.\d+ → 0\.\d+ over steps \d+–\d+ \(confidence 0\.99\), grokking-like: test_acc/,
+        /d_lr falls 0\.\d+ → 0\.\d+ over steps \d+–\d+, grokking-like: test_acc/,
     );
 
     await page.click("#event-list button >> nth=0");

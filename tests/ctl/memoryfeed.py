@@ -59,7 +59,7 @@ class Run:
         event = {"run": self.facts["run"], "layer": layer, "attempt": 1, "step": step,
                  "time": 1764000000.25 + step, "kind": "transition", "metric": "d_lr",
                  "direction": "fall", "start": start, "end": end, "from": 0.54, "to": 0.06,
-                 "size": 0.48, "confidence": 0.9999, "agrees": agrees, "accuracy": accuracy, **more}
+                 "size": 0.48, "agrees": agrees, "accuracy": accuracy, **more}
         self.events.append(event)
         return event
 

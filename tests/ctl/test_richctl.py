@@ -380,7 +380,7 @@ def test_updates_between_request_and_answer_are_kept(ctl, feed, run):
 
 # ---- events --------------------------------------------------------------------------------------
 
-SENTENCE = "transition: d_lr falls 0.5400 -> 0.0600 over steps 546-1080 (confidence 0.99)"
+SENTENCE = "transition: d_lr falls 0.5400 -> 0.0600 over steps 546-1080"
 RISEN = {"name": "test_acc", "from": 0.01, "to": 0.99}
 
 

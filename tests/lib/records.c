@@ -72,7 +72,7 @@ void record_add_finding(struct record *r, struct layer_point *lp, enum metric me
         .metric = metric,
         .step = r->step,
         .time = r->time,
-        .transition = {TRANSITION_FALL, start, end, 0.5, 0.125, 0.375, 0.99},
+        .transition = {TRANSITION_FALL, start, end, 0.5, 0.125, 0.375, -1},
     };
 }
 

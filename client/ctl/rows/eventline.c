@@ -1,7 +1,6 @@
 #include "client/ctl/rows/eventline.h"
 
 #include <assert.h>
-#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,12 +30,6 @@ static void print_accuracy(const cJSON *event, FILE *out)
     print_way(accuracy, out);
 }
 
-/* Rounded down, because 0.9999 is not certain. */
-static double two_digits(double confidence)
-{
-    return floor(confidence * 100) / 100;
-}
-
 void eventline_print(const cJSON *event, FILE *out)
 {
     bool falls = strcmp(member_text(event, "direction", "?"), "fall") == 0;
@@ -50,8 +43,8 @@ void eventline_print(const cJSON *event, FILE *out)
     text_print(member_text(event, "metric", "?"), out);
     fputs(falls ? " falls " : " rises ", out);
     print_way(event, out);
-    fprintf(out, " over steps %.0f-%.0f (confidence %.2f)", member_number(event, "start"),
-            member_number(event, "end"), two_digits(member_number(event, "confidence")));
+    fprintf(out, " over steps %.0f-%.0f", member_number(event, "start"),
+            member_number(event, "end"));
     print_accuracy(event, out);
 }
 

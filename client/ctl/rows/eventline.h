@@ -5,8 +5,8 @@
 #include <cjson/cJSON.h>
 #include <stdio.h>
 
-/* "transition: d_lr falls 0.4800 -> 0.0907 over steps 620-880 (confidence 0.99)", and behind it
- * what is known of the accuracy. Escaped, without a newline. */
+/* "transition: d_lr falls 0.4800 -> 0.0907 over steps 620-880", and behind it what is known of the
+ * accuracy. Escaped, without a newline. */
 void eventline_print(const cJSON *event, FILE *out);
 
 /* The sentence (free it), or NULL without memory. */

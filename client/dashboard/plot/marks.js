@@ -14,7 +14,6 @@ const { uPlot } = globalThis;
 export function sentence(event) {
     const way = `${event.direction === "fall" ? "falls" : "rises"} ${shortValue(event.from)} → ${shortValue(event.to)}`;
     const where = `over steps ${longStep(event.start)}–${longStep(event.end)}`;
-    const sure = `confidence ${(Math.floor(event.confidence * 100) / 100).toFixed(2)}`; // never rounded to certainty
     const accuracy =
         event.accuracy &&
         `${event.accuracy.name} ${shortValue(event.accuracy.from)} → ${shortValue(event.accuracy.to)}`;
@@ -24,7 +23,7 @@ export function sentence(event) {
         null: "",
     }[String(event.agrees)];
 
-    return `${event.metric} ${way} ${where} (${sure})${verdict ? `, ${verdict}` : ""}`;
+    return `${event.metric} ${way} ${where}${verdict ? `, ${verdict}` : ""}`;
 }
 
 /** Attempts after the first, with the step at which each took over. @param {any} run */

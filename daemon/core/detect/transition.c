@@ -4,8 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-/* Standard deviation over median absolute value, of normal noise. */
-#define SIGMA_OF_MEDIAN 1.4826
 /* A deviation below this share of the values is rounding, not noise. */
 #define ROUNDING 1e-9
 /* Share of the way covered at the start, and left at the end. */
@@ -159,7 +157,7 @@ static bool passage_judge(const struct transition_passage *passage,
                           const struct transition_place *raw, const struct seen *seen,
                           struct transition *out)
 {
-    double spread[TRANSITION_QUIET], stray, sigma;
+    double spread[TRANSITION_QUIET], stray;
 
     out->to = median_y(raw, TRANSITION_QUIET);
     out->from = passage->from;
@@ -171,9 +169,8 @@ static bool passage_judge(const struct transition_passage *passage,
         out->size < TRANSITION_MIN_SHARE * seen->range ||
         out->size < passage->slope * (double)(passage->n_moved - quiet_points(passage)))
         return false;
-    sigma = SIGMA_OF_MEDIAN * stray / out->size;
     out->direction = passage->sign < 0 ? TRANSITION_FALL : TRANSITION_RISE;
-    out->confidence = 1 - 4.0 / 9 * sigma * sigma;
+    out->returned = -1;
     find_ends(passage, out);
     return true;
 }
@@ -370,20 +367,22 @@ static void start_all_over(struct transition_detector *detector)
     detector->leave.is_moving = false;
 }
 
-bool transition_feed(struct transition_detector *detector, int64_t step, double value,
-                     struct transition *out)
+enum transition_news transition_feed(struct transition_detector *detector,
+                                     const struct transition_point *point, struct transition *out)
 {
-    struct transition_place x = {step, value};
+    struct transition_place x = {point->step, point->value};
     const struct transition_scale *finest = &detector->scales[0];
     struct seen seen = {detector->high - detector->low,
                         finest->passage.is_moving ? finest->began_s : finest->s,
                         find_band(&detector->stay).wander};
     bool found = false;
 
-    if (!isfinite(value) || (detector->has_last && step <= detector->last_step))
-        return false;
+    if (!isfinite(x.y) || (detector->has_last && x.step <= detector->last_step))
+        return TRANSITION_NONE;
     detector->has_last = true;
-    detector->last_step = step;
+    detector->last_step = x.step;
+    if (!transition_is_ready(detector))
+        detector->n_points++;
     for (size_t i = 0; i < TRANSITION_SCALES && !found; i++) {
         found = step_scale(&detector->scales[i], x, &seen, out);
         if (!join(&detector->scales[i], &x))
@@ -394,5 +393,10 @@ bool transition_feed(struct transition_detector *detector, int64_t step, double 
     note_range(detector);
     if (found)
         start_all_over(detector);
-    return found;
+    return found ? TRANSITION_FOUND : TRANSITION_NONE;
+}
+
+bool transition_is_ready(const struct transition_detector *detector)
+{
+    return detector->n_points >= TRANSITION_POINTS_MIN;
 }

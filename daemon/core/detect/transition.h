@@ -73,8 +73,7 @@
  * SOURCES. The hysteresis is that of Page's cumulative sums (E. S. Page, Biometrika 41, 1954), with
  * medians and their absolute deviations in place of means for the sake of spikes (P. J. Huber,
  * Robust Statistics, 1981); the scales are the remedian (P. J. Rousseeuw, G. W. Bassett, JASA 85,
- * 1990); levels, 10 % and 90 % are those of IEEE Std 181 for transitions of waveforms; the
- * confidence is the inequality of D. F. Vysochanskij and Y. I. Petunin (1980). */
+ * 1990); levels, 10 % and 90 % are those of IEEE Std 181 for transitions of waveforms. */
 #pragma once
 
 #include <stdbool.h>
@@ -88,10 +87,11 @@
 #define TRANSITION_LEVEL 8
 #define TRANSITION_LAG   4
 /* s is the median of so many |d|, and is used from SCALE_MIN of them on. With 64 it varies by 10 %,
- * with 8 by 30 %: 8 s are then still 5. A series needs SMOOTH + LEVEL + LAG + 6 points, 23, before
- * a passage can begin. */
+ * with 8 by 30 %: 8 s are then still 5. */
 #define TRANSITION_SCALE     64
 #define TRANSITION_SCALE_MIN 8
+/* SMOOTH + LEVEL + LAG + 6: so many come before a passage can begin. */
+#define TRANSITION_POINTS_MIN 23
 /* In normal noise d has a standard deviation of 1.5 s. 3 s are 2 of these, which one point in
  * twenty has: it costs nothing to begin. 8 s are 5.4, and have to last: no series of noise shows
  * that (test_transition.c has the counts). */
@@ -133,11 +133,22 @@ struct transition {
     int64_t end;   /* 90 % */
     double from;   /* the levels before and after */
     double to;
-    double size; /* |to - from| > 0 */
-    /* 1 - (4/9) (sigma / size)^2, sigma = 1.48 of s, w, h or spread: noise with one peak and this
-     * deviation carries a single point so far with at most the probability 1 - confidence. At least
-     * 0.98. */
-    double confidence;
+    double size;      /* |to - from| > 0 */
+    int64_t returned; /* step at which it was found to have gone back; -1 while it lasts */
+};
+
+/* A value of the series, with its standard error: NaN where none is known. */
+struct transition_point {
+    int64_t step;
+    double value;
+    double se;
+};
+
+/* What a point has brought. */
+enum transition_news {
+    TRANSITION_NONE,
+    TRANSITION_FOUND,    /* a passage between two levels */
+    TRANSITION_RETURNED, /* the last one that was found has gone back to the level it came from */
 };
 
 struct transition_place {
@@ -188,6 +199,7 @@ struct transition_detector {
     struct transition_scale scales[TRANSITION_SCALES];
     struct transition_trail stay; /* of the finest scale's y */
     struct transition_passage leave;
+    size_t n_points; /* taken, up to TRANSITION_POINTS_MIN */
     bool has_last;
     int64_t last_step;
     bool has_range;
@@ -197,6 +209,10 @@ struct transition_detector {
 void transition_init(struct transition_detector *);
 
 /* Takes the next point. A value that is not finite changes nothing, nor does a step that is not
- * beyond the last one. Returns true when this point has completed a transition. */
-bool transition_feed(struct transition_detector *, int64_t step, double value,
-                     struct transition *out);
+ * beyond the last one. FOUND: *out is a new transition. RETURNED: *out is the transition that was
+ * found last, with `returned` set; nothing more will be told of it. */
+enum transition_news transition_feed(struct transition_detector *, const struct transition_point *,
+                                     struct transition *out);
+
+/* False while the series is too short to judge: fewer than TRANSITION_POINTS_MIN points. */
+bool transition_is_ready(const struct transition_detector *);

@@ -1,6 +1,7 @@
 #include "daemon/core/detect/watch.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 
 struct watch {
@@ -35,8 +36,9 @@ size_t watch_feed(struct watch *watch, const struct point *point,
         struct finding finding = {
             .metric = watch->list.metrics[i], .step = point->step, .time = point->time};
 
-        if (transition_feed(&watch->detectors[i], point->step, point->value[finding.metric],
-                            &finding.transition))
+        struct transition_point taken = {point->step, point->value[finding.metric], (double)NAN};
+
+        if (transition_feed(&watch->detectors[i], &taken, &finding.transition) == TRANSITION_FOUND)
             out[n++] = finding;
     }
     return n;

@@ -130,7 +130,7 @@ static void an_event_is_printed_as_the_page_shows_it(void **state)
         .metric = METRIC_D_LR,
         .step = 1150,
         .time = 1764000000.25,
-        .transition = {TRANSITION_FALL, 620, 880, 0.5, 0.125, 0.375, 0.9999},
+        .transition = {TRANSITION_FALL, 620, 880, 0.5, 0.125, 0.375, -1},
         .agrees = AGREES_YES,
         .accuracy = {"test_acc", 0.008, 1},
     };
@@ -140,7 +140,7 @@ static void an_event_is_printed_as_the_page_shows_it(void **state)
                 "{\"run\":\"r\",\"layer\":\"head\",\"attempt\":1,\"step\":1150,"
                 "\"time\":1764000000.25,\"kind\":\"transition\",\"metric\":\"d_lr\","
                 "\"direction\":\"fall\",\"start\":620,\"end\":880,\"from\":0.5,\"to\":0.125,"
-                "\"size\":0.375,\"confidence\":0.9999,\"agrees\":true,"
+                "\"size\":0.375,\"agrees\":true,"
                 "\"accuracy\":{\"name\":\"test_acc\",\"from\":0.008,\"to\":1}}");
     f.agrees = AGREES_UNKNOWN;
     f.transition.direction = TRANSITION_RISE;
@@ -148,7 +148,7 @@ static void an_event_is_printed_as_the_page_shows_it(void **state)
                 "{\"run\":\"r\",\"layer\":\"head\",\"attempt\":1,\"step\":1150,"
                 "\"time\":1764000000.25,\"kind\":\"transition\",\"metric\":\"d_lr\","
                 "\"direction\":\"rise\",\"start\":620,\"end\":880,\"from\":0.5,\"to\":0.125,"
-                "\"size\":0.375,\"confidence\":0.9999,\"agrees\":null,\"accuracy\":null}");
+                "\"size\":0.375,\"agrees\":null,\"accuracy\":null}");
 }
 
 static cJSON *flags(uint32_t value)

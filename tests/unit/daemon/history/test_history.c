@@ -805,7 +805,6 @@ static void events_are_those_that_overlap_the_steps(void **state)
     expect_number(answer, "events.0.from", 0.5);
     expect_number(answer, "events.0.to", 0.125);
     expect_number(answer, "events.0.size", 0.375);
-    expect_number(answer, "events.0.confidence", 0.99);
     assert_true(cJSON_IsNull(at(answer, "events.0.agrees")));
     cJSON_Delete(answer);
     record_free(a);
