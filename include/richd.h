@@ -85,8 +85,9 @@ struct richd_options {
     double projector_energy;        /* in (0, 1]; 0: 0.99 */
     uint32_t projector_k;           /* 0: by energy */
     double projector_lambda;        /* 0: 0.01 */
-    const char *const *transitions; /* measures watched for transitions: at most 4 names, ended by
-                                       NULL, which alone means none; NULL: "d_lr" */
+    const char *const *transitions; /* watched for transitions: measures, "scalar:NAME" what is
+                                       logged; at most 4, ended by NULL, which alone means none;
+                                       NULL: "d_debiased" */
     uint32_t spectrum_every;        /* have the features decomposed at the first checkpoint and each
                                        so-many-th after it; 0: when richd_checkpoint_with asks */
     uint32_t spectrum_leading;      /* only so many eigenvalues; 0: all, up to p = 4096 */

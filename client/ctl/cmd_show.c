@@ -326,8 +326,8 @@ static void print_events(const cJSON *events)
         printf("\n");
     cJSON_ArrayForEach(event, events)
     {
-        text_print(member_text(event, "layer", "?"), stdout);
-        fputs(": ", stdout);
+        text_print(member_text(event, "layer", ""), stdout);
+        fputs(cJSON_IsString(member(event, "layer")) ? ": " : "", stdout);
         eventline_print(event, stdout);
         printf("\n");
     }

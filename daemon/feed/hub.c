@@ -69,6 +69,14 @@ void feed_client_request(struct feed_client *client, const char *line, size_t si
 
 /* ---- what is new ----------------------------------------------------------------------------- */
 
+static void note_findings(const struct finding *findings, size_t n, uint64_t *last)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (findings[i].feed_seq > *last)
+            *last = findings[i].feed_seq;
+    }
+}
+
 static uint64_t last_feed_seq(const struct record *record)
 {
     uint64_t last = 0;
@@ -78,9 +86,9 @@ static uint64_t last_feed_seq(const struct record *record)
 
         if (point->measured && point->feed_seq > last)
             last = point->feed_seq;
-        if (point->n_findings > 0 && point->findings[point->n_findings - 1].feed_seq > last)
-            last = point->findings[point->n_findings - 1].feed_seq;
+        note_findings(point->findings, point->n_findings, &last);
     }
+    note_findings(record->findings, record->n_findings, &last);
     for (size_t i = 0; i < record->n_scalars; i++) {
         if (record->scalar_feed_seqs[i] > last)
             last = record->scalar_feed_seqs[i];

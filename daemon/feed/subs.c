@@ -177,14 +177,13 @@ static void take_item(struct history_page *page, cJSON *array, cJSON *item)
     page->n_items += cJSON_AddItemToArray(array, item);
 }
 
-static void collect_findings(const struct sub *sub, const struct record *record,
-                             const struct layer_point *point, struct history_page *page)
+/* `layer` NULL: those of scalars. */
+static void collect_findings(const struct sub *sub, const char *run, const char *layer,
+                             const struct finding *findings, size_t n, struct history_page *page)
 {
-    for (size_t i = 0; i < point->n_findings; i++) {
-        if (point->findings[i].feed_seq > sub->cursor)
-            take_item(
-                page, page->events,
-                finding_to_json(record->run, point->layer, record->attempt, &point->findings[i]));
+    for (size_t i = 0; i < n; i++) {
+        if (findings[i].feed_seq > sub->cursor)
+            take_item(page, page->events, finding_to_json(run, layer, &findings[i]));
     }
 }
 
@@ -198,8 +197,11 @@ static void collect(const struct sub *sub, const struct record *record, struct h
             take_item(page, page->points,
                       point_to_json(record->run, point->layer, record->attempt, &point->point));
         if (sub->kind == CHANGE_EVENTS)
-            collect_findings(sub, record, point, page);
+            collect_findings(sub, record->run, point->layer, point->findings, point->n_findings,
+                             page);
     }
+    if (sub->kind == CHANGE_EVENTS)
+        collect_findings(sub, record->run, NULL, record->findings, record->n_findings, page);
     for (size_t i = 0; i < record->n_scalars && sub->kind == CHANGE_SERIES; i++) {
         if (record->scalar_feed_seqs[i] > sub->cursor)
             take_item(page, page->scalars,

@@ -93,7 +93,9 @@ cJSON *metrics_to_json(void)
 
 static bool add_place(cJSON *object, const char *run, const char *layer, uint32_t attempt)
 {
-    return object && add_text(object, "run", run) && add_text(object, "layer", layer) &&
+    return object && add_text(object, "run", run) &&
+           (layer ? add_text(object, "layer", layer)
+                  : cJSON_AddNullToObject(object, "layer") != NULL) &&
            json_add_integer(object, "attempt", attempt);
 }
 
@@ -134,18 +136,27 @@ cJSON *scalar_to_json(const char *run, uint32_t attempt, int64_t step, double ti
     return NULL;
 }
 
+/* Null below 0. */
+static bool add_step(cJSON *object, const char *name, int64_t step)
+{
+    return step < 0 ? cJSON_AddNullToObject(object, name) != NULL
+                    : json_add_integer(object, name, step);
+}
+
 static bool add_transition(cJSON *object, const struct finding *finding)
 {
     const struct transition *transition = &finding->transition;
 
-    return add_text(object, "kind", "transition") &&
-           add_text(object, "metric", metric_table[finding->metric].name) &&
+    return add_text(object, "kind", "transition") && add_text(object, "metric", finding->metric) &&
            add_text(object, "direction", transition_direction_name(transition->direction)) &&
            json_add_integer(object, "start", transition->start) &&
            json_add_integer(object, "end", transition->end) &&
            json_add_double(object, "from", transition->from) &&
            json_add_double(object, "to", transition->to) &&
-           json_add_double(object, "size", transition->size);
+           json_add_double(object, "size", transition->size) &&
+           json_add_double(object, "n_from", finding->n_from) &&
+           json_add_double(object, "n_to", finding->n_to) &&
+           add_step(object, "returned", transition->returned);
 }
 
 static bool add_agreement(cJSON *object, const struct finding *finding)
@@ -162,12 +173,12 @@ static bool add_agreement(cJSON *object, const struct finding *finding)
            json_add_double(accuracy, "to", finding->accuracy.to);
 }
 
-cJSON *finding_to_json(const char *run, const char *layer, uint32_t attempt,
-                       const struct finding *finding)
+cJSON *finding_to_json(const char *run, const char *layer, const struct finding *finding)
 {
     cJSON *object = cJSON_CreateObject();
 
-    if (add_place(object, run, layer, attempt) && json_add_integer(object, "step", finding->step) &&
+    if (add_place(object, run, layer, finding->attempt) &&
+        json_add_integer(object, "step", finding->step) &&
         json_add_double(object, "time", finding->time) && add_transition(object, finding) &&
         add_agreement(object, finding))
         return object;

@@ -21,8 +21,8 @@ cJSON *point_member_to_json(const struct point *, const struct point_field *);
 cJSON *point_to_json(const char *run, const char *layer, uint32_t attempt, const struct point *);
 cJSON *scalar_to_json(const char *run, uint32_t attempt, int64_t step, double time,
                       const struct scalar *);
-cJSON *finding_to_json(const char *run, const char *layer, uint32_t attempt,
-                       const struct finding *);
+/* `layer` NULL: of a scalar. */
+cJSON *finding_to_json(const char *run, const char *layer, const struct finding *);
 /* SPECTRUM, with the sums PI_hat and PI_star. `n` is the point's. */
 cJSON *spectrum_to_json(const char *run, const char *layer, uint32_t attempt, int64_t step,
                         double n, const struct spectrum *);

@@ -53,12 +53,14 @@ static cJSON *scalar_change(sqlite3_stmt *statement)
                           sql_column_double(statement, CHANGE_COLUMNS + 1), &scalar);
 }
 
-/* The columns of FINDING_COLUMNS. A metric that this program does not know reads as d_lr. */
+/* The columns of FINDING_COLUMNS. */
 static cJSON *finding_change(sqlite3_stmt *statement)
 {
-    int first = FINDING_FEED_SEQ + 1, metric = metric_find(sql_column_text(statement, first + 2));
+    const char *layer = sql_column_text(statement, 1);
+    int first = FINDING_FEED_SEQ + 1;
     struct finding finding = {
-        .metric = metric < 0 ? METRIC_D_LR : (enum metric)metric,
+        .metric = sql_column_text(statement, first + 2),
+        .attempt = (uint32_t)sqlite3_column_int64(statement, 2),
         .step = sqlite3_column_int64(statement, first),
         .time = sql_column_double(statement, first + 1),
         .transition =
@@ -69,16 +71,20 @@ static cJSON *finding_change(sqlite3_stmt *statement)
                 .end = sqlite3_column_int64(statement, first + 5),
                 .from = sql_column_double(statement, first + 6),
                 .to = sql_column_double(statement, first + 7),
+                .returned = -1,
             },
-        .agrees = (enum agreement)sqlite3_column_int(statement, first + 8),
-        .accuracy = {.name = sql_column_text(statement, first + 9),
-                     .from = sql_column_double(statement, first + 10),
-                     .to = sql_column_double(statement, first + 11)},
+        .n_from = sql_column_double(statement, first + 8),
+        .n_to = sql_column_double(statement, first + 9),
+        .agrees = (enum agreement)sqlite3_column_int(statement, first + 10),
+        .accuracy = {.name = sql_column_text(statement, first + 11),
+                     .from = sql_column_double(statement, first + 12),
+                     .to = sql_column_double(statement, first + 13)},
     };
 
     finding.transition.size = fabs(finding.transition.to - finding.transition.from);
-    return finding_to_json(sql_column_text(statement, 0), sql_column_text(statement, 1),
-                           (uint32_t)sqlite3_column_int64(statement, 2), &finding);
+    if (sqlite3_column_type(statement, first + 14) != SQLITE_NULL)
+        finding.transition.returned = sqlite3_column_int64(statement, first + 14);
+    return finding_to_json(sql_column_text(statement, 0), *layer ? layer : NULL, &finding);
 }
 
 static int add_change(struct history_page *page, const struct stream *stream, struct err *err)

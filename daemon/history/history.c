@@ -26,10 +26,15 @@
     " || '/' || name || char(10) || run_group || char(10) || tags), lower(?4)))"
 #define RUN_PAGE " LIMIT ?5 OFFSET ?6"
 
-#define FINDING_COLUMNS                                                                            \
+/* `returned` is the column, or what is left of it. */
+#define FINDING_COLUMNS(returned)                                                                  \
     "SELECT run.id, layer.name, finding.attempt, run.run_key, finding.feed_seq, finding.step,"     \
-    " finding.time, metric, direction, start_step, end_step, level_from, level_to, agrees,"        \
-    " accuracy, accuracy_from, accuracy_to"
+    " finding.time, metric, direction, start_step, end_step, level_from, level_to, n_from, n_to,"  \
+    " agrees, accuracy, accuracy_from, accuracy_to, " returned
+/* The first step that an attempt behind this one has superseded, ?5 when there is none. */
+#define SUPERSEDED_FROM(attempt_of)                                                                \
+    "coalesce((SELECT min(first_step) FROM attempt WHERE attempt.run_key = ?1"                     \
+    " AND attempt.attempt > " attempt_of "), ?5)"
 
 #define POINT_RANGE                                                                                \
     " WHERE point.layer_key = ?1 AND point.attempt = ?2 AND point.step BETWEEN ?3 AND ?4"
@@ -90,25 +95,29 @@ static const char *const statements[SQL_COUNT] = {
                         " CROSS JOIN run ON run.run_key = scalar_name.run_key"
                         " WHERE feed_seq > ?1 ORDER BY feed_seq",
 
-    [SQL_LATEST_FINDINGS] = FINDING_COLUMNS " FROM finding JOIN layer USING (layer_key)"
-                                            " JOIN run USING (run_key)"
-                                            " WHERE (?1 = 0 OR layer.run_key = ?1)"
-                                            " AND finding.feed_seq = (SELECT max(f.feed_seq)"
-                                            " FROM finding f WHERE f.layer_key = layer.layer_key"
-                                            " AND f.metric = finding.metric)"
-                                            " ORDER BY finding.feed_seq",
-    [SQL_NEW_FINDINGS] = FINDING_COLUMNS " FROM finding INDEXED BY finding_by_feed_seq"
-                                         " CROSS JOIN layer USING (layer_key)"
-                                         " CROSS JOIN run USING (run_key)"
-                                         " WHERE finding.feed_seq > ?1 ORDER BY finding.feed_seq",
-    [SQL_FINDINGS] = FINDING_COLUMNS " FROM layer CROSS JOIN finding USING (layer_key)"
-                                     " JOIN run USING (run_key) WHERE layer.run_key = ?1"
-                                     " AND end_step >= ?2 AND start_step <= ?3"
-                                     " AND (?4 OR finding.step < coalesce((SELECT min(first_step)"
-                                     " FROM attempt WHERE attempt.run_key = ?1"
-                                     " AND attempt.attempt > finding.attempt), ?5))"
-                                     " AND (?7 IS NULL OR layer.name = ?7)"
-                                     " ORDER BY start_step, finding.feed_seq LIMIT ?6",
+    [SQL_LATEST_FINDINGS] =
+        FINDING_COLUMNS("returned") " FROM finding JOIN run USING (run_key)"
+                                    " LEFT JOIN layer ON layer.layer_key = finding.layer_key"
+                                    " WHERE (?1 = 0 OR finding.run_key = ?1)"
+                                    " AND finding.feed_seq = (SELECT max(f.feed_seq)"
+                                    " FROM finding f WHERE f.run_key = finding.run_key"
+                                    " AND f.layer_key = finding.layer_key"
+                                    " AND f.metric = finding.metric) ORDER BY finding.feed_seq",
+    [SQL_NEW_FINDINGS] =
+        FINDING_COLUMNS("returned") " FROM finding INDEXED BY finding_by_feed_seq"
+                                    " CROSS JOIN run USING (run_key)"
+                                    " LEFT JOIN layer ON layer.layer_key = finding.layer_key"
+                                    " WHERE finding.feed_seq > ?1 ORDER BY finding.feed_seq",
+    [SQL_FINDINGS] = FINDING_COLUMNS(
+        "CASE WHEN ?4 OR returned < " SUPERSEDED_FROM("returned_attempt") //
+        " THEN returned END") " FROM finding JOIN run USING (run_key)"
+                              " LEFT JOIN layer"
+                              " ON layer.layer_key = finding.layer_key"
+                              " WHERE finding.run_key = ?1"
+                              " AND end_step >= ?2 AND start_step <= ?3"
+                              " AND (?4 OR finding.step < " SUPERSEDED_FROM("finding.attempt") //
+    ") AND (?7 IS NULL OR layer.name = ?7)"
+    " ORDER BY start_step, finding.feed_seq LIMIT ?6",
 
     [SQL_POINTS] = "SELECT point.attempt, @point FROM layer CROSS JOIN point" POINT_RANGE
                    " AND layer.layer_key = ?1 ORDER BY point.step",

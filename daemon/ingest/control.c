@@ -68,27 +68,49 @@ static struct projector open_projector(const struct control_open *open)
     };
 }
 
-/* D_LR when the trainer says nothing. */
+/* "scalar:test_acc" names what the trainer logs, any other name a measure. Asked for by its prefix,
+ * so that a measure with a letter wrong is refused, and not waited for as a scalar for ever. */
+#define SCALAR_PREFIX "scalar:"
+
+static int add_watched_scalar(const char *name, struct watch_list *out, struct nack *nack)
+{
+    size_t size = strlen(name);
+
+    if (size == 0 || size > SCALAR_NAME_MAX)
+        return nack_set(nack, NACK_EPROTO,
+                        "open: transitions: a scalar's name has 1 to %d bytes, not %zu",
+                        SCALAR_NAME_MAX, size);
+    memcpy(out->scalars[out->n_scalars++], name, size + 1);
+    return 0;
+}
+
+static int add_watched(const char *name, struct watch_list *out, struct nack *nack)
+{
+    int metric = metric_find(name);
+
+    assert(out->n + out->n_scalars < RUN_WATCHED_MAX);
+    if (strncmp(name, SCALAR_PREFIX, strlen(SCALAR_PREFIX)) == 0)
+        return add_watched_scalar(name + strlen(SCALAR_PREFIX), out, nack);
+    if (metric < 0)
+        return nack_set(nack, NACK_EPROTO,
+                        "open: transitions: \"%.*s\" is no measure of a point; a scalar is named "
+                        "\"" SCALAR_PREFIX "%.*s\"",
+                        TEXT_MAX / 4, name, TEXT_MAX / 4, name);
+    out->metrics[out->n++] = (enum metric)metric;
+    return 0;
+}
+
 static int read_watched(const cJSON *names, struct watch_list *out, struct nack *nack)
 {
     const cJSON *name;
 
-    *out = (struct watch_list){1, {METRIC_D_LR}};
-    if (!names)
-        return 0;
-    out->n = 0;
+    *out = names ? (struct watch_list){0} : watch_default;
     cJSON_ArrayForEach(name, names)
     {
-        int metric = metric_find(name->valuestring);
-
-        assert(out->n < RUN_WATCHED_MAX);
-        if (metric < 0) {
-            nack_set(nack, NACK_EPROTO, "open: transitions: \"%.*s\" is no measure of a point",
-                     TEXT_MAX, name->valuestring);
+        if (add_watched(name->valuestring, out, nack) < 0) {
             nack->fatal = true; /* nothing can be sent to a run that is not open */
             return -1;
         }
-        out->metrics[out->n++] = (enum metric)metric;
     }
     return 0;
 }

@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "daemon/format/model_json.h"
@@ -9,7 +10,7 @@
 static void alert_event(struct loop *loop, const struct record *record, const char *layer,
                         const struct finding *finding)
 {
-    cJSON *event = finding_to_json(record->run, layer, record->attempt, finding);
+    cJSON *event = finding_to_json(record->run, layer, finding);
     char *text = event ? json_print(event) : NULL, *line = NULL;
     int size = text ? asprintf(&line, "%s\n", text) : -1;
 
@@ -19,17 +20,22 @@ static void alert_event(struct loop *loop, const struct record *record, const ch
         alert_put(loop->alert, line, (size_t)size);
 }
 
-/* Events are few, and logged for those who look afterwards. */
+/* Events are few, and logged for those who look afterwards. `layer` NULL: of a scalar. */
 static void report_event(struct loop *loop, const struct record *record, const char *layer,
                          const struct finding *finding)
 {
     const struct transition *transition = &finding->transition;
+    char returned[32] = "";
 
+    if (finding->feed_seq == 0)
+        return;
+    if (transition->returned >= 0)
+        snprintf(returned, sizeof returned, " returned=%lld", (long long)transition->returned);
     log_info("transition run=%s layer=%s metric=%s direction=%s start=%lld end=%lld from=%.4g"
-             " to=%.4g",
-             record->run, layer, metric_table[finding->metric].name,
+             " to=%.4g%s",
+             record->run, layer ? layer : "", finding->metric,
              transition_direction_name(transition->direction), (long long)transition->start,
-             (long long)transition->end, transition->from, transition->to);
+             (long long)transition->end, transition->from, transition->to, returned);
     if (alert_is_on(loop->alert))
         alert_event(loop, record, layer, finding);
 }
@@ -42,6 +48,8 @@ static void report_events(struct loop *loop, const struct record *record)
         for (size_t k = 0; k < point->n_findings; k++)
             report_event(loop, record, point->layer, &point->findings[k]);
     }
+    for (size_t i = 0; i < record->n_findings; i++)
+        report_event(loop, record, NULL, &record->findings[i]);
 }
 
 /* Why a point of a probe has no s_init; readers see the flag, and both numbers of rows. */

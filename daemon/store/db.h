@@ -17,7 +17,8 @@ struct probe;
 struct record;
 struct representation;
 struct finding;
-struct watch;
+struct open_result;
+struct stored_layer;
 
 enum store_sql {
     SQL_BEGIN,
@@ -45,9 +46,11 @@ enum store_sql {
     SQL_POINT_FIND,
     SQL_POINT_PUT,
     SQL_POINTS_AT,
-    SQL_POINT_VALUES,
+    SQL_PAST_POINTS,
+    SQL_PAST_SCALARS,
     SQL_ACCURACY,
     SQL_FINDING_PUT,
+    SQL_FINDING_RETURN,
     SQL_SPECTRUM_DROP,
     SQL_SPECTRUM_PUT,
     SQL_PROBE_PUT,
@@ -98,15 +101,19 @@ int store_attempt_move(struct store *, const struct record *, uint32_t attempt, 
 /* Notes that the record is stored: a record that comes again is compared with this. */
 int store_attempt_advance(struct store *, const struct record *, bool has_step, struct err *err);
 
-/* Writes a finding of a point, with the accuracy that was logged beside it. */
+/* Writes a finding, with the accuracy that was logged beside it; `layer_key` 0: of a scalar. One
+ * that has returned is written into its row, and gets a new feed sequence: 0 when it has no row,
+ * because it was never told. */
 int store_finding_put(struct store *, const struct record *, int64_t layer_key, struct finding *,
                       struct err *err);
 
-/* Makes a watch of the measures that the record's run watches, and gives it all points of the
- * attempt. `*out` (free with watch_free) is NULL when there are no points, or when nothing is
- * watched. What the watch found is in the table already. */
-int store_finding_replay(struct store *, const struct record *, int64_t layer_key,
-                         struct watch **out, struct err *err);
+/* Adds the layer of the current row of SQL_LAYERS to the answer, `*added`; doubles the array when
+ * `*capacity` is used up. */
+int store_read_layer(sqlite3_stmt *, struct open_result *out, size_t *capacity,
+                     struct stored_layer **added, struct err *err);
+
+/* Shows a run's past to new watches of what the record names, which it then owns. */
+int store_replay(struct store *store, struct record *, struct err *err);
 
 /* Writes the probe of a layer's first window. A probe without rows is passed over, and so is one
  * for a layer that has a probe. */

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "daemon/core/monitor/record.h"
 #include "daemon/store/db.h"
@@ -24,11 +25,13 @@ static const char *const accuracies[] = {
 static int read_accuracy(struct store *store, const struct record *record, const char *name,
                          struct finding *finding, struct err *err)
 {
+    const int64_t values[] = {record->run_key, record->attempt, record->step,
+                              INT64_MAX,       finding->step,   finding->transition.start};
     sqlite3_stmt *statement = store->statement[SQL_ACCURACY];
     int rc;
 
-    SQL_BIND(statement, record->run_key, record->attempt, finding->transition.start, finding->step);
-    sql_bind_text(statement, 5, name);
+    sql_bind_text(statement, 1, name);
+    sql_bind_integers(statement, 2, values, sizeof values / sizeof *values);
     rc = sql_step(statement, err);
     if (rc < 1)
         return rc;
@@ -44,9 +47,6 @@ static int find_agreement(struct store *store, const struct record *record, stru
 {
     double unit;
 
-    finding->agrees = AGREES_UNKNOWN;
-    finding->accuracy.name = NULL;
-    finding->accuracy.from = finding->accuracy.to = NAN;
     for (size_t i = 0; i < N_ACCURACIES; i++) {
         int rc = read_accuracy(store, record, accuracies[i], finding, err);
 
@@ -60,55 +60,76 @@ static int find_agreement(struct store *store, const struct record *record, stru
             finding->accuracy.to - finding->accuracy.from > RISE * unit ? AGREES_YES : AGREES_NO;
         return 0;
     }
-    finding->accuracy.from = finding->accuracy.to = NAN;
+    finding->accuracy.from = finding->accuracy.to = NAN; /* one side may have been read */
     return 0;
+}
+
+/* The list's own text for a name that was read. */
+static const char *accuracy_name(const char *name)
+{
+    for (size_t i = 0; i < N_ACCURACIES; i++) {
+        if (strcmp(accuracies[i], name) == 0)
+            return accuracies[i];
+    }
+    return NULL;
+}
+
+static int put_return(struct store *store, const struct record *record, int64_t layer_key,
+                      struct finding *finding, struct err *err)
+{
+    sqlite3_stmt *statement = store->statement[SQL_FINDING_RETURN];
+    uint64_t next = store->feed_seq + 1;
+    int rc;
+
+    finding->feed_seq = 0;
+    SQL_BIND(statement, record->run_key, layer_key, finding->attempt, finding->step,
+             finding->transition.returned, record->attempt, (int64_t)next);
+    sql_bind_text(statement, 8, finding->metric);
+    rc = sql_step(statement, err);
+    if (rc < 1)
+        return rc;
+    store->feed_seq = finding->feed_seq = next;
+    finding->agrees = (enum agreement)sqlite3_column_int(statement, 0);
+    finding->accuracy.name = accuracy_name(sql_column_text(statement, 1));
+    finding->accuracy.from = sql_column_double(statement, 2);
+    finding->accuracy.to = sql_column_double(statement, 3);
+    rc = sql_row_check(statement, err);
+    return rc < 0 ? rc : sql_run(statement, err);
+}
+
+static int put_new(struct store *store, const struct record *record, int64_t layer_key,
+                   struct finding *finding, struct err *err)
+{
+    const struct transition *transition = &finding->transition;
+    sqlite3_stmt *statement = store->statement[SQL_FINDING_PUT];
+    int rc = 0;
+
+    finding->agrees = AGREES_UNKNOWN;
+    finding->accuracy.name = NULL;
+    finding->accuracy.from = finding->accuracy.to = NAN;
+    if (layer_key != 0) /* an accuracy would agree with itself */
+        rc = find_agreement(store, record, finding, err);
+    if (rc < 0)
+        return rc;
+    finding->feed_seq = ++store->feed_seq;
+    SQL_BIND(statement, record->run_key, layer_key, finding->attempt, finding->step,
+             transition->direction, transition->start, transition->end, finding->agrees,
+             (int64_t)finding->feed_seq);
+    sql_bind_text(statement, 10, finding->metric);
+    sql_bind_double(statement, 11, finding->time);
+    sql_bind_double(statement, 12, transition->from);
+    sql_bind_double(statement, 13, transition->to);
+    sql_bind_double(statement, 14, finding->n_from);
+    sql_bind_double(statement, 15, finding->n_to);
+    sql_bind_text(statement, 16, finding->accuracy.name);
+    sql_bind_double(statement, 17, finding->accuracy.from);
+    sql_bind_double(statement, 18, finding->accuracy.to);
+    return sql_run(statement, err);
 }
 
 int store_finding_put(struct store *store, const struct record *record, int64_t layer_key,
                       struct finding *finding, struct err *err)
 {
-    const struct transition *transition = &finding->transition;
-    sqlite3_stmt *statement = store->statement[SQL_FINDING_PUT];
-    int rc = find_agreement(store, record, finding, err);
-
-    if (rc < 0)
-        return rc;
-    finding->feed_seq = ++store->feed_seq;
-    SQL_BIND(statement, layer_key, record->attempt, finding->step, transition->direction,
-             transition->start, transition->end, finding->agrees, (int64_t)finding->feed_seq);
-    sql_bind_text(statement, 9, metric_table[finding->metric].name);
-    sql_bind_double(statement, 10, finding->time);
-    sql_bind_double(statement, 11, transition->from);
-    sql_bind_double(statement, 12, transition->to);
-    sql_bind_text(statement, 13, finding->accuracy.name);
-    sql_bind_double(statement, 14, finding->accuracy.from);
-    sql_bind_double(statement, 15, finding->accuracy.to);
-    return sql_run(statement, err);
-}
-
-int store_finding_replay(struct store *store, const struct record *record, int64_t layer_key,
-                         struct watch **out, struct err *err)
-{
-    sqlite3_stmt *statement = store->statement[SQL_POINT_VALUES];
-    struct finding found_before[RUN_WATCHED_MAX];
-    struct point point = {0};
-    int rc;
-
-    *out = NULL;
-    if (record->open.watched.n == 0)
-        return 0;
-    SQL_BIND(statement, layer_key, record->opened.attempt);
-    while ((rc = sql_step(statement, err)) == 1) {
-        if (!*out)
-            *out = watch_new(&record->open.watched);
-        if (!*out) {
-            sqlite3_reset(statement);
-            return err_set(err, -ENOMEM, "out of memory");
-        }
-        point.step = sqlite3_column_int64(statement, 0);
-        for (int i = 0; i < METRIC_COUNT; i++)
-            point.value[i] = sql_column_double(statement, 1 + i);
-        watch_feed(*out, &point, found_before);
-    }
-    return rc;
+    return finding->transition.returned < 0 ? put_new(store, record, layer_key, finding, err)
+                                            : put_return(store, record, layer_key, finding, err);
 }

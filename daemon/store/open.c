@@ -96,9 +96,8 @@ static int resume_attempt(struct store *store, struct record *record,
     return store_attempt_move(store, record, record->opened.attempt, STATE_OPEN, err);
 }
 
-/* Adds the layer of the current row; doubles the array when `*capacity` is used up. */
-static int read_layer(sqlite3_stmt *statement, struct open_result *out, size_t *capacity,
-                      struct err *err)
+int store_read_layer(sqlite3_stmt *statement, struct open_result *out, size_t *capacity,
+                     struct stored_layer **added, struct err *err)
 {
     struct stored_layer *layer;
 
@@ -117,18 +116,8 @@ static int read_layer(sqlite3_stmt *statement, struct open_result *out, size_t *
     layer->rows_offered = (uint64_t)sqlite3_column_int64(statement, 4);
     layer->watch = NULL;
     layer->probe = (struct probe){0};
+    *added = layer;
     return sql_row_check(statement, err);
-}
-
-/* What else is known of the layer of the current row. */
-static int read_layer_past(struct store *store, const struct record *record, int64_t layer_key,
-                           struct stored_layer *layer, struct err *err)
-{
-    int rc = store_finding_replay(store, record, layer_key, &layer->watch, err);
-
-    if (rc < 0 || record->open.probe_bytes <= 0)
-        return rc;
-    return store_probe_read(store, layer_key, &layer->probe, err);
 }
 
 static int read_layers(struct store *store, struct record *record, struct err *err)
@@ -139,10 +128,11 @@ static int read_layers(struct store *store, struct record *record, struct err *e
 
     SQL_BIND(statement, record->opened.run_key, record->opened.attempt);
     while ((rc = sql_step(statement, err)) == 1) {
-        rc = read_layer(statement, &record->opened, &capacity, err);
-        if (rc == 0)
-            rc = read_layer_past(store, record, sqlite3_column_int64(statement, 5),
-                                 &record->opened.layers[record->opened.n_layers - 1], err);
+        struct stored_layer *layer = NULL;
+
+        rc = store_read_layer(statement, &record->opened, &capacity, &layer, err);
+        if (rc == 0 && record->open.probe_bytes > 0)
+            rc = store_probe_read(store, sqlite3_column_int64(statement, 5), &layer->probe, err);
         if (rc < 0)
             break;
     }

@@ -77,6 +77,8 @@ static int put_log(struct store *store, struct record *record, struct err *err)
 
     for (size_t i = 0; rc == 0 && i < record->n_scalars; i++)
         rc = put_scalar(store, record, i, err);
+    for (size_t i = 0; rc == 0 && i < record->n_findings; i++)
+        rc = store_finding_put(store, record, 0, &record->findings[i], err);
     if (rc < 0)
         return rc;
     SQL_BIND(statement, record->run_key);
@@ -138,6 +140,8 @@ int store_record_apply(struct store *store, struct record *record, struct err *e
                              : store_checkpoint_put(store, record, err);
     case RECORD_RECALL:
         return store_checkpoint_recall(store, record, err);
+    case RECORD_REPLAY:
+        return store_replay(store, record, err);
     case RECORD_LOG:
         return stored_before ? 0 : put_log(store, record, err);
     case RECORD_CLOSE:

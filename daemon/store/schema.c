@@ -91,6 +91,25 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
     "CREATE TABLE representation(layer_key INTEGER NOT NULL REFERENCES layer,"
     " attempt INTEGER NOT NULL, step INTEGER NOT NULL, ordinal INTEGER NOT NULL,"
     " n_rows INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY(layer_key, attempt, step));",
+
+    /* A transition may return: `returned` is the step at which it was found to have, and
+     * returned_attempt its attempt. layer_key 0: of a scalar, whose name stands in `metric`. The
+     * confidence is gone. */
+    "CREATE TABLE transition(run_key INTEGER NOT NULL REFERENCES run, layer_key INTEGER NOT NULL,"
+    " attempt INTEGER NOT NULL, step INTEGER NOT NULL, metric TEXT NOT NULL, time REAL,"
+    " direction INTEGER NOT NULL, start_step INTEGER NOT NULL, end_step INTEGER NOT NULL,"
+    " level_from REAL, level_to REAL, n_from REAL, n_to REAL, returned INTEGER,"
+    " returned_attempt INTEGER, agrees INTEGER NOT NULL, accuracy TEXT, accuracy_from REAL,"
+    " accuracy_to REAL, feed_seq INTEGER NOT NULL,"
+    " PRIMARY KEY(run_key, layer_key, attempt, step, metric)) WITHOUT ROWID;"
+    "INSERT INTO transition(run_key, layer_key, attempt, step, metric, time, direction, start_step,"
+    " end_step, level_from, level_to, agrees, accuracy, accuracy_from, accuracy_to, feed_seq)"
+    " SELECT run_key, layer_key, attempt, step, metric, time, direction, start_step, end_step,"
+    " level_from, level_to, agrees, accuracy, accuracy_from, accuracy_to, feed_seq"
+    " FROM finding JOIN layer USING(layer_key);"
+    "DROP TABLE finding;"
+    "ALTER TABLE transition RENAME TO finding;"
+    "CREATE INDEX finding_by_feed_seq ON finding(feed_seq);",
 };
 
 int store_schema_recognise(sqlite3 *database, int64_t *version, struct err *err)

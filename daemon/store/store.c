@@ -22,6 +22,16 @@
     " PRAGMA journal_size_limit = " WAL_SIZE_LIMIT "; PRAGMA foreign_keys = ON;"                   \
     " PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY"
 
+/* The first step of attempt `a` that is not part of the run's series as attempt ?3 of run ?2 sees
+ * it: a newer one has superseded it, or ?3 does with its first message, of step ?4 while none of it
+ * is stored. ?5 is beyond all steps. */
+#define PAST_END                                                                                   \
+    "CASE a.attempt WHEN ?3 THEN ?5 ELSE"                                                          \
+    " min(coalesce((SELECT first_step FROM attempt b WHERE b.run_key = ?2 AND b.attempt = ?3), "   \
+    "?4),"                                                                                         \
+    " coalesce((SELECT min(first_step) FROM attempt b WHERE b.run_key = ?2"                        \
+    " AND b.attempt > a.attempt), ?5)) END"
+
 static const char *const statements[SQL_COUNT] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
     [SQL_COMMIT] = "COMMIT",
@@ -72,16 +82,29 @@ static const char *const statements[SQL_COUNT] = {
                       " ON point.layer_key = layer.layer_key AND point.attempt = ?2"
                       " AND point.step = ?3 WHERE layer.run_key = ?1 ORDER BY layer.layer_key",
 
-    [SQL_POINT_VALUES] = "SELECT step @measures FROM point WHERE layer_key = ?1 AND attempt = ?2"
-                         " ORDER BY step",
-    [SQL_ACCURACY] = "SELECT (SELECT max(value) FROM scalar WHERE name_key = n.name_key"
-                     " AND attempt = ?2 AND step <= ?3), (SELECT max(value) FROM scalar"
-                     " WHERE name_key = n.name_key AND attempt = ?2 AND step > ?3 AND step <= ?4)"
-                     " FROM scalar_name n WHERE n.run_key = ?1 AND n.name = ?5",
-    [SQL_FINDING_PUT] = "REPLACE INTO finding(layer_key, attempt, step, direction, start_step,"
-                        " end_step, agrees, feed_seq, metric, time, level_from, level_to,"
-                        " accuracy, accuracy_from, accuracy_to)"
-                        " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [SQL_PAST_POINTS] = "SELECT a.attempt, @point FROM layer CROSS JOIN attempt a CROSS JOIN point"
+                        " ON point.layer_key = ?1 AND point.attempt = a.attempt"
+                        " AND point.step < " PAST_END " WHERE layer.layer_key = ?1"
+                        " AND a.run_key = ?2 AND a.attempt <= ?3 ORDER BY a.attempt, point.step",
+    [SQL_PAST_SCALARS] = "SELECT a.attempt, s.step, s.time, s.value FROM scalar_name n"
+                         " CROSS JOIN attempt a CROSS JOIN scalar s ON s.name_key = n.name_key"
+                         " AND s.attempt = a.attempt AND s.step < " PAST_END
+                         " WHERE n.name = ?1 AND n.run_key = ?2 AND a.run_key = ?2"
+                         " AND a.attempt <= ?3 ORDER BY a.attempt, s.step",
+    [SQL_ACCURACY] = "SELECT max(CASE WHEN s.step <= ?7 THEN value END),"
+                     " max(CASE WHEN s.step > ?7 THEN value END) FROM scalar_name n"
+                     " CROSS JOIN attempt a CROSS JOIN scalar s ON s.name_key = n.name_key"
+                     " AND s.attempt = a.attempt AND s.step < " PAST_END
+                     " WHERE n.name = ?1 AND n.run_key = ?2 AND a.run_key = ?2"
+                     " AND a.attempt <= ?3 AND s.step <= ?6",
+    [SQL_FINDING_PUT] =
+        "REPLACE INTO finding(run_key, layer_key, attempt, step, direction, start_step, end_step,"
+        " agrees, feed_seq, metric, time, level_from, level_to, n_from, n_to, accuracy,"
+        " accuracy_from, accuracy_to) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [SQL_FINDING_RETURN] = "UPDATE finding SET returned = ?5, returned_attempt = ?6, feed_seq = ?7"
+                           " WHERE run_key = ?1 AND layer_key = ?2 AND attempt = ?3 AND step = ?4"
+                           " AND metric = ?8 RETURNING agrees, accuracy, accuracy_from,"
+                           " accuracy_to",
     [SQL_SPECTRUM_DROP] = "DELETE FROM spectrum WHERE layer_key = ?1 AND attempt = ?2"
                           " AND step = ?3",
     [SQL_SPECTRUM_PUT] = "INSERT INTO spectrum(layer_key, attempt, step, rank, rank_targets,"

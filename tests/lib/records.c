@@ -24,7 +24,7 @@ struct record *record_open(const char *run, const char *writer, uint32_t attempt
     r->open.writer = need(strdup(writer));
     r->open.attempt = attempt;
     r->open.resume = resume;
-    r->open.watched = (struct watch_list){1, {METRIC_D_LR}};
+    r->open.watched = (struct watch_list){.n = 1, .metrics = {METRIC_D_LR}};
     return r;
 }
 
@@ -69,10 +69,13 @@ void record_add_finding(struct record *r, struct layer_point *lp, enum metric me
                         int64_t end)
 {
     lp->findings[lp->n_findings++] = (struct finding){
-        .metric = metric,
+        .metric = metric_table[metric].name,
+        .attempt = r->attempt,
         .step = r->step,
         .time = r->time,
         .transition = {TRANSITION_FALL, start, end, 0.5, 0.125, 0.375, -1},
+        .n_from = 512,
+        .n_to = 1024,
     };
 }
 

@@ -767,7 +767,7 @@ static struct event open_event(struct world *world, const struct conn *conn,
 
     record->open.writer = must(strdup(conn->trainer->writer));
     record->open.attempt = letter->attempt;
-    record->open.watched = (struct watch_list){2, {METRIC_D_LR, METRIC_PR}};
+    record->open.watched = (struct watch_list){.n = 2, .metrics = {METRIC_D_LR, METRIC_PR}};
     record->open.resume = one_in(world, 50) ? RESUME_NEVER : RESUME_ALLOW;
     event.open.record = record;
     event.open.window = conn->trainer->window;

@@ -39,12 +39,14 @@ void eventline_print(const cJSON *event, FILE *out)
         text_print(member_text(event, "kind", "?"), out);
         return;
     }
-    fputs("transition: ", out);
+    fputs(cJSON_IsNumber(member(event, "returned")) ? "excursion: " : "transition: ", out);
     text_print(member_text(event, "metric", "?"), out);
     fputs(falls ? " falls " : " rises ", out);
     print_way(event, out);
     fprintf(out, " over steps %.0f-%.0f", member_number(event, "start"),
             member_number(event, "end"));
+    if (cJSON_IsNumber(member(event, "returned")))
+        fprintf(out, ", back by %.0f", member_number(event, "returned"));
     print_accuracy(event, out);
 }
 

@@ -18,7 +18,12 @@ def opened_with(daemon, **arguments):
 
 @pytest.mark.parametrize(
     "transitions, said",
-    [(("d_lr", "pr"), ["d_lr", "pr"]), (["nc1"], ["nc1"]), ((), [])],
+    [
+        (("d_lr", "pr"), ["d_lr", "pr"]),
+        (["d_lr"], ["d_lr"]),
+        (["nc1", "scalar:test_acc"], ["nc1", "scalar:test_acc"]),
+        ((), []),
+    ],
 )
 def test_open_says_what_is_watched(daemon, transitions, said):
     assert opened_with(daemon, transitions=transitions) == {"metrics": said}
@@ -30,7 +35,7 @@ def test_open_leaves_the_default_to_the_daemon(daemon):
 
 @pytest.mark.parametrize(
     "transitions",
-    ["pr", None, 3, ["pr", 1], ["pr", "pr"], ["d_lr", "pr", "u", "nc1", "rankme"]],
+    ["pr", 3, ["pr", 1], ["pr", "pr"], ["d_lr", "pr", "u", "nc1", "rankme"]],
 )
 def test_malformed_transitions_are_found_at_once(transitions):
     with pytest.raises(ValueError, match="transitions"):

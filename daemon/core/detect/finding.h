@@ -1,12 +1,12 @@
-/* A transition that was found in a layer's series, with what belongs to it: the measure, the point
- * that completed it, and whether an accuracy on held-out data rose with it. Plain values, made by
- * the core and the store, carried by the feed; any thread. transition.h finds it. */
+/* A transition that was found in a series, with what belongs to it: the measure or scalar, the
+ * point that completed it, the rows behind it, and whether an accuracy on held-out data rose with
+ * it. Plain values, made by the core and the store, carried by the feed; any thread. transition.h
+ * finds it. */
 #pragma once
 
 #include <stdint.h>
 
 #include "daemon/core/detect/transition.h"
-#include "proto/base/metric.h"
 
 /* Whether the accuracy on data that was held out rose with a transition. */
 enum agreement {
@@ -15,16 +15,21 @@ enum agreement {
     AGREES_YES,
 };
 
-/* A transition and where it belongs; an EVENT to readers (proto/FEED.md). */
+/* A transition and where it belongs; an EVENT to readers (proto/FEED.md). It is told when it is
+ * found, and once more when it has returned: the run, the layer, `metric`, `attempt` and `step`
+ * name it both times. */
 struct finding {
-    enum metric metric;
+    const char *metric; /* the measure or scalar. Borrowed: from a table, the record, or a row */
+    uint32_t attempt;   /* of the point that completed it */
+    int64_t step;
+    double time; /* that point's, seconds since 1970 */
     struct transition transition;
-    int64_t step; /* of the point that completed it */
-    double time;  /* that point's, seconds since 1970 */
+    double n_from, n_to; /* rows of the points before and after it, their mean; NaN: not known */
     enum agreement agrees;
     struct {
         const char *name; /* NULL: none was logged. Borrowed: from the store's list, or a row */
         double from, to;  /* largest value until the start, and from there to `step` */
     } accuracy;
-    uint64_t feed_seq; /* filled by the store: place in the order of all things stored */
+    uint64_t feed_seq; /* filled by the store: place in the order of all things stored; 0: it
+                        * returns and was never told, so nobody hears of it */
 };

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <math.h>
+#include <stdint.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,8 +68,8 @@ static size_t bury_dead(struct scan *scan)
 /* Whether the features of the kept rows are all >= 0; false where no row was kept. */
 static bool is_never_negative(const struct moments *m)
 {
-    struct reservoir_group groups[RESERVOIR_RUNS];
-    size_t n = m->reservoir ? reservoir_groups(m->reservoir, groups) : 0;
+    struct reservoir_group groups[RESERVOIR_GROUPS];
+    size_t n = m->reservoir ? reservoir_groups(m->reservoir, SIZE_MAX, groups) : 0;
 
     for (size_t g = 0; g < n; g++) {
         const double *x = m->reservoir->x + groups[g].at * m->p;

@@ -200,6 +200,10 @@ void monitor_on_checkpoint(struct monitor *monitor, const struct event *event, s
         refuse_totals(run, event->checkpoint.seq, wrong, out);
         return;
     }
+    if (monitor_ask_past(run, event->checkpoint.step, out) < 0) {
+        refuse_without_memory(run, event->checkpoint.seq, out);
+        return;
+    }
     record = checkpoint_record(run, event, again ? RECORD_RECALL : RECORD_CHECKPOINT);
     entry = record ? run_add_entry(run, record, record->n_points) : NULL;
     if (!entry) {
@@ -224,11 +228,12 @@ void monitor_on_log(struct monitor *monitor, const struct event *event, struct a
         record_free(event->log);
         return;
     }
-    if (!run_add_entry(run, event->log, 0)) {
+    if (monitor_ask_past(run, event->log->step, out) < 0 || !run_add_entry(run, event->log, 0)) {
         refuse_without_memory(run, event->log->seq, out);
         record_free(event->log);
         return;
     }
+    monitor_watch_log(run, event->log);
     note_taken(run, event->log->seq);
     run_store_ready(run, out);
 }

@@ -28,12 +28,6 @@ static void finish_batches(struct monitor *monitor, struct run *run, struct list
     }
 }
 
-/* A layer's marks come home in the order of its checkpoints, and are stored in it. */
-static void look_for_transitions(struct layer *layer, struct layer_point *point)
-{
-    point->n_findings = watch_feed(layer->watch, &point->point, point->findings);
-}
-
 /* What the trainer says of the network holds for each of its layers. */
 static void add_reported(const struct record *record, struct point *point)
 {
@@ -54,7 +48,7 @@ static void finish_mark(struct run *run, struct layer *layer, struct mark *mark,
     point->rows_offered = mark->rows_offered;
     if (point->measured) {
         add_reported(entry->record, &point->point);
-        look_for_transitions(layer, point);
+        monitor_watch_point(run, layer, point);
     }
     assert(entry->n_pending > 0);
     entry->n_pending--;
@@ -153,7 +147,9 @@ static void on_entry_stored(struct monitor *monitor, struct journal_entry *entry
     assert(entry->lent && run->n_lent > 0);
     run->n_lent--;
     entry->lent = false;
-    if (rc == 0)
+    if (rc == 0 && entry->record->kind == RECORD_REPLAY)
+        monitor_take_past(run, entry);
+    else if (rc == 0)
         complete(monitor, run, entry, out);
     else if (rc == -ENOSPC || rc == -ENOMEM)
         run->store_waits = true;

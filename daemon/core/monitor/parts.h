@@ -1,7 +1,7 @@
 /* What the parts of the engine share: the monitor itself, and the event handlers. monitor.c,
- * runs.c, open.c, batches.c, control.c and done.c include this; nobody else does. monitor.h
- * describes the way through them. Tested with its files by test_monitor.c, of tests/unit and of
- * tests/sim. */
+ * runs.c, open.c, batches.c, control.c, watches.c and done.c include this; nobody else does.
+ * monitor.h describes the way through them. Tested with its files by test_monitor.c, of tests/unit
+ * and of tests/sim. */
 #pragma once
 
 #include "daemon/core/monitor/monitor.h"
@@ -61,6 +61,18 @@ void monitor_flush(struct run *, struct actions *);
 void monitor_on_checkpoint(struct monitor *, const struct event *, struct actions *);
 void monitor_on_log(struct monitor *, const struct event *, struct actions *);
 void monitor_on_close(struct monitor *, const struct event *, struct actions *);
+
+/* ---- what is watched (watches.c) ------------------------------------------------------------- */
+
+/* Before the first message of an attempt, whose step is given, is taken: has the store bring the
+ * watches of a run with a past up to that step. Returns 0, or -1 without memory. */
+int monitor_ask_past(struct run *, int64_t step, struct actions *);
+/* The watches came home with the entry, which is taken. */
+void monitor_take_past(struct run *, struct journal_entry *);
+/* Shows the layer's watch a point that was measured, and the run's watch a log; later, when the
+ * past is not known yet. */
+void monitor_watch_point(struct run *, struct layer *, struct layer_point *);
+void monitor_watch_log(struct run *, struct record *log);
 
 /* ---- what comes home from pool and store (done.c) ------------------------------------------- */
 

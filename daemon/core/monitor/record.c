@@ -21,6 +21,7 @@ void open_result_release(struct open_result *result)
         watch_free(result->layers[i].watch);
         probe_release(&result->layers[i].probe);
     }
+    watch_free(result->scalar_watch);
     free(result->layers);
     *result = (struct open_result){0};
 }

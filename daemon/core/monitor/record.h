@@ -24,6 +24,8 @@ enum record_kind {
     RECORD_CLOSE,      /* the trainer's last word on this attempt */
     RECORD_LOST,       /* the trainer went without one */
     RECORD_RECALL, /* writes nothing: read the points of a checkpoint again, for its second ack */
+    RECORD_REPLAY, /* writes nothing: show the run's past to its watches. `step` is that of the
+                      message before which the attempt has none */
 };
 
 /* What the trainer said of its run. Texts are owned by the record; tags and config are JSON. */
@@ -47,13 +49,13 @@ struct stored_layer {
     uint32_t c;
     uint64_t batch_seq;    /* last batch of this attempt that a stored checkpoint covers */
     uint64_t rows_offered; /* rows offered up to where the next window begins */
-    struct watch *watch;   /* that has seen the attempt's points; NULL: there are none, or
-                              nothing is watched. Owned by the record */
+    struct watch *watch;   /* of REPLAY: that has seen the layer's past, of which the attempt
+                              supersedes nothing; NULL: there is none. Owned by the record */
     struct probe probe;    /* the first window's, when wanted; without rows: there is none.
                               Owned by the record */
 };
 
-/* Filled by the store for RECORD_OPEN. */
+/* Filled by the store for RECORD_OPEN; for RECORD_REPLAY the layers' names and the watches. */
 struct open_result {
     int64_t run_key; /* the store's number for the run; every later record carries it */
     uint32_t attempt;
@@ -63,6 +65,7 @@ struct open_result {
     int64_t last_step;
     struct stored_layer *layers; /* of the run; owned by the record */
     size_t n_layers;
+    struct watch *scalar_watch; /* of REPLAY; owned by the record */
 };
 
 /* One layer's share of a checkpoint. */
@@ -78,7 +81,7 @@ struct layer_point {
     enum probe_problem probe_problem;     /* with FLAG_PROBE_DIFFERS: why; in memory only */
     uint64_t
         feed_seq; /* filled by the store when measured: place in the order of all things stored */
-    size_t n_findings;                        /* transitions that this point completed */
+    size_t n_findings;                        /* transitions that it completed, or that returned */
     struct finding findings[RUN_WATCHED_MAX]; /* the store fills in the accuracies */
 };
 
@@ -96,7 +99,7 @@ struct record {
     double time;      /* seconds since 1970 */
     bool failed;      /* CLOSE: the trainer said "failed" */
 
-    struct record_open open;    /* OPEN */
+    struct record_open open;    /* OPEN; of REPLAY what is watched */
     struct open_result opened;  /* OPEN, filled by the store */
     struct layer_point *points; /* CHECKPOINT; RECALL, filled by the store */
     size_t n_points;
@@ -104,6 +107,8 @@ struct record {
     struct scalar *scalars;        /* LOG */
     uint64_t *scalar_feed_seqs;    /* LOG, filled by the store; as long as scalars */
     size_t n_scalars;
+    size_t n_findings; /* LOG: transitions that it completed, or that returned */
+    struct finding findings[RUN_WATCHED_MAX];
 
     /* The outcome, filled by the store: 0, or -EEXIST (RESUME_NEVER), -ENOENT (RESUME_MUST),
      * -EBUSY (attempt held by another writer), -ESTALE (a newer attempt exists), -EIO and other

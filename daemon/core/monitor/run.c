@@ -25,7 +25,8 @@ struct run *run_new(const struct record *open, struct window window, peer_id pee
     run->window = window;
     run->watched = open->open.watched;
     run->peer = peer;
-    if (!run->writer) {
+    run->scalar_watch = watch_new_scalars(&run->watched);
+    if (!run->writer || !run->scalar_watch) {
         run_free(run);
         return NULL;
     }
@@ -62,6 +63,7 @@ void run_free(struct run *run)
     }
     list_remove(&run->link);
     list_remove(&run->peer_link);
+    watch_free(run->scalar_watch);
     free(run->writer);
     free(run);
 }
@@ -82,17 +84,14 @@ int run_take_stored(struct run *run, struct open_result *result)
             return -ENOMEM;
         layer->last_seq = stored->batch_seq;
         layer->rows_offered = stored->rows_offered;
-        if (stored->watch) {
-            watch_free(layer->watch);
-            layer->watch = stored->watch;
-            stored->watch = NULL;
-        }
         layer->probe = stored->probe;
         stored->probe = (struct probe){0};
         if (run->window.kind == WINDOW_CHECKPOINT)
             layer->window_offered =
                 stored->rows_offered; /* of longer windows the old rows are missing */
     }
+    run->watching = result->created || run->watched.n + run->watched.n_scalars == 0 ? RUN_WATCHES
+                                                                                    : RUN_HAS_PAST;
     run_move(run, RUN_OPEN);
     return 0;
 }
@@ -175,6 +174,7 @@ struct journal_entry *run_add_entry(struct run *run, struct record *record, size
     entry->run = run;
     entry->record = record;
     record->entry = entry;
+    snprintf(record->run, sizeof record->run, "%s", run->id);
     record->run_key = run->run_key;
     record->attempt = run->attempt;
     list_append(&run->journal, &entry->link);
@@ -197,6 +197,8 @@ void run_store_ready(struct run *run, struct actions *out)
         action->record = entry->record;
         entry->lent = true;
         run->n_lent++;
+        if (entry->record->kind == RECORD_REPLAY)
+            break; /* what it brings has to see what comes behind it */
     }
 }
 

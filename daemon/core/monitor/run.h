@@ -27,6 +27,17 @@ enum run_state {
     RUN_STATE_COUNT,
 };
 
+/* How far the watches of a run are.
+ *
+ *     HAS_PAST ---> ASKED_PAST ---> WATCHES
+ *
+ * A run without a past, or that watches nothing, begins with the last. */
+enum run_watching {
+    RUN_HAS_PAST,   /* points or scalars of it were stored, which they have not seen */
+    RUN_ASKED_PAST, /* the store shows it to them */
+    RUN_WATCHES,    /* they see what comes */
+};
+
 /* A control message on its way to the disk. */
 struct journal_entry {
     struct list link;
@@ -50,6 +61,8 @@ struct run {
     struct projector projector;
     struct spectrum_policy spectrum;
     struct watch_list watched;
+    enum run_watching watching;
+    struct watch *scalar_watch;
     bool has_probe;         /* each window of a layer has the same rows */
     uint64_t n_checkpoints; /* taken while the run is here, as the policy counts them */
     struct list layers;
@@ -80,8 +93,8 @@ void run_move(struct run *, enum run_state);
 /* Frees a run that has no job and no record out, its layers and its journal. NULL is fine. */
 void run_free(struct run *);
 
-/* Opens the run with what the store answered: layers with their watches and probes, sequence
- * numbers. Returns 0, or -ENOMEM, with the run still opening. */
+/* Opens the run with what the store answered: layers with their probes, sequence numbers. Returns
+ * 0, or -ENOMEM, with the run still opening. */
 int run_take_stored(struct run *, struct open_result *);
 
 struct layer *run_layer(const struct run *, const char *name);

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from fall import BEHIND, PLATEAU, advance, all_steps
+from fall import BEHIND, PLATEAU, advance, all_steps, rows
 from harness import Feed, richd, wait_until
 
 
@@ -57,13 +57,14 @@ def test_a_transition_is_reported(daemon, events_of):
         (event,) = read()
     assert {k: event[k] for k in ("run", "layer", "attempt", "kind", "metric", "direction",
                                   "agrees")} == \
-        {"run": "run", "layer": "head", "attempt": 1, "kind": "transition", "metric": "d_lr",
+        {"run": "run", "layer": "head", "attempt": 1, "kind": "transition", "metric": "d_debiased",
          "direction": "fall", "agrees": True}
     assert event["accuracy"] == {"name": "test_acc", "from": 0.1, "to": 1.0}
     assert 370 <= event["start"] <= 400 <= event["end"] <= 430
     assert event["from"] > 0.5 and event["to"] < 0.1
     assert abs(event["size"] - (event["from"] - event["to"])) < 1e-12
     assert 400 < event["step"] <= 10 * (PLATEAU + BEHIND)
+    assert (event["n_from"], event["n_to"], event["returned"]) == (256, 256, None)
     assert daemon.rpc("event.query", run="run") == {"run": "run", "events": [event]}
     assert daemon.rpc("event.query", run="run", to=300)["events"] == []
     # the latest, and once only for who goes on
@@ -75,10 +76,10 @@ def test_a_transition_is_reported(daemon, events_of):
     text = daemon.richctl("show", "run")
     sentence = next(line for line in text.splitlines() if line.startswith("head: transition: "))
     assert sentence.endswith(", grokking-like: test_acc 0.1000 -> 1.0000")
-    assert "transition: d_lr falls" in daemon.richctl("plot", "run", "--width", "120")
+    assert "transition: d_debiased falls" in daemon.richctl("plot", "run", "--width", "120")
     assert daemon.richctl_json("show", "run")[0]["events"] == [event]
     assert daemon.richctl_json("tail", "run", "--since", "0", "--count", "60")[60:] == [event]
-    assert " transition run=run layer=head metric=d_lr direction=fall " in daemon.output
+    assert " transition run=run layer=head metric=d_debiased direction=fall " in daemon.output
 
 
 def test_nobody_speaks_of_grokking_without_an_accuracy(daemon):
@@ -111,13 +112,63 @@ def test_a_restart_in_the_middle_of_it_does_no_harm(daemon, end):
     assert {**straight, "run": "run", "time": event["time"]} == event
 
 
-def test_a_new_attempt_begins_anew(daemon):
+def test_a_resume_in_the_middle_of_it_does_no_harm(daemon):
+    """The trainer crashed in the fall, and goes on from a checkpoint that lies before it; its first
+    word is a log. What the new attempt supersedes counts no more, the rest does."""
     with daemon.trainer("run") as trainer:
-        advance(trainer, all_steps()[:PLATEAU + 4])
+        advance(trainer, all_steps()[:PLATEAU + 4], accuracy="test_acc")
     with daemon.trainer("run") as trainer:
         assert trainer.attempt == 2
-        advance(trainer, all_steps()[PLATEAU + 4:])
-    assert daemon.rpc("event.query", run="run", attempts="all")["events"] == []
+        advance(trainer, all_steps()[PLATEAU - 2:], accuracy="test_acc")
+    (event,) = daemon.rpc("event.query", run="run")["events"]
+    with daemon.trainer("straight") as trainer:
+        advance(trainer, all_steps(), accuracy="test_acc")
+    (straight,) = daemon.rpc("event.query", run="straight")["events"]
+    assert event["attempt"] == 2 and event["agrees"] is True
+    assert {**straight, "run": "run", "attempt": 2, "time": event["time"]} == event
+
+
+def test_an_event_of_superseded_points_is_none_of_the_run(daemon):
+    """The second attempt goes back before the fall, and does not fall."""
+    with daemon.trainer("run") as trainer:
+        advance(trainer, all_steps())
+    (event,) = daemon.rpc("event.query", run="run")["events"]
+    with daemon.trainer("run") as trainer:
+        for step in all_steps()[PLATEAU - 2:]:
+            trainer.rows(*rows(step, 1.0))
+            trainer.checkpoint(step)
+    assert daemon.rpc("event.query", run="run")["events"] == []
+    assert daemon.rpc("event.query", run="run", attempts="all")["events"] == [event]
+
+
+def test_a_scalar_that_the_run_names_is_watched(daemon, events_of):
+    """Over a resume, too; it belongs to no layer."""
+    answer, read = events_of()
+    watched = {"metrics": ["scalar:test_acc", "d_lr"]}
+    with daemon.trainer("run", transitions=watched) as trainer:
+        advance(trainer, all_steps()[:PLATEAU + 3], accuracy="test_acc")
+    with daemon.trainer("run", transitions=watched) as trainer:
+        advance(trainer, all_steps()[PLATEAU + 3:], accuracy="test_acc")
+    events = daemon.rpc("event.query", run="run")["events"]
+    told = read()
+    while len(told) < 2:
+        told += read()
+    (rise,) = [event for event in told if event["metric"] == "test_acc"]
+    assert rise["layer"] is None and rise["direction"] == "rise"
+    assert rise["n_from"] is None and rise["agrees"] is None
+    assert sorted(told, key=lambda e: e["metric"]) == sorted(events, key=lambda e: e["metric"])
+    assert daemon.rpc("event.query", run="run", layer="head")["events"] != events
+    assert "\ntransition: test_acc rises 0.1000 -> 1.0000" in daemon.richctl("show", "run")
+    assert " transition run=run layer= metric=test_acc direction=rise " in daemon.output
+
+
+@pytest.mark.parametrize("scalar", ["scalar:", "scalar:" + 129 * "x"])
+def test_a_scalar_without_a_name_refuses_the_run(daemon, scalar):
+    with daemon.trainer() as trainer:
+        trainer.hello()
+        trainer.expect("hello")
+        trainer.say("open", run="run", writer="w", transitions={"metrics": [scalar]})
+        assert "1 to 128 bytes" in trainer.expect("nack")["text"]
 
 
 def test_a_command_reads_the_event(new_daemon, tmp_path):
@@ -231,7 +282,7 @@ def test_a_measure_that_is_none_refuses_the_run(daemon):
         trainer.say("open", run="run", writer="w", transitions={"metrics": ["d_lr", "lr_d"]})
         nack = trainer.expect("nack")
     assert (nack["code"], nack["fatal"]) == ("EPROTO", True)
-    assert '"lr_d"' in nack["text"]
+    assert '"lr_d"' in nack["text"] and '"scalar:lr_d"' in nack["text"]
     assert daemon.rpc("run.list")["runs"] == []
 
 

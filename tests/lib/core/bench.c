@@ -228,7 +228,7 @@ static void send_open(struct bench *bench, peer_id peer, const char *run, const 
 
     record->open.writer = must(strdup(writer));
     record->open.attempt = attempt;
-    record->open.watched = (struct watch_list){1, {METRIC_D_LR}};
+    record->open.watched = (struct watch_list){.n = 1, .metrics = {METRIC_D_LR}};
     bench_step(bench, &event, peer);
 }
 

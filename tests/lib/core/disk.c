@@ -222,6 +222,61 @@ static void recall_points(const struct disk_attempt *attempt, struct record *rec
         memcpy(record->points, item->points, record->n_points * sizeof *record->points);
 }
 
+/* The first step that attempts from `k` on have taken over; the newest does so at `step` while
+ * nothing of it is stored. */
+static int64_t taken_over_at(const struct disk_run *run, size_t k, int64_t step)
+{
+    int64_t first = INT64_MAX;
+
+    for (size_t i = k; i <= run->n_attempts; i++) {
+        const struct disk_attempt *attempt = &run->attempts[i - 1];
+        int64_t begins = i == run->n_attempts ? step : INT64_MAX;
+
+        if (attempt->n_items > 0 && attempt->items[0].kind != RECORD_CLOSE)
+            begins = attempt->items[0].step;
+        first = begins < first ? begins : first;
+    }
+    return first;
+}
+
+static void show_points(const struct disk_run *run, const char *layer, int64_t step,
+                        struct watch *watch)
+{
+    struct finding found[RUN_WATCHED_MAX];
+
+    for (uint32_t k = 1; k <= run->n_attempts; k++) {
+        const struct disk_attempt *attempt = &run->attempts[k - 1];
+        int64_t end = k < run->n_attempts ? taken_over_at(run, k + 1, step) : INT64_MAX;
+
+        for (size_t i = 0; i < attempt->n_items; i++) {
+            for (size_t j = 0; j < attempt->items[i].n_points; j++) {
+                const struct layer_point *point = &attempt->items[i].points[j];
+
+                if (point->measured && strcmp(point->layer, layer) == 0 && point->point.step < end)
+                    watch_feed(watch, k, &point->point, found);
+            }
+        }
+    }
+}
+
+static void replay(const struct disk_run *run, struct record *r)
+{
+    struct open_result *out = &r->opened;
+
+    out->scalar_watch = watch_new_scalars(&r->open.watched);
+    out->layers = calloc(run->n_layers + 1, sizeof *out->layers);
+    assert(out->scalar_watch && out->layers);
+    out->n_layers = run->n_layers;
+    for (size_t i = 0; i < run->n_layers; i++) {
+        struct stored_layer *layer = &out->layers[i];
+
+        snprintf(layer->name, sizeof layer->name, "%s", run->layers[i].name);
+        layer->watch = watch_new(&r->open.watched);
+        assert(layer->watch);
+        show_points(run, layer->name, r->step, layer->watch);
+    }
+}
+
 static int apply_message(struct disk *disk, struct record *r)
 {
     struct disk_run *run = &disk->runs[r->run_key - 1];
@@ -234,6 +289,10 @@ static int apply_message(struct disk *disk, struct record *r)
         return -ESTALE;
     if (r->kind == RECORD_LOST) {
         a->state = a->state == DISK_OPEN ? DISK_LOST : a->state;
+        return 0;
+    }
+    if (r->kind == RECORD_REPLAY) {
+        replay(run, r);
         return 0;
     }
     if (r->kind == RECORD_RECALL || (r->kind == RECORD_CHECKPOINT && before))

@@ -46,7 +46,7 @@ def init(
     spectrum_centred: bool = True,
     probe: bool = False,
     projector: Union[str, Mapping[str, Any]] = "auto",
-    transitions: Sequence[str] = ("d_lr",),
+    transitions: Optional[Sequence[str]] = None,
     raise_errors: Optional[bool] = None,
     queue_bytes: int = _outbox.BYTES_MAX,
 ) -> Run:
@@ -76,9 +76,10 @@ def init(
             (default): "span" while C < p, "top" from there on, as its points' flags say. Or
             {"kind": "top", "k": 32}, {"kind": "auto", "energy": 0.9}, {"kind": "ridge",
             "lambda": 0.01}, lambda in units of the largest eigenvalue (proto/FEED.md, Projectors).
-        transitions: measures of the points that are watched for transitions, in every layer: at
-            most 4 names, () for none. The daemon knows the names. It refuses the run when it does
-            not know one: this is reported as an error of the run, and not raised here.
+        transitions: what is watched for transitions: measures of the points, in every layer, and
+            "scalar:NAME" for what is logged; at most 4 names, () for none. None (default):
+            "d_debiased". The daemon knows the measures. It refuses the run when it does not know
+            one: this is reported as an error of the run, and not raised here.
         raise_errors: let calls raise RichdError and ValueError (default False).
         queue_bytes: memory in bytes for rows that wait to be sent; rows beyond it are dropped and
             counted.
@@ -115,9 +116,8 @@ def init(
         open_fields["spectrum"] = spectrum
     if projector != "auto":
         open_fields["projector"] = _check_projector(projector)
-    watched = _check_transitions(transitions)
-    if watched != ["d_lr"]:
-        open_fields["transitions"] = {"metrics": watched}
+    if transitions is not None:
+        open_fields["transitions"] = {"metrics": _check_transitions(transitions)}
     if probe:
         if open_fields["window"]["kind"] != "checkpoint":
             raise ValueError('probe needs window="checkpoint": it compares windows of equal rows')
@@ -196,7 +196,7 @@ def _check_projector(projector: Union[str, Mapping[str, Any]]) -> dict[str, Any]
 def _check_transitions(metrics: Sequence[str]) -> list[str]:
     is_list = isinstance(metrics, Sequence) and not isinstance(metrics, str)
     if not is_list or not all(isinstance(metric, str) for metric in metrics):
-        raise ValueError(f"transitions is a list of names of measures, not {metrics!r}")
+        raise ValueError(f"transitions is a list of names, not {metrics!r}")
     if len(metrics) > _WATCHED_MAX or len(set(metrics)) < len(metrics):
         raise ValueError(f"transitions are at most {_WATCHED_MAX} names, none twice: {metrics!r}")
     return [_clean.text(metric) for metric in metrics]

@@ -127,28 +127,33 @@ static void what_is_not_finite_is_null(void **state)
 static void an_event_is_printed_as_the_page_shows_it(void **state)
 {
     struct finding f = {
-        .metric = METRIC_D_LR,
+        .metric = "d_lr",
+        .attempt = 1,
         .step = 1150,
         .time = 1764000000.25,
-        .transition = {TRANSITION_FALL, 620, 880, 0.5, 0.125, 0.375, -1},
+        .transition = {TRANSITION_FALL, 620, 880, 0.5, 0.125, 0.375, 1400},
+        .n_from = NAN,
+        .n_to = 512,
         .agrees = AGREES_YES,
         .accuracy = {"test_acc", 0.008, 1},
     };
 
     (void)state;
-    expect_text(finding_to_json("r", "head", 1, &f),
+    expect_text(finding_to_json("r", "head", &f),
                 "{\"run\":\"r\",\"layer\":\"head\",\"attempt\":1,\"step\":1150,"
                 "\"time\":1764000000.25,\"kind\":\"transition\",\"metric\":\"d_lr\","
                 "\"direction\":\"fall\",\"start\":620,\"end\":880,\"from\":0.5,\"to\":0.125,"
-                "\"size\":0.375,\"agrees\":true,"
+                "\"size\":0.375,\"n_from\":null,\"n_to\":512,\"returned\":1400,\"agrees\":true,"
                 "\"accuracy\":{\"name\":\"test_acc\",\"from\":0.008,\"to\":1}}");
     f.agrees = AGREES_UNKNOWN;
     f.transition.direction = TRANSITION_RISE;
-    expect_text(finding_to_json("r", "head", 1, &f),
+    f.transition.returned = -1;
+    expect_text(finding_to_json("r", "head", &f),
                 "{\"run\":\"r\",\"layer\":\"head\",\"attempt\":1,\"step\":1150,"
                 "\"time\":1764000000.25,\"kind\":\"transition\",\"metric\":\"d_lr\","
                 "\"direction\":\"rise\",\"start\":620,\"end\":880,\"from\":0.5,\"to\":0.125,"
-                "\"size\":0.375,\"agrees\":null,\"accuracy\":null}");
+                "\"size\":0.375,\"n_from\":null,\"n_to\":512,\"returned\":null,\"agrees\":null,"
+                "\"accuracy\":null}");
 }
 
 static cJSON *flags(uint32_t value)

@@ -144,20 +144,22 @@ static size_t show(struct watch *w, const struct record *opened, int64_t step,
                    struct finding found[RUN_WATCHED_MAX])
 {
     struct record *r = record_of(opened, RECORD_CHECKPOINT, 1, step);
-    size_t n = watch_feed(w, &record_add_point(r, "head", falling(step))->point, found);
+    size_t n = watch_feed(w, opened->opened.attempt,
+                          &record_add_point(r, "head", falling(step))->point, found);
 
     record_free(r);
     return n;
 }
 
-/* Run "a" of writer "w1", opened again to watch these; one layer. */
-static struct record *open_again(struct fixture *f, struct watch_list watched)
+/* What the store shows to the watches before the first message of an attempt, of that step. */
+static struct record *replay(struct fixture *f, const struct record *opened, int64_t step,
+                             struct watch_list watched)
 {
-    struct record *r = record_open("a", "w1", 1, RESUME_ALLOW);
+    struct record *r = record_of(opened, RECORD_REPLAY, 0, step);
 
     r->open.watched = watched;
     assert_int_equal(apply(f->store, r), 0);
-    assert_int_equal(r->opened.n_layers, 1);
+    assert_non_null(r->opened.scalar_watch);
     return r;
 }
 
@@ -172,44 +174,132 @@ static struct record *store_a_fall(struct fixture *f)
     return r;
 }
 
-/* The attempt was begun watching D_LR alone: what is watched now is what counts. */
-static void an_attempt_opened_again_goes_on_looking(void **state)
+/* A new attempt, or (`attempt` 1) the old one. */
+static struct record *open_again(struct fixture *f, const char *writer, uint32_t attempt)
 {
-    struct fixture *f = *state;
-    const struct watch_list watched = {2, {METRIC_PR, METRIC_D_LR}};
-    struct record *r = store_a_fall(f), *again = open_again(f, watched);
-    struct watch *straight = watch_new(&watched), *replayed = again->opened.layers[0].watch;
+    struct record *r = record_open("a", writer, attempt, RESUME_ALLOW);
+
+    assert_int_equal(apply(f->store, r), 0);
+    assert_int_equal(r->opened.n_layers, 1);
+    assert_false(r->opened.created);
+    return r;
+}
+
+/* Both watches are shown the points from `step` on, and find the same. */
+static size_t expect_equal(struct watch *replayed, struct watch *straight, const struct record *r,
+                           int64_t step)
+{
     struct finding found[RUN_WATCHED_MAX], expected[RUN_WATCHED_MAX];
     size_t n_found = 0;
 
-    assert_non_null(replayed);
-    for (int64_t step = 0; step < 450; step += 10)
-        assert_int_equal(show(straight, r, step, expected), 0);
-    for (int64_t step = 450; step < 600; step += 10) {
+    for (; step < 600; step += 10) {
         size_t n = show(straight, r, step, expected);
 
         assert_int_equal(show(replayed, r, step, found), n);
         for (size_t i = 0; i < n; i++) {
-            assert_int_equal(found[i].metric, watched.metrics[i]);
+            assert_string_equal(found[i].metric, expected[i].metric);
             assert_int_equal(found[i].step, step);
+            assert_int_equal(found[i].attempt, r->opened.attempt);
+            assert_true(found[i].n_from == 1024 && found[i].n_to == 1024);
             assert_memory_equal(&found[i].transition, &expected[i].transition,
                                 sizeof found[i].transition);
         }
         n_found += n;
     }
-    assert_int_equal(n_found, 2);
+    return n_found;
+}
+
+static const struct watch_list two = {.n = 2, .metrics = {METRIC_PR, METRIC_D_LR}};
+
+static void an_attempt_opened_again_goes_on_looking(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = store_a_fall(f), *again = open_again(f, "w1", 1);
+    struct record *past = replay(f, again, 450, two);
+    struct watch *straight = watch_new(&two);
+    struct finding none[RUN_WATCHED_MAX];
+
+    assert_string_equal(past->opened.layers[0].name, "head");
+    for (int64_t step = 0; step < 450; step += 10)
+        assert_int_equal(show(straight, r, step, none), 0);
+    assert_int_equal(expect_equal(past->opened.layers[0].watch, straight, r, 450), 2);
     watch_free(straight);
+    record_free(past);
     record_free(again);
     record_free(r);
 }
 
-static void nothing_is_replayed_for_a_run_that_watches_nothing(void **state)
+/* The first attempt came to step 440; the second takes over at 420, in the middle of the fall. */
+static void a_new_attempt_goes_on_where_it_takes_over(void **state)
 {
     struct fixture *f = *state;
-    struct record *r = store_a_fall(f), *again = open_again(f, (struct watch_list){0});
+    struct record *r = store_a_fall(f), *second = open_again(f, "w2", 0);
+    struct record *past = replay(f, second, 420, two);
+    struct watch *straight = watch_new(&two);
+    struct finding none[RUN_WATCHED_MAX];
 
-    assert_null(again->opened.layers[0].watch);
-    record_free(again);
+    for (int64_t step = 0; step < 420; step += 10)
+        assert_int_equal(show(straight, r, step, none), 0);
+    assert_int_equal(expect_equal(past->opened.layers[0].watch, straight, second, 420), 2);
+    watch_free(straight);
+    record_free(past);
+    record_free(second);
+    record_free(r);
+}
+
+/* The third begins behind the second's end, whose first step is what supersedes the first. */
+static void what_a_newer_attempt_supersedes_stays_out_of_all_later_ones(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = store_a_fall(f), *second = open_again(f, "w2", 0), *third, *past;
+    struct watch *straight = watch_new(&two);
+    struct finding none[RUN_WATCHED_MAX];
+
+    for (int64_t step = 0; step < 450; step += 10) {
+        if (step >= 300)
+            checkpoint(f, second, (uint64_t)step, step, falling(step));
+        assert_int_equal(show(straight, step < 300 ? r : second, step, none), 0);
+    }
+    third = open_again(f, "w3", 0);
+    past = replay(f, third, 450, two);
+    assert_int_equal(expect_equal(past->opened.layers[0].watch, straight, third, 450), 2);
+    watch_free(straight);
+    record_free(past);
+    record_free(third);
+    record_free(second);
+    record_free(r);
+}
+
+static void scalars_have_a_past_too(void **state)
+{
+    struct fixture *f = *state;
+    const struct watch_list watched = {.n_scalars = 1, .scalars = {"acc"}};
+    struct record *r = open_run(f, "a", "w1"), *second, *past;
+    struct scalar acc = {.name = "acc", .value = 0.9};
+    struct finding found[RUN_WATCHED_MAX];
+    size_t n_found = 0;
+
+    for (int64_t i = 0; i < 45; i++) {
+        struct record *log = record_of(r, RECORD_LOG, (uint64_t)i + 1, 10 * i);
+
+        record_add_scalar(log, "acc", 1 - falling(10 * i));
+        assert_int_equal(apply(f->store, log), 0);
+        record_free(log);
+    }
+    second = record_open("a", "w2", 0, RESUME_ALLOW);
+    assert_int_equal(apply(f->store, second), 0);
+    past = replay(f, second, 420, watched);
+    for (int64_t step = 420; step < 600; step += 10) {
+        acc.value = 1 - falling(step);
+        n_found += watch_log_feed(past->opened.scalar_watch, 2, step, 1.5, &acc, 1, found);
+        if (n_found == 1)
+            break;
+    }
+    assert_int_equal(n_found, 1);
+    assert_string_equal(found[0].metric, "acc");
+    assert_int_equal(found[0].transition.direction, TRANSITION_RISE);
+    record_free(past);
+    record_free(second);
     record_free(r);
 }
 
@@ -698,6 +788,72 @@ static void a_history_of_version_1_gets_the_tables_of_later_ones(void **state)
     record_free(r);
 }
 
+#define OLD_FINDING                                                                                \
+    "DROP TABLE finding; CREATE TABLE finding(layer_key INTEGER NOT NULL, attempt INTEGER NOT"     \
+    " NULL, step INTEGER NOT NULL, metric TEXT NOT NULL, time REAL, direction INTEGER NOT NULL,"   \
+    " start_step INTEGER NOT NULL, end_step INTEGER NOT NULL, level_from REAL, level_to REAL,"     \
+    " confidence REAL, agrees INTEGER NOT NULL, accuracy TEXT, accuracy_from REAL,"                \
+    " accuracy_to REAL, feed_seq INTEGER NOT NULL, PRIMARY KEY(layer_key, attempt, step, metric))" \
+    " WITHOUT ROWID;"
+
+static void findings_of_version_5_are_kept(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = open_run(f, "a", "w1");
+
+    assert_int_equal(checkpoint(f, r, 1, 100, 0.75), 1);
+    store_close(f->store);
+    f->store = NULL;
+    run_sql(f->path, OLD_FINDING "INSERT INTO finding VALUES(1, 1, 100, 'pr', 1.5, 1, 40, 60, 0.5,"
+                                 " 0.75, 0.99, 2, 'val_acc', 0.25, 0.5, 1);"
+                                 "PRAGMA user_version = 5");
+    reopen(f);
+    assert_int_equal(read_sql(f->path, "SELECT count(*) FROM finding WHERE run_key = 1"
+                                       " AND layer_key = 1 AND attempt = 1 AND step = 100"
+                                       " AND metric = 'pr' AND time = 1.5 AND direction = 1"
+                                       " AND start_step = 40 AND end_step = 60"
+                                       " AND level_from = 0.5 AND level_to = 0.75"
+                                       " AND n_from IS NULL AND returned IS NULL AND agrees = 2"
+                                       " AND accuracy = 'val_acc' AND accuracy_from = 0.25"
+                                       " AND accuracy_to = 0.5 AND feed_seq = 1"),
+                     1);
+    record_free(r);
+}
+
+/* The point at step 200 finds that what step 100 completed has returned. */
+static void a_return_is_written_into_the_event_s_row(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = open_run(f, "a", "w1"), *back, *unknown;
+    struct record *first = record_of(r, RECORD_CHECKPOINT, 1, 100);
+
+    record_add_finding(first, record_add_point(first, "head", 0.1), METRIC_D_LR, 40, 60);
+    assert_int_equal(apply(f->store, first), 0);
+    assert_int_equal(first->points[0].findings[0].feed_seq, 2);
+    back = record_of(r, RECORD_CHECKPOINT, 2, 200);
+    record_add_finding(back, record_add_point(back, "head", 0.5), METRIC_D_LR, 40, 60);
+    back->points[0].findings[0].step = 100;
+    back->points[0].findings[0].transition.returned = 180;
+    assert_int_equal(apply(f->store, back), 0);
+    assert_int_equal(back->points[0].findings[0].feed_seq, 4);
+    assert_int_equal(read_sql(f->path, "SELECT count(*) FROM finding"), 1);
+    assert_int_equal(read_sql(f->path, "SELECT count(*) FROM finding WHERE step = 100 AND"
+                                       " returned = 180 AND returned_attempt = 1 AND feed_seq = 4"),
+                     1);
+    /* what was never told is not told now */
+    unknown = record_of(r, RECORD_CHECKPOINT, 3, 300);
+    record_add_finding(unknown, record_add_point(unknown, "head", 0.5), METRIC_PR, 40, 60);
+    unknown->points[0].findings[0].step = 100;
+    unknown->points[0].findings[0].transition.returned = 280;
+    assert_int_equal(apply(f->store, unknown), 0);
+    assert_int_equal(unknown->points[0].findings[0].feed_seq, 0);
+    assert_int_equal(read_sql(f->path, "SELECT count(*) FROM finding"), 1);
+    record_free(unknown);
+    record_free(back);
+    record_free(first);
+    record_free(r);
+}
+
 static void a_newer_schema_is_refused_naming_both_versions(void **state)
 {
     struct fixture *f = *state;
@@ -849,7 +1005,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_run_is_created_with_defaults),
         TEST(an_attempt_opened_again_goes_on_looking),
-        TEST(nothing_is_replayed_for_a_run_that_watches_nothing),
+        TEST(a_new_attempt_goes_on_where_it_takes_over),
+        TEST(what_a_newer_attempt_supersedes_stays_out_of_all_later_ones),
+        TEST(scalars_have_a_past_too),
+        TEST(a_return_is_written_into_the_event_s_row),
+        TEST(findings_of_version_5_are_kept),
         TEST(what_was_committed_is_there_after_reopening),
         TEST(a_checkpoint_sent_twice_is_stored_once),
         TEST(a_later_checkpoint_of_a_step_replaces_the_point),

@@ -39,7 +39,7 @@ static size_t feed_all(struct watch *w, struct finding *found, size_t size)
     for (int64_t i = 0; i < N_POINTS; i++) {
         struct point p = point_at(i);
 
-        n_at_once = watch_feed(w, &p, at_once);
+        n_at_once = watch_feed(w, 1, &p, at_once);
         assert_true(n + n_at_once <= size);
         memcpy(found + n, at_once, n_at_once * sizeof *found);
         n += n_at_once;
@@ -49,14 +49,15 @@ static size_t feed_all(struct watch *w, struct finding *found, size_t size)
 
 static void one_point_completes_a_transition_of_each_metric(void **state)
 {
-    struct watch *w = watch_new(&(struct watch_list){3, {METRIC_PR, METRIC_U, METRIC_D_LR}});
+    struct watch *w =
+        watch_new(&(struct watch_list){.n = 3, .metrics = {METRIC_PR, METRIC_U, METRIC_D_LR}});
     struct finding found[RUN_WATCHED_MAX];
 
     (void)state;
     assert_int_equal(feed_all(w, found, RUN_WATCHED_MAX), 2);
-    assert_int_equal(found[0].metric, METRIC_PR);
+    assert_string_equal(found[0].metric, "pr");
     assert_int_equal(found[0].transition.direction, TRANSITION_RISE);
-    assert_int_equal(found[1].metric, METRIC_D_LR);
+    assert_string_equal(found[1].metric, "d_lr");
     assert_int_equal(found[1].transition.direction, TRANSITION_FALL);
     assert_int_equal(found[0].step, found[1].step);
     assert_true(found[0].time == 1764000000 + (double)found[0].step / 10);
@@ -70,7 +71,7 @@ static void one_point_completes_a_transition_of_each_metric(void **state)
 
 static void what_is_not_in_the_list_is_not_watched(void **state)
 {
-    struct watch *w = watch_new(&(struct watch_list){1, {METRIC_U}});
+    struct watch *w = watch_new(&(struct watch_list){.n = 1, .metrics = {METRIC_U}});
     struct finding found[RUN_WATCHED_MAX];
 
     (void)state;
@@ -85,7 +86,7 @@ static void what_is_not_in_the_list_is_not_watched(void **state)
 /* A measure that comes with every third point alone is a series of these. */
 static void points_without_the_measure_are_passed_over(void **state)
 {
-    struct watch *w = watch_new(&(struct watch_list){1, {METRIC_NC1}});
+    struct watch *w = watch_new(&(struct watch_list){.n = 1, .metrics = {METRIC_NC1}});
     struct finding dense[RUN_WATCHED_MAX], found[RUN_WATCHED_MAX];
     size_t n_dense = 0, n = 0;
 
@@ -94,16 +95,16 @@ static void points_without_the_measure_are_passed_over(void **state)
         struct point p = point_at(i);
 
         p.value[METRIC_NC1] = p.value[METRIC_D_LR];
-        n_dense += watch_feed(w, &p, dense + n_dense);
+        n_dense += watch_feed(w, 1, &p, dense + n_dense);
     }
     watch_free(w);
-    w = watch_new(&(struct watch_list){1, {METRIC_NC1}});
+    w = watch_new(&(struct watch_list){.n = 1, .metrics = {METRIC_NC1}});
     for (int64_t i = 0; i < 3 * N_POINTS; i++) {
         struct point p = point_at(i);
 
         p.step = i;
         p.value[METRIC_NC1] = i % 3 ? (double)NAN : point_at(i / 3).value[METRIC_D_LR];
-        n += watch_feed(w, &p, found + n);
+        n += watch_feed(w, 1, &p, found + n);
     }
     assert_int_equal(n_dense, 1);
     assert_int_equal(n, 1);
@@ -131,7 +132,7 @@ static size_t feed_file(int seed, const struct watch_list *list, struct finding 
                    &p.value[METRIC_PR], &p.value[METRIC_NC1], &p.value[METRIC_NC1_QUOTIENT]) != 5)
             continue;
         p.value[METRIC_RANKME] = log10(p.value[METRIC_NC1]);
-        n_at_once = watch_feed(w, &p, at_once);
+        n_at_once = watch_feed(w, 1, &p, at_once);
         assert_true(n + n_at_once <= size);
         memcpy(found + n, at_once, n_at_once * sizeof *found);
         n += n_at_once;
@@ -146,7 +147,7 @@ static struct transition of_metric(const struct finding *found, size_t n, enum m
 {
     size_t i = 0;
 
-    while (i < n && found[i].metric != metric)
+    while (i < n && strcmp(found[i].metric, metric_table[metric].name) != 0)
         i++;
     assert_true(i < n);
     return found[i].transition;
@@ -157,7 +158,8 @@ static struct transition of_metric(const struct finding *found, size_t n, enum m
  * D_LR alone. */
 static void pr_rises_where_d_lr_falls(void **state)
 {
-    static const struct watch_list watched = {3, {METRIC_D_LR, METRIC_PR, METRIC_NC1_QUOTIENT}};
+    static const struct watch_list watched = {
+        .n = 3, .metrics = {METRIC_D_LR, METRIC_PR, METRIC_NC1_QUOTIENT}};
     static const struct {
         int seed;
         int64_t start, end; /* of D_LR's fall */
@@ -189,7 +191,7 @@ static void pr_rises_where_d_lr_falls(void **state)
  * is no lasting level on either side, on no scale. */
 static void nc1_has_no_levels_to_pass_between(void **state)
 {
-    static const struct watch_list watched = {2, {METRIC_NC1, METRIC_RANKME}};
+    static const struct watch_list watched = {.n = 2, .metrics = {METRIC_NC1, METRIC_RANKME}};
     struct finding found[RUN_WATCHED_MAX];
 
     (void)state;
@@ -201,7 +203,7 @@ static void no_memory_is_no_watch(void **state)
 {
     (void)state;
     fault_arm(1);
-    assert_null(watch_new(&(struct watch_list){1, {METRIC_D_LR}}));
+    assert_null(watch_new(&(struct watch_list){.n = 1, .metrics = {METRIC_D_LR}}));
     assert_true(fault_disarm());
 }
 

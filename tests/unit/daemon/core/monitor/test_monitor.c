@@ -155,14 +155,15 @@ static void a_point_completes_transitions_of_all_that_is_watched(void **state)
     struct bench *bench = *state;
     struct layer_point point = {0};
 
-    bench_open_watching(bench, 1, "run",
-                        (struct watch_list){2, {METRIC_PARAM_CHANGE, METRIC_PARAM_NORM}});
+    bench_open_watching(
+        bench, 1, "run",
+        (struct watch_list){.n = 2, .metrics = {METRIC_PARAM_CHANGE, METRIC_PARAM_NORM}});
     bench_settle(bench);
     assert_int_equal(report_a_step(bench, &point), 2);
     assert_int_equal(point.n_findings, 2);
-    assert_int_equal(point.findings[0].metric, METRIC_PARAM_CHANGE);
+    assert_string_equal(point.findings[0].metric, "param_change");
     assert_int_equal(point.findings[0].transition.direction, TRANSITION_RISE);
-    assert_int_equal(point.findings[1].metric, METRIC_PARAM_NORM);
+    assert_string_equal(point.findings[1].metric, "param_norm");
     assert_int_equal(point.findings[1].transition.direction, TRANSITION_FALL);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(point.findings[i].step, point.point.step);

@@ -31,7 +31,8 @@ static void a_half_built_open_is_freed(void **state)
     record->open.name = strdup("name");
     record->opened.layers = calloc(2, sizeof *record->opened.layers);
     record->opened.n_layers = 2;
-    record->opened.layers[0].watch = watch_new(&(struct watch_list){1, {METRIC_D_LR}});
+    record->opened.layers[0].watch =
+        watch_new(&(struct watch_list){.n = 1, .metrics = {METRIC_D_LR}});
     assert_non_null(record->opened.layers[0].watch);
     record_free(record); /* the address sanitizer sees what is left */
 }

@@ -19,7 +19,7 @@ static int setup(void **state)
 
     actions_init(&fixture->out);
     open->open.writer = strdup("writer");
-    open->open.watched = (struct watch_list){1, {METRIC_D_LR}};
+    open->open.watched = (struct watch_list){.n = 1, .metrics = {METRIC_D_LR}};
     fixture->run = run_new(open, (struct window){.kind = WINDOW_CHECKPOINT}, PEER);
     record_free(open);
     *state = fixture;
@@ -73,38 +73,50 @@ static void opened_run_knows_the_layers_of_the_store(void **state)
     assert_null(run_layer(fixture->run, "hea"));
 }
 
-/* Whether D_LR of 0.1 at that step completes a transition. */
-static bool completes_one(struct layer *layer, int64_t step)
-{
-    struct finding found[RUN_WATCHED_MAX];
-    struct point point = {.step = step};
-
-    point.value[METRIC_D_LR] = 0.1;
-    return watch_feed(layer->watch, &point, found) == 1;
-}
-
-static void opened_run_goes_on_looking_for_transitions(void **state)
+/* What it has stored has to be shown to its watches first. */
+static void a_run_with_a_past_does_not_watch_yet(void **state)
 {
     struct fixture *fixture = *state;
-    struct stored_layer stored = {
-        .name = "head", .p = 5, .c = 2, .watch = watch_new(&fixture->run->watched)};
-    struct open_result opened = {.run_key = 3, .attempt = 1, .layers = &stored, .n_layers = 1};
-    struct finding found[RUN_WATCHED_MAX];
-    struct point point = {0};
-    struct layer *fresh;
+    struct open_result opened = {.run_key = 3, .attempt = 2};
 
-    point.value[METRIC_D_LR] = 0.5;
-    for (point.step = 0; point.step < 40; point.step++)
-        assert_int_equal(watch_feed(stored.watch, &point, found), 0);
     assert_int_equal(run_take_stored(fixture->run, &opened), 0);
-    assert_null(stored.watch); /* it is the layer's now */
-    fresh = run_add_layer(fixture->run, "new", 5, 2);
-    for (int64_t i = 40; i < 50; i++) {
-        assert_false(completes_one(run_layer(fixture->run, "head"), i));
-        assert_false(completes_one(fresh, i));
-    }
-    assert_true(completes_one(run_layer(fixture->run, "head"), 50));
-    assert_false(completes_one(fresh, 50));
+    assert_int_equal(fixture->run->watching, RUN_HAS_PAST);
+}
+
+static void a_new_run_watches_at_once(void **state)
+{
+    struct fixture *fixture = *state;
+    struct open_result opened = {.run_key = 3, .attempt = 1, .created = true};
+
+    assert_int_equal(run_take_stored(fixture->run, &opened), 0);
+    assert_int_equal(fixture->run->watching, RUN_WATCHES);
+}
+
+static void a_run_that_watches_nothing_asks_for_no_past(void **state)
+{
+    struct fixture *fixture = *state;
+    struct open_result opened = {.run_key = 3, .attempt = 2};
+
+    fixture->run->watched = (struct watch_list){0};
+    assert_int_equal(run_take_stored(fixture->run, &opened), 0);
+    assert_int_equal(fixture->run->watching, RUN_WATCHES);
+}
+
+static void nothing_is_lent_behind_a_question_about_the_past(void **state)
+{
+    struct fixture *fixture = *state;
+    struct record *replay = record_new(RECORD_REPLAY, "");
+    struct journal_entry *question = run_add_entry(fixture->run, replay, 0);
+    struct journal_entry *log = add(fixture, 1, 0);
+
+    run_store_ready(fixture->run, &fixture->out);
+    assert_true(question->lent);
+    assert_string_equal(replay->run, "run");
+    assert_false(log->lent);
+    come_home(fixture, question);
+    run_store_ready(fixture->run, &fixture->out);
+    assert_true(log->lent);
+    come_home(fixture, log);
 }
 
 static void journal_is_lent_up_to_the_first_that_is_not_ready(void **state)
@@ -172,7 +184,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(opened_run_knows_the_layers_of_the_store),
-        TEST(opened_run_goes_on_looking_for_transitions),
+        TEST(a_run_with_a_past_does_not_watch_yet),
+        TEST(a_new_run_watches_at_once),
+        TEST(a_run_that_watches_nothing_asks_for_no_past),
+        TEST(nothing_is_lent_behind_a_question_about_the_past),
         TEST(journal_is_lent_up_to_the_first_that_is_not_ready),
         TEST(journal_is_not_lent_past_records_that_are_out),
         TEST(journal_rests_while_the_store_cannot_write),
