@@ -236,6 +236,7 @@ static int events(struct history *history, const struct feed_event_query *params
     sqlite3_stmt *statement = history->statement[SQL_FINDINGS];
     struct history_page page = {0};
     struct stream stream = {statement, FINDING_FEED_SEQ, finding_change, NULL, 0};
+    cJSON *watched;
     char id[RUN_ID_MAX + 1];
     int64_t run_key = 0;
     int rc = history_resolve(history, params->run, &run_key, id, err);
@@ -256,7 +257,11 @@ static int events(struct history *history, const struct feed_event_query *params
         if (rc < 0)
             break;
     }
-    return rc;
+    if (rc < 0)
+        return rc;
+    watched = cJSON_AddArrayToObject(*out, "watched");
+    return watched ? history_watched(history, run_key, params->layer, watched, err)
+                   : history_no_memory(err);
 }
 
 int history_events(struct history *history, const struct feed_event_query *params, cJSON **out,

@@ -29,6 +29,9 @@ enum history_sql {
     SQL_LATEST_FINDINGS,
     SQL_NEW_FINDINGS,
     SQL_FINDINGS,
+    SQL_WATCHED,
+    SQL_WATCHED_POINTS,
+    SQL_WATCHED_SCALARS,
     SQL_POINTS,
     SQL_POINT_COUNT,
     SQL_POINT_ENDS,
@@ -64,6 +67,11 @@ void history_end_transaction(struct history *);
 
 /* The id of a run, into RUN_ID_MAX + 1 bytes, and its key: of `run` as FEED.md's RUN. */
 int history_resolve(struct history *, const char *run, int64_t *run_key, char *id, struct err *err);
+
+/* Adds to `array` what the run watches, in that layer or (NULL) in all and of scalars, with the
+ * points that each series has, as event.query gives it. */
+int history_watched(struct history *, int64_t run_key, const char *layer, cJSON *array,
+                    struct err *err);
 
 /* -ENOMEM with its sentence. */
 int history_no_memory(struct err *err);

@@ -119,6 +119,19 @@ static const char *const statements[SQL_COUNT] = {
     ") AND (?7 IS NULL OR layer.name = ?7)"
     " ORDER BY start_step, finding.feed_seq LIMIT ?6",
 
+    [SQL_WATCHED] = "SELECT name, is_scalar, in_turn FROM watched WHERE run_key = ?1"
+                    " ORDER BY place",
+    [SQL_WATCHED_POINTS] = "SELECT @point FROM layer CROSS JOIN attempt a CROSS JOIN point"
+                           " ON point.layer_key = layer.layer_key AND point.attempt = a.attempt"
+                           " AND point.step < " SUPERSEDED_FROM("a.attempt") //
+    " WHERE layer.layer_key = ?2 AND a.run_key = ?1 ORDER BY a.attempt, point.step LIMIT ?3",
+    [SQL_WATCHED_SCALARS] = "SELECT count(*) FROM (SELECT 1 FROM scalar_name n CROSS JOIN attempt a"
+                            " CROSS JOIN scalar s ON s.name_key = n.name_key"
+                            " AND s.attempt = a.attempt"
+                            " AND s.step < " SUPERSEDED_FROM("a.attempt") //
+    " WHERE n.run_key = ?1 AND n.name = ?2 AND a.run_key = ?1 AND s.value IS NOT NULL"
+    " LIMIT ?3)",
+
     [SQL_POINTS] = "SELECT point.attempt, @point FROM layer CROSS JOIN point" POINT_RANGE
                    " AND layer.layer_key = ?1 ORDER BY point.step",
     [SQL_POINT_COUNT] = "SELECT count(*) FROM (SELECT 1 FROM point" POINT_RANGE " LIMIT ?5)",

@@ -197,6 +197,33 @@ static int check_room(struct store *store, struct record *record, struct err *er
                                size_bytes / 0x1p20, record->open.probe_bytes / 0x1p20);
 }
 
+static int put_watched(struct store *store, const struct record *record, size_t place,
+                       bool is_scalar, const char *name, struct err *err)
+{
+    sqlite3_stmt *statement = store->statement[SQL_WATCHED_PUT];
+
+    SQL_BIND(statement, record->opened.run_key, (int64_t)place, is_scalar,
+             record->open.watched.in_turn);
+    sql_bind_text(statement, 5, name);
+    return sql_run(statement, err);
+}
+
+/* What this opening has watched, in the place of what the one before had. */
+static int replace_watched(struct store *store, const struct record *record, struct err *err)
+{
+    const struct watch_list *list = &record->open.watched;
+    sqlite3_stmt *statement = store->statement[SQL_WATCHED_DROP];
+    int rc;
+
+    SQL_BIND(statement, record->opened.run_key);
+    rc = sql_run(statement, err);
+    for (size_t i = 0; rc == 0 && i < list->n; i++)
+        rc = put_watched(store, record, i, false, metric_table[list->metrics[i]].name, err);
+    for (size_t i = 0; rc == 0 && i < list->n_scalars; i++)
+        rc = put_watched(store, record, list->n + i, true, list->scalars[i], err);
+    return rc;
+}
+
 int store_open_apply(struct store *store, struct record *record, struct err *err)
 {
     int64_t newest = 0;
@@ -217,5 +244,6 @@ int store_open_apply(struct store *store, struct record *record, struct err *err
     }
     if (rc < 0 || record->rc < 0)
         return rc;
-    return read_layers(store, record, err);
+    rc = replace_watched(store, record, err);
+    return rc < 0 ? rc : read_layers(store, record, err);
 }

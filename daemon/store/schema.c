@@ -109,7 +109,11 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
     " FROM finding JOIN layer USING(layer_key);"
     "DROP TABLE finding;"
     "ALTER TABLE transition RENAME TO finding;"
-    "CREATE INDEX finding_by_feed_seq ON finding(feed_seq);",
+    "CREATE INDEX finding_by_feed_seq ON finding(feed_seq);"
+    /* What the newest opening of a run has watched; in_turn: the first that a layer has. */
+    "CREATE TABLE watched(run_key INTEGER NOT NULL REFERENCES run, place INTEGER NOT NULL,"
+    " is_scalar INTEGER NOT NULL, in_turn INTEGER NOT NULL, name TEXT NOT NULL,"
+    " PRIMARY KEY(run_key, place)) WITHOUT ROWID;",
 };
 
 int store_schema_recognise(sqlite3 *database, int64_t *version, struct err *err)

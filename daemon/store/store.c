@@ -51,6 +51,10 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_RUN_TOUCH] = "UPDATE run SET updated = ?2 WHERE run_key = ?1",
     [SQL_CONFIG_PUT] = "REPLACE INTO run_config(run_key, config) VALUES(?1, ?2)",
 
+    [SQL_WATCHED_DROP] = "DELETE FROM watched WHERE run_key = ?1",
+    [SQL_WATCHED_PUT] = "INSERT INTO watched(run_key, place, is_scalar, in_turn, name)"
+                        " VALUES(?1, ?2, ?3, ?4, ?5)",
+
     [SQL_ATTEMPT_FIND] = "SELECT run.attempt, attempt.last_seq, attempt.state, attempt.writer"
                          " FROM run LEFT JOIN attempt ON attempt.run_key = run.run_key"
                          " AND attempt.attempt = ?2 WHERE run.run_key = ?1",

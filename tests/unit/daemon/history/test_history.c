@@ -863,6 +863,150 @@ static void a_newer_attempt_supersedes_events(void **state)
     record_free(second);
 }
 
+/* The point at that step finds that the fall which step `told` completed has returned. */
+static void go_back(struct fixture *f, const struct record *opened, uint64_t seq, int64_t step,
+                    int64_t told, uint32_t attempt)
+{
+    struct record *r = record_of(opened, RECORD_CHECKPOINT, seq, step);
+    struct finding *finding;
+
+    record_add_finding(r, record_add_point(r, "head", 0.5), METRIC_D_LR, told - 40, told - 20);
+    finding = &r->points[0].findings[0];
+    finding->step = told;
+    finding->attempt = attempt;
+    finding->transition.returned = step;
+    assert_int_equal(apply(f->store, r), 0);
+    record_free(r);
+}
+
+static void expect_returned(struct fixture *f, bool all, double step)
+{
+    cJSON *answer = events_of(f, NULL, 0, INT64_MAX, all);
+
+    assert_int_equal(cJSON_GetArraySize(at(answer, "events")), 1);
+    if (step < 0)
+        assert_true(cJSON_IsNull(at(answer, "events.0.returned")));
+    else
+        expect_number(answer, "events.0.returned", step);
+    cJSON_Delete(answer);
+}
+
+static void an_event_that_returns_is_told_again(void **state)
+{
+    struct fixture *f = *state;
+    struct record *a = open_run(f, "a", NULL, NULL, "w");
+    struct history_page page;
+    cJSON *told;
+    struct err e;
+
+    fall(f, a, 1, 100, "head");
+    expect_returned(f, false, -1);
+    go_back(f, a, 2, 200, 100, 1);
+    expect_returned(f, false, 200);
+    /* a reader that has seen the event, whose number was 2 */
+    assert_int_equal(history_changes(f->history, CHANGE_EVENTS, 0, 2, 10, &page, &e), 0);
+    assert_int_equal(page.n_items, 1);
+    told = reparse(cJSON_Duplicate(page.events, true));
+    expect_number(told, "0.step", 100);
+    expect_number(told, "0.returned", 200);
+    expect_number(told, "0.n_from", 512);
+    expect_number(told, "0.n_to", 1024);
+    cJSON_Delete(told);
+    history_page_release(&page);
+    record_free(a);
+}
+
+/* It was found to have returned at a step that a newer attempt has taken over. */
+static void a_return_that_is_superseded_is_taken_back(void **state)
+{
+    struct fixture *f = *state;
+    struct record *first = open_run(f, "a", NULL, NULL, "w"), *second;
+
+    fall(f, first, 1, 100, "head");
+    go_back(f, first, 2, 200, 100, 1);
+    second = open_run(f, "a", NULL, NULL, "v");
+    expect_returned(f, false, 200);
+    checkpoint(f, second, 1, 150, 0.1);
+    expect_returned(f, false, -1);
+    expect_returned(f, true, 200);
+    go_back(f, second, 2, 300, 100, 1);
+    expect_returned(f, false, 300);
+    record_free(first);
+    record_free(second);
+}
+
+static void expect_watched(struct fixture *f, const char *layer, const char *expected)
+{
+    cJSON *answer = events_of(f, layer, 0, INT64_MAX, false);
+    char *text = cJSON_PrintUnformatted(at(answer, "watched"));
+
+    assert_string_equal(text, expected);
+    cJSON_free(text);
+    cJSON_Delete(answer);
+}
+
+static struct record *open_watching(struct fixture *f, const char *writer, struct watch_list list)
+{
+    struct record *r = record_open("a", writer, 0, RESUME_ALLOW);
+
+    r->open.watched = list;
+    assert_int_equal(apply(f->store, r), 0);
+    return r;
+}
+
+#define SERIES(layer, metric, points)                                                              \
+    "{\"layer\":" layer ",\"metric\":\"" metric "\",\"points\":" points ",\"needed\":23}"
+
+static void a_series_says_how_many_points_it_has(void **state)
+{
+    struct fixture *f = *state;
+    const struct watch_list list = {
+        .n = 2, .metrics = {METRIC_PR, METRIC_NC1}, .n_scalars = 2, .scalars = {"acc", "typo"}};
+    struct record *a = open_watching(f, "w", list), *b;
+
+    expect_watched(f, NULL, "[" SERIES("null", "acc", "0") "," SERIES("null", "typo", "0") "]");
+    for (uint64_t i = 1; i <= 30; i++) {
+        struct record *r = record_of(a, RECORD_CHECKPOINT, i, (int64_t)i);
+        struct layer_point *lp = record_add_point(r, "head", 0.5);
+
+        lp->point.value[METRIC_NC1] = i % 10 ? (double)NAN : 0.5;
+        lp->point.flags = i <= 10 ? FLAG_PARTIAL : 0;
+        assert_int_equal(apply(f->store, r), 0);
+        record_free(r);
+    }
+    log_scalar(f, a, 31, 30, "acc", 0.5);
+    expect_watched(f, "head",
+                   "[" SERIES("\"head\"", "pr", "20") "," //
+                   SERIES("\"head\"", "nc1", "2") "]");
+    expect_watched(f, NULL,
+                   "[" SERIES("\"head\"", "pr", "20") "," //
+                   SERIES("\"head\"", "nc1", "2") ","     //
+                   SERIES("null", "acc", "1") "," SERIES("null", "typo", "0") "]");
+    /* a new attempt watches something else, and takes over at step 15 */
+    b = open_watching(f, "v", watch_default);
+    expect_watched(f, NULL, "[" SERIES("\"head\"", "d_debiased", "20") "]");
+    checkpoint(f, b, 1, 15, 0.5);
+    expect_watched(f, NULL, "[" SERIES("\"head\"", "d_debiased", "5") "]");
+    record_free(a);
+    record_free(b);
+}
+
+static void where_d_debiased_is_null_d_lr_is_watched_in_its_place(void **state)
+{
+    struct fixture *f = *state;
+    struct record *a = open_watching(f, "w", watch_default);
+
+    for (uint64_t i = 1; i <= 30; i++) {
+        struct record *r = record_of(a, RECORD_CHECKPOINT, i, (int64_t)i);
+
+        record_add_point(r, "head", 0.5)->point.value[METRIC_D_DEBIASED] = (double)NAN;
+        assert_int_equal(apply(f->store, r), 0);
+        record_free(r);
+    }
+    expect_watched(f, NULL, "[" SERIES("\"head\"", "d_lr", "23") "]");
+    record_free(a);
+}
+
 /* Logs an accuracy before and behind a fall over 60..80, told at 100. */
 static cJSON *fall_with_accuracy(struct fixture *f, const char *run, const char *name,
                                  double before, double behind)
@@ -1265,6 +1409,10 @@ int main(void)
         TEST(a_snapshot_holds_the_latest_of_everything),
         TEST(events_are_those_that_overlap_the_steps),
         TEST(a_newer_attempt_supersedes_events),
+        TEST(an_event_that_returns_is_told_again),
+        TEST(a_return_that_is_superseded_is_taken_back),
+        TEST(a_series_says_how_many_points_it_has),
+        TEST(where_d_debiased_is_null_d_lr_is_watched_in_its_place),
         TEST(a_point_keeps_an_event_of_each_metric),
         TEST(an_accuracy_that_rises_beside_it_agrees),
         TEST(events_have_the_cursor_of_the_series),

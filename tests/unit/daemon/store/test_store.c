@@ -771,10 +771,11 @@ static void a_history_of_version_1_gets_the_tables_of_later_ones(void **state)
     assert_int_equal(checkpoint(f, r, 1, 100, 0.75), 1);
     store_close(f->store);
     f->store = NULL;
-    run_sql(f->path, "DROP TABLE finding; DROP TABLE spectrum; DROP TABLE probe;"
-                     "DROP TABLE representation;"
-                     "ALTER TABLE point DROP COLUMN rows_from;"
-                     "ALTER TABLE point DROP COLUMN rows_to; PRAGMA user_version = 1");
+    run_sql(f->path,
+            "DROP TABLE finding; DROP TABLE spectrum; DROP TABLE probe; DROP TABLE watched;"
+            "DROP TABLE representation;"
+            "ALTER TABLE point DROP COLUMN rows_from;"
+            "ALTER TABLE point DROP COLUMN rows_to; PRAGMA user_version = 1");
     reopen(f);
     assert_int_equal(read_sql(f->path, "PRAGMA user_version"), STORE_SCHEMA_VERSION);
     assert_int_equal(read_sql(f->path, "SELECT count(*) FROM point"), 1);
@@ -789,7 +790,8 @@ static void a_history_of_version_1_gets_the_tables_of_later_ones(void **state)
 }
 
 #define OLD_FINDING                                                                                \
-    "DROP TABLE finding; CREATE TABLE finding(layer_key INTEGER NOT NULL, attempt INTEGER NOT"     \
+    "DROP TABLE watched; DROP TABLE finding; CREATE TABLE finding(layer_key INTEGER NOT NULL, "    \
+    "attempt INTEGER NOT"                                                                          \
     " NULL, step INTEGER NOT NULL, metric TEXT NOT NULL, time REAL, direction INTEGER NOT NULL,"   \
     " start_step INTEGER NOT NULL, end_step INTEGER NOT NULL, level_from REAL, level_to REAL,"     \
     " confidence REAL, agrees INTEGER NOT NULL, accuracy TEXT, accuracy_from REAL,"                \

@@ -113,6 +113,154 @@ static void points_without_the_measure_are_passed_over(void **state)
     watch_free(w);
 }
 
+/* ---- which points count ---------------------------------------------------------------------- */
+
+static void points_that_tell_of_the_sampling_are_left_out(void **state)
+{
+    static const struct {
+        uint32_t flags;
+        enum metric metric;
+        bool takes;
+    } cases[] = {
+        {0, METRIC_D_DEBIASED, true},
+        {FLAG_PARTIAL, METRIC_D_DEBIASED, false},
+        {FLAG_PARTIAL | FLAG_ROW_FORM, METRIC_PR, false},
+        {FLAG_PARTIAL, METRIC_PARAM_NORM, true}, /* it is of no row */
+        {FLAG_CONSTANT, METRIC_D_LR, false},
+        {FLAG_NOT_CONVERGED, METRIC_PR, false},
+        {FLAG_LOW_PRECISION, METRIC_D_LR, false},
+        {FLAG_DEGENERATE, METRIC_D_LR, false},
+        {FLAG_DEGENERATE, METRIC_D_DEBIASED, false},
+        {FLAG_DEGENERATE, METRIC_U, false},
+        {FLAG_DEGENERATE, METRIC_PR, true},
+        {FLAG_SMALL_SAMPLE | FLAG_TOP_OUTPUTS | FLAG_FROM_HEAD | FLAG_CLASSES_MISSING, METRIC_D_LR,
+         true},
+    };
+    struct point p = {0};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        p.flags = cases[i].flags;
+        assert_int_equal(watch_takes(cases[i].metric, &p), cases[i].takes);
+    }
+    p.flags = 0;
+    p.value[METRIC_D_LR] = (double)NAN;
+    assert_false(watch_takes(METRIC_D_LR, &p));
+}
+
+/* Rows were lost in the middle, and their points stand at another level. */
+static void partial_points_make_no_transition(void **state)
+{
+    struct watch *w = watch_new(&(struct watch_list){.n = 1, .metrics = {METRIC_U}});
+    struct finding found[RUN_WATCHED_MAX];
+
+    (void)state;
+    for (int64_t i = 0; i < N_POINTS; i++) {
+        struct point p = point_at(i);
+
+        if (i >= AT) {
+            p.flags = FLAG_PARTIAL;
+            p.value[METRIC_U] = 0.2 + ripple(i);
+        }
+        assert_int_equal(watch_feed(w, 1, &p, found), 0);
+    }
+    watch_free(w);
+}
+
+/* ---- what stands in for what ----------------------------------------------------------------- */
+
+static double fall_of(int64_t i)
+{
+    return (i < AT ? 0.5 : 0.1) + ripple(i);
+}
+
+/* How many the default finds, whose d_debiased begins at point `from`; the last of them. */
+static size_t feed_default(int64_t from, struct finding *out)
+{
+    struct watch *w = watch_new(&watch_default);
+    struct finding found[RUN_WATCHED_MAX];
+    size_t n_found = 0;
+
+    for (int64_t i = 0; i < N_POINTS; i++) {
+        struct point p = point_at(i);
+        size_t n;
+
+        p.value[METRIC_D_DEBIASED] = i < from ? (double)NAN : fall_of(i);
+        n = watch_feed(w, 1, &p, found);
+        if (n > 0)
+            *out = found[n - 1];
+        n_found += n;
+    }
+    watch_free(w);
+    return n_found;
+}
+
+static void by_default_d_debiased_is_watched_and_d_lr_stands_in(void **state)
+{
+    struct finding found;
+
+    (void)state;
+    assert_int_equal(feed_default(0, &found), 1);
+    assert_string_equal(found.metric, "d_debiased");
+    assert_int_equal(feed_default(N_POINTS, &found), 1);
+    assert_string_equal(found.metric, "d_lr");
+    assert_int_equal(feed_default(5, &found), 1);
+    assert_string_equal(found.metric, "d_debiased");
+}
+
+/* ---- what is said of it ---------------------------------------------------------------------- */
+
+static void an_event_has_the_rows_before_and_after(void **state)
+{
+    static const int64_t stretch[] = {1, 20}; /* the second is longer than what is remembered */
+
+    (void)state;
+    for (size_t k = 0; k < 2; k++) {
+        struct watch *w = watch_new(&(struct watch_list){.n = 1, .metrics = {METRIC_D_LR}});
+        struct finding found[RUN_WATCHED_MAX];
+        size_t n_found = 0;
+
+        for (int64_t i = 0; i < N_POINTS * stretch[k] && n_found == 0; i++) {
+            struct point p = point_at(i);
+
+            p.value[METRIC_D_LR] = (i < AT * stretch[k] ? 0.5 : 0.1) + ripple(i);
+            p.n = i < AT * stretch[k] ? 64 : 640;
+            n_found = watch_feed(w, 3, &p, found);
+        }
+        assert_int_equal(n_found, 1);
+        assert_true(found[0].n_from == 64);
+        assert_true(found[0].n_to > 320 && found[0].n_to <= 640);
+        assert_int_equal(found[0].attempt, 3);
+        assert_int_equal(found[0].transition.returned, -1);
+        watch_free(w);
+    }
+}
+
+static void scalars_are_watched_by_name(void **state)
+{
+    const struct watch_list list = {.n_scalars = 2, .scalars = {"loss", "acc"}};
+    struct watch *w = watch_new_scalars(&list);
+    struct finding found[RUN_WATCHED_MAX];
+    size_t n_found = 0;
+
+    (void)state;
+    for (int64_t i = 0; i < N_POINTS && n_found == 0; i++) {
+        const struct scalar logged[] = {
+            {.name = "other", .value = fall_of(i)},
+            {.name = "acc", .value = 1 - fall_of(i)},
+            {.name = "loss", .value = i % 2 ? (double)NAN : 0.5},
+        };
+
+        n_found = watch_log_feed(w, 2, 10 * i, 7, logged, 3, found);
+    }
+    assert_int_equal(n_found, 1);
+    assert_string_equal(found[0].metric, "acc");
+    assert_int_equal(found[0].transition.direction, TRANSITION_RISE);
+    assert_int_equal(found[0].attempt, 2);
+    assert_true(found[0].time == 7 && isnan(found[0].n_from) && isnan(found[0].n_to));
+    watch_free(w);
+}
+
 /* The points of tests/data/mod97_measures_seedN.csv, with the logarithm of NC1 as rankme, which the
  * file does not have; returns how many transitions they complete. */
 static size_t feed_file(int seed, const struct watch_list *list, struct finding *found, size_t size)
@@ -213,6 +361,11 @@ int main(void)
         cmocka_unit_test(one_point_completes_a_transition_of_each_metric),
         cmocka_unit_test(what_is_not_in_the_list_is_not_watched),
         cmocka_unit_test(points_without_the_measure_are_passed_over),
+        cmocka_unit_test(points_that_tell_of_the_sampling_are_left_out),
+        cmocka_unit_test(partial_points_make_no_transition),
+        cmocka_unit_test(by_default_d_debiased_is_watched_and_d_lr_stands_in),
+        cmocka_unit_test(an_event_has_the_rows_before_and_after),
+        cmocka_unit_test(scalars_are_watched_by_name),
         cmocka_unit_test(pr_rises_where_d_lr_falls),
         cmocka_unit_test(nc1_has_no_levels_to_pass_between),
         cmocka_unit_test(no_memory_is_no_watch),
