@@ -318,6 +318,12 @@ static void print_scalars(const cJSON *scalars)
         printf("\n");
 }
 
+static void print_layer(const cJSON *of)
+{
+    text_print(member_text(of, "layer", ""), stdout);
+    fputs(cJSON_IsString(member(of, "layer")) ? ": " : "", stdout);
+}
+
 static void print_events(const cJSON *events)
 {
     const cJSON *event;
@@ -326,11 +332,33 @@ static void print_events(const cJSON *events)
         printf("\n");
     cJSON_ArrayForEach(event, events)
     {
-        text_print(member_text(event, "layer", ""), stdout);
-        fputs(cJSON_IsString(member(event, "layer")) ? ": " : "", stdout);
+        print_layer(event);
         eventline_print(event, stdout);
         printf("\n");
     }
+}
+
+/* Silence says that nothing happened only where there were points enough. */
+static void print_watched(const cJSON *watched, bool has_events)
+{
+    const cJSON *series;
+    bool judged = false;
+
+    if (!has_events && watched && watched->child)
+        printf("\n");
+    cJSON_ArrayForEach(series, watched)
+    {
+        char *shortage = eventline_shortage(series);
+
+        judged = judged || !shortage;
+        if (shortage) {
+            print_layer(series);
+            printf("%s\n", shortage);
+        }
+        free(shortage);
+    }
+    if (judged && !has_events)
+        printf("no transition found\n");
 }
 
 /* `answer` is layer.list's. */
@@ -353,22 +381,32 @@ static int print_run(const cJSON *run, const cJSON *answer, struct err *err)
     print_flags(layers);
     print_scalars(member(run, "scalars"));
     print_events(member(run, "events"));
+    print_watched(member(run, "watched"), cJSON_GetArraySize(member(run, "events")) > 0);
     return 0;
 }
 
-/* The run with "events": its EVENTs. */
+/* The run with "events" and "watched", as event.query gives them. */
 static int get_run(struct feedclient *feed, const char *name, cJSON **run, struct err *err)
 {
-    cJSON *events;
+    cJSON *answer, *part;
     int rc = feedclient_call(feed, "run.get", params_of(param_text("run", name)), run, err);
 
     if (rc < 0)
         return rc;
-    rc = history_events(feed, member_text(*run, "run", name), NULL, -1, -1, &events, err);
-    if (rc == 0 && !cJSON_AddItemToObject(*run, "events", events)) {
-        cJSON_Delete(events);
-        rc = err_set(err, -ENOMEM, "out of memory");
+    rc = history_events(feed, member_text(*run, "run", name), NULL, -1, -1, &answer, err);
+    if (rc < 0) {
+        cJSON_Delete(*run);
+        return rc;
     }
+    for (const char *const *name_of = (const char *const[]){"events", "watched", NULL}; *name_of;
+         name_of++) {
+        part = cJSON_DetachItemFromObjectCaseSensitive(answer, *name_of);
+        if (part && !cJSON_AddItemToObject(*run, *name_of, part)) {
+            cJSON_Delete(part);
+            rc = err_set(err, -ENOMEM, "out of memory");
+        }
+    }
+    cJSON_Delete(answer);
     if (rc < 0)
         cJSON_Delete(*run);
     return rc;

@@ -39,6 +39,7 @@ class Run:
         self.points = {}   # layer -> list of POINT
         self.scalars = {}  # name -> list of SCALAR
         self.events = []
+        self.watched = []
 
     def point(self, layer, step, d_lr, **more):
         point = {"run": self.facts["run"], "layer": layer, "attempt": 1, "step": step,
@@ -59,7 +60,7 @@ class Run:
         event = {"run": self.facts["run"], "layer": layer, "attempt": 1, "step": step,
                  "time": 1764000000.25 + step, "kind": "transition", "metric": "d_lr",
                  "direction": "fall", "start": start, "end": end, "from": 0.54, "to": 0.06,
-                 "size": 0.48, "agrees": agrees, "accuracy": accuracy, **more}
+                 "size": 0.48, "n_from": 512, "n_to": 512, "returned": None, "agrees": agrees, "accuracy": accuracy, **more}
         self.events.append(event)
         return event
 
@@ -309,7 +310,8 @@ class Feed:
         low, high = query.get("from", 0), query.get("to", 2**53)
         return {"run": found.facts["run"],
                 "events": [e for e in found.events if layer in (None, e["layer"])
-                           and e["end"] >= low and e["start"] <= high]}
+                           and e["end"] >= low and e["start"] <= high],
+                "watched": [w for w in found.watched if layer in (None, w["layer"])]}
 
     def event_subscribe(self, connection, run=None, since_seq=None):
         runs = self.runs if run is None else [self.find(run)]

@@ -189,7 +189,7 @@ def test_show_tells_all_of_a_run(ctl, feed, run):
                     r"^body: newer_than_you: "):
         assert re.search(pattern, text, re.M), (pattern, text)
     (shown,) = ctl.json("show", "wd1-seed0")
-    assert shown == {**feed.run_get("wd1-seed0"), "events": []}
+    assert shown == {**feed.run_get("wd1-seed0"), "events": [], "watched": []}
 
 
 def test_names_cannot_steer_the_terminal(ctl, feed):
@@ -407,6 +407,47 @@ def test_events_cannot_steer_the_terminal_and_may_be_of_a_new_kind(ctl, run):
                    accuracy={"name": "\x1b]0;", "from": None, "to": None})
     for command in ("show", "plot"):
         assert "\x1b" not in ctl.run(command, "wd1-seed0")
+
+
+def test_an_event_that_has_returned_is_an_excursion(ctl, run):
+    run.transition("head", 546, 1080, 1400, returned=2000)
+    sentence = "excursion: d_lr falls 0.5400 -> 0.0600 over steps 546-1080, back by 2000"
+    assert f"\nhead: {sentence}\n" in ctl.run("show", "wd1-seed0")
+    lines = ctl.run("plot", "wd1-seed0", "--width", "100").splitlines()
+    assert lines[-1] == f"━ wd1-seed0 head: {sentence}"
+    marked = sum(glyph in "━┳" for glyph in lines[-4])
+    run.events[0]["returned"] = None
+    lines = ctl.run("plot", "wd1-seed0", "--width", "100").splitlines()
+    assert sum(glyph in "━┳" for glyph in lines[-4]) < marked
+
+
+def test_an_event_of_a_scalar_has_no_layer_and_is_not_drawn_with_a_measure(ctl, run):
+    run.transition(None, 546, 1080, 1400, metric="test_acc", n_from=None, n_to=None)
+    assert "\ntransition: test_acc falls" in ctl.run("show", "wd1-seed0")
+    assert "transition" not in ctl.run("plot", "wd1-seed0")
+
+
+@pytest.mark.parametrize("metric, other", [("d_lr", "d_debiased"), ("d_debiased", "d_lr")])
+def test_what_the_de_biased_form_does_is_marked_at_the_plain_one(ctl, run, metric, other):
+    run.transition("head", 546, 1080, 1400, metric=metric)
+    assert f"transition: {metric} falls" in ctl.run("plot", "wd1-seed0", "--metric", other)
+
+
+def test_silence_is_told_from_too_few_points(ctl, run):
+    assert "transition" not in ctl.run("show", "wd1-seed0")
+    run.watched = [{"layer": "head", "metric": "d_lr", "points": 23, "needed": 23}]
+    assert ctl.run("show", "wd1-seed0").endswith("\nno transition found\n")
+    run.watched += [{"layer": "head", "metric": "pr", "points": 12, "needed": 23},
+                    {"layer": None, "metric": "acc", "points": 0, "needed": 23}]
+    text = ctl.run("show", "wd1-seed0")
+    assert "\nhead: pr: too few points to judge: 12 of 23\n" in text
+    assert "\nacc: too few points to judge: 0 of 23\n" in text
+    assert ctl.json("show", "wd1-seed0")[0]["watched"] == run.watched
+    run.transition("head", 546, 1080, 1400)
+    assert "no transition" not in ctl.run("show", "wd1-seed0")
+    assert "too few" not in ctl.run("plot", "wd1-seed0")
+    line = ctl.run("plot", "wd1-seed0", "--metric", "pr", "--width", "100").splitlines()[-1]
+    assert line == "  wd1-seed0 head: pr: too few points to judge: 12 of 23"
 
 
 def test_tail_prints_events_as_they_come(ctl, feed, run):

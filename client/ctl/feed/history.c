@@ -220,19 +220,17 @@ int history_layers(struct feedclient *feed, const char *run, const char *layer, 
 }
 
 int history_events(struct feedclient *feed, const char *run, const char *layer, int64_t from,
-                   int64_t to, cJSON **events, struct err *err)
+                   int64_t to, cJSON **answer, struct err *err)
 {
-    cJSON *answer;
     int rc = feedclient_call(feed, "event.query",
                              params_of(param_text("run", run), param_text("layer", layer),
                                        param_integer("from", from), param_integer("to", to)),
-                             &answer, err);
+                             answer, err);
 
-    assert(run && events);
-    *events = NULL;
-    if (rc < 0)
+    assert(run && answer);
+    if (rc < 0 || cJSON_IsArray(member(*answer, "events")))
         return rc;
-    *events = cJSON_DetachItemFromObjectCaseSensitive(answer, "events");
-    cJSON_Delete(answer);
-    return *events ? 0 : err_set(err, -EPROTO, "the daemon's answer has no events");
+    cJSON_Delete(*answer);
+    *answer = NULL;
+    return err_set(err, -EPROTO, "the daemon's answer has no events");
 }

@@ -83,7 +83,7 @@ int history_each(struct feedclient *, const struct history_query *,
 int history_layers(struct feedclient *, const char *run, const char *layer, cJSON **answer,
                    struct err *err);
 
-/* The EVENTs of a run between two steps (-1: unset): on 0 `*events` is an array (free with
- * cJSON_Delete). `layer` may be NULL. */
+/* The answer of event.query between two steps (-1: unset): on 0 `*answer` is an object with the
+ * array "events" (free with cJSON_Delete). `layer` may be NULL. */
 int history_events(struct feedclient *, const char *run, const char *layer, int64_t from,
-                   int64_t to, cJSON **events, struct err *err);
+                   int64_t to, cJSON **answer, struct err *err);

@@ -294,11 +294,11 @@ static int add_scalar(struct curves *curves, struct feedclient *feed,
     return add_curve(curves, feed, &query, run, err);
 }
 
-/* Adds a passage, in place of the oldest when there are too many. */
-static int add_passage(struct curves *curves, size_t run, const cJSON *event, struct err *err)
+/* Adds a passage, in place of the oldest when there are too many; takes the sentence. */
+static int add_passage(struct curves *curves, size_t run, const char *layer, char *sentence,
+                       double start, double end, struct err *err)
 {
-    char *label = make_label(name_of(curves, run), member_text(event, "layer", ""), "");
-    char *sentence = eventline_text(event), *text = NULL;
+    char *label = make_label(name_of(curves, run), layer, ""), *text = NULL;
 
     if (!label || !sentence || asprintf(&text, "%s: %s", label, sentence) < 0)
         text = NULL;
@@ -311,11 +311,7 @@ static int add_passage(struct curves *curves, size_t run, const cJSON *event, st
         memmove(curves->passage, curves->passage + 1,
                 --curves->n_passages * sizeof *curves->passage);
     }
-    curves->passage[curves->n_passages++] = (struct plot_passage){
-        member_number(event, "start"),
-        member_number(event, "end"),
-        text,
-    };
+    curves->passage[curves->n_passages++] = (struct plot_passage){start, end, text};
     return 0;
 }
 
@@ -328,20 +324,49 @@ static bool is_of(const cJSON *event, const char *metric)
     return of >= 0 && drawn >= 0 && metric_plain(of) == metric_plain(drawn);
 }
 
-/* The transitions of the measure that is drawn. */
+/* One that has returned lasted until then. */
+static int add_event(struct curves *curves, size_t run, const cJSON *event, struct err *err)
+{
+    const cJSON *returned = member(event, "returned");
+
+    return add_passage(
+        curves, run, member_text(event, "layer", ""), eventline_text(event),
+        member_number(event, "start"),
+        cJSON_IsNumber(returned) ? returned->valuedouble : member_number(event, "end"), err);
+}
+
+/* A series that is too short to judge, while there is room for a line. */
+static int add_shortage(struct curves *curves, size_t run, const cJSON *series, struct err *err)
+{
+    char *sentence = curves->n_passages < CURVES_PASSAGES ? eventline_shortage(series) : NULL;
+
+    return sentence
+               ? add_passage(curves, run, member_text(series, "layer", ""), sentence, 1, 0, err)
+               : 0;
+}
+
+/* What is known of transitions of the measure that is drawn. */
 static int add_passages(struct curves *curves, struct feedclient *feed,
                         const struct curves_query *query, size_t run, struct err *err)
 {
-    cJSON *events, *event;
+    cJSON *answer;
+    const cJSON *item;
     int rc = history_events(feed, member_text(curves->runs[run], "run", ""), query->layer,
-                            query->from, query->to, &events, err);
+                            query->from, query->to, &answer, err);
 
-    cJSON_ArrayForEach(event, events)
+    if (rc < 0)
+        return rc;
+    cJSON_ArrayForEach(item, member(answer, "events"))
     {
-        if (rc == 0 && is_of(event, query->metric))
-            rc = add_passage(curves, run, event, err);
+        if (rc == 0 && is_of(item, query->metric))
+            rc = add_event(curves, run, item, err);
     }
-    cJSON_Delete(events);
+    cJSON_ArrayForEach(item, member(answer, "watched"))
+    {
+        if (rc == 0 && is_of(item, query->metric))
+            rc = add_shortage(curves, run, item, err);
+    }
+    cJSON_Delete(answer);
     return rc;
 }
 

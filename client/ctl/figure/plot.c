@@ -326,6 +326,8 @@ static bool in_passage(const struct layout *layout, size_t column)
     for (size_t i = 0; i < layout->plot->n_passages; i++) {
         const struct plot_passage *passage = &layout->plot->passages[i];
 
+        if (passage->end < passage->start)
+            continue;
         if (dot_x(layout, passage->start) / CANVAS_DOTS_X <= (long)column &&
             dot_x(layout, passage->end) / CANVAS_DOTS_X >= (long)column)
             return true;
@@ -418,9 +420,11 @@ static int print_title(const struct plot *plot, FILE *out)
 static int print_passages(const struct layout *layout, FILE *out)
 {
     for (size_t i = 0; i < layout->plot->n_passages; i++) {
+        const struct plot_passage *passage = &layout->plot->passages[i];
+        bool marked = passage->end >= passage->start;
         char *line = NULL;
 
-        if (asprintf(&line, "%s %s", layout->glyphs->passage, layout->plot->passages[i].text) < 0)
+        if (asprintf(&line, "%s %s", marked ? layout->glyphs->passage : " ", passage->text) < 0)
             return -ENOMEM;
         text_cut(line, layout->plot->columns);
         fprintf(out, "%s\n", line);

@@ -31,7 +31,8 @@ struct plot_curve {
     int colour;  /* 1 to CANVAS_COLOURS */
 };
 
-/* Something that lasted from one step to another, marked on the step axis. */
+/* Something that lasted from one step to another, marked on the step axis; with `end` before
+ * `start` a line of the legend alone. */
 struct plot_passage {
     double start, end;
     char *text; /* a line of the legend; printed as it is: escape it first */

@@ -64,3 +64,18 @@ char *eventline_text(const cJSON *event)
     free(text);
     return NULL;
 }
+
+char *eventline_shortage(const cJSON *series)
+{
+    double points = member_number(series, "points"), needed = member_number(series, "needed");
+    char *name, *text = NULL;
+
+    if (!(points < needed))
+        return NULL;
+    name = text_escape(member_text(series, "metric", "?"));
+    if (!name ||
+        asprintf(&text, "%s: too few points to judge: %.0f of %.0f", name, points, needed) < 0)
+        text = NULL;
+    free(name);
+    return text;
+}

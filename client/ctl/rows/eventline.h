@@ -5,9 +5,13 @@
 #include <cjson/cJSON.h>
 #include <stdio.h>
 
-/* "transition: d_lr falls 0.4800 -> 0.0907 over steps 620-880", and behind it what is known of the
- * accuracy. Escaped, without a newline. */
+/* "transition: d_lr falls 0.4800 -> 0.0907 over steps 620-880", or "excursion: ..., back by 1040",
+ * and behind it what is known of the accuracy. Escaped, without a newline. */
 void eventline_print(const cJSON *event, FILE *out);
 
 /* The sentence (free it), or NULL without memory. */
 char *eventline_text(const cJSON *event);
+
+/* "d_lr: too few points to judge: 12 of 23", of an element of event.query's `watched` (free it);
+ * NULL when there are enough, or without memory. */
+char *eventline_shortage(const cJSON *series);

@@ -12,6 +12,7 @@ const POINTS_MIN = 200;
 const RECENT_MAX = 2000;
 /* What is zoomed reaches beyond the frame, so that lines leave it on both sides. */
 const MARGIN = 0.25;
+const COUNT_AGAIN_MS = 1000;
 
 /** Events: "change" (series differ), "error" (detail: text). */
 export class Curves extends EventTarget {
@@ -28,6 +29,8 @@ export class Curves extends EventTarget {
         /** @type {Map<string, any[]>} by run */ this.events = new Map();
         /** @type {Map<string, {metric: string, layers: Map<string, {first: any, last: any}>}>} by run: each layer's first and latest point */
         this.beside = new Map();
+        /** @type {Map<string, any[]>} by run: what is watched for events */ this.watched = new Map();
+        /** @type {Set<string>} runs of which that is asked again */ this.counting = new Set();
         /** @type {Map<string, number>} by run: the latest question */ this.asked = new Map();
         this.recent = { points: [], scalars: [] };
         view.on(["runs"], () => this.#followRuns());
@@ -54,7 +57,14 @@ export class Curves extends EventTarget {
     #followRuns() {
         const shown = this.view.state.runs;
 
-        for (const map of [this.metrics, this.scalars, this.events, this.beside, this.asked])
+        for (const map of [
+            this.metrics,
+            this.scalars,
+            this.events,
+            this.watched,
+            this.beside,
+            this.asked,
+        ])
             for (const run of map.keys()) if (!shown.includes(run)) map.delete(run);
         for (const run of shown) if (!this.asked.has(run)) this.#load(run);
         this.#tell();
@@ -93,6 +103,7 @@ export class Curves extends EventTarget {
             if (scalar) this.scalars.set(run, scalar);
             else this.scalars.delete(run);
             this.events.set(run, events.events);
+            this.watched.set(run, events.watched ?? []);
             this.#add(this.recent, new Set([run]));
             this.#tell();
         } catch (error) {
@@ -186,23 +197,41 @@ export class Curves extends EventTarget {
         for (const kind of ["points", "scalars"])
             this.recent[kind] = [...this.recent[kind], ...mine[kind]].slice(-RECENT_MAX);
         if (this.#add(mine, shown)) this.#tell();
+        for (const run of new Set([...mine.points, ...mine.scalars].map((item) => item.run)))
+            this.#countAgain(run);
+    }
+
+    /* While a series has too few points to judge; once for what comes within a second. */
+    #countAgain(run) {
+        const isShort = (/** @type {any} */ series) => series.points < series.needed;
+
+        if (this.counting.has(run) || !this.watched.get(run)?.some(isShort)) return;
+        this.counting.add(run);
+        setTimeout(async () => {
+            this.counting.delete(run);
+            const answer = await this.feed.call("event.query", { run }).catch(() => null);
+
+            if (!answer || !this.watched.has(run)) return;
+            this.watched.set(run, answer.watched ?? []);
+            this.#tell();
+        }, COUNT_AGAIN_MS);
     }
 
     /** A page of event.subscribe. @param {{events: any[]}} page */
     takeEvents({ events }) {
         for (const event of events) {
             const known = this.events.get(event.run);
-            if (
-                known &&
-                !known.some(
-                    (e) =>
-                        e.layer === event.layer &&
-                        e.attempt === event.attempt &&
-                        e.step === event.step &&
-                        e.metric === event.metric,
-                )
-            )
-                known.push(event);
+            const at = known?.findIndex(
+                (e) =>
+                    e.layer === event.layer &&
+                    e.attempt === event.attempt &&
+                    e.step === event.step &&
+                    e.metric === event.metric,
+            );
+
+            if (at === undefined) continue;
+            if (at < 0) known.push(event);
+            else known[at] = event; // it has returned
         }
         if (events.length) this.#tell();
     }

@@ -3,7 +3,7 @@
 
 import { duration, longStep, shortValue } from "../base/axis.js";
 import { byId, element, oncePerFrame, replaceRows, unlessHeld } from "../base/dom.js";
-import { resumes, sentence } from "../plot/marks.js";
+import { lastStep, resumes, sentence, shortage } from "../plot/marks.js";
 import { nearest } from "../data/series.js";
 
 const GAPS_SHOWN = 8;
@@ -204,6 +204,9 @@ export class Legend {
     #drawEvents() {
         const rows = this.view.state.runs.flatMap((run) => [
             ...(this.curves.events.get(run) ?? []).map((event) => this.#eventRow(run, event)),
+            ...(this.curves.watched.get(run) ?? [])
+                .filter(shortage)
+                .map((s) => element("li", {}, `${this.#whose(run, s)}: ${shortage(s)}`)),
             ...resumes(this.catalogue.get(run)).map((a) =>
                 element(
                     "li",
@@ -245,12 +248,18 @@ export class Legend {
         });
     }
 
+    /* The run and the layer; a scalar has none. */
+    #whose(run, { layer }) {
+        return layer === null ? this.catalogue.title(run) : `${this.catalogue.title(run)} ${layer}`;
+    }
+
     #eventRow(run, event) {
-        const room = Math.max(5, (event.end - event.start) / 2);
+        const end = lastStep(event);
+        const room = Math.max(5, (end - event.start) / 2);
         const onclick = () =>
             this.chart.zoomTo(
                 Math.max(0, Math.floor(event.start - room)),
-                Math.ceil(event.end + room),
+                Math.ceil(end + room),
             );
 
         return element(
@@ -259,7 +268,7 @@ export class Legend {
             element(
                 "button",
                 { type: "button", class: "link", title: "zoom there", onclick },
-                `${this.catalogue.title(run)} ${event.layer}: ${sentence(event)}`,
+                `${this.#whose(run, event)}: ${sentence(event)}`,
             ),
         );
     }

@@ -23,7 +23,27 @@ export function sentence(event) {
         null: "",
     }[String(event.agrees)];
 
-    return `${event.metric} ${way} ${where}${verdict ? `, ${verdict}` : ""}`;
+    const back = isNumber(event.returned) ? `, back by ${longStep(event.returned)}` : "";
+
+    return `${event.metric} ${way} ${where}${back}${verdict ? `, ${verdict}` : ""}`;
+}
+
+/* d_debiased is d_lr for more rows: what the one does is marked at the other. */
+const KIN = { d_lr: "d_debiased", d_debiased: "d_lr" };
+
+const isNumber = (value) => typeof value === "number";
+
+/** Where the passage ends; one that has returned lasted until then. @param {any} event */
+export function lastStep(event) {
+    return isNumber(event.returned) ? event.returned : event.end;
+}
+
+/**
+ * An element of event.query's `watched` as a sentence; "" when there are points enough to judge.
+ * @param {{metric: string, points: number, needed: number}} series
+ */
+export function shortage({ metric, points, needed }) {
+    return points < needed ? `${metric}: too few points to judge: ${points} of ${needed}` : "";
 }
 
 /** Attempts after the first, with the step at which each took over. @param {any} run */
@@ -36,7 +56,11 @@ export function resumes(run) {
  * @param {any[]} events @param {string} metric @param {string[]} layers
  */
 export function ofPlot(events, metric, layers) {
-    return events.filter((e) => e.metric === metric && layers.includes(e.layer));
+    const kin = KIN[metric] ?? metric;
+
+    return events.filter(
+        (e) => (e.metric === metric || e.metric === kin) && layers.includes(e.layer),
+    );
 }
 
 /**
@@ -47,7 +71,7 @@ export function together(events) {
     const found = new Map();
 
     for (const event of events) {
-        const key = `${event.direction} ${event.start} ${event.end}`;
+        const key = `${event.direction} ${event.start} ${event.end} ${event.returned}`;
         found.set(key, { event, count: (found.get(key)?.count ?? 0) + 1 });
     }
     return [...found.values()];
@@ -61,7 +85,7 @@ export function drawTransitions(u, { events, spacing }) {
     u.ctx.save();
     for (const { event, colour } of events) {
         const left = u.valToPos(toX(event.start, spacing), "x", true);
-        const right = u.valToPos(toX(event.end, spacing), "x", true);
+        const right = u.valToPos(toX(lastStep(event), spacing), "x", true);
         const [a, b] = [
             Math.max(left, u.bbox.left),
             Math.min(Math.max(right, left + 2), u.bbox.left + u.bbox.width),
@@ -69,6 +93,10 @@ export function drawTransitions(u, { events, spacing }) {
         if (b <= a) continue;
         u.ctx.fillStyle = `${colour}1c`;
         u.ctx.fillRect(a, u.bbox.top, b - a, u.bbox.height);
+        if (!isNumber(event.returned)) continue;
+        u.ctx.strokeStyle = `${colour}80`; // an interval, with both its ends
+        u.ctx.lineWidth = uPlot.pxRatio;
+        u.ctx.strokeRect(a, u.bbox.top, b - a, u.bbox.height);
     }
     u.ctx.restore();
 }
@@ -99,8 +127,8 @@ export function drawSigns(u, marks) {
     ctx.textAlign = "center";
     ctx.textBaseline = "top";
     for (const { event, count, colour } of marks.events) {
-        const x = (xOf(event.start) + xOf(event.end)) / 2;
-        const text = `${event.direction === "fall" ? "↘" : "↗"} ${event.agrees === true ? "grokking-like" : "transition"}${count > 1 ? ` × ${count}` : ""}`;
+        const x = (xOf(event.start) + xOf(lastStep(event))) / 2;
+        const text = `${signOf(event)}${count > 1 ? ` × ${count}` : ""}`;
         if (isInside(x))
             label(
                 ctx,
@@ -129,6 +157,12 @@ export function drawSigns(u, marks) {
         if (isInside(x)) label(ctx, "△", x, bbox.top + bbox.height - 2 * ratio, colour, ratio);
     }
     ctx.restore();
+}
+
+/** @param {any} event */
+function signOf(event) {
+    if (isNumber(event.returned)) return event.direction === "fall" ? "↘↗ excursion" : "↗↘ excursion";
+    return `${event.direction === "fall" ? "↘" : "↗"} ${event.agrees === true ? "grokking-like" : "transition"}`;
 }
 
 /** Text with a rim of the paper's colour, so that it reads on any line. */

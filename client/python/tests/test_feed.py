@@ -162,3 +162,26 @@ def test_the_feed_is_that_of_the_daemon_rows_go_to(tmp_path):
 def test_a_malformed_policy_is_an_argument_error(wrong):
     with pytest.raises(ValueError, match="spectrum_"):
         richd.init(mode="disabled", **wrong)
+
+
+EVENT = {"run": "r", "layer": "head", "attempt": 1, "step": 990, "time": 1764000000.25,
+         "kind": "transition", "metric": "d_debiased", "direction": "fall", "start": 620,
+         "end": 880, "from": 0.5, "to": 0.125, "size": 0.375, "n_from": 512, "n_to": 1024,
+         "returned": None, "agrees": True, "accuracy": {"name": "test_acc", "from": 0, "to": 1},
+         "newer": 1}
+
+
+def test_events_are_those_of_the_feed(feed):
+    find, answers, requests = feed
+    run = richd.init(mode="disabled", run_id="r")
+    run._find_feed = find
+    scalar = {**EVENT, "layer": None, "metric": "test_acc", "returned": 1200}
+    answers += [result({"run": "r", "events": [EVENT, scalar, {"kind": "later"}]}),
+                result({"run": "r", "events": []})]
+    first, second = run.events()
+    assert (first.layer, first.metric, first.start_level, first.end_level) == \
+        ("head", "d_debiased", 0.5, 0.125)
+    assert (first.returned, first.agrees, first.n_to) == (None, True, 1024)
+    assert (second.layer, second.returned) == (None, 1200)
+    assert run.events(layer="head") == []
+    assert [r["params"] for r in requests] == [{"run": "r"}, {"run": "r", "layer": "head"}]

@@ -65,7 +65,9 @@ def test_a_transition_is_reported(daemon, events_of):
     assert abs(event["size"] - (event["from"] - event["to"])) < 1e-12
     assert 400 < event["step"] <= 10 * (PLATEAU + BEHIND)
     assert (event["n_from"], event["n_to"], event["returned"]) == (256, 256, None)
-    assert daemon.rpc("event.query", run="run") == {"run": "run", "events": [event]}
+    assert daemon.rpc("event.query", run="run") == {
+        "run": "run", "events": [event],
+        "watched": [{"layer": "head", "metric": "d_debiased", "points": 23, "needed": 23}]}
     assert daemon.rpc("event.query", run="run", to=300)["events"] == []
     # the latest, and once only for who goes on
     assert events_of(run="run")[0]["events"] == [event]
@@ -80,6 +82,23 @@ def test_a_transition_is_reported(daemon, events_of):
     assert daemon.richctl_json("show", "run")[0]["events"] == [event]
     assert daemon.richctl_json("tail", "run", "--since", "0", "--count", "60")[60:] == [event]
     assert " transition run=run layer=head metric=d_debiased direction=fall " in daemon.output
+
+
+def test_a_series_too_short_to_judge_says_so(daemon):
+    watched = {"metrics": ["d_lr", "scalar:acc"]}
+    with daemon.trainer("run", transitions=watched) as trainer:
+        advance(trainer, all_steps()[:12])
+    assert daemon.rpc("event.query", run="run") == {"run": "run", "events": [], "watched": [
+        {"layer": "head", "metric": "d_lr", "points": 12, "needed": 23},
+        {"layer": None, "metric": "acc", "points": 0, "needed": 23}]}
+    text = daemon.richctl("show", "run")
+    assert "\nhead: d_lr: too few points to judge: 12 of 23\n" in text
+    assert "\nacc: too few points to judge: 0 of 23\n" in text
+    assert "too few points to judge: 12 of 23" in daemon.richctl("plot", "run", "--width", "120")
+    with daemon.trainer("run", transitions=watched) as trainer:
+        advance(trainer, all_steps()[12:30])
+    assert "no transition found" in daemon.richctl("show", "run")
+    assert "too few" not in daemon.richctl("plot", "run", "--width", "120")
 
 
 def test_nobody_speaks_of_grokking_without_an_accuracy(daemon):

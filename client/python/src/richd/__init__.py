@@ -21,6 +21,7 @@ or not. `richd.init(..., raise_errors=True)` asks for exceptions.
 
 from richd._init import init
 from richd._measures import Measure, flags, measures
+from richd._values.event import Event
 from richd._values.moments import Moments
 from richd._values.point import Point
 from richd._report import RichdError, Stats
@@ -33,6 +34,7 @@ from richd._version import VERSION as __version__
 from richd._torch.watch import Tap
 
 __all__ = [
+    "Event",
     "Measure",
     "NTK",
     "Moments",

@@ -22,6 +22,7 @@ from richd._link import feed as _feed, wire as _wire
 from richd._torch import reported as _reported
 from richd._values import clean as _clean, rows as _rows
 from richd._guard import guarded
+from richd._values.event import Event
 from richd._values.intake import Intake
 from richd._values.moments import Moments
 from richd._link.outbox import Control, Outbox
@@ -377,6 +378,17 @@ class Run(Watcher):
         params = {"run": self.id, **{k: v for k, v in given.items() if v is not None}}
         answer = _feed.call(self._find_feed, "representation.map", params, timeout)
         return RepresentationMap.from_json(answer)
+
+    def events(self, layer: Optional[str] = None, timeout: float = 5.0) -> list[Event]:
+        """The transitions of the run so far, in the order of their starts.
+
+        `layer` keeps those of one layer; without it, those of scalars come as well. An empty list
+        says nothing while a series has fewer than 23 points (`richctl show` tells). It asks, waits
+        and raises as `series` does.
+        """
+        params = {"run": self.id} if layer is None else {"run": self.id, "layer": layer}
+        answer = _feed.call(self._find_feed, "event.query", params, timeout)
+        return [Event.from_json(e) for e in answer["events"] if e["kind"] == "transition"]
 
     # ---- scalars ---------------------------------------------------------------------------------
 
