@@ -362,13 +362,13 @@ struct population {
 
 #define N_DRAWS 200
 
-/* How often value +- 1.96 errors holds the truth. */
+/* How often value +- 2 errors holds the truth. */
 static double coverage(const double *value, const double *error, double truth)
 {
     size_t inside = 0;
 
     for (size_t i = 0; i < N_DRAWS; i++)
-        inside += fabs(value[i] - truth) <= 1.96 * error[i];
+        inside += fabs(value[i] - truth) <= 2 * error[i];
     return (double)inside / N_DRAWS;
 }
 
@@ -425,8 +425,9 @@ static void check_coverage(const struct population *q, struct random *r)
 static void intervals_cover_the_population_value(void **state)
 {
     static const struct population populations[] = {
-        {256, 32, 4, 32, 1},   {256, 64, 10, 9, .05}, {256, 256, 10, 256, 1},
-        {512, 48, 10, 20, .2}, {2048, 24, 3, 10, .1},
+        {32, 32, 4, 32, 1},     {64, 16, 3, 16, 1},    {64, 64, 10, 9, .05},
+        {64, 256, 10, 256, 1},  {256, 32, 4, 32, 1},   {256, 64, 10, 9, .05},
+        {256, 256, 10, 256, 1}, {512, 48, 10, 20, .2}, {2048, 24, 3, 10, .1},
     };
     struct random r;
 
@@ -600,6 +601,39 @@ static void rows_that_came_reduced_have_no_errors(void **state)
     end(&t);
 }
 
+/* Errors of 576 windows about the least size, with outputs of any rank up to n - 1, rows without
+ * weight and rows that are nearly forgotten: null or a number, whatever comes. */
+static void small_and_ragged_windows_have_an_error_or_none(void **state)
+{
+    static const double half_lives[] = {0, 0.5, 7, 40};
+    size_t n_errors = 0, n_none = 0;
+
+    (void)state;
+    for (size_t i = 0; i < 4 * 9 * 4 * 4; i++) {
+        size_t n = 32 + i / 4 % 9, spared = (const size_t[]){1, 3, 12, 31}[i / 36 % 4];
+        size_t zeros = i / 144;
+        struct trial t;
+        struct random r;
+        struct point got;
+
+        random_seed(&r, i);
+        start(&t, n, i % 2 ? 5 : 60, n - spared, half_lives[i % 4]);
+        sample_fill(&t.s, &r, 1, 1);
+        sample_encode(&t.s, DTYPE_F64, DTYPE_F64);
+        t.weights = must_alloc(n * sizeof(double));
+        for (size_t k = 0; k < n; k++)
+            t.weights[k] = (const double[]){1, (double)(k % 3), k < 2, k % 2 ? 1 : 1e-300}[zeros];
+        got = measure(&t, 5);
+        for (int k = METRIC_D_LR_SE; k <= METRIC_PR_DEBIASED_SE; k++) {
+            assert_true(isnan(got.value[k]) || (got.value[k] >= 0 && isfinite(got.value[k])));
+            n_none += isnan(got.value[k]);
+            n_errors += !isnan(got.value[k]);
+        }
+        end(&t);
+    }
+    assert_true(n_errors > 100 && n_none > 100);
+}
+
 static void no_memory_is_said_and_leaks_nothing(void **state)
 {
     struct measure_plan plan = {.precision = {DTYPE_F64, DTYPE_F64},
@@ -645,6 +679,7 @@ int main(void)
         cmocka_unit_test(fewer_than_32_rows_have_no_errors),
         cmocka_unit_test(outputs_that_lose_rank_with_a_group_have_no_errors),
         cmocka_unit_test(rows_that_came_reduced_have_no_errors),
+        cmocka_unit_test(small_and_ragged_windows_have_an_error_or_none),
         cmocka_unit_test(no_memory_is_said_and_leaks_nothing),
     };
 
