@@ -52,7 +52,7 @@ static bool add_metric_info(cJSON *object, int index)
     int corrected = metric_corrected(index);
     static const char *const needs[] = {
         [NEEDS_NOTHING] = "nothing", [NEEDS_LABELS] = "labels",   [NEEDS_SPECTRUM] = "spectrum",
-        [NEEDS_PROBE] = "probe",     [NEEDS_TRAINER] = "trainer",
+        [NEEDS_PROBE] = "probe",     [NEEDS_TRAINER] = "trainer", [NEEDS_TARGETS] = "targets",
     };
 
     return add_text(object, "name", metric->name) && add_text(object, "unit", metric->unit) &&

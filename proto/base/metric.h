@@ -11,6 +11,7 @@
 enum metric_needs {
     NEEDS_NOTHING,
     NEEDS_LABELS,   /* classes of the rows, at least two of them */
+    NEEDS_TARGETS,  /* labels, or values that the outputs should be */
     NEEDS_SPECTRUM, /* the eigenvalues, when a checkpoint makes them */
     NEEDS_PROBE,    /* the same rows in every window, as the trainer promises */
     NEEDS_TRAINER,  /* the trainer, which sends the value with the checkpoint */
@@ -114,13 +115,47 @@ enum metric_needs {
       "1: the features have not moved but by rotation and scale; 0: they are unrelated to those "  \
       "of the beginning")
 
+/* How much of the task the features hold: against the targets, labels as one-hot columns. */
+#define METRICS_TARGETS(X)                                                                         \
+    X(D_TARGET, d_target, "1", NEEDS_TARGETS, "d_lr with the targets in the place of the outputs", \
+      "low: the features vary in what the task asks for; d_lr low and this high: rich, but not "   \
+      "for the task")                                                                              \
+    X(TARGET_ALIGNMENT, target_alignment, "1", NEEDS_TARGETS,                                      \
+      "centred alignment of the features' kernel with the targets'",                               \
+      "1: rows are alike exactly where their targets are")                                         \
+    X(HEAD_ERROR, head_error, "1", NEEDS_TARGETS,                                                  \
+      "mean squared error of the outputs, summed over them, against the targets",                  \
+      "the training loss of networks trained by squared error; of others a distance without "      \
+      "meaning")                                                                                   \
+    X(HEAD_EXCESS, head_excess, "1", NEEDS_TARGETS,                                                \
+      "head_error less that of the best linear head",                                              \
+      "what training the last layer alone could still gain in squared error")                      \
+    X(PROBE_R2, probe_r2, "1", NEEDS_TARGETS,                                                      \
+      "share of the targets' variance that the best linear readout explains, of its own rows",     \
+      "p / n of it is chance: read probe_loo_error beside it")                                     \
+    X(PROBE_LOO_ERROR, probe_loo_error, "1", NEEDS_TARGETS,                                        \
+      "squared error of a linear readout on rows left out, over the targets' variance",            \
+      "0: the features hold the task linearly; 1: no more than the targets' mean does")            \
+    X(PROBE_ACCURACY, probe_accuracy, "1", NEEDS_LABELS,                                           \
+      "accuracy of a linear readout on rows left out",                                             \
+      "the test accuracy of a linear probe on rows like these, without training one")              \
+    X(NC3, nc3, "1", NEEDS_LABELS, "neural collapse 3: distance of the head from the class means", \
+      "0: the head's weights are the class means, up to scale")                                    \
+    X(ETF_ERROR, etf_error, "1", NEEDS_LABELS,                                                     \
+      "distance of the class means' products from a simplex of equal angles",                      \
+      "0: the class means are an equiangular tight frame, as at neural collapse")                  \
+    X(CDNV, cdnv, "1", NEEDS_LABELS, "class-distance-normalised variance, mean over pairs",        \
+      "variance within two classes over their squared distance: falls to 0 at collapse; classes "  \
+      "of one row count as points")
+
 #define METRICS_MEASURED(X)                                                                        \
     METRICS_RICHNESS(X)                                                                            \
     METRICS_COLLAPSE(X)                                                                            \
     METRICS_RANKS(X)                                                                               \
     METRICS_UNITS(X)                                                                               \
     METRICS_ERRORS(X)                                                                              \
-    METRICS_CHANGE(X)
+    METRICS_CHANGE(X)                                                                              \
+    METRICS_TARGETS(X)
 
 /* Of the whole network: only the trainer can compute them. It is sent with a checkpoint, and goes
  * into the point of each of its layers. */

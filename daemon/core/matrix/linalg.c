@@ -315,3 +315,16 @@ int linalg_solve(size_t n, double *a, size_t m, double *b)
                    (lapack_int)n);
     return 0;
 }
+
+int linalg_cholesky(size_t n, double *a)
+{
+    return LAPACKE_dpotrf(LAPACK_COL_MAJOR, 'L', (lapack_int)n, a, (lapack_int)n) == 0 ? 0 : -EDOM;
+}
+
+void linalg_triangle_solve(bool transposed, size_t n, const double *r, size_t m, double *b)
+{
+    if (m == 0)
+        return;
+    cblas_dtrsm(CblasRowMajor, CblasRight, CblasUpper, transposed ? CblasNoTrans : CblasTrans,
+                CblasNonUnit, (int)m, (int)n, 1, r, (int)n, b, (int)n);
+}

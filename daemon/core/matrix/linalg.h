@@ -95,3 +95,10 @@ void linalg_triangle_times(size_t n, size_t m, const double *r, double *b, size_
  * n x n, upper triangle read and overwritten. Returns 0, -ENOMEM, or -EDOM when A is not positive
  * definite by a margin: a pivot below 1e-8 of its diagonal element. */
 int linalg_solve(size_t n, double *a, size_t m, double *b);
+
+/* Overwrites the upper triangle of the symmetric A (n x n) with R, R'R = A. Returns 0, or -EDOM
+ * when A is not positive definite. */
+int linalg_cholesky(size_t n, double *a);
+/* Solves R x = b, or with `transposed` R'x = b, for each of the m rows b of B (m x n), in place; R
+ * is upper triangular, n x n. Nothing where m is 0. */
+void linalg_triangle_solve(bool transposed, size_t n, const double *r, size_t m, double *b);

@@ -7,19 +7,13 @@
 
 #include "daemon/core/matrix/linalg.h"
 
-/* A class with less than this share of the rows did not occur: the rest of a forgotten class is
- * rounding. */
-#define SHARE_MIN 1e-9
-
 static void find_classes(struct centres *centres, const struct moments *m)
 {
     for (size_t i = 0; i < m->classes->n; i++) {
-        double share = moments_class_share(m, i);
-
-        if (!(share > SHARE_MIN))
+        if (!moments_class_occurred(m, i))
             continue;
         centres->slot[centres->n] = (uint32_t)i;
-        centres->share[centres->n++] = share;
+        centres->share[centres->n++] = moments_class_share(m, i);
     }
 }
 
@@ -71,4 +65,14 @@ void centres_read(const struct centres *centres, size_t c, double *out)
     moments_class_mean(centres->m, centres->slot[c], out);
     for (size_t i = 0; i < centres->p; i++)
         out[i] -= centres->middle[i];
+}
+
+/* With z = x - shift: E |x - mu_c|^2 = E |z|^2 - |E z|^2. */
+double centres_variance(const struct centres *centres, size_t c)
+{
+    const struct class_sums *sums = &centres->m->classes->sums[centres->slot[c]];
+    double square =
+        linalg_sum_squares(centres->p, classes_z(centres->m->classes, centres->slot[c]));
+
+    return fmax(sums->squares / sums->weight - square / (sums->weight * sums->weight), 0);
 }

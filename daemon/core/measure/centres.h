@@ -23,6 +23,9 @@ void centres_release(struct centres *);
 /* out (p) = mu_c - mu. */
 void centres_read(const struct centres *, size_t c, double *out);
 
+/* E |x - mu_c|^2 over the rows of the class, never negative. */
+double centres_variance(const struct centres *, size_t c);
+
 /* tr(S_W S_B^+) / C in `out`: from C x C products, for at most p classes, or from p x p ones, for
  * more; both need memory for several such matrices. NaN when all means are the same. Returns 0,
  * -ENOMEM, or -EDOM when LAPACK fails. */

@@ -38,8 +38,9 @@ static double norm_cv(const struct centres *centres)
 /* Some class means, evenly picked, with all their products. */
 struct pairs {
     size_t n;
-    double *rows; /* n x p: mu_c - mu */
-    double *gram; /* n x n */
+    double *rows;     /* n x p: mu_c - mu */
+    double *gram;     /* n x n */
+    double *variance; /* n: V_c */
 };
 
 static size_t count_picked(const struct centres *centres)
@@ -54,12 +55,15 @@ static int pairs_init(struct pairs *pairs, const struct centres *centres)
 {
     size_t p = centres->p, n = count_picked(centres);
 
-    *pairs = (struct pairs){.n = n, .rows = malloc((n * p + n * n) * sizeof(double))};
+    *pairs = (struct pairs){.n = n, .rows = malloc((n * p + n * n + n) * sizeof(double))};
     if (!pairs->rows)
         return -ENOMEM;
     pairs->gram = pairs->rows + n * p;
-    for (size_t c = 0; c < n; c++)
+    pairs->variance = pairs->gram + n * n;
+    for (size_t c = 0; c < n; c++) {
         centres_read(centres, c * centres->n / n, pairs->rows + c * p);
+        pairs->variance[c] = centres_variance(centres, c * centres->n / n);
+    }
     linalg_product_transposed_f64(n, p, n, pairs->rows, p, pairs->rows, p, pairs->gram, n);
     return 0;
 }
@@ -81,13 +85,51 @@ static double angle(const struct pairs *pairs, double n_classes)
     return sum / ((double)n * (double)(n - 1) / 2);
 }
 
+/* NaN when two classes have one mean. */
+static double normalised_variance(const struct pairs *pairs)
+{
+    size_t n = pairs->n;
+    double sum = 0;
+
+    for (size_t c = 0; c < n; c++) {
+        for (size_t d = c + 1; d < n; d++) {
+            double distance =
+                pairs->gram[c * (n + 1)] + pairs->gram[d * (n + 1)] - 2 * pairs->gram[c * n + d];
+
+            sum += distance > 0 ? (pairs->variance[c] + pairs->variance[d]) / (2 * distance)
+                                : (double)NAN;
+        }
+    }
+    return sum / ((double)n * (double)(n - 1) / 2);
+}
+
+static double frame_error(const struct pairs *pairs)
+{
+    size_t n = pairs->n;
+    double norm = sqrt(linalg_sum_squares(n * n, pairs->gram)), sum = 0;
+
+    for (size_t c = 0; c < n; c++) {
+        for (size_t d = 0; d < n; d++) {
+            double simplex = ((c == d) - 1 / (double)n) / sqrt((double)n - 1);
+            double off = pairs->gram[c * n + d] / norm - simplex;
+
+            sum += off * off;
+        }
+    }
+    return norm > 0 ? sqrt(sum) : (double)NAN;
+}
+
 static int measure_pairs(const struct centres *centres, struct collapse *out)
 {
     struct pairs pairs;
     int rc = pairs_init(&pairs, centres);
 
-    if (rc == 0)
+    if (rc == 0) {
         out->nc2_angle = angle(&pairs, (double)centres->n);
+        out->cdnv = normalised_variance(&pairs);
+        if (pairs.n == centres->n)
+            out->etf_error = frame_error(&pairs);
+    }
     free(pairs.rows);
     return rc;
 }
@@ -140,7 +182,9 @@ int collapse_measure(const struct moments *m, bool at_any_cost, struct collapse 
                              .nc1 = none,
                              .nc1_quotient = none,
                              .nc2_norm_cv = none,
-                             .nc2_angle = none};
+                             .nc2_angle = none,
+                             .etf_error = none,
+                             .cdnv = none};
     if (centres.n >= 2)
         rc = measure(&centres, at_any_cost, out);
     centres_release(&centres);

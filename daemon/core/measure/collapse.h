@@ -13,6 +13,12 @@
  *     nc1_quotient tr S_W / tr S_B
  *     nc2_norm_cv  standard deviation over mean of |mu_c - mu|
  *     nc2_angle    mean over pairs of |cos(mu_c - mu, mu_c' - mu) + 1/(C - 1)|
+ *     etf_error    || G/||G||_F - (I - 11'/C)/sqrt(C - 1) ||_F, G the C x C products of mu_c - mu:
+ *                  how far they are from a simplex (equiangular tight frame; Zhu et al. 2021). Null
+ *                  where not all pairs are taken
+ *     cdnv         mean over pairs of (V_c + V_c') / (2 |mu_c - mu_c'|^2), V_c = E |x - mu_c|^2
+ * over the rows of c: class-distance-normalised variance (Galanti, Gyorgy and Hutter 2022, arXiv
+ * 2112.15121)
  *
  * S_W is a difference. Where classes have collapsed, nc1 is the rounding of the moments: about 1e-8
  * for f32 rows and 1e-15 for f64, times tr(S S_B^+)/C. A result below 0 becomes 0.
@@ -39,7 +45,8 @@ struct collapse {
     uint32_t n_classes; /* C: that occurred; below 2 nothing is defined */
     uint32_t n_missing; /* declared, but without a row: left out */
     uint64_t rows_min;  /* of the class that has the fewest; 0: no class occurred */
-    double nc1, nc1_quotient, nc2_norm_cv, nc2_angle; /* NaN: not defined, or not computed */
+    double nc1, nc1_quotient, nc2_norm_cv, nc2_angle, etf_error, cdnv; /* NaN: not defined, or not
+                                                                          computed */
 };
 
 /* The moments have classes that are not lost. Beyond COLLAPSE_CHEAP nc1 is computed only

@@ -10,8 +10,8 @@
  *     floor of a trace          1e-7 tr S                 f64: 1e-15 tr S
  *
  * Measured: features of rank 2, 9 and 10 in 16 to 700 dimensions, with means of 0 and 100 times the
- * spread, n = 116 to 14,100. The largest eigenvalue beyond the rank is 0.35 to 1.8e-7 tr S / sqrt(p)
- * for f32, and up to 1.5e-15 for f64. */
+ * spread, n = 116 to 14,100. The largest eigenvalue beyond the rank is 0.35 to 1.8e-7 tr S /
+ * sqrt(p) for f32, and up to 1.5e-15 for f64. */
 #pragma once
 
 #include <stddef.h>

@@ -195,6 +195,23 @@ static bool misses_values(const struct evidence *evidence)
     return n * sqrt(floor) > MISSED_SHARE * sum;
 }
 
+static int gather_targets(struct evidence *evidence, const struct measure_plan *plan,
+                          struct point *out)
+{
+    int rc;
+
+    if (!targets_exist(evidence->moments))
+        return 0;
+    rc = targets_measure(evidence->moments, plan->precision.targets, evidence->sums.f,
+                         plan->head != NULL, plan->spectrum.wanted, &evidence->targets);
+    if (rc == 0 && !evidence->moments->by_rows)
+        rc = readout_measure(evidence->moments, &evidence->targets, plan->precision.features,
+                             evidence->n, plan->head != NULL, plan->spectrum.wanted,
+                             &evidence->readout);
+    evidence->has_targets = rc == 0;
+    return flag_not_converged(rc, out);
+}
+
 /* Without memory for the spectrum the point is made all the same. */
 static void gather_spectrum(struct evidence *evidence, const struct measure_plan *plan,
                             struct spectrum **spectrum, struct point *out)
@@ -256,6 +273,7 @@ static int gather_probe(struct evidence *evidence, const struct measure_plan *pl
 static bool is_available(const struct evidence *evidence, enum metric_needs needs)
 {
     return needs == NEEDS_NOTHING || (needs == NEEDS_LABELS && evidence->collapse) ||
+           (needs == NEEDS_TARGETS && evidence->has_targets) ||
            (needs == NEEDS_SPECTRUM && evidence->spectrum) ||
            (needs == NEEDS_PROBE && evidence->has_likeness);
 }
@@ -327,6 +345,8 @@ static int fill_point(struct evidence *evidence, const struct measure_plan *plan
     if (rc == 0)
         rc = gather_collapse(evidence, plan, collapse, out);
     if (rc == 0)
+        rc = gather_targets(evidence, plan, out);
+    if (rc == 0)
         rc = gather_probe(evidence, plan, out);
     if (rc < 0)
         return rc;
@@ -353,7 +373,8 @@ static int measure_moments(const struct moments *m, const struct measure_plan *p
                                 .estimate = ESTIMATE_NONE,
                                 .errors = ESTIMATE_NONE,
                                 .trace = none,
-                                .norm_sq = none};
+                                .norm_sq = none,
+                                .readout = {none, none, none, none, none}};
     struct collapse collapse;
     struct kernel kernel;
     int rc;

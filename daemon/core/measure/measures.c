@@ -114,6 +114,60 @@ double measure_nc2_angle(const struct evidence *evidence)
     return evidence->collapse->nc2_angle;
 }
 
+double measure_etf_error(const struct evidence *evidence)
+{
+    return evidence->collapse->etf_error;
+}
+
+double measure_cdnv(const struct evidence *evidence)
+{
+    return evidence->collapse->cdnv;
+}
+
+/* ---- the task: the formulas are in targets.h ---- */
+
+double measure_d_target(const struct evidence *evidence)
+{
+    return evidence->targets.d_target;
+}
+
+double measure_target_alignment(const struct evidence *evidence)
+{
+    return evidence->targets.target_alignment;
+}
+
+double measure_head_error(const struct evidence *evidence)
+{
+    return evidence->targets.head_error;
+}
+
+/* ---- the best readout: the formulas are in readout.h ---- */
+
+double measure_probe_r2(const struct evidence *evidence)
+{
+    return evidence->readout.r2;
+}
+
+double measure_probe_loo_error(const struct evidence *evidence)
+{
+    return evidence->readout.loo_error;
+}
+
+double measure_probe_accuracy(const struct evidence *evidence)
+{
+    return evidence->readout.accuracy;
+}
+
+double measure_head_excess(const struct evidence *evidence)
+{
+    return evidence->readout.head_excess;
+}
+
+double measure_nc3(const struct evidence *evidence)
+{
+    return evidence->readout.nc3;
+}
+
 /* ---- likeness to the first window: the formula is in probe.h ---- */
 
 double measure_s_init(const struct evidence *evidence)

@@ -10,7 +10,9 @@
 #include "daemon/core/estimate/kernel.h"
 #include "daemon/core/measure/collapse.h"
 #include "daemon/core/measure/probe.h"
+#include "daemon/core/measure/readout.h"
 #include "daemon/core/measure/spectrum.h"
+#include "daemon/core/measure/targets.h"
 #include "daemon/core/measure/units.h"
 #include "daemon/core/moments/moments.h"
 #include "proto/base/metric.h"
@@ -26,12 +28,15 @@ struct evidence {
     struct sums sums; /* q is NaN when the outputs do not vary */
     struct estimate estimate, errors;
     double trace, norm_sq; /* of the projector: r twice, for the space of all outputs; else NaN */
-    double largest; /* eigenvalue of X'X; NaN: LAPACK failed */
+    double largest;        /* eigenvalue of X'X; NaN: LAPACK failed */
     struct units units;
     const struct collapse *collapse; /* never NULL for a measure that needs labels */
     const struct spectrum *spectrum; /* never NULL for a measure that needs the spectrum */
-    bool has_likeness;               /* true for a measure that needs a probe */
-    struct likeness likeness;        /* of the rows of the first window and of this one */
+    bool has_targets;                /* true for a measure that needs targets */
+    struct target_measures targets;
+    struct readout readout;   /* of the targets */
+    bool has_likeness;        /* true for a measure that needs a probe */
+    struct likeness likeness; /* of the rows of the first window and of this one */
 };
 
 /* A measure: one number, NaN where the data does not define it. */

@@ -9,6 +9,7 @@
 #include "daemon/core/estimate/span.h"
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/core/measure/floor.h"
+#include "daemon/core/measure/targets.h"
 
 /* Eigenfunctions projected at a time: (X'Q)'v for so many v stays small beside the matrix. */
 #define CHUNK_VECTORS 256
@@ -181,12 +182,6 @@ static int project(const struct span *span, const struct moments *m, const struc
     return 0;
 }
 
-/* The targets of a window: values, which are columns of Y, or classes, whose sums are there. */
-static bool has_targets(const struct moments *m)
-{
-    return m->k > 0 || (m->classes && !m->classes->is_lost);
-}
-
 /* The one-hot columns of the classes are orthogonal, with squared lengths W pi_c. So the part of
  * e_k in their span is
  *
@@ -223,7 +218,7 @@ static size_t read_classes(const struct class_shares *shares, bool uncentred, si
     for (; *slot < m->classes->n && n < CHUNK_VECTORS; ++*slot) {
         double *row = shares->rows + n * m->p, root = sqrt(moments_class_share(m, *slot));
 
-        if (!(root > 0))
+        if (!moments_class_occurred(m, *slot))
             continue;
         moments_class_mean(m, *slot, row);
         for (size_t i = 0; i < m->p; i++)
@@ -285,7 +280,7 @@ static int fill(struct spectrum *spectrum, const struct moments *m, struct preci
     fill_values(spectrum, m, pairs, floor);
     rc = span_init_projected(&span, m, 0, m->c, precision.outputs, outputs);
     rc = add_shares(rc, &span, m, pairs, cutoff, &spectrum->rank, spectrum->u);
-    if (rc == 0 && m->classes && !m->classes->is_lost)
+    if (rc == 0 && m->classes && targets_exist(m))
         return add_class_shares(spectrum, m, pairs, cutoff);
     if (rc < 0 || m->k == 0)
         return rc;
@@ -315,7 +310,8 @@ static double total_variance(const struct moments *m, bool uncentred)
 static struct spectrum *new_empty(const struct moments *m, size_t n, bool uncentred)
 {
     bool few_rows = m->weight * m->weight <= m->weight_sq * (double)m->p;
-    struct spectrum *spectrum = spectrum_alloc((uint32_t)n, !few_rows, !few_rows && has_targets(m));
+    struct spectrum *spectrum =
+        spectrum_alloc((uint32_t)n, !few_rows, !few_rows && targets_exist(m));
 
     if (!spectrum)
         return NULL;

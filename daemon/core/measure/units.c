@@ -151,8 +151,7 @@ static int count_clones(struct scan *scan, const struct moments *m, struct kerne
     int rc;
 
     *out = (double)NAN;
-    if (!(n >= UNITS_CLONE_ROWS) ||
-        (kernel && p * p / 2 * (double)kernel->n > UNITS_CLONE_CHEAP))
+    if (!(n >= UNITS_CLONE_ROWS) || (kernel && p * p / 2 * (double)kernel->n > UNITS_CLONE_CHEAP))
         return 0;
     if (kernel) {
         rc = mark_rows(scan, m, kernel);

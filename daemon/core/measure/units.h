@@ -1,6 +1,6 @@
 /* The single features of a window: which of them carry nothing, and how long a row is. Pure; reads
- * the moments and, where X'X is not made, the rows; any thread, one at a time per moments. measure.h
- * decides when, FEED.md says what to make of it. Tested by test_units.c.
+ * the moments and, where X'X is not made, the rows; any thread, one at a time per moments.
+ * measure.h decides when, FEED.md says what to make of it. Tested by test_units.c.
  *
  * With m_i the mean of feature i, S = X'X/n and v the mean of the S_ii:
  *

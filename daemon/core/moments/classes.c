@@ -99,6 +99,7 @@ static void rescale(struct classes *classes)
 
         classes->sums[i].weight *= classes->scale;
         classes->sums[i].squares *= classes->scale;
+        classes->sums[i].own *= classes->scale;
         for (size_t j = 0; j < classes->p; j++)
             z[j] *= classes->scale;
     }

@@ -7,7 +7,7 @@
  * z = x - shift and s = |z|^2 as in moments.h:
  *
  *     rows      how many rows entered, however old; none that weighs nothing
- *     weight    sum w       squares  sum w s       z  sum w z, p values
+ *     weight    sum w       squares  sum w s       z  sum w z, p values       own  sum w y_c
  *
  * The shift does not move, so sums of blocks add up, and sum z / weight - (m - shift) = mu_c - m.
  * Classes get slots 0..n-1 in the order in which they come; a hash table finds the slot of a label.
@@ -36,6 +36,7 @@ struct class_sums {
     uint64_t rows;
     double weight;
     double squares;
+    double own; /* sum w y_c of the class's own output; 0 when it has none */
 };
 
 struct classes {
@@ -44,7 +45,7 @@ struct classes {
     size_t n_max;            /* classes there is room for, at most k */
     size_t n;                /* classes that occurred in the window */
     bool is_lost;            /* there were more; nothing below may be read */
-    double scale;            /* of weight, squares and z */
+    double scale;            /* of weight, squares, own and z */
     struct class_sums *sums; /* n_max */
     double **chunks;         /* z of CLASSES_CHUNK slots each, NULL before they occur */
     uint32_t *table;         /* n_entries: slot + 1; 0: empty */

@@ -272,8 +272,29 @@ static void copy_outputs(const struct fold *fold)
     copy_weights(fold);
 }
 
+/* What each row's output for its own class adds to the class. */
+static void sum_own_outputs(const struct fold *fold)
+{
+    const struct classes *classes = fold->moments->classes;
+    size_t at = 0;
+    double y;
+
+    for (size_t k = 0; k < fold->n_ranges; k++) {
+        for (size_t i = 0; i < fold->ranges[k].n; i++, at++) {
+            struct class_sums *sums = &classes->sums[fold->slot[at]];
+
+            if (fold->slot[at] == CLASSES_NONE || sums->label >= fold->moments->c)
+                continue;
+            read_outputs(fold, &fold->ranges[k], i, sums->label, 1, &y);
+            sums->own += fold->root[at] * fold->root[at] * y / classes->scale;
+        }
+    }
+}
+
 void fold_centre_outputs(struct fold *fold)
 {
+    if (fold->moments->classes)
+        sum_own_outputs(fold);
     if (fold->moments->reservoir)
         copy_outputs(fold);
     centre_columns(fold, read_outputs, 0, fold->moments->c);

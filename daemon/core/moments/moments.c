@@ -9,6 +9,9 @@
 #include "daemon/core/matrix/convert.h"
 #include "daemon/core/matrix/linalg.h"
 
+/* A class with less than this share of the rows did not occur. */
+#define CLASS_SHARE_MIN 1e-9
+
 double moments_size_bytes(size_t p, size_t w)
 {
     double pd = (double)p, wd = (double)w, side = pd < TILE_ORDER ? pd : TILE_ORDER;
@@ -125,6 +128,11 @@ int moments_make_xx(struct moments *m)
 double moments_class_share(const struct moments *m, size_t slot)
 {
     return m->classes->sums[slot].weight * m->classes->scale / m->weight;
+}
+
+bool moments_class_occurred(const struct moments *m, size_t slot)
+{
+    return moments_class_share(m, slot) > CLASS_SHARE_MIN;
 }
 
 void moments_class_mean(const struct moments *m, size_t slot, double *out)

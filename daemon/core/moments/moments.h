@@ -131,9 +131,10 @@ void moments_make_tile(struct moments *, size_t k, double *scratch);
 /* Makes xx if it is not made. Returns 0; or -ENOMEM, and the moments are as they were. */
 int moments_make_xx(struct moments *);
 
-/* Share of the weight that the class of a slot has; and its mean mu_c - m, p values, in `out`. The
- * class has weight. */
+/* Share of the weight that the class of a slot has; whether that is more than the rest of a
+ * forgotten class, which is rounding; and then its mean mu_c - m, p values, in `out`. */
 double moments_class_share(const struct moments *, size_t slot);
+bool moments_class_occurred(const struct moments *, size_t slot);
 void moments_class_mean(const struct moments *, size_t slot, double *out);
 
 /* sum w |x - m|^4 about the final mean, from the sums about the shift; not by_rows. `scratch` holds

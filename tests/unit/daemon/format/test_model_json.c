@@ -72,7 +72,8 @@ static void expect_member(const struct point *point, enum point_member member, c
 static void the_list_of_measures_is_the_table(void **state)
 {
     cJSON *answer = metrics_to_json(), *rows = cJSON_GetObjectItem(answer, "metrics"), *row;
-    static const char *const needs[] = {"nothing", "labels", "spectrum", "probe", "trainer"};
+    static const char *const needs[] = {"nothing",  "labels", "targets",
+                                        "spectrum", "probe",  "trainer"};
     int i = 0;
 
     (void)state;

@@ -185,6 +185,16 @@ static void solve(size_t n, size_t q, size_t gap)
     assert_int_equal(linalg_solve(n, definite(n), q, matrix(q, n, 0)), 0);
 }
 
+static void cholesky(size_t n, size_t q, size_t gap)
+{
+    double *a = definite(n), *b = matrix(q, n, 0);
+
+    (void)gap;
+    assert_int_equal(linalg_cholesky(n, a), 0);
+    linalg_triangle_solve(true, n, a, q, b);
+    linalg_triangle_solve(false, n, a, q, b);
+}
+
 #define CALL(name)                                                                                 \
     {                                                                                              \
 #name, name                                                                                \
@@ -209,6 +219,7 @@ static const struct {
     CALL(tridiagonal),
     CALL(triangles),
     CALL(solve),
+    CALL(cholesky),
 };
 
 /* ---- one set of kernels, in a process of its own ---- */
