@@ -46,6 +46,7 @@ static bool is_low_precision(const struct moments *m, enum dtype features, doubl
     return linalg_sum_squares(m->p, m->mean_x) * m->weight > limit * limit * t;
 }
 
+/* `p` counts the features that vary. */
 static uint32_t sample_flags(double n, double p, double r)
 {
     uint32_t flags = 0;
@@ -117,8 +118,8 @@ static int measure_span(struct evidence *evidence, const struct span *outputs, s
                                            : estimate_projected(&evidence->sums, outputs->norm_sq);
     evidence->trace = outputs->trace;
     evidence->norm_sq = outputs->norm_sq;
-    out->flags |=
-        sample_flags(evidence->n, out->p, outputs->trace) | (dependent ? FLAG_DEPENDENT_ROWS : 0);
+    out->flags |= sample_flags(evidence->n, evidence->n_varying, outputs->trace) |
+                  (dependent ? FLAG_DEPENDENT_ROWS : 0);
     if (isnan(evidence->estimate.plain))
         out->flags |= FLAG_NOT_CONVERGED;
     return 0;
@@ -156,7 +157,10 @@ static int gather_features(struct evidence *evidence, struct point *out)
     if (rc < 0)
         evidence->largest = (double)NAN;
     rc = flag_not_converged(rc, out);
-    return rc < 0 ? rc : units_count(evidence->moments, evidence->kernel, &evidence->units);
+    if (rc == 0)
+        rc = units_count(evidence->moments, evidence->kernel, &evidence->units);
+    evidence->n_varying = (double)evidence->moments->p - evidence->units.dead;
+    return rc;
 }
 
 static int gather_collapse(struct evidence *evidence, const struct measure_plan *plan,

@@ -50,10 +50,10 @@ double measure_pr_debiased_se(const struct evidence *evidence)
  *     d_white = 1 - tr P / (||P||_F sqrt(p)) = 1 - sqrt(r / p)
  *
  * It is the value of the population, whatever n is. Outputs that are no function of p directions
- * may have more than p: 0. */
+ * may have more than p: 0. Features that do not vary are not counted. */
 double measure_d_white(const struct evidence *evidence)
 {
-    double share = evidence->trace / sqrt(evidence->norm_sq * (double)evidence->moments->p);
+    double share = evidence->trace / sqrt(evidence->norm_sq * evidence->n_varying);
 
     return share > 1 ? 0 : 1 - share;
 }

@@ -30,6 +30,7 @@ struct evidence {
     double trace, norm_sq; /* of the projector: r twice, for the space of all outputs; else NaN */
     double largest;        /* eigenvalue of X'X; NaN: LAPACK failed */
     struct units units;
+    double n_varying;                /* p, but for the dead features */
     const struct collapse *collapse; /* never NULL for a measure that needs labels */
     const struct spectrum *spectrum; /* never NULL for a measure that needs the spectrum */
     bool has_targets;                /* true for a measure that needs targets */
