@@ -70,6 +70,14 @@ def test_the_page_explains_each_member():
     assert set(members()) - set(PLACE) - {"step", "time"} <= explained
 
 
+def test_measures_md_has_a_section_for_each_measure():
+    page = (PROTO / "MEASURES.md").read_text()
+    headings = [name for line in re.findall(r"^### (.+)$", page, re.M) for name in line.split(", ")]
+    assert len(headings) == len(set(headings))
+    missing = [name for name in measures() if name not in headings]
+    assert not missing, f"proto/MEASURES.md says nothing of {missing}"
+
+
 def test_a_point_has_every_member_as_an_attribute():
     own = {field.name for field in dataclasses.fields(Point)} - {"extra"}
     assert own <= set(members()), "each attribute is a member of the table"
