@@ -75,9 +75,16 @@ def test_what_does_not_hold_is_said(capsys):
     ]
 
 
+def test_a_measure_that_the_daemon_lacks_is_a_dash(capsys):
+    from experiment import D_LR, D_TARGET, PROBE_ACCURACY, Experiment
+
+    experiment = Experiment("made-up", "Up", [D_LR, D_TARGET, PROBE_ACCURACY], argv=["--seed", "1"])
+    experiment.record("up", 1, d=0.25, d_target=None)
+    assert experiment.table().splitlines()[2] == "| up      | 0.2500 | -               | -         |"
+
+
 def test_every_experiment_is_reproduced_and_tested():
-    scripts = {p.stem for p in EXAMPLES.glob("*.py") if "import D_LR" in p.read_text()
-               or "import Column, Experiment" in p.read_text()}
+    scripts = {p.stem for p in EXAMPLES.glob("*.py") if "\nfrom experiment import" in p.read_text()}
     driver = (ROOT / "client" / "reproduce.sh").read_text()
     listed = driver.partition('examples="')[2].partition('"')[0].replace("\\\n", "").split()
     assert scripts == set(listed) == {*MARGINS, "grokking"}

@@ -12,7 +12,16 @@ from collections.abc import Sequence
 from typing import Optional
 
 from common import dense, digits, follow
-from experiment import D_LR, TEST_ACCURACY, TRAIN_ACCURACY, Column, Experiment, Verdict
+from experiment import (
+    D_LR,
+    D_TARGET,
+    PROBE_ACCURACY,
+    TEST_ACCURACY,
+    TRAIN_ACCURACY,
+    Column,
+    Experiment,
+    Verdict,
+)
 
 WITHOUT, WITH = "without batch norm", "with batch norm"
 LR = 0.1
@@ -23,8 +32,16 @@ def main(argv: Optional[Sequence[str]] = None) -> list[Verdict]:
     experiment = Experiment(
         "batch-norm",
         "Batch norm makes training rich",
-        [D_LR, Column("u", "u"), Column("PR", "pr", "{:.1f}"), TRAIN_ACCURACY, TEST_ACCURACY],
-        paper={WITHOUT: {"d_lr": 0.66}, WITH: {"d_lr": 0.073}},
+        [
+            D_LR,
+            D_TARGET,
+            Column("u", "u"),
+            Column("PR", "pr", "{:.1f}"),
+            PROBE_ACCURACY,
+            TRAIN_ACCURACY,
+            TEST_ACCURACY,
+        ],
+        paper={WITHOUT: {"d": 0.66}, WITH: {"d": 0.073}},
         note="The paper: VGG-16. Here: six hidden layers of 128 on digits.",
         argv=argv,
     )

@@ -222,7 +222,7 @@ def follow(
 ) -> dict[str, Optional[float]]:
     """Train as `fit` does, measured and logged on the way; returns where it ended.
 
-    That is the last point's measures (d_lr, u, pr, nc1, ...), train_acc and test_acc, by name.
+    That is the last point's measures (d, d_lr, u, pr, nc1, ...), train_acc and test_acc, by name.
     """
     for step in fit(model, train, **how):
         point = measure(run, model, train, step)
@@ -232,9 +232,9 @@ def follow(
 
 
 def values_of(point: richd.Point) -> dict[str, Optional[float]]:
-    """The measures of a point, by name."""
+    """The measures of a point, by name; "d" is D_LR in the form that is right at its n."""
     own = {name: getattr(point, name) for name in ("d_lr", "d_debiased", "u", "pr", "rank")}
-    return {**own, **point.companions}
+    return {"d": point.shown().value, **own, **point.companions}
 
 
 def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float:

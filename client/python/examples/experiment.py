@@ -29,7 +29,13 @@ class Column:
     form: str = "{:.3f}"
 
 
-D_LR = Column("D_LR", "d_lr", "{:.4f}")
+#: The paper's claims are of D_LR for the data's distribution, not for so many rows of it: "d" is
+#: d_debiased, or d_lr where there is none (`Point.shown`).
+D_LR = Column("D_LR", "d", "{:.4f}")
+#: D_LR against the targets in place of the outputs, and the accuracy of the best linear probe: they
+#: tell whether a network is rich *for the task*.
+D_TARGET = Column("D_LR of targets", "d_target", "{:.4f}")
+PROBE_ACCURACY = Column("probe acc", "probe_accuracy", "{:.1%}")
 TRAIN_ACCURACY = Column("train acc", "train_acc", "{:.1%}")
 TEST_ACCURACY = Column("test acc", "test_acc", "{:.1%}")
 
@@ -59,6 +65,12 @@ def spread(values: Sequence[float], form: str) -> str:
     """mean +- standard deviation over seeds; the value alone when there is one."""
     mean = form.format(statistics.fmean(values))
     return mean if len(values) == 1 else f"{mean} +- {form.format(statistics.stdev(values))}"
+
+
+def cell(values: Sequence[Optional[float]], form: str) -> str:
+    """`spread`; "-" where a seed has no value, as of a measure that this daemon does not have."""
+    known = [value for value in values if value is not None]
+    return spread(known, form) if len(known) == len(values) else "-"
 
 
 @dataclass
@@ -120,7 +132,7 @@ class Experiment:
             runtime_dir=self.arguments.runtime_dir,
         ) as run:
             yield run
-            self.curves[setting, seed] = run.series("d_lr")
+            self.curves[setting, seed] = run.series()
 
     def record(self, setting: str, seed: int, **values: Optional[float]) -> None:
         """Note what a training came to."""
@@ -138,7 +150,7 @@ class Experiment:
         `otherwise` is the likely cause, printed where it does not.
         """
         margins = tuple(
-            margin(lambda setting, key="d_lr", s=seed: self.values[setting][s][key])
+            margin(lambda setting, key=D_LR.key, s=seed: self.values[setting][s][key])
             for seed in self.seeds
         )
         self.verdicts.append(Verdict(sentence, margins, otherwise))
@@ -156,7 +168,7 @@ class Experiment:
             for c in self.columns:
                 theirs = self.paper.get(setting, {}).get(c.key)
                 cells += ["" if theirs is None else c.form.format(theirs)] if c in told else []
-                cells.append(spread([row[c.key] for row in seeds.values()], c.form))
+                cells.append(cell([row.get(c.key) for row in seeds.values()], c.form))
             lines.append(cells)
         widths = [max(map(len, column)) for column in zip(*lines)]
         lines.insert(1, ["-" * width for width in widths])

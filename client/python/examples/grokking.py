@@ -30,7 +30,7 @@ def medians(history: Sequence[dict[str, float]], stage: str) -> dict[str, float]
     of_stage = [at for at in history if least <= at["test_acc"] <= most] or history[-1:]
     return {
         key: statistics.median(at[key] for at in of_stage)
-        for key in ("d_lr", "d_debiased", "nc1", "train_acc", "test_acc", "step")
+        for key in ("d", "d_lr", "nc1", "train_acc", "test_acc", "step")
     }
 
 
@@ -41,15 +41,15 @@ def main(argv: Optional[Sequence[str]] = None) -> list[Verdict]:
         "Grokking is a fall of D_LR",
         [
             D_LR,
-            Column("de-biased", "d_debiased", "{:.4f}"),
+            Column("plain", "d_lr", "{:.4f}"),
             Column("NC1", "nc1"),
             TRAIN_ACCURACY,
             TEST_ACCURACY,
             Column("step", "step", "{:.0f}"),
         ],
         paper={
-            f"{SQUARED}, before": {"d_lr": 0.51, "test_acc": 0.052},
-            f"{SQUARED}, after": {"d_lr": 0.11, "test_acc": 0.998},
+            f"{SQUARED}, before": {"d": 0.51, "test_acc": 0.052},
+            f"{SQUARED}, after": {"d": 0.11, "test_acc": 0.998},
         },
         note="Addition modulo 97, two-layer transformer. Medians over the checkpoints "
         "with a test accuracy up to 5.2 % (before) and from 95 % on (after).",

@@ -13,7 +13,16 @@ from collections.abc import Callable, Sequence
 from typing import Any, Optional
 
 from common import digits, follow, residual_convolutional
-from experiment import D_LR, TEST_ACCURACY, TRAIN_ACCURACY, Column, Experiment, Verdict
+from experiment import (
+    D_LR,
+    D_TARGET,
+    PROBE_ACCURACY,
+    TEST_ACCURACY,
+    TRAIN_ACCURACY,
+    Column,
+    Experiment,
+    Verdict,
+)
 
 RATES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 WEIGHT_DECAY = 5e-3
@@ -24,7 +33,7 @@ def main(argv: Optional[Sequence[str]] = None) -> list[Verdict]:
     experiment = Experiment(
         "learning-rate",
         "The best learning rate is the richest",
-        [D_LR, Column("NC1", "nc1"), TRAIN_ACCURACY, TEST_ACCURACY],
+        [D_LR, D_TARGET, Column("NC1", "nc1"), PROBE_ACCURACY, TRAIN_ACCURACY, TEST_ACCURACY],
         note="The paper: ResNet18, D_LR 0.053, 0.025, 0.039 at rates 0.005, 0.05, 0.2. Here: three "
         "residual blocks on digits, weight decay 5e-3.",
         argv=argv,
@@ -51,8 +60,8 @@ def main(argv: Optional[Sequence[str]] = None) -> list[Verdict]:
             experiment.record(setting, seed, **ended)
 
     def draw(axes: Any) -> None:
-        for key, colour, label in (("d_lr", "C0", "D_LR"), ("test_acc", "C1", "test accuracy")):
-            one = axes if key == "d_lr" else axes.twinx()
+        for key, colour, label in (("d", "C0", "D_LR"), ("test_acc", "C1", "test accuracy")):
+            one = axes if key == "d" else axes.twinx()
             for seed in experiment.seeds:
                 one.plot(
                     rates,

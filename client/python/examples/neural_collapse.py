@@ -46,9 +46,9 @@ def main(argv: Optional[Sequence[str]] = None) -> list[Verdict]:
                 run.log(scores, step=step)
                 history.append({**values_of(point), **scores})
         learnt = next((i for i, h in enumerate(history) if h["train_acc"] > 0.99), -2)
-        along = {key: [h[key] for h in history[learnt:]] for key in ("d_lr", *COLLAPSE)}
+        along = {key: [h[key] for h in history[learnt:]] for key in ("d", *COLLAPSE)}
         together = {
-            f"{key} with d_lr": rank_correlation(along["d_lr"], along[key]) for key in COLLAPSE
+            f"{key} with D_LR": rank_correlation(along["d"], along[key]) for key in COLLAPSE
         }
         experiment.record(UNTRAINED, seed, **history[0])
         experiment.record(LEARNT, seed, **history[learnt])
@@ -58,17 +58,17 @@ def main(argv: Optional[Sequence[str]] = None) -> list[Verdict]:
     for key, title in COLLAPSE.items():
         experiment.expect(
             f"once all is learnt, {title} and D_LR fall together (rank correlation above 0.5)",
-            lambda at, key=key: at(END, f"{key} with d_lr") - 0.5,
+            lambda at, key=key: at(END, f"{key} with D_LR") - 0.5,
         )
     experiment.expect(
         "NC1 and D_LR by more than half each",
-        lambda at: min(0.5 - at(END, k) / at(LEARNT, k) for k in ("d_lr", "nc1")),
+        lambda at: min(0.5 - at(END, k) / at(LEARNT, k) for k in ("d", "nc1")),
     )
 
     def draw(axes: Any) -> None:
         for i, (key, title) in enumerate(COLLAPSE.items()):
             for seed in experiment.seeds:
-                d_lr, collapse = zip(*((h["d_lr"], h[key]) for h in histories[seed]))
+                d_lr, collapse = zip(*((h["d"], h[key]) for h in histories[seed]))
                 axes.plot(
                     d_lr,
                     collapse,

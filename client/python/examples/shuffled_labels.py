@@ -15,7 +15,16 @@ from typing import Optional
 
 import torch
 from common import Rows, digits, follow, residual_dense
-from experiment import D_LR, TEST_ACCURACY, TRAIN_ACCURACY, Column, Experiment, Verdict
+from experiment import (
+    D_LR,
+    D_TARGET,
+    PROBE_ACCURACY,
+    TEST_ACCURACY,
+    TRAIN_ACCURACY,
+    Column,
+    Experiment,
+    Verdict,
+)
 
 TRUE, SHUFFLED = "true labels", "shuffled labels"
 LR, WEIGHT_DECAY = 0.1, 5e-3
@@ -26,10 +35,18 @@ def main(argv: Optional[Sequence[str]] = None) -> list[Verdict]:
     experiment = Experiment(
         "shuffled-labels",
         "Rich without generalisation: true and shuffled labels",
-        [D_LR, Column("u", "u"), Column("NC1", "nc1"), TRAIN_ACCURACY, TEST_ACCURACY],
+        [
+            D_LR,
+            D_TARGET,
+            Column("u", "u"),
+            Column("NC1", "nc1"),
+            PROBE_ACCURACY,
+            TRAIN_ACCURACY,
+            TEST_ACCURACY,
+        ],
         paper={
-            TRUE: {"d_lr": 0.031, "test_acc": 0.95},
-            SHUFFLED: {"d_lr": 0.034, "test_acc": 0.095},
+            TRUE: {"d": 0.031, "test_acc": 0.95},
+            SHUFFLED: {"d": 0.034, "test_acc": 0.095},
         },
         note="The paper: CIFAR-10. Here: a residual network on digits, weight decay 5e-3.",
         argv=argv,

@@ -15,7 +15,16 @@ from typing import Optional
 
 import torch
 from common import Rows, dense, digits, follow, squared_error
-from experiment import D_LR, TEST_ACCURACY, TRAIN_ACCURACY, Column, Experiment, Verdict
+from experiment import (
+    D_LR,
+    D_TARGET,
+    PROBE_ACCURACY,
+    TEST_ACCURACY,
+    TRAIN_ACCURACY,
+    Column,
+    Experiment,
+    Verdict,
+)
 from torch.nn import functional
 
 FULL, LAST = "full training", "last layer only"
@@ -31,8 +40,16 @@ def main(argv: Optional[Sequence[str]] = None) -> list[Verdict]:
     experiment = Experiment(
         "spurious-label",
         "Rich is not better: the label is in the input, in training only",
-        [D_LR, Column("u", "u"), Column("PR", "pr", "{:.1f}"), TRAIN_ACCURACY, TEST_ACCURACY],
-        paper={FULL: {"d_lr": 0.0087, "test_acc": 0.100}, LAST: {"d_lr": 0.63, "test_acc": 0.744}},
+        [
+            D_LR,
+            D_TARGET,
+            Column("u", "u"),
+            Column("PR", "pr", "{:.1f}"),
+            PROBE_ACCURACY,
+            TRAIN_ACCURACY,
+            TEST_ACCURACY,
+        ],
+        paper={FULL: {"d": 0.0087, "test_acc": 0.100}, LAST: {"d": 0.63, "test_acc": 0.744}},
         note="The paper: MNIST. Here: three hidden layers on digits and a strip of ten pixels.",
         argv=argv,
     )

@@ -116,7 +116,7 @@ def main(argv: Optional[Sequence[str]] = None) -> list[Verdict]:
 
     experiment.expect(
         "D_LR follows alpha all the way (rank correlation above 0.8)",
-        lambda at: follows(at, "d_lr", 1) - 0.8,
+        lambda at: follows(at, "d", 1) - 0.8,
     )
     experiment.expect(
         "it goes from below 0.2 to above 0.35",
@@ -130,7 +130,7 @@ def main(argv: Optional[Sequence[str]] = None) -> list[Verdict]:
     )
 
     def draw(axes: Any) -> None:
-        for key, title in (("d_lr", "D_LR"), ("kernel", "1 - S_init"), ("nc1", "NC1")):
+        for key, title in (("d", "D_LR"), ("kernel", "1 - S_init"), ("nc1", "NC1")):
             means = [sum(row[key] for row in experiment.values[s].values()) for s in settings]
             axes.plot(alphas, [m / len(experiment.seeds) for m in means], marker=".", label=title)
         axes.set(xscale="log", xlabel="alpha (targets are y / alpha)")

@@ -114,7 +114,7 @@ def main(argv: Optional[Sequence[str]] = None) -> list[Verdict]:
     ):
         experiment.expect(
             f"{what}, decay takes 1 - S_init further towards rich than D_LR",
-            lambda at, s=settings: share(at, s, "kernel") - abs(share(at, s, "d_lr")),
+            lambda at, s=settings: share(at, s, "kernel") - abs(share(at, s, "d")),
             otherwise,
         )
         experiment.expect(
@@ -125,7 +125,7 @@ def main(argv: Optional[Sequence[str]] = None) -> list[Verdict]:
         )
 
     def draw(axes: Any) -> None:
-        for i, (key, title) in enumerate((("d_lr", "D_LR"), ("kernel", "1 - S_init"))):
+        for i, (key, title) in enumerate((("d", "D_LR"), ("kernel", "1 - S_init"))):
             for j, seeds in enumerate(experiment.values.values()):
                 value = statistics.fmean(row[key] for row in seeds.values())
                 axes.barh(j + 0.4 * i, value, 0.35, color=f"C{i}", label=None if j else title)
