@@ -414,12 +414,12 @@ test("a transition is marked and zoomed to from its sentence", async () => {
     await waitForText(
         page,
         "#event-list",
-        /d_lr falls 0\.\d+ → 0\.\d+ over steps \d+–\d+, grokking-like: test_acc/,
+        /d_debiased falls 0\.\d+ → -?0\.\d+ over steps \d+–\d+, grokking-like: test_acc/,
     );
 
     await page.click("#event-list button >> nth=0");
     await waitForText(page, "#range-text", /^steps/);
-    const [start, end] = /steps (\d+)–(\d+) /
+    const [start, end] = /steps (\d+)–(\d+)/
         .exec(await text(page, "#event-list"))
         .slice(1)
         .map(Number);

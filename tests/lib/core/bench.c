@@ -257,14 +257,14 @@ void bench_open_spectrum(struct bench *bench, peer_id peer, const char *run,
               false);
 }
 
-void bench_open_watching(struct bench *bench, peer_id peer, const char *run,
+void bench_open_watching(struct bench *bench, peer_id peer, const char *writer,
                          struct watch_list watched)
 {
-    struct record *record = must(record_new(RECORD_OPEN, run));
+    struct record *record = must(record_new(RECORD_OPEN, "run"));
     struct event event = {.type = EV_OPEN,
                           .open = {.record = record, .projector.kind = PROJECTOR_SPAN}};
 
-    record->open.writer = must(strdup("writer"));
+    record->open.writer = must(strdup(writer));
     record->open.watched = watched;
     bench_step(bench, &event, peer);
 }

@@ -61,7 +61,8 @@ void bench_open_window(struct bench *, peer_id, const char *run, struct window);
 /* By which all windows hold the same rows. */
 void bench_open_probe(struct bench *, peer_id, const char *run, const char *writer);
 /* By which the points are watched for transitions of these measures. */
-void bench_open_watching(struct bench *, peer_id, const char *run, struct watch_list);
+/* Run "run". */
+void bench_open_watching(struct bench *, peer_id, const char *writer, struct watch_list);
 void bench_open_spectrum(struct bench *, peer_id, const char *run, struct spectrum_policy);
 void bench_send(struct bench *, peer_id, struct parcel *, uint64_t seq, uint64_t rows_before);
 /* Rows of layer "head", p = 4, C = 2, seeded by seq. */

@@ -49,4 +49,5 @@ class Event:
     def from_json(cls, fields: Mapping[str, Any]) -> Event:
         """Make an event of the daemon's JSON object; fields of a newer daemon are skipped."""
         renamed = {"start_level": "from", "end_level": "to"}
-        return cls(**{name: fields.get(renamed.get(name, name)) for name in cls.__dataclass_fields__})
+        names = cls.__dataclass_fields__
+        return cls(**{name: fields.get(renamed.get(name, name)) for name in names})

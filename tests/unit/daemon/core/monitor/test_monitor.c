@@ -110,15 +110,16 @@ static bool gets_spectrum(struct bench *bench, uint64_t seq, bool asked)
     return !isnan(bench->points[0].point.value[METRIC_STABLE_RANK]);
 }
 
-/* Sends 20 rows and checkpoint `seq`, which reports these two of the network. */
-static void report(struct bench *bench, uint64_t seq, double param_norm, double param_change)
+/* Sends 20 rows and checkpoint `seq` of that step, which reports these two of the network. */
+static void send_report(struct bench *bench, peer_id peer, uint64_t seq, int64_t step,
+                        double param_norm, double param_change)
 {
     struct checkpoint_layer head = {.name = "head", .seq = seq, .rows = 20 * seq};
     double reported[METRIC_COUNT];
     struct event event = {.type = EV_CHECKPOINT,
                           .checkpoint = {.seq = seq,
-                                         .step = (int64_t)seq,
-                                         .time = 1764000000 + (double)seq,
+                                         .step = step,
+                                         .time = 1764000000 + (double)step,
                                          .layers = &head,
                                          .n_layers = 1,
                                          .reported = reported}};
@@ -127,8 +128,13 @@ static void report(struct bench *bench, uint64_t seq, double param_norm, double 
         reported[i] = (double)NAN;
     reported[METRIC_PARAM_NORM] = param_norm;
     reported[METRIC_PARAM_CHANGE] = param_change;
-    bench_rows(bench, 1, seq, 20 * (seq - 1), 20);
-    bench_step(bench, &event, 1);
+    bench_rows(bench, peer, seq, 20 * (seq - 1), 20);
+    bench_step(bench, &event, peer);
+}
+
+static void report(struct bench *bench, uint64_t seq, double param_norm, double param_change)
+{
+    send_report(bench, 1, seq, (int64_t)seq, param_norm, param_change);
     bench_settle(bench);
     assert_int_equal(bench->n_points, 1);
 }
@@ -156,7 +162,7 @@ static void a_point_completes_transitions_of_all_that_is_watched(void **state)
     struct layer_point point = {0};
 
     bench_open_watching(
-        bench, 1, "run",
+        bench, 1, "writer",
         (struct watch_list){.n = 2, .metrics = {METRIC_PARAM_CHANGE, METRIC_PARAM_NORM}});
     bench_settle(bench);
     assert_int_equal(report_a_step(bench, &point), 2);
@@ -171,12 +177,79 @@ static void a_point_completes_transitions_of_all_that_is_watched(void **state)
     }
 }
 
+/* Of what is on disk of an attempt; the step of the last in `step`. */
+static size_t count_findings(const struct bench *bench, uint32_t attempt, int64_t *step)
+{
+    const struct disk_attempt *stored = &bench->disk.runs[0].attempts[attempt - 1];
+    size_t n = 0;
+
+    for (size_t i = 0; i < stored->n_items; i++) {
+        for (size_t j = 0; j < stored->items[i].n_points; j++) {
+            const struct layer_point *point = &stored->items[i].points[j];
+
+            n += point->n_findings;
+            if (point->n_findings > 0)
+                *step = point->point.step;
+        }
+    }
+    return n;
+}
+
+/* A fall at step 40. */
+static void send_fall(struct bench *bench, peer_id peer, uint64_t seq, int64_t step)
+{
+    send_report(bench, peer, seq, step,
+                (step < 40 ? 300 : 100) * (1 + 0.001 * (double)(step * 7919 % 13)), 0);
+}
+
+/* The first attempt ends at step 44, in the fall; the second takes over at 42. The store is slow to
+ * answer: all of the second attempt is measured before it has shown the past. */
+static void a_new_attempt_goes_on_with_the_series(void **state)
+{
+    struct bench *bench = *state;
+    const struct watch_list watched = {.n = 1, .metrics = {METRIC_PARAM_NORM}};
+    int64_t straight = 0, resumed = 0;
+
+    bench_open_watching(bench, 1, "writer", watched);
+    bench_settle(bench);
+    for (int64_t step = 1; step <= 60; step++) {
+        send_fall(bench, 1, (uint64_t)step, step);
+        bench_settle(bench);
+        bench_forget(bench);
+    }
+    assert_int_equal(count_findings(bench, 1, &straight), 1);
+
+    bench_release(bench);
+    bench_init(bench);
+    bench_open_watching(bench, 1, "writer", watched);
+    bench_settle(bench);
+    for (int64_t step = 1; step <= 44; step++) {
+        send_fall(bench, 1, (uint64_t)step, step);
+        bench_settle(bench);
+        bench_forget(bench);
+    }
+    assert_int_equal(count_findings(bench, 1, &resumed), 0);
+    bench_close(bench, 1, 45);
+    bench_settle(bench);
+    bench_open_watching(bench, 2, "another", watched);
+    bench_settle(bench);
+    assert_int_equal(bench->welcome.attempt, 2);
+    for (int64_t step = 42; step <= 60; step++) {
+        send_fall(bench, 2, (uint64_t)step - 41, step);
+        bench_work(bench);
+    }
+    assert_int_equal(count_findings(bench, 2, &resumed), 0);
+    bench_settle(bench);
+    assert_int_equal(count_findings(bench, 2, &resumed), 1);
+    assert_int_equal(resumed, straight);
+}
+
 static void a_run_that_watches_nothing_completes_nothing(void **state)
 {
     struct bench *bench = *state;
     struct layer_point point = {0};
 
-    bench_open_watching(bench, 1, "run", (struct watch_list){0});
+    bench_open_watching(bench, 1, "writer", (struct watch_list){0});
     bench_settle(bench);
     assert_int_equal(report_a_step(bench, &point), 0);
 }
@@ -1349,6 +1422,7 @@ int main(void)
         TEST_OPEN(numbers_that_jump_absurdly_are_refused),
         TEST_OPEN(moments_and_rows_give_one_point),
         TEST(a_point_completes_transitions_of_all_that_is_watched),
+        TEST(a_new_attempt_goes_on_with_the_series),
         TEST(a_run_that_watches_nothing_completes_nothing),
         TEST(cumulative_window_keeps_all_rows),
         TEST(exponential_window_forgets_by_half_lives),
