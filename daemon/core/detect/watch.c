@@ -48,7 +48,8 @@ struct watch {
 /* ---- which points count ---------------------------------------------------------------------- */
 
 /* Measures that are taken against the outputs' projector. */
-static const enum metric projected[] = {METRIC_D_LR, METRIC_D_DEBIASED, METRIC_U};
+static const enum metric projected[] = {METRIC_D_LR, METRIC_D_DEBIASED, METRIC_U,
+                                        METRIC_U_DEBIASED};
 
 /* Flags of a point whose values tell of something else than the network. */
 static const struct {
@@ -56,9 +57,9 @@ static const struct {
     bool only_projected; /* the other measures are sound */
 } spoilers[] = {
     {FLAG_PARTIAL, false},       /* which rows were lost depends on the daemon's load */
-    {FLAG_CONSTANT, false},      /* ratios of rounding */
     {FLAG_NOT_CONVERGED, false}, /* some sums are not numbers */
     {FLAG_LOW_PRECISION, false}, /* the format's steps are as large as the features' spread */
+    {FLAG_CONSTANT, true},       /* ratios of rounding */
     {FLAG_DEGENERATE, true},     /* n or isotropy alone */
 };
 

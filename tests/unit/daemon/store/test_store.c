@@ -790,7 +790,8 @@ static void a_history_of_version_1_gets_the_tables_of_later_ones(void **state)
 }
 
 #define OLD_FINDING                                                                                \
-    "DROP TABLE watched; DROP TABLE finding; CREATE TABLE finding(layer_key INTEGER NOT NULL, "    \
+    "DROP TABLE representation; DROP TABLE watched; DROP TABLE finding; CREATE TABLE "             \
+    "finding(layer_key INTEGER NOT NULL, "                                                         \
     "attempt INTEGER NOT"                                                                          \
     " NULL, step INTEGER NOT NULL, metric TEXT NOT NULL, time REAL, direction INTEGER NOT NULL,"   \
     " start_step INTEGER NOT NULL, end_step INTEGER NOT NULL, level_from REAL, level_to REAL,"     \

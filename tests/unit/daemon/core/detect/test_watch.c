@@ -127,6 +127,8 @@ static void points_that_tell_of_the_sampling_are_left_out(void **state)
         {FLAG_PARTIAL | FLAG_ROW_FORM, METRIC_PR, false},
         {FLAG_PARTIAL, METRIC_PARAM_NORM, true}, /* it is of no row */
         {FLAG_CONSTANT, METRIC_D_LR, false},
+        {FLAG_CONSTANT, METRIC_DEAD_FEATURES, true}, /* all of them, perhaps */
+        {FLAG_DEGENERATE, METRIC_U_DEBIASED, false},
         {FLAG_NOT_CONVERGED, METRIC_PR, false},
         {FLAG_LOW_PRECISION, METRIC_D_LR, false},
         {FLAG_DEGENERATE, METRIC_D_LR, false},

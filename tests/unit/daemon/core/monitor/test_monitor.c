@@ -107,7 +107,7 @@ static bool gets_spectrum(struct bench *bench, uint64_t seq, bool asked)
     bench_step(bench, &event, 1);
     bench_settle(bench);
     assert_int_equal(bench->n_points, 1);
-    return !isnan(bench->points[0].point.value[METRIC_STABLE_RANK]);
+    return !isnan(bench->points[0].point.value[METRIC_EFFECTIVE_RANK]);
 }
 
 /* Sends 20 rows and checkpoint `seq` of that step, which reports these two of the network. */
