@@ -42,7 +42,10 @@ enum metric_needs {
       "the value of u that more rows would come to")                                               \
     X(PR_DEBIASED, pr_debiased, "1", NEEDS_NOTHING, "pr corrected for the finite number of rows",  \
       "the value of pr that more rows would come to; 1 - d_debiased = u_debiased "                 \
-      "sqrt(pr_debiased / r)")
+      "sqrt(pr_debiased / r)")                                                                     \
+    X(CKA_DEBIASED, cka_debiased, "1", NEEDS_NOTHING,                                              \
+      "cka_linear corrected for the finite number of rows",                                        \
+      "the value of cka_linear that more rows would come to")
 
 /* Neural collapse: how far the features are one point a class. */
 #define METRICS_COLLAPSE(X)                                                                        \

@@ -490,24 +490,32 @@ def draw(n, p, c, seed=0, dtype=np.float32, noise=0.5):
     return features.astype(dtype), outputs.astype(dtype)
 
 
-def measure(features, outputs, cut_off=1e-10):
-    """The point of these rows, from the definitions and in double."""
+def measure(features, outputs, cut_off=1e-10, kept=True):
+    """The point of these rows, from the definitions and in double.
+
+    d_debiased is that of a window which keeps its rows, or (`kept` false) of reduced moments.
+    """
     x = np.asarray(features, np.float64)
     y = np.asarray(outputs, np.float64)
     n = len(x)
     x = x - x.mean(0)
     y = y - y.mean(0)
     values, vectors = np.linalg.eigh(y.T @ y)
-    kept = values > cut_off * values[-1]
-    r = int(kept.sum())
-    q = y @ vectors[:, kept] / np.sqrt(values[kept])
+    varies = values > cut_off * values[-1]
+    r = int(varies.sum())
+    q = y @ vectors[:, varies] / np.sqrt(values[varies])
     gram = x.T @ x
     gram_norm = np.linalg.norm(gram)
     total, inside = np.sum(x * x), np.sum((q.T @ x) ** 2)
     s = np.sum(x * x, 1)
     debiased = None
     if n > 3 and n > r + 1:
-        u = 1 - (total - inside) / (n - 1 - r) * (n - 1) / total
+        leverage = np.sum(q * q, 1) + 1 / n
+        if kept:  # what is left of each row by a map that is fitted without it
+            left = np.sum(x * (x - q @ (q.T @ x)) / (1 - leverage)[:, None]) / n
+        else:
+            left = (total - inside) / (n - 1 - r)
+        u = 1 - left * (n - 1) / total
         square = (((n * n - 3 * n + 1) * total**2 - n * (n - 1) * np.sum(s * s) + 2 * gram_norm**2)
                   / (n * (n - 1) * (n - 2) * (n - 3)))
         squares = ((gram_norm**2 - n / (n - 2) * np.sum(s * s) + total**2 / ((n - 1) * (n - 2)))
@@ -517,9 +525,9 @@ def measure(features, outputs, cut_off=1e-10):
             "d_debiased": debiased, "u": inside / total, "pr": total**2 / gram_norm**2}
 
 
-def assert_measures(point, features, outputs, tolerance=1e-6):
+def assert_measures(point, features, outputs, tolerance=1e-6, kept=True):
     """The point is the measure of these rows: none missing, none twice."""
-    expected = measure(features, outputs)
+    expected = measure(features, outputs, kept=kept)
     assert (point["n"], point["rank"]) == (expected["n"], expected["rank"])
     for name in ("d_lr", "d_debiased", "u"):
         assert abs(point[name] - expected[name]) <= tolerance, (name, point, expected)

@@ -12,9 +12,9 @@ double estimate_n_rows(const struct sums *s)
     return s->weight * s->weight / s->weight_sq;
 }
 
-/* Weighted sums are scaled to those of n equal rows. */
+/* Weighted sums are scaled to those of n equal rows. A row's product with itself weighs w^2. */
 struct scaled {
-    double n, t, q, f, fourth;
+    double n, t, q, f, fourth, overfit;
 };
 
 static struct scaled scale_sums(const struct sums *s)
@@ -25,7 +25,8 @@ static struct scaled scale_sums(const struct sums *s)
                            .t = s->t * scale,
                            .q = s->q * scale,
                            .f = s->f * scale * scale,
-                           .fourth = s->fourth * scale};
+                           .fourth = s->fourth * s->weighting * scale,
+                           .overfit = s->overfit * scale};
 }
 
 double estimate_spread(const struct sums *sums)
@@ -58,14 +59,20 @@ static double pr_of(const struct scaled *s)
     return ss > 0 ? tt / ss : (double)NAN;
 }
 
-/* The share of the variance that the outputs explain (D): of t, what r directions without any
- * relation to the features would explain is taken away.
+/* The share of the variance that the outputs explain (D): the residuals are those of a map that was
+ * fitted without their own row (kept.h).
  *
- *     u = 1 - (t - q)/(n-1-r) / (t/(n-1))
- */
+ *     u = 1 - (t - q + overfit)/n / (t/(n-1))
+ *
+ * Where no rows are kept they count as equally long: 1 - (t - q)/(n-1-r) / (t/(n-1)). */
 static double u_of(const struct scaled *s, double r)
 {
-    return s->n > r + 1 ? 1 - (s->t - s->q) / (s->n - 1 - r) * (s->n - 1) / s->t : (double)NAN;
+    double n = s->n, left = s->t - s->q;
+
+    if (n <= r + 1)
+        return (double)NAN;
+    left += isnan(s->overfit) ? left * (r + 1) / (n - 1 - r) : s->overfit;
+    return 1 - left / n * (n - 1) / s->t;
 }
 
 double estimate_pr(const struct sums *sums)

@@ -20,6 +20,8 @@ struct sums {
     double q;         /* ||Q'X||_F^2 */
     double f;         /* ||X'X||_F^2 */
     double fourth;    /* sum w |x|^4 */
+    double weighting; /* of kept.h: what makes sum w^2 |x|^4 of it; 1 when it is not known */
+    double overfit;   /* of kept.h; NaN: not known, all rows count as equally long */
 };
 
 /* 1 - debiased = u sqrt(pr / r), as 1 - plain = u sqrt(PR / r) for the plain values. */

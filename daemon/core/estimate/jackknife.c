@@ -143,10 +143,12 @@ static int leave_each_out(struct jackknife *jackknife, struct estimate *errors)
     return 0;
 }
 
-int jackknife_measure(const struct moments *m, struct kernel *kernel, const struct span *outputs,
-                      const struct sums *whole, struct estimate *errors, bool *dependent)
+int jackknife_measure(const struct moments *m, struct kernel *kernel, const struct kept *kept,
+                      const struct span *outputs, const struct sums *whole, struct estimate *errors,
+                      bool *dependent)
 {
-    struct jackknife jackknife = {.m = m, .kernel = kernel, .outputs = outputs, .whole = whole};
+    struct jackknife jackknife = {
+        .m = m, .kernel = kernel, .kept = kept, .outputs = outputs, .whole = whole};
     int rc;
 
     assert(outputs->is_whole && (kernel != NULL) == m->by_rows);

@@ -40,6 +40,7 @@
 #pragma once
 
 #include "daemon/core/estimate/estimate.h"
+#include "daemon/core/estimate/kept.h"
 #include "daemon/core/estimate/kernel.h"
 #include "daemon/core/estimate/span.h"
 #include "daemon/core/moments/moments.h"
@@ -56,9 +57,11 @@
  * alike beyond chance (jackknife_neighbours.c), at most in one window of 100 whose rows are
  * independent. */
 
-/* `kernel` is that of moments by_rows, else NULL. `whole` holds the sums of the moments, `outputs`
- * the span in which q was measured. An error is NaN when there are fewer than 32 rows, when rows
- * came reduced, and when without one group the outputs lose rank or (de-biased) too few rows
- * remain; `*dependent` is false then. Returns 0 or -ENOMEM. */
-int jackknife_measure(const struct moments *, struct kernel *kernel, const struct span *outputs,
-                      const struct sums *whole, struct estimate *errors, bool *dependent);
+/* `kernel` is that of moments by_rows, else NULL. `kept` has the leverages and the overfit of
+ * single rows (kept_overfit). `whole` holds the sums of the moments, `outputs` the span in which q
+ * was measured. An error is NaN when there are fewer than 32 rows, when rows came reduced, and when
+ * without one group the outputs lose rank or (de-biased) too few rows remain; `*dependent` is false
+ * then. Returns 0 or -ENOMEM. */
+int jackknife_measure(const struct moments *, struct kernel *kernel, const struct kept *kept,
+                      const struct span *outputs, const struct sums *whole, struct estimate *errors,
+                      bool *dependent);

@@ -48,6 +48,7 @@ struct pair {
 struct jackknife {
     const struct moments *m;
     struct kernel *kernel; /* NULL: X'X is there */
+    const struct kept *kept;
     const struct span *outputs;
     const struct sums *whole;
     struct pair pairs[N_PAIRS];

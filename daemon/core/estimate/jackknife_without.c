@@ -265,6 +265,29 @@ static double fourth_without(const struct jackknife *jackknife, const struct pai
            2 * e2 * (jackknife->whole->t - s1) - 3 * left * e2 * e2;
 }
 
+/* What is left of the overfit without the omitted rows: their own parts go, and the leverages of
+ * the others grow, by as much in all as the omitted rows had. To first order that is
+ *
+ *     overfit (1 + sum h / r) - sum of the parts
+ *
+ * and nothing changes on the whole when all rows are alike. */
+static double overfit_without(const struct jackknife *jackknife, const struct pair *pair,
+                              const struct omission *omission)
+{
+    const struct kept *kept = jackknife->kept;
+    double h = 0, parts = 0, r = (double)jackknife->outputs->rank;
+
+    for (size_t g = 0; g < 2; g++) {
+        if (omission == &pair->omissions[g == 0 ? OMIT_H : OMIT_G])
+            continue;
+        for (size_t i = 0; i < pair->rows[g].n; i++) {
+            h += kept->leverage[pair->rows[g].at + i];
+            parts += kept->overfit[pair->rows[g].at + i];
+        }
+    }
+    return jackknife->whole->overfit * (1 + h / r) - parts;
+}
+
 int jackknife_sums_without(const struct jackknife *jackknife, const struct pair *pair,
                            const struct omission *omission, struct sums *out)
 {
@@ -279,6 +302,8 @@ int jackknife_sums_without(const struct jackknife *jackknife, const struct pair 
         .t = jackknife->whole->t - trace(x.k, x.n),
         .f = jackknife->whole->f - 2 * through + linalg_sum_squares(x.k * x.k, x.n),
         .fourth = fourth_without(jackknife, pair, omission, &x),
+        .weighting = jackknife->whole->weighting,
+        .overfit = overfit_without(jackknife, pair, omission),
     };
     return q_without(jackknife, &x, &out->q);
 }

@@ -110,8 +110,10 @@ static int measure_span(struct evidence *evidence, const struct span *outputs, s
     int rc = span_variation(outputs, evidence->moments, &evidence->sums.q);
 
     if (rc == 0 && outputs->is_whole)
-        rc = jackknife_measure(evidence->moments, evidence->kernel, outputs, &evidence->sums,
-                               &evidence->errors, &dependent);
+        rc = kept_overfit(&evidence->kept, evidence->moments, outputs, &evidence->sums.overfit);
+    if (rc == 0 && outputs->is_whole)
+        rc = jackknife_measure(evidence->moments, evidence->kernel, &evidence->kept, outputs,
+                               &evidence->sums, &evidence->errors, &dependent);
     if (rc < 0)
         return rc;
     evidence->estimate = outputs->is_whole ? estimate_richness(&evidence->sums, outputs->trace)
@@ -296,7 +298,7 @@ static void clear_point(const struct evidence *evidence, struct point *out)
 }
 
 /* The sums that need no outputs, from X'X or from XX'. */
-static int sum_features(struct evidence *evidence)
+static int sum_products(struct evidence *evidence)
 {
     const struct moments *m = evidence->moments;
     double *scratch;
@@ -314,6 +316,18 @@ static int sum_features(struct evidence *evidence)
     evidence->sums.f = tiles_sum_squares(&m->xx);
     evidence->sums.fourth = moments_fourth(m, scratch);
     free(scratch);
+    return 0;
+}
+
+static int sum_features(struct evidence *evidence)
+{
+    struct sums *sums = &evidence->sums;
+    int rc = sum_products(evidence);
+
+    if (rc < 0)
+        return rc;
+    evidence->kept_sums = kept_sum(&evidence->kept, evidence->moments, sums->fourth);
+    sums->weighting = isnan(evidence->kept_sums.weighting) ? 1 : evidence->kept_sums.weighting;
     return 0;
 }
 
@@ -367,34 +381,48 @@ bool measure_needs_xx(const struct moments *m, const struct measure_plan *plan)
     return m->classes || plan->spectrum.wanted || plan->head;
 }
 
+/* By rows or by features. */
+static int measure_form(struct evidence *evidence, const struct measure_plan *plan,
+                        struct point *out, struct spectrum **spectrum)
+{
+    struct collapse collapse;
+    struct kernel kernel;
+    int rc;
+
+    if (!evidence->moments->by_rows)
+        return fill_point(evidence, plan, &collapse, out, spectrum);
+    rc = kernel_init(&kernel, evidence->moments);
+    if (rc < 0)
+        return rc;
+    evidence->kernel = &kernel;
+    rc = fill_point(evidence, plan, &collapse, out, spectrum);
+    kernel_release(&kernel);
+    return rc;
+}
+
 static int measure_moments(const struct moments *m, const struct measure_plan *plan,
                            struct point *out, struct spectrum **spectrum)
 {
     const double none = (double)NAN;
-    struct evidence evidence = {.moments = m,
-                                .precision = plan->precision,
-                                .sums = {.weight = m->weight, .weight_sq = m->weight_sq, .q = none},
-                                .estimate = ESTIMATE_NONE,
-                                .errors = ESTIMATE_NONE,
-                                .trace = none,
-                                .norm_sq = none,
-                                .readout = {none, none, none, none, none}};
-    struct collapse collapse;
-    struct kernel kernel;
+    struct evidence evidence = {
+        .moments = m,
+        .precision = plan->precision,
+        .sums = {.weight = m->weight, .weight_sq = m->weight_sq, .q = none, .overfit = none},
+        .estimate = ESTIMATE_NONE,
+        .errors = ESTIMATE_NONE,
+        .trace = none,
+        .norm_sq = none,
+        .readout = {none, none, none, none, none}};
     int rc;
 
     assert(m->weight > 0 && !(m->by_rows && measure_needs_xx(m, plan)));
     evidence.n = estimate_n_rows(&evidence.sums);
     *spectrum = NULL;
     clear_point(&evidence, out);
-    if (!m->by_rows)
-        return fill_point(&evidence, plan, &collapse, out, spectrum);
-    rc = kernel_init(&kernel, m);
-    if (rc < 0)
-        return rc;
-    evidence.kernel = &kernel;
-    rc = fill_point(&evidence, plan, &collapse, out, spectrum);
-    kernel_release(&kernel);
+    rc = kept_init(&evidence.kept, m);
+    if (rc == 0)
+        rc = measure_form(&evidence, plan, out, spectrum);
+    kept_release(&evidence.kept);
     return rc;
 }
 

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "daemon/core/estimate/estimate.h"
+#include "daemon/core/estimate/kept.h"
 #include "daemon/core/estimate/kernel.h"
 #include "daemon/core/measure/collapse.h"
 #include "daemon/core/measure/probe.h"
@@ -26,6 +27,8 @@ struct evidence {
     struct precision precision;
     double n;
     struct sums sums; /* q is NaN when the outputs do not vary */
+    struct kept kept;
+    struct kept_sums kept_sums;
     struct estimate estimate, errors;
     double trace, norm_sq; /* of the projector: r twice, for the space of all outputs; else NaN */
     double largest;        /* eigenvalue of X'X; NaN: LAPACK failed */

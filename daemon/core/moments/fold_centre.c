@@ -318,6 +318,30 @@ static void count_row(const struct fold *fold, size_t i, double w, double s)
     sums->squares += w * s / classes->scale;
 }
 
+/* The rows that are longer than those there are, to the reservoir. */
+static void copy_longest(const struct fold *fold)
+{
+    struct moments *m = fold->moments;
+    size_t at = 0;
+
+    for (size_t k = 0; k < fold->n_ranges; k++) {
+        const struct row_range *range = &fold->ranges[k];
+
+        for (size_t i = 0; i < range->n; i++, at++) {
+            double square = fold->root[at] * fold->rs[at]; /* w s */
+            size_t place =
+                square > 0 ? reservoir_offer(m->reservoir, at, fold->n, square) : RESERVOIR_NONE;
+
+            if (place == RESERVOIR_NONE)
+                continue;
+            read_features(fold, range, i, 0, m->p, m->reservoir->x + place * m->p);
+            if (m->c > 0)
+                read_outputs(fold, range, i, 0, m->c, m->reservoir->y + place * m->w);
+            m->reservoir->weight[place] = fold_weight_of(range->rows, range->from + i);
+        }
+    }
+}
+
 void fold_sum_s(struct fold *fold)
 {
     double decay = fold->combination.decay, sum_s2 = 0;
@@ -334,6 +358,8 @@ void fold_sum_s(struct fold *fold)
         if (fold->moments->classes)
             count_row(fold, i, w, s);
     }
+    if (fold->moments->reservoir)
+        copy_longest(fold);
     turn_rows(fold, 1, fold->rs);
     fold->moments->sum_s2 = decay * fold->moments->sum_s2 + sum_s2;
 }

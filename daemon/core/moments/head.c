@@ -13,7 +13,8 @@
  * of the reservoir's rows. */
 double head_size_bytes(size_t p, size_t k)
 {
-    double pd = (double)p, w = pd + (double)k, n = (double)reservoir_rows_max(p, k);
+    double pd = (double)p, w = pd + (double)k,
+           n = (double)(reservoir_rows_max(p, k) + RESERVOIR_LONGEST);
 
     return sizeof(double) * (pd * pd + pd * w + w * w + (3 + 2) * pd * pd + n * w);
 }
@@ -150,7 +151,7 @@ static int fill_reservoir(const struct head *head, const struct moments *m, stru
         return -ENOMEM;
     *to = *from;
     to->w = w;
-    to->y = malloc((n > 0 ? n : 1) * w * sizeof *to->y);
+    to->y = malloc((reservoir_capacity(from) + RESERVOIR_LONGEST) * w * sizeof *to->y);
     if (!to->y) {
         free(to);
         return -ENOMEM;
@@ -161,6 +162,10 @@ static int fill_reservoir(const struct head *head, const struct moments *m, stru
             memcpy(to->y + i * w + p, from->y + i * m->w, m->k * sizeof *to->y);
     }
     linalg_times_triangle_transposed(n, p, head->r, to->y, w);
+    for (size_t i = 0, at = reservoir_capacity(from); i < from->n_longest; i++)
+        memcpy(to->y + (at + i) * w, from->x + (at + i) * p, p * sizeof *to->y);
+    linalg_times_triangle_transposed(from->n_longest, p, head->r,
+                                     to->y + reservoir_capacity(from) * w, w);
     out->reservoir = to;
     return 0;
 }

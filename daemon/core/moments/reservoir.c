@@ -32,7 +32,7 @@ size_t reservoir_rows_max(size_t p, size_t w)
 
 double reservoir_size_bytes(size_t p, size_t w)
 {
-    return sizeof(double) * RESERVOIR_RUNS * (double)run_rows_for(p, w) *
+    return sizeof(double) * (double)(reservoir_rows_max(p, w) + RESERVOIR_LONGEST) *
            ((double)p + (double)w + 1);
 }
 
@@ -61,7 +61,7 @@ struct reservoir *reservoir_new(size_t p, size_t w, double half_life_rows)
     reservoir->run_rows = run_rows_for(p, w);
     if (half_life_rows > 0)
         shorten_runs(reservoir);
-    rows = reservoir_capacity(reservoir);
+    rows = reservoir_capacity(reservoir) + RESERVOIR_LONGEST;
     reservoir->x = malloc(rows * p * sizeof(double));
     reservoir->y = malloc(rows * w * sizeof(double));
     reservoir->weight = malloc(rows * sizeof(double));
@@ -95,6 +95,7 @@ void reservoir_reset(struct reservoir *reservoir)
     reservoir->stride = reach > 1 ? (uint64_t)ceil(reach) : 1;
     reservoir->n_seen = 0;
     reservoir->broken = false;
+    reservoir->n_longest = 0;
     for (size_t i = 0; i < RESERVOIR_RUNS; i++)
         reservoir->slot[i] = i;
 }
@@ -228,6 +229,18 @@ static size_t collect_runs(const struct reservoir *reservoir, struct reservoir_g
                                                   .age = age};
     }
     return n_runs;
+}
+
+size_t reservoir_runs(const struct reservoir *reservoir,
+                      struct reservoir_group runs[RESERVOIR_RUNS])
+{
+    if (reservoir->broken || reservoir->n_seen == 0)
+        return 0;
+    if (!reservoir_has_all(reservoir))
+        return collect_runs(reservoir, runs);
+    runs[0] =
+        (struct reservoir_group){.at = 0, .n = reservoir->n_seen, .age = reservoir->n_seen - 1};
+    return 1;
 }
 
 /* Groups of a sample. Runs without a gap are neighbours of each other; else up to 16 of them are

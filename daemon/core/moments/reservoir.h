@@ -18,7 +18,11 @@
  *
  * When rows are forgotten by a half-life it holds one run of each s of the last 32 s runs. Their
  * length and stride are such that they reach over 5 half-lives. Values are doubles, as read from
- * the wire. */
+ * the wire.
+ *
+ * Behind these places are those of the longest rows of the window, by w |x|^2 about the moments'
+ * shift, wherever they came: a sample may miss the few rows that make up a sum
+ * (reservoir_longest.c, kept.h). */
 #pragma once
 
 #include <stdbool.h>
@@ -28,6 +32,10 @@
 #define RESERVOIR_RUNS 32
 /* Groups of rows that the jackknife leaves out. */
 #define RESERVOIR_GROUPS 32
+/* The longest rows. 64 are as good as all rows: with a t distribution of 3 degrees of freedom and
+ * n = 4096 the de-biased D_LR strays by 0.019 with either, by 0.3 with a sample of 1024 rows alone.
+ */
+#define RESERVOIR_LONGEST 64
 /* No place: the row is not taken. */
 #define RESERVOIR_NONE SIZE_MAX
 
@@ -39,9 +47,12 @@ struct reservoir {
     uint64_t n_seen;             /* rows of the window */
     bool broken;                 /* rows entered the window that were never seen here */
     size_t slot[RESERVOIR_RUNS]; /* of the run of the i-th block of s, modulo 32 */
-    double *x;                   /* capacity x p */
-    double *y;                   /* capacity x w */
-    double *weight;              /* capacity: as sent */
+    double *x;                   /* capacity + RESERVOIR_LONGEST rows x p */
+    double *y;                   /* the same x w; of the longest rows the outputs alone */
+    double *weight;              /* the same: as sent */
+    size_t n_longest;
+    uint64_t longest_row[RESERVOIR_LONGEST]; /* its number in the window */
+    double longest_key[RESERVOIR_LONGEST];   /* log2(w |x|^2), as if no row were forgotten later */
 };
 
 /* Neighbours that the jackknife leaves out together: rows at..at+n-1 of x, y and weight. */
@@ -73,8 +84,18 @@ size_t reservoir_place(const struct reservoir *, size_t i);
 /* These rows are written now. */
 void reservoir_commit(struct reservoir *, size_t n);
 
+/* Of the i-th of the next rows, with w |x|^2 > 0 as it counts when they are all in: the place that
+ * it takes among the longest, or RESERVOIR_NONE. After make_room, before commit. */
+size_t reservoir_offer(struct reservoir *, size_t i, size_t n, double square);
+
 /* Whether every row of the window is here, in order, from place 0. */
 bool reservoir_has_all(const struct reservoir *);
+
+/* The whole runs that are here, oldest first; all rows as one run, when they are here. Returns how
+ * many; 0 when the window holds rows that were never seen here. */
+size_t reservoir_runs(const struct reservoir *, struct reservoir_group runs[RESERVOIR_RUNS]);
+/* The i-th of the longest rows. */
+struct reservoir_group reservoir_longest(const struct reservoir *, size_t i);
 
 /* Up to RESERVOIR_GROUPS groups of nearly equal size and at most `n_rows` rows, oldest first.
  * Groups 2i and 2i + 1 are neighbours: no row lies between them. Returns how many, an even number;

@@ -90,4 +90,4 @@ def test_a_window_broken_by_a_restart_is_partial(daemon):
         trainer.rows(*rest)
         point = trainer.checkpoint(2)["head"]
     assert_measures(point, *rest)
-    assert (point["rows_missing"], point["flags"]) == (30, ["partial"])
+    assert (point["rows_missing"], point["flags"]) == (30, ["partial", "biased"])

@@ -213,14 +213,18 @@ static real sum_fourth(size_t n, size_t p, const real *x, const double *w)
     return sum;
 }
 
-static void debias(real n, real r, real t, real q, real f, real fourth, struct reference *out)
+void reference_debias(struct reference *out, real weighting, real overfit)
 {
+    real n = out->n, r = out->rank, t = out->t, f = out->f;
+    real fourth = out->fourth * weighting * out->scale;
     real squares = (f - n / (n - 2) * fourth + t * t / ((n - 1) * (n - 2))) / (n * (n - 3));
     real square = ((n * n - 3 * n + 1) * t * t - n * (n - 1) * fourth + 2 * f) /
                   (n * (n - 1) * (n - 2) * (n - 3));
 
     out->pr_debiased = n > 3 && squares > 0 ? square / squares : (real)NAN;
-    out->u_debiased = n > r + 1 ? (t / (n - 1) - (t - q) / (n - 1 - r)) / (t / (n - 1)) : (real)NAN;
+    out->u_debiased = 1 - (t - out->q + overfit * out->scale) / n / (t / (n - 1));
+    if (n <= r + 1)
+        out->u_debiased = (real)NAN;
     out->d_debiased = 1 - out->u_debiased * sqrtl(out->pr_debiased / r);
 }
 
@@ -252,11 +256,96 @@ void reference_measure(size_t n, size_t p, const double *x, size_t c, const doub
     out->u = q / t;
     out->pr = t * t / f;
     out->fourth = sum_fourth(n, p, a, w);
-    debias(out->n, out->rank, t, q, f, out->fourth * scale, out);
+    out->t = t;
+    out->q = q;
+    out->f = f;
+    out->scale = scale;
+    reference_debias(out, 1,
+                     (t - q) * ((real)out->rank + 1) / (out->n - 1 - (real)out->rank) / scale);
     free(a);
     free(b);
     free(columns);
     free(product);
+}
+
+/* out (p) = what the outputs of row i predict of its features, about `mean`: a map fitted to rows
+ * of weight w. Returns y_i'(Y'Y)^+ y_i. */
+static real predict(size_t n, size_t p, const double *x, size_t c, const double *y, const double *w,
+                    double cutoff, size_t i, const real *mean, real *out)
+{
+    real *a = centred(n, p, x, w), *b = centred(n, c, y, w), *g = new_reals(c * c);
+    real *v = new_reals(c * c), *m = new_reals(p), *k = new_reals(c), *map = new_reals(c);
+    real largest = 0, leverage = 0;
+
+    reference_means(n, p, x, w, m);
+    reference_means(n, c, y, w, k);
+    cross(n, c, b, c, b, g);
+    jacobi(c, g, v);
+    for (size_t j = 0; j < c; j++)
+        largest = fmaxl(largest, g[j * c + j]);
+    for (size_t j = 0; j < c; j++) {
+        real along = 0, value = g[j * c + j];
+
+        if (!(value > cutoff * largest))
+            continue;
+        for (size_t l = 0; l < c; l++)
+            along += v[l * c + j] * (y[i * c + l] - k[l]);
+        leverage += along * along / value;
+        for (size_t l = 0; l < c; l++)
+            map[l] += v[l * c + j] * along / value;
+    }
+    for (size_t j = 0; j < p; j++)
+        out[j] = m[j] - mean[j];
+    for (size_t row = 0; row < n; row++) {
+        real f = 0;
+
+        for (size_t l = 0; l < c; l++)
+            f += b[row * c + l] * map[l];
+        for (size_t j = 0; j < p; j++)
+            out[j] += f * a[row * p + j];
+    }
+    free(a);
+    free(b);
+    free(g);
+    free(v);
+    free(m);
+    free(k);
+    free(map);
+    return leverage;
+}
+
+real reference_rows(size_t n, size_t p, const double *x, size_t c, const double *y, const double *w,
+                    double cutoff, double *leverage, double *overfit)
+{
+    real *mean = new_reals(p), *with = new_reals(p), *without = new_reals(p);
+    real once = 0, twice = 0, total = 0, squares = 0;
+    double *others = calloc(n, sizeof *others);
+
+    if (!others)
+        abort();
+    reference_means(n, p, x, w, mean);
+    for (size_t i = 0; i < n; i++) {
+        real wi = weight(w, i), s = 0, difference = 0;
+
+        for (size_t k = 0; k < n; k++)
+            others[k] = k == i ? 0 : (double)weight(w, k);
+        leverage[i] = (double)(wi * predict(n, p, x, c, y, w, cutoff, i, mean, with));
+        predict(n, p, x, c, y, others, cutoff, i, mean, without);
+        for (size_t j = 0; j < p; j++) {
+            s += (x[i * p + j] - mean[j]) * (x[i * p + j] - mean[j]);
+            difference += (x[i * p + j] - mean[j]) * (with[j] - without[j]);
+        }
+        overfit[i] = (double)(wi * difference);
+        once += wi * s * s;
+        twice += wi * wi * s * s;
+        total += wi;
+        squares += wi * wi;
+    }
+    free(mean);
+    free(with);
+    free(without);
+    free(others);
+    return twice / once * total / squares;
 }
 
 /* out (n x n) = aa'. */

@@ -15,8 +15,19 @@ struct reference {
     long double pr_debiased;
     long double u;
     long double pr;
-    long double fourth; /* sum w |x - m|^4 */
+    long double fourth;  /* sum w |x - m|^4 */
+    long double t, q, f; /* of rows scaled to n equal ones */
+    long double scale;   /* n / W */
 };
+
+/* The de-biased values again, of rows that are seen: with `weighting` and `overfit` of kept.h. */
+void reference_debias(struct reference *, long double weighting, long double overfit);
+
+/* What single rows add, n each: the leverage w y'(Y'Y)^+ y, and w (x - m)' times the difference
+ * between what the outputs predict of x with the row and without it, from means and products of the
+ * others alone. Returns sum w^2 s^2 / (sum w s^2 sum w^2 / W). O(n^2 (p + c^2)). */
+long double reference_rows(size_t n, size_t p, const double *x, size_t c, const double *y,
+                           const double *w, double cutoff, double *leverage, double *overfit);
 
 /* Weighted column means of the n x p rows; `w` NULL means all 1. */
 void reference_means(size_t n, size_t p, const double *x, const double *w, long double *mean);

@@ -258,6 +258,22 @@ struct reference sample_reference(const struct sample *s, const double *weights)
     return out;
 }
 
+struct reference sample_reference_kept(const struct sample *s, const double *weights)
+{
+    struct reference out = sample_reference(s, weights);
+    double *leverage = must_alloc(s->n * sizeof *leverage);
+    double *overfit = must_alloc(s->n * sizeof *overfit), sum = 0;
+    long double weighting = reference_rows(s->n, s->p, s->x, s->c, s->y, weights,
+                                           span_cutoff(s->outputs_dtype), leverage, overfit);
+
+    for (size_t i = 0; i < s->n; i++)
+        sum += overfit[i];
+    reference_debias(&out, weighting, sum);
+    free(leverage);
+    free(overfit);
+    return out;
+}
+
 static bool same(const double *a, const double *b, size_t n)
 {
     return memcmp(a, b, n * sizeof *a) == 0;

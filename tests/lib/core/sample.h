@@ -55,6 +55,8 @@ struct point sample_point(const struct sample *, size_t batch);
 struct point sample_measure(const struct sample *, const struct moments *);
 /* The reference of the sample as it was encoded. */
 struct reference sample_reference(const struct sample *, const double *weights);
+/* The same for a window that keeps all of its rows. */
+struct reference sample_reference_kept(const struct sample *, const double *weights);
 
 /* Whether all that may be read of two moments is the same, bit by bit. */
 bool moments_identical(const struct moments *, const struct moments *);

@@ -16,7 +16,10 @@
 static struct sums sums_of(const double *x, double scale)
 {
     double mean[P] = {0}, gram[P][P] = {{0}}, q = 0;
-    struct sums sums = {.weight = scale * N_ROWS, .weight_sq = scale * scale * N_ROWS};
+    struct sums sums = {.weight = scale * N_ROWS,
+                        .weight_sq = scale * scale * N_ROWS,
+                        .weighting = 1,
+                        .overfit = (double)NAN};
 
     for (int i = 0; i < N_ROWS; i++) {
         for (int j = 0; j < P; j++)
@@ -88,7 +91,14 @@ static void equal_weights_of_any_size_change_nothing(void **state)
 
 static void the_debiased_estimate_needs_more_rows_than_the_rank(void **state)
 {
-    struct sums sums = {.weight = 4, .weight_sq = 4, .t = 3, .q = 2, .f = 9, .fourth = 1};
+    struct sums sums = {.weight = 4,
+                        .weight_sq = 4,
+                        .t = 3,
+                        .q = 2,
+                        .f = 9,
+                        .fourth = 1,
+                        .weighting = 1,
+                        .overfit = (double)NAN};
 
     (void)state;
     assert_false(isnan(estimate_richness(&sums, 2).debiased));
@@ -139,7 +149,14 @@ static void the_debiased_pr_is_an_average_over_rows_that_all_differ(void **state
 
 static void rounding_below_0_is_0_and_contradictory_sums_are_nothing(void **state)
 {
-    struct sums sums = {.weight = 10, .weight_sq = 10, .t = 3, .q = 2, .f = 4, .fourth = 1};
+    struct sums sums = {.weight = 10,
+                        .weight_sq = 10,
+                        .t = 3,
+                        .q = 2,
+                        .f = 4,
+                        .fourth = 1,
+                        .weighting = 1,
+                        .overfit = (double)NAN};
 
     (void)state;
     sums.q = 2 * (1 + 1e-7);
@@ -150,7 +167,14 @@ static void rounding_below_0_is_0_and_contradictory_sums_are_nothing(void **stat
 
 static void against_a_projector_there_is_no_debiased_form(void **state)
 {
-    struct sums sums = {.weight = 10, .weight_sq = 10, .t = 3, .q = 2, .f = 4, .fourth = 1};
+    struct sums sums = {.weight = 10,
+                        .weight_sq = 10,
+                        .t = 3,
+                        .q = 2,
+                        .f = 4,
+                        .fourth = 1,
+                        .weighting = 1,
+                        .overfit = (double)NAN};
     struct estimate got = estimate_projected(&sums, 4);
 
     (void)state;

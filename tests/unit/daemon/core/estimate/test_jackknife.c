@@ -24,6 +24,8 @@ struct trial {
     double *weights;
     double half_life_rows;
     bool by_features; /* whatever the shape */
+    struct kept kept;
+    double weighting, overfit;
 };
 
 static void start(struct trial *t, size_t n, size_t p, size_t c, double half_life_rows)
@@ -77,7 +79,7 @@ static double weight_of(const struct trial *t, size_t i)
 }
 
 /* The reference on the rows that are not left out. */
-static struct reference without(const struct trial *t, const bool *out)
+static struct reference without(const struct trial *t, const bool *out, double overfit)
 {
     const struct sample *s = &t->s;
     double *x = must_alloc(s->n * s->p * sizeof *x), *y = must_alloc(s->n * s->c * sizeof *y);
@@ -93,6 +95,7 @@ static struct reference without(const struct trial *t, const bool *out)
         w[n++] = weight_of(t, i);
     }
     reference_measure(n, s->p, x, s->c, y, w, span_cutoff(s->outputs_dtype), &result);
+    reference_debias(&result, t->weighting, overfit);
     free(x);
     free(y);
     free(w);
@@ -109,22 +112,26 @@ static struct left_out leave_out(const struct trial *t, const struct reservoir_g
                                  int which)
 {
     bool *out = calloc(t->s.n, sizeof *out);
-    struct reference all = without(t, out), rest;
+    struct reference all = without(t, out, t->overfit), rest;
     struct left_out part = {0};
-    double total = 0;
+    double total = 0, parts = 0, leverage = 0;
 
     for (size_t g = 0; g < 2; g++) {
         size_t first = t->s.n - 1 - pair[g].age;
 
         for (size_t i = first; which & 1 << g && i < first + pair[g].n; i++)
             out[i] = true;
+        for (size_t i = 0; which & 1 << g && i < pair[g].n; i++) {
+            parts += t->kept.overfit[pair[g].at + i];
+            leverage += t->kept.leverage[pair[g].at + i];
+        }
     }
     for (size_t i = 0; i < t->s.n; i++) {
         total += weight_of(t, i);
         part.weight += out[i] ? weight_of(t, i) : 0;
         part.squares += out[i] ? weight_of(t, i) * weight_of(t, i) : 0;
     }
-    rest = without(t, out);
+    rest = without(t, out, t->overfit * (1 + leverage / (double)all.rank) - parts);
     part.psi[0] = (double)(rest.d_lr - all.d_lr) * (total - part.weight) / part.weight;
     part.psi[1] = (double)(rest.d_debiased - all.d_debiased) * (total - part.weight) / part.weight;
     part.psi[2] = (double)(rest.u_debiased - all.u_debiased) * (total - part.weight) / part.weight;
@@ -164,6 +171,18 @@ static double expected_error(struct left_out (*parts)[3], size_t n_pairs, size_t
     return sqrt(fmax(var - q_var / (2 * n * n), var / 2));
 }
 
+/* What single rows add, which test_kept.c has the reference of. */
+static void keep(struct trial *t)
+{
+    struct span outputs;
+
+    assert_int_equal(span_init(&outputs, &t->m, 0, t->s.c, t->s.outputs_dtype), 0);
+    assert_int_equal(kept_init(&t->kept, &t->m), 0);
+    assert_int_equal(kept_overfit(&t->kept, &t->m, &outputs, &t->overfit), 0);
+    t->weighting = kept_sum(&t->kept, &t->m, 1).weighting;
+    span_release(&outputs);
+}
+
 static struct estimate expected_errors(const struct trial *t)
 {
     struct reservoir_group groups[RESERVOIR_GROUPS];
@@ -197,18 +216,23 @@ static struct estimate expected_errors(const struct trial *t)
 static void check(const char *what, struct trial *t)
 {
     struct point got = measure(t, 37);
-    struct estimate expected = expected_errors(t);
-    double plain = fabs(got.value[METRIC_D_LR_SE] / expected.plain - 1);
-    double debiased = fabs(got.value[METRIC_D_DEBIASED_SE] / expected.debiased - 1);
-    double u = fabs(got.value[METRIC_U_DEBIASED_SE] / expected.u - 1);
+    struct estimate expected;
+    double plain, debiased, u, pr;
+
+    keep(t);
+    expected = expected_errors(t);
+    plain = fabs(got.value[METRIC_D_LR_SE] / expected.plain - 1);
+    debiased = fabs(got.value[METRIC_D_DEBIASED_SE] / expected.debiased - 1);
+    u = fabs(got.value[METRIC_U_DEBIASED_SE] / expected.u - 1);
     /* With one feature pr is 1 whatever the rows. */
-    double pr = fabs(got.value[METRIC_PR_DEBIASED_SE] - expected.pr) / (expected.pr + 1e-3);
+    pr = fabs(got.value[METRIC_PR_DEBIASED_SE] - expected.pr) / (expected.pr + 1e-3);
 
     printf("%-36s d_lr %.5f +- %.5f, relative deviation of the errors %.1e, de-biased %.1e, u "
            "%.1e, pr %.1e\n",
            what, got.value[METRIC_D_LR], expected.plain, plain, debiased, u, pr);
     assert_true(plain <= TOLERANCE);
     assert_true(debiased <= TOLERANCE);
+    kept_release(&t->kept);
     assert_true(u <= TOLERANCE);
     assert_true(pr <= TOLERANCE);
 }

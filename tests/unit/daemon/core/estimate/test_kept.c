@@ -1,0 +1,262 @@
+/* What single rows add, against maps that are fitted again without each row, and what a sample of
+ * the rows makes of it. */
+#include "tests/lib/cmocka.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/core/estimate/kept.h"
+#include "daemon/core/matrix/linalg.h"
+#include "tests/lib/core/sample.h"
+#include "tests/lib/fault.h"
+
+struct window {
+    struct sample s;
+    struct moments m;
+    struct span outputs;
+    double *weights;
+};
+
+/* Rows of very unequal length. */
+static void start(struct window *w, size_t n, size_t p, size_t c, bool weighted)
+{
+    struct random r;
+
+    memset(w, 0, sizeof *w);
+    random_seed(&r, n + p);
+    sample_init(&w->s, n, p, c);
+    sample_fill(&w->s, &r, 1, 2);
+    for (size_t i = 0; i < n; i++) {
+        double length = i % 17 == 3 ? 8 : 0.3 + random_uniform(&r);
+
+        for (size_t j = 0; j < p; j++)
+            w->s.x[i * p + j] *= length;
+        for (size_t j = 0; j < c; j++)
+            w->s.y[i * c + j] *= length;
+    }
+    sample_encode(&w->s, DTYPE_F64, DTYPE_F64);
+    w->weights = must_alloc(n * sizeof(double));
+    for (size_t i = 0; i < n; i++)
+        w->weights[i] = !weighted ? 1 : i % 11 == 0 ? 0 : 0.2 + random_uniform(&r);
+    assert_int_equal(moments_init(&w->m, p, c, 0), 0);
+    w->m.reservoir = reservoir_new(p, c, 0);
+    assert_non_null(w->m.reservoir);
+}
+
+static void end(struct window *w)
+{
+    span_release(&w->outputs);
+    reservoir_free(w->m.reservoir);
+    moments_release(&w->m);
+    sample_release(&w->s);
+    free(w->weights);
+}
+
+static void fold(struct window *w, size_t batch)
+{
+    struct fold *f = fold_new(w->s.p, w->s.c, 1);
+
+    assert_non_null(f);
+    moments_reset(&w->m);
+    w->m.may_wait = false; /* X'X is made, whatever the shape */
+    for (size_t at = 0, n; at < w->s.n; at += n) {
+        struct rows rows;
+
+        n = w->s.n - at < batch ? w->s.n - at : batch;
+        rows = sample_rows(&w->s, at, n);
+        rows.weights = w->weights + at;
+        rows.weights_dtype = DTYPE_F64;
+        fold_begin(f, &w->m, 0);
+        fold_add(f, &rows, 0, n);
+        fold_run(f);
+    }
+    fold_free(f);
+    span_release(&w->outputs);
+    assert_int_equal(span_init(&w->outputs, &w->m, 0, w->s.c, DTYPE_F64), 0);
+}
+
+static double fourth_of(const struct moments *m)
+{
+    double scratch[2 * 64];
+
+    return moments_fourth(m, scratch);
+}
+
+static double overfit_of(struct window *w, struct kept_sums *sums)
+{
+    struct kept kept;
+    double sum;
+
+    assert_int_equal(kept_init(&kept, &w->m), 0);
+    *sums = kept_sum(&kept, &w->m, fourth_of(&w->m));
+    assert_int_equal(kept_overfit(&kept, &w->m, &w->outputs, &sum), 0);
+    kept_release(&kept);
+    return sum;
+}
+
+/* sum w^2 s v and sum w^2 v^2 from the rows. */
+static struct kept_sums products_of(const struct window *w)
+{
+    const struct sample *s = &w->s;
+    long double mx[64], my[16];
+    struct kept_sums out = {0};
+
+    reference_means(s->n, s->p, s->x, w->weights, mx);
+    reference_means(s->n, s->c, s->y, w->weights, my);
+    for (size_t i = 0; i < s->n; i++) {
+        double square = 0, output = 0, ww = w->weights[i] * w->weights[i];
+
+        for (size_t j = 0; j < s->p; j++)
+            square += pow(s->x[i * s->p + j] - (double)mx[j], 2);
+        for (size_t j = 0; j < s->c; j++)
+            output += pow(s->y[i * s->c + j] - (double)my[j], 2);
+        out.cross += ww * square * output;
+        out.outputs += ww * output * output;
+    }
+    return out;
+}
+
+static void check_exact(size_t n, size_t p, size_t c, bool weighted)
+{
+    static const size_t batches[] = {7, 200};
+    struct window w;
+    double *leverage = must_alloc(n * sizeof(double)), *overfit = must_alloc(n * sizeof(double));
+    double expected = 0, weighting;
+    struct kept_sums products;
+
+    start(&w, n, p, c, weighted);
+    weighting = (double)reference_rows(n, p, w.s.x, c, w.s.y, w.weights, 1e-10, leverage, overfit);
+    products = products_of(&w);
+    for (size_t i = 0; i < n; i++)
+        expected += overfit[i];
+    for (size_t b = 0; b < 2; b++) {
+        struct kept_sums sums;
+        double got;
+
+        fold(&w, batches[b]);
+        got = overfit_of(&w, &sums);
+        printf("n %zu p %zu C %zu: overfit %.6g, relative deviation %.1e\n", n, p, c, expected,
+               got / expected - 1);
+        assert_true(fabs(got / expected - 1) <= 1e-10);
+        assert_true(fabs(sums.weighting / weighting - 1) <= 1e-12);
+        assert_true(fabs(sums.cross / products.cross - 1) <= 1e-12);
+        assert_true(fabs(sums.outputs / products.outputs - 1) <= 1e-12);
+    }
+    free(leverage);
+    free(overfit);
+    end(&w);
+}
+
+static void a_window_with_all_rows_is_the_reference(void **state)
+{
+    (void)state;
+    check_exact(60, 9, 3, false);
+    check_exact(60, 9, 3, true);
+    check_exact(40, 60, 4, false);
+    check_exact(150, 5, 1, true);
+}
+
+/* 5000 rows of which a reservoir keeps some: the overfit of the longest is exact, and the rest is
+ * known to the error of a sample. Splits change nothing. */
+static void a_longer_window_is_near_it(void **state)
+{
+    struct window w;
+    struct kept kept;
+    struct kept_sums sums, products;
+    double one, other, exact = 0;
+
+    (void)state;
+    start(&w, 1000, 12, 3, false);
+    fold(&w, 1000);
+    exact = overfit_of(&w, &sums);
+    end(&w);
+    start(&w, 5000, 12, 3, false);
+    fold(&w, 300);
+    one = overfit_of(&w, &sums);
+    products = products_of(&w);
+    assert_int_equal(kept_init(&kept, &w.m), 0);
+    assert_false(reservoir_has_all(w.m.reservoir));
+    assert_int_equal(kept.n_longest, RESERVOIR_LONGEST);
+    assert_true(kept.n > 500);
+    kept_release(&kept);
+    assert_true(sums.weighting == 1);
+    printf("overfit of 5000 rows %.4g, of 1000 %.4g; products %.3f, %.3f of the exact ones\n", one,
+           exact, sums.cross / products.cross, sums.outputs / products.outputs);
+    assert_true(fabs(sums.cross / products.cross - 1) < 0.25);
+    assert_true(fabs(sums.outputs / products.outputs - 1) < 0.25);
+    fold(&w, 777);
+    other = overfit_of(&w, &sums);
+    assert_true(fabs(other / one - 1) <= 1e-9);
+    end(&w);
+}
+
+static void without_rows_nothing_is_known(void **state)
+{
+    struct window w;
+    struct kept_sums sums;
+
+    (void)state;
+    start(&w, 40, 5, 2, false);
+    fold(&w, 40);
+    w.m.reservoir->broken = true;
+    assert_true(isnan(overfit_of(&w, &sums)));
+    assert_true(isnan(sums.weighting) && isnan(sums.cross) && isnan(sums.outputs));
+    end(&w);
+}
+
+/* One row alone has the second output: no map can be fitted to it without the row. */
+static void a_row_that_holds_a_direction_alone_explains_nothing(void **state)
+{
+    struct window w;
+    struct kept_sums sums;
+
+    (void)state;
+    start(&w, 40, 5, 2, false);
+    for (size_t i = 0; i < 40; i++)
+        w.s.y[2 * i + 1] = i == 9;
+    sample_encode(&w.s, DTYPE_F64, DTYPE_F64);
+    fold(&w, 40);
+    assert_true(isfinite(overfit_of(&w, &sums)));
+    end(&w);
+}
+
+static void every_allocation_may_fail(void **state)
+{
+    struct window w;
+    long n = 0;
+    int rc;
+
+    (void)state;
+    start(&w, 40, 5, 2, false);
+    fold(&w, 40);
+    do {
+        struct kept kept;
+        double sum;
+
+        fault_arm(++n);
+        rc = kept_init(&kept, &w.m);
+        if (rc == 0)
+            rc = kept_overfit(&kept, &w.m, &w.outputs, &sum);
+        assert_int_equal(rc, fault_disarm() ? -ENOMEM : 0);
+        kept_release(&kept);
+    } while (rc < 0);
+    assert_true(n > 8);
+    end(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_window_with_all_rows_is_the_reference),
+        cmocka_unit_test(a_longer_window_is_near_it),
+        cmocka_unit_test(without_rows_nothing_is_known),
+        cmocka_unit_test(a_row_that_holds_a_direction_alone_explains_nothing),
+        cmocka_unit_test(every_allocation_may_fail),
+    };
+
+    linalg_init();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
