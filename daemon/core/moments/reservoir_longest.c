@@ -1,3 +1,4 @@
+/* The longest rows of a window, beside the sample. Tested by test_reservoir.c. */
 #include <math.h>
 
 #include "daemon/core/moments/reservoir.h"

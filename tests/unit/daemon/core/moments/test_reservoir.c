@@ -145,6 +145,58 @@ static void what_stays_has_many_places_in_a_batch_and_is_spread_over_the_window(
     }
 }
 
+/* Offers rows 0..n-1 one by one, of which row i has the square `square_of(i)`. */
+static void offer_all(struct reservoir *k, size_t n, double (*square_of)(size_t))
+{
+    for (size_t i = 0; i < n; i++) {
+        reservoir_make_room(k, 1);
+        reservoir_offer(k, 0, 1, square_of(i));
+        reservoir_commit(k, 1);
+    }
+}
+
+static double scattered(size_t i)
+{
+    return 1 + (double)(i * 7919 % 5003); /* no two of 5003 are alike */
+}
+
+static double equal(size_t i)
+{
+    (void)i;
+    return 1;
+}
+
+static void the_longest_rows_of_the_window_are_kept(void **state)
+{
+    struct reservoir *k = reservoir_new(1, 1, 0);
+
+    (void)state;
+    offer_all(k, 5003, scattered);
+    assert_int_equal(k->n_longest, RESERVOIR_LONGEST);
+    for (size_t i = 0; i < k->n_longest; i++) {
+        struct reservoir_group row = reservoir_longest(k, i);
+
+        assert_true(scattered(k->longest_row[i]) > 5003 - RESERVOIR_LONGEST);
+        assert_int_equal(row.at, reservoir_capacity(k) + i);
+        assert_int_equal(5002 - row.age, k->longest_row[i]);
+    }
+    reservoir_reset(k);
+    assert_int_equal(k->n_longest, 0);
+    reservoir_free(k);
+}
+
+/* Rows that were equally long: the newest weigh most. */
+static void the_longest_rows_are_forgotten_too(void **state)
+{
+    struct reservoir *k = reservoir_new(1, 1, 100);
+
+    (void)state;
+    offer_all(k, 3000, equal);
+    for (size_t i = 0; i < k->n_longest; i++)
+        assert_true(k->longest_row[i] >= 3000 - RESERVOIR_LONGEST);
+    reservoir_free(k);
+}
+
 static void rows_that_are_forgotten_leave_the_newest(void **state)
 {
     static const double half_lives[] = {13, 300, 5000};
@@ -219,6 +271,8 @@ int main(void)
         cmocka_unit_test(few_rows_make_an_even_number_of_groups),
         cmocka_unit_test(a_long_window_keeps_the_same_rows_however_it_was_split),
         cmocka_unit_test(what_stays_has_many_places_in_a_batch_and_is_spread_over_the_window),
+        cmocka_unit_test(the_longest_rows_of_the_window_are_kept),
+        cmocka_unit_test(the_longest_rows_are_forgotten_too),
         cmocka_unit_test(rows_that_are_forgotten_leave_the_newest),
         cmocka_unit_test(a_new_window_begins_empty),
         cmocka_unit_test(size_is_what_is_allocated),
