@@ -107,7 +107,8 @@ static double standard_error(const struct jackknife *jackknife, influence psi)
     double n = estimate_n_rows(jackknife->whole), var = row_variance(jackknife, psi) / n;
     double twice = pair_variance(jackknife, psi) / (2 * n * n);
 
-    return sqrt(twice > var / 2 ? var / 2 : var - twice);
+    var = twice > var / 2 ? var / 2 : var - twice;
+    return sqrt(var * (1 + jackknife->correlation) / (1 - jackknife->correlation));
 }
 
 /* ---- the whole ---- */
@@ -168,7 +169,8 @@ int jackknife_measure(const struct moments *m, struct kernel *kernel, const stru
         rc = jackknife_fill_third(&jackknife);
     if (rc == 0) {
         jackknife_walk_features(&jackknife);
-        *dependent = jackknife_neighbours_agree(&jackknife);
+        jackknife.correlation = jackknife_neighbour_correlation(&jackknife);
+        *dependent = jackknife.correlation > 0;
         rc = leave_each_out(&jackknife, errors);
     }
     release(&jackknife);

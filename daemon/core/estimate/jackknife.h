@@ -52,10 +52,14 @@
 #define JACKKNIFE_GROUP_ROWS 16
 
 /* Rows that depend on each other over more than a few of their neighbours make the groups of a pair
- * alike, and the errors wrong: too small where the rows come in long pieces (tokens of a sequence),
- * too large where they are only sorted within batches. `*dependent` says whether the groups are
- * alike beyond chance (jackknife_neighbours.c), at most in one window of 100 whose rows are
- * independent. */
+ * alike, beyond chance in at most one window of 100 whose rows are independent
+ * (jackknife_neighbours.c). Then `*dependent` is true and var is that of a series of groups each of
+ * which has the correlation r with the next one, to first order (Andrews and Monahan 1992):
+ *
+ *     var (1 + r) / (1 - r),  r <= .8
+ *
+ * Too small still where pieces are longer (tokens of long sequences), too large where rows are only
+ * sorted within batches, which this cannot tell apart. */
 
 /* `kernel` is that of moments by_rows, else NULL. `kept` has the leverages and the overfit of
  * single rows (kept_overfit). `whole` holds the sums of the moments, `outputs` the span in which q

@@ -53,10 +53,11 @@ struct jackknife {
     const struct sums *whole;
     struct pair pairs[N_PAIRS];
     size_t n_pairs, n_cols, k_max;
-    double *root;    /* n_cols: sqrt(w); of a sum 1 / sqrt(W - W_g) */
-    double *through; /* n_cols: a'Ma for each column a */
-    double *v;       /* r x n_cols */
-    double *third;   /* p: sum(w s x) about the mean; p of scratch */
+    double correlation; /* r: of neighbours */
+    double *root;       /* n_cols: sqrt(w); of a sum 1 / sqrt(W - W_g) */
+    double *through;    /* n_cols: a'Ma for each column a */
+    double *v;          /* r x n_cols */
+    double *third;      /* p: sum(w s x) about the mean; p of scratch */
 
     double *slice;                 /* TILE_ORDER x n_cols: some rows of A' */
     double *fitted;                /* TILE_ORDER x n_cols: the same rows of F' */
@@ -104,5 +105,6 @@ int jackknife_sums_without(const struct jackknife *, const struct pair *, const 
 
 /* ---- jackknife_neighbours.c ---- */
 
-/* Whether the two groups of a pair are alike beyond chance, over all pairs; after walk_features. */
-bool jackknife_neighbours_agree(const struct jackknife *);
+/* The correlation of the two groups of a pair, over all pairs; 0 unless it is beyond chance. After
+ * walk_features. */
+double jackknife_neighbour_correlation(const struct jackknife *);
