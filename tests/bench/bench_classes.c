@@ -111,15 +111,17 @@ static void run(const struct sizes *s)
 
     if (moments_init(&m, s->p, OUTPUTS, 0) < 0)
         abort();
+    m.reservoir = must(reservoir_new(s->p, OUTPUTS, 0));
     without = fold_s(f, &m, &rows);
     plain = point_s(&m);
-    m.classes = must(classes_new(s->p, s->k, s->k, 0));
+    m.classes = must(classes_new(s->p, s->k, s->k, reservoir_rows_max(s->p, OUTPUTS)));
     with = fold_s(f, &m, &rows);
     printf("%6zu %6zu %6zu %10.3f %10.3f %6.2f %10.1f %10.1f %8.0f\n", s->n, s->p, s->k, without,
            with, with / without, plain * 1e3, point_s(&m) * 1e3,
            classes_size_bytes(s->p, s->k, 0) / 0x1p20);
     fflush(stdout);
     classes_free(m.classes);
+    reservoir_free(m.reservoir);
     moments_release(&m);
     fold_free(f);
     free(data.x);
