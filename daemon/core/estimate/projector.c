@@ -2,11 +2,17 @@
 
 #include <assert.h>
 
-struct projector projector_for(struct projector policy, size_t p, size_t c)
+/* The share of the features that rounding of the outputs hides. */
+static double hidden_share(enum dtype outputs)
 {
-    if (policy.kind == PROJECTOR_AUTO)
-        policy.kind = c < p ? PROJECTOR_SPAN : PROJECTOR_TOP;
-    return policy;
+    return outputs == DTYPE_BF16 ? 1e-3 : outputs == DTYPE_F16 ? 1e-4 : 1e-6;
+}
+
+bool projector_takes_top(const struct projector_signs *signs)
+{
+    if (signs->r >= signs->n - 1)
+        return signs->c >= signs->p;
+    return signs->r > signs->p / 2 && signs->u >= 1 - hidden_share(signs->outputs);
 }
 
 /* Eigenvalues below zero are rounding, and no energy. */

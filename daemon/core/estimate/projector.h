@@ -12,8 +12,18 @@
  * norm
  * ||P||_F^2 = sum s^2: CKA(T, P) = tr(T P) / (||T||_F ||P||_F).
  *
- * A head of full rank with C >= p outputs spans every function of the features, and D_LR then
- * measures isotropy alone. So PROJECTOR_AUTO is the span while C < p, and the top otherwise.
+ * Outputs that span every function of the features leave d_lr nothing to measure but isotropy. So
+ * PROJECTOR_AUTO is the top where they do, and the span otherwise. It is decided once a layer, in
+ * its first window, from what is seen there:
+ *
+ *     u >= 1 - 1e-6 under the span     they hold the features; with half-precision outputs
+ *                                      1 - 1e-4 (f16), 1 - 1e-3 (bf16), as rounding leaves some out
+ *     r > p/2                          by their width. A narrow space that holds the features is
+ * one that they have collapsed to, which is what d_lr is to see r >= n - 1                       n
+ * rows cannot tell: then by C >= p
+ *
+ * p counts the features that vary. C >= p alone was the rule before: it took other columns that do
+ * not vary for another rule, and head and middle layers of one network for different ones.
  *
  * Tested by test_projector.c. */
 #pragma once
@@ -22,6 +32,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/base/dtype.h"
 #include "proto/base/policy.h"
 
 /* 99 % of the outputs' energy; lambda is 1 % of the largest eigenvalue. */
@@ -35,8 +46,14 @@ struct projector {
     double lambda; /* RIDGE: above 0, in units of l_1 */
 };
 
-/* The policy for p features and C outputs. The result is never AUTO. */
-struct projector projector_for(struct projector policy, size_t p, size_t c);
+/* What a window says: `p` features vary, r and u are of the span of C outputs, in that format. */
+struct projector_signs {
+    double n, p, c, r, u;
+    enum dtype outputs;
+};
+
+/* Whether AUTO takes the top, in place of the span. */
+bool projector_takes_top(const struct projector_signs *);
 
 /* How many of the `rank` leading values of `l` (n, ascending, as LAPACK gives them) it keeps. */
 size_t projector_count(const struct projector *, size_t n, const double *l, size_t rank);

@@ -136,15 +136,40 @@ static uint32_t projector_flags(const struct projector *q)
                                         : 0;
 }
 
+/* Decides what AUTO is for this window (projector.h). Returns 0, -ENOMEM or -EDOM. */
+static int decide_projector(struct evidence *evidence, const struct measure_plan *plan)
+{
+    const struct moments *m = evidence->moments;
+    struct projector_signs signs = {.n = evidence->n,
+                                    .p = evidence->n_varying,
+                                    .c = (double)(plan->head ? plan->head->c : m->c),
+                                    .outputs = plan->precision.outputs};
+    struct span outputs;
+    double q = 0;
+    int rc = span_init(&outputs, m, 0, m->c, plan->precision.outputs);
+
+    if (rc == 0)
+        rc = span_variation(&outputs, m, &q);
+    signs.r = (double)outputs.rank;
+    signs.u = q / evidence->sums.t;
+    evidence->projector.kind =
+        rc == 0 && projector_takes_top(&signs) ? PROJECTOR_TOP : PROJECTOR_SPAN;
+    span_release(&outputs);
+    return rc;
+}
+
 static int gather_outputs(struct evidence *evidence, const struct measure_plan *plan,
                           struct point *out)
 {
     const struct moments *m = evidence->moments;
-    struct span outputs;
-    int rc = span_init_projected(&outputs, m, 0, m->c, plan->precision.outputs, &plan->projector);
+    struct span outputs = {0};
+    int rc = evidence->projector.kind == PROJECTOR_AUTO ? decide_projector(evidence, plan) : 0;
 
+    if (rc == 0)
+        rc = span_init_projected(&outputs, m, 0, m->c, plan->precision.outputs,
+                                 &evidence->projector);
     out->rank = (uint32_t)lround(outputs.trace);
-    out->flags |= projector_flags(&plan->projector);
+    out->flags |= projector_flags(&evidence->projector);
     if (rc == 0 && outputs.rank > 0)
         rc = measure_span(evidence, &outputs, out);
     else if (rc == 0)
@@ -226,8 +251,9 @@ static void gather_spectrum(struct evidence *evidence, const struct measure_plan
 {
     if (!plan->spectrum.wanted)
         return;
-    if (evidence->moments->c == 0 || spectrum_new(evidence->moments, plan->precision,
-                                                  &plan->projector, plan->spectrum, spectrum) < 0)
+    if (evidence->moments->c == 0 ||
+        spectrum_new(evidence->moments, plan->precision, &evidence->projector, plan->spectrum,
+                     spectrum) < 0)
         out->flags |= FLAG_NO_SPECTRUM;
     evidence->spectrum = *spectrum;
     if (*spectrum && misses_values(evidence))
@@ -409,6 +435,7 @@ static int measure_moments(const struct moments *m, const struct measure_plan *p
     struct evidence evidence = {
         .moments = m,
         .precision = plan->precision,
+        .projector = plan->projector,
         .sums = {.weight = m->weight, .weight_sq = m->weight_sq, .q = none, .overfit = none},
         .estimate = ESTIMATE_NONE,
         .errors = ESTIMATE_NONE,
@@ -453,7 +480,7 @@ int measure_point(const struct moments *m, const struct measure_plan *plan, stru
 {
     int rc;
 
-    assert(plan->projector.kind != PROJECTOR_AUTO && (!plan->probe || plan->problem));
+    assert(!plan->probe || plan->problem);
     if (!plan->head)
         return measure_moments(m, plan, out, spectrum);
     *spectrum = NULL;

@@ -32,7 +32,7 @@
 /* How a window is to be measured. */
 struct measure_plan {
     struct precision precision; /* of the outputs: the head's, if there is one */
-    struct projector projector; /* not AUTO */
+    struct projector projector; /* AUTO: decided by this window, and FLAG_TOP_OUTPUTS says how */
     const struct head *head;    /* makes the outputs from the features; NULL: they were sent */
     struct spectrum_wish spectrum;
     struct probe *probe;         /* of the first window; without rows it receives those of this one.

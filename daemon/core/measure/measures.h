@@ -25,6 +25,7 @@ struct evidence {
         *moments;          /* with p outputs that stand for the head's C, if there is a head */
     struct kernel *kernel; /* of moments by_rows; else NULL */
     struct precision precision;
+    struct projector projector; /* the plan's, and never AUTO once the outputs are measured */
     double n;
     struct sums sums; /* q is NaN when the outputs do not vary */
     struct kept kept;

@@ -320,7 +320,7 @@ static struct job *start_measure(struct layer *layer, struct mark *mark)
     layer->job.has_rows = layer->moments.weight > 0;
     layer->job.plan = (struct measure_plan){
         .precision = layer->precision,
-        .projector = projector_for(layer->projector, layer->p, layer->c),
+        .projector = layer->projector,
         .head = layer->head,
         .spectrum = mark->wish,
         .probe = layer->has_probe ? &layer->probe : NULL,
@@ -409,6 +409,13 @@ static void drop_refused_front(struct layer *layer, struct list *finished)
     finish_batches(layer, finished);
 }
 
+/* One rule a layer: the first window with outputs that vary decides for those to come. */
+static void keep_projector(struct layer *layer, const struct point *point)
+{
+    if (layer->projector.kind == PROJECTOR_AUTO && point->rank > 0)
+        layer->projector.kind = point->flags & FLAG_TOP_OUTPUTS ? PROJECTOR_TOP : PROJECTOR_SPAN;
+}
+
 static void finish_measure(struct layer *layer, struct mark *mark)
 {
     if (layer->head) /* the next checkpoint's weights are others */
@@ -419,6 +426,7 @@ static void finish_measure(struct layer *layer, struct mark *mark)
             layer->window_offered; /* what is missing is said with the next point */
         return;
     }
+    keep_projector(layer, mark->point);
     mark->point->rows_missing = rows_missing(layer, mark);
     mark->point->rows_from = layer->rows_from;
     mark->point->rows_to = layer->rows_to;

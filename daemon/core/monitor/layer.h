@@ -54,7 +54,7 @@ struct layer {
     uint32_t k; /* targets or classes, by the first batch of this attempt; 0: none */
     bool targets_are_labels;
     struct window window;
-    struct projector projector; /* the run's policy */
+    struct projector projector; /* the run's policy; AUTO until the first point decides */
     enum layer_state state;
     bool has_memory; /* moments and fold are allocated: from the first batch on */
     struct moments moments;

@@ -161,3 +161,15 @@ def test_a_head_that_finds_no_room_is_missed_and_said(daemon, new_run):
     assert point.d_lr is None and point.cka_linear is None and point.rank == 0
     assert point.pr > 1 and point.rows_missing == 0 and point.n == 10
     assert run.stats.batches_dropped == 1 and run.stats.rows_dropped == 0
+
+
+def test_the_first_window_decides_and_the_layer_keeps_its_rule(daemon, new_run):
+    features, weight = rows_of(5, p=12, c=16)
+    linear = features @ weight.T
+    run = new_run()
+    for step, (first, second) in enumerate([(linear, np.tanh(linear)), (np.tanh(linear), linear)]):
+        run.observe(features, first, layer="a", step=step)
+        run.observe(features, second, layer="b", step=step)
+        points = run.checkpoint(step=step, wait=True, timeout=30)
+        assert "top_outputs" in points["a"].flags
+        assert "top_outputs" not in points["b"].flags

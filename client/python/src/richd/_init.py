@@ -73,7 +73,8 @@ def init(
             with the first window. Up to 1024 rows, and "checkpoint" windows only.
         projector: which part of the outputs d_lr and u are measured against. "span": all of them;
             "top": the leading directions with 99 % of the outputs' energy; "ridge"; "auto"
-            (default): "span" while C < p, "top" from there on, as its points' flags say. Or
+            (default): "top" for a layer whose features the outputs hold in its first window, as
+            with C >= p, else "span"; its points' flags say which. Or
             {"kind": "top", "k": 32}, {"kind": "auto", "energy": 0.9}, {"kind": "ridge",
             "lambda": 0.01}, lambda in units of the largest eigenvalue (proto/FEED.md, Projectors).
         transitions: what is watched for transitions: measures of the points, in every layer, and

@@ -8,15 +8,26 @@
 /* Ascending, as LAPACK gives them; the first is rounding. Their energy is 100. */
 static const double values[] = {-1e-15, 1, 4, 15, 80};
 
-static void a_policy_chooses_by_the_shape(void **state)
+static void auto_is_the_top_where_a_wide_span_holds_the_features(void **state)
 {
-    struct projector ridge = {.kind = PROJECTOR_RIDGE, .lambda = 0.5};
-    struct projector automatic = {.kind = PROJECTOR_AUTO, .energy = 0.9};
+    static const struct {
+        struct projector_signs signs;
+        bool top;
+    } cases[] = {
+        {{.n = 500, .p = 64, .c = 97, .r = 64, .u = 1, .outputs = DTYPE_F32}, true},
+        {{.n = 500, .p = 64, .c = 62, .r = 60, .u = 1, .outputs = DTYPE_F32}, true},
+        {{.n = 500, .p = 64, .c = 97, .r = 96, .u = 0.99, .outputs = DTYPE_F32}, false},
+        {{.n = 500, .p = 64, .c = 97, .r = 50, .u = 0.9995, .outputs = DTYPE_F32}, false},
+        {{.n = 500, .p = 64, .c = 97, .r = 50, .u = 0.9995, .outputs = DTYPE_BF16}, true},
+        {{.n = 500, .p = 64, .c = 97, .r = 50, .u = 0.9995, .outputs = DTYPE_F16}, false},
+        {{.n = 500, .p = 512, .c = 10, .r = 9, .u = 1, .outputs = DTYPE_F32}, false},
+        {{.n = 40, .p = 64, .c = 97, .r = 39, .u = 1, .outputs = DTYPE_F32}, true},
+        {{.n = 40, .p = 64, .c = 63, .r = 39, .u = 1, .outputs = DTYPE_F32}, false},
+    };
 
     (void)state;
-    assert_int_equal(projector_for(automatic, 4, 3).kind, PROJECTOR_SPAN);
-    assert_int_equal(projector_for(automatic, 4, 4).kind, PROJECTOR_TOP);
-    assert_int_equal(projector_for(ridge, 4, 4).kind, PROJECTOR_RIDGE);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_int_equal(projector_takes_top(&cases[i].signs), cases[i].top);
 }
 
 static void the_span_and_the_ridge_keep_all_that_vary(void **state)
@@ -61,7 +72,7 @@ static void only_the_ridge_shrinks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_policy_chooses_by_the_shape),
+        cmocka_unit_test(auto_is_the_top_where_a_wide_span_holds_the_features),
         cmocka_unit_test(the_span_and_the_ridge_keep_all_that_vary),
         cmocka_unit_test(the_top_is_a_number_or_the_fewest_with_a_share_of_the_energy),
         cmocka_unit_test(only_the_ridge_shrinks),

@@ -337,6 +337,64 @@ static void a_constant_feature_changes_nothing(void **state)
     sample_release(&without);
 }
 
+/* The point by AUTO of `p` features that vary and 4 that do not, if wanted, with C outputs of them:
+ * linear, or bent. */
+static struct point point_by_auto(size_t p, size_t n_constant, size_t c, bool bent)
+{
+    struct measure_plan plan = {.precision = {DTYPE_F64, DTYPE_F64, DTYPE_NONE},
+                                .projector = {.kind = PROJECTOR_AUTO, .energy = 0.9}};
+    struct random r;
+    struct sample s, wide;
+    struct moments m;
+    struct point point;
+    struct spectrum *none;
+
+    random_seed(&r, 45);
+    sample_init(&s, 600, p, c);
+    sample_init(&wide, 600, p + n_constant, c);
+    sample_fill(&s, &r, 1, 0);
+    for (size_t i = 0; i < 600; i++) {
+        for (size_t j = 0; j < c; j++)
+            wide.y[i * c + j] = bent ? tanh(s.y[i * c + j]) : s.y[i * c + j];
+        for (size_t j = 0; j < wide.p; j++)
+            wide.x[i * wide.p + j] = j < p ? s.x[i * p + j] : 0.3;
+    }
+    sample_encode(&wide, DTYPE_F64, DTYPE_F64);
+    assert_int_equal(moments_init(&m, wide.p, c, 0), 0);
+    sample_fold(&wide, &m, 0, 600, 100, 0);
+    assert_int_equal(measure_point(&m, &plan, &point, &none), 0);
+    moments_release(&m);
+    sample_release(&s);
+    sample_release(&wide);
+    return point;
+}
+
+static void constant_features_do_not_change_the_rule(void **state)
+{
+    static const size_t widths[] = {24, 26, 30, 8};
+
+    (void)state;
+    for (size_t k = 0; k < 4; k++) {
+        struct point without = point_by_auto(24, 0, widths[k], false);
+        struct point with = point_by_auto(24, 4, widths[k], false);
+
+        assert_int_equal(!!(without.flags & FLAG_TOP_OUTPUTS), widths[k] >= 24);
+        assert_int_equal(with.flags, without.flags);
+        assert_int_equal(with.rank, without.rank);
+        assert_true(fabs(with.value[METRIC_D_LR] - without.value[METRIC_D_LR]) <= TOLERANCE_F64);
+    }
+}
+
+/* As those of a later layer are for one in the middle. */
+static void wide_outputs_that_do_not_hold_the_features_are_taken_whole(void **state)
+{
+    struct point point = point_by_auto(24, 0, 30, true);
+
+    (void)state;
+    assert_false(point.flags & FLAG_TOP_OUTPUTS);
+    assert_true(point.value[METRIC_U] < 0.999);
+}
+
 /* ---- invariances --------------------------------------------------------------------------- */
 
 enum change {
@@ -1037,6 +1095,8 @@ int main(void)
         cmocka_unit_test(denormals_and_minus_zero_are_numbers),
         cmocka_unit_test(duplicate_columns_are_the_reference),
         cmocka_unit_test(a_constant_feature_changes_nothing),
+        cmocka_unit_test(constant_features_do_not_change_the_rule),
+        cmocka_unit_test(wide_outputs_that_do_not_hold_the_features_are_taken_whole),
         cmocka_unit_test(splitting_into_batches_changes_nothing),
         cmocka_unit_test(reordering_rows_changes_nothing),
         cmocka_unit_test(rotating_the_features_changes_nothing),

@@ -362,18 +362,6 @@ static void without_its_head_a_layer_has_features_alone(void **state)
     wide_release(&s);
 }
 
-static void auto_is_the_span_while_outputs_are_fewer_than_features(void **state)
-{
-    struct projector policy = {.kind = PROJECTOR_AUTO, .energy = 0.9};
-
-    (void)state;
-    assert_int_equal(projector_for(policy, 10, 9).kind, PROJECTOR_SPAN);
-    assert_int_equal(projector_for(policy, 10, 10).kind, PROJECTOR_TOP);
-    assert_true(projector_for(policy, 10, 10).energy == 0.9);
-    policy.kind = PROJECTOR_RIDGE;
-    assert_int_equal(projector_for(policy, 10, 9).kind, PROJECTOR_RIDGE);
-}
-
 static void running_out_of_memory_is_reported_at_every_step(void **state)
 {
     struct measure_plan plan = {.precision = {DTYPE_F64, DTYPE_F64}, .projector = parts[1].core};
@@ -411,7 +399,6 @@ int main(void)
         cmocka_unit_test(slices_make_the_same_head),
         cmocka_unit_test(a_head_with_a_gap_is_refused_and_forgotten),
         cmocka_unit_test(without_its_head_a_layer_has_features_alone),
-        cmocka_unit_test(auto_is_the_span_while_outputs_are_fewer_than_features),
         cmocka_unit_test(running_out_of_memory_is_reported_at_every_step),
     };
 
