@@ -7,7 +7,7 @@
  * a connection of its own. A public function here begins a transaction (history.c), and its file
  * builds the answer: runs.c about runs and layers; series.c with columns, for which selection.c
  * says which attempts, steps and names are meant, and line.c gives one layer or scalar row by row,
- * in pages, or by line_bins.c and bins.c in bins; spectrum.c one spectrum; representation.c the
+ * in pages, or by line_bins.c and bins.c in bins; spectrum.c one spectrum; representation*.c the
  * maps of what layers have in common; changes.c what is new, for subscriptions, and events;
  * watched.c what is watched for them. The end of the transaction frees what a failing query made.
  * All SQL stands in history.c; store/schema.h reads a point off a row, format/model_json.h writes

@@ -52,10 +52,10 @@ class Run(Watcher):
     """One training job in the eyes of richd; made by `init`. Also a context manager.
 
     Unless `raise_errors` was asked for, no method raises but `series` and `compare`, which are no
-    part of a training loop. With it, a malformed argument raises ValueError in the call that has it. What
-    went wrong since the last call (a refusal, no answer in time) raises RichdError in the next one.
-    Only `checkpoint(wait=True)` and `finish` wait, for a bounded time, and a `checkpoint` that has
-    a head or a tangent kernel to compute. In a forked child every method does nothing.
+    part of a training loop. With it, a malformed argument raises ValueError in the call that has
+    it. What went wrong since the last call (a refusal, no answer in time) raises RichdError in the
+    next one. Only `checkpoint(wait=True)` and `finish` wait, for a bounded time, and a `checkpoint`
+    that has a head or a tangent kernel to compute. In a forked child every method does nothing.
     """
 
     def __init__(
@@ -368,14 +368,15 @@ class Run(Watcher):
         there is no answer within `timeout` seconds, or nothing to compare.
         """
         first, last = steps or (None, None)
-        given = {
+        given: dict[str, Any] = {
+            "run": self.id,
             "layers": None if layers is None else list(layers),
             "step": step,
             "from": first,
             "to": last,
             "with": other,
         }
-        params = {"run": self.id, **{k: v for k, v in given.items() if v is not None}}
+        params = {name: value for name, value in given.items() if value is not None}
         answer = _feed.call(self._find_feed, "representation.map", params, timeout)
         return RepresentationMap.from_json(answer)
 
