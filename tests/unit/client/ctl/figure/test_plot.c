@@ -88,6 +88,44 @@ static void a_second_axis_is_dotted_and_labelled_in_ascii(void **state)
                     "O a head  0.0000   X a acc  50.00\n");
 }
 
+static void rules_are_dotted_marked_and_in_the_legend(void **state)
+{
+    const struct plot_rule rules[] = {
+        {.value = 2, .mark = "~", .label = "white noise"},
+        {.value = 1, .mark = "<", .label = "a head began", .colour = 1},
+    };
+    struct plot p = {.title = "d_lr",
+                     .curves = two,
+                     .n_curves = 1,
+                     .rules = rules,
+                     .n_rules = 2,
+                     .fits_rules = true,
+                     .columns = 50,
+                     .lines = 10,
+                     .log_steps = true,
+                     .ascii = true};
+
+    char *text;
+
+    (void)state;
+    assert_plot(&p, "d_lr\n"
+                    "   2 +' '  ' '  ' '  ' '  ' '  ' '  ' '  ' '  ' '~\n"
+                    "     |                                            \n"
+                    "   1 +............O... .  . .  . .  . .  . .  . .<\n"
+                    "     |               ''':...                      \n"
+                    "   0 +                     ''''..O...............O\n"
+                    "     ++-----------+--------------+---------------+\n"
+                    "step  1          10             100           1000\n"
+                    "O a head  0.0000\n"
+                    "~ white noise  2.0000   < a head began  1.0000\n");
+    p.fits_rules = false; /* the axis ends at 1: the other is in the legend alone */
+    text = draw(&p);
+    assert_non_null(strstr(text, "\n~ white noise  2.0000"));
+    assert_null(strstr(text, "~\n"));
+    assert_non_null(strstr(text, "<\n"));
+    free(text);
+}
+
 static void every_line_is_as_wide_as_asked(void **state)
 {
     struct plot p = {
@@ -195,6 +233,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_curve_is_drawn_as_expected),
         cmocka_unit_test(a_second_axis_is_dotted_and_labelled_in_ascii),
+        cmocka_unit_test(rules_are_dotted_marked_and_in_the_legend),
         cmocka_unit_test(every_line_is_as_wide_as_asked),
         cmocka_unit_test(every_curve_has_its_own_mark_in_plot_and_legend),
         cmocka_unit_test(a_null_interrupts_the_curve),
