@@ -415,10 +415,10 @@ def test_an_event_that_has_returned_is_an_excursion(ctl, run):
     assert f"\nhead: {sentence}\n" in ctl.run("show", "wd1-seed0")
     lines = ctl.run("plot", "wd1-seed0", "--width", "100").splitlines()
     assert lines[-1] == f"━ wd1-seed0 head: {sentence}"
-    marked = sum(glyph in "━┳" for glyph in lines[-4])
+    marked = sum(glyph in "━┳" for glyph in lines[-5])
     run.events[0]["returned"] = None
     lines = ctl.run("plot", "wd1-seed0", "--width", "100").splitlines()
-    assert sum(glyph in "━┳" for glyph in lines[-4]) < marked
+    assert sum(glyph in "━┳" for glyph in lines[-5]) < marked
 
 
 def test_an_event_of_a_scalar_has_no_layer_and_is_not_drawn_with_a_measure(ctl, run):
