@@ -9,7 +9,7 @@ const POINTS = 400;
 const REFRESH_MS = 2000;
 /* A dozen charts at once are drawn no more often than this. */
 const LIVE_MS = 500;
-const CHARTS_MAX = 24;
+const CHARTS_MAX = 48;
 /* Values over more decades than these are drawn on a log axis. */
 const LOG_FROM = 1e3;
 
@@ -73,9 +73,9 @@ export class Companions {
         ];
     }
 
-    /* Not those of the main chart. */
+    /* Not those of the main chart, which draws d_white as well. */
     #metrics() {
-        const shown = this.catalogue.familyOf(this.view.state.metric);
+        const shown = [...this.catalogue.familyOf(this.view.state.metric), "d_white"];
 
         return this.catalogue.measures.filter((m) => !shown.includes(m.name));
     }
