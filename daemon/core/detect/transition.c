@@ -1,25 +1,60 @@
 #include "daemon/core/detect/transition.h"
 
-#include <assert.h>
 #include <math.h>
 #include <string.h>
 
-/* A deviation below this share of the values is rounding, not noise. */
-#define ROUNDING 1e-9
+/* Variance of a level over that of its points: the mean of the middle half of 8 normal values has
+ * 1.13 times the variance of their mean. */
+#define LEVEL_VARIANCE (1.13 / TRANSITION_LEVEL)
+/* Variance of the median of three normal values, over that of one. */
+#define JOINED_VARIANCE 0.449
+/* Mean distance of the 2nd and 3rd from the 6th and 7th of 8 normal values, over their standard
+ * deviation. */
+#define MIDDLE_WIDTH 1.33
+/* C: the error of 1 % of whole series, shared out over the looks at them (bench_detect). */
+#define LOOKS 800.0
+/* Levels before a passage, at least. */
+#define HISTORY_MIN 8
+/* What left the window is forgotten over so many places. */
+#define MEMORY 512.0
+/* A new level lies outside all that the series had before by this share of the passage: a drift
+ * and a wave that comes back do not. */
+#define OUTSIDE 0.5
+/* A passage has stopped when it has gained less than this share... */
+#define GAIN 0.125
+/* ...within this part of its length... */
+#define QUIET_PART 5
+/* ...and within at least so many places. */
+#define QUIET_MIN 8
+/* A passage is 7 standard deviations of the points about the new level: a series that only becomes
+ * noisier has none. */
+#define SPREAD_MIN 7.0
+/* A share of the range of the levels: ripples after a great fall are no transitions. */
+#define MIN_SHARE 0.2
+/* A passage within 2 standard errors of the points, or 1e-4 of the values, is too small to matter,
+ * however sure it is. */
+#define MIN_ERRORS   2.0
+#define MIN_RELATIVE 1e-4
+/* Back to this share of the way is a return. */
+#define BACK (1.0 / 3)
 /* Share of the way covered at the start, and left at the end. */
 #define EDGE 0.1
-/* Points from the middle of L to y: d is measured over so many. */
-#define REACH (TRANSITION_LAG + TRANSITION_LEVEL / 2.0)
+
+/* Distances at which the wandering is measured: below TRANSITION_LEVEL of points, from there on of
+ * levels, which then share no point. */
+static const size_t lags[TRANSITION_LAGS] = {1, 2, 4, 8, 16, 32};
+/* Lengths of a passage that are tried, the longest first: the history only grows. */
+static const size_t spans[] = {56, 48, 40, 33, 28, 24, 20, 17, 14, 12, 10, 9, 8};
 
 const char *transition_direction_name(enum transition_direction direction)
 {
     return direction == TRANSITION_FALL ? "fall" : "rise";
 }
 
-/* ---- medians ---- */
+/* ---- places ---- */
 
 /* Sorts in place; n is small. */
-static double median(double *values, size_t n)
+static void sort(double *values, size_t n)
 {
     for (size_t i = 1; i < n; i++) {
         double value = values[i];
@@ -29,371 +64,343 @@ static double median(double *values, size_t n)
             values[at] = values[at - 1];
         values[at] = value;
     }
-    return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
-static double median_y(const struct transition_place *places, size_t n)
+static double square(double x)
 {
-    double values[TRANSITION_TRAIL];
-
-    for (size_t i = 0; i < n; i++)
-        values[i] = places[i].y;
-    return median(values, n);
+    return x * x;
 }
 
-/* Appends to a window that keeps the newest `size`. */
-static void slide(struct transition_place *window, size_t *n, size_t size,
-                  struct transition_place place)
+/* Fills in the level of the last TRANSITION_LEVEL places. */
+static void find_level(struct transition_place *last)
 {
-    if (*n == size) {
-        memmove(window, window + 1, (size - 1) * sizeof *window);
-        (*n)--;
+    const struct transition_place *first = last - (TRANSITION_LEVEL - 1);
+    double x[TRANSITION_LEVEL], sum = 0, variance = 0;
+
+    for (size_t i = 0; i < TRANSITION_LEVEL; i++) {
+        x[i] = first[i].x;
+        variance += square(first[i].se) / TRANSITION_LEVEL;
     }
-    window[(*n)++] = place;
+    sort(x, TRANSITION_LEVEL);
+    for (size_t i = TRANSITION_LEVEL / 4; i < TRANSITION_LEVEL - TRANSITION_LEVEL / 4; i++)
+        sum += x[i];
+    last->level = 2 * sum / TRANSITION_LEVEL;
+    last->level_se = (float)sqrt(LEVEL_VARIANCE * variance);
 }
 
-/* What all scales know of the series. */
-struct seen {
-    double range;  /* of y at the finest scale, after its first points */
-    double noise;  /* s of the finest scale, before a passage if one is under way */
-    double wander; /* w */
-};
-
-/* ---- a passage ---- */
-
-static void trail_init(struct transition_trail *trail)
+/* Variance of the level by its points' distances from each other. */
+static double level_spread(const struct transition_place *last)
 {
-    trail->n = trail->skipped = 0;
-    trail->stride = 1;
+    double x[TRANSITION_LEVEL];
+
+    for (size_t i = 0; i < TRANSITION_LEVEL; i++)
+        x[i] = last[-(ptrdiff_t)i].x;
+    sort(x, TRANSITION_LEVEL);
+    return LEVEL_VARIANCE * square((x[5] + x[6] - x[1] - x[2]) / 2 / MIDDLE_WIDTH);
 }
 
-static void trail_add(struct transition_trail *trail, struct transition_place place)
+/* Adds the square of how far the series went in the `lag` places before `to`. */
+static void add_stray(struct transition_stray *stray, size_t lag, const struct transition_place *to)
 {
-    if (++trail->skipped < trail->stride)
-        return;
-    trail->skipped = 0;
-    if (trail->n == TRANSITION_TRAIL) {
-        for (size_t i = 0; i < TRANSITION_TRAIL / 2; i++)
-            trail->places[i] = trail->places[2 * i];
-        trail->n /= 2;
-        trail->stride *= 2;
+    const struct transition_place *from = to - lag;
+    double d = lag < TRANSITION_LEVEL ? to->x - from->x : to->level - from->level;
+
+    stray->n++;
+    stray->sum += square(d);
+    if (lag >= TRANSITION_LEVEL)
+        stray->known += square(from->level_se) + square(to->level_se);
+}
+
+/* The oldest level leaves the window. */
+static void leave(struct transition_history *old, const struct transition_place *oldest)
+{
+    old->low = fmin(old->low, oldest->level);
+    old->high = fmax(old->high, oldest->level);
+    for (size_t k = 0; k < TRANSITION_LAGS; k++) {
+        struct transition_stray *stray = &old->stray[k];
+        double kept = stray->n < MEMORY ? 1 : 1 - 1 / MEMORY;
+
+        *stray = (struct transition_stray){kept * stray->n, kept * stray->sum, kept * stray->known};
+        add_stray(stray, lags[k], oldest + lags[k]);
     }
-    trail->places[trail->n++] = place;
 }
 
-/* Begins at y, `n_moved` points after the level. The caller fills the trail and `quiet`. */
-static void passage_begin(struct transition_passage *passage, double from, double y, double stray,
-                          uint64_t n_moved)
+static void append(struct transition_scale *scale, struct transition_place place)
 {
-    passage->is_moving = true;
-    passage->sign = y < from ? -1 : 1;
-    passage->from = from;
-    passage->stray = stray;
-    passage->slope = 0;
-    passage->gained = fabs(y - from);
-    passage->n_moved = n_moved;
-    trail_init(&passage->trail);
-}
-
-/* Points at the end of a passage that have to be quiet. */
-static uint64_t quiet_points(const struct transition_passage *passage)
-{
-    uint64_t share = (uint64_t)ceil(passage->quiet * (double)passage->n_moved);
-
-    return share > TRANSITION_QUIET ? share : TRANSITION_QUIET;
-}
-
-/* Whether these points gained less than the share TRANSITION_GAIN of what was gained before them.
- */
-static bool is_quiet(const struct transition_passage *passage)
-{
-    size_t n =
-        (size_t)((quiet_points(passage) + passage->trail.stride - 1) / passage->trail.stride);
-    double before = 0;
-
-    for (size_t i = 0; i + n < passage->trail.n; i++)
-        before = fmax(before, passage->sign * (passage->trail.places[i].y - passage->from));
-    return passage->gained < (1 + TRANSITION_GAIN) * before;
-}
-
-enum progress { GOES_ON, WENT_BACK, STOPPED };
-
-static enum progress passage_go_on(struct transition_passage *passage, struct transition_place y)
-{
-    double gain = passage->sign * (y.y - passage->from);
-
-    trail_add(&passage->trail, y);
-    passage->n_moved++;
-    passage->gained = fmax(passage->gained, gain);
-    if (gain < TRANSITION_BACK * passage->gained) {
-        passage->is_moving = false;
-        return WENT_BACK;
+    if (scale->n == TRANSITION_WINDOW) {
+        leave(&scale->old, &scale->places[TRANSITION_LEVEL - 1]);
+        memmove(scale->places, scale->places + 1, (TRANSITION_WINDOW - 1) * sizeof place);
+        scale->n--;
     }
-    if (!is_quiet(passage))
-        return GOES_ON;
-    passage->is_moving = false;
-    return STOPPED;
+    scale->places[scale->n++] = place;
+    if (scale->n >= TRANSITION_LEVEL)
+        find_level(&scale->places[scale->n - 1]);
 }
 
-/* The start is the last step at which 10 % of the way were covered, the end the first at which 90 %
- * were. */
-static void find_ends(const struct transition_passage *passage, struct transition *out)
+/* Joins three places of a scale to one of the next; false while there are fewer. */
+static bool join(struct transition_scale *scale, struct transition_place *place)
 {
-    const struct transition_place *places = passage->trail.places;
-    size_t end = 0, start;
+    const struct transition_place *block = scale->block;
+    double x[3];
 
-    while (end + 1 < passage->trail.n &&
-           passage->sign * (places[end].y - passage->from) < (1 - EDGE) * out->size)
-        end++;
-    start = end;
-    while (start > 0 && passage->sign * (places[start].y - passage->from) > EDGE * out->size)
-        start--;
-    out->start = places[start].step;
-    out->end = places[end].step;
-}
-
-/* Whether the passage that stopped at the last QUIET points, `raw`, was a transition, and which. */
-static bool passage_judge(const struct transition_passage *passage,
-                          const struct transition_place *raw, const struct seen *seen,
-                          struct transition *out)
-{
-    double spread[TRANSITION_QUIET], stray;
-
-    out->to = median_y(raw, TRANSITION_QUIET);
-    out->from = passage->from;
-    out->size = passage->sign * (out->to - passage->from);
-    for (size_t i = 0; i < TRANSITION_QUIET; i++)
-        spread[i] = fabs(raw[i].y - out->to);
-    stray = fmax(fmax(passage->stray, seen->noise), median(spread, TRANSITION_QUIET));
-    if (!(out->size > TRANSITION_ACCEPT * stray) ||
-        out->size < TRANSITION_MIN_SHARE * seen->range ||
-        out->size < passage->slope * (double)(passage->n_moved - quiet_points(passage)))
+    scale->block[scale->n_block++] = *place;
+    if (scale->n_block < 3)
         return false;
-    out->direction = passage->sign < 0 ? TRANSITION_FALL : TRANSITION_RISE;
-    out->returned = -1;
-    find_ends(passage, out);
+    scale->n_block = 0;
+    for (size_t i = 0; i < 3; i++)
+        x[i] = block[i].x;
+    sort(x, 3);
+    *place = (struct transition_place){
+        .step = block[1].step,
+        .x = x[1],
+        .se = (float)sqrt(JOINED_VARIANCE / 3 *
+                          (square(block[0].se) + square(block[1].se) + square(block[2].se)))};
     return true;
 }
 
-struct band {
-    double middle, half; /* half its width, h */
-    double wander;       /* w: h less half the way from the first to the last */
-};
+/* ---- how far the series would go without a transition ---- */
 
-/* Where the series was in the first half of its stay. */
-static struct band find_band(const struct transition_trail *stay)
+/* Takes the levels from the n-th to the n_new-th of the window into the time before a passage. */
+static void extend(struct transition_history *history, const struct transition_scale *scale,
+                   size_t n, size_t n_new)
 {
-    double low = stay->n > 0 ? stay->places[0].y : 0, high = low, way;
+    const struct transition_place *level = scale->places + TRANSITION_LEVEL - 1;
 
-    for (size_t i = 1; i < stay->n / 2; i++) {
-        low = fmin(low, stay->places[i].y);
-        high = fmax(high, stay->places[i].y);
+    for (; n < n_new; n++) {
+        history->low = fmin(history->low, level[n].level);
+        history->high = fmax(history->high, level[n].level);
+        for (size_t k = 0; k < TRANSITION_LAGS && lags[k] <= n; k++)
+            add_stray(&history->stray[k], lags[k], &level[n]);
     }
-    way = stay->n / 2 > 0 ? fabs(stay->places[stay->n / 2 - 1].y - stay->places[0].y) : 0;
-    return (struct band){(low + high) / 2, (high - low) / 2, (high - low - way) / 2};
 }
 
-/* ---- a scale ---- */
-
-static void note_deviation(struct transition_scale *scale, double d)
+/* g: variance of the way of a random walk in so many places, in steps: of points, or of the means
+ * of w points. */
+static double growth(size_t lag)
 {
-    double values[TRANSITION_SCALE];
-    size_t n;
-
-    scale->deviation[scale->n_deviations++ % TRANSITION_SCALE] = d;
-    n = scale->n_deviations < TRANSITION_SCALE ? scale->n_deviations : TRANSITION_SCALE;
-    if (n < TRANSITION_SCALE_MIN)
-        return;
-    memcpy(values, scale->deviation, n * sizeof *values);
-    scale->s = median(values, n);
+    return (double)lag - (lag < TRANSITION_LEVEL ? 0 : TRANSITION_LEVEL / 3.0);
 }
 
-/* Forgets the levels, but not s. */
-static void start_over(struct transition_scale *scale)
+/* V of the header: variance that a way of `lag` places has by wandering alone, at most. */
+static double wander(const struct transition_history *history, size_t lag, double z2)
 {
-    if (scale->passage.is_moving)
-        scale->s = scale->began_s;
-    scale->passage.is_moving = false;
-    scale->n_block = scale->n_raw = scale->n_recent = scale->n_deviations = 0;
-}
+    double bound = INFINITY, seen = 0, last = 0;
 
-/* IDLE -> MOVING. */
-static void start_moving(struct transition_scale *scale, double level, double y, double s,
-                         double wander)
-{
-    passage_begin(&scale->passage, level, y, fmax(s, wander), TRANSITION_LAG);
-    scale->began_s = s;
-    scale->passage.slope = TRANSITION_ENTER * s / REACH;
-    scale->passage.quiet = TRANSITION_QUIET_MOVING;
-    for (size_t i = 0; i < scale->n_recent; i++)
-        trail_add(&scale->passage.trail, scale->recent[i]);
-}
+    for (size_t k = 0; k < TRANSITION_LAGS && lags[k] <= lag; k++) {
+        const struct transition_stray *stray = &history->stray[k];
+        double mean = stray->sum / stray->n, known = stray->known / stray->n;
+        double n_free = stray->n / (double)lags[k] + 1;
+        double grown = fmax(1, growth(lag) / growth(lags[k]));
 
-/* MOVING; true when the passage has stopped, and was a transition. */
-static bool go_on(struct transition_scale *scale, struct transition_place y,
-                  const struct seen *seen, struct transition *out)
-{
-    struct transition_passage *passage = &scale->passage;
-
-    switch (passage_go_on(passage, y)) {
-    case GOES_ON:
-        return false;
-    case WENT_BACK:
-        if (passage->gained > TRANSITION_ACCEPT * scale->began_s)
-            scale->n_recent = 0; /* the way back from an excursion is no transition */
-        return false;
-    case STOPPED:
-        break;
+        if (stray->n < (double)lags[k])
+            break;
+        bound = fmin(bound, grown * fmax(0, exp((z2 + 1) / (2 * n_free)) * mean - known));
+        if (lags[k] >= TRANSITION_LEVEL) {
+            seen = fmax(seen, mean - known);
+            last = grown * (mean - known);
+        }
     }
-    return passage_judge(passage, scale->raw, seen, out);
+    return fmax(bound, fmax(seen, last));
 }
 
-/* Takes a point of this scale. */
-static bool step_scale(struct transition_scale *scale, struct transition_place x,
-                       const struct seen *seen, struct transition *out)
-{
-    struct transition_place y;
-    double level, d, s = scale->s;
+/* ---- judging ---- */
 
-    slide(scale->raw, &scale->n_raw, TRANSITION_QUIET, x);
-    if (scale->n_raw < TRANSITION_SMOOTH)
-        return false;
-    /* the median belongs to the middle of its points */
-    y.step = scale->raw[scale->n_raw - 1 - TRANSITION_SMOOTH / 2].step;
-    y.y = median_y(scale->raw + scale->n_raw - TRANSITION_SMOOTH, TRANSITION_SMOOTH);
-    slide(scale->recent, &scale->n_recent, TRANSITION_LEVEL + TRANSITION_LAG, y);
-    if (scale->n_recent < TRANSITION_LEVEL + TRANSITION_LAG)
-        return false;
-    level = median_y(scale->recent, TRANSITION_LEVEL);
-    d = y.y - level;
-    note_deviation(scale, fabs(d));
-    if (scale->passage.is_moving)
-        return go_on(scale, y, seen, out);
-    if (fabs(d) > TRANSITION_ENTER * fmax(s, ROUNDING * fabs(level)))
-        start_moving(scale, level, y.y, s, seen->wander);
-    return false;
+/* A passage begins where the series was quiet: back to there from `span` places before now. */
+static size_t go_back(const struct transition_scale *scale, size_t span)
+{
+    const struct transition_place *now = &scale->places[scale->n - 1];
+    size_t more = span / 4 > 4 ? span / 4 : 4;
+
+    while (span + more + TRANSITION_LEVEL <= scale->n) {
+        double from = (now - span)->level;
+
+        if (((now - span - more)->level - from) / (from - now->level) <= GAIN)
+            break;
+        span += more;
+        more = span / 4 > 4 ? span / 4 : 4;
+    }
+    return span;
 }
 
-/* ---- leaving where it stayed ---- */
-
-/* The level of the series when it was last inside the band, at place `left`. */
-static double last_level(const struct transition_trail *stay, const struct band *band, size_t *left)
+/* Whether a passage from `span` places before now has come to its end, at a level that is new and
+ * far enough to matter. */
+static bool is_passage(const struct transition_detector *detector,
+                       const struct transition_scale *scale,
+                       const struct transition_history *history, size_t span)
 {
-    double values[TRANSITION_LEVEL];
-    size_t n = 0;
+    const struct transition_place *now = &scale->places[scale->n - 1], *from = now - span;
+    size_t part = go_back(scale, span) / QUIET_PART;
+    size_t quiet = part > QUIET_MIN ? part : QUIET_MIN;
+    double sign = now->level < from->level ? -1 : 1, size = sign * (now->level - from->level);
+    double outside = sign < 0 ? history->low - now->level : now->level - history->high;
+    double se = fmax(now->level_se, from->level_se) / sqrt(LEVEL_VARIANCE);
 
-    for (size_t i = stay->n; i-- > 0 && n < TRANSITION_LEVEL;) {
-        if (fabs(stay->places[i].y - band->middle) > (1 + ROUNDING) * band->half)
+    return outside >= OUTSIDE * size && size >= MIN_SHARE * (detector->high - detector->low) &&
+           size > MIN_RELATIVE * fmax(fabs(now->level), fabs(from->level)) &&
+           size >= MIN_ERRORS * se && sign * (now->level - (now - quiet)->level) <= GAIN * size;
+}
+
+/* Square of the size of a passage over the largest that a series without transitions shows. */
+static double judge(const struct transition_detector *detector,
+                    const struct transition_scale *scale, const struct transition_history *history,
+                    size_t span)
+{
+    const struct transition_place *now = &scale->places[scale->n - 1], *from = now - span;
+    double size = now->level - from->level;
+    double n_scale = (double)(scale - detector->scales) + 1;
+    double z2 = 2 * log(LOOKS * n_scale * (double)detector->n_stay / (double)span);
+    double bound;
+
+    if (!is_passage(detector, scale, history, span))
+        return 0;
+    bound = z2 * (wander(history, span, z2) + square(from->level_se) + square(now->level_se));
+    return square(size) / fmax(bound, square(SPREAD_MIN) * level_spread(now));
+}
+
+static double median_of_five(const struct transition_place *middle)
+{
+    double x[5];
+
+    for (size_t i = 0; i < 5; i++)
+        x[i] = middle[(ptrdiff_t)i - 2].x;
+    sort(x, 5);
+    return x[2];
+}
+
+/* Describes the passage that began `span` places ago. */
+static void describe(const struct transition_scale *scale, size_t span, struct transition *out)
+{
+    const struct transition_place *now = &scale->places[scale->n - 1], *from = now - span;
+    const struct transition_place *end = from, *start;
+    double sign = now->level < from->level ? -1 : 1;
+
+    *out = (struct transition){.direction = sign < 0 ? TRANSITION_FALL : TRANSITION_RISE,
+                               .from = from->level,
+                               .to = now->level,
+                               .size = fabs(now->level - from->level),
+                               .returned = -1};
+    while (end < now - 2 && sign * (median_of_five(end) - out->from) < (1 - EDGE) * out->size)
+        end++;
+    start = end;
+    while (start > scale->places + 2 &&
+           sign * (median_of_five(start) - out->from) > EDGE * out->size)
+        start--;
+    out->start = start->step;
+    out->end = end->step;
+}
+
+/* Whether a passage has ended at the newest place of a scale. */
+static bool find(const struct transition_detector *detector, const struct transition_scale *scale,
+                 struct transition *out)
+{
+    struct transition_history history = scale->old;
+    size_t n_levels = scale->n - TRANSITION_LEVEL + 1, n = 0, best = 0;
+    double most = 1;
+
+    if (scale->n < TRANSITION_POINTS_MIN)
+        return false;
+    for (size_t k = 0; k < sizeof spans / sizeof *spans; k++) {
+        double surprise;
+
+        if (n_levels < spans[k] + (spans[k] > HISTORY_MIN ? spans[k] : HISTORY_MIN))
             continue;
-        if (n == 0)
-            *left = i;
-        values[n++] = stay->places[i].y;
+        extend(&history, scale, n, n_levels - spans[k]);
+        n = n_levels - spans[k];
+        surprise = judge(detector, scale, &history, spans[k]);
+        if (surprise > most) {
+            most = surprise;
+            best = spans[k];
+        }
     }
-    assert(n > 0); /* the first half of the stay is inside */
-    return median(values, n);
-}
-
-/* STAYING -> LEAVING. */
-static void start_leaving(struct transition_passage *passage, const struct transition_trail *stay,
-                          const struct band *band, double y)
-{
-    size_t left = 0;
-    double level = last_level(stay, band, &left);
-
-    passage_begin(passage, level, y, band->half, (stay->n - left) * stay->stride);
-    passage->quiet = TRANSITION_QUIET_LEAVING;
-    passage->trail = *stay;
-}
-
-/* Takes y of the finest scale, whose last points are `raw`. */
-static bool step_stay(struct transition_detector *detector, struct transition_place y,
-                      const struct seen *seen, struct transition *out)
-{
-    const struct transition_scale *finest = &detector->scales[0];
-    struct band band;
-
-    trail_add(&detector->stay, y);
-    if (detector->leave.is_moving)
-        return passage_go_on(&detector->leave, y) == STOPPED &&
-               passage_judge(&detector->leave, finest->raw, seen, out);
-    if (detector->stay.n < 2UL * (TRANSITION_LEVEL + TRANSITION_LAG))
-        return false;
-    band = find_band(&detector->stay);
-    if (fabs(y.y - band.middle) > TRANSITION_LEAVE * fmax(band.half, ROUNDING * fabs(band.middle)))
-        start_leaving(&detector->leave, &detector->stay, &band, y.y);
-    return false;
+    if (best > 0)
+        describe(scale, go_back(scale, best), out);
+    return best > 0;
 }
 
 /* ---- all scales ---- */
 
+/* The levels from low to high are no longer new. */
+static void start_over(struct transition_detector *detector, double low, double high)
+{
+    detector->n_stay = 0;
+    for (size_t i = 0; i < TRANSITION_SCALES; i++) {
+        struct transition_scale *scale = &detector->scales[i];
+
+        scale->n = scale->n_block = 0;
+        scale->old = (struct transition_history){.low = low, .high = high};
+    }
+}
+
 void transition_init(struct transition_detector *detector)
 {
     memset(detector, 0, sizeof *detector);
-    for (size_t i = 0; i < TRANSITION_SCALES; i++)
-        detector->scales[i].s = INFINITY;
-    trail_init(&detector->stay);
+    start_over(detector, INFINITY, -INFINITY);
+    detector->low = INFINITY;
+    detector->high = -INFINITY;
 }
 
-/* Joins three points of a scale to one of the next; false while there are fewer. */
-static bool join(struct transition_scale *scale, struct transition_place *x)
+static bool has_returned(const struct transition_detector *detector)
 {
-    scale->block[scale->n_block++] = *x;
-    if (scale->n_block < 3)
-        return false;
-    scale->n_block = 0;
-    x->y = median_y(scale->block, 3);
-    x->step = scale->block[1].step;
-    return true;
+    const struct transition_scale *finest = &detector->scales[0];
+    const struct transition *last = &detector->last;
+    double sign = last->direction == TRANSITION_FALL ? -1 : 1;
+
+    return detector->is_open && finest->n >= TRANSITION_LEVEL &&
+           sign * (finest->places[finest->n - 1].level - last->from) < BACK * last->size;
 }
 
-static void note_range(struct transition_detector *detector)
+static enum transition_news close_last(struct transition_detector *detector, int64_t step,
+                                       struct transition *out)
 {
-    const struct transition_scale *scale = &detector->scales[0];
-    double y;
-
-    if (scale->n_recent < TRANSITION_LEVEL + TRANSITION_LAG)
-        return;
-    y = scale->recent[scale->n_recent - 1].y;
-    detector->low = detector->has_range ? fmin(detector->low, y) : y;
-    detector->high = detector->has_range ? fmax(detector->high, y) : y;
-    detector->has_range = true;
+    detector->is_open = false;
+    *out = detector->last;
+    out->returned = step;
+    start_over(detector, fmin(out->from, out->to), fmax(out->from, out->to));
+    return TRANSITION_RETURNED;
 }
 
-static void start_all_over(struct transition_detector *detector)
+/* Shows a place to all scales that it completes a place of. */
+static bool feed_scales(struct transition_detector *detector, struct transition_place place,
+                        struct transition *out)
 {
-    for (size_t i = 0; i < TRANSITION_SCALES; i++)
-        start_over(&detector->scales[i]);
-    trail_init(&detector->stay);
-    detector->leave.is_moving = false;
+    for (size_t i = 0; i < TRANSITION_SCALES; i++) {
+        struct transition_scale *scale = &detector->scales[i];
+
+        append(scale, place);
+        if (i == 0 && scale->n >= TRANSITION_LEVEL) {
+            detector->low = fmin(detector->low, scale->places[scale->n - 1].level);
+            detector->high = fmax(detector->high, scale->places[scale->n - 1].level);
+        }
+        if (find(detector, scale, out))
+            return true;
+        if (!join(scale, &place))
+            break;
+    }
+    return false;
 }
 
 enum transition_news transition_feed(struct transition_detector *detector,
                                      const struct transition_point *point, struct transition *out)
 {
-    struct transition_place x = {point->step, point->value};
-    const struct transition_scale *finest = &detector->scales[0];
-    struct seen seen = {detector->high - detector->low,
-                        finest->passage.is_moving ? finest->began_s : finest->s,
-                        find_band(&detector->stay).wander};
-    bool found = false;
+    struct transition_place place = {.step = point->step, .x = point->value};
+    bool found;
 
-    if (!isfinite(x.y) || (detector->has_last && x.step <= detector->last_step))
+    if (!isfinite(point->value) || (detector->n_points > 0 && point->step <= detector->last_step))
         return TRANSITION_NONE;
-    detector->has_last = true;
-    detector->last_step = x.step;
-    if (!transition_is_ready(detector))
-        detector->n_points++;
-    for (size_t i = 0; i < TRANSITION_SCALES && !found; i++) {
-        found = step_scale(&detector->scales[i], x, &seen, out);
-        if (!join(&detector->scales[i], &x))
-            break;
-    }
-    if (!found && finest->n_recent > 0)
-        found = step_stay(detector, finest->recent[finest->n_recent - 1], &seen, out);
-    note_range(detector);
-    if (found)
-        start_all_over(detector);
-    return found ? TRANSITION_FOUND : TRANSITION_NONE;
+    if (isfinite(point->se))
+        place.se = (float)fabs(point->se);
+    detector->last_step = point->step;
+    detector->n_points++;
+    detector->n_stay++;
+    found = feed_scales(detector, place, out);
+    if (has_returned(detector))
+        return close_last(detector, point->step, out);
+    if (!found)
+        return TRANSITION_NONE;
+    detector->last = *out;
+    detector->is_open = true;
+    start_over(detector, INFINITY, -INFINITY);
+    return TRANSITION_FOUND;
 }
 
 bool transition_is_ready(const struct transition_detector *detector)
