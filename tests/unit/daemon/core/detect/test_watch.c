@@ -242,17 +242,15 @@ static void scalars_are_watched_by_name(void **state)
 {
     const struct watch_list list = {.n_scalars = 2, .scalars = {"loss", "acc"}};
     struct watch *w = watch_new_scalars(&list);
-    struct finding found[RUN_WATCHED_MAX];
+    struct scalar logged[] = {{.name = "other"}, {.name = "acc"}, {.name = "loss"}};
+    struct finding found[RUN_WATCHED_MAX]; /* their names are those of `logged` */
     size_t n_found = 0;
 
     (void)state;
     for (int64_t i = 0; i < N_POINTS && n_found == 0; i++) {
-        const struct scalar logged[] = {
-            {.name = "other", .value = fall_of(i)},
-            {.name = "acc", .value = 1 - fall_of(i)},
-            {.name = "loss", .value = i % 2 ? (double)NAN : 0.5},
-        };
-
+        logged[0].value = fall_of(i);
+        logged[1].value = 1 - fall_of(i);
+        logged[2].value = i % 2 ? (double)NAN : 0.5;
         n_found = watch_log_feed(w, 2, 10 * i, 7, logged, 3, found);
     }
     assert_int_equal(n_found, 1);
