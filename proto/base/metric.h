@@ -245,8 +245,9 @@ int metric_plain(int metric);
       "de-biased ones")                                                                            \
     X(OUTLIERS, outliers, "a few long rows make up the sums: the values depend on single rows")    \
     X(DEPENDENT_ROWS, dependent_rows,                                                              \
-      "neighbouring rows depend on each other: the standard errors are not to be trusted, too "    \
-      "small for tokens of a sequence, too large for rows sorted within batches")                  \
+      "neighbouring rows depend on each other: the standard errors are widened for it, too "       \
+      "little "                                                                                    \
+      "for long sequences, too much for rows sorted within batches")                               \
     X(WIDE_OUTPUTS, wide_outputs,                                                                  \
       "the outputs span more than half of the features' dimensions: a random head reads as rich")  \
     X(NONLINEAR_HEAD, nonlinear_head,                                                              \
