@@ -49,8 +49,8 @@ static size_t thin(struct map_side *side, size_t most)
     return n_found - n;
 }
 
-static int choose(const struct feed_representation_map *params, struct map_side *side, size_t *left_out,
-                  struct err *err)
+static int choose(const struct feed_representation_map *params, struct map_side *side,
+                  size_t *left_out, struct err *err)
 {
     size_t n_layers = count_layers(side);
 

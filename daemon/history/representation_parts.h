@@ -1,6 +1,6 @@
-/* What a run kept of its probe's rows, as the files about it share it: representation.c finds it and
- * lists it, representation_map.c compares it. Threads as in history.h. Tested with
- * its files by test_representation.c. */
+/* What a run kept of its probe's rows, as the files about it share it: representation.c finds it
+ * and lists it, representation_map.c compares it. Threads as in history.h. Tested with its files by
+ * test_representation.c. */
 #pragma once
 
 #include "daemon/history/db.h"
