@@ -147,6 +147,42 @@ def test_a_resume_in_the_middle_of_it_does_no_harm(daemon):
     assert {**straight, "run": "run", "attempt": 2, "time": event["time"]} == event
 
 
+def test_an_excursion_is_told_and_closed(new_daemon, tmp_path):
+    """It lasts for 16 points. The daemon is killed between them, and a reader that was away goes on
+    from the number that it has seen: the same event, with its end."""
+    told = tmp_path / "told"
+    daemon = new_daemon("--on-event", command(tmp_path, f'cat >>"{told}"')).start()
+    away = range(10 * PLATEAU, 10 * (PLATEAU + 16), 10)
+
+    def go_on(trainer, steps):
+        for step in steps:
+            trainer.rows(*rows(step, 0.3 if step in away else 1.0))
+            trainer.checkpoint(step)
+
+    with daemon.trainer("run") as trainer:
+        go_on(trainer, range(0, away.stop, 10))
+        (event,) = daemon.rpc("event.query", run="run")["events"]
+        seen = daemon.rpc("event.subscribe", run="run")["seq"]
+        writer, layers = trainer.writer, trainer.layers
+    assert event["returned"] is None
+    daemon.kill()
+    daemon.start()
+    with Feed(daemon.endpoints["feed"]) as live, daemon.trainer() as trainer:
+        assert live.call("event.subscribe", since_seq=seen)["events"] == []
+        trainer.writer, trainer.layers = writer, layers
+        trainer.open("run", attempt=1)
+        go_on(trainer, range(away.stop, away.stop + 400, 10))
+        (pushed,) = live.receive()["params"]["events"]
+    assert away.stop < pushed["returned"] < away.stop + 400
+    assert pushed == {**event, "returned": pushed["returned"]}
+    assert daemon.rpc("event.query", run="run")["events"] == [pushed]
+    assert daemon.rpc("event.subscribe", run="run", since_seq=seen)["events"] == [pushed]
+    assert f" returned={pushed['returned']}" in daemon.output
+    wait_until(lambda: told.read_text().count("\n") == 2, "the command")
+    assert [json.loads(line) for line in told.read_text().splitlines()] == [event, pushed]
+    assert f", back by {pushed['returned']}" in daemon.richctl("show", "run")
+
+
 def test_an_event_of_superseded_points_is_none_of_the_run(daemon):
     """The second attempt goes back before the fall, and does not fall."""
     with daemon.trainer("run") as trainer:
