@@ -17,6 +17,6 @@
 /* Control messages of one run that wait for the disk. The store takes thousands a second, so a
  * trainer with so many on their way is faster than the disk. */
 #define RUN_UNSTORED_MAX 4096
-/* Measures and scalars of one run that are watched for transitions. A detector is 18 KiB: a run of
- * 1,024 layers has 72 MiB of them at most. */
+/* Measures and scalars of one run that are watched for transitions. A detector is 35 KiB: a run of
+ * 1,024 layers has 140 MiB of them at most. */
 #define RUN_WATCHED_MAX 4
