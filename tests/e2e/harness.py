@@ -525,10 +525,16 @@ def measure(features, outputs, cut_off=1e-10, kept=True):
             "d_debiased": debiased, "u": inside / total, "pr": total**2 / gram_norm**2}
 
 
+#: Rows that a layer keeps; of longer windows d_debiased goes by a sample of that many.
+KEPT_MAX = 1024
+
+
 def assert_measures(point, features, outputs, tolerance=1e-6, kept=True):
     """The point is the measure of these rows: none missing, none twice."""
     expected = measure(features, outputs, kept=kept)
     assert (point["n"], point["rank"]) == (expected["n"], expected["rank"])
+    sampled = kept and expected["n"] > KEPT_MAX
     for name in ("d_lr", "d_debiased", "u"):
-        assert abs(point[name] - expected[name]) <= tolerance, (name, point, expected)
+        bound = 4 * point["d_debiased_se"] if sampled and name == "d_debiased" else tolerance
+        assert abs(point[name] - expected[name]) <= bound, (name, point, expected)
     assert abs(point["pr"] / expected["pr"] - 1) <= tolerance, (point, expected)
