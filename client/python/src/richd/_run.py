@@ -227,6 +227,8 @@ class Run(Watcher):
         self, features: Mapping[str, Any], outputs: Any, beside: Beside, head: Any = None
     ) -> None:
         offer = _rows.check(features, outputs, head, beside)
+        for name, why in offer.left_out.items():
+            self._reporter.warn(f"layer {name}", f"layer {name} is left out: {why}")
         self._intake.put_rows(offer, self._at_step(beside.step))
 
     @guarded()
@@ -450,8 +452,16 @@ class Run(Watcher):
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         self.finish("finished" if kind is None else "failed")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy, here or in another process, is a handle that knows the run and does nothing."""
+        return _copy_of, (self._open_fields, self._find_feed)
+
     def __repr__(self) -> str:
         return f"<richd.Run {self.id} of {self.project}>"
+
+
+def _copy_of(open_fields: dict[str, Any], find_feed: _feed.Find) -> Run:
+    return Run(open_fields, Reporter(open_fields["run"], raise_errors=False), 0, find_feed)
 
 
 def _check_scalar_name(name: Any) -> str:

@@ -1,24 +1,31 @@
 """Taps: forward hooks that hand a torch module's input and output to a run.
 
-The hook runs in the training thread, inside the model's forward pass; it holds no lock and never
-raises. `Run.observe` copies and sends. Only this file imports torch, and only when `Run.watch` is
-called.
+The hooks run in the thread that runs the model, inside its forward pass; they hold no lock and
+never raise. `_hook` is one of them, `_passes` keeps what the layers of a pass give, `_modules`
+finds modules and tensors, and `Run` copies and sends. Only this folder imports torch, and only when
+`Run.watch` is called.
 """
 
 from __future__ import annotations
 
-import fnmatch
 import functools
+import threading
 from collections.abc import Mapping, Sequence
-from typing import Any, Callable, Optional, Protocol, Union
+from typing import Any, Callable, Optional, Protocol
 
 import numpy as np
 
+from richd._torch.hook import add_hook, add_pre_hook
+from richd._torch.modules import find_outputs, first_tensor, is_head
+from richd._torch.passes import Pass, matrix_of
 from richd._values import arrays as _arrays
 from richd._values.tokens import Position, Tokens
 
 #: What may be said of outputs that the module's weights can stand for.
 WIDE = ("auto", "head", "outputs")
+#: The copies of one pass take at most so many bytes; beyond that fewer rows are drawn. It is half
+#: of what the queue holds, so that a pass finds room while another one is sent.
+PASS_BYTES_MAX = 32 << 20
 
 
 class Choice:
@@ -46,23 +53,30 @@ class Choice:
         # Its own generator, with a fixed seed: the trainer's random numbers stay as they are.
         self._generator = np.random.default_rng(0)
 
-    def is_of_interest(self, module: Any) -> bool:
-        """Whether calls in the module's mode are taken at all."""
-        return module.training or not self._train_only
+    def split_of(self, module: Any) -> Optional[str]:
+        """The split of a call in the module's mode: "train" or "eval"; None: it is not taken.
+
+        Rows that need no gradient are those of an evaluation, also where the module is still in
+        training mode.
+        """
+        import torch
+
+        split = "train" if module.training and torch.is_grad_enabled() else "eval"
+        return split if split == "train" or not self._train_only else None
 
     def takes_call(self, number: int) -> bool:
-        """Whether the call of that number, from 1, is one of each `every`."""
+        """Whether a split's call of that number, from 1, is one of each `every`."""
         return (number - 1) % self._every == 0
 
-    def split_of(self, module: Any) -> Optional[str]:
-        """The split that the module's mode stands for; None: rows of training."""
-        return "eval" if self._splits and not module.training else None
+    def name_of(self, split: str) -> Optional[str]:
+        """The split's name in richd; None: rows of training."""
+        return "eval" if self._splits and split == "eval" else None
 
-    def draw(self, n: int) -> Optional[np.ndarray]:
-        """The indices of the rows to take of n; None: all of them."""
-        if self._rows is None or n <= self._rows:
-            return None
-        return _arrays.subsample(n, self._rows, self._generator)
+    def draw(self, n: int, row_bytes: int) -> Optional[np.ndarray]:
+        """The indices of the rows to take of n, of so many bytes each; None: all of them."""
+        most = max(1, PASS_BYTES_MAX // max(1, row_bytes))
+        wanted = most if self._rows is None else min(self._rows, most)
+        return None if n <= wanted else _arrays.subsample(n, wanted, self._generator)
 
 
 class Taker(Protocol):
@@ -72,11 +86,21 @@ class Taker(Protocol):
     def is_probing(self) -> bool:
         """Passes of this client run, not the trainer's."""
 
-    def _tapped(self, tap: Hooks, inputs: Any, output: Any, split: Optional[str]) -> None: ...
+    def _tapped(self, tap: Hooks, take: Callable[[], None]) -> None:
+        """Call `take` so that nothing it raises gets out."""
+
+    def _offer_tapped(
+        self, tap: Hooks, features: Mapping[str, Any], outputs: Any, split: Optional[str]
+    ) -> None:
+        """Offer rows (n, p) by layer, which nobody else writes into; outputs None for a head."""
+
+    def _warn_of_tap(self, kind: str, text: str) -> None: ...
 
 
 class Hooks:
     """The hooks of one `Run.watch`, and which of their calls are taken.
+
+    A copy of it, or one that was pickled, is on no module and belongs to no run.
 
     Attributes:
         batches: calls whose rows were taken.
@@ -89,6 +113,10 @@ class Hooks:
         self._run = run
         self._choice = choice
         self._handles: list[Any] = []
+        self._n_begun: dict[str, int] = {}  # by split
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_run": None, "_handles": []}
 
     @property
     def layer(self) -> str:
@@ -110,30 +138,23 @@ class Hooks:
         while self._handles:
             self._handles.pop().remove()
 
-    def take(self, inputs: Any, output: Any) -> tuple[dict[str, Any], Any]:
-        """The rows to send of one call: features (n, p) by layer; outputs (n, C), None for a head.
+    def _begin(self, module: Any) -> Optional[str]:
+        """Count a call that begins; its split when its rows are to be taken."""
+        split = None if self._run.is_probing else self._choice.split_of(module)
+        if split is None:
+            return None
+        self._n_begun[split] = self._n_begun.get(split, 0) + 1
+        return split if self._choice.takes_call(self._n_begun[split]) else ""
 
-        Raises ValueError where the rows of both do not fit each other.
-        """
-        raise NotImplementedError
+    def _matrix_of(self, tensor: Any) -> Any:
+        picked = self._choice.tokens.columns(tensor).detach()
+        return picked.reshape(-1, picked.shape[-1])
 
-    def _add_hook(self, module: Any, hook: Callable[..., None]) -> None:
-        self._handles.append(_register(module, hook))
-
-    def _offer_call(self, module: Any, inputs: Any, output: Any) -> None:
-        """Count one call of the module whose outputs count, and offer its rows if it is taken.
-
-        `inputs` None: there are no features beside the outputs.
-        """
-        if self._run.is_probing or not self._choice.is_of_interest(module):
-            return
-        self.calls += 1
-        if self._choice.takes_call(self.calls) and inputs is not None:
-            self._run._tapped(self, inputs, output, self._choice.split_of(module))
-
-    def _rows_of(self, tensor: Any) -> Any:
-        picked = self._choice.tokens.columns(tensor)
-        return picked.detach().reshape(-1, picked.shape[-1])
+    def _outputs_of(self, values: Any, what: str) -> Any:
+        outputs, guess = find_outputs(values, what)
+        if guess is not None:
+            self._run._warn_of_tap("outputs", f"{what} holds several tensors: richd takes {guess}")
+        return self._matrix_of(outputs)
 
 
 class Tap(Hooks):
@@ -150,6 +171,9 @@ class Tap(Hooks):
         self._layer = layer
         self._linear: Any = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_linear": None}
+
     @property
     def layer(self) -> str:
         return self._layer
@@ -160,35 +184,46 @@ class Tap(Hooks):
 
     def attach(self, module: Any, wide: str = "auto") -> None:
         """Put the hook onto a torch module; `wide` says whether its weights stand for outputs."""
-        self._linear = module if _is_head(module, wide) else None
-        self._add_hook(module, self._on_forward)
+        self._linear = module if is_head(module, wide) else None
+        self._handles.append(add_hook(module, self._on_forward))
+
+    def remove(self) -> None:
+        super().remove()
+        self._linear = None
 
     def _on_forward(self, module: Any, args: Any, *rest: Any) -> None:
         """torch calls (module, args, output), or (module, args, kwargs, output)."""
         kwargs, output = rest if len(rest) > 1 else ({}, rest[0])
-        self._offer_call(module, (*args, *kwargs.values()), output)
+        self._run._tapped(self, lambda: self._take(module, (*args, *kwargs.values()), output))
 
-    def take(self, inputs: Any, output: Any) -> tuple[dict[str, Any], Any]:
-        features = self._rows_of(_first_tensor(inputs, "the module's input"))
-        n = features.shape[0]
-        index = self._choice.draw(n)
-        if self.head is not None:
-            rows = features if index is None else _arrays.take_rows(features, index)
-            return {self.layer: rows}, None
-        outputs = self._rows_of(_first_tensor(output, "the module's output"))
-        if outputs.shape[0] != n:
-            raise ValueError(f"{n} rows went into the module, {outputs.shape[0]} came out")
-        if index is not None:
-            features = _arrays.take_rows(features, index)
-            outputs = _arrays.take_rows(outputs, index)
-        return {self.layer: features}, outputs
+    def _take(self, module: Any, inputs: Any, output: Any) -> None:
+        split = self._begin(module)
+        if split is None:
+            return
+        self.calls += 1
+        if not split:
+            return
+        features = self._matrix_of(first_tensor(inputs, "the module's input"))
+        parts = [features]
+        if self._linear is None:
+            parts.append(self._outputs_of(output, "the module's output"))
+            if len(parts[1]) != len(features):
+                raise ValueError(
+                    f"{len(features)} rows went into the module, {len(parts[1])} came out"
+                )
+        index = self._choice.draw(len(features), sum(map(_row_bytes, parts)))
+        rows = [part.clone() if index is None else _arrays.take_rows(part, index) for part in parts]
+        outputs = rows[1] if len(rows) > 1 else None
+        self._run._offer_tapped(self, {self.layer: rows[0]}, outputs, self._choice.name_of(split))
+        self.batches += 1
 
 
 class StackTap(Hooks):
     """What `Run.watch` returns for several layers: a hook on each, and one on the outputs.
 
-    The layers' outputs are kept (by reference) until the final outputs come; then all go as one
-    message, in depth order.
+    A pass begins with the model, or with the first of the layers where the model is not called as a
+    whole, and is over with the final outputs. Then what the layers gave goes as one message, in
+    depth order; a module that was called k times in the pass, as k.
 
     Attributes:
         layers: the layers' names, which are the modules' paths, in depth order.
@@ -199,122 +234,103 @@ class StackTap(Hooks):
     def __init__(self, run: Taker, layers: Sequence[str], choice: Choice) -> None:
         super().__init__(run, choice)
         self.layers = tuple(layers)
-        self._seen: dict[str, Any] = {}
+        self._by_sample: set[str] = set()  # layers whose rows are all that a sample has
+        self._row_bytes: dict[str, int] = {}
+        self._now = threading.local()  # a pass is one thread's
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in super().__getstate__().items() if k != "_now"}
 
     @property
     def layer(self) -> str:
         return ", ".join(self.layers)
 
-    def attach(self, modules: Mapping[str, Any], outputs: Any) -> None:
+    def attach(self, model: Any, modules: Mapping[str, Any], outputs: Any) -> None:
         """Put a hook onto each module, by name, and one onto the module of the final outputs."""
+        self._handles.append(add_pre_hook(model, self._on_begin))
         for name, module in modules.items():
-            self._add_hook(module, functools.partial(self._on_layer, name))
-        self._add_hook(outputs, self._on_outputs)
+            self._handles.append(add_hook(module, functools.partial(self._on_layer, name)))
+        self._handles.append(add_hook(outputs, self._on_outputs))
+        self._handles.append(add_hook(model, self._on_end))
 
-    def _on_layer(self, name: str, _module: Any, _args: Any, *rest: Any) -> None:
-        self._seen[name] = rest[-1]
+    # ---- the hooks -------------------------------------------------------------------------------
+
+    def _on_begin(self, model: Any, _args: Any) -> None:
+        self._now.is_inside = True
+        self._run._tapped(self, lambda: self._begin_pass(model))
+
+    def _on_layer(self, name: str, module: Any, _args: Any, *rest: Any) -> None:
+        self._run._tapped(self, lambda: self._add(name, module, rest[-1]))
 
     def _on_outputs(self, module: Any, _args: Any, *rest: Any) -> None:
-        seen, self._seen = self._seen, {}
-        self._offer_call(module, seen or None, rest[-1])
+        self._run._tapped(self, lambda: self._finish_pass(module, rest[-1]))
 
-    def take(self, inputs: Any, output: Any) -> tuple[dict[str, Any], Any]:
-        outputs = self._rows_of(_first_tensor(output, "the outputs"))
-        n = outputs.shape[0]
-        features = {
-            name: _as_rows_of(_first_tensor(inputs[name], name), n, name, self._choice.tokens)
-            for name in self.layers
-            if name in inputs
-        }
-        index = self._choice.draw(n)
-        if index is not None:
-            features = {name: _arrays.take_rows(rows, index) for name, rows in features.items()}
-            outputs = _arrays.take_rows(outputs, index)
-        return features, outputs
+    def _on_end(self, _model: Any, _args: Any, *_rest: Any) -> None:
+        """What did not reach the outputs is let go; layers that run again later are no pass."""
+        self._now.is_inside = False
+        self._now.current = None
 
+    # ---- a pass ----------------------------------------------------------------------------------
 
-def find_modules(model: Any, patterns: Union[str, Sequence[str]]) -> dict[str, Any]:
-    """The submodules whose dotted path matches one of the patterns ("blocks.*"), in depth order.
+    def _begin_pass(self, module: Any) -> None:
+        split = self._begin(module)
+        self._now.split = split
+        self._now.current = (
+            Pass(self._choice.name_of(split), self._draw) if split else None
+        )
 
-    Raises ValueError when a pattern matches none.
-    """
-    patterns = [patterns] if isinstance(patterns, str) else list(patterns)
-    modules = {name: module for name, module in model.named_modules() if name}
-    found = {}
-    for pattern in patterns:
-        names = [name for name in modules if fnmatch.fnmatchcase(name, pattern)]
-        if not names:
-            raise ValueError(f"the model has no module {pattern!r}; it has {', '.join(modules)}")
-        found.update({name: modules[name] for name in names})
-    return {name: module for name, module in modules.items() if name in found}
+    def _add(self, name: str, module: Any, output: Any) -> None:
+        if not self._belongs(name, module) or self._now.current is None:
+            return
+        tensor = self._choice.tokens.columns(first_tensor(output, name))
+        matrix = matrix_of(tensor, name in self._by_sample)
+        self._row_bytes[name] = _row_bytes(matrix)
+        self._now.current.add(name, matrix, tuple(tensor.shape))
 
+    def _belongs(self, name: str, module: Any) -> bool:
+        """Whether a layer's call is one of a pass; begins one where the model itself does not."""
+        inside = getattr(self._now, "is_inside", None)
+        if inside is not None:
+            return inside  # a model that is called as a whole; what runs outside is a recomputation
+        current = getattr(self._now, "current", None)
+        if current is None or current.has(name):
+            self._begin_pass(module)
+        return True
 
-def _as_rows_of(tensor: Any, n: int, name: str, tokens: Tokens) -> Any:
-    """(n, p): one row an output row, whatever the layer's dimensions are."""
-    tensor = tokens.columns(tensor).detach()
-    if tensor.shape[0] == n or tensor.numel() == n * tensor.shape[-1]:
-        return tensor.reshape(n, -1)
-    shape = tuple(tensor.shape)
-    raise ValueError(f"{name} gives {shape}, which are not the {n} rows of the outputs")
+    def _draw(self, n: int) -> Optional[np.ndarray]:
+        """Layers that were not seen yet count as the average of those that were."""
+        known = self._row_bytes.values()
+        row_bytes = sum(known) * max(len(self.layers), len(known)) // max(1, len(known))
+        return self._choice.draw(n, row_bytes)
 
+    def _finish_pass(self, module: Any, output: Any) -> None:
+        current = getattr(self._now, "current", None)
+        split = getattr(self._now, "split", None)
+        self._now.current = self._now.split = None
+        if split is None and getattr(self._now, "is_inside", None) is None:
+            split = self._begin(module)  # no layer was called before the outputs
+        if split is None:
+            return
+        self.calls += 1
+        if current is None or current.is_empty:
+            return
+        matrix = self._outputs_of(output, "the outputs")
+        self._row_bytes[""] = _row_bytes(matrix)
+        calls, outputs = current.finish(matrix, self._note_misfit)
+        for features in calls:
+            in_order = {name: features[name] for name in self.layers if name in features}
+            self._run._offer_tapped(self, in_order, outputs, current.split)
+        self.batches += 1
 
-def _is_head(module: Any, wide: str) -> bool:
-    """Whether the module's weights stand for its outputs, as `Run.watch` says of `wide`.
-
-    Raises ValueError when they are asked for and the module is not linear.
-    """
-    import torch
-
-    is_linear = isinstance(module, torch.nn.Linear)
-    if wide == "head" and not is_linear:
-        raise ValueError(f"a {type(module).__name__} has no weight that stands for its outputs")
-    if wide == "outputs" or not is_linear:
-        return False
-    n_outputs, n_features = module.weight.shape
-    return wide == "head" or n_outputs >= n_features
-
-
-def _register(module: Any, hook: Callable[..., None]) -> Any:
-    hook = _hidden_from_compilers(hook)
-    try:
-        return module.register_forward_hook(hook, with_kwargs=True)
-    except TypeError:  # torch 1.x
-        return module.register_forward_hook(hook)
-
-
-def find_module(model: Any, module: Any) -> Any:
-    """`module` itself, or the submodule of that dotted path; "" is the model.
-
-    Raises ValueError that lists the linear modules when there is none of the path.
-    """
-    if not isinstance(module, str):
-        return module
-    modules = dict(model.named_modules())
-    if module in modules:
-        return modules[module]
-    linear = [name for name, m in modules.items() if type(m).__name__.endswith("Linear")]
-    raise ValueError(
-        f"the model has no module {module!r}; its linear modules are {', '.join(linear) or 'none'}"
-    )
+    def _note_misfit(self, layer: str, shape: tuple[int, ...], is_by_sample: bool) -> None:
+        """Its rows are known from now on, or it costs itself."""
+        if is_by_sample:
+            self._by_sample.add(layer)
+            return
+        self._run._warn_of_tap(
+            f"rows of {layer}", f"{layer} gives {shape}, which are not the rows of the outputs"
+        )
 
 
-def _first_tensor(values: Any, what: str) -> Any:
-    """The first tensor in a tensor, tuple, list or dict."""
-    if hasattr(values, "detach"):
-        return values
-    items = values.values() if isinstance(values, dict) else values
-    if isinstance(values, (tuple, list, dict)):
-        for value in items:
-            if hasattr(value, "detach"):
-                return value
-    raise ValueError(f"{what} holds no tensor")
-
-
-def _hidden_from_compilers(hook: Callable[..., None]) -> Callable[..., None]:
-    """The hook, marked so that torch.compile leaves it as it is."""
-    import torch
-
-    compiler = getattr(torch, "compiler", None)
-    dynamo = getattr(torch, "_dynamo", None)
-    disable = getattr(compiler, "disable", None) or getattr(dynamo, "disable", None)
-    return disable(hook) if disable is not None else hook
+def _row_bytes(matrix: Any) -> int:
+    return matrix.shape[-1] * matrix.element_size()

@@ -6,7 +6,7 @@ hooks, `_reported` the measures of the whole network.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Optional, Union
 
 from richd._link import wire as _wire
@@ -17,7 +17,8 @@ from richd._torch.reported import Reported
 from richd._values.rows import Beside
 from richd._torch.tangent import NTK
 from richd._values.tokens import Position
-from richd._torch.watch import WIDE, Choice, Hooks, StackTap, Tap, find_module, find_modules
+from richd._torch.modules import find_module, find_modules
+from richd._torch.watch import WIDE, Choice, Hooks, StackTap, Tap
 
 
 class Watcher:
@@ -64,27 +65,31 @@ class Watcher:
 
         The features are the module's first input, the outputs its output, so the module should
         be the last linear layer; a bias is fine. Inputs of shape (..., p) become rows. Put taps on
-        before torch.compile. A layer that is applied with torch.nn.functional, and not called as a
-        module, is never seen; a checkpoint then warns that the tap has no batch.
+        before torch.compile. A copy of the module is not watched. A layer that is applied with
+        torch.nn.functional, and not called as a module, is never seen; a checkpoint then warns that
+        the tap has no batch.
 
         Arguments:
             model: a torch.nn.Module.
             layer: the name in richd, and the dotted path of the module.
             module: the path, or the module itself, when it is not `layer`.
-            layers: several layers in place of one: paths, or patterns such as "blocks.*". Each
-                layer's own *output* is its features, against the network's final outputs, which
-                travel once. A layer's rows are the outputs' rows: (n, ...) is flattened to (n, p).
+            layers: several layers in place of one: paths, or patterns. In "blocks.*" the star
+                stays within a name, "blocks.**" is all that is in the blocks. Each layer's own
+                *output* is its features, against the network's final outputs, which travel once. A
+                layer's rows are the outputs' rows: (n, ...) is flattened to (n, p).
             outputs: with `layers`, the path of the module (or the module) that gives the final
-                linear outputs; the model itself by default.
-            rows: at most so many rows a call, drawn evenly (own generator, fixed seed).
-            every: take each n-th call only.
-            train_only: skip calls in eval mode.
+                linear outputs; the model itself by default. Of several tensors it is the one that
+                is called logits, or the first that is no single number.
+            rows: at most so many rows a call, drawn evenly (own generator, fixed seed), and at most
+                32 MiB of them.
+            every: take each n-th call only, of training and of evaluation.
+            train_only: skip calls in eval mode, under no_grad and in inference_mode.
             position: for (batch, sequence, p): "last", an index, or several, [0, 7, -1]. The
                 tokens of one sequence are not independent: take one or a few.
             tokens: in place of `position`, so many of them, evenly spaced, the last included.
-            splits: rows of eval mode travel as the layer NAME@eval, so that those of an
-                evaluation stay out of the training rows' window; False: under the same name, for
-                a model that is only ever observed in eval mode.
+            splits: rows of eval mode, or that need no gradient, travel as the layer NAME@eval, so
+                that those of an evaluation stay out of the training rows' window; False: under the
+                same name, for a model that is only ever observed in eval mode.
             parameters: whether each checkpoint brings the squared norm of the model's trainable
                 parameters (`param_norm`) and their relative change since now (`param_change`),
                 which takes a copy of them in host memory. By default the change comes only where
@@ -98,7 +103,8 @@ class Watcher:
                 because it is costly; see `richd.NTK`.
             wide: whether the head's weights stand for the outputs (`observe`, head): "auto"
                 (default) where the module is a torch.nn.Linear with C >= p, as language models have
-                it; "head" for any such module; "outputs" never.
+                it, and computes what that class does; "head" for any such module; "outputs"
+                never.
 
         The step of the rows is the last one that was given to checkpoint, log or observe.
         """
@@ -138,10 +144,8 @@ class Watcher:
     @guarded(name="watch")
     def _attach_stack(self, tap: StackTap, model: Any, layers: Any, outputs: Any) -> None:
         modules = find_modules(model, layers)
-        if len(modules) > _wire.LAYERS_MAX:
-            raise ValueError(f"{len(modules)} layers match, at most {_wire.LAYERS_MAX} are watched")
         tap.layers = tuple(modules)
-        tap.attach(modules, find_module(model, outputs))
+        tap.attach(model, modules, find_module(model, outputs))
         self._taps.append(tap)
 
     @guarded(name="watch")
@@ -152,10 +156,16 @@ class Watcher:
         self._taps.append(tap)
 
     @guarded(name="watch")
-    def _tapped(self, tap: Hooks, inputs: Any, output: Any, split: Optional[str]) -> None:
-        features, outputs = tap.take(inputs, output)
-        self._offer(features, outputs, Beside(split=split), tap.head)
-        tap.batches += 1
+    def _tapped(self, _tap: Hooks, take: Callable[[], None]) -> None:
+        take()
+
+    def _offer_tapped(
+        self, tap: Hooks, features: Mapping[str, Any], outputs: Any, split: Optional[str]
+    ) -> None:
+        self._offer(features, outputs, Beside(split=split, copy=False), tap.head)
+
+    def _warn_of_tap(self, kind: str, text: str) -> None:
+        self._reporter.warn(kind, text, raises=False)
 
     def _remove_taps(self) -> None:
         for tap in self._taps:

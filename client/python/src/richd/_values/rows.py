@@ -7,7 +7,7 @@ queues.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
 from richd._link import wire as _wire
@@ -42,6 +42,7 @@ class Offer:
         fields: what the headers of all the layers have in common.
         copy: whether the caller may overwrite its arrays when the call returns.
         head: the weight (C, p) that stands for the outputs, or None.
+        left_out: of several layers those that cannot be sent, with the reason.
     """
 
     layers: dict[str, _arrays.Rows]
@@ -49,12 +50,14 @@ class Offer:
     fields: dict[str, int]
     copy: bool
     head: Any = None
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 def check(features: Mapping[str, Any], outputs: Any, head: Any, beside: Beside) -> Offer:
     """The rows of some layers against outputs (..., C), or a head's weight (C, p).
 
-    Raises ValueError, naming the numbers, where shapes or types do not fit.
+    Of several layers one that does not fit is left out, and the others are sent. Raises ValueError,
+    naming the numbers, where shapes or types do not fit and nothing is left.
     """
     if (outputs is None) == (head is None):
         raise ValueError("give outputs, or the head that makes them")
@@ -63,13 +66,13 @@ def check(features: Mapping[str, Any], outputs: Any, head: Any, beside: Beside) 
     tokens = Tokens(beside.position, beside.tokens)
     if not tokens.is_all:
         features, outputs, beside = _cut(tokens, features, outputs, beside)
-    layers = {
-        of_split(name, beside.split): _arrays.as_rows(value, "features")
-        for name, value in features.items()
-    }
     out = None if outputs is None else _arrays.as_rows(outputs, "outputs")
+    layers, left_out = _layer_rows(features, beside.split, out)
     target, weight = _target_rows(beside), _weight_rows(beside)
-    _check_counts(list(layers.values()), out, [part for part in (target, weight) if part])
+    n = next(iter(layers.values())).n_rows
+    for part in (target, weight):
+        if part is not None and part.n_rows != n:
+            raise ValueError(f"{part.n_rows} rows of targets or weights beside {n} of features")
     n_outputs = out.n_columns if out is not None else _head.shape_of(head)[0]
     fields = {
         "kind": _wire.KIND_ROWS,
@@ -80,7 +83,7 @@ def check(features: Mapping[str, Any], outputs: Any, head: Any, beside: Beside) 
         "weights_dtype": _dtype(weight),
     }
     shared = [part for part in (out, target, weight) if part is not None]
-    return Offer(layers, shared, fields, beside.copy, head)
+    return Offer(layers, shared, fields, beside.copy, head, left_out)
 
 
 def _cut(
@@ -106,15 +109,31 @@ def of_split(layer: str, split: Optional[str]) -> str:
     return layer if split in (None, "train") else f"{layer}@{split}"
 
 
-def _check_counts(
-    layers: list[_arrays.Rows], out: Optional[_arrays.Rows], optional: list[_arrays.Rows]
-) -> None:
-    n = layers[0].n_rows if out is None else out.n_rows
-    beside = "features" if out is None else "outputs"
-    for what, parts in (("features", layers), ("targets or weights", optional)):
-        for part in parts:
-            if part.n_rows != n:
-                raise ValueError(f"{part.n_rows} rows of {what} beside {n} of {beside}")
+def _layer_rows(
+    features: Mapping[str, Any], split: Optional[str], out: Optional[_arrays.Rows]
+) -> tuple[dict[str, _arrays.Rows], dict[str, str]]:
+    """The rows of each layer that fits, by its name in richd, and why the others do not."""
+    layers, left_out = {}, {}
+    for name, value in features.items():
+        try:
+            layers[of_split(name, split)] = _rows_of_layer(name, value, out)
+        except ValueError as error:
+            if len(features) == 1:
+                raise
+            left_out[name] = str(error)
+    if not layers:
+        raise ValueError(next(iter(left_out.values())))
+    return layers, left_out
+
+
+def _rows_of_layer(name: str, value: Any, out: Optional[_arrays.Rows]) -> _arrays.Rows:
+    _wire.check_layer_name(name)
+    rows = _arrays.as_rows(value, "features")
+    if out is not None and rows.n_rows != out.n_rows:
+        raise ValueError(f"{rows.n_rows} rows of features beside {out.n_rows} of outputs")
+    if rows.n_columns > _wire.FEATURES_MAX:
+        raise ValueError(f"{rows.n_columns} features, at most {_wire.FEATURES_MAX} travel")
+    return rows
 
 
 def _n_targets(target: Optional[_arrays.Rows], beside: Beside, n_outputs: int) -> int:

@@ -1,0 +1,147 @@
+"""Finding what is to be watched: modules by their paths, heads, and tensors in what modules return.
+
+Pure functions that read a model; any thread.
+"""
+
+from __future__ import annotations
+
+import collections
+import fnmatch
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Optional, Union
+
+from richd._link import wire as _wire
+
+#: Tensors deeper inside of what a module returns are not looked for.
+_DEPTH_MAX = 4
+
+
+def find_module(model: Any, module: Any) -> Any:
+    """`module` itself, or the submodule of that dotted path; "" is the model.
+
+    Raises ValueError that lists the linear modules when there is none of the path.
+    """
+    if not isinstance(module, str):
+        return module
+    modules = dict(model.named_modules(remove_duplicate=False))
+    if module in modules:
+        return modules[module]
+    linear = [name for name, m in modules.items() if type(m).__name__.endswith("Linear")]
+    raise ValueError(
+        f"the model has no module {module!r}; its linear modules are {', '.join(linear) or 'none'}"
+    )
+
+
+def find_modules(model: Any, patterns: Union[str, Sequence[str]]) -> dict[str, Any]:
+    """The submodules whose path matches one of the patterns, each module once, in depth order.
+
+    A star stands for a name or a part of one ("blocks.*" are the blocks), two stars for any number
+    of names ("blocks.**" is all that is in them).
+
+    Raises ValueError when a pattern matches none, or all of them match too many.
+    """
+    patterns = [patterns] if isinstance(patterns, str) else list(patterns)
+    modules = {k: m for k, m in model.named_modules(remove_duplicate=False) if k}
+    wanted: set[str] = set()
+    for pattern in patterns:
+        names = [k for k in modules if _matches(k.split("."), pattern.split("."))]
+        if not names:
+            raise ValueError(f"the model has no module {pattern!r}; it has {', '.join(modules)}")
+        wanted.update(names)
+    found: dict[str, Any] = {}
+    for name, module in modules.items():
+        if name in wanted and not any(module is other for other in found.values()):
+            found[name] = module
+    _check_number(found)
+    return found
+
+
+def _matches(names: list[str], pattern: list[str]) -> bool:
+    if not pattern:
+        return not names
+    if pattern[0] == "**":
+        return _matches(names, pattern[1:]) or (bool(names) and _matches(names[1:], pattern))
+    return (
+        bool(names)
+        and fnmatch.fnmatchcase(names[0], pattern[0])
+        and _matches(names[1:], pattern[1:])
+    )
+
+
+def _check_number(found: Mapping[str, Any]) -> None:
+    if len(found) <= _wire.LAYERS_MAX:
+        return
+    kinds = collections.Counter(type(module).__name__ for module in found.values())
+    said = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    raise ValueError(
+        f"{len(found)} modules match, at most {_wire.LAYERS_MAX} are watched; leave some out, or "
+        f"name fewer with a star, which stays within a name: {said}"
+    )
+
+
+def is_head(module: Any, wide: str) -> bool:
+    """Whether the module's weights stand for its outputs, as `Run.watch` says of `wide`.
+
+    A subclass of torch.nn.Linear with a forward of its own (an adapter, a mask, a cosine) makes
+    other outputs than its weights do. Raises ValueError when such a module is asked for.
+    """
+    import torch
+
+    is_linear = (
+        isinstance(module, torch.nn.Linear)
+        and type(module).forward is torch.nn.Linear.forward
+        and "forward" not in vars(module)
+        and not torch.nn.parameter.is_lazy(module.weight)
+    )
+    if wide == "head" and not is_linear:
+        raise ValueError(f"a {type(module).__name__} has no weight that stands for its outputs")
+    if wide == "outputs" or not is_linear:
+        return False
+    n_outputs, n_features = module.weight.shape
+    return wide == "head" or n_outputs >= n_features
+
+
+# ---- tensors in what modules take and give -------------------------------------------------------
+
+
+def first_tensor(values: Any, what: str) -> Any:
+    """The first tensor in a tensor, tuple, list or mapping. Raises ValueError without one."""
+    for _, tensor in _tensors(values, ""):
+        return tensor
+    raise ValueError(f"{what} holds no tensor")
+
+
+def find_outputs(values: Any, what: str) -> tuple[Any, Optional[str]]:
+    """The linear outputs in what a module returned, and where they lay if that is a guess.
+
+    They are the tensor itself, or the one that is called logits, or the first that is no single
+    number, as a loss is. Raises ValueError without one.
+    """
+    tensors = [(path, t) for path, t in _tensors(values, "") if t.ndim > 0]
+    named = [(path, t) for path, t in tensors if path.split(".")[-1] == "logits"]
+    if not tensors:
+        raise ValueError(f"{what} holds no tensor")
+    if named or len(tensors) == 1:
+        return (named or tensors)[0][1], None
+    others = ", ".join(path for path, _ in tensors[1:])
+    return tensors[0][1], f"{tensors[0][0]} of shape {tuple(tensors[0][1].shape)}, not {others}"
+
+
+def _tensors(values: Any, path: str, depth: int = 0) -> Iterator[tuple[str, Any]]:
+    import torch
+
+    if isinstance(values, torch.Tensor):
+        yield path, values
+        return
+    if depth == _DEPTH_MAX or isinstance(values, str):
+        return
+    if isinstance(values, Mapping):
+        items = list(values.items())
+    elif hasattr(values, "_asdict"):
+        items = list(values._asdict().items())
+    elif isinstance(values, (tuple, list)):
+        items = list(enumerate(values))
+    else:
+        items = list(getattr(values, "__dict__", {}).items())
+    for key, value in items:
+        yield from _tensors(value, f"{path}.{key}" if path else str(key), depth + 1)
