@@ -93,7 +93,7 @@ def test_sums_are_in_double_whatever_the_parameters_are(dtype):
     model = nn.Linear(300, 300, bias=False).to(dtype)
     with torch.no_grad():
         model.weight.fill_(3.0)
-        parameters = _parameters.Parameters(model, keep=True)
+        parameters = _parameters.Parameters(model)
         model.weight[0, 0] = 4.0
     measures = parameters.measure()
     assert measures["param_norm"] == 9 * 89_999 + 16  # far beyond 65,504, the largest f16
@@ -103,7 +103,7 @@ def test_sums_are_in_double_whatever_the_parameters_are(dtype):
 def test_blocks_cover_a_large_parameter(monkeypatch):
     monkeypatch.setattr(_parameters, "BLOCK", 7)
     model = network(5, 4, 3)
-    parameters = _parameters.Parameters(model, keep=True)
+    parameters = _parameters.Parameters(model)
     first = flat(model)
     move(model)
     now = flat(model)
@@ -113,10 +113,10 @@ def test_blocks_cover_a_large_parameter(monkeypatch):
     assert measures["param_change"] == pytest.approx(expected, rel=EXACT)
 
 
-def test_a_large_model_is_copied_only_when_asked(daemon, run, monkeypatch):
-    monkeypatch.setattr(richd._torch.reported, "COPY_BYTES_MAX", 100)
-    run.watch(network(5, 4, 3), layer="0")
-    assert set(reported(daemon, run)) == {"param_norm"}
+def test_a_large_model_is_measured_only_when_asked(daemon, run, monkeypatch):
+    monkeypatch.setattr(_parameters, "UNASKED_MAX", 30)
+    run.watch(network(5, 4, 3), layer="0")  # 39 parameters
+    assert reported(daemon, run) is None
     with richd.init(endpoint=daemon.address) as other:
         other.watch(network(5, 4, 3), layer="0", parameters=True)
         assert set(reported(daemon, other)) == {"param_norm", "param_change"}

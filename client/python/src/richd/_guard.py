@@ -7,8 +7,13 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Callable
 from typing import Any, Optional, TypeVar, cast
+
+from richd import _exits
+
+_DIGITS = re.compile(r"\d+")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -18,8 +23,8 @@ def guarded(
 ) -> Callable[[F], F]:
     """Make a method of Run safe inside a training loop.
 
-    In a forked child, and in a disabled or finished run, it does nothing. An exception becomes a
-    warning, once for each method, unless raise_errors is set. In these cases it returns
+    In a forked child, and in a disabled or finished run, it does nothing. An exception becomes
+    a warning, once for each text (numbers apart), unless raise_errors is set. In these cases it returns
     `fallback()`. `name` is what the user called, for the warning; the default is the guarded
     method.
     """
@@ -31,13 +36,15 @@ def guarded(
         def call(self: Any, *args: Any, **kwargs: Any) -> Any:
             if self._sender is None or os.getpid() != self._pid:
                 return fallback()
+            _exits.note_that_it_goes_on()
             self._reporter.raise_pending()
             try:
                 return method(self, *args, **kwargs)
             except Exception as error:
                 if self._reporter.raise_errors:
                     raise
-                self._reporter.warn(said, f"{said}: {type(error).__name__}: {error}")
+                text = f"{said}: {type(error).__name__}: {error}"
+                self._reporter.warn(_DIGITS.sub("#", text), text)
                 return fallback()
 
         return cast(F, call)

@@ -47,6 +47,10 @@ class Stats:
     last_error: Optional[str] = None
 
 
+#: Kinds of trouble that are logged; a program that finds more has been told enough.
+KINDS_MAX = 64
+
+
 class Reporter:
     """The warnings and the counts of one run."""
 
@@ -74,8 +78,9 @@ class Reporter:
         """Log `text`, once for each kind; with `raise_errors`, keep it to be raised."""
         with self._lock:
             self._last_error = text
-            first = kind not in self._said
-            self._said.add(kind)
+            first = kind not in self._said and len(self._said) < KINDS_MAX
+            if first:
+                self._said.add(kind)
             if raises and self.raise_errors and self._pending is None:
                 self._pending = RichdError(kind, text)
         if first:

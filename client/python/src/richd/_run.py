@@ -11,7 +11,6 @@ import atexit
 import os
 import secrets
 import socket
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Optional
@@ -20,6 +19,7 @@ import numpy as np
 
 from richd._link import feed as _feed, wire as _wire
 from richd._torch import reported as _reported
+from richd import _exits
 from richd._values import clean as _clean, rows as _rows
 from richd._guard import guarded
 from richd._values.event import Event
@@ -74,6 +74,8 @@ class Run(Watcher):
         self._intake: Any = None  # there is one where there is a sender
         self._pid = os.getpid()
         self._step = 0
+        self._logged: set[str] = set()  # names of this step's scalars
+        self._is_marked = False  # this step has its checkpoint
 
     def start(self, find: Callable[[], str]) -> None:
         """Connect in the background. Called by `init`.
@@ -100,6 +102,7 @@ class Run(Watcher):
             self._reporter.warn("init", text)
             return
         _live.add(self)
+        _exits.watch()
 
     def _fitting_open_fields(self) -> dict[str, Any]:
         """The fields of `open`, without the configuration when it would not fit its frame."""
@@ -257,7 +260,8 @@ class Run(Watcher):
     ) -> Optional[dict[str, Point]]:
         """Have the daemon measure what was offered so far, and store it under `step`.
 
-        `step` is an integer from 0 to 2^53 - 1, the last one given when left out. With `wait`, it
+        `step` is an integer from 0 to 2^53 - 1, the last one given when left out (or the next,
+        where that has a checkpoint). With `wait`, it
         returns {layer: Point} when the points are on the daemon's disk, which takes as long as the
         daemon's queue. After `timeout` seconds, or at once while the daemon is known to be away, it
         returns an empty dict. Without `wait`, it returns None immediately. The mark survives the
@@ -281,9 +285,10 @@ class Run(Watcher):
         self, step: Optional[int], spectrum: bool, given: Optional[Mapping[str, Any]]
     ) -> Optional[Control]:
         self._warn_of_idle_taps()
-        step = self._at_step(step)
+        step = self._step_for(step, self._is_marked)
         if self._intake.is_empty:
             return None
+        self._is_marked = True
         computed = {**self._measure_parameters(), **self._measure_tangent()}
         metrics = {name: _clean.number(value) for name, value in computed.items()}
         metrics.update(self._check_metrics(given or {}))
@@ -400,15 +405,31 @@ class Run(Watcher):
         """Store named numbers beside the points.
 
         Values are numbers, 0-d arrays or tensors (the call waits for one on a GPU). A value that is
-        not finite is stored as null. Names have 1 to 128 bytes. Never waits for the daemon.
+        not finite is stored as null; one that is no number is left out, with a warning, and the
+        others are stored. Names have 1 to 128 bytes. Never waits for the daemon.
+
+        Without `step` it is the last one that was given. Where that would write over a value of
+        the same name, the step goes on by one: a loop that gives no step has a series all the same.
         """
-        step = self._at_step(step)
-        values = {_check_scalar_name(name): _clean.number(v) for name, v in scalars.items()}
+        values, left_out = _numbers(scalars)
+        step = self._step_for(step, self._logged.intersection(values))
+        self._logged.update(values)
         names = list(values)
         for start in range(0, len(names), _wire.SCALARS_MAX):
             chunk = {name: values[name] for name in names[start : start + _wire.SCALARS_MAX]}
             fields = {"step": step, "time": time.time(), "scalars": chunk}
             self._intake.put_control("log", lambda fields=fields: fields)
+        if left_out:
+            raise ValueError("; ".join(left_out))
+
+    def _step_for(self, step: Optional[int], is_taken: Any) -> int:
+        """`step` checked, or the last one; or the next one where that is taken."""
+        if step is None and is_taken:
+            self._reporter.warn(
+                "step", "without step=, each call goes on by one step", raises=False
+            )
+            step = self._step + 1
+        return self._at_step(step)
 
     def _at_step(self, step: Optional[int]) -> int:
         """`step` checked, or the last one."""
@@ -416,6 +437,9 @@ class Run(Watcher):
             whole = int(step)
             if not 0 <= whole <= _wire.INTEGER_MAX or whole != step:
                 raise ValueError(f"step is an integer from 0 to 2^53 - 1, not {step!r}")
+            if whole != self._step:
+                self._logged.clear()
+                self._is_marked = False
             self._step = whole
         return self._step
 
@@ -435,7 +459,7 @@ class Run(Watcher):
     def _say_close(self, status: str) -> Optional[Control]:
         self._warn_of_idle_taps()
         self._remove_taps()
-        return self._intake.put_control("close", lambda: {"status": status})
+        return self._intake.put_control("close", lambda: {"status": status}, is_last=True)
 
     def _finish(self, close: Optional[Control], deadline: float) -> None:
         sender = self._sender
@@ -450,7 +474,7 @@ class Run(Watcher):
         return self
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        self.finish("finished" if kind is None else "failed")
+        self.finish("failed" if _exits.is_failure(error) else "finished")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy, here or in another process, is a handle that knows the run and does nothing."""
@@ -462,6 +486,17 @@ class Run(Watcher):
 
 def _copy_of(open_fields: dict[str, Any], find_feed: _feed.Find) -> Run:
     return Run(open_fields, Reporter(open_fields["run"], raise_errors=False), 0, find_feed)
+
+
+def _numbers(scalars: Mapping[str, Any]) -> tuple[dict[str, Optional[float]], list[str]]:
+    """The values by name, and why those that cannot be stored are left out."""
+    values, left_out = {}, []
+    for name, value in scalars.items():
+        try:
+            values[_check_scalar_name(name)] = _clean.number(value)
+        except ValueError as error:
+            left_out.append(f"{name!r} is left out: {error}")
+    return values, left_out
 
 
 def _check_scalar_name(name: Any) -> str:
@@ -478,9 +513,9 @@ _live: set[Run] = set()
 def _finish_all() -> None:
     """At exit: all runs send their close at once, then wait together."""
     runs = [run for run in list(_live) if run._pid == os.getpid()]
-    failed = hasattr(sys, "last_type") and not hasattr(sys, "ps1")
+    status = "failed" if _exits.has_failed() else "finished"
     deadline = time.monotonic() + EXIT_S
-    closes = [run._say_close("failed" if failed else "finished") for run in runs]
+    closes = [run._say_close(status) for run in runs]
     for run, close in zip(runs, closes):
         run._finish(close, deadline)
 

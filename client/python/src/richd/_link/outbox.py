@@ -92,13 +92,17 @@ class Outbox:
         with self._lock:
             self._items.append(batch)
 
-    def put_control(self, make: Callable[[], Control]) -> Optional[Control]:
+    def put_control(
+        self, make: Callable[[], Control], is_last: bool = False
+    ) -> Optional[Control]:
         """Append the control message that `make` returns, or None when 4,096 are unanswered.
+
+        The last message of a run is taken beyond them: it goes out when the others are answered.
 
         `make` is only called when there is room, so that a refused message uses up no number.
         """
         with self._lock:
-            if self._closed or self._controls >= self.controls_max:
+            if self._closed or (self._controls >= self.controls_max and not is_last):
                 return None
             control = make()
             self._controls += 1

@@ -153,7 +153,7 @@ class Header:
         self._check_dtypes()
 
     def _check_dtypes(self) -> None:
-        for name, allowed in zip(_DTYPE_FIELDS, _DTYPES[self.kind], strict=True):
+        for name, allowed in zip(_DTYPE_FIELDS, _DTYPES[self.kind]):
             _check_member(name, getattr(self, name), allowed)
         if (self.targets_dtype == DTYPE_NONE) != (self.n_targets == 0):
             raise WireError(

@@ -10,25 +10,31 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Optional
 
-#: The first parameters are copied without a request when the copy takes at most so many bytes.
-COPY_BYTES_MAX = 64 << 20
+#: Parameters that are measured without a request: so many take about a millisecond of one core.
+UNASKED_MAX = 1 << 19
 #: Elements that are turned into double at once: 8 MiB.
 BLOCK = 1 << 20
 
 
+def is_cheap(model: Any) -> bool:
+    """Whether measuring the trainable parameters costs the training nothing that it could notice.
+
+    Not on an accelerator: the training thread would wait for it.
+    """
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    on_host = all(p.device.type == "cpu" for p in parameters)
+    return on_host and sum(p.numel() for p in parameters) <= UNASKED_MAX
+
+
 class Parameters:
     """The parameters of a model that required gradients when it was first seen, and their values.
-
-    Attributes:
-        size_bytes: of those parameters, and of the copy when there is one.
     """
 
-    def __init__(self, model: Any, keep: bool, initial: Optional[Mapping[str, Any]] = None) -> None:
-        """Note which parameters there are.
+    def __init__(self, model: Any, initial: Optional[Mapping[str, Any]] = None) -> None:
+        """Note which parameters there are, and copy them into host memory, in their own dtype.
 
         Arguments:
             model: a torch.nn.Module.
-            keep: copy the values into host memory, in their own dtype.
             initial: values to measure the change from, by name (a state_dict) in place of a copy;
                 borrowed, so nobody may write into them.
 
@@ -40,36 +46,32 @@ class Parameters:
         self._model = model
         found = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self._names = tuple(found)
-        self.size_bytes = sum(p.numel() * p.element_size() for p in found.values())
-        self._initial: Optional[dict[str, Any]] = None
         if initial is not None:
             self._initial = {name: same_shape(initial, name, p) for name, p in found.items()}
-        elif keep:
-            self._initial = {
-                name: p.detach().to("cpu", copy=True) for name, p in found.items()
-            }
+        else:
+            self._initial = {name: p.detach().to("cpu", copy=True) for name, p in found.items()}
 
     def measure(self) -> dict[str, float]:
         """The squared Frobenius norms (unit 1) over all these parameters theta:
 
             param_norm   = ||theta||^2
-            param_change = ||theta - theta_0||^2 / ||theta_0||^2, when theta_0 was kept
+            param_change = ||theta - theta_0||^2 / ||theta_0||^2
 
-        Reads each parameter once and waits for its device. Raises ValueError when a parameter is
-        gone or has another shape.
+        Reads each parameter once, and waits for its device once. Raises ValueError when a parameter
+        is gone or has another shape.
         """
         parameters = dict(self._model.named_parameters())
-        norm = change = first = 0.0
+        sums: list[Any] = []
         with self._torch.no_grad():
             for name in self._names:
                 if name not in parameters:
                     raise ValueError(f"the model has no parameter {name!r} any more")
                 p = parameters[name]
-                if self._initial is None:
-                    norm += _sum_squares(p)
-                    continue
-                sums = _compare(p, same_shape(self._initial, name, p))
-                norm, change, first = norm + sums[0], change + sums[1], first + sums[2]
+                sums += _compare(self._torch, p, same_shape(self._initial, name, p))
+            norm, change, first = (
+                float(sum(self._torch.stack(sums[k::3]).cpu().double())) if sums else 0.0
+                for k in range(3)
+            )
         measures = {"param_norm": norm}
         if first > 0:
             measures["param_change"] = change / first
@@ -88,21 +90,14 @@ def same_shape(values: Mapping[str, Any], name: str, parameter: Any) -> Any:
     return values[name].detach()
 
 
-def _blocks(tensor: Any) -> Iterator[Any]:
-    """The values in host memory as double, at most BLOCK at a time."""
-    for block in tensor.detach().reshape(-1).split(BLOCK):
-        yield block.cpu().double()  # in this order: not every device has double
+def _compare(torch: Any, now: Any, before: Any) -> Iterator[Any]:
+    """||now||^2, ||now - before||^2 and ||before||^2 of each block, where `now` lies.
 
-
-def _sum_squares(tensor: Any) -> float:
-    return sum(float(block.square().sum()) for block in _blocks(tensor))
-
-
-def _compare(now: Any, before: Any) -> tuple[float, float, float]:
-    """||now||^2, ||now - before||^2 and ||before||^2."""
-    norm = change = first = 0.0
-    for a, b in zip(_blocks(now), _blocks(before)):
-        norm += float(a.square().sum())
-        change += float((a - b).square().sum())
-        first += float(b.square().sum())
-    return norm, change, first
+    In double precision; a device that has none hands the blocks over.
+    """
+    for a, b in zip(now.detach().reshape(-1).split(BLOCK), before.reshape(-1).split(BLOCK)):
+        if a.device.type == "mps":
+            a = a.cpu()
+        b = b.to(a.device, non_blocking=True).to(torch.float64)
+        a = a.to(torch.float64)
+        yield from (a.square().sum(), (a - b).square().sum(), b.square().sum())

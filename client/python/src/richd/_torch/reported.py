@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Optional
 
 from richd._values import clean as _clean
-from richd._torch.parameters import COPY_BYTES_MAX, Parameters
+from richd._torch.parameters import Parameters, is_cheap
 from richd._torch.tangent import NTK
 
 #: The measures that a checkpoint may bring along.
@@ -36,9 +36,8 @@ class Reported:
         """Measure the parameters of the first model that is given, unless `wanted` is False."""
         if wanted is False or self._parameters is not None:
             return
-        size = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
-        keep = size <= COPY_BYTES_MAX if wanted is None else wanted
-        self._parameters = Parameters(model, keep, initial)
+        if wanted or initial is not None or is_cheap(model):
+            self._parameters = Parameters(model, initial)
 
     def watch_tangent(self, model: Any, ntk: NTK, initial: Optional[Mapping[str, Any]]) -> None:
         """Measure this model's tangent kernel from now on, against that of `initial` if given."""

@@ -92,10 +92,10 @@ class Watcher:
                 same name, for a model that is only ever observed in eval mode.
             parameters: whether each checkpoint brings the squared norm of the model's trainable
                 parameters (`param_norm`) and their relative change since now (`param_change`),
-                which takes a copy of them in host memory. By default the change comes only where
-                the copy is at most 64 MiB; with True it comes for any size; with False neither
-                comes. Measuring reads every parameter in host memory, 2.5 ms a million on one core,
-                and waits for their device. They are those of the first model that is watched.
+                which takes a copy of them in host memory. By default where that costs the training
+                nothing that it could notice: up to 524,288 parameters, in host memory. With True
+                for any size: 2 ms a million on one core, and the training thread waits for their
+                device. With False neither comes. They are those of the first model that is watched.
             initial: a state_dict to measure the change from, in place of a copy of now: a run
                 that is resumed gives the one with which its first attempt began. The tangent
                 kernel's K_0 is computed from it as well. Borrowed: nobody may write into it.
@@ -108,10 +108,11 @@ class Watcher:
 
         The step of the rows is the last one that was given to checkpoint, log or observe.
         """
-        self._watch_parameters(model, parameters, initial)
-        if ntk is not None:
+        choice = self._choice(model, rows, every, train_only, position, tokens, splits)
+        if choice is not None:
+            self._watch_parameters(model, parameters, initial)
+        if choice is not None and ntk is not None:
             self._reported.watch_tangent(model, ntk, initial)
-        choice = self._choice(rows, every, train_only, position, tokens, splits)
         tap: Union[Tap, StackTap]
         if layers is not None:
             tap = StackTap(self, (), choice or Choice())
@@ -124,7 +125,9 @@ class Watcher:
         return tap
 
     @guarded(name="watch")
-    def _choice(self, *options: Any) -> Optional[Choice]:
+    def _choice(self, model: Any, *options: Any) -> Optional[Choice]:
+        if not hasattr(model, "named_modules"):
+            raise ValueError(f"a {type(model).__name__} is no torch module")
         return Choice(*options)
 
     @guarded(name="watch")

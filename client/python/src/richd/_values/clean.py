@@ -7,8 +7,13 @@ because a configuration that looks odd is better than a run that is refused.
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
+import enum
+import functools
 import math
-from collections.abc import Mapping, Sequence
+import types
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Optional
 
 from richd._link import wire as _wire
@@ -47,30 +52,91 @@ def number(value: Any) -> Optional[float]:
 
 
 def config(value: Any) -> dict[str, Any]:
-    """A mapping, argparse.Namespace or dataclass as a JSON object. Raises ValueError otherwise."""
+    """A mapping, or an object with fields (Namespace, dataclass, pydantic), as a JSON object.
+
+    Nested ones become objects as well, lists and tuples arrays, enumerations their values, paths
+    and all else text. A value that raises when it is read becomes the name of what it raised.
+    Raises ValueError for a value without fields.
+    """
     if value is None:
         return {}
-    fields = value if isinstance(value, Mapping) else getattr(value, "__dict__", None)
-    if not isinstance(fields, Mapping):
+    fields = _fields_of(value)
+    if fields is None:
         what = type(value).__name__
-        raise ValueError(f"config is a mapping, or an object with attributes, not of type {what}")
-    clean = _plain(fields, DEPTH_MAX)
-    return clean if isinstance(clean, dict) else {}
+        raise ValueError(f"config is a mapping, or an object with fields, not of type {what}")
+    return _object(fields, DEPTH_MAX)
+
+
+#: How to read each field: a configuration may raise for one, and have the others.
+_Fields = list[tuple[Any, Callable[[], Any]]]
+
+
+def _fields_of(value: Any) -> Optional[_Fields]:
+    """The fields of a mapping or of an object that is one at heart; None for others."""
+    if isinstance(value, type):
+        return None
+    if isinstance(value, Mapping):
+        return [(key, functools.partial(value.__getitem__, key)) for key in value]
+    if dataclasses.is_dataclass(value):
+        names = [field.name for field in dataclasses.fields(value)]
+    elif hasattr(value, "_asdict"):
+        names = list(value._fields)
+    elif isinstance(getattr(value, "__dict__", None), Mapping):
+        names = list(vars(value))
+    else:
+        return None
+    return [(name, functools.partial(getattr, value, name)) for name in names]
+
+
+def _object(fields: _Fields, depth: int) -> dict[str, Any]:
+    return {_said(key): _read(read, depth - 1) for key, read in fields}
+
+
+def _read(read: Callable[[], Any], depth: int) -> Any:
+    try:
+        return _plain(read(), depth)
+    except Exception as error:
+        return f"<{type(error).__name__}>"
+
+
+def _said(value: Any) -> str:
+    """`value` as text, whatever its __str__ does."""
+    try:
+        return text(value, _wire.CONTROL_MAX)
+    except Exception:
+        return f"<{type(value).__name__}>"
 
 
 def _plain(value: Any, depth: int) -> Any:
+    if isinstance(value, enum.Enum) and not isinstance(value, (int, str)):
+        value = value.value
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
-        return int(value) if abs(value) <= _wire.INTEGER_MAX else str(value)
+        return int(value) if abs(value) <= _wire.INTEGER_MAX else str(int(value))
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
-    if isinstance(value, str):
-        return text(value, _wire.CONTROL_MAX)
-    if depth > 0 and isinstance(value, Mapping):
-        return {text(k): _plain(v, depth - 1) for k, v in value.items()}
-    if depth > 0 and isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(v, depth - 1) for v in value]
+    if isinstance(value, enum.Enum):
+        value = value.value
+    if isinstance(value, str) or depth <= 0:
+        return _said(value)
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
-        return _plain(value.item(), depth - 1) if depth > 0 else text(value)
-    return text(value)
+        return _plain(value.item(), depth - 1)
+    if isinstance(value, (list, tuple, set, frozenset)) and not hasattr(value, "_asdict"):
+        return [_plain(item, depth - 1) for item in value]
+    if _is_record(value):
+        return _object(_fields_of(value) or [], depth)
+    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
+        return [_read(functools.partial(value.__getitem__, i), depth) for i in range(len(value))]
+    return _said(value)
+
+
+def _is_record(value: Any) -> bool:
+    """Whether a value in a configuration is one more configuration, and not an object at work."""
+    return not isinstance(value, type) and (
+        isinstance(value, (Mapping, argparse.Namespace, types.SimpleNamespace))
+        or dataclasses.is_dataclass(value)
+        or hasattr(value, "_asdict")
+        or hasattr(type(value), "model_fields")  # pydantic 2
+        or hasattr(type(value), "__fields__")  # pydantic 1
+    )

@@ -215,8 +215,12 @@ class Intake:
 
     # ---- control messages ------------------------------------------------------------------------
 
-    def put_control(self, kind: str, fields: Callable[[], dict[str, Any]]) -> Optional[Control]:
+    def put_control(
+        self, kind: str, fields: Callable[[], dict[str, Any]], is_last: bool = False
+    ) -> Optional[Control]:
         """Queue a control message behind all that was queued before it; None when it is dropped.
+
+        The last one finds room where others do not.
 
         `fields` makes it, with no message between those before it and those after.
         """
@@ -230,7 +234,7 @@ class Intake:
             return Control(kind, seq, payload)
 
         with self._lock:
-            control = self._outbox.put_control(make)
+            control = self._outbox.put_control(make, is_last)
         if control is not None:
             self._sender.wake()
             return control
