@@ -24,9 +24,9 @@ def guarded(
     """Make a method of Run safe inside a training loop.
 
     In a forked child, and in a disabled or finished run, it does nothing. An exception becomes
-    a warning, once for each text (numbers apart), unless raise_errors is set. In these cases it returns
-    `fallback()`. `name` is what the user called, for the warning; the default is the guarded
-    method.
+    a warning, once for each text (numbers apart), unless raise_errors is set. In these cases it
+    returns `fallback()`. `name` is what the user called, for the warning; the default is the
+    guarded method.
     """
 
     def decorate(method: F) -> F:
