@@ -6,12 +6,14 @@
  *
  *     head       a layer without outputs gets Y~ from its head (moments/head.h)
  *     kernel.h   moments by_rows have no X'X: XX' stands for it
- *     sums       t, f and the fourth moment of the features; without variance the point ends here
- *     span.h     the space of the outputs that projector.h keeps; q, then D_LR (estimate.h) and its
- *                errors (jackknife.h)
- *     leading.h, units.h                 what the features say alone
- *     collapse.h, probe.h, spectrum.h    what the labels, the probe and a wanted spectrum add
- *     representation.h    what is kept of a probe's rows for comparisons later
+ *     gather.h   fills struct evidence, one kind after the other:
+ *                sums      t, f, the fourth moment; without variance the point ends here
+ *                features  leading.h, units.h: what they say alone
+ *                outputs   the span (span.h) that projector.h keeps; q, then D_LR
+ *                          (estimate.h) and its errors (jackknife.h)
+ *                then      collapse.h, targets.h, readout.h, probe.h, spectrum.h, and
+ *                          what is kept of a probe's rows (representation.h)
+ *     flags.h    what the numbers say about their own worth
  *     measures.h one function a metric reads all that and gives its value
  *
  * A point leaves, and perhaps a spectrum. What the data does not define is NaN, and a flag of the
