@@ -1406,6 +1406,7 @@ static void make_trainer(struct world *world, size_t i, size_t n_runs, bool wide
 {
     struct trainer *trainer = &world->trainers[i];
     size_t run = random_below(&world->rng, n_runs);
+    double half_life_rows;
     struct random shape;
 
     random_seed(&shape, world->seed * 31 + run); /* trainers of one run have one shape */
@@ -1415,7 +1416,9 @@ static void make_trainer(struct world *world, size_t i, size_t n_runs, bool wide
     trainer->rogue = i > 0 && one_in(world, 8);
     trainer->careless = one_in(world, 6);
     trainer->window.kind = (enum window_kind)random_below(&world->rng, 3);
-    trainer->window.half_life_rows = 5 + (double)random_below(&world->rng, 50);
+    half_life_rows = 5 + (double)random_below(&world->rng, 50);
+    if (trainer->window.kind == WINDOW_EXPONENTIAL)
+        trainer->window.half_life_rows = half_life_rows;
     trainer->n_layers = 1 + random_below(&shape, MAX_LAYERS);
     for (size_t k = 0; k < trainer->n_layers; k++) {
         trainer->p[k] = 1 + (uint32_t)random_below(&shape, 6);

@@ -2,171 +2,9 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 /* A batch number or row count that jumps by more is a mistake, not a loss. */
 #define MAX_JUMP (UINT64_C(1) << 40)
-/* The sums of a layer's classes take at most this part of the room that is left, so that layers
- * after it find some, too. */
-#define CLASSES_PART 4
-
-/* ---- making and freeing ------------------------------------------------------------------- */
-
-struct layer *layer_new(struct run *run, const char *name, uint32_t p, uint32_t c,
-                        struct window window, struct projector projector,
-                        const struct watch_list *watched)
-{
-    struct layer *layer = calloc(1, sizeof *layer);
-
-    if (!layer)
-        return NULL;
-    layer->watch = watch_new(watched);
-    if (!layer->watch) {
-        free(layer);
-        return NULL;
-    }
-    list_init(&layer->link);
-    list_init(&layer->queue);
-    list_init(&layer->in_job);
-    list_init(&layer->job.link);
-    layer->run = run;
-    snprintf(layer->name, sizeof layer->name, "%s", name);
-    layer->p = p;
-    layer->c = c;
-    layer->window = window;
-    layer->projector = projector;
-    layer->rows_from = layer->rows_to = -1;
-    return layer;
-}
-
-static bool has_labels(const struct batch *batch)
-{
-    return dtype_is_label(batch->targets_dtype);
-}
-
-/* Columns of Y that come with the rows: labels are none. */
-static size_t output_columns(const struct batch *batch)
-{
-    return batch->outputs_from_head ? 0 : batch->c;
-}
-
-static size_t target_columns(const struct batch *batch)
-{
-    return has_labels(batch) ? 0 : batch->k;
-}
-
-double layer_size_bytes(const struct batch *batch, size_t n_workers, bool with_probe)
-{
-    size_t p = batch->p, k = target_columns(batch);
-    size_t w = output_columns(batch) + k, n_kept = reservoir_rows_max(p, w);
-
-    return reservoir_size_bytes(p, w) + (with_probe ? (double)probe_size_bytes(n_kept) : 0) +
-           moments_size_bytes(p, w) + fold_size_bytes(p, w, n_workers) +
-           (batch->outputs_from_head ? head_size_bytes(p, k) : 0);
-}
-
-size_t layer_n_classes(const struct batch *batch, double room_bytes)
-{
-    return has_labels(batch) ? classes_that_fit(batch->p, batch->k, room_bytes / CLASSES_PART) : 0;
-}
-
-static size_t rows_kept(const struct batch *batch)
-{
-    return reservoir_rows_max(batch->p, output_columns(batch) + target_columns(batch));
-}
-
-double layer_classes_bytes(const struct batch *batch, size_t n_classes)
-{
-    return n_classes > 0 ? classes_size_bytes(batch->p, n_classes, rows_kept(batch)) : 0;
-}
-
-/* As many, and labels or not. A head says what its layer's targets are. */
-static bool targets_match(const struct layer *layer, const struct batch *batch)
-{
-    if (batch->kind == BATCH_HEAD)
-        return true;
-    return layer->k == batch->k &&
-           (batch->k == 0 || layer->targets_are_labels == has_labels(batch));
-}
-
-int layer_check(const struct layer *layer, const struct batch *batch, struct err *why)
-{
-    if (layer->p != 0 && (layer->p != batch->p || layer->c != batch->c))
-        return err_set(why, -EINVAL,
-                       "has %" PRIu32 " features and %" PRIu32 " outputs, the layer has %" PRIu32
-                       " and %" PRIu32,
-                       batch->p, batch->c, layer->p, layer->c);
-    if (!layer->has_memory)
-        return 0;
-    if (!targets_match(layer, batch))
-        return err_set(why, -EINVAL, "has %" PRIu32 " targets, the layer has %" PRIu32 " %s",
-                       batch->k, layer->k, layer->targets_are_labels ? "classes" : "values");
-    if (batch->outputs_from_head != (layer->head != NULL))
-        return err_set(why, -EINVAL, "%s",
-                       layer->head ? "has outputs, the layer's are made by its head"
-                                   : "leaves its outputs to a head, the layer's come with rows");
-    return 0;
-}
-
-static void free_parts(struct layer *layer)
-{
-    fold_free(layer->fold);
-    reservoir_free(layer->reservoir);
-    head_free(layer->head);
-    classes_free(layer->classes);
-    layer->classes = NULL;
-    layer->fold = NULL;
-    layer->reservoir = NULL;
-    layer->head = NULL;
-}
-
-/* 0: nothing is forgotten. */
-static double half_life_rows(const struct layer *layer)
-{
-    return layer->window.kind == WINDOW_EXPONENTIAL ? layer->window.half_life_rows : 0;
-}
-
-int layer_allocate(struct layer *layer, const struct batch *first, size_t n_workers,
-                   size_t n_classes)
-{
-    size_t c = output_columns(first), k = target_columns(first);
-
-    assert(!layer->has_memory);
-    layer->p = first->p;
-    layer->c = first->c;
-    layer->k = first->k;
-    layer->targets_are_labels = has_labels(first);
-    layer->fold = fold_new(layer->p, c + k, n_workers);
-    layer->reservoir = reservoir_new(layer->p, c + k, half_life_rows(layer));
-    layer->head = first->outputs_from_head ? head_new(layer->p, layer->c) : NULL;
-    if (n_classes > 0)
-        layer->classes = classes_new(layer->p, layer->k, n_classes, rows_kept(first));
-    if (!layer->fold || !layer->reservoir || (first->outputs_from_head && !layer->head) ||
-        (n_classes > 0 && !layer->classes) || moments_init(&layer->moments, layer->p, c, k) < 0) {
-        free_parts(layer);
-        return -ENOMEM;
-    }
-    layer->moments.reservoir = layer->reservoir;
-    layer->moments.classes = layer->classes;
-    layer->has_memory = true;
-    return 0;
-}
-
-void layer_free(struct layer *layer)
-{
-    if (!layer)
-        return;
-    assert(layer->state == LAYER_IDLE && list_empty(&layer->queue));
-    free_parts(layer);
-    if (layer->has_memory)
-        moments_release(&layer->moments);
-    probe_release(&layer->probe);
-    watch_free(layer->watch);
-    free(layer);
-}
 
 /* ---- the queue ---------------------------------------------------------------------------- */
 
@@ -254,7 +92,7 @@ static void move(struct layer *layer, enum layer_state state)
 /* Fills the block from the front of the queue, up to a mark or ready-made moments. */
 static void gather(struct layer *layer)
 {
-    fold_begin(layer->fold, &layer->moments, half_life_rows(layer));
+    fold_begin(layer->fold, &layer->moments, layer->window.half_life_rows);
     for (struct queued *queued = front(layer); queued && !queued->is_mark; queued = front(layer)) {
         struct batch *batch = as_batch(queued);
         size_t left, n;
@@ -296,7 +134,7 @@ static struct job *start_absorb(struct layer *layer, struct batch *batch)
     layer->job.batch = batch;
     layer->job.head = layer->head;
     layer->job.moments = &layer->moments;
-    layer->job.half_life_rows = half_life_rows(layer);
+    layer->job.half_life_rows = layer->window.half_life_rows;
     return &layer->job;
 }
 

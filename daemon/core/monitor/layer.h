@@ -2,7 +2,7 @@
  * that may be out with a worker. A mark is measured when everything before it in the FIFO has been
  * folded, so it measures exactly the batches sent before it. Belongs to the loop; while a job is
  * out, moments, fold and the batches of the job belong to the workers. It decides nothing about
- * runs or credit.
+ * runs or credit. layer_memory.c makes and frees it. Tested with its files by test_layer.c.
  *
  *             start               all phases done
  *     IDLE ----------> FOLDING ------------------> IDLE
@@ -17,7 +17,7 @@
 
 struct window {
     enum window_kind kind;
-    double half_life_rows;
+    double half_life_rows; /* of EXPONENTIAL; else 0: nothing is forgotten */
 };
 
 struct run;           /* run.h */
