@@ -101,6 +101,20 @@ static double pair_variance(const struct jackknife *jackknife, influence psi)
     return sum / (double)(jackknife->n_pairs - 1);
 }
 
+/* The window's mean w s^2 over that of the groups. */
+static double length_ratio(const struct jackknife *jackknife)
+{
+    double fourth = 0, weight = 0;
+
+    for (size_t i = 0; i < jackknife->n_pairs; i++) {
+        const struct pair *pair = &jackknife->pairs[i];
+
+        fourth += jackknife_fourth_of(jackknife, pair);
+        weight += pair->omissions[OMIT_BOTH].weight;
+    }
+    return fourth > 0 ? jackknife->whole->fourth / jackknife->whole->weight * weight / fourth : 1;
+}
+
 /* The root of the variance; NaN when an influence is NaN. */
 static double standard_error(const struct jackknife *jackknife, influence psi)
 {
@@ -108,7 +122,8 @@ static double standard_error(const struct jackknife *jackknife, influence psi)
     double twice = pair_variance(jackknife, psi) / (2 * n * n);
 
     var = twice > var / 2 ? var / 2 : var - twice;
-    return sqrt(var * (1 + jackknife->correlation) / (1 - jackknife->correlation));
+    return sqrt(var * jackknife->ratio * (1 + jackknife->correlation) /
+                (1 - jackknife->correlation));
 }
 
 /* ---- the whole ---- */
@@ -170,6 +185,7 @@ int jackknife_measure(const struct moments *m, struct kernel *kernel, const stru
     if (rc == 0) {
         jackknife_walk_features(&jackknife);
         jackknife.correlation = jackknife_neighbour_correlation(&jackknife);
+        jackknife.ratio = length_ratio(&jackknife);
         *dependent = jackknife.correlation > 0;
         rc = leave_each_out(&jackknife, errors);
     }

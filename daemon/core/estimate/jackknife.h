@@ -34,6 +34,16 @@
  *
  *     Q = 2 psi_gh - psi_g - psi_h,     var = var - variance of Q / 2
  *
+ * What a row does to t, q and f grows with s = |x|^2, so its variance follows the mean of s^2. That
+ * is known of the window, and groups that are a sample may miss the few long rows that make it up.
+ * So the variance is a ratio estimate (Cochran 1977, chapter 6):
+ *
+ *     var = var (sum w s^2 / sum w over the window) / (the same over the groups)
+ *
+ * which is var itself where the groups are all rows. With one row in 200 of 30 times the length, n
+ * = 4096, +- 2 errors held the truth in .82 of the draws without it, and in .93 with it; with a t
+ * distribution of 3 degrees of freedom in .78 and .96.
+ *
  * Groups of unequal weight count by their weight (pair_variance in jackknife.c). At least half of
  * the first value remains. There are G - 1 = 31 degrees of freedom; for few rows, or a sample of
  * them, at least 15. */

@@ -54,6 +54,7 @@ struct jackknife {
     struct pair pairs[N_PAIRS];
     size_t n_pairs, n_cols, k_max;
     double correlation; /* r: of neighbours */
+    double ratio;       /* the window's mean w s^2 over the groups' */
     double *root;       /* n_cols: sqrt(w); of a sum 1 / sqrt(W - W_g) */
     double *through;    /* n_cols: a'Ma for each column a */
     double *v;          /* r x n_cols */
@@ -98,6 +99,8 @@ int jackknife_fill_outputs(struct jackknife *);
 int jackknife_fill_third(struct jackknife *);
 /* Reads all features once: N, FF', FA' of each pair, `through`, and `third` of each omission. */
 void jackknife_walk_features(struct jackknife *);
+/* sum w s^2 of a pair's rows, after walk_features. */
+double jackknife_fourth_of(const struct jackknife *, const struct pair *);
 /* The sums of the window without one omission of a pair; q is NaN when the outputs lose rank with
  * it. Returns 0 or -ENOMEM. */
 int jackknife_sums_without(const struct jackknife *, const struct pair *, const struct omission *,

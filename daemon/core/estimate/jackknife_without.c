@@ -265,6 +265,21 @@ static double fourth_without(const struct jackknife *jackknife, const struct pai
            2 * e2 * (jackknife->whole->t - s1) - 3 * left * e2 * e2;
 }
 
+double jackknife_fourth_of(const struct jackknife *jackknife, const struct pair *pair)
+{
+    double sum = 0;
+
+    for (size_t g = 0; g < 2; g++) {
+        for (size_t i = 0; i < pair->rows[g].n; i++) {
+            size_t col = jackknife_row_column(pair, g, i);
+            double root = jackknife->root[col], s = pair->n[(col - pair->col) * (pair->k + 1)];
+
+            sum += root > 0 ? s * s / (root * root) : 0;
+        }
+    }
+    return sum;
+}
+
 /* What is left of the overfit without the omitted rows: their own parts go, and the leverages of
  * the others grow, by as much in all as the omitted rows had. To first order that is
  *

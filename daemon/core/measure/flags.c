@@ -13,8 +13,9 @@
  * Measured: 1.0 to 1.2 in networks, 3 for an elliptical t with 5 degrees of freedom. */
 #define OUTLIER_SPREAD 2
 /* Long rows that count as no more equal ones than this leave no de-biased D or PR: they would be of
- * single rows. Measured with one row in 200 of 30 standard deviations, n = 256: above 3, d_debiased
- * strays by .091 and d_lr by .077; above 4, by .046 and .069. */
+ * single rows. Measured with one row in 200 of 30 standard deviations, n = 256, 300 draws: above 4,
+ * d_debiased strays by .046 and d_lr by .054, no more in any other population (bench_estimate.c);
+ * above 3, by .091 and .077. */
 #define OUTLIER_ROWS 4
 /* Residual rows below which the de-biased estimate is mostly noise. */
 #define SMALL_RESIDUAL 8

@@ -171,6 +171,45 @@ static double expected_error(struct left_out (*parts)[3], size_t n_pairs, size_t
     return sqrt(fmax(var - q_var / (2 * n * n), var / 2));
 }
 
+/* sum w |x|^4 / sum w about the window's mean, over rows from..to-1, by their number. */
+struct fourth {
+    double sum, weight;
+};
+
+static void add_fourths(const struct trial *t, const long double *mean, size_t from, size_t to,
+                        struct fourth *fourth)
+{
+    for (size_t i = from; i < to; i++) {
+        double square = 0, w = weight_of(t, i);
+
+        for (size_t j = 0; j < t->s.p; j++)
+            square += pow(t->s.x[i * t->s.p + j] - (double)mean[j], 2);
+        fourth->sum += w * square * square;
+        fourth->weight += w;
+    }
+}
+
+/* The window's mean w s^2 over that of the rows in the groups. */
+static double expected_ratio(const struct trial *t, const struct reservoir_group *groups, size_t n)
+{
+    double *w = must_alloc(t->s.n * sizeof *w);
+    long double *mean = must_alloc(t->s.p * sizeof *mean);
+    struct fourth all = {0}, some = {0};
+
+    for (size_t i = 0; i < t->s.n; i++)
+        w[i] = weight_of(t, i);
+    reference_means(t->s.n, t->s.p, t->s.x, w, mean);
+    add_fourths(t, mean, 0, t->s.n, &all);
+    for (size_t g = 0; g < n; g++) {
+        size_t first = t->s.n - 1 - groups[g].age;
+
+        add_fourths(t, mean, first, first + groups[g].n, &some);
+    }
+    free(mean);
+    free(w);
+    return all.sum / all.weight * some.weight / some.sum;
+}
+
 /* What single rows add, which test_kept.c has the reference of. */
 static void keep(struct trial *t)
 {
@@ -188,7 +227,7 @@ static struct estimate expected_errors(const struct trial *t)
     struct reservoir_group groups[RESERVOIR_GROUPS];
     struct left_out parts[RESERVOIR_GROUPS / 2][3];
     size_t n_pairs = reservoir_groups(t->m.reservoir, JACKKNIFE_GROUP_ROWS, groups) / 2;
-    double total = 0, squares = 0;
+    double total = 0, squares = 0, root = sqrt(expected_ratio(t, groups, 2 * n_pairs));
 
     for (size_t i = 0; i < t->s.n; i++) {
         total += weight_of(t, i);
@@ -199,10 +238,10 @@ static struct estimate expected_errors(const struct trial *t)
             parts[k][which - 1] = leave_out(t, groups + 2 * k, which);
     }
     return (struct estimate){
-        .plain = expected_error(parts, n_pairs, 0, total * total / squares, total),
-        .debiased = expected_error(parts, n_pairs, 1, total * total / squares, total),
-        .u = expected_error(parts, n_pairs, 2, total * total / squares, total),
-        .pr = expected_error(parts, n_pairs, 3, total * total / squares, total),
+        .plain = root * expected_error(parts, n_pairs, 0, total * total / squares, total),
+        .debiased = root * expected_error(parts, n_pairs, 1, total * total / squares, total),
+        .u = root * expected_error(parts, n_pairs, 2, total * total / squares, total),
+        .pr = root * expected_error(parts, n_pairs, 3, total * total / squares, total),
     };
 }
 

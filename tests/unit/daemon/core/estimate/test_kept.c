@@ -227,14 +227,13 @@ static void a_row_that_holds_a_direction_alone_explains_nothing(void **state)
 /* ---- against populations ------------------------------------------------------------------- */
 
 #define N_DRAWS 25
-#define N_ROWS  256
 
 struct score {
     double plain, debiased; /* sums of squared distances from the population's value */
     int n, covered;         /* draws; of them, within 2 standard errors of d_debiased */
 };
 
-static struct score score_of(enum population_kind kind, bool rich)
+static struct score score_of(enum population_kind kind, bool rich, size_t n, int n_draws)
 {
     struct population q;
     struct score score = {0};
@@ -242,14 +241,14 @@ static struct score score_of(enum population_kind kind, bool rich)
 
     random_seed(&r, 90);
     population_init(&q, kind, rich, 64, 10);
-    for (int i = 0; i < N_DRAWS; i++) {
+    for (int i = 0; i < n_draws; i++) {
         struct window w;
         struct point point;
 
-        start(&w, N_ROWS, q.p, q.c, false);
-        population_draw(&q, &r, N_ROWS, w.s.x, w.s.y);
+        start(&w, n, q.p, q.c, false);
+        population_draw(&q, &r, n, w.s.x, w.s.y);
         sample_encode(&w.s, DTYPE_F32, DTYPE_F32);
-        fold(&w, 100);
+        fold(&w, 256);
         point = sample_measure(&w.s, &w.m);
         end(&w);
         if (isnan(point.value[METRIC_D_DEBIASED])) {
@@ -263,8 +262,8 @@ static struct score score_of(enum population_kind kind, bool rich)
             fabs(point.value[METRIC_D_DEBIASED] - q.d_lr) <= 2 * point.value[METRIC_D_DEBIASED_SE];
     }
     population_release(&q);
-    printf("%-15s %s: rmse of d_lr %.4f, of d_debiased %.4f, covered %d of %d\n",
-           population_names[kind], rich ? "rich" : "lazy", sqrt(score.plain / score.n),
+    printf("%-15s %s, n %zu: rmse of d_lr %.4f, of d_debiased %.4f, covered %d of %d\n",
+           population_names[kind], rich ? "rich" : "lazy", n, sqrt(score.plain / score.n),
            sqrt(score.debiased / score.n), score.covered, score.n);
     return score;
 }
@@ -279,7 +278,7 @@ static void d_debiased_is_no_further_off_than_d_lr_whatever_the_rows(void **stat
     (void)state;
     for (enum population_kind kind = 0; kind < POPULATION_T3; kind++) {
         for (int rich = 0; rich < 2; rich++) {
-            struct score score = score_of(kind, rich);
+            struct score score = score_of(kind, rich, 256, N_DRAWS);
 
             assert_true(score.debiased <= 1.3 * score.plain);
             if (kind <= POPULATION_CLUSTERS) {
@@ -290,6 +289,20 @@ static void d_debiased_is_no_further_off_than_d_lr_whatever_the_rows(void **stat
     }
     /* .93 in the long form; 3 standard deviations of 150 draws are .06. */
     assert_true(covered >= 0.87 * n);
+}
+
+/* The groups that the jackknife leaves out have two or three of the 20 long rows. Without what is
+ * known of the others errors held the truth in .80 of the draws, now .94 in the long form. 3
+ * standard deviations of 150 draws are .06. */
+static void errors_know_of_long_rows_that_no_group_has(void **state)
+{
+    struct score lazy = score_of(POPULATION_OUTLIERS, false, 4096, 50);
+    struct score rich = score_of(POPULATION_OUTLIERS, true, 4096, 50);
+    struct score heavy = score_of(POPULATION_T3, false, 4096, 50);
+
+    (void)state;
+    assert_true(lazy.debiased <= lazy.plain && rich.debiased <= rich.plain);
+    assert_true(lazy.covered + rich.covered + heavy.covered >= 0.88 * (lazy.n + rich.n + heavy.n));
 }
 
 static void every_allocation_may_fail(void **state)
@@ -324,6 +337,7 @@ int main(void)
         cmocka_unit_test(without_rows_nothing_is_known),
         cmocka_unit_test(a_row_that_holds_a_direction_alone_explains_nothing),
         cmocka_unit_test(d_debiased_is_no_further_off_than_d_lr_whatever_the_rows),
+        cmocka_unit_test(errors_know_of_long_rows_that_no_group_has),
         cmocka_unit_test(every_allocation_may_fail),
     };
 
