@@ -34,15 +34,10 @@ struct progress {
 
 /* ---- arrays -------------------------------------------------------------------------------- */
 
-static bool is_asked_for(const struct point_field *field, const struct selection *sel)
-{
-    return field->place == POINT_PLACE_ROW && (field->metric < 0 || sel->metrics[field->metric]);
-}
-
 static bool add_point_arrays(cJSON *columns, const struct selection *sel, struct row_arrays *out)
 {
     for (int i = 0; i < POINT_MEMBER_COUNT; i++) {
-        if (!is_asked_for(&point_table[i], sel))
+        if (!selection_has_member(sel, &point_table[i]))
             continue;
         out->member[i] = cJSON_AddArrayToObject(columns, point_table[i].name);
         if (!out->member[i])

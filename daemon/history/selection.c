@@ -177,13 +177,26 @@ int selection_of_scalars(struct history *history, struct selection *sel, const c
     return rc < 0 ? rc : check_names(sel, names, err);
 }
 
-void selection_share_rows(struct selection *sel, size_t n, size_t n_joined)
+bool selection_has_member(const struct selection *sel, const struct point_field *field)
+{
+    return field->place == POINT_PLACE_ROW && (field->metric < 0 || sel->metrics[field->metric]);
+}
+
+size_t selection_point_columns(const struct selection *sel)
+{
+    size_t n = 1 + sel->n_scalars;
+
+    for (int i = 0; i < POINT_MEMBER_COUNT; i++)
+        n += selection_has_member(sel, &point_table[i]);
+    return n;
+}
+
+void selection_share_rows(struct selection *sel, size_t n, size_t n_columns)
 {
     const struct feed_range *range = sel->range;
     int64_t wanted = range->limit > 0 ? range->limit : range->points;
     int64_t least = range->limit > 0 ? 1 : FEED_POINTS_MIN;
-    int64_t share = (int64_t)(HISTORY_ANSWER_POINTS * (size_t)POINT_MEMBER_COUNT /
-                              (POINT_MEMBER_COUNT + n_joined) / (n > 0 ? n : 1));
+    int64_t share = (int64_t)(HISTORY_ANSWER_VALUES / n_columns / (n > 0 ? n : 1));
 
     if (share < least)
         share = least;

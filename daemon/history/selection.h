@@ -36,6 +36,9 @@ int selection_of_run(struct history *, const char *run, const struct feed_range 
                      struct selection *sel, struct err *err);
 void selection_release(struct selection *);
 
+/* Whether the member has a column: those of the layer stand beside the columns. */
+bool selection_has_member(const struct selection *, const struct point_field *);
+
 /* Chooses the measures of that name, all without an array. -EINVAL names a text that is no
  * measure. */
 int selection_of_metrics(struct selection *, const cJSON *names, struct err *err);
@@ -44,6 +47,7 @@ int selection_of_metrics(struct selection *, const cJSON *names, struct err *err
  * not logged: it may be a typing mistake, so it is no empty series. */
 int selection_of_scalars(struct history *, struct selection *, const cJSON *names, struct err *err);
 
-/* Shares HISTORY_ANSWER_POINTS out among `n` layers, whose rows carry `n_joined` scalars each, or
- * among `n` scalars. */
-void selection_share_rows(struct selection *, size_t n, size_t n_joined);
+/* The columns of a layer: the attempt, members of the point and scalars that are asked for. */
+size_t selection_point_columns(const struct selection *);
+/* Shares HISTORY_ANSWER_VALUES out among `n` layers or scalars of `n_columns` each. */
+void selection_share_rows(struct selection *, size_t n, size_t n_columns);

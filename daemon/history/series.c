@@ -6,6 +6,9 @@
 #include "daemon/store/sql.h"
 #include "proto/json.h"
 
+/* attempt, step, time, value */
+#define N_SCALAR_COLUMNS 4
+
 /* ---- series.query -------------------------------------------------------------------------- */
 
 /* Makes {"run":id, NAME:[]}; returns the array, NULL without memory. */
@@ -92,7 +95,7 @@ static int query_series(struct history *history, const struct feed_series_query 
     rc = list_layers(history, params, sel, array, err);
     if (rc < 0)
         return rc;
-    selection_share_rows(sel, (size_t)cJSON_GetArraySize(array), sel->n_scalars);
+    selection_share_rows(sel, (size_t)cJSON_GetArraySize(array), selection_point_columns(sel));
     return fill_layers(history, params, sel, array, err);
 }
 
@@ -144,7 +147,7 @@ static int query_scalars(struct history *history, const struct feed_scalars_quer
     array = start_answer(sel, "scalars", out);
     if (!array)
         return history_no_memory(err);
-    selection_share_rows(sel, sel->n_scalars, 0);
+    selection_share_rows(sel, sel->n_scalars, N_SCALAR_COLUMNS);
     for (size_t i = 0; rc == 0 && i < sel->n_scalars; i++)
         rc = add_scalar(history, &sel->scalars[i], sel, array, err);
     return rc;

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "daemon/core/monitor/record.h"
+#include "daemon/history/selection.h"
 #include "daemon/store/store.h"
 #include "proto/json.h"
 #include "tests/lib/records.h"
@@ -1382,6 +1383,28 @@ static void layers_of_the_latest_checkpoint_follow_the_law_of_separation(void **
     record_free(a);
 }
 
+/* Rows of one layer out of `n`, when a query names so many of the measures. */
+static int64_t share_of(size_t n, int n_metrics)
+{
+    struct feed_range range = {.limit = FEED_ROWS_MAX};
+    struct selection sel = {.range = &range};
+
+    for (int i = 0; i < n_metrics; i++)
+        sel.metrics[i] = true;
+    selection_share_rows(&sel, n, selection_point_columns(&sel));
+    assert_true((size_t)sel.max_rows * selection_point_columns(&sel) * n <= HISTORY_ANSWER_VALUES);
+    return sel.max_rows;
+}
+
+static void an_answer_is_bounded_by_its_values(void **state)
+{
+    (void)state;
+    assert_true(share_of(1, 1) > 50000);
+    assert_true(share_of(1, METRIC_COUNT) > 15000);
+    assert_true(share_of(10, METRIC_COUNT) > 1500);
+    assert_int_equal(share_of(1, METRIC_COUNT) / 10, share_of(10, METRIC_COUNT));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1402,6 +1425,7 @@ int main(void)
         TEST(a_newer_attempt_supersedes_later_points),
         TEST(an_attempt_from_the_start_supersedes_everything),
         TEST(a_long_series_is_binned_and_keeps_its_spike),
+        TEST(an_answer_is_bounded_by_its_values),
         TEST(pages_give_every_row_once_over_all_attempts),
         TEST(a_page_that_holds_the_last_row_is_the_last),
         TEST(scalars_are_joined_by_attempt_and_step),
