@@ -143,6 +143,7 @@ static int fill_batch(struct inbound *inbound, const struct wire_batch *wire, bo
     batch->k = wire->header.n_targets;
     batch->outputs_dtype = wire->header.outputs_dtype;
     batch->size_bytes = size_of(inbound->held, wire, is_first);
+    batch->is_inner = wire->header.n_more > 0;
     batch->outputs_from_head = wire->header.outputs_dtype == DTYPE_NONE;
     batch->targets_dtype = wire->header.targets_dtype;
     switch (wire->header.kind) {

@@ -151,6 +151,13 @@ enum metric_needs {
       "variance within two classes over their squared distance: falls to 0 at collapse; classes "  \
       "of one row count as points")
 
+/* Features and outputs as two views of the same rows. */
+#define METRICS_VIEWS(X)                                                                           \
+    X(CCA_MEAN, cca_mean, "1", NEEDS_NOTHING,                                                      \
+      "mean of the canonical correlations of the features and the outputs",                        \
+      "1: each is a linear function of the other; two unrelated views of few rows are far from "   \
+      "0, about sqrt(p / n)")
+
 #define METRICS_MEASURED(X)                                                                        \
     METRICS_RICHNESS(X)                                                                            \
     METRICS_COLLAPSE(X)                                                                            \
@@ -158,7 +165,8 @@ enum metric_needs {
     METRICS_UNITS(X)                                                                               \
     METRICS_ERRORS(X)                                                                              \
     METRICS_CHANGE(X)                                                                              \
-    METRICS_TARGETS(X)
+    METRICS_TARGETS(X)                                                                             \
+    METRICS_VIEWS(X)
 
 /* Of the whole network: only the trainer can compute them. It is sent with a checkpoint, and goes
  * into the point of each of its layers. */
@@ -251,7 +259,8 @@ int metric_plain(int metric);
     X(WIDE_OUTPUTS, wide_outputs,                                                                  \
       "the outputs span more than half of the features' dimensions: a random head reads as rich")  \
     X(NONLINEAR_HEAD, nonlinear_head,                                                              \
-      "the outputs are not a linear function of the features: send those before the softmax")      \
+      "the outputs are not a linear function of these features: send those before the softmax, "   \
+      "of the last layer; of a layer within the network it says nothing")                          \
     X(BELOW_FLOOR, below_floor, "values below what single precision resolves were left out")       \
     X(CLASSES_LOST, classes_lost,                                                                  \
       "more classes than there is memory for: what needs labels is missing")

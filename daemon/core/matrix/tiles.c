@@ -74,6 +74,16 @@ double tiles_trace(const struct tiles *t)
     return sum;
 }
 
+void tiles_diagonal(const struct tiles *t, double *out)
+{
+    for (size_t k = 0; k < t->n_tiles; k++) {
+        struct tile tile = tiles_at(t, k);
+
+        for (size_t i = 0; tile.row == tile.col && i < tile.n_rows; i++)
+            out[tile.row + i] = tile.values[i * (tile.n_cols + 1)];
+    }
+}
+
 static double upper_sum_squares(const struct tile *tile)
 {
     double sum = 0;

@@ -39,6 +39,8 @@ void tiles_release(struct tiles *);
 struct tile tiles_at(const struct tiles *, size_t k);
 
 double tiles_trace(const struct tiles *);
+/* out (p) = the diagonal. */
+void tiles_diagonal(const struct tiles *, double *out);
 /* Squared Frobenius norm of the whole matrix. */
 double tiles_sum_squares(const struct tiles *);
 /* y = A x; x and y have p elements and do not overlap. */

@@ -19,6 +19,9 @@
 #define OUTLIER_ROWS 4
 /* Residual rows below which the de-biased estimate is mostly noise. */
 #define SMALL_RESIDUAL 8
+/* Share of the outputs' variance that no linear head makes, beyond rounding, from which on the head
+ * is not linear. */
+#define NONLINEAR_SHARE 0.01
 /* What eigenvalues below the floor may add to RankMe without a word. */
 #define MISSED_SHARE 0.01
 
@@ -76,6 +79,11 @@ uint32_t flags_of_bias(const struct evidence *evidence)
     bool is_off = bias > 2 * evidence->errors.plain;
 
     return is_off || known_pr(evidence) > evidence->n / PR_ROWS ? FLAG_BIASED : 0;
+}
+
+uint32_t flags_of_head(const struct evidence *evidence)
+{
+    return evidence->views.nonlinear > NONLINEAR_SHARE ? FLAG_NONLINEAR_HEAD : 0;
 }
 
 uint32_t flags_of_outliers(const struct evidence *evidence)

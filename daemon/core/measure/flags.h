@@ -17,6 +17,8 @@ uint32_t flags_of_sample(const struct evidence *, double r);
 uint32_t flags_of_projector(const struct projector *);
 /* Plain values that are off because the rows are few. */
 uint32_t flags_of_bias(const struct evidence *);
+/* Outputs that no linear head makes of the features; needs the views. */
+uint32_t flags_of_head(const struct evidence *);
 /* A few long rows. */
 uint32_t flags_of_outliers(const struct evidence *);
 /* Whether they are so few that the de-biased D and PR would be of single rows. */

@@ -43,6 +43,21 @@ static int measure_span(struct evidence *evidence, const struct span *outputs, u
     return 0;
 }
 
+/* Outputs that a head makes are a linear view of the features by construction, and those of a layer
+ * within the network need not be one. */
+static int measure_views(struct evidence *evidence, const struct measure_plan *plan,
+                         uint32_t *flags)
+{
+    int rc;
+
+    if (plan->head || evidence->moments->by_rows)
+        return 0;
+    rc = views_measure(evidence->moments, plan->precision, evidence->n, evidence->n_varying,
+                       plan->spectrum.wanted, &evidence->views);
+    *flags |= plan->is_inner ? 0 : flags_of_head(evidence);
+    return rc;
+}
+
 /* Decides what AUTO is for this window (projector.h). Returns 0, -ENOMEM or -EDOM. */
 static int decide_projector(struct evidence *evidence, const struct measure_plan *plan)
 {
@@ -81,6 +96,8 @@ int gather_outputs(struct evidence *evidence, const struct measure_plan *plan, u
         rc = measure_span(evidence, &outputs, flags);
     else if (rc == 0)
         *flags |= FLAG_CONSTANT;
+    if (rc == 0 && outputs.rank > 0)
+        rc = measure_views(evidence, plan, flags);
     span_release(&outputs);
     return flags_catch_not_converged(rc, flags);
 }

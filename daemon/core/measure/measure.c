@@ -136,7 +136,8 @@ static int measure_moments(const struct moments *m, const struct measure_plan *p
         .errors = ESTIMATE_NONE,
         .trace = none,
         .norm_sq = none,
-        .readout = {none, none, none, none, none}};
+        .readout = {none, none, none, none, none},
+        .views = {none, none}};
     int rc;
 
     assert(m->weight > 0 && !(m->by_rows && measure_needs_xx(m, plan)));

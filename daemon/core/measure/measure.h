@@ -10,7 +10,7 @@
  *                sums      t, f, the fourth moment; without variance the point ends here
  *                features  leading.h, units.h: what they say alone
  *                outputs   the span (span.h) that projector.h keeps; q, then D_LR
- *                          (estimate.h) and its errors (jackknife.h)
+ *                          (estimate.h) and its errors (jackknife.h); views.h
  *                then      collapse.h, targets.h, readout.h, probe.h, spectrum.h, and
  *                          what is kept of a probe's rows (representation.h)
  *     flags.h    what the numbers say about their own worth
@@ -35,6 +35,7 @@
 struct measure_plan {
     struct precision precision; /* of the outputs: the head's, if there is one */
     struct projector projector; /* AUTO: decided by this window, and FLAG_TOP_OUTPUTS says how */
+    bool is_inner;              /* other layers lie between it and the outputs */
     const struct head *head;    /* makes the outputs from the features; NULL: they were sent */
     struct spectrum_wish spectrum;
     struct probe *probe;         /* of the first window; without rows it receives those of this one.

@@ -184,3 +184,10 @@ double measure_s_init_debiased(const struct evidence *evidence)
 {
     return evidence->likeness.debiased;
 }
+
+/* ---- two views of the same rows: the formula is in views.h ---- */
+
+double measure_cca_mean(const struct evidence *evidence)
+{
+    return evidence->views.cca_mean;
+}

@@ -15,6 +15,7 @@
 #include "daemon/core/measure/spectrum.h"
 #include "daemon/core/measure/targets.h"
 #include "daemon/core/measure/units.h"
+#include "daemon/core/measure/views.h"
 #include "daemon/core/moments/moments.h"
 #include "proto/base/metric.h"
 
@@ -39,7 +40,8 @@ struct evidence {
     const struct spectrum *spectrum; /* never NULL for a measure that needs the spectrum */
     bool has_targets;                /* true for a measure that needs targets */
     struct target_measures targets;
-    struct readout readout;   /* of the targets */
+    struct readout readout; /* of the targets */
+    struct views views;
     bool has_likeness;        /* true for a measure that needs a probe */
     struct likeness likeness; /* of the rows of the first window and of this one */
 };

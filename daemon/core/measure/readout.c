@@ -4,10 +4,10 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/core/measure/centres.h"
+#include "daemon/core/measure/factor.h"
 
 /* Shares of tr X'X below which a direction is rounding: of f64 rows, and of others, whose products
  * are in single precision. */
@@ -85,21 +85,6 @@ static struct fit *fit_new(const struct moments *m, const struct target_measures
         return fit;
     fit_release(fit);
     return NULL;
-}
-
-/* R'R = X'X + l I. Returns 0, or -EDOM when that is not positive definite. */
-static int factorise(struct fit *fit, double ridge)
-{
-    for (size_t k = 0; k < fit->m->xx.n_tiles; k++) {
-        struct tile t = tiles_at(&fit->m->xx, k);
-
-        for (size_t i = 0; i < t.n_rows; i++)
-            memcpy(fit->factor + (t.row + i) * fit->p + t.col, t.values + i * t.n_cols,
-                   t.n_cols * sizeof(double));
-    }
-    for (size_t i = 0; i < fit->p; i++)
-        fit->factor[i * (fit->p + 1)] += ridge;
-    return linalg_cholesky(fit->p, fit->factor);
 }
 
 /* ---- the rows that it is fitted to --------------------------------------------------------- */
@@ -200,12 +185,12 @@ static void leave_out(struct fit *fit, bool with_floor, struct readout *out)
     static const double ridges[] = READOUT_RIDGES;
     double mean = tiles_trace(&fit->m->xx) / (double)fit->p;
 
-    if (with_floor && factorise(fit, fit->floor) == 0) {
+    if (with_floor && factor_features(fit->m, NULL, fit->floor, fit->factor) == 0) {
         score_all(fit);
         compare(fit, out);
     }
     for (size_t i = 0; i < sizeof ridges / sizeof ridges[0]; i++) {
-        if (factorise(fit, ridges[i] * mean + fit->floor) < 0)
+        if (factor_features(fit->m, NULL, ridges[i] * mean + fit->floor, fit->factor) < 0)
             continue;
         score_all(fit);
         compare(fit, out);
@@ -265,19 +250,11 @@ static bool has_weights(const struct moments *m, bool from_head)
 
 static int fit_rows(struct fit *fit, bool from_head, struct readout *out)
 {
-    if (factorise(fit, fit->floor) < 0)
+    if (factor_features(fit->m, NULL, fit->floor, fit->factor) < 0)
         return 0;
     out->r2 = fitted(fit);
     out->head_excess = fit->targets->head_error - (1 - out->r2) * fit->targets->energy;
     return has_weights(fit->m, from_head) ? measure_duality(fit, &out->nc3) : 0;
-}
-
-/* Multiplications of one factor with its products, for so many vectors. */
-static double cost(const struct fit *fit, size_t n_vectors)
-{
-    double p = (double)fit->p;
-
-    return p * p * (p / 3 + (double)n_vectors);
 }
 
 int readout_measure(const struct moments *m, const struct target_measures *targets,
@@ -295,9 +272,10 @@ int readout_measure(const struct moments *m, const struct target_measures *targe
     *out = (struct readout){none, none, none, none, none};
     if (!fit)
         return -ENOMEM;
-    path = (3 + has_rows) *
-           (cost(fit, fit->n_kept + count) + (double)fit->n_kept * (double)count * (double)m->p);
-    if (targets->energy > 0 && has_rows && (at_any_cost || cost(fit, 3 * count) <= READOUT_CHEAP))
+    path = (3 + has_rows) * (factor_cost(m->p, fit->n_kept + count) +
+                             (double)fit->n_kept * (double)count * (double)m->p);
+    if (targets->energy > 0 && has_rows &&
+        (at_any_cost || factor_cost(m->p, 3 * count) <= READOUT_CHEAP))
         rc = fit_rows(fit, from_head, out);
     if (rc == 0 && targets->energy > 0 && fit->n_kept > 0 && (at_any_cost || path <= READOUT_CHEAP))
         leave_out(fit, has_rows, out);

@@ -24,16 +24,6 @@ struct scan {
 
 /* ---- variances ---------------------------------------------------------------------------- */
 
-static void read_diagonal(const struct moments *m, double *variance)
-{
-    for (size_t k = 0; k < m->xx.n_tiles; k++) {
-        struct tile t = tiles_at(&m->xx, k);
-
-        for (size_t i = 0; t.row == t.col && i < t.n_rows; i++)
-            variance[t.row + i] = t.values[i * (t.n_cols + 1)];
-    }
-}
-
 static void sum_columns(const struct moments *m, struct kernel *kernel, double *variance)
 {
     for (size_t first = 0; first < m->p; first += TILE_ORDER) {
@@ -184,7 +174,7 @@ int units_count(const struct moments *m, struct kernel *kernel, struct units *ou
         if (kernel)
             sum_columns(m, kernel, scan.variance);
         else
-            read_diagonal(m, scan.variance);
+            tiles_diagonal(&m->xx, scan.variance);
         for (size_t i = 0; i < m->p; i++)
             total += scan.variance[i];
         out->norm = sqrt(total / m->weight + linalg_sum_squares(m->p, m->mean_x));

@@ -37,6 +37,7 @@ struct batch {
     uint32_t k;        /* targets, or classes; 0: none */
     size_t size_bytes; /* all frames, as credit counts them */
     enum batch_kind kind;
+    bool is_inner;            /* a deeper layer shares its message, and so its outputs */
     bool outputs_from_head;   /* they do not come with the rows. Set for the head, too */
     enum dtype outputs_dtype; /* of the rows behind it, reduced or not */
     enum dtype targets_dtype; /* of the layer; moments have none */

@@ -159,6 +159,7 @@ static struct job *start_measure(struct layer *layer, struct mark *mark)
     layer->job.plan = (struct measure_plan){
         .precision = layer->precision,
         .projector = layer->projector,
+        .is_inner = layer->is_inner,
         .head = layer->head,
         .spectrum = mark->wish,
         .probe = layer->has_probe ? &layer->probe : NULL,
@@ -204,6 +205,7 @@ static void note_entered(struct layer *layer, const struct batch *batch)
         precision->outputs = coarser(precision->outputs, batch->head.dtype);
         return;
     }
+    layer->is_inner |= batch->is_inner;
     layer->window_rows += batch_n_rows(batch);
     if (batch_n_rows(batch) > 0) {
         layer->rows_from = layer->rows_from < 0 ? batch->step : layer->rows_from;

@@ -63,6 +63,7 @@ struct layer {
     struct head *head;           /* NULL: outputs come with the rows. A checkpoint uses it up */
     struct fold *fold;
     struct precision precision; /* coarsest formats in the window */
+    bool is_inner;              /* a deeper layer has the same outputs: messages of this attempt */
     bool has_probe;             /* the rows of each window are the same */
     struct probe probe;         /* the first window's; without rows before */
     double counted_bytes;       /* the owner's: what its budget was charged for this layer */

@@ -331,3 +331,31 @@ real reference_cka(const struct reference_rows *r)
     free(y);
     return both / sqrtl(xs * ys);
 }
+
+/* ---- two views ----------------------------------------------------------------------------- */
+
+real reference_cca_mean(const struct reference_rows *r)
+{
+    size_t rx, ry;
+    real *x = scaled(r, r->p, r->x, false), *y = scaled(r, r->c, r->y, false), sum = 0;
+    real *qx = basis(r->n, r->p, x, &rx), *qy = basis(r->n, r->c, y, &ry);
+    real *k = new_reals(rx * ry), *l = new_reals(ry), *v = new_reals(ry * ry), *kk;
+
+    for (size_t i = 0; i < rx; i++) {
+        for (size_t j = 0; j < ry; j++)
+            k[i * ry + j] = dot(r->n, qx + i * r->n, qy + j * r->n);
+    }
+    kk = gram(rx, ry, k);
+    eigen(ry, kk, l, v);
+    for (size_t j = 0; j < ry; j++)
+        sum += sqrtl(fmaxl(l[j], 0));
+    free(x);
+    free(y);
+    free(qx);
+    free(qy);
+    free(k);
+    free(kk);
+    free(l);
+    free(v);
+    return sum / (real)(rx < ry ? rx : ry);
+}

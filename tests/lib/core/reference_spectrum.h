@@ -32,3 +32,7 @@ void reference_collapse(const struct reference_rows *, struct reference_collapse
 
 /* Linear CKA from the n x n Gram matrices of the centred rows. */
 long double reference_cka(const struct reference_rows *);
+
+/* Mean of the singular values of Q_x'Q_y, with orthonormal bases of the centred features and
+ * outputs, over as many as the smaller space has dimensions. */
+long double reference_cca_mean(const struct reference_rows *);
