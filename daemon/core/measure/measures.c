@@ -14,14 +14,20 @@ double measure_d_debiased(const struct evidence *evidence)
     return evidence->estimate.debiased;
 }
 
+/* A value that is not defined has no error either: the jackknife may know one all the same. */
+static double error_of(double value, double error)
+{
+    return isnan(value) ? (double)NAN : error;
+}
+
 double measure_d_lr_se(const struct evidence *evidence)
 {
-    return evidence->errors.plain;
+    return error_of(evidence->estimate.plain, evidence->errors.plain);
 }
 
 double measure_d_debiased_se(const struct evidence *evidence)
 {
-    return evidence->errors.debiased;
+    return error_of(evidence->estimate.debiased, evidence->errors.debiased);
 }
 
 double measure_u_debiased(const struct evidence *evidence)
@@ -31,7 +37,7 @@ double measure_u_debiased(const struct evidence *evidence)
 
 double measure_u_debiased_se(const struct evidence *evidence)
 {
-    return evidence->errors.u;
+    return error_of(evidence->estimate.u, evidence->errors.u);
 }
 
 double measure_pr_debiased(const struct evidence *evidence)
@@ -41,7 +47,7 @@ double measure_pr_debiased(const struct evidence *evidence)
 
 double measure_pr_debiased_se(const struct evidence *evidence)
 {
-    return evidence->errors.pr;
+    return error_of(evidence->estimate.pr, evidence->errors.pr);
 }
 
 /* D_LR of features without structure, S = 1, whatever linear head reads them (D): a projector onto

@@ -730,6 +730,8 @@ static void a_row_that_outweighs_all_others_gives_no_debiased_value(void **state
     sample_encode(&s, DTYPE_F32, DTYPE_F32);
     point = sample_point(&s, 256);
     assert_int_not_equal(point.flags & FLAG_OUTLIERS, 0);
+    assert_true(isnan(point.value[METRIC_D_DEBIASED_SE]) &&
+                isnan(point.value[METRIC_PR_DEBIASED_SE]));
     assert_true(isnan(point.value[METRIC_D_DEBIASED]));
     assert_true(point.value[METRIC_D_LR] >= 0 && point.value[METRIC_D_LR] <= 1);
     sample_release(&s);
