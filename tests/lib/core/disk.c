@@ -205,8 +205,9 @@ static void put_points(struct disk *disk, struct disk_run *run, struct disk_atte
         if (record->points[i].measured)
             record->points[i].feed_seq = ++disk->feed_seq;
         item->points[i] = record->points[i];
-        item->points[i].spectrum = NULL; /* the record's own, as the probe is */
+        item->points[i].spectrum = NULL; /* these are the record's own */
         item->points[i].probe = (struct probe){0};
+        item->points[i].representation = (struct representation){0};
     }
 }
 
