@@ -2,7 +2,8 @@
  * lines stay aligned. Pure; borrows all it is given.
  *
  * The way through the room: points go through here, other facts through table.h, which makes each
- * column as wide as it must be, and events through eventline.h. Only memory can fail: a name is "?"
+ * column as wide as it must be, all of a run's layers through layers.h, and events through
+ * eventline.h. Only memory can fail: a name is "?"
  * then, and a table is not printed. */
 #pragma once
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "client/ctl/common/text.h"
+#include "proto/json.h"
 
 #define GAP "  "
 
@@ -149,6 +150,23 @@ static bool print(const struct table *table, FILE *out)
     }
     free(widths);
     return true;
+}
+
+void table_add_json(struct table *table, const cJSON *value)
+{
+    char *text;
+
+    if (!value || cJSON_IsNull(value)) {
+        table_add(table, NULL);
+        return;
+    }
+    if (cJSON_IsString(value)) {
+        table_add(table, *value->valuestring ? value->valuestring : NULL);
+        return;
+    }
+    text = json_print(value);
+    table_add(table, text ? text : "?");
+    cJSON_free(text);
 }
 
 int table_finish(struct table *table, FILE *out, struct err *err)

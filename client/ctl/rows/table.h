@@ -3,6 +3,7 @@
  * the way is reported once, at the end: all functions take a NULL table. */
 #pragma once
 
+#include <cjson/cJSON.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -22,6 +23,8 @@ void table_add_each(struct table *, const char *const texts[], size_t n);
 /* Adds a number as people read it, or with no digits after the point; NaN reads as "-". */
 void table_add_number(struct table *, double value);
 void table_add_whole(struct table *, double value);
+/* Adds a value as people write it: text bare, the rest as JSON; NULL and null read as "-". */
+void table_add_json(struct table *, const cJSON *value);
 
 /* Prints all rows, and frees the table. Returns 0, or -ENOMEM when a cell or the table is missing;
  * nothing is printed then. */
