@@ -9,6 +9,7 @@
 #include "client/ctl/common/text.h"
 #include "client/ctl/figure/axis.h"
 #include "client/ctl/figure/canvas.h"
+#include "client/ctl/figure/legend.h"
 
 /* Smaller, and no curve can be read. */
 #define MIN_CANVAS_COLUMNS 16
@@ -20,27 +21,18 @@
 #define COLUMNS_A_TICK 10
 /* Marks on a curve, besides the one at its end. */
 #define MARKS_A_CURVE 4
-#define N_SHAPES      8
-#define LEGEND_GAP    3
 
 struct glyphs {
     const char *corner_left, *corner_right, *across, *tick_down;
     const char *side, *tick_left, *tick_right;
-    const char *passage, *passage_tick;
-    const char *shapes[N_SHAPES];
+    const char *passage_tick;
 };
 
 static const struct glyphs unicode = {
-    "└", "┘", "─", "┬", "│", "┤", "├", "━", "┳", {"●", "○", "■", "□", "▲", "△", "◆", "◇"},
+    "└", "┘", "─", "┬", "│", "┤", "├", "┳",
 };
 static const struct glyphs plain = {
-    "+", "+", "-", "+", "|", "+", "+", "=", "#", {"O", "X", "#", "*", "@", "%", "&", "="},
-};
-
-/* After the shapes, letters. */
-static const char letters[PLOT_MARKS - N_SHAPES][2] = {
-    "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m",
-    "n", "o", "p", "q", "r", "s", "t", "u", "v", "w", "x", "y", "z",
+    "+", "+", "-", "+", "|", "+", "+", "#",
 };
 
 static const unsigned solid[2] = {1, 1};
@@ -56,12 +48,6 @@ struct layout {
     size_t gutter, right_gutter; /* columns of the labels beside the axes */
     size_t columns, rows;        /* of the canvas */
 };
-
-static const char *mark_of(const struct glyphs *glyphs, size_t curve)
-{
-    curve %= PLOT_MARKS;
-    return curve < N_SHAPES ? glyphs->shapes[curve] : letters[curve - N_SHAPES];
-}
 
 struct range {
     double low, high;
@@ -119,71 +105,10 @@ static size_t label_width(const struct axis *axis)
     return width;
 }
 
-/* An entry of the legend: a mark, what it stands for, and a value. */
-struct entry {
-    const char *mark, *label;
-    double value;
-    int colour;
-};
-
-static struct entry entry_of(const struct plot *plot, const struct glyphs *glyphs, size_t i)
-{
-    const struct plot_curve *curve = &plot->curves[i];
-    const struct plot_rule *rule;
-
-    if (i < plot->n_curves)
-        return (struct entry){mark_of(glyphs, i), curve->label, curve->last, curve->colour};
-    rule = &plot->rules[i - plot->n_curves];
-    return (struct entry){rule->mark, rule->label, rule->value, rule->colour};
-}
-
-static size_t entry_width(const struct entry *entry)
-{
-    char number[TEXT_SIZE];
-
-    return 2 + text_width(entry->label) + 2 + strlen(text_number(entry->value, number));
-}
-
-static void print_entry(const struct plot *plot, const struct entry *entry, FILE *out)
-{
-    char number[TEXT_SIZE];
-
-    if (plot->colour)
-        canvas_print_colour(entry->colour, out);
-    fprintf(out, "%s ", entry->mark);
-    if (plot->colour)
-        canvas_print_colour(0, out);
-    fprintf(out, "%s  %s", entry->label, text_number(entry->value, number));
-}
-
-/* Goes through the legend's lines, printing when `out` is given: curves, then rules on lines of
- * their own. Returns the lines' number. */
-static int legend(const struct plot *plot, const struct glyphs *glyphs, FILE *out)
-{
-    size_t used = 0;
-    int lines = 0;
-
-    for (size_t i = 0; i < plot->n_curves + plot->n_rules; i++) {
-        struct entry entry = entry_of(plot, glyphs, i);
-        size_t width = entry_width(&entry);
-        bool fits = used > 0 && i != plot->n_curves && used + LEGEND_GAP + width <= plot->columns;
-
-        lines += !fits;
-        if (out) {
-            fprintf(out, "%*s", fits ? LEGEND_GAP : 0, fits || i == 0 ? "" : "\n");
-            print_entry(plot, &entry, out);
-        }
-        used = fits ? used + LEGEND_GAP + width : width;
-    }
-    if (out && lines > 0)
-        fputc('\n', out);
-    return lines;
-}
-
 /* Lines besides the canvas: the title, the step axis and its labels, the legend. */
 static size_t other_lines(const struct layout *layout)
 {
-    return 3 + (size_t)legend(layout->plot, layout->glyphs, NULL) + layout->plot->n_passages;
+    return 3 + legend_lines(layout->plot);
 }
 
 static void lay_out(struct layout *layout, const struct plot *plot)
@@ -249,7 +174,7 @@ static void mark_curve(const struct layout *layout, struct canvas *canvas, size_
 {
     const struct plot_curve *curve = &layout->plot->curves[index];
     const struct axis *axis = curve->right ? &layout->right : &layout->left;
-    const char *glyph = mark_of(layout->glyphs, index);
+    const char *glyph = legend_mark(layout->plot->ascii, index);
     double spacing = (double)(layout->columns * CANVAS_DOTS_X) / MARKS_A_CURVE;
     double next = spacing * ((double)index + 0.5) / (double)layout->plot->n_curves;
     long end[2] = {-1, -1};
@@ -342,7 +267,7 @@ static void print_step_axis(const struct layout *layout, FILE *out)
     fprintf(out, "%*s %s", (int)layout->gutter, "", glyphs->corner_left);
     for (size_t i = 0; i < layout->columns; i++) {
         bool marked = in_passage(layout, i);
-        const char *glyph = marked ? glyphs->passage : glyphs->across;
+        const char *glyph = marked ? legend_passage_mark(layout->plot->ascii) : glyphs->across;
 
         for (size_t k = 0; k < layout->x.n_ticks; k++) {
             if (tick_column(layout, &layout->x.ticks[k]) == i)
@@ -416,23 +341,6 @@ static int print_title(const struct plot *plot, FILE *out)
     return 0;
 }
 
-/* A line each, as wide as the plot. */
-static int print_passages(const struct layout *layout, FILE *out)
-{
-    for (size_t i = 0; i < layout->plot->n_passages; i++) {
-        const struct plot_passage *passage = &layout->plot->passages[i];
-        bool marked = passage->end >= passage->start;
-        char *line = NULL;
-
-        if (asprintf(&line, "%s %s", marked ? layout->glyphs->passage : " ", passage->text) < 0)
-            return -ENOMEM;
-        text_cut(line, layout->plot->columns);
-        fprintf(out, "%s\n", line);
-        free(line);
-    }
-    return 0;
-}
-
 int plot_draw(const struct plot *plot, FILE *out)
 {
     struct canvas *canvas;
@@ -457,9 +365,8 @@ int plot_draw(const struct plot *plot, FILE *out)
         print_step_axis(&layout, out);
         rc = print_step_labels(&layout, out);
     }
-    legend(plot, layout.glyphs, out);
     if (rc == 0)
-        rc = print_passages(&layout, out);
+        rc = legend_print(plot, out);
     canvas_free(canvas);
     return rc < 0 ? rc : (int)(other_lines(&layout) + layout.rows);
 }

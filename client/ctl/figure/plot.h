@@ -2,8 +2,9 @@
  * samples in, lines out; the caller owns all it passes. curves.h fetches the samples.
  *
  * The way through: lay_out finds the ranges, fits the axes and sets the canvas's size; then curves
- * and marks are set on the canvas as dots; then rows, step axis, labels and legend are printed from
- * top to bottom. Only memory can fail, and nothing is worth showing then. */
+ * and marks are set on the canvas as dots; then rows, step axis and labels are printed from top to
+ * bottom, and legend.h says what the marks stand for. Only memory can fail, and nothing is worth
+ * showing then. */
 #pragma once
 
 #include <stdbool.h>
