@@ -103,28 +103,92 @@ static double squared_distance(size_t n, const double *x, const double *mean)
     return sum;
 }
 
-struct kept_sums kept_sum(const struct kept *kept, const struct moments *m, double fourth)
+/* Of rows i with s_i, v_i, each of which counts c_i: weights, and sums with them. */
+struct counted {
+    double s, v;          /* sum c w s, w v */
+    double fourth;        /* c w s^2 */
+    double w2, s2, v2;    /* c w^2, w^2 s, w^2 v */
+    double s_s, s_v, v_v; /* c w^2 s^2, w^2 s v, w^2 v^2 */
+};
+
+static void count_row(struct counted *sums, double c, double w, double s, double v)
 {
-    double once = 0, twice = 0, cross = 0, outputs = 0;
+    sums->s += c * w * s;
+    sums->v += c * w * v;
+    sums->fourth += c * w * s * s;
+    sums->w2 += c * w * w;
+    sums->s2 += c * w * w * s;
+    sums->v2 += c * w * w * v;
+    sums->s_s += c * w * w * s * s;
+    sums->s_v += c * w * w * s * v;
+    sums->v_v += c * w * w * v * v;
+}
+
+/* Of rows from..to-1, each of which stands for `c`. */
+static struct counted count_rows(const struct kept *kept, const struct moments *m, size_t from,
+                                 size_t to, double c)
+{
+    struct counted sums = {0};
+
+    for (size_t i = from; i < to; i++) {
+        const double *x = m->reservoir->x + kept->place[i] * m->p;
+        const double *y = m->reservoir->y + kept->place[i] * m->w;
+
+        count_row(&sums, c, kept->weight[i], squared_distance(m->p, x, m->mean_x),
+                  squared_distance(m->c, y, m->mean_y));
+    }
+    return sums;
+}
+
+static double outputs_trace(const struct moments *m)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < m->c; i++)
+        sum += m->yy[i * (m->w + 1)];
+    return sum;
+}
+
+static double ratio(double a, double b)
+{
+    return b > 0 ? a / b : 1;
+}
+
+/* The sums with v, by its regression on s in the sample (Cochran 1977, chapter 7): v = a + b s + e.
+ * Of the rows that the sample stands for sum s, sum v and sum s^2 are known, so only b and the
+ * spread of e come from it. For a sample that is all rows these are the sums themselves. */
+static void add_sampled(const struct counted *sample, double s, double v, double fourth,
+                        struct kept_sums *out)
+{
+    double s2 = sample->s2 * ratio(s, sample->s), v2 = sample->v2 * ratio(v, sample->v);
+    double spread = sample->s_s - sample->s2 * sample->s2 / sample->w2;
+    double both = sample->s_v - sample->s2 * sample->v2 / sample->w2;
+    double b = spread > 0 ? both / spread : 0;
+    double of_e = sample->v_v - sample->v2 * sample->v2 / sample->w2 - b * both;
+
+    spread = fmax(sample->s_s * ratio(fourth, sample->fourth) - s2 * s2 / sample->w2, 0);
+    out->cross += s2 * v2 / sample->w2 + b * spread;
+    out->outputs += v2 * v2 / sample->w2 + b * b * spread + of_e;
+}
+
+struct kept_sums kept_sum(const struct kept *kept, const struct moments *m, double trace,
+                          double fourth)
+{
+    struct counted longest = count_rows(kept, m, 0, kept->n_longest, 1);
+    struct counted sample = count_rows(kept, m, kept->n_longest, kept->n, kept->scale);
+    double once = longest.fourth + sample.fourth;
+    struct kept_sums out = {
+        .weighting = once > 0 ? (longest.s_s + sample.s_s) / once * m->weight / m->weight_sq : 1,
+        .cross = longest.s_v,
+        .outputs = longest.v_v,
+    };
 
     if (kept->n == 0)
         return (struct kept_sums){(double)NAN, (double)NAN, (double)NAN};
-    for (size_t i = 0; i < kept->n; i++) {
-        const struct reservoir *reservoir = m->reservoir;
-        double w = kept->weight[i], c = count(kept, i) * w;
-        double s = squared_distance(m->p, reservoir->x + kept->place[i] * m->p, m->mean_x);
-        double v = squared_distance(m->c, reservoir->y + kept->place[i] * m->w, m->mean_y);
-
-        once += c * s * s;
-        twice += c * w * s * s;
-        cross += c * w * s * v;
-        outputs += c * w * v * v;
-    }
-    return (struct kept_sums){
-        .weighting = once > 0 ? twice / once * m->weight / m->weight_sq : 1,
-        .cross = once > 0 ? cross * fourth / once : cross,
-        .outputs = once > 0 ? outputs * fourth / once : outputs,
-    };
+    if (sample.w2 > 0)
+        add_sampled(&sample, trace - longest.s, outputs_trace(m) - longest.v,
+                    fourth - longest.fourth, &out);
+    return out;
 }
 
 /* ---- leverage and residuals ---- */

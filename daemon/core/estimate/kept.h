@@ -4,7 +4,8 @@
  *
  * While a window keeps all of its rows every sum is exact. Later it is made of the longest rows,
  * which count for themselves, and of a sample of the others, which stand for the rest in proportion
- * to sum w^2 (for equal weights: to their number).
+ * to sum w^2 (for equal weights: to their number). How far a sample is off: test_kept.c for
+ * d_debiased, test_cka.c for the products with v.
  *
  * Symbols as in moments.h and span.h, x_i and y_i about their means, s_i = |x_i|^2, v_i = |y_i|^2:
  *
@@ -45,8 +46,9 @@ struct kept_sums {
 int kept_init(struct kept *, const struct moments *);
 void kept_release(struct kept *);
 
-/* `fourth` is the window's sum w s^2, by which the sample's is known to be off. */
-struct kept_sums kept_sum(const struct kept *, const struct moments *, double fourth);
+/* `trace` and `fourth` are the window's sum w s and sum w s^2, by which the sample's are known to
+ * be off. */
+struct kept_sums kept_sum(const struct kept *, const struct moments *, double trace, double fourth);
 /* Fills `leverage` and the parts, and gives their sum; NaN where no rows are kept. Returns 0 or
  * -ENOMEM. */
 int kept_overfit(struct kept *, const struct moments *, const struct span *outputs, double *sum);

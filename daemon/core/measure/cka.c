@@ -44,8 +44,11 @@ static double unbiased(double n, double product, double own, double trace_x, dou
 
 /* The same of a population, whatever n: HSIC_1(X, Y) / sqrt(HSIC_1(X, X) HSIC_1(Y, Y)). 0 when the
  * outputs know nothing of the features, where the plain value is about sqrt(PR_x PR_y) / n. May
- * fall slightly outside [0, 1]. NaN unless n > 3, where no rows are kept (kept.h), and where the
- * outputs do not vary. */
+ * fall slightly outside [0, 1]. `own` of more rows than are kept is partly a sample: it moves the
+ * value by less than a tenth of its sampling error, or by .001 where the value is 0 (test_cka.c).
+ * There is no exact sum: the outputs of a head never come as rows, and w^2 x y' would be one more p
+ * x C matrix. NaN unless n > 3, where no rows are kept (kept.h), and where the outputs do not vary.
+ */
 double measure_cka_debiased(const struct evidence *evidence)
 {
     const struct sums *sums = &evidence->sums;

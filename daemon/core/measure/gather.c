@@ -36,7 +36,7 @@ int gather_sums(struct evidence *evidence)
 
     if (rc < 0)
         return rc;
-    evidence->kept_sums = kept_sum(&evidence->kept, evidence->moments, sums->fourth);
+    evidence->kept_sums = kept_sum(&evidence->kept, evidence->moments, sums->t, sums->fourth);
     sums->weighting = isnan(evidence->kept_sums.weighting) ? 1 : evidence->kept_sums.weighting;
     return 0;
 }

@@ -1,7 +1,7 @@
 /* The values of a point. Each row of metric.h has one function here, which reads the evidence and
  * returns one number. Pure; any thread. gather.h fills the evidence, measure.c calls the functions.
  * measures.c holds those that only read a number, cka.c and ranks.c those with a formula. Tested
- * with its files by test_richness.c and test_spectrum.c. */
+ * with its files by test_richness.c, test_spectrum.c and test_cka.c. */
 #pragma once
 
 #include <stdbool.h>

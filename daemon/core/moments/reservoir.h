@@ -32,9 +32,9 @@
 #define RESERVOIR_RUNS 32
 /* Groups of rows that the jackknife leaves out. */
 #define RESERVOIR_GROUPS 32
-/* The longest rows. 64 are as good as all rows: with a t distribution of 3 degrees of freedom and
- * n = 4096 the de-biased D_LR strays by 0.019 with either, by 0.3 with a sample of 1024 rows alone.
- */
+/* The longest rows. 64 are as good as all rows: with a t distribution of 3 degrees of freedom, p =
+ * 64, C = 10, the de-biased D_LR (.549) strays by .014 with either, at n = 4096 and at 8192; with a
+ * sample of 1024 rows alone by .13 and .08 (100 draws). */
 #define RESERVOIR_LONGEST 64
 /* No place: the row is not taken. */
 #define RESERVOIR_NONE SIZE_MAX

@@ -92,7 +92,7 @@ static double overfit_of(struct window *w, struct kept_sums *sums)
     double sum;
 
     assert_int_equal(kept_init(&kept, &w->m), 0);
-    *sums = kept_sum(&kept, &w->m, fourth_of(&w->m));
+    *sums = kept_sum(&kept, &w->m, tiles_trace(&w->m.xx), fourth_of(&w->m));
     assert_int_equal(kept_overfit(&kept, &w->m, &w->outputs, &sum), 0);
     kept_release(&kept);
     return sum;
