@@ -42,16 +42,15 @@ static void fold_rows(const struct sample *s, struct moments *m, const double *w
 }
 
 struct way {
-    bool by_features;         /* from p x p products, however few the rows are */
-    const double *weights;    /* NULL: all 1 */
-    const struct head *head;  /* makes the outputs; NULL: they came as rows */
+    bool by_features;        /* from p x p products, however few the rows are */
+    const double *weights;   /* NULL: all 1 */
+    const struct head *head; /* makes the outputs; NULL: they came as rows */
 };
 
 static double measure(struct sample *s, const struct way *way)
 {
-    struct measure_plan plan = {.precision = {DTYPE_F64, DTYPE_F64},
-                                .projector.kind = PROJECTOR_SPAN,
-                                .head = way->head};
+    struct measure_plan plan = {
+        .precision = {DTYPE_F64, DTYPE_F64}, .projector.kind = PROJECTOR_SPAN, .head = way->head};
     struct spectrum *none;
     struct moments m;
     struct point point;
@@ -279,9 +278,10 @@ static void draw(const struct regime *regime, struct random *r, struct sample *s
     }
 }
 
-/* How far the sampled form is from that of all rows, and how far that is from its mean. A tenth adds
- * half a percent to the whole error. Where the outputs know nothing of the features the value is 0,
- * and where they have a heavy tail of their own that the sample misses, a thousandth is lost. */
+/* How far the sampled form is from that of all rows, and how far that is from its mean. A tenth
+ * adds half a percent to the whole error. Where the outputs know nothing of the features the value
+ * is 0, and where they have a heavy tail of their own that the sample misses, a thousandth is lost.
+ */
 static void check_sampled(const struct regime *regime, size_t n)
 {
     struct spread all = {0}, off = {0};
