@@ -13,6 +13,8 @@
 #define RESERVOIR_MIN_ROWS 256
 /* Rows older than 5 half-lives make 3 % of the weight. */
 #define HALF_LIVES 5
+/* With runs of 8 rows this is a window of 2^40, which no trainer fills. */
+#define STRIDE_MAX (UINT64_C(1) << 32)
 
 static size_t run_rows_for(size_t p, size_t w)
 {
@@ -36,15 +38,20 @@ double reservoir_size_bytes(size_t p, size_t w)
            ((double)p + (double)w + 1);
 }
 
-/* Runs further back would hold rows without weight. */
-static void shorten_runs(struct reservoir *reservoir)
+/* Runs further back would hold rows without weight: the least stride with which they reach over the
+ * half-lives, and then the shortest runs. */
+static void limit_reach(struct reservoir *reservoir)
 {
-    double reach = ceil(HALF_LIVES * reservoir->half_life_rows / RESERVOIR_RUNS);
+    double reach = HALF_LIVES * reservoir->half_life_rows / RESERVOIR_RUNS, rows;
 
-    if (reach < 2)
+    while (reservoir->stride_max < STRIDE_MAX &&
+           (double)(reservoir->run_rows * reservoir->stride_max) < reach)
+        reservoir->stride_max *= 2;
+    rows = ceil(reach / (double)reservoir->stride_max);
+    if (rows < 2)
         reservoir->run_rows = 2;
-    else if (reach < (double)reservoir->run_rows)
-        reservoir->run_rows = (size_t)reach;
+    else if (rows < (double)reservoir->run_rows)
+        reservoir->run_rows = (size_t)rows;
 }
 
 struct reservoir *reservoir_new(size_t p, size_t w, double half_life_rows)
@@ -59,8 +66,9 @@ struct reservoir *reservoir_new(size_t p, size_t w, double half_life_rows)
     reservoir->w = w;
     reservoir->half_life_rows = half_life_rows;
     reservoir->run_rows = run_rows_for(p, w);
+    reservoir->stride_max = half_life_rows > 0 ? 1 : STRIDE_MAX;
     if (half_life_rows > 0)
-        shorten_runs(reservoir);
+        limit_reach(reservoir);
     rows = reservoir_capacity(reservoir) + RESERVOIR_LONGEST;
     reservoir->x = malloc(rows * p * sizeof(double));
     reservoir->y = malloc(rows * w * sizeof(double));
@@ -90,9 +98,7 @@ size_t reservoir_capacity(const struct reservoir *reservoir)
 
 void reservoir_reset(struct reservoir *reservoir)
 {
-    double reach = HALF_LIVES * reservoir->half_life_rows / (double)reservoir_capacity(reservoir);
-
-    reservoir->stride = reach > 1 ? (uint64_t)ceil(reach) : 1;
+    reservoir->stride = 1;
     reservoir->n_seen = 0;
     reservoir->broken = false;
     reservoir->n_longest = 0;
@@ -116,12 +122,9 @@ static uint64_t half_that_stays(uint64_t stride, uint64_t block)
     return mix(stride, block) >> 63;
 }
 
-/* The run that stays of a block of s runs. When rows are forgotten the stride never changes, and is
- * any number. */
+/* The run that stays of a block of s runs. */
 static uint64_t run_that_stays(const struct reservoir *reservoir, uint64_t block)
 {
-    if (reservoir->half_life_rows > 0)
-        return block * reservoir->stride + mix(reservoir->stride, block) % reservoir->stride;
     for (uint64_t stride = reservoir->stride; stride > 1; stride /= 2)
         block = 2 * block + half_that_stays(stride, block);
     return block;
@@ -131,8 +134,6 @@ static uint64_t run_that_stays(const struct reservoir *reservoir, uint64_t block
  * step or two. */
 static bool stays(const struct reservoir *reservoir, uint64_t run)
 {
-    if (reservoir->half_life_rows > 0)
-        return run_that_stays(reservoir, run / reservoir->stride) == run;
     for (uint64_t stride = 2; stride <= reservoir->stride; stride *= 2, run /= 2) {
         if (half_that_stays(stride, run / 2) != run % 2)
             return false;
@@ -162,7 +163,8 @@ void reservoir_make_room(struct reservoir *reservoir, size_t n)
     uint64_t last_run = (reservoir->n_seen + n - 1) / reservoir->run_rows;
 
     assert(n > 0);
-    while (reservoir->half_life_rows == 0 && last_run / reservoir->stride >= RESERVOIR_RUNS)
+    while (reservoir->stride < reservoir->stride_max &&
+           last_run / reservoir->stride >= RESERVOIR_RUNS)
         thin(reservoir);
 }
 

@@ -16,9 +16,9 @@
  * of a block of s has the same chance. Runs at equal distances would all have the same place in a
  * batch, and what is alike there (rows sorted by class) would seem to be alike everywhere.
  *
- * When rows are forgotten by a half-life it holds one run of each s of the last 32 s runs. Their
- * length and stride are such that they reach over 5 half-lives. Values are doubles, as read from
- * the wire.
+ * When rows are forgotten by a half-life the stride doubles until the runs reach over 5 half-lives,
+ * which their length is chosen for. From then on it holds one run of each s of the last 32 s runs.
+ * Values are doubles, as read from the wire.
  *
  * Behind these places are those of the longest rows of the window, by w |x|^2 about the moments'
  * shift, wherever they came: a sample may miss the few rows that make up a sum
@@ -43,7 +43,7 @@ struct reservoir {
     size_t p, w;
     size_t run_rows; /* L */
     double half_life_rows;
-    uint64_t stride;
+    uint64_t stride, stride_max;
     uint64_t n_seen;             /* rows of the window */
     bool broken;                 /* rows entered the window that were never seen here */
     size_t slot[RESERVOIR_RUNS]; /* of the run of the i-th block of s, modulo 32 */

@@ -219,6 +219,25 @@ static void rows_that_are_forgotten_leave_the_newest(void **state)
     }
 }
 
+/* A window that has not reached its half-lives yet is sampled as one that forgets nothing. */
+static void a_window_shorter_than_its_half_life_has_all_its_groups(void **state)
+{
+    static const double half_lives[] = {1000, 4096, 1e9, 1e300};
+    static const size_t windows[] = {100, 1000, 3000, 20000};
+
+    (void)state;
+    for (size_t h = 0; h < 4; h++) {
+        for (size_t i = 0; i < 4; i++) {
+            struct reservoir *k = reservoir_new(1, 1, half_lives[h]);
+
+            feed(k, 0, windows[i], 100);
+            assert_true(reservoir_has_all(k) == (windows[i] <= reservoir_capacity(k)));
+            assert_true(check_groups(k) >= RESERVOIR_GROUPS / 2);
+            reservoir_free(k);
+        }
+    }
+}
+
 static void a_new_window_begins_empty(void **state)
 {
     struct reservoir *k = reservoir_new(1, 1, 0);
@@ -274,6 +293,7 @@ int main(void)
         cmocka_unit_test(the_longest_rows_of_the_window_are_kept),
         cmocka_unit_test(the_longest_rows_are_forgotten_too),
         cmocka_unit_test(rows_that_are_forgotten_leave_the_newest),
+        cmocka_unit_test(a_window_shorter_than_its_half_life_has_all_its_groups),
         cmocka_unit_test(a_new_window_begins_empty),
         cmocka_unit_test(size_is_what_is_allocated),
         cmocka_unit_test(no_memory_leaks_nothing),
