@@ -153,10 +153,11 @@ struct richd_head {
     const void *triangle;   /* n_features rows, each from its diagonal on, one after the other */
     enum richd_dtype dtype; /* RICHD_F32 or RICHD_F64 */
     enum richd_dtype targets_dtype;
+    enum richd_dtype weights_dtype; /* of W, when it is coarser than R (RICHD_BF16); else NONE */
 };
 #define RICHD_HEAD                                                                                 \
     {                                                                                              \
-        sizeof(struct richd_head), NULL, 0, 0, 0, 0, NULL, RICHD_F32, RICHD_NONE                   \
+        sizeof(struct richd_head), NULL, 0, 0, 0, 0, NULL, RICHD_F32, RICHD_NONE, RICHD_NONE       \
     }
 
 /* Copies the triangle and queues it, in slices of at most 4 MiB; never blocks. Each checkpoint

@@ -111,7 +111,7 @@ static const struct {
                    BIT(DTYPE_NONE) | REAL},
     [WIRE_MOMENTS] = {"moments", REDUCED, REAL, BIT(DTYPE_NONE), BIT(DTYPE_NONE)},
     [WIRE_HEAD] = {"head", REDUCED, BIT(DTYPE_NONE), BIT(DTYPE_NONE) | REAL | LABEL,
-                   BIT(DTYPE_NONE)},
+                   BIT(DTYPE_NONE) | REAL},
 };
 
 static int check_dtypes(const struct wire_header *header, struct err *err)

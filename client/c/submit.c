@@ -234,7 +234,8 @@ static int read_head(const struct richd_head *given, struct richd_head *out,
                                    .n_outputs = out->n_outputs,
                                    .n_targets = out->n_targets,
                                    .features_dtype = (enum dtype)out->dtype,
-                                   .targets_dtype = (enum dtype)out->targets_dtype};
+                                   .targets_dtype = (enum dtype)out->targets_dtype,
+                                   .weights_dtype = (enum dtype)out->weights_dtype};
     rows = (struct offered_rows){.layer = out->layer, .header = *header};
     return check_rows(&rows, err);
 }

@@ -113,6 +113,8 @@ static void fill_head(struct head_slice *slice, const struct wire_batch *wire)
     slice->first = wire->header.first_row;
     slice->n = wire->header.n_rows;
     slice->dtype = wire->header.features_dtype;
+    slice->weights =
+        wire->header.weights_dtype == DTYPE_NONE ? slice->dtype : wire->header.weights_dtype;
     slice->values = wire->head.data;
 }
 

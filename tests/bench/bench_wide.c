@@ -112,7 +112,8 @@ static size_t take_head(struct head *h, const float *packed)
     struct err why;
 
     for (size_t row = 0; row < P; n_slices++) {
-        struct head_slice s = {.first = row, .dtype = DTYPE_F32, .values = packed};
+        struct head_slice s = {
+            .first = row, .dtype = DTYPE_F32, .weights = DTYPE_F32, .values = packed};
         size_t n_values = 0;
 
         while (row < P && (n_values + P - row) * sizeof *packed <= SLICE_BYTES) {

@@ -39,6 +39,15 @@ def test_lower_precision_is_decomposed_in_single(dtype):
     assert error <= 1e-6 * np.linalg.norm(exact, 2) ** 2
 
 
+def test_the_format_of_half_precision_weights_is_known():
+    w = weights(3, 2)
+    assert _head.weights_dtype_of(torch.from_numpy(w).bfloat16()) == _wire.DTYPE_BF16
+    assert _head.weights_dtype_of(torch.from_numpy(w).half()) == _wire.DTYPE_F16
+    assert _head.weights_dtype_of(w.astype(np.float16)) == _wire.DTYPE_F16
+    assert _head.weights_dtype_of(torch.from_numpy(w)) == _wire.DTYPE_NONE
+    assert _head.weights_dtype_of(w.tolist()) == _wire.DTYPE_NONE
+
+
 def test_weights_that_are_not_finite_are_refused():
     w = weights(20, 5)
     w[3, 2] = np.nan

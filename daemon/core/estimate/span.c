@@ -49,7 +49,8 @@ static int fill_basis(struct span *span, const struct projector *projector, cons
 static double rounding(const struct span *span, const struct moments *m, enum dtype sent,
                        double largest)
 {
-    double e = dtype_epsilon(sent), mean_sq = 0;
+    bool is_made = m->from_head && span->first < m->c;
+    double e = is_made ? 0 : dtype_epsilon(sent), mean_sq = 0;
 
     for (size_t j = 0; j < span->n_columns; j++) {
         double mean = m->mean_y[span->first + j];

@@ -13,6 +13,9 @@
  * columns. Without this term, outputs of rank 9 in half precision whose mean is ten times their
  * spread have rank 10.
  *
+ * Outputs that a head makes were never rounded (moments.h): there `sent` is the format of its
+ * weights, whose rounding the cut-off covers, and the second term is 0.
+ *
  * The directions that count are well separated from those below the cut-off, so X'Q is as accurate
  * as X'Y. Tested by test_span.c. */
 #pragma once

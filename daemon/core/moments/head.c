@@ -47,7 +47,6 @@ void head_free(struct head *head)
 void head_reset(struct head *head)
 {
     head->n_rows = 0;
-    head->dtype = DTYPE_NONE;
 }
 
 bool head_is_complete(const struct head *head)
@@ -87,8 +86,6 @@ int head_take(struct head *head, const struct head_slice *slice, struct err *why
         at += n * dtype_size(slice->dtype);
     }
     head->n_rows += slice->n;
-    if (dtype_epsilon(slice->dtype) > dtype_epsilon(head->dtype) || head->dtype == DTYPE_NONE)
-        head->dtype = slice->dtype;
     return 0;
 }
 
@@ -179,6 +176,7 @@ int head_outputs(const struct head *head, const struct moments *m, struct moment
     out->c = p;
     out->w = w;
     out->reservoir = NULL;
+    out->from_head = true;
     out->xy = malloc(p * w * sizeof *out->xy);
     out->yy = malloc(w * w * sizeof *out->yy);
     out->mean_y = malloc(w * sizeof *out->mean_y);

@@ -20,16 +20,16 @@
 
 struct head {
     size_t p;
-    size_t c;         /* outputs it stands for */
-    size_t n_rows;    /* of the triangle, from the first on, that are there */
-    enum dtype dtype; /* as it was sent */
-    double *r;        /* p x p, row-major, upper triangle; below it 0 */
+    size_t c;      /* outputs it stands for */
+    size_t n_rows; /* of the triangle, from the first on, that are there */
+    double *r;     /* p x p, row-major, upper triangle; below it 0 */
 };
 
 /* Rows first..first+n-1 of the triangle, each from the diagonal on, without gaps. Borrows. */
 struct head_slice {
     size_t first, n;
-    enum dtype dtype; /* DTYPE_F32 or DTYPE_F64 */
+    enum dtype dtype;   /* DTYPE_F32 or DTYPE_F64 */
+    enum dtype weights; /* of the weights that it was made of: what they hide of their rank */
     const void *values;
 };
 

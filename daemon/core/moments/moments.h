@@ -72,6 +72,7 @@ struct moments {
     double *sum_sx;              /* p */
     struct reservoir *reservoir; /* some of the rows; borrowed, or NULL: none are kept */
     struct classes *classes;     /* sums by label; borrowed, or NULL: the rows have no labels */
+    bool from_head;              /* the outputs are what a head makes: no format has rounded them */
     bool by_rows;  /* xx is not made: fewer rows than features, all in the reservoir */
     bool may_wait; /* the next window may begin by_rows, because the last one was short */
 };

@@ -202,7 +202,7 @@ static void note_entered(struct layer *layer, const struct batch *batch)
     struct precision *precision = &layer->precision;
 
     if (batch->kind == BATCH_HEAD) {
-        precision->outputs = coarser(precision->outputs, batch->head.dtype);
+        precision->outputs = coarser(precision->outputs, batch->head.weights);
         return;
     }
     layer->is_inner |= batch->is_inner;

@@ -61,7 +61,7 @@ _DTYPE_FIELDS = ("features_dtype", "outputs_dtype", "targets_dtype", "weights_dt
 _DTYPES = {
     KIND_ROWS: (REAL_DTYPES, (*_NONE, *REAL_DTYPES), _TARGETS, (*_NONE, *REAL_DTYPES)),
     KIND_MOMENTS: (_REDUCED, REAL_DTYPES, _NONE, _NONE),
-    KIND_HEAD: (_REDUCED, _NONE, _TARGETS, _NONE),
+    KIND_HEAD: (_REDUCED, _NONE, _TARGETS, (*_NONE, *REAL_DTYPES)),
 }
 
 

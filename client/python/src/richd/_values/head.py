@@ -75,6 +75,12 @@ def dtype_of(r: np.ndarray) -> int:
     return _wire.DTYPE_F64 if r.dtype == np.float64 else _wire.DTYPE_F32
 
 
+def weights_dtype_of(weight: Any) -> int:
+    """The wire's code of half-precision weights; 0 of others, which the triangle's values tell."""
+    name = str(getattr(weight, "dtype", "")).removeprefix("torch.")
+    return {"bfloat16": _wire.DTYPE_BF16, "float16": _wire.DTYPE_F16}.get(name, _wire.DTYPE_NONE)
+
+
 def _triangle_torch(torch: Any, weight: Any) -> np.ndarray:
     weight = weight.detach()
     dtype = torch.float64 if weight.dtype == torch.float64 else torch.float32

@@ -193,7 +193,11 @@ class Intake:
             self._heads.clear()
         for layer, head in heads.items():
             r = _head.triangle(head.weight)
-            fields = {**head.fields, "features_dtype": _head.dtype_of(r)}
+            fields = {
+                **head.fields,
+                "features_dtype": _head.dtype_of(r),
+                "weights_dtype": _head.weights_dtype_of(head.weight),
+            }
             self._put_slices(layer, step, fields, _head.slices(r, BATCH_BYTES_MAX))
 
     def _put_slices(

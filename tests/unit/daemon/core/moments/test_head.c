@@ -152,7 +152,7 @@ static double *pack(const struct wide *s, size_t first, size_t n)
 static int take(struct wide *s, size_t first, size_t n, struct err *why)
 {
     double *values = pack(s, first, n);
-    int rc = head_take(s->head, &(struct head_slice){first, n, DTYPE_F64, values}, why);
+    int rc = head_take(s->head, &(struct head_slice){first, n, DTYPE_F64, DTYPE_F64, values}, why);
 
     free(values);
     return rc;
@@ -388,6 +388,45 @@ static void running_out_of_memory_is_reported_at_every_step(void **state)
     wide_release(&s);
 }
 
+/* Weights whose last column is a sum of others, as the format keeps it: of one direction less, but
+ * for the rounding. What the features' mean makes of it is a constant. */
+static void rounded_weights_have_the_rank_that_they_were_made_with(void **state)
+{
+    static const enum dtype formats[] = {DTYPE_F16, DTYPE_BF16};
+    enum { RANK = 9 };
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        struct measure_plan plan = {.precision = {DTYPE_F64, formats[i / 2], DTYPE_NONE},
+                                    .projector = parts[0].core};
+        struct wide s;
+        struct spectrum *none;
+        struct point out;
+        char code[8];
+
+        wide_init(&s, 400, RANK + 1, 64, NULL, 0);
+        for (size_t k = 0; k < s.c; k++) {
+            double *w = s.w + k * s.p;
+
+            w[RANK] = w[0] + w[1] - w[2];
+            for (size_t j = 0; j < s.p; j++)
+                w[j] = encode_value(formats[i / 2], w[j], code);
+        }
+        make_triangle(&s);
+        take_whole(&s);
+        for (size_t j = 0; j < s.p && i % 2; j++)
+            s.bare.mean_x[j] += 1000;
+        assert_int_equal(moments_make_xx(&s.bare), 0);
+        plan.head = s.head;
+        assert_int_equal(measure_point(&s.bare, &plan, &out, &none), 0);
+        assert_int_equal(out.rank, RANK);
+        plan.precision.outputs = DTYPE_F64;
+        assert_int_equal(measure_point(&s.bare, &plan, &out, &none), 0);
+        assert_int_equal(out.rank, RANK + 1);
+        wide_release(&s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -399,6 +438,7 @@ int main(void)
         cmocka_unit_test(slices_make_the_same_head),
         cmocka_unit_test(a_head_with_a_gap_is_refused_and_forgotten),
         cmocka_unit_test(without_its_head_a_layer_has_features_alone),
+        cmocka_unit_test(rounded_weights_have_the_rank_that_they_were_made_with),
         cmocka_unit_test(running_out_of_memory_is_reported_at_every_step),
     };
 

@@ -273,7 +273,7 @@ static struct batch *slice(size_t first, size_t n)
     struct batch *batch = bare_rows(0);
 
     batch->kind = BATCH_HEAD;
-    batch->head = (struct head_slice){first, n, DTYPE_F64, triangle + at[first]};
+    batch->head = (struct head_slice){first, n, DTYPE_F64, DTYPE_BF16, triangle + at[first]};
     return batch;
 }
 
@@ -333,6 +333,7 @@ static void a_slice_out_of_turn_is_refused_and_leaves_no_head(void **state)
     push_mark(fixture, &mark, &point);
     run(fixture, layer_start(fixture->layer)); /* the rows */
     run(fixture, layer_start(fixture->layer)); /* the first slice */
+    assert_int_equal(fixture->layer->precision.outputs, DTYPE_BF16);
     assert_int_equal(fixture->layer->head->n_rows, 1);
     run(fixture, layer_start(fixture->layer)); /* the mark */
     assert_int_equal(fixture->layer->head->n_rows, 0);

@@ -532,7 +532,7 @@ static void a_head_is_no_row_that_could_be_missing(void **state)
 
     rows->batch.outputs_from_head = head->batch.outputs_from_head = true;
     head->batch.kind = BATCH_HEAD;
-    head->batch.head = (struct head_slice){0, P, DTYPE_F64, values};
+    head->batch.head = (struct head_slice){0, P, DTYPE_F64, DTYPE_F64, values};
     bench_send(bench, 1, rows, 1, 0);
     bench_send(bench, 1, head, 2, 20);
     bench_step(bench, &event, 1);
