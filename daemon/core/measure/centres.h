@@ -26,7 +26,8 @@ void centres_read(const struct centres *, size_t c, double *out);
 /* E |x - mu_c|^2 over the rows of the class, never negative. */
 double centres_variance(const struct centres *, size_t c);
 
-/* tr(S_W S_B^+) / C in `out`: from C x C products, for at most p classes, or from p x p ones, for
- * more; both need memory for several such matrices. NaN when all means are the same. Returns 0,
- * -ENOMEM, or -EDOM when LAPACK fails. */
-int centres_nc1(const struct centres *, double *out);
+/* tr(S_W S_B^+) / C in `out`, and tr S tr(S_B^+) / (r C) with r the rank of S_B, of which it is a
+ * part, in `whole`: from C x C products, for at most p classes, or from p x p ones, for more; both
+ * need memory for several such matrices. NaN when all means are the same. Returns 0, -ENOMEM, or
+ * -EDOM when LAPACK fails. */
+int centres_nc1(const struct centres *, double *out, double *whole);

@@ -7,16 +7,26 @@
 
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/core/measure/centres.h"
+#include "daemon/core/measure/floor.h"
 
-static double quotient(const struct centres *centres)
+/* A value that is a part of `whole` by a difference of sums, or NaN where that is rounding. */
+static double resolved(double value, double whole, enum dtype features, struct collapse *out)
 {
-    double within = tiles_trace(&centres->m->xx) / centres->m->weight, between = 0;
+    if (!(value <= floor_trace(features, whole)))
+        return value;
+    out->is_below_floor = true;
+    return (double)NAN;
+}
+
+static double quotient(const struct centres *centres, enum dtype features, struct collapse *out)
+{
+    double total = tiles_trace(&centres->m->xx) / centres->m->weight, within = total, between = 0;
 
     for (size_t c = 0; c < centres->n; c++) {
         within -= centres->share[c] * centres->spread[c];
         between += centres->square[c] / (double)centres->n;
     }
-    return between > 0 ? fmax(within, 0) / between : (double)NAN;
+    return between > 0 ? resolved(within, total, features, out) / between : (double)NAN;
 }
 
 static double norm_cv(const struct centres *centres)
@@ -155,19 +165,24 @@ static uint64_t fewest_rows(const struct centres *centres)
     return fewest;
 }
 
-static int measure(const struct centres *centres, bool at_any_cost, struct collapse *out)
+static int measure(const struct centres *centres, enum dtype features, bool at_any_cost,
+                   struct collapse *out)
 {
+    double whole;
     int rc;
 
-    out->nc1_quotient = quotient(centres);
+    out->nc1_quotient = quotient(centres, features, out);
     out->nc2_norm_cv = norm_cv(centres);
     rc = measure_pairs(centres, out);
     if (rc == 0 && (at_any_cost || is_cheap(centres)))
-        rc = centres_nc1(centres, &out->nc1);
+        rc = centres_nc1(centres, &out->nc1, &whole);
+    if (rc == 0 && !isnan(out->nc1))
+        out->nc1 = resolved(out->nc1, whole, features, out);
     return rc;
 }
 
-int collapse_measure(const struct moments *m, bool at_any_cost, struct collapse *out)
+int collapse_measure(const struct moments *m, enum dtype features, bool at_any_cost,
+                     struct collapse *out)
 {
     const double none = (double)NAN;
     struct centres centres;
@@ -186,7 +201,7 @@ int collapse_measure(const struct moments *m, bool at_any_cost, struct collapse 
                              .etf_error = none,
                              .cdnv = none};
     if (centres.n >= 2)
-        rc = measure(&centres, at_any_cost, out);
+        rc = measure(&centres, features, at_any_cost, out);
     centres_release(&centres);
     return rc;
 }

@@ -20,8 +20,9 @@
  * over the rows of c: class-distance-normalised variance (Galanti, Gyorgy and Hutter 2022, arXiv
  * 2112.15121)
  *
- * S_W is a difference. Where classes have collapsed, nc1 is the rounding of the moments: about 1e-8
- * for f32 rows and 1e-15 for f64, times tr(S S_B^+)/C. A result below 0 becomes 0.
+ * S_W is a difference. Where classes have collapsed, it is the rounding of the moments: tr S_W
+ * below the floor of tr S, and nc1 below that of tr S tr(S_B^+) / (r C), r the rank of S_B,, are
+ * null (floor.h).
  *
  * All but nc1 cost p C operations and p C_0^2 for the pairs of at most C_0 classes: of more, an
  * even sample of so many stands for the pairs of all (COLLAPSE_PAIRED).
@@ -42,13 +43,16 @@
 #define COLLAPSE_PAIRED 2048
 
 struct collapse {
-    uint32_t n_classes; /* C: that occurred; below 2 nothing is defined */
-    uint32_t n_missing; /* declared, but without a row: left out */
-    uint64_t rows_min;  /* of the class that has the fewest; 0: no class occurred */
+    uint32_t n_classes;  /* C: that occurred; below 2 nothing is defined */
+    uint32_t n_missing;  /* declared, but without a row: left out */
+    uint64_t rows_min;   /* of the class that has the fewest; 0: no class occurred */
+    bool is_below_floor; /* nc1 or nc1_quotient is NaN for this */
     double nc1, nc1_quotient, nc2_norm_cv, nc2_angle, etf_error, cdnv; /* NaN: not defined, or not
                                                                           computed */
 };
 
-/* The moments have classes that are not lost. Beyond COLLAPSE_CHEAP nc1 is computed only
- * `at_any_cost`. Returns 0, -ENOMEM, or -EDOM when LAPACK fails. */
-int collapse_measure(const struct moments *, bool at_any_cost, struct collapse *out);
+/* The moments have classes that are not lost; `features` is the coarsest format of their rows.
+ * Beyond COLLAPSE_CHEAP nc1 is computed only `at_any_cost`. Returns 0, -ENOMEM, or -EDOM when
+ * LAPACK fails. */
+int collapse_measure(const struct moments *, enum dtype features, bool at_any_cost,
+                     struct collapse *out);

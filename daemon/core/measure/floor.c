@@ -9,5 +9,5 @@ double floor_eigenvalue(enum dtype features, size_t p, double trace)
 
 double floor_trace(enum dtype features, double trace)
 {
-    return (features == DTYPE_F64 ? 1e-15 : 1e-7) * trace;
+    return (features == DTYPE_F64 ? 4e-15 : 1e-7) * trace;
 }

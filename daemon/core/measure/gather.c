@@ -67,11 +67,14 @@ int gather_collapse(struct evidence *evidence, const struct measure_plan *plan,
         *flags |= FLAG_CLASSES_LOST;
         return 0;
     }
-    rc = collapse_measure(evidence->moments, plan->spectrum.wanted, collapse);
+    rc = collapse_measure(evidence->moments, plan->precision.features, plan->spectrum.wanted,
+                          collapse);
     if (rc < 0)
         return flags_catch_not_converged(rc, flags);
     if (collapse->n_missing > 0)
         *flags |= FLAG_CLASSES_MISSING;
+    if (collapse->is_below_floor)
+        *flags |= FLAG_BELOW_FLOOR;
     evidence->collapse = collapse;
     return 0;
 }

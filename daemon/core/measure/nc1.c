@@ -30,6 +30,12 @@ static size_t count_directions(const struct centres *centres, size_t n, const do
     return r;
 }
 
+/* tr S / r, in which the rounding of u_k'S u_k is measured: it knows no direction. */
+static double mean_variance(const struct centres *centres, size_t r)
+{
+    return tiles_trace(&centres->m->xx) / centres->m->weight / (double)r;
+}
+
 /* ---- few classes --------------------------------------------------------------------------- */
 
 /* M, p x n. `mean` is scratch of p. */
@@ -58,7 +64,7 @@ static double within_along(const struct centres *centres, const double *v, const
 
 /* `v` holds the eigenvectors as rows, ascending; `work` p x n twice. */
 static double sum_few(const struct centres *centres, const double *matrix, const double *residual,
-                      const double *v, const double *l, double *work)
+                      const double *v, const double *l, double *work, double *whole)
 {
     size_t p = centres->p, n = centres->n, r = count_directions(centres, n, l);
     const double *top = v + (n - r) * n;
@@ -71,12 +77,13 @@ static double sum_few(const struct centres *centres, const double *matrix, const
     for (size_t i = 0; i < r; i++) {
         double total = linalg_dot_strided(p, mv + i, r, smv + i, r) / centres->m->weight;
 
+        *whole += mean_variance(centres, r) / l[n - r + i];
         sum += within_along(centres, top + i * n, residual, l[n - r + i], total);
     }
     return sum;
 }
 
-static int from_few(const struct centres *centres, double *out)
+static int from_few(const struct centres *centres, double *out, double *whole)
 {
     size_t p = centres->p, n = centres->n;
     double *matrix = calloc(3 * p * n + n * n + 2 * n, sizeof *matrix);
@@ -90,7 +97,7 @@ static int from_few(const struct centres *centres, double *out)
     linalg_gram_f64(p, n, matrix, n, 0, v, n);
     rc = linalg_eigh(n, v, l);
     if (rc == 0)
-        *out = sum_few(centres, matrix, residual, v, l, work);
+        *out = sum_few(centres, matrix, residual, v, l, work, whole);
     free(matrix);
     return rc;
 }
@@ -121,7 +128,7 @@ static void sum_products(const struct centres *centres, double *between, double 
 
 /* `v` holds the eigenvectors of M M' as rows, ascending; `columns` and `product` are p x p. */
 static double sum_many(const struct centres *centres, const double *v, const double *l,
-                       const double *weighted, double *columns, double *product)
+                       const double *weighted, double *columns, double *product, double *whole)
 {
     size_t p = centres->p, r = count_directions(centres, p, l);
     double sum = 0;
@@ -136,12 +143,14 @@ static double sum_many(const struct centres *centres, const double *v, const dou
     for (size_t i = 0; i < p * r; i++)
         product[i] /= -centres->m->weight;
     linalg_add_symmetric_product_f64(p, r, weighted, p, columns, r, product, r);
-    for (size_t k = 0; k < r; k++)
+    for (size_t k = 0; k < r; k++) {
         sum += fmax(-linalg_dot_strided(p, columns + k, r, product + k, r), 0) / l[p - r + k];
+        *whole += mean_variance(centres, r) / l[p - r + k];
+    }
     return sum;
 }
 
-static int from_many(const struct centres *centres, double *out)
+static int from_many(const struct centres *centres, double *out, double *whole)
 {
     size_t p = centres->p;
     double *between = malloc((4 * p * p + 2 * CHUNK_CLASSES * p + p) * sizeof *between);
@@ -154,12 +163,14 @@ static int from_many(const struct centres *centres, double *out)
     sum_products(centres, between, weighted, rows);
     rc = linalg_eigh(p, between, l);
     if (rc == 0)
-        *out = sum_many(centres, between, l, weighted, columns, product);
+        *out = sum_many(centres, between, l, weighted, columns, product, whole);
     free(between);
     return rc;
 }
 
-int centres_nc1(const struct centres *centres, double *out)
+int centres_nc1(const struct centres *centres, double *out, double *whole)
 {
-    return centres->n <= centres->p ? from_few(centres, out) : from_many(centres, out);
+    *whole = 0;
+    return centres->n <= centres->p ? from_few(centres, out, whole)
+                                    : from_many(centres, out, whole);
 }

@@ -25,6 +25,7 @@ struct world {
     size_t n, p, k;
     double *x, *y, *weights;
     int32_t *labels;
+    enum dtype format; /* of x */
     struct moments m;
     struct point point;
     struct spectrum *spectrum;
@@ -36,7 +37,7 @@ static void draw(struct world *w, uint64_t seed, size_t n, size_t p, size_t k)
     struct random rng;
     double *mean = must_alloc(k * p * sizeof *mean);
 
-    *w = (struct world){.n = n, .p = p, .k = k};
+    *w = (struct world){.n = n, .p = p, .k = k, .format = DTYPE_F64};
     w->x = must_alloc(n * p * sizeof(double));
     w->y = must_alloc(n * sizeof(double));
     w->weights = must_alloc(n * sizeof(double));
@@ -64,7 +65,7 @@ static void fold(struct world *w, size_t k, size_t room, size_t batch, double ha
                         .features = w->x,
                         .outputs = w->y,
                         .targets = w->labels,
-                        .features_dtype = DTYPE_F64,
+                        .features_dtype = w->format,
                         .outputs_dtype = DTYPE_F64,
                         .targets_dtype = DTYPE_I32};
 
@@ -80,7 +81,7 @@ static void fold(struct world *w, size_t k, size_t room, size_t batch, double ha
 
 static int measure_it(struct world *w, bool with_spectrum)
 {
-    struct measure_plan plan = {.precision = {DTYPE_F64, DTYPE_F64, DTYPE_I32},
+    struct measure_plan plan = {.precision = {w->format, DTYPE_F64, DTYPE_I32},
                                 .projector.kind = PROJECTOR_SPAN,
                                 .spectrum = {.wanted = with_spectrum}};
 
@@ -207,6 +208,69 @@ static void without_room_for_the_classes_the_rest_is_measured(void **state)
     release(&w);
 }
 
+/* Classes of one point each, and of a small cloud about it. */
+static void make_clouds(struct world *w, double size)
+{
+    struct random rng;
+    double *mean = must_alloc(w->k * w->p * sizeof *mean);
+
+    random_seed(&rng, w->n + w->p);
+    random_fill_gaussian(&rng, w->k * w->p, mean);
+    for (size_t i = 0; i < w->n * w->p; i++)
+        w->x[i] = mean[(size_t)w->labels[i / w->p] * w->p + i % w->p] +
+                  (size > 0 ? size * random_gaussian(&rng) : 0);
+    free(mean);
+}
+
+static void to_single(struct world *w)
+{
+    float *narrow = (float *)w->x;
+
+    for (size_t i = 0; i < w->n * w->p; i++)
+        narrow[i] = (float)w->x[i];
+}
+
+struct collapse_case {
+    size_t n, p, k;
+    enum dtype format;
+    double size;
+    bool is_seen;
+};
+
+/* What single precision resolves is 1e-7 of the variance, 3e-4 of the spread. */
+static void collapse_below_the_floor_is_no_value(void **state)
+{
+    static const struct collapse_case cases[] = {
+        {200, 16, 10, DTYPE_F32, 0, false},    {200, 16, 40, DTYPE_F32, 0, false},
+        {2000, 128, 10, DTYPE_F32, 0, false},  {2000, 128, 10, DTYPE_F32, 1e-4, false},
+        {2000, 16, 10, DTYPE_F32, 1e-3, true}, {2000, 128, 200, DTYPE_F32, 1e-3, true},
+        {200, 16, 10, DTYPE_F64, 0, false},    {2000, 128, 200, DTYPE_F64, 0, false},
+        {2000, 128, 10, DTYPE_F64, 1e-6, true}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct collapse_case *c = &cases[i];
+        double expected = c->size * c->size, got;
+        struct world w;
+
+        draw(&w, i, c->n, c->p, c->k);
+        make_clouds(&w, c->size);
+        w.format = c->format;
+        if (c->format == DTYPE_F32)
+            to_single(&w);
+        fold(&w, w.k, w.k, 512, 0);
+        assert_int_equal(measure_it(&w, false), 0);
+        got = w.point.value[METRIC_NC1_QUOTIENT];
+        printf("%s, p %zu, %zu classes: %g for %g\n", dtype_name(c->format), c->p, c->k, got,
+               expected);
+        assert_int_equal(isnan(got), !c->is_seen);
+        assert_int_equal(isnan(w.point.value[METRIC_NC1]), !c->is_seen);
+        assert_int_equal(!!(w.point.flags & FLAG_BELOW_FLOOR), !c->is_seen);
+        assert_true(!c->is_seen || fabs(got / expected - 1) <= 0.2);
+        release(&w);
+    }
+}
+
 static void a_lack_of_memory_makes_no_point(void **state)
 {
     static const size_t classes[] = {5, 40};
@@ -236,6 +300,7 @@ int main(void)
         cmocka_unit_test(exponential_windows_are_the_reference_of_weighted_rows),
         cmocka_unit_test(a_vocabulary_costs_the_classes_that_occur),
         cmocka_unit_test(without_room_for_the_classes_the_rest_is_measured),
+        cmocka_unit_test(collapse_below_the_floor_is_no_value),
         cmocka_unit_test(a_lack_of_memory_makes_no_point),
     };
 
