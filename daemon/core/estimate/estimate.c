@@ -3,9 +3,16 @@
 #include <assert.h>
 #include <math.h>
 
-/* Products of single precision are right to 1e-7 of ||X'X||, so q may exceed sqrt(r f) by that. A
+/* Products of single precision are right to 1e-7 of ||X'X||, so a share may leave [0, 1] by that. A
  * larger excess is none of ours: reduced sums that do not belong together. */
 #define ROUNDING 1e-5
+
+double estimate_share(double value)
+{
+    double share = value < 0 ? 0 : value > 1 ? 1 : value;
+
+    return fabs(value - share) < ROUNDING ? share : (double)NAN;
+}
 
 double estimate_n_rows(const struct sums *s)
 {
@@ -85,9 +92,7 @@ double estimate_pr(const struct sums *sums)
 /* 1 - q / sqrt(norm_sq f), which Cauchy and Schwarz keep in [0, 1]. */
 static double plain_of(const struct sums *s, double norm_sq)
 {
-    double d = 1 - s->q / sqrt(norm_sq * s->f);
-
-    return d >= 0 ? d : d > -ROUNDING ? 0 : (double)NAN;
+    return estimate_share(1 - s->q / sqrt(norm_sq * s->f));
 }
 
 struct estimate estimate_richness(const struct sums *sums, double r)

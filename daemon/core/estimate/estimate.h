@@ -43,6 +43,10 @@ double estimate_n_rows(const struct sums *);
  * 2/PR for Gaussian rows; n over it is the number of equal rows that the rows count as. */
 double estimate_spread(const struct sums *);
 
+/* A value that Cauchy and Schwarz keep in [0, 1], without the rounding that leads out of it; NaN
+ * for one further out, which sums give that contradict each other. */
+double estimate_share(double value);
+
 /* The de-biased PR alone, for t above 0: the features' own. */
 double estimate_pr(const struct sums *);
 

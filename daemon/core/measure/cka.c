@@ -32,7 +32,9 @@ double measure_cka_linear(const struct evidence *evidence)
 {
     struct products products = products_of(evidence->moments);
 
-    return products.yy > 0 ? products.xy / sqrt(evidence->sums.f * products.yy) : (double)NAN;
+    if (products.yy == 0)
+        return (double)NAN;
+    return estimate_share(products.xy / sqrt(evidence->sums.f * products.yy));
 }
 
 /* n(n-3) HSIC_1 (Song et al. 2012) of two linear kernels whose means are removed: without what the

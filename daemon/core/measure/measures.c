@@ -67,7 +67,7 @@ double measure_d_white(const struct evidence *evidence)
 /* The share of the features' variance that the outputs use: ||Q'X||_F^2 / ||X||_F^2. */
 double measure_u(const struct evidence *evidence)
 {
-    return evidence->sums.q / evidence->sums.t;
+    return estimate_share(evidence->sums.q / evidence->sums.t);
 }
 
 /* The participation ratio of the features' eigenvalues: (tr S)^2 / tr S^2 with S = X'X. */

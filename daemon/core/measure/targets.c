@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/core/estimate/estimate.h"
 #include "daemon/core/estimate/span.h"
 #include "daemon/core/matrix/linalg.h"
 
@@ -102,8 +103,8 @@ static int measure_classes(const struct moments *m, double features, struct targ
     out->energy = 1 - totals.squares;
     if (totals.n < 2)
         return 0;
-    out->d_target = 1 - totals.inside / sqrt((double)(totals.n - 1) * features);
-    out->target_alignment = totals.cross / (m->weight * sqrt(features * norm_sq));
+    out->d_target = estimate_share(1 - totals.inside / sqrt((double)(totals.n - 1) * features));
+    out->target_alignment = estimate_share(totals.cross / (m->weight * sqrt(features * norm_sq)));
     return 0;
 }
 
@@ -153,7 +154,7 @@ static int span_values(const struct moments *m, enum dtype sent, double features
     if (rc == 0)
         rc = span_variation(&span, m, &q);
     if (rc == 0 && span.rank > 0)
-        *d_target = 1 - q / sqrt((double)span.rank * features);
+        *d_target = estimate_share(1 - q / sqrt((double)span.rank * features));
     span_release(&span);
     return rc;
 }
@@ -167,7 +168,7 @@ static int measure_values(const struct moments *m, enum dtype sent, double featu
     for (size_t i = m->c; i < m->w; i++)
         out->energy += m->yy[i * (m->w + 1)] / m->weight;
     if (norm_sq > 0)
-        out->target_alignment = cross_values(m) / sqrt(features * norm_sq);
+        out->target_alignment = estimate_share(cross_values(m) / sqrt(features * norm_sq));
     if (!at_any_cost && p * k * k + 10 * k * k * k > TARGETS_CHEAP)
         return 0;
     return span_values(m, sent, features, &out->d_target);

@@ -267,6 +267,30 @@ static void f64_magnitudes_beyond_range_give_null_not_a_number(void **state)
     }
 }
 
+/* Each feature is the output, up to scale: all of these are at an end of [0, 1], and rounding of
+ * single precision may not lead out of it. */
+static void shares_at_their_ends_stay_in_range(void **state)
+{
+    struct random random = {.state = 77};
+
+    (void)state;
+    for (size_t n = 2; n < 60; n++) {
+        struct sample s;
+        struct point got;
+
+        sample_init(&s, n, 1 + n % 7, 1);
+        sample_fill(&s, &random, 1, 0);
+        for (size_t i = 0; i < s.n * s.p; i++)
+            s.x[i] = (double)(float)s.y[i / s.p] * (double)(1 + i % s.p);
+        sample_encode(&s, DTYPE_F32, DTYPE_F32);
+        got = sample_point(&s, 100);
+        assert_true(got.value[METRIC_U] <= 1 && got.value[METRIC_U] > 1 - 1e-6);
+        assert_true(got.value[METRIC_CKA_LINEAR] <= 1 && got.value[METRIC_CKA_LINEAR] > 1 - 1e-6);
+        assert_true(got.value[METRIC_D_LR] >= 0);
+        sample_release(&s);
+    }
+}
+
 static void denormals_and_minus_zero_are_numbers(void **state)
 {
     struct sample s;
@@ -1094,6 +1118,7 @@ int main(void)
         cmocka_unit_test(huge_and_tiny_magnitudes_are_the_reference),
         cmocka_unit_test(tiles_of_different_magnitude_are_the_reference),
         cmocka_unit_test(f64_magnitudes_beyond_range_give_null_not_a_number),
+        cmocka_unit_test(shares_at_their_ends_stay_in_range),
         cmocka_unit_test(denormals_and_minus_zero_are_numbers),
         cmocka_unit_test(duplicate_columns_are_the_reference),
         cmocka_unit_test(a_constant_feature_changes_nothing),
