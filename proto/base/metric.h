@@ -156,7 +156,15 @@ enum metric_needs {
     X(CCA_MEAN, cca_mean, "1", NEEDS_NOTHING,                                                      \
       "mean of the canonical correlations of the features and the outputs",                        \
       "1: each is a linear function of the other; two unrelated views of few rows are far from "   \
-      "0, about sqrt(p / n)")
+      "0, about sqrt(p / n)")                                                                      \
+    X(MODALITY_GAP, modality_gap, "1", NEEDS_NOTHING,                                              \
+      "distance of the views' means, features and outputs, rows of length 1 on average",           \
+      "0: both views have one centre; of as many outputs as features, and only where they share "  \
+      "a space, as in CLIP")                                                                       \
+    X(LIDAR, lidar, "1", NEEDS_LABELS,                                                             \
+      "LiDAR: effective rank of the class means, in units of the spread within classes",           \
+      "directions that tell the objects apart: labels that name the object of which rows are "     \
+      "views, at most one less than there are")
 
 #define METRICS_MEASURED(X)                                                                        \
     METRICS_RICHNESS(X)                                                                            \

@@ -31,3 +31,7 @@ double centres_variance(const struct centres *, size_t c);
  * need memory for several such matrices. NaN when all means are the same. Returns 0, -ENOMEM, or
  * -EDOM when LAPACK fails. */
 int centres_nc1(const struct centres *, double *out, double *whole);
+
+/* LiDAR of the class means (lidar.c), with memory for three p x p matrices. Returns as centres_nc1
+ * does; -EDOM also where rounding leaves S_W no variance. */
+int centres_lidar(const struct centres *, double *out);

@@ -7,6 +7,7 @@
 
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/core/measure/centres.h"
+#include "daemon/core/measure/factor.h"
 #include "daemon/core/measure/floor.h"
 
 /* A value that is a part of `whole` by a difference of sums, or NaN where that is rounding. */
@@ -153,6 +154,23 @@ static bool is_cheap(const struct centres *centres)
     return p * p * (n > p ? n + 10 * p : n) <= COLLAPSE_CHEAP;
 }
 
+static bool is_lidar_cheap(const struct centres *centres)
+{
+    double p = (double)centres->p, n = (double)centres->n, least = n < p ? n : p;
+
+    return factor_cost(centres->p, 2 * centres->n) + least * n * p + 10 * least * least * least <=
+           COLLAPSE_CHEAP;
+}
+
+/* S_W that is not positive is rounding. */
+static int measure_lidar(const struct centres *centres, struct collapse *out)
+{
+    int rc = centres_lidar(centres, &out->lidar);
+
+    out->is_below_floor |= rc == -EDOM;
+    return rc == -EDOM ? 0 : rc;
+}
+
 static uint64_t fewest_rows(const struct centres *centres)
 {
     uint64_t fewest = centres->n > 0 ? UINT64_MAX : 0;
@@ -178,6 +196,8 @@ static int measure(const struct centres *centres, enum dtype features, bool at_a
         rc = centres_nc1(centres, &out->nc1, &whole);
     if (rc == 0 && !isnan(out->nc1))
         out->nc1 = resolved(out->nc1, whole, features, out);
+    if (rc == 0 && !isnan(out->nc1_quotient) && (at_any_cost || is_lidar_cheap(centres)))
+        rc = measure_lidar(centres, out);
     return rc;
 }
 
@@ -199,7 +219,8 @@ int collapse_measure(const struct moments *m, enum dtype features, bool at_any_c
                              .nc2_norm_cv = none,
                              .nc2_angle = none,
                              .etf_error = none,
-                             .cdnv = none};
+                             .cdnv = none,
+                             .lidar = none};
     if (centres.n >= 2)
         rc = measure(&centres, features, at_any_cost, out);
     centres_release(&centres);

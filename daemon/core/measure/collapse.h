@@ -20,6 +20,8 @@
  * over the rows of c: class-distance-normalised variance (Galanti, Gyorgy and Hutter 2022, arXiv
  * 2112.15121)
  *
+ *     lidar        effective rank of S_W^-1/2 S_B S_W^-1/2 (lidar.c). Null where nc1_quotient is
+ *
  * S_W is a difference. Where classes have collapsed, it is the rounding of the moments: tr S_W
  * below the floor of tr S, and nc1 below that of tr S tr(S_B^+) / (r C), r the rank of S_B,, are
  * null (floor.h).
@@ -46,13 +48,13 @@ struct collapse {
     uint32_t n_classes;  /* C: that occurred; below 2 nothing is defined */
     uint32_t n_missing;  /* declared, but without a row: left out */
     uint64_t rows_min;   /* of the class that has the fewest; 0: no class occurred */
-    bool is_below_floor; /* nc1 or nc1_quotient is NaN for this */
-    double nc1, nc1_quotient, nc2_norm_cv, nc2_angle, etf_error, cdnv; /* NaN: not defined, or not
-                                                                          computed */
+    bool is_below_floor; /* one of the next is NaN for this */
+    double nc1, nc1_quotient, nc2_norm_cv, nc2_angle, etf_error, cdnv, lidar; /* NaN: not defined,
+                                                                          or not computed */
 };
 
 /* The moments have classes that are not lost; `features` is the coarsest format of their rows.
- * Beyond COLLAPSE_CHEAP nc1 is computed only `at_any_cost`. Returns 0, -ENOMEM, or -EDOM when
- * LAPACK fails. */
+ * Beyond COLLAPSE_CHEAP nc1 and lidar are computed only `at_any_cost`. Returns 0, -ENOMEM, or -EDOM
+ * when LAPACK fails. */
 int collapse_measure(const struct moments *, enum dtype features, bool at_any_cost,
                      struct collapse *out);

@@ -12,7 +12,7 @@ static void scale_both(size_t p, const double *scale, double *matrix)
     }
 }
 
-int factor_features(const struct moments *m, const double *scale, double ridge, double *factor)
+void factor_read(const struct moments *m, const double *scale, double *matrix)
 {
     size_t p = m->p;
 
@@ -20,14 +20,19 @@ int factor_features(const struct moments *m, const double *scale, double ridge, 
         struct tile t = tiles_at(&m->xx, k);
 
         for (size_t i = 0; i < t.n_rows; i++)
-            memcpy(factor + (t.row + i) * p + t.col, t.values + i * t.n_cols,
+            memcpy(matrix + (t.row + i) * p + t.col, t.values + i * t.n_cols,
                    t.n_cols * sizeof(double));
     }
     if (scale)
-        scale_both(p, scale, factor);
-    for (size_t i = 0; i < p; i++)
-        factor[i * (p + 1)] += ridge;
-    return linalg_cholesky(p, factor);
+        scale_both(p, scale, matrix);
+}
+
+int factor_features(const struct moments *m, const double *scale, double ridge, double *factor)
+{
+    factor_read(m, scale, factor);
+    for (size_t i = 0; i < m->p; i++)
+        factor[i * (m->p + 1)] += ridge;
+    return linalg_cholesky(m->p, factor);
 }
 
 double factor_cost(size_t p, size_t n_sides)

@@ -5,8 +5,11 @@
 
 #include "daemon/core/moments/moments.h"
 
-/* factor (p x p, upper triangle) = R with R'R = D X'X D + ridge I; `scale` holds the diagonal of D,
- * NULL: 1. Needs X'X. Returns 0, or -EDOM when that is not positive definite. */
+/* matrix (p x p, upper triangle) = D X'X D; `scale` holds the diagonal of D, NULL: 1. Needs X'X. */
+void factor_read(const struct moments *, const double *scale, double *matrix);
+
+/* factor (p x p, upper triangle) = R with R'R = D X'X D + ridge I. Returns 0, or -EDOM when that is
+ * not positive definite. */
 int factor_features(const struct moments *, const double *scale, double ridge, double *factor);
 
 /* Multiplications of one factor and its solutions for so many right sides. */

@@ -197,3 +197,13 @@ double measure_cca_mean(const struct evidence *evidence)
 {
     return evidence->views.cca_mean;
 }
+
+double measure_modality_gap(const struct evidence *evidence)
+{
+    return views_gap(evidence->moments, evidence->sums.t);
+}
+
+double measure_lidar(const struct evidence *evidence)
+{
+    return evidence->collapse->lidar;
+}

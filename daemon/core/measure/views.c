@@ -169,3 +169,18 @@ int views_measure(const struct moments *m, struct precision precision, double n,
     fit_release(&fit);
     return rc;
 }
+
+double views_gap(const struct moments *m, double t)
+{
+    double x = sqrt(t / m->weight + linalg_sum_squares(m->p, m->mean_x));
+    double y = sqrt(outputs_energy(m) / m->weight + linalg_sum_squares(m->c, m->mean_y)), sum = 0;
+
+    if (m->c != m->p || m->from_head)
+        return (double)NAN;
+    for (size_t i = 0; i < m->p; i++) {
+        double d = m->mean_x[i] / x - m->mean_y[i] / y;
+
+        sum += d * d;
+    }
+    return sqrt(sum);
+}

@@ -30,6 +30,12 @@
 #include "daemon/core/measure/spectrum.h"
 #include "daemon/core/moments/moments.h"
 
+/* Distance of the two views' means, |m / s_x - k / s_y| with s_x = sqrt(E|x|^2) and s_y =
+ * sqrt(E|y|^2): of rows of length 1 the modality gap of Liang et al. 2022 (arXiv 2203.02053). NaN
+ * unless there are as many outputs as features and they were sent. `t`: tr X'X, also of moments
+ * by_rows. */
+double views_gap(const struct moments *, double t);
+
 /* Multiplications that a quarter of a second of one core takes; beyond it `at_any_cost`. */
 #define VIEWS_CHEAP 4.3e9
 

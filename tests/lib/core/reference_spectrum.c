@@ -359,3 +359,68 @@ real reference_cca_mean(const struct reference_rows *r)
     free(v);
     return sum / (real)(rx < ry ? rx : ry);
 }
+
+real reference_modality_gap(const struct reference_rows *r)
+{
+    real *x = scaled(r, r->p, r->x, true), *y = scaled(r, r->p, r->y, true), sum = 0;
+    real xx = sqrtl(dot(r->n * r->p, x, x)), yy = sqrtl(dot(r->n * r->p, y, y));
+
+    for (size_t j = 0; j < r->p; j++) {
+        real d = 0;
+
+        for (size_t i = 0; i < r->n; i++)
+            d += sqrtl(weight(r, i) / total_weight(r)) *
+                 (x[i * r->p + j] / xx - y[i * r->p + j] / yy);
+        sum += d * d;
+    }
+    free(x);
+    free(y);
+    return sqrtl(sum);
+}
+
+/* Eigenvalues of A^-1/2 B A^-1/2: A = V diag(l) V', and of V'BV / sqrt(l l'). */
+static void quotient_values(size_t p, real *a, const real *b, real *out)
+{
+    real *l = new_reals(p), *v = new_reals(p * p), *c = new_reals(p * p), *u = new_reals(p * p);
+
+    eigen(p, a, l, v);
+    for (size_t k = 0; k < p; k++) {
+        for (size_t m = 0; m < p; m++) {
+            for (size_t i = 0; i < p; i++)
+                c[k * p + m] += v[k * p + i] * dot(p, b + i * p, v + m * p) / sqrtl(l[k] * l[m]);
+        }
+    }
+    eigen(p, c, out, u);
+    free(l);
+    free(v);
+    free(c);
+    free(u);
+}
+
+real reference_lidar(const struct reference_rows *r)
+{
+    struct means m = class_means(r);
+    size_t p = r->p;
+    real *w = within(r, &m), *b, *l = new_reals(p), sum = 0, entropy = 0;
+
+    for (size_t i = 0; i < m.n * p; i++)
+        m.mu[i] -= m.centre[i % p];
+    b = gram(m.n, p, m.mu);
+    for (size_t i = 0; i < p; i++)
+        w[i * (p + 1)] += 1e-4L;
+    quotient_values(p, w, b, l);
+    for (size_t k = 0; k < p; k++)
+        sum += fmaxl(l[k], 0);
+    for (size_t k = 0; k < p; k++) {
+        real share = fmaxl(l[k], 0) / sum + 1e-7L;
+
+        entropy -= share * logl(share);
+    }
+    free(w);
+    free(b);
+    free(l);
+    free(m.row);
+    free(m.mu);
+    free(m.centre);
+    return expl(entropy);
+}

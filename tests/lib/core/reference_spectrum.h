@@ -36,3 +36,7 @@ long double reference_cka(const struct reference_rows *);
 /* Mean of the singular values of Q_x'Q_y, with orthonormal bases of the centred features and
  * outputs, over as many as the smaller space has dimensions. */
 long double reference_cca_mean(const struct reference_rows *);
+/* |E x / sqrt(E|x|^2) - E y / sqrt(E|y|^2)|, of as many outputs as features. */
+long double reference_modality_gap(const struct reference_rows *);
+/* LiDAR, from S_W and S_B as in reference_collapse. */
+long double reference_lidar(const struct reference_rows *);

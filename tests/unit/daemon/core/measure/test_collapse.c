@@ -120,6 +120,7 @@ static void compare(struct world *w, double angle_tolerance)
     assert_value(w, METRIC_NC1_QUOTIENT, want.nc1_quotient, TOLERANCE);
     assert_value(w, METRIC_NC2_NORM_CV, want.nc2_norm_cv, TOLERANCE);
     assert_value(w, METRIC_NC2_ANGLE, want.nc2_angle, angle_tolerance);
+    assert_value(w, METRIC_LIDAR, reference_lidar(&rows), TOLERANCE);
 }
 
 static void many_classes_are_the_reference(void **state)
@@ -265,6 +266,7 @@ static void collapse_below_the_floor_is_no_value(void **state)
                expected);
         assert_int_equal(isnan(got), !c->is_seen);
         assert_int_equal(isnan(w.point.value[METRIC_NC1]), !c->is_seen);
+        assert_int_equal(isnan(w.point.value[METRIC_LIDAR]), !c->is_seen);
         assert_int_equal(!!(w.point.flags & FLAG_BELOW_FLOOR), !c->is_seen);
         assert_true(!c->is_seen || fabs(got / expected - 1) <= 0.2);
         release(&w);

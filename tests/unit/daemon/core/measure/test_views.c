@@ -253,6 +253,32 @@ static void correlations_of_known_views(void **state)
     sample_release(&s);
 }
 
+/* Two views about means of their own, in windows of both forms. */
+static void the_gap_is_the_reference(void **state)
+{
+    static const size_t shapes[][3] = {{300, 12, 12}, {20, 30, 30}, {300, 12, 11}};
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        struct reference_rows rows;
+        struct random r;
+        struct sample s;
+        double got;
+
+        random_seed(&r, i);
+        sample_init(&s, shapes[i][0], shapes[i][1], shapes[i][2]);
+        fill_features(&s, &r, 0.5, 0);
+        for (size_t k = 0; k < s.n * s.c; k++)
+            s.y[k] = 3 * random_gaussian(&r) - (double)(k % 2);
+        sample_encode(&s, DTYPE_F64, DTYPE_F64);
+        got = sample_point(&s, 50).value[METRIC_MODALITY_GAP];
+        rows = (struct reference_rows){.n = s.n, .p = s.p, .c = s.c, .x = s.x, .y = s.y};
+        assert_int_equal(isnan(got), s.c != s.p);
+        assert_true(s.c != s.p || fabs(got - (double)reference_modality_gap(&rows)) <= 1e-12);
+        sample_release(&s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -261,6 +287,7 @@ int main(void)
         cmocka_unit_test(inner_layers_and_few_rows_are_not_flagged),
         cmocka_unit_test(correlations_are_the_reference),
         cmocka_unit_test(correlations_of_known_views),
+        cmocka_unit_test(the_gap_is_the_reference),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
