@@ -26,35 +26,40 @@ static double percent(size_t n, size_t runs)
 
 /* ---- false alarms ---- */
 
-/* Share of the runs in which something is found; se NaN: not given. */
-static double false_alarms(size_t runs, enum series_noise noise, size_t n, double se)
+/* Standard errors that come with the points; NaN: none. */
+static const double given[] = {1, 0.1, NAN};
+#define N_GIVEN (sizeof given / sizeof *given)
+
+/* Counts the runs in which something is found, with each standard error. */
+static void count_false_alarms(size_t runs, enum series_noise noise, size_t n,
+                               size_t n_false[N_GIVEN])
 {
     struct random random;
-    size_t n_false = 0;
 
     random_seed(&random, 1);
     for (size_t run = 0; run < runs; run++) {
         series_noise(&random, noise, n, values);
-        n_false += series_feed(n, values, all_errors(n, se)).n_found > 0;
+        for (size_t s = 0; s < N_GIVEN; s++)
+            n_false[s] += series_feed(n, values, all_errors(n, given[s])).n_found > 0;
     }
-    return percent(n_false, runs);
 }
 
 static void table_of_false_alarms(size_t runs)
 {
     static const size_t lengths[] = {30, 100, 300, 1000, 3000};
-    static const double ses[] = {1, 0.1, NAN};
 
-    printf("\nfalse alarms, %% of runs of so many points\nnoise     se ");
-    for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++)
-        printf("%8zu", lengths[l]);
-    for (enum series_noise noise = 0; noise < SERIES_NOISES; noise++) {
-        for (size_t s = 0; s < sizeof ses / sizeof *ses; s++) {
-            printf("\n%-7s %4g ", series_noise_name(noise), ses[s]);
-            for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++) {
-                printf("%8.2f", false_alarms(runs, noise, lengths[l], ses[s]));
-                fflush(stdout);
-            }
+    printf("\nfalse alarms, %% of runs, se 1, .1, not known\npoints ");
+    for (enum series_noise noise = 0; noise < SERIES_NOISES; noise++)
+        printf("%18s", series_noise_name(noise));
+    for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++) {
+        printf("\n%6zu ", lengths[l]);
+        for (enum series_noise noise = 0; noise < SERIES_NOISES; noise++) {
+            size_t n_false[N_GIVEN] = {0};
+
+            count_false_alarms(runs, noise, lengths[l], n_false);
+            for (size_t s = 0; s < N_GIVEN; s++)
+                printf("%6.2f", percent(n_false[s], runs));
+            fflush(stdout);
         }
     }
     printf("\n");

@@ -5,21 +5,19 @@
 
 /* Variance of a level over that of its points: the mean of the middle half of 8 normal values has
  * 1.13 times the variance of their mean. */
-#define LEVEL_VARIANCE (1.13 / TRANSITION_LEVEL)
+#define LEVEL_VARIANCE (1.13 / WANDER_LEVEL)
 /* Variance of the median of three normal values, over that of one. */
 #define JOINED_VARIANCE 0.449
 /* Mean distance of the 2nd and 3rd from the 6th and 7th of 8 normal values, over their standard
  * deviation. */
 #define MIDDLE_WIDTH 1.33
 /* C: the error of 1 % of whole series, shared out over the looks at them (bench_detect). */
-#define LOOKS 800.0
+#define LOOKS 600.0
 /* Levels before a passage, at least. */
 #define HISTORY_MIN 8
-/* What left the window is forgotten over so many places. */
-#define MEMORY 512.0
 /* A new level lies outside all that the series had before by this share of the passage: a drift
  * and a wave that comes back do not. */
-#define OUTSIDE 0.5
+#define OUTSIDE 0.65
 /* A passage has stopped when it has gained less than this share... */
 #define GAIN 0.125
 /* ...within this part of its length... */
@@ -35,14 +33,20 @@
  * however sure it is. */
 #define MIN_ERRORS   2.0
 #define MIN_RELATIVE 1e-4
+/* A passage of so many places, or more, may be the start of one that is longer by far: dense points
+ * show a slow start as a passage. */
+#define LONG 24
+/* It has surely ended when its last part has gained less than this share of it, so many standard
+ * errors included... */
+#define SURE        0.25
+#define SURE_ERRORS 5.0
+/* ...or when the series has stayed within this share of the new level for as long as it took. */
+#define STAY 0.4
 /* Back to this share of the way is a return. */
 #define BACK (1.0 / 3)
 /* Share of the way covered at the start, and left at the end. */
 #define EDGE 0.1
 
-/* Distances at which the wandering is measured: below TRANSITION_LEVEL of points, from there on of
- * levels, which then share no point. */
-static const size_t lags[TRANSITION_LAGS] = {1, 2, 4, 8, 16, 32};
 /* Lengths of a passage that are tried, the longest first: the history only grows. */
 static const size_t spans[] = {56, 48, 40, 33, 28, 24, 20, 17, 14, 12, 10, 9, 8};
 
@@ -71,76 +75,50 @@ static double square(double x)
     return x * x;
 }
 
-/* Fills in the level of the last TRANSITION_LEVEL places. */
-static void find_level(struct transition_place *last)
+/* Fills in the level of the last WANDER_LEVEL places. */
+static void find_level(struct wander_place *last)
 {
-    const struct transition_place *first = last - (TRANSITION_LEVEL - 1);
-    double x[TRANSITION_LEVEL], sum = 0, variance = 0;
+    const struct wander_place *first = last - (WANDER_LEVEL - 1);
+    double x[WANDER_LEVEL], sum = 0, variance = 0;
 
-    for (size_t i = 0; i < TRANSITION_LEVEL; i++) {
+    for (size_t i = 0; i < WANDER_LEVEL; i++) {
         x[i] = first[i].x;
-        variance += square(first[i].se) / TRANSITION_LEVEL;
+        variance += square(first[i].se) / WANDER_LEVEL;
     }
-    sort(x, TRANSITION_LEVEL);
-    for (size_t i = TRANSITION_LEVEL / 4; i < TRANSITION_LEVEL - TRANSITION_LEVEL / 4; i++)
+    sort(x, WANDER_LEVEL);
+    for (size_t i = WANDER_LEVEL / 4; i < WANDER_LEVEL - WANDER_LEVEL / 4; i++)
         sum += x[i];
-    last->level = 2 * sum / TRANSITION_LEVEL;
+    last->level = 2 * sum / WANDER_LEVEL;
     last->level_se = (float)sqrt(LEVEL_VARIANCE * variance);
 }
 
 /* Variance of the level by its points' distances from each other. */
-static double level_spread(const struct transition_place *last)
+static double level_spread(const struct wander_place *last)
 {
-    double x[TRANSITION_LEVEL];
+    double x[WANDER_LEVEL];
 
-    for (size_t i = 0; i < TRANSITION_LEVEL; i++)
+    for (size_t i = 0; i < WANDER_LEVEL; i++)
         x[i] = last[-(ptrdiff_t)i].x;
-    sort(x, TRANSITION_LEVEL);
+    sort(x, WANDER_LEVEL);
     return LEVEL_VARIANCE * square((x[5] + x[6] - x[1] - x[2]) / 2 / MIDDLE_WIDTH);
 }
 
-/* Adds the square of how far the series went in the `lag` places before `to`. */
-static void add_stray(struct transition_stray *stray, size_t lag, const struct transition_place *to)
-{
-    const struct transition_place *from = to - lag;
-    double d = lag < TRANSITION_LEVEL ? to->x - from->x : to->level - from->level;
-
-    stray->n++;
-    stray->sum += square(d);
-    if (lag >= TRANSITION_LEVEL)
-        stray->known += square(from->level_se) + square(to->level_se);
-}
-
-/* The oldest level leaves the window. */
-static void leave(struct transition_history *old, const struct transition_place *oldest)
-{
-    old->low = fmin(old->low, oldest->level);
-    old->high = fmax(old->high, oldest->level);
-    for (size_t k = 0; k < TRANSITION_LAGS; k++) {
-        struct transition_stray *stray = &old->stray[k];
-        double kept = stray->n < MEMORY ? 1 : 1 - 1 / MEMORY;
-
-        *stray = (struct transition_stray){kept * stray->n, kept * stray->sum, kept * stray->known};
-        add_stray(stray, lags[k], oldest + lags[k]);
-    }
-}
-
-static void append(struct transition_scale *scale, struct transition_place place)
+static void append(struct transition_scale *scale, struct wander_place place)
 {
     if (scale->n == TRANSITION_WINDOW) {
-        leave(&scale->old, &scale->places[TRANSITION_LEVEL - 1]);
+        wander_leave(&scale->old, &scale->places[WANDER_LEVEL - 1]);
         memmove(scale->places, scale->places + 1, (TRANSITION_WINDOW - 1) * sizeof place);
         scale->n--;
     }
     scale->places[scale->n++] = place;
-    if (scale->n >= TRANSITION_LEVEL)
+    if (scale->n >= WANDER_LEVEL)
         find_level(&scale->places[scale->n - 1]);
 }
 
 /* Joins three places of a scale to one of the next; false while there are fewer. */
-static bool join(struct transition_scale *scale, struct transition_place *place)
+static bool join(struct transition_scale *scale, struct wander_place *place)
 {
-    const struct transition_place *block = scale->block;
+    const struct wander_place *block = scale->block;
     double x[3];
 
     scale->block[scale->n_block++] = *place;
@@ -150,7 +128,7 @@ static bool join(struct transition_scale *scale, struct transition_place *place)
     for (size_t i = 0; i < 3; i++)
         x[i] = block[i].x;
     sort(x, 3);
-    *place = (struct transition_place){
+    *place = (struct wander_place){
         .step = block[1].step,
         .x = x[1],
         .se = (float)sqrt(JOINED_VARIANCE / 3 *
@@ -158,60 +136,15 @@ static bool join(struct transition_scale *scale, struct transition_place *place)
     return true;
 }
 
-/* ---- how far the series would go without a transition ---- */
-
-/* Takes the levels from the n-th to the n_new-th of the window into the time before a passage. */
-static void extend(struct transition_history *history, const struct transition_scale *scale,
-                   size_t n, size_t n_new)
-{
-    const struct transition_place *level = scale->places + TRANSITION_LEVEL - 1;
-
-    for (; n < n_new; n++) {
-        history->low = fmin(history->low, level[n].level);
-        history->high = fmax(history->high, level[n].level);
-        for (size_t k = 0; k < TRANSITION_LAGS && lags[k] <= n; k++)
-            add_stray(&history->stray[k], lags[k], &level[n]);
-    }
-}
-
-/* g: variance of the way of a random walk in so many places, in steps: of points, or of the means
- * of w points. */
-static double growth(size_t lag)
-{
-    return (double)lag - (lag < TRANSITION_LEVEL ? 0 : TRANSITION_LEVEL / 3.0);
-}
-
-/* V of the header: variance that a way of `lag` places has by wandering alone, at most. */
-static double wander(const struct transition_history *history, size_t lag, double z2)
-{
-    double bound = INFINITY, seen = 0, last = 0;
-
-    for (size_t k = 0; k < TRANSITION_LAGS && lags[k] <= lag; k++) {
-        const struct transition_stray *stray = &history->stray[k];
-        double mean = stray->sum / stray->n, known = stray->known / stray->n;
-        double n_free = stray->n / (double)lags[k] + 1;
-        double grown = fmax(1, growth(lag) / growth(lags[k]));
-
-        if (stray->n < (double)lags[k])
-            break;
-        bound = fmin(bound, grown * fmax(0, exp((z2 + 1) / (2 * n_free)) * mean - known));
-        if (lags[k] >= TRANSITION_LEVEL) {
-            seen = fmax(seen, mean - known);
-            last = grown * (mean - known);
-        }
-    }
-    return fmax(bound, fmax(seen, last));
-}
-
 /* ---- judging ---- */
 
 /* A passage begins where the series was quiet: back to there from `span` places before now. */
 static size_t go_back(const struct transition_scale *scale, size_t span)
 {
-    const struct transition_place *now = &scale->places[scale->n - 1];
+    const struct wander_place *now = &scale->places[scale->n - 1];
     size_t more = span / 4 > 4 ? span / 4 : 4;
 
-    while (span + more + TRANSITION_LEVEL <= scale->n) {
+    while (span + more + WANDER_LEVEL <= scale->n) {
         double from = (now - span)->level;
 
         if (((now - span - more)->level - from) / (from - now->level) <= GAIN)
@@ -225,10 +158,10 @@ static size_t go_back(const struct transition_scale *scale, size_t span)
 /* Whether a passage from `span` places before now has come to its end, at a level that is new and
  * far enough to matter. */
 static bool is_passage(const struct transition_detector *detector,
-                       const struct transition_scale *scale,
-                       const struct transition_history *history, size_t span)
+                       const struct transition_scale *scale, const struct wander *history,
+                       size_t span)
 {
-    const struct transition_place *now = &scale->places[scale->n - 1], *from = now - span;
+    const struct wander_place *now = &scale->places[scale->n - 1], *from = now - span;
     size_t part = go_back(scale, span) / QUIET_PART;
     size_t quiet = part > QUIET_MIN ? part : QUIET_MIN;
     double sign = now->level < from->level ? -1 : 1, size = sign * (now->level - from->level);
@@ -240,12 +173,25 @@ static bool is_passage(const struct transition_detector *detector,
            size >= MIN_ERRORS * se && sign * (now->level - (now - quiet)->level) <= GAIN * size;
 }
 
+/* Whether a passage that has ended by its looks has ended for sure. */
+static bool is_surely_over(const struct transition_scale *scale, size_t span)
+{
+    const struct wander_place *now = &scale->places[scale->n - 1], *from = now - span;
+    size_t quiet = span / QUIET_PART > QUIET_MIN ? span / QUIET_PART : QUIET_MIN;
+    const struct wander_place *before = now - quiet;
+    double variance = 2 * level_spread(now);
+    double sign = now->level < from->level ? -1 : 1, size = sign * (now->level - from->level);
+
+    variance = fmax(variance, square(now->level_se) + square(before->level_se));
+    return span < LONG ||
+           sign * (now->level - before->level) + SURE_ERRORS * sqrt(variance) <= SURE * size;
+}
+
 /* Square of the size of a passage over the largest that a series without transitions shows. */
 static double judge(const struct transition_detector *detector,
-                    const struct transition_scale *scale, const struct transition_history *history,
-                    size_t span)
+                    const struct transition_scale *scale, const struct wander *history, size_t span)
 {
-    const struct transition_place *now = &scale->places[scale->n - 1], *from = now - span;
+    const struct wander_place *now = &scale->places[scale->n - 1], *from = now - span;
     double size = now->level - from->level;
     double n_scale = (double)(scale - detector->scales) + 1;
     double z2 = 2 * log(LOOKS * n_scale * (double)detector->n_stay / (double)span);
@@ -253,11 +199,12 @@ static double judge(const struct transition_detector *detector,
 
     if (!is_passage(detector, scale, history, span))
         return 0;
-    bound = z2 * (wander(history, span, z2) + square(from->level_se) + square(now->level_se));
+    bound =
+        z2 * (wander_variance(history, span, z2) + square(from->level_se) + square(now->level_se));
     return square(size) / fmax(bound, square(SPREAD_MIN) * level_spread(now));
 }
 
-static double median_of_five(const struct transition_place *middle)
+static double median_of_five(const struct wander_place *middle)
 {
     double x[5];
 
@@ -270,8 +217,8 @@ static double median_of_five(const struct transition_place *middle)
 /* Describes the passage that began `span` places ago. */
 static void describe(const struct transition_scale *scale, size_t span, struct transition *out)
 {
-    const struct transition_place *now = &scale->places[scale->n - 1], *from = now - span;
-    const struct transition_place *end = from, *start;
+    const struct wander_place *now = &scale->places[scale->n - 1], *from = now - span;
+    const struct wander_place *end = from, *start;
     double sign = now->level < from->level ? -1 : 1;
 
     *out = (struct transition){.direction = sign < 0 ? TRANSITION_FALL : TRANSITION_RISE,
@@ -289,32 +236,68 @@ static void describe(const struct transition_scale *scale, size_t span, struct t
     out->end = end->step;
 }
 
-/* Whether a passage has ended at the newest place of a scale. */
-static bool find(const struct transition_detector *detector, const struct transition_scale *scale,
-                 struct transition *out)
+/* Returns the places of a passage that has ended at the newest place of a scale; 0: none has. */
+static size_t find(const struct transition_detector *detector, const struct transition_scale *scale)
 {
-    struct transition_history history = scale->old;
-    size_t n_levels = scale->n - TRANSITION_LEVEL + 1, n = 0, best = 0;
+    const struct wander_place *levels = scale->places + WANDER_LEVEL - 1;
+    struct wander history = scale->old;
+    size_t n_levels = scale->n - WANDER_LEVEL + 1, n = 0, best = 0;
     double most = 1;
 
     if (scale->n < TRANSITION_POINTS_MIN)
-        return false;
+        return 0;
     for (size_t k = 0; k < sizeof spans / sizeof *spans; k++) {
         double surprise;
 
         if (n_levels < spans[k] + (spans[k] > HISTORY_MIN ? spans[k] : HISTORY_MIN))
             continue;
-        extend(&history, scale, n, n_levels - spans[k]);
-        n = n_levels - spans[k];
+        for (; n < n_levels - spans[k]; n++)
+            wander_extend(&history, &levels[n], n);
         surprise = judge(detector, scale, &history, spans[k]);
         if (surprise > most) {
             most = surprise;
             best = spans[k];
         }
     }
-    if (best > 0)
-        describe(scale, go_back(scale, best), out);
-    return best > 0;
+    return best > 0 ? go_back(scale, best) : 0;
+}
+
+/* Follows the passage that was held back; true when it is to be told. */
+static bool follow(struct transition_held *held, const struct transition_scale *scale)
+{
+    const struct transition *passage = &held->passage;
+    double gone = fabs(scale->places[scale->n - 1].level - passage->to) / passage->size;
+
+    if (gone > STAY)
+        held->n_wait = 0;
+    else if (--held->n_wait == 0)
+        return true;
+    return false;
+}
+
+/* Whether the newest place of a scale completes a transition. */
+static bool look(struct transition_detector *detector, const struct transition_scale *scale,
+                 struct transition *out)
+{
+    struct transition_held *held = &detector->held;
+    size_t span = find(detector, scale);
+
+    if (held->n_wait > 0 && held->scale == scale - detector->scales && follow(held, scale)) {
+        *out = held->passage;
+        return true;
+    }
+    if (span == 0)
+        return false;
+    if (is_surely_over(scale, span)) {
+        describe(scale, span, out);
+        return true;
+    }
+    if (held->n_wait == 0) {
+        held->scale = scale - detector->scales;
+        held->n_wait = span;
+        describe(scale, span, &held->passage);
+    }
+    return false;
 }
 
 /* ---- all scales ---- */
@@ -322,12 +305,12 @@ static bool find(const struct transition_detector *detector, const struct transi
 /* The levels from low to high are no longer new. */
 static void start_over(struct transition_detector *detector, double low, double high)
 {
-    detector->n_stay = 0;
+    detector->n_stay = detector->held.n_wait = 0;
     for (size_t i = 0; i < TRANSITION_SCALES; i++) {
         struct transition_scale *scale = &detector->scales[i];
 
         scale->n = scale->n_block = 0;
-        scale->old = (struct transition_history){.low = low, .high = high};
+        scale->old = (struct wander){.low = low, .high = high};
     }
 }
 
@@ -345,7 +328,7 @@ static bool has_returned(const struct transition_detector *detector)
     const struct transition *last = &detector->last;
     double sign = last->direction == TRANSITION_FALL ? -1 : 1;
 
-    return detector->is_open && finest->n >= TRANSITION_LEVEL &&
+    return detector->is_open && finest->n >= WANDER_LEVEL &&
            sign * (finest->places[finest->n - 1].level - last->from) < BACK * last->size;
 }
 
@@ -360,18 +343,18 @@ static enum transition_news close_last(struct transition_detector *detector, int
 }
 
 /* Shows a place to all scales that it completes a place of. */
-static bool feed_scales(struct transition_detector *detector, struct transition_place place,
+static bool feed_scales(struct transition_detector *detector, struct wander_place place,
                         struct transition *out)
 {
     for (size_t i = 0; i < TRANSITION_SCALES; i++) {
         struct transition_scale *scale = &detector->scales[i];
 
         append(scale, place);
-        if (i == 0 && scale->n >= TRANSITION_LEVEL) {
+        if (i == 0 && scale->n >= WANDER_LEVEL) {
             detector->low = fmin(detector->low, scale->places[scale->n - 1].level);
             detector->high = fmax(detector->high, scale->places[scale->n - 1].level);
         }
-        if (find(detector, scale, out))
+        if (look(detector, scale, out))
             return true;
         if (!join(scale, &place))
             break;
@@ -382,7 +365,7 @@ static bool feed_scales(struct transition_detector *detector, struct transition_
 enum transition_news transition_feed(struct transition_detector *detector,
                                      const struct transition_point *point, struct transition *out)
 {
-    struct transition_place place = {.step = point->step, .x = point->value};
+    struct wander_place place = {.step = point->step, .x = point->value};
     bool found;
 
     if (!isfinite(point->value) || (detector->n_points > 0 && point->step <= detector->last_step))

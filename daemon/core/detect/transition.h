@@ -82,8 +82,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Points in a level. */
-#define TRANSITION_LEVEL 8
+#include "daemon/core/detect/wander.h"
+
 /* A series with fewer points is too short to judge: 8 for a level, 7 more levels before the
  * passage, and 8 points behind it. */
 #define TRANSITION_POINTS_MIN 23
@@ -92,8 +92,6 @@
 /* A place of a scale is three of the scale below. The last sees 3^7 = 2187 points as one, which is
  * enough for a fall over tens of thousands. */
 #define TRANSITION_SCALES 8
-/* Distances at which the wandering is measured. */
-#define TRANSITION_LAGS 6
 
 enum transition_direction {
     TRANSITION_FALL,
@@ -127,31 +125,19 @@ enum transition_news {
     TRANSITION_RETURNED, /* the last one that was found has gone back to the level it came from */
 };
 
-/* A point, or what some points were joined to. A scale has many: so the errors are floats. */
-struct transition_place {
-    int64_t step;
-    double x;
-    double level;       /* of the last TRANSITION_LEVEL places, from there on */
-    float se, level_se; /* standard errors of x and of the level; 0: not known */
-};
-
-/* n squared differences at one distance; known: what the standard errors explain of their sum. */
-struct transition_stray {
-    double n, sum, known;
-};
-
-/* What a scale knows of the time before a passage. */
-struct transition_history {
-    double low, high; /* of the levels */
-    struct transition_stray stray[TRANSITION_LAGS];
-};
-
 struct transition_scale {
-    struct transition_place block[3]; /* become one of the next scale */
+    struct wander_place block[3]; /* become one of the next scale */
     size_t n_block;
-    struct transition_place places[TRANSITION_WINDOW]; /* newest last */
+    struct wander_place places[TRANSITION_WINDOW]; /* newest last */
     size_t n;
-    struct transition_history old; /* of the levels that left the window */
+    struct wander old; /* of the levels that left the window */
+};
+
+/* A passage that may go on: told unless it does within n_wait more places of its scale. */
+struct transition_held {
+    struct transition passage;
+    ptrdiff_t scale;
+    size_t n_wait; /* 0: none is held */
 };
 
 struct transition_detector {
@@ -159,7 +145,8 @@ struct transition_detector {
     size_t n_points; /* taken */
     size_t n_stay;   /* since the last transition, or its return */
     int64_t last_step;
-    double low, high;       /* of all levels of the finest scale */
+    double low, high; /* of all levels of the finest scale */
+    struct transition_held held;
     struct transition last; /* that was found */
     bool is_open;           /* it has not returned */
 };
