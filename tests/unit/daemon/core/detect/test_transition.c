@@ -652,13 +652,14 @@ static size_t feed_file(struct fed_series *r, const char *name)
 }
 
 /* Early drift, ripples of 0.02, ragged falls that halt or take back half of their first part,
- * bursts at the end: one fall each. The constants were chosen with seeds 0 to 3; seeds 4 to 7 were
- * measured afterwards. Seed 2 falls gradually, over 50 points, after a restless start. */
+ * bursts at the end: one fall each. The constants were chosen with seeds 0 to 7; seeds 8 and 9 were
+ * measured afterwards, once. Seed 2 falls gradually, over 50 points, after a restless start. */
 static void modular_addition_falls_once(void **state)
 {
     static const struct {
         size_t n_points, delay; /* at most */
-    } seeds[] = {{96, 11}, {106, 10}, {96, 12}, {96, 11}, {96, 11}, {96, 11}, {96, 11}, {96, 11}};
+    } seeds[] = {{96, 11}, {106, 10}, {96, 12}, {96, 11}, {96, 11},
+                 {96, 11}, {96, 11},  {96, 11}, {96, 13}, {96, 11}};
     struct fed_series r;
 
     (void)state;
@@ -687,7 +688,7 @@ static void oscillations_are_none(void **state)
     struct fed_series r;
 
     (void)state;
-    for (int seed = 0; seed < 3; seed++) {
+    for (int seed = 0; seed < 4; seed++) {
         char name[64];
 
         snprintf(name, sizeof name, "mod97_cross_entropy_seed%d.csv", seed);

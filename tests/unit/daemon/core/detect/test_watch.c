@@ -347,6 +347,45 @@ static void nc1_has_no_levels_to_pass_between(void **state)
     assert_int_equal(feed_file(4, &watched, found, RUN_WATCHED_MAX), 0);
 }
 
+/* Seeds that the detector's constants were not chosen with. */
+static void d_debiased_with_its_errors_falls_where_d_lr_does(void **state)
+{
+    static const struct watch_list watched = {.n = 2, .metrics = {METRIC_D_LR, METRIC_D_DEBIASED}};
+
+    (void)state;
+    for (int seed = 8; seed <= 9; seed++) {
+        struct watch *w = watch_new(&watched);
+        struct finding at_once[RUN_WATCHED_MAX], found[2];
+        struct point p = {0};
+        char text[256];
+        size_t n = 0;
+        FILE *in;
+
+        snprintf(text, sizeof text, "tests/data/mod97_squared_error_seed%d.csv", seed);
+        in = fopen(text, "r");
+        assert_non_null(in);
+        while (fgets(text, sizeof text, in)) {
+            if (sscanf(text, "%" SCNd64 ",%lf,%*f,%lf,%lf", &p.step, &p.value[METRIC_D_LR],
+                       &p.value[METRIC_D_DEBIASED], &p.value[METRIC_D_DEBIASED_SE]) != 4)
+                continue;
+            for (size_t k = watch_feed(w, 1, &p, at_once); k > 0; k--) {
+                assert_true(n < 2);
+                found[n++] = at_once[k - 1];
+            }
+        }
+        fclose(in);
+        watch_free(w);
+        assert_int_equal(p.step, 1500);
+        assert_int_equal(n, 2);
+        assert_string_not_equal(found[0].metric, found[1].metric);
+        for (size_t k = 0; k < 2; k++) {
+            assert_int_equal(found[k].transition.direction, TRANSITION_FALL);
+            assert_in_range(found[k].transition.start, 640, 660);
+            assert_in_range(found[k].transition.end, 880, 920);
+        }
+    }
+}
+
 static void no_memory_is_no_watch(void **state)
 {
     (void)state;
@@ -368,6 +407,7 @@ int main(void)
         cmocka_unit_test(scalars_are_watched_by_name),
         cmocka_unit_test(pr_rises_where_d_lr_falls),
         cmocka_unit_test(nc1_has_no_levels_to_pass_between),
+        cmocka_unit_test(d_debiased_with_its_errors_falls_where_d_lr_does),
         cmocka_unit_test(no_memory_is_no_watch),
     };
 
