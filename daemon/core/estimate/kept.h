@@ -9,8 +9,8 @@
  *
  * Symbols as in moments.h and span.h, x_i and y_i about their means, s_i = |x_i|^2, v_i = |y_i|^2:
  *
- *     h_i = w_i |Q_i|^2 + w_i / W      leverage: the share of its own fitted value that is the
- * row's e_i = x_i - (what the outputs explain of it)
+ *     h_i = w_i |Q_i|^2 + w_i / W      leverage: the row's share of its own fitted value
+ *     e_i = x_i - (what the outputs explain of it)
  *
  * e_i / (1 - h_i) is what is left of x_i when the outputs' map is fitted without row i (Allen
  * 1974). So sum w x_i'e_i / (1 - h_i) has the expectation of the unexplained variance, whatever the

@@ -33,7 +33,7 @@ int centres_init(struct centres *centres, const struct moments *m)
     double *mean = malloc(m->p * sizeof *mean);
 
     *centres = (struct centres){.m = m, .p = m->p};
-    centres->slot = malloc((n ? n : 1) * sizeof *centres->slot);
+    centres->slot = calloc(n ? n : 1, sizeof *centres->slot);
     centres->share = calloc(3 * n + m->p, sizeof *centres->share);
     if (!centres->slot || !centres->share || !mean) {
         free(mean);

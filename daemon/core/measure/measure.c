@@ -119,6 +119,7 @@ static int measure_form(struct evidence *evidence, const struct measure_plan *pl
         return rc;
     evidence->kernel = &kernel;
     rc = fill_point(evidence, plan, &collapse, out, spectrum);
+    evidence->kernel = NULL;
     kernel_release(&kernel);
     return rc;
 }

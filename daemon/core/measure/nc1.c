@@ -17,7 +17,7 @@
  * must not divide by them. */
 #define RANK_CUTOFF 1e-12
 /* Class means that are copied at a time. */
-#define CHUNK_CLASSES 256
+#define CHUNK_CLASSES ((size_t)256)
 
 /* Directions that count of `n` eigenvalues (ascending): at most C - 1, because the class means are
  * centred. */

@@ -9,8 +9,9 @@
  *                       the targets span in the place of the outputs. Of classes, which are
  *                       orthogonal, q = sum_c W pi_c |mu_c - m|^2 and r = C - 1
  *     target_alignment  ||X'T||_F^2 / (||X'X||_F ||TT||_F), centred kernel-target alignment
- * (Cortes, Mohri and Rostamizadeh 2012) head_error        sum w |y - t|^2 / W = [tr Y'Y - 2 tr Y'T
- * + tr TT] / W + |k - mean t|^2, of as many outputs as targets
+ *                       (Cortes, Mohri and Rostamizadeh 2012)
+ *     head_error        sum w |y - t|^2 / W, of as many outputs as targets
+ *                       = [tr Y'Y - 2 tr Y'T + tr TT] / W + |k - mean t|^2
  *
  * Tested by test_readout.c. */
 #pragma once
@@ -35,7 +36,7 @@ bool targets_exist(const struct moments *);
 /* How many columns: values, or classes that occurred. */
 size_t targets_count(const struct moments *);
 /* out (n x p, n at most TARGETS_CHUNK) = columns from..from+n-1 of X'T, each as a row. */
-#define TARGETS_CHUNK 256
+#define TARGETS_CHUNK ((size_t)256)
 void targets_cross(const struct moments *, size_t from, size_t n, double *out);
 double targets_mean(const struct moments *, size_t column);
 /* The value in the reservoir's row at `place`. */

@@ -75,11 +75,12 @@ static int solve(struct fit *fit)
  * but for rounding, whose root is not small. */
 static int average_singular(size_t r, size_t p, const double *a, size_t count, double *out)
 {
-    double *gram = malloc((r * r + r) * sizeof *gram), *l = gram + r * r;
+    double *gram = malloc((r * r + r) * sizeof *gram), *l;
     int rc;
 
     if (!gram)
         return -ENOMEM;
+    l = gram + r * r;
     linalg_product_transposed_f64(r, p, r, a, p, a, p, gram, r);
     rc = linalg_eigh(r, gram, l);
     *out = rc == 0 ? 0 : *out;

@@ -50,4 +50,5 @@ class Event:
         """Make an event of the daemon's JSON object; fields of a newer daemon are skipped."""
         renamed = {"start_level": "from", "end_level": "to"}
         names = cls.__dataclass_fields__
-        return cls(**{name: fields.get(renamed.get(name, name)) for name in names})
+        values: dict[str, Any] = {n: fields.get(renamed.get(n, n)) for n in names}
+        return cls(**values)

@@ -122,10 +122,12 @@ static void check(const struct window *window, bool rich)
     }
     mean = score.sum / N_DRAWS;
     error = sqrt((score.squares / N_DRAWS - mean * mean) / (N_DRAWS - 1));
-    printf("%s n %zu (counts as %.0f), half-life %g, %s: true %.4f, off by %.4f +- %.4f (d_lr %.4f), held %d of "
+    printf("%s n %zu (counts as %.0f), half-life %g, %s: true %.4f, off by %.4f +- %.4f (d_lr "
+           "%.4f), held %d of "
            "%d\n",
            window->balanced ? "balanced" : "alike", window->n, n_rows, window->half_life_rows,
-           rich ? "rich" : "lazy", q.d_lr, mean, error, score.plain / N_DRAWS, score.covered, N_DRAWS);
+           rich ? "rich" : "lazy", q.d_lr, mean, error, score.plain / N_DRAWS, score.covered,
+           N_DRAWS);
     assert_true(fabs(mean) <= 3 * error + 3. / (double)window->n);
     assert_true(score.covered >= 0.85 * N_DRAWS);
     population_release(&q);
