@@ -169,7 +169,7 @@ static int measure_values(const struct moments *m, enum dtype sent, double featu
         out->energy += m->yy[i * (m->w + 1)] / m->weight;
     if (norm_sq > 0)
         out->target_alignment = estimate_share(cross_values(m) / sqrt(features * norm_sq));
-    if (!at_any_cost && p * k * k + 10 * k * k * k > TARGETS_CHEAP)
+    if (p * k * k + 10 * k * k * k > (at_any_cost ? TARGETS_MOST : TARGETS_CHEAP))
         return 0;
     return span_values(m, sent, features, &out->d_target);
 }

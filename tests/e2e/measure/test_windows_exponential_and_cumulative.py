@@ -63,4 +63,4 @@ def test_the_window_of_a_cumulative_run_says_what_a_restart_cost(daemon):
         trainer.open("run", attempt=1, window={"kind": "cumulative"})
         trainer.rows(*draw(30, 6, 2))
         point = trainer.checkpoint(2)["head"]
-    assert (point["n"], point["rows_missing"], point["flags"]) == (30, 40, ["partial"])
+    assert (point["n"], point["rows_missing"]) == (30, 40) and "partial" in point["flags"]
