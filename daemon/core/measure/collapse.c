@@ -186,7 +186,7 @@ static uint64_t fewest_rows(const struct centres *centres)
 static int measure(const struct centres *centres, enum dtype features, bool at_any_cost,
                    struct collapse *out)
 {
-    double whole;
+    double whole = 0;
     int rc;
 
     out->nc1_quotient = quotient(centres, features, out);
