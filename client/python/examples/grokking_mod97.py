@@ -202,8 +202,9 @@ def main() -> None:
     parser.add_argument(
         "--settled",
         type=int,
-        default=10,
-        help="end after so many checkpoints in a row behind the transition (0: never)",
+        default=16,
+        help="end after so many checkpoints in a row behind the transition (0: never); it is told "
+        "some 11 points behind its end",
     )
     # Steps are small: on a busy machine two threads wait for each other five times as long.
     parser.add_argument("--threads", type=int, default=1, help="for torch; 0: as it likes")
