@@ -19,8 +19,9 @@
  *   D^2 > z^2 (V_m + v_i + v_i-m),   z^2 = 2 ln(C s N / m),   C = 600
  *
  * N is the number of points since the series began or last had a transition, s = 1, 2... the number
- * of the scale. It had N / m opportunities to go so far by chance; P(|normal| > z) < exp(-z^2 / 2) makes their sum a constant.
- * v is the variance of a level by the standard errors that came with the points (0 when none did).
+ * of the scale. It had N / m opportunities to go so far by chance; P(|normal| > z) < exp(-z^2 / 2)
+ * makes their sum a constant. v is the variance of a level by the standard errors that came with
+ * the points (0 when none did).
  *
  * V_m is the variance that the series shows by wandering alone. It is learned from all levels
  * before the passage, at k = 1, 2, 4 (of points), 8, 16, 32 (of levels):
@@ -42,10 +43,10 @@
  * since the last transition by .65 of the passage. After a return both levels are known. So of a
  * square wave, or of restarts of a learning rate, one transition is told and closed, and no more.
  *
- * With dense points the slow start of a fall looks like a small passage. So one of 24 places or more
- * is told at once only when its last part, five standard errors included, is below a quarter of it.
- * Otherwise it is held back: it is told when the series has stayed for as long as it took, and
- * dropped when the series goes on.
+ * With dense points the slow start of a fall looks like a small passage. So one of 24 places or
+ * more is told at once only when its last part, five standard errors included, is below a quarter
+ * of it. Otherwise it is held back: it is told when the series has stayed for as long as it took,
+ * and dropped when the series goes on.
  *
  * Start and end are where the passage has covered 10 % and 90 % of the way between the levels.
  *
@@ -53,10 +54,10 @@
  * normal noise; se the standard error that came with each point).
  *
  *   false alarms, % of runs; the same with se 1, .1 and not known
- *   points:               30    100    300   1000
- *   white, 1/f             0      0      0      0
- *   AR(.9)                 0     .1      0     .1
- *   random walk            0     .1     .4     .4
+ *   points:               30    100    300   1000   3000
+ *   white, 1/f             0      0      0      0      0
+ *   AR(.9)                 0     .1      0     .1      0
+ *   random walk            0     .1     .4     .4     .7
  *
  *   found of passages half way in 300 points, %, se known (not known)
  *   sigma:              3          4          5          6          8
