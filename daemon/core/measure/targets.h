@@ -24,8 +24,8 @@
 /* The span of targets that are values costs p K^2 + 10 K^3 multiplications. Up to this many it is
  * taken at every checkpoint (COLLAPSE_CHEAP: a quarter of a second). */
 #define TARGETS_CHEAP 4.3e9
-/* Nor is it taken beyond so many when a spectrum is wanted, which is what the largest spectrum costs
- * (6 p^3 at p = 8192): d_target of 6,900 values or more is null. */
+/* Nor is it taken beyond so many when a spectrum is wanted, which is what the largest spectrum
+ * costs (6 p^3 at p = 8192): d_target of 6,900 values or more is null. */
 #define TARGETS_MOST 3.3e12
 
 struct target_measures {
