@@ -163,26 +163,33 @@ test("two measures pass at one point: two events, each a mark of its own plot", 
         const { ofPlot } = await import("./plot/marks.js");
         const curves = new Curves(null, { on() {} }, null);
         const event = (metric, layer) => ({ run: "r", layer, attempt: 1, step: 990, metric });
-        const page = { events: [event("d_lr", "head"), event("pr", "head"), event("pr", "body")] };
+        const page = {
+            events: [
+                event("d_debiased", "head"),
+                event("d_lr", "body"),
+                event("pr", "head"),
+                event("pr", "body"),
+            ],
+        };
 
         curves.events.set("r", []);
         curves.takeEvents(page);
         curves.takeEvents(page); // sent again
         const known = curves.events.get("r");
-        const marks = (metric, layers) =>
-            ofPlot(known, metric, layers).map((e) => `${e.metric} ${e.layer}`);
+        const marks = (forms, layers) =>
+            ofPlot(known, forms, layers).map((e) => `${e.metric} ${e.layer}`);
         return {
             count: known.length,
-            ofPr: marks("pr", ["head", "body"]),
-            ofHead: marks("d_lr", ["head", "body"]),
-            ofU: marks("u", ["head"]),
+            ofPr: marks(["pr", "pr_debiased"], ["head", "body"]),
+            ofRichness: marks(["d_lr", "d_debiased"], ["head", "body"]),
+            ofU: marks(["u", "u_debiased"], ["head"]),
         };
     });
 
     assert.deepEqual(results, {
-        count: 3,
+        count: 4,
         ofPr: ["pr head", "pr body"],
-        ofHead: ["d_lr head"],
+        ofRichness: ["d_debiased head", "d_lr body"],
         ofU: [],
     });
 });

@@ -166,15 +166,11 @@ export class MainChart extends EventTarget {
         const of = (run, list) =>
             list.map((entry) => ({ ...entry, colour: this.looks.colour(run) }));
         const shown = (run) =>
-            this.catalogue
-                .familyOf(metric)
-                .flatMap((form) =>
-                    ofPlot(
-                        this.curves.events.get(run) ?? [],
-                        form,
-                        this.catalogue.layersOf(run, layer),
-                    ),
-                );
+            ofPlot(
+                this.curves.events.get(run) ?? [],
+                this.catalogue.familyOf(metric),
+                this.catalogue.layersOf(run, layer),
+            );
 
         return {
             spacing,

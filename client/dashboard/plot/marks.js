@@ -28,9 +28,6 @@ export function sentence(event) {
     return `${event.metric} ${way} ${where}${back}${verdict ? `, ${verdict}` : ""}`;
 }
 
-/* d_debiased is d_lr for more rows: what the one does is marked at the other. */
-const KIN = { d_lr: "d_debiased", d_debiased: "d_lr" };
-
 const isNumber = (value) => typeof value === "number";
 
 /** Where the passage ends; one that has returned lasted until then. @param {any} event */
@@ -52,15 +49,11 @@ export function resumes(run) {
 }
 
 /**
- * Those that a plot of this measure and these layers marks.
- * @param {any[]} events @param {string} metric @param {string[]} layers
+ * Those that a plot of a measure and these layers marks: what one form of it does, the other does.
+ * @param {any[]} events @param {string[]} forms of the measure @param {string[]} layers
  */
-export function ofPlot(events, metric, layers) {
-    const kin = KIN[metric] ?? metric;
-
-    return events.filter(
-        (e) => (e.metric === metric || e.metric === kin) && layers.includes(e.layer),
-    );
+export function ofPlot(events, forms, layers) {
+    return events.filter((e) => forms.includes(e.metric) && layers.includes(e.layer));
 }
 
 /**

@@ -39,7 +39,7 @@ static void read_member(const cJSON *object, const struct point_field *field, st
 
     assert_non_null(member);
     if (field->kind == POINT_KIND_NUMBER)
-        point_set_number(out, field, member->valuedouble);
+        point_set_number(out, field, cJSON_IsNull(member) ? (double)NAN : member->valuedouble);
     else if (field->kind == POINT_KIND_FLAGS)
         point_set_integer(out, field, flags_of(member));
     else

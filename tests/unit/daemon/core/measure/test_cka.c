@@ -216,7 +216,8 @@ static void check_head(size_t n, double tolerance)
 
     fill(&s, n, P, P);
     fill_outputs(&s, values);
-    assert_int_equal(head_take(head, &(struct head_slice){0, P, DTYPE_F64, values}, &why), 0);
+    assert_int_equal(
+        head_take(head, &(struct head_slice){0, P, DTYPE_F64, DTYPE_F64, values}, &why), 0);
     want = exact(&s);
     got = measure(&s, &(struct way){.head = head});
     printf("head, n %zu: %.4f, off by %.1e\n", n, want, got - want);
