@@ -104,7 +104,9 @@ static int read_watched(const cJSON *names, struct watch_list *out, struct nack 
 {
     const cJSON *name;
 
-    *out = names ? (struct watch_list){0} : watch_default;
+    *out = watch_default;
+    if (names)
+        *out = (struct watch_list){0};
     cJSON_ArrayForEach(name, names)
     {
         if (add_watched(name->valuestring, out, nack) < 0) {

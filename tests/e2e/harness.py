@@ -482,7 +482,7 @@ class Trainer:
 # ---- numbers --------------------------------------------------------------------------------------
 
 
-def draw(n, p, c, seed=0, dtype=np.float32, noise=0.5):
+def draw(n, p, c, seed=0, dtype=np.float32, noise=0.0):
     """Rows of features with a spectrum, and outputs that read some of them."""
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(n, p)) * (1 / (1 + np.arange(p)) ** 0.5) + rng.normal(size=p)

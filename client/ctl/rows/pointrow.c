@@ -151,9 +151,10 @@ static void print_scalar_names(const struct pointrow_format *format, FILE *out)
 
 void pointrow_print_header(const struct pointrow_format *format, FILE *out)
 {
-    struct columns columns = choose_columns(format);
+    struct columns columns;
 
     assert(format && out);
+    columns = choose_columns(format);
     if (format->run)
         print_name(format, "run", RUN_WIDTH, out);
     if (format->layer)

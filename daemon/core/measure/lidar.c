@@ -97,11 +97,14 @@ int centres_lidar(const struct centres *centres, double *out)
     size_t p = centres->p, n = centres->n < p ? centres->n : p;
     size_t n_rows = n > CHUNK_CLASSES ? n : CHUNK_CLASSES;
     double *factor = malloc((2 * p * p + n_rows * p + p) * sizeof *factor);
-    double *square = factor + p * p, *rows = square + p * p, *l = rows + n_rows * p;
+    double *square, *rows, *l;
     int rc;
 
     if (!factor)
         return -ENOMEM;
+    square = factor + p * p;
+    rows = square + p * p;
+    l = rows + n_rows * p;
     sum_between(centres, rows, square);
     rc = factor_within(centres, square, factor);
     if (rc == 0) {

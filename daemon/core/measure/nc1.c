@@ -87,11 +87,15 @@ static int from_few(const struct centres *centres, double *out, double *whole)
 {
     size_t p = centres->p, n = centres->n;
     double *matrix = calloc(3 * p * n + n * n + 2 * n, sizeof *matrix);
-    double *work = matrix + p * n, *v = work + 2 * p * n, *l = v + n * n, *residual = l + n;
+    double *work, *v, *l, *residual;
     int rc;
 
     if (!matrix)
         return -ENOMEM;
+    work = matrix + p * n;
+    v = work + 2 * p * n;
+    l = v + n * n;
+    residual = l + n;
     fill_columns(centres, matrix, work);
     linalg_matvec_f64(true, p, n, matrix, n, centres->middle, residual);
     linalg_gram_f64(p, n, matrix, n, 0, v, n);
@@ -154,12 +158,16 @@ static int from_many(const struct centres *centres, double *out, double *whole)
 {
     size_t p = centres->p;
     double *between = malloc((4 * p * p + 2 * CHUNK_CLASSES * p + p) * sizeof *between);
-    double *weighted = between + p * p, *columns = weighted + p * p, *product = columns + p * p;
-    double *rows = product + p * p, *l = rows + 2 * CHUNK_CLASSES * p;
+    double *weighted, *columns, *product, *rows, *l;
     int rc;
 
     if (!between)
         return -ENOMEM;
+    weighted = between + p * p;
+    columns = weighted + p * p;
+    product = columns + p * p;
+    rows = product + p * p;
+    l = rows + 2 * CHUNK_CLASSES * p;
     sum_products(centres, between, weighted, rows);
     rc = linalg_eigh(p, between, l);
     if (rc == 0)

@@ -156,8 +156,10 @@ int views_measure(const struct moments *m, struct precision precision, double n,
     struct fit fit;
     int rc;
 
-    assert(!m->by_rows && m->c > 0 && n_varying >= 1);
+    assert(!m->by_rows && m->c > 0);
     *out = (struct views){(double)NAN, (double)NAN};
+    if (n_varying < 1) /* moments that no rows have */
+        return 0;
     if (n < 2 * n_varying || n - 1 <= n_varying || (!at_any_cost && cost(m) > VIEWS_CHEAP))
         return 0;
     rc = fit_init(&fit, m, precision);

@@ -17,7 +17,7 @@ def test_a_nan_refuses_the_batch_whole(daemon, what, bad):
         assert f"{what} are not finite at row 41, column 2" in nack["text"]
         point = trainer.wait(seq)["head"]
     assert_measures(point, *(np.concatenate(parts) for parts in zip(first, third)))
-    assert (point["rows_missing"], point["flags"]) == (60, ["partial"])
+    assert point["rows_missing"] == 60 and "partial" in point["flags"]
 
 
 def test_moments_with_a_nan_are_refused_too(daemon, new_run):
