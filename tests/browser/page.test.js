@@ -30,7 +30,6 @@ before(async () => {
         config: { lr: 0.001, seed: 0 },
         tags: ["old"],
         layers,
-        transitions: ["d_lr"],
     });
     await player.do("replay", "first", { csv: "mod97_squared_error_seed0.csv" });
     await player.do("close", "first");
