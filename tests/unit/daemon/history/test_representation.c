@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "daemon/core/monitor/record.h"
+#include "daemon/core/matrix/linalg.h"
 #include "daemon/history/history.h"
 #include "daemon/store/store.h"
 #include "proto/json.h"
@@ -354,5 +355,6 @@ int main(void)
         TEST(a_map_that_would_be_too_large_is_thinned_evenly),
     };
 
+    linalg_init();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
