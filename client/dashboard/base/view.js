@@ -55,6 +55,13 @@ export class View extends EventTarget {
         this.state = { ...DEFAULTS };
     }
 
+    /** The run that a panel of a single run shows: the one in focus, or the first; "" for none. */
+    get run() {
+        const { focus, runs } = this.state;
+
+        return runs.includes(focus) ? focus : (runs[0] ?? "");
+    }
+
     /** Changes what differs, and notifies the listeners. @param {Partial<ViewState>} change */
     set(change) {
         const names = Object.keys(change).filter(

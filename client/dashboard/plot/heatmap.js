@@ -53,16 +53,10 @@ export class Heatmap {
         new ResizeObserver(this.draw).observe(this.canvas.parentElement);
     }
 
-    get run() {
-        const { focus, runs } = this.view.state;
-
-        return runs.includes(focus) ? focus : (runs[0] ?? "");
-    }
-
     async load() {
         const generation = ++this.generation;
         const { metric, spacing, from, to } = this.view.state;
-        const run = this.run;
+        const run = this.view.run;
         const forms = this.catalogue.formsOf(metric);
 
         if (!this.section.open) return;
@@ -87,7 +81,7 @@ export class Heatmap {
 
     /** Something of the run came live. */
     touch(runs) {
-        if (!runs.has(this.run) || this.waits) return;
+        if (!runs.has(this.view.run) || this.waits) return;
         this.waits = true;
         setTimeout(() => {
             this.waits = false;
@@ -140,7 +134,7 @@ export class Heatmap {
         context.font = FONT;
         this.layers.forEach((layer, i) => this.#drawRow(context, layer, i, low, high));
         this.#drawAxis(context);
-        byId("layers-run").textContent = this.run ? this.catalogue.title(this.run) : "";
+        byId("layers-run").textContent = this.view.run ? this.catalogue.title(this.view.run) : "";
         byId("heat-low").textContent = shortValue(low);
         byId("heat-high").textContent = shortValue(high);
         this.canvas.setAttribute(

@@ -46,12 +46,6 @@ export class RepresentationView {
         new ResizeObserver(this.draw).observe(this.canvas.parentElement);
     }
 
-    get run() {
-        const { focus, runs } = this.view.state;
-
-        return runs.includes(focus) ? focus : (runs[0] ?? "");
-    }
-
     /** "" for all layers. */
     get layer() {
         const { mapLayer } = this.view.state;
@@ -62,7 +56,7 @@ export class RepresentationView {
     get other() {
         const { mapWith, runs } = this.view.state;
 
-        return mapWith !== this.run && runs.includes(mapWith) ? mapWith : "";
+        return mapWith !== this.view.run && runs.includes(mapWith) ? mapWith : "";
     }
 
     /** The steps at which a layer was kept. */
@@ -73,7 +67,7 @@ export class RepresentationView {
     /** Finds what the run kept, and shows it. */
     async load() {
         const generation = ++this.generation;
-        const { run } = this;
+        const { run } = this.view;
 
         if (!this.section.open) return;
         try {
@@ -90,7 +84,7 @@ export class RepresentationView {
 
     /** Something of the run came live. */
     touch(runs) {
-        if (!(runs.has(this.run) || runs.has(this.other)) || this.waits) return;
+        if (!(runs.has(this.view.run) || runs.has(this.other)) || this.waits) return;
         this.waits = true;
         setTimeout(() => {
             this.waits = false;
@@ -99,7 +93,7 @@ export class RepresentationView {
     }
 
     #fillChoices() {
-        const others = this.view.state.runs.filter((run) => run !== this.run);
+        const others = this.view.state.runs.filter((run) => run !== this.view.run);
         const layers = this.kept.map((k) => ({ value: k.layer, text: k.layer }));
         const runs = others.map((run) => ({ value: run, text: this.catalogue.title(run) }));
 
@@ -136,7 +130,8 @@ export class RepresentationView {
     }
 
     #parameters() {
-        const { run, layer, other, steps } = this;
+        const { run } = this.view;
+        const { layer, other, steps } = this;
         const which = layer ? { layers: [layer], from: 0 } : { step: steps[this.#index()] };
 
         return { run, ...which, ...(other ? { with: other } : {}) };
@@ -150,7 +145,7 @@ export class RepresentationView {
         this.#tellStep();
         byId("map-empty").hidden = !isEmpty;
         byId("map-body").hidden = isEmpty;
-        byId("map-run").textContent = this.run ? this.catalogue.title(this.run) : "";
+        byId("map-run").textContent = this.view.run ? this.catalogue.title(this.view.run) : "";
         if (isEmpty) return;
         try {
             const map = await this.feed.call("representation.map", this.#parameters());

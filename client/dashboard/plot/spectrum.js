@@ -49,17 +49,11 @@ export class SpectrumView {
         new ResizeObserver(() => this.plot?.setSize(this.#size())).observe(this.host);
     }
 
-    get run() {
-        const { focus, runs } = this.view.state;
-
-        return runs.includes(focus) ? focus : (runs[0] ?? "");
-    }
-
     get layer() {
-        const names = this.catalogue.layersOf(this.run, "*");
+        const names = this.catalogue.layersOf(this.view.run, "*");
         const wanted = this.view.state.spectrumLayer;
 
-        return names.includes(wanted) ? wanted : (this.catalogue.layersOf(this.run, "")[0] ?? "");
+        return names.includes(wanted) ? wanted : (this.catalogue.layersOf(this.view.run, "")[0] ?? "");
     }
 
     #fillChoices() {
@@ -68,17 +62,17 @@ export class SpectrumView {
             text: this.catalogue.title(run),
         }));
         const layers = this.catalogue
-            .layersOf(this.run, "*")
+            .layersOf(this.view.run, "*")
             .map((name) => ({ value: name, text: name }));
 
-        fillSelect(byId("focus"), runs, this.run);
+        fillSelect(byId("focus"), runs, this.view.run);
         fillSelect(byId("spectrum-layer"), layers, this.layer);
     }
 
     /** Finds the steps that have a spectrum, and shows one. */
     async load() {
         const generation = ++this.generation;
-        const { run } = this;
+        const { run } = this.view;
 
         this.#fillChoices();
         if (!this.section.open) return;
@@ -104,7 +98,8 @@ export class SpectrumView {
 
     /** Points of the run came live. @param {any[]} points */
     takePoints(points) {
-        const { run, layer } = this;
+        const { run } = this.view;
+        const { layer } = this;
         const mine = points.filter(
             (p) =>
                 p.run === run &&
@@ -162,7 +157,8 @@ export class SpectrumView {
     }
 
     #ask(step) {
-        const { run, layer } = this;
+        const { run } = this.view;
+        const { layer } = this;
         const key = `${run}/${layer}/${step}`;
         let answer = this.cache.get(key);
 
