@@ -9,6 +9,19 @@ from harness import PACKAGE, Daemon
 
 sys.path.insert(0, str(PACKAGE))
 
+#: How much of a daemon's log a failure shows.
+LOG_LINES = 60
+DAEMONS = pytest.StashKey()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """A test that fails shows what its daemons said."""
+    report = (yield).get_result()
+    for daemon in item.stash.get(DAEMONS, ()) if report.failed else ():
+        tail = "\n".join(daemon.output.splitlines()[-LOG_LINES:])
+        report.sections.append((f"{daemon.folder.name}'s log", tail))
+
 
 @pytest.fixture(autouse=True)
 def no_other_daemon(monkeypatch, tmp_path):
@@ -19,9 +32,9 @@ def no_other_daemon(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def new_daemon(tmp_path):
+def new_daemon(tmp_path, request):
     """Makes daemons that are not started yet; all are ended with the test."""
-    made = []
+    made = request.node.stash[DAEMONS] = []
 
     def make(*flags, **environment):
         folder = tmp_path / f"daemon{len(made)}"

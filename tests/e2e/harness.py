@@ -42,14 +42,18 @@ HEADER = struct.Struct("<4sHBBQqQIIIIBBBB12x")
 
 
 def wait_until(condition, what="the condition", timeout=PATIENCE_S):
-    """What `condition()` returns as soon as that is true; fails after `timeout` seconds."""
+    """What `condition()` returns as soon as that is true; fails after `timeout` seconds.
+
+    `what` is a sentence's end, or a function that makes it when it is needed.
+    """
     deadline = time.monotonic() + timeout
     pause = 0.005
     while True:
         value = condition()
         if value:
             return value
-        assert time.monotonic() < deadline, f"waited {timeout:g} s for {what}"
+        assert time.monotonic() < deadline, \
+            f"waited {timeout:g} s for {what() if callable(what) else what}"
         time.sleep(pause)
         pause = min(1.1 * pause, 0.05)
 

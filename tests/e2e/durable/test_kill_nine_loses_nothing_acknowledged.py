@@ -1,3 +1,4 @@
+import collections
 import contextlib
 import random
 import threading
@@ -8,11 +9,11 @@ import zmq
 from harness import IS_THINNED, Trainer, draw, wait_until
 
 KILLS = 6 if IS_THINNED else 25
-#: A connection that failed before the monitor looked is silent; then another one is made.
-OPEN_S = 0.5
-#: A disconnection that libzmq's monitor does not report shows as silence, as it does to the
-#: clients.
-SILENCE_S = 1.0
+#: A connection that failed before the monitor looked is silent, and so is one whose end libzmq's
+#: monitor does not report; then another one is made. Twice as long after each that brought nothing:
+#: a machine may be slower than the first wait.
+SILENCE_S = 0.5
+SILENCE_MAX_S = 8.0
 #: Rows of a step, which are a window.
 ROWS = 16
 
@@ -31,6 +32,8 @@ class Streamer(threading.Thread):
         self.seq = self.step = self.attempt = 0
         self.writer = "streamer"
         self.failure = None
+        self.patience_s = SILENCE_S
+        self.story = collections.deque(maxlen=40)  # what happened last, and when, for a failure
 
     def run(self):
         try:
@@ -45,6 +48,7 @@ class Streamer(threading.Thread):
         except OSError:
             time.sleep(0.005)
             return
+        self.tell("connects")
         # Without reconnection a DEALER whose peer is gone would block in send for ever.
         with Trainer(endpoint, reconnect_ivl=-1, sndtimeo=50) as trainer:
             monitor = trainer.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
@@ -52,7 +56,22 @@ class Streamer(threading.Thread):
             with contextlib.suppress(zmq.Again):
                 if self.open(trainer, monitor):
                     self.stream(trainer, monitor)
+            self.tell(f"leaves with {len(self.kept)} kept, {trainer.nacks[:3]}")
             trainer.socket.disable_monitor()
+
+    def tell(self, what):
+        self.story.append(f"{time.monotonic():.3f} {what}")
+
+    def listen(self, trainer, timeout):
+        """The next message in that time, if there is one; any is a sign of life."""
+        message = trainer.receive(timeout)
+        if message:
+            self.patience_s = SILENCE_S
+        return message
+
+    def grow_patient(self, what):
+        self.tell(f"heard nothing for {self.patience_s:g} s {what}")
+        self.patience_s = min(2 * self.patience_s, SILENCE_MAX_S)
 
     def is_gone(self, monitor):
         return bool(monitor.poll(0)) or self.daemon_.process is None
@@ -60,14 +79,18 @@ class Streamer(threading.Thread):
     def open(self, trainer, monitor):
         trainer.hello()
         trainer.say("open", run="run", writer=self.writer, attempt=self.attempt)
-        deadline = time.monotonic() + OPEN_S
-        while not self.is_gone(monitor) and time.monotonic() < deadline:
+        deadline = time.monotonic() + self.patience_s
+        while not self.is_gone(monitor):
             message = trainer.receive(0.02)
             if message and message["type"] == "welcome":
+                self.tell(f"is welcome: {message}")
                 self.attempt = message["attempt"]
                 for seq, (kind, fields) in sorted(self.kept.items()):
                     trainer.say(kind, seq=seq, **fields)
                 return True
+            if time.monotonic() > deadline:
+                self.grow_patient("after its open")
+                return False
         return False
 
     def keep(self, trainer, kind, **fields):
@@ -79,7 +102,8 @@ class Streamer(threading.Thread):
     def stream(self, trainer, monitor):
         heard = time.monotonic()
         while not self.is_gone(monitor) and (not self.stopping.is_set() or self.kept):
-            if time.monotonic() - heard > SILENCE_S:
+            if time.monotonic() - heard > self.patience_s:
+                self.grow_patient("in its run")
                 return
             if len(self.kept) < 20 and not self.stopping.is_set():
                 self.step += 1
@@ -89,7 +113,7 @@ class Streamer(threading.Thread):
                 self.keep(trainer, "log", step=self.step, scalars={"loss": self.step})
                 self.keep(trainer, "checkpoint", step=self.step,
                           layers={"head": {"seq": seq, "rows": rows}})
-            if trainer.receive(0.001):
+            if self.listen(trainer, 0.001):
                 heard = time.monotonic()
             assert not [n for n in trainer.nacks if n["code"] != "ENOTOPEN"], trainer.nacks
             for seq, points in trainer.acks.items():
@@ -106,7 +130,8 @@ def test_kill_nine_loses_nothing_acknowledged(daemon):
     for kill in range(KILLS):
         n_acked = len(streamer.acked)
         if kill % 2:  # the others come at any time, while the daemon reads and the trainer connects
-            wait_until(lambda n=n_acked: streamer.failure or len(streamer.acked) > n, "an ack")
+            wait_until(lambda n=n_acked: streamer.failure or len(streamer.acked) > n,
+                       lambda: "an ack:\n" + "\n".join(streamer.story))
         time.sleep(chance.uniform(0.0, 0.1))
         daemon.kill()
         promised = dict(streamer.acked)
