@@ -22,6 +22,7 @@ or small, so nothing cancels (Chan, Golub and LeVeque 1983 for xx).
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import sys
 from typing import Any, Optional
@@ -29,6 +30,7 @@ from typing import Any, Optional
 import numpy as np
 
 from richd._link import wire as _wire
+from richd._torch import products as _products
 from richd._values import arrays as _arrays
 
 #: Rows centred and multiplied at a time: bounds the working copy in double to 8 * 4096 * p bytes.
@@ -41,7 +43,9 @@ class Moments:
     Arguments:
         precision: "double", or "single" for products of centred rows in float32 that are summed
             in double (error of the covariance about 1e-7, far faster on GPUs without fast
-            float64). Default: single on a GPU unless TF32 is allowed there, double elsewhere.
+            float64). Default: single on a GPU without fast float64, double elsewhere.
+
+    Autocast and TF32, which may be on around an update, change neither.
 
     The statistics live where the first rows were: numpy, or torch on the tensors' device.
     """
@@ -83,9 +87,10 @@ class Moments:
         y, code = _as_matrix(outputs, "outputs")
         if x.shape[0] != y.shape[0]:
             raise ValueError(f"{x.shape[0]} rows of features beside {y.shape[0]} of outputs")
-        for start in range(0, x.shape[0], _BLOCK_ROWS):
-            stop = start + _BLOCK_ROWS
-            self._merge(self._of_block(_double(x[start:stop]), _double(y[start:stop]), code))
+        with _as_written(x):
+            for start in range(0, x.shape[0], _BLOCK_ROWS):
+                stop = start + _BLOCK_ROWS
+                self._merge(self._of_block(_double(x[start:stop]), _double(y[start:stop]), code))
         return self
 
     def __add__(self, other: Moments) -> Moments:
@@ -118,11 +123,7 @@ class Moments:
         block.rows, block.outputs_dtype = x.shape[0], code
         block._m, block._k = x.mean(0), y.mean(0)
         x, y = x - block._m, y - block._k
-        if self._is_single(x):
-            x32 = _single(x)
-            block._xx = _double(x32.T @ x32)
-        else:
-            block._xx = x.T @ x
+        block._xx = _gram_single(x) if self._is_single(x) else x.T @ x
         block._xy, block._yy = x.T @ y, y.T @ y
         s = (x * x).sum(1)
         block._s2, block._sx = (s * s).sum(), x.T @ s
@@ -131,8 +132,7 @@ class Moments:
     def _is_single(self, x: Any) -> bool:
         if self._precision is not None or isinstance(x, np.ndarray):
             return self._precision == "single"
-        torch = sys.modules["torch"]
-        return x.device.type == "cuda" and not torch.backends.cuda.matmul.allow_tf32
+        return not _products.is_double_fast(x.device)
 
     def _merge(self, other: Moments) -> Moments:
         """Add `other`'s rows; its arrays may be shared afterwards, and are never written."""
@@ -187,10 +187,19 @@ def _double(values: Any) -> Any:
     return values.to(sys.modules["torch"].float64)
 
 
-def _single(values: Any) -> Any:
+def _gram_single(x: Any) -> Any:
+    """X'X (p, p) in double, of float32 products."""
+    if not isinstance(x, np.ndarray):
+        return _products.gram_single(x)
+    x32 = x.astype(np.float32)
+    return (x32.T @ x32).astype(np.float64)
+
+
+def _as_written(values: Any) -> Any:
+    """Products inside of it are those of the arrays' own types."""
     if isinstance(values, np.ndarray):
-        return values.astype(np.float32)
-    return values.to(sys.modules["torch"].float32)
+        return contextlib.nullcontext()
+    return _products.as_written(values.device)
 
 
 def _host(values: Any) -> np.ndarray:

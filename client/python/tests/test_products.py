@@ -1,0 +1,92 @@
+"""Products of rows beside the same in double, with TF32 and autocast around them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from richd import Moments
+from richd._torch import products as _products
+
+
+class Coarse(TorchDispatchMode):
+    """Rounds the factors of float32 products to `bits`, as tensor cores do: 11 is TF32, 8 bf16."""
+
+    def __init__(self, bits):
+        super().__init__()
+        self.drop = 24 - bits
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.overloadpacket in (torch.ops.aten.mm, torch.ops.aten.addmm):
+            args = [self._round(a) for a in args]
+        return func(*args, **(kwargs or {}))
+
+    def _round(self, value):
+        if not isinstance(value, torch.Tensor) or value.dtype != torch.float32:
+            return value
+        bits = value.clone().view(torch.int32) + (1 << (self.drop - 1))
+        return (bits & -(1 << self.drop)).view(torch.float32)
+
+
+def rows(n=2000, p=48, c=6, ratio=1000.0, seed=0):
+    """Features with a mean of `ratio` standard deviations, and a linear head's outputs."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, p, generator=generator) @ torch.randn(p, p, generator=generator)
+    x = x / x.std() + ratio
+    return x, (x - ratio) @ torch.randn(p, c, generator=generator)
+
+
+def d_lr(frames):
+    """1 - tr(xy yy^-1 xy') / (sqrt r |xx|), the measure of FEED.md against the span."""
+    xx, xy, yy = (torch.as_tensor(frames[k], dtype=torch.float64) for k in (2, 3, 4))
+    whole = xx if xx.ndim == 2 else unpacked(xx, xy.shape[0])
+    return float(1 - torch.trace(torch.linalg.solve(yy, xy.T @ xy)) / len(yy) ** 0.5 / whole.norm())
+
+
+def unpacked(values, p):
+    whole = torch.zeros(p, p, dtype=torch.float64)
+    whole[tuple(torch.triu_indices(p, p))] = values
+    return whole + whole.triu(1).T
+
+
+def reference(x, y):
+    return d_lr(Moments("double").update(x.double(), y.double()).frames()[0])
+
+
+@pytest.mark.parametrize("bits", [24, 11])
+@pytest.mark.parametrize("ratio", [0.0, 1.0, 1000.0])
+def test_single_is_right_to_1e_6_with_tf32_around_it(bits, ratio):
+    x, y = rows(ratio=ratio)
+    with Coarse(bits) if bits < 24 else torch.no_grad():
+        z = x.double() - x.double().mean(0)
+        gram = _products.gram_single(z)
+        measured = d_lr(Moments("single").update(x, y).frames()[0])
+    exact = z.T @ z
+    assert (gram - exact).abs().max() <= 5e-7 * exact.abs().max()
+    assert abs(measured - reference(x, y)) <= 1e-6
+
+
+def test_tf32_would_be_seen_in_plain_products():
+    x, _ = rows()
+    z = (x.double() - x.double().mean(0)).float()
+    with Coarse(11):
+        plain = z.T @ z
+    exact = z.double().T @ z.double()
+    assert (plain - exact).abs().max() > 1e-5 * exact.abs().max()
+
+
+@pytest.mark.parametrize("precision", ["single", "double"])
+def test_autocast_around_moments_changes_nothing(precision):
+    x, y = rows(n=600)
+    plain = Moments(precision).update(x, y).frames()[0]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        cast = Moments(precision).update(x, y).frames()[0]
+    assert all((a == b).all() for a, b in zip(plain, cast))
+
+
+def test_switches_of_the_trainer_are_left_alone(monkeypatch):
+    before = torch.get_float32_matmul_precision()
+    monkeypatch.setattr(torch, "set_float32_matmul_precision", None)
+    Moments("single").update(*rows(n=600))
+    assert torch.get_float32_matmul_precision() == before
