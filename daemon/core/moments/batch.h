@@ -19,6 +19,8 @@ struct queued {
     bool is_mark;
 };
 
+struct member; /* monitor/member.h */
+
 /* What a batch brings. */
 enum batch_kind {
     BATCH_ROWS,
@@ -28,6 +30,7 @@ enum batch_kind {
 
 struct batch {
     struct queued queued;
+    struct member *member; /* whose it is, once the monitor holds it */
     char layer[LAYER_NAME_MAX + 1];
     uint64_t seq;         /* number in its layer and attempt, from 1; dropped ones are counted */
     uint64_t rows_before; /* rows offered before it, dropped ones counted */

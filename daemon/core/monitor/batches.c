@@ -4,21 +4,28 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-void monitor_refuse_batch(struct monitor *monitor, struct run *run, const struct batch *batch,
+void monitor_refuse_batch(struct monitor *monitor, struct member *member, const struct batch *batch,
                           struct nack *nack, struct actions *out)
 {
     monitor->stats.batches_refused++;
-    err_prefix(&nack->why, 0, "run %s, layer %s, batch %" PRIu64 ": ", run->id, batch->layer,
-               batch->seq);
+    err_prefix(&nack->why, 0, "run %s, layer %s, batch %" PRIu64 ": ", member->run->id,
+               batch->layer, batch->seq);
     snprintf(nack->layer, sizeof nack->layer, "%s", batch->layer);
     nack->batch = batch->seq;
-    actions_refuse(out, run->peer, nack);
+    actions_refuse(out, member->peer, nack);
+}
+
+void monitor_release_batch(struct monitor *monitor, struct batch *batch, struct actions *out)
+{
+    monitor->stats.buffered_bytes -= batch->size_bytes;
+    batch->member->held_bytes -= batch->size_bytes;
+    actions_release_batch(out, batch);
 }
 
 /* The action comes first: a job that cannot be handed out must not start. */
 void monitor_start_job(struct run *run, struct layer *layer, struct actions *out)
 {
-    struct action *action = actions_add(out, ACT_JOB, run->peer);
+    struct action *action = actions_add(out, ACT_JOB, 0);
 
     if (!action)
         return;
@@ -100,27 +107,30 @@ static struct layer *layer_of(struct monitor *monitor, struct run *run, const st
 /* ---- taking a batch ----------------------------------------------------------------------- */
 
 /* Offers the batch to its layer, which is returned in `layer`. */
-static enum layer_answer offer(struct monitor *monitor, struct run *run, struct batch *batch,
+static enum layer_answer offer(struct monitor *monitor, struct member *member, struct batch *batch,
                                struct layer **layer, struct nack *nack)
 {
     enum layer_answer answer;
     struct err why;
 
-    if (run->refused_seq > 0) { /* it would enter the window of a checkpoint that came before it */
+    if (member->refused_seq >
+        0) { /* it would enter the window of a checkpoint that came before it */
         nack_set(nack, NACK_EBUSY, "a message before it was refused");
         return LAYER_REFUSES;
     }
-    *layer = layer_of(monitor, run, batch, nack);
+    *layer = layer_of(monitor, member->run, batch, nack);
     if (!*layer)
         return LAYER_REFUSES;
-    answer = layer_offer(*layer, batch, &why);
+    answer = layer_offer(*layer, member->place, batch, &why);
     if (answer == LAYER_REFUSES)
         nack_set(nack, NACK_EPROTO, "%s", why.text);
     return answer;
 }
 
-static void note_queued(struct monitor *monitor, const struct batch *batch)
+static void note_queued(struct monitor *monitor, struct member *member, struct batch *batch)
 {
+    batch->member = member;
+    member->held_bytes += batch->size_bytes;
     monitor->stats.batches++;
     monitor->stats.rows += batch_n_rows(batch);
     monitor->stats.bytes += batch->size_bytes;
@@ -128,50 +138,50 @@ static void note_queued(struct monitor *monitor, const struct batch *batch)
 }
 
 /* Many layers may fill no block and still hold all the credit. */
-static void start_jobs(struct run *run, struct layer *layer, struct actions *out)
+static void start_jobs(struct member *member, struct layer *layer, struct actions *out)
 {
-    if (run_held_bytes(run) >= run->credit_bytes / 2)
-        monitor_flush(run, out);
+    if (member->held_bytes >= member->credit_bytes / 2)
+        monitor_flush(member->run, out);
     else
-        monitor_start_job(run, layer, out);
+        monitor_start_job(member->run, layer, out);
 }
 
 /* Whether the batch is queued; if not, its credit goes back. */
-static bool take_batch(struct monitor *monitor, struct run *run, struct batch *batch,
+static bool take_batch(struct monitor *monitor, struct member *member, struct batch *batch,
                        struct actions *out)
 {
     struct layer *layer = NULL;
     struct nack nack;
 
-    run->received += batch->size_bytes;
-    switch (offer(monitor, run, batch, &layer, &nack)) {
+    member->received += batch->size_bytes;
+    switch (offer(monitor, member, batch, &layer, &nack)) {
     case LAYER_QUEUES:
-        note_queued(monitor, batch);
-        start_jobs(run, layer, out);
+        note_queued(monitor, member, batch);
+        start_jobs(member, layer, out);
         return true;
     case LAYER_PASSES_OVER:
         break;
     case LAYER_REFUSES:
-        monitor_refuse_batch(monitor, run, batch, &nack, out);
+        monitor_refuse_batch(monitor, member, batch, &nack, out);
         break;
     }
-    run_return_credit(run, batch->size_bytes, out);
+    member_return_credit(member, batch->size_bytes, out);
     return false;
 }
 
 void monitor_on_batch(struct monitor *monitor, const struct event *event, struct actions *out)
 {
-    struct run *run = monitor_run_of_peer(monitor, event->peer);
+    struct member *member = monitor_member_of_peer(monitor, event->peer);
     struct batch *batch = event->batch;
     struct nack nack;
 
-    if (!run || run->state != RUN_OPEN) {
+    if (!member || member->run->state != RUN_OPEN) {
         monitor->stats.batches_refused++;
         monitor_refuse_not_open(event->peer, out);
-    } else if (batch->size_bytes > run->granted - run->received) {
+    } else if (batch->size_bytes > member->granted - member->received) {
         nack_set(&nack, NACK_ECREDIT, "it goes beyond the credit granted");
-        monitor_refuse_batch(monitor, run, batch, &nack, out);
-    } else if (take_batch(monitor, run, batch, out)) {
+        monitor_refuse_batch(monitor, member, batch, &nack, out);
+    } else if (take_batch(monitor, member, batch, out)) {
         return;
     }
     actions_release_batch(out, batch);

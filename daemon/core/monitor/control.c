@@ -6,59 +6,62 @@
 #include <stdlib.h>
 
 /* Not now. What is on disk is a prefix of what was sent, so later ones have to wait for it. */
-static void refuse_for_now(struct run *run, uint64_t seq, struct nack *nack, struct actions *out)
+static void refuse_for_now(struct member *member, uint64_t seq, struct nack *nack,
+                           struct actions *out)
 {
-    if (seq > run->last_seq && (run->refused_seq == 0 || seq < run->refused_seq))
-        run->refused_seq = seq;
-    err_prefix(&nack->why, 0, "run %s: ", run->id);
+    if (seq > member->last_seq && (member->refused_seq == 0 || seq < member->refused_seq))
+        member->refused_seq = seq;
+    err_prefix(&nack->why, 0, "run %s: ", member->run->id);
     nack->seq = seq;
-    actions_refuse(out, run->peer, nack);
+    actions_refuse(out, member->peer, nack);
 }
 
-static void refuse_without_memory(struct run *run, uint64_t seq, struct actions *out)
+static void refuse_without_memory(struct member *member, uint64_t seq, struct actions *out)
 {
     struct nack nack;
 
     nack_set(&nack, NACK_EBUSY, "the daemon is out of memory");
-    refuse_for_now(run, seq, &nack, out);
+    refuse_for_now(member, seq, &nack, out);
 }
 
 /* Whether message `seq` may enter the journal now. */
-static int check_turn(const struct run *run, uint64_t seq, struct nack *nack)
+static int check_turn(const struct member *member, uint64_t seq, struct nack *nack)
 {
-    if (run->n_journal >= RUN_UNSTORED_MAX)
+    if (member->run->n_journal >= RUN_UNSTORED_MAX)
         return nack_set(nack, NACK_EBUSY, "%d control messages wait for the disk",
                         RUN_UNSTORED_MAX);
-    if (run->refused_seq > 0 && seq > run->refused_seq)
+    if (member->refused_seq > 0 && seq > member->refused_seq)
         return nack_set(nack, NACK_EBUSY, "a message before it was refused, and has to come first");
     return 0;
 }
 
-/* The open run of the peer, if it may send control message `seq` now; NULL when it was answered. */
-static struct run *run_for(struct monitor *monitor, peer_id peer, uint64_t seq, struct actions *out)
+/* The member of the peer, if it may send control message `seq` now; NULL when it was answered. */
+static struct member *member_for(struct monitor *monitor, peer_id peer, uint64_t seq,
+                                 struct actions *out)
 {
-    struct run *run = monitor_run_of_peer(monitor, peer);
+    struct member *member = monitor_member_of_peer(monitor, peer);
+    struct run *run = member ? member->run : NULL;
     struct nack nack;
 
     if (!run || (run->state != RUN_OPEN && run->state != RUN_LEAVING)) {
         monitor_refuse_not_open(peer, out);
         return NULL;
     }
-    if (seq > run->durable_seq && seq <= run->last_seq)
+    if (seq > member->durable_seq && seq <= member->last_seq)
         return NULL; /* in the journal: its ack will come */
-    if (check_turn(run, seq, &nack) == 0)
-        return run;
-    refuse_for_now(run, seq, &nack, out);
+    if (check_turn(member, seq, &nack) == 0)
+        return member;
+    refuse_for_now(member, seq, &nack, out);
     return NULL;
 }
 
 /* The message is in the journal. */
-static void note_taken(struct run *run, uint64_t seq)
+static void note_taken(struct member *member, uint64_t seq)
 {
-    if (seq > run->last_seq)
-        run->last_seq = seq;
-    if (seq >= run->refused_seq)
-        run->refused_seq = 0;
+    if (seq > member->last_seq)
+        member->last_seq = seq;
+    if (seq >= member->refused_seq)
+        member->refused_seq = 0;
 }
 
 static void ack(peer_id peer, uint64_t seq, struct actions *out)
@@ -83,8 +86,7 @@ static void push_mark(struct journal_entry *entry, struct layer *layer, size_t i
     mark->representation = &point->representation;
     mark->problem = &point->probe_problem;
     mark->wish = wish;
-    mark->seq = point->batch_seq;
-    mark->rows_offered = point->rows_offered;
+    layer_note_totals(layer, entry->member->place, point->batch_seq, point->rows_offered);
     entry->n_pending++;
     layer_push_mark(layer, mark);
 }
@@ -160,19 +162,19 @@ static struct record *checkpoint_record(const struct run *run, const struct even
 }
 
 /* The first layer of the checkpoint whose totals cannot be true, or NULL. */
-static const char *find_false_total(const struct run *run, const struct event *event)
+static const char *find_false_total(const struct member *member, const struct event *event)
 {
     for (size_t i = 0; i < event->checkpoint.n_layers; i++) {
         const struct checkpoint_layer *totals = &event->checkpoint.layers[i];
-        const struct layer *layer = run_layer(run, totals->name);
+        const struct layer *layer = run_layer(member->run, totals->name);
 
-        if (layer && !layer_totals_follow(layer, totals->seq, totals->rows))
+        if (layer && !layer_totals_follow(layer, member->place, totals->seq, totals->rows))
             return totals->name;
     }
     return NULL;
 }
 
-static void refuse_totals(const struct run *run, uint64_t seq, const char *layer,
+static void refuse_totals(const struct member *member, uint64_t seq, const char *layer,
                           struct actions *out)
 {
     struct nack nack;
@@ -180,81 +182,84 @@ static void refuse_totals(const struct run *run, uint64_t seq, const char *layer
     nack_set(&nack, NACK_EPROTO,
              "run %s, checkpoint %" PRIu64 ": the totals of layer %s do not follow "
              "those of the batches before it",
-             run->id, seq, layer);
+             member->run->id, seq, layer);
     nack.seq = seq;
     snprintf(nack.layer, sizeof nack.layer, "%s", layer);
-    actions_refuse(out, run->peer, &nack);
+    actions_refuse(out, member->peer, &nack);
 }
 
 void monitor_on_checkpoint(struct monitor *monitor, const struct event *event, struct actions *out)
 {
-    struct run *run = run_for(monitor, event->peer, event->checkpoint.seq, out);
-    bool again = run && event->checkpoint.seq <= run->durable_seq;
-    const char *wrong = run && !again ? find_false_total(run, event) : NULL;
+    struct member *member = member_for(monitor, event->peer, event->checkpoint.seq, out);
+    bool again = member && event->checkpoint.seq <= member->durable_seq;
+    const char *wrong = member && !again ? find_false_total(member, event) : NULL;
     struct record *record;
     struct journal_entry *entry;
 
-    if (!run)
+    if (!member)
         return;
     if (wrong) {
-        refuse_totals(run, event->checkpoint.seq, wrong, out);
+        refuse_totals(member, event->checkpoint.seq, wrong, out);
         return;
     }
-    if (monitor_ask_past(run, event->checkpoint.step, out) < 0) {
-        refuse_without_memory(run, event->checkpoint.seq, out);
+    if (monitor_ask_past(member->run, event->checkpoint.step, out) < 0) {
+        refuse_without_memory(member, event->checkpoint.seq, out);
         return;
     }
-    record = checkpoint_record(run, event, again ? RECORD_RECALL : RECORD_CHECKPOINT);
-    entry = record ? run_add_entry(run, record, record->n_points) : NULL;
+    record = checkpoint_record(member->run, event, again ? RECORD_RECALL : RECORD_CHECKPOINT);
+    entry = record ? run_add_entry(member->run, member, record, record->n_points) : NULL;
     if (!entry) {
         record_free(record);
-        refuse_without_memory(run, event->checkpoint.seq, out);
+        refuse_without_memory(member, event->checkpoint.seq, out);
         return;
     }
-    note_taken(run, event->checkpoint.seq);
-    start_checkpoint(run, entry, event->checkpoint.spectrum, out);
+    note_taken(member, event->checkpoint.seq);
+    start_checkpoint(member->run, entry, event->checkpoint.spectrum, out);
 }
 
 void monitor_on_log(struct monitor *monitor, const struct event *event, struct actions *out)
 {
-    struct run *run = run_for(monitor, event->peer, event->log->seq, out);
+    struct member *member = member_for(monitor, event->peer, event->log->seq, out);
+    struct run *run = member ? member->run : NULL;
 
     if (!run) {
         record_free(event->log);
         return;
     }
-    if (event->log->seq <= run->durable_seq) {
+    if (event->log->seq <= member->durable_seq) {
         ack(event->peer, event->log->seq, out);
         record_free(event->log);
         return;
     }
-    if (monitor_ask_past(run, event->log->step, out) < 0 || !run_add_entry(run, event->log, 0)) {
-        refuse_without_memory(run, event->log->seq, out);
+    if (monitor_ask_past(run, event->log->step, out) < 0 ||
+        !run_add_entry(run, member, event->log, 0)) {
+        refuse_without_memory(member, event->log->seq, out);
         record_free(event->log);
         return;
     }
     monitor_watch_log(run, event->log);
-    note_taken(run, event->log->seq);
+    note_taken(member, event->log->seq);
     run_store_ready(run, out);
 }
 
 /* A second close of the same sequence goes to the store like the first: it sets the same state. */
 void monitor_on_close(struct monitor *monitor, const struct event *event, struct actions *out)
 {
-    struct run *run = run_for(monitor, event->peer, event->close.seq, out);
+    struct member *member = member_for(monitor, event->peer, event->close.seq, out);
+    struct run *run = member ? member->run : NULL;
     struct record *record = run ? record_new(RECORD_CLOSE, run->id) : NULL;
 
     if (!run)
         return;
-    if (!record || !run_add_entry(run, record, 0)) {
+    if (!record || !run_add_entry(run, member, record, 0)) {
         record_free(record);
-        refuse_without_memory(run, event->close.seq, out);
+        refuse_without_memory(member, event->close.seq, out);
         return;
     }
     record->seq = event->close.seq;
     record->failed = event->close.failed;
     record->time = event->time;
-    note_taken(run, event->close.seq);
+    note_taken(member, event->close.seq);
     if (run->state == RUN_OPEN)
         run_move(run, RUN_LEAVING);
     run_store_ready(run, out);

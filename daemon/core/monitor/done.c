@@ -3,28 +3,26 @@
 #include <assert.h>
 #include <errno.h>
 
-static void finish_batch(struct monitor *monitor, struct run *run, struct batch *batch,
-                         struct actions *out)
+static void finish_batch(struct monitor *monitor, struct batch *batch, struct actions *out)
 {
+    struct member *member = batch->member;
     struct nack nack;
 
-    monitor->stats.buffered_bytes -= batch->size_bytes;
     if (batch->refused) {
         nack_set(&nack, NACK_ENUMERIC, "%s", batch->why.text);
-        monitor_refuse_batch(monitor, run, batch, &nack, out);
+        monitor_refuse_batch(monitor, member, batch, &nack, out);
     }
-    run_return_credit(run, batch->size_bytes, out);
-    actions_release_batch(out, batch);
+    member_return_credit(member, batch->size_bytes, out);
+    monitor_release_batch(monitor, batch, out);
 }
 
 /* The batches that a job has read to their end. */
-static void finish_batches(struct monitor *monitor, struct run *run, struct list *finished,
-                           struct actions *out)
+static void finish_batches(struct monitor *monitor, struct list *finished, struct actions *out)
 {
     LIST_EACH_SAFE(at, finished)
     {
         list_remove(at);
-        finish_batch(monitor, run, LIST_ENTRY(at, struct batch, queued.link), out);
+        finish_batch(monitor, LIST_ENTRY(at, struct batch, queued.link), out);
     }
 }
 
@@ -68,23 +66,31 @@ void monitor_drop_job(struct monitor *monitor, struct job *job, struct actions *
     layer->run->n_jobs--;
     LIST_EACH_SAFE(at, &finished)
     {
-        struct batch *batch = LIST_ENTRY(at, struct batch, queued.link);
-
         list_remove(at);
-        monitor->stats.buffered_bytes -= batch->size_bytes;
-        actions_release_batch(out, batch);
+        monitor_release_batch(monitor, LIST_ENTRY(at, struct batch, queued.link), out);
     }
 }
 
 /* The next phase of a fold. */
 static void lend_again(struct monitor *monitor, struct job *job, struct actions *out)
 {
-    struct action *action = actions_add(out, ACT_JOB, job->layer->run->peer);
+    struct action *action = actions_add(out, ACT_JOB, 0);
 
     if (action)
         action->job = job;
     else
         monitor_drop_job(monitor, job, out);
+}
+
+static void say_out_of_memory(const struct run *run, struct actions *out)
+{
+    struct nack nack;
+
+    nack_set(&nack, NACK_EBUSY, "the daemon is out of memory");
+    LIST_EACH(at, &run->members)
+    {
+        actions_refuse(out, LIST_ENTRY(at, struct member, link)->peer, &nack);
+    }
 }
 
 void monitor_on_job_done(struct monitor *monitor, struct job *job, struct actions *out)
@@ -93,7 +99,6 @@ void monitor_on_job_done(struct monitor *monitor, struct job *job, struct action
     struct run *run = layer->run;
     struct layer_done done;
     struct list finished;
-    struct nack nack;
 
     assert(run->n_jobs > 0);
     list_init(&finished);
@@ -103,11 +108,9 @@ void monitor_on_job_done(struct monitor *monitor, struct job *job, struct action
         return;
     }
     run->n_jobs--;
-    finish_batches(monitor, run, &finished, out);
-    if (done.rc < 0) {
-        nack_set(&nack, NACK_EBUSY, "the daemon is out of memory");
-        actions_refuse(out, run->peer, &nack);
-    }
+    finish_batches(monitor, &finished, out);
+    if (done.rc < 0)
+        say_out_of_memory(run, out);
     if (done.mark)
         finish_mark(run, layer, done.mark, out);
     if (run->state != RUN_OVER)
@@ -119,7 +122,9 @@ static void complete(struct monitor *monitor, struct run *run, struct journal_en
                      struct actions *out)
 {
     struct record *record = entry->record;
-    struct action *action = actions_add(out, ACT_COMPLETE, run->state == RUN_OVER ? 0 : run->peer);
+    struct member *member = entry->member;
+    struct action *action =
+        actions_add(out, ACT_COMPLETE, run->state == RUN_OVER ? 0 : member->peer);
 
     if (!action)
         return;
@@ -129,8 +134,8 @@ static void complete(struct monitor *monitor, struct run *run, struct journal_en
         for (size_t i = 0; i < record->n_points; i++)
             monitor->stats.points += record->points[i].measured;
     }
-    if (record->seq > run->durable_seq)
-        run->durable_seq = record->seq;
+    if (record->seq > member->durable_seq)
+        member->durable_seq = record->seq;
     action->record = record;
     run_remove_entry(run, entry);
 }

@@ -25,10 +25,26 @@ static struct mark *as_mark(struct queued *queued)
     return LIST_ENTRY(queued, struct mark, queued);
 }
 
-bool layer_totals_follow(const struct layer *layer, uint64_t seq, uint64_t rows)
+bool layer_totals_follow(const struct layer *layer, size_t place, uint64_t seq, uint64_t rows)
 {
-    return seq >= layer->last_seq && seq - layer->last_seq <= MAX_JUMP &&
-           rows >= layer->rows_offered && rows - layer->rows_offered <= MAX_JUMP;
+    const struct source *source = &layer->sources[place];
+
+    assert(place < layer->n_sources);
+    return seq >= source->last_seq && seq - source->last_seq <= MAX_JUMP &&
+           rows >= source->rows_offered && rows - source->rows_offered <= MAX_JUMP;
+}
+
+void layer_note_totals(struct layer *layer, size_t place, uint64_t seq, uint64_t rows)
+{
+    struct source *source = &layer->sources[place];
+
+    assert(place < layer->n_sources);
+    if (seq > source->last_seq)
+        source->last_seq = seq;
+    if (rows > source->rows_offered) {
+        layer->rows_offered += rows - source->rows_offered;
+        source->rows_offered = rows;
+    }
 }
 
 static void push_batch(struct layer *layer, struct batch *batch)
@@ -40,19 +56,20 @@ static void push_batch(struct layer *layer, struct batch *batch)
     layer->held_bytes += batch->size_bytes;
 }
 
-enum layer_answer layer_offer(struct layer *layer, struct batch *batch, struct err *why)
+enum layer_answer layer_offer(struct layer *layer, size_t place, struct batch *batch,
+                              struct err *why)
 {
     uint64_t n_rows = batch_n_rows(batch);
 
     assert(layer->has_memory && batch->p == layer->p && batch->c == layer->c);
-    if (batch->seq <= layer->last_seq)
+    assert(place < layer->n_sources);
+    if (batch->seq <= layer->sources[place].last_seq)
         return LAYER_PASSES_OVER;
-    if (!layer_totals_follow(layer, batch->seq, batch->rows_before)) {
+    if (!layer_totals_follow(layer, place, batch->seq, batch->rows_before)) {
         err_write(why, "its numbers do not follow those of the batch before it");
         return LAYER_REFUSES;
     }
-    layer->last_seq = batch->seq;
-    layer->rows_offered = batch->rows_before + n_rows;
+    layer_note_totals(layer, place, batch->seq, batch->rows_before + n_rows);
     if (n_rows == 0 && batch->kind != BATCH_HEAD)
         return LAYER_PASSES_OVER;
     push_batch(layer, batch);
@@ -64,10 +81,7 @@ void layer_push_mark(struct layer *layer, struct mark *mark)
     mark->queued.is_mark = true;
     list_append(&layer->queue, &mark->queued.link);
     layer->n_marks++;
-    if (mark->seq > layer->last_seq)
-        layer->last_seq = mark->seq;
-    if (mark->rows_offered > layer->rows_offered)
-        layer->rows_offered = mark->rows_offered;
+    mark->rows_offered = layer->rows_offered;
 }
 
 /* Moves the batch from the queue to the job, which reads it to its end. */

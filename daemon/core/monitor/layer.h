@@ -33,9 +33,9 @@ struct mark {
     struct representation *representation; /* and this window's, without rows before */
     enum probe_problem *problem;           /* and why there is no likeness to it */
     struct spectrum_wish wish;
-    uint64_t seq;          /* last batch it covers */
-    uint64_t rows_offered; /* rows offered up to it; not measured: up to where the window begins */
-    bool measured;         /* false: there was no row to measure, and the window goes on */
+    uint64_t
+        rows_offered; /* by all members up to it; not measured: up to where the window begins */
+    bool measured;    /* false: there was no row to measure, and the window goes on */
 };
 
 enum layer_state {
@@ -43,6 +43,12 @@ enum layer_state {
     LAYER_FOLDING,
     LAYER_ABSORBING,
     LAYER_MEASURING,
+};
+
+/* How far the batches of one member have come, in one layer. */
+struct source {
+    uint64_t last_seq;     /* last batch number that entered */
+    uint64_t rows_offered; /* through that batch */
 };
 
 struct layer {
@@ -77,8 +83,9 @@ struct layer {
     bool flush;        /* fold what is there without waiting for a full block */
     bool starved;      /* no memory to measure: nothing starts until the owner resets this */
 
-    uint64_t last_seq;       /* last batch number that entered */
-    uint64_t rows_offered;   /* through that batch */
+    struct source *sources; /* one a member, by its place */
+    size_t n_sources;
+    uint64_t rows_offered;   /* by all of them */
     uint64_t window_offered; /* rows offered when the window began */
     uint64_t window_rows;    /* rows that entered it */
     int64_t rows_from;       /* steps of the first and the last batch in the moments; */
@@ -91,7 +98,8 @@ struct layer {
     struct job job;
 };
 
-/* A layer without memory yet. Returns it (free with layer_free), or NULL. */
+/* A layer without memory yet, with a source for one member. Returns it (free with layer_free), or
+ * NULL. */
 struct layer *layer_new(struct run *, const char *name, uint32_t p, uint32_t c, struct window,
                         struct projector, const struct watch_list *);
 
@@ -121,13 +129,16 @@ enum layer_answer {
     LAYER_REFUSES,     /* its numbers cannot be true */
 };
 
-/* Offers a batch that layer_check found good, to a layer with memory. `why`: of LAYER_REFUSES. */
-enum layer_answer layer_offer(struct layer *, struct batch *, struct err *why);
-/* Whether totals of batches and rows are those of the batches before, or more by what may be lost.
- */
-bool layer_totals_follow(const struct layer *, uint64_t seq, uint64_t rows);
-/* Puts the mark into the FIFO; it stays the caller's and must outlive its measurement. Batches up
- * to its totals are passed over from now on. */
+/* Offers a batch of the member at `place` that layer_check found good, to a layer with memory.
+ * `why`: of LAYER_REFUSES. */
+enum layer_answer layer_offer(struct layer *, size_t place, struct batch *, struct err *why);
+/* Whether a member's totals of batches and rows are those of its batches before, or more by what
+ * may be lost. */
+bool layer_totals_follow(const struct layer *, size_t place, uint64_t seq, uint64_t rows);
+/* The member has offered so much: its batches up to these totals are passed over from now on. */
+void layer_note_totals(struct layer *, size_t place, uint64_t seq, uint64_t rows);
+/* Puts the mark into the FIFO, behind all that was offered; it stays the caller's and must outlive
+ * its measurement. */
 void layer_push_mark(struct layer *, struct mark *);
 
 /* The next job, or NULL when the layer is busy or should rather wait for more rows. A block is

@@ -93,7 +93,11 @@ struct layer *layer_new(struct run *run, const char *name, uint32_t p, uint32_t 
     if (!layer)
         return NULL;
     layer->watch = watch_new(watched);
-    if (!layer->watch) {
+    layer->sources = calloc(1, sizeof *layer->sources);
+    layer->n_sources = 1;
+    if (!layer->watch || !layer->sources) {
+        watch_free(layer->watch);
+        free(layer->sources);
         free(layer);
         return NULL;
     }
@@ -159,5 +163,6 @@ void layer_free(struct layer *layer)
         moments_release(&layer->moments);
     probe_release(&layer->probe);
     watch_free(layer->watch);
+    free(layer->sources);
     free(layer);
 }

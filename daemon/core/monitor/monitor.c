@@ -33,19 +33,32 @@ void monitor_free(struct monitor *monitor, struct actions *out)
 
 /* The trainer went without a word: what it was promised is finished, then the run is marked lost.
  * Without memory for that, the next tick tries again. */
-static void declare_lost(struct monitor *monitor, struct run *run, double time, struct actions *out)
+static void declare_lost(struct monitor *monitor, struct member *member, double time,
+                         struct actions *out)
 {
+    struct run *run = member->run;
     struct record *record = record_new(RECORD_LOST, run->id);
 
-    monitor_bind_peer(monitor, run, 0);
-    run->silent_ticks = MONITOR_LOST_TICKS;
-    if (!record || !run_add_entry(run, record, 0)) {
+    monitor_bind_peer(monitor, member, 0);
+    member->silent_ticks = MONITOR_LOST_TICKS;
+    if (!record || !run_add_entry(run, member, record, 0)) {
         record_free(record);
         return;
     }
     record->time = time;
     run_move(run, RUN_LEAVING);
     run_store_ready(run, out);
+}
+
+static void tick_member(struct monitor *monitor, struct member *member, double time,
+                        struct actions *out)
+{
+    const struct run *run = member->run;
+
+    if (run->state == RUN_OPEN || run->state == RUN_LEAVING)
+        member_send_credit(member, out);
+    if (run->state == RUN_OPEN && ++member->silent_ticks >= MONITOR_LOST_TICKS)
+        declare_lost(monitor, member, time, out);
 }
 
 static void tick_run(struct monitor *monitor, struct run *run, double time, struct actions *out)
@@ -58,10 +71,11 @@ static void tick_run(struct monitor *monitor, struct run *run, double time, stru
         }
         run_store_ready(run, out);
         monitor_flush(run, out);
-        run_send_credit(run, out);
     }
-    if (run->state == RUN_OPEN && ++run->silent_ticks >= MONITOR_LOST_TICKS)
-        declare_lost(monitor, run, time, out);
+    LIST_EACH(at, &run->members)
+    {
+        tick_member(monitor, LIST_ENTRY(at, struct member, link), time, out);
+    }
 }
 
 /* Ticks are counted, not read off a clock: after a daemon was stopped for a minute its peers are
@@ -78,11 +92,11 @@ static void on_tick(struct monitor *monitor, double time, struct actions *out)
  * waits for answers. If that cannot be sent either, the peer is reported gone again. */
 static void on_gone(struct monitor *monitor, peer_id peer, struct actions *out)
 {
-    struct run *run = monitor_run_of_peer(monitor, peer);
+    struct member *member = monitor_member_of_peer(monitor, peer);
     struct nack nack;
 
-    if (run)
-        monitor_bind_peer(monitor, run, 0);
+    if (member)
+        monitor_bind_peer(monitor, member, 0);
     nack_set(&nack, NACK_ENOTOPEN, "answers to this connection were lost");
     actions_refuse(out, peer, &nack);
 }
@@ -90,7 +104,7 @@ static void on_gone(struct monitor *monitor, peer_id peer, struct actions *out)
 /* A trainer that pings and has no run was cut off without hearing of it: it has to open again. */
 static void on_alive(struct monitor *monitor, peer_id peer, struct actions *out)
 {
-    if (!monitor_run_of_peer(monitor, peer))
+    if (!monitor_member_of_peer(monitor, peer))
         monitor_refuse_not_open(peer, out);
 }
 
@@ -137,8 +151,27 @@ static void assert_run_counts(const struct run *run)
     }
     assert(run->n_layers == n_layers && run->n_jobs == n_jobs);
     assert(run->n_journal == n_journal && run->n_lent == n_lent);
-    assert(run->received <= run->granted && run->granted_sent <= run->granted);
-    assert(run->durable_seq <= run->last_seq);
+}
+
+/* Returns the bytes that the run's members hold. */
+static uint64_t assert_member_counts(const struct run *run, uint64_t *credit_bytes)
+{
+    uint64_t held_bytes = 0;
+    size_t n = 0;
+
+    LIST_EACH(at, &run->members)
+    {
+        const struct member *member = LIST_ENTRY(at, struct member, link);
+
+        assert(member->run == run && member->place == n);
+        assert(member->received <= member->granted && member->granted_sent <= member->granted);
+        assert(member->durable_seq <= member->last_seq);
+        held_bytes += member->held_bytes;
+        *credit_bytes += member->credit_bytes;
+        n++;
+    }
+    assert(n == run->n_members);
+    return held_bytes;
 }
 
 /* Every counter is what it counts. It walks all queues, so it is done once a second. */
@@ -149,10 +182,11 @@ static void assert_counts(const struct monitor *monitor)
     LIST_EACH(at, &monitor->runs)
     {
         const struct run *run = LIST_ENTRY(at, struct run, link);
+        uint64_t of_members = assert_member_counts(run, &credit_bytes);
 
         assert_run_counts(run);
-        held_bytes += run_held_bytes(run);
-        credit_bytes += run->credit_bytes;
+        assert(of_members == run_held_bytes(run));
+        held_bytes += of_members;
     }
     assert(monitor->stats.buffered_bytes == held_bytes);
     assert(monitor->credit_granted == credit_bytes);
@@ -163,10 +197,10 @@ static void assert_counts(const struct monitor *monitor)
 
 static void note_alive(struct monitor *monitor, const struct event *event)
 {
-    struct run *run = event->peer ? monitor_run_of_peer(monitor, event->peer) : NULL;
+    struct member *member = event->peer ? monitor_member_of_peer(monitor, event->peer) : NULL;
 
-    if (run)
-        run->silent_ticks = 0;
+    if (member)
+        member->silent_ticks = 0;
 }
 
 void monitor_step(struct monitor *monitor, const struct event *event, struct actions *out)

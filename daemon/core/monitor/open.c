@@ -32,27 +32,29 @@ static uint64_t credit_for_one_more(const struct monitor *monitor)
     return left / CREDIT_SHARE > MONITOR_CREDIT_MIN ? left / CREDIT_SHARE : MONITOR_CREDIT_MIN;
 }
 
-static void welcome(const struct run *run, struct actions *out)
+static void welcome(const struct member *member, struct actions *out)
 {
-    struct action *action = actions_add(out, ACT_WELCOME, run->peer);
+    const struct run *run = member->run;
+    struct action *action = actions_add(out, ACT_WELCOME, member->peer);
 
     if (!action)
         return;
     snprintf(action->welcome.run, sizeof action->welcome.run, "%s", run->id);
     action->welcome.attempt = run->attempt;
-    action->welcome.granted = run->granted;
-    action->welcome.last_seq = run->durable_seq;
+    action->welcome.granted = member->granted;
+    action->welcome.last_seq = member->durable_seq;
     action->welcome.has_last_step = run->has_last_step;
     action->welcome.last_step = run->last_step;
 }
 
 /* The same writer came back, on a new connection, to an attempt that is still here. */
-static void reconnect(struct monitor *monitor, struct run *run, peer_id peer, struct actions *out)
+static void reconnect(struct monitor *monitor, struct member *member, peer_id peer,
+                      struct actions *out)
 {
-    monitor_bind_peer(monitor, run, peer);
-    run_start_credit(run, run_held_bytes(run));
-    if (run->state != RUN_OPENING)
-        welcome(run, out);
+    monitor_bind_peer(monitor, member, peer);
+    member_start_credit(member);
+    if (member->run->state != RUN_OPENING)
+        welcome(member, out);
 }
 
 /* Whether a run that leaves takes its trainer back: one that closed hears of it on the new
@@ -77,7 +79,7 @@ static bool take_back(struct run *run)
  * nobody knows its attempt. */
 static bool is_reconnection(struct run *known, const struct record *open)
 {
-    if (!known || strcmp(known->writer, open->open.writer) != 0)
+    if (!known || strcmp(run_opener(known)->writer, open->open.writer) != 0)
         return false;
     if (known->state == RUN_OPENING)
         return true;
@@ -100,16 +102,16 @@ static void start_opening(struct monitor *monitor, const struct event *event, st
         record_free(record);
         return;
     }
-    run->credit_bytes = credit;
+    run_opener(run)->credit_bytes = credit;
     run->spectrum = event->open.spectrum;
     run->has_probe = event->open.probe;
     run->projector = event->open.projector;
     if (run->has_probe) /* at least 1: with 0 they would not be wanted */
         record->open.probe_bytes = fmax(monitor->config.state_bytes - monitor->state_bytes, 1);
     monitor->credit_granted += credit;
-    run_start_credit(run, 0);
+    member_start_credit(run_opener(run));
     list_append(&monitor->runs, &run->link);
-    monitor_bind_peer(monitor, run, event->peer);
+    monitor_bind_peer(monitor, run_opener(run), event->peer);
     run->n_lent++;
     record->opening = run;
     record->time = event->time;
@@ -120,19 +122,20 @@ static void start_opening(struct monitor *monitor, const struct event *event, st
 static int check_open(const struct monitor *monitor, const struct run *known, peer_id peer,
                       const struct record *open, struct nack *nack)
 {
-    const struct run *mine = monitor_run_of_peer(monitor, peer);
-    bool same_writer = known && strcmp(known->writer, open->open.writer) == 0;
+    const struct member *mine = monitor_member_of_peer(monitor, peer);
+    const char *writer = known ? run_opener(known)->writer : NULL;
+    bool same_writer = known && strcmp(writer, open->open.writer) == 0;
 
     if (monitor->draining) {
         nack_set(nack, NACK_EBUSY, "the daemon is stopping");
         nack->fatal = true;
         return -1;
     }
-    if (mine && !(mine == known && same_writer))
+    if (mine && !(mine->run == known && same_writer))
         return nack_set(nack, NACK_EPROTO, "this connection has opened a run already");
     if (known && !same_writer && known->state == RUN_OPEN && open->open.attempt == known->attempt)
         return nack_set(nack, NACK_EHELD, "attempt %" PRIu32 " of run %s is held by writer %s",
-                        known->attempt, known->id, known->writer);
+                        known->attempt, known->id, writer);
     return 0;
 }
 
@@ -145,7 +148,7 @@ void monitor_on_open(struct monitor *monitor, const struct event *event, struct 
     if (check_open(monitor, known, event->peer, record, &nack) < 0) {
         actions_refuse(out, event->peer, &nack);
     } else if (is_reconnection(known, record)) {
-        reconnect(monitor, known, event->peer, out);
+        reconnect(monitor, run_opener(known), event->peer, out);
     } else {
         start_opening(monitor, event, out);
         return;
@@ -178,8 +181,9 @@ static void supersede_others(struct monitor *monitor, const struct run *winner, 
         if (run == winner || run->state == RUN_OVER || run->state == RUN_OPENING ||
             strcmp(run->id, winner->id) != 0)
             continue;
-        if (run->peer == winner->peer) /* its own trainer opened once more: it need not hear */
-            monitor_bind_peer(monitor, run, 0);
+        if (run_opener(run)->peer == run_opener(winner)->peer) /* its own trainer opened once
+                                                                  more: it need not hear */
+            monitor_bind_peer(monitor, run_opener(run), 0);
         monitor_supersede(monitor, run, out);
     }
 }
@@ -207,11 +211,11 @@ static void end_opening(struct monitor *monitor, struct run *run, const struct r
     struct nack nack;
 
     if (rc == -ENOMEM)
-        refuse_for_now(out, run->peer,
+        refuse_for_now(out, run_opener(run)->peer,
                        record->error[0] ? record->error : "the daemon is out of memory");
     else {
         nack_set(&nack, open_refusal(rc), "%s", record->error);
-        actions_refuse(out, run->peer, &nack);
+        actions_refuse(out, run_opener(run)->peer, &nack);
     }
     run_move(run, RUN_OVER);
     if (rc == -EIO)
@@ -232,7 +236,7 @@ void monitor_on_open_stored(struct monitor *monitor, struct record *record, stru
         rc = count_probes(monitor, run);
     if (rc == 0) {
         supersede_others(monitor, run, out);
-        welcome(run, out);
+        welcome(run_opener(run), out);
     } else {
         end_opening(monitor, run, record, rc, out);
     }

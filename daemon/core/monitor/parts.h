@@ -22,13 +22,13 @@ struct monitor {
 
 /* ---- finding and ending runs (runs.c) ------------------------------------------------------- */
 
-/* The run that this peer opened, or NULL. */
-struct run *monitor_run_of_peer(const struct monitor *, peer_id);
+/* The member that speaks on this connection, or NULL. */
+struct member *monitor_member_of_peer(const struct monitor *, peer_id);
 /* The run of that id that is not over, or NULL. Where there are several (one leaves, others wait to
  * be opened), the writer's newest comes before anybody else's. */
 struct run *monitor_run_of_id(const struct monitor *, const char *id, const char *writer);
-/* From now on this peer speaks for the run; 0: nobody does. */
-void monitor_bind_peer(struct monitor *, struct run *, peer_id);
+/* From now on this peer speaks for the member; 0: nobody does. */
+void monitor_bind_peer(struct monitor *, struct member *, peer_id);
 /* The peer has no run: it has to open one. */
 void monitor_refuse_not_open(peer_id, struct actions *);
 /* Ends a run because a newer attempt was opened, and sends its trainer a nack. The run may be
@@ -49,8 +49,10 @@ void monitor_on_open_stored(struct monitor *, struct record *, struct actions *)
 
 void monitor_on_batch(struct monitor *, const struct event *, struct actions *);
 /* Counts the batch as refused and sends the trainer a nack; it still has to be released. */
-void monitor_refuse_batch(struct monitor *, struct run *, const struct batch *, struct nack *,
+void monitor_refuse_batch(struct monitor *, struct member *, const struct batch *, struct nack *,
                           struct actions *);
+/* Gives back a batch that was held. */
+void monitor_release_batch(struct monitor *, struct batch *, struct actions *);
 /* Starts the layer's next job, if it is idle and has one. */
 void monitor_start_job(struct run *, struct layer *, struct actions *);
 /* Has all layers fold what they hold, without waiting for full blocks. */

@@ -6,9 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The peer hears of its credit in steps of this share of the window: often enough never to starve,
- * seldom enough not to matter. */
-#define CREDIT_STEPS 8
+static struct member *add_member(struct run *run, const char *writer, peer_id peer)
+{
+    struct member *member = member_new(run, writer, peer);
+
+    if (!member)
+        return NULL;
+    member->place = run->n_members++;
+    list_append(&run->members, &member->link);
+    return member;
+}
 
 struct run *run_new(const struct record *open, struct window window, peer_id peer)
 {
@@ -17,16 +24,14 @@ struct run *run_new(const struct record *open, struct window window, peer_id pee
     if (!run)
         return NULL;
     list_init(&run->link);
-    list_init(&run->peer_link);
+    list_init(&run->members);
     list_init(&run->layers);
     list_init(&run->journal);
     snprintf(run->id, sizeof run->id, "%s", open->run);
-    run->writer = strdup(open->open.writer);
     run->window = window;
     run->watched = open->open.watched;
-    run->peer = peer;
     run->scalar_watch = watch_new_scalars(&run->watched);
-    if (!run->writer || !run->scalar_watch) {
+    if (!run->scalar_watch || !add_member(run, open->open.writer, peer)) {
         run_free(run);
         return NULL;
     }
@@ -61,19 +66,23 @@ void run_free(struct run *run)
     {
         layer_free(LIST_ENTRY(at, struct layer, link));
     }
+    LIST_EACH_SAFE(at, &run->members)
+    {
+        member_free(LIST_ENTRY(at, struct member, link));
+    }
     list_remove(&run->link);
-    list_remove(&run->peer_link);
     watch_free(run->scalar_watch);
-    free(run->writer);
     free(run);
 }
 
 int run_take_stored(struct run *run, struct open_result *result)
 {
+    struct member *opener = run_opener(run);
+
     run->run_key = result->run_key;
     run->attempt = result->attempt;
-    run->durable_seq = result->last_seq;
-    run->last_seq = result->last_seq;
+    opener->durable_seq = result->last_seq;
+    opener->last_seq = result->last_seq;
     run->has_last_step = result->has_last_step;
     run->last_step = result->last_step;
     for (size_t i = 0; i < result->n_layers; i++) {
@@ -82,8 +91,7 @@ int run_take_stored(struct run *run, struct open_result *result)
 
         if (!layer)
             return -ENOMEM;
-        layer->last_seq = stored->batch_seq;
-        layer->rows_offered = stored->rows_offered;
+        layer_note_totals(layer, opener->place, stored->batch_seq, stored->rows_offered);
         layer->probe = stored->probe;
         stored->probe = (struct probe){0};
         if (run->window.kind == WINDOW_CHECKPOINT)
@@ -94,6 +102,11 @@ int run_take_stored(struct run *run, struct open_result *result)
                                                                                     : RUN_HAS_PAST;
     run_move(run, RUN_OPEN);
     return 0;
+}
+
+struct member *run_opener(const struct run *run)
+{
+    return LIST_ENTRY(run->members.next, struct member, link);
 }
 
 struct layer *run_layer(const struct run *run, const char *name)
@@ -120,33 +133,6 @@ struct layer *run_add_layer(struct run *run, const char *name, uint32_t p, uint3
     return layer;
 }
 
-void run_start_credit(struct run *run, uint64_t held_bytes)
-{
-    run->granted = run->credit_bytes > held_bytes ? run->credit_bytes - held_bytes : 0;
-    run->granted_sent = run->granted;
-    run->received = 0;
-}
-
-void run_return_credit(struct run *run, uint64_t bytes, struct actions *out)
-{
-    run->granted += bytes;
-    assert(run->granted >= run->granted_sent);
-    if (run->granted - run->granted_sent >= run->credit_bytes / CREDIT_STEPS)
-        run_send_credit(run, out);
-}
-
-void run_send_credit(struct run *run, struct actions *out)
-{
-    struct action *action = run->peer && run->granted != run->granted_sent
-                                ? actions_add(out, ACT_PROGRESS, run->peer)
-                                : NULL;
-
-    if (!action)
-        return;
-    action->granted = run->granted;
-    run->granted_sent = run->granted;
-}
-
 uint64_t run_held_bytes(const struct run *run)
 {
     uint64_t sum = 0;
@@ -158,7 +144,8 @@ uint64_t run_held_bytes(const struct run *run)
     return sum;
 }
 
-struct journal_entry *run_add_entry(struct run *run, struct record *record, size_t n_marks)
+struct journal_entry *run_add_entry(struct run *run, struct member *member, struct record *record,
+                                    size_t n_marks)
 {
     struct journal_entry *entry = calloc(1, sizeof *entry);
 
@@ -172,6 +159,7 @@ struct journal_entry *run_add_entry(struct run *run, struct record *record, size
         }
     }
     entry->run = run;
+    entry->member = member;
     entry->record = record;
     record->entry = entry;
     snprintf(record->run, sizeof record->run, "%s", run->id);
@@ -189,8 +177,7 @@ void run_store_ready(struct run *run, struct actions *out)
     LIST_EACH(at, &run->journal)
     {
         struct journal_entry *entry = LIST_ENTRY(at, struct journal_entry, link);
-        struct action *action =
-            entry->n_pending == 0 ? actions_add(out, ACT_STORE, run->peer) : NULL;
+        struct action *action = entry->n_pending == 0 ? actions_add(out, ACT_STORE, 0) : NULL;
 
         if (!action)
             break;

@@ -1,6 +1,7 @@
-/* One attempt of one run while its trainer is connected: layers, credit, and the journal of control
- * messages that wait to become durable. Belongs to the loop; a record is out with the store's lane
- * between lending and EV_STORED. monitor.c, open.c and control.c decide which peer may do what.
+/* One attempt of one run while its trainer is connected: layers, the member that speaks for it, and
+ * the journal of control messages that wait to become durable. Belongs to the loop; a record is out
+ * with the store's lane between lending and EV_STORED. monitor.c, open.c and control.c decide which
+ * peer may do what.
  *
  *     OPENING ---> OPEN ---> LEAVING ---> gone, when nothing is promised any more
  *        |         |  <---   |
@@ -14,10 +15,10 @@
  *
  * The journal keeps the order of the trainer's sequence numbers: an entry is lent to the store when
  * it and all before it are ready (a checkpoint: all its layers are measured), so whatever is on
- * disk is a prefix, and `durable_seq` says which. */
+ * disk is a prefix, and a member's `durable_seq` says which. */
 #pragma once
 
-#include "daemon/core/monitor/event.h"
+#include "daemon/core/monitor/member.h"
 
 enum run_state {
     RUN_OPENING,
@@ -42,6 +43,7 @@ enum run_watching {
 struct journal_entry {
     struct list link;
     struct run *run;
+    struct member *member; /* who sent it, or went without a word; NULL: the run asks */
     struct record *record;
     struct mark *marks; /* one a point of the record */
     size_t n_pending;   /* marks not yet measured */
@@ -50,10 +52,9 @@ struct journal_entry {
 
 struct run {
     struct list link; /* in the monitor */
-    struct list peer_link;
-    peer_id peer; /* 0: nobody is listening */
     char id[RUN_ID_MAX + 1];
-    char *writer;
+    struct list members;
+    size_t n_members;
     enum run_state state;
     int64_t run_key;
     uint32_t attempt;
@@ -71,22 +72,14 @@ struct run {
 
     struct list journal; /* of journal_entry */
     size_t n_journal;
-    size_t n_lent;        /* records out with the store */
-    bool store_waits;     /* the store could not write: lend again at the next tick */
-    uint64_t durable_seq; /* everything up to here is on disk */
-    uint64_t last_seq;    /* last one taken */
-    uint64_t refused_seq; /* refused for the moment: later ones must wait for it; 0: none */
+    size_t n_lent;    /* records out with the store */
+    bool store_waits; /* the store could not write: lend again at the next tick */
     bool has_last_step;
     int64_t last_step;
-
-    uint64_t credit_bytes; /* size of the credit window */
-    uint64_t granted;      /* cumulative, since the connection opened */
-    uint64_t granted_sent; /* the last `granted` that was sent to the peer */
-    uint64_t received;
-    unsigned silent_ticks;
 };
 
-/* An opening run that borrows nothing from `open`. Returns it (free with run_free), or NULL. */
+/* An opening run with its first member, which borrows nothing from `open`. Returns it (free with
+ * run_free), or NULL. */
 struct run *run_new(const struct record *open, struct window window, peer_id peer);
 /* The only way from one state to another; a move that the drawing does not have is a bug. */
 void run_move(struct run *, enum run_state);
@@ -97,23 +90,18 @@ void run_free(struct run *);
  * 0, or -ENOMEM, with the run still opening. */
 int run_take_stored(struct run *, struct open_result *);
 
+/* The member that opened it. */
+struct member *run_opener(const struct run *);
 struct layer *run_layer(const struct run *, const char *name);
 /* Returns the new layer, or NULL. */
 struct layer *run_add_layer(struct run *, const char *name, uint32_t p, uint32_t c);
 
-/* Starts the credit of a new connection, with `held_bytes` of the window still in use. */
-void run_start_credit(struct run *, uint64_t held_bytes);
-/* Returns credit, and sends it to the peer when enough has come together. */
-void run_return_credit(struct run *, uint64_t bytes, struct actions *);
-/* Sends the peer the credit that it does not know yet. */
-void run_send_credit(struct run *, struct actions *);
-
 /* Bytes of rows that are queued or lent. */
 uint64_t run_held_bytes(const struct run *);
 
-/* Appends an entry; it takes the record, and room for `n_marks` marks is made. Returns it, or NULL
- * (the record is then still the caller's). */
-struct journal_entry *run_add_entry(struct run *, struct record *, size_t n_marks);
+/* Appends an entry of that member; it takes the record, and room for `n_marks` marks is made.
+ * Returns it, or NULL (the record is then still the caller's). */
+struct journal_entry *run_add_entry(struct run *, struct member *, struct record *, size_t n_marks);
 /* Lends the store what is ready at the journal's head, unless records of this run are out already.
  */
 void run_store_ready(struct run *, struct actions *);

@@ -3,14 +3,14 @@
 #include <inttypes.h>
 #include <string.h>
 
-struct run *monitor_run_of_peer(const struct monitor *monitor, peer_id peer)
+struct member *monitor_member_of_peer(const struct monitor *monitor, peer_id peer)
 {
     LIST_EACH(at, &monitor->peers[peer % PEER_BUCKETS])
     {
-        struct run *run = LIST_ENTRY(at, struct run, peer_link);
+        struct member *member = LIST_ENTRY(at, struct member, peer_link);
 
-        if (run->peer == peer)
-            return run;
+        if (member->peer == peer)
+            return member;
     }
     return NULL;
 }
@@ -24,19 +24,19 @@ struct run *monitor_run_of_id(const struct monitor *monitor, const char *id, con
         struct run *run = LIST_ENTRY(at, struct run, link);
 
         if (run->state != RUN_OVER && strcmp(run->id, id) == 0 &&
-            (!found || strcmp(run->writer, writer) == 0))
+            (!found || strcmp(run_opener(run)->writer, writer) == 0))
             found = run;
     }
     return found;
 }
 
-void monitor_bind_peer(struct monitor *monitor, struct run *run, peer_id peer)
+void monitor_bind_peer(struct monitor *monitor, struct member *member, peer_id peer)
 {
-    list_remove(&run->peer_link);
-    run->peer = peer;
-    run->silent_ticks = 0;
+    list_remove(&member->peer_link);
+    member->peer = peer;
+    member->silent_ticks = 0;
     if (peer)
-        list_append(&monitor->peers[peer % PEER_BUCKETS], &run->peer_link);
+        list_append(&monitor->peers[peer % PEER_BUCKETS], &member->peer_link);
 }
 
 void monitor_refuse_not_open(peer_id peer, struct actions *out)
@@ -52,10 +52,17 @@ void monitor_refuse_not_open(peer_id peer, struct actions *out)
 /* Gives back all queued rows; marks that wait are forgotten. */
 static void clear_queues(struct monitor *monitor, struct run *run, struct actions *out)
 {
+    struct list cleared;
+
+    list_init(&cleared);
     LIST_EACH(at, &run->layers)
     {
-        monitor->stats.buffered_bytes -=
-            layer_clear_queue(LIST_ENTRY(at, struct layer, link), &out->released);
+        layer_clear_queue(LIST_ENTRY(at, struct layer, link), &cleared);
+    }
+    LIST_EACH_SAFE(at, &cleared)
+    {
+        list_remove(at);
+        monitor_release_batch(monitor, LIST_ENTRY(at, struct batch, queued.link), out);
     }
 }
 
@@ -66,7 +73,10 @@ void monitor_free_run(struct monitor *monitor, struct run *run, struct actions *
     {
         monitor->state_bytes -= LIST_ENTRY(at, struct layer, link)->counted_bytes;
     }
-    monitor->credit_granted -= run->credit_bytes;
+    LIST_EACH(at, &run->members)
+    {
+        monitor->credit_granted -= LIST_ENTRY(at, struct member, link)->credit_bytes;
+    }
     run_free(run);
 }
 
@@ -83,8 +93,13 @@ void monitor_supersede(struct monitor *monitor, struct run *run, struct actions 
 
     nack_set(&nack, NACK_EFENCED, "attempt %" PRIu32 " of run %s is over: a newer one was opened",
              run->attempt, run->id);
-    actions_refuse(out, run->peer, &nack);
-    monitor_bind_peer(monitor, run, 0);
+    LIST_EACH(at, &run->members)
+    {
+        struct member *member = LIST_ENTRY(at, struct member, link);
+
+        actions_refuse(out, member->peer, &nack);
+        monitor_bind_peer(monitor, member, 0);
+    }
     run_move(run, RUN_OVER);
     clear_queues(monitor, run, out);
     monitor_free_if_done(monitor, run, out);

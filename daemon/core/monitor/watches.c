@@ -44,7 +44,7 @@ int monitor_ask_past(struct run *run, int64_t step, struct actions *out)
         return -1;
     record->step = step;
     record->open.watched = run->watched;
-    if (!run_add_entry(run, record, 0)) {
+    if (!run_add_entry(run, NULL, record, 0)) {
         record_free(record);
         return -1;
     }

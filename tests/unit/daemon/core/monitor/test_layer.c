@@ -58,9 +58,9 @@ static int teardown(void **state)
 /* With the number that follows. */
 static void offer(struct fixture *fixture, struct batch *batch)
 {
-    batch->seq = fixture->layer->last_seq + 1;
+    batch->seq = fixture->layer->sources[0].last_seq + 1;
     batch->rows_before = fixture->layer->rows_offered;
-    assert_int_equal(layer_offer(fixture->layer, batch, NULL), LAYER_QUEUES);
+    assert_int_equal(layer_offer(fixture->layer, 0, batch, NULL), LAYER_QUEUES);
 }
 
 static void push(struct fixture *fixture, enum parcel_kind kind, size_t n)
@@ -181,7 +181,7 @@ static enum layer_answer offer_as(struct fixture *fixture, uint64_t seq, uint64_
 
     parcel->batch.seq = seq;
     parcel->batch.rows_before = rows_before;
-    answer = layer_offer(fixture->layer, &parcel->batch, why);
+    answer = layer_offer(fixture->layer, 0, &parcel->batch, why);
     if (answer != LAYER_QUEUES)
         parcel_free(parcel);
     return answer;
@@ -196,7 +196,8 @@ static void batch_that_was_here_or_whose_checkpoint_was_is_passed_over(void **st
     assert_int_equal(offer_as(fixture, 2, 10, NULL), LAYER_QUEUES);
     assert_int_equal(offer_as(fixture, 2, 10, NULL), LAYER_PASSES_OVER);
     assert_int_equal(offer_as(fixture, 1, 0, NULL), LAYER_PASSES_OVER);
-    mark = (struct mark){.point = &point, .seq = 5, .rows_offered = 40};
+    mark = (struct mark){.point = &point};
+    layer_note_totals(fixture->layer, 0, 5, 40);
     layer_push_mark(fixture->layer, &mark);
     assert_int_equal(offer_as(fixture, 5, 40, NULL), LAYER_PASSES_OVER);
     assert_int_equal(fixture->layer->queued_rows, 10);
@@ -212,7 +213,7 @@ static void numbers_that_jump_are_refused_and_change_nothing(void **state)
     assert_non_null(strstr(why.text, "do not follow"));
     assert_int_equal(offer_as(fixture, UINT64_C(1) << 50, 110, &why), LAYER_REFUSES);
     assert_int_equal(offer_as(fixture, 2, UINT64_C(1) << 50, &why), LAYER_REFUSES);
-    assert_int_equal(fixture->layer->last_seq, 1);
+    assert_int_equal(fixture->layer->sources[0].last_seq, 1);
     assert_int_equal(fixture->layer->rows_offered, 110);
 }
 

@@ -41,7 +41,7 @@ static struct journal_entry *add(struct fixture *fixture, uint64_t seq, size_t n
     struct record *record = record_new(RECORD_LOG, "run");
 
     record->seq = seq;
-    return run_add_entry(fixture->run, record, n_marks);
+    return run_add_entry(fixture->run, run_opener(fixture->run), record, n_marks);
 }
 
 /* As when the store gives them back. */
@@ -64,10 +64,10 @@ static void opened_run_knows_the_layers_of_the_store(void **state)
 
     assert_int_equal(run_take_stored(fixture->run, &opened), 0);
     assert_int_equal(fixture->run->state, RUN_OPEN);
-    assert_int_equal(fixture->run->durable_seq, 4);
+    assert_int_equal(run_opener(fixture->run)->durable_seq, 4);
     layer = run_layer(fixture->run, "head");
     assert_non_null(layer);
-    assert_int_equal(layer->last_seq, 9);
+    assert_int_equal(layer->sources[0].last_seq, 9);
     assert_int_equal(layer->window_offered, 90);
     assert_false(layer->has_memory);
     assert_null(run_layer(fixture->run, "hea"));
@@ -106,7 +106,7 @@ static void nothing_is_lent_behind_a_question_about_the_past(void **state)
 {
     struct fixture *fixture = *state;
     struct record *replay = record_new(RECORD_REPLAY, "");
-    struct journal_entry *question = run_add_entry(fixture->run, replay, 0);
+    struct journal_entry *question = run_add_entry(fixture->run, NULL, replay, 0);
     struct journal_entry *log = add(fixture, 1, 0);
 
     run_store_ready(fixture->run, &fixture->out);
@@ -165,16 +165,18 @@ static void journal_rests_while_the_store_cannot_write(void **state)
 static void credit_is_told_in_steps(void **state)
 {
     struct fixture *fixture = *state;
+    struct member *member = run_opener(fixture->run);
 
-    fixture->run->credit_bytes = 800;
-    run_start_credit(fixture->run, 300);
-    assert_int_equal(fixture->run->granted, 500);
-    run_return_credit(fixture->run, 99, &fixture->out);
+    member->credit_bytes = 800;
+    member->held_bytes = 300;
+    member_start_credit(member);
+    assert_int_equal(member->granted, 500);
+    member_return_credit(member, 99, &fixture->out);
     assert_int_equal(fixture->out.n, 0);
-    run_return_credit(fixture->run, 1, &fixture->out);
+    member_return_credit(member, 1, &fixture->out);
     assert_int_equal(fixture->out.n, 1);
     assert_int_equal(fixture->out.items[0].granted, 600);
-    run_send_credit(fixture->run, &fixture->out);
+    member_send_credit(member, &fixture->out);
     assert_int_equal(fixture->out.n, 1); /* nothing new */
 }
 

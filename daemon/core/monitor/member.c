@@ -1,0 +1,65 @@
+#include "daemon/core/monitor/member.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The peer hears of its credit in steps of this share of the window: often enough never to starve,
+ * seldom enough not to matter. */
+#define CREDIT_STEPS 8
+
+struct member *member_new(struct run *run, const char *writer, peer_id peer)
+{
+    struct member *member = calloc(1, sizeof *member);
+
+    if (!member)
+        return NULL;
+    list_init(&member->link);
+    list_init(&member->peer_link);
+    member->run = run;
+    member->peer = peer;
+    member->writer = strdup(writer);
+    if (!member->writer) {
+        free(member);
+        return NULL;
+    }
+    return member;
+}
+
+void member_free(struct member *member)
+{
+    if (!member)
+        return;
+    list_remove(&member->link);
+    list_remove(&member->peer_link);
+    free(member->writer);
+    free(member);
+}
+
+void member_start_credit(struct member *member)
+{
+    member->granted =
+        member->credit_bytes > member->held_bytes ? member->credit_bytes - member->held_bytes : 0;
+    member->granted_sent = member->granted;
+    member->received = 0;
+}
+
+void member_return_credit(struct member *member, uint64_t bytes, struct actions *out)
+{
+    member->granted += bytes;
+    assert(member->granted >= member->granted_sent);
+    if (member->granted - member->granted_sent >= member->credit_bytes / CREDIT_STEPS)
+        member_send_credit(member, out);
+}
+
+void member_send_credit(struct member *member, struct actions *out)
+{
+    struct action *action = member->peer && member->granted != member->granted_sent
+                                ? actions_add(out, ACT_PROGRESS, member->peer)
+                                : NULL;
+
+    if (!action)
+        return;
+    action->granted = member->granted;
+    member->granted_sent = member->granted;
+}
