@@ -194,6 +194,19 @@ tests/browser/node_modules: tests/browser/package-lock.json
 screenshots: all tests/browser/node_modules
 	RICHD_BUILD=$(BUILD) node tests/browser/screenshots.js
 
+# The frameworks that the Python package has callbacks for, in an environment of their own; every
+# package of it is pinned, torch and numpy are Debian's.
+FRAMEWORKS := build/frameworks
+FRAMEWORK_PINS := $(wildcard client/python/frameworks/requirements-*.txt)
+frameworks: private PYTHON = $(FRAMEWORKS)/bin/python
+frameworks: all $(FRAMEWORKS)/installed
+	$(PYTEST) -n 2 --dist loadfile tests/frameworks
+$(FRAMEWORKS)/installed: $(FRAMEWORK_PINS)
+	$(PYTHON) -m venv --clear --system-site-packages --without-pip $(@D)
+	@$(PYTHON) -m pip --python $(@D)/bin/python install --quiet --no-deps $(addprefix -r ,$^) || \
+		{ echo "The frameworks were not installed: pip needs the network for $^." >&2; exit 1; }
+	@touch $@
+
 # One variant, tests and all: `make check`, `make SANITIZE=address check`. What a sanitizer leaves out
 # says so: tests/conftest.py.
 check:
@@ -223,20 +236,20 @@ lint:
 		--enable=warning,portability,performance --suppress=missingIncludeSystem \
 		--suppress=constStatement --suppress=funcArgOrderDifferent \
 		-D_GNU_SOURCE -DRICHD_VERSION='"0"' $(filter-out tests/%,$(C_FILES)) && echo "cppcheck is content"
-	@flake8 --max-line-length=100 --extend-ignore=E203 client/python tests/bench tests/browser tests/check_tests.py && echo "flake8 is content"
+	@flake8 --max-line-length=100 --extend-ignore=E203 client/python tests/bench tests/browser tests/frameworks tests/check_tests.py && echo "flake8 is content"
 	@cd client/python && mypy --cache-dir=/dev/null --no-error-summary && echo "mypy is content"
 
 # Everything, from a bare machine. Where tests wait something else computes: stages run two at a time,
 # and say what they have to say when they end.
 test: test-deps tools
 	$(MAKE) --no-print-directory DEV=1 $(JOBS) all $(UNIT) $(BENCH)
-	$(MAKE) --no-print-directory DEV=1 $(TWO) format-check check-layers check-tests check-headers e2e lint unit python browser
+	$(MAKE) --no-print-directory DEV=1 $(TWO) format-check check-layers check-tests check-headers e2e lint unit python frameworks browser
 	$(MAKE) --no-print-directory $(TWO) check-address check-thread
 check-address check-thread:
 	$(MAKE) --no-print-directory SANITIZE=$(@:check-%=%) check
 # Each test in each variant, as often as in the plain one. Takes an hour.
 test-long: test-deps tools
-	$(MAKE) --no-print-directory DEV=1 check python browser
+	$(MAKE) --no-print-directory DEV=1 check python frameworks browser
 	$(MAKE) --no-print-directory RICHD_TESTS=all check-address check-thread
 
 # ---- dependencies: Debian's packages, and of them only those that are missing ---------------------
@@ -244,7 +257,7 @@ BUILD_PACKAGES := gcc make pkg-config libc6-dev libuv1-dev libzmq3-dev libwebsoc
 	libwebsockets-evlib-uv libcjson-dev libsqlite3-dev libinih-dev libsystemd-dev libopenblas-dev liblapacke-dev
 DEMO_PACKAGES  := python3 python3-numpy python3-zmq python3-torch jq
 PAPER_PACKAGES := python3-sklearn python3-matplotlib
-TEST_PACKAGES  := libcmocka-dev python3-pytest python3-pytest-xdist python3-pyte clang-format clang-tidy cppcheck flake8 mypy \
+TEST_PACKAGES  := libcmocka-dev python3-pytest python3-pytest-xdist python3-pyte python3-pip clang-format clang-tidy cppcheck flake8 mypy \
 	socat locales chromium $(if $(shell command -v node),,nodejs) $(if $(shell command -v npm),,npm)
 
 define install
@@ -301,4 +314,4 @@ clean:
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 .SECONDARY:
-.PHONY: all unit bench e2e python browser screenshots check check-address check-thread check-layers check-tests check-headers format format-check lint test test-long deps paper-deps test-deps tools demo reproduce install clean
+.PHONY: all unit bench e2e python frameworks browser screenshots check check-address check-thread check-layers check-tests check-headers format format-check lint test test-long deps paper-deps test-deps tools demo reproduce install clean
