@@ -67,6 +67,7 @@ static const struct field checkpoint_fields[] = {
     {FIELD(checkpoint, step, INTEGER), .required = true, .max = FIELD_MAX_INTEGER},
     {FIELD(checkpoint, time, NUMBER)},
     {FIELD(checkpoint, spectrum, BOOL), .says_nothing = true},
+    {FIELD(checkpoint, implied, BOOL), .says_nothing = true},
     {0},
 };
 /* Of each member of `layers` in checkpoint. */
@@ -79,6 +80,11 @@ static const struct field log_fields[] = {
     {FIELD(log, seq, INTEGER), .required = true, .min = 1, .max = FIELD_MAX_INTEGER},
     {FIELD(log, step, INTEGER), .required = true, .max = FIELD_MAX_INTEGER},
     {FIELD(log, time, NUMBER)},
+    {FIELD(log, implied, BOOL), .says_nothing = true},
+    {0},
+};
+static const struct field constants_fields[] = {
+    {FIELD(constants, seq, INTEGER), .required = true, .min = 1, .max = FIELD_MAX_INTEGER},
     {0},
 };
 static const struct field close_fields[] = {
@@ -390,6 +396,26 @@ static int parse_log(struct control *control, struct err *err)
     return 0;
 }
 
+static int parse_constants(struct control *control, const char *name, struct err *err)
+{
+    int rc;
+
+    control->constants.values = object_member(control->root, name, &rc, err);
+    if (rc == 0 && !control->constants.values)
+        rc = err_set(err, -EPROTO, "\"%s\" is missing", name);
+    return rc;
+}
+
+static int parse_summary(struct control *control, struct err *err)
+{
+    return parse_constants(control, "summary", err);
+}
+
+static int parse_config(struct control *control, struct err *err)
+{
+    return parse_constants(control, "config", err);
+}
+
 static int parse_ack(struct control *control, struct err *err)
 {
     const cJSON *points = cJSON_GetObjectItemCaseSensitive(control->root, "points");
@@ -411,6 +437,8 @@ const struct control_message control_messages[CONTROL_TYPES] = {
     [CONTROL_CHECKPOINT] = {"checkpoint", checkpoint_fields, parse_checkpoint,
                             control_print_checkpoint},
     [CONTROL_LOG] = {"log", log_fields, parse_log, control_print_log},
+    [CONTROL_SUMMARY] = {"summary", constants_fields, parse_summary, control_print_summary},
+    [CONTROL_CONFIG] = {"config", constants_fields, parse_config, control_print_config},
     [CONTROL_CLOSE] = {"close", close_fields, NULL, NULL},
     [CONTROL_PING] = {"ping", ping_fields, NULL, NULL},
     [CONTROL_HELLO_ANSWER] = {"hello", hello_answer_fields, NULL, NULL},

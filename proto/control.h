@@ -18,6 +18,8 @@ enum control_type {
     CONTROL_OPEN,
     CONTROL_CHECKPOINT,
     CONTROL_LOG,
+    CONTROL_SUMMARY,
+    CONTROL_CONFIG,
     CONTROL_CLOSE,
     CONTROL_PING,
     CONTROL_HELLO_ANSWER, /* daemon to trainer */
@@ -78,6 +80,7 @@ struct control_checkpoint {
     int64_t step;
     double time;   /* optional, seconds since 1970 */
     bool spectrum; /* wanted at this one */
+    bool implied;  /* the trainer gave no step */
     struct control_layer *layers;
     size_t n_layers;
     const cJSON *metrics; /* object of numbers and nulls, NULL: none */
@@ -91,9 +94,16 @@ struct control_scalar {
 struct control_log {
     int64_t seq;
     int64_t step;
-    double time; /* optional */
+    double time;  /* optional */
+    bool implied; /* the trainer gave no step */
     struct control_scalar *scalars;
     size_t n_scalars;
+};
+
+/* summary and config: what holds for the whole run. */
+struct control_constants {
+    int64_t seq;
+    const cJSON *values; /* object, never NULL */
 };
 
 struct control_close {
@@ -146,6 +156,7 @@ struct control {
         struct control_open open;
         struct control_checkpoint checkpoint;
         struct control_log log;
+        struct control_constants constants; /* SUMMARY, CONFIG */
         struct control_close close;
         struct control_ping ping;
         struct control_hello_answer hello_answer;
@@ -178,6 +189,8 @@ char *control_encode_hello(const struct control_hello *);
 char *control_encode_open(const struct control_open *);
 char *control_encode_checkpoint(const struct control_checkpoint *);
 char *control_encode_log(const struct control_log *);
+char *control_encode_summary(const struct control_constants *);
+char *control_encode_config(const struct control_constants *);
 char *control_encode_close(const struct control_close *);
 char *control_encode_ping(const struct control_ping *);
 char *control_encode_hello_answer(const struct control_hello_answer *);

@@ -98,6 +98,16 @@ bool control_print_log(cJSON *object, const void *body)
     return scalars != NULL;
 }
 
+bool control_print_summary(cJSON *object, const void *body)
+{
+    return add_text(object, "summary", ((const struct control_constants *)body)->values);
+}
+
+bool control_print_config(cJSON *object, const void *body)
+{
+    return add_text(object, "config", ((const struct control_constants *)body)->values);
+}
+
 bool control_print_ack(cJSON *object, const void *body)
 {
     const struct control_ack *ack = body;
@@ -137,6 +147,16 @@ char *control_encode_checkpoint(const struct control_checkpoint *checkpoint)
 char *control_encode_log(const struct control_log *log)
 {
     return encode(CONTROL_LOG, log);
+}
+
+char *control_encode_summary(const struct control_constants *summary)
+{
+    return encode(CONTROL_SUMMARY, summary);
+}
+
+char *control_encode_config(const struct control_constants *config)
+{
+    return encode(CONTROL_CONFIG, config);
 }
 
 char *control_encode_close(const struct control_close *close)

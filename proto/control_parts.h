@@ -23,4 +23,6 @@ extern const struct field control_layer_fields[];
 bool control_print_open(cJSON *object, const void *body);
 bool control_print_checkpoint(cJSON *object, const void *body);
 bool control_print_log(cJSON *object, const void *body);
+bool control_print_summary(cJSON *object, const void *body);
+bool control_print_config(cJSON *object, const void *body);
 bool control_print_ack(cJSON *object, const void *body);

@@ -270,7 +270,8 @@ int session_checkpoint(struct session *session, int64_t step, double time,
 int session_log(struct session *session, int64_t step, double time,
                 const struct richd_scalar *scalars, size_t n_scalars, struct err *err)
 {
-    struct control_log log = {session->last_seq + 1, step, time, NULL, n_scalars};
+    struct control_log log = {
+        .seq = session->last_seq + 1, .step = step, .time = time, .n_scalars = n_scalars};
     int rc = check_room(session, err);
 
     if (rc < 0)

@@ -51,16 +51,17 @@ static int print_facts(const cJSON *run, struct err *err)
     return table_finish(table, stdout, err);
 }
 
-static int print_config(const cJSON *config, struct err *err)
+/* What the trainer said of the whole run, under its heading. */
+static int print_constants(const cJSON *constants, const char *heading, struct err *err)
 {
     struct table *table;
     const cJSON *entry;
 
-    if (!config || !config->child)
+    if (!constants || !constants->child)
         return 0;
     table = table_new("ll");
-    printf("\nconfig\n");
-    cJSON_ArrayForEach(entry, config)
+    printf("\n%s\n", heading);
+    cJSON_ArrayForEach(entry, constants)
     {
         table_addf(table, "  %s", entry->string);
         table_add_json(table, entry);
@@ -156,7 +157,9 @@ static int print_run(const cJSON *run, const cJSON *answer, struct err *err)
     int rc = print_facts(run, err);
 
     if (rc == 0)
-        rc = print_config(member(run, "config"), err);
+        rc = print_constants(member(run, "config"), "config", err);
+    if (rc == 0)
+        rc = print_constants(member(run, "summary"), "summary", err);
     if (rc == 0)
         rc = print_attempts(member(run, "attempts"), err);
     if (rc == 0)

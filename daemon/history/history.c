@@ -17,8 +17,9 @@
 
 #define RUN_COLUMNS                                                                                \
     "SELECT run.run_key, id, name, project, run_group, tags, config, state, attempt, created,"     \
-    " updated, last_step, n_points FROM run LEFT JOIN run_config"                                  \
-    " ON run_config.run_key = run.run_key"
+    " updated, last_step, n_points, coalesce(summary, '{}') FROM run"                              \
+    " LEFT JOIN run_config ON run_config.run_key = run.run_key"                                    \
+    " LEFT JOIN run_summary ON run_summary.run_key = run.run_key"
 /* The newlines keep a search from finding the end of one text and the start of the next. */
 #define RUN_FILTER                                                                                 \
     " WHERE (?1 IS NULL OR project = ?1) AND (?2 < 0 OR state = ?2)"                               \

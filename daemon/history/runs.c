@@ -74,6 +74,7 @@ static bool add_run_columns(cJSON *object, sqlite3_stmt *statement)
     return add_text(object, "run", statement, 1) && add_text(object, "name", statement, 2) &&
            add_text(object, "project", statement, 3) && add_text(object, "group", statement, 4) &&
            add_json(object, "tags", statement, 5) && add_json(object, "config", statement, 6) &&
+           add_json(object, "summary", statement, 13) &&
            cJSON_AddStringToObject(object, "state", state_name(sqlite3_column_int(statement, 7))) &&
            json_add_integer(object, "attempt", sqlite3_column_int64(statement, 8)) &&
            json_add_double(object, "created", sql_column_double(statement, 9)) &&

@@ -176,6 +176,7 @@ static int on_checkpoint(struct ingest *ingest, peer_id peer,
                        .layers = layers,
                        .n_layers = checkpoint->n_layers,
                        .spectrum = checkpoint->spectrum,
+                       .implied = checkpoint->implied,
                        .reported = reported}};
 
     if (!layers)
@@ -202,6 +203,7 @@ static struct record *log_record(const struct control_log *log)
         return NULL;
     record->seq = (uint64_t)log->seq;
     record->step = log->step;
+    record->implied = log->implied;
     record->time = isnan(log->time) ? clock_wall_s() : log->time;
     record->scalars = calloc(n ? n : 1, sizeof *record->scalars);
     record->scalar_feed_seqs = calloc(n ? n : 1, sizeof *record->scalar_feed_seqs);
@@ -225,6 +227,25 @@ static int on_log(struct ingest *ingest, peer_id peer, const struct control_log 
 
     if (!event.log)
         return nack_set(nack, NACK_EBUSY, OUT_OF_MEMORY);
+    ingest_emit(ingest, &event, EV_LOG, peer);
+    return 0;
+}
+
+static int on_constants(struct ingest *ingest, peer_id peer, enum record_kind kind,
+                        const struct control_constants *constants, struct nack *nack)
+{
+    struct event event = {.log = record_new(kind, "")};
+    char *text = event.log ? control_text(constants->values) : NULL;
+
+    if (text)
+        event.log->constants = strdup(text);
+    cJSON_free(text);
+    if (!event.log || !event.log->constants) {
+        record_free(event.log);
+        return nack_set(nack, NACK_EBUSY, OUT_OF_MEMORY);
+    }
+    event.log->seq = (uint64_t)constants->seq;
+    event.log->time = clock_wall_s();
     ingest_emit(ingest, &event, EV_LOG, peer);
     return 0;
 }
@@ -258,6 +279,10 @@ static int act_on(struct ingest *ingest, peer_id peer, const struct control *con
         return on_checkpoint(ingest, peer, &control->checkpoint, nack);
     case CONTROL_LOG:
         return on_log(ingest, peer, &control->log, nack);
+    case CONTROL_SUMMARY:
+        return on_constants(ingest, peer, RECORD_SUMMARY, &control->constants, nack);
+    case CONTROL_CONFIG:
+        return on_constants(ingest, peer, RECORD_CONFIG, &control->constants, nack);
     case CONTROL_CLOSE:
         on_close(ingest, peer, &control->close);
         return 0;

@@ -6,9 +6,9 @@
  *
  *     zwatch.c   says that a message waits
  * ingest.c   receives it and numbers its peer; a first byte of '{' means control, else data
- *     control.c  reads JSON: hello and ping are answered; open, checkpoint, log, close are events
- *     data.c     reads frames: one event for each layer's batch, which borrows the frames
- *     answers.c  hands the event to the core, and later sends the core's answers
+ *     control.c  reads JSON: hello and ping are answered; open, checkpoint, log, summary, config,
+ * close are events data.c     reads frames: one event for each layer's batch, which borrows the
+ * frames answers.c  hands the event to the core, and later sends the core's answers
  *
  * What fails: a message that cannot be read is refused with a sentence (ingest_refuse) and counted;
  * a message without memory is refused as busy, and the trainer sends it again; a peer that takes no

@@ -60,6 +60,15 @@ int store_attempt_advance(struct store *store, const struct record *record, bool
     return sql_run(statement, err);
 }
 
+int store_run_touch(struct store *store, const struct record *record, struct err *err)
+{
+    sqlite3_stmt *statement = store->statement[SQL_RUN_TOUCH];
+
+    SQL_BIND(statement, record->run_key);
+    sql_bind_double(statement, 2, record->time);
+    return sql_run(statement, err);
+}
+
 /* What all kinds of records share: the refusal. */
 int store_record_refuse(struct record *record, int code, const char *format, ...)
 {

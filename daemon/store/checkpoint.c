@@ -141,10 +141,10 @@ int store_checkpoint_put(struct store *store, struct record *record, struct err 
     }
     if (rc < 0)
         return rc;
-    SQL_BIND(statement, record->run_key, record->step, added);
-    sql_bind_double(statement, 4, record->time);
+    SQL_BIND(statement, record->run_key, record->step, added, record->implied);
+    sql_bind_double(statement, 5, record->time);
     rc = sql_run(statement, err);
-    return rc < 0 ? rc : store_attempt_advance(store, record, true, err);
+    return rc < 0 ? rc : store_attempt_advance(store, record, !record->implied, err);
 }
 
 static int count_points_at(struct store *store, const struct record *record, size_t *n,

@@ -31,7 +31,10 @@ enum store_sql {
     SQL_RUN_STATE,
     SQL_RUN_CHECKPOINT,
     SQL_RUN_TOUCH,
+    SQL_CONFIG_GET,
     SQL_CONFIG_PUT,
+    SQL_SUMMARY_GET,
+    SQL_SUMMARY_PUT,
     SQL_WATCHED_DROP,
     SQL_WATCHED_PUT,
     SQL_ATTEMPT_FIND,
@@ -93,6 +96,13 @@ int store_open_apply(struct store *, struct record *, struct err *err);
 int store_checkpoint_put(struct store *, struct record *, struct err *err);
 /* Puts the stored points of the record's step in the place of its own. */
 int store_checkpoint_recall(struct store *, struct record *, struct err *err);
+
+/* Merges the constants of a SUMMARY or CONFIG record; refuses those that grow too large. */
+int store_constants_put(struct store *, struct record *, struct err *err);
+/* Writes the configuration that a new attempt of run `opened.run_key` brings. */
+int store_config_open(struct store *, const struct record *, struct err *err);
+/* Notes the time of the record. */
+int store_run_touch(struct store *, const struct record *, struct err *err);
 
 /* Returns 1 when the run exists, 0 when not, or -errno. */
 int store_attempt_find(struct store *, int64_t run_key, uint32_t attempt, struct attempt_row *out,

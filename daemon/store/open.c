@@ -52,10 +52,7 @@ static int describe_run(struct store *store, struct record *record, struct err *
         record->opened.run_key = sqlite3_last_insert_rowid(store->db);
     if (!open->config && !record->opened.created)
         return 0;
-    statement = store->statement[SQL_CONFIG_PUT];
-    SQL_BIND(statement, record->opened.run_key);
-    sql_bind_text(statement, 2, open->config ? open->config : "{}");
-    return sql_run(statement, err);
+    return store_config_open(store, record, err);
 }
 
 /* Begins attempt `newest` + 1. The attempt before it becomes lost if it still counts as open. */

@@ -72,19 +72,15 @@ static int reserve_scalar_seqs(struct record *record, struct err *err)
 
 static int put_log(struct store *store, struct record *record, struct err *err)
 {
-    sqlite3_stmt *statement = store->statement[SQL_RUN_TOUCH];
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < record->n_scalars; i++)
         rc = put_scalar(store, record, i, err);
     for (size_t i = 0; rc == 0 && i < record->n_findings; i++)
         rc = store_finding_put(store, record, 0, &record->findings[i], err);
-    if (rc < 0)
-        return rc;
-    SQL_BIND(statement, record->run_key);
-    sql_bind_double(statement, 2, record->time);
-    rc = sql_run(statement, err);
-    return rc < 0 ? rc : store_attempt_advance(store, record, true, err);
+    if (rc == 0)
+        rc = store_run_touch(store, record, err);
+    return rc < 0 ? rc : store_attempt_advance(store, record, !record->implied, err);
 }
 
 /* ---- records ------------------------------------------------------------------------------- */
@@ -144,6 +140,9 @@ int store_record_apply(struct store *store, struct record *record, struct err *e
         return store_replay(store, record, err);
     case RECORD_LOG:
         return stored_before ? 0 : put_log(store, record, err);
+    case RECORD_SUMMARY:
+    case RECORD_CONFIG:
+        return stored_before ? 0 : store_constants_put(store, record, err);
     case RECORD_CLOSE:
         return stored_before ? 0 : put_close(store, record, err);
     case RECORD_LOST:

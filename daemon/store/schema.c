@@ -31,7 +31,8 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
     "CREATE INDEX run_by_name ON run(name, project);"
     "CREATE TABLE run_config(run_key INTEGER PRIMARY KEY REFERENCES run, config TEXT NOT NULL);"
 
-    /* first_step: of the first checkpoint or log; NULL before it. */
+    /* first_step: of the first checkpoint or log that the trainer gave a step for; NULL before it.
+     */
     "CREATE TABLE attempt(run_key INTEGER NOT NULL REFERENCES run, attempt INTEGER NOT NULL,"
     " writer TEXT NOT NULL, state INTEGER NOT NULL, opened REAL, closed REAL,"
     " last_seq INTEGER NOT NULL DEFAULT 0, first_step INTEGER, PRIMARY KEY(run_key, attempt))"
@@ -114,6 +115,10 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
     "CREATE TABLE watched(run_key INTEGER NOT NULL REFERENCES run, place INTEGER NOT NULL,"
     " is_scalar INTEGER NOT NULL, in_turn INTEGER NOT NULL, name TEXT NOT NULL,"
     " PRIMARY KEY(run_key, place)) WITHOUT ROWID;",
+
+    /* updates: what config messages said, over all attempts; each open brings the rest. */
+    "ALTER TABLE run_config ADD COLUMN updates TEXT NOT NULL DEFAULT '{}';"
+    "CREATE TABLE run_summary(run_key INTEGER PRIMARY KEY REFERENCES run, summary TEXT NOT NULL);",
 };
 
 int store_schema_recognise(sqlite3 *database, int64_t *version, struct err *err)

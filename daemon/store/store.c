@@ -46,10 +46,14 @@ static const char *const statements[SQL_COUNT] = {
                       " run_group = coalesce(?4, run_group), tags = coalesce(?5, tags)"
                       " WHERE id = ?1",
     [SQL_RUN_STATE] = "UPDATE run SET attempt = ?2, state = ?3, updated = ?4 WHERE run_key = ?1",
-    [SQL_RUN_CHECKPOINT] = "UPDATE run SET last_step = ?2, n_points = n_points + ?3, updated = ?4"
+    [SQL_RUN_CHECKPOINT] = "UPDATE run SET last_step = CASE WHEN ?4 AND last_step > ?2"
+                           " THEN last_step ELSE ?2 END, n_points = n_points + ?3, updated = ?5"
                            " WHERE run_key = ?1",
     [SQL_RUN_TOUCH] = "UPDATE run SET updated = ?2 WHERE run_key = ?1",
-    [SQL_CONFIG_PUT] = "REPLACE INTO run_config(run_key, config) VALUES(?1, ?2)",
+    [SQL_CONFIG_GET] = "SELECT config, updates FROM run_config WHERE run_key = ?1",
+    [SQL_CONFIG_PUT] = "REPLACE INTO run_config(run_key, config, updates) VALUES(?1, ?2, ?3)",
+    [SQL_SUMMARY_GET] = "SELECT summary FROM run_summary WHERE run_key = ?1",
+    [SQL_SUMMARY_PUT] = "REPLACE INTO run_summary(run_key, summary) VALUES(?1, ?2)",
 
     [SQL_WATCHED_DROP] = "DELETE FROM watched WHERE run_key = ?1",
     [SQL_WATCHED_PUT] = "INSERT INTO watched(run_key, place, is_scalar, in_turn, name)"

@@ -5,10 +5,10 @@
  *
  * The way of a record: the core makes it, and lane.h queues it. store_apply() begins a transaction
  * (store.c) and gives each record to record.c, which finds its attempt, sees a resend by its number
- * and lets open.c, checkpoint.c or itself write the rows; attempt.c, finding.c, probe.c,
- * representation.c and the blobs write a part of them. The commit makes all of them durable, and
- * each goes back to the core with its outcome. A record that is refused goes back with its
- * sentence; the others are stored all the same. When the disk fails, the whole transaction is
+ * and lets open.c, checkpoint.c, constants.c or itself write the rows; attempt.c, finding.c,
+ * probe.c, representation.c and the blobs write a part of them. The commit makes all of them
+ * durable, and each goes back to the core with its outcome. A record that is refused goes back with
+ * its sentence; the others are stored all the same. When the disk fails, the whole transaction is
  * undone (fail_all). When the disk is full or memory runs out, the core tries the same records
  * again; after any other failure the daemon ends. schema.c has the tables, sql.c SQLite's calls and
  * codes, aside.c gives a damaged file another name.
@@ -41,7 +41,8 @@ void store_close(struct store *);
 /* Applies the records (struct record, linked through `link`) in order, in one transaction, and
  * fills in each one's outcome: rc, error, opened, points, feed sequences. Returns 0 when they are
  * committed. A record that is refused (-EEXIST, -ENOENT, -EBUSY, -ESTALE; -ENOMEM, an OPEN whose
- * probes find no room) changes nothing and does not hinder the others. When the disk or memory
+ * probes find no room; -E2BIG, constants that would be too large) changes nothing and does not
+ * hinder the others. When the disk or memory
  * fails, nothing of any record is kept, each has the rc and the text, and so does the return value:
  * -ENOSPC and -ENOMEM may be tried again with the same records, after -EIO only closing is safe.
  *

@@ -268,3 +268,47 @@ def test_the_close_finds_room_behind_a_full_queue(daemon, monkeypatch):
     run.finish()
     assert [m["status"] for m in daemon.controls("close")] == ["finished"]
     assert [m["step"] for m in daemon.controls("log")][:3] == [0, 1, 2]
+
+
+# ---- what has no step ----------------------------------------------------------------------------
+
+
+def test_a_step_that_nobody_gave_is_implied(daemon, run):
+    run.log({"n_params": 1e6})
+    run.observe(np.ones((3, 2)), np.ones((3, 2)))
+    run.checkpoint()
+    run.observe(np.ones((3, 2)), np.ones((3, 2)), step=40)
+    run.checkpoint()
+    run.log({"loss": 0.5})
+    run.finish()
+    sent = daemon.controls("log") + daemon.controls("checkpoint")
+    assert [(m["step"], m.get("implied")) for m in sent] == [
+        (0, True), (40, None), (0, True), (40, None)
+    ]
+
+
+def test_constants_go_out_without_a_step(daemon, run):
+    run.config.update({"n_params": 10**6, "optimizer": {"lr": float("nan")}}, seed=0)
+    run.config["seed"] = 1
+    run.config(argparse.Namespace(width=4))
+    run.summary(best_acc=np.float32(0.5))
+    run.summary.update({"best_step": 7})
+    run.finish()
+    assert [m["config"] for m in daemon.controls("config")] == [
+        {"n_params": 10**6, "optimizer": {"lr": None}, "seed": 0}, {"seed": 1}, {"width": 4}
+    ]
+    assert [m["summary"] for m in daemon.controls("summary")] == [
+        {"best_acc": 0.5}, {"best_step": 7}
+    ]
+    assert [m["seq"] for m in daemon.controls("config")] == [1, 2, 3]
+    assert dict(run.summary) == {"best_acc": 0.5, "best_step": 7}
+    assert (run.config["seed"], len(run.config)) == (1, 4)
+
+
+def test_constants_that_cannot_be_stored_cost_themselves(daemon, run, caplog):
+    run.summary(3)
+    run.summary(text="x" * (1 << 20))
+    run.summary(best_acc=0.5)
+    run.finish()
+    assert [m["summary"] for m in daemon.controls("summary")] == [{"best_acc": 0.5}]
+    assert len(warnings_of(caplog)) == 2

@@ -137,6 +137,7 @@ static struct record *checkpoint_record(const struct run *run, const struct even
         return NULL;
     record->seq = event->checkpoint.seq;
     record->step = event->checkpoint.step;
+    record->implied = event->checkpoint.implied;
     record->time = event->checkpoint.time;
     for (int i = 0; i < METRIC_COUNT; i++)
         record->reported[i] =
@@ -202,7 +203,7 @@ void monitor_on_checkpoint(struct monitor *monitor, const struct event *event, s
         refuse_totals(member, event->checkpoint.seq, wrong, out);
         return;
     }
-    if (monitor_ask_past(member->run, event->checkpoint.step, out) < 0) {
+    if (monitor_ask_past(member->run, event->checkpoint.step, event->checkpoint.implied, out) < 0) {
         refuse_without_memory(member, event->checkpoint.seq, out);
         return;
     }
@@ -215,6 +216,12 @@ void monitor_on_checkpoint(struct monitor *monitor, const struct event *event, s
     }
     note_taken(member, event->checkpoint.seq);
     start_checkpoint(member->run, entry, event->checkpoint.spectrum, out);
+}
+
+/* What holds for the whole run has no step, and begins nothing. */
+static int ask_past_for(struct run *run, const struct record *log, struct actions *out)
+{
+    return log->kind == RECORD_LOG ? monitor_ask_past(run, log->step, log->implied, out) : 0;
 }
 
 void monitor_on_log(struct monitor *monitor, const struct event *event, struct actions *out)
@@ -231,13 +238,13 @@ void monitor_on_log(struct monitor *monitor, const struct event *event, struct a
         record_free(event->log);
         return;
     }
-    if (monitor_ask_past(run, event->log->step, out) < 0 ||
-        !run_add_entry(run, member, event->log, 0)) {
+    if (ask_past_for(run, event->log, out) < 0 || !run_add_entry(run, member, event->log, 0)) {
         refuse_without_memory(member, event->log->seq, out);
         record_free(event->log);
         return;
     }
-    monitor_watch_log(run, event->log);
+    if (event->log->kind == RECORD_LOG)
+        monitor_watch_log(run, event->log);
     note_taken(member, event->log->seq);
     run_store_ready(run, out);
 }

@@ -118,6 +118,12 @@ void monitor_on_job_done(struct monitor *monitor, struct job *job, struct action
     monitor_free_if_done(monitor, run, out);
 }
 
+static void note_durable(struct member *member, const struct record *record)
+{
+    if (record->seq > member->durable_seq)
+        member->durable_seq = record->seq;
+}
+
 static void complete(struct monitor *monitor, struct run *run, struct journal_entry *entry,
                      struct actions *out)
 {
@@ -129,15 +135,29 @@ static void complete(struct monitor *monitor, struct run *run, struct journal_en
     if (!action)
         return;
     if (record->kind == RECORD_CHECKPOINT) {
+        if (!run->has_last_step || !record->implied || record->step > run->last_step)
+            run->last_step = record->step;
         run->has_last_step = true;
-        run->last_step = record->step;
         for (size_t i = 0; i < record->n_points; i++)
             monitor->stats.points += record->points[i].measured;
     }
-    if (record->seq > member->durable_seq)
-        member->durable_seq = record->seq;
+    note_durable(member, record);
     action->record = record;
     run_remove_entry(run, entry);
+}
+
+/* The store has counted the message, and written nothing else of it. */
+static void refuse_constants(struct run *run, struct journal_entry *entry, struct actions *out)
+{
+    struct record *record = entry->record;
+    struct nack nack;
+
+    nack_set(&nack, NACK_EPROTO, "%s", record->error);
+    nack.seq = record->seq;
+    actions_refuse(out, run->state == RUN_OVER ? 0 : entry->member->peer, &nack);
+    note_durable(entry->member, record);
+    run_remove_entry(run, entry);
+    record_free(record);
 }
 
 /* A full disk heals: the entries stay in the journal, in order, and are lent again at the next
@@ -156,6 +176,8 @@ static void on_entry_stored(struct monitor *monitor, struct journal_entry *entry
         monitor_take_past(run, entry);
     else if (rc == 0)
         complete(monitor, run, entry, out);
+    else if (rc == -E2BIG)
+        refuse_constants(run, entry, out);
     else if (rc == -ENOSPC || rc == -ENOMEM)
         run->store_waits = true;
     else if (rc == -ESTALE && run->state != RUN_OVER) {

@@ -22,7 +22,7 @@ enum event_type {
     EV_OPEN,       /* a trainer opens a run */
     EV_BATCH,      /* rows or moments arrived */
     EV_CHECKPOINT, /* measure what came before */
-    EV_LOG,        /* scalars */
+    EV_LOG,        /* scalars, or what holds for the whole run */
     EV_CLOSE,      /* the trainer's last word */
     EV_ALIVE,      /* anything else came from this peer */
     EV_GONE,       /* the peer takes no answers: it has to open again */
@@ -66,10 +66,11 @@ struct event {
             const struct checkpoint_layer *layers; /* borrowed until the step returns */
             size_t n_layers;
             bool spectrum; /* asked for, whatever the policy */
+            bool implied;  /* the trainer gave no step */
             const double
                 *reported; /* METRIC_COUNT values, NaN: none; borrowed as well. NULL: none */
         } checkpoint;
-        struct record *log; /* RECORD_LOG; the step takes it */
+        struct record *log; /* RECORD_LOG, SUMMARY or CONFIG; the step takes it */
         struct {
             uint64_t seq;
             bool failed;

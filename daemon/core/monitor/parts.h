@@ -66,9 +66,11 @@ void monitor_on_close(struct monitor *, const struct event *, struct actions *);
 
 /* ---- what is watched (watches.c) ------------------------------------------------------------- */
 
-/* Before the first message of an attempt, whose step is given, is taken: has the store bring the
- * watches of a run with a past up to that step. Returns 0, or -1 without memory. */
-int monitor_ask_past(struct run *, int64_t step, struct actions *);
+/* Before a message with a step is taken: with the first one that begins the attempt, has the store
+ * bring the watches of a run with a past up to that step. One whose step is implied begins nothing,
+ * but in a first attempt, which has none before it, the past is known with any message. Returns 0,
+ * or -1 without memory. */
+int monitor_ask_past(struct run *, int64_t step, bool implied, struct actions *);
 /* The watches came home with the entry, which is taken. */
 void monitor_take_past(struct run *, struct journal_entry *);
 /* Shows the layer's watch a point that was measured, and the run's watch a log; later, when the

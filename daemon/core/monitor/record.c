@@ -50,6 +50,7 @@ void record_free(struct record *record)
     free(record->open.writer);
     open_result_release(&record->opened);
     record_drop_points(record);
+    free(record->constants);
     free(record->scalars);
     free(record->scalar_feed_seqs);
     free(record);

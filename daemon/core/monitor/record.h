@@ -21,6 +21,8 @@ enum record_kind {
     RECORD_OPEN,       /* start or go on with an attempt */
     RECORD_CHECKPOINT, /* the points of one checkpoint, one per layer */
     RECORD_LOG,        /* scalars */
+    RECORD_SUMMARY,    /* what holds for the whole run, merged into its summary */
+    RECORD_CONFIG,     /* the same, into its configuration */
     RECORD_CLOSE,      /* the trainer's last word on this attempt */
     RECORD_LOST,       /* the trainer went without one */
     RECORD_RECALL, /* writes nothing: read the points of a checkpoint again, for its second ack */
@@ -96,6 +98,7 @@ struct record {
     uint32_t attempt; /* all but RECORD_OPEN */
     uint64_t seq;     /* control sequence; 0 for OPEN and LOST */
     int64_t step;     /* CHECKPOINT, LOG, RECALL */
+    bool implied;     /* CHECKPOINT, LOG: the trainer gave no step, so the attempt has not begun */
     double time;      /* seconds since 1970 */
     bool failed;      /* CLOSE: the trainer said "failed" */
 
@@ -104,6 +107,7 @@ struct record {
     struct layer_point *points; /* CHECKPOINT; RECALL, filled by the store */
     size_t n_points;
     double reported[METRIC_COUNT]; /* CHECKPOINT: by the trainer, for each point; NaN: not */
+    char *constants;               /* SUMMARY, CONFIG: JSON object */
     struct scalar *scalars;        /* LOG */
     uint64_t *scalar_feed_seqs;    /* LOG, filled by the store; as long as scalars */
     size_t n_scalars;
@@ -111,8 +115,9 @@ struct record {
     struct finding findings[RUN_WATCHED_MAX];
 
     /* The outcome, filled by the store: 0, or -EEXIST (RESUME_NEVER), -ENOENT (RESUME_MUST),
-     * -EBUSY (attempt held by another writer), -ESTALE (a newer attempt exists), -EIO and other
-     * errors of the disk, with their sentence. */
+     * -EBUSY (attempt held by another writer), -ESTALE (a newer attempt exists), -E2BIG (the
+     * constants of the run would be too large; the message is done with), -EIO and other errors of
+     * the disk, with their sentence. */
     int rc;
     char error[256];
 

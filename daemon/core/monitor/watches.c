@@ -4,10 +4,11 @@
 #include <stdio.h>
 
 /* What the watches of a run see. A run's series goes on over its attempts, and a new attempt says
- * by its first message at which step it takes over. So a run with a past asks the store with that
- * message (RECORD_REPLAY); the store shows new watches all that the attempt does not supersede.
- * What is measured and logged meanwhile waits in the journal behind the question, and is shown to
- * the watches when they come home, before any of it is lent to the store. */
+ * by its first message with a step of the trainer's at which one it takes over. So a run with a
+ * past asks the store with that message (RECORD_REPLAY); the store shows new watches all that the
+ * attempt does not supersede. What is measured and logged meanwhile waits in the journal behind the
+ * question, and is shown to the watches when they come home, before any of it is lent to the store.
+ */
 
 /* A layer's marks come home in the order of its checkpoints, and are stored in it. */
 static void watch_point(struct run *run, struct layer *layer, struct layer_point *point)
@@ -33,11 +34,11 @@ void monitor_watch_log(struct run *run, struct record *log)
         watch_log(run, log);
 }
 
-int monitor_ask_past(struct run *run, int64_t step, struct actions *out)
+int monitor_ask_past(struct run *run, int64_t step, bool implied, struct actions *out)
 {
     struct record *record;
 
-    if (run->watching != RUN_HAS_PAST)
+    if (run->watching != RUN_HAS_PAST || (implied && run->attempt > 1))
         return 0;
     record = record_new(RECORD_REPLAY, run->id);
     if (!record)

@@ -74,3 +74,38 @@ def test_the_package_reports_a_refusal(daemon, new_run, caplog, resume, text):
     assert run.checkpoint(step=1, wait=True, timeout=30) == {}
     assert "richd takes no more of this run" in caplog.text
     assert daemon.rpc("run.list")["total"] == (resume == "never"), text
+
+
+def test_what_a_resumed_process_logs_without_a_step_hides_nothing(daemon, new_run):
+    features, outputs = draw(30, 6, 2)
+    first = new_run(config={"lr": 0.1, "seed": 1})
+    first.log({"n_params": 1e6})
+    for step in (100, 200):
+        first.log({"loss": 1.0}, step=step)
+        first.observe(features, outputs)
+        first.checkpoint(wait=True, timeout=30)
+    first.summary(best_loss=1.0)
+    first.config.update({"n_params": 10**6})
+    first.finish()
+
+    second = new_run(config={"lr": 0.05})
+    second.log({"n_params": 1e6, "loss": 3.0})
+    second.summary["resumed"] = True
+    second.finish()
+    facts = daemon.rpc("run.get", run="run")
+    assert [a["first_step"] for a in facts["attempts"]] == [100, None]
+    assert facts["last_step"] == 200
+    assert facts["summary"] == {"best_loss": 1.0, "resumed": True}
+    assert facts["config"] == {"n_params": 10**6, "lr": 0.05}
+    assert daemon.series("run")["step"] == [100, 200]
+    loss, n_params = daemon.rpc("scalars.query", run="run")["scalars"]
+    assert (loss["columns"]["step"], n_params["columns"]["attempt"]) == ([100, 200, 0], [1, 2])
+
+    third = new_run()
+    third.observe(features, outputs, step=200)
+    third.checkpoint(wait=True, timeout=30)
+    third.finish()
+    assert daemon.series("run")["attempt"] == [1, 3]
+    assert [a["first_step"] for a in daemon.rpc("run.get", run="run")["attempts"]] == [100, None, 200]
+    assert daemon.rpc("run.list")["runs"][0]["summary"] == facts["summary"]
+    assert "best_loss" in daemon.richctl("show", "run")

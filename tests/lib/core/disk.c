@@ -165,6 +165,8 @@ static struct disk_item *add_item(struct disk_attempt *attempt, const struct rec
     assert(attempt->items);
     item = &attempt->items[attempt->n_items++];
     *item = (struct disk_item){.kind = record->kind, .seq = record->seq, .step = record->step};
+    item->begins =
+        (record->kind == RECORD_CHECKPOINT || record->kind == RECORD_LOG) && !record->implied;
     attempt->last_seq = record->seq;
     return item;
 }
@@ -233,8 +235,8 @@ static int64_t taken_over_at(const struct disk_run *run, size_t k, int64_t step)
         const struct disk_attempt *attempt = &run->attempts[i - 1];
         int64_t begins = i == run->n_attempts ? step : INT64_MAX;
 
-        if (attempt->n_items > 0 && attempt->items[0].kind != RECORD_CLOSE)
-            begins = attempt->items[0].step;
+        for (size_t j = attempt->n_items; j-- > 0;)
+            begins = attempt->items[j].begins ? attempt->items[j].step : begins;
         first = begins < first ? begins : first;
     }
     return first;

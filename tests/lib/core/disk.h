@@ -27,6 +27,7 @@ struct disk_item {
     enum record_kind kind;
     uint64_t seq;
     int64_t step;
+    bool begins; /* the attempt, if nothing before it does */
     struct layer_point *points;
     size_t n_points;
 };

@@ -35,6 +35,10 @@ static char *encode_again(const struct control *c)
         return control_encode_checkpoint(&c->checkpoint);
     case CONTROL_LOG:
         return control_encode_log(&c->log);
+    case CONTROL_SUMMARY:
+        return control_encode_summary(&c->constants);
+    case CONTROL_CONFIG:
+        return control_encode_config(&c->constants);
     case CONTROL_CLOSE:
         return control_encode_close(&c->close);
     case CONTROL_PING:
@@ -201,7 +205,8 @@ static void log_gives_nan_for_null(void **state)
 static void log_says_null_for_what_is_not_finite(void **state)
 {
     struct control_scalar scalars[] = {{"a", INFINITY}, {"b", NAN}, {"c", 0.1}};
-    struct control_log log = {8, 546, NAN, scalars, COUNT(scalars)};
+    struct control_log log = {
+        .seq = 8, .step = 546, .time = NAN, .scalars = scalars, .n_scalars = COUNT(scalars)};
     char *text = control_encode_log(&log);
 
     (void)state;

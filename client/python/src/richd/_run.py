@@ -8,6 +8,7 @@ measured and ends. `_init` makes a run, `_rows` and `_intake` take what is offer
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import secrets
 import socket
@@ -22,6 +23,7 @@ from richd._torch import reported as _reported
 from richd import _exits
 from richd._values import clean as _clean, rows as _rows
 from richd._guard import guarded
+from richd._values.constants import Constants
 from richd._values.event import Event
 from richd._values.intake import Intake
 from richd._values.moments import Moments
@@ -74,6 +76,8 @@ class Run(Watcher):
         self._intake: Any = None  # there is one where there is a sender
         self._pid = os.getpid()
         self._step = 0
+        self._step_is_given = False  # by any call so far
+        self._said = {"config": dict(open_fields["config"]), "summary": {}}
         self._logged: set[str] = set()  # names of this step's scalars
         self._is_marked = False  # this step has its checkpoint
 
@@ -106,9 +110,7 @@ class Run(Watcher):
 
     def _fitting_open_fields(self) -> dict[str, Any]:
         """The fields of `open`, without the configuration when it would not fit its frame."""
-        frame = encode(self._open_fields)
-        n_values = frame.count(b",") + frame.count(b":")  # at least as many as there are
-        if len(frame) <= OPEN_BYTES_MAX and n_values <= OPEN_VALUES_MAX:
+        if _fits(self._open_fields):
             return self._open_fields
         self._reporter.warn("config", "the config is too large (about 1 MiB) and was left out")
         return {**self._open_fields, "config": {}}
@@ -293,12 +295,13 @@ class Run(Watcher):
         metrics = {name: _clean.number(value) for name, value in computed.items()}
         metrics.update(self._check_metrics(given or {}))
         self._send_heads(step)
+        mark = self._stamp(step)
 
         def fields() -> dict[str, Any]:
             asked: dict[str, Any] = {"spectrum": True} if spectrum else {}
             if metrics:
                 asked["metrics"] = metrics
-            return {"step": step, "time": time.time(), **asked, "layers": self._intake.marks()}
+            return {**mark, **asked, "layers": self._intake.marks()}
 
         return self._intake.put_control("checkpoint", fields)
 
@@ -417,10 +420,15 @@ class Run(Watcher):
         names = list(values)
         for start in range(0, len(names), _wire.SCALARS_MAX):
             chunk = {name: values[name] for name in names[start : start + _wire.SCALARS_MAX]}
-            fields = {"step": step, "time": time.time(), "scalars": chunk}
+            fields = {**self._stamp(step), "scalars": chunk}
             self._intake.put_control("log", lambda fields=fields: fields)
         if left_out:
             raise ValueError("; ".join(left_out))
+
+    def _stamp(self, step: int) -> dict[str, Any]:
+        """Step and time of a message. A step that nobody gave does not begin the attempt."""
+        implied = {} if self._step_is_given else {"implied": True}
+        return {"step": step, "time": time.time(), **implied}
 
     def _step_for(self, step: Optional[int], is_taken: Any) -> int:
         """`step` checked, or the last one; or the next one where that is taken."""
@@ -441,7 +449,29 @@ class Run(Watcher):
                 self._logged.clear()
                 self._is_marked = False
             self._step = whole
+            self._step_is_given = True
         return self._step
+
+    # ---- what has no step ------------------------------------------------------------------------
+
+    @property
+    def config(self) -> Constants:
+        """The configuration: that of `init`, and what is found out later, by `config.update`."""
+        return Constants(functools.partial(self._say_constants, "config"), self._said["config"])
+
+    @property
+    def summary(self) -> Constants:
+        """What the run came to, by `summary(best_acc=0.93)` or `summary["best_acc"] = 0.93`."""
+        return Constants(functools.partial(self._say_constants, "summary"), self._said["summary"])
+
+    @guarded(name="config or summary")
+    def _say_constants(self, kind: str, values: Any, fields: Mapping[str, Any]) -> None:
+        said = {**_clean.config(values), **_clean.config(fields)}
+        if not _fits(said):
+            raise ValueError(f"the {kind} is too large (about 1 MiB) and was left out")
+        if said:
+            self._intake.put_control(kind, lambda: {kind: said})
+            self._said[kind].update(said)
 
     # ---- the end ---------------------------------------------------------------------------------
 
@@ -486,6 +516,13 @@ class Run(Watcher):
 
 def _copy_of(open_fields: dict[str, Any], find_feed: _feed.Find) -> Run:
     return Run(open_fields, Reporter(open_fields["run"], raise_errors=False), 0, find_feed)
+
+
+def _fits(fields: Mapping[str, Any]) -> bool:
+    """Whether the daemon takes a message with these fields."""
+    frame = encode(fields)
+    n_values = frame.count(b",") + frame.count(b":")  # at least as many as there are
+    return len(frame) <= OPEN_BYTES_MAX and n_values <= OPEN_VALUES_MAX
 
 
 def _numbers(scalars: Mapping[str, Any]) -> tuple[dict[str, Optional[float]], list[str]]:

@@ -303,6 +303,136 @@ static void scalars_have_a_past_too(void **state)
     record_free(r);
 }
 
+/* ---- what has no step ---------------------------------------------------------------------- */
+
+static int say(struct fixture *f, const struct record *opened, enum record_kind kind, uint64_t seq,
+               const char *json)
+{
+    struct record *record = record_of(opened, kind, seq, 0);
+    int rc;
+
+    record->constants = strdup(json);
+    rc = apply(f->store, record);
+    record_free(record);
+    return rc;
+}
+
+/* Opens a new attempt, which brings a configuration. */
+static struct record *open_with(struct fixture *f, const char *writer, const char *config)
+{
+    struct record *record = record_open("a", writer, 0, RESUME_ALLOW);
+
+    free(record->open.config);
+    record->open.config = strdup(config);
+    assert_int_equal(apply(f->store, record), 0);
+    return record;
+}
+
+static void assert_text(struct fixture *f, const char *table, const char *column, const char *text)
+{
+    char sql[512];
+
+    snprintf(sql, sizeof sql, "SELECT count(*) FROM %s WHERE %s = '%s'", table, column, text);
+    if (read_sql(f->path, sql) != 1)
+        fail_msg("no row: %s", sql);
+}
+
+static void constants_are_merged_by_their_names(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = open_with(f, "w1", "{\"lr\":0.1,\"sizes\":{\"p\":1}}");
+
+    assert_int_equal(say(f, r, RECORD_SUMMARY, 1, "{\"best\":0.5,\"at\":{\"step\":3}}"), 0);
+    assert_text(f, "run_summary", "summary", "{\"best\":0.5,\"at\":{\"step\":3}}");
+    assert_int_equal(say(f, r, RECORD_SUMMARY, 2, "{\"at\":null,\"seed\":1e-3}"), 0);
+    assert_text(f, "run_summary", "summary", "{\"best\":0.5,\"at\":null,\"seed\":0.001}");
+    assert_int_equal(say(f, r, RECORD_CONFIG, 3, "{\"sizes\":{\"c\":2},\"n\":7}"), 0);
+    assert_text(f, "run_config", "config", "{\"lr\":0.1,\"sizes\":{\"c\":2},\"n\":7}");
+    assert_int_equal(say(f, r, RECORD_SUMMARY, 2, "{\"best\":0}"), 0); /* came before */
+    assert_text(f, "run_summary", "summary", "{\"best\":0.5,\"at\":null,\"seed\":0.001}");
+    assert_int_equal(read_sql(f->path, "SELECT last_seq FROM attempt"), 3);
+    assert_true(isnan(read_sql(f->path, "SELECT first_step FROM attempt")));
+    record_free(r);
+}
+
+/* The newest word counts: what messages said stays where the new configuration says nothing. */
+static void constants_are_kept_over_attempts(void **state)
+{
+    struct fixture *f = *state;
+    struct record *first = open_with(f, "w1", "{\"lr\":0.1,\"gone\":1}"), *second, *third;
+
+    assert_int_equal(say(f, first, RECORD_CONFIG, 1, "{\"lr\":0.2,\"n\":7}"), 0);
+    assert_int_equal(say(f, first, RECORD_SUMMARY, 2, "{\"best\":0.5}"), 0);
+    second = open_with(f, "w2", "{\"lr\":0.3}");
+    assert_text(f, "run_config", "config", "{\"n\":7,\"lr\":0.3}");
+    assert_text(f, "run_summary", "summary", "{\"best\":0.5}");
+    third = open_with(f, "w3", "{}");
+    assert_text(f, "run_config", "config", "{\"n\":7}");
+    record_free(third);
+    record_free(second);
+    record_free(first);
+}
+
+static char *long_text(const char *name, size_t size)
+{
+    char *text = malloc(size + 32);
+    int n = sprintf(text, "{\"%s\":\"", name);
+
+    memset(text + n, 'x', size);
+    strcpy(text + n + size, "\"}");
+    return text;
+}
+
+static void constants_that_grow_too_large_are_refused_alone(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = open_run(f, "a", "w1"), *second;
+    char *a = long_text("a", 700000), *b = long_text("b", 700000);
+
+    assert_int_equal(say(f, r, RECORD_SUMMARY, 1, a), 0);
+    assert_int_equal(say(f, r, RECORD_SUMMARY, 2, b), -E2BIG);
+    assert_int_equal(read_sql(f->path, "SELECT length(summary) FROM run_summary"), 700008);
+    assert_int_equal(say(f, r, RECORD_CONFIG, 3, a), 0);
+    assert_int_equal(say(f, r, RECORD_CONFIG, 4, b), -E2BIG);
+    assert_int_equal(say(f, r, RECORD_SUMMARY, 5, "{\"a\":1}"), 0);
+    assert_text(f, "run_summary", "summary", "{\"a\":1}");
+    assert_int_equal(read_sql(f->path, "SELECT last_seq FROM attempt"), 5);
+    second = open_with(f, "w2", b);
+    assert_int_equal(read_sql(f->path, "SELECT instr(config, 'b') FROM run_config"), 3);
+    assert_text(f, "run_config", "updates", "{}");
+    record_free(second);
+    record_free(r);
+    free(a);
+    free(b);
+}
+
+static void an_implied_step_begins_no_attempt(void **state)
+{
+    struct fixture *f = *state;
+    struct record *first = open_run(f, "a", "w1"), *second, *log, *mark;
+
+    checkpoint(f, first, 1, 100, 0.75);
+    second = open_with(f, "w2", "{}");
+    log = record_of(second, RECORD_LOG, 1, 0);
+    log->implied = true;
+    record_add_scalar(log, "n_params", 1e6);
+    assert_int_equal(apply(f->store, log), 0);
+    mark = record_of(second, RECORD_CHECKPOINT, 2, 0);
+    mark->implied = true;
+    record_add_point(mark, "head", 0.5);
+    assert_int_equal(apply(f->store, mark), 0);
+    assert_true(isnan(read_sql(f->path, "SELECT first_step FROM attempt WHERE attempt = 2")));
+    assert_int_equal(read_sql(f->path, "SELECT last_step FROM run"), 100);
+    assert_int_equal(read_sql(f->path, "SELECT n_points FROM run"), 2);
+    checkpoint(f, second, 3, 90, 0.25);
+    assert_int_equal(read_sql(f->path, "SELECT first_step FROM attempt WHERE attempt = 2"), 90);
+    assert_int_equal(read_sql(f->path, "SELECT last_step FROM run"), 90);
+    record_free(mark);
+    record_free(log);
+    record_free(second);
+    record_free(first);
+}
+
 static void what_was_committed_is_there_after_reopening(void **state)
 {
     struct fixture *f = *state;
@@ -773,7 +903,8 @@ static void a_history_of_version_1_gets_the_tables_of_later_ones(void **state)
     f->store = NULL;
     run_sql(f->path,
             "DROP TABLE finding; DROP TABLE spectrum; DROP TABLE probe; DROP TABLE watched;"
-            "DROP TABLE representation;"
+            "DROP TABLE representation; DROP TABLE run_summary;"
+            "ALTER TABLE run_config DROP COLUMN updates;"
             "ALTER TABLE point DROP COLUMN rows_from;"
             "ALTER TABLE point DROP COLUMN rows_to; PRAGMA user_version = 1");
     reopen(f);
@@ -790,6 +921,7 @@ static void a_history_of_version_1_gets_the_tables_of_later_ones(void **state)
 }
 
 #define OLD_FINDING                                                                                \
+    "DROP TABLE run_summary; ALTER TABLE run_config DROP COLUMN updates;"                          \
     "DROP TABLE representation; DROP TABLE watched; DROP TABLE finding; CREATE TABLE "             \
     "finding(layer_key INTEGER NOT NULL, "                                                         \
     "attempt INTEGER NOT"                                                                          \
@@ -1013,6 +1145,10 @@ int main(void)
         TEST(scalars_have_a_past_too),
         TEST(a_return_is_written_into_the_event_s_row),
         TEST(findings_of_version_5_are_kept),
+        TEST(constants_are_merged_by_their_names),
+        TEST(constants_are_kept_over_attempts),
+        TEST(constants_that_grow_too_large_are_refused_alone),
+        TEST(an_implied_step_begins_no_attempt),
         TEST(what_was_committed_is_there_after_reopening),
         TEST(a_checkpoint_sent_twice_is_stored_once),
         TEST(a_later_checkpoint_of_a_step_replaces_the_point),

@@ -1,5 +1,6 @@
 #include "tests/lib/cmocka.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -242,6 +243,90 @@ static void a_new_attempt_goes_on_with_the_series(void **state)
     bench_settle(bench);
     assert_int_equal(count_findings(bench, 2, &resumed), 1);
     assert_int_equal(resumed, straight);
+}
+
+/* The second attempt logs at step 0 before its trainer gives a step, and takes over at 42. */
+static void an_implied_step_hides_nothing_from_the_watches(void **state)
+{
+    struct bench *bench = *state;
+    const struct watch_list watched = {.n = 1, .metrics = {METRIC_PARAM_NORM}};
+    struct event event = {.type = EV_LOG, .log = record_new(RECORD_LOG, "run")};
+    int64_t found_at = 0;
+
+    bench_open_watching(bench, 1, "writer", watched);
+    bench_settle(bench);
+    for (int64_t step = 1; step <= 44; step++) {
+        send_fall(bench, 1, (uint64_t)step, step);
+        bench_settle(bench);
+        bench_forget(bench);
+    }
+    bench_open_watching(bench, 2, "another", watched);
+    bench_settle(bench);
+    event.log->seq = 1;
+    event.log->implied = true;
+    bench_step(bench, &event, 2);
+    for (int64_t step = 42; step <= 60; step++) {
+        send_fall(bench, 2, (uint64_t)step - 40, step);
+        bench_work(bench);
+    }
+    bench_settle(bench);
+    assert_int_equal(count_findings(bench, 2, &found_at), 1);
+}
+
+static void an_implied_step_does_not_take_the_last_step_back(void **state)
+{
+    struct bench *bench = *state;
+    struct checkpoint_layer head = {.name = "head", .seq = 2, .rows = 40};
+    struct event event = {
+        .type = EV_CHECKPOINT,
+        .checkpoint = {.seq = 2, .implied = true, .layers = &head, .n_layers = 1}};
+
+    bench_rows(bench, 1, 1, 0, 20);
+    bench_checkpoint(bench, 1, 1, 1, 20);
+    bench_rows(bench, 1, 2, 20, 20);
+    bench_step(bench, &event, 1);
+    bench_settle(bench);
+    assert_int_equal(bench->n_acks, 2);
+    bench_open(bench, 2, "run", "writer", 1);
+    bench_settle(bench);
+    assert_int_equal(bench->welcome.last_step, 1);
+}
+
+static void send_summary(struct bench *bench, uint64_t seq)
+{
+    struct event event = {.type = EV_LOG, .log = record_new(RECORD_SUMMARY, "run")};
+
+    event.log->seq = seq;
+    event.log->constants = strdup("{}");
+    bench_step(bench, &event, 1);
+}
+
+static void constants_are_acknowledged_once_they_are_on_disk(void **state)
+{
+    struct bench *bench = *state;
+
+    send_summary(bench, 1);
+    assert_int_equal(bench->n_acks, 0);
+    bench_commit(bench);
+    assert_int_equal(bench->n_acks, 1);
+    send_summary(bench, 1); /* came before */
+    assert_int_equal(bench->n_acks, 2);
+}
+
+/* The store counts the message, so what comes behind it is stored. */
+static void constants_that_the_store_refuses_cost_themselves(void **state)
+{
+    struct bench *bench = *state;
+
+    send_summary(bench, 1);
+    disk_fail(&bench->disk, -E2BIG, "the summary would be too large");
+    bench_commit(bench);
+    assert_int_equal(bench->n_acks, 0);
+    assert_int_equal(bench->nack.code, NACK_EPROTO);
+    assert_int_equal(bench->nack.seq, 1);
+    bench_log(bench, 1, 2);
+    bench_settle(bench);
+    assert_int_equal(bench->n_acks, 1);
 }
 
 static void a_run_that_watches_nothing_completes_nothing(void **state)
@@ -1423,6 +1508,10 @@ int main(void)
         TEST_OPEN(moments_and_rows_give_one_point),
         TEST(a_point_completes_transitions_of_all_that_is_watched),
         TEST(a_new_attempt_goes_on_with_the_series),
+        TEST(an_implied_step_hides_nothing_from_the_watches),
+        TEST_OPEN(an_implied_step_does_not_take_the_last_step_back),
+        TEST_OPEN(constants_are_acknowledged_once_they_are_on_disk),
+        TEST_OPEN(constants_that_the_store_refuses_cost_themselves),
         TEST(a_run_that_watches_nothing_completes_nothing),
         TEST(cumulative_window_keeps_all_rows),
         TEST(exponential_window_forgets_by_half_lives),
