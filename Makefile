@@ -307,6 +307,7 @@ install: all
 	$(INSTALL) -m 644 systemd/richd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/richd.conf
 	$(INSTALL) -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/systemd/user
 	sed 's|@BINDIR@|$(PREFIX)/bin|' systemd/richd.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/richd.service
+	$(INSTALL) -m 644 systemd/richd.slice $(DESTDIR)$(PREFIX)/lib/systemd/system/richd.slice
 	sed 's|@BINDIR@|$(PREFIX)/bin|' systemd/richd.user.service >$(DESTDIR)$(PREFIX)/lib/systemd/user/richd.service
 
 clean:

@@ -14,6 +14,7 @@
 #include "daemon/host/blas.h"
 #include "daemon/host/config.h"
 #include "daemon/host/log.h"
+#include "daemon/host/priority.h"
 #include "daemon/loop/loop.h"
 #include "daemon/loop/options.h"
 
@@ -59,6 +60,8 @@ static int serve(struct config *config)
     blas_start_again(config->argv);
     umask(0077);
     raise_file_limit();
+    if (priority_lower(config->nice, &err) < 0)
+        log_warn("%s; the daemon may take time from trainings on this machine", err.text);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
     linalg_init();

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/host/priority.h"
+
 /* One row an option. `name` is the flag (--name), the key in the file and, in capitals with
  * underscores behind RICHD_, the environment variable. */
 struct row {
@@ -42,6 +44,7 @@ static const struct row rows[] = {
     [OPTION_ON_EVENT] = {"on-event", "PATH",
                          "run this for every event, which it reads as JSON; no shell, no arguments",
                          0, true},
+    [OPTION_NICE] = {"nice", "N", "niceness from 0 to 19: training goes first [10]", 0, false},
     [OPTION_LOG_LEVEL] = {"log-level", "LEVEL", "error, warn, info or debug [info]", 0, true},
     {"check-config", NULL, "check the options, say what is wrong, and end", TASK_CHECK_CONFIG,
      false},
@@ -175,6 +178,16 @@ static int read_file(struct config *config, struct err *err)
     return 0;
 }
 
+static int check_nice(struct config *config, struct err *err)
+{
+    if (config_set_default(config, OPTION_NICE, NICE_DEFAULT) < 0)
+        return err_set(err, -ENOMEM, "out of memory");
+    config->nice = priority_read(config->value[OPTION_NICE], err);
+    if (config->nice < 0)
+        return err_prefix(err, config->nice, "nice (%s): ", config->source[OPTION_NICE]);
+    return 0;
+}
+
 static int check_values(struct config *config, struct err *err)
 {
     const char *name = config->value[OPTION_LOG_LEVEL];
@@ -184,7 +197,9 @@ static int check_values(struct config *config, struct err *err)
         return err_set(err, -EBADMSG, "log-level (%s): \"%s\" is none of error, warn, info, debug",
                        config->source[OPTION_LOG_LEVEL], name);
     config->log_level = (enum log_level)level;
-    return name ? 0 : set(config, OPTION_LOG_LEVEL, "info", "default");
+    if (!name && set(config, OPTION_LOG_LEVEL, "info", "default") < 0)
+        return err_set(err, -ENOMEM, "out of memory");
+    return check_nice(config, err);
 }
 
 int config_read(struct config *config, int argc, char **argv, struct err *err)

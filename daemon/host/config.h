@@ -28,6 +28,7 @@ enum option {
     OPTION_HTTP_HOST,
     OPTION_TOKEN_FILE,
     OPTION_ON_EVENT,
+    OPTION_NICE,
     OPTION_LOG_LEVEL,
     OPTION_COUNT,
 };
@@ -47,6 +48,7 @@ struct config {
     char *value[OPTION_COUNT];        /* NULL: the default, which paths.h derives */
     const char *source[OPTION_COUNT]; /* "flag", "environment", "file" or "default" */
     enum log_level log_level;
+    int nice;
     int argc; /* of the command line, which is borrowed: it is read again at SIGHUP */
     char **argv;
 };

@@ -96,7 +96,9 @@ class RpcError(Exception):
 class Daemon:
     """One richd: started, stopped and killed in folders that outlive it.
 
-    The runtime folder is short and not below pytest's: a socket's path has at most 107 bytes.
+    It is not nice to the tests beside it: they would wait for it on a busy machine. The runtime
+    folder is short and not below pytest's: a socket's path has at most 107
+    bytes.
     """
 
     def __init__(self, folder, *flags, **environment):
@@ -106,7 +108,7 @@ class Daemon:
         self.log = self.folder / "richd.log"
         self.log.touch()
         self.flags = list(flags)
-        self.environment = environment
+        self.environment = {"RICHD_NICE": "0", **environment}
         self.preexec = None
         self.process = None
 
