@@ -74,6 +74,7 @@ static const struct field checkpoint_fields[] = {
 const struct field control_layer_fields[] = {
     {FIELD(layer, seq, INTEGER), .required = true, .max = FIELD_MAX_INTEGER},
     {FIELD(layer, rows, INTEGER), .required = true, .max = FIELD_MAX_INTEGER},
+    {FIELD(layer, thinned, INTEGER), .max = FIELD_MAX_INTEGER},
     {0},
 };
 static const struct field log_fields[] = {

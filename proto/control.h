@@ -71,8 +71,9 @@ struct control_open {
 
 struct control_layer {
     const char *layer;
-    int64_t seq;  /* its last batch */
-    int64_t rows; /* offered so far */
+    int64_t seq;     /* its last batch */
+    int64_t rows;    /* offered so far */
+    int64_t thinned; /* left out so far, and not in `rows`; 0 by default */
 };
 
 struct control_checkpoint {

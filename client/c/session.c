@@ -235,9 +235,9 @@ static int queue_checkpoint(struct session *session, struct control_checkpoint *
     if (!checkpoint->layers)
         return err_set(err, -ENOMEM, "out of memory");
     for (size_t i = 0; i < session->n_layers; i++) {
-        checkpoint->layers[i] =
-            (struct control_layer){session->layers[i].name, (int64_t)session->layers[i].seq,
-                                   (int64_t)session->layers[i].rows};
+        checkpoint->layers[i] = (struct control_layer){.layer = session->layers[i].name,
+                                                       .seq = (int64_t)session->layers[i].seq,
+                                                       .rows = (int64_t)session->layers[i].rows};
     }
     return queue_mark(session, control_encode_checkpoint(checkpoint), ticket, err);
 }

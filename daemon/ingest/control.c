@@ -188,7 +188,8 @@ static int on_checkpoint(struct ingest *ingest, peer_id peer,
     for (size_t i = 0; i < checkpoint->n_layers; i++)
         layers[i] = (struct checkpoint_layer){.name = checkpoint->layers[i].layer,
                                               .seq = (uint64_t)checkpoint->layers[i].seq,
-                                              .rows = (uint64_t)checkpoint->layers[i].rows};
+                                              .rows = (uint64_t)checkpoint->layers[i].rows,
+                                              .thinned = (uint64_t)checkpoint->layers[i].thinned};
     ingest_emit(ingest, &event, EV_CHECKPOINT, peer);
     free(layers);
     return 0;

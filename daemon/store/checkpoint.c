@@ -52,7 +52,7 @@ static int put_total(struct store *store, const struct record *record, int64_t l
     sqlite3_stmt *statement = store->statement[SQL_TOTAL_PUT];
 
     SQL_BIND(statement, layer_key, record->attempt, (int64_t)point->batch_seq,
-             (int64_t)point->rows_offered);
+             (int64_t)point->rows_offered, (int64_t)point->rows_thinned);
     return sql_run(statement, err);
 }
 

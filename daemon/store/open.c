@@ -111,6 +111,7 @@ int store_read_layer(sqlite3_stmt *statement, struct open_result *out, size_t *c
     layer->c = (uint32_t)sqlite3_column_int64(statement, 2);
     layer->batch_seq = (uint64_t)sqlite3_column_int64(statement, 3);
     layer->rows_offered = (uint64_t)sqlite3_column_int64(statement, 4);
+    layer->rows_thinned = (uint64_t)sqlite3_column_int64(statement, 6);
     layer->watch = NULL;
     layer->probe = (struct probe){0};
     *added = layer;

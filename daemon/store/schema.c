@@ -119,6 +119,9 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
     /* updates: what config messages said, over all attempts; each open brings the rest. */
     "ALTER TABLE run_config ADD COLUMN updates TEXT NOT NULL DEFAULT '{}';"
     "CREATE TABLE run_summary(run_key INTEGER PRIMARY KEY REFERENCES run, summary TEXT NOT NULL);",
+
+    /* Rows that the trainer thinned out, beside those that it offered. */
+    "ALTER TABLE total ADD COLUMN rows_thinned INTEGER NOT NULL DEFAULT 0;",
 };
 
 int store_schema_recognise(sqlite3 *database, int64_t *version, struct err *err)

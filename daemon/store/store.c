@@ -70,7 +70,8 @@ static const char *const statements[SQL_COUNT] = {
                             " first_step = coalesce(first_step, ?4)"
                             " WHERE run_key = ?1 AND attempt = ?2",
 
-    [SQL_LAYERS] = "SELECT name, p, c, batch_seq, rows_offered, layer.layer_key FROM layer"
+    [SQL_LAYERS] = "SELECT name, p, c, batch_seq, rows_offered, layer.layer_key,"
+                   " rows_thinned FROM layer"
                    " LEFT JOIN total"
                    " ON total.layer_key = layer.layer_key AND total.attempt = ?2"
                    " WHERE run_key = ?1 ORDER BY layer.layer_key",
@@ -80,8 +81,8 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_LAYER_LATEST] = "UPDATE layer SET n_points = n_points + ?2, last_attempt = ?3,"
                          " last_step = ?4 WHERE layer_key = ?1",
     [SQL_LAYER_POINTS] = "SELECT n_points FROM layer WHERE layer_key = ?1",
-    [SQL_TOTAL_PUT] = "REPLACE INTO total(layer_key, attempt, batch_seq, rows_offered)"
-                      " VALUES(?1, ?2, ?3, ?4)",
+    [SQL_TOTAL_PUT] = "REPLACE INTO total(layer_key, attempt, batch_seq, rows_offered,"
+                      " rows_thinned) VALUES(?1, ?2, ?3, ?4, ?5)",
 
     [SQL_POINT_FIND] = "SELECT 1 FROM point WHERE layer_key = ?1 AND attempt = ?2 AND step = ?3",
     [SQL_POINT_PUT] = "REPLACE INTO point(layer_key, attempt, feed_seq @columns)"

@@ -51,6 +51,7 @@ struct layer_point *record_add_point(struct record *r, const char *layer, double
     snprintf(lp->layer, sizeof lp->layer, "%s", layer);
     lp->batch_seq = r->seq * 4;
     lp->rows_offered = r->seq * 1024;
+    lp->rows_thinned = r->seq * 77;
     lp->measured = true;
     lp->point = (struct point){.step = r->step,
                                .time = r->time,

@@ -87,6 +87,7 @@ static void push_mark(struct journal_entry *entry, struct layer *layer, size_t i
     mark->problem = &point->probe_problem;
     mark->wish = wish;
     layer_note_totals(layer, entry->member->place, point->batch_seq, point->rows_offered);
+    layer_note_thinned(layer, entry->member->place, point->rows_thinned);
     entry->n_pending++;
     layer_push_mark(layer, mark);
 }
@@ -116,7 +117,8 @@ static void start_checkpoint(struct run *run, struct journal_entry *entry, bool 
         if (layer)
             push_mark(entry, layer, i, wish);
         else
-            entry->record->points[i].rows_offered = 0; /* its window begins with the attempt */
+            /* its window begins with the attempt */
+            entry->record->points[i].rows_offered = entry->record->points[i].rows_thinned = 0;
     }
     for (size_t i = 0; i < entry->record->n_points; i++) {
         struct layer *layer = run_layer(run, entry->record->points[i].layer);
@@ -156,6 +158,7 @@ static struct record *checkpoint_record(const struct run *run, const struct even
         snprintf(point->layer, sizeof point->layer, "%s", event->checkpoint.layers[i].name);
         point->batch_seq = event->checkpoint.layers[i].seq;
         point->rows_offered = event->checkpoint.layers[i].rows;
+        point->rows_thinned = event->checkpoint.layers[i].thinned;
         point->point.step = record->step;
         point->point.time = record->time;
     }

@@ -44,6 +44,7 @@ static void finish_mark(struct run *run, struct layer *layer, struct mark *mark,
 
     point->measured = mark->measured;
     point->rows_offered = mark->rows_offered;
+    point->rows_thinned = mark->rows_thinned;
     if (point->measured) {
         add_reported(entry->record, &point->point);
         monitor_watch_point(run, layer, point);

@@ -37,6 +37,7 @@ struct checkpoint_layer {
     const char *name;
     uint64_t seq;
     uint64_t rows;
+    uint64_t thinned;
 };
 
 /* When the points of a run get a spectrum without being asked, and which. */

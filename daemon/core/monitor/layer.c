@@ -47,6 +47,17 @@ void layer_note_totals(struct layer *layer, size_t place, uint64_t seq, uint64_t
     }
 }
 
+void layer_note_thinned(struct layer *layer, size_t place, uint64_t rows)
+{
+    struct source *source = &layer->sources[place];
+
+    assert(place < layer->n_sources);
+    if (rows > source->rows_thinned && rows - source->rows_thinned <= MAX_JUMP) {
+        layer->rows_thinned += rows - source->rows_thinned;
+        source->rows_thinned = rows;
+    }
+}
+
 static void push_batch(struct layer *layer, struct batch *batch)
 {
     batch->queued.is_mark = false;
@@ -82,6 +93,7 @@ void layer_push_mark(struct layer *layer, struct mark *mark)
     list_append(&layer->queue, &mark->queued.link);
     layer->n_marks++;
     mark->rows_offered = layer->rows_offered;
+    mark->rows_thinned = layer->rows_thinned;
 }
 
 /* Moves the batch from the queue to the job, which reads it to its end. */
@@ -278,10 +290,12 @@ static void finish_measure(struct layer *layer, struct mark *mark)
     if (!mark->measured) {
         mark->rows_offered =
             layer->window_offered; /* what is missing is said with the next point */
+        mark->rows_thinned = layer->window_thinned;
         return;
     }
     keep_projector(layer, mark->point);
     mark->point->rows_missing = rows_missing(layer, mark);
+    mark->point->rows_thinned = mark->rows_thinned - layer->window_thinned;
     mark->point->rows_from = layer->rows_from;
     mark->point->rows_to = layer->rows_to;
     if (mark->point->rows_missing > 0)
@@ -289,6 +303,7 @@ static void finish_measure(struct layer *layer, struct mark *mark)
     if (layer->window.kind == WINDOW_CUMULATIVE)
         return;
     layer->window_offered = mark->rows_offered;
+    layer->window_thinned = mark->rows_thinned;
     layer->window_rows = 0;
     if (layer->window.kind == WINDOW_CHECKPOINT) {
         moments_reset(&layer->moments);

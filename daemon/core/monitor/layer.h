@@ -35,7 +35,8 @@ struct mark {
     struct spectrum_wish wish;
     uint64_t
         rows_offered; /* by all members up to it; not measured: up to where the window begins */
-    bool measured;    /* false: there was no row to measure, and the window goes on */
+    uint64_t rows_thinned; /* by all members up to it; not measured: as rows_offered */
+    bool measured;         /* false: there was no row to measure, and the window goes on */
 };
 
 enum layer_state {
@@ -49,6 +50,7 @@ enum layer_state {
 struct source {
     uint64_t last_seq;     /* last batch number that entered */
     uint64_t rows_offered; /* through that batch */
+    uint64_t rows_thinned; /* up to the last mark */
 };
 
 struct layer {
@@ -88,6 +90,8 @@ struct layer {
     uint64_t rows_offered;   /* by all of them */
     uint64_t window_offered; /* rows offered when the window began */
     uint64_t window_rows;    /* rows that entered it */
+    uint64_t rows_thinned;   /* by all members; in no batch, and not among those offered */
+    uint64_t window_thinned; /* rows thinned when the window began */
     int64_t rows_from;       /* steps of the first and the last batch in the moments; */
     int64_t rows_to;         /*   -1 before the first */
 
@@ -137,6 +141,9 @@ enum layer_answer layer_offer(struct layer *, size_t place, struct batch *, stru
 bool layer_totals_follow(const struct layer *, size_t place, uint64_t seq, uint64_t rows);
 /* The member has offered so much: its batches up to these totals are passed over from now on. */
 void layer_note_totals(struct layer *, size_t place, uint64_t seq, uint64_t rows);
+/* The member has thinned out so many rows in all, as its mark says. Fewer than before, or a jump
+ * that cannot be true, count as none. */
+void layer_note_thinned(struct layer *, size_t place, uint64_t rows);
 /* Puts the mark into the FIFO, behind all that was offered; it stays the caller's and must outlive
  * its measurement. */
 void layer_push_mark(struct layer *, struct mark *);

@@ -51,6 +51,7 @@ struct stored_layer {
     uint32_t c;
     uint64_t batch_seq;    /* last batch of this attempt that a stored checkpoint covers */
     uint64_t rows_offered; /* rows offered up to where the next window begins */
+    uint64_t rows_thinned; /* and those thinned out up to there */
     struct watch *watch;   /* of REPLAY: that has seen the layer's past, of which the attempt
                               supersedes nothing; NULL: there is none. Owned by the record */
     struct probe probe;    /* the first window's, when wanted; without rows: there is none.
@@ -75,6 +76,7 @@ struct layer_point {
     char layer[LAYER_NAME_MAX + 1];
     uint64_t batch_seq;    /* last batch the checkpoint covers */
     uint64_t rows_offered; /* rows offered up to it; not measured: up to where the window begins */
+    uint64_t rows_thinned; /* the same of those that were thinned out */
     bool measured;         /* false: no row in the window, only the two totals above are kept */
     struct point point;
     struct spectrum *spectrum; /* owned; NULL: none was made, or asked for */

@@ -92,11 +92,13 @@ int run_take_stored(struct run *run, struct open_result *result)
         if (!layer)
             return -ENOMEM;
         layer_note_totals(layer, opener->place, stored->batch_seq, stored->rows_offered);
+        layer_note_thinned(layer, opener->place, stored->rows_thinned);
         layer->probe = stored->probe;
         stored->probe = (struct probe){0};
-        if (run->window.kind == WINDOW_CHECKPOINT)
-            layer->window_offered =
-                stored->rows_offered; /* of longer windows the old rows are missing */
+        if (run->window.kind == WINDOW_CHECKPOINT) { /* of longer ones the old rows are missing */
+            layer->window_offered = stored->rows_offered;
+            layer->window_thinned = stored->rows_thinned;
+        }
     }
     run->watching = result->created || run->watched.n + run->watched.n_scalars == 0 ? RUN_WATCHES
                                                                                     : RUN_HAS_PAST;

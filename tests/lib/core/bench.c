@@ -287,7 +287,14 @@ void bench_rows(struct bench *bench, peer_id peer, uint64_t seq, uint64_t rows_b
 void bench_checkpoint(struct bench *bench, peer_id peer, uint64_t seq, uint64_t batch_seq,
                       uint64_t rows)
 {
-    struct checkpoint_layer head = {.name = "head", .seq = batch_seq, .rows = rows};
+    bench_thinned(bench, peer, seq, batch_seq, rows, 0);
+}
+
+void bench_thinned(struct bench *bench, peer_id peer, uint64_t seq, uint64_t batch_seq,
+                   uint64_t rows, uint64_t thinned)
+{
+    struct checkpoint_layer head = {
+        .name = "head", .seq = batch_seq, .rows = rows, .thinned = thinned};
     struct event event = {
         .type = EV_CHECKPOINT,
         .checkpoint = {.seq = seq, .step = (int64_t)seq, .layers = &head, .n_layers = 1}};

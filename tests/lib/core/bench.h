@@ -69,5 +69,8 @@ void bench_send(struct bench *, peer_id, struct parcel *, uint64_t seq, uint64_t
 void bench_rows(struct bench *, peer_id, uint64_t seq, uint64_t rows_before, size_t n);
 /* A checkpoint of "head". */
 void bench_checkpoint(struct bench *, peer_id, uint64_t seq, uint64_t batch_seq, uint64_t rows);
+/* A checkpoint of a trainer that has thinned out so many rows. */
+void bench_thinned(struct bench *, peer_id, uint64_t seq, uint64_t batch_seq, uint64_t rows,
+                   uint64_t thinned);
 void bench_log(struct bench *, peer_id, uint64_t seq);
 void bench_close(struct bench *, peer_id, uint64_t seq);

@@ -124,6 +124,7 @@ static void read_layers(const struct disk_run *run, bool probes, struct open_res
         stored->probe = probes ? copy_probe(&run->layers[i].probe) : (struct probe){0};
         stored->batch_seq = attempt->totals[i].batch_seq;
         stored->rows_offered = attempt->totals[i].rows_offered;
+        stored->rows_thinned = attempt->totals[i].rows_thinned;
     }
 }
 
@@ -192,6 +193,7 @@ static void put_total(struct disk_run *run, struct disk_attempt *attempt,
         run->layers[i].probe = copy_probe(&point->probe);
     attempt->totals[i].batch_seq = point->batch_seq;
     attempt->totals[i].rows_offered = point->rows_offered;
+    attempt->totals[i].rows_thinned = point->rows_thinned;
 }
 
 static void put_points(struct disk *disk, struct disk_run *run, struct disk_attempt *attempt,

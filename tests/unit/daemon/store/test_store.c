@@ -456,6 +456,7 @@ static void what_was_committed_is_there_after_reopening(void **state)
     assert_int_equal(again->opened.layers[0].c, 10);
     assert_int_equal(again->opened.layers[0].batch_seq, 8);
     assert_int_equal(again->opened.layers[0].rows_offered, 2048);
+    assert_int_equal(again->opened.layers[0].rows_thinned, 2 * 77);
     recall = record_of(again, RECORD_RECALL, 1, 100);
     assert_int_equal(apply(f->store, recall), 0);
     assert_int_equal(recall->n_points, 1);
@@ -906,7 +907,8 @@ static void a_history_of_version_1_gets_the_tables_of_later_ones(void **state)
             "DROP TABLE representation; DROP TABLE run_summary;"
             "ALTER TABLE run_config DROP COLUMN updates;"
             "ALTER TABLE point DROP COLUMN rows_from;"
-            "ALTER TABLE point DROP COLUMN rows_to; PRAGMA user_version = 1");
+            "ALTER TABLE point DROP COLUMN rows_to; ALTER TABLE total DROP COLUMN rows_thinned;"
+            "PRAGMA user_version = 1");
     reopen(f);
     assert_int_equal(read_sql(f->path, "PRAGMA user_version"), STORE_SCHEMA_VERSION);
     assert_int_equal(read_sql(f->path, "SELECT count(*) FROM point"), 1);
@@ -941,6 +943,7 @@ static void findings_of_version_5_are_kept(void **state)
     f->store = NULL;
     run_sql(f->path, OLD_FINDING "INSERT INTO finding VALUES(1, 1, 100, 'pr', 1.5, 1, 40, 60, 0.5,"
                                  " 0.75, 0.99, 2, 'val_acc', 0.25, 0.5, 1);"
+                                 "ALTER TABLE total DROP COLUMN rows_thinned;"
                                  "PRAGMA user_version = 5");
     reopen(f);
     assert_int_equal(read_sql(f->path, "SELECT count(*) FROM finding WHERE run_key = 1"

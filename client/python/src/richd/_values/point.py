@@ -34,6 +34,8 @@ class Point:
         time: seconds since 1970.
         n: rows in the window (an effective number under exponential forgetting).
         rows_missing: rows that were offered for the window and did not arrive.
+        rows_thinned: rows of the window that the client left out to spare the training's time; those
+            in `n` were drawn evenly from them all.
         rows_from, rows_to: steps of the first and the last batch in the window, as the trainer
             gave them; a tap's rows carry the step last given to a call of the run.
         p, c, rank: features, outputs, rank r of the centred outputs.
@@ -58,6 +60,7 @@ class Point:
     time: Optional[float] = None
     n: float = 0
     rows_missing: int = 0
+    rows_thinned: int = 0
     rows_from: Optional[int] = None
     rows_to: Optional[int] = None
     p: int = 0

@@ -485,6 +485,44 @@ static void totals_that_jump_absurdly_are_refused(void **state)
     assert_true(bench->points[0].point.n == 40);
 }
 
+static void rows_that_were_thinned_out_are_told_and_are_not_missing(void **state)
+{
+    struct bench *bench = *state;
+
+    bench_rows(bench, 1, 1, 0, 20);
+    bench_thinned(bench, 1, 1, 1, 20, 300);
+    bench_settle(bench);
+    assert_int_equal(bench->points[0].point.rows_thinned, 300);
+    assert_int_equal(bench->points[0].point.rows_missing, 0);
+    assert_int_equal(bench->points[0].point.flags & FLAG_PARTIAL, 0);
+    bench_rows(bench, 1, 2, 20, 20);
+    bench_thinned(bench, 1, 2, 2, 40, 350);
+    bench_settle(bench);
+    assert_int_equal(bench->points[0].point.rows_thinned, 50);
+    bench_rows(bench, 1, 3, 40, 20);
+    bench_thinned(bench, 1, 3, 3, 60, 7);
+    bench_settle(bench);
+    assert_int_equal(bench->points[0].point.rows_thinned, 0);
+}
+
+static void rows_thinned_out_are_counted_over_a_restart_and_an_empty_window(void **state)
+{
+    struct bench *bench = *state;
+
+    bench_rows(bench, 1, 1, 0, 20);
+    bench_thinned(bench, 1, 1, 1, 20, 300);
+    bench_thinned(bench, 1, 2, 1, 20, 310);
+    bench_settle(bench);
+    bench_crash(bench);
+    bench_open(bench, 2, "run", "writer", 1);
+    bench_settle(bench);
+    bench_rows(bench, 2, 2, 20, 20);
+    bench_thinned(bench, 2, 3, 2, 40, 330);
+    bench_settle(bench);
+    assert_int_equal(bench->points[0].point.rows_thinned, 30);
+    assert_int_equal(bench->points[0].point.rows_missing, 0);
+}
+
 static void rows_of_an_empty_window_are_missing_from_the_next_point(void **state)
 {
     struct bench *bench = *state;
@@ -611,7 +649,7 @@ static void a_head_is_no_row_that_could_be_missing(void **state)
     struct bench *bench = *state;
     struct parcel *rows = parcel_new(PARCEL_F32, "wide", P, C, 20, 2);
     struct parcel *head = parcel_new(PARCEL_F32, "wide", P, C, 0, 3);
-    struct checkpoint_layer layer = {"wide", 2, 20};
+    struct checkpoint_layer layer = {.name = "wide", .seq = 2, .rows = 20};
     struct event event = {.type = EV_CHECKPOINT,
                           .checkpoint = {.seq = 1, .step = 1, .layers = &layer, .n_layers = 1}};
 
@@ -1492,6 +1530,8 @@ int main(void)
         TEST_OPEN(checkpoint_sent_again_shows_the_same_point),
         TEST_OPEN(checkpoint_sent_again_too_early_is_acknowledged_once),
         TEST_OPEN(layer_without_rows_gives_no_point),
+        TEST_OPEN(rows_that_were_thinned_out_are_told_and_are_not_missing),
+        TEST_OPEN(rows_thinned_out_are_counted_over_a_restart_and_an_empty_window),
         TEST_OPEN(rows_of_an_empty_window_are_missing_from_the_next_point),
         TEST_OPEN(layer_that_was_only_named_takes_its_shape_from_a_batch),
         TEST_OPEN(totals_that_go_back_are_refused),
