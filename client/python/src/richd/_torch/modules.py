@@ -79,6 +79,38 @@ def _check_number(found: Mapping[str, Any]) -> None:
     )
 
 
+# ---- what wraps a model ------------------------------------------------------------------------
+
+#: Wrappers that run the model and add something: collectives, replicas, compiled code.
+_WRAPPERS = {
+    "DistributedDataParallel": "module",
+    "DataParallel": "module",
+    "OptimizedModule": "_orig_mod",
+}
+_SHARDED = ("FullyShardedDataParallel", "FSDPModule")
+
+
+def unwrapped(model: Any) -> Any:
+    """The model that wrappers of torch call: to run it begins no collective."""
+    while True:
+        kinds = [kind.__name__ for kind in type(model).__mro__]
+        inside = [name for kind, name in _WRAPPERS.items() if kind in kinds]
+        if not inside or not hasattr(model, inside[0]):
+            return model
+        model = getattr(model, inside[0])
+
+
+def is_sharded(model: Any) -> bool:
+    """Whether a process holds parts of the parameters only (FSDP, distributed tensors)."""
+    parts = (kind.__name__ for part in model.modules() for kind in type(part).__mro__)
+    return any(kind in _SHARDED for kind in parts) or any(
+        type(p).__name__ == "DTensor" for p in model.parameters()
+    )
+
+
+# ---- heads ---------------------------------------------------------------------------------------
+
+
 def is_head(module: Any, wide: str) -> bool:
     """Whether the module's weights stand for its outputs, as `Run.watch` says of `wide`.
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Optional
 
 from richd._values import clean as _clean
+from richd._torch.modules import is_sharded, unwrapped
 from richd._torch.parameters import Parameters, is_cheap
 from richd._torch.tangent import NTK
 
@@ -33,16 +34,33 @@ class Reported:
     def watch_parameters(
         self, model: Any, wanted: Optional[bool], initial: Optional[Mapping[str, Any]]
     ) -> None:
-        """Measure the parameters of the first model that is given, unless `wanted` is False."""
+        """Measure the parameters of the first model that is given, unless `wanted` is False.
+
+        Raises ValueError where they are asked for and the process holds only shards of them.
+        """
         if wanted is False or self._parameters is not None:
+            return
+        if is_sharded(model):
+            if wanted:
+                raise ValueError("FSDP holds shards of the parameters: watch with parameters=False")
             return
         if wanted or initial is not None or is_cheap(model):
             self._parameters = Parameters(model, initial)
 
     def watch_tangent(self, model: Any, ntk: NTK, initial: Optional[Mapping[str, Any]]) -> None:
-        """Measure this model's tangent kernel from now on, against that of `initial` if given."""
-        self._tangent = (model, ntk)
-        self._initial = initial
+        """Measure this model's tangent kernel from now on, against that of `initial` if given.
+
+        What wraps the model is left out: the kernel is computed when one process wants it, and a
+        wrapper would wait for the others. Raises ValueError where there are only shards.
+        """
+        if is_sharded(model):
+            raise ValueError(
+                "the tangent kernel needs whole parameters, and FSDP holds shards of them: watch "
+                "without ntk="
+            )
+        inner = unwrapped(model)
+        self._tangent = (inner, ntk)
+        self._initial = None if initial is None else _names_within(model, inner, initial)
 
     def measure_parameters(self) -> dict[str, float]:
         """param_norm and param_change, as far as they are watched."""
@@ -66,6 +84,13 @@ class Reported:
     def forget(self) -> None:
         """Let go of the model, which may be large."""
         self._parameters = self._tangent = self._initial = None
+
+
+def _names_within(model: Any, inner: Any, state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A state of the wrapped model, or of the model itself, with the names of the model itself."""
+    path = next(name for name, module in model.named_modules() if module is inner)
+    prefix = f"{path}." if path else ""
+    return {name[len(prefix) if name.startswith(prefix) else 0 :]: v for name, v in state.items()}
 
 
 def check(given: Mapping[str, Any]) -> dict[str, Optional[float]]:

@@ -100,7 +100,9 @@ class Watcher:
                 that is resumed gives the one with which its first attempt began. The tangent
                 kernel's K_0 is computed from it as well. Borrowed: nobody may write into it.
             ntk: the tangent kernel's distance and alignment at checkpoints, off by default
-                because it is costly; see `richd.NTK`.
+                because it is costly; see `richd.NTK`. One process computes it and waits for no
+                other: what wraps the model (DistributedDataParallel, torch.compile) is left out.
+                FSDP, which holds shards of the parameters, is refused.
             wide: whether the head's weights stand for the outputs (`observe`, head): "auto"
                 (default) where the module is a torch.nn.Linear with C >= p, as language models have
                 it, and computes what that class does; "head" for any such module; "outputs"
@@ -112,7 +114,7 @@ class Watcher:
         if choice is not None:
             self._watch_parameters(model, parameters, initial)
         if choice is not None and ntk is not None:
-            self._reported.watch_tangent(model, ntk, initial)
+            self._watch_tangent(model, ntk, initial)
         tap: Union[Tap, StackTap]
         if layers is not None:
             tap = StackTap(self, (), choice or Choice())
@@ -135,6 +137,12 @@ class Watcher:
         self, model: Any, wanted: Optional[bool], initial: Optional[Mapping[str, Any]]
     ) -> None:
         self._reported.watch_parameters(model, wanted, initial)
+
+    @guarded(name="watch")
+    def _watch_tangent(
+        self, model: Any, ntk: NTK, initial: Optional[Mapping[str, Any]]
+    ) -> None:
+        self._reported.watch_tangent(model, ntk, initial)
 
     @guarded(fallback=dict, name="parameters")
     def _measure_parameters(self) -> dict[str, float]:
