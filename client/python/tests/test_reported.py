@@ -115,10 +115,11 @@ def test_blocks_cover_a_large_parameter(monkeypatch):
 
 def test_a_large_model_is_measured_only_when_asked(daemon, run, monkeypatch):
     monkeypatch.setattr(_parameters, "UNASKED_MAX", 30)
-    run.watch(network(5, 4, 3), layer="0")  # 39 parameters
+    model = network(5, 4, 3)  # 39 parameters
+    run.watch(model, layer="0")
     assert reported(daemon, run) is None
     with richd.init(endpoint=daemon.address) as other:
-        other.watch(network(5, 4, 3), layer="0", parameters=True)
+        other.watch(model, layer="0", parameters=True)
         assert set(reported(daemon, other)) == {"param_norm", "param_change"}
 
 
@@ -290,11 +291,11 @@ def test_an_initial_state_that_does_not_fit_leaves_the_model_alone():
 
 
 def test_every_and_rows_thin_out(daemon, run):
-    probe = richd.NTK(torch.randn(100, 5), every=3)
-    run.watch(network(5, 4, 3), layer="0", parameters=False, ntk=probe)
+    probe, model = richd.NTK(torch.randn(100, 5), every=3), network(5, 4, 3)
+    run.watch(model, layer="0", parameters=False, ntk=probe)
     due = [reported(daemon, run, step) is not None for step in range(5)]
     assert due == [True, False, False, True, False]
-    assert probe.kernel(network(5, 4, 3)).shape == (64, 64)
+    assert probe.kernel(model).shape == (64, 64)
 
 
 def test_the_probe_leaves_no_trace(daemon, run):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import gc
 import io
 import pickle
+import re
 import threading
 import types
+import weakref
 
 import numpy as np
 import pytest
@@ -360,3 +363,120 @@ def test_a_layer_that_does_not_fit_costs_itself(daemon, run, caplog):
     assert [set(layers) for layers in layers_of(daemon, run)] == 3 * [{"act"}]
     first, second = warnings_of(caplog)
     assert "body gives (6, 4)" in first and "layer wide is left out: 65537 features" in second
+
+
+# ---- one name, one module ------------------------------------------------------------------------
+
+
+def rows_by_layer(daemon, run):
+    return [(k, len(v)) for layers in layers_of(daemon, run) for k, v in layers.items()]
+
+
+def test_a_second_model_cannot_take_the_name_of_a_layer(daemon, run, caplog):
+    first, second = Net(), Net()
+    tap, refused = run.watch(first, layer="head"), run.watch(second, layer="head")
+    stack = run.watch(second, layers=["body", "head"])
+    first(torch.randn(4, 5))
+    second(torch.randn(5, 5))
+    assert rows_by_layer(daemon, run) == [("head", 4)]
+    assert tap.is_on and not refused.is_on and not stack.is_on
+    (text,) = warnings_of(caplog)
+    assert "head is another module's" in text and "layer=" in text and "remove()" in text
+
+
+def test_a_model_that_is_watched_again_is_not_counted_twice(daemon, run, caplog):
+    model = Net()
+    old = run.watch(model, layer="head")
+    new = run.watch(model, layer="head", rows=3)
+    model(torch.randn(4, 5))
+    stack = run.watch(model, layers=["body", "act"], outputs="head")
+    run.watch(model, layers=["act"], outputs="head")
+    model(torch.randn(5, 5))
+    assert not old.is_on and new.is_on and stack.is_on
+    assert rows_by_layer(daemon, run) == [("head", 3), ("head", 3), ("body", 5), ("act", 5)]
+    assert not warnings_of(caplog)
+
+
+def test_a_name_is_free_again_when_its_model_is_gone_or_its_tap_removed(daemon, run, caplog):
+    taps = [run.watch(Net(), layer="head")]
+    gc.collect()
+    for _ in range(2):
+        model = Net()
+        taps.append(run.watch(model, layer="head"))
+        model(torch.randn(4, 5))
+        taps[-1].remove()
+    assert rows_by_layer(daemon, run) == [("head", 4), ("head", 4)] and not warnings_of(caplog)
+
+
+def test_a_module_with_two_names_is_found_by_either(daemon, run):
+    class Shared(Net):
+        def __init__(self):
+            super().__init__()
+            self.again = self.body
+
+    model = Shared()
+    run.watch(model, layer="again")
+    assert run.watch(model, layers=["again"], outputs="head").layers == ("again",)
+    assert run.watch(model, layers="*", outputs="head").layers == ("body", "act", "head")
+
+
+# ---- runs that are no training -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{"layer": "head"}, {"layers": "*", "outputs": "head"}])
+def test_a_trace_counts_no_rows_and_records_nothing_of_ours(daemon, run, options):
+    model = Net()
+    tap = run.watch(model, **options)
+    x = torch.randn(4, 5)
+    traced = torch.jit.trace(model, x, check_trace=False)
+    export = io.BytesIO()
+    torch.onnx.export(model, x, export)
+    assert tap.calls == tap.batches == 0
+    tap.remove()
+    graphs = [str(g.graph).replace("_", " ") for g in (traced, torch.jit.trace(model, x))]
+    assert len({re.sub(r"mangle \d+", "", graph) for graph in graphs}) == 1
+    assert torch.equal(traced(x), model(x))
+
+
+@pytest.mark.parametrize("options", [{"layer": "head"}, {"layers": "body", "outputs": "head"}])
+def test_every_counts_the_calls_of_each_split(daemon, run, options):
+    model = Net()
+    run.watch(model, every=2, **options)
+    for _ in range(4):
+        model.train()(torch.randn(4, 5))
+        model.eval()(torch.randn(3, 5))
+    name = options["layer"] if "layer" in options else "body"
+    assert rows_by_layer(daemon, run) == 2 * [(name, 4), (f"{name}@eval", 3)]
+
+
+def test_a_lazy_head_is_known_when_it_was_called(daemon, run, caplog):
+    model = nn.Sequential(nn.LazyLinear(4), nn.ReLU(), nn.LazyLinear(6))
+    taps = [run.watch(model, layer=name, module="2", wide=wide) for name, wide in
+            (("auto", "auto"), ("wide", "head"), ("plain", "outputs"))]
+    model(torch.randn(3, 5))
+    assert [tap.head is None for tap in taps] == [False, False, True]
+    with torch.no_grad():
+        model[2].bias += 1
+    run.checkpoint(step=1, wait=True)
+    assert {h.n_features for _, h, _, _ in daemon.batches()} == {4}
+    metrics = daemon.controls("checkpoint")[-1]["metrics"]
+    assert metrics["param_norm"] > 0 and metrics["param_change"] > 0
+    assert not warnings_of(caplog)
+
+
+@pytest.mark.parametrize("options", [{"layer": "head", "wide": "head"}, {"layers": "*"}])
+def test_a_run_that_is_finished_keeps_no_model(daemon, options):
+    run = richd.init(endpoint=daemon.address)
+    model, x = Net(), torch.randn(4, 5)
+    tap = run.watch(model, ntk=richd.NTK(x), **options)
+    model(x)
+    run.checkpoint(step=1, wait=True)
+    model(x)
+    gc.disable()
+    try:
+        run.finish()
+        gone = [weakref.ref(part) for part in (model, model.head, model.head.weight)]
+        del model
+        assert [part() for part in gone] == [None, None, None] and tap.head is None
+    finally:
+        gc.enable()

@@ -312,3 +312,44 @@ def test_constants_that_cannot_be_stored_cost_themselves(daemon, run, caplog):
     run.finish()
     assert [m["summary"] for m in daemon.controls("summary")] == [{"best_acc": 0.5}]
     assert len(warnings_of(caplog)) == 2
+
+
+# ---- keywords ------------------------------------------------------------------------------------
+
+
+def test_a_keyword_that_is_unknown_costs_itself(daemon, run, caplog, tmp_path):
+    x, y = np.ones((3, 2)), np.ones((3, 2))
+    for _ in range(2):
+        run.observe(x, y, step=1, lable="x", layer="a")
+        run.observe_layers({"b": x}, y, step=1, label=[0, 1, 0], splits="eval")
+        run.log({"loss": 1}, step=1, epoch=3)
+        assert set(run.checkpoint(step=1, wait=True, spectra=True)) == {"a", "b"}
+    run.watch(object(), trains_only=True)
+    with pytest.raises(richd.RichdError):
+        run.series(layers="a", timeout=0.1)
+    run.finish(state="finished")
+    texts = warnings_of(caplog)
+    for said in (
+        "observe has no 'lable', which is left out: do you mean 'labels'?",
+        "observe_layers has no 'label', which is left out: do you mean 'labels'?",
+        "observe_layers has no 'splits', which is left out: do you mean 'split'?",
+        "log has no 'epoch', which is left out",
+        "checkpoint has no 'spectra', which is left out: do you mean 'spectrum'?",
+        "watch has no 'trains_only', which is left out: do you mean 'train_only'?",
+        "finish has no 'state', which is left out: do you mean 'status'?",
+        "series has no 'layers', which is left out: do you mean 'layer'?",
+    ):
+        assert texts.count(said) == 1, texts
+
+
+def test_init_goes_on_without_a_keyword_that_it_does_not_have(daemon, caplog):
+    richd.init(endpoint=daemon.address, projekt="x").finish()
+    assert "init has no 'projekt', which is left out: do you mean 'project'?" in caplog.text
+    with pytest.raises(TypeError, match="projekt"):
+        richd.init(endpoint=daemon.address, projekt="x", raise_errors=True)
+
+
+def test_raise_errors_raises_for_an_unknown_keyword(daemon):
+    with richd.init(endpoint=daemon.address, raise_errors=True) as run:
+        with pytest.raises(TypeError, match="'labels'"):
+            run.observe(np.ones((3, 2)), np.ones((3, 2)), lable=1)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Optional, Union
 
 from richd import _names
+from richd._keywords import forgiving_function
 from richd._link import endpoint as _endpoint, outbox as _outbox
 from richd._values import clean as _clean
 from richd._report import Reporter
@@ -28,6 +29,7 @@ _WATCHED_MAX = 4
 _TRUE = ("1", "true", "yes", "on")
 
 
+@forgiving_function
 def init(
     project: Optional[str] = None,
     name: Optional[str] = None,

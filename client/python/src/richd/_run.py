@@ -8,6 +8,7 @@ measured and ends. `_init` makes a run, `_rows` and `_intake` take what is offer
 from __future__ import annotations
 
 import atexit
+import dataclasses
 import functools
 import os
 import secrets
@@ -23,6 +24,7 @@ from richd._torch import reported as _reported
 from richd import _exits
 from richd._values import clean as _clean, rows as _rows
 from richd._guard import guarded
+from richd._keywords import forgiving
 from richd._values.constants import Constants
 from richd._values.event import Event
 from richd._values.intake import Intake
@@ -209,7 +211,7 @@ class Run(Watcher):
         )
         self._offer({layer: features}, outputs, beside, head)
 
-    @guarded()
+    @guarded(options=[option.name for option in dataclasses.fields(Beside)])
     def observe_layers(
         self,
         features: Mapping[str, Any],
@@ -252,6 +254,7 @@ class Run(Watcher):
 
     # ---- marks -----------------------------------------------------------------------------------
 
+    @forgiving
     def checkpoint(
         self,
         step: Optional[int] = None,
@@ -340,6 +343,7 @@ class Run(Watcher):
                 return None
             raise
 
+    @forgiving
     def series(
         self, metric: Optional[str] = None, layer: Optional[str] = None, timeout: float = 5.0
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -359,6 +363,7 @@ class Run(Watcher):
             return _feed.series(self._find_feed, self.id, "d_lr", layer, timeout)
         return steps, values
 
+    @forgiving
     def compare(
         self,
         layers: Optional[Sequence[str]] = None,
@@ -390,6 +395,7 @@ class Run(Watcher):
         answer = _feed.call(self._find_feed, "representation.map", params, timeout)
         return RepresentationMap.from_json(answer)
 
+    @forgiving
     def events(self, layer: Optional[str] = None, timeout: float = 5.0) -> list[Event]:
         """The transitions of the run so far, in the order of their starts.
 
@@ -499,6 +505,7 @@ class Run(Watcher):
             sender.wait_for(close, deadline - CLOSE_S - time.monotonic())
         sender.stop(deadline - time.monotonic())
         self._sender = None
+        self._intake = None  # it borrows the weights of heads
 
     def __enter__(self) -> Run:
         return self

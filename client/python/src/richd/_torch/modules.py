@@ -111,6 +111,13 @@ def is_sharded(model: Any) -> bool:
 # ---- heads ---------------------------------------------------------------------------------------
 
 
+def is_lazy(module: Any) -> bool:
+    """Whether some of its parameters, or those of its parts, have no shape before it is called."""
+    import torch
+
+    return any(torch.nn.parameter.is_lazy(p) for p in module.parameters())
+
+
 def is_head(module: Any, wide: str) -> bool:
     """Whether the module's weights stand for its outputs, as `Run.watch` says of `wide`.
 
@@ -123,7 +130,6 @@ def is_head(module: Any, wide: str) -> bool:
         isinstance(module, torch.nn.Linear)
         and type(module).forward is torch.nn.Linear.forward
         and "forward" not in vars(module)
-        and not torch.nn.parameter.is_lazy(module.weight)
     )
     if wide == "head" and not is_linear:
         raise ValueError(f"a {type(module).__name__} has no weight that stands for its outputs")

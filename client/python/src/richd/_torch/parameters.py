@@ -7,6 +7,7 @@ sends the values, and what happens when one cannot be computed.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any, Optional
 
@@ -43,7 +44,7 @@ class Parameters:
         import torch
 
         self._torch = torch
-        self._model = model
+        self._model = weakref.ref(model)
         found = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self._names = tuple(found)
         if initial is not None:
@@ -51,16 +52,24 @@ class Parameters:
         else:
             self._initial = {name: p.detach().to("cpu", copy=True) for name, p in found.items()}
 
+    @property
+    def is_there(self) -> bool:
+        """Whether somebody still has the model."""
+        return self._model() is not None
+
     def measure(self) -> dict[str, float]:
         """The squared Frobenius norms (unit 1) over all these parameters theta:
 
             param_norm   = ||theta||^2
             param_change = ||theta - theta_0||^2 / ||theta_0||^2
 
-        Reads each parameter once, and waits for its device once. Raises ValueError when a parameter
-        is gone or has another shape.
+        Reads each parameter once, and waits for its device once. Of a model that is gone there are
+        none. Raises ValueError when a parameter is gone or has another shape.
         """
-        parameters = dict(self._model.named_parameters())
+        model = self._model()
+        if model is None:
+            return {}
+        parameters = dict(model.named_parameters())
         sums: list[Any] = []
         with self._torch.no_grad():
             for name in self._names:

@@ -6,11 +6,12 @@ formulas, `Run` sends the message.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from typing import Any, Optional
 
 from richd._values import clean as _clean
-from richd._torch.modules import is_sharded, unwrapped
+from richd._torch.modules import is_lazy, is_sharded, unwrapped
 from richd._torch.parameters import Parameters, is_cheap
 from richd._torch.tangent import NTK
 
@@ -28,7 +29,8 @@ class Reported:
     def __init__(self) -> None:
         self.is_probing = False
         self._parameters: Optional[Parameters] = None
-        self._tangent: Optional[tuple[Any, NTK]] = None  # the model, and what is computed of it
+        self._lazy: Optional[tuple[Any, ...]] = None  # what to measure when it has been called
+        self._tangent: Optional[tuple[Any, NTK]] = None  # the model (weak), and what is computed
         self._initial: Optional[Mapping[str, Any]] = None  # where that began, until it is used
 
     def watch_parameters(
@@ -38,13 +40,25 @@ class Reported:
 
         Raises ValueError where they are asked for and the process holds only shards of them.
         """
-        if wanted is False or self._parameters is not None:
+        if wanted is False or (self._parameters is not None and self._parameters.is_there):
             return
         if is_sharded(model):
             if wanted:
                 raise ValueError("FSDP holds shards of the parameters: watch with parameters=False")
             return
-        if wanted or initial is not None or is_cheap(model):
+        self._lazy = (weakref.ref(model), wanted, initial)
+        self.begin()
+
+    def begin(self) -> None:
+        """Measure from now on what was asked for, unless the model has still to be called."""
+        if self._lazy is None:
+            return
+        weak, wanted, initial = self._lazy
+        model = weak()
+        if model is not None and is_lazy(model):
+            return
+        self._lazy = None
+        if model is not None and (wanted or initial is not None or is_cheap(model)):
             self._parameters = Parameters(model, initial)
 
     def watch_tangent(self, model: Any, ntk: NTK, initial: Optional[Mapping[str, Any]]) -> None:
@@ -59,19 +73,21 @@ class Reported:
                 "without ntk="
             )
         inner = unwrapped(model)
-        self._tangent = (inner, ntk)
+        self._tangent = (weakref.ref(inner), ntk)
         self._initial = None if initial is None else _names_within(model, inner, initial)
 
     def measure_parameters(self) -> dict[str, float]:
         """param_norm and param_change, as far as they are watched."""
+        self.begin()
         return {} if self._parameters is None else self._parameters.measure()
 
     def measure_tangent(self) -> dict[str, float]:
         """ntk_distance and ntk_alignment, at the checkpoints that `every` asks for."""
         if self._tangent is None:
             return {}
-        model, ntk = self._tangent
-        if not ntk.is_due():
+        weak, ntk = self._tangent
+        model = weak()
+        if model is None or not ntk.is_due():
             return {}
         self.is_probing = True
         try:
@@ -83,7 +99,7 @@ class Reported:
 
     def forget(self) -> None:
         """Let go of the model, which may be large."""
-        self._parameters = self._tangent = self._initial = None
+        self._parameters = self._lazy = self._tangent = self._initial = None
 
 
 def _names_within(model: Any, inner: Any, state: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import functools
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional, Protocol
 
 import numpy as np
 
 from richd._torch.hook import add_hook, add_pre_hook
-from richd._torch.modules import find_outputs, first_tensor, is_head
+from richd._torch.modules import find_outputs, first_tensor, is_head, is_lazy
 from richd._torch.passes import Pass, matrix_of
 from richd._values import arrays as _arrays
 from richd._values.tokens import Position, Tokens
@@ -57,10 +58,12 @@ class Choice:
         """The split of a call in the module's mode: "train" or "eval"; None: it is not taken.
 
         Rows that need no gradient are those of an evaluation, also where the module is still in
-        training mode.
+        training mode. A call that only records the model (a trace, an export) has no rows.
         """
         import torch
 
+        if _is_recorded(torch):
+            return None
         split = "train" if module.training and torch.is_grad_enabled() else "eval"
         return split if split == "train" or not self._train_only else None
 
@@ -100,7 +103,8 @@ class Taker(Protocol):
 class Hooks:
     """The hooks of one `Run.watch`, and which of their calls are taken.
 
-    A copy of it, or one that was pickled, is on no module and belongs to no run.
+    A copy of it, or one that was pickled, is on no module and belongs to no run. It keeps no module
+    alive.
 
     Attributes:
         batches: calls whose rows were taken.
@@ -113,10 +117,11 @@ class Hooks:
         self._run = run
         self._choice = choice
         self._handles: list[Any] = []
+        self._watched: dict[str, tuple[Any, Any]] = {}  # layer -> its module (weak), its hook
         self._n_begun: dict[str, int] = {}  # by split
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_run": None, "_handles": []}
+        return {**vars(self), "_run": None, "_handles": [], "_watched": {}}
 
     @property
     def layer(self) -> str:
@@ -130,13 +135,31 @@ class Hooks:
 
     @property
     def is_on(self) -> bool:
-        """False before it is attached, and when it was taken off."""
-        return bool(self._handles)
+        """False before it is attached, and when it was taken off or its module is gone."""
+        return any(module() is not None for module, _ in self._watched.values())
 
     def remove(self) -> None:
         """Take the hooks off the modules; a second call does nothing."""
         while self._handles:
             self._handles.pop().remove()
+        self._watched.clear()
+
+    def module_of(self, layer: str) -> Any:
+        """The module that is watched under that name; None when there is none, or it is gone."""
+        module, _ = self._watched.get(layer, (None, None))
+        return None if module is None else module()
+
+    def release(self, layer: str) -> None:
+        """Watch that layer no longer; without any layer there are no hooks left."""
+        _, handle = self._watched.pop(layer)
+        handle.remove()
+        if not self._watched:
+            self.remove()
+
+    def _add_hook(self, layer: str, module: Any, function: Callable[..., None]) -> None:
+        handle = add_hook(module, function)
+        self._handles.append(handle)
+        self._watched[layer] = (weakref.ref(module), handle)
 
     def _begin(self, module: Any) -> Optional[str]:
         """Count a call that begins; its split when its rows are to be taken."""
@@ -169,7 +192,8 @@ class Tap(Hooks):
     def __init__(self, run: Taker, layer: str, choice: Choice) -> None:
         super().__init__(run, choice)
         self._layer = layer
-        self._linear: Any = None
+        self._wide = ""  # how to decide about the head at its first call
+        self._linear: Any = None  # a weak reference
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_linear": None}
@@ -180,12 +204,23 @@ class Tap(Hooks):
 
     @property
     def head(self) -> Any:
-        return None if self._linear is None else self._linear.weight
+        linear = None if self._linear is None else self._linear()
+        return None if linear is None else linear.weight
 
     def attach(self, module: Any, wide: str = "auto") -> None:
-        """Put the hook onto a torch module; `wide` says whether its weights stand for outputs."""
-        self._linear = module if is_head(module, wide) else None
-        self._handles.append(add_hook(module, self._on_forward))
+        """Put the hook onto a torch module; `wide` says whether its weights stand for outputs.
+
+        A lazy module has its weights from its first call on.
+        """
+        if is_lazy(module):
+            self._wide = wide
+        else:
+            self._decide(module, wide)
+        self._add_hook(self._layer, module, self._on_forward)
+
+    def _decide(self, module: Any, wide: str) -> None:
+        self._wide = ""
+        self._linear = weakref.ref(module) if is_head(module, wide) else None
 
     def remove(self) -> None:
         super().remove()
@@ -201,6 +236,8 @@ class Tap(Hooks):
         if split is None:
             return
         self.calls += 1
+        if self._wide:
+            self._decide(module, self._wide)
         if not split:
             return
         features = self._matrix_of(first_tensor(inputs, "the module's input"))
@@ -249,7 +286,7 @@ class StackTap(Hooks):
         """Put a hook onto each module, by name, and one onto the module of the final outputs."""
         self._handles.append(add_pre_hook(model, self._on_begin))
         for name, module in modules.items():
-            self._handles.append(add_hook(module, functools.partial(self._on_layer, name)))
+            self._add_hook(name, module, functools.partial(self._on_layer, name))
         self._handles.append(add_hook(outputs, self._on_outputs))
         self._handles.append(add_hook(model, self._on_end))
 
@@ -330,6 +367,13 @@ class StackTap(Hooks):
         self._run._warn_of_tap(
             f"rows of {layer}", f"{layer} gives {shape}, which are not the rows of the outputs"
         )
+
+
+def _is_recorded(torch: Any) -> bool:
+    """Whether torch records what the model does, and computes nothing that is meant."""
+    compiler = getattr(torch, "compiler", None)
+    is_compiling = getattr(compiler, "is_compiling", None)
+    return torch.jit.is_tracing() or (is_compiling is not None and is_compiling())
 
 
 def _row_bytes(matrix: Any) -> int:

@@ -12,6 +12,7 @@ from typing import Any, Optional, Union
 from richd._link import wire as _wire
 from richd._values import clean as _clean
 from richd._guard import guarded
+from richd._keywords import forgiving
 from richd._report import Reporter
 from richd._torch.reported import Reported
 from richd._values.rows import Beside
@@ -42,6 +43,7 @@ class Watcher:
         """Whether the model runs for a measure of ours: not the trainer's passes."""
         return self._reported.is_probing
 
+    @forgiving
     def watch(
         self,
         model: Any,
@@ -155,16 +157,41 @@ class Watcher:
     @guarded(name="watch")
     def _attach_stack(self, tap: StackTap, model: Any, layers: Any, outputs: Any) -> None:
         modules = find_modules(model, layers)
+        final = find_module(model, outputs)
+        self._claim(modules)
         tap.layers = tuple(modules)
-        tap.attach(model, modules, find_module(model, outputs))
+        tap.attach(model, modules, final)
         self._taps.append(tap)
 
     @guarded(name="watch")
     def _attach(self, tap: Tap, model: Any, module: Any, wide: str) -> None:
         _wire.check_layer_name(tap.layer)
         _clean.check_choice("wide", wide, WIDE)
-        tap.attach(find_module(model, module), wide)
+        found = find_module(model, module)
+        self._claim({tap.layer: found})
+        tap.attach(found, wide)
         self._taps.append(tap)
+
+    def _claim(self, modules: Mapping[str, Any]) -> None:
+        """Take layers from older taps: the rows of one module under one name count once.
+
+        Raises ValueError where another module has a name.
+        """
+        self._taps = [tap for tap in self._taps if tap.is_on]
+        older = [
+            (tap, name, tap.module_of(name))
+            for tap in self._taps
+            for name in modules
+            if tap.module_of(name) is not None
+        ]
+        for _, name, module in older:
+            if module is not modules[name]:
+                raise ValueError(
+                    f"the layer {name} is another module's in this run: watch this one under "
+                    "another name (layer=), or call remove() of the other tap before"
+                )
+        for tap, name, _ in older:
+            tap.release(name)
 
     @guarded(name="watch")
     def _tapped(self, _tap: Hooks, take: Callable[[], None]) -> None:
@@ -173,14 +200,15 @@ class Watcher:
     def _offer_tapped(
         self, tap: Hooks, features: Mapping[str, Any], outputs: Any, split: Optional[str]
     ) -> None:
+        self._reported.begin()
         self._offer(features, outputs, Beside(split=split, copy=False), tap.head)
 
     def _warn_of_tap(self, kind: str, text: str) -> None:
         self._reporter.warn(kind, text, raises=False)
 
     def _remove_taps(self) -> None:
-        for tap in self._taps:
-            tap.remove()
+        while self._taps:
+            self._taps.pop().remove()
 
     def _warn_of_idle_taps(self) -> None:
         idle = [tap.layer for tap in self._taps if tap.is_on and tap.calls == 0]
