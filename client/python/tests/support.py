@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections import deque
+from pathlib import Path
 
 import zmq
 
+import richd
 from richd._link import session as _session, wire as _wire
 from richd._link.outbox import Batch, Control, Outbox
 
@@ -21,6 +26,19 @@ def wait_until(condition, timeout=5.0):
             return True
         time.sleep(0.005)
     return bool(condition())
+
+
+def python(code, *arguments, timeout=20):
+    """Run `code` in an interpreter of its own."""
+    env = {**os.environ, "PYTHONPATH": str(Path(richd.__file__).resolve().parents[1])}
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env=env,
+        timeout=timeout,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def message(kind, **fields):

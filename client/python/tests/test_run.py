@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,9 +14,7 @@ import pytest
 import richd
 from richd._link import outbox as _outbox, session as _session, wire as _wire
 from richd._values import arrays as _arrays, intake as _intake
-from support import Daemon, wait_until, welcome
-
-SRC = Path(richd.__file__).resolve().parents[1]
+from support import Daemon, python, wait_until, welcome
 
 
 def rows(n=8, p=4, c=3, dtype=np.float32):
@@ -98,9 +93,10 @@ def test_waking_a_sender_that_has_ended_does_nothing(daemon):
     run = connected(daemon)
     sender = run._sender
     run.finish()
-    sender._is_asleep = True
+    sender.loop.join(5.0)
     sender.wake()
-    assert not sender._is_asleep and sender.stopped
+    sender.loop.wake(sender)
+    assert sender.stopped
 
 
 def test_overwriting_the_arrays_after_observe_changes_nothing(daemon):
@@ -464,18 +460,6 @@ if pid:
     sys.exit(os.waitpid(pid, 0)[1])
 run.observe(np.ones((9, 4)), np.ones((9, 4)), step=0)
 """
-
-
-def python(code, *arguments):
-    env = {**os.environ, "PYTHONPATH": str(SRC)}
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        env=env,
-        timeout=20,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def test_forked_child_and_its_parent_both_exit_through_atexit(daemon):

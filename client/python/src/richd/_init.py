@@ -134,7 +134,7 @@ def init(
     find_feed = functools.partial(_endpoint.find_feed, where)
     run = Run(open_fields, reporter, _check_queue(queue_bytes), find_feed)
     if (mode or env.get("MODE", _MODES.__contains__) or "online") == "online":
-        run.start(functools.partial(_endpoint.find, where))
+        run.start(_endpoint.Finder(where))
     return run
 
 

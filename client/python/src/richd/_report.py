@@ -74,11 +74,14 @@ class Reporter:
         with self._lock:
             return Stats(**self._counts, last_error=self._last_error)
 
-    def warn(self, kind: str, text: str, *, raises: bool = True) -> None:
-        """Log `text`, once for each kind; with `raise_errors`, keep it to be raised."""
+    def warn(self, kind: str, text: str, *, raises: bool = True, logs: bool = True) -> None:
+        """Log `text`, once for each kind; with `raise_errors`, keep it to be raised.
+
+        Without `logs` another run has told of the same trouble.
+        """
         with self._lock:
             self._last_error = text
-            first = kind not in self._said and len(self._said) < KINDS_MAX
+            first = logs and kind not in self._said and len(self._said) < KINDS_MAX
             if first:
                 self._said.add(kind)
             if raises and self.raise_errors and self._pending is None:

@@ -7,7 +7,6 @@ measured and ends. `_init` makes a run, `_rows` and `_intake` take what is offer
 
 from __future__ import annotations
 
-import atexit
 import dataclasses
 import functools
 import os
@@ -21,10 +20,11 @@ import numpy as np
 
 from richd._link import feed as _feed, wire as _wire
 from richd._torch import reported as _reported
-from richd import _exits
+from richd import _exits, _life
 from richd._values import clean as _clean, rows as _rows
 from richd._guard import guarded
 from richd._keywords import forgiving
+from richd._life import EXIT_S, Life
 from richd._values.constants import Constants
 from richd._values.event import Event
 from richd._values.intake import Intake
@@ -41,10 +41,6 @@ from richd._values.tokens import Position
 from richd._version import VERSION
 from richd._torch.watcher import Watcher
 
-#: How long an exit may take while messages are unanswered (all runs together), in seconds.
-EXIT_S = 2.0
-#: What of it is kept for closing the socket.
-CLOSE_S = 0.2
 #: The daemon takes 1 MiB and 200,000 JSON values; attempt and writer are added later.
 OPEN_BYTES_MAX = _wire.CONTROL_MAX - 4096
 OPEN_VALUES_MAX = 199_000
@@ -76,6 +72,7 @@ class Run(Watcher):
         self._outbox = Outbox(bytes_max=queue_bytes)
         self._sender: Any = None  # None: disabled, or finished
         self._intake: Any = None  # there is one where there is a sender
+        self._life: Any = None  # as well
         self._pid = os.getpid()
         self._step = 0
         self._step_is_given = False  # by any call so far
@@ -101,14 +98,14 @@ class Run(Watcher):
             session = Session(identity, self._outbox)
             self._sender = Sender(session, self._outbox, self._reporter, find)
             self._intake = Intake(self._outbox, self._reporter, self._sender)
+            self._life = Life(self, self._sender, self._intake)
             self._sender.start()
         except Exception as error:
             self._sender = None
             text = f"the run is disabled: its sender could not be started: {error!r}"
             self._reporter.warn("init", text)
             return
-        _live.add(self)
-        _exits.watch()
+        _life.begin(self._life)
 
     def _fitting_open_fields(self) -> dict[str, Any]:
         """The fields of `open`, without the configuration when it would not fit its frame."""
@@ -322,8 +319,9 @@ class Run(Watcher):
     def _points_of(self, control: Optional[Control], timeout: float) -> Optional[dict[str, Point]]:
         if control is None:
             return None
-        if not self._sender.wait_for(control, timeout):
-            if not self._sender.absent and not self._sender.stopped and not control.done:
+        sender = self._sender
+        if not sender.wait_for(control, timeout):
+            if not sender.absent and not sender.stopped and not control.done:
                 self._reporter.warn("wait", f"no answer to a checkpoint within {timeout:g} s")
             return None
         points = [
@@ -487,23 +485,16 @@ class Run(Watcher):
 
         `status` is "finished" or "failed"; a second call does nothing. While the daemon is known to
         be away there is no waiting. A run that was not finished is finished at the interpreter's
-        exit.
+        exit; one that nobody holds any more is stored as lost when the process begins another.
         """
         _clean.check_choice("status", status, _STATUSES)
-        self._finish(self._say_close(status), time.monotonic() + timeout)
+        self._life.finish(status, time.monotonic() + timeout)
 
-    def _say_close(self, status: str) -> Optional[Control]:
+    def _let_go(self) -> None:
+        """The run ends: it takes nothing more, and holds nothing of the model."""
         self._warn_of_idle_taps()
         self._remove_taps()
-        return self._intake.put_control("close", lambda: {"status": status}, is_last=True)
-
-    def _finish(self, close: Optional[Control], deadline: float) -> None:
-        sender = self._sender
-        _live.discard(self)
         self._reported.forget()
-        if close is not None:
-            sender.wait_for(close, deadline - CLOSE_S - time.monotonic())
-        sender.stop(deadline - time.monotonic())
         self._sender = None
         self._intake = None  # it borrows the weights of heads
 
@@ -548,20 +539,3 @@ def _check_scalar_name(name: Any) -> str:
     if not 1 <= len(text.encode()) <= _wire.SCALAR_NAME_MAX:
         raise ValueError(f"a scalar's name has 1 to {_wire.SCALAR_NAME_MAX} bytes: {text[:40]!r}")
     return text
-
-
-#: Runs to be finished when the interpreter exits.
-_live: set[Run] = set()
-
-
-def _finish_all() -> None:
-    """At exit: all runs send their close at once, then wait together."""
-    runs = [run for run in list(_live) if run._pid == os.getpid()]
-    status = "failed" if _exits.has_failed() else "finished"
-    deadline = time.monotonic() + EXIT_S
-    closes = [run._say_close(status) for run in runs]
-    for run, close in zip(runs, closes):
-        run._finish(close, deadline)
-
-
-atexit.register(_finish_all)

@@ -73,6 +73,16 @@ def find(where: Places, member: str = "ingest") -> str:
     return _search(where, lambda record: _member(record, member))
 
 
+@dataclass
+class Finder:
+    """Calls `find`; equal ones find the same, so one look serves many runs."""
+
+    where: Places
+
+    def __call__(self) -> str:
+        return find(self.where)
+
+
 def find_feed(where: Places) -> str:
     """The address of the daemon's feed, by `feed` in the same endpoints.json.
 

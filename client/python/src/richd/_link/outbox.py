@@ -138,6 +138,12 @@ class Outbox:
         return self._closed
 
     @property
+    def is_answered(self) -> bool:
+        """Nothing waits to be sent, and no control message for its answer."""
+        with self._lock:
+            return not self._items and not self._controls
+
+    @property
     def controls(self) -> int:
         """Control messages without an answer."""
         return self._controls

@@ -1,20 +1,13 @@
-"""The background thread that owns a run's DEALER socket, and the way to wake it.
+"""One run's way to the daemon: its connection, and what the training thread asks of it.
 
 The training thread starts it, wakes it, waits for answers and stops it; each is bounded in time.
+Everything else happens in its turns, which the thread of `_loop` gives to all runs of the process.
 `_session` decides what is said on the socket, `_outbox` holds what waits.
-
-Socket options come from faults that were measured with libzmq 4.3.4: without LINGER 0 an exit
-hangs, without IMMEDIATE and a small SNDHWM an absent daemon costs the trainer 1 GB, and ZMTP
-heartbeats beside a finite RCVHWM abort the process. So credits bound what comes in, and pings are
-the protocol's own.
 """
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import math
-import socket
 import threading
 import time
 from collections import deque
@@ -22,13 +15,15 @@ from collections.abc import Callable, Sequence
 from typing import Any, Optional
 
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
 from richd._link import session as _session
+from richd._link.connections import Connections
 from richd._link.endpoint import NotFoundError
+from richd._link.loop import Loop, serve
 from richd._link.outbox import Batch, Control, Outbox
 from richd._report import Reporter, logger
 from richd._link.session import Session, State
+from richd._link.sockets import ScarceError
 
 #: How often endpoints.json is read while there is no connection.
 FIND_S = 0.5
@@ -38,27 +33,14 @@ RECONNECT_MAX_S = 5.0
 LEND_BYTES = 65536
 #: How often the return of lent buffers is looked for; they count against the queue until then.
 LENT_S = 0.02
-#: A ping that is due but finds no room is tried again after this time.
-SLEEP_MIN_MS = 5
+#: So long, and so often, a connection is looked at when another to the same daemon broke.
+DOUBT_S = 1.0
+DOUBT_LOOK_S = 0.02
 #: A turn that comes so late says that this process stood still, or another thread kept the
 #: interpreter's lock.
 STALL_S = 0.25
-#: Messages sent before answers are read again.
+#: Messages sent before answers are read again, and before other runs have their turn.
 BURST = 64
-
-_OPTIONS = (
-    (zmq.LINGER, 0),
-    (zmq.SNDHWM, 16),
-    (zmq.RCVHWM, 0),
-    (zmq.IMMEDIATE, 1),
-    (zmq.RECONNECT_IVL, 100),
-    (zmq.RECONNECT_IVL_MAX, 5000),
-    (zmq.MAXMSGSIZE, 64 << 20),
-)
-
-#: A write(2) that keeps the interpreter's lock. With socket.send the sender, once awake, takes the
-#: lock, and the training thread waits until it has it again: 0.1 ms of 0.18 at the median.
-_write = ctypes.PyDLL(None).write
 
 
 class Sender:
@@ -72,44 +54,37 @@ class Sender:
         find: Callable[[], str],
     ) -> None:
         self.absent = False  # away for longer than its ABSENT_S or LOST_S
-        self.stopped = False  # the daemon takes nothing more, or the thread has ended
+        self.stopped = False  # the daemon takes nothing more, or there are no more turns
         self.last_step: Optional[int] = None
+        self.looks_at = 0.0  # when the next turn is due
+        self.loop: Optional[Loop] = None
         self._session = session
         self._outbox = outbox
         self._reporter = reporter
         self._find = find
         self._changed = threading.Condition()
         self._stopping = False
-        self._wake_lock = threading.Lock()
-        self._is_asleep = False
-        self._wake_out, self._wake_in = socket.socketpair()
-        self._wake_out.setblocking(False)
-        self._wake_in.setblocking(False)
-        self._context: Any = None
+        self._is_abandoned: Callable[[], bool] = lambda: False
         self._dealer: Any = None
-        self._monitor: Any = None
         self._address: Optional[str] = None
         self._not_found = ""  # why there is no address, in the words of `find`
+        self._is_scarce = False  # the process has no descriptors for this run
         self._connect_at = 0.0
         self._find_at = 0.0
-        self._looks_at = math.inf  # when the next turn is due
+        self._doubt_until = 0.0
         self._backoff_s = RECONNECT_MIN_S
         self._lent: deque[tuple[Sequence[Any], int]] = deque()
-        self._thread = threading.Thread(target=self._main, name="richd-sender", daemon=True)
 
     # ---- called by the training thread -----------------------------------------------------------
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Have turns from now on."""
+        serve(self)
 
     def wake(self) -> None:
-        """Something was put into the outbox. A system call only when the sender sleeps."""
-        with self._wake_lock:
-            if self._is_asleep:
-                self._is_asleep = False
-                # Under the lock, which the sender takes before it goes on: the socket is open.
-                _write(self._wake_out.fileno(), b"!", 1)
+        """Something was put into the outbox. A system call only when the loop sleeps."""
+        if self.loop is not None and not self.stopped:
+            self.loop.wake(self)
 
     def wait_for(self, control: Control, timeout: float) -> bool:
         """Wait for the control message's answer; False at the timeout, or when no answer will come.
@@ -123,11 +98,16 @@ class Sender:
             return control.done and control.acknowledged
 
     def stop(self, timeout: float) -> None:
-        """End the thread, waiting for at most `timeout` seconds."""
+        """End the connection, waiting for at most `timeout` seconds."""
         self._stopping = True
         self.wake()
-        if self._thread.is_alive():
-            self._thread.join(max(0.0, timeout))
+        with self._changed:
+            self._changed.wait_for(lambda: self.stopped or not self.loop, max(0.0, timeout))
+
+    def abandon(self, condition: Callable[[], bool]) -> None:
+        """When `condition` holds, send what was queued and end without a close: the run is lost."""
+        self._is_abandoned = condition
+        self.wake()
 
     @property
     def is_connected(self) -> bool:
@@ -139,40 +119,62 @@ class Sender:
         """The attempt that the daemon gave us, 0 before it did."""
         return self._session.attempt
 
-    # ---- the thread ------------------------------------------------------------------------------
+    # ---- a turn ----------------------------------------------------------------------------------
 
-    def _main(self) -> None:
+    def turn(self) -> None:
+        """One round: connect, send, read, look at the clock."""
         try:
-            self._context = zmq.Context()
-            while not self._stopping and self._session.state is not State.ENDED:
-                self._try_turn()
+            if not self._is_over():
+                self._turn()
         except Exception as error:
-            text = f"the sender has ended, nothing is sent any more: {error!r}"
-            self._reporter.warn("internal", text)
-        finally:
-            self._end()
-
-    def _try_turn(self) -> None:
-        try:
-            self._turn()
-        except Exception as error:
-            # Neither training nor the next connection may suffer from it.
+            # Neither training nor other runs nor the next connection may suffer from it.
             self._reporter.warn("internal", f"the sender failed and connects again: {error!r}")
             self._drop_connection(RECONNECT_MAX_S)
-            time.sleep(RECONNECT_MIN_S)
+            self.looks_at = time.monotonic() + RECONNECT_MIN_S
+        if self._is_over():
+            self._end()
+
+    def fail(self, error: Exception) -> None:
+        """No more turns: the thread ends by `error`."""
+        text = f"the sender has ended, nothing is sent any more: {error!r}"
+        self._reporter.warn("internal", text)
+        self._end()
+
+    def _is_over(self) -> bool:
+        return self._stopping or self._session.state is State.ENDED
 
     def _turn(self) -> None:
-        """One round: connect, send, read, look at the clock, sleep until something happens."""
         now = time.monotonic()
         self._reclaim()
         self._keep_connected(now)
         if self._dealer is not None:
             self._send_some(now)
             self._receive_all(now)
-            self._watch_connection(now)
+            self._look_whether_broken(now)
             self._handle(self._session.tick(now))
         self._note_absence(now)
-        self._sleep(now)
+        self._note_abandoned()
+        self.looks_at = self._next_look(now)
+        if self._dealer is not None:
+            wants_room = self._session.state is State.AWAY or self._session.peek(now) is not None
+            self._connections.want(self._dealer, wants_room)
+
+    def _next_look(self, now: float) -> float:
+        times = [self._session.deadline(now)]
+        if self._session.state is State.AWAY:
+            times.append(max(self._connect_at, self._find_at))
+        if self._lent:
+            times.append(now + LENT_S)
+        if now < self._doubt_until:
+            times.append(now + DOUBT_LOOK_S)
+        return max(now, min(times))
+
+    def _note_abandoned(self) -> None:
+        """Nobody holds the run any more. Nothing waits for an answer: it can end."""
+        if self._is_abandoned() and self._outbox.is_answered:
+            text = "nobody holds the run any more, and it was not finished: it is stored as lost"
+            self._reporter.warn("lost", text, raises=False)
+            self._stopping = True
 
     def _end(self) -> None:
         was_away = self._session.is_away
@@ -182,11 +184,8 @@ class Sender:
             self._give_up(item)
         if unanswered and self._session.state is not State.ENDED:
             self._say_unanswered(len(unanswered), was_away)
-        if self._context is not None:
-            self._context.term()
-        self._reclaim()
-        self._wake_in.close()
-        self._wake_out.close()
+        while self._lent:
+            self._outbox.release(self._lent.popleft()[1])
         self._notify(stopped=True)
 
     def _give_up(self, item: Any) -> None:
@@ -214,11 +213,16 @@ class Sender:
 
     # ---- connection ------------------------------------------------------------------------------
 
+    @property
+    def _connections(self) -> Connections:
+        assert self.loop is not None  # it gives the turns
+        return self.loop.connections
+
     def _keep_connected(self, now: float) -> None:
         """Have a socket where a daemon has left an address; follow the address when it moves."""
         if self._session.state is not State.AWAY or now < self._connect_at or now < self._find_at:
             return
-        self._find_at = now + FIND_S
+        self._find_at = FIND_S * (math.floor(now / FIND_S) + 1)  # with all other runs
         address = self._look_up()
         if self._dealer is not None and address != self._address:
             self._drop_connection(0.0)
@@ -226,55 +230,66 @@ class Sender:
             self._connect(address)
 
     def _look_up(self) -> Optional[str]:
+        assert self.loop is not None
         try:
-            return self._find()
+            return self.loop.find(self._find)
         except NotFoundError as error:
             self._not_found = str(error)
             return None
 
     def _connect(self, address: str) -> None:
-        dealer = self._context.socket(zmq.DEALER)
         try:
-            for option, value in _OPTIONS:
-                dealer.setsockopt(option, value)
-            dealer.setsockopt(zmq.IPV6, int("[" in address))
-            monitor = dealer.get_monitor_socket(zmq.EVENT_DISCONNECTED)
-            dealer.connect(address)
+            self._dealer = self._connections.open(self, address)
+        except ScarceError as error:
+            self._note_scarce(str(error))
         except zmq.ZMQError as error:
-            dealer.close(0)
             self._reporter.warn("address", f"cannot connect to {address}: {error}")
+        if self._dealer is None:
             self._connect_at = time.monotonic() + RECONNECT_MAX_S
-            return
-        self._dealer, self._monitor, self._address = dealer, monitor, address
+        else:
+            self._address, self._is_scarce = address, False
+
+    def _note_scarce(self, why: str) -> None:
+        assert self.loop is not None
+        self._is_scarce = True
+        text = f"richd connects no more runs for now: {why}; training goes on"
+        self._reporter.warn("scarce", text, raises=False, logs=self.loop.is_first_scarce())
 
     def _drop_connection(self, delay_s: float) -> None:
         """Close the socket; the next one is made after `delay_s`."""
         self._session.lost()
-        dealer, monitor, self._dealer, self._monitor = self._dealer, self._monitor, None, None
-        self._address = None
+        dealer, self._dealer, self._address = self._dealer, None, None
         if dealer is not None:
-            with contextlib.suppress(zmq.ZMQError):
-                dealer.disable_monitor()
-            monitor.close(0)
-            dealer.close(0)
-        now = time.monotonic()
-        self._connect_at = now + delay_s
-        self._find_at = 0.0
+            self._connections.close(dealer)
+        self._connect_at = time.monotonic() + delay_s
+        self._find_at = self._doubt_until = 0.0
 
     def _reconnect(self, reason: str, delay_s: float) -> None:
         logger.debug("reconnecting: %s", reason)
         self._drop_connection(max(delay_s, self._backoff_s))
         self._backoff_s = min(2 * self._backoff_s, RECONNECT_MAX_S)
 
-    def _watch_connection(self, now: float) -> None:
-        """A connection that broke ends the credits and the open run: start again with a new one."""
-        while self._monitor is not None and self._monitor.poll(0):
-            event = recv_monitor_message(self._monitor)["event"]
-            if event == zmq.EVENT_DISCONNECTED and self._session.state is not State.AWAY:
-                self._reconnect("the connection broke", 0.0)
+    def note_broken(self) -> None:
+        """A connection that broke ends the credits and the open run: start with a new one."""
+        if self._session.state is not State.AWAY:
+            self._reconnect("the connection broke", 0.0)
+
+    def note_doubt(self) -> None:
+        """Another one to the same daemon broke: this one as well, most likely."""
+        now = time.monotonic()
+        self._doubt_until = now + DOUBT_S
+        self._session.ask(now)
+
+    def _look_whether_broken(self, now: float) -> None:
+        """A connection in doubt that takes nothing is gone: with IMMEDIATE it has no queue."""
+        if self._dealer is not None and now < self._doubt_until and not self._has_room():
+            self.note_broken()
+
+    def _has_room(self) -> bool:
+        return bool(self._dealer.getsockopt(zmq.EVENTS) & zmq.POLLOUT)
 
     def _note_absence(self, now: float) -> None:
-        late_s = now - self._looks_at
+        late_s = now - self.looks_at if self.looks_at else 0.0
         if late_s >= STALL_S:
             self._session.note_stall(late_s)
         if self._session.note_absence(now):
@@ -284,12 +299,12 @@ class Sender:
     def _say_absent(self) -> None:
         where = self._address or f"any known place ({self._not_found})"
         text = f"no richd at {where}; training goes on, what does not fit the queue is dropped"
-        self._reporter.warn("absent", text, raises=False)
+        self._reporter.warn("absent", text, raises=False, logs=not self._is_scarce)
 
     # ---- sending ---------------------------------------------------------------------------------
 
     def _send_some(self, now: float) -> None:
-        if self._session.state is State.AWAY and self._dealer.getsockopt(zmq.EVENTS) & zmq.POLLOUT:
+        if self._session.state is State.AWAY and self._has_room():
             self._session.begin(now)
         for _ in range(BURST):
             outgoing = self._session.peek(now)
@@ -387,34 +402,3 @@ class Sender:
             dropped = int(event.code == "ECREDIT")
             self._reporter.add(batches_refused=1 - dropped, batches_dropped=dropped)
         self._reporter.warn(event.code, f"richd refused: {event.code}: {event.text}")
-
-    # ---- sleeping --------------------------------------------------------------------------------
-
-    def _sleep(self, now: float) -> None:
-        """Sleep until a socket, the training thread or the clock has something."""
-        if self._stopping or self._session.state is State.ENDED:
-            return
-        with self._wake_lock:
-            self._is_asleep = True
-        poller = zmq.Poller()
-        poller.register(self._wake_in.fileno(), zmq.POLLIN)
-        if self._dealer is not None:
-            # Asked for after _is_asleep is set: what is put later wakes us.
-            wants_out = self._session.state is State.AWAY or self._session.peek(now) is not None
-            poller.register(self._dealer, zmq.POLLIN | (zmq.POLLOUT if wants_out else 0))
-            poller.register(self._monitor, zmq.POLLIN)
-        self._looks_at = self._next_look(now)
-        wait_s = self._looks_at - time.monotonic()
-        poller.poll(max(SLEEP_MIN_MS, int(1000 * wait_s) + 1))
-        with self._wake_lock:
-            self._is_asleep = False
-        with contextlib.suppress(BlockingIOError):
-            self._wake_in.recv(64)
-
-    def _next_look(self, now: float) -> float:
-        times = [self._session.deadline(now)]
-        if self._session.state is State.AWAY:
-            times.append(max(self._connect_at, self._find_at))
-        if self._lent:
-            times.append(now + LENT_S)
-        return max(now, min(times))

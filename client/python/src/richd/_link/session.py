@@ -231,6 +231,10 @@ class Session:
 
     # ---- time ------------------------------------------------------------------------------------
 
+    def ask(self, now: float) -> None:
+        """Send a ping now: whether the daemon is there is in doubt."""
+        self._ping_at = min(self._ping_at, now)
+
     def tick(self, now: float) -> list[Event]:
         """What follows from the time alone: silence, a batch that waited too long for credit."""
         if self.state not in (State.OPENING, State.OPEN):

@@ -1,0 +1,203 @@
+"""The one thread of this process that serves all runs.
+
+It sleeps until a run has something: messages that were queued, an answer of the daemon, a time that
+has come. Then these runs have a turn each. It begins with the first run and ends with the last one.
+`_sender` says what a turn does, `_connections` has the sockets. A forked child has no such thread,
+and begins its own.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Optional, Protocol
+
+from richd._link.bell import Bell
+from richd._link.connections import Connections
+from richd._link.endpoint import NotFoundError
+from richd._link.sockets import ScarceError, check_descriptors
+
+#: Rounds are at least so far apart where only a time has come: a ping that is due but finds no room
+#: is tried again then.
+SLEEP_MIN_S = 0.005
+#: How often the thread looks while it has no descriptors for the bell that wakes it.
+DEAF_S = 0.05
+#: What was found for one run is good for the others so long.
+FOUND_S = 0.25
+#: The bell's two ends.
+BELL_N = 2
+
+
+class Served(Protocol):
+    """What the loop knows of a sender."""
+
+    #: Who gives the turns.
+    loop: Any
+    #: The loop is to call `turn` at this time.
+    looks_at: float
+    #: There are no more turns.
+    stopped: bool
+
+    def turn(self) -> None:
+        """Do what there is to do now; never raises."""
+
+    def fail(self, error: Exception) -> None:
+        """The loop ends by an error of its own."""
+
+
+class Loop:
+    """The thread, its bell, its connections, and whom it serves."""
+
+    def __init__(self) -> None:
+        self.connections = Connections()
+        self._lock = threading.Lock()  # of the next two
+        self._arrived: list[Served] = []
+        self._has_ended = False
+        self._due: deque[Served] = deque()
+        self._served: list[Served] = []
+        self._bell: Optional[Bell] = None
+        self._found: list[tuple[Callable[[], str], float, Any]] = []
+        self._has_said_scarce = False
+        self._thread = threading.Thread(target=self._main, name="richd-sender", daemon=True)
+
+    # ---- any thread ------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def add(self, sender: Served) -> bool:
+        """Serve it from now on; False when the thread has ended."""
+        with self._lock:
+            if self._has_ended:
+                return False
+            sender.loop = self
+            self._arrived.append(sender)
+        self.wake(sender)
+        return True
+
+    def wake(self, sender: Served) -> None:
+        """The sender is to have a turn soon."""
+        self._due.append(sender)
+        bell = self._bell
+        if bell is not None:
+            bell.ring()
+
+    def join(self, timeout: float) -> None:
+        """Wait for the thread's end, which follows that of the last sender."""
+        self._thread.join(max(0.0, timeout))
+
+    # ---- the thread ------------------------------------------------------------------------------
+
+    def _main(self) -> None:
+        try:
+            self._serve()
+        except Exception as error:
+            with self._lock:
+                self._has_ended = True
+            for sender in (*self._served, *self._arrived):
+                sender.fail(error)
+
+    def _serve(self) -> None:
+        ready: set[Any] = set()
+        while self._goes_on():
+            now = time.monotonic()
+            ready |= self.connections.look_for_broken()
+            ready.update(sender for sender in self._served if sender.looks_at <= now)
+            while self._due:
+                ready.add(self._due.popleft())
+            for sender in ready:
+                if not sender.stopped:
+                    sender.turn()
+            ready = self._sleep()
+
+    def _goes_on(self) -> bool:
+        """Take in those that came, leave those that ended. False: nobody is left."""
+        with self._lock:
+            self._served = [s for s in (*self._served, *self._arrived) if not s.stopped]
+            self._arrived = []
+            self._has_ended = not self._served
+        if self._has_ended:
+            self.connections.end()
+            if self._bell is not None:
+                self._bell.close()
+        return not self._has_ended
+
+    def _sleep(self) -> set[Any]:
+        """Until a socket, a trainer or the clock has something; returns whose socket it is."""
+        if self._bell is None:
+            self._bell = self._new_bell()
+        if self._bell is None:
+            time.sleep(DEAF_S)
+            return set()
+        self._bell.lie_down()
+        ready = self.connections.poll(self._idle_s())
+        self._bell.get_up()
+        return ready
+
+    def _new_bell(self) -> Optional[Bell]:
+        try:
+            check_descriptors(BELL_N)
+            bell = Bell()
+        except (ScarceError, OSError):
+            return None
+        self.connections.listen(bell.fileno())
+        return bell
+
+    def _idle_s(self) -> float:
+        if self._due or self._arrived or any(sender.stopped for sender in self._served):
+            return 0.0
+        looks_at = min(sender.looks_at for sender in self._served)
+        return max(SLEEP_MIN_S, looks_at - time.monotonic() + 0.001)
+
+    # ---- what senders share ----------------------------------------------------------------------
+
+    def find(self, find: Callable[[], str]) -> str:
+        """What `find` returns, asked once for many runs. Raises NotFoundError."""
+        now = time.monotonic()
+        self._found = [found for found in self._found if now < found[1] + FOUND_S]
+        answer = next((found[2] for found in self._found if found[0] == find), None)
+        if answer is None:
+            try:
+                answer = find()
+            except NotFoundError as error:
+                answer = error
+            self._found.append((find, now, answer))
+        if isinstance(answer, NotFoundError):
+            raise answer
+        return answer
+
+    def is_first_scarce(self) -> bool:
+        """True once: descriptors are the process's trouble, and one run tells of it."""
+        first, self._has_said_scarce = not self._has_said_scarce, True
+        return first
+
+
+class _Shared:
+    """The loop of this process, made when the first run begins, and again when it has ended."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: Optional[Loop] = None
+
+    def serve(self, sender: Served) -> None:
+        """Give turns to `sender` from now on."""
+        with self._lock:
+            if self._loop is None or not self._loop.add(sender):
+                loop = Loop()
+                loop.add(sender)
+                loop.start()
+                self._loop = loop
+
+    def forget(self) -> None:
+        """In a forked child: the thread is the parent's, and so is the lock that may be held."""
+        self._lock = threading.Lock()
+        self._loop = None
+
+
+_shared = _Shared()
+serve = _shared.serve
+os.register_at_fork(after_in_child=_shared.forget)
