@@ -216,6 +216,8 @@ int wire_layer_check(const char *layer, size_t size, struct err *err)
 
 /* The frames of moments behind header and name; shared frames of rows are fewer. */
 #define EXPECTED_MAX 6
+/* Of these the one of X'X. */
+#define XX_FRAME 2
 
 /* A frame that the header announces: where its view goes, and its shape. */
 struct expected {
@@ -246,15 +248,20 @@ static size_t expect_shared(struct wire_batch *batch, struct expected *out)
     return i;
 }
 
-static size_t expect_moments(struct wire_batch *batch, struct expected *out)
+/* X'X comes whole, or as its upper triangle: the frame's length says which. */
+static size_t expect_moments(struct wire_batch *batch, const struct wire_frame *xx,
+                             struct expected *out)
 {
     const struct wire_header *header = &batch->header;
-    uint64_t p = header->n_features, c = header->n_outputs;
+    uint64_t p = header->n_features, c = header->n_outputs, triangle = p * (p + 1) / 2;
     size_t i = 0;
 
     out[i++] = (struct expected){"mean of the features", &batch->mean_features, 1, p, DTYPE_F64};
     out[i++] = (struct expected){"mean of the outputs", &batch->mean_outputs, 1, c, DTYPE_F64};
-    out[i++] = (struct expected){"X'X", &batch->xx, p, p, header->features_dtype};
+    batch->xx_is_packed = p > 1 && xx->size == triangle * dtype_size(header->features_dtype);
+    out[i++] = batch->xx_is_packed
+                   ? (struct expected){"X'X", &batch->xx, 1, triangle, header->features_dtype}
+                   : (struct expected){"X'X", &batch->xx, p, p, header->features_dtype};
     out[i++] = (struct expected){"X'Y", &batch->xy, p, c, DTYPE_F64};
     out[i++] = (struct expected){"Y'Y", &batch->yy, c, c, DTYPE_F64};
     out[i++] = (struct expected){"fourth moments", &batch->fourth, 1, 1 + p, DTYPE_F64};
@@ -338,10 +345,12 @@ static int decode_moments(const struct wire_frame *frames, size_t n_frames, stru
                           struct err *err)
 {
     struct expected expected[EXPECTED_MAX];
-    size_t n = expect_moments(out, expected);
-    int rc = check_count(n_frames, 2 + n, err);
+    int rc = check_count(n_frames, 2 + EXPECTED_MAX, err);
 
-    return rc < 0 ? rc : take_frames(expected, n, frames + 2, err);
+    if (rc < 0)
+        return rc;
+    return take_frames(expected, expect_moments(out, &frames[2 + XX_FRAME], expected), frames + 2,
+                       err);
 }
 
 uint64_t wire_head_values(const struct wire_header *header)

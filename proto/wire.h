@@ -3,6 +3,7 @@
  * that the values are finite, that the layer has that shape, and that the credit suffices. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -86,7 +87,8 @@ struct wire_batch {
 
     struct wire_frame mean_features; /* moments: p */
     struct wire_frame mean_outputs;  /* moments: C */
-    struct wire_frame xx;            /* moments: p x p */
+    struct wire_frame xx;            /* moments: p x p, or p (p + 1) / 2 */
+    bool xx_is_packed;               /* it is the upper triangle alone */
     struct wire_frame xy;            /* moments: p x C */
     struct wire_frame yy;            /* moments: C x C */
     struct wire_frame fourth;        /* moments: 1 + p */

@@ -88,6 +88,7 @@ static int fill_view(struct inbound *inbound, const struct wire_batch *wire)
     view->mean_y = align(&wire->mean_outputs, &spare);
     view->xx = align(&wire->xx, &spare);
     view->xx_dtype = wire->header.features_dtype;
+    view->xx_is_packed = wire->xx_is_packed;
     view->xy = align(&wire->xy, &spare);
     view->yy = align(&wire->yy, &spare);
     view->sum_sx = align(&wire->fourth, &spare);

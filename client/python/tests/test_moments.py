@@ -28,6 +28,8 @@ def reference(x, y):
 def assert_close(moments, expected, tolerance):
     frames, _ = moments.frames()
     for frame, want in zip(frames, expected):
+        if frame.ndim < want.ndim:  # X'X: its upper triangle travels
+            want = want[np.triu_indices(len(want))]
         scale = np.abs(want).max()
         assert np.abs(frame - want).max() <= tolerance * scale
 
@@ -40,7 +42,7 @@ def test_frames_are_what_the_protocol_defines():
     assert code == _wire.DTYPE_F64 and [f.shape for f in frames] == [
         (7,),
         (4,),
-        (7, 7),
+        (28,),
         (7, 4),
         (4, 4),
         (8,),

@@ -85,6 +85,7 @@ struct moments_view {
     const double *mean_y; /* C */
     const void *xx;       /* p x p, row-major, upper triangle read */
     enum dtype xx_dtype;  /* DTYPE_F32 or DTYPE_F64 */
+    bool xx_is_packed;    /* the upper triangle alone, one row after the other: p (p + 1) / 2 */
     const double *xy;     /* p x C */
     const double *yy;     /* C x C, upper triangle read */
     double sum_s2;        /* sum |x - m|^4 */

@@ -21,33 +21,41 @@ struct combination moments_combination(const struct moments *m, double decay, do
     };
 }
 
+/* The n values of the view's xx from row `i`, column `j` on, as doubles. What lies left of the
+ * diagonal is nobody's to read, and 0 where the view does not have it. */
+static void view_read(const struct moments_view *view, size_t p, size_t i, size_t j, size_t n,
+                      double *out)
+{
+    size_t size = dtype_size(view->xx_dtype), at = i * p + j;
+
+    if (view->xx_is_packed) {
+        for (; j < i && n > 0; j++, n--)
+            *out++ = 0;
+        at = i * (2 * p - i + 1) / 2 + (j - i);
+    }
+    if (n > 0)
+        convert_to_double(view->xx_dtype, (const char *)view->xx + at * size, n, out);
+}
+
 /* out = A x with A the xx of the view. */
 static void view_matvec(const struct moments_view *view, size_t p, const double *x, double *out)
 {
-    const float *row;
+    double row[TILE_ORDER];
 
     memset(out, 0, p * sizeof *out);
-    if (view->xx_dtype == DTYPE_F64) {
+    if (view->xx_dtype == DTYPE_F64 && !view->xx_is_packed) {
         linalg_symmetric_matvec_f64(p, view->xx, p, x, out);
         return;
     }
     for (size_t i = 0; i < p; i++) {
-        row = (const float *)view->xx + i * p;
-        out[i] += row[i] * x[i];
-        for (size_t j = i + 1; j < p; j++) {
-            out[i] += row[j] * x[j];
-            out[j] += row[j] * x[i];
+        for (size_t j = i, n; j < p; j += n) {
+            n = p - j < TILE_ORDER ? p - j : TILE_ORDER;
+            view_read(view, p, i, j, n, row);
+            out[i] += linalg_dot(n, row, x + j);
+            for (size_t k = j == i; k < n; k++)
+                out[j + k] += row[k] * x[i];
         }
     }
-}
-
-/* The n values of the view's xx from row `i`, column `j` on, as doubles. */
-static void view_read(const struct moments_view *view, size_t p, size_t i, size_t j, size_t n,
-                      double *out)
-{
-    size_t size = dtype_size(view->xx_dtype);
-
-    convert_to_double(view->xx_dtype, (const char *)view->xx + (i * p + j) * size, n, out);
 }
 
 static double view_trace(const struct moments_view *view, size_t p)

@@ -19,11 +19,13 @@ static bool check_values(struct batch *batch, const char *what, enum dtype dtype
 static bool check_view(struct batch *batch)
 {
     const struct moments_view *view = &batch->view;
-    size_t p = batch->p, c = batch->c;
+    size_t p = batch->p, c = batch->c, triangle = p * (p + 1) / 2;
+    size_t n_xx = view->xx_is_packed ? triangle : p * p;
 
     return check_values(batch, "the mean of the features", DTYPE_F64, view->mean_x, p, p) &&
            check_values(batch, "the mean of the outputs", DTYPE_F64, view->mean_y, c, c) &&
-           check_values(batch, "X'X", view->xx_dtype, view->xx, p * p, p) &&
+           check_values(batch, "X'X", view->xx_dtype, view->xx, n_xx,
+                        view->xx_is_packed ? triangle : p) &&
            check_values(batch, "X'Y", DTYPE_F64, view->xy, p * c, c) &&
            check_values(batch, "Y'Y", DTYPE_F64, view->yy, c * c, c) &&
            check_values(batch, "sum s^2", DTYPE_F64, &view->sum_s2, 1, 1) &&

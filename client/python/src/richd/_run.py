@@ -243,8 +243,8 @@ class Run(Watcher):
 
         They count as one batch of `moments.rows` rows. Clear them before the next rows, or these
         would be counted twice; the arrays that were offered stay as they are. Waits for the
-        moments' device. A frame over 64 MiB (p x p beyond 4096, p x C or C x C beyond 8 Mi values)
-        is a ValueError: raised with `raise_errors`, else a warning.
+        moments' device. A frame over 64 MiB (p beyond 5,792, p x C or C x C beyond 8 Mi values) is
+        a ValueError: raised with `raise_errors`, else a warning.
         """
         if moments.rows > 0:
             self._intake.put_moments(layer, moments, self._at_step(step))

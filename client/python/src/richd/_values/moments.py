@@ -30,7 +30,7 @@ from typing import Any, Optional
 import numpy as np
 
 from richd._link import wire as _wire
-from richd._torch import products as _products
+from richd._torch import products as _products, sums as _sums
 from richd._values import arrays as _arrays
 
 #: Rows centred and multiplied at a time: bounds the working copy in double to 8 * 4096 * p bytes.
@@ -103,19 +103,18 @@ class Moments:
     def frames(self) -> tuple[list[np.ndarray], int]:
         """The six frames of a moments message and the dtype code of its matrix xx.
 
-        xx is float64, or float32 where p x p float64 would not fit a frame (p > 2896). Copies to
-        the host and so waits for the device. Raises ValueError when a frame would be over 64 MiB.
+        xx is its upper triangle, float64, or float32 where that would be over 32 MiB (p > 2895).
+        Copies to the host and so waits for the device. Raises ValueError when a frame would be over
+        64 MiB.
         """
-        p = self.n_features
-        code = _wire.DTYPE_F64 if 8 * p * p <= _wire.FRAME_MAX else _wire.DTYPE_F32
-        kept = np.float64 if code == _wire.DTYPE_F64 else np.float32
-        xx = _host(self._xx).astype(kept, copy=False)
+        shape = _sums.Shape(self.n_features, self.n_outputs)
+        if not shape.fits:
+            text = f"moments of p={self.n_features}, C={self.n_outputs} do not fit 64 MiB frames"
+            raise ValueError(text)
         last = np.concatenate((np.array([float(self._s2)]), _host(self._sx)))
-        frames = [_host(self._m), _host(self._k), xx, _host(self._xy), _host(self._yy), last]
-        for frame in frames:
-            if frame.nbytes > _wire.FRAME_MAX:
-                raise ValueError(f"moments of p={p}, C={self.n_outputs} do not fit 64 MiB frames")
-        return frames, code
+        xx = _triangle(self._xx, shape.xx_dtype == _wire.DTYPE_F64)
+        rest = [_host(self._m), _host(self._k), xx, _host(self._xy), _host(self._yy), last]
+        return rest, shape.xx_dtype
 
     def _of_block(self, x: Any, y: Any, code: int) -> Moments:
         """The moments of one block, both in double."""
@@ -200,6 +199,15 @@ def _as_written(values: Any) -> Any:
     if isinstance(values, np.ndarray):
         return contextlib.nullcontext()
     return _products.as_written(values.device)
+
+
+def _triangle(xx: Any, is_double: bool) -> np.ndarray:
+    """The upper triangle of (p, p), one row after the other from the diagonal on."""
+    if isinstance(xx, np.ndarray):
+        rows = np.concatenate([xx[i, i:] for i in range(len(xx))])
+        return rows.astype(np.float64 if is_double else np.float32, copy=False)
+    torch = sys.modules["torch"]
+    return _host(_sums.packed_triangle(xx, torch.float64 if is_double else torch.float32))
 
 
 def _host(values: Any) -> np.ndarray:
