@@ -146,6 +146,12 @@ class Run(Watcher):
         """Counts of what was sent, dropped and refused so far."""
         return self._reporter.stats()
 
+    @property
+    def _has_additive_windows(self) -> bool:
+        """Not where rows are forgotten one by one, or compared with those of another window."""
+        kind = self._open_fields.get("window", {}).get("kind")
+        return kind != "exponential" and not self._open_fields.get("probe")
+
     # ---- rows ------------------------------------------------------------------------------------
 
     @guarded()
@@ -288,6 +294,7 @@ class Run(Watcher):
     ) -> Optional[Control]:
         self._warn_of_idle_taps()
         step = self._step_for(step, self._is_marked)
+        self._send_reduced(step)
         if self._intake.is_empty:
             return None
         self._is_marked = True
@@ -495,6 +502,7 @@ class Run(Watcher):
         self._warn_of_idle_taps()
         self._remove_taps()
         self._reported.forget()
+        self._reducer.forget()
         self._sender = None
         self._intake = None  # it borrows the weights of heads
 

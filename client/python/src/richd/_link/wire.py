@@ -51,6 +51,8 @@ INTEGER_MAX = (1 << 53) - 1
 
 _LAYOUT = struct.Struct("<4sHBBQqQIIIIBBBBI8x")
 HEADER_SIZE = _LAYOUT.size
+#: Where n_rows stands in a header.
+N_ROWS_AT = slice(32, 36)
 
 
 _NONE = (DTYPE_NONE,)

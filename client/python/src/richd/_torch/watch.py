@@ -109,7 +109,10 @@ class Hooks:
     Attributes:
         batches: calls whose rows were taken.
         calls: calls that were seen: passes that reached the module whose outputs count.
+        reduce: where their rows are reduced, as `Run.watch` says.
     """
+
+    reduce = "rows"
 
     def __init__(self, run: Taker, choice: Choice) -> None:
         self.batches = 0

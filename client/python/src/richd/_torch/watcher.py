@@ -14,8 +14,10 @@ from richd._values import clean as _clean
 from richd._guard import guarded
 from richd._keywords import forgiving
 from richd._report import Reporter
+from richd._torch.lane import is_capturing
 from richd._torch.reported import Reported
-from richd._values.rows import Beside
+from richd._torch.reduce import REDUCE, Reduced, Reducer
+from richd._values.rows import Beside, of_split
 from richd._torch.tangent import NTK
 from richd._values.tokens import Position
 from richd._torch.modules import find_module, find_modules
@@ -26,16 +28,23 @@ class Watcher:
     """What `Run` is made of beside its own life; it offers rows by `_offer`."""
 
     _sender: Any
+    _intake: Any
     _pid: int
     _reporter: Reporter
 
     def __init__(self) -> None:
         self._taps: list[Hooks] = []
         self._reported = Reported()
+        self._reducer = Reducer()
 
     def _offer(
         self, features: Mapping[str, Any], outputs: Any, beside: Beside, head: Any = None
     ) -> None:
+        raise NotImplementedError
+
+    @property
+    def _has_additive_windows(self) -> bool:
+        """Whether a window's points are the same from moments as from rows."""
         raise NotImplementedError
 
     @property
@@ -62,6 +71,7 @@ class Watcher:
         initial: Optional[Mapping[str, Any]] = None,
         ntk: Optional[NTK] = None,
         wide: str = "auto",
+        reduce: str = "auto",
     ) -> Union[Tap, StackTap]:
         """Observe a torch module at each of its forward passes, from now on.
 
@@ -109,6 +119,16 @@ class Watcher:
                 (default) where the module is a torch.nn.Linear with C >= p, as language models have
                 it, and computes what that class does; "head" for any such module; "outputs"
                 never.
+            reduce: where rows become moments. "rows": they are sent, and the daemon does it.
+                "device": where they lie (CUDA, CPU), on a stream of its own; only the moments are
+                copied off it, once a checkpoint. The points are the same but for what needs single
+                rows: standard errors, cka_debiased, dormant_features, and d_debiased takes all rows
+                for equally long (FEED.md). "auto" (default) does so on CUDA while a window's rows
+                are more bytes than its moments, about 4 p (p + 1) + 8 p C + 8 C^2 of p features
+                and C outputs; the first window is sent. It keeps 8 (p + C)^2 bytes a layer on the
+                device, at most 1/64 of its memory with "auto", and 64 MiB of rows that wait. Rows
+                are sent whatever is asked for where a head stands for the outputs, with a probe,
+                and with windows that forget rows one by one.
 
         The step of the rows is the last one that was given to checkpoint, log or observe.
         """
@@ -117,13 +137,16 @@ class Watcher:
             self._watch_parameters(model, parameters, initial)
         if choice is not None and ntk is not None:
             self._watch_tangent(model, ntk, initial)
+        reduce = self._check_reduce(reduce)
         tap: Union[Tap, StackTap]
         if layers is not None:
             tap = StackTap(self, (), choice or Choice())
+            tap.reduce = reduce
             if choice is not None:
                 self._attach_stack(tap, model, layers, outputs)
             return tap
         tap = Tap(self, layer, choice or Choice())
+        tap.reduce = reduce
         if choice is not None:
             self._attach(tap, model, layer if module is None else module, wide)
         return tap
@@ -133,6 +156,11 @@ class Watcher:
         if not hasattr(model, "named_modules"):
             raise ValueError(f"a {type(model).__name__} is no torch module")
         return Choice(*options)
+
+    @guarded(fallback=lambda: "rows", name="watch")
+    def _check_reduce(self, reduce: str) -> str:
+        _clean.check_choice("reduce", reduce, REDUCE)
+        return reduce if self._has_additive_windows else "rows"
 
     @guarded(name="watch")
     def _watch_parameters(
@@ -195,13 +223,32 @@ class Watcher:
 
     @guarded(name="watch")
     def _tapped(self, _tap: Hooks, take: Callable[[], None]) -> None:
-        take()
+        if not is_capturing():
+            take()
+            return
+        text = "a CUDA graph is captured: its replays call no hook, so richd sees no rows of them"
+        self._reporter.warn("graph", text, raises=False)
 
     def _offer_tapped(
         self, tap: Hooks, features: Mapping[str, Any], outputs: Any, split: Optional[str]
     ) -> None:
         self._reported.begin()
-        self._offer(features, outputs, Beside(split=split, copy=False), tap.head)
+        features = {
+            name: rows
+            for name, rows in features.items()
+            if not self._reducer.take(tap.reduce, of_split(name, split), rows, outputs)
+        }
+        if features:
+            self._offer(features, outputs, Beside(split=split, copy=False), tap.head)
+
+    @guarded(name="checkpoint")
+    def _send_reduced(self, step: int) -> None:
+        for reduced in self._reducer.flush():
+            self._put_reduced(reduced, step)
+
+    @guarded(name="checkpoint")
+    def _put_reduced(self, reduced: Reduced, step: int) -> None:
+        self._intake.put_reduced(reduced, step)
 
     def _warn_of_tap(self, kind: str, text: str) -> None:
         self._reporter.warn(kind, text, raises=False)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import numpy as np
 
 from richd._link import outbox as _outbox, wire as _wire
+from richd._torch.reduce import Reduced
 from richd._values import arrays as _arrays, head as _head
 from richd._values.moments import Moments
 from richd._link.outbox import Batch, Control, Outbox
@@ -46,9 +47,21 @@ class _Start:
         self.size_bytes = _wire.HEADER_SIZE + len(self.name)
         self._form = _wire.Form(**fields)
 
-    def header(self, state: _Layer, step: int, n_rows: int) -> bytes:
+    def header(self, state: _Layer, step: int, n_rows: int) -> Union[bytes, bytearray]:
         """The header of the layer's next batch."""
         return self._form.encode(state.seq + 1, step, state.rows, n_rows)
+
+
+class _LateStart(_Start):
+    """Of a message whose rows are counted on a device: the header waits for their number."""
+
+    def header(self, state: _Layer, step: int, n_rows: int) -> bytearray:
+        self._made = bytearray(super().header(state, step, n_rows))
+        return self._made
+
+    def set_rows(self, n_rows: int) -> None:
+        """Only so many rows are in the message."""
+        self._made[_wire.N_ROWS_AT] = n_rows.to_bytes(4, "little")
 
 
 class Intake:
@@ -129,6 +142,38 @@ class Intake:
         # Moments never writes into its arrays, it replaces them: lending them is safe.
         staged = [_arrays.Staged(_arrays.frame_of(a)) for a in arrays]
         self._queue([start], step, moments.rows, staged, room)
+
+    def put_reduced(self, reduced: Reduced, step: int) -> None:
+        """Queue the moments that are on their way from a device, or count their rows as dropped."""
+        if reduced.n_rows > _wire.ROWS_MAX:
+            raise ValueError(f"{reduced.n_rows} rows are more than a message can count")
+        fields = {
+            "kind": _wire.KIND_MOMENTS,
+            "n_features": reduced.shape.n_features,
+            "n_outputs": reduced.shape.n_outputs,
+            "features_dtype": reduced.shape.xx_dtype,
+            "outputs_dtype": reduced.outputs_dtype,
+        }
+        start = _LateStart(reduced.layer, fields)
+        room = start.size_bytes + reduced.shape.travel_bytes
+        is_sent = reduced.n_rows > 0 and self._outbox.reserve(room)
+        n_dropped = reduced.n_dropped + (0 if is_sent else reduced.n_rows)
+        if n_dropped:
+            self._count_dropped([start], n_dropped)
+        if is_sent:
+            staged = [_arrays.Staged(_arrays.frame_of(frame)) for frame in reduced.frames()]
+            staged[0].wait_filled = lambda: self._fill(start, reduced)
+            self._queue([start], step, reduced.n_rows, staged, room)
+
+    def _fill(self, start: _LateStart, reduced: Reduced) -> None:
+        """Called by the sender: wait for the copy, and say how many rows are in it."""
+        if reduced.wait is not None:
+            reduced.wait()
+        left_out = reduced.n_rows - reduced.n_taken
+        if left_out:
+            start.set_rows(reduced.n_taken)
+            text = f"{left_out} rows of {reduced.layer} are left out: they are not finite"
+            self._reporter.warn(f"finite {reduced.layer}", text, raises=False)
 
     def _queue(
         self,

@@ -1,0 +1,209 @@
+"""Which rows are reduced where they lie, and their sums until a checkpoint takes them.
+
+Called by the threads that run the model, in hooks, and by the training thread at checkpoints; a
+lock keeps them apart, and nobody waits for the device. `_sums` has the sums, `_lane` the stream,
+`Run` sends.
+
+In a window rows count once: a call's rows are sent or reduced, never both, and the daemon adds what
+it gets. So a layer may change between the two from one checkpoint to the next.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Optional
+
+import numpy as np
+
+from richd._link import wire as _wire
+from richd._torch import products as _products
+from richd._torch.lane import Lane, lane_of
+from richd._torch.sums import Shape, Sums
+
+#: What `Run.watch(reduce=)` may be.
+REDUCE = ("auto", "device", "rows")
+#: "auto" reduces where the rows of the last window took more bytes than their moments, and goes
+#: back where they took less than this part of it.
+_BACK = 0.5
+#: "auto" keeps sums on a device in at most this part of its memory.
+_PART_OF_DEVICE = 64
+
+
+@dataclass
+class Reduced:
+    """A layer's moments of one window, on their way to the host.
+
+    Attributes:
+        n_rows: rows that were offered to the sums.
+        n_dropped: rows that the device had no room for.
+        wait: returns when the frames are filled; None: they are.
+    """
+
+    layer: str
+    shape: Shape
+    outputs_dtype: int
+    n_rows: int
+    n_dropped: int
+    xx: Any = None
+    rest: Any = None
+    wait: Optional[Callable[[], None]] = None
+
+    @property
+    def n_taken(self) -> int:
+        """Rows in the moments, which are those that were finite; known after `wait`."""
+        return int(self.rest[0])
+
+    def frames(self) -> list[np.ndarray]:
+        """Those of INGEST.md, kind 2: they share memory with what is on its way."""
+        p, c = self.shape.n_features, self.shape.n_outputs
+        _, m, k, xy, yy, last = np.split(self.rest, np.cumsum((1, p, c, p * c, c * c)))
+        return [m, k, self.xx, xy, yy, last]
+
+
+class _Layer:
+    """A layer's rows of this window, and where they go."""
+
+    def __init__(self, shape: Shape, lane: Lane, device: Any) -> None:
+        self.shape = shape
+        self.lane = lane
+        self.device = device
+        self.is_reduced = False
+        self.sums: Optional[Sums] = None
+        self.outputs_dtype = _wire.DTYPE_NONE
+        self.n_rows = self.n_dropped = self.row_bytes = 0
+
+    def add(self, features: Any, outputs: Any) -> None:
+        """Reduce rows (n, p) and (n, C) behind what the training stream has now."""
+        self.n_rows += len(features)
+        with self.lane.behind_training(features, outputs):
+            if self.sums is None:
+                is_double = _products.is_double_fast(self.device)
+                self.sums = Sums(self.shape, self.device, is_double)
+            self.sums.add(features, outputs)
+
+    def give_up(self) -> None:
+        """The sums are wrong: their rows are lost."""
+        self.sums = None
+        self.n_rows, self.n_dropped = 0, self.n_dropped + self.n_rows
+
+    def take(self, name: str) -> Optional[Reduced]:
+        """The window's moments; None without a row."""
+        n_rows, n_dropped, self.n_rows, self.n_dropped = self.n_rows, self.n_dropped, 0, 0
+        if n_rows + n_dropped == 0:
+            return None
+        reduced = Reduced(name, self.shape, self.outputs_dtype, n_rows, n_dropped)
+        if self.sums is not None and n_rows > 0:
+            with self.lane.behind_training():
+                (reduced.xx, reduced.rest), reduced.wait = self.lane.to_host(self.sums.take())
+        return reduced
+
+
+class Reducer:
+    """The layers of a run whose rows may be reduced on their device."""
+
+    def __init__(self) -> None:
+        self._has_failed = False
+        self._lock = threading.Lock()
+        self._layers: dict[str, _Layer] = {}
+        self._lanes: dict[Any, Optional[Lane]] = {}
+
+    def take(self, reduce: str, layer: str, features: Any, outputs: Any) -> bool:
+        """Take rows (n, p) and (n, C), which nobody writes into; False: they are to be sent.
+
+        Raises what torch raises, as where the device has no memory left: this call's rows are lost,
+        and all rows are sent from then on.
+        """
+        if reduce == "rows" or self._has_failed or outputs is None:
+            return False
+        if features.device != outputs.device or (reduce == "auto" and not _is_on_gpu(features)):
+            return False
+        with self._lock:
+            state = self._layer(layer, features, outputs)
+            if state is None:
+                return False
+            size = features.numel() * features.element_size()
+            size += outputs.numel() * outputs.element_size()
+            state.row_bytes += size
+            if not (state.is_reduced or reduce == "device"):
+                return False
+            if not state.lane.has_room(size):
+                state.n_dropped += len(features)
+                return True
+            try:
+                state.add(features, outputs)
+            except Exception:
+                self._has_failed = True
+                state.give_up()
+                raise
+            return True
+
+    def _layer(self, name: str, features: Any, outputs: Any) -> Optional[_Layer]:
+        """The layer's state; None where its rows cannot be reduced."""
+        shape = Shape(features.shape[1], outputs.shape[1])
+        if name not in self._layers:
+            lane = self._lane(features.device)
+            if lane is None or not shape.fits:
+                return None
+            self._layers[name] = _Layer(shape, lane, features.device)
+        state = self._layers[name]
+        if state.shape != shape or state.device != features.device:
+            return None
+        state.outputs_dtype = _coarser(state.outputs_dtype, outputs)
+        return state
+
+    def _lane(self, device: Any) -> Optional[Lane]:
+        if device not in self._lanes:
+            self._lanes[device] = lane_of(device)
+        return self._lanes[device]
+
+    def flush(self) -> list[Reduced]:
+        """The moments of every layer that has rows; a new window begins."""
+        with self._lock:
+            taken = [state.take(name) for name, state in self._layers.items()]
+            for state in self._layers.values():
+                self._decide(state)
+        return [reduced for reduced in taken if reduced is not None]
+
+    def forget(self) -> None:
+        """Free the memory on the devices."""
+        with self._lock:
+            self._layers.clear()
+            self._lanes.clear()
+
+    def _decide(self, state: _Layer) -> None:
+        """Where "auto" has the rows of the next window: on the cheaper side of this one."""
+        row_bytes, state.row_bytes = state.row_bytes, 0
+        moments_bytes = state.shape.travel_bytes
+        if state.is_reduced:
+            state.is_reduced = row_bytes >= _BACK * moments_bytes
+        elif row_bytes > moments_bytes:
+            state.is_reduced = self._has_memory_for(state)
+
+    def _has_memory_for(self, state: _Layer) -> bool:
+        import torch
+
+        if state.device.type != "cuda":
+            return True
+        held = sum(s.shape.held_bytes for s in self._layers.values() if s.sums or s is state)
+        total = torch.cuda.get_device_properties(state.device).total_memory
+        return held <= total // _PART_OF_DEVICE
+
+
+def _is_on_gpu(tensor: Any) -> bool:
+    return tensor.device.type == "cuda"
+
+
+def _coarser(code: int, outputs: Any) -> int:
+    """The format with fewer digits of a code and the outputs': it decides their rank."""
+    import torch
+
+    codes = {
+        torch.float64: _wire.DTYPE_F64,
+        torch.float32: _wire.DTYPE_F32,
+        torch.float16: _wire.DTYPE_F16,
+        torch.bfloat16: _wire.DTYPE_BF16,
+    }
+    order = (_wire.DTYPE_NONE, *codes.values())
+    return max(code, codes.get(outputs.dtype, _wire.DTYPE_F64), key=order.index)
