@@ -243,6 +243,20 @@ def test_a_recomputation_for_the_gradient_is_no_pass(daemon, run):
     assert [set(layers) for layers in layers_of(daemon, run)] == 2 * [{"body"}]
 
 
+@pytest.mark.parametrize("reentrant", [False, True])
+@pytest.mark.parametrize("reduce", ["rows", "device"])
+def test_a_layer_that_runs_again_for_its_gradient_counts_once(daemon, run, reentrant, reduce):
+    """A reentrant checkpoint's first pass has no gradient, and counts as an evaluation."""
+    model = Net()
+    run.watch(model, layer="head", reduce=reduce)
+    for _ in range(2):
+        x = torch.randn(6, 5, requires_grad=True)
+        part = torch.utils.checkpoint.checkpoint(model, x, use_reentrant=reentrant)
+        part.sum().backward()
+    run.checkpoint(step=0, wait=True)
+    assert sum(h.n_rows for _, h, name, _ in daemon.batches() if name == "head") == 12
+
+
 def test_a_pass_keeps_no_more_than_its_share(daemon, run, monkeypatch):
     monkeypatch.setattr(_watch, "PASS_BYTES_MAX", 100 * (4 + 4 + 3) * 4)
     model = Net()

@@ -134,10 +134,3 @@ def lane_of(device: Any) -> Optional[Lane]:
     if device.type == "cuda":
         return CudaLane(device, torch.cuda)
     return HostLane() if device.type == "cpu" else None
-
-
-def is_capturing() -> bool:
-    """Whether what runs now is recorded into a CUDA graph: its replays call no hook."""
-    import torch
-
-    return torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()

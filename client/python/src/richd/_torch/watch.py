@@ -19,6 +19,7 @@ import numpy as np
 from richd._torch.hook import add_hook, add_pre_hook
 from richd._torch.modules import find_outputs, first_tensor, is_head, is_lazy
 from richd._torch.passes import Pass, matrix_of
+from richd._torch.phase import is_in_backward
 from richd._values import arrays as _arrays
 from richd._values.tokens import Position, Tokens
 
@@ -122,6 +123,7 @@ class Hooks:
         self._handles: list[Any] = []
         self._watched: dict[str, tuple[Any, Any]] = {}  # layer -> its module (weak), its hook
         self._n_begun: dict[str, int] = {}  # by split
+        self._has_trained = False  # a pass with a gradient was seen that was no backward pass's
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_run": None, "_handles": [], "_watched": {}}
@@ -167,10 +169,20 @@ class Hooks:
     def _begin(self, module: Any) -> Optional[str]:
         """Count a call that begins; its split when its rows are to be taken."""
         split = None if self._run.is_probing else self._choice.split_of(module)
-        if split is None:
+        if split is None or (split == "train" and self._is_run_again()):
             return None
         self._n_begun[split] = self._n_begun.get(split, 0) + 1
         return split if self._choice.takes_call(self._n_begun[split]) else ""
+
+    def _is_run_again(self) -> bool:
+        """Whether activations that were thrown away are computed again, for the gradient.
+
+        In a reentrant checkpoint that is the layer's first pass with a gradient.
+        """
+        if is_in_backward():
+            return self._has_trained
+        self._has_trained = True
+        return False
 
     def _matrix_of(self, tensor: Any) -> Any:
         picked = self._choice.tokens.columns(tensor).detach()

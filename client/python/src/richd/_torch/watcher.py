@@ -14,7 +14,7 @@ from richd._values import clean as _clean
 from richd._guard import guarded
 from richd._keywords import forgiving
 from richd._report import Reporter
-from richd._torch.lane import is_capturing
+from richd._torch.phase import is_capturing
 from richd._torch.reported import Reported
 from richd._torch.reduce import REDUCE, Reduced, Reducer
 from richd._values.rows import Beside, of_split

@@ -1,0 +1,26 @@
+"""What torch is doing while a hook runs. Any thread; nothing here is kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def is_capturing() -> bool:
+    """Whether what runs now is recorded into a CUDA graph: its replays call no hook."""
+    import torch
+
+    return torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
+
+
+def is_in_backward() -> bool:
+    """Whether this thread computes gradients: a forward pass is then a checkpoint's, run again."""
+    import torch
+
+    number: Any = getattr(torch._C, "_current_graph_task_id", None)
+    if number is not None:
+        return number() != -1
+    try:  # before torch 2.1: a question that may only be asked then
+        torch._C._will_engine_execute_node(torch.ones(1, requires_grad=True).view(1).grad_fn)
+    except (AttributeError, RuntimeError):
+        return False
+    return True
