@@ -300,7 +300,9 @@ class Run(Watcher):
         self._is_marked = True
         computed = {**self._measure_parameters(), **self._measure_tangent()}
         metrics = {name: _clean.number(value) for name, value in computed.items()}
-        metrics.update(self._check_metrics(given or {}))
+        reported = self._check_metrics(given or {})
+        metrics.update(reported)
+        started = self._start_parameters()
         self._send_heads(step)
         mark = self._stamp(step)
 
@@ -310,7 +312,24 @@ class Run(Watcher):
                 asked["metrics"] = metrics
             return {**mark, **asked, "layers": self._intake.marks()}
 
-        return self._intake.put_control("checkpoint", fields)
+        if started is None:
+            return self._intake.put_control("checkpoint", fields)
+
+        asked = started
+
+        def late() -> dict[str, Any]:
+            values = {**metrics, **self._arrived(asked), **reported}
+            return {"metrics": values} if values else {}
+
+        return self._intake.put_control("checkpoint", fields, late=late)
+
+    def _arrived(self, started: Callable[[], dict[str, float]]) -> dict[str, Any]:
+        """The measures that a device was asked for. Called by the sender, which waits for them."""
+        try:
+            return {name: _clean.number(value) for name, value in started().items()}
+        except Exception as error:
+            self._reporter.warn("parameters", f"parameters: {error!r}", raises=False)
+            return {}
 
     @guarded(name="checkpoint")
     def _send_heads(self, step: int) -> None:

@@ -10,6 +10,7 @@ so the bound holds for memory, and not only for what waits here.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -47,6 +48,16 @@ class Control:
     acknowledged: bool = False
     #: The answer is there, or there will be none.
     done: bool = False
+    #: Makes the payload with values that a device still computes; blocks until they are there.
+    late: Optional[Callable[[], bytes]] = None
+
+    def frame(self) -> bytes:
+        """What is sent. Called by the sender; without the late values where they cannot be had."""
+        late, self.late = self.late, None
+        if late is not None:
+            with contextlib.suppress(Exception):
+                self.payload = late()
+        return self.payload
 
 
 Item = Union[Batch, Control]

@@ -200,7 +200,7 @@ class Session:
             return Outgoing((self._resend[0].payload,), "resend", self._resend[0])
         item = self._outbox.head()
         if isinstance(item, Control):
-            return Outgoing((item.payload,), "control", item)
+            return Outgoing((item.frame(),), "control", item)
         if isinstance(item, Batch) and self._has_credit(item, now):
             return Outgoing(item.frames, "batch", item)
         return None

@@ -7,12 +7,13 @@ formulas, `Run` sends the message.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
 from richd._values import clean as _clean
 from richd._torch.modules import is_lazy, is_sharded, unwrapped
 from richd._torch.parameters import Parameters, is_cheap
+from richd._torch.parameters_device import DeviceParameters, device_of, has_room
 from richd._torch.tangent import NTK
 
 #: The measures that a checkpoint may bring along.
@@ -29,6 +30,7 @@ class Reported:
     def __init__(self) -> None:
         self.is_probing = False
         self._parameters: Optional[Parameters] = None
+        self._on_device: Optional[DeviceParameters] = None
         self._lazy: Optional[tuple[Any, ...]] = None  # what to measure when it has been called
         self._tangent: Optional[tuple[Any, NTK]] = None  # the model (weak), and what is computed
         self._initial: Optional[Mapping[str, Any]] = None  # where that began, until it is used
@@ -40,7 +42,8 @@ class Reported:
 
         Raises ValueError where they are asked for and the process holds only shards of them.
         """
-        if wanted is False or (self._parameters is not None and self._parameters.is_there):
+        is_watched = self._parameters is not None and self._parameters.is_there
+        if wanted is False or is_watched or self._on_device is not None:
             return
         if is_sharded(model):
             if wanted:
@@ -58,7 +61,17 @@ class Reported:
         if model is not None and is_lazy(model):
             return
         self._lazy = None
-        if model is not None and (wanted or initial is not None or is_cheap(model)):
+        if model is not None:
+            self._measure_from_now(model, wanted, initial)
+
+    def _measure_from_now(
+        self, model: Any, wanted: Optional[bool], initial: Optional[Mapping[str, Any]]
+    ) -> None:
+        device = device_of(model)
+        has_copy = device is not None and has_room(model, device, bool(wanted or initial))
+        if device is not None and (has_copy or wanted is None):
+            self._on_device = DeviceParameters(model, device, initial, has_copy)
+        elif wanted or initial is not None or is_cheap(model):
             self._parameters = Parameters(model, initial)
 
     def watch_tangent(self, model: Any, ntk: NTK, initial: Optional[Mapping[str, Any]]) -> None:
@@ -81,6 +94,10 @@ class Reported:
         self.begin()
         return {} if self._parameters is None else self._parameters.measure()
 
+    def start_parameters(self) -> Optional[Callable[[], dict[str, float]]]:
+        """The same of parameters on a GPU, which are not there yet: what is returned waits."""
+        return None if self._on_device is None else self._on_device.measure()
+
     def measure_tangent(self) -> dict[str, float]:
         """ntk_distance and ntk_alignment, at the checkpoints that `every` asks for."""
         if self._tangent is None:
@@ -99,7 +116,7 @@ class Reported:
 
     def forget(self) -> None:
         """Let go of the model, which may be large."""
-        self._parameters = self._lazy = self._tangent = self._initial = None
+        self._parameters = self._on_device = self._lazy = self._tangent = self._initial = None
 
 
 def _names_within(model: Any, inner: Any, state: Mapping[str, Any]) -> Mapping[str, Any]:

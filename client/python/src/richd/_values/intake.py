@@ -265,22 +265,29 @@ class Intake:
     # ---- control messages ------------------------------------------------------------------------
 
     def put_control(
-        self, kind: str, fields: Callable[[], dict[str, Any]], is_last: bool = False
+        self,
+        kind: str,
+        fields: Callable[[], dict[str, Any]],
+        is_last: bool = False,
+        late: Optional[Callable[[], dict[str, Any]]] = None,
     ) -> Optional[Control]:
         """Queue a control message behind all that was queued before it; None when it is dropped.
 
         The last one finds room where others do not.
 
-        `fields` makes it, with no message between those before it and those after.
+        `fields` makes it, with no message between those before it and those after. `late` returns
+        fields to write over these; the sender calls it, and it may block until a device has them.
         """
 
         def make() -> Control:
             seq = self._control_seq + 1
-            payload = encode({"type": kind, "seq": seq, **fields()})
+            message = {"type": kind, "seq": seq, **fields()}
+            payload = encode(message)
             if len(payload) > _wire.CONTROL_MAX:
                 raise ValueError(f"a {kind} of {len(payload)} bytes is over 1 MiB")
             self._control_seq = seq
-            return Control(kind, seq, payload)
+            finish = None if late is None else lambda: encode({**message, **late()})
+            return Control(kind, seq, payload, late=finish)
 
         with self._lock:
             control = self._outbox.put_control(make, is_last)
