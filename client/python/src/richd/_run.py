@@ -29,6 +29,7 @@ from richd._values.constants import Constants
 from richd._values.event import Event
 from richd._values.intake import Intake
 from richd._values.moments import Moments
+from richd._link.listener import Listener
 from richd._link.outbox import Control, Outbox
 from richd._values.point import Point
 from richd._report import Reporter, RichdError, Stats
@@ -350,22 +351,38 @@ class Run(Watcher):
             if not sender.absent and not sender.stopped and not control.done:
                 self._reporter.warn("wait", f"no answer to a checkpoint within {timeout:g} s")
             return None
-        points = [
-            Point.from_json(fields).with_fetch(self._fetch_spectrum)
-            for fields in control.points or ()
-        ]
+        fetch = functools.partial(_fetch_spectrum, self._find_feed, self.id)
+        points = [Point.from_json(f).with_fetch(fetch) for f in control.points or ()]
         return {point.layer: point for point in points}
 
-    # ---- reading back ----------------------------------------------------------------------------
+    def on_point(self, callback: Callable[[Point], Any]) -> Callable[[Point], Any]:
+        """Have `callback(point)` called with each point that the daemon has stored from now on.
 
-    def _fetch_spectrum(self, point: Point) -> Optional[Spectrum]:
-        params = {"run": self.id, "layer": point.layer, "step": point.step}
-        try:
-            return Spectrum.from_json(_feed.call(self._find_feed, "spectrum.query", params))
-        except RichdError as error:
-            if error.code == "ENOENT":
-                return None
-            raise
+        It runs in a thread of its own, in the order of the checkpoints, also of those without
+        `wait`; the training never waits for it. Up to 1,024 points wait for a slow one, more are
+        dropped. An exception costs a warning, once. `finish` gives it what is left of its 2 s.
+        Returns `callback`, so that it can stand above a function as `@run.on_point`.
+        """
+        self._listen(callback)
+        return callback
+
+    @guarded(name="on_point")
+    def _listen(
+        self,
+        callback: Callable[[Point], Any],
+        name: Optional[str] = None,
+        at_end: Optional[Callable[[], Any]] = None,
+    ) -> None:
+        """`name` is for warnings; `at_end` is called after the last point."""
+        fetch = functools.partial(_fetch_spectrum, self._find_feed, self.id)  # holds no run
+        name = name or f"on_point({getattr(callback, '__qualname__', repr(callback))})"
+
+        def call(fields: dict[str, Any]) -> None:
+            callback(Point.from_json(fields).with_fetch(fetch))
+
+        self._sender.listeners.append(Listener(name, call, self._reporter, at_end))
+
+    # ---- reading back ----------------------------------------------------------------------------
 
     @forgiving
     def series(
@@ -548,6 +565,16 @@ def _fits(fields: Mapping[str, Any]) -> bool:
     frame = encode(fields)
     n_values = frame.count(b",") + frame.count(b":")  # at least as many as there are
     return len(frame) <= OPEN_BYTES_MAX and n_values <= OPEN_VALUES_MAX
+
+
+def _fetch_spectrum(find_feed: _feed.Find, run_id: str, point: Point) -> Optional[Spectrum]:
+    params = {"run": run_id, "layer": point.layer, "step": point.step}
+    try:
+        return Spectrum.from_json(_feed.call(find_feed, "spectrum.query", params))
+    except RichdError as error:
+        if error.code == "ENOENT":
+            return None
+        raise
 
 
 def _numbers(scalars: Mapping[str, Any]) -> tuple[dict[str, Optional[float]], list[str]]:

@@ -19,6 +19,7 @@ import zmq
 from richd._link import session as _session
 from richd._link.connections import Connections
 from richd._link.endpoint import NotFoundError
+from richd._link.listener import Listener
 from richd._link.loop import Loop, serve
 from richd._link.outbox import Batch, Control, Outbox
 from richd._report import Reporter, logger
@@ -58,6 +59,7 @@ class Sender:
         self.last_step: Optional[int] = None
         self.looks_at = 0.0  # when the next turn is due
         self.loop: Optional[Loop] = None
+        self.listeners: list[Listener] = []  # who is told of points; only appended to
         self._session = session
         self._outbox = outbox
         self._reporter = reporter
@@ -98,11 +100,14 @@ class Sender:
             return control.done and control.acknowledged
 
     def stop(self, timeout: float) -> None:
-        """End the connection, waiting for at most `timeout` seconds."""
+        """End the connection, and tell all points, waiting for at most `timeout` seconds."""
+        deadline = time.monotonic() + timeout
         self._stopping = True
         self.wake()
         with self._changed:
             self._changed.wait_for(lambda: self.stopped or not self.loop, max(0.0, timeout))
+        for listener in self.listeners:
+            listener.join(deadline - time.monotonic())
 
     def abandon(self, condition: Callable[[], bool]) -> None:
         """When `condition` holds, send what was queued and end without a close: the run is lost."""
@@ -186,6 +191,8 @@ class Sender:
             self._say_unanswered(len(unanswered), was_away)
         while self._lent:
             self._outbox.release(self._lent.popleft()[1])
+        for listener in self.listeners:
+            listener.end()
         self._notify(stopped=True)
 
     def _give_up(self, item: Any) -> None:
@@ -396,6 +403,8 @@ class Sender:
             event.control.points = event.points
             event.control.done = True
             self._changed.notify_all()
+        for listener in self.listeners:
+            listener.put(event.points)
 
     def _on_refused(self, event: _session.Refused) -> None:
         if event.is_batch:
