@@ -31,7 +31,7 @@ class Life:
         self._key = (run.project, run.name)
         self._run = weakref.ref(run)
         self._sender = sender
-        self._intake = intake
+        self._intake: Any = intake
         self._is_lost = False
 
     def finish(self, status: str, deadline: float) -> None:
@@ -50,6 +50,7 @@ class Life:
     def end(self, close: Optional[Control], deadline: float) -> None:
         """Wait for the answer to `close`, and end the connection, until `deadline`."""
         _lives.discard(self)
+        self._intake = None  # it borrows the weights of heads
         if close is not None:
             self._sender.wait_for(close, deadline - CLOSE_S - time.monotonic())
         self._sender.stop(deadline - time.monotonic())
