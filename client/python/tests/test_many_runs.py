@@ -79,7 +79,7 @@ for k in range(200):
     run.log({"x": k}, step=0)
     runs.append(run)
 for run in runs[:40]:
-    assert run.checkpoint(step=0, wait=True), run
+    assert run.checkpoint(step=0, wait=True, timeout=20), run
 held = [os.open("/dev/null", os.O_RDONLY) for _ in range(50)]  # the training's
 print(sum(run.attempt is not None for run in runs), len(os.listdir("/proc/self/fd")))
 print([line for line in Count.lines if "descriptors" not in line])
@@ -90,7 +90,7 @@ for run in runs[:60]:
     run.finish()
 late = [run for run in runs if not run.attempt and run._sender is not None]
 import time
-end = time.monotonic() + 15
+end = time.monotonic() + 30
 while not any(run.attempt for run in late) and time.monotonic() < end:
     time.sleep(.05)
 print(any(run.attempt for run in late))

@@ -16,6 +16,8 @@ from typing import Any, Optional
 
 from richd import _exits
 from richd._link.outbox import Control
+from richd._report import Reporter, Stats
+from richd._sigterm import Sigterm
 
 #: How long an exit may take while messages are unanswered (all runs together), in seconds.
 EXIT_S = 2.0
@@ -26,34 +28,63 @@ CLOSE_S = 0.2
 class Life:
     """What is left of a run when its handle is gone: the way to the daemon, until it is closed."""
 
-    def __init__(self, run: Any, sender: Any, intake: Any) -> None:
+    def __init__(self, run: Any, sender: Any, intake: Any, reporter: Reporter) -> None:
         self.pid = os.getpid()
         self._key = (run.project, run.name)
         self._run = weakref.ref(run)
         self._sender = sender
-        self._intake: Any = intake
+        self._intake = intake
+        self._reporter = reporter
+        self._status = ""
+        self._close: Optional[Control] = None
+        self._was_offered = False  # as far as the run's handle knows
         self._is_lost = False
+
+    @property
+    def loop(self) -> Any:
+        """What serves the run; None before it began."""
+        return self._sender.loop
 
     def finish(self, status: str, deadline: float) -> None:
         """Close the run and wait for the daemon's answer until `deadline`."""
         self.end(self.close(status), deadline)
 
-    def close(self, status: str) -> Optional[Control]:
-        """Say that the run is over, behind all that was queued; returns the message."""
+    def close(self, status: str, reason: Optional[str] = None) -> Optional[Control]:
+        """Say that the run is over, behind all that was queued; returns the message.
+
+        With a `reason` the program did not come to its end: the training thread may be in the
+        model, whose hooks stay as they are.
+        """
         run = self._run()
         if run is not None:
-            run._let_go()
-        if self._is_lost:
-            return None
-        return self._intake.put_control("close", lambda: {"status": status}, is_last=True)
+            self._was_offered = self._was_offered or run._was_offered
+            run._let_go(keep_hooks=reason is not None)
+        if self._close is None and not self._is_lost:
+            self._status = status
+            fields = {"status": status} if reason is None else {"status": status, "reason": reason}
+            self._close = self._intake.put_control("close", lambda: fields, is_last=True)
+        return self._close
 
     def end(self, close: Optional[Control], deadline: float) -> None:
         """Wait for the answer to `close`, and end the connection, until `deadline`."""
         _lives.discard(self)
-        self._intake = None  # it borrows the weights of heads
+        wait_s = deadline - CLOSE_S - time.monotonic()
         if close is not None:
-            self._sender.wait_for(close, deadline - CLOSE_S - time.monotonic())
+            self._sender.wait_for(close, wait_s)
+        elif self._is_lost:
+            self._sender.wait_stopped(wait_s)
         self._sender.stop(deadline - time.monotonic())
+        self._intake = None  # it borrows the weights of heads
+        if self._status == "finished" and not self._sender.ended_in_trouble:
+            self._say_if_empty()
+
+    def _say_if_empty(self) -> None:
+        """A run that has nothing to show ends with a word of why."""
+        stats = self._reporter.stats()
+        was_offered = stats.rows_offered > 0 or self._was_offered
+        if was_offered and self._sender.points == 0:
+            why = _why_empty(stats, self._sender.checkpoints)
+            self._reporter.warn("empty", f"no point was stored: {why}", raises=False)
 
     def give_way_to(self, newer: Life) -> None:
         """Another run begins. One that nobody holds is lost; one of the same name when it is so."""
@@ -61,11 +92,27 @@ class Life:
             self._sender.abandon(self._note_lost)
 
     def _note_lost(self) -> bool:
-        """Whether nobody holds the run; then it is forgotten here. Asked by the sender."""
-        if self._run() is None:
-            self._is_lost = True
-            _lives.discard(self)
+        """Whether nobody holds the run. Asked by the sender."""
+        self._is_lost = self._run() is None
         return self._is_lost
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing of the run is left, neither handle nor connection."""
+        return self._sender.stopped and self._run() is None
+
+
+def _why_empty(stats: Stats, checkpoints: int) -> str:
+    """The likely reason for which rows that were offered came to no point."""
+    if stats.rows_offered == 0:
+        return f"no call could take its rows ({stats.last_error})"
+    if checkpoints == 0:
+        return f"{stats.rows_offered} rows were offered, and run.checkpoint() was never called"
+    if stats.batches_refused:
+        return f"the daemon refused {stats.batches_refused} batches ({stats.last_error})"
+    if stats.rows_dropped == stats.rows_offered:
+        return f"all {stats.rows_offered} rows were dropped ({stats.last_error})"
+    return "no row was offered before a checkpoint"
 
 
 #: Runs to be finished when the interpreter exits.
@@ -80,22 +127,40 @@ def _here() -> Sequence[Life]:
 def begin(life: Life) -> None:
     """A run has begun: it will be finished when the program ends."""
     for older in _here():
-        older.give_way_to(life)
+        if older.is_over:
+            _lives.discard(older)
+        else:
+            older.give_way_to(life)
     _lives.add(life)
     _exits.watch()
+    if life.loop is not None:
+        _sigterm.arm(life.loop)
 
 
-def finish_all(status: str) -> None:
+def finish_all(status: str, reason: Optional[str] = None) -> None:
     """All runs send their close at once, then wait together."""
     lives = _here()
     deadline = time.monotonic() + EXIT_S
-    closes = [life.close(status) for life in lives]
+    closes = [life.close(status, reason) for life in lives]
     for life, close in zip(lives, closes):
         life.end(close, deadline)
+    for loop in {life.loop for life in lives} - {None}:
+        loop.join(deadline - time.monotonic())
 
 
 def _finish_at_exit() -> None:
     finish_all("failed" if _exits.has_failed() else "finished")
 
 
+def _finish_at_sigterm() -> None:
+    """In a thread of its own, while the program trains on."""
+    finish_all("failed", "SIGTERM")
+
+
+_sigterm = Sigterm(_finish_at_sigterm)
 atexit.register(_finish_at_exit)
+os.register_at_fork(
+    before=_sigterm.before_fork,
+    after_in_parent=_sigterm.after_fork_in_parent,
+    after_in_child=_sigterm.after_fork_in_child,
+)

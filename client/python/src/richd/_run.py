@@ -80,6 +80,7 @@ class Run(Watcher):
         self._said = {"config": dict(open_fields["config"]), "summary": {}}
         self._logged: set[str] = set()  # names of this step's scalars
         self._is_marked = False  # this step has its checkpoint
+        self._has_offered = False
 
     def start(self, find: Callable[[], str]) -> None:
         """Connect in the background. Called by `init`.
@@ -99,7 +100,7 @@ class Run(Watcher):
             session = Session(identity, self._outbox)
             self._sender = Sender(session, self._outbox, self._reporter, find)
             self._intake = Intake(self._outbox, self._reporter, self._sender)
-            self._life = Life(self, self._sender, self._intake)
+            self._life = Life(self, self._sender, self._intake, self._reporter)
             self._sender.start()
         except Exception as error:
             self._sender = None
@@ -237,6 +238,7 @@ class Run(Watcher):
     def _offer(
         self, features: Mapping[str, Any], outputs: Any, beside: Beside, head: Any = None
     ) -> None:
+        self._has_offered = True
         offer = _rows.check(features, outputs, head, beside)
         for name, why in offer.left_out.items():
             self._reporter.warn(f"layer {name}", f"layer {name} is left out: {why}")
@@ -533,14 +535,20 @@ class Run(Watcher):
         _clean.check_choice("status", status, _STATUSES)
         self._life.finish(status, time.monotonic() + timeout)
 
-    def _let_go(self) -> None:
+    @property
+    def _was_offered(self) -> bool:
+        """Whether rows came, also where no call could take them."""
+        return self._has_offered or any(tap.calls for tap in self._taps)
+
+    def _let_go(self, keep_hooks: bool = False) -> None:
         """The run ends: it takes nothing more, and holds nothing of the model."""
         self._warn_of_idle_taps()
-        self._remove_taps()
-        self._reported.forget()
-        self._reducer.forget()
+        if not keep_hooks:
+            self._remove_taps()
+            self._reported.forget()
+            self._reducer.forget()
+            self._intake = None  # it borrows the weights of heads
         self._sender = None
-        self._intake = None  # it borrows the weights of heads
 
     def __enter__(self) -> Run:
         return self

@@ -38,7 +38,7 @@ class Connections:
     def __init__(self) -> None:
         self._sockets = Sockets()
         self._poller = zmq.Poller()
-        self._owners: dict[Any, Any] = {}  # by dealer
+        self._owners: dict[Any, Any] = {}  # by dealer, or descriptor
         self._addresses: dict[Any, str] = {}  # by dealer
         self._watches: dict[str, _Watch] = {}  # by address
 
@@ -67,14 +67,15 @@ class Connections:
         """Have `poll` tell when the dealer has a message, with `room` also when it takes one."""
         self._poller.register(dealer, zmq.POLLIN | (zmq.POLLOUT if room else 0))
 
-    def listen(self, descriptor: int) -> None:
+    def listen(self, descriptor: int, owner: Any = None) -> None:
         """Have `poll` return when the descriptor can be read."""
+        self._owners[descriptor] = owner
         self._poller.register(descriptor, zmq.POLLIN)
 
-    def poll(self, timeout_s: float) -> set[Any]:
+    def poll(self, timeout_s: float) -> list[Any]:
         """Wait until something happens; returns the owners of the sockets where it did."""
         ready = [socket for socket, _ in self._poller.poll(int(1000 * timeout_s))]
-        return {owner for s in ready if (owner := self._owners.get(s)) is not None}
+        return [owner for s in ready if (owner := self._owners.get(s)) is not None]
 
     def end(self) -> None:
         """End the context; all is closed."""
@@ -94,12 +95,12 @@ class Connections:
         self._watches[address] = _Watch(dealer, monitor)
         self._poller.register(monitor, zmq.POLLIN)
 
-    def look_for_broken(self) -> set[Any]:
+    def look_for_broken(self) -> list[Any]:
         """Tell the owners of connections that broke or may have; returns them."""
-        told = set()
+        told = []
         for address, watch in list(self._watches.items()):
             if self._has_broken(watch.monitor):
-                told |= self._tell(address, watch.dealer)
+                told += self._tell(address, watch.dealer)
         return told
 
     def _has_broken(self, monitor: Any) -> bool:
@@ -108,11 +109,11 @@ class Connections:
             broken |= recv_monitor_message(monitor)["event"] == zmq.EVENT_DISCONNECTED
         return broken
 
-    def _tell(self, address: str, broken: Any) -> set[Any]:
+    def _tell(self, address: str, broken: Any) -> list[Any]:
         told = {self._owners[d]: d for d, a in self._addresses.items() if a == address}
         for owner, dealer in told.items():
             if dealer is broken:
                 owner.note_broken()
             else:
                 owner.note_doubt()
-        return set(told)
+        return list(told)

@@ -48,15 +48,28 @@ class Served(Protocol):
         """The loop ends by an error of its own."""
 
 
+class Hearer(Protocol):
+    """Who has a turn when a descriptor can be read."""
+
+    stopped: bool
+
+    def turn(self) -> None:
+        """Read it; never raises."""
+
+    def disarm(self, loop: Any) -> None:
+        """The loop ends, and reads no more."""
+
+
 class Loop:
     """The thread, its bell, its connections, and whom it serves."""
 
     def __init__(self) -> None:
         self.connections = Connections()
-        self._lock = threading.Lock()  # of the next two
+        self._lock = threading.Lock()  # of the next three
         self._arrived: list[Served] = []
         self._has_ended = False
-        self._due: deque[Served] = deque()
+        self._hearers: dict[int, Hearer] = {}  # by descriptor
+        self._due: deque[Any] = deque()
         self._served: list[Served] = []
         self._bell: Optional[Bell] = None
         self._found: list[tuple[Callable[[], str], float, Any]] = []
@@ -79,7 +92,13 @@ class Loop:
         self.wake(sender)
         return True
 
-    def wake(self, sender: Served) -> None:
+    def hear(self, descriptor: int, hearer: Hearer) -> None:
+        """Give it a turn whenever the descriptor can be read. Called while a sender is served."""
+        with self._lock:
+            self._hearers[descriptor] = hearer
+        self.wake(hearer)
+
+    def wake(self, sender: Any) -> None:
         """The sender is to have a turn soon."""
         self._due.append(sender)
         bell = self._bell
@@ -102,14 +121,14 @@ class Loop:
                 sender.fail(error)
 
     def _serve(self) -> None:
-        ready: set[Any] = set()
+        ready: list[Any] = []
         while self._goes_on():
             now = time.monotonic()
-            ready |= self.connections.look_for_broken()
-            ready.update(sender for sender in self._served if sender.looks_at <= now)
+            ready += self.connections.look_for_broken()
             while self._due:
-                ready.add(self._due.popleft())
-            for sender in ready:
+                ready.append(self._due.popleft())
+            ready += [sender for sender in self._served if sender.looks_at <= now]
+            for sender in dict.fromkeys(ready):  # one turn each
                 if not sender.stopped:
                     sender.turn()
             ready = self._sleep()
@@ -120,19 +139,24 @@ class Loop:
             self._served = [s for s in (*self._served, *self._arrived) if not s.stopped]
             self._arrived = []
             self._has_ended = not self._served
+            hearers = dict(self._hearers)
+        for descriptor, hearer in hearers.items():
+            self.connections.listen(descriptor, hearer)
         if self._has_ended:
+            for hearer in hearers.values():
+                hearer.disarm(self)
             self.connections.end()
             if self._bell is not None:
                 self._bell.close()
         return not self._has_ended
 
-    def _sleep(self) -> set[Any]:
+    def _sleep(self) -> list[Any]:
         """Until a socket, a trainer or the clock has something; returns whose socket it is."""
         if self._bell is None:
             self._bell = self._new_bell()
         if self._bell is None:
             time.sleep(DEAF_S)
-            return set()
+            return []
         self._bell.lie_down()
         ready = self.connections.poll(self._idle_s())
         self._bell.get_up()

@@ -57,6 +57,9 @@ class Sender:
         self.absent = False  # away for longer than its ABSENT_S or LOST_S
         self.stopped = False  # the daemon takes nothing more, or there are no more turns
         self.last_step: Optional[int] = None
+        self.checkpoints = 0  # that the daemon acknowledged
+        self.points = 0  # that they came to
+        self.ended_in_trouble = False  # which was said: messages without an answer, or a refusal
         self.looks_at = 0.0  # when the next turn is due
         self.loop: Optional[Loop] = None
         self.listeners: list[Listener] = []  # who is told of points; only appended to
@@ -104,10 +107,14 @@ class Sender:
         deadline = time.monotonic() + timeout
         self._stopping = True
         self.wake()
-        with self._changed:
-            self._changed.wait_for(lambda: self.stopped or not self.loop, max(0.0, timeout))
+        self.wait_stopped(timeout)
         for listener in self.listeners:
             listener.join(deadline - time.monotonic())
+
+    def wait_stopped(self, timeout: float) -> None:
+        """Wait until there are no more turns."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.stopped or not self.loop, max(0.0, timeout))
 
     def abandon(self, condition: Callable[[], bool]) -> None:
         """When `condition` holds, send what was queued and end without a close: the run is lost."""
@@ -187,6 +194,7 @@ class Sender:
         unanswered = [*self._session.abandon(), *self._outbox.close()]
         for item in unanswered:
             self._give_up(item)
+        self.ended_in_trouble = bool(unanswered) or self._session.state is State.ENDED
         if unanswered and self._session.state is not State.ENDED:
             self._say_unanswered(len(unanswered), was_away)
         while self._lent:
@@ -399,6 +407,9 @@ class Sender:
 
     def _on_answered(self, event: _session.Answered) -> None:
         with self._changed:
+            if event.control.type == "checkpoint" and event.acknowledged:
+                self.checkpoints += 1
+                self.points += len(event.points)
             event.control.acknowledged = event.acknowledged
             event.control.points = event.points
             event.control.done = True
