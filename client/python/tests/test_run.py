@@ -13,7 +13,7 @@ import pytest
 
 import richd
 from richd._link import outbox as _outbox, session as _session, wire as _wire
-from richd._values import arrays as _arrays, intake as _intake
+from richd._values import arrays as _arrays, intake as _intake, labels as _labels
 from support import Daemon, python, wait_until, welcome
 
 
@@ -52,7 +52,7 @@ def test_rows_arrive_as_they_were(daemon):
     x, y = rows()
     labels = np.arange(8) % 3
     run.observe(x, y, step=5, labels=labels)
-    run.observe(x[:2], y[:2])
+    run.observe(x[:2], y[:2], labels=labels[:2])
     assert run.checkpoint(step=6, wait=True)
     (_, first, name, frames), (_, second, _, _) = daemon.batches()
     assert name == "head" and frames == [x.tobytes(), y.tobytes(), labels.astype("<i8").tobytes()]
@@ -76,16 +76,15 @@ def test_large_rows_are_lent_and_arrive_whole(daemon):
 def test_rows_that_change_their_shape_or_type_have_headers_of_their_own(daemon):
     x = np.ones((4, 3), dtype=np.float32)
     with connected(daemon) as run:
-        for dtype, n_classes in (("f4", None), ("f4", None), ("f8", None), ("f4", 5)):
-            labels = None if n_classes is None else np.arange(4)
-            run.observe(x.astype(dtype), x, step=1, labels=labels, n_classes=n_classes)
+        for dtype in ("f4", "f4", "f8", "f4"):
+            run.observe(x.astype(dtype), x, step=1)
         assert wait_until(lambda: len(daemon.batches()) == 4)
     headers = [batch[1] for batch in daemon.batches()]
     assert [(h.seq, h.rows_before, h.features_dtype, h.n_targets) for h in headers] == [
         (1, 0, _wire.DTYPE_F32, 0),
         (2, 4, _wire.DTYPE_F32, 0),
         (3, 8, _wire.DTYPE_F64, 0),
-        (4, 12, _wire.DTYPE_F32, 5),
+        (4, 12, _wire.DTYPE_F32, 0),
     ]
 
 
@@ -581,7 +580,6 @@ def test_environment_fills_in_what_is_not_given(monkeypatch, daemon):
         lambda run: run.observe(np.ones((3, 2), complex), np.ones((3, 2)), step=0),
         lambda run: run.observe(np.ones((3, 2)), np.ones((3, 2)), step=0, layer="a\nb"),
         lambda run: run.observe(np.ones((3, 0)), np.ones((3, 2)), step=0),
-        lambda run: run.observe(np.ones((3, 2)), np.ones((3, 2)), step=0, labels=np.ones(3)),
         lambda run: run.log({"x": "text"}, step=0),
         lambda run: run.log({"": 1}, step=0),
         lambda run: run.watch(object()),
@@ -684,6 +682,6 @@ def test_point_of_a_newer_daemon_can_be_copied_and_asked():
 
 
 def test_balanced_weighs_the_classes_equally():
-    weights = _arrays.balanced_weights(np.array([0, 0, 0, 1]))
+    weights = _labels.balanced_weights(_arrays.as_labels(np.array([0, 0, 0, 1])))
     assert weights.tolist() == pytest.approx([4 / 6, 4 / 6, 4 / 6, 2])
     assert weights.sum() == pytest.approx(4)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import richd
-from richd._values import rows as _rows
+from richd._values.offers import Kinds, offers
 from richd._values.rows import Beside
 from richd._values.tokens import Tokens
 
@@ -23,6 +23,13 @@ def sequences(columns, seed=0):
 
 def matrix(rows):
     return rows.values
+
+
+def check(features, outputs, head, beside):
+    (offer,), complaints = offers(features, outputs, head, beside, Kinds())
+    if complaints:
+        raise ValueError(complaints[0])
+    return offer
 
 
 CHOICES = [
@@ -47,20 +54,20 @@ def test_the_same_tokens_are_taken_of_all_that_is_given(convert, choice, taken):
     labels = np.arange(BATCH * LENGTH).reshape(BATCH, LENGTH) % C
     weights = 1.0 + np.arange(BATCH * LENGTH).reshape(BATCH, LENGTH)
     labelled = Beside(labels=convert(labels), weights=convert(weights), **choice)
-    offer = _rows.check({"head": convert(x)}, convert(y), None, labelled)
+    offer = check({"head": convert(x)}, convert(y), None, labelled)
     outputs, label, weight = offer.shared
     assert np.array_equal(matrix(offer.layers["head"]), x[:, taken].reshape(-1, P))
     assert np.array_equal(matrix(outputs), y[:, taken].reshape(-1, C))
     assert np.array_equal(matrix(label), labels[:, taken].reshape(-1, 1))
     assert np.array_equal(matrix(weight), weights[:, taken].reshape(-1, 1))
     regression = Beside(targets=convert(targets), **choice)
-    offer = _rows.check({"head": convert(x)}, convert(y), None, regression)
+    offer = check({"head": convert(x)}, convert(y), None, regression)
     assert np.array_equal(matrix(offer.shared[1]), targets[:, taken].reshape(-1, 2))
 
 
 def test_labels_of_whole_sequences_go_with_one_token():
     beside = Beside(labels=np.arange(BATCH), position="last")
-    offer = _rows.check({"head": sequences(P)}, sequences(C), None, beside)
+    offer = check({"head": sequences(P)}, sequences(C), None, beside)
     assert np.array_equal(matrix(offer.shared[1]), [[0], [1], [2]])
 
 
@@ -68,13 +75,13 @@ def test_classes_are_balanced_over_the_tokens_that_are_taken():
     labels = np.zeros((BATCH, LENGTH), dtype=np.int64)
     labels[0, -1] = 1  # 1 of the 3 last tokens, 1 of all 24
     beside = Beside(labels=labels, balanced=True, position="last")
-    offer = _rows.check({"head": sequences(P)}, sequences(C), None, beside)
+    offer = check({"head": sequences(P)}, sequences(C), None, beside)
     assert np.allclose(matrix(offer.shared[2]).ravel(), [3 / 2, 3 / 4, 3 / 4])
 
 
 def test_a_head_needs_no_outputs_to_be_cut():
     weight = np.ones((C, P), dtype=np.float32)
-    offer = _rows.check({"head": sequences(P)}, None, weight, Beside(tokens=2))
+    offer = check({"head": sequences(P)}, None, weight, Beside(tokens=2))
     assert offer.layers["head"].n_rows == 2 * BATCH and offer.shared == []
 
 
@@ -89,18 +96,18 @@ def test_a_head_needs_no_outputs_to_be_cut():
         (Beside(tokens=0), "at least 1"),
         (Beside(tokens=1.5), "at least 1"),
         (Beside(position=0, tokens=2), "not both"),
-        (Beside(tokens=2, labels=np.zeros((BATCH, LENGTH - 1), dtype=int)), r"\[7, 8\]"),
-        (Beside(tokens=2, labels=np.zeros(BATCH, dtype=int)), "3 rows of targets"),
+        (Beside(tokens=2, labels=np.zeros((BATCH, LENGTH - 1), dtype=int)), "21 labels"),
+        (Beside(tokens=2, labels=np.zeros(BATCH, dtype=int)), "3 labels, of shape"),
     ],
 )
 def test_a_choice_that_fits_nothing_is_refused(beside, text):
     with pytest.raises(ValueError, match=text):
-        _rows.check({"head": sequences(P)}, sequences(C), None, beside)
+        check({"head": sequences(P)}, sequences(C), None, beside)
 
 
 def test_rows_without_a_sequence_have_no_tokens_to_choose():
     with pytest.raises(ValueError, match=r"\(batch, sequence, p\)"):
-        _rows.check({"head": np.ones((4, P))}, np.ones((4, C)), None, Beside(position=0))
+        check({"head": np.ones((4, P))}, np.ones((4, C)), None, Beside(position=0))
 
 
 def test_a_choice_of_none_is_every_token():

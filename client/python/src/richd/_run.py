@@ -21,7 +21,7 @@ import numpy as np
 from richd._link import feed as _feed, wire as _wire
 from richd._torch import reported as _reported
 from richd import _exits, _life
-from richd._values import clean as _clean, rows as _rows
+from richd._values import clean as _clean, offers as _offers
 from richd._guard import guarded
 from richd._keywords import forgiving
 from richd._life import EXIT_S, Life
@@ -81,6 +81,7 @@ class Run(Watcher):
         self._logged: set[str] = set()  # names of this step's scalars
         self._is_marked = False  # this step has its checkpoint
         self._has_offered = False
+        self._kinds = _offers.Kinds()
 
     def start(self, find: Callable[[], str]) -> None:
         """Connect in the background. Called by `init`.
@@ -174,6 +175,7 @@ class Run(Watcher):
         copy: bool = True,
         position: Position = None,
         tokens: Optional[int] = None,
+        ignore_index: Optional[int] = None,
     ) -> None:
         """Offer rows of one layer: what went into it, and what linearly came out.
 
@@ -189,7 +191,14 @@ class Run(Watcher):
             layer: the layer's name; p and C are fixed by its first batch.
             split: "eval", or another name, for rows that are not those of training: they are the
                 layer LAYER@SPLIT, with a window and points of its own.
-            labels: (...) integers in 0..n_classes-1; n_classes is C by default.
+            labels: (...) integers in 0..n_classes-1, n_classes is C by default; or (..., K),
+                one-hot or soft. Floats that are whole numbers are fine. A row has no label where
+                that is below 0 (-100), `ignore_index` or NaN. Rows without a label, in a layer
+                where others have one, are the layer LAYER@unlabelled: the measures of a layer are
+                those of one population. Labels that are wrong cost the labels, and not the rows.
+                What is on a GPU is not looked at: there (..., K) is one-hot, and rows of labels
+                below 0 are left out.
+            ignore_index: a label that means none, where that is not below 0.
             targets: (..., K) values, for regression.
             weights: (...) not negative: how much each row counts. A point of weighted rows has
                 n = (sum w)^2 / sum w^2.
@@ -212,7 +221,17 @@ class Run(Watcher):
         a warning.
         """
         beside = Beside(
-            step, split, labels, targets, n_classes, weights, balanced, copy, position, tokens
+            step,
+            split,
+            labels,
+            targets,
+            n_classes,
+            weights,
+            balanced,
+            copy,
+            position,
+            tokens,
+            ignore_index,
         )
         self._offer({layer: features}, outputs, beside, head)
 
@@ -230,8 +249,8 @@ class Run(Watcher):
             features: a mapping from layer name to (..., p), at most 64 layers, p as it may be.
             outputs: (..., C), the final linear outputs; they travel once, not once per layer.
             step: the training step, >= 0; the last one given when left out.
-            options: split, labels, targets, n_classes, weights, balanced, copy, position and
-                tokens, as for `observe`.
+            options: split, labels, targets, n_classes, weights, balanced, copy, position, tokens
+                and ignore_index, as for `observe`.
         """
         self._offer(features, outputs, Beside(step, **options))
 
@@ -239,10 +258,14 @@ class Run(Watcher):
         self, features: Mapping[str, Any], outputs: Any, beside: Beside, head: Any = None
     ) -> None:
         self._has_offered = True
-        offer = _rows.check(features, outputs, head, beside)
-        for name, why in offer.left_out.items():
-            self._reporter.warn(f"layer {name}", f"layer {name} is left out: {why}")
-        self._intake.put_rows(offer, self._at_step(beside.step))
+        offers, complaints = _offers.offers(features, outputs, head, beside, self._kinds)
+        step = self._at_step(beside.step)
+        for offer in offers:
+            for name, why in offer.left_out.items():
+                self._reporter.warn(f"layer {name}", f"layer {name} is left out: {why}")
+            self._intake.put_rows(offer, step)
+        if complaints:
+            raise ValueError("; ".join(complaints))
 
     @guarded()
     def observe_moments(

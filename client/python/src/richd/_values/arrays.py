@@ -58,6 +58,10 @@ class HostRows:
         """Columns of the matrix."""
         return self.values.shape[1]
 
+    def picked(self, index: np.ndarray) -> HostRows:
+        """These rows, as a copy."""
+        return HostRows(self.values[index], self.dtype, is_ours=True)
+
     def stage(self, start: int, stop: int, copy: bool) -> Staged:
         """Rows `start` to `stop` as a frame; shares memory with the source unless `copy`."""
         rows = self.values[start:stop]
@@ -84,6 +88,10 @@ class DeviceRows:
     def n_columns(self) -> int:
         """Columns of the matrix."""
         return self.tensor.shape[1]
+
+    def picked(self, index: np.ndarray) -> DeviceRows:
+        """These rows, as a copy."""
+        return DeviceRows(take_rows(self.tensor, index), self.dtype)
 
     def stage(self, start: int, stop: int, copy: bool) -> Staged:
         """Rows `start` to `stop` as a frame that is filled when `wait_filled` returns."""
@@ -120,14 +128,6 @@ def as_rows(values: Any, what: str) -> Rows:
     if hasattr(array, "detach"):
         return _rows_of_tensor(sys.modules["torch"], array.detach(), what)
     return _rows_of_numpy(array, what)
-
-
-def balanced_weights(labels: Any) -> np.ndarray:
-    """(n,) float64: n / (C' n_c) for a row of class c, C' being the classes that occur."""
-    torch = _torch_of(labels)
-    flat = labels.detach().cpu().numpy().ravel() if torch is not None else np.ravel(labels)
-    _, place, counts = np.unique(flat, return_inverse=True, return_counts=True)
-    return (len(flat) / (len(counts) * counts))[place]
 
 
 def as_labels(values: Any) -> Rows:

@@ -236,8 +236,11 @@ class Intake:
         heads = dict(self._heads)
         if not keep:
             self._heads.clear()
+        triangles: dict[int, np.ndarray] = {}  # splits of a layer have one head
         for layer, head in heads.items():
-            r = _head.triangle(head.weight)
+            r = triangles.get(id(head.weight))
+            if r is None:
+                r = triangles[id(head.weight)] = _head.triangle(head.weight)
             fields = {
                 **head.fields,
                 "features_dtype": _head.dtype_of(r),

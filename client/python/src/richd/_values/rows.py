@@ -1,7 +1,7 @@
 """Rows of one call, checked against each other: what `Run.observe` and `observe_layers` offer.
 
-Pure functions, any thread. `_arrays` makes arrays of what frameworks have; `_intake` numbers and
-queues.
+Pure functions, any thread. `_arrays` makes arrays of what frameworks have, `_labels` reads labels,
+`_offers` says which rows go to which layer by them; `_intake` numbers and queues.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Optional
+
+import numpy as np
 
 from richd._link import wire as _wire
 from richd._values import arrays as _arrays, head as _head
@@ -29,6 +31,7 @@ class Beside:
     copy: bool = True
     position: Position = None
     tokens: Optional[int] = None
+    ignore_index: Optional[int] = None
 
 
 @dataclass(frozen=True)
@@ -37,27 +40,69 @@ class Offer:
 
     Attributes:
         layers: the features (n, p) of each layer, by name in depth order.
-        shared: what the layers share, (n, columns) each: outputs, targets or labels, weights;
-            only those that travel, in that order.
-        fields: what the headers of all the layers have in common.
+        outputs, targets, weights: what the layers share, (n, columns) each, in the order in which
+            they travel; None: they do not. Targets are values, or labels (n, 1).
+        n_outputs: C, whether they travel or not.
+        n_targets: columns of the targets, or classes of the labels.
         copy: whether the caller may overwrite its arrays when the call returns.
         head: the weight (C, p) that stands for the outputs, or None.
         left_out: of several layers those that cannot be sent, with the reason.
     """
 
     layers: dict[str, _arrays.Rows]
-    shared: list[_arrays.Rows]
-    fields: dict[str, int]
+    outputs: Optional[_arrays.Rows]
+    n_outputs: int
     copy: bool
+    targets: Optional[_arrays.Rows] = None
+    n_targets: int = 0
+    weights: Optional[_arrays.Rows] = None
     head: Any = None
     left_out: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of each part."""
+        return next(iter(self.layers.values())).n_rows
+
+    @property
+    def shared(self) -> list[_arrays.Rows]:
+        """What travels once, behind the features."""
+        parts = (self.outputs, self.targets, self.weights)
+        return [part for part in parts if part is not None]
+
+    @property
+    def fields(self) -> dict[str, int]:
+        """What the headers of all the layers have in common."""
+        return {
+            "kind": _wire.KIND_ROWS,
+            "n_outputs": self.n_outputs,
+            "n_targets": self.n_targets,
+            "outputs_dtype": _dtype(self.outputs),
+            "targets_dtype": _dtype(self.targets),
+            "weights_dtype": _dtype(self.weights),
+        }
+
+    def part(self, index: np.ndarray) -> Offer:
+        """These rows of it, as copies."""
+
+        def picked(rows: Optional[_arrays.Rows]) -> Any:
+            return None if rows is None else rows.picked(index)
+
+        return replace(
+            self,
+            layers={name: picked(rows) for name, rows in self.layers.items()},
+            outputs=picked(self.outputs),
+            targets=picked(self.targets),
+            weights=picked(self.weights),
+        )
 
 
 def check(features: Mapping[str, Any], outputs: Any, head: Any, beside: Beside) -> Offer:
     """The rows of some layers against outputs (..., C), or a head's weight (C, p).
 
-    Of several layers one that does not fit is left out, and the others are sent. Raises ValueError,
-    naming the numbers, where shapes or types do not fit and nothing is left.
+    Their labels are not looked at (`_offers`). Of several layers one that does not fit is left out,
+    and the others are sent. Raises ValueError, naming the numbers, where shapes or types do not fit
+    and nothing is left.
     """
     if (outputs is None) == (head is None):
         raise ValueError("give outputs, or the head that makes them")
@@ -68,22 +113,23 @@ def check(features: Mapping[str, Any], outputs: Any, head: Any, beside: Beside) 
         features, outputs, beside = _cut(tokens, features, outputs, beside)
     out = None if outputs is None else _arrays.as_rows(outputs, "outputs")
     layers, left_out = _layer_rows(features, beside.split, out)
-    target, weight = _target_rows(beside), _weight_rows(beside)
+    target = None if beside.targets is None else _arrays.as_rows(beside.targets, "targets")
+    weight = _weight_rows(beside.weights)
     n = next(iter(layers.values())).n_rows
     for part in (target, weight):
         if part is not None and part.n_rows != n:
             raise ValueError(f"{part.n_rows} rows of targets or weights beside {n} of features")
-    n_outputs = out.n_columns if out is not None else _head.shape_of(head)[0]
-    fields = {
-        "kind": _wire.KIND_ROWS,
-        "n_outputs": n_outputs,
-        "n_targets": _n_targets(target, beside, n_outputs),
-        "outputs_dtype": _dtype(out),
-        "targets_dtype": _dtype(target),
-        "weights_dtype": _dtype(weight),
-    }
-    shared = [part for part in (out, target, weight) if part is not None]
-    return Offer(layers, shared, fields, beside.copy, head, left_out)
+    return Offer(
+        layers,
+        out,
+        out.n_columns if out is not None else _head.shape_of(head)[0],
+        beside.copy,
+        target,
+        0 if target is None else target.n_columns,
+        weight,
+        head,
+        left_out,
+    )
 
 
 def _cut(
@@ -92,16 +138,16 @@ def _cut(
     """The same tokens of everything that has some."""
     layers = {name: indexable(value) for name, value in features.items()}
     columns = [indexable(value) for value in (outputs, beside.targets)]
-    values = [indexable(value) for value in (beside.labels, beside.weights)]
+    weights = indexable(beside.weights)
     check_lengths(
         list(layers.values()),
         [value for value in columns if value is not None],
-        [value for value in values if value is not None],
+        [value for value in (weights,) if value is not None],
     )
     layers = {name: tokens.columns(value) for name, value in layers.items()}
     outputs, targets = (None if v is None else tokens.columns(v) for v in columns)
-    labels, weights = (None if v is None else tokens.values(v) for v in values)
-    return layers, outputs, replace(beside, targets=targets, labels=labels, weights=weights)
+    weights = None if weights is None else tokens.values(weights)
+    return layers, outputs, replace(beside, targets=targets, weights=weights)
 
 
 def of_split(layer: str, split: Optional[str]) -> str:
@@ -136,30 +182,11 @@ def _rows_of_layer(name: str, value: Any, out: Optional[_arrays.Rows]) -> _array
     return rows
 
 
-def _n_targets(target: Optional[_arrays.Rows], beside: Beside, n_outputs: int) -> int:
-    if target is None:
-        return 0
-    return target.n_columns if beside.labels is None else beside.n_classes or n_outputs
-
-
 def _dtype(part: Optional[_arrays.Rows]) -> int:
     return _wire.DTYPE_NONE if part is None else part.dtype
 
 
-def _target_rows(beside: Beside) -> Optional[_arrays.Rows]:
-    if beside.labels is not None and beside.targets is not None:
-        raise ValueError("give labels or targets, not both")
-    if beside.labels is not None:
-        return _arrays.as_labels(beside.labels)
-    return None if beside.targets is None else _arrays.as_rows(beside.targets, "targets")
-
-
-def _weight_rows(beside: Beside) -> Optional[_arrays.Rows]:
-    weights = beside.weights
-    if beside.balanced:
-        if beside.labels is None or weights is not None:
-            raise ValueError("balanced=True needs labels, and no weights of its own")
-        weights = _arrays.balanced_weights(beside.labels)
+def _weight_rows(weights: Any) -> Optional[_arrays.Rows]:
     if weights is None:
         return None
     flat = _arrays.as_rows(weights, "weights")

@@ -55,6 +55,13 @@ class Tokens:
             return values
         return values[..., self._of(values.shape[-1])]
 
+    def cut_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """What the shape (..., T, columns) becomes."""
+        if self.is_all or len(shape) < _SEQUENCE:
+            return shape
+        taken = self._of(shape[-2])
+        return (*shape[:-2], *([len(taken)] if isinstance(taken, list) else []), shape[-1])
+
     def _of(self, length: int) -> Union[int, list[int]]:
         """The positions from 0 on, each once; a single one as a number, which takes the axis away.
 

@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+
+from harness import assert_measures, draw
+
+MEASURES = ("d_lr", "d_debiased", "u", "nc1", "nc1_quotient", "nc2_angle", "d_target",
+            "target_alignment", "head_error", "probe_r2", "cdnv")
+
+
+def classes_of(n, k):
+    return np.arange(n) % k
+
+
+def test_rows_without_a_label_are_measured_beside_the_classes(new_run):
+    """The classes' measures are those of the rows that have one; the others keep their features."""
+    features, outputs = draw(600, 8, 4)
+    labels = classes_of(600, 4)
+    features += np.eye(8, dtype=np.float32)[labels]
+    ignored = np.random.default_rng(5).random(600) < 0.3
+    run, clean = new_run("masked"), new_run("clean")
+    for rows in np.split(np.arange(600), 3):
+        run.observe(features[rows], outputs[rows], step=1,
+                    labels=np.where(ignored, -100, labels)[rows].astype(np.float32))
+    clean.observe(features[~ignored], outputs[~ignored], step=1, labels=labels[~ignored])
+    points = run.checkpoint(step=1, wait=True, timeout=30)
+    expected = clean.checkpoint(step=1, wait=True, timeout=30)["head"]
+    point = points["head"]
+    assert set(points) == {"head", "head@unlabelled"}
+    for name in MEASURES:
+        assert getattr(point, name) == pytest.approx(getattr(expected, name), rel=1e-6), name
+    assert point.classes_seen == 4 and point.rows_missing == 0
+    assert_measures(vars(points["head@unlabelled"]), features[ignored], outputs[ignored])
+    assert points["head@unlabelled"].nc1 is None
+
+
+def test_soft_labels_and_one_hot_ones_in_one_layer(new_run):
+    features, outputs = draw(300, 8, 4)
+    run = new_run()
+    soft = np.full((300, 4), 0.1) + 0.6 * np.eye(4)[classes_of(300, 4)]
+    run.observe(features, outputs, step=1, labels=soft)
+    run.observe(features, outputs, step=1, labels=classes_of(300, 4))
+    point = run.checkpoint(step=1, wait=True, timeout=30)["head"]
+    assert point.rows_missing == 0 and point.n == 600 and point.d_target is not None
+    assert run.stats.last_error is None
