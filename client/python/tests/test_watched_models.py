@@ -163,7 +163,8 @@ def test_rows_without_gradients_are_those_of_an_evaluation(daemon, run):
     model(torch.randn(4, 5))
     messages = layers_of(daemon, run)
     names = [(name, len(rows)) for layers in messages for name, rows in layers.items()]
-    assert names == 2 * [("head@eval", 5), ("body@eval", 5)] + [("head", 4), ("body", 4)]
+    expected = 2 * [("head@eval", 5), ("body@eval", 5)] + [("head", 4), ("body", 4)]
+    assert sorted(names) == sorted(expected)
 
 
 def test_a_pass_that_fails_half_way_leaves_nothing_to_the_next(daemon, run):

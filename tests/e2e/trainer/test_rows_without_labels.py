@@ -42,3 +42,26 @@ def test_soft_labels_and_one_hot_ones_in_one_layer(new_run):
     point = run.checkpoint(step=1, wait=True, timeout=30)["head"]
     assert point.rows_missing == 0 and point.n == 600 and point.d_target is not None
     assert run.stats.last_error is None
+
+
+@pytest.mark.not_under("address", "thread", because="the model is computed by torch")
+@pytest.mark.parametrize("options", [{"layer": "2"}, {"layers": ["1"]}], ids=["one", "several"])
+def test_a_loss_gives_a_tap_the_measures_of_the_classes(new_run, options):
+    import torch
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 4))
+    loss, optimizer = torch.nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), lr=0.1)
+    x, y = torch.randn(400, 6), torch.arange(400) % 4
+    tapped, observed = new_run("tapped"), new_run("observed")
+    tapped.watch(model, labels=loss, **options)
+    for batch, target in zip(x.split(100), y.split(100)):
+        features = model[:2](batch).detach()
+        outputs = model(batch)
+        optimizer.zero_grad()
+        loss(outputs, target).backward()
+        optimizer.step()
+        observed.observe(features, outputs, labels=target, step=1)
+    (point,) = tapped.checkpoint(step=1, wait=True, timeout=30).values()
+    expected = observed.checkpoint(step=1, wait=True, timeout=30)["head"]
+    for name in MEASURES:
+        assert getattr(point, name) == getattr(expected, name) is not None, name

@@ -319,6 +319,7 @@ class Run(Watcher):
         self, step: Optional[int], spectrum: bool, given: Optional[Mapping[str, Any]]
     ) -> Optional[Control]:
         self._warn_of_idle_taps()
+        self._offer_waiting()
         step = self._step_for(step, self._is_marked)
         self._send_reduced(step)
         if self._intake.is_empty:

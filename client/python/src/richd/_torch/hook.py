@@ -6,6 +6,7 @@ The hook runs in the thread that runs the model. `_watch` decides what a hook do
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -21,10 +22,16 @@ class Hook:
 
     def __init__(self, function: Callable[..., None]) -> None:
         self._function = hidden_from_compilers(function)
+        self.has_kwargs = True
 
-    def __call__(self, module: Any, *rest: Any) -> None:
-        """torch calls (module, args, output), or (module, args, kwargs, output)."""
-        self._function(module, *rest)
+    def __call__(self, module: Any, args: Any, *rest: Any) -> None:
+        """torch calls (module, args, kwargs, output), without the output before the pass.
+
+        torch 1.x leaves out the keywords, which only the function that calls has.
+        """
+        if not self.has_kwargs:
+            rest = (sys._getframe(1).f_locals.get("kwargs", {}), *rest)
+        self._function(module, args, *rest)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return getattr, (contextlib.nullcontext(), "__exit__")
@@ -39,17 +46,25 @@ class Hook:
 
 
 def add_hook(module: Any, function: Callable[..., None]) -> Any:
-    """Call `function` after each forward pass of the module. Returns torch's handle."""
-    hook = Hook(function)
-    try:
-        return module.register_forward_hook(hook, with_kwargs=True)
-    except TypeError:  # torch 1.x
-        return module.register_forward_hook(hook)
+    """Call `function(module, args, kwargs, output)` after each forward pass of the module.
+
+    Returns torch's handle.
+    """
+    return _added(module.register_forward_hook, function)
 
 
 def add_pre_hook(module: Any, function: Callable[..., None]) -> Any:
-    """Call `function` before each forward pass of the module. Returns torch's handle."""
-    return module.register_forward_pre_hook(Hook(function))
+    """Call `function(module, args, kwargs)` before each forward pass. Returns torch's handle."""
+    return _added(module.register_forward_pre_hook, function)
+
+
+def _added(register: Callable[..., Any], function: Callable[..., None]) -> Any:
+    hook = Hook(function)
+    try:
+        return register(hook, with_kwargs=True)
+    except TypeError:  # torch 1.x
+        hook.has_kwargs = False
+        return register(hook)
 
 
 def hidden_from_compilers(function: Callable[..., None]) -> Callable[..., None]:

@@ -75,7 +75,7 @@ class Pass:
 
     def rows_of(self, matrix: Any) -> Any:
         """A copy of the rows to take of (n, p): the same ones of all matrices with n rows."""
-        index = self._index(len(matrix))
+        index = self.taken_of(len(matrix))
         return matrix.clone() if index is None else _arrays.take_rows(matrix, index)
 
     def finish(
@@ -107,7 +107,8 @@ class Pass:
         on_misfit(layer, kept.shape, is_by_sample)
         return is_by_sample and len(kept.rows) == kept.n_rows
 
-    def _index(self, n: int) -> Optional[np.ndarray]:
+    def taken_of(self, n: int) -> Optional[np.ndarray]:
+        """The indices of the rows that are taken of n; None: all of them."""
         if n not in self._indices:
             self._indices[n] = self._draw(n)
         return self._indices[n]

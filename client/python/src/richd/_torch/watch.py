@@ -18,13 +18,18 @@ import numpy as np
 
 from richd._torch.hook import add_hook, add_pre_hook
 from richd._torch.modules import find_outputs, first_tensor, is_head, is_lazy
+from richd._torch.pairing import Given, Pairing, Waiting
 from richd._torch.passes import Pass, matrix_of
 from richd._torch.phase import is_in_backward
-from richd._values import arrays as _arrays
+from richd._values import arrays as _arrays, labels as _labels
 from richd._values.tokens import Position, Tokens
 
 #: What may be said of outputs that the module's weights can stand for.
 WIDE = ("auto", "head", "outputs")
+#: What is given for the rows themselves, and not to read it by.
+_VALUES = ("labels", "targets")
+#: Losses whose targets are values, also where these are whole numbers.
+_REGRESSIONS = ("MSELoss", "L1Loss", "SmoothL1Loss", "HuberLoss", "GaussianNLLLoss")
 #: The copies of one pass take at most so many bytes; beyond that fewer rows are drawn. It is half
 #: of what the queue holds, so that a pass finds room while another one is sent.
 PASS_BYTES_MAX = 32 << 20
@@ -65,7 +70,7 @@ class Choice:
 
         if _is_recorded(torch):
             return None
-        split = "train" if module.training and torch.is_grad_enabled() else "eval"
+        split = _split_of(module)
         return split if split == "train" or not self._train_only else None
 
     def takes_call(self, number: int) -> bool:
@@ -94,9 +99,17 @@ class Taker(Protocol):
         """Call `take` so that nothing it raises gets out."""
 
     def _offer_tapped(
-        self, tap: Hooks, features: Mapping[str, Any], outputs: Any, split: Optional[str]
+        self,
+        tap: Hooks,
+        features: Mapping[str, Any],
+        outputs: Any,
+        split: Optional[str],
+        given: Optional[Given],
     ) -> None:
-        """Offer rows (n, p) by layer, which nobody else writes into; outputs None for a head."""
+        """Offer rows (n, p) by layer, which nobody else writes into; outputs None for a head.
+
+        `given` are their labels or targets, and how to read them.
+        """
 
     def _warn_of_tap(self, kind: str, text: str) -> None: ...
 
@@ -124,9 +137,16 @@ class Hooks:
         self._watched: dict[str, tuple[Any, Any]] = {}  # layer -> its module (weak), its hook
         self._n_begun: dict[str, int] = {}  # by split
         self._has_trained = False  # a pass with a gradient was seen that was no backward pass's
+        self._pairing = Pairing()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_run": None, "_handles": [], "_watched": {}}
+        return {
+            **vars(self),
+            "_run": None,
+            "_handles": [],
+            "_watched": {},
+            "_pairing": Pairing(),
+        }
 
     @property
     def layer(self) -> str:
@@ -145,6 +165,7 @@ class Hooks:
 
     def remove(self) -> None:
         """Take the hooks off the modules; a second call does nothing."""
+        self.settle()
         while self._handles:
             self._handles.pop().remove()
         self._watched.clear()
@@ -166,11 +187,98 @@ class Hooks:
         self._handles.append(handle)
         self._watched[layer] = (weakref.ref(module), handle)
 
+    def labels(
+        self,
+        labels: Any,
+        *,
+        n_classes: Optional[int] = None,
+        ignore_index: Optional[int] = None,
+    ) -> None:
+        """Give labels to the rows of one pass, one for each row of the outputs.
+
+        Call it in each step before the model, or in each step behind it. Without labels the rows
+        are offered when the next pass begins. The labels of a layer begin with its first rows.
+        They may be written over when this returns.
+
+        Arguments:
+            labels: (...) whole numbers or (..., K) one-hot, as for `Run.observe`. Of the tokens,
+                rows and calls that the tap takes it takes theirs. Labels (batch, sequence - 1) are
+                those of all tokens but the last of each sequence.
+            n_classes: K; the number of outputs by default.
+            ignore_index: a label that means none, where that is not below 0.
+        """
+        self._give({"labels": labels, "n_classes": n_classes, "ignore_index": ignore_index})
+
+    def targets(self, targets: Any) -> None:
+        """The same of values (..., K), for regression."""
+        self._give({"targets": targets})
+
+    def settle(self) -> None:
+        """Offer the rows that wait for labels as they are."""
+        if self._run is not None:
+            self._run._tapped(self, self._pairing.settle)
+
+    def follow(self, loss: Any) -> None:
+        """Take the labels or targets from a loss module, (outputs, targets), when it is called.
+
+        Raises ValueError for what is no module.
+        """
+        if not hasattr(loss, "register_forward_hook"):
+            raise ValueError(
+                f"labels= is the loss module that is called with (outputs, targets), not a "
+                f"{type(loss).__name__}: give labels by tap.labels()"
+            )
+        self._pairing.is_behind = True
+        self._handles.append(add_hook(loss, self._on_loss))
+
+    def _on_loss(self, loss: Any, args: Any, kwargs: Any, _output: Any) -> None:
+        target = kwargs.get("target", args[1] if len(args) > 1 else None)
+        if target is None:
+            return
+        if type(loss).__name__ in _REGRESSIONS:
+            self.targets(target)
+        else:
+            self.labels(target, ignore_index=getattr(loss, "ignore_index", None))
+
+    def _give(self, given: Given) -> None:
+        modules = [module() for module, _ in self._watched.values()]
+        if self._run is None or self._run.is_probing or not modules or modules[-1] is None:
+            return
+        split = _split_of(modules[-1])
+
+        def give() -> None:
+            own = {k: _copied(v) if k in _VALUES else v for k, v in given.items()}
+            self._pairing.give(own, split)
+
+        self._run._tapped(self, give)
+
+    def _wait(
+        self,
+        split: str,
+        shape: tuple[int, ...],
+        index: Optional[np.ndarray],
+        offer: Callable[[Optional[Given]], None],
+    ) -> None:
+        """Offer the rows of a pass when their labels are there, if there are any.
+
+        They were made of a tensor of that shape; `index` are the rows of its tokens that are taken.
+        """
+
+        def fits(given: Given) -> Given:
+            tokens = self._choice.tokens
+            return {
+                k: _labels.cut(v, tokens, shape, index) if k in _VALUES else v
+                for k, v in given.items()
+            }
+
+        self._pairing.add(Waiting(split, fits, offer), self.reduce != "device")
+
     def _begin(self, module: Any) -> Optional[str]:
         """Count a call that begins; its split when its rows are to be taken."""
         split = None if self._run.is_probing else self._choice.split_of(module)
         if split is None or (split == "train" and self._is_run_again()):
             return None
+        self._run._tapped(self, self._pairing.begin)
         self._n_begun[split] = self._n_begun.get(split, 0) + 1
         return split if self._choice.takes_call(self._n_begun[split]) else ""
 
@@ -188,11 +296,11 @@ class Hooks:
         picked = self._choice.tokens.columns(tensor).detach()
         return picked.reshape(-1, picked.shape[-1])
 
-    def _outputs_of(self, values: Any, what: str) -> Any:
+    def _outputs_in(self, values: Any, what: str) -> Any:
         outputs, guess = find_outputs(values, what)
         if guess is not None:
             self._run._warn_of_tap("outputs", f"{what} holds several tensors: richd takes {guess}")
-        return self._matrix_of(outputs)
+        return outputs
 
 
 class Tap(Hooks):
@@ -241,9 +349,7 @@ class Tap(Hooks):
         super().remove()
         self._linear = None
 
-    def _on_forward(self, module: Any, args: Any, *rest: Any) -> None:
-        """torch calls (module, args, output), or (module, args, kwargs, output)."""
-        kwargs, output = rest if len(rest) > 1 else ({}, rest[0])
+    def _on_forward(self, module: Any, args: Any, kwargs: Any, output: Any) -> None:
         self._run._tapped(self, lambda: self._take(module, (*args, *kwargs.values()), output))
 
     def _take(self, module: Any, inputs: Any, output: Any) -> None:
@@ -255,19 +361,22 @@ class Tap(Hooks):
             self._decide(module, self._wide)
         if not split:
             return
-        features = self._matrix_of(first_tensor(inputs, "the module's input"))
-        parts = [features]
+        tensor = first_tensor(inputs, "the module's input")
+        parts = [self._matrix_of(tensor)]
+        n = len(parts[0])
         if self._linear is None:
-            parts.append(self._outputs_of(output, "the module's output"))
-            if len(parts[1]) != len(features):
-                raise ValueError(
-                    f"{len(features)} rows went into the module, {len(parts[1])} came out"
-                )
-        index = self._choice.draw(len(features), sum(map(_row_bytes, parts)))
+            parts.append(self._matrix_of(self._outputs_in(output, "the module's output")))
+            if len(parts[1]) != n:
+                raise ValueError(f"{n} rows went into the module, {len(parts[1])} came out")
+        index = self._choice.draw(n, sum(map(_row_bytes, parts)))
         rows = [part.clone() if index is None else _arrays.take_rows(part, index) for part in parts]
-        outputs = rows[1] if len(rows) > 1 else None
-        self._run._offer_tapped(self, {self.layer: rows[0]}, outputs, self._choice.name_of(split))
         self.batches += 1
+        self._wait(split, tuple(tensor.shape), index, functools.partial(self._offer, split, rows))
+
+    def _offer(self, split: str, rows: Sequence[Any], given: Optional[Given]) -> None:
+        outputs = rows[1] if len(rows) > 1 else None
+        name = self._choice.name_of(split)
+        self._run._offer_tapped(self, {self.layer: rows[0]}, outputs, name, given)
 
 
 class StackTap(Hooks):
@@ -307,17 +416,17 @@ class StackTap(Hooks):
 
     # ---- the hooks -------------------------------------------------------------------------------
 
-    def _on_begin(self, model: Any, _args: Any) -> None:
+    def _on_begin(self, model: Any, _args: Any, _kwargs: Any) -> None:
         self._now.is_inside = True
         self._run._tapped(self, lambda: self._begin_pass(model))
 
-    def _on_layer(self, name: str, module: Any, _args: Any, *rest: Any) -> None:
-        self._run._tapped(self, lambda: self._add(name, module, rest[-1]))
+    def _on_layer(self, name: str, module: Any, _args: Any, _kwargs: Any, output: Any) -> None:
+        self._run._tapped(self, lambda: self._add(name, module, output))
 
-    def _on_outputs(self, module: Any, _args: Any, *rest: Any) -> None:
-        self._run._tapped(self, lambda: self._finish_pass(module, rest[-1]))
+    def _on_outputs(self, module: Any, _args: Any, _kwargs: Any, output: Any) -> None:
+        self._run._tapped(self, lambda: self._finish_pass(module, output))
 
-    def _on_end(self, _model: Any, _args: Any, *_rest: Any) -> None:
+    def _on_end(self, _model: Any, _args: Any, _kwargs: Any, _output: Any) -> None:
         """What did not reach the outputs is let go; layers that run again later are no pass."""
         self._now.is_inside = False
         self._now.current = None
@@ -366,13 +475,24 @@ class StackTap(Hooks):
         self.calls += 1
         if current is None or current.is_empty:
             return
-        matrix = self._outputs_of(output, "the outputs")
+        tensor = self._outputs_in(output, "the outputs")
+        shape, matrix = tuple(tensor.shape), self._matrix_of(tensor)
         self._row_bytes[""] = _row_bytes(matrix)
         calls, outputs = current.finish(matrix, self._note_misfit)
+        self.batches += 1
+        self._wait(
+            split,
+            shape,
+            current.taken_of(len(matrix)),
+            functools.partial(self._offer, current.split, calls, outputs),
+        )
+
+    def _offer(
+        self, split: Optional[str], calls: Sequence[Any], outputs: Any, given: Optional[Given]
+    ) -> None:
         for features in calls:
             in_order = {name: features[name] for name in self.layers if name in features}
-            self._run._offer_tapped(self, in_order, outputs, current.split)
-        self.batches += 1
+            self._run._offer_tapped(self, in_order, outputs, split, given)
 
     def _note_misfit(self, layer: str, shape: tuple[int, ...], is_by_sample: bool) -> None:
         """Its rows are known from now on, or it costs itself."""
@@ -382,6 +502,18 @@ class StackTap(Hooks):
         self._run._warn_of_tap(
             f"rows of {layer}", f"{layer} gives {shape}, which are not the rows of the outputs"
         )
+
+
+def _split_of(module: Any) -> str:
+    import torch
+
+    return "train" if module.training and torch.is_grad_enabled() else "eval"
+
+
+def _copied(values: Any) -> Any:
+    """A copy of an array or tensor, on its device."""
+    array = _arrays.as_array(values)
+    return array.clone() if hasattr(array, "clone") else np.array(array)
 
 
 def _is_recorded(torch: Any) -> bool:

@@ -16,7 +16,10 @@ from richd._keywords import forgiving
 from richd._report import Reporter
 from richd._torch.phase import is_capturing
 from richd._torch.reported import Reported
+from richd._torch.pairing import Given
 from richd._torch.reduce import REDUCE, Reduced, Reducer
+from richd._values.labels import NONE
+from richd._values.offers import Kinds
 from richd._values.rows import Beside, of_split
 from richd._torch.tangent import NTK
 from richd._values.tokens import Position
@@ -29,6 +32,7 @@ class Watcher:
 
     _sender: Any
     _intake: Any
+    _kinds: Kinds
     _pid: int
     _reporter: Reporter
 
@@ -72,6 +76,7 @@ class Watcher:
         ntk: Optional[NTK] = None,
         wide: str = "auto",
         reduce: str = "auto",
+        labels: Any = None,
     ) -> Union[Tap, StackTap]:
         """Observe a torch module at each of its forward passes, from now on.
 
@@ -131,6 +136,10 @@ class Watcher:
                 device, at most 1/64 of its memory with "auto", and 64 MiB of rows that wait. Rows
                 are sent whatever is asked for where a head stands for the outputs, with a probe,
                 and with windows that forget rows one by one.
+            labels: the loss module, as torch.nn.CrossEntropyLoss: when it is called with (outputs,
+                targets) behind a pass, these are the labels of the pass' rows, or the values of
+                mean squared and absolute errors. With a loss that is a function, call
+                `tap.labels(y)` in each step. Rows with labels are sent, and not reduced.
 
         The step of the rows is the last one that was given to checkpoint, log or observe.
         """
@@ -146,11 +155,13 @@ class Watcher:
             tap.reduce = reduce
             if choice is not None:
                 self._attach_stack(tap, model, layers, outputs)
+                self._follow(tap, labels)
             return tap
         tap = Tap(self, layer, choice or Choice())
         tap.reduce = reduce
         if choice is not None:
             self._attach(tap, model, layer if module is None else module, wide)
+            self._follow(tap, labels)
         return tap
 
     @guarded(name="watch")
@@ -206,6 +217,11 @@ class Watcher:
         tap.attach(found, wide)
         self._taps.append(tap)
 
+    @guarded(name="watch")
+    def _follow(self, tap: Hooks, loss: Any) -> None:
+        if loss is not None and tap.is_on:
+            tap.follow(loss)
+
     def _claim(self, modules: Mapping[str, Any]) -> None:
         """Take layers from older taps: the rows of one module under one name count once.
 
@@ -231,21 +247,42 @@ class Watcher:
     def _tapped(self, _tap: Hooks, take: Callable[[], None]) -> None:
         if not is_capturing():
             take()
+            self._reported.begin()
             return
         text = "a CUDA graph is captured: its replays call no hook, so richd sees no rows of them"
         self._reporter.warn("graph", text, raises=False)
 
     def _offer_tapped(
-        self, tap: Hooks, features: Mapping[str, Any], outputs: Any, split: Optional[str]
+        self,
+        tap: Hooks,
+        features: Mapping[str, Any],
+        outputs: Any,
+        split: Optional[str],
+        given: Optional[Given],
     ) -> None:
-        self._reported.begin()
-        features = {
-            name: rows
-            for name, rows in features.items()
-            if not self._reducer.take(tap.reduce, of_split(name, split), rows, outputs)
-        }
+        if given is None:
+            features = {
+                name: rows
+                for name, rows in features.items()
+                if not self._is_reduced(tap, of_split(name, split), rows, outputs)
+            }
         if features:
-            self._offer(features, outputs, Beside(split=split, copy=False), tap.head)
+            beside = Beside(split=split, copy=False, **(given or {}))
+            self._offer(features, outputs, beside, tap.head)
+
+    def _is_reduced(self, tap: Hooks, layer: str, rows: Any, outputs: Any) -> bool:
+        """Whether the rows are in the layer's sums now, which have no place for labels."""
+        if self._kinds.has_targets(layer) or not self._reducer.take(
+            tap.reduce, layer, rows, outputs
+        ):
+            return False
+        self._kinds.settle(layer, NONE)
+        return True
+
+    def _offer_waiting(self) -> None:
+        """Rows that wait for labels are offered, before a mark or the end."""
+        for tap in list(self._taps):
+            tap.settle()
 
     @guarded(name="checkpoint")
     def _send_reduced(self, step: int) -> None:

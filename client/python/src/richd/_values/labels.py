@@ -7,6 +7,7 @@ negative (-100 by torch's convention), `ignore_index` or NaN. `_offers` says wha
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -93,6 +94,32 @@ def read(
     if has_columns:
         return _of_columns(values.reshape(n, -1), ignore_index)
     return _of_numbers(values.reshape(-1), n_classes, ignore_index)
+
+
+def cut(given: Any, tokens: Tokens, shape: tuple[int, ...], index: Any) -> Any:
+    """(n,) or (n, K) of labels beside features (..., p): those of rows that were taken.
+
+    Labels (batch, sequence - 1) are those of all tokens but the last, which has no next one.
+    `index` are the rows of the tokens that are taken; None: all. Raises ValueError where they are
+    not as many as the features.
+    """
+    values = _arrays.as_array(given)
+    before_last = (*shape[:-2], shape[-2] - 1) if len(shape) > 2 else ()
+    n_before_last = int(np.prod(before_last)) if before_last else 0
+    if before_last and int(np.prod(values.shape)) == n_before_last:
+        values = _padded(values.reshape(before_last))
+    values = _cut(values, tokens, shape)
+    n = int(np.prod(tokens.cut_shape(shape)[:-1]))
+    values = values.reshape(n, -1) if _has_columns(values, n) else values.reshape(-1)
+    return values if index is None else _arrays.take_rows(values, index)
+
+
+def _padded(values: Any) -> Any:
+    """One label more of each sequence, which is none."""
+    if hasattr(values, "new_full"):
+        none = values.new_full((*values.shape[:-1], 1), -1)
+        return sys.modules["torch"].cat([values, none], -1)
+    return np.concatenate([values, np.full((*values.shape[:-1], 1), -1, values.dtype)], axis=-1)
 
 
 def _cut(values: Any, tokens: Tokens, shape: tuple[int, ...]) -> Any:

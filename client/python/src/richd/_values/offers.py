@@ -32,6 +32,10 @@ class Kinds:
         """What the layer has: `kind` when these are its first rows."""
         return self._of.setdefault(layer, kind)
 
+    def has_targets(self, layer: str) -> bool:
+        """Whether the layer began with labels or values."""
+        return self._of.get(layer, NONE) != NONE
+
 
 def offers(
     features: Mapping[str, Any], outputs: Any, head: Any, beside: Beside, kinds: Kinds
