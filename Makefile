@@ -185,6 +185,10 @@ python: all
 	$(PYTEST) client/python/tests
 	$(PYTEST) tests/examples
 
+# What has to hold on a GPU and what it costs there, under 8 minutes. Nothing else needs one.
+gpu:
+	$(PYTHON) tests/gpu/run.py
+
 # The page in Chromium, one file after the other: they measure.
 browser: all tests/browser/node_modules
 	@for t in tests/browser/*.test.js; do RICHD_BUILD=$(BUILD) node --test $$t || exit 1; done
@@ -236,7 +240,7 @@ lint:
 		--enable=warning,portability,performance --suppress=missingIncludeSystem \
 		--suppress=constStatement --suppress=funcArgOrderDifferent \
 		-D_GNU_SOURCE -DRICHD_VERSION='"0"' $(filter-out tests/%,$(C_FILES)) && echo "cppcheck is content"
-	@flake8 --max-line-length=100 --extend-ignore=E203 client/python tests/bench tests/browser tests/frameworks tests/check_tests.py && echo "flake8 is content"
+	@flake8 --max-line-length=100 --extend-ignore=E203 client/python tests/bench tests/browser tests/frameworks tests/gpu tests/check_tests.py && echo "flake8 is content"
 	@cd client/python && mypy --cache-dir=/dev/null --no-error-summary && echo "mypy is content"
 
 # Everything, from a bare machine. Where tests wait something else computes: stages run two at a time,
@@ -315,4 +319,4 @@ clean:
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 .SECONDARY:
-.PHONY: all unit bench e2e python frameworks browser screenshots check check-address check-thread check-layers check-tests check-headers format format-check lint test test-long deps paper-deps test-deps tools demo reproduce install clean
+.PHONY: all unit bench e2e python frameworks gpu browser screenshots check check-address check-thread check-layers check-tests check-headers format format-check lint test test-long deps paper-deps test-deps tools demo reproduce install clean
