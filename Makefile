@@ -202,13 +202,15 @@ screenshots: all tests/browser/node_modules
 # package of it is pinned, torch and numpy are Debian's.
 FRAMEWORKS := build/frameworks
 FRAMEWORK_PINS := $(wildcard client/python/frameworks/requirements-*.txt)
+FRAMEWORK_APART := client/python/frameworks/trackio.txt
 frameworks: private PYTHON = $(FRAMEWORKS)/bin/python
 frameworks: all $(FRAMEWORKS)/installed
 	$(PYTEST) -n 2 --dist loadfile tests/frameworks
-$(FRAMEWORKS)/installed: $(FRAMEWORK_PINS)
+$(FRAMEWORKS)/installed: $(FRAMEWORK_PINS) | $(FRAMEWORK_APART)
 	$(PYTHON) -m venv --clear --system-site-packages --without-pip $(@D)
 	@$(PYTHON) -m pip --python $(@D)/bin/python install --quiet --no-deps $(addprefix -r ,$^) || \
 		{ echo "The frameworks were not installed: pip needs the network for $^." >&2; exit 1; }
+	@$(PYTHON) -m pip install --quiet --no-deps --target $(@D)/trackio -r $(FRAMEWORK_APART)
 	@touch $@
 
 # One variant, tests and all: `make check`, `make SANITIZE=address check`. What a sanitizer leaves out

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Optional, Union
 
-from richd import _names
+from richd import _mirrors, _names
 from richd._keywords import forgiving_function
 from richd._link import endpoint as _endpoint, outbox as _outbox
 from richd._values import clean as _clean
@@ -49,6 +49,7 @@ def init(
     probe: bool = False,
     projector: Union[str, Mapping[str, Any]] = "auto",
     transitions: Optional[Sequence[str]] = None,
+    mirror: Any = None,
     raise_errors: Optional[bool] = None,
     queue_bytes: int = _outbox.BYTES_MAX,
 ) -> Run:
@@ -83,6 +84,11 @@ def init(
             "scalar:NAME" for what is logged; at most 4 names, () for none. None (default):
             "d_debiased". The daemon knows the measures. It refuses the run when it does not know
             one: this is reported as an error of the run, and not raised here.
+        mirror: where the points are shown as well, one or a list: "wandb", "trackio", "mlflow" (the
+            run that is active at the checkpoint), "tensorboard" (a folder runs/RUN_ID), or a run or
+            a SummaryWriter of theirs. Names are richd/LAYER/NAME, and steps those of the training.
+            Of the measures it takes the few that people look at, in the form of `point.shown`; for
+            others there is `run.on_point`. It writes in threads of its own.
         raise_errors: let calls raise RichdError and ValueError (default False).
         queue_bytes: memory in bytes for rows that wait to be sent; rows beyond it are dropped and
             counted.
@@ -91,7 +97,7 @@ def init(
     RICHD_RUN_ID, RICHD_RESUME, RICHD_RUNTIME_DIR, RICHD_ENDPOINT, RICHD_MODE, RICHD_RAISE=1.
 
     Raises ValueError when an argument is malformed (mode, resume, run_id, window, spectrum,
-    probe, projector, transitions, config, tags, queue_bytes):
+    probe, projector, transitions, mirror, config, tags, queue_bytes):
     a mistake in the program, found at its first line. A malformed environment variable is skipped,
     with a warning. Nothing else raises, and an absent daemon is no error.
     """
@@ -127,6 +133,7 @@ def init(
         open_fields["probe"] = True
     if raise_errors is None:
         raise_errors = (env.get("RAISE") or "").lower() in _TRUE
+    mirrors = _mirrors.check(mirror)
     reporter = Reporter(run_id, raise_errors)
     for text in env.complaints:
         reporter.warn("environment", text, raises=False)
@@ -135,6 +142,7 @@ def init(
     run = Run(open_fields, reporter, _check_queue(queue_bytes), find_feed)
     if (mode or env.get("MODE", _MODES.__contains__) or "online") == "online":
         run.start(_endpoint.Finder(where))
+        run.mirror(_mirrors.make(mirrors, run_id, reporter))
     return run
 
 

@@ -29,6 +29,7 @@ from richd._values.constants import Constants
 from richd._values.event import Event
 from richd._values.intake import Intake
 from richd._values.moments import Moments
+from richd._mirrors import Mirror
 from richd._link.listener import Listener
 from richd._link.outbox import Control, Outbox
 from richd._values.point import Point
@@ -82,6 +83,7 @@ class Run(Watcher):
         self._is_marked = False  # this step has its checkpoint
         self._has_offered = False
         self._kinds = _offers.Kinds()
+        self._mirrors: Sequence[Mirror] = ()
 
     def start(self, find: Callable[[], str]) -> None:
         """Connect in the background. Called by `init`.
@@ -325,6 +327,7 @@ class Run(Watcher):
         if self._intake.is_empty:
             return None
         self._is_marked = True
+        self._look_for_trackers()
         computed = {**self._measure_parameters(), **self._measure_tangent()}
         metrics = {name: _clean.number(value) for name, value in computed.items()}
         reported = self._check_metrics(given or {})
@@ -391,6 +394,18 @@ class Run(Watcher):
         """
         self._listen(callback)
         return callback
+
+    def mirror(self, mirrors: Sequence[Mirror]) -> None:
+        """Have these written to as well. Called by `init`."""
+        self._mirrors = mirrors
+        self._look_for_trackers()
+        for one in mirrors:
+            self._listen(one, one.name, one.close)
+
+    @guarded(name="mirror")
+    def _look_for_trackers(self) -> None:
+        for one in self._mirrors:
+            one.look()
 
     @guarded(name="on_point")
     def _listen(
