@@ -154,12 +154,13 @@ class Daemon:
         kind = fields["type"]
         if kind == "hello":
             self.connections.append(peer)
-            return [message("hello", protocol=1, server="fake 0")]
+            return [message("hello", protocol=1, server="fake 0", members=True)]
         if kind == "open":
             run = fields["run"]
             attempt = fields.get("attempt") or self._attempts.get(run, 0) + 1
             self._attempts[run] = attempt
-            return [welcome(self.granted, attempt, run=run)]
+            place = {"member": fields["member"]} if "member" in fields else {}
+            return [welcome(self.granted, attempt, run=run, **place)]
         if kind == "ping":
             return [message("pong", id=fields["id"])]
         if kind == "checkpoint":

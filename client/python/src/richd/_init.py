@@ -7,13 +7,15 @@ to do.
 
 from __future__ import annotations
 
+import collections
+import dataclasses
 import functools
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Optional, Union
 
-from richd import _mirrors, _names
+from richd import _mirrors, _names, _ranks
 from richd._keywords import forgiving_function
 from richd._link import endpoint as _endpoint, outbox as _outbox
 from richd._values import clean as _clean
@@ -26,6 +28,12 @@ _WINDOWS = ("checkpoint", "exponential", "cumulative")
 _PROJECTORS = ("auto", "span", "top", "ridge")
 #: Of CONTROL_WATCHED_MAX in proto/control.h.
 _WATCHED_MAX = 4
+_SCALARS = ("first", "all")
+_NO_LAUNCH = (
+    "rank {0.rank} of {0.world} sends nothing: the ranks have no key of their launch in common; "
+    "give each the same init(launch=...), another one at each start, or open the run when the "
+    "process group is there"
+)
 _TRUE = ("1", "true", "yes", "on")
 
 
@@ -52,6 +60,10 @@ def init(
     mirror: Any = None,
     raise_errors: Optional[bool] = None,
     queue_bytes: int = _outbox.BYTES_MAX,
+    rank: Optional[int] = None,
+    world_size: Optional[int] = None,
+    launch: Optional[str] = None,
+    scalars: str = "first",
 ) -> Run:
     """Open a run. Returns at once; a background thread looks for the daemon, again and again.
 
@@ -92,12 +104,20 @@ def init(
         raise_errors: let calls raise RichdError and ValueError (default False).
         queue_bytes: memory in bytes for rows that wait to be sent; rows beyond it are dropped and
             counted.
+        rank, world_size, launch: which of how many processes of one training this is, and a text
+            that names its start: the same for all of them, another one at each start. They are
+            found under torchrun, accelerate, srun, mpirun, mp.spawn and Lightning (`_ranks`). All
+            processes speak for one run, and a checkpoint, called by each with the same step, is one
+            point over the rows of all. `world_size=1`: this process alone.
+        scalars: "first" (default): what rank 0 logs is stored; "all": what others log, too, as
+            NAME@rankK.
 
     The environment gives what the arguments do not: RICHD_PROJECT, RICHD_NAME, RICHD_GROUP,
-    RICHD_RUN_ID, RICHD_RESUME, RICHD_RUNTIME_DIR, RICHD_ENDPOINT, RICHD_MODE, RICHD_RAISE=1.
+    RICHD_RUN_ID, RICHD_RESUME, RICHD_RUNTIME_DIR, RICHD_ENDPOINT, RICHD_MODE, RICHD_RAISE=1,
+    RICHD_RANK, RICHD_WORLD_SIZE, RICHD_LAUNCH.
 
     Raises ValueError when an argument is malformed (mode, resume, run_id, window, spectrum,
-    probe, projector, transitions, mirror, config, tags, queue_bytes):
+    probe, projector, transitions, mirror, config, tags, queue_bytes, rank, launch, scalars):
     a mistake in the program, found at its first line. A malformed environment variable is skipped,
     with a warning. Nothing else raises, and an absent daemon is no error.
     """
@@ -108,12 +128,18 @@ def init(
         raise ValueError(f"run_id {run_id!r} is not 1 to 64 of A-Z a-z 0-9 . _ -, no leading dot")
     if isinstance(tags, str) or not isinstance(tags, Iterable):
         raise ValueError(f"tags is a list of strings, not {tags!r}")
-    name = _clean.text(name or env.get("NAME") or _names.new_name())
-    run_id = run_id or env.get("RUN_ID", _names.is_run_id) or _names.new_run_id(name)
+    _clean.check_choice("scalars", scalars, _SCALARS)
+    project = _clean.text(project or env.get("PROJECT") or "default")
+    name = name or env.get("NAME")
+    run_id = run_id or env.get("RUN_ID", _names.is_run_id)
+    place = _count_run(_place(rank, world_size, launch, env), run_id or project)
+    seed = [project, place.launch] if place is not None and place.launch else []
+    name = _clean.text(name or _names.new_name(seed))
+    run_id = run_id or _names.new_run_id(name, seed)
     open_fields: dict[str, Any] = {
         "run": run_id,
         "name": name,
-        "project": _clean.text(project or env.get("PROJECT") or "default"),
+        "project": project,
         "group": _clean.text(group or env.get("GROUP") or ""),
         "tags": [_clean.text(tag) for tag in tags],
         "config": _clean.config(config),
@@ -131,6 +157,8 @@ def init(
         if open_fields["window"]["kind"] != "checkpoint":
             raise ValueError('probe needs window="checkpoint": it compares windows of equal rows')
         open_fields["probe"] = True
+    if place is not None:
+        open_fields["member"] = dataclasses.asdict(place)
     if raise_errors is None:
         raise_errors = (env.get("RAISE") or "").lower() in _TRUE
     mirrors = _mirrors.check(mirror)
@@ -139,11 +167,50 @@ def init(
         reporter.warn("environment", text, raises=False)
     where = _endpoint.places(endpoint, runtime_dir)
     find_feed = functools.partial(_endpoint.find_feed, where)
-    run = Run(open_fields, reporter, _check_queue(queue_bytes), find_feed)
-    if (mode or env.get("MODE", _MODES.__contains__) or "online") == "online":
-        run.start(_endpoint.Finder(where))
-        run.mirror(_mirrors.make(mirrors, run_id, reporter))
+    run = Run(open_fields, reporter, _check_queue(queue_bytes), find_feed, scalars == "all")
+    if (mode or env.get("MODE", _MODES.__contains__) or "online") != "online":
+        return run
+    if place is not None and not place.launch:
+        reporter.warn("launch", _NO_LAUNCH.format(place), raises=False)
+        return run
+    if place is not None:
+        _ranks.note_member()
+    run.start(_endpoint.Finder(where))
+    run.mirror(_mirrors.make(mirrors, run_id, reporter))
     return run
+
+
+def _place(
+    rank: Optional[int], world_size: Optional[int], launch: Optional[str], env: _Environment
+) -> Optional[_ranks.Place]:
+    """Where this process stands; None when it is alone."""
+    if rank is None and world_size is None:
+        rank, world_size = env.number("RANK"), env.number("WORLD_SIZE")
+    if world_size == 1:
+        return None
+    if (rank is None) != (world_size is None):
+        raise ValueError("rank and world_size are given together")
+    if rank is not None and world_size is not None:
+        if not 0 <= rank < world_size <= _ranks.RANK_MAX + 1:
+            raise ValueError(f"rank {rank!r} is none of world_size {world_size!r}")
+    launch = launch or env.get("LAUNCH", _ranks.is_launch)
+    if launch is not None and not _ranks.is_launch(launch):
+        raise ValueError(f"launch has 1 to {_ranks.LAUNCH_MAX} printable characters: {launch!r}")
+    place = _ranks.here(None if rank is None or world_size is None else (rank, world_size))
+    return place if place is None or launch is None else dataclasses.replace(place, launch=launch)
+
+
+#: How many runs this process opened, by what the others open in the same order.
+_opened: collections.Counter[str] = collections.Counter()
+
+
+def _count_run(place: Optional[_ranks.Place], what: str) -> Optional[_ranks.Place]:
+    """The second run of a launch has a launch of its own."""
+    if place is None or not place.launch:
+        return place
+    _opened[f"{place.launch} {what}"] += 1
+    n = _opened[f"{place.launch} {what}"]
+    return place if n == 1 else dataclasses.replace(place, launch=f"{place.launch}.{n}")
 
 
 class _Environment:
@@ -160,6 +227,10 @@ class _Environment:
             return value
         self.complaints.append(f"RICHD_{name}={value!r} is malformed and not used")
         return None
+
+    def number(self, name: str) -> Optional[int]:
+        value = self.get(name, str.isdecimal)
+        return None if value is None else int(value)
 
 
 def _check_queue(bytes_max: float) -> int:

@@ -13,7 +13,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Optional
 
 import numpy as np
@@ -66,6 +66,7 @@ class Run(Watcher):
         reporter: Reporter,
         queue_bytes: int,
         find_feed: _feed.Find,
+        all_scalars: bool = False,
     ) -> None:
         super().__init__()
         self._find_feed = find_feed
@@ -76,6 +77,7 @@ class Run(Watcher):
         self._intake: Any = None  # there is one where there is a sender
         self._life: Any = None  # as well
         self._pid = os.getpid()
+        self._all_scalars = all_scalars
         self._step = 0
         self._step_is_given = False  # by any call so far
         self._said = {"config": dict(open_fields["config"]), "summary": {}}
@@ -135,6 +137,16 @@ class Run(Watcher):
     def project(self) -> str:
         """The run's project."""
         return self._open_fields["project"]
+
+    @property
+    def rank(self) -> int:
+        """Which of the processes that speak for the run this is, from 0."""
+        return int(self._open_fields.get("member", {}).get("rank", 0))
+
+    @property
+    def world_size(self) -> int:
+        """How many processes speak for the run."""
+        return int(self._open_fields.get("member", {}).get("world", 1))
 
     @property
     def attempt(self) -> Optional[int]:
@@ -324,15 +336,17 @@ class Run(Watcher):
         self._offer_waiting()
         step = self._step_for(step, self._is_marked)
         self._send_reduced(step)
-        if self._intake.is_empty:
+        if self._intake.is_empty and self.world_size == 1:  # else the others wait for it
             return None
         self._is_marked = True
         self._look_for_trackers()
-        computed = {**self._measure_parameters(), **self._measure_tangent()}
-        metrics = {name: _clean.number(value) for name, value in computed.items()}
-        reported = self._check_metrics(given or {})
-        metrics.update(reported)
-        started = self._start_parameters()
+        metrics, reported, started = {}, {}, None
+        if self.rank == 0:  # the network is the same on all
+            computed = {**self._measure_parameters(), **self._measure_tangent()}
+            metrics = {name: _clean.number(value) for name, value in computed.items()}
+            reported = self._check_metrics(given or {})
+            metrics.update(reported)
+            started = self._start_parameters()
         self._send_heads(step)
         mark = self._stamp(step)
 
@@ -364,7 +378,8 @@ class Run(Watcher):
     @guarded(name="checkpoint")
     def _send_heads(self, step: int) -> None:
         """A window that goes on is measured at every checkpoint, and needs its heads each time."""
-        self._intake.put_heads(step, keep=self._open_fields["window"]["kind"] != "checkpoint")
+        keep = self._open_fields["window"]["kind"] != "checkpoint"
+        self._intake.put_heads(step, keep, send=self.rank == 0)
 
     @guarded(fallback=dict, name="metrics")
     def _check_metrics(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -492,7 +507,9 @@ class Run(Watcher):
     # ---- scalars ---------------------------------------------------------------------------------
 
     @guarded()
-    def log(self, scalars: Mapping[str, Any], step: Optional[int] = None) -> None:
+    def log(
+        self, scalars: Mapping[str, Any], step: Optional[int] = None, *, all_ranks: bool = False
+    ) -> None:
         """Store named numbers beside the points.
 
         Values are numbers, 0-d arrays or tensors (the call waits for one on a GPU). A value that is
@@ -501,10 +518,13 @@ class Run(Watcher):
 
         Without `step` it is the last one that was given. Where that would write over a value of
         the same name, the step goes on by one: a loop that gives no step has a series all the same.
+
+        Of several ranks the first one's scalars are stored; with `all_ranks`, or
+        `init(scalars="all")`, those of the others, too, as NAME@rank1.
         """
-        values, left_out = _numbers(scalars)
-        step = self._step_for(step, self._logged.intersection(values))
-        self._logged.update(values)
+        is_stored = self.rank == 0 or all_ranks or self._all_scalars
+        values, left_out = _numbers(scalars, self.rank) if is_stored else ({}, [])
+        step = self._step_of_log(step, values if is_stored else scalars)
         names = list(values)
         for start in range(0, len(names), _wire.SCALARS_MAX):
             chunk = {name: values[name] for name in names[start : start + _wire.SCALARS_MAX]}
@@ -540,6 +560,12 @@ class Run(Watcher):
             self._step_is_given = True
         return self._step
 
+    def _step_of_log(self, step: Optional[int], names: Iterable[str]) -> int:
+        """Counted on all ranks, so that their checkpoints have one step."""
+        step = self._step_for(step, self._logged.intersection(names))
+        self._logged.update(names)
+        return step
+
     # ---- what has no step ------------------------------------------------------------------------
 
     @property
@@ -555,6 +581,9 @@ class Run(Watcher):
     @guarded(name="config or summary")
     def _say_constants(self, kind: str, values: Any, fields: Mapping[str, Any]) -> None:
         said = {**_clean.config(values), **_clean.config(fields)}
+        if self.rank > 0:
+            self._said[kind].update(said)
+            return
         if not _fits(said):
             raise ValueError(f"the {kind} is too large (about 1 MiB) and was left out")
         if said:
@@ -624,12 +653,15 @@ def _fetch_spectrum(find_feed: _feed.Find, run_id: str, point: Point) -> Optiona
         raise
 
 
-def _numbers(scalars: Mapping[str, Any]) -> tuple[dict[str, Optional[float]], list[str]]:
+def _numbers(
+    scalars: Mapping[str, Any], rank: int
+) -> tuple[dict[str, Optional[float]], list[str]]:
     """The values by name, and why those that cannot be stored are left out."""
     values, left_out = {}, []
     for name, value in scalars.items():
         try:
-            values[_check_scalar_name(name)] = _clean.number(value)
+            said = f"{name}@rank{rank}" if rank > 0 else name
+            values[_check_scalar_name(said)] = _clean.number(value)
         except ValueError as error:
             left_out.append(f"{name!r} is left out: {error}")
     return values, left_out

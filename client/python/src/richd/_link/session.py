@@ -153,7 +153,9 @@ class Session:
         if self.state is State.ENDED:
             return
         self.state = State.OPENING
-        self._greeting = deque((encode(self._hello()), encode(self._open())))
+        self._greeting = deque([encode(self._hello())])
+        if not self._is_follower:
+            self._greeting.append(encode(self._open()))
         self._granted = self._sent_bytes = 0
         self._resend.clear()
         self._hello_at = self._heard_at = now
@@ -176,6 +178,11 @@ class Session:
             "host": self._identity.host,
             "pid": self._identity.pid,
         }
+
+    @property
+    def _is_follower(self) -> bool:
+        """A rank that joins a run. An older daemon would end the run of rank 0 for its open."""
+        return int(self._identity.open_fields.get("member", {}).get("rank", 0)) > 0
 
     def _open(self) -> dict[str, Any]:
         message = {"type": "open", **self._identity.open_fields, "writer": self._identity.writer}
@@ -370,6 +377,16 @@ class Session:
             self._hold_until = now + RETRY_S
         return []
 
+    def _on_hello(self, message: dict[str, Any], now: float) -> list[Event]:
+        if self.state is not State.OPENING or not self._is_follower:
+            return []
+        if message.get("members") is not True:
+            self.state = State.ENDED
+            text = "this richd is older and takes one process a run; this rank sends nothing"
+            return [Stopped("EVERSION", text)]
+        self._greeting.append(encode(self._open()))
+        return []
+
     def _on_nothing(self, message: dict[str, Any], now: float) -> list[Event]:
         return []
 
@@ -390,7 +407,7 @@ class Session:
 
 
 _HANDLERS = {
-    "hello": Session._on_nothing,
+    "hello": Session._on_hello,
     "welcome": Session._on_welcome,
     "progress": Session._on_progress,
     "ack": Session._on_ack,

@@ -228,16 +228,17 @@ class Intake:
         }
         self._heads.update({layer: _head.Head(offer.head, fields) for layer in offer.layers})
 
-    def put_heads(self, step: int, keep: bool) -> None:
+    def put_heads(self, step: int, keep: bool, send: bool = True) -> None:
         """Queue the triangle of each head whose layer has rows since the last checkpoint.
 
-        With `keep` every later checkpoint sends it again, for windows that go on.
+        With `keep` every later checkpoint sends it again, for windows that go on. Of several ranks
+        that have the same head, one is to `send` it.
         """
         heads = dict(self._heads)
         if not keep:
             self._heads.clear()
         triangles: dict[int, np.ndarray] = {}  # splits of a layer have one head
-        for layer, head in heads.items():
+        for layer, head in heads.items() if send else ():
             r = triangles.get(id(head.weight))
             if r is None:
                 r = triangles[id(head.weight)] = _head.triangle(head.weight)
