@@ -218,16 +218,18 @@ def test_an_open_says_which_member_it_is(daemon):
     assert (run.rank, run.world_size) == (2, 4)
 
 
-def test_ranks_find_one_id_and_one_name(monkeypatch):
+def test_ranks_find_one_id_and_one_name(daemon, monkeypatch):
     made = []
     for rank in (0, 3):
         monkeypatch.setattr("richd._init._opened", type(richd._init._opened)())
-        made.append([richd.init("p", name, mode="disabled", rank=rank, world_size=4, launch="job")
-                     for name in (None, f"at-{rank}-seconds", None)])
+        made.append([richd.init("p", name, endpoint=daemon.address, rank=rank, world_size=4,
+                                launch="job") for name in (None, f"at-{rank}-seconds", None)])
     for zero, three in zip(*made):
         assert zero.id == three.id and _names.is_run_id(zero.id)
     assert made[0][0].name == made[1][0].name
     assert len({run.id for run in made[0]}) == 3, "three runs of one launch"
+    for run in [*made[0], *made[1]]:
+        run.finish()
     other = richd.init("p", mode="disabled", rank=0, world_size=4, launch="job2")
     assert other.id not in {run.id for run in made[0]}
 

@@ -132,7 +132,8 @@ def init(
     project = _clean.text(project or env.get("PROJECT") or "default")
     name = name or env.get("NAME")
     run_id = run_id or env.get("RUN_ID", _names.is_run_id)
-    place = _count_run(_place(rank, world_size, launch, env), run_id or project)
+    is_online = (mode or env.get("MODE", _MODES.__contains__) or "online") == "online"
+    place = _count_run(_place(rank, world_size, launch, env), run_id or project, is_online)
     seed = [project, place.launch] if place is not None and place.launch else []
     name = _clean.text(name or _names.new_name(seed))
     run_id = run_id or _names.new_run_id(name, seed)
@@ -168,7 +169,7 @@ def init(
     where = _endpoint.places(endpoint, runtime_dir)
     find_feed = functools.partial(_endpoint.find_feed, where)
     run = Run(open_fields, reporter, _check_queue(queue_bytes), find_feed, scalars == "all")
-    if (mode or env.get("MODE", _MODES.__contains__) or "online") != "online":
+    if not is_online:
         return run
     if place is not None and not place.launch:
         reporter.warn("launch", _NO_LAUNCH.format(place), raises=False)
@@ -204,12 +205,15 @@ def _place(
 _opened: collections.Counter[str] = collections.Counter()
 
 
-def _count_run(place: Optional[_ranks.Place], what: str) -> Optional[_ranks.Place]:
+def _count_run(
+    place: Optional[_ranks.Place], what: str, is_opened: bool
+) -> Optional[_ranks.Place]:
     """The second run of a launch has a launch of its own."""
     if place is None or not place.launch:
         return place
-    _opened[f"{place.launch} {what}"] += 1
-    n = _opened[f"{place.launch} {what}"]
+    n = _opened[f"{place.launch} {what}"] + 1
+    if is_opened:
+        _opened[f"{place.launch} {what}"] = n
     return place if n == 1 else dataclasses.replace(place, launch=f"{place.launch}.{n}")
 
 

@@ -6,7 +6,7 @@
     accelerator.get_tracker("richd", unwrap=True).watch(model, layer="head")
 
 `accelerator.log(values, step=step)` stores the numbers, and measures what was watched since the
-last step that was logged. The main process calls it, in its training thread.
+last step that was logged. Each process calls it, in its training thread.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from richd._run import Run
 from richd._training import check_options, joined, numbers_of
 
 try:
-    from accelerate.state import PartialState
     from accelerate.tracking import GeneralTracker
 except ImportError as error:
     raise ImportError("richd.accelerate needs accelerate: pip install accelerate") from error
@@ -31,8 +30,8 @@ class RichdTracker(GeneralTracker):
 
     `accelerator.register_for_checkpointing(tracker)` keeps the run's id in what `save_state`
     writes: with `load_state` before the first log the same run goes on, in its next attempt. The
-    run ends with `accelerator.end_training()`, or with the program. In processes that are not the
-    main one every call of the run does nothing.
+    run ends with `accelerator.end_training()`, or with the program. All processes speak for it, and
+    a point is over the rows of all.
 
     Attributes:
         tracker: the `richd.Run`.
@@ -59,8 +58,6 @@ class RichdTracker(GeneralTracker):
     def tracker(self) -> Run:
         if self._run is None:
             options = {**self._options, "config": joined(self._config, self._options.get("config"))}
-            if not PartialState().is_main_process:
-                options["mode"] = "disabled"
             self._run = init(**options)
         return self._run
 

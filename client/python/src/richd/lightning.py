@@ -45,7 +45,7 @@ class RichdCallback(Callback):
     `fast_dev_run` there is none.
 
     Attributes:
-        run: the `richd.Run`; None before training, and in processes of rank > 0.
+        run: the `richd.Run`; None before training.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class RichdCallback(Callback):
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """The sanity check is over, and a checkpoint was loaded."""
-        if trainer.fast_dev_run or trainer.global_rank > 0:
+        if trainer.fast_dev_run:
             return
         every = trainer.log_every_n_steps or _EVERY
         config = _hyperparameters(trainer, pl_module)

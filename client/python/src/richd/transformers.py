@@ -44,7 +44,7 @@ class RichdCallback(TrainerCallback, ExportableState):
     has failed when the program has, and when `train` was left before its end.
 
     Attributes:
-        run: the `richd.Run`; None before training, and in processes of rank > 0.
+        run: the `richd.Run`; None before training.
     """
 
     def __init__(
@@ -89,8 +89,6 @@ class RichdCallback(TrainerCallback, ExportableState):
         self, args: Any, state: Any, control: Any, model: Any = None, **_kwargs: Any
     ) -> None:
         """A checkpoint was loaded, `state` with it."""
-        if not state.is_world_process_zero:
-            return
         if state.global_step > 0:
             self._training.restore(_stored(state, type(self).__name__))
         self._training.begin(
