@@ -167,7 +167,7 @@ def test_wrong_labels_are_warned_of_once_and_raise_behind_the_rows(daemon, caplo
         assert wait_until(lambda: run.attempt is not None)
         for n in (1, 2):
             run.observe(X, Y, labels=np.zeros(N + n, int))
-    (text,) = [r.getMessage() for r in caplog.records if r.name == "richd"]
+    (text,) = [r.getMessage() for r in caplog.records if "observe:" in r.getMessage()]
     assert "labels are left out: 7 labels" in text and len(daemon.batches()) == 2
     with richd.init(endpoint=daemon.address, raise_errors=True) as run:
         assert wait_until(lambda: run.attempt is not None)

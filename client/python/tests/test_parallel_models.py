@@ -42,7 +42,7 @@ TRAINER = """
     probe = torch.randn(6, 5, generator=torch.Generator().manual_seed(7))
     initial = {name: v.clone() for name, v in model.state_dict().items()}
     if rank == 0:
-        run = richd.init(endpoint=address, raise_errors=True)
+        run = richd.init(endpoint=address, raise_errors=True, world_size=1)
         run.watch(model, layer="module.2", ntk=richd.NTK(probe, rows=6), initial=initial)
     for step in range(3):
         optimizer.zero_grad()

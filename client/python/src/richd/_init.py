@@ -177,7 +177,8 @@ def init(
     if place is not None:
         _ranks.note_member()
     run.start(_endpoint.Finder(where))
-    run.mirror(_mirrors.make(mirrors, run_id, reporter))
+    if run.rank == 0:  # the others' points are the same
+        run.mirror(_mirrors.make(mirrors, run_id, reporter))
     return run
 
 

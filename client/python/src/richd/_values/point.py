@@ -34,8 +34,8 @@ class Point:
         time: seconds since 1970.
         n: rows in the window (an effective number under exponential forgetting).
         rows_missing: rows that were offered for the window and did not arrive.
-        rows_thinned: rows of the window that the client left out to spare the training's time; those
-            in `n` were drawn evenly from them all.
+        rows_thinned: rows of the window that the client left out to spare the training's time;
+            those in `n` were drawn evenly from them all.
         rows_from, rows_to: steps of the first and the last batch in the window, as the trainer
             gave them; a tap's rows carry the step last given to a call of the run.
         p, c, rank: features, outputs, rank r of the centred outputs.
