@@ -62,6 +62,13 @@ const struct field control_projector_fields[] = {
     {FIELD(open, lambda, NUMBER)},
     {0},
 };
+/* Of the object `member` in open. */
+const struct field control_member_fields[] = {
+    {FIELD(open, launch, TEXT), .required = true, .min = 1, .max = LAUNCH_MAX},
+    {FIELD(open, rank, INTEGER), .required = true, .max = RUN_WORLD_MAX - 1},
+    {FIELD(open, world, INTEGER), .required = true, .min = 1, .max = RUN_WORLD_MAX},
+    {0},
+};
 static const struct field checkpoint_fields[] = {
     {FIELD(checkpoint, seq, INTEGER), .required = true, .min = 1, .max = FIELD_MAX_INTEGER},
     {FIELD(checkpoint, step, INTEGER), .required = true, .max = FIELD_MAX_INTEGER},
@@ -108,6 +115,12 @@ static const struct field welcome_fields[] = {
     {FIELD(welcome, granted, INTEGER), .required = true, .max = FIELD_MAX_INTEGER},
     {FIELD(welcome, last_seq, INTEGER), .required = true, .max = FIELD_MAX_INTEGER},
     {FIELD(welcome, last_step, INTEGER), .max = FIELD_MAX_INTEGER, .absent = -1, .says_null = true},
+    {0},
+};
+/* Of the object `member` in welcome. */
+const struct field control_place_fields[] = {
+    {FIELD(welcome, rank, INTEGER), .required = true, .max = RUN_WORLD_MAX - 1},
+    {FIELD(welcome, world, INTEGER), .required = true, .min = 1, .max = RUN_WORLD_MAX},
     {0},
 };
 static const struct field progress_fields[] = {
@@ -279,6 +292,35 @@ static int parse_transitions(struct control *control, struct err *err)
     return 0;
 }
 
+static bool is_printable(const char *text)
+{
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+        if (*c < ' ' || *c == 0x7f)
+            return false;
+    }
+    return true;
+}
+
+static int parse_member(struct control *control, struct err *err)
+{
+    int rc;
+    const cJSON *member = object_member(control->root, "member", &rc, err);
+    struct control_open *open = &control->open;
+
+    open->launch = NULL;
+    open->rank = open->world = 0;
+    if (!member)
+        return rc;
+    rc = field_read_all(member, control_member_fields, open, err);
+    if (rc < 0)
+        return err_prefix(err, rc, "member: ");
+    if (!is_printable(open->launch))
+        return err_set(err, -EPROTO, "member: \"launch\" has a control character");
+    if (open->rank >= open->world)
+        return err_set(err, -EPROTO, "member: \"rank\" must be below \"world\"");
+    return 0;
+}
+
 static int parse_open(struct control *control, struct err *err)
 {
     struct control_open *open = &control->open;
@@ -308,7 +350,21 @@ static int parse_open(struct control *control, struct err *err)
         rc = parse_spectrum(control, err);
     if (rc == 0)
         rc = parse_projector(control, err);
+    if (rc == 0)
+        rc = parse_member(control, err);
     return rc < 0 ? rc : parse_transitions(control, err);
+}
+
+static int parse_welcome(struct control *control, struct err *err)
+{
+    int rc;
+    const cJSON *member = object_member(control->root, "member", &rc, err);
+
+    control->welcome.rank = control->welcome.world = 0;
+    if (!member)
+        return rc;
+    rc = field_read_all(member, control_place_fields, &control->welcome, err);
+    return rc < 0 ? err_prefix(err, rc, "member: ") : 0;
 }
 
 /* The array for the members of the object `name`: -EPROTO when there are more than `limit` or
@@ -443,7 +499,7 @@ const struct control_message control_messages[CONTROL_TYPES] = {
     [CONTROL_CLOSE] = {"close", close_fields, NULL, NULL},
     [CONTROL_PING] = {"ping", ping_fields, NULL, NULL},
     [CONTROL_HELLO_ANSWER] = {"hello", hello_answer_fields, NULL, NULL},
-    [CONTROL_WELCOME] = {"welcome", welcome_fields, NULL, NULL},
+    [CONTROL_WELCOME] = {"welcome", welcome_fields, parse_welcome, control_print_welcome},
     [CONTROL_PROGRESS] = {"progress", progress_fields, NULL, NULL},
     [CONTROL_ACK] = {"ack", ack_fields, parse_ack, control_print_ack},
     [CONTROL_NACK] = {"nack", nack_fields, NULL, NULL},

@@ -67,6 +67,9 @@ struct control_open {
     int64_t k;            /* of `projector`: so many directions; 0: by energy */
     double lambda;        /* of `projector`, for `ridge`; NaN: left out */
     const cJSON *watched; /* `metrics` of the object `transitions`; NULL: left out */
+    const char *launch;   /* of the object `member`: the start of the job; NULL: left out */
+    int64_t rank;         /* of `member`, below world */
+    int64_t world;        /* of `member` */
 };
 
 struct control_layer {
@@ -128,6 +131,8 @@ struct control_welcome {
     int64_t granted;   /* bytes */
     int64_t last_seq;  /* 0: none */
     int64_t last_step; /* -1: none */
+    int64_t rank;      /* of the object `member` */
+    int64_t world;     /* of `member`; 0: left out */
 };
 
 struct control_progress {

@@ -54,6 +54,27 @@ static bool print_transitions(cJSON *object, const struct control_open *open)
     return transitions && add_text(transitions, "metrics", open->watched);
 }
 
+static bool print_member(cJSON *object, const struct control_open *open)
+{
+    cJSON *member;
+
+    if (!open->launch)
+        return true;
+    member = cJSON_AddObjectToObject(object, "member");
+    return member && field_write_all(member, control_member_fields, open);
+}
+
+bool control_print_welcome(cJSON *object, const void *body)
+{
+    const struct control_welcome *welcome = body;
+    cJSON *member;
+
+    if (welcome->world == 0)
+        return true;
+    member = cJSON_AddObjectToObject(object, "member");
+    return member && field_write_all(member, control_place_fields, welcome);
+}
+
 bool control_print_open(cJSON *object, const void *body)
 {
     const struct control_open *open = body;
@@ -69,7 +90,7 @@ bool control_print_open(cJSON *object, const void *body)
             return false;
     }
     return print_spectrum(object, open) && print_projector(object, open) &&
-           print_transitions(object, open);
+           print_transitions(object, open) && print_member(object, open);
 }
 
 bool control_print_checkpoint(cJSON *object, const void *body)

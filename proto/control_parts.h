@@ -18,9 +18,12 @@ extern const struct control_message control_messages[CONTROL_TYPES];
 extern const struct field control_window_fields[];
 extern const struct field control_spectrum_fields[];
 extern const struct field control_projector_fields[];
+extern const struct field control_member_fields[];
+extern const struct field control_place_fields[];
 extern const struct field control_layer_fields[];
 
 bool control_print_open(cJSON *object, const void *body);
+bool control_print_welcome(cJSON *object, const void *body);
 bool control_print_checkpoint(cJSON *object, const void *body);
 bool control_print_log(cJSON *object, const void *body);
 bool control_print_summary(cJSON *object, const void *body);

@@ -33,6 +33,16 @@ static void add_time(struct table *table, const cJSON *value)
     table_addf(table, "%s, %s", day, text_age(value->valuedouble, clock_wall_s(), age));
 }
 
+/* Of a run whose newest attempt the ranks of a job have opened. */
+static void add_ranks(struct table *table, const cJSON *ranks)
+{
+    if (!cJSON_IsObject(ranks))
+        return;
+    table_add(table, "ranks");
+    table_addf(table, "%.0f of %.0f open", member_number(ranks, "open"),
+               member_number(ranks, "world"));
+}
+
 static int print_facts(const cJSON *run, struct err *err)
 {
     static const char *const plain[] = {"run",   "name",    "project",   "group",   "tags",
@@ -44,6 +54,7 @@ static int print_facts(const cJSON *run, struct err *err)
         table_add(table, plain[i]);
         table_add_json(table, member(run, plain[i]));
     }
+    add_ranks(table, member(run, "ranks"));
     for (size_t i = 0; i < LENGTH(times); i++) {
         table_add(table, times[i]);
         add_time(table, member(run, times[i]));

@@ -15,11 +15,20 @@
     "PRAGMA query_only = ON; PRAGMA wal_autocheckpoint = 0; PRAGMA trusted_schema = OFF;"          \
     " PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY"
 
+/* Two columns: the ranks of the job that has opened the attempt, NULL without; and how many of them
+ * are open. */
+#define RANKS_OF(run_key, attempt)                                                                 \
+    "(SELECT world FROM attempt r WHERE r.run_key = " run_key " AND r.attempt = " attempt "),"     \
+    " (SELECT count(*) FROM member m WHERE m.run_key = " run_key " AND m.attempt = " attempt       \
+    " AND m.state = 0)"
+
 #define RUN_COLUMNS                                                                                \
     "SELECT run.run_key, id, name, project, run_group, tags, config, state, attempt, created,"     \
-    " updated, last_step, n_points, coalesce(summary, '{}') FROM run"                              \
-    " LEFT JOIN run_config ON run_config.run_key = run.run_key"                                    \
-    " LEFT JOIN run_summary ON run_summary.run_key = run.run_key"
+    " updated, last_step, n_points, coalesce(summary, '{}'), " RANKS_OF(                           \
+        "run.run_key",                                                                             \
+        "run.attempt") " FROM run"                                                                 \
+                       " LEFT JOIN run_config ON run_config.run_key = run.run_key"                 \
+                       " LEFT JOIN run_summary ON run_summary.run_key = run.run_key"
 /* The newlines keep a search from finding the end of one text and the start of the next. */
 #define RUN_FILTER                                                                                 \
     " WHERE (?1 IS NULL OR project = ?1) AND (?2 < 0 OR state = ?2)"                               \
@@ -58,8 +67,9 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_RUN_LIST_NAME] =
         RUN_COLUMNS RUN_FILTER " ORDER BY project, name, run.run_key DESC" RUN_PAGE,
     [SQL_RUN_GET] = RUN_COLUMNS " WHERE run.run_key = ?1",
-    [SQL_ATTEMPTS] = "SELECT attempt, first_step, opened, closed, state FROM attempt"
-                     " WHERE run_key = ?1 ORDER BY attempt",
+    [SQL_ATTEMPTS] = "SELECT attempt, first_step, opened, closed, state,"
+                     " " RANKS_OF("a.run_key", "a.attempt") " FROM attempt a"
+                                                            " WHERE run_key = ?1 ORDER BY attempt",
     [SQL_LAYERS] = "SELECT layer.layer_key, layer.name, layer.p, layer.c, layer.n_points,"
                    " point.attempt, probe.n_rows, @point FROM layer"
                    " LEFT JOIN probe ON probe.layer_key = layer.layer_key LEFT JOIN point"

@@ -36,6 +36,18 @@ static bool add_integer_or_null(cJSON *object, const char *name, sqlite3_stmt *s
     return json_add_integer(object, name, sqlite3_column_int64(statement, column));
 }
 
+/* {"world","open"} of the two columns that begin at `column`; null without ranks. */
+static bool add_ranks(cJSON *object, sqlite3_stmt *statement, int column)
+{
+    cJSON *ranks;
+
+    if (sqlite3_column_type(statement, column) == SQLITE_NULL)
+        return cJSON_AddNullToObject(object, "ranks") != NULL;
+    ranks = cJSON_AddObjectToObject(object, "ranks");
+    return ranks && json_add_integer(ranks, "world", sqlite3_column_int64(statement, column)) &&
+           json_add_integer(ranks, "open", sqlite3_column_int64(statement, column + 1));
+}
+
 /* The layer of the current row, as RUN OBJECT shows it. */
 static bool add_run_layer(cJSON *array, sqlite3_stmt *statement)
 {
@@ -80,7 +92,8 @@ static bool add_run_columns(cJSON *object, sqlite3_stmt *statement)
            json_add_double(object, "created", sql_column_double(statement, 9)) &&
            json_add_double(object, "updated", sql_column_double(statement, 10)) &&
            add_integer_or_null(object, "last_step", statement, 11) &&
-           json_add_integer(object, "n_points", sqlite3_column_int64(statement, 12));
+           json_add_integer(object, "n_points", sqlite3_column_int64(statement, 12)) &&
+           add_ranks(object, statement, 14);
 }
 
 /* RUN OBJECT of the current row. */
@@ -137,7 +150,8 @@ static bool add_attempt(cJSON *array, sqlite3_stmt *statement)
            add_integer_or_null(object, "first_step", statement, 1) &&
            json_add_double(object, "opened", sql_column_double(statement, 2)) &&
            json_add_double(object, "closed", sql_column_double(statement, 3)) &&
-           cJSON_AddStringToObject(object, "state", state_name(sqlite3_column_int(statement, 4)));
+           cJSON_AddStringToObject(object, "state", state_name(sqlite3_column_int(statement, 4))) &&
+           add_ranks(object, statement, 5);
 }
 
 static int add_attempts(struct history *history, int64_t run_key, cJSON *run, struct err *err)

@@ -45,6 +45,8 @@ static const struct row rows[] = {
                          "run this for every event, which it reads as JSON; no shell, no arguments",
                          0, true},
     [OPTION_NICE] = {"nice", "N", "niceness from 0 to 19: training goes first [10]", 0, false},
+    [OPTION_RANKS_WAIT] = {"ranks-wait", "SECONDS",
+                           "a checkpoint of one rank waits so long for the others [10]", 0, false},
     [OPTION_LOG_LEVEL] = {"log-level", "LEVEL", "error, warn, info or debug [info]", 0, true},
     {"check-config", NULL, "check the options, say what is wrong, and end", TASK_CHECK_CONFIG,
      false},
@@ -188,6 +190,28 @@ static int check_nice(struct config *config, struct err *err)
     return 0;
 }
 
+#define RANKS_WAIT_DEFAULT "10"
+/* Longer than this the rows that wait behind a mark would use up any credit. */
+#define RANKS_WAIT_MAX_S 600
+
+static int check_ranks_wait(struct config *config, struct err *err)
+{
+    const char *text;
+    char *end;
+    long seconds;
+
+    if (config_set_default(config, OPTION_RANKS_WAIT, RANKS_WAIT_DEFAULT) < 0)
+        return err_set(err, -ENOMEM, "out of memory");
+    text = config->value[OPTION_RANKS_WAIT];
+    seconds = strtol(text, &end, 10);
+    if (end == text || *end || seconds < 0 || seconds > RANKS_WAIT_MAX_S)
+        return err_set(err, -EBADMSG,
+                       "ranks-wait (%s): \"%s\" is no number of seconds from 0 to %d",
+                       config->source[OPTION_RANKS_WAIT], text, RANKS_WAIT_MAX_S);
+    config->ranks_wait_s = (unsigned)seconds;
+    return 0;
+}
+
 static int check_values(struct config *config, struct err *err)
 {
     const char *name = config->value[OPTION_LOG_LEVEL];
@@ -199,6 +223,8 @@ static int check_values(struct config *config, struct err *err)
     config->log_level = (enum log_level)level;
     if (!name && set(config, OPTION_LOG_LEVEL, "info", "default") < 0)
         return err_set(err, -ENOMEM, "out of memory");
+    if (check_ranks_wait(config, err) < 0)
+        return -EBADMSG;
     return check_nice(config, err);
 }
 

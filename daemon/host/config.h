@@ -29,6 +29,7 @@ enum option {
     OPTION_TOKEN_FILE,
     OPTION_ON_EVENT,
     OPTION_NICE,
+    OPTION_RANKS_WAIT,
     OPTION_LOG_LEVEL,
     OPTION_COUNT,
 };
@@ -49,6 +50,7 @@ struct config {
     const char *source[OPTION_COUNT]; /* "flag", "environment", "file" or "default" */
     enum log_level log_level;
     int nice;
+    unsigned ranks_wait_s;
     int argc; /* of the command line, which is borrowed: it is read again at SIGHUP */
     char **argv;
 };

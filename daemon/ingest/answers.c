@@ -45,6 +45,8 @@ void ingest_send_welcome(struct ingest *ingest, peer_id peer, const struct welco
                          .granted = (int64_t)welcome->granted,
                          .last_seq = (int64_t)welcome->last_seq,
                          .last_step = welcome->has_last_step ? welcome->last_step : -1,
+                         .rank = welcome->rank,
+                         .world = welcome->world,
                      }));
 }
 
@@ -72,14 +74,23 @@ static cJSON *points_to_json(const struct record *record)
     return points;
 }
 
-void ingest_send_record_ack(struct ingest *ingest, peer_id peer, const struct record *record)
+static void send_ack(struct ingest *ingest, peer_id peer, uint64_t seq, const cJSON *points)
+{
+    if (peer)
+        ingest_send_text(
+            ingest, peer,
+            control_encode_ack(&(struct control_ack){.seq = (int64_t)seq, .points = points}));
+}
+
+void ingest_send_record_acks(struct ingest *ingest, peer_id peer, const struct record *record)
 {
     bool has_points = record->kind == RECORD_CHECKPOINT || record->kind == RECORD_RECALL;
     cJSON *points = has_points ? points_to_json(record) : NULL;
 
-    ingest_send_text(
-        ingest, peer,
-        control_encode_ack(&(struct control_ack){.seq = (int64_t)record->seq, .points = points}));
+    if (record->n_senders == 0)
+        send_ack(ingest, peer, record->seq, points);
+    for (size_t i = 0; i < record->n_senders; i++)
+        send_ack(ingest, record->senders[i].peer, record->senders[i].seq, points);
     cJSON_Delete(points);
 }
 

@@ -40,8 +40,11 @@ static struct record *open_record(const struct control_open *open)
         record->open.writer = strdup(open->writer);
         record->open.attempt = (uint32_t)open->attempt;
         record->open.resume = open->resume;
+        record->open.launch = open->launch ? strdup(open->launch) : NULL;
+        record->open.rank = (uint32_t)open->rank;
+        record->open.world = (uint32_t)open->world;
         ok = record->open.name && record->open.project && record->open.group && record->open.tags &&
-             record->open.config && record->open.writer;
+             record->open.config && record->open.writer && (record->open.launch || !open->launch);
     }
     cJSON_free(tags);
     cJSON_free(config);

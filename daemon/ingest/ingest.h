@@ -49,8 +49,9 @@ void ingest_close(struct ingest *, void (*on_closed)(void *arg), void *arg);
 void ingest_send_welcome(struct ingest *, peer_id, const struct welcome *);
 void ingest_send_progress(struct ingest *, peer_id, uint64_t granted);
 void ingest_send_ack(struct ingest *, peer_id, uint64_t seq);
-/* With the points, when the record is a checkpoint. */
-void ingest_send_record_ack(struct ingest *, peer_id, const struct record *);
+/* To the peer, or to those of the record's senders where it has some; 0 gets none. With the points,
+ * when the record is a checkpoint. */
+void ingest_send_record_acks(struct ingest *, peer_id, const struct record *);
 void ingest_send_nack(struct ingest *, peer_id, const struct nack *);
 
 /* The batch's frames are no longer needed; frees it. */

@@ -10,8 +10,8 @@
 /* Acknowledge, then show, then forget. */
 static void complete(struct loop *loop, peer_id peer, struct record *record)
 {
-    if (peer && loop->exit_code == 0)
-        ingest_send_record_ack(loop->ingest, peer, record);
+    if (loop->exit_code == 0)
+        ingest_send_record_acks(loop->ingest, peer, record);
     feedhub_publish(loop->hub, record);
     loop_report(loop, record);
     log_debug("stored run=%s seq=%llu step=%lld points=%zu scalars=%zu", record->run,
@@ -30,11 +30,20 @@ static void start_job(struct loop *loop, struct job *job)
     loop_fail(loop, "out of memory");
 }
 
+static void log_opened(const struct welcome *welcome)
+{
+    if (welcome->world == 0)
+        log_info("run opened run=%s attempt=%u", welcome->run, welcome->attempt);
+    else
+        log_info("run joined run=%s attempt=%u rank=%u world=%u", welcome->run, welcome->attempt,
+                 welcome->rank, welcome->world);
+}
+
 static void do_action(struct loop *loop, struct action *action)
 {
     switch (action->type) {
     case ACT_WELCOME:
-        log_info("run opened run=%s attempt=%u", action->welcome.run, action->welcome.attempt);
+        log_opened(&action->welcome);
         ingest_send_welcome(loop->ingest, action->peer, &action->welcome);
         break;
     case ACT_PROGRESS:

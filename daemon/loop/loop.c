@@ -188,6 +188,7 @@ static int open_core(struct loop *loop, struct err *err)
         .n_workers = n_cpus(),
         .budget_bytes = budget > BUDGET_BYTES_MIN ? (uint64_t)budget : BUDGET_BYTES_MIN,
         .state_bytes = STATE_SHARE * memory_bytes(),
+        .ranks_wait_ticks = loop->config->ranks_wait_s,
     };
 
     loop->monitor = monitor_new(&config);

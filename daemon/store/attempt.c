@@ -27,6 +27,7 @@ int store_attempt_find(struct store *store, int64_t run_key, uint32_t attempt,
     out->last_seq = (uint64_t)sqlite3_column_int64(statement, 1);
     out->state = (enum state)sqlite3_column_int(statement, 2);
     snprintf(out->writer, sizeof out->writer, "%s", sql_column_text(statement, 3));
+    out->has_members = sqlite3_column_int(statement, 4);
     rc = sql_row_check(statement, err);
     sqlite3_reset(statement);
     return rc < 0 ? rc : 1;
@@ -53,11 +54,14 @@ int store_attempt_advance(struct store *store, const struct record *record, bool
                           struct err *err)
 {
     sqlite3_stmt *statement = store->statement[SQL_ATTEMPT_ADVANCE];
+    int rc;
 
     SQL_BIND(statement, record->run_key, record->attempt, (int64_t)record->seq, record->step);
     if (!has_step)
         sqlite3_bind_null(statement, 4);
-    return sql_run(statement, err);
+    rc = sql_run(statement, err);
+    return rc < 0 ? rc
+                  : store_members_advance(store, record, record->kind == RECORD_CHECKPOINT, err);
 }
 
 int store_run_touch(struct store *store, const struct record *record, struct err *err)

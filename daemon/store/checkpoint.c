@@ -128,8 +128,10 @@ int store_checkpoint_put(struct store *store, struct record *record, struct err 
         int64_t layer_key = 0;
 
         rc = find_layer(store, record, point, &layer_key, err);
-        if (rc == 0)
+        if (rc == 0 && record->n_senders == 0)
             rc = put_total(store, record, layer_key, point, err);
+        if (rc == 0 && point->measured)
+            rc = store_member_totals_put(store, record, i, layer_key, err);
         if (rc == 0 && point->measured)
             rc = put_point(store, record, layer_key, point, &added, err);
         if (rc == 0 && point->measured)

@@ -38,9 +38,19 @@ enum store_sql {
     SQL_WATCHED_DROP,
     SQL_WATCHED_PUT,
     SQL_ATTEMPT_FIND,
+    SQL_ATTEMPT_OF_LAUNCH,
     SQL_ATTEMPT_NEW,
     SQL_ATTEMPT_STATE,
     SQL_ATTEMPT_ADVANCE,
+    SQL_MEMBER_FIND,
+    SQL_MEMBER_PUT,
+    SQL_MEMBER_STATE,
+    SQL_MEMBER_ADVANCE,
+    SQL_MEMBER_TOTALS_DROP,
+    SQL_MEMBER_TOTAL_PUT,
+    SQL_MEMBERS,
+    SQL_MEMBERS_STATE,
+    SQL_MEMBER_TOTALS,
     SQL_LAYERS,
     SQL_LAYER_FIND,
     SQL_LAYER_NEW,
@@ -74,6 +84,15 @@ enum store_sql {
 struct attempt_row {
     bool exists;
     int64_t newest; /* attempt of the run */
+    uint64_t last_seq;
+    enum state state;
+    char writer[WRITER_MAX + 1];
+    bool has_members;
+};
+
+/* And of one of its members. */
+struct member_row {
+    bool exists;
     uint64_t last_seq;
     enum state state;
     char writer[WRITER_MAX + 1];
@@ -112,6 +131,24 @@ int store_attempt_move(struct store *, const struct record *, uint32_t attempt, 
                        struct err *err);
 /* Notes that the record is stored: a record that comes again is compared with this. */
 int store_attempt_advance(struct store *, const struct record *, bool has_step, struct err *err);
+
+/* Returns 1 when the attempt has a member of that rank, 0 when not, or -errno. */
+int store_member_find(struct store *, const struct record *, uint32_t attempt, uint32_t rank,
+                      struct member_row *out, struct err *err);
+/* The record's writer has that rank from now on; another than before begins with nothing. Its
+ * attempt is open again, unless the same writer has closed. */
+int store_member_join(struct store *, struct record *, uint32_t attempt, uint32_t rank,
+                      struct err *err);
+/* Moves the sender, and the attempt where it was the last that was open: to failed if any has
+ * failed, to lost if any is lost, else to finished. */
+int store_member_leave(struct store *, const struct record *, enum state, struct err *err);
+/* Notes for all senders that the record is stored. */
+int store_members_advance(struct store *, const struct record *, bool has_step, struct err *err);
+/* Writes where the next windows of that point's layer begin. */
+int store_member_totals_put(struct store *, const struct record *, size_t point, int64_t layer_key,
+                            struct err *err);
+/* Adds the members and their totals to the answer, which has the layers. */
+int store_members_read(struct store *, struct record *, struct err *err);
 
 /* Writes a finding, with the accuracy that was logged beside it; `layer_key` 0: of a scalar. One
  * that has returned is written into its row, and gets a new feed sequence: 0 when it has no row,

@@ -76,8 +76,62 @@ static int begin_attempt(struct store *store, struct record *record, int64_t new
     SQL_BIND(statement, record->run_key, record->opened.attempt);
     sql_bind_text(statement, 3, record->open.writer);
     sql_bind_double(statement, 4, record->time);
+    sql_bind_text(statement, 5, record->open.launch);
+    sqlite3_bind_int64(statement, 6, record->open.world);
+    if (!record->open.launch)
+        sqlite3_bind_null(statement, 6);
     rc = sql_run(statement, err);
-    return rc < 0 ? rc : store_attempt_move(store, record, record->opened.attempt, STATE_OPEN, err);
+    if (rc < 0)
+        return rc;
+    if (record->open.launch)
+        return store_member_join(store, record, record->opened.attempt, record->open.rank, err);
+    return store_attempt_move(store, record, record->opened.attempt, STATE_OPEN, err);
+}
+
+/* The attempt that this launch of the job has begun; 0: none. */
+static int find_launch(struct store *store, const struct record *record, int64_t *attempt,
+                       int64_t *world, struct err *err)
+{
+    sqlite3_stmt *statement = store->statement[SQL_ATTEMPT_OF_LAUNCH];
+    int rc;
+
+    SQL_BIND(statement, record->opened.run_key);
+    sql_bind_text(statement, 2, record->open.launch);
+    rc = sql_step(statement, err);
+    if (rc < 1)
+        return rc;
+    *attempt = sqlite3_column_int64(statement, 0);
+    *world = sqlite3_column_int64(statement, 1);
+    sqlite3_reset(statement);
+    return 1;
+}
+
+/* A rank of a launch goes on with its attempt, where the daemon does not hold it. */
+static int resume_launch(struct store *store, struct record *record, int64_t attempt, int64_t world,
+                         int64_t newest, struct err *err)
+{
+    struct member_row member;
+    int rc;
+
+    if (attempt < newest)
+        return store_record_refuse(record, -ESTALE,
+                                   "run \"%s\": attempt %" PRId64 " was superseded by %" PRId64,
+                                   record->run, attempt, newest);
+    if (world != record->open.world)
+        return store_record_refuse(record, -EPROTO,
+                                   "rank %" PRIu32 " says that %" PRIu32
+                                   " ranks were launched, others said %" PRId64,
+                                   record->open.rank, record->open.world, world);
+    record->run_key = record->opened.run_key;
+    record->opened.attempt = (uint32_t)attempt;
+    rc = store_member_join(store, record, record->opened.attempt, record->open.rank, err);
+    if (rc == 0)
+        rc = store_member_find(store, record, record->opened.attempt, record->open.rank, &member,
+                               err);
+    if (rc < 0)
+        return rc;
+    record->opened.last_seq = member.last_seq;
+    return 0;
 }
 
 /* Goes on with attempt `found`. A closed attempt stays closed: what follows is a close that is sent
@@ -144,6 +198,7 @@ static int open_existing(struct store *store, struct record *record, int64_t new
 {
     const char *writer = record->open.writer ? record->open.writer : "";
     struct attempt_row found;
+    int64_t attempt = 0, world = 0;
     bool same_writer;
     int rc;
 
@@ -158,7 +213,14 @@ static int open_existing(struct store *store, struct record *record, int64_t new
     rc = store_attempt_find(store, record->opened.run_key, (uint32_t)newest, &found, err);
     if (rc < 0)
         return rc;
-    same_writer = found.exists && strcmp(found.writer, writer) == 0;
+    same_writer = found.exists && !found.has_members && strcmp(found.writer, writer) == 0;
+    if (record->open.launch) {
+        rc = find_launch(store, record, &attempt, &world, err);
+        if (rc < 0)
+            return rc;
+        if (rc == 1 && (record->open.attempt == 0 || record->open.attempt == attempt))
+            return resume_launch(store, record, attempt, world, newest, err);
+    }
     if (record->open.attempt != 0) {
         if (!same_writer)
             return store_record_refuse(record, -EBUSY,
@@ -166,7 +228,7 @@ static int open_existing(struct store *store, struct record *record, int64_t new
                                        record->run, record->open.attempt, found.writer);
         return resume_attempt(store, record, &found, err);
     }
-    if (same_writer && *writer && found.last_seq == 0) {
+    if (same_writer && !record->open.launch && *writer && found.last_seq == 0) {
         record->opened.created = newest == 1;
         return resume_attempt(store, record, &found, err);
     }
@@ -243,5 +305,7 @@ int store_open_apply(struct store *store, struct record *record, struct err *err
     if (rc < 0 || record->rc < 0)
         return rc;
     rc = replace_watched(store, record, err);
-    return rc < 0 ? rc : read_layers(store, record, err);
+    if (rc == 0)
+        rc = read_layers(store, record, err);
+    return rc == 0 && record->open.launch ? store_members_read(store, record, err) : rc;
 }

@@ -87,10 +87,30 @@ static int put_log(struct store *store, struct record *record, struct err *err)
 
 static int put_close(struct store *store, struct record *record, struct err *err)
 {
-    int rc = store_attempt_move(store, record, record->attempt,
-                                record->failed ? STATE_FAILED : STATE_FINISHED, err);
+    enum state state = record->failed ? STATE_FAILED : STATE_FINISHED;
+    int rc = record->n_senders > 0 ? store_member_leave(store, record, state, err)
+                                   : store_attempt_move(store, record, record->attempt, state, err);
 
     return rc < 0 ? rc : store_attempt_advance(store, record, false, err);
+}
+
+/* The trainer went without a word: a close that is on disk counts more. */
+static int put_lost(struct store *store, struct record *record, const struct attempt_row *attempt,
+                    const struct member_row *member, struct err *err)
+{
+    if (record->n_senders > 0)
+        return member->state == STATE_OPEN ? store_member_leave(store, record, STATE_LOST, err) : 0;
+    return attempt->state == STATE_OPEN
+               ? store_attempt_move(store, record, record->attempt, STATE_LOST, err)
+               : 0;
+}
+
+/* A mark of a member that came when the step was measured is on disk with this. */
+static int recall(struct store *store, struct record *record, bool stored_before, struct err *err)
+{
+    int rc = store_checkpoint_recall(store, record, err);
+
+    return rc < 0 || stored_before ? rc : store_members_advance(store, record, true, err);
 }
 
 /* Finds the attempt of a record other than OPEN: 1 when it is the run's newest; else the record is
@@ -116,6 +136,7 @@ static int admit(struct store *store, struct record *record, struct attempt_row 
 int store_record_apply(struct store *store, struct record *record, struct err *err)
 {
     struct attempt_row attempt;
+    struct member_row member = {0};
     bool stored_before;
     int rc;
 
@@ -129,13 +150,20 @@ int store_record_apply(struct store *store, struct record *record, struct err *e
     rc = admit(store, record, &attempt, err);
     if (rc < 1)
         return rc;
-    stored_before = record->seq <= attempt.last_seq;
+    if (record->n_senders > 0)
+        rc = store_member_find(store, record, record->attempt, record->senders[0].rank, &member,
+                               err);
+    if (rc < 0)
+        return rc;
+    stored_before = record->seq <= (record->n_senders > 0 ? member.last_seq : attempt.last_seq);
     switch (record->kind) {
     case RECORD_CHECKPOINT:
         return stored_before ? store_checkpoint_recall(store, record, err)
                              : store_checkpoint_put(store, record, err);
     case RECORD_RECALL:
-        return store_checkpoint_recall(store, record, err);
+        return recall(store, record, stored_before, err);
+    case RECORD_JOIN:
+        return store_member_join(store, record, record->attempt, record->senders[0].rank, err);
     case RECORD_REPLAY:
         return store_replay(store, record, err);
     case RECORD_LOG:
@@ -146,9 +174,7 @@ int store_record_apply(struct store *store, struct record *record, struct err *e
     case RECORD_CLOSE:
         return stored_before ? 0 : put_close(store, record, err);
     case RECORD_LOST:
-        return attempt.state == STATE_OPEN
-                   ? store_attempt_move(store, record, record->attempt, STATE_LOST, err)
-                   : 0;
+        return put_lost(store, record, &attempt, &member, err);
     case RECORD_OPEN:
         break;
     }

@@ -122,6 +122,18 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
 
     /* Rows that the trainer thinned out, beside those that it offered. */
     "ALTER TABLE total ADD COLUMN rows_thinned INTEGER NOT NULL DEFAULT 0;",
+    /* launch, world: of an attempt that the ranks of a job have opened, else NULL. Such an attempt
+     * has a member for each rank that came, with a last_seq of its own, and member_total in the
+     * place of total. last_step: of the member's last checkpoint. */
+    "ALTER TABLE attempt ADD COLUMN launch TEXT;"
+    "ALTER TABLE attempt ADD COLUMN world INTEGER;"
+    "CREATE TABLE member(run_key INTEGER NOT NULL REFERENCES run, attempt INTEGER NOT NULL,"
+    " rank INTEGER NOT NULL, writer TEXT NOT NULL, state INTEGER NOT NULL,"
+    " last_seq INTEGER NOT NULL DEFAULT 0, last_step INTEGER,"
+    " PRIMARY KEY(run_key, attempt, rank)) WITHOUT ROWID;"
+    "CREATE TABLE member_total(layer_key INTEGER NOT NULL, attempt INTEGER NOT NULL,"
+    " rank INTEGER NOT NULL, batch_seq INTEGER NOT NULL, rows_offered INTEGER NOT NULL,"
+    " rows_thinned INTEGER NOT NULL, PRIMARY KEY(layer_key, attempt, rank)) WITHOUT ROWID;",
 };
 
 int store_schema_recognise(sqlite3 *database, int64_t *version, struct err *err)

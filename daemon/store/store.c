@@ -59,16 +59,43 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_WATCHED_PUT] = "INSERT INTO watched(run_key, place, is_scalar, in_turn, name)"
                         " VALUES(?1, ?2, ?3, ?4, ?5)",
 
-    [SQL_ATTEMPT_FIND] = "SELECT run.attempt, attempt.last_seq, attempt.state, attempt.writer"
+    [SQL_ATTEMPT_FIND] = "SELECT run.attempt, attempt.last_seq, attempt.state, attempt.writer,"
+                         " attempt.launch IS NOT NULL"
                          " FROM run LEFT JOIN attempt ON attempt.run_key = run.run_key"
                          " AND attempt.attempt = ?2 WHERE run.run_key = ?1",
-    [SQL_ATTEMPT_NEW] = "INSERT INTO attempt(run_key, attempt, state, writer, opened)"
-                        " VALUES(?1, ?2, 0, coalesce(?3, ''), ?4)",
+    [SQL_ATTEMPT_OF_LAUNCH] = "SELECT attempt, world FROM attempt WHERE run_key = ?1"
+                              " AND launch = ?2 ORDER BY attempt DESC LIMIT 1",
+    [SQL_ATTEMPT_NEW] =
+        "INSERT INTO attempt(run_key, attempt, state, writer, opened, launch, world)"
+        " VALUES(?1, ?2, 0, coalesce(?3, ''), ?4, ?5, ?6)",
     [SQL_ATTEMPT_STATE] = "UPDATE attempt SET state = ?3, closed = ?4"
                           " WHERE run_key = ?1 AND attempt = ?2",
     [SQL_ATTEMPT_ADVANCE] = "UPDATE attempt SET last_seq = ?3,"
                             " first_step = coalesce(first_step, ?4)"
                             " WHERE run_key = ?1 AND attempt = ?2",
+
+    [SQL_MEMBER_FIND] = "SELECT last_seq, state, writer FROM member"
+                        " WHERE run_key = ?1 AND attempt = ?2 AND rank = ?3",
+    [SQL_MEMBER_PUT] = "REPLACE INTO member(run_key, attempt, rank, writer, state)"
+                       " VALUES(?1, ?2, ?3, ?4, 0)",
+    [SQL_MEMBER_STATE] = "UPDATE member SET state = ?4"
+                         " WHERE run_key = ?1 AND attempt = ?2 AND rank = ?3",
+    [SQL_MEMBER_ADVANCE] = "UPDATE member SET last_seq = ?4, last_step = coalesce(?5, last_step)"
+                           " WHERE run_key = ?1 AND attempt = ?2 AND rank = ?3",
+    [SQL_MEMBER_TOTALS_DROP] = "DELETE FROM member_total WHERE attempt = ?2 AND rank = ?3"
+                               " AND layer_key IN"
+                               " (SELECT layer_key FROM layer WHERE run_key = ?1)",
+    [SQL_MEMBER_TOTAL_PUT] = "REPLACE INTO member_total(layer_key, attempt, rank, batch_seq,"
+                             " rows_offered, rows_thinned) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+    [SQL_MEMBERS] = "SELECT rank, writer, state, last_seq, last_step FROM member"
+                    " WHERE run_key = ?1 AND attempt = ?2 ORDER BY rank",
+    /* By enum state: open before failed, lost and finished. */
+    [SQL_MEMBERS_STATE] = "SELECT CASE WHEN sum(state = 0) > 0 THEN 0"
+                          " WHEN sum(state = 2) > 0 THEN 2 WHEN sum(state = 3) > 0 THEN 3 ELSE 1"
+                          " END FROM member WHERE run_key = ?1 AND attempt = ?2",
+    [SQL_MEMBER_TOTALS] = "SELECT name, rank, batch_seq, rows_offered, rows_thinned FROM layer"
+                          " JOIN member_total USING(layer_key)"
+                          " WHERE run_key = ?1 AND attempt = ?2 ORDER BY layer_key, rank",
 
     [SQL_LAYERS] = "SELECT name, p, c, batch_seq, rows_offered, layer.layer_key,"
                    " rows_thinned FROM layer"
@@ -238,6 +265,7 @@ static int mark_open_runs_lost(struct store *store, struct err *err)
                     "BEGIN IMMEDIATE;"
                     " UPDATE attempt SET state = 3 WHERE state = 0;"
                     " UPDATE run SET state = 3 WHERE state = 0;"
+                    " UPDATE member SET state = 3 WHERE state = 0;"
                     " COMMIT",
                     err);
 }

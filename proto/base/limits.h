@@ -9,6 +9,7 @@
 #define WRITER_MAX      64
 #define LAYER_NAME_MAX  128
 #define SCALAR_NAME_MAX 128
+#define LAUNCH_MAX      128
 
 /* Layers of one run: a trainer that watches each module of a large model stays below. */
 #define RUN_LAYERS_MAX 1024
@@ -17,6 +18,12 @@
 /* Control messages of one run that wait for the disk. The store takes thousands a second, so a
  * trainer with so many on their way is faster than the disk. */
 #define RUN_UNSTORED_MAX 4096
+/* Ranks of the largest jobs there are. */
+#define RUN_WORLD_MAX 65536
+/* Members of one attempt. Each has a connection and at least 8 MiB of credit, so the daemon's
+ * memory ends before: 4,096 of them are granted 32 GiB. A member takes 16 bytes in each layer, and
+ * a row of 40 bytes in the store for each layer that a checkpoint names. */
+#define RUN_MEMBERS_MAX 4096
 /* Measures and scalars of one run that are watched for transitions. A detector is 35 KiB: a run of
  * 1,024 layers has 140 MiB of them at most. */
 #define RUN_WATCHED_MAX 4

@@ -237,7 +237,7 @@ int metric_plain(int metric);
       "the outputs span all the features (r >= p or n - 1): d_lr measures isotropy, or n, alone")  \
     X(SMALL_SAMPLE, small_sample,                                                                  \
       "few rows for this rank (n < 4 r, or n - 1 - r < 8): d_debiased is the one to read")         \
-    X(PARTIAL, partial, "rows are missing from the window")                                        \
+    X(PARTIAL, partial, "rows or ranks are missing from the window")                               \
     X(LOW_PRECISION, low_precision,                                                                \
       "the features' mean is so large that their format holds too few digits of what varies: the " \
       "values are uncertain")                                                                      \

@@ -23,6 +23,7 @@
     FIELD(n, NUMBER, ROW, "rows in the window; effective rows when weighted")                      \
     FIELD(rows_missing, COUNT, ROW, "rows that were offered for this window and never arrived")    \
     FIELD(rows_thinned, COUNT, ROW, "rows of this window that the trainer thinned out evenly")     \
+    FIELD(ranks_missing, COUNT, ROW, "ranks of the job whose rows it was made without")            \
     FIELD(rows_from, STEP, ROW, "step of the window's first batch; -1: not known")                 \
     FIELD(rows_to, STEP, ROW, "step of the window's last batch; -1: not known")                    \
     FIELD(p, SIZE, LAYER, "features")                                                              \

@@ -44,7 +44,7 @@ class Run:
     def point(self, layer, step, d_lr, **more):
         point = {"run": self.facts["run"], "layer": layer, "attempt": 1, "step": step,
                  "time": 1764000000.25 + step, "n": 1024, "rows_missing": 0,
-                 "rows_thinned": 0, "rows_from": step,
+                 "rows_thinned": 0, "ranks_missing": 0, "rows_from": step,
                  "rows_to": step, "p": 128, "c": 97,
                  "rank": 96, "d_lr": d_lr, "d_debiased": None if d_lr is None else d_lr - 0.01,
                  "u": 0.998, "pr": 80.0, "flags": [], **more}

@@ -126,7 +126,8 @@ static void refuse(struct fakedaemon *f, const void *peer, size_t peer_size, con
 static void on_open(struct fakedaemon *f, const void *peer, size_t peer_size,
                     const struct control_open *open)
 {
-    struct control_welcome welcome = {open->run, 1, f->granted, 0, -1};
+    struct control_welcome welcome = {
+        .run = open->run, .attempt = 1, .granted = f->granted, .last_step = -1};
     char *watched = open->watched ? control_text(open->watched) : NULL;
 
     note(f,

@@ -113,11 +113,6 @@ static enum layer_answer offer(struct monitor *monitor, struct member *member, s
     enum layer_answer answer;
     struct err why;
 
-    if (member->refused_seq >
-        0) { /* it would enter the window of a checkpoint that came before it */
-        nack_set(nack, NACK_EBUSY, "a message before it was refused");
-        return LAYER_REFUSES;
-    }
     *layer = layer_of(monitor, member->run, batch, nack);
     if (!*layer)
         return LAYER_REFUSES;
@@ -146,19 +141,17 @@ static void start_jobs(struct member *member, struct layer *layer, struct action
         monitor_start_job(member->run, layer, out);
 }
 
-/* Whether the batch is queued; if not, its credit goes back. */
-static bool take_batch(struct monitor *monitor, struct member *member, struct batch *batch,
-                       struct actions *out)
+void monitor_take_batch(struct monitor *monitor, struct member *member, struct batch *batch,
+                        struct actions *out)
 {
     struct layer *layer = NULL;
     struct nack nack;
 
-    member->received += batch->size_bytes;
     switch (offer(monitor, member, batch, &layer, &nack)) {
     case LAYER_QUEUES:
         note_queued(monitor, member, batch);
         start_jobs(member, layer, out);
-        return true;
+        return;
     case LAYER_PASSES_OVER:
         break;
     case LAYER_REFUSES:
@@ -166,7 +159,32 @@ static bool take_batch(struct monitor *monitor, struct member *member, struct ba
         break;
     }
     member_return_credit(member, batch->size_bytes, out);
-    return false;
+    actions_release_batch(out, batch);
+}
+
+/* It would enter the window of a checkpoint that came before it. */
+static void refuse_for_now(struct monitor *monitor, struct member *member, struct batch *batch,
+                           struct actions *out)
+{
+    struct nack nack;
+
+    nack_set(&nack, NACK_EBUSY, "a message before it was refused");
+    monitor_refuse_batch(monitor, member, batch, &nack, out);
+    member_return_credit(member, batch->size_bytes, out);
+    actions_release_batch(out, batch);
+}
+
+/* The credit lets it through. */
+static void receive(struct monitor *monitor, struct member *member, struct batch *batch,
+                    struct actions *out)
+{
+    member->received += batch->size_bytes;
+    if (member->refused_seq > 0)
+        refuse_for_now(monitor, member, batch, out);
+    else if (monitor_waits(member))
+        monitor_let_wait(monitor, member, batch);
+    else
+        monitor_take_batch(monitor, member, batch, out);
 }
 
 void monitor_on_batch(struct monitor *monitor, const struct event *event, struct actions *out)
@@ -175,13 +193,14 @@ void monitor_on_batch(struct monitor *monitor, const struct event *event, struct
     struct batch *batch = event->batch;
     struct nack nack;
 
-    if (!member || member->run->state != RUN_OPEN) {
+    if (!member || member->run->state != RUN_OPEN || member->state != MEMBER_OPEN) {
         monitor->stats.batches_refused++;
         monitor_refuse_not_open(event->peer, out);
     } else if (batch->size_bytes > member->granted - member->received) {
         nack_set(&nack, NACK_ECREDIT, "it goes beyond the credit granted");
         monitor_refuse_batch(monitor, member, batch, &nack, out);
-    } else if (take_batch(monitor, member, batch, out)) {
+    } else {
+        receive(monitor, member, batch, out);
         return;
     }
     actions_release_batch(out, batch);

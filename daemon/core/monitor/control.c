@@ -27,7 +27,7 @@ static void refuse_without_memory(struct member *member, uint64_t seq, struct ac
 /* Whether message `seq` may enter the journal now. */
 static int check_turn(const struct member *member, uint64_t seq, struct nack *nack)
 {
-    if (member->run->n_journal >= RUN_UNSTORED_MAX)
+    if (member->run->n_journal + member->run->n_waiting >= RUN_UNSTORED_MAX)
         return nack_set(nack, NACK_EBUSY, "%d control messages wait for the disk",
                         RUN_UNSTORED_MAX);
     if (member->refused_seq > 0 && seq > member->refused_seq)
@@ -104,13 +104,12 @@ static struct spectrum_wish next_wish(struct run *run, bool asked)
     };
 }
 
-static void start_checkpoint(struct run *run, struct journal_entry *entry, bool spectrum,
-                             struct actions *out)
+void monitor_start_checkpoint(struct run *run, struct journal_entry *entry, struct actions *out)
 {
     struct spectrum_wish wish = {0};
 
     if (entry->record->kind == RECORD_CHECKPOINT)
-        wish = next_wish(run, spectrum);
+        wish = next_wish(run, entry->asks_spectrum);
     for (size_t i = 0; i < entry->record->n_points; i++) {
         struct layer *layer = run_layer(run, entry->record->points[i].layer);
 
@@ -165,21 +164,21 @@ static struct record *checkpoint_record(const struct run *run, const struct even
     return record;
 }
 
-/* The first layer of the checkpoint whose totals cannot be true, or NULL. */
-static const char *find_false_total(const struct member *member, const struct event *event)
+const char *monitor_find_false_total(const struct member *member, const struct record *record)
 {
-    for (size_t i = 0; i < event->checkpoint.n_layers; i++) {
-        const struct checkpoint_layer *totals = &event->checkpoint.layers[i];
-        const struct layer *layer = run_layer(member->run, totals->name);
+    for (size_t i = 0; i < record->n_points; i++) {
+        const struct layer_point *totals = &record->points[i];
+        const struct layer *layer = run_layer(member->run, totals->layer);
 
-        if (layer && !layer_totals_follow(layer, member->place, totals->seq, totals->rows))
-            return totals->name;
+        if (layer &&
+            !layer_totals_follow(layer, member->place, totals->batch_seq, totals->rows_offered))
+            return totals->layer;
     }
     return NULL;
 }
 
-static void refuse_totals(const struct member *member, uint64_t seq, const char *layer,
-                          struct actions *out)
+void monitor_refuse_totals(const struct member *member, uint64_t seq, const char *layer,
+                           struct actions *out)
 {
     struct nack nack;
 
@@ -192,33 +191,96 @@ static void refuse_totals(const struct member *member, uint64_t seq, const char 
     actions_refuse(out, member->peer, &nack);
 }
 
-void monitor_on_checkpoint(struct monitor *monitor, const struct event *event, struct actions *out)
-{
-    struct member *member = member_for(monitor, event->peer, event->checkpoint.seq, out);
-    bool again = member && event->checkpoint.seq <= member->durable_seq;
-    const char *wrong = member && !again ? find_false_total(member, event) : NULL;
-    struct record *record;
-    struct journal_entry *entry;
+/* ---- taking a message --------------------------------------------------------------------- */
 
-    if (!member)
+void monitor_take_entry(struct journal_entry *entry, struct actions *out)
+{
+    struct run *run = entry->run;
+
+    run_append_entry(run, entry);
+    switch (entry->record->kind) {
+    case RECORD_CHECKPOINT:
+        monitor_start_checkpoint(run, entry, out);
         return;
-    if (wrong) {
-        refuse_totals(member, event->checkpoint.seq, wrong, out);
-        return;
+    case RECORD_LOG:
+        monitor_watch_log(run, entry->record);
+        break;
+    case RECORD_CLOSE:
+        if (run->launch)
+            monitor_leave(entry->member, MEMBER_CLOSED);
+        else if (run->state == RUN_OPEN)
+            run_move(run, RUN_LEAVING);
+        break;
+    default:
+        break;
     }
-    if (monitor_ask_past(member->run, event->checkpoint.step, event->checkpoint.implied, out) < 0) {
-        refuse_without_memory(member, event->checkpoint.seq, out);
-        return;
-    }
-    record = checkpoint_record(member->run, event, again ? RECORD_RECALL : RECORD_CHECKPOINT);
-    entry = record ? run_add_entry(member->run, member, record, record->n_points) : NULL;
-    if (!entry) {
+    run_store_ready(run, out);
+}
+
+/* The entry is the member's next. */
+static void take(struct monitor *monitor, struct journal_entry *entry, struct actions *out)
+{
+    note_taken(entry->member, entry->record->seq);
+    if (entry->run->launch)
+        monitor_take_in_turn(monitor, entry, out);
+    else
+        monitor_take_entry(entry, out);
+}
+
+/* The points of a checkpoint that is on disk, once more. */
+static void recall(struct member *member, const struct event *event, struct actions *out)
+{
+    struct record *record = checkpoint_record(member->run, event, RECORD_RECALL);
+
+    if (!record || !run_add_entry(member->run, member, record, 0)) {
         record_free(record);
         refuse_without_memory(member, event->checkpoint.seq, out);
         return;
     }
-    note_taken(member, event->checkpoint.seq);
-    start_checkpoint(member->run, entry, event->checkpoint.spectrum, out);
+    run_store_ready(member->run, out);
+}
+
+/* Its entry, whose record is good; NULL when it was refused. */
+static struct journal_entry *checkpoint_entry(struct member *member, const struct event *event,
+                                              struct actions *out)
+{
+    struct run *run = member->run;
+    struct record *record = checkpoint_record(run, event, RECORD_CHECKPOINT);
+    const char *wrong =
+        record && !monitor_waits(member) ? monitor_find_false_total(member, record) : NULL;
+    struct journal_entry *entry = NULL;
+
+    if (wrong) {
+        monitor_refuse_totals(member, event->checkpoint.seq, wrong, out);
+        record_free(record);
+        return NULL;
+    }
+    if (record &&
+        monitor_ask_past(run, event->checkpoint.step, event->checkpoint.implied, out) == 0)
+        entry = run_new_entry(run, member, record, record->n_points);
+    if (entry)
+        return entry;
+    record_free(record);
+    refuse_without_memory(member, event->checkpoint.seq, out);
+    return NULL;
+}
+
+void monitor_on_checkpoint(struct monitor *monitor, const struct event *event, struct actions *out)
+{
+    struct member *member = member_for(monitor, event->peer, event->checkpoint.seq, out);
+    struct journal_entry *entry;
+
+    if (!member)
+        return;
+    if (event->checkpoint.seq <= member->durable_seq) {
+        recall(member, event, out);
+        return;
+    }
+    entry = checkpoint_entry(member, event, out);
+    if (!entry)
+        return;
+    entry->asks_spectrum = event->checkpoint.spectrum;
+    take(monitor, entry, out);
 }
 
 /* What holds for the whole run has no step, and begins nothing. */
@@ -230,9 +292,9 @@ static int ask_past_for(struct run *run, const struct record *log, struct action
 void monitor_on_log(struct monitor *monitor, const struct event *event, struct actions *out)
 {
     struct member *member = member_for(monitor, event->peer, event->log->seq, out);
-    struct run *run = member ? member->run : NULL;
+    struct journal_entry *entry = NULL;
 
-    if (!run) {
+    if (!member) {
         record_free(event->log);
         return;
     }
@@ -241,36 +303,35 @@ void monitor_on_log(struct monitor *monitor, const struct event *event, struct a
         record_free(event->log);
         return;
     }
-    if (ask_past_for(run, event->log, out) < 0 || !run_add_entry(run, member, event->log, 0)) {
+    if (ask_past_for(member->run, event->log, out) == 0)
+        entry = run_new_entry(member->run, member, event->log, 0);
+    if (!entry) {
         refuse_without_memory(member, event->log->seq, out);
         record_free(event->log);
         return;
     }
-    if (event->log->kind == RECORD_LOG)
-        monitor_watch_log(run, event->log);
-    note_taken(member, event->log->seq);
-    run_store_ready(run, out);
+    take(monitor, entry, out);
 }
 
 /* A second close of the same sequence goes to the store like the first: it sets the same state. */
 void monitor_on_close(struct monitor *monitor, const struct event *event, struct actions *out)
 {
     struct member *member = member_for(monitor, event->peer, event->close.seq, out);
-    struct run *run = member ? member->run : NULL;
-    struct record *record = run ? record_new(RECORD_CLOSE, run->id) : NULL;
+    struct record *record = member ? record_new(RECORD_CLOSE, member->run->id) : NULL;
+    struct journal_entry *entry = NULL;
 
-    if (!run)
+    if (!member)
         return;
-    if (!record || !run_add_entry(run, member, record, 0)) {
+    if (record) {
+        record->seq = event->close.seq;
+        record->failed = event->close.failed;
+        record->time = event->time;
+        entry = run_new_entry(member->run, member, record, 0);
+    }
+    if (!entry) {
         record_free(record);
         refuse_without_memory(member, event->close.seq, out);
         return;
     }
-    record->seq = event->close.seq;
-    record->failed = event->close.failed;
-    record->time = event->time;
-    note_taken(member, event->close.seq);
-    if (run->state == RUN_OPEN)
-        run_move(run, RUN_LEAVING);
-    run_store_ready(run, out);
+    take(monitor, entry, out);
 }

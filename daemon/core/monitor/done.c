@@ -47,6 +47,9 @@ static void finish_mark(struct run *run, struct layer *layer, struct mark *mark,
     point->rows_thinned = mark->rows_thinned;
     if (point->measured) {
         add_reported(entry->record, &point->point);
+        point->point.ranks_missing = entry->ranks_missing;
+        if (entry->ranks_missing > 0)
+            point->point.flags |= FLAG_PARTIAL;
         monitor_watch_point(run, layer, point);
     }
     assert(entry->n_pending > 0);
@@ -119,19 +122,43 @@ void monitor_on_job_done(struct monitor *monitor, struct job *job, struct action
     monitor_free_if_done(monitor, run, out);
 }
 
-static void note_durable(struct member *member, const struct record *record)
+static void note_durable(struct member *member, uint64_t seq)
 {
-    if (record->seq > member->durable_seq)
-        member->durable_seq = record->seq;
+    if (seq > member->durable_seq)
+        member->durable_seq = seq;
+}
+
+/* The numbers of an older writer of a rank mean nothing to the one that it has now. */
+static void note_sender(const struct run *run, struct record_sender *sender)
+{
+    if (sender->epoch != sender->member->epoch)
+        return;
+    note_durable(sender->member, sender->seq);
+    if (run->state != RUN_OVER && sender->seq > 0)
+        sender->peer = sender->member->peer;
+}
+
+/* What the entry says is on disk, for all whom it speaks for. */
+static void note_stored(struct journal_entry *entry)
+{
+    struct record *record = entry->record;
+
+    if (record->n_senders == 0)
+        note_durable(entry->member, record->seq);
+    for (size_t i = 0; i < record->n_senders; i++)
+        note_sender(entry->run, &record->senders[i]);
+}
+
+static peer_id peer_of(const struct journal_entry *entry)
+{
+    return entry->run->state == RUN_OVER ? 0 : entry->member->peer;
 }
 
 static void complete(struct monitor *monitor, struct run *run, struct journal_entry *entry,
                      struct actions *out)
 {
     struct record *record = entry->record;
-    struct member *member = entry->member;
-    struct action *action =
-        actions_add(out, ACT_COMPLETE, run->state == RUN_OVER ? 0 : member->peer);
+    struct action *action = actions_add(out, ACT_COMPLETE, peer_of(entry));
 
     if (!action)
         return;
@@ -142,7 +169,7 @@ static void complete(struct monitor *monitor, struct run *run, struct journal_en
         for (size_t i = 0; i < record->n_points; i++)
             monitor->stats.points += record->points[i].measured;
     }
-    note_durable(member, record);
+    note_stored(entry);
     action->record = record;
     run_remove_entry(run, entry);
 }
@@ -155,8 +182,8 @@ static void refuse_constants(struct run *run, struct journal_entry *entry, struc
 
     nack_set(&nack, NACK_EPROTO, "%s", record->error);
     nack.seq = record->seq;
-    actions_refuse(out, run->state == RUN_OVER ? 0 : entry->member->peer, &nack);
-    note_durable(entry->member, record);
+    note_stored(entry);
+    actions_refuse(out, record->n_senders > 0 ? record->senders[0].peer : peer_of(entry), &nack);
     run_remove_entry(run, entry);
     record_free(record);
 }

@@ -87,8 +87,9 @@ enum action_type {
     ACT_WELCOME,  /* the run is open: answer the peer */
     ACT_PROGRESS, /* send the peer its credit */
     ACT_ACK,      /* acknowledge `seq`, which is on disk; nothing to publish */
-    ACT_COMPLETE, /* a record is on disk: acknowledge it to the peer (0: nobody waits), publish what
-                     is new in it, then record_free */
+    ACT_COMPLETE, /* a record is on disk: acknowledge it to the peer (0: nobody waits), or to the
+                     peers of its senders where it has some; publish what is new in it, then
+                     record_free */
     ACT_NACK,     /* refuse something */
     ACT_JOB,      /* run the job's shares on the pool */
     ACT_STORE,    /* lend the record to the store lane */
@@ -102,6 +103,8 @@ struct welcome {
     uint64_t last_seq;
     bool has_last_step;
     int64_t last_step;
+    uint32_t rank;  /* of a member */
+    uint32_t world; /* 0: the trainer is the only one */
 };
 
 /* A refusal on its way to a trainer. */

@@ -58,6 +58,12 @@ void layer_note_thinned(struct layer *layer, size_t place, uint64_t rows)
     }
 }
 
+/* Members have one head, so a window takes that of the member whose slices come first. */
+static bool has_other_head(const struct layer *layer, size_t place)
+{
+    return layer->head_place != layer->n_sources && layer->head_place != place;
+}
+
 static void push_batch(struct layer *layer, struct batch *batch)
 {
     batch->queued.is_mark = false;
@@ -83,6 +89,10 @@ enum layer_answer layer_offer(struct layer *layer, size_t place, struct batch *b
     layer_note_totals(layer, place, batch->seq, batch->rows_before + n_rows);
     if (n_rows == 0 && batch->kind != BATCH_HEAD)
         return LAYER_PASSES_OVER;
+    if (batch->kind == BATCH_HEAD && has_other_head(layer, place))
+        return LAYER_PASSES_OVER;
+    if (batch->kind == BATCH_HEAD)
+        layer->head_place = place;
     push_batch(layer, batch);
     return LAYER_QUEUES;
 }
@@ -94,6 +104,7 @@ void layer_push_mark(struct layer *layer, struct mark *mark)
     layer->n_marks++;
     mark->rows_offered = layer->rows_offered;
     mark->rows_thinned = layer->rows_thinned;
+    layer->head_place = layer->n_sources;
 }
 
 /* Moves the batch from the queue to the job, which reads it to its end. */

@@ -87,6 +87,7 @@ struct layer {
 
     struct source *sources; /* one a member, by its place */
     size_t n_sources;
+    size_t head_place;       /* of the member whose head the window takes, n_sources: none yet */
     uint64_t rows_offered;   /* by all of them */
     uint64_t window_offered; /* rows offered when the window began */
     uint64_t window_rows;    /* rows that entered it */
@@ -106,6 +107,11 @@ struct layer {
  * NULL. */
 struct layer *layer_new(struct run *, const char *name, uint32_t p, uint32_t c, struct window,
                         struct projector, const struct watch_list *);
+
+/* Makes room for the sources of so many members. Returns 0 or -ENOMEM. */
+int layer_reserve_sources(struct layer *, size_t n);
+/* The member's batches are numbered from the beginning again. */
+void layer_forget_source(struct layer *, size_t place);
 
 /* Whether the batch has the shape of the layer and, once there is memory, its targets and its way
  * to the outputs. Returns 0, or -EINVAL with what differs. */
@@ -129,7 +135,8 @@ void layer_free(struct layer *);
 
 enum layer_answer {
     LAYER_QUEUES,      /* the batch is the layer's until its job is done */
-    LAYER_PASSES_OVER, /* it was here before, its checkpoint was, or it has no row */
+    LAYER_PASSES_OVER, /* it was here before, its checkpoint was, it has no row, or the window has
+                          the head of another member */
     LAYER_REFUSES,     /* its numbers cannot be true */
 };
 

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* The sums of a layer's classes take at most this part of the room that is left, so that layers
  * after it find some, too. */
@@ -94,7 +95,7 @@ struct layer *layer_new(struct run *run, const char *name, uint32_t p, uint32_t 
         return NULL;
     layer->watch = watch_new(watched);
     layer->sources = calloc(1, sizeof *layer->sources);
-    layer->n_sources = 1;
+    layer->n_sources = layer->head_place = 1;
     if (!layer->watch || !layer->sources) {
         watch_free(layer->watch);
         free(layer->sources);
@@ -113,6 +114,31 @@ struct layer *layer_new(struct run *run, const char *name, uint32_t p, uint32_t 
     layer->projector = projector;
     layer->rows_from = layer->rows_to = -1;
     return layer;
+}
+
+int layer_reserve_sources(struct layer *layer, size_t n)
+{
+    struct source *sources;
+
+    if (n <= layer->n_sources)
+        return 0;
+    sources = realloc(layer->sources, n * sizeof *sources);
+    if (!sources)
+        return -ENOMEM;
+    memset(sources + layer->n_sources, 0, (n - layer->n_sources) * sizeof *sources);
+    if (layer->head_place == layer->n_sources)
+        layer->head_place = n;
+    layer->sources = sources;
+    layer->n_sources = n;
+    return 0;
+}
+
+void layer_forget_source(struct layer *layer, size_t place)
+{
+    assert(place < layer->n_sources);
+    layer->sources[place] = (struct source){0};
+    if (layer->head_place == place)
+        layer->head_place = layer->n_sources;
 }
 
 static void free_parts(struct layer *layer)

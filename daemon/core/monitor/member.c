@@ -16,7 +16,10 @@ struct member *member_new(struct run *run, const char *writer, peer_id peer)
         return NULL;
     list_init(&member->link);
     list_init(&member->peer_link);
+    list_init(&member->waiting);
     member->run = run;
+    member->last_step = -1;
+    member->expected = true;
     member->peer = peer;
     member->writer = strdup(writer);
     if (!member->writer) {
@@ -26,10 +29,24 @@ struct member *member_new(struct run *run, const char *writer, peer_id peer)
     return member;
 }
 
+void member_move(struct member *member, enum member_state state)
+{
+    static const bool allowed[MEMBER_STATE_COUNT][MEMBER_STATE_COUNT] = {
+        [MEMBER_OPEN] = {[MEMBER_CLOSED] = true, [MEMBER_LOST] = true},
+        [MEMBER_AWAY] = {[MEMBER_OPEN] = true, [MEMBER_CLOSED] = true},
+        [MEMBER_CLOSED] = {[MEMBER_OPEN] = true},
+        [MEMBER_LOST] = {[MEMBER_OPEN] = true, [MEMBER_CLOSED] = true},
+    };
+
+    assert(allowed[member->state][state]);
+    member->state = state;
+}
+
 void member_free(struct member *member)
 {
     if (!member)
         return;
+    assert(list_empty(&member->waiting));
     list_remove(&member->link);
     list_remove(&member->peer_link);
     free(member->writer);

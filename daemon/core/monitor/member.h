@@ -1,11 +1,24 @@
 /* One trainer that speaks for a run: its connection, its credit, and how far its control messages
- * have come. Belongs to the loop and to its run, which lives longer. Which peer may speak, and what
- * a message means, is decided by monitor.c and the files beside it. Tested by test_run.c. */
+ * have come. A run has one, or is opened by the ranks of a job, which are its members. Belongs to
+ * the loop and to its run, which lives longer. Which peer may speak, and what a message means, is
+ * decided by monitor.c and the files beside it. Tested by test_run.c.
+ *
+ *     AWAY ---> OPEN ---> CLOSED, LOST ---> OPEN, when its rank comes back
+ *
+ * The one trainer of a run without members stays OPEN: what becomes of it is the run's state. */
 #pragma once
 
 #include "daemon/core/monitor/event.h"
 
 struct run; /* run.h */
+
+enum member_state {
+    MEMBER_OPEN,
+    MEMBER_AWAY,   /* the store knows it from before the daemon's start; it has not come yet */
+    MEMBER_CLOSED, /* it said its last word */
+    MEMBER_LOST,   /* it went without one */
+    MEMBER_STATE_COUNT,
+};
 
 struct member {
     struct list link;      /* in its run */
@@ -24,12 +37,25 @@ struct member {
     uint64_t granted;      /* cumulative, since the connection opened */
     uint64_t granted_sent; /* the last `granted` that was sent to the peer */
     uint64_t received;
-    uint64_t held_bytes; /* of its batches, queued or lent */
+    uint64_t held_bytes; /* of its batches, queued, lent or waiting */
+
+    /* of a run with members */
+    uint32_t rank;
+    enum member_state state;
+    unsigned epoch;      /* writers before this one */
+    bool joined;         /* the store knows, or is told by the journal, that this writer came */
+    bool expected;       /* marks of others wait for its own */
+    int64_t last_step;   /* of its last mark that was taken; -1: none */
+    struct list waiting; /* of struct queued, batches and entries: from its first mark on that waits
+                            for others */
+    uint64_t waiting_bytes;
 };
 
 /* Returns it (free with member_free), in no list, or NULL. */
 struct member *member_new(struct run *, const char *writer, peer_id);
-/* Takes it out of its lists. NULL is fine. */
+/* The only way from one state to another. */
+void member_move(struct member *, enum member_state);
+/* Takes it, whose queue is empty, out of its lists. NULL is fine. */
 void member_free(struct member *);
 
 /* Starts the credit of a new connection; what is held is still in use. */

@@ -38,16 +38,24 @@ static void declare_lost(struct monitor *monitor, struct member *member, double 
 {
     struct run *run = member->run;
     struct record *record = record_new(RECORD_LOST, run->id);
+    struct journal_entry *entry;
 
     monitor_bind_peer(monitor, member, 0);
     member->silent_ticks = MONITOR_LOST_TICKS;
-    if (!record || !run_add_entry(run, member, record, 0)) {
+    entry = record ? run_new_entry(run, member, record, 0) : NULL;
+    if (!entry) {
         record_free(record);
         return;
     }
     record->time = time;
-    run_move(run, RUN_LEAVING);
-    run_store_ready(run, out);
+    if (!run->launch) {
+        run_move(run, RUN_LEAVING);
+        monitor_take_entry(entry, out);
+        return;
+    }
+    member->joined = false;
+    monitor_leave(member, MEMBER_LOST);
+    monitor_take_in_turn(monitor, entry, out);
 }
 
 static void tick_member(struct monitor *monitor, struct member *member, double time,
@@ -57,13 +65,15 @@ static void tick_member(struct monitor *monitor, struct member *member, double t
 
     if (run->state == RUN_OPEN || run->state == RUN_LEAVING)
         member_send_credit(member, out);
-    if (run->state == RUN_OPEN && ++member->silent_ticks >= MONITOR_LOST_TICKS)
+    if (run->state == RUN_OPEN && member->state == MEMBER_OPEN &&
+        ++member->silent_ticks >= MONITOR_LOST_TICKS)
         declare_lost(monitor, member, time, out);
 }
 
 static void tick_run(struct monitor *monitor, struct run *run, double time, struct actions *out)
 {
     run->store_waits = false;
+    run->n_ticks++;
     if (run->state == RUN_OPEN || run->state == RUN_LEAVING) {
         LIST_EACH(at, &run->layers)
         {
@@ -76,6 +86,7 @@ static void tick_run(struct monitor *monitor, struct run *run, double time, stru
     {
         tick_member(monitor, LIST_ENTRY(at, struct member, link), time, out);
     }
+    monitor_cut_marks(monitor, run, out);
 }
 
 /* Ticks are counted, not read off a clock: after a daemon was stopped for a minute its peers are
@@ -85,6 +96,16 @@ static void on_tick(struct monitor *monitor, double time, struct actions *out)
     LIST_EACH_SAFE(at, &monitor->runs)
     {
         tick_run(monitor, LIST_ENTRY(at, struct run, link), time, out);
+    }
+}
+
+/* Marks are measured without those that they wait for: what was not is lost with the daemon. */
+static void drain(struct monitor *monitor, struct actions *out)
+{
+    monitor->draining = true;
+    LIST_EACH(at, &monitor->runs)
+    {
+        monitor_cut_marks(monitor, LIST_ENTRY(at, struct run, link), out);
     }
 }
 
@@ -156,7 +177,7 @@ static void assert_run_counts(const struct run *run)
 /* Returns the bytes that the run's members hold. */
 static uint64_t assert_member_counts(const struct run *run, uint64_t *credit_bytes)
 {
-    uint64_t held_bytes = 0;
+    uint64_t held_bytes = 0, waiting_bytes = 0;
     size_t n = 0;
 
     LIST_EACH(at, &run->members)
@@ -167,10 +188,12 @@ static uint64_t assert_member_counts(const struct run *run, uint64_t *credit_byt
         assert(member->received <= member->granted && member->granted_sent <= member->granted);
         assert(member->durable_seq <= member->last_seq);
         held_bytes += member->held_bytes;
+        waiting_bytes += member->waiting_bytes;
         *credit_bytes += member->credit_bytes;
         n++;
     }
     assert(n == run->n_members);
+    assert(held_bytes == run_held_bytes(run) + waiting_bytes);
     return held_bytes;
 }
 
@@ -182,11 +205,9 @@ static void assert_counts(const struct monitor *monitor)
     LIST_EACH(at, &monitor->runs)
     {
         const struct run *run = LIST_ENTRY(at, struct run, link);
-        uint64_t of_members = assert_member_counts(run, &credit_bytes);
 
         assert_run_counts(run);
-        assert(of_members == run_held_bytes(run));
-        held_bytes += of_members;
+        held_bytes += assert_member_counts(run, &credit_bytes);
     }
     assert(monitor->stats.buffered_bytes == held_bytes);
     assert(monitor->credit_granted == credit_bytes);
@@ -240,7 +261,7 @@ void monitor_step(struct monitor *monitor, const struct event *event, struct act
         assert_counts(monitor);
         break;
     case EV_DRAIN:
-        monitor->draining = true;
+        drain(monitor, out);
         break;
     }
 }

@@ -6,9 +6,11 @@
  * The way through, for a run whose trainer does all right:
  *
  *     open.c     EV_OPEN makes a run; ACT_STORE writes its attempt, EV_STORED brings ACT_WELCOME
+ *     join.c     EV_OPEN of a further rank of a job makes a member of its run
  *     batches.c  EV_BATCH is checked and queued in its layer; a full block leaves as ACT_JOB
  *     control.c  EV_CHECKPOINT puts a mark behind the batches of each layer, and an entry into the
  *                run's journal; EV_LOG and EV_CLOSE are entries without marks
+ *     marks.c    of a run with members, the marks of a step wait for each other
  *     done.c     EV_JOB_DONE releases batches and returns their credit; a measured mark completes
  *                its entry, which leaves as ACT_STORE; EV_STORED acknowledges it (ACT_COMPLETE)
  *     runs.c     frees a run that is over, or that has closed, when all of it has come home
@@ -22,9 +24,10 @@
 #include "daemon/core/monitor/event.h"
 
 struct monitor_config {
-    size_t n_workers;      /* threads that jobs can use */
-    uint64_t budget_bytes; /* credit granted to all connections together */
-    double state_bytes;    /* moments and blocks of all layers together */
+    size_t n_workers;          /* threads that jobs can use */
+    uint64_t budget_bytes;     /* credit granted to all connections together */
+    double state_bytes;        /* moments and blocks of all layers together */
+    uint64_t ranks_wait_ticks; /* a mark of one rank waits so long for those of others */
 };
 
 struct monitor_stats {

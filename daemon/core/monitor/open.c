@@ -21,7 +21,7 @@ static void refuse_for_now(struct actions *out, peer_id peer, const char *text)
     actions_refuse(out, peer, &nack);
 }
 
-static uint64_t credit_for_one_more(const struct monitor *monitor)
+uint64_t monitor_credit_for_one_more(const struct monitor *monitor)
 {
     uint64_t left = monitor->config.budget_bytes - monitor->credit_granted;
 
@@ -32,7 +32,7 @@ static uint64_t credit_for_one_more(const struct monitor *monitor)
     return left / CREDIT_SHARE > MONITOR_CREDIT_MIN ? left / CREDIT_SHARE : MONITOR_CREDIT_MIN;
 }
 
-static void welcome(const struct member *member, struct actions *out)
+void monitor_welcome(const struct member *member, struct actions *out)
 {
     const struct run *run = member->run;
     struct action *action = actions_add(out, ACT_WELCOME, member->peer);
@@ -45,16 +45,18 @@ static void welcome(const struct member *member, struct actions *out)
     action->welcome.last_seq = member->durable_seq;
     action->welcome.has_last_step = run->has_last_step;
     action->welcome.last_step = run->last_step;
+    action->welcome.rank = member->rank;
+    action->welcome.world = run->world;
 }
 
 /* The same writer came back, on a new connection, to an attempt that is still here. */
-static void reconnect(struct monitor *monitor, struct member *member, peer_id peer,
-                      struct actions *out)
+void monitor_reconnect(struct monitor *monitor, struct member *member, peer_id peer,
+                       struct actions *out)
 {
     monitor_bind_peer(monitor, member, peer);
     member_start_credit(member);
     if (member->run->state != RUN_OPENING)
-        welcome(member, out);
+        monitor_welcome(member, out);
 }
 
 /* Whether a run that leaves takes its trainer back: one that closed hears of it on the new
@@ -79,7 +81,7 @@ static bool take_back(struct run *run)
  * nobody knows its attempt. */
 static bool is_reconnection(struct run *known, const struct record *open)
 {
-    if (!known || strcmp(run_opener(known)->writer, open->open.writer) != 0)
+    if (!known || known->launch || strcmp(run_opener(known)->writer, open->open.writer) != 0)
         return false;
     if (known->state == RUN_OPENING)
         return true;
@@ -91,7 +93,7 @@ static bool is_reconnection(struct run *known, const struct record *open)
 static void start_opening(struct monitor *monitor, const struct event *event, struct actions *out)
 {
     struct record *record = event->open.record;
-    uint64_t credit = credit_for_one_more(monitor);
+    uint64_t credit = monitor_credit_for_one_more(monitor);
     struct run *run = credit ? run_new(record, event->open.window, event->peer) : NULL;
     struct action *action = run ? actions_add(out, ACT_STORE, event->peer) : NULL;
 
@@ -124,13 +126,15 @@ static int check_open(const struct monitor *monitor, const struct run *known, pe
 {
     const struct member *mine = monitor_member_of_peer(monitor, peer);
     const char *writer = known ? run_opener(known)->writer : NULL;
-    bool same_writer = known && strcmp(writer, open->open.writer) == 0;
+    bool same_writer = known && !known->launch && strcmp(writer, open->open.writer) == 0;
 
     if (monitor->draining) {
         nack_set(nack, NACK_EBUSY, "the daemon is stopping");
         nack->fatal = true;
         return -1;
     }
+    if (known && open->open.launch)
+        return 0; /* it joins, or is refused by join.c */
     if (mine && !(mine->run == known && same_writer))
         return nack_set(nack, NACK_EPROTO, "this connection has opened a run already");
     if (known && !same_writer && known->state == RUN_OPEN && open->open.attempt == known->attempt)
@@ -142,13 +146,17 @@ static int check_open(const struct monitor *monitor, const struct run *known, pe
 void monitor_on_open(struct monitor *monitor, const struct event *event, struct actions *out)
 {
     struct record *record = event->open.record;
-    struct run *known = monitor_run_of_id(monitor, record->run, record->open.writer);
+    const char *launch = record->open.launch;
+    struct run *known = launch ? monitor_run_of_launch(monitor, record->run, launch)
+                               : monitor_run_of_id(monitor, record->run, record->open.writer);
     struct nack nack;
 
     if (check_open(monitor, known, event->peer, record, &nack) < 0) {
         actions_refuse(out, event->peer, &nack);
+    } else if (known && launch) {
+        monitor_join(monitor, known, event, out);
     } else if (is_reconnection(known, record)) {
-        reconnect(monitor, run_opener(known), event->peer, out);
+        monitor_reconnect(monitor, run_opener(known), event->peer, out);
     } else {
         start_opening(monitor, event, out);
         return;
@@ -167,6 +175,8 @@ static enum nack_code open_refusal(int rc)
         return NACK_EHELD;
     case -ESTALE:
         return NACK_EFENCED;
+    case -EPROTO:
+        return NACK_EPROTO;
     default:
         return NACK_EIO;
     }
@@ -210,12 +220,18 @@ static void end_opening(struct monitor *monitor, struct run *run, const struct r
 {
     struct nack nack;
 
-    if (rc == -ENOMEM)
-        refuse_for_now(out, run_opener(run)->peer,
-                       record->error[0] ? record->error : "the daemon is out of memory");
-    else {
+    LIST_EACH(at, &run->members)
+    {
+        peer_id peer = LIST_ENTRY(at, struct member, link)->peer;
+
+        if (rc == -ENOMEM) {
+            refuse_for_now(out, peer,
+                           record->error[0] ? record->error : "the daemon is out of memory");
+            continue;
+        }
         nack_set(&nack, open_refusal(rc), "%s", record->error);
-        actions_refuse(out, run_opener(run)->peer, &nack);
+        nack.fatal |= rc == -EPROTO;
+        actions_refuse(out, peer, &nack);
     }
     run_move(run, RUN_OVER);
     if (rc == -EIO)
@@ -236,7 +252,7 @@ void monitor_on_open_stored(struct monitor *monitor, struct record *record, stru
         rc = count_probes(monitor, run);
     if (rc == 0) {
         supersede_others(monitor, run, out);
-        welcome(run_opener(run), out);
+        monitor_welcome_members(monitor, run, record->time, out);
     } else {
         end_opening(monitor, run, record, rc, out);
     }

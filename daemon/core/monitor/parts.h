@@ -1,5 +1,6 @@
 /* What the parts of the engine share: the monitor itself, and the event handlers. monitor.c,
- * runs.c, open.c, batches.c, control.c, watches.c and done.c include this; nobody else does.
+ * runs.c, open.c, join.c, marks.c, batches.c, control.c, watches.c and done.c include this; nobody
+ * else does.
  * monitor.h describes the way through them. Tested with its files by test_monitor.c, of tests/unit
  * and of tests/sim. */
 #pragma once
@@ -44,6 +45,35 @@ void monitor_free_run(struct monitor *, struct run *, struct actions *);
 void monitor_on_open(struct monitor *, const struct event *, struct actions *);
 /* Takes the record. */
 void monitor_on_open_stored(struct monitor *, struct record *, struct actions *);
+/* From now on this peer speaks for the member, which begins with the credit that is left. */
+void monitor_reconnect(struct monitor *, struct member *, peer_id, struct actions *);
+void monitor_welcome(const struct member *, struct actions *);
+/* Bytes for one more connection, 0: there is no room. */
+uint64_t monitor_credit_for_one_more(const struct monitor *);
+
+/* ---- a rank of a job opens a run (join.c) --------------------------------------------------- */
+
+/* The run of that id and launch that is not over, or NULL. */
+struct run *monitor_run_of_launch(const struct monitor *, const char *id, const char *launch);
+/* The event's open joins the run, or is refused; its record stays the caller's. */
+void monitor_join(struct monitor *, struct run *, const struct event *, struct actions *);
+/* The attempt is open: all who opened it meanwhile hear of it. */
+void monitor_welcome_members(struct monitor *, struct run *, double time, struct actions *);
+/* The member is closed or lost. When none is open the run leaves. */
+void monitor_leave(struct member *, enum member_state);
+
+/* ---- marks that wait for those of other members (marks.c) ----------------------------------- */
+
+/* The entry, of a run with members, is taken when what its member sent before it was. */
+void monitor_take_in_turn(struct monitor *, struct journal_entry *, struct actions *);
+/* Whether something waits in the member's queue, so that what comes has to wait behind it. */
+bool monitor_waits(const struct member *);
+/* The batch, whose credit is counted, waits in the member's queue. */
+void monitor_let_wait(struct monitor *, struct member *, struct batch *);
+/* Measures what all have marked, or what waited for too long. */
+void monitor_cut_marks(struct monitor *, struct run *, struct actions *);
+/* Forgets what waits; its batches are released. */
+void monitor_drop_waiting(struct monitor *, struct member *, struct actions *);
 
 /* ---- what a batch meets (batches.c) --------------------------------------------------------- */
 
@@ -51,6 +81,8 @@ void monitor_on_batch(struct monitor *, const struct event *, struct actions *);
 /* Counts the batch as refused and sends the trainer a nack; it still has to be released. */
 void monitor_refuse_batch(struct monitor *, struct member *, const struct batch *, struct nack *,
                           struct actions *);
+/* Offers a batch, whose credit is counted, to its layer. */
+void monitor_take_batch(struct monitor *, struct member *, struct batch *, struct actions *);
 /* Gives back a batch that was held. */
 void monitor_release_batch(struct monitor *, struct batch *, struct actions *);
 /* Starts the layer's next job, if it is idle and has one. */
@@ -63,6 +95,14 @@ void monitor_flush(struct run *, struct actions *);
 void monitor_on_checkpoint(struct monitor *, const struct event *, struct actions *);
 void monitor_on_log(struct monitor *, const struct event *, struct actions *);
 void monitor_on_close(struct monitor *, const struct event *, struct actions *);
+/* Puts the entry, whose turn it is, into the journal, and does what it says. */
+void monitor_take_entry(struct journal_entry *, struct actions *);
+/* Puts the marks of a checkpoint, which is in the journal, into its layers. */
+void monitor_start_checkpoint(struct run *, struct journal_entry *, struct actions *);
+/* The first layer of the checkpoint whose totals cannot be true, or NULL. */
+const char *monitor_find_false_total(const struct member *, const struct record *);
+void monitor_refuse_totals(const struct member *, uint64_t seq, const char *layer,
+                           struct actions *);
 
 /* ---- what is watched (watches.c) ------------------------------------------------------------- */
 

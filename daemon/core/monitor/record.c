@@ -23,6 +23,8 @@ void open_result_release(struct open_result *result)
     }
     watch_free(result->scalar_watch);
     free(result->layers);
+    free(result->members);
+    free(result->totals);
     *result = (struct open_result){0};
 }
 
@@ -48,6 +50,9 @@ void record_free(struct record *record)
     free(record->open.tags);
     free(record->open.config);
     free(record->open.writer);
+    free(record->open.launch);
+    free(record->senders);
+    free(record->totals);
     open_result_release(&record->opened);
     record_drop_points(record);
     free(record->constants);

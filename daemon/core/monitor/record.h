@@ -19,15 +19,17 @@
 
 enum record_kind {
     RECORD_OPEN,       /* start or go on with an attempt */
+    RECORD_JOIN,       /* a member comes to an attempt that is open, or comes back */
     RECORD_CHECKPOINT, /* the points of one checkpoint, one per layer */
     RECORD_LOG,        /* scalars */
     RECORD_SUMMARY,    /* what holds for the whole run, merged into its summary */
     RECORD_CONFIG,     /* the same, into its configuration */
-    RECORD_CLOSE,      /* the trainer's last word on this attempt */
+    RECORD_CLOSE,      /* the trainer's last word on this attempt; of members: one member's */
     RECORD_LOST,       /* the trainer went without one */
-    RECORD_RECALL, /* writes nothing: read the points of a checkpoint again, for its second ack */
-    RECORD_REPLAY, /* writes nothing: show the run's past to its watches. `step` is that of the
-                      message before which the attempt has none */
+    RECORD_RECALL,     /* read the points of a checkpoint again, for its second ack. Writes nothing,
+                          but that a member's mark came, which was too late for them */
+    RECORD_REPLAY,     /* writes nothing: show the run's past to its watches. `step` is that of the
+                          message before which the attempt has none */
 };
 
 /* What the trainer said of its run. Texts are owned by the record; tags and config are JSON. */
@@ -37,7 +39,9 @@ struct record_open {
     char *group;
     char *tags;   /* JSON array */
     char *config; /* JSON object */
-    char *writer; /* names this writer and no other */
+    char *writer; /* names this writer and no other; of JOIN, too */
+    char *launch; /* the start of the job whose member it is; NULL: it is the only trainer */
+    uint32_t rank, world; /* with launch */
     enum resume resume;
     uint32_t attempt;   /* 0: a new one; k: go on with k */
     double probe_bytes; /* room for the probes of the layers; 0: they are not wanted */
@@ -58,6 +62,24 @@ struct stored_layer {
                               Owned by the record */
 };
 
+/* A member of the attempt, as the store knows it. */
+struct stored_member {
+    uint32_t rank;
+    char writer[WRITER_MAX + 1];
+    bool closed;       /* and not only lost */
+    uint64_t last_seq; /* on disk */
+    int64_t last_step; /* of its last checkpoint on disk; -1: none */
+};
+
+/* Where a member's next window of a layer begins. */
+struct stored_total {
+    size_t member; /* its place in the answer's members */
+    size_t layer;  /* and in its layers */
+    uint64_t batch_seq;
+    uint64_t rows_offered;
+    uint64_t rows_thinned;
+};
+
 /* Filled by the store for RECORD_OPEN; for RECORD_REPLAY the layers' names and the watches. */
 struct open_result {
     int64_t run_key; /* the store's number for the run; every later record carries it */
@@ -68,6 +90,10 @@ struct open_result {
     int64_t last_step;
     struct stored_layer *layers; /* of the run; owned by the record */
     size_t n_layers;
+    struct stored_member *members; /* of an attempt that has members; owned by the record */
+    size_t n_members;
+    struct stored_total *totals; /* theirs; owned by the record */
+    size_t n_totals;
     struct watch *scalar_watch; /* of REPLAY; owned by the record */
 };
 
@@ -91,23 +117,48 @@ struct layer_point {
 
 struct run;           /* run.h */
 struct journal_entry; /* run.h */
+struct member;        /* member.h */
+
+/* A member for which a record speaks. */
+struct record_sender {
+    uint32_t rank;
+    uint64_t seq;          /* its control sequence; 0 for JOIN and LOST */
+    struct member *member; /* the core's own, as the two below */
+    unsigned epoch;        /* which of the member's writers it was */
+    uint64_t peer;         /* whom to acknowledge, when it is on disk; 0: nobody waits */
+};
+
+/* How much a member had offered when the window of a point was cut. */
+struct record_total {
+    size_t point; /* its place in the record */
+    uint32_t rank;
+    uint64_t batch_seq;
+    uint64_t rows_offered;
+    uint64_t rows_thinned;
+};
 
 struct record {
     struct list link; /* in the store lane's queue */
     enum record_kind kind;
     char run[RUN_ID_MAX + 1];
-    int64_t run_key;  /* all but RECORD_OPEN */
-    uint32_t attempt; /* all but RECORD_OPEN */
-    uint64_t seq;     /* control sequence; 0 for OPEN and LOST */
-    int64_t step;     /* CHECKPOINT, LOG, RECALL */
-    bool implied;     /* CHECKPOINT, LOG: the trainer gave no step, so the attempt has not begun */
-    double time;      /* seconds since 1970 */
-    bool failed;      /* CLOSE: the trainer said "failed" */
+    int64_t run_key;               /* all but RECORD_OPEN */
+    uint32_t attempt;              /* all but RECORD_OPEN */
+    uint64_t seq;                  /* control sequence; 0 for OPEN, JOIN and LOST */
+    struct record_sender *senders; /* of a run with members: of a CHECKPOINT all that have marked
+                                      the step, else one. NULL in a run without */
+    size_t n_senders;
+    int64_t step; /* CHECKPOINT, LOG, RECALL */
+    bool implied; /* CHECKPOINT, LOG: the trainer gave no step, so the attempt has not begun */
+    double time;  /* seconds since 1970 */
+    bool failed;  /* CLOSE: the trainer said "failed" */
 
     struct record_open open;    /* OPEN; of REPLAY what is watched */
     struct open_result opened;  /* OPEN, filled by the store */
     struct layer_point *points; /* CHECKPOINT; RECALL, filled by the store */
     size_t n_points;
+    struct record_total *totals; /* CHECKPOINT of a run with members, in place of the points' own.
+                                    Those of a point that is not measured do not count */
+    size_t n_totals;
     double reported[METRIC_COUNT]; /* CHECKPOINT: by the trainer, for each point; NaN: not */
     char *constants;               /* SUMMARY, CONFIG: JSON object */
     struct scalar *scalars;        /* LOG */

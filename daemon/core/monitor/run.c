@@ -6,15 +6,51 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct member *add_member(struct run *run, const char *writer, peer_id peer)
+struct member *run_add_member(struct run *run, uint32_t rank, const char *writer, peer_id peer)
 {
-    struct member *member = member_new(run, writer, peer);
+    struct member *member;
 
+    LIST_EACH(at, &run->layers)
+    {
+        if (layer_reserve_sources(LIST_ENTRY(at, struct layer, link), run->n_members + 1) < 0)
+            return NULL;
+    }
+    member = member_new(run, writer, peer);
     if (!member)
         return NULL;
+    member->rank = rank;
     member->place = run->n_members++;
     list_append(&run->members, &member->link);
     return member;
+}
+
+int run_renew_member(struct run *run, struct member *member, const char *writer)
+{
+    char *copy = strdup(writer);
+
+    if (!copy)
+        return -ENOMEM;
+    free(member->writer);
+    member->writer = copy;
+    member->epoch++;
+    member->joined = false;
+    member->durable_seq = member->last_seq = member->refused_seq = 0;
+    member->last_step = -1;
+    LIST_EACH(at, &run->layers)
+    {
+        layer_forget_source(LIST_ENTRY(at, struct layer, link), member->place);
+    }
+    return 0;
+}
+
+static int copy_launch(struct run *run, const struct record_open *open)
+{
+    if (!open->launch)
+        return 0;
+    run->launch = strdup(open->launch);
+    run->world = open->world;
+    run->waits_for_world = true;
+    return run->launch ? 0 : -ENOMEM;
 }
 
 struct run *run_new(const struct record *open, struct window window, peer_id peer)
@@ -31,7 +67,8 @@ struct run *run_new(const struct record *open, struct window window, peer_id pee
     run->window = window;
     run->watched = open->open.watched;
     run->scalar_watch = watch_new_scalars(&run->watched);
-    if (!run->scalar_watch || !add_member(run, open->open.writer, peer)) {
+    if (!run->scalar_watch || copy_launch(run, &open->open) < 0 ||
+        !run_add_member(run, open->open.rank, open->open.writer, peer)) {
         run_free(run);
         return NULL;
     }
@@ -72,7 +109,70 @@ void run_free(struct run *run)
     }
     list_remove(&run->link);
     watch_free(run->scalar_watch);
+    free(run->launch);
     free(run);
+}
+
+/* What the store knows of a member that has come already, or that has to come again. */
+static int take_member(struct run *run, const struct stored_member *stored)
+{
+    struct member *member = run_member(run, stored->rank);
+
+    if (member && strcmp(member->writer, stored->writer) != 0)
+        return 0; /* another writer has its rank now, and begins again */
+    if (!member) {
+        member = run_add_member(run, stored->rank, stored->writer, 0);
+        if (!member)
+            return -ENOMEM;
+        member->state = MEMBER_AWAY;
+        member->expected = !stored->closed;
+        if (stored->closed)
+            member_move(member, MEMBER_CLOSED);
+    }
+    member->joined |= stored->closed; /* and stays so: what comes is its last word again */
+    member->durable_seq = member->last_seq = stored->last_seq;
+    member->last_step = stored->last_step;
+    return 0;
+}
+
+/* The members of the store, and where the windows of their layers begin. */
+static int take_members(struct run *run, const struct open_result *result)
+{
+    for (size_t i = 0; i < result->n_members; i++) {
+        const struct stored_member *stored = &result->members[i];
+
+        if (take_member(run, stored) < 0)
+            return -ENOMEM;
+        if (stored->last_step >= 0 && (!run->has_cut || stored->last_step > run->cut_step)) {
+            run->has_cut = true;
+            run->cut_step = stored->last_step;
+        }
+    }
+    return 0;
+}
+
+static void take_totals(struct run *run, const struct open_result *result)
+{
+    for (size_t i = 0; i < result->n_totals; i++) {
+        const struct stored_total *total = &result->totals[i];
+        const struct stored_member *stored = &result->members[total->member];
+        const struct member *member = run_member(run, stored->rank);
+        struct layer *layer = run_layer(run, result->layers[total->layer].name);
+
+        if (strcmp(member->writer, stored->writer) != 0)
+            continue;
+        layer_note_totals(layer, member->place, total->batch_seq, total->rows_offered);
+        layer_note_thinned(layer, member->place, total->rows_thinned);
+    }
+    LIST_EACH(at, &run->layers)
+    {
+        struct layer *layer = LIST_ENTRY(at, struct layer, link);
+
+        if (run->window.kind == WINDOW_CHECKPOINT) { /* of longer ones the old rows are missing */
+            layer->window_offered = layer->rows_offered;
+            layer->window_thinned = layer->rows_thinned;
+        }
+    }
 }
 
 int run_take_stored(struct run *run, struct open_result *result)
@@ -83,6 +183,7 @@ int run_take_stored(struct run *run, struct open_result *result)
     run->attempt = result->attempt;
     opener->durable_seq = result->last_seq;
     opener->last_seq = result->last_seq;
+    opener->joined = true;
     run->has_last_step = result->has_last_step;
     run->last_step = result->last_step;
     for (size_t i = 0; i < result->n_layers; i++) {
@@ -95,11 +196,10 @@ int run_take_stored(struct run *run, struct open_result *result)
         layer_note_thinned(layer, opener->place, stored->rows_thinned);
         layer->probe = stored->probe;
         stored->probe = (struct probe){0};
-        if (run->window.kind == WINDOW_CHECKPOINT) { /* of longer ones the old rows are missing */
-            layer->window_offered = stored->rows_offered;
-            layer->window_thinned = stored->rows_thinned;
-        }
     }
+    if (take_members(run, result) < 0)
+        return -ENOMEM;
+    take_totals(run, result);
     run->watching = result->created || run->watched.n + run->watched.n_scalars == 0 ? RUN_WATCHES
                                                                                     : RUN_HAS_PAST;
     run_move(run, RUN_OPEN);
@@ -109,6 +209,18 @@ int run_take_stored(struct run *run, struct open_result *result)
 struct member *run_opener(const struct run *run)
 {
     return LIST_ENTRY(run->members.next, struct member, link);
+}
+
+struct member *run_member(const struct run *run, uint32_t rank)
+{
+    LIST_EACH(at, &run->members)
+    {
+        struct member *member = LIST_ENTRY(at, struct member, link);
+
+        if (member->rank == rank)
+            return member;
+    }
+    return NULL;
 }
 
 struct layer *run_layer(const struct run *run, const char *name)
@@ -127,6 +239,10 @@ struct layer *run_add_layer(struct run *run, const char *name, uint32_t p, uint3
 {
     struct layer *layer = layer_new(run, name, p, c, run->window, run->projector, &run->watched);
 
+    if (layer && layer_reserve_sources(layer, run->n_members) < 0) {
+        layer_free(layer);
+        layer = NULL;
+    }
     if (layer) {
         layer->has_probe = run->has_probe;
         list_append(&run->layers, &layer->link);
@@ -146,7 +262,21 @@ uint64_t run_held_bytes(const struct run *run)
     return sum;
 }
 
-struct journal_entry *run_add_entry(struct run *run, struct member *member, struct record *record,
+/* Without members the record's own number says all. */
+static int add_sender(struct record *record, struct member *member)
+{
+    if (!member || !member->run->launch)
+        return 0;
+    record->senders = calloc(1, sizeof *record->senders);
+    if (!record->senders)
+        return -ENOMEM;
+    record->n_senders = 1;
+    record->senders[0] = (struct record_sender){
+        .rank = member->rank, .seq = record->seq, .member = member, .epoch = member->epoch};
+    return 0;
+}
+
+struct journal_entry *run_new_entry(struct run *run, struct member *member, struct record *record,
                                     size_t n_marks)
 {
     struct journal_entry *entry = calloc(1, sizeof *entry);
@@ -160,6 +290,15 @@ struct journal_entry *run_add_entry(struct run *run, struct member *member, stru
             return NULL;
         }
     }
+    if (add_sender(record, member) < 0) {
+        free(entry->marks);
+        free(entry);
+        return NULL;
+    }
+    list_init(&entry->link);
+    entry->waiting.is_mark = true;
+    list_init(&entry->waiting.link);
+    entry->came_at_tick = run->n_ticks;
     entry->run = run;
     entry->member = member;
     entry->record = record;
@@ -167,8 +306,22 @@ struct journal_entry *run_add_entry(struct run *run, struct member *member, stru
     snprintf(record->run, sizeof record->run, "%s", run->id);
     record->run_key = run->run_key;
     record->attempt = run->attempt;
+    return entry;
+}
+
+void run_append_entry(struct run *run, struct journal_entry *entry)
+{
     list_append(&run->journal, &entry->link);
     run->n_journal++;
+}
+
+struct journal_entry *run_add_entry(struct run *run, struct member *member, struct record *record,
+                                    size_t n_marks)
+{
+    struct journal_entry *entry = run_new_entry(run, member, record, n_marks);
+
+    if (entry)
+        run_append_entry(run, entry);
     return entry;
 }
 
@@ -217,5 +370,5 @@ static bool has_marks(const struct run *run)
 
 bool run_is_settled(const struct run *run)
 {
-    return run_is_quiet(run) && list_empty(&run->journal) && !has_marks(run);
+    return run_is_quiet(run) && list_empty(&run->journal) && run->n_waiting == 0 && !has_marks(run);
 }

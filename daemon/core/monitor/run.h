@@ -1,4 +1,4 @@
-/* One attempt of one run while its trainer is connected: layers, the member that speaks for it, and
+/* One attempt of one run while its trainer is connected: layers, the members that speak for it, and
  * the journal of control messages that wait to become durable. Belongs to the loop; a record is out
  * with the store's lane between lending and EV_STORED. monitor.c, open.c and control.c decide which
  * peer may do what.
@@ -41,20 +41,31 @@ enum run_watching {
 
 /* A control message on its way to the disk. */
 struct journal_entry {
-    struct list link;
+    struct list link; /* in the journal; in no list while it waits in its member's queue */
+    struct queued waiting;
     struct run *run;
     struct member *member; /* who sent it, or went without a word; NULL: the run asks */
     struct record *record;
     struct mark *marks; /* one a point of the record */
     size_t n_pending;   /* marks not yet measured */
     bool lent;
+    bool asks_spectrum;     /* CHECKPOINT */
+    uint64_t ranks_missing; /* CHECKPOINT: ranks that have not marked it; 0 without members */
+    uint64_t came_at_tick;  /* of the run */
 };
 
 struct run {
     struct list link; /* in the monitor */
     char id[RUN_ID_MAX + 1];
-    struct list members;
+    struct list members; /* at least one, who opened it, comes first */
     size_t n_members;
+    char *launch;         /* the start of the job whose ranks they are; NULL: there is one */
+    uint32_t world;       /* ranks of the job; 0 without a launch */
+    bool waits_for_world; /* marks wait for ranks that never came, too */
+    bool has_cut;         /* a step was marked by members, the last one */
+    int64_t cut_step;
+    size_t n_waiting; /* entries in the members' queues */
+    uint64_t n_ticks;
     enum run_state state;
     int64_t run_key;
     uint32_t attempt;
@@ -92,6 +103,13 @@ int run_take_stored(struct run *, struct open_result *);
 
 /* The member that opened it. */
 struct member *run_opener(const struct run *);
+/* The member of that rank, or NULL. */
+struct member *run_member(const struct run *, uint32_t rank);
+/* Returns the new member, with a source in each layer, or NULL. */
+struct member *run_add_member(struct run *, uint32_t rank, const char *writer, peer_id);
+/* The member begins again as another writer: nothing of it came yet. Returns 0 or -ENOMEM,
+ * with nothing changed. */
+int run_renew_member(struct run *, struct member *, const char *writer);
 struct layer *run_layer(const struct run *, const char *name);
 /* Returns the new layer, or NULL. */
 struct layer *run_add_layer(struct run *, const char *name, uint32_t p, uint32_t c);
@@ -99,8 +117,12 @@ struct layer *run_add_layer(struct run *, const char *name, uint32_t p, uint32_t
 /* Bytes of rows that are queued or lent. */
 uint64_t run_held_bytes(const struct run *);
 
-/* Appends an entry of that member; it takes the record, and room for `n_marks` marks is made.
+/* An entry of that member in no list; it takes the record, and room for `n_marks` marks is made.
  * Returns it, or NULL (the record is then still the caller's). */
+struct journal_entry *run_new_entry(struct run *, struct member *, struct record *, size_t n_marks);
+/* Puts it at the journal's end. */
+void run_append_entry(struct run *, struct journal_entry *);
+/* Both in one. */
 struct journal_entry *run_add_entry(struct run *, struct member *, struct record *, size_t n_marks);
 /* Lends the store what is ready at the journal's head, unless records of this run are out already.
  */

@@ -49,11 +49,15 @@ void monitor_refuse_not_open(peer_id peer, struct actions *out)
 
 /* ---- ending ------------------------------------------------------------------------------- */
 
-/* Gives back all queued rows; marks that wait are forgotten. */
+/* Gives back all queued rows; what waits is forgotten. */
 static void clear_queues(struct monitor *monitor, struct run *run, struct actions *out)
 {
     struct list cleared;
 
+    LIST_EACH(at, &run->members)
+    {
+        monitor_drop_waiting(monitor, LIST_ENTRY(at, struct member, link), out);
+    }
     list_init(&cleared);
     LIST_EACH(at, &run->layers)
     {

@@ -217,7 +217,7 @@ static void log_says_null_for_what_is_not_finite(void **state)
 
 static void welcome_reads_as_on_the_page(void **state)
 {
-    struct control_welcome w = {"r1", 1, 67108864, 0, -1};
+    struct control_welcome w = {.run = "r1", .attempt = 1, .granted = 67108864, .last_step = -1};
     char *text = control_encode_welcome(&w);
     struct control c = parsed(text);
 

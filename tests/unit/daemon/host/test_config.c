@@ -76,6 +76,8 @@ static void what_is_wrong_is_named_with_its_source(void **state)
         {NULL, {"--feed="}, -EINVAL, "--feed needs a value: ADDRESS"},
         {NULL, {"--version=2"}, -EINVAL, "--version takes no value"},
         {NULL, {"--nice=20"}, -EBADMSG, "nice (flag): \"20\" is no niceness"},
+        {NULL, {"--ranks-wait=601"}, -EBADMSG, "ranks-wait (flag): \"601\" is no number"},
+        {NULL, {"--ranks-wait=1s"}, -EBADMSG, "ranks-wait (flag): \"1s\" is no number"},
         {NULL, {"--log-level=loud"}, -EBADMSG, "log-level (flag): \"loud\" is none of"},
         {NULL, {"--config=/nowhere"}, -EBADMSG, "/nowhere cannot be read"},
         {"feed = a\nfed = b\n", {NULL}, -EBADMSG, "line 2: unknown option \"fed\""},

@@ -122,7 +122,7 @@ static void a_checkpoint_brings_the_points_that_were_measured(void **state)
 
     record_add_point(record, "seen", 0.25);
     record_add_point(record, "without_rows", 0.5)->measured = false;
-    ingest_send_record_ack(f->ingest, f->peer, record);
+    ingest_send_record_acks(f->ingest, f->peer, record);
     text = received(f);
     assert_ptr_equal(strstr(text, "{\"type\":\"ack\",\"seq\":3,\"points\":["), text);
     assert_non_null(strstr(text, "\"layer\":\"seen\""));
@@ -130,7 +130,7 @@ static void a_checkpoint_brings_the_points_that_were_measured(void **state)
     assert_null(strstr(text, "without_rows"));
     record_free(record);
     record = record_of(opened, RECORD_LOG, 4, 30);
-    ingest_send_record_ack(f->ingest, f->peer, record);
+    ingest_send_record_acks(f->ingest, f->peer, record);
     assert_string_equal(received(f), "{\"type\":\"ack\",\"seq\":4}");
     record_free(record);
     record_free(opened);

@@ -894,6 +894,10 @@ static void expect_refused(struct fixture *f, int rc, const char *text)
     assert_non_null(strstr(e.text, f->path));
 }
 
+#define NO_MEMBERS                                                                                 \
+    "DROP TABLE member; DROP TABLE member_total; ALTER TABLE attempt DROP COLUMN launch;"          \
+    "ALTER TABLE attempt DROP COLUMN world;"
+
 static void a_history_of_version_1_gets_the_tables_of_later_ones(void **state)
 {
     struct fixture *f = *state;
@@ -904,7 +908,7 @@ static void a_history_of_version_1_gets_the_tables_of_later_ones(void **state)
     f->store = NULL;
     run_sql(f->path,
             "DROP TABLE finding; DROP TABLE spectrum; DROP TABLE probe; DROP TABLE watched;"
-            "DROP TABLE representation; DROP TABLE run_summary;"
+            "DROP TABLE representation; DROP TABLE run_summary;" NO_MEMBERS
             "ALTER TABLE run_config DROP COLUMN updates;"
             "ALTER TABLE point DROP COLUMN rows_from;"
             "ALTER TABLE point DROP COLUMN rows_to; ALTER TABLE total DROP COLUMN rows_thinned;"
@@ -923,6 +927,7 @@ static void a_history_of_version_1_gets_the_tables_of_later_ones(void **state)
 }
 
 #define OLD_FINDING                                                                                \
+    NO_MEMBERS                                                                                     \
     "DROP TABLE run_summary; ALTER TABLE run_config DROP COLUMN updates;"                          \
     "DROP TABLE representation; DROP TABLE watched; DROP TABLE finding; CREATE TABLE "             \
     "finding(layer_key INTEGER NOT NULL, "                                                         \

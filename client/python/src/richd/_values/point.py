@@ -36,6 +36,8 @@ class Point:
         rows_missing: rows that were offered for the window and did not arrive.
         rows_thinned: rows of the window that the client left out to spare the training's time;
             those in `n` were drawn evenly from them all.
+        ranks_missing: ranks of a job whose processes share the run that had not marked the step in
+            time; 0 for a run of one process.
         rows_from, rows_to: steps of the first and the last batch in the window, as the trainer
             gave them; a tap's rows carry the step last given to a call of the run.
         p, c, rank: features, outputs, rank r of the centred outputs.
@@ -61,6 +63,7 @@ class Point:
     n: float = 0
     rows_missing: int = 0
     rows_thinned: int = 0
+    ranks_missing: int = 0
     rows_from: Optional[int] = None
     rows_to: Optional[int] = None
     p: int = 0
