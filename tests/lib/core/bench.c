@@ -17,8 +17,10 @@ static void *must(void *memory)
 void bench_init(struct bench *bench)
 {
     memset(bench, 0, sizeof *bench);
-    bench->config = (struct monitor_config){
-        .n_workers = 2, .budget_bytes = UINT64_C(64) << 20, .state_bytes = 0x1p30};
+    bench->config = (struct monitor_config){.n_workers = 2,
+                                            .budget_bytes = UINT64_C(64) << 20,
+                                            .state_bytes = 0x1p30,
+                                            .ranks_wait_ticks = 10};
     bench->monitor = must(monitor_new(&bench->config));
     actions_init(&bench->out);
     disk_init(&bench->disk);
@@ -34,14 +36,16 @@ void bench_forget(struct bench *bench)
 
 /* ---- what comes out ------------------------------------------------------------------------ */
 
-static void note_ack(struct bench *bench, uint64_t seq)
+static void note_ack(struct bench *bench, peer_id peer, uint64_t seq)
 {
     assert(bench->n_acks < BENCH_MAX);
-    if (seq > 0)
-        bench->acks[bench->n_acks++] = seq;
+    if (seq == 0)
+        return;
+    bench->ack_peers[bench->n_acks] = peer;
+    bench->acks[bench->n_acks++] = seq;
 }
 
-static void note_complete(struct bench *bench, struct record *record)
+static void note_complete(struct bench *bench, peer_id peer, struct record *record)
 {
     assert(record->rc == 0);
     if (record->kind == RECORD_CHECKPOINT || record->kind == RECORD_RECALL) {
@@ -49,7 +53,12 @@ static void note_complete(struct bench *bench, struct record *record)
         if (record->n_points > 0)
             memcpy(bench->points, record->points, record->n_points * sizeof *record->points);
     }
-    note_ack(bench, record->seq);
+    if (record->n_senders == 0)
+        note_ack(bench, peer, record->seq);
+    for (size_t i = 0; i < record->n_senders; i++) {
+        if (record->senders[i].peer)
+            note_ack(bench, record->senders[i].peer, record->senders[i].seq);
+    }
     record_free(record);
 }
 
@@ -73,10 +82,10 @@ static void perform(struct bench *bench, const struct action *action)
         bench->granted = action->granted;
         break;
     case ACT_ACK:
-        note_ack(bench, action->seq);
+        note_ack(bench, action->peer, action->seq);
         break;
     case ACT_COMPLETE:
-        note_complete(bench, action->record);
+        note_complete(bench, action->peer, action->record);
         break;
     case ACT_NACK:
         note_nack(bench, action);
@@ -201,6 +210,7 @@ static void abandon(struct bench *bench)
 void bench_crash(struct bench *bench)
 {
     abandon(bench);
+    disk_restart(&bench->disk);
     bench->monitor = must(monitor_new(&bench->config));
     bench->fatal = false;
     bench_forget(bench);
@@ -257,6 +267,20 @@ void bench_open_spectrum(struct bench *bench, peer_id peer, const char *run,
               false);
 }
 
+void bench_open_member(struct bench *bench, peer_id peer, const char *writer, const char *launch,
+                       uint32_t rank, uint32_t world)
+{
+    struct record *record = must(record_new(RECORD_OPEN, "run"));
+    struct event event = {.type = EV_OPEN,
+                          .open = {.record = record, .projector.kind = PROJECTOR_SPAN}};
+
+    record->open.writer = must(strdup(writer));
+    record->open.launch = must(strdup(launch));
+    record->open.rank = rank;
+    record->open.world = world;
+    bench_step(bench, &event, peer);
+}
+
 void bench_open_watching(struct bench *bench, peer_id peer, const char *writer,
                          struct watch_list watched)
 {
@@ -298,6 +322,16 @@ void bench_thinned(struct bench *bench, peer_id peer, uint64_t seq, uint64_t bat
     struct event event = {
         .type = EV_CHECKPOINT,
         .checkpoint = {.seq = seq, .step = (int64_t)seq, .layers = &head, .n_layers = 1}};
+
+    bench_step(bench, &event, peer);
+}
+
+void bench_mark(struct bench *bench, peer_id peer, uint64_t seq, int64_t step, uint64_t batch_seq,
+                uint64_t rows)
+{
+    struct checkpoint_layer head = {.name = "head", .seq = batch_seq, .rows = rows};
+    struct event event = {.type = EV_CHECKPOINT,
+                          .checkpoint = {.seq = seq, .step = step, .layers = &head, .n_layers = 1}};
 
     bench_step(bench, &event, peer);
 }

@@ -23,6 +23,7 @@ struct bench {
     size_t n_welcomes;
     uint64_t granted; /* as the trainer heard it last */
     uint64_t acks[BENCH_MAX];
+    peer_id ack_peers[BENCH_MAX];
     size_t n_acks;
     struct nack nack; /* the last one */
     peer_id nack_peer;
@@ -58,6 +59,9 @@ void bench_tick(struct bench *, size_t n);
 /* Messages. `attempt` 0 is a new one. */
 void bench_open(struct bench *, peer_id, const char *run, const char *writer, uint32_t attempt);
 void bench_open_window(struct bench *, peer_id, const char *run, struct window);
+/* Of run "run", as that rank of a launch. */
+void bench_open_member(struct bench *, peer_id, const char *writer, const char *launch,
+                       uint32_t rank, uint32_t world);
 /* By which all windows hold the same rows. */
 void bench_open_probe(struct bench *, peer_id, const char *run, const char *writer);
 /* By which the points are watched for transitions of these measures. */
@@ -72,5 +76,8 @@ void bench_checkpoint(struct bench *, peer_id, uint64_t seq, uint64_t batch_seq,
 /* A checkpoint of a trainer that has thinned out so many rows. */
 void bench_thinned(struct bench *, peer_id, uint64_t seq, uint64_t batch_seq, uint64_t rows,
                    uint64_t thinned);
+/* The same at another step than `seq`. */
+void bench_mark(struct bench *, peer_id, uint64_t seq, int64_t step, uint64_t batch_seq,
+                uint64_t rows);
 void bench_log(struct bench *, peer_id, uint64_t seq);
 void bench_close(struct bench *, peer_id, uint64_t seq);

@@ -50,10 +50,11 @@ const struct disk_attempt *disk_attempt(const struct disk *disk, const char *run
     return &disk->runs[i].attempts[attempt - 1];
 }
 
-static const struct disk_item *find_item(const struct disk_attempt *attempt, uint64_t seq)
+static const struct disk_item *find_item(const struct disk_attempt *attempt, uint32_t rank,
+                                         uint64_t seq)
 {
     for (size_t i = 0; i < attempt->n_items; i++) {
-        if (attempt->items[i].seq == seq)
+        if (attempt->items[i].seq == seq && attempt->items[i].rank == rank)
             return &attempt->items[i];
     }
     return NULL;
@@ -62,14 +63,46 @@ static const struct disk_item *find_item(const struct disk_attempt *attempt, uin
 const struct disk_item *disk_item(const struct disk *disk, const char *run, uint32_t attempt,
                                   uint64_t seq)
 {
+    return disk_item_of(disk, run, attempt, 0, seq);
+}
+
+const struct disk_item *disk_item_of(const struct disk *disk, const char *run, uint32_t attempt,
+                                     uint32_t rank, uint64_t seq)
+{
     const struct disk_attempt *a = disk_attempt(disk, run, attempt);
 
-    return a ? find_item(a, seq) : NULL;
+    return a ? find_item(a, rank, seq) : NULL;
+}
+
+void disk_restart(struct disk *disk)
+{
+    for (size_t i = 0; i < disk->n_runs * DISK_ATTEMPTS * DISK_MEMBERS; i++) {
+        struct disk_member *member = &disk->runs[i / DISK_MEMBERS / DISK_ATTEMPTS]
+                                          .attempts[i / DISK_MEMBERS % DISK_ATTEMPTS]
+                                          .members[i % DISK_MEMBERS];
+
+        member->state = member->state == DISK_OPEN ? DISK_LOST : member->state;
+    }
 }
 
 /* ---- open ---------------------------------------------------------------------------------- */
 
-static void start_attempt(struct disk_run *run, const char *writer)
+static void join(struct disk_attempt *attempt, uint32_t rank, const char *writer)
+{
+    struct disk_member *member = &attempt->members[rank];
+
+    assert(rank < DISK_MEMBERS);
+    if (strcmp(member->writer, writer) != 0) {
+        *member = (struct disk_member){.last_step = -1};
+        snprintf(member->writer, sizeof member->writer, "%s", writer);
+    } else if (member->state == DISK_LOST) {
+        member->state = DISK_OPEN;
+    }
+    if (member->state == DISK_OPEN)
+        attempt->state = DISK_OPEN;
+}
+
+static void start_attempt(struct disk_run *run, const struct record_open *open)
 {
     struct disk_attempt *attempt;
 
@@ -78,15 +111,36 @@ static void start_attempt(struct disk_run *run, const char *writer)
         run->attempts[run->n_attempts - 1].state = DISK_LOST;
     attempt = &run->attempts[run->n_attempts++];
     memset(attempt, 0, sizeof *attempt);
-    snprintf(attempt->writer, sizeof attempt->writer, "%s", writer);
+    snprintf(attempt->writer, sizeof attempt->writer, "%s", open->writer);
+    snprintf(attempt->launch, sizeof attempt->launch, "%s", open->launch ? open->launch : "");
+    attempt->world = open->world;
+    if (open->launch)
+        join(attempt, open->rank, open->writer);
+}
+
+/* The i-th attempt is the launch's. */
+static int choose_launch(struct disk_run *run, const struct record_open *open, uint32_t i)
+{
+    struct disk_attempt *attempt = &run->attempts[i];
+
+    if (i + 1 < run->n_attempts)
+        return -ESTALE;
+    if (attempt->world != open->world)
+        return -EPROTO;
+    join(attempt, open->rank, open->writer);
+    return 0;
 }
 
 /* Which attempt the writer gets: 0, or why none. */
 static int choose_attempt(struct disk_run *run, const struct record_open *open)
 {
     struct disk_attempt *newest = &run->attempts[run->n_attempts - 1];
-    bool same = strcmp(newest->writer, open->writer) == 0;
+    bool same = !open->launch && !*newest->launch && strcmp(newest->writer, open->writer) == 0;
 
+    for (uint32_t i = run->n_attempts; open->launch && i-- > 0;) {
+        if (strcmp(run->attempts[i].launch, open->launch) == 0)
+            return choose_launch(run, open, i);
+    }
     if (open->attempt > run->n_attempts)
         return -ENOENT;
     if (open->attempt != 0 && open->attempt < run->n_attempts)
@@ -96,7 +150,7 @@ static int choose_attempt(struct disk_run *run, const struct record_open *open)
     if (open->attempt == 0 && !same && open->resume == RESUME_NEVER)
         return -EEXIST;
     if (!same)
-        start_attempt(run, open->writer);
+        start_attempt(run, open);
     else if (newest->state == DISK_LOST)
         newest->state = DISK_OPEN;
     return 0;
@@ -128,6 +182,38 @@ static void read_layers(const struct disk_run *run, bool probes, struct open_res
     }
 }
 
+/* In the order of ranks, as the store does. */
+static void read_members(const struct disk_run *run, struct open_result *out)
+{
+    const struct disk_attempt *attempt = &run->attempts[out->attempt - 1];
+
+    out->members = calloc(DISK_MEMBERS, sizeof *out->members);
+    out->totals = calloc(DISK_MEMBERS * DISK_LAYERS, sizeof *out->totals);
+    assert(out->members && out->totals);
+    for (uint32_t rank = 0; rank < DISK_MEMBERS; rank++) {
+        const struct disk_member *member = &attempt->members[rank];
+        struct stored_member *stored = &out->members[out->n_members];
+
+        if (!*member->writer)
+            continue;
+        *stored = (struct stored_member){
+            .rank = rank,
+            .closed = member->state == DISK_FINISHED || member->state == DISK_FAILED,
+            .last_seq = member->last_seq,
+            .last_step = member->last_step,
+        };
+        snprintf(stored->writer, sizeof stored->writer, "%s", member->writer);
+        for (size_t i = 0; i < run->n_layers; i++) {
+            if (member->totals[i].batch_seq == 0)
+                continue;
+            out->totals[out->n_totals] = member->totals[i];
+            out->totals[out->n_totals].layer = i;
+            out->totals[out->n_totals++].member = out->n_members;
+        }
+        out->n_members++;
+    }
+}
+
 static int apply_open(struct disk *disk, struct record *record)
 {
     size_t i = find_run(disk, record->run);
@@ -141,7 +227,7 @@ static int apply_open(struct disk *disk, struct record *record)
         assert(disk->n_runs < DISK_RUNS);
         run = &disk->runs[disk->n_runs++];
         snprintf(run->id, sizeof run->id, "%s", record->run);
-        start_attempt(run, record->open.writer);
+        start_attempt(run, &record->open);
     } else {
         rc = choose_attempt(run, &record->open);
     }
@@ -153,6 +239,11 @@ static int apply_open(struct disk *disk, struct record *record)
     record->opened.has_last_step = run->has_last_step;
     record->opened.last_step = run->last_step;
     read_layers(run, record->open.probe_bytes > 0, &record->opened);
+    if (record->open.launch) {
+        record->opened.last_seq =
+            run->attempts[run->n_attempts - 1].members[record->open.rank].last_seq;
+        read_members(run, &record->opened);
+    }
     return 0;
 }
 
@@ -172,14 +263,21 @@ static struct disk_item *add_item(struct disk_attempt *attempt, const struct rec
     return item;
 }
 
+static size_t find_layer(const struct disk_run *run, const char *name)
+{
+    size_t i = 0;
+
+    while (i < run->n_layers && strcmp(run->layers[i].name, name) != 0)
+        i++;
+    return i;
+}
+
 /* Totals may come before the shape. */
 static void put_total(struct disk_run *run, struct disk_attempt *attempt,
                       const struct layer_point *point)
 {
-    size_t i = 0;
+    size_t i = find_layer(run, point->layer);
 
-    while (i < run->n_layers && strcmp(run->layers[i].name, point->layer) != 0)
-        i++;
     if (i == run->n_layers) {
         assert(i < DISK_LAYERS);
         snprintf(run->layers[i].name, sizeof run->layers[i].name, "%s", point->layer);
@@ -191,9 +289,26 @@ static void put_total(struct disk_run *run, struct disk_attempt *attempt,
     }
     if (run->layers[i].probe.n == 0)
         run->layers[i].probe = copy_probe(&point->probe);
+    if (*attempt->launch)
+        return; /* its members have their own */
     attempt->totals[i].batch_seq = point->batch_seq;
     attempt->totals[i].rows_offered = point->rows_offered;
     attempt->totals[i].rows_thinned = point->rows_thinned;
+}
+
+static void put_member_totals(const struct disk_run *run, struct disk_attempt *attempt,
+                              const struct record *record)
+{
+    for (size_t i = 0; i < record->n_totals; i++) {
+        const struct record_total *total = &record->totals[i];
+        const struct layer_point *point = &record->points[total->point];
+
+        if (point->measured)
+            attempt->members[total->rank].totals[find_layer(run, point->layer)] =
+                (struct stored_total){.batch_seq = total->batch_seq,
+                                      .rows_offered = total->rows_offered,
+                                      .rows_thinned = total->rows_thinned};
+    }
 }
 
 static void put_points(struct disk *disk, struct disk_run *run, struct disk_attempt *attempt,
@@ -215,9 +330,22 @@ static void put_points(struct disk *disk, struct disk_run *run, struct disk_atte
     }
 }
 
+/* The last checkpoint of members at that step. */
+static const struct disk_item *find_step(const struct disk_attempt *attempt, int64_t step)
+{
+    for (size_t i = attempt->n_items; i-- > 0;) {
+        const struct disk_item *item = &attempt->items[i];
+
+        if (item->kind == RECORD_CHECKPOINT && item->step == step && item->points)
+            return item;
+    }
+    return NULL;
+}
+
 static void recall_points(const struct disk_attempt *attempt, struct record *record)
 {
-    const struct disk_item *item = find_item(attempt, record->seq);
+    const struct disk_item *item = record->n_senders > 0 ? find_step(attempt, record->step)
+                                                         : find_item(attempt, 0, record->seq);
 
     record_drop_points(record);
     record->n_points = item ? item->n_points : 0;
@@ -282,6 +410,67 @@ static void replay(const struct disk_run *run, struct record *r)
     }
 }
 
+static void end_if_all_left(struct disk_attempt *attempt)
+{
+    enum disk_state state = DISK_FINISHED;
+
+    for (size_t i = 0; i < DISK_MEMBERS; i++) {
+        const struct disk_member *member = &attempt->members[i];
+
+        if (!*member->writer)
+            continue;
+        if (member->state == DISK_OPEN)
+            return;
+        if (member->state == DISK_FAILED || (member->state == DISK_LOST && state != DISK_FAILED))
+            state = member->state;
+    }
+    attempt->state = state;
+}
+
+static void leave(struct disk_attempt *attempt, struct disk_member *member, enum disk_state state)
+{
+    member->state = state;
+    end_if_all_left(attempt);
+}
+
+static void put_of_members(struct disk *disk, struct disk_run *run, struct disk_attempt *attempt,
+                           struct record *r)
+{
+    for (size_t i = 0; i < r->n_senders; i++) {
+        struct disk_member *member = &attempt->members[r->senders[i].rank];
+        struct disk_item *item = add_item(attempt, r);
+
+        item->rank = r->senders[i].rank;
+        item->seq = member->last_seq = r->senders[i].seq;
+        if (r->kind == RECORD_CHECKPOINT || r->kind == RECORD_RECALL)
+            member->last_step = r->step;
+        if (r->kind == RECORD_CHECKPOINT && i == 0)
+            put_points(disk, run, attempt, item, r);
+    }
+    put_member_totals(run, attempt, r);
+}
+
+/* A record of an attempt that has members. */
+static int apply_of_members(struct disk *disk, struct disk_run *run, struct disk_attempt *attempt,
+                            struct record *r)
+{
+    struct disk_member *first = &attempt->members[r->senders[0].rank];
+    bool before = r->senders[0].seq <= first->last_seq;
+
+    if (r->kind == RECORD_JOIN)
+        join(attempt, r->senders[0].rank, r->open.writer);
+    if (r->kind == RECORD_LOST && first->state == DISK_OPEN)
+        leave(attempt, first, DISK_LOST);
+    if (r->kind == RECORD_RECALL)
+        recall_points(attempt, r);
+    if (r->kind == RECORD_JOIN || r->kind == RECORD_LOST || before)
+        return 0;
+    put_of_members(disk, run, attempt, r);
+    if (r->kind == RECORD_CLOSE)
+        leave(attempt, first, r->failed ? DISK_FAILED : DISK_FINISHED);
+    return 0;
+}
+
 static int apply_message(struct disk *disk, struct record *r)
 {
     struct disk_run *run = &disk->runs[r->run_key - 1];
@@ -292,6 +481,8 @@ static int apply_message(struct disk *disk, struct record *r)
     assert(r->run_key >= 1 && (size_t)r->run_key <= disk->n_runs && strcmp(run->id, r->run) == 0);
     if (r->attempt < run->n_attempts)
         return -ESTALE;
+    if (r->n_senders > 0)
+        return apply_of_members(disk, run, a, r);
     if (r->kind == RECORD_LOST) {
         a->state = a->state == DISK_OPEN ? DISK_LOST : a->state;
         return 0;

@@ -14,6 +14,7 @@
 #define DISK_RUNS     8
 #define DISK_ATTEMPTS 128
 #define DISK_LAYERS   8
+#define DISK_MEMBERS  8 /* ranks 0 to 7 */
 
 enum disk_state {
     DISK_OPEN,
@@ -25,15 +26,27 @@ enum disk_state {
 /* A control message as it was committed. */
 struct disk_item {
     enum record_kind kind;
+    uint32_t rank; /* of a member */
     uint64_t seq;
     int64_t step;
-    bool begins; /* the attempt, if nothing before it does */
-    struct layer_point *points;
+    bool begins;                /* the attempt, if nothing before it does */
+    struct layer_point *points; /* of marks of several members, with the lowest rank's */
     size_t n_points;
+};
+
+struct disk_member {
+    char writer[65]; /* "": it never came */
+    enum disk_state state;
+    uint64_t last_seq;
+    int64_t last_step;
+    struct stored_total totals[DISK_LAYERS];
 };
 
 struct disk_attempt {
     char writer[65];
+    char launch[65]; /* "": it has no members */
+    uint32_t world;
+    struct disk_member members[DISK_MEMBERS];
     enum disk_state state;
     uint64_t last_seq;
     struct disk_item *items;
@@ -77,3 +90,8 @@ struct record *disk_take(struct disk *);
 const struct disk_attempt *disk_attempt(const struct disk *, const char *run, uint32_t attempt);
 const struct disk_item *disk_item(const struct disk *, const char *run, uint32_t attempt,
                                   uint64_t seq);
+/* Of the member of that rank. */
+const struct disk_item *disk_item_of(const struct disk *, const char *run, uint32_t attempt,
+                                     uint32_t rank, uint64_t seq);
+/* The daemon has started again: no member is connected. */
+void disk_restart(struct disk *);
