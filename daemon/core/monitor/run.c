@@ -181,9 +181,9 @@ int run_take_stored(struct run *run, struct open_result *result)
 
     run->run_key = result->run_key;
     run->attempt = result->attempt;
-    opener->durable_seq = result->last_seq;
-    opener->last_seq = result->last_seq;
-    opener->joined = true;
+    opener->joined = opener->epoch == 0; /* else another writer has its rank by now */
+    if (!run->launch)
+        opener->durable_seq = opener->last_seq = result->last_seq;
     run->has_last_step = result->has_last_step;
     run->last_step = result->last_step;
     for (size_t i = 0; i < result->n_layers; i++) {

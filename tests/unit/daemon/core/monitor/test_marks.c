@@ -196,6 +196,24 @@ static void a_new_launch_fences_all_members_of_the_old_one(void **state)
     assert_nack(bench, NACK_EFENCED, 8);
 }
 
+static void a_rank_that_restarts_while_the_run_is_opened_begins_with_nothing(void **state)
+{
+    struct bench *bench = *state;
+
+    bench_log(bench, 1, 1);
+    bench_settle(bench);
+    bench_crash(bench);
+    bench_open_member(bench, 11, "writer-0", "launch", 0, 2);
+    bench_open_member(bench, 12, "again", "launch", 0, 2);
+    bench_settle(bench);
+    assert_int_equal(bench->n_welcomes, 1);
+    assert_int_equal(bench->welcome.last_seq, 0);
+    assert_string_equal(bench->disk.runs[0].attempts[0].members[0].writer, "again");
+    bench_log(bench, 12, 1);
+    bench_settle(bench);
+    assert_int_equal(bench->n_acks, 1);
+}
+
 /* ---- marks --------------------------------------------------------------------------------- */
 
 static void a_point_is_of_the_rows_of_all(void **state)
@@ -566,6 +584,7 @@ int main(void)
         TEST(more_members_than_there_can_be_are_refused),
         TEST(a_rank_without_room_for_its_credit_is_refused),
         TEST_TWO(a_new_launch_fences_all_members_of_the_old_one),
+        TEST_TWO(a_rank_that_restarts_while_the_run_is_opened_begins_with_nothing),
         TEST_TWO(a_point_is_of_the_rows_of_all),
         TEST_TWO(what_is_behind_a_mark_waits_for_the_next_window),
         TEST_TWO(one_that_is_late_is_waited_for_once),
