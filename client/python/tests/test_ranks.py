@@ -11,6 +11,7 @@ import textwrap
 
 import numpy as np
 import pytest
+import torch
 
 import richd
 from richd import _names, _ranks
@@ -304,6 +305,31 @@ def test_a_rank_without_rows_marks_all_the_same(daemon):
     run.checkpoint(step=3)
     run.finish()
     assert daemon.controls("checkpoint")[0]["layers"] == {}
+
+
+def test_the_rows_of_a_probe_come_from_rank_0(daemon):
+    run = open_rank(daemon, 1, probe=True)
+    run.observe(np.ones((8, 3)), np.ones((8, 2)), step=3)
+    run.checkpoint(step=3)
+    run.finish()
+    assert not daemon.batches() and daemon.controls("checkpoint")[0]["layers"] == {}
+
+
+def test_a_wide_head_of_which_a_rank_has_a_shard_sends_its_outputs(daemon):
+    """To read the weight is a collective, and between the passes there may be none."""
+    class FSDPModule:
+        pass
+
+    class FSDPLinear(FSDPModule, torch.nn.Linear):
+        """As fully_shard makes it."""
+
+    model = torch.nn.Sequential(torch.nn.Linear(4, 3), FSDPLinear(3, 8))
+    run = open_rank(daemon, 0)
+    run.watch(model, "1", parameters=False)
+    model(torch.ones(5, 4))
+    run.checkpoint(step=1)
+    run.finish()
+    assert [(h.kind, h.outputs_dtype > 0) for _, h, _, _ in daemon.batches()] == [(1, True)]
 
 
 def test_a_rank_without_a_key_sends_nothing_and_says_so(daemon, monkeypatch, caplog):

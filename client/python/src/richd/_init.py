@@ -108,7 +108,8 @@ def init(
             that names its start: the same for all of them, another one at each start. They are
             found under torchrun, accelerate, srun, mpirun, mp.spawn and Lightning (`_ranks`). All
             processes speak for one run, and a checkpoint, called by each with the same step, is one
-            point over the rows of all. `world_size=1`: this process alone.
+            point over the rows of all; of a probe those of rank 0 count. `world_size=1`: this
+            process alone.
         scalars: "first" (default): what rank 0 logs is stored; "all": what others log, too, as
             NAME@rankK.
 

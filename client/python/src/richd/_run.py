@@ -271,6 +271,8 @@ class Run(Watcher):
     def _offer(
         self, features: Mapping[str, Any], outputs: Any, beside: Beside, head: Any = None
     ) -> None:
+        if self.rank > 0 and self._open_fields.get("probe"):
+            return  # its rows have one order
         self._has_offered = True
         offers, complaints = _offers.offers(features, outputs, head, beside, self._kinds)
         step = self._at_step(beside.step)

@@ -23,7 +23,7 @@ from richd._values.offers import Kinds
 from richd._values.rows import Beside, of_split
 from richd._torch.tangent import NTK
 from richd._values.tokens import Position
-from richd._torch.modules import find_module, find_modules
+from richd._torch.modules import find_module, find_modules, is_sharded
 from richd._torch.watch import WIDE, Choice, Hooks, StackTap, Tap
 
 
@@ -124,8 +124,8 @@ class Watcher:
                 FSDP, which holds shards of the parameters, is refused.
             wide: whether the head's weights stand for the outputs (`observe`, head): "auto"
                 (default) where the module is a torch.nn.Linear with C >= p, as language models have
-                it, and computes what that class does; "head" for any such module; "outputs"
-                never.
+                it, and computes what that class does, and is not sharded (FSDP); "head" for any
+                such module; "outputs" never.
             reduce: where rows become moments. "rows": they are sent, and the daemon does it.
                 "device": where they lie (CUDA, CPU), on a stream of its own; only the moments are
                 copied off it, once a checkpoint. The points are the same but for what needs single
@@ -213,6 +213,8 @@ class Watcher:
         _wire.check_layer_name(tap.layer)
         _clean.check_choice("wide", wide, WIDE)
         found = find_module(model, module)
+        if wide == "auto" and is_sharded(model):
+            wide = "outputs"  # nobody has the whole weight between the passes
         self._claim({tap.layer: found})
         tap.attach(found, wide)
         self._taps.append(tap)
