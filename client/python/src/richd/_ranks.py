@@ -94,7 +94,7 @@ _LAUNCHERS = (
         "PMI_RANK",
         "PMI_SIZE",
         "MPI_LOCALNRANKS",
-        ("PMI_JOBID", "PALS_APID", *_JOB),
+        ("PMI_JOBID", "PALS_APID", *_MASTER, *_JOB),
         "PMI_RANK",
     ),
     # Not SLURM_NTASKS: a batch script has it, and is one process.
