@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import subprocess
@@ -117,6 +116,19 @@ def test_all_ranks_of_a_launch_find_one_key(env):
 ])
 def test_another_launch_has_another_key(env, changed):
     assert at(env).launch != at({**env, **changed}).launch
+
+
+@pytest.mark.parametrize("env, changed, is_same", [
+    (TORCHRUN, {"TORCHELASTIC_RESTART_COUNT": "1", "MASTER_PORT": "4711", "WORLD_SIZE": "4"}, True),
+    (TWO_HOSTS, {"TORCHELASTIC_RESTART_COUNT": "1"}, True),
+    (TWO_HOSTS, {"MASTER_PORT": "40124"}, False),  # perhaps the next training of a batch job
+    (SLURM, {"SLURM_RESTART_COUNT": "1"}, True),
+    (SLURM, {"SLURM_STEP_ID": "1"}, False),
+    ({"RANK": "1", "WORLD_SIZE": "2", **MASTER}, {"MASTER_PORT": "12356"}, False),
+])
+def test_a_job_that_is_restarted_is_known_again(env, changed, is_same):
+    before, after = at(env), at({**env, **changed})
+    assert before.launch != after.launch and (before.job == after.job) == is_same
 
 
 @pytest.mark.parametrize("env, group", [(TORCHRUN, None), (HYDRA, None), (MASTER, (1, 2))])
@@ -356,7 +368,7 @@ def test_the_environment_gives_rank_world_and_launch(monkeypatch):
     for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LAUNCH": "mine"}.items():
         monkeypatch.setenv(f"RICHD_{name}", value)
     run = richd.init(mode="disabled")
-    assert run._open_fields["member"] == dataclasses.asdict(Place(1, 2, "mine"))
+    assert run._open_fields["member"] == {"rank": 1, "world": 2, "launch": "mine"}
 
 
 # ---- the conversation ----------------------------------------------------------------------------

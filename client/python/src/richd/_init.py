@@ -135,7 +135,7 @@ def init(
     run_id = run_id or env.get("RUN_ID", _names.is_run_id)
     is_online = (mode or env.get("MODE", _MODES.__contains__) or "online") == "online"
     place = _count_run(_place(rank, world_size, launch, env), run_id or project, is_online)
-    seed = [project, place.launch] if place is not None and place.launch else []
+    seed = [project, place.job] if place is not None and place.launch else []
     name = _clean.text(name or _names.new_name(seed))
     run_id = run_id or _names.new_run_id(name, seed)
     open_fields: dict[str, Any] = {
@@ -160,7 +160,8 @@ def init(
             raise ValueError('probe needs window="checkpoint": it compares windows of equal rows')
         open_fields["probe"] = True
     if place is not None:
-        open_fields["member"] = dataclasses.asdict(place)
+        member = {"launch": place.launch, "rank": place.rank, "world": place.world}
+        open_fields["member"] = member
     if raise_errors is None:
         raise_errors = (env.get("RAISE") or "").lower() in _TRUE
     mirrors = _mirrors.check(mirror)
@@ -200,7 +201,9 @@ def _place(
     if launch is not None and not _ranks.is_launch(launch):
         raise ValueError(f"launch has 1 to {_ranks.LAUNCH_MAX} printable characters: {launch!r}")
     place = _ranks.here(None if rank is None or world_size is None else (rank, world_size))
-    return place if place is None or launch is None else dataclasses.replace(place, launch=launch)
+    if place is None or launch is None:
+        return place
+    return dataclasses.replace(place, launch=launch, job=launch)
 
 
 #: How many runs this process opened, by what the others open in the same order.
@@ -216,7 +219,9 @@ def _count_run(
     n = _opened[f"{place.launch} {what}"] + 1
     if is_opened:
         _opened[f"{place.launch} {what}"] = n
-    return place if n == 1 else dataclasses.replace(place, launch=f"{place.launch}.{n}")
+    if n == 1:
+        return place
+    return dataclasses.replace(place, launch=f"{place.launch}.{n}", job=f"{place.job}.{n}")
 
 
 class _Environment:

@@ -11,6 +11,9 @@ The key has to be the same for all ranks of one start, on all hosts, and another
 - where all ranks are known to be on one host, the process that started them (host, pid, start
   time), because torchrun's defaults, 127.0.0.1:29500 and no id, are the same every time.
 
+A run that was given no id has one of the job, which is the key without the restarts: a job that
+torchrun or SLURM restarts goes on with its run, in a new attempt.
+
 Over several hosts, without an id (torchrun's --rdzv_id with a static rendezvous; a job without a
 scheduler), the next start on the same port has the same key. The daemon then takes the ranks for a
 new attempt, once those of the start before are over.
@@ -35,11 +38,15 @@ MEMBER_PID = "RICHD_MEMBER_PID"
 
 @dataclass(frozen=True)
 class Place:
-    """Rank `rank` of `world`; `launch` is None where the ranks cannot know a common key."""
+    """Rank `rank` of `world`; `launch` is None where the ranks cannot know a common key.
+
+    `job` is the same for all launches of one job, as far as it can be known.
+    """
 
     rank: int
     world: int
     launch: Optional[str]
+    job: str = ""
 
 
 def is_launch(text: object) -> bool:
@@ -71,6 +78,7 @@ _MASTER = ("MASTER_ADDR", "MASTER_PORT")
 _JOB = ("SLURM_JOB_ID", "SLURM_RESTART_COUNT")
 #: The innermost launcher first: torchrun under srun has the variables of both, and so has a rank
 #: of mpirun whose daemons SLURM started.
+_RESTARTS = ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
 _LAUNCHERS = (
     _Launcher(
         "torchrun",  # accelerate, too
@@ -140,7 +148,14 @@ def place(
         return None
     # A group of a part: the others have the same key, and the same numbers.
     is_part = world < started[1]
-    return Place(rank, world, None if is_part else _key(launcher, world, env, starter))
+    parts = {} if is_part else _identity(launcher, world, env, starter)
+    if not parts:
+        return Place(rank, world, None)
+    job = {name: value for name, value in parts.items() if name not in _RESTARTS}
+    if launcher.kind == "torchrun" and "starter" in parts:  # at a restart its port is another one
+        job = {name: value for name, value in job.items() if name not in _MASTER}
+    key = _key(launcher, {"world": str(world), **parts})
+    return Place(rank, world, key, _key(launcher, job))
 
 
 def _is_started_by(launcher: _Launcher, env: Mapping[str, str]) -> bool:
@@ -161,17 +176,20 @@ def _child_of_lightning(env: Mapping[str, str]) -> Optional[Place]:
     return None
 
 
-def _key(
+def _identity(
     launcher: _Launcher, world: int, env: Mapping[str, str], starter: Starter
-) -> Optional[str]:
-    parts = [f"{name}={env[name]}" for name in launcher.key if env.get(name)]
+) -> dict[str, str]:
+    """What names the start, by variable."""
+    parts = {name: env[name] for name in launcher.key if env.get(name)}
     if _is_on_one_host(launcher, world, env):
         started_by = starter(launcher.own, launcher.is_rank)
-        parts += [f"starter={started_by}"] if started_by else []
-    if not parts:
-        return None
-    text = "\0".join([launcher.kind, str(world), *parts])
-    return f"{launcher.kind}:{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+        parts.update({"starter": started_by} if started_by else {})
+    return parts
+
+
+def _key(launcher: _Launcher, parts: Mapping[str, str]) -> str:
+    text = "\0".join([launcher.kind, *(f"{name}={value}" for name, value in parts.items())])
+    return f"{launcher.kind}:{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:32]}"
 
 
 def _is_on_one_host(launcher: _Launcher, world: int, env: Mapping[str, str]) -> bool:
