@@ -244,6 +244,13 @@ RICHD_API int richd_checkpoint_with(struct richd_run *run, int64_t step,
 RICHD_API int richd_log(struct richd_run *run, int64_t step, const struct richd_scalar *scalars,
                         size_t n_scalars);
 
+/* What holds for the whole run and has no step: `json` is an object, merged by its names into the
+ * run's configuration, or into its summary, and kept over attempts. Never blocks, and is sent again
+ * like a log. -EINVAL when it is no object of at most 1 MiB. The daemon refuses one that makes the
+ * run's own larger than that. */
+RICHD_API int richd_config(struct richd_run *run, const char *json);
+RICHD_API int richd_summary(struct richd_run *run, const char *json);
+
 struct richd_stats {
     uint64_t batches;         /* offered, dropped ones included */
     uint64_t rows;            /* of those batches */

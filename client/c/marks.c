@@ -104,6 +104,48 @@ int richd_log(struct richd_run *run, int64_t step, const struct richd_scalar *sc
     return run_unlock(run, rc, &err);
 }
 
+/* The object that the text is, or NULL. */
+static cJSON *parse_constants(const char *json)
+{
+    cJSON *values = json ? json_parse(json, strlen(json), NULL) : NULL;
+
+    if (values && !cJSON_IsObject(values)) {
+        cJSON_Delete(values);
+        return NULL;
+    }
+    return values;
+}
+
+static int say_constants(struct richd_run *run, const char *json,
+                         int (*say)(struct session *, const cJSON *, struct err *))
+{
+    struct err err = {""};
+    cJSON *values;
+    int rc = run_check(run);
+
+    if (rc < 0)
+        return rc;
+    values = parse_constants(json);
+    if (!values)
+        return -EINVAL;
+    run_lock(run);
+    rc = say(run->shared.session, values, &err);
+    if (rc == 0)
+        sender_wake(run->sender);
+    cJSON_Delete(values);
+    return run_unlock(run, rc, &err);
+}
+
+int richd_config(struct richd_run *run, const char *json)
+{
+    return say_constants(run, json, session_config);
+}
+
+int richd_summary(struct richd_run *run, const char *json)
+{
+    return say_constants(run, json, session_summary);
+}
+
 /* ---- what became of it --------------------------------------------------------------------- */
 
 int richd_stats(struct richd_run *run, struct richd_stats *stats, size_t stats_size)

@@ -286,6 +286,22 @@ int session_log(struct session *session, int64_t step, double time,
     return rc;
 }
 
+int session_config(struct session *session, const cJSON *values, struct err *err)
+{
+    struct control_constants config = {session->last_seq + 1, values};
+    int rc = check_room(session, err);
+
+    return rc < 0 ? rc : queue_mark(session, control_encode_config(&config), NULL, err);
+}
+
+int session_summary(struct session *session, const cJSON *values, struct err *err)
+{
+    struct control_constants summary = {session->last_seq + 1, values};
+    int rc = check_room(session, err);
+
+    return rc < 0 ? rc : queue_mark(session, control_encode_summary(&summary), NULL, err);
+}
+
 int session_close(struct session *session, enum control_status status, struct ticket *ticket,
                   struct err *err)
 {

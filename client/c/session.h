@@ -105,6 +105,8 @@ int session_checkpoint(struct session *, int64_t step, double time, const struct
                        struct ticket *ticket, struct err *err);
 int session_log(struct session *, int64_t step, double time, const struct richd_scalar *scalars,
                 size_t n_scalars, struct err *err);
+int session_config(struct session *, const cJSON *values, struct err *err);
+int session_summary(struct session *, const cJSON *values, struct err *err);
 int session_close(struct session *, enum control_status status, struct ticket *ticket,
                   struct err *err);
 

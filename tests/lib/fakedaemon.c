@@ -168,6 +168,10 @@ static void on_mark(struct fakedaemon *f, const struct control *c)
     } else if (c->type == CONTROL_LOG) {
         note(f, "log %" PRId64, c->log.seq);
         acknowledge(f, c->log.seq, false);
+    } else if (c->type == CONTROL_SUMMARY || c->type == CONTROL_CONFIG) {
+        note(f, "%s %" PRId64 " names %d", control_type_name(c->type), c->constants.seq,
+             cJSON_GetArraySize(c->constants.values));
+        acknowledge(f, c->constants.seq, false);
     } else if (c->type == CONTROL_CLOSE) {
         note(f, "close %" PRId64 " %s", c->close.seq,
              c->close.status == CONTROL_FINISHED ? "finished" : "failed");

@@ -127,6 +127,24 @@ static void run_reaches_the_daemon_whole(void **state)
     assert_true(fakedaemon_rows_are_whole(f));
 }
 
+static void what_holds_for_the_run_is_sent_without_a_step(void **state)
+{
+    struct fakedaemon *f = *state;
+    struct richd_run *run;
+
+    fakedaemon_start(f, false);
+    run = connect_to(f, 0);
+    assert_int_equal(richd_config(run, "{\"n_params\":124439808,\"lr\":0.001}"), 0);
+    assert_int_equal(richd_summary(run, "{\"best_acc\":0.93}"), 0);
+    assert_int_equal(richd_summary(run, "[1]"), -EINVAL);
+    assert_int_equal(richd_summary(run, "best_acc"), -EINVAL);
+    assert_int_equal(richd_config(run, NULL), -EINVAL);
+    assert_int_equal(richd_close(run, RICHD_FINISHED, 5000), 0);
+    assert_int_equal(fakedaemon_count(f, "config 1 names 2"), 1);
+    assert_int_equal(fakedaemon_count(f, "summary 2 names 1"), 1);
+    assert_int_equal(fakedaemon_count(f, "close 3 finished"), 1);
+}
+
 static void checkpoint_waits_for_earlier_batches(void **state)
 {
     struct fakedaemon *f = *state;
@@ -741,6 +759,7 @@ static void null_run_is_harmless(void **state)
     assert_int_equal(submit(NULL), -EINVAL);
     assert_int_equal(richd_checkpoint(NULL, 1, 0, NULL), -EINVAL);
     assert_int_equal(richd_log(NULL, 1, NULL, 0), -EINVAL);
+    assert_int_equal(richd_config(NULL, "{}"), -EINVAL);
     assert_int_equal(richd_stats(NULL, &stats, sizeof stats), -EINVAL);
     assert_int_equal(richd_close(NULL, RICHD_FINISHED, 0), -EINVAL);
     assert_string_equal(richd_run_id(NULL), "");
@@ -754,6 +773,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(run_reaches_the_daemon_whole),
+        TEST(what_holds_for_the_run_is_sent_without_a_step),
         TEST(checkpoint_waits_for_earlier_batches),
         TEST(absent_daemon_never_blocks_and_drops_are_counted),
         TEST(close_keeps_its_deadline),
