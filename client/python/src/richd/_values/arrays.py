@@ -101,7 +101,36 @@ class DeviceRows:
         return _stage_cuda(rows, copy)
 
 
-Rows = Union[HostRows, DeviceRows]
+@dataclass
+class LaterRows:
+    """An n x columns matrix of JAX that is still computed, or lies on another device."""
+
+    array: Any
+    n_rows: int
+    n_columns: int
+    dtype: int
+
+    def stage(self, start: int, stop: int, copy: bool) -> Staged:
+        """Rows `start` to `stop` as a frame that is filled when `wait_filled` returns.
+
+        JAX writes into no array, so it need not be copied now; one that was donated is lost.
+        """
+        size = self.n_columns * _wire.DTYPE_SIZE[self.dtype]
+        frame = bytearray((stop - start) * size)
+
+        def fill() -> None:
+            frame[:] = frame_of(self.values[start:stop])
+
+        return Staged(frame, fill)
+
+    @property
+    def values(self) -> np.ndarray:
+        """The matrix in host memory, once it is there."""
+        array = np.asarray(self.array).reshape(self.n_rows, self.n_columns)
+        return array.view(np.int16) if self.dtype == _wire.DTYPE_BF16 else array
+
+
+Rows = Union[HostRows, DeviceRows, LaterRows]
 
 
 def row_bytes(rows: Rows) -> int:
@@ -124,6 +153,9 @@ def as_rows(values: Any, what: str) -> Rows:
     torch = _torch_of(values)
     if torch is not None:
         return _rows_of_tensor(torch, values.detach(), what)
+    later = _later_rows(values) if _is_of_jax(values) else None
+    if later is not None:
+        return later
     array = _as_numpy(values)
     if hasattr(array, "detach"):
         return _rows_of_tensor(sys.modules["torch"], array.detach(), what)
@@ -184,10 +216,31 @@ def _torch_of(values: Any) -> Any:
     return torch if torch is not None and isinstance(values, torch.Tensor) else None
 
 
+def _is_of_jax(values: Any) -> bool:
+    """Whether it is an array of JAX, and no stand-in for one that is traced."""
+    jax = sys.modules.get("jax")
+    array = getattr(jax, "Array", None)
+    return array is not None and isinstance(values, array) and hasattr(values, "is_ready")
+
+
+def _later_rows(values: Any) -> Optional[LaterRows]:
+    """Begin the copy of rows that are not in host memory yet; None where one can read them now."""
+    on_host = all(device.platform == "cpu" for device in values.devices())
+    dtype = values.dtype
+    code = _wire.DTYPE_BF16 if dtype.name == "bfloat16" else _NATIVE_CODES.get(dtype)
+    if code is None or values.size == 0 or values.ndim == 0 or (on_host and values.is_ready()):
+        return None
+    values.copy_to_host_async()
+    columns = values.shape[-1] if values.ndim >= _MATRIX else 1
+    return LaterRows(values, values.size // columns, columns, code)
+
+
 def _as_numpy(values: Any) -> Any:
     """A numpy array; a torch tensor for DLPack memory on a device."""
     if isinstance(values, np.ndarray):
         return values
+    if _is_of_jax(values):
+        return np.asarray(values)  # DLPack knows no shards
     if hasattr(values, "__dlpack__") and hasattr(values, "__dlpack_device__"):
         if values.__dlpack_device__()[0] != _DLPACK_CPU and "torch" in sys.modules:
             return sys.modules["torch"].utils.dlpack.from_dlpack(values)
