@@ -190,6 +190,9 @@ class Run(Watcher):
         position: Position = None,
         tokens: Optional[int] = None,
         ignore_index: Optional[int] = None,
+        mask: Any = None,
+        pool: Optional[str] = None,
+        batch_first: bool = True,
     ) -> None:
         """Offer rows of one layer: what went into it, and what linearly came out.
 
@@ -226,6 +229,13 @@ class Run(Watcher):
                 independent, but the finite-sample estimates need independent rows: take one
                 position of each sequence, or a few.
             tokens: in place of `position`, so many of them, evenly spaced, the last included.
+            mask: (batch, sequence), 0 or False for padding, which is no row. `position` and
+                `tokens` are then among the others: "last" is the last token of each sequence. It is
+                waited for where it lies on a GPU.
+            pool: "mean": (n, c, h, w) of a convolution, in any memory format, is its mean over the
+                positions, (n, c). Without it, it is refused.
+            batch_first: False: sequences are (sequence, batch, p), as in torch.nn.RNN by default,
+                and labels per token (sequence, batch). A mask is (batch, sequence) all the same.
 
         Takes numpy arrays, torch tensors on any device, and all that has __array__, DLPack or the
         buffer protocol. float16, bfloat16, float32 and float64 travel as they are, bool and
@@ -246,6 +256,9 @@ class Run(Watcher):
             position,
             tokens,
             ignore_index,
+            mask,
+            pool,
+            batch_first,
         )
         self._offer({layer: features}, outputs, beside, head)
 
@@ -263,8 +276,8 @@ class Run(Watcher):
             features: a mapping from layer name to (..., p), at most 64 layers, p as it may be.
             outputs: (..., C), the final linear outputs; they travel once, not once per layer.
             step: the training step, >= 0; the last one given when left out.
-            options: split, labels, targets, n_classes, weights, balanced, copy, position, tokens
-                and ignore_index, as for `observe`.
+            options: split, labels, targets, n_classes, weights, balanced, copy, position, tokens,
+                ignore_index, mask, pool and batch_first, as for `observe`.
         """
         self._offer(features, outputs, Beside(step, **options))
 

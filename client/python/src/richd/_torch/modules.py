@@ -118,6 +118,18 @@ def is_lazy(module: Any) -> bool:
     return any(torch.nn.parameter.is_lazy(p) for p in module.parameters())
 
 
+def is_linear(module: Any) -> bool:
+    """Whether the module works on the last dimension of what it gets, as torch.nn.Linear does."""
+    return hasattr(module, "in_features")
+
+
+def is_convolution(module: Any) -> bool:
+    """Whether the module works on (n, c, ...)."""
+    import torch
+
+    return isinstance(module, torch.nn.modules.conv._ConvNd)
+
+
 def is_head(module: Any, wide: str) -> bool:
     """Whether the module's weights stand for its outputs, as `Run.watch` says of `wide`.
 

@@ -7,6 +7,7 @@ memory. `_watch` begins passes and offers what they brought.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Optional
 
@@ -105,7 +106,8 @@ class Pass:
             return True
         is_by_sample = kept.shape[0] == n
         on_misfit(layer, kept.shape, is_by_sample)
-        return is_by_sample and len(kept.rows) == kept.n_rows
+        is_whole = kept.n_rows == math.prod(kept.shape[:-1])  # padding was left out elsewhere
+        return is_by_sample and is_whole and len(kept.rows) == kept.n_rows
 
     def taken_of(self, n: int) -> Optional[np.ndarray]:
         """The indices of the rows that are taken of n; None: all of them."""

@@ -12,17 +12,25 @@ import functools
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import Any, Callable, Optional, Protocol
+from typing import Any, Callable, Optional, Protocol, Union
 
 import numpy as np
 
 from richd._torch.hook import add_hook, add_pre_hook
-from richd._torch.modules import find_outputs, first_tensor, is_head, is_lazy
+from richd._torch.masks import Masks
+from richd._torch.modules import (
+    find_outputs,
+    first_tensor,
+    is_convolution,
+    is_head,
+    is_lazy,
+    is_linear,
+)
 from richd._torch.pairing import Given, Pairing, Waiting
 from richd._torch.passes import Pass, matrix_of
 from richd._torch.phase import is_in_backward
 from richd._values import arrays as _arrays, labels as _labels
-from richd._values.tokens import Position, Tokens
+from richd._values.tokens import Position, Tokens, width_error
 
 #: What may be said of outputs that the module's weights can stand for.
 WIDE = ("auto", "head", "outputs")
@@ -49,10 +57,12 @@ class Choice:
         position: Position = None,
         tokens: Optional[int] = None,
         splits: bool = True,
+        pool: Optional[str] = None,
+        batch_first: bool = True,
     ) -> None:
         if every < 1 or (rows is not None and rows < 1):
             raise ValueError(f"every and rows are at least 1, not every={every}, rows={rows}")
-        self.tokens = Tokens(position, tokens)
+        self.tokens = Tokens(position, tokens, pool, batch_first)
         self._rows = rows
         self._every = every
         self._train_only = train_only
@@ -138,6 +148,7 @@ class Hooks:
         self._n_begun: dict[str, int] = {}  # by split
         self._has_trained = False  # a pass with a gradient was seen that was no backward pass's
         self._pairing = Pairing()
+        self._masks: Optional[Masks] = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {
@@ -146,6 +157,7 @@ class Hooks:
             "_handles": [],
             "_watched": {},
             "_pairing": Pairing(),
+            "_masks": None,
         }
 
     @property
@@ -256,16 +268,17 @@ class Hooks:
         self,
         split: str,
         shape: tuple[int, ...],
+        tokens: Tokens,
         index: Optional[np.ndarray],
         offer: Callable[[Optional[Given]], None],
     ) -> None:
         """Offer the rows of a pass when their labels are there, if there are any.
 
-        They were made of a tensor of that shape; `index` are the rows of its tokens that are taken.
+        They were made of these tokens of a tensor of that shape; `index` are the rows that are
+        taken of them.
         """
 
         def fits(given: Given) -> Given:
-            tokens = self._choice.tokens
             return {
                 k: _labels.cut(v, tokens, shape, index) if k in _VALUES else v
                 for k, v in given.items()
@@ -292,9 +305,22 @@ class Hooks:
         self._has_trained = True
         return False
 
-    def _matrix_of(self, tensor: Any) -> Any:
-        picked = self._choice.tokens.columns(tensor).detach()
-        return picked.reshape(-1, picked.shape[-1])
+    def mask_by(self, model: Any, wanted: Union[None, str, bool]) -> None:
+        """Leave padding out, by the mask that the model is called with (`Masks`)."""
+        masks = Masks(wanted, lambda text: self._run._warn_of_tap("mask", text))
+        self._handles += masks.attach(model)
+        self._masks = masks
+
+    def _tokens_of(self, tensor: Any) -> Tokens:
+        """Which tokens of the tensor are taken, in the pass that this thread runs."""
+        tokens = self._choice.tokens
+        return tokens if self._masks is None else self._masks.tokens_of(tokens, tuple(tensor.shape))
+
+    def _check_layout(self, module: Any, tensor: Any) -> None:
+        """Raise ValueError where the last dimension would be taken for columns, and is a width."""
+        if self._choice.tokens.pool is None and not is_linear(module):
+            if tensor.ndim > 3 or is_convolution(module):
+                raise width_error(tuple(tensor.shape))
 
     def _outputs_in(self, values: Any, what: str) -> Any:
         outputs, guess = find_outputs(values, what)
@@ -362,16 +388,19 @@ class Tap(Hooks):
         if not split:
             return
         tensor = first_tensor(inputs, "the module's input")
-        parts = [self._matrix_of(tensor)]
+        tokens = self._tokens_of(tensor)
+        self._check_layout(module, tensor)
+        parts = [_matrix(tokens, tensor)]
         n = len(parts[0])
         if self._linear is None:
-            parts.append(self._matrix_of(self._outputs_in(output, "the module's output")))
+            parts.append(_matrix(tokens, self._outputs_in(output, "the module's output")))
             if len(parts[1]) != n:
                 raise ValueError(f"{n} rows went into the module, {len(parts[1])} came out")
         index = self._choice.draw(n, sum(map(_row_bytes, parts)))
         rows = [part.clone() if index is None else _arrays.take_rows(part, index) for part in parts]
         self.batches += 1
-        self._wait(split, tuple(tensor.shape), index, functools.partial(self._offer, split, rows))
+        offer = functools.partial(self._offer, split, rows)
+        self._wait(split, tuple(tensor.shape), tokens, index, offer)
 
     def _offer(self, split: str, rows: Sequence[Any], given: Optional[Given]) -> None:
         outputs = rows[1] if len(rows) > 1 else None
@@ -443,10 +472,14 @@ class StackTap(Hooks):
     def _add(self, name: str, module: Any, output: Any) -> None:
         if not self._belongs(name, module) or self._now.current is None:
             return
-        tensor = self._choice.tokens.columns(first_tensor(output, name))
-        matrix = matrix_of(tensor, name in self._by_sample)
+        tensor = first_tensor(output, name).detach()
+        by_sample = name in self._by_sample or (tensor.ndim == 3 and is_convolution(module))
+        tokens = self._choice.tokens if by_sample else self._tokens_of(tensor)
+        picked = tokens.columns(tensor)
+        matrix = matrix_of(picked, by_sample)
         self._row_bytes[name] = _row_bytes(matrix)
-        self._now.current.add(name, matrix, tuple(tensor.shape))
+        whole = picked if tokens is self._choice.tokens else tensor
+        self._now.current.add(name, matrix, tuple(whole.shape))
 
     def _belongs(self, name: str, module: Any) -> bool:
         """Whether a layer's call is one of a pass; begins one where the model itself does not."""
@@ -476,16 +509,15 @@ class StackTap(Hooks):
         if current is None or current.is_empty:
             return
         tensor = self._outputs_in(output, "the outputs")
-        shape, matrix = tuple(tensor.shape), self._matrix_of(tensor)
+        self._check_layout(module, tensor)
+        tokens = self._tokens_of(tensor)
+        matrix = _matrix(tokens, tensor)
         self._row_bytes[""] = _row_bytes(matrix)
         calls, outputs = current.finish(matrix, self._note_misfit)
         self.batches += 1
-        self._wait(
-            split,
-            shape,
-            current.taken_of(len(matrix)),
-            functools.partial(self._offer, current.split, calls, outputs),
-        )
+        offer = functools.partial(self._offer, current.split, calls, outputs)
+        index = current.taken_of(len(matrix))
+        self._wait(split, tuple(tensor.shape), tokens, index, offer)
 
     def _offer(
         self, split: Optional[str], calls: Sequence[Any], outputs: Any, given: Optional[Given]
@@ -502,6 +534,12 @@ class StackTap(Hooks):
         self._run._warn_of_tap(
             f"rows of {layer}", f"{layer} gives {shape}, which are not the rows of the outputs"
         )
+
+
+def _matrix(tokens: Tokens, tensor: Any) -> Any:
+    """(n, columns): a row is a token."""
+    picked = tokens.columns(tensor.detach())
+    return picked.reshape(-1, picked.shape[-1])
 
 
 def _split_of(module: Any) -> str:

@@ -77,6 +77,9 @@ class Watcher:
         wide: str = "auto",
         reduce: str = "auto",
         labels: Any = None,
+        mask: Union[None, str, bool] = None,
+        pool: Optional[str] = None,
+        batch_first: bool = True,
     ) -> Union[Tap, StackTap]:
         """Observe a torch module at each of its forward passes, from now on.
 
@@ -140,10 +143,20 @@ class Watcher:
                 targets) behind a pass, these are the labels of the pass' rows, or the values of
                 mean squared and absolute errors. With a loss that is a function, call
                 `tap.labels(y)` in each step. Rows with labels are sent, and not reduced.
+            mask: the name of the model's input that says which tokens are real, (batch, sequence):
+                by default `attention_mask` where the model has it; False: none. What is padding is
+                no row, and `position` and `tokens` are among the real tokens, so that "last" is the
+                last of each sequence. Of names that end with padding_mask the tokens are real where
+                it is false, as torch.nn.Transformer has it.
+            pool: "mean": (n, c, h, w) of a convolution, in any memory format, is its mean over the
+                positions, (n, c), of features and outputs.
+            batch_first: False: sequences are (sequence, batch, p), as in torch.nn.RNN by default.
 
         The step of the rows is the last one that was given to checkpoint, log or observe.
         """
-        choice = self._choice(model, rows, every, train_only, position, tokens, splits)
+        choice = self._choice(
+            model, rows, every, train_only, position, tokens, splits, pool, batch_first
+        )
         if choice is not None:
             self._watch_parameters(model, parameters, initial)
         if choice is not None and ntk is not None:
@@ -155,13 +168,13 @@ class Watcher:
             tap.reduce = reduce
             if choice is not None:
                 self._attach_stack(tap, model, layers, outputs)
-                self._follow(tap, labels)
+                self._complete(tap, model, labels, mask)
             return tap
         tap = Tap(self, layer, choice or Choice())
         tap.reduce = reduce
         if choice is not None:
             self._attach(tap, model, layer if module is None else module, wide)
-            self._follow(tap, labels)
+            self._complete(tap, model, labels, mask)
         return tap
 
     @guarded(name="watch")
@@ -219,10 +232,21 @@ class Watcher:
         tap.attach(found, wide)
         self._taps.append(tap)
 
+    def _complete(
+        self, tap: Hooks, model: Any, loss: Any, mask: Union[None, str, bool]
+    ) -> None:
+        if tap.is_on:
+            self._follow(tap, loss)
+            self._mask(tap, model, mask)
+
     @guarded(name="watch")
     def _follow(self, tap: Hooks, loss: Any) -> None:
-        if loss is not None and tap.is_on:
+        if loss is not None:
             tap.follow(loss)
+
+    @guarded(name="watch")
+    def _mask(self, tap: Hooks, model: Any, mask: Union[None, str, bool]) -> None:
+        tap.mask_by(model, mask)
 
     def _claim(self, modules: Mapping[str, Any]) -> None:
         """Take layers from older taps: the rows of one module under one name count once.

@@ -317,6 +317,11 @@ def _torch_to_numpy(tensor: Any) -> np.ndarray:
     return tensor.numpy()
 
 
+def stage_off(flags: Any) -> Staged:
+    """The bytes of a boolean tensor on a CUDA device, on their way to the host."""
+    return _stage_cuda(flags.to(sys.modules["torch"].uint8), copy=False)
+
+
 _side_streams: dict[Any, Any] = {}
 
 

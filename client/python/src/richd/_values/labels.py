@@ -126,7 +126,9 @@ def _cut(values: Any, tokens: Tokens, shape: tuple[int, ...]) -> Any:
     """Those of the tokens that are taken, where there is one label for each token."""
     if tokens.is_all:
         return values
-    if tuple(values.shape) == shape[:-1]:
+    if values.ndim == 1 and len(shape) > 2 and len(values) == int(np.prod(shape[:-1])):
+        values = values.reshape(shape[:-1])
+    if tuple(values.shape) == shape[:-1] or len(shape) > 2 and tuple(values.shape) == shape[:1]:
         return tokens.values(values)
     return tokens.columns(values) if tuple(values.shape[:-1]) == shape[:-1] else values
 

@@ -19,7 +19,7 @@ import numpy as np
 from richd._values import arrays as _arrays, labels as _labels
 from richd._values.labels import NONE, Kind
 from richd._values.rows import Beside, Offer, check
-from richd._values.tokens import Tokens, indexable
+from richd._values.tokens import Tokens, shape_of
 
 
 class Kinds:
@@ -49,11 +49,12 @@ def offers(
         raise ValueError("give labels or targets, not both")
     if beside.balanced and (beside.labels is None or beside.weights is not None):
         raise ValueError("balanced=True needs labels, and no weights of its own")
-    offer = check(features, outputs, head, beside)
+    tokens = beside.choice()
+    offer = check(features, outputs, head, beside, tokens)
     if beside.labels is None:
         return _placed(offer, _kind_of(offer), kinds)
     try:
-        found = _read(features, offer, beside)
+        found = _read(features, offer, beside, tokens)
     except (ValueError, TypeError) as error:
         placed, said = _placed(offer, NONE, kinds)
         return placed, [f"labels are left out: {error}", *said]
@@ -65,9 +66,10 @@ def _kind_of(offer: Offer) -> Kind:
     return NONE if offer.targets is None else ("values", offer.n_targets)
 
 
-def _read(features: Mapping[str, Any], offer: Offer, beside: Beside) -> _labels.Labels:
-    tokens = Tokens(beside.position, beside.tokens)
-    shape = tuple(indexable(next(iter(features.values()))).shape)
+def _read(
+    features: Mapping[str, Any], offer: Offer, beside: Beside, tokens: Tokens
+) -> _labels.Labels:
+    shape = shape_of(next(iter(features.values())))
     n_classes = beside.n_classes or offer.n_outputs
     return _labels.read(beside.labels, tokens, shape, n_classes, beside.ignore_index)
 

@@ -14,7 +14,15 @@ import numpy as np
 
 from richd._link import wire as _wire
 from richd._values import arrays as _arrays, head as _head
-from richd._values.tokens import Position, Tokens, check_lengths, indexable
+from richd._values.tokens import (
+    Position,
+    Tokens,
+    as_mask,
+    check_lengths,
+    check_width,
+    indexable,
+    shape_of,
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,14 @@ class Beside:
     position: Position = None
     tokens: Optional[int] = None
     ignore_index: Optional[int] = None
+    mask: Any = None
+    pool: Optional[str] = None
+    batch_first: bool = True
+
+    def choice(self) -> Tokens:
+        """Which tokens are taken. Raises ValueError where that means nothing."""
+        tokens = Tokens(self.position, self.tokens, self.pool, self.batch_first)
+        return tokens if self.mask is None else tokens.with_mask(as_mask(self.mask))
 
 
 @dataclass(frozen=True)
@@ -97,7 +113,9 @@ class Offer:
         )
 
 
-def check(features: Mapping[str, Any], outputs: Any, head: Any, beside: Beside) -> Offer:
+def check(
+    features: Mapping[str, Any], outputs: Any, head: Any, beside: Beside, tokens: Tokens
+) -> Offer:
     """The rows of some layers against outputs (..., C), or a head's weight (C, p).
 
     Their labels are not looked at (`_offers`). Of several layers one that does not fit is left out,
@@ -108,7 +126,9 @@ def check(features: Mapping[str, Any], outputs: Any, head: Any, beside: Beside) 
         raise ValueError("give outputs, or the head that makes them")
     if not 1 <= len(features) <= _wire.LAYERS_MAX:
         raise ValueError(f"1 to {_wire.LAYERS_MAX} layers share outputs, not {len(features)}")
-    tokens = Tokens(beside.position, beside.tokens)
+    if tokens.pool is None:
+        for value in features.values():
+            check_width(shape_of(value), None if outputs is None else shape_of(outputs))
     if not tokens.is_all:
         features, outputs, beside = _cut(tokens, features, outputs, beside)
     out = None if outputs is None else _arrays.as_rows(outputs, "outputs")
@@ -139,11 +159,12 @@ def _cut(
     layers = {name: indexable(value) for name, value in features.items()}
     columns = [indexable(value) for value in (outputs, beside.targets)]
     weights = indexable(beside.weights)
-    check_lengths(
-        list(layers.values()),
-        [value for value in columns if value is not None],
-        [value for value in (weights,) if value is not None],
-    )
+    if tokens.chooses and beside.mask is None:
+        check_lengths(
+            [tokens.batch_leading(value, 3) for value in layers.values()],
+            [tokens.batch_leading(value, 3) for value in columns if value is not None],
+            [tokens.batch_leading(value, 2) for value in (weights,) if value is not None],
+        )
     layers = {name: tokens.columns(value) for name, value in layers.items()}
     outputs, targets = (None if v is None else tokens.columns(v) for v in columns)
     weights = None if weights is None else tokens.values(weights)
