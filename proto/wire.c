@@ -109,7 +109,8 @@ static const struct {
 } kinds[] = {
     [WIRE_ROWS] = {"rows", REAL, BIT(DTYPE_NONE) | REAL, BIT(DTYPE_NONE) | REAL | LABEL,
                    BIT(DTYPE_NONE) | REAL},
-    [WIRE_MOMENTS] = {"moments", REDUCED, REAL, BIT(DTYPE_NONE), BIT(DTYPE_NONE)},
+    [WIRE_MOMENTS] = {"moments", REDUCED, BIT(DTYPE_NONE) | REAL, BIT(DTYPE_NONE),
+                      BIT(DTYPE_NONE) | REAL},
     [WIRE_HEAD] = {"head", REDUCED, BIT(DTYPE_NONE), BIT(DTYPE_NONE) | REAL | LABEL,
                    BIT(DTYPE_NONE) | REAL},
 };
@@ -216,8 +217,6 @@ int wire_layer_check(const char *layer, size_t size, struct err *err)
 
 /* The frames of moments behind header and name; shared frames of rows are fewer. */
 #define EXPECTED_MAX 6
-/* Of these the one of X'X. */
-#define XX_FRAME 2
 
 /* A frame that the header announces: where its view goes, and its shape. */
 struct expected {
@@ -249,21 +248,32 @@ static size_t expect_shared(struct wire_batch *batch, struct expected *out)
 }
 
 /* X'X comes whole, or as its upper triangle: the frame's length says which. */
-static size_t expect_moments(struct wire_batch *batch, const struct wire_frame *xx,
-                             struct expected *out)
+static struct expected expect_xx(struct wire_batch *batch, size_t size)
 {
     const struct wire_header *header = &batch->header;
-    uint64_t p = header->n_features, c = header->n_outputs, triangle = p * (p + 1) / 2;
+    uint64_t p = header->n_features, triangle = p * (p + 1) / 2;
+
+    batch->xx_is_packed = p > 1 && size == triangle * dtype_size(header->features_dtype);
+    return (struct expected){"X'X", &batch->xx, batch->xx_is_packed ? 1 : p,
+                             batch->xx_is_packed ? triangle : p, header->features_dtype};
+}
+
+/* Without outputs, which a head makes, there is nothing that has them in it. */
+static size_t expect_moments(struct wire_batch *batch, size_t xx_size, struct expected *out)
+{
+    const struct wire_header *header = &batch->header;
+    bool with_outputs = header->outputs_dtype != DTYPE_NONE;
+    uint64_t p = header->n_features, c = header->n_outputs;
     size_t i = 0;
 
     out[i++] = (struct expected){"mean of the features", &batch->mean_features, 1, p, DTYPE_F64};
-    out[i++] = (struct expected){"mean of the outputs", &batch->mean_outputs, 1, c, DTYPE_F64};
-    batch->xx_is_packed = p > 1 && xx->size == triangle * dtype_size(header->features_dtype);
-    out[i++] = batch->xx_is_packed
-                   ? (struct expected){"X'X", &batch->xx, 1, triangle, header->features_dtype}
-                   : (struct expected){"X'X", &batch->xx, p, p, header->features_dtype};
-    out[i++] = (struct expected){"X'Y", &batch->xy, p, c, DTYPE_F64};
-    out[i++] = (struct expected){"Y'Y", &batch->yy, c, c, DTYPE_F64};
+    if (with_outputs)
+        out[i++] = (struct expected){"mean of the outputs", &batch->mean_outputs, 1, c, DTYPE_F64};
+    out[i++] = expect_xx(batch, xx_size);
+    if (with_outputs) {
+        out[i++] = (struct expected){"X'Y", &batch->xy, p, c, DTYPE_F64};
+        out[i++] = (struct expected){"Y'Y", &batch->yy, c, c, DTYPE_F64};
+    }
     out[i++] = (struct expected){"fourth moments", &batch->fourth, 1, 1 + p, DTYPE_F64};
     return i;
 }
@@ -345,12 +355,12 @@ static int decode_moments(const struct wire_frame *frames, size_t n_frames, stru
                           struct err *err)
 {
     struct expected expected[EXPECTED_MAX];
-    int rc = check_count(n_frames, 2 + EXPECTED_MAX, err);
+    size_t xx_at = out->header.outputs_dtype == DTYPE_NONE ? 3 : 4;
+    size_t xx_size = xx_at < n_frames ? frames[xx_at].size : 0;
+    size_t n = expect_moments(out, xx_size, expected);
+    int rc = check_count(n_frames, 2 + n, err);
 
-    if (rc < 0)
-        return rc;
-    return take_frames(expected, expect_moments(out, &frames[2 + XX_FRAME], expected), frames + 2,
-                       err);
+    return rc < 0 ? rc : take_frames(expected, n, frames + 2, err);
 }
 
 uint64_t wire_head_values(const struct wire_header *header)

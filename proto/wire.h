@@ -86,7 +86,7 @@ struct wire_batch {
     struct wire_frame head; /* head: a slice of the triangle */
 
     struct wire_frame mean_features; /* moments: p */
-    struct wire_frame mean_outputs;  /* moments: C */
+    struct wire_frame mean_outputs;  /* moments: C; this, xy and yy: none when a head makes them */
     struct wire_frame xx;            /* moments: p x p, or p (p + 1) / 2 */
     bool xx_is_packed;               /* it is the upper triangle alone */
     struct wire_frame xy;            /* moments: p x C */

@@ -89,6 +89,8 @@ static int fill_view(struct inbound *inbound, const struct wire_batch *wire)
     view->xx = align(&wire->xx, &spare);
     view->xx_dtype = wire->header.features_dtype;
     view->xx_is_packed = wire->xx_is_packed;
+    view->features_dtype =
+        wire->header.weights_dtype == DTYPE_NONE ? view->xx_dtype : wire->header.weights_dtype;
     view->xy = align(&wire->xy, &spare);
     view->yy = align(&wire->yy, &spare);
     view->sum_sx = align(&wire->fourth, &spare);

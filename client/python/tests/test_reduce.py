@@ -96,12 +96,20 @@ def test_windows_that_need_single_rows_get_them(daemon, options):
     assert sent(daemon) == [("head", 1, 6)]
 
 
-def test_rows_of_a_head_that_stands_for_its_outputs_are_sent(daemon, run):
+def test_rows_of_a_head_that_stands_for_its_outputs_are_reduced_without_them(daemon, run):
     model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 9))
     run.watch(model, layer="1", reduce="device")
-    model(torch.randn(6, 3))
+    x = torch.randn(6, 3)
+    model(x)
     run.checkpoint(step=0, wait=True)
-    assert sent(daemon)[0] == ("1", 1, 6)
+    (_, moments, _, frames), (_, head, _, _) = daemon.batches()
+    assert (moments.kind, moments.n_rows, moments.n_features, moments.n_outputs) == (2, 6, 4, 9)
+    assert moments.outputs_dtype == 0 and moments.weights_dtype == _wire.DTYPE_F32
+    assert (head.kind, head.n_features, head.n_outputs) == (3, 4, 9)
+    features = model[0](x).detach().double().numpy()
+    expected = richd.Moments().update(features, features).frames()[0]
+    for frame, want in zip(frames, (expected[0], expected[2], expected[5])):
+        assert np.allclose(np.frombuffer(frame), want, atol=1e-12)
 
 
 def test_a_wrong_choice_is_a_warning_and_rows_are_sent(daemon, run, caplog):

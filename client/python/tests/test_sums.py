@@ -23,7 +23,7 @@ def reduced(x, y, sizes, double=True, block_bytes=None):
 
 def frames_of(shape, packed, rest):
     p, c = shape.n_features, shape.n_outputs
-    n, m, k, xy, yy, last = rest.split((1, p, c, p * c, c * c, 1 + p))
+    n, m, k, xy, yy, last = map(torch.from_numpy, shape.split(rest.numpy()))
     return [int(n), m, k, packed, xy.reshape(p, c), yy.reshape(c, c), last]
 
 
@@ -96,6 +96,17 @@ def test_packed_triangle_is_the_rows_from_the_diagonal_on(p):
     matrix = torch.arange(p * p, dtype=torch.float64).reshape(p, p)
     packed = _sums.packed_triangle(matrix, torch.float64)
     assert np.array_equal(packed.numpy(), matrix.numpy()[np.triu_indices(p)])
+
+
+@pytest.mark.parametrize("double", [True, False])
+def test_features_alone_have_the_moments_that_they_have_beside_outputs(double):
+    x, y = rows(n=500)
+    sums = _sums.Sums(_sums.Shape(48, 0), x.device, double)
+    sums.add(x, None)
+    alone, beside = frames_of(sums.shape, *sums.take()), reduced(x, y, 500, double)
+    for k in (0, 1, 3, 6):
+        assert np.allclose(alone[k], beside[k], rtol=1e-9)
+    assert sums.shape.travel_bytes == 4 * 48 * 49 + 8 * (48 + 49)
 
 
 def test_shape_says_what_travels_and_what_fits():

@@ -81,10 +81,11 @@ struct moments {
  * message of INGEST.md. Borrows everything. */
 struct moments_view {
     uint64_t n_rows;
-    const double *mean_x; /* p */
-    const double *mean_y; /* C */
-    const void *xx;       /* p x p, row-major, upper triangle read */
-    enum dtype xx_dtype;  /* DTYPE_F32 or DTYPE_F64 */
+    const double *mean_x;      /* p */
+    const double *mean_y;      /* C; it, xy and yy are not read where a head makes the outputs */
+    const void *xx;            /* p x p, row-major, upper triangle read */
+    enum dtype xx_dtype;       /* DTYPE_F32 or DTYPE_F64 */
+    enum dtype features_dtype; /* of the rows behind it */
     bool xx_is_packed;    /* the upper triangle alone, one row after the other: p (p + 1) / 2 */
     const double *xy;     /* p x C */
     const double *yy;     /* C x C, upper triangle read */

@@ -19,7 +19,7 @@ static bool check_values(struct batch *batch, const char *what, enum dtype dtype
 static bool check_view(struct batch *batch)
 {
     const struct moments_view *view = &batch->view;
-    size_t p = batch->p, c = batch->c, triangle = p * (p + 1) / 2;
+    size_t p = batch->p, c = batch->outputs_from_head ? 0 : batch->c, triangle = p * (p + 1) / 2;
     size_t n_xx = view->xx_is_packed ? triangle : p * p;
 
     return check_values(batch, "the mean of the features", DTYPE_F64, view->mean_x, p, p) &&

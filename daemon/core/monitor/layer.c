@@ -250,8 +250,8 @@ static void note_entered(struct layer *layer, const struct batch *batch)
     }
     precision->outputs = coarser(precision->outputs, batch->outputs_dtype);
     precision->features =
-        coarser(precision->features,
-                batch->kind == BATCH_MOMENTS ? batch->view.xx_dtype : batch->rows.features_dtype);
+        coarser(precision->features, batch->kind == BATCH_MOMENTS ? batch->view.features_dtype
+                                                                  : batch->rows.features_dtype);
     precision->targets = coarser(precision->targets, batch->targets_dtype);
 }
 

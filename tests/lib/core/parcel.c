@@ -119,6 +119,7 @@ static void fill_view(struct parcel *parcel, size_t n, double *x, double *y)
                                                .mean_y = k,
                                                .xx = xx,
                                                .xx_dtype = DTYPE_F64,
+                                               .features_dtype = DTYPE_F64,
                                                .xy = xy,
                                                .yy = yy,
                                                .sum_s2 = sum_s2,

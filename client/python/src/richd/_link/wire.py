@@ -62,7 +62,7 @@ _DTYPE_FIELDS = ("features_dtype", "outputs_dtype", "targets_dtype", "weights_dt
 #: The dtypes that each kind of message allows, in the order of _DTYPE_FIELDS.
 _DTYPES = {
     KIND_ROWS: (REAL_DTYPES, (*_NONE, *REAL_DTYPES), _TARGETS, (*_NONE, *REAL_DTYPES)),
-    KIND_MOMENTS: (_REDUCED, REAL_DTYPES, _NONE, _NONE),
+    KIND_MOMENTS: (_REDUCED, (*_NONE, *REAL_DTYPES), _NONE, (*_NONE, *REAL_DTYPES)),
     KIND_HEAD: (_REDUCED, _NONE, _TARGETS, (*_NONE, *REAL_DTYPES)),
 }
 

@@ -36,6 +36,8 @@ class Reduced:
     """A layer's moments of one window, on their way to the host.
 
     Attributes:
+        n_outputs: the layer's, also where a head makes them and `shape` has none.
+        features_dtype, outputs_dtype: the coarsest formats of the rows.
         n_rows: rows that were offered to the sums.
         n_dropped: rows that the device had no room for.
         wait: returns when the frames are filled; None: they are.
@@ -43,6 +45,8 @@ class Reduced:
 
     layer: str
     shape: Shape
+    n_outputs: int
+    features_dtype: int
     outputs_dtype: int
     n_rows: int
     n_dropped: int
@@ -57,27 +61,30 @@ class Reduced:
 
     def frames(self) -> list[np.ndarray]:
         """Those of INGEST.md, kind 2: they share memory with what is on its way."""
-        p, c = self.shape.n_features, self.shape.n_outputs
-        _, m, k, xy, yy, last = np.split(self.rest, np.cumsum((1, p, c, p * c, c * c)))
-        return [m, k, self.xx, xy, yy, last]
+        _, m, k, xy, yy, last = self.shape.split(self.rest)
+        return [m, k, self.xx, xy, yy, last] if self.shape.n_outputs else [m, self.xx, last]
 
 
 class _Layer:
     """A layer's rows of this window, and where they go."""
 
-    def __init__(self, shape: Shape, lane: Lane, device: Any) -> None:
+    def __init__(self, shape: Shape, n_outputs: int, lane: Lane, device: Any) -> None:
         self.shape = shape
+        self.n_outputs = n_outputs
         self.lane = lane
         self.device = device
         self.is_reduced = False
         self.sums: Optional[Sums] = None
-        self.outputs_dtype = _wire.DTYPE_NONE
+        self.features_dtype = self.outputs_dtype = _wire.DTYPE_NONE
         self.n_rows = self.n_dropped = self.row_bytes = 0
 
     def add(self, features: Any, outputs: Any) -> None:
         """Reduce rows (n, p) and (n, C) behind what the training stream has now."""
         self.n_rows += len(features)
-        with self.lane.behind_training(features, outputs):
+        self.features_dtype = _coarser(self.features_dtype, features)
+        if outputs is not None:
+            self.outputs_dtype = _coarser(self.outputs_dtype, outputs)
+        with self.lane.behind_training(*_given(features, outputs)):
             if self.sums is None:
                 is_double = _products.is_double_fast(self.device)
                 self.sums = Sums(self.shape, self.device, is_double)
@@ -93,7 +100,8 @@ class _Layer:
         n_rows, n_dropped, self.n_rows, self.n_dropped = self.n_rows, self.n_dropped, 0, 0
         if n_rows + n_dropped == 0:
             return None
-        reduced = Reduced(name, self.shape, self.outputs_dtype, n_rows, n_dropped)
+        dtypes = self.features_dtype, self.outputs_dtype
+        reduced = Reduced(name, self.shape, self.n_outputs, *dtypes, n_rows, n_dropped)
         if self.sums is not None and n_rows > 0:
             with self.lane.behind_training():
                 (reduced.xx, reduced.rest), reduced.wait = self.lane.to_host(self.sums.take())
@@ -109,22 +117,24 @@ class Reducer:
         self._layers: dict[str, _Layer] = {}
         self._lanes: dict[Any, Optional[Lane]] = {}
 
-    def take(self, reduce: str, layer: str, features: Any, outputs: Any) -> bool:
+    def take(self, reduce: str, layer: str, features: Any, outputs: Any, head: Any = None) -> bool:
         """Take rows (n, p) and (n, C), which nobody writes into; False: they are to be sent.
+
+        Without outputs, `head` is the weight (C, p) that makes them.
 
         Raises what torch raises, as where the device has no memory left: this call's rows are lost,
         and all rows are sent from then on.
         """
-        if reduce == "rows" or self._has_failed or outputs is None:
+        if reduce == "rows" or self._has_failed:
             return False
-        if features.device != outputs.device or (reduce == "auto" and not _is_on_gpu(features)):
+        if reduce == "auto" and not _is_on_gpu(features):
             return False
+        given = _given(features, outputs)
+        size = sum(t.numel() * t.element_size() for t in given)
         with self._lock:
-            state = self._layer(layer, features, outputs)
+            state = self._layer(layer, given, head)
             if state is None:
                 return False
-            size = features.numel() * features.element_size()
-            size += outputs.numel() * outputs.element_size()
             state.row_bytes += size
             if not (state.is_reduced or reduce == "device"):
                 return False
@@ -139,19 +149,19 @@ class Reducer:
                 raise
             return True
 
-    def _layer(self, name: str, features: Any, outputs: Any) -> Optional[_Layer]:
+    def _layer(self, name: str, given: list[Any], head: Any) -> Optional[_Layer]:
         """The layer's state; None where its rows cannot be reduced."""
-        shape = Shape(features.shape[1], outputs.shape[1])
+        n_features, n_sent = given[0].shape[1], sum(t.shape[1] for t in given[1:])
+        shape, device = Shape(n_features, n_sent), given[0].device
+        n_outputs = n_sent or int(head.shape[0])
         if name not in self._layers:
-            lane = self._lane(features.device)
+            lane = self._lane(device)
             if lane is None or not shape.fits:
                 return None
-            self._layers[name] = _Layer(shape, lane, features.device)
+            self._layers[name] = _Layer(shape, n_outputs, lane, device)
         state = self._layers[name]
-        if state.shape != shape or state.device != features.device:
-            return None
-        state.outputs_dtype = _coarser(state.outputs_dtype, outputs)
-        return state
+        same = (state.shape, state.n_outputs, state.device) == (shape, n_outputs, device)
+        return state if same and all(t.device == device for t in given) else None
 
     def _lane(self, device: Any) -> Optional[Lane]:
         if device not in self._lanes:
@@ -195,8 +205,12 @@ def _is_on_gpu(tensor: Any) -> bool:
     return tensor.device.type == "cuda"
 
 
-def _coarser(code: int, outputs: Any) -> int:
-    """The format with fewer digits of a code and the outputs': it decides their rank."""
+def _given(features: Any, outputs: Any) -> list[Any]:
+    return [features] if outputs is None else [features, outputs]
+
+
+def _coarser(code: int, values: Any) -> int:
+    """The format with fewer digits of a code and the values': it decides their rank."""
     import torch
 
     codes = {
@@ -206,4 +220,4 @@ def _coarser(code: int, outputs: Any) -> int:
         torch.bfloat16: _wire.DTYPE_BF16,
     }
     order = (_wire.DTYPE_NONE, *codes.values())
-    return max(code, codes.get(outputs.dtype, _wire.DTYPE_F64), key=order.index)
+    return max(code, codes.get(values.dtype, _wire.DTYPE_F64), key=order.index)

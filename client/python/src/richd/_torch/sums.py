@@ -23,6 +23,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from richd._link import wire as _wire
 from richd._torch import products as _products
 
@@ -36,7 +38,10 @@ _PACKED_ROWS = 256
 
 @dataclass(frozen=True)
 class Shape:
-    """A layer's p features and C outputs, and what their moments take."""
+    """A layer's p features and C outputs, and what their moments take.
+
+    No outputs where a head makes them: then X'X and what is of the features alone travels.
+    """
 
     n_features: int
     n_outputs: int
@@ -58,6 +63,11 @@ class Shape:
         p, c = self.n_features, self.n_outputs
         xx = self.triangle * _wire.DTYPE_SIZE[self.xx_dtype]
         return xx + 8 * (p + c + p * c + c * c + 1 + p)
+
+    def split(self, rest: Any) -> list[Any]:
+        """What leaves beside X'X, a numpy vector, as n, m, k, X'Y, Y'Y, and s2 before sx."""
+        p, c = self.n_features, self.n_outputs
+        return np.split(rest, np.cumsum((1, p, c, p * c, c * c)))
 
     @property
     def held_bytes(self) -> int:
@@ -93,13 +103,14 @@ class Sums:
         self._sx = zeros(shape.n_features)
 
     def add(self, features: Any, outputs: Any) -> None:
-        """Add rows (n, p) and (n, C) of any real dtype."""
+        """Add rows (n, p) and (n, C) of any real dtype; outputs None without any."""
         import torch
 
+        parts = [features] if outputs is None else [features, outputs]
         size = max(1, BLOCK_BYTES // (8 * (self.shape.n_features + self.shape.n_outputs)))
         with _products.as_written(features.device):
-            for x, y in zip(features.split(size), outputs.split(size)):
-                self._add_block(torch.cat((x.to(torch.float64), y.to(torch.float64)), 1))
+            for block in zip(*(part.split(size) for part in parts)):
+                self._add_block(torch.cat([part.to(torch.float64) for part in block], 1))
 
     def _add_block(self, rows: Any) -> None:
         bad = rows.sum(1, keepdim=True).isfinite().logical_not_()

@@ -136,9 +136,9 @@ class Watcher:
                 for equally long (FEED.md). "auto" (default) does so on CUDA while a window's rows
                 are more bytes than its moments, about 4 p (p + 1) + 8 p C + 8 C^2 of p features
                 and C outputs; the first window is sent. It keeps 8 (p + C)^2 bytes a layer on the
-                device, at most 1/64 of its memory with "auto", and 64 MiB of rows that wait. Rows
-                are sent whatever is asked for where a head stands for the outputs, with a probe,
-                and with windows that forget rows one by one.
+                device, at most 1/64 of its memory with "auto", and 64 MiB of rows that wait. Where
+                a head stands for the outputs there are none (C = 0). Rows are sent whatever is
+                asked for with a probe, and with windows that forget rows one by one.
             labels: the loss module, as torch.nn.CrossEntropyLoss: when it is called with (outputs,
                 targets) behind a pass, these are the labels of the pass' rows, or the values of
                 mean squared and absolute errors. With a loss that is a function, call
@@ -299,9 +299,11 @@ class Watcher:
     def _is_reduced(self, tap: Hooks, layer: str, rows: Any, outputs: Any) -> bool:
         """Whether the rows are in the layer's sums now, which have no place for labels."""
         if self._kinds.has_targets(layer) or not self._reducer.take(
-            tap.reduce, layer, rows, outputs
+            tap.reduce, layer, rows, outputs, tap.head
         ):
             return False
+        if outputs is None:
+            self._intake.keep_head(layer, tap.head, rows.shape[1], {})
         self._kinds.settle(layer, NONE)
         return True
 

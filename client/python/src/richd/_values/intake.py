@@ -7,7 +7,7 @@ counts those that find no room. `_rows` says what fits together, `_sender` sends
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional, Union
 
@@ -150,9 +150,10 @@ class Intake:
         fields = {
             "kind": _wire.KIND_MOMENTS,
             "n_features": reduced.shape.n_features,
-            "n_outputs": reduced.shape.n_outputs,
+            "n_outputs": reduced.n_outputs,
             "features_dtype": reduced.shape.xx_dtype,
             "outputs_dtype": reduced.outputs_dtype,
+            "weights_dtype": reduced.features_dtype,
         }
         start = _LateStart(reduced.layer, fields)
         room = start.size_bytes + reduced.shape.travel_bytes
@@ -216,17 +217,25 @@ class Intake:
 
     def _keep_heads(self, offer: Offer) -> None:
         """Note the weights that the next checkpoint has to send for these layers."""
-        n_features = _head.shape_of(offer.head)[1]
-        for part in offer.layers.values():
-            if part.n_columns != n_features:
-                raise ValueError(f"{part.n_columns} features, the head takes {n_features}")
+        for layer, part in offer.layers.items():
+            fields = {name: offer.fields[name] for name in ("n_targets", "targets_dtype")}
+            self.keep_head(layer, offer.head, part.n_columns, fields)
+
+    def keep_head(
+        self, layer: str, weight: Any, n_columns: int, targets: Mapping[str, int]
+    ) -> None:
+        """Note the weight (C, p) that makes a layer's outputs; `targets` are header fields."""
+        n_outputs, n_features = _head.shape_of(weight)
+        if n_columns != n_features:
+            raise ValueError(f"{n_columns} features, the head takes {n_features}")
         fields = {
-            **{name: offer.fields[name] for name in ("n_outputs", "n_targets", "targets_dtype")},
+            **targets,
             "kind": _wire.KIND_HEAD,
+            "n_outputs": n_outputs,
             "outputs_dtype": _wire.DTYPE_NONE,
             "n_features": n_features,
         }
-        self._heads.update({layer: _head.Head(offer.head, fields) for layer in offer.layers})
+        self._heads[layer] = _head.Head(weight, fields)
 
     def put_heads(self, step: int, keep: bool, send: bool = True) -> None:
         """Queue the triangle of each head whose layer has rows since the last checkpoint.
