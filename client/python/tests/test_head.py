@@ -8,6 +8,8 @@ import torch
 
 import richd
 from richd._link import wire as _wire
+from richd._torch import head_device as _head_device
+from richd._torch.lane import HostLane
 from richd._values import head as _head
 
 
@@ -55,10 +57,37 @@ def test_weights_that_are_not_finite_are_refused():
         _head.triangle(w)
 
 
+@pytest.mark.parametrize(("c", "p"), [(785, 64), (5, 64), (1, 1)])
+def test_a_triangle_that_leaves_its_device_is_the_same_one_packed(c, p):
+    w = torch.from_numpy(weights(c, p, np.float32))
+    packed, wait = _head_device.start(w, HostLane())
+    wait()
+    assert np.array_equal(packed, _head.triangle(w)[np.triu_indices(p)])
+
+
+def test_weights_on_a_device_are_found_not_finite_when_they_arrive():
+    w = torch.from_numpy(weights(20, 5))
+    w[3, 2] = float("nan")
+    _, wait = _head_device.start(w, HostLane())
+    with pytest.raises(ValueError, match="not finite"):
+        wait()
+
+
+def test_a_head_on_a_gpu_is_sent_when_its_triangle_has_arrived(daemon, monkeypatch):
+    monkeypatch.setattr("richd._values.intake.Intake._lane_of", lambda self, weight: HostLane())
+    w = torch.from_numpy(weights(90, 40, np.float32))
+    with richd.init(endpoint=daemon.address) as run:
+        run.observe(torch.randn(8, 40), head=w, step=1)
+        run.checkpoint(step=1, wait=True)
+    (_, header, _, (frame,)) = daemon.batches()[-1]
+    assert (header.kind, header.n_rows, header.features_dtype) == (3, 40, _wire.DTYPE_F32)
+    assert np.array_equal(np.frombuffer(frame, np.float32), _head.triangle(w)[np.triu_indices(40)])
+
+
 @pytest.mark.parametrize("bytes_max", [1, 40, 100, 1 << 20])
 def test_slices_hold_the_triangle_in_order(bytes_max):
     r = np.triu(weights(9, 9))
-    parts = list(_head.slices(r, bytes_max))
+    parts = list(_head.slices(_head.packed(r), 9, bytes_max))
     assert [first for first, _, _ in parts] == list(np.cumsum([0] + [n for _, n, _ in parts])[:-1])
     assert sum(n for _, n, _ in parts) == 9
     assert np.array_equal(np.concatenate([v for _, _, v in parts]), r[np.triu_indices(9)])

@@ -12,6 +12,7 @@ import richd
 from richd._link import wire as _wire
 from richd._torch import lane as _lane, reduce as _reduce
 from richd._torch.sums import Shape
+from richd._values import arrays as _arrays
 from support import wait_until
 
 nn = torch.nn
@@ -361,6 +362,32 @@ def test_copies_arrive_before_the_flag_and_the_sender_looks_at_the_flag_alone(re
     before = list(recorder.notes)
     wait()
     assert recorder.notes == before
+
+
+def test_what_runs_on_the_trainings_stream_leaves_from_there(recorder, lane):
+    (copy,), wait = lane.to_host([torch.ones(2, dtype=torch.bfloat16)])
+    assert copy.dtype == np.int16 and recorder.notes == ["e1 on training"]
+    wait()
+
+
+def test_rows_are_copied_off_a_gpu_behind_the_training(recorder, monkeypatch):
+    """`observe` and taps that send rows go the same way."""
+    monkeypatch.setattr(_arrays, "_lanes", {torch.device("cpu"): lane_with(recorder)})
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    monkeypatch.setattr(torch.Tensor, "record_stream", note_hold(recorder), raising=False)
+    staged = _arrays._stage_cuda(torch.arange(6.0).reshape(3, 2), copy=True)
+    staged.wait_filled()
+    assert np.frombuffer(staged.frame, np.float32).tolist() == [0, 1, 2, 3, 4, 5]
+    assert recorder.notes[:2] == ["e1 on training", "lane waits for e1"]
+    assert recorder.notes[-2:] == ["rows are held for lane", "e3 on lane"]
+
+
+def lane_with(recorder):
+    return _lane.CudaLane(torch.device("cpu"), recorder)
+
+
+def note_hold(recorder):
+    return lambda tensor, stream: recorder.notes.append(f"rows are held for {stream.name}")
 
 
 def test_a_copy_that_does_not_come_is_asked_for(recorder, lane, monkeypatch):

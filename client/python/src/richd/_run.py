@@ -202,7 +202,7 @@ class Run(Watcher):
             head: in place of outputs, the layer's weight (C, p): for wide outputs (C >= p, at most
                 16,384 travel). It is read at each `checkpoint`, as it is then, and its triangle is
                 sent (p (p + 1) / 2 values, within the queue). This takes 2 C p^2 operations where
-                the weight lies, and `checkpoint` waits for them. On a CPU that is 0.5 s of a core
+                the weight lies, and on a CPU `checkpoint` waits for them: that is 0.5 s of a core
                 for p = 1024, C = 12,564, and 25 s for p = 4096, C = 50,257. A bias is not needed.
             step: the training step, >= 0; the last one given when left out.
             layer: the layer's name; p and C are fixed by its first batch.

@@ -39,7 +39,8 @@ class Lane(Protocol):
     def to_host(
         self, tensors: Sequence[Any]
     ) -> tuple[list[np.ndarray], Optional[Callable[[], None]]]:
-        """Copies in host memory, and what waits until they are filled. Called inside."""
+        """Copies in host memory, made on the current stream, and what waits until they are there.
+        """
 
 
 class HostLane:
@@ -69,9 +70,13 @@ class CudaLane:
 
     def has_room(self, size_bytes: int) -> bool:
         """One call's rows are always taken where nothing waits."""
+        self._let_go()
+        return not self._pending or self._pending_bytes + size_bytes <= PENDING_BYTES_MAX
+
+    def _let_go(self) -> None:
+        """Of what the device has read by now."""
         while self._pending and self._pending[0][0].query():
             self._pending_bytes -= self._pending.popleft()[1]
-        return not self._pending or self._pending_bytes + size_bytes <= PENDING_BYTES_MAX
 
     @contextlib.contextmanager
     def behind_training(self, *read: Any) -> Iterator[None]:
@@ -86,6 +91,7 @@ class CudaLane:
 
     def _hold(self, read: Sequence[Any]) -> None:
         """Their memory is not used again before the lane has read them."""
+        self._let_go()
         for tensor in read:
             tensor.record_stream(self._stream)
         if read:
@@ -98,18 +104,24 @@ class CudaLane:
     def to_host(
         self, tensors: Sequence[Any]
     ) -> tuple[list[np.ndarray], Optional[Callable[[], None]]]:
+        import torch
+
         copies = [_pinned_copy(tensor) for tensor in tensors]
         # A stream's copies arrive in order, so the flag says that all of them have.
-        flag = _pinned_copy(tensors[0].new_ones(1), clear=True)
+        flag = _pinned_copy(torch.ones(1, device=tensors[0].device), clear=True)
         arrived = self._cuda.Event()
-        arrived.record(self._stream)
+        arrived.record(self._cuda.current_stream(self._device))
         return copies, lambda: _wait(flag, arrived)
 
 
 def _pinned_copy(tensor: Any, clear: bool = False) -> np.ndarray:
-    """A copy that is on its way; until it arrives, the memory is as it was, or 0."""
+    """A copy that is on its way; until it arrives, the memory is as it was, or 0.
+
+    numpy has no bfloat16: it comes as int16.
+    """
     import torch
 
+    tensor = tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor
     host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=tensor.is_cuda)
     if clear:
         host.zero_()

@@ -19,6 +19,7 @@ from typing import Any, Optional, Union
 import numpy as np
 
 from richd._link import wire as _wire
+from richd._torch import lane as _lane
 
 _NUMPY_CODES = {
     ("f", 4): _wire.DTYPE_F32,
@@ -322,7 +323,7 @@ def stage_off(flags: Any) -> Staged:
     return _stage_cuda(flags.to(sys.modules["torch"].uint8), copy=False)
 
 
-_side_streams: dict[Any, Any] = {}
+_lanes: dict[Any, _lane.CudaLane] = {}
 
 
 def _stage_cuda(rows: Any, copy: bool) -> Staged:
@@ -333,14 +334,9 @@ def _stage_cuda(rows: Any, copy: bool) -> Staged:
     # The clone is ordered before whatever the caller does next with its tensor; the slow copy
     # over the bus then reads memory that nobody writes.
     rows = rows.clone(memory_format=torch.contiguous_format) if copy else rows.contiguous()
-    side = _side_streams.get(rows.device)
-    if side is None:
-        side = _side_streams[rows.device] = torch.cuda.Stream(rows.device)
-    side.wait_stream(torch.cuda.current_stream(rows.device))
-    with torch.cuda.stream(side):
-        host = torch.empty(rows.shape, dtype=rows.dtype, pin_memory=True)
-        host.copy_(rows, non_blocking=True)
-        arrived = torch.cuda.Event()
-        arrived.record(side)
-    rows.record_stream(side)
-    return Staged(frame_of(_torch_to_numpy(host)), arrived.synchronize)
+    lane = _lanes.get(rows.device)
+    if lane is None:
+        lane = _lanes[rows.device] = _lane.CudaLane(rows.device, torch.cuda)
+    with lane.behind_training(rows):
+        (values,), wait = lane.to_host([rows])
+    return Staged(frame_of(values), wait)

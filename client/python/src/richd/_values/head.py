@@ -50,24 +50,32 @@ def triangle(weight: Any) -> np.ndarray:
     weight is not finite.
     """
     torch = _arrays._torch_of(weight)
-    r = _triangle_torch(torch, weight) if torch is not None else _triangle_numpy(weight)
+    if torch is None:
+        r = _triangle_numpy(weight)
+    else:
+        r = triangle_torch(torch, weight).cpu().numpy()
     if not np.isfinite(r).all():
         raise ValueError("the head's weights are not finite")
     missing = r.shape[1] - r.shape[0]  # C < p: no more directions
     return np.pad(r, ((0, missing), (0, 0))) if missing > 0 else r
 
 
-def slices(r: np.ndarray, bytes_max: int) -> Iterator[tuple[int, int, np.ndarray]]:
-    """(first row, rows, values from the diagonal on) of R, at most `bytes_max` or a row each."""
-    p = r.shape[0]
-    first = 0
+def packed(r: np.ndarray) -> np.ndarray:
+    """The triangle without what is below the diagonal, one row after the other."""
+    return np.concatenate([r[i, i:] for i in range(len(r))])
+
+
+def slices(values: np.ndarray, p: int, bytes_max: int) -> Iterator[tuple[int, int, np.ndarray]]:
+    """(first row, rows, their part) of a packed triangle, at most `bytes_max` or a row each."""
+    first, start = 0, 0
     while first < p:
-        stop, room = first, bytes_max
-        while stop < p and (stop == first or room >= (p - stop) * r.itemsize):
-            room -= (p - stop) * r.itemsize
+        stop, end = first, start
+        most = start + bytes_max // values.itemsize
+        while stop < p and (stop == first or end + p - stop <= most):
+            end += p - stop
             stop += 1
-        yield first, stop - first, np.concatenate([r[i, i:] for i in range(first, stop)])
-        first = stop
+        yield first, stop - first, values[start:end]
+        first, start = stop, end
 
 
 def dtype_of(r: np.ndarray) -> int:
@@ -81,13 +89,14 @@ def weights_dtype_of(weight: Any) -> int:
     return {"bfloat16": _wire.DTYPE_BF16, "float16": _wire.DTYPE_F16}.get(name, _wire.DTYPE_NONE)
 
 
-def _triangle_torch(torch: Any, weight: Any) -> np.ndarray:
+def triangle_torch(torch: Any, weight: Any) -> Any:
+    """R of a torch weight, where it lies: (p, p), or (C, p) with fewer outputs than features."""
     weight = weight.detach()
     dtype = torch.float64 if weight.dtype == torch.float64 else torch.float32
     r = weight.new_empty((0, weight.shape[1]), dtype=dtype)
     for block in weight.split(_BLOCK * weight.shape[1]):
         r = torch.linalg.qr(torch.cat([r, block.to(dtype)]), mode="r").R
-    return r.cpu().numpy()
+    return r
 
 
 def _triangle_numpy(weight: Any) -> np.ndarray:

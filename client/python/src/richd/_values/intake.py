@@ -14,6 +14,8 @@ from typing import Any, Optional, Union
 import numpy as np
 
 from richd._link import outbox as _outbox, wire as _wire
+from richd._torch import head_device as _head_device
+from richd._torch.lane import Lane, lane_of
 from richd._torch.reduce import Reduced
 from richd._values import arrays as _arrays, head as _head
 from richd._values.moments import Moments
@@ -75,6 +77,7 @@ class Intake:
         self._layers: dict[str, _Layer] = {}
         self._starts: dict[str, _Start] = {}  # the last of each layer: most are alike
         self._heads: dict[str, _head.Head] = {}
+        self._lanes: dict[Any, Optional[Lane]] = {}  # by the device of heads
         self._control_seq = 0
 
     @property
@@ -246,17 +249,34 @@ class Intake:
         heads = dict(self._heads)
         if not keep:
             self._heads.clear()
-        triangles: dict[int, np.ndarray] = {}  # splits of a layer have one head
+        triangles: dict[int, Any] = {}  # splits of a layer have one head
         for layer, head in heads.items() if send else ():
-            r = triangles.get(id(head.weight))
-            if r is None:
-                r = triangles[id(head.weight)] = _head.triangle(head.weight)
+            if id(head.weight) not in triangles:
+                triangles[id(head.weight)] = self._triangle(head.weight)
+            r, wait = triangles[id(head.weight)]
+            slices = _head.slices(r, head.fields["n_features"], BATCH_BYTES_MAX)
             fields = {
                 **head.fields,
                 "features_dtype": _head.dtype_of(r),
                 "weights_dtype": _head.weights_dtype_of(head.weight),
             }
-            self._put_slices(layer, step, fields, _head.slices(r, BATCH_BYTES_MAX))
+            self._put_slices(layer, step, fields, slices, wait)
+
+    def _triangle(self, weight: Any) -> tuple[np.ndarray, Optional[Callable[[], None]]]:
+        """A weight's triangle, packed, and what waits until it has left its device."""
+        lane = self._lane_of(weight)
+        if lane is None:
+            return _head.packed(_head.triangle(weight)), None
+        return _head_device.start(weight, lane)
+
+    def _lane_of(self, weight: Any) -> Optional[Lane]:
+        """How a weight's triangle leaves its device; None on the host, where it is computed."""
+        device = getattr(weight, "device", None)
+        if getattr(device, "type", None) != "cuda":
+            return None
+        if device not in self._lanes:
+            self._lanes[device] = lane_of(device)
+        return self._lanes[device]
 
     def _put_slices(
         self,
@@ -264,13 +284,14 @@ class Intake:
         step: int,
         fields: dict[str, int],
         slices: Iterable[tuple[int, int, np.ndarray]],
+        wait: Optional[Callable[[], None]],
     ) -> None:
         """A slice counts no rows; one that finds no room leaves the point without its head."""
         for first, n_rows, values in slices:
             start = _Start(layer, {**fields, "first_row": first})
             room = start.size_bytes + values.nbytes
             if self._outbox.reserve(room):
-                staged = [_arrays.Staged(_arrays.frame_of(values))]
+                staged = [_arrays.Staged(_arrays.frame_of(values), wait)]
                 self._queue([start], step, n_rows, staged, room, counted=False)
             else:
                 self._count_dropped([start], 0)
