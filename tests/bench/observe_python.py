@@ -2,12 +2,13 @@
 
     PYTHONPATH=client/python/src /usr/bin/python3 tests/bench/observe_python.py [SECONDS]
 
-Copies and calls take turns in one loop, so that both meet the same machine. Between them stands a
-step of about 2 ms, most of it in BLAS. The daemon is $RICHD_BUILD/richd (build/), in folders of its
-own: answering, stopped by SIGSTOP, or not there. "alone" has no sender thread: what is left is the
-call's own work, and what the machine does to any code. A call during which the kernel gave the
-core to somebody else (an involuntary switch) says more of the machine than of us; the last columns
-are the calls without one. Waiting for the interpreter's lock is a voluntary switch, and stays in.
+Copies and calls take turns in one loop, so that both meet the same machine. Before each stands a
+step of about 2 ms, most of it in BLAS, which takes the rows out of the caches. The daemon is
+$RICHD_BUILD/richd (build/), in folders of its own: answering, stopped by SIGSTOP, or not there.
+"alone" has no sender thread: what is left is the call's own work, and what the machine does to any
+code. A call during which the kernel gave the core to somebody else (an involuntary switch) says
+more of the machine than of us; the last columns are the calls without one. Waiting for the
+interpreter's lock is a voluntary switch, and stays in.
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ from richd._link.sender import Sender  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RICHD = pathlib.Path(os.environ.get("RICHD_BUILD", ROOT / "build")).resolve() / "richd"
-#: (rows, features, outputs): addition mod 97's probe rows, and a wide layer that makes 2 batches.
-SHAPES = ((512, 128, 97), (1024, 1024, 10))
+#: (rows, features, outputs): addition mod 97's probe rows, 1 MiB, and a wide layer that makes 2
+#: batches.
+SHAPES = ((512, 128, 97), (1024, 246, 10), (1024, 1024, 10))
 STEP_S = 2e-3
 
 
@@ -86,13 +88,18 @@ def measure(run: richd.Run, shape: tuple[int, int, int], seconds: float) -> np.n
     features = generator.standard_normal((n, p)).astype(np.float32)
     outputs = generator.standard_normal((n, c)).astype(np.float32)
     matrix = generator.standard_normal((384, 384)).astype(np.float32)
-    times = []
+    times: list[Any] = []
     end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
+
+    def step() -> None:
         step_end = time.perf_counter() + STEP_S
         while time.perf_counter() < step_end:
             matrix @ matrix
+
+    while time.perf_counter() < end:
+        step()
         copied = timed(lambda: (features.copy(), outputs.copy()))
+        step()
         times.append((copied, timed(lambda: run.observe(features, outputs, step=len(times)))))
         if len(times) % 100 == 0:
             run.checkpoint(step=len(times))

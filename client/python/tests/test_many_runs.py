@@ -386,3 +386,48 @@ def test_forks_at_any_moment_leave_parent_and_child_working(daemon):
     assert run.checkpoint(step=30, wait=True)
     assert len(daemon.batches()) == 30
     run.finish()
+
+
+# ---- behind the training -------------------------------------------------------------------------
+
+
+PRIORITIES = """
+import os, sys, time, richd
+
+def priorities():  # by thread: niceness and policy, of proc(5), stat
+    found = {}
+    for thread in os.listdir("/proc/self/task"):
+        fields = open(f"/proc/self/task/{thread}/stat").read().rpartition(")")[2].split()
+        found[thread] = int(fields[16]), int(fields[38])
+    return found
+
+of_training = priorities()
+run = richd.init(endpoint=sys.argv[1])
+while run.attempt is None:
+    time.sleep(.01)
+now = priorities()
+assert of_training.items() <= now.items()
+ours = [now[thread] for thread in now if thread not in of_training]
+nicer = min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
+assert ours == [(nicer, os.SCHED_BATCH)] * 3, ours
+"""
+
+
+def test_threads_of_ours_stand_behind_the_training(daemon):
+    done = python(PRIORITIES, daemon.address)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_small_rows_wait_a_moment_for_more_and_a_checkpoint_waits_for_nothing(daemon, monkeypatch):
+    from richd._link import loop as _loop
+
+    monkeypatch.setattr(_loop, "DOZE_S", 3.0)
+    run = connected(daemon)
+    began = time.monotonic()
+    for step in range(50):
+        run.observe(*rows(), step=step)
+    assert run.checkpoint(step=50, wait=True)
+    run.observe(np.ones((4096, 64)), np.ones((4096, 4)), step=51)  # 2 MiB are not small
+    assert wait_until(lambda: len(daemon.batches()) == 51, timeout=2.0)
+    run.finish()
+    assert time.monotonic() - began < 2.5

@@ -16,12 +16,16 @@ _write = ctypes.PyDLL(None).write
 
 
 class Bell:
-    """A pair of sockets. Ringing is a system call only when the sleeper sleeps."""
+    """A pair of sockets. Ringing is a system call only when the sleeper sleeps.
+
+    It may sleep lightly, for a short time: then only what is urgent wakes it.
+    """
 
     def __init__(self) -> None:
         """Takes two descriptors; raises OSError where there are none."""
         self._lock = threading.Lock()
         self._is_asleep = False
+        self._is_dozing = False  # asleep, and what is not urgent waits
         self._out, self._in = socket.socketpair()
         self._out.setblocking(False)
         self._in.setblocking(False)
@@ -30,18 +34,18 @@ class Bell:
         """What to poll for input while asleep."""
         return self._in.fileno()
 
-    def ring(self) -> None:
+    def ring(self, is_urgent: bool = True) -> None:
         """Wake the sleeper; what was done before this call is seen by it."""
         with self._lock:
-            if self._is_asleep:
+            if self._is_asleep and (is_urgent or not self._is_dozing):
                 self._is_asleep = False
                 # Under the lock, which the sleeper takes before it goes on: the socket is open.
                 _write(self._out.fileno(), b"!", 1)
 
-    def lie_down(self) -> None:
+    def lie_down(self, lightly: bool = False) -> None:
         """From now on a ring wakes. Look for work after this call, and before poll."""
         with self._lock:
-            self._is_asleep = True
+            self._is_asleep, self._is_dozing = True, lightly
 
     def get_up(self) -> None:
         """Awake again: rings cost nothing."""

@@ -44,11 +44,15 @@ class Connections:
 
     def open(self, owner: Owner, address: str) -> Any:
         """A DEALER that connects to `address`. Raises ScarceError, or zmq.ZMQError."""
-        dealer = self._sockets.dealer(address)
+        dealer = self._sockets.dealer(address, self._n_connecting())
         self._owners[dealer] = owner
         self._addresses[dealer] = address
         self._watch(address)
         return dealer
+
+    def _n_connecting(self) -> int:
+        """Sockets that will take the descriptor of a connection, but have none yet."""
+        return sum(not dealer.getsockopt(zmq.EVENTS) & zmq.POLLOUT for dealer in self._addresses)
 
     def close(self, dealer: Any) -> None:
         """Close what `open` returned."""

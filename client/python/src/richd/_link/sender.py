@@ -87,9 +87,16 @@ class Sender:
         serve(self)
 
     def wake(self) -> None:
-        """Something was put into the outbox. A system call only when the loop sleeps."""
+        """Something was put into the outbox. A system call only when the loop sleeps.
+
+        While there is no connection nothing can be sent, and nobody is woken.
+        """
+        if self._session.state is not State.AWAY:
+            self._wake(self._outbox.is_urgent)
+
+    def _wake(self, is_urgent: bool = True) -> None:
         if self.loop is not None and not self.stopped:
-            self.loop.wake(self)
+            self.loop.wake(self, is_urgent)
 
     def wait_for(self, control: Control, timeout: float) -> bool:
         """Wait for the control message's answer; False at the timeout, or when no answer will come.
@@ -106,7 +113,7 @@ class Sender:
         """End the connection, and tell all points, waiting for at most `timeout` seconds."""
         deadline = time.monotonic() + timeout
         self._stopping = True
-        self.wake()
+        self._wake()
         self.wait_stopped(timeout)
         for listener in self.listeners:
             listener.join(deadline - time.monotonic())
@@ -119,7 +126,7 @@ class Sender:
     def abandon(self, condition: Callable[[], bool]) -> None:
         """When `condition` holds, send what was queued and end without a close: the run is lost."""
         self._is_abandoned = condition
-        self.wake()
+        self._wake()
 
     @property
     def is_connected(self) -> bool:

@@ -65,9 +65,12 @@ class Sockets:
     def __init__(self) -> None:
         self._context: Any = None
 
-    def dealer(self, address: str) -> Any:
-        """A DEALER that connects to `address`. Raises ScarceError, or zmq.ZMQError."""
-        check_descriptors(DEALER_N + (0 if self._context else CONTEXT_N))
+    def dealer(self, address: str, n_connecting: int) -> Any:
+        """A DEALER that connects to `address`, beside others that still connect.
+
+        Raises ScarceError, or zmq.ZMQError.
+        """
+        check_descriptors(n_connecting + DEALER_N + (0 if self._context else CONTEXT_N))
         if self._context is None:
             self._context = zmq.Context()
         dealer = self._context.socket(zmq.DEALER)
