@@ -56,9 +56,14 @@ int store_attempt_advance(struct store *store, const struct record *record, bool
     sqlite3_stmt *statement = store->statement[SQL_ATTEMPT_ADVANCE];
     int rc;
 
-    SQL_BIND(statement, record->run_key, record->attempt, (int64_t)record->seq, record->step);
+    bool is_of_members = record->kind == RECORD_CHECKPOINT && record->n_senders > 0;
+
+    SQL_BIND(statement, record->run_key, record->attempt, (int64_t)record->seq, record->step,
+             record->step);
     if (!has_step)
         sqlite3_bind_null(statement, 4);
+    if (!is_of_members)
+        sqlite3_bind_null(statement, 5);
     rc = sql_run(statement, err);
     return rc < 0 ? rc
                   : store_members_advance(store, record, record->kind == RECORD_CHECKPOINT, err);

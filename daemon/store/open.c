@@ -89,8 +89,8 @@ static int begin_attempt(struct store *store, struct record *record, int64_t new
 }
 
 /* The attempt that this launch of the job has begun; 0: none. */
-static int find_launch(struct store *store, const struct record *record, int64_t *attempt,
-                       int64_t *world, struct err *err)
+static int find_launch(struct store *store, struct record *record, int64_t *attempt, int64_t *world,
+                       struct err *err)
 {
     sqlite3_stmt *statement = store->statement[SQL_ATTEMPT_OF_LAUNCH];
     int rc;
@@ -102,6 +102,8 @@ static int find_launch(struct store *store, const struct record *record, int64_t
         return rc;
     *attempt = sqlite3_column_int64(statement, 0);
     *world = sqlite3_column_int64(statement, 1);
+    record->opened.has_cut = sqlite3_column_type(statement, 2) != SQLITE_NULL;
+    record->opened.cut_step = sqlite3_column_int64(statement, 2);
     sqlite3_reset(statement);
     return 1;
 }

@@ -124,9 +124,10 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
     "ALTER TABLE total ADD COLUMN rows_thinned INTEGER NOT NULL DEFAULT 0;",
     /* launch, world: of an attempt that the ranks of a job have opened, else NULL. Such an attempt
      * has a member for each rank that came, with a last_seq of its own, and member_total in the
-     * place of total. last_step: of the member's last checkpoint. */
+     * place of total. last_step: of the last checkpoint of a member, and of all of them. */
     "ALTER TABLE attempt ADD COLUMN launch TEXT;"
     "ALTER TABLE attempt ADD COLUMN world INTEGER;"
+    "ALTER TABLE attempt ADD COLUMN last_step INTEGER;"
     "CREATE TABLE member(run_key INTEGER NOT NULL REFERENCES run, attempt INTEGER NOT NULL,"
     " rank INTEGER NOT NULL, writer TEXT NOT NULL, state INTEGER NOT NULL,"
     " last_seq INTEGER NOT NULL DEFAULT 0, last_step INTEGER,"

@@ -63,16 +63,17 @@ static const char *const statements[SQL_COUNT] = {
                          " attempt.launch IS NOT NULL"
                          " FROM run LEFT JOIN attempt ON attempt.run_key = run.run_key"
                          " AND attempt.attempt = ?2 WHERE run.run_key = ?1",
-    [SQL_ATTEMPT_OF_LAUNCH] = "SELECT attempt, world FROM attempt WHERE run_key = ?1"
+    [SQL_ATTEMPT_OF_LAUNCH] = "SELECT attempt, world, last_step FROM attempt WHERE run_key = ?1"
                               " AND launch = ?2 ORDER BY attempt DESC LIMIT 1",
     [SQL_ATTEMPT_NEW] =
         "INSERT INTO attempt(run_key, attempt, state, writer, opened, launch, world)"
         " VALUES(?1, ?2, 0, coalesce(?3, ''), ?4, ?5, ?6)",
     [SQL_ATTEMPT_STATE] = "UPDATE attempt SET state = ?3, closed = ?4"
                           " WHERE run_key = ?1 AND attempt = ?2",
-    [SQL_ATTEMPT_ADVANCE] = "UPDATE attempt SET last_seq = ?3,"
-                            " first_step = coalesce(first_step, ?4)"
-                            " WHERE run_key = ?1 AND attempt = ?2",
+    [SQL_ATTEMPT_ADVANCE] =
+        "UPDATE attempt SET last_seq = ?3,"
+        " first_step = coalesce(first_step, ?4), last_step = coalesce(?5, last_step)"
+        " WHERE run_key = ?1 AND attempt = ?2",
 
     [SQL_MEMBER_FIND] = "SELECT last_seq, state, writer FROM member"
                         " WHERE run_key = ?1 AND attempt = ?2 AND rank = ?3",

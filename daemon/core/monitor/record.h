@@ -90,6 +90,8 @@ struct open_result {
     int64_t last_step;
     struct stored_layer *layers; /* of the run; owned by the record */
     size_t n_layers;
+    bool has_cut;                  /* its members have marked a step, */
+    int64_t cut_step;              /*   the last one that is on disk */
     struct stored_member *members; /* of an attempt that has members; owned by the record */
     size_t n_members;
     struct stored_total *totals; /* theirs; owned by the record */

@@ -143,11 +143,9 @@ static int take_members(struct run *run, const struct open_result *result)
 
         if (take_member(run, stored) < 0)
             return -ENOMEM;
-        if (stored->last_step >= 0 && (!run->has_cut || stored->last_step > run->cut_step)) {
-            run->has_cut = true;
-            run->cut_step = stored->last_step;
-        }
     }
+    run->has_cut = result->has_cut;
+    run->cut_step = result->cut_step;
     return 0;
 }
 

@@ -190,6 +190,12 @@ static void read_members(const struct disk_run *run, struct open_result *out)
     out->members = calloc(DISK_MEMBERS, sizeof *out->members);
     out->totals = calloc(DISK_MEMBERS * DISK_LAYERS, sizeof *out->totals);
     assert(out->members && out->totals);
+    for (size_t i = 0; i < attempt->n_items; i++) {
+        if (attempt->items[i].kind != RECORD_CHECKPOINT)
+            continue;
+        out->has_cut = true;
+        out->cut_step = attempt->items[i].step;
+    }
     for (uint32_t rank = 0; rank < DISK_MEMBERS; rank++) {
         const struct disk_member *member = &attempt->members[rank];
         struct stored_member *stored = &out->members[out->n_members];

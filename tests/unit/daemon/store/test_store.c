@@ -896,7 +896,7 @@ static void expect_refused(struct fixture *f, int rc, const char *text)
 
 #define NO_MEMBERS                                                                                 \
     "DROP TABLE member; DROP TABLE member_total; ALTER TABLE attempt DROP COLUMN launch;"          \
-    "ALTER TABLE attempt DROP COLUMN world;"
+    "ALTER TABLE attempt DROP COLUMN world; ALTER TABLE attempt DROP COLUMN last_step;"
 
 static void a_history_of_version_1_gets_the_tables_of_later_ones(void **state)
 {

@@ -509,6 +509,28 @@ static void after_a_restart_each_goes_on_and_lost_rows_are_said(void **state)
     assert_int_equal(point(bench)->rows_missing, 40);
 }
 
+/* The rank that had marked the step has another process now, of which nothing is on disk. */
+static void a_measured_step_is_known_after_restarts_of_all(void **state)
+{
+    struct bench *bench = *state;
+
+    rows(bench, 1, 1);
+    mark(bench, 1, 1, 10, 1);
+    mark(bench, 2, 1, 10, 0);
+    bench_settle(bench);
+    bench_open_member(bench, 3, "again-0", "launch", 0, 2);
+    bench_open_member(bench, 4, "again-1", "launch", 1, 2);
+    bench_settle(bench);
+    bench_crash(bench);
+    bench_open_member(bench, 11, "again-0", "launch", 0, 2);
+    bench_settle(bench);
+    rows(bench, 11, 1);
+    mark(bench, 11, 1, 10, 1);
+    bench_settle(bench);
+    assert_int_equal(bench->n_acks, 1);
+    assert_int_equal(point(bench)->ranks_missing, 0); /* that of then */
+}
+
 static void draining_waits_for_no_rank(void **state)
 {
     struct bench *bench = *state;
@@ -598,6 +620,7 @@ int main(void)
         TEST_TWO(totals_that_cannot_be_true_are_refused_in_their_turn),
         TEST_TWO(the_attempt_ends_with_its_last_member),
         TEST_TWO(after_a_restart_each_goes_on_and_lost_rows_are_said),
+        TEST_TWO(a_measured_step_is_known_after_restarts_of_all),
         TEST_TWO(draining_waits_for_no_rank),
         cmocka_unit_test(no_allocation_that_fails_breaks_a_promise),
     };
