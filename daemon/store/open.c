@@ -112,7 +112,7 @@ static int find_launch(struct store *store, struct record *record, int64_t *atte
 static int resume_launch(struct store *store, struct record *record, int64_t attempt, int64_t world,
                          int64_t newest, struct err *err)
 {
-    struct member_row member;
+    struct member_row member = {0};
     int rc;
 
     if (attempt < newest)

@@ -72,7 +72,10 @@ static struct batch *take_batch_out(struct monitor *monitor, struct member *memb
 
 void monitor_drop_waiting(struct monitor *monitor, struct member *member, struct actions *out)
 {
-    for (struct queued *queued = front(member); queued; queued = front(member)) {
+    LIST_EACH_SAFE(at, &member->waiting)
+    {
+        struct queued *queued = LIST_ENTRY(at, struct queued, link);
+
         if (queued->is_mark)
             drop_entry(member, as_entry(queued));
         else
@@ -150,7 +153,9 @@ static bool take_mark(struct member *member, struct journal_entry *entry, struct
 
 static void pump(struct monitor *monitor, struct member *member, struct actions *out)
 {
-    for (struct queued *queued = front(member); queued; queued = front(member)) {
+    LIST_EACH_SAFE(at, &member->waiting)
+    {
+        struct queued *queued = LIST_ENTRY(at, struct queued, link);
         struct journal_entry *entry = queued->is_mark ? as_entry(queued) : NULL;
 
         if (!entry) {

@@ -227,7 +227,7 @@ def test_ranks_open_in_any_order_and_all_at_once(daemon):
         assert {member.expect("welcome")["attempt"] for member in members} == {1}
 
 
-# ---- the daemon dies ------------------------------------------------------------------------------
+# ---- the daemon dies ---------------------------------------------------------------------------
 
 
 def reopen(member, daemon, world=2):
@@ -291,7 +291,7 @@ def test_sigterm_measures_what_waits_for_others(daemon, job):
     daemon.start()
 
 
-# ---- what goes wrong ------------------------------------------------------------------------------
+# ---- what goes wrong ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("member", [
