@@ -107,6 +107,7 @@ static const struct field ping_fields[] = {
 static const struct field hello_answer_fields[] = {
     {FIELD(hello_answer, protocol, INTEGER), .required = true, .min = 1, .max = FIELD_MAX_INTEGER},
     {FIELD(hello_answer, server, TEXT), .max = TEXT_MAX},
+    {FIELD(hello_answer, members, BOOL), .says_nothing = true},
     {0},
 };
 static const struct field welcome_fields[] = {

@@ -123,6 +123,7 @@ struct control_ping {
 struct control_hello_answer {
     int64_t protocol;
     const char *server; /* optional */
+    bool members;       /* several trainers may speak for a run */
 };
 
 struct control_welcome {

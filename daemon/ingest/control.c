@@ -18,9 +18,10 @@ static int on_hello(struct ingest *ingest, peer_id peer, const struct control_he
     log_debug("hello peer=%llu client=\"%s\" host=%s pid=%lld", (unsigned long long)peer,
               hello->client ? hello->client : "", hello->host ? hello->host : "",
               (long long)hello->pid);
-    ingest_send_text(ingest, peer,
-                     control_encode_hello_answer(&(struct control_hello_answer){
-                         .protocol = CONTROL_PROTOCOL, .server = "richd " RICHD_VERSION}));
+    ingest_send_text(
+        ingest, peer,
+        control_encode_hello_answer(&(struct control_hello_answer){
+            .protocol = CONTROL_PROTOCOL, .server = "richd " RICHD_VERSION, .members = true}));
     return 0;
 }
 

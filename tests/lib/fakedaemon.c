@@ -189,7 +189,7 @@ static bool is_open(const struct fakedaemon *f, const void *peer, size_t peer_si
 static void on_control(struct fakedaemon *f, const void *peer, size_t peer_size,
                        const struct wire_frame *frame)
 {
-    struct control_hello_answer hello = {1, "fake 1"};
+    struct control_hello_answer hello = {.protocol = 1, .server = "fake 1"};
     struct control c;
     struct err e;
 
