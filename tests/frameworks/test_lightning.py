@@ -163,3 +163,5 @@ def test_processes_of_one_training_are_one_run(daemon):
     assert [run["run"] for run in daemon.rpc("run.list")["runs"]] == ["run"]
     assert daemon.state_of("run") == "finished"
     assert daemon.series("run")["step"] == [2, 4]
+    assert daemon.series("run")["ranks_missing"] == [0, 0]
+    assert daemon.series("run")["n"] == [2 * 2 * BATCH] * 2, "two batches of each of two"
