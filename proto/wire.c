@@ -443,10 +443,11 @@ int wire_labels_check(const struct wire_batch *batch, struct err *err)
         uint64_t bits = get(at, size);
         int64_t label = size == 4 ? (int32_t)(uint32_t)bits : (int64_t)bits;
 
-        if (label < 0 || label >= header->n_targets)
+        if (label >= header->n_targets)
             return err_set(err, -EPROTO,
-                           "row %" PRIu32 ": the label is %" PRId64 ", expected 0 to %" PRIu32, row,
-                           label, header->n_targets - 1);
+                           "row %" PRIu32 ": the label is %" PRId64 ", expected 0 to %" PRIu32
+                           ", or below 0 for none",
+                           row, label, header->n_targets - 1);
     }
     return 0;
 }

@@ -37,7 +37,7 @@ struct rows {
     size_t n;
     const void *features; /* n x p */
     const void *outputs;  /* n x C */
-    const void *targets;  /* n labels in 0..K-1 for moments with classes; or n x K values; NULL */
+    const void *targets;  /* n labels below K, < 0: none; or n x K values; NULL */
     const void *weights;  /* n, not negative, the largest within 1e+-100; NULL: all 1 */
     enum dtype features_dtype;
     enum dtype outputs_dtype;

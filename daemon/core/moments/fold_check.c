@@ -15,14 +15,23 @@ static bool check_frame(struct rows *rows, const char *what, enum dtype d, const
     return false;
 }
 
-/* The caller has checked labels: they lie in 0..K-1. */
+/* The caller has checked labels: they lie below K. */
 static bool check_targets(struct rows *rows, size_t n_targets)
 {
     return n_targets == 0 ||
            check_frame(rows, "targets", rows->targets_dtype, rows->targets, n_targets);
 }
 
-double fold_weight_of(const struct rows *rows, size_t i)
+uint32_t fold_label_of(const struct rows *rows, size_t i)
+{
+    double label;
+
+    convert_to_double(rows->targets_dtype,
+                      (const char *)rows->targets + i * dtype_size(rows->targets_dtype), 1, &label);
+    return label < 0 ? CLASSES_NONE : (uint32_t)label;
+}
+
+static double weight_sent(const struct rows *rows, size_t i)
 {
     double weight = 1;
 
@@ -33,13 +42,11 @@ double fold_weight_of(const struct rows *rows, size_t i)
     return weight;
 }
 
-uint32_t fold_label_of(const struct rows *rows, size_t i)
+double fold_weight_of(const struct rows *rows, size_t i)
 {
-    double label;
+    bool has_labels = rows->targets && dtype_is_label(rows->targets_dtype);
 
-    convert_to_double(rows->targets_dtype,
-                      (const char *)rows->targets + i * dtype_size(rows->targets_dtype), 1, &label);
-    return (uint32_t)label;
+    return has_labels && fold_label_of(rows, i) == CLASSES_NONE ? 0 : weight_sent(rows, i);
 }
 
 /* n = (sum w)^2 / sum w^2 needs the squares of the largest weights. */
@@ -68,7 +75,7 @@ static bool check_weights(struct rows *rows)
     if (!check_frame(rows, "weights", rows->weights_dtype, rows->weights, 1))
         return false;
     for (size_t i = 0; i < rows->n; i++) {
-        double weight = fold_weight_of(rows, i);
+        double weight = weight_sent(rows, i);
 
         if (weight < 0) {
             err_set(&rows->why, -1, "the weight at row %zu is negative", i);

@@ -93,7 +93,8 @@ static inline size_t fold_n_side(size_t p)
     return (p + TILE_ORDER - 1) / TILE_ORDER;
 }
 
-/* The weight of the i-th row of a batch. */
+/* The weight of the i-th row of a batch: what the trainer says, 0 without a label where others have
+ * one. */
 double fold_weight_of(const struct rows *, size_t i);
 
 /* CHECK: a batch that spans blocks is checked whole before its first row enters a block. */
@@ -101,7 +102,7 @@ void fold_check_batch(struct fold *, struct rows *);
 /* Between CHECK and CENTRE: leaves out refused batches, and weighs the other rows. */
 void fold_drop_refused(struct fold *);
 void fold_weigh_rows(struct fold *);
-/* The label of the i-th row of a batch. */
+/* The label of the i-th row of a batch; CLASSES_NONE: it has none. */
 uint32_t fold_label_of(const struct rows *, size_t i);
 /* Old rows are forgotten by `decay`; then each row that weighs has its slot. */
 void fold_find_classes(struct fold *, double decay);

@@ -60,8 +60,6 @@ BAD_BATCHES = {
     "targets that are announced and absent": batch(targets=3, dtypes=(F32, F32, I32, 0)),
     "a label out of range": [*batch(targets=3, dtypes=(F32, F32, I32, 0)),
                              struct.pack(f"<{N}i", *range(N))],
-    "a negative label": [*batch(targets=3, dtypes=(F32, F32, I32, 0)),
-                         struct.pack(f"<{N}i", *[-1] * N)],
     "a layer without a name": with_frame(1, b""),
     "a layer's name of 129 bytes": with_frame(1, b"x" * 129),
     "a layer's name in no UTF-8": with_frame(1, b"\xff\xfe"),
@@ -100,7 +98,7 @@ def test_a_refused_batch_is_named_in_text_and_log(daemon):
     with daemon.trainer("run") as trainer:
         trainer.send(*BAD_BATCHES["a label out of range"])
         assert trainer.expect("nack")["text"] == \
-            "layer head, batch 1: row 3: the label is 3, expected 0 to 2"
+            "layer head, batch 1: row 3: the label is 3, expected 0 to 2, or below 0 for none"
     assert "refused code=EPROTO layer head, batch 1: row 3" in daemon.output
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from harness import assert_measures, draw
+from harness import F32, I32, assert_measures, draw, header
 
 MEASURES = ("d_lr", "d_debiased", "u", "nc1", "nc1_quotient", "nc2_angle", "d_target",
             "target_alignment", "head_error", "probe_r2", "cdnv")
@@ -65,3 +65,23 @@ def test_a_loss_gives_a_tap_the_measures_of_the_classes(new_run, options):
     expected = observed.checkpoint(step=1, wait=True, timeout=30)["head"]
     for name in MEASURES:
         assert getattr(point, name) == getattr(expected, name) is not None, name
+
+
+def test_the_daemon_leaves_out_rows_whose_label_says_none(daemon):
+    """As a trainer sends them that does not look at its labels, because they are on a GPU."""
+    features, outputs = draw(600, 8, 4)
+    labels = classes_of(600, 4).astype(np.int32)
+    ignored = np.random.default_rng(5).random(600) < 0.3
+    masked = np.where(ignored, np.int32(-100), labels)
+    with daemon.trainer("run") as trainer:
+        for layer, kept, given in (("masked", slice(None), masked),
+                                   ("clean", ~ignored, labels[~ignored])):
+            x, y = features[kept], outputs[kept]
+            seq, before = trainer.number(layer, len(x))
+            trainer.send_batch([
+                header(seq, before, len(x), 8, 4, targets=4, step=1, dtypes=(F32, F32, I32, 0)),
+                layer.encode(), x.tobytes(), y.tobytes(), given.tobytes()])
+        points = trainer.checkpoint(1)
+    for name in ("n", "d_debiased_se", *MEASURES):
+        assert points["masked"][name] == pytest.approx(points["clean"][name], rel=0.02), name
+    assert points["masked"]["d_lr"] == pytest.approx(points["clean"]["d_lr"], rel=1e-6)

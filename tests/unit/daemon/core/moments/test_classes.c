@@ -284,6 +284,38 @@ static void the_kept_rows_have_their_labels(void **state)
     free(d);
 }
 
+/* Its class has no sums, and the window's moments are those of the other rows. */
+static void a_row_without_a_label_weighs_nothing(void **state)
+{
+    struct data *weighted = draw(11), *masked = draw(11);
+    struct moments by_weight, by_label;
+
+    (void)state;
+    for (size_t i = 0; i < N; i++) {
+        if (weighted->weights[i] == 0)
+            masked->labels[i] = i % 2 ? -100 : -1;
+        masked->weights[i] = weighted->weights[i] == 0 ? 1 : weighted->weights[i];
+    }
+    assert_int_equal(moments_init(&by_weight, P, 0, 0), 0);
+    assert_int_equal(moments_init(&by_label, P, 0, 0), 0);
+    by_weight.classes = classes_new(P, K, K, 0);
+    by_label.classes = classes_new(P, K, K, 0);
+    fold_all(&by_weight, weighted, 90, 0);
+    fold_all(&by_label, masked, 90, 0);
+    assert_true(by_label.weight == by_weight.weight);
+    assert_memory_equal(by_label.mean_x, by_weight.mean_x, P * sizeof(double));
+    assert_true(tiles_trace(&by_label.xx) == tiles_trace(&by_weight.xx));
+    assert_int_equal(by_label.classes->n, by_weight.classes->n);
+    for (size_t slot = 0; slot < by_label.classes->n; slot++)
+        assert_true(moments_class_share(&by_label, slot) == moments_class_share(&by_weight, slot));
+    classes_free(by_weight.classes);
+    classes_free(by_label.classes);
+    moments_release(&by_weight);
+    moments_release(&by_label);
+    free(weighted);
+    free(masked);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -297,6 +329,7 @@ int main(void)
         cmocka_unit_test(forgotten_rows_are_those_of_the_half_life),
         cmocka_unit_test(a_new_window_has_no_class_of_the_old_one),
         cmocka_unit_test(the_kept_rows_have_their_labels),
+        cmocka_unit_test(a_row_without_a_label_weighs_nothing),
     };
 
     linalg_init();
