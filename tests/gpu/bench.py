@@ -16,9 +16,29 @@ sys.path[:0] = [str(ROOT / "client/python/src"), str(ROOT / "client/python/tests
 
 import richd  # noqa: E402
 from models import Blocks, ResNet18  # noqa: E402
-from support import Daemon  # noqa: E402
+from support import Daemon as Scripted, wait_until  # noqa: E402
 
-__all__ = ["Case", "Daemon", "cases", "elsewhere", "richd"]
+__all__ = ["Case", "Daemon", "cases", "elsewhere", "opened", "richd"]
+
+
+class Daemon(Scripted):
+    """The tests' daemon, with room for all that is sent; on request it keeps none of it."""
+
+    def __init__(self, keeps=True):
+        self.keeps = keeps
+        super().__init__(granted=1 << 50)
+
+    def _take(self, frames):
+        super()._take(frames)
+        if not self.keeps:
+            self.received.clear()
+
+
+def opened(address, **options):
+    """A run that is open at the daemon, and whose queue takes moments of any width."""
+    run = richd.init(endpoint=address, project="gpu", queue_bytes=1 << 30, **options)
+    assert wait_until(lambda: run.attempt is not None, 30), "the run was not opened"
+    return run
 
 
 @dataclass
@@ -69,6 +89,6 @@ def elsewhere():
 
 
 if __name__ == "__main__":
-    with Daemon() as daemon:
+    with Daemon(keeps=False) as daemon:
         print(daemon.address, flush=True)
         sys.stdin.read()

@@ -7,8 +7,7 @@ import time
 
 import torch
 
-from bench import richd
-from checks import wait_for_run
+from bench import opened
 
 #: What is compared with no richd at all.
 MODES = ("rows", "device")
@@ -26,11 +25,7 @@ class Timing:
 
     def __init__(self, case, device, address):
         self.case, self.device = case, device
-        self.runs = {
-            mode: richd.init(endpoint=address, queue_bytes=1 << 30, project="gpu") for mode in MODES
-        }
-        for run in self.runs.values():
-            wait_for_run(run)
+        self.runs = {mode: opened(address, name=f"{case.name} {mode}") for mode in MODES}
         self.taps = {}
         self.number = 0
 

@@ -64,6 +64,7 @@ class DeviceParameters:
         self._lane: Lane = lane_of(device)  # type: ignore[assignment]
         self._device = device
         self._initial: Optional[list[Any]] = None
+        self._first: Any = None  # their squared norm
         if with_copy and initial is None:
             self._initial = [p.detach().clone() for p in self._parameters]
         elif with_copy and initial is not None:
@@ -71,16 +72,18 @@ class DeviceParameters:
                 same_shape(initial, name, p).to(device, p.dtype, copy=True)
                 for name, p in found.items()
             ]
+        if self._initial is not None:
+            with _products.as_written(device):
+                self._first = _square_sum(self._initial)
 
     def measure(self) -> Callable[[], dict[str, float]]:
         """Start it; what is returned waits for the values, and is called by the sender."""
+        import torch
+
         with _products.as_written(self._device):
             values = [_square_sum(self._parameters)]
             if self._initial is not None:
-                values.append(self._change())
-                values.append(_square_sum(self._initial))
-            import torch
-
+                values += [self._change(), self._first]
             (sums,), wait = self._lane.to_host([torch.stack(values)])
         return lambda: _named(sums, wait)
 
@@ -109,9 +112,16 @@ def _square_sum(tensors: Sequence[Any]) -> Any:
 
     total = torch.zeros((), dtype=torch.float64, device=tensors[0].device)
     for (block,) in _blocks(tensors):
-        norms = torch._foreach_norm(_single(block))
-        total += torch.stack([n.to(torch.float64) for n in norms]).square().sum()
+        for norms in _by_dtype(torch._foreach_norm(_single(block))):
+            total += torch.stack(norms).to(torch.float64).square().sum()
     return total
+
+
+def _by_dtype(values: Sequence[Any]) -> list[list[Any]]:
+    groups: dict[Any, list[Any]] = {}
+    for value in values:
+        groups.setdefault(value.dtype, []).append(value)
+    return list(groups.values())
 
 
 def _single(tensors: Sequence[Any]) -> list[Any]:
