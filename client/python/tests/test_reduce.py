@@ -198,12 +198,11 @@ def reducer(monkeypatch):
 def test_auto_reduces_where_the_last_window_had_more_bytes_of_rows_than_of_moments(reducer):
     moments = Shape(4, 3).travel_bytes
     few, many = moments // 28, moments // 28 + 1  # rows of 28 bytes
-    assert not offer(reducer, few) and reducer.flush() == []
-    assert not offer(reducer, many) and reducer.flush() == []
+    assert not offer(reducer, few) and reducer.flush("head") is None
+    assert not offer(reducer, many) and reducer.flush("head") is None
     assert offer(reducer, few)
-    (reduced,) = reducer.flush()
-    assert reduced.n_rows == few
-    assert offer(reducer, few // 2 - 1) and len(reducer.flush()) == 1
+    assert reducer.flush("head").n_rows == few
+    assert offer(reducer, few // 2 - 1) and reducer.flush("head").n_rows == few // 2 - 1
     assert not offer(reducer, few)
 
 
@@ -211,7 +210,7 @@ def test_auto_leaves_the_cpu_alone():
     reducer = _reduce.Reducer()
     for _ in range(3):
         assert not offer(reducer, 1000)
-        assert reducer.flush() == []
+        assert reducer.layers() == []
 
 
 def test_rows_that_the_device_has_no_room_for_are_counted(daemon, run, monkeypatch):
@@ -226,20 +225,58 @@ def test_rows_that_the_device_has_no_room_for_are_counted(daemon, run, monkeypat
     assert daemon.controls("checkpoint")[0]["layers"]["head"] == {"seq": 2, "rows": 30}
 
 
-def test_a_device_without_memory_costs_one_call_and_then_rows_are_sent(daemon, run, caplog):
+@pytest.fixture
+def no_memory(monkeypatch):
+    def out_of_memory(*_):
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr(_reduce.Sums, "add", out_of_memory)
+
+
+def test_a_device_without_memory_costs_one_call_and_then_rows_are_sent(
+    daemon, run, monkeypatch, no_memory, caplog
+):
+    monkeypatch.setattr(_reduce, "_GATHER_BYTES", 1)
     model = Net()
     run.watch(model, layer="head", reduce="device")
-    model(torch.randn(5, 5))
-    run._reducer._layers["head"].sums.add = out_of_memory
     for n in (6, 7):
         assert model(torch.randn(n, 5)).shape == (n, 3)
     run.checkpoint(step=0, wait=True)
     assert sent(daemon) == [("head", 1, 7)] and caplog.text.count("out of memory") == 1
-    assert daemon.controls("checkpoint")[0]["layers"]["head"]["rows"] == 18
+    assert daemon.controls("checkpoint")[0]["layers"]["head"]["rows"] == 13
 
 
-def out_of_memory(*_):
-    raise RuntimeError("CUDA out of memory")
+def test_a_device_without_memory_at_a_checkpoint_costs_its_window(daemon, run, no_memory, caplog):
+    model = Net()
+    run.watch(model, layer="head", reduce="device")
+    for step, n in enumerate((6, 7)):
+        model(torch.randn(n, 5))
+        run.checkpoint(step=step, wait=True)
+    assert sent(daemon) == [("head", 1, 7)] and caplog.text.count("out of memory") == 1
+    assert daemon.controls("checkpoint")[-1]["layers"]["head"]["rows"] == 13
+
+
+@pytest.mark.parametrize("gather_bytes", [1, 28 * 20, 1 << 30])
+def test_rows_of_several_calls_are_summed_up_together(daemon, run, monkeypatch, gather_bytes):
+    monkeypatch.setattr(_reduce, "_GATHER_BYTES", gather_bytes)
+    summed = []
+    add = _reduce.Sums.add
+    monkeypatch.setattr(_reduce.Sums, "add", lambda s, x, y: summed.append(len(x)) or add(s, x, y))
+    model = Net()
+    run.watch(model, layer="head", reduce="device")
+    for n in (10, 10, 10):
+        model(torch.randn(n, 5))
+    run.checkpoint(step=0, wait=True)
+    assert sent(daemon) == [("head", 2, 30)]
+    assert summed == {1: [10, 10, 10], 28 * 20: [20, 10], 1 << 30: [30]}[gather_bytes]
+
+
+def test_rows_that_no_checkpoint_took_are_told_at_the_end(daemon, run, caplog):
+    model = Net()
+    run.watch(model, layer="head", reduce="device")
+    model(torch.randn(6, 5))
+    run.finish()
+    assert "6 rows were offered, and run.checkpoint() was never called" in caplog.text
 
 
 # ---- the order of events on a stream -------------------------------------------------------------
@@ -337,6 +374,18 @@ def test_work_runs_behind_the_training_stream_which_waits_for_nothing(recorder, 
         "e2 on lane",
     ]
     assert recorder._current == "training"
+
+
+def test_work_waits_for_each_thread_whose_rows_it_reads(recorder, lane):
+    since = [lane.now(), lane.now()]
+    with lane.behind_training(since=since):
+        pass
+    assert recorder.notes[2:] == [
+        "e3 on training",
+        "lane waits for e1",
+        "lane waits for e2",
+        "lane waits for e3",
+    ]
 
 
 def test_rows_are_held_also_when_the_work_fails(recorder, lane):

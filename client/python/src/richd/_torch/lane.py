@@ -33,14 +33,21 @@ class Lane(Protocol):
     def has_room(self, size_bytes: int) -> bool:
         """Whether tensors of so many bytes may be given to the lane now."""
 
-    def behind_training(self, *read: Any) -> contextlib.AbstractContextManager[None]:
-        """Inside, work runs behind all that the training stream has now; `read` are its inputs."""
+    def now(self) -> Any:
+        """What the training stream has at this moment, for `behind_training`."""
+
+    def behind_training(
+        self, *read: Any, since: Sequence[Any] = ()
+    ) -> contextlib.AbstractContextManager[None]:
+        """Inside, work runs behind all that the training stream has now, and had at `since`.
+
+        `read` are its inputs.
+        """
 
     def to_host(
         self, tensors: Sequence[Any]
     ) -> tuple[list[np.ndarray], Optional[Callable[[], None]]]:
-        """Copies in host memory, made on the current stream, and what waits until they are there.
-        """
+        """Copies in host memory, by the current stream, and what waits until they are there."""
 
 
 class HostLane:
@@ -49,7 +56,12 @@ class HostLane:
     def has_room(self, size_bytes: int) -> bool:
         return True
 
-    def behind_training(self, *read: Any) -> contextlib.AbstractContextManager[None]:
+    def now(self) -> Any:
+        return None
+
+    def behind_training(
+        self, *read: Any, since: Sequence[Any] = ()
+    ) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
 
     def to_host(
@@ -78,11 +90,15 @@ class CudaLane:
         while self._pending and self._pending[0][0].query():
             self._pending_bytes -= self._pending.popleft()[1]
 
+    def now(self) -> Any:
+        event = self._cuda.Event()
+        event.record(self._cuda.current_stream(self._device))
+        return event
+
     @contextlib.contextmanager
-    def behind_training(self, *read: Any) -> Iterator[None]:
-        now = self._cuda.Event()
-        now.record(self._cuda.current_stream(self._device))
-        self._stream.wait_event(now)
+    def behind_training(self, *read: Any, since: Sequence[Any] = ()) -> Iterator[None]:
+        for event in (*since, self.now()):
+            self._stream.wait_event(event)
         try:
             with self._cuda.stream(self._stream):
                 yield

@@ -27,6 +27,9 @@ REDUCE = ("auto", "device", "rows")
 #: "auto" reduces where the rows of the last window took more bytes than their moments, and goes
 #: back where they took less than this part of it.
 _BACK = 0.5
+#: Rows of a layer that wait for more before they are summed up: each sum takes some 30 operations,
+#: 0.1 ms of the training thread, whatever the number of rows.
+_GATHER_BYTES = 4 << 20
 #: "auto" keeps sums on a device in at most this part of its memory.
 _PART_OF_DEVICE = 64
 
@@ -77,26 +80,47 @@ class _Layer:
         self.sums: Optional[Sums] = None
         self.features_dtype = self.outputs_dtype = _wire.DTYPE_NONE
         self.n_rows = self.n_dropped = self.row_bytes = 0
+        self._gathered: list[list[Any]] = []
+        self._since: list[Any] = []
+        self._gathered_bytes = 0
 
     def add(self, features: Any, outputs: Any) -> None:
-        """Reduce rows (n, p) and (n, C) behind what the training stream has now."""
+        """Take rows (n, p) and (n, C), which are summed up when there are enough of them."""
         self.n_rows += len(features)
         self.features_dtype = _coarser(self.features_dtype, features)
         if outputs is not None:
             self.outputs_dtype = _coarser(self.outputs_dtype, outputs)
-        with self.lane.behind_training(*_given(features, outputs)):
+        parts = _given(features, outputs)
+        self._gathered.append(parts)
+        self._since.append(self.lane.now())  # other threads may have streams of their own
+        self._gathered_bytes += sum(t.numel() * t.element_size() for t in parts)
+        if self._gathered_bytes >= _GATHER_BYTES:
+            self._sum_up()
+
+    def _sum_up(self) -> None:
+        """Behind what the training stream had when the rows came."""
+        import torch
+
+        gathered, since = self._gathered, self._since
+        self._gathered, self._since, self._gathered_bytes = [], [], 0
+        if not gathered:
+            return
+        with self.lane.behind_training(*(t for parts in gathered for t in parts), since=since):
             if self.sums is None:
                 is_double = _products.is_double_fast(self.device)
                 self.sums = Sums(self.shape, self.device, is_double)
-            self.sums.add(features, outputs)
+            features, *outputs = (torch.cat(parts) for parts in zip(*gathered))
+            self.sums.add(features, outputs[0] if outputs else None)
 
     def give_up(self) -> None:
         """The sums are wrong: their rows are lost."""
         self.sums = None
+        self._gathered, self._since, self._gathered_bytes = [], [], 0
         self.n_rows, self.n_dropped = 0, self.n_dropped + self.n_rows
 
     def take(self, name: str) -> Optional[Reduced]:
         """The window's moments; None without a row."""
+        self._sum_up()
         n_rows, n_dropped, self.n_rows, self.n_dropped = self.n_rows, self.n_dropped, 0, 0
         if n_rows + n_dropped == 0:
             return None
@@ -168,19 +192,34 @@ class Reducer:
             self._lanes[device] = lane_of(device)
         return self._lanes[device]
 
-    def flush(self) -> list[Reduced]:
-        """The moments of every layer that has rows; a new window begins."""
+    def layers(self) -> list[str]:
+        """Those that have sums, or had."""
         with self._lock:
-            taken = [state.take(name) for name, state in self._layers.items()]
-            for state in self._layers.values():
-                self._decide(state)
-        return [reduced for reduced in taken if reduced is not None]
+            return list(self._layers)
 
-    def forget(self) -> None:
-        """Free the memory on the devices."""
+    def flush(self, name: str) -> Optional[Reduced]:
+        """The moments of a layer's window, None without a row; a new window begins.
+
+        Raises as `take` does; then the window's rows are lost, and the next one counts them.
+        """
         with self._lock:
+            state = self._layers[name]
+            try:
+                reduced = state.take(name)
+            except Exception:
+                self._has_failed = True
+                state.give_up()
+                raise
+            self._decide(state)
+        return reduced
+
+    def forget(self) -> int:
+        """Free the memory on the devices; returns how many rows no checkpoint took."""
+        with self._lock:
+            n_rows = sum(state.n_rows + state.n_dropped for state in self._layers.values())
             self._layers.clear()
             self._lanes.clear()
+        return n_rows
 
     def _decide(self, state: _Layer) -> None:
         """Where "auto" has the rows of the next window: on the cheaper side of this one."""

@@ -17,7 +17,7 @@ from richd._report import Reporter
 from richd._torch.phase import is_capturing
 from richd._torch.reported import Reported
 from richd._torch.pairing import Given
-from richd._torch.reduce import REDUCE, Reduced, Reducer
+from richd._torch.reduce import REDUCE, Reducer
 from richd._values.labels import NONE
 from richd._values.offers import Kinds
 from richd._values.rows import Beside, of_split
@@ -312,14 +312,15 @@ class Watcher:
         for tap in list(self._taps):
             tap.settle()
 
-    @guarded(name="checkpoint")
     def _send_reduced(self, step: int) -> None:
-        for reduced in self._reducer.flush():
-            self._put_reduced(reduced, step)
+        for layer in self._reducer.layers():
+            self._send_moments(layer, step)
 
     @guarded(name="checkpoint")
-    def _put_reduced(self, reduced: Reduced, step: int) -> None:
-        self._intake.put_reduced(reduced, step)
+    def _send_moments(self, layer: str, step: int) -> None:
+        reduced = self._reducer.flush(layer)
+        if reduced is not None:
+            self._intake.put_reduced(reduced, step)
 
     def _warn_of_tap(self, kind: str, text: str) -> None:
         self._reporter.warn(kind, text, raises=False)
