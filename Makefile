@@ -213,6 +213,26 @@ $(FRAMEWORKS)/installed: $(FRAMEWORK_PINS) | $(FRAMEWORK_APART)
 	@$(PYTHON) -m pip install --quiet --no-deps --target $(@D)/trackio -r $(FRAMEWORK_APART)
 	@touch $@
 
+# The client with the oldest and the newest numpy and pyzmq that it runs with: what needs no torch, and
+# runs on the real daemon.
+VERSIONS := oldest newest
+versions: $(VERSIONS:%=version-%)
+$(VERSIONS:%=version-%): private PYTHON = build/versions/$(@:version-%=%)/bin/python
+$(VERSIONS:%=version-%): version-%: all build/versions/%/installed
+	$(PYTEST) $$(grep -LE '^ *import torch|"gpu"' client/python/tests/test_*.py)
+	$(PYTEST) tests/e2e/trainer/test_streams_a_run_and_reads_it_back.py
+build/versions/%/installed: client/python/versions/%.txt
+	$(PYTHON) -m venv --clear --without-pip $(@D)
+	@$(PYTHON) -m pip --python $(@D)/bin/python install --quiet --only-binary :all: -r $< || \
+		{ echo "numpy and pyzmq were not installed: pip needs the network for $<." >&2; exit 1; }
+	@touch $@
+
+# The same on other Pythons, which other Debians have; on a new torch with new frameworks as well.
+# Takes minutes, the first time a quarter of an hour, and needs root.
+test-pythons: all
+	@dpkg-query -W debootstrap >/dev/null 2>&1 || $(MAKE) --no-print-directory pythons-deps
+	tests/pythons/run.sh bullseye && tests/pythons/run.sh trixie && tests/pythons/run.sh sid
+
 # One variant, tests and all: `make check`, `make SANITIZE=address check`. What a sanitizer leaves out
 # says so: tests/conftest.py.
 check:
@@ -249,13 +269,13 @@ lint:
 # and say what they have to say when they end.
 test: test-deps tools
 	$(MAKE) --no-print-directory DEV=1 $(JOBS) all $(UNIT) $(BENCH)
-	$(MAKE) --no-print-directory DEV=1 $(TWO) format-check check-layers check-tests check-headers e2e lint unit python frameworks browser
+	$(MAKE) --no-print-directory DEV=1 $(TWO) format-check check-layers check-tests check-headers e2e lint unit python versions frameworks browser
 	$(MAKE) --no-print-directory $(TWO) check-address check-thread
 check-address check-thread:
 	$(MAKE) --no-print-directory SANITIZE=$(@:check-%=%) check
 # Each test in each variant, as often as in the plain one. Takes an hour.
 test-long: test-deps tools
-	$(MAKE) --no-print-directory DEV=1 check python frameworks browser
+	$(MAKE) --no-print-directory DEV=1 check python versions frameworks browser
 	$(MAKE) --no-print-directory RICHD_TESTS=all check-address check-thread
 
 # ---- dependencies: Debian's packages, and of them only those that are missing ---------------------
@@ -278,6 +298,8 @@ deps:
 	$(call install,$(BUILD_PACKAGES) $(DEMO_PACKAGES))
 paper-deps: deps
 	$(call install,$(PAPER_PACKAGES))
+pythons-deps:
+	$(call install,debootstrap)
 test-deps: paper-deps
 	$(call install,$(TEST_PACKAGES))
 
@@ -321,4 +343,4 @@ clean:
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 .SECONDARY:
-.PHONY: all unit bench e2e python frameworks gpu browser screenshots check check-address check-thread check-layers check-tests check-headers format format-check lint test test-long deps paper-deps test-deps tools demo reproduce install clean
+.PHONY: all unit bench e2e python frameworks versions $(VERSIONS:%=version-%) test-pythons pythons-deps gpu browser screenshots check check-address check-thread check-layers check-tests check-headers format format-check lint test test-long deps paper-deps test-deps tools demo reproduce install clean

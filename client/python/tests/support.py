@@ -29,10 +29,10 @@ def wait_until(condition, timeout=5.0):
 
 
 def python(code, *arguments, timeout=20):
-    """Run `code` in an interpreter of its own."""
+    """Run `code` in an interpreter of its own. Python 3.12 warns of a fork beside a thread."""
     env = {**os.environ, "PYTHONPATH": str(Path(richd.__file__).resolve().parents[1])}
     return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code, *arguments],
         env=env,
         timeout=timeout,
         capture_output=True,
