@@ -202,15 +202,18 @@ screenshots: all tests/browser/node_modules
 # package of it is pinned, torch and numpy are Debian's.
 FRAMEWORKS := build/frameworks
 FRAMEWORK_PINS := $(wildcard client/python/frameworks/requirements-*.txt)
-FRAMEWORK_APART := client/python/frameworks/trackio.txt
+# What wants other versions of the same packages: a folder each.
+FRAMEWORKS_APART := trackio keras-torch
+FRAMEWORKS_PIP := -m pip --quiet --root-user-action ignore
 frameworks: private PYTHON = $(FRAMEWORKS)/bin/python
 frameworks: all $(FRAMEWORKS)/installed
 	$(PYTEST) -n 2 --dist loadfile tests/frameworks
-$(FRAMEWORKS)/installed: $(FRAMEWORK_PINS) | $(FRAMEWORK_APART)
+$(FRAMEWORKS)/installed: $(FRAMEWORK_PINS) $(FRAMEWORKS_APART:%=client/python/frameworks/%.txt)
 	$(PYTHON) -m venv --clear --system-site-packages --without-pip $(@D)
-	@$(PYTHON) -m pip --python $(@D)/bin/python install --quiet --no-deps $(addprefix -r ,$^) || \
+	@$(PYTHON) $(FRAMEWORKS_PIP) --python $(@D)/bin/python install --no-deps $(addprefix -r ,$(FRAMEWORK_PINS)) || \
 		{ echo "The frameworks were not installed: pip needs the network for $^." >&2; exit 1; }
-	@$(PYTHON) -m pip install --quiet --no-deps --target $(@D)/trackio -r $(FRAMEWORK_APART)
+	@set -e; for one in $(FRAMEWORKS_APART); do \
+		$(PYTHON) $(FRAMEWORKS_PIP) install --no-deps --target $(@D)/$$one -r client/python/frameworks/$$one.txt; done
 	@touch $@
 
 # The client with the oldest and the newest numpy and pyzmq that it runs with: what needs no torch, and

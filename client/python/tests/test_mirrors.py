@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import logging
 import math
@@ -130,6 +131,13 @@ def test_what_is_no_mirror_is_refused(mirror):
 def test_the_import_of_richd_brings_no_tracker():
     trackers = {"wandb", "tensorboard", "trackio", "mlflow", "keras", "jax"}
     assert not trackers & {name.partition(".")[0] for name in sys.modules}
+
+
+@pytest.mark.parametrize("framework", ["keras", "jax"])
+def test_a_framework_that_is_not_there_is_named_in_one_sentence(monkeypatch, framework):
+    monkeypatch.setitem(sys.modules, framework, None)
+    with pytest.raises(ImportError, match=f"richd.{framework} needs .*: pip install {framework}"):
+        importlib.import_module(f"richd.{framework}")
 
 
 # ---- W&B's rows ----------------------------------------------------------------------------------
