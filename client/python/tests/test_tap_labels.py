@@ -68,7 +68,7 @@ def name_of(options):
 @pytest.mark.parametrize("order", ["before", "behind"])
 def test_labels_go_with_the_pass_of_their_step(daemon, run, caplog, options, order):
     model, y = Net(), torch.empty(2, dtype=torch.long)
-    tap = run.watch(model, **options)
+    tap = run.watch(model, rows="all", **options)
     for step in range(3):
         y.copy_(torch.tensor([step, 2 - step]))  # as a loader that uses its memory again
         if order == "before":
@@ -91,7 +91,7 @@ def test_labels_go_with_the_pass_of_their_step(daemon, run, caplog, options, ord
 @BOTH
 def test_rows_are_offered_when_no_labels_come(daemon, run, options):
     model = Net()
-    tap = run.watch(model, **options)
+    tap = run.watch(model, rows="all", **options)
     model(torch.randn(2, 5))
     assert sent(daemon, run) == [(name_of(options), 2, None)]
     model(torch.randn(3, 5))
@@ -101,7 +101,7 @@ def test_rows_are_offered_when_no_labels_come(daemon, run, options):
 
 def test_rows_that_wait_go_with_a_removed_tap(daemon, run):
     model = Net()
-    tap = run.watch(model)
+    tap = run.watch(model, rows="all")
     model(torch.randn(2, 5))
     assert daemon.batches() == []
     tap.remove()
@@ -111,7 +111,7 @@ def test_rows_that_wait_go_with_a_removed_tap(daemon, run):
 @BOTH
 def test_a_loss_module_gives_the_labels(daemon, run, caplog, options):
     model, loss = Net(), nn.CrossEntropyLoss(ignore_index=2)
-    run.watch(model, labels=loss, every=2, **options)
+    run.watch(model, rows="all", labels=loss, every=2, **options)
     for step in range(4):
         target = torch.tensor([0, 2, 1, 0])
         if step % 4 < 2:
@@ -132,7 +132,7 @@ def test_a_loss_module_gives_the_labels(daemon, run, caplog, options):
 
 def test_a_loss_of_values_gives_targets(daemon, run):
     model, loss = Net(), nn.MSELoss()
-    run.watch(model, labels=loss)
+    run.watch(model, rows="all", labels=loss)
     target = torch.tensor([[1.0, 0, 0], [0, 1, 0]])
     loss(model(torch.randn(2, 5)), target).backward()
     assert sent(daemon, run) == [("head", 2, target.tolist())]
@@ -155,7 +155,7 @@ def test_labels_are_those_of_the_rows_and_tokens_that_are_taken(daemon, run):
 
 def test_the_last_token_has_no_next_one(daemon, run):
     model, loss = Net(), nn.CrossEntropyLoss()
-    run.watch(model, labels=loss)
+    run.watch(model, rows="all", labels=loss)
     tokens = torch.tensor([[0, 1, 2], [2, 1, 0]])
     logits = model(torch.randn(2, 3, 5))
     loss(logits[:, :-1].reshape(-1, C), tokens[:, 1:].reshape(-1)).backward()
@@ -165,7 +165,7 @@ def test_the_last_token_has_no_next_one(daemon, run):
 @pytest.mark.parametrize("order", ["before", "behind"])
 def test_labels_that_do_not_fit_cost_themselves(daemon, run, caplog, order):
     model = Net()
-    tap = run.watch(model)
+    tap = run.watch(model, rows="all")
     for labels in ([0, 1], [0, 1, 2], ["a", "b"], [2, 1]):
         if order == "before":
             tap.labels(labels)
@@ -183,7 +183,7 @@ def test_each_thread_has_labels_of_its_own(daemon, run):
     import threading
 
     model, together = Net(), threading.Barrier(2)
-    tap = run.watch(model)
+    tap = run.watch(model, rows="all")
     tap._pairing.is_behind = True
 
     def train(n):
@@ -201,13 +201,13 @@ def test_each_thread_has_labels_of_its_own(daemon, run):
 
 
 def test_what_is_no_loss_module_is_one_warning(daemon, run, caplog):
-    tap = run.watch(Net(), labels=nn.functional.cross_entropy)
-    tap = run.watch(Net(), labels=nn.functional.cross_entropy, layer="head")
+    tap = run.watch(Net(), rows="all", labels=nn.functional.cross_entropy)
+    tap = run.watch(Net(), rows="all", labels=nn.functional.cross_entropy, layer="head")
     (text,) = warnings_of(caplog)
     assert "tap.labels()" in text and not tap._pairing.is_behind
 
 
 def test_a_loss_is_let_go_with_the_tap(run):
     model, loss = Net(), nn.CrossEntropyLoss()
-    run.watch(model, labels=loss).remove()
+    run.watch(model, rows="all", labels=loss).remove()
     assert not loss._forward_hooks

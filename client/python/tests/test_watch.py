@@ -112,9 +112,9 @@ def test_rows_every_and_train_only_thin_out(daemon, run):
 
 def test_rows_of_eval_mode_are_a_layer_of_their_own(daemon, run):
     model = Net()
-    run.watch(model, layer="head")
-    run.watch(model, layer="both", module="head", splits=False)
-    run.watch(model, layers="body", outputs="head")
+    run.watch(model, layer="head", rows="all")
+    run.watch(model, layer="both", module="head", splits=False, rows="all")
+    run.watch(model, layers="body", outputs="head", rows="all")
     for rows, training in ((4, True), (5, False)):
         model.train(training)
         model(torch.randn(rows, 5))

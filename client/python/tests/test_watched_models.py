@@ -155,8 +155,8 @@ def test_an_evaluation_that_is_not_wanted_keeps_nothing(run):
 
 def test_rows_without_gradients_are_those_of_an_evaluation(daemon, run):
     model = Net()
-    run.watch(model, layer="head")
-    run.watch(model, layers="body")
+    run.watch(model, layer="head", rows="all")
+    run.watch(model, layers="body", rows="all")
     for mode in (torch.no_grad, torch.inference_mode):
         with mode():
             model(torch.randn(5, 5))
@@ -191,7 +191,7 @@ def test_each_thread_has_passes_of_its_own(daemon, run):
             return h
 
     model, together = Slow(), threading.Barrier(2)
-    run.watch(model, layers=["body"], outputs="head")
+    run.watch(model, layers=["body"], outputs="head", rows="all")
     inputs = [torch.full((3 + i, 5), float(i)) for i in range(2)]
     threads = [threading.Thread(target=model, args=(x,)) for x in inputs]
     for thread in threads:
@@ -221,7 +221,7 @@ def test_a_module_called_twice_is_two_calls(daemon, run):
 
 def test_parts_of_a_model_that_are_called_one_by_one_are_a_pass(daemon, run):
     model, x = Net(), torch.randn(6, 5)
-    tap = run.watch(model, layers=["body"], outputs="head")
+    tap = run.watch(model, layers=["body"], outputs="head", rows="all")
     for _ in range(2):
         model.body(x)  # never reaches the outputs
         model.head(model.act(model.body(x)))
@@ -237,7 +237,7 @@ def test_a_recomputation_for_the_gradient_is_no_pass(daemon, run):
             return self.head(checkpoint(self.body, x))
 
     model = Recomputed()
-    tap = run.watch(model, layers=["body"], train_only=True)
+    tap = run.watch(model, layers=["body"], train_only=True, rows="all")
     for _ in range(2):
         model(torch.randn(6, 5, requires_grad=True)).sum().backward()
     assert tap.calls == 2
@@ -261,7 +261,7 @@ def test_a_layer_that_runs_again_for_its_gradient_counts_once(daemon, run, reent
 def test_a_pass_keeps_no_more_than_its_share(daemon, run, monkeypatch):
     monkeypatch.setattr(_watch, "PASS_BYTES_MAX", 100 * (4 + 4 + 3) * 4)
     model = Net()
-    run.watch(model, layers=["body", "act"])
+    run.watch(model, layers=["body", "act"], rows="all")
     for _ in range(3):
         model(torch.randn(1000, 5))
     sizes = [{len(rows) for rows in layers.values()} for layers in layers_of(daemon, run)]
@@ -370,7 +370,7 @@ def test_a_layer_that_does_not_fit_costs_itself(daemon, run, caplog):
             return self.head(self.act(self.body(x)[::2]))
 
     model = Shrinking()
-    run.watch(model, layers=["body", "act"])
+    run.watch(model, layers=["body", "act"], rows="all")
     for _ in range(2):
         model(torch.randn(6, 5))
     wide = {"act": np.ones((3, 4)), "wide": np.ones((3, _wire.FEATURES_MAX + 1))}
@@ -456,7 +456,7 @@ def test_a_trace_counts_no_rows_and_records_nothing_of_ours(daemon, run, options
 @pytest.mark.parametrize("options", [{"layer": "head"}, {"layers": "body", "outputs": "head"}])
 def test_every_counts_the_calls_of_each_split(daemon, run, options):
     model = Net()
-    run.watch(model, every=2, **options)
+    run.watch(model, every=2, rows="all", **options)
     for _ in range(4):
         model.train()(torch.randn(4, 5))
         model.eval()(torch.randn(3, 5))

@@ -20,6 +20,7 @@ from richd._keywords import forgiving_function
 from richd._link import endpoint as _endpoint, outbox as _outbox
 from richd._values import clean as _clean
 from richd._report import Reporter
+from richd._values.pace import SHARE
 from richd._run import Run
 
 _MODES = ("online", "disabled")
@@ -60,6 +61,7 @@ def init(
     mirror: Any = None,
     raise_errors: Optional[bool] = None,
     queue_bytes: int = _outbox.BYTES_MAX,
+    share: float = SHARE,
     rank: Optional[int] = None,
     world_size: Optional[int] = None,
     launch: Optional[str] = None,
@@ -104,6 +106,8 @@ def init(
         raise_errors: let calls raise RichdError and ValueError (default False).
         queue_bytes: memory in bytes for rows that wait to be sent; rows beyond it are dropped and
             counted.
+        share: what the hooks of `watch` may take of the training's time, 0.01 by default: where
+            they take more, fewer rows are drawn.
         rank, world_size, launch: which of how many processes of one training this is, and a text
             that names its start: the same for all of them, another one at each start. They are
             found under torchrun, accelerate, srun, mpirun, mp.spawn and Lightning (`_ranks`). All
@@ -118,7 +122,8 @@ def init(
     RICHD_RANK, RICHD_WORLD_SIZE, RICHD_LAUNCH.
 
     Raises ValueError when an argument is malformed (mode, resume, run_id, window, spectrum,
-    probe, projector, transitions, mirror, config, tags, queue_bytes, rank, launch, scalars):
+    probe, projector, transitions, mirror, config, tags, queue_bytes, share, rank, launch,
+    scalars):
     a mistake in the program, found at its first line. A malformed environment variable is skipped,
     with a warning. Nothing else raises, and an absent daemon is no error.
     """
@@ -170,7 +175,8 @@ def init(
         reporter.warn("environment", text, raises=False)
     where = _endpoint.places(endpoint, runtime_dir)
     find_feed = functools.partial(_endpoint.find_feed, where)
-    run = Run(open_fields, reporter, _check_queue(queue_bytes), find_feed, scalars == "all")
+    bytes_max, part = _check_queue(queue_bytes), _check_share(share)
+    run = Run(open_fields, reporter, bytes_max, find_feed, scalars == "all", part)
     if not is_online:
         return run
     if place is not None and not place.launch:
@@ -249,6 +255,13 @@ def _check_queue(bytes_max: float) -> int:
     if whole is None or whole < 0:
         raise ValueError(f"queue_bytes is a number of bytes from 0 on, not {bytes_max!r}")
     return int(whole)
+
+
+def _check_share(share: float) -> float:
+    part = _clean.number(share)
+    if part is None or not 0 < part <= 1:
+        raise ValueError(f"share is a part of the training's time, above 0, at most 1: {share!r}")
+    return part
 
 
 def _kind_and_fields(what: str, given: Union[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from richd._values.moments import Moments
 from richd._mirrors import Mirror
 from richd._link.listener import Listener
 from richd._link.outbox import Control, Outbox
+from richd._values.pace import SHARE
 from richd._values.point import Point
 from richd._report import Reporter, RichdError, Stats
 from richd._values.representation import RepresentationMap
@@ -41,7 +42,7 @@ from richd._values.shown import CORRECTED
 from richd._values.spectrum import Spectrum
 from richd._values.tokens import Position
 from richd._version import VERSION
-from richd._torch.watcher import Watcher
+from richd._torch.watcher import Put, Watcher
 
 #: The daemon takes 1 MiB and 200,000 JSON values; attempt and writer are added later.
 OPEN_BYTES_MAX = _wire.CONTROL_MAX - 4096
@@ -67,8 +68,9 @@ class Run(Watcher):
         queue_bytes: int,
         find_feed: _feed.Find,
         all_scalars: bool = False,
+        share: float = SHARE,
     ) -> None:
-        super().__init__()
+        super().__init__(share)
         self._find_feed = find_feed
         self._open_fields = open_fields
         self._reporter = reporter
@@ -162,6 +164,12 @@ class Run(Watcher):
     def stats(self) -> Stats:
         """Counts of what was sent, dropped and refused so far."""
         return self._reporter.stats()
+
+    @property
+    def _has_short_windows(self) -> bool:
+        """Not where the number of rows is a weight over checkpoints, nor where rows come again."""
+        fields = self._open_fields
+        return fields["window"]["kind"] == "checkpoint" and not fields.get("probe")
 
     @property
     def _has_additive_windows(self) -> bool:
@@ -282,7 +290,12 @@ class Run(Watcher):
         self._offer(features, outputs, Beside(step, **options))
 
     def _offer(
-        self, features: Mapping[str, Any], outputs: Any, beside: Beside, head: Any = None
+        self,
+        features: Mapping[str, Any],
+        outputs: Any,
+        beside: Beside,
+        head: Any = None,
+        put: Optional[Put] = None,
     ) -> None:
         if self.rank > 0 and self._open_fields.get("probe"):
             return  # its rows have one order
@@ -292,7 +305,7 @@ class Run(Watcher):
         for offer in offers:
             for name, why in offer.left_out.items():
                 self._reporter.warn(f"layer {name}", f"layer {name} is left out: {why}")
-            self._intake.put_rows(offer, step)
+            (put or self._intake.put_rows)(offer, step)
         if complaints:
             raise ValueError("; ".join(complaints))
 
@@ -339,6 +352,8 @@ class Run(Watcher):
         null.
         """
         control = self._mark(step, spectrum, metrics)
+        if control is not None:
+            self._unread.append(control)
         if not wait:
             return None
         return self._points_of(control, timeout) or {}
@@ -351,6 +366,7 @@ class Run(Watcher):
         self._offer_waiting()
         step = self._step_for(step, self._is_marked)
         self._send_reduced(step)
+        self._send_drawn()
         if self._intake.is_empty and self.world_size == 1:  # else the others wait for it
             return None
         self._is_marked = True

@@ -30,6 +30,7 @@ from richd._torch.pairing import Given, Pairing, Waiting
 from richd._torch.passes import Pass, matrix_of
 from richd._torch.phase import is_in_backward
 from richd._values import arrays as _arrays, labels as _labels
+from richd._values.thinning import Draw, Thinning
 from richd._values.tokens import Position, Tokens, width_error
 
 #: What may be said of outputs that the module's weights can stand for.
@@ -51,7 +52,7 @@ class Choice:
 
     def __init__(
         self,
-        rows: Optional[int] = None,
+        rows: Union[None, int, str] = None,
         every: int = 1,
         train_only: bool = False,
         position: Position = None,
@@ -59,11 +60,15 @@ class Choice:
         splits: bool = True,
         pool: Optional[str] = None,
         batch_first: bool = True,
+        thinning: Optional[Thinning] = None,
     ) -> None:
-        if every < 1 or (rows is not None and rows < 1):
+        if isinstance(rows, str) and rows not in ("auto", "all"):
+            raise ValueError(f'rows is a number, "all" or "auto", not {rows!r}')
+        self._rows = None if isinstance(rows, str) else rows
+        if every < 1 or (self._rows is not None and self._rows < 1):
             raise ValueError(f"every and rows are at least 1, not every={every}, rows={rows}")
+        self.thinning = thinning if rows == "auto" else None
         self.tokens = Tokens(position, tokens, pool, batch_first)
-        self._rows = rows
         self._every = every
         self._train_only = train_only
         self._splits = splits
@@ -91,8 +96,10 @@ class Choice:
         """The split's name in richd; None: rows of training."""
         return "eval" if self._splits and split == "eval" else None
 
-    def draw(self, n: int, row_bytes: int) -> Optional[np.ndarray]:
+    def draw(self, n: int, row_bytes: int, split: Optional[str]) -> Optional[np.ndarray]:
         """The indices of the rows to take of n, of so many bytes each; None: all of them."""
+        if self.thinning is not None:
+            return self.thinning.draw(split, n, row_bytes)
         most = max(1, PASS_BYTES_MAX // max(1, row_bytes))
         wanted = most if self._rows is None else min(self._rows, most)
         return None if n <= wanted else _arrays.subsample(n, wanted, self._generator)
@@ -115,10 +122,11 @@ class Taker(Protocol):
         outputs: Any,
         split: Optional[str],
         given: Optional[Given],
+        draw: Optional[Draw],
     ) -> None:
         """Offer rows (n, p) by layer, which nobody else writes into; outputs None for a head.
 
-        `given` are their labels or targets, and how to read them.
+        `given` are their labels or targets, and how to read them; `draw` is of a tap that thins.
         """
 
     def _warn_of_tap(self, kind: str, text: str) -> None: ...
@@ -305,6 +313,14 @@ class Hooks:
         self._has_trained = True
         return False
 
+    @property
+    def thinning(self) -> Optional[Thinning]:
+        """Holds rows until the checkpoint; None: they are sent at once."""
+        return self._choice.thinning
+
+    def _last_draw(self) -> Optional[Draw]:
+        return None if self.thinning is None else self.thinning.last_draw
+
     def mask_by(self, model: Any, wanted: Union[None, str, bool]) -> None:
         """Leave padding out, by the mask that the model is called with (`Masks`)."""
         masks = Masks(wanted, lambda text: self._run._warn_of_tap("mask", text))
@@ -396,16 +412,22 @@ class Tap(Hooks):
             parts.append(_matrix(tokens, self._outputs_in(output, "the module's output")))
             if len(parts[1]) != n:
                 raise ValueError(f"{n} rows went into the module, {len(parts[1])} came out")
-        index = self._choice.draw(n, sum(map(_row_bytes, parts)))
+        name = self._choice.name_of(split)
+        index = self._choice.draw(n, sum(map(_row_bytes, parts)), name)
         rows = [part.clone() if index is None else _arrays.take_rows(part, index) for part in parts]
         self.batches += 1
-        offer = functools.partial(self._offer, split, rows)
+        offer = functools.partial(self._offer, name, rows, self._last_draw())
         self._wait(split, tuple(tensor.shape), tokens, index, offer)
 
-    def _offer(self, split: str, rows: Sequence[Any], given: Optional[Given]) -> None:
+    def _offer(
+        self,
+        split: Optional[str],
+        rows: Sequence[Any],
+        draw: Optional[Draw],
+        given: Optional[Given],
+    ) -> None:
         outputs = rows[1] if len(rows) > 1 else None
-        name = self._choice.name_of(split)
-        self._run._offer_tapped(self, {self.layer: rows[0]}, outputs, name, given)
+        self._run._offer_tapped(self, {self.layer: rows[0]}, outputs, split, given, draw)
 
 
 class StackTap(Hooks):
@@ -466,7 +488,7 @@ class StackTap(Hooks):
         split = self._begin(module)
         self._now.split = split
         self._now.current = (
-            Pass(self._choice.name_of(split), self._draw) if split else None
+            self._pass_of(self._choice.name_of(split)) if split else None
         )
 
     def _add(self, name: str, module: Any, output: Any) -> None:
@@ -491,11 +513,14 @@ class StackTap(Hooks):
             self._begin_pass(module)
         return True
 
-    def _draw(self, n: int) -> Optional[np.ndarray]:
+    def _pass_of(self, split: Optional[str]) -> Pass:
+        return Pass(split, functools.partial(self._draw, split))
+
+    def _draw(self, split: Optional[str], n: int) -> Optional[np.ndarray]:
         """Layers that were not seen yet count as the average of those that were."""
         known = self._row_bytes.values()
         row_bytes = sum(known) * max(len(self.layers), len(known)) // max(1, len(known))
-        return self._choice.draw(n, row_bytes)
+        return self._choice.draw(n, row_bytes, split)
 
     def _finish_pass(self, module: Any, output: Any) -> None:
         current = getattr(self._now, "current", None)
@@ -515,16 +540,22 @@ class StackTap(Hooks):
         self._row_bytes[""] = _row_bytes(matrix)
         calls, outputs = current.finish(matrix, self._note_misfit)
         self.batches += 1
-        offer = functools.partial(self._offer, current.split, calls, outputs)
+        draw = self._last_draw()
+        offer = functools.partial(self._offer, current.split, calls, outputs, draw)
         index = current.taken_of(len(matrix))
         self._wait(split, tuple(tensor.shape), tokens, index, offer)
 
     def _offer(
-        self, split: Optional[str], calls: Sequence[Any], outputs: Any, given: Optional[Given]
+        self,
+        split: Optional[str],
+        calls: Sequence[Any],
+        outputs: Any,
+        draw: Optional[Draw],
+        given: Optional[Given],
     ) -> None:
         for features in calls:
             in_order = {name: features[name] for name in self.layers if name in features}
-            self._run._offer_tapped(self, in_order, outputs, split, given)
+            self._run._offer_tapped(self, in_order, outputs, split, given, draw)
 
     def _note_misfit(self, layer: str, shape: tuple[int, ...], is_by_sample: bool) -> None:
         """Its rows are known from now on, or it costs itself."""

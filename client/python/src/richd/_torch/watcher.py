@@ -6,10 +6,14 @@ hooks, `_reported` the measures of the whole network.
 
 from __future__ import annotations
 
+import functools
+import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Optional, Union
 
 from richd._link import wire as _wire
+from richd._link.outbox import Control
 from richd._values import clean as _clean
 from richd._guard import guarded
 from richd._keywords import forgiving
@@ -20,11 +24,20 @@ from richd._torch.pairing import Given
 from richd._torch.reduce import REDUCE, Reducer
 from richd._values.labels import NONE
 from richd._values.offers import Kinds
-from richd._values.rows import Beside, of_split
+from richd._values.pace import Pace
+from richd._values.rows import Beside, Offer, of_split
 from richd._torch.tangent import NTK
+from richd._values.thinning import Draw, Thinning
 from richd._values.tokens import Position
 from richd._torch.modules import find_module, find_modules, is_sharded
 from richd._torch.watch import WIDE, Choice, Hooks, StackTap, Tap
+
+
+#: Checkpoints whose points are still to come; of older ones nothing is learned.
+ANSWERS_MAX = 16
+
+#: What takes an offer and the step of its rows.
+Put = Callable[[Offer, int], None]
 
 
 class Watcher:
@@ -36,19 +49,32 @@ class Watcher:
     _pid: int
     _reporter: Reporter
 
-    def __init__(self) -> None:
+    def __init__(self, share: float) -> None:
         self._taps: list[Hooks] = []
         self._reported = Reported()
         self._reducer = Reducer()
+        self._pace = Pace(share)
+        self._thinnings: list[Thinning] = []  # of all taps, those that were taken off included
+        self._unread: deque[Control] = deque(maxlen=ANSWERS_MAX)
 
     def _offer(
-        self, features: Mapping[str, Any], outputs: Any, beside: Beside, head: Any = None
+        self,
+        features: Mapping[str, Any],
+        outputs: Any,
+        beside: Beside,
+        head: Any = None,
+        put: Optional[Put] = None,
     ) -> None:
         raise NotImplementedError
 
     @property
     def _has_additive_windows(self) -> bool:
         """Whether a window's points are the same from moments as from rows."""
+        raise NotImplementedError
+
+    @property
+    def _has_short_windows(self) -> bool:
+        """Whether a window ends at its checkpoint, and may hold other rows than the last one."""
         raise NotImplementedError
 
     @property
@@ -65,7 +91,7 @@ class Watcher:
         module: Any = None,
         layers: Union[None, str, Sequence[str]] = None,
         outputs: Any = "",
-        rows: Optional[int] = None,
+        rows: Union[None, int, str] = "auto",
         every: int = 1,
         train_only: bool = False,
         position: Position = None,
@@ -100,8 +126,15 @@ class Watcher:
             outputs: with `layers`, the path of the module (or the module) that gives the final
                 linear outputs; the model itself by default. Of several tensors it is the one that
                 is called logits, or the first that is no single number.
-            rows: at most so many rows a call, drawn evenly (own generator, fixed seed), and at most
-                32 MiB of them.
+            rows: "auto" (default): of the rows between two checkpoints so many as a point needs,
+                evenly drawn (own generator, fixed seed): where there are more, at least 1,024, 4 a
+                direction of the outputs, and enough for a standard error of .01, as the points so
+                far tell it; at most twice as many. Fewer, down to 256 and 2 a direction, where the
+                calls would take more of the training's time than `init(share=)`. A copy of them is
+                held until the checkpoint, at most 32 MiB; those left out are the point's
+                rows_thinned. A number: at most so many rows a call, and at most 32 MiB of them.
+                "all": every row, and d_lr is that of every row. So does "auto" with windows that go
+                on over checkpoints, and with a probe.
             every: take each n-th call only, of training and of evaluation.
             train_only: skip calls in eval mode, under no_grad and in inference_mode.
             position: for (batch, sequence, p): "last", an index, or several, [0, 7, -1]. The
@@ -137,7 +170,8 @@ class Watcher:
                 are more bytes than its moments, about 4 p (p + 1) + 8 p C + 8 C^2 of p features
                 and C outputs; the first window is sent. It keeps 8 (p + C)^2 bytes a layer on the
                 device, at most 1/64 of its memory with "auto", and 64 MiB of rows that wait. Where
-                a head stands for the outputs there are none (C = 0). Rows are sent whatever is
+                a head stands for the outputs there are none (C = 0). It takes every row: with
+                rows="auto", "auto" is "rows", and "device" is rows="all". Rows are sent whatever is
                 asked for with a probe, and with windows that forget rows one by one.
             labels: the loss module, as torch.nn.CrossEntropyLoss: when it is called with (outputs,
                 targets) behind a pass, these are the labels of the pass' rows, or the values of
@@ -154,14 +188,27 @@ class Watcher:
 
         The step of the rows is the last one that was given to checkpoint, log or observe.
         """
+        reduce = self._check_reduce(reduce)
+        if rows == "auto" and not (self._has_short_windows and reduce != "device"):
+            rows = "all"
+        thinning = Thinning(self._pace)
         choice = self._choice(
-            model, rows, every, train_only, position, tokens, splits, pool, batch_first
+            model,
+            rows,
+            every,
+            train_only,
+            position,
+            tokens,
+            splits,
+            pool,
+            batch_first,
+            thinning,
         )
         if choice is not None:
             self._watch_parameters(model, parameters, initial)
         if choice is not None and ntk is not None:
             self._watch_tangent(model, ntk, initial)
-        reduce = self._check_reduce(reduce)
+        reduce = "rows" if rows == "auto" else reduce
         tap: Union[Tap, StackTap]
         if layers is not None:
             tap = StackTap(self, (), choice or Choice())
@@ -181,7 +228,10 @@ class Watcher:
     def _choice(self, model: Any, *options: Any) -> Optional[Choice]:
         if not hasattr(model, "named_modules"):
             raise ValueError(f"a {type(model).__name__} is no torch module")
-        return Choice(*options)
+        choice = Choice(*options)
+        if choice.thinning is not None:
+            self._thinnings.append(choice.thinning)
+        return choice
 
     @guarded(fallback=lambda: "rows", name="watch")
     def _check_reduce(self, reduce: str) -> str:
@@ -272,7 +322,9 @@ class Watcher:
     @guarded(name="watch")
     def _tapped(self, _tap: Hooks, take: Callable[[], None]) -> None:
         if not is_capturing():
+            began = time.perf_counter()
             take()
+            self._pace.add(time.perf_counter() - began)
             self._reported.begin()
             return
         text = "a CUDA graph is captured: its replays call no hook, so richd sees no rows of them"
@@ -285,6 +337,7 @@ class Watcher:
         outputs: Any,
         split: Optional[str],
         given: Optional[Given],
+        draw: Optional[Draw],
     ) -> None:
         if given is None:
             features = {
@@ -294,7 +347,31 @@ class Watcher:
             }
         if features:
             beside = Beside(split=split, copy=False, **(given or {}))
-            self._offer(features, outputs, beside, tap.head)
+            self._offer(features, outputs, beside, tap.head, self._holder(tap, split, draw))
+
+    def _holder(self, tap: Hooks, split: Optional[str], draw: Optional[Draw]) -> Optional[Put]:
+        """Where rows go that were drawn: into the tap's window. None: to the queue."""
+        if tap.thinning is None or draw is None:
+            return None
+        add = functools.partial(tap.thinning.add, split, draw)
+
+        def hold(offer: Offer, step: int) -> None:
+            for drawn in add(offer, step):
+                self._intake.put_drawn(drawn)
+
+        return hold
+
+    @guarded(name="checkpoint")
+    def _send_drawn(self) -> None:
+        """Send what the taps hold, and learn from the points that came how much a window needs."""
+        self._pace.turn()
+        while self._unread and self._unread[0].done:
+            for point in self._unread.popleft().points or ():
+                for thinning in self._thinnings:
+                    thinning.note(point)
+        for thinning in self._thinnings:
+            for drawn in thinning.take(self._intake.room_bytes):
+                self._intake.put_drawn(drawn)
 
     def _is_reduced(self, tap: Hooks, layer: str, rows: Any, outputs: Any) -> bool:
         """Whether the rows are in the layer's sums now, which have no place for labels."""
@@ -326,6 +403,8 @@ class Watcher:
         self._reporter.warn(kind, text, raises=False)
 
     def _remove_taps(self) -> None:
+        while self._thinnings:
+            self._thinnings.pop().forget()
         while self._taps:
             self._taps.pop().remove()
 

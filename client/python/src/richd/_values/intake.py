@@ -22,6 +22,7 @@ from richd._values.moments import Moments
 from richd._link.outbox import Batch, Control, Outbox
 from richd._report import Reporter
 from richd._values.rows import Offer
+from richd._values.thinning import Drawn
 from richd._link.session import encode
 
 #: Larger batches are split by rows: the daemon folds the first part while the next one travels.
@@ -34,6 +35,7 @@ class _Layer:
 
     seq: int = 0
     rows: int = 0
+    thinned: int = 0  # left out evenly: in no batch, and not among `rows`
 
 
 class _Start:
@@ -90,7 +92,10 @@ class Intake:
 
         Called by the maker of a control message, which stands in the same order.
         """
-        return {name: {"seq": v.seq, "rows": v.rows} for name, v in self._layers.items()}
+        return {
+            name: {"seq": v.seq, "rows": v.rows, **({"thinned": v.thinned} if v.thinned else {})}
+            for name, v in self._layers.items()
+        }
 
     # ---- rows ------------------------------------------------------------------------------------
 
@@ -118,6 +123,18 @@ class Intake:
                 self._outbox.release(room)
                 raise
             self._queue(starts, step, stop - first, staged, room)
+
+    @property
+    def room_bytes(self) -> int:
+        """What the queue still takes."""
+        return max(0, self._outbox.bytes_max - self._outbox.size_bytes)
+
+    def put_drawn(self, drawn: Drawn) -> None:
+        """Queue rows that stand for more of them, which the next checkpoint tells."""
+        self.put_rows(drawn.offer, drawn.step)
+        with self._lock:
+            for layer in drawn.offer.layers:
+                self._layers.setdefault(layer, _Layer()).thinned += drawn.n_thinned
 
     def _start(self, layer: str, fields: dict[str, int]) -> _Start:
         start = self._starts.get(layer)
