@@ -293,7 +293,7 @@ def test_a_model_that_lives_goes_on_feeding_its_run(daemon):
     def watched():
         model = torch.nn.Sequential(torch.nn.Linear(4, 3))
         run = connected(daemon, name="held by its model")
-        run.watch(model, layer="0")
+        run.watch(model, layer="0", rows="all")
         return model, run._sender
 
     model, sender = watched()

@@ -124,7 +124,7 @@ def test_masks_by_name_in_mappings_and_none(daemon, run, caplog):
 
 def test_a_mask_is_that_of_its_own_pass(daemon, run):
     model, x = Model(), torch.randn(B, T, 5)
-    run.watch(model, layer="head")
+    run.watch(model, layer="head", rows="all")
     model(x, attention_mask=RIGHT)
     model(x)
     model.head(torch.randn(B, T, P))
@@ -173,7 +173,7 @@ def test_pooled_outputs_have_layers_with_padding_by_token_or_by_sample(daemon, r
             return self.head(self.body(x)[:, -1])
 
     model = Classifier()
-    run.watch(model, layers="body", position="last")
+    run.watch(model, layers="body", position="last", rows="all")
     for _ in range(2):
         model(torch.randn(B, T, 5), attention_mask=LEFT)
     assert [m["body"][0].shape for m in sent(daemon, run)] == 2 * [(B, P)]

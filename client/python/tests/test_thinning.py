@@ -9,6 +9,7 @@ from richd._values import rows as _rows, thinning as _thinning
 from richd._values.pace import Pace
 from richd._values.rows import Beside
 from richd._values.thinning import Thinning, one_of_each, rows_needed
+from richd._values.tokens import Tokens
 
 WANTED = _thinning.ROWS_MIN
 
@@ -22,7 +23,7 @@ def thinning(seed=0, pace=None):
 def offer_of(numbers, width=1, layer="head"):
     """Rows whose features are their numbers."""
     features = np.repeat(np.asarray(numbers, dtype=np.float64)[:, None], width, axis=1)
-    return _rows.check({layer: features}, features[:, :1], None, Beside(copy=False))
+    return _rows.check({layer: features}, features[:, :1], None, Beside(copy=False), Tokens())
 
 
 def call(taken, numbers, step=0, split=None, **form):

@@ -321,7 +321,7 @@ class Session:
         granted, last_seq = _integer(message, "granted"), _integer(message, "last_seq")
         if self.state is not State.OPENING or not isinstance(run, str) or not attempt:
             return []
-        if granted is None or last_seq is None:
+        if granted is None or last_seq is None or not _is_member(message.get("member")):
             return []
         self.state = State.OPEN
         self.attempt = attempt
@@ -422,6 +422,15 @@ def _parse(frame: bytes) -> Optional[dict[str, Any]]:
     except (ValueError, RecursionError):
         return None
     return message if isinstance(message, dict) else None
+
+
+def _is_member(member: Any) -> bool:
+    """Whether a welcome's `member` is none, or a rank in a world."""
+    if member is None:
+        return True
+    return isinstance(member, dict) and None not in (
+        _integer(member, "rank"), _integer(member, "world")
+    )
 
 
 def _integer(message: Mapping[str, Any], name: str) -> Optional[int]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from richd._values import arrays as _arrays
-from richd._values.arrays import HostRows, Rows
+from richd._values.arrays import DeviceRows, HostRows, Rows
 from richd._values.rows import Offer
 
 
@@ -89,7 +89,7 @@ def _parts_of(offer: Offer) -> list[Rows]:
 
 
 def _values_of(part: Rows) -> Any:
-    return part.values if isinstance(part, HostRows) else part.tensor
+    return part.tensor if isinstance(part, DeviceRows) else part.values
 
 
 def _with_values(offer: Offer, values: list[Any]) -> Offer:

@@ -52,7 +52,7 @@ def are_labels(rows: _arrays.Rows) -> bool:
 
 def one_hot(rows: _arrays.Rows, n_classes: int) -> _arrays.Rows:
     """(n, K) of labels (n, 1), in float32."""
-    if isinstance(rows, _arrays.HostRows):
+    if not isinstance(rows, _arrays.DeviceRows):
         values = np.zeros((rows.n_rows, n_classes), dtype=np.float32)
         values[np.arange(rows.n_rows), rows.values[:, 0]] = 1
         return _arrays.as_rows(values, "labels")
@@ -61,7 +61,7 @@ def one_hot(rows: _arrays.Rows, n_classes: int) -> _arrays.Rows:
 
 def balanced_weights(rows: _arrays.Rows) -> np.ndarray:
     """(n,) float64 of labels (n, 1): n / (C' n_c) for a row of class c, C' classes that occur."""
-    values = rows.values if isinstance(rows, _arrays.HostRows) else rows.tensor.cpu().numpy()
+    values = rows.tensor.cpu().numpy() if isinstance(rows, _arrays.DeviceRows) else rows.values
     _, place, counts = np.unique(values.ravel(), return_inverse=True, return_counts=True)
     return (len(values) / (len(counts) * counts))[place.ravel()]
 
