@@ -65,7 +65,10 @@ class Trainer:
 
 
 def closes(daemon):
-    return [(m["status"], m.get("reason")) for m in daemon.controls("close")]
+    """The end states, and the reason behind one that failed by a signal."""
+    reasons = [m["summary"]["ended_by"].split()[0] for m in daemon.controls("summary")]
+    states = [m["status"] for m in daemon.controls("close")]
+    return list(zip(states, [None] * (len(states) - len(reasons)) + reasons))
 
 
 # ---- the default action --------------------------------------------------------------------------

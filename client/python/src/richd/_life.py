@@ -61,9 +61,17 @@ class Life:
             run._let_go(keep_hooks=reason is not None)
         if self._close is None and not self._is_lost:
             self._status = status
-            fields = {"status": status} if reason is None else {"status": status, "reason": reason}
-            self._close = self._intake.put_control("close", lambda: fields, is_last=True)
+            if reason is not None:
+                self._say_reason(reason)
+            close = {"status": status}
+            self._close = self._intake.put_control("close", lambda: close, is_last=True)
         return self._close
+
+    def _say_reason(self, reason: str) -> None:
+        """In the summary, which is the whole run's: so it names the attempt that ended."""
+        attempt = self._sender.attempt
+        text = f"{reason} in attempt {attempt}" if attempt else reason
+        self._intake.put_control("summary", lambda: {"summary": {"ended_by": text}})
 
     def end(self, close: Optional[Control], deadline: float) -> None:
         """Wait for the answer to `close`, and end the connection, until `deadline`."""

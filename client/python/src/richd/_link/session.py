@@ -425,12 +425,11 @@ def _parse(frame: bytes) -> Optional[dict[str, Any]]:
 
 
 def _is_member(member: Any) -> bool:
-    """Whether a welcome's `member` is none, or a rank in a world."""
-    if member is None:
-        return True
-    return isinstance(member, dict) and None not in (
-        _integer(member, "rank"), _integer(member, "world")
-    )
+    """Whether it may stand in a welcome: none, or a rank below its world."""
+    if not isinstance(member, dict):
+        return member is None
+    rank, world = _integer(member, "rank"), _integer(member, "world")
+    return rank is not None and world is not None and rank < world
 
 
 def _integer(message: Mapping[str, Any], name: str) -> Optional[int]:
