@@ -279,6 +279,40 @@ def test_a_mark_that_is_on_disk_is_acknowledged_again_to_each(daemon, job):
         assert (answer["head"]["n"], answer["head"]["rows_missing"]) == (80, 0)
 
 
+def test_kills_at_any_instant_lose_and_double_nothing(daemon, job):
+    """Each mark of each rank is acknowledged, each step has one point, and all rows are told of."""
+    rng = np.random.default_rng(5)
+    members = [job(rank, world=3) for rank in range(3)]
+    n_steps, n_rows, dead = 30, 20, 0
+    for step in range(1, n_steps + 1):
+        for member in members:
+            member.rows(*draw(n_rows, 6, 2, seed=100 * step + member.rank), step=step)
+        marks = [(member, member.mark(step)) for member in members]
+        if step % 5 == 0:
+            members[0].receive(timeout=rng.uniform(0, 0.004))
+            daemon.kill()
+            daemon.start()
+            dead += 1
+            for member, mark in marks:
+                if reopen(member, daemon, world=3)["last_seq"] < mark:
+                    member.seq = mark
+                    member.mark(step, seq=mark)
+                else:
+                    member.acks[mark] = []
+                member.seq = mark
+        for member, mark in marks:
+            member.wait(mark)
+    members[0].rows(*draw(n_rows, 6, 2, seed=1), step=n_steps + 1)
+    marks = [(member, member.mark(n_steps + 1)) for member in members]
+    for member, mark in marks:
+        member.wait(mark)
+    series = daemon.series("job")
+    assert series["step"] == sorted(set(series["step"]))
+    assert len(series["step"]) >= n_steps + 1 - dead
+    assert sum(series["n"]) + sum(series["rows_missing"]) == (3 * n_steps + 1) * n_rows
+    assert set(series["ranks_missing"]) == {0}
+
+
 def test_sigterm_measures_what_waits_for_others(daemon, job):
     members = [job(rank, world=2) for rank in range(2)]
     members[0].rows(*draw(50, 6, 2, seed=13, dtype=np.float64), step=1)
