@@ -23,7 +23,7 @@ def add_runs(db: sqlite3.Connection, n: int) -> None:
         attempt, created, updated, last_step, n_points)
         SELECT 1000 + i, 'bulk-' || i, 'sweep-' || i, 'bulk', 'g' || (i % 7), '["bulk"]', 1, 1,
         1.7e9 + i, 1.7e9 + i, 100, 1 FROM n""", many)
-    db.execute(COUNT + """INSERT INTO run_config SELECT 1000 + i,
+    db.execute(COUNT + """INSERT INTO run_config(run_key, config) SELECT 1000 + i,
         json_object('lr', 1.0 / (1 + i % 5), 'seed', i) FROM n""", many)
     db.execute(COUNT + """INSERT INTO attempt(run_key, attempt, writer, state, opened, closed,
         last_seq, first_step)
@@ -41,7 +41,7 @@ def add_points(db: sqlite3.Connection, n: int) -> None:
     db.execute("""INSERT INTO run(run_key, id, name, project, run_group, tags, state, attempt,
         created, updated, last_step, n_points)
         VALUES(1, 'long', 'long', 'bulk', '', '[]', 1, 1, 1.8e9, 1.8e9, :n, :n)""", {"n": n})
-    db.execute("INSERT INTO run_config VALUES(1, '{}')")
+    db.execute("INSERT INTO run_config(run_key, config) VALUES(1, '{}')")
     db.execute("""INSERT INTO attempt(run_key, attempt, writer, state, opened, closed, last_seq,
         first_step) VALUES(1, 1, 'fill', 1, 1.8e9, 1.8e9, :n, 1)""", {"n": n})
     db.execute("""INSERT INTO layer(layer_key, run_key, name, p, c, n_points, last_attempt,

@@ -503,6 +503,8 @@ test("picture, CSV and JSON hold what is in view", async () => {
         mine.map((l) => Number(l[head.indexOf("d_lr")])),
         json.runs[0].layers.find((l) => l.layer === "head").columns.d_lr,
     );
+    assert.deepEqual(json.runs[0].config, { lr: 0.001, seed: 0 });
+    assert.deepEqual(json.runs[0].summary, {});
     await closePage(page);
 });
 

@@ -4,7 +4,7 @@
 /** @typedef {{layer: string, p: number, c: number, step: number|null, d_lr: number|null, d_debiased?: number|null}} RunLayer */
 /**
  * RUN OBJECT of FEED.md, with what run.get adds.
- * @typedef {{run: string, name: string, project: string, group: string, tags: string[], config: any,
+ * @typedef {{run: string, name: string, project: string, group: string, tags: string[], config: any, summary: any,
  *   state: string, attempt: number, created: number, updated: number, last_step: number|null, n_points: number,
  *   layers: RunLayer[], attempts?: {attempt: number, first_step: number|null, state: string}[], scalars?: string[]}} Run
  */

@@ -96,12 +96,13 @@ export class Exporter {
                     this.feed.call("scalars.query", { run, ...range }),
                     this.feed.call("event.query", { run }),
                 ]);
-                const { name, project, config } = this.catalogue.get(run);
+                const { name, project, config, summary } = this.catalogue.get(run);
                 return {
                     run,
                     name,
                     project,
                     config,
+                    summary,
                     layers: series.layers,
                     scalars: scalars.scalars,
                     events: events.events,
