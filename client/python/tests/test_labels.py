@@ -8,7 +8,7 @@ import torch
 
 import richd
 from richd._link import wire as _wire
-from richd._values import offers as _offers
+from richd._values import arrays as _arrays, offers as _offers
 from richd._values.rows import Beside
 from support import wait_until
 
@@ -185,3 +185,19 @@ def test_what_travels_is_what_was_offered(daemon):
     assert (second[2], second[1].n_rows, second[1].targets_dtype) == ("head@unlabelled", 2, 0)
     assert np.frombuffer(first[3][2], np.int64).tolist() == [0, 1, 1, 2]
     assert np.array_equal(np.frombuffer(second[3][0], np.float32).reshape(2, P), X[[1, 5]])
+
+
+def test_rows_that_are_still_computed_are_picked_as_the_others_are():
+    class Array(np.ndarray):
+        """As far as one of JAX is needed."""
+
+    later = _arrays.LaterRows(X.reshape(2, 3, P).view(Array), N, P, _wire.DTYPE_F32)
+    some = later.picked(np.array([1, 4]))
+    assert (some.n_rows, some.n_columns) == (2, P)
+    assert bytes(staged(some.stage(0, 2, copy=True))) == X[[1, 4]].tobytes()
+
+
+def staged(rows):
+    if rows.wait_filled is not None:
+        rows.wait_filled()
+    return rows.frame

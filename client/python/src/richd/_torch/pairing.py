@@ -49,6 +49,11 @@ class Pairing:
         self._given: dict[int, Given] = {}
         self._without: set[str] = set()  # splits of which a pass got none
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether rows of some pass wait for labels."""
+        return bool(self._passes)
+
     def begin(self) -> None:
         """A pass of this thread begins: the one before gets no labels any more."""
         self._let_go(threading.get_ident())

@@ -299,7 +299,8 @@ class Hooks:
         split = None if self._run.is_probing else self._choice.split_of(module)
         if split is None or (split == "train" and self._is_run_again()):
             return None
-        self._run._tapped(self, self._pairing.begin)
+        if self._pairing.is_waiting:
+            self._run._tapped(self, self._pairing.begin)
         self._n_begun[split] = self._n_begun.get(split, 0) + 1
         return split if self._choice.takes_call(self._n_begun[split]) else ""
 

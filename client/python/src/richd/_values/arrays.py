@@ -111,6 +111,11 @@ class LaterRows:
     n_columns: int
     dtype: int
 
+    def picked(self, index: np.ndarray) -> LaterRows:
+        """These rows, computed as the others are."""
+        rows = self.array.reshape(self.n_rows, self.n_columns)[index]
+        return LaterRows(rows, len(index), self.n_columns, self.dtype)
+
     def stage(self, start: int, stop: int, copy: bool) -> Staged:
         """Rows `start` to `stop` as a frame that is filled when `wait_filled` returns.
 

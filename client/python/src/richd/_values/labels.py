@@ -7,6 +7,7 @@ negative (-100 by torch's convention), `ignore_index` or NaN. `_offers` says wha
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass
 from typing import Any, Optional
@@ -52,16 +53,19 @@ def are_labels(rows: _arrays.Rows) -> bool:
 
 def one_hot(rows: _arrays.Rows, n_classes: int) -> _arrays.Rows:
     """(n, K) of labels (n, 1), in float32."""
-    if not isinstance(rows, _arrays.DeviceRows):
-        values = np.zeros((rows.n_rows, n_classes), dtype=np.float32)
-        values[np.arange(rows.n_rows), rows.values[:, 0]] = 1
-        return _arrays.as_rows(values, "labels")
-    return _arrays.as_rows(rows.tensor == rows.tensor.new_tensor(range(n_classes)), "labels")
+    if isinstance(rows, _arrays.DeviceRows):
+        return _arrays.as_rows(rows.tensor == rows.tensor.new_tensor(range(n_classes)), "labels")
+    values = np.zeros((rows.n_rows, n_classes), dtype=np.float32)
+    values[np.arange(rows.n_rows), rows.values[:, 0]] = 1
+    return _arrays.as_rows(values, "labels")
 
 
 def balanced_weights(rows: _arrays.Rows) -> np.ndarray:
     """(n,) float64 of labels (n, 1): n / (C' n_c) for a row of class c, C' classes that occur."""
-    values = rows.tensor.cpu().numpy() if isinstance(rows, _arrays.DeviceRows) else rows.values
+    if isinstance(rows, _arrays.DeviceRows):
+        values = rows.tensor.cpu().numpy()
+    else:
+        values = rows.values
     _, place, counts = np.unique(values.ravel(), return_inverse=True, return_counts=True)
     return (len(values) / (len(counts) * counts))[place.ravel()]
 
@@ -83,7 +87,7 @@ def read(
     Raises ValueError where they are no labels, or not those of the rows.
     """
     values = _cut(_arrays.as_array(given), tokens, shape)
-    n = int(np.prod(tokens.cut_shape(shape)[:-1] if len(shape) > 1 else shape))
+    n = math.prod(tokens.cut_shape(shape)[:-1] if len(shape) > 1 else shape)
     has_columns = _has_columns(values, n)
     if hasattr(values, "detach"):
         if values.device.type != "cpu":
@@ -105,11 +109,11 @@ def cut(given: Any, tokens: Tokens, shape: tuple[int, ...], index: Any) -> Any:
     """
     values = _arrays.as_array(given)
     before_last = (*shape[:-2], shape[-2] - 1) if len(shape) > 2 else ()
-    n_before_last = int(np.prod(before_last)) if before_last else 0
-    if before_last and int(np.prod(values.shape)) == n_before_last:
+    n_before_last = math.prod(before_last) if before_last else 0
+    if before_last and math.prod(values.shape) == n_before_last:
         values = _padded(values.reshape(before_last))
     values = _cut(values, tokens, shape)
-    n = int(np.prod(tokens.cut_shape(shape)[:-1]))
+    n = math.prod(tokens.cut_shape(shape)[:-1])
     values = values.reshape(n, -1) if _has_columns(values, n) else values.reshape(-1)
     return values if index is None else _arrays.take_rows(values, index)
 
@@ -126,7 +130,7 @@ def _cut(values: Any, tokens: Tokens, shape: tuple[int, ...]) -> Any:
     """Those of the tokens that are taken, where there is one label for each token."""
     if tokens.is_all:
         return values
-    if values.ndim == 1 and len(shape) > 2 and len(values) == int(np.prod(shape[:-1])):
+    if values.ndim == 1 and len(shape) > 2 and len(values) == math.prod(shape[:-1]):
         values = values.reshape(shape[:-1])
     if tuple(values.shape) == shape[:-1] or len(shape) > 2 and tuple(values.shape) == shape[:1]:
         return tokens.values(values)
@@ -134,7 +138,7 @@ def _cut(values: Any, tokens: Tokens, shape: tuple[int, ...]) -> Any:
 
 
 def _has_columns(values: Any, n: int) -> bool:
-    size = int(np.prod(values.shape))
+    size = math.prod(values.shape)
     if size == n:
         return False
     if values.ndim > 1 and size == n * values.shape[-1]:
@@ -147,7 +151,11 @@ def _is_half(tensor: Any) -> bool:
 
 
 def _of_numbers(numbers: np.ndarray, n_classes: int, ignore_index: Optional[int]) -> Labels:
+    kind = ("classes", n_classes)
     whole = numbers
+    if numbers.dtype.kind in "iu" and ignore_index is None and len(numbers) > 0:
+        if numbers.min() >= 0 and numbers.max() < n_classes:
+            return Labels(kind, _arrays.as_labels(numbers))
     if numbers.dtype.kind == "f":
         whole = np.where(np.isnan(numbers), -1, numbers)
         with np.errstate(invalid="ignore"):
@@ -165,7 +173,6 @@ def _of_numbers(numbers: np.ndarray, n_classes: int, ignore_index: Optional[int]
         highest = int(whole[has_label].max())
         complaint = f"a label is {highest}, of {n_classes} classes: give n_classes"
         has_label &= whole < n_classes
-    kind = ("classes", n_classes)
     rows = _arrays.as_labels(whole)
     if has_label.all():
         return Labels(kind, rows, None, complaint)

@@ -102,6 +102,9 @@ def _labelled(offer: Offer, rows: _arrays.Rows, kind: Kind, balanced: bool) -> O
 
 def _placed(offer: Offer, kind: Kind, kinds: Kinds) -> tuple[list[Offer], list[str]]:
     """The offer as its layers take it; `kind` is what they have if these are their first rows."""
+    has_kind = (offer.targets is None) == (kind == NONE)
+    if has_kind and all(kinds.settle(name, kind) == kind for name in offer.layers):
+        return [offer], []
     groups: dict[tuple[Kind, bool], dict[str, _arrays.Rows]] = {}
     said = []
     for name, rows in offer.layers.items():

@@ -15,6 +15,7 @@ import numpy as np
 from richd._link import wire as _wire
 from richd._values import arrays as _arrays, head as _head
 from richd._values.tokens import (
+    ALL,
     Position,
     Tokens,
     as_mask,
@@ -46,6 +47,9 @@ class Beside:
 
     def choice(self) -> Tokens:
         """Which tokens are taken. Raises ValueError where that means nothing."""
+        is_all = self.position is None and self.tokens is None and self.pool is None
+        if is_all and self.batch_first and self.mask is None:
+            return ALL
         tokens = Tokens(self.position, self.tokens, self.pool, self.batch_first)
         return tokens if self.mask is None else tokens.with_mask(as_mask(self.mask))
 

@@ -272,3 +272,7 @@ def _check_position(position: Position) -> Any:
     if not several:
         raise ValueError(f'position is None, "last", an index or several, not {position!r}')
     return several
+
+
+#: Every token, where it lies.
+ALL = Tokens()
