@@ -211,3 +211,57 @@ def test_a_loss_is_let_go_with_the_tap(run):
     model, loss = Net(), nn.CrossEntropyLoss()
     run.watch(model, rows="all", labels=loss).remove()
     assert not loss._forward_hooks
+
+
+class Inside(nn.Module):
+    """As Hugging Face's models are: the loss is computed inside."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Linear(5, P)
+        self.classifier = nn.Linear(P, C)
+
+    def forward(self, x, labels=None, **more):
+        logits = self.classifier(self.body(x))
+        return {"loss": logits.sum(), "logits": logits}
+
+
+class InsideForCausalLM(Inside):
+    pass
+
+
+INSIDE = pytest.mark.parametrize(
+    "options", [{"layer": "classifier"}, {"layers": "body"}], ids=["one", "several"]
+)
+
+
+@INSIDE
+def test_labels_that_the_model_is_called_with(daemon, run, caplog, options):
+    model, name = Inside(), options.get("layer", "body")
+    run.watch(model, rows="all", labels="labels", train_only=True, **options)
+    for step in range(3):
+        model(torch.randn(2, 5), labels=torch.tensor([step, 0]))
+        with torch.no_grad():
+            model(torch.randn(2, 5), torch.tensor([1, 1]))
+    model(torch.randn(2, 5))
+    assert [m for m in sent(daemon, run)] == [
+        *((name, 2, [step, 0]) for step in range(3)), (f"{name}@unlabelled", 2, None)
+    ]
+    (text,) = warnings_of(caplog)
+    assert "rows with no labels are the layer" in text
+
+
+@INSIDE
+def test_labels_of_a_causal_model_are_the_next_tokens(daemon, run, options):
+    model, name = InsideForCausalLM(), options.get("layer", "body")
+    run.watch(model, rows="all", labels="labels", **options)
+    mask = torch.tensor([[1, 1, 1], [1, 1, 0]])
+    tokens = torch.tensor([[0, 1, 2], [2, 1, -100]])
+    model(torch.randn(2, 3, 5), labels=tokens, attention_mask=mask)
+    assert sent(daemon, run) == [(name, 3, [1, 2, 1]), (f"{name}@unlabelled", 2, None)]
+
+
+def test_an_input_that_the_model_does_not_have_is_named(run, caplog):
+    run.watch(nn.Bilinear(2, 2, 2), layer="x", module="", labels="labels")
+    (text,) = warnings_of(caplog)
+    assert "no input 'labels' for labels=; it has input1, input2" in text

@@ -7,15 +7,14 @@ It is copied off a device while the pass goes on, so that its end finds it there
 
 from __future__ import annotations
 
-import inspect
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any, Optional, Union
+from collections.abc import Callable
+from typing import Any, Union
 
 import numpy as np
 
 from richd._torch.hook import add_hook, add_pre_hook
-from richd._torch.modules import unwrapped
+from richd._torch.inputs import Input
 from richd._values import arrays as _arrays
 from richd._values.tokens import Tokens, as_mask
 
@@ -39,7 +38,7 @@ class Masks:
         self._wanted = wanted
         self._name = wanted or USUAL
         self._warn = warn
-        self._at: Optional[int] = None  # which positional argument it is
+        self._input: Any = None
         self._now = threading.local()
 
     def attach(self, model: Any) -> list[Any]:
@@ -47,15 +46,12 @@ class Masks:
 
         Raises ValueError where the input that was named is none of the model's.
         """
-        names, takes_any = _inputs_of(unwrapped(model))
-        if self._name in names:
-            self._at = names.index(self._name)
-        elif self._wanted and not takes_any and len(names) > 1:  # one may be a mapping of all
-            raise ValueError(
-                f"the model has no input {self._name!r} for mask=; it has {', '.join(names)}"
-            )
-        if self._wanted is False or not (self._wanted or takes_any or self._at is not None):
+        found = Input(model, self._name)
+        if self._wanted:
+            found.check("mask")
+        if self._wanted is False or not (self._wanted or found.is_sure):
             return []
+        self._input = found
         return [add_pre_hook(model, self._on_begin), add_hook(model, self._on_end)]
 
     def tokens_of(self, tokens: Tokens, shape: tuple[int, ...]) -> Tokens:
@@ -78,7 +74,7 @@ class Masks:
     # ---- the hooks -------------------------------------------------------------------------------
 
     def _on_begin(self, _model: Any, args: Any, kwargs: Any) -> None:
-        mask = self._find(args, kwargs)
+        mask = self._input.of(args, kwargs)
         if getattr(mask, "ndim", 0) == 2:
             self._now.masked = None
             self._now.mask = _copy_of(mask, self._name.endswith("padding_mask"))
@@ -89,21 +85,6 @@ class Masks:
 
     def _on_end(self, *_: Any) -> None:
         self._now.mask = self._now.masked = None
-
-    def _find(self, args: Any, kwargs: Any) -> Any:
-        if self._name in kwargs:
-            return kwargs[self._name]
-        if self._at is not None and self._at < len(args):
-            return args[self._at]
-        batches = [value for value in (*args, *kwargs.values()) if isinstance(value, Mapping)]
-        return next((batch[self._name] for batch in batches if self._name in batch), None)
-
-
-def _inputs_of(model: Any) -> tuple[list[str], bool]:
-    """The names of what forward takes, and whether it takes any name."""
-    parameters = inspect.signature(model.forward).parameters.values()
-    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    return names, any(p.kind == p.VAR_KEYWORD for p in parameters)
 
 
 def _copy_of(mask: Any, is_inverted: bool) -> Callable[[], np.ndarray]:

@@ -123,6 +123,11 @@ def is_linear(module: Any) -> bool:
     return hasattr(module, "in_features")
 
 
+def is_causal_model(model: Any) -> bool:
+    """Whether it is a language model that compares each token with the one before by itself."""
+    return type(unwrapped(model)).__name__.endswith(("ForCausalLM", "LMHeadModel"))
+
+
 def is_convolution(module: Any) -> bool:
     """Whether the module works on (n, c, ...)."""
     import torch

@@ -102,6 +102,13 @@ class Pairing:
             if self._passes.pop(thread, None) is rows:
                 rows.offer(cut)
 
+    def give_next(self, given: Optional[Given]) -> None:
+        """Labels of the pass of this thread that begins; None: it has none."""
+        self.is_behind = False
+        self._given.pop(threading.get_ident(), None)
+        if given is not None:
+            self._given[threading.get_ident()] = given
+
     def _let_go(self, thread: int) -> None:
         rows = self._passes.pop(thread, None)
         if rows is not None:

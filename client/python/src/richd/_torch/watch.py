@@ -17,10 +17,12 @@ from typing import Any, Callable, Optional, Protocol, Union
 import numpy as np
 
 from richd._torch.hook import add_hook, add_pre_hook
+from richd._torch.inputs import Input
 from richd._torch.masks import Masks
 from richd._torch.modules import (
     find_outputs,
     first_tensor,
+    is_causal_model,
     is_convolution,
     is_head,
     is_lazy,
@@ -250,6 +252,27 @@ class Hooks:
             )
         self._pairing.is_behind = True
         self._handles.append(add_hook(loss, self._on_loss))
+
+    def follow_input(self, model: Any, name: str) -> None:
+        """Take the labels from the model's input of that name, as Hugging Face's models have it.
+
+        Those of a causal language model are its tokens: each is the next one's. Raises ValueError
+        where the model has no such input.
+        """
+        found, is_causal = Input(model, name), is_causal_model(model)
+        found.check("labels")
+
+        def give(given: Any) -> None:
+            if is_causal and getattr(given, "ndim", 0) > 1:
+                given = given[..., 1:]
+            self._pairing.give_next(None if given is None else {"labels": _copied(given)})
+
+        def on_begin(_model: Any, args: Any, kwargs: Any) -> None:
+            if not self._run.is_probing:
+                self._run._tapped(self, lambda: give(found.of(args, kwargs)))
+
+        self._pairing.is_behind = False
+        self._handles.append(add_pre_hook(model, on_begin))
 
     def _on_loss(self, loss: Any, args: Any, kwargs: Any, _output: Any) -> None:
         target = kwargs.get("target", args[1] if len(args) > 1 else None)

@@ -175,7 +175,9 @@ class Watcher:
                 asked for with a probe, and with windows that forget rows one by one.
             labels: the loss module, as torch.nn.CrossEntropyLoss: when it is called with (outputs,
                 targets) behind a pass, these are the labels of the pass' rows, or the values of
-                mean squared and absolute errors. With a loss that is a function, call
+                mean squared and absolute errors. Or the name of the model's input that has them,
+                "labels" of Hugging Face's models; of a causal language model these are the tokens,
+                and each is the label of the one before. With a loss that is a function, call
                 `tap.labels(y)` in each step. Rows with labels are sent, and not reduced.
             mask: the name of the model's input that says which tokens are real, (batch, sequence):
                 by default `attention_mask` where the model has it; False: none. What is padding is
@@ -286,12 +288,14 @@ class Watcher:
         self, tap: Hooks, model: Any, loss: Any, mask: Union[None, str, bool]
     ) -> None:
         if tap.is_on:
-            self._follow(tap, loss)
+            self._follow(tap, model, loss)
             self._mask(tap, model, mask)
 
     @guarded(name="watch")
-    def _follow(self, tap: Hooks, loss: Any) -> None:
-        if loss is not None:
+    def _follow(self, tap: Hooks, model: Any, loss: Any) -> None:
+        if isinstance(loss, str):
+            tap.follow_input(model, loss)
+        elif loss is not None:
             tap.follow(loss)
 
     @guarded(name="watch")

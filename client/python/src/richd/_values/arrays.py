@@ -135,10 +135,6 @@ class LaterRows:
         array = np.asarray(self.array).reshape(self.n_rows, self.n_columns)
         return array.view(np.int16) if self.dtype == _wire.DTYPE_BF16 else array
 
-    def picked(self, index: np.ndarray) -> HostRows:
-        """These rows, as a copy, once they are there."""
-        return HostRows(self.values[index], self.dtype, is_ours=True)
-
 
 Rows = Union[HostRows, DeviceRows, LaterRows]
 
