@@ -193,19 +193,8 @@ class Watcher:
         reduce = self._check_reduce(reduce)
         if rows == "auto" and not (self._has_short_windows and reduce != "device"):
             rows = "all"
-        thinning = Thinning(self._pace)
-        choice = self._choice(
-            model,
-            rows,
-            every,
-            train_only,
-            position,
-            tokens,
-            splits,
-            pool,
-            batch_first,
-            thinning,
-        )
+        options = (every, train_only, position, tokens, splits, pool, batch_first)
+        choice = self._choice(model, rows, *options, Thinning(self._pace))
         if choice is not None:
             self._watch_parameters(model, parameters, initial)
         if choice is not None and ntk is not None:

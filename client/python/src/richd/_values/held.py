@@ -99,9 +99,9 @@ def _with_values(offer: Offer, values: list[Any]) -> Offer:
     def taken(part: Any) -> Any:
         if part is None:
             return None
-        if isinstance(part, HostRows):
-            return replace(part, values=next(left), is_ours=True)
-        return replace(part, tensor=next(left))
+        if isinstance(part, DeviceRows):
+            return replace(part, tensor=next(left))
+        return HostRows(next(left), part.dtype, is_ours=True)
 
     return replace(
         offer,
