@@ -204,7 +204,8 @@ FRAMEWORKS := build/frameworks
 FRAMEWORK_PINS := $(wildcard client/python/frameworks/requirements-*.txt)
 # What wants other versions of the same packages: a folder each.
 FRAMEWORKS_APART := trackio keras-torch
-FRAMEWORKS_PIP := -m pip --quiet --root-user-action ignore
+FRAMEWORKS_PIP := -m pip --quiet
+export PIP_ROOT_USER_ACTION := ignore
 frameworks: private PYTHON = $(FRAMEWORKS)/bin/python
 frameworks: all $(FRAMEWORKS)/installed
 	$(PYTEST) -n 2 --dist loadfile tests/frameworks
