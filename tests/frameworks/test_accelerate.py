@@ -1,13 +1,19 @@
 """richd.accelerate.RichdTracker in the real Accelerator, with the real daemon."""
 
+import pathlib
+import subprocess
+import sys
+
 import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
 
+from accelerate_program import BATCH, STEPS, new_model, train
+from harness import clean_environment, free_port
 from richd.accelerate import RichdTracker
 
-STEPS, BATCH = 6, 16
+PROGRAM = pathlib.Path(__file__).parent / "accelerate_program.py"
 
 
 @pytest.fixture
@@ -26,38 +32,11 @@ def tracker(daemon):
         state._reset_state()
 
 
-def new_model():
-    torch.manual_seed(0)
-    return torch.nn.Sequential(torch.nn.Linear(8, 12), torch.nn.ReLU(), torch.nn.Dropout(0.2),
-                               torch.nn.Linear(12, 4))
-
-
-def train(accelerator, model, first=1, last=STEPS, watches=True):
-    """The losses of these steps, each of two batches; logged, and measured, at each second."""
-    model, optimizer = accelerator.prepare(model, torch.optim.SGD(model.parameters(), lr=0.1))
-    if watches:
-        accelerator.get_tracker("richd", unwrap=True).watch(model, layer="3")
-    generator = torch.Generator().manual_seed(1)
-    losses = []
-    for step in range(first, last + 1):
-        for _ in range(2):
-            with accelerator.accumulate(model):
-                x = torch.randn(BATCH, 8, generator=generator)
-                loss = torch.nn.functional.cross_entropy(model(x), x.argmax(1) % 4)
-                accelerator.backward(loss)
-                optimizer.step()
-                optimizer.zero_grad()
-        losses.append(float(loss))
-        if step % 2 == 0:
-            accelerator.log({"loss": losses[-1], "note": "text", "nothing": None}, step=step)
-    return losses
-
-
 def test_a_run_has_the_configuration_the_numbers_and_the_points(daemon, tracker):
-    accelerator = Accelerator(cpu=True, gradient_accumulation_steps=2,
-                              log_with=tracker("seven", run_id="run", project="loops"))
+    one = tracker("seven", run_id="run", project="loops")
+    accelerator = Accelerator(cpu=True, gradient_accumulation_steps=2, log_with=one)
     accelerator.init_trackers("loops", config={"lr": 0.1})
-    losses = train(accelerator, new_model())
+    losses = train(accelerator, new_model(), one)
     accelerator.end_training()
     run = daemon.rpc("run.get", run="run")
     assert (run["state"], run["name"], run["project"]) == ("finished", "seven", "loops")
@@ -74,7 +53,7 @@ def test_a_state_that_was_saved_goes_on_with_its_run(daemon, tracker, tmp_path):
     accelerator = Accelerator(cpu=True, log_with=first)
     accelerator.init_trackers("saved", config={})
     accelerator.register_for_checkpointing(first)
-    train(accelerator, new_model())
+    train(accelerator, new_model(), first)
     accelerator.save_state(str(tmp_path / "state"))
     accelerator.end_training()
 
@@ -84,7 +63,7 @@ def test_a_state_that_was_saved_goes_on_with_its_run(daemon, tracker, tmp_path):
     accelerator.register_for_checkpointing(second)
     model = accelerator.prepare(new_model())
     accelerator.load_state(str(tmp_path / "state"))
-    train(accelerator, model, first=STEPS + 1, last=STEPS + 2)
+    train(accelerator, model, second, first=STEPS + 1, last=STEPS + 2)
     accelerator.end_training()
     assert second.tracker.id == first.tracker.id
     assert daemon.series(first.tracker.id, layer="3")["attempt"] == [1, 1, 1, 2]
@@ -100,13 +79,13 @@ def test_a_state_that_is_loaded_too_late_says_so(tracker, caplog):
 @pytest.mark.parametrize("state", ["there", "absent"])
 def test_losses_and_weights_are_those_without_richd(tracker, tmp_path, state):
     plain = new_model()
-    expected = train(Accelerator(cpu=True), plain, watches=False)
+    expected = train(Accelerator(cpu=True), plain)
     where = {"runtime_dir": str(tmp_path / "nowhere")} if state == "absent" else {}
     one = RichdTracker("run", **where) if where else tracker("run")
     accelerator = Accelerator(cpu=True, log_with=one)
     accelerator.init_trackers("run", config={})
     watched = new_model()
-    assert train(accelerator, watched) == expected
+    assert train(accelerator, watched, one) == expected
     one.finish()
     for ours, theirs in zip(watched.parameters(), plain.parameters()):
         assert torch.equal(ours, theirs)
@@ -115,3 +94,23 @@ def test_losses_and_weights_are_those_without_richd(tracker, tmp_path, state):
 def test_malformed_arguments_are_found_where_they_are_given():
     with pytest.raises(ValueError, match="mode is one of"):
         RichdTracker("run", mode="offline")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("who", "n_processes"), [("main", 1), ("every", 2)])
+def test_of_two_processes_the_main_one_speaks_or_both(daemon, who, n_processes):
+    port = free_port()
+    programs = [
+        subprocess.Popen(
+            [sys.executable, PROGRAM, who], text=True, stderr=subprocess.PIPE,
+            env=clean_environment(
+                RICHD_RUNTIME_DIR=str(daemon.runtime), RANK=str(rank), LOCAL_RANK=str(rank),
+                WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)))
+        for rank in range(2)]
+    for program in programs:
+        _, errors = program.communicate(timeout=120)
+        assert program.returncode == 0, errors
+    points = daemon.series("run", layer="3")
+    assert points["step"] == [2, 4, 6]
+    assert points["n"] == [4 * BATCH * n_processes] * 3
+    assert daemon.state_of("run") == "finished"

@@ -1,12 +1,13 @@
 """A tracker for Hugging Face accelerate.
 
     from richd.accelerate import RichdTracker
-    accelerator = Accelerator(log_with=RichdTracker("wd1-seed0", project="mod97"))
+    tracker = RichdTracker("wd1-seed0", project="mod97")
+    accelerator = Accelerator(log_with=tracker)
     accelerator.init_trackers("mod97", config=vars(args))
-    accelerator.get_tracker("richd", unwrap=True).watch(model, layer="head")
+    tracker.watch(model, layer="head")
 
 `accelerator.log(values, step=step)` stores the numbers, and measures what was watched since the
-last step that was logged. Each process calls it, in its training thread.
+last step that was logged. It is called in the training thread.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from richd._run import Run
 from richd._training import check_options, joined, numbers_of
 
 try:
+    from accelerate.state import PartialState
     from accelerate.tracking import GeneralTracker
 except ImportError as error:
     raise ImportError("richd.accelerate needs accelerate: pip install accelerate") from error
@@ -28,10 +30,14 @@ except ImportError as error:
 class RichdTracker(GeneralTracker):
     """One run, opened by the first call that needs it.
 
+    The accelerator calls its trackers in the main process alone. So the main process speaks for the
+    run, of its own rows, and in the others every call does nothing. With `every_process=True` all
+    processes speak for it, and a point is over the rows of all: then call `tracker.log(values,
+    step=step)` in each of them, in place of `accelerator.log`.
+
     `accelerator.register_for_checkpointing(tracker)` keeps the run's id in what `save_state`
     writes: with `load_state` before the first log the same run goes on, in its next attempt. The
-    run ends with `accelerator.end_training()`, or with the program. All processes speak for it, and
-    a point is over the rows of all.
+    run ends with `accelerator.end_training()`, or with the program.
 
     Attributes:
         tracker: the `richd.Run`.
@@ -41,13 +47,16 @@ class RichdTracker(GeneralTracker):
     requires_logging_directory = False
     main_process_only = False
 
-    def __init__(self, run_name: Optional[str] = None, **options: Any) -> None:
+    def __init__(
+        self, run_name: Optional[str] = None, *, every_process: bool = False, **options: Any
+    ) -> None:
         """Keep what the run is to be made of: its name, and the other arguments of `richd.init`.
 
         Raises ValueError, as `init` does, for malformed arguments.
         """
         super().__init__()
         self._options: dict[str, Any] = {**options, "name": run_name}
+        self._every_process = every_process
         self._reporter = Reporter("tracker", raise_errors=False)
         self._config: Mapping[str, Any] = {}
         self._run: Optional[Run] = None
@@ -58,8 +67,18 @@ class RichdTracker(GeneralTracker):
     def tracker(self) -> Run:
         if self._run is None:
             options = {**self._options, "config": joined(self._config, self._options.get("config"))}
-            self._run = init(**options)
+            self._run = init(**{**options, **self._place()})
         return self._run
+
+    def watch(self, model: Any, *arguments: Any, **options: Any) -> Any:
+        """`Run.watch` of the run."""
+        return self.tracker.watch(model, *arguments, **options)
+
+    def _place(self) -> dict[str, Any]:
+        """What makes the run of the main process one of that process alone."""
+        if self._every_process:
+            return {}
+        return {"world_size": 1} if PartialState().is_main_process else {"mode": "disabled"}
 
     # ---- what the accelerator calls --------------------------------------------------------------
 
