@@ -211,10 +211,10 @@ frameworks: all $(FRAMEWORKS)/installed
 	$(PYTEST) -n 2 --dist loadfile tests/frameworks
 $(FRAMEWORKS)/installed: $(FRAMEWORK_PINS) $(FRAMEWORKS_APART:%=client/python/frameworks/%.txt)
 	$(PYTHON) -m venv --clear --system-site-packages --without-pip $(@D)
-	@$(PYTHON) $(FRAMEWORKS_PIP) --python $(@D)/bin/python install --no-deps $(addprefix -r ,$(FRAMEWORK_PINS)) || \
+	@$(PYTHON) -m pip --python $(@D)/bin/python $(FRAMEWORKS_PIP) $(addprefix -r ,$(FRAMEWORK_PINS)) || \
 		{ echo "The frameworks were not installed: pip needs the network for $^." >&2; exit 1; }
 	@set -e; for one in $(FRAMEWORKS_APART); do \
-		$(PYTHON) $(FRAMEWORKS_PIP) install --no-deps --target $(@D)/$$one -r client/python/frameworks/$$one.txt; done
+		$(PYTHON) -m pip $(FRAMEWORKS_PIP) --target $(@D)/$$one -r client/python/frameworks/$$one.txt; done
 	@touch $@
 
 # The client with the oldest and the newest numpy and pyzmq that it runs with: what needs no torch, and

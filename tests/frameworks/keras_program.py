@@ -16,10 +16,10 @@ os.environ["KERAS_BACKEND"] = BACKEND
 if BACKEND == "torch":
     import keras_torch  # noqa: F401, what Debian's torch lacks
 
-import keras
-import numpy as np
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
 
-from richd.keras import RichdCallback
+from richd.keras import RichdCallback  # noqa: E402
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(256, 8)).astype("float32")
@@ -27,7 +27,7 @@ Y = (X @ RNG.normal(size=(8, 3))).argmax(1)
 
 
 def new_model():
-    """With seeds, running means (Debian's torch has none for Keras), a head that ends in softmax."""
+    """With seeds, a head that ends in softmax, and running means, which Debian's torch lacks."""
     keras.utils.set_random_seed(1)
     inputs = keras.Input((8,))
     hidden = keras.layers.Dense(16, activation="relu")(inputs)
@@ -105,8 +105,8 @@ def odd():
     model.compile(keras.optimizers.SGD(1e-2), "mse", steps_per_execution=at_once)
     inputs, targets = {"x": X, "z": -X}, np.eye(3)[Y]
     callbacks = [
-        RichdCallback(inputs, targets, layer="twice", run_id="odd", every=4, runtime_dir=RUNTIME_DIR),
-        RichdCallback(inputs, targets, layer="absent", run_id="absent", runtime_dir=RUNTIME_DIR),
+        RichdCallback(inputs, targets, layer=layer, run_id=layer, every=4, runtime_dir=RUNTIME_DIR)
+        for layer in ("twice", "absent")
     ]
     for _ in range(2):
         model.fit(inputs, targets, batch_size=32, epochs=1, callbacks=callbacks, verbose=0)

@@ -155,6 +155,19 @@ def test_rows_that_were_donated_before_they_were_there_are_lost():
         rows.stage(0, 2, copy=True).wait_filled()
 
 
+def test_rows_without_a_label_are_told_apart_before_they_are_there(new_run):
+    run = new_run()
+    x = jax.random.normal(jax.random.key(0), (1200, 1200))
+    x = (x @ x @ x / 1200)[:, :8].astype(jnp.bfloat16)
+    labels = np.where(np.arange(1200) % 3, np.arange(1200) % 3 - 1, -100)
+    richd.jax.observe(run, x, x[:, :2] * 1, 1, labels=labels)
+    point = run.checkpoint(step=1, wait=True, timeout=30)["head"]
+    run.observe(np.asarray(x)[labels >= 0], np.asarray(x[:, :2])[labels >= 0], 2,
+                labels=labels[labels >= 0])
+    assert (point.n, point.classes_seen) == (800, 2)
+    assert point.d_lr == run.checkpoint(step=2, wait=True, timeout=30)["head"].d_lr
+
+
 def test_every_takes_some_of_the_steps_of_a_scan(new_run):
     run = new_run()
 

@@ -66,7 +66,7 @@ def test_a_training_that_was_interrupted_has_failed_and_goes_on_as_the_same_run(
 def test_subclassed_models_and_steps_made_at_once_are_measured(daemon, backend):
     """A second fit goes on in the same run; a layer that is not there costs one warning."""
     _, said = run_program(backend, "odd", daemon.runtime)
-    points = series_of(daemon, "odd", "twice")
+    points = series_of(daemon, "twice", "twice")
     assert [(p["step"], p["n"], p["attempt"]) for p in points] == [
         (0, 512, 1), (4, 512, 1), (8, 512, 2), (12, 512, 2), (16, 512, 2)
     ]

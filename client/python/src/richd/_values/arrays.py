@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Optional, Union
 
 import numpy as np
@@ -104,12 +104,21 @@ class DeviceRows:
 
 @dataclass
 class LaterRows:
-    """An n x columns matrix of JAX that is still computed, or lies on another device."""
+    """An n x columns matrix of JAX that is still computed, or lies on another device.
+
+    `array` has its values in any shape; `index` says which of its rows are meant, None: all.
+    """
 
     array: Any
     n_rows: int
     n_columns: int
     dtype: int
+    index: Optional[np.ndarray] = None
+
+    def picked(self, index: np.ndarray) -> LaterRows:
+        """These rows."""
+        chosen = index if self.index is None else self.index[index]
+        return replace(self, n_rows=len(index), index=chosen)
 
     def picked(self, index: np.ndarray) -> LaterRows:
         """These rows, computed as the others are."""
