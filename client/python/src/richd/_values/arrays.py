@@ -120,11 +120,6 @@ class LaterRows:
         chosen = index if self.index is None else self.index[index]
         return replace(self, n_rows=len(index), index=chosen)
 
-    def picked(self, index: np.ndarray) -> LaterRows:
-        """These rows, computed as the others are."""
-        rows = self.array.reshape(self.n_rows, self.n_columns)[index]
-        return LaterRows(rows, len(index), self.n_columns, self.dtype)
-
     def stage(self, start: int, stop: int, copy: bool) -> Staged:
         """Rows `start` to `stop` as a frame that is filled when `wait_filled` returns.
 
@@ -141,8 +136,9 @@ class LaterRows:
     @property
     def values(self) -> np.ndarray:
         """The matrix in host memory, once it is there."""
-        array = np.asarray(self.array).reshape(self.n_rows, self.n_columns)
-        return array.view(np.int16) if self.dtype == _wire.DTYPE_BF16 else array
+        array = np.asarray(self.array).reshape(-1, self.n_columns)
+        rows = array if self.index is None else array[self.index]
+        return rows.view(np.int16) if self.dtype == _wire.DTYPE_BF16 else rows
 
 
 Rows = Union[HostRows, DeviceRows, LaterRows]
