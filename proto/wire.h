@@ -102,8 +102,8 @@ struct wire_batch {
 int wire_message_decode(const struct wire_frame *frames, size_t n_frames,
                         struct wire_batch out[WIRE_LAYERS_MAX], size_t *n_out, struct err *err);
 
-/* Checks that every label lies below K (below 0: none); targets that are values, or absent, pass. Returns 0, or
- * -EPROTO naming the row. */
+/* Checks that every label lies below K (below 0: none); targets that are values, or absent, pass.
+ * Returns 0, or -EPROTO naming the row. */
 int wire_labels_check(const struct wire_batch *batch, struct err *err);
 
 /* A layer's name: 1 to LAYER_NAME_MAX bytes of UTF-8 without control characters. Returns 0, or
