@@ -183,6 +183,25 @@ def test_an_error_in_one_runs_turn_leaves_the_others_their_turns(daemon, monkeyp
         run.finish(timeout=0.5)
 
 
+def test_an_error_of_the_thread_ends_its_runs_with_a_warning_and_the_next_run_begins(
+    daemon, monkeypatch, caplog
+):
+    run = connected(daemon)
+
+    def fail(timeout):
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(run._sender.loop.connections, "poll", fail)
+    assert wait_until(lambda: run._sender.stopped)
+    assert any("a fault of ours" in text for text in warnings(caplog))
+    run.observe(*rows(), step=0)
+    run.finish()
+    later = connected(daemon)
+    later.observe(*rows(), step=0)
+    assert later.checkpoint(step=0, wait=True)
+    later.finish()
+
+
 def test_runs_of_a_daemon_that_is_gone_all_learn_it_at_once(tmp_path):
     def publish(daemon):
         (tmp_path / "endpoints.json").write_text(json.dumps({"ingest": daemon.address}))

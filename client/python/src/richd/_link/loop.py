@@ -125,9 +125,16 @@ class Loop:
         try:
             self._serve()
         except Exception as error:
-            with self._lock:
-                self._has_ended = True
-            for sender in (*self._served, *self._arrived):
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        """An error of our own: the runs end, and the next one begins another loop."""
+        with self._lock:
+            self._has_ended = True
+        for hearer in self._hearers.values():
+            hearer.disarm(self)
+        for sender in (*self._served, *self._arrived):
+            with contextlib.suppress(Exception):
                 sender.fail(error)
 
     def _serve(self) -> None:
