@@ -97,6 +97,7 @@ static int find_launch(struct store *store, struct record *record, int64_t *atte
 
     SQL_BIND(statement, record->opened.run_key);
     sql_bind_text(statement, 2, record->open.launch);
+    sql_bind_text(statement, 3, record->open.writer);
     rc = sql_step(statement, err);
     if (rc < 1)
         return rc;

@@ -63,8 +63,12 @@ static const char *const statements[SQL_COUNT] = {
                          " attempt.launch IS NOT NULL"
                          " FROM run LEFT JOIN attempt ON attempt.run_key = run.run_key"
                          " AND attempt.attempt = ?2 WHERE run.run_key = ?1",
-    [SQL_ATTEMPT_OF_LAUNCH] = "SELECT attempt, world, last_step FROM attempt WHERE run_key = ?1"
-                              " AND launch = ?2 ORDER BY attempt DESC LIMIT 1",
+    /* But one that all ranks have closed, and ?3 is none of them: the same key once more. */
+    [SQL_ATTEMPT_OF_LAUNCH] =
+        "SELECT a.attempt, world, last_step FROM (SELECT attempt, world, last_step FROM attempt"
+        " WHERE run_key = ?1 AND launch = ?2 ORDER BY attempt DESC LIMIT 1) a"
+        " WHERE (SELECT count(*) FROM member m WHERE m.run_key = ?1 AND m.attempt = a.attempt"
+        " AND m.state IN (1, 2) AND m.writer <> ?3) < world",
     [SQL_ATTEMPT_NEW] =
         "INSERT INTO attempt(run_key, attempt, state, writer, opened, launch, world)"
         " VALUES(?1, ?2, 0, coalesce(?3, ''), ?4, ?5, ?6)",

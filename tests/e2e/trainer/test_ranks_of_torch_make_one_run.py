@@ -1,6 +1,7 @@
 """torch.distributed on the CPU with the Python package: the ranks find each other's run, and a point
 is that of one process with all rows."""
 
+import contextlib
 import json
 import pathlib
 import signal
@@ -10,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 
-from harness import PACKAGE, clean_environment, free_port, wait_until
+from harness import PACKAGE, clean_environment, draw, free_port, wait_until
 
 PROGRAM = pathlib.Path(__file__).parents[1] / "rank.py"
 WORLD, STEPS = 4, 4
@@ -133,3 +134,21 @@ def test_a_rank_that_is_killed_and_comes_again_costs_the_others_nothing(new_daem
     assert columns["ranks_missing"] == [0, 0, 1, 1, 1, 0]
     assert columns["n"] == [256, 256, 192, 192, 192, 256]
     assert (run["state"], run["attempt"]) == ("finished", 1)
+
+
+def test_a_key_that_is_used_once_more_begins_an_attempt(daemon):
+    """Ranks on several hosts that were given no id have the same at each start."""
+    for attempt in (1, 2):
+        with contextlib.ExitStack() as stack:
+            members = [stack.enter_context(daemon.trainer()) for _ in range(2)]
+            for rank, member in enumerate(members):
+                member.open("job", member={"launch": "host:29500", "rank": rank, "world": 2})
+                assert member.attempt == attempt
+            for member in members:
+                member.rows(*draw(30, 6, 2, seed=attempt), step=0)
+            marks = [member.mark(0) for member in members]
+            for member, mark in zip(members, marks):
+                assert member.wait(mark)["head"]["n"] == 60
+            for member in members:
+                member.finish()
+    assert daemon.series("job")["attempt"] == [2]

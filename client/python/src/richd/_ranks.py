@@ -15,8 +15,8 @@ A run that was given no id has one of the job, which is the key without the rest
 torchrun or SLURM restarts goes on with its run, in a new attempt.
 
 Over several hosts, without an id (torchrun's --rdzv_id with a static rendezvous; a job without a
-scheduler), the next start on the same port has the same key. The daemon then takes the ranks for a
-new attempt, once those of the start before are over.
+scheduler), the next start on the same port has the same key. The daemon takes its ranks for a new
+attempt where all ranks of the start before have closed; where some were lost, they go on for them.
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ class _Launcher:
 _MASTER = ("MASTER_ADDR", "MASTER_PORT")
 #: Of each key, where a scheduler's job is around the launcher. A step may be of one host alone.
 _JOB = ("SLURM_JOB_ID", "SLURM_RESTART_COUNT")
+_RESTARTS = ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
 #: The innermost launcher first: torchrun under srun has the variables of both, and so has a rank
 #: of mpirun whose daemons SLURM started.
-_RESTARTS = ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
 _LAUNCHERS = (
     _Launcher(
         "torchrun",  # accelerate, too
