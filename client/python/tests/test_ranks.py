@@ -371,6 +371,15 @@ def test_the_environment_gives_rank_world_and_launch(monkeypatch):
     assert run._open_fields["member"] == {"rank": 1, "world": 2, "launch": "mine"}
 
 
+@pytest.mark.parametrize("given", [{"RANK": "1"}, {"RANK": "2", "WORLD_SIZE": "2"},
+                                   {"RANK": "-1", "WORLD_SIZE": "2"}, {"WORLD_SIZE": "2"}])
+def test_a_malformed_environment_is_passed_over(monkeypatch, caplog, given):
+    for name, value in given.items():
+        monkeypatch.setenv(f"RICHD_{name}", value)
+    assert richd.init(mode="disabled").world_size == 1
+    assert len(caplog.records) == 1
+
+
 # ---- the conversation ----------------------------------------------------------------------------
 
 

@@ -195,14 +195,11 @@ def _place(
 ) -> Optional[_ranks.Place]:
     """Where this process stands; None when it is alone."""
     if rank is None and world_size is None:
-        rank, world_size = env.number("RANK"), env.number("WORLD_SIZE")
+        rank, world_size = env.rank()
     if world_size == 1:
         return None
-    if (rank is None) != (world_size is None):
-        raise ValueError("rank and world_size are given together")
-    if rank is not None and world_size is not None:
-        if not 0 <= rank < world_size <= _ranks.RANK_MAX + 1:
-            raise ValueError(f"rank {rank!r} is none of world_size {world_size!r}")
+    if (rank, world_size) != (None, None) and not _ranks.is_rank(rank, world_size):
+        raise ValueError(f"rank {rank!r} is none of world_size {world_size!r}")
     launch = launch or env.get("LAUNCH", _ranks.is_launch)
     if launch is not None and not _ranks.is_launch(launch):
         raise ValueError(f"launch has 1 to {_ranks.LAUNCH_MAX} printable characters: {launch!r}")
@@ -245,9 +242,14 @@ class _Environment:
         self.complaints.append(f"RICHD_{name}={value!r} is malformed and not used")
         return None
 
-    def number(self, name: str) -> Optional[int]:
-        value = self.get(name, str.isdecimal)
-        return None if value is None else int(value)
+    def rank(self) -> tuple[Optional[int], Optional[int]]:
+        """RICHD_RANK and RICHD_WORLD_SIZE, where they fit together."""
+        texts = [self.get(name, str.isdecimal) for name in ("RANK", "WORLD_SIZE")]
+        rank, world = (None if text is None else int(text) for text in texts)
+        if (rank, world) == (None, None) or world == 1 or _ranks.is_rank(rank, world):
+            return rank, world
+        self.complaints.append(f"RICHD_RANK={rank!r} is none of RICHD_WORLD_SIZE={world!r}")
+        return None, None
 
 
 def _check_queue(bytes_max: float) -> int:

@@ -49,6 +49,11 @@ class Place:
     job: str = ""
 
 
+def is_rank(rank: Optional[int], world: Optional[int]) -> bool:
+    """Whether both are given, and the rank is one of `world`."""
+    return rank is not None and world is not None and 0 <= rank < world <= RANK_MAX + 1
+
+
 def is_launch(text: object) -> bool:
     """True for 1 to 120 printable characters of ASCII."""
     if not isinstance(text, str) or not 1 <= len(text) <= LAUNCH_MAX:
@@ -144,7 +149,7 @@ def place(
     else:
         started = int(env[launcher.rank]), int(env[launcher.world])
     rank, world = group or started
-    if not 0 <= rank < world or not 1 < world <= RANK_MAX + 1:
+    if world == 1 or not is_rank(rank, world):
         return None
     # A group of a part: the others have the same key, and the same numbers.
     is_part = world < started[1]
