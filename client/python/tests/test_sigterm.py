@@ -39,7 +39,7 @@ class Trainer:
     def __init__(self, code, address):
         env = {**os.environ, "PYTHONPATH": str(Path(richd.__file__).resolve().parents[1])}
         self.process = subprocess.Popen(
-            [sys.executable, "-c", code, address],
+            [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code, address],
             env=env,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
