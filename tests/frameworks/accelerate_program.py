@@ -41,6 +41,7 @@ def train(accelerator, model, tracker=None, first=1, last=STEPS, log=None):
 
 
 def main(who):
+    torch.distributed.init_process_group("gloo")  # accelerate prefers MPI where torch has it
     tracker = RichdTracker("two", run_id="run", every_process=who == "every")
     accelerator = Accelerator(cpu=True, log_with=tracker)
     accelerator.init_trackers("two", config={})
