@@ -204,7 +204,7 @@ FRAMEWORKS := build/frameworks
 FRAMEWORK_PINS := $(wildcard client/python/frameworks/requirements-*.txt)
 # What wants other versions of the same packages: a folder each.
 FRAMEWORKS_APART := trackio keras-torch
-FRAMEWORKS_PIP := -m pip --quiet
+FRAMEWORKS_PIP := install --quiet --no-deps
 export PIP_ROOT_USER_ACTION := ignore
 frameworks: private PYTHON = $(FRAMEWORKS)/bin/python
 frameworks: all $(FRAMEWORKS)/installed

@@ -116,7 +116,7 @@ class LaterRows:
     index: Optional[np.ndarray] = None
 
     def picked(self, index: np.ndarray) -> LaterRows:
-        """These rows."""
+        """These rows. JAX would compile an indexing for each number of rows, so it is not asked."""
         chosen = index if self.index is None else self.index[index]
         return replace(self, n_rows=len(index), index=chosen)
 
