@@ -11,6 +11,7 @@ static bool check_values(struct batch *batch, const char *what, enum dtype dtype
 
     if (bad == n)
         return true;
+    assert(n_columns > 0); /* a value that is bad stands in a column */
     err_set(&batch->why, -1, "%s is not finite at row %zu, column %zu", what, bad / n_columns,
             bad % n_columns);
     return false;
