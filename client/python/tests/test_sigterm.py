@@ -144,7 +144,7 @@ def test_one_run_after_another_is_guarded_as_well(daemon):
 
 HANDLER = """
 def mine(*_):
-    os.write(1, b"mine\n")  # print is not reentrant, and the signal may come in it
+    os.write(1, b"mine\\n")  # print is not reentrant, and the signal may come in it
     {action}
 """
 INSTALL = "signal.signal(signal.SIGTERM, mine)\n"
