@@ -74,7 +74,7 @@ test("rows that a killed daemon lost are marked, and told in words", async () =>
     await waitForStep(page, 3);
     await waitUntil(
         async () =>
-            /△ cut head: rows are missing at step 3⚑ cut head: partial: rows are missing/.test(await page.textContent("#event-list")),
+            /△ cut head: rows are missing at step 3⚑ cut head: partial: rows or ranks are missing/.test(await page.textContent("#event-list")),
         "the gap",
     );
     await player.do("close", "cut");

@@ -3,7 +3,6 @@
 import pathlib
 import subprocess
 import sys
-import time
 
 import flax.linen
 import jax
@@ -113,17 +112,20 @@ def test_the_loop_does_not_wait_for_the_device(new_run, dtype):
             x = jnp.tanh(x @ x.T) @ x / 1000
         return x[:64, :8].reshape(8, 8, 8)
 
+    def offer(step):
+        """Whether the rows were still being computed when they had been offered."""
+        outputs = slow(x)
+        richd.jax.observe(run, (outputs + 1).astype(dtype), outputs[..., :3] * 0 + 1, step=step)
+        return not outputs.is_ready()
+
     x = jnp.ones((1000, 1000))
-    jax.block_until_ready(slow(x))
     run = new_run()
-    outputs = slow(x)
-    started = time.perf_counter()
-    richd.jax.observe(run, (outputs + 1).astype(dtype), outputs[..., :3] * 0 + 1, step=3)
-    offered = time.perf_counter() - started
-    was_pending = not outputs.is_ready()
-    point = run.checkpoint(step=3, wait=True, timeout=30)["head"]
-    assert (point.n, point.p, point.c, point.rows_missing) == (64, 8, 3, 0)
-    assert was_pending or dtype == jnp.int32, f"{offered} s"
+    offer(0)  # what is compiled is compiled now
+    n_tries = 5  # the training thread may get no core while the device computes
+    were_pending = [offer(step) for step in range(1, 1 + n_tries)]
+    point = run.checkpoint(step=n_tries, wait=True, timeout=30)["head"]
+    assert (point.n, point.p, point.c, point.rows_missing) == (64 * (1 + n_tries), 8, 3, 0)
+    assert any(were_pending) or dtype == jnp.int32
 
 
 def test_pending_rows_arrive_as_they_are(new_run):
