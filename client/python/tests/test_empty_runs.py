@@ -32,6 +32,19 @@ def test_a_run_that_calls_no_checkpoint_says_so(daemon, caplog):
     assert "8 rows were offered" in text and "checkpoint() was never called" in text
 
 
+@pytest.mark.parametrize("rows", ["auto", "all"])
+def test_a_watched_run_that_calls_no_checkpoint_says_so(daemon, caplog, rows):
+    torch = pytest.importorskip("torch")
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4))
+    run = connected(daemon)
+    run.watch(model, layer="0", rows=rows)
+    model(torch.ones(8, 4))
+    run.finish()
+    (text,) = at_the_end(caplog)
+    assert "8 rows were offered" in text and "checkpoint() was never called" in text
+    assert run.stats.rows_offered == 8
+
+
 def test_a_run_whose_calls_could_not_take_their_rows_says_so(daemon, caplog):
     run = connected(daemon)
     for step in range(3):

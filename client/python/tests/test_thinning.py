@@ -30,9 +30,9 @@ def call(taken, numbers, step=0, split=None, **form):
     """One pass of a model: its rows are numbers."""
     numbers = np.asarray(numbers)
     offer = offer_of(numbers, **form)
-    index = taken.draw(split, len(numbers), sum(p.values.itemsize for p in offer.shared) + 8)
-    drawn = offer_of(numbers if index is None else numbers[index], **form)
-    return taken.add(split, taken.last_draw, drawn, step)
+    draw = taken.draw(split, len(numbers), sum(p.values.itemsize for p in offer.shared) + 8)
+    drawn = offer_of(numbers if draw.index is None else numbers[draw.index], **form)
+    return taken.add(split, draw, drawn, step)
 
 
 def numbers_of(drawn):
@@ -87,11 +87,11 @@ def test_the_first_rows_are_not_copied_in_vain_where_the_last_window_tells():
     for _ in range(2):
         copied.append(0)
         for start in range(0, 50_000, 500):
-            index = taken.draw(None, 500, 16)
+            draw = taken.draw(None, 500, 16)
             numbers = np.arange(start, start + 500)
-            numbers = numbers if index is None else numbers[index]
+            numbers = numbers if draw.index is None else numbers[draw.index]
             copied[-1] += len(numbers)
-            taken.add(None, taken.last_draw, offer_of(numbers), 0)
+            taken.add(None, draw, offer_of(numbers), 0)
         taken.take(1 << 30)
     assert copied[1] < 0.6 * copied[0]
 
@@ -145,6 +145,27 @@ def test_a_queue_with_little_room_gets_an_even_choice_in_place_of_a_piece():
     rows, n_thinned = numbers_of(taken.take(600 * 16))
     assert 300 <= len(rows) <= 600 and len(rows) + n_thinned == 2000
     assert np.histogram(rows, bins=4, range=(0, 2000))[0].min() > 0.7 * len(rows) / 4
+
+
+def test_rows_left_out_are_counted_once_where_a_call_goes_to_two_layers():
+    taken = thinning()
+    for start in range(0, 10_000, 100):
+        draw = taken.draw(None, 100, 16)
+        numbers = np.arange(start, start + 100)
+        numbers = numbers if draw.index is None else numbers[draw.index]
+        taken.add(None, draw, offer_of(numbers[1::2], layer="head"), 0)
+        taken.add(None, draw, offer_of(numbers[0::2], layer="head@unlabelled"), 0)
+    drawn = taken.take(1 << 30)
+    n_rows = len(numbers_of(drawn)[0]) + numbers_of(drawn)[1]
+    assert n_rows == pytest.approx(10_000, rel=0.01)
+
+
+def test_rows_that_no_checkpoint_took_are_let_go_and_counted():
+    taken = thinning()
+    call(taken, range(30))
+    call(taken, range(20), split="eval")
+    assert taken.forget() == 50
+    assert taken.forget() == 0 and taken.take(1 << 30) == []
 
 
 def test_what_a_point_needs():

@@ -645,7 +645,6 @@ class Run(Watcher):
         if not keep_hooks:
             self._remove_taps()
             self._reported.forget()
-            self._reporter.add(rows_offered=self._reducer.forget())
             self._intake = None  # it borrows the weights of heads
         self._sender = None
 

@@ -11,9 +11,8 @@ import math
 from collections.abc import Callable
 from typing import Any, Optional
 
-import numpy as np
-
 from richd._values import arrays as _arrays
+from richd._values.thinning import Draw
 
 #: Dimensions of (batch, sequence, features).
 _SEQUENCE = 3
@@ -45,15 +44,13 @@ class Pass:
 
     Arguments:
         split: the split of the rows; None: training.
-        draw: which of n rows are taken, given the bytes of a row of all layers; None: all.
+        draw: says which of n rows are taken.
     """
 
-    def __init__(
-        self, split: Optional[str], draw: Callable[[int], Optional[np.ndarray]]
-    ) -> None:
+    def __init__(self, split: Optional[str], draw: Callable[[int], Draw]) -> None:
         self.split = split
         self._draw = draw
-        self._indices: dict[int, Optional[np.ndarray]] = {}
+        self._draws: dict[int, Draw] = {}
         self._calls: list[dict[str, _Kept]] = []  # the k-th call of each layer in this pass
 
     @property
@@ -76,8 +73,7 @@ class Pass:
 
     def rows_of(self, matrix: Any) -> Any:
         """A copy of the rows to take of (n, p): the same ones of all matrices with n rows."""
-        index = self.taken_of(len(matrix))
-        return matrix.clone() if index is None else _arrays.take_rows(matrix, index)
+        return _arrays.copy_of_rows(matrix, self.draw_of(len(matrix)).index)
 
     def finish(
         self, outputs: Any, on_misfit: Callable[[str, tuple[int, ...], bool], None]
@@ -109,8 +105,8 @@ class Pass:
         is_whole = kept.n_rows == math.prod(kept.shape[:-1])  # padding was left out elsewhere
         return is_by_sample and is_whole and len(kept.rows) == kept.n_rows
 
-    def taken_of(self, n: int) -> Optional[np.ndarray]:
-        """The indices of the rows that are taken of n; None: all of them."""
-        if n not in self._indices:
-            self._indices[n] = self._draw(n)
-        return self._indices[n]
+    def draw_of(self, n: int) -> Draw:
+        """Which rows are taken of n: the same ones in the whole pass."""
+        if n not in self._draws:
+            self._draws[n] = self._draw(n)
+        return self._draws[n]

@@ -98,13 +98,14 @@ class Choice:
         """The split's name in richd; None: rows of training."""
         return "eval" if self._splits and split == "eval" else None
 
-    def draw(self, n: int, row_bytes: int, split: Optional[str]) -> Optional[np.ndarray]:
-        """The indices of the rows to take of n, of so many bytes each; None: all of them."""
+    def draw(self, n: int, row_bytes: int, split: Optional[str]) -> Draw:
+        """Which rows to take of n, of so many bytes each."""
         if self.thinning is not None:
             return self.thinning.draw(split, n, row_bytes)
         most = max(1, PASS_BYTES_MAX // max(1, row_bytes))
         wanted = most if self._rows is None else min(self._rows, most)
-        return None if n <= wanted else _arrays.subsample(n, wanted, self._generator)
+        index = None if n <= wanted else _arrays.subsample(n, wanted, self._generator)
+        return Draw(index, n)
 
 
 class Taker(Protocol):
@@ -124,11 +125,11 @@ class Taker(Protocol):
         outputs: Any,
         split: Optional[str],
         given: Optional[Given],
-        draw: Optional[Draw],
+        draw: Draw,
     ) -> None:
         """Offer rows (n, p) by layer, which nobody else writes into; outputs None for a head.
 
-        `given` are their labels or targets, and how to read them; `draw` is of a tap that thins.
+        `given` are their labels or targets, and how to read them; `draw` says how they were taken.
         """
 
     def _warn_of_tap(self, kind: str, text: str) -> None: ...
@@ -342,9 +343,6 @@ class Hooks:
         """Holds rows until the checkpoint; None: they are sent at once."""
         return self._choice.thinning
 
-    def _last_draw(self) -> Optional[Draw]:
-        return None if self.thinning is None else self.thinning.last_draw
-
     def mask_by(self, model: Any, wanted: Union[None, str, bool]) -> None:
         """Leave padding out, by the mask that the model is called with (`Masks`)."""
         masks = Masks(wanted, lambda text: self._run._warn_of_tap("mask", text))
@@ -437,17 +435,17 @@ class Tap(Hooks):
             if len(parts[1]) != n:
                 raise ValueError(f"{n} rows went into the module, {len(parts[1])} came out")
         name = self._choice.name_of(split)
-        index = self._choice.draw(n, sum(map(_row_bytes, parts)), name)
-        rows = [part.clone() if index is None else _arrays.take_rows(part, index) for part in parts]
+        draw = self._choice.draw(n, sum(map(_row_bytes, parts)), name)
+        rows = [_arrays.copy_of_rows(part, draw.index) for part in parts]
         self.batches += 1
-        offer = functools.partial(self._offer, name, rows, self._last_draw())
-        self._wait(split, tuple(tensor.shape), tokens, index, offer)
+        offer = functools.partial(self._offer, name, rows, draw)
+        self._wait(split, tuple(tensor.shape), tokens, draw.index, offer)
 
     def _offer(
         self,
         split: Optional[str],
         rows: Sequence[Any],
-        draw: Optional[Draw],
+        draw: Draw,
         given: Optional[Given],
     ) -> None:
         outputs = rows[1] if len(rows) > 1 else None
@@ -540,7 +538,7 @@ class StackTap(Hooks):
     def _pass_of(self, split: Optional[str]) -> Pass:
         return Pass(split, functools.partial(self._draw, split))
 
-    def _draw(self, split: Optional[str], n: int) -> Optional[np.ndarray]:
+    def _draw(self, split: Optional[str], n: int) -> Draw:
         """Layers that were not seen yet count as the average of those that were."""
         known = self._row_bytes.values()
         row_bytes = sum(known) * max(len(self.layers), len(known)) // max(1, len(known))
@@ -564,17 +562,16 @@ class StackTap(Hooks):
         self._row_bytes[""] = _row_bytes(matrix)
         calls, outputs = current.finish(matrix, self._note_misfit)
         self.batches += 1
-        draw = self._last_draw()
+        draw = current.draw_of(len(matrix))
         offer = functools.partial(self._offer, current.split, calls, outputs, draw)
-        index = current.taken_of(len(matrix))
-        self._wait(split, tuple(tensor.shape), tokens, index, offer)
+        self._wait(split, tuple(tensor.shape), tokens, draw.index, offer)
 
     def _offer(
         self,
         split: Optional[str],
         calls: Sequence[Any],
         outputs: Any,
-        draw: Optional[Draw],
+        draw: Draw,
         given: Optional[Given],
     ) -> None:
         for features in calls:

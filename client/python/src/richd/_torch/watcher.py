@@ -27,7 +27,7 @@ from richd._values.offers import Kinds
 from richd._values.pace import Pace
 from richd._values.rows import Beside, Offer, of_split
 from richd._torch.tangent import NTK
-from richd._values.thinning import Draw, Thinning
+from richd._values.thinning import Draw, Drawn, Thinning
 from richd._values.tokens import Position
 from richd._torch.modules import find_module, find_modules, is_sharded
 from richd._torch.watch import WIDE, Choice, Hooks, StackTap, Tap
@@ -54,7 +54,7 @@ class Watcher:
         self._reported = Reported()
         self._reducer = Reducer()
         self._pace = Pace(share)
-        self._thinnings: list[Thinning] = []  # of all taps, those that were taken off included
+        self._thinnings: list[Thinning] = []  # of taps, until their last rows are on their way
         self._unread: deque[Control] = deque(maxlen=ANSWERS_MAX)
 
     def _offer(
@@ -219,10 +219,7 @@ class Watcher:
     def _choice(self, model: Any, *options: Any) -> Optional[Choice]:
         if not hasattr(model, "named_modules"):
             raise ValueError(f"a {type(model).__name__} is no torch module")
-        choice = Choice(*options)
-        if choice.thinning is not None:
-            self._thinnings.append(choice.thinning)
-        return choice
+        return Choice(*options)
 
     @guarded(fallback=lambda: "rows", name="watch")
     def _check_reduce(self, reduce: str) -> str:
@@ -260,7 +257,7 @@ class Watcher:
         self._claim(modules)
         tap.layers = tuple(modules)
         tap.attach(model, modules, final)
-        self._taps.append(tap)
+        self._keep(tap)
 
     @guarded(name="watch")
     def _attach(self, tap: Tap, model: Any, module: Any, wide: str) -> None:
@@ -271,7 +268,12 @@ class Watcher:
             wide = "outputs"  # nobody has the whole weight between the passes
         self._claim({tap.layer: found})
         tap.attach(found, wide)
+        self._keep(tap)
+
+    def _keep(self, tap: Hooks) -> None:
         self._taps.append(tap)
+        if tap.thinning is not None:
+            self._thinnings.append(tap.thinning)
 
     def _complete(
         self, tap: Hooks, model: Any, loss: Any, mask: Union[None, str, bool]
@@ -330,7 +332,7 @@ class Watcher:
         outputs: Any,
         split: Optional[str],
         given: Optional[Given],
-        draw: Optional[Draw],
+        draw: Draw,
     ) -> None:
         if given is None:
             features = {
@@ -342,9 +344,9 @@ class Watcher:
             beside = Beside(split=split, copy=False, **(given or {}))
             self._offer(features, outputs, beside, tap.head, self._holder(tap, split, draw))
 
-    def _holder(self, tap: Hooks, split: Optional[str], draw: Optional[Draw]) -> Optional[Put]:
-        """Where rows go that were drawn: into the tap's window. None: to the queue."""
-        if tap.thinning is None or draw is None:
+    def _holder(self, tap: Hooks, split: Optional[str], draw: Draw) -> Optional[Put]:
+        """Where the rows of a tap that thins go: into its window. None: to the queue."""
+        if tap.thinning is None:
             return None
         add = functools.partial(tap.thinning.add, split, draw)
 
@@ -362,9 +364,16 @@ class Watcher:
             for point in self._unread.popleft().points or ():
                 for thinning in self._thinnings:
                     thinning.note(point)
-        for thinning in self._thinnings:
+        watching = [tap.thinning for tap in self._taps if tap.is_on]
+        for thinning in list(self._thinnings):
             for drawn in thinning.take(self._intake.room_bytes):
-                self._intake.put_drawn(drawn)
+                self._put_drawn(drawn)
+            if thinning not in watching:
+                self._thinnings.remove(thinning)
+
+    @guarded(name="checkpoint")
+    def _put_drawn(self, drawn: Drawn) -> None:
+        self._intake.put_drawn(drawn)
 
     def _is_reduced(self, tap: Hooks, layer: str, rows: Any, outputs: Any) -> bool:
         """Whether the rows are in the layer's sums now, which have no place for labels."""
@@ -396,10 +405,12 @@ class Watcher:
         self._reporter.warn(kind, text, raises=False)
 
     def _remove_taps(self) -> None:
-        while self._thinnings:
-            self._thinnings.pop().forget()
+        """Take all hooks off, and let go of the rows that wait for a checkpoint."""
         while self._taps:
             self._taps.pop().remove()
+        n_rows = sum(thinning.forget() for thinning in self._thinnings)
+        self._thinnings.clear()
+        self._reporter.add(rows_offered=n_rows + self._reducer.forget())
 
     def _warn_of_idle_taps(self) -> None:
         idle = [tap.layer for tap in self._taps if tap.is_on and tap.calls == 0]

@@ -216,6 +216,11 @@ def take_rows(values: Any, index: np.ndarray) -> Any:
     return values.index_select(0, torch.from_numpy(index).to(values.device, non_blocking=True))
 
 
+def copy_of_rows(tensor: Any, index: Optional[np.ndarray]) -> Any:
+    """The same of a tensor; without an index all of its rows."""
+    return tensor.clone() if index is None else take_rows(tensor, index)
+
+
 def as_array(values: Any) -> Any:
     """A torch tensor, without its gradient, or a numpy array: what can be indexed alike."""
     return values.detach() if _torch_of(values) is not None else _as_numpy(values)

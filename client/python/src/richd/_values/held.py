@@ -36,6 +36,11 @@ class Held:
         return [*parts, np.empty(capacity, dtype=np.int64)]
 
     @property
+    def n_layers(self) -> int:
+        """Layers whose rows they are."""
+        return len(self._offer.layers)
+
+    @property
     def n_bytes(self) -> int:
         """Bytes of the rows."""
         return self.n_rows * row_bytes(self._offer)

@@ -48,10 +48,23 @@ def rows_needed(point: Mapping[str, Any]) -> int:
 
 
 class Draw(NamedTuple):
-    """How the rows of a call were drawn: one of `stride`, and so many were left out."""
+    """How the rows of a call were drawn.
 
-    stride: int
-    n_thinned: int
+    Attributes:
+        index: the indices of those that are taken of `n_rows`; None: all of them.
+        stride: one of so many is taken.
+    """
+
+    index: Optional[np.ndarray]
+    n_rows: int
+    stride: int = 1
+
+    def n_thinned(self, n_taken: int) -> int:
+        """The rows that were left out for so many of those that were taken."""
+        if self.index is None:
+            return 0
+        n_thinned, n_drawn = self.n_rows - len(self.index), len(self.index)
+        return n_thinned if n_taken == n_drawn else round(n_thinned * n_taken / n_drawn)
 
 
 class Drawn(NamedTuple):
@@ -84,6 +97,11 @@ class _Window:
     def n_rows(self) -> int:
         """Rows that are held."""
         return sum(held.n_rows for held in self.held.values())
+
+    @property
+    def n_rows_of_layers(self) -> int:
+        """The same, of each layer that they are rows of."""
+        return sum(held.n_rows * held.n_layers for held in self.held.values())
 
     def is_full(self, n: int, wanted: int, rows_max: int) -> bool:
         """Whether a call of n rows would make more than are to be held."""
@@ -124,7 +142,6 @@ class Thinning:
         self._windows: dict[Optional[str], _Window] = {}
         self._wanted: dict[str, int] = {}  # by layer, as it is called in richd
         self._ranks: dict[str, int] = {}
-        self._last = threading.local()  # this thread's last draw
         # Its own generator, with a fixed seed: the trainer's random numbers stay as they are.
         self._generator = np.random.default_rng(0)
 
@@ -132,13 +149,15 @@ class Thinning:
         """A copy holds nothing."""
         return Thinning, (Pace(SHARE),)
 
-    def forget(self) -> None:
-        """Let go of what is held."""
+    def forget(self) -> int:
+        """Let go of what is held; returns how many rows no checkpoint took, of all layers."""
         with self._lock:
+            n_rows = sum(window.n_rows_of_layers for window in self._windows.values())
             self._windows.clear()
+        return n_rows
 
-    def draw(self, split: Optional[str], n: int, row_bytes: int) -> Optional[np.ndarray]:
-        """The indices of the rows to take of n, of so many bytes each; None: all of them."""
+    def draw(self, split: Optional[str], n: int, row_bytes: int) -> Draw:
+        """Which rows to take of n, of so many bytes each; `add` is told it with them."""
         rows_max = max(1, HELD_BYTES_MAX // max(1, row_bytes))
         with self._lock:
             window = self._windows.setdefault(split, _Window())
@@ -147,16 +166,13 @@ class Thinning:
                 window.halve(self._generator)
             every = window.stride == 1
             index = None if every else one_of_each(window.stride, n, self._generator)
-            self._last.draw = Draw(window.stride, 0 if index is None else n - len(index))
-            return index
-
-    @property
-    def last_draw(self) -> Draw:
-        """How this thread's last rows were drawn; `add` is told it with them."""
-        return self._last.draw
+            return Draw(index, n, window.stride)
 
     def add(self, split: Optional[str], draw: Draw, offer: Offer, step: int) -> list[Drawn]:
-        """Hold rows that were drawn; returns those that are to be sent before the checkpoint."""
+        """Hold rows that were drawn, or those of them that go to one layer.
+
+        Returns those that are to be sent before the checkpoint.
+        """
         with self._lock:
             window = self._windows.setdefault(split, _Window())
             self._note_layers(offer)
@@ -169,7 +185,7 @@ class Thinning:
             if form not in window.held:
                 capacity = min(2 * self._allowed(), HELD_BYTES_MAX // row_bytes)
                 window.held[form] = Held(offer, max(offer.n_rows, capacity))
-            window.held[form].n_thinned += draw.n_thinned + n - offer.n_rows
+            window.held[form].n_thinned += draw.n_thinned(n) + n - offer.n_rows
             window.held[form].add(offer, step)
             if window.n_rows * row_bytes <= HELD_BYTES_MAX:
                 return []
