@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 
 import pytest
 import torch
@@ -63,8 +65,48 @@ def test_change_is_from_the_values_that_were_given():
 
 
 def test_without_room_for_a_copy_the_norm_comes_alone():
-    measured = _device.DeviceParameters(network(), CPU, with_copy=False).measure()()
+    model = network()
+    measured = _device.DeviceParameters(model, CPU, with_copy=False).measure()()
     assert set(measured) == {"param_norm"}
+
+
+def test_a_model_that_nobody_holds_is_let_go(daemon, on_gpu):
+    model = network()
+    held = weakref.ref(model[2].weight)
+    run = richd.init(endpoint=daemon.address)
+    run.watch(model, layer="2").remove()
+    del model
+    gc.collect()
+    assert held() is None and run._reported.start_parameters() is None
+    other = network()
+    run.watch(other, layer="2")
+    assert run._reported.start_parameters()()["param_change"] == 0.0
+    run.finish()
+
+
+def test_the_first_rank_alone_keeps_a_copy(daemon, on_gpu):
+    for rank in (0, 1):
+        place = {"rank": rank, "world_size": 2, "launch": "once"}
+        run = richd.init(endpoint=daemon.address, run_id="r", **place)
+        model = network()
+        run.watch(model, layer="2")
+        assert (run._reported.start_parameters() is not None) == (rank == 0)
+        run.finish()
+
+
+def test_parameters_that_were_replaced_are_those_of_their_names():
+    model = network()
+    measured = _device.DeviceParameters(model, CPU)
+    model[2].weight = nn.Parameter(2 * model[2].weight.detach())
+    trained = [p.detach().double() for p in model.parameters() if p.requires_grad]
+    exact = sum(float(p.square().sum()) for p in trained)
+    assert measured.measure()()["param_norm"] == pytest.approx(exact, rel=1e-6)
+    model[2] = nn.Linear(30, 8, bias=False)
+    with pytest.raises(ValueError, match="its initial value"):
+        measured.measure()
+    model[2] = nn.ReLU()
+    with pytest.raises(ValueError, match="no parameter '2.weight' any more"):
+        measured.measure()
 
 
 def test_parameters_are_neither_changed_nor_given_a_gradient():

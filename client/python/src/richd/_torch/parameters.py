@@ -8,7 +8,7 @@ sends the values, and what happens when one cannot be computed.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional
 
 #: Parameters that are measured without a request: so many take about a millisecond of one core.
@@ -69,13 +69,9 @@ class Parameters:
         model = self._model()
         if model is None:
             return {}
-        parameters = dict(model.named_parameters())
         sums: list[Any] = []
         with self._torch.no_grad():
-            for name in self._names:
-                if name not in parameters:
-                    raise ValueError(f"the model has no parameter {name!r} any more")
-                p = parameters[name]
+            for name, p in named_parameters(model, self._names).items():
                 sums += _compare(self._torch, p, same_shape(self._initial, name, p))
             norm, change, first = (
                 float(sum(self._torch.stack(sums[k::3]).cpu().double())) if sums else 0.0
@@ -85,6 +81,15 @@ class Parameters:
         if first > 0:
             measures["param_change"] = change / first
         return measures
+
+
+def named_parameters(model: Any, names: Sequence[str]) -> dict[str, Any]:
+    """The parameters of these names. Raises ValueError when one is gone."""
+    found = dict(model.named_parameters())
+    for name in names:
+        if name not in found:
+            raise ValueError(f"the model has no parameter {name!r} any more")
+    return {name: found[name] for name in names}
 
 
 def same_shape(values: Mapping[str, Any], name: str, parameter: Any) -> Any:

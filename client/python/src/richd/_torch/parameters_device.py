@@ -12,12 +12,13 @@ are 1/160 of 80 GB); where it does not fit, param_norm comes alone.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Optional
 
 from richd._torch import products as _products
 from richd._torch.lane import Lane, lane_of
-from richd._torch.parameters import same_shape
+from richd._torch.parameters import named_parameters, same_shape
 
 #: Differences that are computed at once.
 BLOCK_BYTES = 64 << 20
@@ -60,39 +61,52 @@ class DeviceParameters:
         Raises ValueError when `initial` lacks a parameter, or has it in another shape.
         """
         found = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        self._parameters = list(found.values())
+        self._model = weakref.ref(model)
+        self._names = tuple(found)
         self._lane: Lane = lane_of(device)  # type: ignore[assignment]
         self._device = device
-        self._initial: Optional[list[Any]] = None
+        self._initial: Optional[dict[str, Any]] = None
         self._first: Any = None  # their squared norm
-        if with_copy and initial is None:
-            self._initial = [p.detach().clone() for p in self._parameters]
-        elif with_copy and initial is not None:
-            self._initial = [
-                same_shape(initial, name, p).to(device, p.dtype, copy=True)
+        if with_copy:
+            first = found if initial is None else initial
+            self._initial = {
+                name: same_shape(first, name, p).to(device, p.dtype, copy=True)
                 for name, p in found.items()
-            ]
-        if self._initial is not None:
+            }
             with _products.as_written(device):
-                self._first = _square_sum(self._initial)
+                self._first = _square_sum(list(self._initial.values()))
+
+    @property
+    def is_there(self) -> bool:
+        """Whether somebody still has the model."""
+        return self._model() is not None
 
     def measure(self) -> Callable[[], dict[str, float]]:
-        """Start it; what is returned waits for the values, and is called by the sender."""
+        """Start it; what is returned waits for the values, and is called by the sender.
+
+        Of a model that is gone there are none. Raises ValueError when a parameter is gone or has
+        another shape.
+        """
         import torch
 
+        model = self._model()
+        if model is None:
+            return dict
+        now = named_parameters(model, self._names)
         with _products.as_written(self._device):
-            values = [_square_sum(self._parameters)]
+            values = [_square_sum(list(now.values()))]
             if self._initial is not None:
-                values += [self._change(), self._first]
+                before = [same_shape(self._initial, name, p) for name, p in now.items()]
+                values += [self._change(list(now.values()), before), self._first]
             (sums,), wait = self._lane.to_host([torch.stack(values)])
         return lambda: _named(sums, wait)
 
-    def _change(self) -> Any:
+    def _change(self, parameters: Sequence[Any], initial: Sequence[Any]) -> Any:
         """||theta - theta_0||^2, a block of tensors after the other."""
         import torch
 
         total = torch.zeros((), dtype=torch.float64, device=self._device)
-        for now, before in _blocks(self._parameters, self._initial or ()):
+        for now, before in _blocks(parameters, initial):
             total += _square_sum(torch._foreach_sub(_single(now), _single(before)))
         return total
 

@@ -42,15 +42,21 @@ class Reported:
 
         Raises ValueError where they are asked for and the process holds only shards of them.
         """
-        is_watched = self._parameters is not None and self._parameters.is_there
-        if wanted is False or is_watched or self._on_device is not None:
+        if wanted is False or self._is_watched:
             return
+        self._parameters = self._on_device = None
         if is_sharded(model):
             if wanted:
                 raise ValueError("FSDP holds shards of the parameters: watch with parameters=False")
             return
         self._lazy = (weakref.ref(model), wanted, initial)
         self.begin()
+
+    @property
+    def _is_watched(self) -> bool:
+        """Whether there are parameters to measure, of a model that somebody still has."""
+        given = self._parameters or self._on_device
+        return given is not None and given.is_there
 
     def begin(self) -> None:
         """Measure from now on what was asked for, unless the model has still to be called."""
@@ -96,6 +102,8 @@ class Reported:
 
     def start_parameters(self) -> Optional[Callable[[], dict[str, float]]]:
         """The same of parameters on a GPU, which are not there yet: what is returned waits."""
+        if self._on_device is not None and not self._on_device.is_there:
+            self._on_device = None  # the copy takes memory of the device
         return None if self._on_device is None else self._on_device.measure()
 
     def measure_tangent(self) -> dict[str, float]:

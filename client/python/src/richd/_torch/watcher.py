@@ -68,6 +68,11 @@ class Watcher:
         raise NotImplementedError
 
     @property
+    def rank(self) -> int:
+        """Which of the processes that speak for the run this is, from 0."""
+        raise NotImplementedError
+
+    @property
     def _has_additive_windows(self) -> bool:
         """Whether a window's points are the same from moments as from rows."""
         raise NotImplementedError
@@ -195,24 +200,24 @@ class Watcher:
             rows = "all"
         options = (every, train_only, position, tokens, splits, pool, batch_first)
         choice = self._choice(model, rows, *options, Thinning(self._pace))
-        if choice is not None:
-            self._watch_parameters(model, parameters, initial)
-        if choice is not None and ntk is not None:
-            self._watch_tangent(model, ntk, initial)
-        reduce = "rows" if rows == "auto" else reduce
         tap: Union[Tap, StackTap]
-        if layers is not None:
+        if layers is None:
+            tap = Tap(self, layer, choice or Choice())
+        else:
             tap = StackTap(self, (), choice or Choice())
-            tap.reduce = reduce
-            if choice is not None:
-                self._attach_stack(tap, model, layers, outputs)
-                self._complete(tap, model, labels, mask)
+        tap.reduce = "rows" if rows == "auto" else reduce
+        if choice is None:
             return tap
-        tap = Tap(self, layer, choice or Choice())
-        tap.reduce = reduce
-        if choice is not None:
+        if self.rank == 0:  # the network is the same on all
+            self._watch_parameters(model, parameters, initial)
+            self._watch_tangent(model, ntk, initial)
+        if isinstance(tap, StackTap):
+            self._attach_stack(tap, model, layers, outputs)
+        else:
             self._attach(tap, model, layer if module is None else module, wide)
-            self._complete(tap, model, labels, mask)
+        if tap.is_on:
+            self._follow(tap, model, labels)
+            self._mask(tap, model, mask)
         return tap
 
     @guarded(name="watch")
@@ -234,9 +239,10 @@ class Watcher:
 
     @guarded(name="watch")
     def _watch_tangent(
-        self, model: Any, ntk: NTK, initial: Optional[Mapping[str, Any]]
+        self, model: Any, ntk: Optional[NTK], initial: Optional[Mapping[str, Any]]
     ) -> None:
-        self._reported.watch_tangent(model, ntk, initial)
+        if ntk is not None:
+            self._reported.watch_tangent(model, ntk, initial)
 
     @guarded(fallback=dict, name="parameters")
     def _measure_parameters(self) -> dict[str, float]:
@@ -274,13 +280,6 @@ class Watcher:
         self._taps.append(tap)
         if tap.thinning is not None:
             self._thinnings.append(tap.thinning)
-
-    def _complete(
-        self, tap: Hooks, model: Any, loss: Any, mask: Union[None, str, bool]
-    ) -> None:
-        if tap.is_on:
-            self._follow(tap, model, loss)
-            self._mask(tap, model, mask)
 
     @guarded(name="watch")
     def _follow(self, tap: Hooks, model: Any, loss: Any) -> None:

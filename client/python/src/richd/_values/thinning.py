@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Optional
 
 import numpy as np
@@ -47,7 +48,8 @@ def rows_needed(point: Mapping[str, Any]) -> int:
     return needed
 
 
-class Draw(NamedTuple):
+@dataclass(frozen=True)
+class Draw:
     """How the rows of a call were drawn.
 
     Attributes:
