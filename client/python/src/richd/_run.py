@@ -54,8 +54,8 @@ _STATUSES = ("finished", "failed")
 class Run(Watcher):
     """One training job in the eyes of richd; made by `init`. Also a context manager.
 
-    Unless `raise_errors` was asked for, no method raises but `series` and `compare`, which are no
-    part of a training loop. With it, a malformed argument raises ValueError in the call that has
+    Unless `raise_errors` was asked for, no method raises but `series`, `compare` and `events`, which
+    are no part of a training loop. With it, a malformed argument raises ValueError in the call that has
     it. What went wrong since the last call (a refusal, no answer in time) raises RichdError in the
     next one. Only `checkpoint(wait=True)` and `finish` wait, for a bounded time, and a `checkpoint`
     that has a head or a tangent kernel to compute. In a forked child every method does nothing.
@@ -337,11 +337,10 @@ class Run(Watcher):
         """Have the daemon measure what was offered so far, and store it under `step`.
 
         `step` is an integer from 0 to 2^53 - 1, the last one given when left out (or the next,
-        where that has a checkpoint). With `wait`, it
-        returns {layer: Point} when the points are on the daemon's disk, which takes as long as the
-        daemon's queue. After `timeout` seconds, or at once while the daemon is known to be away, it
-        returns an empty dict. Without `wait`, it returns None immediately. The mark survives the
-        daemon's restart.
+        where that has a checkpoint). With `wait`, it returns {layer: Point} when the points are on
+        the daemon's disk, which takes as long as the daemon's queue. After `timeout` seconds, or at
+        once while the daemon is known to be away, it returns an empty dict. Without `wait`, it
+        returns None immediately. The mark survives the daemon's restart.
 
         With `spectrum`, the features are decomposed as well (`richd.Spectrum`), which costs the
         daemon about 6 p^3 operations; `point.spectrum` has the result.
