@@ -128,66 +128,60 @@ def init(
     with a warning. Nothing else raises, and an absent daemon is no error.
     """
     env = _Environment()
-    _clean.check_choice("mode", mode, _MODES)
-    _clean.check_choice("resume", resume, _RESUMES)
+    is_online = (_choice("mode", mode, _MODES, env) or "online") == "online"
+    _clean.check_choice("scalars", scalars, _SCALARS)
     if run_id is not None and not _names.is_run_id(run_id):
         raise ValueError(f"run_id {run_id!r} is not 1 to 64 of A-Z a-z 0-9 . _ -, no leading dot")
-    if isinstance(tags, str) or not isinstance(tags, Iterable):
-        raise ValueError(f"tags is a list of strings, not {tags!r}")
-    _clean.check_choice("scalars", scalars, _SCALARS)
     project = _clean.text(project or env.get("PROJECT") or "default")
-    name = name or env.get("NAME")
     run_id = run_id or env.get("RUN_ID", _names.is_run_id)
-    is_online = (mode or env.get("MODE", _MODES.__contains__) or "online") == "online"
     place = _count_run(_place(rank, world_size, launch, env), run_id or project, is_online)
     seed = [project, place.job] if place is not None and place.launch else []
-    name = _clean.text(name or _names.new_name(seed))
-    run_id = run_id or _names.new_run_id(name, seed)
+    name = _clean.text(name or env.get("NAME") or _names.new_name(seed))
     open_fields: dict[str, Any] = {
-        "run": run_id,
+        "run": run_id or _names.new_run_id(name, seed),
         "name": name,
         "project": project,
         "group": _clean.text(group or env.get("GROUP") or ""),
-        "tags": [_clean.text(tag) for tag in tags],
+        "tags": _check_tags(tags),
         "config": _clean.config(config),
-        "resume": resume or env.get("RESUME", _RESUMES.__contains__) or "allow",
+        "resume": _choice("resume", resume, _RESUMES, env) or "allow",
         "window": _check_window(window),
+        **_check_spectrum(spectrum_every, spectrum_leading, spectrum_centred),
+        **_check_projector(projector),
+        **_check_transitions(transitions),
+        **_check_probe(probe, window),
+        **_member(place),
     }
-    spectrum = _check_spectrum(spectrum_every, spectrum_leading, spectrum_centred)
-    if spectrum:
-        open_fields["spectrum"] = spectrum
-    if projector != "auto":
-        open_fields["projector"] = _check_projector(projector)
-    if transitions is not None:
-        open_fields["transitions"] = {"metrics": _check_transitions(transitions)}
-    if probe:
-        if open_fields["window"]["kind"] != "checkpoint":
-            raise ValueError('probe needs window="checkpoint": it compares windows of equal rows')
-        open_fields["probe"] = True
-    if place is not None:
-        member = {"launch": place.launch, "rank": place.rank, "world": place.world}
-        open_fields["member"] = member
     if raise_errors is None:
         raise_errors = (env.get("RAISE") or "").lower() in _TRUE
     mirrors = _mirrors.check(mirror)
-    reporter = Reporter(run_id, raise_errors)
-    for text in env.complaints:
-        reporter.warn("environment", text, raises=False)
+    reporter = Reporter(open_fields["run"], raise_errors)
     where = _endpoint.places(endpoint, runtime_dir)
     find_feed = functools.partial(_endpoint.find_feed, where)
     bytes_max, part = _check_queue(queue_bytes), _check_share(share)
+    for text in env.complaints:
+        reporter.warn("environment", text, raises=False)
     run = Run(open_fields, reporter, bytes_max, find_feed, scalars == "all", part)
-    if not is_online:
-        return run
-    if place is not None and not place.launch:
+    if is_online and place is not None and not place.launch:
         reporter.warn("launch", _NO_LAUNCH.format(place), raises=False)
-        return run
-    if place is not None:
+    elif is_online:
+        _start(run, where, mirrors, reporter)
+    return run
+
+
+def _start(run: Run, where: _endpoint.Places, mirrors: Sequence[Any], reporter: Reporter) -> None:
+    if run.world_size > 1:
         _ranks.note_member()
     run.start(_endpoint.Finder(where))
     if run.rank == 0:  # the others' points are the same
-        run.mirror(_mirrors.make(mirrors, run_id, reporter))
-    return run
+        run.mirror(_mirrors.make(mirrors, run.id, reporter))
+
+
+def _member(place: Optional[_ranks.Place]) -> dict[str, Any]:
+    """The field of `open` that says which of several processes this is."""
+    if place is None:
+        return {}
+    return {"member": {"launch": place.launch, "rank": place.rank, "world": place.world}}
 
 
 def _place(
@@ -252,6 +246,20 @@ class _Environment:
         return None, None
 
 
+def _choice(
+    name: str, given: Optional[str], choices: Sequence[str], env: _Environment
+) -> Optional[str]:
+    """The argument, or else the variable of its name."""
+    _clean.check_choice(name, given, choices)
+    return given or env.get(name.upper(), choices.__contains__)
+
+
+def _check_tags(tags: Iterable[Any]) -> list[str]:
+    if isinstance(tags, str) or not isinstance(tags, Iterable):
+        raise ValueError(f"tags is a list of strings, not {tags!r}")
+    return [_clean.text(tag) for tag in tags]
+
+
 def _check_queue(bytes_max: float) -> int:
     whole = _clean.number(bytes_max)
     if whole is None or whole < 0:
@@ -280,10 +288,12 @@ def _check_spectrum(every: int, leading: int, centred: bool) -> dict[str, Any]:
             raise ValueError(f"{name} is an integer from 0 on, not {value!r}")
     if not every and not leading and centred:
         return {}
-    return {"every": every, "leading": leading, "centred": bool(centred)}
+    return {"spectrum": {"every": every, "leading": leading, "centred": bool(centred)}}
 
 
 def _check_projector(projector: Union[str, Mapping[str, Any]]) -> dict[str, Any]:
+    if projector == "auto":
+        return {}
     fields = _kind_and_fields("projector", projector)
     _clean.check_choice("projector", str(fields.get("kind")), _PROJECTORS)
     limits = {"energy": (0, 1), "lambda": (0, sys.float_info.max)}
@@ -298,16 +308,24 @@ def _check_projector(projector: Union[str, Mapping[str, Any]]) -> dict[str, Any]
                 raise ValueError(f"a projector's k is an integer from 0 on, not {value!r}")
         elif name != "kind":
             raise ValueError(f"a projector has kind, energy, k and lambda, not {name!r}")
-    return fields
+    return {"projector": fields}
 
 
-def _check_transitions(metrics: Sequence[str]) -> list[str]:
+def _check_transitions(metrics: Optional[Sequence[str]]) -> dict[str, Any]:
+    if metrics is None:
+        return {}
     is_list = isinstance(metrics, Sequence) and not isinstance(metrics, str)
     if not is_list or not all(isinstance(metric, str) for metric in metrics):
         raise ValueError(f"transitions is a list of names, not {metrics!r}")
     if len(metrics) > _WATCHED_MAX or len(set(metrics)) < len(metrics):
         raise ValueError(f"transitions are at most {_WATCHED_MAX} names, none twice: {metrics!r}")
-    return [_clean.text(metric) for metric in metrics]
+    return {"transitions": {"metrics": [_clean.text(metric) for metric in metrics]}}
+
+
+def _check_probe(probe: bool, window: Union[str, Mapping[str, Any]]) -> dict[str, Any]:
+    if probe and _check_window(window)["kind"] != "checkpoint":
+        raise ValueError('probe needs window="checkpoint": it compares windows of equal rows')
+    return {"probe": True} if probe else {}
 
 
 def _check_window(window: Union[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -54,11 +54,12 @@ _STATUSES = ("finished", "failed")
 class Run(Watcher):
     """One training job in the eyes of richd; made by `init`. Also a context manager.
 
-    Unless `raise_errors` was asked for, no method raises but `series`, `compare` and `events`, which
-    are no part of a training loop. With it, a malformed argument raises ValueError in the call that has
-    it. What went wrong since the last call (a refusal, no answer in time) raises RichdError in the
-    next one. Only `checkpoint(wait=True)` and `finish` wait, for a bounded time, and a `checkpoint`
-    that has a head or a tangent kernel to compute. In a forked child every method does nothing.
+    Unless `raise_errors` was asked for, no method raises but `series`, `compare` and `events`,
+    which are no part of a training loop. With it, a malformed argument raises ValueError in the
+    call that has it. What went wrong since the last call (a refusal, no answer in time) raises
+    RichdError in the next one. Only `checkpoint(wait=True)` and `finish` wait, for a bounded time,
+    and a `checkpoint` that has a head or a tangent kernel to compute. In a forked child every
+    method does nothing.
     """
 
     def __init__(
