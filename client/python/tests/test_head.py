@@ -99,7 +99,8 @@ def test_only_wide_linear_modules_are_heads_by_themselves():
     wide, narrow = torch.nn.Linear(4, 4), torch.nn.Linear(4, 3)
     cases = [(wide, "auto", True), (narrow, "auto", False), (narrow, "head", True)]
     cases += [(wide, "outputs", False), (torch.nn.Sequential(wide), "auto", False)]
-    from richd._torch.watch import Choice, Tap
+    from richd._torch.choice import Choice
+    from richd._torch.watch import Tap
 
     for module, choice, is_head in cases:
         tap = Tap(run, "head", Choice())

@@ -17,7 +17,7 @@ import torch
 
 import richd
 from richd._link import wire as _wire
-from richd._torch import watch as _watch
+from richd._torch import choice as _choice
 from support import wait_until
 
 nn = torch.nn
@@ -259,7 +259,7 @@ def test_a_layer_that_runs_again_for_its_gradient_counts_once(daemon, run, reent
 
 
 def test_a_pass_keeps_no_more_than_its_share(daemon, run, monkeypatch):
-    monkeypatch.setattr(_watch, "PASS_BYTES_MAX", 100 * (4 + 4 + 3) * 4)
+    monkeypatch.setattr(_choice, "PASS_BYTES_MAX", 100 * (4 + 4 + 3) * 4)
     model = Net()
     run.watch(model, layers=["body", "act"], rows="all")
     for _ in range(3):

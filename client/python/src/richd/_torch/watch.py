@@ -1,21 +1,21 @@
 """Taps: forward hooks that hand a torch module's input and output to a run.
 
 The hooks run in the thread that runs the model, inside its forward pass; they hold no lock and
-never raise. `_hook` is one of them, `_passes` keeps what the layers of a pass give, `_modules`
-finds modules and tensors, and `Run` copies and sends. Only this folder imports torch, and only when
-`Run.watch` is called.
+never raise. `_hook` is one of them, `_choice` says which calls and rows are taken, `_stack` watches
+several layers, `_modules` finds modules and tensors, and `Run` copies and sends. Only this folder
+imports torch, and only when `Run.watch` is called.
 """
 
 from __future__ import annotations
 
 import functools
-import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional, Protocol, Union
 
 import numpy as np
 
+from richd._torch.choice import Choice, split_of
 from richd._torch.hook import add_hook, add_pre_hook
 from richd._torch.inputs import Input
 from richd._torch.masks import Masks
@@ -29,11 +29,10 @@ from richd._torch.modules import (
     is_linear,
 )
 from richd._torch.pairing import Given, Pairing, Waiting
-from richd._torch.passes import Pass, matrix_of
 from richd._torch.phase import is_in_backward
 from richd._values import arrays as _arrays, labels as _labels
 from richd._values.thinning import Draw, Thinning
-from richd._values.tokens import Position, Tokens, width_error
+from richd._values.tokens import Tokens, width_error
 
 #: What may be said of outputs that the module's weights can stand for.
 WIDE = ("auto", "head", "outputs")
@@ -41,71 +40,6 @@ WIDE = ("auto", "head", "outputs")
 _VALUES = ("labels", "targets")
 #: Losses whose targets are values, also where these are whole numbers.
 _REGRESSIONS = ("MSELoss", "L1Loss", "SmoothL1Loss", "HuberLoss", "GaussianNLLLoss")
-#: The copies of one pass take at most so many bytes; beyond that fewer rows are drawn. It is half
-#: of what the queue holds, so that a pass finds room while another one is sent.
-PASS_BYTES_MAX = 32 << 20
-
-
-class Choice:
-    """Which calls and rows a tap takes, and under which split; the options of `Run.watch`.
-
-    Raises ValueError for options that mean nothing.
-    """
-
-    def __init__(
-        self,
-        rows: Union[None, int, str] = None,
-        every: int = 1,
-        train_only: bool = False,
-        position: Position = None,
-        tokens: Optional[int] = None,
-        splits: bool = True,
-        pool: Optional[str] = None,
-        batch_first: bool = True,
-        thinning: Optional[Thinning] = None,
-    ) -> None:
-        if isinstance(rows, str) and rows not in ("auto", "all"):
-            raise ValueError(f'rows is a number, "all" or "auto", not {rows!r}')
-        self._rows = None if isinstance(rows, str) else rows
-        if every < 1 or (self._rows is not None and self._rows < 1):
-            raise ValueError(f"every and rows are at least 1, not every={every}, rows={rows}")
-        self.thinning = thinning if rows == "auto" else None
-        self.tokens = Tokens(position, tokens, pool, batch_first)
-        self._every = every
-        self._train_only = train_only
-        self._splits = splits
-        # Its own generator, with a fixed seed: the trainer's random numbers stay as they are.
-        self._generator = np.random.default_rng(0)
-
-    def split_of(self, module: Any) -> Optional[str]:
-        """The split of a call in the module's mode: "train" or "eval"; None: it is not taken.
-
-        Rows that need no gradient are those of an evaluation, also where the module is still in
-        training mode. A call that only records the model (a trace, an export) has no rows.
-        """
-        import torch
-
-        if _is_recorded(torch):
-            return None
-        split = _split_of(module)
-        return split if split == "train" or not self._train_only else None
-
-    def takes_call(self, number: int) -> bool:
-        """Whether a split's call of that number, from 1, is one of each `every`."""
-        return (number - 1) % self._every == 0
-
-    def name_of(self, split: str) -> Optional[str]:
-        """The split's name in richd; None: rows of training."""
-        return "eval" if self._splits and split == "eval" else None
-
-    def draw(self, n: int, row_bytes: int, split: Optional[str]) -> Draw:
-        """Which rows to take of n, of so many bytes each."""
-        if self.thinning is not None:
-            return self.thinning.draw(split, n, row_bytes)
-        most = max(1, PASS_BYTES_MAX // max(1, row_bytes))
-        wanted = most if self._rows is None else min(self._rows, most)
-        index = None if n <= wanted else _arrays.subsample(n, wanted, self._generator)
-        return Draw(index, n)
 
 
 class Taker(Protocol):
@@ -288,7 +222,7 @@ class Hooks:
         modules = [module() for module, _ in self._watched.values()]
         if self._run is None or self._run.is_probing or not modules or modules[-1] is None:
             return
-        split = _split_of(modules[-1])
+        split = split_of(modules[-1])
 
         def give() -> None:
             own = {k: _copied(v) if k in _VALUES else v for k, v in given.items()}
@@ -428,14 +362,14 @@ class Tap(Hooks):
         tensor = first_tensor(inputs, "the module's input")
         tokens = self._tokens_of(tensor)
         self._check_layout(module, tensor)
-        parts = [_matrix(tokens, tensor)]
+        parts = [matrix(tokens, tensor)]
         n = len(parts[0])
         if self._linear is None:
-            parts.append(_matrix(tokens, self._outputs_in(output, "the module's output")))
+            parts.append(matrix(tokens, self._outputs_in(output, "the module's output")))
             if len(parts[1]) != n:
                 raise ValueError(f"{n} rows went into the module, {len(parts[1])} came out")
         name = self._choice.name_of(split)
-        draw = self._choice.draw(n, sum(map(_row_bytes, parts)), name)
+        draw = self._choice.draw(n, sum(map(row_bytes, parts)), name)
         rows = [_arrays.copy_of_rows(part, draw.index) for part in parts]
         self.batches += 1
         offer = functools.partial(self._offer, name, rows, draw)
@@ -452,152 +386,10 @@ class Tap(Hooks):
         self._run._offer_tapped(self, {self.layer: rows[0]}, outputs, split, given, draw)
 
 
-class StackTap(Hooks):
-    """What `Run.watch` returns for several layers: a hook on each, and one on the outputs.
-
-    A pass begins with the model, or with the first of the layers where the model is not called as a
-    whole, and is over with the final outputs. Then what the layers gave goes as one message, in
-    depth order; a module that was called k times in the pass, as k.
-
-    Attributes:
-        layers: the layers' names, which are the modules' paths, in depth order.
-        batches: passes whose rows were taken.
-        calls: passes that reached the final outputs.
-    """
-
-    def __init__(self, run: Taker, layers: Sequence[str], choice: Choice) -> None:
-        super().__init__(run, choice)
-        self.layers = tuple(layers)
-        self._by_sample: set[str] = set()  # layers whose rows are all that a sample has
-        self._row_bytes: dict[str, int] = {}
-        self._now = threading.local()  # a pass is one thread's
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in super().__getstate__().items() if k != "_now"}
-
-    @property
-    def layer(self) -> str:
-        return ", ".join(self.layers)
-
-    def attach(self, model: Any, modules: Mapping[str, Any], outputs: Any) -> None:
-        """Put a hook onto each module, by name, and one onto the module of the final outputs."""
-        self._handles.append(add_pre_hook(model, self._on_begin))
-        for name, module in modules.items():
-            self._add_hook(name, module, functools.partial(self._on_layer, name))
-        self._handles.append(add_hook(outputs, self._on_outputs))
-        self._handles.append(add_hook(model, self._on_end))
-
-    # ---- the hooks -------------------------------------------------------------------------------
-
-    def _on_begin(self, model: Any, _args: Any, _kwargs: Any) -> None:
-        self._now.is_inside = True
-        self._run._tapped(self, lambda: self._begin_pass(model))
-
-    def _on_layer(self, name: str, module: Any, _args: Any, _kwargs: Any, output: Any) -> None:
-        self._run._tapped(self, lambda: self._add(name, module, output))
-
-    def _on_outputs(self, module: Any, _args: Any, _kwargs: Any, output: Any) -> None:
-        self._run._tapped(self, lambda: self._finish_pass(module, output))
-
-    def _on_end(self, _model: Any, _args: Any, _kwargs: Any, _output: Any) -> None:
-        """What did not reach the outputs is let go; layers that run again later are no pass."""
-        self._now.is_inside = False
-        self._now.current = None
-
-    # ---- a pass ----------------------------------------------------------------------------------
-
-    def _begin_pass(self, module: Any) -> None:
-        split = self._begin(module)
-        self._now.split = split
-        self._now.current = (
-            self._pass_of(self._choice.name_of(split)) if split else None
-        )
-
-    def _add(self, name: str, module: Any, output: Any) -> None:
-        if not self._belongs(name, module) or self._now.current is None:
-            return
-        tensor = first_tensor(output, name).detach()
-        by_sample = name in self._by_sample or (tensor.ndim == 3 and is_convolution(module))
-        tokens = self._choice.tokens if by_sample else self._tokens_of(tensor)
-        picked = tokens.columns(tensor)
-        matrix = matrix_of(picked, by_sample)
-        self._row_bytes[name] = _row_bytes(matrix)
-        whole = picked if tokens is self._choice.tokens else tensor
-        self._now.current.add(name, matrix, tuple(whole.shape))
-
-    def _belongs(self, name: str, module: Any) -> bool:
-        """Whether a layer's call is one of a pass; begins one where the model itself does not."""
-        inside = getattr(self._now, "is_inside", None)
-        if inside is not None:
-            return inside  # a model that is called as a whole; what runs outside is a recomputation
-        current = getattr(self._now, "current", None)
-        if current is None or current.has(name):
-            self._begin_pass(module)
-        return True
-
-    def _pass_of(self, split: Optional[str]) -> Pass:
-        return Pass(split, functools.partial(self._draw, split))
-
-    def _draw(self, split: Optional[str], n: int) -> Draw:
-        """Layers that were not seen yet count as the average of those that were."""
-        known = self._row_bytes.values()
-        row_bytes = sum(known) * max(len(self.layers), len(known)) // max(1, len(known))
-        return self._choice.draw(n, row_bytes, split)
-
-    def _finish_pass(self, module: Any, output: Any) -> None:
-        current = getattr(self._now, "current", None)
-        split = getattr(self._now, "split", None)
-        self._now.current = self._now.split = None
-        if split is None and getattr(self._now, "is_inside", None) is None:
-            split = self._begin(module)  # no layer was called before the outputs
-        if split is None:
-            return
-        self.calls += 1
-        if current is None or current.is_empty:
-            return
-        tensor = self._outputs_in(output, "the outputs")
-        self._check_layout(module, tensor)
-        tokens = self._tokens_of(tensor)
-        matrix = _matrix(tokens, tensor)
-        self._row_bytes[""] = _row_bytes(matrix)
-        calls, outputs = current.finish(matrix, self._note_misfit)
-        self.batches += 1
-        draw = current.draw_of(len(matrix))
-        offer = functools.partial(self._offer, current.split, calls, outputs, draw)
-        self._wait(split, tuple(tensor.shape), tokens, draw.index, offer)
-
-    def _offer(
-        self,
-        split: Optional[str],
-        calls: Sequence[Any],
-        outputs: Any,
-        draw: Draw,
-        given: Optional[Given],
-    ) -> None:
-        for features in calls:
-            in_order = {name: features[name] for name in self.layers if name in features}
-            self._run._offer_tapped(self, in_order, outputs, split, given, draw)
-
-    def _note_misfit(self, layer: str, shape: tuple[int, ...], is_by_sample: bool) -> None:
-        """Its rows are known from now on, or it costs itself."""
-        if is_by_sample:
-            self._by_sample.add(layer)
-            return
-        self._run._warn_of_tap(
-            f"rows of {layer}", f"{layer} gives {shape}, which are not the rows of the outputs"
-        )
-
-
-def _matrix(tokens: Tokens, tensor: Any) -> Any:
+def matrix(tokens: Tokens, tensor: Any) -> Any:
     """(n, columns): a row is a token."""
     picked = tokens.columns(tensor.detach())
     return picked.reshape(-1, picked.shape[-1])
-
-
-def _split_of(module: Any) -> str:
-    import torch
-
-    return "train" if module.training and torch.is_grad_enabled() else "eval"
 
 
 def _copied(values: Any) -> Any:
@@ -606,12 +398,6 @@ def _copied(values: Any) -> Any:
     return array.clone() if hasattr(array, "clone") else np.array(array)
 
 
-def _is_recorded(torch: Any) -> bool:
-    """Whether torch records what the model does, and computes nothing that is meant."""
-    compiler = getattr(torch, "compiler", None)
-    is_compiling = getattr(compiler, "is_compiling", None)
-    return torch.jit.is_tracing() or (is_compiling is not None and is_compiling())
-
-
-def _row_bytes(matrix: Any) -> int:
-    return matrix.shape[-1] * matrix.element_size()
+def row_bytes(rows: Any) -> int:
+    """Bytes of one row of (n, columns)."""
+    return rows.shape[-1] * rows.element_size()

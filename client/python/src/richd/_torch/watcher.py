@@ -26,11 +26,13 @@ from richd._values.labels import NONE
 from richd._values.offers import Kinds
 from richd._values.pace import Pace
 from richd._values.rows import Beside, Offer, of_split
+from richd._torch.stack import StackTap
 from richd._torch.tangent import NTK
 from richd._values.thinning import Draw, Drawn, Thinning
 from richd._values.tokens import Position
 from richd._torch.modules import find_module, find_modules, is_sharded
-from richd._torch.watch import WIDE, Choice, Hooks, StackTap, Tap
+from richd._torch.choice import Choice
+from richd._torch.watch import WIDE, Hooks, Tap
 
 
 #: Checkpoints whose points are still to come; of older ones nothing is learned.

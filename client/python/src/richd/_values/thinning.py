@@ -1,7 +1,7 @@
 """Which rows a tap takes where nobody said how many: as many as a point needs, drawn evenly.
 
 Called by the threads that run the model, in its passes, and by the training thread at checkpoints.
-`_torch.watch` asks which rows of a pass to take, `_torch.watcher` sends what was held.
+`_torch.choice` asks which rows of a pass to take, `_torch.watcher` sends what was held.
 
 How long a window is, is known when it is over. So a window begins with every row. Where more would
 be held than are wanted, one of each two neighbours is let go, and half as many are drawn from then

@@ -3,7 +3,7 @@
 The same ones of features, outputs, labels and weights. Pure functions, any thread. The tokens of
 one sequence are not independent, but the finite-sample corrections and error bars of a point need
 independent rows. So one position of a sequence, or a few, stand for it. Padding is no token.
-`_watch.Choice` decides which rows of a batch are taken.
+`_choice.Choice` decides which rows of a batch are taken.
 """
 
 from __future__ import annotations
