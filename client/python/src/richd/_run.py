@@ -16,17 +16,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Optional
 
-import numpy as np
-
 from richd._link import feed as _feed, wire as _wire
 from richd._torch import reported as _reported
-from richd import _exits, _life
-from richd._values import clean as _clean, offers as _offers
+from richd import _exits, _life, _reading
+from richd._values import clean as _clean, offers as _offers, scalars as _scalars
 from richd._guard import guarded
 from richd._keywords import forgiving
 from richd._life import EXIT_S, Life
 from richd._values.constants import Constants
-from richd._values.event import Event
 from richd._values.intake import Intake
 from richd._values.moments import Moments
 from richd._mirrors import Mirror
@@ -34,12 +31,10 @@ from richd._link.listener import Listener
 from richd._link.outbox import Control, Outbox
 from richd._values.pace import SHARE
 from richd._values.point import Point
-from richd._report import Reporter, RichdError, Stats
-from richd._values.representation import RepresentationMap
+from richd._reading import Reader
+from richd._report import Reporter, Stats
 from richd._values.rows import Beside
 from richd._link.session import Identity, Session, encode
-from richd._values.shown import CORRECTED
-from richd._values.spectrum import Spectrum
 from richd._values.tokens import Position
 from richd._version import VERSION
 from richd._torch.watcher import Put, Watcher
@@ -51,7 +46,7 @@ OPEN_VALUES_MAX = 199_000
 _STATUSES = ("finished", "failed")
 
 
-class Run(Watcher):
+class Run(Watcher, Reader):
     """One training job in the eyes of richd; made by `init`. Also a context manager.
 
     Unless `raise_errors` was asked for, no method raises but `series`, `compare` and `events`,
@@ -426,7 +421,7 @@ class Run(Watcher):
             if not sender.absent and not sender.stopped and not control.done:
                 self._reporter.warn("wait", f"no answer to a checkpoint within {timeout:g} s")
             return None
-        fetch = functools.partial(_fetch_spectrum, self._find_feed, self.id)
+        fetch = functools.partial(_reading.fetch_spectrum, self._find_feed, self.id)
         points = [Point.from_json(f).with_fetch(fetch) for f in control.points or ()]
         return {point.layer: point for point in points}
 
@@ -461,79 +456,13 @@ class Run(Watcher):
         at_end: Optional[Callable[[], Any]] = None,
     ) -> None:
         """`name` is for warnings; `at_end` is called after the last point."""
-        fetch = functools.partial(_fetch_spectrum, self._find_feed, self.id)  # holds no run
+        fetch = functools.partial(_reading.fetch_spectrum, self._find_feed, self.id)  # holds no run
         name = name or f"on_point({getattr(callback, '__qualname__', repr(callback))})"
 
         def call(fields: dict[str, Any]) -> None:
             callback(Point.from_json(fields).with_fetch(fetch))
 
         self._sender.listeners.append(Listener(name, call, self._reporter, at_end))
-
-    # ---- reading back ----------------------------------------------------------------------------
-
-    @forgiving
-    def series(
-        self, metric: Optional[str] = None, layer: Optional[str] = None, timeout: float = 5.0
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """A measure over the run so far, as the daemon has it on disk: (steps, values).
-
-        Without `metric` it is D_LR: d_debiased, which is right at any number of rows, or d_lr where
-        that is null at every point.
-
-        Both are (n,), int64 and float64, of every point, however many there are; a value that is
-        not available is NaN. `layer` may be left out when the run has one. Unlike the calls for a
-        training loop, it asks and waits. It raises RichdError when there is no answer within
-        `timeout` seconds, or no such run, layer or metric.
-        """
-        name = CORRECTED["d_lr"] if metric is None else metric
-        steps, values = _feed.series(self._find_feed, self.id, name, layer, timeout)
-        if metric is None and np.isnan(values).all():
-            return _feed.series(self._find_feed, self.id, "d_lr", layer, timeout)
-        return steps, values
-
-    @forgiving
-    def compare(
-        self,
-        layers: Optional[Sequence[str]] = None,
-        step: Optional[int] = None,
-        steps: Optional[tuple[int, int]] = None,
-        other: Optional[str] = None,
-        timeout: float = 5.0,
-    ) -> RepresentationMap:
-        """What the representations of layers, checkpoints or runs have in common: linear CKA.
-
-        Of each of `layers` (all when left out) it takes the latest checkpoint that the daemon kept,
-        the one of `step`, or all from `steps[0]` to `steps[1]`; `other`, a run's id, project/name
-        or name, gives the columns in place of the run itself. Rows can be compared where they are
-        the same: the run needs `init(probe=True)`, and so does the other, with the same inputs.
-        The daemon keeps a layer's first checkpoint, its newest, and an even choice between, 33 at
-        most, of at most 256 rows. It asks and waits as `series` does, and raises RichdError when
-        there is no answer within `timeout` seconds, or nothing to compare.
-        """
-        first, last = steps or (None, None)
-        given: dict[str, Any] = {
-            "run": self.id,
-            "layers": None if layers is None else list(layers),
-            "step": step,
-            "from": first,
-            "to": last,
-            "with": other,
-        }
-        params = {name: value for name, value in given.items() if value is not None}
-        answer = _feed.call(self._find_feed, "representation.map", params, timeout)
-        return RepresentationMap.from_json(answer)
-
-    @forgiving
-    def events(self, layer: Optional[str] = None, timeout: float = 5.0) -> list[Event]:
-        """The transitions of the run so far, in the order of their starts.
-
-        `layer` keeps those of one layer; without it, those of scalars come as well. An empty list
-        says nothing while a series has fewer than 23 points (`richctl show` tells). It asks, waits
-        and raises as `series` does.
-        """
-        params = {"run": self.id} if layer is None else {"run": self.id, "layer": layer}
-        answer = _feed.call(self._find_feed, "event.query", params, timeout)
-        return [Event.from_json(e) for e in answer["events"] if e["kind"] == "transition"]
 
     # ---- scalars ---------------------------------------------------------------------------------
 
@@ -554,7 +483,7 @@ class Run(Watcher):
         `init(scalars="all")`, those of the others, too, as NAME@rank1.
         """
         is_stored = self.rank == 0 or all_ranks or self._all_scalars
-        values, left_out = _numbers(scalars, self.rank) if is_stored else ({}, [])
+        values, left_out = _scalars.numbers(scalars, self.rank) if is_stored else ({}, [])
         step = self._step_of_log(step, values if is_stored else scalars)
         names = list(values)
         for start in range(0, len(names), _wire.SCALARS_MAX):
@@ -671,34 +600,3 @@ def _fits(fields: Mapping[str, Any]) -> bool:
     frame = encode(fields)
     n_values = frame.count(b",") + frame.count(b":")  # at least as many as there are
     return len(frame) <= OPEN_BYTES_MAX and n_values <= OPEN_VALUES_MAX
-
-
-def _fetch_spectrum(find_feed: _feed.Find, run_id: str, point: Point) -> Optional[Spectrum]:
-    params = {"run": run_id, "layer": point.layer, "step": point.step}
-    try:
-        return Spectrum.from_json(_feed.call(find_feed, "spectrum.query", params))
-    except RichdError as error:
-        if error.code == "ENOENT":
-            return None
-        raise
-
-
-def _numbers(
-    scalars: Mapping[str, Any], rank: int
-) -> tuple[dict[str, Optional[float]], list[str]]:
-    """The values by name, and why those that cannot be stored are left out."""
-    values, left_out = {}, []
-    for name, value in scalars.items():
-        try:
-            said = f"{name}@rank{rank}" if rank > 0 else name
-            values[_check_scalar_name(said)] = _clean.number(value)
-        except ValueError as error:
-            left_out.append(f"{name!r} is left out: {error}")
-    return values, left_out
-
-
-def _check_scalar_name(name: Any) -> str:
-    text = _clean.text(name, _wire.CONTROL_MAX)
-    if not 1 <= len(text.encode()) <= _wire.SCALAR_NAME_MAX:
-        raise ValueError(f"a scalar's name has 1 to {_wire.SCALAR_NAME_MAX} bytes: {text[:40]!r}")
-    return text
