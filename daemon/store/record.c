@@ -133,6 +133,24 @@ static int admit(struct store *store, struct record *record, struct attempt_row 
     return 1;
 }
 
+/* Finds the member that the record speaks for first, and whether the record was stored before: each
+ * member counts its own messages, and those of a checkpoint are stored together. */
+static int compare(struct store *store, const struct record *record,
+                   const struct attempt_row *attempt, struct member_row *member,
+                   bool *stored_before, struct err *err)
+{
+    const struct record_sender *sender = record->senders;
+    int rc;
+
+    if (record->n_senders == 0) {
+        *stored_before = record->seq <= attempt->last_seq;
+        return 0;
+    }
+    rc = store_member_find(store, record, record->attempt, sender->rank, member, err);
+    *stored_before = sender->seq <= member->last_seq;
+    return rc < 0 ? rc : 0;
+}
+
 int store_record_apply(struct store *store, struct record *record, struct err *err)
 {
     struct attempt_row attempt;
@@ -150,12 +168,9 @@ int store_record_apply(struct store *store, struct record *record, struct err *e
     rc = admit(store, record, &attempt, err);
     if (rc < 1)
         return rc;
-    if (record->n_senders > 0)
-        rc = store_member_find(store, record, record->attempt, record->senders[0].rank, &member,
-                               err);
+    rc = compare(store, record, &attempt, &member, &stored_before, err);
     if (rc < 0)
         return rc;
-    stored_before = record->seq <= (record->n_senders > 0 ? member.last_seq : attempt.last_seq);
     switch (record->kind) {
     case RECORD_CHECKPOINT:
         return stored_before ? store_checkpoint_recall(store, record, err)

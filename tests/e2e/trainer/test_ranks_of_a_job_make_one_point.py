@@ -182,6 +182,17 @@ def test_a_rank_that_restarts_alone_joins_the_same_attempt(daemon, job):
     assert daemon.series("job")["step"] == [1, 2, 3]
 
 
+def test_points_are_stored_when_a_higher_rank_came_first_and_said_more(daemon, job):
+    second, first = [job(rank, world=2) for rank in (1, 0)]
+    for step in range(3):
+        second.wait(second.log(step, loss=1.0))
+    parts = shares(*draw(80, 6, 2, seed=11, dtype=np.float64), 2)
+    for step in (1, 2):
+        for answer in step_all([first, second], parts, step):
+            assert answer["head"]["n"] == 80
+    assert daemon.series("job")["step"] == [1, 2]
+
+
 def test_the_old_process_of_a_rank_is_told(job):
     first = job(0, world=2)
     job(0, world=2)

@@ -187,6 +187,27 @@ static void a_message_that_comes_twice_is_stored_once(void **state)
     record_free(first);
 }
 
+/* The record has the number of the lowest rank, its first sender may be another. */
+static void a_checkpoint_is_new_where_its_senders_numbers_are(void **state)
+{
+    struct fixture *f = *state;
+    struct record *first = open_as(f, "L", 1, "w1", 0), *r, *again;
+
+    join(f, first, 0, "w0");
+    apply_and_free(f, say(first, RECORD_LOG, 1, 1, 5, 1));
+    r = say(first, RECORD_CHECKPOINT, 0, 2, 1, 10);
+    r->senders[0] = (struct record_sender){.rank = 1, .seq = 6};
+    r->senders[1] = (struct record_sender){.rank = 0, .seq = 1};
+    record_add_point(r, "head", 0.25);
+    apply_and_free(f, r);
+    assert_int_equal(store_feed_seq(f->store), 1);
+    again = open_as(f, "L", 1, "w1", 0);
+    assert_int_equal(again->opened.members[0].last_seq, 1);
+    assert_int_equal(again->opened.members[1].last_seq, 6);
+    record_free(first);
+    record_free(again);
+}
+
 static void a_late_mark_is_noted_and_gets_the_points(void **state)
 {
     struct fixture *f = *state;
@@ -273,6 +294,7 @@ int main(void)
         TEST(each_rank_has_numbers_and_totals_of_its_own),
         TEST(another_writer_of_a_rank_begins_with_nothing),
         TEST(a_message_that_comes_twice_is_stored_once),
+        TEST(a_checkpoint_is_new_where_its_senders_numbers_are),
         TEST(a_late_mark_is_noted_and_gets_the_points),
         TEST(the_attempt_ends_with_its_last_member),
         TEST(launches_fence_and_worlds_agree),
