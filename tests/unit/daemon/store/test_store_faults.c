@@ -216,29 +216,65 @@ static int set_up_faults(void **state)
 
 /* ---- what is done under fire --------------------------------------------------------------- */
 
-#define N_RECORDS 4
+/* One transaction: a new run of two ranks, with a checkpoint of two layers by both and a log of
+ * one, a refused record, and the second rank opening once more. */
+enum { OPEN, JOIN, CHECKPOINT, LOG, REFUSED, AGAIN, N_RECORDS };
 
-/* One transaction: a new run with a checkpoint of two layers, a log, and a refused record. */
 struct transaction {
     struct record *records[N_RECORDS];
 };
 
+static struct record *open_as(uint32_t rank, const char *writer)
+{
+    struct record *open = record_open("a", writer, 0, RESUME_ALLOW);
+
+    open->open.launch = strdup("L");
+    open->open.rank = rank;
+    open->open.world = 2;
+    return open;
+}
+
+/* Ranks from `first` on have sent it, each as number `seq`. */
+static void send_by(struct record *record, uint32_t first, size_t n, uint64_t seq)
+{
+    record->senders = calloc(n, sizeof *record->senders);
+    record->n_senders = n;
+    for (size_t i = 0; i < n; i++)
+        record->senders[i] = (struct record_sender){.rank = first + (uint32_t)i, .seq = seq};
+}
+
+static void add_totals(struct record *record)
+{
+    record->totals = calloc(2, sizeof *record->totals);
+    record->n_totals = 2;
+    for (uint32_t rank = 0; rank < 2; rank++)
+        record->totals[rank] =
+            (struct record_total){.rank = rank, .batch_seq = 1, .rows_offered = 8};
+}
+
 static void transaction_init(struct transaction *t)
 {
-    struct record *open = record_open("a", "w", 0, RESUME_ALLOW);
+    struct record *open = open_as(0, "w0");
 
     open->opened.run_key = 1; /* the core knows it only later; here the first run has it */
     open->opened.attempt = 1;
-    t->records[0] = open;
-    t->records[1] = record_of(open, RECORD_CHECKPOINT, 1, 10);
-    record_add_spectrum(record_add_point(t->records[1], "head", 0.5));
-    if (representation_alloc(&t->records[1]->points[0].representation, 5) < 0)
+    t->records[OPEN] = open;
+    t->records[CHECKPOINT] = record_of(open, RECORD_CHECKPOINT, 1, 10);
+    record_add_spectrum(record_add_point(t->records[CHECKPOINT], "head", 0.5));
+    if (representation_alloc(&t->records[CHECKPOINT]->points[0].representation, 5) < 0)
         abort();
-    record_add_finding(t->records[1], record_add_point(t->records[1], "body", 0.25), METRIC_D_LR, 2,
-                       6);
-    t->records[2] = record_of(open, RECORD_LOG, 2, 10);
-    record_add_scalar(t->records[2], "loss", 0.5);
-    t->records[3] = record_open("b", "w", 0, RESUME_MUST);
+    record_add_finding(t->records[CHECKPOINT],
+                       record_add_point(t->records[CHECKPOINT], "body", 0.25), METRIC_D_LR, 2, 6);
+    send_by(t->records[CHECKPOINT], 0, 2, 1);
+    add_totals(t->records[CHECKPOINT]);
+    t->records[LOG] = record_of(open, RECORD_LOG, 2, 10);
+    record_add_scalar(t->records[LOG], "loss", 0.5);
+    send_by(t->records[LOG], 0, 1, 2);
+    t->records[REFUSED] = record_open("b", "w", 0, RESUME_MUST);
+    t->records[JOIN] = record_of(open, RECORD_JOIN, 0, 0);
+    t->records[JOIN]->open.writer = strdup("w1");
+    send_by(t->records[JOIN], 1, 1, 0);
+    t->records[AGAIN] = open_as(1, "w1");
 }
 
 static void transaction_release(struct transaction *t)
@@ -249,14 +285,18 @@ static void transaction_release(struct transaction *t)
 
 static void expect_stored(struct store *store, struct transaction *t)
 {
-    assert_int_equal(t->records[0]->rc, 0);
-    assert_int_equal(t->records[1]->rc, 0);
-    assert_int_equal(t->records[2]->rc, 0);
-    assert_int_equal(t->records[3]->rc, -ENOENT);
-    assert_int_equal(t->records[0]->opened.run_key, 1);
-    assert_int_equal(t->records[1]->points[1].feed_seq, 2);
-    assert_int_equal(t->records[1]->points[1].findings[0].feed_seq, 3);
-    assert_int_equal(t->records[2]->scalar_feed_seqs[0], 4);
+    assert_int_equal(t->records[OPEN]->rc, 0);
+    assert_int_equal(t->records[CHECKPOINT]->rc, 0);
+    assert_int_equal(t->records[LOG]->rc, 0);
+    assert_int_equal(t->records[REFUSED]->rc, -ENOENT);
+    assert_int_equal(t->records[JOIN]->rc, 0);
+    assert_int_equal(t->records[AGAIN]->rc, 0);
+    assert_int_equal(t->records[AGAIN]->opened.n_members, 2);
+    assert_int_equal(t->records[AGAIN]->opened.n_totals, 2);
+    assert_int_equal(t->records[OPEN]->opened.run_key, 1);
+    assert_int_equal(t->records[CHECKPOINT]->points[1].feed_seq, 2);
+    assert_int_equal(t->records[CHECKPOINT]->points[1].findings[0].feed_seq, 3);
+    assert_int_equal(t->records[LOG]->scalar_feed_seqs[0], 4);
     assert_int_equal(store_feed_seq(store), 4);
 }
 
@@ -267,6 +307,8 @@ static void expect_failed(struct store *store, struct transaction *t, int rc)
         assert_int_equal(t->records[i]->rc, rc);
         assert_true(t->records[i]->error[0] != '\0');
         assert_null(t->records[i]->opened.layers);
+        assert_null(t->records[i]->opened.members);
+        assert_null(t->records[i]->opened.totals);
     }
     assert_int_equal(store_feed_seq(store), 0);
 }
@@ -294,6 +336,8 @@ static void expect_sound(const char *path)
                      0);
     assert_int_equal(read_sql(path, "SELECT count(*) FROM run"), 1);
     assert_int_equal(read_sql(path, "SELECT count(*) FROM attempt"), 1);
+    assert_int_equal(read_sql(path, "SELECT count(*) FROM member"), 2);
+    assert_int_equal(read_sql(path, "SELECT count(*) FROM member_total"), 2);
     assert_int_equal(read_sql(path, "SELECT count(*) FROM point"), 2);
     assert_int_equal(read_sql(path, "SELECT count(*) FROM spectrum"), 1);
     assert_int_equal(read_sql(path, "SELECT count(*) FROM scalar"), 1);
@@ -514,7 +558,7 @@ static void no_memory_while_asking_is_an_error(void **state)
     transaction_init(&t);
     assert_int_equal(apply_many(store, t.records, N_RECORDS), 0);
     for (int i = 0; i < 8; i++) {
-        struct record *r = record_of(t.records[0], RECORD_CHECKPOINT, 3 + (uint64_t)i, 20 + i);
+        struct record *r = record_of(t.records[OPEN], RECORD_CHECKPOINT, 3 + (uint64_t)i, 20 + i);
 
         record_add_point(r, "head", i)->point.flags = 0x3f;
         assert_int_equal(apply(store, r), 0);
