@@ -24,10 +24,13 @@ static void refuse_without_memory(struct member *member, uint64_t seq, struct ac
     refuse_for_now(member, seq, &nack, out);
 }
 
-/* Whether message `seq` may enter the journal now. */
+/* Whether message `seq` may enter the journal now. What waits for a mark counts for those who wait
+ * themselves alone: it must not keep the mark away. */
 static int check_turn(const struct member *member, uint64_t seq, struct nack *nack)
 {
-    if (member->run->n_journal + member->run->n_waiting >= RUN_UNSTORED_MAX)
+    const struct run *run = member->run;
+
+    if (run->n_journal + (monitor_waits(member) ? run->n_waiting : 0) >= RUN_UNSTORED_MAX)
         return nack_set(nack, NACK_EBUSY, "%d control messages wait for the disk",
                         RUN_UNSTORED_MAX);
     if (member->refused_seq > 0 && seq > member->refused_seq)

@@ -19,17 +19,43 @@ static int refuse(struct nack *nack, enum nack_code code, const char *text)
     return -1;
 }
 
-struct run *monitor_run_of_launch(const struct monitor *monitor, const char *id, const char *launch)
+/* All ranks have closed, which is on disk, and this writer is none of them: rows that are folded
+ * still are all that remains. */
+static bool has_ended(const struct run *run, const char *writer)
+{
+    if (run->state != RUN_LEAVING || run->n_members < run->world || run->n_waiting > 0 ||
+        !list_empty(&run->journal))
+        return false;
+    LIST_EACH(at, &run->members)
+    {
+        const struct member *member = LIST_ENTRY(at, struct member, link);
+
+        if (member->state != MEMBER_CLOSED || strcmp(member->writer, writer) == 0)
+            return false;
+    }
+    return true;
+}
+
+struct run *monitor_run_of_launch(const struct monitor *monitor, const char *id, const char *launch,
+                                  const char *writer)
 {
     LIST_EACH(at, &monitor->runs)
     {
         struct run *run = LIST_ENTRY(at, struct run, link);
 
         if (run->state != RUN_OVER && run->launch && strcmp(run->id, id) == 0 &&
-            strcmp(run->launch, launch) == 0)
+            strcmp(run->launch, launch) == 0 && !has_ended(run, writer))
             return run;
     }
     return NULL;
+}
+
+/* Whether the rank has another writer since this one was there: only one who was knows the attempt.
+ * Of a member that has not come since the daemon's start the store may have an older writer. */
+static bool was_replaced(const struct member *member, const struct record_open *open)
+{
+    return open->attempt != 0 && member->state != MEMBER_AWAY &&
+           strcmp(member->writer, open->writer) != 0;
 }
 
 /* Whether this peer may speak for that rank of the run, which is here. */
@@ -47,6 +73,9 @@ static int check_join(const struct run *run, const struct record_open *open,
         nack->fatal = true;
         return -1;
     }
+    if (member && was_replaced(member, open))
+        return nack_set(nack, NACK_EFENCED, "rank %" PRIu32 " of run %s was started again",
+                        open->rank, run->id);
     if (open->attempt != 0 && run->state != RUN_OPENING && open->attempt != run->attempt)
         return nack_set(nack, NACK_ENOENT, "attempt %" PRIu32 " of run %s is of another launch",
                         open->attempt, run->id);
@@ -70,6 +99,7 @@ static int take_over(struct monitor *monitor, struct member *member, const char 
     nack_set(&nack, NACK_EFENCED, "rank %" PRIu32 " of run %s was started again", member->rank,
              member->run->id);
     actions_refuse(out, member->peer, &nack);
+    monitor_bind_peer(monitor, member, 0);
     return 0;
 }
 

@@ -172,9 +172,12 @@ static void pump(struct monitor *monitor, struct member *member, struct actions 
 void monitor_take_in_turn(struct monitor *monitor, struct journal_entry *entry, struct actions *out)
 {
     struct member *member = entry->member;
+    bool waits = monitor_waits(member);
 
     list_append(&member->waiting, &entry->waiting.link);
     member->run->n_waiting++;
+    if (waits)
+        return; /* behind a mark, and changes nothing for it */
     pump(monitor, member, out);
     monitor_cut_marks(monitor, member->run, out);
 }

@@ -146,9 +146,9 @@ static int check_open(const struct monitor *monitor, const struct run *known, pe
 void monitor_on_open(struct monitor *monitor, const struct event *event, struct actions *out)
 {
     struct record *record = event->open.record;
-    const char *launch = record->open.launch;
-    struct run *known = launch ? monitor_run_of_launch(monitor, record->run, launch)
-                               : monitor_run_of_id(monitor, record->run, record->open.writer);
+    const char *launch = record->open.launch, *writer = record->open.writer;
+    struct run *known = launch ? monitor_run_of_launch(monitor, record->run, launch, writer)
+                               : monitor_run_of_id(monitor, record->run, writer);
     struct nack nack;
 
     if (check_open(monitor, known, event->peer, record, &nack) < 0) {

@@ -53,8 +53,9 @@ uint64_t monitor_credit_for_one_more(const struct monitor *);
 
 /* ---- a rank of a job opens a run (join.c) --------------------------------------------------- */
 
-/* The run of that id and launch that is not over, or NULL. */
-struct run *monitor_run_of_launch(const struct monitor *, const char *id, const char *launch);
+/* The run of that id and launch that is not over for this writer, or NULL. */
+struct run *monitor_run_of_launch(const struct monitor *, const char *id, const char *launch,
+                                  const char *writer);
 /* The event's open joins the run, or is refused; its record stays the caller's. */
 void monitor_join(struct monitor *, struct run *, const struct event *, struct actions *);
 /* The attempt is open: all who opened it meanwhile hear of it. */

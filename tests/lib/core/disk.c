@@ -118,6 +118,20 @@ static void start_attempt(struct disk_run *run, const struct record_open *open)
         join(attempt, open->rank, open->writer);
 }
 
+/* All ranks have closed, and this writer is none of them. */
+static bool has_ended(const struct disk_attempt *attempt, const char *writer)
+{
+    size_t n_closed = 0;
+
+    for (size_t i = 0; i < DISK_MEMBERS; i++) {
+        const struct disk_member *member = &attempt->members[i];
+
+        n_closed += (member->state == DISK_FINISHED || member->state == DISK_FAILED) &&
+                    strcmp(member->writer, writer) != 0;
+    }
+    return n_closed >= attempt->world;
+}
+
 /* The i-th attempt is the launch's. */
 static int choose_launch(struct disk_run *run, const struct record_open *open, uint32_t i)
 {
@@ -138,8 +152,11 @@ static int choose_attempt(struct disk_run *run, const struct record_open *open)
     bool same = !open->launch && !*newest->launch && strcmp(newest->writer, open->writer) == 0;
 
     for (uint32_t i = run->n_attempts; open->launch && i-- > 0;) {
-        if (strcmp(run->attempts[i].launch, open->launch) == 0)
-            return choose_launch(run, open, i);
+        if (strcmp(run->attempts[i].launch, open->launch) != 0)
+            continue;
+        if (has_ended(&run->attempts[i], open->writer))
+            break;
+        return choose_launch(run, open, i);
     }
     if (open->attempt > run->n_attempts)
         return -ENOENT;

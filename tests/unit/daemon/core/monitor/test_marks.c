@@ -363,6 +363,29 @@ static void a_restart_of_one_rank_begins_its_numbers_again(void **state)
     assert_int_equal(point(bench)->rows_missing, 0);
 }
 
+/* Its connection broke before it heard that its rank was started again. */
+static void the_old_process_of_a_rank_cannot_take_it_back(void **state)
+{
+    struct bench *bench = *state;
+    struct record *record = record_new(RECORD_OPEN, "run");
+    struct event event = {.type = EV_OPEN,
+                          .open = {.record = record, .projector.kind = PROJECTOR_SPAN}};
+
+    bench_open_member(bench, 9, "again", "launch", 1, 2);
+    bench_settle(bench);
+    bench_forget(bench);
+    record->open.writer = strdup("writer-1");
+    record->open.launch = strdup("launch");
+    record->open.rank = 1;
+    record->open.world = 2;
+    record->open.attempt = 1;
+    bench_step(bench, &event, 10);
+    assert_nack(bench, NACK_EFENCED, 10);
+    bench_log(bench, 9, 1);
+    bench_settle(bench);
+    assert_int_equal(bench->n_acks, 1);
+}
+
 /* The old writer's mark is measured when the new one has come: it is not the new one's. */
 static void numbers_of_an_older_writer_are_not_acknowledged_to_the_new_one(void **state)
 {
@@ -451,6 +474,44 @@ static void totals_that_cannot_be_true_are_refused_in_their_turn(void **state)
     assert_nack(bench, NACK_EPROTO, 1);
     assert_int_equal(bench->nack.seq, 2);
     assert_int_equal(bench->n_acks, 3); /* of both marks and the log */
+}
+
+/* The last rows are still folded when the next job comes with the same key. */
+static void a_launch_that_all_have_closed_is_over_while_jobs_are_out(void **state)
+{
+    struct bench *bench = *state;
+
+    rows(bench, 1, 1);
+    bench_tick(bench, 1);
+    bench_close(bench, 1, 1);
+    bench_commit(bench);
+    bench_close(bench, 2, 1);
+    bench_commit(bench);
+    bench_forget(bench);
+    bench_open_member(bench, 1, "writer-0", "launch", 0, 2); /* the ack was lost: it is known */
+    assert_int_equal(bench->welcome.attempt, 1);
+    bench_open_member(bench, 9, "new", "launch", 0, 2);
+    bench_settle(bench);
+    assert_int_equal(bench->welcome.attempt, 2);
+    assert_int_equal(bench->disk.runs[0].attempts[0].state, DISK_FINISHED);
+}
+
+static void one_rank_that_says_much_keeps_no_other_from_marking(void **state)
+{
+    struct bench *bench = *state;
+
+    rows(bench, 1, 1);
+    mark(bench, 1, 1, 10, 1);
+    for (uint64_t seq = 2; seq <= RUN_UNSTORED_MAX; seq++)
+        bench_log(bench, 1, seq);
+    assert_int_equal(bench->n_nacks, 0);
+    bench_log(bench, 1, RUN_UNSTORED_MAX + 1);
+    assert_nack(bench, NACK_EBUSY, 1);
+    bench_forget(bench);
+    mark(bench, 2, 1, 10, 0);
+    bench_settle(bench);
+    assert_int_equal(bench->n_nacks, 0);
+    assert_int_equal(bench->n_acks, RUN_UNSTORED_MAX + 1);
 }
 
 static void the_attempt_ends_with_its_last_member(void **state)
@@ -613,11 +674,14 @@ int main(void)
         TEST(ranks_that_never_came_are_waited_for_once),
         TEST_TWO(one_that_is_lost_is_not_waited_for),
         TEST_TWO(a_restart_of_one_rank_begins_its_numbers_again),
+        TEST_TWO(the_old_process_of_a_rank_cannot_take_it_back),
         TEST_TWO(numbers_of_an_older_writer_are_not_acknowledged_to_the_new_one),
         TEST_TWO(steps_that_ranks_disagree_on_are_measured_lowest_first),
         TEST_TWO(a_job_that_goes_back_measures_earlier_steps_again),
         TEST_TWO(a_second_mark_of_a_step_leaves_its_point_whole),
         TEST_TWO(totals_that_cannot_be_true_are_refused_in_their_turn),
+        TEST_TWO(a_launch_that_all_have_closed_is_over_while_jobs_are_out),
+        TEST_TWO(one_rank_that_says_much_keeps_no_other_from_marking),
         TEST_TWO(the_attempt_ends_with_its_last_member),
         TEST_TWO(after_a_restart_each_goes_on_and_lost_rows_are_said),
         TEST_TWO(a_measured_step_is_known_after_restarts_of_all),
