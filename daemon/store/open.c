@@ -195,45 +195,39 @@ static int read_layers(struct store *store, struct record *record, struct err *e
     return rc;
 }
 
-/* Which attempt of an existing run the trainer gets. */
-static int open_existing(struct store *store, struct record *record, int64_t newest,
-                         struct err *err)
+/* Whether the attempt that the trainer names is refused: the run does not have it, or a newer one.
+ */
+static bool refuse_attempt(struct record *record, int64_t newest)
+{
+    uint32_t attempt = record->open.attempt;
+
+    if (attempt > newest)
+        store_record_refuse(record, -ENOENT,
+                            "run \"%s\" has no attempt %" PRIu32 ", the newest is %" PRId64,
+                            record->run, attempt, newest);
+    else if (attempt != 0 && attempt < newest)
+        store_record_refuse(record, -ESTALE,
+                            "run \"%s\": attempt %" PRIu32 " was superseded by %" PRId64,
+                            record->run, attempt, newest);
+    return attempt != 0 && attempt != newest;
+}
+
+/* Goes on with the newest attempt, where the trainer is its writer and means it, or begins one. */
+static int resume_or_begin(struct store *store, struct record *record,
+                           const struct attempt_row *found, int64_t newest, struct err *err)
 {
     const char *writer = record->open.writer ? record->open.writer : "";
-    struct attempt_row found;
-    int64_t attempt = 0, world = 0;
-    bool same_writer;
-    int rc;
+    bool same_writer = found->exists && !found->has_members && strcmp(found->writer, writer) == 0;
 
-    if (record->open.attempt > newest)
-        return store_record_refuse(record, -ENOENT,
-                                   "run \"%s\" has no attempt %" PRIu32 ", the newest is %" PRId64,
-                                   record->run, record->open.attempt, newest);
-    if (record->open.attempt != 0 && record->open.attempt < newest)
-        return store_record_refuse(record, -ESTALE,
-                                   "run \"%s\": attempt %" PRIu32 " was superseded by %" PRId64,
-                                   record->run, record->open.attempt, newest);
-    rc = store_attempt_find(store, record->opened.run_key, (uint32_t)newest, &found, err);
-    if (rc < 0)
-        return rc;
-    same_writer = found.exists && !found.has_members && strcmp(found.writer, writer) == 0;
-    if (record->open.launch) {
-        rc = find_launch(store, record, &attempt, &world, err);
-        if (rc < 0)
-            return rc;
-        if (rc == 1 && (record->open.attempt == 0 || record->open.attempt == attempt))
-            return resume_launch(store, record, attempt, world, newest, err);
-    }
-    if (record->open.attempt != 0) {
-        if (!same_writer)
-            return store_record_refuse(record, -EBUSY,
-                                       "run \"%s\": attempt %" PRIu32 " is held by writer \"%s\"",
-                                       record->run, record->open.attempt, found.writer);
-        return resume_attempt(store, record, &found, err);
-    }
-    if (same_writer && !record->open.launch && *writer && found.last_seq == 0) {
+    if (record->open.attempt != 0 && !same_writer)
+        return store_record_refuse(record, -EBUSY,
+                                   "run \"%s\": attempt %" PRIu32 " is held by writer \"%s\"",
+                                   record->run, record->open.attempt, found->writer);
+    if (record->open.attempt != 0)
+        return resume_attempt(store, record, found, err);
+    if (same_writer && !record->open.launch && *writer && found->last_seq == 0) {
         record->opened.created = newest == 1;
-        return resume_attempt(store, record, &found, err);
+        return resume_attempt(store, record, found, err);
     }
     if (record->open.resume == RESUME_NEVER)
         return store_record_refuse(record, -EEXIST, "run \"%s\" exists, and resume is \"never\"",
@@ -241,6 +235,26 @@ static int open_existing(struct store *store, struct record *record, int64_t new
     if (newest >= UINT32_MAX)
         return store_record_refuse(record, -EEXIST, "run \"%s\" has no attempt left", record->run);
     return begin_attempt(store, record, newest, err);
+}
+
+/* Which attempt of an existing run the trainer gets. */
+static int open_existing(struct store *store, struct record *record, int64_t newest,
+                         struct err *err)
+{
+    struct attempt_row found;
+    int64_t attempt = 0, world = 0;
+    int rc;
+
+    if (refuse_attempt(record, newest))
+        return 0;
+    rc = store_attempt_find(store, record->opened.run_key, (uint32_t)newest, &found, err);
+    if (rc >= 0 && record->open.launch)
+        rc = find_launch(store, record, &attempt, &world, err);
+    if (rc < 0)
+        return rc;
+    if (attempt != 0 && (record->open.attempt == 0 || record->open.attempt == attempt))
+        return resume_launch(store, record, attempt, world, newest, err);
+    return resume_or_begin(store, record, &found, newest, err);
 }
 
 /* Whether the probes of an existing run fit into the memory that is left for them. This is checked
