@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 
@@ -20,7 +21,16 @@ def is_in_backward() -> bool:
     if number is not None:
         return number() != -1
     try:  # before torch 2.1: a question that may only be asked then
-        torch._C._will_engine_execute_node(torch.ones(1, requires_grad=True).view(1).grad_fn)
+        torch._C._will_engine_execute_node(_some_node())
     except (AttributeError, RuntimeError):
         return False
     return True
+
+
+@functools.lru_cache(maxsize=1)
+def _some_node() -> Any:
+    """A node of a graph that nobody computes a gradient of."""
+    import torch
+
+    with torch.inference_mode(False), torch.enable_grad():  # the model may run without
+        return torch.ones(1, requires_grad=True).view(1).grad_fn
