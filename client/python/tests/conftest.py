@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from support import Daemon  # noqa: E402
+from support import Daemon, connected  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -25,3 +25,11 @@ def _no_other_daemon(monkeypatch, tmp_path):
 def daemon():
     with Daemon() as fake:
         yield fake
+
+
+@pytest.fixture
+def run(daemon):
+    """A run that is open at the fake daemon."""
+    run = connected(daemon)
+    yield run
+    run.finish()

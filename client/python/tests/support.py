@@ -28,6 +28,13 @@ def wait_until(condition, timeout=5.0):
     return bool(condition())
 
 
+def connected(daemon, **options):
+    """A run that is open at the fake daemon; `options` are those of `richd.init`."""
+    run = richd.init(endpoint=daemon.address, **options)
+    assert wait_until(lambda: run.attempt is not None)
+    return run
+
+
 def python(code, *arguments, timeout=20):
     """Run `code` in an interpreter of its own. Python 3.12 warns of a fork beside a thread."""
     env = {**os.environ, "PYTHONPATH": str(Path(richd.__file__).resolve().parents[1])}

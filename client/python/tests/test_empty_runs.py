@@ -7,16 +7,9 @@ import logging
 import numpy as np
 import pytest
 
-import richd
-from support import Daemon, message, python, wait_until
+from support import Daemon, connected, message, python, wait_until
 
 X = np.ones((8, 4), np.float32)
-
-
-def connected(daemon, **options):
-    run = richd.init(endpoint=daemon.address, **options)
-    assert wait_until(lambda: run.attempt is not None)
-    return run
 
 
 def at_the_end(caplog):

@@ -5,19 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-import richd
 from richd._link import wire as _wire
-from support import wait_until
 
 nn = torch.nn
-
-
-@pytest.fixture
-def run(daemon):
-    run = richd.init(endpoint=daemon.address)
-    assert wait_until(lambda: run.attempt is not None)
-    yield run
-    run.finish()
 
 
 def network():

@@ -14,18 +14,12 @@ import pytest
 
 import richd
 from richd._link import session as _session
-from support import Daemon, python, wait_until
+from support import Daemon, connected, python, wait_until
 
 
 def rows(n=8, p=4, c=3):
     rng = np.random.default_rng(0)
     return rng.normal(size=(n, p)), rng.normal(size=(n, c))
-
-
-def connected(daemon, **options):
-    run = richd.init(endpoint=daemon.address, **options)
-    assert wait_until(lambda: run.attempt is not None)
-    return run
 
 
 def warnings(caplog):

@@ -11,15 +11,9 @@ import pytest
 
 import richd
 from richd._link import listener as _listener
-from support import wait_until
+from support import connected, wait_until
 
 ROWS = np.eye(8, 4, dtype=np.float32)
-
-
-def connected(daemon, **options):
-    run = richd.init(endpoint=daemon.address, **options)
-    assert wait_until(lambda: run.attempt is not None)
-    return run
 
 
 def measure(run, *steps):

@@ -13,7 +13,6 @@ from richd._link import wire as _wire
 from richd._torch import lane as _lane, reduce as _reduce
 from richd._torch.sums import Shape
 from richd._values import arrays as _arrays
-from support import wait_until
 
 nn = torch.nn
 
@@ -26,14 +25,6 @@ class Net(nn.Module):
 
     def forward(self, x):
         return self.head(torch.relu(self.body(x)))
-
-
-@pytest.fixture
-def run(daemon):
-    run = richd.init(endpoint=daemon.address)
-    assert wait_until(lambda: run.attempt is not None)
-    yield run
-    run.finish()
 
 
 def sent(daemon):

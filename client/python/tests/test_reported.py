@@ -11,21 +11,12 @@ import torch
 
 import richd
 from richd._torch import parameters as _parameters, tangent as _tangent
-from support import wait_until
 
 
 nn = torch.nn
 
 #: Sums of up to 1e5 doubles.
 EXACT = 1e-12
-
-
-@pytest.fixture
-def run(daemon):
-    run = richd.init(endpoint=daemon.address)
-    assert wait_until(lambda: run.attempt is not None)
-    yield run
-    run.finish()
 
 
 def network(*sizes):

@@ -14,18 +14,12 @@ import pytest
 import richd
 from richd._link import outbox as _outbox, session as _session, wire as _wire
 from richd._values import arrays as _arrays, intake as _intake, labels as _labels
-from support import Daemon, python, wait_until, welcome
+from support import Daemon, connected, python, wait_until, welcome
 
 
 def rows(n=8, p=4, c=3, dtype=np.float32):
     rng = np.random.default_rng(0)
     return rng.normal(size=(n, p)).astype(dtype), rng.normal(size=(n, c)).astype(dtype)
-
-
-def connected(daemon, **options):
-    run = richd.init(endpoint=daemon.address, **options)
-    assert wait_until(lambda: run.attempt is not None)
-    return run
 
 
 def warnings(caplog):

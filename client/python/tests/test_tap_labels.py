@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-import richd
 from richd._link import wire as _wire
 from support import wait_until
 
@@ -23,14 +22,6 @@ class Net(nn.Module):
 
     def forward(self, x):
         return self.head(self.act(self.body(x)))
-
-
-@pytest.fixture
-def run(daemon):
-    run = richd.init(endpoint=daemon.address)
-    assert wait_until(lambda: run.attempt is not None)
-    yield run
-    run.finish()
 
 
 def sent(daemon, run):

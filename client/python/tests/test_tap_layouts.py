@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-import richd
 from richd._link import wire as _wire
-from support import wait_until
 
 nn = torch.nn
 B, T, P, C = 3, 6, 4, 3
@@ -33,14 +31,6 @@ class Model(nn.Module):
 class Batched(Model):
     def forward(self, batch):
         return super().forward(batch["x"])
-
-
-@pytest.fixture
-def run(daemon):
-    run = richd.init(endpoint=daemon.address)
-    assert wait_until(lambda: run.attempt is not None)
-    yield run
-    run.finish()
 
 
 def sent(daemon, run):

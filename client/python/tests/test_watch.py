@@ -10,7 +10,6 @@ import torch
 
 import richd
 from richd._link import wire as _wire
-from support import wait_until
 
 
 nn = torch.nn
@@ -29,14 +28,6 @@ class Net(nn.Module):
 class Functional(Net):
     def forward(self, x):
         return nn.functional.linear(torch.relu(self.body(x)), self.head.weight, self.head.bias)
-
-
-@pytest.fixture
-def run(daemon):
-    run = richd.init(endpoint=daemon.address)
-    assert wait_until(lambda: run.attempt is not None)
-    yield run
-    run.finish()
 
 
 def taken(daemon, run):

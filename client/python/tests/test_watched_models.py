@@ -18,7 +18,6 @@ import torch
 import richd
 from richd._link import wire as _wire
 from richd._torch import choice as _choice
-from support import wait_until
 
 nn = torch.nn
 
@@ -32,14 +31,6 @@ class Net(nn.Module):
 
     def forward(self, x):
         return self.head(self.act(self.body(x)))
-
-
-@pytest.fixture
-def run(daemon):
-    run = richd.init(endpoint=daemon.address)
-    assert wait_until(lambda: run.attempt is not None)
-    yield run
-    run.finish()
 
 
 def layers_of(daemon, run):

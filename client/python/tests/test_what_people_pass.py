@@ -20,14 +20,6 @@ from richd._link import outbox as _outbox
 from support import wait_until
 
 
-@pytest.fixture
-def run(daemon):
-    run = richd.init(endpoint=daemon.address)
-    assert wait_until(lambda: run.attempt is not None)
-    yield run
-    run.finish()
-
-
 def warnings_of(caplog):
     return [r.getMessage().split(" ", 1)[1] for r in caplog.records if r.name == "richd"]
 
