@@ -9,46 +9,11 @@
 #include "daemon/core/monitor/record.h"
 #include "daemon/store/store.h"
 #include "proto/base/state.h"
+#include "tests/lib/history_fixture.h"
 #include "tests/lib/records.h"
 
-struct fixture {
-    char *directory;
-    char path[256];
-    struct store *store;
-};
-
-static void reopen(struct fixture *f)
-{
-    struct err e = {0};
-
-    store_close(f->store);
-    if (store_open(f->path, &f->store, &e) < 0)
-        fail_msg("%s", e.text);
-}
-
-static int set_up(void **state)
-{
-    struct fixture *f = calloc(1, sizeof *f);
-
-    f->directory = scratch_new();
-    snprintf(f->path, sizeof f->path, "%s", scratch_path(f->directory, "history.db"));
-    reopen(f);
-    *state = f;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct fixture *f = *state;
-
-    store_close(f->store);
-    scratch_free(f->directory);
-    free(f);
-    return 0;
-}
-
 /* OPEN by a rank of two, applied. */
-static struct record *open_as(struct fixture *f, const char *launch, uint32_t rank,
+static struct record *open_as(struct history_fixture *f, const char *launch, uint32_t rank,
                               const char *writer, int rc)
 {
     struct record *r = record_open("job", writer, 0, RESUME_ALLOW);
@@ -73,13 +38,14 @@ static struct record *say(const struct record *opened, enum record_kind kind, ui
     return r;
 }
 
-static void apply_and_free(struct fixture *f, struct record *r)
+static void apply_and_free(struct history_fixture *f, struct record *r)
 {
     assert_int_equal(apply(f->store, r), 0);
     record_free(r);
 }
 
-static void join(struct fixture *f, const struct record *opened, uint32_t rank, const char *writer)
+static void join(struct history_fixture *f, const struct record *opened, uint32_t rank,
+                 const char *writer)
 {
     struct record *r = say(opened, RECORD_JOIN, rank, 1, 0, 0);
 
@@ -87,8 +53,8 @@ static void join(struct fixture *f, const struct record *opened, uint32_t rank, 
     apply_and_free(f, r);
 }
 
-static void close_rank(struct fixture *f, const struct record *opened, uint32_t rank, uint64_t seq,
-                       bool failed)
+static void close_rank(struct history_fixture *f, const struct record *opened, uint32_t rank,
+                       uint64_t seq, bool failed)
 {
     struct record *r = say(opened, RECORD_CLOSE, rank, 1, seq, 0);
 
@@ -97,8 +63,8 @@ static void close_rank(struct fixture *f, const struct record *opened, uint32_t 
 }
 
 /* Of both ranks: each has offered rows up to `rows`. */
-static void checkpoint(struct fixture *f, const struct record *opened, uint64_t seq, int64_t step,
-                       uint64_t rows)
+static void checkpoint(struct history_fixture *f, const struct record *opened, uint64_t seq,
+                       int64_t step, uint64_t rows)
 {
     struct record *r = say(opened, RECORD_CHECKPOINT, 0, 2, seq, step);
 
@@ -111,7 +77,7 @@ static void checkpoint(struct fixture *f, const struct record *opened, uint64_t 
     apply_and_free(f, r);
 }
 
-static int read_state(const struct fixture *f)
+static int read_state(const struct history_fixture *f)
 {
     sqlite3_stmt *q;
     sqlite3 *db;
@@ -128,13 +94,13 @@ static int read_state(const struct fixture *f)
 
 static void each_rank_has_numbers_and_totals_of_its_own(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *first = open_as(f, "L", 0, "w0", 0), *again;
 
     join(f, first, 1, "w1");
     checkpoint(f, first, 1, 10, 100);
     apply_and_free(f, say(first, RECORD_LOG, 1, 1, 2, 11));
-    reopen(f);
+    history_fixture_reopen(f);
     again = open_as(f, "L", 1, "w1", 0);
     assert_int_equal(again->opened.attempt, 1);
     assert_int_equal(again->opened.last_seq, 2);
@@ -155,7 +121,7 @@ static void each_rank_has_numbers_and_totals_of_its_own(void **state)
 
 static void another_writer_of_a_rank_begins_with_nothing(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *first = open_as(f, "L", 0, "w0", 0), *again;
 
     join(f, first, 1, "w1");
@@ -172,7 +138,7 @@ static void another_writer_of_a_rank_begins_with_nothing(void **state)
 
 static void a_message_that_comes_twice_is_stored_once(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *first = open_as(f, "L", 0, "w0", 0), *log;
     uint64_t feed_seq;
 
@@ -190,7 +156,7 @@ static void a_message_that_comes_twice_is_stored_once(void **state)
 /* The record has the number of the lowest rank, its first sender may be another. */
 static void a_checkpoint_is_new_where_its_senders_numbers_are(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *first = open_as(f, "L", 1, "w1", 0), *r, *again;
 
     join(f, first, 0, "w0");
@@ -210,7 +176,7 @@ static void a_checkpoint_is_new_where_its_senders_numbers_are(void **state)
 
 static void a_late_mark_is_noted_and_gets_the_points(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *first = open_as(f, "L", 0, "w0", 0), *late, *again;
 
     join(f, first, 1, "w1");
@@ -230,7 +196,7 @@ static void a_late_mark_is_noted_and_gets_the_points(void **state)
 }
 
 /* Ranks 0 and 1 end so; -1: without a word. */
-static void expect_end(struct fixture *f, const char *launch, int first, int second,
+static void expect_end(struct history_fixture *f, const char *launch, int first, int second,
                        enum state expected)
 {
     const int ends[] = {first, second};
@@ -250,7 +216,7 @@ static void expect_end(struct fixture *f, const char *launch, int first, int sec
 
 static void the_attempt_ends_with_its_last_member(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *again;
 
     expect_end(f, "a", STATE_FINISHED, STATE_FINISHED, STATE_FINISHED);
@@ -267,7 +233,7 @@ static void the_attempt_ends_with_its_last_member(void **state)
 
 static void launches_fence_and_worlds_agree(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *first = open_as(f, "L", 0, "w0", 0), *other;
 
     other = record_open("job", "w1", 0, RESUME_ALLOW);
@@ -286,7 +252,8 @@ static void launches_fence_and_worlds_agree(void **state)
     record_free(first);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name)                                                                                 \
+    cmocka_unit_test_setup_teardown(name, history_fixture_set_up, history_fixture_tear_down)
 
 int main(void)
 {

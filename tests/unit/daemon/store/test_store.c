@@ -18,43 +18,8 @@
 
 #include "daemon/core/monitor/record.h"
 #include "daemon/store/schema.h"
+#include "tests/lib/history_fixture.h"
 #include "tests/lib/records.h"
-
-struct fixture {
-    char *directory;
-    char path[256];
-    struct store *store;
-};
-
-static void reopen(struct fixture *f)
-{
-    struct err e = {0};
-
-    store_close(f->store);
-    if (store_open(f->path, &f->store, &e) < 0)
-        fail_msg("%s", e.text);
-}
-
-static int set_up(void **state)
-{
-    struct fixture *f = calloc(1, sizeof *f);
-
-    f->directory = scratch_new();
-    snprintf(f->path, sizeof f->path, "%s", scratch_path(f->directory, "history.db"));
-    reopen(f);
-    *state = f;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct fixture *f = *state;
-
-    store_close(f->store);
-    scratch_free(f->directory);
-    free(f);
-    return 0;
-}
 
 /* Runs SQL behind the store's back, as an older program or a person would. */
 static void run_sql(const char *path, const char *sql)
@@ -82,7 +47,7 @@ static double read_sql(const char *path, const char *sql)
     return value;
 }
 
-static struct record *open_run(struct fixture *f, const char *run, const char *writer)
+static struct record *open_run(struct history_fixture *f, const char *run, const char *writer)
 {
     struct record *r = record_open(run, writer, 0, RESUME_ALLOW);
 
@@ -91,7 +56,7 @@ static struct record *open_run(struct fixture *f, const char *run, const char *w
 }
 
 /* A checkpoint of layer "head", applied; returns its feed sequence. */
-static uint64_t checkpoint(struct fixture *f, const struct record *opened, uint64_t seq,
+static uint64_t checkpoint(struct history_fixture *f, const struct record *opened, uint64_t seq,
                            int64_t step, double d_lr)
 {
     struct record *r = record_of(opened, RECORD_CHECKPOINT, seq, step);
@@ -105,8 +70,8 @@ static uint64_t checkpoint(struct fixture *f, const struct record *opened, uint6
 }
 
 /* An OPEN that must end with `rc`. */
-static void expect_open(struct fixture *f, const char *writer, uint32_t attempt, enum resume resume,
-                        int rc)
+static void expect_open(struct history_fixture *f, const char *writer, uint32_t attempt,
+                        enum resume resume, int rc)
 {
     struct record *r = record_open("a", writer, attempt, resume);
 
@@ -118,7 +83,7 @@ static void expect_open(struct fixture *f, const char *writer, uint32_t attempt,
 
 static void a_run_is_created_with_defaults(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *r = open_run(f, "a", "w1");
 
     assert_true(r->opened.created);
@@ -152,7 +117,7 @@ static size_t show(struct watch *w, const struct record *opened, int64_t step,
 }
 
 /* What the store shows to the watches before the first message of an attempt, of that step. */
-static struct record *replay(struct fixture *f, const struct record *opened, int64_t step,
+static struct record *replay(struct history_fixture *f, const struct record *opened, int64_t step,
                              struct watch_list watched)
 {
     struct record *r = record_of(opened, RECORD_REPLAY, 0, step);
@@ -164,18 +129,18 @@ static struct record *replay(struct fixture *f, const struct record *opened, int
 }
 
 /* 45 points of a series that falls at the 40th: not enough to report it. */
-static struct record *store_a_fall(struct fixture *f)
+static struct record *store_a_fall(struct history_fixture *f)
 {
     struct record *r = open_run(f, "a", "w1");
 
     for (int64_t i = 0; i < 45; i++)
         checkpoint(f, r, (uint64_t)i + 1, 10 * i, falling(10 * i));
-    reopen(f);
+    history_fixture_reopen(f);
     return r;
 }
 
 /* A new attempt, or (`attempt` 1) the old one. */
-static struct record *open_again(struct fixture *f, const char *writer, uint32_t attempt)
+static struct record *open_again(struct history_fixture *f, const char *writer, uint32_t attempt)
 {
     struct record *r = record_open("a", writer, attempt, RESUME_ALLOW);
 
@@ -213,7 +178,7 @@ static const struct watch_list two = {.n = 2, .metrics = {METRIC_PR, METRIC_D_LR
 
 static void an_attempt_opened_again_goes_on_looking(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *r = store_a_fall(f), *again = open_again(f, "w1", 1);
     struct record *past = replay(f, again, 450, two);
     struct watch *straight = watch_new(&two);
@@ -232,7 +197,7 @@ static void an_attempt_opened_again_goes_on_looking(void **state)
 /* The first attempt came to step 440; the second takes over at 420, in the middle of the fall. */
 static void a_new_attempt_goes_on_where_it_takes_over(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *r = store_a_fall(f), *second = open_again(f, "w2", 0);
     struct record *past = replay(f, second, 420, two);
     struct watch *straight = watch_new(&two);
@@ -250,7 +215,7 @@ static void a_new_attempt_goes_on_where_it_takes_over(void **state)
 /* The third begins behind the second's end, whose first step is what supersedes the first. */
 static void what_a_newer_attempt_supersedes_stays_out_of_all_later_ones(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *r = store_a_fall(f), *second = open_again(f, "w2", 0), *third, *past;
     struct watch *straight = watch_new(&two);
     struct finding none[RUN_WATCHED_MAX];
@@ -272,7 +237,7 @@ static void what_a_newer_attempt_supersedes_stays_out_of_all_later_ones(void **s
 
 static void scalars_have_a_past_too(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     const struct watch_list watched = {.n_scalars = 1, .scalars = {"acc"}};
     struct record *r = open_run(f, "a", "w1"), *second, *past;
     struct scalar acc = {.name = "acc", .value = 0.9};
@@ -305,8 +270,8 @@ static void scalars_have_a_past_too(void **state)
 
 /* ---- what has no step ---------------------------------------------------------------------- */
 
-static int say(struct fixture *f, const struct record *opened, enum record_kind kind, uint64_t seq,
-               const char *json)
+static int say(struct history_fixture *f, const struct record *opened, enum record_kind kind,
+               uint64_t seq, const char *json)
 {
     struct record *record = record_of(opened, kind, seq, 0);
     int rc;
@@ -318,7 +283,7 @@ static int say(struct fixture *f, const struct record *opened, enum record_kind 
 }
 
 /* Opens a new attempt, which brings a configuration. */
-static struct record *open_with(struct fixture *f, const char *writer, const char *config)
+static struct record *open_with(struct history_fixture *f, const char *writer, const char *config)
 {
     struct record *record = record_open("a", writer, 0, RESUME_ALLOW);
 
@@ -328,7 +293,8 @@ static struct record *open_with(struct fixture *f, const char *writer, const cha
     return record;
 }
 
-static void assert_text(struct fixture *f, const char *table, const char *column, const char *text)
+static void assert_text(struct history_fixture *f, const char *table, const char *column,
+                        const char *text)
 {
     char sql[512];
 
@@ -339,7 +305,7 @@ static void assert_text(struct fixture *f, const char *table, const char *column
 
 static void constants_are_merged_by_their_names(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *r = open_with(f, "w1", "{\"lr\":0.1,\"sizes\":{\"p\":1}}");
 
     assert_int_equal(say(f, r, RECORD_SUMMARY, 1, "{\"best\":0.5,\"at\":{\"step\":3}}"), 0);
@@ -358,7 +324,7 @@ static void constants_are_merged_by_their_names(void **state)
 /* The newest word counts: what messages said stays where the new configuration says nothing. */
 static void constants_are_kept_over_attempts(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *first = open_with(f, "w1", "{\"lr\":0.1,\"gone\":1}"), *second, *third;
 
     assert_int_equal(say(f, first, RECORD_CONFIG, 1, "{\"lr\":0.2,\"n\":7}"), 0);
@@ -385,7 +351,7 @@ static char *long_text(const char *name, size_t size)
 
 static void constants_that_grow_too_large_are_refused_alone(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *r = open_run(f, "a", "w1"), *second;
     char *a = long_text("a", 700000), *b = long_text("b", 700000);
 
@@ -408,7 +374,7 @@ static void constants_that_grow_too_large_are_refused_alone(void **state)
 
 static void an_implied_step_begins_no_attempt(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *first = open_run(f, "a", "w1"), *second, *log, *mark;
 
     checkpoint(f, first, 1, 100, 0.75);
@@ -435,12 +401,12 @@ static void an_implied_step_begins_no_attempt(void **state)
 
 static void what_was_committed_is_there_after_reopening(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *r = open_run(f, "a", "w1"), *again, *recall;
 
     assert_int_equal(checkpoint(f, r, 1, 100, 0.75), 1);
     assert_int_equal(checkpoint(f, r, 2, 200, (double)NAN), 2);
-    reopen(f);
+    history_fixture_reopen(f);
     assert_int_equal(store_feed_seq(f->store), 2);
     again = record_open("a", "w1", 1, RESUME_ALLOW);
     assert_int_equal(apply(f->store, again), 0);
@@ -477,7 +443,7 @@ static void what_was_committed_is_there_after_reopening(void **state)
 
 static void a_checkpoint_sent_twice_is_stored_once(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *r = open_run(f, "a", "w1");
     struct record *twice = record_of(r, RECORD_CHECKPOINT, 1, 100);
 
@@ -497,7 +463,7 @@ static void a_checkpoint_sent_twice_is_stored_once(void **state)
 
 static void a_later_checkpoint_of_a_step_replaces_the_point(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *r = open_run(f, "a", "w1");
 
     checkpoint(f, r, 1, 100, 0.75);
@@ -512,7 +478,7 @@ static void a_later_checkpoint_of_a_step_replaces_the_point(void **state)
 
 static void a_log_sent_twice_is_stored_once(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *r = open_run(f, "a", "w1");
     struct record *log = record_of(r, RECORD_LOG, 1, 7);
 
@@ -536,7 +502,7 @@ static void a_log_sent_twice_is_stored_once(void **state)
 
 static void resume_policies_are_kept(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *r;
 
     expect_open(f, "w1", 0, RESUME_MUST, -ENOENT);
@@ -556,7 +522,7 @@ static void resume_policies_are_kept(void **state)
 /* The welcome was lost: the trainer opens again and must neither be refused nor fence itself. */
 static void an_open_sent_twice_is_one_attempt(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *r = record_open("a", "w1", 0, RESUME_NEVER);
 
     assert_int_equal(apply(f->store, r), 0);
@@ -570,7 +536,7 @@ static void an_open_sent_twice_is_one_attempt(void **state)
 
 static void another_writer_does_not_get_a_held_attempt(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *r = open_run(f, "a", "w1");
     struct record *other = record_open("a", "w2", 1, RESUME_ALLOW);
 
@@ -583,7 +549,7 @@ static void another_writer_does_not_get_a_held_attempt(void **state)
 
 static void a_newer_attempt_fences_the_older_one(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *old = open_run(f, "a", "w1"), *new, *r;
     enum record_kind kinds[] = {RECORD_CHECKPOINT, RECORD_LOG, RECORD_CLOSE, RECORD_LOST};
 
@@ -608,7 +574,7 @@ static void a_newer_attempt_fences_the_older_one(void **state)
 
 static void a_refused_record_does_not_hinder_the_others(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *a = open_run(f, "a", "w1"), *b = open_run(f, "b", "w1");
     struct record *batch[4] = {
         record_of(a, RECORD_CHECKPOINT, 1, 10),
@@ -635,7 +601,7 @@ static void a_refused_record_does_not_hinder_the_others(void **state)
 
 static void totals_of_a_layer_without_rows_are_kept(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *r = open_run(f, "a", "w1"), *again;
     struct record *c = record_of(r, RECORD_CHECKPOINT, 1, 10);
 
@@ -659,7 +625,7 @@ static void totals_of_a_layer_without_rows_are_kept(void **state)
 
 static void the_first_step_of_an_attempt_is_set_once(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *r = open_run(f, "a", "w1");
     struct record *log = record_of(r, RECORD_LOG, 1, 50);
 
@@ -674,7 +640,7 @@ static void the_first_step_of_an_attempt_is_set_once(void **state)
 
 static void a_closed_run_stays_closed(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *r = open_run(f, "a", "w1");
     struct record *close = record_of(r, RECORD_CLOSE, 1, 0);
     struct record *lost = record_of(r, RECORD_LOST, 0, 0);
@@ -693,7 +659,7 @@ static void a_closed_run_stays_closed(void **state)
 
 static void a_lost_run_is_open_when_its_trainer_is_back(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *r = open_run(f, "a", "w1");
     struct record *lost = record_of(r, RECORD_LOST, 0, 0);
 
@@ -702,7 +668,7 @@ static void a_lost_run_is_open_when_its_trainer_is_back(void **state)
     expect_open(f, "w1", 1, RESUME_ALLOW, 0);
     assert_int_equal(read_sql(f->path, "SELECT state FROM run"), STATE_OPEN);
     assert_true(isnan(read_sql(f->path, "SELECT closed FROM attempt")));
-    reopen(f);
+    history_fixture_reopen(f);
     assert_int_equal(read_sql(f->path, "SELECT state FROM run"), STATE_LOST);
     record_free(lost);
     record_free(r);
@@ -710,14 +676,14 @@ static void a_lost_run_is_open_when_its_trainer_is_back(void **state)
 
 static void a_measure_that_is_new_gets_its_column(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *r = open_run(f, "a", "w1");
 
     checkpoint(f, r, 1, 100, 0.5);
     store_close(f->store);
     f->store = NULL;
     run_sql(f->path, "ALTER TABLE point DROP COLUMN pr");
-    reopen(f);
+    history_fixture_reopen(f);
     assert_true(isnan(read_sql(f->path, "SELECT pr FROM point WHERE step = 100")));
     checkpoint(f, r, 2, 200, 0.5);
     assert_true(read_sql(f->path, "SELECT pr FROM point WHERE step = 200") == 0.125);
@@ -727,14 +693,14 @@ static void a_measure_that_is_new_gets_its_column(void **state)
 
 static void a_member_of_a_point_that_is_new_gets_its_column(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *r = open_run(f, "a", "w1");
 
     checkpoint(f, r, 1, 100, 0.5);
     store_close(f->store);
     f->store = NULL;
     run_sql(f->path, "ALTER TABLE point DROP COLUMN rank; ALTER TABLE point DROP COLUMN rows_to");
-    reopen(f);
+    history_fixture_reopen(f);
     assert_int_equal(read_sql(f->path, "SELECT count(*) FROM pragma_table_info('point')"
                                        " WHERE name IN ('rank', 'rows_to') AND type = 'INTEGER'"),
                      2);
@@ -756,8 +722,8 @@ static struct probe small_probe(double *values, double scale)
 }
 
 /* Stores a checkpoint whose point made the probe. */
-static void checkpoint_with_probe(struct fixture *f, const struct record *opened, uint64_t seq,
-                                  const struct probe *probe)
+static void checkpoint_with_probe(struct history_fixture *f, const struct record *opened,
+                                  uint64_t seq, const struct probe *probe)
 {
     struct record *r = record_of(opened, RECORD_CHECKPOINT, seq, 100 * (int64_t)seq);
 
@@ -766,7 +732,7 @@ static void checkpoint_with_probe(struct fixture *f, const struct record *opened
     record_free(r);
 }
 
-static struct record *open_probe(struct fixture *f, uint32_t attempt, bool wanted, int rc)
+static struct record *open_probe(struct history_fixture *f, uint32_t attempt, bool wanted, int rc)
 {
     struct record *r = record_open("a", "w1", attempt, RESUME_ALLOW);
 
@@ -777,7 +743,7 @@ static struct record *open_probe(struct fixture *f, uint32_t attempt, bool wante
 
 static void the_first_probe_comes_back_bit_for_bit_and_is_never_replaced(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     double first[13], other[13];
     struct probe probe = small_probe(first, 1), later = small_probe(other, 2);
     struct record *r = open_probe(f, 0, true, 0), *again;
@@ -785,7 +751,7 @@ static void the_first_probe_comes_back_bit_for_bit_and_is_never_replaced(void **
     checkpoint(f, r, 1, 50, 0.5);
     checkpoint_with_probe(f, r, 2, &probe);
     checkpoint_with_probe(f, r, 3, &later);
-    reopen(f);
+    history_fixture_reopen(f);
     again = open_probe(f, 1, true, 0);
     assert_int_equal(again->opened.n_layers, 1);
     assert_int_equal(again->opened.layers[0].probe.n, 3);
@@ -803,7 +769,7 @@ static void the_first_probe_comes_back_bit_for_bit_and_is_never_replaced(void **
 
 static void probes_that_find_no_room_refuse_their_run_alone(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     double values[13];
     struct probe probe = small_probe(values, 1);
     struct record *r = open_probe(f, 0, true, 0);
@@ -832,7 +798,7 @@ static void a_damaged_probe_fails_the_open_with_its_reason(void **state)
         "UPDATE probe SET n_rows = -1",
         "UPDATE probe SET data = x''",
     };
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     double values[13];
     struct probe probe = small_probe(values, 1);
     struct record *r = open_probe(f, 0, true, 0), *again;
@@ -849,8 +815,8 @@ static void a_damaged_probe_fails_the_open_with_its_reason(void **state)
 }
 
 /* Stores a checkpoint whose point has a representation of four rows. */
-static void checkpoint_with_rows(struct fixture *f, const struct record *opened, uint64_t seq,
-                                 int64_t step)
+static void checkpoint_with_rows(struct history_fixture *f, const struct record *opened,
+                                 uint64_t seq, int64_t step)
 {
     struct record *r = record_of(opened, RECORD_CHECKPOINT, seq, step);
     struct layer_point *point = record_add_point(r, "head", 0.5);
@@ -862,7 +828,7 @@ static void checkpoint_with_rows(struct fixture *f, const struct record *opened,
 
 static void a_layer_keeps_its_first_newest_and_every_sth_representation(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *r = open_run(f, "a", "w1");
 
     for (int i = 0; i < 300; i++) {
@@ -881,7 +847,7 @@ static void a_layer_keeps_its_first_newest_and_every_sth_representation(void **s
     record_free(r);
 }
 
-static void expect_refused(struct fixture *f, int rc, const char *text)
+static void expect_refused(struct history_fixture *f, int rc, const char *text)
 {
     struct err e = {0};
 
@@ -900,7 +866,7 @@ static void expect_refused(struct fixture *f, int rc, const char *text)
 
 static void a_history_of_version_1_gets_the_tables_of_later_ones(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *r = open_run(f, "a", "w1"), *later;
 
     assert_int_equal(checkpoint(f, r, 1, 100, 0.75), 1);
@@ -913,7 +879,7 @@ static void a_history_of_version_1_gets_the_tables_of_later_ones(void **state)
             "ALTER TABLE point DROP COLUMN rows_from;"
             "ALTER TABLE point DROP COLUMN rows_to; ALTER TABLE total DROP COLUMN rows_thinned;"
             "PRAGMA user_version = 1");
-    reopen(f);
+    history_fixture_reopen(f);
     assert_int_equal(read_sql(f->path, "PRAGMA user_version"), STORE_SCHEMA_VERSION);
     assert_int_equal(read_sql(f->path, "SELECT count(*) FROM point"), 1);
     later = record_of(r, RECORD_CHECKPOINT, 2, 200);
@@ -940,7 +906,7 @@ static void a_history_of_version_1_gets_the_tables_of_later_ones(void **state)
 
 static void findings_of_version_5_are_kept(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *r = open_run(f, "a", "w1");
 
     assert_int_equal(checkpoint(f, r, 1, 100, 0.75), 1);
@@ -950,7 +916,7 @@ static void findings_of_version_5_are_kept(void **state)
                                  " 0.75, 0.99, 2, 'val_acc', 0.25, 0.5, 1);"
                                  "ALTER TABLE total DROP COLUMN rows_thinned;"
                                  "PRAGMA user_version = 5");
-    reopen(f);
+    history_fixture_reopen(f);
     assert_int_equal(read_sql(f->path, "SELECT count(*) FROM finding WHERE run_key = 1"
                                        " AND layer_key = 1 AND attempt = 1 AND step = 100"
                                        " AND metric = 'pr' AND time = 1.5 AND direction = 1"
@@ -966,7 +932,7 @@ static void findings_of_version_5_are_kept(void **state)
 /* The point at step 200 finds that what step 100 completed has returned. */
 static void a_return_is_written_into_the_event_s_row(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *r = open_run(f, "a", "w1"), *back, *unknown;
     struct record *first = record_of(r, RECORD_CHECKPOINT, 1, 100);
 
@@ -999,7 +965,7 @@ static void a_return_is_written_into_the_event_s_row(void **state)
 
 static void a_newer_schema_is_refused_naming_both_versions(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
 
     char newest[32];
 
@@ -1012,7 +978,7 @@ static void a_newer_schema_is_refused_naming_both_versions(void **state)
 
 static void another_programs_database_is_left_alone(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
 
     store_close(f->store);
     f->store = NULL;
@@ -1024,7 +990,7 @@ static void another_programs_database_is_left_alone(void **state)
 
 static void a_path_that_cannot_be_opened_is_named(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
 
     snprintf(f->path, sizeof f->path, "/nonexistent/history.db");
     expect_refused(f, -EIO, "unable to open");
@@ -1046,7 +1012,7 @@ static void damage(const char *path, long keep)
 
 static void a_damaged_file_is_told_and_set_aside(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *r = open_run(f, "a", "w1");
     char aside[300];
     struct err e;
@@ -1059,7 +1025,7 @@ static void a_damaged_file_is_told_and_set_aside(void **state)
     assert_int_equal(store_set_aside(f->path, aside, sizeof aside, &e), 0);
     assert_int_equal(access(f->path, F_OK), -1);
     assert_int_equal(access(aside, F_OK), 0);
-    reopen(f);
+    history_fixture_reopen(f);
     assert_int_equal(store_feed_seq(f->store), 0);
     store_close(f->store);
     f->store = NULL;
@@ -1071,7 +1037,7 @@ static void a_damaged_file_is_told_and_set_aside(void **state)
 
 static void a_truncated_file_is_told(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
 
     store_close(f->store);
     f->store = NULL;
@@ -1090,7 +1056,7 @@ static void limit_file_size(rlim_t size)
 
 static void a_full_disk_refuses_all_and_heals(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *a = open_run(f, "a", "w1"), *b = open_run(f, "b", "w1");
     struct record *batch[2] = {record_of(a, RECORD_CHECKPOINT, 1, 10),
                                record_of(b, RECORD_LOG, 1, 10)};
@@ -1117,7 +1083,7 @@ static void a_full_disk_refuses_all_and_heals(void **state)
     assert_int_equal(batch[0]->rc, 0);
     assert_int_equal(batch[0]->points[0].feed_seq, 1);
     assert_int_equal(batch[1]->scalar_feed_seqs[0], 2);
-    reopen(f);
+    history_fixture_reopen(f);
     assert_int_equal(store_feed_seq(f->store), 2);
     record_free(batch[0]);
     record_free(batch[1]);
@@ -1127,7 +1093,7 @@ static void a_full_disk_refuses_all_and_heals(void **state)
 
 static void counters_count_what_was_written(void **state)
 {
-    struct fixture *f = *state;
+    struct history_fixture *f = *state;
     struct record *r = open_run(f, "a", "w1"), *recall;
 
     assert_int_equal(store_commits(f->store), 1);
@@ -1141,7 +1107,8 @@ static void counters_count_what_was_written(void **state)
     record_free(r);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name)                                                                                 \
+    cmocka_unit_test_setup_teardown(name, history_fixture_set_up, history_fixture_tear_down)
 
 int main(void)
 {
