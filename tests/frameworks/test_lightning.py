@@ -1,5 +1,6 @@
 """richd.lightning.RichdCallback in the real Lightning, with the real daemon."""
 
+import functools
 import pathlib
 import signal
 
@@ -26,17 +27,8 @@ def fit(folder, *callbacks, trouble=None, ckpt_path=None, **options):
 
 
 @pytest.fixture
-def callback(daemon):
-    """Makes callbacks whose runs are on the daemon; they are finished with the test."""
-    made = []
-
-    def make(run_id="run", **options):
-        made.append(RichdCallback(run_id=run_id, runtime_dir=str(daemon.runtime), **options))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.finish()
+def callback(new_callback):
+    return functools.partial(new_callback, RichdCallback)
 
 
 def scalars_of(daemon, run, name):

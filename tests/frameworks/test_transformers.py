@@ -1,5 +1,6 @@
 """richd.transformers.RichdCallback in the real Trainer, with the real daemon."""
 
+import functools
 import json
 import pathlib
 import signal
@@ -16,17 +17,8 @@ N_EVALUATION = 24
 
 
 @pytest.fixture
-def callback(daemon):
-    """Makes callbacks whose runs are on the daemon; they are finished with the test."""
-    made = []
-
-    def make(run_id="run", **options):
-        made.append(RichdCallback(run_id=run_id, runtime_dir=str(daemon.runtime), **options))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.finish()
+def callback(new_callback):
+    return functools.partial(new_callback, RichdCallback)
 
 
 def scalars_of(daemon, run):
