@@ -4,6 +4,7 @@
  * test_second_daemon_refuses_by_name.py. */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -50,12 +51,21 @@ static void fill_standard_files(void)
         close(fd);
 }
 
+/* With an arena for each thread, the memory of a long answer stays with the thread of the pool that
+ * wrote it: with five threads and nine readers of 6,000 points, 94 MiB were kept after they had
+ * left. With two arenas it goes back to the system. */
+static void share_arenas(void)
+{
+    mallopt(M_ARENA_MAX, 2);
+}
+
 static int serve(struct config *config)
 {
     struct loop *loop;
     struct err err;
     int exit_code;
 
+    share_arenas();
     log_set_level(config->log_level);
     blas_start_again(config->argv);
     umask(0077);
