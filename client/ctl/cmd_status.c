@@ -58,6 +58,17 @@ static void add_fact(struct table *table, const cJSON *value, enum show show)
         table_addf(table, "%.15g", value->valuedouble);
 }
 
+static void add_problems(struct table *table, const cJSON *problems)
+{
+    const cJSON *problem;
+
+    cJSON_ArrayForEach(problem, problems)
+    {
+        table_add(table, "PROBLEM");
+        add_fact(table, problem, SHOW_TEXT);
+    }
+}
+
 static int print_facts(const cJSON *status, struct err *err)
 {
     struct table *table = table_new("ll");
@@ -70,6 +81,7 @@ static int print_facts(const cJSON *status, struct err *err)
         table_add(table, facts[i].label);
         add_fact(table, value, facts[i].show);
     }
+    add_problems(table, member(status, "problems"));
     return table_finish(table, stdout, err);
 }
 

@@ -120,6 +120,18 @@ void loop_on_job_done(void *arg, struct job *job)
     loop_step(loop, &(struct event){.type = EV_JOB_DONE, .time = clock_wall_s(), .job = job});
 }
 
+/* A disk that is full, or a lock of another process, is told when it begins and when it ends. */
+static void report_waiting(struct loop *loop)
+{
+    const char *why = store_lane_waits(loop->store);
+
+    if (why && !loop->store_waits)
+        log_warn("the store waits, and no checkpoint is acknowledged: %s", why);
+    else if (!why && loop->store_waits)
+        log_info("the store writes again");
+    loop->store_waits = why;
+}
+
 void loop_on_stored(void *arg, struct record *record)
 {
     struct loop *loop = arg;
@@ -127,6 +139,7 @@ void loop_on_stored(void *arg, struct record *record)
     if (record->rc < 0 && record->kind != RECORD_OPEN)
         log_warn_limited(&loop->not_stored, "not stored run=%s seq=%llu: %s", record->run,
                          (unsigned long long)record->seq, record->error);
+    report_waiting(loop);
     came_home(loop);
     loop_step(loop, &(struct event){.type = EV_STORED, .time = clock_wall_s(), .record = record});
 }

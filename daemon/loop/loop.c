@@ -17,8 +17,7 @@
 #include "daemon/loop/parts.h"
 #include "proto/base/clock.h"
 
-#define STORE_FILE "richd.sqlite"
-#define TICK_MS    1000
+#define TICK_MS 1000
 /* A job or commit that is out for so long without any coming home is stuck: the watchdog hears
  * nothing more of us, and systemd starts us again. */
 #define STUCK_TICKS 10
@@ -141,29 +140,6 @@ static int lock_dirs(struct loop *loop, struct err *err)
         return 0;
     loop->runtime_lock = lock_take(loop->runtime_dir, err);
     return loop->runtime_lock < 0 ? loop->runtime_lock : 0;
-}
-
-/* A damaged history is set aside, by name, and a new one is started; never silently. */
-static int open_store(struct loop *loop, struct err *err)
-{
-    char *path = paths_join(loop->state_dir, STORE_FILE), aside[4096];
-    int rc;
-
-    if (!path)
-        return err_set(err, -ENOMEM, "out of memory");
-    rc = store_lane_open(&loop->uv, path, loop_on_stored, loop, &loop->store, err);
-    if (rc == -EUCLEAN) {
-        log_error("%s", err->text);
-        rc = store_set_aside(path, aside, sizeof aside, err);
-        if (rc == 0) {
-            log_error("the damaged history is kept as %s; a new one begins", aside);
-            rc = store_lane_open(&loop->uv, path, loop_on_stored, loop, &loop->store, err);
-        }
-    }
-    if (rc == 0)
-        rc = readers_open(&loop->uv, path, &loop->readers, err);
-    free(path);
-    return rc;
 }
 
 static size_t n_cpus(void)
@@ -307,7 +283,7 @@ int loop_open(struct config *config, struct loop **out, int *exit_code, struct e
         *exit_code = EXIT_CANTCREATE;
         goto fail;
     }
-    rc = open_store(loop, err);
+    rc = loop_open_store(loop, err);
     if (rc < 0) {
         *exit_code = EXIT_IO;
         goto fail;

@@ -4,6 +4,7 @@
  *
  *     loop.c     opens every part, and has the timer and the signals
  *     actions.c  steps the core with the event, and carries out what it decides
+ *     storage.c  opens the store, whatever it finds
  *     report.c   writes down what a stored record says: to the log, and to the command for events
  *     stop.c     moves the daemon from serving to its end
  *     status.c   answers server.status
@@ -62,6 +63,7 @@ struct loop {
     struct alert *alert;
     struct log_limit not_stored;
     struct log_limit probe_limit;
+    bool store_waits;     /* as it was told last */
     size_t n_lent;        /* jobs and records that are out */
     unsigned quiet_ticks; /* since one came home, while some are out */
 };
@@ -74,6 +76,12 @@ void loop_step(struct loop *, const struct event *);
 void loop_on_ingest(void *arg, const struct event *);
 void loop_on_job_done(void *arg, struct job *);
 void loop_on_stored(void *arg, struct record *);
+
+/* ---- storage.c ------------------------------------------------------------------------------- */
+
+/* Opens the store and the readers: waits for a lock of another process, and sets a damaged file
+ * aside. Returns 0 or -errno. */
+int loop_open_store(struct loop *, struct err *err);
 
 /* ---- report.c -------------------------------------------------------------------------------- */
 

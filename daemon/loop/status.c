@@ -10,6 +10,17 @@
  * tests/e2e/service/test_options_come_from_flag_environment_and_file.py and
  * tests/e2e/read/test_http_api.py. */
 
+/* What a person should know of the store: sentences. */
+static void add_problems(const struct loop *loop, cJSON *object)
+{
+    cJSON *problems = cJSON_AddArrayToObject(object, "problems");
+    const char *waits = store_lane_waits(loop->store);
+    cJSON *sentence = waits ? cJSON_CreateString(waits) : NULL;
+
+    if (!cJSON_AddItemToArray(problems, sentence))
+        cJSON_Delete(sentence);
+}
+
 void loop_add_status(void *arg, cJSON *object)
 {
     struct loop *loop = arg;
@@ -42,4 +53,5 @@ void loop_add_status(void *arg, cJSON *object)
     json_add_integer(object, "commits", (int64_t)store_commits(store));
     json_add_integer(object, "buffered_bytes", (int64_t)stats.buffered_bytes);
     json_add_integer(object, "budget_bytes", (int64_t)stats.budget_bytes);
+    add_problems(loop, object);
 }

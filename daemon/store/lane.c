@@ -15,8 +15,9 @@ struct store_lane {
     bool busy;
     int rc; /* of the last commit, with its text */
     struct err why;
-    struct list waiting;    /* put since the running commit began */
-    struct list committing; /* the pool's while busy */
+    char waits[ERR_TEXT_SIZE]; /* of the last commit that came back; "": it did not fail */
+    struct list waiting;       /* put since the running commit began */
+    struct list committing;    /* the pool's while busy */
 };
 
 static void start_commit(struct store_lane *lane);
@@ -51,6 +52,8 @@ static void on_commit_done(uv_work_t *request, int status)
     struct list done;
 
     (void)status;
+    snprintf(lane->waits, sizeof lane->waits, "%s",
+             record_may_come_again(lane->rc) ? lane->why.text : "");
     if (lane->rc < 0)
         fail_waiting(lane);
     list_init(&done);
@@ -115,4 +118,9 @@ void store_lane_put(struct store_lane *lane, struct record *record)
 const struct store *store_lane_store(const struct store_lane *lane)
 {
     return lane->store;
+}
+
+const char *store_lane_waits(const struct store_lane *lane)
+{
+    return lane->waits[0] ? lane->waits : NULL;
 }

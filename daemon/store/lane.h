@@ -23,4 +23,7 @@ void store_lane_close(struct store_lane *);
 /* Borrows the record until it comes back. */
 void store_lane_put(struct store_lane *, struct record *);
 
+/* Why the last commit failed, when it will be tried again; NULL when it did not. */
+const char *store_lane_waits(const struct store_lane *);
+
 const struct store *store_lane_store(const struct store_lane *);

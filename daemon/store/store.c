@@ -17,6 +17,10 @@
  * disk space for ever. */
 #define WAL_SIZE_LIMIT "67108864"
 
+/* How long a transaction waits for another process that has the file locked. The core tries again
+ * each second, so this only spares a short lock the second try. */
+#define APPLY_BUSY_TIMEOUT_MS 1000
+
 #define PRAGMAS                                                                                    \
     "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 1000;"      \
     " PRAGMA journal_size_limit = " WAL_SIZE_LIMIT "; PRAGMA foreign_keys = ON;"                   \
@@ -201,10 +205,10 @@ static int apply_all(struct store *store, struct list *records, struct err *err)
 }
 
 /* Undoes the transaction and writes the failure into every record. A record may carry few codes:
- * -ENOSPC and -ENOMEM, because space and memory can come back, and -EIO for all else. */
+ * those of what heals by itself, and -EIO for all else. */
 static int fail_all(struct store *store, struct list *records, int rc, const struct err *why)
 {
-    if (rc != -ENOSPC && rc != -ENOMEM)
+    if (!record_may_come_again(rc))
         rc = -EIO;
     if (!sqlite3_get_autocommit(store->db))
         sql_run(store->statement[SQL_ROLLBACK], NULL);
@@ -326,7 +330,11 @@ static int prepare(struct store *store, const char *path, struct err *err)
         rc = store_schema_prepare(store->db, statements[i], &store->statement[i], err);
     if (rc == 0)
         rc = read_feed_seq(store, err);
-    return rc < 0 ? rc : mark_open_runs_lost(store, err);
+    if (rc == 0)
+        rc = mark_open_runs_lost(store, err);
+    if (rc == 0)
+        sqlite3_busy_timeout(store->db, APPLY_BUSY_TIMEOUT_MS);
+    return rc;
 }
 
 int store_open(const char *path, struct store **out, struct err *err)

@@ -9,9 +9,9 @@
  * probe.c, representation.c and the blobs write a part of them. The commit makes all of them
  * durable, and each goes back to the core with its outcome. A record that is refused goes back with
  * its sentence; the others are stored all the same. When the disk fails, the whole transaction is
- * undone (fail_all). When the disk is full or memory runs out, the core tries the same records
- * again; after any other failure the daemon ends. schema.c has the tables, sql.c SQLite's calls and
- * codes, aside.c gives a damaged file another name.
+ * undone (fail_all). When the disk is full, memory runs out or another process has the file locked,
+ * the core tries the same records again; after any other failure the daemon ends. schema.c has the
+ * tables, sql.c SQLite's calls and codes, aside.c gives a damaged file another name.
  *
  * The database is in WAL mode with synchronous=FULL: when store_apply() returns 0, its records
  * survive kill -9 and a power cut. */
@@ -44,7 +44,8 @@ void store_close(struct store *);
  * probes find no room; -E2BIG, constants that would be too large) changes nothing and does not
  * hinder the others. When the disk or memory
  * fails, nothing of any record is kept, each has the rc and the text, and so does the return value:
- * -ENOSPC and -ENOMEM may be tried again with the same records, after -EIO only closing is safe.
+ * -ENOSPC, -ENOMEM and -EAGAIN (another process has the file locked) may be tried again with the
+ * same records, after -EIO only closing is safe.
  *
  * A record that comes twice is stored once: a record with a `seq` at or below the last one stored
  * of its attempt changes nothing and has rc 0. The points of such a CHECKPOINT, and those of a

@@ -113,18 +113,22 @@ class Daemon:
         self.process = None
 
     def start(self):
-        began_at = self.log.stat().st_size
+        self.launch()
+        wait_until(self.is_ready, "the daemon to be ready")
+        return self
+
+    def launch(self):
+        """Starts the process, and does not wait for it."""
+        self.began_at = self.log.stat().st_size
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [BUILD / "richd", "--state-dir", self.state, "--runtime-dir", self.runtime,
                  *self.flags],
                 env=clean_environment(**self.environment), preexec_fn=self.preexec,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        wait_until(lambda: self._is_ready(began_at), "the daemon to be ready")
-        return self
 
-    def _is_ready(self, began_at):
-        text = self.log.read_bytes()[began_at:].decode()
+    def is_ready(self):
+        text = self.log.read_bytes()[self.began_at:].decode()
         assert self.process.poll() is None, f"richd ended with {self.process.returncode}: {text}"
         return " ready ingest=" in text
 

@@ -447,7 +447,7 @@ static void commit(struct world *world)
 {
     if (world->disk_full > 0) {
         world->disk_full--;
-        disk_fail(&world->disk, -ENOSPC, "no space left");
+        disk_fail(&world->disk, -EAGAIN, "locked");
     } else {
         disk_commit(&world->disk, 1 + random_below(&world->rng, 8));
     }

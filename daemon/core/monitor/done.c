@@ -188,9 +188,9 @@ static void refuse_constants(struct run *run, struct journal_entry *entry, struc
     record_free(record);
 }
 
-/* A full disk heals: the entries stay in the journal, in order, and are lent again at the next
- * tick. Any other failure of the disk is not retried (a second fsync may report success for lost
- * pages). */
+/* A full disk heals, and so does a foreign lock: the entries stay in the journal, in order, and are
+ * lent again at the next tick. Any other failure of the disk is not retried (a second fsync may
+ * report success for lost pages). */
 static void on_entry_stored(struct monitor *monitor, struct journal_entry *entry,
                             struct actions *out)
 {
@@ -206,7 +206,7 @@ static void on_entry_stored(struct monitor *monitor, struct journal_entry *entry
         complete(monitor, run, entry, out);
     else if (rc == -E2BIG)
         refuse_constants(run, entry, out);
-    else if (rc == -ENOSPC || rc == -ENOMEM)
+    else if (record_may_come_again(rc))
         run->store_waits = true;
     else if (rc == -ESTALE && run->state != RUN_OVER) {
         monitor_supersede(monitor, run, out);

@@ -1,7 +1,13 @@
 #include "daemon/core/monitor/record.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+bool record_may_come_again(int rc)
+{
+    return rc == -ENOSPC || rc == -ENOMEM || rc == -EAGAIN;
+}
 
 struct record *record_new(enum record_kind kind, const char *run)
 {

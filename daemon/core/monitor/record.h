@@ -172,7 +172,7 @@ struct record {
     /* The outcome, filled by the store: 0, or -EEXIST (RESUME_NEVER), -ENOENT (RESUME_MUST),
      * -EBUSY (attempt held by another writer), -ESTALE (a newer attempt exists), -E2BIG (the
      * constants of the run would be too large; the message is done with), -EIO and other errors of
-     * the disk, with their sentence. */
+     * the disk, with their sentence; see record_may_come_again. */
     int rc;
     char error[256];
 
@@ -184,6 +184,10 @@ struct record {
 
 /* Frees what it owns, and zeroes it. */
 void open_result_release(struct open_result *);
+
+/* Whether what the store answered heals by itself, so that the same record is stored later: no
+ * space, no memory, or another process has the file locked (-EAGAIN). */
+bool record_may_come_again(int rc);
 
 /* A zeroed record of that kind (free with record_free), or NULL. */
 struct record *record_new(enum record_kind kind, const char *run);

@@ -1091,6 +1091,26 @@ static void a_full_disk_refuses_all_and_heals(void **state)
     record_free(a);
 }
 
+static void a_lock_of_another_process_refuses_all_and_heals(void **state)
+{
+    struct history_fixture *f = *state;
+    struct record *opened = open_run(f, "a", "w");
+    struct record *log = record_of(opened, RECORD_LOG, 1, 10);
+    sqlite3 *other;
+
+    record_add_scalar(log, "loss", 0.5);
+    assert_int_equal(sqlite3_open(f->path, &other), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(apply(f->store, log), -EAGAIN);
+    assert_true(record_may_come_again(log->rc));
+    assert_non_null(strstr(log->error, "locked"));
+    sqlite3_close(other);
+    assert_int_equal(apply(f->store, log), 0);
+    assert_int_equal(log->scalar_feed_seqs[0], 1);
+    record_free(log);
+    record_free(opened);
+}
+
 static void counters_count_what_was_written(void **state)
 {
     struct history_fixture *f = *state;
@@ -1150,6 +1170,7 @@ int main(void)
         TEST(a_damaged_file_is_told_and_set_aside),
         TEST(a_truncated_file_is_told),
         TEST(a_full_disk_refuses_all_and_heals),
+        TEST(a_lock_of_another_process_refuses_all_and_heals),
         TEST(counters_count_what_was_written),
     };
 
