@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -59,22 +60,52 @@ void lock_release(int lock)
         close(lock);
 }
 
-int lock_check_socket(const char *address, struct err *err)
+static const char *name_kind(mode_t mode)
+{
+    if (S_ISREG(mode))
+        return "a file";
+    if (S_ISDIR(mode))
+        return "a directory";
+    return S_ISLNK(mode) ? "a symbolic link" : "something that is no socket";
+}
+
+/* Whether a program answers at the socket: 0 when none does, -EADDRINUSE, or -errno when nobody can
+ * say so (no right to ask, a socket of another kind). */
+static int ask_socket(const char *path)
 {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
-    const char *path = strchr(address, '/');
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), rc;
+
+    if (fd < 0)
+        return -errno;
+    assert(strlen(path) < sizeof name.sun_path);
+    strcpy(name.sun_path, path);
+    rc = connect(fd, (const struct sockaddr *)&name, sizeof name) == 0 ? 0 : -errno;
+    close(fd);
+    if (rc == -ECONNREFUSED || rc == -ENOENT)
+        return 0;
+    return rc == 0 || rc == -EAGAIN ? -EADDRINUSE : rc;
+}
+
+int lock_check_socket(const char *address, struct err *err)
+{
     bool is_path = strncmp(address, "ipc:", 4) == 0 || strncmp(address, "unix:", 5) == 0;
-    int fd, rc;
+    const char *path = strchr(address, '/');
+    struct stat st;
+    int rc;
 
     if (!is_path || !path)
         return 0;
     path += strspn(path, "/") - 1; /* "ipc://" ends in slashes of its own */
-    snprintf(name.sun_path, sizeof name.sun_path, "%s", path);
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return err_set(err, -errno, "%s: %s", address, strerror(errno));
-    rc = connect(fd, (const struct sockaddr *)&name, sizeof name);
-    rc = rc == 0 || errno == EAGAIN ? -EADDRINUSE : 0;
-    close(fd);
-    return rc < 0 ? err_set(err, rc, "%s: another program listens there", address) : 0;
+    if (lstat(path, &st) < 0)
+        return errno == ENOENT ? 0 : err_set(err, -errno, "%s: %s", address, strerror(errno));
+    if (!S_ISSOCK(st.st_mode))
+        return err_set(err, -EEXIST, "%s: there is %s, which richd does not remove", address,
+                       name_kind(st.st_mode));
+    rc = ask_socket(path);
+    if (rc == -EADDRINUSE)
+        return err_set(err, rc, "%s: another program listens there", address);
+    return rc < 0 ? err_set(err, rc, "%s: whether a program listens there is not known: %s",
+                            address, strerror(-rc))
+                  : 0;
 }

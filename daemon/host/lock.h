@@ -11,7 +11,9 @@ int lock_take(const char *dir, struct err *);
 /* -1 is fine. */
 void lock_release(int lock);
 
-/* Whether the socket file of `address` ("ipc://PATH" or "unix:PATH"; others pass) may be replaced:
- * binding takes the path over silently, even from a program that listens on it, and an explicit
- * path is not covered by the locks of our directories. Returns 0, -EADDRINUSE, or -errno. */
+/* Whether the path of `address` ("ipc://PATH" or "unix:PATH", shorter than a socket's name; others
+ * pass) is free, or has a socket at which nobody listens, which may be removed. Binding takes a
+ * path over silently, whatever is there, and an explicit path is not covered by the locks of our
+ * directories. Returns 0, -EADDRINUSE when a program listens there, -EEXIST when there is something
+ * else, a link among it, or -errno when nobody can say so. */
 int lock_check_socket(const char *address, struct err *);

@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from harness import draw, richd
 
 
@@ -34,3 +36,20 @@ def test_a_socket_in_use_is_not_stolen(daemon, tmp_path):
     with daemon.trainer("run") as trainer:
         trainer.rows(*draw(30, 4, 2))
         assert trainer.checkpoint(1)["head"]["n"] == 30
+
+
+@pytest.mark.parametrize("flag, scheme", [("--feed", "unix:"), ("--listen", "ipc://")])
+def test_what_is_no_socket_stays_where_it_is(tmp_path, flag, scheme):
+    def start(path):
+        return richd("--state-dir", tmp_path / "s", "--runtime-dir", tmp_path / "r",
+                     flag, f"{scheme}{path}")
+
+    notes, folder, link = (tmp_path / name for name in ("notes", "folder", "link"))
+    notes.write_text("mine")
+    folder.mkdir()
+    link.symlink_to(notes)
+    for path, kind in ((notes, "a file"), (folder, "a directory"), (link, "a symbolic link")):
+        done = start(path)
+        assert done.returncode == 69, done.stderr
+        assert f"{scheme}{path}: there is {kind}, which richd does not remove" in done.stderr
+    assert (notes.read_text(), link.readlink(), folder.is_dir()) == ("mine", notes, True)
