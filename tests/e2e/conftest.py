@@ -1,6 +1,7 @@
 """A daemon of its own for each test, and the Python package from the tree."""
 
 import os
+import resource
 import sys
 
 import pytest
@@ -45,6 +46,15 @@ def new_daemon(tmp_path, request):
     yield make
     for daemon in made:
         daemon.close()
+
+
+@pytest.fixture
+def many_files():
+    """This process may hold the other ends of what a daemon has; yields how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    yield hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.fixture

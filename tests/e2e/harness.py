@@ -357,8 +357,8 @@ def dtype_code(values):
 class Trainer:
     """One ZeroMQ connection that says what proto/INGEST.md says, or whatever a test wants."""
 
-    def __init__(self, endpoint, **options):
-        self.socket = zmq.Context.instance().socket(zmq.DEALER)
+    def __init__(self, endpoint, context=None, **options):
+        self.socket = (context or zmq.Context.instance()).socket(zmq.DEALER)
         self.socket.linger = 0
         self.socket.rcvhwm = 0
         self.socket.sndhwm = 0

@@ -14,7 +14,7 @@ import pytest
 import richd
 from richd._link import outbox as _outbox, session as _session, wire as _wire
 from richd._values import arrays as _arrays, intake as _intake, labels as _labels
-from support import Daemon, connected, python, wait_until, welcome
+from support import Daemon, connected, message, python, wait_until, welcome
 
 
 def rows(n=8, p=4, c=3, dtype=np.float32):
@@ -356,6 +356,25 @@ def test_failed_copy_off_a_gpu_drops_its_batch_alone(daemon, monkeypatch, caplog
 
 
 # ---- no daemon -----------------------------------------------------------------------------------
+
+
+def test_a_daemon_that_refuses_is_not_called_absent(caplog):
+    """What is heard is its reason, and when it has room the run is opened."""
+    is_full = [True]
+
+    def script(peer, fields):
+        if fields["type"] == "open" and is_full[0]:
+            return [message("nack", code="EBUSY", fatal=True, text="the daemon is full of cats")]
+        return None
+
+    with Daemon(script=script) as daemon:
+        run = richd.init(run_id="r", endpoint=daemon.address)
+        said = "richd does not take this run for now: the daemon is full of cats; training goes on"
+        assert wait_until(lambda: said in caplog.text, 30.0)
+        assert "no richd at" not in caplog.text
+        is_full[0] = False
+        assert wait_until(lambda: not run._sender.absent, 30.0)
+        run.finish()
 
 
 def test_absent_daemon_costs_one_warning_bounded_memory_and_no_time(monkeypatch, caplog):

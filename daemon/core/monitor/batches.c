@@ -132,10 +132,10 @@ static void note_queued(struct monitor *monitor, struct member *member, struct b
     monitor->stats.buffered_bytes += batch->size_bytes;
 }
 
-/* Many layers may fill no block and still hold all the credit. */
-static void start_jobs(struct member *member, struct layer *layer, struct actions *out)
+static void start_jobs(const struct monitor *monitor, struct member *member, struct layer *layer,
+                       struct actions *out)
 {
-    if (member->held_bytes >= member->credit_bytes / 2)
+    if (monitor_holds_much(monitor, member))
         monitor_flush(member->run, out);
     else
         monitor_start_job(member->run, layer, out);
@@ -150,7 +150,7 @@ void monitor_take_batch(struct monitor *monitor, struct member *member, struct b
     switch (offer(monitor, member, batch, &layer, &nack)) {
     case LAYER_QUEUES:
         note_queued(monitor, member, batch);
-        start_jobs(member, layer, out);
+        start_jobs(monitor, member, layer, out);
         return;
     case LAYER_PASSES_OVER:
         break;
@@ -158,7 +158,16 @@ void monitor_take_batch(struct monitor *monitor, struct member *member, struct b
         monitor_refuse_batch(monitor, member, batch, &nack, out);
         break;
     }
-    member_return_credit(member, batch->size_bytes, out);
+    monitor_return_credit(monitor, member, out);
+    actions_release_batch(out, batch);
+}
+
+/* Refuses a batch whose credit is counted. */
+static void turn_away(struct monitor *monitor, struct member *member, struct batch *batch,
+                      struct nack *nack, struct actions *out)
+{
+    monitor_refuse_batch(monitor, member, batch, nack, out);
+    monitor_return_credit(monitor, member, out);
     actions_release_batch(out, batch);
 }
 
@@ -169,18 +178,31 @@ static void refuse_for_now(struct monitor *monitor, struct member *member, struc
     struct nack nack;
 
     nack_set(&nack, NACK_EBUSY, "a message before it was refused");
-    monitor_refuse_batch(monitor, member, batch, &nack, out);
-    member_return_credit(member, batch->size_bytes, out);
-    actions_release_batch(out, batch);
+    turn_away(monitor, member, batch, &nack, out);
+}
+
+static void refuse_for_want_of_room(struct monitor *monitor, struct member *member,
+                                    struct batch *batch, struct actions *out)
+{
+    struct nack nack;
+
+    nack_set(&nack, NACK_ECREDIT,
+             "it has %.1f MiB, and %.1f of the %.1f MiB for rows of all runs are in use",
+             (double)batch->size_bytes / 0x1p20, (double)monitor->stats.buffered_bytes / 0x1p20,
+             (double)monitor->config.budget_bytes / 0x1p20);
+    turn_away(monitor, member, batch, &nack, out);
 }
 
 /* The credit lets it through. */
 static void receive(struct monitor *monitor, struct member *member, struct batch *batch,
                     struct actions *out)
 {
+    monitor_claim_credit(monitor, member);
     member->received += batch->size_bytes;
     if (member->refused_seq > 0)
         refuse_for_now(monitor, member, batch, out);
+    else if (batch->size_bytes > monitor_room(monitor))
+        refuse_for_want_of_room(monitor, member, batch, out);
     else if (monitor_waits(member))
         monitor_let_wait(monitor, member, batch);
     else

@@ -12,8 +12,8 @@ static void finish_batch(struct monitor *monitor, struct batch *batch, struct ac
         nack_set(&nack, NACK_ENUMERIC, "%s", batch->why.text);
         monitor_refuse_batch(monitor, member, batch, &nack, out);
     }
-    member_return_credit(member, batch->size_bytes, out);
     monitor_release_batch(monitor, batch, out);
+    monitor_return_credit(monitor, member, out);
 }
 
 /* The batches that a job has read to their end. */

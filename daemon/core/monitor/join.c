@@ -103,28 +103,13 @@ static int take_over(struct monitor *monitor, struct member *member, const char 
     return 0;
 }
 
-static struct member *add_member(struct monitor *monitor, struct run *run,
-                                 const struct record_open *open)
+static struct member *add_member(struct run *run, const struct record_open *open)
 {
-    uint64_t credit = monitor_credit_for_one_more(monitor);
-    struct member *member = credit ? run_add_member(run, open->rank, open->writer, 0) : NULL;
+    struct member *member = run_add_member(run, open->rank, open->writer, 0);
 
-    if (!member)
-        return NULL;
-    member->state = MEMBER_AWAY;
-    member->credit_bytes = credit;
-    monitor->credit_granted += credit;
+    if (member)
+        member->state = MEMBER_AWAY;
     return member;
-}
-
-/* One that the store knew had no connection yet, and so no credit. */
-static bool has_credit(struct monitor *monitor, struct member *member)
-{
-    if (member->credit_bytes > 0)
-        return true;
-    member->credit_bytes = monitor_credit_for_one_more(monitor);
-    monitor->credit_granted += member->credit_bytes;
-    return member->credit_bytes > 0;
 }
 
 /* The member is here, and the store hears of it. */
@@ -159,9 +144,8 @@ static struct member *member_for(struct monitor *monitor, struct run *run,
     bool is_new = !member, is_other = member && strcmp(member->writer, open->writer) != 0;
 
     if (is_new)
-        member = add_member(monitor, run, open);
-    if (!member || !has_credit(monitor, member) ||
-        (is_other && take_over(monitor, member, open->writer, out) < 0))
+        member = add_member(run, open);
+    if (!member || (is_other && take_over(monitor, member, open->writer, out) < 0))
         return NULL;
     if (run->state == RUN_OPENING && member->state != MEMBER_OPEN)
         member_move(member, MEMBER_OPEN);
@@ -187,7 +171,7 @@ void monitor_join(struct monitor *monitor, struct run *run, const struct event *
         monitor_reconnect(monitor, member, event->peer, out);
         return;
     }
-    refuse(&nack, NACK_EBUSY, "the daemon has no memory left to grant to another member");
+    refuse(&nack, NACK_EBUSY, "the daemon is out of memory");
     actions_refuse(out, event->peer, &nack);
 }
 

@@ -61,9 +61,12 @@ void member_start_credit(struct member *member)
     member->received = 0;
 }
 
-void member_return_credit(struct member *member, uint64_t bytes, struct actions *out)
+void member_grant(struct member *member, uint64_t window_bytes, struct actions *out)
 {
-    member->granted += bytes;
+    uint64_t room = window_bytes > member->held_bytes ? window_bytes - member->held_bytes : 0;
+
+    if (member->received + room > member->granted)
+        member->granted = member->received + room;
     assert(member->granted >= member->granted_sent);
     if (member->granted - member->granted_sent >= member->credit_bytes / CREDIT_STEPS)
         member_send_credit(member, out);

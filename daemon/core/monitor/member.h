@@ -34,6 +34,8 @@ struct member {
     uint64_t refused_seq; /* refused for the moment: later ones must wait for it; 0: none */
 
     uint64_t credit_bytes; /* size of the credit window */
+    bool claims;           /* which counts among those of the budget */
+    unsigned idle_ticks;   /* since a batch came, or the connection */
     uint64_t granted;      /* cumulative, since the connection opened */
     uint64_t granted_sent; /* the last `granted` that was sent to the peer */
     uint64_t received;
@@ -60,7 +62,8 @@ void member_free(struct member *);
 
 /* Starts the credit of a new connection; what is held is still in use. */
 void member_start_credit(struct member *);
-/* Returns credit, and sends it to the peer when enough has come together. */
-void member_return_credit(struct member *, uint64_t bytes, struct actions *);
+/* Grants what a window of that size has room for, beyond what was granted before, and sends it to
+ * the peer when enough has come together. */
+void member_grant(struct member *, uint64_t window_bytes, struct actions *);
 /* Sends the peer the credit that it does not know yet. */
 void member_send_credit(struct member *, struct actions *);

@@ -64,7 +64,7 @@ static void tick_member(struct monitor *monitor, struct member *member, double t
     const struct run *run = member->run;
 
     if (run->state == RUN_OPEN || run->state == RUN_LEAVING)
-        member_send_credit(member, out);
+        monitor_tick_credit(monitor, member, out);
     if (run->state == RUN_OPEN && member->state == MEMBER_OPEN &&
         ++member->silent_ticks >= MONITOR_LOST_TICKS)
         declare_lost(monitor, member, time, out);
@@ -175,7 +175,7 @@ static void assert_run_counts(const struct run *run)
 }
 
 /* Returns the bytes that the run's members hold. */
-static uint64_t assert_member_counts(const struct run *run, uint64_t *credit_bytes)
+static uint64_t assert_member_counts(const struct run *run, uint64_t *claimed_bytes)
 {
     uint64_t held_bytes = 0, waiting_bytes = 0;
     size_t n = 0;
@@ -189,7 +189,7 @@ static uint64_t assert_member_counts(const struct run *run, uint64_t *credit_byt
         assert(member->durable_seq <= member->last_seq);
         held_bytes += member->held_bytes;
         waiting_bytes += member->waiting_bytes;
-        *credit_bytes += member->credit_bytes;
+        *claimed_bytes += member->claims ? member->credit_bytes : 0;
         n++;
     }
     assert(n == run->n_members);
@@ -200,18 +200,18 @@ static uint64_t assert_member_counts(const struct run *run, uint64_t *credit_byt
 /* Every counter is what it counts. It walks all queues, so it is done once a second. */
 static void assert_counts(const struct monitor *monitor)
 {
-    uint64_t held_bytes = 0, credit_bytes = 0;
+    uint64_t held_bytes = 0, claimed_bytes = 0;
 
     LIST_EACH(at, &monitor->runs)
     {
         const struct run *run = LIST_ENTRY(at, struct run, link);
 
         assert_run_counts(run);
-        held_bytes += assert_member_counts(run, &credit_bytes);
+        held_bytes += assert_member_counts(run, &claimed_bytes);
     }
     assert(monitor->stats.buffered_bytes == held_bytes);
-    assert(monitor->credit_granted == credit_bytes);
-    assert(credit_bytes <= monitor->config.budget_bytes);
+    assert(held_bytes <= monitor->config.budget_bytes);
+    assert(monitor->credit_claimed == claimed_bytes);
 }
 
 /* ---- the step ------------------------------------------------------------------------------ */

@@ -11,6 +11,7 @@
  *     control.c  EV_CHECKPOINT puts a mark behind the batches of each layer, and an entry into the
  *                run's journal; EV_LOG and EV_CLOSE are entries without marks
  *     marks.c    of a run with members, the marks of a step wait for each other
+ *     credit.c   how much each may send
  *     done.c     EV_JOB_DONE releases batches and returns their credit; a measured mark completes
  *                its entry, which leaves as ACT_STORE; EV_STORED acknowledges it (ACT_COMPLETE)
  *     runs.c     frees a run that is over, or that has closed, when all of it has come home
@@ -25,7 +26,7 @@
 
 struct monitor_config {
     size_t n_workers;          /* threads that jobs can use */
-    uint64_t budget_bytes;     /* credit granted to all connections together */
+    uint64_t budget_bytes;     /* rows of all connections together; at least MONITOR_CREDIT_MAX */
     double state_bytes;        /* moments and blocks of all layers together */
     uint64_t ranks_wait_ticks; /* a mark of one rank waits so long for those of others */
 };
@@ -46,7 +47,7 @@ struct monitor_stats {
 /* The most credit that a connection gets: two blocks of the widest layers may be in flight while
  * one is folded. */
 #define MONITOR_CREDIT_MAX (64u << 20)
-/* A connection with less could not send one 4 MiB batch while another is folded. */
+/* The least. A connection with less could not send one 4 MiB batch while another is folded. */
 #define MONITOR_CREDIT_MIN (8u << 20)
 
 struct monitor;

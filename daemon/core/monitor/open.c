@@ -7,10 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A new connection gets this share of what is left: a sweep of eighty runs finds room in 3 GiB, and
- * a single run is not held back. */
-#define CREDIT_SHARE 16
-
 /* No run is opened on this connection now; on a later one it may be. */
 static void refuse_for_now(struct actions *out, peer_id peer, const char *text)
 {
@@ -19,17 +15,6 @@ static void refuse_for_now(struct actions *out, peer_id peer, const char *text)
     nack_set(&nack, NACK_EBUSY, "%s", text);
     nack.fatal = true;
     actions_refuse(out, peer, &nack);
-}
-
-uint64_t monitor_credit_for_one_more(const struct monitor *monitor)
-{
-    uint64_t left = monitor->config.budget_bytes - monitor->credit_granted;
-
-    if (left < MONITOR_CREDIT_MIN)
-        return 0;
-    if (left / CREDIT_SHARE > MONITOR_CREDIT_MAX)
-        return MONITOR_CREDIT_MAX;
-    return left / CREDIT_SHARE > MONITOR_CREDIT_MIN ? left / CREDIT_SHARE : MONITOR_CREDIT_MIN;
 }
 
 void monitor_welcome(const struct member *member, struct actions *out)
@@ -54,6 +39,7 @@ void monitor_reconnect(struct monitor *monitor, struct member *member, peer_id p
                        struct actions *out)
 {
     monitor_bind_peer(monitor, member, peer);
+    monitor_claim_credit(monitor, member);
     member_start_credit(member);
     if (member->run->state != RUN_OPENING)
         monitor_welcome(member, out);
@@ -93,24 +79,22 @@ static bool is_reconnection(struct run *known, const struct record *open)
 static void start_opening(struct monitor *monitor, const struct event *event, struct actions *out)
 {
     struct record *record = event->open.record;
-    uint64_t credit = monitor_credit_for_one_more(monitor);
-    struct run *run = credit ? run_new(record, event->open.window, event->peer) : NULL;
+    struct run *run = run_new(record, event->open.window, event->peer);
     struct action *action = run ? actions_add(out, ACT_STORE, event->peer) : NULL;
 
     if (!action) {
-        refuse_for_now(out, event->peer, "the daemon has no memory left to grant to another run");
+        refuse_for_now(out, event->peer, "the daemon is out of memory");
         if (run)
             run_free(run);
         record_free(record);
         return;
     }
-    run_opener(run)->credit_bytes = credit;
     run->spectrum = event->open.spectrum;
     run->has_probe = event->open.probe;
     run->projector = event->open.projector;
     if (run->has_probe) /* at least 1: with 0 they would not be wanted */
         record->open.probe_bytes = fmax(monitor->config.state_bytes - monitor->state_bytes, 1);
-    monitor->credit_granted += credit;
+    monitor_claim_credit(monitor, run_opener(run));
     member_start_credit(run_opener(run));
     list_append(&monitor->runs, &run->link);
     monitor_bind_peer(monitor, run_opener(run), event->peer);

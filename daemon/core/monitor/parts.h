@@ -1,6 +1,6 @@
 /* What the parts of the engine share: the monitor itself, and the event handlers. monitor.c,
- * runs.c, open.c, join.c, marks.c, batches.c, control.c, watches.c and done.c include this; nobody
- * else does.
+ * runs.c, open.c, credit.c, join.c, marks.c, batches.c, control.c, watches.c and done.c include
+ * this; nobody else does.
  * monitor.h describes the way through them. Tested with its files by test_monitor.c, of tests/unit
  * and of tests/sim. */
 #pragma once
@@ -15,7 +15,7 @@ struct monitor {
     struct monitor_config config;
     struct list runs;
     struct list peers[PEER_BUCKETS];
-    uint64_t credit_granted; /* sum of the runs' credit_bytes */
+    uint64_t credit_claimed; /* sum of the windows that count */
     double state_bytes;      /* moments, folds and probes allocated */
     bool draining;
     struct monitor_stats stats;
@@ -48,8 +48,22 @@ void monitor_on_open_stored(struct monitor *, struct record *, struct actions *)
 /* From now on this peer speaks for the member, which begins with the credit that is left. */
 void monitor_reconnect(struct monitor *, struct member *, peer_id, struct actions *);
 void monitor_welcome(const struct member *, struct actions *);
-/* Bytes for one more connection, 0: there is no room. */
-uint64_t monitor_credit_for_one_more(const struct monitor *);
+
+/* ---- what each may send (credit.c) ---------------------------------------------------------- */
+
+/* The member opens, or sends: it has a window, which counts. */
+void monitor_claim_credit(struct monitor *, struct member *);
+/* Its window counts no more. */
+void monitor_yield_credit(struct monitor *, struct member *);
+/* Bytes of rows that can still be held. */
+uint64_t monitor_room(const struct monitor *);
+/* So much that its run folds at once, without waiting for full blocks: many layers may fill no
+ * block and still hold all the credit, many runs all the memory. */
+bool monitor_holds_much(const struct monitor *, const struct member *);
+/* Something of it is held no more. */
+void monitor_return_credit(struct monitor *, struct member *, struct actions *);
+/* A second has passed. */
+void monitor_tick_credit(struct monitor *, struct member *, struct actions *);
 
 /* ---- a rank of a job opens a run (join.c) --------------------------------------------------- */
 

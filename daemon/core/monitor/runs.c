@@ -79,7 +79,7 @@ void monitor_free_run(struct monitor *monitor, struct run *run, struct actions *
     }
     LIST_EACH(at, &run->members)
     {
-        monitor->credit_granted -= LIST_ENTRY(at, struct member, link)->credit_bytes;
+        monitor_yield_credit(monitor, LIST_ENTRY(at, struct member, link));
     }
     run_free(run);
 }

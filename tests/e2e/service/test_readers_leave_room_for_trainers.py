@@ -1,21 +1,10 @@
 import resource
 
-import pytest
-
 from harness import connect_feed, draw
 
 USUAL_SOFT_LIMIT = 1024
 #: Readers of the feed, and as many as are missing to the usual limit over HTTP.
 READERS, MORE = 1000, 100
-
-
-@pytest.fixture
-def many_files():
-    """This process holds the other ends."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    yield hard
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_trainer_connects_beside_more_readers_than_the_usual_limit_has_files(

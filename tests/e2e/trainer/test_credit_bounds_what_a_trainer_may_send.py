@@ -1,11 +1,13 @@
 import numpy as np
-import pytest
+import zmq
 
-from harness import IS_THINNED, draw, wait_until
+from harness import IS_THINNED, Trainer, draw
 
 MIB = 1 << 20
 #: How often the first grant is sent in all.
 WINDOWS = 2 if IS_THINNED else 6
+#: Windows of 8 MiB each, at least: more than the rows of all may fill in 24 GiB of memory.
+MANY_RUNS = 200 if IS_THINNED else 1000
 
 
 def big_rows(n_bytes, seed=0):
@@ -61,27 +63,21 @@ def test_a_new_run_gets_its_share_of_what_is_left(daemon):
         assert trainer.granted == grants[0], "credit comes back when a run ends"
 
 
-@pytest.mark.long
-def test_when_the_budget_is_spent_a_run_is_told_to_come_later(daemon, new_run):
-    trainers = []
-    while True:
-        trainer = daemon.trainer()
-        trainer.hello()
-        trainer.expect("hello")
-        trainer.say("open", run=f"run{len(trainers)}", writer="w")
-        answer = trainer.receive()
-        trainers.append(trainer)
-        if answer["type"] == "nack":
-            break
-        assert answer["type"] == "welcome" and len(trainers) < 500
-    assert (answer["code"], "memory" in answer["text"]) == ("EBUSY", True)
-    assert answer["fatal"] is True
-    run = new_run("patient")
-    run.log({"x": 1}, step=1)
-    for trainer in trainers[:-1]:
-        trainer.seq = 0
-        trainer.finish()
-        trainer.close()
-    trainers[-1].close()
-    wait_until(lambda: daemon.rpc("run.list", state="open")["total"] == 1, "the run to open")
-    wait_until(lambda: daemon.rpc("scalars.query", run="patient")["scalars"], "its scalar")
+def test_a_thousand_runs_are_open_at_once(daemon, many_files):
+    with zmq.Context() as context:
+        context.max_sockets = MANY_RUNS
+        trainers = [Trainer(daemon.endpoints["ingest"], context) for _ in range(MANY_RUNS)]
+        for i, trainer in enumerate(trainers):
+            trainer.hello()
+            trainer.say("open", run=f"run{i}", writer=trainer.writer)
+        for trainer in trainers:
+            trainer.expect("hello")
+            trainer.granted = trainer.expect("welcome")["granted"]
+        assert daemon.rpc("server.status")["runs_open"] == MANY_RUNS
+        for trainer in trainers:
+            trainer.rows(*draw(20, 4, 2))
+        marks = [trainer.mark(1) for trainer in trainers]
+        points = [trainer.wait(seq)["head"]["n"] for trainer, seq in zip(trainers, marks)]
+        assert points == [20] * MANY_RUNS
+        for trainer in trainers:
+            trainer.close()

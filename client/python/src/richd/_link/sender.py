@@ -73,6 +73,7 @@ class Sender:
         self._dealer: Any = None
         self._address: Optional[str] = None
         self._not_found = ""  # why there is no address, in the words of `find`
+        self._not_taken = ""  # why the daemon that is there does not take the run, in its words
         self._is_scarce = False  # the process has no descriptors for this run
         self._connect_at = 0.0
         self._find_at = 0.0
@@ -256,7 +257,7 @@ class Sender:
         try:
             return self.loop.find(self._find)
         except NotFoundError as error:
-            self._not_found = str(error)
+            self._not_found, self._not_taken = str(error), ""
             return None
 
     def _connect(self, address: str) -> None:
@@ -320,7 +321,10 @@ class Sender:
 
     def _say_absent(self) -> None:
         where = self._address or f"any known place ({self._not_found})"
-        text = f"no richd at {where}; training goes on, what does not fit the queue is dropped"
+        what = f"no richd at {where}"
+        if self._not_taken:
+            what = f"richd does not take this run for now: {self._not_taken}"
+        text = f"{what}; training goes on, what does not fit the queue is dropped"
         self._reporter.warn("absent", text, raises=False, logs=not self._is_scarce)
 
     # ---- sending ---------------------------------------------------------------------------------
@@ -402,12 +406,14 @@ class Sender:
                 text = "the daemon grants no credit; batches are dropped"
                 self._reporter.warn("starved", text, raises=False)
             elif isinstance(event, _session.Reconnect):
+                self._not_taken = event.reason if event.delay_s > 0.0 else ""
                 self._reconnect(event.reason, event.delay_s)
             else:
                 self._reporter.warn(event.code, f"richd takes no more of this run: {event.text}")
 
     def _on_welcomed(self, event: _session.Welcomed) -> None:
         self._backoff_s = RECONNECT_MIN_S
+        self._not_taken = ""
         if self.absent:
             logger.info("run=%s connected to richd at %s", event.run, self._address)
         self._notify(absent=False, last_step=event.last_step)

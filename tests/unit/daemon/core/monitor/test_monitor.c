@@ -1092,6 +1092,9 @@ static void batch_after_a_refused_checkpoint_stays_out_of_its_window(void **stat
 
 /* ---- credit -------------------------------------------------------------------------------- */
 
+/* A window is one of so many shares of what is left. */
+#define CREDIT_SHARES 16
+
 /* A batch that claims a size, as large frames would have. */
 static void send_sized(struct bench *bench, peer_id peer, const char *layer, uint64_t seq,
                        size_t size)
@@ -1165,22 +1168,90 @@ static void reconnection_does_not_double_the_credit(void **state)
     assert_int_equal(b->granted, window);
 }
 
-static void daemon_grants_no_more_than_its_budget(void **state)
+/* Opens as many runs as the disk has room for; returns what the last one was granted. */
+static uint64_t open_runs(struct bench *bench)
 {
-    struct bench *bench = *state;
-    uint64_t sum = 0;
     char run[16];
 
-    for (peer_id peer = 1; bench->n_nacks == 0; peer++) {
+    for (peer_id peer = 1; peer <= DISK_RUNS; peer++) {
         sprintf(run, "run-%u", (unsigned)peer);
-        bench->granted = 0;
         bench_open(bench, peer, run, "writer", 0);
         bench_settle(bench);
-        sum += bench->granted;
+        assert_true(bench->granted >= MONITOR_CREDIT_MIN);
     }
-    assert_int_equal(bench->nack.code, NACK_EBUSY);
-    assert_true(sum <= bench->config.budget_bytes);
-    assert_true(sum >= bench->config.budget_bytes - MONITOR_CREDIT_MIN);
+    return bench->granted;
+}
+
+static void set_budget(struct bench *bench, uint64_t bytes)
+{
+    bench->config.budget_bytes = bytes;
+    bench_crash(bench);
+}
+
+static void more_runs_than_the_budget_has_windows_for_are_open(void **state)
+{
+    struct bench *bench = *state;
+
+    set_budget(bench, 2 * MONITOR_CREDIT_MIN);
+    open_runs(bench);
+    for (peer_id peer = 1; peer <= DISK_RUNS; peer++)
+        send_sized(bench, peer, "head", 1, 1 << 20);
+    bench_settle(bench);
+    assert_int_equal(bench->n_nacks, 0);
+}
+
+static void rows_are_held_up_to_the_budget_and_refused_beyond(void **state)
+{
+    struct bench *bench = *state;
+
+    set_budget(bench, 2 * MONITOR_CREDIT_MIN);
+    open_runs(bench);
+    send_sized(bench, 1, "head", 1, MONITOR_CREDIT_MIN);
+    send_sized(bench, 2, "head", 1, MONITOR_CREDIT_MIN);
+    assert_int_equal(bench->n_nacks, 0);
+    send_sized(bench, 3, "head", 1, MONITOR_CREDIT_MIN);
+    assert_nack(bench, NACK_ECREDIT);
+    assert_non_null(strstr(bench->nack.why.text, "16.0 of the 16.0 MiB for rows of all runs"));
+    assert_int_equal(monitor_stats(bench->monitor).buffered_bytes, 2 * MONITOR_CREDIT_MIN);
+    bench_settle(bench);
+    send_sized(bench, 3, "head", 2, MONITOR_CREDIT_MIN); /* its credit came back */
+    assert_int_equal(bench->n_nacks, 1);
+}
+
+static void who_sends_nothing_claims_nothing(void **state)
+{
+    struct bench *bench = *state;
+    const uint64_t first = UINT64_C(32) << 20;
+
+    set_budget(bench, CREDIT_SHARES * first);
+    assert_true(open_runs(bench) < first);
+    for (int i = 0; i < 10; i++) {
+        bench_tick(bench, 1);
+        send_sized(bench, 1, "head", (uint64_t)i + 1, 1000);
+    }
+    bench_open(bench, DISK_RUNS + 1, "run-2", "another writer", 0);
+    bench_settle(bench);
+    assert_int_equal(bench->granted, (CREDIT_SHARES * first - first) / CREDIT_SHARES);
+}
+
+static void a_window_shrinks_while_memory_fills_and_grows_again(void **state)
+{
+    struct bench *bench = *state;
+    const uint64_t window = UINT64_C(16) << 20, others = 7 * (UINT64_C(4) << 20);
+
+    set_budget(bench, CREDIT_SHARES * window);
+    open_runs(bench);
+    for (peer_id peer = 2; peer <= DISK_RUNS; peer++)
+        send_sized(bench, peer, "head", 1, 4 << 20); /* waits for a block */
+    send_sized(bench, 1, "head", 1, window);
+    bench_work(bench);
+    assert_int_equal(bench->granted, window + (CREDIT_SHARES * window - others) / CREDIT_SHARES);
+    bench_tick(bench, 1);
+    bench_settle(bench);
+    bench_forget(bench);
+    bench_tick(bench, 1);
+    send_sized(bench, 1, "head", 2, window);
+    assert_int_equal(bench->n_nacks, 0);
 }
 
 static void layer_beyond_the_memory_budget_is_refused(void **state)
@@ -1579,7 +1650,10 @@ int main(void)
         TEST_OPEN(window_full_of_many_layers_is_folded_at_once),
         TEST_OPEN(small_change_is_paid_at_the_tick),
         TEST_OPEN(reconnection_does_not_double_the_credit),
-        TEST(daemon_grants_no_more_than_its_budget),
+        TEST(more_runs_than_the_budget_has_windows_for_are_open),
+        TEST(rows_are_held_up_to_the_budget_and_refused_beyond),
+        TEST(who_sends_nothing_claims_nothing),
+        TEST(a_window_shrinks_while_memory_fills_and_grows_again),
         TEST_OPEN(layer_beyond_the_memory_budget_is_refused),
         cmocka_unit_test(no_allocation_that_fails_breaks_a_promise),
         TEST_OPEN(measuring_without_memory_is_tried_again),

@@ -171,13 +171,19 @@ static void credit_is_told_in_steps(void **state)
     member->held_bytes = 300;
     member_start_credit(member);
     assert_int_equal(member->granted, 500);
-    member_return_credit(member, 99, &fixture->out);
+    member->held_bytes -= 99;
+    member_grant(member, 800, &fixture->out);
     assert_int_equal(fixture->out.n, 0);
-    member_return_credit(member, 1, &fixture->out);
+    member->held_bytes -= 1;
+    member_grant(member, 800, &fixture->out);
     assert_int_equal(fixture->out.n, 1);
     assert_int_equal(fixture->out.items[0].granted, 600);
     member_send_credit(member, &fixture->out);
     assert_int_equal(fixture->out.n, 1); /* nothing new */
+    member->received = 400;
+    member->held_bytes = 600;
+    member_grant(member, 700, &fixture->out);
+    assert_int_equal(member->granted, 600); /* what was granted stays, where the window shrinks */
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
