@@ -104,12 +104,10 @@ void loop_on_ingest(void *arg, const struct event *event)
     loop_step(arg, event);
 }
 
-/* A job or record that was lent; the pool and the disk are alive. */
 static void came_home(struct loop *loop)
 {
     assert(loop->n_lent > 0);
     loop->n_lent--;
-    loop->quiet_ticks = 0;
 }
 
 void loop_on_job_done(void *arg, struct job *job)

@@ -17,10 +17,6 @@
 #include "daemon/loop/parts.h"
 #include "proto/base/clock.h"
 
-#define TICK_MS 1000
-/* A job or commit that is out for so long without any coming home is stuck: the watchdog hears
- * nothing more of us, and systemd starts us again. */
-#define STUCK_TICKS 10
 /* Rows of all trainers together may take this share of the memory; two runs always find room. */
 #define BUDGET_SHARE     0.125
 #define BUDGET_BYTES_MIN (256u << 20)
@@ -31,14 +27,6 @@
 #define EXIT_CANTCREATE  73
 
 /* ---- time and signals ------------------------------------------------------------------------ */
-
-/* The loop ticks, so it lives; the pool lives when what it was lent comes home. */
-static void report_alive(struct loop *loop)
-{
-    loop->quiet_ticks = loop->n_lent > 0 ? loop->quiet_ticks + 1 : 0;
-    if (loop->quiet_ticks < STUCK_TICKS)
-        sd_notify(0, "WATCHDOG=1");
-}
 
 static void tick_parts(struct loop *loop)
 {
@@ -54,7 +42,7 @@ static void on_tick(uv_timer_t *timer)
 {
     struct loop *loop = timer->data;
 
-    report_alive(loop);
+    loop_report_alive(loop);
     loop_stop_tick(loop);
     if (loop->state < LOOP_CLOSING)
         tick_parts(loop);
@@ -168,7 +156,7 @@ static int open_core(struct loop *loop, struct err *err)
     };
 
     loop->monitor = monitor_new(&config);
-    loop->work = work_new(&loop->uv, loop_on_job_done, loop);
+    loop->work = work_new(&loop->uv, n_cpus(), loop_on_job_done, loop);
     loop->hub = feedhub_new(loop->readers, store_lane_store(loop->store), loop_add_status, loop);
     return loop->monitor && loop->work && loop->hub ? 0 : err_set(err, -ENOMEM, "out of memory");
 }
@@ -231,13 +219,13 @@ static void start_handles(struct loop *loop)
     loop->has_handles = true;
 }
 
-/* The pool: one thread a core for jobs, and one each for the store and the readers, which mostly
- * wait for the disk. libuv reads the variable when the pool is first used. */
+/* The pool: threads for jobs, and one each for the store and the readers, which mostly wait for the
+ * disk. libuv reads the variable when the pool is first used. */
 static void size_pool(void)
 {
     char size[24];
 
-    snprintf(size, sizeof size, "%zu", n_cpus() + 3);
+    snprintf(size, sizeof size, "%zu", work_n_threads(n_cpus()) + 3);
     setenv("UV_THREADPOOL_SIZE", size, 1);
 }
 
@@ -277,6 +265,7 @@ int loop_open(struct config *config, struct loop **out, int *exit_code, struct e
     loop->state_dir = config->value[OPTION_STATE_DIR];
     loop->runtime_dir = config->value[OPTION_RUNTIME_DIR];
     loop->state_lock = loop->runtime_lock = -1;
+    loop_init_watchdog(loop);
 
     rc = lock_dirs(loop, err);
     if (rc < 0) {

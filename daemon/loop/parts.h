@@ -8,6 +8,7 @@
  *     report.c   writes down what a stored record says: to the log, and to the command for events
  *     stop.c     moves the daemon from serving to its end
  *     status.c   answers server.status
+ *     alive.c    tells the watchdog that all moves
  *
  * A trainer's message, a job that is done and a record that is stored are events, and come from the
  * parts that loop.c has opened; a second that has passed and a signal are loop.c's own. What fails
@@ -25,6 +26,8 @@
 #include "daemon/loop/work.h"
 
 #define EXIT_IO 74 /* of sysexits.h */
+
+#define TICK_MS 1000
 
 enum loop_state {
     LOOP_RUNNING,
@@ -65,7 +68,8 @@ struct loop {
     struct log_limit probe_limit;
     bool store_waits;     /* as it was told last */
     size_t n_lent;        /* jobs and records that are out */
-    unsigned quiet_ticks; /* since one came home, while some are out */
+    unsigned still_ticks; /* what was lent and has not moved for so many is stuck */
+    bool is_stuck;
 };
 
 /* ---- actions.c ------------------------------------------------------------------------------- */
@@ -116,3 +120,10 @@ void loop_close_handles(struct loop *);
 
 /* The members of server.status that only the daemon knows. */
 void loop_add_status(void *arg, cJSON *status);
+
+/* ---- alive.c --------------------------------------------------------------------------------- */
+
+/* Reads what systemd expects. */
+void loop_init_watchdog(struct loop *);
+/* Once a tick. */
+void loop_report_alive(struct loop *);

@@ -6,6 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "daemon/host/pulse.h"
+
+/* Processor time that no commit needs. One takes milliseconds, and waits for the disk. */
+#define COMMIT_CPU_S 120
+
 struct store_lane {
     uv_loop_t *loop;
     struct store *store;
@@ -13,7 +18,8 @@ struct store_lane {
     void *arg;
     uv_work_t request;
     bool busy;
-    int rc; /* of the last commit, with its text */
+    struct pulse pulse; /* while busy */
+    int rc;             /* of the last commit, with its text */
     struct err why;
     char waits[ERR_TEXT_SIZE]; /* of the last commit that came back; "": it did not fail */
     struct list waiting;       /* put since the running commit began */
@@ -26,6 +32,7 @@ static void on_commit(uv_work_t *request)
 {
     struct store_lane *lane = request->data;
 
+    pulse_begin(&lane->pulse);
     lane->rc = store_apply(lane->store, &lane->committing,
                            &lane->why); /* and each record has its outcome */
 }
@@ -73,6 +80,7 @@ static void start_commit(struct store_lane *lane)
         return;
     list_move(&lane->waiting, &lane->committing);
     lane->busy = true;
+    pulse_start(&lane->pulse, COMMIT_CPU_S);
     uv_queue_work(lane->loop, &lane->request, on_commit, on_commit_done);
 }
 
@@ -123,4 +131,9 @@ const struct store *store_lane_store(const struct store_lane *lane)
 const char *store_lane_waits(const struct store_lane *lane)
 {
     return lane->waits[0] ? lane->waits : NULL;
+}
+
+bool store_lane_is_stuck(struct store_lane *lane, unsigned still_max)
+{
+    return lane->busy && pulse_is_stuck(&lane->pulse, still_max);
 }

@@ -4,6 +4,7 @@
  * by test_a_full_disk_delays_and_heals.py. */
 #pragma once
 
+#include <stdbool.h>
 #include <uv.h>
 
 #include "daemon/core/monitor/record.h"
@@ -27,3 +28,6 @@ void store_lane_put(struct store_lane *, struct record *);
 const char *store_lane_waits(const struct store_lane *);
 
 const struct store *store_lane_store(const struct store_lane *);
+
+/* Once a tick: whether a commit is stuck (pulse.h). */
+bool store_lane_is_stuck(struct store_lane *, unsigned still_max);

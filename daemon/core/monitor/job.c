@@ -3,6 +3,16 @@
 #include <assert.h>
 
 #include "daemon/core/matrix/convert.h"
+#include "daemon/core/monitor/layer.h"
+
+/* A spectrum takes .2 to .7 s at this p, and grows as p^3. */
+#define SHORT_SPECTRUM_P 1024
+/* The most that a job costs is the spectrum of its p features: p^3 by this rate, measured with the
+ * oldest kernels (46 s at p = 4096, 227 s at 8192). Sixteen times that is no job of ours, on no
+ * machine; nor are minutes for one that is small. */
+#define P_CUBED_PER_S 1.5e9
+#define CPU_MARGIN    16
+#define CPU_S_MIN     120
 
 static bool check_values(struct batch *batch, const char *what, enum dtype dtype,
                          const void *values, size_t n, size_t n_columns)
@@ -68,6 +78,19 @@ static int measure(struct job *job)
     if (rc == 0)
         rc = measure_point(job->moments, &job->plan, job->point, job->spectrum);
     return rc == 0 && is_first && job->plan.probe->n > 0 ? copy_probe(job) : rc;
+}
+
+bool job_is_long(const struct job *job)
+{
+    return job->kind == JOB_MEASURE && job->plan.spectrum.wanted &&
+           job->layer->p > SHORT_SPECTRUM_P;
+}
+
+double job_cpu_s_max(const struct job *job)
+{
+    double p = job->layer->p;
+
+    return CPU_S_MIN + CPU_MARGIN * p * p * p / P_CUBED_PER_S;
 }
 
 void job_work(struct job *job, size_t share)

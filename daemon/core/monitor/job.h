@@ -36,5 +36,10 @@ struct job {
     size_t shares_left;         /* the pool's own */
 };
 
+/* Whether it may take seconds: others must not wait behind it. */
+bool job_is_long(const struct job *);
+/* Processor time that one share cannot need, in seconds. */
+double job_cpu_s_max(const struct job *);
+
 /* On a worker: does the share's part of the job. */
 void job_work(struct job *, size_t share);
