@@ -72,7 +72,7 @@ const struct field control_member_fields[] = {
 static const struct field checkpoint_fields[] = {
     {FIELD(checkpoint, seq, INTEGER), .required = true, .min = 1, .max = FIELD_MAX_INTEGER},
     {FIELD(checkpoint, step, INTEGER), .required = true, .max = FIELD_MAX_INTEGER},
-    {FIELD(checkpoint, time, NUMBER)},
+    {FIELD(checkpoint, time, NUMBER), .max = TIME_MAX_S},
     {FIELD(checkpoint, spectrum, BOOL), .says_nothing = true},
     {FIELD(checkpoint, implied, BOOL), .says_nothing = true},
     {0},
@@ -87,7 +87,7 @@ const struct field control_layer_fields[] = {
 static const struct field log_fields[] = {
     {FIELD(log, seq, INTEGER), .required = true, .min = 1, .max = FIELD_MAX_INTEGER},
     {FIELD(log, step, INTEGER), .required = true, .max = FIELD_MAX_INTEGER},
-    {FIELD(log, time, NUMBER)},
+    {FIELD(log, time, NUMBER), .max = TIME_MAX_S},
     {FIELD(log, implied, BOOL), .says_nothing = true},
     {0},
 };

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -32,6 +33,18 @@ static int read_choice(const cJSON *object, const struct field *field, void *out
     return rc;
 }
 
+static int read_number(const cJSON *object, const struct field *field, double *out, struct err *err)
+{
+    int rc;
+
+    *out = (double)NAN;
+    rc = json_number(object, field->name, out, err);
+    if (rc == 1 && field->max > 0 && (*out < (double)field->min || *out > (double)field->max))
+        return err_set(err, -EPROTO, "\"%s\" must be a number from %" PRId64 " to %" PRId64,
+                       field->name, field->min, field->max);
+    return rc;
+}
+
 static int read_bool(const cJSON *object, const struct field *field, bool *out, struct err *err)
 {
     const cJSON *member = cJSON_GetObjectItemCaseSensitive(object, field->name);
@@ -53,8 +66,7 @@ static int read_field(const cJSON *object, const struct field *field, void *body
         *(int64_t *)out = field->absent;
         return json_integer(object, field->name, field->min, field->max, out, err);
     case FIELD_NUMBER:
-        *(double *)out = (double)NAN;
-        return json_number(object, field->name, out, err);
+        return read_number(object, field, out, err);
     case FIELD_BOOL:
         return read_bool(object, field, out, err);
     case FIELD_CHOICE:

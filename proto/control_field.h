@@ -10,7 +10,7 @@
 enum field_kind {
     FIELD_TEXT,    /* const char *, at most `max` bytes, at least `min` */
     FIELD_INTEGER, /* int64_t in min..max; `absent` stands for a field left out */
-    FIELD_NUMBER,  /* double; NaN stands for a field left out */
+    FIELD_NUMBER,  /* double, in min..max unless both are 0; NaN stands for a field left out */
     FIELD_BOOL,
     FIELD_CHOICE, /* an enum: the place of the text in `choices`; left out, the first */
 };

@@ -23,7 +23,7 @@ static void add_time(struct table *table, const cJSON *value)
     struct tm local;
     time_t seconds;
 
-    if (!cJSON_IsNumber(value)) {
+    if (!cJSON_IsNumber(value) || !(value->valuedouble >= 0 && value->valuedouble <= TIME_MAX_S)) {
         table_add(table, NULL);
         return;
     }

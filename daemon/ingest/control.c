@@ -7,6 +7,7 @@
 #include "daemon/ingest/parts.h"
 #include "proto/base/clock.h"
 #include "proto/control.h"
+#include "proto/control_hint.h"
 
 static int on_hello(struct ingest *ingest, peer_id peer, const struct control_hello *hello,
                     struct nack *nack)
@@ -113,10 +114,8 @@ static int read_watched(const cJSON *names, struct watch_list *out, struct nack 
         *out = (struct watch_list){0};
     cJSON_ArrayForEach(name, names)
     {
-        if (add_watched(name->valuestring, out, nack) < 0) {
-            nack->fatal = true; /* nothing can be sent to a run that is not open */
+        if (add_watched(name->valuestring, out, nack) < 0)
             return -1;
-        }
     }
     return 0;
 }
@@ -156,10 +155,8 @@ static int read_reported(const struct control_checkpoint *checkpoint, double rep
         int i = metric_find(metric->string);
 
         if (i < 0 || metric_table[i].needs != NEEDS_TRAINER) {
-            nack_set(nack, NACK_EPROTO, "\"%.*s\" is no metric that a trainer reports", TEXT_MAX,
-                     metric->string);
-            nack->seq = (uint64_t)checkpoint->seq;
-            return -1;
+            return nack_set(nack, NACK_EPROTO, "\"%.*s\" is no metric that a trainer reports",
+                            TEXT_MAX, metric->string);
         }
         if (cJSON_IsNumber(metric))
             reported[i] = metric->valuedouble;
@@ -306,12 +303,24 @@ static int parse(struct incoming *message, struct control *control, struct nack 
     struct err why;
     int rc;
 
-    if (message->n_frames != 1)
+    if (message->n_frames != 1 || message->too_many)
         return nack_set(nack, NACK_EPROTO, "a control message has 1 frame, this one has more");
     rc = control_parse(zmq_msg_data(frame), zmq_msg_size(frame), control, &why);
     if (rc < 0)
         return nack_set(nack, rc == -ENOMEM ? NACK_EBUSY : NACK_EPROTO, "%s", why.text);
     return 0;
+}
+
+/* Names the message, or its sender would send it again for ever. What cannot be read of a greeting
+ * does not come right by being sent again. */
+static void refuse(struct ingest *ingest, peer_id peer, struct incoming *message, struct nack *nack)
+{
+    zmq_msg_t *frame = &message->frames[0];
+    struct control_hint hint = control_hint_read(zmq_msg_data(frame), zmq_msg_size(frame));
+
+    nack->seq = (uint64_t)hint.seq;
+    nack->fatal |= hint.is_greeting && nack->code == NACK_EPROTO;
+    ingest_refuse(ingest, peer, nack);
 }
 
 void ingest_take_control(struct ingest *ingest, peer_id peer, struct incoming *message)
@@ -320,10 +329,10 @@ void ingest_take_control(struct ingest *ingest, peer_id peer, struct incoming *m
     struct nack nack;
 
     if (parse(message, &control, &nack) < 0) {
-        ingest_refuse(ingest, peer, &nack);
+        refuse(ingest, peer, message, &nack);
         return;
     }
     if (act_on(ingest, peer, &control, &nack) < 0)
-        ingest_refuse(ingest, peer, &nack);
+        refuse(ingest, peer, message, &nack);
     control_release(&control);
 }

@@ -11,6 +11,9 @@
 #define SCALAR_NAME_MAX 128
 #define LAUNCH_MAX      128
 
+/* Seconds since 1970 until the year 10,000: a later time has no date, and is no clock's. */
+#define TIME_MAX_S 253402300799
+
 /* Layers of one run: a trainer that watches each module of a large model stays below. */
 #define RUN_LAYERS_MAX 1024
 /* Scalars of one log message. */

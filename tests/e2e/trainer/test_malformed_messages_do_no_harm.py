@@ -142,6 +142,51 @@ def test_control_garbage_is_refused(daemon, witness, frame):
         trainer.wait(trainer.log(1, loss=0.5))
 
 
+#: Messages with the number 1 that no codec takes.
+REFUSED_BY_THE_CODEC = {
+    "a value of another kind": b'{"type":"log","seq":1,"step":"one","scalars":{}}',
+    "a time that no clock shows": b'{"type":"log","seq":1,"step":1,"time":1e300,"scalars":{}}',
+    "a layer's name too long": json.dumps({"type": "checkpoint", "seq": 1, "step": 1, "layers":
+                                           {"x" * 129: {"seq": 0, "rows": 0}}}).encode(),
+    "a number beyond doubles": b'{"type":"log","seq":1,"step":1,"scalars":{"loss":1e999}}',
+    "a name twice": b'{"type":"log","seq":1,"step":1,"scalars":{"loss":1,"loss":2}}',
+    "too deep": b'{"type":"config","seq":1,"config":{"x":' + b"[" * 40 + b"]" * 40 + b"}}",
+    "too long": b'{"type":"config","seq":1,"config":{"x":"' + b"x" * (1 << 20) + b'"}}',
+    "too many values": b'{"type":"config","seq":1,"config":{"x":[0' + b",0" * 200000 + b"]}}",
+    "no UTF-8": b'{"type":"summary","seq":1,"summary":{"x":"\xff"}}',
+    "another status": b'{"type":"close","seq":1,"status":"bored"}',
+    "a measure that is none": b'{"type":"checkpoint","seq":1,"step":1,"layers":{},"metrics":{"x":1}}',
+}
+
+
+@ON_THE_LOOP
+@pytest.mark.parametrize("frame", REFUSED_BY_THE_CODEC.values(), ids=REFUSED_BY_THE_CODEC.keys())
+def test_a_message_that_no_codec_takes_is_refused_by_its_number(daemon, frame):
+    with daemon.trainer("run") as trainer:
+        trainer.send(frame)
+        nack = trainer.expect("nack")
+        assert (nack["code"], nack["fatal"], nack.get("seq")) == ("EPROTO", False, 1), nack
+
+
+def test_a_message_of_several_frames_is_refused_by_its_number(daemon):
+    with daemon.trainer("run") as trainer:
+        trainer.send(b'{"type":"log","seq":1,"step":1,"scalars":{}}', b"more")
+        assert trainer.expect("nack")["seq"] == 1
+
+
+@ON_THE_LOOP
+@pytest.mark.parametrize("greeting", [
+    b'{"type":"hello","protocol_min":2,"protocol_max":1}', b'{"type":"hello"}',
+    b'{"type":"open","run":"r"}', b'{"type":"open","run":"r","writer":"w","config":{"x":1e999}}',
+    b'{"type":"open","run":"r","writer":"w","transitions":{"metrics":["d_lrr"]}}'])
+def test_a_greeting_that_no_codec_takes_ends_the_attempt(daemon, greeting):
+    with daemon.trainer() as trainer:
+        trainer.send(greeting)
+        nack = trainer.expect("nack")
+        assert (nack["code"], nack["fatal"]) == ("EPROTO", True), nack
+    assert daemon.rpc("run.list")["total"] == 0
+
+
 @ON_THE_LOOP
 @pytest.mark.parametrize("run", ["", "../../etc/passwd", "a/b", "%2e%2e", ".hidden", "x" * 65,
                                  "x" * 10000, "zwölf", "a b", "a\0b", "a\nb"])

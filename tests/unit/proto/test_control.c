@@ -4,6 +4,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -275,6 +276,31 @@ static void refusal_names_the_message_and_the_field(void **state)
     assert_non_null(strstr(e.text, "\"seq\""));
 }
 
+static void a_time_has_a_date(void **state)
+{
+    static const struct {
+        const char *time;
+        int rc;
+    } rows[] = {
+        {"0", 0},        {"null", 0},        {"253402300799", 0}, {"253402300800", -EPROTO},
+        {"-1", -EPROTO}, {"1e300", -EPROTO},
+    };
+    char text[128];
+    struct control c;
+    struct err e;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        snprintf(text, sizeof text,
+                 "{\"type\":\"log\",\"seq\":1,\"step\":1,\"time\":%s,\"scalars\":{}}",
+                 rows[i].time);
+        assert_int_equal(control_parse(text, strlen(text), &c, &e), rows[i].rc);
+        if (rows[i].rc < 0)
+            assert_non_null(strstr(e.text, "\"time\""));
+        control_release(&c);
+    }
+}
+
 static void text_need_not_end_in_nul(void **state)
 {
     char *block = malloc(22);
@@ -303,6 +329,7 @@ int main(void)
         cmocka_unit_test(nack_tells_what_is_absent),
         cmocka_unit_test(nack_mends_a_text_cut_in_a_character),
         cmocka_unit_test(refusal_names_the_message_and_the_field),
+        cmocka_unit_test(a_time_has_a_date),
         cmocka_unit_test(text_need_not_end_in_nul),
     };
 
