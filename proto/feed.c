@@ -55,7 +55,7 @@ static int check_id(const cJSON *object, struct err *err)
     if (cJSON_IsString(object) && strlen(object->valuestring) <= FEED_ID_MAX)
         return 0;
     number = cJSON_IsNumber(object) ? object->valuedouble : (double)NAN;
-    if (number == floor(number) && fabs(number) <= JSON_MAX_INTEGER)
+    if (number == floor(number) && fabs(number) < JSON_MAX_INTEGER)
         return 0;
     return err_set(err, FEED_NOT_A_REQUEST,
                    "\"id\" must be an exact integer or a text of at most %d bytes", FEED_ID_MAX);
@@ -83,7 +83,7 @@ static int check_params(const struct method_info *method, const cJSON *params, s
 {
     const cJSON *member;
 
-    if (!params)
+    if (!params || cJSON_IsNull(params))
         return 0;
     if (!cJSON_IsObject(params))
         return err_set(err, FEED_BAD_PARAMS, "\"params\" must be an object");

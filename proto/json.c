@@ -266,7 +266,7 @@ int json_integer(const cJSON *object, const char *name, int64_t min, int64_t max
     if (!member || cJSON_IsNull(member))
         return 0;
     if (cJSON_IsNumber(member)) {
-        exact = fabs(member->valuedouble) <= JSON_MAX_INTEGER &&
+        exact = fabs(member->valuedouble) < JSON_MAX_INTEGER &&
                 member->valuedouble == floor(member->valuedouble);
         value = exact ? (int64_t)member->valuedouble : 0;
     } else {

@@ -26,7 +26,7 @@
 /* cJSON spends about 64 bytes and more on each value: this bounds 1 MiB of "1,1,1..." to ~13 MiB.
  */
 #define JSON_MAX_VALUES 200000
-/* Integers up to here survive a double. */
+/* Integers below this are told apart by a double: 2^53 + 1 reads as 2^53. */
 #define JSON_MAX_INTEGER 9007199254740992.0
 
 /* Parses one object or array of `size` bytes. Returns it (free with cJSON_Delete), or NULL with the

@@ -196,7 +196,7 @@ static void hand_over(struct connection *connection)
         char *end =
             at < connection->line_size ? memchr(line, '\n', connection->line_size - at) : NULL;
 
-        if (!end)
+        if (!end || (size_t)(end - line) > MAX_LINE)
             break;
         at += (size_t)(end - line) + 1;
         connection->is_asking = end > line;
@@ -213,20 +213,25 @@ static void hand_over(struct connection *connection)
  * Meanwhile nothing is read, so a client that only asks cannot grow us. */
 static void next_lines(struct connection *connection)
 {
-    bool has_line;
+    const char *end = NULL;
+    bool is_long;
 
     if (connection->is_busy)
         return;
     connection->is_busy = true;
     hand_over(connection);
     connection->is_busy = false;
-    has_line = connection->line_size > 0 && memchr(connection->line, '\n', connection->line_size);
-    if (connection->state == CONNECTION_HEARD && !connection->is_asking && !has_line)
+    if (connection->line_size > 0)
+        end = memchr(connection->line, '\n', connection->line_size);
+    is_long = (end ? (size_t)(end - connection->line) : connection->line_size) > MAX_LINE;
+    if (connection->state == CONNECTION_HEARD && !connection->is_asking && !end)
         end_connection(connection);
-    if (connection->state != CONNECTION_OPEN)
+    if (connection->state > CONNECTION_HEARD)
         return;
-    if (connection->line_size > MAX_LINE && !has_line)
+    if (is_long && !connection->is_asking)
         refuse_long_line(connection);
+    else if (connection->state == CONNECTION_HEARD)
+        return;
     else if (connection->is_asking || connection->pending > FEED_MAX_PENDING)
         uv_read_stop(&connection->stream.stream);
     else

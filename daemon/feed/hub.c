@@ -36,7 +36,9 @@ static int dispatch(struct question *question)
         return feed_subs_open(question, CHANGE_EVENTS);
     case FEED_SERIES_UNSUBSCRIBE:
     case FEED_EVENT_UNSUBSCRIBE:
-        rc = feed_subs_close(question);
+        rc = feed_subs_close(question, question->request.method == FEED_EVENT_UNSUBSCRIBE
+                                           ? CHANGE_EVENTS
+                                           : CHANGE_SERIES);
         if (rc == 0)
             answer_now(question, cJSON_CreateObject());
         return rc;

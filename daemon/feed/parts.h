@@ -111,8 +111,8 @@ cJSON *feed_answer_metrics(void);
 
 /* Starts a subscription. Returns 0, or the code to answer with. */
 int feed_subs_open(struct question *, enum change_kind);
-/* Ends the one that the request names. Returns 0, or the code to answer with. */
-int feed_subs_close(struct question *);
+/* Ends the one of that kind that the request names. Returns 0, or the code to answer with. */
+int feed_subs_close(struct question *, enum change_kind);
 void feed_subs_close_all(struct feed_client *);
 /* Sends what the record has, up to `last_seq`, to the client's subscriptions. */
 void feed_subs_publish(struct feed_client *, const struct record *, uint64_t last_seq);

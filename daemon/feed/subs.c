@@ -270,7 +270,7 @@ int feed_subs_open(struct question *question, enum change_kind kind)
     return 0;
 }
 
-int feed_subs_close(struct question *question)
+int feed_subs_close(struct question *question, enum change_kind kind)
 {
     struct feed_unsubscribe unsubscribe;
     int rc = feed_unsubscribe_read(&question->request, &unsubscribe, &question->why);
@@ -281,7 +281,7 @@ int feed_subs_close(struct question *question)
     {
         struct sub *sub = LIST_ENTRY(at, struct sub, link);
 
-        if (sub->id != unsubscribe.sub)
+        if (sub->id != unsubscribe.sub || sub->kind != kind)
             continue;
         free_sub(sub);
         return 0;

@@ -1,4 +1,5 @@
 #include <assert.h>
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -230,6 +231,24 @@ void history_page_release(struct history_page *page)
 
 /* ---- events -------------------------------------------------------------------------------- */
 
+/* Whether the run has a layer of the name; NULL is none to ask for. */
+static int check_layer(struct history *history, int64_t run_key, const char *run, const char *layer,
+                       struct err *err)
+{
+    sqlite3_stmt *statement = history->statement[SQL_LAYERS];
+    int rc;
+
+    if (!layer)
+        return 0;
+    SQL_BIND(statement, run_key);
+    sql_bind_text(statement, 2, layer);
+    rc = sql_step(statement, err);
+    sqlite3_reset(statement);
+    if (rc == 0)
+        return err_set(err, -ENOENT, "run \"%s\" has no layer \"%.128s\"", run, layer);
+    return rc < 0 ? rc : 0;
+}
+
 static int events(struct history *history, const struct feed_event_query *params, cJSON **out,
                   struct err *err)
 {
@@ -241,6 +260,8 @@ static int events(struct history *history, const struct feed_event_query *params
     int64_t run_key = 0;
     int rc = history_resolve(history, params->run, &run_key, id, err);
 
+    if (rc == 0)
+        rc = check_layer(history, run_key, id, params->layer, err);
     if (rc < 0)
         return rc;
     *out = cJSON_CreateObject();

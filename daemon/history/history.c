@@ -33,7 +33,8 @@
 #define RUN_FILTER                                                                                 \
     " WHERE (?1 IS NULL OR project = ?1) AND (?2 < 0 OR state = ?2)"                               \
     " AND (?3 IS NULL OR run_group = ?3) AND (?4 IS NULL OR instr(lower(id || char(10) || project" \
-    " || '/' || name || char(10) || run_group || char(10) || tags), lower(?4)))"
+    " || '/' || name || char(10) || run_group), lower(?4)) OR EXISTS (SELECT 1 FROM"               \
+    " json_each(tags) WHERE instr(lower(value), lower(?4))))"
 #define RUN_PAGE " LIMIT ?5 OFFSET ?6"
 
 /* `returned` is the column, or what is left of it. */

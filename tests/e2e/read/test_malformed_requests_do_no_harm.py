@@ -19,6 +19,8 @@ BAD_LINES = {
     "a method that is a number": ('{"jsonrpc":"2.0","id":1,"method":7}', -32600),
     "an unknown method": ('{"jsonrpc":"2.0","id":1,"method":"run.drop"}', -32601),
     "another case": ('{"jsonrpc":"2.0","id":1,"method":"Run.List"}', -32601),
+    "an id that is not exact": (json.dumps({"jsonrpc": "2.0", "id": 2**53 + 1,
+                                            "method": "run.list"}), -32600),
     "parameters in an array": ('{"jsonrpc":"2.0","id":1,"method":"run.list","params":[1]}', -32602),
 }
 
@@ -61,6 +63,7 @@ BAD_PARAMETERS = [
     ("series.query", {"run": "run", "attempts": "some"}, "attempts"),
     ("series.query", {"run": "run", "from": -1}, "from"),
     ("series.query", {"run": "run", "from": 1.5}, "from"),
+    ("series.query", {"run": "run", "to": 2**53 + 1}, "to"),
     ("scalars.query", {"run": "run", "names": "loss"}, "names"),
     ("series.subscribe", {"since_seq": "x"}, "since_seq"),
     ("series.subscribe", {"since_seq": "-1"}, "since_seq"),
@@ -82,6 +85,7 @@ def test_a_wrong_parameter_is_named(daemon, witness, method, params, named):
     ("layer.list", {"run": "default/nobody"}),
     ("series.query", {"run": "nobody"}),
     ("series.query", {"run": "run", "layer": "none"}),
+    ("event.query", {"run": "run", "layer": "none"}),
     ("scalars.query", {"run": "nobody"}),
     ("series.subscribe", {"run": "nobody"}),
     ("series.unsubscribe", {"sub": 3}),
@@ -91,6 +95,38 @@ def test_what_does_not_exist_is_said(daemon, witness, method, params):
     with pytest.raises(RpcError) as caught:
         daemon.rpc(method, **params)
     assert caught.value.code == -32001
+
+
+def padded(size):
+    """A request of exactly so many bytes, without its newline."""
+    line = b'{"jsonrpc":"2.0","id":1,"method":"run.list"%b}'
+    return line.replace(b"%b", b" " * (size - len(line) + 2))
+
+
+def test_a_line_of_one_mebibyte_is_the_longest(daemon, witness):
+    with Feed(daemon.endpoints["feed"]) as feed:
+        assert feed.ask(padded(1 << 20))["result"]["total"] == 1
+        answer = feed.ask(padded((1 << 20) + 1))
+        assert (answer["error"]["code"], answer["id"]) == (-32600, None)
+        assert feed.receive() is None, "what follows it cannot be told apart from it"
+
+
+def test_a_subscription_ends_by_its_own_kind(daemon, witness):
+    with Feed(daemon.endpoints["feed"]) as feed:
+        for kind, other in ("series", "event"), ("event", "series"):
+            sub = feed.call(f"{kind}.subscribe")["sub"]
+            with pytest.raises(RpcError) as caught:
+                feed.call(f"{other}.unsubscribe", sub=sub)
+            assert caught.value.code == -32001
+            assert feed.call(f"{kind}.unsubscribe", sub=sub) == {}
+
+
+def test_a_search_sees_tags_and_not_how_they_are_stored(daemon):
+    with daemon.trainer("one", tags=["red", "blue"]), daemon.trainer("two", tags=['say "hi"', "x\\y"]):
+        found = {text: [run["run"] for run in daemon.rpc("run.list", search=text)["runs"]]
+                 for text in ("RED", "blue", 'say "hi"', "\\", '"', ",", "[", '","', "red blue")}
+    assert found == {"RED": ["one"], "blue": ["one"], 'say "hi"': ["two"], "\\": ["two"],
+                     '"': ["two"], ",": [], "[": [], '","': [], "red blue": []}
 
 
 def test_a_line_of_two_mebibytes_is_answered_and_cut(daemon, witness):
