@@ -38,7 +38,27 @@ static void put_text(FILE *out, const char *text)
     free(guarded);
 }
 
-/* Names with spaces between them ("partial small_sample"), anything deeper as JSON. */
+/* Texts with spaces between them: "partial small_sample". */
+static bool put_words(FILE *out, const cJSON *words)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *joined = open_memstream(&text, &size);
+    const cJSON *word;
+
+    if (!joined)
+        return false;
+    cJSON_ArrayForEach(word, words)
+    {
+        fprintf(joined, "%s%s", word == words->child ? "" : " ", word->valuestring);
+    }
+    if (fclose(joined) == 0)
+        put_text(out, text);
+    free(text);
+    return text;
+}
+
+/* An array of texts as words, anything deeper as JSON. */
 static bool put_container(FILE *out, const cJSON *item)
 {
     const cJSON *member;
@@ -53,11 +73,7 @@ static bool put_container(FILE *out, const cJSON *item)
             return text;
         }
     }
-    cJSON_ArrayForEach(member, item)
-    {
-        fprintf(out, "%s%s", member == item->child ? "" : " ", member->valuestring);
-    }
-    return true;
+    return put_words(out, item);
 }
 
 static void put_number(FILE *out, double value)

@@ -17,7 +17,7 @@ struct token {
 
 struct http_access {
     char *own;   /* the listener's address, as a Host has it */
-    char *hosts; /* more of them, between commas: ",a,b," */
+    char *hosts; /* more of them, with commas between: "a,b" */
     struct list tokens;
     bool asks; /* for a token */
 };
@@ -57,12 +57,37 @@ static bool knows_host(const struct http_access *access, const char *host)
     }
     if (is_name(host, n, access->own))
         return true;
-    for (const char *at = access->hosts; at && *at; at += strcspn(at, ",")) {
+    for (const char *at = access->hosts; *at; at += strcspn(at, ",")) {
         at += *at == ',';
         if (strcspn(at, ",") == n && strncasecmp(host, at, n) == 0)
             return true;
     }
     return false;
+}
+
+/* Appends the names of a list "a, b" to `out`, which has room for all of it. A Host is compared
+ * without its port, so a name that has one would never be met. */
+static int add_hosts(char *out, const char *list, struct err *err)
+{
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_";
+
+    for (const char *at = list; *at;) {
+        size_t size = strcspn(at, ", \t");
+        bool is_v6 = size > 2 && at[0] == '[' && at[size - 1] == ']';
+
+        if (size == 0) {
+            at++;
+            continue;
+        }
+        if (!is_v6 && strspn(at, letters) < size)
+            return err_set(err, -EBADMSG,
+                           "\"%.*s\" is no host's name: it has no scheme, port or path",
+                           (int)(size < 256 ? size : 256), at);
+        sprintf(out + strlen(out), "%s%.*s", *out ? "," : "", (int)size, at);
+        at += size;
+    }
+    return *out ? 0 : err_set(err, -EBADMSG, "\"%.256s\" names no host", list);
 }
 
 /* A browser says where the script came from that asks; ours came from the host it asks. */
@@ -204,10 +229,12 @@ int http_access_new(const char *address, const char *hosts, const char *token_fi
         return err_set(err, -ENOMEM, "out of memory");
     list_init(&access->tokens);
     access->own = strndup(address, name_length(address));
-    access->hosts = hosts ? strdup(hosts) : NULL;
-    if (!access->own || (hosts && !access->hosts))
+    access->hosts = calloc(1, hosts ? strlen(hosts) + 1 : 1);
+    if (!access->own || !access->hosts)
         rc = err_set(err, -ENOMEM, "out of memory");
-    else if (token_file)
+    if (rc == 0 && hosts)
+        rc = add_hosts(access->hosts, hosts, err);
+    if (rc == 0 && token_file)
         rc = read_tokens(access, token_file, err);
     if (rc < 0)
         http_access_free(access);

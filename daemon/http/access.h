@@ -24,7 +24,7 @@ struct http_asker {
 };
 
 /* `address` is the listener's, "ADDRESS:PORT"; `hosts`, names that a Host may have besides the
- * loopback's, separated by commas (NULL: none); `token_file`, lines of `read TOKEN` or
+ * loopback's, with commas and blanks between (NULL: none); `token_file`, lines of `read TOKEN` or
  * `write TOKEN`, which no other user may read (NULL: no token is asked for). Returns 0 (free with
  * http_access_free), or -errno. */
 int http_access_new(const char *address, const char *hosts, const char *token_file,

@@ -86,6 +86,8 @@ size_t http_head_write(const struct http_head *head, char text[HTTP_HEAD_MAX])
         put(&out, "etag: %s\r\ncache-control: no-cache\r\nvary: accept-encoding\r\n", head->etag);
     else
         put(&out, "cache-control: no-store\r\n");
+    if (head->endless) /* nginx would keep the events until it has 4 KiB of them */
+        put(&out, "x-accel-buffering: no\r\n");
     if (head->gzip)
         put(&out, "content-encoding: gzip\r\n");
     if (!head->endless && head->status != HTTP_NOT_MODIFIED)

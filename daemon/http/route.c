@@ -143,7 +143,7 @@ static enum http_code add_arg(cJSON *params, const char *text, struct err *err)
     if (!json_utf8_valid(text, strlen(text)))
         return err_set(err, HTTP_BAD_REQUEST, "a parameter is not UTF-8");
     if (!is_list(name) && cJSON_GetObjectItemCaseSensitive(params, name))
-        return err_set(err, HTTP_BAD_REQUEST, "\"%s\" is given twice", name);
+        return err_set(err, HTTP_BAD_REQUEST, "\"%s\" is given twice, or by the path", name);
     done = is_list(name) ? push_text(params, name, equals + 1)
                          : cJSON_AddStringToObject(params, name, equals + 1) != NULL;
     return done ? HTTP_OK : err_set(err, HTTP_FAILED, "out of memory");
@@ -160,8 +160,10 @@ static enum http_code add_params(cJSON *params, const char *run, size_t run_size
     snprintf(text, sizeof text, "run=%.*s", (int)run_size, run);
     if (run_size > 0)
         rc = add_arg(params, text, err);
-    for (size_t i = 0; rc == HTTP_OK && i < args->n; i++)
-        rc = add_arg(params, args->text[i], err);
+    for (size_t i = 0; rc == HTTP_OK && i < args->n; i++) {
+        if (*args->text[i]) /* as between two ampersands, or behind the last */
+            rc = add_arg(params, args->text[i], err);
+    }
     return rc;
 }
 

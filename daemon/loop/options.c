@@ -7,6 +7,15 @@
 #include "daemon/http/access.h"
 #include "daemon/loop/alert.h"
 
+static int check_hosts(const char *names, struct err *err)
+{
+    struct http_access *access;
+    int rc = http_access_new("", names, NULL, &access, err);
+
+    http_access_free(access);
+    return rc;
+}
+
 static int check_tokens(const char *path, struct err *err)
 {
     struct http_access *access;
@@ -26,6 +35,7 @@ static int check(struct config *config, struct err *err)
     } rows[] = {
         {OPTION_ON_EVENT, alert_check, "on-event"},
         {OPTION_SOCKET_GROUP, endpoints_check_group, "socket-group"},
+        {OPTION_HTTP_HOST, check_hosts, "http-host"},
         {OPTION_TOKEN_FILE, check_tokens, "token-file"},
     };
     int rc = paths_complete(config, err);

@@ -44,6 +44,8 @@ static void parts_of_bins_and_joined_scalars_are_columns(void **state)
 static void a_text_is_quoted_and_no_formula(void **state)
 {
     (void)state;
+    expect_csv("{\"runs\":[{\"tags\":[\"=1+1\",\"x,y\"],\"d_lr\":-1.5,\"name\":\"-1.5\"}]}",
+               "tags,d_lr,name\r\n\"'=1+1 x,y\",-1.5,'-1.5\r\n");
     expect_csv("{\"runs\":[{\"run\":\"=1+1\",\"name\":\"a\\\"b\",\"tags\":[\"x\",\"y\"]},"
                "{\"run\":\"-\",\"config\":{\"lr\":1}}]}",
                "run,name,tags,config\r\n'=1+1,\"a\"\"b\",x y,\r\n'-,,,\"{\"\"lr\"\":1}\"\r\n");

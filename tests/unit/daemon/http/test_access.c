@@ -69,6 +69,33 @@ static void a_host_is_compared_whole_and_its_port_is_free(void **state)
     http_access_free(a);
 }
 
+static void names_may_have_blanks_between_them(void **state)
+{
+    struct http_access *a = new_access("127.0.0.1:80", " hub.org, b\t,,[fd00::1],", NULL);
+
+    (void)state;
+    expect_host(a, "hub.org:1", HTTP_OK);
+    expect_host(a, "b", HTTP_OK);
+    expect_host(a, "[fd00::1]:8080", HTTP_OK);
+    expect_host(a, " b", HTTP_MISDIRECTED);
+    http_access_free(a);
+}
+
+static void what_no_host_can_be_is_no_name(void **state)
+{
+    static const char *const bad[] = {"",          ",",   "http://hub.org", "hub.org:80",
+                                      "hub.org/x", "a;b", "fd00::1",        "*",
+                                      "*.hub.org", "[",   "a, b:1"};
+    struct http_access *a;
+    struct err e;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(http_access_new("127.0.0.1:80", bad[i], NULL, &a, &e), -EBADMSG);
+        assert_null(a);
+    }
+}
+
 static void an_origin_is_the_host_with_a_scheme_or_refused(void **state)
 {
     static const char *const bad[] = {"null",
@@ -179,6 +206,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_host_is_compared_whole_and_its_port_is_free),
+        cmocka_unit_test(names_may_have_blanks_between_them),
+        cmocka_unit_test(what_no_host_can_be_is_no_name),
         cmocka_unit_test(an_origin_is_the_host_with_a_scheme_or_refused),
         cmocka_unit_test(a_token_is_right_wrong_or_for_something_else),
         cmocka_unit_test(without_a_file_no_token_is_asked_for),

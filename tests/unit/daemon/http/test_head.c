@@ -63,6 +63,7 @@ static void a_stream_ends_with_its_connection(void **state)
     write_head((struct http_head){.status = HTTP_OK, .type = "text/event-stream", .endless = true},
                head);
     assert_null(strstr(head, "content-length"));
+    assert_true(has_line(head, "x-accel-buffering: no"));
     assert_true(has_line(head, "connection: close"));
     assert_true(has_line(head, "cache-control: no-store"));
 }

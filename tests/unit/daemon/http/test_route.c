@@ -127,6 +127,8 @@ static void parameters_become_members(void **state)
     expect_request(
         "/api/v1/runs/r/series", ARGS("metrics=u", "from=1", "metrics=pr"), NULL, HTTP_OK,
         REQUEST("series.query", "\"run\":\"r\",\"metrics\":[\"u\",\"pr\"],\"from\":\"1\""));
+    expect_request("/api/v1/runs", ARGS("", "limit=5", "", ""), NULL, HTTP_OK,
+                   REQUEST("run.list", "\"limit\":\"5\""));
     expect_request("/metrics/runs", ARGS("limit=7"), NULL, HTTP_OK,
                    REQUEST("run.list", "\"state\":\"open\",\"limit\":\"7\""));
 }
