@@ -74,7 +74,7 @@ static size_t write_prefix(char *line, size_t size, enum log_level level)
     if (is_journal())
         return (size_t)snprintf(line, size, "<%d>", (int)level);
     localtime_r(&seconds, &tm);
-    used = strftime(line, size, "%H:%M:%S", &tm);
+    used = strftime(line, size, "%Y-%m-%d %H:%M:%S", &tm);
     return used + (size_t)snprintf(line + used, size - used, ".%03d %-5s ",
                                    (int)((now - (double)seconds) * 1000), log_level_name(level));
 }

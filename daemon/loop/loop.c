@@ -259,7 +259,7 @@ int loop_open(struct config *config, struct loop **out, int *exit_code, struct e
     size_pool();
     uv_loop_init(&loop->uv);
     actions_init(&loop->actions);
-    loop->started = clock_wall_s();
+    loop->started_ms = clock_monotonic_ms();
     loop->thread = uv_thread_self();
     loop->config = config;
     loop->state_dir = config->value[OPTION_STATE_DIR];

@@ -42,7 +42,7 @@ struct loop {
     uv_thread_t thread; /* the one that all of this belongs to */
     enum loop_state state;
     int exit_code;
-    double started; /* seconds since 1970 */
+    int64_t started_ms; /* of the monotonic clock: the other may be set */
     struct config *config;
     const char *state_dir;
     const char *runtime_dir;

@@ -2,6 +2,7 @@
 
 #include "tests/lib/cmocka.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -47,6 +48,18 @@ static void a_line_stays_one_line(void **state)
     catch (log_a_name_from_outside);
     assert_int_equal(count("\n"), 1);
     assert_non_null(strstr(written, " info  run=a b [0m\n"));
+}
+
+static void a_line_begins_with_its_date(void **state)
+{
+    int year, month, day, hour, minute, second, ms;
+
+    (void)state;
+    catch (log_a_name_from_outside);
+    assert_int_equal(sscanf(written, "%4d-%2d-%2d %2d:%2d:%2d.%3d info ", &year, &month, &day,
+                            &hour, &minute, &second, &ms),
+                     7);
+    assert_true(year >= 2026 && month >= 1 && month <= 12 && day >= 1 && day <= 31);
 }
 
 static void log_a_long_text(void)
@@ -117,6 +130,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_line_stays_one_line),
+        cmocka_unit_test(a_line_begins_with_its_date),
         cmocka_unit_test(a_long_line_is_cut_and_ends),
         cmocka_unit_test(lines_above_the_level_are_not_written),
         cmocka_unit_test(a_flood_is_counted_and_told_with_the_next_line),
