@@ -152,7 +152,7 @@ static int on_file_line(void *user, const char *section, const char *name, const
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         if (i == OPTION_CONFIG || strcmp(rows[i].name, name) != 0)
             continue;
-        if (!*value)
+        if (!*value || *value == ';') /* inih takes `name =; text` for a value */
             file->rc = err_set(file->e, -EBADMSG, "%s needs a value: %s", name, rows[i].argument);
         else if (!file->config->value[i] && set(file->config, i, value, "file") < 0)
             file->rc = err_set(file->e, -ENOMEM, "out of memory");

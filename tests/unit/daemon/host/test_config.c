@@ -82,6 +82,7 @@ static void what_is_wrong_is_named_with_its_source(void **state)
         {NULL, {"--config=/nowhere"}, -EBADMSG, "/nowhere cannot be read"},
         {"feed = a\nfed = b\n", {NULL}, -EBADMSG, "line 2: unknown option \"fed\""},
         {"feed =\n", {NULL}, -EBADMSG, "line 1: feed needs a value"},
+        {"feed =; a\n", {NULL}, -EBADMSG, "line 1: feed needs a value"},
         {"[feed]\nfeed = a\n", {NULL}, -EBADMSG, "there are no sections"},
         {"config = a\n", {NULL}, -EBADMSG, "unknown option \"config\""},
     };
