@@ -175,6 +175,32 @@ $(BENCH): $(BUILD)/%: $(BUILD)/obj/%.o $(TESTLIB) $(call archives,$(TOP_ROOM))
 bench: $(BENCH)
 	@for b in $(BENCH); do echo "== $$b"; $$b || exit 1; done
 
+# ---- fuzzing: what comes from outside, by clang's libFuzzer, with both sanitizers -----------------
+# `make fuzz` gives each target FUZZ_SECONDS; `make fuzz-long` gives it RUNS inputs, which takes hours.
+FUZZ         := build/fuzz
+FUZZ_SECONDS ?= 5
+RUNS         ?= 100000000
+FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,$(FUZZ)/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_SOURCES := tests/fuzz/fuzz.c $(wildcard proto/base/*.c proto/*.c) \
+	$(addprefix daemon/host/,config.c log.c priority.c) $(addprefix daemon/http/,access.c head.c route.c)
+FUZZ_FLAGS   := -g -O1 -std=gnu11 -I. -Iinclude -D_GNU_SOURCE -DRICHD_VERSION='"fuzz"' -MMD -MP \
+	-fno-sanitize-recover=undefined -fno-omit-frame-pointer
+FUZZ_OBJECTS := $(FUZZ_SOURCES:%.c=$(FUZZ)/obj/%.o)
+$(FUZZ)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(V)clang $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
+$(FUZZ)/fuzz.a: $(FUZZ_OBJECTS)
+	$(V)rm -f $@ && ar rcs $@ $^
+$(FUZZ_TARGETS): $(FUZZ)/%: $(FUZZ)/obj/tests/fuzz/%.o $(FUZZ)/fuzz.a
+	$(V)clang -fsanitize=fuzzer,address,undefined -o $@ $< $(FUZZ)/fuzz.a -lcjson -linih -lm
+$(FUZZ)/corpus: tests/fuzz/corpus.py $(wildcard proto/vectors/*.json)
+	$(V)rm -rf $@ && tests/fuzz/corpus.py $@
+fuzz-build: $(FUZZ_TARGETS) $(FUZZ)/corpus
+fuzz: fuzz-build
+	@tests/fuzz/run.py $(FUZZ) --seconds $(FUZZ_SECONDS)
+fuzz-long: fuzz-build
+	@tests/fuzz/run.py $(FUZZ) --runs $(RUNS)
+
 # ---- tests that drive the real programs, and what is checked without running ----------------------
 PYTHON := /usr/bin/python3
 PYTEST = PYTHONPATH=client/python/src RICHD_BUILD=$(BUILD) $(KERNELS) $(PYTHON) -m pytest -q -p no:cacheprovider
@@ -268,14 +294,14 @@ lint:
 		--enable=warning,portability,performance --suppress=missingIncludeSystem \
 		--suppress=constStatement --suppress=funcArgOrderDifferent \
 		-D_GNU_SOURCE -DRICHD_VERSION='"0"' $(filter-out tests/%,$(C_FILES)) && echo "cppcheck is content"
-	@flake8 --max-line-length=100 --extend-ignore=E203 client/python tests/bench tests/browser tests/frameworks tests/gpu tests/check_tests.py && echo "flake8 is content"
+	@flake8 --max-line-length=100 --extend-ignore=E203 client/python tests/bench tests/browser tests/frameworks tests/fuzz tests/gpu tests/check_tests.py && echo "flake8 is content"
 	@cd client/python && mypy --cache-dir=/dev/null --no-error-summary && echo "mypy is content"
 
 # Everything, from a bare machine. Where tests wait something else computes: stages run two at a time,
 # and say what they have to say when they end.
 test: test-deps tools
 	$(MAKE) --no-print-directory DEV=1 $(JOBS) all $(UNIT) $(BENCH)
-	$(MAKE) --no-print-directory DEV=1 $(TWO) format-check check-layers check-tests check-headers e2e lint unit python versions frameworks browser
+	$(MAKE) --no-print-directory DEV=1 $(TWO) format-check check-layers check-tests check-headers e2e lint unit fuzz python versions frameworks browser
 	$(MAKE) --no-print-directory $(TWO) check-address check-thread
 check-address check-thread:
 	$(MAKE) --no-print-directory SANITIZE=$(@:check-%=%) check
@@ -289,7 +315,7 @@ BUILD_PACKAGES := gcc make pkg-config libc6-dev libuv1-dev libzmq3-dev libwebsoc
 	libwebsockets-evlib-uv libcjson-dev libsqlite3-dev libinih-dev libsystemd-dev libopenblas-dev liblapacke-dev
 DEMO_PACKAGES  := python3 python3-numpy python3-zmq python3-torch jq
 PAPER_PACKAGES := python3-sklearn python3-matplotlib
-TEST_PACKAGES  := libcmocka-dev python3-pytest python3-pytest-xdist python3-pyte python3-pip clang-format clang-tidy cppcheck flake8 mypy \
+TEST_PACKAGES  := libcmocka-dev python3-pytest python3-pytest-xdist python3-pyte python3-pip clang libclang-rt-14-dev clang-format clang-tidy cppcheck flake8 mypy \
 	socat locales chromium $(if $(shell command -v node),,nodejs) $(if $(shell command -v npm),,npm)
 
 define install
@@ -347,6 +373,6 @@ install: all
 clean:
 	rm -rf build
 
--include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/obj $(FUZZ)/obj -name '*.d' 2>/dev/null)
 .SECONDARY:
-.PHONY: all unit bench e2e python frameworks versions $(VERSIONS:%=version-%) test-pythons pythons-deps gpu browser screenshots check check-address check-thread check-layers check-tests check-headers format format-check lint test test-long deps paper-deps test-deps tools demo reproduce install clean
+.PHONY: all unit bench e2e python frameworks versions $(VERSIONS:%=version-%) fuzz fuzz-build fuzz-long test-pythons pythons-deps gpu browser screenshots check check-address check-thread check-layers check-tests check-headers format format-check lint test test-long deps paper-deps test-deps tools demo reproduce install clean
