@@ -71,12 +71,13 @@ static double pr_of(const struct scaled *s)
  *
  *     u = 1 - (t - q + overfit)/n / (t/(n-1))
  *
- * Where no rows are kept they count as equally long: 1 - (t - q)/(n-1-r) / (t/(n-1)). */
+ * Where no rows are kept they count as equally long: 1 - (t - q)/(n-1-r) / (t/(n-1)). Nothing is
+ * estimated from sums that no rows have. */
 static double u_of(const struct scaled *s, double r)
 {
     double n = s->n, left = s->t - s->q;
 
-    if (n <= r + 1)
+    if (n <= r + 1 || isnan(estimate_share(s->q / s->t)))
         return (double)NAN;
     left += isnan(s->overfit) ? left * (r + 1) / (n - 1 - r) : s->overfit;
     return 1 - left / n * (n - 1) / s->t;
@@ -98,10 +99,12 @@ static double plain_of(const struct sums *s, double norm_sq)
 struct estimate estimate_richness(const struct sums *sums, double r)
 {
     struct scaled s = scale_sums(sums);
-    struct estimate out = {.plain = plain_of(sums, r), .u = u_of(&s, r), .pr = pr_of(&s)};
+    struct estimate out = {
+        .plain = plain_of(sums, r), .debiased = (double)NAN, .u = u_of(&s, r), .pr = pr_of(&s)};
 
     assert(r > 0);
-    out.debiased = 1 - out.u * sqrt(out.pr / r);
+    if (!isnan(out.plain))
+        out.debiased = 1 - out.u * sqrt(out.pr / r);
     return out;
 }
 

@@ -161,8 +161,13 @@ static void rounding_below_0_is_0_and_contradictory_sums_are_nothing(void **stat
     (void)state;
     sums.q = 2 * (1 + 1e-7);
     assert_true(estimate_richness(&sums, 1).plain == 0);
-    sums.q = 2.1;
+    sums.q = 2.1; /* more than r f allow */
     assert_true(isnan(estimate_richness(&sums, 1).plain));
+    assert_true(isnan(estimate_richness(&sums, 1).debiased));
+    assert_false(isnan(estimate_richness(&sums, 1).u));
+    sums.q = 3.1; /* more than t */
+    assert_true(isnan(estimate_richness(&sums, 4).u));
+    assert_true(isnan(estimate_richness(&sums, 4).debiased));
 }
 
 static void against_a_projector_there_is_no_debiased_form(void **state)
