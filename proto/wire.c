@@ -97,6 +97,9 @@ static int check_dtype(const char *field, enum dtype dtype, unsigned allowed, st
 {
     if (among(dtype, allowed))
         return 0;
+    if (allowed == BIT(DTYPE_NONE))
+        return err_set(err, -EPROTO, "%s is %u (%s), expected 0", field, (unsigned)dtype,
+                       dtype_name(dtype));
     return err_set(err, -EPROTO, "%s is %u (%s), expected a code for %s%s%s", field,
                    (unsigned)dtype, dtype_name(dtype), allowed & REAL ? "real values" : "",
                    allowed & LABEL ? " or labels" : "", allowed & BIT(DTYPE_NONE) ? " or 0" : "");
