@@ -4,8 +4,8 @@
 # The suite's Python is installed into build/pythons/SUITE by debootstrap, and entered in namespaces
 # of its own, where this folder and /tmp have the paths that they have outside. The daemon is the one
 # that was built here: it comes with its own libraries. In each suite the client runs with the oldest
-# and the newest numpy and pyzmq that client/python/versions names. In sid the newest frameworks run
-# with its torch.
+# and the newest numpy and pyzmq that client/python/versions names. In sid the tests of torch, those
+# of this folder and the newest frameworks run with its torch.
 set -eu
 
 suite=$1
@@ -22,7 +22,7 @@ install_suite() {
         "$suite" "$root" >"$root.log" 2>&1 || { tail -3 "$root.log"; exit 1; }
     [ "$suite" != sid ] || inside sh -c 'apt-get -o Acquire::Check-Valid-Until=false update -qq &&
         DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-        python3-torch python3-zmq python3-pytest' \
+        python3-torch python3-zmq python3-pytest libtorch-dev python3-dev g++' \
         >>"$root.log" 2>&1 || { tail -3 "$root.log"; exit 1; }
     touch "$root/installed"
 }
@@ -78,5 +78,6 @@ for age in oldest newest; do
 done
 [ "$suite" = sid ] || exit 0
 options=--system-site-packages environment frameworks pytest lightning transformers accelerate
+tested frameworks $(grep -lE '^ *import torch' client/python/tests/test_*.py) tests/pythons
 tested frameworks tests/frameworks/test_lightning.py tests/frameworks/test_transformers.py \
     tests/frameworks/test_accelerate.py

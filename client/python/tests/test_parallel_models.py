@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import richd
-from richd._torch.modules import unwrapped
+from richd._torch.modules import find_module, find_modules, unwrapped
 from richd._torch.reported import Reported
 from support import wait_until
 
@@ -116,6 +116,17 @@ def test_models_are_found_in_what_wraps_them():
     assert unwrapped(DistributedDataParallel(OptimizedModule(inner))) is inner
     own = Wrapper(inner)  # a model that happens to have a part of that name
     assert unwrapped(own) is own
+
+
+def test_a_wrapped_model_has_the_names_that_it_has_alone():
+    inner = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2))
+    model = DistributedDataParallel(OptimizedModule(inner))
+    assert find_module(model, "1") is inner[1]
+    assert find_module(model, "module._orig_mod.1") is inner[1]
+    assert find_module(model, "") is model
+    assert find_modules(model, "*") == {"0": inner[0], "1": inner[1]}
+    assert list(find_modules(model, "module._orig_mod.*")) == [
+        "module._orig_mod.0", "module._orig_mod.1"]
 
 
 def test_sharded_parameters_are_refused_with_a_sentence(daemon, caplog):

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from richd._torch.phase import is_in_one_graph
+
 
 class Hook:
     """A forward hook whose copies do nothing.
@@ -29,6 +31,8 @@ class Hook:
 
         torch 1.x leaves out the keywords, which only the function that calls has.
         """
+        if is_in_one_graph():
+            return  # there is no place for a hook, and its refusal would end the training
         if not self.has_kwargs:
             rest = (sys._getframe(1).f_locals.get("kwargs", {}), *rest)
         self._function(module, args, *rest)

@@ -23,7 +23,7 @@ def find_module(model: Any, module: Any) -> Any:
     """
     if not isinstance(module, str):
         return module
-    modules = dict(model.named_modules(remove_duplicate=False))
+    modules = _modules_of(model)
     if module in modules:
         return modules[module]
     linear = [name for name, m in modules.items() if type(m).__name__.endswith("Linear")]
@@ -32,19 +32,28 @@ def find_module(model: Any, module: Any) -> Any:
     )
 
 
+def _modules_of(model: Any) -> dict[str, Any]:
+    """The modules by their paths; those of a wrapped model by the paths that it has alone, too."""
+    inner = dict(unwrapped(model).named_modules(remove_duplicate=False))
+    return {**inner, **dict(model.named_modules(remove_duplicate=False))}
+
+
 def find_modules(model: Any, patterns: Union[str, Sequence[str]]) -> dict[str, Any]:
     """The submodules whose path matches one of the patterns, each module once, in depth order.
 
     A star stands for a name or a part of one ("blocks.*" are the blocks), two stars for any number
-    of names ("blocks.**" is all that is in them).
+    of names ("blocks.**" is all that is in them). Of a model that is wrapped (compiled, or one of
+    several replicas) they are the paths that it has alone, and the wrapper's where none is so.
 
     Raises ValueError when a pattern matches none, or all of them match too many.
     """
     patterns = [patterns] if isinstance(patterns, str) else list(patterns)
-    modules = {k: m for k, m in model.named_modules(remove_duplicate=False) if k}
+    modules = {k: m for k, m in _modules_of(model).items() if k}
+    alone = {k for k, _ in unwrapped(model).named_modules(remove_duplicate=False)}
     wanted: set[str] = set()
     for pattern in patterns:
         names = [k for k in modules if _matches(k.split("."), pattern.split("."))]
+        names = [k for k in names if k in alone] or names
         if not names:
             raise ValueError(f"the model has no module {pattern!r}; it has {', '.join(modules)}")
         wanted.update(names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from typing import Any
 
 
@@ -25,6 +26,25 @@ def is_in_backward() -> bool:
     except (AttributeError, RuntimeError):
         return False
     return True
+
+
+def is_in_one_graph() -> bool:
+    """Whether torch compiles what runs now, and takes nothing that it cannot compile.
+
+    So it is with fullgraph=True, and in a strict export. torch.compile takes the answer, which it
+    has while it compiles, for a constant.
+    """
+    compiler = sys.modules.get("torch._dynamo.symbolic_convert")
+    if compiler is None:
+        return False
+    try:
+        now = compiler.InstructionTranslator.current_tx()
+    except AttributeError:  # nothing is compiled
+        return False
+    return bool(now.one_graph or getattr(now, "error_on_graph_break", False))
+
+
+is_in_one_graph._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 @functools.lru_cache(maxsize=1)

@@ -418,7 +418,7 @@ class Watcher:
         if idle:
             self._reporter.warn(
                 "tap",
-                f"no batch was seen at {', '.join(idle)}: was the module never called, or the tap "
-                "put on after torch.compile?",
+                f"no batch was seen at {', '.join(idle)}: was the module never called, the tap put "
+                "on after torch.compile, or the model compiled with fullgraph=True?",
                 raises=False,
             )
