@@ -14,7 +14,7 @@ import urllib.parse
 import pytest
 
 from fall import advance, all_steps
-from harness import PATIENCE_S, ROOT, draw, free_port, wait_until
+from harness import PATIENCE_S, ROOT, Feed, draw, free_port, wait_until
 from httpclient import WebSocket, connect, port_of, request
 
 READ = "read-0123456789abcdef"
@@ -73,6 +73,57 @@ class Stream:
     def close(self):
         self.file.close()
         self.sock.close()
+
+
+class FeedReader(Feed):
+    """A subscriber to all that there is, from the beginning: over the feed's own socket."""
+
+    def __init__(self, daemon):
+        super().__init__(daemon.endpoints["feed"])
+        self.first = self.call("series.subscribe", since_seq="0")
+
+    def update(self):
+        return self.receive()["params"]
+
+    def read(self, n_points, n_scalars):
+        """All of them, in the order in which they came; closes the connection."""
+        rows = {"points": [], "scalars": []}
+        update = self.first
+        while True:
+            for name, seen in rows.items():
+                seen += update[name]
+            if len(rows["points"]) >= n_points and len(rows["scalars"]) >= n_scalars:
+                self.close()
+                return rows
+            update = self.update()
+
+
+class SocketReader(FeedReader):
+    """The same over a WebSocket."""
+
+    def __init__(self, daemon):
+        self.messages = WebSocket(daemon)
+        self.first = self.messages.ask("series.subscribe", since_seq="0")
+
+    def update(self):
+        return self.messages.update()["params"]
+
+    def close(self):
+        self.messages.close()
+
+
+class StreamReader(FeedReader):
+    """The same as a stream of events."""
+
+    def __init__(self, daemon):
+        self.stream = Stream(daemon, "/api/v1/stream?since_seq=0")
+        self.first = self.update()
+
+    def update(self):
+        return self.stream.event()["data"]
+
+    def close(self):
+        self.stream.close()
 
 
 # ---- JSON -----------------------------------------------------------------------------------------
@@ -237,6 +288,25 @@ def test_a_stream_whose_reader_left_is_forgotten(daemon):
         stream.close()
     wait_until(lambda: daemon.rpc("server.status")["subscriptions"] == 0, "them to be forgotten",
                timeout=PATIENCE_S / 3)
+
+
+@pytest.mark.parametrize("way", [FeedReader, SocketReader, StreamReader])
+def test_what_comes_live_is_what_is_read_later(daemon, way):
+    """Points and scalars, of a trainer alone and of ranks, with the run that they belong to."""
+    live = way(daemon)
+    train(daemon, steps=3)
+    ranks = [daemon.trainer("job", member={"launch": "host:1", "rank": rank, "world": 2})
+             for rank in range(2)]
+    for trainer in ranks:
+        trainer.rows(*draw(40, 6, 3), layer="a")
+        trainer.mark(4)
+    ranks[1].log(4, loss=.1)
+    for trainer in ranks:
+        trainer.finish()
+    told, later = live.read(7, 7), way(daemon).read(7, 7)
+    assert told == later
+    assert {s["run"] for s in told["scalars"]} == {p["run"] for p in told["points"]} == {"run",
+                                                                                         "job"}
 
 
 def test_the_websocket_sees_every_point_once(daemon):
