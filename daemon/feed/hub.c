@@ -161,6 +161,7 @@ void feed_client_close(struct feed_client *client)
     client->arg = NULL;
     client->is_gone = true;
     feed_subs_close_all(client);
+    readers_cancel_unwanted(client->hub->readers);
     feed_free_if_gone(client);
 }
 

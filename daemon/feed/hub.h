@@ -67,7 +67,8 @@ void feedhub_publish(struct feedhub *, const struct record *);
 /* Returns the protocol side of a connection, or NULL. */
 struct feed_client *feed_client_new(struct feedhub *, const struct feed_transport *,
                                     void *transport);
-/* The connection is gone: nothing is sent any more. It frees itself when its queries are home. */
+/* The connection is gone: nothing is sent any more, and its queries are cancelled. It frees itself
+ * when they are home. */
 void feed_client_close(struct feed_client *);
 
 /* Answers one request line (without '\n'), now or later; `ready` follows in either case. */

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <sqlite3.h>
+#include <stdatomic.h>
 
 #include "daemon/history/history.h"
 
@@ -49,6 +50,7 @@ enum history_sql {
 
 struct history {
     sqlite3 *db;
+    atomic_bool is_cancelled;
     sqlite3_stmt *statement[SQL_COUNT];
 };
 

@@ -177,6 +177,20 @@ static const char *const statements[SQL_COUNT] = {
                            " AND attempt = ?2 AND step = ?3",
 };
 
+/* Steps of SQLite's machine between two looks at the flag, microseconds. sqlite3_interrupt would not
+ * do: it reaches the statement that runs at that moment, and not the one after it. */
+#define CANCEL_STEPS 1000
+
+static int is_cancelled(void *arg)
+{
+    return ((struct history *)arg)->is_cancelled;
+}
+
+void history_cancel(struct history *history, bool cancelled)
+{
+    history->is_cancelled = cancelled;
+}
+
 static int prepare(struct history *history, const char *path, struct err *err)
 {
     int64_t version = 0;
@@ -192,6 +206,8 @@ static int prepare(struct history *history, const char *path, struct err *err)
                      STORE_SCHEMA_VERSION);
     for (int i = 0; rc == 0 && i < SQL_COUNT; i++)
         rc = store_schema_prepare(history->db, statements[i], &history->statement[i], err);
+    if (rc == 0)
+        sqlite3_progress_handler(history->db, CANCEL_STEPS, is_cancelled, history);
     return rc;
 }
 

@@ -51,6 +51,9 @@ struct history;
 int history_open(const char *path, struct history **out, struct err *err);
 void history_close(struct history *);
 
+/* Any thread: while it is cancelled, queries end within milliseconds, with -ECANCELED. */
+void history_cancel(struct history *, bool is_cancelled);
+
 /* The key of a run by id, project/name, or name (the newest of that name), in this order. */
 int history_find_run(struct history *, const char *run, int64_t *run_key, struct err *err);
 

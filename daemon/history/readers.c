@@ -29,6 +29,11 @@ static void on_query(uv_work_t *request)
     reader->query->work(reader->history, reader->query);
 }
 
+static bool is_unwanted(const struct query *query)
+{
+    return query->is_unwanted && *query->is_unwanted;
+}
+
 /* A client that asks, leaves and asks again must not hold up the others with its old questions. */
 static void drop_unwanted(struct readers *readers)
 {
@@ -36,7 +41,7 @@ static void drop_unwanted(struct readers *readers)
     {
         struct query *query = LIST_ENTRY(at, struct query, link);
 
-        if (!query->is_unwanted || !*query->is_unwanted)
+        if (!is_unwanted(query))
             continue;
         list_remove(at);
         query->done(query);
@@ -64,6 +69,7 @@ static void start_queries(struct readers *readers)
             continue;
         list_remove(first);
         readers->reader[i].query = LIST_ENTRY(first, struct query, link);
+        history_cancel(readers->reader[i].history, false);
         uv_queue_work(readers->loop, &readers->reader[i].request, on_query, on_query_done);
     }
 }
@@ -106,4 +112,14 @@ void readers_submit(struct readers *readers, struct query *query)
     assert(readers && query && query->work && query->done);
     list_append(&readers->waiting, &query->link);
     start_queries(readers);
+}
+
+void readers_cancel_unwanted(struct readers *readers)
+{
+    for (size_t i = 0; i < N_READERS; i++) {
+        const struct reader *reader = &readers->reader[i];
+
+        if (reader->query && is_unwanted(reader->query))
+            history_cancel(reader->history, true);
+    }
 }

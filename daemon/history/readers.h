@@ -21,8 +21,8 @@ struct query {
     struct list link;
     query_work_cb *work;
     query_done_cb *done;
-    /* NULL, or looked at when its turn comes: true when nobody waits for it any more. It is then
-     * done without having been read. */
+    /* NULL, or true when nobody waits for it any more: it is then done without having been read, or
+     * ends within milliseconds (readers_cancel_unwanted). */
     const bool *is_unwanted;
 };
 
@@ -33,3 +33,5 @@ void readers_close(struct readers *);
 
 /* Borrows the query until done. First come, first served. */
 void readers_submit(struct readers *, struct query *);
+/* Some became unwanted: those of them that run fail with -ECANCELED. */
+void readers_cancel_unwanted(struct readers *);

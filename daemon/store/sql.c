@@ -35,6 +35,8 @@ static int translate(int code, int system_errno)
         return -ENOSPC;
     case SQLITE_NOMEM:
         return -ENOMEM;
+    case SQLITE_INTERRUPT:
+        return -ECANCELED;
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
         return -EUCLEAN;
@@ -55,7 +57,8 @@ static int translate(int code, int system_errno)
 
 /* The -errno for the failure that `db` (and errno) has just reported, with SQLite's own words
  * behind `what` in `err`: -ENOSPC (disk, quota or file size), -ENOMEM, -EUCLEAN (the file is
- * damaged or no database), -EAGAIN (another process has it locked), -EACCES, else -EIO. It reads
+ * damaged or no database), -EAGAIN (another process has it locked), -EACCES,
+ * -ECANCELED (its progress handler ended it), else -EIO. It reads
  * errno and not sqlite3_system_errno(): a failing COMMIT leaves there what an older failure set.
  * Each call here clears errno first. */
 static int sql_error(sqlite3 *database, struct err *err, const char *what)

@@ -1,10 +1,12 @@
+import contextlib
 import os
 import signal
+import sqlite3
 import time
 
 import numpy as np
 
-from harness import PATIENCE_S, assert_measures, draw, wait_until
+from harness import PATIENCE_S, Feed, assert_measures, draw, wait_until
 
 
 def test_sigterm_finishes_what_was_promised(daemon):
@@ -90,3 +92,34 @@ def test_a_daemon_without_standard_input_serves_and_ends(new_daemon):
         trainer.rows(*draw(16, 4, 2))
         trainer.checkpoint(1)
     daemon.stop()
+
+
+def add_findings(daemon, n_findings):
+    """Gives a layer of the run so many transitions that the latest are looked for for a minute."""
+    with contextlib.closing(sqlite3.connect(daemon.state / "richd.sqlite")) as db, db:
+        db.execute("INSERT INTO finding (layer_key, run_key, attempt, step, metric, direction,"
+                   " start_step, end_step, agrees, feed_seq)"
+                   " WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT ?)"
+                   " SELECT layer_key, run_key, 1, i, 'd_lr', 0, i, i, 0, 1000 + i FROM layer, n",
+                   [n_findings])
+        db.execute("UPDATE state SET feed_seq = ?", [1001 + n_findings])
+
+
+def test_a_query_that_runs_does_not_hold_up_the_end(daemon):
+    with daemon.trainer("run") as trainer:
+        trainer.rows(*draw(30, 4, 2))
+        trainer.checkpoint(1)
+        trainer.finish()
+    daemon.stop()
+    add_findings(daemon, 40_000)
+    daemon.start()
+    with contextlib.ExitStack() as stack:
+        feeds = [stack.enter_context(Feed(daemon.endpoints["feed"])) for _ in range(3)]
+        before = daemon.cpu_seconds()
+        for feed in feeds:
+            feed.send('{"jsonrpc":"2.0","id":1,"method":"event.subscribe"}\n')
+        wait_until(lambda: daemon.cpu_seconds() > before + 0.2, "the queries to run")
+        began = time.monotonic()
+        daemon.stop()
+        assert time.monotonic() - began < 10
+        assert [feed.receive() for feed in feeds] == [None] * 3, "nobody was answered before"

@@ -163,12 +163,62 @@ static void readers_need_a_store(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+struct cancelled {
+    struct query query;
+    uv_sem_t started;
+    bool is_unwanted;
+    int rc;
+};
+
+/* Asks again and again until it is told to stop. */
+static void ask_until_cancelled(struct history *history, struct query *query)
+{
+    struct cancelled *c = (struct cancelled *)query;
+    struct feed_run_list all = {.limit = 1};
+    struct err why;
+
+    uv_sem_post(&c->started);
+    do {
+        cJSON *answer = NULL;
+
+        c->rc = history_run_list(history, &all, &answer, &why);
+        cJSON_Delete(answer);
+    } while (c->rc == 0);
+}
+
+static void on_cancelled(struct query *query)
+{
+    (void)query;
+}
+
+static void a_query_that_runs_ends_when_nobody_waits_for_it_any_more(void **state)
+{
+    struct fixture *f = *state;
+    struct cancelled c = {.query = {.work = ask_until_cancelled, .done = on_cancelled}};
+    struct numbered next;
+
+    uv_sem_init(&c.started, 0);
+    c.query.is_unwanted = &c.is_unwanted;
+    readers_submit(f->readers, &c.query);
+    uv_sem_wait(&c.started);
+    readers_cancel_unwanted(f->readers); /* it is wanted */
+    c.is_unwanted = true;
+    readers_cancel_unwanted(f->readers);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_int_equal(c.rc, -ECANCELED);
+    submit(f, &next, 1, NULL, NULL);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_int_equal(f->n_done, 1);
+    uv_sem_destroy(&c.started);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(each_query_is_done_once_with_a_history),
         TEST(a_long_query_leaves_a_reader_to_the_others),
         TEST(a_query_that_nobody_waits_for_is_not_read),
+        TEST(a_query_that_runs_ends_when_nobody_waits_for_it_any_more),
         TEST(readers_need_a_store),
     };
 
