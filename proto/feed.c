@@ -21,7 +21,8 @@ static const struct method_info {
     [FEED_HELLO] = {"server.hello", {"client", "token"}},
     [FEED_STATUS] = {"server.status", {NULL}},
     [FEED_RUN_LIST] = {"run.list",
-                       {"project", "group", "state", "search", "order", "limit", "offset"}},
+                       {"project", "group", "state", "search", "order", "limit", "offset",
+                        "config"}},
     [FEED_RUN_GET] = {"run.get", {"run"}},
     [FEED_LAYER_LIST] = {"layer.list", {"run"}},
     [FEED_SERIES_QUERY] = {"series.query",
@@ -179,6 +180,18 @@ static int read_second(const cJSON *params, const char *name, const char *const 
     return checked(rc);
 }
 
+/* true or false, and as HTTP gives them. */
+static int read_flag(const cJSON *params, const char *name, bool *out, struct err *err)
+{
+    const cJSON *flag = cJSON_GetObjectItemCaseSensitive(params, name);
+    const char *text = cJSON_GetStringValue(flag);
+
+    *out = cJSON_IsTrue(flag) || (text && strcmp(text, "true") == 0);
+    if (!flag || *out || cJSON_IsFalse(flag) || (text && strcmp(text, "false") == 0))
+        return 0;
+    return err_set(err, FEED_BAD_PARAMS, "\"%s\" must be true or false", name);
+}
+
 static int read_texts(const cJSON *params, const char *name, const cJSON **out, struct err *err)
 {
     const cJSON *array = cJSON_GetObjectItemCaseSensitive(params, name), *text;
@@ -277,6 +290,8 @@ int feed_run_list_read(const struct feed_request *request, struct feed_run_list 
         rc = json_word(params, "state", state_names, &state, err);
     if (rc >= 0)
         rc = json_word(params, "order", order_words, &order, err);
+    if (rc >= 0)
+        rc = read_flag(params, "config", &out->config, err);
     out->state = state < 0 ? NULL : state_names[state];
     out->order = (enum feed_order)order;
     return checked(rc);

@@ -95,6 +95,7 @@ struct feed_run_list {
     const char *search;  /* NULL: all; else a part of id, project/name, group or tags */
     enum feed_order order;
     const char *state; /* NULL: all; else one of open, finished, failed, lost */
+    bool config;       /* with the configuration of each run */
     int64_t limit;
     int64_t offset;
 };

@@ -66,8 +66,10 @@ int cmd_runs(struct feedclient *feed, const struct options *options, struct err 
 {
     static const char *const heading[] = {"RUN",  "PROJECT/NAME", "STATE",  "ATTEMPT",
                                           "STEP", "D_LR",         "UPDATED"};
-    struct runs_query query = {
-        .project = options->project, .state = options->state, .limit = options->limit};
+    struct runs_query query = {.project = options->project,
+                               .state = options->state,
+                               .limit = options->limit,
+                               .config = options->json};
     struct table *table;
     int rc;
 

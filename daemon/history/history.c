@@ -22,13 +22,15 @@
     " (SELECT count(*) FROM member m WHERE m.run_key = " run_key " AND m.attempt = " attempt       \
     " AND m.state = 0)"
 
-#define RUN_COLUMNS                                                                                \
-    "SELECT run.run_key, id, name, project, run_group, tags, config, state, attempt, created,"     \
+#define RUN_COLUMNS(config)                                                                        \
+    "SELECT run.run_key, id, name, project, run_group, tags, " config ", state, attempt, created," \
     " updated, last_step, n_points, coalesce(summary, '{}'), " RANKS_OF(                           \
         "run.run_key",                                                                             \
         "run.attempt") " FROM run"                                                                 \
                        " LEFT JOIN run_config ON run_config.run_key = run.run_key"                 \
                        " LEFT JOIN run_summary ON run_summary.run_key = run.run_key"
+/* A configuration has up to 1 MiB: it is not read unless it is asked for. */
+#define RUN_LIST_COLUMNS RUN_COLUMNS("CASE WHEN ?7 THEN config END")
 /* The newlines keep a search from finding the end of one text and the start of the next. */
 #define RUN_FILTER                                                                                 \
     " WHERE (?1 IS NULL OR project = ?1) AND (?2 < 0 OR state = ?2)"                               \
@@ -62,12 +64,12 @@ static const char *const statements[SQL_COUNT] = {
                       " ORDER BY run_key DESC LIMIT 1",
     [SQL_FIND_NAME] = "SELECT run_key, id FROM run WHERE name = ?1 ORDER BY run_key DESC LIMIT 1",
     [SQL_RUN_COUNT] = "SELECT count(*) FROM run" RUN_FILTER,
-    [SQL_RUN_LIST] = RUN_COLUMNS RUN_FILTER " ORDER BY run.run_key DESC" RUN_PAGE,
+    [SQL_RUN_LIST] = RUN_LIST_COLUMNS RUN_FILTER " ORDER BY run.run_key DESC" RUN_PAGE,
     [SQL_RUN_LIST_UPDATED] =
-        RUN_COLUMNS RUN_FILTER " ORDER BY updated DESC, run.run_key DESC" RUN_PAGE,
+        RUN_LIST_COLUMNS RUN_FILTER " ORDER BY updated DESC, run.run_key DESC" RUN_PAGE,
     [SQL_RUN_LIST_NAME] =
-        RUN_COLUMNS RUN_FILTER " ORDER BY project, name, run.run_key DESC" RUN_PAGE,
-    [SQL_RUN_GET] = RUN_COLUMNS " WHERE run.run_key = ?1",
+        RUN_LIST_COLUMNS RUN_FILTER " ORDER BY project, name, run.run_key DESC" RUN_PAGE,
+    [SQL_RUN_GET] = RUN_COLUMNS("config") " WHERE run.run_key = ?1",
     [SQL_ATTEMPTS] = "SELECT attempt, first_step, opened, closed, state,"
                      " " RANKS_OF("a.run_key", "a.attempt") " FROM attempt a"
                                                             " WHERE run_key = ?1 ORDER BY attempt",

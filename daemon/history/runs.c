@@ -81,11 +81,12 @@ static int add_run_layers(struct history *history, int64_t run_key, cJSON *run, 
     return rc;
 }
 
-static bool add_run_columns(cJSON *object, sqlite3_stmt *statement)
+static bool add_run_columns(cJSON *object, bool config, sqlite3_stmt *statement)
 {
     return add_text(object, "run", statement, 1) && add_text(object, "name", statement, 2) &&
            add_text(object, "project", statement, 3) && add_text(object, "group", statement, 4) &&
-           add_json(object, "tags", statement, 5) && add_json(object, "config", statement, 6) &&
+           add_json(object, "tags", statement, 5) &&
+           (!config || add_json(object, "config", statement, 6)) &&
            add_json(object, "summary", statement, 13) &&
            cJSON_AddStringToObject(object, "state", state_name(sqlite3_column_int(statement, 7))) &&
            json_add_integer(object, "attempt", sqlite3_column_int64(statement, 8)) &&
@@ -97,9 +98,10 @@ static bool add_run_columns(cJSON *object, sqlite3_stmt *statement)
 }
 
 /* RUN OBJECT of the current row. */
-static int add_run(struct history *history, cJSON *object, sqlite3_stmt *statement, struct err *err)
+static int add_run(struct history *history, cJSON *object, bool config, sqlite3_stmt *statement,
+                   struct err *err)
 {
-    if (!object || !add_run_columns(object, statement) || sql_row_check(statement, err) < 0)
+    if (!object || !add_run_columns(object, config, statement) || sql_row_check(statement, err) < 0)
         return history_no_memory(err);
     return add_run_layers(history, sqlite3_column_int64(statement, 0), object, err);
 }
@@ -133,9 +135,9 @@ static int run_list(struct history *history, const struct feed_run_list *params,
     if (!runs)
         return history_no_memory(err);
     bind_filter(q, params);
-    sql_bind_integers(q, 5, (int64_t[]){params->limit, params->offset}, 2);
+    sql_bind_integers(q, 5, (int64_t[]){params->limit, params->offset, params->config}, 3);
     while ((rc = sql_step(q, err)) == 1) {
-        rc = add_run(history, json_push_object(runs), q, err);
+        rc = add_run(history, json_push_object(runs), params->config, q, err);
         if (rc < 0)
             break;
     }
@@ -206,7 +208,7 @@ static int run_get(struct history *history, const struct feed_run *params, cJSON
     if (rc < 0)
         return rc;
     *out = cJSON_CreateObject();
-    rc = add_run(history, *out, statement, err);
+    rc = add_run(history, *out, true, statement, err);
     if (rc == 0)
         rc = add_attempts(history, run_key, *out, err);
     return rc < 0 ? rc : add_names(history, run_key, *out, err);

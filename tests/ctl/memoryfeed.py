@@ -231,8 +231,10 @@ class Feed:
              "read_as": "falls to 0"}],
             "flags": [{"name": "biased", "description": "too few rows for the plain values"}]}
 
-    def run_list(self, project=None, state=None, order="created", limit=100, offset=0):
-        runs = [r.object() for r in reversed(self.runs)
+    def run_list(self, project=None, state=None, order="created", limit=100, offset=0,
+                 config=False):
+        runs = [{k: v for k, v in r.object().items() if config or k != "config"}
+                for r in reversed(self.runs)
                 if project in (None, r.facts["project"]) and state in (None, r.facts["state"])]
         return {"total": len(runs), "runs": runs[offset:offset + limit]}
 

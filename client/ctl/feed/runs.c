@@ -5,7 +5,7 @@
 #include "client/ctl/common/member.h"
 #include "client/ctl/feed/params.h"
 
-/* Runs of one answer: each may carry 1 MiB of config. */
+/* Runs of one answer: each may carry 1 MiB of config, where it is asked for. */
 #define PAGE_RUNS 100
 
 /* Takes one page; `*n` is the number of its runs. Returns what `on_run` said of the last one. */
@@ -43,7 +43,7 @@ int runs_each(struct feedclient *feed, const struct runs_query *query, runs_fn *
                        params_of(param_text("project", query->project),
                                  param_text("state", query->state),
                                  param_text("order", query->order), param_integer("limit", asked),
-                                 param_integer("offset", taken)),
+                                 param_integer("offset", taken), param_flag("config", query->config)),
                        on_run, context, &n, err);
         taken += n;
         left -= n;

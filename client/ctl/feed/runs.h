@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cjson/cJSON.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "client/ctl/feed/feedclient.h"
@@ -12,6 +13,7 @@ struct runs_query {
     const char *state;   /* NULL: all */
     const char *order;   /* NULL: newest first */
     int64_t limit;       /* -1: all */
+    bool config;         /* with the configuration of each run */
 };
 
 /* Gets a RUN OBJECT, borrowed for the call. Returns 0, or 1: no page after this one is wanted

@@ -76,6 +76,7 @@ export class RunSource extends EventTarget {
         return {
             offset,
             limit,
+            config: true,
             ...(state ? { state } : {}),
             ...(search && !regex ? { search } : {}),
         };

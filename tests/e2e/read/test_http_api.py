@@ -134,6 +134,7 @@ class StreamReader(FeedReader):
     ("runs", "run.list", {}),
     ("runs?project=default&state=finished&limit=1", "run.list",
      {"project": "default", "state": "finished", "limit": 1}),
+    ("runs?config=true", "run.list", {"config": True}),
     ("runs?search=ru&order=name&offset=0", "run.list", {"search": "ru", "order": "name"}),
     ("runs/run", "run.get", {"run": "run"}),
     ("runs/default/run", "run.get", {"run": "default/run"}),

@@ -52,6 +52,7 @@ BAD_PARAMETERS = [
     ("run.list", {"limit": "ten"}, "limit"),
     ("run.list", {"offset": -1}, "offset"),
     ("run.list", {"state": "asleep"}, "state"),
+    ("run.list", {"config": 1}, "config"),
     ("run.list", {"colour": "red"}, "colour"),
     ("run.get", {}, "run"),
     ("run.get", {"run": 7}, "run"),

@@ -202,6 +202,12 @@ static void runs_are_listed_newest_first(void **state)
     expect_text(out, "runs.0.run", "c");
     expect_text(out, "runs.2.run", "a");
     expect_text(out, "runs.2.state", "finished");
+    assert_null(cJSON_GetObjectItemCaseSensitive(at(out, "runs.2"), "config"));
+    cJSON_Delete(out);
+
+    params.config = true;
+    assert_int_equal(history_run_list(f->history, &params, &out, &e), 0);
+    assert_non_null(at(out = reparse(out), "runs.2.config"));
     cJSON_Delete(out);
 
     params = (struct feed_run_list){.project = "p1", .limit = 1, .offset = 1};
