@@ -7,13 +7,13 @@
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/host/blas.h"
 #include "daemon/host/config.h"
+#include "daemon/host/files.h"
 #include "daemon/host/log.h"
 #include "daemon/host/priority.h"
 #include "daemon/loop/loop.h"
@@ -21,22 +21,8 @@
 
 /* sysexits.h */
 #define EXIT_USAGE  64
+#define EXIT_OSERR  71
 #define EXIT_CONFIG 78
-
-/* 1,024 readers of the feed, 1,024 of HTTP, and trainers; systemd/richd.service has the same. */
-#define FILES_MAX 65536
-
-/* libzmq aborts the process when a trainer connects and there is no descriptor left, and the usual
- * soft limit is 1,024. Without the right to more we serve as many as we may. */
-static void raise_file_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= FILES_MAX)
-        return;
-    limit.rlim_cur = limit.rlim_max < FILES_MAX ? limit.rlim_max : FILES_MAX;
-    setrlimit(RLIMIT_NOFILE, &limit);
-}
 
 /* Whoever starts us may have closed descriptors 0 to 2. A file of ours would then get such a
  * number, and libuv ends the process when it closes one. */
@@ -69,9 +55,12 @@ static int serve(struct config *config)
     log_set_level(config->log_level);
     blas_start_again(config->argv);
     umask(0077);
-    raise_file_limit();
     if (priority_lower(config->nice, &err) < 0)
         log_warn("%s; the daemon may take time from trainings on this machine", err.text);
+    if (files_init(&err) < 0) {
+        log_error("%s", err.text);
+        return EXIT_OSERR;
+    }
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
     linalg_init();

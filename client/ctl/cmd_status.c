@@ -33,6 +33,8 @@ static const struct {
     {"subscriptions", "subscriptions", SHOW_COUNT},
     {"batches", "batches", SHOW_COUNT},
     {"batches_refused", "batches refused", SHOW_COUNT},
+    {"trainers_refused", "peers refused", SHOW_COUNT},
+    {"trainers_cut", "peers cut", SHOW_COUNT},
     {"rows", "rows", SHOW_COUNT},
     {"bytes", "bytes", SHOW_BYTES},
     {"points", "points", SHOW_COUNT},

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/host/files.h"
 #include "proto/feed.h"
 
 /* Tested by tests/e2e: test_malformed_requests_do_no_harm.py,
@@ -53,7 +54,7 @@ static void on_connection_closed(uv_handle_t *handle)
 
     assert(connection->state == CONNECTION_CLOSED);
     list_remove(&connection->link);
-    all->n--;
+    files_note(FILES_FEED, --all->n);
     free(connection->line);
     free(connection);
     all->on_gone(all->arg);
@@ -265,7 +266,7 @@ static void refuse_connection(struct connection *connection)
     char why[64], *line;
     size_t size;
 
-    snprintf(why, sizeof why, "%d connections are open already", CONNECTIONS_MAX);
+    snprintf(why, sizeof why, "%zu connections are open already", connection->all->max);
     line = feed_error(NULL, FEED_TOO_MANY, why, &size);
     move(connection, CONNECTION_ENDING);
     if (line)
@@ -286,7 +287,7 @@ static struct connection *new_connection(struct connections *all)
     connection->all = all;
     connection->stream.stream.data = connection;
     list_append(&all->list, &connection->link);
-    all->n++;
+    files_note(FILES_FEED, ++all->n);
     return connection;
 }
 
@@ -300,7 +301,7 @@ void connections_accept(struct connections *all, uv_stream_t *server)
         close_connection(connection);
         return;
     }
-    if (all->n > CONNECTIONS_MAX) {
+    if (all->n > all->max) {
         refuse_connection(connection);
         return;
     }

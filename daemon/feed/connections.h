@@ -10,7 +10,8 @@
 #include "daemon/feed/hub.h"
 #include "proto/base/list.h"
 
-/* What comes beyond is answered that it is too many, and closed (proto/FEED.md, Limits). */
+/* What comes beyond is answered that it is too many, and closed (proto/FEED.md, Limits). Fewer,
+ * where the process may have few descriptors. */
 #define CONNECTIONS_MAX 1024
 
 /* A UNIX or a TCP socket. */
@@ -27,6 +28,7 @@ struct connections {
     uv_loop_t *loop;
     bool is_pipe;
     struct feedhub *hub;
+    size_t max;
     void (*on_gone)(void *arg); /* one of them is freed */
     void *arg;
     struct list list;

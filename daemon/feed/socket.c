@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "daemon/feed/connections.h"
+#include "daemon/host/files.h"
 #include "proto/base/address.h"
 
 /* Tested by tests/e2e: test_tcp_sockets_on_loopback.py, test_survives_a_restart.py. */
@@ -92,8 +93,12 @@ int feedsock_open(uv_loop_t *loop, const char *address, struct feedhub *hub, str
 
     if (!sock)
         return err_set(err, -ENOMEM, "out of memory");
-    sock->connections = (struct connections){
-        .loop = loop, .is_pipe = is_pipe, .hub = hub, .on_gone = finish_close, .arg = sock};
+    sock->connections = (struct connections){.loop = loop,
+                                             .is_pipe = is_pipe,
+                                             .hub = hub,
+                                             .max = files_reserve(FILES_FEED, CONNECTIONS_MAX),
+                                             .on_gone = finish_close,
+                                             .arg = sock};
     list_init(&sock->connections.list);
     rc = feed_stream_init(loop, is_pipe, &sock->server);
     if (rc < 0) {

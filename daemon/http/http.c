@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/host/files.h"
 #include "daemon/http/parts.h"
 
 /* ---- requests -------------------------------------------------------------------------------- */
@@ -81,10 +82,10 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     case LWS_CALLBACK_SERVER_WRITEABLE:
         return on_peer(http_peer_of(wsi), reason, in, size);
     case LWS_CALLBACK_WSI_CREATE:
-        http->n_connections++;
+        files_note(FILES_HTTP, ++http->n_connections);
         return 0;
     case LWS_CALLBACK_WSI_DESTROY:
-        http->n_connections--;
+        files_note(FILES_HTTP, --http->n_connections);
         http_peer_free(http_peer_of(wsi));
         return 0;
     case LWS_CALLBACK_CLOSED:

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "daemon/host/files.h"
 #include "daemon/host/log.h"
 #include "daemon/http/parts.h"
 #include "proto/base/address.h"
@@ -14,7 +15,7 @@
  * a busy loop when descriptors run out, says why it cannot listen in its log alone, and listens on
  * all interfaces when it cannot list them (in a sandbox without AF_NETLINK). */
 
-/* proto/HTTP.md, Limits. */
+/* proto/HTTP.md, Limits. Fewer, where the process may have few descriptors. */
 #define MAX_CONNECTIONS 1024
 /* For a request's head, and for the next one on a connection that is kept. */
 #define HEAD_TIMEOUT_S 15
@@ -90,7 +91,7 @@ static void on_connection(uv_poll_t *listener, int status, int events)
     int on = 1, fd;
 
     (void)events;
-    if (status < 0 || http->n_connections >= MAX_CONNECTIONS) {
+    if (status < 0 || http->n_connections >= http->max_connections) {
         rest(http);
         return;
     }
@@ -157,6 +158,7 @@ int http_listen(struct http *http, uv_loop_t *loop, const struct lws_protocols *
 {
     int rc = new_context(http, loop, err);
 
+    http->max_connections = files_reserve(FILES_HTTP, MAX_CONNECTIONS);
     if (rc == 0)
         rc = new_vhost(http, protocols, err);
     return rc == 0 ? listen_at(http, loop, err) : rc;

@@ -56,6 +56,7 @@ struct http {
     int listener_fd;
     bool is_resting;      /* the listener is stopped until the next tick */
     size_t n_connections; /* of lws */
+    size_t max_connections;
     struct list peers;
     unsigned char scratch[LWS_PRE + HTTP_PIECE];
 };

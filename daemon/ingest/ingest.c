@@ -1,10 +1,12 @@
 #include "daemon/ingest/ingest.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/host/files.h"
 #include "daemon/ingest/parts.h"
 #include "proto/control.h"
 
@@ -34,13 +36,22 @@ static peer_id peer_of(zmq_msg_t *message)
            1;
 }
 
+/* ZMTP's header has 2 bytes for a frame of up to 255, else 9. */
+static void count_frame(struct incoming *message, zmq_msg_t *frame)
+{
+    size_t size = zmq_msg_size(frame);
+
+    message->bytes += size + (size > UINT8_MAX ? 9 : 2);
+    if (message->fd < 0)
+        message->fd = zmq_msg_get(frame, ZMQ_SRCFD);
+}
+
 /* Takes the frames behind the routing id; those beyond WIRE_FRAMES_MAX are discarded. */
 static void receive_frames(struct ingest *ingest, struct incoming *message)
 {
     zmq_msg_t spare = {0};
     bool more = true;
 
-    *message = (struct incoming){0};
     while (more) {
         zmq_msg_t *frame =
             message->n_frames < WIRE_FRAMES_MAX ? &message->frames[message->n_frames] : &spare;
@@ -49,6 +60,7 @@ static void receive_frames(struct ingest *ingest, struct incoming *message)
         if (zmq_msg_recv(frame, ingest->socket, ZMQ_DONTWAIT) < 0)
             break;
         more = zmq_msg_more(frame);
+        count_frame(message, frame);
         if (frame == &spare) {
             message->too_many = true;
             zmq_msg_close(frame);
@@ -61,7 +73,7 @@ static void receive_frames(struct ingest *ingest, struct incoming *message)
 /* Takes one message. False when none waits. */
 static bool receive(struct ingest *ingest)
 {
-    struct incoming message = {0};
+    struct incoming message = {.fd = -1};
     zmq_msg_t frame;
     peer_id peer;
     const char *first;
@@ -75,6 +87,7 @@ static bool receive(struct ingest *ingest)
     if (zmq_msg_more(&frame))
         receive_frames(ingest, &message);
     zmq_msg_close(&frame);
+    gate_take(message.fd, message.bytes);
     first = message.n_frames > 0 && zmq_msg_size(&message.frames[0]) > 0
                 ? zmq_msg_data(&message.frames[0])
                 : "";
@@ -155,10 +168,11 @@ static void free_ingest(struct ingest *ingest)
         zmq_close(ingest->socket);
     if (ingest->context)
         zmq_ctx_term(ingest->context);
+    gate_close();
     free(ingest);
 }
 
-int ingest_open(uv_loop_t *loop, const char *endpoint, ingest_event_cb *on_event, void *arg,
+int ingest_open(uv_loop_t *loop, const char *endpoint, const struct ingest_config *config,
                 struct ingest **out, struct err *why)
 {
     struct ingest *ingest = calloc(1, sizeof *ingest);
@@ -166,9 +180,11 @@ int ingest_open(uv_loop_t *loop, const char *endpoint, ingest_event_cb *on_event
 
     if (!ingest)
         return err_set(why, -ENOMEM, "out of memory");
-    ingest->on_event = on_event;
-    ingest->arg = arg;
-    rc = bind_socket(ingest, endpoint);
+    ingest->on_event = config->on_event;
+    ingest->arg = config->arg;
+    rc = gate_open(config->unread_bytes_max);
+    if (rc == 0)
+        rc = bind_socket(ingest, endpoint);
     if (rc == 0) {
         ingest->watch.data = ingest;
         rc = zwatch_init(&ingest->watch, loop, ingest->socket, on_readable);
@@ -192,8 +208,28 @@ uint64_t ingest_n_refused(const struct ingest *ingest)
     return ingest->n_refused;
 }
 
+static void log_gate(struct ingest *ingest)
+{
+    struct gate_counts counts = gate_counts();
+
+    if (counts.refused > ingest->counts.refused)
+        log_warn_limited(&ingest->limit,
+                         "refused %" PRIu64 " connections of trainers: the others have all of the "
+                         "%zu files that may be open, but for what readers and the store need "
+                         "(ulimit -n, LimitNOFILE=)",
+                         counts.refused - ingest->counts.refused, files_limit());
+    if (counts.cut > ingest->counts.cut)
+        log_warn_limited(&ingest->limit,
+                         "cut %" PRIu64
+                         " trainers whose messages had no end: the last one (process "
+                         "%lld of user %lld) had sent %.1f MiB that nobody could read",
+                         counts.cut - ingest->counts.cut, (long long)counts.cut_pid,
+                         (long long)(int)counts.cut_uid, (double)counts.cut_bytes / 0x1p20);
+    ingest->counts = counts;
+}
+
 /* What a step answers may fail again, which is for the next report. */
-void ingest_report_gone(struct ingest *ingest)
+static void report_gone(struct ingest *ingest)
 {
     peer_id gone[MAX_GONE];
     size_t n = ingest->n_gone;
@@ -205,6 +241,12 @@ void ingest_report_gone(struct ingest *ingest)
 
         ingest_emit(ingest, &why, EV_GONE, gone[i]);
     }
+}
+
+void ingest_tick(struct ingest *ingest)
+{
+    log_gate(ingest);
+    report_gone(ingest);
 }
 
 void ingest_stop(struct ingest *ingest)

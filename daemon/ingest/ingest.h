@@ -4,15 +4,18 @@
  *
  * The way through:
  *
+ *     gate.c     lets the connection through to libzmq, and what it sends
  *     zwatch.c   says that a message waits
- * ingest.c   receives it and numbers its peer; a first byte of '{' means control, else data
+ *     ingest.c   receives it and numbers its peer; a first byte of '{' means control, else data
  *     control.c  reads JSON: hello and ping are answered; open, checkpoint, log, summary, config,
- * close are events data.c     reads frames: one event for each layer's batch, which borrows the
- * frames answers.c  hands the event to the core, and later sends the core's answers
+ *                close are events
+ *     data.c     reads frames: one event for each layer's batch, which borrows the frames
+ *     answers.c  hands the event to the core, and later sends the core's answers
  *
  * What fails: a message that cannot be read is refused with a sentence (ingest_refuse) and counted;
  * a message without memory is refused as busy, and the trainer sends it again; a peer that takes no
- * answers is noted, and reported by ingest_report_gone. */
+ * answers is noted, and reported by ingest_tick; a connection for which there is no descriptor, and
+ * a trainer whose message has no end, are refused by gate.c, and told by ingest_tick. */
 #pragma once
 
 #include <uv.h>
@@ -24,16 +27,24 @@ struct ingest;
 /* One event, to be stepped at once. What the event gives away, the callee takes. */
 typedef void ingest_event_cb(void *arg, const struct event *);
 
+struct ingest_config {
+    ingest_event_cb *on_event;
+    void *arg;
+    uint64_t
+        unread_bytes_max; /* of what trainers sent and was not taken yet; beyond it one is cut */
+};
+
 /* Binds `endpoint` and starts listening. Returns 0 with the ingest (free by ingest_close), or
  * -errno with the endpoint and the reason in `err`. */
-int ingest_open(uv_loop_t *, const char *endpoint, ingest_event_cb *, void *arg,
+int ingest_open(uv_loop_t *, const char *endpoint, const struct ingest_config *,
                 struct ingest **out, struct err *err);
 
 /* The address to connect to: with the real port where 0 was asked for. */
 const char *ingest_endpoint(const struct ingest *);
 
-/* Emits EV_GONE for peers whose answers could not be sent since the last call. */
-void ingest_report_gone(struct ingest *);
+/* A second has passed: emits EV_GONE for peers whose answers could not be sent since the last call,
+ * and logs whom the gate refused. */
+void ingest_tick(struct ingest *);
 
 /* Messages that were refused before the core saw them. */
 uint64_t ingest_n_refused(const struct ingest *);

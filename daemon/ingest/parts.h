@@ -7,6 +7,7 @@
 #include <zmq.h>
 
 #include "daemon/host/log.h"
+#include "daemon/ingest/gate.h"
 #include "daemon/ingest/ingest.h"
 #include "daemon/ingest/zwatch.h"
 #include "proto/wire.h"
@@ -27,6 +28,7 @@ struct ingest {
     uint64_t n_refused;
     peer_id gone[MAX_GONE];
     size_t n_gone;
+    struct gate_counts counts; /* as they were told */
     struct log_limit limit;
     bool stopped;
     void (*on_closed)(void *arg);
@@ -37,7 +39,9 @@ struct ingest {
 struct incoming {
     zmq_msg_t frames[WIRE_FRAMES_MAX];
     size_t n_frames;
-    bool too_many; /* frames beyond those were discarded */
+    bool too_many;  /* frames beyond those were discarded */
+    uint64_t bytes; /* on the connection, all frames and their headers */
+    int fd;         /* of the connection; -1: not known */
 };
 
 #define OUT_OF_MEMORY "the daemon is out of memory"

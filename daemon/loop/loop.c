@@ -17,7 +17,8 @@
 #include "daemon/loop/parts.h"
 #include "proto/base/clock.h"
 
-/* Rows of all trainers together may take this share of the memory; two runs always find room. */
+/* Rows of all trainers together may take this share of the memory, and as much may have come that
+ * is not read yet. */
 #define BUDGET_SHARE     0.125
 #define BUDGET_BYTES_MIN (256u << 20)
 /* Moments and blocks may fill this share of the machine's memory. */
@@ -33,7 +34,7 @@ static void tick_parts(struct loop *loop)
     feedsock_tick(loop->feed);
     if (loop->http)
         http_tick(loop->http);
-    ingest_report_gone(loop->ingest);
+    ingest_tick(loop->ingest);
     if (loop->state < LOOP_CLOSING) /* a step without memory ends the daemon */
         loop_step(loop, &(struct event){.type = EV_TICK, .time = clock_wall_s()});
 }
@@ -145,12 +146,18 @@ static double memory_bytes(void)
     return ours > 0 && ours < all ? ours : all;
 }
 
-static int open_core(struct loop *loop, struct err *err)
+static uint64_t budget_bytes(void)
 {
     double budget = BUDGET_SHARE * memory_bytes();
+
+    return budget > BUDGET_BYTES_MIN ? (uint64_t)budget : BUDGET_BYTES_MIN;
+}
+
+static int open_core(struct loop *loop, struct err *err)
+{
     struct monitor_config config = {
         .n_workers = n_cpus(),
-        .budget_bytes = budget > BUDGET_BYTES_MIN ? (uint64_t)budget : BUDGET_BYTES_MIN,
+        .budget_bytes = budget_bytes(),
         .state_bytes = STATE_SHARE * memory_bytes(),
         .ranks_wait_ticks = loop->config->ranks_wait_s,
     };
@@ -187,13 +194,14 @@ static int open_http(struct loop *loop, const struct config *c, struct err *err)
 
 static int open_sockets(struct loop *loop, const struct config *config, struct err *err)
 {
+    struct ingest_config trainers = {
+        .on_event = loop_on_ingest, .arg = loop, .unread_bytes_max = budget_bytes()};
     int rc = lock_check_socket(config->value[OPTION_LISTEN], err);
 
     if (rc == 0)
         rc = lock_check_socket(config->value[OPTION_FEED], err);
     if (rc == 0)
-        rc = ingest_open(&loop->uv, config->value[OPTION_LISTEN], loop_on_ingest, loop,
-                         &loop->ingest, err);
+        rc = ingest_open(&loop->uv, config->value[OPTION_LISTEN], &trainers, &loop->ingest, err);
     if (rc == 0)
         rc = feedsock_open(&loop->uv, config->value[OPTION_FEED], loop->hub, &loop->feed, err);
     if (rc == 0)

@@ -2,6 +2,7 @@
 
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/host/blas.h"
+#include "daemon/ingest/gate.h"
 #include "daemon/loop/parts.h"
 #include "proto/base/clock.h"
 #include "proto/json.h"
@@ -25,6 +26,7 @@ void loop_add_status(void *arg, cJSON *object)
 {
     struct loop *loop = arg;
     struct monitor_stats stats = monitor_stats(loop->monitor);
+    struct gate_counts gate = gate_counts();
     const struct store *store = store_lane_store(loop->store);
 
     cJSON_AddStringToObject(object, "version", RICHD_VERSION);
@@ -49,6 +51,8 @@ void loop_add_status(void *arg, cJSON *object)
     json_add_integer(object, "bytes", (int64_t)stats.bytes);
     json_add_integer(object, "batches_refused",
                      (int64_t)(stats.batches_refused + ingest_n_refused(loop->ingest)));
+    json_add_integer(object, "trainers_refused", (int64_t)gate.refused);
+    json_add_integer(object, "trainers_cut", (int64_t)gate.cut);
     json_add_integer(object, "points", (int64_t)stats.points);
     json_add_integer(object, "commits", (int64_t)store_commits(store));
     json_add_integer(object, "buffered_bytes", (int64_t)stats.buffered_bytes);

@@ -216,7 +216,8 @@ class Feed:
                 "kernels": "SkylakeX", "kernels_chosen_by": "richd",
                 "seq": str(self.seq), "runs_open": 1, "connections": 2, "subscriptions": 0,
                 "batches": 12345, "rows": "9007199254740993", "bytes": 3 * 2**30,
-                "batches_refused": 0, "points": 55, "commits": 54, "buffered_bytes": 0,
+                "batches_refused": 0, "trainers_refused": 0, "trainers_cut": 0,
+                "points": 55, "commits": 54, "buffered_bytes": 0,
                 "budget_bytes": 2**30}
 
     def server_hello(self):

@@ -75,10 +75,20 @@ def clean_environment(**more):
     return {**kept, "PYTHONPATH": str(PACKAGE), **more}
 
 
-def richd(*flags, **environment):
+def limiting(limits):
+    """For the child of a fork: sets these resource limits, soft and hard."""
+    def apply():
+        for resource_number, limit in limits.items():
+            resource.setrlimit(resource_number, (limit, limit))
+
+    return apply
+
+
+def richd(*flags, limits=None, **environment):
     """Runs the daemon's binary to its end: for options that make it print, or refuse."""
     return subprocess.run([BUILD / "richd", *flags], env=clean_environment(**environment),
-                          capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+                          capture_output=True, text=True, timeout=PATIENCE_S, check=False,
+                          preexec_fn=limiting(limits or {}))
 
 
 # ---- the daemon -----------------------------------------------------------------------------------

@@ -51,13 +51,14 @@ static const char *received(struct fixture *f)
 static int set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
+    struct ingest_config config = {note_event, f, 1 << 20};
     int linger_ms = 0, timeout_ms = 5000;
     char endpoint[64];
     struct err why;
 
     snprintf(endpoint, sizeof endpoint, "ipc:///tmp/test_answers-%d.sock", (int)getpid());
     uv_loop_init(&f->loop);
-    assert_int_equal(ingest_open(&f->loop, endpoint, note_event, f, &f->ingest, &why), 0);
+    assert_int_equal(ingest_open(&f->loop, endpoint, &config, &f->ingest, &why), 0);
     f->context = zmq_ctx_new();
     f->trainer = zmq_socket(f->context, ZMQ_DEALER);
     zmq_setsockopt(f->trainer, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
@@ -164,10 +165,10 @@ static void a_peer_that_takes_nothing_is_reported_gone_once(void **state)
     for (int i = 0; i < N_FLOOD; i++)
         ingest_send_progress(f->ingest, f->peer, (uint64_t)i);
     assert_int_equal(f->n_gone, 0);
-    ingest_report_gone(f->ingest);
+    ingest_tick(f->ingest);
     assert_int_equal(f->n_gone, 1);
     assert_int_equal(f->gone, f->peer);
-    ingest_report_gone(f->ingest);
+    ingest_tick(f->ingest);
     assert_int_equal(f->n_gone, 1);
 }
 
@@ -176,7 +177,7 @@ static void an_answer_to_a_peer_that_left_goes_nowhere(void **state)
     struct fixture *f = *state;
 
     ingest_send_ack(f->ingest, f->peer + 1000, 1);
-    ingest_report_gone(f->ingest);
+    ingest_tick(f->ingest);
     assert_int_equal(f->n_gone, 0);
     ingest_send_ack(f->ingest, f->peer, 2);
     assert_string_equal(received(f), "{\"type\":\"ack\",\"seq\":2}");

@@ -66,6 +66,7 @@ static void send_pings(struct world *world, const char *endpoint)
 static void nothing_comes_after_stop_not_even_in_the_same_turn(void **state)
 {
     struct world world = {0};
+    struct ingest_config config = {stop_at_first, &world, 1 << 20};
     char endpoint[64];
     struct err why;
 
@@ -74,8 +75,7 @@ static void nothing_comes_after_stop_not_even_in_the_same_turn(void **state)
     uv_loop_init(&world.loop);
     uv_timer_init(&world.loop, &world.end);
     world.end.data = &world;
-    assert_int_equal(ingest_open(&world.loop, endpoint, stop_at_first, &world, &world.ingest, &why),
-                     0);
+    assert_int_equal(ingest_open(&world.loop, endpoint, &config, &world.ingest, &why), 0);
     send_pings(&world, endpoint);
     uv_run(&world.loop, UV_RUN_DEFAULT);
     assert_int_equal(world.n_events, 1);
@@ -161,6 +161,7 @@ static void send_two_layers(void *trainer)
 static void open_seen(struct seen *seen, char *endpoint, size_t size)
 {
     struct world *world = &seen->world;
+    struct ingest_config config = {note_event, seen, 1 << 20};
     int linger_ms = 0;
     struct err why;
 
@@ -168,8 +169,7 @@ static void open_seen(struct seen *seen, char *endpoint, size_t size)
     uv_loop_init(&world->loop);
     uv_timer_init(&world->loop, &world->end);
     world->end.data = world;
-    assert_int_equal(ingest_open(&world->loop, endpoint, note_event, seen, &world->ingest, &why),
-                     0);
+    assert_int_equal(ingest_open(&world->loop, endpoint, &config, &world->ingest, &why), 0);
     world->context = zmq_ctx_new();
     world->trainer = zmq_socket(world->context, ZMQ_DEALER);
     zmq_setsockopt(world->trainer, ZMQ_LINGER, &linger_ms, sizeof linger_ms);

@@ -1,0 +1,260 @@
+#include "daemon/ingest/gate.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "daemon/host/files.h"
+
+#define EXPORT __attribute__((visibility("default")))
+/* libzmq asks again at once while a connection waits. */
+#define PAUSE_NS 10000000
+
+struct peer {
+    bool is_trainer; /* it was accepted, and its end was not seen */
+    uint64_t unread; /* bytes */
+};
+
+static struct {
+    atomic_bool is_open;
+    pthread_t loop;       /* any other thread that asks is libzmq's */
+    pthread_mutex_t lock; /* of what follows */
+    size_t n_files;
+    struct peer *peers; /* by descriptor */
+    uint64_t total, total_max;
+    int spare; /* given up for a connection that is accepted to be closed */
+    struct gate_counts counts;
+} gate = {.lock = PTHREAD_MUTEX_INITIALIZER, .spare = -1};
+
+static int open_spare(void)
+{
+    return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+int gate_open(uint64_t unread_bytes_max)
+{
+    gate.peers = calloc(files_limit(), sizeof *gate.peers);
+    gate.spare = open_spare();
+    if (!gate.peers || gate.spare < 0) {
+        int rc = gate.peers ? -EMFILE : -ENOMEM;
+
+        gate_close();
+        return rc;
+    }
+    gate.n_files = files_limit();
+    gate.loop = pthread_self();
+    gate.total = 0;
+    gate.total_max = unread_bytes_max;
+    gate.counts = (struct gate_counts){0};
+    atomic_store(&gate.is_open, true);
+    return 0;
+}
+
+void gate_close(void)
+{
+    atomic_store(&gate.is_open, false);
+    free(gate.peers);
+    gate.peers = NULL;
+    if (gate.spare >= 0)
+        close(gate.spare);
+    gate.spare = -1;
+}
+
+static bool is_libzmq(void)
+{
+    return atomic_load(&gate.is_open) && !pthread_equal(pthread_self(), gate.loop);
+}
+
+static bool has_place(int fd)
+{
+    return fd >= 0 && (size_t)fd < gate.n_files;
+}
+
+/* With the lock. */
+static void take(int fd, uint64_t bytes)
+{
+    struct peer *peer = &gate.peers[fd];
+    uint64_t n = bytes < peer->unread ? bytes : peer->unread;
+
+    peer->unread -= n;
+    gate.total -= n;
+}
+
+/* With the lock. A new connection begins with nothing, whatever the last one of its descriptor
+ * left.
+ */
+static void set_trainer(int fd, bool is_trainer)
+{
+    take(fd, gate.peers[fd].unread);
+    gate.peers[fd].is_trainer = is_trainer;
+}
+
+void gate_take(int fd, uint64_t bytes)
+{
+    if (!has_place(fd))
+        return;
+    pthread_mutex_lock(&gate.lock);
+    take(fd, bytes);
+    pthread_mutex_unlock(&gate.lock);
+}
+
+struct gate_counts gate_counts(void)
+{
+    struct gate_counts counts;
+
+    pthread_mutex_lock(&gate.lock);
+    counts = gate.counts;
+    pthread_mutex_unlock(&gate.lock);
+    return counts;
+}
+
+/* ---- accepting ------------------------------------------------------------------------------- */
+
+static int accept_one(int listener, int flags)
+{
+    return (int)syscall(SYS_accept4, listener, NULL, NULL, flags);
+}
+
+static bool is_scarce(int code)
+{
+    return code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM;
+}
+
+/* There is no descriptor: the spare one makes room for a connection that is closed at once. Another
+ * process may take that room where the whole machine has none; then we pause, for the connection
+ * goes on waiting. */
+static void turn_away_without_room(int listener)
+{
+    int fd;
+
+    if (gate.spare >= 0)
+        close(gate.spare);
+    fd = accept_one(listener, SOCK_CLOEXEC);
+    if (fd >= 0)
+        close(fd);
+    else
+        nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
+    gate.spare = open_spare();
+}
+
+static void note_refused(void)
+{
+    pthread_mutex_lock(&gate.lock);
+    gate.counts.refused++;
+    pthread_mutex_unlock(&gate.lock);
+}
+
+static void begin(int fd)
+{
+    pthread_mutex_lock(&gate.lock);
+    set_trainer(fd, true);
+    pthread_mutex_unlock(&gate.lock);
+}
+
+/* What libzmq gets in place of a connection that was closed; it takes the next one. */
+static int refuse(void)
+{
+    note_refused();
+    errno = ECONNABORTED;
+    return -1;
+}
+
+static int admit(int listener, int flags)
+{
+    int fd = accept_one(listener, flags);
+
+    if (fd < 0 && is_scarce(errno)) {
+        turn_away_without_room(listener);
+        return refuse();
+    }
+    if (fd < 0)
+        return -1;
+    if (!has_place(fd) || !files_leaves_room(fd)) {
+        close(fd);
+        return refuse();
+    }
+    begin(fd);
+    return fd;
+}
+
+EXPORT int accept4(int listener, struct sockaddr *address, socklen_t *size, int flags)
+{
+    if (is_libzmq())
+        return admit(listener, flags);
+    return (int)syscall(SYS_accept4, listener, address, size, flags);
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+static int largest(void)
+{
+    size_t found = 0;
+
+    for (size_t i = 1; i < gate.n_files; i++) {
+        if (gate.peers[i].unread > gate.peers[found].unread)
+            found = i;
+    }
+    return (int)found;
+}
+
+/* libzmq sees the end of the connection, and frees what came of its last message. It closes
+ * descriptors in this thread alone, so `fd` is still the trainer's. */
+static void cut(int fd)
+{
+    struct ucred peer = {.pid = -1, .uid = (uid_t)-1};
+    socklen_t size = sizeof peer;
+
+    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+    gate.counts.cut++;
+    gate.counts.cut_bytes = gate.peers[fd].unread;
+    gate.counts.cut_pid = peer.pid;
+    gate.counts.cut_uid = peer.uid;
+    set_trainer(fd, false);
+    shutdown(fd, SHUT_RDWR);
+}
+
+/* Returns what libzmq is told to have read of the n bytes. */
+static ssize_t let_in(int fd, ssize_t n)
+{
+    gate.peers[fd].unread += (uint64_t)n;
+    gate.total += (uint64_t)n;
+    if (gate.peers[fd].unread > GATE_PEER_BYTES_MAX) {
+        cut(fd);
+        return 0;
+    }
+    if (gate.total > gate.total_max)
+        cut(largest());
+    return n;
+}
+
+/* With the lock. A connection that was cut is at its end. */
+static ssize_t note_read(int fd, ssize_t n, int code)
+{
+    if (n > 0)
+        return let_in(fd, n);
+    if (n == 0 || (code != EAGAIN && code != EINTR))
+        set_trainer(fd, false);
+    return n;
+}
+
+EXPORT ssize_t recv(int fd, void *data, size_t size, int flags)
+{
+    ssize_t n = recvfrom(fd, data, size, flags, NULL, NULL);
+    int code = errno;
+
+    if (!is_libzmq() || !has_place(fd))
+        return n;
+    pthread_mutex_lock(&gate.lock);
+    if (gate.peers[fd].is_trainer)
+        n = note_read(fd, n, code);
+    pthread_mutex_unlock(&gate.lock);
+    errno = code;
+    return n;
+}
