@@ -82,10 +82,23 @@ static void send_ack(struct ingest *ingest, peer_id peer, uint64_t seq, const cJ
             control_encode_ack(&(struct control_ack){.seq = (int64_t)seq, .points = points}));
 }
 
+/* Of a job with many ranks each hears of all points: they are printed once. */
+static cJSON *print_once(cJSON *points, size_t n_acks)
+{
+    char *text = points && n_acks > 1 ? cJSON_PrintUnformatted(points) : NULL;
+    cJSON *printed = text ? cJSON_CreateRaw(text) : NULL;
+
+    cJSON_free(text);
+    if (!printed)
+        return points;
+    cJSON_Delete(points);
+    return printed;
+}
+
 void ingest_send_record_acks(struct ingest *ingest, peer_id peer, const struct record *record)
 {
     bool has_points = record->kind == RECORD_CHECKPOINT || record->kind == RECORD_RECALL;
-    cJSON *points = has_points ? points_to_json(record) : NULL;
+    cJSON *points = has_points ? print_once(points_to_json(record), record->n_senders) : NULL;
 
     if (record->n_senders == 0)
         send_ack(ingest, peer, record->seq, points);

@@ -109,6 +109,19 @@ static int find_launch(struct store *store, struct record *record, int64_t *atte
     return 1;
 }
 
+/* Whether the rank has another writer since this one was welcomed, which its attempt tells. */
+static int check_writer(struct store *store, struct record *record, struct err *err)
+{
+    struct member_row member;
+    int rc =
+        store_member_find(store, record, record->opened.attempt, record->open.rank, &member, err);
+
+    if (rc < 1 || record->open.attempt == 0 || strcmp(member.writer, record->open.writer) == 0)
+        return rc < 0 ? rc : 0;
+    return store_record_refuse(record, -ESTALE, "rank %" PRIu32 " of run %s was started again",
+                               record->open.rank, record->run);
+}
+
 /* A rank of a launch goes on with its attempt, where the daemon does not hold it. */
 static int resume_launch(struct store *store, struct record *record, int64_t attempt, int64_t world,
                          int64_t newest, struct err *err)
@@ -127,6 +140,9 @@ static int resume_launch(struct store *store, struct record *record, int64_t att
                                    record->open.rank, record->open.world, world);
     record->run_key = record->opened.run_key;
     record->opened.attempt = (uint32_t)attempt;
+    rc = check_writer(store, record, err);
+    if (rc < 0 || record->rc < 0)
+        return rc;
     rc = store_member_join(store, record, record->opened.attempt, record->open.rank, err);
     if (rc == 0)
         rc = store_member_find(store, record, record->opened.attempt, record->open.rank, &member,

@@ -5,6 +5,7 @@
  *
  *     acknowledged       is on disk, under that rank's number, and everything before it, too
  *     one point a step   whatever the ranks disagree on
+ *     one writer a rank  the newest that was welcomed: an older one never gets it back
  *     n + rows_missing   summed over the points of a job: all rows that its ranks have offered
  *     held bytes         never beyond the credit of a rank
  *     at the end         all is acknowledged, every batch given back, nothing pending
@@ -53,6 +54,8 @@ struct rank {
     unsigned n_processes; /* which of them is its writer */
     peer_id peer;         /* 0: not connected */
     bool is_open;         /* welcomed */
+    bool knows_attempt;   /* welcomed before */
+    peer_id old_peer;     /* its process before this one, which lives on; 0: none */
     bool is_done;         /* its close is acknowledged */
     bool closes;
     uint64_t granted, sent;
@@ -168,7 +171,7 @@ static void hear_welcome(struct world *world, struct rank *rank, const struct we
           welcome->attempt, welcome->rank);
     CHECK(world, welcome->last_seq <= rank->seq, "last_seq %" PRIu64 " of %" PRIu64,
           welcome->last_seq, rank->seq);
-    rank->is_open = true;
+    rank->is_open = rank->knows_attempt = true;
     rank->granted = welcome->granted;
     rank->sent = 0;
     for (size_t i = 0; i < rank->n_kept; i++)
@@ -177,9 +180,9 @@ static void hear_welcome(struct world *world, struct rank *rank, const struct we
 
 static void hear_nack(struct world *world, struct rank *rank, const struct nack *nack)
 {
-    bool disk_was_full = nack->code == NACK_EIO && !rank->is_open;
+    bool may_try_again = (nack->code == NACK_EIO || nack->code == NACK_EBUSY) && !rank->is_open;
 
-    CHECK(world, nack->code == NACK_ENOTOPEN || disk_was_full, "rank %u: %s", rank->rank,
+    CHECK(world, nack->code == NACK_ENOTOPEN || may_try_again, "rank %u: %s", rank->rank,
           nack->why.text);
     disconnect(rank);
 }
@@ -195,12 +198,22 @@ static void hear_complete(struct world *world, struct record *record)
     record_free(record);
 }
 
+static bool is_old_peer(const struct world *world, peer_id peer)
+{
+    for (uint32_t i = 0; i < world->n_ranks; i++) {
+        if (peer && world->ranks[i].old_peer == peer)
+            return true;
+    }
+    return false;
+}
+
 static void perform(struct world *world, struct action *action)
 {
     struct rank *rank = world->crashing ? NULL : rank_of_peer(world, action->peer);
 
     switch (action->type) {
     case ACT_WELCOME:
+        CHECK(world, !is_old_peer(world, action->peer), "an older writer has its rank back");
         if (rank)
             hear_welcome(world, rank, &action->welcome);
         break;
@@ -264,21 +277,37 @@ static void step(struct world *world, struct event *event, peer_id peer)
 
 /* ---- what ranks do ------------------------------------------------------------------------- */
 
-static void send_open(struct world *world, struct rank *rank)
+static void open_as(struct world *world, const struct rank *rank, unsigned process, bool knows,
+                    peer_id peer)
 {
     struct record *record = must(record_new(RECORD_OPEN, "job"));
     struct event event = {.type = EV_OPEN,
                           .open = {.record = record, .projector.kind = PROJECTOR_SPAN}};
     char writer[32];
 
-    sprintf(writer, "process-%u-%u", rank->rank, rank->n_processes);
+    sprintf(writer, "process-%u-%u", rank->rank, process);
     record->open.writer = must(strdup(writer));
     record->open.launch = must(strdup("launch"));
     record->open.rank = rank->rank;
     record->open.world = world->n_ranks;
+    record->open.attempt = knows;
+    step(world, &event, peer);
+}
+
+static void send_open(struct world *world, struct rank *rank)
+{
     if (!rank->peer)
         rank->peer = ++world->last_peer;
-    step(world, &event, rank->peer);
+    open_as(world, rank, rank->n_processes, rank->knows_attempt, rank->peer);
+}
+
+/* The process before this one was welcomed, too, and did not hear that it was replaced. */
+static void old_process_opens(struct world *world, struct rank *rank)
+{
+    if (rank->n_processes == 0 || !rank->knows_attempt || rank->is_done)
+        return;
+    rank->old_peer = ++world->last_peer;
+    open_as(world, rank, rank->n_processes - 1, true, rank->old_peer);
 }
 
 static void send_batch(struct world *world, struct rank *rank)
@@ -318,6 +347,7 @@ static void start_again(struct world *world, struct rank *rank)
     world->restarts_alone = true;
     disconnect(rank);
     rank->n_processes++;
+    rank->knows_attempt = false;
     rank->n_kept = 0;
     rank->seq = 0;
     memset(rank->batches, 0, sizeof rank->batches);
@@ -361,6 +391,8 @@ static void act(struct world *world, struct rank *rank)
         disconnect(rank);
     else if (!world->calm && world->seed % 3 == 0 && one_in(world, 400))
         start_again(world, rank);
+    else if (!world->calm && one_in(world, 60))
+        old_process_opens(world, rank);
     else if (!rank->is_open)
         send_open(world, rank);
     else

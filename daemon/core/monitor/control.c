@@ -38,6 +38,37 @@ static int check_turn(const struct member *member, uint64_t seq, struct nack *na
     return 0;
 }
 
+static bool speaks_for(const struct record *record, const struct member *member, uint64_t seq)
+{
+    for (size_t i = 0; i < record->n_senders; i++) {
+        const struct record_sender *sender = &record->senders[i];
+
+        if (sender->member == member && sender->epoch == member->epoch && sender->seq == seq)
+            return true;
+    }
+    return record->n_senders == 0 && record->seq == seq;
+}
+
+/* Whether the message is in the journal or waits, so that its ack will come. One that was refused
+ * in its turn is not. */
+static bool is_pending(const struct member *member, uint64_t seq)
+{
+    LIST_EACH(at, &member->run->journal)
+    {
+        if (speaks_for(LIST_ENTRY(at, struct journal_entry, link)->record, member, seq))
+            return true;
+    }
+    LIST_EACH(at, &member->waiting)
+    {
+        struct queued *queued = LIST_ENTRY(at, struct queued, link);
+
+        if (queued->is_mark &&
+            LIST_ENTRY(queued, struct journal_entry, waiting)->record->seq == seq)
+            return true;
+    }
+    return false;
+}
+
 /* The member of the peer, if it may send control message `seq` now; NULL when it was answered. */
 static struct member *member_for(struct monitor *monitor, peer_id peer, uint64_t seq,
                                  struct actions *out)
@@ -50,8 +81,8 @@ static struct member *member_for(struct monitor *monitor, peer_id peer, uint64_t
         monitor_refuse_not_open(peer, out);
         return NULL;
     }
-    if (seq > member->durable_seq && seq <= member->last_seq)
-        return NULL; /* in the journal: its ack will come */
+    if (seq > member->durable_seq && seq <= member->last_seq && is_pending(member, seq))
+        return NULL;
     if (check_turn(member, seq, &nack) == 0)
         return member;
     refuse_for_now(member, seq, &nack, out);

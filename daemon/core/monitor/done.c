@@ -170,6 +170,8 @@ static void complete(struct monitor *monitor, struct run *run, struct journal_en
             monitor->stats.points += record->points[i].measured;
     }
     note_stored(entry);
+    if (record->kind == RECORD_JOIN)
+        monitor_on_joined(entry, out);
     action->record = record;
     run_remove_entry(run, entry);
 }

@@ -6,11 +6,16 @@
 
 /* A rank of a job opens the run. The first of a launch opens an attempt, as a lone trainer does
  * (open.c); each further one joins it here. RECORD_JOIN writes it down, in the order of the
- * journal, so nobody waits for it: whatever the member sends is stored behind it.
+ * journal, so a new member need not wait for it: whatever it sends is stored behind it.
  *
  *     nobody has the rank          a new member
  *     the same writer              it reconnects, or comes back
- *     another writer               the rank was started again alone: it takes the place over */
+ *     another writer               the rank was started again alone: it takes the place over
+ *     one who was welcomed before  it was replaced, and is fenced
+ *
+ * The last two are told apart by the attempt, which only one knows who was welcomed. So who takes a
+ * rank over is welcomed when that is on disk: after any restart the store has the newest writer
+ * that was welcomed. While the run is being opened the store has not said yet who that is. */
 
 static int refuse(struct nack *nack, enum nack_code code, const char *text)
 {
@@ -50,12 +55,16 @@ struct run *monitor_run_of_launch(const struct monitor *monitor, const char *id,
     return NULL;
 }
 
-/* Whether the rank has another writer since this one was there: only one who was knows the attempt.
- * Of a member that has not come since the daemon's start the store may have an older writer. */
-static bool was_replaced(const struct member *member, const struct record_open *open)
+/* Another writer of a rank that has one. */
+static int check_writer(const struct run *run, const struct record_open *open,
+                        const struct member *member, struct nack *nack)
 {
-    return open->attempt != 0 && member->state != MEMBER_AWAY &&
-           strcmp(member->writer, open->writer) != 0;
+    if (open->attempt == 0 || strcmp(member->writer, open->writer) == 0)
+        return 0;
+    if (run->state == RUN_OPENING && member->was_welcomed)
+        return refuse(nack, NACK_EBUSY, "the rank has two writers, and the run is being opened");
+    return nack_set(nack, NACK_EFENCED, "rank %" PRIu32 " of run %s was started again", open->rank,
+                    run->id);
 }
 
 /* Whether this peer may speak for that rank of the run, which is here. */
@@ -73,9 +82,8 @@ static int check_join(const struct run *run, const struct record_open *open,
         nack->fatal = true;
         return -1;
     }
-    if (member && was_replaced(member, open))
-        return nack_set(nack, NACK_EFENCED, "rank %" PRIu32 " of run %s was started again",
-                        open->rank, run->id);
+    if (member && check_writer(run, open, member, nack) < 0)
+        return -1;
     if (open->attempt != 0 && run->state != RUN_OPENING && open->attempt != run->attempt)
         return nack_set(nack, NACK_ENOENT, "attempt %" PRIu32 " of run %s is of another launch",
                         open->attempt, run->id);
@@ -87,19 +95,25 @@ static int check_join(const struct run *run, const struct record_open *open,
     return 0;
 }
 
-/* The old writer of the rank is gone, or is told so. */
-static int take_over(struct monitor *monitor, struct member *member, const char *writer,
-                     struct actions *out)
+static void fence(struct monitor *monitor, struct member *member, struct actions *out)
 {
     struct nack nack;
 
-    if (run_renew_member(member->run, member, writer) < 0)
-        return -1;
-    monitor_drop_waiting(monitor, member, out);
     nack_set(&nack, NACK_EFENCED, "rank %" PRIu32 " of run %s was started again", member->rank,
              member->run->id);
     actions_refuse(out, member->peer, &nack);
     monitor_bind_peer(monitor, member, 0);
+}
+
+/* The old writer of the rank is gone, or is told so. */
+static int take_over(struct monitor *monitor, struct member *member, const char *writer,
+                     struct actions *out)
+{
+    if (run_renew_member(member->run, member, writer) < 0)
+        return -1;
+    member->takes_over = true;
+    monitor_drop_waiting(monitor, member, out);
+    fence(monitor, member, out);
     return 0;
 }
 
@@ -107,8 +121,10 @@ static struct member *add_member(struct run *run, const struct record_open *open
 {
     struct member *member = run_add_member(run, open->rank, open->writer, 0);
 
-    if (member)
-        member->state = MEMBER_AWAY;
+    if (!member)
+        return NULL;
+    member->state = MEMBER_AWAY;
+    member->was_welcomed = open->attempt != 0;
     return member;
 }
 
@@ -175,6 +191,17 @@ void monitor_join(struct monitor *monitor, struct run *run, const struct event *
     actions_refuse(out, event->peer, &nack);
 }
 
+void monitor_on_joined(const struct journal_entry *entry, struct actions *out)
+{
+    struct member *member = entry->member;
+
+    if (!member->takes_over || entry->record->senders[0].epoch != member->epoch)
+        return;
+    member->takes_over = false;
+    if (member->peer && entry->run->state != RUN_OVER)
+        monitor_welcome(member, out);
+}
+
 /* Those who joined while the attempt was being opened. */
 void monitor_welcome_members(struct monitor *monitor, struct run *run, double time,
                              struct actions *out)
@@ -184,10 +211,14 @@ void monitor_welcome_members(struct monitor *monitor, struct run *run, double ti
         struct member *member = LIST_ENTRY(at, struct member, link);
         struct nack nack;
 
+        if (member->is_fenced)
+            fence(monitor, member, out);
+        member->is_fenced = false;
         if (member->state == MEMBER_AWAY)
             continue;
         if (member->joined || come(monitor, member, time, out) == 0) {
-            monitor_welcome(member, out);
+            if (!member->takes_over)
+                monitor_welcome(member, out);
             continue;
         }
         refuse(&nack, NACK_EBUSY, "the daemon is out of memory");

@@ -46,6 +46,9 @@ struct member {
     enum member_state state;
     unsigned epoch;      /* writers before this one */
     bool joined;         /* the store knows, or is told by the journal, that this writer came */
+    bool takes_over;     /* another writer has the rank on disk: this one is not welcomed before */
+    bool was_welcomed;   /* this writer, before the run was here: it named the attempt */
+    bool is_fenced;      /* the peer that is bound is such a one, and the store has another */
     bool expected;       /* marks of others wait for its own */
     int64_t last_step;   /* of its last mark that was taken; -1: none */
     struct list waiting; /* of struct queued, batches and entries: from its first mark on that waits

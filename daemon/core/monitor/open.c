@@ -41,7 +41,7 @@ void monitor_reconnect(struct monitor *monitor, struct member *member, peer_id p
     monitor_bind_peer(monitor, member, peer);
     monitor_claim_credit(monitor, member);
     member_start_credit(member);
-    if (member->run->state != RUN_OPENING)
+    if (member->run->state != RUN_OPENING && !member->takes_over)
         monitor_welcome(member, out);
 }
 
@@ -89,6 +89,7 @@ static void start_opening(struct monitor *monitor, const struct event *event, st
         record_free(record);
         return;
     }
+    run_opener(run)->was_welcomed = record->open.attempt != 0;
     run->spectrum = event->open.spectrum;
     run->has_probe = event->open.probe;
     run->projector = event->open.projector;
@@ -198,7 +199,8 @@ static int count_probes(struct monitor *monitor, struct run *run)
     return monitor->state_bytes <= monitor->config.state_bytes ? 0 : -ENOMEM;
 }
 
-/* The store wrote no attempt, or there is no memory for what it answered. */
+/* The store wrote no attempt, or there is no memory for what it answered. What it refused is what
+ * the first one said: further members say it themselves, on a new connection. */
 static void end_opening(struct monitor *monitor, struct run *run, const struct record *record,
                         int rc, struct actions *out)
 {
@@ -208,7 +210,9 @@ static void end_opening(struct monitor *monitor, struct run *run, const struct r
     {
         peer_id peer = LIST_ENTRY(at, struct member, link)->peer;
 
-        if (rc == -ENOMEM) {
+        bool is_of_first = peer != run_opener(run)->peer && open_refusal(rc) != NACK_EIO;
+
+        if (rc == -ENOMEM || is_of_first) {
             refuse_for_now(out, peer,
                            record->error[0] ? record->error : "the daemon is out of memory");
             continue;

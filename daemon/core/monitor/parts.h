@@ -72,6 +72,8 @@ struct run *monitor_run_of_launch(const struct monitor *, const char *id, const 
                                   const char *writer);
 /* The event's open joins the run, or is refused; its record stays the caller's. */
 void monitor_join(struct monitor *, struct run *, const struct event *, struct actions *);
+/* RECORD_JOIN is on disk: who has taken a rank over is welcomed. */
+void monitor_on_joined(const struct journal_entry *, struct actions *);
 /* The attempt is open: all who opened it meanwhile hear of it. */
 void monitor_welcome_members(struct monitor *, struct run *, double time, struct actions *);
 /* The member is closed or lost. When none is open the run leaves. */

@@ -33,7 +33,7 @@ int run_renew_member(struct run *run, struct member *member, const char *writer)
     free(member->writer);
     member->writer = copy;
     member->epoch++;
-    member->joined = false;
+    member->joined = member->takes_over = member->was_welcomed = false;
     member->durable_seq = member->last_seq = member->refused_seq = 0;
     member->last_step = -1;
     LIST_EACH(at, &run->layers)
@@ -113,18 +113,45 @@ void run_free(struct run *run)
     free(run);
 }
 
-/* What the store knows of a member that has come already, or that has to come again. */
-static int take_member(struct run *run, const struct stored_member *stored)
+/* Its rank has another writer by now. */
+static int give_back(struct member *member, const char *writer)
+{
+    if (run_renew_member(member->run, member, writer) < 0)
+        return -ENOMEM;
+    member->is_fenced = true;
+    member->state = MEMBER_AWAY;
+    return 0;
+}
+
+/* The member that has come already, where it has the rank: the older one was welcomed before. */
+static struct member *settle_writer(struct run *run, const struct stored_member *stored)
 {
     struct member *member = run_member(run, stored->rank);
 
-    if (member && strcmp(member->writer, stored->writer) != 0)
-        return 0; /* another writer has its rank now, and begins again */
     if (!member) {
         member = run_add_member(run, stored->rank, stored->writer, 0);
-        if (!member)
-            return -ENOMEM;
-        member->state = MEMBER_AWAY;
+        if (member)
+            member->state = MEMBER_AWAY;
+    } else if (strcmp(member->writer, stored->writer) == 0) {
+        member->takes_over = false;
+    } else if (!member->was_welcomed) {
+        member->takes_over = true;
+    } else if (give_back(member, stored->writer) < 0) {
+        return NULL;
+    }
+    return member;
+}
+
+/* What the store knows of a member that has come already, or that has to come again. */
+static int take_member(struct run *run, const struct stored_member *stored)
+{
+    struct member *member = settle_writer(run, stored);
+
+    if (!member)
+        return -ENOMEM;
+    if (member->takes_over)
+        return 0; /* and begins again */
+    if (member->state == MEMBER_AWAY) {
         member->expected = !stored->closed;
         if (stored->closed)
             member_move(member, MEMBER_CLOSED);

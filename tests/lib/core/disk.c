@@ -141,6 +141,9 @@ static int choose_launch(struct disk_run *run, const struct record_open *open, u
         return -ESTALE;
     if (attempt->world != open->world)
         return -EPROTO;
+    if (open->attempt != 0 && *attempt->members[open->rank].writer &&
+        strcmp(attempt->members[open->rank].writer, open->writer) != 0)
+        return -ESTALE;
     join(attempt, open->rank, open->writer);
     return 0;
 }

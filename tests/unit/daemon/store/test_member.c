@@ -136,6 +136,27 @@ static void another_writer_of_a_rank_begins_with_nothing(void **state)
     record_free(again);
 }
 
+/* Only one who was welcomed to an attempt names it. */
+static void a_writer_that_was_replaced_is_refused(void **state)
+{
+    struct history_fixture *f = *state;
+    struct record *first = open_as(f, "L", 0, "w0", 0), *old;
+
+    join(f, first, 1, "w1");
+    join(f, first, 1, "again");
+    old = record_open("job", "w1", 1, RESUME_ALLOW);
+    old->open.launch = strdup("L");
+    old->open.rank = 1;
+    old->open.world = 2;
+    assert_int_equal(apply(f->store, old), -ESTALE);
+    assert_non_null(strstr(old->error, "rank 1 of run job was started again"));
+    record_free(old);
+    old = open_as(f, "L", 0, "w0", 0);
+    assert_string_equal(old->opened.members[1].writer, "again");
+    record_free(first);
+    record_free(old);
+}
+
 static void a_message_that_comes_twice_is_stored_once(void **state)
 {
     struct history_fixture *f = *state;
@@ -260,6 +281,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(each_rank_has_numbers_and_totals_of_its_own),
         TEST(another_writer_of_a_rank_begins_with_nothing),
+        TEST(a_writer_that_was_replaced_is_refused),
         TEST(a_message_that_comes_twice_is_stored_once),
         TEST(a_checkpoint_is_new_where_its_senders_numbers_are),
         TEST(a_late_mark_is_noted_and_gets_the_points),

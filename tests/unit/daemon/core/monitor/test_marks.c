@@ -362,27 +362,126 @@ static void a_restart_of_one_rank_begins_its_numbers_again(void **state)
     assert_int_equal(point(bench)->rows_missing, 0);
 }
 
-/* Its connection broke before it heard that its rank was started again. */
-static void the_old_process_of_a_rank_cannot_take_it_back(void **state)
+/* The writer comes back to attempt 1, as only one who was welcomed can. */
+static void come_back(struct bench *bench, peer_id peer, const char *writer, uint32_t rank)
 {
-    struct bench *bench = *state;
     struct record *record = record_new(RECORD_OPEN, "run");
     struct event event = {.type = EV_OPEN,
                           .open = {.record = record, .projector.kind = PROJECTOR_SPAN}};
 
+    record->open.writer = strdup(writer);
+    record->open.launch = strdup("launch");
+    record->open.rank = rank;
+    record->open.world = 2;
+    record->open.attempt = 1;
+    bench_step(bench, &event, peer);
+}
+
+/* Its connection broke before it heard that its rank was started again. */
+static void the_old_process_of_a_rank_cannot_take_it_back(void **state)
+{
+    struct bench *bench = *state;
+
     bench_open_member(bench, 9, "again", "launch", 1, 2);
     bench_settle(bench);
     bench_forget(bench);
-    record->open.writer = strdup("writer-1");
-    record->open.launch = strdup("launch");
-    record->open.rank = 1;
-    record->open.world = 2;
-    record->open.attempt = 1;
-    bench_step(bench, &event, 10);
+    come_back(bench, 10, "writer-1", 1);
     assert_nack(bench, NACK_EFENCED, 10);
     bench_log(bench, 9, 1);
     bench_settle(bench);
     assert_int_equal(bench->n_acks, 1);
+}
+
+/* Rank 1 was started again, and the daemon after that. */
+static void restart_of_rank_and_daemon(struct bench *bench)
+{
+    bench_open_member(bench, 9, "again", "launch", 1, 2);
+    bench_settle(bench);
+    bench_crash(bench);
+    bench_forget(bench);
+}
+
+static void assert_again_has_its_rank(struct bench *bench, peer_id peer)
+{
+    bench_forget(bench);
+    come_back(bench, peer, "again", 1);
+    bench_settle(bench);
+    assert_int_equal(bench->n_welcomes, 1);
+    assert_int_equal(bench->n_nacks, 0);
+    bench_log(bench, peer, 1);
+    bench_settle(bench);
+    assert_int_equal(bench->n_acks, 1);
+    assert_string_equal(bench->disk.runs[0].attempts[0].members[1].writer, "again");
+}
+
+static void nor_where_it_is_the_first_after_a_restart(void **state)
+{
+    struct bench *bench = *state;
+
+    restart_of_rank_and_daemon(bench);
+    come_back(bench, 11, "writer-1", 1);
+    bench_settle(bench);
+    assert_nack(bench, NACK_EFENCED, 11);
+    assert_again_has_its_rank(bench, 12);
+}
+
+static void nor_where_it_comes_before_its_successor(void **state)
+{
+    struct bench *bench = *state;
+
+    restart_of_rank_and_daemon(bench);
+    come_back(bench, 10, "writer-0", 0);
+    bench_settle(bench);
+    bench_forget(bench);
+    come_back(bench, 11, "writer-1", 1);
+    bench_settle(bench);
+    assert_nack(bench, NACK_EFENCED, 11);
+    assert_again_has_its_rank(bench, 12);
+}
+
+static void nor_while_the_run_is_opened_after_a_restart(void **state)
+{
+    struct bench *bench = *state;
+
+    restart_of_rank_and_daemon(bench);
+    come_back(bench, 10, "writer-0", 0);
+    come_back(bench, 11, "writer-1", 1);
+    bench_settle(bench);
+    assert_int_equal(bench->n_welcomes, 1);
+    assert_nack(bench, NACK_EFENCED, 11);
+    assert_again_has_its_rank(bench, 12);
+}
+
+/* Which of them is the older one only the store knows. */
+static void two_that_were_welcomed_wait_for_the_store(void **state)
+{
+    struct bench *bench = *state;
+
+    restart_of_rank_and_daemon(bench);
+    come_back(bench, 11, "writer-1", 1);
+    come_back(bench, 12, "again", 1);
+    assert_nack(bench, NACK_EBUSY, 12);
+    assert_true(bench->nack.fatal);
+    bench_forget(bench);
+    bench_settle(bench);
+    assert_nack(bench, NACK_EFENCED, 11);
+    assert_again_has_its_rank(bench, 13);
+}
+
+/* Or the daemon, killed before that, would take it for the older one. */
+static void who_takes_a_rank_over_is_welcomed_when_that_is_on_disk(void **state)
+{
+    struct bench *bench = *state;
+
+    bench_open_member(bench, 9, "again", "launch", 1, 2);
+    assert_int_equal(bench->n_welcomes, 0);
+    bench_open_member(bench, 10, "again", "launch", 1, 2); /* it asks once more */
+    assert_int_equal(bench->n_welcomes, 0);
+    bench_settle(bench);
+    assert_int_equal(bench->n_welcomes, 1);
+    assert_string_equal(bench->disk.runs[0].attempts[0].members[1].writer, "again");
+    bench_open_member(bench, 11, "again", "launch", 1, 2);
+    assert_int_equal(bench->n_welcomes, 2);
 }
 
 /* The old writer's mark is measured when the new one has come: it is not the new one's. */
@@ -473,6 +572,28 @@ static void totals_that_cannot_be_true_are_refused_in_their_turn(void **state)
     assert_nack(bench, NACK_EPROTO, 1);
     assert_int_equal(bench->nack.seq, 2);
     assert_int_equal(bench->n_acks, 3); /* of both marks and the log */
+}
+
+/* The refusal was lost with the connection: the trainer sends the mark once more. */
+static void a_refused_mark_is_refused_again(void **state)
+{
+    struct bench *bench = *state;
+
+    rows(bench, 1, 1);
+    mark(bench, 1, 1, 10, 1);
+    mark(bench, 1, 2, 20, 0);
+    mark(bench, 2, 1, 10, 0);
+    assert_nack(bench, NACK_EPROTO, 1);
+    bench_forget(bench);
+    mark(bench, 1, 2, 20, 0);
+    assert_nack(bench, NACK_EPROTO, 1);
+    assert_int_equal(bench->nack.seq, 2);
+    bench_settle(bench);
+    bench_forget(bench);
+    mark(bench, 1, 1, 10, 1); /* of one that is in the journal or on disk the ack comes */
+    bench_settle(bench);
+    assert_int_equal(bench->n_nacks, 0);
+    assert_int_equal(bench->n_acks, 1);
 }
 
 /* The last rows are still folded when the next job comes with the same key. */
@@ -674,11 +795,17 @@ int main(void)
         TEST_TWO(one_that_is_lost_is_not_waited_for),
         TEST_TWO(a_restart_of_one_rank_begins_its_numbers_again),
         TEST_TWO(the_old_process_of_a_rank_cannot_take_it_back),
+        TEST_TWO(nor_where_it_is_the_first_after_a_restart),
+        TEST_TWO(nor_where_it_comes_before_its_successor),
+        TEST_TWO(nor_while_the_run_is_opened_after_a_restart),
+        TEST_TWO(two_that_were_welcomed_wait_for_the_store),
+        TEST_TWO(who_takes_a_rank_over_is_welcomed_when_that_is_on_disk),
         TEST_TWO(numbers_of_an_older_writer_are_not_acknowledged_to_the_new_one),
         TEST_TWO(steps_that_ranks_disagree_on_are_measured_lowest_first),
         TEST_TWO(a_job_that_goes_back_measures_earlier_steps_again),
         TEST_TWO(a_second_mark_of_a_step_leaves_its_point_whole),
         TEST_TWO(totals_that_cannot_be_true_are_refused_in_their_turn),
+        TEST_TWO(a_refused_mark_is_refused_again),
         TEST_TWO(a_launch_that_all_have_closed_is_over_while_jobs_are_out),
         TEST_TWO(one_rank_that_says_much_keeps_no_other_from_marking),
         TEST_TWO(the_attempt_ends_with_its_last_member),
