@@ -21,6 +21,12 @@
 /* Control messages of one run that wait for the disk. The store takes thousands a second, so a
  * trainer with so many on their way is faster than the disk. */
 #define RUN_UNSTORED_MAX 4096
+/* And what these hold in memory. Each may be 1 MiB, so their number alone bounds nothing: 300 of
+ * them kept the acknowledgements of other trainers for 8 s. A mark of 1,024 layers takes 1.4 MB. */
+#define RUN_UNSTORED_BYTES_MAX (64u << 20)
+/* A summary or config costs the store its merging with all that is there: 0.15 s for 1 MiB. It
+ * counts so many times its bytes, so 4 MiB of them may wait. */
+#define RUN_CONSTANTS_WEIGHT 16
 /* Ranks of the largest jobs there are. */
 #define RUN_WORLD_MAX 65536
 /* Members of one attempt. Each has a connection and at least 8 MiB of credit, so the daemon's

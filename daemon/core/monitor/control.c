@@ -29,10 +29,14 @@ static void refuse_without_memory(struct member *member, uint64_t seq, struct ac
 static int check_turn(const struct member *member, uint64_t seq, struct nack *nack)
 {
     const struct run *run = member->run;
+    bool waits = monitor_waits(member);
+    size_t n = run->n_journal + (waits ? run->n_waiting : 0);
+    size_t bytes = run->journal_bytes + (waits ? run->waiting_bytes : 0);
 
-    if (run->n_journal + (monitor_waits(member) ? run->n_waiting : 0) >= RUN_UNSTORED_MAX)
-        return nack_set(nack, NACK_EBUSY, "%d control messages wait for the disk",
-                        RUN_UNSTORED_MAX);
+    if (n >= RUN_UNSTORED_MAX || bytes >= RUN_UNSTORED_BYTES_MAX)
+        return nack_set(nack, NACK_EBUSY,
+                        "%zu control messages wait for the disk, of %d or %u MiB at most", n,
+                        RUN_UNSTORED_MAX, RUN_UNSTORED_BYTES_MAX >> 20);
     if (member->refused_seq > 0 && seq > member->refused_seq)
         return nack_set(nack, NACK_EBUSY, "a message before it was refused, and has to come first");
     return 0;

@@ -48,6 +48,7 @@ static void take_entry_out(struct member *member, struct journal_entry *entry)
     assert(member->run->n_waiting > 0);
     list_remove(&entry->waiting.link);
     member->run->n_waiting--;
+    member->run->waiting_bytes -= entry->size_bytes;
 }
 
 static void drop_entry(struct member *member, struct journal_entry *entry)
@@ -176,6 +177,7 @@ void monitor_take_in_turn(struct monitor *monitor, struct journal_entry *entry, 
 
     list_append(&member->waiting, &entry->waiting.link);
     member->run->n_waiting++;
+    member->run->waiting_bytes += entry->size_bytes;
     if (waits)
         return; /* behind a mark, and changes nothing for it */
     pump(monitor, member, out);

@@ -154,7 +154,8 @@ static void assert_layer_counts(const struct layer *layer)
 
 static void assert_run_counts(const struct run *run)
 {
-    size_t n_layers = 0, n_jobs = 0, n_journal = 0, n_lent = run->state == RUN_OPENING;
+    size_t n_layers = 0, n_jobs = 0, n_journal = 0, journal_bytes = 0,
+           n_lent = run->state == RUN_OPENING;
 
     LIST_EACH(at, &run->layers)
     {
@@ -168,10 +169,12 @@ static void assert_run_counts(const struct run *run)
     LIST_EACH(at, &run->journal)
     {
         n_lent += LIST_ENTRY(at, struct journal_entry, link)->lent;
+        journal_bytes += LIST_ENTRY(at, struct journal_entry, link)->size_bytes;
         n_journal++;
     }
     assert(run->n_layers == n_layers && run->n_jobs == n_jobs);
     assert(run->n_journal == n_journal && run->n_lent == n_lent);
+    assert(run->journal_bytes == journal_bytes);
 }
 
 /* Returns the bytes that the run's members hold. */

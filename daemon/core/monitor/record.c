@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 bool record_may_come_again(int rc)
 {
@@ -44,6 +45,14 @@ void record_drop_points(struct record *record)
     free(record->points);
     record->points = NULL;
     record->n_points = 0;
+}
+
+size_t record_size(const struct record *record)
+{
+    size_t scalar = sizeof *record->scalars + sizeof *record->scalar_feed_seqs;
+
+    return sizeof *record + record->n_points * sizeof *record->points + record->n_scalars * scalar +
+           (record->constants ? RUN_CONSTANTS_WEIGHT * strlen(record->constants) : 0);
 }
 
 void record_free(struct record *record)

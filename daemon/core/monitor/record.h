@@ -194,5 +194,7 @@ struct record *record_new(enum record_kind kind, const char *run);
 
 /* Frees the points with their spectra; the record has none then. */
 void record_drop_points(struct record *);
+/* Bytes that it counts while it waits for the disk (RUN_UNSTORED_BYTES_MAX). */
+size_t record_size(const struct record *);
 /* Frees the record and all it owns. NULL is fine. */
 void record_free(struct record *);

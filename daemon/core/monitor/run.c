@@ -327,6 +327,7 @@ struct journal_entry *run_new_entry(struct run *run, struct member *member, stru
     entry->run = run;
     entry->member = member;
     entry->record = record;
+    entry->size_bytes = sizeof *entry + n_marks * sizeof *entry->marks + record_size(record);
     record->entry = entry;
     snprintf(record->run, sizeof record->run, "%s", run->id);
     record->run_key = run->run_key;
@@ -338,6 +339,7 @@ void run_append_entry(struct run *run, struct journal_entry *entry)
 {
     list_append(&run->journal, &entry->link);
     run->n_journal++;
+    run->journal_bytes += entry->size_bytes;
 }
 
 struct journal_entry *run_add_entry(struct run *run, struct member *member, struct record *record,
@@ -374,6 +376,7 @@ void run_remove_entry(struct run *run, struct journal_entry *entry)
     assert(!entry->lent && run->n_journal > 0);
     list_remove(&entry->link);
     run->n_journal--;
+    run->journal_bytes -= entry->size_bytes;
     free(entry->marks);
     free(entry);
 }

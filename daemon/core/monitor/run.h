@@ -46,6 +46,7 @@ struct journal_entry {
     struct run *run;
     struct member *member; /* who sent it, or went without a word; NULL: the run asks */
     struct record *record;
+    size_t size_bytes;  /* with its record */
     struct mark *marks; /* one a point of the record */
     size_t n_pending;   /* marks not yet measured */
     bool lent;
@@ -65,6 +66,7 @@ struct run {
     bool has_cut;         /* a step was marked by members, the last one */
     int64_t cut_step;
     size_t n_waiting; /* entries in the members' queues */
+    size_t waiting_bytes;
     uint64_t n_ticks;
     enum run_state state;
     int64_t run_key;
@@ -83,6 +85,7 @@ struct run {
 
     struct list journal; /* of journal_entry */
     size_t n_journal;
+    size_t journal_bytes;
     size_t n_lent;    /* records out with the store */
     bool store_waits; /* the store could not write: lend again at the next tick */
     bool has_last_step;

@@ -292,13 +292,42 @@ static void an_implied_step_does_not_take_the_last_step_back(void **state)
     assert_int_equal(bench->welcome.last_step, 1);
 }
 
-static void send_summary(struct bench *bench, uint64_t seq)
+static void send_summary_of(struct bench *bench, uint64_t seq, char *takes_text)
 {
     struct event event = {.type = EV_LOG, .log = record_new(RECORD_SUMMARY, "run")};
 
     event.log->seq = seq;
-    event.log->constants = strdup("{}");
+    event.log->constants = takes_text;
     bench_step(bench, &event, 1);
+}
+
+static void send_summary(struct bench *bench, uint64_t seq)
+{
+    send_summary_of(bench, seq, strdup("{}"));
+}
+
+/* As many as 64 MiB hold, each of 1 MiB that counts 16 times. */
+static void large_messages_wait_for_the_disk_in_bounded_memory(void **state)
+{
+    struct bench *bench = *state;
+    uint64_t seq = 0;
+
+    while (bench->n_nacks == 0) {
+        char *text = malloc((1 << 20) + 1);
+
+        memset(text, ' ', 1 << 20);
+        text[1 << 20] = '\0';
+        assert_true(seq < 10);
+        send_summary_of(bench, ++seq, text);
+    }
+    assert_int_equal(bench->nack.code, NACK_EBUSY);
+    assert_int_equal(bench->nack.seq, seq);
+    assert_int_equal(seq, 5);
+    bench_settle(bench);
+    assert_int_equal(bench->n_acks, 4);
+    send_summary(bench, seq); /* there is room again */
+    bench_settle(bench);
+    assert_int_equal(bench->n_acks, 5);
 }
 
 static void constants_are_acknowledged_once_they_are_on_disk(void **state)
@@ -1623,6 +1652,7 @@ int main(void)
         TEST_OPEN(an_implied_step_does_not_take_the_last_step_back),
         TEST_OPEN(constants_are_acknowledged_once_they_are_on_disk),
         TEST_OPEN(constants_that_the_store_refuses_cost_themselves),
+        TEST_OPEN(large_messages_wait_for_the_disk_in_bounded_memory),
         TEST(a_run_that_watches_nothing_completes_nothing),
         TEST(cumulative_window_keeps_all_rows),
         TEST(exponential_window_forgets_by_half_lives),
