@@ -1,5 +1,6 @@
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +15,9 @@ static int on_hello(struct ingest *ingest, peer_id peer, const struct control_he
 {
     if (hello->protocol_min > CONTROL_PROTOCOL || hello->protocol_max < CONTROL_PROTOCOL)
         return nack_set(
-            nack, NACK_EVERSION, "protocols %d to %d are offered, this daemon speaks %d to %d",
-            (int)hello->protocol_min, (int)hello->protocol_max, CONTROL_PROTOCOL, CONTROL_PROTOCOL);
+            nack, NACK_EVERSION,
+            "protocols %" PRId64 " to %" PRId64 " are offered, this daemon speaks %d to %d",
+            hello->protocol_min, hello->protocol_max, CONTROL_PROTOCOL, CONTROL_PROTOCOL);
     log_debug("hello peer=%llu client=\"%s\" host=%s pid=%lld", (unsigned long long)peer,
               hello->client ? hello->client : "", hello->host ? hello->host : "",
               (long long)hello->pid);
