@@ -1,5 +1,7 @@
 """One daemon for all inputs of a file, and a training beside them that must not notice any."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -63,6 +65,27 @@ def the_training_beside_it_is_unharmed(daemon, healthy):
     rows = daemon.series("healthy")
     assert rows["step"] == list(range(1, healthy.step + 1))
     assert np.ptp(rows["d_lr"]) == 0
+
+
+def leave(trainer):
+    """Ends the run, so that its credit is free for others, however far the connection came."""
+    trainer.say("close", seq=2**53 - 1, status="failed")
+    trainer.say("ping", id=100)
+    while trainer.receive() not in (None, {"type": "pong", "id": 100}):
+        pass
+
+
+@pytest.fixture
+def connect(daemon):
+    """Makes trainers as `daemon.trainer` does; their runs end with the test."""
+    with contextlib.ExitStack() as stack:
+        def make(run=None, **fields):
+            trainer = stack.enter_context(daemon.trainer())
+            stack.callback(leave, trainer)
+            if run:
+                trainer.open(run, **fields)
+            return trainer
+        yield make
 
 
 @pytest.fixture

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from harness import F16, BF16, assert_measures, draw
-from messages import (C, F32, F64, I32, N, P, features_alone, head_of, labelled, moments, rows,
-                      slice_of, sums, weighted)
+from messages import (C, F64, I32, N, P, features_alone, head_of, labelled, moments, rows, slice_of,
+                      sums, weighted)
+
+pytestmark = pytest.mark.not_under("thread", because="each is one message on one thread")
 
 EYE, ONES = np.eye(P), np.ones((P, C))
 DRAWN = draw(N, P, C)
@@ -101,9 +103,8 @@ MESSAGES = {
                                for part in layers(*(b"l%d" % i for i in range(64)), n_rows=0)]],
                              []),
     "one feature of 4,294,967,295 rows": ([rows(n_rows=HUGE, p=1)], ["EPROTO"]),
-    "a number that goes back": ([rows(seq=5), rows(seq=4, rows_before=N), rows(seq=6,
-                                                                              rows_before=N)],
-                                None),
+    "a number that goes back": ([rows(seq=5), rows(seq=4, rows_before=N),
+                                 rows(seq=6, rows_before=N)], None),
     "rows before that go back": ([rows(rows_before=2**30), rows(seq=2)], None),
     "a step of 2^63 - 1": ([rows(step=2**63 - 1)], []),
     "a step that goes back by 2^53": ([rows(step=2**53), rows(seq=2, rows_before=N)], []),
@@ -128,33 +129,33 @@ def assert_is_a_point(point):
 
 
 @pytest.mark.parametrize(("messages", "codes"), MESSAGES.values(), ids=MESSAGES.keys())
-def test_nastier_data_does_no_harm(daemon, run_id, messages, codes):
+def test_nastier_data_does_no_harm(daemon, connect, run_id, messages, codes):
     refused = daemon.rpc("server.status")["batches_refused"]
     good = draw(50, P, C, seed=9)
-    with daemon.trainer(run_id) as trainer:
-        for frames in messages:
-            trainer.send(*frames)
-        trainer.rows(*good, layer="after")
-        mark = trainer.mark(1, layers=["after"])
-        trainer.say("checkpoint", seq=2, step=2, layers={"head": TOTALS})
-        while 2 not in trainer.acks:
-            message = trainer.receive()
-            assert message and not (message["type"] == "nack" and "seq" in message), message
-        assert_measures(trainer.wait(mark)["after"], *good)
-        for point in trainer.acks[2]:
-            assert_is_a_point(point)
-        if codes is not None:
-            assert [nack["code"] for nack in trainer.nacks] == codes
-        for nack in trainer.nacks:
-            assert nack["text"] and not nack["fatal"] and nack["batch"] > 0, nack
+    trainer = connect(run_id)
+    for frames in messages:
+        trainer.send(*frames)
+    trainer.rows(*good, layer="after")
+    mark = trainer.mark(1, layers=["after"])
+    trainer.say("checkpoint", seq=2, step=2, layers={"head": TOTALS})
+    while 2 not in trainer.acks:
+        message = trainer.receive()
+        assert message and not (message["type"] == "nack" and "seq" in message), message
+    assert_measures(trainer.wait(mark)["after"], *good)
+    for point in trainer.acks[2]:
+        assert_is_a_point(point)
+    if codes is not None:
+        assert [nack["code"] for nack in trainer.nacks] == codes
+    for nack in trainer.nacks:
+        assert nack["text"] and not nack["fatal"] and nack["batch"] > 0, nack
     assert daemon.rpc("server.status")["batches_refused"] == refused + len(trainer.nacks)
     assert "NaN" not in daemon.richctl("series", run_id, "--layer", "after", "--json")
 
 
-def test_sums_of_rows_are_a_good_message(daemon, run_id):
+def test_sums_of_rows_are_a_good_message(connect, run_id):
     """The builder that the cases above change."""
-    with daemon.trainer(run_id) as trainer:
-        trainer.send(*moments())
-        trainer.say("checkpoint", seq=1, step=1, layers={"head": {"seq": 1, "rows": N}})
-        assert trainer.wait(1)["head"]["n"] == N
+    trainer = connect(run_id)
+    trainer.send(*moments())
+    trainer.say("checkpoint", seq=1, step=1, layers={"head": {"seq": 1, "rows": N}})
+    assert trainer.wait(1)["head"]["n"] == N
     assert set(sums()) == {"mean_x", "mean_y", "xx", "xy", "yy", "fourth"}
