@@ -82,7 +82,8 @@ def main(folder, steps, port=None, world=None):
     if port is not None:
         torch.multiprocessing.spawn(spawned, (folder, steps, int(world), int(port)), int(world))
         return
-    dist.init_process_group("gloo")
+    dist.init_process_group("gloo", init_method=f"file://{folder.resolve()}/store",
+                            rank=int(os.environ["RANK"]), world_size=int(os.environ["WORLD_SIZE"]))
     train(folder, steps)
 
 

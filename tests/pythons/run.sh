@@ -78,6 +78,8 @@ for age in oldest newest; do
 done
 [ "$suite" = sid ] || exit 0
 options=--system-site-packages environment frameworks pytest lightning transformers accelerate
-tested frameworks $(grep -lE '^ *import torch' client/python/tests/test_*.py) tests/pythons
+tested frameworks $(grep -lE '^ *import torch' client/python/tests/test_*.py)
+tested frameworks tests/pythons
+tested frameworks tests/e2e/trainer/test_ranks_of_torch_make_one_run.py
 tested frameworks tests/frameworks/test_lightning.py tests/frameworks/test_transformers.py \
     tests/frameworks/test_accelerate.py

@@ -127,6 +127,8 @@ def test_a_wrapped_model_has_the_names_that_it_has_alone():
     assert find_modules(model, "*") == {"0": inner[0], "1": inner[1]}
     assert list(find_modules(model, "module._orig_mod.*")) == [
         "module._orig_mod.0", "module._orig_mod.1"]
+    part = nn.Sequential(OptimizedModule(inner))
+    assert find_module(part, "0.1") is inner[1] and find_module(part, "0") is part[0]
 
 
 def test_sharded_parameters_are_refused_with_a_sentence(daemon, caplog):

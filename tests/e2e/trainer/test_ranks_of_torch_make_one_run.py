@@ -14,13 +14,14 @@ import pytest
 from harness import PACKAGE, clean_environment, draw, free_port, wait_until
 
 PROGRAM = pathlib.Path(__file__).parents[1] / "rank.py"
+TORCHRUN = PROGRAM.with_name("torchrun.py")
 WORLD, STEPS = 4, 4
 EXACT = 1e-9
 MEASURES = ("d_lr", "d_debiased", "u", "pr", "rank", "n")
 
 
 def torchrun_environment(rank, port):
-    """What torchrun of one host gives its workers; Debian's own does not run with Python 3.11."""
+    """What torchrun of one host gives its workers."""
     return {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": WORLD, "LOCAL_WORLD_SIZE": WORLD,
             "GROUP_RANK": 0, "GROUP_WORLD_SIZE": 1, "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "none", "TORCHELASTIC_RESTART_COUNT": 0}
@@ -30,16 +31,14 @@ def launch(daemon, folder, how, **environment):
     """Trains with WORLD processes; returns what each of them left."""
     folder.mkdir()
     port = free_port()
-    program = [sys.executable, str(PROGRAM), str(folder), str(STEPS)]
+    program = [str(PROGRAM), str(folder), str(STEPS)]
     env = clean_environment(RICHD_RUNTIME_DIR=str(daemon.runtime), PYTHONPATH=str(PACKAGE),
                             OMP_NUM_THREADS="1", **environment)
     if how == "spawn":
-        started = [subprocess.Popen([*program, str(port), str(WORLD)], env=env)]
+        command = [*program, str(port), str(WORLD)]
     else:
-        started = [subprocess.Popen(program, env={**env, **{
-            name: str(value) for name, value in torchrun_environment(rank, port).items()}})
-            for rank in range(WORLD)]
-    assert [process.wait(timeout=300) for process in started] == [0] * len(started)
+        command = [str(TORCHRUN), str(WORLD), str(port), str(folder / "log"), *program]
+    subprocess.run([sys.executable, *command], env=env, check=True, timeout=300)
     return [(np.load(folder / f"rank-{rank}.npz"),
              json.loads((folder / f"rank-{rank}.json").read_text())) for rank in range(WORLD)]
 

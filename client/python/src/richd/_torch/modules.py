@@ -23,7 +23,7 @@ def find_module(model: Any, module: Any) -> Any:
     """
     if not isinstance(module, str):
         return module
-    modules = _modules_of(model)
+    modules = {**_modules_alone(model), **dict(model.named_modules(remove_duplicate=False))}
     if module in modules:
         return modules[module]
     linear = [name for name, m in modules.items() if type(m).__name__.endswith("Linear")]
@@ -32,24 +32,25 @@ def find_module(model: Any, module: Any) -> Any:
     )
 
 
-def _modules_of(model: Any) -> dict[str, Any]:
-    """The modules by their paths; those of a wrapped model by the paths that it has alone, too."""
-    inner = dict(unwrapped(model).named_modules(remove_duplicate=False))
-    return {**inner, **dict(model.named_modules(remove_duplicate=False))}
+def _modules_alone(model: Any) -> dict[str, Any]:
+    """The modules by the paths that they have without what wraps the model, or parts of it."""
+    modules = unwrapped(model).named_modules(remove_duplicate=False)
+    return {".".join(k for k in path.split(".") if k not in _WRAPPED): m for path, m in modules}
 
 
 def find_modules(model: Any, patterns: Union[str, Sequence[str]]) -> dict[str, Any]:
     """The submodules whose path matches one of the patterns, each module once, in depth order.
 
     A star stands for a name or a part of one ("blocks.*" are the blocks), two stars for any number
-    of names ("blocks.**" is all that is in them). Of a model that is wrapped (compiled, or one of
-    several replicas) they are the paths that it has alone, and the wrapper's where none is so.
+    of names ("blocks.**" is all that is in them). Of a model that is wrapped (compiled, replicated,
+    sharded) they are the paths that it has alone, and the wrapper's where none of them matches.
 
     Raises ValueError when a pattern matches none, or all of them match too many.
     """
     patterns = [patterns] if isinstance(patterns, str) else list(patterns)
-    modules = {k: m for k, m in _modules_of(model).items() if k}
-    alone = {k for k, _ in unwrapped(model).named_modules(remove_duplicate=False)}
+    alone = _modules_alone(model)
+    whole = {**alone, **dict(model.named_modules(remove_duplicate=False))}
+    modules = {k: m for k, m in whole.items() if k}
     wanted: set[str] = set()
     for pattern in patterns:
         names = [k for k in modules if _matches(k.split("."), pattern.split("."))]
@@ -96,6 +97,8 @@ _WRAPPERS = {
     "DataParallel": "module",
     "OptimizedModule": "_orig_mod",
 }
+#: Where a wrapped module lies in a wrapper that may be anywhere in a model.
+_WRAPPED = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 _SHARDED = ("FullyShardedDataParallel", "FSDPModule")
 
 
