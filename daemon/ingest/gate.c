@@ -1,5 +1,6 @@
 #include "daemon/ingest/gate.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -7,13 +8,16 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "daemon/host/files.h"
 
 #define EXPORT __attribute__((visibility("default")))
+
+typedef int accept4_fn(int, struct sockaddr *, socklen_t *, int);
+typedef ssize_t recv_fn(int, void *, size_t, int);
+
 /* libzmq asks again at once while a connection waits. */
 #define PAUSE_NS 10000000
 
@@ -117,9 +121,14 @@ struct gate_counts gate_counts(void)
 
 /* ---- accepting ------------------------------------------------------------------------------- */
 
-static int accept_one(int listener, int flags)
+/* Those that would be called if ours were not here: libc's, a sanitizer's, a test's. */
+static int accept_one(int listener, struct sockaddr *address, socklen_t *size, int flags)
 {
-    return (int)syscall(SYS_accept4, listener, NULL, NULL, flags);
+    static _Atomic(accept4_fn *) next;
+
+    if (!next)
+        next = (accept4_fn *)dlsym(RTLD_NEXT, "accept4");
+    return next(listener, address, size, flags);
 }
 
 static bool is_scarce(int code)
@@ -136,7 +145,7 @@ static void turn_away_without_room(int listener)
 
     if (gate.spare >= 0)
         close(gate.spare);
-    fd = accept_one(listener, SOCK_CLOEXEC);
+    fd = accept_one(listener, NULL, NULL, SOCK_CLOEXEC);
     if (fd >= 0)
         close(fd);
     else
@@ -168,7 +177,7 @@ static int refuse(void)
 
 static int admit(int listener, int flags)
 {
-    int fd = accept_one(listener, flags);
+    int fd = accept_one(listener, NULL, NULL, flags);
 
     if (fd < 0 && is_scarce(errno)) {
         turn_away_without_room(listener);
@@ -188,10 +197,19 @@ EXPORT int accept4(int listener, struct sockaddr *address, socklen_t *size, int 
 {
     if (is_libzmq())
         return admit(listener, flags);
-    return (int)syscall(SYS_accept4, listener, address, size, flags);
+    return accept_one(listener, address, size, flags);
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
+
+static ssize_t receive(int fd, void *data, size_t size, int flags)
+{
+    static _Atomic(recv_fn *) next;
+
+    if (!next)
+        next = (recv_fn *)dlsym(RTLD_NEXT, "recv");
+    return next(fd, data, size, flags);
+}
 
 static int largest(void)
 {
@@ -246,7 +264,7 @@ static ssize_t note_read(int fd, ssize_t n, int code)
 
 EXPORT ssize_t recv(int fd, void *data, size_t size, int flags)
 {
-    ssize_t n = recvfrom(fd, data, size, flags, NULL, NULL);
+    ssize_t n = receive(fd, data, size, flags);
     int code = errno;
 
     if (!is_libzmq() || !has_place(fd))
