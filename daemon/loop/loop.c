@@ -13,8 +13,10 @@
 #include "daemon/host/lock.h"
 #include "daemon/host/log.h"
 #include "daemon/host/paths.h"
+#include "daemon/host/room.h"
 #include "daemon/loop/options.h"
 #include "daemon/loop/parts.h"
+#include "daemon/loop/pool.h"
 #include "proto/base/clock.h"
 
 /* Rows of all trainers together may take this share of the memory, and as much may have come that
@@ -23,8 +25,11 @@
 #define BUDGET_BYTES_MIN (256u << 20)
 /* Moments and blocks may fill this share of the machine's memory. */
 #define STATE_SHARE 0.5
+/* libuv's own bound. */
+#define POOL_MAX 1024
 /* Exit codes of sysexits.h. */
 #define EXIT_UNAVAILABLE 69
+#define EXIT_OSERR       71
 #define EXIT_CANTCREATE  73
 
 /* ---- time and signals ------------------------------------------------------------------------ */
@@ -138,12 +143,15 @@ static size_t n_cpus(void)
     return n > 0 ? (size_t)n : 1;
 }
 
-/* What the machine has, or a container leaves us. */
+/* What the machine has, or a container or a limit leaves us. */
 static double memory_bytes(void)
 {
     double all = (double)uv_get_total_memory(), ours = (double)uv_get_constrained_memory();
+    double limit = (double)room_limit_bytes();
 
-    return ours > 0 && ours < all ? ours : all;
+    if (ours > 0 && ours < all)
+        all = ours;
+    return limit < all ? limit : all;
 }
 
 static uint64_t budget_bytes(void)
@@ -227,14 +235,12 @@ static void start_handles(struct loop *loop)
     loop->has_handles = true;
 }
 
-/* The pool: threads for jobs, and one each for the store and the readers, which mostly wait for the
- * disk. libuv reads the variable when the pool is first used. */
-static void size_pool(void)
+/* Threads for jobs, and one each for the store and the readers, which mostly wait for the disk. */
+static int start_pool(struct loop *loop, struct err *err)
 {
-    char size[24];
+    size_t n = work_n_threads(n_cpus()) + 3;
 
-    snprintf(size, sizeof size, "%zu", work_n_threads(n_cpus()) + 3);
-    setenv("UV_THREADPOOL_SIZE", size, 1);
+    return pool_start(&loop->uv, n < POOL_MAX ? n : POOL_MAX, BUDGET_BYTES_MIN, err);
 }
 
 static void free_parts(struct loop *loop)
@@ -264,7 +270,6 @@ int loop_open(struct config *config, struct loop **out, int *exit_code, struct e
     *exit_code = EXIT_UNAVAILABLE;
     if (!loop)
         return err_set(err, -ENOMEM, "out of memory");
-    size_pool();
     uv_loop_init(&loop->uv);
     actions_init(&loop->actions);
     loop->started_ms = clock_monotonic_ms();
@@ -275,6 +280,11 @@ int loop_open(struct config *config, struct loop **out, int *exit_code, struct e
     loop->state_lock = loop->runtime_lock = -1;
     loop_init_watchdog(loop);
 
+    rc = start_pool(loop, err);
+    if (rc < 0) {
+        *exit_code = EXIT_OSERR;
+        goto fail;
+    }
     rc = lock_dirs(loop, err);
     if (rc < 0) {
         *exit_code = EXIT_CANTCREATE;

@@ -13,7 +13,8 @@ struct loop;
 
 /* Opens everything. Borrows the options until loop_run returns, and changes them at SIGHUP. Returns
  * 0 (free by loop_run), or -errno with the text, and in `exit_code` the class of the failure: 69 a
- * socket, 73 the store cannot be created or is held, 74 it cannot be used. */
+ * socket, 71 threads or memory that the process may not have, 73 the store cannot be created or is
+ * held, 74 it cannot be used. */
 int loop_open(struct config *, struct loop **out, int *exit_code, struct err *err);
 
 /* Serves until told to stop, closes and frees everything. Returns the exit code: 0, or 74 when the

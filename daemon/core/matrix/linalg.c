@@ -20,6 +20,24 @@ void linalg_init(void)
     openblas_set_num_threads(1);
 }
 
+/* They are no interface, so a library without them is possible. */
+void *linalg_take_buffer(void)
+{
+    void *(*take)(int);
+
+    *(void **)&take = dlsym(RTLD_DEFAULT, "blas_memory_alloc");
+    return take ? take(0) : NULL;
+}
+
+void linalg_give_buffer(void *buffer)
+{
+    void (*give)(void *);
+
+    *(void **)&give = dlsym(RTLD_DEFAULT, "blas_memory_free");
+    if (give && buffer)
+        give(buffer);
+}
+
 const char *linalg_description(void)
 {
     return openblas_get_config();

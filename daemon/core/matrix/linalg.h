@@ -16,6 +16,13 @@
 /* One OpenBLAS thread a caller, and nothing else: richd does its own parallelism. Call once, before
  * any other thread exists. */
 void linalg_init(void);
+/* What OpenBLAS 0.3.21 maps for each thread that computes beside others, at its first product; on
+ * x86-64, and less elsewhere. Where it gets none it tries for ever. It keeps what it has, for any
+ * thread: as many as were taken at once are there from then on. The second gives it back. Any
+ * thread. NULL: this library has none. */
+#define LINALG_BUFFER_BYTES (128u << 20)
+void *linalg_take_buffer(void);
+void linalg_give_buffer(void *);
 
 /* The OpenBLAS build in use, for the log. */
 const char *linalg_description(void);

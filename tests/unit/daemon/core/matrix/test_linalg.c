@@ -300,6 +300,19 @@ static void tridiagonal_forms_of_one_number_and_of_none_finite(void **state)
     linalg_tridiagonal_release(&t);
 }
 
+static void buffers_of_two_threads_are_two(void **state)
+{
+    void *first = linalg_take_buffer(), *second = linalg_take_buffer();
+
+    (void)state;
+    assert_non_null(first);
+    assert_non_null(second);
+    assert_ptr_not_equal(first, second);
+    linalg_give_buffer(first);
+    linalg_give_buffer(second);
+    linalg_give_buffer(NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -316,6 +329,7 @@ int main(void)
         cmocka_unit_test(tridiagonal_forms_of_one_number_and_of_none_finite),
         cmocka_unit_test(eigenvalues_of_a_matrix_that_is_not_finite_are_refused),
         cmocka_unit_test(the_blas_is_named),
+        cmocka_unit_test(buffers_of_two_threads_are_two),
     };
 
     linalg_init();
