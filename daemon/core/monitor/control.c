@@ -1,9 +1,11 @@
 #include "daemon/core/monitor/parts.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Not now. What is on disk is a prefix of what was sent, so later ones have to wait for it. */
 static void refuse_for_now(struct member *member, uint64_t seq, struct nack *nack,
@@ -166,11 +168,56 @@ void monitor_start_checkpoint(struct run *run, struct journal_entry *entry, stru
     run_store_ready(run, out);
 }
 
+static bool names_layer(const struct record *record, const char *layer, size_t hint)
+{
+    if (hint < record->n_points && strcmp(record->points[hint].layer, layer) == 0)
+        return true;
+    for (size_t i = 0; i < record->n_points; i++) {
+        if (strcmp(record->points[i].layer, layer) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void add_point(struct record *record, const struct checkpoint_layer *layer)
+{
+    struct layer_point *point = &record->points[record->n_points++];
+
+    memset(point, 0, sizeof *point);
+    snprintf(point->layer, sizeof point->layer, "%s", layer->name);
+    point->batch_seq = layer->seq;
+    point->rows_offered = layer->rows;
+    point->rows_thinned = layer->thinned;
+    point->point.step = record->step;
+    point->point.time = record->time;
+}
+
+int monitor_add_points(struct record *record, const struct checkpoint_layer *layers, size_t n)
+{
+    size_t n_after = record->n_points;
+    struct layer_point *points;
+
+    for (size_t i = 0; i < n; i++)
+        n_after += !names_layer(record, layers[i].name, i);
+    if (n_after > RUN_LAYERS_MAX)
+        n_after = RUN_LAYERS_MAX;
+    if (n_after <= record->n_points)
+        return 0;
+    points = realloc(record->points, n_after * sizeof *points);
+    if (!points)
+        return -ENOMEM;
+    record->points = points;
+    for (size_t i = 0; i < n && record->n_points < n_after; i++) {
+        if (!names_layer(record, layers[i].name, i))
+            add_point(record, &layers[i]);
+    }
+    return 0;
+}
+
 static struct record *checkpoint_record(const struct run *run, const struct event *event,
                                         enum record_kind kind)
 {
     struct record *record = record_new(kind, run->id);
-    size_t n = kind == RECORD_CHECKPOINT ? event->checkpoint.n_layers : 0;
 
     if (!record)
         return NULL;
@@ -181,36 +228,17 @@ static struct record *checkpoint_record(const struct run *run, const struct even
     for (int i = 0; i < METRIC_COUNT; i++)
         record->reported[i] =
             event->checkpoint.reported ? event->checkpoint.reported[i] : (double)NAN;
-    if (n == 0)
-        return record;
-    record->points = calloc(n, sizeof *record->points);
-    if (!record->points) {
-        record_free(record);
-        return NULL;
-    }
-    record->n_points = n;
-    for (size_t i = 0; i < n; i++) {
-        struct layer_point *point = &record->points[i];
-
-        snprintf(point->layer, sizeof point->layer, "%s", event->checkpoint.layers[i].name);
-        point->batch_seq = event->checkpoint.layers[i].seq;
-        point->rows_offered = event->checkpoint.layers[i].rows;
-        point->rows_thinned = event->checkpoint.layers[i].thinned;
-        point->point.step = record->step;
-        point->point.time = record->time;
-    }
     return record;
 }
 
-const char *monitor_find_false_total(const struct member *member, const struct record *record)
+const char *monitor_find_false_total(const struct member *member,
+                                     const struct checkpoint_layer *layers, size_t n)
 {
-    for (size_t i = 0; i < record->n_points; i++) {
-        const struct layer_point *totals = &record->points[i];
-        const struct layer *layer = run_layer(member->run, totals->layer);
+    for (size_t i = 0; i < n; i++) {
+        const struct layer *layer = run_layer(member->run, layers[i].name);
 
-        if (layer &&
-            !layer_totals_follow(layer, member->place, totals->batch_seq, totals->rows_offered))
-            return totals->layer;
+        if (layer && !layer_totals_follow(layer, member->place, layers[i].seq, layers[i].rows))
+            return layers[i].name;
     }
     return NULL;
 }
@@ -278,24 +306,45 @@ static void recall(struct member *member, const struct event *event, struct acti
     run_store_ready(member->run, out);
 }
 
+/* Points at once, or where the mark may have to wait for others what they are made of. */
+static struct journal_entry *make_entry(struct member *member, const struct event *event,
+                                        struct record *record)
+{
+    const struct checkpoint_layer *layers = event->checkpoint.layers;
+    size_t n = event->checkpoint.n_layers;
+    bool waits = member->run->launch;
+    struct claims *claims = waits ? claims_new(layers, n) : NULL;
+    struct journal_entry *entry = NULL;
+
+    if (waits ? claims != NULL : monitor_add_points(record, layers, n) == 0)
+        entry = run_new_entry(member->run, member, record, record->n_points);
+    if (entry)
+        entry->claims = claims;
+    else
+        free(claims);
+    return entry;
+}
+
 /* Its entry, whose record is good; NULL when it was refused. */
 static struct journal_entry *checkpoint_entry(struct member *member, const struct event *event,
                                               struct actions *out)
 {
+    const char *wrong = monitor_waits(member)
+                            ? NULL
+                            : monitor_find_false_total(member, event->checkpoint.layers,
+                                                       event->checkpoint.n_layers);
     struct run *run = member->run;
-    struct record *record = checkpoint_record(run, event, RECORD_CHECKPOINT);
-    const char *wrong =
-        record && !monitor_waits(member) ? monitor_find_false_total(member, record) : NULL;
     struct journal_entry *entry = NULL;
+    struct record *record;
 
     if (wrong) {
         monitor_refuse_totals(member, event->checkpoint.seq, wrong, out);
-        record_free(record);
         return NULL;
     }
+    record = checkpoint_record(run, event, RECORD_CHECKPOINT);
     if (record &&
         monitor_ask_past(run, event->checkpoint.step, event->checkpoint.implied, out) == 0)
-        entry = run_new_entry(run, member, record, record->n_points);
+        entry = make_entry(member, event, record);
     if (entry)
         return entry;
     record_free(record);

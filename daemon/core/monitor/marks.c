@@ -55,8 +55,7 @@ static void drop_entry(struct member *member, struct journal_entry *entry)
 {
     take_entry_out(member, entry);
     record_free(entry->record);
-    free(entry->marks);
-    free(entry);
+    run_free_entry(entry);
 }
 
 static struct batch *take_batch_out(struct monitor *monitor, struct member *member,
@@ -109,16 +108,16 @@ static bool is_late(const struct run *run, const struct member *member, int64_t 
 }
 
 /* What the member had offered up to its mark. */
-static void note_totals(const struct member *member, const struct record *record)
+static void note_totals(const struct member *member, const struct claims *claims)
 {
-    for (size_t i = 0; i < record->n_points; i++) {
-        const struct layer_point *point = &record->points[i];
-        struct layer *layer = run_layer(member->run, point->layer);
+    for (size_t i = 0; i < claims->n; i++) {
+        const struct checkpoint_layer *claim = &claims->layers[i];
+        struct layer *layer = run_layer(member->run, claim->name);
 
         if (!layer)
             continue;
-        layer_note_totals(layer, member->place, point->batch_seq, point->rows_offered);
-        layer_note_thinned(layer, member->place, point->rows_thinned);
+        layer_note_totals(layer, member->place, claim->seq, claim->rows);
+        layer_note_thinned(layer, member->place, claim->thinned);
     }
 }
 
@@ -126,7 +125,7 @@ static void take_late_mark(struct member *member, struct journal_entry *entry, s
 {
     struct run *run = member->run;
 
-    note_totals(member, entry->record);
+    note_totals(member, entry->claims);
     take_entry_out(member, entry);
     member->last_step = entry->record->step;
     entry->record->kind = RECORD_RECALL;
@@ -138,7 +137,7 @@ static void take_late_mark(struct member *member, struct journal_entry *entry, s
 /* Whether the mark is dealt with: else it waits for others. */
 static bool take_mark(struct member *member, struct journal_entry *entry, struct actions *out)
 {
-    const char *wrong = monitor_find_false_total(member, entry->record);
+    const char *wrong = monitor_find_false_total(member, entry->claims->layers, entry->claims->n);
 
     if (wrong) {
         monitor_refuse_totals(member, entry->record->seq, wrong, out);
@@ -177,6 +176,7 @@ void monitor_take_in_turn(struct monitor *monitor, struct journal_entry *entry, 
 
     list_append(&member->waiting, &entry->waiting.link);
     member->run->n_waiting++;
+    entry->size_bytes = run_entry_bytes(entry);
     member->run->waiting_bytes += entry->size_bytes;
     if (waits)
         return; /* behind a mark, and changes nothing for it */
@@ -249,49 +249,8 @@ static void expect_less(struct run *run)
     }
 }
 
-static bool names_layer(const struct record *record, const struct layer_point *point, size_t hint)
-{
-    if (hint < record->n_points && strcmp(record->points[hint].layer, point->layer) == 0)
-        return true;
-    for (size_t i = 0; i < record->n_points; i++) {
-        if (strcmp(record->points[i].layer, point->layer) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* The checkpoint names this layer, too. The totals are their members' own, and go another way. */
-static int name_layer(struct record *record, const char *layer)
-{
-    struct layer_point *points =
-        realloc(record->points, (record->n_points + 1) * sizeof *record->points);
-    struct layer_point *added;
-
-    if (!points)
-        return -1;
-    record->points = points;
-    added = &points[record->n_points++];
-    memset(added, 0, sizeof *added);
-    snprintf(added->layer, sizeof added->layer, "%s", layer);
-    added->point.step = record->step;
-    added->point.time = record->time;
-    return 0;
-}
-
-/* Layers that another member's mark names go into the record. */
-static int add_layers(struct record *record, const struct record *other)
-{
-    for (size_t i = 0; i < other->n_points; i++) {
-        if (names_layer(record, &other->points[i], i) || record->n_points >= RUN_LAYERS_MAX)
-            continue;
-        if (name_layer(record, other->points[i].layer) < 0)
-            return -1;
-    }
-    return 0;
-}
-
-/* Makes room in the first mark for what the others say. Returns 0, or -1 without memory: it can be
- * tried again. */
+/* Gives the first mark its points, of the layers that any of them names, and room for what the
+ * others say. Returns 0, or -1 without memory: it can be tried again. */
 static int make_room(struct run *run, const struct meeting *meeting)
 {
     struct record *record = meeting->first->record;
@@ -299,12 +258,14 @@ static int make_room(struct run *run, const struct meeting *meeting)
     struct mark *marks;
     void *senders, *totals;
 
+    if (monitor_add_points(record, meeting->first->claims->layers, meeting->first->claims->n) < 0)
+        return -1;
     LIST_EACH(at, &run->members)
     {
         const struct journal_entry *mark = mark_of(LIST_ENTRY(at, struct member, link));
 
         if (mark && mark != meeting->first && mark->record->step == record->step &&
-            add_layers(record, mark->record) < 0)
+            monitor_add_points(record, mark->claims->layers, mark->claims->n) < 0)
             return -1;
     }
     n_points = record->n_points;
@@ -341,7 +302,7 @@ static void merge(struct member *member, struct journal_entry *mark, struct jour
 {
     struct record *record = first->record;
 
-    note_totals(member, mark->record);
+    note_totals(member, mark->claims);
     member->last_step = record->step;
     record->senders[record->n_senders++] = (struct record_sender){
         .rank = member->rank, .seq = mark->record->seq, .member = member, .epoch = member->epoch};

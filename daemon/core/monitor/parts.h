@@ -116,8 +116,12 @@ void monitor_on_close(struct monitor *, const struct event *, struct actions *);
 void monitor_take_entry(struct journal_entry *, struct actions *);
 /* Puts the marks of a checkpoint, which is in the journal, into its layers. */
 void monitor_start_checkpoint(struct run *, struct journal_entry *, struct actions *);
-/* The first layer of the checkpoint whose totals cannot be true, or NULL. */
-const char *monitor_find_false_total(const struct member *, const struct record *);
+/* Gives the record a point for each of the layers that it does not name yet. Returns 0 or -ENOMEM,
+ * with nothing changed. */
+int monitor_add_points(struct record *, const struct checkpoint_layer *, size_t n);
+/* The first layer of a checkpoint whose totals cannot be true, or NULL. */
+const char *monitor_find_false_total(const struct member *, const struct checkpoint_layer *,
+                                     size_t n);
 void monitor_refuse_totals(const struct member *, uint64_t seq, const char *layer,
                            struct actions *);
 

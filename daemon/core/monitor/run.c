@@ -327,7 +327,6 @@ struct journal_entry *run_new_entry(struct run *run, struct member *member, stru
     entry->run = run;
     entry->member = member;
     entry->record = record;
-    entry->size_bytes = sizeof *entry + n_marks * sizeof *entry->marks + record_size(record);
     record->entry = entry;
     snprintf(record->run, sizeof record->run, "%s", run->id);
     record->run_key = run->run_key;
@@ -335,10 +334,25 @@ struct journal_entry *run_new_entry(struct run *run, struct member *member, stru
     return entry;
 }
 
+size_t run_entry_bytes(const struct journal_entry *entry)
+{
+    return sizeof *entry + record_size(entry->record) +
+           entry->record->n_points * sizeof *entry->marks +
+           (entry->claims ? entry->claims->size_bytes : 0);
+}
+
+void run_free_entry(struct journal_entry *entry)
+{
+    free(entry->claims);
+    free(entry->marks);
+    free(entry);
+}
+
 void run_append_entry(struct run *run, struct journal_entry *entry)
 {
     list_append(&run->journal, &entry->link);
     run->n_journal++;
+    entry->size_bytes = run_entry_bytes(entry);
     run->journal_bytes += entry->size_bytes;
 }
 
@@ -377,8 +391,7 @@ void run_remove_entry(struct run *run, struct journal_entry *entry)
     list_remove(&entry->link);
     run->n_journal--;
     run->journal_bytes -= entry->size_bytes;
-    free(entry->marks);
-    free(entry);
+    run_free_entry(entry);
 }
 
 bool run_is_quiet(const struct run *run)

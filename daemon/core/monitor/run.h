@@ -18,6 +18,7 @@
  * disk is a prefix, and a member's `durable_seq` says which. */
 #pragma once
 
+#include "daemon/core/monitor/claims.h"
 #include "daemon/core/monitor/member.h"
 
 enum run_state {
@@ -46,9 +47,10 @@ struct journal_entry {
     struct run *run;
     struct member *member; /* who sent it, or went without a word; NULL: the run asks */
     struct record *record;
-    size_t size_bytes;  /* with its record */
-    struct mark *marks; /* one a point of the record */
-    size_t n_pending;   /* marks not yet measured */
+    struct mark *marks;    /* one a point of the record */
+    struct claims *claims; /* CHECKPOINT of a member: what its points are made of */
+    size_t size_bytes;     /* as it was counted */
+    size_t n_pending;      /* marks not yet measured */
     bool lent;
     bool asks_spectrum;     /* CHECKPOINT */
     uint64_t ranks_missing; /* CHECKPOINT: ranks that have not marked it; 0 without members */
@@ -123,6 +125,10 @@ uint64_t run_held_bytes(const struct run *);
 /* An entry of that member in no list; it takes the record, and room for `n_marks` marks is made.
  * Returns it, or NULL (the record is then still the caller's). */
 struct journal_entry *run_new_entry(struct run *, struct member *, struct record *, size_t n_marks);
+/* The memory that it takes, with its record as it is. */
+size_t run_entry_bytes(const struct journal_entry *);
+/* Frees an entry in no list, without its record. */
+void run_free_entry(struct journal_entry *);
 /* Puts it at the journal's end. */
 void run_append_entry(struct run *, struct journal_entry *);
 /* Both in one. */

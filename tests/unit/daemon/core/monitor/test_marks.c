@@ -634,6 +634,39 @@ static void one_rank_that_says_much_keeps_no_other_from_marking(void **state)
     assert_int_equal(bench->n_acks, RUN_UNSTORED_MAX + 1);
 }
 
+/* A thousand layers, with names as long as they may be. */
+static void mark_many_layers(struct bench *bench, peer_id peer, uint64_t seq)
+{
+    static char names[1000][LAYER_NAME_MAX + 1];
+    static struct checkpoint_layer layers[1000];
+    struct event event = {.type = EV_CHECKPOINT,
+                          .checkpoint = {.seq = seq, .step = (int64_t)seq, .layers = layers}};
+
+    for (size_t i = 0; i < 1000; i++) {
+        memset(names[i], 'x', LAYER_NAME_MAX);
+        sprintf(names[i], "%zu", i);
+        names[i][strlen(names[i])] = 'x';
+        layers[i].name = names[i];
+    }
+    event.checkpoint.n_layers = 1000;
+    bench_step(bench, &event, peer);
+}
+
+/* 160 kB each in 64 MiB; points of as many layers would be 1.4 MB. */
+static void marks_wait_in_few_bytes_which_are_bounded(void **state)
+{
+    struct bench *bench = *state;
+    uint64_t seq = 0;
+
+    while (bench->n_nacks == 0 && seq < RUN_UNSTORED_MAX)
+        mark_many_layers(bench, 1, ++seq);
+    assert_true(seq > 380 && seq < 440);
+    assert_nack(bench, NACK_EBUSY, 1);
+    bench_forget(bench);
+    mark_many_layers(bench, 2, 1);
+    assert_int_equal(bench->n_nacks, 0);
+}
+
 static void the_attempt_ends_with_its_last_member(void **state)
 {
     struct bench *bench = *state;
@@ -808,6 +841,7 @@ int main(void)
         TEST_TWO(a_refused_mark_is_refused_again),
         TEST_TWO(a_launch_that_all_have_closed_is_over_while_jobs_are_out),
         TEST_TWO(one_rank_that_says_much_keeps_no_other_from_marking),
+        TEST_TWO(marks_wait_in_few_bytes_which_are_bounded),
         TEST_TWO(the_attempt_ends_with_its_last_member),
         TEST_TWO(after_a_restart_each_goes_on_and_lost_rows_are_said),
         TEST_TWO(a_measured_step_is_known_after_restarts_of_all),
