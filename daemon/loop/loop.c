@@ -19,6 +19,7 @@
 #include "daemon/loop/pool.h"
 #include "proto/base/clock.h"
 
+#define CPUS_MAX 640
 /* Rows of all trainers together may take this share of the memory, and as much may have come that
  * is not read yet. */
 #define BUDGET_SHARE     0.125
@@ -136,10 +137,13 @@ static int lock_dirs(struct loop *loop, struct err *err)
     return loop->runtime_lock < 0 ? loop->runtime_lock : 0;
 }
 
+/* As many as the pool, of 1,024 threads at most, has one and a half for. */
 static size_t n_cpus(void)
 {
     long n = sysconf(_SC_NPROCESSORS_ONLN);
 
+    if (n > CPUS_MAX)
+        return CPUS_MAX;
     return n > 0 ? (size_t)n : 1;
 }
 
