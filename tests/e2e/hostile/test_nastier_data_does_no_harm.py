@@ -80,6 +80,7 @@ MESSAGES = {
                                   outputs=F16)], ["ENUMERIC"]),
     "bf16 that is no number": ([rows(np.full((N, P), 0x7fc1, "<u2"), np.zeros((N, C), "<u2"),
                                      features=BF16, outputs=BF16)], ["ENUMERIC"]),
+    "f32 of 1e30": ([rows(DRAWN[0] * np.float32(1e30))], []),
     "f64 beyond squares": ([rows(DRAWN[0].astype(float) * 1e200, features=F64)], []),
     "f64 below squares": ([rows(DRAWN[0].astype(float) * 1e-300, features=F64)], []),
     "f32 denormals": ([rows(np.arange(N * P, dtype="<u4").reshape(N, P))], []),
