@@ -9,9 +9,14 @@ struct scan {
     const char *at, *end;
 };
 
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 static void skip_space(struct scan *scan)
 {
-    while (scan->at < scan->end && memchr(" \t\r\n", *scan->at, 4))
+    while (scan->at < scan->end && is_space(*scan->at))
         scan->at++;
 }
 
@@ -77,7 +82,7 @@ static void read_value(struct scan *scan, const char *name, size_t size, struct 
     skip_space(scan);
     value = scan->at;
     skip_value(scan);
-    for (end = scan->at; end > value && memchr(" \t\r\n", end[-1], 4); end--)
+    for (end = scan->at; end > value && is_space(end[-1]); end--)
         ;
     if (is_text(name, size, "seq") && out->seq == 0)
         out->seq = read_seq(value, end);

@@ -51,7 +51,6 @@ static const struct feed_transport *transport_of(const struct http_route *r)
     return NULL;
 }
 
-/* Nothing is read until the answer is there (reply.c). */
 static int ask(const struct http_request *q, const struct http_route *route, const char *request)
 {
     struct http_peer *peer = http_reply_new(q);
@@ -64,28 +63,27 @@ static int ask(const struct http_request *q, const struct http_route *route, con
     if (!peer->client)
         return -1;
     feed_client_request(peer->client, request, strlen(request));
-    if (peer->reply.state == REPLY_AWAITED)
-        lws_rx_flow_control(q->wsi, 0);
     return 0;
 }
 
 int http_api_request(const struct http_request *q)
 {
-    struct err why = {"the query is longer than 2 KiB, or has more than 64 parts"};
-    bool wants_csv = q->accept && strncmp(q->accept, "text/csv", 8) == 0;
+    struct err why = {""};
+    const char *accept = q->message.header[HEADER_ACCEPT],
+               *last_event = q->message.header[HEADER_LAST_EVENT_ID];
+    bool wants_csv = accept && strncmp(accept, "text/csv", 8) == 0;
     const char *run;
     char *request = NULL;
     size_t run_size;
-    const struct http_route *route = http_route_find(q->path, wants_csv, &run, &run_size);
-    enum http_code code = HTTP_BAD_REQUEST;
+    const struct http_route *route = http_route_find(q->message.path, wants_csv, &run, &run_size);
+    enum http_code code;
     int rc;
 
     if (!route)
         return http_reply_refuse(q, HTTP_NOT_FOUND, &(struct err){"there is nothing at this path"});
-    if (q->has_query)
-        code = http_route_request(route, run, run_size, &q->args,
-                                  route->endless && *q->last_event ? q->last_event : NULL, &request,
-                                  &why);
+    if (!route->endless || (last_event && !*last_event))
+        last_event = NULL;
+    code = http_route_request(route, run, run_size, &q->args, last_event, &request, &why);
     if (code != HTTP_OK)
         return http_reply_refuse(q, code, &why);
     rc = ask(q, route, request);

@@ -32,6 +32,9 @@ static const char *reason(enum http_code status)
         {HTTP_NOT_FOUND, "Not Found"},
         {HTTP_NO_METHOD, "Method Not Allowed"},
         {HTTP_MISDIRECTED, "Misdirected Request"},
+        {HTTP_NO_UPGRADE, "Upgrade Required"},
+        {HTTP_HEAD_TOO_LARGE, "Request Header Fields Too Large"},
+        {HTTP_NO_VERSION, "HTTP Version Not Supported"},
         {HTTP_TOO_MANY, "Too Many Requests"},
         {HTTP_UNAVAILABLE, "Service Unavailable"},
     };
@@ -49,6 +52,8 @@ static const char *duty(enum http_code status)
     switch (status) {
     case HTTP_UNAUTHORIZED:
         return "www-authenticate: Bearer realm=\"richd\"\r\n";
+    case HTTP_NO_UPGRADE:
+        return "upgrade: websocket\r\nsec-websocket-version: 13\r\n";
     case HTTP_NO_METHOD:
         return "allow: GET, HEAD\r\n";
     default:

@@ -18,9 +18,12 @@ enum http_code {
     HTTP_NOT_FOUND = 404,
     HTTP_NO_METHOD = 405,
     HTTP_MISDIRECTED = 421,
+    HTTP_NO_UPGRADE = 426,
     HTTP_TOO_MANY = 429,
+    HTTP_HEAD_TOO_LARGE = 431,
     HTTP_FAILED = 500,
     HTTP_UNAVAILABLE = 503,
+    HTTP_NO_VERSION = 505,
 };
 
 struct http_head {

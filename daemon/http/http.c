@@ -19,14 +19,13 @@ static int answer_ready(const struct http_request *request)
  * and Origin let in. All else needs the token, whether it exists or not. */
 static int answer(const struct http_request *request)
 {
-    const struct http_asset *asset = http_asset_find(request->path);
-    bool is_alive = strcmp(request->path, "/healthz") == 0,
-         is_ready = strcmp(request->path, "/readyz") == 0;
+    const char *path = request->message.path;
+    const struct http_asset *asset = path ? http_asset_find(path) : NULL;
+    bool is_alive = path && strcmp(path, "/healthz") == 0,
+         is_ready = path && strcmp(path, "/readyz") == 0;
     struct err why = {""};
     enum http_code status = http_request_check(request, !asset && !is_alive && !is_ready, &why);
 
-    if (status == HTTP_OK && request->method == HTTP_OTHER_METHOD)
-        status = err_set(&why, HTTP_NO_METHOD, "GET and HEAD are what is answered here");
     if (status != HTTP_OK)
         return http_reply_refuse(request, status, &why);
     if (asset)
@@ -36,31 +35,50 @@ static int answer(const struct http_request *request)
     return is_ready ? answer_ready(request) : http_api_request(request);
 }
 
-static int on_request(struct http *http, struct lws *wsi, const char *path, size_t size)
+static int answer_or_refuse(struct http_connection *connection, const char *head, size_t size)
 {
     struct http_request request;
     struct err why = {""};
-    enum http_code status = http_request_read(&request, http, wsi, path, size, &why);
+    enum http_code status = http_request_read(&request, connection, head, size, &why);
 
-    return status == HTTP_OK ? answer(&request) : http_reply_refuse(&request, status, &why);
+    if (status != HTTP_OK)
+        return http_reply_refuse(&request, status, &why);
+    return request.message.header[HEADER_UPGRADE] ? http_socket_request(&request)
+                                                  : answer(&request);
 }
 
-/* What a WebSocket's callbacks and a request's have in common: they know their peer. */
+static int refuse_head(struct http_connection *connection, enum http_code code)
+{
+    struct http_request request = {.http = http_connection_of(connection),
+                                   .connection = connection};
+    struct err why;
+
+    if (code == HTTP_BAD_REQUEST)
+        err_set(&why, 0, "this is no HTTP: lines end with CR LF, and have no control characters");
+    else
+        err_set(&why, 0, "a request's head is at most %d bytes", HTTP_HEAD_BYTES_MAX);
+    return http_reply_refuse(&request, code, &why);
+}
+
+static void on_head(struct http_connection *connection, char *head, size_t size,
+                    enum http_code code)
+{
+    int rc =
+        code == HTTP_OK ? answer_or_refuse(connection, head, size) : refuse_head(connection, code);
+
+    if (rc < 0)
+        http_connection_close(connection);
+}
+
+/* ---- WebSockets ------------------------------------------------------------------------------ */
+
 static int on_peer(struct http_peer *peer, enum lws_callback_reasons reason, const char *in,
                    size_t size)
 {
     if (!peer)
         return -1;
-    switch (reason) {
-    case LWS_CALLBACK_HTTP_WRITEABLE:
-        return http_reply_write(peer);
-    case LWS_CALLBACK_RECEIVE:
-        return http_socket_receive(peer, in, size);
-    case LWS_CALLBACK_SERVER_WRITEABLE:
-        return http_socket_write(peer);
-    default:
-        return -1;
-    }
+    return reason == LWS_CALLBACK_RECEIVE ? http_socket_receive(peer, in, size)
+                                          : http_socket_write(peer);
 }
 
 static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
@@ -70,14 +88,8 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
 
     (void)user;
     switch (reason) {
-    case LWS_CALLBACK_HTTP:
-        return on_request(http, wsi, in, size);
-    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
-        return http_socket_confirm(http, wsi, in);
     case LWS_CALLBACK_ESTABLISHED:
         return http_socket_open(http, wsi);
-    case LWS_CALLBACK_HTTP_WRITEABLE:
-        return http_peer_of(wsi) ? on_peer(http_peer_of(wsi), reason, in, size) : 0;
     case LWS_CALLBACK_RECEIVE:
     case LWS_CALLBACK_SERVER_WRITEABLE:
         return on_peer(http_peer_of(wsi), reason, in, size);
@@ -89,10 +101,10 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
         http_peer_free(http_peer_of(wsi));
         return 0;
     case LWS_CALLBACK_CLOSED:
-    case LWS_CALLBACK_CLOSED_HTTP:
         http_peer_free(http_peer_of(wsi));
         return 0;
-    case LWS_CALLBACK_RAW_ADOPT: /* CONNECT, which lws would make a raw socket of */
+    case LWS_CALLBACK_HTTP: /* only upgrades come here */
+    case LWS_CALLBACK_RAW_ADOPT:
     case LWS_CALLBACK_RAW_RX:
         return -1;
     default:
@@ -122,7 +134,10 @@ int http_open(uv_loop_t *loop, const struct http_config *config, struct feedhub 
     http->ready_arg = config->arg;
     http->hub = hub;
     http->listener_fd = -1;
+    http->on_head = on_head;
+    http->on_writable = http_reply_write;
     list_init(&http->peers);
+    list_init(&http->connections);
     snprintf(http->own, sizeof http->own, "%s", config->address);
     rc = http_access_new(http->own, config->hosts, config->token_file, &http->access, err);
     return rc == 0 ? http_listen(http, loop, protocols, err) : rc;
@@ -137,7 +152,7 @@ int http_set_access(struct http *http, const char *hosts, const char *token_file
         return rc;
     http_access_free(http->access);
     http->access = fresh;
-    LIST_EACH(at, &http->peers)
+    LIST_EACH_SAFE(at, &http->peers)
     {
         if (token_file)
             http_peer_cut(LIST_ENTRY(at, struct http_peer, link));
@@ -162,12 +177,21 @@ void http_tick(struct http *http)
         else
             http_reply_tick(peer);
     }
+    LIST_EACH_SAFE(at, &http->connections)
+    {
+        http_connection_tick(http_connection_at(at));
+    }
 }
 
 void http_close(struct http *http)
 {
-    if (http)
-        http_listen_close(http);
+    if (!http)
+        return;
+    LIST_EACH_SAFE(at, &http->connections)
+    {
+        http_connection_close(http_connection_at(at));
+    }
+    http_listen_close(http);
 }
 
 /* The second of two calls that a foreign loop needs: this one frees. */

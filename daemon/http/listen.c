@@ -11,15 +11,14 @@
 #include "daemon/http/parts.h"
 #include "proto/base/address.h"
 
-/* The listening socket is ours, and libwebsockets gets what we accept. Its own listener accepts in
- * a busy loop when descriptors run out, says why it cannot listen in its log alone, and listens on
- * all interfaces when it cannot list them (in a sandbox without AF_NETLINK). */
+/* The listening socket is ours, and libwebsockets gets the connections that become WebSockets. Its
+ * own listener accepts in a busy loop when descriptors run out, says why it cannot listen in its
+ * log alone, and listens on all interfaces when it cannot list them (in a sandbox without
+ * AF_NETLINK).
+ */
 
 /* proto/HTTP.md, Limits. Fewer, where the process may have few descriptors. */
 #define MAX_CONNECTIONS 1024
-/* For a request's head, and for the next one on a connection that is kept. */
-#define HEAD_TIMEOUT_S 15
-#define IDLE_TIMEOUT_S 60
 
 /* A peer that is gone without a word (a laptop that sleeps) shows itself by not answering. */
 static const lws_retry_bo_t keep_alive = {.secs_since_valid_ping = 30,
@@ -43,7 +42,6 @@ static int new_context(struct http *http, uv_loop_t *loop, struct err *err)
         .fd_limit_per_thread = MAX_CONNECTIONS + 2, /* lws' own pipe, and one that it never uses */
         .max_http_header_data = HTTP_HEAD_BYTES_MAX,
         .max_http_header_pool = MAX_CONNECTIONS,
-        .timeout_secs = HEAD_TIMEOUT_S,
         .retry_and_idle_policy = &keep_alive,
     };
 
@@ -60,8 +58,6 @@ static int new_vhost(struct http *http, const struct lws_protocols *protocols, s
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
         .protocols = protocols,
-        .keepalive_timeout = IDLE_TIMEOUT_S,
-        .timeout_secs_ah_idle = HEAD_TIMEOUT_S,
         .retry_and_idle_policy = &keep_alive,
         .vhost_name = "richd",
     };
@@ -98,7 +94,7 @@ static void on_connection(uv_poll_t *listener, int status, int events)
     fd = accept4(http->listener_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0) {
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        lws_adopt_socket_vhost(http->vhost, fd); /* which closes it when it fails */
+        http_connection_open(http, listener->loop, fd);
     } else if (!is_about_the_peer(errno)) {
         rest(http);
     }

@@ -2,11 +2,13 @@
  *
  * The way of a request:
  *
- *     listen.c    accepts the connection and gives it to libwebsockets (lws), which reads the head
- *     http.c      is called back by lws, and hands the request on
- *     requests.c  reads what the head says, and asks access.c whether it may be answered
- *     api.c       asks the feed what the path means (route.c); words.c writes the answer down
- *     socket.c    speaks FEED.md over a WebSocket: a message in, a question; a line out, a frame
+ *     listen.c    accepts the connection
+ *     connection.c  reads a head, and writes what the socket takes
+ *     http.c      is called back with the head, and hands the request on
+ *     requests.c  reads what the head says (message.c), and asks access.c whether it may be
+ * answered api.c       asks the feed what the path means (route.c); words.c writes the answer down
+ *     socket.c    gives the connection to libwebsockets (lws), and speaks FEED.md over a WebSocket:
+ *                 a message in, a question; a line out, a frame
  *     reply.c     writes an answer, piece by piece, as the socket takes it
  *     peers.c     makes a peer and frees it
  *
@@ -27,23 +29,25 @@
 #include "daemon/http/asset.h"
 #include "daemon/http/head.h"
 #include "daemon/http/http.h"
+#include "daemon/http/message.h"
 #include "daemon/http/route.h"
 
 /* One lws_write: what a loopback socket takes at once, small enough to copy when it does not. */
 #define HTTP_PIECE 65536
-/* The longest path, query or header that is read. */
-#define HTTP_TEXT_MAX 2048
 /* A reader that takes nothing for so long is cut (proto/HTTP.md, Limits). */
 #define HTTP_STALL_TICKS 30
-/* A head, all of it. */
-#define HTTP_HEAD_BYTES_MAX 8192
-/* Parts of a query. */
-#define HTTP_ARGS_MAX 64
 
 /* The subprotocol of a WebSocket that says its token first, as browsers cannot set headers. */
 #define HTTP_TOKEN_PROTOCOL "richd.token"
 
+struct http_connection;
+struct http_peer;
+
 struct http {
+    /* What connection.c calls. A head is complete and borrowed, `code` HTTP_OK; or it is none, with
+     * the status to refuse with. The peer's answer may be written: -1 ends the connection. */
+    void (*on_head)(struct http_connection *, char *head, size_t size, enum http_code code);
+    int (*on_writable)(struct http_peer *);
     bool (*is_ready)(void *arg);
     void *ready_arg;
     char own[80];     /* ADDRESS:PORT as it was asked for */
@@ -55,8 +59,9 @@ struct http {
     uv_poll_t listener; /* on `listener_fd`; -1: not open */
     int listener_fd;
     bool is_resting;      /* the listener is stopped until the next tick */
-    size_t n_connections; /* of lws */
+    size_t n_connections; /* ours, and those of lws */
     size_t max_connections;
+    struct list connections;
     struct list peers;
     unsigned char scratch[LWS_PRE + HTTP_PIECE];
 };
@@ -72,6 +77,7 @@ struct http_reply {
     enum http_reply_state state;
     struct http_head head;
     bool no_body; /* the method is HEAD, or the reader has the file */
+    bool ends;    /* the request says that it is the connection's last */
     char etag[32];
     const unsigned char *body; /* constant data, which is sent in place of `out`; NULL: none */
     size_t body_left;
@@ -97,13 +103,14 @@ enum http_peer_kind {
     HTTP_SOCKET,
 };
 
-/* The peer that we answer: one request, or a WebSocket. It hangs on lws' connection (called wsi)
- * from the request's first callback until it is answered or cut. */
+/* The peer that we answer: one request, or a WebSocket. It hangs on its connection, which of a
+ * WebSocket is lws' (called wsi), until it is answered or cut. */
 struct http_peer {
     struct list link;
     struct http *http;
-    struct lws *wsi;
-    struct feed_client *client; /* NULL: nothing is asked of the feed */
+    struct http_connection *connection; /* of a request */
+    struct lws *wsi;                    /* of a WebSocket */
+    struct feed_client *client;         /* NULL: nothing is asked of the feed */
     struct outbox out;
     unsigned ticks; /* since it came, for those that the clock looks at */
     enum http_peer_kind kind;
@@ -115,51 +122,66 @@ struct http_peer {
 
 /* ---- peers.c --------------------------------------------------------------------------------- */
 
-/* Puts a new peer onto the connection; all of it is zero but its kind. NULL when memory ran out. */
-struct http_peer *http_peer_new(struct http *, struct lws *, enum http_peer_kind);
+/* Puts a new peer onto the connection, that of a request or that of lws; all else of it is zero.
+ * NULL when memory ran out. */
+struct http_peer *http_peer_new_reply(struct http_connection *);
+struct http_peer *http_peer_new_socket(struct http *, struct lws *);
 /* Takes it off and frees it; later callbacks of the connection find none. NULL is fine. */
 void http_peer_free(struct http_peer *);
-/* The connection's peer; NULL: it has none. */
+/* The peer of lws' connection; NULL: it has none. */
 struct http_peer *http_peer_of(struct lws *);
-/* Cuts the connection when the loop turns, and with it the peer. */
+/* Cuts the connection, and with it the peer: now, or that of lws when the loop turns. */
 void http_peer_cut(struct http_peer *);
 
-/* ---- requests.c ------------------------------------------------------------------------------ */
+/* ---- connection.c ---------------------------------------------------------------------------- */
 
-enum http_method {
-    HTTP_GET,
-    HTTP_HEAD,
-    HTTP_OTHER_METHOD,
-};
+/* Takes the socket. When memory runs out it is closed. */
+void http_connection_open(struct http *, uv_loop_t *, int fd);
+void http_connection_close(struct http_connection *);
+struct http *http_connection_of(const struct http_connection *);
+void http_connection_set_peer(struct http_connection *, struct http_peer *);
+/* The peer has something to write: on_writable is called when the socket takes it. */
+void http_connection_want_write(struct http_connection *);
+/* From on_writable, once: takes a copy of what the socket does not take, and calls on_writable
+ * again. Returns 0, or -1 when the connection is to be ended. */
+int http_connection_write(struct http_connection *, const void *data, size_t size);
+/* The answer is out, and its peer is gone: the next request is read, or (`keeps` false) none. */
+void http_connection_next(struct http_connection *, bool keeps);
+/* Something came behind the head that is being answered. */
+bool http_connection_has_more(const struct http_connection *);
+/* While an answer is made the socket is not read: a look whether the client has closed it, or sends
+ * more where it may not. */
+bool http_connection_has_left(const struct http_connection *, bool may_send);
+/* Gives socket and head to lws; the connection is gone. False when lws does not take them. */
+bool http_connection_hand_over(struct http_connection *, const char *head, size_t size);
+/* A second has passed. */
+void http_connection_tick(struct http_connection *);
+/* The one of that link in `connections` of http. */
+struct http_connection *http_connection_at(struct list *);
+
+/* ---- requests.c ------------------------------------------------------------------------------ */
 
 /* What a request says, read once. Texts are NULL where it says nothing. */
 struct http_request {
     struct http *http;
-    struct lws *wsi;
-    enum http_method method;
-    char path[HTTP_TEXT_MAX];
-    bool has_query;        /* false: it is too long, or has too many parts */
-    struct http_args args; /* its parts, decoded */
-    char last_event[32];   /* that a browser has seen of a stream; empty: none */
+    struct http_connection *connection;
+    struct http_message message;
+    struct http_args args;
     struct http_asker asker;
-    const char *protocols, *accept, *encodings, *tags; /* lists, as the headers have them */
-
-    char texts[HTTP_HEAD_BYTES_MAX]; /* of the headers */
-    size_t used;                     /* of it */
-    char query[HTTP_TEXT_MAX];
-    const char *arg[HTTP_ARGS_MAX];
+    size_t size;
+    char head[HTTP_HEAD_BYTES_MAX]; /* as it came */
+    char text[HTTP_HEAD_BYTES_MAX + 1];
 };
 
-/* Reads the current request. HTTP_OK, or the status to refuse with: then as much of it is read as
- * http_reply_refuse needs. */
-enum http_code http_request_read(struct http_request *, struct http *, struct lws *,
-                                 const char *path, size_t size, struct err *err);
+/* Reads the head. HTTP_OK, or the status to refuse with. */
+enum http_code http_request_read(struct http_request *, struct http_connection *, const char *head,
+                                 size_t size, struct err *err);
 /* Host, Origin and, where `needs_token`, the token: HTTP_OK or the status to refuse with. */
 enum http_code http_request_check(const struct http_request *, bool needs_token, struct err *err);
 
 /* ---- listen.c -------------------------------------------------------------------------------- */
 
-/* Starts libwebsockets on the loop, listening at `own`. Returns 0 or -errno. */
+/* Listens at `own`, and starts libwebsockets on the loop. Returns 0 or -errno. */
 int http_listen(struct http *, uv_loop_t *, const struct lws_protocols *, struct err *err);
 /* A second has passed. */
 void http_listen_tick(struct http *);
@@ -167,8 +189,7 @@ void http_listen_tick(struct http *);
 void http_listen_close(struct http *);
 
 /* ---- reply.c --------------------------------------------------------------------------------- */
-/* All that return an int return what the callback of lws is to return: 0, or -1 to end the
- * connection. */
+/* All that return an int return 0, or -1 to end the connection. */
 
 /* A peer for the current request; its answer is still to come. NULL when memory ran out. */
 struct http_peer *http_reply_new(const struct http_request *);
@@ -179,7 +200,7 @@ int http_reply_text(const struct http_request *, enum http_code, const char *tex
 /* A refusal with a sentence. */
 int http_reply_refuse(const struct http_request *, enum http_code, const struct err *why);
 int http_reply_asset(const struct http_request *, const struct http_asset *);
-/* LWS_CALLBACK_HTTP_WRITEABLE */
+/* The socket takes more. */
 int http_reply_write(struct http_peer *);
 /* A second has passed. */
 void http_reply_tick(struct http_peer *);
@@ -191,8 +212,8 @@ int http_api_request(const struct http_request *);
 
 /* ---- socket.c -------------------------------------------------------------------------------- */
 
-/* Whether the request for an upgrade is granted: 0, or -1 when it was answered by a refusal. */
-int http_socket_confirm(struct http *, struct lws *, const char *upgrade);
+/* A request for an upgrade: grants it, or refuses. Returns as reply.c's. */
+int http_socket_request(const struct http_request *);
 /* The rest returns what the callback of lws is to return. */
 int http_socket_open(struct http *, struct lws *);
 int http_socket_receive(struct http_peer *, const char *data, size_t size);

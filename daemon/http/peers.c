@@ -1,20 +1,38 @@
-#include <assert.h>
 #include <stdlib.h>
 
 #include "daemon/http/parts.h"
 
-struct http_peer *http_peer_new(struct http *http, struct lws *wsi, enum http_peer_kind kind)
+static struct http_peer *new_peer(struct http *http, enum http_peer_kind kind)
 {
     struct http_peer *peer = calloc(1, sizeof *peer);
 
     if (!peer)
         return NULL;
-    http_peer_free(http_peer_of(wsi));
     peer->http = http;
-    peer->wsi = wsi;
     peer->kind = kind;
     outbox_init(&peer->out);
     list_append(&http->peers, &peer->link);
+    return peer;
+}
+
+struct http_peer *http_peer_new_reply(struct http_connection *connection)
+{
+    struct http_peer *peer = new_peer(http_connection_of(connection), HTTP_REPLY);
+
+    if (!peer)
+        return NULL;
+    peer->connection = connection;
+    http_connection_set_peer(connection, peer);
+    return peer;
+}
+
+struct http_peer *http_peer_new_socket(struct http *http, struct lws *wsi)
+{
+    struct http_peer *peer = new_peer(http, HTTP_SOCKET);
+
+    if (!peer)
+        return NULL;
+    peer->wsi = wsi;
     lws_set_opaque_user_data(wsi, peer);
     return peer;
 }
@@ -23,8 +41,10 @@ void http_peer_free(struct http_peer *peer)
 {
     if (!peer)
         return;
-    assert(http_peer_of(peer->wsi) == peer);
-    lws_set_opaque_user_data(peer->wsi, NULL);
+    if (peer->wsi)
+        lws_set_opaque_user_data(peer->wsi, NULL);
+    else
+        http_connection_set_peer(peer->connection, NULL);
     list_remove(&peer->link);
     if (peer->client)
         feed_client_close(peer->client);
@@ -39,11 +59,14 @@ struct http_peer *http_peer_of(struct lws *wsi)
     return lws_get_opaque_user_data(wsi);
 }
 
-/* As a time-out: a plain close would wait for what the peer does not take. lws looks at its timers
- * when it is called, so it is woken. */
+/* Of lws, as a time-out: a plain close would wait for what the peer does not take. lws looks at its
+ * timers when it is called, so it is woken. */
 void http_peer_cut(struct http_peer *peer)
 {
-    assert(http_peer_of(peer->wsi) == peer);
+    if (peer->connection) {
+        http_connection_close(peer->connection);
+        return;
+    }
     lws_set_timeout(peer->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
     lws_cancel_service(peer->http->context);
 }

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "daemon/http/parts.h"
 
@@ -13,12 +12,12 @@
 
 struct http_peer *http_reply_new(const struct http_request *request)
 {
-    struct http_peer *peer = http_peer_new(request->http, request->wsi, HTTP_REPLY);
+    struct http_peer *peer = http_peer_new_reply(request->connection);
 
     if (!peer)
         return NULL;
-    peer->reply.no_body = request->method == HTTP_HEAD;
-    lws_set_timeout(request->wsi, NO_PENDING_TIMEOUT, 0);
+    peer->reply.no_body = request->message.method == HTTP_HEAD;
+    peer->reply.ends = !request->message.keeps;
     return peer;
 }
 
@@ -27,8 +26,7 @@ void http_reply_start(struct http_peer *peer)
     assert(peer->kind == HTTP_REPLY);
     if (peer->reply.state == REPLY_AWAITED)
         peer->reply.state = REPLY_HEAD;
-    lws_rx_flow_control(peer->wsi, 1);
-    lws_callback_on_writable(peer->wsi);
+    http_connection_want_write(peer->connection);
 }
 
 int http_reply_text(const struct http_request *request, enum http_code status, const char *text)
@@ -72,7 +70,7 @@ static bool lists(const char *list, const char *word)
 
 int http_reply_asset(const struct http_request *request, const struct http_asset *asset)
 {
-    bool gzip = lists(request->encodings, "gzip");
+    bool gzip = lists(request->message.header[HEADER_ACCEPT_ENCODING], "gzip");
     struct http_peer *peer = http_reply_new(request);
     struct http_reply *reply;
 
@@ -87,7 +85,7 @@ int http_reply_asset(const struct http_request *request, const struct http_asset
                                      .etag = reply->etag,
                                      .gzip = gzip,
                                      .length = reply->body_left};
-    if (lists(request->tags, reply->etag)) {
+    if (lists(request->message.header[HEADER_IF_NONE_MATCH], reply->etag)) {
         reply->head.status = HTTP_NOT_MODIFIED;
         reply->no_body = true;
     }
@@ -97,43 +95,26 @@ int http_reply_asset(const struct http_request *request, const struct http_asset
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-/* The response is out, or lws has what is left of it: the connection waits for its next request. */
+/* The response is out: the connection waits for its next request. */
 static int end(struct http_peer *peer)
 {
-    struct lws *wsi = peer->wsi;
+    struct http_connection *connection = peer->connection;
     bool close = peer->reply.head.close || peer->reply.head.endless;
 
     http_peer_free(peer);
-    return lws_http_transaction_completed(wsi) || close ? -1 : 0;
-}
-
-/* A stream has nothing to write: it is neither timed nor polled until it has. */
-static int rest(struct http_peer *peer)
-{
-    lws_set_timeout(peer->wsi, NO_PENDING_TIMEOUT, 0);
-    lws_rx_flow_control(peer->wsi, 0);
-    return 0;
-}
-
-static int write_bytes(struct http_peer *peer, const void *data, size_t size)
-{
-    unsigned char *at = peer->http->scratch + LWS_PRE;
-
-    memcpy(at, data, size);
-    if (lws_write(peer->wsi, at, size, LWS_WRITE_HTTP) < (int)size)
-        return -1;
-    lws_set_timeout(peer->wsi, PENDING_TIMEOUT_HTTP_CONTENT, HTTP_STALL_TICKS);
-    lws_callback_on_writable(peer->wsi);
+    http_connection_next(connection, !close);
     return 0;
 }
 
 static int write_head(struct http_peer *peer)
 {
     char head[HTTP_HEAD_MAX];
-    size_t size = http_head_write(&peer->reply.head, head);
+    size_t size;
 
+    peer->reply.head.close |= peer->reply.ends;
+    size = http_head_write(&peer->reply.head, head);
     peer->reply.state = REPLY_BODY;
-    return write_bytes(peer, head, size);
+    return http_connection_write(peer->connection, head, size);
 }
 
 /* A piece of the feed's answer; a stream goes on when enough of it was taken. */
@@ -142,8 +123,8 @@ static int write_answer(struct http_peer *peer)
     struct outbox_piece piece;
 
     if (!outbox_peek(&peer->out, HTTP_PIECE, &piece))
-        return peer->reply.head.endless ? rest(peer) : end(peer);
-    if (write_bytes(peer, piece.data, piece.size) < 0)
+        return peer->reply.head.endless ? 0 : end(peer);
+    if (http_connection_write(peer->connection, piece.data, piece.size) < 0)
         return -1;
     outbox_take(&peer->out, &piece);
     if (peer->reply.head.endless && peer->out.pending <= FEED_MAX_PENDING)
@@ -159,7 +140,7 @@ static int write_file(struct http_peer *peer)
 
     if (size == 0)
         return end(peer);
-    if (write_bytes(peer, reply->body, size) < 0)
+    if (http_connection_write(peer->connection, reply->body, size) < 0)
         return -1;
     reply->body += size;
     reply->body_left -= size;
@@ -186,17 +167,12 @@ int http_reply_write(struct http_peer *peer)
 
 /* ---- those who wait -------------------------------------------------------------------------- */
 
-/* While a peer waits for the feed it is not polled: lws would not read what comes then, and libuv
- * would report it again and again. So each second we look at the socket whether the peer has left.
- * A client that sends more before its answer is out, and does not take that answer, is cut by the
- * same look: it uses pipelining, which HTTP allows and no browser uses. */
+/* While a peer waits for the feed it is not polled, so each second we look at the socket whether it
+ * has left. A client that sends more before its answer is out, and does not take that answer, is
+ * cut by the same look: it uses pipelining, which HTTP allows and no browser uses. */
 static bool has_left(struct http_peer *peer)
 {
-    char byte;
-    ssize_t n = recv(lws_get_socket_fd(peer->wsi), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-
-    return n == 0 || (n > 0 && peer->out.stalled_ticks > 0) ||
-           (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+    return http_connection_has_left(peer->connection, peer->out.stalled_ticks == 0);
 }
 
 /* A comment, for the sake of the proxies between us and the reader. */

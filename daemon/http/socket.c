@@ -1,8 +1,6 @@
 #include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "daemon/http/parts.h"
 #include "proto/feed.h"
@@ -10,94 +8,75 @@
 
 /* For a WebSocket to say its token. */
 #define TOKEN_TICKS 10
+/* Of 16 bytes in base 64. */
+#define KEY_LENGTH 24
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-/* Whether the comma-separated list of subprotocols has ours. */
-static bool offers_token(const char *list)
+/* What RFC 6455 wants of the request. */
+static enum http_code check_handshake(const struct http_request *request, struct err *err)
 {
-    size_t n = strlen(HTTP_TOKEN_PROTOCOL);
+    const char *const *header = request->message.header;
 
-    for (const char *at = list; *at; at += strcspn(at, ",")) {
-        at += strspn(at, ", ");
-        if (strncmp(at, HTTP_TOKEN_PROTOCOL, n) == 0 && strchr(", ", at[n]))
-            return true;
-    }
-    return false;
+    if (!http_message_lists(header[HEADER_UPGRADE], "websocket"))
+        return err_set(err, HTTP_BAD_REQUEST, "the one upgrade here is to websocket");
+    if (!http_message_lists(header[HEADER_CONNECTION], "upgrade") || !header[HEADER_WS_KEY] ||
+        strlen(header[HEADER_WS_KEY]) != KEY_LENGTH)
+        return err_set(err, HTTP_BAD_REQUEST, "an upgrade has Connection and Sec-WebSocket-Key");
+    if (!header[HEADER_WS_VERSION] || strcmp(header[HEADER_WS_VERSION], "13") != 0)
+        return err_set(err, HTTP_NO_UPGRADE, "WebSockets of version 13 are spoken here");
+    if (http_connection_has_more(request->connection))
+        return err_set(err, HTTP_BAD_REQUEST, "what follows an upgrade waits for its answer");
+    return HTTP_OK;
 }
 
-static enum http_code check_upgrade(const struct http_request *request, const char *upgrade,
-                                    struct err *err)
+static enum http_code check_upgrade(const struct http_request *request, struct err *err)
 {
-    bool says_token = request->protocols && offers_token(request->protocols);
+    const char *protocols = request->message.header[HEADER_WS_PROTOCOL];
+    bool says_token = http_message_lists(protocols, HTTP_TOKEN_PROTOCOL);
     enum http_code status = http_request_check(request, !says_token, err);
 
     if (status != HTTP_OK)
         return status;
-    if (request->method != HTTP_GET)
+    if (request->message.method != HTTP_GET)
         return err_set(err, HTTP_NO_METHOD, "an upgrade is a GET");
-    if (strcmp(request->path, "/ws") != 0)
+    if (strcmp(request->message.path, "/ws") != 0)
         return err_set(err, HTTP_NOT_FOUND, "there is no WebSocket at this path, it is at /ws");
-    if (strcasecmp(upgrade, "websocket") != 0)
-        return err_set(err, HTTP_BAD_REQUEST, "the one upgrade here is to websocket");
-    if (request->protocols && !says_token)
+    if (protocols && !says_token)
         return err_set(err, HTTP_BAD_REQUEST, "the one subprotocol here is " HTTP_TOKEN_PROTOCOL);
-    return HTTP_OK;
+    return check_handshake(request, err);
 }
 
-static enum http_code read_upgrade(struct http_request *request, struct http *http, struct lws *wsi,
-                                   struct err *err)
+int http_socket_request(const struct http_request *request)
 {
-    char *path = NULL;
-    int size = 0;
-
-    if (lws_http_get_uri_and_method(wsi, &path, &size) < 0)
-        size = 0; /* no method that lws knows */
-    return http_request_read(request, http, wsi, size > 0 ? path : "", (size_t)size, err);
-}
-
-/* Called before lws has looked at the request's version and connection: the refusal is written at
- * once and ends the connection. */
-static int refuse_upgrade(struct http *http, struct lws *wsi, enum http_code status,
-                          const struct err *why)
-{
-    struct http_head head = {
-        .status = status,
-        .type = "text/plain; charset=utf-8",
-        .length = strlen(why->text),
-        .close = true,
-    };
-    char *text = (char *)http->scratch + LWS_PRE;
-    size_t size = http_head_write(&head, text);
-
-    memcpy(text + size, why->text, head.length);
-    lws_write(wsi, (unsigned char *)text, size + head.length, LWS_WRITE_HTTP);
-    return -1;
-}
-
-int http_socket_confirm(struct http *http, struct lws *wsi, const char *upgrade)
-{
-    struct http_request request;
     struct err why = {""};
-    enum http_code status = read_upgrade(&request, http, wsi, &why);
+    enum http_code status = check_upgrade(request, &why);
 
-    if (status == HTTP_OK)
-        status = check_upgrade(&request, upgrade, &why);
-    return status == HTTP_OK ? 0 : refuse_upgrade(http, wsi, status, &why);
+    if (status != HTTP_OK)
+        return http_reply_refuse(request, status, &why);
+    http_connection_hand_over(request->connection, request->head, request->size);
+    return 0;
+}
+
+/* The subprotocol passes without a token; with one in a header, too, nothing more is asked. */
+static bool has_token(struct http *http, struct lws *wsi)
+{
+    char text[HTTP_TEXT_MAX];
+    int n = lws_hdr_copy(wsi, text, sizeof text, WSI_TOKEN_HTTP_AUTHORIZATION);
+    struct http_asker asker = {.authorization = n > 0 ? text : NULL};
+
+    return http_access_check_token(http->access, &asker, NULL) == HTTP_OK;
 }
 
 static const struct feed_transport transport;
 
 int http_socket_open(struct http *http, struct lws *wsi)
 {
-    struct http_peer *peer = http_peer_new(http, wsi, HTTP_SOCKET);
-    struct http_request request;
+    struct http_peer *peer = http_peer_new_socket(http, wsi);
 
-    if (!peer || read_upgrade(&request, http, wsi, NULL) != HTTP_OK)
+    if (!peer)
         return -1;
-    /* The subprotocol passes without a token; with one in a header, too, nothing more is asked. */
-    peer->socket.state =
-        http_request_check(&request, true, NULL) == HTTP_OK ? SOCKET_OPEN : SOCKET_UNPROVEN;
+    peer->socket.state = has_token(http, wsi) ? SOCKET_OPEN : SOCKET_UNPROVEN;
     peer->client = feed_client_new(http->hub, &transport, peer);
     return peer->client ? 0 : -1;
 }

@@ -3,7 +3,7 @@
 
     tests/fuzz/corpus.py FOLDER
 
-makes FOLDER/TARGET/N for the targets wire, control, feed, config, access and route.
+makes FOLDER/TARGET/N for the targets wire, control, feed, config, access, route and message.
 """
 
 import itertools
@@ -82,9 +82,20 @@ def route() -> list[bytes]:
     return [f"{path}\0{query}".encode("latin-1") for path in paths for query in queries]
 
 
+def message() -> list[bytes]:
+    """Heads of requests: first lines, and headers of one."""
+    lines = ["GET / HTTP/1.1", "HEAD /a%20b?x=1&y=%26+ HTTP/1.0", "GET http://a/ HTTP/1.1",
+             "TRACE * HTTP/1.1", "PRI * HTTP/2.0", "GET /%00 HTTP/1.1", "GET /"]
+    headers = ["", "Host: localhost\r\n", "Host: a\r\nHost: a\r\n", "Host: a\r\n b\r\n",
+               "Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n", "A\r\n", "A : b\r\n",
+               "Connection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
+               "Authorization: Bearer x\r\nOrigin: http://a\r\nLast-Event-ID: 7\r\n"]
+    return [f"{line}\r\n{header}\r\n".encode() for line in lines for header in headers]
+
+
 def main() -> None:
     """Writes every target's folder."""
-    for target in (wire, control, feed, config, access, route):
+    for target in (wire, control, feed, config, access, route, message):
         folder = pathlib.Path(sys.argv[1], target.__name__)
         folder.mkdir(parents=True, exist_ok=True)
         for i, data in enumerate(target()):

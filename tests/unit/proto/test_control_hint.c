@@ -29,7 +29,8 @@ static void a_number_is_found_whatever_is_wrong_around_it(void **state)
            false);
     expect("{\"seq\":7,\"seq\":8}", 7, false);
     expect("{\"a\":1e999,\"seq\":7,\"b\":\xff", 7, false);
-    expect("{\"a\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]],\"seq\":7}",
+    expect("{\"a\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]],"
+           "\"seq\":7}",
            7, false);
 }
 
