@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from richd._link import wire as _wire
+from support import python
 
 nn = torch.nn
 
@@ -83,3 +84,17 @@ def test_a_layer_that_cannot_be_sent_does_not_hold_up_the_others(daemon, run):
     for step in range(2):
         model(torch.ones(8, 5))
         assert marks(daemon, run, step)["2@eval"]["rows"] == 8 * (step + 1)
+
+
+def test_a_program_that_ends_while_rows_are_let_go_ends_well():
+    code = """
+import tempfile, richd, torch
+model = torch.nn.Linear(512, 10)
+with richd.init(runtime_dir=tempfile.mkdtemp()) as run:
+    run.watch(model, module=model, rows="all")
+    for step in range(30):
+        model(torch.zeros(512, 512))
+    run.checkpoint(step=step)
+"""
+    ended = python(code)
+    assert ended.returncode == 0, ended.stderr

@@ -125,6 +125,9 @@ def _why_empty(stats: Stats, checkpoints: int) -> str:
 
 #: Runs to be finished when the interpreter exits.
 _lives: set[Life] = set()
+#: What served runs so far. An interpreter that exits beside such a thread is aborted where the
+#: thread lets go of a tensor, so the end is waited for, also behind `finish`.
+_loops: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def _here() -> Sequence[Life]:
@@ -142,6 +145,7 @@ def begin(life: Life) -> None:
     _lives.add(life)
     _exits.watch()
     if life.loop is not None:
+        _loops.add(life.loop)
         _sigterm.arm(life.loop)
 
 
@@ -152,7 +156,7 @@ def finish_all(status: str, reason: Optional[str] = None) -> None:
     closes = [life.close(status, reason) for life in lives]
     for life, close in zip(lives, closes):
         life.end(close, deadline)
-    for loop in {life.loop for life in lives} - {None}:
+    for loop in list(_loops):
         loop.join(deadline - time.monotonic())
 
 
