@@ -5,11 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
-from richd._values import rows as _rows, thinning as _thinning
+from richd._values import thinning as _thinning
+from richd._values.held import Piece
 from richd._values.pace import Pace
-from richd._values.rows import Beside
 from richd._values.thinning import Thinning, one_of_each, rows_needed
-from richd._values.tokens import Tokens
 
 WANTED = _thinning.ROWS_MIN
 
@@ -20,24 +19,23 @@ def thinning(seed=0, pace=None):
     return made
 
 
-def offer_of(numbers, width=1, layer="head"):
+def rows_of(numbers, step=0, width=1):
     """Rows whose features are their numbers."""
     features = np.repeat(np.asarray(numbers, dtype=np.float64)[:, None], width, axis=1)
-    return _rows.check({layer: features}, features[:, :1], None, Beside(copy=False), Tokens())
+    return Piece({"head": features}, features[:, :1], None, None, step)
 
 
-def call(taken, numbers, step=0, split=None, **form):
+def call(taken, numbers, step=0, split=None, width=1):
     """One pass of a model: its rows are numbers."""
     numbers = np.asarray(numbers)
-    offer = offer_of(numbers, **form)
-    draw = taken.draw(split, len(numbers), sum(p.values.itemsize for p in offer.shared) + 8)
-    drawn = offer_of(numbers if draw.index is None else numbers[draw.index], **form)
-    return taken.add(split, draw, drawn, step)
+    draw = taken.draw(split, len(numbers), 8 * width + 8)
+    drawn = numbers if draw.index is None else numbers[draw.index]
+    return taken.add(split, draw, rows_of(drawn, step, width))
 
 
 def numbers_of(drawn):
     """(the numbers of all rows, in order; how many were left out)."""
-    parts = [part.values[:, 0] for d in drawn for part in d.offer.layers.values()]
+    parts = [part[:, 0] for d in drawn for part in d.rows.features.values()]
     return np.concatenate([np.empty(0), *parts]).astype(int), sum(d.n_thinned for d in drawn)
 
 
@@ -91,7 +89,7 @@ def test_the_first_rows_are_not_copied_in_vain_where_the_last_window_tells():
             numbers = np.arange(start, start + 500)
             numbers = numbers if draw.index is None else numbers[draw.index]
             copied[-1] += len(numbers)
-            taken.add(None, draw, offer_of(numbers), 0)
+            taken.add(None, draw, rows_of(numbers))
         taken.take(1 << 30)
     assert copied[1] < 0.6 * copied[0]
 
@@ -110,9 +108,10 @@ def test_the_steps_of_the_first_and_the_last_rows_are_told():
     taken = thinning()
     for step in range(10, 16):
         call(taken, range(10 * step, 10 * step + 10), step=step)
-    assert [(len(numbers_of([d])[0]), d.step) for d in taken.take(1 << 30)] == [(10, 10), (50, 15)]
+    drawn = [(d.rows.n_rows, d.rows.step) for d in taken.take(1 << 30)]
+    assert drawn == [(10, 10), (50, 15)]
     call(taken, range(5), step=20)
-    assert [(len(numbers_of([d])[0]), d.step) for d in taken.take(1 << 30)] == [(5, 20)]
+    assert [(d.rows.n_rows, d.rows.step) for d in taken.take(1 << 30)] == [(5, 20)]
     assert taken.take(1 << 30) == []
 
 
@@ -147,17 +146,31 @@ def test_a_queue_with_little_room_gets_an_even_choice_in_place_of_a_piece():
     assert np.histogram(rows, bins=4, range=(0, 2000))[0].min() > 0.7 * len(rows) / 4
 
 
-def test_rows_left_out_are_counted_once_where_a_call_goes_to_two_layers():
+def test_rows_of_each_form_stand_for_those_of_their_form():
     taken = thinning()
     for start in range(0, 10_000, 100):
-        draw = taken.draw(None, 100, 16)
-        numbers = np.arange(start, start + 100)
-        numbers = numbers if draw.index is None else numbers[draw.index]
-        taken.add(None, draw, offer_of(numbers[1::2], layer="head"), 0)
-        taken.add(None, draw, offer_of(numbers[0::2], layer="head@unlabelled"), 0)
+        call(taken, range(start, start + 100), width=3 if start % 400 == 0 else 1)
     drawn = taken.take(1 << 30)
-    n_rows = len(numbers_of(drawn)[0]) + numbers_of(drawn)[1]
-    assert n_rows == pytest.approx(10_000, rel=0.01)
+    assert len(numbers_of(drawn)[0]) + numbers_of(drawn)[1] == 10_000
+    for width, n in ((1, 7500), (3, 2500)):
+        of_form = [d for d in drawn if d.rows.features["head"].shape[1] == width]
+        rows, n_thinned = numbers_of(of_form)
+        assert len(rows) + n_thinned == pytest.approx(n, rel=0.05)
+
+
+def test_labels_stay_with_their_rows():
+    taken = thinning()
+    for start in range(0, 50_000, 500):
+        draw = taken.draw(None, 500, 16)
+        numbers = np.arange(start, start + 500)
+        numbers = numbers if draw.index is None else numbers[draw.index]
+        rows = rows_of(numbers, step=start)
+        given = {"labels": numbers % 7, "n_classes": 7}
+        taken.add(None, draw, Piece(rows.features, rows.outputs, None, given, start))
+    for drawn in taken.take(1 << 30):
+        given = drawn.rows.given
+        assert (given["labels"] == drawn.rows.features["head"][:, 0] % 7).all()
+        assert given["n_classes"] == 7
 
 
 def test_rows_that_no_checkpoint_took_are_let_go_and_counted():

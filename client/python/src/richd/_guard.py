@@ -42,9 +42,10 @@ def guarded(
             if self._sender is None or os.getpid() != self._pid:
                 return fallback()
             _exits.note_that_it_goes_on()
-            self._reporter.raise_pending()
+            if self._reporter.is_pending:
+                self._reporter.raise_pending()
             try:
-                if not keywords.has(kwargs):
+                if kwargs and not keywords.has(kwargs):
                     kwargs = keywords.kept(kwargs, complain_to(self._reporter))
                 return method(self, *args, **kwargs)
             except Exception as error:

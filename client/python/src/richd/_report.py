@@ -56,6 +56,7 @@ class Reporter:
 
     def __init__(self, label: str, raise_errors: bool) -> None:
         self.raise_errors = raise_errors
+        self.is_pending = False  # something is to be raised
         self._label = label
         self._lock = threading.Lock()
         self._said: set[str] = set()
@@ -86,6 +87,7 @@ class Reporter:
                 self._said.add(kind)
             if raises and self.raise_errors and self._pending is None:
                 self._pending = RichdError(kind, text)
+                self.is_pending = True
         if first:
             logger.warning("run=%s %s", self._label, text)
 
@@ -93,5 +95,6 @@ class Reporter:
         """Raise what was kept, once."""
         with self._lock:
             error, self._pending = self._pending, None
+            self.is_pending = False
         if error is not None:
             raise error

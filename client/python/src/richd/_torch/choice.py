@@ -10,6 +10,7 @@ from typing import Any, Optional, Union
 
 import numpy as np
 
+from richd._torch.phase import split_of
 from richd._values import arrays as _arrays
 from richd._values.thinning import Draw, Thinning
 from richd._values.tokens import Position, Tokens
@@ -54,12 +55,8 @@ class Choice:
         """The split of a call in the module's mode: "train" or "eval"; None: it is not taken.
 
         Rows that need no gradient are those of an evaluation, also where the module is still in
-        training mode. A call that only records the model (a trace, an export) has no rows.
+        training mode. A call that only records the model has no rows.
         """
-        import torch
-
-        if _is_recorded(torch):
-            return None
         split = split_of(module)
         return split if split == "train" or not self._train_only else None
 
@@ -79,17 +76,3 @@ class Choice:
         wanted = most if self._rows is None else min(self._rows, most)
         index = None if n <= wanted else _arrays.subsample(n, wanted, self._generator)
         return Draw(index, n)
-
-
-def split_of(module: Any) -> str:
-    """"train" in training mode and with gradients, else "eval"."""
-    import torch
-
-    return "train" if module.training and torch.is_grad_enabled() else "eval"
-
-
-def _is_recorded(torch: Any) -> bool:
-    """Whether torch records what the model does, and computes nothing that is meant."""
-    compiler = getattr(torch, "compiler", None)
-    is_compiling = getattr(compiler, "is_compiling", None)
-    return torch.jit.is_tracing() or (is_compiling is not None and is_compiling())

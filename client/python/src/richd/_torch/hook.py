@@ -22,8 +22,9 @@ class Hook:
     while the module is watched can be loaded where richd is not installed.
     """
 
-    def __init__(self, function: Callable[..., None]) -> None:
+    def __init__(self, function: Callable[..., None], reads_keywords: bool) -> None:
         self._function = hidden_from_compilers(function)
+        self._reads_keywords = reads_keywords
         self.has_kwargs = True
 
     def __call__(self, module: Any, args: Any, *rest: Any) -> None:
@@ -33,9 +34,12 @@ class Hook:
         """
         if is_in_one_graph():
             return  # there is no place for a hook, and its refusal would end the training
-        if not self.has_kwargs:
-            rest = (sys._getframe(1).f_locals.get("kwargs", {}), *rest)
-        self._function(module, args, *rest)
+        if self.has_kwargs:
+            self._function(module, args, *rest)
+        elif args and not self._reads_keywords:
+            self._function(module, args, {}, *rest)
+        else:
+            self._function(module, args, sys._getframe(1).f_locals.get("kwargs", {}), *rest)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return getattr, (contextlib.nullcontext(), "__exit__")
@@ -49,21 +53,22 @@ class Hook:
         )
 
 
-def add_hook(module: Any, function: Callable[..., None]) -> Any:
+def add_hook(module: Any, function: Callable[..., None], reads_keywords: bool = True) -> Any:
     """Call `function(module, args, kwargs, output)` after each forward pass of the module.
 
-    Returns torch's handle.
+    A function that `reads_keywords` only where there are no other arguments may get none beside
+    some: with torch 1.x they are costly. Returns torch's handle.
     """
-    return _added(module.register_forward_hook, function)
+    return _added(module.register_forward_hook, function, reads_keywords)
 
 
-def add_pre_hook(module: Any, function: Callable[..., None]) -> Any:
+def add_pre_hook(module: Any, function: Callable[..., None], reads_keywords: bool = True) -> Any:
     """Call `function(module, args, kwargs)` before each forward pass. Returns torch's handle."""
-    return _added(module.register_forward_pre_hook, function)
+    return _added(module.register_forward_pre_hook, function, reads_keywords)
 
 
-def _added(register: Callable[..., Any], function: Callable[..., None]) -> Any:
-    hook = Hook(function)
+def _added(register: Callable[..., Any], function: Callable[..., None], reads: bool) -> Any:
+    hook = Hook(function, reads)
     try:
         return register(hook, with_kwargs=True)
     except TypeError:  # torch 1.x

@@ -173,6 +173,11 @@ def is_head(module: Any, wide: str) -> bool:
 
 def first_tensor(values: Any, what: str) -> Any:
     """The first tensor in a tensor, tuple, list or mapping. Raises ValueError without one."""
+    import torch
+
+    first = values[0] if isinstance(values, tuple) and values else values
+    if isinstance(first, torch.Tensor):
+        return first  # as nearly always
     for _, tensor in _tensors(values, ""):
         return tensor
     raise ValueError(f"{what} holds no tensor")
@@ -184,6 +189,10 @@ def find_outputs(values: Any, what: str) -> tuple[Any, Optional[str]]:
     They are the tensor itself, or the one that is called logits, or the first that is no single
     number, as a loss is. Raises ValueError without one.
     """
+    import torch
+
+    if isinstance(values, torch.Tensor) and values.ndim > 0:
+        return values, None
     tensors = [(path, t) for path, t in _tensors(values, "") if t.ndim > 0]
     named = [(path, t) for path, t in tensors if path.split(".")[-1] == "logits"]
     if not tensors:

@@ -54,6 +54,12 @@ class Pairing:
         """Whether rows of some pass wait for labels."""
         return bool(self._passes)
 
+    def concerns(self, split: str, is_labelled: bool) -> bool:
+        """Whether a pass of that split has labels, or may get some."""
+        if self.is_behind is None:
+            return is_labelled and split not in self._without or bool(self._given)
+        return self.is_behind or bool(self._given)
+
     def begin(self) -> None:
         """A pass of this thread begins: the one before gets no labels any more."""
         self._let_go(threading.get_ident())
@@ -78,9 +84,7 @@ class Pairing:
                     rows.offer(None)
                 raise error
             rows.offer(given)
-        elif self.is_behind or (
-            self.is_behind is None and is_labelled and rows.split not in self._without
-        ):
+        elif self.is_behind is not False and self.concerns(rows.split, is_labelled):
             self._passes[thread] = rows
         else:
             rows.offer(None)

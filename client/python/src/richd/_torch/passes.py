@@ -73,7 +73,7 @@ class Pass:
 
     def rows_of(self, matrix: Any) -> Any:
         """A copy of the rows to take of (n, p): the same ones of all matrices with n rows."""
-        return _arrays.copy_of_rows(matrix, self.draw_of(len(matrix)).index)
+        return _arrays.copies_of_rows([matrix], self.draw_of(len(matrix)).index)[0]
 
     def finish(
         self, outputs: Any, on_misfit: Callable[[str, tuple[int, ...], bool], None]

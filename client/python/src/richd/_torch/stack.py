@@ -49,23 +49,23 @@ class StackTap(Hooks):
 
     def attach(self, model: Any, modules: Mapping[str, Any], outputs: Any) -> None:
         """Put a hook onto each module, by name, and one onto the module of the final outputs."""
-        self._handles.append(add_pre_hook(model, self._on_begin))
+        self._handles.append(add_pre_hook(model, self._on_begin, reads_keywords=False))
         for name, module in modules.items():
             self._add_hook(name, module, functools.partial(self._on_layer, name))
-        self._handles.append(add_hook(outputs, self._on_outputs))
-        self._handles.append(add_hook(model, self._on_end))
+        self._handles.append(add_hook(outputs, self._on_outputs, reads_keywords=False))
+        self._handles.append(add_hook(model, self._on_end, reads_keywords=False))
 
     # ---- the hooks -------------------------------------------------------------------------------
 
     def _on_begin(self, model: Any, _args: Any, _kwargs: Any) -> None:
         self._now.is_inside = True
-        self._run._tapped(self, lambda: self._begin_pass(model))
+        self._run._tapped(self, self._begin_pass, model)
 
     def _on_layer(self, name: str, module: Any, _args: Any, _kwargs: Any, output: Any) -> None:
-        self._run._tapped(self, lambda: self._add(name, module, output))
+        self._run._tapped(self, self._add, name, module, output)
 
     def _on_outputs(self, module: Any, _args: Any, _kwargs: Any, output: Any) -> None:
-        self._run._tapped(self, lambda: self._finish_pass(module, output))
+        self._run._tapped(self, self._finish_pass, module, output)
 
     def _on_end(self, _model: Any, _args: Any, _kwargs: Any, _output: Any) -> None:
         """What did not reach the outputs is let go; layers that run again later are no pass."""

@@ -15,7 +15,7 @@ from typing import Any, Callable, Optional, Protocol, Union
 
 import numpy as np
 
-from richd._torch.choice import Choice, split_of
+from richd._torch.choice import Choice
 from richd._torch.hook import add_hook, add_pre_hook
 from richd._torch.inputs import Input
 from richd._torch.masks import Masks
@@ -29,9 +29,9 @@ from richd._torch.modules import (
     is_linear,
 )
 from richd._torch.pairing import Given, Pairing, Waiting
-from richd._torch.phase import is_in_backward
+from richd._torch.phase import is_in_backward, split_of
 from richd._values import arrays as _arrays, labels as _labels
-from richd._values.thinning import Draw, Thinning
+from richd._values.thinning import Draw
 from richd._values.tokens import Tokens, width_error
 
 #: What may be said of outputs that the module's weights can stand for.
@@ -49,8 +49,8 @@ class Taker(Protocol):
     def is_probing(self) -> bool:
         """Passes of this client run, not the trainer's."""
 
-    def _tapped(self, tap: Hooks, take: Callable[[], None]) -> None:
-        """Call `take` so that nothing it raises gets out."""
+    def _tapped(self, tap: Hooks, take: Callable[..., None], *args: Any) -> None:
+        """Call `take(*args)` so that nothing it raises gets out."""
 
     def _offer_tapped(
         self,
@@ -79,6 +79,7 @@ class Hooks:
         batches: calls whose rows were taken.
         calls: calls that were seen: passes that reached the module whose outputs count.
         reduce: where their rows are reduced, as `Run.watch` says.
+        thinning: holds rows until the checkpoint; None: they are sent at once.
     """
 
     reduce = "rows"
@@ -88,6 +89,7 @@ class Hooks:
         self.calls = 0
         self._run = run
         self._choice = choice
+        self.thinning = choice.thinning
         self._handles: list[Any] = []
         self._watched: dict[str, tuple[Any, Any]] = {}  # layer -> its module (weak), its hook
         self._n_begun: dict[str, int] = {}  # by split
@@ -140,7 +142,7 @@ class Hooks:
             self.remove()
 
     def _add_hook(self, layer: str, module: Any, function: Callable[..., None]) -> None:
-        handle = add_hook(module, function)
+        handle = add_hook(module, function, reads_keywords=False)
         self._handles.append(handle)
         self._watched[layer] = (weakref.ref(module), handle)
 
@@ -197,14 +199,15 @@ class Hooks:
         found, is_causal = Input(model, name), is_causal_model(model)
         found.check("labels")
 
-        def give(given: Any) -> None:
+        def give(found: Input, args: Any, kwargs: Any) -> None:
+            given = found.of(args, kwargs)
             if is_causal and getattr(given, "ndim", 0) > 1:
                 given = given[..., 1:]
             self._pairing.give_next(None if given is None else {"labels": _copied(given)})
 
         def on_begin(_model: Any, args: Any, kwargs: Any) -> None:
             if not self._run.is_probing:
-                self._run._tapped(self, lambda: give(found.of(args, kwargs)))
+                self._run._tapped(self, give, found, args, kwargs)
 
         self._pairing.is_behind = False
         self._handles.append(add_pre_hook(model, on_begin))
@@ -223,12 +226,14 @@ class Hooks:
         if self._run is None or self._run.is_probing or not modules or modules[-1] is None:
             return
         split = split_of(modules[-1])
+        if split is None:
+            return
 
-        def give() -> None:
+        def give(split: str) -> None:
             own = {k: _copied(v) if k in _VALUES else v for k, v in given.items()}
             self._pairing.give(own, split)
 
-        self._run._tapped(self, give)
+        self._run._tapped(self, give, split)
 
     def _wait(
         self,
@@ -243,6 +248,10 @@ class Hooks:
         They were made of these tokens of a tensor of that shape; `index` are the rows that are
         taken of them.
         """
+        is_labelled = self.reduce != "device"
+        if not self._pairing.concerns(split, is_labelled):
+            offer(None)
+            return
 
         def fits(given: Given) -> Given:
             return {
@@ -250,7 +259,7 @@ class Hooks:
                 for k, v in given.items()
             }
 
-        self._pairing.add(Waiting(split, fits, offer), self.reduce != "device")
+        self._pairing.add(Waiting(split, fits, offer), is_labelled)
 
     def _begin(self, module: Any) -> Optional[str]:
         """Count a call that begins; its split when its rows are to be taken."""
@@ -272,16 +281,12 @@ class Hooks:
         self._has_trained = True
         return False
 
-    @property
-    def thinning(self) -> Optional[Thinning]:
-        """Holds rows until the checkpoint; None: they are sent at once."""
-        return self._choice.thinning
-
     def mask_by(self, model: Any, wanted: Union[None, str, bool]) -> None:
         """Leave padding out, by the mask that the model is called with (`Masks`)."""
         masks = Masks(wanted, lambda text: self._run._warn_of_tap("mask", text))
-        self._handles += masks.attach(model)
-        self._masks = masks
+        handles = masks.attach(model)
+        self._handles += handles
+        self._masks = masks if handles else None
 
     def _tokens_of(self, tensor: Any) -> Tokens:
         """Which tokens of the tensor are taken, in the pass that this thread runs."""
@@ -315,6 +320,7 @@ class Tap(Hooks):
         self._layer = layer
         self._wide = ""  # how to decide about the head at its first call
         self._linear: Any = None  # a weak reference
+        self._known: tuple[Any, int] = (None, 0)  # the last call's form, and bytes of a row
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_linear": None}
@@ -348,7 +354,7 @@ class Tap(Hooks):
         self._linear = None
 
     def _on_forward(self, module: Any, args: Any, kwargs: Any, output: Any) -> None:
-        self._run._tapped(self, lambda: self._take(module, (*args, *kwargs.values()), output))
+        self._run._tapped(self, self._take, module, (*args, *kwargs.values()), output)
 
     def _take(self, module: Any, inputs: Any, output: Any) -> None:
         split = self._begin(module)
@@ -361,19 +367,29 @@ class Tap(Hooks):
             return
         tensor = first_tensor(inputs, "the module's input")
         tokens = self._tokens_of(tensor)
-        self._check_layout(module, tensor)
         parts = [matrix(tokens, tensor)]
-        n = len(parts[0])
         if self._linear is None:
             parts.append(matrix(tokens, self._outputs_in(output, "the module's output")))
-            if len(parts[1]) != n:
-                raise ValueError(f"{n} rows went into the module, {len(parts[1])} came out")
+        size = self._checked(module, tensor, parts)
         name = self._choice.name_of(split)
-        draw = self._choice.draw(n, sum(map(row_bytes, parts)), name)
-        rows = [_arrays.copy_of_rows(part, draw.index) for part in parts]
+        draw = self._choice.draw(parts[0].shape[0], size, name)
+        rows = _arrays.copies_of_rows(parts, draw.index)
         self.batches += 1
         offer = functools.partial(self._offer, name, rows, draw)
         self._wait(split, tuple(tensor.shape), tokens, draw.index, offer)
+
+    def _checked(self, module: Any, tensor: Any, parts: Sequence[Any]) -> int:
+        """The bytes of a row, once it is known that the parts are rows. Raises ValueError else."""
+        first, last = parts[0], parts[-1]
+        form = (tensor.shape, first.shape, first.dtype, last.shape, last.dtype)
+        known, size = self._known
+        if form != known:  # most passes are as the last one
+            self._check_layout(module, tensor)
+            if len(first) != len(last):
+                raise ValueError(f"{len(first)} rows went into the module, {len(last)} came out")
+            size = sum(map(row_bytes, parts))
+            self._known = form, size
+        return size
 
     def _offer(
         self,
@@ -388,6 +404,8 @@ class Tap(Hooks):
 
 def matrix(tokens: Tokens, tensor: Any) -> Any:
     """(n, columns): a row is a token."""
+    if tokens.is_all and tensor.ndim == 2:
+        return tensor.detach()
     picked = tokens.columns(tensor.detach())
     return picked.reshape(-1, picked.shape[-1])
 

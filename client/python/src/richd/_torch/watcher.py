@@ -6,7 +6,6 @@ hooks, `_reported` the measures of the whole network.
 
 from __future__ import annotations
 
-import functools
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +21,7 @@ from richd._torch.phase import is_capturing
 from richd._torch.reported import Reported
 from richd._torch.pairing import Given
 from richd._torch.reduce import REDUCE, Reducer
+from richd._values.held import Piece
 from richd._values.labels import NONE
 from richd._values.offers import Kinds
 from richd._values.pace import Pace
@@ -50,6 +50,7 @@ class Watcher:
     _kinds: Kinds
     _pid: int
     _reporter: Reporter
+    _step: int
 
     def __init__(self, share: float) -> None:
         self._taps: list[Hooks] = []
@@ -316,10 +317,10 @@ class Watcher:
             tap.release(name)
 
     @guarded(name="watch")
-    def _tapped(self, _tap: Hooks, take: Callable[[], None]) -> None:
+    def _tapped(self, _tap: Hooks, take: Callable[..., None], *args: Any) -> None:
         if not is_capturing():
             began = time.perf_counter()
-            take()
+            take(*args)
             self._pace.add(time.perf_counter() - began)
             self._reported.begin()
             return
@@ -335,6 +336,12 @@ class Watcher:
         given: Optional[Given],
         draw: Draw,
     ) -> None:
+        thinning = tap.thinning
+        if thinning is not None:
+            rows = Piece(features, outputs, tap.head, given, self._step)
+            for drawn in thinning.add(split, draw, rows):
+                self._put_drawn(thinning, drawn)
+            return
         if given is None:
             features = {
                 name: rows
@@ -343,19 +350,7 @@ class Watcher:
             }
         if features:
             beside = Beside(split=split, copy=False, **(given or {}))
-            self._offer(features, outputs, beside, tap.head, self._holder(tap, split, draw))
-
-    def _holder(self, tap: Hooks, split: Optional[str], draw: Draw) -> Optional[Put]:
-        """Where the rows of a tap that thins go: into its window. None: to the queue."""
-        if tap.thinning is None:
-            return None
-        add = functools.partial(tap.thinning.add, split, draw)
-
-        def hold(offer: Offer, step: int) -> None:
-            for drawn in add(offer, step):
-                self._intake.put_drawn(drawn)
-
-        return hold
+            self._offer(features, outputs, beside, tap.head)
 
     @guarded(name="checkpoint")
     def _send_drawn(self) -> None:
@@ -368,13 +363,22 @@ class Watcher:
         watching = [tap.thinning for tap in self._taps if tap.is_on]
         for thinning in list(self._thinnings):
             for drawn in thinning.take(self._intake.room_bytes):
-                self._put_drawn(drawn)
+                self._put_drawn(thinning, drawn)
             if thinning not in watching:
                 self._thinnings.remove(thinning)
 
-    @guarded(name="checkpoint")
-    def _put_drawn(self, drawn: Drawn) -> None:
-        self._intake.put_drawn(drawn)
+    @guarded(name="watch")
+    def _put_drawn(self, thinning: Thinning, drawn: Drawn) -> None:
+        """Check rows that were held, and queue them."""
+        rows, n_left = drawn.rows, drawn.n_thinned
+
+        def put(offer: Offer, _step: int) -> None:
+            thinning.note_layers(offer.layers, rows)
+            n_thinned = round(n_left * offer.n_rows / max(1, rows.n_rows))
+            self._intake.put_drawn(offer, rows.step, n_thinned)
+
+        beside = Beside(split=drawn.split, copy=False, **(rows.given or {}))
+        self._offer(rows.features, rows.outputs, beside, rows.head, put)
 
     def _is_reduced(self, tap: Hooks, layer: str, rows: Any, outputs: Any) -> bool:
         """Whether the rows are in the layer's sums now, which have no place for labels."""

@@ -12,7 +12,7 @@ own into pinned memory; the training thread does not wait for it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Optional, Union
 
@@ -213,12 +213,35 @@ def take_rows(values: Any, index: np.ndarray) -> Any:
     torch = _torch_of(values)
     if torch is None:
         return values[index]
-    return values.index_select(0, torch.from_numpy(index).to(values.device, non_blocking=True))
+    return values.index_select(0, _on_device_of(values, index))
 
 
-def copy_of_rows(tensor: Any, index: Optional[np.ndarray]) -> Any:
-    """The same of a tensor; without an index all of its rows."""
-    return tensor.clone() if index is None else take_rows(tensor, index)
+def _on_device_of(tensor: Any, index: np.ndarray) -> Any:
+    chosen = sys.modules["torch"].from_numpy(index)
+    if tensor.device.type == "cpu":
+        return chosen
+    return chosen.to(tensor.device, non_blocking=True)
+
+
+def bytes_of(values: Any) -> int:
+    """Bytes of an array or tensor."""
+    if isinstance(values, np.ndarray):
+        return values.nbytes
+    return values.numel() * values.element_size()
+
+
+def join(parts: Sequence[Any]) -> Any:
+    """The rows of arrays, or of tensors, one behind the other, as a copy."""
+    torch = _torch_of(parts[0])
+    return np.concatenate(parts) if torch is None else torch.cat(parts)
+
+
+def copies_of_rows(tensors: Sequence[Any], index: Optional[np.ndarray]) -> list[Any]:
+    """The same of several tensors on one device; without an index all of their rows."""
+    if index is None:
+        return [tensor.clone() for tensor in tensors]
+    chosen = _on_device_of(tensors[0], index)
+    return [tensor.index_select(0, chosen) for tensor in tensors]
 
 
 def as_array(values: Any) -> Any:

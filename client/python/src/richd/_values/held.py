@@ -1,125 +1,140 @@
-"""Rows of several calls in one place, until their checkpoint.
+"""Rows of several passes in one place, until their checkpoint.
 
-Used by `thinning`, under its lock. The arrays lie where the rows lie, on the host or on a device.
+Used by `thinning`, under its lock. The arrays lie where the rows lie, on the host or on a device. A
+pass only puts its rows here; they are checked, all at once, when the checkpoint sends them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
-from dataclasses import replace
-from typing import Any
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Any, Optional
 
 import numpy as np
 
 from richd._values import arrays as _arrays
-from richd._values.arrays import DeviceRows, HostRows, Rows
-from richd._values.rows import Offer
+
+#: What may be given beside rows that has a value for each of them.
+VALUES = ("labels", "targets")
 
 
-class Held:
-    """Rows of one form, in arrays that they fill one after the other.
+class Piece:
+    """Rows of one pass, or of several that are alike; nobody else writes into them.
 
     Attributes:
-        n_rows: rows that are here.
-        n_thinned: rows that were left out for them.
+        features: (n, p) of each layer, by name in depth order.
+        outputs: (n, C); None where `head` makes them.
+        head: the weight (C, p), or None.
+        given: labels or targets, and how to read them; None: nothing.
+        step: of the last of the rows.
+        n_rows: n.
     """
 
-    def __init__(self, offer: Offer, capacity: int) -> None:
-        self.n_rows = 0
-        self.n_thinned = 0
-        self._offer = offer
-        self._columns = self._empty(capacity)
-
-    def _empty(self, capacity: int) -> list[Any]:
-        """Arrays for the parts of the offer, and one for the steps."""
-        parts = [_empty_like(_values_of(part), capacity) for part in _parts_of(self._offer)]
-        return [*parts, np.empty(capacity, dtype=np.int64)]
+    def __init__(
+        self,
+        features: Mapping[str, Any],
+        outputs: Any,
+        head: Any,
+        given: Optional[Mapping[str, Any]],
+        step: int,
+    ) -> None:
+        self.features = features
+        self.outputs = outputs
+        self.head = head
+        self.given = given
+        self.step = step
+        self.n_rows = len(next(iter(features.values())))
 
     @property
-    def n_layers(self) -> int:
-        """Layers whose rows they are."""
-        return len(self._offer.layers)
+    def n_outputs(self) -> int:
+        """C."""
+        return int(self.head.shape[0] if self.outputs is None else self.outputs.shape[1])
 
     @property
     def n_bytes(self) -> int:
         """Bytes of the rows."""
-        return self.n_rows * row_bytes(self._offer)
+        return sum(map(_arrays.bytes_of, self._parts()))
 
-    def add(self, offer: Offer, step: int) -> None:
-        """Copy the rows in."""
-        start, stop = self.n_rows, self.n_rows + offer.n_rows
-        if stop > len(self._columns[-1]):
-            grown = self._empty(2 * stop)
-            for new, old in zip(grown, self._columns):
-                new[:start] = old[:start]
-            self._columns = grown
-        for mine, part in zip(self._columns, _parts_of(offer)):
-            mine[start:stop] = _values_of(part)
-        self._columns[-1][start:stop] = step
-        self._offer = offer
-        self.n_rows = stop
+    @property
+    def form(self) -> Hashable:
+        """What pieces have in common that can be joined."""
+        options = [(k, None if k in VALUES else v) for k, v in (self.given or {}).items()]
+        kinds = [(p.shape[1:], p.dtype, getattr(p, "device", None)) for p in self._parts()]
+        return tuple(self.features), id(self.head), tuple(options), tuple(kinds)
+
+    def _parts(self) -> list[Any]:
+        given = [v for k, v in (self.given or {}).items() if k in VALUES and v is not None]
+        return [*self.features.values(), *([] if self.outputs is None else [self.outputs]), *given]
+
+    def picked(self, index: np.ndarray) -> Piece:
+        """These rows of it, as copies."""
+        return self._with(_arrays.take_rows(part, index) for part in self._parts())
+
+    def joined(self, others: Sequence[Piece]) -> Piece:
+        """These rows and those of others of its form, which come later."""
+        if not others:
+            return self
+        last, parts = others[-1], zip(self._parts(), *(other._parts() for other in others))
+        return last._with(_arrays.join(values) for values in parts)
+
+    def _with(self, parts: Iterator[Any]) -> Piece:
+        """The same with these in place of its rows, in the order of its parts."""
+        features = {name: next(parts) for name in self.features}
+        outputs = None if self.outputs is None else next(parts)
+        given = self.given and {
+            k: next(parts) if k in VALUES and v is not None else v for k, v in self.given.items()
+        }
+        return Piece(features, outputs, self.head, given, self.step)
+
+
+class Held:
+    """The pieces of one window, in the order in which they came.
+
+    Attributes:
+        n_rows: rows that are here.
+    """
+
+    def __init__(self) -> None:
+        self.n_rows = 0
+        self._pieces: list[Piece] = []
+
+    @property
+    def n_rows_of_layers(self) -> int:
+        """The rows of each layer that they are rows of."""
+        return sum(piece.n_rows * len(piece.features) for piece in self._pieces)
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the rows."""
+        return sum(piece.n_bytes for piece in self._pieces)
+
+    def add(self, piece: Piece) -> None:
+        """Hold these as well."""
+        self._pieces.append(piece)
+        self.n_rows += piece.n_rows
 
     def keep(self, index: np.ndarray) -> None:
         """Let go of all rows but these, in ascending order."""
-        for values in self._columns:
-            values[: len(index)] = _arrays.take_rows(values, index)
-        self.n_thinned += self.n_rows - len(index)
+        stops = np.cumsum([piece.n_rows for piece in self._pieces])
+        places = np.searchsorted(index, stops)
+        kept, start, place = [], 0, 0
+        for piece, stop, next_place in zip(self._pieces, stops.tolist(), places.tolist()):
+            n = next_place - place
+            if n == piece.n_rows:
+                kept.append(piece)
+            elif n > 0:
+                kept.append(piece.picked(index[place:next_place] - start))
+            start, place = stop, next_place
+        self._pieces = kept
         self.n_rows = len(index)
 
-    def hand_over(self) -> Iterator[tuple[Offer, int]]:
-        """The rows, as those of the first step and, if any, those up to the last."""
-        n, columns = self.n_rows, self._columns
-        self.n_rows = self.n_thinned = 0
-        self._columns = self._empty(0)
-        steps = columns[-1][:n]
-        n_first = int(np.count_nonzero(steps == steps[0])) if n > 0 else 0
-        for start, stop in [(0, n_first), (n_first, n)] if n > n_first else [(0, n)]:
-            values = [column[start:stop] for column in columns[:-1]]
-            yield _with_values(self._offer, values), int(steps[stop - 1]) if n > 0 else 0
-
-
-def form_of(offer: Offer) -> Hashable:
-    """What rows have in common that fit into the same arrays."""
-    parts = tuple((part.n_columns, part.dtype, type(part)) for part in _parts_of(offer))
-    return tuple(offer.layers), parts, tuple(offer.fields.items())
-
-
-def row_bytes(offer: Offer) -> int:
-    """Bytes of one row of all parts."""
-    return sum(map(_arrays.row_bytes, _parts_of(offer)))
-
-
-def _parts_of(offer: Offer) -> list[Rows]:
-    return [*offer.layers.values(), *offer.shared]
-
-
-def _values_of(part: Rows) -> Any:
-    return part.tensor if isinstance(part, DeviceRows) else part.values
-
-
-def _with_values(offer: Offer, values: list[Any]) -> Offer:
-    """The offer with these in place of its rows, in the order of its parts; they are ours."""
-    left = iter(values)
-
-    def taken(part: Any) -> Any:
-        if part is None:
-            return None
-        if isinstance(part, DeviceRows):
-            return replace(part, tensor=next(left))
-        return HostRows(next(left), part.dtype, is_ours=True)
-
-    return replace(
-        offer,
-        layers={name: taken(part) for name, part in offer.layers.items()},
-        outputs=taken(offer.outputs),
-        targets=taken(offer.targets),
-        weights=taken(offer.weights),
-        copy=False,
-    )
-
-
-def _empty_like(values: Any, n: int) -> Any:
-    shape = (n, values.shape[1])
-    if isinstance(values, np.ndarray):
-        return np.empty(shape, dtype=values.dtype)
-    return values.new_empty(shape)
+    def hand_over(self) -> Iterator[Piece]:
+        """The rows of each form: those of the first step and, if any, those up to the last."""
+        forms: dict[Hashable, list[Piece]] = {}
+        for piece in self._pieces:
+            forms.setdefault(piece.form, []).append(piece)
+        self._pieces, self.n_rows = [], 0
+        for first, *others in forms.values():
+            n_first = sum(piece.step == first.step for piece in others)
+            yield first.joined(others[:n_first])
+            if n_first < len(others):
+                yield others[n_first].joined(others[n_first + 1 :])

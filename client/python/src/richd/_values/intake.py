@@ -22,7 +22,6 @@ from richd._values.moments import Moments
 from richd._link.outbox import Batch, Control, Outbox
 from richd._report import Reporter
 from richd._values.rows import Offer
-from richd._values.thinning import Drawn
 from richd._link.session import encode
 
 #: Larger batches are split by rows: the daemon folds the first part while the next one travels.
@@ -129,12 +128,12 @@ class Intake:
         """What the queue still takes."""
         return max(0, self._outbox.bytes_max - self._outbox.size_bytes)
 
-    def put_drawn(self, drawn: Drawn) -> None:
-        """Queue rows that stand for more of them, which the next checkpoint tells."""
-        self.put_rows(drawn.offer, drawn.step)
+    def put_drawn(self, offer: Offer, step: int, n_thinned: int) -> None:
+        """Queue rows for which so many more were left out, which the next checkpoint tells."""
+        self.put_rows(offer, step)
         with self._lock:
-            for layer in drawn.offer.layers:
-                self._layers.setdefault(layer, _Layer()).thinned += drawn.n_thinned
+            for layer in offer.layers:
+                self._layers.setdefault(layer, _Layer()).thinned += n_thinned
 
     def _start(self, layer: str, fields: dict[str, int]) -> _Start:
         start = self._starts.get(layer)

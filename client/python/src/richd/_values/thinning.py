@@ -15,16 +15,15 @@ be let go, they are let go sooner, so that they are not copied first.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
-from richd._values import held as _held
-from richd._values.held import Held
+from richd._values.held import Held, Piece
 from richd._values.pace import SHARE, Pace
-from richd._values.rows import Offer
+from richd._values.rows import of_split
 
 #: A point is made of so many rows, where the window has them.
 ROWS_MIN = 1024
@@ -37,6 +36,8 @@ GUARD = 4
 #: What a tap holds of one window. Beyond it rows are sent before the checkpoint, and the stride
 #: stays as it is until then.
 HELD_BYTES_MAX = 32 << 20
+#: Draws of calls that are alike: numpy takes as long for one as for all of these.
+DRAWS_AT_ONCE = 16
 
 
 def rows_needed(point: Mapping[str, Any]) -> int:
@@ -48,32 +49,27 @@ def rows_needed(point: Mapping[str, Any]) -> int:
     return needed
 
 
-@dataclass(frozen=True)
+@dataclass
 class Draw:
     """How the rows of a call were drawn.
 
     Attributes:
         index: the indices of those that are taken of `n_rows`; None: all of them.
         stride: one of so many is taken.
+        row_bytes: bytes of a row.
     """
 
     index: Optional[np.ndarray]
     n_rows: int
     stride: int = 1
-
-    def n_thinned(self, n_taken: int) -> int:
-        """The rows that were left out for so many of those that were taken."""
-        if self.index is None:
-            return 0
-        n_thinned, n_drawn = self.n_rows - len(self.index), len(self.index)
-        return n_thinned if n_taken == n_drawn else round(n_thinned * n_taken / n_drawn)
+    row_bytes: int = 0
 
 
 class Drawn(NamedTuple):
-    """Rows to send: an offer, their step, and how many rows were left out for them."""
+    """Rows to send, and how many rows were left out for them."""
 
-    offer: Offer
-    step: int
+    rows: Piece
+    split: Optional[str]
     n_thinned: int
 
 
@@ -83,52 +79,46 @@ class _Window:
     Attributes:
         stride: one of so many rows is drawn.
         hint: the stride that the last window would have needed from its start.
-        n_seen: rows of the calls that were taken, as its draws tell.
+        n_seen: rows of the calls that were taken.
+        n_thinned: those of them that were left out, for what is held.
         is_sent: rows of it are on their way, so that the stride stays.
-        held: the rows, by their form: layers, widths, types.
+        held: the rows.
     """
 
     def __init__(self, hint: int = 1) -> None:
         self.stride = 1
         self.hint = hint
-        self.n_seen = 0
+        self.n_seen = self.n_thinned = 0
         self.is_sent = False
-        self.held: dict[Any, Held] = {}
+        self.held = Held()
 
-    @property
-    def n_rows(self) -> int:
-        """Rows that are held."""
-        return sum(held.n_rows for held in self.held.values())
+    def excess(self, n: int, wanted: int, rows_max: int) -> int:
+        """By what to divide the rows, so that a call of n more is not too many: 1, 2, 4 ..."""
+        factor = 1
+        while True:
+            stride, held = self.stride * factor, self.held.n_rows // factor
+            limit = 2 * wanted if stride >= self.hint else min(2 * wanted // GUARD, rows_max)
+            coming = -(-n // stride)
+            if coming <= rows_max and held + coming <= limit:
+                return factor
+            factor *= 2
 
-    @property
-    def n_rows_of_layers(self) -> int:
-        """The same, of each layer that they are rows of."""
-        return sum(held.n_rows * held.n_layers for held in self.held.values())
+    def thin(self, factor: int, generator: np.random.Generator) -> None:
+        """Keep one row of so many that are neighbours."""
+        self.stride *= factor
+        if self.held.n_rows > 0:
+            index = one_of_each(factor, self.held.n_rows, generator)
+            self.n_thinned += self.held.n_rows - len(index)
+            self.held.keep(index)
 
-    def is_full(self, n: int, wanted: int, rows_max: int) -> bool:
-        """Whether a call of n rows would make more than are to be held."""
-        limit = 2 * wanted if self.stride >= self.hint else min(2 * wanted // GUARD, rows_max)
-        coming = -(-n // self.stride)
-        return coming > rows_max or self.n_rows + coming > limit
-
-    @property
-    def n_bytes(self) -> int:
-        """Bytes of these."""
-        return sum(held.n_bytes for held in self.held.values())
-
-    def halve(self, generator: np.random.Generator) -> None:
-        """Let go of one row of each two that are neighbours."""
-        self.stride *= 2
-        for held in self.held.values():
-            held.keep(one_of_each(2, held.n_rows, generator))
-
-    def hand_over(self) -> Iterator[Drawn]:
-        """What is held, to be sent."""
-        for held in self.held.values():
-            n_thinned = held.n_thinned
-            for offer, step in held.hand_over():
-                yield Drawn(offer, step, n_thinned)
-                n_thinned = 0
+    def hand_over(self, split: Optional[str]) -> Iterator[Drawn]:
+        """What is held, to be sent; each part stands for as many rows as it is of the whole."""
+        n_thinned, n_rows = self.n_thinned, self.held.n_rows
+        self.n_thinned = 0
+        for rows in self.held.hand_over():
+            part = round(n_thinned * rows.n_rows / max(1, n_rows))
+            n_thinned, n_rows = n_thinned - part, n_rows - rows.n_rows
+            yield Drawn(rows, split, part)
 
 
 class Thinning:
@@ -144,8 +134,11 @@ class Thinning:
         self._windows: dict[Optional[str], _Window] = {}
         self._wanted: dict[str, int] = {}  # by layer, as it is called in richd
         self._ranks: dict[str, int] = {}
+        self._allowed = ROWS_MIN  # how many rows a window is to have now
+        self._noted: set[tuple[Optional[str], ...]] = set()  # splits with their layers
         # Its own generator, with a fixed seed: the trainer's random numbers stay as they are.
         self._generator = np.random.default_rng(0)
+        self._strides = _Strides(self._generator)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy holds nothing."""
@@ -154,7 +147,7 @@ class Thinning:
     def forget(self) -> int:
         """Let go of what is held; returns how many rows no checkpoint took, of all layers."""
         with self._lock:
-            n_rows = sum(window.n_rows_of_layers for window in self._windows.values())
+            n_rows = sum(window.held.n_rows_of_layers for window in self._windows.values())
             self._windows.clear()
         return n_rows
 
@@ -162,50 +155,49 @@ class Thinning:
         """Which rows to take of n, of so many bytes each; `add` is told it with them."""
         rows_max = max(1, HELD_BYTES_MAX // max(1, row_bytes))
         with self._lock:
-            window = self._windows.setdefault(split, _Window())
-            wanted = self._allowed()
-            while not window.is_sent and window.is_full(n, wanted, rows_max):
-                window.halve(self._generator)
-            every = window.stride == 1
-            index = None if every else one_of_each(window.stride, n, self._generator)
-            return Draw(index, n, window.stride)
+            window = self._windows.get(split) or self._begin(split)
+            factor = 1 if window.is_sent else window.excess(n, self._allowed, rows_max)
+            if factor > 1:
+                window.thin(factor, self._generator)
+            index = None if window.stride == 1 else self._strides.draw(window.stride, n)
+            return Draw(index, n, window.stride, row_bytes)
 
-    def add(self, split: Optional[str], draw: Draw, offer: Offer, step: int) -> list[Drawn]:
-        """Hold rows that were drawn, or those of them that go to one layer.
+    def _begin(self, split: Optional[str], hint: int = 1) -> _Window:
+        window = self._windows[split] = _Window(hint)
+        return window
 
-        Returns those that are to be sent before the checkpoint.
-        """
+    def add(self, split: Optional[str], draw: Draw, rows: Piece) -> list[Drawn]:
+        """Hold rows that were drawn. Returns those that are to be sent before the checkpoint."""
         with self._lock:
-            window = self._windows.setdefault(split, _Window())
-            self._note_layers(offer)
-            window.n_seen += offer.n_rows * draw.stride
-            n = offer.n_rows
+            window = self._windows.get(split) or self._begin(split)
+            names = (split, *rows.features)
+            if names not in self._noted:
+                self._noted.add(names)
+                for name in rows.features:
+                    self._note_layer(of_split(name, split), rows)
+            window.n_seen += draw.n_rows
             if window.stride > draw.stride:  # room was made meanwhile
-                index = one_of_each(window.stride // draw.stride, n, self._generator)
-                offer = offer.part(index)
-            form, row_bytes = _held.form_of(offer), _held.row_bytes(offer)
-            if form not in window.held:
-                capacity = min(2 * self._allowed(), HELD_BYTES_MAX // row_bytes)
-                window.held[form] = Held(offer, max(offer.n_rows, capacity))
-            window.held[form].n_thinned += draw.n_thinned(n) + n - offer.n_rows
-            window.held[form].add(offer, step)
-            if window.n_rows * row_bytes <= HELD_BYTES_MAX:
+                ratio = window.stride // draw.stride
+                rows = rows.picked(one_of_each(ratio, rows.n_rows, self._generator))
+            window.n_thinned += draw.n_rows - rows.n_rows
+            window.held.add(rows)
+            if window.held.n_rows * draw.row_bytes <= HELD_BYTES_MAX:
                 return []
             window.is_sent = True
-            return list(window.hand_over())
+            return list(window.hand_over(split))
 
     def take(self, room_bytes: int) -> list[Drawn]:
         """The windows are over: their rows, thinned until they fit into so much of the queue."""
         drawn: list[Drawn] = []
         with self._lock:
-            wanted = self._allowed()
+            self._update()
             for split, window in self._windows.items():
                 if window.n_seen == 0:
                     continue
-                while window.n_bytes > room_bytes and window.n_rows > ROWS_MIN // GUARD:
-                    window.halve(self._generator)
-                drawn += window.hand_over()
-                self._windows[split] = _Window(_power_of_two(window.n_seen // wanted))
+                while window.held.n_bytes > room_bytes and window.held.n_rows > ROWS_MIN // GUARD:
+                    window.thin(2, self._generator)
+                drawn += window.hand_over(split)
+                self._begin(split, _power_of_two(window.n_seen // self._allowed))
         return drawn
 
     def note(self, point: Mapping[str, Any]) -> None:
@@ -215,17 +207,46 @@ class Thinning:
             if layer in self._wanted:
                 self._wanted[layer] = rows_needed(point)
                 self._ranks[layer] = int(point.get("rank") or 0)
+                self._update()
 
-    def _note_layers(self, offer: Offer) -> None:
+    def note_layers(self, layers: Iterable[str], rows: Piece) -> None:
+        """The rows went to these layers, as they are called in richd."""
+        with self._lock:
+            for layer in layers:
+                self._note_layer(layer, rows)
+
+    def _note_layer(self, layer: str, rows: Piece) -> None:
         """Until a point of a layer is known, the outputs count as independent."""
-        for layer, part in offer.layers.items():
-            if layer not in self._wanted:
-                self._ranks[layer] = rank = min(part.n_columns, offer.fields["n_outputs"])
-                self._wanted[layer] = max(ROWS_MIN, ROWS_A_RANK * rank)
+        if layer not in self._wanted:
+            widths = [features.shape[-1] for features in rows.features.values()]
+            self._ranks[layer] = rank = min(*widths, rows.n_outputs)
+            self._wanted[layer] = max(ROWS_MIN, ROWS_A_RANK * rank)
+            self._update()
 
-    def _allowed(self) -> int:
+    def _update(self) -> None:
         wanted = max(self._wanted.values(), default=ROWS_MIN)
-        return self._pace.allows(wanted, max(self._ranks.values(), default=0))
+        self._allowed = self._pace.allows(wanted, max(self._ranks.values(), default=0))
+
+
+class _Strides:
+    """Draws of one row of each stride, made several at once where calls are alike."""
+
+    def __init__(self, generator: np.random.Generator) -> None:
+        self._generator = generator
+        self._form = (0, 0)
+        self._drawn: list[np.ndarray] = []
+
+    def draw(self, stride: int, n: int) -> np.ndarray:
+        """As `one_of_each`."""
+        if self._form != (stride, n):
+            self._form, self._drawn = (stride, n), []
+            return one_of_each(stride, n, self._generator)
+        if not self._drawn:
+            starts = np.arange(0, n, stride)
+            size = (DRAWS_AT_ONCE, len(starts))
+            self._drawn = list(starts + self._generator.integers(0, stride, size))
+        picks = self._drawn.pop()
+        return picks if n % stride == 0 else picks[picks < n]
 
 
 def one_of_each(stride: int, n: int, generator: np.random.Generator) -> np.ndarray:

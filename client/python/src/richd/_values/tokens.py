@@ -36,6 +36,9 @@ class Tokens:
         pool: "mean": (n, c, ...) of a convolution is its mean over all positions, (n, c).
         batch_first: False: sequences come as (sequence, batch, columns).
 
+    Attributes:
+        is_all: whether every token is taken, where it lies.
+
     Raises ValueError for what is neither.
     """
 
@@ -58,16 +61,12 @@ class Tokens:
         self._batch_first = batch_first
         self._count = tokens
         self._position = _check_position(position)
+        self.is_all = batch_first and position is None and tokens is None and pool is None
 
     @property
     def chooses(self) -> bool:
         """Whether some tokens are left out."""
         return self._count is not None or self._position is not None
-
-    @property
-    def is_all(self) -> bool:
-        """Whether every token is taken, where it lies."""
-        return not self.chooses and self.pool is None and self._batch_first
 
     def with_mask(self, mask: np.ndarray) -> Tokens:
         """The same among the tokens that are no padding: mask (batch, sequence), true for those.
@@ -149,6 +148,7 @@ class _Masked(Tokens):
 
     def __init__(self, tokens: Tokens, mask: np.ndarray) -> None:
         super().__init__()
+        self.is_all = False
         self._batch_first = tokens._batch_first
         self._shape = mask.shape
         self._is_single = tokens._count == 1 or isinstance(tokens._position, int)
