@@ -348,10 +348,10 @@ def test_two_hundred_idle_connections_and_websockets_hold_nobody_up(web):
 @pytest.mark.long
 def test_without_descriptors_nothing_spins_and_who_is_in_is_served(new_daemon):
     web = new_daemon("--http", "127.0.0.1:0")
-    web.preexec = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+    web.preexec = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (160, 160))
     web.start()
     with WebSocket(web) as ws:
-        more = [connect(web) for _ in range(150)]
+        more = [connect(web) for _ in range(250)]
         ws.ask("server.hello")
         before = web.cpu_seconds()
         time.sleep(3)
