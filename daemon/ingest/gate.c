@@ -136,6 +136,15 @@ static bool is_scarce(int code)
     return code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM;
 }
 
+/* Counted first: who was refused may ask for the count. */
+static void refuse(int fd)
+{
+    pthread_mutex_lock(&gate.lock);
+    gate.counts.refused++;
+    pthread_mutex_unlock(&gate.lock);
+    close(fd);
+}
+
 /* There is no descriptor: the spare one makes room for a connection that is closed at once. Another
  * process may take that room where the whole machine has none; then we pause, for the connection
  * goes on waiting. */
@@ -147,17 +156,10 @@ static void turn_away_without_room(int listener)
         close(gate.spare);
     fd = accept_one(listener, NULL, NULL, SOCK_CLOEXEC);
     if (fd >= 0)
-        close(fd);
+        refuse(fd);
     else
         nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
     gate.spare = open_spare();
-}
-
-static void note_refused(void)
-{
-    pthread_mutex_lock(&gate.lock);
-    gate.counts.refused++;
-    pthread_mutex_unlock(&gate.lock);
 }
 
 static void begin(int fd)
@@ -167,30 +169,24 @@ static void begin(int fd)
     pthread_mutex_unlock(&gate.lock);
 }
 
-/* What libzmq gets in place of a connection that was closed; it takes the next one. */
-static int refuse(void)
-{
-    note_refused();
-    errno = ECONNABORTED;
-    return -1;
-}
-
+/* In place of a connection that was refused libzmq gets an error after which it takes the next one.
+ */
 static int admit(int listener, int flags)
 {
     int fd = accept_one(listener, NULL, NULL, flags);
 
-    if (fd < 0 && is_scarce(errno)) {
-        turn_away_without_room(listener);
-        return refuse();
-    }
-    if (fd < 0)
+    if (fd < 0 && !is_scarce(errno))
         return -1;
-    if (!has_place(fd) || !files_leaves_room(fd)) {
-        close(fd);
-        return refuse();
+    if (fd < 0) {
+        turn_away_without_room(listener);
+    } else if (has_place(fd) && files_leaves_room(fd)) {
+        begin(fd);
+        return fd;
+    } else {
+        refuse(fd);
     }
-    begin(fd);
-    return fd;
+    errno = ECONNABORTED;
+    return -1;
 }
 
 EXPORT int accept4(int listener, struct sockaddr *address, socklen_t *size, int flags)

@@ -22,6 +22,13 @@ def ready():
     return greeting + bytes([COMMAND, len(fields)]) + fields
 
 
+def wait_for_ready(connection):
+    """libzmq takes no message before it has sent its own."""
+    heard = b""
+    while b"READY" not in heard:
+        heard += connection.recv(1024)
+
+
 class Endless:
     """Sends in a thread until the daemon cuts it."""
 
@@ -35,6 +42,7 @@ class Endless:
         part = frame(bytes(MIB), MORE)
         with contextlib.suppress(OSError), self.socket:
             self.socket.sendall(ready())
+            wait_for_ready(self.socket)
             while self.sent < 20 * UNREAD_MAX:
                 self.socket.sendall(part)
                 self.sent += len(part)

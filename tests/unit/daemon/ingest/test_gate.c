@@ -127,12 +127,14 @@ static int greet(const struct fixture *f)
 {
     static const unsigned char ready[] = "\x04\x1c\x05READY\x0bSocket-Type\0\0\0\x06"
                                          "DEALER";
+    unsigned char answer[107]; /* its greeting and READY: no message is taken before */
     unsigned char greeting[64] = {0xff, [9] = 0x7f, [10] = 3, [12] = 'N', 'U', 'L', 'L'};
     int fd = new_socket();
 
     connect_to(f, fd);
     assert_int_equal(send(fd, greeting, sizeof greeting, MSG_NOSIGNAL), sizeof greeting);
     assert_int_equal(send(fd, ready, sizeof ready - 1, MSG_NOSIGNAL), sizeof ready - 1);
+    assert_int_equal(recv(fd, answer, sizeof answer, MSG_WAITALL), sizeof answer);
     return fd;
 }
 
