@@ -143,10 +143,10 @@ static enum http_code read_first_line(char *line, struct http_message *out, stru
     *target++ = '\0';
     version = strchr(target, ' ');
     if (!version || !is_version(version + 1))
-        return err_set(why, HTTP_BAD_REQUEST, "this is no HTTP/1.1");
+        return err_set(why, HTTP_BAD_REQUEST, "this is no HTTP");
     *version++ = '\0';
     if (strcmp(version, "HTTP/1.1") != 0 && strcmp(version, "HTTP/1.0") != 0)
-        return err_set(why, HTTP_NO_VERSION, "HTTP/1.1 is spoken here");
+        return err_set(why, HTTP_NO_VERSION, "version 1.1 of HTTP is spoken here");
     out->method = find_method(line);
     out->keeps = version[7] == '1';
     /* Any other target comes with a method that is refused. */
