@@ -40,6 +40,7 @@ static const struct {
     {"points", "points", SHOW_COUNT},
     {"commits", "commits", SHOW_COUNT},
     {"seq", "stored, in all", SHOW_COUNT},
+    {"history", "history", SHOW_TEXT},
     {"buffered_bytes", "buffered", SHOW_BYTES},
     {"budget_bytes", "budget", SHOW_BYTES},
 };

@@ -51,6 +51,7 @@ enum history_sql {
 struct history {
     sqlite3 *db;
     atomic_bool is_cancelled;
+    bool is_damaged; /* a query has met damage since it was asked last */
     sqlite3_stmt *statement[SQL_COUNT];
 };
 

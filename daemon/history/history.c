@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "daemon/history/db.h"
 #include "daemon/store/schema.h"
@@ -179,8 +180,8 @@ static const char *const statements[SQL_COUNT] = {
                            " AND attempt = ?2 AND step = ?3",
 };
 
-/* Steps of SQLite's machine between two looks at the flag, microseconds. sqlite3_interrupt would not
- * do: it reaches the statement that runs at that moment, and not the one after it. */
+/* Steps of SQLite's machine between two looks at the flag, microseconds. sqlite3_interrupt would
+ * not do: it reaches the statement that runs at that moment, and not the one after it. */
 #define CANCEL_STEPS 1000
 
 static int is_cancelled(void *arg)
@@ -240,6 +241,30 @@ void history_close(struct history *history)
     free(history);
 }
 
+bool history_take_damage(struct history *history)
+{
+    bool is_damaged = history->is_damaged;
+
+    history->is_damaged = false;
+    return is_damaged;
+}
+
+int history_reopen(struct history *history, const char *path)
+{
+    struct history fresh = {0};
+    int rc = prepare(&fresh, path, NULL);
+    struct history *old = rc < 0 ? &fresh : history;
+
+    sql_finalize(old->statement, SQL_COUNT);
+    sqlite3_close(old->db);
+    if (rc < 0)
+        return rc;
+    history->db = fresh.db;
+    memcpy(history->statement, fresh.statement, sizeof fresh.statement);
+    sqlite3_progress_handler(history->db, CANCEL_STEPS, is_cancelled, history);
+    return 0;
+}
+
 int history_no_memory(struct err *err)
 {
     return err_set(err, -ENOMEM, "out of memory");
@@ -263,6 +288,7 @@ int history_begin(struct history *history, cJSON **out, struct err *err)
 int history_end(struct history *history, int rc, cJSON **out)
 {
     history_end_transaction(history);
+    history->is_damaged |= rc == -EUCLEAN;
     if (rc >= 0)
         return 0;
     cJSON_Delete(*out);

@@ -51,8 +51,14 @@ struct history;
 int history_open(const char *path, struct history **out, struct err *err);
 void history_close(struct history *);
 
+/* Goes on with the file that is at `path` now. Returns 0, or -errno and goes on with the old one. */
+int history_reopen(struct history *, const char *path);
+
 /* Any thread: while it is cancelled, queries end within milliseconds, with -ECANCELED. */
 void history_cancel(struct history *, bool is_cancelled);
+
+/* Whether a query has met damage since this was asked last. */
+bool history_take_damage(struct history *);
 
 /* The key of a run by id, project/name, or name (the newest of that name), in this order. */
 int history_find_run(struct history *, const char *run, int64_t *run_key, struct err *err);

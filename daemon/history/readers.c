@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* One reader may be busy with a long history while another answers a short question. */
 #define N_READERS 2
@@ -12,20 +13,34 @@ struct reader {
     struct history *history;
     uv_work_t request;
     struct query *query; /* NULL: idle */
+    unsigned n_replaced; /* of the readers, when it was compared last */
+    bool is_stale;       /* the file was replaced since it was opened; the pool's while not idle */
 };
 
 struct readers {
     uv_loop_t *loop;
+    char *path;
+    unsigned n_replaced; /* how often the file was */
+    bool is_damaged;
     struct list waiting;
     struct reader reader[N_READERS];
 };
 
 static void start_queries(struct readers *readers);
 
+/* Where the new file cannot be opened, the old one still answers. */
+static void open_again(struct reader *reader)
+{
+    if (history_reopen(reader->history, reader->readers->path) == 0)
+        reader->is_stale = false;
+}
+
 static void on_query(uv_work_t *request)
 {
     struct reader *reader = request->data;
 
+    if (reader->is_stale)
+        open_again(reader);
     reader->query->work(reader->history, reader->query);
 }
 
@@ -55,9 +70,16 @@ static void on_query_done(uv_work_t *request, int status)
 
     (void)status;
     reader->query = NULL;
+    reader->readers->is_damaged |= history_take_damage(reader->history);
     drop_unwanted(reader->readers);
     start_queries(reader->readers);
     query->done(query);
+}
+
+static void note_replaced(struct reader *reader)
+{
+    reader->is_stale |= reader->n_replaced != reader->readers->n_replaced;
+    reader->n_replaced = reader->readers->n_replaced;
 }
 
 static void start_queries(struct readers *readers)
@@ -68,6 +90,7 @@ static void start_queries(struct readers *readers)
         if (readers->reader[i].query)
             continue;
         list_remove(first);
+        note_replaced(&readers->reader[i]);
         readers->reader[i].query = LIST_ENTRY(first, struct query, link);
         history_cancel(readers->reader[i].history, false);
         uv_queue_work(readers->loop, &readers->reader[i].request, on_query, on_query_done);
@@ -81,6 +104,11 @@ int readers_open(uv_loop_t *loop, const char *path, struct readers **out, struct
     if (!readers)
         return err_set(err, -ENOMEM, "out of memory");
     readers->loop = loop;
+    readers->path = strdup(path);
+    if (!readers->path) {
+        free(readers);
+        return err_set(err, -ENOMEM, "out of memory");
+    }
     list_init(&readers->waiting);
     for (size_t i = 0; i < N_READERS; i++) {
         int rc = history_open(path, &readers->reader[i].history, err);
@@ -104,7 +132,21 @@ void readers_close(struct readers *readers)
         assert(!readers->reader[i].query);
         history_close(readers->reader[i].history);
     }
+    free(readers->path);
     free(readers);
+}
+
+void readers_reopen(struct readers *readers)
+{
+    readers->n_replaced++;
+}
+
+bool readers_take_damage(struct readers *readers)
+{
+    bool is_damaged = readers->is_damaged;
+
+    readers->is_damaged = false;
+    return is_damaged;
 }
 
 void readers_submit(struct readers *readers, struct query *query)

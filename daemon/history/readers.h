@@ -28,6 +28,12 @@ struct query {
 
 /* Opens the connections; the store must be open. Returns 0 or -errno. */
 int readers_open(uv_loop_t *, const char *path, struct readers **out, struct err *err);
+/* The file was replaced: each reader opens it again before its next query. */
+void readers_reopen(struct readers *);
+
+/* Whether a query has met damage since this was asked last. */
+bool readers_take_damage(struct readers *);
+
 /* No query may be out. NULL is fine. */
 void readers_close(struct readers *);
 

@@ -43,6 +43,7 @@ static void tick_parts(struct loop *loop)
     ingest_tick(loop->ingest);
     if (loop->state < LOOP_CLOSING) /* a step without memory ends the daemon */
         loop_step(loop, &(struct event){.type = EV_TICK, .time = clock_wall_s()});
+    loop_check_store(loop);
 }
 
 static void on_tick(uv_timer_t *timer)
@@ -258,8 +259,10 @@ static void free_parts(struct loop *loop)
     alert_free(loop->alert);
     http_free(loop->http);
     feedhub_free(loop->hub);
+    store_check_free(loop->check);
     readers_close(loop->readers);
     store_lane_close(loop->store);
+    free(loop->store_path);
     work_free(loop->work);
     lock_release(loop->runtime_lock);
     lock_release(loop->state_lock);

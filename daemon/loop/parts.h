@@ -24,6 +24,7 @@
 #include "daemon/loop/alert.h"
 #include "daemon/loop/loop.h"
 #include "daemon/loop/work.h"
+#include "daemon/store/check.h"
 
 #define EXIT_IO 74 /* of sysexits.h */
 
@@ -35,6 +36,15 @@ enum loop_state {
     LOOP_CLOSING,
     LOOP_CLOSED,
     LOOP_N_STATES,
+};
+
+/* What is known of the pages that a start does not read. */
+enum history_state {
+    HISTORY_UNCHECKED,
+    HISTORY_CHECKING,
+    HISTORY_SOUND,
+    HISTORY_DAMAGED,
+    HISTORY_UNKNOWN, /* it could not be read, which is no damage: no memory, no right */
 };
 
 struct loop {
@@ -66,7 +76,14 @@ struct loop {
     struct alert *alert;
     struct log_limit not_stored;
     struct log_limit probe_limit;
-    bool store_waits;     /* as it was told last */
+    bool store_waits; /* as it was told last */
+    char *store_path;
+    struct store_check *check; /* NULL: none reads */
+    enum history_state history;
+    struct err history_problem; /* "": none */
+    unsigned check_pause_ticks;
+    unsigned n_repairs;   /* that a check has asked for; a second one would not help */
+    size_t n_notes;       /* of the store, that are logged */
     size_t n_lent;        /* jobs and records that are out */
     unsigned still_ticks; /* what was lent and has not moved for so many is stuck */
     bool is_stuck;
@@ -83,9 +100,13 @@ void loop_on_stored(void *arg, struct record *);
 
 /* ---- storage.c ------------------------------------------------------------------------------- */
 
-/* Opens the store and the readers: waits for a lock of another process, and sets a damaged file
- * aside. Returns 0 or -errno. */
+/* Opens the store and the readers: waits for a lock of another process, and sets a file that is
+ * beyond repair aside. Returns 0 or -errno. */
 int loop_open_store(struct loop *, struct err *err);
+/* A second has passed: begins to read the whole file, or looks what came of it. */
+void loop_check_store(struct loop *);
+/* As server.status has it. */
+const char *loop_history_state(const struct loop *);
 
 /* ---- report.c -------------------------------------------------------------------------------- */
 

@@ -11,15 +11,24 @@
  * tests/e2e/service/test_options_come_from_flag_environment_and_file.py and
  * tests/e2e/read/test_http_api.py. */
 
-/* What a person should know of the store: sentences. */
+static void add_sentence(cJSON *array, const char *text)
+{
+    cJSON *sentence = text && *text ? cJSON_CreateString(text) : NULL;
+
+    if (!cJSON_AddItemToArray(array, sentence))
+        cJSON_Delete(sentence);
+}
+
+/* What a person should know of the store. */
 static void add_problems(const struct loop *loop, cJSON *object)
 {
     cJSON *problems = cJSON_AddArrayToObject(object, "problems");
-    const char *waits = store_lane_waits(loop->store);
-    cJSON *sentence = waits ? cJSON_CreateString(waits) : NULL;
+    const struct store_notes *notes = store_lane_notes(loop->store);
 
-    if (!cJSON_AddItemToArray(problems, sentence))
-        cJSON_Delete(sentence);
+    add_sentence(problems, store_lane_waits(loop->store));
+    add_sentence(problems, loop->history_problem.text);
+    for (size_t i = 0; i < notes->n; i++)
+        add_sentence(problems, notes->text[i]);
 }
 
 void loop_add_status(void *arg, cJSON *object)
@@ -57,5 +66,6 @@ void loop_add_status(void *arg, cJSON *object)
     json_add_integer(object, "commits", (int64_t)store_commits(store));
     json_add_integer(object, "buffered_bytes", (int64_t)stats.buffered_bytes);
     json_add_integer(object, "budget_bytes", (int64_t)stats.budget_bytes);
+    cJSON_AddStringToObject(object, "history", loop_history_state(loop));
     add_problems(loop, object);
 }

@@ -1,4 +1,4 @@
-#include "daemon/store/store.h"
+#include "daemon/store/aside.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,7 +32,7 @@ static void unlink_as(const char *path, const char *suffix)
 }
 
 /* The names of a directory are durable when the directory is synced. */
-static int sync_directory(const char *path)
+int store_sync_directory(const char *path)
 {
     const char *slash = strrchr(path, '/');
     char directory[PATH_MAX];
@@ -51,9 +51,9 @@ static int sync_directory(const char *path)
     return rc;
 }
 
-/* Links before it unlinks, so that a file always has a name, also after a crash. The WAL may hold
- * what the database does not, so it goes along under the name that SQLite will look for. */
-int store_set_aside(const char *path, char *aside, size_t size, struct err *err)
+/* The WAL may hold what the database does not, so it goes along under the name that SQLite will
+ * look for. */
+int store_link_aside(const char *path, char *aside, size_t size, struct err *err)
 {
     int rc = -EEXIST;
 
@@ -66,7 +66,7 @@ int store_set_aside(const char *path, char *aside, size_t size, struct err *err)
         return err_set(err, rc, "%s: cannot be set aside: %s", path, strerror(-rc));
     rc = link_as(path, aside, "-wal");
     if (rc == 0) {
-        rc = sync_directory(path);
+        rc = store_sync_directory(path);
         if (rc < 0)
             unlink_as(aside, "-wal");
     }
@@ -74,6 +74,16 @@ int store_set_aside(const char *path, char *aside, size_t size, struct err *err)
         unlink_as(aside, "");
         return err_set(err, rc, "%s: cannot be set aside: %s", path, strerror(-rc));
     }
+    return 0;
+}
+
+/* Links before it unlinks, so that a file always has a name, also after a crash. */
+int store_set_aside(const char *path, char *aside, size_t size, struct err *err)
+{
+    int rc = store_link_aside(path, aside, size, err);
+
+    if (rc < 0)
+        return rc;
     unlink_as(path, "");
     unlink_as(path, "-wal");
     unlink_as(path, "-shm");

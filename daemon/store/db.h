@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "daemon/store/notes.h"
 #include "daemon/store/store.h"
 #include "proto/base/err.h"
 #include "proto/base/limits.h"
@@ -99,12 +100,20 @@ struct member_row {
 };
 
 struct store {
-    sqlite3 *db;
+    char *path;
+    sqlite3 *db;     /* NULL: a repair has failed on the way */
+    bool is_in_use;  /* the file says so, for us */
+    bool has_failed; /* nobody knows what is on disk: it is not written again, not at the end either
+                      */
+    struct store_notes notes;
     sqlite3_stmt *statement[SQL_COUNT];
     uint64_t feed_seq;          /* last one given out, committed or not */
     _Atomic uint64_t committed; /* last feed sequence on disk */
     _Atomic uint64_t commits;
 };
+
+/* Prepares all statements. Returns 0 or -errno. */
+int store_prepare_statements(struct store *, struct err *err);
 
 /* Applies one record inside the open transaction. Returns 0 with the outcome in the record, which
  * may be a refusal; or -errno when the disk or memory failed and the transaction must be undone. */

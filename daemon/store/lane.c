@@ -22,19 +22,61 @@ struct store_lane {
     int rc;             /* of the last commit, with its text */
     struct err why;
     char waits[ERR_TEXT_SIZE]; /* of the last commit that came back; "": it did not fail */
-    struct list waiting;       /* put since the running commit began */
-    struct list committing;    /* the pool's while busy */
+    store_lane_repaired_cb *on_repaired;
+    bool wants_repair;
+    bool is_repaired;         /* the pool's while busy: the commit has a repair in it */
+    struct store_notes notes; /* of the store, as they were when nobody wrote them */
+    struct list waiting;      /* put since the running commit began */
+    struct list committing;   /* the pool's while busy */
 };
 
 static void start_commit(struct store_lane *lane);
+
+static void apply(struct store_lane *lane)
+{
+    lane->rc = 0;
+    if (!list_empty(&lane->committing))
+        lane->rc = store_apply(lane->store, &lane->committing,
+                               &lane->why); /* and each record has its outcome */
+}
+
+/* A record carries few codes: those of what heals by itself, and -EIO for all else. */
+static void fail(struct list *records, int rc, const char *why)
+{
+    LIST_EACH(at, records)
+    {
+        struct record *record = LIST_ENTRY(at, struct record, link);
+
+        record->rc = record_may_come_again(rc) ? rc : -EIO;
+        snprintf(record->error, sizeof record->error, "%.*s", (int)sizeof record->error - 1, why);
+    }
+}
+
+/* Damage that a commit meets is repaired, and the commit tried once more: now, or, where there is
+ * no space for the repair, when the core lends the records again. */
+static void repair_and_apply(struct store_lane *lane)
+{
+    int rc = store_repair(lane->store, &lane->why);
+
+    lane->is_repaired = true;
+    if (rc == 0)
+        apply(lane);
+    if (!record_may_come_again(rc))
+        return;
+    lane->rc = rc;
+    fail(&lane->committing, rc, lane->why.text);
+}
 
 static void on_commit(uv_work_t *request)
 {
     struct store_lane *lane = request->data;
 
     pulse_begin(&lane->pulse);
-    lane->rc = store_apply(lane->store, &lane->committing,
-                           &lane->why); /* and each record has its outcome */
+    if (lane->is_repaired)
+        store_repair(lane->store, NULL);
+    apply(lane);
+    if (lane->rc == -EUCLEAN && !lane->is_repaired)
+        repair_and_apply(lane);
 }
 
 /* No record is committed after records that failed: a later one of the same run would make the
@@ -42,15 +84,17 @@ static void on_commit(uv_work_t *request)
  * again in order. */
 static void fail_waiting(struct store_lane *lane)
 {
-    LIST_EACH(at, &lane->waiting)
-    {
-        struct record *record = LIST_ENTRY(at, struct record, link);
-
-        record->rc = lane->rc;
-        snprintf(record->error, sizeof record->error, "%.*s", (int)sizeof record->error - 1,
-                 lane->why.text);
-    }
+    fail(&lane->waiting, lane->rc, lane->why.text);
     list_move(&lane->waiting, &lane->committing);
+}
+
+/* Before the records come home: who reads what they have written has to read the new file. */
+static void tell_repaired(struct store_lane *lane)
+{
+    lane->is_repaired = false;
+    lane->notes = *store_notes(lane->store);
+    if (lane->on_repaired)
+        lane->on_repaired(lane->arg);
 }
 
 static void on_commit_done(uv_work_t *request, int status)
@@ -61,6 +105,8 @@ static void on_commit_done(uv_work_t *request, int status)
     (void)status;
     snprintf(lane->waits, sizeof lane->waits, "%s",
              record_may_come_again(lane->rc) ? lane->why.text : "");
+    if (lane->is_repaired)
+        tell_repaired(lane);
     if (lane->rc < 0)
         fail_waiting(lane);
     list_init(&done);
@@ -76,8 +122,10 @@ static void on_commit_done(uv_work_t *request, int status)
 
 static void start_commit(struct store_lane *lane)
 {
-    if (lane->busy || list_empty(&lane->waiting))
+    if (lane->busy || (list_empty(&lane->waiting) && !lane->wants_repair))
         return;
+    lane->is_repaired = lane->wants_repair;
+    lane->wants_repair = false;
     list_move(&lane->waiting, &lane->committing);
     lane->busy = true;
     pulse_start(&lane->pulse, COMMIT_CPU_S);
@@ -97,6 +145,7 @@ int store_lane_open(uv_loop_t *loop, const char *path, store_lane_cb *on_stored,
         free(lane);
         return rc;
     }
+    lane->notes = *store_notes(lane->store);
     lane->loop = loop;
     lane->on_stored = on_stored;
     lane->arg = arg;
@@ -121,6 +170,22 @@ void store_lane_put(struct store_lane *lane, struct record *record)
     assert(lane && record && list_empty(&record->link));
     list_append(&lane->waiting, &record->link);
     start_commit(lane);
+}
+
+void store_lane_on_repaired(struct store_lane *lane, store_lane_repaired_cb *on_repaired)
+{
+    lane->on_repaired = on_repaired;
+}
+
+void store_lane_repair(struct store_lane *lane)
+{
+    lane->wants_repair = true;
+    start_commit(lane);
+}
+
+const struct store_notes *store_lane_notes(const struct store_lane *lane)
+{
+    return &lane->notes;
 }
 
 const struct store *store_lane_store(const struct store_lane *lane)

@@ -8,6 +8,7 @@
 #include <uv.h>
 
 #include "daemon/core/monitor/record.h"
+#include "daemon/store/notes.h"
 #include "daemon/store/store.h"
 
 struct store_lane;
@@ -26,6 +27,18 @@ void store_lane_put(struct store_lane *, struct record *);
 
 /* Why the last commit failed, when it will be tried again; NULL when it did not. */
 const char *store_lane_waits(const struct store_lane *);
+
+/* The file was rewritten, or could not be: store_lane_notes() tell. Who has it open for reading
+ * opens it again. Called before the records of the commit that has found the damage come back. */
+typedef void store_lane_repaired_cb(void *arg);
+void store_lane_on_repaired(struct store_lane *, store_lane_repaired_cb *);
+
+/* Repairs the file before the next commit, and now if none runs. A commit that meets damage does so
+ * unasked, and is then tried once more. */
+void store_lane_repair(struct store_lane *);
+
+/* What a person should know of the history, since the start. */
+const struct store_notes *store_lane_notes(const struct store_lane *);
 
 const struct store *store_lane_store(const struct store_lane *);
 

@@ -135,6 +135,9 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
     "CREATE TABLE member_total(layer_key INTEGER NOT NULL, attempt INTEGER NOT NULL,"
     " rank INTEGER NOT NULL, batch_seq INTEGER NOT NULL, rows_offered INTEGER NOT NULL,"
     " rows_thinned INTEGER NOT NULL, PRIMARY KEY(layer_key, attempt, rank)) WITHOUT ROWID;",
+
+    /* in_use: 1 from a start to an orderly end. While it is 1 a WAL belongs to the file. */
+    "ALTER TABLE state ADD COLUMN in_use INTEGER NOT NULL DEFAULT 0;",
 };
 
 int store_schema_recognise(sqlite3 *database, int64_t *version, struct err *err)

@@ -11,7 +11,7 @@
 #include "proto/base/state.h"
 
 /* The version that this program writes, in PRAGMA user_version. */
-#define STORE_SCHEMA_VERSION 10
+#define STORE_SCHEMA_VERSION 11
 
 /* Reads the schema version: 0 when the database is empty, at most STORE_SCHEMA_VERSION. -ENOTSUP
  * when a newer program wrote it, -EINVAL when it is no store of ours. Writes nothing. */

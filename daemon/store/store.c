@@ -13,19 +13,6 @@
 #include "daemon/store/schema.h"
 #include "daemon/store/sql.h"
 
-/* The WAL shrinks to this size after it was larger: a reader that held it open once must not cost
- * disk space for ever. */
-#define WAL_SIZE_LIMIT "67108864"
-
-/* How long a transaction waits for another process that has the file locked. The core tries again
- * each second, so this only spares a short lock the second try. */
-#define APPLY_BUSY_TIMEOUT_MS 1000
-
-#define PRAGMAS                                                                                    \
-    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 1000;"      \
-    " PRAGMA journal_size_limit = " WAL_SIZE_LIMIT "; PRAGMA foreign_keys = ON;"                   \
-    " PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY"
-
 /* The first step of attempt `a` that is not part of the run's series as attempt ?3 of run ?2 sees
  * it: a newer one has superseded it, or ?3 does with its first message, of step ?4 while none of it
  * is stored. ?5 is beyond all steps. */
@@ -210,7 +197,7 @@ static int fail_all(struct store *store, struct list *records, int rc, const str
 {
     if (!record_may_come_again(rc))
         rc = -EIO;
-    if (!sqlite3_get_autocommit(store->db))
+    if (store->db && !sqlite3_get_autocommit(store->db))
         sql_run(store->statement[SQL_ROLLBACK], NULL);
     store->feed_seq = store->committed;
     LIST_EACH(link, records)
@@ -225,145 +212,35 @@ static int fail_all(struct store *store, struct list *records, int rc, const str
 
 int store_apply(struct store *store, struct list *records, struct err *err)
 {
-    int64_t changes = sqlite3_total_changes64(store->db);
+    int64_t changes = store->db ? sqlite3_total_changes64(store->db) : 0;
     struct err why = {0};
-    int rc;
+    int rc, told;
 
-    assert(records && sqlite3_get_autocommit(store->db));
-    rc = apply_all(store, records, &why);
+    assert(records && (!store->db || sqlite3_get_autocommit(store->db)));
+    rc = store->db ? apply_all(store, records, &why)
+                   : err_set(&why, -EIO, "the database is closed: its repair has failed");
     if (rc < 0) {
-        rc = fail_all(store, records, rc, &why);
-        return err_set(err, rc, "%s", why.text);
+        told = fail_all(store, records, rc, &why);
+        store->has_failed |= told == -EIO;
+        return err_set(err, rc == -EUCLEAN ? rc : told, "%s", why.text);
     }
     store->committed = store->feed_seq;
     store->commits += sqlite3_total_changes64(store->db) != changes;
     return 0;
 }
 
-/* ---- opening ------------------------------------------------------------------------------- */
-
-/* Reads both ends of the feed, which a damaged file rarely survives, and where it stands. */
-static int read_feed_seq(struct store *store, struct err *err)
+int store_prepare_statements(struct store *store, struct err *err)
 {
-    int64_t stored = 0, last_point = 0, last_scalar = 0, last_finding = 0, first = 0;
-    int rc;
+    int rc = 0;
 
-    rc = sql_integer(store->db, "SELECT feed_seq FROM state", &stored, err);
-    if (rc == 0)
-        rc = sql_integer(store->db, "SELECT max(feed_seq) FROM point", &last_point, err);
-    if (rc == 0)
-        rc = sql_integer(store->db, "SELECT max(feed_seq) FROM scalar", &last_scalar, err);
-    if (rc == 0)
-        rc = sql_integer(store->db, "SELECT max(feed_seq) FROM finding", &last_finding, err);
-    if (rc == 0)
-        rc = sql_integer(store->db, "SELECT min(feed_seq) FROM point", &first, err);
-    if (rc < 0)
-        return rc;
-    if (last_point > stored || last_scalar > stored || last_finding > stored || first < 0)
-        return err_set(err, -EUCLEAN, "its feed ends at %" PRId64 ", but holds numbers beyond",
-                       stored);
-    store->feed_seq = (uint64_t)stored;
-    store->committed = store->feed_seq;
-    return 0;
-}
-
-/* No trainer is connected to a process that has just started. */
-static int mark_open_runs_lost(struct store *store, struct err *err)
-{
-    return sql_exec(store->db,
-                    "BEGIN IMMEDIATE;"
-                    " UPDATE attempt SET state = 3 WHERE state = 0;"
-                    " UPDATE run SET state = 3 WHERE state = 0;"
-                    " UPDATE member SET state = 3 WHERE state = 0;"
-                    " COMMIT",
-                    err);
-}
-
-static int check_wal(struct store *store, struct err *err)
-{
-    sqlite3_stmt *statement = NULL;
-    bool is_wal;
-    int rc;
-
-    rc = sql_prepare(store->db, "PRAGMA journal_mode", &statement, err);
-    if (rc < 0)
-        return rc;
-    rc = sql_step(statement, err);
-    is_wal = rc == 1 && strcmp(sql_column_text(statement, 0), "wal") == 0;
-    sqlite3_finalize(statement);
-    if (rc < 0)
-        return rc;
-    return is_wal ? 0 : err_set(err, -EIO, "this file system does not support a WAL");
-}
-
-/* Puts the first finding of quick_check behind the sentence. */
-static void describe_damage(sqlite3 *database, struct err *err)
-{
-    sqlite3_stmt *statement = NULL;
-    char old[ERR_TEXT_SIZE];
-
-    if (!err || sql_prepare(database, "PRAGMA quick_check(1)", &statement, NULL) < 0)
-        return;
-    if (sql_step(statement, NULL) == 1) {
-        snprintf(old, sizeof old, "%s", err->text);
-        err_set(err, -EUCLEAN, "%.200s; quick_check: %.200s", old, sql_column_text(statement, 0));
-    }
-    sqlite3_finalize(statement);
-}
-
-/* Another program's database, or a newer one, is recognised before a pragma could change it. */
-static int prepare(struct store *store, const char *path, struct err *err)
-{
-    int64_t version;
-    int rc;
-
-    rc = sql_open(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &store->db, err);
-    if (rc == 0)
-        rc = store_schema_recognise(store->db, &version, err);
-    if (rc == 0)
-        rc = sql_exec(store->db, PRAGMAS, err);
-    if (rc == 0)
-        rc = check_wal(store, err);
-    if (rc == 0)
-        rc = store_schema_update(store->db, err);
     for (int i = 0; rc == 0 && i < SQL_COUNT; i++)
         rc = store_schema_prepare(store->db, statements[i], &store->statement[i], err);
-    if (rc == 0)
-        rc = read_feed_seq(store, err);
-    if (rc == 0)
-        rc = mark_open_runs_lost(store, err);
-    if (rc == 0)
-        sqlite3_busy_timeout(store->db, APPLY_BUSY_TIMEOUT_MS);
     return rc;
 }
 
-int store_open(const char *path, struct store **out, struct err *err)
+const struct store_notes *store_notes(const struct store *store)
 {
-    struct store *store = calloc(1, sizeof *store);
-    int rc;
-
-    assert(path && out);
-    *out = NULL;
-    if (!store)
-        return err_set(err, -ENOMEM, "%s: out of memory", path);
-    rc = prepare(store, path, err);
-    if (rc < 0) {
-        if (rc == -EUCLEAN && store->db)
-            describe_damage(store->db, err);
-        store_close(store);
-        return err_prefix(err, rc, "%s: ", path);
-    }
-    *out = store;
-    return 0;
-}
-
-void store_close(struct store *store)
-{
-    if (!store)
-        return;
-    sql_finalize(store->statement, SQL_COUNT);
-    sqlite3_close(store->db);
-    free(store);
+    return &store->notes;
 }
 
 uint64_t store_feed_seq(const struct store *store)

@@ -11,7 +11,9 @@
  * its sentence; the others are stored all the same. When the disk fails, the whole transaction is
  * undone (fail_all). When the disk is full, memory runs out or another process has the file locked,
  * the core tries the same records again; after any other failure the daemon ends. schema.c has the
- * tables, sql.c SQLite's calls and codes, aside.c gives a damaged file another name.
+ * tables, sql.c SQLite's calls and codes. start.c opens and closes, and has a damaged file
+ * repaired: repair.c, salvage.c and mend.c; aside.c gives such a file another name, and check.c
+ * looks for the damage.
  *
  * The database is in WAL mode with synchronous=FULL: when store_apply() returns 0, its records
  * survive kill -9 and a power cut. */
@@ -23,16 +25,19 @@
 #include "proto/base/list.h"
 
 struct store;
+struct store_notes;
 
 /* Opens the database at `path`, creates or migrates it, and marks runs that were open when the last
- * process ended as lost. Returns 0 with a store (free with store_close), or -errno, with the path
- * and the reason in `err`: -EUCLEAN, the file is damaged (see store_set_aside); -ENOTSUP, a newer
- * richd wrote it; -EINVAL, another program did; else the error of the disk.
+ * process ended as lost. A damaged file is repaired (repair.h), and store_notes() tells of it, as
+ * it does of a history that is empty or older than it should be. Returns 0 with a store (free with
+ * store_close), or -errno, with the path and the reason in `err`: -EUCLEAN, the file is damaged
+ * beyond repair (see store_set_aside); -ENOTSUP, a newer richd wrote it; -EINVAL, another program
+ * did; else the error of the disk.
  *
  * After an unclean end the whole file is not checked: a WAL survives such an end by design, and
  * reading every page (0.13 s a million points from the cache, seconds from a disk) would break the
  * promise to be ready within a second. Opening reads the header, the schema and the ends of the
- * feed. If one of these is damaged, quick_check is run for the text. */
+ * feed; check.h reads the rest, beside the work. */
 int store_open(const char *path, struct store **out, struct err *err);
 
 /* Closes the connection, folding the WAL into the database. NULL is fine. */
@@ -45,7 +50,8 @@ void store_close(struct store *);
  * hinder the others. When the disk or memory
  * fails, nothing of any record is kept, each has the rc and the text, and so does the return value:
  * -ENOSPC, -ENOMEM and -EAGAIN (another process has the file locked) may be tried again with the
- * same records, after -EIO only closing is safe.
+ * same records; -EUCLEAN, which the records have as -EIO, after store_repair; after -EIO only
+ * closing is safe.
  *
  * A record that comes twice is stored once: a record with a `seq` at or below the last one stored
  * of its attempt changes nothing and has rc 0. The points of such a CHECKPOINT, and those of a
@@ -54,11 +60,13 @@ void store_close(struct store *);
  * while that has stored nothing yet, is the same OPEN sent again and yields the same attempt. */
 int store_apply(struct store *, struct list *records, struct err *err);
 
+/* Rewrites a damaged file from what can be read of it, notes what is lost, and goes on with it.
+ * Returns 0; or -errno: the file is as it was, and unless it is -EIO the store goes on with it. */
+int store_repair(struct store *, struct err *err);
+
+/* What a person should know, since the start. Not while another thread opens or repairs. */
+const struct store_notes *store_notes(const struct store *);
+
 /* The last feed sequence committed, and the transactions that wrote since the start. Any thread. */
 uint64_t store_feed_seq(const struct store *);
 uint64_t store_commits(const struct store *);
-
-/* Gives a damaged database (with its WAL) another name, PATH.damaged-N, so that a new one can be
- * started without losing what is left; `aside`, of `size` bytes, receives the name. No connection
- * may be open. Returns 0 or -errno, in which case nothing has changed. */
-int store_set_aside(const char *path, char *aside, size_t size, struct err *err);

@@ -1,5 +1,5 @@
 /* A damaged database gets another name, and nothing of it is lost on the way. */
-#include "daemon/store/store.h"
+#include "daemon/store/aside.h"
 
 #include "tests/lib/cmocka.h"
 

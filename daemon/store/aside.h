@@ -1,0 +1,17 @@
+/* Another name for a database that is damaged, so that what is left of it is kept. Blocks on the
+ * disk; no connection that writes may be open. What is damaged, the store decides. */
+#pragma once
+
+#include <stddef.h>
+
+#include "proto/base/err.h"
+
+/* Makes PATH.damaged-N another name of the database, with its WAL; `aside`, of `size` bytes,
+ * receives it. Returns 0 or -errno, in which case nothing has changed. */
+int store_link_aside(const char *path, char *aside, size_t size, struct err *err);
+
+/* The same, and the database has no other name then: a new one can be started. */
+int store_set_aside(const char *path, char *aside, size_t size, struct err *err);
+
+/* Syncs the directory that `path` is in: its names are durable then. Returns 0 or -errno. */
+int store_sync_directory(const char *path);

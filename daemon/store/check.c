@@ -1,0 +1,138 @@
+#include "daemon/store/check.h"
+
+#include <errno.h>
+#include <linux/ioprio.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "daemon/store/mend.h"
+#include "daemon/store/sql.h"
+
+struct store_check {
+    pthread_t thread;
+    sqlite3 *database;
+    atomic_bool is_done;
+    atomic_bool is_unwanted;
+    int rc;         /* when it is done, with its text */
+    struct err why;
+};
+
+/* Where this is forbidden it runs as the others do. */
+static void step_back(void)
+{
+    struct sched_param none = {0};
+
+    sched_setscheduler(0, SCHED_IDLE, &none);
+    syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0));
+}
+
+/* Runs a pragma whose only row is "ok" in a sound file. */
+static int expect_ok(sqlite3 *database, const char *text, const char *what, struct err *err)
+{
+    sqlite3_stmt *statement = NULL;
+    int rc = sql_prepare(database, text, &statement, err);
+
+    if (rc == 0)
+        rc = sql_step(statement, err);
+    if (rc == 1 && strcmp(sql_column_text(statement, 0), "ok") != 0)
+        rc = err_set(err, -EUCLEAN, "%s: %.300s", what, sql_column_text(statement, 0));
+    sqlite3_finalize(statement);
+    return rc < 0 ? rc : 0;
+}
+
+static int check_table(struct store_check *check, const char *name, struct err *err)
+{
+    char text[160], what[128];
+
+    if (check->is_unwanted)
+        return -EINTR;
+    sqlite3_snprintf(sizeof text, text, "PRAGMA integrity_check(%Q)", name);
+    sqlite3_snprintf(sizeof what, what, "the table \"%s\"", name);
+    return expect_ok(check->database, text, what, err);
+}
+
+/* The names are read first: the list of tables is not held open while they are. */
+static int check_tables(struct store_check *check, struct err *err)
+{
+    sqlite3_stmt *statement = NULL;
+    char names[64][64];
+    size_t n = 0;
+    int rc = sql_prepare(check->database,
+                         "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY rowid",
+                         &statement, err);
+
+    while (rc == 0 && n < sizeof names / sizeof *names && (rc = sql_step(statement, err)) == 1) {
+        sqlite3_snprintf(sizeof *names, names[n++], "%s", sql_column_text(statement, 0));
+        rc = 0;
+    }
+    sqlite3_finalize(statement);
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        rc = check_table(check, names[i], err);
+    return rc;
+}
+
+static void *run(void *arg)
+{
+    struct store_check *check = arg;
+
+    step_back();
+    check->rc = check_tables(check, &check->why);
+    if (check->rc == 0)
+        check->rc = store_mend_find(check->database, &check->why);
+    if (check->rc == 0)
+        check->rc = expect_ok(check->database, "PRAGMA quick_check(1)", "the file", &check->why);
+    check->is_done = true;
+    return NULL;
+}
+
+int store_check_start(const char *path, struct store_check **out, struct err *err)
+{
+    struct store_check *check = calloc(1, sizeof *check);
+    int rc;
+
+    if (!check)
+        return err_set(err, -ENOMEM, "out of memory");
+    rc = sql_open(path, SQLITE_OPEN_READONLY, &check->database, err);
+    if (rc == 0)
+        rc = sql_exec(check->database,
+                      "PRAGMA query_only = ON; PRAGMA wal_autocheckpoint = 0;"
+                      " PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF;"
+                      " PRAGMA temp_store = MEMORY",
+                      err);
+    if (rc == 0 && pthread_create(&check->thread, NULL, run, check) != 0)
+        rc = err_set(err, -EAGAIN, "no thread for the check of the history");
+    if (rc == 0) {
+        *out = check;
+        return 0;
+    }
+    sqlite3_close(check->database);
+    free(check);
+    return rc;
+}
+
+int store_check_result(struct store_check *check, struct err *err)
+{
+    if (!check->is_done)
+        return 1;
+    return check->rc < 0 ? err_set(err, check->rc, "%s", check->why.text) : 0;
+}
+
+void store_check_free(struct store_check *check)
+{
+    if (!check)
+        return;
+    check->is_unwanted = true;
+    while (!check->is_done) {
+        sqlite3_interrupt(check->database); /* one that comes between two statements is lost */
+        usleep(1000);
+    }
+    pthread_join(check->thread, NULL);
+    sqlite3_close(check->database);
+    free(check);
+}

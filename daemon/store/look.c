@@ -1,0 +1,91 @@
+#include "daemon/store/look.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MARK ".seq"
+
+/* SQLite takes a file of one byte for an empty one. */
+#define EMPTY_BYTES 1
+
+static const char *join(const char *path, const char *suffix, char *out)
+{
+    out[0] = '\0';
+    if (snprintf(out, PATH_MAX, "%s%s", path, suffix) >= PATH_MAX)
+        out[0] = '\0'; /* names nothing */
+    return out;
+}
+
+/* -1: there is no such file. */
+static int64_t size_of(const char *path, const char *suffix)
+{
+    char name[PATH_MAX];
+    struct stat s;
+
+    return stat(join(path, suffix, name), &s) < 0 ? -1 : (int64_t)s.st_size;
+}
+
+static uint64_t read_mark(const char *path)
+{
+    char name[PATH_MAX];
+    FILE *file = fopen(join(path, MARK, name), "re");
+    uint64_t feed_seq = 0;
+
+    if (!file)
+        return 0;
+    if (fscanf(file, "%" SCNu64, &feed_seq) != 1)
+        feed_seq = 0;
+    fclose(file);
+    return feed_seq;
+}
+
+/* Under another name first: a mark is whole or the older one. */
+void look_leave(const char *path, uint64_t feed_seq)
+{
+    char name[PATH_MAX], fresh[PATH_MAX];
+    FILE *file = fopen(join(path, MARK ".new", fresh), "we");
+    bool written;
+
+    if (!file)
+        return;
+    written = fprintf(file, "%" PRIu64 "\n", feed_seq) > 0;
+    written = fclose(file) == 0 && written;
+    if (!written || rename(fresh, join(path, MARK, name)) < 0)
+        unlink(fresh);
+}
+
+static int make_empty(const char *path, struct err *err)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        return err_set(err, -errno, "%s", strerror(errno));
+    close(fd);
+    return 0;
+}
+
+int look_at(const char *path, struct look *out, struct store_notes *notes, struct err *err)
+{
+    int64_t size = size_of(path, "");
+    int64_t wal_size = size_of(path, "-wal");
+    int rc = 0;
+
+    out->has_wal = wal_size >= 0;
+    out->feed_seq = read_mark(path);
+    if (size > EMPTY_BYTES)
+        return 0;
+    if (wal_size > 0) {
+        if (size < 0)
+            rc = make_empty(path, err);
+        return rc < 0 ? rc : err_set(err, -EUCLEAN, "it is empty, and its -wal is not");
+    }
+    if (size >= 0)
+        store_note(notes, "%s was empty (%" PRId64 " bytes): a new history begins", path, size);
+    return 0;
+}
