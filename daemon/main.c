@@ -7,6 +7,7 @@
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,14 +16,18 @@
 #include "daemon/host/config.h"
 #include "daemon/host/files.h"
 #include "daemon/host/log.h"
+#include "daemon/host/paths.h"
 #include "daemon/host/priority.h"
 #include "daemon/loop/loop.h"
 #include "daemon/loop/options.h"
+#include "daemon/store/backup.h"
 
 /* sysexits.h */
-#define EXIT_USAGE  64
-#define EXIT_OSERR  71
-#define EXIT_CONFIG 78
+#define EXIT_USAGE      64
+#define EXIT_OSERR      71
+#define EXIT_CANTCREATE 73
+#define EXIT_IO         74
+#define EXIT_CONFIG     78
 
 /* Whoever starts us may have closed descriptors 0 to 2. A file of ours would then get such a
  * number, and libuv ends the process when it closes one. */
@@ -81,6 +86,22 @@ static int print_kernels(void)
     return 0;
 }
 
+static int back_up(const struct config *config)
+{
+    char *path = paths_join(config->value[OPTION_STATE_DIR], STORE_FILE);
+    struct err err;
+    int rc;
+
+    umask(0077);
+    rc = path ? store_backup(path, config->task_argument, &err)
+              : err_set(&err, -ENOMEM, "out of memory");
+    free(path);
+    if (rc == 0)
+        return 0;
+    fprintf(stderr, "richd: %s\n", err.text);
+    return rc == -EEXIST ? EXIT_CANTCREATE : EXIT_IO;
+}
+
 static int run_task(struct config *config)
 {
     switch (config->task) {
@@ -90,6 +111,8 @@ static int run_task(struct config *config)
     case TASK_PRINT_CONFIG:
         config_print(config, stdout);
         return 0;
+    case TASK_BACKUP:
+        return back_up(config);
     case TASK_PRINT_KERNELS:
         return print_kernels();
     case TASK_VERSION:

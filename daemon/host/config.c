@@ -14,7 +14,7 @@ struct row {
     const char *name;
     const char *argument; /* NULL: the flag stands alone */
     const char *help;
-    enum config_task task; /* of a flag that stands alone */
+    enum config_task task; /* of a flag that is no option */
     bool reloads;          /* SIGHUP changes it while the daemon serves; others need a restart */
 };
 
@@ -51,6 +51,8 @@ static const struct row rows[] = {
     {"check-config", NULL, "check the options, say what is wrong, and end", TASK_CHECK_CONFIG,
      false},
     {"print-config", NULL, "print the options in force, and end", TASK_PRINT_CONFIG, false},
+    {"backup", "FILE", "copy the history, which may be in use, to a new file, and end", TASK_BACKUP,
+     false},
     {"print-kernels", NULL,
      "print OPENBLAS_CORETYPE=TYPE where OpenBLAS misses the best for this processor, and end",
      TASK_PRINT_KERNELS, false},
@@ -112,6 +114,11 @@ static int read_flags(struct config *config, int argc, char **argv, struct err *
             value = argv[at];
         if (!value || !*value)
             return err_set(err, -EINVAL, "--%s needs a value: %s", rows[i].name, rows[i].argument);
+        if (i >= OPTION_COUNT) {
+            config->task = rows[i].task;
+            config->task_argument = value;
+            continue;
+        }
         if (set(config, (size_t)i, value, "flag") < 0)
             return err_set(err, -ENOMEM, "out of memory");
     }

@@ -39,6 +39,7 @@ enum config_task {
     TASK_SERVE,
     TASK_CHECK_CONFIG,
     TASK_PRINT_CONFIG,
+    TASK_BACKUP,
     TASK_PRINT_KERNELS, /* this one and those below ask for no option */
     TASK_VERSION,
     TASK_HELP,
@@ -46,6 +47,7 @@ enum config_task {
 
 struct config {
     enum config_task task;
+    const char *task_argument;        /* of TASK_BACKUP; of argv */
     char *value[OPTION_COUNT];        /* NULL: the default, which paths.h derives */
     const char *source[OPTION_COUNT]; /* "flag", "environment", "file" or "default" */
     enum log_level log_level;

@@ -9,6 +9,9 @@
 
 #include "daemon/host/config.h"
 
+/* The history, in the state directory. */
+#define STORE_FILE "richd.sqlite"
+
 struct loop;
 
 /* Opens everything. Borrows the options until loop_run returns, and changes them at SIGHUP. Returns

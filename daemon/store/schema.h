@@ -12,6 +12,8 @@
 
 /* The version that this program writes, in PRAGMA user_version. */
 #define STORE_SCHEMA_VERSION 11
+/* The version from which on a file says whether it is in use. */
+#define STORE_SCHEMA_IN_USE 11
 
 /* Reads the schema version: 0 when the database is empty, at most STORE_SCHEMA_VERSION. -ENOTSUP
  * when a newer program wrote it, -EINVAL when it is no store of ours. Writes nothing. */
