@@ -1,4 +1,4 @@
-"""One of two processes that train a sharded model on the CPU: python sharded_program.py KIND FOLDER.
+"""One of two processes that train a sharded model: python sharded_program.py KIND FOLDER.
 
 KIND is how it is sharded: `fully_shard` or `FullyShardedDataParallel`. It leaves in FOLDER losses,
 calls of the tap and what richd warned of, as KIND-MODE-RANK.json.

@@ -21,6 +21,13 @@ def same(values):
     return values
 
 
+def kernel_of(packed, p):
+    """R'R of a packed R."""
+    r = np.zeros((p, p))
+    r[np.triu_indices(p)] = packed
+    return r.T @ r
+
+
 @pytest.mark.parametrize("convert", [same, torch.from_numpy], ids=["numpy", "torch"])
 @pytest.mark.parametrize(("c", "p"), [(785, 64), (64, 64), (5, 64), (1, 1), (257, 64)])
 def test_the_triangle_has_the_kernel_of_the_weights(convert, c, p):
@@ -29,6 +36,18 @@ def test_the_triangle_has_the_kernel_of_the_weights(convert, c, p):
     assert r.shape == (p, p) and r.dtype == np.float64
     assert np.array_equal(r, np.triu(r))
     assert np.abs(r.T @ r - w.T @ w).max() <= 1e-13 * np.linalg.norm(w) ** 2
+    assert not r[c:].any(), "C < p: the rest is 0"
+
+
+def test_weights_with_fewer_directions_than_columns_have_a_triangle():
+    w = weights(90, 20)
+    w[:, 7] = w[:, 3]
+    w[:, 11] = 0
+    assert not _head.triangle(np.zeros((9, 4))).any()
+    for weight in (w, w.astype(np.float32)):
+        r = _head.triangle(weight).astype(float)
+        exact = weight.astype(float).T @ weight
+        assert np.abs(r.T @ r - exact).max() <= 1e-6 * np.linalg.norm(exact)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
@@ -58,11 +77,12 @@ def test_weights_that_are_not_finite_are_refused():
 
 
 @pytest.mark.parametrize(("c", "p"), [(785, 64), (5, 64), (1, 1)])
-def test_a_triangle_that_leaves_its_device_is_the_same_one_packed(c, p):
-    w = torch.from_numpy(weights(c, p, np.float32))
-    packed, wait = _head_device.start(w, HostLane())
+def test_a_triangle_that_leaves_its_device_has_the_same_kernel(c, p):
+    w = weights(c, p, np.float32)
+    packed, wait = _head_device.start(torch.from_numpy(w), HostLane())
     wait()
-    assert np.array_equal(packed, _head.triangle(w)[np.triu_indices(p)])
+    exact = w.astype(float).T @ w
+    assert np.abs(kernel_of(packed, p) - exact).max() <= 1e-6 * np.linalg.norm(exact)
 
 
 def test_weights_on_a_device_are_found_not_finite_when_they_arrive():
@@ -81,7 +101,8 @@ def test_a_head_on_a_gpu_is_sent_when_its_triangle_has_arrived(daemon, monkeypat
         run.checkpoint(step=1, wait=True)
     (_, header, _, (frame,)) = daemon.batches()[-1]
     assert (header.kind, header.n_rows, header.features_dtype) == (3, 40, _wire.DTYPE_F32)
-    assert np.array_equal(np.frombuffer(frame, np.float32), _head.triangle(w)[np.triu_indices(40)])
+    own, _ = _head_device.start(w, HostLane())
+    assert np.array_equal(np.frombuffer(frame, np.float32), own)
 
 
 @pytest.mark.parametrize("bytes_max", [1, 40, 100, 1 << 20])

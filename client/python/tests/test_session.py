@@ -285,3 +285,14 @@ def test_junk_changes_nothing(junk):
     assert session.receive(junk, 0.0) == []
     assert session.state is State.OPEN
     assert kinds(drain(session)) == ["batch"]
+
+
+def test_a_batch_that_is_still_computed_holds_up_what_is_behind_it():
+    session, outbox = open_session()
+    is_there = []
+    put_batch(outbox).is_ready = lambda: bool(is_there)
+    put_control(outbox, 1)
+    assert drain(session) == []
+    assert kinds(drain(session, _session.PING_S)) == ["ping"]
+    is_there.append(True)
+    assert kinds(drain(session)) == ["batch", "control"]

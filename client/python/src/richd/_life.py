@@ -23,6 +23,8 @@ from richd._sigterm import Sigterm
 EXIT_S = 2.0
 #: What of it is kept for closing the socket.
 CLOSE_S = 0.2
+#: What of it is kept for the last messages where the head before them is not computed in time.
+HEADS_S = 0.5
 
 
 class Life:
@@ -78,13 +80,22 @@ class Life:
         _lives.discard(self)
         wait_s = deadline - CLOSE_S - time.monotonic()
         if close is not None:
-            self._sender.wait_for(close, wait_s)
+            self._wait_for(close, wait_s)
         elif self._is_lost:
             self._sender.wait_stopped(wait_s)
         self._sender.stop(deadline - time.monotonic())
-        self._intake = None  # it borrows the weights of heads
+        intake, self._intake = self._intake, None  # it borrows the weights of heads
+        if intake is not None:
+            intake.give_up_heads(deadline)
         if self._status == "finished" and not self._sender.ended_in_trouble:
             self._say_if_empty()
+
+    def _wait_for(self, close: Control, timeout: float) -> None:
+        """A head that is still computed holds up what is behind it: it has not all of the time."""
+        if self._sender.wait_for(close, timeout - HEADS_S) or self._intake is None:
+            return
+        self._intake.give_up_heads()
+        self._sender.wait_for(close, min(timeout, HEADS_S))
 
     def _say_if_empty(self) -> None:
         """A run that has nothing to show ends with a word of why."""

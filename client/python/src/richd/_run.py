@@ -53,8 +53,8 @@ class Run(Watcher, Reader):
     which are no part of a training loop. With it, a malformed argument raises ValueError in the
     call that has it. What went wrong since the last call (a refusal, no answer in time) raises
     RichdError in the next one. Only `checkpoint(wait=True)` and `finish` wait, for a bounded time,
-    and a `checkpoint` that has a head or a tangent kernel to compute. In a forked child every
-    method does nothing.
+    and a `checkpoint` that has a tangent kernel to compute. In a forked child every method does
+    nothing.
     """
 
     def __init__(
@@ -205,9 +205,13 @@ class Run(Watcher, Reader):
             outputs: (..., C) of as many rows, its *linear* outputs: logits, not probabilities.
             head: in place of outputs, the layer's weight (C, p): for wide outputs (C >= p, at most
                 16,384 travel). It is read at each `checkpoint`, as it is then, and its triangle is
-                sent (p (p + 1) / 2 values, within the queue). This takes 2 C p^2 operations where
-                the weight lies, and on a CPU `checkpoint` waits for them: that is 0.5 s of a core
-                for p = 1024, C = 12,564, and 25 s for p = 4096, C = 50,257. A bias is not needed.
+                sent (p (p + 1) / 2 values, within the queue). This takes C p^2 operations (1 s of
+                a core for p = 768, C = 50,257) where the weight lies: on a CPU in a thread of its
+                own, which first copies the weight. Where the optimizer is quicker than that copy
+                (a `checkpoint` before its step), the point has no head (`no_head`), and later
+                checkpoints wait for the copy, as they do with arrays of numpy. A head that is still
+                computed at the next checkpoint leaves that one without. With `wait` it is computed
+                in the call. A bias is not needed.
             step: the training step, >= 0; the last one given when left out.
             layer: the layer's name; p and C are fixed by its first batch.
             split: "eval", or another name, for rows that are not those of training: they are the
@@ -346,7 +350,7 @@ class Run(Watcher, Reader):
         layer, in place of those that `watch` computes. A value that is not finite is stored as
         null.
         """
-        control = self._mark(step, spectrum, metrics)
+        control = self._mark(step, spectrum, metrics, wait)
         if control is not None:
             self._unread.append(control)
         if not wait:
@@ -355,7 +359,11 @@ class Run(Watcher, Reader):
 
     @guarded(name="checkpoint")
     def _mark(
-        self, step: Optional[int], spectrum: bool, given: Optional[Mapping[str, Any]]
+        self,
+        step: Optional[int],
+        spectrum: bool,
+        given: Optional[Mapping[str, Any]],
+        wait: bool,
     ) -> Optional[Control]:
         self._warn_of_idle_taps()
         self._offer_waiting()
@@ -373,7 +381,7 @@ class Run(Watcher, Reader):
             reported = self._check_metrics(given or {})
             metrics.update(reported)
             started = self._start_parameters()
-        self._send_heads(step)
+        self._send_heads(step, wait)
         mark = self._stamp(step)
 
         def fields() -> dict[str, Any]:
@@ -402,10 +410,10 @@ class Run(Watcher, Reader):
             return {}
 
     @guarded(name="checkpoint")
-    def _send_heads(self, step: int) -> None:
+    def _send_heads(self, step: int, wait: bool) -> None:
         """A window that goes on is measured at every checkpoint, and needs its heads each time."""
         keep = self._open_fields["window"]["kind"] != "checkpoint"
-        self._intake.put_heads(step, keep, send=self.rank == 0)
+        self._intake.put_heads(step, keep, wait, send=self.rank == 0)
 
     @guarded(fallback=dict, name="metrics")
     def _check_metrics(self, given: Mapping[str, Any]) -> dict[str, Any]:

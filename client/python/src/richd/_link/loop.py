@@ -19,6 +19,7 @@ from typing import Any, Optional, Protocol
 from richd._link.bell import Bell
 from richd._link.connections import Connections
 from richd._link.endpoint import NotFoundError
+from richd._link.priority import step_back
 from richd._link.sockets import ScarceError, check_descriptors
 
 #: Rounds are at least so far apart where only a time has come: a ping that is due but finds no room
@@ -29,8 +30,6 @@ DEAF_S = 0.05
 #: After rows came, the thread sleeps so long whatever comes, unless it is urgent: 1,500 calls of
 #: `observe`, one each 2 ms, made 18 system calls and not 1,500, and it took 500 rounds.
 DOZE_S = 0.02
-#: What the thread is nicer than the training by.
-NICENESS = 10
 #: What was found for one run is good for the others so long.
 FOUND_S = 0.25
 #: The bell's two ends.
@@ -121,7 +120,7 @@ class Loop:
     # ---- the thread ------------------------------------------------------------------------------
 
     def _main(self) -> None:
-        _step_back()
+        step_back()  # and so do the threads of ZeroMQ, which this one starts
         try:
             self._serve()
         except Exception as error:
@@ -221,17 +220,6 @@ class Loop:
         """True once: descriptors are the process's trouble, and one run tells of it."""
         first, self._has_said_scarce = not self._has_said_scarce, True
         return first
-
-
-def _step_back() -> None:
-    """Let the training go first; the threads of ZeroMQ, which this one starts, inherit it."""
-    if not hasattr(os, "SCHED_BATCH"):  # elsewhere a thread has no priority of its own
-        return
-    thread = threading.get_native_id()
-    with contextlib.suppress(OSError):
-        niceness = os.getpriority(os.PRIO_PROCESS, thread)
-        os.setpriority(os.PRIO_PROCESS, thread, niceness + NICENESS)
-        os.sched_setscheduler(thread, os.SCHED_BATCH, os.sched_param(0))
 
 
 class _Shared:

@@ -37,6 +37,8 @@ class Batch:
     size_bytes: int
     #: Each blocks until a frame's memory is filled: copies off a GPU are in flight.
     waits: Sequence[Callable[[], None]] = ()
+    #: Whether they would return at once. The batch, and what is behind it, is not sent before.
+    is_ready: Callable[[], bool] = lambda: True
 
 
 @dataclass

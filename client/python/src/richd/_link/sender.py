@@ -343,14 +343,14 @@ class Sender:
             self._session.sent(outgoing, now)
 
     def _is_filled(self, batch: Batch) -> bool:
-        """Wait for the batch's copy off the GPU; a batch whose copy failed is dropped."""
+        """Wait for what is still computed or copied; a batch for which that failed is dropped."""
         try:
             for wait in batch.waits:
                 wait()
         except Exception as error:
             self._outbox.pop()
             self._drop(batch)
-            self._reporter.warn("copy", f"a copy off the GPU failed: {error}")
+            self._reporter.warn("copy", f"what was on its way is left out: {error}")
             return False
         batch.waits = ()
         return True

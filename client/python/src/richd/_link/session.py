@@ -208,7 +208,7 @@ class Session:
         item = self._outbox.head()
         if isinstance(item, Control):
             return Outgoing((item.frame(),), "control", item)
-        if isinstance(item, Batch) and self._has_credit(item, now):
+        if isinstance(item, Batch) and item.is_ready() and self._has_credit(item, now):
             return Outgoing(item.frames, "batch", item)
         return None
 

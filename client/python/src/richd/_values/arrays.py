@@ -35,10 +35,14 @@ _MATRIX = 2
 
 @dataclass
 class Staged:
-    """Rows in memory of their own (or lent): one frame, and how to wait until it is filled."""
+    """Rows in memory of their own (or lent): one frame, and how to wait until it is filled.
+
+    `is_ready` says whether that wait is over; without it the sender waits, as for a copy off a GPU.
+    """
 
     frame: Any
     wait_filled: Optional[Callable[[], None]] = None
+    is_ready: Optional[Callable[[], bool]] = None
 
 
 @dataclass

@@ -1,14 +1,15 @@
 """A linear head in place of its outputs: the triangle of its weights, in slices.
 
-Called by the training thread, at checkpoints. What richd measures of outputs F = Phi W' + b depends
-only on their kernel, and R of W = QR has the same kernel (R'R = W'W). So p columns stand for C, and
-no row of logits travels (proto/INGEST.md, head). `_intake` decides when a head is sent.
+Pure functions, any thread. What richd measures of outputs F = Phi W' + b depends only on their
+kernel, and R of W = QR has the same kernel (R'R = W'W). So p columns stand for C, and no row of
+logits travels (proto/INGEST.md, head). `_intake` decides when a head is sent, `_triangle` has it
+computed beside the training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,10 @@ from richd._values import arrays as _arrays
 
 #: Rows of W that one step of the decomposition takes, in units of p: it works on 5 p x p values.
 _BLOCK = 4
+#: Operations of one product on the host, p^2 for each row: some .3 s of a core.
+_PIECE_OPERATIONS = 8e9
+#: Operations that the training thread does by itself: .1 ms of a core.
+_SMALL_OPERATIONS = 1e6
 
 
 @dataclass
@@ -40,24 +45,104 @@ def shape_of(weight: Any) -> tuple[int, int]:
     return int(shape[0]), int(shape[1])
 
 
-def triangle(weight: Any) -> np.ndarray:
-    """R with R'R = W'W for W (C, p): (p, p), upper triangular, float32; float64 of float64.
+@dataclass
+class Matrix:
+    """Weights (C, p) as numpy sees them; of bfloat16, which it lacks, the bits."""
 
-    By QR decompositions of W in blocks of rows, on the device where it lies, in its precision but
-    single at least: 2 C p^2 operations, and a copy of 5 p^2 values. Half precision is exact in
-    single. It takes 25 s of one core for p = 4096, C = 50,257, so a head of that size is for a
-    GPU. The error of R'R is some 3e-7 of its norm (1e-15 in double). Raises ValueError when a
-    weight is not finite.
+    values: np.ndarray
+    is_bfloat16: bool
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(C, p)."""
+        return self.values.shape[0], self.values.shape[1]
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all values."""
+        return self.values.nbytes
+
+    def copied(self) -> Matrix:
+        """In memory of its own. It keeps the interpreter's lock, as copy() does not (`_arrays`)."""
+        values = np.ascontiguousarray(self.values)
+        own = np.frombuffer(values.tobytes(), values.dtype).reshape(values.shape)
+        return self.with_values(own)
+
+    def with_values(self, values: np.ndarray) -> Matrix:
+        """The same format with other values."""
+        return replace(self, values=values)
+
+    def rows(self, first: int, stop: int) -> np.ndarray:
+        """These rows in double."""
+        part = self.values[first:stop]
+        if self.is_bfloat16:
+            part = (part.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+        return part.astype(np.float64)
+
+
+def matrix_of(weight: Any) -> Matrix:
+    """The memory of a weight on the host, not copied where numpy can read it."""
+    if _arrays._torch_of(weight) is not None:
+        tensor = weight.detach().cpu()
+        return Matrix(_arrays._torch_to_numpy(tensor), str(tensor.dtype) == "torch.bfloat16")
+    values = np.asarray(weight)
+    is_bfloat16 = values.dtype.name == "bfloat16"
+    return Matrix(values.view(np.int16) if is_bfloat16 else values, is_bfloat16)
+
+
+def precision_of(matrix: Matrix) -> Any:
+    """The triangle's format: single, for half precision is exact in it; double of double."""
+    is_single = matrix.is_bfloat16 or matrix.values.dtype in (np.float16, np.float32)
+    return np.float32 if is_single else np.float64
+
+
+def triangle(weight: Any) -> np.ndarray:
+    """R with R'R = W'W for W (C, p) on the host: (p, p), upper triangular, as `triangle_of`."""
+    return triangle_of(matrix_of(weight))
+
+
+def triangle_of(matrix: Matrix, go_on: Callable[[], None] = lambda: None) -> np.ndarray:
+    """R with R'R = W'W: (p, p), upper triangular, float32; float64 of float64.
+
+    R is Cholesky's factor of W'W in double. Only the kernel R'R matters, and it is as near to W'W
+    as that of a QR decomposition of W, 1e-15 of its norm, 6e-8 in single; the condition, which is
+    squared, would count for R alone. It takes C p^2 operations, in pieces that anything can come
+    between: `go_on` is called there. Where W has fewer directions than p, W'W has p 2e-16 of its
+    largest diagonal value added to the diagonal, as rounding would. Raises ValueError when a weight
+    is not finite.
     """
-    torch = _arrays._torch_of(weight)
-    if torch is None:
-        r = _triangle_numpy(weight)
-    else:
-        r = triangle_torch(torch, weight).cpu().numpy()
-    if not np.isfinite(r).all():
+    n_outputs, p = matrix.shape
+    gram = np.zeros((p, p))
+    n_rows = int(min(_BLOCK * p + 64, max(64, _PIECE_OPERATIONS // p**2)))
+    for first in range(0, n_outputs, n_rows):
+        block = matrix.rows(first, first + n_rows)
+        with np.errstate(all="ignore"):  # what is not finite is found below
+            gram += block.T @ block
+        go_on()
+    if not np.isfinite(gram.trace()):
         raise ValueError("the head's weights are not finite")
-    missing = r.shape[1] - r.shape[0]  # C < p: no more directions
-    return np.pad(r, ((0, missing), (0, 0))) if missing > 0 else r
+    r = _factor(gram).T.astype(precision_of(matrix))
+    r[n_outputs:] = 0  # C < p: no more directions
+    return r
+
+
+def _factor(gram: np.ndarray) -> np.ndarray:
+    """L with L L' = gram, but for what makes it positive definite where it is not."""
+    largest = gram.diagonal().max()
+    if largest == 0:
+        return gram
+    shift = 0.0
+    while True:
+        try:
+            return np.linalg.cholesky(gram + shift * np.eye(len(gram)) if shift else gram)
+        except np.linalg.LinAlgError:
+            shift = 10 * shift or len(gram) * np.finfo(float).eps * largest
+
+
+def is_small(weight: Any) -> bool:
+    """Whether the triangle takes no longer than a thread takes to begin."""
+    n_outputs, n_features = shape_of(weight)
+    return n_outputs * n_features**2 <= _SMALL_OPERATIONS
 
 
 def packed(r: np.ndarray) -> np.ndarray:
@@ -96,14 +181,4 @@ def triangle_torch(torch: Any, weight: Any) -> Any:
     r = weight.new_empty((0, weight.shape[1]), dtype=dtype)
     for block in weight.split(_BLOCK * weight.shape[1]):
         r = torch.linalg.qr(torch.cat([r, block.to(dtype)]), mode="r").R
-    return r
-
-
-def _triangle_numpy(weight: Any) -> np.ndarray:
-    w = np.asarray(weight)
-    dtype = np.float32 if w.dtype in (np.float16, np.float32) else np.float64
-    r: Any = np.empty((0, w.shape[1]), dtype=dtype)
-    for first in range(0, w.shape[0], _BLOCK * w.shape[1]):
-        block = w[first : first + _BLOCK * w.shape[1]].astype(dtype)
-        r = np.linalg.qr(np.concatenate([r, block]), mode="r")
     return r

@@ -7,7 +7,8 @@ counts those that find no room. `_rows` says what fits together, `_sender` sends
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional, Union
 
@@ -22,6 +23,7 @@ from richd._values.moments import Moments
 from richd._link.outbox import Batch, Control, Outbox
 from richd._report import Reporter
 from richd._values.rows import Offer
+from richd._values.triangle import Triangle
 from richd._link.session import encode
 
 #: Larger batches are split by rows: the daemon folds the first part while the next one travels.
@@ -35,6 +37,15 @@ class _Layer:
     seq: int = 0
     rows: int = 0
     thinned: int = 0  # left out evenly: in no batch, and not among `rows`
+
+
+@dataclass
+class _Triangle:
+    """A head's triangle, packed, and what waits until it is there, as `Staged` has it."""
+
+    values: np.ndarray
+    wait: Optional[Callable[[], None]] = None
+    is_ready: Optional[Callable[[], bool]] = None
 
 
 class _Start:
@@ -79,6 +90,8 @@ class Intake:
         self._starts: dict[str, _Start] = {}  # the last of each layer: most are alike
         self._heads: dict[str, _head.Head] = {}
         self._lanes: dict[Any, Optional[Lane]] = {}  # by the device of heads
+        self._late: list[Triangle] = []  # heads that are computed beside the training
+        self._copies_heads = False  # for one was torn
         self._control_seq = 0
 
     @property
@@ -206,6 +219,7 @@ class Intake:
     ) -> None:
         """`staged` begins with a frame a layer, the rest is shared. Counts rows if `counted`."""
         waits = [s.wait_filled for s in staged if s.wait_filled is not None]
+        ready = [s.is_ready for s in staged if s.is_ready is not None]
         n_counted = n_rows if counted else 0
         frames: list[Any] = []
         with self._lock:
@@ -215,7 +229,8 @@ class Intake:
                 state.seq += 1
                 state.rows += n_counted
             frames += [s.frame for s in staged[len(starts) :]]
-            self._outbox.put_batch(Batch(n_counted * len(starts), frames, room, waits))
+            batch = Batch(n_counted * len(starts), frames, room, waits, *ready)
+            self._outbox.put_batch(batch)
         self._reporter.add(rows_offered=n_counted * len(starts))
         self._sender.wake()
 
@@ -256,34 +271,52 @@ class Intake:
         }
         self._heads[layer] = _head.Head(weight, fields)
 
-    def put_heads(self, step: int, keep: bool, send: bool = True) -> None:
+    def put_heads(self, step: int, keep: bool, wait: bool, send: bool = True) -> None:
         """Queue the triangle of each head whose layer has rows since the last checkpoint.
 
-        With `keep` every later checkpoint sends it again, for windows that go on. Of several ranks
-        that have the same head, one is to `send` it.
+        With `keep` every later checkpoint sends it again, for windows that go on. With `wait` it is
+        computed in this call. Of several ranks that have the same head, one is to `send` it.
         """
         heads = dict(self._heads)
         if not keep:
             self._heads.clear()
-        triangles: dict[int, Any] = {}  # splits of a layer have one head
+        triangles: dict[int, Optional[_Triangle]] = {}  # splits of a layer have one head
         for layer, head in heads.items() if send else ():
             if id(head.weight) not in triangles:
-                triangles[id(head.weight)] = self._triangle(head.weight)
-            r, wait = triangles[id(head.weight)]
-            slices = _head.slices(r, head.fields["n_features"], BATCH_BYTES_MAX)
-            fields = {
-                **head.fields,
-                "features_dtype": _head.dtype_of(r),
-                "weights_dtype": _head.weights_dtype_of(head.weight),
-            }
-            self._put_slices(layer, step, fields, slices, wait)
+                triangles[id(head.weight)] = self._triangle(head.weight, wait)
+            made = triangles[id(head.weight)]
+            if made is not None:
+                self._put_slices(layer, step, head, made)
 
-    def _triangle(self, weight: Any) -> tuple[np.ndarray, Optional[Callable[[], None]]]:
-        """A weight's triangle, packed, and what waits until it has left its device."""
+    def _triangle(self, weight: Any, wait: bool) -> Optional[_Triangle]:
+        """A weight's triangle, packed; None where that of the last checkpoint is still computed."""
         lane = self._lane_of(weight)
-        if lane is None:
-            return _head.packed(_head.triangle(weight)), None
-        return _head_device.start(weight, lane)
+        if lane is not None:
+            return _Triangle(*_head_device.start(weight, lane))
+        if wait or _head.is_small(weight):
+            return _Triangle(_head.packed(_head.triangle(weight)))
+        return self._late_triangle(weight)
+
+    def _late_triangle(self, weight: Any) -> Optional[_Triangle]:
+        """It is made by a thread: one at a time of a weight, of which it has a copy."""
+        self._copies_heads |= any(one.was_torn for one in self._late)
+        self._late = [one for one in self._late if not one.is_there()]
+        if any(one.weight is weight for one in self._late):
+            text = "a head is still computed from the checkpoint before: this point has none"
+            self._reporter.warn("head", text, raises=False)
+            return None
+        late = Triangle(weight, self._sender.wake)
+        late.start(copy=self._copies_heads or not hasattr(weight, "_version"))
+        self._late.append(late)
+        return _Triangle(late.packed, late.wait, late.is_there)
+
+    def give_up_heads(self, deadline: float = 0.0) -> None:
+        """The run ends: what is behind heads that are still computed is sent without them.
+
+        Waits for their threads until `deadline`.
+        """
+        for late in self._late:
+            late.give_up(deadline - time.monotonic())
 
     def _lane_of(self, weight: Any) -> Optional[Lane]:
         """How a weight's triangle leaves its device; None on the host, where it is computed."""
@@ -294,20 +327,19 @@ class Intake:
             self._lanes[device] = lane_of(device)
         return self._lanes[device]
 
-    def _put_slices(
-        self,
-        layer: str,
-        step: int,
-        fields: dict[str, int],
-        slices: Iterable[tuple[int, int, np.ndarray]],
-        wait: Optional[Callable[[], None]],
-    ) -> None:
+    def _put_slices(self, layer: str, step: int, head: _head.Head, made: _Triangle) -> None:
         """A slice counts no rows; one that finds no room leaves the point without its head."""
+        fields = {
+            **head.fields,
+            "features_dtype": _head.dtype_of(made.values),
+            "weights_dtype": _head.weights_dtype_of(head.weight),
+        }
+        slices = _head.slices(made.values, head.fields["n_features"], BATCH_BYTES_MAX)
         for first, n_rows, values in slices:
             start = _Start(layer, {**fields, "first_row": first})
             room = start.size_bytes + values.nbytes
             if self._outbox.reserve(room):
-                staged = [_arrays.Staged(_arrays.frame_of(values), wait)]
+                staged = [_arrays.Staged(_arrays.frame_of(values), made.wait, made.is_ready)]
                 self._queue([start], step, n_rows, staged, room, counted=False)
             else:
                 self._count_dropped([start], 0)
