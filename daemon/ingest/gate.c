@@ -97,6 +97,7 @@ static void take(int fd, uint64_t bytes)
 static void set_trainer(int fd, bool is_trainer)
 {
     take(fd, gate.peers[fd].unread);
+    gate.counts.connected += (size_t)is_trainer - (size_t)gate.peers[fd].is_trainer;
     gate.peers[fd].is_trainer = is_trainer;
 }
 

@@ -17,8 +17,10 @@
 #define GATE_PEER_BYTES_MAX (128u << 20)
 
 struct gate_counts {
-    uint64_t refused;   /* connections, for want of descriptors */
-    uint64_t cut;       /* trainers, for what they had sent and nobody could read */
+    size_t connected; /* trainers, now; one that went without a word counts until its descriptor is
+                         used again */
+    uint64_t refused; /* connections, for want of descriptors */
+    uint64_t cut;     /* trainers, for what they had sent and nobody could read */
     uint64_t cut_bytes; /* of the last one of these, and who it was; -1: not known */
     pid_t cut_pid;
     uid_t cut_uid;

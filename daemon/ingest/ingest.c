@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,6 +18,8 @@
 #define MAX_ANSWERS (RUN_UNSTORED_MAX + 1024)
 /* Time that the last acknowledgements get at the end. */
 #define LINGER_MS 500
+/* Memory of fewer is not worth a walk through all of it: 6 MB. */
+#define MANY_TRAINERS 256
 
 static void close_frames(struct incoming *message)
 {
@@ -228,6 +231,18 @@ static void log_gate(struct ingest *ingest)
     ingest->counts = counts;
 }
 
+/* libzmq has 25 kB for each trainer, in pieces among others: they go back to the system when most
+ * of many trainers are gone. */
+static void give_back_memory(struct ingest *ingest, size_t connected)
+{
+    if (connected > ingest->most_connected)
+        ingest->most_connected = connected;
+    if (ingest->most_connected < MANY_TRAINERS || connected > ingest->most_connected / 2)
+        return;
+    ingest->most_connected = connected;
+    malloc_trim(0);
+}
+
 /* What a step answers may fail again, which is for the next report. */
 static void report_gone(struct ingest *ingest)
 {
@@ -246,6 +261,7 @@ static void report_gone(struct ingest *ingest)
 void ingest_tick(struct ingest *ingest)
 {
     log_gate(ingest);
+    give_back_memory(ingest, ingest->counts.connected);
     report_gone(ingest);
 }
 

@@ -29,6 +29,7 @@ struct ingest {
     peer_id gone[MAX_GONE];
     size_t n_gone;
     struct gate_counts counts; /* as they were told */
+    size_t most_connected;     /* trainers, since memory was given back */
     struct log_limit limit;
     bool stopped;
     void (*on_closed)(void *arg);

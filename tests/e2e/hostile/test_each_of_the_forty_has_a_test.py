@@ -36,7 +36,9 @@ FORTY = {
     5: ("n = 0 is nothing; p = 0 or C = 0 is refused", f"{DATA}[64 layers of no rows]",
         f"{GARBLED}[no features]", f"{GARBLED}[no outputs]"),
     6: ("a claim of 4 GiB", MESSAGES + "test_a_claim_of_four_gigabytes_is_cut"),
-    7: ("frames with MORE and no end", f"{GARBLED}[frames without end]"),
+    7: ("frames with MORE and no end", f"{GARBLED}[frames without end]",
+        "e2e/trainer/test_a_message_without_an_end_is_cut.py::"
+        "test_a_message_without_an_end_is_cut_and_its_memory_comes_back"),
     8: ("missing or extra frames", f"{GARBLED}[a missing frame]", f"{GARBLED}[a frame too many]"),
     9: ("a label outside of [0, classes)", f"{GARBLED}[a label out of range]",
         f"{DATA}[a label of 2^31]"),
@@ -58,7 +60,9 @@ FORTY = {
     19: ("no descriptors left",
          HTTP + "test_without_descriptors_nothing_spins_and_who_is_in_is_served",
          "e2e/service/test_readers_leave_room_for_trainers.py::"
-         "test_a_trainer_connects_beside_more_readers_than_the_usual_limit_has_files"),
+         "test_a_trainer_connects_beside_more_readers_than_the_usual_limit_has_files",
+         "e2e/service/test_descriptors_run_out.py::"
+         "test_connections_that_say_nothing_take_no_descriptor_of_others[ipc]"),
     20: ("the daemon stands still and goes on",
          PROCESSES + "test_a_daemon_that_stood_still_goes_on_where_it_was",
          ABSENT + "test_a_stopped_daemon_does_not_hurt"),
@@ -69,7 +73,8 @@ FORTY = {
          "test_a_mark_that_is_on_disk_is_acknowledged_again_to_each"),
     22: ("a trainer killed in mid-batch", ABSENT + "test_a_run_whose_trainer_is_killed_is_lost"),
     23: ("a fork in the trainer", ABSENT + "test_a_forked_child_is_silent"),
-    24: ("1,000 reconnections", PROCESSES + "test_1000_connections_that_come_and_go"),
+    24: ("1,000 reconnections", PROCESSES + "test_1000_connections_that_come_and_go",
+         "e2e/service/test_many_trainers.py::test_a_thousand_trainers_a_second_come_and_go"),
     25: ("a second daemon on the same state",
          "e2e/service/test_second_daemon_refuses_by_name.py::"
          "test_second_daemon_refuses_by_name"),

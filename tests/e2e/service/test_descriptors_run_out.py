@@ -8,6 +8,7 @@ import time
 import pytest
 import zmq
 
+import zmtp
 from harness import Feed, Trainer, connect_feed, draw, free_port, limiting, richd, wait_until
 
 LIMIT = 256
@@ -25,11 +26,6 @@ def daemon(request, new_daemon, many_files):
     port = free_port()
     flags = [] if request.param == "ipc" else ["--listen", f"tcp://127.0.0.1:{port}"]
     return with_few_files(new_daemon(*flags))
-
-
-def connect_bare(endpoint):
-    scheme, _, rest = endpoint.partition("://")
-    return connect_feed(f"unix:{rest}" if scheme == "ipc" else f"tcp:{rest}")
 
 
 def is_measured(trainer, step):
@@ -51,7 +47,7 @@ def cpu_share(daemon, seconds=1.0):
 def test_connections_that_say_nothing_take_no_descriptor_of_others(daemon):
     with daemon.trainer("before") as before, contextlib.ExitStack() as held:
         for _ in range(2 * LIMIT):
-            held.enter_context(connect_bare(daemon.endpoints["ingest"]))
+            held.enter_context(zmtp.connect_bare(daemon.endpoints["ingest"]))
         wait_until(lambda: n_refused(daemon) > 0, "connections to be refused")
         assert is_measured(before, 1)
         wait_until(lambda: f"of the {LIMIT} files that may be open" in daemon.output, "the reason")

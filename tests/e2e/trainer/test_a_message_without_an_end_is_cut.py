@@ -3,46 +3,26 @@
 import contextlib
 import threading
 
-from harness import MEMORY_SLACK, connect_feed, draw, wait_until
+import zmtp
+from harness import MEMORY_SLACK, draw, wait_until
 
 MIB = 1 << 20
 #: What the daemon lets one connection send without a message that it could read.
 UNREAD_MAX = 128 * MIB
-MORE, COMMAND, LONG = 1, 4, 2
-
-
-def frame(body, flags):
-    return bytes([flags | LONG]) + len(body).to_bytes(8, "big") + body
-
-
-def ready():
-    """ZMTP 3.0: the greeting with the NULL mechanism, and READY of a DEALER."""
-    greeting = b"\xff" + bytes(8) + b"\x7f" + b"\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
-    fields = b"\x05READY" + b"\x0bSocket-Type" + (6).to_bytes(4, "big") + b"DEALER"
-    return greeting + bytes([COMMAND, len(fields)]) + fields
-
-
-def wait_for_ready(connection):
-    """libzmq takes no message before it has sent its own."""
-    heard = b""
-    while b"READY" not in heard:
-        heard += connection.recv(1024)
 
 
 class Endless:
     """Sends in a thread until the daemon cuts it."""
 
     def __init__(self, endpoint):
-        self.socket = connect_feed("unix:" + endpoint.partition("://")[2])
+        self.socket = zmtp.connect(endpoint)
         self.sent = 0
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
 
     def _run(self):
-        part = frame(bytes(MIB), MORE)
+        part = zmtp.frame(bytes(MIB), zmtp.MORE)
         with contextlib.suppress(OSError), self.socket:
-            self.socket.sendall(ready())
-            wait_for_ready(self.socket)
             while self.sent < 20 * UNREAD_MAX:
                 self.socket.sendall(part)
                 self.sent += len(part)
