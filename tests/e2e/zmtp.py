@@ -1,5 +1,5 @@
-"""ZMTP 3.0 over a plain socket, for peers that libzmq would not be: one descriptor each, thousands of
-them, and messages that have no end."""
+"""ZMTP 3.0 over a plain socket, for peers that libzmq would not be: one descriptor each, thousands
+of them, and messages that have no end."""
 
 from harness import connect_feed
 
