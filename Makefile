@@ -335,12 +335,13 @@ pythons-deps:
 test-deps: paper-deps
 	$(call install,$(TEST_PACKAGES))
 
-# Prometheus scrapes us in a test. Its package would start a service, so only its files are taken.
-PROMETHEUS := build/tools/usr/bin/prometheus
-tools:
-	@[ -x $(PROMETHEUS) ] || command -v prometheus >/dev/null && exit 0; \
-	echo "fetching prometheus"; mkdir -p build/tools && cd build/tools && \
-	apt-get download -qq prometheus && dpkg-deb -x prometheus_*.deb .
+# Prometheus scrapes us in a test, and nginx stands in front of us. Their packages would start
+# services, so only their files are taken.
+TOOLS := build/tools/usr/bin/prometheus build/tools/usr/sbin/nginx
+tools: $(TOOLS)
+$(TOOLS):
+	@mkdir -p build/tools && cd build/tools && apt-get download -qq $(@F) && \
+	dpkg-deb -x $(@F)_*.deb . && touch -c $(@:build/tools/%=%) && echo "fetched $(@F)"
 
 demo: deps
 	@$(MAKE) --no-print-directory -j$(shell nproc) all
