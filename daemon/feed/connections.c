@@ -164,17 +164,25 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
     next_lines(connection);
 }
 
-/* An answer that says why, and the end: what follows cannot be told apart from the long line. */
-static void refuse_long_line(struct connection *connection)
+/* An answer that says why, and the end: what follows is no line of its own. */
+static void refuse(struct connection *connection, const char *why)
 {
     size_t size;
-    char *line = feed_error(NULL, FEED_NOT_A_REQUEST, "a request line is at most 1 MiB", &size);
+    char *line = feed_error(NULL, FEED_NOT_A_REQUEST, why, &size);
 
     move(connection, CONNECTION_ENDING);
     connection->line_size = 0;
     uv_read_stop(&connection->stream.stream);
     if (line)
         send_line(connection, 0, line, size);
+}
+
+/* A browser that a page sends here by a form: behind its head would come what the page wants asked,
+ * in the name of who sits before it. */
+static bool is_http(const char *line, size_t size)
+{
+    size -= size > 0 && line[size - 1] == '\r';
+    return size > 8 && strncmp(line + size - 8, "HTTP/1.", 7) == 0;
 }
 
 /* The peer has sent all it wanted and has its answers. */
@@ -199,6 +207,10 @@ static void hand_over(struct connection *connection)
 
         if (!end || (size_t)(end - line) > MAX_LINE)
             break;
+        if (is_http(line, (size_t)(end - line))) {
+            refuse(connection, "this is the feed, which speaks no HTTP");
+            return;
+        }
         at += (size_t)(end - line) + 1;
         connection->is_asking = end > line;
         if (connection->is_asking)
@@ -230,7 +242,7 @@ static void next_lines(struct connection *connection)
     if (connection->state > CONNECTION_HEARD)
         return;
     if (is_long && !connection->is_asking)
-        refuse_long_line(connection);
+        refuse(connection, "a request line is at most 1 MiB");
     else if (connection->state == CONNECTION_HEARD)
         return;
     else if (connection->is_asking || connection->pending > FEED_MAX_PENDING)

@@ -112,6 +112,14 @@ def test_a_line_of_one_mebibyte_is_the_longest(daemon, witness):
         assert feed.receive() is None, "what follows it cannot be told apart from it"
 
 
+def test_a_form_of_a_web_page_asks_nothing(daemon, witness):
+    with Feed(daemon.endpoints["feed"]) as feed:
+        feed.send(b"POST / HTTP/1.1\r\nHost: 127.0.0.1:1\r\nContent-Type: text/plain\r\n\r\n"
+                  b'{"jsonrpc":"2.0","id":1,"method":"run.list"}\n')
+        assert feed.receive()["error"]["code"] == -32600
+        assert feed.receive() is None
+
+
 def test_a_subscription_ends_by_its_own_kind(daemon, witness):
     with Feed(daemon.endpoints["feed"]) as feed:
         for kind, other in ("series", "event"), ("event", "series"):
