@@ -12,7 +12,7 @@ import numpy as np
 
 from richd._torch.phase import split_of
 from richd._values import arrays as _arrays
-from richd._values.thinning import Draw, Thinning
+from richd._values.thinning import Draw, Thinning, Turn
 from richd._values.tokens import Position, Tokens
 
 #: The copies of one pass take at most so many bytes; beyond that fewer rows are drawn. It is half
@@ -44,6 +44,8 @@ class Choice:
         if every < 1 or (self._rows is not None and self._rows < 1):
             raise ValueError(f"every and rows are at least 1, not every={every}, rows={rows}")
         self.thinning = thinning if rows == "auto" else None
+        if self.thinning is not None:
+            self.thinning.takes_all_passes = every > 1  # which ones, is said
         self.tokens = Tokens(position, tokens, pool, batch_first)
         self._every = every
         self._train_only = train_only
@@ -68,10 +70,10 @@ class Choice:
         """The split's name in richd; None: rows of training."""
         return "eval" if self._splits and split == "eval" else None
 
-    def draw(self, n: int, row_bytes: int, split: Optional[str]) -> Draw:
+    def draw(self, n: int, row_bytes: int, split: Optional[str], turn: Turn) -> Draw:
         """Which rows to take of n, of so many bytes each."""
         if self.thinning is not None:
-            return self.thinning.draw(split, n, row_bytes)
+            return self.thinning.draw(split, n, row_bytes, turn)
         most = max(1, PASS_BYTES_MAX // max(1, row_bytes))
         wanted = most if self._rows is None else min(self._rows, most)
         index = None if n <= wanted else _arrays.subsample(n, wanted, self._generator)

@@ -64,6 +64,16 @@ class Pairing:
         """A pass of this thread begins: the one before gets no labels any more."""
         self._let_go(threading.get_ident())
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether neither rows nor labels wait."""
+        return not self._passes and not self._given
+
+    def pass_over(self) -> None:
+        """A pass of this thread is left out: its labels are, and the one before gets none."""
+        self._given.pop(threading.get_ident(), None)
+        self._let_go(threading.get_ident())
+
     def settle(self) -> None:
         """The same in all threads."""
         for thread in list(self._passes):

@@ -44,12 +44,13 @@ class Pass:
 
     Arguments:
         split: the split of the rows; None: training.
-        draw: says which of n rows are taken.
+        draw: says which of n rows are taken; None: the pass is left out.
     """
 
-    def __init__(self, split: Optional[str], draw: Callable[[int], Draw]) -> None:
+    def __init__(self, split: Optional[str], draw: Optional[Callable[[int], Draw]]) -> None:
         self.split = split
         self._draw = draw
+        self._passed_over: set[str] = set()
         self._draws: dict[int, Draw] = {}
         self._calls: list[dict[str, _Kept]] = []  # the k-th call of each layer in this pass
 
@@ -58,9 +59,18 @@ class Pass:
         """Whether no layer has given a row."""
         return not self._calls
 
+    @property
+    def is_taken(self) -> bool:
+        """Whether its rows are taken."""
+        return self._draw is not None
+
+    def pass_over(self, layer: str) -> None:
+        """The layer was called in this pass, which is left out."""
+        self._passed_over.add(layer)
+
     def has(self, layer: str) -> bool:
         """Whether the layer was called in this pass."""
-        return any(layer in call for call in self._calls)
+        return layer in self._passed_over or any(layer in call for call in self._calls)
 
     def add(self, layer: str, matrix: Any, shape: tuple[int, ...]) -> None:
         """Copy the rows to take of one call of a layer: (n, p), made of a tensor of that shape."""
@@ -108,5 +118,6 @@ class Pass:
     def draw_of(self, n: int) -> Draw:
         """Which rows are taken of n: the same ones in the whole pass."""
         if n not in self._draws:
+            assert self._draw is not None  # the pass is taken
             self._draws[n] = self._draw(n)
         return self._draws[n]

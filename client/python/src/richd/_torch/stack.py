@@ -17,7 +17,7 @@ from richd._torch.modules import first_tensor, is_convolution
 from richd._torch.pairing import Given
 from richd._torch.passes import Pass, matrix_of
 from richd._torch.watch import Hooks, Taker, matrix, row_bytes
-from richd._values.thinning import Draw
+from richd._values.thinning import Draw, Turn
 
 
 class StackTap(Hooks):
@@ -38,6 +38,7 @@ class StackTap(Hooks):
         self.layers = tuple(layers)
         self._by_sample: set[str] = set()  # layers whose rows are all that a sample has
         self._row_bytes: dict[str, int] = {}
+        self._n_calls = 1  # of a layer, in the last pass
         self._now = threading.local()  # a pass is one thread's
 
     def __getstate__(self) -> dict[str, Any]:
@@ -58,31 +59,45 @@ class StackTap(Hooks):
     # ---- the hooks -------------------------------------------------------------------------------
 
     def _on_begin(self, model: Any, _args: Any, _kwargs: Any) -> None:
-        self._now.is_inside = True
-        self._run._tapped(self, self._begin_pass, model)
+        now = self._now
+        now.is_inside, now.current = True, None
+        now.split = now.passed_over = self._passes_over(model)
+        if now.split is None:
+            self._run._tapped(self, self._begin_pass, model)
 
     def _on_layer(self, name: str, module: Any, _args: Any, _kwargs: Any, output: Any) -> None:
-        self._run._tapped(self, self._add, name, module, output)
+        if getattr(self._now, "passed_over", None) is None:
+            self._run._tapped(self, self._add, name, module, output)
 
     def _on_outputs(self, module: Any, _args: Any, _kwargs: Any, output: Any) -> None:
-        self._run._tapped(self, self._finish_pass, module, output)
+        split = getattr(self._now, "passed_over", None)
+        if split is None:
+            self._run._tapped(self, self._finish_pass, module, output)
+        else:
+            self.calls += 1
+            self._leave_out(split, output, self._n_calls)
 
     def _on_end(self, _model: Any, _args: Any, _kwargs: Any, _output: Any) -> None:
         """What did not reach the outputs is let go; layers that run again later are no pass."""
         self._now.is_inside = False
-        self._now.current = None
+        self._now.current = self._now.passed_over = None
 
     # ---- a pass ----------------------------------------------------------------------------------
 
     def _begin_pass(self, module: Any) -> None:
         split = self._begin(module)
         self._now.split = split
-        self._now.current = (
-            self._pass_of(self._choice.name_of(split)) if split else None
-        )
+        self._now.current = None
+        if split is None:
+            return
+        turn = self._turn(split) if split else None
+        self._now.current = self._pass_of(self._choice.name_of(split), turn)
 
     def _add(self, name: str, module: Any, output: Any) -> None:
         if not self._belongs(name, module) or self._now.current is None:
+            return
+        if not self._now.current.is_taken:
+            self._now.current.pass_over(name)
             return
         tensor = first_tensor(output, name).detach()
         by_sample = name in self._by_sample or (tensor.ndim == 3 and is_convolution(module))
@@ -103,14 +118,14 @@ class StackTap(Hooks):
             self._begin_pass(module)
         return True
 
-    def _pass_of(self, split: Optional[str]) -> Pass:
-        return Pass(split, functools.partial(self._draw, split))
+    def _pass_of(self, split: Optional[str], turn: Optional[Turn]) -> Pass:
+        return Pass(split, None if turn is None else functools.partial(self._draw, split, turn))
 
-    def _draw(self, split: Optional[str], n: int) -> Draw:
+    def _draw(self, split: Optional[str], turn: Turn, n: int) -> Draw:
         """Layers that were not seen yet count as the average of those that were."""
         known = self._row_bytes.values()
         size = sum(known) * max(len(self.layers), len(known)) // max(1, len(known))
-        return self._choice.draw(n, size, split)
+        return self._choice.draw(n, size, split, turn)
 
     def _finish_pass(self, module: Any, output: Any) -> None:
         current = getattr(self._now, "current", None)
@@ -121,6 +136,8 @@ class StackTap(Hooks):
         if split is None:
             return
         self.calls += 1
+        if split and current is not None and not current.is_taken:
+            self._leave_out(split, self._outputs_in(output, "the outputs"), self._n_calls)
         if current is None or current.is_empty:
             return
         tensor = self._outputs_in(output, "the outputs")
@@ -130,6 +147,7 @@ class StackTap(Hooks):
         self._row_bytes[""] = row_bytes(final)
         calls, outputs = current.finish(final, self._note_misfit)
         self.batches += 1
+        self._n_calls = len(calls)
         draw = current.draw_of(len(final))
         offer = functools.partial(self._offer, current.split, calls, outputs, draw)
         self._wait(split, tuple(tensor.shape), tokens, draw.index, offer)

@@ -31,7 +31,7 @@ from richd._torch.modules import (
 from richd._torch.pairing import Given, Pairing, Waiting
 from richd._torch.phase import is_in_backward, split_of
 from richd._values import arrays as _arrays, labels as _labels
-from richd._values.thinning import Draw
+from richd._values.thinning import ALL_ROWS, Draw, Turn
 from richd._values.tokens import Tokens, width_error
 
 #: What may be said of outputs that the module's weights can stand for.
@@ -93,6 +93,7 @@ class Hooks:
         self._handles: list[Any] = []
         self._watched: dict[str, tuple[Any, Any]] = {}  # layer -> its module (weak), its hook
         self._n_begun: dict[str, int] = {}  # by split
+        self._run_again = False  # so it was once
         self._has_trained = False  # a pass with a gradient was seen that was no backward pass's
         self._pairing = Pairing()
         self._masks: Optional[Masks] = None
@@ -225,6 +226,8 @@ class Hooks:
         modules = [module() for module, _ in self._watched.values()]
         if self._run is None or self._run.is_probing or not modules or modules[-1] is None:
             return
+        if self._pairing.is_behind and not self._pairing.is_waiting:
+            return  # they are those of a pass that was left out
         split = split_of(modules[-1])
         if split is None:
             return
@@ -261,6 +264,40 @@ class Hooks:
 
         self._pairing.add(Waiting(split, fits, offer), is_labelled)
 
+    def _passes_over(self, module: Any) -> Optional[str]:
+        """The split of the call that begins where it is left out; None: it may be taken.
+
+        It is asked before all that a call needs otherwise, so that it costs a few microseconds.
+        """
+        thinning = self.thinning
+        if thinning is None or thinning.takes_all_passes or self._run_again or self._run.is_probing:
+            return None
+        split = self._choice.split_of(module)
+        if split is None or not thinning.passes_over(self._choice.name_of(split)):
+            return None
+        if not self._pairing.is_idle:
+            self._run._tapped(self, self._pairing.pass_over)
+        return split
+
+    def _turn(self, split: str) -> Optional[Turn]:
+        """The turn of a call of that split; None: it is left out."""
+        if self.thinning is None:
+            return ALL_ROWS
+        turn = self.thinning.turn(self._choice.name_of(split))
+        if turn is None:
+            self._pairing.pass_over()
+        return turn
+
+    def _leave_out(self, split: str, values: Any, n_calls: int = 1) -> None:
+        """Count the rows of a call that is left out: one for each of the first tensor. No raise."""
+        try:
+            shape = first_tensor(values, "the call").shape
+            n = n_calls * self._choice.tokens.n_rows(tuple(shape))
+        except Exception:
+            return  # a call that is taken tells
+        if self.thinning is not None:
+            self.thinning.leave_out(self._choice.name_of(split), n)
+
     def _begin(self, module: Any) -> Optional[str]:
         """Count a call that begins; its split when its rows are to be taken."""
         split = None if self._run.is_probing else self._choice.split_of(module)
@@ -277,6 +314,7 @@ class Hooks:
         In a reentrant checkpoint that is the layer's first pass with a gradient.
         """
         if is_in_backward():
+            self._run_again = self._has_trained
             return self._has_trained
         self._has_trained = True
         return False
@@ -287,6 +325,8 @@ class Hooks:
         handles = masks.attach(model)
         self._handles += handles
         self._masks = masks if handles else None
+        if self._masks is not None and self.thinning is not None:
+            self.thinning.takes_all_passes = True  # how many rows one has, its mask says
 
     def _tokens_of(self, tensor: Any) -> Tokens:
         """Which tokens of the tensor are taken, in the pass that this thread runs."""
@@ -354,7 +394,13 @@ class Tap(Hooks):
         self._linear = None
 
     def _on_forward(self, module: Any, args: Any, kwargs: Any, output: Any) -> None:
-        self._run._tapped(self, self._take, module, (*args, *kwargs.values()), output)
+        inputs = (*args, *kwargs.values())
+        split = self._passes_over(module)
+        if split is None:
+            self._run._tapped(self, self._take, module, inputs, output)
+        else:
+            self.calls += 1
+            self._leave_out(split, inputs)
 
     def _take(self, module: Any, inputs: Any, output: Any) -> None:
         split = self._begin(module)
@@ -366,13 +412,17 @@ class Tap(Hooks):
         if not split:
             return
         tensor = first_tensor(inputs, "the module's input")
+        turn = self._turn(split)
+        if turn is None:
+            self._leave_out(split, tensor)
+            return
         tokens = self._tokens_of(tensor)
         parts = [matrix(tokens, tensor)]
         if self._linear is None:
             parts.append(matrix(tokens, self._outputs_in(output, "the module's output")))
         size = self._checked(module, tensor, parts)
         name = self._choice.name_of(split)
-        draw = self._choice.draw(parts[0].shape[0], size, name)
+        draw = self._choice.draw(parts[0].shape[0], size, name, turn)
         rows = _arrays.copies_of_rows(parts, draw.index)
         self.batches += 1
         offer = functools.partial(self._offer, name, rows, draw)

@@ -338,7 +338,7 @@ class Watcher:
     ) -> None:
         thinning = tap.thinning
         if thinning is not None:
-            rows = Piece(features, outputs, tap.head, given, self._step)
+            rows = Piece(features, outputs, tap.head, given, self._step, draw.turn.number)
             for drawn in thinning.add(split, draw, rows):
                 self._put_drawn(thinning, drawn)
             return
@@ -356,6 +356,7 @@ class Watcher:
     def _send_drawn(self) -> None:
         """Send what the taps hold, and learn from the points that came how much a window needs."""
         self._pace.turn()
+        began = time.perf_counter()
         while self._unread and self._unread[0].done:
             for point in self._unread.popleft().points or ():
                 for thinning in self._thinnings:
@@ -366,6 +367,7 @@ class Watcher:
                 self._put_drawn(thinning, drawn)
             if thinning not in watching:
                 self._thinnings.remove(thinning)
+        self._pace.add(time.perf_counter() - began)
 
     @guarded(name="watch")
     def _put_drawn(self, thinning: Thinning, drawn: Drawn) -> None:
@@ -378,6 +380,7 @@ class Watcher:
             self._intake.put_drawn(offer, rows.step, n_thinned)
 
         beside = Beside(split=drawn.split, copy=False, **(rows.given or {}))
+        self._pace.add_sent(drawn.n_bytes)
         self._offer(rows.features, rows.outputs, beside, rows.head, put)
 
     def _is_reduced(self, tap: Hooks, layer: str, rows: Any, outputs: Any) -> bool:

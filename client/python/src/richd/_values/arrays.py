@@ -227,13 +227,6 @@ def _on_device_of(tensor: Any, index: np.ndarray) -> Any:
     return chosen.to(tensor.device, non_blocking=True)
 
 
-def bytes_of(values: Any) -> int:
-    """Bytes of an array or tensor."""
-    if isinstance(values, np.ndarray):
-        return values.nbytes
-    return values.numel() * values.element_size()
-
-
 def join(parts: Sequence[Any]) -> Any:
     """The rows of arrays, or of tensors, one behind the other, as a copy."""
     torch = _torch_of(parts[0])

@@ -6,7 +6,8 @@ pass only puts its rows here; they are checked, all at once, when the checkpoint
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+import functools
+from collections.abc import Container, Hashable, Iterator, Mapping, Sequence
 from typing import Any, Optional
 
 import numpy as np
@@ -26,6 +27,7 @@ class Piece:
         head: the weight (C, p), or None.
         given: labels or targets, and how to read them; None: nothing.
         step: of the last of the rows.
+        number: of the pass in its window.
         n_rows: n.
     """
 
@@ -36,12 +38,14 @@ class Piece:
         head: Any,
         given: Optional[Mapping[str, Any]],
         step: int,
+        number: int = 0,
     ) -> None:
         self.features = features
         self.outputs = outputs
         self.head = head
         self.given = given
         self.step = step
+        self.number = number
         self.n_rows = len(next(iter(features.values())))
 
     @property
@@ -50,30 +54,29 @@ class Piece:
         return int(self.head.shape[0] if self.outputs is None else self.outputs.shape[1])
 
     @property
-    def n_bytes(self) -> int:
-        """Bytes of the rows."""
-        return sum(map(_arrays.bytes_of, self._parts()))
-
-    @property
     def form(self) -> Hashable:
         """What pieces have in common that can be joined."""
-        options = [(k, None if k in VALUES else v) for k, v in (self.given or {}).items()]
-        kinds = [(p.shape[1:], p.dtype, getattr(p, "device", None)) for p in self._parts()]
-        return tuple(self.features), id(self.head), tuple(options), tuple(kinds)
+        kinds = tuple([(p.shape[1:], p.dtype, getattr(p, "device", None)) for p in self.parts])
+        options = None
+        if self.given is not None:
+            options = tuple((k, None if k in VALUES else v) for k, v in self.given.items())
+        return tuple(self.features), id(self.head), options, kinds
 
-    def _parts(self) -> list[Any]:
+    @functools.cached_property
+    def parts(self) -> list[Any]:
+        """All that has a value for each row."""
         given = [v for k, v in (self.given or {}).items() if k in VALUES and v is not None]
         return [*self.features.values(), *([] if self.outputs is None else [self.outputs]), *given]
 
     def picked(self, index: np.ndarray) -> Piece:
         """These rows of it, as copies."""
-        return self._with(_arrays.take_rows(part, index) for part in self._parts())
+        return self._with(_arrays.take_rows(part, index) for part in self.parts)
 
     def joined(self, others: Sequence[Piece]) -> Piece:
         """These rows and those of others of its form, which come later."""
         if not others:
             return self
-        last, parts = others[-1], zip(self._parts(), *(other._parts() for other in others))
+        last, parts = others[-1], zip(self.parts, *[other.parts for other in others])
         return last._with(_arrays.join(values) for values in parts)
 
     def _with(self, parts: Iterator[Any]) -> Piece:
@@ -83,7 +86,7 @@ class Piece:
         given = self.given and {
             k: next(parts) if k in VALUES and v is not None else v for k, v in self.given.items()
         }
-        return Piece(features, outputs, self.head, given, self.step)
+        return Piece(features, outputs, self.head, given, self.step, self.number)
 
 
 class Held:
@@ -91,11 +94,18 @@ class Held:
 
     Attributes:
         n_rows: rows that are here.
+        row_bytes: bytes of one of them, at most.
     """
 
     def __init__(self) -> None:
         self.n_rows = 0
+        self.row_bytes = 0
         self._pieces: list[Piece] = []
+
+    @property
+    def numbers(self) -> list[int]:
+        """The numbers of the passes, each once."""
+        return list(dict.fromkeys(piece.number for piece in self._pieces))
 
     @property
     def n_rows_of_layers(self) -> int:
@@ -104,13 +114,14 @@ class Held:
 
     @property
     def n_bytes(self) -> int:
-        """Bytes of the rows."""
-        return sum(piece.n_bytes for piece in self._pieces)
+        """Bytes of the rows, at most."""
+        return self.n_rows * self.row_bytes
 
-    def add(self, piece: Piece) -> None:
-        """Hold these as well."""
+    def add(self, piece: Piece, row_bytes: int) -> None:
+        """Hold these as well, of so many bytes each."""
         self._pieces.append(piece)
         self.n_rows += piece.n_rows
+        self.row_bytes = max(self.row_bytes, row_bytes)
 
     def keep(self, index: np.ndarray) -> None:
         """Let go of all rows but these, in ascending order."""
@@ -126,6 +137,11 @@ class Held:
             start, place = stop, next_place
         self._pieces = kept
         self.n_rows = len(index)
+
+    def keep_passes(self, numbers: Container[int]) -> None:
+        """Let go of the rows of all passes but these."""
+        self._pieces = [piece for piece in self._pieces if piece.number in numbers]
+        self.n_rows = sum(piece.n_rows for piece in self._pieces)
 
     def hand_over(self) -> Iterator[Piece]:
         """The rows of each form: those of the first step and, if any, those up to the last."""

@@ -8,6 +8,7 @@ independent rows. So one position of a sequence, or a few, stand for it. Padding
 
 from __future__ import annotations
 
+import math
 import operator
 import sys
 from collections.abc import Sequence
@@ -110,6 +111,10 @@ class Tokens:
             return shape
         taken = self._of(shape[-2])
         return (*shape[:-2], *([len(taken)] if isinstance(taken, list) else []), shape[-1])
+
+    def n_rows(self, shape: tuple[int, ...]) -> int:
+        """How many rows a tensor (..., columns) has of that shape."""
+        return math.prod((shape if self.is_all else self.cut_shape(shape))[:-1])
 
     def _of(self, length: int) -> Union[int, list[int]]:
         """The positions from 0 on, each once; a single one as a number, which takes the axis away.
