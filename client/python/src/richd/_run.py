@@ -1,8 +1,9 @@
 """A run as the trainer sees it: the class Run.
 
 Called by the training thread, or several of them. It keeps two promises: no call raises unless the
-program asked for it, and no call does anything in a forked child. It says when a run begins, is
-measured and ends. `_init` makes a run, `_rows` and `_intake` take what is offered, `_sender` sends.
+program asked for it, and no call does anything in a forked child. It says when a run begins and
+ends, and takes rows and scalars. `_init` makes a run, `_marks` has it measured, `_rows` and
+`_intake` take what is offered, `_sender` sends.
 """
 
 from __future__ import annotations
@@ -13,31 +14,28 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
 from richd._link import feed as _feed, wire as _wire
-from richd._torch import reported as _reported
-from richd import _exits, _life, _reading
+from richd import _exits, _life
 from richd._values import clean as _clean, offers as _offers, scalars as _scalars
 from richd._guard import guarded
-from richd._keywords import forgiving
 from richd._life import EXIT_S, Life
+from richd._marks import Marker
 from richd._values.constants import Constants
 from richd._values.intake import Intake
 from richd._values.moments import Moments
-from richd._mirrors import Mirror
-from richd._link.listener import Listener
-from richd._link.outbox import Control, Outbox
+from richd._link.outbox import Outbox
 from richd._values.pace import SHARE
-from richd._values.point import Point
 from richd._reading import Reader
 from richd._report import Reporter, Stats
 from richd._values.rows import Beside
+from richd._values.steps import Steps
 from richd._link.session import Identity, Session, encode
 from richd._values.tokens import Position
 from richd._version import VERSION
-from richd._torch.watcher import Put, Watcher
+from richd._torch.watcher import Put
 
 #: The daemon takes 1 MiB and 200,000 JSON values; attempt and writer are added later.
 OPEN_BYTES_MAX = _wire.CONTROL_MAX - 4096
@@ -46,7 +44,7 @@ OPEN_VALUES_MAX = 199_000
 _STATUSES = ("finished", "failed")
 
 
-class Run(Watcher, Reader):
+class Run(Marker, Reader):
     """One training job in the eyes of richd; made by `init`. Also a context manager.
 
     Unless `raise_errors` was asked for, no method raises but `series`, `compare` and `events`,
@@ -76,14 +74,10 @@ class Run(Watcher, Reader):
         self._life: Any = None  # as well
         self._pid = os.getpid()
         self._all_scalars = all_scalars
-        self._step = 0
-        self._step_is_given = False  # by any call so far
+        self._steps = Steps(self._warn_of_counted_steps)
         self._said = {"config": dict(open_fields["config"]), "summary": {}}
-        self._logged: set[str] = set()  # names of this step's scalars
-        self._is_marked = False  # this step has its checkpoint
         self._has_offered = False
         self._kinds = _offers.Kinds()
-        self._mirrors: Sequence[Mirror] = ()
 
     def start(self, find: Callable[[], str]) -> None:
         """Connect in the background. Called by `init`.
@@ -301,7 +295,7 @@ class Run(Watcher, Reader):
             return  # its rows have one order
         self._has_offered = True
         offers, complaints = _offers.offers(features, outputs, head, beside, self._kinds)
-        step = self._at_step(beside.step)
+        step = self._steps.at(beside.step)
         for offer in offers:
             for name, why in offer.left_out.items():
                 self._reporter.warn(f"layer {name}", f"layer {name} is left out: {why}")
@@ -321,156 +315,7 @@ class Run(Watcher, Reader):
         a ValueError: raised with `raise_errors`, else a warning.
         """
         if moments.rows > 0:
-            self._intake.put_moments(layer, moments, self._at_step(step))
-
-    # ---- marks -----------------------------------------------------------------------------------
-
-    @forgiving
-    def checkpoint(
-        self,
-        step: Optional[int] = None,
-        wait: bool = False,
-        timeout: float = 5.0,
-        spectrum: bool = False,
-        metrics: Optional[Mapping[str, Any]] = None,
-    ) -> Optional[dict[str, Point]]:
-        """Have the daemon measure what was offered so far, and store it under `step`.
-
-        `step` is an integer from 0 to 2^53 - 1, the last one given when left out (or the next,
-        where that has a checkpoint). With `wait`, it returns {layer: Point} when the points are on
-        the daemon's disk, which takes as long as the daemon's queue. After `timeout` seconds, or at
-        once while the daemon is known to be away, it returns an empty dict. Without `wait`, it
-        returns None immediately. The mark survives the daemon's restart.
-
-        With `spectrum`, the features are decomposed as well (`richd.Spectrum`), which costs the
-        daemon about 6 p^3 operations; `point.spectrum` has the result.
-
-        `metrics` are measures of the whole network that only the trainer can compute, by name:
-        param_norm, param_change, ntk_distance, ntk_alignment. They go into the point of every
-        layer, in place of those that `watch` computes. A value that is not finite is stored as
-        null.
-        """
-        control = self._mark(step, spectrum, metrics, wait)
-        if control is not None:
-            self._unread.append(control)
-        if not wait:
-            return None
-        return self._points_of(control, timeout) or {}
-
-    @guarded(name="checkpoint")
-    def _mark(
-        self,
-        step: Optional[int],
-        spectrum: bool,
-        given: Optional[Mapping[str, Any]],
-        wait: bool,
-    ) -> Optional[Control]:
-        self._warn_of_idle_taps()
-        self._offer_waiting()
-        step = self._step_for(step, self._is_marked)
-        self._send_reduced(step)
-        self._send_drawn()
-        if self._intake.is_empty and self.world_size == 1:  # else the others wait for it
-            return None
-        self._is_marked = True
-        self._look_for_trackers()
-        metrics, reported, started = {}, {}, None
-        if self.rank == 0:  # the network is the same on all
-            computed = {**self._measure_parameters(), **self._measure_tangent()}
-            metrics = {name: _clean.number(value) for name, value in computed.items()}
-            reported = self._check_metrics(given or {})
-            metrics.update(reported)
-            started = self._start_parameters()
-        self._send_heads(step, wait)
-        mark = self._stamp(step)
-
-        def fields() -> dict[str, Any]:
-            asked: dict[str, Any] = {"spectrum": True} if spectrum else {}
-            if metrics:
-                asked["metrics"] = metrics
-            return {**mark, **asked, "layers": self._intake.marks()}
-
-        if started is None:
-            return self._intake.put_control("checkpoint", fields)
-
-        asked = started
-
-        def late() -> dict[str, Any]:
-            values = {**metrics, **self._arrived(asked), **reported}
-            return {"metrics": values} if values else {}
-
-        return self._intake.put_control("checkpoint", fields, late=late)
-
-    def _arrived(self, started: Callable[[], dict[str, float]]) -> dict[str, Any]:
-        """The measures that a device was asked for. Called by the sender, which waits for them."""
-        try:
-            return {name: _clean.number(value) for name, value in started().items()}
-        except Exception as error:
-            self._reporter.warn("parameters", f"parameters: {error!r}", raises=False)
-            return {}
-
-    @guarded(name="checkpoint")
-    def _send_heads(self, step: int, wait: bool) -> None:
-        """A window that goes on is measured at every checkpoint, and needs its heads each time."""
-        keep = self._open_fields["window"]["kind"] != "checkpoint"
-        self._intake.put_heads(step, keep, wait, send=self.rank == 0)
-
-    @guarded(fallback=dict, name="metrics")
-    def _check_metrics(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The measures of the trainer. A wrong one is left out, and the checkpoint goes on."""
-        return _reported.check(given)
-
-    @guarded(name="checkpoint")
-    def _points_of(self, control: Optional[Control], timeout: float) -> Optional[dict[str, Point]]:
-        if control is None:
-            return None
-        sender = self._sender
-        if not sender.wait_for(control, timeout):
-            if not sender.absent and not sender.stopped and not control.done:
-                self._reporter.warn("wait", f"no answer to a checkpoint within {timeout:g} s")
-            return None
-        fetch = functools.partial(_reading.fetch_spectrum, self._find_feed, self.id)
-        points = [Point.from_json(f).with_fetch(fetch) for f in control.points or ()]
-        return {point.layer: point for point in points}
-
-    def on_point(self, callback: Callable[[Point], Any]) -> Callable[[Point], Any]:
-        """Have `callback(point)` called with each point that the daemon has stored from now on.
-
-        It runs in a thread of its own, in the order of the checkpoints, also of those without
-        `wait`; the training never waits for it. Up to 1,024 points wait for a slow one, more are
-        dropped. An exception costs a warning, once. `finish` gives it what is left of its 2 s.
-        Returns `callback`, so that it can stand above a function as `@run.on_point`.
-        """
-        self._listen(callback)
-        return callback
-
-    def mirror(self, mirrors: Sequence[Mirror]) -> None:
-        """Have these written to as well. Called by `init`."""
-        self._mirrors = mirrors
-        self._look_for_trackers()
-        for one in mirrors:
-            self._listen(one, one.name, one.close)
-
-    @guarded(name="mirror")
-    def _look_for_trackers(self) -> None:
-        for one in self._mirrors:
-            one.look()
-
-    @guarded(name="on_point")
-    def _listen(
-        self,
-        callback: Callable[[Point], Any],
-        name: Optional[str] = None,
-        at_end: Optional[Callable[[], Any]] = None,
-    ) -> None:
-        """`name` is for warnings; `at_end` is called after the last point."""
-        fetch = functools.partial(_reading.fetch_spectrum, self._find_feed, self.id)  # holds no run
-        name = name or f"on_point({getattr(callback, '__qualname__', repr(callback))})"
-
-        def call(fields: dict[str, Any]) -> None:
-            callback(Point.from_json(fields).with_fetch(fetch))
-
-        self._sender.listeners.append(Listener(name, call, self._reporter, at_end))
+            self._intake.put_moments(layer, moments, self._steps.at(step))
 
     # ---- scalars ---------------------------------------------------------------------------------
 
@@ -492,47 +337,18 @@ class Run(Watcher, Reader):
         """
         is_stored = self.rank == 0 or all_ranks or self._all_scalars
         values, left_out = _scalars.numbers(scalars, self.rank) if is_stored else ({}, [])
-        step = self._step_of_log(step, values if is_stored else scalars)
+        step = self._steps.of_log(step, values if is_stored else scalars)
         names = list(values)
         for start in range(0, len(names), _wire.SCALARS_MAX):
             chunk = {name: values[name] for name in names[start : start + _wire.SCALARS_MAX]}
-            fields = {**self._stamp(step), "scalars": chunk}
+            fields = {**self._steps.stamp(step), "scalars": chunk}
             self._intake.put_control("log", lambda fields=fields: fields)
         if left_out:
             raise ValueError("; ".join(left_out))
 
-    def _stamp(self, step: int) -> dict[str, Any]:
-        """Step and time of a message. A step that nobody gave does not begin the attempt."""
-        implied = {} if self._step_is_given else {"implied": True}
-        return {"step": step, "time": time.time(), **implied}
-
-    def _step_for(self, step: Optional[int], is_taken: Any) -> int:
-        """`step` checked, or the last one; or the next one where that is taken."""
-        if step is None and is_taken:
-            self._reporter.warn(
-                "step", "without step=, each call goes on by one step", raises=False
-            )
-            step = self._step + 1
-        return self._at_step(step)
-
-    def _at_step(self, step: Optional[int]) -> int:
-        """`step` checked, or the last one."""
-        if step is not None:
-            whole = int(step)
-            if not 0 <= whole <= _wire.INTEGER_MAX or whole != step:
-                raise ValueError(f"step is an integer from 0 to 2^53 - 1, not {step!r}")
-            if whole != self._step:
-                self._logged.clear()
-                self._is_marked = False
-            self._step = whole
-            self._step_is_given = True
-        return self._step
-
-    def _step_of_log(self, step: Optional[int], names: Iterable[str]) -> int:
-        """Counted on all ranks, so that their checkpoints have one step."""
-        step = self._step_for(step, self._logged.intersection(names))
-        self._logged.update(names)
-        return step
+    def _warn_of_counted_steps(self) -> None:
+        text = "without step=, each call goes on by one step"
+        self._reporter.warn("step", text, raises=False)
 
     # ---- what has no step ------------------------------------------------------------------------
 

@@ -50,7 +50,6 @@ class Watcher:
     _kinds: Kinds
     _pid: int
     _reporter: Reporter
-    _step: int
 
     def __init__(self, share: float) -> None:
         self._taps: list[Hooks] = []
@@ -73,6 +72,11 @@ class Watcher:
     @property
     def rank(self) -> int:
         """Which of the processes that speak for the run this is, from 0."""
+        raise NotImplementedError
+
+    @property
+    def _step(self) -> int:
+        """The last step that the trainer gave."""
         raise NotImplementedError
 
     @property
