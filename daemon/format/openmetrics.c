@@ -24,7 +24,7 @@ static const struct family {
     {"richd_batches_refused", "counter", NULL, "batches_refused", "Batches refused."},
     {"richd_trainers_refused", "counter", NULL, "trainers_refused",
      "Trainers without a descriptor."},
-    {"richd_trainers_cut", "counter", NULL, "trainers_cut", "Trainers whose messages had no end."},
+    {"richd_trainers_cut", "counter", NULL, "trainers_cut", "Trainers of which too much waited."},
     {"richd_rows", "counter", NULL, "rows", "Rows received."},
     {"richd_received_bytes", "counter", "bytes", "bytes", "Bytes of the batches received."},
     {"richd_points", "counter", NULL, "points", "Points measured."},

@@ -17,13 +17,16 @@
 
 typedef int accept4_fn(int, struct sockaddr *, socklen_t *, int);
 typedef ssize_t recv_fn(int, void *, size_t, int);
+typedef ssize_t send_fn(int, const void *, size_t, int);
 
 /* libzmq asks again at once while a connection waits. */
 #define PAUSE_NS 10000000
 
+/* What waits for one side or the other, in bytes. */
 struct peer {
     bool is_trainer; /* it was accepted, and its end was not seen */
-    uint64_t unread; /* bytes */
+    uint64_t unread; /* libzmq has read them, and ingest has not taken them */
+    uint64_t unsent; /* ingest has given them, and the trainer takes nothing */
 };
 
 static struct {
@@ -31,9 +34,9 @@ static struct {
     pthread_t loop;       /* any other thread that asks is libzmq's */
     pthread_mutex_t lock; /* of what follows */
     size_t n_files;
-    struct peer *peers; /* by descriptor */
-    uint64_t total, total_max;
-    int spare; /* given up for a connection that is accepted to be closed */
+    struct peer *peers;        /* by descriptor */
+    uint64_t total, total_max; /* bytes that wait */
+    int spare;                 /* given up for a connection that is accepted to be closed */
     struct gate_counts counts;
 } gate = {.lock = PTHREAD_MUTEX_INITIALIZER, .spare = -1};
 
@@ -42,7 +45,7 @@ static int open_spare(void)
     return open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-int gate_open(uint64_t unread_bytes_max)
+int gate_open(uint64_t waiting_bytes_max)
 {
     gate.peers = calloc(files_limit(), sizeof *gate.peers);
     gate.spare = open_spare();
@@ -55,7 +58,7 @@ int gate_open(uint64_t unread_bytes_max)
     gate.n_files = files_limit();
     gate.loop = pthread_self();
     gate.total = 0;
-    gate.total_max = unread_bytes_max;
+    gate.total_max = waiting_bytes_max;
     gate.counts = (struct gate_counts){0};
     atomic_store(&gate.is_open, true);
     return 0;
@@ -66,6 +69,7 @@ void gate_close(void)
     atomic_store(&gate.is_open, false);
     free(gate.peers);
     gate.peers = NULL;
+    gate.n_files = 0;
     if (gate.spare >= 0)
         close(gate.spare);
     gate.spare = -1;
@@ -81,33 +85,99 @@ static bool has_place(int fd)
     return fd >= 0 && (size_t)fd < gate.n_files;
 }
 
-/* With the lock. */
-static void take(int fd, uint64_t bytes)
-{
-    struct peer *peer = &gate.peers[fd];
-    uint64_t n = bytes < peer->unread ? bytes : peer->unread;
+/* ---- with the lock --------------------------------------------------------------------------- */
 
-    peer->unread -= n;
+static uint64_t waiting(int fd)
+{
+    return gate.peers[fd].unread + gate.peers[fd].unsent;
+}
+
+/* So many of `count`, which is a peer's, wait no more. */
+static void take(uint64_t *count, uint64_t bytes)
+{
+    uint64_t n = bytes < *count ? bytes : *count;
+
+    *count -= n;
     gate.total -= n;
 }
 
-/* With the lock. A new connection begins with nothing, whatever the last one of its descriptor
- * left.
- */
+/* A new connection begins with nothing, whatever the last one of its descriptor left. */
 static void set_trainer(int fd, bool is_trainer)
 {
-    take(fd, gate.peers[fd].unread);
-    gate.counts.connected += (size_t)is_trainer - (size_t)gate.peers[fd].is_trainer;
-    gate.peers[fd].is_trainer = is_trainer;
+    struct peer *peer = &gate.peers[fd];
+
+    take(&peer->unread, peer->unread);
+    take(&peer->unsent, peer->unsent);
+    if (is_trainer && !peer->is_trainer)
+        gate.counts.connected++;
+    if (!is_trainer && peer->is_trainer)
+        gate.counts.connected--;
+    peer->is_trainer = is_trainer;
 }
+
+/* The one for which most waits. */
+static int largest(void)
+{
+    int found = 0;
+
+    for (size_t i = 1; i < gate.n_files; i++) {
+        if (waiting((int)i) > waiting(found))
+            found = (int)i;
+    }
+    return found;
+}
+
+/* libzmq sees the end of the connection, and frees what is its own. */
+static void cut(int fd)
+{
+    struct ucred peer = {.pid = -1, .uid = (uid_t)-1};
+    socklen_t size = sizeof peer;
+
+    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+    gate.counts.cut++;
+    gate.counts.cut_unread = gate.peers[fd].unread;
+    gate.counts.cut_unsent = gate.peers[fd].unsent;
+    gate.counts.cut_pid = peer.pid;
+    gate.counts.cut_uid = peer.uid;
+    set_trainer(fd, false);
+    shutdown(fd, SHUT_RDWR);
+}
+
+/* So many more of `count`, which is the peer's, wait. Whether it is still connected. */
+static bool add(int fd, uint64_t *count, uint64_t bytes)
+{
+    *count += bytes;
+    gate.total += bytes;
+    if (waiting(fd) > GATE_PEER_BYTES_MAX)
+        cut(fd);
+    else if (gate.total > gate.total_max)
+        cut(largest());
+    return gate.peers[fd].is_trainer;
+}
+
+/* ---- what ingest takes and gives ---------------------------------------------------------------
+ */
 
 void gate_take(int fd, uint64_t bytes)
 {
     if (!has_place(fd))
         return;
     pthread_mutex_lock(&gate.lock);
-    take(fd, bytes);
+    take(&gate.peers[fd].unread, bytes);
     pthread_mutex_unlock(&gate.lock);
+}
+
+bool gate_give(int fd, uint64_t bytes)
+{
+    bool is_connected = true;
+
+    if (!has_place(fd))
+        return true;
+    pthread_mutex_lock(&gate.lock);
+    if (gate.peers[fd].is_trainer)
+        is_connected = add(fd, &gate.peers[fd].unsent, bytes);
+    pthread_mutex_unlock(&gate.lock);
+    return is_connected;
 }
 
 struct gate_counts gate_counts(void)
@@ -163,10 +233,12 @@ static void turn_away_without_room(int listener)
     gate.spare = open_spare();
 }
 
-static void begin(int fd)
+static void begin(int fd, bool is_trainer)
 {
+    if (!has_place(fd))
+        return;
     pthread_mutex_lock(&gate.lock);
-    set_trainer(fd, true);
+    set_trainer(fd, is_trainer);
     pthread_mutex_unlock(&gate.lock);
 }
 
@@ -181,7 +253,7 @@ static int admit(int listener, int flags)
     if (fd < 0) {
         turn_away_without_room(listener);
     } else if (has_place(fd) && files_leaves_room(fd)) {
-        begin(fd);
+        begin(fd, true);
         return fd;
     } else {
         refuse(fd);
@@ -192,12 +264,17 @@ static int admit(int listener, int flags)
 
 EXPORT int accept4(int listener, struct sockaddr *address, socklen_t *size, int flags)
 {
+    int fd;
+
     if (is_libzmq())
         return admit(listener, flags);
-    return accept_one(listener, address, size, flags);
+    fd = accept_one(listener, address, size, flags);
+    begin(fd, false);
+    return fd;
 }
 
-/* ---- reading --------------------------------------------------------------------------------- */
+/* ---- reading and writing ------------------------------------------------------------------------
+ */
 
 static ssize_t receive(int fd, void *data, size_t size, int flags)
 {
@@ -208,52 +285,20 @@ static ssize_t receive(int fd, void *data, size_t size, int flags)
     return next(fd, data, size, flags);
 }
 
-static int largest(void)
+static ssize_t transmit(int fd, const void *data, size_t size, int flags)
 {
-    size_t found = 0;
+    static _Atomic(send_fn *) next;
 
-    for (size_t i = 1; i < gate.n_files; i++) {
-        if (gate.peers[i].unread > gate.peers[found].unread)
-            found = i;
-    }
-    return (int)found;
+    if (!next)
+        next = (send_fn *)dlsym(RTLD_NEXT, "send");
+    return next(fd, data, size, flags);
 }
 
-/* libzmq sees the end of the connection, and frees what came of its last message. It closes
- * descriptors in this thread alone, so `fd` is still the trainer's. */
-static void cut(int fd)
-{
-    struct ucred peer = {.pid = -1, .uid = (uid_t)-1};
-    socklen_t size = sizeof peer;
-
-    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
-    gate.counts.cut++;
-    gate.counts.cut_bytes = gate.peers[fd].unread;
-    gate.counts.cut_pid = peer.pid;
-    gate.counts.cut_uid = peer.uid;
-    set_trainer(fd, false);
-    shutdown(fd, SHUT_RDWR);
-}
-
-/* Returns what libzmq is told to have read of the n bytes. */
-static ssize_t let_in(int fd, ssize_t n)
-{
-    gate.peers[fd].unread += (uint64_t)n;
-    gate.total += (uint64_t)n;
-    if (gate.peers[fd].unread > GATE_PEER_BYTES_MAX) {
-        cut(fd);
-        return 0;
-    }
-    if (gate.total > gate.total_max)
-        cut(largest());
-    return n;
-}
-
-/* With the lock. A connection that was cut is at its end. */
+/* What libzmq is told: a connection that was cut is at its end. */
 static ssize_t note_read(int fd, ssize_t n, int code)
 {
     if (n > 0)
-        return let_in(fd, n);
+        return add(fd, &gate.peers[fd].unread, (uint64_t)n) ? n : 0;
     if (n == 0 || (code != EAGAIN && code != EINTR))
         set_trainer(fd, false);
     return n;
@@ -269,6 +314,20 @@ EXPORT ssize_t recv(int fd, void *data, size_t size, int flags)
     pthread_mutex_lock(&gate.lock);
     if (gate.peers[fd].is_trainer)
         n = note_read(fd, n, code);
+    pthread_mutex_unlock(&gate.lock);
+    errno = code;
+    return n;
+}
+
+EXPORT ssize_t send(int fd, const void *data, size_t size, int flags)
+{
+    ssize_t n = transmit(fd, data, size, flags);
+    int code = errno;
+
+    if (n <= 0 || !is_libzmq() || !has_place(fd))
+        return n;
+    pthread_mutex_lock(&gate.lock);
+    take(&gate.peers[fd].unsent, (uint64_t)n);
     pthread_mutex_unlock(&gate.lock);
     errno = code;
     return n;

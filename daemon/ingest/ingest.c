@@ -39,12 +39,9 @@ static peer_id peer_of(zmq_msg_t *message)
            1;
 }
 
-/* ZMTP's header has 2 bytes for a frame of up to 255, else 9. */
 static void count_frame(struct incoming *message, zmq_msg_t *frame)
 {
-    size_t size = zmq_msg_size(frame);
-
-    message->bytes += size + (size > UINT8_MAX ? 9 : 2);
+    message->bytes += ingest_frame_bytes(zmq_msg_size(frame));
     if (message->fd < 0)
         message->fd = zmq_msg_get(frame, ZMQ_SRCFD);
 }
@@ -91,6 +88,7 @@ static bool receive(struct ingest *ingest)
         receive_frames(ingest, &message);
     zmq_msg_close(&frame);
     gate_take(message.fd, message.bytes);
+    ingest->places[peer % PEER_PLACES] = (struct place){peer, message.fd};
     first = message.n_frames > 0 && zmq_msg_size(&message.frames[0]) > 0
                 ? zmq_msg_data(&message.frames[0])
                 : "";
@@ -172,6 +170,7 @@ static void free_ingest(struct ingest *ingest)
     if (ingest->context)
         zmq_ctx_term(ingest->context);
     gate_close();
+    free(ingest->places);
     free(ingest);
 }
 
@@ -185,7 +184,8 @@ int ingest_open(uv_loop_t *loop, const char *endpoint, const struct ingest_confi
         return err_set(why, -ENOMEM, "out of memory");
     ingest->on_event = config->on_event;
     ingest->arg = config->arg;
-    rc = gate_open(config->unread_bytes_max);
+    ingest->places = calloc(PEER_PLACES, sizeof *ingest->places);
+    rc = ingest->places ? gate_open(config->waiting_bytes_max) : -ENOMEM;
     if (rc == 0)
         rc = bind_socket(ingest, endpoint);
     if (rc == 0) {
@@ -222,12 +222,14 @@ static void log_gate(struct ingest *ingest)
                          "(ulimit -n, LimitNOFILE=)",
                          counts.refused - ingest->counts.refused, files_limit());
     if (counts.cut > ingest->counts.cut)
-        log_warn_limited(&ingest->limit,
-                         "cut %" PRIu64
-                         " trainers whose messages had no end: the last one (process "
-                         "%lld of user %lld) had sent %.1f MiB that nobody could read",
-                         counts.cut - ingest->counts.cut, (long long)counts.cut_pid,
-                         (long long)(int)counts.cut_uid, (double)counts.cut_bytes / 0x1p20);
+        log_warn_limited(
+            &ingest->limit,
+            "cut trainers whose messages have no end, or who take no answers: %" PRIu64
+            ", the last one process %lld of user %lld, with %.1f MiB that could not be "
+            "read and %.1f MiB that could not be sent",
+            counts.cut - ingest->counts.cut, (long long)counts.cut_pid,
+            (long long)(int)counts.cut_uid, (double)counts.cut_unread / 0x1p20,
+            (double)counts.cut_unsent / 0x1p20);
     ingest->counts = counts;
 }
 

@@ -30,8 +30,7 @@ typedef void ingest_event_cb(void *arg, const struct event *);
 struct ingest_config {
     ingest_event_cb *on_event;
     void *arg;
-    uint64_t
-        unread_bytes_max; /* of what trainers sent and was not taken yet; beyond it one is cut */
+    uint64_t waiting_bytes_max; /* in libzmq, of all trainers and for them; beyond, one is cut */
 };
 
 /* Binds `endpoint` and starts listening. Returns 0 with the ingest (free by ingest_close), or

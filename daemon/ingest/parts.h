@@ -15,13 +15,25 @@
 /* A routing id that libzmq made: a zero byte and 32 bits. Peers that chose their own are refused.
  */
 #define ROUTING_ID_SIZE 5
+/* Peers have numbers in order, so as many as there can be descriptors have places of their own,
+ * unless one stays while twice as many come and go: its place is its own again with its next
+ * message.
+ */
+#define PEER_PLACES 131072
 /* Peers found dead between two reports; more wait for their next failing answer. */
 #define MAX_GONE 64
+
+/* The descriptor of a peer's connection. */
+struct place {
+    peer_id peer;
+    int fd;
+};
 
 struct ingest {
     void *context;
     void *socket;
     struct zwatch watch;
+    struct place *places; /* PEER_PLACES, by number */
     ingest_event_cb *on_event;
     void *arg;
     char endpoint[256];
@@ -49,6 +61,9 @@ struct incoming {
 
 /* Completes the event and hands it to the core. */
 void ingest_emit(struct ingest *, struct event *, enum event_type, peer_id);
+
+/* What ZMTP makes of a frame of that size: its header has 2 bytes for up to 255, else 9. */
+size_t ingest_frame_bytes(size_t size);
 
 /* Takes the text (NULL: memory ran out). A peer that cannot be sent to is noted as gone. */
 void ingest_send_text(struct ingest *, peer_id, char *text);

@@ -20,8 +20,8 @@
 #include "proto/base/clock.h"
 
 #define CPUS_MAX 640
-/* Rows of all trainers together may take this share of the memory, and as much may have come that
- * is not read yet. */
+/* Rows of all trainers together may take this share of the memory, and as much may wait in libzmq,
+ * not read or not sent. */
 #define BUDGET_SHARE     0.125
 #define BUDGET_BYTES_MIN (256u << 20)
 /* Moments and blocks may fill this share of the machine's memory. */
@@ -208,7 +208,7 @@ static int open_http(struct loop *loop, const struct config *c, struct err *err)
 static int open_sockets(struct loop *loop, const struct config *config, struct err *err)
 {
     struct ingest_config trainers = {
-        .on_event = loop_on_ingest, .arg = loop, .unread_bytes_max = budget_bytes()};
+        .on_event = loop_on_ingest, .arg = loop, .waiting_bytes_max = budget_bytes()};
     int rc = lock_check_socket(config->value[OPTION_LISTEN], err);
 
     if (rc == 0)

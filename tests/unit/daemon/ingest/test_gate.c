@@ -16,11 +16,11 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#define MIB        (1u << 20)
-#define UNREAD_MAX (8 * MIB)
-#define PATIENCE_S 30
-#define N_WAITING  4
-#define MORE_LONG  3 /* ZMTP's flags of a frame with 8 bytes for its size, and others behind it */
+#define MIB         (1u << 20)
+#define WAITING_MAX (8 * MIB)
+#define PATIENCE_S  30
+#define N_WAITING   4
+#define MORE_LONG   3 /* ZMTP's flags of a frame with 8 bytes for its size, and others behind it */
 
 struct fixture {
     void *context, *router;
@@ -36,7 +36,7 @@ static int set_up(void **state)
     f->name.sun_family = AF_UNIX;
     snprintf(f->name.sun_path, sizeof f->name.sun_path, "/tmp/test_gate-%d.sock", (int)getpid());
     snprintf(f->endpoint, sizeof f->endpoint, "ipc://%s", f->name.sun_path);
-    assert_int_equal(gate_open(UNREAD_MAX), 0);
+    assert_int_equal(gate_open(WAITING_MAX), 0);
     f->context = zmq_ctx_new();
     f->router = zmq_socket(f->context, ZMQ_ROUTER);
     zmq_setsockopt(f->router, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
@@ -164,8 +164,8 @@ static void beyond_the_bound_of_all_the_one_with_most_is_cut(void **state)
 
     assert_true(send_part(modest));
     while (send_part(greedy))
-        assert_true(++n < 2 * UNREAD_MAX / MIB);
-    assert_true(n >= UNREAD_MAX / MIB - 2);
+        assert_true(++n < 2 * WAITING_MAX / MIB);
+    assert_true(n >= WAITING_MAX / MIB - 2);
     assert_int_equal(gate_counts().cut, 1);
     assert_int_equal(gate_counts().cut_pid, getpid());
     assert_int_equal(gate_counts().cut_uid, getuid());
@@ -200,7 +200,7 @@ static void what_is_read_counts_no_more(void **state)
     uint64_t bytes;
 
     assert_int_equal(zmq_connect(trainer, f->endpoint), 0);
-    for (size_t i = 0; i < 4 * UNREAD_MAX / MIB; i++) {
+    for (size_t i = 0; i < 4 * WAITING_MAX / MIB; i++) {
         int fd;
 
         assert_int_equal(zmq_send(trainer, part, MIB, 0), MIB);
@@ -216,6 +216,75 @@ static void what_is_read_counts_no_more(void **state)
     zmq_ctx_term(context);
 }
 
+/* Gives answers to a peer that reads none; returns how many MiB were taken. */
+static size_t give_until_cut(const struct fixture *f, int peer)
+{
+    static char answer[MIB];
+    zmq_msg_t id, body;
+    size_t n = 0;
+    int fd;
+
+    assert_int_equal(send(peer, "\0\2hi", 4, MSG_NOSIGNAL), 4);
+    zmq_msg_init(&id);
+    zmq_msg_init(&body);
+    assert_true(zmq_msg_recv(&id, f->router, 0) >= 0);
+    assert_int_equal(zmq_msg_recv(&body, f->router, 0), 2);
+    fd = zmq_msg_get(&body, ZMQ_SRCFD);
+    while (gate_give(fd, MIB + 9)) {
+        assert_true(++n < 4 * WAITING_MAX / MIB);
+        assert_true(zmq_send(f->router, zmq_msg_data(&id), zmq_msg_size(&id), ZMQ_SNDMORE) >= 0);
+        assert_int_equal(zmq_send(f->router, answer, MIB, ZMQ_DONTWAIT), MIB);
+    }
+    zmq_msg_close(&id);
+    zmq_msg_close(&body);
+    return n;
+}
+
+static void a_peer_that_takes_no_answers_is_cut(void **state)
+{
+    struct fixture *f = *state;
+    char piece[4096];
+    ssize_t n;
+    int peer = greet(f);
+
+    assert_in_range(give_until_cut(f, peer), WAITING_MAX / MIB - 1, WAITING_MAX / MIB + 1);
+    assert_int_equal(gate_counts().cut, 1);
+    assert_true(gate_counts().cut_unsent > WAITING_MAX / 2);
+    while ((n = read(peer, piece, sizeof piece)) > 0)
+        continue;
+    assert_true(n == 0 || errno == ECONNRESET);
+    close(peer);
+}
+
+/* libzmq sends what it is given, so nothing waits. */
+static void answers_that_are_taken_count_no_more(void **state)
+{
+    struct fixture *f = *state;
+    void *context = zmq_ctx_new(), *trainer = zmq_socket(context, ZMQ_DEALER);
+    char *answer = calloc(1, MIB);
+    zmq_msg_t id, body;
+
+    assert_int_equal(zmq_connect(trainer, f->endpoint), 0);
+    assert_int_equal(zmq_send(trainer, "hi", 2, 0), 2);
+    zmq_msg_init(&id);
+    zmq_msg_init(&body);
+    assert_true(zmq_msg_recv(&id, f->router, 0) >= 0);
+    assert_int_equal(zmq_msg_recv(&body, f->router, 0), 2);
+    for (size_t i = 0; i < 4 * WAITING_MAX / MIB; i++) {
+        assert_true(gate_give(zmq_msg_get(&body, ZMQ_SRCFD), MIB + 9));
+        assert_true(zmq_send(f->router, zmq_msg_data(&id), zmq_msg_size(&id), ZMQ_SNDMORE) >= 0);
+        assert_int_equal(zmq_send(f->router, answer, MIB, 0), MIB);
+        assert_int_equal(zmq_recv(trainer, answer, MIB, 0), MIB);
+    }
+    assert_int_equal(gate_counts().cut, 0);
+    assert_true(gate_give(-1, 1));
+    free(answer);
+    zmq_msg_close(&id);
+    zmq_msg_close(&body);
+    zmq_close(trainer);
+    zmq_ctx_term(context);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -224,6 +293,8 @@ int main(void)
         TEST(without_a_descriptor_a_connection_is_closed_and_later_ones_are_served),
         TEST(beyond_the_bound_of_all_the_one_with_most_is_cut),
         TEST(what_is_read_counts_no_more),
+        TEST(a_peer_that_takes_no_answers_is_cut),
+        TEST(answers_that_are_taken_count_no_more),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
