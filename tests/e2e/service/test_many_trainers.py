@@ -18,6 +18,8 @@ IDLE_BYTES = 40_000
 COME_AND_GO_S = 60 if IS_LONG else 2
 #: A second. A busy machine may take longer for as many.
 N_A_SECOND = 1_000
+#: It may keep some more when its first check is over.
+FILES_OF_THE_STORE = 4
 HELLO = b'{"type":"hello","protocol_min":1,"protocol_max":1}'
 
 
@@ -46,7 +48,8 @@ def test_idle_trainers_cost_little_and_give_it_back(daemon, many_files):
         assert each < MEMORY_SLACK * IDLE_BYTES
         assert is_measured(trainer, 2)
         held.close()
-        wait_until(lambda: n_files(daemon) == files_before, "their descriptors")
+        wait_until(lambda: n_files(daemon) <= files_before + FILES_OF_THE_STORE,
+                   "their descriptors")
         wait_until(lambda: daemon.resident_bytes() - before
                    < MEMORY_SLACK * N_IDLE * IDLE_BYTES / 4, "their memory")
         assert is_measured(trainer, 3)
@@ -71,4 +74,4 @@ def test_a_thousand_trainers_a_second_come_and_go(daemon):
         print(f"{N_A_SECOND * COME_AND_GO_S / took:.0f} a second: {share:.2f} of a processor, "
               f"{daemon.resident_bytes() - before} bytes more")
         daemon.assert_grew_less(before, 32 << 20)
-        wait_until(lambda: n_files(daemon) == files_before, "their descriptors")
+        wait_until(lambda: n_files(daemon) <= files_before + FILES_OF_THE_STORE, "their descriptors")
