@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/feed/outbox.h"
 #include "daemon/host/files.h"
 #include "proto/feed.h"
 
@@ -15,6 +16,8 @@
 #define MAX_LINE    (1u << 20)
 #define STALL_TICKS 30
 #define READ_SIZE   65536
+/* A reader that takes less than this in STALL_TICKS is cut. */
+#define PIECE_SIZE 65536
 
 /* They follow each other; a connection may leave some out. */
 enum connection_state {
@@ -33,18 +36,12 @@ struct connection {
     char *line; /* input not yet handed over */
     size_t line_size, line_capacity;
     enum connection_state state;
-    bool is_asking;   /* a request is being answered */
-    bool is_busy;     /* next_lines() is on the stack */
-    size_t pending;   /* bytes of output not yet written */
-    size_t unwritten; /* what the kernel had not taken at the last tick */
-    unsigned stalled_ticks;
-};
-
-struct write {
-    uv_write_t request;
-    struct connection *connection;
-    char *line;
-    size_t size;
+    bool is_asking; /* a request is being answered */
+    bool is_busy;   /* next_lines() is on the stack */
+    struct outbox out;
+    uv_write_t write; /* of a piece of it */
+    struct outbox_piece piece;
+    bool is_writing;
 };
 
 static void on_connection_closed(uv_handle_t *handle)
@@ -55,6 +52,7 @@ static void on_connection_closed(uv_handle_t *handle)
     assert(connection->state == CONNECTION_CLOSED);
     list_remove(&connection->link);
     files_note(FILES_FEED, --all->n);
+    outbox_release(&connection->out);
     free(connection->line);
     free(connection);
     all->on_gone(all->arg);
@@ -82,48 +80,66 @@ static void next_lines(struct connection *connection);
 
 /* ---- lines out ------------------------------------------------------------------------------- */
 
+static void write_piece(struct connection *connection);
+
 static void on_written(uv_write_t *request, int status)
 {
-    struct write *write = LIST_ENTRY(request, struct write, request);
-    struct connection *connection = write->connection;
+    struct connection *connection = request->data;
 
-    connection->pending -= write->size;
-    free(write->line);
-    free(write);
-    if (status < 0 || (connection->state >= CONNECTION_ENDING && connection->pending == 0))
+    connection->is_writing = false;
+    if (status < 0) {
         close_connection(connection);
-    if (connection->state >= CONNECTION_ENDING || connection->pending > FEED_MAX_PENDING)
+        return;
+    }
+    outbox_take(&connection->out, &connection->piece);
+    write_piece(connection);
+    if (connection->state >= CONNECTION_ENDING || connection->out.pending > FEED_MAX_PENDING)
         return;
     feed_client_drained(connection->client);
     next_lines(connection);
 }
 
+/* One at a time: what the next one is may lie in a file until then. */
+static void write_piece(struct connection *connection)
+{
+    uv_buf_t buffer;
+
+    if (connection->is_writing || connection->state >= CONNECTION_BROKEN)
+        return;
+    if (!outbox_peek(&connection->out, PIECE_SIZE, &connection->piece)) {
+        if (connection->state == CONNECTION_ENDING && !connection->out.lost)
+            close_connection(connection);
+        return;
+    }
+    buffer = uv_buf_init(connection->piece.data, (unsigned)connection->piece.size);
+    connection->write.data = connection;
+    connection->is_writing =
+        uv_write(&connection->write, &connection->stream.stream, &buffer, 1, on_written) == 0;
+    if (!connection->is_writing)
+        move(connection, CONNECTION_BROKEN);
+}
+
 static void send_line(void *transport, int code, char *line, size_t size)
 {
     struct connection *connection = transport;
-    struct write *write = connection->state >= CONNECTION_BROKEN ? NULL : calloc(1, sizeof *write);
-    uv_buf_t buffer = uv_buf_init(line, (unsigned)size);
 
     (void)code;
     assert(size > 0 && line[size - 1] == '\n');
-    if (write) {
-        write->connection = connection;
-        write->line = line;
-        write->size = size;
-    }
-    if (!write ||
-        uv_write(&write->request, &connection->stream.stream, &buffer, 1, on_written) < 0) {
-        free(line);
-        free(write);
-        move(connection, CONNECTION_BROKEN);
-        return;
-    }
-    connection->pending += size;
+    outbox_put(&connection->out, line, size);
+    write_piece(connection);
+}
+
+static void send_long(void *transport, struct text *text)
+{
+    struct connection *connection = transport;
+
+    outbox_put_long(&connection->out, text, 0);
+    write_piece(connection);
 }
 
 static size_t pending_bytes(void *transport)
 {
-    return ((struct connection *)transport)->pending;
+    return ((struct connection *)transport)->out.pending;
 }
 
 /* ---- lines in -------------------------------------------------------------------------------- */
@@ -189,7 +205,7 @@ static bool is_http(const char *line, size_t size)
 static void end_connection(struct connection *connection)
 {
     move(connection, CONNECTION_ENDING);
-    if (connection->pending == 0)
+    if (connection->out.pending == 0)
         close_connection(connection);
 }
 
@@ -200,7 +216,7 @@ static void hand_over(struct connection *connection)
     size_t at = 0;
 
     while (!connection->is_asking && connection->state < CONNECTION_ENDING &&
-           connection->pending <= FEED_MAX_PENDING) {
+           connection->out.pending <= FEED_MAX_PENDING) {
         char *line = connection->line + at;
         char *end =
             at < connection->line_size ? memchr(line, '\n', connection->line_size - at) : NULL;
@@ -245,7 +261,7 @@ static void next_lines(struct connection *connection)
         refuse(connection, "a request line is at most 1 MiB");
     else if (connection->state == CONNECTION_HEARD)
         return;
-    else if (connection->is_asking || connection->pending > FEED_MAX_PENDING)
+    else if (connection->is_asking || connection->out.pending > FEED_MAX_PENDING)
         uv_read_stop(&connection->stream.stream);
     else
         uv_read_start(&connection->stream.stream, on_alloc, on_read);
@@ -262,6 +278,7 @@ static void on_ready(void *transport)
 static const struct feed_transport transport = {
     .words = &feed_lines,
     .send = send_line,
+    .send_long = send_long,
     .pending = pending_bytes,
     .ready = on_ready,
 };
@@ -297,6 +314,7 @@ static struct connection *new_connection(struct connections *all)
         return NULL;
     }
     connection->all = all;
+    outbox_init(&connection->out);
     connection->stream.stream.data = connection;
     list_append(&all->list, &connection->link);
     files_note(FILES_FEED, ++all->n);
@@ -324,24 +342,14 @@ void connections_accept(struct connections *all, uv_stream_t *server)
         uv_read_start(&connection->stream.stream, on_alloc, on_read);
 }
 
-/* A reader that takes part of a long line is slow, and not stalled. */
-static bool is_stalled(struct connection *connection)
-{
-    size_t unwritten = uv_stream_get_write_queue_size(&connection->stream.stream);
-    bool moved = unwritten < connection->unwritten || unwritten == 0;
-
-    connection->unwritten = unwritten;
-    connection->stalled_ticks = moved ? 0 : connection->stalled_ticks + 1;
-    return connection->stalled_ticks >= STALL_TICKS;
-}
-
 void connections_tick(struct connections *all)
 {
     LIST_EACH_SAFE(at, &all->list)
     {
         struct connection *connection = LIST_ENTRY(at, struct connection, link);
 
-        if (connection->state == CONNECTION_BROKEN || is_stalled(connection))
+        if (outbox_tick(&connection->out) >= STALL_TICKS || connection->out.lost ||
+            connection->state == CONNECTION_BROKEN)
             close_connection(connection);
     }
 }

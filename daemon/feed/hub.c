@@ -2,6 +2,10 @@
 #include <stdlib.h>
 
 #include "daemon/feed/parts.h"
+#include "daemon/host/files.h"
+
+/* Long answers may hold this part of the descriptors; 64 of 1,024. */
+#define TEXT_FILES_SHARE 16
 
 /* ---- requests -------------------------------------------------------------------------------- */
 
@@ -114,13 +118,20 @@ void feedhub_publish(struct feedhub *hub, const struct record *record)
 /* ---- clients --------------------------------------------------------------------------------- */
 
 struct feedhub *feedhub_new(struct readers *readers, const struct store *store,
-                            feed_status_cb *on_status, void *arg)
+                            const char *directory, feed_status_cb *on_status, void *arg)
 {
+    const struct text_limits limits = {TEXT_MEMORY, TEXT_MEMORY_MAX, TEXT_FILES_MAX,
+                                       files_limit() / TEXT_FILES_SHARE};
     struct feedhub *hub = calloc(1, sizeof *hub);
 
     assert(readers && store && on_status);
     if (!hub)
         return NULL;
+    hub->room = text_room_new(directory, &limits);
+    if (!hub->room) {
+        free(hub);
+        return NULL;
+    }
     hub->readers = readers;
     hub->store = store;
     hub->on_status = on_status;
@@ -135,6 +146,7 @@ void feedhub_free(struct feedhub *hub)
     if (!hub)
         return;
     assert(hub->n_queries == 0 && list_empty(&hub->clients));
+    text_room_free(hub->room);
     free(hub);
 }
 
@@ -143,7 +155,8 @@ struct feed_client *feed_client_new(struct feedhub *hub, const struct feed_trans
 {
     struct feed_client *client = calloc(1, sizeof *client);
 
-    assert(transport->words && transport->send && transport->pending && transport->ready);
+    assert(transport->words && transport->send && transport->send_long && transport->pending &&
+           transport->ready);
     if (!client)
         return NULL;
     client->hub = hub;

@@ -21,6 +21,8 @@
 #include <stddef.h>
 
 #include "daemon/core/monitor/record.h"
+#include "daemon/format/answer.h"
+#include "daemon/format/text.h"
 #include "daemon/history/readers.h"
 #include "daemon/store/lane.h"
 
@@ -37,6 +39,7 @@ struct feed_words {
     char *(*result)(const cJSON *id, cJSON *result, size_t *size);
     char *(*error)(const cJSON *id, int code, const char *text, size_t *size);
     char *(*notification)(const char *method, cJSON *params, size_t *size);
+    enum answer_form form; /* of what the history answers */
 };
 extern const struct feed_words feed_lines;
 
@@ -47,6 +50,8 @@ struct feed_transport {
      * `code` is that of the error that it reports, else 0. Never closes the client from within: the
      * hub goes on using it and its subscriptions. */
     void (*send)(void *transport, int code, char *text, size_t size);
+    /* The same of an answer of the history; text_free frees it. */
+    void (*send_long)(void *transport, struct text *);
     /* Bytes taken and not yet written. */
     size_t (*pending)(void *transport);
     /* The request is answered: the next one may be handed over. */
@@ -56,8 +61,10 @@ struct feed_transport {
 /* Fills the members of server.status that only the daemon knows. */
 typedef void feed_status_cb(void *arg, cJSON *status);
 
-/* Borrows readers and store. Returns it (free with feedhub_free), or NULL. */
-struct feedhub *feedhub_new(struct readers *, const struct store *, feed_status_cb *, void *arg);
+/* Borrows readers and store; `directory` is where long answers wait. Returns it (free with
+ * feedhub_free), or NULL. */
+struct feedhub *feedhub_new(struct readers *, const struct store *, const char *directory,
+                            feed_status_cb *, void *arg);
 /* All clients must be gone, and no query may be out. NULL is fine. */
 void feedhub_free(struct feedhub *);
 

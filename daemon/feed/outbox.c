@@ -3,9 +3,11 @@
 #include <assert.h>
 #include <stdlib.h>
 
-struct text {
+/* One of the two. */
+struct waiting {
     struct list link;
     char *data;
+    struct text *text;
     size_t size;
 };
 
@@ -16,58 +18,85 @@ void outbox_init(struct outbox *outbox)
 }
 
 /* One is there. */
-static struct text *first_text(const struct outbox *outbox)
+static struct waiting *first_text(const struct outbox *outbox)
 {
-    return LIST_ENTRY(outbox->texts.next, struct text, link);
+    return LIST_ENTRY(outbox->texts.next, struct waiting, link);
 }
 
-static void free_text(struct text *text)
+static void free_text(struct waiting *waiting)
 {
-    list_remove(&text->link);
-    free(text->data);
-    free(text);
+    list_remove(&waiting->link);
+    free(waiting->data);
+    text_free(waiting->text);
+    free(waiting);
 }
 
 void outbox_release(struct outbox *outbox)
 {
     LIST_EACH_SAFE(at, &outbox->texts)
     {
-        free_text(LIST_ENTRY(at, struct text, link));
+        free_text(LIST_ENTRY(at, struct waiting, link));
     }
     outbox->pending = 0;
     outbox->taken = 0;
 }
 
-void outbox_put(struct outbox *outbox, char *data, size_t size)
+/* NULL when it is lost. */
+static struct waiting *append(struct outbox *outbox, size_t size)
 {
-    struct text *text = outbox->lost ? NULL : calloc(1, sizeof *text);
+    struct waiting *waiting = outbox->lost ? NULL : calloc(1, sizeof *waiting);
 
-    if (!text) {
-        free(data);
+    if (!waiting) {
         outbox->lost = true;
-        return;
+        return NULL;
     }
-    text->data = data;
-    text->size = size;
-    list_append(&outbox->texts, &text->link);
+    waiting->size = size;
+    list_append(&outbox->texts, &waiting->link);
     outbox->pending += size;
+    return waiting;
 }
 
-bool outbox_peek(const struct outbox *outbox, size_t max, struct outbox_piece *out)
+void outbox_put(struct outbox *outbox, char *data, size_t size)
 {
-    const struct text *text;
+    struct waiting *waiting = append(outbox, size);
+
+    if (waiting)
+        waiting->data = data;
+    else
+        free(data);
+}
+
+void outbox_put_long(struct outbox *outbox, struct text *text, size_t left_out)
+{
+    struct waiting *waiting = append(outbox, text_left(text) - left_out);
+
+    if (waiting)
+        waiting->text = text;
+    else
+        text_free(text);
+}
+
+bool outbox_peek(struct outbox *outbox, size_t max, struct outbox_piece *out)
+{
+    struct waiting *waiting;
     size_t left;
+    ssize_t n;
 
     assert(max > 0);
-    if (list_empty(&outbox->texts))
+    if (list_empty(&outbox->texts) || outbox->lost)
         return false;
-    text = first_text(outbox);
-    left = text->size - outbox->taken;
-    out->data = text->data + outbox->taken;
+    waiting = first_text(outbox);
+    left = waiting->size - outbox->taken;
     out->size = left < max ? left : max;
+    out->data = waiting->data + outbox->taken;
+    if (waiting->text) {
+        n = text_peek(waiting->text, out->size, &out->data);
+        outbox->lost = n <= 0;
+        out->size = n > 0 ? (size_t)n : 0;
+    }
     out->first = outbox->taken == 0;
-    out->last = left <= max;
-    return true;
+    out->last = left == out->size;
+    return !outbox->lost;
 }
 
 void outbox_take(struct outbox *outbox, const struct outbox_piece *piece)
@@ -76,6 +105,8 @@ void outbox_take(struct outbox *outbox, const struct outbox_piece *piece)
     outbox->taken += piece->size;
     outbox->pending -= piece->size;
     outbox->moved = true;
+    if (first_text(outbox)->text)
+        text_take(first_text(outbox)->text, piece->size);
     if (!piece->last)
         return;
     free_text(first_text(outbox));

@@ -22,6 +22,7 @@
 struct feedhub {
     struct readers *readers;
     const struct store *store;
+    struct text_room *room;
     feed_status_cb *on_status;
     void *status_arg;
     struct list clients;
@@ -66,8 +67,7 @@ struct question {
     struct query query;
     struct feed_client *client;
     struct feed_request request;
-    char *text; /* the answer */
-    size_t size;
+    struct text *text; /* the answer of the history */
     int rc;
     struct err why;
 

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "daemon/feed/parts.h"
 
@@ -11,6 +12,7 @@ const struct feed_words feed_lines = {
     .result = feed_result,
     .error = feed_error,
     .notification = feed_notification,
+    .form = ANSWER_LINE,
 };
 
 void feed_send_text(struct feed_client *client, int code, char *text, size_t size)
@@ -82,6 +84,7 @@ void feed_end_question(struct question *question)
     struct feed_client *client = question->client;
 
     feed_request_release(&question->request);
+    text_free(question->text);
     free(question);
     if (!client->is_gone)
         client->transport->ready(client->arg);
@@ -101,43 +104,79 @@ void feed_end_lent_question(struct question *question)
 
 /* ---- answers of the history ------------------------------------------------------------------ */
 
-/* The tree of an answer is about fifteen times its text. Each thread of the pool allocates from an
- * arena of its own, and would keep there what its longest answer took (33 MB for 2 MB of text, on
- * four threads): behind an answer of this size it goes back to the system. */
+/* What was written down of a long answer goes back to the system from here; an arena would keep
+ * what its thread's longest answer took. */
 #define LONG_ANSWER_BYTES (256u << 10)
 
-/* On a reader: writing down a long answer takes time, and the loop has none. */
-static void write_answer(struct question *question, cJSON *result)
+/* On a reader: the text of the answer, which `answer` writes. */
+static int start_answer(struct question *question, struct answer *answer)
 {
-    question->text =
-        question->client->transport->words->result(question->request.id, result, &question->size);
+    const struct feed_words *words = question->client->transport->words;
+
+    question->text = text_new(question->client->hub->room);
     if (!question->text)
-        question->rc = err_set(&question->why, -ENOMEM, "out of memory");
-    if (question->size >= LONG_ANSWER_BYTES)
-        malloc_trim(0);
+        return err_set(&question->why, -ENOMEM, "out of memory");
+    answer_start(answer, words->form, question->request.id, text_stream(question->text));
+    return 0;
+}
+
+static int end_answer(struct question *question, struct answer *answer)
+{
+    int written = answer_end(answer), rc = text_end(question->text);
+
+    if (question->rc < 0)
+        return question->rc;
+    if (rc == 0 && written < 0)
+        rc = written;
+    if (rc == -ENOBUFS)
+        return err_set(&question->why, rc,
+                       "the answers that readers have not taken fill all room: ask later");
+    return rc < 0 ? err_set(&question->why, rc, "the answer was not written: %s", strerror(-rc))
+                  : 0;
 }
 
 /* One row a method that the history answers: how its parameters are read, and the function that
- * answers. */
-#define QUERY(name, params, read, answer)                                                          \
+ * writes the answer. */
+#define QUERY(name, params, read, put)                                                             \
     static void name(struct history *h, struct query *base)                                        \
     {                                                                                              \
         struct question *q = LIST_ENTRY(base, struct question, query);                             \
+        struct answer answer;                                                                      \
         struct params p;                                                                           \
-        cJSON *result;                                                                             \
                                                                                                    \
-        q->rc = read(&q->request, &p, &q->why) < 0 ? -EINVAL : answer(h, &p, &result, &q->why);    \
-        if (q->rc == 0)                                                                            \
-            write_answer(q, result);                                                               \
+        q->rc = read(&q->request, &p, &q->why) < 0 ? -EINVAL : start_answer(q, &answer);           \
+        if (q->rc < 0)                                                                             \
+            return;                                                                                \
+        q->rc = put(h, &p, &answer, &q->why);                                                      \
+        q->rc = end_answer(q, &answer);                                                            \
+        if (text_left(q->text) >= LONG_ANSWER_BYTES)                                               \
+            malloc_trim(0);                                                                        \
+    }
+/* The same of those that are a tree. */
+#define PUT_TREE(name, params, ask)                                                                \
+    static int name(struct history *h, const struct params *p, struct answer *answer,              \
+                    struct err *err)                                                               \
+    {                                                                                              \
+        cJSON *tree;                                                                               \
+        int rc = ask(h, p, &tree, err);                                                            \
+                                                                                                   \
+        if (rc == 0)                                                                               \
+            answer_tree(answer, tree);                                                             \
+        return rc;                                                                                 \
     }
 
+PUT_TREE(put_run, feed_run, history_run_get)
+PUT_TREE(put_spectrum, feed_spectrum_query, history_spectrum)
+PUT_TREE(put_representations, feed_run, history_representation_list)
+PUT_TREE(put_map, feed_representation_map, history_representation_map)
+
 QUERY(work_run_list, feed_run_list, feed_run_list_read, history_run_list)
-QUERY(work_run_get, feed_run, feed_run_read, history_run_get)
+QUERY(work_run_get, feed_run, feed_run_read, put_run)
 QUERY(work_layer_list, feed_run, feed_run_read, history_layer_list)
 QUERY(work_series, feed_series_query, feed_series_query_read, history_series)
-QUERY(work_spectrum, feed_spectrum_query, feed_spectrum_query_read, history_spectrum)
-QUERY(work_representations, feed_run, feed_run_read, history_representation_list)
-QUERY(work_map, feed_representation_map, feed_representation_map_read, history_representation_map)
+QUERY(work_spectrum, feed_spectrum_query, feed_spectrum_query_read, put_spectrum)
+QUERY(work_representations, feed_run, feed_run_read, put_representations)
+QUERY(work_map, feed_representation_map, feed_representation_map_read, put_map)
 QUERY(work_scalars, feed_scalars_query, feed_scalars_query_read, history_scalars)
 QUERY(work_events, feed_event_query, feed_event_query_read, history_events)
 
@@ -153,8 +192,10 @@ static void on_answer(struct query *base)
 {
     struct question *question = LIST_ENTRY(base, struct question, query);
 
-    if (question->rc == 0)
-        feed_send_text(question->client, 0, question->text, question->size);
+    if (question->rc == 0 && question->text && !question->client->is_gone) {
+        question->client->transport->send_long(question->client->arg, question->text);
+        question->text = NULL;
+    }
     feed_end_lent_question(question);
 }
 

@@ -24,7 +24,7 @@ static void put_quoted(FILE *out, const char *text)
 }
 
 /* A text. An apostrophe stands before one that a spreadsheet would run as a formula. */
-static void put_text(FILE *out, const char *text)
+void csv_put_text(FILE *out, const char *text)
 {
     char *guarded = NULL;
 
@@ -53,7 +53,7 @@ static bool put_words(FILE *out, const cJSON *words)
         fprintf(joined, "%s%s", word == words->child ? "" : " ", word->valuestring);
     }
     if (fclose(joined) == 0)
-        put_text(out, text);
+        csv_put_text(out, text);
     free(text);
     return text;
 }
@@ -90,7 +90,7 @@ static bool put_cell(FILE *out, const cJSON *item)
     if (!item || cJSON_IsNull(item))
         return true;
     if (cJSON_IsString(item))
-        put_text(out, item->valuestring);
+        csv_put_text(out, item->valuestring);
     else if (cJSON_IsRaw(item))
         put_quoted(out, strcmp(item->valuestring, "null") == 0 ? "" : item->valuestring);
     else if (cJSON_IsBool(item))
@@ -159,17 +159,17 @@ static void add_columns(struct header *header, const cJSON *columns)
     }
 }
 
-static void put_name(FILE *out, const struct column *column)
+void csv_put_name(FILE *out, const char *of, const char *part)
 {
     char *name = NULL;
 
-    if (!column->part) {
-        put_text(out, column->name);
+    if (!part) {
+        csv_put_text(out, of);
         return;
     }
-    if (asprintf(&name, "%s_%s", column->name, column->part) < 0)
+    if (asprintf(&name, "%s_%s", of, part) < 0)
         return;
-    put_text(out, name);
+    csv_put_text(out, name);
     free(name);
 }
 
@@ -180,7 +180,7 @@ static void put_header(FILE *out, const struct header *header, const char *first
     for (size_t i = 0; i < header->n; i++) {
         if (i > 0)
             fputc(',', out);
-        put_name(out, &header->columns[i]);
+        csv_put_name(out, header->columns[i].name, header->columns[i].part);
     }
     fputs("\r\n", out);
 }
@@ -247,6 +247,16 @@ static bool put_series(FILE *out, struct header *header, const cJSON *list, cons
     return good;
 }
 
+static void add_members(struct header *header, const cJSON *object)
+{
+    const cJSON *member;
+
+    cJSON_ArrayForEach(member, object)
+    {
+        add_name(header, member->string, NULL);
+    }
+}
+
 static bool put_object(FILE *out, const struct header *header, const cJSON *object)
 {
     for (size_t i = 0; i < header->n; i++) {
@@ -261,15 +271,12 @@ static bool put_object(FILE *out, const struct header *header, const cJSON *obje
 
 static bool put_objects(FILE *out, struct header *header, const cJSON *list)
 {
-    const cJSON *item, *member;
+    const cJSON *item;
     bool good = true;
 
     cJSON_ArrayForEach(item, list)
     {
-        cJSON_ArrayForEach(member, item)
-        {
-            add_name(header, member->string, NULL);
-        }
+        add_members(header, item);
     }
     put_header(out, header, NULL);
     cJSON_ArrayForEach(item, list)
@@ -327,4 +334,48 @@ char *csv_from_answer(const cJSON *answer, size_t *size)
         return text;
     free(text);
     return NULL;
+}
+
+/* ---- row by row ------------------------------------------------------------------------------ */
+
+struct csv_rows {
+    FILE *out;
+    struct header header;
+    cJSON *first; /* its members' names are the header's */
+};
+
+struct csv_rows *csv_rows_new(FILE *out)
+{
+    struct csv_rows *rows = calloc(1, sizeof *rows);
+
+    if (rows)
+        rows->out = out;
+    return rows;
+}
+
+bool csv_rows_put(struct csv_rows *rows, cJSON *object)
+{
+    bool good;
+
+    if (!rows->first) {
+        add_members(&rows->header, object);
+        put_header(rows->out, &rows->header, NULL);
+    }
+    good = put_object(rows->out, &rows->header, object) && !rows->header.failed;
+    if (rows->first)
+        cJSON_Delete(object);
+    else
+        rows->first = object;
+    return good;
+}
+
+void csv_rows_end(struct csv_rows *rows)
+{
+    if (!rows)
+        return;
+    if (!rows->first)
+        put_header(rows->out, &rows->header, NULL);
+    cJSON_Delete(rows->first);
+    free(rows->header.columns);
+    free(rows);
 }

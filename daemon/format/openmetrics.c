@@ -105,27 +105,32 @@ static bool put_gauge(FILE *out, const cJSON *run, const cJSON *layer)
     return true;
 }
 
-static void put_gauges(FILE *out, const cJSON *run_list)
+void openmetrics_start_runs(FILE *out, struct openmetrics_runs *runs)
 {
-    const cJSON *run, *layer;
-    size_t n = 0, left_out = 0;
-
+    *runs = (struct openmetrics_runs){0};
     put_head(out, "richd_d_lr_ratio", "gauge", "ratio", "Latest D_LR: 0 is rich, 1 is lazy.");
-    cJSON_ArrayForEach(run, cJSON_GetObjectItemCaseSensitive(run_list, "runs"))
-    {
-        cJSON_ArrayForEach(layer, cJSON_GetObjectItemCaseSensitive(run, "layers"))
-        {
-            if (n < OPENMETRICS_MAX_GAUGES)
-                n += put_gauge(out, run, layer);
-            else
-                left_out++;
-        }
-    }
-    put_head(out, "richd_layers_left_out", "gauge", NULL, "Layers beyond the limit of one scrape.");
-    fprintf(out, "richd_layers_left_out %zu\n", left_out);
 }
 
-static char *write_text(void (*put)(FILE *, const cJSON *), const cJSON *answer, size_t *size)
+void openmetrics_put_run(FILE *out, struct openmetrics_runs *runs, const cJSON *run)
+{
+    const cJSON *layer;
+
+    cJSON_ArrayForEach(layer, cJSON_GetObjectItemCaseSensitive(run, "layers"))
+    {
+        if (runs->n_gauges < OPENMETRICS_MAX_GAUGES)
+            runs->n_gauges += put_gauge(out, run, layer);
+        else
+            runs->n_left_out++;
+    }
+}
+
+void openmetrics_end_runs(FILE *out, const struct openmetrics_runs *runs)
+{
+    put_head(out, "richd_layers_left_out", "gauge", NULL, "Layers beyond the limit of one scrape.");
+    fprintf(out, "richd_layers_left_out %zu\n# EOF\n", runs->n_left_out);
+}
+
+char *openmetrics_status(const cJSON *status, size_t *size)
 {
     char *text = NULL;
     FILE *out = open_memstream(&text, size);
@@ -133,21 +138,11 @@ static char *write_text(void (*put)(FILE *, const cJSON *), const cJSON *answer,
 
     if (!out)
         return NULL;
-    put(out, answer);
+    put_families(out, status);
     fputs("# EOF\n", out);
     good = !ferror(out);
     if (fclose(out) == 0 && good)
         return text;
     free(text);
     return NULL;
-}
-
-char *openmetrics_status(const cJSON *status, size_t *size)
-{
-    return write_text(put_families, status, size);
-}
-
-char *openmetrics_runs(const cJSON *run_list, size_t *size)
-{
-    return write_text(put_gauges, run_list, size);
 }

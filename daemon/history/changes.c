@@ -249,13 +249,34 @@ static int check_layer(struct history *history, int64_t run_key, const char *run
     return rc < 0 ? rc : 0;
 }
 
-static int events(struct history *history, const struct feed_event_query *params, cJSON **out,
-                  struct err *err)
+static int put_events(sqlite3_stmt *statement, struct answer *answer, struct err *err)
+{
+    int rc;
+
+    while ((rc = sql_step(statement, err)) == 1) {
+        answer_item(answer, finding_change(statement));
+        rc = sql_row_check(statement, err);
+        if (rc < 0)
+            break;
+    }
+    return rc;
+}
+
+static int put_watched(struct history *history, int64_t run_key, const char *layer,
+                       struct answer *answer, struct err *err)
+{
+    cJSON *tail = cJSON_CreateObject(), *watched = cJSON_AddArrayToObject(tail, "watched");
+    int rc =
+        watched ? history_watched(history, run_key, layer, watched, err) : history_no_memory(err);
+
+    answer_list_end(answer, tail);
+    return rc;
+}
+
+static int events(struct history *history, const struct feed_event_query *params,
+                  struct answer *answer, struct err *err)
 {
     sqlite3_stmt *statement = history->statement[SQL_FINDINGS];
-    struct history_page page = {0};
-    struct stream stream = {statement, FINDING_FEED_SEQ, finding_change, NULL, 0};
-    cJSON *watched;
     char id[RUN_ID_MAX + 1];
     int64_t run_key = 0;
     int rc = history_resolve(history, params->run, &run_key, id, err);
@@ -264,33 +285,21 @@ static int events(struct history *history, const struct feed_event_query *params
         rc = check_layer(history, run_key, id, params->layer, err);
     if (rc < 0)
         return rc;
-    *out = cJSON_CreateObject();
-    if (!*out || !cJSON_AddStringToObject(*out, "run", id))
-        return history_no_memory(err);
-    stream.into = cJSON_AddArrayToObject(*out, "events");
-    if (!stream.into)
-        return history_no_memory(err);
+    answer_list(answer, history_head(id), "events");
     SQL_BIND(statement, run_key, params->from, params->to, params->all_attempts, INT64_MAX,
              HISTORY_ANSWER_EVENTS);
     sql_bind_text(statement, 7, params->layer);
-    while ((rc = sql_step(statement, err)) == 1) {
-        rc = add_change(&page, &stream, err);
-        if (rc < 0)
-            break;
-    }
-    if (rc < 0)
-        return rc;
-    watched = cJSON_AddArrayToObject(*out, "watched");
-    return watched ? history_watched(history, run_key, params->layer, watched, err)
-                   : history_no_memory(err);
+    rc = put_events(statement, answer, err);
+    return rc < 0 ? rc : put_watched(history, run_key, params->layer, answer, err);
 }
 
-int history_events(struct history *history, const struct feed_event_query *params, cJSON **out,
-                   struct err *err)
+int history_events(struct history *history, const struct feed_event_query *params,
+                   struct answer *answer, struct err *err)
 {
-    int rc = history_begin(history, out, err);
+    int rc = history_begin_transaction(history, err);
 
     if (rc == 0)
-        rc = events(history, params, out, err);
-    return history_end(history, rc, out);
+        rc = events(history, params, answer, err);
+    history_end_transaction(history);
+    return rc;
 }

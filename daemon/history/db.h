@@ -61,10 +61,12 @@ struct history {
 #define LAYERS_POINT 7
 
 /* Begins the read transaction of a query, and ends it: an answer shows one instant of the store.
- * After a failure (`rc`) what was made of the answer is freed. Returns 0, or `rc`. */
+ * Those with `out` are for answers that are a tree: after a failure (`rc`) what was made of the
+ * answer is freed. Returns 0, or `rc`. */
 int history_begin(struct history *, cJSON **out, struct err *err);
 int history_end(struct history *, int rc, cJSON **out);
 
+int history_begin_transaction(struct history *, struct err *err);
 /* A statement that an error left in mid-row is reset first: it would keep the snapshot alive. */
 void history_end_transaction(struct history *);
 
@@ -75,6 +77,9 @@ int history_resolve(struct history *, const char *run, int64_t *run_key, char *i
  * points that each series has, as event.query gives it. */
 int history_watched(struct history *, int64_t run_key, const char *layer, cJSON *array,
                     struct err *err);
+
+/* {"run":id}, NULL without memory. */
+cJSON *history_head(const char *run);
 
 /* -ENOMEM with its sentence. */
 int history_no_memory(struct err *err);

@@ -278,11 +278,17 @@ void history_end_transaction(struct history *history)
         sql_run(history->statement[SQL_END], NULL);
 }
 
+int history_begin_transaction(struct history *history, struct err *err)
+{
+    assert(history && sqlite3_get_autocommit(history->db));
+    return sql_run(history->statement[SQL_BEGIN], err);
+}
+
 int history_begin(struct history *history, cJSON **out, struct err *err)
 {
-    assert(history && out && sqlite3_get_autocommit(history->db));
+    assert(out);
     *out = NULL;
-    return sql_run(history->statement[SQL_BEGIN], err);
+    return history_begin_transaction(history, err);
 }
 
 int history_end(struct history *history, int rc, cJSON **out)
@@ -323,4 +329,14 @@ int history_find_run(struct history *history, const char *run, int64_t *run_key,
     char id[RUN_ID_MAX + 1];
 
     return history_resolve(history, run, run_key, id, err);
+}
+
+cJSON *history_head(const char *run)
+{
+    cJSON *head = cJSON_CreateObject();
+
+    if (head && cJSON_AddStringToObject(head, "run", run))
+        return head;
+    cJSON_Delete(head);
+    return NULL;
 }

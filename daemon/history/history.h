@@ -1,4 +1,4 @@
-/* The history read: FEED.md's queries answered as JSON trees over a read-only connection, each
+/* The history read: FEED.md's queries answered over a read-only connection, each
  * within one read transaction, so that an answer shows one instant of the store. A history is used
  * by one thread at a time; each reader has one of its own, and none of them holds up the store. It
  * writes nothing, checkpoints nothing, and knows no socket.
@@ -7,11 +7,11 @@
  * a connection of its own. A public function here begins a transaction (history.c), and its file
  * builds the answer: runs.c about runs and layers; series.c with columns, for which selection.c
  * says which attempts, steps and names are meant, and line.c gives one layer or scalar row by row,
- * in pages, or by line_bins.c and bins.c in bins; spectrum.c one spectrum; representation*.c the
- * maps of what layers have in common; changes.c what is new, for subscriptions, and events;
- * watched.c what is watched for them. The end of the transaction frees what a failing query made.
- * All SQL stands in history.c; store/schema.h reads a point off a row, format/model_json.h writes
- * it down.
+ * in pages, or by line_bins.c and bins.c in bins, line_csv.c either of them as CSV; spectrum.c one
+ * spectrum; representation*.c the maps of what layers have in common; changes.c what is new, for
+ * subscriptions, and events; watched.c what is watched for them. The end of the transaction frees
+ * what a failing query made. All SQL stands in history.c; store/schema.h reads a point off a row,
+ * format/model_json.h writes it down.
  *
  * Functions return 0, or -errno with a sentence: -ENOENT (no such run, layer or scalar), -EINVAL (a
  * parameter), -ENOMEM, or the disk's. feed_code_of() turns these into JSON-RPC codes.
@@ -24,11 +24,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/format/answer.h"
 #include "proto/base/err.h"
 #include "proto/feed.h"
 
-/* A value in an answer of columns costs about 100 bytes of tree while it is built (measured: 6,000
- * points of 56 columns, half of them null, 5.5 KB a point): this bounds one answer to 130 MB. Where
+/* Values in an answer of columns, of about 20 bytes: this bounds one answer to 25 MB of text. Where
  * there are many layers, each gets an equal share, whatever `points` asks for. */
 #define HISTORY_ANSWER_VALUES 1250000
 /* A page of changes (proto/FEED.md, Limits). */
@@ -63,17 +63,20 @@ bool history_take_damage(struct history *);
 /* The key of a run by id, project/name, or name (the newest of that name), in this order. */
 int history_find_run(struct history *, const char *run, int64_t *run_key, struct err *err);
 
-/* run.list, run.get, layer.list, series.query, scalars.query, event.query, spectrum.query,
- * representation.list and representation.map: `*out` receives the result (free with cJSON_Delete),
- * NULL after a failure. */
-int history_run_list(struct history *, const struct feed_run_list *, cJSON **out, struct err *err);
-int history_run_get(struct history *, const struct feed_run *, cJSON **out, struct err *err);
-int history_layer_list(struct history *, const struct feed_run *, cJSON **out, struct err *err);
-int history_series(struct history *, const struct feed_series_query *, cJSON **out,
+/* Answers that may be long are written down while they are read. After a failure what was written
+ * is no answer. */
+int history_run_list(struct history *, const struct feed_run_list *, struct answer *,
+                     struct err *err);
+int history_layer_list(struct history *, const struct feed_run *, struct answer *, struct err *err);
+int history_series(struct history *, const struct feed_series_query *, struct answer *,
                    struct err *err);
-int history_scalars(struct history *, const struct feed_scalars_query *, cJSON **out,
+int history_scalars(struct history *, const struct feed_scalars_query *, struct answer *,
                     struct err *err);
-int history_events(struct history *, const struct feed_event_query *, cJSON **out, struct err *err);
+int history_events(struct history *, const struct feed_event_query *, struct answer *,
+                   struct err *err);
+
+/* The others are a tree: `*out` receives it (free with cJSON_Delete), NULL after a failure. */
+int history_run_get(struct history *, const struct feed_run *, cJSON **out, struct err *err);
 int history_spectrum(struct history *, const struct feed_spectrum_query *, cJSON **out,
                      struct err *err);
 int history_representation_list(struct history *, const struct feed_run *, cJSON **out,

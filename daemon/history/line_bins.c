@@ -1,10 +1,33 @@
 #include "daemon/history/line_parts.h"
 
-#include "daemon/history/bins.h"
-#include "daemon/store/sql.h"
-#include "proto/json.h"
+#include <inttypes.h>
 
 /* A line in bins: its rows are streamed into them, and they become the columns. */
+
+/* So much may be held at a time: where the bins of all measures take more, the rows are read once
+ * for each part of the measures. Bins of 10,000 points of all of them take 7 MB. */
+#define PART_BYTES (8u << 20)
+
+size_t line_values(const struct line *line, const struct selection *sel,
+                   size_t chosen[METRIC_COUNT])
+{
+    size_t n = 0;
+
+    if (!line->is_point) {
+        chosen[0] = 0;
+        return 1;
+    }
+    for (size_t i = 0; i < METRIC_COUNT; i++) {
+        if (sel->metrics[i])
+            chosen[n++] = i;
+    }
+    return n;
+}
+
+const char *line_value_name(const struct line *line, size_t value)
+{
+    return line->is_point ? metric_table[value].name : "value";
+}
 
 /* The first and the last step there is. */
 static int find_ends(struct history *history, const struct line *line, const struct selection *sel,
@@ -35,85 +58,113 @@ static int find_ends(struct history *history, const struct line *line, const str
 
 /* Streams all rows of the line into bins: memory for the bins, none for the rows. */
 static int fill_bins(struct history *history, const struct line *line, const struct selection *sel,
-                     struct bins *bins, struct err *err)
+                     const size_t *chosen, size_t n, struct bins *bins, struct err *err)
 {
     sqlite3_stmt *statement = history->statement[line->values];
-    double values[METRIC_COUNT];
+    double values[METRIC_COUNT] = {0};
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < sel->n_ranges; i++) {
         line_bind(statement, line, &sel->ranges[i]);
         while ((rc = sql_step(statement, err)) == 1) {
-            for (size_t v = 0; v < line->n_values; v++)
-                values[v] = sql_column_double(statement, 1 + (int)v);
+            for (size_t v = 0; v < n; v++)
+                values[v] = sql_column_double(statement, 1 + (int)chosen[v]);
             bins_add(bins, sqlite3_column_int64(statement, 0), values);
         }
     }
     return rc;
 }
 
-/* The three arrays of value `v`. */
-static bool add_value_bins(cJSON *columns, const char *name, const struct bins *bins, size_t v)
+int line_bins(struct history *history, const struct line *line, const struct selection *sel,
+              const size_t *chosen, size_t n, struct bins **out, struct err *err)
 {
-    cJSON *object = cJSON_AddObjectToObject(columns, name);
-    cJSON *min = cJSON_AddArrayToObject(object, "min");
-    cJSON *max = cJSON_AddArrayToObject(object, "max");
-    cJSON *last = cJSON_AddArrayToObject(object, "last");
-    struct bin bin;
-    size_t cursor = 0;
-
-    if (!min || !max || !last)
-        return false;
-    while (bins_next(bins, &cursor, &bin)) {
-        if (!json_push_double(min, bin.min[v]) || !json_push_double(max, bin.max[v]) ||
-            !json_push_double(last, bin.last[v]))
-            return false;
-    }
-    return true;
-}
-
-static bool add_bins(cJSON *columns, const struct line *line, const struct selection *sel,
-                     const struct bins *bins)
-{
-    cJSON *step = cJSON_AddArrayToObject(columns, "step");
-    cJSON *step_end = cJSON_AddArrayToObject(columns, "step_end");
-    cJSON *count = cJSON_AddArrayToObject(columns, "count");
-    struct bin bin;
-    size_t cursor = 0;
-
-    if (!step || !step_end || !count)
-        return false;
-    while (bins_next(bins, &cursor, &bin)) {
-        if (!json_push_integer(step, bin.step) || !json_push_integer(step_end, bin.step_end) ||
-            !json_push_integer(count, (int64_t)bin.count))
-            return false;
-    }
-    for (size_t v = 0; v < line->n_values; v++) {
-        const char *name = line_value_name(line, sel, v);
-
-        if (name && !add_value_bins(columns, name, bins, v))
-            return false;
-    }
-    return true;
-}
-
-int line_add_bins(struct history *history, const struct line *line, const struct selection *sel,
-                  cJSON *columns, struct err *err)
-{
-    struct bins *bins;
     int64_t from = 0, to = 0;
-    int rc;
+    int rc = find_ends(history, line, sel, &from, &to, err);
 
-    rc = find_ends(history, line, sel, &from, &to, err);
+    *out = NULL;
     if (rc < 0)
         return rc;
-    bins = bins_new(line->n_values, (size_t)sel->max_rows,
+    *out = bins_new(n > 0 ? n : 1, (size_t)sel->max_rows,
                     sel->range->linear ? SPACING_LINEAR : SPACING_LOG, from, to);
-    if (!bins)
-        return history_no_memory(err);
-    rc = fill_bins(history, line, sel, bins, err);
-    if (rc == 0 && !add_bins(columns, line, sel, bins))
-        rc = history_no_memory(err);
-    bins_free(bins);
+    return *out ? fill_bins(history, line, sel, chosen, n, *out, err) : history_no_memory(err);
+}
+
+/* ---- as columns of JSON -------------------------------------------------------------------- */
+
+enum bin_integer { BIN_STEP, BIN_STEP_END, BIN_COUNT };
+
+static void put_integers(FILE *out, const char *name, const struct bins *bins,
+                         enum bin_integer which)
+{
+    const char *before = "";
+    struct bin bin;
+
+    fprintf(out, "\"%s\":[", name);
+    for (size_t cursor = 0; bins_next(bins, &cursor, &bin); before = ",") {
+        const int64_t integers[] = {bin.step, bin.step_end, (int64_t)bin.count};
+
+        fprintf(out, "%s%" PRId64, before, integers[which]);
+    }
+    fputc(']', out);
+}
+
+static void put_numbers(FILE *out, const char *name, const struct bins *bins, int which, size_t v)
+{
+    const char *before = "";
+    struct bin bin;
+
+    fprintf(out, "\"%s\":[", name);
+    for (size_t cursor = 0; bins_next(bins, &cursor, &bin); before = ",") {
+        const double *const parts[] = {bin.min, bin.max, bin.last};
+
+        fputs_unlocked(before, out);
+        answer_put_number(out, parts[which][v]);
+    }
+    fputc(']', out);
+}
+
+static void put_values(FILE *out, const struct line *line, const size_t *chosen, size_t n,
+                       const struct bins *bins)
+{
+    for (size_t v = 0; v < n; v++) {
+        fprintf(out, ",\"%s\":{", line_value_name(line, chosen[v]));
+        put_numbers(out, "min", bins, 0, v);
+        fputc(',', out);
+        put_numbers(out, "max", bins, 1, v);
+        fputc(',', out);
+        put_numbers(out, "last", bins, 2, v);
+        fputc('}', out);
+    }
+}
+
+static void put_places(FILE *out, const struct bins *bins)
+{
+    put_integers(out, "step", bins, BIN_STEP);
+    fputc(',', out);
+    put_integers(out, "step_end", bins, BIN_STEP_END);
+    fputc(',', out);
+    put_integers(out, "count", bins, BIN_COUNT);
+}
+
+int line_put_bins(struct history *history, const struct line *line, const struct selection *sel,
+                  struct answer *answer, struct err *err)
+{
+    size_t chosen[METRIC_COUNT], n = line_values(line, sel, chosen), at = 0;
+    size_t width = PART_BYTES / (3 * sizeof(double)) / (size_t)(sel->max_rows / 2);
+    int rc = 0;
+
+    width = width < 1 ? 1 : width;
+    do {
+        size_t n_part = n - at < width ? n - at : width;
+        struct bins *bins;
+
+        rc = line_bins(history, line, sel, chosen + at, n_part, &bins, err);
+        if (rc == 0 && at == 0)
+            put_places(answer->out, bins);
+        if (rc == 0)
+            put_values(answer->out, line, chosen + at, n_part, bins);
+        bins_free(bins);
+        at += n_part;
+    } while (rc == 0 && at < n);
     return rc;
 }

@@ -114,33 +114,59 @@ static void bind_filter(sqlite3_stmt *statement, const struct feed_run_list *par
     sql_bind_text(statement, 4, params->search);
 }
 
-static int run_list(struct history *history, const struct feed_run_list *params, cJSON **out,
-                    struct err *err)
+/* {"total"} of the filters. */
+static int start_list(struct history *history, const struct feed_run_list *params,
+                      struct answer *answer, struct err *err)
 {
-    sqlite3_stmt *count = history->statement[SQL_RUN_COUNT],
-                 *q = history->statement[SQL_RUN_LIST + params->order];
-    cJSON *runs;
+    sqlite3_stmt *count = history->statement[SQL_RUN_COUNT];
+    cJSON *head;
     int rc;
 
-    if (params->state && state_find(params->state) < 0)
-        return err_set(err, -EINVAL, "\"state\": no state \"%.64s\"", params->state);
     bind_filter(count, params);
     rc = sql_step(count, err);
     if (rc < 0)
         return rc;
-    *out = cJSON_CreateObject();
-    if (!*out || !json_add_integer(*out, "total", sqlite3_column_int64(count, 0)))
+    head = cJSON_CreateObject();
+    if (!head || !json_add_integer(head, "total", sqlite3_column_int64(count, 0))) {
+        cJSON_Delete(head);
         return history_no_memory(err);
-    runs = cJSON_AddArrayToObject(*out, "runs");
-    if (!runs)
-        return history_no_memory(err);
-    bind_filter(q, params);
-    sql_bind_integers(q, 5, (int64_t[]){params->limit, params->offset, params->config}, 3);
-    while ((rc = sql_step(q, err)) == 1) {
-        rc = add_run(history, json_push_object(runs), params->config, q, err);
+    }
+    answer_list(answer, head, "runs");
+    return 0;
+}
+
+static int put_run(struct history *history, bool config, sqlite3_stmt *statement,
+                   struct answer *answer, struct err *err)
+{
+    cJSON *run = cJSON_CreateObject();
+    int rc = add_run(history, run, config, statement, err);
+
+    if (rc < 0)
+        cJSON_Delete(run);
+    else
+        answer_item(answer, run);
+    return rc;
+}
+
+static int run_list(struct history *history, const struct feed_run_list *params,
+                    struct answer *answer, struct err *err)
+{
+    sqlite3_stmt *statement = history->statement[SQL_RUN_LIST + params->order];
+    int rc;
+
+    if (params->state && state_find(params->state) < 0)
+        return err_set(err, -EINVAL, "\"state\": no state \"%.64s\"", params->state);
+    rc = start_list(history, params, answer, err);
+    if (rc < 0)
+        return rc;
+    bind_filter(statement, params);
+    sql_bind_integers(statement, 5, (int64_t[]){params->limit, params->offset, params->config}, 3);
+    while ((rc = sql_step(statement, err)) == 1) {
+        rc = put_run(history, params->config, statement, answer, err);
         if (rc < 0)
             break;
     }
+    answer_list_end(answer, NULL);
     return rc;
 }
 
@@ -214,27 +240,36 @@ static int run_get(struct history *history, const struct feed_run *params, cJSON
     return rc < 0 ? rc : add_names(history, run_key, *out, err);
 }
 
-/* The layer of the current row with its latest POINT. */
-static bool add_layer(cJSON *array, const char *run, sqlite3_stmt *statement)
+static bool add_last(cJSON *object, const char *run, const char *layer, sqlite3_stmt *statement)
 {
-    const char *name = sql_column_text(statement, 1);
-    cJSON *object = json_push_object(array), *last;
     struct point point;
+    cJSON *last;
 
-    if (!object || !cJSON_AddStringToObject(object, "layer", name) ||
-        !json_add_integer(object, "p", sqlite3_column_int64(statement, 2)) ||
-        !json_add_integer(object, "c", sqlite3_column_int64(statement, 3)) ||
-        !json_add_integer(object, "n_points", sqlite3_column_int64(statement, 4)) ||
-        !add_integer_or_null(object, "probe_rows", statement, LAYERS_PROBE))
-        return false;
     if (sqlite3_column_type(statement, 5) == SQLITE_NULL)
         return cJSON_AddNullToObject(object, "last") != NULL;
     store_schema_point(statement, LAYERS_POINT, &point);
-    last = point_to_json(run, name, (uint32_t)sqlite3_column_int64(statement, 5), &point);
+    last = point_to_json(run, layer, (uint32_t)sqlite3_column_int64(statement, 5), &point);
     if (last && cJSON_AddItemToObject(object, "last", last))
         return true;
     cJSON_Delete(last);
     return false;
+}
+
+/* The layer of the current row with its latest POINT; NULL without memory. */
+static cJSON *layer_to_json(const char *run, sqlite3_stmt *statement)
+{
+    const char *name = sql_column_text(statement, 1);
+    cJSON *object = cJSON_CreateObject();
+
+    if (object && cJSON_AddStringToObject(object, "layer", name) &&
+        json_add_integer(object, "p", sqlite3_column_int64(statement, 2)) &&
+        json_add_integer(object, "c", sqlite3_column_int64(statement, 3)) &&
+        json_add_integer(object, "n_points", sqlite3_column_int64(statement, 4)) &&
+        add_integer_or_null(object, "probe_rows", statement, LAYERS_PROBE) &&
+        add_last(object, run, name, statement))
+        return object;
+    cJSON_Delete(object);
+    return NULL;
 }
 
 /* The law of separation over the layers whose latest point is of the run's latest step. */
@@ -262,41 +297,47 @@ static int add_separation(struct history *history, int64_t run_key, cJSON *objec
     return history_no_memory(err);
 }
 
-static int layer_list(struct history *history, const struct feed_run *params, cJSON **out,
+static int put_separation(struct history *history, int64_t run_key, struct answer *answer,
+                          struct err *err)
+{
+    cJSON *tail = cJSON_CreateObject();
+    int rc = tail ? add_separation(history, run_key, tail, err) : history_no_memory(err);
+
+    answer_list_end(answer, tail);
+    return rc;
+}
+
+static int layer_list(struct history *history, const struct feed_run *params, struct answer *answer,
                       struct err *err)
 {
     sqlite3_stmt *statement = history->statement[SQL_LAYERS];
     char id[RUN_ID_MAX + 1];
     int64_t run_key = 0;
-    cJSON *array;
     int rc;
 
     rc = history_resolve(history, params->run, &run_key, id, err);
     if (rc < 0)
         return rc;
-    *out = cJSON_CreateObject();
-    if (!*out || !cJSON_AddStringToObject(*out, "run", id))
-        return history_no_memory(err);
-    array = cJSON_AddArrayToObject(*out, "layers");
-    if (!array)
-        return history_no_memory(err);
+    answer_list(answer, history_head(id), "layers");
     SQL_BIND(statement, run_key);
     sql_bind_text(statement, 2, NULL);
     while ((rc = sql_step(statement, err)) == 1) {
-        if (!add_layer(array, id, statement) || sql_row_check(statement, err) < 0)
+        answer_item(answer, layer_to_json(id, statement));
+        if (sql_row_check(statement, err) < 0)
             return history_no_memory(err);
     }
-    return rc < 0 ? rc : add_separation(history, run_key, *out, err);
+    return rc < 0 ? rc : put_separation(history, run_key, answer, err);
 }
 
-int history_run_list(struct history *history, const struct feed_run_list *params, cJSON **out,
-                     struct err *err)
+int history_run_list(struct history *history, const struct feed_run_list *params,
+                     struct answer *answer, struct err *err)
 {
-    int rc = history_begin(history, out, err);
+    int rc = history_begin_transaction(history, err);
 
     if (rc == 0)
-        rc = run_list(history, params, out, err);
-    return history_end(history, rc, out);
+        rc = run_list(history, params, answer, err);
+    history_end_transaction(history);
+    return rc;
 }
 
 int history_run_get(struct history *history, const struct feed_run *params, cJSON **out,
@@ -309,12 +350,13 @@ int history_run_get(struct history *history, const struct feed_run *params, cJSO
     return history_end(history, rc, out);
 }
 
-int history_layer_list(struct history *history, const struct feed_run *params, cJSON **out,
-                       struct err *err)
+int history_layer_list(struct history *history, const struct feed_run *params,
+                       struct answer *answer, struct err *err)
 {
-    int rc = history_begin(history, out, err);
+    int rc = history_begin_transaction(history, err);
 
     if (rc == 0)
-        rc = layer_list(history, params, out, err);
-    return history_end(history, rc, out);
+        rc = layer_list(history, params, answer, err);
+    history_end_transaction(history);
+    return rc;
 }

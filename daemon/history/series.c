@@ -1,85 +1,76 @@
-#include "daemon/history/history.h"
-
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 
+#include "daemon/history/history.h"
 #include "daemon/history/line.h"
 #include "daemon/store/sql.h"
 #include "proto/json.h"
 
+/* series.query and scalars.query: lines of one kind. */
+
 /* attempt, step, time, value */
 #define N_SCALAR_COLUMNS 4
 
-/* ---- series.query -------------------------------------------------------------------------- */
+struct lines {
+    struct line *line; /* free with free */
+    size_t n, capacity;
+};
 
-/* Makes {"run":id, NAME:[]}; returns the array, NULL without memory. */
-static cJSON *start_answer(const struct selection *sel, const char *name, cJSON **out)
+static struct line *add_line(struct lines *lines, struct line line)
 {
-    *out = cJSON_CreateObject();
-    if (!*out || !cJSON_AddStringToObject(*out, "run", sel->run))
-        return NULL;
-    return cJSON_AddArrayToObject(*out, name);
+    if (lines->n == lines->capacity) {
+        size_t capacity = lines->capacity ? 2 * lines->capacity : 16;
+        struct line *grown = realloc(lines->line, capacity * sizeof *grown);
+
+        if (!grown)
+            return NULL;
+        lines->line = grown;
+        lines->capacity = capacity;
+    }
+    lines->line[lines->n] = line;
+    return &lines->line[lines->n++];
 }
 
-/* Appends the layer of the current row, without its columns: how many points they may have depends
- * on how many layers there are. */
-static bool push_layer(cJSON *array, sqlite3_stmt *statement)
-{
-    cJSON *object = json_push_object(array);
+/* ---- series.query -------------------------------------------------------------------------- */
 
-    return object && cJSON_AddStringToObject(object, "layer", sql_column_text(statement, 1)) &&
-           json_add_integer(object, "p", sqlite3_column_int64(statement, 2)) &&
-           json_add_integer(object, "c", sqlite3_column_int64(statement, 3));
+static int add_layer(struct lines *lines, sqlite3_stmt *statement, struct err *err)
+{
+    struct line *line = add_line(lines, (struct line)POINT_LINE);
+
+    if (!line)
+        return history_no_memory(err);
+    line->key = sqlite3_column_int64(statement, 0);
+    snprintf(line->name, sizeof line->name, "%s", sql_column_text(statement, 1));
+    line->p = (uint32_t)sqlite3_column_int64(statement, 2);
+    line->c = (uint32_t)sqlite3_column_int64(statement, 3);
+    return sql_row_check(statement, err);
 }
 
 /* Collects the layers asked for. */
-static int list_layers(struct history *history, const struct feed_series_query *params,
-                       const struct selection *sel, cJSON *array, struct err *err)
+static int list_layers(struct history *history, const char *layer, const struct selection *sel,
+                       struct lines *lines, struct err *err)
 {
     sqlite3_stmt *statement = history->statement[SQL_LAYERS];
     int rc;
 
     SQL_BIND(statement, sel->run_key);
-    sql_bind_text(statement, 2, params->layer);
+    sql_bind_text(statement, 2, layer);
     while ((rc = sql_step(statement, err)) == 1) {
-        if (!push_layer(array, statement) || sql_row_check(statement, err) < 0)
-            return history_no_memory(err);
+        rc = add_layer(lines, statement, err);
+        if (rc < 0)
+            break;
     }
-    if (rc == 0 && params->layer && cJSON_GetArraySize(array) == 0)
-        return err_set(err, -ENOENT, "run \"%s\" has no layer \"%.128s\"", sel->run, params->layer);
+    if (rc == 0 && layer && lines->n == 0)
+        return err_set(err, -ENOENT, "run \"%s\" has no layer \"%.128s\"", sel->run, layer);
     return rc;
 }
 
-static int fill_layers(struct history *history, const struct feed_series_query *params,
-                       const struct selection *sel, cJSON *array, struct err *err)
+static int select_series(struct history *history, const struct feed_series_query *params,
+                         struct selection *sel, struct lines *lines, struct err *err)
 {
-    sqlite3_stmt *statement = history->statement[SQL_LAYERS];
-    struct line line = POINT_LINE;
-    cJSON *object;
-    int rc;
+    int rc = selection_of_metrics(sel, params->metrics, err);
 
-    SQL_BIND(statement, sel->run_key);
-    sql_bind_text(statement, 2, params->layer);
-    cJSON_ArrayForEach(object, array)
-    {
-        rc = sql_step(statement, err);
-        if (rc < 0)
-            return rc;
-        line.key = sqlite3_column_int64(statement, 0);
-        rc = line_add(history, &line, sel, object, err);
-        if (rc < 0)
-            return rc;
-    }
-    sqlite3_reset(statement);
-    return 0;
-}
-
-static int query_series(struct history *history, const struct feed_series_query *params,
-                        struct selection *sel, cJSON **out, struct err *err)
-{
-    cJSON *array;
-    int rc;
-
-    rc = selection_of_metrics(sel, params->metrics, err);
     if (rc == 0)
         rc = selection_of_run(history, params->run, &params->range, sel, err);
     if (rc == 0 && (params->scalars || params->all_scalars))
@@ -87,88 +78,109 @@ static int query_series(struct history *history, const struct feed_series_query 
     if (rc == 0 && sel->n_scalars > FEED_NAMES_MAX)
         rc = err_set(err, -EINVAL, "\"scalars\": the run has %zu, at most %d can be joined",
                      sel->n_scalars, FEED_NAMES_MAX);
-    if (rc < 0)
-        return rc;
-    array = start_answer(sel, "layers", out);
-    if (!array)
-        return history_no_memory(err);
-    rc = list_layers(history, params, sel, array, err);
-    if (rc < 0)
-        return rc;
-    selection_share_rows(sel, (size_t)cJSON_GetArraySize(array), selection_point_columns(sel));
-    return fill_layers(history, params, sel, array, err);
-}
-
-static int series(struct history *history, const struct feed_series_query *params, cJSON **out,
-                  struct err *err)
-{
-    struct selection sel = {0};
-    int rc = query_series(history, params, &sel, out, err);
-
-    selection_release(&sel);
-    return rc;
-}
-
-int history_series(struct history *history, const struct feed_series_query *params, cJSON **out,
-                   struct err *err)
-{
-    int rc = history_begin(history, out, err);
-
     if (rc == 0)
-        rc = series(history, params, out, err);
-    return history_end(history, rc, out);
+        rc = list_layers(history, params->layer, sel, lines, err);
+    if (rc == 0)
+        selection_share_rows(sel, lines->n, selection_point_columns(sel));
+    return rc;
 }
 
 /* ---- scalars.query ------------------------------------------------------------------------- */
 
-static int add_scalar(struct history *history, const struct scalar_name *scalar,
-                      const struct selection *sel, cJSON *array, struct err *err)
+static int select_scalars(struct history *history, const struct feed_scalars_query *params,
+                          struct selection *sel, struct lines *lines, struct err *err)
 {
-    struct line line = SCALAR_LINE;
-    cJSON *object = json_push_object(array);
+    int rc = selection_of_run(history, params->run, &params->range, sel, err);
 
-    line.key = scalar->key;
-    if (!object || !cJSON_AddStringToObject(object, "name", scalar->name))
-        return history_no_memory(err);
-    return line_add(history, &line, sel, object, err);
-}
-
-static int query_scalars(struct history *history, const struct feed_scalars_query *params,
-                         struct selection *sel, cJSON **out, struct err *err)
-{
-    cJSON *array;
-    int rc;
-
-    rc = selection_of_run(history, params->run, &params->range, sel, err);
     if (rc == 0)
         rc = selection_of_scalars(history, sel, params->names, err);
-    if (rc < 0)
-        return rc;
-    array = start_answer(sel, "scalars", out);
-    if (!array)
-        return history_no_memory(err);
-    selection_share_rows(sel, sel->n_scalars, N_SCALAR_COLUMNS);
-    for (size_t i = 0; rc == 0 && i < sel->n_scalars; i++)
-        rc = add_scalar(history, &sel->scalars[i], sel, array, err);
+    for (size_t i = 0; rc == 0 && i < sel->n_scalars; i++) {
+        struct line *line = add_line(lines, (struct line)SCALAR_LINE);
+
+        if (!line)
+            return history_no_memory(err);
+        line->key = sel->scalars[i].key;
+        snprintf(line->name, sizeof line->name, "%s", sel->scalars[i].name);
+    }
+    if (rc == 0)
+        selection_share_rows(sel, sel->n_scalars, N_SCALAR_COLUMNS);
     return rc;
 }
 
-static int scalars(struct history *history, const struct feed_scalars_query *params, cJSON **out,
-                   struct err *err)
+/* ---- the answer ---------------------------------------------------------------------------- */
+
+/* The object of a line, without its columns. */
+static cJSON *line_to_json(const struct line *line)
+{
+    cJSON *object = cJSON_CreateObject();
+
+    if (object && cJSON_AddStringToObject(object, line->is_point ? "layer" : "name", line->name) &&
+        (!line->is_point ||
+         (json_add_integer(object, "p", line->p) && json_add_integer(object, "c", line->c))))
+        return object;
+    cJSON_Delete(object);
+    return NULL;
+}
+
+static int put_json(struct history *history, const struct lines *lines, const struct selection *sel,
+                    const char *name, struct answer *answer, struct err *err)
+{
+    int rc = 0;
+
+    answer_list(answer, history_head(sel->run), name);
+    for (size_t i = 0; rc == 0 && i < lines->n; i++) {
+        answer_item_open(answer, line_to_json(&lines->line[i]));
+        rc = line_put_json(history, &lines->line[i], sel, answer, err);
+    }
+    answer_list_end(answer, NULL);
+    return rc;
+}
+
+/* `name` is that of the list of lines in JSON, `first` that of the column with their names. */
+static int put_lines(struct history *history, struct lines *lines, const struct selection *sel,
+                     const char *name, const char *first, struct answer *answer, struct err *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < lines->n; i++)
+        rc = line_count(history, &lines->line[i], sel, err);
+    if (rc < 0)
+        return rc;
+    return answer_is_csv(answer)
+               ? lines_put_csv(history, lines->line, lines->n, sel, first, answer, err)
+               : put_json(history, lines, sel, name, answer, err);
+}
+
+int history_series(struct history *history, const struct feed_series_query *params,
+                   struct answer *answer, struct err *err)
 {
     struct selection sel = {0};
-    int rc = query_scalars(history, params, &sel, out, err);
+    struct lines lines = {0};
+    int rc = history_begin_transaction(history, err);
 
+    if (rc == 0)
+        rc = select_series(history, params, &sel, &lines, err);
+    if (rc == 0)
+        rc = put_lines(history, &lines, &sel, "layers", "layer", answer, err);
+    history_end_transaction(history);
+    free(lines.line);
     selection_release(&sel);
     return rc;
 }
 
-int history_scalars(struct history *history, const struct feed_scalars_query *params, cJSON **out,
-                    struct err *err)
+int history_scalars(struct history *history, const struct feed_scalars_query *params,
+                    struct answer *answer, struct err *err)
 {
-    int rc = history_begin(history, out, err);
+    struct selection sel = {0};
+    struct lines lines = {0};
+    int rc = history_begin_transaction(history, err);
 
     if (rc == 0)
-        rc = scalars(history, params, out, err);
-    return history_end(history, rc, out);
+        rc = select_scalars(history, params, &sel, &lines, err);
+    if (rc == 0)
+        rc = put_lines(history, &lines, &sel, "scalars", "name", answer, err);
+    history_end_transaction(history);
+    free(lines.line);
+    selection_release(&sel);
+    return rc;
 }

@@ -20,6 +20,15 @@ static void on_text(void *arg, int code, char *text, size_t size)
     http_reply_start(peer);
 }
 
+static void on_long_text(void *arg, struct text *text)
+{
+    struct http_peer *peer = arg;
+
+    peer->reply.head.length = text_left(text);
+    outbox_put_long(&peer->out, text, 0);
+    http_reply_start(peer);
+}
+
 static size_t pending_bytes(void *arg)
 {
     return ((struct http_peer *)arg)->out.pending;
@@ -34,7 +43,8 @@ static void on_ready(void *arg)
 /* One for each of the words that a route may have. */
 #define TRANSPORT(its_words)                                                                       \
     {                                                                                              \
-        .words = (its_words), .send = on_text, .pending = pending_bytes, .ready = on_ready         \
+        .words = (its_words), .send = on_text, .send_long = on_long_text,                          \
+        .pending = pending_bytes, .ready = on_ready                                                \
     }
 static const struct feed_transport transports[] = {
     TRANSPORT(&http_json),        TRANSPORT(&http_csv),    TRANSPORT(&http_metrics),

@@ -95,6 +95,14 @@ static void send_line(void *arg, int code, char *line, size_t size)
     lws_callback_on_writable(peer->wsi);
 }
 
+static void send_long(void *arg, struct text *text)
+{
+    struct http_peer *peer = arg;
+
+    outbox_put_long(&peer->out, text, 1);
+    lws_callback_on_writable(peer->wsi);
+}
+
 static size_t pending_bytes(void *arg)
 {
     return ((struct http_peer *)arg)->out.pending;
@@ -111,6 +119,7 @@ static void on_ready(void *arg)
 static const struct feed_transport transport = {
     .words = &feed_lines,
     .send = send_line,
+    .send_long = send_long,
     .pending = pending_bytes,
     .ready = on_ready,
 };

@@ -57,12 +57,6 @@ static char *metrics_words(const cJSON *object, cJSON *result, size_t *size)
     return write_and_delete(openmetrics_status, result, size);
 }
 
-static char *run_metrics_words(const cJSON *object, cJSON *result, size_t *size)
-{
-    (void)object;
-    return write_and_delete(openmetrics_runs, result, size);
-}
-
 /* `seq` is the event's id: a reader that connects again with it misses nothing. */
 static char *put_event(const char *before, const char *name, cJSON *params, size_t *size)
 {
@@ -95,8 +89,9 @@ static char *first_event_words(const cJSON *object, cJSON *result, size_t *size)
     return put_event(retry, method, result, size);
 }
 
-const struct feed_words http_json = {json_words, error_words, event_words};
-const struct feed_words http_csv = {csv_words, error_words, event_words};
-const struct feed_words http_metrics = {metrics_words, error_words, event_words};
-const struct feed_words http_run_metrics = {run_metrics_words, error_words, event_words};
-const struct feed_words http_events = {first_event_words, error_words, event_words};
+const struct feed_words http_json = {json_words, error_words, event_words, ANSWER_JSON};
+const struct feed_words http_csv = {csv_words, error_words, event_words, ANSWER_CSV};
+const struct feed_words http_metrics = {metrics_words, error_words, event_words, ANSWER_JSON};
+const struct feed_words http_run_metrics = {json_words, error_words, event_words,
+                                            ANSWER_RUN_METRICS};
+const struct feed_words http_events = {first_event_words, error_words, event_words, ANSWER_JSON};

@@ -177,7 +177,8 @@ static int open_core(struct loop *loop, struct err *err)
 
     loop->monitor = monitor_new(&config);
     loop->work = work_new(&loop->uv, n_cpus(), loop_on_job_done, loop);
-    loop->hub = feedhub_new(loop->readers, store_lane_store(loop->store), loop_add_status, loop);
+    loop->hub = feedhub_new(loop->readers, store_lane_store(loop->store), loop->state_dir,
+                            loop_add_status, loop);
     return loop->monitor && loop->work && loop->hub ? 0 : err_set(err, -ENOMEM, "out of memory");
 }
 

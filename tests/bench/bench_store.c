@@ -15,6 +15,7 @@
 #include "daemon/store/sql.h"
 #include "daemon/store/store.h"
 #include "proto/json.h"
+#include "tests/lib/answers.h"
 #include "tests/lib/records.h"
 
 #define N_COMMITS 2000
@@ -94,7 +95,7 @@ static void bench_question(struct history *history, const char *what,
     char *text;
     cJSON *out;
 
-    check(history_series(history, query, &out, &e), &e);
+    check(asked_series(history, query, &out, &e), &e);
     built = now_s();
     text = json_print(out);
     getrusage(RUSAGE_SELF, &usage);

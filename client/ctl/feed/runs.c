@@ -39,12 +39,12 @@ int runs_each(struct feedclient *feed, const struct runs_query *query, runs_fn *
     assert(on_run);
     while (rc == 0 && left > 0 && n == asked) {
         asked = left < PAGE_RUNS ? left : PAGE_RUNS;
-        rc = take_page(feed,
-                       params_of(param_text("project", query->project),
-                                 param_text("state", query->state),
-                                 param_text("order", query->order), param_integer("limit", asked),
-                                 param_integer("offset", taken), param_flag("config", query->config)),
-                       on_run, context, &n, err);
+        rc = take_page(
+            feed,
+            params_of(param_text("project", query->project), param_text("state", query->state),
+                      param_text("order", query->order), param_integer("limit", asked),
+                      param_integer("offset", taken), param_flag("config", query->config)),
+            on_run, context, &n, err);
         taken += n;
         left -= n;
     }

@@ -49,6 +49,24 @@ static void keep_text(void *arg, int code, char *text, size_t size)
     free(text);
 }
 
+/* As keep_text does with what it is given at once. */
+static void keep_long(void *arg, struct text *long_text)
+{
+    size_t size = text_left(long_text), taken = 0;
+    char *text = malloc(size + 1), *piece;
+
+    while (taken < size) {
+        ssize_t n = text_peek(long_text, size, &piece);
+
+        assert_true(n > 0);
+        memcpy(text + taken, piece, (size_t)n);
+        text_take(long_text, (size_t)n);
+        taken += (size_t)n;
+    }
+    text_free(long_text);
+    keep_text(arg, 0, text, size);
+}
+
 static size_t pending_bytes(void *arg)
 {
     return ((struct peer *)arg)->pending;
@@ -59,7 +77,8 @@ static void on_ready(void *arg)
     ((struct peer *)arg)->n_ready++;
 }
 
-static const struct feed_transport transport = {&feed_lines, keep_text, pending_bytes, on_ready};
+static const struct feed_transport transport = {&feed_lines, keep_text, keep_long, pending_bytes,
+                                                on_ready};
 
 static void add_status(void *arg, cJSON *status)
 {
@@ -80,7 +99,7 @@ static int set_up(void **state)
         fail_msg("%s", e.text);
     f->opened = record_open("r1", "writer", 0, RESUME_ALLOW);
     assert_int_equal(apply(f->store, f->opened), 0);
-    f->hub = feedhub_new(f->readers, f->store, add_status, NULL);
+    f->hub = feedhub_new(f->readers, f->store, f->directory, add_status, NULL);
     *state = f;
     return 0;
 }

@@ -17,6 +17,7 @@
 #include "daemon/history/selection.h"
 #include "daemon/store/store.h"
 #include "proto/json.h"
+#include "tests/lib/answers.h"
 #include "tests/lib/records.h"
 
 struct fixture {
@@ -180,7 +181,7 @@ static cJSON *series(struct fixture *f, const struct feed_series_query *query)
     struct err e = {0};
     cJSON *out;
 
-    if (history_series(f->history, query, &out, &e) < 0)
+    if (asked_series(f->history, query, &out, &e) < 0)
         fail_msg("%s", e.text);
     return reparse(out);
 }
@@ -196,7 +197,7 @@ static void runs_are_listed_newest_first(void **state)
     cJSON *out;
 
     assert_int_equal(apply(f->store, close), 0);
-    assert_int_equal(history_run_list(f->history, &params, &out, &e), 0);
+    assert_int_equal(asked_run_list(f->history, &params, &out, &e), 0);
     out = reparse(out);
     assert_int_equal(number_at(out, "total"), 3);
     expect_text(out, "runs.0.run", "c");
@@ -206,19 +207,19 @@ static void runs_are_listed_newest_first(void **state)
     cJSON_Delete(out);
 
     params.config = true;
-    assert_int_equal(history_run_list(f->history, &params, &out, &e), 0);
+    assert_int_equal(asked_run_list(f->history, &params, &out, &e), 0);
     assert_non_null(at(out = reparse(out), "runs.2.config"));
     cJSON_Delete(out);
 
     params = (struct feed_run_list){.project = "p1", .limit = 1, .offset = 1};
-    assert_int_equal(history_run_list(f->history, &params, &out, &e), 0);
+    assert_int_equal(asked_run_list(f->history, &params, &out, &e), 0);
     assert_int_equal(number_at(out = reparse(out), "total"), 2);
     assert_int_equal(size_at(out, "runs"), 1);
     expect_text(out, "runs.0.run", "a");
     cJSON_Delete(out);
 
     params = (struct feed_run_list){.state = "open", .limit = 0};
-    assert_int_equal(history_run_list(f->history, &params, &out, &e), 0);
+    assert_int_equal(asked_run_list(f->history, &params, &out, &e), 0);
     assert_int_equal(number_at(out = reparse(out), "total"), 2);
     assert_int_equal(size_at(out, "runs"), 0);
     cJSON_Delete(out);
@@ -235,7 +236,7 @@ static void expect_found(struct fixture *f, const struct feed_run_list *params, 
     struct err e;
     cJSON *out;
 
-    assert_int_equal(history_run_list(f->history, params, &out, &e), 0);
+    assert_int_equal(asked_run_list(f->history, params, &out, &e), 0);
     out = reparse(out);
     assert_float_equal(number_at(out, "total"), total, 0);
     if (total > 0)
@@ -353,7 +354,7 @@ static void a_run_is_found_by_id_path_or_newest_name(void **state)
     cJSON *out;
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        assert_int_equal(history_layer_list(f->history, &(struct feed_run){cases[i].run}, &out, &e),
+        assert_int_equal(asked_layer_list(f->history, &(struct feed_run){cases[i].run}, &out, &e),
                          0);
         expect_text(out, "run", cases[i].id);
         cJSON_Delete(out);
@@ -380,7 +381,7 @@ static void layers_show_their_latest_point(void **state)
     record_add_point(c, "shapeless", 0)->measured = false;
     c->points[2].point.p = 0;
     assert_int_equal(apply(f->store, c), 0);
-    assert_int_equal(history_layer_list(f->history, &(struct feed_run){"a"}, &out, &e), 0);
+    assert_int_equal(asked_layer_list(f->history, &(struct feed_run){"a"}, &out, &e), 0);
     out = reparse(out);
     assert_int_equal(size_at(out, "layers"), 2);
     assert_int_equal(number_at(out, "layers.0.n_points"), 1);
@@ -442,14 +443,14 @@ static void what_a_series_does_not_know_is_named(void **state)
     cJSON *out;
 
     query.layer = "tail";
-    assert_int_equal(history_series(f->history, &query, &out, &e), -ENOENT);
+    assert_int_equal(asked_series(f->history, &query, &out, &e), -ENOENT);
     assert_non_null(strstr(e.text, "\"tail\""));
     query.layer = NULL;
     query.metrics = metrics;
-    assert_int_equal(history_series(f->history, &query, &out, &e), -EINVAL);
+    assert_int_equal(asked_series(f->history, &query, &out, &e), -EINVAL);
     assert_non_null(strstr(e.text, "\"dlr\""));
     scalars.names = metrics;
-    assert_int_equal(history_scalars(f->history, &scalars, &out, &e), -ENOENT);
+    assert_int_equal(asked_scalars(f->history, &scalars, &out, &e), -ENOENT);
     assert_null(out);
     cJSON_Delete(metrics);
     record_free(r);
@@ -573,7 +574,7 @@ static void scalars_are_given_by_name(void **state)
     log_scalar(f, r, 4, 3, "loss", 2);
     again = open_run(f, "a", NULL, NULL, "w2");
     log_scalar(f, again, 1, 3, "loss", 1);
-    assert_int_equal(history_scalars(f->history, &query, &out, &e), 0);
+    assert_int_equal(asked_scalars(f->history, &query, &out, &e), 0);
     out = reparse(out);
     assert_int_equal(size_at(out, "scalars"), 2);
     expect_text(out, "scalars.0.name", "loss");
@@ -587,7 +588,7 @@ static void scalars_are_given_by_name(void **state)
     query.names = names;
     for (int i = 4; i < 10; i++)
         log_scalar(f, again, (uint64_t)i, i, "loss", i);
-    assert_int_equal(history_scalars(f->history, &query, &out, &e), 0);
+    assert_int_equal(asked_scalars(f->history, &query, &out, &e), 0);
     out = reparse(out);
     assert_int_equal(size_at(out, "scalars"), 1);
     assert_true(cJSON_IsTrue(at(out, "scalars.0.binned")));
@@ -717,7 +718,7 @@ static void scalars_are_joined_by_attempt_and_step(void **state)
     assert_int_equal(size_at(out, "layers.0.columns.scalars"), 1);
     cJSON_Delete(out);
     query.scalars = unknown;
-    assert_int_equal(history_series(f->history, &query, &out, &e), -ENOENT);
+    assert_int_equal(asked_series(f->history, &query, &out, &e), -ENOENT);
     assert_non_null(strstr(e.text, "no scalar \"los\""));
     cJSON_Delete(names);
     cJSON_Delete(unknown);
@@ -776,7 +777,7 @@ static cJSON *events_of(struct fixture *f, const char *layer, int64_t from, int6
     cJSON *out;
     struct err e;
 
-    assert_int_equal(history_events(f->history, &q, &out, &e), 0);
+    assert_int_equal(asked_events(f->history, &q, &out, &e), 0);
     return reparse(out);
 }
 
@@ -803,7 +804,7 @@ static void events_are_those_that_overlap_the_steps(void **state)
     expect_events(f, NULL, 0, INT64_MAX, false, 3);
     expect_events(f, "head", 0, INT64_MAX, false, 2);
     assert_int_equal(
-        history_events(f->history, &(struct feed_event_query){"a", "tail", 0, 9, 0}, &answer, &e),
+        asked_events(f->history, &(struct feed_event_query){"a", "tail", 0, 9, 0}, &answer, &e),
         -ENOENT);
     expect_events(f, NULL, 80, 160, false, 2);
     expect_events(f, NULL, 81, 159, false, 0);
@@ -1030,7 +1031,7 @@ static cJSON *fall_with_accuracy(struct fixture *f, const char *run, const char 
     log_scalar(f, r, 2, 95, name, behind);
     fall(f, r, 3, 100, "head");
     log_scalar(f, r, 4, 110, name, 1000); /* too late to be told */
-    assert_int_equal(history_events(f->history, &q, &out, &e), 0);
+    assert_int_equal(asked_events(f->history, &q, &out, &e), 0);
     record_free(r);
     return reparse(out);
 }
@@ -1362,7 +1363,7 @@ static double separation_of(struct fixture *f, const char *name)
     cJSON *out;
     double value;
 
-    assert_int_equal(history_layer_list(f->history, &(struct feed_run){"a"}, &out, &e), 0);
+    assert_int_equal(asked_layer_list(f->history, &(struct feed_run){"a"}, &out, &e), 0);
     out = reparse(out);
     value = cJSON_IsNull(at(out, name)) ? (double)NAN : at(out, name)->valuedouble;
     cJSON_Delete(out);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "daemon/store/store.h"
+#include "tests/lib/answers.h"
 #include "tests/lib/records.h"
 
 #define N_QUERIES 8
@@ -181,7 +182,7 @@ static void ask_until_cancelled(struct history *history, struct query *query)
     do {
         cJSON *answer = NULL;
 
-        c->rc = history_run_list(history, &all, &answer, &why);
+        c->rc = asked_run_list(history, &all, &answer, &why);
         cJSON_Delete(answer);
     } while (c->rc == 0);
 }

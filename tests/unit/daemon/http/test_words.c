@@ -133,14 +133,20 @@ static void counters_and_gauges_are_told_apart(void **state)
 
 static void labels_are_escaped_and_null_is_no_sample(void **state)
 {
+    struct answer answer;
+    char *text;
     size_t size;
-    char *text = http_run_metrics.result(
-        NULL,
-        tree("{\"runs\":[{\"run\":\"r\",\"project\":\"p\",\"name\":\"a\\\"b\\\\c\\nd%s\","
-             "\"layers\":[{\"layer\":\"x\",\"d_lr\":0.5},{\"layer\":\"y\",\"d_lr\":null}]}]}"),
-        &size);
+    FILE *out = open_memstream(&text, &size);
 
     (void)state;
+    answer_start(&answer, http_run_metrics.form, NULL, out);
+    answer_list(&answer, tree("{}"), "runs");
+    answer_item(&answer, tree("{\"run\":\"r\",\"project\":\"p\",\"name\":\"a\\\"b\\\\c\\nd%s\","
+                              "\"layers\":[{\"layer\":\"x\",\"d_lr\":0.5},"
+                              "{\"layer\":\"y\",\"d_lr\":null}]}"));
+    answer_list_end(&answer, NULL);
+    assert_int_equal(answer_end(&answer), 0);
+    fclose(out);
     expect_line(text, "richd_d_lr_ratio{run=\"r\",project=\"p\",name=\"a\\\"b\\\\c\\nd%s\","
                       "layer=\"x\"} 0.5");
     assert_null(strstr(text, "layer=\"y\""));
@@ -151,25 +157,30 @@ static void labels_are_escaped_and_null_is_no_sample(void **state)
 /* Eleven runs of 1,000 layers. */
 static void gauges_are_bounded_and_the_rest_is_counted(void **state)
 {
-    cJSON *list = cJSON_CreateObject(), *runs = cJSON_AddArrayToObject(list, "runs");
-    size_t size, n = 0;
+    struct answer answer;
     char *text;
+    size_t size, n = 0;
+    FILE *out = open_memstream(&text, &size);
 
     (void)state;
+    answer_start(&answer, http_run_metrics.form, NULL, out);
+    answer_list(&answer, tree("{\"total\":11}"), "runs");
     for (int i = 0; i < 11; i++) {
         cJSON *run = tree("{\"run\":\"r\"}"), *layers = cJSON_AddArrayToObject(run, "layers");
 
         for (int k = 0; k < 1000; k++)
             cJSON_AddItemToArray(layers, tree("{\"layer\":\"x\",\"d_lr\":1}"));
-        cJSON_AddItemToArray(runs, run);
+        answer_item(&answer, run);
     }
-    text = openmetrics_runs(list, &size);
+    answer_list_end(&answer, NULL);
+    assert_int_equal(answer_end(&answer), 0);
+    fclose(out);
     for (const char *at = text; (at = strstr(at, "richd_d_lr_ratio{")); at++)
         n++;
     assert_int_equal(n, OPENMETRICS_MAX_GAUGES);
     expect_line(text, "richd_layers_left_out 1000");
+    assert_string_equal(text + size - 6, "# EOF\n");
     free(text);
-    cJSON_Delete(list);
 }
 
 int main(void)

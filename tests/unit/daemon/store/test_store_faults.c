@@ -16,6 +16,7 @@
 
 #include "daemon/core/monitor/record.h"
 #include "daemon/history/history.h"
+#include "tests/lib/answers.h"
 #include "tests/lib/records.h"
 
 /* No loop below needs as many; one that does has no end. */
@@ -486,20 +487,20 @@ static int ask_all(void)
     rc = history_run_get(history, &(struct feed_run){"a"}, &out, NULL);
     cJSON_Delete(out);
     if (rc == 0) {
-        rc = history_run_list(history, &(struct feed_run_list){.limit = 10}, &out, NULL);
+        rc = asked_run_list(history, &(struct feed_run_list){.limit = 10}, &out, NULL);
         cJSON_Delete(out);
     }
     if (rc == 0) {
-        rc = history_layer_list(history, &(struct feed_run){"a"}, &out, NULL);
+        rc = asked_layer_list(history, &(struct feed_run){"a"}, &out, NULL);
         cJSON_Delete(out);
     }
     for (int points = 4; rc == 0 && points <= 100; points += 96) {
         series.range.points = points;
-        rc = history_series(history, &series, &out, NULL);
+        rc = asked_series(history, &series, &out, NULL);
         cJSON_Delete(out);
     }
     if (rc == 0) {
-        rc = history_scalars(history, &scalars, &out, NULL);
+        rc = asked_scalars(history, &scalars, &out, NULL);
         cJSON_Delete(out);
     }
     if (rc == 0) {
@@ -526,7 +527,7 @@ static int ask_all(void)
         cJSON_Delete(out);
     }
     if (rc == 0) {
-        rc = history_events(history, &events, &out, NULL);
+        rc = asked_events(history, &events, &out, NULL);
         assert_true(rc < 0 || cJSON_GetArraySize(cJSON_GetObjectItem(out, "events")) == 1);
         cJSON_Delete(out);
     }
