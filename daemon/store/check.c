@@ -19,7 +19,7 @@ struct store_check {
     sqlite3 *database;
     atomic_bool is_done;
     atomic_bool is_unwanted;
-    int rc;         /* when it is done, with its text */
+    int rc; /* when it is done, with its text */
     struct err why;
 };
 

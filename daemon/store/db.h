@@ -100,7 +100,7 @@ struct member_row {
 };
 
 struct store {
-    char *path;
+    char *path, *wal_path;
     sqlite3 *db;     /* NULL: a repair has failed on the way */
     bool is_in_use;  /* the file says so, for us */
     bool has_failed; /* nobody knows what is on disk: it is not written again, not at the end either

@@ -34,8 +34,8 @@ static const struct {
     {"run_config", "NOT json_valid(updates)", NULL},
     {"run_summary", "NOT json_valid(summary)", "summaries of runs"},
     {"probe", "n_rows < 1 OR length(data) <> 8 * (n_rows * n_rows + n_rows + 1)", "probes"},
-    {"spectrum",
-     "n_values < 1 OR length(data) NOT IN (8 * n_values, 16 * n_values, 24 * n_values)", "spectra"},
+    {"spectrum", "n_values < 1 OR length(data) NOT IN (8 * n_values, 16 * n_values, 24 * n_values)",
+     "spectra"},
 };
 
 /* In this order; `what` is lost in as many cases as rows change. Statements about tables that an
@@ -158,8 +158,8 @@ int store_mend_find(sqlite3 *database, struct err *err)
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < sizeof unreadable / sizeof *unreadable; i++) {
-        snprintf(text, sizeof text, "SELECT EXISTS(SELECT 1 FROM %s WHERE %s)",
-                 unreadable[i].table, unreadable[i].condition);
+        snprintf(text, sizeof text, "SELECT EXISTS(SELECT 1 FROM %s WHERE %s)", unreadable[i].table,
+                 unreadable[i].condition);
         rc = sql_integer(database, text, &found, err);
         if (rc == 0 && found)
             rc = err_set(err, -EUCLEAN, "the table \"%s\" has values that cannot be read",

@@ -17,8 +17,8 @@
  *
  *     PATH.repairing   is filled: tables, rows, and what follows of the rows (mend.h)
  *     PATH.damaged-N   becomes another name of PATH, with its WAL
- *     PATH.repaired    is the new name of the filled one: from here on it counts, also after a crash
- *     PATH             is replaced by it, when the old WAL is gone
+ *     PATH.repaired    is the new name of the filled one: from here on it counts, also after a
+ * crash PATH             is replaced by it, when the old WAL is gone
  *
  * A crash before the third step leaves PATH as it was. */
 

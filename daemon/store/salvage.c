@@ -234,8 +234,8 @@ static int copy_span(struct table *table, int level, struct span span, int depth
         rc = copy_below(table, level, high, err);
     if (rc < 0)
         return rc;
-    return copy_halves(table, level,
-                       (struct span){low + 1, from_top ? high - 1 : span.high}, depth, err);
+    return copy_halves(table, level, (struct span){low + 1, from_top ? high - 1 : span.high}, depth,
+                       err);
 }
 
 int store_salvage_table(sqlite3 *from, sqlite3 *to, const char *name, bool *all_read,

@@ -71,6 +71,11 @@ static int sql_error(sqlite3 *database, struct err *err, const char *what)
     if (system_errno != 0 && ((code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_CANTOPEN))
         return err_set(err, translate(code, system_errno), "%s: %s: %s (SQLite code %d)", what,
                        sqlite3_errmsg(database), strerror(system_errno), code);
+    if (translate(code, system_errno) == -EACCES)
+        return err_set(err, -EACCES,
+                       "%s: we may not write to it, its -wal or its directory: %s"
+                       " (SQLite code %d)",
+                       what, sqlite3_errmsg(database), code);
     return err_set(err, translate(code, system_errno), "%s: %s (SQLite code %d)", what,
                    sqlite3_errmsg(database), code);
 }

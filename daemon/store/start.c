@@ -171,13 +171,13 @@ static int begin(struct store *store, const struct look *found, struct err *err)
         return rc;
     note_what_is_missing(store, found, was_in_use);
     rc = sql_exec(store->db,
-                      "BEGIN IMMEDIATE;"
-                      " UPDATE attempt SET state = 3 WHERE state = 0;"
-                      " UPDATE run SET state = 3 WHERE state = 0;"
-                      " UPDATE member SET state = 3 WHERE state = 0;"
-                      " UPDATE state SET in_use = 1;"
-                      " COMMIT",
-                      err);
+                  "BEGIN IMMEDIATE;"
+                  " UPDATE attempt SET state = 3 WHERE state = 0;"
+                  " UPDATE run SET state = 3 WHERE state = 0;"
+                  " UPDATE member SET state = 3 WHERE state = 0;"
+                  " UPDATE state SET in_use = 1;"
+                  " COMMIT",
+                  err);
     if (rc == 0 && !was_in_use)
         rc = sql_exec(store->db, "PRAGMA wal_checkpoint(TRUNCATE)", err);
     if (rc < 0)
@@ -206,9 +206,7 @@ int store_open(const char *path, struct store **out, struct err *err)
 
     assert(path && out);
     *out = NULL;
-    if (store)
-        store->path = strdup(path);
-    if (!store || !store->path) {
+    if (!store || !(store->path = strdup(path)) || asprintf(&store->wal_path, "%s-wal", path) < 0) {
         store_close(store);
         return err_set(err, -ENOMEM, "%s: out of memory", path);
     }
@@ -232,6 +230,7 @@ void store_close(struct store *store)
     }
     detach(store, !store->has_failed);
     free(store->path);
+    free(store->wal_path);
     free(store);
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon/core/monitor/record.h"
 #include "daemon/store/db.h"
@@ -169,6 +170,19 @@ static void reset_outcome(struct record *record)
     open_result_release(&record->opened);
 }
 
+/* A file that was deleted takes what is written to it, and keeps nothing. */
+static int check_place(struct store *store, struct err *err)
+{
+    int has_moved = 0;
+
+    sqlite3_file_control(store->db, "main", SQLITE_FCNTL_HAS_MOVED, &has_moved);
+    if (has_moved)
+        return err_set(err, -EIO, "%s was deleted or replaced while it was in use", store->path);
+    if (access(store->wal_path, F_OK) < 0 && errno == ENOENT)
+        return err_set(err, -EIO, "%s was deleted while it was in use", store->wal_path);
+    return 0;
+}
+
 static int apply_all(struct store *store, struct list *records, struct err *err)
 {
     int rc = sql_run(store->statement[SQL_BEGIN], err);
@@ -188,6 +202,8 @@ static int apply_all(struct store *store, struct list *records, struct err *err)
         SQL_BIND(store->statement[SQL_FEED_SEQ], (int64_t)store->feed_seq);
         rc = sql_run(store->statement[SQL_FEED_SEQ], err);
     }
+    if (rc == 0)
+        rc = check_place(store, err);
     return rc < 0 ? rc : sql_run(store->statement[SQL_COMMIT], err);
 }
 
@@ -217,8 +233,12 @@ int store_apply(struct store *store, struct list *records, struct err *err)
     int rc, told;
 
     assert(records && (!store->db || sqlite3_get_autocommit(store->db)));
-    rc = store->db ? apply_all(store, records, &why)
-                   : err_set(&why, -EIO, "the database is closed: its repair has failed");
+    if (!store->db)
+        rc = err_set(&why, -EIO, "the database is closed: its repair has failed");
+    else if (store->has_failed)
+        rc = err_set(&why, -EIO, "an earlier write has failed");
+    else
+        rc = apply_all(store, records, &why);
     if (rc < 0) {
         told = fail_all(store, records, rc, &why);
         store->has_failed |= told == -EIO;

@@ -213,8 +213,10 @@ static void on_entry_stored(struct monitor *monitor, struct journal_entry *entry
     else if (rc == -ESTALE && run->state != RUN_OVER) {
         monitor_supersede(monitor, run, out);
         return;
-    } else if (rc != -ESTALE)
+    } else if (rc != -ESTALE) {
+        run->store_waits = true; /* for ever: the daemon ends */
         actions_fail(out, entry->record->error);
+    }
     if (run->state != RUN_OVER)
         run_store_ready(run, out);
     monitor_free_if_done(monitor, run, out);

@@ -35,7 +35,9 @@ static long stride(void)
 /* ---- the countdown ------------------------------------------------------------------------- */
 
 static long allocations_left = -1; /* below 0: none fails */
-static long calls_left = -1;
+static long calls_left = -1;       /* writes, truncations and syncs */
+static long opens_left = -1;
+static long reads_left = -1;
 static int call_code;
 static bool fired;
 
@@ -83,6 +85,8 @@ static int fault_close(sqlite3_file *f)
 
 static int fault_read(sqlite3_file *f, void *to, int n, sqlite3_int64 at)
 {
+    if (count_down(&reads_left))
+        return SQLITE_IOERR_READ;
     return REAL(f)->pMethods->xRead(REAL(f), to, n, at);
 }
 
@@ -190,6 +194,9 @@ static int fault_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *f, int f
     int rc;
 
     (void)vfs;
+    f->pMethods = NULL;
+    if (count_down(&opens_left))
+        return SQLITE_CANTOPEN;
     file->real = (sqlite3_file *)(file + 1);
     rc = real_vfs->xOpen(real_vfs, path, file->real, flags, out);
     f->pMethods = file->real->pMethods ? &fault_methods : NULL;
@@ -394,6 +401,7 @@ static bool try_apply(long allocations, long calls, int code)
     char *directory = scratch_new(), path[256];
     struct store *store;
     struct transaction t;
+    bool is_there = false;
     int rc;
 
     snprintf(path, sizeof path, "%s", scratch_path(directory, "history.db"));
@@ -407,9 +415,16 @@ static bool try_apply(long allocations, long calls, int code)
         expect_failed(store, &t, rc);
         if (code == SQLITE_FULL)
             assert_int_equal(rc, -ENOSPC);
+        if (rc == -EIO) { /* it may not be tried again, only begun again */
+            assert_int_equal(apply_many(store, t.records, N_RECORDS), -EIO);
+            store_close(store);
+            assert_int_equal(store_open(path, &store, NULL), 0);
+            is_there = store_feed_seq(store) != 0; /* written, and not acknowledged */
+        }
         assert_int_equal(apply_many(store, t.records, N_RECORDS), 0);
     }
-    expect_stored(store, &t);
+    if (!is_there) /* else they came twice, and have shorter answers */
+        expect_stored(store, &t);
     transaction_release(&t);
     store_close(store);
     expect_sound(path);
@@ -463,6 +478,86 @@ static void a_disk_error_at_any_write_or_sync_is_told(void **state)
     (void)state;
     fail_each_call(try_open, 0);
     fail_each_call(try_apply, 0);
+}
+
+/* ---- beginning again under fire ---------------------------------------------------------------
+ */
+
+static void copy_file(const char *from, const char *to, const char *suffix)
+{
+    char names[2][300], buffer[65536];
+    FILE *in, *out;
+    size_t n;
+
+    snprintf(names[0], sizeof names[0], "%s%s", from, suffix);
+    snprintf(names[1], sizeof names[1], "%s%s", to, suffix);
+    in = fopen(names[0], "rb");
+    out = fopen(names[1], "wb");
+    assert_true(in && out);
+    while ((n = fread(buffer, 1, sizeof buffer, in)) > 0)
+        assert_int_equal(fwrite(buffer, 1, n, out), n);
+    fclose(in);
+    fclose(out);
+}
+
+/* What kill -9 leaves: a WAL with the transaction. */
+static void leave_behind(const char *path, const char *whole)
+{
+    struct transaction t;
+    struct store *store;
+
+    assert_int_equal(store_open(whole, &store, NULL), 0);
+    transaction_init(&t);
+    assert_int_equal(apply_many(store, t.records, N_RECORDS), 0);
+    transaction_release(&t);
+    copy_file(whole, path, "");
+    copy_file(whole, path, "-wal");
+    store_close(store);
+}
+
+/* The `n`-th call of the kind that `left` counts fails while the store recovers. */
+static bool try_recovery(long *left, long n)
+{
+    char *directory = scratch_new(), path[256], whole[256];
+    struct store *store = NULL;
+    int rc;
+
+    snprintf(path, sizeof path, "%s", scratch_path(directory, "history.db"));
+    snprintf(whole, sizeof whole, "%s", scratch_path(directory, "whole.db"));
+    leave_behind(path, whole);
+    fired = false;
+    call_code = 0;
+    *left = n;
+    rc = store_open(path, &store, NULL);
+    *left = -1;
+    if (rc < 0) {
+        assert_true(fired);
+        assert_int_equal(store_open(path, &store, NULL), 0);
+    }
+    assert_int_equal(store_feed_seq(store), 4);
+    store_close(store);
+    expect_sound(path);
+    scratch_free(directory);
+    return !fired;
+}
+
+static void fail_recovery(const char *what, long *left, long stride)
+{
+    long n = 0;
+
+    for (; !try_recovery(left, n); n += stride)
+        assert_true(n < COUNTDOWN_MAX);
+    print_message("%ld %s failed\n", n, what);
+    assert_true(n > 1);
+}
+
+static void any_call_may_fail_while_a_store_recovers(void **state)
+{
+    (void)state;
+    fail_recovery("opens", &opens_left, 1);
+    fail_recovery("reads", &reads_left, 1);
+    fail_recovery("writes and syncs", &calls_left, 1);
+    fail_recovery("allocations", &allocations_left, stride());
 }
 
 /* ---- asking under fire --------------------------------------------------------------------- */
@@ -588,6 +683,7 @@ int main(void)
         cmocka_unit_test(no_memory_while_storing_fails_all_and_heals),
         cmocka_unit_test(a_full_disk_at_any_write_heals),
         cmocka_unit_test(a_disk_error_at_any_write_or_sync_is_told),
+        cmocka_unit_test(any_call_may_fail_while_a_store_recovers),
         cmocka_unit_test(no_memory_while_asking_is_an_error),
     };
 

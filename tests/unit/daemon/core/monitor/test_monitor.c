@@ -342,6 +342,19 @@ static void constants_are_acknowledged_once_they_are_on_disk(void **state)
     assert_int_equal(bench->n_acks, 2);
 }
 
+/* A second try of a failed sync may succeed without having written anything. */
+static void what_the_disk_refuses_for_good_is_not_tried_again(void **state)
+{
+    struct bench *bench = *state;
+
+    bench_log(bench, 1, 1);
+    disk_fail(&bench->disk, -EIO, "the sync has failed");
+    bench_step(bench, &(struct event){.type = EV_STORED, .record = disk_take(&bench->disk)}, 0);
+    assert_true(bench->fatal);
+    assert_null(bench_waiting(bench));
+    assert_int_equal(bench->n_acks, 0);
+}
+
 /* The store counts the message, so what comes behind it is stored. */
 static void constants_that_the_store_refuses_cost_themselves(void **state)
 {
@@ -1651,6 +1664,7 @@ int main(void)
         TEST(an_implied_step_hides_nothing_from_the_watches),
         TEST_OPEN(an_implied_step_does_not_take_the_last_step_back),
         TEST_OPEN(constants_are_acknowledged_once_they_are_on_disk),
+        TEST_OPEN(what_the_disk_refuses_for_good_is_not_tried_again),
         TEST_OPEN(constants_that_the_store_refuses_cost_themselves),
         TEST_OPEN(large_messages_wait_for_the_disk_in_bounded_memory),
         TEST(a_run_that_watches_nothing_completes_nothing),
