@@ -315,7 +315,7 @@ BUILD_PACKAGES := gcc make pkg-config libc6-dev libuv1-dev libzmq3-dev libwebsoc
 	libwebsockets-evlib-uv libcjson-dev libsqlite3-dev libinih-dev libsystemd-dev libopenblas-dev liblapacke-dev
 DEMO_PACKAGES  := python3 python3-numpy python3-zmq python3-torch jq
 PAPER_PACKAGES := python3-sklearn python3-matplotlib
-TEST_PACKAGES  := systemd python3-seccomp libcmocka-dev python3-pytest python3-pytest-xdist python3-pyte python3-pip clang libclang-rt-14-dev clang-format clang-tidy cppcheck flake8 mypy \
+TEST_PACKAGES  := strace systemd python3-seccomp libcmocka-dev python3-pytest python3-pytest-xdist python3-pyte python3-pip clang libclang-rt-14-dev clang-format clang-tidy cppcheck flake8 mypy \
 	socat locales chromium $(if $(shell command -v node),,nodejs) $(if $(shell command -v npm),,npm)
 
 define install

@@ -119,6 +119,7 @@ class Daemon:
         self.log.touch()
         self.flags = list(flags)
         self.environment = {"RICHD_NICE": "0", **environment}
+        self.prefix = []  # a program that runs it, and keeps its process id
         self.preexec = None
         self.process = None
 
@@ -132,7 +133,7 @@ class Daemon:
         self.began_at = self.log.stat().st_size
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [BUILD / "richd", "--state-dir", self.state, "--runtime-dir", self.runtime,
+                [*self.prefix, BUILD / "richd", "--state-dir", self.state, "--runtime-dir", self.runtime,
                  *self.flags],
                 env=clean_environment(**self.environment), preexec_fn=self.preexec,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
