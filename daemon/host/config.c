@@ -142,16 +142,50 @@ static int read_environment(struct config *config, struct err *err)
     return 0;
 }
 
+int config_refuse(const struct config *config, enum option i, int rc, struct err *err)
+{
+    const char *source = config->source[i];
+
+    if (source && strcmp(source, "file") == 0)
+        return err_prefix(err, rc, "%s, line %u: %s: ", config->value[OPTION_CONFIG],
+                          config->line[i], rows[i].name);
+    return err_prefix(err, rc, "%s (%s): ", rows[i].name, source ? source : "default");
+}
+
 struct file {
     struct config *config;
     struct err *e;
     int rc;
+    FILE *stream;
+    unsigned line, bad_line; /* read last, and that `rc` is about */
 };
+
+/* inih counts the lines as well, and does not tell its handler. To it a line ends at a NUL: what
+ * stands behind would be read by others and not by us. */
+static char *read_line(char *text, int size, void *user)
+{
+    struct file *file = user;
+    char *line = fgets(text, size, file->stream);
+    size_t length = line ? strlen(line) : 0;
+
+    file->line++;
+    if (!line || line[length > 0 ? length - 1 : 0] == '\n' || length == (size_t)size - 1 ||
+        feof(file->stream))
+        return line;
+    if (file->rc == 0) {
+        file->rc = err_set(file->e, -EBADMSG, "a NUL byte");
+        file->bad_line = file->line;
+    }
+    return NULL;
+}
 
 static int on_file_line(void *user, const char *section, const char *name, const char *value)
 {
     struct file *file = user;
 
+    if (file->rc < 0)
+        return 0; /* inih reads on behind the first mistake */
+    file->bad_line = file->line;
     if (*section) {
         file->rc = err_set(file->e, -EBADMSG, "section [%s]: there are no sections", section);
         return 0;
@@ -163,6 +197,9 @@ static int on_file_line(void *user, const char *section, const char *name, const
             file->rc = err_set(file->e, -EBADMSG, "%s needs a value: %s", name, rows[i].argument);
         else if (!file->config->value[i] && set(file->config, i, value, "file") < 0)
             file->rc = err_set(file->e, -ENOMEM, "out of memory");
+        if (file->config->source[i] && strcmp(file->config->source[i], "file") == 0 &&
+            file->config->line[i] == 0)
+            file->config->line[i] = file->line;
         return file->rc == 0;
     }
     file->rc = err_set(file->e, -EBADMSG, "unknown option \"%s\"", name);
@@ -177,11 +214,13 @@ static int read_file(struct config *config, struct err *err)
 
     if (!path)
         return 0;
-    line = ini_parse(path, on_file_line, &file);
-    if (line == -1)
+    file.stream = fopen(path, "re");
+    if (!file.stream)
         return err_set(err, -EBADMSG, "%s cannot be read: %s", path, strerror(errno));
-    if (file.rc < 0)
-        return err_prefix(err, file.rc, "%s, line %d: ", path, line);
+    line = ini_parse_stream(read_line, &file, on_file_line, &file);
+    fclose(file.stream);
+    if (file.rc < 0 && (line == 0 || file.bad_line <= (unsigned)line))
+        return err_prefix(err, file.rc, "%s, line %u: ", path, file.bad_line);
     if (line != 0)
         return err_set(err, -EBADMSG, "%s, line %d: not `name = value`", path, line);
     return 0;
@@ -193,7 +232,7 @@ static int check_nice(struct config *config, struct err *err)
         return err_set(err, -ENOMEM, "out of memory");
     config->nice = priority_read(config->value[OPTION_NICE], err);
     if (config->nice < 0)
-        return err_prefix(err, config->nice, "nice (%s): ", config->source[OPTION_NICE]);
+        return config_refuse(config, OPTION_NICE, config->nice, err);
     return 0;
 }
 
@@ -212,9 +251,10 @@ static int check_ranks_wait(struct config *config, struct err *err)
     text = config->value[OPTION_RANKS_WAIT];
     seconds = strtol(text, &end, 10);
     if (end == text || *end || seconds < 0 || seconds > RANKS_WAIT_MAX_S)
-        return err_set(err, -EBADMSG,
-                       "ranks-wait (%s): \"%s\" is no number of seconds from 0 to %d",
-                       config->source[OPTION_RANKS_WAIT], text, RANKS_WAIT_MAX_S);
+        return config_refuse(config, OPTION_RANKS_WAIT,
+                             err_set(err, -EBADMSG, "\"%s\" is no number of seconds from 0 to %d",
+                                     text, RANKS_WAIT_MAX_S),
+                             err);
     config->ranks_wait_s = (unsigned)seconds;
     return 0;
 }
@@ -225,8 +265,9 @@ static int check_values(struct config *config, struct err *err)
     int level = name ? log_level_find(name) : LOG_INFO;
 
     if (level < 0)
-        return err_set(err, -EBADMSG, "log-level (%s): \"%s\" is none of error, warn, info, debug",
-                       config->source[OPTION_LOG_LEVEL], name);
+        return config_refuse(
+            config, OPTION_LOG_LEVEL,
+            err_set(err, -EBADMSG, "\"%s\" is none of error, warn, info, debug", name), err);
     config->log_level = (enum log_level)level;
     if (!name && set(config, OPTION_LOG_LEVEL, "info", "default") < 0)
         return err_set(err, -ENOMEM, "out of memory");

@@ -50,6 +50,7 @@ struct config {
     const char *task_argument;        /* of TASK_BACKUP; of argv */
     char *value[OPTION_COUNT];        /* NULL: the default, which paths.h derives */
     const char *source[OPTION_COUNT]; /* "flag", "environment", "file" or "default" */
+    unsigned line[OPTION_COUNT];      /* of that file */
     enum log_level log_level;
     int nice;
     unsigned ranks_wait_s;
@@ -62,6 +63,10 @@ struct config {
  * came from. */
 int config_read(struct config *, int argc, char **argv, struct err *);
 void config_release(struct config *);
+
+/* A value that is no good: puts in front of the sentence where it came from, "FILE, line 3: nice: "
+ * or "nice (flag): ". Returns `rc`. */
+int config_refuse(const struct config *, enum option, int rc, struct err *err);
 
 /* Sets an option that was left open to what was derived for it. Returns 0 or -ENOMEM. */
 int config_set_default(struct config *, enum option, const char *value);

@@ -82,54 +82,60 @@ static int check_path(const char *path, struct err *err)
 }
 
 /* Nothing listens on a network without authentication. */
-static int check_loopback(const char *option, const char *text, struct err *err)
+static int check_loopback(const char *text, struct err *err)
 {
     struct address address;
 
     if (address_parse(text, &address) == 0 && address_is_loopback(&address))
         return 0;
-    return err_set(err, -EBADMSG, "%s: %s is not a loopback address (127.x.x.x:PORT or [::1]:PORT)",
-                   option, text);
+    return err_set(err, -EBADMSG, "%s is not a loopback address (127.x.x.x:PORT or [::1]:PORT)",
+                   text);
 }
 
-static int check_http(const struct config *config, struct err *err)
+static int check_http(const char *http, bool has_tokens, struct err *err)
 {
-    const char *http = config->value[OPTION_HTTP];
     struct sockaddr_storage in_numbers;
     struct address address;
 
     if (!http)
         return 0;
     if (address_parse(http, &address) < 0 || address_to_socket(&address, &in_numbers) < 0)
-        return err_set(err, -EBADMSG,
-                       "http: \"%s\" is not ADDRESS:PORT, with the address in numbers", http);
-    if (address_is_loopback(&address) || config->value[OPTION_TOKEN_FILE])
+        return err_set(err, -EBADMSG, "\"%s\" is not ADDRESS:PORT, with the address in numbers",
+                       http);
+    if (address_is_loopback(&address) || has_tokens)
         return 0;
-    return err_set(err, -EBADMSG, "http: %s is not a loopback address, and there is no token-file",
-                   http);
+    return err_set(err, -EBADMSG, "%s is not a loopback address, and there is no token-file", http);
+}
+
+static int check_listen(const char *listen, struct err *err)
+{
+    if (strncmp(listen, "ipc://", 6) == 0)
+        return check_path(listen + 6, err);
+    if (strncmp(listen, "tcp://", 6) == 0)
+        return check_loopback(listen + 6, err);
+    return err_set(err, -EBADMSG, "\"%s\" is neither ipc://PATH nor tcp://ADDRESS:PORT", listen);
+}
+
+static int check_feed(const char *feed, struct err *err)
+{
+    if (strncmp(feed, "unix:", 5) == 0)
+        return check_path(feed + 5, err);
+    if (strncmp(feed, "tcp:", 4) == 0)
+        return check_loopback(feed + 4, err);
+    return err_set(err, -EBADMSG, "\"%s\" is neither unix:PATH nor tcp:ADDRESS:PORT", feed);
 }
 
 static int check_sockets(const struct config *config, struct err *err)
 {
-    const char *listen = config->value[OPTION_LISTEN], *feed = config->value[OPTION_FEED];
-    int rc;
+    int rc = check_listen(config->value[OPTION_LISTEN], err);
 
-    if (strncmp(listen, "ipc://", 6) == 0)
-        rc = check_path(listen + 6, err);
-    else if (strncmp(listen, "tcp://", 6) == 0)
-        rc = check_loopback("listen", listen + 6, err);
-    else
-        rc = err_set(err, -EBADMSG, "listen: \"%s\" is neither ipc://PATH nor tcp://ADDRESS:PORT",
-                     listen);
-    if (rc == 0)
-        rc = check_http(config, err);
     if (rc < 0)
-        return rc;
-    if (strncmp(feed, "unix:", 5) == 0)
-        return check_path(feed + 5, err);
-    if (strncmp(feed, "tcp:", 4) == 0)
-        return check_loopback("feed", feed + 4, err);
-    return err_set(err, -EBADMSG, "feed: \"%s\" is neither unix:PATH nor tcp:ADDRESS:PORT", feed);
+        return config_refuse(config, OPTION_LISTEN, rc, err);
+    rc = check_http(config->value[OPTION_HTTP], config->value[OPTION_TOKEN_FILE], err);
+    if (rc < 0)
+        return config_refuse(config, OPTION_HTTP, rc, err);
+    rc = check_feed(config->value[OPTION_FEED], err);
+    return rc < 0 ? config_refuse(config, OPTION_FEED, rc, err) : 0;
 }
 
 /* Clients resolve what endpoints.json says from their own working directory. */

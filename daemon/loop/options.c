@@ -31,12 +31,11 @@ static int check(struct config *config, struct err *err)
     static const struct {
         enum option option;
         int (*check)(const char *value, struct err *err);
-        const char *name;
     } rows[] = {
-        {OPTION_ON_EVENT, alert_check, "on-event"},
-        {OPTION_SOCKET_GROUP, endpoints_check_group, "socket-group"},
-        {OPTION_HTTP_HOST, check_hosts, "http-host"},
-        {OPTION_TOKEN_FILE, check_tokens, "token-file"},
+        {OPTION_ON_EVENT, alert_check},
+        {OPTION_SOCKET_GROUP, endpoints_check_group},
+        {OPTION_HTTP_HOST, check_hosts},
+        {OPTION_TOKEN_FILE, check_tokens},
     };
     int rc = paths_complete(config, err);
 
@@ -44,8 +43,7 @@ static int check(struct config *config, struct err *err)
         const char *value = config->value[rows[i].option];
 
         if (value && rows[i].check(value, err) < 0)
-            rc = err_prefix(err, -EBADMSG, "%s (%s): ", rows[i].name,
-                            config->source[rows[i].option]);
+            rc = config_refuse(config, rows[i].option, -EBADMSG, err);
     }
     return rc;
 }

@@ -1,4 +1,5 @@
 import os
+import random
 import re
 import subprocess
 
@@ -117,6 +118,56 @@ def test_a_wrong_line_of_the_file_is_named(tmp_path, line, text):
     assert done.returncode == 78
     assert str(file) in done.stderr
     assert text in done.stderr
+
+
+#: A value of the file that is no good, and what is said of it behind "FILE, line N: ".
+GARBAGE = {
+    "log-level = loud": 'log-level: "loud" is none of',
+    "nice = 20": 'nice: "20" is no niceness',
+    "nice = -1": 'nice: "-1" is no niceness',
+    "ranks-wait = soon": 'ranks-wait: "soon" is no number of seconds',
+    "ranks-wait = 1e3": 'ranks-wait: "1e3" is no number of seconds',
+    "listen = udp://127.0.0.1:1": "listen: ",
+    "listen = tcp://0.0.0.0:1": "listen: 0.0.0.0:1 is not a loopback address",
+    "feed = nothing": "feed: ",
+    "feed = unix:relative": "feed: the socket path",
+    "http = localhost": "http: ",
+    "http = 0.0.0.0:80": "http: 0.0.0.0:80 is not a loopback address",
+    "http-host = http://hub": "http-host: ",
+    "http-host = ,": "http-host: ",
+    "token-file = /nonexistent": "token-file: /nonexistent: ",
+    "on-event = relative": "on-event: ",
+    "on-event = /nonexistent": "on-event: /nonexistent: ",
+    "on-event = /": "on-event: / is no executable file",
+    "socket-group = no-such-group": "socket-group: ",
+    "unknown = 1": 'unknown option "unknown"',
+    "\x01\x02": "not `name = value`",
+    "\x00\x01\x02": "a NUL byte",
+    "nice = 3\x00\nnice = 4": "a NUL byte",
+    "= 1": 'unknown option ""',
+}
+
+
+@pytest.mark.parametrize("task", ["--check-config", None])
+def test_each_wrong_value_of_the_file_is_named_with_its_line(tmp_path, task):
+    file = tmp_path / "richd.conf"
+    for line, text in GARBAGE.items():
+        file.write_text(f"# what is in force\n\n{line}\n")
+        done = richd(*([task] if task else []), "--config", str(file))
+        assert done.returncode == 78, (line, done.stderr)
+        assert done.stderr.startswith(f"richd: {file}, line 3: "), (line, done.stderr)
+        assert text in done.stderr and done.stderr.count("\n") == 1, (line, done.stderr)
+
+
+def test_a_file_of_noise_is_refused(tmp_path):
+    file = tmp_path / "richd.conf"
+    noise = random.Random(1)
+    for _ in range(20):
+        file.write_bytes(noise.randbytes(4096))
+        done = subprocess.run([BUILD / "richd", "--check-config", "--config", file],
+                              env=clean_environment(), capture_output=True, check=False)
+        assert done.returncode == 78, done.stderr
+        assert done.stderr.startswith(b"richd: "), done.stderr
 
 
 def test_a_loopback_name_that_is_another_host_is_refused():
