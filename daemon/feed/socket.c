@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "daemon/feed/connections.h"
+#include "daemon/host/holder.h"
 #include "daemon/host/files.h"
 #include "proto/base/address.h"
 
@@ -89,6 +90,7 @@ int feedsock_open(uv_loop_t *loop, const char *address, struct feedhub *hub, str
 {
     struct feedsock *sock = calloc(1, sizeof *sock);
     bool is_pipe = strncmp(address, "unix:", 5) == 0;
+    char held[HOLDER_SIZE];
     int rc;
 
     if (!sock)
@@ -108,7 +110,7 @@ int feedsock_open(uv_loop_t *loop, const char *address, struct feedhub *hub, str
     sock->server.stream.data = sock;
     rc = is_pipe ? listen_pipe(sock, address + 5) : listen_tcp(sock, address + 4);
     if (rc < 0) {
-        err_set(err, rc, "%s: %s", address, uv_strerror(rc));
+        err_set(err, rc, "%s: %s%s", address, uv_strerror(rc), holder_describe(address, rc, held));
         uv_close((uv_handle_t *)&sock->server, on_failed_server_closed);
         return rc;
     }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "daemon/host/files.h"
+#include "daemon/host/holder.h"
 #include "daemon/host/log.h"
 #include "daemon/http/parts.h"
 #include "proto/base/address.h"
@@ -136,12 +137,14 @@ static int listen_at(struct http *http, uv_loop_t *loop, struct err *err)
 {
     struct sockaddr_storage bound;
     struct address address;
+    char held[HOLDER_SIZE];
     int rc = -EINVAL;
 
     if (address_parse(http->own, &address) == 0 && address_to_socket(&address, &bound) > 0)
         rc = open_listener(http, loop, &bound);
     if (rc < 0)
-        return err_set(err, rc, "http %s: cannot listen there: %s", http->own, strerror(-rc));
+        return err_set(err, rc, "http %s: cannot listen there: %s%s", http->own, strerror(-rc),
+                       holder_describe(http->own, rc, held));
     address.port = ntohs(((struct sockaddr_in *)&bound)->sin_port); /* where sin6_port lies, too */
     memcpy(http->address, "http://", 8);
     return address_print(&address, http->address + 7, sizeof http->address - 7);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "daemon/host/files.h"
+#include "daemon/host/holder.h"
 #include "daemon/ingest/parts.h"
 #include "proto/control.h"
 
@@ -178,6 +179,7 @@ int ingest_open(uv_loop_t *loop, const char *endpoint, const struct ingest_confi
                 struct ingest **out, struct err *why)
 {
     struct ingest *ingest = calloc(1, sizeof *ingest);
+    char held[HOLDER_SIZE];
     int rc;
 
     if (!ingest)
@@ -193,7 +195,8 @@ int ingest_open(uv_loop_t *loop, const char *endpoint, const struct ingest_confi
         rc = zwatch_init(&ingest->watch, loop, ingest->socket, on_readable);
     }
     if (rc < 0) {
-        err_set(why, rc, "%s: %s", endpoint, zmq_strerror(-rc));
+        err_set(why, rc, "%s: %s%s", endpoint, zmq_strerror(-rc),
+                holder_describe(endpoint, rc, held));
         free_ingest(ingest);
         return rc;
     }

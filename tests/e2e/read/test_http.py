@@ -326,6 +326,7 @@ def test_an_address_in_use_is_refused_by_name(web, tmp_path):
                     "--runtime-dir", str(tmp_path / "run"))
     assert refused.returncode == 69
     assert f"127.0.0.1:{port_of(web)}" in refused.stderr
+    assert f"in use (held by richd, pid {web.pid})" in refused.stderr
 
 
 # ---- those who are slow, or do nothing -----------------------------------------------------------

@@ -38,6 +38,7 @@ def test_a_port_in_use_is_said(new_daemon):
     for flag, address in (("--listen", first.endpoints["ingest"]),
                           ("--feed", first.endpoints["feed"])):
         second = new_daemon(flag, address)
-        with pytest.raises(AssertionError, match="richd ended with 69.*" + re.escape(address)):
+        with pytest.raises(AssertionError, match="richd ended with 69.*" + re.escape(address) +
+                           rf".*in use \(held by richd, pid {first.pid}\)"):
             second.start()
         second.process = None
