@@ -5,7 +5,7 @@
 enum http_code http_request_read(struct http_request *r, struct http_connection *c,
                                  const char *head, size_t size, struct err *e)
 {
-    const char *const *header = r->message.header;
+    const char *const *header;
     enum http_code code;
 
     r->http = http_connection_of(c);
@@ -15,6 +15,7 @@ enum http_code http_request_read(struct http_request *r, struct http_connection 
     memcpy(r->text, head, size);
     r->text[size] = '\0';
     code = http_message_read(r->text, size, &r->message, e);
+    header = r->message.header;
     r->args = (struct http_args){r->message.arg, r->message.n_args};
     r->asker = (struct http_asker){.host = header[HEADER_HOST],
                                    .origin = header[HEADER_ORIGIN],
