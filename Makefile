@@ -5,7 +5,8 @@ V       ?= @
 
 # ---- variants: build/ is the default; sanitizers build beside it ---------------------------------
 SANITIZE ?=
-BUILD    := build$(if $(SANITIZE),/$(SANITIZE))
+COVERAGE ?=
+BUILD    := build$(if $(SANITIZE),/$(SANITIZE))$(if $(COVERAGE),/coverage)
 
 PKGS     := libuv libzmq libwebsockets libcjson sqlite3 inih libsystemd lapacke openblas
 CFLAGS   ?= -O2 -g
@@ -22,6 +23,9 @@ else ifeq ($(SANITIZE),thread)
 SAN := -fsanitize=thread
 else ifneq ($(SANITIZE),)
 $(error SANITIZE is address or thread, not $(SANITIZE))
+endif
+ifneq ($(COVERAGE),)
+SAN := --coverage -fprofile-update=atomic -O0
 endif
 override CFLAGS  += $(SAN)
 override LDFLAGS += $(SAN)
@@ -73,7 +77,7 @@ $(foreach r,$(ALL_ROOMS),$(call archive,$(r))) $(TESTLIB) $(BUILD)/librichd.a:
 	$(V)rm -f $@ && ar rcs $@ $(filter %.o,$^)
 
 # Centring and converting are loops over rows; at -O3 gcc makes vectors of them (10-20 % of a fold).
-$(BUILD)/obj/daemon/core/%.o: override CFLAGS += $(if $(SANITIZE),,-O3)
+$(BUILD)/obj/daemon/core/%.o: override CFLAGS += $(if $(SANITIZE)$(COVERAGE),,-O3)
 PAGE := $(shell find client/dashboard -type f)
 $(BUILD)/obj/page.c: $(PAGE) daemon/http/embed.sh Makefile
 	@mkdir -p $(@D)
@@ -165,6 +169,37 @@ TWO  = -Otarget $(if $(findstring jobserver,$(MAKEFLAGS)),,-j2)
 
 unit: $(UNIT) $(BUILD)/richd
 	@printf '%s\n' $(UNIT) | $(KERNELS) xargs -n 1 -P $(SIDE_BY_SIDE) tests/unit/run.sh
+
+# ---- coverage: lines and branches of what others stand on, by its own tests ---------------------
+# What is promised by an assertion has no second branch. Which lines are left out: `make coverage
+# COVERAGE_REPORT="--html-details build/coverage/report.html"`.
+COVERED_ROOMS   := proto daemon/core daemon/store
+COVERED_TESTS    = $(filter $(addprefix $(BUILD)/tests/unit/,$(COVERED_ROOMS:%=%/%)) $(BUILD)/tests/sim/%,$(UNIT))
+COVERAGE_REPORT ?= --txt -
+coverage:
+	@$(MAKE) --no-print-directory COVERAGE=1 $(JOBS) coverage-tests
+	@gcovr --root . --object-directory build/coverage/obj $(COVERED_ROOMS:%=--filter %/) --branches \
+		--exclude-branches-by-pattern '.*assert\(.*' --print-summary $(COVERAGE_REPORT) build/coverage/obj
+coverage-tests: export FAULT_STRIDE ?= 97
+coverage-tests: export SIM_SEEDS ?= 100
+coverage-tests: export TRANSITION_SERIES ?= 100
+coverage-tests: $(COVERED_TESTS)
+	@find $(BUILD) -name '*.gcda' -delete
+	@printf '%s\n' $^ | xargs -n 1 -P $(SIDE_BY_SIDE) tests/unit/run.sh | grep -E '^==|FAILED'
+
+# ---- mutation: which changes of an operator no test notices (tests/mutate.py) --------------------
+MUTANTS ?= 200
+SEED    ?= 1
+MUTATED ?= proto/wire.c proto/control_field.c $(wildcard daemon/core/measure/*.c daemon/core/moments/*.c)
+MUTATED_TESTS = $(filter $(addprefix $(BUILD)/tests/unit/,proto/% daemon/core/measure/% daemon/core/moments/%),$(UNIT))
+mutate: $(MUTATED_TESTS)
+	@tests/mutate.py --build $(BUILD) --cc '$(CC) $(filter-out -MMD -MP,$(CFLAGS))' --mutants $(MUTANTS) \
+		--seed $(SEED) --core-link '$(FAULTS) $(call link,$(CORE_TOP))' --link '$(call link,$(TOP_ROOM))' $(MUTATED)
+
+# ---- for hours, before a release: each with its count and result in a table -----------------------
+SHARE ?= 1
+torture: all $(filter $(BUILD)/tests/sim/%,$(UNIT)) fuzz-build
+	@PYTHONPATH=client/python/src RICHD_BUILD=$(BUILD) $(KERNELS) $(PYTHON) tests/torture/torture.py --share $(SHARE) $(PARTS)
 
 # ---- benchmarks: tests/bench/bench_*.c link everything; run them by hand, in a quiet hour ---------
 BENCH := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/bench_*.c))
@@ -294,7 +329,7 @@ lint:
 		--enable=warning,portability,performance --suppress=missingIncludeSystem \
 		--suppress=constStatement --suppress=funcArgOrderDifferent \
 		-D_GNU_SOURCE -DRICHD_VERSION='"0"' $(filter-out tests/%,$(C_FILES)) && echo "cppcheck is content"
-	@flake8 --max-line-length=100 --extend-ignore=E203 client/python tests/bench tests/browser tests/frameworks tests/fuzz tests/gpu tests/pythons tests/check_tests.py && echo "flake8 is content"
+	@flake8 --max-line-length=100 --extend-ignore=E203 client/python tests/bench tests/browser tests/frameworks tests/fuzz tests/gpu tests/pythons tests/torture tests/check_tests.py tests/mutate.py && echo "flake8 is content"
 	@cd client/python && mypy --cache-dir=/dev/null --no-error-summary && echo "mypy is content"
 
 # Everything, from a bare machine. Where tests wait something else computes: stages run two at a time,
@@ -315,7 +350,8 @@ BUILD_PACKAGES := gcc make pkg-config libc6-dev libuv1-dev libzmq3-dev libwebsoc
 	libwebsockets-evlib-uv libcjson-dev libsqlite3-dev libinih-dev libsystemd-dev libopenblas-dev liblapacke-dev
 DEMO_PACKAGES  := python3 python3-numpy python3-zmq python3-torch jq
 PAPER_PACKAGES := python3-sklearn python3-matplotlib
-TEST_PACKAGES  := strace systemd python3-seccomp libcmocka-dev python3-pytest python3-pytest-xdist python3-pyte python3-pip clang libclang-rt-14-dev clang-format clang-tidy cppcheck flake8 mypy \
+TEST_PACKAGES  := libcmocka-dev python3-pytest python3-pytest-xdist python3-pyte python3-seccomp python3-pip clang clang-format clang-tidy \
+	libclang-rt-14-dev cppcheck flake8 gcovr mypy strace systemd \
 	socat locales chromium $(if $(shell command -v node),,nodejs) $(if $(shell command -v npm),,npm)
 
 define install
@@ -377,4 +413,4 @@ clean:
 
 -include $(shell find $(BUILD)/obj $(FUZZ)/obj -name '*.d' 2>/dev/null)
 .SECONDARY:
-.PHONY: all unit bench e2e python frameworks versions $(VERSIONS:%=version-%) fuzz fuzz-build fuzz-long test-pythons pythons-deps gpu browser screenshots check check-address check-thread check-layers check-tests check-headers format format-check lint test test-long deps paper-deps test-deps tools demo reproduce install clean
+.PHONY: all unit bench e2e python frameworks versions $(VERSIONS:%=version-%) fuzz fuzz-build fuzz-long coverage coverage-tests mutate torture test-pythons pythons-deps gpu browser screenshots check check-address check-thread check-layers check-tests check-headers format format-check lint test test-long deps paper-deps test-deps tools demo reproduce install clean
