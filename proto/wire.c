@@ -100,9 +100,9 @@ static int check_dtype(const char *field, enum dtype dtype, unsigned allowed, st
     if (allowed == BIT(DTYPE_NONE))
         return err_set(err, -EPROTO, "%s is %u (%s), expected 0", field, (unsigned)dtype,
                        dtype_name(dtype));
-    return err_set(err, -EPROTO, "%s is %u (%s), expected a code for %s%s%s", field,
-                   (unsigned)dtype, dtype_name(dtype), allowed & REAL ? "real values" : "",
-                   allowed & LABEL ? " or labels" : "", allowed & BIT(DTYPE_NONE) ? " or 0" : "");
+    return err_set(err, -EPROTO, "%s is %u (%s), expected a code for real values%s%s", field,
+                   (unsigned)dtype, dtype_name(dtype), allowed & LABEL ? " or labels" : "",
+                   allowed & BIT(DTYPE_NONE) ? " or 0" : "");
 }
 
 /* The dtypes that each kind allows. */
@@ -281,17 +281,15 @@ static size_t expect_moments(struct wire_batch *batch, size_t xx_size, struct ex
     return i;
 }
 
+/* The largest frame that a header can announce: 2^32 rows of 2^16 columns of 8 bytes, 2^51. */
+_Static_assert(WIRE_COLUMNS_MAX <= 65536 && WIRE_SENT_MAX <= 65536, "a frame's size is below 2^64");
+
 static int take_frame(const struct expected *expected, const struct wire_frame *frame,
                       struct err *err)
 {
-    uint64_t bytes;
+    uint64_t bytes = expected->n_rows * expected->n_columns * dtype_size(expected->dtype);
 
     assert(expected->to && dtype_size(expected->dtype) > 0);
-    if (__builtin_mul_overflow(expected->n_rows, expected->n_columns, &bytes) ||
-        __builtin_mul_overflow(bytes, dtype_size(expected->dtype), &bytes))
-        return err_set(err, -EPROTO, "%s: %" PRIu64 " x %" PRIu64 " of %s overflow 64 bits",
-                       expected->name, expected->n_rows, expected->n_columns,
-                       dtype_name(expected->dtype));
     if (frame->size != bytes)
         return err_set(err, -EPROTO,
                        "%s: the frame has %zu bytes, expected %" PRIu64 " (%" PRIu64 " x %" PRIu64

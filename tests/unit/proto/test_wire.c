@@ -235,6 +235,115 @@ static void a_slice_of_a_head_counts_the_values_of_its_rows(void **state)
     assert_true(wire_head_values(&h) == 6 + 5);
 }
 
+/* A message of two layers of no rows whose headers are these. */
+static int decode_two(const struct wire_header headers[2], struct err *err)
+{
+    static struct wire_batch out[WIRE_LAYERS_MAX];
+    uint8_t bytes[2][WIRE_HEADER_SIZE];
+    struct wire_frame frames[9] = {{bytes[0], sizeof bytes[0]},
+                                   {"a", 1},
+                                   {"", 0},
+                                   {bytes[1], sizeof bytes[1]},
+                                   {"b", 1},
+                                   {"", 0},
+                                   {"", 0},
+                                   {"", 0},
+                                   {"", 0}};
+    size_t n_out;
+
+    wire_header_encode(&headers[0], bytes[0]);
+    wire_header_encode(&headers[1], bytes[1]);
+    return wire_message_decode(frames, COUNT(frames), out, &n_out, err);
+}
+
+/* Layers of one message are the same rows: no header may say otherwise. */
+static void headers_of_one_message_agree(void **state)
+{
+    const struct wire_header good = {.kind = WIRE_ROWS,
+                                     .seq = 1,
+                                     .n_features = 4,
+                                     .n_outputs = 2,
+                                     .n_targets = 3,
+                                     .features_dtype = DTYPE_F32,
+                                     .outputs_dtype = DTYPE_F32,
+                                     .targets_dtype = DTYPE_I32,
+                                     .weights_dtype = DTYPE_F32};
+    struct wire_header other[10];
+    struct err err;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(other); i++)
+        other[i] = good;
+    other[0].seq = 9;
+    other[1].n_features = 7; /* these two are each layer's own */
+    other[2].kind = WIRE_HEAD;
+    other[2].n_rows = 1;
+    other[2].outputs_dtype = DTYPE_NONE;
+    other[3].n_more = 1;
+    other[4].step = 1;
+    other[5].n_rows = 1;
+    other[6].n_outputs = 3;
+    other[7].n_targets = 4;
+    other[8].outputs_dtype = DTYPE_F64;
+    other[9].weights_dtype = DTYPE_F64;
+    for (size_t i = 0; i < COUNT(other); i++) {
+        struct wire_header headers[2] = {good, other[i]};
+
+        headers[0].n_more = 1;
+        err.text[0] = '\0';
+        assert_int_equal(decode_two(headers, &err), i < 2 ? 0 : -EPROTO);
+        if (i >= 2 && !strstr(err.text, "layer 2 does not agree"))
+            fail_msg("%zu: %s", i, err.text);
+    }
+    other[0].targets_dtype = DTYPE_I64;
+    struct wire_header headers[2] = {good, other[0]};
+
+    headers[0].n_more = 1;
+    assert_int_equal(decode_two(headers, &err), -EPROTO);
+}
+
+static void a_message_without_its_frames_is_refused(void **state)
+{
+    static struct wire_batch out[WIRE_LAYERS_MAX];
+    const struct wire_header moments = {.kind = WIRE_MOMENTS,
+                                        .seq = 1,
+                                        .n_features = 1,
+                                        .n_outputs = 1,
+                                        .features_dtype = DTYPE_F64,
+                                        .outputs_dtype = DTYPE_F64};
+    uint8_t bytes[WIRE_HEADER_SIZE];
+    double zero[2] = {0, 0};
+    struct wire_frame frames[] = {{bytes, sizeof bytes},
+                                  {"a", 1},
+                                  {zero, 8},
+                                  {zero, 8},
+                                  {zero, 8},
+                                  {zero, 8},
+                                  {zero, 8},
+                                  {zero, 16}};
+    struct err err = {""};
+    size_t n_out;
+
+    (void)state;
+    wire_header_encode(&moments, bytes);
+    assert_int_equal(wire_message_decode(frames, 0, out, &n_out, &err), -EPROTO);
+    assert_non_null(strstr(err.text, "header of a layer is missing"));
+    assert_int_equal(wire_message_decode(frames, 2, out, &n_out, &err), -EPROTO);
+    assert_non_null(strstr(err.text, "2 frames, expected 8"));
+    assert_int_equal(wire_message_decode(frames, COUNT(frames), out, &n_out, &err), 0);
+    assert_false(out[0].xx_is_packed); /* of one feature both forms are the same bytes */
+}
+
+static void letters_beyond_ascii_name_a_layer(void **state)
+{
+    struct err err = {""};
+
+    (void)state;
+    assert_int_equal(wire_layer_check("\xC2\xA1", 2, &err), 0);
+    assert_int_equal(wire_layer_check("\xC2\x9F", 2, &err), -EPROTO);
+    assert_int_equal(wire_layer_check("\x7F", 1, &err), -EPROTO);
+}
+
 static void label_out_of_range_is_refused_with_its_row(void **state)
 {
     int32_t narrow[] = {0, 4, 5, 1}, none[] = {0, -1, -100, INT32_MIN};
@@ -276,6 +385,9 @@ int main(void)
         cmocka_unit_test(reserved_bytes_are_ignored),
         cmocka_unit_test(wrong_length_names_what_came_and_what_was_expected),
         cmocka_unit_test(no_dtype_code_is_taken_for_another),
+        cmocka_unit_test(headers_of_one_message_agree),
+        cmocka_unit_test(a_message_without_its_frames_is_refused),
+        cmocka_unit_test(letters_beyond_ascii_name_a_layer),
         cmocka_unit_test(label_out_of_range_is_refused_with_its_row),
         cmocka_unit_test(labels_need_no_alignment),
     };
