@@ -37,7 +37,7 @@ struct http_connection {
     enum state state;
     uv_poll_t poll;
     int fd;
-    char *in; /* what has come of the next head; NULL: nothing */
+    char *in; /* what has come of the next head; NULL: not a byte */
     size_t in_size;
     char *unsent; /* what the socket did not take; NULL: nothing */
     size_t unsent_at, unsent_size;
@@ -147,8 +147,10 @@ static void read_more(struct http_connection *c)
 {
     ssize_t n;
 
-    if (!c->in)
+    if (!c->in) {
         c->in = malloc(HTTP_HEAD_BYTES_MAX);
+        c->ticks = 0; /* from the first byte on: empty lines begin a head as well */
+    }
     n = c->in ? recv(c->fd, c->in + c->in_size, HTTP_HEAD_BYTES_MAX - c->in_size, 0) : 0;
     if (is_for_later(n))
         return;
@@ -156,8 +158,6 @@ static void read_more(struct http_connection *c)
         http_connection_close(c);
         return;
     }
-    if (c->in_size == 0)
-        c->ticks = 0;
     c->in_size += (size_t)n;
     take_head(c);
 }
@@ -324,7 +324,7 @@ bool http_connection_hand_over(struct http_connection *c, const char *head, size
 void http_connection_tick(struct http_connection *c)
 {
     c->ticks++;
-    if ((c->state == READING && c->ticks >= (c->in_size > 0 ? HEAD_TICKS : IDLE_TICKS)) ||
+    if ((c->state == READING && c->ticks >= (c->in ? HEAD_TICKS : IDLE_TICKS)) ||
         (c->state == ANSWERING && c->unsent && c->ticks >= HTTP_STALL_TICKS) ||
         (c->state == LINGERING && c->ticks >= LINGER_TICKS))
         http_connection_close(c);

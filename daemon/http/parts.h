@@ -2,24 +2,25 @@
  *
  * The way of a request:
  *
- *     listen.c    accepts the connection
+ *     listen.c      accepts the connection
  *     connection.c  reads a head, and writes what the socket takes
- *     http.c      is called back with the head, and hands the request on
- *     requests.c  reads what the head says (message.c), and asks access.c whether it may be
- * answered api.c       asks the feed what the path means (route.c); words.c writes the answer down
- *     socket.c    gives the connection to libwebsockets (lws), and speaks FEED.md over a WebSocket:
- *                 a message in, a question; a line out, a frame
- *     reply.c     writes an answer, piece by piece, as the socket takes it
- *     peers.c     makes a peer and frees it
+ *     http.c        is called back with the head, and hands the request on
+ *     requests.c    reads what the head says (message.c); access.c says whether it may be answered
+ *     api.c         asks the feed what the path means (route.c); words.c writes the answer down
+ *     reply.c       writes an answer, piece by piece, as the socket takes it
+ *     socket.c      gives the connection to libwebsockets (lws), and speaks FEED.md over a
+ *                   WebSocket: a message in, a question; a line out, a frame
+ *     peers.c       makes a peer and frees it
  *
- * http.c calls the others, api.c and socket.c call those that read and write, and none calls back.
- * A refusal is an answer with a sentence, and ends the connection. A peer that takes nothing for
- * HTTP_STALL_TICKS is cut. When memory runs out, the connection is closed.
+ * http.c calls the others, api.c and socket.c call those that read and write, and connection.c
+ * calls back through two functions of struct http. A refusal is an answer with a sentence, and ends
+ * the connection. A peer that takes nothing for HTTP_STALL_TICKS is cut. When memory runs out, the
+ * connection is closed.
  *
  * lws calls back when something came or may be written, and takes one lws_write a call.
  *
- * Tested end to end with its files by test_http.py and test_http_api.py; access, head, route and
- * words have unit tests. */
+ * Tested end to end with its files by test_http.py, test_http_api.py and test_hostile_http.py;
+ * access, head, message, route and words have unit tests. */
 #pragma once
 
 #include <libwebsockets.h>

@@ -35,10 +35,16 @@ def tables(page):
             end = i + 2
             while end < len(lines) and lines[end].startswith("|"):
                 end += 1
-            found.append(Table(page, heading, _cells(lines[i]), [_cells(x) for x in lines[i + 2:end]]))
+            rows = [_cells(line) for line in lines[i + 2:end]]
+            found.append(Table(page, heading, _cells(lines[i]), rows))
             i = end
         i += 1
     return found
+
+
+def all_tables():
+    """Those of the three pages that a program is written from."""
+    return [t for page in ("HTTP", "FEED", "INGEST") for t in tables(page)]
 
 
 def quoted(cell):

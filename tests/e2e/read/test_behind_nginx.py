@@ -10,7 +10,8 @@ import pytest
 from harness import ROOT, draw, free_port, wait_until
 from httpclient import Refused, WebSocket, connect, port_of, request
 
-PROGRAM = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin:{ROOT / 'build/tools/usr/sbin'}")
+PROGRAM = shutil.which(
+    "nginx", path=f"{os.environ['PATH']}:/usr/sbin:{ROOT / 'build/tools/usr/sbin'}")
 PAGE = ROOT / "client" / "dashboard"
 PREFIX = "/lab/richd"
 #: What the page says, as it stands there.
@@ -46,7 +47,8 @@ class Front:
         self.endpoints = {"http": f"http://127.0.0.1:{self.port}"}
         folder.mkdir()
         text = CONFIG.format(folder=folder, port=self.port, location=LOCATION)
-        (folder / "nginx.conf").write_text(text.replace("127.0.0.1:8080", f"127.0.0.1:{port_of(web)}"))
+        text = text.replace("127.0.0.1:8080", f"127.0.0.1:{port_of(web)}")
+        (folder / "nginx.conf").write_text(text)
         self.process = subprocess.Popen([PROGRAM, "-p", folder, "-c", folder / "nginx.conf",
                                          "-e", folder / "error.log"])
         wait_until(self._listens, "nginx to listen")
@@ -124,8 +126,9 @@ def test_as_the_page_says_it_all_of_it_works_below_a_prefix(web, front):
 @pytest.mark.not_under("thread", "address", because="nginx is what is tried here")
 def test_host_and_origin_are_those_of_the_browser(front):
     path = f"{PREFIX}/api/v1/runs"
-    assert request(front, path, Host="hub.example.org", Origin="https://hub.example.org").status == 200
-    assert request(front, path, Host="hub.example.org", Origin="https://evil.example").status == 403
+    host = "hub.example.org"
+    assert request(front, path, Host=host, Origin=f"https://{host}").status == 200
+    assert request(front, path, Host=host, Origin="https://evil.example").status == 403
     assert request(front, path, Host="evil.example").status == 421
     with pytest.raises(Refused) as told:
         WebSocket(front, f"{PREFIX}/ws", Origin="http://evil.example")

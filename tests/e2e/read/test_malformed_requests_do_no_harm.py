@@ -131,7 +131,8 @@ def test_a_subscription_ends_by_its_own_kind(daemon, witness):
 
 
 def test_a_search_sees_tags_and_not_how_they_are_stored(daemon):
-    with daemon.trainer("one", tags=["red", "blue"]), daemon.trainer("two", tags=['say "hi"', "x\\y"]):
+    odd = ['say "hi"', "x\\y"]
+    with daemon.trainer("one", tags=["red", "blue"]), daemon.trainer("two", tags=odd):
         found = {text: [run["run"] for run in daemon.rpc("run.list", search=text)["runs"]]
                  for text in ("RED", "blue", 'say "hi"', "\\", '"', ",", "[", '","', "red blue")}
     assert found == {"RED": ["one"], "blue": ["one"], 'say "hi"': ["two"], "\\": ["two"],

@@ -1,8 +1,8 @@
 """Each row of the tables of proto/HTTP.md, FEED.md and INGEST.md is tried against the daemon.
 
 A walk is a function for one table, with an entry for each of its rows: something to try, or an
-`Elsewhere` that says where it is tried. A row without an entry fails, an entry without a row too, and
-so does a table without a walk.
+`Elsewhere` that says where it is tried. A row without an entry fails, an entry without a row too,
+and so does a table without a walk.
 """
 
 import json
@@ -35,8 +35,8 @@ TOLD = {
     "FEED, Objects: rows | lazy, p = 64 | rich, p = 64 | lazy, p = 256 | rich, p = 256":
         "measured by bench_jackknife",
     "FEED, Objects: measure | reported": "held by test_transition.c and test_watch.c",
-    "INGEST, Data messages: frame | shape | ": "rows: the vectors in messages.json, each frame short and "
-                                               "long",
+    "INGEST, Data messages: frame | shape | ":
+        "rows: the vectors in messages.json, each frame short and long",
     "INGEST, Data messages: frame | shape | content": "moments and head: as above",
 }
 WALKS = {}
@@ -51,7 +51,7 @@ def walk(name):
 
 
 def table(name):
-    (found,) = [t for page in ("HTTP", "FEED", "INGEST") for t in pages.tables(page) if t.name == name]
+    (found,) = [t for t in pages.all_tables() if t.name == name]
     return found
 
 
@@ -69,11 +69,11 @@ def try_rows(name, cases):
 
 
 def test_every_table_has_a_walk():
-    names = [t.name for page in ("HTTP", "FEED", "INGEST") for t in pages.tables(page)]
+    names = [t.name for t in pages.all_tables()]
     assert set(names) == set(WALKS) | set(TOLD)
 
 
-# ---- HTTP.md --------------------------------------------------------------------------------------
+# ---- HTTP.md -------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -148,10 +148,11 @@ def test_the_paths_of_the_history_are_methods(web):
         assert csv.text.startswith(f"{front[1]}," if front else ""), path
         assert request(web, path, accept="text/csv").text == csv.text
 
-    rows = table("HTTP, The history: path | method | CSV").rows
-    try_rows("HTTP, The history: path | method | CSV", {row[0].replace("`", ""): one for row in rows})
-    assert {row[1] for row in rows} == \
-        {name for name in pages.methods() if name.endswith((".list", ".query", ".get", ".map", ".status"))}
+    name = "HTTP, The history: path | method | CSV"
+    rows = table(name).rows
+    try_rows(name, {row[0].replace("`", ""): one for row in rows})
+    asks = (".list", ".query", ".get", ".map", ".status")
+    assert {row[1] for row in rows} == {name for name in pages.methods() if name.endswith(asks)}
 
 
 #: What breaks a check, by the part of the request that it is about.
@@ -160,8 +161,9 @@ BROKEN = [("it is HTTP", {"end": "\n"}), ("its version", {"version": "HTTP/9.9"}
           ("Origin, when", {"origin": "Origin: http://evil.example\r\n"}),
           ("the method", {"method": "POST"}), ("the token", {"token": ""}),
           ("the path exists", {"path": "/nothing"})]
-GOOD = {"method": "GET", "path": "/api/v1/runs", "version": "HTTP/1.1", "host": "Host: localhost\r\n",
-        "origin": "", "token": f"Authorization: Bearer {READ}\r\n", "end": "\r\n"}
+GOOD = {"method": "GET", "path": "/api/v1/runs", "version": "HTTP/1.1",
+        "host": "Host: localhost\r\n", "origin": "",
+        "token": f"Authorization: Bearer {READ}\r\n", "end": "\r\n"}
 
 
 @walk("HTTP, Who may ask: check | refused with")
@@ -179,9 +181,10 @@ def test_the_checks_come_in_their_order(guarded):
             assert status in row[1], (BROKEN[i][0], status)
         return check
 
-    names = [row[0].replace("`", "") for row in table("HTTP, Who may ask: check | refused with").rows]
-    assert [n.startswith(key) for n, (key, _) in zip(names, BROKEN)] == [True] * len(BROKEN), "the order"
-    try_rows("HTTP, Who may ask: check | refused with", {BROKEN[i][0]: one(i) for i in range(len(BROKEN))})
+    name = "HTTP, Who may ask: check | refused with"
+    for row, (key, _) in zip(table(name).rows, BROKEN, strict=True):
+        assert row[0].replace("`", "").startswith(key), "the order"
+    try_rows(name, {key: one(i) for i, (key, _) in enumerate(BROKEN)})
     assert status_of(guarded, "/api/v1/runs", f"Authorization: Bearer {WRITE}") == 403
 
 
@@ -223,7 +226,7 @@ def test_the_limits_of_http_hold_at_the_limit_and_not_beyond(web):
         "one that sends": Elsewhere("test_http_api.py", "needs some MB of points")})
 
 
-# ---- FEED.md --------------------------------------------------------------------------------------
+# ---- FEED.md -------------------------------------------------------------------------------------
 
 
 def refusal(daemon, method, **params):
@@ -277,7 +280,8 @@ def methods_of_the_code():
 #: A value that is taken, for each parameter.
 VALUES = {"client": "me", "token": "t" * 20, "project": "default", "group": "", "state": "open",
           "search": "r", "order": "name", "limit": 5, "offset": 0, "config": True, "run": "run",
-          "layer": "head", "metrics": ["d_lr"], "scalars": ["loss"], "from": 0, "to": 9, "points": 4,
+          "layer": "head", "metrics": ["d_lr"], "scalars": ["loss"], "from": 0, "to": 9,
+          "points": 4,
           "spacing": "linear", "attempts": "all", "next": "1:1", "names": ["loss"], "with": "run",
           "layers": ["head"], "step": 1, "since_seq": "0", "sub": 1}
 #: What a parameter cannot be without, or beside.
@@ -305,10 +309,10 @@ def test_the_methods_and_parameters_of_the_page_are_those_of_the_daemon(daemon):
         assert refusal(daemon, method, colour="red").code == -32602, method
 
 
-#: {method: {parameter: (values that are the last to be taken, values that are the first not to be)}}
+#: {method: {parameter: (the last values to be taken, the first not to be)}}
 BOUNDS = {
-    "run.list": {"limit": ([0, 1000], [-1, 1001]), "state": (["open", "finished", "failed", "lost"],
-                                                              ["shut"]),
+    "run.list": {"limit": ([0, 1000], [-1, 1001]),
+                 "state": (["open", "finished", "failed", "lost"], ["shut"]),
                  "order": (["created", "updated", "name"], ["size"])},
     "series.query": {"points": ([4, 100000], [3, 100001]), "limit": ([1, 100000], [0, 100001]),
                      "spacing": (["log", "linear"], ["sqrt"]), "from": ([0], [-1]),
@@ -372,13 +376,14 @@ def test_the_limits_of_the_feed_hold(daemon):
 
     try_rows("FEED, Limits: what | limit | when full", {
         "request line": line,
-        "output waiting": Elsewhere("test_malformed_requests_do_no_harm.py", "needs a reader that never reads"),
+        "output waiting": Elsewhere("test_malformed_requests_do_no_harm.py",
+                                    "needs a reader that never reads"),
         "a page of updates": Elsewhere("test_history.c", "needs 1,000 points"),
         "connections": Elsewhere("test_descriptors_run_out.py", "1,024 connections"),
         "subscriptions": Elsewhere("test_pages_and_behaviour_agree.py", "with the code -32002")})
 
 
-# ---- INGEST.md ------------------------------------------------------------------------------------
+# ---- INGEST.md -----------------------------------------------------------------------------------
 
 
 def nack_of(daemon, send, run="run", **fields):
@@ -422,16 +427,19 @@ def test_the_header_has_no_gaps(daemon):
 
 @walk("INGEST, Data messages: dtype | code | bytes | used for")
 def test_the_formats_are_taken_for_what_they_are_for(daemon):
-    for name, code, size, use in table("INGEST, Data messages: dtype | code | bytes | used for").rows:
+    rows = table("INGEST, Data messages: dtype | code | bytes | used for").rows
+    for name, code, size, use in rows:
         frames = [header(1, 0, 10, 4, 2, dtypes=(int(code), F32, 0, 0)), b"head",
                   bytes(10 * 4 * int(size)), bytes(80)]
         with daemon.trainer(f"run-{name}") as trainer:
             trainer.send(*frames)
             trainer.say("checkpoint", seq=1, step=1, layers={"head": {"seq": 1, "rows": 10}})
             told = trainer.receive()
-        assert told["type"] == ("nack" if use in ("labels", "a frame that is absent") else "ack"), name
+        is_real = use not in ("labels", "a frame that is absent")
+        assert told["type"] == ("ack" if is_real else "nack"), name
     unknown = header(1, 0, 10, 4, 2, dtypes=(7, F32, 0, 0))
-    assert nack_of(daemon, lambda t: t.send(unknown, b"h", bytes(160), bytes(80)))["code"] == "EPROTO"
+    nack = nack_of(daemon, lambda t: t.send(unknown, b"h", bytes(160), bytes(80)))
+    assert nack["code"] == "EPROTO"
 
 
 #: {field of open: (values that are taken, values that are not)}
@@ -450,10 +458,12 @@ OPEN = {
     "probe": ([True, False], ["yes", 1]),
     "transitions": ([{"metrics": []}, {"metrics": ["d_lr", "scalar:x"]}],
                     [{"metrics": ["d_lrr"]}, {"metrics": ["d_lr", "d_lr"]}, ["d_lr"]]),
-    "spectrum": ([{"every": 3, "leading": 2, "centred": False}], [{"every": -1}, {"centred": 1}, 3]),
+    "spectrum": ([{"every": 3, "leading": 2, "centred": False}],
+                 [{"every": -1}, {"centred": 1}, 3]),
     "member": ([{"launch": "x" * 128, "rank": 0, "world": 65536}],
                [{"launch": "", "rank": 0, "world": 1}, {"launch": "x", "rank": 1, "world": 1},
-                {"launch": "x" * 129, "rank": 0, "world": 1}, {"launch": "x", "rank": 0, "world": 65537}]),
+                {"launch": "x" * 129, "rank": 0, "world": 1},
+                {"launch": "x", "rank": 0, "world": 65537}]),
     "projector": ([{"kind": kind} for kind in ("auto", "span", "top", "ridge")],
                   [{"kind": "half"}, {"kind": "top", "energy": 0}, {"kind": "ridge", "lambda": 0}]),
 }
@@ -477,7 +487,8 @@ def test_the_fields_of_open_take_what_the_page_says(daemon):
                 one.n += 1
             for value in bad:
                 told = answer(field, value, one.n)
-                assert (told.get("code"), told.get("fatal")) == ("EPROTO", True), (field, value, told)
+                assert told.get("code") == "EPROTO", (field, value, told)
+                assert told["fatal"] is True, (field, value, told)
                 assert field in told["text"] or row[0] in told["text"], (field, value, told)
 
     one.n = 0

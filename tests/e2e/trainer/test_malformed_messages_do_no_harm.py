@@ -155,7 +155,8 @@ REFUSED_BY_THE_CODEC = {
     "too many values": b'{"type":"config","seq":1,"config":{"x":[0' + b",0" * 200000 + b"]}}",
     "no UTF-8": b'{"type":"summary","seq":1,"summary":{"x":"\xff"}}',
     "another status": b'{"type":"close","seq":1,"status":"bored"}',
-    "a measure that is none": b'{"type":"checkpoint","seq":1,"step":1,"layers":{},"metrics":{"x":1}}',
+    "a measure that is none": b'{"type":"checkpoint","seq":1,"step":1,"layers":{},'
+                              b'"metrics":{"x":1}}',
 }
 
 
