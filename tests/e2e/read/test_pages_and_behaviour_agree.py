@@ -378,6 +378,8 @@ def test_the_limits_of_the_feed_hold(daemon):
         "request line": line,
         "output waiting": Elsewhere("test_malformed_requests_do_no_harm.py",
                                     "needs a reader that never reads"),
+        "answers that wait": Elsewhere("test_readers_cost_little.py", "needs many readers"),
+        "a reader that takes": Elsewhere("test_outbox.c", "takes 30 s"),
         "a page of updates": Elsewhere("test_history.c", "needs 1,000 points"),
         "connections": Elsewhere("test_descriptors_run_out.py", "1,024 connections"),
         "subscriptions": Elsewhere("test_pages_and_behaviour_agree.py", "with the code -32002")})
@@ -649,7 +651,7 @@ def test_the_limits_of_ingest_hold_at_the_limit_and_not_beyond(daemon):
 
     try_rows("INGEST, Limits: what | limit | why", {
         "one frame": Elsewhere("test_malformed_messages_do_no_harm.py", "by a claim of 4 GiB"),
-        "bytes of a connection": Elsewhere("test_gate.c", "needs 128 MiB"),
+        "bytes that wait": Elsewhere("test_gate.c", "needs 128 MiB"),
         "connections": Elsewhere("test_descriptors_run_out.py", "needs all descriptors"),
         "control frame": control, "frames of a message": frames, "p": bounded("p", 65536),
         "C, K values": columns,
