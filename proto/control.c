@@ -186,7 +186,8 @@ static int parse_tags(struct control *control, struct err *err)
     cJSON_ArrayForEach(tag, tags)
     {
         if (!cJSON_IsString(tag) || strlen(tag->valuestring) > TEXT_MAX)
-            return err_set(err, -EPROTO, "\"tags\": a tag must be a string of at most %d bytes", TEXT_MAX);
+            return err_set(err, -EPROTO, "\"tags\": a tag must be a string of at most %d bytes",
+                           TEXT_MAX);
     }
     control->open.tags = tags;
     return 0;
