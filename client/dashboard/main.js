@@ -14,6 +14,7 @@ import { Legend } from "./panel/legend.js";
 import { Measures } from "./panel/measures.js";
 import { Looks } from "./base/looks.js";
 import { followAddress } from "./base/permalink.js";
+import { Problems } from "./panel/problems.js";
 import { RepresentationView } from "./plot/representation.js";
 import { RunList } from "./panel/runlist.js";
 import { RunSource } from "./data/runsource.js";
@@ -37,6 +38,7 @@ const companions = new Companions({ feed, view, catalogue, looks, chart });
 new RunList({ view, catalogue, source, looks });
 new Legend({ view, catalogue, curves, looks, chart });
 new Measures({ view, catalogue });
+new Problems(feed);
 new DataTable({ view, catalogue, chart });
 new Exporter({ feed, view, catalogue, chart, looks });
 

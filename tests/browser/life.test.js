@@ -36,6 +36,24 @@ after(async () => {
     await daemon?.close();
 });
 
+test("what is wrong with the history is said in the bar", async () => {
+    const page = await openPage(daemon.url);
+
+    await page.waitForSelector("#live[data-state=live]");
+    assert.equal(await page.isVisible("#problems"), false);
+    await daemon.stop();
+    writeFileSync(join(daemon.folder, "state", "richd.sqlite.seq"), "1000000\n");
+    await daemon.start();
+    await page.waitForSelector("#problems", { state: "visible" });
+    assert.match(await page.textContent("#problem-count"), /1 problem/);
+    await page.click("#problem-count");
+    assert.match(await page.textContent("#problem-rows li"), /ended at 1000000: .* is missing/);
+    await daemon.stop();
+    await daemon.start();
+    await page.waitForSelector("#problems", { state: "hidden" });
+    await closePage(page);
+});
+
 test("the daemon is restarted while the page is open: it says so, comes back and misses no point", async () => {
     const page = await openPage(`${daemon.url}#runs=run`);
     await waitForStep(page, 250);
