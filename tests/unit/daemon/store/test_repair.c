@@ -1,6 +1,6 @@
-/* A history of which any page is damaged: it opens, what the page did not hold is there, what it did
- * is said to be missing, and the next start has nothing to say. DAMAGE_STRIDE=1 takes each page in
- * the place of every seventh. */
+/* A history of which any page is damaged: it opens, what the page did not hold is there, what it
+ * did is said to be missing, and the next start has nothing to say. DAMAGE_STRIDE=1 takes each page
+ * in the place of every seventh. */
 #include "daemon/store/repair.h"
 
 #include "tests/lib/cmocka.h"
@@ -18,6 +18,7 @@
 #include "daemon/store/aside.h"
 #include "daemon/store/check.h"
 #include "daemon/store/store.h"
+#include "tests/lib/answers.h"
 #include "tests/lib/random.h"
 #include "tests/lib/records.h"
 
@@ -117,7 +118,7 @@ static void remove_with(const char *path, const char *suffix)
 
 static void remove_all(const char *path)
 {
-    static const char *const suffixes[] = {"",     "-wal",      "-shm",          "-journal",
+    static const char *const suffixes[] = {"",     "-wal",       "-shm",           "-journal",
                                            ".seq", ".damaged-1", ".damaged-1-wal", ".damaged-2"};
 
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++)
@@ -181,10 +182,10 @@ static void describe_page(const struct fixture *f, size_t page, char *name, size
     name[0] = '\0';
     *n_cells = 0;
     assert_int_equal(sqlite3_open(f->whole, &database), SQLITE_OK);
-    assert_int_equal(sqlite3_prepare_v2(database,
-                                        "SELECT name, ncell, pagetype FROM dbstat WHERE pageno = ?1",
-                                        -1, &statement, NULL),
-                     SQLITE_OK);
+    assert_int_equal(
+        sqlite3_prepare_v2(database, "SELECT name, ncell, pagetype FROM dbstat WHERE pageno = ?1",
+                           -1, &statement, NULL),
+        SQLITE_OK);
     sqlite3_bind_int64(statement, 1, (sqlite3_int64)page);
     if (sqlite3_step(statement) == SQLITE_ROW) {
         snprintf(name, size, "%s", (const char *)sqlite3_column_text(statement, 0));
@@ -204,7 +205,7 @@ static void expect_lists(const struct fixture *f)
     cJSON *out, *run;
 
     assert_int_equal(history_open(f->path, &history, &e), 0);
-    if (history_run_list(history, &(struct feed_run_list){.limit = 100}, &out, &e) < 0)
+    if (asked_run_list(history, &(struct feed_run_list){.limit = 100}, &out, &e) < 0)
         fail_msg("%s", e.text);
     cJSON_ArrayForEach(run, cJSON_GetObjectItem(out, "runs"))
     {
@@ -213,10 +214,10 @@ static void expect_lists(const struct fixture *f)
                                            .range = {.to = INT64_MAX, .points = 1000}};
         cJSON *more;
 
-        if (history_layer_list(history, &which, &more, &e) < 0)
+        if (asked_layer_list(history, &which, &more, &e) < 0)
             fail_msg("%s: %s", which.run, e.text);
         cJSON_Delete(more);
-        if (history_series(history, &series, &more, &e) < 0)
+        if (asked_series(history, &series, &more, &e) < 0)
             fail_msg("%s: %s", which.run, e.text);
         cJSON_Delete(more);
     }
@@ -276,8 +277,8 @@ static void compare(const struct fixture *f, size_t page, bool is_told)
 
     describe_page(f, page, name, sizeof name, &n_cells);
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
-        int64_t lost = ask(database, "SELECT * FROM whole.%s EXCEPT SELECT * FROM main.%s",
-                           tables[i]);
+        int64_t lost =
+            ask(database, "SELECT * FROM whole.%s EXCEPT SELECT * FROM main.%s", tables[i]);
 
         if (strcmp(tables[i], "run_config") != 0) /* a lost one is {} */
             assert_int_equal(
