@@ -166,7 +166,7 @@ static int start_page(struct history *history, struct history_page *page, struct
 
 static int finish_page(struct history *history, struct history_page *page, int rc)
 {
-    history_end_transaction(history);
+    history_end_transaction(history, rc);
     if (rc < 0)
         history_page_release(page);
     return rc;
@@ -300,6 +300,5 @@ int history_events(struct history *history, const struct feed_event_query *param
 
     if (rc == 0)
         rc = events(history, params, answer, err);
-    history_end_transaction(history);
-    return rc;
+    return history_end_transaction(history, rc);
 }

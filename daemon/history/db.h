@@ -67,8 +67,9 @@ int history_begin(struct history *, cJSON **out, struct err *err);
 int history_end(struct history *, int rc, cJSON **out);
 
 int history_begin_transaction(struct history *, struct err *err);
-/* A statement that an error left in mid-row is reset first: it would keep the snapshot alive. */
-void history_end_transaction(struct history *);
+/* A statement that an error left in mid-row is reset first: it would keep the snapshot alive. Notes
+ * the damage that `rc`, the query's, tells of. Returns `rc`. */
+int history_end_transaction(struct history *, int rc);
 
 /* The id of a run, into RUN_ID_MAX + 1 bytes, and its key: of `run` as FEED.md's RUN. */
 int history_resolve(struct history *, const char *run, int64_t *run_key, char *id, struct err *err);

@@ -270,12 +270,14 @@ int history_no_memory(struct err *err)
     return err_set(err, -ENOMEM, "out of memory");
 }
 
-void history_end_transaction(struct history *history)
+int history_end_transaction(struct history *history, int rc)
 {
     for (int i = 0; i < SQL_COUNT; i++)
         sqlite3_reset(history->statement[i]);
     if (!sqlite3_get_autocommit(history->db))
         sql_run(history->statement[SQL_END], NULL);
+    history->is_damaged |= rc == -EUCLEAN;
+    return rc;
 }
 
 int history_begin_transaction(struct history *history, struct err *err)
@@ -293,9 +295,7 @@ int history_begin(struct history *history, cJSON **out, struct err *err)
 
 int history_end(struct history *history, int rc, cJSON **out)
 {
-    history_end_transaction(history);
-    history->is_damaged |= rc == -EUCLEAN;
-    if (rc >= 0)
+    if (history_end_transaction(history, rc) >= 0)
         return 0;
     cJSON_Delete(*out);
     *out = NULL;

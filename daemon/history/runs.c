@@ -336,8 +336,7 @@ int history_run_list(struct history *history, const struct feed_run_list *params
 
     if (rc == 0)
         rc = run_list(history, params, answer, err);
-    history_end_transaction(history);
-    return rc;
+    return history_end_transaction(history, rc);
 }
 
 int history_run_get(struct history *history, const struct feed_run *params, cJSON **out,
@@ -357,6 +356,5 @@ int history_layer_list(struct history *history, const struct feed_run *params,
 
     if (rc == 0)
         rc = layer_list(history, params, answer, err);
-    history_end_transaction(history);
-    return rc;
+    return history_end_transaction(history, rc);
 }

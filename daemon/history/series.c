@@ -162,7 +162,7 @@ int history_series(struct history *history, const struct feed_series_query *para
         rc = select_series(history, params, &sel, &lines, err);
     if (rc == 0)
         rc = put_lines(history, &lines, &sel, "layers", "layer", answer, err);
-    history_end_transaction(history);
+    history_end_transaction(history, rc);
     free(lines.line);
     selection_release(&sel);
     return rc;
@@ -179,7 +179,7 @@ int history_scalars(struct history *history, const struct feed_scalars_query *pa
         rc = select_scalars(history, params, &sel, &lines, err);
     if (rc == 0)
         rc = put_lines(history, &lines, &sel, "scalars", "name", answer, err);
-    history_end_transaction(history);
+    history_end_transaction(history, rc);
     free(lines.line);
     selection_release(&sel);
     return rc;

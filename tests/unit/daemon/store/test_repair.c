@@ -337,6 +337,27 @@ static void any_page_may_be_damaged(void **state)
     assert_in_range(n_aside, 0, 6); /* the header and the list of tables */
 }
 
+/* The page of the layers is damaged under a reader, which no check has seen yet. */
+static void a_query_that_meets_damage_notes_it(void **state)
+{
+    struct fixture *f = *state;
+    struct history *history;
+    char name[64] = "";
+    int64_t n_cells;
+    size_t page = 0;
+    cJSON *out;
+
+    while (strcmp(name, "layer") != 0)
+        describe_page(f, ++page, name, sizeof name, &n_cells);
+    copy_damaged(f, page, NOISE);
+    assert_int_equal(history_open(f->path, &history, NULL), 0);
+    assert_int_equal(asked_run_list(history, &(struct feed_run_list){.limit = 100}, &out, NULL),
+                     -EUCLEAN);
+    assert_true(history_take_damage(history));
+    assert_false(history_take_damage(history));
+    history_close(history);
+}
+
 /* ---- fixture --------------------------------------------------------------------------------- */
 
 static int set_up(void **state)
@@ -367,6 +388,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(any_page_may_be_damaged, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_query_that_meets_damage_notes_it, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
