@@ -35,7 +35,7 @@ def connected(daemon, **options):
     return run
 
 
-def python(code, *arguments, timeout=20):
+def python(code, *arguments, timeout=120):
     """Run `code` in an interpreter of its own. Python 3.12 warns of a fork beside a thread."""
     env = {**os.environ, "PYTHONPATH": str(Path(richd.__file__).resolve().parents[1])}
     return subprocess.run(

@@ -341,6 +341,26 @@ def test_init_goes_on_without_a_keyword_that_it_does_not_have(daemon, caplog):
         richd.init(endpoint=daemon.address, projekt="x", raise_errors=True)
 
 
+def test_what_has_no_run_goes_on_without_it_as_well(daemon, run, caplog, monkeypatch):
+    torch = pytest.importorskip("torch")
+    tap = run.watch(torch.nn.Linear(2, 2), module="", layer="head")
+    calls = {
+        "Moments has no 'precison', which is left out: do you mean 'precision'?":
+            lambda: richd.Moments(precison="double"),
+        "NTK has no 'row', which is left out: do you mean 'rows'?":
+            lambda: richd.NTK(torch.ones(3, 2), row=2),
+        "labels has no 'classes', which is left out: do you mean 'n_classes'?":
+            lambda: tap.labels(torch.ones(3), classes=2),
+    }
+    for said, call in calls.items():
+        call()
+        assert said in caplog.text
+    monkeypatch.setenv("RICHD_RAISE", "1")
+    for call in (*calls.values(), lambda: richd.init(endpoint=daemon.address, projekt="x")):
+        with pytest.raises(TypeError):
+            call()
+
+
 def test_raise_errors_raises_for_an_unknown_keyword(daemon):
     with richd.init(endpoint=daemon.address, raise_errors=True) as run:
         with pytest.raises(TypeError, match="'labels'"):

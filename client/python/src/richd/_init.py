@@ -19,7 +19,7 @@ from richd import _mirrors, _names, _ranks
 from richd._keywords import forgiving_function
 from richd._link import endpoint as _endpoint, outbox as _outbox
 from richd._values import clean as _clean
-from richd._report import Reporter
+from richd._report import Reporter, is_to_raise
 from richd._values.pace import SHARE
 from richd._run import Run
 
@@ -35,7 +35,6 @@ _NO_LAUNCH = (
     "give each the same init(launch=...), another one at each start, or open the run when the "
     "process group is there"
 )
-_TRUE = ("1", "true", "yes", "on")
 
 
 @forgiving_function
@@ -152,10 +151,8 @@ def init(
         **_check_probe(probe, window),
         **_member(place),
     }
-    if raise_errors is None:
-        raise_errors = (env.get("RAISE") or "").lower() in _TRUE
     mirrors = _mirrors.check(mirror)
-    reporter = Reporter(open_fields["run"], raise_errors)
+    reporter = Reporter(open_fields["run"], is_to_raise(raise_errors))
     where = _endpoint.places(endpoint, runtime_dir)
     find_feed = functools.partial(_endpoint.find_feed, where)
     bytes_max, part = _check_queue(queue_bytes), _check_share(share)

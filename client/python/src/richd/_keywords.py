@@ -13,9 +13,10 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
-from richd._report import logger
+from richd._report import is_to_raise, logger
 
 F = TypeVar("F", bound=Callable[..., Any])
+C = TypeVar("C", bound=type)
 
 
 class Keywords:
@@ -70,14 +71,20 @@ def forgiving(method: F) -> F:
     return cast(F, call)
 
 
-def forgiving_function(function: F) -> F:
-    """The same of a function that has no run yet."""
-    keywords = Keywords(function, function.__name__)
+def forgiving_function(function: F, said: str = "") -> F:
+    """The same of a function that has no run; `said` is what people call it, if not its name."""
+    keywords = Keywords(function, said or function.__name__)
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if not keywords.has(kwargs) and not kwargs.get("raise_errors"):
+        if not keywords.has(kwargs) and not is_to_raise(kwargs.get("raise_errors")):
             kwargs = keywords.kept(kwargs, logger.warning)
         return function(*args, **kwargs)
 
     return cast(F, call)
+
+
+def forgiving_class(made: C) -> C:
+    """A class whose objects are made without the keywords that it does not have."""
+    made.__init__ = forgiving_function(made.__init__, made.__name__)  # type: ignore[misc]
+    return made

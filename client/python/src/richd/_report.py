@@ -7,12 +7,21 @@ call of the run raises it.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from dataclasses import dataclass, fields
 from typing import Optional
 
 # Logging rather than warnings.warn: under `-W error` a warning raises, here in someone's training.
 logger = logging.getLogger("richd")
+
+
+_TRUE = ("1", "true", "yes", "on")
+
+
+def is_to_raise(asked: Optional[bool]) -> bool:
+    """Whether calls may raise: as `init(raise_errors=)` says, or else RICHD_RAISE."""
+    return os.environ.get("RICHD_RAISE", "").lower() in _TRUE if asked is None else bool(asked)
 
 
 class RichdError(Exception):

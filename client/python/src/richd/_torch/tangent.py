@@ -14,6 +14,7 @@ from typing import Any, Optional
 
 import numpy as np
 
+from richd._keywords import forgiving_class
 from richd._torch.parameters import same_shape
 
 #: Gradients of all probe inputs along one direction are held at once, in so many bytes at most.
@@ -22,6 +23,7 @@ GRADIENT_BYTES_MAX = 1 << 30
 BLOCK = 1 << 16
 
 
+@forgiving_class
 class NTK:
     """What to compute the tangent kernel from; given to `Run.watch` as `ntk=`.
 

@@ -15,6 +15,7 @@ from typing import Any, Callable, Optional, Protocol, Union
 
 import numpy as np
 
+from richd._keywords import forgiving_function
 from richd._torch.choice import Choice
 from richd._torch.hook import add_hook, add_pre_hook
 from richd._torch.inputs import Input
@@ -147,6 +148,7 @@ class Hooks:
         self._handles.append(handle)
         self._watched[layer] = (weakref.ref(module), handle)
 
+    @forgiving_function
     def labels(
         self,
         labels: Any,
@@ -169,6 +171,7 @@ class Hooks:
         """
         self._give({"labels": labels, "n_classes": n_classes, "ignore_index": ignore_index})
 
+    @forgiving_function
     def targets(self, targets: Any) -> None:
         """The same of values (..., K), for regression."""
         self._give({"targets": targets})

@@ -29,6 +29,7 @@ from typing import Any, Optional
 
 import numpy as np
 
+from richd._keywords import forgiving_class
 from richd._link import wire as _wire
 from richd._torch import products as _products, sums as _sums
 from richd._values import arrays as _arrays
@@ -37,6 +38,7 @@ from richd._values import arrays as _arrays
 _BLOCK_ROWS = 4096
 
 
+@forgiving_class
 class Moments:
     """Accumulates rows of features (n x p) and outputs (n x C); `a + b` merges exactly.
 
