@@ -1,8 +1,6 @@
 """richd.accelerate.RichdTracker in the real Accelerator, with the real daemon."""
 
 import pathlib
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -10,7 +8,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
 
 from accelerate_program import BATCH, STEPS, new_model, train
-from harness import clean_environment, free_port
+from ranks import run_ranks
 from richd.accelerate import RichdTracker
 
 PROGRAM = pathlib.Path(__file__).parent / "accelerate_program.py"
@@ -99,17 +97,7 @@ def test_malformed_arguments_are_found_where_they_are_given():
 @pytest.mark.long
 @pytest.mark.parametrize(("who", "n_processes"), [("main", 1), ("every", 2)])
 def test_of_two_processes_the_main_one_speaks_or_both(daemon, who, n_processes):
-    port = free_port()
-    programs = [
-        subprocess.Popen(
-            [sys.executable, PROGRAM, who], text=True, stderr=subprocess.PIPE,
-            env=clean_environment(
-                RICHD_RUNTIME_DIR=str(daemon.runtime), RANK=str(rank), LOCAL_RANK=str(rank),
-                WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)))
-        for rank in range(2)]
-    for program in programs:
-        _, errors = program.communicate(timeout=120)
-        assert program.returncode == 0, errors
+    run_ranks(daemon, PROGRAM, who)
     points = daemon.series("run", layer="3")
     assert points["step"] == [2, 4, 6]
     assert points["n"] == [4 * BATCH * n_processes] * 3

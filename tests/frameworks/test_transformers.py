@@ -10,10 +10,12 @@ import torch
 import transformers
 
 from harness import wait_until
+from ranks import WORLD, run_ranks
 from richd.transformers import RichdCallback
-from trainer_program import BATCH, Losses, new_model, train
+from trainer_program import BATCH, LENGTH, Losses, new_model, train
 
 N_EVALUATION = 24
+PROGRAM = pathlib.Path(__file__).parent / "trainer_program.py"
 
 
 @pytest.fixture
@@ -149,9 +151,18 @@ def test_losses_and_weights_are_those_without_richd(daemon, callback, tmp_path, 
 
 @pytest.mark.long
 def test_an_interrupt_ends_the_run_as_failed(daemon):
-    program = daemon.train(pathlib.Path(__file__).parent / "trainer_program.py")
+    program = daemon.train(PROGRAM)
     while program.stdout.readline() != "trains\n":
         assert program.poll() is None, program.stderr.read()
     program.send_signal(signal.SIGINT)
     program.communicate(timeout=30)
     wait_until(lambda: daemon.state_of("run") == "failed")
+
+
+@pytest.mark.long
+def test_two_processes_make_one_run(daemon):
+    run_ranks(daemon, PROGRAM, "ranks")
+    points = daemon.series("run", layer="score")
+    assert points["step"] == [2, 4, 6, 8] and points["ranks_missing"] == [0] * 4
+    assert points["n"] == [WORLD * 2 * BATCH * LENGTH] * 4, "two batches of each"
+    assert daemon.state_of("run") == "finished"

@@ -1,6 +1,7 @@
 """A training in Hugging Face's Trainer: a model, its tokens and arguments; as a program of its own,
-one with richd that goes on until a signal comes."""
+one with richd that goes on until a signal comes, or with `ranks` one of two processes of it."""
 
+import sys
 import tempfile
 
 import debian_torch  # noqa: F401
@@ -72,6 +73,17 @@ def train(folder, *callbacks, model=None, n_evaluation=8, begin=True, **options)
     return trainer
 
 
-if __name__ == "__main__":
+def main(how="alone"):
     with tempfile.TemporaryDirectory() as somewhere:
-        train(somewhere, RichdCallback(run_id="run"), Announce(), max_steps=1 << 30)
+        if how == "ranks":
+            torch.distributed.init_process_group("gloo")  # accelerate prefers MPI, if it is there
+            model = new_model()
+            masks = [name for name, buffer in model.named_buffers() if buffer.dtype == torch.bool]
+            model._ddp_params_and_buffers_to_ignore = masks  # torch 1.13's gloo has no bool
+            train(somewhere, RichdCallback(run_id="run"), model=model)
+        else:
+            train(somewhere, RichdCallback(run_id="run"), Announce(), max_steps=1 << 30)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
