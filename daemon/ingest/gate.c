@@ -38,6 +38,8 @@ static struct {
     uint64_t total, total_max; /* bytes that wait */
     int spare;                 /* given up for a connection that is accepted to be closed */
     struct gate_counts counts;
+    size_t n_connected; /* one that went without a word counts until its descriptor is used again */
+    size_t peak;        /* most that were connected, since gate_peak was called */
 } gate = {.lock = PTHREAD_MUTEX_INITIALIZER, .spare = -1};
 
 static int open_spare(void)
@@ -60,6 +62,7 @@ int gate_open(uint64_t waiting_bytes_max)
     gate.total = 0;
     gate.total_max = waiting_bytes_max;
     gate.counts = (struct gate_counts){0};
+    gate.n_connected = gate.peak = 0;
     atomic_store(&gate.is_open, true);
     return 0;
 }
@@ -109,9 +112,11 @@ static void set_trainer(int fd, bool is_trainer)
     take(&peer->unread, peer->unread);
     take(&peer->unsent, peer->unsent);
     if (is_trainer && !peer->is_trainer)
-        gate.counts.connected++;
+        gate.n_connected++;
+    if (gate.n_connected > gate.peak)
+        gate.peak = gate.n_connected;
     if (!is_trainer && peer->is_trainer)
-        gate.counts.connected--;
+        gate.n_connected--;
     peer->is_trainer = is_trainer;
 }
 
@@ -178,6 +183,17 @@ bool gate_give(int fd, uint64_t bytes)
         is_connected = add(fd, &gate.peers[fd].unsent, bytes);
     pthread_mutex_unlock(&gate.lock);
     return is_connected;
+}
+
+size_t gate_peak(void)
+{
+    size_t peak;
+
+    pthread_mutex_lock(&gate.lock);
+    peak = gate.peak;
+    gate.peak = gate.n_connected;
+    pthread_mutex_unlock(&gate.lock);
+    return peak;
 }
 
 struct gate_counts gate_counts(void)

@@ -20,10 +20,8 @@
 #define GATE_PEER_BYTES_MAX (128u << 20)
 
 struct gate_counts {
-    size_t connected; /* trainers, now; one that went without a word counts until its descriptor is
-                         used again */
-    uint64_t refused; /* connections, for want of descriptors */
-    uint64_t cut;     /* trainers, for what waited */
+    uint64_t refused;                /* connections, for want of descriptors */
+    uint64_t cut;                    /* trainers, for what waited */
     uint64_t cut_unread, cut_unsent; /* of the last one of these, and who it was; -1: not known */
     pid_t cut_pid;
     uid_t cut_uid;
@@ -42,3 +40,5 @@ void gate_take(int fd, uint64_t bytes);
 bool gate_give(int fd, uint64_t bytes);
 
 struct gate_counts gate_counts(void);
+/* Most trainers that were connected at once since the last call. */
+size_t gate_peak(void);

@@ -237,14 +237,16 @@ static void log_gate(struct ingest *ingest)
 }
 
 /* libzmq has 25 kB for each trainer, in pieces among others: they go back to the system when most
- * of many trainers are gone. */
-static void give_back_memory(struct ingest *ingest, size_t connected)
+ * of many trainers have been gone for a second. */
+static void give_back_memory(struct ingest *ingest)
 {
-    if (connected > ingest->most_connected)
-        ingest->most_connected = connected;
-    if (ingest->most_connected < MANY_TRAINERS || connected > ingest->most_connected / 2)
+    size_t peak = gate_peak();
+
+    if (peak > ingest->most_connected)
+        ingest->most_connected = peak;
+    if (ingest->most_connected < MANY_TRAINERS || peak > ingest->most_connected / 2)
         return;
-    ingest->most_connected = connected;
+    ingest->most_connected = peak;
     malloc_trim(0);
 }
 
@@ -266,7 +268,7 @@ static void report_gone(struct ingest *ingest)
 void ingest_tick(struct ingest *ingest)
 {
     log_gate(ingest);
-    give_back_memory(ingest, ingest->counts.connected);
+    give_back_memory(ingest);
     report_gone(ingest);
 }
 

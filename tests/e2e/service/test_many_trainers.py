@@ -74,4 +74,5 @@ def test_a_thousand_trainers_a_second_come_and_go(daemon):
         print(f"{N_A_SECOND * COME_AND_GO_S / took:.0f} a second: {share:.2f} of a processor, "
               f"{daemon.resident_bytes() - before} bytes more")
         daemon.assert_grew_less(before, 32 << 20)
-        wait_until(lambda: n_files(daemon) <= files_before + FILES_OF_THE_STORE, "their descriptors")
+        wait_until(lambda: n_files(daemon) <= files_before + FILES_OF_THE_STORE,
+                   "their descriptors")
