@@ -33,6 +33,7 @@ def n_files(daemon):
 
 
 @pytest.mark.long
+@pytest.mark.not_under("address", "thread", because="they keep what was freed")
 def test_idle_trainers_cost_little_and_give_it_back(daemon, many_files):
     with daemon.trainer("run") as trainer, contextlib.ExitStack() as held:
         assert is_measured(trainer, 1)
