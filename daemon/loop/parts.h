@@ -62,6 +62,7 @@ struct loop {
     uv_signal_t terminate, interrupt, hangup;
     bool has_handles; /* the four above are open */
     unsigned drain_ticks;
+    unsigned n_ticks;
     bool is_stepping;
 
     struct monitor *monitor;
