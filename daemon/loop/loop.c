@@ -28,6 +28,8 @@
  * not read or not sent. */
 #define BUDGET_SHARE     0.125
 #define BUDGET_BYTES_MIN (256u << 20)
+/* A spectrum of so many features takes 1.5 s, with old kernels 3. Of more it follows its point. */
+#define SPECTRUM_FOLLOWS_P 2048
 /* Moments and blocks may fill this share of the machine's memory. */
 #define STATE_SHARE 0.5
 /* libuv's own bound. */
@@ -184,6 +186,7 @@ static int open_core(struct loop *loop, struct err *err)
         .n_workers = n_cpus(),
         .budget_bytes = budget_bytes(),
         .state_bytes = STATE_SHARE * memory_bytes(),
+        .spectrum_follows_p = SPECTRUM_FOLLOWS_P,
         .ranks_wait_ticks = loop->config->ranks_wait_s,
     };
 

@@ -149,6 +149,18 @@ int store_checkpoint_put(struct store *store, struct record *record, struct err 
     return rc < 0 ? rc : store_attempt_advance(store, record, !record->implied, err);
 }
 
+int store_checkpoint_complete(struct store *store, struct record *record, struct err *err)
+{
+    struct layer_point *point = record->points;
+    int64_t layer_key = 0, added = 0;
+    int rc = find_layer(store, record, point, &layer_key, err);
+
+    assert(record->n_points == 1 && point->spectrum);
+    if (rc == 0)
+        rc = put_point(store, record, layer_key, point, &added, err);
+    return rc < 0 ? rc : put_spectrum(store, record, layer_key, point->spectrum, err);
+}
+
 static int count_points_at(struct store *store, const struct record *record, size_t *n,
                            struct err *err)
 {

@@ -122,6 +122,8 @@ int store_record_apply(struct store *, struct record *, struct err *err);
 /* The writers of records; each returns as store_record_apply does. */
 int store_open_apply(struct store *, struct record *, struct err *err);
 int store_checkpoint_put(struct store *, struct record *, struct err *err);
+/* Puts the point in the place of the one without spectrum. */
+int store_checkpoint_complete(struct store *, struct record *, struct err *err);
 /* Puts the stored points of the record's step in the place of its own. */
 int store_checkpoint_recall(struct store *, struct record *, struct err *err);
 

@@ -175,6 +175,8 @@ int store_record_apply(struct store *store, struct record *record, struct err *e
     case RECORD_CHECKPOINT:
         return stored_before ? store_checkpoint_recall(store, record, err)
                              : store_checkpoint_put(store, record, err);
+    case RECORD_SPECTRUM:
+        return store_checkpoint_complete(store, record, err);
     case RECORD_RECALL:
         return recall(store, record, stored_before, err);
     case RECORD_JOIN:

@@ -247,7 +247,7 @@ int metric_plain(int metric);
       "contradict each other: what needs them is missing")                                         \
     X(CLASSES_MISSING, classes_missing,                                                            \
       "classes without a row in the window: nc1 and nc2 are of the others")                        \
-    X(NO_SPECTRUM, no_spectrum, "a spectrum was asked for and could not be made")                  \
+    X(NO_SPECTRUM, no_spectrum, "a spectrum was asked for and is not there, or not yet")           \
     X(ROW_FORM, row_form, "fewer rows than features: measured from the rows' n x n products")      \
     X(PROBE_DIFFERS, probe_differs,                                                                \
       "the rows cannot be those of the first window: there is no s_init")                          \

@@ -282,7 +282,9 @@ static void open_as(struct world *world, const struct rank *rank, unsigned proce
 {
     struct record *record = must(record_new(RECORD_OPEN, "job"));
     struct event event = {.type = EV_OPEN,
-                          .open = {.record = record, .projector.kind = PROJECTOR_SPAN}};
+                          .open = {.record = record,
+                                   .projector.kind = PROJECTOR_SPAN,
+                                   .spectrum.every = (uint32_t)random_below(&world->rng, 4)}};
     char writer[32];
 
     sprintf(writer, "process-%u-%u", rank->rank, process);
@@ -554,10 +556,12 @@ static void start_world(struct world *world, uint64_t seed)
     list_init(&world->jobs);
     actions_init(&world->out);
     disk_init(&world->disk);
-    world->config = (struct monitor_config){.n_workers = 1 + random_below(&world->rng, 4),
-                                            .budget_bytes = UINT64_C(1) << 30,
-                                            .state_bytes = 0x1p40,
-                                            .ranks_wait_ticks = random_below(&world->rng, 12)};
+    world->config =
+        (struct monitor_config){.n_workers = 1 + random_below(&world->rng, 4),
+                                .budget_bytes = UINT64_C(1) << 30,
+                                .state_bytes = 0x1p40,
+                                .spectrum_follows_p = (uint32_t)random_below(&world->rng, 3),
+                                .ranks_wait_ticks = random_below(&world->rng, 12)};
     world->monitor = must(monitor_new(&world->config));
     world->n_ranks = 1 + (uint32_t)random_below(&world->rng, 5);
     world->last_step = 10 + (int64_t)random_below(&world->rng, 30);

@@ -772,6 +772,7 @@ static struct event open_event(struct world *world, const struct conn *conn,
     event.open.record = record;
     event.open.window = conn->trainer->window;
     event.open.probe = conn->trainer->probe;
+    event.open.spectrum.every = (uint32_t)random_below(&world->rng, 4);
     return event;
 }
 
@@ -1448,6 +1449,7 @@ static void start_world(struct world *world, uint64_t seed)
         .n_workers = 1 + random_below(&world->rng, 4),
         .budget_bytes = (UINT64_C(40) + random_below(&world->rng, 100)) << 20,
         .state_bytes = 0x1p40,
+        .spectrum_follows_p = (uint32_t)random_below(&world->rng, 3),
     };
     world->monitor = must(monitor_new(&world->config));
     world->n_trainers = wide ? 2 : 2 + random_below(&world->rng, MAX_TRAINERS - 1);

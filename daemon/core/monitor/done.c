@@ -2,6 +2,9 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 static void finish_batch(struct monitor *monitor, struct batch *batch, struct actions *out)
 {
@@ -97,6 +100,63 @@ static void say_out_of_memory(const struct run *run, struct actions *out)
     }
 }
 
+/* The point goes to the disk without its spectrum, which follows. */
+static void tell_first(struct run *run, struct layer *layer, struct mark *mark, struct actions *out)
+{
+    layer->later->number = mark->entry->number;
+    finish_mark(run, layer, mark, out);
+    layer->later->told = *mark->point;
+}
+
+/* What only the second measurement could tell. */
+static void complete_point(const struct later *later, struct point *out)
+{
+    *out = later->told;
+    out->flags = (out->flags & ~(uint32_t)FLAG_NO_SPECTRUM) | later->more.flags;
+    for (int i = 0; i < METRIC_COUNT; i++) {
+        if (isnan(out->value[i]))
+            out->value[i] = later->more.value[i];
+    }
+}
+
+static struct record *spectrum_record(const struct run *run, struct layer *layer)
+{
+    struct record *record = record_new(RECORD_SPECTRUM, run->id);
+    struct layer_point *point = record ? calloc(1, sizeof *point) : NULL;
+
+    if (!point) {
+        record_free(record);
+        return NULL;
+    }
+    record->points = point;
+    record->n_points = 1;
+    record->step = layer->later->told.step;
+    record->time = layer->later->told.time;
+    snprintf(point->layer, sizeof point->layer, "%s", layer->name);
+    point->measured = true;
+    complete_point(layer->later, &point->point);
+    point->spectrum = layer->later->spectrum;
+    layer->later->spectrum = NULL;
+    return record;
+}
+
+/* Without memory for it the point says that it has none. */
+static void add_spectrum(struct run *run, struct layer *layer, struct actions *out)
+{
+    bool is_wanted = run->state != RUN_OVER && layer->later->spectrum;
+    struct record *record = is_wanted ? spectrum_record(run, layer) : NULL;
+    struct journal_entry *entry = record ? run_new_entry(run, NULL, record, 0) : NULL;
+    uint64_t number = layer->later->number;
+
+    layer_drop_later(layer);
+    if (!entry) {
+        record_free(record);
+        return;
+    }
+    run_put_behind(run, entry, number);
+    run_store_ready(run, out);
+}
+
 void monitor_on_job_done(struct monitor *monitor, struct job *job, struct actions *out)
 {
     struct layer *layer = job->layer;
@@ -107,6 +167,8 @@ void monitor_on_job_done(struct monitor *monitor, struct job *job, struct action
     assert(run->n_jobs > 0);
     list_init(&finished);
     layer_job_done(layer, &finished, &done);
+    if (done.next && done.mark)
+        tell_first(run, layer, done.mark, out);
     if (done.next) {
         lend_again(monitor, done.next, out);
         return;
@@ -117,6 +179,8 @@ void monitor_on_job_done(struct monitor *monitor, struct job *job, struct action
         say_out_of_memory(run, out);
     if (done.mark)
         finish_mark(run, layer, done.mark, out);
+    if (done.has_decomposed)
+        add_spectrum(run, layer, out);
     if (run->state != RUN_OVER)
         monitor_start_job(run, layer, out);
     monitor_free_if_done(monitor, run, out);
@@ -143,7 +207,7 @@ static void note_stored(struct journal_entry *entry)
 {
     struct record *record = entry->record;
 
-    if (record->n_senders == 0)
+    if (record->n_senders == 0 && entry->member)
         note_durable(entry->member, record->seq);
     for (size_t i = 0; i < record->n_senders; i++)
         note_sender(entry->run, &record->senders[i]);
@@ -151,7 +215,7 @@ static void note_stored(struct journal_entry *entry)
 
 static peer_id peer_of(const struct journal_entry *entry)
 {
-    return entry->run->state == RUN_OVER ? 0 : entry->member->peer;
+    return entry->run->state == RUN_OVER || !entry->member ? 0 : entry->member->peer;
 }
 
 static void complete(struct monitor *monitor, struct run *run, struct journal_entry *entry,

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 
 /* A batch number or row count that jumps by more is a mistake, not a loss. */
 #define MAX_JUMP (UINT64_C(1) << 40)
@@ -183,12 +184,24 @@ static uint64_t rows_missing(const struct layer *layer, const struct mark *mark)
     return offered > layer->window_rows ? offered - layer->window_rows : 0;
 }
 
+/* Without memory for that the point waits for its spectrum. */
+static void plan_later(struct layer *layer, const struct mark *mark)
+{
+    assert(!layer->later);
+    if (!mark->wish.wanted || layer->p <= layer->follows_p || layer->moments.weight == 0)
+        return;
+    layer->later = calloc(1, sizeof *layer->later);
+    if (layer->later)
+        layer->later->wish = mark->wish;
+}
+
 static struct job *start_measure(struct layer *layer, struct mark *mark)
 {
     list_remove(&mark->queued.link);
     layer->n_marks--;
     move(layer, LAYER_MEASURING);
     layer->measuring = mark;
+    plan_later(layer, mark);
     layer->job.kind = JOB_MEASURE;
     layer->job.n_shares = 1;
     layer->job.moments = &layer->moments;
@@ -198,15 +211,33 @@ static struct job *start_measure(struct layer *layer, struct mark *mark)
         .projector = layer->projector,
         .is_inner = layer->is_inner,
         .head = layer->head,
-        .spectrum = mark->wish,
         .probe = layer->has_probe ? &layer->probe : NULL,
         .probe_is_partial = rows_missing(layer, mark) > 0,
         .problem = mark->problem,
         .representation = mark->representation,
     };
+    if (!layer->later)
+        layer->job.plan.spectrum = mark->wish;
     layer->job.point = mark->point;
     layer->job.spectrum = mark->spectrum;
     layer->job.probe = mark->probe;
+    return &layer->job;
+}
+
+/* The same measurement of the same window with its spectrum, after the one without. */
+static struct job *start_decompose(struct layer *layer)
+{
+    struct later *later = layer->later;
+
+    assert(layer->state == LAYER_MEASURING);
+    layer->state = LAYER_DECOMPOSING;
+    layer->job.plan.projector = layer->projector;
+    layer->job.plan.spectrum = later->wish;
+    layer->job.plan.problem = &later->problem;
+    layer->job.plan.representation = NULL;
+    layer->job.point = &later->more;
+    layer->job.spectrum = &later->spectrum;
+    layer->job.probe = &later->probe;
     return &layer->job;
 }
 
@@ -293,10 +324,8 @@ static void keep_projector(struct layer *layer, const struct point *point)
         layer->projector.kind = point->flags & FLAG_TOP_OUTPUTS ? PROJECTOR_TOP : PROJECTOR_SPAN;
 }
 
-static void finish_measure(struct layer *layer, struct mark *mark)
+static void finish_point(struct layer *layer, struct mark *mark)
 {
-    if (layer->head) /* the next checkpoint's weights are others */
-        head_reset(layer->head);
     mark->measured = layer->moments.weight > 0;
     if (!mark->measured) {
         mark->rows_offered =
@@ -311,16 +340,25 @@ static void finish_measure(struct layer *layer, struct mark *mark)
     mark->point->rows_to = layer->rows_to;
     if (mark->point->rows_missing > 0)
         mark->point->flags |= FLAG_PARTIAL;
+    if (layer->later)
+        mark->point->flags |= FLAG_NO_SPECTRUM;
     if (layer->window.kind == WINDOW_CUMULATIVE)
         return;
     layer->window_offered = mark->rows_offered;
     layer->window_thinned = mark->rows_thinned;
     layer->window_rows = 0;
-    if (layer->window.kind == WINDOW_CHECKPOINT) {
-        moments_reset(&layer->moments);
-        layer->rows_from = layer->rows_to = -1;
-        layer->precision = (struct precision){0};
-    }
+}
+
+/* The window was measured, if it had rows: the next one begins. */
+static void begin_window(struct layer *layer)
+{
+    if (layer->head) /* the next checkpoint's weights are others */
+        head_reset(layer->head);
+    if (layer->moments.weight == 0 || layer->window.kind != WINDOW_CHECKPOINT)
+        return;
+    moments_reset(&layer->moments);
+    layer->rows_from = layer->rows_to = -1;
+    layer->precision = (struct precision){0};
 }
 
 /* The rows of the window wait with it. */
@@ -330,6 +368,18 @@ static void put_mark_back(struct layer *layer)
     layer->n_marks++;
     layer->measuring = NULL;
     layer->starved = true;
+    layer_drop_later(layer);
+}
+
+static void finish_measure(struct layer *layer, struct layer_done *out)
+{
+    out->mark = layer->measuring;
+    layer->measuring = NULL;
+    finish_point(layer, out->mark);
+    if (layer->later)
+        out->next = start_decompose(layer);
+    else
+        begin_window(layer);
 }
 
 void layer_job_done(struct layer *layer, struct list *finished, struct layer_done *out)
@@ -343,18 +393,22 @@ void layer_job_done(struct layer *layer, struct list *finished, struct layer_don
         out->next = &layer->job;
         return;
     }
+    if (was == LAYER_MEASURING && layer->job.rc == 0)
+        finish_measure(layer, out);
+    if (out->next)
+        return;
     move(layer, LAYER_IDLE);
     finish_batches(layer, finished);
     drop_refused_front(layer, finished);
     if (list_empty(&layer->queue))
         layer->flush = false;
-    if (was == LAYER_MEASURING && layer->job.rc < 0) {
+    if (was == LAYER_MEASURING && layer->job.rc < 0)
         put_mark_back(layer);
-    } else if (was == LAYER_MEASURING) {
-        out->mark = layer->measuring;
-        layer->measuring = NULL;
-        finish_measure(layer, out->mark);
-    }
+    if (was != LAYER_DECOMPOSING)
+        return;
+    begin_window(layer);
+    out->rc = 0; /* the point stays as it is */
+    out->has_decomposed = true;
 }
 
 void layer_drop_job(struct layer *layer, struct list *finished)

@@ -8,6 +8,8 @@
  *     IDLE ----------> FOLDING ------------------> IDLE
  *       |  ----------> ABSORBING ----------------> IDLE
  *        \ ----------> MEASURING ----------------> IDLE
+ *                          |                        ^
+ *                          '---> DECOMPOSING -------'   where a large spectrum follows its point
  */
 #pragma once
 
@@ -44,6 +46,18 @@ enum layer_state {
     LAYER_FOLDING,
     LAYER_ABSORBING,
     LAYER_MEASURING,
+    LAYER_DECOMPOSING,
+};
+
+/* A spectrum that takes long follows its point, which is on disk meanwhile. */
+struct later {
+    struct spectrum_wish wish;
+    uint64_t number;   /* the owner's: which checkpoint it is of */
+    struct point told; /* as it is on disk */
+    struct point more; /* the same, measured with the spectrum */
+    struct spectrum *spectrum;
+    struct probe probe; /* none: the first measurement took it */
+    enum probe_problem problem;
 };
 
 /* How far the batches of one member have come, in one layer. */
@@ -74,6 +88,7 @@ struct layer {
     bool is_inner;              /* a deeper layer has the same outputs: messages of this attempt */
     bool has_probe;             /* the rows of each window are the same */
     struct probe probe;         /* the first window's; without rows before */
+    uint32_t follows_p;         /* of more features a spectrum follows its point */
     double counted_bytes;       /* the owner's: what its budget was charged for this layer */
 
     struct list queue; /* of struct queued */
@@ -100,6 +115,7 @@ struct layer {
 
     struct list in_job; /* batches that the job reads to their end */
     struct mark *measuring;
+    struct later *later; /* NULL: no spectrum follows */
     struct job job;
 };
 
@@ -161,14 +177,18 @@ struct job *layer_start(struct layer *);
 
 /* What came home with a job. */
 struct layer_done {
-    struct job *next; /* the job goes on with its next phase: lend it again; the rest is empty */
+    struct job *next;      /* the job goes on with its next phase: lend it again */
     struct list *finished; /* batches to release; the refused among them say why */
-    struct mark *mark;     /* measured, or found empty */
+    struct mark *mark;     /* measured, or found empty; with `next` its spectrum follows */
+    bool has_decomposed;   /* which the owner finds in `later` and drops */
     int rc; /* -ENOMEM: the moments were not merged, or the mark is in the queue again */
 };
 
 /* The job is back. `finished` is the caller's list and gets the batches. */
 void layer_job_done(struct layer *, struct list *finished, struct layer_done *out);
+
+/* Forgets the spectrum that followed its point. */
+void layer_drop_later(struct layer *);
 
 /* The job was lent and cannot be carried out, for want of memory: what it read goes to `finished`
  * and counts as missing, the mark it was to measure is forgotten, and nothing starts until the

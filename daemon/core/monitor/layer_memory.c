@@ -113,6 +113,7 @@ struct layer *layer_new(struct run *run, const char *name, uint32_t p, uint32_t 
     layer->window = window;
     layer->projector = projector;
     layer->rows_from = layer->rows_to = -1;
+    layer->follows_p = UINT32_MAX;
     return layer;
 }
 
@@ -139,6 +140,16 @@ void layer_forget_source(struct layer *layer, size_t place)
     layer->sources[place] = (struct source){0};
     if (layer->head_place == place)
         layer->head_place = layer->n_sources;
+}
+
+void layer_drop_later(struct layer *layer)
+{
+    if (!layer->later)
+        return;
+    spectrum_free(layer->later->spectrum);
+    probe_release(&layer->later->probe);
+    free(layer->later);
+    layer->later = NULL;
 }
 
 static void free_parts(struct layer *layer)
@@ -185,6 +196,7 @@ void layer_free(struct layer *layer)
         return;
     assert(layer->state == LAYER_IDLE && list_empty(&layer->queue));
     free_parts(layer);
+    layer_drop_later(layer);
     if (layer->has_memory)
         moments_release(&layer->moments);
     probe_release(&layer->probe);

@@ -25,10 +25,11 @@
 #include "daemon/core/monitor/event.h"
 
 struct monitor_config {
-    size_t n_workers;          /* threads that jobs can use */
-    uint64_t budget_bytes;     /* rows of all connections together; at least MONITOR_CREDIT_MAX */
-    double state_bytes;        /* moments and blocks of all layers together */
-    uint64_t ranks_wait_ticks; /* a mark of one rank waits so long for those of others */
+    size_t n_workers;            /* threads that jobs can use */
+    uint64_t budget_bytes;       /* rows of all connections together; at least MONITOR_CREDIT_MAX */
+    double state_bytes;          /* moments and blocks of all layers together */
+    uint32_t spectrum_follows_p; /* of more features a spectrum follows its point; 0: none does */
+    uint64_t ranks_wait_ticks;   /* a mark of one rank waits so long for those of others */
 };
 
 struct monitor_stats {

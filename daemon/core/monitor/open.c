@@ -76,6 +76,24 @@ static bool is_reconnection(struct run *known, const struct record *open)
     return known->state == RUN_OPEN || take_back(known);
 }
 
+/* Whether the measure may be left out of a point that has no spectrum. */
+static bool may_need_spectrum(enum metric metric)
+{
+    enum metric_needs needs = metric_table[metric].needs;
+
+    return metric > METRIC_PR && needs != NEEDS_PROBE && needs != NEEDS_TRAINER;
+}
+
+/* Where one that is watched for transitions may be, the point waits for its spectrum. */
+static uint32_t follows_p(const struct monitor *monitor, const struct watch_list *watched)
+{
+    for (size_t i = 0; i < watched->n; i++) {
+        if (may_need_spectrum(watched->metrics[i]))
+            return UINT32_MAX;
+    }
+    return monitor->config.spectrum_follows_p ? monitor->config.spectrum_follows_p : UINT32_MAX;
+}
+
 static void start_opening(struct monitor *monitor, const struct event *event, struct actions *out)
 {
     struct record *record = event->open.record;
@@ -92,6 +110,7 @@ static void start_opening(struct monitor *monitor, const struct event *event, st
     run_opener(run)->was_welcomed = record->open.attempt != 0;
     run->spectrum = event->open.spectrum;
     run->has_probe = event->open.probe;
+    run->follows_p = follows_p(monitor, &run->watched);
     run->projector = event->open.projector;
     if (run->has_probe) /* at least 1: with 0 they would not be wanted */
         record->open.probe_bytes = fmax(monitor->config.state_bytes - monitor->state_bytes, 1);

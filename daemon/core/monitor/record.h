@@ -21,6 +21,7 @@ enum record_kind {
     RECORD_OPEN,       /* start or go on with an attempt */
     RECORD_JOIN,       /* a member comes to an attempt that is open, or comes back */
     RECORD_CHECKPOINT, /* the points of one checkpoint, one per layer */
+    RECORD_SPECTRUM,   /* a point of a checkpoint again, with its spectrum. Of no sender */
     RECORD_LOG,        /* scalars */
     RECORD_SUMMARY,    /* what holds for the whole run, merged into its summary */
     RECORD_CONFIG,     /* the same, into its configuration */
@@ -149,14 +150,14 @@ struct record {
     struct record_sender *senders; /* of a run with members: of a CHECKPOINT all that have marked
                                       the step, else one. NULL in a run without */
     size_t n_senders;
-    int64_t step; /* CHECKPOINT, LOG, RECALL */
+    int64_t step; /* CHECKPOINT, SPECTRUM, LOG, RECALL */
     bool implied; /* CHECKPOINT, LOG: the trainer gave no step, so the attempt has not begun */
     double time;  /* seconds since 1970 */
     bool failed;  /* CLOSE: the trainer said "failed" */
 
     struct record_open open;    /* OPEN; of REPLAY what is watched */
     struct open_result opened;  /* OPEN, filled by the store */
-    struct layer_point *points; /* CHECKPOINT; RECALL, filled by the store */
+    struct layer_point *points; /* CHECKPOINT, SPECTRUM; RECALL, filled by the store */
     size_t n_points;
     struct record_total *totals; /* CHECKPOINT of a run with members, in place of the points' own.
                                     Those of a point that is not measured do not count */

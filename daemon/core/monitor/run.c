@@ -270,6 +270,7 @@ struct layer *run_add_layer(struct run *run, const char *name, uint32_t p, uint3
     }
     if (layer) {
         layer->has_probe = run->has_probe;
+        layer->follows_p = run->follows_p;
         list_append(&run->layers, &layer->link);
         run->n_layers++;
     }
@@ -352,8 +353,35 @@ void run_append_entry(struct run *run, struct journal_entry *entry)
 {
     list_append(&run->journal, &entry->link);
     run->n_journal++;
+    entry->number = ++run->n_entries;
     entry->size_bytes = run_entry_bytes(entry);
     run->journal_bytes += entry->size_bytes;
+}
+
+/* The entry behind that one, or where it has left the journal the first that is not lent. */
+static struct list *place_behind(struct run *run, uint64_t number)
+{
+    struct list *place = NULL;
+
+    LIST_EACH(at, &run->journal)
+    {
+        const struct journal_entry *entry = LIST_ENTRY(at, struct journal_entry, link);
+
+        if (entry->number == number)
+            return at->next;
+        if (!entry->lent && !place)
+            place = at;
+    }
+    return place ? place : &run->journal;
+}
+
+void run_put_behind(struct run *run, struct journal_entry *entry, uint64_t number)
+{
+    struct list *place = place_behind(run, number);
+
+    run_append_entry(run, entry);
+    list_remove(&entry->link);
+    list_append(place, &entry->link);
 }
 
 struct journal_entry *run_add_entry(struct run *run, struct member *member, struct record *record,

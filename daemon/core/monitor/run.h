@@ -52,6 +52,7 @@ struct journal_entry {
     size_t size_bytes;     /* as it was counted */
     size_t n_pending;      /* marks not yet measured */
     bool lent;
+    uint64_t number;        /* of those that the journal has had, from 1 */
     bool asks_spectrum;     /* CHECKPOINT */
     uint64_t ranks_missing; /* CHECKPOINT: ranks that have not marked it; 0 without members */
     uint64_t came_at_tick;  /* of the run */
@@ -80,6 +81,7 @@ struct run {
     enum run_watching watching;
     struct watch *scalar_watch;
     bool has_probe;         /* each window of a layer has the same rows */
+    uint32_t follows_p;     /* of layers with more features a spectrum follows its point */
     uint64_t n_checkpoints; /* taken while the run is here, as the policy counts them */
     struct list layers;
     size_t n_layers;
@@ -87,6 +89,7 @@ struct run {
 
     struct list journal; /* of journal_entry */
     size_t n_journal;
+    uint64_t n_entries; /* that it has had */
     size_t journal_bytes;
     size_t n_lent;    /* records out with the store */
     bool store_waits; /* the store could not write: lend again at the next tick */
@@ -131,6 +134,8 @@ size_t run_entry_bytes(const struct journal_entry *);
 void run_free_entry(struct journal_entry *);
 /* Puts it at the journal's end. */
 void run_append_entry(struct run *, struct journal_entry *);
+/* Puts it behind the entry of that number, before all that came after. */
+void run_put_behind(struct run *, struct journal_entry *, uint64_t number);
 /* Both in one. */
 struct journal_entry *run_add_entry(struct run *, struct member *, struct record *, size_t n_marks);
 /* Lends the store what is ready at the journal's head, unless records of this run are out already.

@@ -53,7 +53,9 @@ static void note_complete(struct bench *bench, peer_id peer, struct record *reco
         if (record->n_points > 0)
             memcpy(bench->points, record->points, record->n_points * sizeof *record->points);
     }
-    if (record->n_senders == 0)
+    if (record->kind == RECORD_SPECTRUM)
+        bench->completed = record->points[0].point;
+    else if (record->n_senders == 0)
         note_ack(bench, peer, record->seq);
     for (size_t i = 0; i < record->n_senders; i++) {
         if (record->senders[i].peer)
@@ -143,6 +145,11 @@ struct job *bench_take_job(struct bench *bench)
 
     list_remove(first);
     return LIST_ENTRY(first, struct job, link);
+}
+
+void bench_run_job(struct bench *bench)
+{
+    run_job(bench, bench_take_job(bench));
 }
 
 void bench_work(struct bench *bench)

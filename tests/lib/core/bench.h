@@ -30,6 +30,7 @@ struct bench {
     size_t n_nacks;
     struct layer_point points[DISK_LAYERS]; /* of the last checkpoint that was completed */
     size_t n_points;
+    struct point completed; /* by its spectrum, the last one */
     size_t n_released;
     bool fatal;
 };
@@ -44,6 +45,8 @@ void bench_forget(struct bench *);
 void bench_step(struct bench *, struct event *, peer_id);
 /* Runs all jobs that are out, and those that follow from them. */
 void bench_work(struct bench *);
+/* Runs the first job that is out. */
+void bench_run_job(struct bench *);
 /* The first job that is out, for the test to run. */
 struct job *bench_take_job(struct bench *);
 /* The first record that waits for the disk, or NULL. */

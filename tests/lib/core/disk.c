@@ -368,6 +368,25 @@ static const struct disk_item *find_step(const struct disk_attempt *attempt, int
     return NULL;
 }
 
+/* The point is there already, without its spectrum. */
+static void complete_point(struct disk *disk, const struct disk_attempt *attempt,
+                           struct record *record)
+{
+    const struct disk_item *item = find_step(attempt, record->step);
+    struct layer_point *point = &record->points[0];
+
+    assert(item && record->n_points == 1 && point->spectrum);
+    point->feed_seq = ++disk->feed_seq;
+    for (size_t i = 0; i < item->n_points; i++) {
+        if (strcmp(item->points[i].layer, point->layer) != 0)
+            continue;
+        assert(item->points[i].measured && item->points[i].point.flags & FLAG_NO_SPECTRUM);
+        item->points[i].point = point->point;
+        return;
+    }
+    assert(!"a spectrum of no point");
+}
+
 static void recall_points(const struct disk_attempt *attempt, struct record *record)
 {
     const struct disk_item *item = record->n_senders > 0 ? find_step(attempt, record->step)
@@ -515,6 +534,10 @@ static int apply_message(struct disk *disk, struct record *r)
     }
     if (r->kind == RECORD_REPLAY) {
         replay(run, r);
+        return 0;
+    }
+    if (r->kind == RECORD_SPECTRUM) {
+        complete_point(disk, a, r);
         return 0;
     }
     if (r->kind == RECORD_RECALL || (r->kind == RECORD_CHECKPOINT && before))

@@ -477,6 +477,26 @@ static void a_later_checkpoint_of_a_step_replaces_the_point(void **state)
     record_free(r);
 }
 
+static void a_spectrum_that_follows_completes_its_point_alone(void **state)
+{
+    struct history_fixture *f = *state;
+    struct record *r = open_run(f, "run", "w"), *later = record_of(r, RECORD_SPECTRUM, 0, 10);
+    uint64_t seq = checkpoint(f, r, 1, 10, 0.5);
+
+    record_add_spectrum(record_add_point(later, "head", 0.5));
+    later->points[0].batch_seq = 99;
+    assert_int_equal(apply(f->store, later), 0);
+    assert_true(later->points[0].feed_seq > seq);
+    record_free(later);
+    history_fixture_reopen(f);
+    assert_true(read_sql(f->path, "SELECT count(*) FROM point") == 1);
+    assert_true(read_sql(f->path, "SELECT step FROM spectrum") == 10);
+    assert_true(read_sql(f->path, "SELECT count(*) FROM total WHERE batch_seq = 99") == 0);
+    assert_true(read_sql(f->path, "SELECT n_points FROM run") == 1);
+    assert_true(read_sql(f->path, "SELECT last_seq FROM attempt") == 1);
+    record_free(r);
+}
+
 static void a_log_sent_twice_is_stored_once(void **state)
 {
     struct history_fixture *f = *state;
@@ -1150,6 +1170,7 @@ int main(void)
         TEST(what_was_committed_is_there_after_reopening),
         TEST(a_checkpoint_sent_twice_is_stored_once),
         TEST(a_later_checkpoint_of_a_step_replaces_the_point),
+        TEST(a_spectrum_that_follows_completes_its_point_alone),
         TEST(a_log_sent_twice_is_stored_once),
         TEST(resume_policies_are_kept),
         TEST(an_open_sent_twice_is_one_attempt),

@@ -106,12 +106,13 @@ class Point:
 
     @property
     def spectrum(self) -> Optional[Spectrum]:
-        """The feature decomposition, read from the daemon at the first access; None without one.
+        """The feature decomposition, read from the daemon when it is first there; None without one.
 
-        There is one when the checkpoint asked for it, or the run's policy did. Raises RichdError
-        when the daemon does not answer.
+        There is one when the checkpoint asked for it, or the run's policy did; of more than 2,048
+        features some seconds to minutes after the point. Raises RichdError when the daemon does not
+        answer.
         """
-        if "_spectrum" not in self.__dict__:
+        if self.__dict__.get("_spectrum") is None:
             fetch = self.__dict__.get("_fetch")
             self.__dict__["_spectrum"] = fetch(self) if fetch else None
         return self.__dict__["_spectrum"]

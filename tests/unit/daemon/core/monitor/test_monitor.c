@@ -414,6 +414,118 @@ static void spectrum_is_made_when_a_checkpoint_asks(void **state)
     assert_false(gets_spectrum(bench, 3, false));
 }
 
+/* A checkpoint with a spectrum that follows: its job is out, the point on disk. */
+static void tell_first(struct bench *bench)
+{
+    struct checkpoint_layer head = {.name = "head", .seq = 1, .rows = 20};
+    struct event event = {
+        .type = EV_CHECKPOINT,
+        .checkpoint = {.seq = 1, .step = 7, .layers = &head, .n_layers = 1, .spectrum = true}};
+
+    bench_rows(bench, 1, 1, 0, 20);
+    bench_step(bench, &event, 1);
+    bench_run_job(bench); /* folds, */
+    bench_run_job(bench); /* and measures */
+    bench_commit(bench);
+}
+
+static int setup_following(void **state)
+{
+    struct bench *bench;
+
+    setup(state);
+    bench = *state;
+    bench->config.spectrum_follows_p = 2;
+    bench_crash(bench);
+    bench_open(bench, 1, "run", "writer", 0);
+    bench_settle(bench);
+    bench_forget(bench);
+    return 0;
+}
+
+static const struct point *on_disk(const struct bench *bench)
+{
+    return &bench->disk.runs[0].attempts[0].items[0].points[0].point;
+}
+
+static void a_point_does_not_wait_for_a_large_spectrum(void **state)
+{
+    struct bench *bench = *state;
+    struct point first;
+
+    tell_first(bench);
+    assert_int_equal(bench->n_acks, 1);
+    first = *on_disk(bench);
+    assert_true(first.flags & FLAG_NO_SPECTRUM);
+    assert_true(isnan(first.value[METRIC_EFFECTIVE_RANK]));
+    assert_int_equal(monitor_stats(bench->monitor).points, 1);
+
+    bench_rows(bench, 1, 2, 20, 20); /* of the next window, behind it */
+    bench_checkpoint(bench, 1, 2, 2, 40);
+    bench_settle(bench);
+    assert_int_equal(bench->n_acks, 2);
+    assert_d_lr(bench, d_lr_of(2, 2, 20, NULL));
+    assert_false(on_disk(bench)->flags & FLAG_NO_SPECTRUM);
+    assert_true(on_disk(bench)->value[METRIC_EFFECTIVE_RANK] > 1);
+    assert_int_equal(bench->completed.step, 7);
+    for (int i = 0; i < METRIC_COUNT; i++) {
+        if (!isnan(first.value[i]))
+            assert_true(first.value[i] == on_disk(bench)->value[i]);
+    }
+    assert_true(first.n == on_disk(bench)->n && first.rows_to == on_disk(bench)->rows_to);
+    assert_int_equal(monitor_stats(bench->monitor).points, 2);
+}
+
+static void a_spectrum_that_was_lost_is_said_to_be_missing(void **state)
+{
+    struct bench *bench = *state;
+
+    tell_first(bench);
+    bench_crash(bench);
+    bench_open(bench, 2, "run", "writer", 1);
+    bench_settle(bench);
+    bench_checkpoint(bench, 2, 1, 1, 20); /* its ack may have been lost */
+    bench_settle(bench);
+    assert_true(bench->points[0].point.flags & FLAG_NO_SPECTRUM);
+}
+
+/* Else a transition of it would never be seen. */
+static void a_measure_that_is_watched_and_needs_the_spectrum_is_waited_for(void **state)
+{
+    struct bench *bench = *state;
+
+    bench_open_watching(bench, 2, "another",
+                        (struct watch_list){.n = 1, .metrics = {METRIC_EFFECTIVE_RANK}});
+    bench_settle(bench);
+    bench_forget(bench);
+    bench_rows(bench, 2, 1, 0, 20);
+    bench_step(bench,
+               &(struct event){.type = EV_CHECKPOINT,
+                               .checkpoint = {.seq = 1,
+                                              .step = 7,
+                                              .layers = &(struct checkpoint_layer){.name = "head",
+                                                                                   .seq = 1,
+                                                                                   .rows = 20},
+                                              .n_layers = 1,
+                                              .spectrum = true}},
+               2);
+    bench_settle(bench);
+    assert_false(bench->points[0].point.flags & FLAG_NO_SPECTRUM);
+    assert_false(isnan(bench->points[0].point.value[METRIC_EFFECTIVE_RANK]));
+}
+
+static void a_run_that_is_superseded_forgets_its_spectrum(void **state)
+{
+    struct bench *bench = *state;
+
+    tell_first(bench);
+    bench_open(bench, 2, "run", "another", 0);
+    bench_settle(bench);
+    assert_int_equal(bench->welcome.attempt, 2);
+    assert_true(on_disk(bench)->flags & FLAG_NO_SPECTRUM);
+    assert_int_equal(monitor_stats(bench->monitor).runs_open, 1);
+}
+
 static void spectrum_is_made_at_every_nth_checkpoint_and_one_sent_twice_counts_once(void **state)
 {
     struct bench *bench = *state;
@@ -1623,8 +1735,9 @@ static void job_that_cannot_start_gives_its_rows_back_and_answers_nothing(void *
     assert_int_equal(bench->n_acks, 0);
 }
 
-#define TEST(name)      cmocka_unit_test_setup_teardown(name, setup, teardown)
-#define TEST_OPEN(name) cmocka_unit_test_setup_teardown(name, setup_open, teardown)
+#define TEST(name)           cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST_OPEN(name)      cmocka_unit_test_setup_teardown(name, setup_open, teardown)
+#define TEST_FOLLOWING(name) cmocka_unit_test_setup_teardown(name, setup_following, teardown)
 
 int main(void)
 {
@@ -1633,6 +1746,10 @@ int main(void)
         TEST_OPEN(ack_waits_for_the_disk),
         TEST_OPEN(what_the_trainer_reports_goes_into_the_points_of_its_checkpoint_alone),
         TEST_OPEN(spectrum_is_made_when_a_checkpoint_asks),
+        TEST_FOLLOWING(a_point_does_not_wait_for_a_large_spectrum),
+        TEST_FOLLOWING(a_spectrum_that_was_lost_is_said_to_be_missing),
+        TEST_FOLLOWING(a_measure_that_is_watched_and_needs_the_spectrum_is_waited_for),
+        TEST_FOLLOWING(a_run_that_is_superseded_forgets_its_spectrum),
         TEST(spectrum_is_made_at_every_nth_checkpoint_and_one_sent_twice_counts_once),
         TEST(features_are_compared_with_the_first_window_across_crashes_and_attempts),
         TEST(a_window_that_differs_is_flagged_with_its_reason),
