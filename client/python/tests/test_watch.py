@@ -208,7 +208,7 @@ def test_hook_is_hidden_from_compilers_where_torch_has_them(run, monkeypatch):
     compiler = type("compiler", (), {"disable": staticmethod(lambda f: hidden.append(f) or f)})
     monkeypatch.setattr(torch, "compiler", compiler, raising=False)
     tap = run.watch(Net(), layer="head")
-    assert hidden == [tap._on_forward]
+    assert [hook.__wrapped__ for hook in hidden] == [tap._on_forward]
 
 
 class Blocks(nn.Module):

@@ -50,10 +50,10 @@ class StackTap(Hooks):
 
     def attach(self, model: Any, modules: Mapping[str, Any], outputs: Any) -> None:
         """Put a hook onto each module, by name, and one onto the module of the final outputs."""
-        self._handles.append(add_pre_hook(model, self._on_begin, reads_keywords=False))
+        self._handles.append(add_pre_hook(model, self._timed(self._on_begin), reads_keywords=False))
         for name, module in modules.items():
             self._add_hook(name, module, functools.partial(self._on_layer, name))
-        self._handles.append(add_hook(outputs, self._on_outputs, reads_keywords=False))
+        self._handles.append(add_hook(outputs, self._timed(self._on_outputs), reads_keywords=False))
         self._handles.append(add_hook(model, self._on_end, reads_keywords=False))
 
     # ---- the hooks -------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ imports torch, and only when `Run.watch` is called.
 from __future__ import annotations
 
 import functools
+import time
 import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional, Protocol, Union
@@ -68,6 +69,9 @@ class Taker(Protocol):
         """
 
     def _warn_of_tap(self, kind: str, text: str) -> None: ...
+
+    def spend(self, seconds: float) -> None:
+        """A hook took so long."""
 
 
 class Hooks:
@@ -144,9 +148,21 @@ class Hooks:
             self.remove()
 
     def _add_hook(self, layer: str, module: Any, function: Callable[..., None]) -> None:
-        handle = add_hook(module, function, reads_keywords=False)
+        handle = add_hook(module, self._timed(function), reads_keywords=False)
         self._handles.append(handle)
         self._watched[layer] = (weakref.ref(module), handle)
+
+    def _timed(self, function: Callable[..., None]) -> Callable[..., None]:
+        """The function, whose time counts as spent."""
+        clock, spend = time.perf_counter, self._run.spend
+
+        @functools.wraps(function)
+        def call(*args: Any) -> None:
+            began = clock()
+            function(*args)
+            spend(clock() - began)
+
+        return call
 
     @forgiving_function
     def labels(
@@ -192,7 +208,7 @@ class Hooks:
                 f"{type(loss).__name__}: give labels by tap.labels()"
             )
         self._pairing.is_behind = True
-        self._handles.append(add_hook(loss, self._on_loss))
+        self._handles.append(add_hook(loss, self._timed(self._on_loss)))
 
     def follow_input(self, model: Any, name: str) -> None:
         """Take the labels from the model's input of that name, as Hugging Face's models have it.
@@ -214,7 +230,7 @@ class Hooks:
                 self._run._tapped(self, give, found, args, kwargs)
 
         self._pairing.is_behind = False
-        self._handles.append(add_pre_hook(model, on_begin))
+        self._handles.append(add_pre_hook(model, self._timed(on_begin)))
 
     def _on_loss(self, loss: Any, args: Any, kwargs: Any, _output: Any) -> None:
         target = kwargs.get("target", args[1] if len(args) > 1 else None)

@@ -94,6 +94,10 @@ class Watcher:
         """Whether the model runs for a measure of ours: not the trainer's passes."""
         return self._reported.is_probing
 
+    def spend(self, seconds: float) -> None:
+        """A hook took so long."""
+        self._pace.add(seconds)
+
     @forgiving
     def watch(
         self,
@@ -323,9 +327,7 @@ class Watcher:
     @guarded(name="watch")
     def _tapped(self, _tap: Hooks, take: Callable[..., None], *args: Any) -> None:
         if not is_capturing():
-            began = time.perf_counter()
             take(*args)
-            self._pace.add(time.perf_counter() - began)
             self._reported.begin()
             return
         text = "a CUDA graph is captured: its replays call no hook, so richd sees no rows of them"
