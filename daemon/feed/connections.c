@@ -351,6 +351,8 @@ void connections_tick(struct connections *all)
         if (outbox_tick(&connection->out) >= STALL_TICKS || connection->out.lost ||
             connection->state == CONNECTION_BROKEN)
             close_connection(connection);
+        else if (connection->client)
+            feed_client_drained(connection->client);
     }
 }
 

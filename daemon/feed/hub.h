@@ -31,6 +31,9 @@ struct feed_client;
 
 /* Output waiting for one client beyond which nothing is pushed to it (proto/FEED.md, Limits). */
 #define FEED_MAX_PENDING (1u << 20)
+/* The same of all clients together, and what each may have in any case. */
+#define FEED_PENDING_ALL (32u << 20)
+#define FEED_PENDING_MIN (16u << 10)
 #define FEED_MAX_SUBS    64
 
 /* How answers are written down; feed_lines does as FEED.md says. Each takes its tree and returns a
@@ -80,7 +83,7 @@ void feed_client_close(struct feed_client *);
 
 /* Answers one request line (without '\n'), now or later; `ready` follows in either case. */
 void feed_client_request(struct feed_client *, const char *line, size_t size);
-/* The output has drained: subscriptions that fell behind go on reading. */
+/* The output has drained, or a second has passed: subscriptions that fell behind go on reading. */
 void feed_client_drained(struct feed_client *);
 
 size_t feedhub_n_clients(const struct feedhub *);

@@ -91,6 +91,8 @@ void feed_lend(struct feed_client *, struct query *, query_work_cb *, query_done
 void feed_take_back(struct feed_client *);
 void feed_free_if_gone(struct feed_client *);
 
+/* On a reader, behind a text of that size. */
+void feed_give_back(size_t size);
 /* Lends the question, which `done` has to end. */
 void feed_ask(struct question *, query_work_cb *work, query_done_cb *done);
 /* The same, for a method that the history answers. */

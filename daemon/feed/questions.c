@@ -108,6 +108,12 @@ void feed_end_lent_question(struct question *question)
  * what its thread's longest answer took. */
 #define LONG_ANSWER_BYTES (256u << 10)
 
+void feed_give_back(size_t size)
+{
+    if (size >= LONG_ANSWER_BYTES)
+        malloc_trim(0);
+}
+
 /* On a reader: the text of the answer, which `answer` writes. */
 static int start_answer(struct question *question, struct answer *answer)
 {
@@ -149,8 +155,7 @@ static int end_answer(struct question *question, struct answer *answer)
             return;                                                                                \
         q->rc = put(h, &p, &answer, &q->why);                                                      \
         q->rc = end_answer(q, &answer);                                                            \
-        if (text_left(q->text) >= LONG_ANSWER_BYTES)                                               \
-            malloc_trim(0);                                                                        \
+        feed_give_back(text_left(q->text));                                                        \
     }
 /* The same of those that are a tree. */
 #define PUT_TREE(name, params, ask)                                                                \

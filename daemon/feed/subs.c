@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,9 +16,14 @@ static void free_sub(struct sub *sub)
         free(sub);
 }
 
+/* With many readers the share of each is smaller: what is behind it is read from the store. */
 static bool output_waits(const struct feed_client *client)
 {
-    return client->transport->pending(client->arg) > FEED_MAX_PENDING;
+    size_t share = FEED_PENDING_ALL / client->hub->n_clients;
+
+    share = share > FEED_MAX_PENDING ? FEED_MAX_PENDING : share;
+    share = share < FEED_PENDING_MIN ? FEED_PENDING_MIN : share;
+    return client->transport->pending(client->arg) > share;
 }
 
 /* Moves an array into the update; an empty one in place of one that is NULL. */
@@ -46,14 +52,60 @@ static cJSON *update_params(const struct sub *sub, struct history_page *page)
     return NULL;
 }
 
+static const char *method_of(const struct sub *sub)
+{
+    return sub->kind == CHANGE_EVENTS ? "event.update" : "series.update";
+}
+
 static void send_update(struct sub *sub, struct history_page *page)
 {
     cJSON *params = update_params(sub, page);
-    const char *method = sub->kind == CHANGE_EVENTS ? "event.update" : "series.update";
+    const struct feed_words *words = sub->client->transport->words;
     size_t size;
-    char *text = params ? sub->client->transport->words->notification(method, params, &size) : NULL;
+    char *text = params ? words->notification(method_of(sub), params, &size) : NULL;
 
     feed_send_text(sub->client, 0, text, text ? size : 0);
+}
+
+/* Where long texts wait. */
+static struct text *to_text(struct text_room *room, const char *line, size_t size, int *rc)
+{
+    struct text *text = line ? text_new(room) : NULL;
+
+    *rc = -ENOMEM;
+    if (!text)
+        return NULL;
+    fwrite(line, 1, size, text_stream(text));
+    *rc = text_end(text);
+    if (*rc == 0)
+        return text;
+    text_free(text);
+    return NULL;
+}
+
+/* On a reader: the page as the answer to `question`, or without one as an update. What it reads of
+ * the subscription never changes. */
+static int write_page(const struct sub *sub, const struct question *question,
+                      struct history_page *page, struct text **out, struct err *err)
+{
+    const struct feed_words *words = sub->client->transport->words;
+    cJSON *params = update_params(sub, page);
+    size_t size = 0;
+    char *line = NULL;
+    int rc;
+
+    if (params)
+        line = question ? words->result(question->request.id, params, &size)
+                        : words->notification(method_of(sub), params, &size);
+    *out = to_text(sub->client->hub->room, line, size, &rc);
+    free(line);
+    return *out ? 0 : err_set(err, rc, "no room for a page of updates");
+}
+
+static void send_page(struct sub *sub, struct text **text)
+{
+    sub->client->transport->send_long(sub->client->arg, *text);
+    *text = NULL;
 }
 
 /* ---- subscriptions --------------------------------------------------------------------------- */
@@ -66,6 +118,7 @@ struct page_query {
     int64_t run_key;
     enum change_kind kind;
     struct history_page page;
+    struct text *text; /* NULL: there is nothing in the page */
     struct err why;
     int rc;
 };
@@ -89,6 +142,12 @@ static void work_page(struct history *history, struct query *base)
 
     q->rc = history_changes(history, q->kind, q->run_key, q->since, HISTORY_PAGE_MAX, &q->page,
                             &q->why);
+    if (q->rc < 0)
+        return;
+    if (q->page.n_items > 0)
+        q->rc = write_page(q->sub, NULL, &q->page, &q->text, &q->why);
+    history_page_drop(&q->page);
+    feed_give_back(q->text ? text_left(q->text) : 0);
 }
 
 static void on_page(struct query *base)
@@ -101,15 +160,14 @@ static void on_page(struct query *base)
     if (sub->state == SUB_ENDED) {
         free(sub);
     } else if (q->rc == 0) {
-        if (q->page.n_items > 0)
-            send_update(sub, &q->page);
+        if (q->text)
+            send_page(sub, &q->text);
         after_page(sub, &q->page);
     } else {
         log_warn_limited(&client->hub->limit, "a page of the history could not be read: %s",
                          q->why.text);
     }
-    if (q->rc == 0)
-        history_page_release(&q->page);
+    text_free(q->text);
     free(q);
     feed_take_back(client);
 }
@@ -129,6 +187,7 @@ static void catch_up(struct sub *sub)
     query->run_key = sub->run_key;
     query->kind = sub->kind;
     sub->query_is_out = true;
+    query->query.is_patient = true;
     feed_lend(sub->client, &query->query, work_page, on_page);
 }
 
@@ -149,6 +208,12 @@ static void work_subscribe(struct history *history, struct query *base)
     else
         question->rc = history_latest(history, question->sub->kind, question->run_key,
                                       &question->page, &question->why);
+    if (question->rc < 0)
+        return;
+    question->rc =
+        write_page(question->sub, question, &question->page, &question->text, &question->why);
+    history_page_drop(&question->page);
+    feed_give_back(question->text ? text_left(question->text) : 0);
 }
 
 static void on_subscribed(struct query *base)
@@ -163,12 +228,9 @@ static void on_subscribed(struct query *base)
         free_sub(sub);
     } else {
         sub->run_key = question->run_key;
-        feed_send_result(question->client, question->request.id,
-                         update_params(sub, &question->page));
+        send_page(sub, &question->text);
         after_page(sub, &question->page);
     }
-    if (question->rc == 0)
-        history_page_release(&question->page);
     feed_end_lent_question(question);
 }
 
@@ -266,6 +328,7 @@ int feed_subs_open(struct question *question, enum change_kind kind)
     list_append(&client->subs, &question->sub->link);
     client->n_subs++;
     client->hub->n_subs++;
+    question->query.is_patient = true;
     feed_ask(question, work_subscribe, on_subscribed);
     return 0;
 }

@@ -221,11 +221,17 @@ int history_changes(struct history *history, enum change_kind kind, int64_t run_
     return finish_page(history, out, rc);
 }
 
-void history_page_release(struct history_page *page)
+void history_page_drop(struct history_page *page)
 {
     cJSON_Delete(page->points);
     cJSON_Delete(page->scalars);
     cJSON_Delete(page->events);
+    page->points = page->scalars = page->events = NULL;
+}
+
+void history_page_release(struct history_page *page)
+{
+    history_page_drop(page);
     memset(page, 0, sizeof *page);
 }
 

@@ -51,7 +51,8 @@ struct history;
 int history_open(const char *path, struct history **out, struct err *err);
 void history_close(struct history *);
 
-/* Goes on with the file that is at `path` now. Returns 0, or -errno and goes on with the old one. */
+/* Goes on with the file that is at `path` now. Returns 0, or -errno and goes on with the old one.
+ */
 int history_reopen(struct history *, const char *path);
 
 /* Any thread: while it is cancelled, queries end within milliseconds, with -ECANCELED. */
@@ -110,3 +111,5 @@ int history_latest(struct history *, enum change_kind, int64_t run_key, struct h
 int history_changes(struct history *, enum change_kind, int64_t run_key, uint64_t since,
                     size_t limit, struct history_page *out, struct err *err);
 void history_page_release(struct history_page *);
+/* Frees what is listed in it; how far it reached stays. */
+void history_page_drop(struct history_page *);

@@ -7,6 +7,9 @@
 
 /* One reader may be busy with a long history while another answers a short question. */
 #define N_READERS 2
+/* A thousand subscribers that catch up would keep a reader with a short question waiting for half a
+ * minute; so one of them has its turn after three questions. */
+#define PATIENT_TURNS 4
 
 struct reader {
     struct readers *readers;
@@ -22,7 +25,8 @@ struct readers {
     char *path;
     unsigned n_replaced; /* how often the file was */
     bool is_damaged;
-    struct list waiting;
+    struct list waiting, patient;
+    unsigned n_turns;
     struct reader reader[N_READERS];
 };
 
@@ -50,9 +54,9 @@ static bool is_unwanted(const struct query *query)
 }
 
 /* A client that asks, leaves and asks again must not hold up the others with its old questions. */
-static void drop_unwanted(struct readers *readers)
+static void drop_unwanted(struct list *waiting)
 {
-    LIST_EACH_SAFE(at, &readers->waiting)
+    LIST_EACH_SAFE(at, waiting)
     {
         struct query *query = LIST_ENTRY(at, struct query, link);
 
@@ -71,7 +75,8 @@ static void on_query_done(uv_work_t *request, int status)
     (void)status;
     reader->query = NULL;
     reader->readers->is_damaged |= history_take_damage(reader->history);
-    drop_unwanted(reader->readers);
+    drop_unwanted(&reader->readers->waiting);
+    drop_unwanted(&reader->readers->patient);
     start_queries(reader->readers);
     query->done(query);
 }
@@ -82,18 +87,33 @@ static void note_replaced(struct reader *reader)
     reader->n_replaced = reader->readers->n_replaced;
 }
 
+/* Takes the query whose turn it is; NULL when none waits. */
+static struct query *take_next(struct readers *readers)
+{
+    struct list *question = list_first(&readers->waiting), *patient = list_first(&readers->patient);
+    struct list *next = question ? question : patient;
+
+    if (question && patient && ++readers->n_turns % PATIENT_TURNS == 0)
+        next = patient;
+    if (!next)
+        return NULL;
+    list_remove(next);
+    return LIST_ENTRY(next, struct query, link);
+}
+
 static void start_queries(struct readers *readers)
 {
-    for (size_t i = 0; i < N_READERS && !list_empty(&readers->waiting); i++) {
-        struct list *first = list_first(&readers->waiting);
+    for (size_t i = 0; i < N_READERS; i++) {
+        struct reader *reader = &readers->reader[i];
 
-        if (readers->reader[i].query)
+        if (reader->query)
             continue;
-        list_remove(first);
-        note_replaced(&readers->reader[i]);
-        readers->reader[i].query = LIST_ENTRY(first, struct query, link);
-        history_cancel(readers->reader[i].history, false);
-        uv_queue_work(readers->loop, &readers->reader[i].request, on_query, on_query_done);
+        reader->query = take_next(readers);
+        if (!reader->query)
+            return;
+        note_replaced(reader);
+        history_cancel(reader->history, false);
+        uv_queue_work(readers->loop, &reader->request, on_query, on_query_done);
     }
 }
 
@@ -110,6 +130,7 @@ int readers_open(uv_loop_t *loop, const char *path, struct readers **out, struct
         return err_set(err, -ENOMEM, "out of memory");
     }
     list_init(&readers->waiting);
+    list_init(&readers->patient);
     for (size_t i = 0; i < N_READERS; i++) {
         int rc = history_open(path, &readers->reader[i].history, err);
 
@@ -152,7 +173,7 @@ bool readers_take_damage(struct readers *readers)
 void readers_submit(struct readers *readers, struct query *query)
 {
     assert(readers && query && query->work && query->done);
-    list_append(&readers->waiting, &query->link);
+    list_append(query->is_patient ? &readers->patient : &readers->waiting, &query->link);
     start_queries(readers);
 }
 

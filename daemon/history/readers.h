@@ -24,6 +24,8 @@ struct query {
     /* NULL, or true when nobody waits for it any more: it is then done without having been read, or
      * ends within milliseconds (readers_cancel_unwanted). */
     const bool *is_unwanted;
+    /* It reads for a subscription, and lets questions go first: of many that wait, each fourth. */
+    bool is_patient;
 };
 
 /* Opens the connections; the store must be open. Returns 0 or -errno. */
@@ -37,7 +39,7 @@ bool readers_take_damage(struct readers *);
 /* No query may be out. NULL is fine. */
 void readers_close(struct readers *);
 
-/* Borrows the query until done. First come, first served. */
+/* Borrows the query until done. First come, first served among its kind. */
 void readers_submit(struct readers *, struct query *);
 /* Some became unwanted: those of them that run fail with -ECANCELED. */
 void readers_cancel_unwanted(struct readers *);

@@ -195,4 +195,6 @@ void http_reply_tick(struct http_peer *peer)
         send_heartbeat(peer);
     if (peer->out.lost || stalled >= HTTP_STALL_TICKS || has_left(peer))
         http_peer_cut(peer);
+    else if (streams)
+        feed_client_drained(peer->client);
 }

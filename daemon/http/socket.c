@@ -266,4 +266,6 @@ void http_socket_tick(struct http_peer *peer)
     if (peer->out.lost || stalled >= HTTP_STALL_TICKS ||
         (peer->socket.state == SOCKET_UNPROVEN && peer->ticks >= TOKEN_TICKS))
         http_peer_cut(peer);
+    else
+        feed_client_drained(peer->client);
 }

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import pathlib
+import resource
 import socket
 import sqlite3
 
@@ -16,7 +17,7 @@ N_VALUES = 100_000
 
 @pytest.fixture
 def daemon(new_daemon):
-    """With a scalar of 100,000 values, whose answer has 6 MB."""
+    """With a scalar of 100,000 values, whose answer has 6 MB, and 2,000 points, of 1.8 KB each."""
     daemon = new_daemon("--http", "127.0.0.1:0").start()
     with daemon.trainer("run") as trainer:
         for step in range(20):
@@ -30,7 +31,13 @@ def daemon(new_daemon):
                    " WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT ?)"
                    " SELECT name_key, 1, i, 1.7e9 + i / 7.0, i / 7.0, 1000 + i"
                    " FROM scalar_name, n", [N_VALUES - 1])
-        db.execute("UPDATE state SET feed_seq = ?", [1000 + N_VALUES])
+        others = [c for _, c, *_ in db.execute("PRAGMA table_info(point)")
+                  if c not in ("step", "feed_seq")]
+        db.execute(f"INSERT INTO point (step, feed_seq, {', '.join(others)})"
+                   " WITH RECURSIVE n(i) AS (SELECT 20 UNION ALL SELECT i + 1 FROM n LIMIT 2000)"
+                   f" SELECT i, 80 + i, {', '.join(others)} FROM point, n WHERE step = 0")
+        db.execute("UPDATE scalar SET feed_seq = feed_seq + 10000")
+        db.execute("UPDATE state SET feed_seq = ?", [20000 + N_VALUES])
     return daemon.start()
 
 
@@ -75,7 +82,7 @@ def stalled_socket(daemon, *lines):
 def test_long_answers_that_nobody_reads_cost_little(daemon):
     before = peak_bytes(daemon)
     with contextlib.ExitStack() as stack:
-        for _ in range(6):  # 12 answers of 6 MB
+        for _ in range(3):  # six answers of 6 MB
             stack.enter_context(stalled_page(daemon, LONG_PATH))
             stack.enter_context(contextlib.closing(
                 stalled_feed(daemon, line("scalars.query", **LONG))))
@@ -95,3 +102,43 @@ def test_an_answer_that_waited_in_a_file_is_the_same(daemon):
         assert [feed.receive()["result"] for feed in asked] == [page.json] * 3
         rows = request(daemon, f"/api/v1/runs/run/scalars.csv?points={N_VALUES}").text
     assert rows.count("\r\n") == 1 + N_VALUES
+
+
+def stall(daemon, stack, n):
+    """So many readers of the feed and as many WebSockets: each subscribes to all from the start,
+    asks for a series, and reads nothing."""
+    lines = line("series.subscribe", since_seq="0"), line("series.query", run="run", limit=9)
+    for _ in range(n):
+        stack.enter_context(contextlib.closing(stalled_feed(daemon, *lines)))
+        stack.enter_context(contextlib.closing(stalled_socket(daemon, *lines)))
+    wait_until(lambda: daemon.rpc("server.status")["connections"] == 2 * n + 1, "all of them")
+
+
+def assert_stalled_readers_cost_less(daemon, n, limit_bytes):
+    before = peak_bytes(daemon)
+    with contextlib.ExitStack() as stack:
+        stall(daemon, stack, n)
+        with daemon.trainer("live") as trainer:  # what it tells them waits in the store
+            for step in range(200):
+                trainer.rows(*draw(40, 6, 3, seed=step))
+                trainer.mark(step)
+            trainer.finish()
+        page = daemon.series("live")
+        assert page["step"] == list(range(200)), "others are served"
+        assert peak_bytes(daemon) - before < limit_bytes
+
+
+@pytest.mark.not_under("address", "thread", because="their shadow memory is counted, too")
+def test_stalled_subscribers_cost_little(daemon):
+    assert_stalled_readers_cost_less(daemon, 40, 100e6)  # 80 pages of 1.8 MB
+
+
+@pytest.mark.long
+@pytest.mark.not_under("address", "thread", because="their shadow memory is counted, too")
+def test_two_thousand_stalled_readers_cost_less_than_100_mb(daemon):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    try:
+        assert_stalled_readers_cost_less(daemon, 1000, 100e6)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -21,7 +21,8 @@ static int set_up(void **state)
     struct fixture *f = calloc(1, sizeof *f);
 
     f->directory = scratch_new();
-    f->room = text_room_new(f->directory, &(struct text_limits){MEMORY, 2 * MEMORY, 16 * MEMORY, 2});
+    f->room =
+        text_room_new(f->directory, &(struct text_limits){MEMORY, 2 * MEMORY, 16 * MEMORY, 2});
     *state = f;
     return 0;
 }
@@ -99,7 +100,8 @@ static void without_room_a_text_fails_and_gives_back_what_it_took(void **state)
 static void without_a_file_memory_goes_a_little_further(void **state)
 {
     struct fixture f = {
-        .room = text_room_new("/dev/null/none", &(struct text_limits){MEMORY, 2 * MEMORY, MEMORY, 1})};
+        .room =
+            text_room_new("/dev/null/none", &(struct text_limits){MEMORY, 2 * MEMORY, MEMORY, 1})};
     struct text *text = lines(&f, 12000, 0);
 
     (void)state;

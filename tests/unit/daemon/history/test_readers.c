@@ -164,6 +164,35 @@ static void readers_need_a_store(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* One connection is held; the other passes four questions and two patient queries through. */
+static void who_is_patient_lets_the_others_go_first_and_has_turns(void **state)
+{
+    struct fixture *f = *state;
+    struct numbered busy[2], queries[6];
+    const int expected[] = {101, 0, 1, 2, 4, 3, 5, 100};
+    uv_sem_t wait, hold;
+
+    uv_sem_init(&wait, 0);
+    uv_sem_init(&hold, 0);
+    submit(f, &busy[0], 100, &hold, NULL);
+    submit(f, &busy[1], 101, &wait, NULL);
+    for (int i = 0; i < 6; i++) {
+        memset(&queries[i], 0, sizeof queries[i]);
+        queries[i].query = (struct query){.work = on_work, .done = on_done, .is_patient = i >= 4};
+        queries[i].fixture = f;
+        queries[i].number = i;
+        readers_submit(f->readers, &queries[i].query);
+    }
+    uv_sem_post(&wait);
+    while (f->n_done < 7)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    uv_sem_post(&hold);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_memory_equal(f->done, expected, sizeof expected);
+    uv_sem_destroy(&wait);
+    uv_sem_destroy(&hold);
+}
+
 struct cancelled {
     struct query query;
     uv_sem_t started;
@@ -219,6 +248,7 @@ int main(void)
         TEST(each_query_is_done_once_with_a_history),
         TEST(a_long_query_leaves_a_reader_to_the_others),
         TEST(a_query_that_nobody_waits_for_is_not_read),
+        TEST(who_is_patient_lets_the_others_go_first_and_has_turns),
         TEST(a_query_that_runs_ends_when_nobody_waits_for_it_any_more),
         TEST(readers_need_a_store),
     };
