@@ -29,16 +29,23 @@ static uint64_t minus(uint64_t a, uint64_t b)
     return a > b ? a - b : 0;
 }
 
-void monitor_claim_credit(struct monitor *monitor, struct member *member)
+/* A window that does not count grows with its share: its trainer may have a message that is larger.
+ * It never becomes smaller, since the trainer counts on what it was granted first. */
+static void widen(const struct monitor *monitor, struct member *member)
 {
     uint64_t share = share_of(minus(monitor->config.budget_bytes, monitor->credit_claimed));
 
+    if (share > member->credit_bytes)
+        member->credit_bytes = share;
+}
+
+void monitor_claim_credit(struct monitor *monitor, struct member *member)
+{
     member->idle_ticks = 0;
     if (member->claims)
         return;
+    widen(monitor, member);
     member->claims = true;
-    if (share > member->credit_bytes) /* a trainer counts on what it was granted first */
-        member->credit_bytes = share;
     monitor->credit_claimed += member->credit_bytes;
 }
 
@@ -74,6 +81,8 @@ void monitor_tick_credit(struct monitor *monitor, struct member *member, struct 
 {
     if (member->held_bytes == 0 && ++member->idle_ticks >= CREDIT_IDLE_TICKS)
         monitor_yield_credit(monitor, member);
+    if (member->peer && !member->claims)
+        widen(monitor, member);
     monitor_return_credit(monitor, member, out);
     member_send_credit(member, out);
 }

@@ -1388,6 +1388,18 @@ static void who_sends_nothing_claims_nothing(void **state)
     assert_int_equal(bench->granted, (CREDIT_SHARES * first - first) / CREDIT_SHARES);
 }
 
+static void a_window_grows_when_others_send_nothing(void **state)
+{
+    struct bench *bench = *state;
+    const uint64_t first = UINT64_C(32) << 20;
+
+    set_budget(bench, CREDIT_SHARES * first);
+    assert_true(open_runs(bench) < first);
+    for (int i = 0; i < 11; i++)
+        bench_tick(bench, 1);
+    assert_int_equal(bench->granted, first);
+}
+
 static void a_window_shrinks_while_memory_fills_and_grows_again(void **state)
 {
     struct bench *bench = *state;
@@ -1814,6 +1826,7 @@ int main(void)
         TEST(more_runs_than_the_budget_has_windows_for_are_open),
         TEST(rows_are_held_up_to_the_budget_and_refused_beyond),
         TEST(who_sends_nothing_claims_nothing),
+        TEST(a_window_grows_when_others_send_nothing),
         TEST(a_window_shrinks_while_memory_fills_and_grows_again),
         TEST_OPEN(layer_beyond_the_memory_budget_is_refused),
         cmocka_unit_test(no_allocation_that_fails_breaks_a_promise),
