@@ -241,7 +241,7 @@ int store_apply(struct store *store, struct list *records, struct err *err)
         rc = apply_all(store, records, &why);
     if (rc < 0) {
         told = fail_all(store, records, rc, &why);
-        store->has_failed |= told == -EIO;
+        store->has_failed |= told == -EIO && rc != -EUCLEAN; /* damage is no failed write */
         return err_set(err, rc == -EUCLEAN ? rc : told, "%s", why.text);
     }
     store->committed = store->feed_seq;
