@@ -9,7 +9,6 @@
 /* Tested by tests/e2e/durable/test_a_lock_of_another_process_is_waited_for.py and
  * test_damage_is_found_told_and_repaired.py. */
 
-
 /* A backup may hold the file for so long; each try waits for SQL_BUSY_TIMEOUT_MS. */
 #define LOCKED_TRIES 24
 

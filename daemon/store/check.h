@@ -17,6 +17,6 @@ int store_check_start(const char *path, struct store_check **out, struct err *er
  * that kept it from reading. Any number of times. */
 int store_check_result(struct store_check *, struct err *err);
 
-/* Interrupts it when it still reads; returns within milliseconds, but for a disk that hangs. NULL is
- * fine. */
+/* Interrupts it when it still reads; returns within milliseconds, but for a disk that hangs. NULL
+ * is fine. */
 void store_check_free(struct store_check *);
