@@ -74,7 +74,7 @@ class Run(Marker, Reader):
         self._life: Any = None  # as well
         self._pid = os.getpid()
         self._all_scalars = all_scalars
-        self._steps = Steps(self._warn_of_counted_steps)
+        self._steps = Steps(functools.partial(_warn_of_counted_steps, reporter))  # it holds no run
         self._said = {"config": dict(open_fields["config"]), "summary": {}}
         self._has_offered = False
         self._kinds = _offers.Kinds()
@@ -346,10 +346,6 @@ class Run(Marker, Reader):
         if left_out:
             raise ValueError("; ".join(left_out))
 
-    def _warn_of_counted_steps(self) -> None:
-        text = "without step=, each call goes on by one step"
-        self._reporter.warn("step", text, raises=False)
-
     # ---- what has no step ------------------------------------------------------------------------
 
     @property
@@ -413,6 +409,10 @@ class Run(Marker, Reader):
 
     def __repr__(self) -> str:
         return f"<richd.Run {self.id} of {self.project}>"
+
+
+def _warn_of_counted_steps(reporter: Reporter) -> None:
+    reporter.warn("step", "without step=, each call goes on by one step", raises=False)
 
 
 def _copy_of(open_fields: dict[str, Any], find_feed: _feed.Find) -> Run:
