@@ -207,6 +207,23 @@ signal.set_wakeup_fd(w)
     assert closes(daemon) == [("failed", "SIGTERM")]
 
 
+def test_after_the_last_run_the_default_stands_in_pythons_eyes_as_well(daemon):
+    code = BEGIN + """
+assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+other = richd.init(endpoint=sys.argv[1])
+run.finish()
+assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+other.finish(timeout=20)
+assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+run = richd.init(endpoint=sys.argv[1])
+run.log({"x": 1}, step=0)
+"""
+    with Trainer(code + READY + SLEEP, daemon.address) as trainer:
+        status, _, err, _ = trainer.terminate()
+    assert (status, err) == (-signal.SIGTERM, "")
+    assert [state for state, _ in closes(daemon)] == ["finished", "finished", "failed"]
+
+
 # ---- other threads and processes -----------------------------------------------------------------
 
 

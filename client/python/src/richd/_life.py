@@ -87,6 +87,7 @@ class Life:
         intake, self._intake = self._intake, None  # it borrows the weights of heads
         if intake is not None:
             intake.give_up_heads(deadline)
+        _settle(self.loop)
         if self._status == "finished" and not self._sender.ended_in_trouble:
             self._say_if_empty()
 
@@ -116,9 +117,14 @@ class Life:
         return self._is_lost
 
     @property
+    def is_stopped(self) -> bool:
+        """There are no more turns; the handle may still be there."""
+        return bool(self._sender.stopped)
+
+    @property
     def is_over(self) -> bool:
         """Nothing of the run is left, neither handle nor connection."""
-        return self._sender.stopped and self._run() is None
+        return self.is_stopped and self._run() is None
 
 
 def _why_empty(stats: Stats, checkpoints: int) -> str:
@@ -158,6 +164,13 @@ def begin(life: Life) -> None:
     if life.loop is not None:
         _loops.add(life.loop)
         _sigterm.arm(life.loop)
+
+
+def _settle(loop: Any) -> None:
+    """After the last run of a loop the signals are as they were, when its thread has ended."""
+    if loop is not None and all(life.is_stopped for life in _here()):
+        loop.join(CLOSE_S)
+        _sigterm.settle()
 
 
 def finish_all(status: str, reason: Optional[str] = None) -> None:

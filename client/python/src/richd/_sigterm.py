@@ -62,6 +62,17 @@ class Sigterm:
                 if self._is_installed():
                     _restore_default()
 
+    def settle(self) -> None:
+        """The loop has ended: Python's word of the handler is the default again, too.
+
+        `signal.getsignal` named ours until then. Does nothing outside of the main thread.
+        """
+        is_main = threading.current_thread() is threading.main_thread()
+        with self._lock:
+            is_over = self._loop is None and not self._begun.locked()
+            if is_main and is_over and self._is_installed():
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
     def turn(self) -> None:
         """The interpreter has written into the socket, for this signal or for another."""
         assert self._sockets is not None
