@@ -22,6 +22,8 @@ import time
 LONGEST = 4096
 #: One allocation, and the whole process, in MiB.
 MALLOC_LIMIT, MEMORY_LIMIT = 16, 2048
+#: An input takes microseconds; a busy machine may not run us for some seconds.
+PATIENCE_S = 120
 
 
 def fuzz(folder: pathlib.Path, target: str, seconds: int, runs: int) -> tuple[str, bool]:
@@ -33,7 +35,8 @@ def fuzz(folder: pathlib.Path, target: str, seconds: int, runs: int) -> tuple[st
     started = time.monotonic()
     ended = subprocess.run(
         [folder / f"fuzz_{target}", *limits, f"-max_len={LONGEST}", "-print_final_stats=1",
-         f"-malloc_limit_mb={MALLOC_LIMIT}", f"-rss_limit_mb={MEMORY_LIMIT}", "-timeout=10",
+         f"-malloc_limit_mb={MALLOC_LIMIT}", f"-rss_limit_mb={MEMORY_LIMIT}",
+         f"-timeout={PATIENCE_S}",
          f"-artifact_prefix={folder}/broken-{target}-", found, folder / "corpus" / target],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
     took = time.monotonic() - started

@@ -250,10 +250,20 @@ static int decode_two(const struct wire_header headers[2], struct err *err)
                                    {"", 0},
                                    {"", 0}};
     size_t n_out;
+    int rc;
 
     wire_header_encode(&headers[0], bytes[0]);
     wire_header_encode(&headers[1], bytes[1]);
-    return wire_message_decode(frames, COUNT(frames), out, &n_out, err);
+    memset(out, 0x5a, sizeof out); /* all of what is not there has to be cleared */
+    rc = wire_message_decode(frames, COUNT(frames), out, &n_out, err);
+    if (rc == 0) {
+        assert_ptr_equal(out[1].outputs.data, frames[6].data);
+        assert_ptr_equal(out[1].targets.data, frames[7].data);
+        assert_ptr_equal(out[1].weights.data, frames[8].data);
+        assert_null(out[1].head.data);
+        assert_null(out[1].xx.data);
+    }
+    return rc;
 }
 
 /* Layers of one message are the same rows: no header may say otherwise. */
