@@ -106,7 +106,7 @@ def init(
         queue_bytes: memory in bytes for rows that wait to be sent; rows beyond it are dropped and
             counted.
         share: what the hooks of `watch` may take of the training's time, 0.01 by default: where
-            they take more, fewer rows are drawn.
+            they take more, passes are left out, then rows.
         rank, world_size, launch: which of how many processes of one training this is, and a text
             that names its start: the same for all of them, another one at each start. They are
             found under torchrun, accelerate, srun, mpirun, mp.spawn and Lightning (`_ranks`). All

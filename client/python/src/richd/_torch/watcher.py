@@ -145,10 +145,12 @@ class Watcher:
             rows: "auto" (default): of the rows between two checkpoints so many as a point needs,
                 evenly drawn (own generator, fixed seed): where there are more, at least 1,024, 4 a
                 direction of the outputs, and enough for a standard error of .01, as the points so
-                far tell it; at most twice as many. Fewer, down to 256 and 2 a direction, where the
-                calls would take more of the training's time than `init(share=)`. A copy of them is
-                held until the checkpoint, at most 32 MiB; those left out are the point's
-                rows_thinned. A number: at most so many rows a call, and at most 32 MiB of them.
+                far tell it; at most twice as many. Where richd's calls would take more of the
+                training's time than `init(share=)`, passes are left out, by lot: a window has rows
+                of at least 5, or of all where the model is called with a mask. Beyond that rows
+                are, down to 256 and 2 a direction. A copy of them is held until the checkpoint, at
+                most 32 MiB; those left out are the point's rows_thinned. A number: at most so many
+                rows a call, and at most 32 MiB of them.
                 "all": every row, and d_lr is that of every row. So does "auto" with windows that go
                 on over checkpoints, and with a probe.
             every: take each n-th call only, of training and of evaluation.

@@ -204,7 +204,7 @@ class Thinning:
         pace: the run's; it says how many of the rows that are wanted may be taken.
 
     Attributes:
-        takes_all_passes: whether rows are left out of passes alone.
+        takes_all_passes: whether no pass is left out whole.
     """
 
     def __init__(self, pace: Pace) -> None:
