@@ -97,6 +97,8 @@ class Triangle:
             self._end(error)
         else:
             self._end(None)
+        finally:
+            self._matrix = self._check = None  # they hold the weights
 
     def _end(self, failure: Optional[Exception]) -> None:
         if not self._done.is_set():
