@@ -15,13 +15,19 @@ STEPS = 20
 LINE = re.compile(r"(\d+) +(?:<\.\.\. (\w+) resumed>|(\w+)\()(.*)")
 
 
+@pytest.fixture
+def new_daemon(new_daemon):
+    """Leaks cannot be looked for under strace."""
+    options = {"ASAN_OPTIONS": "detect_leaks=0"} if IS_SANITIZED else {}
+    return lambda: new_daemon(**options)
+
+
 def traced(daemon, *options):
-    """Has the daemon run under strace; its own process id stays. Leaks cannot be looked for then."""
+    """Has the daemon run under strace; its own process id stays."""
     daemon.trace = daemon.folder / "trace"
     # -D: the tracer is a grandchild. -y names the file of each descriptor.
-    daemon.prefix = ["strace", "-D", "-f", "-qq", "-y", "-s", "65536", "-o", daemon.trace, *options]
-    if IS_SANITIZED:
-        daemon.environment["ASAN_OPTIONS"] = "detect_leaks=0"
+    daemon.prefix = ["strace", "-D", "-f", "-qq", "-y", "-s", "65536", "-o", daemon.trace,
+                     *options]
     return daemon
 
 
