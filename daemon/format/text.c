@@ -219,14 +219,11 @@ static struct chunk *first_chunk(const struct text *text)
     return LIST_ENTRY(text->chunks.next, struct chunk, link);
 }
 
-static void free_first_chunk(struct text *text)
+static void free_chunk(struct text *text, struct chunk *chunk)
 {
-    struct chunk *chunk = first_chunk(text);
-
     atomic_fetch_sub(&text->room->memory, chunk->capacity);
     list_remove(&chunk->link);
     free(chunk);
-    text->taken_of_first = 0;
 }
 
 static int read_piece(struct text *text)
@@ -281,8 +278,10 @@ void text_take(struct text *text, size_t size)
     }
     text->taken_of_first += size;
     assert(text->taken_of_first <= first_chunk(text)->size);
-    if (text->taken_of_first == first_chunk(text)->size)
-        free_first_chunk(text);
+    if (text->taken_of_first < first_chunk(text)->size)
+        return;
+    free_chunk(text, first_chunk(text));
+    text->taken_of_first = 0;
 }
 
 void text_free(struct text *text)
@@ -291,8 +290,10 @@ void text_free(struct text *text)
         return;
     if (text->out)
         fclose(text->out);
-    while (!list_empty(&text->chunks))
-        free_first_chunk(text);
+    LIST_EACH_SAFE(at, &text->chunks)
+    {
+        free_chunk(text, LIST_ENTRY(at, struct chunk, link));
+    }
     atomic_fetch_sub(&text->room->files, text->file_size);
     if (text->file >= 0) {
         close(text->file);

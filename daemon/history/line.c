@@ -240,6 +240,7 @@ static int put_columns(struct history *history, const struct line *line,
     const char *before = "";
     int rc = 0;
 
+    assert(n > 0);
     width = width < 1 ? 1 : width < n ? width : n;
     part.cells = calloc(n_rows > 0 ? n_rows : 1, width * sizeof *part.cells);
     if (!part.cells)

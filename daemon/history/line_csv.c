@@ -66,13 +66,18 @@ static bool list_binned(struct sheet *sheet, const struct line *line)
     return true;
 }
 
+/* Each may be NULL. */
+static bool is_same(const char *part, const char *other)
+{
+    return part && other ? strcmp(part, other) == 0 : part == other;
+}
+
 static size_t find_head(const struct heads *heads, const struct head *head)
 {
     for (size_t i = 0; i < heads->n; i++) {
         const struct head *other = &heads->head[i];
 
-        if (strcmp(other->name, head->name) == 0 && !other->part == !head->part &&
-            (!head->part || strcmp(other->part, head->part) == 0))
+        if (is_same(other->name, head->name) && is_same(other->part, head->part))
             return i;
     }
     return SIZE_MAX;
