@@ -233,8 +233,10 @@ class Daemon:
         return trainer
 
     def train(self, *arguments):
-        """Starts a Python program that finds this daemon."""
+        """Starts a Python program that finds this daemon. SIGINT interrupts it, also where these
+        tests run in the background of a shell, which ignores it there."""
         return subprocess.Popen([sys.executable, *map(str, arguments)], text=True,
+                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
                                 env=clean_environment(RICHD_RUNTIME_DIR=str(self.runtime)),
                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE)
