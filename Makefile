@@ -321,10 +321,13 @@ format-check:
 # The lists are short and reasoned: .clang-tidy, and for cppcheck: err_set yields its code also where
 # nobody wants it; prototypes name the arguments that need a name. Python: client/python/pyproject.toml;
 # E203 is about slices of expressions (values[first : first + n]), where pycodestyle errs.
+# A function of too many paths is followed for a quarter of the steps that clang's analyser would take,
+# in a quarter of the time.
 LINT_FLAGS := -std=gnu11 -I. -Iinclude -D_GNU_SOURCE -DRICHD_VERSION=\"0\"
+TIDY_FLAGS := $(LINT_FLAGS) -Xclang -analyzer-config -Xclang max-nodes=60000
 lint:
 	@printf '%s\0' $(filter-out tests/%,$(C_FILES)) | xargs -0 -n 6 -P $(shell nproc) \
-		sh -c 'clang-tidy --quiet "$$@" -- $(LINT_FLAGS) 2>/dev/null' sh && echo "clang-tidy is content"
+		sh -c 'clang-tidy --quiet "$$@" -- $(TIDY_FLAGS) 2>/dev/null' sh && echo "clang-tidy is content"
 	@cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr -j $(shell nproc) -I. -Iinclude \
 		--enable=warning,portability,performance --suppress=missingIncludeSystem \
 		--suppress=constStatement --suppress=funcArgOrderDifferent \
