@@ -245,7 +245,7 @@ export TSAN_OPTIONS := suppressions=$(CURDIR)/tests/tsan.supp
 e2e: all
 	$(PYTEST) -n $(SIDE_BY_SIDE) --dist loadgroup tests/e2e tests/ctl
 python: all
-	$(PYTEST) client/python/tests
+	$(PYTEST) -n 2 client/python/tests
 	$(PYTEST) tests/examples
 
 # What has to hold on a GPU and what it costs there, under 8 minutes. Nothing else needs one.

@@ -25,7 +25,7 @@
 #include "tests/lib/core/parcel.h"
 #include "tests/lib/random.h"
 
-#define DEFAULT_SEEDS 400
+#define DEFAULT_SEEDS 8000
 #define MAX_KEPT      64
 #define N_LAYERS      2
 #define P             3

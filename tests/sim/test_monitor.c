@@ -26,7 +26,7 @@
 #include "tests/lib/core/reference.h"
 #include "tests/lib/random.h"
 
-#define DEFAULT_SEEDS 1500
+#define DEFAULT_SEEDS 2000
 #define MAX_TRAINERS  5
 #define MAX_LAYERS    3
 #define MAX_KEPT      32
