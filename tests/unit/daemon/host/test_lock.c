@@ -37,7 +37,7 @@ static void the_second_is_refused_and_told_who_holds_it(void **state)
 
 static void a_socket_that_somebody_listens_at_is_not_replaced(void **state)
 {
-    char dir[] = "/tmp/test_lock-XXXXXX", address[64];
+    char dir[] = "/tmp/test_lock-XXXXXX", address[128];
     struct sockaddr_un name = {.sun_family = AF_UNIX};
     struct err e = {""};
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
@@ -100,7 +100,7 @@ static void what_is_no_socket_is_not_replaced(void **state)
 
 static void a_socket_of_another_kind_is_not_replaced(void **state)
 {
-    char dir[] = "/tmp/test_lock-XXXXXX", address[64];
+    char dir[] = "/tmp/test_lock-XXXXXX", address[128];
     struct sockaddr_un name = {.sun_family = AF_UNIX};
     struct err e = {""};
     int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
