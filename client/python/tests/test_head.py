@@ -29,7 +29,7 @@ def kernel_of(packed, p):
 
 
 @pytest.mark.parametrize("convert", [same, torch.from_numpy], ids=["numpy", "torch"])
-@pytest.mark.parametrize(("c", "p"), [(785, 64), (64, 64), (5, 64), (1, 1), (257, 64)])
+@pytest.mark.parametrize(("c", "p"), [(785, 64), (64, 64), (5, 64), (1, 1), (257, 64), (700, 600)])
 def test_the_triangle_has_the_kernel_of_the_weights(convert, c, p):
     w = weights(c, p)
     r = _head.triangle(convert(w))

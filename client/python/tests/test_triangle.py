@@ -11,7 +11,7 @@ import torch
 
 from richd._values import head as _head
 from richd._values.triangle import COPY_BYTES, TornError, Triangle
-from support import connected, wait_until
+from support import connected, python, wait_until
 
 P, C = 128, 4096  # 2 MiB: more than the training thread copies
 
@@ -126,6 +126,27 @@ def test_weights_that_are_copied_at_once_may_change(held, c, copy):
     held.go()
     triangle.wait()
     assert_is_triangle_of(triangle.packed, before)
+
+
+def test_the_process_forks_while_a_triangle_is_computed():
+    """As a DataLoader does at each epoch: OpenBLAS ends its threads before."""
+    code = """
+import faulthandler, os, torch
+from richd._values.triangle import Triangle
+faulthandler.dump_traceback_later(60, exit=True)
+weight, n_forks = torch.nn.Parameter(torch.randn(8192, 512)), 0
+while n_forks < 20:
+    triangle = Triangle(weight, lambda: None)
+    triangle.start(copy=False)
+    while not triangle.is_there() and n_forks < 20:
+        if os.fork() == 0:
+            os._exit(0)
+        os.wait()
+        n_forks += 1
+    triangle.wait()
+"""
+    ended = python(code)
+    assert ended.returncode == 0, ended.stderr
 
 
 # ---- in a run ------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ import numpy as np
 
 from richd._link.priority import step_back
 from richd._values import head as _head
+from richd._values.pieces import pieces
 
 #: Weights up to this size are copied by the training thread: .1 to .3 ms.
 COPY_BYTES = 1 << 20
@@ -89,7 +90,8 @@ class Triangle:
 
     def _main(self) -> None:
         try:
-            self._make()
+            with pieces.work():
+                self._make()
         except _GivenUpError:
             return
         except Exception as error:
@@ -130,6 +132,7 @@ class Triangle:
         return self._matrix.with_values(copy)
 
     def _go_on(self) -> None:
+        pieces.pause()
         if self._is_given_up:
             raise _GivenUpError
 
