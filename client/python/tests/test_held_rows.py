@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from richd._link import wire as _wire
+from richd._values import arrays as _arrays
 from support import python
 
 nn = torch.nn
@@ -84,6 +85,25 @@ def test_a_layer_that_cannot_be_sent_does_not_hold_up_the_others(daemon, run):
     for step in range(2):
         model(torch.ones(8, 5))
         assert marks(daemon, run, step)["2@eval"]["rows"] == 8 * (step + 1)
+
+
+def test_rows_that_find_no_memory_do_not_hold_up_the_others(daemon, run, monkeypatch, caplog):
+    model = network()
+    run.watch(model, layer="0")
+    run.watch(model, layer="2")
+    join = _arrays.join
+
+    def join_some(parts):
+        if parts[0].shape[1] == 5:
+            raise RuntimeError("out of memory")  # as CUDA has it
+        return join(parts)
+
+    monkeypatch.setattr(_arrays, "join", join_some)
+    for step in range(2):
+        for _ in range(2):
+            model(torch.ones(8, 5))
+        assert marks(daemon, run, step)["2"]["rows"] == 16 * (step + 1)
+    assert "out of memory" in caplog.text
 
 
 def test_a_program_that_ends_while_rows_are_let_go_ends_well():

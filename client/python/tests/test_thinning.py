@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from richd._values import thinning as _thinning
+from richd._values import held as _held, thinning as _thinning
 from richd._values.held import Piece
 from richd._values.pace import Pace
 from richd._values.thinning import Thinning, one_of_each, rows_needed
@@ -124,6 +124,7 @@ def test_rows_of_another_width_are_held_beside():
 
 def test_what_a_tap_holds_is_bounded_and_the_rest_is_sent_before(monkeypatch):
     monkeypatch.setattr(_thinning, "HELD_BYTES_MAX", 200 * 16)
+    monkeypatch.setattr(_held, "PIECE_BYTES", 0)
     taken = thinning()
     sent = [call(taken, range(start, start + 50)) for start in range(0, 1000, 50)]
     rows = numbers_of([*itertools.chain(*sent), *taken.take(1 << 30)])[0]
@@ -136,6 +137,18 @@ def test_what_a_tap_holds_is_bounded_and_the_rest_is_sent_before(monkeypatch):
     assert 0.9 * WANTED < len(rows) < 2.2 * WANTED and len(rows) + n_thinned == 20_000
     parts = np.histogram(rows, bins=10, range=(0, 20_000))[0]
     assert np.abs(parts - len(rows) / 10).max() < 5 * np.sqrt(len(rows) / 10)
+
+
+def test_passes_of_one_row_do_not_cost_more_than_their_bytes_say():
+    """Each is a few objects of Python, which are more than the row."""
+    taken, before = thinning(), []
+    n = _thinning.HELD_BYTES_MAX // _held.PIECE_BYTES + 1
+    for number in range(n):
+        before += call(taken, [number])
+        if number == 0:  # points say that so many are needed
+            taken.note({"layer": "head", "rank": n})
+    rows, rest = numbers_of(before)[0], numbers_of(taken.take(1 << 30))[0]
+    assert 0.9 * n < len(rows) and [*rows, *rest] == list(range(n))
 
 
 def test_a_queue_with_little_room_gets_an_even_choice_in_place_of_a_piece():

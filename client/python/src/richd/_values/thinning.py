@@ -23,7 +23,7 @@ pass is always taken, and makes room for a later one by lot.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Optional
 
@@ -91,10 +91,16 @@ class Draw:
 class Drawn(NamedTuple):
     """Rows to send, at most so many bytes, and how many rows were left out for them."""
 
-    rows: Piece
+    pieces: Sequence[Piece]
     split: Optional[str]
     n_thinned: int
     n_bytes: int
+
+    @property
+    def rows(self) -> Piece:
+        """All of them, as a copy. Raises what the device raises that has no memory for it."""
+        first, *others = self.pieces
+        return first.joined(others)
 
 
 class _Window:
@@ -191,10 +197,11 @@ class _Window:
         """What is held, to be sent; each part stands for as many rows as it is of the whole."""
         n_thinned, n_rows = self.n_thinned, self.held.n_rows
         self.n_thinned = 0
-        for rows in self.held.hand_over():
-            part = round(n_thinned * rows.n_rows / max(1, n_rows))
-            n_thinned, n_rows = n_thinned - part, n_rows - rows.n_rows
-            yield Drawn(rows, split, part, rows.n_rows * self.held.row_bytes)
+        for pieces in self.held.hand_over():
+            n = sum(piece.n_rows for piece in pieces)
+            part = round(n_thinned * n / max(1, n_rows))
+            n_thinned, n_rows = n_thinned - part, n_rows - n
+            yield Drawn(pieces, split, part, n * self.held.row_bytes)
 
 
 class Thinning:
@@ -304,7 +311,7 @@ class Thinning:
                 rows = rows.picked(one_of_each(ratio, rows.n_rows, self._generator))
             window.n_thinned += draw.n_rows - rows.n_rows
             window.held.add(rows, draw.row_bytes)
-            if window.held.n_bytes <= HELD_BYTES_MAX:
+            if window.held.memory_bytes <= HELD_BYTES_MAX:
                 return []
             window.is_sent = True
             return list(window.hand_over(split))
