@@ -132,6 +132,35 @@ def test_only_wide_linear_modules_are_heads_by_themselves():
         Tap(run, "head", Choice()).attach(torch.nn.Sequential(wide), "head")
 
 
+def test_a_weight_that_is_made_of_others_is_not_looked_at(run):
+    """Each look at one with spectral_norm makes it anew, by one more step of an iteration."""
+    from torch.nn.utils import parametrizations
+
+    def trained(watch):
+        torch.manual_seed(0)
+        model = parametrizations.spectral_norm(torch.nn.Linear(4, 6))
+        watch(model)
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        for _ in range(5):
+            model(torch.ones(8, 4)).square().sum().backward()
+            optimizer.step()
+        return model.weight.detach()
+
+    taps = []
+    watched = trained(lambda model: taps.append(run.watch(model, "head", module=model)))
+    assert taps[0].batches == 5 and taps[0].head is None
+    assert torch.equal(watched, trained(lambda model: None))
+
+
+def test_a_head_that_cannot_be_sent_does_not_hold_up_the_others(daemon, run, caplog):
+    broken = np.full((6, 4), np.nan)
+    for layer, weight in (("a", broken), ("b", weights(6, 4))):
+        run.observe(weights(10, 4), head=weight, layer=layer, step=1)
+    run.checkpoint(step=1, wait=True)
+    assert [name for _, header, name, _ in daemon.batches() if header.kind == 3] == ["b"]
+    assert "the head of a is left out" in caplog.text and "not finite" in caplog.text
+
+
 @pytest.mark.parametrize(
     "projector",
     ["pls", {"k": 3}, {"kind": "top", "energy": 0}, {"kind": "top", "energy": 1.5},

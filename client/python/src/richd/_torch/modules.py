@@ -151,7 +151,9 @@ def is_head(module: Any, wide: str) -> bool:
     """Whether the module's weights stand for its outputs, as `Run.watch` says of `wide`.
 
     A subclass of torch.nn.Linear with a forward of its own (an adapter, a mask, a cosine) makes
-    other outputs than its weights do. Raises ValueError when such a module is asked for.
+    other outputs than its weights do. A weight that is made of others (a parametrization) is made
+    again each time it is looked at, and may be another one then (spectral_norm). Raises ValueError
+    when such a module is asked for.
     """
     import torch
 
@@ -159,6 +161,7 @@ def is_head(module: Any, wide: str) -> bool:
         isinstance(module, torch.nn.Linear)
         and type(module).forward is torch.nn.Linear.forward
         and "forward" not in vars(module)
+        and "weight" in module._parameters
     )
     if wide == "head" and not is_linear:
         raise ValueError(f"a {type(module).__name__} has no weight that stands for its outputs")

@@ -276,17 +276,25 @@ class Intake:
 
         With `keep` every later checkpoint sends it again, for windows that go on. With `wait` it is
         computed in this call. Of several ranks that have the same head, one is to `send` it.
+
+        Raises ValueError for those that cannot be sent, behind the others.
         """
         heads = dict(self._heads)
         if not keep:
             self._heads.clear()
         triangles: dict[int, Optional[_Triangle]] = {}  # splits of a layer have one head
+        complaints = []
         for layer, head in heads.items() if send else ():
-            if id(head.weight) not in triangles:
-                triangles[id(head.weight)] = self._triangle(head.weight, wait)
-            made = triangles[id(head.weight)]
-            if made is not None:
-                self._put_slices(layer, step, head, made)
+            try:
+                if id(head.weight) not in triangles:
+                    triangles[id(head.weight)] = self._triangle(head.weight, wait)
+                made = triangles[id(head.weight)]
+                if made is not None:
+                    self._put_slices(layer, step, head, made)
+            except Exception as error:
+                complaints.append(f"the head of {layer} is left out: {error}")
+        if complaints:
+            raise ValueError("; ".join(complaints))
 
     def _triangle(self, weight: Any, wait: bool) -> Optional[_Triangle]:
         """A weight's triangle, packed; None where that of the last checkpoint is still computed."""
