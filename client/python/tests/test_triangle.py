@@ -179,6 +179,15 @@ def test_a_checkpoint_that_finds_the_last_head_unmade_has_none(daemon, run, held
     assert "this point has none" in caplog.text
 
 
+@pytest.mark.parametrize("look", [torch.detach, lambda w: w.detach().numpy()])
+def test_heads_do_not_pile_up_where_each_call_gives_another_look_at_the_weights(run, held, look):
+    weight = new_weight()
+    for number in range(5):
+        run.observe(torch.randn(8, P), head=look(weight), step=number)
+        run.checkpoint(step=number)
+    assert sum(thread.name == "richd-head" for thread in threading.enumerate()) == 1
+
+
 def test_a_head_that_was_torn_is_copied_by_the_next_checkpoints(daemon, run, monkeypatch, caplog):
     weight, copies = new_weight(), []
     start = Triangle.start

@@ -90,7 +90,7 @@ class Intake:
         self._starts: dict[str, _Start] = {}  # the last of each layer: most are alike
         self._heads: dict[str, _head.Head] = {}
         self._lanes: dict[Any, Optional[Lane]] = {}  # by the device of heads
-        self._late: list[Triangle] = []  # heads that are computed beside the training
+        self._late: dict[str, Triangle] = {}  # by layer: heads computed beside the training
         self._copies_heads = False  # for one was torn
         self._control_seq = 0
 
@@ -287,7 +287,7 @@ class Intake:
         for layer, head in heads.items() if send else ():
             try:
                 if id(head.weight) not in triangles:
-                    triangles[id(head.weight)] = self._triangle(head.weight, wait)
+                    triangles[id(head.weight)] = self._triangle(layer, head.weight, wait)
                 made = triangles[id(head.weight)]
                 if made is not None:
                     self._put_slices(layer, step, head, made)
@@ -296,26 +296,29 @@ class Intake:
         if complaints:
             raise ValueError("; ".join(complaints))
 
-    def _triangle(self, weight: Any, wait: bool) -> Optional[_Triangle]:
+    def _triangle(self, layer: str, weight: Any, wait: bool) -> Optional[_Triangle]:
         """A weight's triangle, packed; None where that of the last checkpoint is still computed."""
         lane = self._lane_of(weight)
         if lane is not None:
             return _Triangle(*_head_device.start(weight, lane))
         if wait or _head.is_small(weight):
             return _Triangle(_head.packed(_head.triangle(weight)))
-        return self._late_triangle(weight)
+        return self._late_triangle(layer, weight)
 
-    def _late_triangle(self, weight: Any) -> Optional[_Triangle]:
-        """It is made by a thread: one at a time of a weight, of which it has a copy."""
-        self._copies_heads |= any(one.was_torn for one in self._late)
-        self._late = [one for one in self._late if not one.is_there()]
-        if any(one.weight is weight for one in self._late):
+    def _late_triangle(self, layer: str, weight: Any) -> Optional[_Triangle]:
+        """It is made by a thread, of a copy: one at a time of a layer, and of a weight.
+
+        A layer's weight may be another object each time (`weight.detach()`).
+        """
+        self._copies_heads |= any(one.was_torn for one in self._late.values())
+        self._late = {name: one for name, one in self._late.items() if not one.is_there()}
+        if layer in self._late or any(one.weight is weight for one in self._late.values()):
             text = "a head is still computed from the checkpoint before: this point has none"
             self._reporter.warn("head", text, raises=False)
             return None
         late = Triangle(weight, self._sender.wake)
         late.start(copy=self._copies_heads or not hasattr(weight, "_version"))
-        self._late.append(late)
+        self._late[layer] = late
         return _Triangle(late.packed, late.wait, late.is_there)
 
     def give_up_heads(self, deadline: float = 0.0) -> None:
@@ -323,7 +326,7 @@ class Intake:
 
         Waits for their threads until `deadline`.
         """
-        for late in self._late:
+        for late in list(self._late.values()):
             late.give_up(deadline - time.monotonic())
 
     def _lane_of(self, weight: Any) -> Optional[Lane]:
