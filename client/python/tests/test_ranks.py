@@ -327,8 +327,9 @@ def test_the_rows_of_a_probe_come_from_rank_0(daemon):
     assert not daemon.batches() and daemon.controls("checkpoint")[0]["layers"] == {}
 
 
-def test_a_wide_head_of_which_a_rank_has_a_shard_sends_its_outputs(daemon):
-    """To read the weight is a collective, and between the passes there may be none."""
+def test_a_wide_head_of_which_a_rank_has_a_shard_sends_its_outputs(daemon, caplog):
+    """To read the weight is a collective, and between the passes there may be none: its memory is
+    gone. Numpy's look at it would keep torch from letting go of it."""
     class FSDPModule:
         pass
 
@@ -337,6 +338,8 @@ def test_a_wide_head_of_which_a_rank_has_a_shard_sends_its_outputs(daemon):
 
     model = torch.nn.Sequential(torch.nn.Linear(4, 3), FSDPLinear(3, 8))
     run = open_rank(daemon, 0)
+    assert not run.watch(model, "1", wide="head", parameters=False).is_on
+    assert "FSDP holds shards of the head's weight" in caplog.text
     run.watch(model, "1", parameters=False)
     model(torch.ones(5, 4))
     run.checkpoint(step=1)

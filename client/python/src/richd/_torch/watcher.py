@@ -283,8 +283,10 @@ class Watcher:
         _wire.check_layer_name(tap.layer)
         _clean.check_choice("wide", wide, WIDE)
         found = find_module(model, module)
-        if wide == "auto" and is_sharded(model):
-            wide = "outputs"  # nobody has the whole weight between the passes
+        if wide != "outputs" and is_sharded(model):  # nobody has the whole weight between passes
+            if wide == "head":
+                raise ValueError("FSDP holds shards of the head's weight: watch without wide=")
+            wide = "outputs"
         self._claim({tap.layer: found})
         tap.attach(found, wide)
         self._keep(tap)
