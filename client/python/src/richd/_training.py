@@ -197,6 +197,21 @@ class Training:
         self._stored = state if state.get("run_id") and state.get("name") else {}
 
 
+class Keeper:
+    """What the frameworks' callbacks have in common: the run that their training made."""
+
+    _training: Training
+
+    @property
+    def run(self) -> Optional[Run]:
+        """The run; None before the training began."""
+        return self._training.run
+
+    def finish(self) -> None:
+        """End the run now; the next training opens another one."""
+        self._training.finish()
+
+
 def find_logits(model: Any) -> str:
     """The path of the module that gives the logits: a model's output embeddings where it has them,
     else its last torch.nn.Linear; "head" without one.

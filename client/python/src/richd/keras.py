@@ -22,8 +22,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from richd._run import Run
-from richd._training import Training, harmless
+from richd._training import Keeper, Training, harmless
 
 try:
     import keras
@@ -34,7 +33,7 @@ except ImportError as error:
 _STATE = "richd.json"
 
 
-class RichdCallback(keras.callbacks.Callback):
+class RichdCallback(Keeper, keras.callbacks.Callback):
     """Measures a layer on probe rows while `Model.fit` trains, and logs what Keras logs.
 
     There is a checkpoint before the first step, after each epoch, and at each `every`-th batch. The
@@ -45,6 +44,8 @@ class RichdCallback(keras.callbacks.Callback):
     Attributes:
         run: the `richd.Run`; None before the first batch.
     """
+
+    _training: _Training
 
     def __init__(
         self,
@@ -93,14 +94,6 @@ class RichdCallback(keras.callbacks.Callback):
         self._is_first = False
         self._n_before = 0  # batches of the epochs before
         self._n_seen = 0  # and of this one
-
-    @property
-    def run(self) -> Optional[Run]:
-        return self._training.run
-
-    def finish(self) -> None:
-        """End the run now; the next `fit` opens another one."""
-        self._training.finish()
 
     # ---- Keras' hooks ----------------------------------------------------------------------------
 

@@ -13,8 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional, Union
 
-from richd._run import Run
-from richd._training import Training
+from richd._training import Keeper, Training
 
 try:
     if "pytorch_lightning" in sys.modules and "lightning.pytorch" not in sys.modules:
@@ -33,7 +32,7 @@ except ImportError as error:
 _EVERY = 50
 
 
-class RichdCallback(Callback):
+class RichdCallback(Keeper, Callback):
     """Watches a module while `Trainer.fit` trains it, and logs what it logs.
 
     A checkpoint is due at each `every`-th step of the optimizer, and after each validation, whose
@@ -74,14 +73,6 @@ class RichdCallback(Callback):
         watch = {**(watch or {}), "layer": layer, "layers": layers}
         self._training = Training(watch, every, {"project": project, "name": name, **options})
         self._names: set[str] = set()  # of values that were stored as they came
-
-    @property
-    def run(self) -> Optional[Run]:
-        return self._training.run
-
-    def finish(self) -> None:
-        """End the run now; the next `fit` opens another one."""
-        self._training.finish()
 
     # ---- Lightning's hooks -----------------------------------------------------------------------
 

@@ -14,8 +14,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional, Union
 
-from richd._run import Run
-from richd._training import Training
+from richd._training import Keeper, Training
 
 try:
     from transformers import TrainerCallback
@@ -32,7 +31,7 @@ except ImportError:  # before 4.42, whose checkpoints keep nothing of callbacks
         """Nothing is exported."""
 
 
-class RichdCallback(TrainerCallback, ExportableState):
+class RichdCallback(Keeper, TrainerCallback, ExportableState):
     """Watches a model while `Trainer.train` trains it, and logs what it logs.
 
     A checkpoint is due each `every` steps of the optimizer, by default each `logging_steps`, and
@@ -74,14 +73,6 @@ class RichdCallback(TrainerCallback, ExportableState):
                            "every": every, "watch": watch, **options}
         watch = {**(watch or {}), "layer": layer, "layers": layers}
         self._training = Training(watch, every, {"project": project, "name": name, **options})
-
-    @property
-    def run(self) -> Optional[Run]:
-        return self._training.run
-
-    def finish(self) -> None:
-        """End the run now; the next `train` opens another one."""
-        self._training.finish()
 
     # ---- the trainer's events --------------------------------------------------------------------
 
