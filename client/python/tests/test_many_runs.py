@@ -48,11 +48,11 @@ def test_forty_runs_cost_at_most_100_descriptors_and_3_threads(daemon):
     assert n_threads() - threads <= 3
     for run in runs:
         run.observe(*rows(), step=0)
-    assert all(run.checkpoint(step=0, wait=True) for run in runs)
+    assert all(run.checkpoint(step=0, wait=True, timeout=60) for run in runs)
     for run in runs:
         run.finish()
-    assert wait_until(lambda: n_threads() == threads)
-    assert wait_until(lambda: n_descriptors() == descriptors)
+    assert wait_until(lambda: n_threads() <= threads)
+    assert wait_until(lambda: n_descriptors() <= descriptors)
 
 
 RUNS_WITHOUT_DESCRIPTORS = """
