@@ -22,31 +22,46 @@ size_t ingest_frame_bytes(size_t size)
     return size + (size > UINT8_MAX ? 9 : 2);
 }
 
-/* Whether libzmq may have the answer: the peer takes what it got before. */
-static bool may_wait(const struct ingest *ingest, peer_id peer, size_t size)
+static int fd_of(const struct ingest *ingest, peer_id peer)
 {
     const struct place *place = &ingest->places[peer % PEER_PLACES];
 
-    return place->peer != peer || gate_give(place->fd, ingest_frame_bytes(size));
+    return place->peer == peer ? place->fd : -1;
 }
 
-void ingest_send_text(struct ingest *ingest, peer_id peer, char *text)
+/* Returns 0, or the errno of libzmq. */
+static int send_frames(struct ingest *ingest, peer_id peer, const char *text, size_t size)
 {
     uint32_t number = (uint32_t)(peer - 1);
     uint8_t id[ROUTING_ID_SIZE] = {0, (uint8_t)(number >> 24), (uint8_t)(number >> 16),
                                    (uint8_t)(number >> 8), (uint8_t)number};
 
-    if (!text || !may_wait(ingest, peer, strlen(text))) {
+    if (zmq_send(ingest->socket, id, sizeof id, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
+        zmq_send(ingest->socket, text, size, ZMQ_DONTWAIT) < 0)
+        return zmq_errno();
+    return 0;
+}
+
+/* A connection that has ended hears nothing, and opens again by itself; one that is there and did
+ * not get its answer is gone. The descriptor of one that has ended may be another's by now. */
+static bool send_text(struct ingest *ingest, peer_id peer, const char *text)
+{
+    size_t size = strlen(text);
+    uint64_t bytes = ingest_frame_bytes(size);
+    int fd = fd_of(ingest, peer), rc;
+
+    if (!gate_give(fd, bytes))
+        return false;
+    rc = send_frames(ingest, peer, text, size);
+    if (rc != 0)
+        gate_take_back(fd, bytes);
+    return rc == 0 || rc == EHOSTUNREACH;
+}
+
+void ingest_send_text(struct ingest *ingest, peer_id peer, char *text)
+{
+    if (!text || !send_text(ingest, peer, text))
         note_gone(ingest, peer);
-        cJSON_free(text);
-        return;
-    }
-    if (zmq_send(ingest->socket, id, sizeof id, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
-        if (zmq_errno() == EAGAIN)
-            note_gone(ingest, peer);
-    } else if (zmq_send(ingest->socket, text, strlen(text), ZMQ_DONTWAIT) < 0) {
-        note_gone(ingest, peer);
-    }
     cJSON_free(text);
 }
 

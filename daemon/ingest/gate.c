@@ -18,13 +18,14 @@
 typedef int accept4_fn(int, struct sockaddr *, socklen_t *, int);
 typedef ssize_t recv_fn(int, void *, size_t, int);
 typedef ssize_t send_fn(int, const void *, size_t, int);
+typedef int close_fn(int);
 
 /* libzmq asks again at once while a connection waits. */
 #define PAUSE_NS 10000000
 
 /* What waits for one side or the other, in bytes. */
 struct peer {
-    bool is_trainer; /* it was accepted, and its end was not seen */
+    bool is_trainer; /* it was accepted, and has not ended */
     uint64_t unread; /* libzmq has read them, and ingest has not taken them */
     uint64_t unsent; /* ingest has given them, and the trainer takes nothing */
 };
@@ -38,8 +39,8 @@ static struct {
     uint64_t total, total_max; /* bytes that wait */
     int spare;                 /* given up for a connection that is accepted to be closed */
     struct gate_counts counts;
-    size_t n_connected; /* one that went without a word counts until its descriptor is used again */
-    size_t peak;        /* most that were connected, since gate_peak was called */
+    size_t n_connected;
+    size_t peak; /* most that were connected, since gate_peak was called */
 } gate = {.lock = PTHREAD_MUTEX_INITIALIZER, .spare = -1};
 
 static int open_spare(void)
@@ -57,7 +58,9 @@ int gate_open(uint64_t waiting_bytes_max)
         gate_close();
         return rc;
     }
+    pthread_mutex_lock(&gate.lock);
     gate.n_files = files_limit();
+    pthread_mutex_unlock(&gate.lock);
     gate.loop = pthread_self();
     gate.total = 0;
     gate.total_max = waiting_bytes_max;
@@ -67,12 +70,17 @@ int gate_open(uint64_t waiting_bytes_max)
     return 0;
 }
 
+/* The threads of the pool close files meanwhile. */
 void gate_close(void)
 {
+    struct peer *peers = gate.peers;
+
     atomic_store(&gate.is_open, false);
-    free(gate.peers);
+    pthread_mutex_lock(&gate.lock);
     gate.peers = NULL;
     gate.n_files = 0;
+    pthread_mutex_unlock(&gate.lock);
+    free(peers);
     if (gate.spare >= 0)
         close(gate.spare);
     gate.spare = -1;
@@ -104,7 +112,7 @@ static void take(uint64_t *count, uint64_t bytes)
     gate.total -= n;
 }
 
-/* A new connection begins with nothing, whatever the last one of its descriptor left. */
+/* What waits for a connection ends with it. */
 static void set_trainer(int fd, bool is_trainer)
 {
     struct peer *peer = &gate.peers[fd];
@@ -185,6 +193,15 @@ bool gate_give(int fd, uint64_t bytes)
     return is_connected;
 }
 
+void gate_take_back(int fd, uint64_t bytes)
+{
+    if (!has_place(fd))
+        return;
+    pthread_mutex_lock(&gate.lock);
+    take(&gate.peers[fd].unsent, bytes);
+    pthread_mutex_unlock(&gate.lock);
+}
+
 size_t gate_peak(void)
 {
     size_t peak;
@@ -249,12 +266,11 @@ static void turn_away_without_room(int listener)
     gate.spare = open_spare();
 }
 
-static void begin(int fd, bool is_trainer)
+static void note_trainer(int fd, bool is_trainer)
 {
-    if (!has_place(fd))
-        return;
     pthread_mutex_lock(&gate.lock);
-    set_trainer(fd, is_trainer);
+    if (has_place(fd))
+        set_trainer(fd, is_trainer);
     pthread_mutex_unlock(&gate.lock);
 }
 
@@ -269,7 +285,7 @@ static int admit(int listener, int flags)
     if (fd < 0) {
         turn_away_without_room(listener);
     } else if (has_place(fd) && files_leaves_room(fd)) {
-        begin(fd, true);
+        note_trainer(fd, true);
         return fd;
     } else {
         refuse(fd);
@@ -280,13 +296,29 @@ static int admit(int listener, int flags)
 
 EXPORT int accept4(int listener, struct sockaddr *address, socklen_t *size, int flags)
 {
-    int fd;
+    return is_libzmq() ? admit(listener, flags) : accept_one(listener, address, size, flags);
+}
 
+/* ---- ending -----------------------------------------------------------------------------------
+ */
+
+static int close_one(int fd)
+{
+    static _Atomic(close_fn *) next;
+
+    if (!next)
+        next = (close_fn *)dlsym(RTLD_NEXT, "close");
+    return next(fd);
+}
+
+/* libzmq closes a connection without reading its end where it refuses what came, or waited for it
+ * for too long. Noted before, for then the number may be another's; and not by the thread of the
+ * loop, which is also that of a child between fork and exec, where a lock stays as it was. */
+EXPORT int close(int fd)
+{
     if (is_libzmq())
-        return admit(listener, flags);
-    fd = accept_one(listener, address, size, flags);
-    begin(fd, false);
-    return fd;
+        note_trainer(fd, false);
+    return close_one(fd);
 }
 
 /* ---- reading and writing ------------------------------------------------------------------------

@@ -1,9 +1,9 @@
 /* Which trainers get through to libzmq, and how much may wait there for each. libzmq accepts, reads
  * and writes in a thread of its own; 4.3.4 ends the process when no descriptor is left for a
  * connection, keeps a message that has no end without bound, and answers that nobody takes up to
- * their number, whatever their size. So the three system calls by which it meets trainers, accept4,
- * recv and send, are defined in this program, where the dynamic linker finds them before libc's. In
- * libzmq's thread they ask the gate; for all others they are the kernel's.
+ * their number, whatever their size. So the four system calls by which it meets trainers, accept4,
+ * recv, send and close, are defined in this program, where the dynamic linker finds them before
+ * libc's. In libzmq's thread they ask the gate; for all others they are the kernel's.
  *
  * Owns the counts of bytes by descriptor, one set for the process, as there is one accept4. Opened
  * and closed by the thread that runs the loop, before and after libzmq's thread; the other
@@ -38,6 +38,8 @@ void gate_take(int fd, uint64_t bytes);
 /* ingest gives libzmq an answer for it. False: the trainer was cut, and the answer is for nobody.
  */
 bool gate_give(int fd, uint64_t bytes);
+/* libzmq did not take the answer that was given: its trainer has gone, or takes none. */
+void gate_take_back(int fd, uint64_t bytes);
 
 struct gate_counts gate_counts(void);
 /* Most trainers that were connected at once since the last call. */

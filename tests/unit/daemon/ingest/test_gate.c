@@ -31,6 +31,7 @@ struct fixture {
 static int set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
+    int64_t frame_max = MIB;
     int linger_ms = 0;
 
     f->name.sun_family = AF_UNIX;
@@ -40,6 +41,7 @@ static int set_up(void **state)
     f->context = zmq_ctx_new();
     f->router = zmq_socket(f->context, ZMQ_ROUTER);
     zmq_setsockopt(f->router, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
+    zmq_setsockopt(f->router, ZMQ_MAXMSGSIZE, &frame_max, sizeof frame_max);
     assert_int_equal(zmq_bind(f->router, f->endpoint), 0);
     *state = f;
     return 0;
@@ -174,6 +176,28 @@ static void beyond_the_bound_of_all_the_one_with_most_is_cut(void **state)
     close(modest);
 }
 
+/* libzmq closes a connection whose next frame it refuses, and does not read its end. */
+static void what_a_closed_connection_had_sent_counts_no_more(void **state)
+{
+    static const unsigned char too_long[9] = {MORE_LONG, [5] = 1};
+    struct fixture *f = *state;
+    int modest = greet(f), wrong = greet(f);
+    char piece[16];
+
+    assert_true(send_part(modest));
+    for (unsigned i = 0; i < WAITING_MAX / MIB - 2; i++)
+        assert_true(send_part(wrong));
+    assert_int_equal(send(wrong, too_long, sizeof too_long, MSG_NOSIGNAL), sizeof too_long);
+    assert_true(recv(wrong, piece, sizeof piece, 0) <= 0);
+    for (unsigned i = 0; i < WAITING_MAX / MIB / 2; i++)
+        assert_true(send_part(modest));
+    assert_int_equal(gate_counts().cut, 0);
+    gate_peak();
+    assert_int_equal(gate_peak(), 1);
+    close(wrong);
+    close(modest);
+}
+
 /* The message: a routing id, and one frame. Returns the bytes that came on the connection. */
 static int take_message(const struct fixture *f, uint64_t *bytes)
 {
@@ -190,6 +214,24 @@ static int take_message(const struct fixture *f, uint64_t *bytes)
     zmq_msg_close(&id);
     zmq_msg_close(&body);
     return fd;
+}
+
+static void an_answer_that_libzmq_does_not_take_counts_no_more(void **state)
+{
+    struct fixture *f = *state;
+    int peer = greet(f);
+    uint64_t bytes;
+    int fd;
+
+    assert_int_equal(send(peer, "\0\2hi", 4, MSG_NOSIGNAL), 4);
+    fd = take_message(f, &bytes);
+    for (size_t i = 0; i < 4 * WAITING_MAX / MIB; i++) {
+        assert_true(gate_give(fd, MIB));
+        gate_take_back(fd, MIB);
+    }
+    assert_int_equal(gate_counts().cut, 0);
+    gate_take_back(-1, 1);
+    close(peer);
 }
 
 static void what_is_read_counts_no_more(void **state)
@@ -292,6 +334,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(without_a_descriptor_a_connection_is_closed_and_later_ones_are_served),
         TEST(beyond_the_bound_of_all_the_one_with_most_is_cut),
+        TEST(what_a_closed_connection_had_sent_counts_no_more),
+        TEST(an_answer_that_libzmq_does_not_take_counts_no_more),
         TEST(what_is_read_counts_no_more),
         TEST(a_peer_that_takes_no_answers_is_cut),
         TEST(answers_that_are_taken_count_no_more),
