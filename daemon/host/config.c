@@ -161,21 +161,22 @@ struct file {
 };
 
 /* inih counts the lines as well, and does not tell its handler. To it a line ends at a NUL: what
- * stands behind would be read by others and not by us. */
+ * stands behind would be read by others and not by us; and what does not fit is its next line. */
 static char *read_line(char *text, int size, void *user)
 {
     struct file *file = user;
     char *line = fgets(text, size, file->stream);
     size_t length = line ? strlen(line) : 0;
+    bool is_full = length == (size_t)size - 1;
 
     file->line++;
-    if (!line || line[length > 0 ? length - 1 : 0] == '\n' || length == (size_t)size - 1 ||
-        feof(file->stream))
+    if (!line || line[length > 0 ? length - 1 : 0] == '\n' || (!is_full && feof(file->stream)))
         return line;
-    if (file->rc == 0) {
-        file->rc = err_set(file->e, -EBADMSG, "a NUL byte");
-        file->bad_line = file->line;
-    }
+    if (file->rc < 0)
+        return NULL;
+    file->bad_line = file->line;
+    file->rc = is_full ? err_set(file->e, -EBADMSG, "a line of more than %d bytes", size - 2)
+                       : err_set(file->e, -EBADMSG, "a NUL byte");
     return NULL;
 }
 
@@ -195,11 +196,12 @@ static int on_file_line(void *user, const char *section, const char *name, const
             continue;
         if (!*value || *value == ';') /* inih takes `name =; text` for a value */
             file->rc = err_set(file->e, -EBADMSG, "%s needs a value: %s", name, rows[i].argument);
+        else if (file->config->line[i] > 0)
+            file->rc = err_set(file->e, -EBADMSG, "%s stands in line %u, too", name,
+                               file->config->line[i]);
         else if (!file->config->value[i] && set(file->config, i, value, "file") < 0)
             file->rc = err_set(file->e, -ENOMEM, "out of memory");
-        if (file->config->source[i] && strcmp(file->config->source[i], "file") == 0 &&
-            file->config->line[i] == 0)
-            file->config->line[i] = file->line;
+        file->config->line[i] = file->line;
         return file->rc == 0;
     }
     file->rc = err_set(file->e, -EBADMSG, "unknown option \"%s\"", name);

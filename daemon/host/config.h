@@ -50,7 +50,7 @@ struct config {
     const char *task_argument;        /* of TASK_BACKUP; of argv */
     char *value[OPTION_COUNT];        /* NULL: the default, which paths.h derives */
     const char *source[OPTION_COUNT]; /* "flag", "environment", "file" or "default" */
-    unsigned line[OPTION_COUNT];      /* of that file */
+    unsigned line[OPTION_COUNT];      /* of the file, also where another source wins; 0: none */
     enum log_level log_level;
     int nice;
     unsigned ranks_wait_s;

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #define N_ARGUMENTS 8
+#define LONG_TEXT   "/a/folder/of/the/token/of/a/page/that/has/its/own/name/on/this/mac"
+#define LONG_LINE   "token-file = " LONG_TEXT LONG_TEXT LONG_TEXT
 
 /* The command line in `flags` (NULL ends it), read into `c`. */
 static int read_flags(struct config *c, const char *const *flags, struct err *e)
@@ -84,6 +86,12 @@ static void what_is_wrong_is_named_with_its_source(void **state)
         {"feed =\n", {NULL}, -EBADMSG, "line 1: feed needs a value"},
         {"feed =; a\n", {NULL}, -EBADMSG, "line 1: feed needs a value"},
         {"[feed]\nfeed = a\n", {NULL}, -EBADMSG, "there are no sections"},
+        {"feed = a\nlisten = b\nfeed = a\n",
+         {NULL},
+         -EBADMSG,
+         "line 3: feed stands in line 1, too"},
+        {"feed = a\n" LONG_LINE "\n", {NULL}, -EBADMSG, "line 2: a line of more than 198 bytes"},
+        {LONG_LINE, {NULL}, -EBADMSG, "line 1: a line of more than 198 bytes"},
         {"config = a\n", {NULL}, -EBADMSG, "unknown option \"config\""},
     };
 
