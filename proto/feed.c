@@ -546,6 +546,8 @@ int feed_code_of(int rc)
         return FEED_NOT_FOUND;
     case -EINVAL:
         return FEED_BAD_PARAMS;
+    case -ENOBUFS:
+        return FEED_TOO_MANY;
     default:
         return FEED_FAILED;
     }

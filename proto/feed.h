@@ -201,5 +201,6 @@ char *feed_result(const cJSON *object, cJSON *result, size_t *size);
 char *feed_error(const cJSON *object, int code, const char *text, size_t *size);
 char *feed_notification(const char *method, cJSON *params, size_t *size);
 
-/* The code for a -errno of the daemon: -ENOENT not found, -EINVAL bad parameters, else failed. */
+/* The code for a -errno of the daemon: -ENOENT not found, -EINVAL bad parameters, -ENOBUFS no room
+ * for more answers, else failed. */
 int feed_code_of(int rc);

@@ -349,6 +349,7 @@ static void errors_of_the_daemon_have_codes(void **state)
     (void)state;
     assert_int_equal(feed_code_of(-ENOENT), FEED_NOT_FOUND);
     assert_int_equal(feed_code_of(-EINVAL), FEED_BAD_PARAMS);
+    assert_int_equal(feed_code_of(-ENOBUFS), FEED_TOO_MANY);
     assert_int_equal(feed_code_of(-EIO), FEED_FAILED);
 }
 
