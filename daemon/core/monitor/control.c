@@ -75,6 +75,18 @@ static bool is_pending(const struct member *member, uint64_t seq)
     return false;
 }
 
+/* The store would take it for one that it has. */
+static void refuse_out_of_turn(const struct member *member, uint64_t seq, struct actions *out)
+{
+    struct nack nack;
+
+    nack_set(&nack, NACK_EPROTO,
+             "run %s: message %" PRIu64 " comes behind message %" PRIu64 ", which was taken",
+             member->run->id, seq, member->last_seq);
+    nack.seq = seq;
+    actions_refuse(out, member->peer, &nack);
+}
+
 /* The member of the peer, if it may send control message `seq` now; NULL when it was answered. */
 static struct member *member_for(struct monitor *monitor, peer_id peer, uint64_t seq,
                                  struct actions *out)
@@ -89,6 +101,10 @@ static struct member *member_for(struct monitor *monitor, peer_id peer, uint64_t
     }
     if (seq > member->durable_seq && seq <= member->last_seq && is_pending(member, seq))
         return NULL;
+    if (seq > member->durable_seq && seq < member->last_seq) {
+        refuse_out_of_turn(member, seq, out);
+        return NULL;
+    }
     if (check_turn(member, seq, &nack) == 0)
         return member;
     refuse_for_now(member, seq, &nack, out);

@@ -1222,6 +1222,29 @@ static void message_after_a_refused_one_waits_for_it(void **state)
     assert_non_null(disk_item(&bench->disk, "run", 1, seq));
 }
 
+/* An ack would say that it is on disk, where the store takes what comes behind for a repetition. */
+static void message_out_of_turn_is_refused(void **state)
+{
+    struct bench *bench = *state;
+
+    bench_log(bench, 1, 3);
+    for (uint64_t seq = 2; seq > 0; seq--) {
+        bench_forget(bench);
+        bench_log(bench, 1, seq);
+        assert_nack(bench, NACK_EPROTO);
+        assert_int_equal(bench->nack.seq, seq);
+        assert_false(bench->nack.fatal);
+    }
+    bench_forget(bench);
+    bench_log(bench, 1, 3); /* is in the journal */
+    bench_settle(bench);
+    assert_int_equal(bench->n_acks, 1);
+    bench_log(bench, 1, 4);
+    bench_settle(bench);
+    assert_int_equal(bench->n_acks, 2);
+    assert_int_equal(bench->n_nacks, 0);
+}
+
 static void batch_after_a_refused_checkpoint_stays_out_of_its_window(void **state)
 {
     struct bench *bench = *state;
@@ -1817,6 +1840,7 @@ int main(void)
         TEST_OPEN(a_full_disk_delays_acks_and_loses_nothing),
         TEST_OPEN(a_broken_disk_is_fatal_and_acknowledges_nothing),
         TEST_OPEN(message_after_a_refused_one_waits_for_it),
+        TEST_OPEN(message_out_of_turn_is_refused),
         TEST_OPEN(batch_after_a_refused_checkpoint_stays_out_of_its_window),
         TEST_OPEN(credit_comes_back_when_rows_are_folded),
         TEST_OPEN(batch_beyond_the_credit_is_refused),
