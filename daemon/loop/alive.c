@@ -12,6 +12,9 @@
 #define STILL_TICKS 10
 /* What was lent just before a tick has not moved by then. */
 #define STILL_TICKS_MIN 2
+/* A disk that others fill, as trainings do with their own checkpoints, keeps a commit for half a
+ * minute. The daemon that is ended for that waits for the same disk, without the rows it had. */
+#define DISK_PATIENCE 6
 
 /* Half of the watchdog's time: when it ends the daemon, that was silent for all of it, and what was
  * lent had stood still for the half before. */
@@ -35,7 +38,7 @@ static void say_stuck(struct loop *loop, const struct job *job, bool store)
     loop->is_stuck = is_stuck;
     if (store)
         log_error("the store has not moved for %u s: the watchdog hears nothing more",
-                  loop->still_ticks);
+                  DISK_PATIENCE * loop->still_ticks);
     else if (job)
         log_error("a job does not move: the watchdog hears nothing more run=%s layer=%s",
                   job->layer->run->id, job->layer->name);
@@ -46,7 +49,7 @@ static void say_stuck(struct loop *loop, const struct job *job, bool store)
 void loop_report_alive(struct loop *loop)
 {
     const struct job *job = work_find_stuck(loop->work, loop->still_ticks);
-    bool store = store_lane_is_stuck(loop->store, loop->still_ticks);
+    bool store = store_lane_is_stuck(loop->store, DISK_PATIENCE * loop->still_ticks);
 
     say_stuck(loop, job, store);
     if (!loop->is_stuck)

@@ -115,17 +115,24 @@ static void take_result(struct loop *loop, int rc, const struct err *err)
         store_lane_repair(loop->store);
 }
 
+/* What readers have met since the last check began is forgotten when the next one begins. */
+static bool is_check_wanted(const struct loop *loop)
+{
+    bool is_damaged = readers_take_damage(loop->readers);
+
+    return is_damaged || loop->history == HISTORY_UNCHECKED;
+}
+
 void loop_check_store(struct loop *loop)
 {
     struct err err = {0};
     int rc = loop->check ? store_check_result(loop->check, &err) : 1;
-    bool is_wanted = readers_take_damage(loop->readers) || loop->history == HISTORY_UNCHECKED;
 
     if (loop->check_pause_ticks > 0)
         loop->check_pause_ticks--;
     if (loop->check && rc < 1)
         take_result(loop, rc, &err);
-    else if (!loop->check && is_wanted && loop->check_pause_ticks == 0)
+    else if (!loop->check && loop->check_pause_ticks == 0 && is_check_wanted(loop))
         start_check(loop);
 }
 

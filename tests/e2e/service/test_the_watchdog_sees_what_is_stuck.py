@@ -103,6 +103,13 @@ class Watched:
             except BlockingIOError:
                 return found
 
+    def wait_until_said(self, sentence):
+        def is_said():
+            self.messages()  # ten that nobody takes hold the daemon up
+            return sentence in self.daemon.output
+
+        wait_until(is_said, f'"{sentence}"')
+
     def wait_for_life(self, times=1):
         heard = []
 
@@ -144,6 +151,18 @@ def test_a_daemon_that_computes_for_long_is_alive(watched):
         trainer.wait(mark)
 
 
+def test_a_disk_that_others_fill_is_no_hang(watched):
+    with watched.daemon.trainer("run") as trainer:
+        trainer.rows(*draw(30, 4, 2))
+        watched.begin("store")
+        mark = trainer.mark(1)
+        watched.messages()
+        watched.wait_for_life(times=WATCHDOG_S + 1)
+        watched.end("store")
+        trainer.wait(mark)
+    assert "the watchdog hears nothing more" not in watched.daemon.output
+
+
 @pytest.mark.parametrize("part", ["store", "worker"])
 def test_a_store_or_worker_that_hangs_is_seen(watched, part):
     daemon = watched.daemon
@@ -152,13 +171,13 @@ def test_a_store_or_worker_that_hangs_is_seen(watched, part):
         watched.wait_for_life()
         watched.begin(part)
         mark = trainer.mark(1)
-        wait_until(lambda: "the watchdog hears nothing more" in daemon.output, "it to be seen")
+        watched.wait_until_said("the watchdog hears nothing more")
         other.say("ping", id=1)
         other.expect("pong")  # the loop goes on
         watched.assert_silent()
         watched.end(part)
         trainer.wait(mark)
-    wait_until(lambda: "what was stuck moves again" in daemon.output, "it to be seen")
+    watched.wait_until_said("what was stuck moves again")
     watched.wait_for_life()
 
 
