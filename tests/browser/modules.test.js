@@ -131,6 +131,8 @@ test("a live point is added once; one that rewrites the past asks for a reload",
             [1, 5, 0.5],
             [1, 5, 0.5],
             [1, 9, null],
+            [1, 9, null],
+            [1, 9, 0.2],
             [2, 7, 0.3],
         ].map(([attempt, step, v]) =>
             append(s, { attempt, step, rows_missing: step === 9 ? 3 : 0 }, v, 0.1),
@@ -147,7 +149,7 @@ test("a live point is added once; one that rewrites the past asks for a reload",
     });
 
     assert.deepEqual(results, {
-        said: ["added", "known", "added", "reload"],
+        said: ["added", "known", "added", "known", "reload", "reload"],
         steps: [5, 9],
         values: [0.5, null],
         low: [0.3, null],

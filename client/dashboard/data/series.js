@@ -111,7 +111,8 @@ export function emptySeries(run, layer, name, hasBand) {
 
 /**
  * Adds a live value at the end. Returns "added"; "known" when it is there already or superseded; or
- * "reload" when it rewrites what is there, as the first point of a resumed run does.
+ * "reload" when it rewrites what is there, as the first point of a resumed run does, and one that
+ * comes again with its spectrum.
  * @param {Series} series
  * @param {{attempt: number, step: number, rows_missing?: number}} at
  * @param {number|null} value @param {number|null|undefined} error
@@ -120,6 +121,7 @@ export function append(series, at, value, error) {
     const last = series.steps.at(-1) ?? -1;
 
     if (at.attempt > series.attempt && series.attempt > 0 && at.step <= last) return "reload";
+    if (at.attempt === series.attempt && fillsGap(series, at.step, value)) return "reload";
     if (at.step <= last || at.attempt < series.attempt) return "known";
     series.attempt = at.attempt;
     series.steps.push(at.step);
@@ -129,6 +131,14 @@ export function append(series, at, value, error) {
     if (at.rows_missing > 0) series.gaps.push(at.step);
     series.n_added++;
     return "added";
+}
+
+function fillsGap(series, step, value) {
+    return (
+        typeof value === "number" &&
+        !series.binned &&
+        series.values[series.steps.indexOf(step)] === null
+    );
 }
 
 /** The index of the step nearest to `step`; -1 when there is none. @param {number[]} steps @param {number} step */

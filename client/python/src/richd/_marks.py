@@ -67,7 +67,8 @@ class Marker(Watcher):
         returns None immediately. The mark survives the daemon's restart.
 
         With `spectrum`, the features are decomposed as well (`richd.Spectrum`), which costs the
-        daemon about 6 p^3 operations; `point.spectrum` has the result.
+        daemon about 6 p^3 operations; `point.spectrum` has the result. Of more than 2,048 features
+        nobody waits for it: it is None, and the flag no_spectrum is set, until it is there.
 
         `metrics` are measures of the whole network that only the trainer can compute, by name:
         param_norm, param_change, ntk_distance, ntk_alignment. They go into the point of every
