@@ -61,7 +61,7 @@ struct loop {
     uv_timer_t tick;
     uv_signal_t terminate, interrupt, hangup;
     bool has_handles; /* the four above are open */
-    unsigned drain_ticks;
+    unsigned drain_ticks, close_ticks;
     unsigned n_ticks;
     bool is_stepping;
 

@@ -15,13 +15,15 @@
  *     RUNNING ------------> DRAINING -----------------------> CLOSING ------------> CLOSED
  *        '------------------------ failed ----------------------^
  *
- * DRAINING takes nothing new and finishes what was promised. CLOSING waits for what is lent.
- * CLOSED closes every handle, which ends the loop. Tested by
- * tests/e2e/service/test_sigterm_finishes_what_was_promised.py and
- * tests/unit/daemon/loop/test_loop.c. */
+ * DRAINING takes nothing new and finishes what was promised. CLOSING waits for what is lent, and
+ * where that takes too long ends the process without it. CLOSED closes every handle, which ends the
+ * loop. Tested by tests/e2e/service/test_sigterm_finishes_what_was_promised.py,
+ * test_the_watchdog_sees_what_is_stuck.py and tests/unit/daemon/loop/test_loop.c. */
 
-/* Jobs take seconds at most, a commit milliseconds; systemd waits 30 s before it kills. */
+/* Most jobs take seconds, a commit milliseconds; the largest spectra take minutes, and a disk may
+ * hang. Both together are less than the 30 s after which systemd kills. */
 #define DRAIN_TICKS 10
+#define CLOSE_TICKS 10
 
 /* What is not named leaves the state as it is. */
 static const enum loop_state moves[LOOP_N_STATES][STOP_N_EVENTS] = {
@@ -88,24 +90,28 @@ void loop_fail(struct loop *loop, const char *why)
     loop_move(loop, STOP_FAILED);
 }
 
-void loop_stop_tick(struct loop *loop)
-{
-    if (loop->state != LOOP_DRAINING || ++loop->drain_ticks < DRAIN_TICKS)
-        return;
-    log_warn("not everything was finished within %d s", DRAIN_TICKS);
-    loop_move(loop, STOP_OVERDUE);
-    loop_move_on(loop);
-}
-
 /* What is under way cannot be called back, and a disk that hangs would never let it go: as after
  * kill -9, the next start finds everything that was acknowledged. */
 static void end_process(struct loop *loop, int number)
 {
     log_warn("%zu jobs and commits are left behind", loop->n_lent);
     endpoints_remove(loop->runtime_dir);
+    if (loop->exit_code != 0)
+        _exit(loop->exit_code);
     signal(number, SIG_DFL);
     raise(number);
     _exit(128 + number); /* process 1 of a container outlives its own signals */
+}
+
+void loop_stop_tick(struct loop *loop)
+{
+    if (loop->state == LOOP_CLOSING && ++loop->close_ticks >= CLOSE_TICKS)
+        end_process(loop, SIGTERM);
+    if (loop->state != LOOP_DRAINING || ++loop->drain_ticks < DRAIN_TICKS)
+        return;
+    log_warn("not everything was finished within %d s", DRAIN_TICKS);
+    loop_move(loop, STOP_OVERDUE);
+    loop_move_on(loop);
 }
 
 void loop_stop_now(struct loop *loop, int number)

@@ -3,6 +3,7 @@ computes for long. A library put before the others makes a call hang at a pipe, 
 long as a file is there."""
 
 import os
+import signal
 import socket
 import subprocess
 
@@ -149,6 +150,25 @@ def test_a_daemon_that_computes_for_long_is_alive(watched):
             assert other.log(1, loss=1.0) and other.expect("ack"), "others do not wait behind it"
         watched.end("computing")
         trainer.wait(mark)
+
+
+def test_nor_does_it_keep_the_daemon_from_ending(watched):
+    daemon = watched.daemon
+    with daemon.trainer("run") as trainer:
+        trainer.rows(*draw(30, 4, 2))
+        trainer.checkpoint(1)
+        watched.begin("computing")
+        trainer.rows(*draw(30, 4, 2))
+        trainer.mark(2)
+        trainer.say("ping", id=1)
+        trainer.expect("pong")
+        daemon.signal(signal.SIGTERM)
+        watched.wait_until_said("are left behind")
+        assert daemon.process.wait(5) == -signal.SIGTERM
+        daemon.process = None
+    watched.end("computing")
+    daemon.start()
+    assert daemon.series("run")["step"] == [1]
 
 
 def test_a_disk_that_others_fill_is_no_hang(watched):
