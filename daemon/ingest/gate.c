@@ -25,9 +25,9 @@ typedef int close_fn(int);
 
 /* What waits for one side or the other, in bytes. */
 struct peer {
-    bool is_trainer; /* it was accepted, and has not ended */
-    uint64_t unread; /* libzmq has read them, and ingest has not taken them */
-    uint64_t unsent; /* ingest has given them, and the trainer takes nothing */
+    atomic_bool is_trainer; /* it was accepted, and has not ended */
+    uint64_t unread;        /* libzmq has read them, and ingest has not taken them */
+    uint64_t unsent;        /* ingest has given them, and the trainer takes nothing */
 };
 
 static struct {
@@ -42,6 +42,10 @@ static struct {
     size_t n_connected;
     size_t peak; /* most that were connected, since gate_peak was called */
 } gate = {.lock = PTHREAD_MUTEX_INITIALIZER, .spare = -1};
+
+/* The thread is the one that accepts, and so the only one that closes what it has accepted. It ends
+ * before the gate is closed. */
+static _Thread_local bool accepts;
 
 static int open_spare(void)
 {
@@ -58,9 +62,7 @@ int gate_open(uint64_t waiting_bytes_max)
         gate_close();
         return rc;
     }
-    pthread_mutex_lock(&gate.lock);
     gate.n_files = files_limit();
-    pthread_mutex_unlock(&gate.lock);
     gate.loop = pthread_self();
     gate.total = 0;
     gate.total_max = waiting_bytes_max;
@@ -70,7 +72,6 @@ int gate_open(uint64_t waiting_bytes_max)
     return 0;
 }
 
-/* The threads of the pool close files meanwhile. */
 void gate_close(void)
 {
     struct peer *peers = gate.peers;
@@ -269,8 +270,7 @@ static void turn_away_without_room(int listener)
 static void note_trainer(int fd, bool is_trainer)
 {
     pthread_mutex_lock(&gate.lock);
-    if (has_place(fd))
-        set_trainer(fd, is_trainer);
+    set_trainer(fd, is_trainer);
     pthread_mutex_unlock(&gate.lock);
 }
 
@@ -280,6 +280,7 @@ static int admit(int listener, int flags)
 {
     int fd = accept_one(listener, NULL, NULL, flags);
 
+    accepts = true;
     if (fd < 0 && !is_scarce(errno))
         return -1;
     if (fd < 0) {
@@ -312,11 +313,11 @@ static int close_one(int fd)
 }
 
 /* libzmq closes a connection without reading its end where it refuses what came, or waited for it
- * for too long. Noted before, for then the number may be another's; and not by the thread of the
- * loop, which is also that of a child between fork and exec, where a lock stays as it was. */
+ * for too long. Noted before, for then the number may be another's. Other files, and other threads,
+ * take no lock: not even in a child between fork and exec, where one would stay as it was. */
 EXPORT int close(int fd)
 {
-    if (is_libzmq())
+    if (accepts && has_place(fd) && gate.peers[fd].is_trainer)
         note_trainer(fd, false);
     return close_one(fd);
 }
@@ -324,7 +325,7 @@ EXPORT int close(int fd)
 /* ---- reading and writing ------------------------------------------------------------------------
  */
 
-static ssize_t receive(int fd, void *data, size_t size, int flags)
+static ssize_t receive_one(int fd, void *data, size_t size, int flags)
 {
     static _Atomic(recv_fn *) next;
 
@@ -333,7 +334,7 @@ static ssize_t receive(int fd, void *data, size_t size, int flags)
     return next(fd, data, size, flags);
 }
 
-static ssize_t transmit(int fd, const void *data, size_t size, int flags)
+static ssize_t send_one(int fd, const void *data, size_t size, int flags)
 {
     static _Atomic(send_fn *) next;
 
@@ -354,7 +355,7 @@ static ssize_t note_read(int fd, ssize_t n, int code)
 
 EXPORT ssize_t recv(int fd, void *data, size_t size, int flags)
 {
-    ssize_t n = receive(fd, data, size, flags);
+    ssize_t n = receive_one(fd, data, size, flags);
     int code = errno;
 
     if (!is_libzmq() || !has_place(fd))
@@ -369,7 +370,7 @@ EXPORT ssize_t recv(int fd, void *data, size_t size, int flags)
 
 EXPORT ssize_t send(int fd, const void *data, size_t size, int flags)
 {
-    ssize_t n = transmit(fd, data, size, flags);
+    ssize_t n = send_one(fd, data, size, flags);
     int code = errno;
 
     if (n <= 0 || !is_libzmq() || !has_place(fd))
