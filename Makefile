@@ -138,6 +138,8 @@ $(BUILD)/tests/unit/client/common/%: LIBS = $(call link,client/c)
 $(BUILD)/tests/unit/client/ctl/%:  LIBS = $(call link,client/ctl)
 # Work arrays lie between guard pages; malloc and free are the test's own.
 $(BUILD)/tests/unit/daemon/core/matrix/test_linalg_guard: WRAP = -Wl,--wrap=malloc,--wrap=free
+# A disk without space.
+$(BUILD)/tests/unit/daemon/store/test_repair: WRAP = -Wl,--wrap=statvfs
 # Shares that wait for the test.
 $(BUILD)/tests/unit/daemon/loop/test_work: WRAP = -Wl,--wrap=job_work
 # The whole daemon, with a trainer of ours, and jobs that find no memory.

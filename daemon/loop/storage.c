@@ -64,8 +64,9 @@ static void on_repaired(void *arg)
 
     log_notes(loop);
     readers_reopen(loop->readers);
-    if (loop->history == HISTORY_DAMAGED)
-        loop->history = HISTORY_UNCHECKED; /* the new file is read, too */
+    store_check_free(loop->check); /* what it would find is in the old file */
+    loop->check = NULL;
+    loop->history = HISTORY_UNCHECKED; /* the new file is read, too */
     loop->history_problem.text[0] = '\0';
     loop->check_pause_ticks = 0;
 }

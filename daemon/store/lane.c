@@ -2,13 +2,15 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "daemon/host/pulse.h"
 
-/* Processor time that no commit needs. One takes milliseconds, and waits for the disk. */
+/* Processor time that no commit needs. One takes milliseconds, and waits for the disk. A repair
+ * copies all rows and syncs a whole file: were it ended, the next start would begin it again. */
 #define COMMIT_CPU_S 120
 
 struct store_lane {
@@ -24,7 +26,7 @@ struct store_lane {
     char waits[ERR_TEXT_SIZE]; /* of the last commit that came back; "": it did not fail */
     store_lane_repaired_cb *on_repaired;
     bool wants_repair;
-    bool is_repaired;         /* the pool's while busy: the commit has a repair in it */
+    atomic_bool is_repaired;  /* the pool's while busy: the commit has a repair in it */
     struct store_notes notes; /* of the store, as they were when nobody wrote them */
     struct list waiting;      /* put since the running commit began */
     struct list committing;   /* the pool's while busy */
@@ -56,9 +58,10 @@ static void fail(struct list *records, int rc, const char *why)
  * no space for the repair, when the core lends the records again. */
 static void repair_and_apply(struct store_lane *lane)
 {
-    int rc = store_repair(lane->store, &lane->why);
+    int rc;
 
     lane->is_repaired = true;
+    rc = store_repair(lane->store, &lane->why);
     if (rc == 0)
         apply(lane);
     if (!record_may_come_again(rc))
@@ -200,5 +203,5 @@ const char *store_lane_waits(const struct store_lane *lane)
 
 bool store_lane_is_stuck(struct store_lane *lane, unsigned still_max)
 {
-    return lane->busy && pulse_is_stuck(&lane->pulse, still_max);
+    return lane->busy && !lane->is_repaired && pulse_is_stuck(&lane->pulse, still_max);
 }

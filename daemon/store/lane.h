@@ -42,5 +42,6 @@ const struct store_notes *store_lane_notes(const struct store_lane *);
 
 const struct store *store_lane_store(const struct store_lane *);
 
-/* Once a tick: whether a commit is stuck (pulse.h). */
+/* Once a tick: whether a commit is stuck (pulse.h). One that repairs may take as long as it needs.
+ */
 bool store_lane_is_stuck(struct store_lane *, unsigned still_max);

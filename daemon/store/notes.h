@@ -15,6 +15,6 @@ struct store_notes {
     char text[STORE_NOTES_MAX][ERR_TEXT_SIZE];
 };
 
-/* Adds a sentence; the last place says that there are more. */
+/* Adds a sentence that is not there yet; the last place says that there are more. */
 void store_note(struct store_notes *, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "daemon/store/aside.h"
@@ -17,7 +19,7 @@
  *
  *     PATH.repairing   is filled: tables, rows, and what follows of the rows (mend.h)
  *     PATH.damaged-N   becomes another name of PATH, with its WAL
- *     PATH.repaired    is the new name of the filled one: from here on it counts, also after a
+ *     PATH.repaired    is the new name of the filled one: from here on it counts, even after a
  * crash PATH             is replaced by it, when the old WAL is gone
  *
  * A crash before the third step leaves PATH as it was. */
@@ -40,6 +42,30 @@ static void remove_file(const char *path, const char *suffix)
 
     if (join(path, suffix, name, NULL) == 0)
         unlink(name);
+}
+
+static uint64_t size_of(const char *path, const char *suffix)
+{
+    char name[PATH_MAX];
+    struct stat s;
+
+    return join(path, suffix, name, NULL) == 0 && stat(name, &s) == 0 ? (uint64_t)s.st_size : 0;
+}
+
+/* A disk that a repair fills is full for the trainers, too, and a repair that found no room is
+ * tried again each second. The fresh file can become as long as the damaged one with its WAL. */
+static int check_space(const char *path, struct err *err)
+{
+    uint64_t needed = size_of(path, "") + size_of(path, "-wal"), left;
+    struct statvfs disk;
+
+    if (statvfs(path, &disk) < 0)
+        return err_set(err, -errno, "%s: %s", path, strerror(errno));
+    left = (uint64_t)disk.f_bavail * disk.f_frsize;
+    return left < needed ? err_set(err, -ENOSPC,
+                                   "a repair needs %" PRIu64 " MB on the disk, which has %" PRIu64,
+                                   needed / 1000000 + 1, left / 1000000)
+                         : 0;
 }
 
 int store_repair_finish(const char *path, struct err *err)
@@ -90,7 +116,8 @@ static int open_fresh(const char *path, sqlite3 **out, struct err *err)
                     err);
 }
 
-/* The tables and indexes as they stand in the damaged file, whatever version wrote it. */
+/* The tables and indexes as they stand in the damaged file, whatever version wrote it. SQLite's own
+ * (a person's ANALYZE makes some) cannot be created, and are left out. */
 static int copy_schema(sqlite3 *from, sqlite3 *to, struct err *err)
 {
     static const char *const numbers[] = {"application_id", "user_version"};
@@ -107,7 +134,9 @@ static int copy_schema(sqlite3 *from, sqlite3 *to, struct err *err)
             rc = sql_exec(to, text, err);
     }
     if (rc == 0)
-        rc = sql_prepare(from, "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid",
+        rc = sql_prepare(from,
+                         "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL"
+                         " AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY rowid",
                          &statement, err);
     while (rc == 0 && (rc = sql_step(statement, err)) == 1)
         rc = sql_exec(to, sql_column_text(statement, 0), err);
@@ -174,6 +203,8 @@ int store_repair_file(const char *path, uint64_t feed_seq, struct store_notes *n
 
     if (rc == 0)
         rc = join(path, REPAIRED, ready, err);
+    if (rc == 0)
+        rc = check_space(path, err);
     if (rc < 0)
         return rc;
     rc = make_fresh(path, fresh, feed_seq, &told, err);

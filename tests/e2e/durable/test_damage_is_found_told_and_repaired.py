@@ -1,6 +1,7 @@
 """Pages of the history are overwritten while the daemon is away. What is intact is served, what is
 not is said, the daemon goes on, and the next start finds a sound file."""
 
+import contextlib
 import secrets
 import shutil
 import sqlite3
@@ -93,6 +94,28 @@ def test_damage_that_a_commit_meets_is_repaired_at_once(daemon):
         subscription.read_until(lambda s: any(p["step"] == STEPS for p in s.points))
     assert daemon.rpc("run.get", run="a")["config"] == {"new": 1}
     assert any("configurations" in problem for problem in status(daemon)["problems"])
+
+
+def test_a_check_of_the_old_file_says_nothing_of_the_new_one(daemon):
+    """It reads while a commit meets the damage. What it finds was repaired since."""
+    write_history(daemon, runs=("a",), steps=10)
+    daemon.stop()
+    database = daemon.state / "richd.sqlite"
+    with contextlib.closing(sqlite3.connect(database)) as db, db:
+        db.execute("INSERT INTO scalar (name_key, attempt, step, time, value, feed_seq)"
+                   " WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 200000)"
+                   " SELECT name_key, 1, 1000 + i, 0, i, 1000 + i FROM scalar_name, n")
+        db.execute("UPDATE state SET feed_seq = 300000")
+    for page in pages_of(database, "run_config", "leaf"):
+        damage(database, page)
+    daemon.start()
+    wait_until(lambda: status(daemon)["history"] == "checking", "the check")
+    with daemon.trainer("a", config={"new": 1}) as trainer:
+        trainer.rows(*draw(20, 4, 2))
+        trainer.checkpoint(STEPS)
+    wait_until(lambda: status(daemon)["history"] == "sound", "the check of the new file")
+    assert (daemon.state / "richd.sqlite.damaged-1").exists()
+    assert not (daemon.state / "richd.sqlite.damaged-2").exists()
 
 
 @pytest.mark.parametrize("content", [b"x", None])

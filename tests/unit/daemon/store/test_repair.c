@@ -6,11 +6,14 @@
 #include "tests/lib/cmocka.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <sqlite3.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "daemon/core/monitor/record.h"
@@ -126,6 +129,15 @@ static void remove_all(const char *path)
 }
 
 enum garbage { NOISE, ZEROS, N_GARBAGES };
+
+static void copy_whole(const struct fixture *f)
+{
+    size_t size;
+    char *data = read_file(f->whole, &size);
+
+    write_file(f->path, data, size);
+    free(data);
+}
 
 static void copy_damaged(const struct fixture *f, size_t page, enum garbage garbage)
 {
@@ -358,6 +370,103 @@ static void a_query_that_meets_damage_notes_it(void **state)
     history_close(history);
 }
 
+/* Somebody has looked at a history with sqlite3, and left its tables of statistics there. */
+static void tables_of_sqlite_are_no_hindrance(void **state)
+{
+    struct fixture *f = *state;
+    struct store_notes notes = {0};
+    struct store *store;
+    sqlite3 *database;
+
+    remove_all(f->path);
+    copy_whole(f);
+    assert_int_equal(sqlite3_open(f->path, &database), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(database, "ANALYZE", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(database);
+    assert_int_equal(store_repair_file(f->path, 0, &notes, NULL), 0);
+    assert_int_equal(notes.n, 1);
+    assert_int_equal(store_open(f->path, &store, NULL), 0);
+    expect_sound(f, store);
+    store_close(store);
+}
+
+static uint64_t blocks_left = UINT64_MAX;
+
+int __real_statvfs(const char *path, struct statvfs *out);
+int __wrap_statvfs(const char *path, struct statvfs *out);
+
+int __wrap_statvfs(const char *path, struct statvfs *out)
+{
+    int rc = __real_statvfs(path, out);
+
+    if (blocks_left < out->f_bavail)
+        out->f_bavail = blocks_left;
+    return rc;
+}
+
+/* It would fill the disk, for others as well. */
+static void a_repair_without_space_does_not_begin(void **state)
+{
+    struct fixture *f = *state;
+    struct store_notes notes = {0};
+    struct err err;
+    char fresh[300];
+
+    remove_all(f->path);
+    copy_whole(f);
+    snprintf(fresh, sizeof fresh, "%s.repairing", f->path);
+    assert_int_equal(mkdir(fresh, 0700), 0); /* nothing can be written there */
+    blocks_left = 10;
+    assert_int_equal(store_repair_file(f->path, 0, &notes, &err), -ENOSPC);
+    assert_non_null(strstr(err.text, "a repair needs 1 MB"));
+    assert_int_equal(rmdir(fresh), 0);
+    blocks_left = UINT64_MAX;
+    assert_int_equal(store_repair_file(f->path, 0, &notes, &err), 0);
+}
+
+static void a_note_is_told_once(void **state)
+{
+    struct store_notes notes = {0};
+
+    (void)state;
+    for (int i = 0; i < 100; i++)
+        store_note(&notes, "%d", i % 3);
+    assert_int_equal(notes.n, 3);
+    for (int i = 0; i < 100; i++)
+        store_note(&notes, "%d", i);
+    assert_int_equal(notes.n, STORE_NOTES_MAX);
+    assert_string_equal(notes.text[STORE_NOTES_MAX - 1], "there is more of this kind");
+}
+
+/* A check without memory says so: SQLite tells of a page that it could not load as of a damaged
+ * one. */
+static void a_check_without_memory_finds_no_damage(void **state)
+{
+    struct fixture *f = *state;
+    int n_failed = 0;
+
+    remove_all(f->path);
+    copy_whole(f);
+    for (int64_t room = 4096; room < 4000000; room += 4096 + room / 32) {
+        struct store_check *check;
+        struct err err = {""};
+        int rc;
+
+        sqlite3_hard_heap_limit64(sqlite3_memory_used() + room);
+        rc = store_check_start(f->path, &check, &err);
+        if (rc == 0) {
+            while ((rc = store_check_result(check, &err)) == 1)
+                usleep(100);
+            store_check_free(check);
+        }
+        sqlite3_hard_heap_limit64(0);
+        n_failed += rc < 0;
+        if (rc != 0 && rc != -ENOMEM)
+            fail_msg("with %" PRId64 " bytes: %d, %s", room, rc, err.text);
+    }
+    assert_in_range(n_failed, 3, 300);
+}
+
 /* ---- fixture --------------------------------------------------------------------------------- */
 
 static int set_up(void **state)
@@ -389,6 +498,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(any_page_may_be_damaged, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_query_that_meets_damage_notes_it, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(tables_of_sqlite_are_no_hindrance, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_repair_without_space_does_not_begin, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_check_without_memory_finds_no_damage, set_up, tear_down),
+        cmocka_unit_test(a_note_is_told_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
