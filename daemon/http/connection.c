@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "daemon/host/files.h"
 #include "daemon/http/parts.h"
 
 /* One connection, until it becomes a WebSocket. The happy way:
@@ -41,7 +42,7 @@ struct http_connection {
     size_t in_size;
     char *unsent; /* what the socket did not take; NULL: nothing */
     size_t unsent_at, unsent_size;
-    bool wants_write; /* the answer has more */
+    bool wants_write; /* the answer has more, or its end is to be noticed */
     unsigned ticks;   /* in this state, or since something moved */
 };
 
@@ -74,7 +75,7 @@ static void on_closed(uv_handle_t *handle)
 {
     struct http_connection *c = handle->data;
 
-    c->http->n_connections--;
+    files_note(FILES_HTTP, --c->http->n_connections);
     free(c->in);
     free(c->unsent);
     free(c);
@@ -245,6 +246,8 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 
 void http_connection_want_write(struct http_connection *c)
 {
+    if (!c->wants_write)
+        c->ticks = 0; /* what is to be written may have taken long */
     c->wants_write = true;
     update_poll(c);
 }
@@ -278,7 +281,7 @@ void http_connection_open(struct http *http, uv_loop_t *loop, int fd)
     c->http = http;
     c->fd = fd;
     c->poll.data = c;
-    http->n_connections++;
+    files_note(FILES_HTTP, ++http->n_connections);
     list_append(&http->connections, &c->link);
     update_poll(c);
 }
@@ -323,9 +326,11 @@ bool http_connection_hand_over(struct http_connection *c, const char *head, size
 
 void http_connection_tick(struct http_connection *c)
 {
+    bool is_writing = c->unsent || c->wants_write;
+
     c->ticks++;
     if ((c->state == READING && c->ticks >= (c->in ? HEAD_TICKS : IDLE_TICKS)) ||
-        (c->state == ANSWERING && c->unsent && c->ticks >= HTTP_STALL_TICKS) ||
+        (c->state == ANSWERING && is_writing && c->ticks >= HTTP_STALL_TICKS) ||
         (c->state == LINGERING && c->ticks >= LINGER_TICKS))
         http_connection_close(c);
 }
