@@ -9,7 +9,7 @@ import sqlite3
 
 import pytest
 
-from harness import Feed, connect_feed, draw, wait_until
+from harness import PATIENCE_S, Feed, connect_feed, draw, wait_until
 from httpclient import WebSocket, port_of, request
 
 N_VALUES = 100_000
@@ -82,10 +82,12 @@ def stalled_socket(daemon, *lines):
 def test_long_answers_that_nobody_reads_cost_little(daemon):
     before = peak_bytes(daemon)
     with contextlib.ExitStack() as stack:
+        socks = []
         for _ in range(3):  # six answers of 6 MB
-            stack.enter_context(stalled_page(daemon, LONG_PATH))
-            stack.enter_context(contextlib.closing(
-                stalled_feed(daemon, line("scalars.query", **LONG))))
+            socks.append(stack.enter_context(stalled_page(daemon, LONG_PATH)))
+            socks.append(stack.enter_context(contextlib.closing(
+                stalled_feed(daemon, line("scalars.query", **LONG)))))
+        wait_for_answers(socks)
         assert len(request(daemon, f"/api/v1/{LONG_PATH}").json["scalars"][0]["columns"]["step"]) \
             == N_VALUES, "who asks after them is answered behind them"
         assert peak_bytes(daemon) - before < 64e6
@@ -104,14 +106,27 @@ def test_an_answer_that_waited_in_a_file_is_the_same(daemon):
     assert rows.count("\r\n") == 1 + N_VALUES
 
 
+#: Pages that fill all room for texts: 64 files, and 64 MB of memory. What comes behind is refused.
+N_WRITTEN = 200
+
+
+def wait_for_answers(socks):
+    """Until the first bytes of each have come, which stay where they are: it is written then."""
+    for sock in socks:
+        sock.settimeout(PATIENCE_S)
+        assert sock.recv(1, socket.MSG_PEEK)
+
+
 def stall(daemon, stack, n):
     """So many readers of the feed and as many WebSockets: each subscribes to all from the start,
     asks for a series, and reads nothing."""
     lines = line("series.subscribe", since_seq="0"), line("series.query", run="run", limit=9)
+    socks = []
     for _ in range(n):
-        stack.enter_context(contextlib.closing(stalled_feed(daemon, *lines)))
-        stack.enter_context(contextlib.closing(stalled_socket(daemon, *lines)))
+        socks.append(stack.enter_context(contextlib.closing(stalled_feed(daemon, *lines))))
+        socks.append(stack.enter_context(contextlib.closing(stalled_socket(daemon, *lines))).sock)
     wait_until(lambda: daemon.rpc("server.status")["connections"] == 2 * n + 1, "all of them")
+    wait_for_answers(socks[:N_WRITTEN])
 
 
 def assert_stalled_readers_cost_less(daemon, n, limit_bytes):
