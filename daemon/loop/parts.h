@@ -83,6 +83,7 @@ struct loop {
     enum history_state history;
     struct err history_problem; /* "": none */
     unsigned check_pause_ticks;
+    bool check_hurries;   /* one that took its time was given up */
     unsigned n_repairs;   /* that a check has asked for; a second one would not help */
     size_t n_notes;       /* of the store, that are logged */
     size_t n_lent;        /* jobs and records that are out */

@@ -93,16 +93,28 @@ static void start_check(struct loop *loop)
     struct err err;
 
     loop->check_pause_ticks = CHECK_PAUSE_TICKS;
-    if (store_check_start(loop->store_path, &loop->check, &err) == 0)
+    if (store_check_start(loop->store_path, loop->check_hurries, &loop->check, &err) == 0)
         loop->history = HISTORY_CHECKING;
     else
         log_warn("the history is not checked: %s", err.text);
+}
+
+/* The machine is busy, and the lowest priority got too little of it. */
+static void read_again(struct loop *loop, const struct err *err)
+{
+    log_info("the history is read again, with more haste: %s", err->text);
+    loop->check_hurries = true;
+    loop->history = HISTORY_UNCHECKED;
 }
 
 static void take_result(struct loop *loop, int rc, const struct err *err)
 {
     store_check_free(loop->check);
     loop->check = NULL;
+    if (rc == -EAGAIN && !loop->check_hurries) {
+        read_again(loop, err);
+        return;
+    }
     if (rc == 0) {
         loop->history = HISTORY_SOUND;
         log_info("the history was read and is sound");

@@ -8,19 +8,29 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "daemon/store/mend.h"
 #include "daemon/store/sql.h"
 
+/* While a table is read the WAL is not folded, and grows by all that is written. Processors that
+ * others keep busy leave so little to the lowest priority that one of 3 million rows was not read
+ * after 75 s, and the WAL had 576 MB. It is given up then. WAL_SIZE_LIMIT of an older growth is no
+ * reason, and one that hurries is soon over. */
+#define WAL_BYTES_MAX          (96u << 20)
+#define WAL_BYTES_MAX_HURRYING (512u << 20)
+
 struct store_check {
     pthread_t thread;
     sqlite3 *database;
     atomic_bool is_done;
     atomic_bool is_unwanted;
+    bool hurries;
     int rc; /* when it is done, with its text */
     struct err why;
+    char wal[]; /* its path */
 };
 
 /* Where this is forbidden it runs as the others do. */
@@ -101,23 +111,28 @@ static void *run(void *arg)
 {
     struct store_check *check = arg;
 
-    step_back();
+    if (!check->hurries)
+        step_back();
     check->rc = check_tables(check, &check->why);
     if (check->rc == 0)
         check->rc = store_mend_find(check->database, &check->why);
     if (check->rc == 0)
         check->rc = expect_ok(check->database, "PRAGMA quick_check(1)", "the file", &check->why);
+    if (check->rc < 0 && check->is_unwanted)
+        check->rc = err_set(&check->why, -EAGAIN, "the WAL has grown too long meanwhile");
     check->is_done = true;
     return NULL;
 }
 
-int store_check_start(const char *path, struct store_check **out, struct err *err)
+int store_check_start(const char *path, bool hurries, struct store_check **out, struct err *err)
 {
-    struct store_check *check = calloc(1, sizeof *check);
+    struct store_check *check = calloc(1, sizeof *check + strlen(path) + sizeof "-wal");
     int rc;
 
     if (!check)
         return err_set(err, -ENOMEM, "out of memory");
+    check->hurries = hurries;
+    strcat(strcpy(check->wal, path), "-wal");
     rc = sql_open(path, SQLITE_OPEN_READONLY, &check->database, err);
     if (rc == 0)
         rc = sql_exec(check->database,
@@ -136,8 +151,25 @@ int store_check_start(const char *path, struct store_check **out, struct err *er
     return rc;
 }
 
+static bool is_wal_long(const struct store_check *check)
+{
+    off_t limit = check->hurries ? WAL_BYTES_MAX_HURRYING : WAL_BYTES_MAX;
+    struct stat s;
+
+    return stat(check->wal, &s) == 0 && s.st_size > limit;
+}
+
+/* An interrupt that comes between two statements is lost. */
+static void give_up(struct store_check *check)
+{
+    check->is_unwanted = true;
+    sqlite3_interrupt(check->database);
+}
+
 int store_check_result(struct store_check *check, struct err *err)
 {
+    if (!check->is_done && (check->is_unwanted || is_wal_long(check)))
+        give_up(check);
     if (!check->is_done)
         return 1;
     return check->rc < 0 ? err_set(err, check->rc, "%s", check->why.text) : 0;
@@ -147,9 +179,8 @@ void store_check_free(struct store_check *check)
 {
     if (!check)
         return;
-    check->is_unwanted = true;
     while (!check->is_done) {
-        sqlite3_interrupt(check->database); /* one that comes between two statements is lost */
+        give_up(check);
         usleep(1000);
     }
     pthread_join(check->thread, NULL);

@@ -5,16 +5,19 @@
  * decides. Tested by test_repair.c. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "proto/base/err.h"
 
 struct store_check;
 
-/* Starts to read the database at `path`, which a store has open. Returns 0 with a check (free with
- * store_check_free), or -errno. */
-int store_check_start(const char *path, struct store_check **out, struct err *err);
+/* Starts to read the database at `path`, which a store has open; where it `hurries`, with the
+ * priority of the others. Returns 0 with a check (free with store_check_free), or -errno. */
+int store_check_start(const char *path, bool hurries, struct store_check **out, struct err *err);
 
-/* 1 while it reads; 0 when all is sound; -EUCLEAN with what is damaged in `err`; or another -errno
- * that kept it from reading. Any number of times. */
+/* Once a second. 1 while it reads; 0 when all is sound; -EUCLEAN with what is damaged in `err`;
+ * -EAGAIN, it was given up because the WAL had grown; or another -errno that kept it from reading.
+ */
 int store_check_result(struct store_check *, struct err *err);
 
 /* Interrupts it when it still reads; returns within milliseconds, but for a disk that hangs. NULL

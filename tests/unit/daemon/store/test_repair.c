@@ -260,7 +260,7 @@ static int check(const char *path, struct err *e)
     struct store_check *running;
     int rc;
 
-    rc = store_check_start(path, &running, e);
+    rc = store_check_start(path, false, &running, e);
     if (rc < 0)
         return rc;
     while ((rc = store_check_result(running, e)) == 1)
@@ -453,7 +453,7 @@ static void a_check_without_memory_finds_no_damage(void **state)
         int rc;
 
         sqlite3_hard_heap_limit64(sqlite3_memory_used() + room);
-        rc = store_check_start(f->path, &check, &err);
+        rc = store_check_start(f->path, false, &check, &err);
         if (rc == 0) {
             while ((rc = store_check_result(check, &err)) == 1)
                 usleep(100);
@@ -465,6 +465,52 @@ static void a_check_without_memory_finds_no_damage(void **state)
             fail_msg("with %" PRId64 " bytes: %d, %s", room, rc, err.text);
     }
     assert_in_range(n_failed, 3, 300);
+}
+
+static void add_scalars(const struct fixture *f, int n)
+{
+    char text[400];
+    sqlite3 *database;
+
+    snprintf(text, sizeof text,
+             "INSERT INTO scalar(name_key, attempt, step, time, value, feed_seq) WITH RECURSIVE"
+             " n(i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n LIMIT %d)"
+             " SELECT (SELECT min(name_key) FROM scalar_name), 1, i, 0, i, i FROM n;"
+             " UPDATE state SET feed_seq = 1000000",
+             n);
+    assert_int_equal(sqlite3_open(f->path, &database), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(database, text, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(database);
+}
+
+static int check_beside_long_wal(const struct fixture *f, bool hurries, struct err *err)
+{
+    struct store_check *check;
+    char wal[300];
+    int rc;
+
+    snprintf(wal, sizeof wal, "%s-wal", f->path);
+    assert_int_equal(store_check_start(f->path, hurries, &check, err), 0);
+    while (truncate(wal, 100 << 20) < 0)
+        usleep(100);
+    while ((rc = store_check_result(check, err)) == 1)
+        usleep(200);
+    store_check_free(check);
+    return rc;
+}
+
+/* On a busy machine it would hold the WAL for hours. One that hurries may hold it longer. */
+static void a_check_is_given_up_when_the_wal_has_grown(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = {""};
+
+    remove_all(f->path);
+    copy_whole(f);
+    add_scalars(f, 300000);
+    assert_int_equal(check_beside_long_wal(f, false, &err), -EAGAIN);
+    assert_non_null(strstr(err.text, "WAL"));
+    assert_int_equal(check_beside_long_wal(f, true, &err), 0);
 }
 
 /* ---- fixture --------------------------------------------------------------------------------- */
@@ -501,6 +547,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(tables_of_sqlite_are_no_hindrance, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_repair_without_space_does_not_begin, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_check_without_memory_finds_no_damage, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_check_is_given_up_when_the_wal_has_grown, set_up,
+                                        tear_down),
         cmocka_unit_test(a_note_is_told_once),
     };
 
