@@ -8,6 +8,7 @@
  * hub.c        reads the request, and gives it to the file that answers it
  *     answers.c    answers at once what the loop knows: hello, status, the measures
  *     subs.c       starts and ends subscriptions, and sends them what is new
+ *     updates.c    writes down what they are told: a page, or the latest of everything
  *     questions.c  lends a question to a reader of the history; its answer goes to the transport
  *
  * Each calls those below it and none above it. A request that is wrong gets an error with a
@@ -108,6 +109,18 @@ void feed_end_lent_question(struct question *);
 cJSON *feed_answer_hello(const struct feedhub *);
 cJSON *feed_answer_status(const struct feedhub *);
 cJSON *feed_answer_metrics(void);
+
+/* ---- updates.c ------------------------------------------------------------------------------- */
+
+#define FEED_NO_ROOM "no room for a page of updates"
+
+/* {"sub","seq"} and what the page holds of the subscription's kind, which is taken from it; an
+ * empty list in place of one that is NULL. NULL without memory. Any thread. */
+cJSON *feed_update_params(const struct sub *, struct history_page *);
+
+/* On a reader: writes the text of the answer to a subscription, things while they are read, and how
+ * far they reach into its page. Returns 0 or -errno. */
+int feed_answer_latest(struct history *, struct question *);
 
 /* ---- subs.c ---------------------------------------------------------------------------------- */
 

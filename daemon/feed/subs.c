@@ -26,32 +26,6 @@ static bool output_waits(const struct feed_client *client)
     return client->transport->pending(client->arg) > share;
 }
 
-/* Moves an array into the update; an empty one in place of one that is NULL. */
-static bool move_array(cJSON *params, const char *name, cJSON **array)
-{
-    if (!*array)
-        *array = cJSON_CreateArray();
-    if (!*array || !cJSON_AddItemToObject(params, name, *array))
-        return false;
-    *array = NULL;
-    return true;
-}
-
-/* {"sub","seq"} and what the page holds of the subscription's kind, which is taken from it. */
-static cJSON *update_params(const struct sub *sub, struct history_page *page)
-{
-    cJSON *params = cJSON_CreateObject();
-
-    if (params && json_add_integer(params, "sub", sub->id) &&
-        json_add_counter(params, "seq", page->reached) &&
-        (sub->kind == CHANGE_EVENTS ? move_array(params, "events", &page->events)
-                                    : move_array(params, "points", &page->points) &&
-                                          move_array(params, "scalars", &page->scalars)))
-        return params;
-    cJSON_Delete(params);
-    return NULL;
-}
-
 static const char *method_of(const struct sub *sub)
 {
     return sub->kind == CHANGE_EVENTS ? "event.update" : "series.update";
@@ -59,7 +33,7 @@ static const char *method_of(const struct sub *sub)
 
 static void send_update(struct sub *sub, struct history_page *page)
 {
-    cJSON *params = update_params(sub, page);
+    cJSON *params = feed_update_params(sub, page);
     const struct feed_words *words = sub->client->transport->words;
     size_t size;
     char *text = params ? words->notification(method_of(sub), params, &size) : NULL;
@@ -89,7 +63,7 @@ static int write_page(const struct sub *sub, const struct question *question,
                       struct history_page *page, struct text **out, struct err *err)
 {
     const struct feed_words *words = sub->client->transport->words;
-    cJSON *params = update_params(sub, page);
+    cJSON *params = feed_update_params(sub, page);
     size_t size = 0;
     char *line = NULL;
     int rc;
@@ -99,7 +73,7 @@ static int write_page(const struct sub *sub, const struct question *question,
                         : words->notification(method_of(sub), params, &size);
     *out = to_text(sub->client->hub->room, line, size, &rc);
     free(line);
-    return *out ? 0 : err_set(err, rc, "no room for a page of updates");
+    return *out ? 0 : err_set(err, rc, FEED_NO_ROOM);
 }
 
 static void send_page(struct sub *sub, struct text **text)
@@ -191,6 +165,18 @@ static void catch_up(struct sub *sub)
     feed_lend(sub->client, &query->query, work_page, on_page);
 }
 
+static int answer_changes(struct history *history, struct question *question)
+{
+    int rc = history_changes(history, question->sub->kind, question->run_key,
+                             question->subscribe.since_seq, HISTORY_PAGE_MAX, &question->page,
+                             &question->why);
+
+    if (rc == 0)
+        rc = write_page(question->sub, question, &question->page, &question->text, &question->why);
+    history_page_drop(&question->page);
+    return rc;
+}
+
 /* On a reader: the subscription itself stays with the loop, which looks at it meanwhile. */
 static void work_subscribe(struct history *history, struct query *base)
 {
@@ -199,21 +185,10 @@ static void work_subscribe(struct history *history, struct query *base)
     if (question->subscribe.run)
         question->rc =
             history_find_run(history, question->subscribe.run, &question->run_key, &question->why);
-    if (question->rc < 0)
-        return;
-    if (question->subscribe.has_since_seq)
-        question->rc = history_changes(history, question->sub->kind, question->run_key,
-                                       question->subscribe.since_seq, HISTORY_PAGE_MAX,
-                                       &question->page, &question->why);
-    else
-        question->rc = history_latest(history, question->sub->kind, question->run_key,
-                                      &question->page, &question->why);
-    if (question->rc < 0)
-        return;
-    question->rc =
-        write_page(question->sub, question, &question->page, &question->text, &question->why);
-    history_page_drop(&question->page);
-    feed_give_back(question->text ? text_left(question->text) : 0);
+    if (question->rc == 0)
+        question->rc = question->subscribe.has_since_seq ? answer_changes(history, question)
+                                                         : feed_answer_latest(history, question);
+    feed_give_back(question->rc == 0 ? text_left(question->text) : 0);
 }
 
 static void on_subscribed(struct query *base)

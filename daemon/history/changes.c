@@ -20,8 +20,9 @@ struct stream {
     sqlite3_stmt *q;
     int seq_column;
     cJSON *(*to_json)(sqlite3_stmt *);
-    cJSON *into;  /* an array of the page */
-    uint64_t seq; /* of the current row; UINT64_MAX at the end */
+    cJSON *into;      /* an array of the page, */
+    const char *list; /* and its name */
+    uint64_t seq;     /* of the current row; UINT64_MAX at the end */
 };
 #define MAX_STREAMS 2
 
@@ -179,29 +180,50 @@ static size_t list_streams(struct history *history, enum change_kind kind, bool 
     if (kind == CHANGE_EVENTS) {
         out[0] =
             (struct stream){history->statement[latest ? SQL_LATEST_FINDINGS : SQL_NEW_FINDINGS],
-                            FINDING_FEED_SEQ, finding_change, page->events, 0};
+                            FINDING_FEED_SEQ,
+                            finding_change,
+                            page->events,
+                            "events",
+                            0};
         return 1;
     }
     out[0] = (struct stream){history->statement[latest ? SQL_LATEST_POINTS : SQL_NEW_POINTS],
-                             POINT_FEED_SEQ, point_change, page->points, 0};
+                             POINT_FEED_SEQ,
+                             point_change,
+                             page->points,
+                             "points",
+                             0};
     out[1] = (struct stream){history->statement[latest ? SQL_LATEST_SCALARS : SQL_NEW_SCALARS],
-                             SCALAR_FEED_SEQ, scalar_change, page->scalars, 0};
+                             SCALAR_FEED_SEQ,
+                             scalar_change,
+                             page->scalars,
+                             "scalars",
+                             0};
     return 2;
 }
 
+static int put_change(const struct stream *stream, history_put_fn *put, void *arg, struct err *err)
+{
+    int rc = put(arg, stream->list, stream->to_json(stream->q));
+
+    return rc < 0 ? history_no_memory(err) : sql_row_check(stream->q, err);
+}
+
 int history_latest(struct history *history, enum change_kind kind, int64_t run_key,
-                   struct history_page *out, struct err *err)
+                   struct history_page *out, history_put_fn *put, void *arg, struct err *err)
 {
     struct stream streams[MAX_STREAMS];
     int rc = start_page(history, out, err);
     size_t n = list_streams(history, kind, true, out, streams);
 
+    out->reached = out->committed;
     for (size_t i = 0; i < n; i++) {
         SQL_BIND(streams[i].q, run_key);
-        while (rc == 0 && (rc = sql_step(streams[i].q, err)) == 1)
-            rc = add_change(out, &streams[i], err);
+        while (rc == 0 && (rc = sql_step(streams[i].q, err)) == 1) {
+            out->n_items++;
+            rc = put_change(&streams[i], put, arg, err);
+        }
     }
-    out->reached = out->committed;
     return finish_page(history, out, rc);
 }
 

@@ -101,13 +101,18 @@ struct history_page {
     uint64_t committed; /* the store's last; the page is the last one when reached == committed */
 };
 
+/* Takes a thing of the list: "points", "scalars" or "events", one list after the other. NULL:
+ * memory ran out. Returns 0 or -errno, which ends the reading. */
+typedef int history_put_fn(void *arg, const char *list, cJSON *thing);
+
 /* The latest point of every layer and the latest value of every scalar, or the latest event of
- * every layer and metric, of one run or (0) of all. history_changes gives all that was stored after
- * `since` in the order of the feed, at most `limit` (<= HISTORY_PAGE_MAX) things; a page may be
- * empty and not yet the last. A `since` that the store has not reached (it was replaced, say)
- * yields an empty page with `reached` below it. */
+ * every layer and metric, of one run or (0) of all. There may be a million of them: they go to
+ * `put`, and the page, in which is how far they reach before the first of them, lists none. */
 int history_latest(struct history *, enum change_kind, int64_t run_key, struct history_page *out,
-                   struct err *err);
+                   history_put_fn *put, void *arg, struct err *err);
+/* All that was stored after `since` in the order of the feed, at most `limit` (<= HISTORY_PAGE_MAX)
+ * things; a page may be empty and not yet the last. A `since` that the store has not reached (it
+ * was replaced, say) yields an empty page with `reached` below it. */
 int history_changes(struct history *, enum change_kind, int64_t run_key, uint64_t since,
                     size_t limit, struct history_page *out, struct err *err);
 void history_page_release(struct history_page *);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "daemon/history/history.h"
 
@@ -39,3 +40,36 @@ ASKED(layer_list, feed_run)
 ASKED(series, feed_series_query)
 ASKED(scalars, feed_scalars_query)
 ASKED(events, feed_event_query)
+
+/* The things of history_latest in the lists of the page. */
+static inline int asked_put(void *arg, const char *list, cJSON *thing)
+{
+    struct history_page *page = arg;
+    cJSON **into = strcmp(list, "points") == 0    ? &page->points
+                   : strcmp(list, "scalars") == 0 ? &page->scalars
+                                                  : &page->events;
+
+    if (!*into)
+        *into = cJSON_CreateArray();
+    if (*into && cJSON_AddItemToArray(*into, thing))
+        return 0;
+    cJSON_Delete(thing);
+    return -ENOMEM;
+}
+
+/* history_latest() with a page that lists all (free with history_page_release). */
+static inline int asked_latest(struct history *history, enum change_kind kind, int64_t run_key,
+                               struct history_page *out, struct err *err)
+{
+    struct history_page lists = {0}, page;
+    int rc = history_latest(history, kind, run_key, &page, asked_put, &lists, err);
+
+    history_page_drop(&page);
+    *out = page;
+    out->points = lists.points;
+    out->scalars = lists.scalars;
+    out->events = lists.events;
+    if (rc < 0)
+        history_page_release(out);
+    return rc;
+}

@@ -117,6 +117,36 @@ def wait_for_answers(socks):
         assert sock.recv(1, socket.MSG_PEEK)
 
 
+N_LAYERS = 20_000
+
+
+@pytest.mark.not_under("address", "thread", because="their shadow memory is counted, too")
+def test_the_latest_of_many_layers_costs_little(daemon):
+    """Their points, of 1.8 KB each, are written while they are read."""
+    daemon.stop()
+    with contextlib.closing(sqlite3.connect(daemon.state / "richd.sqlite")) as db, db:
+        for table, own in ("layer", {"layer_key": "1000 + i", "name": "'layer-' || i"}), \
+                          ("point", {"layer_key": "1000 + i", "feed_seq": "1000000 + i"}):
+            others = [c for _, c, *_ in db.execute(f"PRAGMA table_info({table})") if c not in own]
+            where = "layer_key = 1" if table == "layer" else "layer_key = 1 AND step = 19"
+            db.execute(f"INSERT INTO {table} ({', '.join([*own, *others])})"
+                       " WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT ?)"
+                       f" SELECT {', '.join([*own.values(), *others])} FROM {table}, n"
+                       f" WHERE {where}", [N_LAYERS])
+        db.execute("UPDATE state SET feed_seq = 2000000")
+        db.execute("UPDATE layer SET last_step = 19")
+    daemon.start()
+    daemon.rpc("server.status")
+    before = peak_bytes(daemon)
+    with Feed(daemon.endpoints["feed"]) as feed:
+        feed.send(line("series.subscribe"))
+        latest = feed.receive()["result"]
+        assert latest["seq"] == "2000000"
+        assert len(latest["points"]) == N_LAYERS + 1
+        assert [s["name"] for s in latest["scalars"]] == ["loss"]
+    assert peak_bytes(daemon) - before < 100e6
+
+
 def stall(daemon, stack, n):
     """So many readers of the feed and as many WebSockets: each subscribes to all from the start,
     asks for a series, and reads nothing."""

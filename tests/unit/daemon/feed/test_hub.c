@@ -354,6 +354,33 @@ static void a_subscription_ends_while_its_page_is_read(void **state)
     leave(&p);
 }
 
+/* The answer is written around the things that are read; the id is the client's. */
+static void the_latest_of_everything_is_the_first_answer(void **state)
+{
+    static const char line[] = "{\"jsonrpc\":\"2.0\",\"id\":\"\\\"points\\\":[\","
+                               "\"method\":\"series.subscribe\"}";
+    struct fixture *f = *state;
+    const cJSON *answer, *result;
+    struct peer p;
+
+    connect_peer(f, &p);
+    result = member(ask(f, &p, line), "result");
+    assert_int_equal(cJSON_GetArraySize(member(result, "points")), 0);
+    assert_int_equal(cJSON_GetArraySize(member(result, "scalars")), 0);
+    assert_string_equal(member(result, "seq")->valuestring, "0");
+    for (int i = 0; i < 3; i++)
+        measure(f);
+    answer = ask(f, &p, line);
+    result = member(answer, "result");
+    assert_string_equal(member(answer, "id")->valuestring, "\"points\":[");
+    assert_int_equal(cJSON_GetArraySize(member(result, "points")), 1);
+    assert_true(cJSON_IsArray(member(result, "scalars")));
+    assert_string_equal(member(result, "seq")->valuestring, "3");
+    answer = ask(f, &p, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"event.subscribe\"}");
+    assert_int_equal(cJSON_GetArraySize(member(member(answer, "result"), "events")), 0);
+    leave(&p);
+}
+
 static void a_connection_has_so_many_subscriptions_and_no_more(void **state)
 {
     struct fixture *f = *state;
@@ -385,6 +412,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_slow_reader_is_sent_nothing_and_misses_nothing, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_subscription_ends_while_its_page_is_read, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(the_latest_of_everything_is_the_first_answer, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_connection_has_so_many_subscriptions_and_no_more, set_up,
                                         tear_down),

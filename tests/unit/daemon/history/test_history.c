@@ -733,7 +733,7 @@ static void a_snapshot_holds_the_latest_of_everything(void **state)
     struct history_page page;
     struct err e;
 
-    assert_int_equal(history_latest(f->history, CHANGE_SERIES, 0, &page, &e), 0);
+    assert_int_equal(asked_latest(f->history, CHANGE_SERIES, 0, &page, &e), 0);
     assert_int_equal(page.n_items, 0);
     assert_int_equal(page.reached, 0);
     history_page_release(&page);
@@ -741,14 +741,14 @@ static void a_snapshot_holds_the_latest_of_everything(void **state)
     checkpoint(f, b, 1, 5, 0.25);
     checkpoint(f, a, 2, 20, 0.75);
     log_scalar(f, b, 2, 6, "loss", 3);
-    assert_int_equal(history_latest(f->history, CHANGE_SERIES, 0, &page, &e), 0);
+    assert_int_equal(asked_latest(f->history, CHANGE_SERIES, 0, &page, &e), 0);
     assert_int_equal(page.n_items, 3);
     assert_int_equal(page.reached, 4);
     expect_text(page.points, "0.run", "b");
     expect_text(page.points, "1.run", "a");
     expect_text(page.scalars, "0.name", "loss");
     history_page_release(&page);
-    assert_int_equal(history_latest(f->history, CHANGE_SERIES, a->opened.run_key, &page, &e), 0);
+    assert_int_equal(asked_latest(f->history, CHANGE_SERIES, a->opened.run_key, &page, &e), 0);
     assert_int_equal(page.n_items, 1);
     assert_int_equal(page.reached, 4);
     history_page_release(&page);
@@ -846,7 +846,7 @@ static void a_point_keeps_an_event_of_each_metric(void **state)
     expect_number(answer, "events.1.end", 90);
     cJSON_Delete(answer);
     fall(f, opened, 2, 200, "head"); /* of D_LR: pr's latest stays */
-    assert_int_equal(history_latest(f->history, CHANGE_EVENTS, 0, &page, &e), 0);
+    assert_int_equal(asked_latest(f->history, CHANGE_EVENTS, 0, &page, &e), 0);
     assert_int_equal(page.n_items, 2);
     answer = reparse(cJSON_Duplicate(page.events, true));
     expect_text(answer, "0.metric", "pr");
@@ -1092,7 +1092,7 @@ static void events_have_the_cursor_of_the_series(void **state)
     expect_text(page.events, "0.run", "a");
     assert_int_equal(page.reached, 8);
     history_page_release(&page);
-    assert_int_equal(history_latest(f->history, CHANGE_EVENTS, 0, &page, &e), 0);
+    assert_int_equal(asked_latest(f->history, CHANGE_EVENTS, 0, &page, &e), 0);
     assert_int_equal(page.n_items, 2);
     expect_text(page.events, "0.run", "b");
     expect_text(page.events, "1.run", "a");

@@ -599,7 +599,7 @@ static int ask_all(void)
         cJSON_Delete(out);
     }
     if (rc == 0) {
-        rc = history_latest(history, CHANGE_SERIES, 0, &page, NULL);
+        rc = asked_latest(history, CHANGE_SERIES, 0, &page, NULL);
         history_page_release(&page);
     }
     if (rc == 0) {
@@ -627,7 +627,7 @@ static int ask_all(void)
         cJSON_Delete(out);
     }
     if (rc == 0) {
-        rc = history_latest(history, CHANGE_EVENTS, 0, &page, NULL);
+        rc = asked_latest(history, CHANGE_EVENTS, 0, &page, NULL);
         assert_true(rc < 0 || page.n_items == 1);
         history_page_release(&page);
     }
