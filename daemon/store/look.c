@@ -14,6 +14,9 @@
 /* SQLite takes a file of one byte for an empty one. */
 #define EMPTY_BYTES 1
 
+/* Where there are so many, a person has to look. */
+#define OTHERS_MAX 100
+
 static const char *join(const char *path, const char *suffix, char *out)
 {
     out[0] = '\0';
@@ -70,6 +73,41 @@ static int make_empty(const char *path, struct err *err)
     return 0;
 }
 
+/* Byte 18 of a database is 2 when it has a WAL, from before that is made (SQLite's file format). A
+ * backup has none. */
+static bool has_no_wal(const char *path)
+{
+    char head[20] = "";
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, head, sizeof head);
+
+    if (fd >= 0)
+        close(fd);
+    return n == sizeof head && strcmp(head, "SQLite format 3") == 0 && head[18] == 1;
+}
+
+/* SQLite would write what is in a WAL into the file beside which it lies, whosesoever it is. */
+static int put_away_wal(const char *path, struct store_notes *notes, struct err *err)
+{
+    char wal[PATH_MAX], other[PATH_MAX], suffix[32];
+    int rc = -EEXIST;
+
+    join(path, "-wal", wal);
+    for (int n = 1; n <= OTHERS_MAX && rc == -EEXIST; n++) {
+        snprintf(suffix, sizeof suffix, "-wal.other-%d", n);
+        rc = link(wal, join(path, suffix, other)) < 0 ? -errno : 0;
+    }
+    if (rc == 0 && unlink(wal) < 0)
+        rc = -errno;
+    if (rc < 0)
+        return err_set(err, rc, "its -wal is of another file, and cannot be put away: %s",
+                       strerror(-rc));
+    unlink(join(path, "-shm", wal));
+    store_note(notes, "the -wal beside the history was that of another file, and is kept as %s",
+               other);
+    return 0;
+}
+
 int look_at(const char *path, struct look *out, struct store_notes *notes, struct err *err)
 {
     int64_t size = size_of(path, "");
@@ -79,7 +117,7 @@ int look_at(const char *path, struct look *out, struct store_notes *notes, struc
     out->has_wal = wal_size >= 0;
     out->feed_seq = read_mark(path);
     if (size > EMPTY_BYTES)
-        return 0;
+        return wal_size > 0 && has_no_wal(path) ? put_away_wal(path, notes, err) : 0;
     if (wal_size > 0) {
         if (size < 0)
             rc = make_empty(path, err);

@@ -15,8 +15,9 @@ struct look {
     uint64_t feed_seq; /* that the mark has; 0: none */
 };
 
-/* Notes an empty file. Returns 0, -EUCLEAN when a WAL is there without its database (an empty one
- * is made then, so that both can be set aside), or another -errno. */
+/* Notes an empty file, and puts away the WAL of another one. Returns 0, -EUCLEAN when a WAL is
+ * there without its database (an empty one is made then, so that both can be set aside), or another
+ * -errno. */
 int look_at(const char *path, struct look *out, struct store_notes *notes, struct err *err);
 
 /* Leaves the mark. Where that is not possible the older one stays, which says less. */

@@ -19,10 +19,11 @@ static bool is_told(const struct store_notes *notes, const char *text)
 void store_note(struct store_notes *notes, const char *format, ...)
 {
     va_list args;
-    char *text = notes->text[notes->n];
+    char *text;
 
     if (notes->n == STORE_NOTES_MAX)
         return;
+    text = notes->text[notes->n];
     if (notes->n == STORE_NOTES_MAX - 1)
         format = "there is more of this kind";
     va_start(args, format);

@@ -82,3 +82,27 @@ def test_what_a_backup_refuses(daemon, tmp_path):
     assert not (daemon.state / "richd.sqlite").exists()
     missing = richd("--backup")
     assert missing.returncode == 64 and "needs a value: FILE" in missing.stderr
+
+
+def test_a_backup_beside_an_older_log_is_not_mixed_with_it(daemon, tmp_path):
+    """After kill -9 a log is left. Who puts the backup there and forgets it would have its pages
+    written into the backup by SQLite."""
+    copy = tmp_path / "copy"
+    with daemon.trainer("run") as trainer:
+        for step in range(20):
+            trainer.wait(trainer.log(step, loss=step))
+        assert back_up(daemon, copy).returncode == 0
+        for step in range(20, 200):
+            trainer.log(step, loss=step)
+        trainer.wait(trainer.seq)
+        daemon.kill()
+    database = daemon.state / "richd.sqlite"
+    log = (daemon.state / "richd.sqlite-wal").read_bytes()
+    assert len(log) > 0
+    shutil.copy(copy, database)
+    daemon.start()
+    (loss,) = daemon.rpc("scalars.query", run="run")["scalars"]
+    assert loss["columns"]["step"] == list(range(20))
+    wait_until(lambda: daemon.rpc("server.status")["history"] == "sound", "the check")
+    assert (daemon.state / "richd.sqlite-wal.other-1").read_bytes() == log
+    assert any("of another file" in p for p in daemon.rpc("server.status")["problems"])
