@@ -95,6 +95,7 @@ static void fail_waiting(struct store_lane *lane)
 static void tell_repaired(struct store_lane *lane)
 {
     lane->is_repaired = false;
+    lane->wants_repair = false; /* of the old file, where a commit came before */
     lane->notes = *store_notes(lane->store);
     if (lane->on_repaired)
         lane->on_repaired(lane->arg);
