@@ -48,6 +48,11 @@ test("what is wrong with the history is said in the bar", async () => {
     assert.match(await page.textContent("#problem-count"), /1 problem/);
     await page.click("#problem-count");
     assert.match(await page.textContent("#problem-rows li"), /ended at 1000000: .* is missing/);
+    for (const width of [700, 390]) {
+        await page.setViewportSize({ width, height: 800 });
+        const box = await page.locator("#problems > div").boundingBox();
+        assert.ok(box.x >= 0 && box.x + box.width <= width, `at ${width}: ${JSON.stringify(box)}`);
+    }
     await daemon.stop();
     await daemon.start();
     await page.waitForSelector("#problems", { state: "hidden" });
