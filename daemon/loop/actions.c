@@ -130,6 +130,12 @@ static void report_waiting(struct loop *loop)
     loop->store_waits = why;
 }
 
+void loop_try_store(struct loop *loop)
+{
+    report_waiting(loop);
+    store_lane_try_again(loop->store);
+}
+
 void loop_on_stored(void *arg, struct record *record)
 {
     struct loop *loop = arg;

@@ -57,6 +57,7 @@ static void tick_parts(struct loop *loop)
     if (loop->state < LOOP_CLOSING) /* a step without memory ends the daemon */
         loop_step(loop, &(struct event){.type = EV_TICK, .time = clock_wall_s()});
     loop_check_store(loop);
+    loop_try_store(loop);
 }
 
 static void on_tick(uv_timer_t *timer)

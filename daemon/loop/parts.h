@@ -107,6 +107,8 @@ void loop_on_stored(void *arg, struct record *);
 int loop_open_store(struct loop *, struct err *err);
 /* A second has passed: begins to read the whole file, or looks what came of it. */
 void loop_check_store(struct loop *);
+/* A second has passed: a store that could not write is tried, where nothing else does so. */
+void loop_try_store(struct loop *);
 /* As server.status has it. */
 const char *loop_history_state(const struct loop *);
 

@@ -26,6 +26,7 @@ enum store_sql {
     SQL_COMMIT,
     SQL_ROLLBACK,
     SQL_FEED_SEQ,
+    SQL_TOUCH,
     SQL_RUN_FIND,
     SQL_RUN_NEW,
     SQL_RUN_RENEW,

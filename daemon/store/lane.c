@@ -26,6 +26,7 @@ struct store_lane {
     char waits[ERR_TEXT_SIZE]; /* of the last commit that came back; "": it did not fail */
     store_lane_repaired_cb *on_repaired;
     bool wants_repair;
+    bool is_trial;            /* a commit without records looks whether the store writes again */
     atomic_bool is_repaired;  /* the pool's while busy: the commit has a repair in it */
     struct store_notes notes; /* of the store, as they were when nobody wrote them */
     struct list waiting;      /* put since the running commit began */
@@ -37,7 +38,7 @@ static void start_commit(struct store_lane *lane);
 static void apply(struct store_lane *lane)
 {
     lane->rc = 0;
-    if (!list_empty(&lane->committing))
+    if (lane->is_trial || !list_empty(&lane->committing))
         lane->rc = store_apply(lane->store, &lane->committing,
                                &lane->why); /* and each record has its outcome */
 }
@@ -115,7 +116,7 @@ static void on_commit_done(uv_work_t *request, int status)
         fail_waiting(lane);
     list_init(&done);
     list_move(&lane->committing, &done);
-    lane->busy = false;
+    lane->busy = lane->is_trial = false;
     start_commit(lane);
     LIST_EACH_SAFE(at, &done)
     {
@@ -126,7 +127,9 @@ static void on_commit_done(uv_work_t *request, int status)
 
 static void start_commit(struct store_lane *lane)
 {
-    if (lane->busy || (list_empty(&lane->waiting) && !lane->wants_repair))
+    bool has_work = !list_empty(&lane->waiting) || lane->wants_repair || lane->is_trial;
+
+    if (lane->busy || !has_work)
         return;
     lane->is_repaired = lane->wants_repair;
     lane->wants_repair = false;
@@ -173,6 +176,14 @@ void store_lane_put(struct store_lane *lane, struct record *record)
 {
     assert(lane && record && list_empty(&record->link));
     list_append(&lane->waiting, &record->link);
+    start_commit(lane);
+}
+
+void store_lane_try_again(struct store_lane *lane)
+{
+    if (lane->busy || !lane->waits[0])
+        return;
+    lane->is_trial = true;
     start_commit(lane);
 }
 

@@ -28,6 +28,10 @@ void store_lane_put(struct store_lane *, struct record *);
 /* Why the last commit failed, when it will be tried again; NULL when it did not. */
 const char *store_lane_waits(const struct store_lane *);
 
+/* Once a tick: a last commit that failed is tried again, empty, when no record waits to do so. One
+ * that was refused, as an OPEN is, does not come back. */
+void store_lane_try_again(struct store_lane *);
+
 /* The file was rewritten, or could not be: store_lane_notes() tell. Who has it open for reading
  * opens it again. Called before the records of the commit that has found the damage come back. */
 typedef void store_lane_repaired_cb(void *arg);

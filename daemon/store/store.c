@@ -24,11 +24,15 @@
     " coalesce((SELECT min(first_step) FROM attempt b WHERE b.run_key = ?2"                        \
     " AND b.attempt > a.attempt), ?5)) END"
 
+#define TEXT_OF_TOKEN(token) #token
+#define TEXT_OF(macro)       TEXT_OF_TOKEN(macro)
+
 static const char *const statements[SQL_COUNT] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
     [SQL_COMMIT] = "COMMIT",
     [SQL_ROLLBACK] = "ROLLBACK",
     [SQL_FEED_SEQ] = "UPDATE state SET feed_seq = ?1",
+    [SQL_TOUCH] = "PRAGMA user_version = " TEXT_OF(STORE_SCHEMA_VERSION),
 
     [SQL_RUN_FIND] = "SELECT run_key, attempt, last_step FROM run WHERE id = ?1",
     [SQL_RUN_NEW] = "INSERT INTO run(id, name, project, run_group, tags, state, attempt, created,"
@@ -198,6 +202,8 @@ static int apply_all(struct store *store, struct list *records, struct err *err)
         if (rc < 0)
             return err_prefix(err, rc, "run \"%s\": ", record->run);
     }
+    if (list_empty(records)) /* the number that is there; its page is written all the same */
+        rc = sql_run(store->statement[SQL_TOUCH], err);
     if (store->feed_seq != store->committed) {
         SQL_BIND(store->statement[SQL_FEED_SEQ], (int64_t)store->feed_seq);
         rc = sql_run(store->statement[SQL_FEED_SEQ], err);

@@ -51,7 +51,7 @@ void store_close(struct store *);
  * fails, nothing of any record is kept, each has the rc and the text, and so does the return value:
  * -ENOSPC, -ENOMEM and -EAGAIN (another process has the file locked) may be tried again with the
  * same records; -EUCLEAN, which the records have as -EIO, after store_repair; after -EIO only
- * closing is safe.
+ * closing is safe. No record at all writes one page as it was: does the store write again?
  *
  * A record that comes twice is stored once: a record with a `seq` at or below the last one stored
  * of its attempt changes nothing and has rc 0. The points of such a CHECKPOINT, and those of a

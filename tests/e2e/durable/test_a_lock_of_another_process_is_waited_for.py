@@ -56,6 +56,15 @@ def test_a_run_opens_when_the_lock_is_gone(daemon, new_run):
     wait_until(lambda: daemon.rpc("run.get", run="during")["n_points"] == 1, "its point")
 
 
+def test_a_problem_ends_with_the_lock_though_nothing_is_stored(daemon, new_run):
+    with lock(daemon):
+        new_run("during").finish()
+        wait_until(lambda: problems(daemon), "the lock to be told")
+    wait_until(lambda: not problems(daemon), "the end of the lock to be noticed")
+    wait_until(lambda: "the store writes again" in daemon.output, "it to be told")
+    assert daemon.rpc("run.list")["total"] == 0
+
+
 def test_a_daemon_that_starts_waits_for_the_lock(daemon):
     daemon.stop()
     with lock(daemon):

@@ -1077,6 +1077,24 @@ static void limit_file_size(rlim_t size)
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
+static void no_record_tries_whether_the_disk_takes_a_page(void **state)
+{
+    struct history_fixture *f = *state;
+    double version = read_sql(f->path, "PRAGMA user_version");
+    char wal[300];
+    struct stat st;
+
+    snprintf(wal, sizeof wal, "%s-wal", f->path);
+    record_free(open_run(f, "a", "w1"));
+    assert_int_equal(stat(wal, &st), 0);
+    signal(SIGXFSZ, SIG_IGN);
+    limit_file_size((rlim_t)st.st_size + 100);
+    assert_int_equal(apply_many(f->store, NULL, 0), -ENOSPC);
+    limit_file_size(RLIM_INFINITY);
+    assert_int_equal(apply_many(f->store, NULL, 0), 0);
+    assert_true(read_sql(f->path, "PRAGMA user_version") == version);
+}
+
 static void a_full_disk_refuses_all_and_heals(void **state)
 {
     struct history_fixture *f = *state;
@@ -1193,6 +1211,7 @@ int main(void)
         TEST(a_path_that_cannot_be_opened_is_named),
         TEST(a_damaged_file_is_told_and_set_aside),
         TEST(a_truncated_file_is_told),
+        TEST(no_record_tries_whether_the_disk_takes_a_page),
         TEST(a_full_disk_refuses_all_and_heals),
         TEST(a_lock_of_another_process_refuses_all_and_heals),
         TEST(counters_count_what_was_written),
