@@ -20,8 +20,9 @@ static int copy(const char *path, const char *part, struct err *err)
     int64_t version = 0;
     int rc = sql_open(path, SQLITE_OPEN_READONLY, &database, err);
 
-    if (rc == 0)
-        rc = sql_exec(database, "PRAGMA wal_autocheckpoint = 0; PRAGMA trusted_schema = OFF", err);
+    if (rc < 0)
+        return rc; /* which names the path */
+    rc = sql_exec(database, "PRAGMA wal_autocheckpoint = 0; PRAGMA trusted_schema = OFF", err);
     if (rc == 0)
         rc = store_schema_recognise(database, &version, err);
     if (rc == 0 && version == 0)
@@ -34,7 +35,7 @@ static int copy(const char *path, const char *part, struct err *err)
     }
     sqlite3_finalize(statement);
     sqlite3_close(database);
-    return rc;
+    return rc < 0 ? err_prefix(err, rc, "%s: ", path) : 0;
 }
 
 /* No WAL belongs to the copy. */
@@ -82,8 +83,6 @@ int store_backup(const char *path, const char *to, struct err *err)
         return err_set(err, -EEXIST, "%s: %s", to, strerror(EEXIST));
     unlink(part);
     rc = copy(path, part, err);
-    if (rc < 0)
-        rc = err_prefix(err, rc, "%s: ", path);
     if (rc == 0)
         rc = end_use(part, err);
     if (rc == 0)
