@@ -112,6 +112,7 @@ runs = [richd.init(endpoint="tcp://127.0.0.1:9", name=str(k)) for k in range(3)]
 for run in runs:
     run.observe(np.ones((8, 4)), np.ones((8, 4)), step=0)
     assert run.checkpoint(step=0, wait=True) == {}
+    assert "descriptors are taken" in run.stats.last_error, run.stats
 """
     done = python(code)
     assert done.returncode == 0, done.stderr

@@ -74,7 +74,7 @@ class Sender:
         self._address: Optional[str] = None
         self._not_found = ""  # why there is no address, in the words of `find`
         self._not_taken = ""  # why the daemon that is there does not take the run, in its words
-        self._is_scarce = False  # the process has no descriptors for this run
+        self._scarce = ""  # why the process has no descriptors for this run
         self._connect_at = 0.0
         self._find_at = 0.0
         self._doubt_until = 0.0
@@ -270,12 +270,12 @@ class Sender:
         if self._dealer is None:
             self._connect_at = time.monotonic() + RECONNECT_MAX_S
         else:
-            self._address, self._is_scarce = address, False
+            self._address, self._scarce = address, ""
 
     def _note_scarce(self, why: str) -> None:
         assert self.loop is not None
-        self._is_scarce = True
-        text = f"richd connects no more runs for now: {why}; training goes on"
+        self._scarce = f"richd connects no more runs for now: {why}"
+        text = f"{self._scarce}; training goes on"
         self._reporter.warn("scarce", text, raises=False, logs=self.loop.is_first_scarce())
 
     def _drop_connection(self, delay_s: float) -> None:
@@ -322,10 +322,12 @@ class Sender:
     def _say_absent(self) -> None:
         where = self._address or f"any known place ({self._not_found})"
         what = f"no richd at {where}"
-        if self._not_taken:
+        if self._scarce:
+            what = self._scarce
+        elif self._not_taken:
             what = f"richd does not take this run for now: {self._not_taken}"
         text = f"{what}; training goes on, what does not fit the queue is dropped"
-        self._reporter.warn("absent", text, raises=False, logs=not self._is_scarce)
+        self._reporter.warn("absent", text, raises=False, logs=not self._scarce)
 
     # ---- sending ---------------------------------------------------------------------------------
 
