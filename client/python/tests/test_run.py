@@ -377,6 +377,26 @@ def test_a_daemon_that_refuses_is_not_called_absent(caplog):
         run.finish()
 
 
+def test_a_daemon_that_takes_the_run_later_gets_it_at_its_end():
+    is_full = [True, False]
+
+    def script(peer, fields):
+        if fields["type"] == "open" and is_full[0]:
+            return [message("nack", code="EBUSY", fatal=True, text="the database is locked")]
+        return None
+
+    with Daemon(script=script) as daemon:
+        run = richd.init(run_id="r", endpoint=daemon.address)
+        sender = run._sender
+        run.log({"loss": 1.0}, step=1)
+        assert wait_until(lambda: sender.absent, 30.0)
+        room = threading.Timer(0.3, is_full.pop, [0])
+        room.start()
+        run.finish(timeout=30.0)
+        room.join()
+        assert not sender.ended_in_trouble
+
+
 def test_absent_daemon_costs_one_warning_bounded_memory_and_no_time(monkeypatch, caplog):
     monkeypatch.setattr(_session, "ABSENT_S", 0.2)
     run = richd.init(queue_bytes=1 << 20)

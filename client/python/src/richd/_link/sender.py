@@ -102,13 +102,18 @@ class Sender:
     def wait_for(self, control: Control, timeout: float) -> bool:
         """Wait for the control message's answer; False at the timeout, or when no answer will come.
 
-        With a daemon that has been away for a while (`absent`) there is no waiting.
+        With a daemon that has been away for a while (`absent`) there is no waiting. One that is
+        there and takes the run later gets all of the time at the run's end.
         """
         with self._changed:
             self._changed.wait_for(
-                lambda: control.done or self.absent or self.stopped, max(0.0, timeout)
+                lambda: control.done or self.stopped or not self._may_answer(control),
+                max(0.0, timeout),
             )
             return control.done and control.acknowledged
+
+    def _may_answer(self, control: Control) -> bool:
+        return not self.absent or (control.type == "close" and bool(self._not_taken))
 
     def stop(self, timeout: float) -> None:
         """End the connection, and tell all points, waiting for at most `timeout` seconds."""
