@@ -169,8 +169,7 @@ static bool add(int fd, uint64_t *count, uint64_t bytes)
     return gate.peers[fd].is_trainer;
 }
 
-/* ---- what ingest takes and gives ---------------------------------------------------------------
- */
+/* ---- what ingest takes and gives ------------------------------------------------------------- */
 
 void gate_take(int fd, uint64_t bytes)
 {
@@ -300,8 +299,7 @@ EXPORT int accept4(int listener, struct sockaddr *address, socklen_t *size, int 
     return is_libzmq() ? admit(listener, flags) : accept_one(listener, address, size, flags);
 }
 
-/* ---- ending -----------------------------------------------------------------------------------
- */
+/* ---- ending ---------------------------------------------------------------------------------- */
 
 static int close_one(int fd)
 {
@@ -322,8 +320,7 @@ EXPORT int close(int fd)
     return close_one(fd);
 }
 
-/* ---- reading and writing ------------------------------------------------------------------------
- */
+/* ---- reading and writing --------------------------------------------------------------------- */
 
 static ssize_t receive_one(int fd, void *data, size_t size, int flags)
 {
