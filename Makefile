@@ -156,7 +156,7 @@ KERNELS = env $$($(BUILD)/richd --print-kernels)
 
 # A sanitizer sees in a few rounds what it can see in many, unless RICHD_TESTS=all.
 ifeq ($(SANITIZE)$(RICHD_TESTS),address)
-export FAULT_STRIDE ?= 97
+export FAULT_STRIDE ?= 499
 export SIM_SEEDS ?= 150
 export TRANSITION_SERIES ?= 200
 export ZWATCH_MESSAGES ?= 200000

@@ -8,7 +8,7 @@ import sqlite3
 
 import pytest
 
-from harness import draw, wait_until
+from harness import PATIENCE_S, draw, wait_until
 
 PAGE = 4096
 STEPS = 100
@@ -96,6 +96,7 @@ def test_damage_that_a_commit_meets_is_repaired_at_once(daemon):
     assert any("configurations" in problem for problem in status(daemon)["problems"])
 
 
+@pytest.mark.not_under("thread", because="a check of lowest priority takes minutes beside others")
 def test_a_check_of_the_old_file_says_nothing_of_the_new_one(daemon):
     """It reads while a commit meets the damage. What it finds was repaired since."""
     write_history(daemon, runs=("a",), steps=10)
@@ -113,7 +114,8 @@ def test_a_check_of_the_old_file_says_nothing_of_the_new_one(daemon):
     with daemon.trainer("a", config={"new": 1}) as trainer:
         trainer.rows(*draw(20, 4, 2))
         trainer.checkpoint(STEPS)
-    wait_until(lambda: status(daemon)["history"] == "sound", "the check of the new file")
+    wait_until(lambda: status(daemon)["history"] == "sound", "the check of the new file",
+               timeout=8 * PATIENCE_S)
     assert (daemon.state / "richd.sqlite.damaged-1").exists()
     assert not (daemon.state / "richd.sqlite.damaged-2").exists()
 
