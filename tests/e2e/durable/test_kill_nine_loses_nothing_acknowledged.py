@@ -16,6 +16,8 @@ KILLS = int(os.environ.get("TORTURE_KILLS", 6 if IS_THINNED else 25))
 #: a machine may be slower than the first wait.
 SILENCE_S = 0.5
 SILENCE_MAX_S = 8.0
+#: A query with fewer rows than that gives each of them, and no bins.
+POINTS_MAX = 100_000
 #: Rows of a step, which are a window.
 ROWS = 16
 
@@ -138,15 +140,16 @@ def test_kill_nine_loses_nothing_acknowledged(daemon):
         daemon.kill()
         promised = dict(streamer.acked)
         daemon.start()
-        stored = daemon.rpc("scalars.query", run="run", points=100_000)["scalars"] if promised else []
+        stored = daemon.rpc("scalars.query", run="run", points=POINTS_MAX)["scalars"] \
+            if promised else []
         steps = set(stored[0]["columns"]["step"]) if stored else set()
         assert {(seq + 1) // 2 for seq in promised if seq % 2} <= steps, "acknowledged and lost"
     streamer.stopping.set()
     streamer.join(30)
     assert streamer.failure is None and not streamer.is_alive(), streamer.failure
 
-    columns = daemon.series("run", points=100_000)
-    (loss,) = daemon.rpc("scalars.query", run="run", points=100_000)["scalars"]
+    columns = daemon.series("run", points=POINTS_MAX)
+    (loss,) = daemon.rpc("scalars.query", run="run", points=POINTS_MAX)["scalars"]
     assert loss["columns"]["step"] == list(range(1, streamer.step + 1)), "every log, once"
     assert sorted(set(columns["step"])) == columns["step"], "no point twice"
     stored = dict(zip(columns["step"], zip(columns["n"], columns["d_lr"])))
