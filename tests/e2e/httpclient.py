@@ -14,6 +14,8 @@ from harness import PATIENCE_S, RpcError
 #: RFC 6455, section 1.3.
 ACCEPT_SUFFIX = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+#: The tokens of a daemon that wants some.
+READ, WRITE = "read-0123456789abcdef", "write-0123456789abcdef"
 
 
 def port_of(daemon):

@@ -17,11 +17,6 @@ END = b"Connection: close\r\n\r\n"
 SMUGGLED = b"GET /metrics HTTP/1.1\r\n" + HOST + END
 
 
-@pytest.fixture
-def web(new_daemon):
-    return new_daemon("--http", "127.0.0.1:0").start()
-
-
 def post(*headers, body=b""):
     return (b"POST / HTTP/1.1\r\n" + HOST + b"".join(h + b"\r\n" for h in headers) + b"\r\n" + body)
 

@@ -10,26 +10,11 @@ import time
 import pytest
 
 from harness import PATIENCE_S, ROOT, RpcError, free_port, richd, wait_until
-from httpclient import BINARY, PING, PONG, Refused, WebSocket, connect, port_of, raw, request
+from httpclient import (BINARY, PING, PONG, READ, WRITE, Refused, WebSocket, connect, port_of, raw,
+                        request)
 
 PAGE = ROOT / "client" / "dashboard"
-READ, WRITE = "read-0123456789abcdef", "write-0123456789abcdef"
 ON_THE_LOOP = pytest.mark.not_under("thread", because="the loop's thread alone decides on this")
-
-
-@pytest.fixture
-def web(new_daemon):
-    """A daemon that listens on a free port of the loopback."""
-    return new_daemon("--http", "127.0.0.1:0").start()
-
-
-@pytest.fixture
-def guarded(new_daemon, tmp_path):
-    """As `web`, with one token of each kind."""
-    tokens = tmp_path / "tokens"
-    tokens.write_text(f"# who may\nread {READ}\nwrite {WRITE}\n")
-    tokens.chmod(0o600)
-    return new_daemon("--http", "127.0.0.1:0", "--token-file", tokens).start()
 
 
 # ---- the page -------------------------------------------------------------------------------------

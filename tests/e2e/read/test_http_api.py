@@ -15,9 +15,8 @@ import pytest
 
 from fall import advance, all_steps
 from harness import PATIENCE_S, ROOT, Feed, draw, free_port, wait_until
-from httpclient import WebSocket, connect, port_of, request
+from httpclient import READ, WebSocket, connect, port_of, request
 
-READ = "read-0123456789abcdef"
 GRAFANA = ROOT / "client" / "grafana"
 #: Where `make tools` puts what is not installed.
 TOOLS = f"{os.environ['PATH']}:{ROOT / 'build/tools/usr/bin'}"

@@ -12,10 +12,8 @@ import pytest
 
 import pages
 from harness import F32, I32, ROOT, Feed, RpcError, draw, header
-from httpclient import Refused, WebSocket, connect, raw, request
+from httpclient import READ, WRITE, Refused, WebSocket, connect, raw, request
 
-READ = "read-0123456789abcdef"
-WRITE = "write-0123456789abcdef"
 MIB = 1 << 20
 
 
@@ -74,19 +72,6 @@ def test_every_table_has_a_walk():
 
 
 # ---- HTTP.md -------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def web(new_daemon):
-    return new_daemon("--http", "127.0.0.1:0").start()
-
-
-@pytest.fixture
-def guarded(new_daemon, tmp_path):
-    tokens = tmp_path / "tokens"
-    tokens.write_text(f"read {READ}\nwrite {WRITE}\n")
-    tokens.chmod(0o600)
-    return new_daemon("--http", "127.0.0.1:0", "--token-file", tokens).start()
 
 
 def status_of(daemon, path, *headers, method="GET"):

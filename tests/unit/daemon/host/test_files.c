@@ -1,25 +1,12 @@
 #include "daemon/host/files.h"
 
+#include "tests/lib/child.h"
 #include "tests/lib/cmocka.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-/* In a child: a hard limit that is lowered stays so. */
-static int in_child(int (*check)(void))
-{
-    pid_t child = fork();
-    int status;
-
-    if (child == 0)
-        _exit(check());
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
-}
 
 static int init_with(rlim_t soft, rlim_t hard, struct err *err)
 {
@@ -73,19 +60,19 @@ static int check_shares(void)
 static void the_soft_limit_is_raised_as_far_as_it_may(void **state)
 {
     (void)state;
-    assert_int_equal(in_child(check_raised), 0);
+    assert_holds_in_child(check_raised);
 }
 
 static void a_limit_that_is_too_low_is_refused(void **state)
 {
     (void)state;
-    assert_int_equal(in_child(check_too_low), 0);
+    assert_holds_in_child(check_too_low);
 }
 
 static void trainers_leave_what_readers_and_the_daemon_need(void **state)
 {
     (void)state;
-    assert_int_equal(in_child(check_shares), 0);
+    assert_holds_in_child(check_shares);
 }
 
 int main(void)

@@ -1,5 +1,6 @@
 #include "daemon/host/room.h"
 
+#include "tests/lib/child.h"
 #include "tests/lib/cmocka.h"
 
 #include <errno.h>
@@ -8,23 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define NOBODY 54321 /* root may have any number of threads */
 #define GIB    (UINT64_C(1) << 30)
-
-static void in_child(int (*check)(void))
-{
-    pid_t child = fork();
-    int status;
-
-    if (child == 0)
-        _exit(check());
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 0);
-}
 
 static int check_threads(void)
 {
@@ -68,13 +56,13 @@ static int check_memory(void)
 static void threads_that_may_not_be_are_said_before_they_are_needed(void **state)
 {
     (void)state;
-    in_child(check_threads);
+    assert_holds_in_child(check_threads);
 }
 
 static void memory_that_may_not_be_is_said_before_it_is_needed(void **state)
 {
     (void)state;
-    in_child(check_memory);
+    assert_holds_in_child(check_memory);
 }
 
 static void what_there_is_room_for_is_left_as_it_was(void **state)
