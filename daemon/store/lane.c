@@ -27,7 +27,7 @@ struct store_lane {
     store_lane_repaired_cb *on_repaired;
     bool wants_repair;
     bool is_trial;            /* a commit without records looks whether the store writes again */
-    atomic_bool is_repaired;  /* the pool's while busy: the commit has a repair in it */
+    atomic_bool has_repair;   /* the pool's while busy: the commit has a repair in it */
     struct store_notes notes; /* of the store, as they were when nobody wrote them */
     struct list waiting;      /* put since the running commit began */
     struct list committing;   /* the pool's while busy */
@@ -61,7 +61,7 @@ static void repair_and_apply(struct store_lane *lane)
 {
     int rc;
 
-    lane->is_repaired = true;
+    lane->has_repair = true;
     rc = store_repair(lane->store, &lane->why);
     if (rc == 0)
         apply(lane);
@@ -76,10 +76,10 @@ static void on_commit(uv_work_t *request)
     struct store_lane *lane = request->data;
 
     pulse_begin(&lane->pulse);
-    if (lane->is_repaired)
+    if (lane->has_repair)
         store_repair(lane->store, NULL);
     apply(lane);
-    if (lane->rc == -EUCLEAN && !lane->is_repaired)
+    if (lane->rc == -EUCLEAN && !lane->has_repair)
         repair_and_apply(lane);
 }
 
@@ -95,7 +95,7 @@ static void fail_waiting(struct store_lane *lane)
 /* Before the records come home: who reads what they have written has to read the new file. */
 static void tell_repaired(struct store_lane *lane)
 {
-    lane->is_repaired = false;
+    lane->has_repair = false;
     lane->wants_repair = false; /* of the old file, where a commit came before */
     lane->notes = *store_notes(lane->store);
     if (lane->on_repaired)
@@ -110,7 +110,7 @@ static void on_commit_done(uv_work_t *request, int status)
     (void)status;
     snprintf(lane->waits, sizeof lane->waits, "%s",
              record_may_come_again(lane->rc) ? lane->why.text : "");
-    if (lane->is_repaired)
+    if (lane->has_repair)
         tell_repaired(lane);
     if (lane->rc < 0)
         fail_waiting(lane);
@@ -131,7 +131,7 @@ static void start_commit(struct store_lane *lane)
 
     if (lane->busy || !has_work)
         return;
-    lane->is_repaired = lane->wants_repair;
+    lane->has_repair = lane->wants_repair;
     lane->wants_repair = false;
     list_move(&lane->waiting, &lane->committing);
     lane->busy = true;
@@ -215,5 +215,5 @@ const char *store_lane_waits(const struct store_lane *lane)
 
 bool store_lane_is_stuck(struct store_lane *lane, unsigned still_max)
 {
-    return lane->busy && !lane->is_repaired && pulse_is_stuck(&lane->pulse, still_max);
+    return lane->busy && !lane->has_repair && pulse_is_stuck(&lane->pulse, still_max);
 }
