@@ -21,6 +21,7 @@ or not. `richd.init(..., raise_errors=True)` asks for exceptions.
 
 from richd._init import init
 from richd._measures import Measure, flags, measures
+from richd._place import get_include, get_library
 from richd._values.event import Event
 from richd._values.moments import Moments
 from richd._values.point import Point
@@ -49,6 +50,8 @@ __all__ = [
     "Tap",
     "__version__",
     "flags",
+    "get_include",
+    "get_library",
     "init",
     "measures",
 ]
