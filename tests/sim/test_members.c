@@ -10,7 +10,7 @@
  *     held bytes         never beyond the credit of a rank
  *     at the end         all is acknowledged, every batch given back, nothing pending
  *
- * SIM_SEEDS=n runs seeds 1..n, SIM_SEED=k only k. */
+ * SIM_SEEDS=n runs seeds 1..n, SIM_SEED=k only k, both of them k..k+n-1. */
 #include "tests/lib/cmocka.h"
 
 #include <errno.h>
@@ -676,7 +676,7 @@ static void every_promise_holds_whatever_the_ranks_do(void **state)
     const char *one = getenv("SIM_SEED"), *n = getenv("SIM_SEEDS");
     size_t n_whole = 0;
     uint64_t first = one ? strtoull(one, NULL, 10) : 1;
-    uint64_t last = one ? first : n ? strtoull(n, NULL, 10) : DEFAULT_SEEDS;
+    uint64_t last = first + (n ? strtoull(n, NULL, 10) : one ? 1 : DEFAULT_SEEDS) - 1;
 
     (void)state;
     for (uint64_t seed = first; seed <= last; seed++) {

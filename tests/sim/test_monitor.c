@@ -9,7 +9,7 @@
  *     held bytes         never beyond the credit of the run
  *     at the end         every batch given back, nothing promised pending
  *
- * SIM_SEEDS=n runs seeds 1..n, SIM_SEED=k only k. */
+ * SIM_SEEDS=n runs seeds 1..n, SIM_SEED=k only k, both of them k..k+n-1. */
 #include "tests/lib/cmocka.h"
 
 #include <errno.h>
@@ -1538,7 +1538,7 @@ static void every_promise_holds_in_any_order_of_events(void **state)
     static struct world world;
     const char *one = getenv("SIM_SEED"), *n = getenv("SIM_SEEDS");
     uint64_t first = one ? strtoull(one, NULL, 10) : 1;
-    uint64_t last = one ? first : n ? strtoull(n, NULL, 10) : DEFAULT_SEEDS;
+    uint64_t last = first + (n ? strtoull(n, NULL, 10) : one ? 1 : DEFAULT_SEEDS) - 1;
 
     (void)state;
     for (uint64_t seed = first; seed <= last; seed++)

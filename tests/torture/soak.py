@@ -4,9 +4,9 @@
     tests/torture/soak.py MINUTES
 
 Runs open, send rows, checkpoints and logs, and close or vanish; readers ask, subscribe and leave.
-Each ten seconds the daemon's resident memory, descriptors and threads are noted. Of the last two
-thirds a line is fitted: prints its slope, and exits with 1 where it is above SLOPE_MAX, or where
-descriptors or threads grew.
+Each ten seconds the daemon's resident memory, descriptors and threads are noted. A line is fitted
+to the memory after WARM_S: prints its slope with the standard error, and exits with 1 where the
+slope is above SLOPE_MAX by more than two standard errors, or where threads grew.
 """
 
 import pathlib
@@ -22,9 +22,13 @@ import numpy as np
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 from harness import Daemon, Feed, RpcError, draw  # noqa: E402
 
-#: MiB an hour, and how much the line may be off: of some MiB that an allocator moves.
-SLOPE_MAX, NOISE_MIB = 1.0, 4.0
+#: MiB an hour.
+SLOPE_MAX = 1.0
 PAUSE_S = 10.0
+#: Until each kind of work was done often enough: pools, caches and stacks have their size.
+WARM_S = 600.0
+#: An allocator gives back what it can once a minute: the samples of a minute are one value.
+MEAN_S = 60.0
 
 
 def train(daemon, chance, seed):
@@ -90,18 +94,35 @@ def soak(minutes):
     return np.array(samples), sum(counts)
 
 
+def fit(seconds, mib):
+    """The slope of a line through the means of each MEAN_S, MiB an hour, and its standard error.
+    What one mean is off by says something of the next (correlation r): n values tell as much as
+    n (1 - r) / (1 + r) independent ones."""
+    block = (seconds // MEAN_S).astype(int)
+    means = np.array([[np.mean(seconds[block == b]) / 3600, np.mean(mib[block == b])]
+                      for b in np.unique(block)])
+    hours, values = means[:, 0] - means[:, 0].mean(), means[:, 1] - means[:, 1].mean()
+    slope = hours @ values / (hours @ hours)
+    off = values - slope * hours
+    r = min(max(off[1:] @ off[:-1] / max(off @ off, 1e-12), 0.0), 0.9)
+    variance = off @ off / (len(off) - 2) * (1 + r) / (1 - r)
+    return slope, np.sqrt(variance / (hours @ hours))
+
+
 def main():
     """Prints the samples' summary; returns the exit status."""
     minutes = float(sys.argv[1])
+    if 60 * minutes < WARM_S + 5 * MEAN_S:
+        sys.exit(f"{minutes:g} minutes are too few: {(WARM_S + 5 * MEAN_S) / 60:g} at least")
     samples, n = soak(minutes)
-    late = samples[len(samples) // 3:]
-    slope = np.polyfit(late[:, 0] / 3600, late[:, 1], 1)[0]
+    late = samples[samples[:, 0] >= WARM_S]
+    slope, error = fit(late[:, 0], late[:, 1])
     print(f"{minutes:g} minutes, {n} runs and readers: {samples[0, 1]:.1f} MiB at first, "
-          f"{late[0, 1]:.1f} after a third, {late[-1, 1]:.1f} at the end, {slope:+.2f} MiB/h; "
+          f"{late[0, 1]:.1f} after {WARM_S / 60:g} minutes, {late[-1, 1]:.1f} at the end, "
+          f"{slope:+.2f} +/- {error:.2f} MiB/h; "
           f"descriptors {late[:, 2].min():.0f} to {late[:, 2].max():.0f}, "
           f"threads {late[:, 3].min():.0f} to {late[:, 3].max():.0f}")
-    hours = (late[-1, 0] - late[0, 0]) / 3600
-    grew = slope * hours > SLOPE_MAX * hours + NOISE_MIB
+    grew = slope > SLOPE_MAX + 2 * error
     return int(grew or np.ptp(late[:, 3]) > 0)
 
 
