@@ -207,7 +207,10 @@ torture: all $(filter $(BUILD)/tests/sim/%,$(UNIT)) fuzz-build
 BENCH := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/bench_*.c))
 $(BENCH): $(BUILD)/%: $(BUILD)/obj/%.o $(TESTLIB) $(call archives,$(TOP_ROOM))
 	@mkdir -p $(@D)
-	$(V)$(CC) $(LDFLAGS) -o $@ $< $(TESTLIB) $(call link,$(TOP_ROOM))
+	$(V)$(CC) $(LDFLAGS) -o $@ $< $(TESTLIB) $(BENCH_LIBS) $(call link,$(TOP_ROOM))
+# A trainer, and the daemon as a program.
+$(BUILD)/tests/bench/bench_way: $(BUILD)/richd $(call archive,client/c) $(call archive,client/common)
+$(BUILD)/tests/bench/bench_way: BENCH_LIBS = $(call archive,client/c) $(call archive,client/common)
 
 bench: $(BENCH)
 	@for b in $(BENCH); do echo "== $$b"; $$b || exit 1; done
