@@ -203,17 +203,18 @@ SHARE ?= 1
 torture: all $(filter $(BUILD)/tests/sim/%,$(UNIT)) fuzz-build
 	@PYTHONPATH=client/python/src RICHD_BUILD=$(BUILD) $(KERNELS) $(PYTHON) tests/torture/torture.py --share $(SHARE) $(PARTS)
 
-# ---- benchmarks: tests/bench/bench_*.c link everything; run them by hand, in a quiet hour ---------
+# ---- benchmarks, in a quiet hour: `make bench` prints the table of tests/bench/table.py ------------
+# The other programs of tests/bench show what README and the pages of proto say, and run by hand.
 BENCH := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/bench_*.c))
-$(BENCH): $(BUILD)/%: $(BUILD)/obj/%.o $(TESTLIB) $(call archives,$(TOP_ROOM))
+$(BENCH): $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/obj/tests/bench/bench.o $(TESTLIB) $(call archives,$(TOP_ROOM))
 	@mkdir -p $(@D)
-	$(V)$(CC) $(LDFLAGS) -o $@ $< $(TESTLIB) $(BENCH_LIBS) $(call link,$(TOP_ROOM))
+	$(V)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(TESTLIB) $(BENCH_LIBS) $(call link,$(TOP_ROOM))
 # A trainer, and the daemon as a program.
 $(BUILD)/tests/bench/bench_way: $(BUILD)/richd $(call archive,client/c) $(call archive,client/common)
 $(BUILD)/tests/bench/bench_way: BENCH_LIBS = $(call archive,client/c) $(call archive,client/common)
 
-bench: $(BENCH)
-	@for b in $(BENCH); do echo "== $$b"; $$b || exit 1; done
+bench: all $(BENCH)
+	@RICHD_BUILD=$(BUILD) PYTHONPATH=client/python/src $(KERNELS) $(PYTHON) tests/bench/table.py
 
 # ---- fuzzing: what comes from outside, by clang's libFuzzer, with both sanitizers -----------------
 # `make fuzz` gives each target FUZZ_SECONDS; `make fuzz-long` gives it RUNS inputs, which takes hours.
@@ -251,7 +252,7 @@ e2e: all
 	$(PYTEST) -n $(SIDE_BY_SIDE) --dist loadgroup tests/e2e tests/ctl
 python: all
 	$(PYTEST) -n 2 client/python/tests
-	$(PYTEST) tests/examples
+	$(PYTEST) tests/examples tests/bench
 
 # What has to hold on a GPU and what it costs there, under 8 minutes. Nothing else needs one.
 gpu:
@@ -337,7 +338,7 @@ lint:
 		--enable=warning,portability,performance --suppress=missingIncludeSystem \
 		--suppress=constStatement --suppress=funcArgOrderDifferent \
 		-D_GNU_SOURCE -DRICHD_VERSION='"0"' $(filter-out tests/%,$(C_FILES)) && echo "cppcheck is content"
-	@flake8 --max-line-length=100 --extend-ignore=E203 client/python tests/bench tests/browser tests/frameworks tests/fuzz tests/gpu tests/pythons tests/torture tests/check_tests.py tests/mutate.py && echo "flake8 is content"
+	@flake8 --max-line-length=100 --extend-ignore=E203 client/python tests/bench tests/bench/compare tests/browser tests/frameworks tests/fuzz tests/gpu tests/pythons tests/torture tests/check_tests.py tests/mutate.py && echo "flake8 is content"
 	@cd client/python && mypy --cache-dir=/dev/null --no-error-summary && echo "mypy is content"
 
 # Everything, from a bare machine. Where tests wait something else computes: stages run two at a time,

@@ -1,0 +1,270 @@
+"""How fast richd is: runs the benchmarks below one after the other, prints their figures as a table
+and writes them with what they were measured on.
+
+    make bench                                                   the table, and build/bench.json
+    /usr/bin/python3 tests/bench/table.py [--only PART] [FILE]   the benchmarks whose name has PART
+
+The machine should be quiet: a figure is a ratio to a peer in the same run where there is one, the
+median over turns, with its quartiles behind it. `tests/bench/compare A.json B.json` tells two files
+apart. A benchmark that is not there, or says what is no figure, is named at the end; the others run
+all the same, and the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import datetime
+import json
+import os
+import pathlib
+import platform
+import re
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Optional
+
+from figures import SHAPE, Figure, WrongError, check, parse
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("RICHD_BUILD", ROOT / "build")).resolve()
+#: What one benchmark may take; all of them take less than 5 minutes.
+LIMIT_S = 120.0
+
+#: A row each: a program of tests/bench in C or Python, and its options. Each prints figures.
+BENCHES: tuple[tuple[str, ...], ...] = (
+    ("bench_growth", "--json"),
+    ("bench_memory", "--json"),
+)
+
+
+class Goal(NamedTuple):
+    """What a figure has to reach: `work` of this shape, and its ratio or value beside the bound."""
+
+    work: str
+    at_least: Optional[float] = None
+    at_most: Optional[float] = None
+    of: str = "ratio"
+    shape: tuple[tuple[str, int], ...] = ()
+
+    def holds_for(self, figure: Figure) -> bool:
+        """Whether the goal speaks of this figure."""
+        return (
+            figure["work"] == self.work
+            and self.of in figure
+            and all(figure.get(key) == value for key, value in self.shape)
+        )
+
+    def is_met(self, figure: Figure) -> bool:
+        """Whether the figure is on the right side of the bound."""
+        value = figure[self.of]
+        if self.at_least is not None:
+            return value >= self.at_least
+        return value <= (self.at_most or 0)
+
+    def __str__(self) -> str:
+        unit = " x" if self.of == "ratio" else ""
+        if self.at_least is not None:
+            return f">= {self.at_least:g}{unit}"
+        return f"<= {self.at_most:g}{unit}"
+
+
+#: Of two cores, whichever processor it is.
+GOALS: tuple[Goal, ...] = (
+    Goal("growth of a fold with n", at_most=1.02, of="value"),
+    Goal("growth of a fold with p", at_most=2.02, of="value"),
+    Goal("growth of a fold with C", at_most=1.0, of="value"),
+    Goal("growth of a fold with K", at_most=0.02, of="value"),
+    Goal("memory beyond 1.1 x 4 p^2", at_most=72.0, of="value"),
+)
+
+
+def goal_of(figure: Figure, goals: Sequence[Goal] = GOALS) -> Optional[Goal]:
+    """The goal that the figure has, if there is one."""
+    return next((goal for goal in goals if goal.holds_for(figure)), None)
+
+
+# ---- running -------------------------------------------------------------------------------------
+
+
+def command(bench: Sequence[str]) -> list[str]:
+    """How the benchmark is started; WrongError where it is not there."""
+    script = ROOT / "tests" / "bench" / f"{bench[0]}.py"
+    program = BUILD / "tests" / "bench" / bench[0]
+    if script.exists():
+        return [sys.executable, str(script), *bench[1:]]
+    if program.exists():
+        return [str(program), *bench[1:]]
+    raise WrongError(f"{bench[0]}: there is neither {script.name} nor {program}")
+
+
+def run(bench: Sequence[str]) -> list[Figure]:
+    """The figures of one benchmark; WrongError where it fails."""
+    label = " ".join(bench)
+    try:
+        done = subprocess.run(
+            command(bench), stdout=subprocess.PIPE, text=True, timeout=LIMIT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise WrongError(f"{label}: took longer than {LIMIT_S:.0f} s") from None
+    figures = [parse(line, label) for line in done.stdout.splitlines()]
+    if done.returncode != 0:
+        raise WrongError(f"{label}: ended with {done.returncode}")
+    if not figures:
+        raise WrongError(f"{label}: said nothing")
+    return figures
+
+
+def run_all(
+    benches: Sequence[Sequence[str]], show: Callable[[Figure], None]
+) -> tuple[list[Figure], list[str]]:
+    """All figures, each shown as soon as its benchmark has ended, and what went wrong."""
+    figures: list[Figure] = []
+    problems = []
+    for bench in benches:
+        try:
+            found = run(bench)
+        except WrongError as error:
+            problems.append(str(error))
+            continue
+        for figure in found:
+            show(figure)
+        figures += found
+    return figures, problems
+
+
+# ---- what it was measured on ---------------------------------------------------------------------
+
+
+def output(*arguments: str) -> str:
+    """What a program prints; "" where it is not there or fails."""
+    try:
+        done = subprocess.run(arguments, capture_output=True, text=True, cwd=ROOT, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def processor() -> str:
+    """The processor's name, family and model."""
+    text = pathlib.Path("/proc/cpuinfo").read_text() if os.path.exists("/proc/cpuinfo") else ""
+    fields = dict(re.findall(r"^(model name|cpu family|model)\s*: (.*)$", text, re.M))
+    if "model name" not in fields:
+        return platform.machine()
+    numbers = f"family {fields.get('cpu family', '?')} model {fields.get('model', '?')}"
+    return f"{fields['model name']} ({numbers})"
+
+
+def openblas() -> tuple[str, str]:
+    """The kernels that OpenBLAS runs in this environment, and its version."""
+    try:
+        library = ctypes.CDLL("libopenblas.so.0")
+        texts = []
+        for function in (library.openblas_get_corename, library.openblas_get_config):
+            function.restype = ctypes.c_char_p
+            texts.append(function().decode())
+    except (OSError, AttributeError):
+        return "unknown", "unknown"
+    return texts[0], " ".join(texts[1].split()[:2])
+
+
+def module_version(module: str) -> str:
+    """Of a Python module; "" where it is not there."""
+    try:
+        return __import__(module).__version__
+    except ImportError:
+        return ""
+
+
+def setting() -> dict[str, Any]:
+    """What figures are worth nothing without."""
+    kernels, library = openblas()
+    changed = "+" if output("git", "status", "--porcelain", "--untracked-files=no") else ""
+    return {
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "commit": (output("git", "rev-parse", "--short=12", "HEAD") or "unknown") + changed,
+        "processor": processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "kernels": kernels,
+        "versions": {
+            "linux": platform.release(),
+            "compiler": (output("cc", "--version").splitlines() or [""])[0],
+            "openblas": library,
+            "sqlite": sqlite3.sqlite_version,
+            "python": platform.python_version(),
+            "numpy": module_version("numpy"),
+            "scipy": module_version("scipy"),
+        },
+    }
+
+
+# ---- the table -----------------------------------------------------------------------------------
+
+
+HEAD = f"{'work':30} {'p':>6} {'C':>6} {'n':>8} {'runs':>5} {'value':>10} {'unit':8} " \
+       f"{'peer':>10} {'ratio':>7} {'(quartiles)':>18}  goal"
+
+
+def number(value: Optional[float]) -> str:
+    """With three digits that count, or nothing."""
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def line(figure: Figure, goals: Sequence[Goal] = GOALS) -> str:
+    """A row of the table."""
+    goal = goal_of(figure, goals)
+    said = "" if goal is None else f"{goal}: {'yes' if goal.is_met(figure) else 'NO'}"
+    shape = [figure.get(key, "") for key in SHAPE]
+    quartiles = ""
+    if "low" in figure and "high" in figure:
+        quartiles = f"({number(figure['low'])} to {number(figure['high'])})"
+    return (
+        f"{figure['work']:30} {shape[0]:>6} {shape[1]:>6} {shape[2]:>8} {shape[3]:>5} "
+        f"{number(figure['value']):>10} {figure['unit']:8} {number(figure.get('peer')):>10} "
+        f"{number(figure.get('ratio')):>7} {quartiles:>18}  {said}"
+    ).rstrip()
+
+
+def read(path: pathlib.Path) -> dict[str, Any]:
+    """A file that `main` wrote; WrongError, with the reason, where it is none."""
+    try:
+        bench = json.loads(path.read_text())
+    except OSError as error:
+        raise WrongError(f"{path}: {error.strerror}") from None
+    except ValueError:
+        raise WrongError(f"{path}: not JSON") from None
+    if not isinstance(bench, dict) or not isinstance(bench.get("figures"), list):
+        raise WrongError(f"{path}: has no list `figures`, so `make bench` did not write it")
+    bench["figures"] = [check(figure, str(path)) for figure in bench["figures"]]
+    return bench
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run, print, write; 1 where a benchmark failed."""
+    parser = argparse.ArgumentParser(description="Runs the benchmarks and prints their table.")
+    parser.add_argument("--only", default="", help="the benchmarks whose name has this part")
+    parser.add_argument("file", nargs="?", type=pathlib.Path, default=BUILD / "bench.json")
+    options = parser.parse_args(arguments)
+    benches = [bench for bench in BENCHES if options.only in " ".join(bench)]
+    began, where = time.monotonic(), setting()
+    print(f"{where['processor']}, {where['cores']} cores, {where['kernels']} kernels,"
+          f" {where['date'][:10]}, commit {where['commit']}\n{HEAD}", flush=True)
+    figures, problems = run_all(benches, lambda figure: print(line(figure), flush=True))
+    took = round(time.monotonic() - began, 1)
+    options.file.parent.mkdir(parents=True, exist_ok=True)
+    options.file.write_text(
+        json.dumps({**where, "seconds": took, "figures": figures}, indent=1) + "\n"
+    )
+    print(f"{len(figures)} figures in {took:.0f} s: {options.file}")
+    for problem in problems:
+        print(f"FAILED: {problem}", file=sys.stderr)
+    return 1 if problems or not figures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
