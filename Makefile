@@ -206,7 +206,7 @@ torture: all $(filter $(BUILD)/tests/sim/%,$(UNIT)) fuzz-build
 # ---- benchmarks, in a quiet hour: `make bench` prints the table of tests/bench/table.py ------------
 # The other programs of tests/bench show what README and the pages of proto say, and run by hand.
 BENCH := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/bench_*.c))
-$(BENCH): $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/obj/tests/bench/bench.o $(TESTLIB) $(call archives,$(TOP_ROOM))
+$(BENCH) $(BUILD)/tests/bench/paths: $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/obj/tests/bench/bench.o $(TESTLIB) $(call archives,$(TOP_ROOM))
 	@mkdir -p $(@D)
 	$(V)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(TESTLIB) $(BENCH_LIBS) $(call link,$(TOP_ROOM))
 # A trainer, and the daemon as a program.
@@ -215,6 +215,10 @@ $(BUILD)/tests/bench/bench_way: BENCH_LIBS = $(call archive,client/c) $(call arc
 
 bench: all $(BENCH)
 	@RICHD_BUILD=$(BUILD) PYTHONPATH=client/python/src $(KERNELS) $(PYTHON) tests/bench/table.py
+
+# Instructions of the hot paths beside those of tests/bench/counts.json; UPDATE=1 writes it.
+counts: $(BUILD)/tests/bench/paths
+	@RICHD_BUILD=$(BUILD) $(PYTHON) tests/bench/counts.py $(if $(UPDATE),--update)
 
 # ---- fuzzing: what comes from outside, by clang's libFuzzer, with both sanitizers -----------------
 # `make fuzz` gives each target FUZZ_SECONDS; `make fuzz-long` gives it RUNS inputs, which takes hours.
@@ -345,7 +349,7 @@ lint:
 # and say what they have to say when they end.
 test: test-deps tools
 	$(MAKE) --no-print-directory DEV=1 $(JOBS) all $(UNIT) $(BENCH)
-	$(MAKE) --no-print-directory DEV=1 $(TWO) format-check check-layers check-tests check-headers e2e lint unit fuzz python versions frameworks browser
+	$(MAKE) --no-print-directory DEV=1 $(TWO) format-check check-layers check-tests check-headers e2e lint unit counts fuzz python versions frameworks browser
 	$(MAKE) --no-print-directory $(TWO) check-address check-thread
 check-address check-thread:
 	$(MAKE) --no-print-directory SANITIZE=$(@:check-%=%) check
@@ -360,7 +364,7 @@ BUILD_PACKAGES := gcc make pkg-config libc6-dev libuv1-dev libzmq3-dev libwebsoc
 DEMO_PACKAGES  := python3 python3-numpy python3-zmq python3-torch jq
 PAPER_PACKAGES := python3-sklearn python3-matplotlib
 TEST_PACKAGES  := libcmocka-dev python3-pytest python3-pytest-xdist python3-pyte python3-seccomp python3-pip clang clang-format clang-tidy \
-	libclang-rt-14-dev cppcheck flake8 gcovr mypy strace systemd \
+	libclang-rt-14-dev cppcheck flake8 gcovr mypy strace systemd valgrind \
 	socat locales chromium $(if $(shell command -v node),,nodejs) $(if $(shell command -v npm),,npm)
 
 define install
@@ -422,4 +426,4 @@ clean:
 
 -include $(shell find $(BUILD)/obj $(FUZZ)/obj -name '*.d' 2>/dev/null)
 .SECONDARY:
-.PHONY: all unit bench e2e python frameworks versions $(VERSIONS:%=version-%) fuzz fuzz-build fuzz-long coverage coverage-tests mutate torture test-pythons pythons-deps gpu browser screenshots check check-address check-thread check-layers check-tests check-headers format format-check lint test test-long deps paper-deps test-deps tools demo reproduce install clean
+.PHONY: all unit bench counts e2e python frameworks versions $(VERSIONS:%=version-%) fuzz fuzz-build fuzz-long coverage coverage-tests mutate torture test-pythons pythons-deps gpu browser screenshots check check-address check-thread check-layers check-tests check-headers format format-check lint test test-long deps paper-deps test-deps tools demo reproduce install clean
