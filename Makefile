@@ -138,6 +138,8 @@ $(BUILD)/tests/unit/client/common/%: LIBS = $(call link,client/c)
 $(BUILD)/tests/unit/client/ctl/%:  LIBS = $(call link,client/ctl)
 # Work arrays lie between guard pages; malloc and free are the test's own.
 $(BUILD)/tests/unit/daemon/core/matrix/test_linalg_guard: WRAP = -Wl,--wrap=malloc,--wrap=free
+# Calls of SQLite and our own allocations that fail.
+$(BUILD)/tests/unit/daemon/store/test_record: WRAP = $(FAULTS),--wrap=sqlite3_prepare_v3,--wrap=sqlite3_step,--wrap=sqlite3_column_blob,--wrap=sqlite3_errcode
 # A disk without space.
 $(BUILD)/tests/unit/daemon/store/test_repair: WRAP = -Wl,--wrap=statvfs
 # Shares that wait for the test.

@@ -22,12 +22,12 @@ static int compare_names(const void *a, const void *b)
 static const char **sorted_names(const cJSON *object, size_t *n)
 {
     const char **names = calloc((size_t)cJSON_GetArraySize(object) + 1, sizeof *names);
-    const cJSON *member;
 
     *n = 0;
     if (!names)
         return NULL;
-    cJSON_ArrayForEach(member, object) names[(*n)++] = member->string;
+    for (const cJSON *member = object->child; member; member = member->next)
+        names[(*n)++] = member->string;
     qsort(names, *n, sizeof *names, compare_names);
     return names;
 }
@@ -68,20 +68,43 @@ static cJSON *combine(cJSON *stored, cJSON *given, bool is_merge)
     return combined;
 }
 
-static cJSON *parse_stored(const char *text, struct err *err)
+/* Why a stored text could not be parsed, which SQLite can tell: it is damaged (-EUCLEAN, for which
+ * `err` has the words), or there is no memory. */
+static int why_not_parsed(struct store *store, const char *text, struct err *err)
+{
+    sqlite3_stmt *statement = NULL;
+    int rc = sql_prepare(store->db, "SELECT json_valid(?1)", &statement, err);
+
+    if (rc == 0) {
+        sql_bind_text(statement, 1, text);
+        rc = sql_step(statement, err);
+    }
+    if (rc == 1)
+        rc = sqlite3_column_int(statement, 0) ? err_set(err, -ENOMEM, "out of memory") : -EUCLEAN;
+    sqlite3_finalize(statement);
+    return rc;
+}
+
+/* The tree of a text (cJSON_Delete), or NULL with `*rc`. */
+static cJSON *parse(struct store *store, const char *text, int *rc, struct err *err)
 {
     /* What the codec let in may be longer as it was printed. */
-    return json_parse_limited(text, strlen(text), 4 * (size_t)JSON_MAX_SIZE, JSON_MAX_SIZE, err);
+    cJSON *tree =
+        json_parse_limited(text, strlen(text), 4 * (size_t)JSON_MAX_SIZE, JSON_MAX_SIZE, err);
+
+    *rc = tree ? 0 : why_not_parsed(store, text, err);
+    return tree;
 }
 
 /* The text of the two combined, in `*out` (cJSON_free); -E2BIG when it is larger than a message may
  * be, -EUCLEAN or -ENOMEM. */
-static int combine_texts(const char *stored, const char *given, bool is_merge, char **out,
-                         struct err *err)
+static int combine_texts(struct store *store, const char *stored, const char *given, bool is_merge,
+                         char **out, struct err *err)
 {
-    cJSON *old = parse_stored(stored, err), *added = old ? parse_stored(given, err) : NULL;
+    int rc;
+    cJSON *old = parse(store, stored, &rc, err),
+          *added = old ? parse(store, given, &rc, err) : NULL;
     cJSON *combined = added ? combine(old, added, is_merge) : NULL;
-    int rc = added ? 0 : -EUCLEAN;
 
     *out = combined && json_make_exact(combined) ? json_print(combined) : NULL;
     if (rc == 0 && !*out)
@@ -98,9 +121,10 @@ static int combine_texts(const char *stored, const char *given, bool is_merge, c
 }
 
 /* `stored` with `given` merged into it, as combine_texts. */
-static int merge(const char *stored, const char *given, char **out, struct err *err)
+static int merge(struct store *store, const char *stored, const char *given, char **out,
+                 struct err *err)
 {
-    return combine_texts(stored, given, true, out, err);
+    return combine_texts(store, stored, given, true, out, err);
 }
 
 /* ---- reading and writing ------------------------------------------------------------------- */
@@ -141,7 +165,7 @@ static int put_summary(struct store *store, const struct record *record, struct 
     int rc = read_texts(store->statement[SQL_SUMMARY_GET], record->run_key, &stored, 1, err);
 
     if (rc == 0)
-        rc = merge(stored, record->constants, &merged, err);
+        rc = merge(store, stored, record->constants, &merged, err);
     if (rc == 0)
         rc = put_texts(store->statement[SQL_SUMMARY_PUT], record->run_key, merged, NULL, err);
     free(stored);
@@ -155,9 +179,9 @@ static int put_config(struct store *store, const struct record *record, struct e
     int rc = read_texts(store->statement[SQL_CONFIG_GET], record->run_key, stored, 2, err);
 
     if (rc == 0)
-        rc = merge(stored[0], record->constants, &config, err);
+        rc = merge(store, stored[0], record->constants, &config, err);
     if (rc == 0)
-        rc = merge(stored[1], record->constants, &updates, err);
+        rc = merge(store, stored[1], record->constants, &updates, err);
     if (rc == 0)
         rc = put_texts(store->statement[SQL_CONFIG_PUT], record->run_key, config, updates, err);
     free(stored[0]);
@@ -190,9 +214,9 @@ int store_config_open(struct store *store, const struct record *record, struct e
     int rc = read_texts(store->statement[SQL_CONFIG_GET], run_key, stored, 2, err);
 
     if (rc == 0 && strcmp(stored[1], "{}") != 0) {
-        rc = combine_texts(stored[1], given, false, &updates, err);
+        rc = combine_texts(store, stored[1], given, false, &updates, err);
         if (rc == 0)
-            rc = merge(updates, given, &config, err);
+            rc = merge(store, updates, given, &config, err);
     }
     if (rc == 0 || rc == -E2BIG)
         rc = put_texts(store->statement[SQL_CONFIG_PUT], run_key, config ? config : given,

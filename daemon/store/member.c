@@ -138,7 +138,7 @@ int store_member_totals_put(struct store *store, const struct record *record, si
 /* Room for one element more of an array that doubles. */
 static void *grow(void *array, size_t n, size_t element_size)
 {
-    return n == 0 || (n & (n - 1)) == 0 ? realloc(array, (n ? 2 * n : 1) * element_size) : array;
+    return (n & (n - 1)) == 0 ? realloc(array, (n ? 2 * n : 1) * element_size) : array;
 }
 
 static int read_member(sqlite3_stmt *statement, struct open_result *out, struct err *err)

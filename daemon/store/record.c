@@ -13,6 +13,13 @@
 
 /* Gives each record to the file that carries it out; logs and closes are carried out here. */
 
+/* What the file knows of those that a record comes from. */
+struct origin {
+    struct attempt_row attempt;
+    struct member_row member; /* that the record speaks for first, where there are members */
+    bool stored_before;       /* this very record was */
+};
+
 /* ---- log ----------------------------------------------------------------------------------- */
 
 static int find_name(struct store *store, const struct record *record, const char *name,
@@ -70,10 +77,13 @@ static int reserve_scalar_seqs(struct record *record, struct err *err)
     return 0;
 }
 
-static int put_log(struct store *store, struct record *record, struct err *err)
+static int put_log(struct store *store, struct record *record, const struct origin *origin,
+                   struct err *err)
 {
-    int rc = 0;
+    int rc = reserve_scalar_seqs(record, err);
 
+    if (rc < 0 || origin->stored_before)
+        return rc;
     for (size_t i = 0; rc == 0 && i < record->n_scalars; i++)
         rc = put_scalar(store, record, i, err);
     for (size_t i = 0; rc == 0 && i < record->n_findings; i++)
@@ -85,36 +95,92 @@ static int put_log(struct store *store, struct record *record, struct err *err)
 
 /* ---- records ------------------------------------------------------------------------------- */
 
-static int put_close(struct store *store, struct record *record, struct err *err)
+static int put_checkpoint(struct store *store, struct record *record, const struct origin *origin,
+                          struct err *err)
+{
+    return origin->stored_before ? store_checkpoint_recall(store, record, err)
+                                 : store_checkpoint_put(store, record, err);
+}
+
+static int complete_checkpoint(struct store *store, struct record *record,
+                               const struct origin *origin, struct err *err)
+{
+    (void)origin;
+    return store_checkpoint_complete(store, record, err);
+}
+
+/* A mark of a member that came when the step was measured is on disk with this. */
+static int recall(struct store *store, struct record *record, const struct origin *origin,
+                  struct err *err)
+{
+    int rc = store_checkpoint_recall(store, record, err);
+
+    return rc < 0 || origin->stored_before ? rc : store_members_advance(store, record, true, err);
+}
+
+static int join(struct store *store, struct record *record, const struct origin *origin,
+                struct err *err)
+{
+    (void)origin;
+    return store_member_join(store, record, record->attempt, record->senders[0].rank, err);
+}
+
+static int replay(struct store *store, struct record *record, const struct origin *origin,
+                  struct err *err)
+{
+    (void)origin;
+    return store_replay(store, record, err);
+}
+
+static int put_constants(struct store *store, struct record *record, const struct origin *origin,
+                         struct err *err)
+{
+    return origin->stored_before ? 0 : store_constants_put(store, record, err);
+}
+
+static int put_close(struct store *store, struct record *record, const struct origin *origin,
+                     struct err *err)
 {
     enum state state = record->failed ? STATE_FAILED : STATE_FINISHED;
-    int rc = record->n_senders > 0 ? store_member_leave(store, record, state, err)
-                                   : store_attempt_move(store, record, record->attempt, state, err);
+    int rc;
 
+    if (origin->stored_before)
+        return 0;
+    rc = record->n_senders > 0 ? store_member_leave(store, record, state, err)
+                               : store_attempt_move(store, record, record->attempt, state, err);
     return rc < 0 ? rc : store_attempt_advance(store, record, false, err);
 }
 
 /* The trainer went without a word: a close that is on disk counts more. */
-static int put_lost(struct store *store, struct record *record, const struct attempt_row *attempt,
-                    const struct member_row *member, struct err *err)
+static int put_lost(struct store *store, struct record *record, const struct origin *origin,
+                    struct err *err)
 {
     if (record->n_senders > 0)
-        return member->state == STATE_OPEN ? store_member_leave(store, record, STATE_LOST, err) : 0;
-    return attempt->state == STATE_OPEN
+        return origin->member.state == STATE_OPEN
+                   ? store_member_leave(store, record, STATE_LOST, err)
+                   : 0;
+    return origin->attempt.state == STATE_OPEN
                ? store_attempt_move(store, record, record->attempt, STATE_LOST, err)
                : 0;
 }
 
-/* A mark of a member that came when the step was measured is on disk with this. */
-static int recall(struct store *store, struct record *record, bool stored_before, struct err *err)
-{
-    int rc = store_checkpoint_recall(store, record, err);
+/* Who carries out a record of an attempt. */
+static int (*const carry_out[])(struct store *, struct record *, const struct origin *,
+                                struct err *) = {
+    [RECORD_JOIN] = join,
+    [RECORD_CHECKPOINT] = put_checkpoint,
+    [RECORD_SPECTRUM] = complete_checkpoint,
+    [RECORD_LOG] = put_log,
+    [RECORD_SUMMARY] = put_constants,
+    [RECORD_CONFIG] = put_constants,
+    [RECORD_CLOSE] = put_close,
+    [RECORD_LOST] = put_lost,
+    [RECORD_RECALL] = recall,
+    [RECORD_REPLAY] = replay,
+};
 
-    return rc < 0 || stored_before ? rc : store_members_advance(store, record, true, err);
-}
-
-/* Finds the attempt of a record other than OPEN: 1 when it is the run's newest; else the record is
- * refused and the answer is 0. */
+/* Finds the attempt of a record: 1 when it is the run's newest; else the record is refused and the
+ * answer is 0. */
 static int admit(struct store *store, struct record *record, struct attempt_row *attempt,
                  struct err *err)
 {
@@ -133,67 +199,33 @@ static int admit(struct store *store, struct record *record, struct attempt_row 
     return 1;
 }
 
-/* Finds the member that the record speaks for first, and whether the record was stored before: each
- * member counts its own messages, and those of a checkpoint are stored together. */
-static int compare(struct store *store, const struct record *record,
-                   const struct attempt_row *attempt, struct member_row *member,
-                   bool *stored_before, struct err *err)
+/* Whether the record was stored before: each member counts its own messages, and those of a
+ * checkpoint are stored together. */
+static int compare(struct store *store, const struct record *record, struct origin *origin,
+                   struct err *err)
 {
     const struct record_sender *sender = record->senders;
     int rc;
 
     if (record->n_senders == 0) {
-        *stored_before = record->seq <= attempt->last_seq;
+        origin->stored_before = record->seq <= origin->attempt.last_seq;
         return 0;
     }
-    rc = store_member_find(store, record, record->attempt, sender->rank, member, err);
-    *stored_before = sender->seq <= member->last_seq;
+    rc = store_member_find(store, record, record->attempt, sender->rank, &origin->member, err);
+    origin->stored_before = sender->seq <= origin->member.last_seq;
     return rc < 0 ? rc : 0;
 }
 
 int store_record_apply(struct store *store, struct record *record, struct err *err)
 {
-    struct attempt_row attempt;
-    struct member_row member = {0};
-    bool stored_before;
+    struct origin origin = {0};
     int rc;
 
     if (record->kind == RECORD_OPEN)
         return store_open_apply(store, record, err);
-    if (record->kind == RECORD_LOG) {
-        rc = reserve_scalar_seqs(record, err);
-        if (rc < 0)
-            return rc;
-    }
-    rc = admit(store, record, &attempt, err);
+    rc = admit(store, record, &origin.attempt, err);
     if (rc < 1)
         return rc;
-    rc = compare(store, record, &attempt, &member, &stored_before, err);
-    if (rc < 0)
-        return rc;
-    switch (record->kind) {
-    case RECORD_CHECKPOINT:
-        return stored_before ? store_checkpoint_recall(store, record, err)
-                             : store_checkpoint_put(store, record, err);
-    case RECORD_SPECTRUM:
-        return store_checkpoint_complete(store, record, err);
-    case RECORD_RECALL:
-        return recall(store, record, stored_before, err);
-    case RECORD_JOIN:
-        return store_member_join(store, record, record->attempt, record->senders[0].rank, err);
-    case RECORD_REPLAY:
-        return store_replay(store, record, err);
-    case RECORD_LOG:
-        return stored_before ? 0 : put_log(store, record, err);
-    case RECORD_SUMMARY:
-    case RECORD_CONFIG:
-        return stored_before ? 0 : store_constants_put(store, record, err);
-    case RECORD_CLOSE:
-        return stored_before ? 0 : put_close(store, record, err);
-    case RECORD_LOST:
-        return put_lost(store, record, &attempt, &member, err);
-    case RECORD_OPEN:
-        break;
-    }
-    return 0;
+    rc = compare(store, record, &origin, err);
+    return rc < 0 ? rc : carry_out[record->kind](store, record, &origin, err);
 }

@@ -220,7 +220,7 @@ static int fail_all(struct store *store, struct list *records, int rc, const str
     if (!record_may_come_again(rc))
         rc = -EIO;
     if (store->db && !sqlite3_get_autocommit(store->db))
-        sql_run(store->statement[SQL_ROLLBACK], NULL);
+        store->has_failed |= sql_run(store->statement[SQL_ROLLBACK], NULL) < 0;
     store->feed_seq = store->committed;
     LIST_EACH(link, records)
     {
@@ -238,7 +238,7 @@ int store_apply(struct store *store, struct list *records, struct err *err)
     struct err why = {0};
     int rc, told;
 
-    assert(records && (!store->db || sqlite3_get_autocommit(store->db)));
+    assert(records && (!store->db || store->has_failed || sqlite3_get_autocommit(store->db)));
     if (!store->db)
         rc = err_set(&why, -EIO, "the database is closed: its repair has failed");
     else if (store->has_failed)

@@ -57,6 +57,11 @@ static bool fails(size_t size)
     return true;
 }
 
+bool fault_strikes(void)
+{
+    return fails(0);
+}
+
 void *__wrap_malloc(size_t size)
 {
     return fails(size) ? NULL : __real_malloc(size);

@@ -13,6 +13,9 @@ size_t fault_bytes(void);
 /* No more failures. Returns whether one was injected since fault_arm. */
 bool fault_disarm(void);
 
+/* Counts a call of another kind as an allocation: whether it is the one that fails. */
+bool fault_strikes(void);
+
 /* While paused nothing fails and nothing counts: for what a test allocates itself. */
 void fault_pause(void);
 void fault_resume(void);
