@@ -130,15 +130,27 @@ static struct share *take_share(struct work *work)
     return LIST_ENTRY(first, struct share, link);
 }
 
+/* As many as find a thread at once, one at least: the others would begin when the first one has
+ * done their work, and keep other jobs waiting. */
+static size_t n_shares(const struct line *line, const struct job *job)
+{
+    size_t free = list_empty(&line->waiting) ? line->n_threads - line->n_out : 0;
+
+    if (free < 1)
+        free = 1;
+    return job->n_shares < free ? job->n_shares : free;
+}
+
 /* All requests are allocated before the first one starts. */
 int work_start(struct work *work, struct job *job)
 {
     struct line *line = job_is_long(job) ? &work->slow : &work->quick;
+    size_t n = n_shares(line, job);
     struct list shares;
 
-    assert(job->n_shares > 0);
+    assert(n > 0);
     list_init(&shares);
-    for (size_t i = 0; i < job->n_shares; i++) {
+    for (size_t i = 0; i < n; i++) {
         struct share *share = take_share(work);
 
         if (!share) {
@@ -151,7 +163,7 @@ int work_start(struct work *work, struct job *job)
         share->number = i;
         list_append(&shares, &share->link);
     }
-    job->shares_left = job->n_shares;
+    job->shares_left = n;
     list_move(&shares, &line->waiting);
     start_shares(work, line);
     return 0;

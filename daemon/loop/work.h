@@ -3,7 +3,7 @@
  * thread, apart from job_work itself. Tested by tests/unit/daemon/loop/test_work.c.
  *
  * The pool takes what it is given in order, and has a thread for the store and for each reader. So
- * it is given no more shares than it has other threads, and the rest waits here: short ones in one
+ * it is given no more shares than it has other threads, and other jobs wait here: short ones in one
  * line, jobs that may take minutes in another, which has threads of its own. Nobody's checkpoint
  * waits behind a large spectrum but another of these. */
 #pragma once
@@ -25,7 +25,8 @@ struct work *work_new(uv_loop_t *, size_t n_cpus, work_done_cb *, void *arg);
 /* No job may be out. NULL is fine. */
 void work_free(struct work *);
 
-/* Runs the job's n_shares. Returns 0, or -ENOMEM with nothing started. */
+/* Runs the job by as many of its shares as there are threads free, or by one. Returns 0, or -ENOMEM
+ * with nothing started. */
 int work_start(struct work *, struct job *);
 
 /* Once a tick: a share that is stuck (pulse.h), or NULL. */

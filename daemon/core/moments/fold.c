@@ -1,6 +1,7 @@
 #include "daemon/core/moments/fold.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -21,7 +22,7 @@ static size_t tile_order(size_t p)
     return p < TILE_ORDER ? p : TILE_ORDER;
 }
 
-static size_t capacity_for(size_t p, size_t w)
+size_t fold_block_rows(size_t p, size_t w)
 {
     size_t rows = BLOCK_BYTES / (sizeof(float) * p + sizeof(double) * w);
 
@@ -30,16 +31,37 @@ static size_t capacity_for(size_t p, size_t w)
     return rows < BLOCK_MAX_ROWS ? rows : BLOCK_MAX_ROWS;
 }
 
+double fold_scratch_bytes(size_t p)
+{
+    double t = (double)tile_order(p);
+
+    return t * (sizeof(float) * t + sizeof(double) * 2 * WIDEN_ROWS);
+}
+
+int fold_scratch_init(struct scratch *scratch, size_t p)
+{
+    size_t t = tile_order(p);
+
+    scratch->product = malloc(t * t * sizeof(float));
+    scratch->wide = malloc(sizeof(double) * 2 * WIDEN_ROWS * t);
+    return scratch->product && scratch->wide ? 0 : -ENOMEM;
+}
+
+void fold_scratch_release(struct scratch *scratch)
+{
+    free(scratch->product);
+    free(scratch->wide);
+}
+
 /* Per row x, y, s_part, root, rs, half a turn, a slot and a range; then means and differences, and
  * the scratch of the workers. */
 double fold_size_bytes(size_t p, size_t w, size_t n_workers)
 {
-    double rows = (double)capacity_for(p, w), t = (double)tile_order(p), vectors = (double)(p + w);
+    double rows = (double)fold_block_rows(p, w), vectors = (double)(p + w);
     double a_row = sizeof(double) * (vectors + (double)fold_n_side(p) + 3) + sizeof(uint32_t) +
                    sizeof(struct row_range);
 
-    return rows * a_row + sizeof(double) * 2 * vectors +
-           (double)n_workers * t * (sizeof(float) * t + sizeof(double) * 2 * WIDEN_ROWS);
+    return rows * a_row + sizeof(double) * 2 * vectors + (double)n_workers * fold_scratch_bytes(p);
 }
 
 static void set_turns(struct fold *fold)
@@ -54,10 +76,10 @@ static void set_turns(struct fold *fold)
 struct fold *fold_new(size_t p, size_t w, size_t n_workers)
 {
     struct fold *fold = calloc(1, sizeof *fold);
-    size_t t = tile_order(p), side = fold_n_side(p), rows = capacity_for(p, w);
+    size_t side = fold_n_side(p), rows = fold_block_rows(p, w);
     bool ok;
 
-    assert(p > 0 && n_workers > 0);
+    assert(p > 0);
     if (!fold)
         return NULL;
     fold->p = p;
@@ -75,15 +97,12 @@ struct fold *fold_new(size_t p, size_t w, size_t n_workers)
     fold->mean_y = malloc(2 * w * sizeof(double));
     fold->exponent = calloc(side, sizeof *fold->exponent);
     fold->turns = malloc(rows / 2 * sizeof *fold->turns);
-    fold->scratch = calloc(n_workers, sizeof *fold->scratch);
+    fold->scratch = n_workers > 0 ? calloc(n_workers, sizeof *fold->scratch) : NULL;
     ok = fold->ranges && fold->x && fold->y && fold->root && fold->rs && fold->slot &&
          fold->s_part && fold->mean_x && fold->mean_y && fold->exponent && fold->turns &&
-         fold->scratch;
-    for (size_t i = 0; ok && i < n_workers; i++) {
-        fold->scratch[i].product = malloc(t * t * sizeof(float));
-        fold->scratch[i].wide = malloc(sizeof(double) * 2 * WIDEN_ROWS * t);
-        ok = fold->scratch[i].product && fold->scratch[i].wide;
-    }
+         (fold->scratch || n_workers == 0);
+    for (size_t i = 0; ok && i < n_workers; i++)
+        ok = fold_scratch_init(&fold->scratch[i], p) == 0;
     if (!ok) {
         fold_free(fold);
         return NULL;
@@ -98,10 +117,8 @@ void fold_free(struct fold *fold)
 {
     if (!fold)
         return;
-    for (size_t i = 0; fold->scratch && i < fold->n_workers; i++) {
-        free(fold->scratch[i].product);
-        free(fold->scratch[i].wide);
-    }
+    for (size_t i = 0; fold->scratch && i < fold->n_workers; i++)
+        fold_scratch_release(&fold->scratch[i]);
     free(fold->ranges);
     free(fold->x);
     free(fold->y);
@@ -232,10 +249,10 @@ bool fold_next_phase(struct fold *fold)
         return true;
     case PHASE_CENTRE:
         fold_sum_s(fold);
+        fold_commit(fold);
         enter(fold, PHASE_PRODUCT, n_products(fold) + fold_n_side(fold->p) + 1);
         return true;
     case PHASE_PRODUCT:
-        fold_commit(fold);
         fold->phase = PHASE_GATHER;
         return false;
     }
@@ -247,7 +264,7 @@ size_t fold_n_shares(const struct fold *fold)
     return fold->n_tasks < fold->n_workers ? fold->n_tasks : fold->n_workers;
 }
 
-static void do_task(struct fold *fold, size_t task, struct scratch *scratch)
+void fold_do_task(struct fold *fold, size_t task, struct scratch *scratch)
 {
     size_t n_tiles = n_products(fold), side = fold_n_side(fold->p);
 
@@ -284,7 +301,7 @@ void fold_work(struct fold *fold, size_t worker)
     assert(worker < fold->n_workers);
     while ((task = atomic_fetch_add_explicit(&fold->next_task, 1, memory_order_relaxed)) <
            fold->n_tasks)
-        do_task(fold, task, &fold->scratch[worker]);
+        fold_do_task(fold, task, &fold->scratch[worker]);
 }
 
 void fold_run(struct fold *fold)

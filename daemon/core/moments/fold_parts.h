@@ -8,8 +8,9 @@
  *     fold_find_classes the slot of each row's class, new classes included
  *     fold_centre_*     means, then x and y: sqrt(w) (value - mean), turned; fills the reservoir
  *     fold_sum_s        s_i from the column tiles, and the classes' sums of it
+ *     fold_commit       means, weight and n_rows; nothing fails after the check, so the next block
+ *                       may be checked and centred while this one is multiplied
  *     fold_product_*    xx, xy, yy, sum_sx
- *     fold_commit       means, weight and n_rows; nothing fails after the check
  *
  * Tested with its files by test_fold.c. */
 #pragma once
@@ -117,6 +118,19 @@ void fold_sum_s(struct fold *);
 void fold_product_tile(struct fold *, size_t k, struct scratch *);
 void fold_product_outputs(struct fold *, size_t k, struct scratch *);
 void fold_product_yy(struct fold *);
-/* After PRODUCT. The vectors move last: the tasks read the old ones through dx, dy and combination.
- */
+/* Between CENTRE and PRODUCT: the vectors move. The products know the old ones by dx, dy and
+ * combination. */
 void fold_commit(struct fold *);
+
+/* ---- for fold_line.c ---- */
+
+/* Rows of a block. */
+size_t fold_block_rows(size_t p, size_t w);
+
+/* What a worker needs of its own. Returns 0 or -ENOMEM, after which release is harmless. */
+double fold_scratch_bytes(size_t p);
+int fold_scratch_init(struct scratch *, size_t p);
+void fold_scratch_release(struct scratch *);
+
+/* Does one task of the current phase. */
+void fold_do_task(struct fold *, size_t task, struct scratch *);

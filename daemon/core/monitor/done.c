@@ -78,7 +78,7 @@ void monitor_drop_job(struct monitor *monitor, struct job *job, struct actions *
     }
 }
 
-/* The next phase of a fold. */
+/* The spectrum that follows a point. */
 static void lend_again(struct monitor *monitor, struct job *job, struct actions *out)
 {
     struct action *action = actions_add(out, ACT_JOB, 0);

@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "daemon/core/matrix/convert.h"
+#include "daemon/core/moments/fold_line.h"
 #include "daemon/core/monitor/layer.h"
 
 /* A spectrum takes .2 to .7 s at this p, and grows as p^3. */
@@ -98,10 +99,7 @@ void job_work(struct job *job, size_t share)
     assert(share < job->n_shares);
     switch (job->kind) {
     case JOB_FOLD:
-        if (fold_is_serial(job->fold))
-            fold_run(job->fold);
-        else
-            fold_work(job->fold, share);
+        fold_line_work(job->fold, share);
         break;
     case JOB_ABSORB:
         job->rc = absorb(job);

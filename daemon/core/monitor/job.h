@@ -10,19 +10,20 @@
 struct layer;
 
 enum job_kind {
-    JOB_FOLD,    /* one phase of a fold, or all of them when it has one share */
+    JOB_FOLD,    /* blocks of rows into moments */
     JOB_ABSORB,  /* merge ready-made moments, or take a slice of the head */
     JOB_MEASURE, /* moments to point */
 };
 
-/* Work for the pool: run job_work(job, share) once for each share, side by side, then give the job
- * back with EV_JOB_DONE. Owned by the layer. */
+/* Work for the pool: run job_work(job, share) for as many shares as threads are free, one at least
+ * and n_shares at most, side by side; then give the job back with EV_JOB_DONE. One share alone does
+ * everything. Owned by the layer. */
 struct job {
     struct list link; /* the pool's own */
     struct layer *layer;
     enum job_kind kind;
     size_t n_shares;
-    struct fold *fold;
+    struct fold_line *fold;
     struct moments *moments;
     double half_life_rows; /* ABSORB: 0: nothing is forgotten */
     struct batch *batch;   /* ABSORB */

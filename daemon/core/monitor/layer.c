@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "daemon/core/moments/fold_line.h"
+
 /* A batch number or row count that jumps by more is a mistake, not a loss. */
 #define MAX_JUMP (UINT64_C(1) << 40)
 
@@ -127,19 +129,36 @@ static void move(struct layer *layer, enum layer_state state)
     layer->state = state;
 }
 
-/* Fills the block from the front of the queue, up to a mark or ready-made moments. */
+static bool should_fold_all(const struct layer *layer)
+{
+    return layer->n_marks > 0 || layer->flush;
+}
+
+/* Rows that the next job takes at most: whole blocks, unless no more rows are waited for. */
+static size_t rows_to_gather(const struct layer *layer)
+{
+    size_t most = fold_line_capacity(layer->fold), block = fold_line_block(layer->fold);
+
+    if (should_fold_all(layer) || layer->queued_rows >= most)
+        return most;
+    return layer->queued_rows / block * block;
+}
+
+/* Takes rows from the front of the queue, up to a mark or ready-made moments. */
 static void gather(struct layer *layer)
 {
-    fold_begin(layer->fold, &layer->moments, layer->window.half_life_rows);
+    size_t most = rows_to_gather(layer);
+
+    fold_line_begin(layer->fold, &layer->moments, layer->window.half_life_rows);
     for (struct queued *queued = front(layer); queued && !queued->is_mark; queued = front(layer)) {
         struct batch *batch = as_batch(queued);
         size_t left, n;
 
-        if (batch->kind != BATCH_ROWS || !fold_accepts(layer->fold, &batch->rows))
+        left = most - fold_line_n_rows(layer->fold);
+        if (left == 0 || batch->kind != BATCH_ROWS || !fold_line_accepts(layer->fold, &batch->rows))
             break;
-        left = fold_capacity(layer->fold) - fold_n_rows(layer->fold);
         n = batch->rows.n - layer->row_at < left ? batch->rows.n - layer->row_at : left;
-        fold_add(layer->fold, &batch->rows, layer->row_at, n);
+        fold_line_add(layer->fold, &batch->rows, layer->row_at, n);
         if (layer->row_at + n < batch->rows.n) {
             layer->row_at += n;
             layer->queued_rows -= n;
@@ -155,11 +174,7 @@ static struct job *start_fold(struct layer *layer)
     move(layer, LAYER_FOLDING);
     layer->job.kind = JOB_FOLD;
     layer->job.fold = layer->fold;
-    layer->job.n_shares = 1;
-    if (!fold_is_serial(layer->fold)) {
-        fold_next_phase(layer->fold);
-        layer->job.n_shares = fold_n_shares(layer->fold);
-    }
+    layer->job.n_shares = fold_line_n_shares(layer->fold);
     return &layer->job;
 }
 
@@ -253,7 +268,7 @@ struct job *layer_start(struct layer *layer)
         return start_measure(layer, as_mark(queued));
     if (as_batch(queued)->kind != BATCH_ROWS)
         return start_absorb(layer, as_batch(queued));
-    if (layer->n_marks > 0 || layer->flush || layer->queued_rows >= fold_capacity(layer->fold))
+    if (should_fold_all(layer) || layer->queued_rows >= fold_line_block(layer->fold))
         return start_fold(layer);
     return NULL;
 }
@@ -388,11 +403,6 @@ void layer_job_done(struct layer *layer, struct list *finished, struct layer_don
 
     assert(was != LAYER_IDLE);
     *out = (struct layer_done){.finished = finished, .rc = layer->job.rc};
-    if (was == LAYER_FOLDING && !fold_is_serial(layer->fold) && fold_next_phase(layer->fold)) {
-        layer->job.n_shares = fold_n_shares(layer->fold);
-        out->next = &layer->job;
-        return;
-    }
     if (was == LAYER_MEASURING && layer->job.rc == 0)
         finish_measure(layer, out);
     if (out->next)

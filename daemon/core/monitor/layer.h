@@ -4,7 +4,7 @@
  * out, moments, fold and the batches of the job belong to the workers. It decides nothing about
  * runs or credit. layer_memory.c makes and frees it. Tested with its files by test_layer.c.
  *
- *             start               all phases done
+ *             start                  job done
  *     IDLE ----------> FOLDING ------------------> IDLE
  *       |  ----------> ABSORBING ----------------> IDLE
  *        \ ----------> MEASURING ----------------> IDLE
@@ -83,7 +83,7 @@ struct layer {
     struct reservoir *reservoir; /* rows beside the moments, which borrow it */
     struct classes *classes;     /* sums by label, borrowed too; NULL: no labels */
     struct head *head;           /* NULL: outputs come with the rows. A checkpoint uses it up */
-    struct fold *fold;
+    struct fold_line *fold;
     struct precision precision; /* coarsest formats in the window */
     bool is_inner;              /* a deeper layer has the same outputs: messages of this attempt */
     bool has_probe;             /* the rows of each window are the same */
@@ -177,7 +177,7 @@ struct job *layer_start(struct layer *);
 
 /* What came home with a job. */
 struct layer_done {
-    struct job *next;      /* the job goes on with its next phase: lend it again */
+    struct job *next;      /* the job goes on with a spectrum: lend it again */
     struct list *finished; /* batches to release; the refused among them say why */
     struct mark *mark;     /* measured, or found empty; with `next` its spectrum follows */
     bool has_decomposed;   /* which the owner finds in `later` and drops */

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/core/moments/fold_line.h"
+
 /* The sums of a layer's classes take at most this part of the room that is left, so that layers
  * after it find some, too. */
 #define CLASSES_PART 4
@@ -35,7 +37,7 @@ double layer_size_bytes(const struct batch *batch, size_t n_workers, bool with_p
     size_t w = output_columns(batch) + k, n_kept = reservoir_rows_max(p, w);
 
     return reservoir_size_bytes(p, w) + (with_probe ? (double)probe_size_bytes(n_kept) : 0) +
-           moments_size_bytes(p, w) + fold_size_bytes(p, w, n_workers) +
+           moments_size_bytes(p, w) + fold_line_size_bytes(p, w, n_workers) +
            (batch->outputs_from_head ? head_size_bytes(p, k) : 0);
 }
 
@@ -154,7 +156,7 @@ void layer_drop_later(struct layer *layer)
 
 static void free_parts(struct layer *layer)
 {
-    fold_free(layer->fold);
+    fold_line_free(layer->fold);
     reservoir_free(layer->reservoir);
     head_free(layer->head);
     classes_free(layer->classes);
@@ -174,7 +176,7 @@ int layer_allocate(struct layer *layer, const struct batch *first, size_t n_work
     layer->c = first->c;
     layer->k = first->k;
     layer->targets_are_labels = has_labels(first);
-    layer->fold = fold_new(layer->p, c + k, n_workers);
+    layer->fold = fold_line_new(layer->p, c + k, n_workers);
     layer->reservoir = reservoir_new(layer->p, c + k, layer->window.half_life_rows);
     layer->head = first->outputs_from_head ? head_new(layer->p, layer->c) : NULL;
     if (n_classes > 0)

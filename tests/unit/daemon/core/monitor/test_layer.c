@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/core/matrix/linalg.h"
+#include "daemon/core/moments/fold_line.h"
 #include "daemon/core/monitor/layer.h"
 #include "tests/lib/core/parcel.h"
 
@@ -103,7 +104,7 @@ static void few_rows_wait_for_a_block(void **state)
 static void full_block_does_not_wait(void **state)
 {
     struct fixture *fixture = *state;
-    size_t capacity = fold_capacity(fixture->layer->fold);
+    size_t capacity = fold_line_block(fixture->layer->fold);
 
     push(fixture, PARCEL_F32, capacity - 1);
     assert_null(layer_start(fixture->layer));
@@ -113,10 +114,23 @@ static void full_block_does_not_wait(void **state)
     assert_int_equal(fixture->layer->held_bytes, 0);
 }
 
-static void batch_longer_than_a_block_comes_back_after_its_last_row(void **state)
+static void whole_blocks_go_and_the_rest_waits(void **state)
 {
     struct fixture *fixture = *state;
-    size_t capacity = fold_capacity(fixture->layer->fold);
+    size_t block = fold_line_block(fixture->layer->fold);
+
+    push(fixture, PARCEL_F32, 2 * block);
+    push(fixture, PARCEL_F32, block - 1);
+    assert_int_equal(run(fixture, layer_start(fixture->layer)), 1);
+    assert_int_equal(fixture->layer->moments.n_rows, 2 * block);
+    assert_int_equal(fixture->layer->queued_rows, block - 1);
+    assert_null(layer_start(fixture->layer));
+}
+
+static void batch_longer_than_a_job_comes_back_after_its_last_row(void **state)
+{
+    struct fixture *fixture = *state;
+    size_t capacity = fold_line_capacity(fixture->layer->fold);
 
     push(fixture, PARCEL_F32, 2 * capacity + 1);
     assert_int_equal(run(fixture, layer_start(fixture->layer)), 0);
@@ -129,11 +143,11 @@ static void batch_longer_than_a_block_comes_back_after_its_last_row(void **state
     assert_int_equal(fixture->layer->queued_rows, 0);
 }
 
-static void batch_longer_than_a_block_is_refused_whole(void **state)
+static void batch_longer_than_a_job_is_refused_whole(void **state)
 {
     struct fixture *fixture = *state;
 
-    push(fixture, PARCEL_NAN, 2 * fold_capacity(fixture->layer->fold));
+    push(fixture, PARCEL_NAN, 2 * fold_line_capacity(fixture->layer->fold));
     assert_int_equal(run(fixture, layer_start(fixture->layer)), 1);
     assert_int_equal(fixture->layer->moments.n_rows, 0);
     assert_int_equal(fixture->layer->queued_rows, 0);
@@ -235,7 +249,7 @@ static void formats_that_do_not_mix_go_block_by_block(void **state)
 static void cleared_queue_keeps_what_a_job_reads(void **state)
 {
     struct fixture *fixture = *state;
-    size_t capacity = fold_capacity(fixture->layer->fold);
+    size_t capacity = fold_line_block(fixture->layer->fold);
     struct job *job;
 
     push(fixture, PARCEL_F32, capacity + 1);
@@ -459,8 +473,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(few_rows_wait_for_a_block),
         TEST(full_block_does_not_wait),
-        TEST(batch_longer_than_a_block_comes_back_after_its_last_row),
-        TEST(batch_longer_than_a_block_is_refused_whole),
+        TEST(whole_blocks_go_and_the_rest_waits),
+        TEST(batch_longer_than_a_job_comes_back_after_its_last_row),
+        TEST(batch_longer_than_a_job_is_refused_whole),
         TEST(mark_waits_for_what_is_before_it),
         TEST(mark_without_rows_is_not_measured),
         TEST(batch_that_was_here_or_whose_checkpoint_was_is_passed_over),
