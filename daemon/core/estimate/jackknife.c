@@ -11,44 +11,22 @@ static void release(struct jackknife *jackknife)
 {
     free(jackknife->root);
     free(jackknife->through);
-    free(jackknife->v);
     free(jackknife->third);
-    free(jackknife->slice);
-    free(jackknife->fitted);
-    free(jackknife->inside);
-    free(jackknife->left);
-    free(jackknife->right);
-    free(jackknife->product);
-    free(jackknife->tile);
     free(jackknife->grams);
     free(jackknife->scratch);
-    free(jackknife->products);
 }
 
 static int allocate(struct jackknife *jackknife)
 {
-    size_t p = jackknife->m->p, t = p < TILE_ORDER ? p : TILE_ORDER, r = jackknife->outputs->rank;
-    size_t n = jackknife->n_cols, k = jackknife->k_max;
+    size_t n = jackknife->n_rows, k = jackknife->k_max;
 
     jackknife->root = malloc(n * sizeof(double));
     jackknife->through = calloc(n, sizeof(double));
-    jackknife->v = malloc(r * n * sizeof(double));
-    jackknife->third = malloc(2 * p * sizeof(double));
-    jackknife->slice = malloc(t * n * sizeof(double));
-    jackknife->fitted = malloc(t * n * sizeof(double));
-    jackknife->inside = malloc(t * r * sizeof(double));
-    jackknife->left = malloc(t * n * sizeof(float));
-    jackknife->right = malloc(t * n * sizeof(float));
-    jackknife->product = malloc(t * n * sizeof(float));
-    jackknife->tile = malloc(t * t * sizeof(float));
-    jackknife->grams = calloc(3 * jackknife->n_pairs * k * k, sizeof(double));
-    jackknife->scratch = malloc(7 * k * k * sizeof(double));
-    jackknife->products =
-        malloc((jackknife->kernel ? jackknife->kernel->n : 1) * n * sizeof(double));
-    return jackknife->root && jackknife->through && jackknife->v && jackknife->third &&
-                   jackknife->slice && jackknife->fitted && jackknife->inside && jackknife->left &&
-                   jackknife->right && jackknife->product && jackknife->tile && jackknife->grams &&
-                   jackknife->scratch && jackknife->products
+    jackknife->third = malloc(n * sizeof(double));
+    jackknife->grams = malloc(4 * jackknife->n_pairs * k * k * sizeof(double));
+    jackknife->scratch = malloc(7 * (k + 1) * (k + 1) * sizeof(double));
+    return jackknife->root && jackknife->through && jackknife->third && jackknife->grams &&
+                   jackknife->scratch
                ? 0
                : -ENOMEM;
 }
@@ -170,20 +148,19 @@ int jackknife_measure(const struct moments *m, struct kernel *kernel, const stru
     assert(outputs->is_whole && (kernel != NULL) == m->by_rows);
     *errors = ESTIMATE_NONE;
     *dependent = false;
-    if (!m->reservoir || outputs->rank == 0)
+    if (!m->reservoir || !kept->inside)
         return 0;
     jackknife_find_pairs(&jackknife);
     if (2 * jackknife.n_pairs < JACKKNIFE_MIN_GROUPS)
         return 0;
     rc = allocate(&jackknife);
     if (rc == 0) {
-        jackknife_weigh_columns(&jackknife);
-        rc = jackknife_fill_outputs(&jackknife);
+        jackknife_weigh_rows(&jackknife);
+        rc = jackknife_read_outputs(&jackknife);
     }
     if (rc == 0)
-        rc = jackknife_fill_third(&jackknife);
+        rc = jackknife_read_features(&jackknife);
     if (rc == 0) {
-        jackknife_walk_features(&jackknife);
         jackknife.correlation = jackknife_neighbour_correlation(&jackknife);
         jackknife.ratio = length_ratio(&jackknife);
         *dependent = jackknife.correlation > 0;

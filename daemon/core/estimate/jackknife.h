@@ -17,9 +17,13 @@
  *     q without = q - 2 tr(F A') + <H, N> + tr( (I - H)^-1 (F - H A)(F - H A)' )
  *
  * The last line is Woodbury's identity for (I - V'V)^-1. The fourth moments need N and A sum(w s
- * x). So every row that is left out costs one product with M in single precision: p^2
- * multiplications, as many as its fold did. At most 512 rows are left out. For n >> 512 rows all
- * errors together therefore cost 512 / n of the update.
+ * x). A is B Z with B = ( I ; c' ), c = sqrt(w) / sqrt(W - W_g), so the matrices of Z give those of
+ * A, and of a sum over the rows of FZ' = V (ZX'Q)' and FF' = V (X'Q)'(X'Q) V', where kept.h has
+ * ZX'Q already. M is symmetric: with M = U + U', U upper triangular, a'Ma = 2 a'Ua. So every row
+ * that is left out costs one product with half of M in single precision: p^2 / 2 multiplications,
+ * as many as its fold did. At most 512 rows are left out. For n >> 512 rows all errors together
+ * therefore cost 512 / n of the update. Without X'X, ZZ' and Za are a block and rows of XX'
+ * (kernel.h).
  *
  * The influence of a group is psi_g = (theta_without - theta)(W - W_g)/W_g. Its variance over
  * groups gives the variance of one row, and that gives the variance of theta. This holds also when

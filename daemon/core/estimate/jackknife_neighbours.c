@@ -19,15 +19,15 @@ struct group_sums {
     double w, w2, z;
 };
 
-/* What the row in column `col` of a pair does to log(1 - d_lr) to first order, times its weight:
+/* What the i-th row of a pair does to log(1 - d_lr) to first order, times its weight:
  *
  *     z = dq / q - df / 2f        dq = 2 (FA')_ii - (FF')_ii        df = 2 a'M a */
-static double influence_of(const struct jackknife *jackknife, const struct pair *pair, size_t col)
+static double influence_of(const struct jackknife *jackknife, const struct pair *pair, size_t i)
 {
-    size_t diagonal = (col - pair->col) * (pair->k + 1);
+    size_t diagonal = i * (pair->k + 1);
 
     return (2 * pair->fa[diagonal] - pair->ff[diagonal]) / jackknife->whole->q -
-           jackknife->through[col] / jackknife->whole->f;
+           jackknife->through[pair->row + i] / jackknife->whole->f;
 }
 
 static struct group_sums sum_group(const struct jackknife *jackknife, const struct pair *pair,
@@ -36,12 +36,12 @@ static struct group_sums sum_group(const struct jackknife *jackknife, const stru
     struct group_sums sums = {0};
 
     for (size_t i = 0; i < pair->rows[group].n; i++) {
-        size_t col = jackknife_row_column(pair, group, i);
-        double w = jackknife->root[col] * jackknife->root[col];
+        size_t row = jackknife_row(pair, group, i);
+        double root = jackknife->root[pair->row + row], w = root * root;
 
         sums.w += w;
         sums.w2 += w * w;
-        sums.z += influence_of(jackknife, pair, col);
+        sums.z += influence_of(jackknife, pair, row);
     }
     return sums;
 }

@@ -2,176 +2,46 @@
 
 #include <errno.h>
 #include <math.h>
+#include <string.h>
 
 #include "daemon/core/matrix/linalg.h"
 
-/* ---- passes over the features ---- */
-
-/* One column tile: what it adds to N, FF', FA' and to A sum(w s x). */
-static void add_grams(struct jackknife *jackknife, size_t first, size_t n)
-{
-    size_t ld = jackknife->n_cols, r = jackknife->outputs->rank;
-
-    jackknife_fill_features(jackknife, first, n, 1);
-    span_rows(jackknife->outputs, jackknife->m, first, n, jackknife->inside);
-    linalg_product_f64(n, r, ld, jackknife->inside, r, jackknife->v, ld, jackknife->fitted, ld);
-    for (size_t i = 0; i < jackknife->n_pairs; i++) {
-        struct pair *pair = &jackknife->pairs[i];
-        const double *a = jackknife->slice + pair->col, *f = jackknife->fitted + pair->col;
-
-        linalg_gram_f64(n, pair->k, a, ld, 1, pair->n, pair->k);
-        linalg_gram_f64(n, pair->k, f, ld, 1, pair->ff, pair->k);
-        linalg_cross_f64(n, pair->k, pair->k, f, ld, a, ld, 1, pair->fa, pair->k);
-        for (enum omitted which = 0; which < N_OMISSIONS; which++) {
-            const double *sum = jackknife->slice + jackknife_sum_column(pair, which);
-
-            for (size_t c = 0; c < n; c++)
-                pair->omissions[which].third += jackknife->third[first + c] * sum[c * ld];
-        }
-    }
-}
-
-static void narrow(size_t n, const double *from, float *to)
-{
-    for (size_t i = 0; i < n; i++)
-        to[i] = (float)from[i];
-}
-
-/* A' / sqrt(t): no element exceeds 1, and no element of M / t does. */
-static void fill_narrow(struct jackknife *jackknife, size_t first, size_t n, float *to)
-{
-    jackknife_fill_features(jackknife, first, n, 1 / sqrt(jackknife->whole->t));
-    narrow(n * jackknife->n_cols, jackknife->slice, to);
-}
-
-static void fill_tile(struct jackknife *jackknife, const struct tile *t)
-{
-    double scale = 1 / jackknife->whole->t;
-
-    for (size_t i = 0; i < t->n_rows; i++) {
-        for (size_t c = 0; c < t->n_cols; c++) {
-            size_t at = t->row == t->col && c < i ? c * t->n_cols + i : i * t->n_cols + c;
-
-            jackknife->tile[i * t->n_cols + c] = (float)(scale * t->values[at]);
-        }
-    }
-}
-
-/* What one tile of M adds to a'Ma: the product is single precision, the sum is double. */
-static void add_through(struct jackknife *jackknife, const struct tile *t, const float *right)
-{
-    double scale = jackknife->whole->t * jackknife->whole->t * (t->row == t->col ? 1 : 2);
-    size_t ld = jackknife->n_cols;
-
-    fill_tile(jackknife, t);
-    linalg_cross_f32(t->n_rows, t->n_cols, ld, jackknife->tile, t->n_cols, jackknife->left, ld,
-                     jackknife->product, ld);
-    for (size_t i = 0; i < t->n_cols; i++) {
-        for (size_t c = 0; c < ld; c++)
-            jackknife->through[c] += scale * jackknife->product[i * ld + c] * right[i * ld + c];
-    }
-}
-
-static void walk_tiles(struct jackknife *jackknife)
-{
-    for (size_t k = 0; k < jackknife->m->xx.n_tiles; k++) {
-        struct tile t = tiles_at(&jackknife->m->xx, k);
-
-        if (t.row == t.col) {
-            add_grams(jackknife, t.row, t.n_rows);
-            fill_narrow(jackknife, t.row, t.n_rows, jackknife->left);
-            add_through(jackknife, &t, jackknife->left);
-        } else {
-            fill_narrow(jackknife, t.col, t.n_cols, jackknife->right);
-            add_through(jackknife, &t, jackknife->right);
-        }
-    }
-}
-
-/* a'Ma = |Xa|^2, from the rows of X. */
-static void walk_rows(struct jackknife *jackknife)
-{
-    size_t n = jackknife->kernel->n, ld = jackknife->n_cols;
-
-    for (size_t first = 0; first < jackknife->m->p; first += TILE_ORDER) {
-        size_t n_cols = jackknife->m->p - first < TILE_ORDER ? jackknife->m->p - first : TILE_ORDER;
-
-        add_grams(jackknife, first, n_cols);
-        kernel_slice(jackknife->kernel, jackknife->m, first, n_cols);
-        linalg_cross_f64(n_cols, n, ld, jackknife->kernel->slice, n, jackknife->slice, ld,
-                         first > 0, jackknife->products, ld);
-    }
-    for (size_t i = 0; i < n; i++) {
-        for (size_t c = 0; c < ld; c++)
-            jackknife->through[c] +=
-                jackknife->products[i * ld + c] * jackknife->products[i * ld + c];
-    }
-}
-
-void jackknife_walk_features(struct jackknife *jackknife)
-{
-    if (jackknife->kernel)
-        walk_rows(jackknife);
-    else
-        walk_tiles(jackknife);
-}
-
-/* sum(w s x) about the mean m, from the sum about the shift. With d = m - shift and z = x - m:
- *     sum w |z + d|^2 (z + d) = sum w s z + 2 M d + t d + W |d|^2 d */
-int jackknife_fill_third(struct jackknife *jackknife)
-{
-    const struct moments *m = jackknife->m;
-    double *d = jackknife->third + m->p, *md = jackknife->third, d2;
-
-    if (jackknife->kernel)
-        return kernel_third(jackknife->kernel, m, jackknife->third);
-    for (size_t i = 0; i < m->p; i++)
-        d[i] = m->mean_x[i] - m->shift[i];
-    d2 = linalg_sum_squares(m->p, d);
-    tiles_matvec(&m->xx, d, md);
-    for (size_t i = 0; i < m->p; i++)
-        jackknife->third[i] =
-            m->sum_sx[i] - 2 * md[i] - (jackknife->whole->t + m->weight * d2) * d[i];
-    return 0;
-}
-
-/* ---- without one omission ---- */
-
-/* The k x k matrices of one omission: H, N, FF', FA', I - H, and those that the steps overwrite. */
+/* The matrices of one omission, (k + 1) x (k + 1): H, N, FF', FA', I - H, and those that the steps
+ * overwrite. Their last row and column belong to the weighted sum. */
 struct matrices {
     size_t k;
     double *h, *n, *ff, *fa, *rest, *residual, *scratch;
 };
 
-/* The block of an omission in a matrix of its pair. Of a symmetric matrix the upper triangle is
- * valid. */
-static void copy_block(const struct pair *pair, const struct omission *omission, const double *from,
-                       bool symmetric, double *to)
+/* The block of an omission in a matrix S = UV' of its pair, with the row of the sum: S is B S B',
+ *
+ *     B = ( I  )        c = sqrt(w) / sqrt(W - W_g)
+ *         ( c' )  */
+static void extend(const struct jackknife *jackknife, const struct pair *pair,
+                   const struct omission *omission, const double *from, double *to)
 {
-    for (size_t i = 0; i < omission->k; i++) {
-        for (size_t l = 0; l < omission->k; l++) {
-            size_t row = omission->from + (symmetric && l < i ? l : i);
-            size_t col = omission->from + (symmetric && l < i ? i : l);
+    const double *root = jackknife->root + pair->row + omission->from;
+    double scale = 1 / sqrt(jackknife->whole->weight - omission->weight);
+    size_t n = omission->k, k = n + 1;
 
-            to[i * omission->k + l] = from[row * pair->k + col];
-        }
-    }
-}
-
-static void mirror(size_t n, double *a)
-{
+    memset(to + n * k, 0, k * sizeof *to);
     for (size_t i = 0; i < n; i++) {
-        for (size_t k = 0; k < i; k++)
-            a[i * n + k] = a[k * n + i];
+        const double *row = from + (omission->from + i) * pair->k + omission->from;
+
+        to[i * k + n] = scale * linalg_dot(n, row, root);
+        for (size_t l = 0; l < n; l++)
+            to[i * k + l] = row[l];
+        for (size_t l = 0; l < k; l++)
+            to[n * k + l] += scale * root[i] * to[i * k + l];
     }
 }
 
 static struct matrices matrices_of(const struct jackknife *jackknife, const struct pair *pair,
                                    const struct omission *omission)
 {
-    size_t kk = jackknife->k_max * jackknife->k_max;
+    size_t kk = (jackknife->k_max + 1) * (jackknife->k_max + 1);
     struct matrices out = {
-        .k = omission->k,
+        .k = omission->k + 1,
         .h = jackknife->scratch,
         .n = jackknife->scratch + kk,
         .ff = jackknife->scratch + 2 * kk,
@@ -181,13 +51,10 @@ static struct matrices matrices_of(const struct jackknife *jackknife, const stru
         .scratch = jackknife->scratch + 6 * kk,
     };
 
-    copy_block(pair, omission, pair->n, true, out.n);
-    copy_block(pair, omission, pair->ff, true, out.ff);
-    copy_block(pair, omission, pair->fa, false, out.fa);
-    linalg_gram_f64(jackknife->outputs->rank, omission->k,
-                    jackknife->v + pair->col + omission->from, jackknife->n_cols, 0, out.h,
-                    omission->k);
-    mirror(omission->k, out.h);
+    extend(jackknife, pair, omission, pair->h, out.h);
+    extend(jackknife, pair, omission, pair->n, out.n);
+    extend(jackknife, pair, omission, pair->ff, out.ff);
+    extend(jackknife, pair, omission, pair->fa, out.fa);
     return out;
 }
 
@@ -244,17 +111,17 @@ static int q_without(const struct jackknife *jackknife, const struct matrices *x
 static double fourth_without(const struct jackknife *jackknife, const struct pair *pair,
                              const struct omission *omission, const struct matrices *x)
 {
-    size_t k = x->k, col = pair->col + omission->from;
+    size_t k = x->k, n = omission->k, first = pair->row + omission->from;
     double left = jackknife->whole->weight - omission->weight;
-    double e2 = x->n[omission->sum * (k + 1)] / left, third = -omission->third / sqrt(left);
-    double squares = jackknife->through[col + omission->sum] / left;
+    double e2 = x->n[n * (k + 1)] / left, third = 0, squares = omission->through / (left * left);
     double s1 = 0, s2 = 0;
 
-    for (size_t i = 0; i < k; i++) {
-        double root = jackknife->root[col + i], s = x->n[i * (k + 1)]; /* w s */
-        double ex = -x->n[i * k + omission->sum] / sqrt(left);         /* sqrt(w) e'x */
+    for (size_t i = 0; i < n; i++) {
+        double root = jackknife->root[first + i], s = x->n[i * (k + 1)]; /* w s */
+        double ex = -x->n[i * k + n] / sqrt(left);                       /* sqrt(w) e'x */
 
-        if (i == omission->sum || root == 0)
+        third -= root * jackknife->third[first + i] / left;
+        if (root == 0)
             continue;
         squares -= ex * ex;
         third -= s * ex / root;
@@ -269,13 +136,10 @@ double jackknife_fourth_of(const struct jackknife *jackknife, const struct pair 
 {
     double sum = 0;
 
-    for (size_t g = 0; g < 2; g++) {
-        for (size_t i = 0; i < pair->rows[g].n; i++) {
-            size_t col = jackknife_row_column(pair, g, i);
-            double root = jackknife->root[col], s = pair->n[(col - pair->col) * (pair->k + 1)];
+    for (size_t i = 0; i < pair->k; i++) {
+        double root = jackknife->root[pair->row + i], s = pair->n[i * (pair->k + 1)];
 
-            sum += root > 0 ? s * s / (root * root) : 0;
-        }
+        sum += root > 0 ? s * s / (root * root) : 0;
     }
     return sum;
 }
@@ -307,10 +171,10 @@ int jackknife_sums_without(const struct jackknife *jackknife, const struct pair 
                            const struct omission *omission, struct sums *out)
 {
     struct matrices x = matrices_of(jackknife, pair, omission);
-    double through = 0;
+    double through = omission->through / (jackknife->whole->weight - omission->weight);
 
-    for (size_t i = 0; i < x.k; i++)
-        through += jackknife->through[pair->col + omission->from + i];
+    for (size_t i = 0; i < omission->k; i++)
+        through += jackknife->through[pair->row + omission->from + i];
     *out = (struct sums){
         .weight = jackknife->whole->weight - omission->weight,
         .weight_sq = jackknife->whole->weight_sq - omission->weight_sq,

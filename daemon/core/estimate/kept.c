@@ -11,21 +11,26 @@
 /* A row that alone holds a direction of the outputs: without it nothing is explained there. */
 #define LEVERAGE_MAX (1 - 1e-9)
 
+/* Rows whose products with the features are made at a time: they stay in cache. */
+#define CHUNK_ROWS 128
+
 static void add(struct kept *kept, const struct reservoir *reservoir,
                 const struct reservoir_group *rows, size_t i)
 {
     kept->place[kept->n] = rows->at + i;
     kept->weight[kept->n] = reservoir_weight(reservoir, rows, i);
+    kept->number[rows->at + i] = kept->n;
     kept->n++;
 }
 
-static bool is_longest(const struct reservoir *reservoir, uint64_t row)
+/* Which of the longest a row is, by its number in the window; n_longest: none. */
+static size_t find_longest(const struct reservoir *reservoir, uint64_t row)
 {
-    for (size_t i = 0; i < reservoir->n_longest; i++) {
-        if (reservoir->longest_row[i] == row)
-            return true;
-    }
-    return false;
+    size_t i = 0;
+
+    while (i < reservoir->n_longest && reservoir->longest_row[i] != row)
+        i++;
+    return i;
 }
 
 static double sum_weights_sq(const struct kept *kept, size_t from, size_t to)
@@ -49,8 +54,13 @@ static void collect(struct kept *kept, const struct moments *m)
     kept->n_longest = kept->n;
     for (size_t g = 0; g < n_runs; g++) {
         for (size_t i = 0; i < runs[g].n; i++) {
-            if (all || !is_longest(reservoir, reservoir->n_seen - 1 - runs[g].age + i))
+            size_t longest = all ? reservoir->n_longest
+                                 : find_longest(reservoir, reservoir->n_seen - 1 - runs[g].age + i);
+
+            if (longest == reservoir->n_longest)
                 add(kept, reservoir, &runs[g], i);
+            else
+                kept->number[runs[g].at + i] = longest;
         }
     }
     kept->scale = all ? 1
@@ -67,10 +77,11 @@ int kept_init(struct kept *kept, const struct moments *m)
     *kept = (struct kept){
         .place = malloc(n * sizeof(size_t)),
         .weight = malloc(n * sizeof(double)),
+        .number = calloc(n, sizeof(size_t)),
         .leverage = calloc(n, sizeof(double)),
         .overfit = calloc(n, sizeof(double)),
     };
-    if (!kept->place || !kept->weight || !kept->leverage || !kept->overfit) {
+    if (!kept->place || !kept->weight || !kept->number || !kept->leverage || !kept->overfit) {
         kept_release(kept);
         return -ENOMEM;
     }
@@ -83,8 +94,12 @@ void kept_release(struct kept *kept)
 {
     free(kept->place);
     free(kept->weight);
+    free(kept->number);
     free(kept->leverage);
     free(kept->overfit);
+    free(kept->inside);
+    free(kept->along);
+    free(kept->gram);
     memset(kept, 0, sizeof *kept);
 }
 
@@ -94,12 +109,20 @@ static double count(const struct kept *kept, size_t i)
     return i < kept->n_longest ? 1 : kept->scale;
 }
 
+/* Eight sums beside each other, which become one vector: a single one waits for itself. */
 static double squared_distance(size_t n, const double *x, const double *mean)
 {
-    double sum = 0;
+    double sums[8] = {0}, sum = 0;
+    size_t j = 0;
 
-    for (size_t j = 0; j < n; j++)
+    for (; j + 8 <= n; j += 8) {
+        for (size_t k = 0; k < 8; k++)
+            sums[k] += (x[j + k] - mean[j + k]) * (x[j + k] - mean[j + k]);
+    }
+    for (; j < n; j++)
         sum += (x[j] - mean[j]) * (x[j] - mean[j]);
+    for (size_t k = 0; k < 8; k++)
+        sum += sums[k];
     return sum;
 }
 
@@ -193,70 +216,72 @@ struct kept_sums kept_sum(const struct kept *kept, const struct moments *m, doub
 
 /* ---- leverage and residuals ---- */
 
-/* V' = basis' Y', r x n: the rows in the outputs' space, times sqrt(w). Returns it (free with
- * free), or NULL. */
-static double *project(const struct kept *kept, const struct moments *m, const struct span *outputs)
+/* Rows from..from+n-1 about their mean, times sqrt(w); n x width. */
+static void read_rows(const struct kept *kept, size_t from, size_t n, const double *values,
+                      size_t stride, size_t width, const double *mean, double *out)
 {
-    size_t n = kept->n, c = outputs->n_columns;
-    double *y = malloc(c * n * sizeof *y), *v = malloc(outputs->rank * n * sizeof *v);
+    for (size_t i = 0; i < n; i++, out += width) {
+        const double *row = values + kept->place[from + i] * stride;
+        double root = sqrt(kept->weight[from + i]);
 
-    for (size_t i = 0; y && i < n; i++) {
-        const double *row = m->reservoir->y + kept->place[i] * m->w + outputs->first;
-        double root = sqrt(kept->weight[i]);
-
-        for (size_t j = 0; j < c; j++)
-            y[j * n + i] = root * (row[j] - m->mean_y[outputs->first + j]);
-    }
-    if (y && v)
-        linalg_cross_f64(c, outputs->rank, n, outputs->basis, outputs->rank, y, n, 0, v, n);
-    else
-        free(v);
-    v = y ? v : NULL;
-    free(y);
-    return v;
-}
-
-/* own += w x_i'e_i over some features; `inside` are their rows of X'Q, `fitted` is scratch. */
-static void add_residuals(const struct kept *kept, const struct moments *m, size_t first,
-                          size_t n_cols, const double *fitted, double *own)
-{
-    for (size_t i = 0; i < kept->n; i++) {
-        const double *x = m->reservoir->x + kept->place[i] * m->p + first;
-        double root = sqrt(kept->weight[i]);
-
-        for (size_t j = 0; j < n_cols; j++) {
-            double z = root * (x[j] - m->mean_x[first + j]);
-
-            own[i] += z * (z - fitted[j * kept->n + i]);
-        }
+        for (size_t j = 0; j < width; j++)
+            out[j] = root * (row[j] - mean[j]);
     }
 }
 
-/* own = w x_i'e_i. Returns 0 or -ENOMEM. */
-static int fill_residuals(const struct kept *kept, const struct moments *m,
-                          const struct span *outputs, const double *v, double *own)
+struct chunk {
+    double *features; /* CHUNK_ROWS x p */
+    double *outputs;  /* CHUNK_ROWS x n_columns */
+    double *sides;    /* X'Q, p x r */
+};
+
+/* The rows' own w x'e = w |x|^2 - (sqrt(w) Q_i)'(sqrt(w) x'X'Q), and what they are made of. */
+static void fill_residuals(struct kept *kept, const struct moments *m, const struct span *outputs,
+                           const struct chunk *chunk, double *own)
 {
-    size_t n = kept->n, r = outputs->rank, t = m->p < TILE_ORDER ? m->p : TILE_ORDER;
-    double *inside = malloc(t * r * sizeof *inside), *fitted = malloc(t * n * sizeof *fitted);
-    bool ok = inside && fitted;
+    size_t p = m->p, c = outputs->n_columns, r = outputs->rank;
 
-    memset(own, 0, n * sizeof *own);
-    for (size_t first = 0; ok && first < m->p; first += t) {
-        size_t n_cols = m->p - first < t ? m->p - first : t;
-
-        span_rows(outputs, m, first, n_cols, inside);
-        linalg_product_f64(n_cols, r, n, inside, r, v, n, fitted, n);
-        add_residuals(kept, m, first, n_cols, fitted, own);
+    for (size_t at = 0, n; at < kept->n; at += n) {
+        n = kept->n - at < CHUNK_ROWS ? kept->n - at : CHUNK_ROWS;
+        read_rows(kept, at, n, m->reservoir->y + outputs->first, m->w, c,
+                  m->mean_y + outputs->first, chunk->outputs);
+        linalg_product_f64(n, c, r, chunk->outputs, c, outputs->basis, r, kept->inside + at * r, r);
+        read_rows(kept, at, n, m->reservoir->x, p, p, m->mean_x, chunk->features);
+        linalg_product_f64(n, p, r, chunk->features, p, chunk->sides, r, kept->along + at * r, r);
+        for (size_t i = 0; i < n; i++)
+            own[at + i] = linalg_sum_squares(p, chunk->features + i * p) -
+                          linalg_dot(r, kept->inside + (at + i) * r, kept->along + (at + i) * r);
     }
-    free(inside);
-    free(fitted);
-    return ok ? 0 : -ENOMEM;
 }
 
-/* The parts of all rows, from w x'e and V. A row that the others say nothing of explains itself
- * alone: x'e / (1 - h) is then its own square. */
-static double sum_parts(struct kept *kept, const struct moments *m, size_t r, const double *v,
-                        const double *own)
+/* Fills inside, along, gram and own. Returns 0 or -ENOMEM. */
+static int project(struct kept *kept, const struct moments *m, const struct span *outputs,
+                   double *own)
+{
+    size_t p = m->p, c = outputs->n_columns, r = outputs->rank;
+    double *scratch = malloc((CHUNK_ROWS * (p + c) + p * r) * sizeof *scratch);
+    struct chunk chunk = {.features = scratch};
+
+    assert(!kept->inside);
+    kept->inside = malloc(kept->n * r * sizeof(double));
+    kept->along = malloc(kept->n * r * sizeof(double));
+    kept->gram = malloc(r * r * sizeof(double));
+    if (!scratch || !kept->inside || !kept->along || !kept->gram) {
+        free(scratch);
+        return -ENOMEM;
+    }
+    chunk.outputs = chunk.features + CHUNK_ROWS * p;
+    chunk.sides = chunk.outputs + CHUNK_ROWS * c;
+    span_rows(outputs, m, 0, p, chunk.sides);
+    linalg_gram_f64(p, r, chunk.sides, r, 0, kept->gram, r);
+    fill_residuals(kept, m, outputs, &chunk, own);
+    free(scratch);
+    return 0;
+}
+
+/* The parts of all rows, from w x'e. A row that the others say nothing of explains itself alone:
+ * x'e / (1 - h) is then its own square. */
+static double sum_parts(struct kept *kept, const struct moments *m, size_t r, const double *own)
 {
     double sum = 0;
 
@@ -264,8 +289,7 @@ static double sum_parts(struct kept *kept, const struct moments *m, size_t r, co
         size_t at = kept->place[i];
         double h;
 
-        for (size_t k = 0; k < r; k++)
-            kept->leverage[at] += v[k * kept->n + i] * v[k * kept->n + i];
+        kept->leverage[at] = linalg_sum_squares(r, kept->inside + i * r);
         h = kept->leverage[at] + kept->weight[i] / m->weight;
         if (h < LEVERAGE_MAX)
             kept->overfit[at] = own[i] * h / (1 - h);
@@ -281,19 +305,18 @@ static double sum_parts(struct kept *kept, const struct moments *m, size_t r, co
 int kept_overfit(struct kept *kept, const struct moments *m, const struct span *outputs,
                  double *sum)
 {
-    double *v, *own;
-    int rc = -ENOMEM;
+    double *own;
+    int rc;
 
     *sum = (double)NAN;
     if (kept->n == 0)
         return 0;
-    v = project(kept, m, outputs);
     own = malloc(kept->n * sizeof *own);
-    if (v && own)
-        rc = fill_residuals(kept, m, outputs, v, own);
+    if (!own)
+        return -ENOMEM;
+    rc = project(kept, m, outputs, own);
     if (rc == 0)
-        *sum = sum_parts(kept, m, outputs->rank, v, own);
-    free(v);
+        *sum = sum_parts(kept, m, outputs->rank, own);
     free(own);
     return rc;
 }

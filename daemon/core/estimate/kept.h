@@ -30,8 +30,13 @@ struct kept {
     double scale;     /* what a row behind them counts for */
     size_t *place;    /* n: in the reservoir */
     double *weight;   /* n: as the moments count it now */
+    size_t *number;   /* by place: which of the n the row is; a place without a row holds 0 */
     double *leverage; /* by place: w |Q_i|^2, 0 where no row is */
     double *overfit;  /* by place: the row's own part */
+    /* For outputs of rank r, after kept_overfit; NULL before, and where no rows are kept. */
+    double *inside; /* n x r: sqrt(w) Q_i */
+    double *along;  /* n x r: sqrt(w) x_i'X'Q */
+    double *gram;   /* r x r: (X'Q)'X'Q, upper triangle */
 };
 
 /* About the final means; w^2 throughout, since a row enters a product with itself squared. NaN
@@ -49,6 +54,6 @@ void kept_release(struct kept *);
 /* `trace` and `fourth` are the window's sum w s and sum w s^2, by which the sample's are known to
  * be off. */
 struct kept_sums kept_sum(const struct kept *, const struct moments *, double trace, double fourth);
-/* Fills `leverage` and the parts, and gives their sum; NaN where no rows are kept. Returns 0 or
- * -ENOMEM. */
+/* Fills `leverage` and the parts, and gives their sum; NaN where no rows are kept. Once for a
+ * `kept`. Returns 0 or -ENOMEM. */
 int kept_overfit(struct kept *, const struct moments *, const struct span *outputs, double *sum);

@@ -94,21 +94,8 @@ double kernel_fourth(const struct kernel *kernel)
     return sum;
 }
 
-int kernel_third(struct kernel *kernel, const struct moments *m, double *out)
+void kernel_rooted_squares(const struct kernel *kernel, double *out)
 {
-    double *s = malloc(kernel->n * sizeof *s);
-
-    if (!s)
-        return -ENOMEM;
     for (size_t i = 0; i < kernel->n; i++)
-        s[i] = rooted_square(kernel, i);
-    memset(out, 0, m->p * sizeof *out);
-    for (size_t first = 0; first < m->p; first += TILE_ORDER) {
-        size_t n_cols = smaller(m->p - first, TILE_ORDER);
-
-        kernel_slice(kernel, m, first, n_cols);
-        linalg_matvec_f64(false, n_cols, kernel->n, kernel->slice, kernel->n, s, out + first);
-    }
-    free(s);
-    return 0;
+        out[i] = rooted_square(kernel, i);
 }

@@ -27,5 +27,5 @@ double kernel_trace(const struct kernel *);
 double kernel_sum_squares(const struct kernel *);
 /* sum w |x - m|^4. */
 double kernel_fourth(const struct kernel *);
-/* out (p) = sum w |x - m|^2 (x - m). Returns 0 or -ENOMEM. */
-int kernel_third(struct kernel *, const struct moments *, double *out);
+/* out (n) = sqrt(w) |x - m|^2: X' times it is sum w |x - m|^2 (x - m). */
+void kernel_rooted_squares(const struct kernel *, double *out);

@@ -70,6 +70,13 @@ void linalg_gram_f32(size_t n, size_t p, const float *a, size_t lda, float *c, s
                 INT(ldc));
 }
 
+void linalg_product_f32(size_t m, size_t k, size_t n, const float *a, size_t lda, const float *b,
+                        size_t ldb, float beta, float *c, size_t ldc)
+{
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, INT(m), INT(n), INT(k), 1, a, INT(lda),
+                b, INT(ldb), beta, c, INT(ldc));
+}
+
 void linalg_cross_f64(size_t n, size_t p, size_t q, const double *a, size_t lda, const double *b,
                       size_t ldb, double beta, double *c, size_t ldc)
 {

@@ -38,6 +38,10 @@ void linalg_cross_f32(size_t n, size_t p, size_t q, const float *a, size_t lda, 
 /* Upper triangle of C = A'A; A is n x p. */
 void linalg_gram_f32(size_t n, size_t p, const float *a, size_t lda, float *c, size_t ldc);
 
+/* C = beta C + A B; A is m x k, B is k x n, all single. */
+void linalg_product_f32(size_t m, size_t k, size_t n, const float *a, size_t lda, const float *b,
+                        size_t ldb, float beta, float *c, size_t ldc);
+
 /* C = beta C + A'B, double; nothing where q is 0. */
 void linalg_cross_f64(size_t n, size_t p, size_t q, const double *a, size_t lda, const double *b,
                       size_t ldb, double beta, double *c, size_t ldc);

@@ -40,23 +40,26 @@ void tiles_release(struct tiles *t)
 
 /* Tiles of one row of tiles follow each other, so a tile starts after all rows of tiles above it
  * (full ones: only the last row of tiles can be narrow) and its left neighbours. */
-struct tile tiles_at(const struct tiles *t, size_t k)
+struct tile tiles_at_place(const struct tiles *t, size_t i, size_t j)
 {
-    struct tile tile;
-    size_t i = 0, j, offset = 0;
+    struct tile tile = {.row = i * t->order, .col = j * t->order};
+    size_t above = i * (2 * t->p + t->order - i * t->order) / 2;
 
-    assert(k < t->n_tiles);
-    for (j = k; j >= t->n_side - i; i++) {
-        j -= t->n_side - i;
-        offset += t->order * (t->p - i * t->order);
-    }
-    j += i;
-    tile.row = i * t->order;
-    tile.col = j * t->order;
+    assert(i <= j && j < t->n_side);
     tile.n_rows = smaller(t->order, t->p - tile.row);
     tile.n_cols = smaller(t->order, t->p - tile.col);
-    tile.values = t->values + offset + tile.n_rows * (tile.col - tile.row);
+    tile.values = t->values + t->order * above + tile.n_rows * (tile.col - tile.row);
     return tile;
+}
+
+struct tile tiles_at(const struct tiles *t, size_t k)
+{
+    size_t i = 0;
+
+    assert(k < t->n_tiles);
+    for (; k >= t->n_side - i; i++)
+        k -= t->n_side - i;
+    return tiles_at_place(t, i, i + k);
 }
 
 double tiles_trace(const struct tiles *t)

@@ -37,6 +37,8 @@ void tiles_release(struct tiles *);
 
 /* The k-th tile in the order drawn above, 0 <= k < n_tiles. */
 struct tile tiles_at(const struct tiles *, size_t k);
+/* Tile (i, j), i <= j < n_side. */
+struct tile tiles_at_place(const struct tiles *, size_t i, size_t j);
 
 double tiles_trace(const struct tiles *);
 /* out (p) = the diagonal. */
