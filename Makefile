@@ -140,6 +140,9 @@ $(BUILD)/tests/unit/client/ctl/%:  LIBS = $(call link,client/ctl)
 $(BUILD)/tests/unit/daemon/core/matrix/test_linalg_guard: WRAP = -Wl,--wrap=malloc,--wrap=free
 # Calls of SQLite and our own allocations that fail.
 $(BUILD)/tests/unit/daemon/store/test_record: WRAP = $(FAULTS),--wrap=sqlite3_prepare_v3,--wrap=sqlite3_step,--wrap=sqlite3_column_blob,--wrap=sqlite3_errcode
+# Files that cannot be opened, read, named, removed or synced.
+$(BUILD)/tests/unit/daemon/store/test_store_files: WRAP = $(addprefix -Xlinker --wrap=,open fopen fclose \
+	fgets read stat statvfs access link unlink rename fsync)
 # A disk without space.
 $(BUILD)/tests/unit/daemon/store/test_repair: WRAP = -Wl,--wrap=statvfs
 # Shares that wait for the test.

@@ -23,12 +23,13 @@ static int link_as(const char *path, const char *new_path, const char *suffix)
     return errno == ENOENT && *suffix ? 0 : -errno;
 }
 
-static void unlink_as(const char *path, const char *suffix)
+int store_unlink(const char *path, const char *suffix)
 {
     char name[PATH_MAX];
 
-    if (snprintf(name, sizeof name, "%s%s", path, suffix) < PATH_MAX)
-        unlink(name);
+    if (snprintf(name, sizeof name, "%s%s", path, suffix) >= PATH_MAX)
+        return -ENAMETOOLONG;
+    return unlink(name) == 0 || errno == ENOENT ? 0 : -errno;
 }
 
 /* The names of a directory are durable when the directory is synced. */
@@ -68,10 +69,10 @@ int store_link_aside(const char *path, char *aside, size_t size, struct err *err
     if (rc == 0) {
         rc = store_sync_directory(path);
         if (rc < 0)
-            unlink_as(aside, "-wal");
+            store_unlink(aside, "-wal");
     }
     if (rc < 0) {
-        unlink_as(aside, "");
+        store_unlink(aside, "");
         return err_set(err, rc, "%s: cannot be set aside: %s", path, strerror(-rc));
     }
     return 0;
@@ -84,8 +85,13 @@ int store_set_aside(const char *path, char *aside, size_t size, struct err *err)
 
     if (rc < 0)
         return rc;
-    unlink_as(path, "");
-    unlink_as(path, "-wal");
-    unlink_as(path, "-shm");
-    return 0;
+    /* The WAL last: without its file it would be taken for a history that was lost. */
+    rc = store_unlink(path, "-shm");
+    if (rc == 0)
+        rc = store_unlink(path, "");
+    if (rc == 0)
+        rc = store_unlink(path, "-wal");
+    return rc < 0 ? err_set(err, rc, "%s: it is %s as well, and cannot be removed: %s", path, aside,
+                            strerror(-rc))
+                  : 0;
 }

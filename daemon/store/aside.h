@@ -10,8 +10,12 @@
  * receives it. Returns 0 or -errno, in which case nothing has changed. */
 int store_link_aside(const char *path, char *aside, size_t size, struct err *err);
 
-/* The same, and the database has no other name then: a new one can be started. */
+/* The same, and the database has no other name then: a new one can be started. After -errno it may
+ * have both. */
 int store_set_aside(const char *path, char *aside, size_t size, struct err *err);
+
+/* Removes PATH with the suffix; there may be none. Returns 0 or -errno. */
+int store_unlink(const char *path, const char *suffix);
 
 /* Syncs the directory that `path` is in: its names are durable then. Returns 0 or -errno. */
 int store_sync_directory(const char *path);

@@ -67,8 +67,13 @@ static int sync_file(const char *part, struct err *err)
 
 static int give_name(const char *part, const char *to, struct err *err)
 {
-    int rc = link(part, to) < 0 ? -errno : store_sync_directory(to);
+    int rc = link(part, to) < 0 ? -errno : 0;
 
+    if (rc == 0) {
+        rc = store_sync_directory(to);
+        if (rc < 0)
+            unlink(to);
+    }
     return rc < 0 ? err_set(err, rc, "%s: %s", to, strerror(-rc)) : 0;
 }
 

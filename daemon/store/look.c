@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -25,27 +26,34 @@ static const char *join(const char *path, const char *suffix, char *out)
     return out;
 }
 
-/* -1: there is no such file. */
-static int64_t size_of(const char *path, const char *suffix)
+/* The size in `*out`, -1: there is no such file. */
+static int find_size(const char *path, const char *suffix, int64_t *out, struct err *err)
 {
     char name[PATH_MAX];
     struct stat s;
 
-    return stat(join(path, suffix, name), &s) < 0 ? -1 : (int64_t)s.st_size;
+    *out = -1;
+    if (stat(join(path, suffix, name), &s) == 0)
+        *out = (int64_t)s.st_size;
+    else if (errno != ENOENT)
+        return err_set(err, -errno, "%s: %s", name, strerror(errno));
+    return 0;
 }
 
-static uint64_t read_mark(const char *path)
+/* 0: there is none. One that cannot be read costs the comparison, and not the start. */
+static uint64_t read_mark(const char *path, struct store_notes *notes)
 {
-    char name[PATH_MAX];
+    char name[PATH_MAX], line[32];
     FILE *file = fopen(join(path, MARK, name), "re");
-    uint64_t feed_seq = 0;
+    bool is_read = file && fgets(line, sizeof line, file);
 
-    if (!file)
-        return 0;
-    if (fscanf(file, "%" SCNu64, &feed_seq) != 1)
-        feed_seq = 0;
-    fclose(file);
-    return feed_seq;
+    if (!is_read && (file || errno != ENOENT))
+        store_note(notes,
+                   "%s cannot be read: whether the history is older than it was is not known",
+                   name);
+    if (file)
+        fclose(file);
+    return is_read ? strtoull(line, NULL, 10) : 0;
 }
 
 /* Under another name first: a mark is whole or the older one. */
@@ -74,15 +82,18 @@ static int make_empty(const char *path, struct err *err)
 }
 
 /* Byte 18 of a database is 2 when it has a WAL, from before that is made (SQLite's file format). A
- * backup has none. */
-static bool has_no_wal(const char *path)
+ * backup has none. Returns 1 for such a file, 0, or -errno. */
+static int has_no_wal(const char *path, struct err *err)
 {
     char head[20] = "";
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : read(fd, head, sizeof head);
+    int rc = n < 0 ? err_set(err, -errno, "it cannot be read: %s", strerror(errno)) : 0;
 
     if (fd >= 0)
         close(fd);
+    if (rc < 0)
+        return rc;
     return n == sizeof head && strcmp(head, "SQLite format 3") == 0 && head[18] == 1;
 }
 
@@ -108,16 +119,12 @@ static int put_away_wal(const char *path, struct store_notes *notes, struct err 
     return 0;
 }
 
-int look_at(const char *path, struct look *out, struct store_notes *notes, struct err *err)
+/* There is no content: only a WAL may know of a history. */
+static int look_at_empty(const char *path, int64_t size, int64_t wal_size,
+                         struct store_notes *notes, struct err *err)
 {
-    int64_t size = size_of(path, "");
-    int64_t wal_size = size_of(path, "-wal");
     int rc = 0;
 
-    out->has_wal = wal_size >= 0;
-    out->feed_seq = read_mark(path);
-    if (size > EMPTY_BYTES)
-        return wal_size > 0 && has_no_wal(path) ? put_away_wal(path, notes, err) : 0;
     if (wal_size > 0) {
         if (size < 0)
             rc = make_empty(path, err);
@@ -126,4 +133,21 @@ int look_at(const char *path, struct look *out, struct store_notes *notes, struc
     if (size >= 0)
         store_note(notes, "%s was empty (%" PRId64 " bytes): a new history begins", path, size);
     return 0;
+}
+
+int look_at(const char *path, struct look *out, struct store_notes *notes, struct err *err)
+{
+    int64_t size, wal_size;
+    int rc = find_size(path, "", &size, err);
+
+    if (rc == 0)
+        rc = find_size(path, "-wal", &wal_size, err);
+    if (rc < 0)
+        return rc;
+    out->has_wal = wal_size >= 0;
+    out->feed_seq = read_mark(path, notes);
+    if (size <= EMPTY_BYTES)
+        return look_at_empty(path, size, wal_size, notes, err);
+    rc = wal_size > 0 ? has_no_wal(path, err) : 0;
+    return rc == 1 ? put_away_wal(path, notes, err) : rc;
 }

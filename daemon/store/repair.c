@@ -36,14 +36,6 @@ static int join(const char *path, const char *suffix, char *out, struct err *err
     return 0;
 }
 
-static void remove_file(const char *path, const char *suffix)
-{
-    char name[PATH_MAX];
-
-    if (join(path, suffix, name, NULL) == 0)
-        unlink(name);
-}
-
 static uint64_t size_of(const char *path, const char *suffix)
 {
     char name[PATH_MAX];
@@ -68,16 +60,20 @@ static int check_space(const char *path, struct err *err)
                          : 0;
 }
 
+/* The old WAL must be gone before: SQLite would write it into the repaired file. */
 int store_repair_finish(const char *path, struct err *err)
 {
     char ready[PATH_MAX];
     int rc = join(path, REPAIRED, ready, err);
 
-    if (rc < 0 || access(ready, F_OK) < 0)
+    if (rc < 0)
         return rc;
-    remove_file(path, "-wal");
-    remove_file(path, "-shm");
-    if (rename(ready, path) < 0)
+    if (access(ready, F_OK) < 0)
+        return errno == ENOENT ? 0 : err_set(err, -errno, "%s: %s", ready, strerror(errno));
+    rc = store_unlink(path, "-wal");
+    if (rc == 0)
+        rc = store_unlink(path, "-shm");
+    if (rc == 0 && rename(ready, path) < 0)
         rc = -errno;
     if (rc == 0)
         rc = store_sync_directory(path);
@@ -105,8 +101,8 @@ static int open_fresh(const char *path, sqlite3 **out, struct err *err)
 {
     int rc;
 
-    remove_file(path, "");
-    remove_file(path, "-journal");
+    store_unlink(path, ""); /* one that stays is met by the next statement */
+    store_unlink(path, "-journal");
     rc = sql_open(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, out, err);
     if (rc < 0)
         return rc;
@@ -194,6 +190,20 @@ static int make_fresh(const char *path, const char *fresh, uint64_t feed_seq,
     return rc;
 }
 
+/* Gives the filled file the name by which it counts, and syncs that. A name that is not durable
+ * must not be found at the next start: what is written until then goes into the old file. */
+static int make_ready(const char *path, const char *fresh, const char *ready, struct err *err)
+{
+    int rc = rename(fresh, ready) < 0 ? -errno : 0;
+
+    if (rc == 0) {
+        rc = store_sync_directory(path);
+        if (rc < 0)
+            store_unlink(ready, "");
+    }
+    return rc < 0 ? err_set(err, rc, "%s: %s", ready, strerror(-rc)) : 0;
+}
+
 int store_repair_file(const char *path, uint64_t feed_seq, struct store_notes *notes,
                       struct err *err)
 {
@@ -210,12 +220,10 @@ int store_repair_file(const char *path, uint64_t feed_seq, struct store_notes *n
     rc = make_fresh(path, fresh, feed_seq, &told, err);
     if (rc == 0)
         rc = store_link_aside(path, aside, sizeof aside, err);
-    if (rc == 0 && rename(fresh, ready) < 0)
-        rc = err_set(err, -errno, "%s: %s", ready, strerror(errno));
     if (rc == 0)
-        rc = store_sync_directory(path);
+        rc = make_ready(path, fresh, ready, err);
     if (rc < 0) {
-        remove_file(fresh, "");
+        store_unlink(fresh, "");
         return rc;
     }
     store_note(notes, "the history was damaged: what could be read goes on, the damaged file is %s",

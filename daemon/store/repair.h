@@ -12,7 +12,8 @@
 /* Rewrites the database at `path`. The damaged file keeps its content under another name
  * (store_set_aside). `notes` tell what was lost, by table and run. `feed_seq` is the last number
  * that is known to be given out. Returns 0; or -EUCLEAN when not even the list of tables can be
- * read; or another -errno, such as -ENOSPC: in both cases the file is as it was. */
+ * read; or another -errno, such as -ENOSPC: in both cases the file is as it was, unless its fresh
+ * one was ready: call store_repair_finish before the file is opened. */
 int store_repair_file(const char *path, uint64_t feed_seq, struct store_notes *notes,
                       struct err *err);
 

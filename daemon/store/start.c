@@ -234,6 +234,7 @@ void store_close(struct store *store)
     free(store);
 }
 
+/* A repaired file that is ready counts: the old one is not opened beside it. */
 int store_repair(struct store *store, struct err *err)
 {
     struct err why;
@@ -244,6 +245,8 @@ int store_repair(struct store *store, struct err *err)
     if (rc < 0)
         store_note(&store->notes, "the damage is not mended: %s", why.text);
     store->has_failed = false;
+    if (store_repair_finish(store->path, err) < 0)
+        return -EIO;
     if (attach(store, err) < 0)
         return -EIO;
     return rc < 0 ? err_set(err, rc, "%s", why.text) : 0;
