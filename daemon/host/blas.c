@@ -21,7 +21,8 @@ const char *blas_better(void)
     return coretype_better(linalg_kernels(), getenv(ASKED), &processor, linalg_has_kernels);
 }
 
-/* Behind `ld.so richd`, without an interpreter of its own, /proc/self/exe is the loader. */
+/* Behind `ld.so richd`, without an interpreter of its own, /proc/self/exe is the loader. Where
+ * /proc is not mounted, the name that we were started by has to do. */
 static int start_with(const char *type, char **argv)
 {
     int rc;
@@ -31,6 +32,8 @@ static int start_with(const char *type, char **argv)
     if (setenv(ASKED, type, 1) < 0 || setenv(OURS, type, 1) < 0)
         return -ENOMEM;
     execv("/proc/self/exe", argv);
+    if (errno == ENOENT)
+        execv((const char *)getauxval(AT_EXECFN), argv);
     rc = -errno;
     unsetenv(ASKED);
     unsetenv(OURS);

@@ -14,6 +14,7 @@ OLD_KERNELS = """
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 char *openblas_get_corename(void)
 {
@@ -27,7 +28,9 @@ int execv(const char *path, char *const argv[])
     int (*real)(const char *, char *const *) =
         (int (*)(const char *, char *const *))dlsym(RTLD_NEXT, "execv");
 
-    if (!getenv("NO_PROC"))
+    const char *missing = getenv("MISSING");
+
+    if (!missing || strncmp(path, missing, strlen(missing)) != 0)
         return real(path, argv);
     errno = ENOENT;
     return -1;
@@ -106,8 +109,16 @@ def test_a_choice_that_openblas_does_not_know_is_openblass(new_daemon):
 
 
 @needs_better
-def test_without_proc_it_goes_on_with_what_there_is(new_daemon, old_kernels):
-    daemon = new_daemon(NO_PROC="1", **old_kernels).start()
+def test_without_proc_it_starts_again_by_its_name(new_daemon, old_kernels):
+    daemon = new_daemon(MISSING="/proc/", **old_kernels).start()
+    status = daemon.rpc("server.status")
+    assert (status["kernels"].upper(), status["kernels_chosen_by"]) == (best(), "richd")
+    assert status["pid"] == daemon.pid
+
+
+@needs_better
+def test_a_daemon_that_is_not_found_goes_on_with_what_there_is(new_daemon, old_kernels):
+    daemon = new_daemon(MISSING="/", **old_kernels).start()
     status = daemon.rpc("server.status")
     assert (status["kernels"], status["kernels_chosen_by"]) == ("Prescott", "openblas")
     (line,) = lines_with(daemon, "cannot start again")
