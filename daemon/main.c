@@ -14,6 +14,7 @@
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/host/blas.h"
 #include "daemon/host/config.h"
+#include "daemon/host/detach.h"
 #include "daemon/host/files.h"
 #include "daemon/host/log.h"
 #include "daemon/host/paths.h"
@@ -102,9 +103,24 @@ static int back_up(const struct config *config)
     return rc == -EEXIST ? EXIT_CANTCREATE : EXIT_IO;
 }
 
+static int detach(const struct config *config)
+{
+    struct err err;
+    int rc = detach_start(config, &err);
+
+    if (rc < 0)
+        fprintf(stderr, "richd: %s\n", err.text);
+    else if (rc > 0)
+        fprintf(stderr, "richd: the daemon has ended with %d; %s/richd.log says why\n", rc,
+                config->value[OPTION_STATE_DIR]);
+    return rc < 0 ? EXIT_CANTCREATE : rc;
+}
+
 static int run_task(struct config *config)
 {
     switch (config->task) {
+    case TASK_DETACH:
+        return detach(config);
     case TASK_CHECK_CONFIG:
         printf("The configuration is valid.\n");
         return 0;

@@ -16,6 +16,8 @@ import pathlib
 # and idle threads of OpenBLAS spin. The page's tests run the daemon with as many as there are.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# What a test does not start itself is not started by chance.
+os.environ.setdefault("RICHD_AUTOSTART", "0")
 
 SANITIZERS = ("address", "thread")
 BUILD = pathlib.Path(os.environ.get("RICHD_BUILD", "build"))

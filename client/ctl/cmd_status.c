@@ -25,6 +25,7 @@ static const struct {
     {"state_dir", "state", SHOW_TEXT},
     {"ingest", "ingest", SHOW_TEXT},
     {"feed", "feed", SHOW_TEXT},
+    {"page", "page", SHOW_TEXT},
     {"blas", "BLAS", SHOW_TEXT},
     {"kernels", "its kernels", SHOW_TEXT},
     {"kernels_chosen_by", "chosen by", SHOW_TEXT},

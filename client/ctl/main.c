@@ -20,6 +20,7 @@
 #include "client/ctl/command.h"
 #include "client/ctl/common/text.h"
 #include "client/ctl/connect.h"
+#include "proto/base/nearest.h"
 
 struct command {
     const char *name;
@@ -122,7 +123,7 @@ static void unknown_command(const char *name, struct err *err)
 
     for (size_t i = 0; i < N_COMMANDS; i++)
         names[i] = commands[i].name;
-    nearest = options_nearest(name, names, N_COMMANDS);
+    nearest = nearest_name(name, names, N_COMMANDS);
     err_set(err, -EINVAL, "unknown command \"%.64s\"%s%s%s", name, nearest ? "; did you mean " : "",
             nearest ? nearest : "", nearest ? "?" : "");
 }

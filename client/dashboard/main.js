@@ -21,6 +21,7 @@ import { RunSource } from "./data/runsource.js";
 import { SpectrumView } from "./plot/spectrum.js";
 import { DataTable } from "./panel/table.js";
 import { followTheme } from "./base/theme.js";
+import { keepToken, takeToken } from "./base/token.js";
 import { View } from "./base/view.js";
 
 const feed = new Feed(feedAddress());
@@ -97,6 +98,7 @@ feed.addEventListener("live", (event) => {
 feed.addEventListener("token", () => byId("token-dialog").open || byId("token-dialog").showModal());
 byId("token-form").addEventListener("submit", () => {
     feed.token = byId("token").value.trim();
+    keepToken(feed.token);
     byId("token").value = "";
     feed.connect();
 });
@@ -254,6 +256,15 @@ byId("runs-toggle").addEventListener("click", () => {
     byId("runs-toggle").setAttribute("aria-expanded", String(isOpen));
 });
 followTheme(byId("theme"), redrawAll);
+feed.token = takeToken(); // before the view reads the address, and writes it
+addEventListener("hashchange", () => {
+    const token = takeToken();
+
+    if (token === feed.token || !byId("token-dialog").open) return;
+    byId("token-dialog").close();
+    feed.token = token;
+    feed.connect();
+});
 followAddress(view);
 fillBar();
 feed.connect();

@@ -5,8 +5,10 @@
 #include <ini.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "daemon/host/priority.h"
+#include "daemon/host/values.h"
+#include "proto/base/nearest.h"
 
 /* One row an option. `name` is the flag (--name), the key in the file and, in capitals with
  * underscores behind RICHD_, the environment variable. */
@@ -19,7 +21,10 @@ struct row {
 };
 
 static const struct row rows[] = {
-    [OPTION_CONFIG] = {"config", "FILE", "read options from FILE, `name = value` a line", 0, false},
+    [OPTION_CONFIG] = {"config", "FILE",
+                       "read options from FILE, `name = value` a line "
+                       "[~/.config/richd/richd.conf, /etc/richd/richd.conf]",
+                       0, false},
     [OPTION_STATE_DIR] = {"state-dir", "DIR",
                           "history is kept here [$XDG_STATE_HOME/richd, ~/.local/state/richd]", 0,
                           false},
@@ -34,9 +39,10 @@ static const struct row rows[] = {
     [OPTION_SOCKET_GROUP] = {"socket-group", "GROUP",
                              "its members may connect, to write and to read [our user alone]", 0,
                              false},
-    [OPTION_HTTP] = {"http", "ADDRESS:PORT",
-                     "page, WebSocket, JSON and metrics over HTTP; port 0: a free one [off]", 0,
-                     false},
+    [OPTION_HTTP] = {"http", "WHERE",
+                     "page, JSON and metrics: on (loopback, with a token), off, PORT or "
+                     "ADDRESS:PORT; port 0: a free one [on]",
+                     0, false},
     [OPTION_HTTP_HOST] = {"http-host", "NAME,...",
                           "names by which HTTP is reached, besides the loopback's", 0, true},
     [OPTION_TOKEN_FILE] = {"token-file", "FILE",
@@ -47,7 +53,12 @@ static const struct row rows[] = {
     [OPTION_NICE] = {"nice", "N", "niceness from 0 to 19: training goes first [10]", 0, false},
     [OPTION_RANKS_WAIT] = {"ranks-wait", "SECONDS",
                            "a checkpoint of one rank waits so long for the others [10]", 0, false},
+    [OPTION_IDLE_EXIT] = {"idle-exit", "SECONDS",
+                          "end when so long no run was open and no reader connected, or off [off]",
+                          0, true},
     [OPTION_LOG_LEVEL] = {"log-level", "LEVEL", "error, warn, info or debug [info]", 0, true},
+    {"detach", NULL, "start in the background, and end when the daemon is ready", TASK_DETACH,
+     false},
     {"check-config", NULL, "check the options, say what is wrong, and end", TASK_CHECK_CONFIG,
      false},
     {"print-config", NULL, "print the options in force, and end", TASK_PRINT_CONFIG, false},
@@ -57,7 +68,7 @@ static const struct row rows[] = {
      "print OPENBLAS_CORETYPE=TYPE where OpenBLAS misses the best for this processor, and end",
      TASK_PRINT_KERNELS, false},
     {"version", NULL, "print the version, and end", TASK_VERSION, false},
-    {"help", NULL, "print this, and end", TASK_HELP, false},
+    {"help", NULL, "print this, and end; also -h", TASK_HELP, false},
 };
 #define N_ROWS (sizeof rows / sizeof rows[0])
 
@@ -94,15 +105,30 @@ static int find_flag(const char *argument, size_t *length)
     return -1;
 }
 
+/* With the option that was meant, where one is like it. */
+static int refuse_unknown(const char *argument, struct err *err)
+{
+    const char *names[N_ROWS], *nearest;
+    char word[64];
+
+    snprintf(word, sizeof word, "%.*s", (int)strcspn(argument, "="), argument);
+    for (size_t i = 0; i < N_ROWS; i++)
+        names[i] = rows[i].name;
+    nearest = nearest_name(word + strspn(word, "-"), names, N_ROWS);
+    if (nearest)
+        return err_set(err, -EINVAL, "unknown option %s; did you mean --%s?", argument, nearest);
+    return err_set(err, -EINVAL, "unknown option %s (see richd --help)", argument);
+}
+
 static int read_flags(struct config *config, int argc, char **argv, struct err *err)
 {
     for (int at = 1; at < argc; at++) {
         size_t length;
-        int i = find_flag(argv[at], &length);
+        int i = find_flag(strcmp(argv[at], "-h") == 0 ? "--help" : argv[at], &length);
         const char *value;
 
         if (i < 0)
-            return err_set(err, -EINVAL, "unknown option %s (see richd --help)", argv[at]);
+            return refuse_unknown(argv[at], err);
         value = argv[at][2 + length] == '=' ? argv[at] + 3 + length : NULL;
         if (!rows[i].argument) {
             if (value)
@@ -208,12 +234,45 @@ static int on_file_line(void *user, const char *section, const char *name, const
     return 0;
 }
 
+/* Takes DIR/FILE as `config` when it can be read. Returns 0, 1 when not, or -ENOMEM. */
+static int try_file(struct config *config, const char *dir, const char *name)
+{
+    char *path;
+    int rc;
+
+    if (!dir || *dir != '/')
+        return 1;
+    if (asprintf(&path, "%s/%s", dir, name) < 0)
+        return -ENOMEM;
+    rc = access(path, R_OK) == 0 ? config_set_default(config, OPTION_CONFIG, path) : 1;
+    free(path);
+    return rc;
+}
+
+/* The user's, or else the machine's, where neither a flag nor the environment names one. */
+static int find_file(struct config *config)
+{
+    const char *xdg = getenv("XDG_CONFIG_HOME");
+    int rc = config->value[OPTION_CONFIG] ? 0 : 1;
+
+    if (rc > 0 && xdg && *xdg)
+        rc = try_file(config, xdg, "richd/richd.conf");
+    else if (rc > 0)
+        rc = try_file(config, getenv("HOME"), ".config/richd/richd.conf");
+    if (rc > 0)
+        rc = try_file(config, "/etc", "richd/richd.conf");
+    return rc < 0 ? rc : 0;
+}
+
 static int read_file(struct config *config, struct err *err)
 {
-    const char *path = config->value[OPTION_CONFIG];
     struct file file = {.config = config, .e = err};
+    const char *path;
     int line;
 
+    if (find_file(config) < 0)
+        return err_set(err, -ENOMEM, "out of memory");
+    path = config->value[OPTION_CONFIG];
     if (!path)
         return 0;
     file.stream = fopen(path, "re");
@@ -226,56 +285,6 @@ static int read_file(struct config *config, struct err *err)
     if (line != 0)
         return err_set(err, -EBADMSG, "%s, line %d: not `name = value`", path, line);
     return 0;
-}
-
-static int check_nice(struct config *config, struct err *err)
-{
-    if (config_set_default(config, OPTION_NICE, NICE_DEFAULT) < 0)
-        return err_set(err, -ENOMEM, "out of memory");
-    config->nice = priority_read(config->value[OPTION_NICE], err);
-    if (config->nice < 0)
-        return config_refuse(config, OPTION_NICE, config->nice, err);
-    return 0;
-}
-
-#define RANKS_WAIT_DEFAULT "10"
-/* Longer than this the rows that wait behind a mark would use up any credit. */
-#define RANKS_WAIT_MAX_S 600
-
-static int check_ranks_wait(struct config *config, struct err *err)
-{
-    const char *text;
-    char *end;
-    long seconds;
-
-    if (config_set_default(config, OPTION_RANKS_WAIT, RANKS_WAIT_DEFAULT) < 0)
-        return err_set(err, -ENOMEM, "out of memory");
-    text = config->value[OPTION_RANKS_WAIT];
-    seconds = strtol(text, &end, 10);
-    if (end == text || *end || seconds < 0 || seconds > RANKS_WAIT_MAX_S)
-        return config_refuse(config, OPTION_RANKS_WAIT,
-                             err_set(err, -EBADMSG, "\"%s\" is no number of seconds from 0 to %d",
-                                     text, RANKS_WAIT_MAX_S),
-                             err);
-    config->ranks_wait_s = (unsigned)seconds;
-    return 0;
-}
-
-static int check_values(struct config *config, struct err *err)
-{
-    const char *name = config->value[OPTION_LOG_LEVEL];
-    int level = name ? log_level_find(name) : LOG_INFO;
-
-    if (level < 0)
-        return config_refuse(
-            config, OPTION_LOG_LEVEL,
-            err_set(err, -EBADMSG, "\"%s\" is none of error, warn, info, debug", name), err);
-    config->log_level = (enum log_level)level;
-    if (!name && set(config, OPTION_LOG_LEVEL, "info", "default") < 0)
-        return err_set(err, -ENOMEM, "out of memory");
-    if (check_ranks_wait(config, err) < 0)
-        return -EBADMSG;
-    return check_nice(config, err);
 }
 
 int config_read(struct config *config, int argc, char **argv, struct err *err)
@@ -293,7 +302,7 @@ int config_read(struct config *config, int argc, char **argv, struct err *err)
     if (rc == 0)
         rc = read_file(config, err);
     if (rc == 0)
-        rc = check_values(config, err);
+        rc = values_check(config, err);
     if (rc < 0)
         config_release(config);
     return rc;
@@ -326,6 +335,7 @@ void config_take(struct config *config, struct config *fresh, config_change_cb *
         on_change(arg, rows[i].name, rows[i].reloads);
     }
     config->log_level = fresh->log_level;
+    config->idle_exit_s = fresh->idle_exit_s;
 }
 
 void config_release(struct config *config)
@@ -350,8 +360,9 @@ void config_print_help(FILE *out)
             "\nA flag wins over RICHD_NAME in the environment, that over the file.\n"
             "SIGHUP has them read again: those with * change at once, others need a restart.\n"
             "SIGTERM and SIGINT finish what was promised, within 10 s; a second one does not.\n"
-            "Ends with 0, 64 (usage), 69 (a socket), 73 or 74 (the store), 78 (a value), or by\n"
-            "the second signal when it finds work under way (143 or 130 in a shell).\n");
+            "Ends with 0, 64 (usage), 69 (a socket), 73 or 74 (the store), 75 (another richd has\n"
+            "its directories), 78 (a value), or by the second signal when it finds work under way\n"
+            "(143 or 130 in a shell).\n");
 }
 
 void config_print(const struct config *config, FILE *out)

@@ -30,6 +30,7 @@ enum option {
     OPTION_ON_EVENT,
     OPTION_NICE,
     OPTION_RANKS_WAIT,
+    OPTION_IDLE_EXIT,
     OPTION_LOG_LEVEL,
     OPTION_COUNT,
 };
@@ -37,6 +38,7 @@ enum option {
 /* What to do instead of serving. */
 enum config_task {
     TASK_SERVE,
+    TASK_DETACH,
     TASK_CHECK_CONFIG,
     TASK_PRINT_CONFIG,
     TASK_BACKUP,
@@ -54,7 +56,8 @@ struct config {
     enum log_level log_level;
     int nice;
     unsigned ranks_wait_s;
-    int argc; /* of the command line, which is borrowed: it is read again at SIGHUP */
+    unsigned idle_exit_s; /* 0: off */
+    int argc;             /* of the command line, which is borrowed: it is read again at SIGHUP */
     char **argv;
 };
 

@@ -14,14 +14,21 @@
 
 #define ENDPOINTS_FILE "endpoints.json"
 
-static char *endpoints_text(const char *ingest, const char *feed, const char *http)
+/* What there is not is left out. */
+static bool add_text(cJSON *object, const char *name, const char *text)
+{
+    return !text || !*text || cJSON_AddStringToObject(object, name, text);
+}
+
+static char *endpoints_text(const struct endpoints_content *content)
 {
     cJSON *object = cJSON_CreateObject();
     char *text = NULL;
 
-    if (object && cJSON_AddStringToObject(object, "ingest", ingest) &&
-        cJSON_AddStringToObject(object, "feed", feed) &&
-        (!http || cJSON_AddStringToObject(object, "http", http)))
+    if (object && add_text(object, "ingest", content->ingest) &&
+        add_text(object, "feed", content->feed) && add_text(object, "http", content->http) &&
+        add_text(object, "page", content->page) &&
+        (!content->idle_exit_s || json_add_integer(object, "idle_exit_s", content->idle_exit_s)))
         text = json_print(object);
     cJSON_Delete(object);
     return text;
@@ -38,14 +45,13 @@ static int write_file(const char *path, const char *text)
     return close(fd) == 0 && ok ? 0 : -EIO;
 }
 
-int endpoints_write(const char *dir, const char *ingest, const char *feed, const char *http,
-                    struct err *err)
+int endpoints_write(const char *dir, const struct endpoints_content *content, struct err *err)
 {
-    char *text = endpoints_text(ingest, feed, http), *path = paths_join(dir, ENDPOINTS_FILE);
+    char *text = endpoints_text(content), *path = paths_join(dir, ENDPOINTS_FILE);
     char *fresh = paths_join(dir, ENDPOINTS_FILE ".new");
     int rc = text && path && fresh ? write_file(fresh, text) : -ENOMEM;
 
-    assert(*dir == '/' && ingest && feed);
+    assert(*dir == '/' && content->ingest && content->feed);
     if (rc == 0 && rename(fresh, path) < 0)
         rc = -errno;
     if (rc < 0)

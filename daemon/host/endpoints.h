@@ -5,9 +5,16 @@
 
 #include "daemon/host/config.h"
 
-/* Writes DIR/endpoints.json (mode 0600) in one move; `http` may be NULL. Returns 0 or -errno. */
-int endpoints_write(const char *dir, const char *ingest, const char *feed, const char *http,
-                    struct err *);
+/* What the file says. */
+struct endpoints_content {
+    const char *ingest, *feed;
+    const char *http;     /* NULL: off */
+    const char *page;     /* for a browser, with its token; NULL or "": there is none */
+    unsigned idle_exit_s; /* 0: the daemon stays */
+};
+
+/* Writes DIR/endpoints.json (mode 0600) in one move. Returns 0 or -errno. */
+int endpoints_write(const char *dir, const struct endpoints_content *, struct err *);
 void endpoints_remove(const char *dir);
 
 /* Whether there is such a group, by name or number: 0, or -EINVAL with a text. */

@@ -97,10 +97,12 @@ static int check_http(const char *http, bool has_tokens, struct err *err)
     struct sockaddr_storage in_numbers;
     struct address address;
 
-    if (!http)
+    if (strcmp(http, "on") == 0 || strcmp(http, "off") == 0)
         return 0;
     if (address_parse(http, &address) < 0 || address_to_socket(&address, &in_numbers) < 0)
-        return err_set(err, -EBADMSG, "\"%s\" is not ADDRESS:PORT, with the address in numbers",
+        return err_set(err, -EBADMSG,
+                       "\"%s\" is neither on, off, PORT nor ADDRESS:PORT, with the address in "
+                       "numbers",
                        http);
     if (address_is_loopback(&address) || has_tokens)
         return 0;
@@ -155,6 +157,26 @@ static int make_absolute(struct config *config, enum option i, struct err *err)
     return 0;
 }
 
+/* "8080" and "localhost:8080" as 127.0.0.1:8080; "on" where nothing was said. */
+static int complete_http(struct config *config, struct err *err)
+{
+    static const char name[] = "localhost:";
+    const char *given = config->value[OPTION_HTTP];
+    char *full;
+
+    if (!given)
+        return set_default(config, OPTION_HTTP, strdup("on"), err);
+    if (strncmp(given, name, strlen(name)) == 0)
+        given += strlen(name);
+    else if (strspn(given, "0123456789") != strlen(given))
+        return 0;
+    if (asprintf(&full, "127.0.0.1:%s", given) < 0)
+        return err_set(err, -ENOMEM, "out of memory");
+    free(config->value[OPTION_HTTP]);
+    config->value[OPTION_HTTP] = full;
+    return 0;
+}
+
 int paths_complete(struct config *config, struct err *err)
 {
     int rc = set_default(config, OPTION_STATE_DIR, default_state_dir(), err);
@@ -171,6 +193,8 @@ int paths_complete(struct config *config, struct err *err)
                          err);
     if (rc == 0)
         rc = set_default(config, OPTION_FEED, socket_address(config, "unix:", "feed.sock"), err);
+    if (rc == 0)
+        rc = complete_http(config, err);
     return rc == 0 ? check_sockets(config, err) : rc;
 }
 

@@ -132,6 +132,7 @@ int http_open(uv_loop_t *loop, const struct http_config *config, struct feedhub 
         return err_set(err, -ENOMEM, "out of memory");
     http->is_ready = config->is_ready;
     http->ready_arg = config->arg;
+    http->may_move = config->may_move;
     http->hub = hub;
     http->listener_fd = -1;
     http->on_head = on_head;
@@ -162,7 +163,7 @@ int http_set_access(struct http *http, const char *hosts, const char *token_file
 
 const char *http_address(const struct http *http)
 {
-    return http->address;
+    return *http->address ? http->address : NULL;
 }
 
 void http_tick(struct http *http)

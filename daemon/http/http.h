@@ -14,6 +14,7 @@ struct http_config {
     const char *address;    /* "ADDRESS:PORT"; port 0: a free one */
     const char *hosts;      /* names beside the loopback's; NULL: none */
     const char *token_file; /* NULL: none is asked for */
+    bool may_move;          /* to a free port when another program has this one */
     /* Whether the daemon takes work: the answer of /readyz. */
     bool (*is_ready)(void *arg);
     void *arg;
@@ -28,7 +29,7 @@ int http_open(uv_loop_t *, const struct http_config *, struct feedhub *, struct 
  * and all stays as it was. */
 int http_set_access(struct http *, const char *hosts, const char *token_file, struct err *err);
 
-/* "http://ADDRESS:PORT", with the real port. */
+/* "http://ADDRESS:PORT", with the real port; NULL when http_open has failed. */
 const char *http_address(const struct http *);
 
 /* A second has passed: cuts off readers that take nothing. */

@@ -142,6 +142,11 @@ static int listen_at(struct http *http, uv_loop_t *loop, struct err *err)
 
     if (address_parse(http->own, &address) == 0 && address_to_socket(&address, &bound) > 0)
         rc = open_listener(http, loop, &bound);
+    if (rc == -EADDRINUSE && http->may_move) {
+        address.port = 0;
+        address_to_socket(&address, &bound);
+        rc = open_listener(http, loop, &bound);
+    }
     if (rc < 0)
         return err_set(err, rc, "http %s: cannot listen there: %s%s", http->own, strerror(-rc),
                        holder_describe(http->own, rc, held));

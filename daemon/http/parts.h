@@ -53,6 +53,7 @@ struct http {
     void *ready_arg;
     char own[80];     /* ADDRESS:PORT as it was asked for */
     char address[96]; /* "http://ADDRESS:PORT", with the real port */
+    bool may_move;
     struct feedhub *hub;
     struct http_access *access;
     struct lws_context *context;

@@ -38,6 +38,7 @@
 #define EXIT_UNAVAILABLE 69
 #define EXIT_OSERR       71
 #define EXIT_CANTCREATE  73
+#define EXIT_TEMPFAIL    75
 
 /* ---- time and signals ------------------------------------------------------------------------ */
 
@@ -60,6 +61,31 @@ static void tick_parts(struct loop *loop)
     loop_try_store(loop);
 }
 
+static void start_draining(struct loop *loop, const char *why)
+{
+    log_info("%s: finishing what was promised", why);
+    sd_notify(0, "STOPPING=1");
+    loop_move(loop, STOP_SIGNAL);
+    loop_step(loop, &(struct event){.type = EV_DRAIN, .time = clock_wall_s()});
+}
+
+static bool is_used(const struct loop *loop)
+{
+    return monitor_stats(loop->monitor).runs_open > 0 || feedhub_n_clients(loop->hub) > 0;
+}
+
+/* Nobody has asked for a daemon that a training started, so it goes when nobody needs it. */
+static void look_whether_idle(struct loop *loop)
+{
+    unsigned limit = loop->config->idle_exit_s;
+
+    loop->idle_ticks = is_used(loop) ? 0 : loop->idle_ticks + 1;
+    if (loop->state == LOOP_RUNNING && limit > 0 && loop->idle_ticks >= limit) {
+        start_draining(loop, "nobody has used richd for the time of idle-exit");
+        loop_move_on(loop);
+    }
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     struct loop *loop = timer->data;
@@ -69,14 +95,7 @@ static void on_tick(uv_timer_t *timer)
     loop_stop_tick(loop);
     if (loop->state < LOOP_CLOSING)
         tick_parts(loop);
-}
-
-static void start_draining(struct loop *loop, int number)
-{
-    log_info("%s: finishing what was promised", strsignal(number));
-    sd_notify(0, "STOPPING=1");
-    loop_move(loop, STOP_SIGNAL);
-    loop_step(loop, &(struct event){.type = EV_DRAIN, .time = clock_wall_s()});
+    look_whether_idle(loop);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -84,7 +103,7 @@ static void on_signal(uv_signal_t *handle, int number)
     struct loop *loop = handle->data;
 
     if (loop->state == LOOP_RUNNING)
-        start_draining(loop, number);
+        start_draining(loop, strsignal(number));
     else
         loop_stop_now(loop, number);
 }
@@ -96,16 +115,6 @@ static void on_change(void *arg, const char *name, bool taken)
         log_info("%s has changed", name);
     else
         log_warn("%s has changed, which needs a restart", name);
-}
-
-/* Also when neither option differs: the file of tokens may. */
-static void set_access(struct loop *loop)
-{
-    struct err err;
-
-    if (loop->http && http_set_access(loop->http, loop->config->value[OPTION_HTTP_HOST],
-                                      loop->config->value[OPTION_TOKEN_FILE], &err) < 0)
-        log_error("http: names and tokens stay as they were: %s", err.text);
 }
 
 static void read_options_again(struct loop *loop)
@@ -120,7 +129,7 @@ static void read_options_again(struct loop *loop)
     config_take(loop->config, &fresh, on_change, loop);
     log_set_level(loop->config->log_level);
     alert_set_path(loop->alert, loop->config->value[OPTION_ON_EVENT]);
-    set_access(loop);
+    loop_set_access(loop);
     config_release(&fresh);
 }
 
@@ -204,22 +213,17 @@ static int open_alert(struct loop *loop, const struct config *config, struct err
     return loop->alert ? 0 : err_set(err, -ENOMEM, "out of memory");
 }
 
-static bool is_ready(void *arg)
+static int write_endpoints(const struct loop *loop, struct err *err)
 {
-    return ((struct loop *)arg)->state == LOOP_RUNNING;
-}
-
-static int open_http(struct loop *loop, const struct config *c, struct err *err)
-{
-    struct http_config config = {
-        .address = c->value[OPTION_HTTP],
-        .hosts = c->value[OPTION_HTTP_HOST],
-        .token_file = c->value[OPTION_TOKEN_FILE],
-        .is_ready = is_ready,
-        .arg = loop,
+    struct endpoints_content content = {
+        .ingest = ingest_endpoint(loop->ingest),
+        .feed = feedsock_address(loop->feed),
+        .http = loop_http_address(loop),
+        .page = loop->page,
+        .idle_exit_s = loop->config->idle_exit_s,
     };
 
-    return config.address ? http_open(&loop->uv, &config, loop->hub, &loop->http, err) : 0;
+    return endpoints_write(loop->runtime_dir, &content, err);
 }
 
 static int open_sockets(struct loop *loop, const struct config *config, struct err *err)
@@ -235,11 +239,9 @@ static int open_sockets(struct loop *loop, const struct config *config, struct e
     if (rc == 0)
         rc = feedsock_open(&loop->uv, config->value[OPTION_FEED], loop->hub, &loop->feed, err);
     if (rc == 0)
-        rc = open_http(loop, config, err);
+        rc = loop_open_page(loop, err);
     if (rc == 0)
-        rc = endpoints_write(loop->runtime_dir, ingest_endpoint(loop->ingest),
-                             feedsock_address(loop->feed),
-                             loop->http ? http_address(loop->http) : NULL, err);
+        rc = write_endpoints(loop, err);
     return rc == 0 ? endpoints_share(config, err) : rc;
 }
 
@@ -280,6 +282,7 @@ static void free_parts(struct loop *loop)
     readers_close(loop->readers);
     store_lane_close(loop->store);
     free(loop->store_path);
+    free(loop->token_path);
     work_free(loop->work);
     lock_release(loop->runtime_lock);
     lock_release(loop->state_lock);
@@ -311,7 +314,7 @@ int loop_open(struct config *config, struct loop **out, int *exit_code, struct e
     }
     rc = lock_dirs(loop, err);
     if (rc < 0) {
-        *exit_code = EXIT_CANTCREATE;
+        *exit_code = rc == -EBUSY ? EXIT_TEMPFAIL : EXIT_CANTCREATE;
         goto fail;
     }
     rc = loop_open_store(loop, err);
@@ -345,8 +348,8 @@ int loop_run(struct loop *loop)
 
     log_info("ready ingest=%s feed=%s state=%s", ingest_endpoint(loop->ingest),
              feedsock_address(loop->feed), loop->state_dir);
-    if (loop->http)
-        log_info("http=%s", http_address(loop->http));
+    if (*loop->page)
+        log_info("http=%s", loop_http_address(loop));
     log_info("blas=\"%s\" kernels=%s chosen_by=%s workers=%zu", linalg_description(),
              linalg_kernels(), blas_chosen_by(), n_cpus());
     sd_notify(0, "READY=1");

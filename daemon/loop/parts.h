@@ -8,6 +8,7 @@
  *     report.c   writes down what a stored record says: to the log, and to the command for events
  *     stop.c     moves the daemon from serving to its end
  *     status.c   answers server.status
+ *     page.c     opens HTTP, asked for or not, and knows the page's address
  *     alive.c    tells the watchdog that all moves
  *
  * A trainer's message, a job that is done and a record that is stored are events, and come from the
@@ -62,6 +63,7 @@ struct loop {
     uv_signal_t terminate, interrupt, hangup;
     bool has_handles; /* the four above are open */
     unsigned drain_ticks, close_ticks;
+    unsigned idle_ticks; /* so long nobody used the daemon */
     unsigned n_ticks;
     bool is_stepping;
 
@@ -72,7 +74,9 @@ struct loop {
     struct readers *readers;
     struct feedhub *hub;
     struct feedsock *feed;
-    struct http *http; /* NULL: off */
+    struct http *http; /* NULL: off; without a page it could not listen */
+    char page[160];    /* its address for a person; "": there is none */
+    char *token_path;  /* of the page's own token; NULL: it has none */
     struct ingest *ingest;
     struct alert *alert;
     struct log_limit not_stored;
@@ -111,6 +115,15 @@ void loop_check_store(struct loop *);
 void loop_try_store(struct loop *);
 /* As server.status has it. */
 const char *loop_history_state(const struct loop *);
+
+/* ---- page.c ---------------------------------------------------------------------------------- */
+
+/* Opens HTTP as the options say, after the hub. Returns 0 or -errno. */
+int loop_open_page(struct loop *, struct err *err);
+/* Names and tokens may have changed. */
+void loop_set_access(struct loop *);
+/* "http://ADDRESS:PORT", or NULL: nothing listens. */
+const char *loop_http_address(const struct loop *);
 
 /* ---- report.c -------------------------------------------------------------------------------- */
 

@@ -31,6 +31,14 @@ static void add_problems(const struct loop *loop, cJSON *object)
         add_sentence(problems, notes->text[i]);
 }
 
+static void add_address(cJSON *object, const char *name, const char *address)
+{
+    if (address)
+        cJSON_AddStringToObject(object, name, address);
+    else
+        cJSON_AddNullToObject(object, name);
+}
+
 void loop_add_status(void *arg, cJSON *object)
 {
     struct loop *loop = arg;
@@ -44,10 +52,9 @@ void loop_add_status(void *arg, cJSON *object)
     cJSON_AddStringToObject(object, "state_dir", loop->state_dir);
     cJSON_AddStringToObject(object, "ingest", ingest_endpoint(loop->ingest));
     cJSON_AddStringToObject(object, "feed", feedsock_address(loop->feed));
-    if (loop->http)
-        cJSON_AddStringToObject(object, "http", http_address(loop->http));
-    else
-        cJSON_AddNullToObject(object, "http");
+    add_address(object, "http", loop_http_address(loop));
+    add_address(object, "page", *loop->page ? loop->page : NULL);
+    json_add_integer(object, "idle_exit_s", loop->config->idle_exit_s);
     cJSON_AddStringToObject(object, "blas", linalg_description());
     cJSON_AddStringToObject(object, "kernels", linalg_kernels());
     cJSON_AddStringToObject(object, "kernels_chosen_by", blas_chosen_by());

@@ -30,6 +30,7 @@ def no_other_daemon(monkeypatch, tmp_path):
         if name.startswith("RICHD_") and name != "RICHD_BUILD":
             monkeypatch.delenv(name)
     monkeypatch.setenv("RICHD_RUNTIME_DIR", str(tmp_path / "no-daemon-here"))
+    monkeypatch.setenv("RICHD_AUTOSTART", "0")
 
 
 @pytest.fixture

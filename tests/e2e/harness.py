@@ -72,7 +72,7 @@ def clean_environment(**more):
     foreign = ("RICHD_", "XDG_", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "NOTIFY_SOCKET")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
     kept.setdefault("TSAN_OPTIONS", f"suppressions={ROOT / 'tests' / 'tsan.supp'}")
-    return {**kept, "PYTHONPATH": str(PACKAGE), **more}
+    return {**kept, "PYTHONPATH": str(PACKAGE), "RICHD_AUTOSTART": "0", **more}
 
 
 def limiting(limits):
@@ -106,7 +106,8 @@ class RpcError(Exception):
 class Daemon:
     """One richd: started, stopped and killed in folders that outlive it.
 
-    It is not nice to the tests beside it: they would wait for it on a busy machine. The runtime
+    It is not nice to the tests beside it: they would wait for it on a busy machine. It has a page
+    where a test asks for one, since others count its memory and descriptors. The runtime
     folder is short and not below pytest's: a socket's path has at most 107
     bytes.
     """
@@ -118,7 +119,7 @@ class Daemon:
         self.log = self.folder / "richd.log"
         self.log.touch()
         self.flags = list(flags)
-        self.environment = {"RICHD_NICE": "0", **environment}
+        self.environment = {"RICHD_NICE": "0", "RICHD_HTTP": "off", **environment}
         self.prefix = []  # a program that runs it, and keeps its process id
         self.preexec = None
         self.process = None

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/nearest.h"
+
 enum kind {
     KIND_FLAG,
     KIND_TEXT,
@@ -101,48 +103,6 @@ static const struct row *find_row(const char *name, size_t length)
     return NULL;
 }
 
-/* Edits that turn one word into the other (Levenshtein), with the usual single row. */
-static size_t distance(const char *left, const char *right)
-{
-    size_t row[32], length = strlen(right);
-
-    if (length >= 32)
-        return length;
-    for (size_t k = 0; k <= length; k++)
-        row[k] = k;
-    for (size_t i = 1; left[i - 1]; i++) {
-        size_t diagonal = row[0];
-
-        row[0] = i;
-        for (size_t k = 1; k <= length; k++) {
-            size_t best = diagonal + (left[i - 1] != right[k - 1]);
-
-            diagonal = row[k];
-            best = row[k] + 1 < best ? row[k] + 1 : best;
-            row[k] = row[k - 1] + 1 < best ? row[k - 1] + 1 : best;
-        }
-    }
-    return row[length];
-}
-
-const char *options_nearest(const char *word, const char *const names[], size_t n)
-{
-    const char *nearest = NULL;
-    size_t least = 4;
-
-    assert(word && names);
-    for (size_t i = 0; i < n; i++) {
-        size_t edits = distance(word, names[i]);
-
-        /* of a name's letters, half may be wrong */
-        if (edits < least && 2 * edits <= strlen(names[i] + strspn(names[i], "-"))) {
-            least = edits;
-            nearest = names[i];
-        }
-    }
-    return nearest;
-}
-
 static int unknown(const char *argument, size_t length, struct err *err)
 {
     const char *names[N_ROWS], *nearest;
@@ -151,7 +111,7 @@ static int unknown(const char *argument, size_t length, struct err *err)
     snprintf(word, sizeof word, "%.*s", (int)length, argument);
     for (size_t i = 0; i < N_ROWS; i++)
         names[i] = rows[i].name;
-    nearest = options_nearest(word, names, N_ROWS);
+    nearest = nearest_name(word, names, N_ROWS);
     if (nearest)
         return err_set(err, -EINVAL, "unknown option %s; did you mean %s?", word, nearest);
     return err_set(err, -EINVAL, "unknown option %s", word);

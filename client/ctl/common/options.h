@@ -84,6 +84,3 @@ int options_check(const struct options *, unsigned command_bit, const char *comm
 
 /* Prints the options that go with any of the commands in `command_bits`. */
 void options_print_help(unsigned command_bits, FILE *out);
-
-/* Of `n` names the one most like `word` (a hint after a typing mistake), or NULL. */
-const char *options_nearest(const char *word, const char *const names[], size_t n);

@@ -1,5 +1,6 @@
 /* The view in the address, after the #, so that a link shows a colleague the same picture. What is
- * as by default is left out; what a link says wrongly is passed over. No token ever stands there. */
+ * as by default is left out; what a link says wrongly is passed over. A token stands there
+ * only in the link that the daemon prints, until token.js has taken it. */
 
 import { DEFAULTS } from "./view.js";
 

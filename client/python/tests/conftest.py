@@ -19,6 +19,7 @@ def _no_other_daemon(monkeypatch, tmp_path):
         if name.startswith("RICHD_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("RICHD_RUNTIME_DIR", str(tmp_path / "no-daemon-here"))
+    monkeypatch.setenv("RICHD_AUTOSTART", "0")
 
 
 @pytest.fixture

@@ -51,6 +51,19 @@ def test_defaults_follow_systemd_then_xdg_then_home():
     assert options["runtime-dir"][0].startswith("/tmp/richd-")
 
 
+def test_a_file_is_read_where_none_is_named(tmp_path):
+    for folder, environment in (("a/richd", {"XDG_CONFIG_HOME": str(tmp_path / "a")}),
+                                ("b/.config/richd", {"HOME": str(tmp_path / "b")})):
+        file = tmp_path / folder / "richd.conf"
+        file.parent.mkdir(parents=True)
+        file.write_text("nice = 7\n")
+        assert printed(**environment)["nice"] == ("7", "file")
+        file.write_text("nice = 70\n")
+        refused = richd("--check-config", **environment)
+        assert refused.returncode == 78
+        assert refused.stderr.startswith(f"richd: {file}, line 1: nice: "), refused.stderr
+
+
 def test_what_is_printed_can_be_read_back(tmp_path):
     flags = ["--state-dir", "/tmp/a b", "--runtime-dir", "/tmp/r", "--log-level", "warn"]
     text = richd("--print-config", *flags).stdout
@@ -66,12 +79,14 @@ def test_help_lists_every_option():
     assert (done.returncode, done.stderr) == (0, "")
     for option in (*OPTIONS, "check-config", "print-config", "version", "help"):
         assert f"--{option} " in done.stdout
+    assert richd("-h").stdout == done.stdout
     assert richd("--version").stdout.startswith("richd 0.")
 
 
 @pytest.mark.parametrize("flags, text", [
     (["--colour"], "unknown option --colour"),
     (["extra"], "unknown option extra"),
+    (["--staet-dir=/x"], "unknown option --staet-dir=/x; did you mean --state-dir?"),
     (["--state-dir"], "--state-dir needs a value"),
     (["--state-dir="], "--state-dir needs a value"),
     (["--version=1"], "--version takes no value"),
@@ -126,6 +141,8 @@ GARBAGE = {
     "nice = 20": 'nice: "20" is no niceness',
     "nice = -1": 'nice: "-1" is no niceness',
     "ranks-wait = soon": 'ranks-wait: "soon" is no number of seconds',
+    "idle-exit = 0": 'idle-exit: "0" is neither off nor a number of seconds',
+    "idle-exit = soon": 'idle-exit: "soon" is neither off nor',
     "ranks-wait = 1e3": 'ranks-wait: "1e3" is no number of seconds',
     "listen = udp://127.0.0.1:1": "listen: ",
     "listen = tcp://0.0.0.0:1": "listen: 0.0.0.0:1 is not a loopback address",

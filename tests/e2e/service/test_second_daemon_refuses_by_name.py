@@ -7,11 +7,11 @@ from harness import draw, richd
 
 def test_second_daemon_refuses_by_name(daemon, tmp_path):
     second = richd("--state-dir", daemon.state, "--runtime-dir", tmp_path / "run")
-    assert second.returncode == 73
+    assert second.returncode == 75
     assert f"another richd (pid {daemon.pid}) holds {daemon.state}" in second.stderr
 
     second = richd("--state-dir", tmp_path / "state", "--runtime-dir", daemon.runtime)
-    assert second.returncode == 73
+    assert second.returncode == 75
     assert f"another richd (pid {daemon.pid}) holds {daemon.runtime}" in second.stderr
 
     assert json.loads((daemon.runtime / "endpoints.json").read_text()) == daemon.endpoints

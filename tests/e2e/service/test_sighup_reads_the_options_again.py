@@ -38,12 +38,11 @@ def test_the_log_level_changes_at_once(new_daemon, file):
 
 def test_what_cannot_change_is_said_and_stays(new_daemon, file):
     daemon = new_daemon("--config", str(file)).start()
-    file.write_text("http = 127.0.0.1:0\nlog-level = debug\n")
+    file.write_text("ranks-wait = 5\nlog-level = debug\n")
     said = reload(daemon, "log-level has changed")
-    assert "http has changed, which needs a restart" in said
-    assert "http" not in daemon.endpoints
+    assert "ranks-wait has changed, which needs a restart" in said
     # Not taken: it still differs the next time, while the level does not.
-    said = reload(daemon, "http has changed, which needs a restart")
+    said = reload(daemon, "ranks-wait has changed, which needs a restart")
     assert "log-level" not in said
 
 
@@ -63,5 +62,5 @@ def test_a_mistake_leaves_all_as_it_was(new_daemon, file, text, why):
 
 def test_a_flag_wins_at_reload_as_at_the_start(new_daemon, file):
     daemon = new_daemon("--config", str(file), "--log-level", "info").start()
-    file.write_text("log-level = debug\nhttp = 127.0.0.1:0\n")
-    assert "log-level" not in reload(daemon, "http has changed")
+    file.write_text("log-level = debug\nranks-wait = 5\n")
+    assert "log-level" not in reload(daemon, "ranks-wait has changed")

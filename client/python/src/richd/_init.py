@@ -8,6 +8,7 @@ to do.
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import functools
 import os
@@ -17,7 +18,7 @@ from typing import Any, Optional, Union
 
 from richd import _mirrors, _names, _ranks
 from richd._keywords import forgiving_function
-from richd._link import endpoint as _endpoint, outbox as _outbox
+from richd._link import endpoint as _endpoint, outbox as _outbox, start as _start
 from richd._values import clean as _clean
 from richd._report import Reporter, is_to_raise
 from richd._values.pace import SHARE
@@ -67,6 +68,11 @@ def init(
     scalars: str = "first",
 ) -> Run:
     """Open a run. Returns at once; a background thread looks for the daemon, again and again.
+
+    Where nobody says which daemon, and none runs, one is started: `richd` beside the package or on
+    the PATH. It has a session of its own, and ends ten minutes after the last run, while nobody
+    looks at its page. `init` waits for it, for at most 2 s, and prints one line with the address
+    of the run's page (`run.url`). RICHD_AUTOSTART=0: none is started, and nothing printed.
 
     Arguments:
         project, name, group, tags: free text to find the run by; the default project is
@@ -118,7 +124,7 @@ def init(
 
     The environment gives what the arguments do not: RICHD_PROJECT, RICHD_NAME, RICHD_GROUP,
     RICHD_RUN_ID, RICHD_RESUME, RICHD_RUNTIME_DIR, RICHD_ENDPOINT, RICHD_MODE, RICHD_RAISE=1,
-    RICHD_RANK, RICHD_WORLD_SIZE, RICHD_LAUNCH.
+    RICHD_AUTOSTART=0, RICHD_RANK, RICHD_WORLD_SIZE, RICHD_LAUNCH.
 
     Raises ValueError when an argument is malformed (mode, resume, run_id, window, spectrum,
     probe, projector, transitions, mirror, config, tags, queue_bytes, share, rank, launch,
@@ -154,24 +160,45 @@ def init(
     mirrors = _mirrors.check(mirror)
     reporter = Reporter(open_fields["run"], is_to_raise(raise_errors))
     where = _endpoint.places(endpoint, runtime_dir)
-    find_feed = functools.partial(_endpoint.find_feed, where)
     bytes_max, part = _check_queue(queue_bytes), _check_share(share)
     for text in env.complaints:
         reporter.warn("environment", text, raises=False)
+    find_feed = _endpoint.FeedFinder(where)
     run = Run(open_fields, reporter, bytes_max, find_feed, scalars == "all", part)
     if is_online and place is not None and not place.launch:
         reporter.warn("launch", _NO_LAUNCH.format(place), raises=False)
     elif is_online:
-        _start(run, where, mirrors, reporter)
+        _open(run, where, mirrors, reporter)
     return run
 
 
-def _start(run: Run, where: _endpoint.Places, mirrors: Sequence[Any], reporter: Reporter) -> None:
+def _open(run: Run, where: _endpoint.Places, mirrors: Sequence[Any], reporter: Reporter) -> None:
     if run.world_size > 1:
         _ranks.note_member()
-    run.start(_endpoint.Finder(where))
+    # The other ranks may be on other machines: they find the daemon of the first one, or none.
+    starter = _start.Starter(where) if run.rank == 0 and _start.is_wanted(where) else None
+    start = starter.begin() if starter is not None else None
+    run.start(_endpoint.Finder(where), starter)
+    if start is not None:
+        start.tell(functools.partial(_say_where, run.id, f"{run.project}/{run.name}"))
+        start.wait(_start.WAIT_S)
     if run.rank == 0:  # the others' points are the same
         run.mirror(_mirrors.make(mirrors, run.id, reporter))
+
+
+def _say_where(run: str, name: str, record: Mapping[str, Any]) -> None:
+    """One line, on the standard error stream: where the run is seen, and how long."""
+    url = _endpoint.page_of(record, run)
+    idle_s = record.get("idle_exit_s")
+    if url is None:
+        return
+    end = f" (richd ends {_duration(idle_s)} after the last run)" if idle_s else ""
+    with contextlib.suppress(Exception):  # there may be no such stream any more
+        print(f"richd: {name} is at {url}{end}", file=sys.stderr, flush=True)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:g} min" if seconds >= 60 else f"{seconds:g} s"
 
 
 def _member(place: Optional[_ranks.Place]) -> dict[str, Any]:

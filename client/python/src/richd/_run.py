@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
-from richd._link import feed as _feed, wire as _wire
+from richd._link import wire as _wire
 from richd import _exits, _life
 from richd._values import clean as _clean, offers as _offers, scalars as _scalars
 from richd._guard import guarded
@@ -26,7 +26,9 @@ from richd._marks import Marker
 from richd._values.constants import Constants
 from richd._values.intake import Intake
 from richd._values.moments import Moments
+from richd._link.endpoint import FeedFinder
 from richd._link.outbox import Outbox
+from richd._link.start import Starter
 from richd._values.pace import SHARE
 from richd._reading import Reader
 from richd._report import Reporter, Stats
@@ -60,12 +62,12 @@ class Run(Marker, Reader):
         open_fields: dict[str, Any],
         reporter: Reporter,
         queue_bytes: int,
-        find_feed: _feed.Find,
+        find_feed: FeedFinder,
         all_scalars: bool = False,
         share: float = SHARE,
     ) -> None:
         super().__init__(share)
-        self._find_feed = find_feed
+        self._find_feed: FeedFinder = find_feed
         self._open_fields = open_fields
         self._reporter = reporter
         self._outbox = Outbox(bytes_max=queue_bytes)
@@ -79,10 +81,10 @@ class Run(Marker, Reader):
         self._has_offered = False
         self._kinds = _offers.Kinds()
 
-    def start(self, find: Callable[[], str]) -> None:
+    def start(self, find: Callable[[], str], starter: Optional[Starter] = None) -> None:
         """Connect in the background. Called by `init`.
 
-        `find` returns the daemon's address, or raises NotFoundError.
+        `find` returns the daemon's address, or raises NotFoundError. `starter` may start one.
         """
         try:
             from richd._link.sender import Sender
@@ -95,7 +97,7 @@ class Run(Marker, Reader):
                 open_fields=self._fitting_open_fields(),
             )
             session = Session(identity, self._outbox)
-            self._sender = Sender(session, self._outbox, self._reporter, find)
+            self._sender = Sender(session, self._outbox, self._reporter, find, starter)
             self._intake = Intake(self._outbox, self._reporter, self._sender)
             self._life = Life(self, self._sender, self._intake, self._reporter)
             self._sender.start()
@@ -129,6 +131,14 @@ class Run(Marker, Reader):
     def project(self) -> str:
         """The run's project."""
         return self._open_fields["project"]
+
+    @property
+    def url(self) -> Optional[str]:
+        """The page that shows this run, with the token that it asks for; None: none is known.
+
+        It is the page of the daemon as it is now: looked up in its endpoints.json at each call.
+        """
+        return self._find_feed.page(self.id)
 
     @property
     def rank(self) -> int:
@@ -415,7 +425,7 @@ def _warn_of_counted_steps(reporter: Reporter) -> None:
     reporter.warn("step", "without step=, each call goes on by one step", raises=False)
 
 
-def _copy_of(open_fields: dict[str, Any], find_feed: _feed.Find) -> Run:
+def _copy_of(open_fields: dict[str, Any], find_feed: FeedFinder) -> Run:
     return Run(open_fields, Reporter(open_fields["run"], raise_errors=False), 0, find_feed)
 
 

@@ -23,6 +23,7 @@ static void read_file(const char *path, char *out, size_t size)
 
 static void the_file_is_written_for_us_alone_and_removed(void **state)
 {
+    struct endpoints_content content = {.ingest = "ipc://i", .feed = "unix:f"};
     char dir[] = "/tmp/test_endpoints-XXXXXX", path[64], text[256];
     struct stat st;
     struct err e = {""};
@@ -30,18 +31,22 @@ static void the_file_is_written_for_us_alone_and_removed(void **state)
     (void)state;
     assert_non_null(mkdtemp(dir));
     snprintf(path, sizeof path, "%s/endpoints.json", dir);
-    assert_int_equal(endpoints_write(dir, "ipc://i", "unix:f", NULL, &e), 0);
+    assert_int_equal(endpoints_write(dir, &content, &e), 0);
     read_file(path, text, sizeof text);
     assert_string_equal(text, "{\"ingest\":\"ipc://i\",\"feed\":\"unix:f\"}\n");
-    assert_int_equal(endpoints_write(dir, "ipc://i", "unix:f", "http://h", &e), 0);
+    content.http = "http://h";
+    content.page = "http://h/#token=t";
+    content.idle_exit_s = 600;
+    assert_int_equal(endpoints_write(dir, &content, &e), 0);
     read_file(path, text, sizeof text);
-    assert_non_null(strstr(text, "\"http\":\"http://h\""));
+    assert_non_null(
+        strstr(text, "\"http\":\"http://h\",\"page\":\"http://h/#token=t\",\"idle_exit_s\":600"));
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
     endpoints_remove(dir);
     assert_int_equal(access(path, F_OK), -1);
     assert_int_equal(rmdir(dir), 0); /* nothing else was left in it */
-    assert_int_equal(endpoints_write(dir, "ipc://i", "unix:f", NULL, &e), -ENOENT);
+    assert_int_equal(endpoints_write(dir, &content, &e), -ENOENT);
     assert_non_null(strstr(e.text, path));
 }
 

@@ -89,7 +89,10 @@ static void nothing_is_reached_from_a_network_without_a_token(void **state)
         {OPTION_FEED, "/path", -EBADMSG},
         {OPTION_HTTP, "[::1]:0", 0},
         {OPTION_HTTP, "0.0.0.0:80", -EBADMSG},
-        {OPTION_HTTP, "localhost:80", -EBADMSG},
+        {OPTION_HTTP, "hub:80", -EBADMSG},
+        {OPTION_HTTP, "localhost", -EBADMSG},
+        {OPTION_HTTP, "localhost:http", -EBADMSG},
+        {OPTION_HTTP, "70000", -EBADMSG},
     };
 
     (void)state;
@@ -100,6 +103,29 @@ static void nothing_is_reached_from_a_network_without_a_token(void **state)
 
         if (rc != cases[i].rc)
             fail_msg("%s: %d, \"%s\"", cases[i].value, rc, e.text);
+        config_release(&c);
+    }
+}
+
+static void a_port_alone_is_on_the_loopback(void **state)
+{
+    static const struct {
+        const char *given, *is;
+    } cases[] = {
+        {NULL, "on"},
+        {"off", "off"},
+        {"8080", "127.0.0.1:8080"},
+        {"localhost:8080", "127.0.0.1:8080"},
+        {"[::1]:8080", "[::1]:8080"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct config c;
+        struct err e = {""};
+
+        assert_int_equal(complete(&c, OPTION_HTTP, cases[i].given, &e), 0);
+        assert_string_equal(c.value[OPTION_HTTP], cases[i].is);
         config_release(&c);
     }
 }
@@ -150,6 +176,7 @@ int main(void)
         cmocka_unit_test(directories_come_from_systemd_then_xdg_then_home),
         cmocka_unit_test(a_relative_directory_becomes_absolute),
         cmocka_unit_test(nothing_is_reached_from_a_network_without_a_token),
+        cmocka_unit_test(a_port_alone_is_on_the_loopback),
         cmocka_unit_test(a_socket_path_beyond_the_kernels_limit_is_refused),
         cmocka_unit_test(directories_are_made_with_their_parents_for_us_alone),
     };

@@ -14,11 +14,13 @@ import os
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any, Optional, TypeVar
 
 FILE_NAME = "endpoints.json"
 #: What the daemon writes has about 200 bytes.
 FILE_SIZE_MAX = 8192
+#: Where a daemon is looked for that is not in the session's directory.
+ELSEWHERE = ("/run/richd", f"/tmp/richd-{os.getuid()}")
 
 
 class NotFoundError(Exception):
@@ -39,6 +41,8 @@ class Places:
 
     address: Optional[str] = None
     directories: list[str] = field(default_factory=list)
+    #: Nobody said where the daemon is: one may be started.
+    is_open: bool = False
 
 
 def places(
@@ -59,7 +63,8 @@ def places(
         return found
     if env.get("XDG_RUNTIME_DIR"):
         found.directories.append(f"{env['XDG_RUNTIME_DIR']}/richd")
-    found.directories += ["/run/richd", f"/tmp/richd-{os.getuid()}"]
+    found.directories += ELSEWHERE
+    found.is_open = found.address is None
     return found
 
 
@@ -83,6 +88,19 @@ class Finder:
         return find(self.where)
 
 
+def find_record(where: Places) -> Mapping[str, Any]:
+    """All that the endpoints.json says from which `find_feed` takes the feed.
+
+    Raises NotFoundError.
+    """
+
+    def record(found: Mapping[str, Any]) -> Mapping[str, Any]:
+        _check_ingest(where, found)
+        return found
+
+    return _search(where, record)
+
+
 def find_feed(where: Places) -> str:
     """The address of the daemon's feed, by `feed` in the same endpoints.json.
 
@@ -91,18 +109,50 @@ def find_feed(where: Places) -> str:
     """
 
     def feed(record: Mapping[str, Any]) -> str:
-        if where.address and record.get("ingest") != where.address:
-            raise _Uncounted(f"its daemon does not listen at {where.address}")
+        _check_ingest(where, record)
         return _member(record, "feed")
 
     return _search(where, feed)
+
+
+@dataclass
+class FeedFinder:
+    """Calls `find_feed`, and knows where else the same daemon is met."""
+
+    where: Places
+
+    def __call__(self) -> str:
+        return find_feed(self.where)
+
+    def page(self, run: str) -> Optional[str]:
+        """The page that shows a run, with the token that it asks for; None: none is known."""
+        try:
+            return page_of(find_record(self.where), run)
+        except NotFoundError:
+            return None
+
+
+def page_of(record: Mapping[str, Any], run: str) -> Optional[str]:
+    """The link to a run, by `page` in the endpoints.json; None where the daemon has no page."""
+    page = record.get("page")
+    if not isinstance(page, str) or not page:
+        return None
+    return f"{page}{'&' if '#' in page else '#'}runs={run}"
+
+
+def _check_ingest(where: Places, record: Mapping[str, Any]) -> None:
+    if where.address and record.get("ingest") != where.address:
+        raise _Uncounted(f"its daemon does not listen at {where.address}")
 
 
 class _Uncounted(Exception):
     """A file that does not count; the text is the reason."""
 
 
-def _search(where: Places, take: Callable[[Mapping[str, Any]], str]) -> str:
+_T = TypeVar("_T")
+
+
+def _search(where: Places, take: Callable[[Mapping[str, Any]], _T]) -> _T:
     reasons = []
     for directory in where.directories:
         path = f"{directory}/{FILE_NAME}"

@@ -25,6 +25,7 @@ from richd._link.outbox import Batch, Control, Outbox
 from richd._report import Reporter, logger
 from richd._link.session import Session, State
 from richd._link.sockets import ScarceError
+from richd._link.start import Starter
 
 #: How often endpoints.json is read while there is no connection.
 FIND_S = 0.5
@@ -53,6 +54,7 @@ class Sender:
         outbox: Outbox,
         reporter: Reporter,
         find: Callable[[], str],
+        starter: Optional[Starter] = None,
     ) -> None:
         self.absent = False  # away for longer than its ABSENT_S or LOST_S
         self.stopped = False  # the daemon takes nothing more, or there are no more turns
@@ -67,6 +69,7 @@ class Sender:
         self._outbox = outbox
         self._reporter = reporter
         self._find = find
+        self._starter = starter
         self._changed = threading.Condition()
         self._stopping = False
         self._is_abandoned: Callable[[], bool] = lambda: False
@@ -251,6 +254,8 @@ class Sender:
         if self._session.state is not State.AWAY or now < self._connect_at or now < self._find_at:
             return
         self._find_at = FIND_S * (math.floor(now / FIND_S) + 1)  # with all other runs
+        if self._starter is not None and not self.attempt:
+            self._starter.miss()
         address = self._look_up()
         if self._dealer is not None and address != self._address:
             self._drop_connection(0.0)
@@ -317,6 +322,8 @@ class Sender:
         return bool(self._dealer.getsockopt(zmq.EVENTS) & zmq.POLLOUT)
 
     def _note_absence(self, now: float) -> None:
+        if self._starter is not None and self._starter.is_busy:
+            return
         late_s = now - self.looks_at if self.looks_at else 0.0
         if late_s >= STALL_S:
             self._session.note_stall(late_s)
@@ -331,6 +338,8 @@ class Sender:
             what = self._scarce
         elif self._not_taken:
             what = f"richd does not take this run for now: {self._not_taken}"
+        elif self._starter is not None and self._starter.problem:
+            what = f"{what}; {self._starter.problem}"
         text = f"{what}; training goes on, what does not fit the queue is dropped"
         self._reporter.warn("absent", text, raises=False, logs=not self._scarce)
 

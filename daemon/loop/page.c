@@ -1,0 +1,88 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/host/log.h"
+#include "daemon/http/token.h"
+#include "daemon/loop/parts.h"
+
+/* Tested by tests/e2e/read/test_the_page_is_there_unasked.py. */
+
+/* Of arXiv 2410.04264. Below 32768, from where the kernel gives ports to others. */
+#define PAGE_ADDRESS "127.0.0.1:24104"
+
+static bool is_ready(void *arg)
+{
+    return ((struct loop *)arg)->state == LOOP_RUNNING;
+}
+
+/* What the page's address is, for a person: with the token behind #, which a browser keeps. */
+static void note_address(struct loop *loop, const char *token)
+{
+    const char *http = http_address(loop->http);
+
+    if (http)
+        snprintf(loop->page, sizeof loop->page, "%s/%s%s", http, *token ? "#token=" : "", token);
+}
+
+/* Nobody asked for the page, so nothing that it lacks ends the start. */
+static void open_unasked(struct loop *loop, struct http_config *config)
+{
+    char token[HTTP_TOKEN_SIZE] = "";
+    struct err err;
+    int rc = 0;
+
+    config->address = PAGE_ADDRESS;
+    config->may_move = true;
+    if (!config->token_file)
+        rc = http_token_keep(loop->state_dir, token, &loop->token_path, &err);
+    if (rc == 0 && loop->token_path)
+        config->token_file = loop->token_path;
+    if (rc == 0)
+        rc = http_open(&loop->uv, config, loop->hub, &loop->http, &err);
+    if (rc < 0)
+        log_warn("there is no page: %s", err.text);
+    else
+        note_address(loop, token);
+}
+
+int loop_open_page(struct loop *loop, struct err *err)
+{
+    char *const *value = loop->config->value;
+    const char *where = value[OPTION_HTTP];
+    struct http_config config = {
+        .address = where,
+        .hosts = value[OPTION_HTTP_HOST],
+        .token_file = value[OPTION_TOKEN_FILE],
+        .is_ready = is_ready,
+        .arg = loop,
+    };
+    int rc;
+
+    if (strcmp(where, "off") == 0)
+        return 0;
+    if (strcmp(where, "on") == 0) {
+        open_unasked(loop, &config);
+        return 0;
+    }
+    rc = http_open(&loop->uv, &config, loop->hub, &loop->http, err);
+    if (rc == 0)
+        note_address(loop, "");
+    return rc;
+}
+
+/* Also when neither option differs: the file of tokens may. */
+void loop_set_access(struct loop *loop)
+{
+    const char *tokens = loop->config->value[OPTION_TOKEN_FILE];
+    struct err err;
+
+    if (*loop->page && http_set_access(loop->http, loop->config->value[OPTION_HTTP_HOST],
+                                       tokens ? tokens : loop->token_path, &err) < 0)
+        log_error("http: names and tokens stay as they were: %s", err.text);
+}
+
+const char *loop_http_address(const struct loop *loop)
+{
+    return *loop->page ? http_address(loop->http) : NULL;
+}
