@@ -9,8 +9,11 @@ RICHD_TESTS=all runs these as well (`make test-long`). Tests run side by side, s
 for long begins before the others: @pytest.mark.long.
 """
 
+import atexit
 import os
 import pathlib
+import shutil
+import tempfile
 
 # Before numpy is imported, and for the daemons as well: the cores are shared among many processes,
 # and idle threads of OpenBLAS spin. The page's tests run the daemon with as many as there are.
@@ -18,6 +21,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # What a test does not start itself is not started by chance.
 os.environ.setdefault("RICHD_AUTOSTART", "0")
+
+# What a training keeps where no daemon answers is no matter of the user's who runs the tests.
+if "RICHD_SPOOL_DIR" not in os.environ:
+    os.environ["RICHD_SPOOL_DIR"] = tempfile.mkdtemp(prefix="richd-spool-")
+    atexit.register(shutil.rmtree, os.environ["RICHD_SPOOL_DIR"], ignore_errors=True)
 
 SANITIZERS = ("address", "thread")
 BUILD = pathlib.Path(os.environ.get("RICHD_BUILD", "build"))

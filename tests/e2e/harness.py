@@ -72,7 +72,8 @@ def clean_environment(**more):
     foreign = ("RICHD_", "XDG_", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "NOTIFY_SOCKET")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
     kept.setdefault("TSAN_OPTIONS", f"suppressions={ROOT / 'tests' / 'tsan.supp'}")
-    return {**kept, "PYTHONPATH": str(PACKAGE), "RICHD_AUTOSTART": "0", **more}
+    spool = {name: os.environ[name] for name in ("RICHD_SPOOL_DIR",) if name in os.environ}
+    return {**kept, **spool, "PYTHONPATH": str(PACKAGE), "RICHD_AUTOSTART": "0", **more}
 
 
 def limiting(limits):

@@ -20,6 +20,7 @@ def _no_other_daemon(monkeypatch, tmp_path):
             monkeypatch.delenv(name)
     monkeypatch.setenv("RICHD_RUNTIME_DIR", str(tmp_path / "no-daemon-here"))
     monkeypatch.setenv("RICHD_AUTOSTART", "0")
+    monkeypatch.setenv("RICHD_SPOOL_DIR", str(tmp_path / "spool"))
 
 
 @pytest.fixture

@@ -399,7 +399,7 @@ def test_a_daemon_that_takes_the_run_later_gets_it_at_its_end():
 
 def test_absent_daemon_costs_one_warning_bounded_memory_and_no_time(monkeypatch, caplog):
     monkeypatch.setattr(_session, "ABSENT_S", 0.2)
-    run = richd.init(queue_bytes=1 << 20)
+    run = richd.init(queue_bytes=1 << 20, spool_bytes=0)
     x, y = rows(1000, 64, 10)
     slowest = 0.0
     for step in range(1000):

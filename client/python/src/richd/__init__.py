@@ -27,6 +27,7 @@ from richd._values.moments import Moments
 from richd._values.point import Point
 from richd._report import RichdError, Stats
 from richd._run import Run
+from richd._spool.replay import replay
 from richd._values.shown import Shown
 from richd._values.representation import Place, RepresentationMap
 from richd._values.spectrum import Spectrum
@@ -54,4 +55,5 @@ __all__ = [
     "get_library",
     "init",
     "measures",
+    "replay",
 ]

@@ -23,8 +23,9 @@ from richd._values import clean as _clean
 from richd._report import Reporter, is_to_raise
 from richd._values.pace import SHARE
 from richd._run import Run
+from richd._spool.spool import BYTES_MAX as SPOOL_BYTES_MAX, Place, default_directory
 
-_MODES = ("online", "disabled")
+_MODES = ("online", "offline", "disabled")
 _RESUMES = ("allow", "must", "never")
 _WINDOWS = ("checkpoint", "exponential", "cumulative")
 _PROJECTORS = ("auto", "span", "top", "ridge")
@@ -61,6 +62,7 @@ def init(
     mirror: Any = None,
     raise_errors: Optional[bool] = None,
     queue_bytes: int = _outbox.BYTES_MAX,
+    spool_bytes: int = SPOOL_BYTES_MAX,
     share: float = SHARE,
     rank: Optional[int] = None,
     world_size: Optional[int] = None,
@@ -83,7 +85,8 @@ def init(
         resume: "allow" (default) goes on with a run that exists, or starts a new one; with "must"
             the run has to exist, with "never" it must not.
         runtime_dir, endpoint: where the daemon is; by default it is found (see `_endpoint`).
-        mode: "online" (default), or "disabled": every call does nothing.
+        mode: "online" (default); "offline": all is kept in a spool, and `richd.replay` brings it
+            to a daemon later; or "disabled": every call does nothing.
         window: what a checkpoint measures: "checkpoint" (rows since the last one), "cumulative",
             or {"kind": "exponential", "half_life_rows": N}.
         spectrum_every: K decomposes the features at the first checkpoint and at each K-th after it;
@@ -111,6 +114,9 @@ def init(
         raise_errors: let calls raise RichdError and ValueError (default False).
         queue_bytes: memory in bytes for rows that wait to be sent; rows beyond it are dropped and
             counted.
+        spool_bytes: size in bytes of the file in which checkpoints, scalars and their rows, reduced
+            where they are many, are kept while no daemon answers (proto/SPOOL.md); it is replayed
+            when one does. 0: nothing is kept.
         share: what the hooks of `watch` may take of the training's time, 0.01 by default: where
             they take more, passes are left out, then rows.
         rank, world_size, launch: which of how many processes of one training this is, and a text
@@ -127,19 +133,20 @@ def init(
     RICHD_AUTOSTART=0, RICHD_RANK, RICHD_WORLD_SIZE, RICHD_LAUNCH.
 
     Raises ValueError when an argument is malformed (mode, resume, run_id, window, spectrum,
-    probe, projector, transitions, mirror, config, tags, queue_bytes, share, rank, launch,
-    scalars):
+    probe, projector, transitions, mirror, config, tags, queue_bytes, spool_bytes, share, rank,
+    launch, scalars):
     a mistake in the program, found at its first line. A malformed environment variable is skipped,
     with a warning. Nothing else raises, and an absent daemon is no error.
     """
     env = _Environment()
-    is_online = (_choice("mode", mode, _MODES, env) or "online") == "online"
+    chosen = _choice("mode", mode, _MODES, env) or "online"
+    is_on = chosen != "disabled"
     _clean.check_choice("scalars", scalars, _SCALARS)
     if run_id is not None and not _names.is_run_id(run_id):
         raise ValueError(f"run_id {run_id!r} is not 1 to 64 of A-Z a-z 0-9 . _ -, no leading dot")
     project = _clean.text(project or env.get("PROJECT") or "default")
     run_id = run_id or env.get("RUN_ID", _names.is_run_id)
-    place = _count_run(_place(rank, world_size, launch, env), run_id or project, is_online)
+    place = _count_run(_place(rank, world_size, launch, env), run_id or project, is_on)
     seed = [project, place.job] if place is not None and place.launch else []
     name = _clean.text(name or env.get("NAME") or _names.new_name(seed))
     open_fields: dict[str, Any] = {
@@ -160,25 +167,40 @@ def init(
     mirrors = _mirrors.check(mirror)
     reporter = Reporter(open_fields["run"], is_to_raise(raise_errors))
     where = _endpoint.places(endpoint, runtime_dir)
-    bytes_max, part = _check_queue(queue_bytes), _check_share(share)
+    bytes_max, part = _check_bytes("queue_bytes", queue_bytes), _check_share(share)
     for text in env.complaints:
         reporter.warn("environment", text, raises=False)
     find_feed = _endpoint.FeedFinder(where)
-    run = Run(open_fields, reporter, bytes_max, find_feed, scalars == "all", part)
-    if is_online and place is not None and not place.launch:
+    kept = _spool_place(spool_bytes, open_fields)
+    run = Run(open_fields, reporter, bytes_max, find_feed, scalars == "all", part, kept)
+    if is_on and place is not None and not place.launch:
         reporter.warn("launch", _NO_LAUNCH.format(place), raises=False)
-    elif is_online:
-        _open(run, where, mirrors, reporter)
+    elif is_on:
+        _open(run, None if chosen == "offline" else where, mirrors, reporter)
     return run
 
 
-def _open(run: Run, where: _endpoint.Places, mirrors: Sequence[Any], reporter: Reporter) -> None:
+def _spool_place(bytes_max: float, open_fields: Mapping[str, Any]) -> Optional[Place]:
+    """Where the run keeps what no daemon takes; None with 0 bytes."""
+    whole = _check_bytes("spool_bytes", bytes_max)
+    adds_up = open_fields["window"]["kind"] == "checkpoint" and not open_fields.get("probe")
+    return Place(default_directory(), whole, adds_up) if whole else None
+
+
+def _open(
+    run: Run,
+    where: Optional[_endpoint.Places],
+    mirrors: Sequence[Any],
+    reporter: Reporter,
+) -> None:
+    """Without places to look the run is offline."""
     if run.world_size > 1:
         _ranks.note_member()
     # The other ranks may be on other machines: they find the daemon of the first one, or none.
-    starter = _start.Starter(where) if run.rank == 0 and _start.is_wanted(where) else None
+    is_to_start = where is not None and run.rank == 0 and _start.is_wanted(where)
+    starter = _start.Starter(where) if where is not None and is_to_start else None
     start = starter.begin() if starter is not None else None
-    run.start(_endpoint.Finder(where), starter)
+    run.start(None if where is None else _endpoint.Finder(where), starter)
     if start is not None:
         start.tell(functools.partial(_say_where, run.id, f"{run.project}/{run.name}"))
         start.wait(_start.WAIT_S)
@@ -284,10 +306,10 @@ def _check_tags(tags: Iterable[Any]) -> list[str]:
     return [_clean.text(tag) for tag in tags]
 
 
-def _check_queue(bytes_max: float) -> int:
+def _check_bytes(name: str, bytes_max: float) -> int:
     whole = _clean.number(bytes_max)
     if whole is None or whole < 0:
-        raise ValueError(f"queue_bytes is a number of bytes from 0 on, not {bytes_max!r}")
+        raise ValueError(f"{name} is a number of bytes from 0 on, not {bytes_max!r}")
     return int(whole)
 
 

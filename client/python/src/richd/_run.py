@@ -35,6 +35,7 @@ from richd._report import Reporter, Stats
 from richd._values.rows import Beside
 from richd._values.steps import Steps
 from richd._link.session import Identity, Session, encode
+from richd._spool.spool import Place, Spool
 from richd._values.tokens import Position
 from richd._version import VERSION
 from richd._torch.watcher import Put
@@ -65,9 +66,11 @@ class Run(Marker, Reader):
         find_feed: FeedFinder,
         all_scalars: bool = False,
         share: float = SHARE,
+        place: Optional[Place] = None,
     ) -> None:
         super().__init__(share)
         self._find_feed: FeedFinder = find_feed
+        self._spool_place = place
         self._open_fields = open_fields
         self._reporter = reporter
         self._outbox = Outbox(bytes_max=queue_bytes)
@@ -81,10 +84,13 @@ class Run(Marker, Reader):
         self._has_offered = False
         self._kinds = _offers.Kinds()
 
-    def start(self, find: Callable[[], str], starter: Optional[Starter] = None) -> None:
+    def start(
+        self, find: Optional[Callable[[], str]], starter: Optional[Starter] = None
+    ) -> None:
         """Connect in the background. Called by `init`.
 
-        `find` returns the daemon's address, or raises NotFoundError. `starter` may start one.
+        `find` returns the daemon's address, or raises NotFoundError; without it the run is offline.
+        `starter` may start one.
         """
         try:
             from richd._link.sender import Sender
@@ -97,7 +103,8 @@ class Run(Marker, Reader):
                 open_fields=self._fitting_open_fields(),
             )
             session = Session(identity, self._outbox)
-            self._sender = Sender(session, self._outbox, self._reporter, find, starter)
+            session.backlog = spool = self._spool(identity, session)
+            self._sender = Sender(session, self._outbox, self._reporter, find, starter, spool)
             self._intake = Intake(self._outbox, self._reporter, self._sender)
             self._life = Life(self, self._sender, self._intake, self._reporter)
             self._sender.start()
@@ -107,6 +114,14 @@ class Run(Marker, Reader):
             self._reporter.warn("init", text)
             return
         _life.begin(self._life)
+
+    def _spool(self, identity: Identity, session: Session) -> Optional[Spool]:
+        if self._spool_place is None:
+            return None
+        label = f"{self.id}-{identity.writer[:8]}"
+        return Spool(
+            self._spool_place, label, session.greeting, self._outbox, self._reporter
+        )
 
     def _fitting_open_fields(self) -> dict[str, Any]:
         """The fields of `open`, without the configuration when it would not fit its frame."""

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from richd._link.sockets import ScarceError, Sockets, close_monitor
+from richd._link.descriptors import ScarceError
+from richd._link.sockets import Sockets, close_monitor
 
 
 class Owner(Protocol):

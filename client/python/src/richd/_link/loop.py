@@ -20,7 +20,7 @@ from richd._link.bell import Bell
 from richd._link.connections import Connections
 from richd._link.endpoint import NotFoundError
 from richd._link.priority import step_back
-from richd._link.sockets import ScarceError, check_descriptors
+from richd._link.descriptors import ScarceError, check_descriptors
 
 #: Rounds are at least so far apart where only a time has come: a ping that is due but finds no room
 #: is tried again then.

@@ -99,6 +99,17 @@ class Outbox:
             self._batches += 1
             return True
 
+    def take(self, size_bytes: int) -> None:
+        """Room for a batch that comes back from the disk: one at a time, whatever there is."""
+        with self._lock:
+            self._bytes += size_bytes
+            self._batches += 1
+
+    def take_control(self) -> None:
+        """A control message that comes back from the disk is unanswered again."""
+        with self._lock:
+            self._controls += 1
+
     def release(self, size_bytes: int) -> None:
         """Give back the room of one batch that is gone."""
         with self._lock:
@@ -166,6 +177,15 @@ class Outbox:
     def is_urgent(self) -> bool:
         """A control message waits to be sent, or a lot of rows."""
         return self._weight >= self._urgent
+
+    @property
+    def is_half_full(self) -> bool:
+        """Much waits: in bytes, in batches or in control messages."""
+        return (
+            self._bytes > self.bytes_max // 2
+            or self._batches > self.batches_max // 2
+            or self._controls > self.controls_max // 2
+        )
 
     @property
     def is_answered(self) -> bool:

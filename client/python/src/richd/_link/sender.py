@@ -24,8 +24,9 @@ from richd._link.loop import Loop, serve
 from richd._link.outbox import Batch, Control, Outbox
 from richd._report import Reporter, logger
 from richd._link.session import Session, State
-from richd._link.sockets import ScarceError
+from richd._link.descriptors import ScarceError
 from richd._link.start import Starter
+from richd._spool.spool import Spool
 
 #: How often endpoints.json is read while there is no connection.
 FIND_S = 0.5
@@ -41,22 +42,30 @@ DOUBT_LOOK_S = 0.02
 #: A turn that comes so late says that this process stood still, or another thread kept the
 #: interpreter's lock.
 STALL_S = 0.25
+#: What a daemon does not take for so long goes to the disk, and so often from then on.
+SPOOL_S = 1.0
+SPOOL_LOOK_S = 0.25
 #: Messages sent before answers are read again, and before other runs have their turn.
 BURST = 64
 
 
 class Sender:
-    """One run's connection. `find` returns the daemon's address now, or raises NotFoundError."""
+    """One run's connection. `find` returns the daemon's address now, or raises NotFoundError.
+
+    Without `find` the run is offline: all goes to the spool. Without a spool what does not fit the
+    outbox is lost.
+    """
 
     def __init__(
         self,
         session: Session,
         outbox: Outbox,
         reporter: Reporter,
-        find: Callable[[], str],
+        find: Optional[Callable[[], str]],
         starter: Optional[Starter] = None,
+        spool: Optional[Spool] = None,
     ) -> None:
-        self.absent = False  # away for longer than its ABSENT_S or LOST_S
+        self.absent = find is None  # away for longer than its ABSENT_S or LOST_S
         self.stopped = False  # the daemon takes nothing more, or there are no more turns
         self.last_step: Optional[int] = None
         self.checkpoints = 0  # that the daemon acknowledged
@@ -70,6 +79,7 @@ class Sender:
         self._reporter = reporter
         self._find = find
         self._starter = starter
+        self._spool = spool
         self._changed = threading.Condition()
         self._stopping = False
         self._is_abandoned: Callable[[], bool] = lambda: False
@@ -81,6 +91,8 @@ class Sender:
         self._connect_at = 0.0
         self._find_at = 0.0
         self._doubt_until = 0.0
+        if spool is not None:
+            spool.note_absence(self.absent)
         self._backoff_s = RECONNECT_MIN_S
         self._lent: deque[tuple[Sequence[Any], int]] = deque()
 
@@ -93,9 +105,9 @@ class Sender:
     def wake(self) -> None:
         """Something was put into the outbox. A system call only when the loop sleeps.
 
-        While there is no connection nothing can be sent, and nobody is woken.
+        While there is no connection nothing can be sent, and nobody is woken before much waits.
         """
-        if self._session.state is not State.AWAY:
+        if self._session.state is not State.AWAY or self._outbox.is_half_full:
             self._wake(self._outbox.is_urgent)
 
     def _wake(self, is_urgent: bool = True) -> None:
@@ -181,6 +193,7 @@ class Sender:
             self._look_whether_broken(now)
             self._handle(self._session.tick(now))
         self._note_absence(now)
+        self._keep_on_disk(now)
         self._note_abandoned()
         self.looks_at = self._next_look(now)
         if self._dealer is not None:
@@ -193,6 +206,8 @@ class Sender:
             times.append(max(self._connect_at, self._find_at))
         if self._lent:
             times.append(now + LENT_S)
+        if self._spool is not None and self._session.state is not State.OPEN:
+            times.append(now + SPOOL_LOOK_S)
         if now < self._doubt_until:
             times.append(now + DOUBT_LOOK_S)
         return max(now, min(times))
@@ -207,17 +222,67 @@ class Sender:
     def _end(self) -> None:
         was_away = self._session.is_away
         self._drop_connection(0.0)
-        unanswered = [*self._session.abandon(), *self._outbox.close()]
+        sent, unsent = self._session.abandon(), self._outbox.close()
+        unanswered = [] if self._keep_last(sent, unsent) else [*sent, *unsent]
         for item in unanswered:
             self._give_up(item)
-        self.ended_in_trouble = bool(unanswered) or self._session.state is State.ENDED
-        if unanswered and self._session.state is not State.ENDED:
+        is_kept = self._spool is not None and self._spool.n_kept + self._spool.n_lost > 0
+        self.ended_in_trouble = bool(unanswered) or is_kept or self._session.state is State.ENDED
+        if (unanswered or is_kept) and self._session.state is not State.ENDED:
             self._say_unanswered(len(unanswered), was_away)
         while self._lent:
             self._outbox.release(self._lent.popleft()[1])
         for listener in self.listeners:
             listener.end()
         self._notify(stopped=True)
+
+    # ---- what goes to the disk -------------------------------------------------------------------
+
+    def _keep_on_disk(self, now: float) -> None:
+        """Move what waits into the spool, while the daemon does not take it."""
+        if self._spool is None:
+            return
+        self._spool.sync(now)
+        if not self._is_to_keep(now):
+            return
+        if not self._spool.is_open:
+            self._spool.give_back(self._session.abandon())
+        while (item := self._outbox.head()) is not None:
+            if isinstance(item, Batch) and not item.is_ready():
+                return
+            if isinstance(item, Batch) and not self._is_filled(item):
+                continue
+            self._keep(self._outbox.pop())
+
+    def _is_to_keep(self, now: float) -> bool:
+        assert self._spool is not None
+        if self._session.state is State.OPEN:
+            return self._spool.has_more and self._outbox.is_half_full
+        away_s = self._session.away_s(now)
+        return self._find is None or away_s >= SPOOL_S or self._outbox.is_half_full
+
+    def _keep(self, item: Any) -> None:
+        assert self._spool is not None
+        if isinstance(item, Batch):
+            self._spool.put_batch(item)
+            self._outbox.release(item.size_bytes)
+        else:
+            self._spool.put_control(item)
+
+    def _keep_last(self, sent: Sequence[Control], unsent: Sequence[Any]) -> bool:
+        """The run ends: what has no answer goes to the disk. False where there is no spool."""
+        spool = self._spool
+        if spool is None or self._session.state is State.ENDED:
+            return False
+        if spool.is_open or sent or unsent:
+            spool.give_back(sent)
+            for item in unsent:
+                if isinstance(item, Control) or (item.is_ready() and self._wait_filled(item)):
+                    self._keep(item)
+                else:
+                    self._drop(item)
+        spool.close()
+        return True
 
     def _give_up(self, item: Any) -> None:
         if isinstance(item, Batch):
@@ -226,10 +291,13 @@ class Sender:
             item.done = True
 
     def _say_unanswered(self, count: int, was_away: bool) -> None:
-        if was_away:
+        if was_away or self._find is None:
             self._say_absent()
         else:
-            text = f"the run ended before the daemon answered {count} messages; they may be lost"
+            fate = f"{count} messages; they may be lost"
+            if self._spool is not None:
+                fate = f"all messages; they are kept: richd.replay({self._spool.path!r})"
+            text = f"the run ended before the daemon answered {fate}"
             self._reporter.warn("unanswered", text, raises=False)
 
     def _drop(self, batch: Batch) -> None:
@@ -237,6 +305,8 @@ class Sender:
         self._reporter.add(batches_dropped=1, rows_dropped=batch.n_rows)
 
     def _notify(self, **changes: Any) -> None:
+        if self._spool is not None and "absent" in changes:
+            self._spool.note_absence(changes["absent"])
         with self._changed:
             for name, value in changes.items():
                 setattr(self, name, value)
@@ -264,6 +334,8 @@ class Sender:
 
     def _look_up(self) -> Optional[str]:
         assert self.loop is not None
+        if self._find is None:
+            return None
         try:
             return self.loop.find(self._find)
         except NotFoundError as error:
@@ -291,6 +363,8 @@ class Sender:
     def _drop_connection(self, delay_s: float) -> None:
         """Close the socket; the next one is made after `delay_s`."""
         self._session.lost()
+        if self._spool is not None and self._spool.is_open:
+            self._spool.give_back(self._session.abandon())
         dealer, self._dealer, self._address = self._dealer, None, None
         if dealer is not None:
             self._connections.close(dealer)
@@ -333,14 +407,17 @@ class Sender:
 
     def _say_absent(self) -> None:
         where = self._address or f"any known place ({self._not_found})"
-        what = f"no richd at {where}"
+        what = f"no richd at {where}" if self._find is not None else "offline"
         if self._scarce:
             what = self._scarce
         elif self._not_taken:
             what = f"richd does not take this run for now: {self._not_taken}"
         elif self._starter is not None and self._starter.problem:
             what = f"{what}; {self._starter.problem}"
-        text = f"{what}; training goes on, what does not fit the queue is dropped"
+        fate = "what does not fit the queue is dropped"
+        if self._spool is not None:
+            fate = f"it is kept until one is there, or for richd.replay({self._spool.path!r})"
+        text = f"{what}; training goes on, {fate}"
         self._reporter.warn("absent", text, raises=False, logs=not self._scarce)
 
     # ---- sending ---------------------------------------------------------------------------------
@@ -359,13 +436,19 @@ class Sender:
             self._session.sent(outgoing, now)
 
     def _is_filled(self, batch: Batch) -> bool:
-        """Wait for what is still computed or copied; a batch for which that failed is dropped."""
+        """Whether the outbox's first batch is all there; where that failed it is dropped."""
+        if self._wait_filled(batch):
+            return True
+        self._outbox.pop()
+        self._drop(batch)
+        return False
+
+    def _wait_filled(self, batch: Batch) -> bool:
+        """Wait for what is still computed or copied."""
         try:
             for wait in batch.waits:
                 wait()
         except Exception as error:
-            self._outbox.pop()
-            self._drop(batch)
             self._reporter.warn("copy", f"what was on its way is left out: {error}")
             return False
         batch.waits = ()
@@ -430,6 +513,8 @@ class Sender:
     def _on_welcomed(self, event: _session.Welcomed) -> None:
         self._backoff_s = RECONNECT_MIN_S
         self._not_taken = ""
+        if self._spool is not None and self._spool.is_open:
+            self._spool.note_attempt(event.attempt)
         if self.absent:
             logger.info("run=%s connected to richd at %s", event.run, self._address)
         self._notify(absent=False, last_step=event.last_step)

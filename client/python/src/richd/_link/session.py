@@ -19,9 +19,9 @@ import json
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Optional, Union
+from typing import Any, Optional, Protocol, Union
 
-from richd._link.outbox import Batch, Control, Outbox
+from richd._link.outbox import Batch, Control, Item, Outbox
 
 PROTOCOL = 1
 
@@ -118,6 +118,23 @@ class Identity:
     open_fields: Mapping[str, Any] = field(default_factory=dict)
 
 
+class Backlog(Protocol):
+    """What was kept of the run while no daemon was there: it goes out before the outbox."""
+
+    @property
+    def has_more(self) -> bool:
+        """Something of it is to be sent."""
+
+    def head(self) -> Optional[Item]:
+        """The next message; None while there is no room for it."""
+
+    def pop(self) -> Item:
+        """Take what `head` returned."""
+
+    def answered(self, seq: int) -> None:
+        """A control message has its answer."""
+
+
 def encode(message: Mapping[str, Any]) -> bytes:
     """A control message's frame. Raises ValueError for what JSON cannot say (NaN, sets...)."""
     text = json.dumps(message, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -127,8 +144,11 @@ def encode(message: Mapping[str, Any]) -> bytes:
 class Session:
     """The state machine. `peek`, send, `sent`; `receive` what comes; `tick` when time passes."""
 
-    def __init__(self, identity: Identity, outbox: Outbox) -> None:
+    def __init__(
+        self, identity: Identity, outbox: Outbox, backlog: Optional[Backlog] = None
+    ) -> None:
         self.state = State.AWAY
+        self.backlog = backlog
         self.attempt = 0  # 0: none yet
         self._identity = identity
         self._outbox = outbox
@@ -169,6 +189,10 @@ class Session:
             self.state = State.AWAY
         self._greeting.clear()
 
+    def greeting(self) -> Sequence[bytes]:
+        """The first messages of a connection: hello and open."""
+        return encode(self._hello()), encode(self._open())
+
     def _hello(self) -> dict[str, Any]:
         return {
             "type": "hello",
@@ -205,12 +229,15 @@ class Session:
             return None
         if self._resend:
             return Outgoing((self._resend[0].payload,), "resend", self._resend[0])
-        item = self._outbox.head()
+        item = self._source().head()
         if isinstance(item, Control):
             return Outgoing((item.frame(),), "control", item)
         if isinstance(item, Batch) and item.is_ready() and self._has_credit(item, now):
             return Outgoing(item.frames, "batch", item)
         return None
+
+    def _source(self) -> Union[Backlog, Outbox]:
+        return self.backlog if self.backlog is not None and self.backlog.has_more else self._outbox
 
     def _has_credit(self, batch: Batch, now: float) -> bool:
         if self._sent_bytes + batch.size_bytes <= self._granted:
@@ -230,10 +257,10 @@ class Session:
         elif outgoing.kind == "resend":
             self._resend.popleft()
         elif isinstance(outgoing.item, Control):
-            self._outbox.pop()
+            self._source().pop()
             self._kept[outgoing.item.seq] = outgoing.item
         elif isinstance(outgoing.item, Batch):
-            self._outbox.pop()
+            self._source().pop()
             self._sent_bytes += outgoing.item.size_bytes
 
     # ---- time ------------------------------------------------------------------------------------
@@ -255,11 +282,11 @@ class Session:
     def _drop_starved(self, now: float) -> list[Event]:
         events: list[Event] = []
         while self._is_starved(now):
-            events.append(Starved(self._outbox.pop()))  # type: ignore[arg-type]
+            events.append(Starved(self._source().pop()))  # type: ignore[arg-type]
         return events
 
     def _is_starved(self, now: float) -> bool:
-        item = self._outbox.head()
+        item = self._source().head() if self.state is State.OPEN else None
         if self.state is not State.OPEN or not isinstance(item, Batch):
             return False
         if self._has_credit(item, now):
@@ -394,12 +421,18 @@ class Session:
         control = self._kept.pop(seq, None) if seq is not None else None
         if control is not None:
             self._outbox.control_done()
+            if self.backlog is not None:
+                self.backlog.answered(control.seq)
             if control in self._resend:
                 self._resend.remove(control)
         return control
 
+    def away_s(self, now: float) -> float:
+        """How long the run has not been open at the daemon, as `is_away` knows."""
+        return 0.0 if self._away_since is None else now - self._away_since
+
     def abandon(self) -> list[Control]:
-        """Give up what is kept; returns it."""
+        """Give up what was sent and is unanswered; returns it."""
         kept = list(self._kept.values())
         self._kept.clear()
         self._resend.clear()

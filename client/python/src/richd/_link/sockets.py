@@ -12,12 +12,11 @@ the protocol's own.
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
-import resource
 from typing import Any
 
 import zmq
+
+from richd._link.descriptors import check_descriptors
 
 #: Descriptors of a context and its two threads: five event descriptors, two epolls, one in reserve.
 CONTEXT_N = 8
@@ -35,28 +34,6 @@ _OPTIONS = (
     (zmq.RECONNECT_IVL_MAX, 5000),
     (zmq.MAXMSGSIZE, 64 << 20),
 )
-
-
-class ScarceError(Exception):
-    """The process has too few descriptors left; the text has the numbers."""
-
-
-def check_descriptors(wanted: int) -> None:
-    """Raise ScarceError unless `wanted` can be taken, and a quarter of the limit is left."""
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if limit == resource.RLIM_INFINITY:
-        return
-    try:
-        used = len(os.listdir("/proc/self/fd"))
-    except OSError as error:
-        if error.errno not in (errno.EMFILE, errno.ENFILE):
-            return  # no /proc: nobody can tell
-        used = limit
-    if used + wanted > limit - limit // 4:
-        raise ScarceError(
-            f"{used} of {limit} descriptors are taken (ulimit -n), and a quarter is left to the "
-            "training"
-        )
 
 
 class Sockets:

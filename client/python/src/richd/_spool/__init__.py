@@ -1,0 +1,1 @@
+"""What a run keeps on disk while no daemon answers (proto/SPOOL.md)."""

@@ -1,0 +1,100 @@
+"""Sends a spool that another process left to a daemon (proto/SPOOL.md, Replay).
+
+Called by a program that is no training, in any thread: it waits.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from typing import Any, Optional
+
+from richd._link.endpoint import Finder, places
+from richd._link.outbox import Outbox
+from richd._link.session import Identity, Session
+from richd._report import Reporter, RichdError
+from richd._spool.file import DamagedError, SpoolFile
+from richd._spool.spool import Place, Spool
+
+_LOOK_S = 0.05
+#: Of the greeting, what the session says itself.
+_OWN = ("type", "writer", "attempt")
+
+
+def replay(
+    path: str,
+    *,
+    runtime_dir: Optional[str] = None,
+    endpoint: Optional[str] = None,
+    timeout: float = 60.0,
+    on_progress: Optional[Callable[[float], Any]] = None,
+) -> str:
+    """Bring one spool to a daemon; returns the run's id. The file is removed when all is stored.
+
+    Twice is once: a replay that was interrupted is taken up again by another call.
+
+    Arguments:
+        path: the file, as the training's last warning names it.
+        runtime_dir, endpoint: where the daemon is, as for `init`.
+        timeout: seconds without an answer of the daemon after which it gives up.
+        on_progress: is called with the sent part of the file, from 0 to 1.
+
+    Raises BlockingIOError while the training that writes the file lives, ValueError for a file that
+    is no spool of this version, RichdError where no daemon takes it; or OSError.
+    """
+    from richd._link.sender import Sender  # it needs pyzmq, which a program may be without
+
+    file = SpoolFile.open(path)
+    try:
+        identity, attempt = _identity_of(file)
+    except (ValueError, KeyError, StopIteration) as error:
+        file.close()
+        raise DamagedError(f"{path} has no beginning: {error}") from error
+    reporter = Reporter(identity.open_fields["run"], raise_errors=False)
+    outbox = Outbox()
+    session = Session(identity, outbox)
+    session.attempt = attempt
+    spool = Spool(Place(os.path.dirname(path) or "."), "", session.greeting, outbox, reporter)
+    spool.path = path
+    spool.adopt(file, attempt)
+    session.backlog = spool
+    where = places(endpoint, runtime_dir)
+    sender = Sender(session, outbox, reporter, Finder(where), spool=spool)
+    _wait(sender, spool, timeout, on_progress)
+    if os.path.exists(path):
+        raise RichdError("ENOENT", reporter.stats().last_error or f"{path} was not taken")
+    return str(identity.open_fields["run"])
+
+
+def _wait(
+    sender: Any,
+    spool: Spool,
+    timeout: float,
+    on_progress: Optional[Callable[[float], Any]],
+) -> None:
+    """Until all has its answer, or nothing was answered for `timeout` seconds."""
+    sender.start()
+    part, since = 0.0, time.monotonic()
+    while spool.is_open and not sender.stopped and time.monotonic() - since < timeout:
+        time.sleep(_LOOK_S)
+        if spool.answered_part != part:
+            part, since = spool.answered_part, time.monotonic()
+            if on_progress is not None:
+                on_progress(part)
+    sender.stop(1.0)
+
+
+def _identity_of(file: SpoolFile) -> tuple[Identity, int]:
+    """Who wrote the file, and its attempt, 0 where it has none yet."""
+    records = file.records()
+    frames, _ = next(records)
+    hello, open_ = (json.loads(frame) for frame in frames)
+    attempt = open_.get("attempt", 0)
+    for frames, _ in records:
+        if frames[0].startswith(b'{"type":"attempt"'):
+            attempt = json.loads(frames[0])["attempt"]
+    fields = {name: value for name, value in open_.items() if name not in _OWN}
+    identity = Identity(hello["client"], hello["host"], hello["pid"], open_["writer"], fields)
+    return identity, attempt

@@ -1,0 +1,343 @@
+"""What no daemon took is on the disk, is found again whole, and is sent once (proto/SPOOL.md)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import Daemon, wait_until
+
+import richd
+from richd._link import session as _session, wire as _wire
+from richd._spool import file as _file, spool as _spool
+from richd._spool.file import DamagedError, SpoolFile
+from richd._spool.window import Window
+
+
+def rows(n=40, p=8, c=3, seed=0):
+    x = np.random.default_rng(seed).normal(size=(n, p)).astype(np.float32)
+    return x, np.ascontiguousarray(x[:, :c])
+
+
+def train(run, steps=3, first=0):
+    for step in range(first, first + steps):
+        run.observe(*rows(seed=step), step=step)
+        run.log({"acc": step / 10}, step=step)
+        run.checkpoint(step=step)
+
+
+def offline(steps=3, **options):
+    """A run that ended without a daemon; returns its id and its file."""
+    run = richd.init(mode="offline", **options)
+    train(run, steps)
+    path = run._sender._spool.path
+    run.finish()
+    return run.id, path
+
+
+# ---- the file ------------------------------------------------------------------------------------
+
+
+def test_messages_come_back_in_order_and_whole(tmp_path):
+    messages = [[b"a"], [b"b" * 100_000, b"", b"c"], [os.urandom(5000)] * 195]
+    file = SpoolFile.create(str(tmp_path / "s"))
+    for message in messages:
+        file.append(message)
+    assert [frames for frames, _ in file.records()] == messages
+    ends = [end for _, end in file.records()]
+    assert [frames for frames, _ in file.records(ends[0])] == messages[1:]
+    assert ends[-1] == file.size_bytes == os.path.getsize(file.path)
+
+
+def test_a_torn_end_is_cut_at_every_byte_and_written_over(tmp_path):
+    whole = SpoolFile.create(str(tmp_path / "whole"))
+    ends = [len(_file.MAGIC)]
+    for message in ([b"one"], [b"two", b"and"], [b"three"]):
+        whole.append(message)
+        ends.append(whole.size_bytes)
+    data = Path(whole.path).read_bytes()
+    for size in range(len(_file.MAGIC), len(data) + 1):
+        path = tmp_path / f"torn{size}"
+        path.write_bytes(data[:size])
+        torn = SpoolFile.open(str(path))
+        n_whole = sum(end <= size for end in ends) - 1
+        assert len(list(torn.records())) == n_whole
+        torn.append([b"new"])
+        assert [f for f, _ in torn.records()][-1] == [b"new"]
+        torn.close()
+
+
+def test_a_byte_that_changed_ends_the_file_there(tmp_path):
+    whole = SpoolFile.create(str(tmp_path / "whole"))
+    for message in ([b"one"], [b"two", b"and"], [b"three"]):
+        whole.append(message)
+    first_end = next(iter(whole.records()))[1]
+    data = Path(whole.path).read_bytes()
+    for at in range(first_end, len(data)):
+        path = tmp_path / "changed"
+        path.write_bytes(data[:at] + bytes([data[at] ^ 0x40]) + data[at + 1 :])
+        changed = SpoolFile.open(str(path))
+        found = [frames for frames, _ in changed.records()]
+        assert found in ([[b"one"]], [[b"one"], [b"two", b"and"]])
+        changed.close()
+
+
+def test_another_version_is_left_alone(tmp_path):
+    path = tmp_path / "other"
+    path.write_bytes(b"RICHSPL\x02" + b"x" * 50)
+    with pytest.raises(DamagedError, match="no spool of this version"):
+        SpoolFile.open(str(path))
+    assert path.read_bytes() == b"RICHSPL\x02" + b"x" * 50
+
+
+def test_a_full_disk_leaves_whole_records(tmp_path, monkeypatch):
+    file = SpoolFile.create(str(tmp_path / "s"))
+    file.append([b"kept"])
+    write = os.pwritev
+
+    def half(descriptor, parts, at):
+        if at > file.size_bytes:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, [bytes(parts[0])[:5]], at)
+
+    monkeypatch.setattr(os, "pwritev", half)
+    with pytest.raises(OSError, match="No space"):
+        file.append([b"lost" * 100])
+    monkeypatch.undo()
+    file.append([b"behind"])
+    assert [frames for frames, _ in file.records()] == [[b"kept"], [b"behind"]]
+
+
+def test_a_file_is_held_while_its_writer_lives_and_not_by_its_children(tmp_path):
+    code = (
+        "import os, sys, time\n"
+        "from richd._spool.file import SpoolFile\n"
+        "file = SpoolFile.create(sys.argv[1]); file.append([b'x'])\n"
+        "child = os.fork()\n"
+        "if child == 0: time.sleep(60)\n"
+        "print(child, flush=True); time.sleep(60)\n"
+    )
+    path = str(tmp_path / "s")
+    env = {**os.environ, "PYTHONPATH": str(Path(richd.__file__).parents[1])}
+    writer = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", code, path], env=env, stdout=subprocess.PIPE
+    )
+    child = int(writer.stdout.readline())
+    try:
+        with pytest.raises(BlockingIOError):
+            SpoolFile.open(path)
+        writer.kill()
+        writer.wait()
+        file = SpoolFile.open(path)
+        assert [frames for frames, _ in file.records()] == [[b"x"]]
+    finally:
+        os.kill(child, signal.SIGKILL)
+        writer.stdout.close()
+
+
+# ---- rows of a window ----------------------------------------------------------------------------
+
+
+def message_of(x, y, seq=1, before=0, layer=b"head", **fields):
+    header = _wire.Header(
+        kind=_wire.KIND_ROWS,
+        seq=seq,
+        step=0,
+        rows_before=before,
+        n_rows=len(x),
+        n_features=x.shape[1],
+        n_outputs=y.shape[1],
+        **fields,
+    )
+    return [header.encode(), layer, x.tobytes(), y.tobytes()]
+
+
+def test_few_rows_stay_rows_and_many_become_their_moments():
+    x, y = rows(2000)
+    few = Window(pytest.fail)
+    assert few.take(message_of(x[:5], y[:5])) == []
+    assert few.end() == [message_of(x[:5], y[:5])]
+    many = Window(pytest.fail)
+    for seq in range(20):
+        part = slice(100 * seq, 100 * (seq + 1))
+        assert many.take(message_of(x[part], y[part], seq + 1, 100 * seq)) == []
+    ((header, name, *frames),) = many.end()
+    header = _wire.Header.decode(header)
+    assert (header.kind, name, header.seq) == (_wire.KIND_MOMENTS, b"head", 20)
+    assert (header.n_rows, header.rows_before) == (2000, 0)
+    wanted, _ = richd.Moments().update(x, y).frames()
+    for frame, values in zip(frames, wanted):
+        np.testing.assert_allclose(np.frombuffer(frame), values.ravel(), rtol=1e-9, atol=1e-9)
+    assert many.end() == []
+
+
+def test_rows_with_targets_are_never_reduced():
+    x, y = rows(2000)
+    labels = np.zeros(2000, np.int64)
+    message = message_of(x, y, n_targets=3, targets_dtype=_wire.DTYPE_I64) + [labels.tobytes()]
+    window = Window(pytest.fail)
+    assert window.take(message) == [message]
+    assert window.end() == []
+
+
+def test_rows_that_are_not_finite_are_missing_and_the_others_stay():
+    x, y = rows(2000)
+    bad = x.copy()
+    bad[7, 3] = np.inf
+    lost = []
+    window = Window(lost.append)
+    window.take(message_of(bad, y, 1, 0))
+    window.take(message_of(x, y, 2, 2000))
+    header = _wire.Header.decode(window.end()[0][0])
+    assert (header.n_rows, header.rows_before, header.seq, lost) == (2000, 2000, 2, [2000])
+
+
+# ---- runs ----------------------------------------------------------------------------------------
+
+
+def test_an_offline_run_is_replayed_whole_and_its_file_goes(daemon):
+    run_id, path = offline(4, config={"lr": 0.1})
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    seen = []
+    assert richd.replay(path, endpoint=daemon.address, on_progress=seen.append) == run_id
+    assert not os.path.exists(path)
+    (opened,) = daemon.controls("open")
+    assert (opened["run"], opened["config"]) == (run_id, {"lr": 0.1})
+    assert [m["step"] for m in daemon.controls("checkpoint")] == [0, 1, 2, 3]
+    assert len(daemon.controls("log")) == 4 and len(daemon.controls("close")) == 1
+    assert sum(header.n_rows for _, header, *_ in daemon.batches()) == 4 * 40
+    assert seen == sorted(seen) and seen[-1] <= 1.0
+
+
+def test_each_point_measures_the_rows_that_came_before_it(daemon):
+    _, path = offline(3)
+    richd.replay(path, endpoint=daemon.address)
+    kinds = [m["type"] if isinstance(m, dict) else "rows" for m in daemon.received]
+    order = [kind for kind in kinds if kind in ("rows", "checkpoint")]
+    assert order == ["rows", "checkpoint"] * 3
+
+
+def test_a_replay_that_broke_off_goes_on_with_its_attempt():
+    answers = []
+
+    def stops_behind_the_first_mark(peer, fields):
+        answers.append(fields["type"])
+        return [] if answers.count("checkpoint") > 1 else None
+
+    with Daemon(script=stops_behind_the_first_mark) as broken:
+        _, path = offline(3)
+        with pytest.raises(richd.RichdError):
+            richd.replay(path, endpoint=broken.address, timeout=0.5)
+    assert os.path.exists(path)
+    with Daemon() as whole:
+        richd.replay(path, endpoint=whole.address)
+        (opened,) = whole.controls("open")
+        assert opened["attempt"] == 1 and opened["writer"] == broken.controls("open")[0]["writer"]
+        assert [m["seq"] for m in whole.controls("checkpoint")] == [2, 4, 6]
+
+
+def test_a_file_whose_training_lives_is_not_replayed(daemon):
+    run = richd.init(mode="offline")
+    train(run)
+    path = run._sender._spool.path
+    assert wait_until(lambda: os.path.exists(path))
+    code = (
+        "import richd\n"
+        f"try: richd.replay({path!r})\n"
+        "except BlockingIOError: print('held')\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(Path(richd.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, check=True)
+    assert done.stdout == b"held\n"
+    run.finish()
+
+
+def test_a_daemon_that_comes_later_gets_everything_in_order(tmp_path, monkeypatch):
+    monkeypatch.setattr("richd._link.sender.SPOOL_S", 0.05)
+    monkeypatch.setattr(_session, "ABSENT_S", 0.1)
+    address = f"ipc://{tmp_path}/late.sock"
+    run = richd.init(endpoint=address)
+    train(run, 3)
+    spool = run._sender._spool
+    assert wait_until(lambda: spool.is_open and run._sender.absent)
+    with Daemon(address) as late:
+        assert wait_until(lambda: len(late.controls("checkpoint")) == 3)
+        train(run, 2, first=3)
+        assert wait_until(lambda: len(late.controls("checkpoint")) == 5)
+        run.finish()
+        seqs = [m["seq"] for m in late.received if isinstance(m, dict) and "seq" in m]
+        assert seqs == list(range(1, len(seqs) + 1))
+        assert sum(header.n_rows for _, header, *_ in late.batches()) == 5 * 40
+    assert not os.path.exists(spool.path)
+
+
+def test_a_killed_training_leaves_its_marks(tmp_path, daemon):
+    code = (
+        "import os, signal, time, numpy as np, richd\n"
+        "run = richd.init(mode='offline', run_id='killed')\n"
+        "x = np.ones((10, 4), np.float32) * np.arange(4)\n"
+        "for step in range(5):\n"
+        "    run.observe(x + np.random.rand(10, 4), x[:, :2], step=step)\n"
+        "    run.checkpoint(step=step)\n"
+        "spool = run._sender._spool\n"
+        "while spool.n_kept < 10: time.sleep(.01)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(Path(richd.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", code], env=env, check=False)
+    assert done.returncode == -signal.SIGKILL
+    (path,) = Path(os.environ["RICHD_SPOOL_DIR"]).iterdir()
+    assert richd.replay(str(path), endpoint=daemon.address) == "killed"
+    assert [m["step"] for m in daemon.controls("checkpoint")] == [0, 1, 2, 3, 4]
+
+
+def test_rows_beyond_the_limit_are_counted_and_marks_go_on(daemon):
+    run = richd.init(mode="offline", spool_bytes=4096)
+    labels = np.zeros(40, np.int64)
+    for step in range(10):
+        run.observe(*rows(seed=step), labels=labels, step=step)
+        run.checkpoint(step=step)
+    path = run._sender._spool.path
+    run.finish()
+    assert 0 < run.stats.rows_dropped < 400
+    richd.replay(path, endpoint=daemon.address)
+    assert len(daemon.controls("checkpoint")) == 10
+    sent = sum(header.n_rows for _, header, *_ in daemon.batches())
+    assert sent == 400 - run.stats.rows_dropped
+
+
+def test_a_directory_that_takes_nothing_is_one_warning(monkeypatch, caplog):
+    monkeypatch.setenv("RICHD_SPOOL_DIR", "/proc/no-such-place")
+    run = richd.init(mode="offline")
+    train(run)
+    run.finish()
+    assert len([r for r in caplog.records if "nothing can be kept" in r.getMessage()]) == 1
+    assert run.stats.controls_dropped == 7  # three logs, three marks and the close
+
+
+def test_nothing_is_kept_where_nobody_wants_it(tmp_path):
+    run = richd.init(endpoint="tcp://127.0.0.1:9", spool_bytes=0)
+    train(run)
+    run.finish(timeout=0.3)
+    assert not Path(os.environ["RICHD_SPOOL_DIR"]).exists()
+
+
+def test_a_healthy_daemon_leaves_no_file(run):
+    train(run)
+    run.finish()
+    assert not Path(os.environ["RICHD_SPOOL_DIR"]).exists()
+
+
+def test_the_place_is_beside_the_history(monkeypatch):
+    monkeypatch.delenv("RICHD_SPOOL_DIR")
+    monkeypatch.setenv("XDG_STATE_HOME", "/state")
+    assert _spool.default_directory() == "/state/richd/spool"
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setenv("HOME", "/home/u")
+    assert _spool.default_directory() == "/home/u/.local/state/richd/spool"
