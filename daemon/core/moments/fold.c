@@ -264,10 +264,20 @@ size_t fold_n_shares(const struct fold *fold)
     return fold->n_tasks < fold->n_workers ? fold->n_tasks : fold->n_workers;
 }
 
-void fold_do_task(struct fold *fold, size_t task, struct scratch *scratch)
+static void do_product(struct fold *fold, size_t task, struct scratch *scratch)
 {
     size_t n_tiles = n_products(fold), side = fold_n_side(fold->p);
 
+    if (task < n_tiles)
+        fold_product_tile(fold, task, scratch);
+    else if (task < n_tiles + side)
+        fold_product_outputs(fold, task - n_tiles, scratch);
+    else
+        fold_product_yy(fold);
+}
+
+void fold_do_task(struct fold *fold, size_t task, struct scratch *scratch)
+{
     switch (fold->phase) {
     case PHASE_CHECK:
         fold_check_batch(fold, fold->ranges[task].rows);
@@ -276,18 +286,13 @@ void fold_do_task(struct fold *fold, size_t task, struct scratch *scratch)
         moments_make_tile(fold->moments, task, scratch->wide);
         break;
     case PHASE_CENTRE:
-        if (task < side)
+        if (task < fold_n_side(fold->p))
             fold_centre_features(fold, task);
         else
             fold_centre_outputs(fold);
         break;
     case PHASE_PRODUCT:
-        if (task < n_tiles)
-            fold_product_tile(fold, task, scratch);
-        else if (task < n_tiles + side)
-            fold_product_outputs(fold, task - n_tiles, scratch);
-        else
-            fold_product_yy(fold);
+        do_product(fold, task, scratch);
         break;
     case PHASE_GATHER:
         break;

@@ -276,7 +276,11 @@ static bool may_begin(struct fold_line *line, size_t i)
 
     if (!place->is_open || place->next == place->n_tasks)
         return false;
-    return i == 0 || place->phase != PHASE_PRODUCT || before->is_done[place->next];
+    if (i == 0)
+        return true;
+    if (place->phase == PHASE_CHECK)
+        return before->phase != PHASE_CHECK;
+    return place->phase != PHASE_PRODUCT || before->is_done[place->next];
 }
 
 static bool take(struct fold_line *line, struct step *out)

@@ -11,6 +11,7 @@
  * A worker takes the first task that may begin: of the newest block first, so that the next one is
  * ready when products run out. What orders the tasks, besides the phases of a block (fold.h):
  *
+ *     CHECK                     when the block before it has left it: a batch may be in both
  *     the end of CHECK          when the block before it is committed, which it is before PRODUCT;
  *                               by_rows when it is over, for X'X may have to be made of its rows
  *     the k-th task of PRODUCT  after the k-th of the block before it: both write the same sums

@@ -158,16 +158,16 @@ static void fold_in_line(struct fixture *f, size_t made_for, size_t n_workers)
 static void workers_in_a_line_give_what_one_fold_gives_bit_by_bit(void **state)
 {
     static const struct shape shapes[] = {
-        {.n = 5000, .p = 40, .features = DTYPE_F32},
-        {.n = 9500, .p = 9, .features = DTYPE_F32, .half_life_rows = 700},
-        {.n = 2500, .p = 600, .features = DTYPE_F32, .keeps_rows = true},
-        {.n = 2300, .p = 1100, .features = DTYPE_BF16, .keeps_rows = true},
-        {.n = 2300, .p = 70, .features = DTYPE_F64, .half_life_rows = 90, .keeps_rows = true},
+        {.n = 5000, .p = 20, .features = DTYPE_F32},
+        {.n = 9500, .p = 2, .features = DTYPE_F32, .half_life_rows = 700},
+        {.n = 2200, .p = 520, .features = DTYPE_F32},
+        {.n = 1200, .p = 1030, .features = DTYPE_BF16, .keeps_rows = true},
+        {.n = 2300, .p = 10, .features = DTYPE_F64, .half_life_rows = 90, .keeps_rows = true},
     };
 
     (void)state;
     for (size_t k = 0; k < sizeof shapes / sizeof shapes[0]; k++) {
-        for (size_t n_workers = 1; n_workers <= MAX_WORKERS; n_workers += 1 + n_workers / 2) {
+        for (size_t n_workers = 1; n_workers <= MAX_WORKERS; n_workers += 3) {
             struct fixture f;
 
             init(&f, &shapes[k]);
