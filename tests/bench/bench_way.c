@@ -4,8 +4,9 @@
  *
  *     bench_way [--p P]... [--dtype f32|bf16|f16] [--runs N] [--seconds S] [--json]
  *
- * With another format than f32 the other side is the same way with f32 rows; with N runs at once it
- * is the way of one. A ratio is the median over turns, `low` and `high` are its quartiles. With
+ * With another format than f32 the other side is the same way with f32 rows; with N runs at once,
+ * each with a window, it is the way of one with N windows of the same rows, one after the other. A
+ * ratio is the median over turns, `low` and `high` are its quartiles. With
  * --json a line is one object: work, p, c, unit, value, peer, ratio, low, high, and the cores that
  * trainer and daemon kept busy while rows were on their way. */
 #include <assert.h>
@@ -43,7 +44,7 @@
 #define TURN_WORK       3e10
 #define TURN_ROWS_MAX   (256 * BATCH_ROWS)
 #define CHECKPOINT_MS   60000
-#define PAUSE_US        50
+#define PAUSE_US        500
 #define IN_FLIGHT_BYTES ((size_t)48 << 20)
 
 struct options {
@@ -289,6 +290,14 @@ static void submit(struct way *way, size_t i, const struct rows *rows, size_t ba
         abort();
 }
 
+static void wait_for_marks(struct way *way)
+{
+    for (size_t i = 0; i < way->n_runs; i++) {
+        while (stats_of(way->run[i]).marks_waiting > 0)
+            usleep(PAUSE_US);
+    }
+}
+
 static void wait_for_points(struct way *way)
 {
     struct richd_points *points = NULL;
@@ -302,13 +311,20 @@ static void wait_for_points(struct way *way)
     }
     for (size_t i = 0; i < way->n_runs; i++)
         richd_checkpoint(way->run[i], way->step, 0, NULL);
-    for (size_t i = 0; i < way->n_runs; i++) {
-        while (stats_of(way->run[i]).marks_waiting > 0)
-            usleep(PAUSE_US);
+    wait_for_marks(way);
+}
+
+/* The only run's windows, one after the other. */
+static void send_windows(struct way *way, const struct rows *rows, size_t n_rows, size_t n_windows)
+{
+    for (size_t window = 0; window < n_windows; window++) {
+        for (size_t batch = 0; batch * BATCH_ROWS * n_windows < n_rows; batch++)
+            submit(way, 0, rows, batch);
+        richd_checkpoint(way->run[0], way->step++, 0, NULL);
     }
 }
 
-/* Rows of one window, all runs together, until their points are here. */
+/* Rows of one window of each run, until their points are here. */
 static void go(struct way *way, const struct daemon *daemon, const struct rows *rows, size_t n_rows,
                struct spent *spent)
 {
@@ -401,20 +417,26 @@ static bool is_beside_syrk(const struct options *options)
     return options->n_runs == 1 && options->dtype == RICHD_F32;
 }
 
-/* Every run gets a batch in each turn. */
+/* Every run gets the same number of batches in each turn, two at least. */
 static size_t rows_for(const struct sides *sides)
 {
-    size_t n = rows_of_a_turn(sides->rows.p), least = 4 * sides->options->n_runs * BATCH_ROWS;
+    size_t n = rows_of_a_turn(sides->rows.p), unit = 2 * sides->options->n_runs * BATCH_ROWS;
 
-    return n > least ? n : least;
+    return n > unit ? n / unit * unit : unit;
 }
 
 static double time_peer(struct sides *sides, size_t n)
 {
     struct spent spent = {0};
+    double began = now_s();
 
     if (is_beside_syrk(sides->options))
         return time_syrk(&sides->f32, n, sides->gram);
+    if (sides->options->n_runs > 1) {
+        send_windows(&sides->one, &sides->f32, n, sides->options->n_runs);
+        wait_for_marks(&sides->one);
+        return now_s() - began;
+    }
     go(&sides->one, &sides->daemon, &sides->f32, n, &spent);
     return spent.wall;
 }
