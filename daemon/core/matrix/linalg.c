@@ -210,93 +210,115 @@ int linalg_eigh(size_t n, double *a, double *w)
     return translate(k.info);
 }
 
-int linalg_eigh_leading(size_t n, size_t k, double *a, double *w, double *v)
+/* T's eigenvalues alone: n^2. */
+static int tridiagonal_values(const struct linalg_tridiagonal *t, double *w)
 {
-    lapack_int order = (lapack_int)n, first = order - (lapack_int)k + 1, found = 0;
-    lapack_int *support;
-    struct linalg_work work = {0};
+    double *next = malloc(t->n * sizeof *next);
     int rc;
 
-    if (!upper_is_finite(n, a))
-        return -EDOM;
-    support = malloc(2 * k * sizeof *support);
-    if (!support)
+    if (!next)
         return -ENOMEM;
-    while (linalg_work_next(&work))
-        work.info = LAPACKE_dsyevr_work(LAPACK_COL_MAJOR, 'V', 'I', 'L', order, a, order, 0, 0,
-                                        first, order, 0, &found, w, v, order, support, work.reals,
-                                        work.n_reals, work.integers, work.n_integers);
-    free(support);
-    rc = translate(work.info);
-    return rc == 0 && (size_t)found != k ? -EDOM : rc;
+    memcpy(w, t->parts, t->n * sizeof *w);
+    memcpy(next, t->parts + t->n, (t->n - 1) * sizeof *next);
+    rc = translate(LAPACKE_dsterf((lapack_int)t->n, w, next));
+    free(next);
+    return rc;
 }
 
 /* dsytrd needs no vectors to find values: half of its work is products with the matrix, which wait
- * for memory, and dsterf's is n^2. */
+ * for memory. */
 int linalg_tridiagonal_init(struct linalg_tridiagonal *t, size_t n, double *a, double *w)
 {
     lapack_int order = (lapack_int)n;
     struct linalg_work k = {0};
-    double *next;
     int rc;
 
     *t = (struct linalg_tridiagonal){.n = n, .reflectors = a};
     if (!upper_is_finite(n, a))
         return -EDOM;
     t->parts = malloc((3 * n + LINALG_OVERREAD) * sizeof(double)); /* the scales take part, too */
-    next = malloc(n * sizeof *next);
-    if (!t->parts || !next) {
-        free(next);
+    if (!t->parts)
         return -ENOMEM;
-    }
     while (linalg_work_next(&k))
         k.info = LAPACKE_dsytrd_work(LAPACK_COL_MAJOR, 'L', order, a, order, t->parts, t->parts + n,
                                      t->parts + 2 * n, k.reals, k.n_reals);
     rc = translate(k.info);
-    memcpy(w, t->parts, n * sizeof *w);
-    memcpy(next, t->parts + n, (n - 1) * sizeof *next);
-    if (rc == 0)
-        rc = translate(LAPACKE_dsterf(order, w, next));
-    free(next);
+    return rc == 0 && w ? tridiagonal_values(t, w) : rc;
+}
+
+/* `parts`: the diagonal and what is next to it, overwritten. */
+static int all_vectors(size_t n, double *parts, double *w, double *z)
+{
+    lapack_int order = (lapack_int)n;
+    struct linalg_work work = {0};
+
+    while (linalg_work_next(&work))
+        work.info = LAPACKE_dstedc_work(LAPACK_COL_MAJOR, 'I', order, parts, parts + n, z, order,
+                                        work.reals, work.n_reals, work.integers, work.n_integers);
+    memcpy(w, parts, n * sizeof *w);
+    return translate(work.info);
+}
+
+static int leading_vectors(size_t n, size_t k, double *parts, double *w, double *z)
+{
+    lapack_int order = (lapack_int)n, first = order - (lapack_int)k + 1, found = 0, careful = 1;
+    lapack_int *support = malloc(2 * k * sizeof *support);
+    struct linalg_work work = {0};
+    double *all = malloc(n * sizeof *all);
+
+    while (support && all && linalg_work_next(&work))
+        work.info =
+            LAPACKE_dstemr_work(LAPACK_COL_MAJOR, 'V', 'I', order, parts, parts + n, 0, 0, first,
+                                order, &found, all, z, order, (lapack_int)k, support, &careful,
+                                work.reals, work.n_reals, work.integers, work.n_integers);
+    if (!support || !all)
+        work.info = LAPACK_WORK_MEMORY_ERROR;
+    else
+        memcpy(w, all, k * sizeof *w);
+    free(support);
+    free(all);
+    return work.info == 0 && (size_t)found != k ? -EDOM : translate(work.info);
+}
+
+/* All vectors cost less by dividing and conquering, some by their own representations. */
+int linalg_tridiagonal_own(const struct linalg_tridiagonal *t, size_t k, double *w, double *z)
+{
+    double *copy = malloc(2 * t->n * sizeof *copy);
+    int rc;
+
+    if (!copy)
+        return -ENOMEM;
+    memcpy(copy, t->parts, 2 * t->n * sizeof *copy);
+    rc = k == t->n ? all_vectors(t->n, copy, w, z) : leading_vectors(t->n, k, copy, w, z);
+    free(copy);
     return rc;
 }
 
-/* The k largest eigenvectors of the tridiagonal form itself. dstemr overwrites what it is given. */
-static int tridiagonal_vectors(const struct linalg_tridiagonal *t, size_t k, double *v)
+/* Rows are LAPACK's columns. 'N': Qb, 'T': Q'b. */
+static int reflect(const struct linalg_tridiagonal *t, char side, size_t m, double *b)
 {
-    lapack_int order = (lapack_int)t->n, first = order - (lapack_int)k + 1, found = 0, careful = 1;
-    lapack_int *support = malloc(2 * k * sizeof *support);
-    double *copy = malloc(3 * t->n * sizeof *copy);
+    lapack_int order = (lapack_int)t->n;
     struct linalg_work work = {0};
-    int rc = -ENOMEM;
 
-    if (support && copy) {
-        memcpy(copy, t->parts, 2 * t->n * sizeof *copy);
-        while (linalg_work_next(&work))
-            work.info = LAPACKE_dstemr_work(LAPACK_COL_MAJOR, 'V', 'I', order, copy, copy + t->n, 0,
-                                            0, first, order, &found, copy + 2 * t->n, v, order,
-                                            (lapack_int)k, support, &careful, work.reals,
-                                            work.n_reals, work.integers, work.n_integers);
-        rc = translate(work.info);
-    }
-    free(support);
-    free(copy);
-    return rc == 0 && (size_t)found != k ? -EDOM : rc;
+    while (m > 0 && linalg_work_next(&work))
+        work.info = LAPACKE_dormtr_work(LAPACK_COL_MAJOR, 'L', 'L', side, order, (lapack_int)m,
+                                        t->reflectors, order, t->parts + 2 * t->n, b, order,
+                                        work.reals, work.n_reals);
+    return translate(work.info);
+}
+
+int linalg_tridiagonal_turn(const struct linalg_tridiagonal *t, size_t m, double *b)
+{
+    return reflect(t, 'T', m, b);
 }
 
 int linalg_tridiagonal_leading(const struct linalg_tridiagonal *t, size_t k, double *v)
 {
-    lapack_int order = (lapack_int)t->n;
-    struct linalg_work work = {0};
-    int rc = tridiagonal_vectors(t, k, v);
+    double *w = malloc(k * sizeof *w);
+    int rc = w ? linalg_tridiagonal_own(t, k, w, v) : -ENOMEM;
 
-    if (rc < 0)
-        return rc;
-    while (linalg_work_next(&work))
-        work.info = LAPACKE_dormtr_work(LAPACK_COL_MAJOR, 'L', 'L', 'N', order, (lapack_int)k,
-                                        t->reflectors, order, t->parts + 2 * t->n, v, order,
-                                        work.reals, work.n_reals);
-    return translate(work.info);
+    free(w);
+    return rc == 0 ? reflect(t, 'N', k, v) : rc;
 }
 
 void linalg_tridiagonal_release(struct linalg_tridiagonal *t)

@@ -78,12 +78,8 @@ double linalg_dot_strided(size_t n, const double *x, size_t dx, const double *y,
  * the iteration did not converge or a value is not finite. */
 int linalg_eigh(size_t n, double *a, double *w);
 
-/* The same for the `k` largest eigenvalues alone, 1 <= k <= n: `w` has room for n and holds them
- * ascending, row i of `v` (k x n) is the vector of w[i]. `a` is overwritten. */
-int linalg_eigh_leading(size_t n, size_t k, double *a, double *w, double *v);
-
-/* A symmetric matrix in tridiagonal form, from which all eigenvalues cost nearly nothing and each
- * vector 2 n^2. */
+/* A symmetric matrix A = Q T Q' in tridiagonal form T, from which all eigenvalues cost nearly
+ * nothing and each vector 2 n^2. */
 struct linalg_tridiagonal {
     size_t n;
     double *reflectors; /* the matrix, borrowed */
@@ -91,10 +87,17 @@ struct linalg_tridiagonal {
 };
 
 /* Overwrites `a` (n >= 1, upper triangle read), which stays lent until release, and fills the n
- * eigenvalues `w`, ascending. Returns as linalg_eigh; release is harmless then. */
+ * eigenvalues `w`, ascending, unless it is NULL. Returns as linalg_eigh; release is harmless then.
+ */
 int linalg_tridiagonal_init(struct linalg_tridiagonal *, size_t n, double *a, double *w);
 /* Vectors of the k largest, 1 <= k <= n, as rows of `v` (k x n) in ascending order. */
 int linalg_tridiagonal_leading(const struct linalg_tridiagonal *, size_t k, double *v);
+/* The k largest eigenvalues `w`, and their vectors z of T itself, as rows of `z` (k x n), both
+ * ascending. Those of A are Qz, which costs 2 n^2 a vector: where only their products with some b
+ * are wanted, b'Qz = (Q'b)'z, and linalg_tridiagonal_turn makes Q'b of each of the m rows b of B
+ * (m x n), in place. Both return as linalg_eigh. */
+int linalg_tridiagonal_own(const struct linalg_tridiagonal *, size_t k, double *w, double *z);
+int linalg_tridiagonal_turn(const struct linalg_tridiagonal *, size_t m, double *b);
 void linalg_tridiagonal_release(struct linalg_tridiagonal *);
 
 /* B = B R' for the first n columns of the m rows of B, and B = R B for n x m; R is upper

@@ -103,19 +103,22 @@ static int raise_products(const struct moments *m, struct moments *out)
 
 /* ---- the eigenpairs ---- */
 
-/* Values and vectors in LAPACK's order, ascending; eigenvalue() counts them from the largest. */
+/* Values and vectors in LAPACK's order, ascending; eigenvalue() counts them from the largest. The
+ * vectors are those of the tridiagonal form, z = Q'v: a share needs |B'v|^2 = |(Q'B)'z|^2 alone, so
+ * B is turned, which has few columns, and V is never made. */
 struct eigenpairs {
     size_t n;
-    double *matrix; /* decomposed in place: it holds the vectors when all are computed */
-    double *leading;
+    struct linalg_tridiagonal form;
+    double *matrix; /* of the form */
     double *values;
-    const double *vectors; /* n x p, ascending */
+    double *vectors; /* n x p, ascending; NULL: the values alone */
 };
 
 static void eigenpairs_release(struct eigenpairs *pairs)
 {
+    linalg_tridiagonal_release(&pairs->form);
     free(pairs->matrix);
-    free(pairs->leading);
+    free(pairs->vectors);
     free(pairs->values);
 }
 
@@ -125,22 +128,27 @@ static double eigenvalue(const struct eigenpairs *pairs, size_t k)
 }
 
 static int eigenpairs_init(struct eigenpairs *pairs, const struct moments *m, bool uncentred,
-                           size_t n)
+                           size_t n, bool with_vectors)
 {
+    size_t p = m->p;
     int rc;
 
     *pairs = (struct eigenpairs){.n = n};
-    pairs->matrix = malloc(m->p * m->p * sizeof(double));
-    pairs->values = malloc(m->p * sizeof(double));
-    if (n < m->p)
-        pairs->leading = malloc(m->p * n * sizeof(double));
-    if (!pairs->matrix || !pairs->values || (n < m->p && !pairs->leading))
+    pairs->matrix = malloc(p * p * sizeof(double));
+    pairs->values = malloc(p * sizeof(double));
+    if (with_vectors)
+        pairs->vectors = malloc(n * p * sizeof(double));
+    if (!pairs->matrix || !pairs->values || (with_vectors && !pairs->vectors))
         return -ENOMEM;
     expand(m, uncentred, pairs->matrix);
-    rc = pairs->leading ? linalg_eigh_leading(m->p, n, pairs->matrix, pairs->values, pairs->leading)
-                        : linalg_eigh(m->p, pairs->matrix, pairs->values);
-    pairs->vectors = pairs->leading ? pairs->leading : pairs->matrix;
-    return rc;
+    rc = linalg_tridiagonal_init(&pairs->form, p, pairs->matrix,
+                                 with_vectors ? NULL : pairs->values);
+    if (rc < 0)
+        return rc;
+    if (with_vectors)
+        return linalg_tridiagonal_own(&pairs->form, n, pairs->values, pairs->vectors);
+    memmove(pairs->values, pairs->values + p - n, n * sizeof(double));
+    return 0;
 }
 
 /* ---- the shares ---- */
@@ -152,34 +160,53 @@ static void clear_shares(const struct eigenpairs *pairs, double cutoff, double *
         share[k] = eigenvalue(pairs, k) > cutoff * eigenvalue(pairs, 0) ? 0 : (double)NAN;
 }
 
+/* sides (r x p) = (X'Q)'. `rows` is scratch for CHUNK_VECTORS x r. */
+static void read_sides(const struct span *span, const struct moments *m, double *sides,
+                       double *rows)
+{
+    size_t p = m->p, r = span->rank;
+
+    for (size_t from = 0; from < p; from += CHUNK_VECTORS) {
+        size_t n = p - from < CHUNK_VECTORS ? p - from : CHUNK_VECTORS;
+
+        span_rows(span, m, from, n, rows);
+        for (size_t i = 0; i < n; i++) {
+            for (size_t k = 0; k < r; k++)
+                sides[k * p + from + i] = rows[i * r + k];
+        }
+    }
+}
+
 /* share_k = |(X'Q)'v_k|^2 / l_k with l_k the eigenvalue of X'X: the squared length of the part of
  * e_k that lies in the span. Below the cut-off l_k is rounding, and its e_k is anything. */
 static int project(const struct span *span, const struct moments *m, const struct eigenpairs *pairs,
                    double cutoff, double *share)
 {
     size_t p = m->p, r = span->rank;
-    double *xq, *rows;
+    double *sides, *rows;
+    int rc;
 
     clear_shares(pairs, cutoff, share);
     if (r == 0)
         return 0;
-    xq = malloc((p + CHUNK_VECTORS) * r * sizeof *xq);
-    if (!xq)
+    sides = malloc((p + CHUNK_VECTORS) * r * sizeof *sides);
+    if (!sides)
         return -ENOMEM;
-    rows = xq + p * r;
-    span_rows(span, m, 0, p, xq);
-    for (size_t from = 0; from < pairs->n; from += CHUNK_VECTORS) {
+    rows = sides + p * r;
+    read_sides(span, m, sides, rows);
+    rc = linalg_tridiagonal_turn(&pairs->form, r, sides);
+    for (size_t from = 0; rc == 0 && from < pairs->n; from += CHUNK_VECTORS) {
         size_t n = pairs->n - from < CHUNK_VECTORS ? pairs->n - from : CHUNK_VECTORS;
 
-        linalg_product_f64(n, p, r, pairs->vectors + from * p, p, xq, r, rows, r);
+        linalg_product_transposed_f64(n, p, r, pairs->vectors + from * p, p, sides, p, rows, r);
         for (size_t i = 0; i < n; i++) {
             size_t k = pairs->n - 1 - (from + i);
 
             share[k] += linalg_sum_squares(r, rows + i * r) / eigenvalue(pairs, k);
         }
     }
-    free(xq);
-    return 0;
+    free(sides);
+    return rc;
 }
 
 /* The one-hot columns of the classes are orthogonal, with squared lengths W pi_c. So the part of
@@ -195,10 +222,14 @@ struct class_shares {
     double *along; /* n vectors x CHUNK_VECTORS */
 };
 
-static void add_classes(const struct class_shares *shares, size_t n, double *share)
+/* Turns `rows`. */
+static int add_classes(const struct class_shares *shares, size_t n, double *share)
 {
     size_t p = shares->m->p, n_vectors = shares->pairs->n;
+    int rc = linalg_tridiagonal_turn(&shares->pairs->form, n, shares->rows);
 
+    if (rc < 0)
+        return rc;
     linalg_product_transposed_f64(n_vectors, p, n, shares->pairs->vectors, p, shares->rows, p,
                                   shares->along, n);
     for (size_t i = 0; i < n_vectors; i++) {
@@ -207,6 +238,7 @@ static void add_classes(const struct class_shares *shares, size_t n, double *sha
         share[k] += shares->m->weight * linalg_sum_squares(n, shares->along + i * n) /
                     eigenvalue(shares->pairs, k);
     }
+    return 0;
 }
 
 /* Reads the next classes from `*slot` on into rows; returns how many. */
@@ -233,20 +265,21 @@ static int add_class_shares(struct spectrum *spectrum, const struct moments *m,
 {
     struct class_shares shares = {.m = m, .pairs = pairs};
     size_t n_classes = 0, slot = 0, n;
+    int rc = 0;
 
     shares.rows = malloc((m->p + pairs->n) * CHUNK_VECTORS * sizeof(double));
     if (!shares.rows)
         return -ENOMEM;
     shares.along = shares.rows + m->p * CHUNK_VECTORS;
     clear_shares(pairs, cutoff, spectrum->q);
-    while ((n = read_classes(&shares, spectrum->uncentred, &slot)) > 0) {
+    while (rc == 0 && (n = read_classes(&shares, spectrum->uncentred, &slot)) > 0) {
         n_classes += n;
         if (spectrum->q)
-            add_classes(&shares, n, spectrum->q);
+            rc = add_classes(&shares, n, spectrum->q);
     }
     free(shares.rows);
     spectrum->rank_targets = (uint32_t)(n_classes - !spectrum->uncentred);
-    return 0;
+    return rc;
 }
 
 /* The rank of a span, and the shares in it. Takes the span, and the return code of its init. */
@@ -339,7 +372,7 @@ int spectrum_new(const struct moments *m, struct precision precision,
     if (wish.uncentred && raise_products(m, &raised) < 0)
         return -ENOMEM;
     *out = new_empty(m, n, wish.uncentred);
-    rc = *out ? eigenpairs_init(&pairs, m, wish.uncentred, n) : -ENOMEM;
+    rc = *out ? eigenpairs_init(&pairs, m, wish.uncentred, n, (*out)->u != NULL) : -ENOMEM;
     if (rc == 0)
         rc = fill(*out, &raised, precision, outputs, &pairs);
     if (wish.uncentred) {

@@ -286,6 +286,43 @@ static void a_tridiagonal_form_gives_all_values_and_the_leading_vectors(void **s
     }
 }
 
+/* (b'v)^2 = ((Q'b)'z)^2, of all vectors and of the leading ones. */
+static void a_turned_vector_has_the_products_of_one_with_all_eigenvectors(void **state)
+{
+    enum { ORDER = 70, LEADING = 8, SIDES = 3 };
+    static double a[ORDER * ORDER], v[ORDER * ORDER], z[ORDER * ORDER];
+    double all[ORDER], w[ORDER], b[SIDES * ORDER], turned[SIDES * ORDER];
+    struct linalg_tridiagonal t;
+    struct random r;
+
+    (void)state;
+    random_seed(&r, 4);
+    random_fill_gaussian(&r, ORDER * ORDER, a);
+    random_fill_gaussian(&r, SIDES * ORDER, b);
+    memcpy(v, a, sizeof a);
+    memcpy(turned, b, sizeof b);
+    assert_int_equal(linalg_eigh(ORDER, v, all), 0);
+    assert_int_equal(linalg_tridiagonal_init(&t, ORDER, a, NULL), 0);
+    assert_int_equal(linalg_tridiagonal_turn(&t, SIDES, turned), 0);
+    for (int leading = 0; leading < 2; leading++) {
+        size_t k = leading ? LEADING : ORDER;
+
+        assert_int_equal(linalg_tridiagonal_own(&t, k, w, z), 0);
+        for (size_t i = 0; i < k; i++) {
+            size_t at = ORDER - k + i;
+
+            assert_true(fabs(w[i] - all[at]) <= 1e-12);
+            for (size_t side = 0; side < SIDES; side++) {
+                double x = linalg_dot(ORDER, b + side * ORDER, v + at * ORDER);
+                double y = linalg_dot(ORDER, turned + side * ORDER, z + i * ORDER);
+
+                assert_true(fabs(fabs(x) - fabs(y)) <= 1e-11);
+            }
+        }
+    }
+    linalg_tridiagonal_release(&t);
+}
+
 static void tridiagonal_forms_of_one_number_and_of_none_finite(void **state)
 {
     double one = 7, w, v, bad[4] = {1, (double)INFINITY, 0, 1}, w2[2];
@@ -326,6 +363,7 @@ int main(void)
         cmocka_unit_test(eigenvalues_of_a_single_number),
         cmocka_unit_test(triangles_multiply_from_either_side_and_read_no_value_below),
         cmocka_unit_test(a_tridiagonal_form_gives_all_values_and_the_leading_vectors),
+        cmocka_unit_test(a_turned_vector_has_the_products_of_one_with_all_eigenvectors),
         cmocka_unit_test(tridiagonal_forms_of_one_number_and_of_none_finite),
         cmocka_unit_test(eigenvalues_of_a_matrix_that_is_not_finite_are_refused),
         cmocka_unit_test(the_blas_is_named),

@@ -154,12 +154,17 @@ static void eigh(size_t n, size_t q, size_t gap)
     assert_int_equal(linalg_eigh(n, definite(n), vector(n)), 0);
 }
 
-static void eigh_leading(size_t n, size_t q, size_t gap)
+static void tridiagonal_own(size_t n, size_t q, size_t gap)
 {
     size_t k = q < n ? q : n;
+    struct linalg_tridiagonal t;
 
     (void)gap;
-    assert_int_equal(linalg_eigh_leading(n, k, definite(n), vector(n), matrix(k, n, 0)), 0);
+    assert_int_equal(linalg_tridiagonal_init(&t, n, definite(n), NULL), 0);
+    assert_int_equal(linalg_tridiagonal_own(&t, k, vector(k), matrix(k, n, 0)), 0);
+    assert_int_equal(linalg_tridiagonal_own(&t, n, vector(n), matrix(n, n, 0)), 0);
+    assert_int_equal(linalg_tridiagonal_turn(&t, q, matrix(q, n, 0)), 0);
+    linalg_tridiagonal_release(&t);
 }
 
 static void tridiagonal(size_t n, size_t q, size_t gap)
@@ -215,7 +220,7 @@ static const struct {
     CALL(symmetric_matvec_f64),
     CALL(dot),
     CALL(eigh),
-    CALL(eigh_leading),
+    CALL(tridiagonal_own),
     CALL(tridiagonal),
     CALL(triangles),
     CALL(solve),
