@@ -25,13 +25,14 @@ static int measure_whole_span(struct evidence *evidence, const struct span *outp
     return 0;
 }
 
+/* The sums have q already. */
 static int measure_span(struct evidence *evidence, const struct span *outputs, uint32_t *flags)
 {
-    int rc = span_variation(outputs, evidence->moments, &evidence->sums.q);
+    int rc = 0;
 
-    if (rc == 0 && outputs->is_whole)
+    if (outputs->is_whole)
         rc = measure_whole_span(evidence, outputs, flags);
-    else if (rc == 0)
+    else
         evidence->estimate = estimate_projected(&evidence->sums, outputs->norm_sq);
     if (rc < 0)
         return rc;
@@ -58,38 +59,63 @@ static int measure_views(struct evidence *evidence, const struct measure_plan *p
     return rc;
 }
 
-/* Decides what AUTO is for this window (projector.h). Returns 0, -ENOMEM or -EDOM. */
-static int decide_projector(struct evidence *evidence, const struct measure_plan *plan)
+/* The span that the evidence's projector keeps, and q; q stays NaN where nothing varies. Returns 0,
+ * -ENOMEM or -EDOM. */
+static int find_span(struct evidence *evidence, const struct measure_plan *plan,
+                     struct span *outputs)
 {
     const struct moments *m = evidence->moments;
-    struct projector_signs signs = {.n = evidence->n,
-                                    .p = evidence->n_varying,
-                                    .c = (double)(plan->head ? plan->head->c : m->c),
-                                    .outputs = plan->precision.outputs};
-    struct span outputs;
-    double q = 0;
-    int rc = span_init(&outputs, m, 0, m->c, plan->precision.outputs);
+    int rc =
+        span_init_projected(outputs, m, 0, m->c, plan->precision.outputs, &evidence->projector);
 
-    if (rc == 0)
-        rc = span_variation(&outputs, m, &q);
-    signs.r = (double)outputs.rank;
-    signs.u = q / evidence->sums.t;
-    evidence->projector.kind =
-        rc == 0 && projector_takes_top(&signs) ? PROJECTOR_TOP : PROJECTOR_SPAN;
-    span_release(&outputs);
-    return rc;
+    if (rc < 0 || outputs->rank == 0)
+        return rc;
+    return span_variation(outputs, m, &evidence->sums.q);
+}
+
+/* What AUTO is for this window, from the whole span (projector.h). */
+static enum projector_kind decide_projector(const struct evidence *evidence,
+                                            const struct measure_plan *plan,
+                                            const struct span *whole)
+{
+    struct projector_signs signs = {
+        .n = evidence->n,
+        .p = evidence->n_varying,
+        .c = (double)(plan->head ? plan->head->c : evidence->moments->c),
+        .r = (double)whole->rank,
+        .u = whole->rank > 0 ? evidence->sums.q / evidence->sums.t : 0,
+        .outputs = plan->precision.outputs,
+    };
+
+    return projector_takes_top(&signs) ? PROJECTOR_TOP : PROJECTOR_SPAN;
+}
+
+/* AUTO becomes SPAN, whose span is there then, or TOP. */
+static int find_automatic(struct evidence *evidence, const struct measure_plan *plan,
+                          struct span *outputs)
+{
+    int rc;
+
+    evidence->projector.kind = PROJECTOR_SPAN;
+    rc = find_span(evidence, plan, outputs);
+    if (rc < 0)
+        return rc;
+    evidence->projector.kind = decide_projector(evidence, plan, outputs);
+    if (evidence->projector.kind == PROJECTOR_SPAN)
+        return 0;
+    span_release(outputs);
+    evidence->sums.q = (double)NAN;
+    return find_span(evidence, plan, outputs);
 }
 
 int gather_outputs(struct evidence *evidence, const struct measure_plan *plan, uint32_t *rank,
                    uint32_t *flags)
 {
-    const struct moments *m = evidence->moments;
     struct span outputs = {0};
-    int rc = evidence->projector.kind == PROJECTOR_AUTO ? decide_projector(evidence, plan) : 0;
+    bool is_automatic = evidence->projector.kind == PROJECTOR_AUTO;
+    int rc = is_automatic ? find_automatic(evidence, plan, &outputs)
+                          : find_span(evidence, plan, &outputs);
 
-    if (rc == 0)
-        rc = span_init_projected(&outputs, m, 0, m->c, plan->precision.outputs,
-                                 &evidence->projector);
     *rank = (uint32_t)lround(outputs.trace);
     *flags |= flags_of_projector(&evidence->projector);
     if (rc == 0 && outputs.rank > 0)

@@ -119,7 +119,8 @@ static int run_lanczos(const struct moments *m, const struct kernel *kernel, siz
     return rc;
 }
 
-/* `a`: the matrix, n x n; one tile holds all of a small X'X. */
+/* `a`: the matrix, n x n; one tile holds all of a small X'X. The other eigenvalues would cost as
+ * much as the form. */
 static int decompose(const double *a, size_t n, double *out)
 {
     struct linalg_tridiagonal t;
@@ -129,9 +130,10 @@ static int decompose(const double *a, size_t n, double *out)
     if (!copy)
         return -ENOMEM;
     memcpy(copy, a, n * n * sizeof *copy);
-    rc = linalg_tridiagonal_init(&t, n, copy, copy + n * n);
+    rc = linalg_tridiagonal_init(&t, n, copy, NULL);
+    if (rc == 0)
+        rc = linalg_tridiagonal_own(&t, 1, out, copy + n * n);
     linalg_tridiagonal_release(&t);
-    *out = copy[n * n + n - 1];
     free(copy);
     return rc;
 }

@@ -87,14 +87,32 @@ static double count_dormant(const struct moments *m)
 
 /* ---- clones ------------------------------------------------------------------------------- */
 
+/* Whether s_j^2 > limit variance_j > 0 for any j. Few rows have a clone: no branch leaves the loop,
+ * so that it becomes vectors. */
+static bool has_clone(size_t n, const double *s, const double *variance, double limit)
+{
+    uint64_t found = 0;
+
+    for (size_t j = 0; j < n; j++) {
+        double both = limit * variance[j];
+
+        found |= (uint64_t)(s[j] * s[j] > both) & (uint64_t)(both > 0);
+    }
+    return found != 0;
+}
+
 /* Marks the clones in a block of W S: rows row.., columns col... */
 static void mark(struct scan *scan, const struct tile *block)
 {
     for (size_t i = 0; i < block->n_rows; i++) {
         const double *s = block->values + i * block->n_cols;
         double limit = CLONE_SQUARED * scan->variance[block->row + i];
+        size_t first = block->row == block->col ? i + 1 : 0;
 
-        for (size_t j = block->row == block->col ? i + 1 : 0; j < block->n_cols; j++) {
+        if (!has_clone(block->n_cols - first, s + first, scan->variance + block->col + first,
+                       limit))
+            continue;
+        for (size_t j = first; j < block->n_cols; j++) {
             double both = limit * scan->variance[block->col + j];
 
             if (s[j] * s[j] > both && both > 0)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "daemon/core/estimate/span.h"
 #include "daemon/core/matrix/linalg.h"
@@ -15,7 +16,8 @@ struct fit {
     struct precision precision;
     double ridge;
     double energy;  /* tr G */
-    double *scale;  /* p: D */
+    double *scale;  /* p: D; p of scratch */
+    double *along;  /* that scratch */
     double *factor; /* p x p: R */
     double *sides;  /* C x p: D B, then Z, then A, each transposed */
 };
@@ -37,10 +39,13 @@ static int fit_init(struct fit *fit, const struct moments *m, struct precision p
                         .precision = precision,
                         .ridge = floor_eigenvalue(precision.features, p, (double)p),
                         .energy = outputs_energy(m),
-                        .scale = malloc(p * sizeof(double)),
+                        .scale = malloc(2 * p * sizeof(double)),
                         .factor = malloc(p * p * sizeof(double)),
                         .sides = malloc(m->c * p * sizeof(double))};
-    return fit->scale && fit->factor && fit->sides ? 0 : -ENOMEM;
+    if (!fit->scale || !fit->factor || !fit->sides)
+        return -ENOMEM;
+    fit->along = fit->scale + p;
+    return 0;
 }
 
 static void fit_release(struct fit *fit)
@@ -119,15 +124,19 @@ static double rounding(struct fit *fit)
 {
     const struct moments *m = fit->m;
     double x = dtype_epsilon(fit->precision.features), y = dtype_epsilon(fit->precision.outputs);
-    double of_sums = 0, of_features = 0;
+    double of_sums = 0, of_features = 0, *along = fit->along;
 
     linalg_triangle_solve(false, m->p, fit->factor, m->c, fit->sides);
+    memset(along, 0, m->p * sizeof *along);
+    for (size_t k = 0; k < m->c; k++) {
+        for (size_t j = 0; j < m->p; j++)
+            along[j] += fit->sides[k * m->p + j] * fit->sides[k * m->p + j];
+    }
     for (size_t j = 0; j < m->p; j++) {
-        double along = linalg_dot_strided(m->c, fit->sides + j, m->p, fit->sides + j, m->p);
         double mean = m->mean_x[j] * fit->scale[j];
 
-        of_sums += along;
-        of_features += along * (1 + m->weight * mean * mean);
+        of_sums += along[j];
+        of_features += along[j] * (1 + m->weight * mean * mean);
     }
     return 2 * fit->ridge * of_sums + x * x / 12 * of_features +
            y * y / 12 * (fit->energy + m->weight * linalg_sum_squares(m->c, m->mean_y));
