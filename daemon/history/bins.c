@@ -70,26 +70,38 @@ static size_t bin_of(const struct bins *bins, int64_t step)
     return place >= (double)bins->n_bins ? bins->n_bins - 1 : (size_t)place;
 }
 
-/* fmin and fmax ignore a NaN as long as the other value is a number. */
+bool bins_has_room(const struct bins *bins, int64_t step, int64_t step_end)
+{
+    double length = position(bins->spacing, step_end) - position(bins->spacing, step);
+
+    return length * bins->scale <= 1;
+}
+
 void bins_add(struct bins *bins, int64_t step, const double *values)
 {
-    size_t at = bin_of(bins, step);
+    bins_add_many(bins, &(struct bin){step, step, 1, values, values, values});
+}
+
+/* fmin and fmax ignore a NaN as long as the other value is a number. */
+void bins_add_many(struct bins *bins, const struct bin *rows)
+{
+    size_t at = bin_of(bins, rows->step);
     struct held *bin = &bins->held[at];
     double *min = bins->values + at * 3 * bins->n_values;
     double *max = min + bins->n_values, *last = max + bins->n_values;
     bool first = bin->count == 0;
 
     for (size_t i = 0; i < bins->n_values; i++) {
-        min[i] = first ? values[i] : fmin(min[i], values[i]);
-        max[i] = first ? values[i] : fmax(max[i], values[i]);
+        min[i] = first ? rows->min[i] : fmin(min[i], rows->min[i]);
+        max[i] = first ? rows->max[i] : fmax(max[i], rows->max[i]);
     }
-    if (first || step >= bin->step_end) {
-        memcpy(last, values, bins->n_values * sizeof *values);
-        bin->step_end = step;
+    if (first || rows->step_end >= bin->step_end) {
+        memcpy(last, rows->last, bins->n_values * sizeof *last);
+        bin->step_end = rows->step_end;
     }
-    if (first || step < bin->step)
-        bin->step = step;
-    bin->count++;
+    if (first || rows->step < bin->step)
+        bin->step = rows->step;
+    bin->count += rows->count;
 }
 
 bool bins_next(const struct bins *bins, size_t *cursor, struct bin *out)

@@ -35,6 +35,11 @@ void bins_free(struct bins *);
 /* Adds a row; steps may come in any order, those outside [from, to] count for the nearest bin. */
 void bins_add(struct bins *, int64_t step, const double *values);
 
+/* Whether rows from `step` to `step_end` are no wider than a bin, and may go into one together. */
+bool bins_has_room(const struct bins *, int64_t step, int64_t step_end);
+/* Adds rows that are summed up as a bin is, to the bin that has the first of them. */
+void bins_add_many(struct bins *, const struct bin *rows);
+
 /* Walks the bins in order of their steps: fills `out` with the next one that holds a row, at or
  * after `*cursor` (0 at first), and advances it. False when there is none. */
 bool bins_next(const struct bins *, size_t *cursor, struct bin *out);

@@ -54,6 +54,8 @@
     " WHERE point.layer_key = ?1 AND point.attempt = ?2 AND point.step BETWEEN ?3 AND ?4"
 #define SCALAR_RANGE " WHERE name_key = ?1 AND attempt = ?2 AND step BETWEEN ?3 AND ?4"
 
+#define BLOCKS " WHERE is_scalar = ?1 AND curve_key = ?2 AND attempt = ?3 AND level = ?4"
+
 /* The joins are CROSS where the order of the loops is the point: the feed's index outside. */
 static const char *const statements[SQL_COUNT] = {
     [SQL_BEGIN] = "BEGIN",
@@ -152,14 +154,16 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_POINT_COUNT] = "SELECT count(*) FROM (SELECT 1 FROM point" POINT_RANGE " LIMIT ?5)",
     [SQL_POINT_ENDS] = "SELECT (SELECT min(step) FROM point" POINT_RANGE "),"
                        " (SELECT max(step) FROM point" POINT_RANGE ")",
-    [SQL_POINT_VALUES] = "SELECT step @measures FROM point" POINT_RANGE " ORDER BY step",
+    [SQL_BLOCK_AT] = "SELECT to_step, data FROM block" BLOCKS " AND name = ?5 AND to_step >= ?6"
+                     " ORDER BY to_step LIMIT 1",
+    [SQL_BLOCK_COUNT] = "SELECT count(*) FROM (SELECT 1 FROM block" BLOCKS " AND name = ''"
+                        " AND to_step BETWEEN ?5 AND ?6 LIMIT ?7)",
     [SQL_SCALARS] = "SELECT attempt, step, time, value FROM scalar" SCALAR_RANGE " ORDER BY step",
     [SQL_SCALAR_AT] = "SELECT value FROM scalar WHERE name_key = ?1 AND attempt = ?2"
                       " AND step = ?3",
     [SQL_SCALAR_COUNT] = "SELECT count(*) FROM (SELECT 1 FROM scalar" SCALAR_RANGE " LIMIT ?5)",
     [SQL_SCALAR_ENDS] = "SELECT (SELECT min(step) FROM scalar" SCALAR_RANGE "),"
                         " (SELECT max(step) FROM scalar" SCALAR_RANGE ")",
-    [SQL_SCALAR_VALUES] = "SELECT step, value FROM scalar" SCALAR_RANGE " ORDER BY step",
 
     /* The newest that no newer attempt has superseded, or the one of step ?2. */
     [SQL_SPECTRUM] = "SELECT s.attempt, s.step, point.n, s.rank, s.rank_targets, s.uncentred,"

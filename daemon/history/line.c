@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/store/block.h"
 #include "daemon/store/schema.h"
 
 /* JSON has columns and the store has rows. So many bytes of values are held at a time: where all
@@ -145,16 +146,44 @@ int line_walk(struct history *history, const struct line *line, const struct sel
     return rc;
 }
 
+/* Whether blocks alone show that there are more rows than an answer may have: each has BLOCK_POINTS
+ * rows at the least, and the first of a range may reach out of it. 1, 0 where they do not, -errno.
+ */
+static int count_blocks(struct history *history, struct line *line, const struct selection *sel,
+                        struct err *err)
+{
+    sqlite3_stmt *statement = history->statement[SQL_BLOCK_COUNT];
+    int64_t n_max = sel->max_rows / BLOCK_POINTS + 2;
+
+    for (size_t i = 0; i < sel->n_ranges; i++) {
+        const struct attempt_range *range = &sel->ranges[i];
+        int rc;
+
+        SQL_BIND(statement, !line->is_point, line->key, range->attempt, 1, range->from, range->to,
+                 n_max);
+        rc = sql_step(statement, err);
+        if (rc < 0)
+            return rc;
+        if (sqlite3_column_int64(statement, 0) == n_max)
+            line->n = sel->max_rows + 1;
+        sqlite3_reset(statement);
+    }
+    return line->n > sel->max_rows;
+}
+
 /* How many rows there are, counted no further than one beyond the limit. */
 int line_count(struct history *history, struct line *line, const struct selection *sel,
                struct err *err)
 {
     sqlite3_stmt *statement = history->statement[line->count];
 
-    line->n = 0;
-    for (size_t i = 0; i < sel->n_ranges && line->n <= sel->max_rows; i++) {
-        int rc;
+    int rc;
 
+    line->n = 0;
+    rc = count_blocks(history, line, sel, err);
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < sel->n_ranges && line->n <= sel->max_rows; i++) {
         line_bind(statement, line, &sel->ranges[i]);
         sqlite3_bind_int64(statement, 5, sel->max_rows + 1 - line->n);
         rc = sql_step(statement, err);

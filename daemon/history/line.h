@@ -12,7 +12,7 @@
 
 /* The statements that read a line, and where it is. */
 struct line {
-    enum history_sql rows, count, ends, values;
+    enum history_sql rows, count, ends;
     bool is_point;
     int64_t key; /* of the layer or the scalar */
     char name[LAYER_NAME_MAX + 1];
@@ -24,13 +24,11 @@ static_assert(LAYER_NAME_MAX >= SCALAR_NAME_MAX, "a line's name may be a scalar'
 
 #define POINT_LINE                                                                                 \
     {                                                                                              \
-        .rows = SQL_POINTS, .count = SQL_POINT_COUNT, .ends = SQL_POINT_ENDS,                      \
-        .values = SQL_POINT_VALUES, .is_point = true                                               \
+        .rows = SQL_POINTS, .count = SQL_POINT_COUNT, .ends = SQL_POINT_ENDS, .is_point = true     \
     }
 #define SCALAR_LINE                                                                                \
     {                                                                                              \
-        .rows = SQL_SCALARS, .count = SQL_SCALAR_COUNT, .ends = SQL_SCALAR_ENDS,                   \
-        .values = SQL_SCALAR_VALUES                                                                \
+        .rows = SQL_SCALARS, .count = SQL_SCALAR_COUNT, .ends = SQL_SCALAR_ENDS                    \
     }
 
 /* Fills in `n` and `binned`. */

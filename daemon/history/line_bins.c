@@ -2,7 +2,7 @@
 
 #include <inttypes.h>
 
-/* A line in bins: its rows are streamed into them, and they become the columns. */
+/* A line in bins: line_blocks.c fills them, and they become the columns. */
 
 /* So much may be held at a time: where the bins of all measures take more, the rows are read once
  * for each part of the measures. Bins of 10,000 points of all of them take 7 MB. */
@@ -56,25 +56,6 @@ static int find_ends(struct history *history, const struct line *line, const str
     return 0;
 }
 
-/* Streams all rows of the line into bins: memory for the bins, none for the rows. */
-static int fill_bins(struct history *history, const struct line *line, const struct selection *sel,
-                     const size_t *chosen, size_t n, struct bins *bins, struct err *err)
-{
-    sqlite3_stmt *statement = history->statement[line->values];
-    double values[METRIC_COUNT] = {0};
-    int rc = 0;
-
-    for (size_t i = 0; rc == 0 && i < sel->n_ranges; i++) {
-        line_bind(statement, line, &sel->ranges[i]);
-        while ((rc = sql_step(statement, err)) == 1) {
-            for (size_t v = 0; v < n; v++)
-                values[v] = sql_column_double(statement, 1 + (int)chosen[v]);
-            bins_add(bins, sqlite3_column_int64(statement, 0), values);
-        }
-    }
-    return rc;
-}
-
 int line_bins(struct history *history, const struct line *line, const struct selection *sel,
               const size_t *chosen, size_t n, struct bins **out, struct err *err)
 {
@@ -86,7 +67,7 @@ int line_bins(struct history *history, const struct line *line, const struct sel
         return rc;
     *out = bins_new(n > 0 ? n : 1, (size_t)sel->max_rows,
                     sel->range->linear ? SPACING_LINEAR : SPACING_LOG, from, to);
-    return *out ? fill_bins(history, line, sel, chosen, n, *out, err) : history_no_memory(err);
+    return *out ? line_fill_bins(history, line, sel, chosen, n, *out, err) : history_no_memory(err);
 }
 
 /* ---- as columns of JSON -------------------------------------------------------------------- */

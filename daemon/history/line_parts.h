@@ -1,6 +1,7 @@
 /* The inside of a line, shared by its files: its columns, and the statements that read it. line.c
- * finds the rows and gives them as columns of JSON, line_bins.c bins, line_csv.c either as rows of
- * CSV. One thread at a time. Tested with its files by test_history.c. */
+ * finds the rows and gives them as columns of JSON, line_bins.c bins, line_blocks.c fills them,
+ * line_csv.c either as rows of CSV. One thread at a time. Tested with its files by test_history.c.
+ */
 #pragma once
 
 #include "daemon/history/bins.h"
@@ -42,6 +43,10 @@ int line_walk(struct history *, const struct line *, const struct selection *,
 /* Bins of the values chosen[0..n-1] (line_values) of all rows. Free with bins_free. */
 int line_bins(struct history *, const struct line *, const struct selection *, const size_t *chosen,
               size_t n, struct bins **out, struct err *err);
+/* Puts all rows into the bins, which are theirs: those that are summed up already, and the others
+ * one by one. */
+int line_fill_bins(struct history *, const struct line *, const struct selection *,
+                   const size_t *chosen, size_t n, struct bins *, struct err *err);
 /* The members of a line in bins, as JSON. */
 int line_put_bins(struct history *, const struct line *, const struct selection *, struct answer *,
                   struct err *err);

@@ -134,6 +134,7 @@ void loop_try_store(struct loop *loop)
 {
     report_waiting(loop);
     store_lane_try_again(loop->store);
+    store_lane_sweep(loop->store);
 }
 
 void loop_on_stored(void *arg, struct record *record)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "daemon/core/monitor/record.h"
+#include "daemon/store/block.h"
 #include "daemon/store/schema.h"
 #include "daemon/store/spectrum_blob.h"
 #include "daemon/store/sql.h"
@@ -84,6 +85,22 @@ static int put_spectrum(struct store *store, const struct record *record, int64_
     return rc;
 }
 
+/* The layer has a point more, and it is the latest. */
+static int note_latest(struct store *store, const struct record *record, int64_t layer_key,
+                       int64_t is_new, struct err *err)
+{
+    const struct curve curve = {.key = layer_key, .attempt = record->attempt};
+    sqlite3_stmt *statement = store->statement[SQL_LAYER_LATEST];
+    int64_t n_points;
+    int rc;
+
+    SQL_BIND(statement, layer_key, is_new, record->attempt, record->step);
+    rc = sql_step(statement, err);
+    n_points = rc == 1 ? sqlite3_column_int64(statement, 0) : 0;
+    sqlite3_reset(statement);
+    return rc < 0 ? rc : store_block_advance(store, &curve, record->step, n_points, err);
+}
+
 /* Writes the point, in the place of the one of the same attempt and step if there is one; `*added`
  * counts the points that are new. */
 static int put_point(struct store *store, const struct record *record, int64_t layer_key,
@@ -109,9 +126,7 @@ static int put_point(struct store *store, const struct record *record, int64_t l
     rc = sql_run(statement, err);
     if (rc < 0)
         return rc;
-    statement = store->statement[SQL_LAYER_LATEST];
-    SQL_BIND(statement, layer_key, is_new, record->attempt, record->step);
-    rc = sql_run(statement, err);
+    rc = note_latest(store, record, layer_key, is_new, err);
     for (size_t i = 0; rc == 0 && i < point->n_findings; i++)
         rc = store_finding_put(store, record, layer_key, &point->findings[i], err);
     return rc;

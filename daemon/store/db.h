@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "daemon/store/block.h"
 #include "daemon/store/notes.h"
 #include "daemon/store/store.h"
 #include "proto/base/err.h"
@@ -79,6 +80,20 @@ enum store_sql {
     SQL_NAME_NEW,
     SQL_NAME_LATEST,
     SQL_SCALAR_PUT,
+    SQL_CURVE_POINTS,
+    SQL_CURVE_SCALARS,
+    SQL_CURVE_MEASURE_POINTS,
+    SQL_CURVE_MEASURE_SCALARS,
+    SQL_BLOCK_MEASURE,
+    SQL_BLOCK_END,
+    SQL_BLOCK_NEXT,
+    SQL_BLOCK_GET,
+    SQL_BLOCK_PUT,
+    SQL_BLOCK_DROP,
+    SQL_BLOCK_EMPTY,
+    SQL_BLOCK_EMPTY_OUT,
+    SQL_SWEEP_LAYERS,
+    SQL_SWEEP_SCALARS,
     SQL_COUNT,
 };
 
@@ -108,6 +123,7 @@ struct store {
                       */
     struct store_notes notes;
     sqlite3_stmt *statement[SQL_COUNT];
+    struct curve swept;         /* the last curve that a sweep has visited */
     uint64_t feed_seq;          /* last one given out, committed or not */
     _Atomic uint64_t committed; /* last feed sequence on disk */
     _Atomic uint64_t commits;

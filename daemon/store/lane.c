@@ -26,6 +26,8 @@ struct store_lane {
     char waits[ERR_TEXT_SIZE]; /* of the last commit that came back; "": it did not fail */
     store_lane_repaired_cb *on_repaired;
     bool wants_repair;
+    bool is_swept;            /* all points have their blocks, or it failed */
+    bool is_sweep;            /* the commit is a part of that */
     bool is_trial;            /* a commit without records looks whether the store writes again */
     atomic_bool has_repair;   /* the pool's while busy: the commit has a repair in it */
     struct store_notes notes; /* of the store, as they were when nobody wrote them */
@@ -38,6 +40,8 @@ static void start_commit(struct store_lane *lane);
 static void apply(struct store_lane *lane)
 {
     lane->rc = 0;
+    if (lane->is_sweep)
+        lane->is_swept = store_sweep(lane->store, NULL) <= 0;
     if (lane->is_trial || !list_empty(&lane->committing))
         lane->rc = store_apply(lane->store, &lane->committing,
                                &lane->why); /* and each record has its outcome */
@@ -97,6 +101,7 @@ static void tell_repaired(struct store_lane *lane)
 {
     lane->has_repair = false;
     lane->wants_repair = false; /* of the old file, where a commit came before */
+    lane->is_swept = false;     /* a repair copies no blocks */
     lane->notes = *store_notes(lane->store);
     if (lane->on_repaired)
         lane->on_repaired(lane->arg);
@@ -116,7 +121,7 @@ static void on_commit_done(uv_work_t *request, int status)
         fail_waiting(lane);
     list_init(&done);
     list_move(&lane->committing, &done);
-    lane->busy = lane->is_trial = false;
+    lane->busy = lane->is_trial = lane->is_sweep = false;
     start_commit(lane);
     LIST_EACH_SAFE(at, &done)
     {
@@ -127,7 +132,8 @@ static void on_commit_done(uv_work_t *request, int status)
 
 static void start_commit(struct store_lane *lane)
 {
-    bool has_work = !list_empty(&lane->waiting) || lane->wants_repair || lane->is_trial;
+    bool has_work =
+        !list_empty(&lane->waiting) || lane->wants_repair || lane->is_trial || lane->is_sweep;
 
     if (lane->busy || !has_work)
         return;
@@ -184,6 +190,14 @@ void store_lane_try_again(struct store_lane *lane)
     if (lane->busy || !lane->waits[0])
         return;
     lane->is_trial = true;
+    start_commit(lane);
+}
+
+void store_lane_sweep(struct store_lane *lane)
+{
+    if (lane->busy || lane->is_swept || lane->waits[0])
+        return;
+    lane->is_sweep = true;
     start_commit(lane);
 }
 

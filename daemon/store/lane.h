@@ -32,6 +32,10 @@ const char *store_lane_waits(const struct store_lane *);
  * that was refused, as an OPEN is, does not come back. */
 void store_lane_try_again(struct store_lane *);
 
+/* Once a tick: when no record waits, a part of the points that are older than their blocks is
+ * summed up, until all are (store_sweep). */
+void store_lane_sweep(struct store_lane *);
+
 /* The file was rewritten, or could not be: store_lane_notes() tell. Who has it open for reading
  * opens it again. Called before the records of the commit that has found the damage come back. */
 typedef void store_lane_repaired_cb(void *arg);

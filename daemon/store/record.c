@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "daemon/core/monitor/record.h"
+#include "daemon/store/block.h"
 #include "daemon/store/sql.h"
 
 /* Gives each record to the file that carries it out; logs and closes are carried out here. */
@@ -44,6 +45,22 @@ static int find_name(struct store *store, const struct record *record, const cha
     return rc;
 }
 
+/* The scalar has a value more, and it is the latest. */
+static int note_latest(struct store *store, const struct record *record, int64_t key,
+                       struct err *err)
+{
+    const struct curve curve = {.is_scalar = true, .key = key, .attempt = record->attempt};
+    sqlite3_stmt *statement = store->statement[SQL_NAME_LATEST];
+    int64_t n_put;
+    int rc;
+
+    SQL_BIND(statement, key, record->attempt, record->step);
+    rc = sql_step(statement, err);
+    n_put = rc == 1 ? sqlite3_column_int64(statement, 0) : 0;
+    sqlite3_reset(statement);
+    return rc < 0 ? rc : store_block_advance(store, &curve, record->step, n_put, err);
+}
+
 static int put_scalar(struct store *store, struct record *record, size_t i, struct err *err)
 {
     sqlite3_stmt *statement;
@@ -59,11 +76,7 @@ static int put_scalar(struct store *store, struct record *record, size_t i, stru
     sql_bind_double(statement, 5, record->time);
     sql_bind_double(statement, 6, record->scalars[i].value);
     rc = sql_run(statement, err);
-    if (rc < 0)
-        return rc;
-    statement = store->statement[SQL_NAME_LATEST];
-    SQL_BIND(statement, key, record->attempt, record->step);
-    return sql_run(statement, err);
+    return rc < 0 ? rc : note_latest(store, record, key, err);
 }
 
 static int reserve_scalar_seqs(struct record *record, struct err *err)

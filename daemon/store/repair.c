@@ -151,10 +151,13 @@ static int copy_table(sqlite3 *from, sqlite3 *to, const char *name, struct store
     return rc;
 }
 
+/* Blocks are made again, of the points that could be read. */
 static int copy_tables(sqlite3 *from, sqlite3 *to, struct store_notes *notes, struct err *err)
 {
     sqlite3_stmt *statement = NULL;
-    int rc = sql_prepare(to, "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY rowid",
+    int rc = sql_prepare(to,
+                         "SELECT name FROM sqlite_schema WHERE type = 'table'"
+                         " AND name <> 'block' ORDER BY rowid",
                          &statement, err);
 
     while (rc == 0 && (rc = sql_step(statement, err)) == 1)

@@ -138,6 +138,16 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
 
     /* in_use: 1 from a start to an orderly end. While it is 1 a WAL belongs to the file. */
     "ALTER TABLE state ADD COLUMN in_use INTEGER NOT NULL DEFAULT 0;",
+
+    /* Points summed up (block.h): curve_key is a layer's or a scalar's. They are made of the points
+     * that are there later (sweep.c). n_put: values that were put since there are blocks. */
+    "CREATE TABLE block(is_scalar INTEGER NOT NULL, curve_key INTEGER NOT NULL,"
+    " attempt INTEGER NOT NULL, name TEXT NOT NULL, level INTEGER NOT NULL,"
+    " to_step INTEGER NOT NULL, data BLOB,"
+    " PRIMARY KEY(is_scalar, curve_key, attempt, name, level, to_step)) WITHOUT ROWID;"
+    "CREATE INDEX block_empty ON block(is_scalar, curve_key, attempt, level, to_step)"
+    " WHERE data IS NULL;"
+    "ALTER TABLE scalar_name ADD COLUMN n_put INTEGER NOT NULL DEFAULT 0;",
 };
 
 int store_schema_recognise(sqlite3 *database, int64_t *version, struct err *err)

@@ -245,6 +245,7 @@ int store_repair(struct store *store, struct err *err)
     if (rc < 0)
         store_note(&store->notes, "the damage is not mended: %s", why.text);
     store->has_failed = false;
+    store->swept = (struct curve){0};
     if (store_repair_finish(store->path, err) < 0)
         return -EIO;
     if (attach(store, err) < 0)

@@ -27,6 +27,12 @@
 #define TEXT_OF_TOKEN(token) #token
 #define TEXT_OF(macro)       TEXT_OF_TOKEN(macro)
 
+#define BLOCKS " WHERE is_scalar = ?1 AND curve_key = ?2 AND attempt = ?3 AND level = ?4"
+/* How many rows, at most ?5, lie behind step ?3 up to step ?4, and where the last of them is. */
+#define MEASURE(step, rows)                                                                        \
+    "SELECT count(*), max(" step ") FROM (SELECT " step " FROM " rows " AND " step " > ?3"         \
+    " AND " step " <= ?4 ORDER BY " step " LIMIT ?5)"
+
 static const char *const statements[SQL_COUNT] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
     [SQL_COMMIT] = "COMMIT",
@@ -107,7 +113,7 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_LAYER_NEW] = "INSERT INTO layer(run_key, p, c, name) VALUES(?1, ?2, ?3, ?4)",
     [SQL_LAYER_SHAPE] = "UPDATE layer SET p = ?2, c = ?3 WHERE layer_key = ?1",
     [SQL_LAYER_LATEST] = "UPDATE layer SET n_points = n_points + ?2, last_attempt = ?3,"
-                         " last_step = ?4 WHERE layer_key = ?1",
+                         " last_step = ?4 WHERE layer_key = ?1 RETURNING n_points",
     [SQL_LAYER_POINTS] = "SELECT n_points FROM layer WHERE layer_key = ?1",
     [SQL_TOTAL_PUT] = "REPLACE INTO total(layer_key, attempt, batch_seq, rows_offered,"
                       " rows_thinned) VALUES(?1, ?2, ?3, ?4, ?5)",
@@ -160,10 +166,41 @@ static const char *const statements[SQL_COUNT] = {
 
     [SQL_NAME_FIND] = "SELECT name_key FROM scalar_name WHERE run_key = ?1 AND name = ?2",
     [SQL_NAME_NEW] = "INSERT INTO scalar_name(run_key, name) VALUES(?1, ?2)",
-    [SQL_NAME_LATEST] = "UPDATE scalar_name SET last_attempt = ?2, last_step = ?3"
-                        " WHERE name_key = ?1",
+    [SQL_NAME_LATEST] = "UPDATE scalar_name SET n_put = n_put + 1, last_attempt = ?2,"
+                        " last_step = ?3 WHERE name_key = ?1 RETURNING n_put",
     [SQL_SCALAR_PUT] = "REPLACE INTO scalar(name_key, attempt, step, feed_seq, time, value)"
                        " VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+
+    [SQL_CURVE_POINTS] = "SELECT step @measures FROM point WHERE layer_key = ?1 AND attempt = ?2"
+                         " AND step > ?3 ORDER BY step LIMIT ?4",
+    [SQL_CURVE_SCALARS] = "SELECT step, value FROM scalar WHERE name_key = ?1 AND attempt = ?2"
+                          " AND step > ?3 ORDER BY step LIMIT ?4",
+    [SQL_CURVE_MEASURE_POINTS] = MEASURE("step", "point WHERE layer_key = ?1 AND attempt = ?2"),
+    [SQL_CURVE_MEASURE_SCALARS] = MEASURE("step", "scalar WHERE name_key = ?1 AND attempt = ?2"),
+    [SQL_BLOCK_MEASURE] = MEASURE("to_step", "block WHERE is_scalar = ?6 AND curve_key = ?1"
+                                             " AND attempt = ?2 AND level = ?7 AND name = ''"),
+    [SQL_BLOCK_END] = "SELECT max(to_step) FROM block" BLOCKS " AND name = '' AND to_step < ?5",
+    [SQL_BLOCK_NEXT] = "SELECT min(to_step) FROM block" BLOCKS " AND name = '' AND to_step > ?5",
+    [SQL_BLOCK_GET] = "SELECT data FROM block" BLOCKS " AND name = ?5 AND to_step = ?6",
+    [SQL_BLOCK_PUT] =
+        "REPLACE INTO block(is_scalar, curve_key, attempt, level, name, to_step, data)"
+        " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    [SQL_BLOCK_DROP] = "DELETE FROM block" BLOCKS " AND name = ?5 AND to_step = ?6",
+    [SQL_BLOCK_EMPTY] = "SELECT level, to_step FROM block INDEXED BY block_empty"
+                        " WHERE is_scalar = ?1 AND curve_key = ?2 AND attempt = ?3"
+                        " AND (level, to_step) > (?4, ?5) AND data IS NULL"
+                        " ORDER BY level, to_step LIMIT 1",
+    [SQL_BLOCK_EMPTY_OUT] = "UPDATE block SET data = NULL" BLOCKS
+                            " AND name = '' AND to_step = ?5 AND data IS NOT NULL",
+
+    [SQL_SWEEP_LAYERS] = "SELECT layer_key, a.attempt FROM layer CROSS JOIN attempt a"
+                         " USING(run_key) WHERE n_points >= " TEXT_OF(BLOCK_POINTS) //
+    " AND layer_key >= ?1 AND (layer_key, a.attempt) > (?1, ?2)"
+    " ORDER BY layer_key, a.attempt LIMIT 1",
+    [SQL_SWEEP_SCALARS] = "SELECT name_key, a.attempt FROM scalar_name CROSS JOIN attempt a"
+                          " USING(run_key) WHERE name_key >= ?1"
+                          " AND (name_key, a.attempt) > (?1, ?2)"
+                          " ORDER BY name_key, a.attempt LIMIT 1",
 };
 
 /* Forgets what an earlier, failed try left in the record. */

@@ -6,12 +6,12 @@
  * The way of a record: the core makes it, and lane.h queues it. store_apply() begins a transaction
  * (store.c) and gives each record to record.c, which finds its attempt, sees a resend by its number
  * and lets open.c, checkpoint.c, constants.c or itself write the rows; attempt.c, finding.c,
- * probe.c, representation.c and the blobs write a part of them. The commit makes all of them
- * durable, and each goes back to the core with its outcome. A record that is refused goes back with
- * its sentence; the others are stored all the same. When the disk fails, the whole transaction is
- * undone (fail_all). When the disk is full, memory runs out or another process has the file locked,
- * the core tries the same records again; after any other failure the daemon ends. schema.c has the
- * tables, sql.c SQLite's calls and codes. start.c opens and closes, and has a damaged file
+ * probe.c, representation.c, block.c and the blobs write a part of them. The commit makes all of
+ * them durable, and each goes back to the core with its outcome. A record that is refused goes back
+ * with its sentence; the others are stored all the same. When the disk fails, the whole transaction
+ * is undone (fail_all). When the disk is full, memory runs out or another process has the file
+ * locked, the core tries the same records again; after any other failure the daemon ends. schema.c
+ * has the tables, sql.c SQLite's calls and codes. start.c opens and closes, and has a damaged file
  * repaired: repair.c, salvage.c and mend.c; aside.c gives such a file another name, and check.c
  * looks for the damage.
  *
@@ -59,6 +59,10 @@ void store_close(struct store *);
  * sequences of such a LOG are 0. An OPEN for a new attempt, by the writer of the newest attempt
  * while that has stored nothing yet, is the same OPEN sent again and yields the same attempt. */
 int store_apply(struct store *, struct list *records, struct err *err);
+
+/* Sums up a part of the points that are older than their blocks (block.h), in a transaction.
+ * Returns 1 while there is more to do, 0, or -errno: it is then given up until the next start. */
+int store_sweep(struct store *, struct err *err);
 
 /* Rewrites a damaged file from what can be read of it, notes what is lost, and goes on with it.
  * Returns 0; or -errno: the file is as it was, and unless it is -EIO the store goes on with it. */

@@ -883,6 +883,7 @@ static void expect_refused(struct history_fixture *f, int rc, const char *text)
 }
 
 #define NO_MEMBERS                                                                                 \
+    "DROP TABLE block; ALTER TABLE scalar_name DROP COLUMN n_put;"                                 \
     "ALTER TABLE state DROP COLUMN in_use; DROP TABLE member; DROP TABLE member_total;"            \
     "ALTER TABLE attempt DROP COLUMN launch;"                                                      \
     "ALTER TABLE attempt DROP COLUMN world; ALTER TABLE attempt DROP COLUMN last_step;"
