@@ -219,7 +219,7 @@ $(BUILD)/tests/bench/bench_way: $(BUILD)/richd $(call archive,client/c) $(call a
 $(BUILD)/tests/bench/bench_way: BENCH_LIBS = $(call archive,client/c) $(call archive,client/common)
 
 bench: all $(BENCH)
-	@RICHD_BUILD=$(BUILD) PYTHONPATH=client/python/src $(KERNELS) $(PYTHON) tests/bench/table.py
+	@RICHD_BUILD=$(BUILD) $(KERNELS) $(PYTHON) tests/bench/table.py $(if $(ONLY),--only $(ONLY))
 
 # Instructions of the hot paths beside those of tests/bench/counts.json; UPDATE=1 writes it.
 counts: $(BUILD)/tests/bench/paths

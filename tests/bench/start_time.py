@@ -12,7 +12,6 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 
 from harness import Daemon, draw, wait_until  # noqa: E402
 
-RUNS, POINTS = (int(text) for text in (sys.argv[1:] + ["20000", "50"][len(sys.argv) - 1:]))
 PAGE = 4096
 COUNT = ("WITH RECURSIVE n(i) AS (SELECT {} UNION ALL SELECT i + 1 FROM n WHERE i < {})"
          " SELECT i FROM n")
@@ -28,24 +27,25 @@ def multiply(connection, table, numbers, **changed):
                        f" FROM (SELECT * FROM {table} LIMIT 1), ({numbers})")
 
 
-def make_history(daemon):
+def make_history(daemon, n_runs, n_points):
+    """A history of so many runs, each with as many points in one layer; the daemon is stopped."""
     daemon.start()
     with daemon.trainer("first") as trainer:
         trainer.rows(*draw(20, 4, 2))
         trainer.checkpoint(0)
     daemon.stop()
-    runs, last = COUNT.format(2, RUNS), f"{POINTS - 1}"
+    runs, last = COUNT.format(2, n_runs), f"{n_points - 1}"
     with sqlite3.connect(daemon.state / "richd.sqlite") as connection:
         multiply(connection, "run", runs, run_key="i", id="'run' || i", name="'run' || i",
-                 state="1", n_points=f"{POINTS}", last_step=last)
+                 state="1", n_points=f"{n_points}", last_step=last)
         for table in ("run_config", "attempt"):
             multiply(connection, table, runs, run_key="i")
-        multiply(connection, "layer", runs, layer_key="i", run_key="i", n_points=f"{POINTS}",
+        multiply(connection, "layer", runs, layer_key="i", run_key="i", n_points=f"{n_points}",
                  last_step=last)
         multiply(connection, "total", runs, layer_key="i")
-        multiply(connection, "point", COUNT.format(POINTS, RUNS * POINTS - 1),
-                 layer_key=f"i / {POINTS} + 1", step=f"i % {POINTS}", feed_seq="i + 100")
-        connection.execute(f"UPDATE state SET feed_seq = {RUNS * POINTS + 100}")
+        multiply(connection, "point", COUNT.format(n_points, n_runs * n_points - 1),
+                 layer_key=f"i / {n_points} + 1", step=f"i % {n_points}", feed_seq="i + 100")
+        connection.execute(f"UPDATE state SET feed_seq = {n_runs * n_points + 100}")
 
 
 def timed_start(daemon):
@@ -64,12 +64,12 @@ def wait_for_check(daemon):
     return time.perf_counter() - began
 
 
-def main():
+def main(n_runs=20000, n_points=50):
     with tempfile.TemporaryDirectory(prefix="richd-start-") as folder:
         daemon = Daemon(folder)
-        make_history(daemon)
+        make_history(daemon, n_runs, n_points)
         size = (daemon.state / "richd.sqlite").stat().st_size / 2**20
-        print(f"{RUNS:,} runs, {RUNS * POINTS:,} points, {size:.0f} MiB")
+        print(f"{n_runs:,} runs, {n_runs * n_points:,} points, {size:.0f} MiB")
         daemon.start()
         with daemon.trainer("last") as trainer:
             for step in range(300):  # a WAL as long as it becomes
@@ -97,4 +97,5 @@ def main():
         daemon.close()
 
 
-main()
+if __name__ == "__main__":
+    main(*(int(text) for text in sys.argv[1:]))

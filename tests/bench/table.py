@@ -1,8 +1,8 @@
 """How fast richd is: runs the benchmarks below one after the other, prints their figures as a table
 and writes them with what they were measured on.
 
-    make bench                                                   the table, and build/bench.json
-    /usr/bin/python3 tests/bench/table.py [--only PART] [FILE]   the benchmarks whose name has PART
+    make bench             the table, and build/bench.json
+    make bench ONLY=PART   of benchmarks whose name has PART
 
 The machine should be quiet: a figure is a ratio to a peer in the same run where there is one, the
 median over turns, with its quartiles behind it. `tests/bench/compare A.json B.json` tells two files
@@ -33,9 +33,17 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("RICHD_BUILD", ROOT / "build")).resolve()
 #: What one benchmark may take; all of them take less than 5 minutes.
 LIMIT_S = 120.0
+#: What benchmarks in Python import: the client, and the end-to-end tests' daemon.
+PACKAGES = os.pathsep.join(str(ROOT / part) for part in ("client/python/src", "tests/e2e"))
 
 #: A row each: a program of tests/bench in C or Python, and its options. Each prints figures.
 BENCHES: tuple[tuple[str, ...], ...] = (
+    ("bench_way", "--json", "--seconds", "3"),
+    ("bench_way", "--json", "--seconds", "3", "--p", "1024", "--dtype", "bf16"),
+    ("bench_way", "--json", "--seconds", "3", "--p", "1024", "--dtype", "f16"),
+    ("bench_way", "--json", "--seconds", "3", "--p", "256", "--runs", "256"),
+    ("bench_checkpoint",),
+    ("bench_runs",),
     ("bench_growth", "--json"),
     ("bench_memory", "--json"),
 )
@@ -74,6 +82,17 @@ class Goal(NamedTuple):
 
 #: Of two cores, whichever processor it is.
 GOALS: tuple[Goal, ...] = (
+    Goal("way", at_least=0.5, shape=(("p", 256),)),
+    Goal("way", at_least=0.75, shape=(("p", 1024),)),
+    Goal("way", at_least=0.85, shape=(("p", 2048),)),
+    Goal("way", at_least=0.92, shape=(("p", 4096),)),
+    Goal("way_bf16", at_least=1.2),
+    Goal("way_f16", at_least=1.2),
+    Goal("way_runs", at_least=0.9),
+    Goal("checkpoint(wait) from Python", at_least=4, shape=(("p", 256),)),
+    Goal("checkpoint(wait) from Python", at_least=15, shape=(("p", 1024),)),
+    Goal("list of runs", at_most=20, of="value"),
+    Goal("list of runs, first page", at_most=20, of="value"),
     Goal("growth of a fold with n", at_most=1.02, of="value"),
     Goal("growth of a fold with p", at_most=2.02, of="value"),
     Goal("growth of a fold with C", at_most=1.0, of="value"),
@@ -106,7 +125,8 @@ def run(bench: Sequence[str]) -> list[Figure]:
     label = " ".join(bench)
     try:
         done = subprocess.run(
-            command(bench), stdout=subprocess.PIPE, text=True, timeout=LIMIT_S, check=False
+            command(bench), stdout=subprocess.PIPE, text=True, timeout=LIMIT_S, check=False,
+            env={**os.environ, "PYTHONPATH": PACKAGES},
         )
     except subprocess.TimeoutExpired:
         raise WrongError(f"{label}: took longer than {LIMIT_S:.0f} s") from None
