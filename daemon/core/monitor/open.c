@@ -45,21 +45,34 @@ void monitor_reconnect(struct monitor *monitor, struct member *member, peer_id p
         monitor_welcome(member, out);
 }
 
+/* NULL: it is on disk. Spectra of earlier points may stand behind it. */
+static struct journal_entry *find_loss(struct run *run)
+{
+    LIST_EACH(at, &run->journal)
+    {
+        struct journal_entry *entry = LIST_ENTRY(at, struct journal_entry, link);
+
+        if (entry->record->kind == RECORD_LOST)
+            return entry;
+    }
+    return NULL;
+}
+
 /* Whether a run that leaves takes its trainer back: one that closed hears of it on the new
- * connection; one that was lost is open again, unless the loss is on its way to the disk. */
+ * connection; one that was lost is open again, unless the loss is on disk or on its way there. */
 static bool take_back(struct run *run)
 {
-    struct journal_entry *last = NULL;
+    bool was_lost = run_opener(run)->silent_ticks >= MONITOR_LOST_TICKS;
+    struct journal_entry *loss;
 
-    if (!list_empty(&run->journal))
-        last = LIST_ENTRY(run->journal.prev, struct journal_entry, link);
-    if (!last || (last->record->kind == RECORD_LOST && last->lent))
+    if (!was_lost)
+        return !list_empty(&run->journal);
+    loss = find_loss(run);
+    if (!loss || loss->lent)
         return false;
-    if (last->record->kind == RECORD_LOST) {
-        record_free(last->record);
-        run_remove_entry(run, last);
-        run_move(run, RUN_OPEN);
-    }
+    record_free(loss->record);
+    run_remove_entry(run, loss);
+    run_move(run, RUN_OPEN);
     return true;
 }
 
