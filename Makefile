@@ -8,7 +8,7 @@ SANITIZE ?=
 COVERAGE ?=
 BUILD    := build$(if $(SANITIZE),/$(SANITIZE))$(if $(COVERAGE),/coverage)
 
-PKGS     := libuv libzmq libwebsockets libcjson sqlite3 inih libsystemd lapacke openblas
+PKGS     := libuv libzmq libwebsockets libcjson sqlite3 inih lapacke openblas
 CFLAGS   ?= -O2 -g
 override CFLAGS += -std=gnu11 -fPIC -I. -Iinclude -D_GNU_SOURCE -DRICHD_VERSION='"$(VERSION)"' \
 	-fvisibility=hidden -fno-omit-frame-pointer -MMD -MP -Wall -Wextra $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
@@ -45,7 +45,7 @@ LIBS_daemon/host        := -linih
 LIBS_daemon/store       := -lsqlite3 -luv
 LIBS_daemon/ingest      := -lzmq
 LIBS_daemon/http        := -lwebsockets
-LIBS_daemon/loop        := -lsystemd -lpthread
+LIBS_daemon/loop        := -lpthread
 LIBS_client/c           := -lzmq -lpthread
 
 # The page is part of the binary.
@@ -365,7 +365,7 @@ test-long: test-deps tools
 
 # ---- dependencies: Debian's packages, and of them only those that are missing ---------------------
 BUILD_PACKAGES := gcc make pkg-config libc6-dev libuv1-dev libzmq3-dev libwebsockets-dev \
-	libwebsockets-evlib-uv libcjson-dev libsqlite3-dev libinih-dev libsystemd-dev libopenblas-dev liblapacke-dev
+	libwebsockets-evlib-uv libcjson-dev libsqlite3-dev libinih-dev libopenblas-dev liblapacke-dev
 DEMO_PACKAGES  := python3 python3-numpy python3-zmq python3-torch jq
 PAPER_PACKAGES := python3-sklearn python3-matplotlib
 TEST_PACKAGES  := libcmocka-dev python3-pytest python3-pytest-xdist python3-pyte python3-seccomp python3-pip clang clang-format clang-tidy \

@@ -53,6 +53,15 @@ static bool has_socket(const char *pid, unsigned long inode)
     return found;
 }
 
+/* A process names itself as it likes, and a terminal or a log would obey. */
+static void make_plain(char *name)
+{
+    for (; *name; name++) {
+        if (*name < ' ' || *name > '~')
+            *name = '?';
+    }
+}
+
 static void describe(const char *pid, char out[HOLDER_SIZE])
 {
     char path[64], name[32] = "";
@@ -64,6 +73,7 @@ static void describe(const char *pid, char out[HOLDER_SIZE])
         name[strcspn(name, "\n")] = '\0';
     if (file)
         fclose(file);
+    make_plain(name);
     snprintf(out, HOLDER_SIZE, " (held by %s, pid %.20s)", *name ? name : "a process", pid);
 }
 

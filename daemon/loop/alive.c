@@ -1,7 +1,8 @@
-#include <systemd/sd-daemon.h>
+#include <errno.h>
 
 #include "daemon/core/monitor/run.h"
 #include "daemon/host/log.h"
+#include "daemon/host/notify.h"
 #include "daemon/loop/parts.h"
 
 /* What systemd's watchdog hears: that the loop ticks, and that what it has lent to jobs and to the
@@ -20,10 +21,10 @@
  * lent had stood still for the half before. */
 void loop_init_watchdog(struct loop *loop)
 {
-    uint64_t limit_us = 0;
+    uint64_t limit_us = notify_watchdog_us();
 
     loop->still_ticks = STILL_TICKS;
-    if (sd_watchdog_enabled(0, &limit_us) > 0)
+    if (limit_us > 0)
         loop->still_ticks = (unsigned)(limit_us / (UINT64_C(2000) * TICK_MS));
     if (loop->still_ticks < STILL_TICKS_MIN)
         loop->still_ticks = STILL_TICKS_MIN;
@@ -46,6 +47,13 @@ static void say_stuck(struct loop *loop, const struct job *job, bool store)
         log_warn("what was stuck moves again");
 }
 
+/* A manager that waits for this and cannot take it now is told at a later tick. */
+void loop_report_ready(struct loop *loop)
+{
+    if (!loop->is_ready_told)
+        loop->is_ready_told = notify_send("READY=1") != -EAGAIN;
+}
+
 void loop_report_alive(struct loop *loop)
 {
     const struct job *job = work_find_stuck(loop->work, loop->still_ticks);
@@ -53,5 +61,6 @@ void loop_report_alive(struct loop *loop)
 
     say_stuck(loop, job, store);
     if (!loop->is_stuck)
-        sd_notify(0, "WATCHDOG=1");
+        notify_send("WATCHDOG=1");
+    loop_report_ready(loop);
 }

@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "daemon/core/matrix/linalg.h"
@@ -13,6 +12,7 @@
 #include "daemon/host/endpoints.h"
 #include "daemon/host/lock.h"
 #include "daemon/host/log.h"
+#include "daemon/host/notify.h"
 #include "daemon/host/paths.h"
 #include "daemon/host/room.h"
 #include "daemon/loop/options.h"
@@ -64,7 +64,7 @@ static void tick_parts(struct loop *loop)
 static void start_draining(struct loop *loop, const char *why)
 {
     log_info("%s: finishing what was promised", why);
-    sd_notify(0, "STOPPING=1");
+    notify_send("STOPPING=1");
     loop_move(loop, STOP_SIGNAL);
     loop_step(loop, &(struct event){.type = EV_DRAIN, .time = clock_wall_s()});
 }
@@ -352,7 +352,7 @@ int loop_run(struct loop *loop)
         log_info("http=%s", loop_http_address(loop));
     log_info("blas=\"%s\" kernels=%s chosen_by=%s workers=%zu", linalg_description(),
              linalg_kernels(), blas_chosen_by(), n_cpus());
-    sd_notify(0, "READY=1");
+    loop_report_ready(loop);
     uv_run(&loop->uv, UV_RUN_DEFAULT);
     rc = uv_loop_close(&loop->uv);
     if (rc < 0)

@@ -93,6 +93,7 @@ struct loop {
     size_t n_lent;        /* jobs and records that are out */
     unsigned still_ticks; /* what was lent and has not moved for so many is stuck */
     bool is_stuck;
+    bool is_ready_told; /* the service manager has heard of it */
 };
 
 /* ---- actions.c ------------------------------------------------------------------------------- */
@@ -163,5 +164,7 @@ void loop_add_status(void *arg, cJSON *status);
 
 /* Reads what systemd expects. */
 void loop_init_watchdog(struct loop *);
+/* The first time when the loop begins. */
+void loop_report_ready(struct loop *);
 /* Once a tick. */
 void loop_report_alive(struct loop *);

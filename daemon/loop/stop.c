@@ -1,7 +1,6 @@
 #include <assert.h>
 #include <signal.h>
 #include <string.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "daemon/host/endpoints.h"

@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -59,10 +60,25 @@ static void who_listens_is_named(void **state)
     }
 }
 
+static void a_name_is_written_in_plain_letters(void **state)
+{
+    char expected[64];
+    uint16_t port;
+    int fd = bound_socket(AF_INET, &port);
+
+    (void)state;
+    assert_int_equal(listen(fd, 1), 0);
+    prctl(PR_SET_NAME, "a\033[2J\xc3\xa4 b");
+    snprintf(expected, sizeof expected, " (held by a?[2J?? b, pid %d)", (int)getpid());
+    assert_string_equal(said(port, -EADDRINUSE), expected);
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_listens_is_named),
+        cmocka_unit_test(a_name_is_written_in_plain_letters),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
