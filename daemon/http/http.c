@@ -43,8 +43,9 @@ static int answer_or_refuse(struct http_connection *connection, const char *head
 
     if (status != HTTP_OK)
         return http_reply_refuse(&request, status, &why);
-    return request.message.header[HEADER_UPGRADE] ? http_socket_request(&request)
-                                                  : answer(&request);
+    return http_message_lists(request.message.header[HEADER_UPGRADE], "websocket")
+               ? http_socket_request(&request)
+               : answer(&request);
 }
 
 static int refuse_head(struct http_connection *connection, enum http_code code)

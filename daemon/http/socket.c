@@ -18,8 +18,6 @@ static enum http_code check_handshake(const struct http_request *request, struct
 {
     const char *const *header = request->message.header;
 
-    if (!http_message_lists(header[HEADER_UPGRADE], "websocket"))
-        return err_set(err, HTTP_BAD_REQUEST, "the one upgrade here is to websocket");
     if (!http_message_lists(header[HEADER_CONNECTION], "upgrade") || !header[HEADER_WS_KEY] ||
         strlen(header[HEADER_WS_KEY]) != KEY_LENGTH)
         return err_set(err, HTTP_BAD_REQUEST, "an upgrade has Connection and Sec-WebSocket-Key");

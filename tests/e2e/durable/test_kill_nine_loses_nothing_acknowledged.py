@@ -85,7 +85,11 @@ class Streamer(threading.Thread):
         trainer.say("open", run="run", writer=self.writer, attempt=self.attempt)
         deadline = time.monotonic() + self.patience_s
         while not self.is_gone(monitor):
-            message = trainer.receive(0.02)
+            message = self.listen(trainer, 0.02)
+            if message and message["type"] == "nack":
+                self.tell(f"is refused: {message}")
+                self.stopping.wait(0.05)
+                return False
             if message and message["type"] == "welcome":
                 self.tell(f"is welcome: {message}")
                 self.attempt = message["attempt"]
@@ -120,6 +124,8 @@ class Streamer(threading.Thread):
             if self.listen(trainer, 0.001):
                 heard = time.monotonic()
             assert not [n for n in trainer.nacks if n["code"] != "ENOTOPEN"], trainer.nacks
+            if trainer.nacks:  # it opens again, and repeats what was not acknowledged
+                return
             for seq, points in trainer.acks.items():
                 self.kept.pop(seq, None)
                 if points or seq not in self.acked:

@@ -73,9 +73,9 @@ HEADS = {
     "empty parts of a query": (200, get(path=b"/api/v1/runs?&limit=5&&")),
     "an empty line in front": (200, b"\r\n" + get()),
     "HTTP/1.0": (200, b"GET /healthz HTTP/1.0\r\n" + HOST + b"\r\n"),
-    "an upgrade to HTTP/2": (404, b"GET / HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\n"
+    "an upgrade to HTTP/2": (200, LINE + HOST + b"Connection: Upgrade, close\r\n"
                                   b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n"),
-    "an upgrade to nothing": (400, b"GET /ws HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\n"
+    "an upgrade to nothing": (404, b"GET /ws HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\n"
                                    b"Upgrade: h2c\r\n\r\n"),
     "an upgrade without a key": (400, b"GET /ws HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\n"
                                       b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n"),
