@@ -372,6 +372,8 @@ TEST_PACKAGES  := libcmocka-dev python3-pytest python3-pytest-xdist python3-pyte
 	libclang-rt-14-dev cppcheck flake8 gcovr mypy strace systemd valgrind \
 	socat locales chromium $(if $(shell command -v node),,nodejs) $(if $(shell command -v npm),,npm)
 
+WHEEL_PACKAGES := gcc make dpkg-dev cmake tcl autoconf automake libtool python3-venv
+
 define install
 @missing=$$(for p in $(1); do \
 	dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
@@ -386,6 +388,8 @@ paper-deps: deps
 	$(call install,$(PAPER_PACKAGES))
 pythons-deps:
 	$(call install,debootstrap)
+wheel-deps:
+	$(call install,$(WHEEL_PACKAGES))
 test-deps: paper-deps
 	$(call install,$(TEST_PACKAGES))
 
@@ -396,6 +400,12 @@ tools: $(TOOLS)
 $(TOOLS):
 	@mkdir -p build/tools && cd build/tools && apt-get download -qq $(@F) && \
 	dpkg-deb -x $(@F)_*.deb . && touch -c $(@:build/tools/%=%) && echo "fetched $(@F)"
+
+# ---- the wheel: richd with all that it needs, for any Linux of glibc 2.28 (client/python/wheel) -----
+# test-wheel installs it into this Debian's Python and into an older and a newer Debian, as root.
+wheel test-wheel: wheel-deps
+	@$(MAKE) --no-print-directory -f client/python/wheel/Makefile VERSION=$(VERSION) $(JOBS) $@
+test-wheel: all pythons-deps
 
 demo: deps
 	@$(MAKE) --no-print-directory -j$(shell nproc) all
@@ -419,6 +429,8 @@ install: all
 	$(INSTALL) $(BUILD)/librichd.so $(DESTDIR)$(PREFIX)/lib/librichd.so.$(VERSION)
 	ln -sf librichd.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/librichd.so.0
 	ln -sf librichd.so.0 $(DESTDIR)$(PREFIX)/lib/librichd.so
+	$(INSTALL) -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' client/c/richd.pc >$(DESTDIR)$(PREFIX)/lib/pkgconfig/richd.pc
 	$(INSTALL) -m 644 systemd/richd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/richd.conf
 	$(INSTALL) -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/systemd/user
 	sed 's|@BINDIR@|$(PREFIX)/bin|' systemd/richd.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/richd.service
@@ -431,4 +443,5 @@ clean:
 
 -include $(shell find $(BUILD)/obj $(FUZZ)/obj -name '*.d' 2>/dev/null)
 .SECONDARY:
+.PHONY: wheel test-wheel wheel-deps
 .PHONY: all unit bench counts e2e python frameworks versions $(VERSIONS:%=version-%) fuzz fuzz-build fuzz-long coverage coverage-tests mutate torture test-pythons pythons-deps gpu browser screenshots check check-address check-thread check-layers check-tests check-headers format format-check lint test test-long deps paper-deps test-deps tools demo reproduce install clean

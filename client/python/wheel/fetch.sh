@@ -1,0 +1,44 @@
+#!/bin/sh
+# Fetches what the wheel's programs are linked from, as sources.txt names it: fetch.sh FOLDER ARCH
+#
+# Debian's sources come by apt-get from where this machine's packages come from, with lists of their
+# own under FOLDER: nothing of the system's is changed, and no root is needed. A version that its
+# archive no longer has fails here: sources.txt takes the next one, with its checksum.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+mkdir -p "$1/lists/partial" "$1/cache/archives/partial"
+cd "$1"
+arch=$2
+
+# The suites of this Debian that the machine has configured, each with its sources.
+apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
+    sort -u -k 2,2 -k 1 | awk -v arch="$arch" '$2 ~ /^bookworm/ && $3 == "main" {
+        key = "signed-by=/usr/share/keyrings/debian-archive-keyring.gpg"
+        printf "deb-src [%s] %s %s main\ndeb [%s arch=%s] %s %s main\n", key, $1, $2, key, arch, $1, $2
+    }' >sources.list
+[ -s sources.list ] || { echo "apt-get knows no packages of Debian 12 here" >&2; exit 1; }
+
+own_apt() {
+    apt-get -qq -o Dir::Etc::SourceList="$PWD/sources.list" -o Dir::Etc::SourceParts=/dev/null \
+        -o Dir::State::Lists="$PWD/lists" -o Dir::Cache="$PWD/cache" -o APT::Sandbox::User="$(id -un)" \
+        -o APT::Architecture="$arch" -o APT::Architectures::="$arch" "$@"
+}
+
+own_apt update
+grep -v '^#' "$here/sources.txt" | while read -r name version sum; do
+    if [ "$name" = libinih-dev ]; then
+        own_apt download "$name=$version"
+        file=$(echo libinih-dev_*_"$arch".deb)
+    else
+        rm -rf "$name" "$name"-*
+        own_apt source --download-only "$name=$version"
+        file=${name}_${version#*:}.dsc
+    fi
+    echo "$sum  $file" | sha256sum --check --quiet
+    if [ "$name" = libinih-dev ]; then
+        dpkg-deb -x "$file" libinih
+    else
+        dpkg-source --no-check -x "$file" "$name" >"$name.log"
+    fi
+done
