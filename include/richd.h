@@ -102,9 +102,9 @@ struct richd_options {
 
 /* Starts a run and returns at once: a thread in the background connects, and connects again when
  * the connection breaks. Without an endpoint it looks for the daemon's endpoints.json: in
- * runtime_dir or $RICHD_RUNTIME_DIR when one is set, else in $XDG_RUNTIME_DIR/richd, /run/richd and
- * /tmp/richd-UID. Returns the run (end it with richd_close), or NULL when an option is wrong or
- * memory ran out, with the reason in `error`, which may be NULL. */
+ * runtime_dir or $RICHD_RUNTIME_DIR when one is set, else in $XDG_RUNTIME_DIR/richd,
+ * /run/user/UID/richd, /run/richd and /tmp/richd-UID. Returns the run (end it with richd_close), or
+ * NULL when an option is wrong or memory ran out, with the reason in `error`, which may be NULL. */
 RICHD_API struct richd_run *richd_connect(const struct richd_options *options, char *error,
                                           size_t error_size);
 

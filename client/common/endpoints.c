@@ -45,7 +45,7 @@ int endpoints_init(struct endpoints *places, const char *address, const char *ad
     const char *given = first_set(address, address_variable);
     const char *named = first_set(runtime_dir, "RICHD_RUNTIME_DIR");
     const char *session = first_set(NULL, "XDG_RUNTIME_DIR");
-    char user[24];
+    char user[24], login[48];
 
     memset(places, 0, sizeof *places);
     if (given && snprintf(places->address, ENDPOINT_SIZE, "%s", given) >= ENDPOINT_SIZE)
@@ -56,6 +56,9 @@ int endpoints_init(struct endpoints *places, const char *address, const char *ad
     if (session && !add_place(places, session, "/richd"))
         return too_long("XDG_RUNTIME_DIR", err);
     snprintf(user, sizeof user, "%lu", (unsigned long)getuid());
+    snprintf(login, sizeof login, "/run/user/%s", user);
+    if (!session || strcmp(session, login) != 0)
+        add_place(places, login, "/richd");
     add_place(places, "/run/richd", "");
     add_place(places, "/tmp/richd-", user);
     return 0;

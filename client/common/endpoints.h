@@ -12,8 +12,8 @@
 
 /* Room for a runtime directory and a file in it, and for any path that a socket can have (107). */
 #define ENDPOINT_SIZE 512
-/* $XDG_RUNTIME_DIR/richd, /run/richd, /tmp/richd-UID. */
-#define ENDPOINTS_PLACES_MAX 3
+/* $XDG_RUNTIME_DIR/richd, /run/user/UID/richd, /run/richd, /tmp/richd-UID. */
+#define ENDPOINTS_PLACES_MAX 4
 
 /* Where to look. */
 struct endpoints {

@@ -38,10 +38,19 @@ static char *default_state_dir(void)
     return paths_join(home ? home : "/var/tmp", ".local/state/richd");
 }
 
+/* In jobs, containers and after su it may name what is not there, or is another user's. */
+static const char *session_dir(void)
+{
+    const char *xdg = set_variable("XDG_RUNTIME_DIR");
+    struct stat st;
+
+    return xdg && stat(xdg, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() ? xdg : NULL;
+}
+
 static char *default_runtime_dir(void)
 {
     const char *systemd = set_variable("RUNTIME_DIRECTORY");
-    const char *xdg = set_variable("XDG_RUNTIME_DIR");
+    const char *xdg = session_dir();
     char *path;
 
     if (systemd)

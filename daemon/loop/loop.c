@@ -9,6 +9,7 @@
 
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/host/blas.h"
+#include "daemon/host/elsewhere.h"
 #include "daemon/host/endpoints.h"
 #include "daemon/host/lock.h"
 #include "daemon/host/log.h"
@@ -213,7 +214,7 @@ static int open_alert(struct loop *loop, const struct config *config, struct err
     return loop->alert ? 0 : err_set(err, -ENOMEM, "out of memory");
 }
 
-static int write_endpoints(const struct loop *loop, struct err *err)
+static int write_endpoints(struct loop *loop, struct err *err)
 {
     struct endpoints_content content = {
         .ingest = ingest_endpoint(loop->ingest),
@@ -223,6 +224,9 @@ static int write_endpoints(const struct loop *loop, struct err *err)
         .idle_exit_s = loop->config->idle_exit_s,
     };
 
+    loop->elsewhere_lock = elsewhere_write(loop->config, &content, err);
+    if (loop->elsewhere_lock < 0)
+        log_debug("no second endpoints.json: %s", err->text);
     return endpoints_write(loop->runtime_dir, &content, err);
 }
 
@@ -284,6 +288,7 @@ static void free_parts(struct loop *loop)
     free(loop->store_path);
     free(loop->token_path);
     work_free(loop->work);
+    lock_release(loop->elsewhere_lock);
     lock_release(loop->runtime_lock);
     lock_release(loop->state_lock);
     free(loop);
@@ -304,7 +309,7 @@ int loop_open(struct config *config, struct loop **out, int *exit_code, struct e
     loop->config = config;
     loop->state_dir = config->value[OPTION_STATE_DIR];
     loop->runtime_dir = config->value[OPTION_RUNTIME_DIR];
-    loop->state_lock = loop->runtime_lock = -1;
+    loop->state_lock = loop->runtime_lock = loop->elsewhere_lock = -1;
     loop_init_watchdog(loop);
 
     rc = start_pool(loop, err);
@@ -358,7 +363,7 @@ int loop_run(struct loop *loop)
     if (rc < 0)
         log_error("the loop did not close: %s", uv_strerror(rc));
     code = loop->exit_code;
-    endpoints_remove(loop->runtime_dir);
+    loop_remove_endpoints(loop);
     free_parts(loop);
     log_info("stopped");
     return rc < 0 ? EXIT_FAILURE : code;

@@ -58,6 +58,7 @@ struct loop {
     const char *state_dir;
     const char *runtime_dir;
     int state_lock, runtime_lock;
+    int elsewhere_lock; /* of the second endpoints.json; < 0: there is none */
 
     uv_timer_t tick;
     uv_signal_t terminate, interrupt, hangup;
@@ -141,6 +142,9 @@ enum stop_event {
     STOP_HOME,    /* nothing is lent any more */
     STOP_N_EVENTS,
 };
+
+/* Clients find us no more. */
+void loop_remove_endpoints(const struct loop *);
 
 /* The one function that moves the state; what belongs to entering one is done in it. */
 void loop_move(struct loop *, enum stop_event);

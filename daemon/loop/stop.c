@@ -3,7 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/host/endpoints.h"
+#include "daemon/host/elsewhere.h"
 #include "daemon/host/log.h"
 #include "daemon/loop/parts.h"
 
@@ -89,12 +89,22 @@ void loop_fail(struct loop *loop, const char *why)
     loop_move(loop, STOP_FAILED);
 }
 
+void loop_remove_endpoints(const struct loop *loop)
+{
+    char elsewhere[ELSEWHERE_SIZE];
+
+    elsewhere_name(elsewhere);
+    if (loop->elsewhere_lock >= 0)
+        endpoints_remove(elsewhere);
+    endpoints_remove(loop->runtime_dir);
+}
+
 /* What is under way cannot be called back, and a disk that hangs would never let it go: as after
  * kill -9, the next start finds everything that was acknowledged. */
 static void end_process(struct loop *loop, int number)
 {
     log_warn("%zu jobs and commits are left behind", loop->n_lent);
-    endpoints_remove(loop->runtime_dir);
+    loop_remove_endpoints(loop);
     if (loop->exit_code != 0)
         _exit(loop->exit_code);
     signal(number, SIG_DFL);

@@ -61,7 +61,11 @@ def test_every_case_of_the_vectors(case, tmp_path):
 
 def test_the_places_in_their_order():
     assert _endpoint.places(None, None, {"XDG_RUNTIME_DIR": "/session"}).directories == [
-        "/session/richd", "/run/richd", f"/tmp/richd-{os.getuid()}"]
+        "/session/richd", f"/run/user/{os.getuid()}/richd", "/run/richd",
+        f"/tmp/richd-{os.getuid()}"]
+    login = f"/run/user/{os.getuid()}"
+    assert _endpoint.places(None, None, {"XDG_RUNTIME_DIR": login}).directories == [
+        f"{login}/richd", "/run/richd", f"/tmp/richd-{os.getuid()}"]
 
 
 def test_files_are_read_at_each_search(tmp_path):

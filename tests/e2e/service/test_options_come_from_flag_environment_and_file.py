@@ -38,14 +38,18 @@ def test_options_come_from_flag_environment_and_file(tmp_path):
     assert printed(RICHD_CONFIG=str(file))["state-dir"] == ("/tmp/f", "file")
 
 
-def test_defaults_follow_systemd_then_xdg_then_home():
-    xdg = {"XDG_STATE_HOME": "/x/state", "XDG_RUNTIME_DIR": "/x/run"}
+def test_defaults_follow_systemd_then_xdg_then_home(tmp_path):
+    xdg = {"XDG_STATE_HOME": "/x/state", "XDG_RUNTIME_DIR": str(tmp_path)}
     options = printed(STATE_DIRECTORY="/s/state:/s/more", RUNTIME_DIRECTORY="/s/run", **xdg)
     assert options["state-dir"][0] == "/s/state"
     assert options["runtime-dir"][0] == "/s/run"
     options = printed(**xdg)
     assert options["state-dir"][0] == "/x/state/richd"
-    assert options["runtime-dir"][0] == "/x/run/richd"
+    assert options["runtime-dir"][0] == f"{tmp_path}/richd"
+    (tmp_path / "file").write_text("")
+    for no_directory in ("/nonexistent", str(tmp_path / "file")):
+        options = printed(XDG_RUNTIME_DIR=no_directory)
+        assert options["runtime-dir"][0] == f"/tmp/richd-{os.getuid()}"
     options = printed(HOME="/h")
     assert options["state-dir"][0] == "/h/.local/state/richd"
     assert options["runtime-dir"][0].startswith("/tmp/richd-")

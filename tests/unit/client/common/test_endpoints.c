@@ -206,17 +206,25 @@ static void every_case_of_the_vectors(void **state)
 static void the_places_in_their_order(void **state)
 {
     struct endpoints places;
-    char own[64];
+    char own[64], login[64], session[32];
 
     (void)state;
     unsetenv("RICHD_RUNTIME_DIR");
     setenv("XDG_RUNTIME_DIR", "/session", 1);
     assert_int_equal(endpoints_init(&places, NULL, NULL, NULL, NULL), 0);
     snprintf(own, sizeof own, "/tmp/richd-%u", (unsigned)getuid());
-    assert_int_equal(places.n_directories, 3);
+    snprintf(session, sizeof session, "/run/user/%u", (unsigned)getuid());
+    snprintf(login, sizeof login, "%s/richd", session);
+    assert_int_equal(places.n_directories, 4);
     assert_string_equal(places.directories[0], "/session/richd");
-    assert_string_equal(places.directories[1], "/run/richd");
-    assert_string_equal(places.directories[2], own);
+    assert_string_equal(places.directories[1], login);
+    assert_string_equal(places.directories[2], "/run/richd");
+    assert_string_equal(places.directories[3], own);
+    setenv("XDG_RUNTIME_DIR", session, 1);
+    assert_int_equal(endpoints_init(&places, NULL, NULL, NULL, NULL), 0);
+    assert_int_equal(places.n_directories, 3);
+    assert_string_equal(places.directories[0], login);
+    unsetenv("XDG_RUNTIME_DIR");
 }
 
 static void what_is_too_long_is_refused(void **state)

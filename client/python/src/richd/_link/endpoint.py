@@ -20,7 +20,7 @@ FILE_NAME = "endpoints.json"
 #: What the daemon writes has about 200 bytes.
 FILE_SIZE_MAX = 8192
 #: Where a daemon is looked for that is not in the session's directory.
-ELSEWHERE = ("/run/richd", f"/tmp/richd-{os.getuid()}")
+ELSEWHERE = (f"/run/user/{os.getuid()}/richd", "/run/richd", f"/tmp/richd-{os.getuid()}")
 
 
 class NotFoundError(Exception):
@@ -63,7 +63,7 @@ def places(
         return found
     if env.get("XDG_RUNTIME_DIR"):
         found.directories.append(f"{env['XDG_RUNTIME_DIR']}/richd")
-    found.directories += ELSEWHERE
+    found.directories += [place for place in ELSEWHERE if place not in found.directories]
     found.is_open = found.address is None
     return found
 
