@@ -20,3 +20,4 @@ command_fn cmd_tail;
 command_fn cmd_top;
 command_fn cmd_plot;
 command_fn cmd_measures;
+command_fn cmd_open;

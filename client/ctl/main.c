@@ -33,6 +33,7 @@ struct command {
 
 static const struct command commands[] = {
     {"status", "", "the daemon: addresses, counters", FOR_STATUS, 0, 0, cmd_status},
+    {"open", " [RUN]", "the link of the page, for a browser", FOR_OPEN, 0, 1, cmd_open},
     {"runs", "", "all runs, newest first", FOR_RUNS, 0, 0, cmd_runs},
     {"show", " RUN", "one run: attempts, config, layers, scalars, events", FOR_SHOW, 1, 1,
      cmd_show},

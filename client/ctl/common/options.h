@@ -28,7 +28,8 @@ enum command_bit {
     FOR_TOP = 1 << 6,
     FOR_COMPARE = 1 << 7,
     FOR_MEASURES = 1 << 8,
-    FOR_ALL = (1 << 9) - 1,
+    FOR_OPEN = 1 << 9,
+    FOR_ALL = (1 << 10) - 1,
 };
 
 /* Unset: NULL, false, -1. */

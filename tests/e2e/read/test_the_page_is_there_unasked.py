@@ -41,6 +41,17 @@ def test_status_says_where_the_page_is(unasked):
     assert unasked.endpoints["page"] in unasked.richctl("status")
 
 
+def test_open_prints_the_link_of_the_page_or_of_a_run(unasked, new_daemon):
+    with unasked.trainer("mine-1", name="mine") as trainer:
+        page = unasked.endpoints["page"]
+        assert unasked.richctl("open") == page + "\n"
+        assert unasked.richctl("open", "mine") == page + "&runs=mine-1\n"
+        assert unasked.richctl_json("open", "mine") == [{"page": page + "&runs=mine-1"}]
+        unasked.richctl("open", "other", expect=1)
+        trainer.finish()
+    new_daemon().start().richctl("open", expect=1)
+
+
 def test_a_second_daemon_takes_another_port(unasked, new_daemon):
     other = new_daemon(RICHD_HTTP="on").start()
     assert port_of(other) != port_of(unasked)

@@ -29,6 +29,7 @@ run.checkpoint(step=0)
 print(run.url)
 run.finish()
 """
+NOTEBOOK = SCRIPT.replace("step=0)\nprint(run.url)", "step=0, wait=True)\nprint(run._repr_html_())")
 #: Until the run is open, however long that takes.
 PATIENT = PRELUDE + f"""
 import time, richd
@@ -111,6 +112,13 @@ def test_five_lines_have_a_daemon_a_page_and_their_point(home):
         "Authorization": f"Bearer {token.partition('&')[0]}"})
     with urllib.request.urlopen(asked, timeout=PATIENCE_S) as answer:
         assert [run["name"] for run in json.load(answer)["runs"]] == ["wd1"]
+
+
+def test_a_notebook_shows_the_link_and_the_curve(home):
+    out, err = home.run(NOTEBOOK, "wd1")
+    link = err.split(" is at ")[1].split(" ")[0]
+    assert f'href="{link.replace("&", "&amp;")}"' in out
+    assert "<polyline" in out and ">head " in out
 
 
 def test_the_daemon_is_not_the_trainings(home):

@@ -8,6 +8,7 @@ ends, and takes rows and scalars. `_init` makes a run, `_marks` has it measured,
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -17,8 +18,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
-from richd._link import wire as _wire
-from richd import _exits, _life
+from richd._link import feed as _feed, wire as _wire
+from richd import _exits, _life, _notebook
 from richd._values import clean as _clean, offers as _offers, scalars as _scalars
 from richd._guard import guarded
 from richd._life import EXIT_S, Life
@@ -33,6 +34,7 @@ from richd._values.pace import SHARE
 from richd._reading import Reader
 from richd._report import Reporter, Stats
 from richd._values.rows import Beside
+from richd._values.shown import CORRECTED
 from richd._values.steps import Steps
 from richd._link.session import Identity, Session, encode
 from richd._spool.spool import Place, Spool
@@ -43,6 +45,9 @@ from richd._torch.watcher import Put
 #: The daemon takes 1 MiB and 200,000 JSON values; attempt and writer are added later.
 OPEN_BYTES_MAX = _wire.CONTROL_MAX - 4096
 OPEN_VALUES_MAX = 199_000
+
+#: How long a notebook's cell waits for what it shows.
+NOTEBOOK_S = 1.0
 
 _STATUSES = ("finished", "failed")
 
@@ -431,6 +436,17 @@ class Run(Marker, Reader):
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy, here or in another process, is a handle that knows the run and does nothing."""
         return _copy_of, (self._open_fields, self._find_feed)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a link, and D_LR so far; it waits for the daemon at most 1 s."""
+        name = f"{self.project}/{self.name}"
+        metric = CORRECTED["d_lr"]
+        wanted = {"run": self.id, "metrics": [metric], "points": _notebook.POINTS}
+        layers = []
+        with contextlib.suppress(Exception):  # without a daemon, or before its first point
+            answer = _feed.call(self._find_feed, "series.query", wanted, NOTEBOOK_S)
+            layers = answer["layers"]
+        return _notebook.show(name, self.url, metric, layers)
 
     def __repr__(self) -> str:
         return f"<richd.Run {self.id} of {self.project}>"
