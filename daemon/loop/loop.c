@@ -11,6 +11,7 @@
 #include "daemon/host/blas.h"
 #include "daemon/host/elsewhere.h"
 #include "daemon/host/endpoints.h"
+#include "daemon/host/filesystem.h"
 #include "daemon/host/lock.h"
 #include "daemon/host/log.h"
 #include "daemon/host/notify.h"
@@ -322,6 +323,8 @@ int loop_open(struct config *config, struct loop **out, int *exit_code, struct e
         *exit_code = rc == -EBUSY ? EXIT_TEMPFAIL : EXIT_CANTCREATE;
         goto fail;
     }
+    if (filesystem_check(loop->state_dir, &loop->place_problem) < 0)
+        log_warn("%s", loop->place_problem.text);
     rc = loop_open_store(loop, err);
     if (rc < 0) {
         *exit_code = EXIT_IO;

@@ -87,6 +87,7 @@ struct loop {
     struct store_check *check; /* NULL: none reads */
     enum history_state history;
     struct err history_problem; /* "": none */
+    struct err place_problem;   /* that its file system is no good for it; "": none */
     unsigned check_pause_ticks;
     bool check_hurries;   /* one that took its time was given up */
     unsigned n_repairs;   /* that a check has asked for; a second one would not help */

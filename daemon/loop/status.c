@@ -27,6 +27,7 @@ static void add_problems(const struct loop *loop, cJSON *object)
 
     add_sentence(problems, store_lane_waits(loop->store));
     add_sentence(problems, loop->history_problem.text);
+    add_sentence(problems, loop->place_problem.text);
     for (size_t i = 0; i < notes->n; i++)
         add_sentence(problems, notes->text[i]);
 }

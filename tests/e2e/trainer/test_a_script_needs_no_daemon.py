@@ -1,6 +1,7 @@
 """`richd.init()` that finds no daemon has one started: exactly one, and no harm where that fails."""
 
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -47,7 +48,6 @@ class Home:
     def __init__(self, folder, runtime):
         self.folder, self.runtime = folder, pathlib.Path(runtime)
         self.state = folder / ".local" / "state" / "richd"
-        self.pids = set()
 
     def start(self, script, *arguments, **environment):
         variables = {"HOME": str(self.folder), "XDG_RUNTIME_DIR": str(self.runtime),
@@ -66,7 +66,6 @@ class Home:
 
     @property
     def pid(self):
-        self.pids.add(int((self.state / "richd.lock").read_text() or 0))
         return int((self.state / "richd.lock").read_text())
 
     def is_gone(self):
@@ -177,6 +176,16 @@ def test_what_a_killed_daemon_left_behind_is_not_taken_for_one(home):
     home.run(SCRIPT, "after")
     assert home.pid != first
     assert home.runs() == {"before", "after"}
+
+
+def test_a_state_that_another_machine_has_is_told(home):
+    home.state.mkdir(parents=True)
+    script = SCRIPT.replace("import numpy", "from richd._link import start\n"
+                            "start.TRY_S = start.OTHER_S = 0.2\nimport numpy")
+    with (home.state / "richd.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _, err = home.run(script, "alone")
+    assert "RICHD_STATE_DIR" in err and err.count("\n") == 1, err
 
 
 @pytest.mark.parametrize("script, environment, text", [
