@@ -11,7 +11,7 @@ BUILD    := build$(if $(SANITIZE),/$(SANITIZE))$(if $(COVERAGE),/coverage)
 PKGS     := libuv libzmq libwebsockets libcjson sqlite3 inih lapacke openblas
 CFLAGS   ?= -O2 -g
 override CFLAGS += -std=gnu11 -fPIC -I. -Iinclude -D_GNU_SOURCE -DRICHD_VERSION='"$(VERSION)"' \
-	-fvisibility=hidden -fno-omit-frame-pointer -MMD -MP -Wall -Wextra $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+	-fvisibility=hidden -fno-omit-frame-pointer -fopenmp-simd -MMD -MP -Wall -Wextra $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 ifdef DEV
 override CFLAGS += -Werror -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes \
 	-Wmissing-prototypes -Wold-style-definition -Wformat=2 -Wvla -Wundef -Wwrite-strings \
@@ -76,7 +76,7 @@ $(foreach r,$(ALL_ROOMS),$(call archive,$(r))) $(TESTLIB) $(BUILD)/librichd.a:
 	@mkdir -p $(@D)
 	$(V)rm -f $@ && ar rcs $@ $(filter %.o,$^)
 
-# Centring and converting are loops over rows; at -O3 gcc makes vectors of them (10-20 % of a fold).
+# Centring and converting are loops over rows; at -O3 gcc makes vectors of them (matrix/vector.h).
 $(BUILD)/obj/daemon/core/%.o: override CFLAGS += $(if $(SANITIZE)$(COVERAGE),,-O3)
 PAGE := $(shell find client/dashboard -type f)
 $(BUILD)/obj/page.c: $(PAGE) daemon/http/embed.sh Makefile

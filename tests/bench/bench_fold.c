@@ -1,142 +1,207 @@
-/* How fast rows enter the moments, as a ratio to what BLAS alone needs for the same X'X, measured
- * side by side in one run: one thread against cblas_ssyrk on one thread, and two workers against
- * two ssyrk calls at once. 1.0 would mean that centring, X'Y, the fourth moment and double
- * accumulation cost nothing. */
+/* How fast rows enter the moments, beside what BLAS alone needs for their products: passes over the
+ * same rows that take turns, by one thread, and by two of which BLAS has half of the rows on each.
+ * Two peers, for X'Y alone costs 2 C / p of X'X:
+ *
+ *     of X       cblas_ssyrk of the features, p wide
+ *     of [X Y]   cblas_ssyrk of features and outputs, p + C wide: X'X, X'Y and Y'Y in single
+ *                precision and nothing else
+ *
+ *     bench_fold [--json] [p C]      this shape alone */
 #include <cblas.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/core/moments/fold.h"
 #include "daemon/host/blas.h"
+#include "tests/bench/bench.h"
 #include "tests/lib/random.h"
 
-#define SECONDS 1.0
+/* Of one figure. */
+#define SECONDS 0.5
 
-static double now_s(void)
-{
-    struct timespec t;
+struct problem;
 
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
+typedef void share(struct problem *, size_t worker);
+
+/* A second thread, which waits for a share of the work. */
+struct helper {
+    pthread_t thread;
+    share *share; /* NULL: it ends */
+    sem_t begin, end;
+};
 
 struct problem {
-    size_t n, p, c;
-    float *x, *y, *gram;
+    size_t n, p, c, n_workers;
+    float *x, *y, *both, *gram;
     struct fold *fold;
     struct moments moments;
+    struct helper helper;
 };
 
-struct worker {
-    struct fold *fold;
-    size_t number;
-};
-
-static void *run_worker(void *arg)
+static void *run_helper(void *argument)
 {
-    struct worker *w = arg;
+    struct problem *q = argument;
 
-    fold_work(w->fold, w->number);
-    return NULL;
+    for (;;) {
+        sem_wait(&q->helper.begin);
+        if (!q->helper.share)
+            return NULL;
+        q->helper.share(q, 1);
+        sem_post(&q->helper.end);
+    }
 }
 
-static void fold_once(struct problem *q, size_t n_workers)
+static void give(struct problem *q, share *work)
 {
+    q->helper.share = work;
+    sem_post(&q->helper.begin);
+}
+
+static void on_all(struct problem *q, share *work)
+{
+    if (q->n_workers == 2)
+        give(q, work);
+    work(q, 0);
+    if (q->n_workers == 2)
+        sem_wait(&q->helper.end);
+}
+
+/* One thread's own seconds do not run while others have its core. */
+static double now_s(const struct problem *q)
+{
+    return q->n_workers == 1 ? bench_thread_s() : bench_wall_s();
+}
+
+static void fold_share(struct problem *q, size_t worker)
+{
+    fold_work(q->fold, worker);
+}
+
+static double fold_rows(void *argument)
+{
+    struct problem *q = argument;
     struct rows rows = {.n = q->n,
                         .features = q->x,
                         .outputs = q->y,
                         .features_dtype = DTYPE_F32,
                         .outputs_dtype = DTYPE_F32};
-    struct worker second = {q->fold, 1};
-    pthread_t thread;
+    double began = now_s(q);
 
     for (size_t at = 0, n; at < q->n; at += n) {
         n = q->n - at < fold_capacity(q->fold) ? q->n - at : fold_capacity(q->fold);
         fold_begin(q->fold, &q->moments, 0);
         fold_add(q->fold, &rows, at, n);
-        while (fold_next_phase(q->fold)) {
-            if (n_workers == 2)
-                pthread_create(&thread, NULL, run_worker, &second);
-            fold_work(q->fold, 0);
-            if (n_workers == 2)
-                pthread_join(thread, NULL);
-        }
+        while (fold_next_phase(q->fold))
+            on_all(q, fold_share);
     }
+    return now_s(q) - began;
 }
 
-static void *syrk_once(void *arg)
+static void syrk(const struct problem *q, size_t worker, const float *x, size_t p)
 {
-    struct problem *q = arg;
+    size_t n = q->n / q->n_workers;
 
-    cblas_ssyrk(CblasRowMajor, CblasUpper, CblasTrans, (int)q->p, (int)q->n, 1, q->x, (int)q->p, 0,
-                q->gram, (int)q->p);
-    return NULL;
+    cblas_ssyrk(CblasRowMajor, CblasUpper, CblasTrans, (int)p, (int)n, 1, x + worker * n * p,
+                (int)p, 0, q->gram + worker * p * p, (int)p);
 }
 
-/* Seconds a pass over the rows; both sides alternate, so that neither has the quieter machine. */
-static void measure(struct problem *q, size_t n_workers, double *fold_s, double *syrk_s)
+static void features_share(struct problem *q, size_t worker)
 {
-    double spent = 0;
-    int passes = 0;
+    syrk(q, worker, q->x, q->p);
+}
 
-    *fold_s = *syrk_s = 0;
-    while (spent < SECONDS || passes < 3) {
-        double a = now_s(), b, c;
+static void both_share(struct problem *q, size_t worker)
+{
+    syrk(q, worker, q->both, q->p + q->c);
+}
 
-        fold_once(q, n_workers);
-        b = now_s();
-        syrk_once(q);
-        c = now_s();
-        *fold_s += b - a;
-        *syrk_s += (c - b) / (double)n_workers; /* two cores would halve it */
-        spent += c - a;
-        passes++;
+static double syrk_features(void *argument)
+{
+    struct problem *q = argument;
+    double began = now_s(q);
+
+    on_all(q, features_share);
+    return now_s(q) - began;
+}
+
+static double syrk_both(void *argument)
+{
+    struct problem *q = argument;
+    double began = now_s(q);
+
+    on_all(q, both_share);
+    return now_s(q) - began;
+}
+
+static void measure(bool json, struct problem *q)
+{
+    static const char *const works[2][2] = {{"fold, of X", "fold, of [X Y]"},
+                                            {"fold by two, of X", "fold by two, of [X Y]"}};
+    bench_turn *const peers[] = {syrk_features, syrk_both};
+    struct bench_shape shape = {.p = q->p, .c = q->c, .n = q->n};
+    struct bench_turns turns;
+
+    sem_init(&q->helper.begin, 0, 0);
+    sem_init(&q->helper.end, 0, 0);
+    pthread_create(&q->helper.thread, NULL, run_helper, q);
+    for (int i = 0; i < 2; i++) {
+        bench_take_turns(&turns, SECONDS, fold_rows, peers[i], q);
+        bench_print_turns(json, works[q->n_workers - 1][i], shape, "us/row", 1e6 / (double)q->n,
+                          &turns);
     }
-    *fold_s /= passes;
-    *syrk_s /= passes;
+    give(q, NULL);
+    pthread_join(q->helper.thread, NULL);
+}
+
+static float *random_values(struct random *rng, size_t n)
+{
+    float *values = bench_alloc(n * sizeof *values);
+
+    for (size_t i = 0; i < n; i++)
+        values[i] = (float)random_uniform(rng);
+    return values;
+}
+
+static void measure_shape(bool json, size_t n, size_t p, size_t c)
+{
+    struct problem q = {.n = n, .p = p, .c = c};
+    struct random rng;
+
+    random_seed(&rng, p + c);
+    q.x = random_values(&rng, n * p);
+    q.y = random_values(&rng, n * c);
+    q.both = random_values(&rng, n * (p + c));
+    q.gram = bench_alloc(2 * (p + c) * (p + c) * sizeof(float));
+    for (q.n_workers = 1; q.n_workers <= 2; q.n_workers++) {
+        moments_init(&q.moments, p, c, 0);
+        q.fold = fold_new(p, c, q.n_workers);
+        measure(json, &q);
+        fold_free(q.fold);
+        moments_release(&q.moments);
+    }
+    free(q.x);
+    free(q.y);
+    free(q.both);
+    free(q.gram);
 }
 
 int main(int argc, char **argv)
 {
     static const size_t shapes[][3] = {
         {4096, 128, 97}, {4096, 512, 10}, {4096, 1024, 100}, {2048, 2048, 100}, {2048, 4096, 100}};
+    bool json = bench_wants_json(argc, argv);
+    char **shape = argv + 1 + json;
 
-    (void)argc;
     blas_start_again(argv);
     linalg_init();
-    printf("%6s %6s %5s %8s %10s %12s %10s\n", "n", "p", "C", "workers", "GFLOP/s", "rows/s",
-           "vs ssyrk");
-    for (size_t k = 0; k < sizeof shapes / sizeof shapes[0]; k++) {
-        struct problem q = {.n = shapes[k][0], .p = shapes[k][1], .c = shapes[k][2]};
-        struct random rng;
-
-        random_seed(&rng, k + 1);
-        q.x = malloc(q.n * q.p * sizeof(float));
-        q.y = malloc(q.n * q.c * sizeof(float));
-        q.gram = malloc(q.p * q.p * sizeof(float));
-        for (size_t i = 0; i < q.n * q.p; i++)
-            q.x[i] = (float)random_uniform(&rng);
-        for (size_t i = 0; i < q.n * q.c; i++)
-            q.y[i] = (float)random_uniform(&rng);
-        for (size_t n_workers = 1; n_workers <= 2; n_workers++) {
-            double fold_s, syrk_s;
-
-            moments_init(&q.moments, q.p, q.c, 0);
-            q.fold = fold_new(q.p, q.c, n_workers);
-            measure(&q, n_workers, &fold_s, &syrk_s);
-            printf("%6zu %6zu %5zu %8zu %10.1f %12.0f %10.2f\n", q.n, q.p, q.c, n_workers,
-                   (double)q.n * (double)q.p * (double)q.p / fold_s * 1e-9, (double)q.n / fold_s,
-                   syrk_s / fold_s);
-            fold_free(q.fold);
-            moments_release(&q.moments);
-        }
-        free(q.x);
-        free(q.y);
-        free(q.gram);
+    if (argc - json == 3) {
+        measure_shape(json, 4096, strtoul(shape[0], NULL, 10), strtoul(shape[1], NULL, 10));
+        return 0;
     }
+    for (size_t k = 0; k < sizeof shapes / sizeof shapes[0]; k++)
+        measure_shape(json, shapes[k][0], shapes[k][1], shapes[k][2]);
     return 0;
 }

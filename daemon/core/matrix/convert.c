@@ -1,8 +1,11 @@
 #include "daemon/core/matrix/convert.h"
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+
+#include "daemon/core/matrix/vector.h"
 
 /* The exponent's bits, which are all ones in Inf and NaN; 0: the format has neither. */
 static const uint64_t exponents[DTYPE_COUNT] = {
@@ -29,7 +32,7 @@ static float float_from_half(uint16_t half)
     return half & 0x8000 ? -magnitude : magnitude;
 }
 
-void convert_to_double(enum dtype d, const void *from, size_t n, double *out)
+VECTOR_CLONES void convert_to_double(enum dtype d, const void *from, size_t n, double *out)
 {
     const char *bytes = from;
     uint16_t half;
@@ -77,6 +80,27 @@ void convert_to_double(enum dtype d, const void *from, size_t n, double *out)
     }
 }
 
+VECTOR_CLONES void convert_to_float(enum dtype d, const void *from, size_t n, float *out)
+{
+    const char *bytes = from;
+    uint16_t half;
+
+    assert(d == DTYPE_F32 || d == DTYPE_F16 || d == DTYPE_BF16);
+    if (d == DTYPE_F32) {
+        memcpy(out, from, 4 * n);
+    } else if (d == DTYPE_F16) {
+        for (size_t i = 0; i < n; i++) {
+            memcpy(&half, bytes + 2 * i, 2);
+            out[i] = float_from_half(half);
+        }
+    } else {
+        for (size_t i = 0; i < n; i++) {
+            memcpy(&half, bytes + 2 * i, 2);
+            out[i] = float_from_bits((uint32_t)half << 16);
+        }
+    }
+}
+
 /* Inf and NaN are the values whose exponent bits are all ones. */
 #define FIND_ALL_ONES(type)                                                                        \
     for (size_t i = 0; i < n; i++) {                                                               \
@@ -101,26 +125,36 @@ static size_t find_in(enum dtype d, const char *bytes, size_t n)
     }
 }
 
-/* Whether any of `n` 32-bit values is Inf or NaN, in a form that the compiler turns into vectors.
- */
-static int any_nonfinite_f32(const char *bytes, size_t n)
-{
-    uint32_t bad = 0;
-
-    for (size_t i = 0; i < n; i++) {
-        uint32_t bits;
-
-        memcpy(&bits, bytes + 4 * i, 4);
-        bad |= ((bits & 0x7F800000) + 0x00800000) & 0x80000000;
+/* Whether any of `n` values is Inf or NaN, in a form that the compiler turns into vectors: adding
+ * one to an exponent of ones carries into the sign. */
+#define ANY_ALL_ONES(type, mask, sign)                                                             \
+    {                                                                                              \
+        type bad = 0;                                                                              \
+        for (size_t i = 0; i < n; i++) {                                                           \
+            type bits;                                                                             \
+            memcpy(&bits, bytes + sizeof bits * i, sizeof bits);                                   \
+            bad |= (type)((bits & (mask)) + ((sign) - (mask)));                                    \
+        }                                                                                          \
+        return (bad & (sign)) != 0;                                                                \
     }
-    return bad != 0;
+
+VECTOR_CLONES static bool any_nonfinite(enum dtype d, const char *bytes, size_t n)
+{
+    switch (d) {
+    case DTYPE_F16:
+        ANY_ALL_ONES(uint16_t, 0x7C00, 0x8000)
+    case DTYPE_BF16:
+        ANY_ALL_ONES(uint16_t, 0x7F80, 0x8000)
+    case DTYPE_F32:
+        ANY_ALL_ONES(uint32_t, 0x7F800000u, 0x80000000u)
+    default:
+        ANY_ALL_ONES(uint64_t, 0x7FF0000000000000u, 0x8000000000000000u)
+    }
 }
 
 size_t convert_find_nonfinite(enum dtype d, const void *from, size_t n)
 {
-    if (exponents[d] == 0)
-        return n;
-    if (d == DTYPE_F32 && !any_nonfinite_f32(from, n))
+    if (exponents[d] == 0 || !any_nonfinite(d, from, n))
         return n;
     return find_in(d, from, n);
 }

@@ -2,150 +2,99 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/core/matrix/convert.h"
+#include "daemon/core/matrix/passes.h"
 #include "daemon/core/moments/fold_parts.h"
 
-/* Centred single-precision values outside 2^-40..2^40 would overflow or vanish when squared and
- * added; such a column tile is scaled by a power of two, which is exact. */
-#define SAFE_EXPONENT 40
+/* The root of the sum of a column tile's squares. Outside 2^-30..2^40 single-precision products of
+ * the tile might vanish or overflow; it is scaled by a power of two then, which is exact. */
+#define SAFE_EXPONENT_MIN (-30)
+#define SAFE_EXPONENT_MAX 40
+/* Of a difference of sums, the share of the larger one that still has digits enough for a power of
+ * two. */
+#define LEAST_SHARE 1e-10
 
-/* `n` values of row `i` of a range from column `col` on, in features or outputs, as doubles. */
-static void read_features(const struct fold *fold, const struct row_range *range, size_t i,
-                          size_t col, size_t n, double *out)
+/* Features are read as what the block is. f16 and bf16 are exact as floats. */
+static enum dtype features_format(const struct fold *fold)
 {
-    size_t size = dtype_size(range->rows->features_dtype), at = (range->from + i) * fold->p + col;
-
-    convert_to_double(range->rows->features_dtype, (const char *)range->rows->features + at * size,
-                      n, out);
+    return fold->wide ? DTYPE_F64 : DTYPE_F32;
 }
 
-static void read_outputs(const struct fold *fold, const struct row_range *range, size_t i,
-                         size_t col, size_t n, double *out)
+static void sum_rows(enum dtype format, size_t n_rows, size_t n, const double *weight,
+                     const void *const *rows, const double *pivot, double *sum)
 {
-    size_t size = dtype_size(range->rows->outputs_dtype);
-    size_t at = (range->from + i) * fold->moments->c + col;
-
-    convert_to_double(range->rows->outputs_dtype, (const char *)range->rows->outputs + at * size, n,
-                      out);
+    if (format == DTYPE_F64)
+        passes_sum_f64(n_rows, n, weight, rows, pivot, sum);
+    else
+        passes_sum_f32(n_rows, n, weight, rows, pivot, sum);
 }
-
-static void read_targets(const struct fold *fold, const struct row_range *range, size_t i,
-                         size_t col, size_t n, double *out)
-{
-    size_t size = dtype_size(range->rows->targets_dtype);
-    size_t at = (range->from + i) * fold->moments->k + col;
-
-    convert_to_double(range->rows->targets_dtype, (const char *)range->rows->targets + at * size, n,
-                      out);
-}
-
-typedef void reader(const struct fold *, const struct row_range *, size_t i, size_t col, size_t n,
-                    double *out);
 
 /* Weighted mean of columns col..col+n-1, n <= TILE_ORDER. It sums differences from the first row:
  * the mean of a constant column is exact, and a large offset loses no digits. */
-static void column_means(const struct fold *fold, reader *read, size_t col, size_t n, double *mean)
+static void column_means(const struct fold *fold, enum part part, enum dtype format, size_t col,
+                         size_t n, double *mean)
 {
-    double pivot[TILE_ORDER], row[TILE_ORDER];
-    size_t at = 0;
+    double buffer[PASSES_ROWS][TILE_ORDER], pivot[TILE_ORDER], weight[PASSES_ROWS];
+    struct walk walk = fold_walk(fold, part, format, col, n);
+    const void *rows[PASSES_ROWS];
 
-    read(fold, &fold->ranges[0], 0, col, n, pivot);
+    fold_read(fold, part, &fold->ranges[0], 0, col, n, pivot);
     memset(mean, 0, n * sizeof *mean);
-    for (size_t k = 0; k < fold->n_ranges; k++) {
-        for (size_t i = 0; i < fold->ranges[k].n; i++, at++) {
-            double w = fold->root[at] * fold->root[at];
-
-            read(fold, &fold->ranges[k], i, col, n, row);
-            for (size_t j = 0; j < n; j++)
-                mean[j] += w * (row[j] - pivot[j]);
+    for (size_t at = 0, n_rows; at < fold->n; at += n_rows) {
+        n_rows = fold->n - at < PASSES_ROWS ? fold->n - at : PASSES_ROWS;
+        for (size_t i = 0; i < n_rows; i++) {
+            rows[i] = fold_walk_next(&walk, buffer[i]);
+            weight[i] = fold->root[at + i] * fold->root[at + i];
         }
+        sum_rows(format, n_rows, n, weight, rows, pivot, mean);
     }
     for (size_t j = 0; j < n; j++)
         mean[j] = pivot[j] + mean[j] / fold->weight;
 }
 
-/* Turns two rows of `n` values into each other by the k-th turn. */
-static void turn_pair(const struct fold *fold, size_t k, size_t n, double *a, double *b)
+/* Centring rows 2k and 2k + 1 of the block; the last of an odd number is a pair with itself, of
+ * which only the first counts. A double block has digits to spare and is not turned. */
+static struct passes_pair pair_of(const struct fold *fold, size_t at, const double *mean,
+                                  const double *shift, double scale)
 {
-    double cosine = fold->turns[k].cosine, sine = fold->turns[k].sine;
+    bool is_pair = at + 1 < fold->n, turned = is_pair && !fold->wide;
 
-    for (size_t j = 0; j < n; j++) {
-        double x = a[j], y = b[j];
-
-        a[j] = cosine * x + sine * y;
-        b[j] = cosine * y - sine * x;
-    }
+    return (struct passes_pair){
+        .mean = mean,
+        .shift = shift,
+        .factor = {scale * fold->root[at], scale * fold->root[is_pair ? at + 1 : at]},
+        .cosine = turned ? fold->turns[at / 2].cosine : 1,
+        .sine = turned ? fold->turns[at / 2].sine : 0,
+    };
 }
 
-/* Turns all rows of doubles, as centre_rows turns the features. A double block has digits to spare
- * and is not turned. */
-static void turn_rows(const struct fold *fold, size_t n_cols, double *values)
+/* Where centred rows go: `ld` values of the format from one to the next. */
+struct target {
+    char *values;
+    size_t ld;
+};
+
+/* Centres what is walked over, times `scale`, and sets |row - shift|^2 of each row, unless
+ * `squares` is NULL. */
+static void centre_rows(const struct fold *fold, struct walk walk, const double *mean,
+                        const double *shift, double scale, struct target to, double *squares)
 {
-    for (size_t k = 0; !fold->wide && k < fold->n / 2; k++)
-        turn_pair(fold, k, n_cols, values + 2 * k * n_cols, values + (2 * k + 1) * n_cols);
-}
+    double buffer[2][TILE_ORDER], spare[TILE_ORDER] = {0}, both[2];
+    size_t row_bytes = to.ld * dtype_size(walk.format);
 
-/* Stores one row of a column tile, and returns its largest magnitude. */
-static double store_row(struct fold *fold, size_t at, size_t col, size_t n, const double *row)
-{
-    double largest = 0;
+    for (size_t at = 0; at < fold->n; at += 2) {
+        struct passes_pair pair = pair_of(fold, at, mean, shift, scale);
+        bool is_pair = at + 1 < fold->n;
+        const void *rows[2] = {fold_walk_next(&walk, buffer[0])};
+        void *out[2] = {to.values + at * row_bytes,
+                        is_pair ? (void *)(to.values + (at + 1) * row_bytes) : spare};
 
-    for (size_t j = 0; j < n; j++)
-        largest = fabs(row[j]) > largest ? fabs(row[j]) : largest;
-    if (fold->wide) {
-        memcpy((double *)fold->x + at * fold->p + col, row, n * sizeof *row);
-    } else {
-        float *to = (float *)fold->x + at * fold->p + col;
-
-        for (size_t j = 0; j < n; j++)
-            to[j] = (float)row[j];
-    }
-    return largest;
-}
-
-/* Copies columns col..col+n-1, as they came, to the reservoir, for those rows that it takes. */
-static void copy_columns(const struct fold *fold, reader *read, size_t col, size_t n, double *to,
-                         size_t width)
-{
-    size_t at = 0;
-
-    for (size_t k = 0; k < fold->n_ranges; k++) {
-        for (size_t i = 0; i < fold->ranges[k].n; i++, at++) {
-            size_t place = reservoir_place(fold->moments->reservoir, at);
-
-            if (place != RESERVOIR_NONE)
-                read(fold, &fold->ranges[k], i, col, n, to + place * width + col);
-        }
-    }
-}
-
-static void copy_weights(const struct fold *fold)
-{
-    size_t at = 0;
-
-    for (size_t k = 0; k < fold->n_ranges; k++) {
-        for (size_t i = 0; i < fold->ranges[k].n; i++, at++) {
-            size_t place = reservoir_place(fold->moments->reservoir, at);
-
-            if (place != RESERVOIR_NONE)
-                fold->moments->reservoir->weight[place] =
-                    fold_weight_of(fold->ranges[k].rows, fold->ranges[k].from + i);
-        }
-    }
-}
-
-static void copy_labels(const struct fold *fold)
-{
-    size_t at = 0;
-
-    for (size_t k = 0; k < fold->n_ranges; k++) {
-        for (size_t i = 0; i < fold->ranges[k].n; i++, at++) {
-            size_t place = reservoir_place(fold->moments->reservoir, at);
-
-            if (place != RESERVOIR_NONE)
-                fold->moments->classes->kept[place] =
-                    fold_label_of(fold->ranges[k].rows, fold->ranges[k].from + i);
-        }
+        rows[1] = is_pair ? fold_walk_next(&walk, buffer[1]) : rows[0];
+        if (walk.format == DTYPE_F64)
+            passes_centre_f64(walk.n, &pair, rows, (double *const[2]){out[0], out[1]}, both);
+        else
+            passes_centre_f32(walk.n, &pair, rows, (float *const[2]){out[0], out[1]}, both);
+        if (squares)
+            memcpy(squares + at, both, (is_pair ? 2 : 1) * sizeof *both);
     }
 }
 
@@ -153,123 +102,106 @@ static void copy_labels(const struct fold *fold)
 static void sum_classes(const struct fold *fold, size_t col, size_t n)
 {
     const struct classes *classes = fold->moments->classes;
-    const double *shift = fold->moments->shift + col;
-    double row[TILE_ORDER];
-    size_t at = 0;
+    struct walk walk = fold_walk(fold, PART_FEATURES, features_format(fold), col, n);
+    double buffer[TILE_ORDER];
 
-    for (size_t k = 0; k < fold->n_ranges; k++) {
-        for (size_t i = 0; i < fold->ranges[k].n; i++, at++) {
-            double *z, w = fold->root[at] * fold->root[at] / classes->scale;
+    for (size_t at = 0; at < fold->n; at++) {
+        double w = fold->root[at] * fold->root[at] / classes->scale;
+        const void *row = fold_walk_next(&walk, buffer);
 
-            if (fold->slot[at] == CLASSES_NONE)
-                continue;
-            z = classes_z(classes, fold->slot[at]) + col;
-            read_features(fold, &fold->ranges[k], i, col, n, row);
-            for (size_t j = 0; j < n; j++)
-                z[j] += w * (row[j] - shift[j]);
-        }
+        if (fold->slot[at] != CLASSES_NONE)
+            sum_rows(walk.format, 1, n, &w, &row, fold->moments->shift + col,
+                     classes_z(classes, fold->slot[at]) + col);
     }
 }
 
-/* One row as `factor` times its difference from the mean; returns its part of s_i. */
-static double centre_row(const struct fold *fold, const struct row_range *range, size_t i,
-                         size_t col, size_t n, double factor, double *row)
+static double weighted_sum(const struct fold *fold, const double *squares)
 {
-    const double *mean = fold->mean_x + col, *shift = fold->moments->shift + col;
     double sum = 0;
 
-    read_features(fold, range, i, col, n, row);
-    for (size_t j = 0; j < n; j++) {
-        double z = row[j] - shift[j];
-
-        sum += z * z;
-        row[j] = factor * (row[j] - mean[j]);
-    }
+    for (size_t i = 0; i < fold->n; i++)
+        sum += fold->root[i] * fold->root[i] * squares[i];
     return sum;
 }
 
-/* Centres columns col..col+n-1 with `scale`, a power of two, turns pairs of rows, and stores the
- * part of s_i of this tile. Returns the largest magnitude that was stored. */
-static double centre_rows(struct fold *fold, size_t col, size_t n, double scale, double *s_part)
-{
-    double pair[2][TILE_ORDER], largest = 0;
-    size_t at = 0;
+/* A column tile on its way into the block. */
+struct column_tile {
+    struct walk walk;
+    const double *mean, *shift;
+    struct target to;
+    double *squares; /* n: |row - shift|^2 */
+};
 
-    for (size_t k = 0; k < fold->n_ranges; k++) {
-        for (size_t i = 0; i < fold->ranges[k].n; i++, at++) {
-            s_part[at] =
-                centre_row(fold, &fold->ranges[k], i, col, n, scale * fold->root[at], pair[at % 2]);
-            if (at % 2 == 0)
-                continue;
-            if (!fold->wide)
-                turn_pair(fold, at / 2, n, pair[0], pair[1]);
-            largest = fmax(largest, store_row(fold, at - 1, col, n, pair[0]));
-            largest = fmax(largest, store_row(fold, at, col, n, pair[1]));
-        }
-    }
-    if (at % 2 == 1)
-        largest = fmax(largest, store_row(fold, at - 1, col, n, pair[0]));
-    return largest;
+/* sum w |x - m|^2 = sum w |x - shift|^2 - W |m - shift|^2, where that leaves digits: it does unless
+ * the mean has moved by 10^5 times the spread. Then `squares` and the block are overwritten. */
+static double tile_spread(const struct fold *fold, const struct column_tile *tile)
+{
+    double all = weighted_sum(fold, tile->squares), away = 0;
+
+    for (size_t j = 0; j < tile->walk.n; j++)
+        away += (tile->mean[j] - tile->shift[j]) * (tile->mean[j] - tile->shift[j]);
+    away *= fold->weight;
+    if (away <= (1 - LEAST_SHARE) * all)
+        return all - away;
+    centre_rows(fold, tile->walk, tile->mean, tile->mean, 1, tile->to, tile->squares);
+    all = weighted_sum(fold, tile->squares);
+    centre_rows(fold, tile->walk, tile->mean, tile->shift, 1, tile->to, tile->squares);
+    return all;
+}
+
+/* Centres a column tile. Returns the exponent of 2 by which the stored values are larger. */
+static int centre_tile(const struct fold *fold, const struct column_tile *tile)
+{
+    double spread;
+    int exponent;
+
+    centre_rows(fold, tile->walk, tile->mean, tile->shift, 1, tile->to, tile->squares);
+    if (fold->wide)
+        return 0;
+    spread = tile_spread(fold, tile);
+    frexp(sqrt(spread), &exponent);
+    if (spread == 0 || (exponent >= SAFE_EXPONENT_MIN && exponent <= SAFE_EXPONENT_MAX))
+        return 0;
+    centre_rows(fold, tile->walk, tile->mean, tile->shift, ldexp(1, -exponent), tile->to,
+                tile->squares);
+    return -exponent;
 }
 
 void fold_centre_features(struct fold *fold, size_t k)
 {
     size_t col = k * TILE_ORDER, n = fold->p - col < TILE_ORDER ? fold->p - col : TILE_ORDER;
-    double *s_part = fold->s_part + k * fold->n, largest;
-    int exponent;
+    enum dtype format = features_format(fold);
+    struct column_tile tile = {
+        .walk = fold_walk(fold, PART_FEATURES, format, col, n),
+        .mean = fold->mean_x + col,
+        .shift = fold->moments->shift + col,
+        .to = {(char *)fold->x + col * dtype_size(format), fold->p},
+        .squares = fold->s_part + k * fold->n,
+    };
 
-    column_means(fold, read_features, col, n, fold->mean_x + col);
+    column_means(fold, PART_FEATURES, format, col, n, fold->mean_x + col);
     if (fold->moments->reservoir)
-        copy_columns(fold, read_features, col, n, fold->moments->reservoir->x, fold->p);
+        fold_keep_features(fold, col, n);
     if (fold->moments->weight == 0)
         memcpy(fold->moments->shift + col, fold->mean_x + col, n * sizeof(double));
     for (size_t j = col; j < col + n; j++)
         fold->dx[j] = fold->mean_x[j] - fold->moments->mean_x[j];
     if (fold->moments->classes)
         sum_classes(fold, col, n);
-    fold->exponent[k] = 0;
-    largest = centre_rows(fold, col, n, 1, s_part);
-    if (fold->wide || largest == 0)
-        return;
-    frexp(largest, &exponent);
-    if (abs(exponent) > SAFE_EXPONENT) {
-        fold->exponent[k] = -exponent;
-        centre_rows(fold, col, n, ldexp(1, -exponent), s_part);
-    }
+    fold->exponent[k] = centre_tile(fold, &tile);
 }
 
 /* Centres `n_cols` outputs or targets into the columns of Y from `first` on. */
-static void centre_columns(struct fold *fold, reader *read, size_t first, size_t n_cols)
+static void centre_columns(struct fold *fold, enum part part, size_t first, size_t n_cols)
 {
-    double row[TILE_ORDER], *mean = fold->mean_y + first;
-
     for (size_t col = 0; col < n_cols; col += TILE_ORDER) {
-        size_t n = n_cols - col < TILE_ORDER ? n_cols - col : TILE_ORDER, at = 0;
+        size_t n = n_cols - col < TILE_ORDER ? n_cols - col : TILE_ORDER;
+        double *mean = fold->mean_y + first + col;
+        struct target to = {(char *)(fold->y + first + col), fold->w};
 
-        column_means(fold, read, col, n, mean + col);
-        for (size_t k = 0; k < fold->n_ranges; k++) {
-            for (size_t i = 0; i < fold->ranges[k].n; i++, at++) {
-                read(fold, &fold->ranges[k], i, col, n, row);
-                for (size_t j = 0; j < n; j++)
-                    fold->y[at * fold->w + first + col + j] =
-                        fold->root[at] * (row[j] - mean[col + j]);
-            }
-        }
+        column_means(fold, part, DTYPE_F64, col, n, mean);
+        centre_rows(fold, fold_walk(fold, part, DTYPE_F64, col, n), mean, mean, 1, to, NULL);
     }
-}
-
-/* Outputs, targets and weights of the rows that the reservoir takes. */
-static void copy_outputs(const struct fold *fold)
-{
-    const struct moments *m = fold->moments;
-
-    if (m->c > 0)
-        copy_columns(fold, read_outputs, 0, m->c, m->reservoir->y, m->w);
-    if (m->k > 0)
-        copy_columns(fold, read_targets, 0, m->k, m->reservoir->y + m->c, m->w);
-    if (m->classes)
-        copy_labels(fold);
-    copy_weights(fold);
 }
 
 /* What each row's output for its own class adds to the class. */
@@ -285,7 +217,7 @@ static void sum_own_outputs(const struct fold *fold)
 
             if (fold->slot[at] == CLASSES_NONE || sums->label >= fold->moments->c)
                 continue;
-            read_outputs(fold, &fold->ranges[k], i, sums->label, 1, &y);
+            fold_read(fold, PART_OUTPUTS, &fold->ranges[k], i, sums->label, 1, &y);
             sums->own += fold->root[at] * fold->root[at] * y / classes->scale;
         }
     }
@@ -296,10 +228,9 @@ void fold_centre_outputs(struct fold *fold)
     if (fold->moments->classes)
         sum_own_outputs(fold);
     if (fold->moments->reservoir)
-        copy_outputs(fold);
-    centre_columns(fold, read_outputs, 0, fold->moments->c);
-    centre_columns(fold, read_targets, fold->moments->c, fold->moments->k);
-    turn_rows(fold, fold->w, fold->y);
+        fold_keep_outputs(fold);
+    centre_columns(fold, PART_OUTPUTS, 0, fold->moments->c);
+    centre_columns(fold, PART_TARGETS, fold->moments->c, fold->moments->k);
     for (size_t j = 0; j < fold->w; j++)
         fold->dy[j] = fold->mean_y[j] - fold->moments->mean_y[j];
 }
@@ -318,27 +249,14 @@ static void count_row(const struct fold *fold, size_t i, double w, double s)
     sums->squares += w * s / classes->scale;
 }
 
-/* The rows that are longer than those there are, to the reservoir. */
-static void copy_longest(const struct fold *fold)
+/* Turns the entries of one column, as pair_of turns the rows. */
+static void turn_column(const struct fold *fold, double *values)
 {
-    struct moments *m = fold->moments;
-    size_t at = 0;
+    for (size_t k = 0; !fold->wide && k < fold->n / 2; k++) {
+        double a = values[2 * k], b = values[2 * k + 1];
 
-    for (size_t k = 0; k < fold->n_ranges; k++) {
-        const struct row_range *range = &fold->ranges[k];
-
-        for (size_t i = 0; i < range->n; i++, at++) {
-            double square = fold->root[at] * fold->rs[at]; /* w s */
-            size_t place =
-                square > 0 ? reservoir_offer(m->reservoir, at, fold->n, square) : RESERVOIR_NONE;
-
-            if (place == RESERVOIR_NONE)
-                continue;
-            read_features(fold, range, i, 0, m->p, m->reservoir->x + place * m->p);
-            if (m->c > 0)
-                read_outputs(fold, range, i, 0, m->c, m->reservoir->y + place * m->w);
-            m->reservoir->weight[place] = fold_weight_of(range->rows, range->from + i);
-        }
+        values[2 * k] = fold->turns[k].cosine * a + fold->turns[k].sine * b;
+        values[2 * k + 1] = fold->turns[k].cosine * b - fold->turns[k].sine * a;
     }
 }
 
@@ -359,7 +277,7 @@ void fold_sum_s(struct fold *fold)
             count_row(fold, i, w, s);
     }
     if (fold->moments->reservoir)
-        copy_longest(fold);
-    turn_rows(fold, 1, fold->rs);
+        fold_keep_longest(fold);
+    turn_column(fold, fold->rs);
     fold->moments->sum_s2 = decay * fold->moments->sum_s2 + sum_s2;
 }

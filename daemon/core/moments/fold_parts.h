@@ -1,6 +1,7 @@
 /* The inside of a fold, shared by its files. fold.c owns the memory and leads through the phases,
- * fold_check.c checks and weighs rows, fold_centre.c makes the block, fold_product.c adds it to the
- * moments. Threads as in fold.h. The way of a block:
+ * fold_check.c checks and weighs rows, fold_read.c reads them, fold_centre.c makes the block,
+ * fold_keep.c fills the reservoir, fold_product.c adds the block to the moments. Threads as in
+ * fold.h. The way of a block:
  *
  *     fold_add          ranges of rows, borrowed from their batches
  *     fold_check_batch  a batch may be refused here; fold_drop_refused then leaves it out
@@ -107,6 +108,38 @@ void fold_weigh_rows(struct fold *);
 uint32_t fold_label_of(const struct rows *, size_t i);
 /* Old rows are forgotten by `decay`; then each row that weighs has its slot. */
 void fold_find_classes(struct fold *, double decay);
+
+/* The frames of a batch. Targets are read here when they are values. */
+enum part {
+    PART_FEATURES,
+    PART_OUTPUTS,
+    PART_TARGETS,
+};
+
+/* `n` values of the i-th row of a range from column `col` on, as doubles. */
+void fold_read(const struct fold *, enum part, const struct row_range *, size_t i, size_t col,
+               size_t n, double *out);
+
+/* Columns col..col+n-1, n <= TILE_ORDER, of all rows of the block, one row after the other. */
+struct walk {
+    const struct fold *fold;
+    enum part part;
+    enum dtype format; /* DTYPE_F32 or DTYPE_F64: what the rows are given as */
+    size_t col, n;
+    size_t range, row; /* of the next one */
+};
+
+struct walk fold_walk(const struct fold *, enum part, enum dtype format, size_t col, size_t n);
+/* The values of the next row: where they came when they have the format, else converted into
+ * `buffer`, which has room for n doubles. They may be unaligned. */
+const void *fold_walk_next(struct walk *, void *buffer);
+
+/* CENTRE: copies the columns of the k-th column tile to the reservoir, or the outputs, targets,
+ * labels and weights, for those rows that it takes. */
+void fold_keep_features(const struct fold *, size_t col, size_t n);
+void fold_keep_outputs(const struct fold *);
+/* Between CENTRE and PRODUCT: the rows that are longer than those there are. */
+void fold_keep_longest(const struct fold *);
 
 /* CENTRE: the k-th column tile, and the outputs with the targets. */
 void fold_centre_features(struct fold *, size_t k);

@@ -1,27 +1,32 @@
 #include <math.h>
 
-#include "daemon/core/moments/fold_parts.h"
 #include "daemon/core/matrix/linalg.h"
+#include "daemon/core/matrix/passes.h"
+#include "daemon/core/moments/fold_parts.h"
 
-/* to = decay to + between d_row d_col' for one row of a matrix; decay = 0 does not read `to`. */
+/* to = decay to + between d_row d_col' for one row of a matrix. */
 static void begin_row(const struct combination *combination, size_t n, double d_row,
                       const double *d_col, double *to)
 {
-    double b = combination->between * d_row;
+    passes_begin(n, combination->decay, combination->between * d_row, d_col, to);
+}
 
-    if (combination->decay == 0) {
-        for (size_t j = 0; j < n; j++)
-            to[j] = b * d_col[j];
-        return;
-    }
-    for (size_t j = 0; j < n; j++)
-        to[j] = combination->decay * to[j] + b * d_col[j];
+/* The columns of a row of a tile that may be read: of a diagonal tile the upper triangle. */
+static size_t first_column(const struct tile *t, size_t row)
+{
+    return t->row == t->col ? row : 0;
 }
 
 static void product_tile_wide(struct fold *fold, const struct tile *t)
 {
     const double *x = fold->x;
 
+    for (size_t i = 0; i < t->n_rows; i++) {
+        size_t first = first_column(t, i);
+
+        begin_row(&fold->combination, t->n_cols - first, fold->dx[t->row + i],
+                  fold->dx + t->col + first, t->values + i * t->n_cols + first);
+    }
     if (t->row == t->col)
         linalg_gram_f64(fold->n, t->n_rows, x + t->row, fold->p, 1, t->values, t->n_cols);
     else
@@ -31,6 +36,7 @@ static void product_tile_wide(struct fold *fold, const struct tile *t)
 
 static void product_tile_single(struct fold *fold, const struct tile *t, float *product)
 {
+    const struct combination *combination = &fold->combination;
     const float *x = fold->x;
     int exponent = fold->exponent[t->row / TILE_ORDER] + fold->exponent[t->col / TILE_ORDER];
     double scale = ldexp(1, -exponent);
@@ -41,10 +47,11 @@ static void product_tile_single(struct fold *fold, const struct tile *t, float *
         linalg_cross_f32(fold->n, t->n_rows, t->n_cols, x + t->row, fold->p, x + t->col, fold->p,
                          product, t->n_cols);
     for (size_t i = 0; i < t->n_rows; i++) {
-        size_t first = t->row == t->col ? i : 0;
+        size_t first = first_column(t, i), at = i * t->n_cols + first;
 
-        for (size_t j = first; j < t->n_cols; j++)
-            t->values[i * t->n_cols + j] += scale * product[i * t->n_cols + j];
+        passes_combine_f32(t->n_cols - first, combination->decay,
+                           combination->between * fold->dx[t->row + i], fold->dx + t->col + first,
+                           scale, product + at, t->values + at);
     }
 }
 
@@ -52,9 +59,6 @@ void fold_product_tile(struct fold *fold, size_t k, struct scratch *scratch)
 {
     struct tile t = tiles_at(&fold->moments->xx, k);
 
-    for (size_t i = 0; i < t.n_rows; i++)
-        begin_row(&fold->combination, t.n_cols, fold->dx[t.row + i], fold->dx + t.col,
-                  t.values + i * t.n_cols);
     if (fold->wide)
         product_tile_wide(fold, &t);
     else
@@ -74,8 +78,7 @@ static const double *widen(struct fold *fold, size_t k, size_t from, size_t n, s
     for (size_t i = 0; i < n; i++) {
         const float *row = (float *)fold->x + (from + i) * fold->p + k * TILE_ORDER;
 
-        for (size_t j = 0; j < n_cols; j++)
-            wide[i * n_cols + j] = scale * row[j];
+        passes_widen(n_cols, scale, row, wide + i * n_cols);
     }
     return wide;
 }

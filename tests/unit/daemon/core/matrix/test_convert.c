@@ -31,12 +31,16 @@ static void check_all_16_bit_values(enum dtype d, int n_exponent, int n_fraction
         uint16_t stored = (uint16_t)bits;
         bool finite = (bits & all_ones) != all_ones;
         double got, expected = value_of(bits, n_exponent, n_fraction);
+        float single;
 
         assert_int_equal(convert_find_nonfinite(d, &stored, 1), finite ? 1 : 0);
         if (!finite)
             continue;
         convert_to_double(d, &stored, 1, &got);
         assert_memory_equal(&got, &expected, sizeof got); /* -0.0 is not 0.0 */
+        convert_to_float(d, &stored, 1, &single);
+        got = single;
+        assert_memory_equal(&got, &expected, sizeof got);
     }
 }
 
