@@ -19,7 +19,7 @@ static int find(const struct options *options, struct endpoint *out, struct err 
 {
     struct endpoints places;
     struct err found = {""};
-    int rc = endpoints_init(&places, options->feed, NULL, options->runtime_dir, &found);
+    int rc = endpoints_init(&places, options->feed, "RICHD_FEED", options->runtime_dir, &found);
 
     if (rc == 0)
         rc = endpoints_find(&places, "feed", out, &found);

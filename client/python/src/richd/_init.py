@@ -51,6 +51,7 @@ def init(
     resume: Optional[str] = None,
     runtime_dir: Optional[str] = None,
     endpoint: Optional[str] = None,
+    feed: Optional[str] = None,
     mode: Optional[str] = None,
     window: Union[str, Mapping[str, Any]] = "checkpoint",
     spectrum_every: int = 0,
@@ -85,6 +86,9 @@ def init(
         resume: "allow" (default) goes on with a run that exists, or starts a new one; with "must"
             the run has to exist, with "never" it must not.
         runtime_dir, endpoint: where the daemon is; by default it is found (see `_endpoint`).
+        feed: where its history is read, "unix:/PATH" or "tcp:HOST:PORT", by default found in the
+            same endpoints.json: for a daemon behind `ssh -L 7001:... -L 7002:.../feed.sock`, whose
+            file is on the other machine.
         mode: "online" (default); "offline": all is kept in a spool, and `richd.replay` brings it
             to a daemon later; or "disabled": every call does nothing.
         window: what a checkpoint measures: "checkpoint" (rows since the last one), "cumulative",
@@ -129,10 +133,10 @@ def init(
             NAME@rankK.
 
     The environment gives what the arguments do not: RICHD_PROJECT, RICHD_NAME, RICHD_GROUP,
-    RICHD_RUN_ID, RICHD_RESUME, RICHD_RUNTIME_DIR, RICHD_ENDPOINT, RICHD_MODE, RICHD_RAISE=1,
-    RICHD_AUTOSTART=0, RICHD_RANK, RICHD_WORLD_SIZE, RICHD_LAUNCH.
+    RICHD_RUN_ID, RICHD_RESUME, RICHD_RUNTIME_DIR, RICHD_ENDPOINT, RICHD_FEED, RICHD_MODE,
+    RICHD_RAISE=1, RICHD_AUTOSTART=0, RICHD_RANK, RICHD_WORLD_SIZE, RICHD_LAUNCH.
 
-    Raises ValueError when an argument is malformed (mode, resume, run_id, window, spectrum,
+    Raises ValueError when an argument is malformed (mode, resume, run_id, feed, window, spectrum,
     probe, projector, transitions, mirror, config, tags, queue_bytes, spool_bytes, share, rank,
     launch, scalars):
     a mistake in the program, found at its first line. A malformed environment variable is skipped,
@@ -144,6 +148,8 @@ def init(
     _clean.check_choice("scalars", scalars, _SCALARS)
     if run_id is not None and not _names.is_run_id(run_id):
         raise ValueError(f"run_id {run_id!r} is not 1 to 64 of A-Z a-z 0-9 . _ -, no leading dot")
+    if feed is not None and not _endpoint.is_feed(feed):
+        raise ValueError(f'feed is "unix:/PATH" or "tcp:HOST:PORT", not {feed!r}')
     project = _clean.text(project or env.get("PROJECT") or "default")
     run_id = run_id or env.get("RUN_ID", _names.is_run_id)
     place = _count_run(_place(rank, world_size, launch, env), run_id or project, is_on)
@@ -167,10 +173,10 @@ def init(
     mirrors = _mirrors.check(mirror)
     reporter = Reporter(open_fields["run"], is_to_raise(raise_errors))
     where = _endpoint.places(endpoint, runtime_dir)
+    find_feed = _endpoint.FeedFinder(where, feed or env.get("FEED", _endpoint.is_feed))
     bytes_max, part = _check_bytes("queue_bytes", queue_bytes), _check_share(share)
     for text in env.complaints:
         reporter.warn("environment", text, raises=False)
-    find_feed = _endpoint.FeedFinder(where)
     kept = _spool_place(spool_bytes, open_fields)
     run = Run(open_fields, reporter, bytes_max, find_feed, scalars == "all", part, kept)
     if is_on and place is not None and not place.launch:

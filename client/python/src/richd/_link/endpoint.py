@@ -88,6 +88,15 @@ class Finder:
         return find(self.where)
 
 
+def is_feed(address: str) -> bool:
+    """Whether it is "unix:/PATH" or "tcp:HOST:PORT"."""
+    kind, _, rest = address.partition(":")
+    host, _, port = rest.rpartition(":")
+    return (kind == "unix" and rest.startswith("/")) or (
+        kind == "tcp" and bool(host) and port.isascii() and port.isdigit()
+    )
+
+
 def find_record(where: Places) -> Mapping[str, Any]:
     """All that the endpoints.json says from which `find_feed` takes the feed.
 
@@ -120,9 +129,11 @@ class FeedFinder:
     """Calls `find_feed`, and knows where else the same daemon is met."""
 
     where: Places
+    #: An address that was given.
+    feed: Optional[str] = None
 
     def __call__(self) -> str:
-        return find_feed(self.where)
+        return self.feed or find_feed(self.where)
 
     def page(self, run: str) -> Optional[str]:
         """The page that shows a run, with the token that it asks for; None: none is known."""
