@@ -79,10 +79,11 @@ static bool is_used(const struct loop *loop)
 /* Nobody has asked for a daemon that a training started, so it goes when nobody needs it. */
 static void look_whether_idle(struct loop *loop)
 {
-    unsigned limit = loop->config->idle_exit_s;
+    int64_t now_ms = clock_monotonic_ms(), limit_ms = 1000 * (int64_t)loop->config->idle_exit_s;
 
-    loop->idle_ticks = is_used(loop) ? 0 : loop->idle_ticks + 1;
-    if (loop->state == LOOP_RUNNING && limit > 0 && loop->idle_ticks >= limit) {
+    if (limit_ms == 0 || is_used(loop))
+        loop->used_ms = now_ms;
+    if (loop->state == LOOP_RUNNING && now_ms - loop->used_ms > limit_ms) {
         start_draining(loop, "nobody has used richd for the time of idle-exit");
         loop_move_on(loop);
     }
@@ -361,6 +362,7 @@ int loop_run(struct loop *loop)
     log_info("blas=\"%s\" kernels=%s chosen_by=%s workers=%zu", linalg_description(),
              linalg_kernels(), blas_chosen_by(), n_cpus());
     loop_report_ready(loop);
+    loop->used_ms = clock_monotonic_ms();
     uv_run(&loop->uv, UV_RUN_DEFAULT);
     rc = uv_loop_close(&loop->uv);
     if (rc < 0)

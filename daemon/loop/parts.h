@@ -64,7 +64,7 @@ struct loop {
     uv_signal_t terminate, interrupt, hangup;
     bool has_handles; /* the four above are open */
     unsigned drain_ticks, close_ticks;
-    unsigned idle_ticks; /* so long nobody used the daemon */
+    int64_t used_ms; /* when the daemon was seen in use, of the monotonic clock */
     unsigned n_ticks;
     bool is_stepping;
 

@@ -240,6 +240,29 @@ test("a daemon with a token file asks for the token, which stays out of the link
     await closePage(page);
 });
 
+test("the link of a page brings the token of the daemon, which stays in the tab", async (t) => {
+    const unasked = new Daemon();
+    t.after(() => unasked.close());
+    unasked.http = "on";
+    await unasked.start();
+    const { page: link } = JSON.parse(readFileSync(join(unasked.folder, "endpoints.json")));
+    const token = link.split("#token=")[1];
+    const page = await openPage(`${link}&spacing=linear`);
+
+    await page.waitForSelector("#live[data-state=live]");
+    assert.ok(token.length >= 32 && !page.url().includes(token));
+    assert.ok(page.url().endsWith("#spacing=linear"));
+    await page.reload();
+    await page.waitForSelector("#live[data-state=live]");
+    const other = await openPage(unasked.url); // another tab does not have it
+    await other.waitForSelector("#token-dialog[open]");
+    await other.goto(link); // but takes it from the link
+    await other.waitForSelector("#live[data-state=live]");
+    assert.ok(!(await other.isVisible("#token-dialog")));
+    await closePage(page);
+    await closePage(other);
+});
+
 test("what is pressed while a run streams is clicked, and keeps the focus", async () => {
     const page = await openPage(`${daemon.url}#runs=run`);
     await waitForStep(page, 250);

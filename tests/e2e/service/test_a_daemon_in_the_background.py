@@ -95,10 +95,14 @@ def test_it_ends_when_nobody_has_used_it(background):
     assert not (background.runtime / "endpoints.json").exists()
 
 
-def test_a_run_or_a_reader_keeps_it(new_daemon):
-    daemon = new_daemon("--idle-exit", "1").start()
-    assert daemon.endpoints["idle_exit_s"] == 1
+def test_a_run_or_a_reader_keeps_it(new_daemon, tmp_path):
+    options = tmp_path / "richd.conf"
+    options.write_text("idle-exit = 600\n")
+    daemon = new_daemon("--config", options).start()
+    assert daemon.endpoints["idle_exit_s"] == 600
     with daemon.trainer("run") as trainer:
+        options.write_text("idle-exit = 1\n")
+        daemon.signal(signal.SIGHUP)
         # Each question is a reader of an instant; between them the run alone keeps the daemon.
         wait_until(lambda: daemon.rpc("server.status")["uptime_s"] > 2.5, "some seconds")
         with Feed(daemon.endpoints["feed"]) as reader:
