@@ -105,19 +105,35 @@ static int find_flag(const char *argument, size_t *length)
     return -1;
 }
 
-/* With the option that was meant, where one is like it. */
-static int refuse_unknown(const char *argument, struct err *err)
+/* The option that was meant, of the first `n` rows; NULL: none is like it. */
+static const char *nearest_option(const char *word, size_t n)
 {
-    const char *names[N_ROWS], *nearest;
+    const char *names[N_ROWS];
+
+    for (size_t i = 0; i < n; i++)
+        names[i] = rows[i].name;
+    return nearest_name(word, names, n);
+}
+
+static int refuse_flag(const char *argument, struct err *err)
+{
+    const char *nearest;
     char word[64];
 
     snprintf(word, sizeof word, "%.*s", (int)strcspn(argument, "="), argument);
-    for (size_t i = 0; i < N_ROWS; i++)
-        names[i] = rows[i].name;
-    nearest = nearest_name(word + strspn(word, "-"), names, N_ROWS);
+    nearest = nearest_option(word + strspn(word, "-"), N_ROWS);
     if (nearest)
         return err_set(err, -EINVAL, "unknown option %s; did you mean --%s?", argument, nearest);
     return err_set(err, -EINVAL, "unknown option %s (see richd --help)", argument);
+}
+
+static int refuse_name(const char *name, struct err *err)
+{
+    const char *nearest = nearest_option(name, OPTION_COUNT);
+
+    if (nearest)
+        return err_set(err, -EBADMSG, "unknown option \"%s\"; did you mean %s?", name, nearest);
+    return err_set(err, -EBADMSG, "unknown option \"%s\"", name);
 }
 
 static int read_flags(struct config *config, int argc, char **argv, struct err *err)
@@ -128,7 +144,7 @@ static int read_flags(struct config *config, int argc, char **argv, struct err *
         const char *value;
 
         if (i < 0)
-            return refuse_unknown(argv[at], err);
+            return refuse_flag(argv[at], err);
         value = argv[at][2 + length] == '=' ? argv[at] + 3 + length : NULL;
         if (!rows[i].argument) {
             if (value)
@@ -230,7 +246,7 @@ static int on_file_line(void *user, const char *section, const char *name, const
         file->config->line[i] = file->line;
         return file->rc == 0;
     }
-    file->rc = err_set(file->e, -EBADMSG, "unknown option \"%s\"", name);
+    file->rc = refuse_name(name, file->e);
     return 0;
 }
 

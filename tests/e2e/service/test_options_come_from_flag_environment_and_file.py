@@ -125,6 +125,7 @@ def test_a_wrong_value_ends_with_78(flags, text):
 
 @pytest.mark.parametrize("line, text", [
     ("colour = red", 'line 2: unknown option "colour"'),
+    ("staet-dir = /x", 'line 2: unknown option "staet-dir"; did you mean state-dir?'),
     ("[section]\nstate-dir = /x", "there are no sections"),
     ("just words", "line 2: not `name = value`"),
     ("config = /x", 'unknown option "config"'),
