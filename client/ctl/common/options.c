@@ -40,7 +40,8 @@ struct row {
 
 static const struct row rows[] = {
     TEXT("--runtime-dir", "DIR", runtime_dir, FOR_ALL, "the daemon's runtime directory"),
-    TEXT("--feed", "ADDRESS", feed, FOR_ALL, "its feed: unix:PATH or tcp:ADDRESS:PORT [RICHD_FEED]"),
+    TEXT("--feed", "ADDRESS", feed, FOR_ALL,
+         "its feed: unix:PATH or tcp:ADDRESS:PORT [RICHD_FEED]"),
     INTEGER("--timeout", "SECONDS", timeout_s, 1, 3600, FOR_ALL, "wait for an answer (10)"),
     FLAG("--json", json, FOR_ALL, "one JSON object a line"),
     FLAG("--help", help, FOR_ALL, "this text, or a command's"),
