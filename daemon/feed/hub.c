@@ -75,44 +75,49 @@ void feed_client_request(struct feed_client *client, const char *line, size_t si
 
 /* ---- what is new ----------------------------------------------------------------------------- */
 
-static void note_findings(const struct finding *findings, size_t n, uint64_t *last)
+static void note_seq(struct publication *publication, uint64_t feed_seq)
 {
-    for (size_t i = 0; i < n; i++) {
-        if (findings[i].feed_seq > *last)
-            *last = findings[i].feed_seq;
-    }
+    if (feed_seq == 0)
+        return;
+    if (publication->first_seq == 0 || feed_seq < publication->first_seq)
+        publication->first_seq = feed_seq;
+    if (feed_seq > publication->last_seq)
+        publication->last_seq = feed_seq;
 }
 
-static uint64_t last_feed_seq(const struct record *record)
+static void note_findings(struct publication *publication, const struct finding *findings, size_t n)
 {
-    uint64_t last = 0;
+    for (size_t i = 0; i < n; i++)
+        note_seq(publication, findings[i].feed_seq);
+}
 
+static void note_record(struct publication *publication, const struct record *record)
+{
     for (size_t i = 0; i < record->n_points; i++) {
         const struct layer_point *point = &record->points[i];
 
-        if (point->measured && point->feed_seq > last)
-            last = point->feed_seq;
-        note_findings(point->findings, point->n_findings, &last);
+        if (point->measured)
+            note_seq(publication, point->feed_seq);
+        note_findings(publication, point->findings, point->n_findings);
     }
-    note_findings(record->findings, record->n_findings, &last);
-    for (size_t i = 0; i < record->n_scalars; i++) {
-        if (record->scalar_feed_seqs[i] > last)
-            last = record->scalar_feed_seqs[i];
-    }
-    return last;
+    note_findings(publication, record->findings, record->n_findings);
+    for (size_t i = 0; i < record->n_scalars; i++)
+        note_seq(publication, record->scalar_feed_seqs[i]);
 }
 
 void feedhub_publish(struct feedhub *hub, const struct record *record)
 {
-    uint64_t last_seq = last_feed_seq(record);
+    struct publication publication = {.record = record};
 
-    if (last_seq <= hub->published)
+    note_record(&publication, record);
+    if (publication.last_seq <= hub->published)
         return; /* nothing new in it */
-    hub->published = last_seq;
+    hub->published = publication.last_seq;
     LIST_EACH_SAFE(at, &hub->clients)
     {
-        feed_subs_publish(LIST_ENTRY(at, struct feed_client, link), record, last_seq);
+        feed_subs_publish(LIST_ENTRY(at, struct feed_client, link), &publication);
     }
+    feed_publication_release(&publication);
 }
 
 /* ---- clients --------------------------------------------------------------------------------- */

@@ -118,9 +118,41 @@ cJSON *feed_answer_metrics(void);
  * empty list in place of one that is NULL. NULL without memory. Any thread. */
 cJSON *feed_update_params(const struct sub *, struct history_page *);
 
+/* "series.update", or "event.update". */
+const char *feed_method(const struct sub *);
+
 /* On a reader: writes the text of the answer to a subscription, things while they are read, and how
  * far they reach into its page. Returns 0 or -errno. */
 int feed_answer_latest(struct history *, struct question *);
+
+/* What a record brings, on its way to all subscriptions. An update is written down once for those
+ * that are told the same in the same words: only its "sub" is each one's own. */
+#define PUBLICATION_TEXTS 4 /* two kinds, in two words */
+
+struct publication_text {
+    char *(*words)(const char *method, cJSON *params, size_t *size);
+    enum change_kind kind;
+    char *text; /* NULL: the record has nothing of the kind */
+    size_t size;
+    size_t id_at, id_end; /* where the number of the subscription stands */
+};
+
+struct publication {
+    const struct record *record;
+    uint64_t first_seq, last_seq; /* of what is in the record */
+    struct publication_text text[PUBLICATION_TEXTS];
+    size_t n_texts;
+};
+
+/* The update for a subscription to which nothing of the record was sent: 1 with its text (free with
+ * free), 0 where there is nothing to tell, -ENOMEM. */
+int feed_publication_text(struct publication *, const struct sub *, char **text, size_t *size);
+void feed_publication_release(struct publication *);
+
+/* Adds to the page what the record holds for the subscription, beyond its cursor. */
+void feed_collect(const struct sub *, const struct record *, struct history_page *);
+/* The notification that the page is; takes what is in it. NULL without memory. */
+char *feed_update_text(const struct sub *, struct history_page *, size_t *size);
 
 /* ---- subs.c ---------------------------------------------------------------------------------- */
 
@@ -129,7 +161,7 @@ int feed_subs_open(struct question *, enum change_kind);
 /* Ends the one of that kind that the request names. Returns 0, or the code to answer with. */
 int feed_subs_close(struct question *, enum change_kind);
 void feed_subs_close_all(struct feed_client *);
-/* Sends what the record has, up to `last_seq`, to the client's subscriptions. */
-void feed_subs_publish(struct feed_client *, const struct record *, uint64_t last_seq);
+/* Sends what the record has to the client's subscriptions. */
+void feed_subs_publish(struct feed_client *, struct publication *);
 /* The output has drained: those that fell behind go on reading. */
 void feed_subs_drained(struct feed_client *);

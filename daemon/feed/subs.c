@@ -3,8 +3,6 @@
 #include <string.h>
 
 #include "daemon/feed/parts.h"
-#include "daemon/format/model_json.h"
-#include "proto/json.h"
 
 static void free_sub(struct sub *sub)
 {
@@ -24,21 +22,6 @@ static bool output_waits(const struct feed_client *client)
     share = share > FEED_MAX_PENDING ? FEED_MAX_PENDING : share;
     share = share < FEED_PENDING_MIN ? FEED_PENDING_MIN : share;
     return client->transport->pending(client->arg) > share;
-}
-
-static const char *method_of(const struct sub *sub)
-{
-    return sub->kind == CHANGE_EVENTS ? "event.update" : "series.update";
-}
-
-static void send_update(struct sub *sub, struct history_page *page)
-{
-    cJSON *params = feed_update_params(sub, page);
-    const struct feed_words *words = sub->client->transport->words;
-    size_t size;
-    char *text = params ? words->notification(method_of(sub), params, &size) : NULL;
-
-    feed_send_text(sub->client, 0, text, text ? size : 0);
 }
 
 /* Where long texts wait. */
@@ -70,7 +53,7 @@ static int write_page(const struct sub *sub, const struct question *question,
 
     if (params)
         line = question ? words->result(question->request.id, params, &size)
-                        : words->notification(method_of(sub), params, &size);
+                        : words->notification(feed_method(sub), params, &size);
     *out = to_text(sub->client->hub->room, line, size, &rc);
     free(line);
     return *out ? 0 : err_set(err, rc, FEED_NO_ROOM);
@@ -209,62 +192,36 @@ static void on_subscribed(struct query *base)
     feed_end_lent_question(question);
 }
 
-static void take_item(struct history_page *page, cJSON *array, cJSON *item)
+/* A part of the record has come with a page. */
+static void publish_rest(struct sub *sub, const struct publication *publication)
 {
-    page->n_items += cJSON_AddItemToArray(array, item);
-}
+    struct history_page page = {.reached = publication->last_seq};
+    size_t size = 0;
+    char *text;
 
-/* `layer` NULL: those of scalars. */
-static void collect_findings(const struct sub *sub, const char *run, const char *layer,
-                             const struct finding *findings, size_t n, struct history_page *page)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (findings[i].feed_seq > sub->cursor)
-            take_item(page, page->events, finding_to_json(run, layer, &findings[i]));
-    }
-}
-
-/* What the record holds for the subscription, beyond its cursor. */
-static void collect(const struct sub *sub, const struct record *record, struct history_page *page)
-{
-    for (size_t i = 0; i < record->n_points; i++) {
-        const struct layer_point *point = &record->points[i];
-
-        if (sub->kind == CHANGE_SERIES && point->measured && point->feed_seq > sub->cursor)
-            take_item(page, page->points,
-                      point_to_json(record->run, point->layer, record->attempt, &point->point));
-        if (sub->kind == CHANGE_EVENTS)
-            collect_findings(sub, record->run, point->layer, point->findings, point->n_findings,
-                             page);
-    }
-    if (sub->kind == CHANGE_EVENTS)
-        collect_findings(sub, record->run, NULL, record->findings, record->n_findings, page);
-    for (size_t i = 0; i < record->n_scalars && sub->kind == CHANGE_SERIES; i++) {
-        if (record->scalar_feed_seqs[i] > sub->cursor)
-            take_item(page, page->scalars,
-                      scalar_to_json(record->run, record->attempt, record->step, record->time,
-                                     &record->scalars[i]));
-    }
-}
-
-static void publish_to(struct sub *sub, const struct record *record, uint64_t last_seq)
-{
-    struct history_page page = {
-        .points = cJSON_CreateArray(),
-        .scalars = cJSON_CreateArray(),
-        .events = cJSON_CreateArray(),
-        .reached = last_seq,
-    };
-
-    collect(sub, record, &page);
+    feed_collect(sub, publication->record, &page);
     if (page.n_items > 0) {
-        send_update(sub, &page);
-        sub->cursor = last_seq;
+        text = feed_update_text(sub, &page, &size);
+        feed_send_text(sub->client, 0, text, size);
+        sub->cursor = publication->last_seq;
     }
     history_page_release(&page);
 }
 
-void feed_subs_publish(struct feed_client *client, const struct record *record, uint64_t last_seq)
+static void publish_to(struct sub *sub, struct publication *publication)
+{
+    size_t size = 0;
+    char *text = NULL;
+
+    if (sub->cursor >= publication->first_seq) {
+        publish_rest(sub, publication);
+    } else if (feed_publication_text(publication, sub, &text, &size) != 0) {
+        feed_send_text(sub->client, 0, text, size);
+        sub->cursor = publication->last_seq;
+    }
+}
+
+void feed_subs_publish(struct feed_client *client, struct publication *publication)
 {
     if (client->is_gone)
         return;
@@ -272,12 +229,12 @@ void feed_subs_publish(struct feed_client *client, const struct record *record, 
     {
         struct sub *sub = LIST_ENTRY(at, struct sub, link);
 
-        if (sub->run_key != 0 && sub->run_key != record->run_key)
+        if (sub->run_key != 0 && sub->run_key != publication->record->run_key)
             continue;
         if (output_waits(client))
             sub->state = SUB_READING;
         if (sub->state == SUB_LIVE)
-            publish_to(sub, record, last_seq);
+            publish_to(sub, publication);
         else
             catch_up(sub);
     }

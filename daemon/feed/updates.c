@@ -1,9 +1,12 @@
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "daemon/feed/parts.h"
+#include "daemon/format/model_json.h"
 #include "proto/json.h"
 
 /* What a subscription is told, written down. */
@@ -31,6 +34,134 @@ cJSON *feed_update_params(const struct sub *sub, struct history_page *page)
         return params;
     cJSON_Delete(params);
     return NULL;
+}
+
+const char *feed_method(const struct sub *sub)
+{
+    return sub->kind == CHANGE_EVENTS ? "event.update" : "series.update";
+}
+
+char *feed_update_text(const struct sub *sub, struct history_page *page, size_t *size)
+{
+    cJSON *params = feed_update_params(sub, page);
+
+    *size = 0;
+    return params ? sub->client->transport->words->notification(feed_method(sub), params, size)
+                  : NULL;
+}
+
+/* ---- what a record brings -------------------------------------------------------------------- */
+
+/* A thing that finds no memory is left out: the subscription goes on behind it. */
+static void take_item(struct history_page *page, cJSON **array, cJSON *item)
+{
+    if (!*array)
+        *array = cJSON_CreateArray();
+    if (*array && cJSON_AddItemToArray(*array, item))
+        page->n_items++;
+    else
+        cJSON_Delete(item);
+}
+
+/* `layer` NULL: those of scalars. */
+static void collect_findings(const struct sub *sub, const char *run, const char *layer,
+                             const struct finding *findings, size_t n, struct history_page *page)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (findings[i].feed_seq > sub->cursor)
+            take_item(page, &page->events, finding_to_json(run, layer, &findings[i]));
+    }
+}
+
+void feed_collect(const struct sub *sub, const struct record *record, struct history_page *page)
+{
+    for (size_t i = 0; i < record->n_points; i++) {
+        const struct layer_point *point = &record->points[i];
+
+        if (sub->kind == CHANGE_SERIES && point->measured && point->feed_seq > sub->cursor)
+            take_item(page, &page->points,
+                      point_to_json(record->run, point->layer, record->attempt, &point->point));
+        if (sub->kind == CHANGE_EVENTS)
+            collect_findings(sub, record->run, point->layer, point->findings, point->n_findings,
+                             page);
+    }
+    if (sub->kind == CHANGE_EVENTS)
+        collect_findings(sub, record->run, NULL, record->findings, record->n_findings, page);
+    for (size_t i = 0; i < record->n_scalars && sub->kind == CHANGE_SERIES; i++) {
+        if (record->scalar_feed_seqs[i] > sub->cursor)
+            take_item(page, &page->scalars,
+                      scalar_to_json(record->run, record->attempt, record->step, record->time,
+                                     &record->scalars[i]));
+    }
+}
+
+/* "sub" is the first member behind the method, which holds no text of a client. */
+static int write_publication(struct publication_text *made, const struct sub *sub,
+                             const struct publication *publication)
+{
+    static const char before[] = "\"sub\":";
+    struct history_page page = {.reached = publication->last_seq};
+    const char *at;
+
+    feed_collect(sub, publication->record, &page);
+    if (page.n_items > 0) {
+        made->text = feed_update_text(sub, &page, &made->size);
+        at = made->text ? strstr(made->text, before) : NULL;
+        assert(at || !made->text);
+        made->id_at = at ? (size_t)(at - made->text) + strlen(before) : 0;
+        made->id_end = at ? made->id_at + strspn(made->text + made->id_at, "0123456789") : 0;
+    }
+    history_page_release(&page);
+    return page.n_items > 0 && !made->text ? -ENOMEM : 0;
+}
+
+/* NULL without memory. */
+static const struct publication_text *find_text(struct publication *publication,
+                                                const struct sub *sub)
+{
+    struct publication_text *made = publication->text;
+
+    for (size_t i = 0; i < publication->n_texts; i++, made++) {
+        if (made->words == sub->client->transport->words->notification && made->kind == sub->kind)
+            return made;
+    }
+    assert(publication->n_texts < PUBLICATION_TEXTS);
+    *made = (struct publication_text){.words = sub->client->transport->words->notification,
+                                      .kind = sub->kind};
+    if (write_publication(made, sub, publication) < 0)
+        return NULL;
+    publication->n_texts++;
+    return made;
+}
+
+int feed_publication_text(struct publication *publication, const struct sub *sub, char **text,
+                          size_t *size)
+{
+    const struct publication_text *made = find_text(publication, sub);
+    char id[24], *at;
+    size_t n_id, n_rest;
+
+    if (!made)
+        return -ENOMEM;
+    if (!made->text)
+        return 0;
+    n_id = (size_t)snprintf(id, sizeof id, "%" PRId64, sub->id);
+    n_rest = made->size - made->id_end;
+    at = *text = malloc(made->id_at + n_id + n_rest + 1);
+    if (!at)
+        return -ENOMEM;
+    *size = made->id_at + n_id + n_rest;
+    memcpy(at, made->text, made->id_at);
+    memcpy(at + made->id_at, id, n_id);
+    memcpy(at + made->id_at + n_id, made->text + made->id_end, n_rest);
+    at[*size] = '\0';
+    return 1;
+}
+
+void feed_publication_release(struct publication *publication)
+{
+    for (size_t i = 0; i < publication->n_texts; i++)
+        free(publication->text[i].text);
 }
 
 /* ---- the latest of everything ---------------------------------------------------------------- */

@@ -298,6 +298,34 @@ static void a_subscription_has_what_was_and_what_comes(void **state)
     leave(&p);
 }
 
+/* An update is written down once for all; the number of the subscription is each one's. */
+static void each_subscription_is_told_by_its_own_number(void **state)
+{
+    struct fixture *f = *state;
+    struct peer p[3];
+
+    for (int i = 0; i < 3; i++) {
+        connect_peer(f, &p[i]);
+        for (int k = 0; k <= 10 * i; k++) /* 1, 11 and 21 */
+            ask(f, &p[i], SUBSCRIBE);
+        forget_texts(&p[i]);
+    }
+    measure(f);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(p[i].n_texts, 10 * i + 1);
+        for (size_t k = 0; k < p[i].n_texts; k++) {
+            const cJSON *params = member(p[i].texts[k], "params");
+            const cJSON *first = member(p[0].texts[0], "params");
+
+            assert_int_equal(member(params, "sub")->valuedouble, k + 1);
+            assert_true(cJSON_Compare(member(params, "points"), member(first, "points"), true));
+            assert_true(cJSON_Compare(member(params, "seq"), member(first, "seq"), true));
+        }
+    }
+    for (int i = 0; i < 3; i++)
+        leave(&p[i]);
+}
+
 static void what_is_published_while_a_page_is_read_is_sent_once(void **state)
 {
     struct fixture *f = *state;
@@ -406,6 +434,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_client_that_leaves_lives_until_its_questions_are_home,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_subscription_has_what_was_and_what_comes, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(each_subscription_is_told_by_its_own_number, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(what_is_published_while_a_page_is_read_is_sent_once, set_up,
                                         tear_down),
