@@ -21,6 +21,7 @@ enum history_sql {
     SQL_RUN_GET,
     SQL_ATTEMPTS,
     SQL_LAYERS,
+    SQL_RUN_LAYERS,
     SQL_LATEST_NC1,
     SQL_NAMES,
     SQL_LATEST_POINTS,

@@ -82,6 +82,12 @@ static const char *const statements[SQL_COUNT] = {
                    " ON point.layer_key = layer.layer_key AND point.attempt = layer.last_attempt"
                    " AND point.step = layer.last_step WHERE layer.run_key = ?1 AND layer.p > 0"
                    " AND (?2 IS NULL OR layer.name = ?2) ORDER BY layer.layer_key",
+    [SQL_RUN_LAYERS] =
+        "SELECT layer.name, layer.p, layer.c, point.step, point.d_lr,"
+        " point.d_debiased FROM layer LEFT JOIN point"
+        " ON point.layer_key = layer.layer_key AND point.attempt = layer.last_attempt"
+        " AND point.step = layer.last_step WHERE layer.run_key = ?1 AND layer.p > 0"
+        " ORDER BY layer.layer_key",
     [SQL_LATEST_NC1] = "SELECT point.nc1 FROM layer JOIN run USING (run_key) LEFT JOIN point"
                        " ON point.layer_key = layer.layer_key AND point.attempt = run.attempt"
                        " AND point.step = run.last_step WHERE layer.run_key = ?1 AND layer.p > 0"

@@ -51,29 +51,25 @@ static bool add_ranks(cJSON *object, sqlite3_stmt *statement, int column)
 /* The layer of the current row, as RUN OBJECT shows it. */
 static bool add_run_layer(cJSON *array, sqlite3_stmt *statement)
 {
-    struct point point;
     cJSON *object = json_push_object(array);
 
-    store_schema_point(statement, LAYERS_POINT, &point);
-    return object && add_text(object, "layer", statement, 1) &&
-           json_add_integer(object, "p", sqlite3_column_int64(statement, 2)) &&
-           json_add_integer(object, "c", sqlite3_column_int64(statement, 3)) &&
-           add_integer_or_null(object, "step", statement,
-                               LAYERS_POINT + SCHEMA_POINT_MEMBERS + POINT_step) &&
-           json_add_double(object, "d_lr", point.value[METRIC_D_LR]) &&
-           json_add_double(object, "d_debiased", point.value[METRIC_D_DEBIASED]);
+    return object && add_text(object, "layer", statement, 0) &&
+           json_add_integer(object, "p", sqlite3_column_int64(statement, 1)) &&
+           json_add_integer(object, "c", sqlite3_column_int64(statement, 2)) &&
+           add_integer_or_null(object, "step", statement, 3) &&
+           json_add_double(object, "d_lr", sql_column_double(statement, 4)) &&
+           json_add_double(object, "d_debiased", sql_column_double(statement, 5));
 }
 
 static int add_run_layers(struct history *history, int64_t run_key, cJSON *run, struct err *err)
 {
-    sqlite3_stmt *statement = history->statement[SQL_LAYERS];
+    sqlite3_stmt *statement = history->statement[SQL_RUN_LAYERS];
     cJSON *array = cJSON_AddArrayToObject(run, "layers");
     int rc;
 
     if (!array)
         return history_no_memory(err);
     SQL_BIND(statement, run_key);
-    sql_bind_text(statement, 2, NULL);
     while ((rc = sql_step(statement, err)) == 1) {
         if (!add_run_layer(array, statement) || sql_row_check(statement, err) < 0)
             return history_no_memory(err);
