@@ -15,6 +15,7 @@
 #include <getopt.h>
 #include <pthread.h>
 #include <richd.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -32,15 +33,15 @@
 #define BATCH_ROWS 512
 #define OUTPUTS    100
 /* Distinct batches, so that features do not lie in a cache for ever. */
-#define N_BATCHES 8
-/* The daemon's niceness, beside the trainer's. */
-#define DISTANCE   10
+#define N_BATCHES  8
 #define N_SYRK     2
 #define RUNS_MAX   1024
 #define SHAPES_MAX 16
 #define TURNS_MAX  64
-#define TURNS_MIN  5
-/* Of one turn, in multiplications of X'X: a third of a second of two cores. */
+#define TURNS_MIN  3
+/* Of one turn, in multiplications of X'X: a third of a second of two cores; and rows of a window,
+ * for each feature, so that they have more to do with it than its measurement. */
+#define ROWS_A_FEATURE  4
 #define TURN_WORK       3e10
 #define TURN_ROWS_MAX   (256 * BATCH_ROWS)
 #define CHECKPOINT_MS   60000
@@ -182,9 +183,19 @@ static void stop_daemon(struct daemon *daemon)
         fprintf(stderr, "%s stays\n", daemon->folder);
 }
 
-/* Its threads keep their distance of 10 to us, also where we have more than is usual because other
- * work must not disturb us (nice -n -15). */
-static void keep_distance(const struct daemon *daemon)
+static void lift_thread(id_t thread, int nice)
+{
+    const struct sched_param none = {0};
+
+    if (sched_setscheduler((pid_t)thread, SCHED_OTHER, &none) < 0 ||
+        setpriority(PRIO_PROCESS, thread, nice) < 0)
+        perror("lifting a thread of the daemon");
+}
+
+/* Where other work must not disturb us (nice -n -15), it must not disturb the daemon: its threads
+ * are lifted as well, out of SCHED_BATCH, too, by which a thread that wakes up waits for the
+ * others' slices. */
+static void lift_daemon(const struct daemon *daemon)
 {
     int nice = getpriority(PRIO_PROCESS, 0);
     struct dirent *entry;
@@ -196,9 +207,8 @@ static void keep_distance(const struct daemon *daemon)
     snprintf(path, sizeof path, "/proc/%d/task", (int)daemon->pid);
     tasks = must(opendir(path));
     while ((entry = readdir(tasks)) != NULL) {
-        if (entry->d_name[0] != '.' &&
-            setpriority(PRIO_PROCESS, (id_t)strtoul(entry->d_name, NULL, 10), nice + DISTANCE) < 0)
-            perror("setpriority");
+        if (entry->d_name[0] != '.')
+            lift_thread((id_t)strtoul(entry->d_name, NULL, 10), nice);
     }
     closedir(tasks);
 }
@@ -399,8 +409,11 @@ static double quantile(const double *values, size_t n, double share)
 
 static size_t rows_of_a_turn(size_t p)
 {
-    size_t rows = (size_t)(TURN_WORK / (double)(p * p)) / (2 * BATCH_ROWS) * (2 * BATCH_ROWS);
+    size_t unit = N_SYRK * BATCH_ROWS;
+    size_t rows = (size_t)(TURN_WORK / (double)(p * p)) / unit * unit;
 
+    if (rows < ROWS_A_FEATURE * p)
+        rows = (ROWS_A_FEATURE * p + unit - 1) / unit * unit;
     return rows < TURN_ROWS_MAX ? rows : TURN_ROWS_MAX;
 }
 
@@ -510,7 +523,7 @@ static void measure(const struct options *options, size_t p)
     for (size_t i = 0; i < N_SYRK; i++)
         sides.gram[i] = must(calloc(p * p, sizeof(float)));
     open_way(&sides.way, &sides.daemon, options->n_runs);
-    keep_distance(&sides.daemon);
+    lift_daemon(&sides.daemon);
     if (!is_beside_syrk(options))
         open_way(&sides.one, &sides.daemon, 1);
     take_turns(&sides, &result);
