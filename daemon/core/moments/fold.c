@@ -72,8 +72,14 @@ static void set_turns(struct fold *fold)
     }
 }
 
-/* The block is sized for doubles; single-precision rows use half of it. */
-struct fold *fold_new(size_t p, size_t w, size_t n_workers)
+double fold_narrow_bytes(size_t p, size_t w)
+{
+    double values = (double)fold_block_rows(p, w) * (double)p;
+
+    return fold_size_bytes(p, w, 0) - values * (sizeof(double) - sizeof(float));
+}
+
+static struct fold *make(size_t p, size_t w, size_t n_workers, size_t value_bytes)
 {
     struct fold *fold = calloc(1, sizeof *fold);
     size_t side = fold_n_side(p), rows = fold_block_rows(p, w);
@@ -87,7 +93,8 @@ struct fold *fold_new(size_t p, size_t w, size_t n_workers)
     fold->capacity = rows;
     fold->n_workers = n_workers;
     fold->ranges = calloc(rows, sizeof *fold->ranges);
-    fold->x = malloc(rows * p * sizeof(double));
+    fold->x_bytes = rows * p * value_bytes;
+    fold->x = malloc(fold->x_bytes);
     fold->y = malloc(rows * w * sizeof(double));
     fold->root = malloc(rows * sizeof(double));
     fold->rs = malloc(rows * sizeof(double));
@@ -111,6 +118,17 @@ struct fold *fold_new(size_t p, size_t w, size_t n_workers)
     fold->dx = fold->mean_x + p;
     fold->dy = fold->mean_y + w;
     return fold;
+}
+
+/* The block is sized for doubles; single-precision rows use half of it. */
+struct fold *fold_new(size_t p, size_t w, size_t n_workers)
+{
+    return make(p, w, n_workers, sizeof(double));
+}
+
+struct fold *fold_new_narrow(size_t p, size_t w)
+{
+    return make(p, w, 0, sizeof(float));
 }
 
 void fold_free(struct fold *fold)
@@ -160,16 +178,25 @@ void fold_begin(struct fold *fold, struct moments *m, double half_life_rows)
     fold->wide = false;
 }
 
+/* Rows of the batch's format that fill the block. */
+static size_t rows_that_fit(const struct fold *fold, const struct rows *rows)
+{
+    bool is_wide = rows->features_dtype == DTYPE_F64;
+    size_t n = fold->x_bytes / (fold->p * (is_wide ? sizeof(double) : sizeof(float)));
+
+    return n < fold->capacity ? n : fold->capacity;
+}
+
 bool fold_accepts(const struct fold *fold, const struct rows *rows)
 {
-    return fold->n < fold->capacity &&
+    return fold->n < rows_that_fit(fold, rows) &&
            (fold->n == 0 || fold->wide == (rows->features_dtype == DTYPE_F64));
 }
 
 void fold_add(struct fold *fold, struct rows *rows, size_t from, size_t n)
 {
-    assert(fold_accepts(fold, rows) && n > 0 && n <= fold->capacity - fold->n &&
-           from + n <= rows->n);
+    assert(fold_accepts(fold, rows) && n > 0 && from + n <= rows->n &&
+           n <= rows_that_fit(fold, rows) - fold->n);
     fold->wide = rows->features_dtype == DTYPE_F64;
     fold->ranges[fold->n_ranges++] = (struct row_range){.rows = rows, .from = from, .n = n};
     fold->n += n;

@@ -84,7 +84,7 @@ double fold_line_size_bytes(size_t p, size_t w, size_t n_workers)
 
     double places = (double)n_places_for(n_workers);
 
-    return places * (fold_size_bytes(p, w, 0) + (double)n_products_for(p) * sizeof(bool)) +
+    return places * (fold_narrow_bytes(p, w) + (double)n_products_for(p) * sizeof(bool)) +
            (double)n_workers * fold_scratch_bytes(p) +
            (double)(capacity_for(p, block) * sizeof(struct row_range));
 }
@@ -110,7 +110,7 @@ struct fold_line *fold_line_new(size_t p, size_t w, size_t n_workers)
     line->scratch = calloc(n_workers, sizeof *line->scratch);
     ok = line->ranges && line->scratch;
     for (size_t i = 0; ok && i < line->n_places; i++) {
-        line->places[i].fold = fold_new(p, w, 0);
+        line->places[i].fold = fold_new_narrow(p, w);
         line->places[i].is_done = calloc(line->n_products, sizeof(bool));
         ok = line->places[i].fold && line->places[i].is_done;
     }
@@ -196,13 +196,15 @@ size_t fold_line_n_shares(const struct fold_line *line)
     return n;
 }
 
-/* Fills a fold with the next block. */
+/* Fills a fold with the next block; doubles take the room of two. */
 static void fill(struct fold_line *line, struct fold *fold)
 {
+    size_t block = is_wide(line->ranges[0].rows) ? line->block / 2 : line->block;
+
     fold_begin(fold, line->moments, line->half_life_rows);
-    while (line->range_at < line->n_ranges && fold_n_rows(fold) < line->block) {
+    while (line->range_at < line->n_ranges && fold_n_rows(fold) < block) {
         const struct row_range *range = &line->ranges[line->range_at];
-        size_t left = line->block - fold_n_rows(fold), n = range->n - line->row_at;
+        size_t left = block - fold_n_rows(fold), n = range->n - line->row_at;
 
         n = n < left ? n : left;
         fold_add(fold, range->rows, range->from + line->row_at, n);

@@ -33,7 +33,7 @@ void fold_line_free(struct fold_line *);
 /* Bytes of a line for this shape, in double so that no size overflows it. */
 double fold_line_size_bytes(size_t p, size_t w, size_t n_workers);
 
-/* Rows of one block, and rows that a line takes at most. */
+/* Rows of one block (half as many of f64 features), and rows that a line takes at most. */
 size_t fold_line_block(const struct fold_line *);
 size_t fold_line_capacity(const struct fold_line *);
 size_t fold_line_n_rows(const struct fold_line *);

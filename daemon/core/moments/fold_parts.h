@@ -70,7 +70,8 @@ struct fold {
     size_t n_ranges;
     size_t n; /* rows in the block */
 
-    bool wide;      /* the block is double: the features are f64 */
+    bool wide; /* the block is double: the features are f64 */
+    size_t x_bytes;
     void *x;        /* n x p, centred, weighted by sqrt(w), turned: float, or double when wide */
     double *y;      /* n x w: outputs, then targets, treated as x */
     double *root;   /* n: sqrt(w_i) */
@@ -159,6 +160,10 @@ void fold_commit(struct fold *);
 
 /* Rows of a block. */
 size_t fold_block_rows(size_t p, size_t w);
+
+/* A fold without scratch, whose blocks take half as many rows of doubles. */
+struct fold *fold_new_narrow(size_t p, size_t w);
+double fold_narrow_bytes(size_t p, size_t w);
 
 /* What a worker needs of its own. Returns 0 or -ENOMEM, after which release is harmless. */
 double fold_scratch_bytes(size_t p);
