@@ -162,11 +162,6 @@ size_t fold_n_rows(const struct fold *fold)
     return fold->n;
 }
 
-bool fold_is_serial(const struct fold *fold)
-{
-    return fold_n_side(fold->p) == 1 || fold->n_workers == 1;
-}
-
 void fold_begin(struct fold *fold, struct moments *m, double half_life_rows)
 {
     assert(m->p == fold->p && m->w == fold->w);

@@ -59,9 +59,6 @@ void fold_free(struct fold *);
 size_t fold_capacity(const struct fold *);
 size_t fold_n_rows(const struct fold *);
 
-/* One worker has to do everything: fold_run does. */
-bool fold_is_serial(const struct fold *);
-
 /* Bytes of a fold for this shape, in double so that no size overflows it. */
 double fold_size_bytes(size_t p, size_t w, size_t n_workers);
 

@@ -180,6 +180,25 @@ static void the_store_never_waits_for_jobs(void **state)
     assert_true(most_quick <= N_CPUS && most_slow == 1);
 }
 
+/* One share does all that there is, so none waits for a thread to find nothing. */
+static void a_job_has_as_many_shares_as_threads_are_free(void **state)
+{
+    struct bench *bench = *state;
+    struct job first = quick_job(1), second = quick_job(N_SHARES), third = quick_job(N_SHARES);
+
+    assert_int_equal(work_start(bench->work, &first), 0);
+    assert_int_equal(work_start(bench->work, &second), 0);
+    assert_int_equal(work_start(bench->work, &third), 0);
+    assert_int_equal(second.shares_left, 1);
+    assert_int_equal(third.shares_left, 1);
+    open_gate(&quick_gate, 3);
+    run_until_done(bench, 3);
+    assert_int_equal(work_start(bench->work, &third), 0);
+    assert_int_equal(third.shares_left, N_CPUS);
+    open_gate(&quick_gate, N_CPUS);
+    run_until_done(bench, 4);
+}
+
 static void a_share_that_does_not_move_is_found(void **state)
 {
     struct bench *bench = *state;
@@ -207,6 +226,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(nothing_waits_behind_large_spectra_but_another, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(the_store_never_waits_for_jobs, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_job_has_as_many_shares_as_threads_are_free, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_share_that_does_not_move_is_found, setup, teardown),
     };
 
