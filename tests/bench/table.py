@@ -31,8 +31,8 @@ from figures import SHAPE, Figure, WrongError, check, parse
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("RICHD_BUILD", ROOT / "build")).resolve()
-#: What one benchmark may take; all of them take less than 5 minutes.
-LIMIT_S = 120.0
+#: What hangs is ended; in a quiet hour all of them together take less than 5 minutes.
+LIMIT_S = 300.0
 #: What benchmarks in Python import: the client, and the end-to-end tests' daemon.
 PACKAGES = os.pathsep.join(str(ROOT / part) for part in ("client/python/src", "tests/e2e"))
 
@@ -42,6 +42,7 @@ BENCHES: tuple[tuple[str, ...], ...] = (
     ("bench_way", "--json", "--seconds", "3", "--p", "1024", "--dtype", "bf16"),
     ("bench_way", "--json", "--seconds", "3", "--p", "1024", "--dtype", "f16"),
     ("bench_way", "--json", "--seconds", "3", "--p", "256", "--runs", "256"),
+    ("bench_eigh",),
     ("bench_checkpoint",),
     ("bench_runs",),
     ("bench_growth", "--json"),
@@ -91,13 +92,15 @@ GOALS: tuple[Goal, ...] = (
     Goal("way_runs", at_least=0.9),
     Goal("checkpoint(wait) from Python", at_least=4, shape=(("p", 256),)),
     Goal("checkpoint(wait) from Python", at_least=15, shape=(("p", 1024),)),
+    Goal("point and spectrum, scipy", at_least=1.67, shape=(("p", 1024),)),
+    Goal("point and spectrum, scipy", at_least=1.67, shape=(("p", 2048),)),
     Goal("list of runs", at_most=20, of="value"),
     Goal("list of runs, first page", at_most=20, of="value"),
     Goal("growth of a fold with n", at_most=1.02, of="value"),
     Goal("growth of a fold with p", at_most=2.02, of="value"),
     Goal("growth of a fold with C", at_most=1.0, of="value"),
     Goal("growth of a fold with K", at_most=0.02, of="value"),
-    Goal("memory beyond 1.1 x 4 p^2", at_most=72.0, of="value"),
+    Goal("memory beyond 1.1 x 4 p^2", at_most=112.0, of="value"),
 )
 
 
