@@ -137,7 +137,7 @@ static int look_at_empty(const char *path, int64_t size, int64_t wal_size,
 
 int look_at(const char *path, struct look *out, struct store_notes *notes, struct err *err)
 {
-    int64_t size, wal_size;
+    int64_t size = -1, wal_size = -1;
     int rc = find_size(path, "", &size, err);
 
     if (rc == 0)
