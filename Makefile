@@ -145,6 +145,8 @@ $(BUILD)/tests/unit/daemon/store/test_store_files: WRAP = $(addprefix -Xlinker -
 	fgets read stat statvfs access link unlink rename fsync)
 # A disk without space.
 $(BUILD)/tests/unit/daemon/store/test_repair: WRAP = -Wl,--wrap=statvfs
+# No room for answers.
+$(BUILD)/tests/unit/daemon/feed/test_hub: WRAP = -Wl,--wrap=text_new
 # Shares that wait for the test.
 $(BUILD)/tests/unit/daemon/loop/test_work: WRAP = -Wl,--wrap=job_work
 # The whole daemon, with a trainer of ours, and jobs that find no memory.

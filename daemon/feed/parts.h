@@ -61,6 +61,7 @@ struct sub {
     enum sub_state state;
     uint64_t cursor; /* everything up to here was sent */
     bool query_is_out;
+    int64_t pause_ms, again_ms; /* since its page failed, by the monotonic clock; 0: it did not */
 };
 
 /* A request with the readers. */

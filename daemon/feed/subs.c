@@ -3,6 +3,12 @@
 #include <string.h>
 
 #include "daemon/feed/parts.h"
+#include "proto/base/clock.h"
+
+/* Between two tries to read a page for which there was no room, or that could not be read: twice as
+ * long each time. A page costs milliseconds of a reader, and is thrown away. */
+#define PAUSE_MS_MIN 500
+#define PAUSE_MS_MAX 30000
 
 static void free_sub(struct sub *sub)
 {
@@ -107,6 +113,14 @@ static void work_page(struct history *history, struct query *base)
     feed_give_back(q->text ? text_left(q->text) : 0);
 }
 
+static void pause_reading(struct sub *sub)
+{
+    int64_t pause_ms = sub->pause_ms ? 2 * sub->pause_ms : PAUSE_MS_MIN;
+
+    sub->pause_ms = pause_ms < PAUSE_MS_MAX ? pause_ms : PAUSE_MS_MAX;
+    sub->again_ms = clock_monotonic_ms() + sub->pause_ms;
+}
+
 static void on_page(struct query *base)
 {
     struct page_query *q = LIST_ENTRY(base, struct page_query, query);
@@ -117,10 +131,12 @@ static void on_page(struct query *base)
     if (sub->state == SUB_ENDED) {
         free(sub);
     } else if (q->rc == 0) {
+        sub->pause_ms = sub->again_ms = 0;
         if (q->text)
             send_page(sub, &q->text);
         after_page(sub, &q->page);
     } else {
+        pause_reading(sub);
         log_warn_limited(&client->hub->limit, "a page of the history could not be read: %s",
                          q->why.text);
     }
@@ -129,12 +145,15 @@ static void on_page(struct query *base)
     feed_take_back(client);
 }
 
-/* Goes on reading, unless a page is being read or output waits (feed_client_drained comes then). */
+/* Goes on reading, unless a page is being read, has just failed, or output waits: tried again at
+ * feed_client_drained, which comes at each tick. */
 static void catch_up(struct sub *sub)
 {
     struct page_query *query;
 
     if (sub->query_is_out || sub->client->is_gone || output_waits(sub->client))
+        return;
+    if (sub->pause_ms > 0 && clock_monotonic_ms() < sub->again_ms)
         return;
     query = calloc(1, sizeof *query);
     if (!query)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon/store/store.h"
 #include "proto/json.h"
@@ -365,6 +366,49 @@ static void a_slow_reader_is_sent_nothing_and_misses_nothing(void **state)
     leave(&p);
 }
 
+/* ---- no room for texts ----------------------------------------------------------------------- */
+
+static bool has_no_room;
+static int n_refused;
+
+struct text *__real_text_new(struct text_room *room);
+struct text *__wrap_text_new(struct text_room *room);
+
+/* On a reader, of which each test has one at work. */
+struct text *__wrap_text_new(struct text_room *room)
+{
+    n_refused += has_no_room;
+    return has_no_room ? NULL : __real_text_new(room);
+}
+
+/* Others have all room. A page is read, and thrown away, less and less often. */
+static void a_page_without_room_is_read_again_later(void **state)
+{
+    struct fixture *f = *state;
+    struct peer p;
+
+    connect_peer(f, &p);
+    ask(f, &p, SUBSCRIBE);
+    forget_texts(&p);
+    p.pending = FEED_MAX_PENDING + 1;
+    measure(f);
+    p.pending = 0;
+    has_no_room = true;
+    for (int i = 0; i < 100; i++) {
+        feed_client_drained(p.client);
+        uv_run(&f->loop, UV_RUN_DEFAULT);
+    }
+    has_no_room = false;
+    assert_in_range(n_refused, 1, 20); /* 100, if it were asked each time */
+    for (int i = 0; p.n_texts == 0 && i < 6000; i++) {
+        usleep(10000);
+        feed_client_drained(p.client);
+        uv_run(&f->loop, UV_RUN_DEFAULT);
+    }
+    assert_steps(&p, 1, 1);
+    leave(&p);
+}
+
 static void a_subscription_ends_while_its_page_is_read(void **state)
 {
     struct fixture *f = *state;
@@ -441,6 +485,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_slow_reader_is_sent_nothing_and_misses_nothing, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(a_page_without_room_is_read_again_later, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_subscription_ends_while_its_page_is_read, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(the_latest_of_everything_is_the_first_answer, set_up,
