@@ -25,7 +25,8 @@ own_apt() {
         -o APT::Architecture="$arch" -o APT::Architectures::="$arch" "$@"
 }
 
-own_apt update
+# A list that did not come is an error; by itself apt-get only warns.
+own_apt -o Acquire::Retries=3 -o APT::Update::Error-Mode=any update
 grep -v '^#' "$here/sources.txt" | while read -r name version sum; do
     if [ "$name" = libinih-dev ]; then
         own_apt download "$name=$version"
