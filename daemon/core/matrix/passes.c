@@ -126,3 +126,15 @@ VECTOR_CLONES void passes_widen(size_t n, double scale, const float *x, double *
     for (size_t j = 0; j < n; j++)
         to[j] = scale * (double)x[j];
 }
+
+VECTOR_CLONES void passes_add(size_t n, double scale, const float *x, double *to)
+{
+    for (size_t j = 0; j < n; j++)
+        to[j] += scale * (double)x[j];
+}
+
+VECTOR_CLONES void passes_narrow(size_t n, const double *x, float *to)
+{
+    for (size_t j = 0; j < n; j++)
+        to[j] = (float)x[j];
+}

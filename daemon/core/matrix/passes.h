@@ -39,5 +39,8 @@ void passes_combine_f32(size_t n, double decay, double between, const double *d,
 /* to = decay to + between d. With decay 0 `to` is not read. */
 void passes_begin(size_t n, double decay, double between, const double *d, double *to);
 
-/* to = scale x. */
+/* to = scale x, and to += scale x. */
 void passes_widen(size_t n, double scale, const float *x, double *to);
+void passes_add(size_t n, double scale, const float *x, double *to);
+/* to = x, rounded to floats. */
+void passes_narrow(size_t n, const double *x, float *to);

@@ -60,8 +60,11 @@ double fold_size_bytes(size_t p, size_t w, size_t n_workers)
     double rows = (double)fold_block_rows(p, w), vectors = (double)(p + w);
     double a_row = sizeof(double) * (vectors + (double)fold_n_side(p) + 3) + sizeof(uint32_t) +
                    sizeof(struct row_range);
+    double whitening =
+        sizeof(float) * rows * (double)(w + 1) + sizeof(double) * 2 * (double)w * (double)w;
 
-    return rows * a_row + sizeof(double) * 2 * vectors + (double)n_workers * fold_scratch_bytes(p);
+    return rows * a_row + sizeof(double) * 2 * vectors + (fold_may_whiten(p, w) ? whitening : 0) +
+           (double)n_workers * fold_scratch_bytes(p);
 }
 
 static void set_turns(struct fold *fold)
@@ -82,7 +85,7 @@ double fold_narrow_bytes(size_t p, size_t w)
 static struct fold *make(size_t p, size_t w, size_t n_workers, size_t value_bytes)
 {
     struct fold *fold = calloc(1, sizeof *fold);
-    size_t side = fold_n_side(p), rows = fold_block_rows(p, w);
+    size_t side = fold_n_side(p), rows = fold_block_rows(p, w), whitens = fold_may_whiten(p, w);
     bool ok;
 
     assert(p > 0);
@@ -104,10 +107,13 @@ static struct fold *make(size_t p, size_t w, size_t n_workers, size_t value_byte
     fold->mean_y = malloc(2 * w * sizeof(double));
     fold->exponent = calloc(side, sizeof *fold->exponent);
     fold->turns = malloc(rows / 2 * sizeof *fold->turns);
+    fold->q = malloc(whitens * rows * (w + 1) * sizeof(float));
+    fold->r = malloc(whitens * w * w * sizeof(double));
+    fold->yy = malloc(whitens * w * w * sizeof(double));
     fold->scratch = n_workers > 0 ? calloc(n_workers, sizeof *fold->scratch) : NULL;
     ok = fold->ranges && fold->x && fold->y && fold->root && fold->rs && fold->slot &&
-         fold->s_part && fold->mean_x && fold->mean_y && fold->exponent && fold->turns &&
-         (fold->scratch || n_workers == 0);
+         fold->s_part && fold->mean_x && fold->mean_y && fold->exponent && fold->turns && fold->q &&
+         fold->r && fold->yy && (fold->scratch || n_workers == 0);
     for (size_t i = 0; ok && i < n_workers; i++)
         ok = fold_scratch_init(&fold->scratch[i], p) == 0;
     if (!ok) {
@@ -148,6 +154,9 @@ void fold_free(struct fold *fold)
     free(fold->mean_y);
     free(fold->exponent);
     free(fold->turns);
+    free(fold->q);
+    free(fold->r);
+    free(fold->yy);
     free(fold->scratch);
     free(fold);
 }

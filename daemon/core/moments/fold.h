@@ -13,14 +13,15 @@
  *     MAKE     one a tile         X'X from the rows so far, in the block that ends by_rows
  *     CENTRE   one a column tile  mean, centred block, its share of s_i = |x_i - shift|^2, and of
  *                                 the classes' sums
- *              one for outputs    mean, centred outputs
+ *              one for outputs    mean, centred outputs, made orthonormal (fold_whiten.c)
  *     PRODUCT  one a tile         xx += X'X, summed in double
- *              one a column tile  xy += X'Y and sum_sx += X's, in double
+ *              one a column tile  xy += X'Y and sum_sx += X's, summed in double
  *              one for outputs    yy += Y'Y, in double
  *
  * by_rows is explained in moments.h. CENTRE turns f32 rows in pairs, so that rounding does not
  * drift. PRODUCT multiplies f32 rows in single precision, into scratch that stays in cache, and
- * then adds that in double; f64 rows are in double throughout.
+ * then adds that in double; f64 rows are in double throughout. X'Y is in single precision where the
+ * outputs are few beside the features, Y'Y never.
  *
  * No two tasks of a phase write the same memory, so there is no lock. */
 #pragma once

@@ -233,6 +233,7 @@ void fold_centre_outputs(struct fold *fold)
     centre_columns(fold, PART_TARGETS, fold->moments->c, fold->moments->k);
     for (size_t j = 0; j < fold->w; j++)
         fold->dy[j] = fold->mean_y[j] - fold->moments->mean_y[j];
+    fold_whiten(fold);
 }
 
 /* What a row of weight w and square s adds to its class. */
@@ -278,6 +279,10 @@ void fold_sum_s(struct fold *fold)
     }
     if (fold->moments->reservoir)
         fold_keep_longest(fold);
+    for (size_t i = 0; fold->whitened && i < fold->n; i++)
+        fold->rs[i] -= fold->root[i] * fold->weighted_s / fold->weight;
     turn_column(fold, fold->rs);
+    if (fold->whitened)
+        fold_whiten_s(fold);
     fold->moments->sum_s2 = decay * fold->moments->sum_s2 + sum_s2;
 }

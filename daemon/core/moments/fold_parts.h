@@ -1,7 +1,7 @@
 /* The inside of a fold, shared by its files. fold.c owns the memory and leads through the phases,
  * fold_check.c checks and weighs rows, fold_read.c reads them, fold_centre.c makes the block,
- * fold_keep.c fills the reservoir, fold_product.c adds the block to the moments. Threads as in
- * fold.h. The way of a block:
+ * fold_whiten.c makes outputs orthonormal, fold_keep.c fills the reservoir, fold_product.c adds the
+ * block to the moments. Threads as in fold.h. The way of a block:
  *
  *     fold_add          ranges of rows, borrowed from their batches
  *     fold_check_batch  a batch may be refused here; fold_drop_refused then leaves it out
@@ -20,7 +20,8 @@
 
 #include "daemon/core/moments/fold.h"
 
-/* Rows widened to double at a time for X'Y: 128 x 512 doubles stay in the second-level cache. */
+/* Rows widened to double at a time for X'Y in double: 128 x 512 doubles stay in the second-level
+ * cache. */
 #define WIDEN_ROWS MOMENTS_MAKE_ROWS
 
 /* The largest weight of a batch lies between them, so that the sum of a window's squared weights
@@ -84,6 +85,10 @@ struct fold {
     double *s_part;    /* n_side x n: s_i over the columns of one column tile */
     double *rs;        /* n: sqrt(w_i) s_i, turned like the rows */
     double weighted_s; /* sum w s */
+    bool whitened;     /* Q and R stand for Y (fold_whiten.c), and y holds Q */
+    float *q;          /* n x (w + 1): Q, then rs / rs_norm, with s less its mean */
+    double *r, *yy;    /* w x w: R, and Y'Y, of which the upper triangle is set */
+    double rs_norm;
     int *exponent; /* of each column tile: the block holds 2^exponent times the centred values */
     struct combination combination;
     struct turn *turns; /* capacity / 2 */
@@ -145,12 +150,19 @@ void fold_keep_longest(const struct fold *);
 /* CENTRE: the k-th column tile, and the outputs with the targets. */
 void fold_centre_features(struct fold *, size_t k);
 void fold_centre_outputs(struct fold *);
+/* Within it, what X'Y in single precision needs: Q and R from y, and Q's last column from rs. */
+bool fold_may_whiten(size_t p, size_t w);
+void fold_whiten(struct fold *);
+void fold_whiten_s(struct fold *);
 /* Between CENTRE and PRODUCT: s_i from its parts, and what the sums over it need. */
 void fold_sum_s(struct fold *);
 
 /* PRODUCT: the k-th tile of xx, the rows of xy of the k-th column tile, and yy. */
 void fold_product_tile(struct fold *, size_t k, struct scratch *);
 void fold_product_outputs(struct fold *, size_t k, struct scratch *);
+/* Adds X'Y = (X'Q) R and X's of the features col..col+n_cols-1. */
+void fold_product_whitened(struct fold *, size_t col, size_t n_cols, double *xy, double *sum_sx,
+                           struct scratch *);
 void fold_product_yy(struct fold *);
 /* Between CENTRE and PRODUCT: the vectors move. The products know the old ones by dx, dy and
  * combination. */

@@ -96,6 +96,10 @@ void fold_product_outputs(struct fold *fold, size_t k, struct scratch *scratch)
         sum_sx[j] = fold->combination.decay * sum_sx[j] +
                     fold->weighted_s * (fold->mean_x[col + j] - fold->moments->shift[col + j]);
     }
+    if (fold->whitened) {
+        fold_product_whitened(fold, col, n_cols, xy, sum_sx, scratch);
+        return;
+    }
     for (size_t from = 0; from < fold->n; from += WIDEN_ROWS) {
         size_t n = fold->n - from < WIDEN_ROWS ? fold->n - from : WIDEN_ROWS;
         const double *x = widen(fold, k, from, n, n_cols, scratch->wide, &ld);
@@ -108,10 +112,17 @@ void fold_product_outputs(struct fold *fold, size_t k, struct scratch *scratch)
 
 void fold_product_yy(struct fold *fold)
 {
-    for (size_t i = 0; i < fold->w; i++)
-        begin_row(&fold->combination, fold->w - i, fold->dy[i], fold->dy + i,
-                  fold->moments->yy + i * fold->w + i);
-    linalg_gram_f64(fold->n, fold->w, fold->y, fold->w, 1, fold->moments->yy, fold->w);
+    size_t w = fold->w;
+
+    for (size_t i = 0; i < w; i++) {
+        double *row = fold->moments->yy + i * w;
+
+        begin_row(&fold->combination, w - i, fold->dy[i], fold->dy + i, row + i);
+        for (size_t j = i; fold->whitened && j < w; j++)
+            row[j] += fold->yy[i * w + j];
+    }
+    if (!fold->whitened)
+        linalg_gram_f64(fold->n, w, fold->y, w, 1, fold->moments->yy, w);
 }
 
 void fold_commit(struct fold *fold)

@@ -176,15 +176,22 @@ static void what_is_forgotten_whole_is_not_read(void **state)
     }
 }
 
-static void floats_are_widened_exactly(void **state)
+static void floats_are_widened_exactly_and_added(void **state)
 {
     static const float values[] = {1.5f, -0.0f, FLT_MAX, -FLT_MIN, 0x1p-149f, 1e30f, 1e-30f};
     double out[7];
+    float back[7];
 
     (void)state;
     passes_widen(7, 0x1p-40, values, out);
     for (size_t j = 0; j < 7; j++)
         assert_true(out[j] == 0x1p-40 * (double)values[j]);
+    passes_add(7, 0x1p-40, values, out);
+    passes_narrow(7, out, back);
+    for (size_t j = 0; j < 7; j++) {
+        assert_true(out[j] == 0x1p-39 * (double)values[j]);
+        assert_true(back[j] == (float)out[j]);
+    }
 }
 
 int main(void)
@@ -194,7 +201,7 @@ int main(void)
         cmocka_unit_test(pairs_of_any_width_are_centred_and_turned),
         cmocka_unit_test(a_constant_column_leaves_exact_zeros),
         cmocka_unit_test(what_is_forgotten_whole_is_not_read),
-        cmocka_unit_test(floats_are_widened_exactly),
+        cmocka_unit_test(floats_are_widened_exactly_and_added),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -155,6 +155,40 @@ static void two_valued_features_do_not_drift(void **state)
     assert_true(largest <= TOLERANCE_F32);
 }
 
+/* Outputs whose directions vary unequally, down to the rank's cut-off: a direction that varies 1e-4
+ * times as much as the largest counts as much. X'Y in plain single precision fails here. The last
+ * outputs depend on the others, are constant, or have a large mean. */
+static void outputs_that_vary_unequally_are_the_reference(void **state)
+{
+    static const double steps[] = {1, 0.1, 0.01};
+    double largest = 0;
+
+    (void)state;
+    for (size_t k = 0; k < 3; k++) {
+        struct random r;
+        struct sample s;
+        struct point got;
+
+        random_seed(&r, 90 + k);
+        sample_init(&s, 700, 40, 6);
+        sample_fill(&s, &r, 3, 3);
+        for (size_t i = 0; i < s.n; i++) {
+            double *y = s.y + i * s.c, common = y[0];
+
+            y[1] = common + steps[k] * y[1];
+            y[2] = common + steps[k] * steps[k] * y[2];
+            y[3] = 100 + common;
+            y[4] = k == 0 ? common : y[4];
+            y[5] = k == 1 ? 5 : y[5];
+        }
+        sample_encode(&s, DTYPE_F32, DTYPE_F64);
+        got = sample_point(&s, 350);
+        largest = larger(largest, check(&s, &got));
+        sample_release(&s);
+    }
+    report("unequal outputs", DTYPE_F32, largest);
+}
+
 /* Several tiles a side, the last one narrow. */
 static void wide_layers_are_the_reference(void **state)
 {
@@ -1113,6 +1147,7 @@ int main(void)
         cmocka_unit_test(d_lr_of_f64_rows_is_the_reference_at_any_mean),
         cmocka_unit_test(d_lr_of_f16_and_bf16_rows_is_the_reference),
         cmocka_unit_test(two_valued_features_do_not_drift),
+        cmocka_unit_test(outputs_that_vary_unequally_are_the_reference),
         cmocka_unit_test(wide_layers_are_the_reference),
         cmocka_unit_test(fewer_rows_than_features_are_no_exception),
         cmocka_unit_test(huge_and_tiny_magnitudes_are_the_reference),
