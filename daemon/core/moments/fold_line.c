@@ -235,6 +235,7 @@ static void enter_phase(struct fold_line *line, struct place *place)
 {
     place->phase = place->fold->phase;
     place->n_tasks = place->fold->n_tasks;
+    assert(place->phase != PHASE_PRODUCT || place->n_tasks <= line->n_products);
     place->next = place->n_done = 0;
     place->is_moving = false;
     memset(place->is_done, 0, line->n_products * sizeof *place->is_done);
@@ -313,7 +314,8 @@ static void note_done(struct fold_line *line, const struct step *step, bool goes
         enter_phase(line, place);
         close_blocks(line);
     } else {
-        place->is_done[step->task] |= place->phase == PHASE_PRODUCT;
+        if (place->phase == PHASE_PRODUCT)
+            place->is_done[step->task] = true;
         place->n_done++;
     }
     if (line->n_waiting > 0)
