@@ -132,7 +132,7 @@ static void print(const char *work, int64_t n, struct turns *turns, bool is_json
     if (is_json)
         printf("{\"work\":\"%s\",\"n\":%" PRId64 ",\"unit\":\"ms\",\"value\":%.4g,\"peer\":%.4g,"
                "\"ratio\":%.4g,\"low\":%.4g,\"high\":%.4g}\n",
-               work, n, value, peer, value / peer, low, high);
+               work, n, value, peer, peer / value, peer / high, peer / low);
     else
         printf("%-36s %8" PRId64 " points %8.2f ms (%.2f to %.2f)   peer %.2f ms, %.1f x\n", work,
                n, value, low, high, peer, value / peer);

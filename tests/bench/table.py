@@ -38,12 +38,14 @@ PACKAGES = os.pathsep.join(str(ROOT / part) for part in ("client/python/src", "t
 
 #: A row each: a program of tests/bench in C or Python, and its options. Each prints figures.
 BENCHES: tuple[tuple[str, ...], ...] = (
+    ("bench_fold", "--json"),
     ("bench_way", "--json", "--seconds", "3"),
     ("bench_way", "--json", "--seconds", "3", "--p", "1024", "--dtype", "bf16"),
     ("bench_way", "--json", "--seconds", "3", "--p", "1024", "--dtype", "f16"),
     ("bench_way", "--json", "--seconds", "3", "--p", "256", "--runs", "256"),
     ("bench_eigh",),
     ("bench_checkpoint",),
+    ("bench_series", "--json"),
     ("bench_runs",),
     ("bench_growth", "--json"),
     ("bench_memory", "--json"),
@@ -83,6 +85,13 @@ class Goal(NamedTuple):
 
 #: Of two cores, whichever processor it is.
 GOALS: tuple[Goal, ...] = (
+    Goal("fold, of [X Y]", at_least=0.7, shape=(("p", 128),)),
+    Goal("fold by two, of [X Y]", at_least=0.7, shape=(("p", 128),)),
+    *(
+        Goal(work, at_least=0.9, shape=(("p", p),))
+        for work in ("fold, of X", "fold by two, of X")
+        for p in (1024, 2048, 4096)
+    ),
     Goal("way", at_least=0.5, shape=(("p", 256),)),
     Goal("way", at_least=0.75, shape=(("p", 1024),)),
     Goal("way", at_least=0.85, shape=(("p", 2048),)),
@@ -94,6 +103,12 @@ GOALS: tuple[Goal, ...] = (
     Goal("checkpoint(wait) from Python", at_least=15, shape=(("p", 1024),)),
     Goal("point and spectrum, scipy", at_least=1.67, shape=(("p", 1024),)),
     Goal("point and spectrum, scipy", at_least=1.67, shape=(("p", 2048),)),
+    *(
+        Goal(f"series in bins, {points} points, {axis}", at_most=limit, of="value", shape=(("n", n),))
+        for points in (2000, 10000)
+        for axis in ("log", "linear")
+        for n, limit in ((1_000_000, 20), (100_000, 5))
+    ),
     Goal("list of runs", at_most=20, of="value"),
     Goal("list of runs, first page", at_most=20, of="value"),
     Goal("growth of a fold with n", at_most=1.02, of="value"),
