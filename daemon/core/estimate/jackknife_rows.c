@@ -39,10 +39,12 @@ int jackknife_read_outputs(struct jackknife *jackknife)
 {
     size_t r = jackknife->outputs->rank, k_max = jackknife->k_max;
     double *gram = malloc((r * r + 2 * k_max * r) * sizeof *gram);
-    double *v = gram + r * r, *beside = v + k_max * r;
+    double *v, *beside;
 
     if (!gram)
         return -ENOMEM;
+    v = gram + r * r;
+    beside = v + k_max * r;
     memcpy(gram, jackknife->kept->gram, r * r * sizeof *gram);
     mirror(r, gram);
     for (size_t i = 0; i < jackknife->n_pairs; i++) {
@@ -150,13 +152,14 @@ static void fill_tile(const struct jackknife *jackknife, const struct tile *t, f
 
     for (size_t i = 0; i < t->n_rows; i++, out += t->n_cols) {
         const double *from = t->values + i * t->n_cols;
-        size_t first = t->row == t->col ? i : 0;
+        bool is_diagonal = t->row == t->col;
+        size_t first = is_diagonal ? i : 0;
 
         memset(out, 0, first * sizeof *out);
         for (size_t c = first; c < t->n_cols; c++)
             out[c] = (float)(scale * from[c]);
-        if (t->row == t->col)
-            out[i] *= 0.5F;
+        if (is_diagonal)
+            out[i] = (float)(scale / 2 * from[i]);
     }
 }
 
@@ -282,10 +285,11 @@ static void read_pair_of_kernel(struct jackknife *jackknife, struct pair *pair, 
 static int read_by_rows(struct jackknife *jackknife)
 {
     size_t n = jackknife->kernel->n;
-    double *k = malloc((n * n + 2 * n) * sizeof *k), *rooted = k + n * n;
+    double *k = malloc((n * n + 2 * n) * sizeof *k), *rooted;
 
     if (!k)
         return -ENOMEM;
+    rooted = k + n * n;
     memcpy(k, jackknife->kernel->k, n * n * sizeof *k);
     mirror(n, k);
     kernel_rooted_squares(jackknife->kernel, rooted);
