@@ -19,6 +19,8 @@
  * migration or a repair, or points came in an order of their own. One takes 0.6 ms. */
 #define MADE_AT_ONCE 8
 
+_Static_assert(BLOCK_POINTS == BLOCK_NODES * BLOCK_NODES, "nodes of 16 points, 16 a block");
+
 /* One block in memory. */
 struct sums {
     size_t n_nodes, n_values;
@@ -49,7 +51,7 @@ static void bind_curve(sqlite3_stmt *statement, const struct curve *curve, int l
 static int put_row(struct store *store, const struct curve *curve, const struct part *part,
                    const char *name, double nodes[][BLOCK_NUMBERS], size_t n, struct err *err)
 {
-    char data[BLOCK_NODES_MAX * BLOCK_NUMBERS * sizeof(double)];
+    char data[sizeof(double) * BLOCK_NODES_MAX * BLOCK_NUMBERS];
     sqlite3_stmt *statement = store->statement[SQL_BLOCK_PUT];
     int rc;
 

@@ -24,8 +24,8 @@
 #include "proto/base/err.h"
 
 #define BLOCK_NODES     16
-#define BLOCK_NODES_MAX (2 * BLOCK_NODES - 1)       /* one that has more becomes two */
-#define BLOCK_POINTS    (BLOCK_NODES * BLOCK_NODES) /* at the least, in a block of level 1 */
+#define BLOCK_NODES_MAX (2 * BLOCK_NODES - 1) /* one that has more becomes two */
+#define BLOCK_POINTS    256 /* BLOCK_NODES squared: at the least, in a block of level 1 */
 /* 16^9 points and more: no curve has so many. */
 #define BLOCK_LEVELS 8
 /* The name of the row of places, and that of a scalar's values. */
