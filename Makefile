@@ -32,18 +32,18 @@ override LDFLAGS += $(SAN)
 
 # ---- rooms: a folder is an archive, and may use those named before it (make check-layers) ---------
 ROOMS     := proto/base \
-	$(addprefix daemon/core/,matrix moments estimate measure detect monitor) proto \
+	$(addprefix daemon/core/,matrix moments estimate measure detect monitor) proto proto/spool \
 	$(addprefix daemon/,host format store history ingest feed http loop)
 C_ROOMS   := proto/base proto client/common client/c
-CTL_ROOMS := proto/base proto client/common $(addprefix client/ctl/,common feed rows figure top) client/ctl
+CTL_ROOMS := proto/base proto proto/spool client/common $(addprefix client/ctl/,common feed rows figure top) client/ctl
 
 # A library is known from its room upwards: the core, before all others, knows BLAS alone.
 LIBS_proto/base         := -lm
 LIBS_daemon/core/matrix := -llapacke -lopenblas
 LIBS_proto              := -lcjson
+LIBS_proto/spool        := -lz -lzmq
 LIBS_daemon/host        := -linih
 LIBS_daemon/store       := -lsqlite3 -luv
-LIBS_daemon/ingest      := -lzmq
 LIBS_daemon/http        := -lwebsockets
 LIBS_daemon/loop        := -lpthread
 LIBS_client/c           := -lzmq -lpthread
@@ -367,7 +367,7 @@ test-long: test-deps tools
 
 # ---- dependencies: Debian's packages, and of them only those that are missing ---------------------
 BUILD_PACKAGES := gcc make pkg-config libc6-dev libuv1-dev libzmq3-dev libwebsockets-dev \
-	libwebsockets-evlib-uv libcjson-dev libsqlite3-dev libinih-dev libopenblas-dev liblapacke-dev
+	libwebsockets-evlib-uv libcjson-dev libsqlite3-dev libinih-dev libopenblas-dev liblapacke-dev zlib1g-dev
 DEMO_PACKAGES  := python3 python3-numpy python3-zmq python3-torch jq
 PAPER_PACKAGES := python3-sklearn python3-matplotlib
 TEST_PACKAGES  := libcmocka-dev python3-scipy python3-pytest python3-pytest-xdist python3-pyte python3-seccomp python3-pip clang clang-format clang-tidy \

@@ -5,7 +5,8 @@
  * row, and connects (connect). The command, one file each, sends requests (feed/params,
  * feed/feedclient) or has feed/history and feed/runs ask for many pages. The answers become lines
  * (rows, or common/jsonline with --json) or drawings (figure). top and `plot --follow` draw again
- * and again on a screen of their own (top, common/terminal).
+ * and again on a screen of their own (top, common/terminal). import alone asks no feed: it speaks
+ * as a trainer does (proto/spool).
  *
  * What fails returns -errno with one sentence; main prints the sentence and maps the code: a wrong
  * option, or a value that the daemon refuses (-EINVAL), is 64 with the usage; no daemon, or one
@@ -21,6 +22,9 @@
 #include "client/ctl/common/text.h"
 #include "client/ctl/connect.h"
 #include "proto/base/nearest.h"
+
+/* More runs than a plot can show. */
+#define PLOT_RUNS_MAX 15
 
 struct command {
     const char *name;
@@ -43,9 +47,11 @@ static const struct command commands[] = {
     {"tail", " [RUN]", "the latest points and events, then new ones as they come", FOR_TAIL, 0, 1,
      cmd_tail},
     {"top", "", "all runs, live; not in a terminal: a table, once", FOR_TOP, 0, 0, cmd_top},
-    {"plot", " RUN...", "curves in the terminal", FOR_PLOT, 1, OPTIONS_MAX_WORDS - 1, cmd_plot},
+    {"plot", " RUN...", "curves in the terminal", FOR_PLOT, 1, PLOT_RUNS_MAX, cmd_plot},
     {"measures", " [NAME]", "what the measures and flags mean, and how to read them", FOR_MEASURES,
      0, 1, cmd_measures},
+    {"import", " [PATH...]", "what trainings kept while no daemon answered, sent to this one",
+     FOR_IMPORT, 0, OPTIONS_MAX_WORDS - 1, cmd_import},
 };
 #define N_COMMANDS (sizeof commands / sizeof commands[0])
 
@@ -146,7 +152,7 @@ static int run_command(const struct command *command, const struct options *opti
 {
     struct feedclient *feed = NULL;
     struct err err = {""};
-    int rc = connect_open(options, &feed, &err);
+    int rc = command->bit & FOR_FEED ? connect_open(options, &feed, &err) : 0;
 
     if (rc == 0)
         rc = command->run(feed, options, &err);

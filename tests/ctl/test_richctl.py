@@ -34,7 +34,7 @@ def run(feed):
 def test_help_lists_commands_and_version_is_told():
     done = bare("--help")
     assert done.returncode == 0
-    for command in ("status", "runs", "show", "series", "tail", "top", "plot", "measures"):
+    for command in ("status", "runs", "show", "series", "tail", "top", "plot", "measures", "import"):
         assert re.search(rf"^  {command}\b", done.stdout, re.M)
         own = bare(command, "--help")
         assert own.returncode == 0 and own.stdout.startswith(f"usage: richctl {command}")
@@ -50,6 +50,7 @@ def test_help_lists_commands_and_version_is_told():
     (["show", "a", "b"], 'show takes no "b"'),
     (["series", "x", "--from", "-1"], "--from takes a whole number"),
     (["series", "x", "--points"], "--points needs a value"),
+    (["import", "--feed", "unix:/x"], "--feed does not go with import"),
 ])
 def test_wrong_usage_is_one_line_and_the_usage(args, why):
     done = bare(*args)

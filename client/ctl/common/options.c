@@ -40,8 +40,10 @@ struct row {
 
 static const struct row rows[] = {
     TEXT("--runtime-dir", "DIR", runtime_dir, FOR_ALL, "the daemon's runtime directory"),
-    TEXT("--feed", "ADDRESS", feed, FOR_ALL,
+    TEXT("--feed", "ADDRESS", feed, FOR_FEED,
          "its feed: unix:PATH or tcp:ADDRESS:PORT [RICHD_FEED]"),
+    TEXT("--endpoint", "ADDRESS", endpoint, FOR_IMPORT,
+         "its ingest: ipc://PATH or tcp://ADDRESS:PORT [RICHD_ENDPOINT]"),
     INTEGER("--timeout", "SECONDS", timeout_s, 1, 3600, FOR_ALL, "wait for an answer (10)"),
     FLAG("--json", json, FOR_ALL, "one JSON object a line"),
     FLAG("--help", help, FOR_ALL, "this text, or a command's"),

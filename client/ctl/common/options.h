@@ -14,8 +14,8 @@
 
 #include "proto/base/err.h"
 
-/* More words than a plot can show runs. */
-#define OPTIONS_MAX_WORDS 16
+/* More words than a shell makes of `*.spool` for the ranks of a large job. */
+#define OPTIONS_MAX_WORDS 4096
 
 /* Commands, as bits: an option names all it goes with. */
 enum command_bit {
@@ -29,13 +29,16 @@ enum command_bit {
     FOR_COMPARE = 1 << 7,
     FOR_MEASURES = 1 << 8,
     FOR_OPEN = 1 << 9,
-    FOR_ALL = (1 << 10) - 1,
+    FOR_IMPORT = 1 << 10,
+    FOR_FEED = (1 << 10) - 1, /* those that ask the feed */
+    FOR_ALL = FOR_FEED | FOR_IMPORT,
 };
 
 /* Unset: NULL, false, -1. */
 struct options {
     const char *runtime_dir;
     const char *feed;
+    const char *endpoint;
     int64_t timeout_s;
     bool json;
     bool help;

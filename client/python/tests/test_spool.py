@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -18,6 +19,11 @@ from richd._link import session as _session, wire as _wire
 from richd._spool import file as _file, spool as _spool
 from richd._spool.file import DamagedError, SpoolFile
 from richd._spool.window import Window
+
+
+VECTORS = json.loads(
+    (Path(__file__).parents[3] / "proto" / "vectors" / "spool.json").read_text()
+)
 
 
 def rows(n=40, p=8, c=3, seed=0):
@@ -53,6 +59,21 @@ def test_messages_come_back_in_order_and_whole(tmp_path):
     ends = [end for _, end in file.records()]
     assert [frames for frames, _ in file.records(ends[0])] == messages[1:]
     assert ends[-1] == file.size_bytes == os.path.getsize(file.path)
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
+def test_files_are_read_as_the_vectors_say(vector, tmp_path):
+    path = tmp_path / "s"
+    path.write_bytes(bytes.fromhex(vector["hex"]))
+    if vector["end"] == "foreign":
+        with pytest.raises(DamagedError):
+            SpoolFile.open(str(path))
+        return
+    file = SpoolFile.open(str(path))
+    records = [[frame.hex() for frame in frames] for frames, _ in file.records()]
+    assert records == vector["records"]
+    assert (file.size_bytes == path.stat().st_size) == (vector["end"] == "whole")
+    file.close()
 
 
 def test_a_torn_end_is_cut_at_every_byte_and_written_over(tmp_path):

@@ -1,0 +1,218 @@
+"""`richctl import` sends what trainings kept, once and whole (proto/SPOOL.md)."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from harness import BUILD, PACKAGE, PATIENCE_S, clean_environment, draw, wait_until
+
+import richd
+from richd._spool.file import SpoolFile
+
+
+E2E = pathlib.Path(__file__).parents[1]
+RANK = """
+import os, richd
+from harness import draw
+rank = int(os.environ["RICHD_RANK"])
+run = richd.init(mode="offline", run_id="ranks", rank=rank, world_size=2, launch="job")
+for step in range(3):
+    run.observe(*draw(20, 40, 3, seed=10 * step + rank), step=step)
+    run.checkpoint(step=step)
+run.finish()
+"""
+
+
+@pytest.fixture
+def spool_dir(tmp_path, monkeypatch):
+    path = tmp_path / "spool"
+    monkeypatch.setenv("RICHD_SPOOL_DIR", str(path))
+    return path
+
+
+def offline(run_id, steps=range(4), n=30, **options):
+    """A run that ended without a daemon; returns its file."""
+    run = richd.init(mode="offline", run_id=run_id, **options)
+    for step in steps:
+        run.observe(*draw(n, 40, 3, seed=step), step=step)
+        run.log({"loss": 1 / (step + 1)}, step=step)
+        run.checkpoint(step=step)
+    path = run._sender._spool.path
+    run.finish()
+    return path
+
+
+def watched(daemon, run_id, steps=range(4), n=30):
+    with daemon.trainer(run_id) as trainer:
+        for step in steps:
+            trainer.rows(*draw(n, 40, 3, seed=step))
+            trainer.checkpoint(step)
+        trainer.finish()
+    return daemon.series(run_id)
+
+
+def start_import(daemon, *arguments):
+    return subprocess.Popen(
+        [BUILD / "richctl", "--runtime-dir", daemon.runtime, "import", *arguments],
+        env=clean_environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def imported(daemon, *arguments, expect=0):
+    """Runs it to its end; returns the files' objects, and what it complained of."""
+    importing = start_import(daemon, "--json", *arguments)
+    out, complaints = importing.communicate(timeout=PATIENCE_S)
+    assert importing.returncode == expect, complaints
+    return [json.loads(line) for line in out.splitlines()], complaints
+
+
+def test_an_imported_run_has_the_points_of_one_that_was_watched(daemon, spool_dir):
+    path = offline("offline", config={"lr": 0.1})
+    size = os.path.getsize(path)
+    (file,), _ = imported(daemon)
+    assert {**file, "bytes": 0} == {
+        "path": path, "run": "offline", "attempt": 1, "messages": 13, "refused": 0, "bytes": 0,
+        "state": "stored", "text": None}
+    assert size < file["bytes"] < size + 100  # the attempt was noted
+    assert os.listdir(spool_dir) == []
+    kept, seen = daemon.series("offline"), watched(daemon, "watched")
+    assert kept["step"] == seen["step"] == [0, 1, 2, 3]
+    assert kept["d_lr"] == seen["d_lr"]
+    assert daemon.state_of("offline") == "finished"
+    assert daemon.rpc("run.get", run="offline")["config"] == {"lr": 0.1}
+    assert imported(daemon)[0] == []
+
+
+def test_a_person_reads_a_line_a_run(daemon, spool_dir):
+    offline("first")
+    offline("second")
+    lines = daemon.richctl("import", str(spool_dir)).splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["first attempt 1", "second attempt 1"]
+    assert "13 messages" in lines[0]
+
+
+def test_bad_files_stay_and_are_named_beside_a_good_one(daemon, spool_dir):
+    good, damaged, foreign = offline("good"), offline("damaged"), offline("foreign")
+    with open(foreign, "r+b") as file:
+        file.write(b"RICHSPL\x02")
+    last = SpoolFile.open(damaged)
+    ends = [end for _, end in last.records()]
+    last.close()
+    with open(damaged, "r+b") as file:
+        file.seek(ends[-2] - 1)
+        byte = file.read(1)
+        file.seek(ends[-2] - 1)
+        file.write(bytes([byte[0] ^ 1]))
+    before = open(damaged, "rb").read()
+    for _ in range(2):  # the second time it is as the first
+        files, complaints = imported(daemon, str(spool_dir), expect=1)
+        states = {file["path"]: file["state"] for file in files}
+        assert states.pop(good, "stored") == "stored"
+        assert states == {damaged: "kept", foreign: "kept"}
+        texts = {file["path"]: file["text"] for file in files}
+        assert "no spool of version 1" in texts[foreign]
+        assert f"damaged from byte {ends[-3]} on" in texts[damaged]
+        assert "2 of" in complaints
+        assert open(damaged, "rb").read() == before
+        assert daemon.series("damaged")["step"] == [0, 1, 2]
+    assert sorted(os.listdir(spool_dir)) == sorted(map(os.path.basename, (damaged, foreign)))
+    assert daemon.series("good")["step"] == [0, 1, 2, 3]
+
+
+def test_a_file_whose_training_lives_is_left_alone(daemon, spool_dir):
+    offline("over")
+    run = richd.init(mode="offline", run_id="lives")
+    run.observe(*draw(30, 40, 3), step=0)
+    run.checkpoint(step=0)
+    path = run._sender._spool.path
+    wait_until(lambda: os.path.exists(path), "the file")
+    files, _ = imported(daemon)
+    assert {file["path"]: file["state"] for file in files}[path] == "held"
+    assert {file["run"]: file["state"] for file in files if file["run"]} == {"over": "stored"}
+    (file,), _ = imported(daemon, path, expect=1)
+    assert "a training writes it" in file["text"]
+    run.finish()
+    assert imported(daemon)[0][0]["state"] == "stored"
+
+
+def test_without_a_daemon_files_stay_and_the_code_says_so(new_daemon, spool_dir):
+    path = offline("offline")
+    daemon = new_daemon()
+    files, complaints = imported(daemon, "--timeout", "1", expect=69)
+    assert [file["state"] for file in files] == ["waiting"]
+    assert str(daemon.runtime) in complaints
+    assert os.path.exists(path)
+
+
+def test_kill_nine_of_import_and_daemon_loses_and_doubles_nothing(daemon, spool_dir):
+    steps = range(60)
+    path = offline("killed", steps)
+    for round_ in range(4):
+        importing = start_import(daemon)
+        wait_until(lambda: importing.poll() is not None
+                   or len(daemon.rpc("run.list")["runs"]) > 0, "the run")
+        time.sleep(0.02 * round_)  # anywhere in it
+        if round_ % 2:
+            daemon.kill()
+        importing.kill()
+        importing.communicate()
+        if round_ % 2:
+            daemon.start()
+    if os.path.exists(path):
+        imported(daemon)
+    assert os.listdir(spool_dir) == []
+    kept = daemon.series("killed", attempts="all")
+    assert kept["step"] == list(steps)
+    assert kept["d_lr"] == watched(daemon, "watched", steps)["d_lr"]
+    assert len(daemon.rpc("run.get", run="killed")["attempts"]) == 1
+
+
+def test_a_daemon_that_is_started_again_meanwhile_gets_the_rest(daemon, spool_dir):
+    offline("long", range(200))
+    importing = start_import(daemon, "--timeout", "60")
+    wait_until(lambda: daemon.rpc("run.list")["runs"], "the run")
+    daemon.kill()
+    time.sleep(0.2)
+    daemon.start()
+    complaints = importing.communicate(timeout=2 * PATIENCE_S)[1]
+    assert importing.returncode == 0, complaints
+    assert daemon.series("long", attempts="all")["step"] == list(range(200))
+
+
+def test_an_interrupted_import_is_taken_up_again(daemon, spool_dir):
+    offline("long", range(200))
+    daemon.signal(signal.SIGSTOP)
+    importing = start_import(daemon)
+    time.sleep(0.3)
+    importing.send_signal(signal.SIGINT)
+    complaints = importing.communicate(timeout=PATIENCE_S)[1]
+    daemon.signal(signal.SIGCONT)
+    assert importing.returncode == 1 and "the same command goes on" in complaints
+    assert imported(daemon)[0][0]["state"] == "stored"
+    assert daemon.series("long", attempts="all")["step"] == list(range(200))
+
+
+def test_ranks_of_one_launch_make_one_point_each(daemon, spool_dir):
+    for rank in range(2):  # a process for each: another run of one process is another launch
+        environment = clean_environment(RICHD_RANK=str(rank), PYTHONPATH=f"{PACKAGE}:{E2E}")
+        subprocess.run([sys.executable, "-W", "ignore", "-c", RANK], env=environment, check=True)
+    files, _ = imported(daemon)
+    assert [(file["state"], file["attempt"]) for file in files] == [("stored", 1)] * 2
+    kept = daemon.series("ranks")
+    assert kept["step"] == [0, 1, 2]
+    assert kept["n"] == [40] * 3
+    assert daemon.state_of("ranks") == "finished"
+
+
+def test_a_refusal_for_good_keeps_the_file(daemon, spool_dir):
+    watched(daemon, "there")
+    path = offline("there", resume="never")
+    files, complaints = imported(daemon, expect=1)
+    assert (files[0]["state"], os.path.exists(path)) == ("kept", True)
+    assert "EEXIST" in files[0]["text"]
+    assert "1 of 1 files stay" in complaints
