@@ -31,6 +31,7 @@ static const struct field open_fields[] = {
     {FIELD(open, attempt, INTEGER), .max = INT32_MAX},
     {FIELD(open, writer, TEXT), .required = true, .min = 1, .max = WRITER_MAX},
     {FIELD(open, probe, BOOL), .says_nothing = true},
+    {FIELD(open, replay, BOOL), .says_nothing = true},
     {0},
 };
 /* Of the object `window` in open, flattened into control_open. */

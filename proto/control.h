@@ -62,6 +62,7 @@ struct control_open {
     int64_t leading;       /* of `spectrum`: so many eigenvalues; 0: all */
     bool uncentred;        /* of `spectrum`: "centred":false */
     bool probe;            /* each window has the same rows */
+    bool replay;           /* it comes from a spool: the attempt that the writer has, if any */
     enum projector_kind projector;
     double energy;        /* of the object `projector`: the share that `top` keeps; NaN: left out */
     int64_t k;            /* of `projector`: so many directions; 0: by energy */

@@ -253,16 +253,34 @@ static int resume_or_begin(struct store *store, struct record *record,
     return begin_attempt(store, record, newest, err);
 }
 
+/* What a spool says was perhaps stored before: the same file, or a copy of it. So its writer means
+ * the attempt that it has. A rank's is found by its launch. */
+static int find_writer(struct store *store, struct record *record, struct err *err)
+{
+    sqlite3_stmt *statement = store->statement[SQL_ATTEMPT_OF_WRITER];
+    int rc;
+
+    if (!record->open.is_replay || record->open.attempt != 0 || record->open.launch)
+        return 0;
+    SQL_BIND(statement, record->opened.run_key);
+    sql_bind_text(statement, 2, record->open.writer);
+    rc = sql_step(statement, err);
+    if (rc == 1)
+        record->open.attempt = (uint32_t)sqlite3_column_int64(statement, 0);
+    sqlite3_reset(statement);
+    return rc < 0 ? rc : 0;
+}
+
 /* Which attempt of an existing run the trainer gets. */
 static int open_existing(struct store *store, struct record *record, int64_t newest,
                          struct err *err)
 {
     struct attempt_row found;
     int64_t attempt = 0, world = 0;
-    int rc;
+    int rc = find_writer(store, record, err);
 
-    if (refuse_attempt(record, newest))
-        return 0;
+    if (rc < 0 || refuse_attempt(record, newest))
+        return rc;
     rc = store_attempt_find(store, record->opened.run_key, (uint32_t)newest, &found, err);
     if (rc >= 0 && record->open.launch)
         rc = find_launch(store, record, &attempt, &world, err);

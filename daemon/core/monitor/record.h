@@ -45,6 +45,7 @@ struct record_open {
     uint32_t rank, world; /* with launch */
     enum resume resume;
     uint32_t attempt;   /* 0: a new one; k: go on with k */
+    bool is_replay;     /* with 0: the newest one that the writer has, where it has one */
     double probe_bytes; /* room for the probes of the layers; 0: they are not wanted */
     struct watch_list watched;
 };

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -119,9 +120,25 @@ def test_bad_files_stay_and_are_named_beside_a_good_one(daemon, spool_dir):
         assert f"damaged from byte {ends[-3]} on" in texts[damaged]
         assert "2 of" in complaints
         assert open(damaged, "rb").read() == before
-        assert daemon.series("damaged")["step"] == [0, 1, 2]
+        assert daemon.series("damaged", attempts="all")["step"] == [0, 1, 2]
     assert sorted(os.listdir(spool_dir)) == sorted(map(os.path.basename, (damaged, foreign)))
     assert daemon.series("good")["step"] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("is_noted", [False, True])
+def test_a_copy_that_is_imported_later_changes_nothing(daemon, spool_dir, is_noted):
+    path = offline("copied")
+    copy = shutil.copy(path, path.removesuffix(".spool") + "-copy")
+    if is_noted:
+        file = SpoolFile.open(copy)
+        file.append([b'{"type":"attempt","attempt":1}'])
+        file.close()
+    imported(daemon)
+    before = daemon.series("copied", attempts="all")
+    assert imported(daemon, copy)[0][0]["state"] == "stored"
+    assert daemon.series("copied", attempts="all") == before
+    assert len(daemon.rpc("run.get", run="copied")["attempts"]) == 1
+    assert daemon.state_of("copied") == "finished"
 
 
 def test_a_file_whose_training_lives_is_left_alone(daemon, spool_dir):

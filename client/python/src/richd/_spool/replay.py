@@ -96,5 +96,6 @@ def _identity_of(file: SpoolFile) -> tuple[Identity, int]:
         if frames[0].startswith(b'{"type":"attempt"'):
             attempt = json.loads(frames[0])["attempt"]
     fields = {name: value for name, value in open_.items() if name not in _OWN}
+    fields["replay"] = True  # the writer's attempt, where the daemon knows one
     identity = Identity(hello["client"], hello["host"], hello["pid"], open_["writer"], fields)
     return identity, attempt
