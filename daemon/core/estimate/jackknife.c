@@ -71,7 +71,7 @@ static double pair_variance(const struct jackknife *jackknife, influence psi)
         double apart = (g->weight * psi[i][OMIT_G] + h->weight * psi[i][OMIT_H]) / both;
 
         q[i] = 2 * (psi[i][OMIT_BOTH] - apart) * 2 * jackknife->whole->weight / both * g->weight *
-               h->weight / sqrt(g->weight_sq * h->weight_sq);
+               h->weight / (sqrt(g->weight_sq) * sqrt(h->weight_sq));
         mean += q[i] / (double)jackknife->n_pairs;
     }
     for (size_t i = 0; i < jackknife->n_pairs; i++)

@@ -74,9 +74,9 @@ double jackknife_neighbour_correlation(const struct jackknife *jackknife)
 
         squares += zg * zg + zh * zh;
         products += zg * zh;
-        expected += g->w2 * h->w2;
+        expected += g->w2 / w2 * (h->w2 / w2); /* w^4 may vanish, or overflow */
     }
-    if (!(products > BEYOND_CHANCE * squares / w2 * sqrt(expected)))
+    if (!(products > BEYOND_CHANCE * squares * sqrt(expected)))
         return 0;
     return fmin(2 * products / squares, MOST_CORRELATED);
 }

@@ -27,7 +27,7 @@ struct omission {
     size_t from, k;
     double weight;    /* W_g */
     double weight_sq; /* sum of w^2 */
-    double through;   /* z'M z */
+    double through;   /* a'Ma of the row of A for z: z'Mz / (W - W_g) */
 };
 
 /* Two groups, one after the other: `k` rows of Z from `row` on. */
@@ -79,6 +79,10 @@ int jackknife_read_outputs(struct jackknife *);
 int jackknife_read_features(struct jackknife *);
 
 /* ---- jackknife_without.c ---- */
+
+/* The row of A for the weighted sum of an omission is this times sqrt(w)'Z. With it a sum is as
+ * large as a row, however small or large weights are. */
+double jackknife_sum_scale(const struct jackknife *, const struct omission *);
 
 /* sum w s^2 of a pair's rows, after read_features. */
 double jackknife_fourth_of(const struct jackknife *, const struct pair *);

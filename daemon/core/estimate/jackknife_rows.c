@@ -194,13 +194,13 @@ static double dot(size_t n, const float *a, const float *b)
     return sum;
 }
 
-static void add_row(size_t n, double root, const float *row, float *sum)
+static void add_row(size_t n, float factor, const float *row, float *sum)
 {
     for (size_t i = 0; i < n; i++)
-        sum[i] += (float)root * row[i];
+        sum[i] += factor * row[i];
 }
 
-/* What some columns of ZU add to z'Mz = 2 z'Uz of the weighted sums of a pair. */
+/* What some columns of ZU add to a'Ma = 2 a'Ua of the weighted sums of a pair. */
 static void add_sums(struct jackknife *jackknife, const struct passage *passage, struct pair *pair,
                      size_t first, size_t n)
 {
@@ -208,13 +208,15 @@ static void add_sums(struct jackknife *jackknife, const struct passage *passage,
 
     for (enum omitted which = 0; which < N_OMISSIONS; which++) {
         struct omission *omission = &pair->omissions[which];
+        double sum_scale = jackknife_sum_scale(jackknife, omission);
         float left[TILE_ORDER] = {0}, right[TILE_ORDER] = {0};
 
         for (size_t i = 0; i < omission->k; i++) {
             size_t row = pair->row + omission->from + i;
+            float factor = (float)(sum_scale * jackknife->root[row]);
 
-            add_row(n, jackknife->root[row], passage->product + row * n, left);
-            add_row(n, jackknife->root[row], passage->rows + row * jackknife->m->p + first, right);
+            add_row(n, factor, passage->product + row * n, left);
+            add_row(n, factor, passage->rows + row * jackknife->m->p + first, right);
         }
         omission->through += scale * dot(n, left, right);
     }
@@ -277,6 +279,8 @@ static void read_pair_of_kernel(struct jackknife *jackknife, struct pair *pair, 
         memset(sum, 0, n * sizeof *sum);
         linalg_matvec_f64(true, omission->k, n, k + (first + omission->from) * n, n,
                           jackknife->root + pair->row + omission->from, sum);
+        for (size_t i = 0; i < n; i++)
+            sum[i] *= jackknife_sum_scale(jackknife, omission);
         omission->through = linalg_sum_squares(n, sum);
     }
 }

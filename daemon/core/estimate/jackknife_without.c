@@ -13,6 +13,11 @@ struct matrices {
     double *h, *n, *ff, *fa, *rest, *residual, *scratch;
 };
 
+double jackknife_sum_scale(const struct jackknife *jackknife, const struct omission *omission)
+{
+    return 1 / sqrt(jackknife->whole->weight - omission->weight);
+}
+
 /* The block of an omission in a matrix S = UV' of its pair, with the row of the sum: S is B S B',
  *
  *     B = ( I  )        c = sqrt(w) / sqrt(W - W_g)
@@ -21,7 +26,7 @@ static void extend(const struct jackknife *jackknife, const struct pair *pair,
                    const struct omission *omission, const double *from, double *to)
 {
     const double *root = jackknife->root + pair->row + omission->from;
-    double scale = 1 / sqrt(jackknife->whole->weight - omission->weight);
+    double scale = jackknife_sum_scale(jackknife, omission);
     size_t n = omission->k, k = n + 1;
 
     memset(to + n * k, 0, k * sizeof *to);
@@ -113,7 +118,7 @@ static double fourth_without(const struct jackknife *jackknife, const struct pai
 {
     size_t k = x->k, n = omission->k, first = pair->row + omission->from;
     double left = jackknife->whole->weight - omission->weight;
-    double e2 = x->n[n * (k + 1)] / left, third = 0, squares = omission->through / (left * left);
+    double e2 = x->n[n * (k + 1)] / left, third = 0, squares = omission->through / left;
     double s1 = 0, s2 = 0;
 
     for (size_t i = 0; i < n; i++) {
@@ -171,7 +176,7 @@ int jackknife_sums_without(const struct jackknife *jackknife, const struct pair 
                            const struct omission *omission, struct sums *out)
 {
     struct matrices x = matrices_of(jackknife, pair, omission);
-    double through = omission->through / (jackknife->whole->weight - omission->weight);
+    double through = omission->through;
 
     for (size_t i = 0; i < omission->k; i++)
         through += jackknife->through[pair->row + omission->from + i];

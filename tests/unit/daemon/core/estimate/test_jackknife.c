@@ -374,6 +374,38 @@ static void magnitude_does_not_matter(void **state)
     assert_true(fabs(error[0] / error[1] - 1) <= 1e-6);
 }
 
+/* Only ratios of weights count. They may be 1e+-100 (fold_parts.h), whose roots no float holds. */
+static void magnitude_of_weights_does_not_matter(void **state)
+{
+    static const double scales[] = {1, 1e-99, 1e99};
+    static const enum metric errors[] = {METRIC_D_LR_SE, METRIC_D_DEBIASED_SE,
+                                         METRIC_U_DEBIASED_SE, METRIC_PR_DEBIASED_SE};
+    struct point first = {0};
+
+    (void)state;
+    for (size_t k = 0; k < 6; k++) {
+        struct trial t;
+        struct random r;
+        struct point got;
+
+        random_seed(&r, 9);
+        start(&t, 100, 120, 3, 0);
+        sample_fill(&t.s, &r, 1, 3);
+        for (size_t i = 0; i < t.s.n * t.s.p; i++)
+            t.s.x[i] *= 1e6;
+        sample_encode(&t.s, DTYPE_F64, DTYPE_F64);
+        t.by_features = k >= 3;
+        t.weights = must_alloc(t.s.n * sizeof(double));
+        for (size_t i = 0; i < t.s.n; i++)
+            t.weights[i] = (0.2 + random_uniform(&r)) * scales[k % 3];
+        got = measure(&t, 40);
+        first = k == 0 ? got : first;
+        for (size_t e = 0; e < sizeof errors / sizeof errors[0]; e++)
+            assert_true(fabs(got.value[errors[e]] / first.value[errors[e]] - 1) <= 1e-5);
+        end(&t);
+    }
+}
+
 static void errors_do_not_depend_on_how_rows_were_split(void **state)
 {
     static const size_t batches[] = {1, 64, 777, 4000};
@@ -735,6 +767,7 @@ int main(void)
         cmocka_unit_test(rows_that_weigh_differently_count_so),
         cmocka_unit_test(rows_that_are_forgotten_count_less),
         cmocka_unit_test(magnitude_does_not_matter),
+        cmocka_unit_test(magnitude_of_weights_does_not_matter),
         cmocka_unit_test(errors_do_not_depend_on_how_rows_were_split),
         cmocka_unit_test(intervals_cover_the_population_value),
         cmocka_unit_test(independent_rows_are_rarely_called_dependent),
