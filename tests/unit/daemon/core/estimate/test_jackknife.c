@@ -378,8 +378,8 @@ static void magnitude_does_not_matter(void **state)
 static void magnitude_of_weights_does_not_matter(void **state)
 {
     static const double scales[] = {1, 1e-99, 1e99};
-    static const enum metric errors[] = {METRIC_D_LR_SE, METRIC_D_DEBIASED_SE,
-                                         METRIC_U_DEBIASED_SE, METRIC_PR_DEBIASED_SE};
+    static const enum metric errors[] = {METRIC_D_LR_SE, METRIC_D_DEBIASED_SE, METRIC_U_DEBIASED_SE,
+                                         METRIC_PR_DEBIASED_SE};
     struct point first = {0};
 
     (void)state;
