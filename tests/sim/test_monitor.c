@@ -32,6 +32,9 @@
 #define MAX_KEPT      32
 #define MAX_CONTROL   4096
 #define MAX_SHARES    16
+/* A checkpoint that is stored and comes again is recalled each time, so the disk may be given all
+ * that the daemon keeps for it at once, and the spectra of the checkpoints among it. */
+#define MAX_LENT (RUN_UNSTORED_MAX + MAX_KEPT * MAX_LAYERS)
 
 /* ---- the actors ---------------------------------------------------------------------------- */
 
@@ -166,7 +169,7 @@ struct known_attempt {
     uint32_t attempt;
     bool ready, closed, dead;
     uint64_t last_seq;
-    uint64_t window_bytes, held_bytes;
+    uint64_t held_bytes;
     struct known_layer layers[MAX_LAYERS];
     struct expected_points *expected;
     size_t n_expected;
@@ -203,8 +206,8 @@ struct world {
     bool lent_open; /* a RECORD_OPEN went to the disk */
     int refused;    /* enum nack_code to `from`, or -1 */
     bool welcomed;
-    bool crashing;                                /* what comes out goes nowhere */
-    const struct record *unchecked[2 * MAX_KEPT]; /* lent before the oracle had thought */
+    bool crashing;                            /* what comes out goes nowhere */
+    const struct record *unchecked[MAX_LENT]; /* lent before the oracle had thought */
     size_t n_unchecked;
 };
 
@@ -372,6 +375,15 @@ static bool should_enter(const struct known_attempt *attempt, const struct lette
            (!layer->known || layer->p == letter->p);
 }
 
+/* A window is a sixteenth of what the others have left of the budget, or the smallest one: it grows
+ * when they go. */
+static uint64_t credit_max(const struct world *world)
+{
+    uint64_t share = world->config.budget_bytes / 16;
+
+    return share > MONITOR_CREDIT_MIN ? share : MONITOR_CREDIT_MIN;
+}
+
 static void expect_batch(struct world *world, struct known_attempt *attempt, const struct letter *m,
                          struct parcel *parcel, bool should)
 {
@@ -396,8 +408,8 @@ static void expect_batch(struct world *world, struct known_attempt *attempt, con
         return;
     parcel->owner = attempt;
     attempt->held_bytes += m->size_bytes;
-    CHECK(world, attempt->held_bytes <= attempt->window_bytes, "%" PRIu64 " bytes held of %" PRIu64,
-          attempt->held_bytes, attempt->window_bytes);
+    CHECK(world, attempt->held_bytes <= credit_max(world), "%" PRIu64 " bytes held of %" PRIu64,
+          attempt->held_bytes, credit_max(world));
     note_entered(attempt, m, parcel);
 }
 
@@ -634,7 +646,6 @@ static void on_welcome(struct world *world, struct conn *conn, const struct acti
               disk_attempt(&world->disk, action->welcome.run, attempt->attempt)->last_seq,
           "last_seq %" PRIu64, action->welcome.last_seq);
     if (world->event->type == EV_STORED) {
-        attempt->window_bytes = action->welcome.granted;
         LIST_EACH(at, &world->sessions)
         {
             struct known_attempt *old = LIST_ENTRY(at, struct known_attempt, link);
@@ -683,7 +694,7 @@ static void on_store(struct world *world, struct action *action)
         world->lent_open = true;
         add_session(world, action->record);
     }
-    CHECK(world, world->n_unchecked < 2 * MAX_KEPT, "too many records at once");
+    CHECK(world, world->n_unchecked < MAX_LENT, "too many records at once");
     world->unchecked[world->n_unchecked++] = action->record;
     disk_put(&world->disk, action->record);
 }
