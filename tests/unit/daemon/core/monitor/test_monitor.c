@@ -1127,6 +1127,31 @@ static void lost_trainer_that_comes_back_in_time_keeps_its_window(void **state)
     assert_int_equal(bench->n_acks, 2);
 }
 
+/* The run that is about to go would end under its trainer when the spectrum is stored. */
+static void trainer_whose_loss_is_on_disk_opens_the_run_while_a_spectrum_is_stored(void **state)
+{
+    struct bench *bench = *state;
+
+    tell_first(bench);
+    bench_tick(bench, MONITOR_LOST_TICKS);
+    assert_int_equal(bench_waiting(bench)->kind, RECORD_LOST);
+    bench_work(bench);
+    bench_commit(bench);
+    assert_int_equal(disk_attempt(&bench->disk, "run", 1)->state, DISK_LOST);
+    assert_int_equal(bench_waiting(bench)->kind, RECORD_SPECTRUM);
+    bench_forget(bench);
+    bench_open(bench, 2, "run", "writer", 1);
+    assert_int_equal(bench->n_welcomes, 0);
+    bench_settle(bench);
+    assert_int_equal(bench->n_welcomes, 1);
+    assert_int_equal(disk_attempt(&bench->disk, "run", 1)->state, DISK_OPEN);
+    assert_true(bench->completed.value[METRIC_EFFECTIVE_RANK] > 1);
+    bench_log(bench, 2, 2);
+    bench_settle(bench);
+    assert_int_equal(bench->n_acks, 1);
+    assert_int_equal(bench->n_nacks, 0);
+}
+
 static void peer_that_is_gone_has_to_open_again(void **state)
 {
     struct bench *bench = *state;
@@ -1835,6 +1860,7 @@ int main(void)
         TEST_OPEN(trainer_that_comes_back_after_close_keeps_its_last_point),
         TEST_OPEN(a_lost_trainer_is_marked_lost_after_30_ticks),
         TEST_OPEN(lost_trainer_that_comes_back_in_time_keeps_its_window),
+        TEST_FOLLOWING(trainer_whose_loss_is_on_disk_opens_the_run_while_a_spectrum_is_stored),
         TEST_OPEN(peer_that_is_gone_has_to_open_again),
         TEST_OPEN(draining_takes_no_run_and_finishes_what_is_promised),
         TEST_OPEN(a_full_disk_delays_acks_and_loses_nothing),
