@@ -27,10 +27,11 @@ import numpy, richd
 run = richd.init(project="first", name=sys.argv[1])
 run.observe(numpy.random.randn(64, 8), numpy.random.randn(64, 3), step=0)
 run.checkpoint(step=0)
-print(run.url)
+print(run.url, flush=True)
 run.finish()
 """
-NOTEBOOK = SCRIPT.replace("step=0)\nprint(run.url)", "step=0, wait=True)\nprint(run._repr_html_())")
+WAITING = SCRIPT.replace("checkpoint(step=0)", "checkpoint(step=0, wait=True)")
+NOTEBOOK = WAITING.replace("run.url", "run._repr_html_()")
 #: Until the run is open, however long that takes.
 PATIENT = PRELUDE + f"""
 import time, richd
@@ -123,8 +124,7 @@ def test_a_notebook_shows_the_link_and_the_curve(home):
 def test_the_daemon_is_not_the_trainings(home):
     notes = home.folder / "notes"
     script = f"import os; os.set_inheritable(os.open({str(notes)!r}, os.O_CREAT), True)\n" + \
-        SCRIPT.replace("step=0)\nprint", "step=0, wait=True)\nprint").replace(
-            "run.finish()", "import time; time.sleep(600)")
+        WAITING.replace("run.finish()", "import time; time.sleep(600)")
     process = home.start(script, "interrupted")
     process.stdout.readline()
     status = pathlib.Path(f"/proc/{home.pid}/stat").read_text().rpartition(")")[2].split()
