@@ -362,3 +362,197 @@ def test_the_place_is_beside_the_history(monkeypatch):
     monkeypatch.delenv("XDG_STATE_HOME")
     monkeypatch.setenv("HOME", "/home/u")
     assert _spool.default_directory() == "/home/u/.local/state/richd/spool"
+
+
+# ---- a disk that is full, a file that anybody wrote ----------------------------------------------
+
+
+def test_a_disk_that_was_full_at_the_beginning_takes_what_comes_later(daemon, monkeypatch):
+    write, full = os.pwritev, [True]
+
+    def fails_while_full(descriptor, parts, at):
+        if full[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, parts, at)
+
+    monkeypatch.setattr(os, "pwritev", fails_while_full)
+    run = richd.init(mode="offline")
+    train(run, 1)
+    spool = run._sender._spool
+    assert wait_until(lambda: run.stats.controls_dropped == 2)
+    assert not os.path.exists(spool.path)
+    assert run.stats.rows_dropped == 40
+    full[0] = False
+    train(run, 2, first=1)
+    run.finish()
+    richd.replay(spool.path, endpoint=daemon.address)
+    assert [m["step"] for m in daemon.controls("checkpoint")] == [1, 2]
+
+
+def test_a_warning_does_not_promise_what_is_not_kept(monkeypatch, caplog):
+    monkeypatch.setenv("RICHD_SPOOL_DIR", "/proc/no-such-place")
+    run = richd.init(mode="offline")
+    train(run)
+    run.finish()
+    assert any("nothing can be kept" in r.getMessage() for r in caplog.records)
+    assert not [r for r in caplog.records if "replay" in r.getMessage()]
+
+
+def test_the_last_of_the_disk_is_left_to_others(daemon, monkeypatch, caplog):
+    monkeypatch.setattr(SpoolFile, "has_room", lambda file, size_bytes: False)
+    _, path = offline(3)
+    assert len([r for r in caplog.records if "leaves the last of the disk" in r.getMessage()]) == 1
+    richd.replay(path, endpoint=daemon.address)
+    assert len(daemon.controls("checkpoint")) == 3 and not daemon.batches()
+
+
+def test_room_is_a_twentieth_or_a_gigabyte(tmp_path, monkeypatch):
+    file = SpoolFile.create(str(tmp_path / "s"))
+
+    def disk(blocks, free):
+        values = [4096, 4096, blocks, free, free, 0, 0, 0, 0, 255]
+        monkeypatch.setattr(os, "fstatvfs", lambda fd: os.statvfs_result(values))
+
+    disk(1000, 60)
+    assert file.has_room(10 * 4096) and not file.has_room(11 * 4096)
+    disk(1 << 30, (1 << 18) + 1)  # 4 TiB
+    assert file.has_room(4096) and not file.has_room(4097)
+    disk(0, 0)  # a file system that does not say
+    assert file.has_room(1)
+    file.close()
+
+
+def test_a_run_of_this_process_keeps_its_file(daemon):
+    run = richd.init(mode="offline")
+    train(run)
+    spool = run._sender._spool
+    assert wait_until(lambda: spool.is_open)
+    for _ in range(2):
+        with pytest.raises(BlockingIOError):
+            richd.replay(spool.path, endpoint=daemon.address)
+    run.finish()
+    richd.replay(spool.path, endpoint=daemon.address)
+    assert len(daemon.controls("checkpoint")) == 3
+
+
+HELLO = b'{"type":"hello","client":"c","host":"h","pid":1}'
+OPEN = b'{"type":"open","run":"r","project":"p","writer":"w"}'
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [b"{}"],
+        [b"[1]", OPEN],
+        [HELLO, b"[" * 100_000],
+        [HELLO, b"\xff"],
+        [HELLO, OPEN.replace(b'"r"', b"7")],
+        [HELLO, OPEN.replace(b'"w"', b'["w"]')],
+        [HELLO, OPEN.replace(b"}", b',"attempt":"1"}')],
+        [HELLO, OPEN.replace(b"}", b',"attempt":-1}')],
+        [HELLO, OPEN.replace(b"}", b',"member":7}')],
+        [HELLO, OPEN.replace(b"}", b',"member":{"rank":"x"}}')],
+        [HELLO, OPEN.replace(b"}", b',"lr":NaN}')],
+        [HELLO.replace(b"1", b"null"), OPEN],
+    ],
+)
+def test_a_beginning_that_makes_no_sense_is_named(frames, tmp_path, daemon):
+    file = SpoolFile.create(str(tmp_path / "s"))
+    file.append(frames)
+    file.close()
+    with pytest.raises(ValueError, match="has no beginning"):
+        richd.replay(file.path, endpoint=daemon.address, timeout=5)
+    assert os.path.exists(file.path)
+    SpoolFile.open(file.path).close()  # nobody holds it any more
+
+
+@pytest.mark.parametrize(
+    "frame", [b"{", b'{"type":7}', b'{"type":"log"}', b'{"type":"log","seq":[1]}', b"{" * 9999]
+)
+def test_a_message_that_makes_no_sense_ends_a_file(frame, tmp_path, daemon, caplog):
+    file = SpoolFile.create(str(tmp_path / "s"))
+    for message in ([HELLO, OPEN], [b'{"type":"log","seq":1,"step":0}'], [frame]):
+        file.append(message)
+    file.close()
+    richd.replay(file.path, endpoint=daemon.address, timeout=20)
+    assert len(daemon.controls("log")) == 1
+    assert any("damaged at byte" in r.getMessage() for r in caplog.records)
+
+
+def test_a_record_that_claims_more_than_there_is_takes_no_memory(tmp_path, monkeypatch):
+    path = tmp_path / "s"
+    file = SpoolFile.create(str(path))
+    file.append([b"one"])
+    file.close()
+    with path.open("ab") as out:
+        out.write(_file._HEAD.pack(_file.PAYLOAD_MAX, 0, 2) + b"x" * 100)
+    sizes, read = [], os.pread
+    monkeypatch.setattr(os, "pread", lambda fd, n, at: (sizes.append(n), read(fd, n, at))[1])
+    file = SpoolFile.open(str(path))
+    assert [frames for frames, _ in file.records()] == [[b"one"]]
+    assert max(sizes) < 1000 and file.excess_bytes == 116
+    file.close()
+
+
+def test_a_record_without_frames_is_the_end(tmp_path):
+    file = SpoolFile.create(str(tmp_path / "s"))
+    file.append([b"one"])
+    file.append([])
+    assert [frames for frames, _ in file.records()] == [[b"one"]]
+    file.close()
+
+
+def test_rows_of_one_layer_stay_in_order():
+    x, y = rows(5)
+    weights = np.ones(5)
+    weighted = [*message_of(x, y, 2, 5, weights_dtype=_wire.DTYPE_F64), weights.tobytes()]
+    window = Window(pytest.fail)
+    assert window.take(message_of(x, y)) == []
+    other = [weighted[0], b"other", *weighted[2:]]
+    assert window.take(other) == [other]
+    assert window.take(weighted) == [message_of(x, y), weighted]
+    assert window.end() == []
+
+
+def test_a_long_backlog_leaves_room_for_the_training(tmp_path, monkeypatch):
+    monkeypatch.setattr("richd._link.sender.SPOOL_S", 0.05)
+    monkeypatch.setattr(_session, "ABSENT_S", 0.1)
+    address = f"ipc://{tmp_path}/late.sock"
+    run = richd.init(endpoint=address)
+    spool = run._sender._spool
+    assert wait_until(lambda: run._sender.absent)
+    for step in range(3000):
+        run.log({"acc": step}, step=step)
+    assert wait_until(lambda: spool.n_kept == 3000)
+    answered = []
+
+    def answers_nothing_at_first(peer, fields):
+        return None if fields["type"] != "log" or answered else []
+
+    with Daemon(address, script=answers_nothing_at_first) as late:
+        assert wait_until(lambda: len(late.controls("log")) == _spool.READ_AHEAD_MAX)
+        for step in range(1000):
+            run.log({"acc": step}, step=3000 + step)
+        assert run.stats.controls_dropped == 0
+        answered.append(True)
+    run.finish(timeout=1)
+
+
+def test_directories_are_this_users_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("RICHD_SPOOL_DIR", str(tmp_path / "a/b/spool"))
+    offline(1)
+    for path in (tmp_path / "a", tmp_path / "a/b", tmp_path / "a/b/spool"):
+        assert path.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_user_without_a_home_has_a_place(monkeypatch):
+    monkeypatch.delenv("RICHD_SPOOL_DIR")
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    assert _spool.default_directory() == "/var/tmp/.local/state/richd/spool"
+
+
+def test_the_place_stays_when_the_program_goes_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RICHD_SPOOL_DIR", "here")
+    assert _spool.default_directory() == f"{tmp_path}/here"

@@ -179,7 +179,10 @@ def _search(where: Places, take: Callable[[Mapping[str, Any]], _T]) -> _T:
 
 
 def _parse(text: bytes) -> Mapping[str, Any]:
-    record = json.loads(text.decode("utf-8"))
+    try:
+        record = json.loads(text.decode("utf-8"))
+    except RecursionError as error:
+        raise ValueError("its JSON is nested too deeply") from error
     if not isinstance(record, dict):
         raise ValueError("it is not a JSON object")
     return record

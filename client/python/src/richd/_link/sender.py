@@ -296,7 +296,7 @@ class Sender:
         else:
             fate = f"{count} messages; they may be lost"
             if self._spool is not None:
-                fate = f"all messages; they are kept: richd.replay({self._spool.path!r})"
+                fate = f"all messages; {self._spool.fate}"
             text = f"the run ended before the daemon answered {fate}"
             self._reporter.warn("unanswered", text, raises=False)
 
@@ -416,7 +416,7 @@ class Sender:
             what = f"{what}; {self._starter.problem}"
         fate = "what does not fit the queue is dropped"
         if self._spool is not None:
-            fate = f"it is kept until one is there, or for richd.replay({self._spool.path!r})"
+            fate = self._spool.fate
         text = f"{what}; training goes on, {fate}"
         self._reporter.warn("absent", text, raises=False, logs=not self._scarce)
 

@@ -6,6 +6,7 @@ them: `spool` decides what is kept, and `window` what rows are kept as.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import struct
@@ -22,6 +23,13 @@ PAYLOAD_MAX = 256 << 20
 FRAMES_MAX = 195
 #: Buffers that one system call takes.
 _IOV_MAX = 512
+#: Of the file system a twentieth is left to others, or 1 GiB where that is less.
+_FREE_PART = 20
+_FREE_BYTES = 1 << 30
+
+#: Device and inode of the files that this process has locked. A POSIX lock is the process's: it
+#: would be given once more for a second descriptor, and be dropped when that is closed.
+_ours: set[tuple[int, int]] = set()
 
 
 class DamagedError(ValueError):
@@ -46,7 +54,7 @@ class SpoolFile:
             file._lock()
             file._write([MAGIC])
         except OSError:
-            file.close()
+            file.remove()
             raise
         return file
 
@@ -56,6 +64,8 @@ class SpoolFile:
 
         Raises BlockingIOError while its writer lives, DamagedError, or OSError.
         """
+        if _key(os.stat(path)) in _ours:
+            raise BlockingIOError(errno.EAGAIN, "a run of this process has it", path)
         file = cls(path, os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW))
         try:
             file._lock()
@@ -73,6 +83,7 @@ class SpoolFile:
     def _lock(self) -> None:
         """A POSIX lock: a forked child does not hold it on when this process is dead."""
         fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _ours.add(_key(os.fstat(self._descriptor)))
 
     def append(self, frames: Sequence[Any]) -> None:
         """Add one message. Raises OSError, and the file is as it was before."""
@@ -124,7 +135,8 @@ class SpoolFile:
         if len(head) < _HEAD.size:
             return None
         n_bytes, sum_, found = _HEAD.unpack(head)
-        if n_bytes > PAYLOAD_MAX or sequence not in (None, found):
+        n_left = os.fstat(self._descriptor).st_size - at - _HEAD.size
+        if n_bytes > min(n_left, PAYLOAD_MAX) or sequence not in (None, found):
             return None
         payload = os.pread(self._descriptor, n_bytes, at + _HEAD.size)
         if len(payload) < n_bytes or zlib.crc32(payload, zlib.crc32(_CHECKED.pack(found))) != sum_:
@@ -133,13 +145,31 @@ class SpoolFile:
         return None if frames is None else (frames, at + _HEAD.size + n_bytes, found)
 
     def remove(self) -> None:
-        """The file has served."""
-        os.unlink(self.path)
-        self.close()
+        """The file has served. Raises OSError when it stays; it is let go of all the same."""
+        try:
+            os.unlink(self.path)
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Let go of it; it stays."""
+        _ours.discard(_key(os.fstat(self._descriptor)))
         os.close(self._descriptor)
+
+    @property
+    def excess_bytes(self) -> int:
+        """What is in the file behind its last whole record: torn, or damaged."""
+        return os.fstat(self._descriptor).st_size - self.size_bytes
+
+    def has_room(self, size_bytes: int) -> bool:
+        """Whether the file system has so much to spare."""
+        disk = os.fstatvfs(self._descriptor)
+        total, free = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
+        return not total or free - size_bytes >= min(total // _FREE_PART, _FREE_BYTES)
+
+
+def _key(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _frames_of(payload: bytes) -> Optional[list[bytes]]:
@@ -148,7 +178,7 @@ def _frames_of(payload: bytes) -> Optional[list[bytes]]:
         return None
     (n,) = struct.unpack_from("<I", payload)
     at = 4 * (n + 1)
-    if n > FRAMES_MAX or at > len(payload):
+    if not 0 < n <= FRAMES_MAX or at > len(payload):
         return None
     frames = []
     for length in struct.unpack_from(f"<{n}I", payload, 4):

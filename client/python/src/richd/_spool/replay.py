@@ -5,10 +5,9 @@ Called by a program that is no training, in any thread: it waits.
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
 from richd._link.endpoint import Finder, places
@@ -16,7 +15,7 @@ from richd._link.outbox import Outbox
 from richd._link.session import Identity, Session
 from richd._report import Reporter, RichdError
 from richd._spool.file import DamagedError, SpoolFile
-from richd._spool.spool import Place, Spool
+from richd._spool.spool import Place, Spool, parse
 
 _LOOK_S = 0.05
 #: Of the greeting, what the session says itself.
@@ -47,15 +46,16 @@ def replay(
     from richd._link.sender import Sender  # it needs pyzmq, which a program may be without
 
     file = SpoolFile.open(path)
+    outbox = Outbox()
     try:
         identity, attempt = _identity_of(file)
-    except (ValueError, KeyError, StopIteration) as error:
+        session = Session(identity, outbox)
+        session.attempt = attempt
+        session.greeting()  # what cannot be said again is found here
+    except ValueError as error:
         file.close()
         raise DamagedError(f"{path} has no beginning: {error}") from error
     reporter = Reporter(identity.open_fields["run"], raise_errors=False)
-    outbox = Outbox()
-    session = Session(identity, outbox)
-    session.attempt = attempt
     spool = Spool(Place(os.path.dirname(path) or "."), "", session.greeting, outbox, reporter)
     spool.path = path
     spool.adopt(file, attempt)
@@ -77,25 +77,41 @@ def _wait(
     """Until all has its answer, or nothing was answered for `timeout` seconds."""
     sender.start()
     part, since = 0.0, time.monotonic()
-    while spool.is_open and not sender.stopped and time.monotonic() - since < timeout:
-        time.sleep(_LOOK_S)
-        if spool.answered_part != part:
-            part, since = spool.answered_part, time.monotonic()
-            if on_progress is not None:
-                on_progress(part)
-    sender.stop(1.0)
+    try:
+        while spool.is_open and not sender.stopped and time.monotonic() - since < timeout:
+            time.sleep(_LOOK_S)
+            if spool.answered_part != part:
+                part, since = spool.answered_part, time.monotonic()
+                if on_progress is not None:
+                    on_progress(part)
+    finally:  # also at Ctrl-C: the file is free for the next try
+        sender.stop(1.0)
 
 
 def _identity_of(file: SpoolFile) -> tuple[Identity, int]:
-    """Who wrote the file, and its attempt, 0 where it has none yet."""
+    """Who wrote the file, and its attempt, 0 where it has none yet. Raises ValueError."""
     records = file.records()
-    frames, _ = next(records)
-    hello, open_ = (json.loads(frame) for frame in frames)
-    attempt = open_.get("attempt", 0)
+    frames, _ = next(records, ([], 0))
+    if len(frames) != 2:
+        raise ValueError("its first record is not hello and open")
+    hello, open_ = (parse(frame) for frame in frames)
+    attempt = _member(open_, "attempt", int, 0)
     for frames, _ in records:
         if frames[0].startswith(b'{"type":"attempt"'):
-            attempt = json.loads(frames[0])["attempt"]
+            attempt = _member(parse(frames[0]), "attempt", int)
+    for name in ("run", "project"):
+        _member(open_, name, str)
+    _member(_member(open_, "member", dict, {}), "rank", int, 0)
     fields = {name: value for name, value in open_.items() if name not in _OWN}
     fields["replay"] = True  # the writer's attempt, where the daemon knows one
-    identity = Identity(hello["client"], hello["host"], hello["pid"], open_["writer"], fields)
-    return identity, attempt
+    client, host = _member(hello, "client", str), _member(hello, "host", str)
+    writer = _member(open_, "writer", str)
+    return Identity(client, host, _member(hello, "pid", int), writer, fields), attempt
+
+
+def _member(message: Mapping[str, Any], name: str, kind: type, default: Any = None) -> Any:
+    """Raises ValueError where it is of another kind, below 0, or neither there nor optional."""
+    value = message.get(name, default)
+    if not isinstance(value, kind) or (isinstance(value, int) and value < 0):
+        raise ValueError(f'its "{name}" is {value!r:.40}')
+    return value

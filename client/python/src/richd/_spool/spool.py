@@ -11,6 +11,7 @@ of it is sent again. A message is read back in the order in which it was put.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -23,8 +24,8 @@ from richd._link.outbox import CONTROLS_MAX, Batch, Control, Item, Outbox
 from richd._link.session import encode
 from richd._link.descriptors import ScarceError, check_descriptors
 from richd._report import Reporter
-from richd._spool.file import SpoolFile
-from richd._spool.window import Window
+from richd._spool.file import FRAMES_MAX, PAYLOAD_MAX, SpoolFile
+from richd._spool.window import Window, rows_of
 
 #: A record is on the disk within this time.
 SYNC_S = 1.0
@@ -32,6 +33,10 @@ SYNC_S = 1.0
 BYTES_MAX = 1 << 30
 #: Marks and scalars are small, and go on for so long.
 CONTROLS_BYTES = 16 << 20
+#: Beside the frames of a record: their lengths.
+MESSAGE_BYTES = 4 * (FRAMES_MAX + 1)
+#: Unanswered messages up to which the file is read: the other half is for those of the training.
+READ_AHEAD_MAX = CONTROLS_MAX // 2
 
 
 @dataclass(frozen=True)
@@ -47,9 +52,50 @@ def default_directory() -> str:
     """RICHD_SPOOL_DIR, or `spool` beside the user's own history (proto/SPOOL.md)."""
     named = os.environ.get("RICHD_SPOOL_DIR")
     if named:
-        return named
-    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    return f"{state}/richd/spool"
+        return _absolute(named)
+    home = os.path.expanduser("~")  # as it is where the user has none
+    own = f"{home if home.startswith('/') else '/var/tmp'}/.local/state"
+    return _absolute(f"{os.environ.get('XDG_STATE_HOME') or own}/richd/spool")
+
+
+def _absolute(path: str) -> str:
+    """The same when the program goes to another directory."""
+    try:
+        return os.path.abspath(path)
+    except OSError:  # there is no working directory any more
+        return path
+
+
+def parse(frame: bytes) -> dict[str, Any]:
+    """A control message of a file that anybody may have written. Raises ValueError."""
+    try:
+        message = json.loads(frame)
+    except RecursionError as error:
+        raise ValueError("its JSON is nested too deeply") from error
+    if not isinstance(message, dict):
+        raise ValueError("it has no JSON object")
+    return message
+
+
+def _make_directory(path: str) -> None:
+    """It and those above it, each for this user alone. Raises OSError."""
+    if os.path.isdir(path):
+        return
+    if os.path.dirname(path) != path:
+        _make_directory(os.path.dirname(path))
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+
+
+def _why_not(file: SpoolFile, size_bytes: int, bytes_max: int, is_rows: bool) -> str:
+    """Why a message of this size does not go into the file; "": it does."""
+    if file.size_bytes + size_bytes > bytes_max:
+        return f"is full ({bytes_max >> 20} MiB)"
+    if size_bytes > PAYLOAD_MAX - MESSAGE_BYTES:
+        return f"takes no message over {PAYLOAD_MAX >> 20} MiB"
+    if is_rows and not file.has_room(size_bytes):
+        return "leaves the last of the disk to others (a twentieth of it, at most 1 GiB)"
+    return ""
 
 
 class Spool:
@@ -82,6 +128,7 @@ class Spool:
         self._waiting: dict[int, Control] = {}  # in the file, and somebody may wait for its answer
         self._nobody_waits = False
         self._attempt = 0  # as far as the file says it
+        self._has_failed = False  # not all was kept, as was said
 
     # ---- writing ---------------------------------------------------------------------------------
 
@@ -94,7 +141,7 @@ class Spool:
         """Keep rows, or count them as lost."""
         messages = [batch.frames] if self._window is None else self._window.take(batch.frames)
         for frames in messages:
-            self._put_rows(frames, batch.n_rows)
+            self._put_rows(frames)
 
     def put_control(self, control: Control) -> None:
         """Keep a control message, behind the rows of its window where it ends one."""
@@ -104,10 +151,16 @@ class Spool:
         if not is_kept:
             self.n_lost += 1
             self._reporter.add(controls_dropped=1)
-        if is_kept and not (self._nobody_waits and control.type != "close"):
+        if is_kept and self._may_be_waited_for(control):
             self._waiting[control.seq] = control
         else:
             self._settle(control)
+
+    def _may_be_waited_for(self, control: Control) -> bool:
+        """Others leave their place among the unanswered to those of the training."""
+        return control.type == "close" or (
+            control.type == "checkpoint" and not self._nobody_waits
+        )
 
     def _settle(self, control: Control) -> None:
         """Nobody hears of its answer any more."""
@@ -126,27 +179,29 @@ class Spool:
     def end_window(self) -> None:
         """What is held of the window's rows goes into the file."""
         for frames in self._window.end() if self._window is not None else ():
-            self._put_rows(frames, 0)
+            self._put_rows(frames)
 
-    def _put_rows(self, frames: Sequence[Any], n_rows: int) -> None:
-        if not self._append(frames, self._place.bytes_max):
-            self._lose(n_rows)
+    def _put_rows(self, frames: Sequence[Any]) -> None:
+        if not self._append(frames, self._place.bytes_max, is_rows=True):
+            self._lose(rows_of(frames))
 
     def _lose(self, n_rows: int) -> None:
         self._reporter.add(batches_dropped=1, rows_dropped=n_rows)
 
-    def _append(self, frames: Sequence[Any], bytes_max: int) -> bool:
+    def _append(self, frames: Sequence[Any], bytes_max: int, is_rows: bool = False) -> bool:
         try:
             file = self._file or self._begin()
             size_bytes = sum(memoryview(frame).nbytes for frame in frames)
-            if file.size_bytes + size_bytes > bytes_max:
-                text = f"{self.path} is full ({bytes_max >> 20} MiB): rows are left out"
+            why_not = _why_not(file, size_bytes, bytes_max, is_rows)
+            if why_not:
+                text = f"{self.path} {why_not}: rows are left out"
                 self._reporter.warn("spool full", text, raises=False)
                 return False
             file.append(frames)
         except ScarceError:
             return False  # of descriptors, as the sender says
         except OSError as error:
+            self._has_failed = True
             text = f"nothing can be kept in {self.path}: {error.strerror}"
             self._reporter.warn("spool", text, raises=False)
             return False
@@ -155,16 +210,29 @@ class Spool:
 
     def _begin(self) -> SpoolFile:
         check_descriptors(1)
-        os.makedirs(self._place.directory, mode=0o700, exist_ok=True)
+        _make_directory(self._place.directory)
         file = SpoolFile.create(self.path)
-        hello, open_ = self._greeting()
-        file.append([hello, open_])
+        try:
+            hello, open_ = self._greeting()
+            file.append([hello, open_])
+        except OSError:
+            file.remove()
+            raise
         self._attempt = json.loads(open_).get("attempt", 0)
         self._start_reading(file)
         return file
 
+    @property
+    def fate(self) -> str:
+        """What becomes of what no daemon takes, for a warning."""
+        if self._has_failed:
+            return "but not all of it can be kept"
+        return f"it is kept until one is there, or for richd.replay({self.path!r})"
+
     def adopt(self, file: SpoolFile, attempt: int) -> None:
         """Send what is in a file that another process left."""
+        if file.excess_bytes:
+            self._say_damaged(file.size_bytes, file.excess_bytes)
         self._attempt = attempt
         self._start_reading(file)
 
@@ -220,7 +288,7 @@ class Spool:
 
     def head(self) -> Optional[Item]:
         """The next message, or None while there is no room for it."""
-        if self._next is None and self._outbox.controls < CONTROLS_MAX:
+        if self._next is None and self._outbox.controls < READ_AHEAD_MAX:
             self._next = self._read()
         return self._next[0] if self._next is not None else None
 
@@ -228,7 +296,10 @@ class Spool:
         """The next message, and where its record ends."""
         assert self._records is not None
         for frames, end in self._records:
-            item = self._item_of(frames)
+            try:
+                item = self._item_of(frames)
+            except ValueError:
+                break
             if item is not None:
                 return item, end
             self._read_to = end
@@ -237,26 +308,35 @@ class Spool:
         return None
 
     def _item_of(self, frames: list[bytes]) -> Optional[Item]:
-        """What a record is sent as; None of what is for readers of the file alone."""
+        """What a record is sent as; None of what is for readers of the file alone.
+
+        Raises ValueError for a message that is none.
+        """
         if not frames[0].startswith(b"{"):
             size_bytes = sum(map(len, frames))
             self._outbox.take(size_bytes)
             return Batch(0, frames, size_bytes)
-        message = json.loads(frames[0])
-        if message["type"] == "attempt":
+        message = parse(frames[0])
+        type_, seq = message.get("type"), message.get("seq")
+        if type_ == "attempt":
             return None
-        control = self._waiting.pop(message["seq"], None)
+        if not isinstance(type_, str) or not isinstance(seq, int):
+            raise ValueError("it has no type and seq")
+        control = self._waiting.pop(seq, None)
         if control is None:
             self._outbox.take_control()
-            control = Control(message["type"], message["seq"], frames[0])
+            control = Control(type_, seq, frames[0])
         return control
 
     def _give_up(self) -> None:
         """The file can no longer be read here; what it has is as it is."""
         assert self._file is not None
-        text = f"{self.path} is damaged at byte {self._read_to}: what is behind is not sent"
-        self._reporter.warn("spool", text, raises=False)
+        self._say_damaged(self._read_to, self._file.size_bytes - self._read_to)
         self._read_to = self._file.size_bytes
+
+    def _say_damaged(self, at: int, n_bytes: int) -> None:
+        text = f"{self.path} is torn or damaged at byte {at}: {n_bytes} bytes are not sent"
+        self._reporter.warn("spool damaged", text, raises=False)
 
     def pop(self) -> Item:
         """Take what `head` returned: it is sent."""
@@ -287,6 +367,7 @@ class Spool:
         except OSError as error:
             self._reporter.warn("spool", f"{self.path} stays: {error.strerror}", raises=False)
         self._file = self._records = None
+        self._has_failed = False
         self.n_kept = self._synced_bytes = 0
 
     def give_back(self, kept: Sequence[Control]) -> None:

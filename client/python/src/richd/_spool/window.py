@@ -40,6 +40,7 @@ class Window:
         self._held: list[Sequence[Any]] = []
         self._held_bytes = 0
         self._layers: dict[bytes, _Layer] = {}
+        self._names: set[bytes] = set()  # of the layers whose rows are held or reduced
         self._began_at = time.monotonic()
         self._spent_s = 0.0
 
@@ -47,7 +48,8 @@ class Window:
         """The messages to keep now for this one: itself, or none while it is held or reduced."""
         headers = _headers(frames)
         if not _is_reducible(headers[-1]):
-            return [frames]
+            return [*(self.end() if self._has_any(frames, headers) else ()), frames]
+        self._names.update(bytes(frames[3 * i + 1]) for i in range(len(headers)))
         size_bytes = sum(memoryview(frame).nbytes for frame in frames)
         if not self._layers and self._held_bytes + size_bytes <= _moments_bytes(headers):
             self._held.append([bytes(frame) for frame in frames])  # what it lends is given back
@@ -58,10 +60,15 @@ class Window:
             self._reduce(message)
         return []
 
+    def _has_any(self, frames: Sequence[Any], headers: Sequence[_wire.Header]) -> bool:
+        """Whether rows of its layers are held, which have to go before it."""
+        return any(bytes(frames[3 * i + 1]) in self._names for i in range(len(headers)))
+
     def end(self) -> list[Sequence[Any]]:
         """The window ends: what is left of it to keep."""
         held, self._held, self._held_bytes = self._held, [], 0
         layers, self._layers = self._layers, {}
+        self._names.clear()
         reduced = [(name, layer) for name, layer in layers.items() if layer.moments.rows]
         return [*held, *(_message(name, layer) for name, layer in reduced)]
 
@@ -84,6 +91,12 @@ class Window:
                 self._lose(header.n_rows)
             layer.last = header
         self._spent_s += time.thread_time() - began
+
+
+def rows_of(frames: Sequence[Any]) -> int:
+    """How many rows a data message has, over its layers."""
+    headers = _headers(frames)
+    return headers[0].n_rows * len(headers)
 
 
 def _headers(frames: Sequence[Any]) -> list[_wire.Header]:
