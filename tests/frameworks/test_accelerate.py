@@ -91,7 +91,7 @@ def test_losses_and_weights_are_those_without_richd(tracker, tmp_path, state):
 
 def test_malformed_arguments_are_found_where_they_are_given():
     with pytest.raises(ValueError, match="mode is one of"):
-        RichdTracker("run", mode="offline")
+        RichdTracker("run", mode="nowhere")
 
 
 @pytest.mark.long

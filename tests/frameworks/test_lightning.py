@@ -128,7 +128,7 @@ def test_losses_and_weights_are_those_without_richd(daemon, callback, tmp_path, 
 
 def test_malformed_arguments_are_found_where_they_are_given():
     with pytest.raises(ValueError, match="mode is one of"):
-        RichdCallback(mode="offline")
+        RichdCallback(mode="nowhere")
     with pytest.raises(ValueError, match="every"):
         RichdCallback(every=0)
 

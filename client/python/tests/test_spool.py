@@ -180,18 +180,18 @@ def message_of(x, y, seq=1, before=0, layer=b"head", **fields):
 
 
 def test_few_rows_stay_rows_and_many_become_their_moments():
-    x, y = rows(2000)
+    x, y = rows(8000)
     few = Window(pytest.fail)
     assert few.take(message_of(x[:5], y[:5])) == []
     assert few.end() == [message_of(x[:5], y[:5])]
     many = Window(pytest.fail)
     for seq in range(20):
-        part = slice(100 * seq, 100 * (seq + 1))
-        assert many.take(message_of(x[part], y[part], seq + 1, 100 * seq)) == []
+        part = slice(400 * seq, 400 * (seq + 1))
+        assert many.take(message_of(x[part], y[part], seq + 1, 400 * seq)) == []
     ((header, name, *frames),) = many.end()
     header = _wire.Header.decode(header)
     assert (header.kind, name, header.seq) == (_wire.KIND_MOMENTS, b"head", 20)
-    assert (header.n_rows, header.rows_before) == (2000, 0)
+    assert (header.n_rows, header.rows_before) == (8000, 0)
     wanted, _ = richd.Moments().update(x, y).frames()
     for frame, values in zip(frames, wanted):
         np.testing.assert_allclose(np.frombuffer(frame), values.ravel(), rtol=1e-9, atol=1e-9)
@@ -208,15 +208,15 @@ def test_rows_with_targets_are_never_reduced():
 
 
 def test_rows_that_are_not_finite_are_missing_and_the_others_stay():
-    x, y = rows(2000)
+    x, y = rows(4000)
     bad = x.copy()
     bad[7, 3] = np.inf
     lost = []
     window = Window(lost.append)
     window.take(message_of(bad, y, 1, 0))
-    window.take(message_of(x, y, 2, 2000))
+    window.take(message_of(x, y, 2, 4000))
     header = _wire.Header.decode(window.end()[0][0])
-    assert (header.n_rows, header.rows_before, header.seq, lost) == (2000, 2000, 2, [2000])
+    assert (header.n_rows, header.rows_before, header.seq, lost) == (4000, 4000, 2, [4000])
 
 
 # ---- runs ----------------------------------------------------------------------------------------

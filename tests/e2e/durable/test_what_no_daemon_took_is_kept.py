@@ -68,17 +68,17 @@ def test_an_offline_run_has_the_points_of_one_that_was_watched(daemon, spool_dir
 
 
 def test_many_rows_come_back_as_moments_of_the_same_point(daemon, spool_dir):
-    batches = {step: draw(3000, 16, 3, seed=step) for step in range(2)}
+    batches = {step: draw(6000, 16, 3, seed=step) for step in range(2)}
     run = richd.init(mode="offline", run_id="offline")
     for step, (x, y) in batches.items():
         run.observe(x, y, step=step)
         run.checkpoint(step=step)
     run.finish()
     (path,) = spool_dir.iterdir()
-    assert path.stat().st_size < 2 * 3000 * 16 * 4 / 10
+    assert path.stat().st_size < 2 * 6000 * 16 * 4 / 10
     richd.replay(str(path), endpoint=daemon.endpoints["ingest"])
     kept, watched = daemon.series("offline"), naive(daemon, "watched", batches)
-    assert kept["n"] == watched["n"] == [3000, 3000]
+    assert kept["n"] == watched["n"] == [6000, 6000]
     np.testing.assert_allclose(kept["d_lr"], watched["d_lr"], atol=1e-6)
 
 

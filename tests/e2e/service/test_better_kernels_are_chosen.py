@@ -85,8 +85,8 @@ def test_richd_starts_again_with_better_kernels_once(new_daemon, old_kernels):
     (line,) = lines_with(daemon, "starting again")
     assert f"kernels={best()} instead_of=Prescott" in line
     assert lines_with(daemon, f"kernels={status['kernels']} chosen_by=richd")
-    text = daemon.richctl("status")
-    assert f"its kernels      {status['kernels']}\n" in text and "chosen by        richd\n" in text
+    text = " ".join(daemon.richctl("status").split())
+    assert f"its kernels {status['kernels']} chosen by richd " in text
     with daemon.trainer("run") as trainer:
         trainer.rows(*draw(30, 4, 2))
         assert 0 < trainer.checkpoint(1)["head"]["d_lr"] < 1

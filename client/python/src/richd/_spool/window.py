@@ -21,6 +21,8 @@ from richd._values.moments import Moments
 #: What reducing may take of the processor since the spool began, and what it may take at once.
 SHARE = 0.05
 AT_ONCE_S = 0.5
+#: Rows of a window that are kept as they are in any case: they have error bars, moments have none.
+ROWS_BYTES = 256 << 10
 _NUMPY = {_wire.DTYPE_F32: np.float32, _wire.DTYPE_F64: np.float64, _wire.DTYPE_F16: np.float16}
 
 
@@ -51,7 +53,8 @@ class Window:
             return [*(self.end() if self._has_any(frames, headers) else ()), frames]
         self._names.update(bytes(frames[3 * i + 1]) for i in range(len(headers)))
         size_bytes = sum(memoryview(frame).nbytes for frame in frames)
-        if not self._layers and self._held_bytes + size_bytes <= _moments_bytes(headers):
+        limit = max(ROWS_BYTES, _moments_bytes(headers))
+        if not self._layers and self._held_bytes + size_bytes <= limit:
             self._held.append([bytes(frame) for frame in frames])  # what it lends is given back
             self._held_bytes += size_bytes
             return []
