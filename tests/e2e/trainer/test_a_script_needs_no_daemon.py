@@ -16,6 +16,9 @@ import pytest
 
 from harness import BUILD, PATIENCE_S, Feed, clean_environment, wait_until
 
+#: Its daemons are found in a place that all daemons of a user have.
+pytestmark = pytest.mark.xdist_group("elsewhere")
+
 #: What a stranger types, and a prelude: a daemon of this machine is not for these tests.
 PRELUDE = """
 import sys
