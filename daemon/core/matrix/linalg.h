@@ -95,7 +95,8 @@ int linalg_tridiagonal_leading(const struct linalg_tridiagonal *, size_t k, doub
 /* The k largest eigenvalues `w`, and their vectors z of T itself, as rows of `z` (k x n), both
  * ascending. Those of A are Qz, which costs 2 n^2 a vector: where only their products with some b
  * are wanted, b'Qz = (Q'b)'z, and linalg_tridiagonal_turn makes Q'b of each of the m rows b of B
- * (m x n), in place. Both return as linalg_eigh. */
+ * (m x n), in place. Both return as linalg_eigh. Among many equal eigenvalues the first one may
+ * take n^2 doubles of scratch. */
 int linalg_tridiagonal_own(const struct linalg_tridiagonal *, size_t k, double *w, double *z);
 int linalg_tridiagonal_turn(const struct linalg_tridiagonal *, size_t m, double *b);
 void linalg_tridiagonal_release(struct linalg_tridiagonal *);

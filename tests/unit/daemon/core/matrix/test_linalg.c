@@ -323,6 +323,55 @@ static void a_turned_vector_has_the_products_of_one_with_all_eigenvectors(void *
     linalg_tridiagonal_release(&t);
 }
 
+/* The k largest vectors of T: T z = w z, and they are orthonormal. */
+static void check_own(double *parts, size_t n, size_t k)
+{
+    enum { MOST = 80 };
+    struct linalg_tridiagonal t = {.n = n, .parts = parts};
+    static double w[MOST], z[MOST * MOST];
+    const double *beside = parts + n;
+
+    assert_true(k <= n && n <= MOST);
+    assert_int_equal(linalg_tridiagonal_own(&t, k, w, z), 0);
+    for (size_t i = 0; i < k; i++) {
+        const double *v = z + i * n;
+
+        assert_true(i == 0 || w[i] >= w[i - 1]);
+        for (size_t j = 0; j < n; j++) {
+            double product = parts[j] * v[j] + (j > 0 ? beside[j - 1] * v[j - 1] : 0) +
+                             (j + 1 < n ? beside[j] * v[j + 1] : 0);
+
+            assert_true(fabs(product - w[i] * v[j]) <= 1e-11);
+        }
+        for (size_t j = 0; j <= i; j++)
+            assert_true(fabs(linalg_dot(n, v, z + j * n) - (i == j)) <= 1e-8);
+    }
+}
+
+/* Features that are one-hot, or white, have many equal eigenvalues. LAPACK's fastest way then fails
+ * (Wilkinson's matrices, glued), or gives a vector twice (blocks that hardly touch). */
+static void leading_vectors_of_equal_eigenvalues_are_orthonormal(void **state)
+{
+    struct random r;
+
+    (void)state;
+    random_seed(&r, 3);
+    for (size_t n = 8; n <= 80; n += 4) {
+        double glued[160] = {0}, blocks[160] = {0};
+
+        for (size_t i = 0; i < n; i++) {
+            glued[i] = fabs((double)(i % 21) - 10);
+            glued[n + i] = i % 21 == 20 ? 1e-14 : 1;
+            blocks[i] = i < n / 2 ? 1 : 1e-12;
+            blocks[n + i] = 1e-15 * random_uniform(&r);
+        }
+        for (size_t k = 1; k < n; k += 3) {
+            check_own(glued, n, k);
+            check_own(blocks, n, k);
+        }
+    }
+}
+
 static void tridiagonal_forms_of_one_number_and_of_none_finite(void **state)
 {
     double one = 7, w, v, bad[4] = {1, (double)INFINITY, 0, 1}, w2[2];
@@ -364,6 +413,7 @@ int main(void)
         cmocka_unit_test(triangles_multiply_from_either_side_and_read_no_value_below),
         cmocka_unit_test(a_tridiagonal_form_gives_all_values_and_the_leading_vectors),
         cmocka_unit_test(a_turned_vector_has_the_products_of_one_with_all_eigenvectors),
+        cmocka_unit_test(leading_vectors_of_equal_eigenvalues_are_orthonormal),
         cmocka_unit_test(tridiagonal_forms_of_one_number_and_of_none_finite),
         cmocka_unit_test(eigenvalues_of_a_matrix_that_is_not_finite_are_refused),
         cmocka_unit_test(the_blas_is_named),
