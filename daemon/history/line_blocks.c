@@ -30,7 +30,7 @@ struct block {
     int64_t to_step;
     size_t n_nodes;
     double place[BLOCK_NODES_MAX][BLOCK_NUMBERS];
-    bool has_values;
+    bool has_values, is_damaged; /* its values are read; are not those of its nodes */
     double value[METRIC_COUNT][BLOCK_NODES_MAX][BLOCK_NUMBERS];
 };
 
@@ -81,6 +81,24 @@ static void bind_block(sqlite3_stmt *statement, const struct reading *reading, i
     sqlite3_bind_int64(statement, 6, step);
 }
 
+/* Whether the nodes are what can have been written: in order, of as many points as fit, and up to
+ * the block's end. */
+static bool places_are_sound(const struct block *block)
+{
+    double end = (double)block->to_step, before = -1;
+
+    for (size_t i = 0; i < block->n_nodes; i++) {
+        const double *place = block->place[i];
+        double length = place[BLOCK_LAST] - place[BLOCK_FIRST] + 1;
+
+        if (!(place[BLOCK_FIRST] > before && place[BLOCK_LAST] <= end && place[BLOCK_COUNT] >= 1 &&
+              place[BLOCK_COUNT] <= length))
+            return false;
+        before = place[BLOCK_LAST];
+    }
+    return before == end;
+}
+
 /* The first block that ends at or behind the step: 1, or 0 without one. */
 static int find_block(struct reading *reading, int level, int64_t step, struct block *out,
                       struct err *err)
@@ -92,8 +110,11 @@ static int find_block(struct reading *reading, int level, int64_t step, struct b
     rc = sql_step(row, err);
     if (rc == 1) {
         out->to_step = sqlite3_column_int64(row, 0);
-        out->n_nodes = block_nodes(row, 1, out->place);
         out->has_values = false;
+        rc = block_nodes(row, 1, out->place, &out->n_nodes, err);
+        if (rc == 0 && !places_are_sound(out))
+            out->n_nodes = 0;
+        rc = rc < 0 ? rc : 1;
     }
     sqlite3_reset(row);
     return rc;
@@ -112,21 +133,28 @@ static int read_values(struct reading *reading, int level, struct block *block, 
     sqlite3_stmt *row = reading->history->statement[SQL_BLOCK_AT];
     int rc = 0;
 
+    block->is_damaged = false;
     for (size_t i = 0; rc >= 0 && i < reading->n_chosen; i++) {
         size_t n = 0;
+        bool is_there;
 
         bind_block(row, reading, level, line_value_name(reading->line, reading->chosen[i]),
                    block->to_step);
         rc = sql_step(row, err);
-        if (rc == 1 && sqlite3_column_int64(row, 0) == block->to_step)
-            n = block_nodes(row, 1, block->value[i]);
-        sqlite3_reset(row);
-        if (n != block->n_nodes)
+        is_there = rc == 1 && sqlite3_column_int64(row, 0) == block->to_step;
+        if (is_there)
+            rc = block_nodes(row, 1, block->value[i], &n, err);
+        else
             set_nothing(block->value[i], block->n_nodes);
+        block->is_damaged |= is_there && n != block->n_nodes;
+        sqlite3_reset(row);
     }
     block->has_values = rc >= 0;
     return rc < 0 ? rc : 0;
 }
+
+static int read_range(struct reading *reading, int level, int64_t from, int64_t to,
+                      struct err *err);
 
 static int add_node(struct reading *reading, int level, struct block *block, size_t node,
                     struct err *err)
@@ -135,6 +163,9 @@ static int add_node(struct reading *reading, int level, struct block *block, siz
     double min[METRIC_COUNT], max[METRIC_COUNT], last[METRIC_COUNT];
     int rc = block->has_values ? 0 : read_values(reading, level, block, err);
 
+    if (rc == 0 && block->is_damaged)
+        return read_range(reading, level - 1, (int64_t)place[BLOCK_FIRST],
+                          (int64_t)place[BLOCK_LAST], err);
     for (size_t i = 0; rc == 0 && i < reading->n_chosen; i++) {
         min[i] = block->value[i][node][BLOCK_MIN];
         max[i] = block->value[i][node][BLOCK_MAX];
@@ -149,9 +180,6 @@ static int add_node(struct reading *reading, int level, struct block *block, siz
                                                    .last = last});
     return rc;
 }
-
-static int read_range(struct reading *reading, int level, int64_t from, int64_t to,
-                      struct err *err);
 
 /* The nodes of a block between two steps. Neighbours that are not taken whole are read together:
  * `open` is where the first of them begins. Between two nodes there are no points. */
@@ -190,7 +218,7 @@ static int read_range(struct reading *reading, int level, int64_t from, int64_t 
         return read_points(reading, from, to, err);
     while (from <= to && (rc = find_block(reading, level, from, block, err)) == 1) {
         rc = read_nodes(reading, level, block, from, to, err);
-        if (rc < 0)
+        if (rc < 0 || block->to_step >= to)
             return rc;
         from = block->to_step + 1;
     }

@@ -106,20 +106,25 @@ static int get_row(struct store *store, const struct curve *curve, int level, in
     sqlite3_bind_int64(statement, 6, to_step);
     rc = sql_step(statement, err);
     if (rc == 1)
-        *n = block_nodes(statement, 0, nodes);
+        rc = block_nodes(statement, 0, nodes, n, err);
     sqlite3_reset(statement);
-    return rc < 0 ? rc : 0;
+    return rc;
 }
 
-size_t block_nodes(sqlite3_stmt *row, int column, double nodes[][BLOCK_NUMBERS])
+int block_nodes(sqlite3_stmt *row, int column, double nodes[][BLOCK_NUMBERS], size_t *n,
+                struct err *err)
 {
+    size_t size = (size_t)sqlite3_column_bytes(row, column), one = sizeof *nodes;
     const void *data = sqlite3_column_blob(row, column);
-    size_t n = (size_t)sqlite3_column_bytes(row, column) / (BLOCK_NUMBERS * sizeof(double));
 
-    if (!data || n > BLOCK_NODES_MAX)
+    *n = 0;
+    if (size % one != 0 || size / one > BLOCK_NODES_MAX)
         return 0;
-    blob_get(data, nodes[0], n * BLOCK_NUMBERS);
-    return n;
+    if (size > 0 && !data)
+        return err_set(err, -ENOMEM, "out of memory");
+    *n = size / one;
+    blob_get(data, nodes[0], *n * BLOCK_NUMBERS);
+    return 0;
 }
 
 /* An integer of the first column; `none` where it is null. */

@@ -52,6 +52,7 @@ int store_block_advance(struct store *, const struct curve *, int64_t step, int6
 /* Sums up at most `n_max` blocks of the curve. Returns how many it has made, or -errno. */
 int store_block_make(struct store *, const struct curve *, int n_max, struct err *err);
 
-/* The nodes of a row's blob, at most BLOCK_NODES_MAX. Returns how many: none without a blob, or of
- * one that no program of ours has written. */
-size_t block_nodes(sqlite3_stmt *row, int column, double nodes[][BLOCK_NUMBERS]);
+/* The nodes of a row's blob, at most BLOCK_NODES_MAX: none without a blob, or of one that no
+ * program of ours has written. Returns 0 or -ENOMEM. */
+int block_nodes(sqlite3_stmt *row, int column, double nodes[][BLOCK_NUMBERS], size_t *n,
+                struct err *err);

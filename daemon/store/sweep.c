@@ -53,6 +53,7 @@ static int sweep(struct store *store, struct err *err)
 
 int store_sweep(struct store *store, struct err *err)
 {
+    struct curve before = store->swept;
     int rc, more;
 
     if (!store->db || store->has_failed)
@@ -64,6 +65,7 @@ int store_sweep(struct store *store, struct err *err)
         rc = sql_run(store->statement[SQL_COMMIT], err);
     if (rc == 0)
         return more;
+    store->swept = before;
     if (!sqlite3_get_autocommit(store->db))
         store->has_failed |= sql_run(store->statement[SQL_ROLLBACK], NULL) < 0;
     store->has_failed |= !record_may_come_again(rc) && rc != -EUCLEAN;

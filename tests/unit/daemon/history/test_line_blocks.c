@@ -297,7 +297,7 @@ static void blocks_that_are_missing_are_made_again(void **state)
     free(curve);
 }
 
-/* Lengths that nothing of ours has written, and values without a row. */
+/* Lengths that nothing of ours has written. */
 static void blocks_that_cannot_be_read_are_passed_over(void **state)
 {
     struct history_fixture *f = *state;
@@ -306,6 +306,25 @@ static void blocks_that_cannot_be_read_are_passed_over(void **state)
     random_seed(&random_state, 78);
     curve = fill_run(f, true);
     run_sql(f, "UPDATE block SET data = zeroblob(24 * 40) WHERE name = '' AND to_step % 2 = 0");
+    run_sql(f, "UPDATE block SET data = zeroblob(24 * 3) WHERE name = 'value' AND to_step % 3 = 0");
+    ask_often(f, curve);
+    free(curve);
+}
+
+/* Places that are no numbers, or of more points than there are steps; and an end behind which there
+ * is no step. */
+static void blocks_with_impossible_places_are_passed_over(void **state)
+{
+    struct history_fixture *f = *state;
+    struct curve_of *curve;
+
+    random_seed(&random_state, 79);
+    curve = fill_run(f, true);
+    run_sql(f, "UPDATE block SET data = randomblob(24 * 16) WHERE name = '' AND to_step % 2 = 0");
+    run_sql(f, "UPDATE block SET data = zeroblob(24 * 16) WHERE name = '' AND to_step % 3 = 0");
+    run_sql(f, "UPDATE block SET to_step = 0x7fffffffffffffff WHERE level = 1 AND to_step ="
+               " (SELECT max(b.to_step) FROM block b WHERE b.level = 1"
+               " AND b.attempt = block.attempt)");
     ask_often(f, curve);
     free(curve);
 }
@@ -317,6 +336,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(blocks_that_are_missing_are_made_again,
                                         history_fixture_set_up, history_fixture_tear_down),
         cmocka_unit_test_setup_teardown(blocks_that_cannot_be_read_are_passed_over,
+                                        history_fixture_set_up, history_fixture_tear_down),
+        cmocka_unit_test_setup_teardown(blocks_with_impossible_places_are_passed_over,
                                         history_fixture_set_up, history_fixture_tear_down),
     };
 

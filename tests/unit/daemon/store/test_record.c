@@ -4,6 +4,7 @@
 #include "tests/lib/cmocka.h"
 
 #include <errno.h>
+#include <math.h>
 #include <sqlite3.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include <cjson/cJSON.h>
 
 #include "daemon/core/monitor/record.h"
+#include "daemon/store/block.h"
 #include "daemon/store/store.h"
 #include "tests/lib/fault.h"
 #include "tests/lib/history_fixture.h"
@@ -326,7 +328,29 @@ static void any_call_may_fail_on_the_way_of_a_rank_s_record(void **state)
     assert_true(n_calls > 100);
 }
 
-/* ---- what a repair has left ---------------------------------------------------------------- */
+/* ---- points that are summed up -------------------------------------------------------------- */
+
+/* As many values as make a block of level 2, but for the last one; a group is a commit. */
+static uint64_t fill_blocks(struct history_fixture *f, const struct record *run)
+{
+    static struct record *group[BLOCK_POINTS - 1];
+    const size_t n_group = sizeof group / sizeof *group;
+    uint64_t seq = 0;
+
+    while (seq + 1 < BLOCK_NODES * BLOCK_POINTS) {
+        size_t n = 0;
+
+        for (; n < n_group && seq + 1 < BLOCK_NODES * BLOCK_POINTS; n++) {
+            seq++;
+            group[n] = record_of(run, RECORD_LOG, seq, (int64_t)seq);
+            record_add_scalar(group[n], "loss", seq % 7 ? (double)(seq % 1000) : (double)NAN);
+        }
+        assert_int_equal(apply_many(f->store, group, n), 0);
+        for (size_t i = 0; i < n; i++)
+            record_free(group[i]);
+    }
+    return seq;
+}
 
 static void run_sql(const struct history_fixture *f, const char *sql)
 {
@@ -337,6 +361,78 @@ static void run_sql(const struct history_fixture *f, const char *sql)
         fail_msg("%s: %s", sql, sqlite3_errmsg(db));
     sqlite3_close(db);
 }
+
+static char *ask_text(const struct history_fixture *f, const char *sql)
+{
+    sqlite3_stmt *statement;
+    char *text;
+    sqlite3 *db;
+
+    assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &statement, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    text = strdup((const char *)sqlite3_column_text(statement, 0));
+    sqlite3_finalize(statement);
+    sqlite3_close(db);
+    assert_non_null(text);
+    return text;
+}
+
+static char *all_blocks(const struct history_fixture *f)
+{
+    return ask_text(f, "SELECT group_concat(is_scalar || name || level || to_step || hex(data))"
+                       " FROM (SELECT * FROM block ORDER BY is_scalar, name, level, to_step)");
+}
+
+/* Each seventh call fails: there are thousands. */
+static void sweep_under_fire(struct history_fixture *f)
+{
+    struct err err;
+    int rc;
+
+    for (int n = 1;; n += 7) {
+        fault_arm(n);
+        rc = store_sweep(f->store, &err);
+        if (!fault_disarm())
+            break;
+        assert_int_equal(rc, -ENOMEM);
+        n_calls++;
+    }
+    while (rc == 1)
+        rc = store_sweep(f->store, &err);
+    assert_int_equal(rc, 0);
+}
+
+static void any_call_may_fail_while_points_are_summed_up(void **state)
+{
+    struct history_fixture *f = *state;
+    struct record *run = record_open("a", "w", 0, RESUME_ALLOW), *last;
+    char *made, *swept, *n_levels;
+    uint64_t seq;
+
+    n_calls = 0;
+    assert_int_equal(apply(f->store, run), 0);
+    seq = fill_blocks(f, run);
+    last = record_of(run, RECORD_LOG, seq + 1, (int64_t)seq + 1);
+    record_add_scalar(last, "loss", 3);
+    store_under_fire(f, last);
+    n_levels = ask_text(f, "SELECT max(level) FROM block");
+    assert_string_equal(n_levels, "2");
+    made = all_blocks(f);
+
+    run_sql(f, "DELETE FROM block");
+    sweep_under_fire(f);
+    swept = all_blocks(f);
+    assert_string_equal(swept, made);
+    print_message("%d calls failed\n", n_calls);
+    assert_true(n_calls > 400);
+    free(n_levels);
+    free(made);
+    free(swept);
+    record_free(run);
+}
+
+/* ---- what a repair has left ---------------------------------------------------------------- */
 
 static struct record *summary_of(const struct record *run)
 {
@@ -421,6 +517,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(any_call_may_fail_on_the_way_of_one_trainer_s_record),
         TEST(any_call_may_fail_on_the_way_of_a_rank_s_record),
+        TEST(any_call_may_fail_while_points_are_summed_up),
         TEST(constants_that_are_damaged_are_told_as_damage),
         TEST(totals_that_lack_their_member_or_layer_are_told_as_damage),
         TEST(an_attempt_that_is_not_there_refuses_its_record_alone),
