@@ -28,6 +28,7 @@
 #define N_RUNS    3
 #define N_STEPS   60
 #define PAGE_SIZE 4096
+#define N_SCALARS 6000 /* of the long curve */
 
 struct fixture {
     char *directory;
@@ -513,6 +514,122 @@ static void a_check_is_given_up_when_the_wal_has_grown(void **state)
     assert_int_equal(check_beside_long_wal(f, true, &err), 0);
 }
 
+/* ---- points that are summed up ----------------------------------------------------------------
+ */
+
+static int sweep(struct store *store)
+{
+    int rc;
+
+    while ((rc = store_sweep(store, NULL)) == 1)
+        ;
+    return rc;
+}
+
+/* The answer with a long curve in bins (cJSON_Delete), or NULL where it meets damage. */
+static cJSON *ask_bins(const struct fixture *f)
+{
+    struct feed_scalars_query query = {.run = runs[0],
+                                       .range = {.to = INT64_MAX, .points = 200, .linear = true}};
+    struct history *history;
+    cJSON *out = NULL;
+    int rc;
+
+    assert_int_equal(history_open(f->path, &history, NULL), 0);
+    rc = asked_scalars(history, &query, &out, NULL);
+    if (rc < 0)
+        assert_true(rc == -EUCLEAN && history_take_damage(history));
+    history_close(history);
+    return rc < 0 ? NULL : out;
+}
+
+static double bin_item(const cJSON *columns, const char *name, int i)
+{
+    return cJSON_GetArrayItem(cJSON_GetObjectItem(columns, name), i)->valuedouble;
+}
+
+/* Each point is in one bin. The values of add_scalars are their steps. */
+static void expect_bins(const struct fixture *f, bool may_meet_damage)
+{
+    cJSON *out = ask_bins(f);
+    const cJSON *scalar = cJSON_GetArrayItem(cJSON_GetObjectItem(out, "scalars"), 0);
+    const cJSON *columns = cJSON_GetObjectItem(scalar, "columns");
+    const cJSON *value = cJSON_GetObjectItem(columns, "value");
+    double total = 0;
+
+    assert_true(out || may_meet_damage);
+    for (int i = 0; i < cJSON_GetArraySize(cJSON_GetObjectItem(columns, "step")); i++) {
+        double step = bin_item(columns, "step", i), end = bin_item(columns, "step_end", i);
+
+        total += bin_item(columns, "count", i);
+        if (step < 1000)
+            continue;
+        assert_true(bin_item(columns, "count", i) == end - step + 1);
+        assert_true(bin_item(value, "min", i) == step && bin_item(value, "max", i) == end);
+        assert_true(bin_item(value, "last", i) == end);
+    }
+    assert_true(!out || total == N_STEPS + N_SCALARS);
+    cJSON_Delete(out);
+}
+
+/* The whole history gets a long curve with its blocks. */
+static void make_blocks(struct fixture *f)
+{
+    struct store *store;
+    size_t size;
+    char *data;
+
+    copy_whole(f);
+    add_scalars(f, N_SCALARS);
+    assert_int_equal(store_open(f->path, &store, NULL), 0);
+    assert_int_equal(sweep(store), 0);
+    store_close(store);
+    expect_bins(f, false);
+    data = read_file(f->path, &size);
+    write_file(f->whole, data, size);
+    free(data);
+    f->n_pages = size / PAGE_SIZE;
+}
+
+static void damage_blocks(const struct fixture *f, size_t page)
+{
+    struct store *store;
+    struct err e = {0};
+    int rc;
+
+    copy_damaged(f, page, page % N_GARBAGES);
+    assert_int_equal(store_open(f->path, &store, &e), 0);
+    expect_bins(f, true);
+    rc = sweep(store);
+    assert_true(rc == 0 || rc == -EUCLEAN);
+    expect_bins(f, true);
+    if (check(f->path, &e) == -EUCLEAN)
+        assert_int_equal(store_repair(store, &e), 0);
+    compare(f, page, true);
+    expect_bins(f, false);
+    assert_int_equal(sweep(store), 0);
+    expect_bins(f, false);
+    store_close(store);
+}
+
+static void damaged_blocks_cost_no_point(void **state)
+{
+    struct fixture *f = *state;
+    char name[64];
+    int64_t n_cells;
+    size_t n = 0;
+
+    make_blocks(f);
+    for (size_t page = 1; page <= f->n_pages; page++) {
+        describe_page(f, page, name, sizeof name, &n_cells);
+        if (strncmp(name, "block", 5) != 0)
+            continue;
+        damage_blocks(f, page);
+        n++;
+    }
+    assert_true(n > 3);
+}
+
 /* ---- fixture --------------------------------------------------------------------------------- */
 
 static int set_up(void **state)
@@ -549,6 +666,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_check_without_memory_finds_no_damage, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_check_is_given_up_when_the_wal_has_grown, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(damaged_blocks_cost_no_point, set_up, tear_down),
         cmocka_unit_test(a_note_is_told_once),
     };
 
