@@ -27,6 +27,7 @@ struct store_lane {
     store_lane_repaired_cb *on_repaired;
     bool wants_repair;
     bool is_swept;            /* all points have their blocks, or it failed */
+    bool wants_sweep;         /* the next time that no record waits */
     bool is_sweep;            /* the commit is a part of that */
     bool is_trial;            /* a commit without records looks whether the store writes again */
     atomic_bool has_repair;   /* the pool's while busy: the commit has a repair in it */
@@ -132,11 +133,13 @@ static void on_commit_done(uv_work_t *request, int status)
 
 static void start_commit(struct store_lane *lane)
 {
-    bool has_work =
-        !list_empty(&lane->waiting) || lane->wants_repair || lane->is_trial || lane->is_sweep;
+    bool has_work = !list_empty(&lane->waiting) || lane->wants_repair || lane->is_trial;
+    bool may_sweep = lane->wants_sweep && !lane->waits[0];
 
-    if (lane->busy || !has_work)
+    if (lane->busy || !(has_work || may_sweep))
         return;
+    lane->is_sweep = !has_work;
+    lane->wants_sweep &= has_work;
     lane->has_repair = lane->wants_repair;
     lane->wants_repair = false;
     list_move(&lane->waiting, &lane->committing);
@@ -195,9 +198,9 @@ void store_lane_try_again(struct store_lane *lane)
 
 void store_lane_sweep(struct store_lane *lane)
 {
-    if (lane->busy || lane->is_swept || lane->waits[0])
-        return;
-    lane->is_sweep = true;
+    if (lane->busy && lane->is_sweep)
+        return; /* is_swept is the pool's */
+    lane->wants_sweep = !lane->is_swept;
     start_commit(lane);
 }
 

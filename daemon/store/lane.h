@@ -1,7 +1,7 @@
 /* The way of records to the disk, on libuv's pool. The lane owns the store, the one connection that
  * writes: records queue while a commit runs, and all that have queued make the next one (group
- * commit). Loop thread. The core decides what a record says. Tested by test_loop.c, and end to end
- * by test_a_full_disk_delays_and_heals.py. */
+ * commit). Loop thread. The core decides what a record says. Tested by test_lane.c and
+ * test_loop.c, and end to end by test_a_full_disk_delays_and_heals.py. */
 #pragma once
 
 #include <stdbool.h>
@@ -32,7 +32,7 @@ const char *store_lane_waits(const struct store_lane *);
  * that was refused, as an OPEN is, does not come back. */
 void store_lane_try_again(struct store_lane *);
 
-/* Once a tick: when no record waits, a part of the points that are older than their blocks is
+/* Once a tick: as soon as no record waits, a part of the points that are older than their blocks is
  * summed up, until all are (store_sweep). */
 void store_lane_sweep(struct store_lane *);
 
