@@ -8,7 +8,7 @@
 
 #include "daemon/host/lock.h"
 
-/* Tested by tests/e2e/service/test_it_is_found_everywhere.py. */
+/* Tested by test_elsewhere.c and tests/e2e/service/test_it_is_found_everywhere.py. */
 
 void elsewhere_name(char dir[ELSEWHERE_SIZE])
 {
@@ -21,8 +21,8 @@ static bool is_wanted(const struct config *config, const char *dir)
            !getenv("RUNTIME_DIRECTORY") && strcmp(config->value[OPTION_RUNTIME_DIR], dir) != 0;
 }
 
-/* Anybody may make things in /tmp, links among them. */
-static int make_own_dir(const char *dir, struct err *err)
+/* Others may make things in /tmp, links among them. Its group may look in (socket-group). */
+int elsewhere_make(const char *dir, struct err *err)
 {
     struct stat st;
 
@@ -30,8 +30,8 @@ static int make_own_dir(const char *dir, struct err *err)
         return err_set(err, -errno, "%s cannot be made: %s", dir, strerror(errno));
     if (lstat(dir, &st) < 0)
         return err_set(err, -errno, "%s: %s", dir, strerror(errno));
-    if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0)
-        return err_set(err, -EPERM, "%s is no directory of ours alone", dir);
+    if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 022) != 0)
+        return err_set(err, -EPERM, "%s is no directory in which we alone write", dir);
     return 0;
 }
 
@@ -44,7 +44,7 @@ int elsewhere_write(const struct config *config, const struct endpoints_content 
     elsewhere_name(dir);
     if (!is_wanted(config, dir))
         return err_set(err, -ENOENT, "the runtime directory was named");
-    rc = make_own_dir(dir, err);
+    rc = elsewhere_make(dir, err);
     lock = rc < 0 ? rc : lock_take(dir, err);
     if (lock < 0)
         return lock;

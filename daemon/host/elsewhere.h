@@ -10,8 +10,12 @@
 /* "/tmp/richd-UID". */
 void elsewhere_name(char dir[ELSEWHERE_SIZE]);
 
+/* Makes the directory (mode 0700), or looks whether the one that is there is ours, no link, and
+ * written by nobody else. Returns 0 or -errno. */
+int elsewhere_make(const char *dir, struct err *err);
+
 /* Writes the file, unless the runtime directory was named (such a daemon is for those who name it),
- * is systemd's, or is this one. The directory is made (mode 0700), or has to be one of ours, and no
- * link. Returns its lock (release with lock_release, after endpoints_remove), -EBUSY when another
- * daemon of ours has it, -ENOENT when it is not wanted, or -errno; always with a text. */
+ * is systemd's, or is this one. Returns its lock (release with lock_release, after
+ * endpoints_remove), -EBUSY when another daemon of ours has it, -ENOENT when it is not wanted, or
+ * -errno; always with a text. */
 int elsewhere_write(const struct config *, const struct endpoints_content *, struct err *);

@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "daemon/host/elsewhere.h"
 #include "proto/base/address.h"
 
 char *paths_join(const char *dir, const char *name)
@@ -51,13 +52,14 @@ static char *default_runtime_dir(void)
 {
     const char *systemd = set_variable("RUNTIME_DIRECTORY");
     const char *xdg = session_dir();
-    char *path;
+    char elsewhere[ELSEWHERE_SIZE];
 
     if (systemd)
         return strndup(systemd, strcspn(systemd, ":"));
     if (xdg)
         return paths_join(xdg, "richd");
-    return asprintf(&path, "/tmp/richd-%u", (unsigned)getuid()) < 0 ? NULL : path;
+    elsewhere_name(elsewhere);
+    return strdup(elsewhere);
 }
 
 static int set_default(struct config *config, enum option i, char *value, struct err *err)

@@ -148,12 +148,22 @@ static void on_hangup(uv_signal_t *handle, int number)
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
+static int make_runtime_dir(const struct loop *loop, struct err *err)
+{
+    char elsewhere[ELSEWHERE_SIZE];
+
+    elsewhere_name(elsewhere);
+    if (strcmp(loop->runtime_dir, elsewhere) == 0)
+        return elsewhere_make(elsewhere, err);
+    return paths_make_dir(loop->runtime_dir, err);
+}
+
 static int lock_dirs(struct loop *loop, struct err *err)
 {
     int rc = paths_make_dir(loop->state_dir, err);
 
     if (rc == 0)
-        rc = paths_make_dir(loop->runtime_dir, err);
+        rc = make_runtime_dir(loop, err);
     if (rc < 0)
         return rc;
     loop->state_lock = lock_take(loop->state_dir, err);
