@@ -150,8 +150,9 @@ struct publication {
 int feed_publication_text(struct publication *, const struct sub *, char **text, size_t *size);
 void feed_publication_release(struct publication *);
 
-/* Adds to the page what the record holds for the subscription, beyond its cursor. */
-void feed_collect(const struct sub *, const struct record *, struct history_page *);
+/* Adds to the page what the record holds for the subscription, beyond its cursor. Returns 0 or
+ * -ENOMEM, with a part of it in the page. */
+int feed_collect(const struct sub *, const struct record *, struct history_page *);
 /* The notification that the page is; takes what is in it. NULL without memory. */
 char *feed_update_text(const struct sub *, struct history_page *, size_t *size);
 

@@ -211,33 +211,36 @@ static void on_subscribed(struct query *base)
     feed_end_lent_question(question);
 }
 
-/* A part of the record has come with a page. */
-static void publish_rest(struct sub *sub, const struct publication *publication)
+/* A part of the record has come with a page. As feed_publication_text. */
+static int make_rest(const struct sub *sub, const struct publication *publication, char **text,
+                     size_t *size)
 {
     struct history_page page = {.reached = publication->last_seq};
-    size_t size = 0;
-    char *text;
+    int rc = feed_collect(sub, publication->record, &page);
 
-    feed_collect(sub, publication->record, &page);
-    if (page.n_items > 0) {
-        text = feed_update_text(sub, &page, &size);
-        feed_send_text(sub->client, 0, text, size);
-        sub->cursor = publication->last_seq;
+    if (rc == 0 && page.n_items > 0) {
+        *text = feed_update_text(sub, &page, size);
+        rc = *text ? 1 : -ENOMEM;
     }
     history_page_release(&page);
+    return rc;
 }
 
+/* What finds no memory is read from the history later. */
 static void publish_to(struct sub *sub, struct publication *publication)
 {
     size_t size = 0;
     char *text = NULL;
+    int rc = sub->cursor >= publication->first_seq
+                 ? make_rest(sub, publication, &text, &size)
+                 : feed_publication_text(publication, sub, &text, &size);
 
-    if (sub->cursor >= publication->first_seq) {
-        publish_rest(sub, publication);
-    } else if (feed_publication_text(publication, sub, &text, &size) != 0) {
-        feed_send_text(sub->client, 0, text, size);
-        sub->cursor = publication->last_seq;
-    }
+    if (rc < 0)
+        sub->state = SUB_READING;
+    if (rc < 1)
+        return;
+    feed_send_text(sub->client, 0, text, size);
+    sub->cursor = publication->last_seq;
 }
 
 void feed_subs_publish(struct feed_client *client, struct publication *publication)

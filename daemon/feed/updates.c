@@ -52,47 +52,70 @@ char *feed_update_text(const struct sub *sub, struct history_page *page, size_t 
 
 /* ---- what a record brings -------------------------------------------------------------------- */
 
-/* A thing that finds no memory is left out: the subscription goes on behind it. */
-static void take_item(struct history_page *page, cJSON **array, cJSON *item)
+static bool take_item(struct history_page *page, cJSON **array, cJSON *item)
 {
     if (!*array)
         *array = cJSON_CreateArray();
-    if (*array && cJSON_AddItemToArray(*array, item))
+    if (*array && cJSON_AddItemToArray(*array, item)) {
         page->n_items++;
-    else
-        cJSON_Delete(item);
+        return true;
+    }
+    cJSON_Delete(item);
+    return false;
 }
 
 /* `layer` NULL: those of scalars. */
-static void collect_findings(const struct sub *sub, const char *run, const char *layer,
+static bool collect_findings(const struct sub *sub, const char *run, const char *layer,
                              const struct finding *findings, size_t n, struct history_page *page)
 {
     for (size_t i = 0; i < n; i++) {
-        if (findings[i].feed_seq > sub->cursor)
-            take_item(page, &page->events, finding_to_json(run, layer, &findings[i]));
+        if (findings[i].feed_seq > sub->cursor &&
+            !take_item(page, &page->events, finding_to_json(run, layer, &findings[i])))
+            return false;
     }
+    return true;
 }
 
-void feed_collect(const struct sub *sub, const struct record *record, struct history_page *page)
+static bool collect_events(const struct sub *sub, const struct record *record,
+                           struct history_page *page)
 {
     for (size_t i = 0; i < record->n_points; i++) {
         const struct layer_point *point = &record->points[i];
 
-        if (sub->kind == CHANGE_SERIES && point->measured && point->feed_seq > sub->cursor)
-            take_item(page, &page->points,
-                      point_to_json(record->run, point->layer, record->attempt, &point->point));
-        if (sub->kind == CHANGE_EVENTS)
-            collect_findings(sub, record->run, point->layer, point->findings, point->n_findings,
-                             page);
+        if (!collect_findings(sub, record->run, point->layer, point->findings, point->n_findings,
+                              page))
+            return false;
     }
-    if (sub->kind == CHANGE_EVENTS)
-        collect_findings(sub, record->run, NULL, record->findings, record->n_findings, page);
-    for (size_t i = 0; i < record->n_scalars && sub->kind == CHANGE_SERIES; i++) {
-        if (record->scalar_feed_seqs[i] > sub->cursor)
-            take_item(page, &page->scalars,
-                      scalar_to_json(record->run, record->attempt, record->step, record->time,
-                                     &record->scalars[i]));
+    return collect_findings(sub, record->run, NULL, record->findings, record->n_findings, page);
+}
+
+static bool collect_series(const struct sub *sub, const struct record *record,
+                           struct history_page *page)
+{
+    for (size_t i = 0; i < record->n_points; i++) {
+        const struct layer_point *point = &record->points[i];
+
+        if (point->measured && point->feed_seq > sub->cursor &&
+            !take_item(page, &page->points,
+                       point_to_json(record->run, point->layer, record->attempt, &point->point)))
+            return false;
     }
+    for (size_t i = 0; i < record->n_scalars; i++) {
+        if (record->scalar_feed_seqs[i] > sub->cursor &&
+            !take_item(page, &page->scalars,
+                       scalar_to_json(record->run, record->attempt, record->step, record->time,
+                                      &record->scalars[i])))
+            return false;
+    }
+    return true;
+}
+
+int feed_collect(const struct sub *sub, const struct record *record, struct history_page *page)
+{
+    bool is_whole = sub->kind == CHANGE_EVENTS ? collect_events(sub, record, page)
+                                               : collect_series(sub, record, page);
+
+    return is_whole ? 0 : -ENOMEM;
 }
 
 /* "sub" is the first member behind the method, which holds no text of a client. */
@@ -101,18 +124,19 @@ static int write_publication(struct publication_text *made, const struct sub *su
 {
     static const char before[] = "\"sub\":";
     struct history_page page = {.reached = publication->last_seq};
+    int rc = feed_collect(sub, publication->record, &page);
     const char *at;
 
-    feed_collect(sub, publication->record, &page);
-    if (page.n_items > 0) {
+    if (rc == 0 && page.n_items > 0) {
         made->text = feed_update_text(sub, &page, &made->size);
         at = made->text ? strstr(made->text, before) : NULL;
         assert(at || !made->text);
         made->id_at = at ? (size_t)(at - made->text) + strlen(before) : 0;
         made->id_end = at ? made->id_at + strspn(made->text + made->id_at, "0123456789") : 0;
+        rc = made->text ? 0 : -ENOMEM;
     }
     history_page_release(&page);
-    return page.n_items > 0 && !made->text ? -ENOMEM : 0;
+    return rc;
 }
 
 /* NULL without memory. */

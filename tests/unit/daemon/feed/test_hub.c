@@ -38,12 +38,24 @@ struct peer {
     int last_code;
 };
 
+static long n_before_failure = -1; /* allocations of cJSON; -1: none fails */
+
+static void *fail_in_turn(size_t size)
+{
+    if (n_before_failure < 0)
+        return malloc(size);
+    return n_before_failure-- > 0 ? malloc(size) : NULL;
+}
+
 static void keep_text(void *arg, int code, char *text, size_t size)
 {
     struct peer *p = arg;
+    long n = n_before_failure;
 
     assert_true(p->n_texts < MAX_TEXTS && text[size - 1] == '\n');
+    n_before_failure = -1;
     p->texts[p->n_texts] = cJSON_ParseWithLength(text, size);
+    n_before_failure = n;
     assert_non_null(p->texts[p->n_texts]);
     p->n_texts++;
     p->last_code = code;
@@ -160,14 +172,22 @@ static const cJSON *member(const cJSON *object, const char *name)
     return cJSON_GetObjectItemCaseSensitive(object, name);
 }
 
-/* A checkpoint with one point is stored and published. */
-static void measure(struct fixture *f)
+/* A checkpoint with one point. */
+static struct record *store_point(struct fixture *f)
 {
     uint64_t seq = ++f->seq;
     struct record *r = record_of(f->opened, RECORD_CHECKPOINT, seq, (int64_t)seq);
 
     record_add_point(r, "head", 0.25);
     assert_int_equal(apply(f->store, r), 0);
+    return r;
+}
+
+/* It is stored and published. */
+static void measure(struct fixture *f)
+{
+    struct record *r = store_point(f);
+
     feedhub_publish(f->hub, r);
     record_free(r);
 }
@@ -409,6 +429,39 @@ static void a_page_without_room_is_read_again_later(void **state)
     leave(&p);
 }
 
+/* One after the other of cJSON's allocations fails, and each subscriber hears of each point. */
+static void an_update_without_memory_is_read_later(void **state)
+{
+    struct fixture *f = *state;
+    unsigned step = 0;
+    struct peer p[2];
+
+    for (int i = 0; i < 2; i++) {
+        connect_peer(f, &p[i]);
+        ask(f, &p[i], SUBSCRIBE);
+        forget_texts(&p[i]);
+    }
+    for (bool has_failed = true; has_failed;) {
+        struct record *record = store_point(f);
+
+        cJSON_InitHooks(&(cJSON_Hooks){fail_in_turn, free});
+        n_before_failure = step++;
+        feedhub_publish(f->hub, record);
+        has_failed = n_before_failure < 0;
+        n_before_failure = -1;
+        cJSON_InitHooks(NULL);
+        record_free(record);
+        for (int i = 0; i < 2; i++) {
+            feed_client_drained(p[i].client);
+            uv_run(&f->loop, UV_RUN_DEFAULT);
+            assert_steps(&p[i], step, step);
+        }
+    }
+    assert_true(step > 10);
+    for (int i = 0; i < 2; i++)
+        leave(&p[i]);
+}
+
 static void a_subscription_ends_while_its_page_is_read(void **state)
 {
     struct fixture *f = *state;
@@ -486,6 +539,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_slow_reader_is_sent_nothing_and_misses_nothing, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_page_without_room_is_read_again_later, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_update_without_memory_is_read_later, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_subscription_ends_while_its_page_is_read, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(the_latest_of_everything_is_the_first_answer, set_up,
