@@ -435,6 +435,24 @@ def test_a_run_of_this_process_keeps_its_file(daemon):
     assert len(daemon.controls("checkpoint")) == 3
 
 
+def test_a_replay_does_not_end_a_training_that_is_live(daemon, monkeypatch):
+    run_id, path = offline(3)
+    answer = {"run": run_id, "state": "open"}
+    monkeypatch.setattr("richd._link.feed.call", lambda find, method, params: answer)
+    with pytest.raises(richd.RichdError, match="a training is live"):
+        richd.replay(path, endpoint=daemon.address)
+    assert not daemon.controls("open")
+    answer["state"] = "finished"
+    assert richd.replay(path, endpoint=daemon.address) == run_id
+
+
+def test_a_replay_that_finds_no_daemon_says_so(tmp_path):
+    _, path = offline(1)
+    with pytest.raises(richd.RichdError, match="no richd at .* stays$"):
+        richd.replay(path, runtime_dir=str(tmp_path), timeout=1.5)
+    assert os.path.exists(path)
+
+
 HELLO = b'{"type":"hello","client":"c","host":"h","pid":1}'
 OPEN = b'{"type":"open","run":"r","project":"p","writer":"w"}'
 

@@ -296,7 +296,8 @@ class Sender:
         else:
             fate = f"{count} messages; they may be lost"
             if self._spool is not None:
-                fate = f"all messages; {self._spool.fate}"
+                kept = f"they are kept: richd.replay({self._spool.path!r})"
+                fate = f"all messages; {'not all are kept' if self._spool.has_failed else kept}"
             text = f"the run ended before the daemon answered {fate}"
             self._reporter.warn("unanswered", text, raises=False)
 
@@ -414,10 +415,10 @@ class Sender:
             what = f"richd does not take this run for now: {self._not_taken}"
         elif self._starter is not None and self._starter.problem:
             what = f"{what}; {self._starter.problem}"
-        fate = "what does not fit the queue is dropped"
+        fate = "training goes on, what does not fit the queue is dropped"
         if self._spool is not None:
             fate = self._spool.fate
-        text = f"{what}; training goes on, {fate}"
+        text = f"{what}; {fate}"
         self._reporter.warn("absent", text, raises=False, logs=not self._scarce)
 
     # ---- sending ---------------------------------------------------------------------------------

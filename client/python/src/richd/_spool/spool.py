@@ -128,7 +128,8 @@ class Spool:
         self._waiting: dict[int, Control] = {}  # in the file, and somebody may wait for its answer
         self._nobody_waits = False
         self._attempt = 0  # as far as the file says it
-        self._has_failed = False  # not all was kept, as was said
+        self._has_failed = False
+        self._is_adopted = False
 
     # ---- writing ---------------------------------------------------------------------------------
 
@@ -224,15 +225,24 @@ class Spool:
 
     @property
     def fate(self) -> str:
-        """What becomes of what no daemon takes, for a warning."""
+        """What becomes of what no daemon takes, as the end of a warning."""
+        if self._is_adopted:
+            return f"{self.path} stays"
         if self._has_failed:
-            return "but not all of it can be kept"
-        return f"it is kept until one is there, or for richd.replay({self.path!r})"
+            return "training goes on, but not all of it can be kept"
+        kept = f"it is kept until one is there, or for richd.replay({self.path!r})"
+        return f"training goes on, {kept}"
+
+    @property
+    def has_failed(self) -> bool:
+        """Not all could be kept, as was said."""
+        return self._has_failed
 
     def adopt(self, file: SpoolFile, attempt: int) -> None:
         """Send what is in a file that another process left."""
         if file.excess_bytes:
             self._say_damaged(file.size_bytes, file.excess_bytes)
+        self._is_adopted = True
         self._attempt = attempt
         self._start_reading(file)
 
