@@ -395,6 +395,11 @@ def test_a_warning_does_not_promise_what_is_not_kept(monkeypatch, caplog):
     train(run)
     run.finish()
     assert any("nothing can be kept" in r.getMessage() for r in caplog.records)
+    online = richd.init(runtime_dir="/proc/no-daemon-here")
+    train(online)
+    assert wait_until(lambda: online._sender.absent)
+    online.finish()
+    assert any("not all of it can be kept" in r.getMessage() for r in caplog.records)
     assert not [r for r in caplog.records if "replay" in r.getMessage()]
 
 

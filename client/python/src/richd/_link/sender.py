@@ -192,8 +192,8 @@ class Sender:
             self._receive_all(now)
             self._look_whether_broken(now)
             self._handle(self._session.tick(now))
+        self._keep_on_disk(now)  # first: what is said of it then is known
         self._note_absence(now)
-        self._keep_on_disk(now)
         self._note_abandoned()
         self.looks_at = self._next_look(now)
         if self._dealer is not None:
