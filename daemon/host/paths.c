@@ -225,17 +225,22 @@ static int check_dir(const char *dir, struct err *err)
 int paths_make_dir(const char *dir, struct err *err)
 {
     char *path = strdup(dir);
+    int first = 0; /* what kept the first of the directories above it from being made */
 
     assert(*dir == '/');
     if (!path)
         return err_set(err, -ENOMEM, "out of memory");
     for (char *at = strchr(path + 1, '/'); at; at = strchr(at + 1, '/')) {
         *at = '\0';
-        mkdir(path, 0700);
+        if (mkdir(path, 0700) < 0 && errno != EEXIST && !first)
+            first = errno;
         *at = '/';
     }
     free(path);
-    if (mkdir(dir, 0700) < 0 && errno != EEXIST)
-        return err_set(err, -errno, "%s cannot be made: %s", dir, strerror(errno));
+    if (mkdir(dir, 0700) < 0 && errno != EEXIST) {
+        int error = errno == ENOENT && first ? first : errno;
+
+        return err_set(err, -error, "%s cannot be made: %s", dir, strerror(error));
+    }
     return check_dir(dir, err);
 }

@@ -169,6 +169,16 @@ static void directories_are_made_with_their_parents_for_us_alone(void **state)
     rmdir(base);
 }
 
+/* A read-only file system, or one that takes no directories: not that the one above is missing. */
+static void what_keeps_a_parent_from_being_made_is_the_reason(void **state)
+{
+    struct err e = {""};
+    int rc = paths_make_dir("/sys/richd/state", &e);
+
+    (void)state;
+    assert_true(rc == -EPERM || rc == -EACCES || rc == -EROFS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +189,7 @@ int main(void)
         cmocka_unit_test(a_port_alone_is_on_the_loopback),
         cmocka_unit_test(a_socket_path_beyond_the_kernels_limit_is_refused),
         cmocka_unit_test(directories_are_made_with_their_parents_for_us_alone),
+        cmocka_unit_test(what_keeps_a_parent_from_being_made_is_the_reason),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
