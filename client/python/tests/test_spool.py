@@ -440,17 +440,6 @@ def test_a_run_of_this_process_keeps_its_file(daemon):
     assert len(daemon.controls("checkpoint")) == 3
 
 
-def test_a_replay_does_not_end_a_training_that_is_live(daemon, monkeypatch):
-    run_id, path = offline(3)
-    answer = {"run": run_id, "state": "open"}
-    monkeypatch.setattr("richd._link.feed.call", lambda find, method, params: answer)
-    with pytest.raises(richd.RichdError, match="a training is live"):
-        richd.replay(path, endpoint=daemon.address)
-    assert not daemon.controls("open")
-    answer["state"] = "finished"
-    assert richd.replay(path, endpoint=daemon.address) == run_id
-
-
 def test_a_replay_that_finds_no_daemon_says_so(tmp_path):
     _, path = offline(1)
     with pytest.raises(richd.RichdError, match="no richd at .* stays$"):
@@ -497,8 +486,9 @@ def test_a_message_that_makes_no_sense_ends_a_file(frame, tmp_path, daemon, capl
     for message in ([HELLO, OPEN], [b'{"type":"log","seq":1,"step":0}'], [frame]):
         file.append(message)
     file.close()
-    richd.replay(file.path, endpoint=daemon.address, timeout=20)
-    assert len(daemon.controls("log")) == 1
+    with pytest.raises(richd.RichdError, match="is damaged at byte .* and stays"):
+        richd.replay(file.path, endpoint=daemon.address, timeout=20)
+    assert len(daemon.controls("log")) == 1 and os.path.exists(file.path)
     assert any("damaged at byte" in r.getMessage() for r in caplog.records)
 
 
@@ -513,8 +503,32 @@ def test_a_record_that_claims_more_than_there_is_takes_no_memory(tmp_path, monke
     monkeypatch.setattr(os, "pread", lambda fd, n, at: (sizes.append(n), read(fd, n, at))[1])
     file = SpoolFile.open(str(path))
     assert [frames for frames, _ in file.records()] == [[b"one"]]
-    assert max(sizes) < 1000 and file.excess_bytes == 116
+    assert max(sizes) < 1000
     file.close()
+
+
+def test_a_damaged_file_is_sent_up_to_there_and_stays_as_it_is(daemon, caplog):
+    _, path = offline(3)
+    file = SpoolFile.open(path)
+    ends = [end for _, end in file.records()]
+    file.close()
+    data = bytearray(Path(path).read_bytes())
+    data[ends[3] + 30] ^= 1  # of the second mark's rows
+    Path(path).write_bytes(data)
+    for _ in range(2):
+        with pytest.raises(richd.RichdError, match=f"is damaged at byte {ends[3]} and stays"):
+            richd.replay(path, endpoint=daemon.address)
+        assert Path(path).read_bytes() == data
+    assert {m["step"] for m in daemon.controls("checkpoint")} == {0}
+
+
+def test_what_a_kill_has_torn_is_no_damage(daemon, caplog):
+    _, path = offline(3)
+    os.truncate(path, os.path.getsize(path) - 5)  # the close
+    caplog.clear()
+    richd.replay(path, endpoint=daemon.address)
+    assert len(daemon.controls("checkpoint")) == 3 and not daemon.controls("close")
+    assert not caplog.records and not os.path.exists(path)
 
 
 def test_a_record_without_frames_is_the_end(tmp_path):

@@ -190,6 +190,8 @@ static enum nack_code open_refusal(int rc)
         return NACK_ENOENT;
     case -EBUSY:
         return NACK_EHELD;
+    case -EAGAIN:
+        return NACK_EBUSY;
     case -ESTALE:
         return NACK_EFENCED;
     case -EPROTO:

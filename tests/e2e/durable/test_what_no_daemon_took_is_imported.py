@@ -233,3 +233,23 @@ def test_a_refusal_for_good_keeps_the_file(daemon, spool_dir):
     assert (files[0]["state"], os.path.exists(path)) == ("kept", True)
     assert "EEXIST" in files[0]["text"]
     assert "1 of 1 files stay" in complaints
+
+
+def test_a_run_that_is_live_is_not_ended_by_what_it_left_before(daemon, spool_dir):
+    path = offline("job", steps=range(2))
+
+    def refusal():
+        with pytest.raises(richd.RichdError) as caught:
+            richd.replay(path, runtime_dir=str(daemon.runtime), timeout=1)
+        return str(caught.value)
+
+    with daemon.trainer("job") as live:
+        live.rows(*draw(30, 40, 3, seed=10))
+        live.checkpoint(10)
+        assert wait_until(lambda: "attempt 1 is open, and a replay would end it" in refusal())
+        live.rows(*draw(30, 40, 3, seed=11))
+        live.checkpoint(11)
+        live.finish()
+    (file,), _ = imported(daemon)
+    assert (file["state"], file["attempt"]) == ("stored", 2)
+    assert sorted(daemon.series("job", attempts="all")["step"]) == [0, 1, 10, 11]

@@ -282,12 +282,15 @@ class Session:
     def _drop_starved(self, now: float) -> list[Event]:
         events: list[Event] = []
         while self._is_starved(now):
-            events.append(Starved(self._source().pop()))  # type: ignore[arg-type]
+            events.append(Starved(self._outbox.pop()))  # type: ignore[arg-type]
         return events
 
     def _is_starved(self, now: float) -> bool:
-        item = self._source().head() if self.state is State.OPEN else None
-        if self.state is not State.OPEN or not isinstance(item, Batch):
+        """Whether what the training has offered waits for too long; a spool can wait."""
+        if self.state is not State.OPEN or self._source() is not self._outbox:
+            return False
+        item = self._outbox.head()
+        if not isinstance(item, Batch):
             return False
         if self._has_credit(item, now):
             return False

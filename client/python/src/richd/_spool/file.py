@@ -157,9 +157,15 @@ class SpoolFile:
         os.close(self._descriptor)
 
     @property
-    def excess_bytes(self) -> int:
-        """What is in the file behind its last whole record: torn, or damaged."""
-        return os.fstat(self._descriptor).st_size - self.size_bytes
+    def damaged_bytes(self) -> int:
+        """What is in the file behind its last whole record; 0 for a record that was torn there."""
+        n_bytes = os.fstat(self._descriptor).st_size - self.size_bytes
+        head = os.pread(self._descriptor, _HEAD.size, self.size_bytes)
+        if len(head) < _HEAD.size:
+            return 0
+        payload_bytes, _, sequence = _HEAD.unpack(head)
+        began_well = sequence == self._sequence + 1 and payload_bytes <= PAYLOAD_MAX
+        return 0 if began_well and n_bytes < _HEAD.size + payload_bytes else n_bytes
 
     def has_room(self, size_bytes: int) -> bool:
         """Whether the file system has so much to spare."""

@@ -10,8 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
-from richd._link import feed as _feed
-from richd._link.endpoint import FeedFinder, Finder, Places, places
+from richd._link.endpoint import Finder, places
 from richd._link.outbox import Outbox
 from richd._link.session import Identity, Session
 from richd._report import Reporter, RichdError
@@ -42,7 +41,7 @@ def replay(
         on_progress: is called with the sent part of the file, from 0 to 1.
 
     Raises BlockingIOError while the training that writes the file lives, ValueError for a file that
-    is no spool of this version, RichdError where no daemon takes it, or while another training is
+    is no spool of this version, RichdError where no daemon takes it, as while another training is
     live under the run's id: a replay would end its attempt. Or OSError.
     """
     from richd._link.sender import Sender  # it needs pyzmq, which a program may be without
@@ -57,39 +56,17 @@ def replay(
     except ValueError as error:
         file.close()
         raise DamagedError(f"{path} has no beginning: {error}") from error
-    where = places(endpoint, runtime_dir)
-    try:
-        _check_not_live(where, identity, attempt)
-    except RichdError:
-        file.close()
-        raise
     reporter = Reporter(identity.open_fields["run"], raise_errors=False)
     spool = Spool(Place(os.path.dirname(path) or "."), "", session.greeting, outbox, reporter)
     spool.path = path
     spool.adopt(file, attempt)
     session.backlog = spool
-    sender = Sender(session, outbox, reporter, Finder(where), spool=spool)
+    finder = Finder(places(endpoint, runtime_dir))
+    sender = Sender(session, outbox, reporter, finder, spool=spool)
     _wait(sender, spool, timeout, on_progress)
     if os.path.exists(path):
         raise RichdError("ENOENT", reporter.stats().last_error or f"{path} was not taken")
     return str(identity.open_fields["run"])
-
-
-def _check_not_live(where: Places, identity: Identity, attempt: int) -> None:
-    """A file without an attempt opens a new one, which ends that of a training that is live.
-
-    Ranks open one attempt together, and are not asked for. Nor is a daemon whose feed is not known.
-    """
-    run = identity.open_fields["run"]
-    if attempt or "member" in identity.open_fields:
-        return
-    try:
-        known = _feed.call(FeedFinder(where), "run.get", {"run": run})
-    except RichdError:
-        return  # it has no such run; or there is no daemon yet
-    if known.get("run") == run and known.get("state") == "open":
-        text = f"a training is live as run {run}: replay the file when that has ended"
-        raise RichdError("EBUSY", text)
 
 
 def _wait(

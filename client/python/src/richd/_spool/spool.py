@@ -130,6 +130,7 @@ class Spool:
         self._attempt = 0  # as far as the file says it
         self._has_failed = False
         self._is_adopted = False
+        self._is_damaged = False
 
     # ---- writing ---------------------------------------------------------------------------------
 
@@ -171,7 +172,7 @@ class Spool:
     def note_attempt(self, attempt: int) -> None:
         """The run is open as this attempt: whoever sends the file again goes on with it."""
         self.end_window()
-        if self._file is not None and attempt != self._attempt:
+        if self._file is not None and attempt != self._attempt and not self._is_damaged:
             self._attempt = attempt
             note = encode({"type": "attempt", "attempt": attempt})
             self._append([note], self._place.bytes_max + CONTROLS_BYTES)
@@ -240,8 +241,8 @@ class Spool:
 
     def adopt(self, file: SpoolFile, attempt: int) -> None:
         """Send what is in a file that another process left."""
-        if file.excess_bytes:
-            self._say_damaged(file.size_bytes, file.excess_bytes)
+        if file.damaged_bytes:
+            self._say_damaged(file.size_bytes, file.damaged_bytes)
         self._is_adopted = True
         self._attempt = attempt
         self._start_reading(file)
@@ -345,7 +346,9 @@ class Spool:
         self._read_to = self._file.size_bytes
 
     def _say_damaged(self, at: int, n_bytes: int) -> None:
-        text = f"{self.path} is torn or damaged at byte {at}: {n_bytes} bytes are not sent"
+        """Nothing is written to such a file, and it is not removed."""
+        self._is_damaged = True
+        text = f"{self.path} is damaged at byte {at} and stays: {n_bytes} bytes are not sent"
         self._reporter.warn("spool damaged", text, raises=False)
 
     def pop(self) -> Item:
@@ -373,7 +376,10 @@ class Spool:
     def _remove(self) -> None:
         assert self._file is not None
         try:
-            self._file.remove()
+            if self._is_damaged:
+                self._file.close()
+            else:
+                self._file.remove()
         except OSError as error:
             self._reporter.warn("spool", f"{self.path} stays: {error.strerror}", raises=False)
         self._file = self._records = None
