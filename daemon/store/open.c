@@ -251,10 +251,9 @@ static int resume_or_begin(struct store *store, struct record *record,
     if (newest >= UINT32_MAX)
         return store_record_refuse(record, -EEXIST, "run \"%s\" has no attempt left", record->run);
     if (record->open.is_replay && found->state == STATE_OPEN)
-        return store_record_refuse(record, -EAGAIN,
-                                   "run \"%s\": attempt %" PRId64
-                                   " is open, and a replay would end it",
-                                   record->run, newest);
+        return store_record_refuse(
+            record, -EAGAIN, "run \"%s\": attempt %" PRId64 " is open, and a replay would end it",
+            record->run, newest);
     return begin_attempt(store, record, newest, err);
 }
 

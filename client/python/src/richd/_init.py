@@ -23,7 +23,7 @@ from richd._values import clean as _clean
 from richd._report import Reporter, is_to_raise
 from richd._values.pace import SHARE
 from richd._run import Run
-from richd._spool.spool import BYTES_MAX as SPOOL_BYTES_MAX, Place, default_directory
+from richd._spool.spool import BYTES_MAX as SPOOL_BYTES_MAX, SpoolPlace, default_directory
 
 _MODES = ("online", "offline", "disabled")
 _RESUMES = ("allow", "must", "never")
@@ -186,11 +186,11 @@ def init(
     return run
 
 
-def _spool_place(bytes_max: float, open_fields: Mapping[str, Any]) -> Optional[Place]:
+def _spool_place(bytes_max: float, open_fields: Mapping[str, Any]) -> Optional[SpoolPlace]:
     """Where the run keeps what no daemon takes; None with 0 bytes."""
     whole = _check_bytes("spool_bytes", bytes_max)
     adds_up = open_fields["window"]["kind"] == "checkpoint" and not open_fields.get("probe")
-    return Place(default_directory(), whole, adds_up) if whole else None
+    return SpoolPlace(default_directory(), whole, adds_up) if whole else None
 
 
 def _open(

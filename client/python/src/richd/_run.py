@@ -37,7 +37,7 @@ from richd._values.rows import Beside
 from richd._values.shown import CORRECTED
 from richd._values.steps import Steps
 from richd._link.session import Identity, Session, encode
-from richd._spool.spool import Place, Spool
+from richd._spool.spool import Spool, SpoolPlace
 from richd._values.tokens import Position
 from richd._version import VERSION
 from richd._torch.watcher import Put
@@ -71,7 +71,7 @@ class Run(Marker, Reader):
         find_feed: FeedFinder,
         all_scalars: bool = False,
         share: float = SHARE,
-        place: Optional[Place] = None,
+        place: Optional[SpoolPlace] = None,
     ) -> None:
         super().__init__(share)
         self._find_feed: FeedFinder = find_feed

@@ -407,7 +407,8 @@ class Sender:
             self._notify(absent=True)
 
     def _say_absent(self) -> None:
-        where = self._address or f"any known place ({self._not_found})"
+        why = f" ({self._not_found})" if self._not_found else ""
+        where = self._address or f"any known place{why}"
         what = f"no richd at {where}" if self._find is not None else "offline"
         if self._scarce:
             what = self._scarce

@@ -15,7 +15,7 @@ from richd._link.outbox import Outbox
 from richd._link.session import Identity, Session
 from richd._report import Reporter, RichdError
 from richd._spool.file import DamagedError, SpoolFile
-from richd._spool.spool import Place, Spool, parse
+from richd._spool.spool import Spool, SpoolPlace, parse
 
 _LOOK_S = 0.05
 #: Of the greeting, what the session says itself.
@@ -57,7 +57,7 @@ def replay(
         file.close()
         raise DamagedError(f"{path} has no beginning: {error}") from error
     reporter = Reporter(identity.open_fields["run"], raise_errors=False)
-    spool = Spool(Place(os.path.dirname(path) or "."), "", session.greeting, outbox, reporter)
+    spool = Spool(SpoolPlace(os.path.dirname(path) or "."), "", session.greeting, outbox, reporter)
     spool.path = path
     spool.adopt(file, attempt)
     session.backlog = spool

@@ -40,7 +40,7 @@ READ_AHEAD_MAX = CONTROLS_MAX // 2
 
 
 @dataclass(frozen=True)
-class Place:
+class SpoolPlace:
     """Where a run's spool is, how large it may be, and whether its windows may be reduced."""
 
     directory: str
@@ -103,7 +103,7 @@ class Spool:
 
     def __init__(
         self,
-        place: Place,
+        place: SpoolPlace,
         label: str,
         greeting: Callable[[], Sequence[bytes]],
         outbox: Outbox,
