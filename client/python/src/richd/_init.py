@@ -220,8 +220,8 @@ def _say_where(run: str, name: str, record: Mapping[str, Any]) -> None:
     idle_s = record.get("idle_exit_s")
     if url is None:
         return
-    end = f" (richd ends {_duration(idle_s)} after the last run)" if idle_s else ""
     with contextlib.suppress(Exception):  # there may be no such stream any more
+        end = f" (richd ends {_duration(idle_s)} after the last run)" if idle_s else ""
         print(f"richd: {name} is at {url}{end}", file=sys.stderr, flush=True)
 
 
