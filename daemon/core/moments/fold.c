@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -236,9 +237,24 @@ static bool choose_form(struct fold *fold)
     return fold->moments->by_rows && !few;
 }
 
+/* What old rows count for after those of the block. */
+static double decay_of(const struct fold *fold)
+{
+    return fold->half_life_rows > 0 ? exp2(-(double)fold->n / fold->half_life_rows) : 1;
+}
+
+/* Rows without weight change nothing, but old rows are older with them. */
+static bool changes_nothing(const struct fold *fold)
+{
+    if (fold->weight > 0)
+        return false;
+    return fold->half_life_rows == 0 || fold->n == 0 ||
+           fold->moments->weight * decay_of(fold) < DBL_MIN;
+}
+
 static void enter_centre(struct fold *fold)
 {
-    double decay = fold->half_life_rows > 0 ? exp2(-(double)fold->n / fold->half_life_rows) : 1;
+    double decay = decay_of(fold);
 
     if (fold->moments->reservoir)
         reservoir_make_room(fold->moments->reservoir, fold->n);
@@ -264,9 +280,8 @@ bool fold_next_phase(struct fold *fold)
     case PHASE_CHECK:
         fold_drop_refused(fold);
         fold_weigh_rows(fold);
-        if (!(fold->weight > 0)) {
-            fold->moments->n_rows +=
-                fold->n; /* rows without weight are counted, and change nothing */
+        if (changes_nothing(fold)) {
+            fold->moments->n_rows += fold->n;
             return false;
         }
         if (choose_form(fold))

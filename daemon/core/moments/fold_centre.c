@@ -29,7 +29,8 @@ static void sum_rows(enum dtype format, size_t n_rows, size_t n, const double *w
 }
 
 /* Weighted mean of columns col..col+n-1, n <= TILE_ORDER. It sums differences from the first row:
- * the mean of a constant column is exact, and a large offset loses no digits. */
+ * the mean of a constant column is exact, and a large offset loses no digits. Rows without weight
+ * have that row for their mean, which then has none either. */
 static void column_means(const struct fold *fold, enum part part, enum dtype format, size_t col,
                          size_t n, double *mean)
 {
@@ -48,7 +49,7 @@ static void column_means(const struct fold *fold, enum part part, enum dtype for
         sum_rows(format, n_rows, n, weight, rows, pivot, mean);
     }
     for (size_t j = 0; j < n; j++)
-        mean[j] = pivot[j] + mean[j] / fold->weight;
+        mean[j] = pivot[j] + (fold->weight > 0 ? mean[j] / fold->weight : 0);
 }
 
 /* Centring rows 2k and 2k + 1 of the block; the last of an odd number is a pair with itself, of
@@ -263,7 +264,7 @@ static void turn_column(const struct fold *fold, double *values)
 
 void fold_sum_s(struct fold *fold)
 {
-    double decay = fold->combination.decay, sum_s2 = 0;
+    double decay = fold->combination.decay, sum_s2 = 0, mean_s;
 
     fold->weighted_s = 0;
     for (size_t i = 0; i < fold->n; i++) {
@@ -279,8 +280,9 @@ void fold_sum_s(struct fold *fold)
     }
     if (fold->moments->reservoir)
         fold_keep_longest(fold);
+    mean_s = fold->weight > 0 ? fold->weighted_s / fold->weight : 0;
     for (size_t i = 0; fold->whitened && i < fold->n; i++)
-        fold->rs[i] -= fold->root[i] * fold->weighted_s / fold->weight;
+        fold->rs[i] -= fold->root[i] * mean_s;
     turn_column(fold, fold->rs);
     if (fold->whitened)
         fold_whiten_s(fold);

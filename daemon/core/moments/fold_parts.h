@@ -5,7 +5,7 @@
  *
  *     fold_add          ranges of rows, borrowed from their batches
  *     fold_check_batch  a batch may be refused here; fold_drop_refused then leaves it out
- *     fold_weigh_rows   w_i; when nothing has weight the block ends here
+ *     fold_weigh_rows   w_i; when nothing has weight the block ends here, unless old rows age by it
  *     fold_find_classes the slot of each row's class, new classes included
  *     fold_centre_*     means, then x and y: sqrt(w) (value - mean), turned; fills the reservoir
  *     fold_sum_s        s_i from the column tiles, and the classes' sums of it

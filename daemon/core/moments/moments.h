@@ -112,8 +112,8 @@ void moments_release(struct moments *);
 /* Forgets all rows, in O(1). */
 void moments_reset(struct moments *);
 
-/* How rows of total weight `weight` > 0 combine with the rows there are, which count `decay` times
- * as much as before, 0 <= decay <= 1. */
+/* How rows of total weight `weight` combine with the rows there are, which count `decay` times as
+ * much as before, 0 <= decay <= 1. Some weight must be left. */
 struct combination moments_combination(const struct moments *, double decay, double weight);
 
 /* Adds given statistics. With `half_life_rows` > 0 they weigh together what their rows would, and

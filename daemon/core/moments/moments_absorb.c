@@ -12,7 +12,7 @@ struct combination moments_combination(const struct moments *m, double decay, do
 {
     double old = m->weight * decay, all = old + weight;
 
-    assert(decay >= 0 && decay <= 1 && weight > 0);
+    assert(decay >= 0 && decay <= 1 && weight >= 0 && all > 0);
     return (struct combination){
         .decay = m->weight > 0 ? decay : 0,
         .scale = 1,

@@ -549,6 +549,50 @@ static void forgetting_does_not_depend_on_the_batches(void **state)
     }
 }
 
+/* A padded sequence, or rows without a label, may fill blocks. They make older rows older, whether
+ * they share a block with others or not. */
+static void rows_without_weight_age_the_others_in_any_batches(void **state)
+{
+    enum { ROWS = 600 };
+    static const size_t batches[] = {1, 9, 100, ROWS};
+    double sent[ROWS], *w = weights_of(ROWS, 80);
+    struct reference ref;
+    struct sample s;
+
+    (void)state;
+    make(&s, 19, ROWS, 8, 2, DTYPE_F32);
+    for (size_t i = 0; i < ROWS; i++) {
+        sent[i] = i < 20 || (i >= 200 && i < 320) || i % 3 == 0 ? 0 : 1;
+        w[i] *= sent[i];
+    }
+    ref = sample_reference(&s, w);
+    for (size_t b = 0; b < 4; b++) {
+        struct fold *fold = fold_new(s.p, s.c, 1);
+        struct moments m;
+        struct point got;
+
+        assert_non_null(fold);
+        new_moments(&m, &s);
+        for (size_t at = 0; at < ROWS; at += batches[b]) {
+            struct rows rows = sample_rows(&s, at, ROWS - at < batches[b] ? ROWS - at : batches[b]);
+
+            rows.weights = sent + at;
+            rows.weights_dtype = DTYPE_F64;
+            fold_begin(fold, &m, 80);
+            fold_add(fold, &rows, 0, rows.n);
+            fold_run(fold);
+        }
+        got = sample_measure(&s, &m);
+        assert_int_equal(m.n_rows, ROWS);
+        assert_true(fabs(got.n - ref.n) <= 1e-12 * ref.n);
+        assert_true(fabsl(got.value[METRIC_D_LR] - ref.d_lr) <= 1e-6);
+        moments_release(&m);
+        fold_free(fold);
+    }
+    sample_release(&s);
+    free(w);
+}
+
 /* 2^-600: the past is worth nothing, and the newest row alone has no spread left to measure. */
 static void a_half_life_of_one_row_is_still_finite(void **state)
 {
@@ -662,6 +706,7 @@ int main(void)
         cmocka_unit_test(the_address_of_a_frame_does_not_matter),
         cmocka_unit_test(a_constant_feature_has_variance_zero_exactly),
         cmocka_unit_test(forgetting_does_not_depend_on_the_batches),
+        cmocka_unit_test(rows_without_weight_age_the_others_in_any_batches),
         cmocka_unit_test(a_half_life_of_one_row_is_still_finite),
         cmocka_unit_test(every_allocation_of_new_may_fail),
         cmocka_unit_test(folding_allocates_nothing),
