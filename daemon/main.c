@@ -21,6 +21,7 @@
 #include "daemon/host/priority.h"
 #include "daemon/loop/loop.h"
 #include "daemon/loop/options.h"
+#include "daemon/loop/spools.h"
 #include "daemon/store/backup.h"
 
 /* sysexits.h */
@@ -103,6 +104,13 @@ static int back_up(const struct config *config)
     return rc == -EEXIST ? EXIT_CANTCREATE : EXIT_IO;
 }
 
+/* The daemon starts this for its own directory. */
+static int import(const struct config *config)
+{
+    log_set_level(config->log_level);
+    return spools_import(config->task_argument, config->value[OPTION_LISTEN]);
+}
+
 static int detach(const struct config *config)
 {
     struct err err;
@@ -129,6 +137,8 @@ static int run_task(struct config *config)
         return 0;
     case TASK_BACKUP:
         return back_up(config);
+    case TASK_IMPORT:
+        return import(config);
     case TASK_PRINT_KERNELS:
         return print_kernels();
     case TASK_VERSION:

@@ -179,17 +179,24 @@ static void print_stored(const struct import_file *file)
                 (unsigned long long)facts->n_refused, facts->text);
 }
 
+/* And should not: that a training writes it is as it should be. */
+static bool stays(const struct import_file *file)
+{
+    return file->state == IMPORT_KEPT || file->state == IMPORT_WAITING ||
+           (file->state == IMPORT_HELD && file->was_named);
+}
+
 static void on_done(void *context, const struct import_file *file)
 {
     struct task *task = context;
 
     clear_bar(task);
-    task->n_left += file->state == IMPORT_KEPT || (file->state == IMPORT_HELD && file->was_named);
+    task->n_left += stays(file);
     if (task->options->json)
         jsonline_make(fill_json, file, stdout, NULL);
     else if (file->state == IMPORT_STORED && file->facts.run[0])
         print_stored(file);
-    else if (file->state == IMPORT_KEPT || file->state == IMPORT_HELD)
+    else if (file->state != IMPORT_STORED && file->err.text[0])
         complain(file);
     fflush(stdout);
 }

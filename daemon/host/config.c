@@ -64,6 +64,8 @@ static const struct row rows[] = {
     {"print-config", NULL, "print the options in force, and end", TASK_PRINT_CONFIG, false},
     {"backup", "FILE", "copy the history, which may be in use, to a new file, and end", TASK_BACKUP,
      false},
+    {"import", "DIR", "send the spools in DIR to the daemon at --listen, and end", TASK_IMPORT,
+     false},
     {"print-kernels", NULL,
      "print OPENBLAS_CORETYPE=TYPE where OpenBLAS misses the best for this processor, and end",
      TASK_PRINT_KERNELS, false},

@@ -61,6 +61,7 @@ static void tick_parts(struct loop *loop)
         loop_step(loop, &(struct event){.type = EV_TICK, .time = clock_wall_s()});
     loop_check_store(loop);
     loop_try_store(loop);
+    spools_tick(loop->spools);
 }
 
 static void start_draining(struct loop *loop, const char *why)
@@ -226,6 +227,16 @@ static int open_alert(struct loop *loop, const struct config *config, struct err
     return loop->alert ? 0 : err_set(err, -ENOMEM, "out of memory");
 }
 
+/* Without it nothing is missing but comfort: richctl import does the same. */
+static void open_spools(struct loop *loop)
+{
+    struct err err;
+
+    if (spools_open(&loop->uv, loop->state_dir, ingest_endpoint(loop->ingest), &loop->spools,
+                    &err) < 0)
+        log_warn("spools are not looked for: %s", err.text);
+}
+
 static int write_endpoints(struct loop *loop, struct err *err)
 {
     struct endpoints_content content = {
@@ -292,6 +303,7 @@ static void free_parts(struct loop *loop)
         ingest_release(batch);
     actions_release(&loop->actions);
     alert_free(loop->alert);
+    spools_free(loop->spools);
     http_free(loop->http);
     feedhub_free(loop->hub);
     store_check_free(loop->check);
@@ -348,6 +360,7 @@ int loop_open(struct config *config, struct loop **out, int *exit_code, struct e
         rc = open_alert(loop, config, err);
     if (rc < 0)
         goto fail;
+    open_spools(loop);
     start_handles(loop);
     *out = loop;
     return 0;

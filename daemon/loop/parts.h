@@ -24,6 +24,7 @@
 #include "daemon/ingest/ingest.h"
 #include "daemon/loop/alert.h"
 #include "daemon/loop/loop.h"
+#include "daemon/loop/spools.h"
 #include "daemon/loop/work.h"
 #include "daemon/store/check.h"
 
@@ -80,6 +81,7 @@ struct loop {
     char *token_path;  /* of the page's own token; NULL: it has none */
     struct ingest *ingest;
     struct alert *alert;
+    struct spools *spools; /* NULL: its directory cannot be used */
     struct log_limit not_stored;
     struct log_limit probe_limit;
     bool store_waits; /* as it was told last */

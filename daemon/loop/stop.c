@@ -49,6 +49,7 @@ void loop_close_handles(struct loop *loop)
     loop->ingest = NULL;
     http_close(loop->http);
     alert_close(loop->alert);
+    spools_close(loop->spools);
     if (!loop->has_handles)
         return;
     uv_close((uv_handle_t *)&loop->tick, NULL);
@@ -65,8 +66,10 @@ void loop_move(struct loop *loop, enum stop_event event)
     if (to <= from) /* RUNNING is 0, what the table does not name */
         return;
     loop->state = to;
-    if (from == LOOP_RUNNING)
+    if (from == LOOP_RUNNING) {
         ingest_stop(loop->ingest);
+        spools_close(loop->spools);
+    }
     if (to == LOOP_CLOSED)
         loop_close_handles(loop);
 }

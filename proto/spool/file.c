@@ -151,8 +151,9 @@ static int read_through(struct spool_file *file, struct err *err)
     return rc;
 }
 
-int spool_file_open(const char *path, struct spool_file **out, struct err *err)
+static int open_file(const char *path, bool only_looks, struct spool_file **out, struct err *err)
 {
+    int flags = (only_looks ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY;
     struct spool_file *file = calloc(1, sizeof *file);
     int rc;
 
@@ -160,12 +161,15 @@ int spool_file_open(const char *path, struct spool_file **out, struct err *err)
         free(file);
         return err_set(err, -ENOMEM, "out of memory");
     }
-    /* A pipe must not hold us up. */
-    file->descriptor = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
-    rc = file->descriptor < 0 ? fail(file, errno, err) : lock(file, err);
+    file->descriptor = open(path, flags | O_NONBLOCK); /* a pipe must not hold us up */
+    rc = file->descriptor < 0 ? fail(file, errno, err) : 0;
+    if (rc == 0 && !only_looks)
+        rc = lock(file, err);
     if (rc == 0)
         rc = check_kind(file, err);
-    if (rc == 0)
+    if (rc == 0 && only_looks)
+        file->end.at = file->bytes;
+    else if (rc == 0)
         rc = read_through(file, err);
     if (rc < 0) {
         spool_file_free(file);
@@ -173,6 +177,16 @@ int spool_file_open(const char *path, struct spool_file **out, struct err *err)
     }
     *out = file;
     return 0;
+}
+
+int spool_file_open(const char *path, struct spool_file **out, struct err *err)
+{
+    return open_file(path, false, out, err);
+}
+
+int spool_file_look(const char *path, struct spool_file **out, struct err *err)
+{
+    return open_file(path, true, out, err);
 }
 
 void spool_file_free(struct spool_file *file)

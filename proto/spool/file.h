@@ -27,6 +27,9 @@ struct spool_record {
  * to be freed. -EAGAIN: its writer, or another reader, lives; -EPROTO: it is no spool of this
  * version; or -errno. */
 int spool_file_open(const char *path, struct spool_file **out, struct err *err);
+/* The same without the lock, and without a look at what comes behind the first record: it can only
+ * be read. */
+int spool_file_look(const char *path, struct spool_file **out, struct err *err);
 /* Lets go of it; it stays. NULL is fine. */
 void spool_file_free(struct spool_file *);
 

@@ -130,8 +130,10 @@ static void open_file(struct import_file *file)
         file->state = IMPORT_HELD;
     else if (rc == -ENOENT)
         file->state = IMPORT_STORED; /* by another, since it was listed */
-    else
+    else if (rc == -EPROTO)
         file->state = IMPORT_KEPT;
+    if (file->state == IMPORT_HELD)
+        replay_look(file->path, &file->facts, NULL);
 }
 
 /* The file has had its turn. */
@@ -142,7 +144,7 @@ static void end_file(struct import_file *file)
     file->facts = *replay_facts(file->replay);
     if (state == REPLAY_STORED)
         file->state = IMPORT_STORED;
-    else if (state == REPLAY_KEPT)
+    else if (state == REPLAY_KEPT && !file->facts.may_pass)
         file->state = IMPORT_KEPT;
     err_set(&file->err, 0, "%s", file->facts.text);
     replay_free(file->replay);
@@ -153,6 +155,25 @@ static bool are_of_one_launch(const struct import_file *a, const struct import_f
 {
     return a->facts.launch[0] != '\0' && strcmp(a->facts.launch, b->facts.launch) == 0 &&
            strcmp(a->facts.run, b->facts.run) == 0;
+}
+
+/* A rank still trains: without its marks the points of the others would have its rows missing. */
+static void leave_unfinished(struct import *import, import_done_fn *done, void *context)
+{
+    for (size_t i = 0; i < import->n; i++) {
+        const struct import_file *held = &import->files[i];
+
+        for (size_t j = 0; held->state == IMPORT_HELD && j < import->n; j++) {
+            struct import_file *file = &import->files[j];
+
+            if (!file->replay || !are_of_one_launch(held, file))
+                continue;
+            end_file(file);
+            file->state = IMPORT_HELD;
+            err_set(&file->err, 0, "%s: another rank of its launch still trains", file->path);
+            done(context, file);
+        }
+    }
 }
 
 /* Sends the files from `first` on that go with it. */
@@ -194,6 +215,7 @@ int import_run(struct import *import, const struct launch_way *way, import_done_
         if (!import->files[i].replay)
             done(way->context, &import->files[i]);
     }
+    leave_unfinished(import, done, way->context);
     for (size_t i = 0; i < import->n && rc == 0; i++) {
         if (import->files[i].replay)
             rc = send_group(import, i, way, done, err);

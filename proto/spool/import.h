@@ -9,7 +9,7 @@
 #include "proto/spool/launch.h"
 
 enum import_state {
-    IMPORT_WAITING, /* not sent, or not to its end: another import goes on */
+    IMPORT_WAITING, /* not sent, or not to its end, `err` may say why: another import goes on */
     IMPORT_STORED,  /* the daemon has it, the file is gone */
     IMPORT_HELD,    /* its writer lives, or another import sends it */
     IMPORT_KEPT,    /* refused, damaged or no spool: the file stays, and `err` says why */

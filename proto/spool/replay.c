@@ -77,10 +77,17 @@ const struct replay_facts *replay_facts(const struct replay *replay)
     return &replay->facts;
 }
 
-void replay_keep(struct replay *replay, const char *text)
+static void keep(struct replay *replay, const char *text)
 {
     snprintf(replay->facts.text, sizeof replay->facts.text, "%s", text);
     move(replay, REPLAY_KEPT);
+}
+
+/* The same file may be sent later. */
+static void keep_for_now(struct replay *replay, const char *text)
+{
+    replay->facts.may_pass = true;
+    keep(replay, text);
 }
 
 /* ---- the file ------------------------------------------------------------------------------ */
@@ -143,6 +150,20 @@ int replay_open(const char *path, struct replay **out, struct err *err)
     replay->blocked_since = -1;
     *out = replay;
     return 0;
+}
+
+int replay_look(const char *path, struct replay_facts *out, struct err *err)
+{
+    struct replay *replay = calloc(1, sizeof *replay);
+    int rc =
+        replay ? spool_file_look(path, &replay->file, err) : err_set(err, -ENOMEM, "out of memory");
+
+    if (rc == 0)
+        rc = read_greeting(replay, err);
+    if (rc == 0)
+        *out = replay->facts;
+    replay_free(replay);
+    return rc;
 }
 
 void replay_free(struct replay *replay)
@@ -238,7 +259,7 @@ static bool load(struct replay *replay)
         replay->has_record = rc > 0 && prepare(replay);
     }
     if (rc < 0)
-        replay_keep(replay, err.text);
+        keep_for_now(replay, err.text);
     replay->is_at_end = rc == 0;
     return replay->has_record;
 }
@@ -251,9 +272,9 @@ static void finish(struct replay *replay)
     if (spool_file_is_damaged(replay->file)) {
         err_set(&err, 0, "%s is damaged from byte %llu on: what is before it is stored",
                 spool_file_path(replay->file), (unsigned long long)replay->facts.size_bytes);
-        replay_keep(replay, err.text);
+        keep(replay, err.text);
     } else if (spool_file_remove(replay->file, &err) < 0) {
-        replay_keep(replay, err.text);
+        keep(replay, err.text);
     } else {
         replay->facts.answered_bytes = replay->facts.size_bytes;
         move(replay, REPLAY_STORED);
@@ -309,7 +330,7 @@ static void on_hello(struct replay *replay, const struct control_hello_answer *h
     if (replay->state != REPLAY_GREETING)
         return;
     if (replay->is_member && !hello->members) {
-        replay_keep(replay, "this richd knows no ranks: it is older than the run");
+        keep(replay, "this richd knows no ranks: it is older than the run");
         return;
     }
     queue(replay, make_open(replay));
@@ -325,7 +346,7 @@ static void on_welcome(struct replay *replay, const struct control_welcome *welc
         return;
     if (welcome->attempt != replay->facts.attempt && !spool_file_is_damaged(replay->file) &&
         spool_file_note(replay->file, welcome->attempt, &err) < 0) {
-        replay_keep(replay, err.text);
+        keep_for_now(replay, err.text);
         return;
     }
     replay->facts.size_bytes = spool_file_size(replay->file);
@@ -368,7 +389,7 @@ static void on_nack(struct replay *replay, const struct control_nack *nack, int6
     }
     err_set(&err, 0, "%s: %s", nack->code, nack->text ? nack->text : "no reason given");
     if (!is_for_now(code) && (nack->fatal || nack_code_is_fatal(code))) {
-        replay_keep(replay, err.text);
+        keep(replay, err.text);
     } else if (nack->fatal || (is_for_now(code) && nack->seq == 0 && !nack->layer)) {
         replay->wants_end = true;
     } else if (is_for_now(code) && nack->seq > 0) {
@@ -439,7 +460,7 @@ static bool has_credit(struct replay *replay, int64_t now_ms)
         replay->blocked_since = now_ms;
     if (now_ms - replay->blocked_since >= REPLAY_CREDIT_MS) {
         err_set(&err, 0, "the daemon has no room for rows of %zu bytes", replay->record_bytes);
-        replay_keep(replay, err.text);
+        keep_for_now(replay, err.text);
     }
     return false;
 }

@@ -8,7 +8,8 @@
  *      +---------------------- the connection ended ----------------------------+
  *
  *     SENDING -> STORED    each message has its answer, the file is removed
- *     any     -> KEPT      the daemon refuses it for good, or it is damaged: the file stays
+ *     any     -> KEPT      the daemon refuses it for good, it is damaged, or the disk fails: the
+ * file stays
  */
 #pragma once
 
@@ -45,6 +46,7 @@ struct replay_facts {
     uint64_t answered_bytes;     /* records before it have their answers */
     uint64_t n_messages;         /* sent, rows among them */
     uint64_t n_refused;          /* of these, by the daemon or because they are none */
+    bool may_pass;               /* KEPT for a reason that may pass: a full disk */
     char text[ERR_TEXT_SIZE];    /* the last refusal, or why the file stays */
 };
 
@@ -53,6 +55,8 @@ struct replay;
 /* Opens the file at its greeting. On 0 `*out` is to be freed; errors are those of spool_file_open,
  * and -EPROTO where the first record is no greeting. */
 int replay_open(const char *path, struct replay **out, struct err *err);
+/* Whose the file is, which another process may hold: `run` and `launch`. 0, or as replay_open. */
+int replay_look(const char *path, struct replay_facts *out, struct err *err);
 /* Lets go of the file. NULL is fine. */
 void replay_free(struct replay *);
 
@@ -64,9 +68,6 @@ const struct replay_facts *replay_facts(const struct replay *);
 /* A connection is there, or has ended. The latter also when replay_tick asks for it. */
 void replay_connected(struct replay *, int64_t now_ms);
 void replay_disconnected(struct replay *);
-/* The caller gives up; `text` says why. */
-void replay_keep(struct replay *, const char *text);
-
 /* A message of the daemon. */
 void replay_receive(struct replay *, const struct control *, int64_t now_ms);
 

@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -150,7 +151,7 @@ def test_a_file_whose_training_lives_is_left_alone(daemon, spool_dir):
     wait_until(lambda: os.path.exists(path), "the file")
     files, _ = imported(daemon)
     assert {file["path"]: file["state"] for file in files}[path] == "held"
-    assert {file["run"]: file["state"] for file in files if file["run"]} == {"over": "stored"}
+    assert {file["run"]: file["state"] for file in files} == {"over": "stored", "lives": "held"}
     (file,), _ = imported(daemon, path, expect=1)
     assert "a training writes it" in file["text"]
     run.finish()
@@ -218,6 +219,10 @@ def test_ranks_of_one_launch_make_one_point_each(daemon, spool_dir):
     for rank in range(2):  # a process for each: another run of one process is another launch
         environment = clean_environment(RICHD_RANK=str(rank), PYTHONPATH=f"{PACKAGE}:{E2E}")
         subprocess.run([sys.executable, "-W", "ignore", "-c", RANK], env=environment, check=True)
+    held = SpoolFile.open(str(next(spool_dir.iterdir())))  # as one that still trains
+    files, _ = imported(daemon)
+    assert [file["state"] for file in files] == ["held"] * 2
+    held.close()
     files, _ = imported(daemon)
     assert [(file["state"], file["attempt"]) for file in files] == [("stored", 1)] * 2
     kept = daemon.series("ranks")
@@ -253,3 +258,63 @@ def test_a_run_that_is_live_is_not_ended_by_what_it_left_before(daemon, spool_di
     (file,), _ = imported(daemon)
     assert (file["state"], file["attempt"]) == ("stored", 2)
     assert sorted(daemon.series("job", attempts="all")["step"]) == [0, 1, 10, 11]
+
+
+# ---- the daemon's own directory ------------------------------------------------------------------
+
+
+def test_a_daemon_takes_what_was_kept_beside_its_history(new_daemon, monkeypatch):
+    daemon = new_daemon()
+    monkeypatch.setenv("RICHD_SPOOL_DIR", str(daemon.state / "spool"))
+    path = offline("kept")
+    daemon.start()
+    assert stat.S_IMODE(os.stat(daemon.state / "spool").st_mode) == 0o700
+    wait_until(lambda: not os.path.exists(path), "the import")
+    assert daemon.series("kept")["step"] == [0, 1, 2, 3]
+    assert daemon.state_of("kept") == "finished"
+    line = "a spool is stored run=kept attempt=1 messages=13 refused=0"
+    wait_until(lambda: line in daemon.output, "the line in the log")
+
+
+def test_a_daemon_puts_aside_what_is_no_spool_and_leaves_what_is_held(new_daemon, monkeypatch):
+    daemon = new_daemon()
+    spool = daemon.state / "spool"
+    monkeypatch.setenv("RICHD_SPOOL_DIR", str(spool))
+    good = offline("good")
+    (spool / "bad.spool").write_bytes(b"RICHSPL\x02")
+    run = richd.init(mode="offline", run_id="lives")
+    run.observe(*draw(30, 40, 3), step=0)
+    run.checkpoint(step=0)
+    held = run._sender._spool.path
+    wait_until(lambda: os.path.exists(held), "the file")
+    daemon.start()
+    wait_until(lambda: (spool / "bad.spool.kept").exists() and not os.path.exists(good), "it")
+    assert os.path.exists(held)
+    assert "no spool of version 1" in daemon.output
+    daemon.stop()  # in the middle of nothing, or of it
+    run.finish()
+    daemon.start()
+    wait_until(lambda: not os.path.exists(held), "the import")
+    assert daemon.series("lives")["step"] == [0]
+
+
+def test_a_daemon_that_stops_or_dies_takes_its_import_with_it(new_daemon, monkeypatch):
+    daemon = new_daemon()
+    monkeypatch.setenv("RICHD_SPOOL_DIR", str(daemon.state / "spool"))
+    path = offline("long", range(80))
+    for end in (daemon.kill, daemon.stop):
+        daemon.start()
+        pid = wait_until(lambda: import_of(daemon), "the import")
+        end()
+        wait_until(lambda: not pathlib.Path(f"/proc/{pid}").exists(), "its end")
+        if not os.path.exists(path):
+            break
+    daemon.start()
+    wait_until(lambda: not os.path.exists(path), "the import")
+    assert daemon.series("long", attempts="all")["step"] == list(range(80))
+
+
+def import_of(daemon):
+    """Its process id; 0 when there is none, or when it is over."""
+    text = pathlib.Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text()
+    return int(text.split()[0]) if text.split() else int("a spool is stored" in daemon.output)
