@@ -443,6 +443,7 @@ OPEN = {
                [{"kind": "weekly"}, {"kind": "exponential"}, "checkpoint",
                 {"kind": "exponential", "half_life_rows": 0}]),
     "probe": ([True, False], ["yes", 1]),
+    "replay": ([True, False], ["yes", 1]),
     "transitions": ([{"metrics": []}, {"metrics": ["d_lr", "scalar:x"]}],
                     [{"metrics": ["d_lrr"]}, {"metrics": ["d_lr", "d_lr"]}, ["d_lr"]]),
     "spectrum": ([{"every": 3, "leading": 2, "centred": False}],
