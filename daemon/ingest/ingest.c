@@ -233,21 +233,26 @@ static void log_gate(struct ingest *ingest)
             counts.cut - ingest->counts.cut, (long long)counts.cut_pid,
             (long long)(int)counts.cut_uid, (double)counts.cut_unread / 0x1p20,
             (double)counts.cut_unsent / 0x1p20);
+    ingest->was_cut |= counts.cut > ingest->counts.cut;
     ingest->counts = counts;
 }
 
 /* libzmq has 25 kB for each trainer, in pieces among others: they go back to the system when most
- * of many trainers have been gone for a second. */
+ * of many trainers have been gone for a second. So does what one sent that was cut, once libzmq has
+ * let go of it, which it has a second later. */
 static void give_back_memory(struct ingest *ingest)
 {
     size_t peak = gate_peak();
+    bool have_gone;
 
     if (peak > ingest->most_connected)
         ingest->most_connected = peak;
-    if (ingest->most_connected < MANY_TRAINERS || peak > ingest->most_connected / 2)
-        return;
-    ingest->most_connected = peak;
-    malloc_trim(0);
+    have_gone = ingest->most_connected >= MANY_TRAINERS && peak <= ingest->most_connected / 2;
+    if (have_gone)
+        ingest->most_connected = peak;
+    if (have_gone || ingest->was_cut)
+        malloc_trim(0);
+    ingest->was_cut = false;
 }
 
 /* What a step answers may fail again, which is for the next report. */
@@ -267,8 +272,8 @@ static void report_gone(struct ingest *ingest)
 
 void ingest_tick(struct ingest *ingest)
 {
-    log_gate(ingest);
     give_back_memory(ingest);
+    log_gate(ingest);
     report_gone(ingest);
 }
 

@@ -42,6 +42,7 @@ struct ingest {
     size_t n_gone;
     struct gate_counts counts; /* as they were told */
     size_t most_connected;     /* trainers, since memory was given back */
+    bool was_cut;              /* one, since then */
     struct log_limit limit;
     bool stopped;
     void (*on_closed)(void *arg);
