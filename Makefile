@@ -126,7 +126,7 @@ UNIT := $(patsubst %.c,$(BUILD)/%,$(shell find tests/unit tests/sim -name 'test_
 # The thread sanitizer has nothing to see in a test of one thread, and takes ten times as long.
 ifeq ($(SANITIZE)$(RICHD_TESTS),thread)
 UNIT := $(filter $(addprefix $(BUILD)/tests/unit/,$(addsuffix /%,daemon/store daemon/history daemon/ingest \
-	daemon/feed daemon/http daemon/loop client/c) daemon/core/moments/test_fold daemon/core/moments/test_fold_line),$(filter-out %/test_store_faults,$(UNIT)))
+	daemon/feed daemon/http daemon/loop client/c) daemon/core/moments/test_fold daemon/core/moments/test_fold_line daemon/core/measure/test_shared_parts),$(filter-out %/test_store_faults,$(UNIT)))
 endif
 CORE_TOP := daemon/core/monitor
 $(BUILD)/tests/%:                  LIBS = $(call link,$(TOP_ROOM))

@@ -41,19 +41,35 @@ int gather_sums(struct evidence *evidence)
     return 0;
 }
 
-int gather_features(struct evidence *evidence, uint32_t *flags)
+int gather_features(struct evidence *evidence)
 {
     int rc;
 
     evidence->estimate.pr = estimate_pr(&evidence->sums);
-    rc = leading_eigenvalue(evidence->moments, evidence->kernel, &evidence->largest);
-    if (rc < 0)
-        evidence->largest = (double)NAN;
-    rc = flags_catch_not_converged(rc, flags);
-    if (rc == 0)
-        rc = units_count(evidence->moments, evidence->kernel, &evidence->units);
+    rc = units_count(evidence->moments, evidence->kernel, &evidence->units);
     evidence->n_varying = (double)evidence->moments->p - evidence->units.dead;
     return rc;
+}
+
+static int find_leading(struct evidence *evidence, const struct measure_plan *plan)
+{
+    const struct moments *m = evidence->moments;
+    int rc;
+
+    if (!measure_has_second_part(m, plan))
+        return leading_eigenvalue(m, evidence->kernel, &evidence->largest);
+    rc = shared_parts_take(plan->shared, SHARED_LEADING, m, plan->precision);
+    evidence->largest = plan->shared->leading;
+    return rc;
+}
+
+int gather_leading(struct evidence *evidence, const struct measure_plan *plan, uint32_t *flags)
+{
+    int rc = find_leading(evidence, plan);
+
+    if (rc < 0)
+        evidence->largest = (double)NAN;
+    return flags_catch_not_converged(rc, flags);
 }
 
 int gather_collapse(struct evidence *evidence, const struct measure_plan *plan,

@@ -12,7 +12,7 @@
 /* The sums that need no outputs: t, f, the fourth moment, and what weights make of it. */
 int gather_sums(struct evidence *);
 /* What the features say alone; t and f are above 0. */
-int gather_features(struct evidence *, uint32_t *flags);
+int gather_features(struct evidence *);
 /* What the space of the outputs says of the features. `*rank` receives its dimension. */
 int gather_outputs(struct evidence *, const struct measure_plan *, uint32_t *rank, uint32_t *flags);
 /* Fills `*collapse`, which the evidence then borrows; without labels neither. */
@@ -20,6 +20,10 @@ int gather_collapse(struct evidence *, const struct measure_plan *, struct colla
                     uint32_t *flags);
 int gather_targets(struct evidence *, const struct measure_plan *, uint32_t *flags);
 int gather_probe(struct evidence *, const struct measure_plan *, uint32_t *flags);
+/* These two at last, for another worker may be making them: the largest eigenvalue, and the views
+ * of outputs that gather_outputs has measured. */
+int gather_leading(struct evidence *, const struct measure_plan *, uint32_t *flags);
+int gather_views(struct evidence *, const struct measure_plan *, uint32_t *flags);
 
 /* Without memory for the spectrum the point is made all the same. `*spectrum` is borrowed by the
  * evidence. */

@@ -44,21 +44,6 @@ static int measure_span(struct evidence *evidence, const struct span *outputs, u
     return 0;
 }
 
-/* Outputs that a head makes are a linear view of the features by construction, and those of a layer
- * within the network need not be one. */
-static int measure_views(struct evidence *evidence, const struct measure_plan *plan,
-                         uint32_t *flags)
-{
-    int rc;
-
-    if (plan->head || evidence->moments->by_rows)
-        return 0;
-    rc = views_measure(evidence->moments, plan->precision, evidence->n, evidence->n_varying,
-                       plan->spectrum.wanted, &evidence->views);
-    *flags |= plan->is_inner ? 0 : flags_of_head(evidence);
-    return rc;
-}
-
 /* The span that the evidence's projector keeps, and q; q stays NaN where nothing varies. Returns 0,
  * -ENOMEM or -EDOM. */
 static int find_span(struct evidence *evidence, const struct measure_plan *plan,
@@ -122,8 +107,31 @@ int gather_outputs(struct evidence *evidence, const struct measure_plan *plan, u
         rc = measure_span(evidence, &outputs, flags);
     else if (rc == 0)
         *flags |= FLAG_CONSTANT;
-    if (rc == 0 && outputs.rank > 0)
-        rc = measure_views(evidence, plan, flags);
     span_release(&outputs);
+    return flags_catch_not_converged(rc, flags);
+}
+
+static int find_views(struct evidence *evidence, const struct measure_plan *plan)
+{
+    const struct moments *m = evidence->moments;
+    int rc;
+
+    if (!measure_has_second_part(m, plan))
+        return views_measure(m, plan->precision, plan->spectrum.wanted, &evidence->views);
+    rc = shared_parts_take(plan->shared, SHARED_VIEWS, m, plan->precision);
+    evidence->views = plan->shared->views;
+    return rc;
+}
+
+/* Outputs that a head makes are a linear view of the features by construction, and those of a layer
+ * within the network need not be one. */
+int gather_views(struct evidence *evidence, const struct measure_plan *plan, uint32_t *flags)
+{
+    int rc;
+
+    if (isnan(evidence->trace) || plan->head || evidence->moments->by_rows)
+        return 0;
+    rc = find_views(evidence, plan);
+    *flags |= plan->is_inner ? 0 : flags_of_head(evidence);
     return flags_catch_not_converged(rc, flags);
 }

@@ -1,6 +1,6 @@
 /* From moments to a point. Pure: reads the moments, writes the point, makes the spectrum when it is
- * wanted; any thread, one at a time per moments. Which checkpoints are measured, and where a point
- * goes, the engine decides (daemon/core/monitor).
+ * wanted; any thread, and only measure_second_part beside it. Which checkpoints are measured, and
+ * where a point goes, the engine decides (daemon/core/monitor).
  *
  * The way through the room: measure_point takes the moments of a window and a plan.
  *
@@ -8,11 +8,13 @@
  *     kernel.h   moments by_rows have no X'X: XX' stands for it
  *     gather.h   fills struct evidence, one kind after the other:
  *                sums      t, f, the fourth moment; without variance the point ends here
- *                features  leading.h, units.h: what they say alone
+ *                features  units.h: what they say alone
  *                outputs   the span (span.h) that projector.h keeps; q, then D_LR
- *                          (estimate.h) and its errors (jackknife.h); views.h
- *                then      collapse.h, targets.h, readout.h, probe.h, spectrum.h, and
- *                          what is kept of a probe's rows (representation.h)
+ *                          (estimate.h) and its errors (jackknife.h)
+ *                then      collapse.h, targets.h, readout.h, probe.h, and what is kept of a
+ *                          probe's rows (representation.h)
+ *                at last   leading.h, views.h, which a second worker may be making
+ *                          (shared_parts.h); spectrum.h
  *     flags.h    what the numbers say about their own worth
  *     measures.h one function a metric reads all that and gives its value
  *
@@ -26,6 +28,7 @@
 #include "daemon/core/estimate/projector.h"
 #include "daemon/core/measure/probe.h"
 #include "daemon/core/measure/representation.h"
+#include "daemon/core/measure/shared_parts.h"
 #include "daemon/core/measure/spectrum.h"
 #include "daemon/core/moments/head.h"
 #include "daemon/core/moments/moments.h"
@@ -44,6 +47,7 @@ struct measure_plan {
     enum probe_problem *problem; /* with a probe: receives why it was not compared */
     struct representation *representation; /* with a probe: receives that of the window, where it is
                                               compared; NULL: not wanted */
+    struct shared_parts *shared;           /* with a second worker; NULL: there is none */
 };
 
 /* Fills n, p, c, rank, flags and every metric of `out` that richd measures; those that the trainer
@@ -52,6 +56,11 @@ struct measure_plan {
  * -ENOMEM. The moments must hold a row that weighs, and X'X when the plan needs it. */
 int measure_point(const struct moments *, const struct measure_plan *, struct point *out,
                   struct spectrum **spectrum);
+
+/* Whether a second worker has something to do (shared_parts.h). It may be at work beside
+ * measure_point, before it, or never; the point is the same. */
+bool measure_has_second_part(const struct moments *, const struct measure_plan *);
+void measure_second_part(const struct moments *, const struct measure_plan *);
 
 /* Whether the plan needs X'X itself: classes, spectra and heads do. Moments by_rows have none
  * (moments_make_xx makes it). */

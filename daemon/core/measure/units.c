@@ -204,3 +204,15 @@ int units_count(const struct moments *m, struct kernel *kernel, struct units *ou
     free(scan.is_clone);
     return rc;
 }
+
+int units_count_varying(const struct moments *m, double *out)
+{
+    struct scan scan = {.p = m->p, .variance = malloc(m->p * sizeof *scan.variance)};
+
+    if (!scan.variance)
+        return -ENOMEM;
+    tiles_diagonal(&m->xx, scan.variance);
+    *out = (double)(m->p - bury_dead(&scan));
+    free(scan.variance);
+    return 0;
+}

@@ -30,3 +30,6 @@ struct units {
 
 /* `kernel`: of moments by_rows, else NULL. The features vary. Returns 0 or -ENOMEM. */
 int units_count(const struct moments *, struct kernel *kernel, struct units *out);
+
+/* How many features are not dead. Needs X'X. Returns 0 or -ENOMEM. */
+int units_count_varying(const struct moments *, double *out);

@@ -6,10 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/core/estimate/estimate.h"
 #include "daemon/core/estimate/span.h"
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/core/measure/factor.h"
 #include "daemon/core/measure/floor.h"
+#include "daemon/core/measure/units.h"
 
 struct fit {
     const struct moments *m;
@@ -159,16 +161,23 @@ static double cost(const struct moments *m)
     return factor_cost(m->p, 2 * m->c) + c * c * (2 * p + 10 * c);
 }
 
-int views_measure(const struct moments *m, struct precision precision, double n, double n_varying,
-                  bool at_any_cost, struct views *out)
+static double count_rows(const struct moments *m)
 {
+    return estimate_n_rows(&(struct sums){.weight = m->weight, .weight_sq = m->weight_sq});
+}
+
+int views_measure(const struct moments *m, struct precision precision, bool at_any_cost,
+                  struct views *out)
+{
+    double n = count_rows(m), n_varying;
     struct fit fit;
     int rc;
 
     assert(!m->by_rows && m->c > 0);
     *out = (struct views){(double)NAN, (double)NAN};
-    if (n_varying < 1) /* moments that no rows have */
-        return 0;
+    rc = units_count_varying(m, &n_varying);
+    if (rc < 0 || n_varying < 1) /* moments that no rows have */
+        return rc;
     if (n < 2 * n_varying || n - 1 <= n_varying || (!at_any_cost && cost(m) > VIEWS_CHEAP))
         return 0;
     rc = fit_init(&fit, m, precision);

@@ -43,7 +43,6 @@ struct views {
     double nonlinear, cca_mean; /* NaN: not defined, or not computed */
 };
 
-/* `n` is the effective number of rows, `n_varying` counts the features that vary, at least one; the
- * outputs vary, and were sent. Needs X'X. Returns 0, -ENOMEM, or -EDOM when LAPACK fails. */
-int views_measure(const struct moments *, struct precision, double n, double n_varying,
-                  bool at_any_cost, struct views *out);
+/* The outputs were sent; of outputs that do not vary `out` says nothing. Needs X'X. Returns 0,
+ * -ENOMEM, or -EDOM when LAPACK fails. */
+int views_measure(const struct moments *, struct precision, bool at_any_cost, struct views *out);

@@ -105,7 +105,9 @@ void job_work(struct job *job, size_t share)
         job->rc = absorb(job);
         break;
     case JOB_MEASURE:
-        if (job->has_rows)
+        if (job->has_rows && share > 0)
+            measure_second_part(job->moments, &job->plan);
+        else if (job->has_rows)
             job->rc = measure(job);
         break;
     }

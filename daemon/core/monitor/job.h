@@ -30,6 +30,7 @@ struct job {
     struct head *head;     /* ABSORB */
     bool has_rows;         /* MEASURE: else nothing is touched, and memory may be made meanwhile */
     struct measure_plan plan;   /* MEASURE */
+    struct shared_parts shared; /* MEASURE: with the second share */
     struct point *point;        /* MEASURE */
     struct spectrum **spectrum; /* MEASURE: receives it, or NULL */
     struct probe *probe;        /* MEASURE: receives a copy of the layer's, when it is new */

@@ -218,7 +218,6 @@ static struct job *start_measure(struct layer *layer, struct mark *mark)
     layer->measuring = mark;
     plan_later(layer, mark);
     layer->job.kind = JOB_MEASURE;
-    layer->job.n_shares = 1;
     layer->job.moments = &layer->moments;
     layer->job.has_rows = layer->moments.weight > 0;
     layer->job.plan = (struct measure_plan){
@@ -230,9 +229,14 @@ static struct job *start_measure(struct layer *layer, struct mark *mark)
         .probe_is_partial = rows_missing(layer, mark) > 0,
         .problem = mark->problem,
         .representation = mark->representation,
+        .shared = &layer->job.shared,
     };
     if (!layer->later)
         layer->job.plan.spectrum = mark->wish;
+    shared_parts_open(&layer->job.shared);
+    layer->job.n_shares = 1;
+    if (layer->job.has_rows && measure_has_second_part(&layer->moments, &layer->job.plan))
+        layer->job.n_shares = 2;
     layer->job.point = mark->point;
     layer->job.spectrum = mark->spectrum;
     layer->job.probe = mark->probe;
@@ -250,6 +254,8 @@ static struct job *start_decompose(struct layer *layer)
     layer->job.plan.spectrum = later->wish;
     layer->job.plan.problem = &later->problem;
     layer->job.plan.representation = NULL;
+    layer->job.plan.shared = NULL;
+    layer->job.n_shares = 1;
     layer->job.point = &later->more;
     layer->job.spectrum = &later->spectrum;
     layer->job.probe = &later->probe;

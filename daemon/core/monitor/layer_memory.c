@@ -108,6 +108,7 @@ struct layer *layer_new(struct run *run, const char *name, uint32_t p, uint32_t 
     list_init(&layer->queue);
     list_init(&layer->in_job);
     list_init(&layer->job.link);
+    shared_parts_init(&layer->job.shared);
     layer->run = run;
     snprintf(layer->name, sizeof layer->name, "%s", name);
     layer->p = p;
@@ -203,6 +204,7 @@ void layer_free(struct layer *layer)
         moments_release(&layer->moments);
     probe_release(&layer->probe);
     watch_free(layer->watch);
+    shared_parts_release(&layer->job.shared);
     free(layer->sources);
     free(layer);
 }
