@@ -148,6 +148,9 @@ static int read_through(struct spool_file *file, struct err *err)
     }
     file->end = file->at;
     file->at = start;
+    free(file->payload); /* many files may be open, and wait */
+    file->payload = NULL;
+    file->room = 0;
     return rc;
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #define SUFFIX ".spool"
@@ -28,6 +29,10 @@ static int add_file(struct import *import, char *path, bool was_named, struct er
 
         free(path);
         return rc;
+    }
+    if (!was_named && st.st_size == 0) { /* a training begins it, and has not locked it yet */
+        free(path);
+        return 0;
     }
     for (size_t i = 0; i < import->n; i++) {
         if (import->files[i].device == st.st_dev && import->files[i].inode == st.st_ino) {
@@ -132,8 +137,34 @@ static void open_file(struct import_file *file)
         file->state = IMPORT_STORED; /* by another, since it was listed */
     else if (rc == -EPROTO)
         file->state = IMPORT_KEPT;
-    if (file->state == IMPORT_HELD)
+    if (rc < 0 && file->state != IMPORT_KEPT)
         replay_look(file->path, &file->facts, NULL);
+}
+
+/* Opens what can be sent at once: libzmq ends a process that has no descriptor left, and takes two
+ * for a file. */
+static void open_files(struct import *import, import_done_fn *done, void *context)
+{
+    struct rlimit limit = {.rlim_cur = 0};
+    size_t n_open = 0;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    for (size_t i = 0; i < import->n; i++) {
+        struct import_file *file = &import->files[i];
+
+        if (n_open < limit.rlim_cur / 4) {
+            open_file(file);
+        } else {
+            err_set(&file->err, 0, "%s: too many at once; the same command goes on", file->path);
+            replay_look(file->path, &file->facts, NULL);
+        }
+        n_open += file->replay != NULL;
+        if (!file->replay)
+            done(context, file);
+    }
 }
 
 /* The file has had its turn. */
@@ -157,23 +188,34 @@ static bool are_of_one_launch(const struct import_file *a, const struct import_f
            strcmp(a->facts.run, b->facts.run) == 0;
 }
 
-/* A rank still trains: without its marks the points of the others would have its rows missing. */
-static void leave_unfinished(struct import *import, import_done_fn *done, void *context)
+/* It has had its turn, and may have another one. */
+static bool is_left(const struct import_file *file)
 {
-    for (size_t i = 0; i < import->n; i++) {
-        const struct import_file *held = &import->files[i];
+    return !file->replay && (file->state == IMPORT_HELD || file->state == IMPORT_WAITING);
+}
 
-        for (size_t j = 0; held->state == IMPORT_HELD && j < import->n; j++) {
-            struct import_file *file = &import->files[j];
+/* Whether the file has to wait for another one that is left: a rank of its launch, without whose
+ * marks its points would have rows missing, or an earlier attempt of its run, which it would
+ * fence. */
+static bool has_to_wait(const struct import *import, size_t i)
+{
+    const struct import_file *files = import->files;
 
-            if (!file->replay || !are_of_one_launch(held, file))
-                continue;
-            end_file(file);
-            file->state = IMPORT_HELD;
-            err_set(&file->err, 0, "%s: another rank of its launch still trains", file->path);
-            done(context, file);
-        }
+    for (size_t j = 0; j < import->n; j++) {
+        if (is_left(&files[j]) && (are_of_one_launch(&files[i], &files[j]) ||
+                                   (j < i && strcmp(files[i].facts.run, files[j].facts.run) == 0)))
+            return true;
     }
+    return false;
+}
+
+static void leave(struct import_file *file, import_done_fn *done, void *context)
+{
+    end_file(file);
+    file->state = IMPORT_HELD;
+    err_set(&file->err, 0, "%s: it waits for another file of its run, which is not sent yet",
+            file->path);
+    done(context, file);
 }
 
 /* Sends the files from `first` on that go with it. */
@@ -210,14 +252,11 @@ int import_run(struct import *import, const struct launch_way *way, import_done_
 
     if (import->n > 0)
         qsort(import->files, import->n, sizeof import->files[0], by_time);
-    for (size_t i = 0; i < import->n; i++) {
-        open_file(&import->files[i]);
-        if (!import->files[i].replay)
-            done(way->context, &import->files[i]);
-    }
-    leave_unfinished(import, done, way->context);
+    open_files(import, done, way->context);
     for (size_t i = 0; i < import->n && rc == 0; i++) {
-        if (import->files[i].replay)
+        if (import->files[i].replay && has_to_wait(import, i))
+            leave(&import->files[i], done, way->context);
+        else if (import->files[i].replay)
             rc = send_group(import, i, way, done, err);
     }
     for (size_t i = 0; i < import->n; i++) {

@@ -11,7 +11,7 @@
 enum import_state {
     IMPORT_WAITING, /* not sent, or not to its end, `err` may say why: another import goes on */
     IMPORT_STORED,  /* the daemon has it, the file is gone */
-    IMPORT_HELD,    /* its writer lives, or another import sends it */
+    IMPORT_HELD,    /* its writer lives, another import sends it, or it waits for such a file */
     IMPORT_KEPT,    /* refused, damaged or no spool: the file stays, and `err` says why */
 };
 

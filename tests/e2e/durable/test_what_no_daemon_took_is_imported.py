@@ -231,6 +231,18 @@ def test_ranks_of_one_launch_make_one_point_each(daemon, spool_dir):
     assert daemon.state_of("ranks") == "finished"
 
 
+def test_files_of_one_run_are_sent_in_their_order(daemon, spool_dir):
+    first = offline("again", range(4))
+    second = offline("again", range(2, 6))
+    os.utime(second, (time.time() + 60, time.time() + 60))
+    held = SpoolFile.open(first)
+    assert [file["state"] for file in imported(daemon)[0]] == ["held"] * 2
+    held.close()
+    files, _ = imported(daemon)
+    assert [(file["path"], file["attempt"]) for file in files] == [(first, 1), (second, 2)]
+    assert daemon.series("again")["step"] == list(range(6))
+
+
 def test_a_refusal_for_good_keeps_the_file(daemon, spool_dir):
     watched(daemon, "there")
     path = offline("there", resume="never")
