@@ -531,6 +531,15 @@ def test_what_a_kill_has_torn_is_no_damage(daemon, caplog):
     assert not caplog.records and not os.path.exists(path)
 
 
+def test_a_file_without_a_mark_is_sent_and_goes(daemon, tmp_path):
+    file = SpoolFile.create(str(tmp_path / "s"))
+    file.append([HELLO, OPEN])
+    file.append(message_of(*rows(5)))
+    file.close()
+    assert richd.replay(file.path, endpoint=daemon.address, timeout=20) == "r"
+    assert len(daemon.batches()) == 1 and not os.path.exists(file.path)
+
+
 def test_a_record_without_frames_is_the_end(tmp_path):
     file = SpoolFile.create(str(tmp_path / "s"))
     file.append([b"one"])

@@ -134,6 +134,9 @@ class Backlog(Protocol):
     def answered(self, seq: int) -> None:
         """A control message has its answer."""
 
+    def heard(self) -> None:
+        """A ping has its answer."""
+
 
 def encode(message: Mapping[str, Any]) -> bytes:
     """A control message's frame. Raises ValueError for what JSON cannot say (NaN, sets...)."""
@@ -417,7 +420,9 @@ class Session:
         self._greeting.append(encode(self._open()))
         return []
 
-    def _on_nothing(self, message: dict[str, Any], now: float) -> list[Event]:
+    def _on_pong(self, message: dict[str, Any], now: float) -> list[Event]:
+        if self.backlog is not None and self.state is State.OPEN:
+            self.backlog.heard()
         return []
 
     def _forget(self, seq: Optional[int]) -> Optional[Control]:
@@ -448,7 +453,7 @@ _HANDLERS = {
     "progress": Session._on_progress,
     "ack": Session._on_ack,
     "nack": Session._on_nack,
-    "pong": Session._on_nothing,
+    "pong": Session._on_pong,
 }
 
 

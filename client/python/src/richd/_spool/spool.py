@@ -125,6 +125,7 @@ class Spool:
         self._read_to = 0
         self._answered_to = 0  # all records before it have had their answers
         self._unanswered: deque[tuple[int, int]] = deque()  # seq, end of its record
+        self._n_heard = 0  # answers to pings since a message was sent
         self._waiting: dict[int, Control] = {}  # in the file, and somebody may wait for its answer
         self._nobody_waits = False
         self._attempt = 0  # as far as the file says it
@@ -356,6 +357,7 @@ class Spool:
         assert self._next is not None
         item, self._read_to = self._next
         self._next = None
+        self._n_heard = 0
         if isinstance(item, Control):
             self._unanswered.append((item.seq, self._read_to))
         return item
@@ -367,6 +369,15 @@ class Spool:
         else:
             self._unanswered = deque(pair for pair in self._unanswered if pair[0] != seq)
         self.remove_if_done()
+
+    def heard(self) -> None:
+        """A ping has its answer; the second one was sent behind all that was sent before the first.
+
+        So a file that ends with rows has served, though these have no answer of their own.
+        """
+        self._n_heard += 1
+        if self._n_heard >= 2:
+            self.remove_if_done()
 
     def remove_if_done(self) -> None:
         """When all of it is sent, and has its answers, the file has served."""
