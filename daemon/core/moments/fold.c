@@ -305,11 +305,6 @@ bool fold_next_phase(struct fold *fold)
     return false;
 }
 
-size_t fold_n_shares(const struct fold *fold)
-{
-    return fold->n_tasks < fold->n_workers ? fold->n_tasks : fold->n_workers;
-}
-
 static void do_product(struct fold *fold, size_t task, struct scratch *scratch)
 {
     size_t n_tiles = n_products(fold), side = fold_n_side(fold->p);

@@ -7,7 +7,8 @@
  *     while (fold_next_phase())            one thread, when no worker is inside
  *         fold_work(worker)                each worker 0..n_workers-1, at the same time
  *
- * The phases, and the tasks that workers take from a counter:
+ * The daemon folds many blocks with fold_line.h, which leads two folds through their phases in the
+ * place of fold_work. The phases, and the tasks that workers take from a counter:
  *
  *     CHECK    one a batch        a batch with a value that is not finite is refused whole
  *     MAKE     one a tile         X'X from the rows so far, in the block that ends by_rows
@@ -76,9 +77,6 @@ void fold_add(struct fold *, struct rows *r, size_t from, size_t n);
 /* Prepares the next phase. Returns false when there is none: the block is in the moments, or it was
  * empty because every batch was refused. */
 bool fold_next_phase(struct fold *);
-
-/* How many workers this phase can use. */
-size_t fold_n_shares(const struct fold *);
 
 /* Does tasks of the current phase until none is left. */
 void fold_work(struct fold *, size_t worker);

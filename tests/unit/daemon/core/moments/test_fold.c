@@ -139,37 +139,6 @@ static void several_workers_refuse_what_one_refuses(void **state)
     sample_release(&good);
 }
 
-static void no_more_shares_than_there_are_tasks(void **state)
-{
-    struct sample s;
-    struct moments m;
-    struct fold *f;
-    struct rows batch;
-
-    (void)state;
-    make(&s, 3, 10, 600, 0, DTYPE_F32);
-    new_moments(&m, &s);
-    f = fold_new(s.p, s.c, 8);
-    assert_non_null(f);
-    batch = sample_rows(&s, 0, 10);
-    fold_begin(f, &m, 0);
-    fold_add(f, &batch, 0, 10);
-    assert_true(fold_next_phase(f)); /* one batch to check */
-    assert_int_equal(fold_n_shares(f), 1);
-    fold_work(f, 0);
-    assert_true(fold_next_phase(f)); /* two column tiles to centre, and the outputs */
-    assert_int_equal(fold_n_shares(f), 3);
-    fold_work(f, 0);
-    assert_true(fold_next_phase(f)); /* three tiles, two column tiles of X'Y, and Y'Y */
-    assert_int_equal(fold_n_shares(f), 6);
-    fold_work(f, 7);
-    assert_false(fold_next_phase(f));
-    assert_int_equal(m.n_rows, 10);
-    fold_free(f);
-    moments_release(&m);
-    sample_release(&s);
-}
-
 /* ---- what is refused ----------------------------------------------------------------------- */
 
 struct bad_place {
@@ -695,7 +664,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(several_workers_give_what_one_gives_bit_by_bit),
         cmocka_unit_test(several_workers_refuse_what_one_refuses),
-        cmocka_unit_test(no_more_shares_than_there_are_tasks),
         cmocka_unit_test(one_value_that_is_not_finite_refuses_the_batch_whole),
         cmocka_unit_test(a_batch_over_two_blocks_is_checked_before_its_first_row_enters),
         cmocka_unit_test(a_refused_batch_is_as_if_it_had_not_come),
