@@ -72,9 +72,11 @@ static void start_draining(struct loop *loop, const char *why)
     loop_step(loop, &(struct event){.type = EV_DRAIN, .time = clock_wall_s()});
 }
 
+/* A run that is just being opened, or whose end waits for a full disk, is no open one. */
 static bool is_used(const struct loop *loop)
 {
-    return monitor_stats(loop->monitor).runs_open > 0 || feedhub_n_clients(loop->hub) > 0;
+    return monitor_stats(loop->monitor).runs_open > 0 || feedhub_n_clients(loop->hub) > 0 ||
+           !monitor_is_settled(loop->monitor);
 }
 
 /* Nobody has asked for a daemon that a training started, so it goes when nobody needs it. */

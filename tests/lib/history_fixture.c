@@ -2,6 +2,7 @@
 
 #include "tests/lib/cmocka.h"
 
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,6 +16,40 @@ void history_fixture_reopen(struct history_fixture *f)
     store_close(f->store);
     if (store_open(f->path, &f->store, &e) < 0)
         fail_msg("%s", e.text);
+}
+
+static sqlite3 *open_beside(const struct history_fixture *f)
+{
+    sqlite3 *db;
+
+    assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+    return db;
+}
+
+void history_fixture_run(const struct history_fixture *f, const char *sql)
+{
+    sqlite3 *db = open_beside(f);
+
+    if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
+        fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+    sqlite3_close(db);
+}
+
+int64_t history_fixture_ask(const struct history_fixture *f, const char *sql)
+{
+    sqlite3 *db = open_beside(f);
+    sqlite3_stmt *statement;
+    int64_t n = -1;
+    int rc;
+
+    if (sqlite3_prepare_v2(db, sql, -1, &statement, NULL) != SQLITE_OK)
+        fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+    while ((rc = sqlite3_step(statement)) == SQLITE_ROW)
+        n = sqlite3_column_int64(statement, 0);
+    assert_int_equal(rc, SQLITE_DONE);
+    sqlite3_finalize(statement);
+    sqlite3_close(db);
+    return n;
 }
 
 int history_fixture_set_up(void **state)

@@ -1,3 +1,4 @@
+import signal
 import time
 
 from harness import assert_measures, draw, wait_until
@@ -74,3 +75,27 @@ def test_all_that_waited_is_acknowledged(daemon):
     assert daemon.output.count("not stored") <= 10, "the log is not flooded"
     (loss,) = daemon.rpc("scalars.query", run="run")["scalars"]
     assert loss["columns"]["step"] == list(range(4001))
+
+
+def test_an_idle_daemon_stays_for_what_is_not_stored(new_daemon, tmp_path):
+    """It would refuse the next run until the disk has space again, in the place of serving it."""
+    options = tmp_path / "richd.conf"
+    options.write_text("idle-exit = 600\n")
+    daemon = new_daemon("--config", options).start()
+    with daemon.trainer("run") as trainer:
+        trainer.wait(trainer.log(0, loss=0))
+        daemon.fill_disk()
+        last = trainer.log(1, loss=1)
+        trainer.say("close", seq=last + 1, status="finished")
+        wait_until(lambda: "not stored run=run" in daemon.output, "the disk to be full")
+        options.write_text("idle-exit = 1\n")
+        daemon.signal(signal.SIGHUP)
+        until = daemon.rpc("server.status")["uptime_s"] + 3
+        wait_until(lambda: daemon.rpc("server.status")["uptime_s"] > until, "three seconds")
+        assert daemon.rpc("server.status")["runs_open"] == 0
+        assert "nobody has used richd" not in daemon.output
+        daemon.free_disk()
+        trainer.wait(last + 1)
+        wait_until(lambda: daemon.process.poll() is not None, "the idle daemon to end")
+    assert daemon.process.returncode == 0
+    daemon.process = None

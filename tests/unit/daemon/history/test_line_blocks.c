@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "daemon/history/history.h"
-#include "daemon/store/sql.h"
 #include "daemon/store/store.h"
 #include "tests/lib/answers.h"
 #include "tests/lib/history_fixture.h"
@@ -215,28 +214,6 @@ static void ask_often(struct history_fixture *f, const struct curve_of *curve)
     history_close(history);
 }
 
-static void run_sql(struct history_fixture *f, const char *text)
-{
-    sqlite3 *db;
-    struct err e;
-
-    if (sql_open(f->path, SQLITE_OPEN_READWRITE, &db, &e) < 0 || sql_exec(db, text, &e) < 0)
-        fail_msg("%s", e.text);
-    sqlite3_close(db);
-}
-
-static double count_sql(struct history_fixture *f, const char *text)
-{
-    int64_t n = -1;
-    sqlite3 *db;
-    struct err e;
-
-    if (sql_open(f->path, SQLITE_OPEN_READONLY, &db, &e) < 0 || sql_integer(db, text, &n, &e) < 0)
-        fail_msg("%s", e.text);
-    sqlite3_close(db);
-    return (double)n;
-}
-
 static void sweep(struct history_fixture *f)
 {
     struct err e;
@@ -261,13 +238,13 @@ static void bins_are_those_of_all_points(void **state)
         f = fresh;
         random_seed(&random_state, seed);
         curve = fill_run(f, seed % 3 == 0);
-        print_message("seed %d: %.0f blocks, %.0f empty\n", (int)seed,
-                      count_sql(f, "SELECT count(*) FROM block WHERE name = ''"),
-                      count_sql(f, "SELECT count(*) FROM block WHERE data IS NULL"));
-        assert_true(count_sql(f, "SELECT count(*) FROM block WHERE level = 1") > 0);
+        print_message("seed %d: %d blocks, %d empty\n", (int)seed,
+                      (int)history_fixture_ask(f, "SELECT count(*) FROM block WHERE name = ''"),
+                      (int)history_fixture_ask(f, "SELECT count(*) FROM block WHERE data IS NULL"));
+        assert_true(history_fixture_ask(f, "SELECT count(*) FROM block WHERE level = 1") > 0);
         ask_often(f, curve);
         sweep(f);
-        assert_true(count_sql(f, "SELECT count(*) FROM block WHERE data IS NULL") == 0);
+        assert_true(history_fixture_ask(f, "SELECT count(*) FROM block WHERE data IS NULL") == 0);
         ask_often(f, curve);
         free(curve);
         history_fixture_tear_down(&fresh);
@@ -279,20 +256,20 @@ static void blocks_that_are_missing_are_made_again(void **state)
 {
     struct history_fixture *f = *state;
     struct curve_of *curve;
-    double n_rows;
+    int64_t n_rows;
 
     random_seed(&random_state, 77);
     curve = fill_run(f, true);
     sweep(f);
-    n_rows = count_sql(f, "SELECT count(*) FROM block");
+    n_rows = history_fixture_ask(f, "SELECT count(*) FROM block");
     store_close(f->store);
     f->store = NULL;
-    run_sql(f, "DROP TABLE block; ALTER TABLE scalar_name DROP COLUMN n_put;"
-               "PRAGMA user_version = 11");
+    history_fixture_run(f, "DROP TABLE block; ALTER TABLE scalar_name DROP COLUMN n_put;"
+                           "PRAGMA user_version = 11");
     history_fixture_reopen(f);
     ask_often(f, curve);
     sweep(f);
-    assert_true(count_sql(f, "SELECT count(*) FROM block") == n_rows);
+    assert_true(history_fixture_ask(f, "SELECT count(*) FROM block") == n_rows);
     ask_often(f, curve);
     free(curve);
 }
@@ -305,8 +282,10 @@ static void blocks_that_cannot_be_read_are_passed_over(void **state)
 
     random_seed(&random_state, 78);
     curve = fill_run(f, true);
-    run_sql(f, "UPDATE block SET data = zeroblob(24 * 40) WHERE name = '' AND to_step % 2 = 0");
-    run_sql(f, "UPDATE block SET data = zeroblob(24 * 3) WHERE name = 'value' AND to_step % 3 = 0");
+    history_fixture_run(
+        f, "UPDATE block SET data = zeroblob(24 * 40) WHERE name = '' AND to_step % 2 = 0");
+    history_fixture_run(
+        f, "UPDATE block SET data = zeroblob(24 * 3) WHERE name = 'value' AND to_step % 3 = 0");
     ask_often(f, curve);
     free(curve);
 }
@@ -320,11 +299,14 @@ static void blocks_with_impossible_places_are_passed_over(void **state)
 
     random_seed(&random_state, 79);
     curve = fill_run(f, true);
-    run_sql(f, "UPDATE block SET data = randomblob(24 * 16) WHERE name = '' AND to_step % 2 = 0");
-    run_sql(f, "UPDATE block SET data = zeroblob(24 * 16) WHERE name = '' AND to_step % 3 = 0");
-    run_sql(f, "UPDATE block SET to_step = 0x7fffffffffffffff WHERE level = 1 AND to_step ="
-               " (SELECT max(b.to_step) FROM block b WHERE b.level = 1"
-               " AND b.attempt = block.attempt)");
+    history_fixture_run(
+        f, "UPDATE block SET data = randomblob(24 * 16) WHERE name = '' AND to_step % 2 = 0");
+    history_fixture_run(
+        f, "UPDATE block SET data = zeroblob(24 * 16) WHERE name = '' AND to_step % 3 = 0");
+    history_fixture_run(
+        f, "UPDATE block SET to_step = 0x7fffffffffffffff WHERE level = 1 AND to_step ="
+           " (SELECT max(b.to_step) FROM block b WHERE b.level = 1"
+           " AND b.attempt = block.attempt)");
     ask_often(f, curve);
     free(curve);
 }

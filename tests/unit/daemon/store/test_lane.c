@@ -3,7 +3,6 @@
 
 #include "tests/lib/cmocka.h"
 
-#include <sqlite3.h>
 #include <stdint.h>
 #include <string.h>
 #include <uv.h>
@@ -32,21 +31,6 @@ static struct record *log_of(const struct record *run, uint64_t seq)
     return record;
 }
 
-static int64_t ask(const struct history_fixture *f, const char *sql)
-{
-    sqlite3_stmt *statement;
-    sqlite3 *db;
-    int64_t n = -1;
-
-    assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &statement, NULL), SQLITE_OK);
-    while (sqlite3_step(statement) == SQLITE_ROW)
-        n = sqlite3_column_int64(statement, 0);
-    sqlite3_finalize(statement);
-    sqlite3_close(db);
-    return n;
-}
-
 /* Each tick finds a commit under way, and the next record comes only when it is done. */
 static void points_are_summed_up_between_commits(void **state)
 {
@@ -64,7 +48,7 @@ static void points_are_summed_up_between_commits(void **state)
         record_free(group[i]);
     store_close(f->store);
     f->store = NULL;
-    ask(f, "DELETE FROM block");
+    history_fixture_run(f, "DELETE FROM block");
 
     n_stored = 0;
     uv_loop_init(&loop);
@@ -77,7 +61,7 @@ static void points_are_summed_up_between_commits(void **state)
     }
     store_lane_close(lane);
     uv_loop_close(&loop);
-    assert_int_equal(ask(f, "SELECT count(*) FROM block WHERE name = ''"), 1);
+    assert_int_equal(history_fixture_ask(f, "SELECT count(*) FROM block WHERE name = ''"), 1);
     record_free(run);
 }
 

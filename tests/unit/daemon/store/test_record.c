@@ -352,36 +352,26 @@ static uint64_t fill_blocks(struct history_fixture *f, const struct record *run)
     return seq;
 }
 
-static void run_sql(const struct history_fixture *f, const char *sql)
-{
-    sqlite3 *db;
-
-    assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
-    if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
-        fail_msg("%s: %s", sql, sqlite3_errmsg(db));
-    sqlite3_close(db);
-}
-
-static char *ask_text(const struct history_fixture *f, const char *sql)
+/* As text (free with free). */
+static char *all_blocks(const struct history_fixture *f)
 {
     sqlite3_stmt *statement;
     char *text;
     sqlite3 *db;
 
     assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &statement, NULL), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_prepare_v2(db,
+                           "SELECT group_concat(is_scalar || name || level || to_step || hex(data))"
+                           " FROM (SELECT * FROM block ORDER BY is_scalar, name, level, to_step)",
+                           -1, &statement, NULL),
+        SQLITE_OK);
     assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
     text = strdup((const char *)sqlite3_column_text(statement, 0));
     sqlite3_finalize(statement);
     sqlite3_close(db);
     assert_non_null(text);
     return text;
-}
-
-static char *all_blocks(const struct history_fixture *f)
-{
-    return ask_text(f, "SELECT group_concat(is_scalar || name || level || to_step || hex(data))"
-                       " FROM (SELECT * FROM block ORDER BY is_scalar, name, level, to_step)");
 }
 
 /* Each seventh call fails: there are thousands. */
@@ -407,7 +397,7 @@ static void any_call_may_fail_while_points_are_summed_up(void **state)
 {
     struct history_fixture *f = *state;
     struct record *run = record_open("a", "w", 0, RESUME_ALLOW), *last;
-    char *made, *swept, *n_levels;
+    char *made, *swept;
     uint64_t seq;
 
     n_calls = 0;
@@ -416,17 +406,15 @@ static void any_call_may_fail_while_points_are_summed_up(void **state)
     last = record_of(run, RECORD_LOG, seq + 1, (int64_t)seq + 1);
     record_add_scalar(last, "loss", 3);
     store_under_fire(f, last);
-    n_levels = ask_text(f, "SELECT max(level) FROM block");
-    assert_string_equal(n_levels, "2");
+    assert_int_equal(history_fixture_ask(f, "SELECT max(level) FROM block"), 2);
     made = all_blocks(f);
 
-    run_sql(f, "DELETE FROM block");
+    history_fixture_run(f, "DELETE FROM block");
     sweep_under_fire(f);
     swept = all_blocks(f);
     assert_string_equal(swept, made);
     print_message("%d calls failed\n", n_calls);
     assert_true(n_calls > 400);
-    free(n_levels);
     free(made);
     free(swept);
     record_free(run);
@@ -447,7 +435,7 @@ static void constants_that_are_damaged_are_told_as_damage(void **state)
 
     assert_int_equal(apply(f->store, run), 0);
     store_under_fire(f, say(record_of(run, RECORD_SUMMARY, 1, 0), "{\"best\": 1}"));
-    run_sql(f, "UPDATE run_summary SET summary = '{\"best'");
+    history_fixture_run(f, "UPDATE run_summary SET summary = '{\"best'");
     record = summary_of(run);
     for (int n = 1;; n++) {
         fault_arm(n);
@@ -474,9 +462,10 @@ static void totals_that_lack_their_member_or_layer_are_told_as_damage(void **sta
     assert_int_equal(apply(f->store, again), 0);
     store_under_fire(f, join(job, 1, "w1"));
     store_under_fire(f, checkpoint_of_both(job, 1, 10));
-    run_sql(f, "UPDATE layer SET name = printf('%.300c', char(96 + layer_key))");
+    history_fixture_run(f, "UPDATE layer SET name = printf('%.300c', char(96 + layer_key))");
     assert_int_equal(apply(f->store, again), -EUCLEAN);
-    run_sql(f, "UPDATE layer SET name = 'l' || layer_key; DELETE FROM member WHERE rank = 1");
+    history_fixture_run(
+        f, "UPDATE layer SET name = 'l' || layer_key; DELETE FROM member WHERE rank = 1");
     assert_int_equal(apply(f->store, again), -EUCLEAN);
     assert_non_null(strstr(again->error, "a total of rank 1 has no member"));
     record_free(again);
@@ -496,7 +485,7 @@ static void an_attempt_that_is_not_there_refuses_its_record_alone(void **state)
     record->run_key = 99;
     expect_under_fire(f, record, -ENOENT);
     record->run_key = run->opened.run_key;
-    run_sql(f, "DELETE FROM attempt");
+    history_fixture_run(f, "DELETE FROM attempt");
     expect_under_fire(f, record, -ENOENT);
     record_free(record);
     record_free(run);
