@@ -21,6 +21,7 @@ struct launch_way {
     int64_t timeout_ms; /* without a word of the daemon */
 };
 
-/* Sends them until each is over (replay_is_over), and returns 0. Or -EINTR (`turn` said so),
+/* Sends them until each is over (replay_is_over), or one of them has to wait before any was begun,
+ * and returns 0. Or -EINTR (`turn` said so),
  * -ENOTCONN where no daemon answers, -errno; what is not over then can be sent again. */
 int launch_send(struct replay *const *replays, size_t n, const struct launch_way *, struct err *);

@@ -44,7 +44,8 @@ struct replay {
     int64_t held_until;    /* a control message was refused for now */
     int64_t blocked_since; /* without credit; -1: there is some */
     int64_t ping_id;
-    bool wants_end; /* of this connection */
+    unsigned n_busy; /* opens that were refused for now, one after the other */
+    bool wants_end;  /* of this connection */
 };
 
 /* ---- states -------------------------------------------------------------------------------- */
@@ -352,6 +353,7 @@ static void on_welcome(struct replay *replay, const struct control_welcome *welc
     replay->facts.size_bytes = spool_file_size(replay->file);
     replay->facts.attempt = welcome->attempt;
     replay->granted = (uint64_t)welcome->granted;
+    replay->n_busy = 0;
     move(replay, REPLAY_SENDING);
 }
 
@@ -390,6 +392,8 @@ static void on_nack(struct replay *replay, const struct control_nack *nack, int6
     err_set(&err, 0, "%s: %s", nack->code, nack->text ? nack->text : "no reason given");
     if (!is_for_now(code) && (nack->fatal || nack_code_is_fatal(code))) {
         keep(replay, err.text);
+    } else if (replay->state == REPLAY_OPENING && ++replay->n_busy >= REPLAY_OPENS_MAX) {
+        keep_for_now(replay, err.text);
     } else if (nack->fatal || (is_for_now(code) && nack->seq == 0 && !nack->layer)) {
         replay->wants_end = true;
     } else if (is_for_now(code) && nack->seq > 0) {

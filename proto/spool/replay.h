@@ -29,6 +29,10 @@
  * to come, the file stays. */
 #define REPLAY_CREDIT_MS 60000
 
+/* So often an open is refused for now (EBUSY), one connection after the other, until the file has
+ * to wait for a later call: its run may be live for hours, and other files are waiting. */
+#define REPLAY_OPENS_MAX 3
+
 enum replay_state {
     REPLAY_AWAY,
     REPLAY_GREETING,

@@ -272,6 +272,18 @@ def test_a_run_that_is_live_is_not_ended_by_what_it_left_before(daemon, spool_di
     assert sorted(daemon.series("job", attempts="all")["step"]) == [0, 1, 10, 11]
 
 
+def test_a_file_whose_run_is_live_waits_and_holds_no_other_up(daemon, spool_dir):
+    live, other = offline("live"), offline("other")
+    with daemon.trainer("live") as trainer:
+        trainer.rows(*draw(30, 40, 3, seed=10))
+        trainer.checkpoint(10)
+        files, _ = imported(daemon, expect=1)
+        assert [(file["path"], file["state"]) for file in files] == [
+            (live, "waiting"), (other, "stored")]
+        assert "a replay would end it" in files[0]["text"]
+        trainer.finish()
+
+
 # ---- the daemon's own directory ------------------------------------------------------------------
 
 

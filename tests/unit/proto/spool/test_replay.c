@@ -250,6 +250,27 @@ static void a_fatal_refusal_keeps_the_file(void **state)
     replay_free(replay);
 }
 
+static void an_open_that_is_refused_for_now_is_tried_a_few_times(void **state)
+{
+    struct replay *replay = open_fresh();
+
+    (void)state;
+    for (int i = 0; i < REPLAY_OPENS_MAX; i++) {
+        assert_int_equal(replay_state(replay), REPLAY_AWAY);
+        replay_connected(replay, 0);
+        assert_sends(replay, 0, "\"hello\"");
+        hear(replay, 0, HELLO);
+        assert_sends(replay, 0, "\"open\"");
+        hear(replay, 0, "{\"type\":\"nack\",\"code\":\"EBUSY\",\"text\":\"live\",\"fatal\":true}");
+        replay_tick(replay, 0);
+        replay_disconnected(replay);
+    }
+    assert_int_equal(replay_state(replay), REPLAY_KEPT);
+    assert_true(replay_facts(replay)->may_pass);
+    assert_string_equal(replay_facts(replay)->text, "EBUSY: live");
+    replay_free(replay);
+}
+
 static void a_damaged_file_is_sent_as_far_as_it_goes_and_stays_as_it_is(void **state)
 {
     struct replay *replay = open_file("a byte of the mark changed");
@@ -309,6 +330,7 @@ int main(void)
         cmocka_unit_test(what_is_refused_for_now_is_sent_again_later),
         cmocka_unit_test(what_is_refused_for_good_is_counted),
         cmocka_unit_test(a_fatal_refusal_keeps_the_file),
+        cmocka_unit_test(an_open_that_is_refused_for_now_is_tried_a_few_times),
         cmocka_unit_test(a_damaged_file_is_sent_as_far_as_it_goes_and_stays_as_it_is),
         cmocka_unit_test(silence_and_a_welcome_that_does_not_come_end_the_connection),
         cmocka_unit_test(a_file_without_a_greeting_is_refused),
