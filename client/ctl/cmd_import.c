@@ -17,8 +17,9 @@
 
 /* Short imports say nothing on their way. */
 #define PROGRESS_AFTER_MS 2000
-/* Between two lines of a log. */
+/* Between two lines of a log, and two drawings of the bar. */
 #define PROGRESS_EACH_MS 10000
+#define BAR_EACH_MS      100
 #define BAR_COLUMNS      30
 
 struct task {
@@ -109,11 +110,11 @@ static void tell(struct task *task, struct replay *const *replays, size_t n)
     if (task->has_terminal) {
         draw_bar(done / all, run);
         task->has_bar = true;
-        return;
+    } else {
+        text_print(run, stderr);
+        fprintf(stderr, ": %d %% are stored\n", (int)(100 * done / all));
     }
-    text_print(run, stderr);
-    fprintf(stderr, ": %d %% are stored\n", (int)(100 * done / all));
-    task->tell_at = clock_monotonic_ms() + PROGRESS_EACH_MS;
+    task->tell_at = clock_monotonic_ms() + (task->has_terminal ? BAR_EACH_MS : PROGRESS_EACH_MS);
 }
 
 /* Signals come in nowhere else. */
@@ -129,7 +130,7 @@ static bool on_turn(void *context, struct replay *const *replays, size_t n)
 {
     struct task *task = context;
 
-    if (task->has_terminal || clock_monotonic_ms() >= task->tell_at)
+    if (clock_monotonic_ms() >= task->tell_at)
         tell(task, replays, n);
     return !take_signals();
 }
@@ -225,7 +226,7 @@ int cmd_import(struct feedclient *feed, const struct options *options, struct er
 
     (void)feed;
     task.has_terminal = isatty(STDERR_FILENO);
-    task.tell_at = clock_monotonic_ms() + PROGRESS_AFTER_MS;
+    task.tell_at = clock_monotonic_ms() + (task.has_terminal ? 0 : PROGRESS_AFTER_MS);
     if (rc == 0)
         rc = gather(&import, options, err);
     if (rc == 0)

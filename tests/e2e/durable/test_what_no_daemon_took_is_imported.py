@@ -1,5 +1,6 @@
 """`richctl import` sends what trainings kept, once and whole (proto/SPOOL.md)."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -13,6 +14,7 @@ import time
 import pytest
 
 from harness import BUILD, PACKAGE, PATIENCE_S, clean_environment, draw, wait_until
+from terminal import Terminal
 
 import richd
 from richd._spool.file import SpoolFile
@@ -96,6 +98,23 @@ def test_a_person_reads_a_line_a_run(daemon, spool_dir):
     lines = daemon.richctl("import", str(spool_dir)).splitlines()
     assert [line.partition(":")[0] for line in lines] == ["first attempt 1", "second attempt 1"]
     assert "13 messages" in lines[0]
+
+
+def test_a_terminal_sees_a_bar_and_a_pipe_lines_after_two_seconds(daemon, spool_dir):
+    offline("bar")
+    terminal = Terminal(BUILD / "richctl", "--runtime-dir", daemon.runtime, "import")
+    with contextlib.closing(terminal):
+        assert terminal.end() == 0
+        assert terminal.text.startswith("bar attempt 1: 13 messages")  # the bar has gone
+    assert b" %  bar" in terminal.sent
+    offline("lines")
+    daemon.signal(signal.SIGSTOP)
+    importing = start_import(daemon)
+    try:
+        assert importing.stderr.readline().endswith(" % are stored\n")
+    finally:
+        daemon.signal(signal.SIGCONT)
+    assert importing.communicate(timeout=PATIENCE_S)[0].startswith("lines attempt 1")
 
 
 def test_bad_files_stay_and_are_named_beside_a_good_one(daemon, spool_dir):
