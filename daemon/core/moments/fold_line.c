@@ -54,8 +54,7 @@ struct fold_line {
     size_t n_open; /* blocks in work */
 };
 
-/* ---- memory -----------------------------------------------------------------------------------
- */
+/* ---- memory ---- */
 
 static size_t n_products_for(size_t p)
 {
@@ -81,7 +80,6 @@ static size_t n_places_for(size_t n_workers)
 double fold_line_size_bytes(size_t p, size_t w, size_t n_workers)
 {
     size_t block = fold_block_rows(p, w);
-
     double places = (double)n_places_for(n_workers);
 
     return places * (fold_narrow_bytes(p, w) + (double)n_products_for(p) * sizeof(bool)) +
@@ -140,8 +138,7 @@ void fold_line_free(struct fold_line *line)
     free(line);
 }
 
-/* ---- rows -------------------------------------------------------------------------------------
- */
+/* ---- rows ---- */
 
 size_t fold_line_block(const struct fold_line *line)
 {
@@ -216,8 +213,7 @@ static void fill(struct fold_line *line, struct fold *fold)
     }
 }
 
-/* ---- with the lock ----------------------------------------------------------------------------
- */
+/* ---- with the lock ---- */
 
 static bool has_rows(const struct fold_line *line)
 {
@@ -334,8 +330,7 @@ static bool leaves_nothing(struct fold_line *line)
     return !has_rows(line);
 }
 
-/* ---- without the lock -------------------------------------------------------------------------
- */
+/* ---- without the lock ---- */
 
 /* Returns whether the block goes on. */
 static bool do_step(const struct step *step, struct scratch *scratch)
