@@ -1,6 +1,7 @@
 /* A point of which a second worker makes parts, before it, beside it, after it or never. */
 #include "tests/lib/cmocka.h"
 
+#include <errno.h>
 #include <math.h>
 #include <pthread.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/core/measure/measure.h"
 #include "tests/lib/core/sample.h"
+#include "tests/lib/fault.h"
 #include "tests/lib/random.h"
 
 #define N_FEATURES 256
@@ -142,6 +144,26 @@ static void features_alone_are_shared_too(void **state)
     w->m = whole;
 }
 
+/* What the second worker found no memory for the point has not; the next window is measured. */
+static void a_second_worker_without_memory_costs_the_point(void **state)
+{
+    struct window *w = *state;
+    struct point expected = alone(w);
+    bool failed;
+    long n = 0;
+
+    do {
+        shared_parts_open(&w->shared);
+        fault_arm(++n);
+        make_second_part(w);
+        failed = fault_disarm();
+        make_point(w);
+        assert_int_equal(w->rc, failed ? -ENOMEM : 0);
+    } while (failed);
+    assert_true(n > 3);
+    assert_same(w, &expected);
+}
+
 /* And not where a spectrum takes most of the time. */
 static void a_second_worker_comes_only_for_what_is_long(void **state)
 {
@@ -165,6 +187,7 @@ int main(void)
         cmocka_unit_test(the_point_is_the_same_whenever_the_second_worker_comes),
         cmocka_unit_test(two_workers_make_the_point_side_by_side),
         cmocka_unit_test(features_alone_are_shared_too),
+        cmocka_unit_test(a_second_worker_without_memory_costs_the_point),
         cmocka_unit_test(a_second_worker_comes_only_for_what_is_long),
     };
 
