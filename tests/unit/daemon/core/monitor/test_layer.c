@@ -263,6 +263,39 @@ static void cleared_queue_keeps_what_a_job_reads(void **state)
     assert_int_equal(fixture->layer->held_bytes, 0);
 }
 
+#define LONG_P 256
+
+static int setup_long(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+
+    list_init(&fixture->finished);
+    fixture->layer = layer_new(NULL, "head", LONG_P, C, (struct window){.kind = WINDOW_CHECKPOINT},
+                               (struct projector){.kind = PROJECTOR_SPAN}, &(struct watch_list){0});
+    *state = fixture;
+    return layer_allocate(fixture->layer, &(struct batch){.p = LONG_P, .c = C}, 2, 0);
+}
+
+static void a_point_that_is_long_has_a_second_share(void **state)
+{
+    struct fixture *fixture = *state;
+    struct mark mark;
+    struct point alone, shared;
+    struct job *job;
+
+    for (size_t i = 0; i < 2; i++) {
+        offer(fixture, &parcel_new(PARCEL_F32, "head", LONG_P, C, 3 * LONG_P, 1)->batch);
+        push_mark(fixture, &mark, i == 0 ? &alone : &shared);
+        run(fixture, layer_start(fixture->layer)); /* the rows */
+        job = layer_start(fixture->layer);         /* the mark */
+        assert_int_equal(job->kind, JOB_MEASURE);
+        assert_int_equal(job->n_shares, 2);
+        job->n_shares = i + 1;
+        run(fixture, job);
+    }
+    assert_memory_equal(shared.value, alone.value, sizeof alone.value);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 /* ---- outputs from a head -------------------------------------------------------------------- */
@@ -478,6 +511,8 @@ int main(void)
         TEST(batch_longer_than_a_job_is_refused_whole),
         TEST(mark_waits_for_what_is_before_it),
         TEST(mark_without_rows_is_not_measured),
+        cmocka_unit_test_setup_teardown(a_point_that_is_long_has_a_second_share, setup_long,
+                                        teardown),
         TEST(batch_that_was_here_or_whose_checkpoint_was_is_passed_over),
         TEST(numbers_that_jump_are_refused_and_change_nothing),
         TEST(formats_that_do_not_mix_go_block_by_block),
