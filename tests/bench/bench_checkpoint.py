@@ -44,11 +44,18 @@ class Window:
         self.run = richd.init("bench", runtime_dir=str(daemon.runtime), raise_errors=True)
         self.step = 0
         self.point: richd.Point
+        self.connect()
 
     def observe(self, begin: int) -> None:
         """Offer the batch that begins there."""
         part = slice(begin, begin + BATCH_ROWS)
         self.run.observe(self.rows[part], self.outputs[part], step=self.step)
+
+    def connect(self) -> None:
+        """Wait for a point of one batch: what is offered before the daemon has answered goes to a
+        file where it is more than the queue holds."""
+        self.observe(0)
+        assert self.run.checkpoint(step=0, wait=True)
 
     def is_folded(self, n_rows: int) -> bool:
         """Whether the daemon has had so many rows in all, and holds none of them any more."""
@@ -83,7 +90,7 @@ class Window:
 def bench(daemon: Daemon, shape: tuple[int, int, int], seconds: float) -> None:
     """Take turns for so long, and say what came of it."""
     window = Window(daemon, shape)
-    window.checkpoint_s()  # connects
+    window.checkpoint_s()
     ours: list[float] = []
     peers: list[float] = []
     end = time.perf_counter() + seconds
