@@ -198,6 +198,17 @@ def test_few_rows_stay_rows_and_many_become_their_moments():
     assert many.end() == []
 
 
+def test_rows_that_come_faster_than_they_may_be_reduced_stay_rows_behind_the_others(monkeypatch):
+    x, y = rows(8000)
+    window = Window(pytest.fail)
+    assert window.take(message_of(x, y, 1, 0)) == []
+    monkeypatch.setattr("richd._spool.window.AT_ONCE_S", -1.0)
+    reduced, whole = window.take(message_of(x, y, 2, 8000))
+    assert _wire.Header.decode(reduced[0]).kind == _wire.KIND_MOMENTS
+    assert whole == message_of(x, y, 2, 8000)
+    assert window.end() == []
+
+
 def test_rows_with_targets_are_never_reduced():
     x, y = rows(2000)
     labels = np.zeros(2000, np.int64)

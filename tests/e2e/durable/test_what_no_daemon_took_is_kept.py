@@ -51,13 +51,18 @@ def naive(daemon, run_id, batches):
     return daemon.series(run_id)
 
 
-def test_an_offline_run_has_the_points_of_one_that_was_watched(daemon, spool_dir):
-    batches = {step: draw(30, 40, 3, seed=step) for step in range(4)}
-    run = richd.init(mode="offline", run_id="offline")
+def keep(run_id, batches):
+    """A run without a daemon."""
+    run = richd.init(mode="offline", run_id=run_id)
     for step, (x, y) in batches.items():
         run.observe(x, y, step=step)
         run.checkpoint(step=step)
     run.finish()
+
+
+def test_an_offline_run_has_the_points_of_one_that_was_watched(daemon, spool_dir):
+    batches = {step: draw(30, 40, 3, seed=step) for step in range(4)}
+    keep("offline", batches)
     (path,) = spool_dir.iterdir()
     assert richd.replay(str(path), endpoint=daemon.endpoints["ingest"]) == "offline"
     assert not any(spool_dir.iterdir())
@@ -69,11 +74,7 @@ def test_an_offline_run_has_the_points_of_one_that_was_watched(daemon, spool_dir
 
 def test_many_rows_come_back_as_moments_of_the_same_point(daemon, spool_dir):
     batches = {step: draw(6000, 16, 3, seed=step) for step in range(2)}
-    run = richd.init(mode="offline", run_id="offline")
-    for step, (x, y) in batches.items():
-        run.observe(x, y, step=step)
-        run.checkpoint(step=step)
-    run.finish()
+    keep("offline", batches)
     (path,) = spool_dir.iterdir()
     assert path.stat().st_size < 2 * 6000 * 16 * 4 / 10
     richd.replay(str(path), endpoint=daemon.endpoints["ingest"])

@@ -258,8 +258,9 @@ class Sender:
         assert self._spool is not None
         if self._session.state is State.OPEN:
             return self._spool.has_more and self._outbox.is_half_full
-        away_s = self._session.away_s(now)
-        return self._find is None or away_s >= SPOOL_S or self._outbox.is_half_full
+        if self._session.state is State.OPENING and not self._outbox.is_half_full:
+            return False  # a daemon is there, and is about to take it
+        return self._find is None or self._session.away_s(now) >= SPOOL_S
 
     def _keep(self, item: Any) -> None:
         assert self._spool is not None

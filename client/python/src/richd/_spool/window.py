@@ -2,7 +2,8 @@
 
 Belongs to the sender's thread. Rows are held while they are fewer bytes than their layers' moments
 (proto/INGEST.md, kind 2), so what waits here is never more than these; then moments take their
-place. Rows with targets, weights or a head have no moments and go through as they are.
+place. Rows with targets, weights or a head have no moments and go through as they are; so do
+those that come faster than this thread may reduce them.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class _Layer:
 
 
 class Window:
-    """Takes data messages, gives those to keep. `lose` is told of rows that are left out."""
+    """Takes data messages, gives those to keep. `lose` is told of rows that are not finite."""
 
     def __init__(self, lose: Callable[[int], None]) -> None:
         self._lose = lose
@@ -58,10 +59,15 @@ class Window:
             self._held.append([bytes(frame) for frame in frames])  # what it lends is given back
             self._held_bytes += size_bytes
             return []
+        if self._has_spent_much():
+            return [*self.end(), frames]
         held, self._held, self._held_bytes = self._held, [], 0
         for message in (*held, frames):
             self._reduce(message)
         return []
+
+    def _has_spent_much(self) -> bool:
+        return self._spent_s > SHARE * (time.monotonic() - self._began_at) + AT_ONCE_S
 
     def _has_any(self, frames: Sequence[Any], headers: Sequence[_wire.Header]) -> bool:
         """Whether rows of its layers are held, which have to go before it."""
@@ -78,9 +84,6 @@ class Window:
     def _reduce(self, frames: Sequence[Any]) -> None:
         headers = _headers(frames)
         began = time.thread_time()
-        if self._spent_s > SHARE * (time.monotonic() - self._began_at) + AT_ONCE_S:
-            self._lose(headers[0].n_rows * len(headers))
-            return
         outputs = _matrix(frames[3 * len(headers)], headers[-1].outputs_dtype)
         outputs = outputs.reshape(headers[-1].n_rows, headers[-1].n_outputs)
         for i, header in enumerate(headers):
