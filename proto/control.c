@@ -32,6 +32,7 @@ static const struct field open_fields[] = {
     {FIELD(open, writer, TEXT), .required = true, .min = 1, .max = WRITER_MAX},
     {FIELD(open, probe, BOOL), .says_nothing = true},
     {FIELD(open, replay, BOOL), .says_nothing = true},
+    {FIELD(open, time, NUMBER), .max = TIME_MAX_S},
     {0},
 };
 /* Of the object `window` in open, flattened into control_open. */

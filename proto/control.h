@@ -63,6 +63,7 @@ struct control_open {
     bool uncentred;        /* of `spectrum`: "centred":false */
     bool probe;            /* each window has the same rows */
     bool replay;           /* it comes from a spool: the attempt that the writer has, if any */
+    double time;           /* of a replay, optional: when the spool began, seconds since 1970 */
     enum projector_kind projector;
     double energy;        /* of the object `projector`: the share that `top` keeps; NaN: left out */
     int64_t k;            /* of `projector`: so many directions; 0: by energy */

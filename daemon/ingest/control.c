@@ -45,6 +45,7 @@ static struct record *open_record(const struct control_open *open)
         record->open.attempt = (uint32_t)open->attempt;
         record->open.resume = open->resume;
         record->open.is_replay = open->replay;
+        record->open.began = open->replay ? open->time : 0;
         record->open.launch = open->launch ? strdup(open->launch) : NULL;
         record->open.rank = (uint32_t)open->rank;
         record->open.world = (uint32_t)open->world;

@@ -28,6 +28,7 @@ int store_attempt_find(struct store *store, int64_t run_key, uint32_t attempt,
     out->state = (enum state)sqlite3_column_int(statement, 2);
     snprintf(out->writer, sizeof out->writer, "%s", sql_column_text(statement, 3));
     out->has_members = sqlite3_column_int(statement, 4);
+    out->opened = sqlite3_column_double(statement, 5);
     rc = sql_row_check(statement, err);
     sqlite3_reset(statement);
     return rc < 0 ? rc : 1;

@@ -106,6 +106,7 @@ struct attempt_row {
     enum state state;
     char writer[WRITER_MAX + 1];
     bool has_members;
+    double opened;
 };
 
 /* And of one of its members. */

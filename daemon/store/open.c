@@ -252,8 +252,13 @@ static int resume_or_begin(struct store *store, struct record *record,
         return store_record_refuse(record, -EEXIST, "run \"%s\" has no attempt left", record->run);
     if (record->open.is_replay && found->state == STATE_OPEN)
         return store_record_refuse(
-            record, -EAGAIN, "run \"%s\": attempt %" PRId64 " is open, and a replay would end it",
+            record, -EALREADY, "run \"%s\": attempt %" PRId64 " is open, and a replay would end it",
             record->run, newest);
+    if (record->open.began > 0 && found->exists && record->open.began < found->opened)
+        return store_record_refuse(record, -ESTALE,
+                                   "run \"%s\": attempt %" PRId64
+                                   " began after this was written, which would hide it",
+                                   record->run, newest);
     return begin_attempt(store, record, newest, err);
 }
 

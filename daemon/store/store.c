@@ -62,7 +62,7 @@ static const char *const statements[SQL_COUNT] = {
                         " VALUES(?1, ?2, ?3, ?4, ?5)",
 
     [SQL_ATTEMPT_FIND] = "SELECT run.attempt, attempt.last_seq, attempt.state, attempt.writer,"
-                         " attempt.launch IS NOT NULL"
+                         " attempt.launch IS NOT NULL, attempt.opened"
                          " FROM run LEFT JOIN attempt ON attempt.run_key = run.run_key"
                          " AND attempt.attempt = ?2 WHERE run.run_key = ?1",
     [SQL_ATTEMPT_OF_WRITER] = "SELECT coalesce(max(attempt), 0) FROM attempt"

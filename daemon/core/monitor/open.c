@@ -133,7 +133,7 @@ static void start_opening(struct monitor *monitor, const struct event *event, st
     monitor_bind_peer(monitor, run_opener(run), event->peer);
     run->n_lent++;
     record->opening = run;
-    record->time = event->time;
+    record->time = record->open.began > 0 ? fmin(record->open.began, event->time) : event->time;
     action->record = record;
 }
 
@@ -190,7 +190,7 @@ static enum nack_code open_refusal(int rc)
         return NACK_ENOENT;
     case -EBUSY:
         return NACK_EHELD;
-    case -EAGAIN:
+    case -EALREADY:
         return NACK_EBUSY;
     case -ESTALE:
         return NACK_EFENCED;

@@ -46,6 +46,7 @@ struct record_open {
     enum resume resume;
     uint32_t attempt;   /* 0: a new one; k: go on with k */
     bool is_replay;     /* with 0: the newest one that the writer has, where it has one */
+    double began;       /* of a replay: when its trainer wrote the first of it; 0: nobody knows */
     double probe_bytes; /* room for the probes of the layers; 0: they are not wanted */
     struct watch_list watched;
 };
@@ -172,7 +173,8 @@ struct record {
     struct finding findings[RUN_WATCHED_MAX];
 
     /* The outcome, filled by the store: 0, or -EEXIST (RESUME_NEVER), -ENOENT (RESUME_MUST),
-     * -EBUSY (attempt held by another writer), -ESTALE (a newer attempt exists), -E2BIG (the
+     * -EBUSY (attempt held by another writer), -EALREADY (an attempt is open, which a
+     * replay would end), -ESTALE (a newer attempt exists), -E2BIG (the
      * constants of the run would be too large; the message is done with), -EIO and other errors of
      * the disk, with their sentence; see record_may_come_again. */
     int rc;

@@ -286,9 +286,22 @@ def test_a_run_that_is_live_is_not_ended_by_what_it_left_before(daemon, spool_di
         live.rows(*draw(30, 40, 3, seed=11))
         live.checkpoint(11)
         live.finish()
-    (file,), _ = imported(daemon)
-    assert (file["state"], file["attempt"]) == ("stored", 2)
-    assert sorted(daemon.series("job", attempts="all")["step"]) == [0, 1, 10, 11]
+    (file,), _ = imported(daemon, expect=1)
+    assert "attempt 1 began after this was written, which would hide it" in file["text"]
+    assert os.path.exists(path)
+    assert daemon.series("job")["step"] == [10, 11]
+
+
+def test_attempts_that_no_daemon_saw_are_stored_as_of_when_they_began(daemon, spool_dir):
+    began = time.time()
+    offline("job", steps=range(2))
+    offline("job", steps=range(2, 4))
+    between = time.time()
+    files, _ = imported(daemon)
+    assert [file["attempt"] for file in files] == [1, 2]
+    assert daemon.series("job")["step"] == [0, 1, 2, 3]
+    opened = [attempt["opened"] for attempt in daemon.rpc("run.get", run="job")["attempts"]]
+    assert began <= opened[0] <= opened[1] <= between
 
 
 def test_a_file_whose_run_is_live_waits_and_holds_no_other_up(daemon, spool_dir):

@@ -444,6 +444,7 @@ OPEN = {
                 {"kind": "exponential", "half_life_rows": 0}]),
     "probe": ([True, False], ["yes", 1]),
     "replay": ([True, False], ["yes", 1]),
+    "time": ([0, 1764000000.25], [-1, "noon", 253402300800]),
     "transitions": ([{"metrics": []}, {"metrics": ["d_lr", "scalar:x"]}],
                     [{"metrics": ["d_lrr"]}, {"metrics": ["d_lr", "d_lr"]}, ["d_lr"]]),
     "spectrum": ([{"every": 3, "leading": 2, "centred": False}],

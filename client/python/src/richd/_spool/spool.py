@@ -216,7 +216,8 @@ class Spool:
         _make_directory(self._place.directory)
         file = SpoolFile.create(self.path)
         try:
-            hello, open_ = self._greeting()
+            hello, opening = self._greeting()
+            open_ = encode({**json.loads(opening), "time": time.time()})
             file.append([hello, open_])
         except OSError:
             file.remove()
