@@ -46,6 +46,8 @@ def _records(data):
             at += left
             continue
         _, size, kind = struct.unpack_from("<IHB", data, at)
+        if at + _HEADER + size > len(data):
+            return  # it is still written
         parts.append(data[at + _HEADER:at + _HEADER + size])
         at += _HEADER + size
         if kind in (1, 4):  # whole, or the last part
