@@ -141,13 +141,13 @@ static int refuse_name(const char *name, struct err *err)
 static int read_flags(struct config *config, int argc, char **argv, struct err *err)
 {
     for (int at = 1; at < argc; at++) {
+        const char *flag = strcmp(argv[at], "-h") == 0 ? "--help" : argv[at], *value;
         size_t length;
-        int i = find_flag(strcmp(argv[at], "-h") == 0 ? "--help" : argv[at], &length);
-        const char *value;
+        int i = find_flag(flag, &length);
 
         if (i < 0)
-            return refuse_flag(argv[at], err);
-        value = argv[at][2 + length] == '=' ? argv[at] + 3 + length : NULL;
+            return refuse_flag(flag, err);
+        value = flag[2 + length] == '=' ? flag + 3 + length : NULL;
         if (!rows[i].argument) {
             if (value)
                 return err_set(err, -EINVAL, "--%s takes no value", rows[i].name);

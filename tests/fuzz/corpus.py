@@ -45,7 +45,7 @@ def feed() -> list[bytes]:
 def config() -> list[bytes]:
     """Files, and flags in front of a file."""
     names = ["state-dir", "runtime-dir", "listen", "feed", "socket-group", "http", "http-host",
-             "token-file", "on-event", "nice", "ranks-wait", "log-level"]
+             "token-file", "on-event", "nice", "ranks-wait", "idle-exit", "log-level"]
     values = ["/tmp/a", "ipc:///tmp/a", "unix:/tmp/a", "tcp:127.0.0.1:80", "[::1]:80", "info", "0",
               "19", "600", "601", "-1", "1e3", "a ; b", " ; b", "a#b"]
     files = [f"{name} = {value}\n" for name, value in itertools.product(names, values)]
@@ -53,7 +53,8 @@ def config() -> list[bytes]:
            "nice : 3\n", "nice = 3\n  4\n", "\ufeffnice = 3\n", "nice = 3\rlog-level = warn\n",
            "config = x\n", "x" * 300 + " = 1\n", "nice = " + " " * 300 + "3\n", "log-level=debug"]
     flags = ["--nice\n3\n\n", "--nice=3\n\nnice = 4\n", "--version\n\n", "--check-config\n\n",
-             "--print-config\n\nnice = 4\n", "--nice\n\n", "--x=1\n\n", "-nice\n\n"]
+             "--print-config\n\nnice = 4\n", "--nice\n\n", "--x=1\n\n", "-nice\n\n", "-h\n\n",
+             "-h=1\n\n", "--nce\n3\n\n", "\n\nnce = 3\n"]
     return [text.encode() for text in files + odd + flags]
 
 
