@@ -10,10 +10,13 @@ for long begins before the others: @pytest.mark.long.
 """
 
 import atexit
+import fcntl
 import os
 import pathlib
 import shutil
 import tempfile
+
+import pytest
 
 # Before numpy is imported, and for the daemons as well: the cores are shared among many processes,
 # and idle threads of OpenBLAS spin. The page's tests run the daemon with as many as there are.
@@ -53,3 +56,12 @@ def pytest_collection_modifyitems(config, items):
         config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+@pytest.fixture
+def alone_elsewhere():
+    """A daemon whose runtime directory nobody names is found in /tmp/richd-UID as well, by all that
+    look there: one test at a time, also of several pytest processes."""
+    with open(f"/tmp/richd-tests-{os.getuid()}.lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

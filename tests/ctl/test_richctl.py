@@ -59,7 +59,7 @@ def test_wrong_usage_is_one_line_and_the_usage(args, why):
     assert why in line and usage.startswith("usage: richctl ")
 
 
-@pytest.mark.xdist_group("elsewhere")  # no daemon that names no place may run beside it
+@pytest.mark.usefixtures("alone_elsewhere")
 def test_without_a_daemon_the_places_are_named(tmp_path):
     done = bare("--runtime-dir", str(tmp_path), "runs")
     assert done.returncode == 69

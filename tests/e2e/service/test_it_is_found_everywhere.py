@@ -12,7 +12,7 @@ import pytest
 
 from harness import BUILD, PATIENCE_S, clean_environment, wait_until
 
-pytestmark = pytest.mark.xdist_group("elsewhere")
+pytestmark = pytest.mark.usefixtures("alone_elsewhere")
 
 #: For all daemons of this user on this machine: another one may have it, which is said.
 ELSEWHERE = pathlib.Path(f"/tmp/richd-{os.getuid()}")

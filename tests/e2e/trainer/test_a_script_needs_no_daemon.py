@@ -16,8 +16,7 @@ import pytest
 
 from harness import BUILD, PATIENCE_S, Feed, clean_environment, wait_until
 
-#: Its daemons are found in a place that all daemons of a user have.
-pytestmark = pytest.mark.xdist_group("elsewhere")
+pytestmark = pytest.mark.usefixtures("alone_elsewhere")
 
 #: What a stranger types, and a prelude: a daemon of this machine is not for these tests.
 PRELUDE = """
@@ -181,6 +180,7 @@ def test_what_a_killed_daemon_left_behind_is_not_taken_for_one(home):
     assert home.runs() == {"before", "after"}
 
 
+@pytest.mark.not_under("thread", because="its start takes longer than is waited for here")
 def test_a_state_that_another_machine_has_is_told(home):
     home.state.mkdir(parents=True)
     script = SCRIPT.replace("import numpy", "from richd._link import start\n"
