@@ -180,6 +180,7 @@ def test_what_a_killed_daemon_left_behind_is_not_taken_for_one(home):
     assert home.runs() == {"before", "after"}
 
 
+@pytest.mark.not_under("thread", because="a start takes longer than a trainer waits for it")
 def test_a_state_that_another_machine_has_is_told(home):
     home.state.mkdir(parents=True)
     script = SCRIPT.replace("import numpy", "from richd._link import start\n"
