@@ -229,10 +229,13 @@ struct gate_counts gate_counts(void)
 static int accept_one(int listener, struct sockaddr *address, socklen_t *size, int flags)
 {
     static _Atomic(accept4_fn *) next;
+    accept4_fn *found = atomic_load(&next);
 
-    if (!next)
-        next = (accept4_fn *)dlsym(RTLD_NEXT, "accept4");
-    return next(listener, address, size, flags);
+    if (!found) {
+        found = (accept4_fn *)dlsym(RTLD_NEXT, "accept4");
+        atomic_store(&next, found);
+    }
+    return found(listener, address, size, flags);
 }
 
 static bool is_scarce(int code)

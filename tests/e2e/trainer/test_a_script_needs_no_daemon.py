@@ -102,6 +102,7 @@ def home(tmp_path):
         made.end()
 
 
+@pytest.mark.not_under("thread", because="a start takes longer than a trainer waits for it")
 def test_five_lines_have_a_daemon_a_page_and_their_point(home):
     out, err = home.run(SCRIPT, "wd1")
     assert home.runs() == {"wd1"}
