@@ -217,12 +217,12 @@ class Spool:
         file = SpoolFile.create(self.path)
         try:
             hello, opening = self._greeting()
-            open_ = encode({**json.loads(opening), "time": time.time()})
-            file.append([hello, open_])
+            fields: dict[str, Any] = {**json.loads(opening), "time": time.time()}
+            file.append([hello, encode(fields)])
         except OSError:
             file.remove()
             raise
-        self._attempt = json.loads(open_).get("attempt", 0)
+        self._attempt = fields.get("attempt", 0)
         self._start_reading(file)
         return file
 
