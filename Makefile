@@ -119,6 +119,10 @@ check-layers: $(LAYERS)
 check-tests:
 	@$(PYTHON) tests/check_tests.py
 
+# Each link of a page leads somewhere.
+check-links:
+	@$(PYTHON) tests/check_links.py
+
 # ---- unit tests: tests/unit mirrors the rooms; those of the core link the core and nothing else ------
 # Tests of the core can make the n-th malloc fail (tests/lib/fault.h).
 FAULTS := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--undefined=__wrap_malloc
@@ -211,7 +215,7 @@ torture: all $(filter $(BUILD)/tests/sim/%,$(UNIT)) fuzz-build
 	@PYTHONPATH=client/python/src RICHD_BUILD=$(BUILD) $(KERNELS) $(PYTHON) tests/torture/torture.py --share $(SHARE) $(PARTS)
 
 # ---- benchmarks, in a quiet hour: `make bench` prints the table of tests/bench/table.py ------------
-# The other programs of tests/bench show what README and the pages of proto say, and run by hand.
+# The other programs of tests/bench show what tests/README.md and the pages of proto say, and run by hand.
 BENCH := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/bench_*.c))
 $(BENCH) $(BUILD)/tests/bench/paths: $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/obj/tests/bench/bench.o $(TESTLIB) $(call archives,$(TOP_ROOM))
 	@mkdir -p $(@D)
@@ -349,14 +353,14 @@ lint:
 		--enable=warning,portability,performance --suppress=missingIncludeSystem \
 		--suppress=constStatement --suppress=funcArgOrderDifferent \
 		-D_GNU_SOURCE -DRICHD_VERSION='"0"' $(filter-out tests/%,$(C_FILES)) && echo "cppcheck is content"
-	@flake8 --max-line-length=100 --extend-ignore=E203 client/python tests/bench tests/bench/compare tests/browser tests/frameworks tests/fuzz tests/gpu tests/pythons tests/torture tests/check_tests.py tests/mutate.py && echo "flake8 is content"
+	@flake8 --max-line-length=100 --extend-ignore=E203 client/python tests/bench tests/bench/compare tests/browser tests/frameworks tests/fuzz tests/gpu tests/pythons tests/torture tests/check_tests.py tests/check_links.py tests/mutate.py && echo "flake8 is content"
 	@cd client/python && mypy --cache-dir=/dev/null --no-error-summary && echo "mypy is content"
 
 # Everything, from a bare machine. Where tests wait something else computes: stages run two at a time,
 # and say what they have to say when they end.
 test: test-deps tools
 	$(MAKE) --no-print-directory DEV=1 $(JOBS) all $(UNIT) $(BENCH)
-	$(MAKE) --no-print-directory DEV=1 $(TWO) format-check check-layers check-tests check-headers e2e lint unit counts fuzz python versions frameworks browser
+	$(MAKE) --no-print-directory DEV=1 $(TWO) format-check check-layers check-tests check-links check-headers e2e lint unit counts fuzz python versions frameworks browser
 	$(MAKE) --no-print-directory $(TWO) check-address check-thread
 check-address check-thread:
 	$(MAKE) --no-print-directory SANITIZE=$(@:check-%=%) check
@@ -446,4 +450,4 @@ clean:
 -include $(shell find $(BUILD)/obj $(FUZZ)/obj -name '*.d' 2>/dev/null)
 .SECONDARY:
 .PHONY: wheel test-wheel wheel-deps
-.PHONY: all unit bench counts e2e python frameworks versions $(VERSIONS:%=version-%) fuzz fuzz-build fuzz-long coverage coverage-tests mutate torture test-pythons pythons-deps gpu browser screenshots check check-address check-thread check-layers check-tests check-headers format format-check lint test test-long deps paper-deps test-deps tools demo reproduce install clean
+.PHONY: all unit bench counts e2e python frameworks versions $(VERSIONS:%=version-%) fuzz fuzz-build fuzz-long coverage coverage-tests mutate torture test-pythons pythons-deps gpu browser screenshots check check-address check-thread check-layers check-tests check-links check-headers format format-check lint test test-long deps paper-deps test-deps tools demo reproduce install clean

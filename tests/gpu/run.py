@@ -1,4 +1,4 @@
-"""richd on a GPU: what has to hold, what it costs. README.md says how to run it.
+"""richd on a GPU: what has to hold, what it costs. tests/README.md says how to run it.
 
     python tests/gpu/run.py                          # on the GPU, under 8 minutes
     python tests/gpu/run.py --device cpu --small     # tries the script itself, in seconds

@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -115,6 +116,18 @@ def test_five_lines_have_a_daemon_a_page_and_their_point(home):
         "Authorization": f"Bearer {token.partition('&')[0]}"})
     with urllib.request.urlopen(asked, timeout=PATIENCE_S) as answer:
         assert [run["name"] for run in json.load(answer)["runs"]] == ["wd1"]
+
+
+@pytest.mark.not_under("address", "thread", because="what runs is torch")
+def test_the_readmes_lines_run_when_they_are_pasted(home):
+    readme = (pathlib.Path(__file__).parents[3] / "README.md").read_text()
+    [lines] = re.findall(r"^```python\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    out, err = home.run(PRELUDE + lines + "run.finish()\nprint(*run.series()[1])")
+    assert err.startswith("richd: hello/") and err.count("\n") == 1, err
+    values = [float(value) for value in out.split()]
+    told = re.search(r"D_LR falls here from (\S+) to (\S+) in", readme).groups()
+    assert len(values) == 20
+    assert abs(values[0] - float(told[0])) < 0.2 and abs(values[-1] - float(told[1])) < 0.1
 
 
 def test_a_notebook_shows_the_link_and_the_curve(home):
