@@ -13,6 +13,7 @@ import { Heatmap } from "./plot/heatmap.js";
 import { Legend } from "./panel/legend.js";
 import { Measures } from "./panel/measures.js";
 import { Looks } from "./base/looks.js";
+import { shortened } from "./base/names.js";
 import { followAddress } from "./base/permalink.js";
 import { Problems } from "./panel/problems.js";
 import { RepresentationView } from "./plot/representation.js";
@@ -24,6 +25,7 @@ import { followTheme } from "./base/theme.js";
 import { keepToken, takeToken } from "./base/token.js";
 import { View } from "./base/view.js";
 
+byId("not-started").remove();
 const feed = new Feed(feedAddress());
 const view = new View();
 const catalogue = new Catalogue(feed);
@@ -89,6 +91,7 @@ feed.addEventListener("live", (event) => {
     const { detail } = /** @type {CustomEvent} */ (event);
 
     staleSince = null;
+    byId("notice").textContent = "";
     tellState();
     byId("version").textContent = `richd ${detail.version}`;
     if (hasBegun) loadAll();
@@ -102,11 +105,24 @@ byId("token-form").addEventListener("submit", () => {
     byId("token").value = "";
     feed.connect();
 });
+feed.addEventListener(
+    "blocked",
+    () =>
+        (byId("notice").textContent =
+            "The daemon answers, but no WebSocket comes through: a proxy in between has to hand on Upgrade and Connection (nginx: proto/HTTP.md, Who may ask)."),
+);
 catalogue.addEventListener(
     "unknown",
     debounced(() => source.restart(), 500),
 );
 catalogue.addEventListener("change", debounced(fillLayersAndScalars, 200));
+catalogue.addEventListener("named", (event) => {
+    const { name, run } = /** @type {CustomEvent} */ (event).detail;
+    const { runs, pins, focus } = view.state;
+    const named = (list) => [...new Set(list.map((id) => (id === name ? run : id)))];
+
+    view.set({ runs: named(runs), pins: named(pins), focus: focus === name ? run : focus });
+});
 curves.addEventListener("error", (event) => (byId("notice").textContent = event.detail));
 curves.addEventListener("change", () => (byId("notice").textContent = ""));
 
@@ -192,11 +208,12 @@ function fillLayersAndScalars() {
             ...(scalar && scalar !== "auto" ? [scalar] : []),
         ]),
     ].sort();
+    const short = shortened(layers);
     const plain = (names) => names.map((name) => ({ value: name, text: name }));
 
     fillSelect(
         byId("layer"),
-        [{ value: "", text: "last layer" }, { value: "*", text: "all layers" }, ...plain(layers)],
+        [{ value: "", text: "last layer" }, { value: "*", text: "all layers" }, ...layers.map((name) => ({ value: name, text: short.get(name), title: name }))],
         layer,
     );
     fillSelect(

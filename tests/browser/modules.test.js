@@ -149,10 +149,10 @@ test("a live point is added once; one that rewrites the past asks for a reload",
     });
 
     assert.deepEqual(results, {
-        said: ["added", "known", "added", "known", "reload", "reload"],
+        said: ["added", "known", "known", "known", "added", "reload"],
         steps: [5, 9],
-        values: [0.5, null],
-        low: [0.3, null],
+        values: [0.5, 0.2],
+        low: [0.3, 0],
         gaps: [9],
         nearest: [0, 0, 0, 1, 1],
         none: -1,

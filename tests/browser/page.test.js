@@ -417,6 +417,9 @@ test("a transition is marked and zoomed to from its sentence", async () => {
         /d_debiased falls 0\.\d+ → -?0\.\d+ over steps \d+–\d+, grokking-like: test_acc/,
     );
 
+    const listed = () => page.$$eval("#event-list button", (all) => all.map((b) => b.textContent));
+    assert.ok((await listed()).every((sentence) => sentence.startsWith("wd1-seed0 head: ")));
+
     await page.click("#event-list button >> nth=0");
     await waitForText(page, "#range-text", /^steps/);
     const [start, end] = /steps (\d+)–(\d+)/

@@ -1,7 +1,9 @@
 /* Who looks like what in the charts: colour by the run's id, or by what runs are grouped by; dash and
  * marker by the place among the runs that are shown, so that no two of one colour look alike. */
 
-import { colour, colourIndex, dash, marker } from "./palette.js";
+import { colour, colourIndex, cssColour, dash, groupColour, marker } from "./palette.js";
+
+const NO_VALUE = "(none)";
 
 /** What a run is grouped by: "project", "group", "state" or "config.NAME". @param {any} run @param {string} key */
 export function groupValue(run, key) {
@@ -9,10 +11,18 @@ export function groupValue(run, key) {
     const value = key.startsWith("config.") ? run.config?.[key.slice(7)] : run[key];
 
     return value === undefined || value === null || value === ""
-        ? "(none)"
+        ? NO_VALUE
         : typeof value === "object"
           ? JSON.stringify(value)
           : String(value);
+}
+
+/** Numbers by size, before words by letters. @param {string} a @param {string} b */
+export function compareValues(a, b) {
+    const [x, y] = [Number(a), Number(b)];
+
+    if (!Number.isNaN(x) && !Number.isNaN(y)) return x - y;
+    return Number(Number.isNaN(x)) - Number(Number.isNaN(y)) || a.localeCompare(b);
 }
 
 export class Looks {
@@ -22,16 +32,35 @@ export class Looks {
         this.catalogue = catalogue;
     }
 
-    /** The index of a run's colour in the palette. @param {string} run */
-    index(run) {
-        const { group } = this.view.state;
+    /** What a run is grouped by, as text; "" where runs are not grouped. @param {string} run */
+    group(run) {
+        return groupValue(this.catalogue.get(run), this.view.state.group);
+    }
 
-        return colourIndex(group ? `${group}=${groupValue(this.catalogue.get(run), group)}` : run);
+    /** The groups of the runs that are shown, in their order. @returns {string[]} */
+    groups() {
+        const { group, runs } = this.view.state;
+        const values = group ? runs.map((run) => this.group(run)) : [];
+
+        return [...new Set(values)].sort(compareValues);
+    }
+
+    /** The colour of a group that is shown; of another one muted. @param {string} value */
+    groupColour(value) {
+        const groups = this.groups();
+        const place = groups.indexOf(value);
+        const isRamp = groups.every((g) => g === NO_VALUE || !Number.isNaN(Number(g)));
+
+        return place < 0 || value === NO_VALUE
+            ? cssColour("--muted")
+            : groupColour(place, groups.length - Number(groups.includes(NO_VALUE)), isRamp);
     }
 
     /** @param {string} run */
     colour(run) {
-        return colour(this.index(run));
+        return this.view.state.group
+            ? this.groupColour(this.group(run))
+            : colour(colourIndex(run));
     }
 
     /** The run's place in the chart; -1 when it is not shown. @param {string} run */

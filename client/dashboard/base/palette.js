@@ -27,6 +27,34 @@ export function colour(index) {
     return cssColour(`--run-${index}`);
 }
 
+/**
+ * The colour of a group in its place among `count`: a ramp where the groups are numbers, so that more
+ * is nearer to red; else the palette, and beyond it hues of our own. No two are alike.
+ * @param {number} place @param {number} count @param {boolean} isRamp
+ */
+export function groupColour(place, count, isRamp) {
+    const isDark = document.documentElement.dataset.theme === "dark";
+
+    if (isRamp) {
+        const share = count > 1 ? place / (count - 1) : 0;
+        return hsl(215 + 165 * share, 80, isDark ? 70 - 6 * share : 32 + 14 * share);
+    }
+    if (place < N_COLOURS) return colour(place);
+    const round = Math.floor(place / N_COLOURS) % 3;
+    return hsl(137.5 * place, 55, isDark ? 66 + 7 * round : 26 + 6 * round);
+}
+
+/** As #rrggbb, which charts make transparent. @param {number} hue @param {number} saturation @param {number} lightness in % */
+function hsl(hue, saturation, lightness) {
+    const chroma = (saturation / 100) * Math.min(lightness / 100, 1 - lightness / 100);
+    const channel = (n) => {
+        const k = (n + hue / 30) % 12;
+        return lightness / 100 - chroma * Math.max(-1, Math.min(k - 3, 9 - k, 1));
+    };
+
+    return `#${[0, 8, 4].map((n) => Math.round(255 * channel(n)).toString(16).padStart(2, "0")).join("")}`;
+}
+
 /** @param {string} name a custom property of style.css */
 export function cssColour(name) {
     return getComputedStyle(document.documentElement).getPropertyValue(name).trim();

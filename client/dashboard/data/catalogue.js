@@ -1,6 +1,8 @@
 /* What is known of runs: RUN OBJECTs from lists, kept fresh by what comes live, and for those that
  * are shown their attempts and scalars. Every part of the page that shows runs reads them here. */
 
+import { visible } from "../base/names.js";
+
 /** @typedef {{layer: string, p: number, c: number, step: number|null, d_lr: number|null, d_debiased?: number|null}} RunLayer */
 /**
  * RUN OBJECT of FEED.md, with what run.get adds.
@@ -27,7 +29,10 @@ function isTraining(layer) {
     return !layer.endsWith("@eval");
 }
 
-/** Events: "change" (a run is new or differs), "unknown" (a point came of a run that no list gave). */
+/**
+ * Events: "change" (a run is new or differs), "unknown" (a point came of a run that no list gave),
+ * "named" (detail: what a link called a run by its name, and the run's id).
+ */
 export class Catalogue extends EventTarget {
     /** @param {import("./feed.js").Feed} feed */
     constructor(feed) {
@@ -98,7 +103,12 @@ export class Catalogue extends EventTarget {
 
     /** @param {Run[]} runs */
     take(runs) {
-        for (const run of runs) this.runs.set(run.run, { ...this.runs.get(run.run), ...run });
+        for (const run of runs)
+            this.runs.set(run.run, {
+                ...this.runs.get(run.run),
+                ...run,
+                ...{ name: visible(run.name), project: visible(run.project), group: visible(run.group) },
+            });
         this.dispatchEvent(new Event("change"));
     }
 
@@ -108,6 +118,8 @@ export class Catalogue extends EventTarget {
             const run = await this.feed.call("run.get", { run: id });
             this.absent.delete(id);
             this.take([run]);
+            if (run.run !== id)
+                this.dispatchEvent(new CustomEvent("named", { detail: { name: id, run: run.run } }));
         } catch {
             this.absent.add(id);
             this.dispatchEvent(new Event("change"));

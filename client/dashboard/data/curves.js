@@ -288,7 +288,9 @@ export class Curves extends EventTarget {
     #isInView(step) {
         const { from, to, spacing } = this.view.state;
 
-        return from === null || to === null || step <= widen([from, to], spacing, MARGIN)[1];
+        if (from === null || to === null) return true;
+        const [a, b] = widen([from, to], spacing, MARGIN);
+        return step >= a && step <= b;
     }
 
     /* What came live has no bins: when it outgrows them, the daemon makes new ones. */

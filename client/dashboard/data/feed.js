@@ -7,6 +7,7 @@ const RETRY_LAST_MS = 5000;
 /* A connection that is silent for so long is asked for a sign of life, and cut without one. */
 const QUIET_MS = 10000;
 const ANSWER_MS = 15000;
+const FAILURES_TO_ASK = 3;
 const NOT_ALLOWED = -32003;
 /* Says that hello comes first and may hold a token: a browser can set no header (HTTP.md). */
 const TOKEN_PROTOCOL = "richd.token";
@@ -24,7 +25,8 @@ export class FeedError extends Error {
 
 /**
  * Events: "live" (connected, subscriptions resumed), "stale" (connection lost), "token" (the daemon
- * asks for one; set `feed.token` and call `feed.connect()`).
+ * asks for one; set `feed.token` and call `feed.connect()`), "blocked" (the daemon answers, but no
+ * WebSocket comes through: a proxy is in the way).
  */
 export class Feed extends EventTarget {
     /** @param {string} address */
@@ -34,6 +36,7 @@ export class Feed extends EventTarget {
         /** @type {string|null} */ this.token = null;
         /** @type {WebSocket|null} */ this.socket = null;
         this.isLive = false;
+        /** Connections that failed since there was one. */ this.n_failed = 0;
         /** When something was last heard, in ms of performance.now(). */
         this.heard = performance.now();
         this.retry_ms = RETRY_FIRST_MS;
@@ -109,6 +112,7 @@ export class Feed extends EventTarget {
             for (const s of this.subscriptions) await this.#resume(s);
             if (this.socket !== socket) return;
             this.isLive = true;
+            this.n_failed = 0;
             this.retry_ms = RETRY_FIRST_MS;
             for (const q of this.waiting.values()) if (!q.isOfConnection) socket.send(q.text);
             this.dispatchEvent(new CustomEvent("live", { detail: hello }));
@@ -175,9 +179,19 @@ export class Feed extends EventTarget {
         if (this.isLive) {
             this.isLive = false;
             this.dispatchEvent(new Event("stale"));
-        }
+        } else this.#askWithoutSocket();
         this.timer = setTimeout(() => this.connect(), this.retry_ms * (0.75 + Math.random() / 2));
         this.retry_ms = Math.min(this.retry_ms * 2, RETRY_LAST_MS);
+    }
+
+    /* A daemon that just starts would have taken the next connection. */
+    async #askWithoutSocket() {
+        if (++this.n_failed < FAILURES_TO_ASK) return;
+        const headers = this.token ? { Authorization: `Bearer ${this.token}` } : {};
+        const answer = await fetch("api/v1/status", { headers }).catch(() => null);
+
+        if (answer && [200, 401, 403].includes(answer.status) && !this.isLive)
+            this.dispatchEvent(new Event("blocked"));
     }
 
     #retryNow() {

@@ -2,7 +2,7 @@
  * and only the pages in sight are asked for; otherwise all runs are read once, page by page, and
  * searched here. The list itself does not know which. */
 
-import { groupValue } from "../base/looks.js";
+import { compareValues, groupValue } from "../base/looks.js";
 
 const PAGE = 100;
 const PAGE_OF_ALL = 1000;
@@ -68,6 +68,25 @@ export class RunSource extends EventTarget {
             const page = this.pages.get(p);
             if (!page || performance.now() - page.asked > FRESH_MS) this.#readPage(p);
         }
+    }
+
+    /**
+     * Asks which runs are open, and again for those that were and are no more: what is out of sight,
+     * or has been grouped, is in no page that is read again.
+     */
+    async followOpen() {
+        const known = [...this.catalogue.runs.values()].filter((run) => run.state === "open");
+
+        if (known.length === 0) return;
+        const answer = await this.feed
+            .call("run.list", { state: "open", limit: PAGE_OF_ALL, config: false })
+            .catch(() => null);
+        if (!answer || answer.total > answer.runs.length) return;
+        const open = new Set(answer.runs.map((run) => run.run));
+        const ended = known.filter((run) => !open.has(run.run)).slice(0, PAGE);
+
+        for (const run of ended) await this.catalogue.load(run.run);
+        if (ended.length) this.dispatchEvent(new Event("change"));
     }
 
     #params(offset, limit) {
@@ -157,7 +176,7 @@ export class RunSource extends EventTarget {
             groups.get(value).push(id);
         }
         this.rows = [...groups]
-            .sort(([a], [b]) => Number(a) - Number(b) || a.localeCompare(b))
+            .sort(([a], [b]) => compareValues(a, b))
             .flatMap(([heading, runs]) => [
                 ...(group ? [{ heading, count: runs.length, runs }] : []),
                 ...runs.map((run) => ({ run })),

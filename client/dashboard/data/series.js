@@ -10,7 +10,7 @@
  * @property {string} name of the metric or scalar
  * @property {boolean} binned
  * @property {number[]} steps
- * @property {(number|null)[]} values
+ * @property {number[]} values where the measure has one
  * @property {(number|null)[]|null} low
  * @property {(number|null)[]|null} high
  * @property {number[]} gaps steps of points whose window misses rows
@@ -42,15 +42,29 @@ export function fromLayer(run, entry, metric, error) {
     const base = { run, layer: entry.layer, name: metric, binned: entry.binned, n_added: 0 };
 
     if (entry.binned) return { ...base, ...bins(columns, metric), gaps: [], attempt: 0 };
+    const has = measured(columns.step, columns[metric]);
+    const pick = (column) => column && has.map((i) => column[i]);
+    const values = pick(columns[metric]);
+    const errors = pick(error && columns[error]);
+
     return {
         ...base,
-        steps: columns.step,
-        values: columns[metric],
-        low: around(columns[metric], error && columns[error], -1),
-        high: around(columns[metric], error && columns[error], 1),
+        steps: pick(columns.step),
+        values,
+        low: around(values, errors, -1),
+        high: around(values, errors, 1),
         gaps: columns.step.filter((_, i) => columns.rows_missing[i] > 0),
         attempt: columns.attempt.at(-1) ?? 0,
     };
+}
+
+/* The places that have a value, in the order of their steps: not every checkpoint has every measure,
+ * and an attempt may go back below its first step. Of one step the later attempt counts. */
+function measured(steps, values) {
+    const places = new Map();
+
+    steps.forEach((step, i) => values[i] !== null && places.set(step, i));
+    return [...places.values()].sort((i, j) => steps[i] - steps[j]);
 }
 
 /**
@@ -73,10 +87,12 @@ export function fromScalar(run, { name, binned, columns }) {
     const base = { run, layer: "", name, binned, n_added: 0, gaps: [] };
 
     if (binned) return { ...base, ...bins(columns, "value"), attempt: 0 };
+    const has = measured(columns.step, columns.value);
+
     return {
         ...base,
-        steps: columns.step,
-        values: columns.value,
+        steps: has.map((i) => columns.step[i]),
+        values: has.map((i) => columns.value[i]),
         low: null,
         high: null,
         attempt: columns.attempt.at(-1) ?? 0,
@@ -84,11 +100,14 @@ export function fromScalar(run, { name, binned, columns }) {
 }
 
 function bins(columns, name) {
+    const { last, min, max } = columns[name];
+    const has = measured(columns.step_end, last);
+
     return {
-        steps: columns.step_end,
-        values: columns[name].last,
-        low: columns[name].min,
-        high: columns[name].max,
+        steps: has.map((i) => columns.step_end[i]),
+        values: has.map((i) => last[i]),
+        low: has.map((i) => min[i]),
+        high: has.map((i) => max[i]),
     };
 }
 
@@ -110,9 +129,8 @@ export function emptySeries(run, layer, name, hasBand) {
 }
 
 /**
- * Adds a live value at the end. Returns "added"; "known" when it is there already or superseded; or
- * "reload" when it rewrites what is there, as the first point of a resumed run does, and one that
- * comes again with its spectrum.
+ * Adds a live value where it belongs. Returns "added"; "known" when it is there already, superseded,
+ * or no value; or "reload" when it rewrites what is there, as the first point of a resumed run does.
  * @param {Series} series
  * @param {{attempt: number, step: number, rows_missing?: number}} at
  * @param {number|null} value @param {number|null|undefined} error
@@ -121,24 +139,32 @@ export function append(series, at, value, error) {
     const last = series.steps.at(-1) ?? -1;
 
     if (at.attempt > series.attempt && series.attempt > 0 && at.step <= last) return "reload";
-    if (at.attempt === series.attempt && fillsGap(series, at.step, value)) return "reload";
-    if (at.step <= last || at.attempt < series.attempt) return "known";
+    if (at.attempt < series.attempt) return "known";
     series.attempt = at.attempt;
-    series.steps.push(at.step);
-    series.values.push(value);
-    series.low?.push(series.binned ? value : shifted(value, error, -1));
-    series.high?.push(series.binned ? value : shifted(value, error, 1));
-    if (at.rows_missing > 0) series.gaps.push(at.step);
+    if (at.rows_missing > 0 && !series.gaps.includes(at.step)) series.gaps.push(at.step);
+    if (typeof value !== "number") return "known";
+    if (at.step <= last && (series.binned || series.steps.includes(at.step))) return "known";
+    insert(series, at.step, {
+        steps: at.step,
+        values: value,
+        low: series.binned ? value : shifted(value, error, -1),
+        high: series.binned ? value : shifted(value, error, 1),
+    });
     series.n_added++;
     return "added";
 }
 
-function fillsGap(series, step, value) {
-    return (
-        typeof value === "number" &&
-        !series.binned &&
-        series.values[series.steps.indexOf(step)] === null
-    );
+/* At the end in place, as most points come; elsewhere in new arrays, for what is drawn is known by
+ * its array. */
+function insert(series, step, entries) {
+    const place = series.steps.findLastIndex((known) => known < step) + 1;
+    const isLast = place === series.steps.length;
+
+    for (const [name, entry] of Object.entries(entries)) {
+        if (series[name] === null) continue;
+        if (isLast) series[name].push(entry);
+        else series[name] = series[name].toSpliced(place, 0, entry);
+    }
 }
 
 /** The index of the step nearest to `step`; -1 when there is none. @param {number[]} steps @param {number} step */

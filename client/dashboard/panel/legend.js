@@ -3,6 +3,7 @@
 
 import { duration, longStep, shortValue } from "../base/axis.js";
 import { byId, element, oncePerFrame, replaceRows, unlessHeld } from "../base/dom.js";
+import { shortened } from "../base/names.js";
 import { lastStep, resumes, sentence, shortage } from "../plot/marks.js";
 import { nearest } from "../data/series.js";
 
@@ -50,6 +51,14 @@ export function swatch(look) {
     return svg;
 }
 
+/** A spot of a colour. @param {string} colour */
+export function dot(colour) {
+    const made = element("span", { class: "dot", aria: { hidden: true } });
+
+    made.style.background = colour;
+    return made;
+}
+
 export class Legend {
     /** @param {{view: any, catalogue: any, curves: any, looks: any, chart: any}} parts */
     constructor(parts) {
@@ -70,6 +79,7 @@ export class Legend {
             byId("legend"),
             runs.flatMap((run) => this.#rowsOf(run, step)),
         );
+        this.#drawGroups();
         byId("legend-head").hidden = runs.length === 0;
         byId("legend-step").textContent =
             step !== null
@@ -78,6 +88,29 @@ export class Legend {
                   ? "latest"
                   : "last in view";
         this.#drawEvents();
+    }
+
+    /* The values that the colours stand for. */
+    #drawGroups() {
+        const { group, runs } = this.view.state;
+        const name = group.replace(/^config\./, "");
+        const count = (value) => runs.filter((run) => this.looks.group(run) === value).length;
+
+        byId("group-key").hidden = group === "" || runs.length === 0;
+        byId("group-key").replaceChildren(
+            element("span", { class: "muted" }, name),
+            ...this.looks
+                .groups()
+                .map((value) =>
+                    element(
+                        "span",
+                        { class: "name" },
+                        dot(this.looks.groupColour(value)),
+                        value,
+                        element("span", { class: "muted" }, ` × ${count(value)}`),
+                    ),
+                ),
+        );
     }
 
     #rowsOf(run, step) {
@@ -91,7 +124,8 @@ export class Legend {
                     this.curves.metrics.has(run) ? this.#whyNothing(run) : "loading …",
                 ),
             ];
-        return list.map((series, i) => this.#row(series, step, i === 0));
+        const short = shortened(list.map((series) => series.layer));
+        return list.map((series, i) => this.#row(series, step, i === 0, short.get(series.layer)));
     }
 
     #whyNothing(run) {
@@ -143,7 +177,7 @@ export class Legend {
         );
     }
 
-    #row(series, step, isFirst) {
+    #row(series, step, isFirst, layer) {
         const run = this.catalogue.get(series.run);
         const scalar = isFirst ? this.curves.scalars.get(series.run) : undefined;
         const i = this.#index(series, step);
@@ -156,11 +190,12 @@ export class Legend {
                 "th",
                 { scope: "row", class: "name", title: series.run },
                 isFirst ? this.catalogue.title(series.run) : "",
+                isFirst && this.#groupText(series.run),
             ),
-            element("td", { class: "muted" }, series.layer),
+            element("td", { class: "muted layer", title: series.layer }, layer),
             element(
                 "td",
-                { class: "number strong", title: series.name },
+                { class: "number strong", title: `${series.name}${i < 0 ? "" : ` at step ${longStep(series.steps[i])}`}` },
                 shortValue(series.values[i]),
                 this.#isStandIn(series) && element("span", { class: "muted" }, ` ${series.name}`),
             ),
@@ -177,6 +212,14 @@ export class Legend {
             element("td", { class: "muted state" }, isFirst ? this.#ageText(run) : ""),
             this.#cells(series.run, isFirst),
         );
+    }
+
+    #groupText(run) {
+        const { group } = this.view.state;
+
+        return group.startsWith("config.")
+            ? element("span", { class: "muted" }, ` ${group.slice(7)} = ${this.looks.group(run)}`)
+            : "";
     }
 
     /* The plain form, where the corrected one that was chosen is null. */
@@ -203,9 +246,11 @@ export class Legend {
 
     #drawEvents() {
         const rows = this.view.state.runs.flatMap((run) => [
-            ...(this.curves.events.get(run) ?? []).map((event) => this.#eventRow(run, event)),
+            ...(this.curves.events.get(run) ?? [])
+                .filter((event) => this.#isDrawn(run, event))
+                .map((event) => this.#eventRow(run, event)),
             ...(this.curves.watched.get(run) ?? [])
-                .filter(shortage)
+                .filter((s) => shortage(s) && this.#isDrawn(run, s))
                 .map((s) => element("li", {}, `${this.#whose(run, s)}: ${shortage(s)}`)),
             ...resumes(this.catalogue.get(run)).map((a) =>
                 element(
@@ -232,6 +277,13 @@ export class Legend {
             rows.some((r, i) => r.textContent !== byId("event-list").children[i].textContent)
         )
             byId("event-list").replaceChildren(...rows);
+    }
+
+    /* Of a layer whose line is there, or of a scalar. */
+    #isDrawn(run, { layer }) {
+        const drawn = this.catalogue.layersOf(run, this.view.state.layer);
+
+        return layer === null || drawn.includes(layer);
     }
 
     /* What the latest point wants the reader to know. */

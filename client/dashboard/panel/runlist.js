@@ -14,7 +14,7 @@ import {
     unlessHeld,
 } from "../base/dom.js";
 import { shownOf } from "../data/catalogue.js";
-import { stateText, swatch } from "./legend.js";
+import { dot, stateText, swatch } from "./legend.js";
 
 const ROW_PX = 46;
 const SPARE_ROWS = 6;
@@ -66,6 +66,7 @@ export class RunList {
     }
 
     #wantVisible() {
+        this.source.followOpen();
         const [first, last] = this.#visible();
 
         if (last >= first) this.source.want(first, last);
@@ -184,6 +185,7 @@ export class RunList {
                 tabIndex: i === this.active ? 0 : -1,
                 onchange,
             }),
+            dot(this.looks.groupColour(row.heading)),
             element("span", { class: "name" }, row.heading),
             element("span", { class: "muted" }, ` ${longStep(row.count)}`),
         );
@@ -209,10 +211,7 @@ export class RunList {
                 }),
                 isShown
                     ? swatch(this.looks.line(id, last?.layer ?? ""))
-                    : element("span", {
-                          class: "dot",
-                          dataset: { colour: String(this.looks.index(id)) },
-                      }),
+                    : dot(this.looks.colour(id)),
                 element(
                     "span",
                     { class: "what" },
@@ -221,7 +220,7 @@ export class RunList {
                         "span",
                         { class: "muted small" },
                         run
-                            ? `${run.project}${run.group ? ` · ${run.group}` : ""} · ${stateText(run.state)}`
+                            ? `${stateText(run.state)} · ${run.project}${run.group ? ` · ${run.group}` : ""}`
                             : "",
                     ),
                 ),

@@ -143,9 +143,10 @@ export class MainChart extends EventTarget {
                 : "No run yet. The first that a trainer opens will appear here.";
         if (runs.every((r) => this.catalogue.absent.has(r)))
             return "This daemon does not know the run that the link names.";
-        return from === null
-            ? "Waiting for the first checkpoint."
-            : "No point between these steps.";
+        if (from !== null) return "No point between these steps.";
+        return runs.some((r) => this.catalogue.get(r)?.n_points)
+            ? `No checkpoint has ${this.view.state.metric} yet.`
+            : "Waiting for the first checkpoint.";
     }
 
     /* The newest step on the screen: performance.getEntriesByName("richd:drawn") has the time. */

@@ -112,7 +112,7 @@ export class Companions {
     #draw() {
         const all = this.view.state.runs
             .flatMap((run) => this.series.get(run) ?? [])
-            .filter((s) => s.values.some((v) => v !== null));
+            .filter((s) => s.values.length > 0);
         const scalarNames = [
             ...new Set(all.filter((s) => s.layer === "").map((s) => s.name)),
         ].sort();
@@ -141,13 +141,12 @@ export class Companions {
     }
 
     #drawOne({ series, ...m }) {
-        m.series = m.needs === "spectrum" ? series.map(withoutGaps) : series;
-        const values = m.series.flatMap((s) => s.values).filter((v) => v !== null);
+        const values = series.flatMap((s) => s.values);
         const low = values.reduce((a, b) => Math.min(a, b), Infinity);
         const high = values.reduce((a, b) => Math.max(a, b), -Infinity);
 
         this.#chartFor(m).draw({
-            traces: m.series.map((s) => ({
+            traces: series.map((s) => ({
                 ...this.looks.line(s.run, s.layer),
                 key: `${s.run}/${s.layer}`,
                 steps: s.steps,
@@ -161,7 +160,7 @@ export class Companions {
             logY: low > 0 && high / low > LOG_FROM,
             range:
                 this.view.state.from === null
-                    ? extent(m.series)
+                    ? extent(series)
                     : [this.view.state.from, this.view.state.to],
         });
     }
@@ -215,21 +214,6 @@ export class Companions {
         }
         return found.chart;
     }
-}
-
-/* What is made at a few points only is joined over those between. */
-function withoutGaps(series) {
-    const has = series.values.map((v) => v !== null);
-    const keep = (list) => list && list.filter((_, i) => has[i]);
-    const { steps, values, low, high } = series;
-
-    return {
-        ...series,
-        steps: keep(steps),
-        values: keep(values),
-        low: keep(low),
-        high: keep(high),
-    };
 }
 
 /* A plain form whose corrected one has a chart: the selector of the main chart offers it. */

@@ -4,6 +4,7 @@
 
 import { longStep, shortStep, shortValue, ticks, toStep, toX } from "../base/axis.js";
 import { byId, oncePerFrame } from "../base/dom.js";
+import { shortened } from "../base/names.js";
 import { cssColour } from "../base/palette.js";
 import { chooseForm, extent, fromLayer, nearest } from "../data/series.js";
 
@@ -12,6 +13,7 @@ const REFRESH_MS = 1000;
 const AXIS_PX = 24;
 const FONT = "12px system-ui, sans-serif";
 const ROW_MIN_PX = 18;
+const LABEL_LENGTH_MAX = 18;
 
 /** Nine stops of cividis (Nuñez, Anderton, Renslow 2018), dark to light. */
 const CIVIDIS = [
@@ -91,7 +93,7 @@ export class Heatmap {
 
     /** The values that are dark and light: 0 and the next tenth for shares, else the extremes. */
     #scale() {
-        const values = this.layers.flatMap((l) => l.values).filter((v) => v !== null);
+        const values = this.layers.flatMap((l) => l.values);
         const low = values.reduce((a, b) => Math.min(a, b), Infinity);
         const high = values.reduce((a, b) => Math.max(a, b), -Infinity);
 
@@ -104,7 +106,7 @@ export class Heatmap {
     }
 
     #frame() {
-        const labels = this.layers.map((l) => l.layer.length);
+        const labels = [...this.#names().values()].map((name) => name.length);
         const left = Math.min(140, 16 + 7 * Math.max(4, ...labels));
         const width = this.canvas.parentElement.clientWidth;
         const height = Math.max(120, Math.min(360, this.layers.length * 28 + AXIS_PX));
@@ -121,7 +123,15 @@ export class Heatmap {
         };
     }
 
+    #names() {
+        return shortened(
+            this.layers.map((l) => l.layer),
+            LABEL_LENGTH_MAX,
+        );
+    }
+
     #draw() {
+        const names = this.#names();
         const frame = (this.frame = this.#frame());
         const ratio = devicePixelRatio;
         const context = this.canvas.getContext("2d");
@@ -132,7 +142,10 @@ export class Heatmap {
         this.canvas.style.height = `${frame.height}px`;
         context.scale(ratio, ratio);
         context.font = FONT;
-        this.layers.forEach((layer, i) => this.#drawRow(context, layer, i, low, high));
+        this.layers.forEach((layer, i) => {
+            this.#drawRow(context, layer, i, low, high);
+            this.#drawName(context, names.get(layer.layer), i);
+        });
         this.#drawAxis(context);
         byId("layers-run").textContent = this.view.run ? this.catalogue.title(this.view.run) : "";
         byId("heat-low").textContent = shortValue(low);
@@ -168,20 +181,21 @@ export class Heatmap {
             const x = Math.max(this.frame.left, this.#x(layer.steps[k]));
             const next =
                 k + 1 < layer.steps.length ? Math.min(right, this.#x(layer.steps[k + 1])) : right;
-            if (layer.values[k] === null || next < this.frame.left || x > right) continue;
+            if (next < this.frame.left || x > right) continue;
             context.fillStyle = heatColour((layer.values[k] - low) / (high - low));
             context.fillRect(x, top + 0.5, Math.max(1, next - x) + 0.5, height - 1);
         }
+    }
+
+    /* Where rows are low, the first and the last alone. */
+    #drawName(context, name, i) {
+        const { top, height } = this.#rowBox(i);
+
+        if (height < ROW_MIN_PX - 8 && i !== 0 && i !== this.layers.length - 1) return;
         context.fillStyle = cssColour("--text");
         context.textAlign = "right";
         context.textBaseline = "middle";
-        if (height >= ROW_MIN_PX - 8 || i === 0 || i === this.layers.length - 1)
-            context.fillText(
-                layer.layer.length > 18 ? `${layer.layer.slice(0, 17)}…` : layer.layer,
-                this.frame.left - 8,
-                top + height / 2,
-                this.frame.left - 10,
-            );
+        context.fillText(name, this.frame.left - 8, top + height / 2, this.frame.left - 10);
     }
 
     #drawAxis(context) {
