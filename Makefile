@@ -353,7 +353,7 @@ lint:
 		--enable=warning,portability,performance --suppress=missingIncludeSystem \
 		--suppress=constStatement --suppress=funcArgOrderDifferent \
 		-D_GNU_SOURCE -DRICHD_VERSION='"0"' $(filter-out tests/%,$(C_FILES)) && echo "cppcheck is content"
-	@flake8 --max-line-length=100 --extend-ignore=E203 client/python tests/bench tests/bench/compare tests/browser tests/frameworks tests/fuzz tests/gpu tests/pythons tests/torture tests/check_tests.py tests/check_links.py tests/mutate.py && echo "flake8 is content"
+	@flake8 --max-line-length=100 --extend-ignore=E203 client/python client/manual tests/bench tests/bench/compare tests/browser tests/frameworks tests/fuzz tests/gpu tests/pythons tests/torture tests/check_tests.py tests/check_links.py tests/mutate.py && echo "flake8 is content"
 	@cd client/python && mypy --cache-dir=/dev/null --no-error-summary && echo "mypy is content"
 
 # Everything, from a bare machine. Where tests wait something else computes: stages run two at a time,
@@ -376,7 +376,7 @@ DEMO_PACKAGES  := python3 python3-numpy python3-zmq python3-torch jq
 PAPER_PACKAGES := python3-sklearn python3-matplotlib
 TEST_PACKAGES  := libcmocka-dev python3-scipy python3-pytest python3-pytest-xdist python3-pyte python3-seccomp python3-pip clang clang-format clang-tidy \
 	libclang-rt-14-dev cppcheck flake8 gcovr mypy strace systemd valgrind \
-	socat locales chromium $(if $(shell command -v node),,nodejs) $(if $(shell command -v npm),,npm)
+	socat locales mandoc zsh fish chromium $(if $(shell command -v node),,nodejs) $(if $(shell command -v npm),,npm)
 
 WHEEL_PACKAGES := gcc make dpkg-dev cmake tcl autoconf automake libtool python3-venv
 
@@ -422,27 +422,60 @@ reproduce: paper-deps
 	@$(MAKE) --no-print-directory -j$(shell nproc) all
 	@client/reproduce.sh $(REPRODUCE)
 
-# ---- installation --------------------------------------------------------------------------------
-PREFIX  ?= /usr/local
-DESTDIR ?=
-INSTALL := install -D
+# ---- man pages and completions of shells: what --help and richd.h say (client/manual) ----------------
+MANUAL := $(wildcard client/manual/*.py client/manual/*.in) include/richd.h
+manual: $(BUILD)/share/made
+$(BUILD)/share/made: $(MANUAL) $(BUILD)/richd $(BUILD)/richctl
+	@rm -rf $(@D)
+	$(V)$(PYTHON) client/manual/generate.py $(BUILD) $(VERSION) $(@D)
+	@touch $@
 
-install: all
-	$(INSTALL) $(BUILD)/richd $(DESTDIR)$(PREFIX)/bin/richd
-	$(INSTALL) $(BUILD)/richctl $(DESTDIR)$(PREFIX)/bin/richctl
-	$(INSTALL) -m 644 include/richd.h $(DESTDIR)$(PREFIX)/include/richd.h
-	$(INSTALL) -m 644 $(BUILD)/librichd.a $(DESTDIR)$(PREFIX)/lib/librichd.a
-	$(INSTALL) $(BUILD)/librichd.so $(DESTDIR)$(PREFIX)/lib/librichd.so.$(VERSION)
-	ln -sf librichd.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/librichd.so.0
-	ln -sf librichd.so.0 $(DESTDIR)$(PREFIX)/lib/librichd.so
-	$(INSTALL) -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
-	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' client/c/richd.pc >$(DESTDIR)$(PREFIX)/lib/pkgconfig/richd.pc
-	$(INSTALL) -m 644 systemd/richd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/richd.conf
-	$(INSTALL) -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/systemd/user
-	sed 's|@BINDIR@|$(PREFIX)/bin|' systemd/richd.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/richd.service
-	$(INSTALL) -m 644 systemd/richd.slice $(DESTDIR)$(PREFIX)/lib/systemd/system/richd.slice
-	$(INSTALL) -m 644 systemd/http.conf $(DESTDIR)$(PREFIX)/share/richd/http.conf
-	sed 's|@BINDIR@|$(PREFIX)/bin|' systemd/richd.user.service >$(DESTDIR)$(PREFIX)/lib/systemd/user/richd.service
+# ---- installation --------------------------------------------------------------------------------
+# All is put together below STAGE, and copied from there, with a list of what was made. `uninstall`
+# goes by the list: it removes what install put there, and folders that were not there before it.
+PREFIX  ?= /usr/local
+LIBDIR  ?= $(PREFIX)/lib
+DESTDIR ?=
+DEST    := $(abspath $(DESTDIR))
+LIST    := $(PREFIX)/share/richd/installed
+STAGE   := $(BUILD)/stage
+INSTALL := install -D
+# Of a user's own PREFIX, ~/.local, systemd reads share; of the others both, and Debian has it in lib.
+USER_UNITS := $(PREFIX)/$(if $(filter /usr /usr/local,$(PREFIX)),lib,share)/systemd/user
+
+stage: all manual
+	@rm -rf $(STAGE)
+	$(V)$(INSTALL) -s -t $(STAGE)$(PREFIX)/bin $(BUILD)/richd $(BUILD)/richctl
+	$(V)$(INSTALL) -m 644 -t $(STAGE)$(PREFIX)/include include/richd.h
+	$(V)$(INSTALL) -m 644 -t $(STAGE)$(LIBDIR) $(BUILD)/librichd.a
+	$(V)strip --strip-debug $(STAGE)$(LIBDIR)/librichd.a
+	$(V)$(INSTALL) -m 644 -s $(BUILD)/librichd.so $(STAGE)$(LIBDIR)/librichd.so.$(VERSION)
+	@ln -s librichd.so.$(VERSION) $(STAGE)$(LIBDIR)/librichd.so.0
+	@ln -s librichd.so.0 $(STAGE)$(LIBDIR)/librichd.so
+	@mkdir -p $(STAGE)$(LIBDIR)/pkgconfig $(STAGE)$(PREFIX)/lib/systemd/system $(STAGE)$(USER_UNITS)
+	$(V)sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' client/c/richd.pc >$(STAGE)$(LIBDIR)/pkgconfig/richd.pc
+	$(V)sed 's|@BINDIR@|$(PREFIX)/bin|' systemd/richd.service >$(STAGE)$(PREFIX)/lib/systemd/system/richd.service
+	$(V)sed 's|@BINDIR@|$(PREFIX)/bin|' systemd/richd.user.service >$(STAGE)$(USER_UNITS)/richd.service
+	$(V)$(INSTALL) -m 644 -t $(STAGE)$(PREFIX)/lib/systemd/system systemd/richd.slice
+	$(V)$(INSTALL) -m 644 systemd/richd.sysusers $(STAGE)$(PREFIX)/lib/sysusers.d/richd.conf
+	$(V)$(INSTALL) -m 644 -t $(STAGE)$(PREFIX)/share/richd systemd/no-page.conf
+	$(V)cp -r $(addprefix $(BUILD)/share/,man bash-completion zsh fish) $(STAGE)$(PREFIX)/share
+	@chmod -R u=rwX,go=rX $(STAGE)
+
+install: stage
+	@umask 022; list="$(DEST)$(LIST)"; mkdir -p "$(DEST)"; cd $(STAGE) && { \
+		cat "$$list" 2>/dev/null; echo ".$(LIST)"; find . ! -type d; \
+		find . -type d | while read -r each; do [ -d "$(DEST)/$$each" ] || echo "$$each"; done; \
+	} | sort -u >../installed; \
+	cp -dR --remove-destination . "$(DEST)/" && cp ../installed "$$list"
+	@[ -n "$(DEST)" ] || [ "$$(id -u)" != 0 ] || ldconfig
+
+# Backwards: what lies in a folder goes before it. One that has something else by now stays.
+uninstall:
+	@cd "$(DEST)/" && [ -e ".$(LIST)" ] || { echo "nothing is installed in $(DEST)$(PREFIX)" >&2; exit 1; }
+	@cd "$(DEST)/" && sort -r ".$(LIST)" | while read -r each; do \
+		if [ -d "$$each" ] && [ ! -L "$$each" ]; then rmdir --ignore-fail-on-non-empty "$$each"; \
+		else rm -f "$$each"; fi; done
 
 clean:
 	rm -rf build
@@ -450,4 +483,5 @@ clean:
 -include $(shell find $(BUILD)/obj $(FUZZ)/obj -name '*.d' 2>/dev/null)
 .SECONDARY:
 .PHONY: wheel test-wheel wheel-deps
+.PHONY: manual stage uninstall
 .PHONY: all unit bench counts e2e python frameworks versions $(VERSIONS:%=version-%) fuzz fuzz-build fuzz-long coverage coverage-tests mutate torture test-pythons pythons-deps gpu browser screenshots check check-address check-thread check-layers check-tests check-links check-headers format format-check lint test test-long deps paper-deps test-deps tools demo reproduce install clean

@@ -370,6 +370,8 @@ void config_print_help(FILE *out)
     fprintf(out, "Usage: richd [OPTION]...\n"
                  "Receives activations from training runs and keeps their richness, D_LR.\n\n");
     for (size_t i = 0; i < N_ROWS; i++) {
+        if (i == OPTION_COUNT)
+            fprintf(out, "\nIn place of serving:\n");
         snprintf(flag, sizeof flag, "--%s %s", rows[i].name,
                  rows[i].argument ? rows[i].argument : "");
         fprintf(out, "%c %-22s %s\n", rows[i].reloads ? '*' : ' ', flag, rows[i].help);
