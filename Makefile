@@ -142,6 +142,8 @@ $(BUILD)/tests/unit/client/common/%: LIBS = $(call link,client/c)
 $(BUILD)/tests/unit/client/ctl/%:  LIBS = $(call link,client/ctl)
 # Work arrays lie between guard pages; malloc and free are the test's own.
 $(BUILD)/tests/unit/daemon/core/matrix/test_linalg_guard: WRAP = -Wl,--wrap=malloc,--wrap=free
+# A library of SQLite that is older.
+$(BUILD)/tests/unit/daemon/store/test_sql: WRAP = -Wl,--wrap=sqlite3_libversion_number
 # Calls of SQLite and our own allocations that fail.
 $(BUILD)/tests/unit/daemon/store/test_record: WRAP = $(FAULTS),--wrap=sqlite3_prepare_v3,--wrap=sqlite3_step,--wrap=sqlite3_column_blob,--wrap=sqlite3_errcode
 # Files that cannot be opened, read, named, removed or synced.
@@ -321,6 +323,10 @@ test-pythons: all
 	@dpkg-query -W debootstrap >/dev/null 2>&1 || $(MAKE) --no-print-directory pythons-deps
 	tests/pythons/run.sh bullseye && tests/pythons/run.sh trixie && tests/pythons/run.sh sid
 
+# The store on the oldest SQLite that it runs with, Debian 11's.
+test-sqlite: $(filter $(BUILD)/tests/unit/daemon/store/% $(BUILD)/tests/unit/daemon/history/%,$(UNIT)) $(BUILD)/richd
+	@tests/old_sqlite.sh $(BUILD)/sqlite $(filter-out %/richd,$^)
+
 # One variant, tests and all: `make check`, `make SANITIZE=address check`. What a sanitizer leaves out
 # says so: tests/conftest.py.
 check:
@@ -483,5 +489,5 @@ clean:
 -include $(shell find $(BUILD)/obj $(FUZZ)/obj -name '*.d' 2>/dev/null)
 .SECONDARY:
 .PHONY: wheel test-wheel wheel-deps
-.PHONY: manual stage uninstall
+.PHONY: manual stage uninstall test-sqlite
 .PHONY: all unit bench counts e2e python frameworks versions $(VERSIONS:%=version-%) fuzz fuzz-build fuzz-long coverage coverage-tests mutate torture test-pythons pythons-deps gpu browser screenshots check check-address check-thread check-layers check-tests check-links check-headers format format-check lint test test-long deps paper-deps test-deps tools demo reproduce install clean

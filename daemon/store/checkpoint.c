@@ -91,13 +91,13 @@ static int note_latest(struct store *store, const struct record *record, int64_t
 {
     const struct curve curve = {.key = layer_key, .attempt = record->attempt};
     sqlite3_stmt *statement = store->statement[SQL_LAYER_LATEST];
-    int64_t n_points;
+    int64_t n_points = 0;
     int rc;
 
     SQL_BIND(statement, layer_key, is_new, record->attempt, record->step);
-    rc = sql_step(statement, err);
-    n_points = rc == 1 ? sqlite3_column_int64(statement, 0) : 0;
-    sqlite3_reset(statement);
+    rc = sql_run(statement, err);
+    if (rc == 0)
+        rc = sql_integer_of(store->statement[SQL_LAYER_POINTS], layer_key, &n_points, err);
     return rc < 0 ? rc : store_block_advance(store, &curve, record->step, n_points, err);
 }
 

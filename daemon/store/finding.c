@@ -74,27 +74,41 @@ static const char *accuracy_name(const char *name)
     return NULL;
 }
 
-static int put_return(struct store *store, const struct record *record, int64_t layer_key,
-                      struct finding *finding, struct err *err)
+/* Of a finding that is stored. Returns 1, 0 when there is none, or -errno. */
+static int read_agreement(struct store *store, const struct record *record, int64_t layer_key,
+                          struct finding *finding, struct err *err)
 {
-    sqlite3_stmt *statement = store->statement[SQL_FINDING_RETURN];
-    uint64_t next = store->feed_seq + 1;
+    sqlite3_stmt *statement = store->statement[SQL_FINDING_AGREEMENT];
     int rc;
 
-    finding->feed_seq = 0;
-    SQL_BIND(statement, record->run_key, layer_key, finding->attempt, finding->step,
-             finding->transition.returned, record->attempt, (int64_t)next);
-    sql_bind_text(statement, 8, finding->metric);
+    SQL_BIND(statement, record->run_key, layer_key, finding->attempt, finding->step);
+    sql_bind_text(statement, 5, finding->metric);
     rc = sql_step(statement, err);
     if (rc < 1)
         return rc;
-    store->feed_seq = finding->feed_seq = next;
     finding->agrees = (enum agreement)sqlite3_column_int(statement, 0);
     finding->accuracy.name = accuracy_name(sql_column_text(statement, 1));
     finding->accuracy.from = sql_column_double(statement, 2);
     finding->accuracy.to = sql_column_double(statement, 3);
     rc = sql_row_check(statement, err);
-    return rc < 0 ? rc : sql_run(statement, err);
+    sqlite3_reset(statement);
+    return rc < 0 ? rc : 1;
+}
+
+static int put_return(struct store *store, const struct record *record, int64_t layer_key,
+                      struct finding *finding, struct err *err)
+{
+    sqlite3_stmt *statement = store->statement[SQL_FINDING_RETURN];
+    int rc = read_agreement(store, record, layer_key, finding, err);
+
+    finding->feed_seq = 0;
+    if (rc < 1)
+        return rc;
+    store->feed_seq = finding->feed_seq = store->feed_seq + 1;
+    SQL_BIND(statement, record->run_key, layer_key, finding->attempt, finding->step,
+             finding->transition.returned, record->attempt, (int64_t)finding->feed_seq);
+    sql_bind_text(statement, 8, finding->metric);
+    return sql_run(statement, err);
 }
 
 static int put_new(struct store *store, const struct record *record, int64_t layer_key,

@@ -51,13 +51,13 @@ static int note_latest(struct store *store, const struct record *record, int64_t
 {
     const struct curve curve = {.is_scalar = true, .key = key, .attempt = record->attempt};
     sqlite3_stmt *statement = store->statement[SQL_NAME_LATEST];
-    int64_t n_put;
+    int64_t n_put = 0;
     int rc;
 
     SQL_BIND(statement, key, record->attempt, record->step);
-    rc = sql_step(statement, err);
-    n_put = rc == 1 ? sqlite3_column_int64(statement, 0) : 0;
-    sqlite3_reset(statement);
+    rc = sql_run(statement, err);
+    if (rc == 0)
+        rc = sql_integer_of(store->statement[SQL_NAME_PUTS], key, &n_put, err);
     return rc < 0 ? rc : store_block_advance(store, &curve, record->step, n_put, err);
 }
 

@@ -21,20 +21,6 @@ static int64_t stride_of(int64_t ordinal)
     return stride;
 }
 
-static int64_t count_points(struct store *store, int64_t layer_key, struct err *err)
-{
-    sqlite3_stmt *statement = store->statement[SQL_LAYER_POINTS];
-    int64_t n = 0;
-    int rc;
-
-    SQL_BIND(statement, layer_key);
-    rc = sql_step(statement, err);
-    if (rc == 1)
-        n = sqlite3_column_int64(statement, 0);
-    sqlite3_reset(statement);
-    return rc < 0 ? rc : n;
-}
-
 static int put(struct store *store, const struct record *record, int64_t layer_key, int64_t ordinal,
                const struct representation *representation, struct err *err)
 {
@@ -60,11 +46,13 @@ int store_representation_put(struct store *store, const struct record *record, i
 {
     sqlite3_stmt *statement = store->statement[SQL_REPRESENTATION_THIN];
     bool is_there = representation->n_rows > 0;
-    int64_t n = is_there ? count_points(store, layer_key, err) : 1;
-    int rc;
+    int64_t n = 1;
+    int rc = 0;
 
-    if (n < 0)
-        return (int)n;
+    if (is_there)
+        rc = sql_integer_of(store->statement[SQL_LAYER_POINTS], layer_key, &n, err);
+    if (rc < 0)
+        return rc;
     SQL_BIND(statement, layer_key, stride_of(n - 1), record->attempt, record->step);
     rc = sql_run(statement, err);
     return rc < 0 || !is_there ? rc : put(store, record, layer_key, n - 1, representation, err);

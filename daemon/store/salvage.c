@@ -60,8 +60,9 @@ static int find_keys(struct table *table, struct err *err)
     int rc;
 
     sqlite3_str_appendf(text,
-                        "SELECT c.name FROM pragma_table_info(%Q) c, pragma_table_list(%Q) l"
-                        " WHERE l.wr AND c.pk > 0 AND c.type = 'INTEGER' ORDER BY c.pk",
+                        "SELECT c.name FROM pragma_table_info(%Q) c, sqlite_schema s"
+                        " WHERE s.name = %Q AND s.sql LIKE '%%WITHOUT ROWID'"
+                        " AND c.pk > 0 AND c.type = 'INTEGER' ORDER BY c.pk",
                         table->name, table->name);
     rc = prepare(table->from, text, &statement, err);
     while (rc == 0 && table->n_keys < KEYS_MAX && (rc = sql_step(statement, err)) == 1) {

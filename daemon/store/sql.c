@@ -80,11 +80,17 @@ static int sql_error(sqlite3 *database, struct err *err, const char *what)
                    sqlite3_errmsg(database), code);
 }
 
+_Static_assert(SQLITE_VERSION_NUMBER >= SQL_OLDEST,
+               "richd needs SQLite " SQL_OLDEST_TEXT " or a newer one");
+
 int sql_open(const char *path, int flags, sqlite3 **out, struct err *err)
 {
     int rc;
 
     *out = NULL;
+    if (sqlite3_libversion_number() < SQL_OLDEST)
+        return err_set(err, -ENOTSUP, "%s: this is SQLite %s, and richd needs %s or a newer one",
+                       path, sqlite3_libversion(), SQL_OLDEST_TEXT);
     errno = 0;
     if (sqlite3_open_v2(path, out, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
         rc = sql_error(*out, err, path);
@@ -136,6 +142,18 @@ void sql_finalize(sqlite3_stmt **statements, size_t n)
         sqlite3_finalize(statements[i]);
         statements[i] = NULL;
     }
+}
+
+int sql_integer_of(sqlite3_stmt *statement, int64_t key, int64_t *out, struct err *err)
+{
+    int rc;
+
+    SQL_BIND(statement, key);
+    rc = sql_step(statement, err);
+    if (rc == 1)
+        *out = sqlite3_column_int64(statement, 0);
+    sqlite3_reset(statement);
+    return rc < 0 ? rc : 0;
 }
 
 int sql_step(sqlite3_stmt *statement, struct err *err)

@@ -13,10 +13,16 @@
  * before it gives up: longer than a transaction that a person holds open by hand. */
 #define SQL_BUSY_TIMEOUT_MS 5000
 
+/* The oldest SQLite that has all that is asked of it here (Debian 11's, of 2020). The build asks
+ * the header, and sql_open the library that is loaded. */
+#define SQL_OLDEST      3034000
+#define SQL_OLDEST_TEXT "3.34"
+
 /* Opens `path` with SQLITE_OPEN_* `flags`; returns 0 with a connection (close with sqlite3_close),
  * or -errno and NULL in `out`. All calls return -ENOSPC (disk, quota or file size), -ENOMEM,
  * -EUCLEAN (the file is damaged or no database), -EAGAIN (another process has it locked), -EACCES
- * or -EIO, with SQLite's own words in `err`. */
+ * or -EIO, with SQLite's own words in `err`; sql_open -ENOTSUP where the library is older than
+ * SQL_OLDEST. */
 int sql_open(const char *path, int flags, sqlite3 **out, struct err *err);
 
 /* Runs statements that return nothing of interest. */
@@ -24,6 +30,10 @@ int sql_exec(sqlite3 *database, const char *text, struct err *err);
 
 /* The integer in the first column of the first row, or -errno. -EUCLEAN when there is no row. */
 int sql_integer(sqlite3 *database, const char *text, int64_t *out, struct err *err);
+
+/* The integer that a prepared statement finds for `key`, its one parameter. `*out` stays as it is
+ * when there is none. Returns 0 or -errno. */
+int sql_integer_of(sqlite3_stmt *statement, int64_t key, int64_t *out, struct err *err);
 
 /* Prepares a statement that lives as long as its connection. */
 int sql_prepare(sqlite3 *database, const char *text, sqlite3_stmt **out, struct err *err);

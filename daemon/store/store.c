@@ -115,7 +115,7 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_LAYER_NEW] = "INSERT INTO layer(run_key, p, c, name) VALUES(?1, ?2, ?3, ?4)",
     [SQL_LAYER_SHAPE] = "UPDATE layer SET p = ?2, c = ?3 WHERE layer_key = ?1",
     [SQL_LAYER_LATEST] = "UPDATE layer SET n_points = n_points + ?2, last_attempt = ?3,"
-                         " last_step = ?4 WHERE layer_key = ?1 RETURNING n_points",
+                         " last_step = ?4 WHERE layer_key = ?1",
     [SQL_LAYER_POINTS] = "SELECT n_points FROM layer WHERE layer_key = ?1",
     [SQL_TOTAL_PUT] = "REPLACE INTO total(layer_key, attempt, batch_seq, rows_offered,"
                       " rows_thinned) VALUES(?1, ?2, ?3, ?4, ?5)",
@@ -148,8 +148,10 @@ static const char *const statements[SQL_COUNT] = {
         " accuracy_from, accuracy_to) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [SQL_FINDING_RETURN] = "UPDATE finding SET returned = ?5, returned_attempt = ?6, feed_seq = ?7"
                            " WHERE run_key = ?1 AND layer_key = ?2 AND attempt = ?3 AND step = ?4"
-                           " AND metric = ?8 RETURNING agrees, accuracy, accuracy_from,"
-                           " accuracy_to",
+                           " AND metric = ?8",
+    [SQL_FINDING_AGREEMENT] = "SELECT agrees, accuracy, accuracy_from, accuracy_to FROM finding"
+                              " WHERE run_key = ?1 AND layer_key = ?2 AND attempt = ?3"
+                              " AND step = ?4 AND metric = ?5",
     [SQL_SPECTRUM_DROP] = "DELETE FROM spectrum WHERE layer_key = ?1 AND attempt = ?2"
                           " AND step = ?3",
     [SQL_SPECTRUM_PUT] = "INSERT INTO spectrum(layer_key, attempt, step, rank, rank_targets,"
@@ -169,7 +171,8 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_NAME_FIND] = "SELECT name_key FROM scalar_name WHERE run_key = ?1 AND name = ?2",
     [SQL_NAME_NEW] = "INSERT INTO scalar_name(run_key, name) VALUES(?1, ?2)",
     [SQL_NAME_LATEST] = "UPDATE scalar_name SET n_put = n_put + 1, last_attempt = ?2,"
-                        " last_step = ?3 WHERE name_key = ?1 RETURNING n_put",
+                        " last_step = ?3 WHERE name_key = ?1",
+    [SQL_NAME_PUTS] = "SELECT n_put FROM scalar_name WHERE name_key = ?1",
     [SQL_SCALAR_PUT] = "REPLACE INTO scalar(name_key, attempt, step, feed_seq, time, value)"
                        " VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
 
@@ -273,7 +276,7 @@ static int fail_all(struct store *store, struct list *records, int rc, const str
 
 int store_apply(struct store *store, struct list *records, struct err *err)
 {
-    int64_t changes = store->db ? sqlite3_total_changes64(store->db) : 0;
+    int changes = store->db ? sqlite3_total_changes(store->db) : 0;
     struct err why = {0};
     int rc, told;
 
@@ -290,7 +293,7 @@ int store_apply(struct store *store, struct list *records, struct err *err)
         return err_set(err, rc == -EUCLEAN ? rc : told, "%s", why.text);
     }
     store->committed = store->feed_seq;
-    store->commits += sqlite3_total_changes64(store->db) != changes;
+    store->commits += sqlite3_total_changes(store->db) != changes;
     return 0;
 }
 

@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+struct sqlite3;
 struct store;
 
 struct history_fixture {
@@ -14,6 +15,9 @@ struct history_fixture {
 
 /* Closes the store, if it is open, and opens it again; fails the test where that fails. */
 void history_fixture_reopen(struct history_fixture *);
+
+/* Runs statements; fails the test where SQLite does. */
+void history_fixture_exec(struct sqlite3 *, const char *sql);
 
 /* Over a connection of their own: statements that return nothing, and the integer that the last row
  * of one begins with (-1 without a row). Both fail the test where SQLite does. */

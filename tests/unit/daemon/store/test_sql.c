@@ -42,6 +42,47 @@ static int tear_down(void **state)
     return 0;
 }
 
+static int library_version;
+
+int __real_sqlite3_libversion_number(void);
+int __wrap_sqlite3_libversion_number(void);
+int __wrap_sqlite3_libversion_number(void)
+{
+    return library_version ? library_version : __real_sqlite3_libversion_number();
+}
+
+static void a_library_that_is_too_old_is_named(void **state)
+{
+    struct fixture *f = *state;
+    sqlite3 *db;
+    struct err e;
+
+    library_version = SQL_OLDEST - 1;
+    assert_int_equal(sql_open(f->path, CREATE, &db, &e), -ENOTSUP);
+    assert_null(db);
+    assert_non_null(strstr(e.text, "and richd needs " SQL_OLDEST_TEXT " or a newer one"));
+    library_version = SQL_OLDEST;
+    assert_int_equal(sql_open(f->path, CREATE, &db, &e), 0);
+    sqlite3_close(db);
+    library_version = 0;
+}
+
+static void an_integer_is_found_by_its_key(void **state)
+{
+    struct fixture *f = *state;
+    sqlite3_stmt *q;
+    struct err e;
+    int64_t n = 7;
+
+    assert_int_equal(sql_exec(f->db, "INSERT INTO t VALUES(1, 40)", &e), 0);
+    assert_int_equal(sql_prepare(f->db, "SELECT y FROM t WHERE x = ?1", &q, &e), 0);
+    assert_int_equal(sql_integer_of(q, 2, &n, &e), 0);
+    assert_int_equal(n, 7);
+    assert_int_equal(sql_integer_of(q, 1, &n, &e), 0);
+    assert_int_equal(n, 40);
+    sql_finalize(&q, 1);
+}
+
 static void a_file_that_is_no_database_is_damage(void **state)
 {
     struct fixture *f = *state;
@@ -160,6 +201,8 @@ static void nan_and_no_text_are_null_and_come_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(a_library_that_is_too_old_is_named),
+        TEST(an_integer_is_found_by_its_key),
         TEST(a_file_that_is_no_database_is_damage),
         TEST(a_file_that_cannot_be_opened_is_named),
         TEST(a_lock_of_another_connection_can_be_waited_for),
