@@ -1,33 +1,22 @@
 /* richctl import: sends the spools that trainings left (SPOOL.md), and removes those that are
  * stored. A line, or with --json an object, for each file on stdout; how far it is on stderr. */
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "client/common/endpoints.h"
 #include "client/ctl/command.h"
 #include "client/ctl/common/interrupt.h"
 #include "client/ctl/common/jsonline.h"
+#include "client/ctl/common/progress.h"
 #include "client/ctl/common/text.h"
-#include "proto/base/clock.h"
 #include "proto/spool/import.h"
-
-/* Short imports say nothing on their way. */
-#define PROGRESS_AFTER_MS 2000
-/* Between two lines of a log, and two drawings of the bar. */
-#define PROGRESS_EACH_MS 10000
-#define BAR_EACH_MS      100
-#define BAR_COLUMNS      30
 
 struct task {
     const struct options *options;
     struct endpoints places;
-    bool has_terminal; /* for a bar on stderr */
-    bool has_bar;
-    int64_t tell_at;
+    struct progress progress;
     size_t n_left; /* files that stay and should not */
 };
 
@@ -81,58 +70,24 @@ static int find_daemon(void *context, char address[LAUNCH_ADDRESS_SIZE], struct 
 
 /* ---- on the way ------------------------------------------------------------------------------ */
 
-static void draw_bar(double part, const char *run)
-{
-    static const char full[] = "##############################";
-    int n = (int)(part * BAR_COLUMNS);
-
-    fprintf(stderr, "\r[%-*.*s] %3d %%  ", BAR_COLUMNS, n, full, (int)(100 * part));
-    text_print(run, stderr);
-    fputs("\033[K", stderr);
-}
-
-static void clear_bar(struct task *task)
-{
-    if (task->has_bar)
-        fputs("\r\033[K", stderr);
-    task->has_bar = false;
-}
-
 static void tell(struct task *task, struct replay *const *replays, size_t n)
 {
     double done = 0, all = 0;
-    const char *run = replay_facts(replays[0])->run;
 
     for (size_t i = 0; i < n; i++) {
         done += (double)replay_facts(replays[i])->answered_bytes;
         all += (double)replay_facts(replays[i])->size_bytes;
     }
-    if (task->has_terminal) {
-        draw_bar(done / all, run);
-        task->has_bar = true;
-    } else {
-        text_print(run, stderr);
-        fprintf(stderr, ": %d %% are stored\n", (int)(100 * done / all));
-    }
-    task->tell_at = clock_monotonic_ms() + (task->has_terminal ? BAR_EACH_MS : PROGRESS_EACH_MS);
-}
-
-/* Signals come in nowhere else. */
-static bool take_signals(void)
-{
-    struct timespec none = {0, 0};
-
-    ppoll(NULL, 0, &none, interrupt_mask());
-    return interrupt_pending();
+    progress_tell(&task->progress, done / all, replay_facts(replays[0])->run, "are stored");
 }
 
 static bool on_turn(void *context, struct replay *const *replays, size_t n)
 {
     struct task *task = context;
 
-    if (clock_monotonic_ms() >= task->tell_at)
+    if (progress_is_due(&task->progress))
         tell(task, replays, n);
-    return !take_signals();
+    return !interrupt_look();
 }
 
 /* ---- what became of a file ------------------------------------------------------------------- */
@@ -191,7 +146,7 @@ static void on_done(void *context, const struct import_file *file)
 {
     struct task *task = context;
 
-    clear_bar(task);
+    progress_clear(&task->progress);
     task->n_left += stays(file);
     if (task->options->json)
         jsonline_make(fill_json, file, stdout, NULL);
@@ -211,7 +166,7 @@ static int run(struct task *task, struct import *import, struct err *err)
 
     interrupt_watch();
     rc = import_run(import, &way, on_done, err);
-    clear_bar(task);
+    progress_clear(&task->progress);
     if (rc == 0 && task->n_left > 0)
         rc = err_set(err, -EIO, "%zu of %zu files stay where they are", task->n_left, import->n);
     return rc;
@@ -225,8 +180,7 @@ int cmd_import(struct feedclient *feed, const struct options *options, struct er
                             err);
 
     (void)feed;
-    task.has_terminal = isatty(STDERR_FILENO);
-    task.tell_at = clock_monotonic_ms() + (task.has_terminal ? 0 : PROGRESS_AFTER_MS);
+    progress_init(&task.progress);
     if (rc == 0)
         rc = gather(&import, options, err);
     if (rc == 0)

@@ -21,4 +21,5 @@ command_fn cmd_top;
 command_fn cmd_plot;
 command_fn cmd_measures;
 command_fn cmd_open;
+command_fn cmd_export;
 command_fn cmd_import; /* gets no connection to the feed */

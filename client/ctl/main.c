@@ -5,8 +5,8 @@
  * row, and connects (connect). The command, one file each, sends requests (feed/params,
  * feed/feedclient) or has feed/history and feed/runs ask for many pages. The answers become lines
  * (rows, or common/jsonline with --json) or drawings (figure). top and `plot --follow` draw again
- * and again on a screen of their own (top, common/terminal). import alone asks no feed: it speaks
- * as a trainer does (proto/spool).
+ * and again on a screen of their own (top, common/terminal). export writes whole runs into files
+ * (export). import alone asks no feed: it speaks as a trainer does (proto/spool).
  *
  * What fails returns -errno with one sentence; main prints the sentence and maps the code: a wrong
  * option, or a value that the daemon refuses (-EINVAL), is 64 with the usage; no daemon, or one
@@ -32,7 +32,7 @@ struct command {
     const char *summary;
     enum command_bit bit;
     size_t min_arguments, max_arguments;
-    command_fn *run;
+    command_fn *run; /* NULL: main's own */
 };
 
 static const struct command commands[] = {
@@ -50,8 +50,11 @@ static const struct command commands[] = {
     {"plot", " RUN...", "curves in the terminal", FOR_PLOT, 1, PLOT_RUNS_MAX, cmd_plot},
     {"measures", " [NAME]", "what the measures and flags mean, and how to read them", FOR_MEASURES,
      0, 1, cmd_measures},
+    {"export", " [RUN...]", "all points, scalars and events of runs, for other programs",
+     FOR_EXPORT, 0, OPTIONS_MAX_WORDS - 1, cmd_export},
     {"import", " [PATH...]", "what trainings kept while no daemon answered, sent to this one",
      FOR_IMPORT, 0, OPTIONS_MAX_WORDS - 1, cmd_import},
+    {"help", " [COMMAND]", "this text, or a command's", FOR_HELP, 0, 1, NULL},
 };
 #define N_COMMANDS (sizeof commands / sizeof commands[0])
 
@@ -164,6 +167,18 @@ static int run_command(const struct command *command, const struct options *opti
     return exit_code(rc);
 }
 
+/* richctl help [COMMAND] */
+static int help(const struct options *options)
+{
+    const char *name = options->n_words > 1 ? options->words[1] : NULL;
+    struct err err;
+
+    if (!name || find_command(name))
+        return print_help(name ? find_command(name) : NULL);
+    unknown_command(name, &err);
+    return usage_error(NULL, &err);
+}
+
 int main(int argc, char **argv)
 {
     const struct command *command = NULL;
@@ -194,5 +209,7 @@ int main(int argc, char **argv)
         return print_help(command);
     if (check(command, &options, &err) < 0)
         return usage_error(command, &err);
+    if (command->bit == FOR_HELP)
+        return help(&options);
     return run_command(command, &options);
 }

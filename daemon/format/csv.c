@@ -6,37 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/csv.h"
 #include "proto/json.h"
 
 /* ---- cells ----------------------------------------------------------------------------------- */
-
-/* A field of RFC 4180. */
-static void put_quoted(FILE *out, const char *text)
-{
-    if (!text[strcspn(text, ",\"\r\n")]) {
-        fputs(text, out);
-        return;
-    }
-    fputc('"', out);
-    for (const char *c = text; *c; c++)
-        fputs(*c == '"' ? "\"\"" : (char[]){*c, '\0'}, out);
-    fputc('"', out);
-}
-
-/* A text. An apostrophe stands before one that a spreadsheet would run as a formula. */
-void csv_put_text(FILE *out, const char *text)
-{
-    char *guarded = NULL;
-
-    if (!*text || !strchr("=+-@\t\r", *text)) {
-        put_quoted(out, text);
-        return;
-    }
-    if (asprintf(&guarded, "'%s", text) < 0)
-        return;
-    put_quoted(out, guarded);
-    free(guarded);
-}
 
 /* Texts with spaces between them: "partial small_sample". */
 static bool put_words(FILE *out, const cJSON *words)
@@ -68,7 +41,7 @@ static bool put_container(FILE *out, const cJSON *item)
     {
         if (!cJSON_IsArray(item) || !cJSON_IsString(member)) {
             text = json_print(item);
-            put_quoted(out, text ? text : "");
+            csv_put_quoted(out, text ? text : "");
             cJSON_free(text);
             return text;
         }
@@ -92,7 +65,7 @@ static bool put_cell(FILE *out, const cJSON *item)
     if (cJSON_IsString(item))
         csv_put_text(out, item->valuestring);
     else if (cJSON_IsRaw(item))
-        put_quoted(out, strcmp(item->valuestring, "null") == 0 ? "" : item->valuestring);
+        csv_put_quoted(out, strcmp(item->valuestring, "null") == 0 ? "" : item->valuestring);
     else if (cJSON_IsBool(item))
         fputs(cJSON_IsTrue(item) ? "true" : "false", out);
     else if (cJSON_IsNumber(item))

@@ -21,7 +21,5 @@ bool csv_rows_put(struct csv_rows *, cJSON *object);
 /* Frees it; without a row the header is an empty line. NULL is fine. */
 void csv_rows_end(struct csv_rows *);
 
-/* A text in a cell, as a spreadsheet may have it. */
-void csv_put_text(FILE *, const char *text);
 /* A column's name; with a part (min, max, last, or a scalar) NAME_PART. */
 void csv_put_name(FILE *, const char *name, const char *part);

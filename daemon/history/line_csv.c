@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/csv.h"
+
 /* Lines as CSV: a row a point or a bin, behind the name of its line. The header has the columns of
  * the first line, and behind them those of the others that it lacks: some lines may be in bins,
  * and some not. */

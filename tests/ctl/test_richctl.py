@@ -34,10 +34,15 @@ def run(feed):
 def test_help_lists_commands_and_version_is_told():
     done = bare("--help")
     assert done.returncode == 0
-    for command in ("status", "runs", "show", "series", "tail", "top", "plot", "measures", "import"):
-        assert re.search(rf"^  {command}\b", done.stdout, re.M)
+    commands = re.findall(r"^  ([a-z]+)\b", done.stdout, re.M)
+    assert {"status", "runs", "show", "series", "tail", "top", "plot", "measures", "export",
+            "import", "help"} <= set(commands)
+    for command in commands:
         own = bare(command, "--help")
         assert own.returncode == 0 and own.stdout.startswith(f"usage: richctl {command}")
+        assert bare("help", command).stdout == own.stdout
+    assert bare("help").stdout == done.stdout
+    assert "did you mean plot?" in bare("help", "plto").stderr
     assert re.fullmatch(r"richctl \d+\.\d+\.\d+\n", bare("--version").stdout)
 
 

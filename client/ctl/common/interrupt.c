@@ -1,6 +1,8 @@
 #include "client/ctl/common/interrupt.h"
 
+#include <poll.h>
 #include <stddef.h>
+#include <time.h>
 
 static volatile sig_atomic_t pending, resized, paused;
 static sigset_t wait_mask;
@@ -49,6 +51,15 @@ void interrupt_watch_terminal(void)
 bool interrupt_pending(void)
 {
     return pending != 0;
+}
+
+/* Signals come in nowhere else than in a wait. */
+bool interrupt_look(void)
+{
+    struct timespec none = {0, 0};
+
+    ppoll(NULL, 0, &none, interrupt_mask());
+    return interrupt_pending();
 }
 
 /* The signals are blocked while this runs: none is lost between the two lines. */

@@ -17,6 +17,9 @@ void interrupt_watch_terminal(void);
 /* True once one has come that ends the command. */
 bool interrupt_pending(void);
 
+/* The same for a command that computes: lets those in that have come meanwhile. */
+bool interrupt_look(void);
+
 /* True once for each time that the terminal's size changed, or that Ctrl-Z was pressed. */
 bool interrupt_take_resize(void);
 bool interrupt_take_pause(void);

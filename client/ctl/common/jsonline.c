@@ -21,7 +21,7 @@ static void print_harmless(const char *text, FILE *out)
     }
 }
 
-int jsonline_print(cJSON *value, FILE *out, struct err *err)
+int jsonline_put(cJSON *value, FILE *out, struct err *err)
 {
     char *text;
 
@@ -30,9 +30,17 @@ int jsonline_print(cJSON *value, FILE *out, struct err *err)
     if (!text)
         return err_set(err, -ENOMEM, "out of memory");
     print_harmless(text, out);
-    fputc('\n', out);
     cJSON_free(text);
     return 0;
+}
+
+int jsonline_print(cJSON *value, FILE *out, struct err *err)
+{
+    int rc = jsonline_put(value, out, err);
+
+    if (rc == 0)
+        fputc('\n', out);
+    return rc;
 }
 
 int jsonline_make(jsonline_fill_fn *fill, const void *what, FILE *out, struct err *err)

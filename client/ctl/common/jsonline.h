@@ -11,6 +11,9 @@
 /* Prints `value` and a newline. Its numbers become text (json_make_exact). Returns 0 or -ENOMEM. */
 int jsonline_print(cJSON *value, FILE *out, struct err *err);
 
+/* The same without the newline: a part of a longer line. */
+int jsonline_put(cJSON *value, FILE *out, struct err *err);
+
 /* Adds the members of `what` to an empty object; false without memory. */
 typedef bool jsonline_fill_fn(cJSON *object, const void *what);
 /* Prints the object that `fill` makes of `what`. Returns 0 or -ENOMEM. */

@@ -49,7 +49,7 @@ static const struct row rows[] = {
     FLAG("--help", help, FOR_ALL, "this text, or a command's"),
     FLAG("--version", version, FOR_ALL, "the version"),
 
-    TEXT("--project", "P", project, FOR_RUNS | FOR_TOP, "runs of this project"),
+    TEXT("--project", "P", project, FOR_RUNS | FOR_TOP | FOR_EXPORT, "runs of this project"),
     TEXT("--state", "S", state, FOR_RUNS, "open, finished, failed or lost ones"),
     INTEGER("--limit", "N", limit, 1, STEP_MAX, FOR_RUNS, "the newest N (all)"),
 
@@ -62,7 +62,7 @@ static const struct row rows[] = {
     FLAG("--plain", plain, FOR_COMPARE, "without the correction for the number of rows"),
     TEXT("--layer", "L", layer, FOR_COMPARE, "this layer's checkpoints (all layers, latest)"),
 
-    TEXT("--layer", "L", layer, FOR_SHOW | FOR_SERIES | FOR_TAIL | FOR_PLOT,
+    TEXT("--layer", "L", layer, FOR_SHOW | FOR_SERIES | FOR_TAIL | FOR_PLOT | FOR_EXPORT,
          "only this layer (all)"),
     TEXT("--layer", "L", layer, FOR_TOP, "this layer's D_LR (the last one's)"),
     TEXT("--metric", "M", metric, FOR_SERIES | FOR_TAIL,
@@ -74,8 +74,11 @@ static const struct row rows[] = {
             "up to this step"),
     INTEGER("--points", "N", points, 4, 100000, FOR_SERIES,
             "more than N a layer become bins with min, max and last (all points)"),
-    TEXT("--attempts", "WHICH", attempts, FOR_SERIES,
+    TEXT("--attempts", "WHICH", attempts, FOR_SERIES | FOR_EXPORT,
          "effective (default), or all: superseded points too"),
+    TEXT("--format", "F", format, FOR_EXPORT, "csv, json or npz (as --output ends; csv)"),
+    TEXT("--output", "PATH", output, FOR_EXPORT,
+         "a file, or a directory with a file for each run; also -o (stdout)"),
 
     INTEGER("--count", "N", count, 1, STEP_MAX, FOR_TAIL, "end after N points"),
     TEXT("--since", "SEQ", since, FOR_TAIL, "all that was stored after SEQ; 0: from the start"),
@@ -157,10 +160,18 @@ static int add_word(struct options *options, const char *word, struct err *err)
     return 0;
 }
 
+/* Few options have a letter. */
+static const char *long_form(const char *argument)
+{
+    if (strcmp(argument, "-h") == 0)
+        return "--help";
+    return strcmp(argument, "-o") == 0 ? "--output" : argument;
+}
+
 /* One option at argv[*i], which may take argv[*i + 1] with it. */
 static int parse_option(const char *const *argv, int *i, struct options *options, struct err *err)
 {
-    const char *argument = strcmp(argv[*i], "-h") == 0 ? "--help" : argv[*i];
+    const char *argument = long_form(argv[*i]);
     const char *equals = strchr(argument, '=');
     size_t length = equals ? (size_t)(equals - argument) : strlen(argument);
     const struct row *row = find_row(argument, length);

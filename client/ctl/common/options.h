@@ -30,8 +30,10 @@ enum command_bit {
     FOR_MEASURES = 1 << 8,
     FOR_OPEN = 1 << 9,
     FOR_IMPORT = 1 << 10,
-    FOR_FEED = (1 << 10) - 1, /* those that ask the feed */
-    FOR_ALL = FOR_FEED | FOR_IMPORT,
+    FOR_EXPORT = 1 << 11,
+    FOR_HELP = 1 << 12,
+    FOR_FEED = ((1 << 10) - 1) | FOR_EXPORT, /* those that ask the feed */
+    FOR_ALL = FOR_FEED | FOR_IMPORT | FOR_HELP,
 };
 
 /* Unset: NULL, false, -1. */
@@ -63,6 +65,9 @@ struct options {
 
     const char *since;
     int64_t count;
+
+    const char *format;
+    const char *output;
 
     const char *scalar;
     bool log_x;
