@@ -35,7 +35,7 @@ ROOMS     := proto/base \
 	$(addprefix daemon/core/,matrix moments estimate measure detect monitor) proto proto/spool \
 	$(addprefix daemon/,host format store history ingest feed http loop)
 C_ROOMS   := proto/base proto client/common client/c
-CTL_ROOMS := proto/base proto proto/spool client/common $(addprefix client/ctl/,common feed rows export figure top) client/ctl
+CTL_ROOMS := proto/base proto proto/spool client/common $(addprefix client/ctl/,common feed rows export figure top doctor) client/ctl
 
 # A library is known from its room upwards: the core, before all others, knows BLAS alone.
 LIBS_proto/base         := -lm

@@ -22,4 +22,5 @@ command_fn cmd_plot;
 command_fn cmd_measures;
 command_fn cmd_open;
 command_fn cmd_export;
+command_fn cmd_doctor; /* connects itself, to each daemon that it finds */
 command_fn cmd_import; /* gets no connection to the feed */

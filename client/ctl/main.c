@@ -54,6 +54,8 @@ static const struct command commands[] = {
      FOR_EXPORT, 0, OPTIONS_MAX_WORDS - 1, cmd_export},
     {"import", " [PATH...]", "what trainings kept while no daemon answered, sent to this one",
      FOR_IMPORT, 0, OPTIONS_MAX_WORDS - 1, cmd_import},
+    {"doctor", "", "what is wrong, and what to do about it; 1 when there is anything", FOR_DOCTOR, 0,
+     0, cmd_doctor},
     {"help", " [COMMAND]", "this text, or a command's", FOR_HELP, 0, 1, NULL},
 };
 #define N_COMMANDS (sizeof commands / sizeof commands[0])

@@ -11,7 +11,6 @@
 #include "daemon/host/blas.h"
 #include "daemon/host/elsewhere.h"
 #include "daemon/host/endpoints.h"
-#include "daemon/host/filesystem.h"
 #include "daemon/host/lock.h"
 #include "daemon/host/log.h"
 #include "daemon/host/notify.h"
@@ -21,6 +20,7 @@
 #include "daemon/loop/parts.h"
 #include "daemon/loop/pool.h"
 #include "proto/base/clock.h"
+#include "proto/base/filesystem.h"
 
 #define CPUS_MAX 640
 /* So often free memory goes back to the system, which takes a millisecond or two. Of runs that came

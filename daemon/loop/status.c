@@ -50,6 +50,7 @@ void loop_add_status(void *arg, cJSON *object)
     cJSON_AddStringToObject(object, "version", RICHD_VERSION);
     json_add_integer(object, "pid", getpid());
     json_add_double(object, "uptime_s", 1e-3 * (double)(clock_monotonic_ms() - loop->started_ms));
+    json_add_double(object, "time", clock_wall_s());
     cJSON_AddStringToObject(object, "state_dir", loop->state_dir);
     cJSON_AddStringToObject(object, "ingest", ingest_endpoint(loop->ingest));
     cJSON_AddStringToObject(object, "feed", feedsock_address(loop->feed));

@@ -105,6 +105,7 @@ class Feed:
         self.connections = []
         self.silent = False      # reads and never answers
         self.raw = None          # answered to everything instead
+        self.status = {}         # members of server.status that differ
         self.lock = threading.RLock()
         self.listener = socket.socket(socket.AF_INET if tcp else socket.AF_UNIX)
         path = self.directory / "feed.sock"
@@ -211,14 +212,15 @@ class Feed:
     # ---- the methods -------------------------------------------------------------------------
 
     def server_status(self):
-        return {"version": "0.1.0", "pid": 4711, "uptime_s": 7500.0, "state_dir": "/var/lib/richd",
+        return {"version": "0.1.0", "pid": 4711, "uptime_s": 7500.0, "time": time.time(),
+                "state_dir": "/var/lib/richd",
                 "ingest": "ipc:///run/richd/ingest", "feed": self.address, "blas": "OpenBLAS",
                 "kernels": "SkylakeX", "kernels_chosen_by": "richd",
                 "seq": str(self.seq), "runs_open": 1, "connections": 2, "subscriptions": 0,
                 "batches": 12345, "rows": "9007199254740993", "bytes": 3 * 2**30,
                 "batches_refused": 0, "trainers_refused": 0, "trainers_cut": 0,
                 "points": 55, "commits": 54, "buffered_bytes": 0,
-                "budget_bytes": 2**30}
+                "budget_bytes": 2**30, **self.status}
 
     def server_hello(self):
         return {"seq": str(self.seq)}

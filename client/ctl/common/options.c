@@ -40,7 +40,7 @@ struct row {
 
 static const struct row rows[] = {
     TEXT("--runtime-dir", "DIR", runtime_dir, FOR_ALL, "the daemon's runtime directory"),
-    TEXT("--feed", "ADDRESS", feed, FOR_FEED,
+    TEXT("--feed", "ADDRESS", feed, FOR_FEED | FOR_DOCTOR,
          "its feed: unix:PATH or tcp:ADDRESS:PORT [RICHD_FEED]"),
     TEXT("--endpoint", "ADDRESS", endpoint, FOR_IMPORT,
          "its ingest: ipc://PATH or tcp://ADDRESS:PORT [RICHD_ENDPOINT]"),

@@ -32,8 +32,9 @@ enum command_bit {
     FOR_IMPORT = 1 << 10,
     FOR_EXPORT = 1 << 11,
     FOR_HELP = 1 << 12,
+    FOR_DOCTOR = 1 << 13,
     FOR_FEED = ((1 << 10) - 1) | FOR_EXPORT, /* those that ask the feed */
-    FOR_ALL = FOR_FEED | FOR_IMPORT | FOR_HELP,
+    FOR_ALL = FOR_FEED | FOR_IMPORT | FOR_HELP | FOR_DOCTOR,
 };
 
 /* Unset: NULL, false, -1. */

@@ -1,4 +1,4 @@
-#include "daemon/host/filesystem.h"
+#include "proto/base/filesystem.h"
 
 #include <errno.h>
 #include <stdint.h>
