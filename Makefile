@@ -289,7 +289,7 @@ screenshots: all tests/browser/node_modules
 FRAMEWORKS := build/frameworks
 FRAMEWORK_PINS := $(wildcard client/python/frameworks/requirements-*.txt)
 # What wants other versions of the same packages: a folder each.
-FRAMEWORKS_APART := trackio keras-torch
+FRAMEWORKS_APART := trackio keras-torch tables
 FRAMEWORKS_PIP := install --quiet --no-deps
 export PIP_ROOT_USER_ACTION := ignore
 frameworks: private PYTHON = $(FRAMEWORKS)/bin/python

@@ -11,6 +11,8 @@
     alike = run.compare(steps=(0, s), layers=["head"]).cka_debiased  # with init(probe=True)
     run.log({"test_acc": acc, "loss": loss}, step=s)
     run.finish()
+    richd.run("mod97/wd1-seed0").series(["d_debiased"], scalars=True).to_pandas()
+    richd.runs(project="mod97", config={"lr": 1e-3}).to_pandas()     # a sweep, one row a run
 
 D_LR is 0 for rich and 1 for lazy. Compare a run with its own beginning, and with runs of the same p
 and C: white noise under any head of rank r reads 1 - sqrt(r / p), `point.d_white`.
@@ -19,6 +21,9 @@ No call raises into training, blocks it, or uses memory without bound, whether t
 or not. `richd.init(..., raise_errors=True)` asks for exceptions.
 """
 
+from richd._history.runs import Runs, runs
+from richd._history.stored import Attempt, Layer, Scalars, StoredRun, run
+from richd._history.table import Table
 from richd._init import init
 from richd._measures import Measure, flags, measures
 from richd._place import get_include, get_library
@@ -36,7 +41,9 @@ from richd._version import VERSION as __version__
 from richd._torch.watch import Tap
 
 __all__ = [
+    "Attempt",
     "Event",
+    "Layer",
     "Measure",
     "NTK",
     "Moments",
@@ -45,9 +52,13 @@ __all__ = [
     "RepresentationMap",
     "RichdError",
     "Run",
+    "Runs",
+    "Scalars",
     "Shown",
     "Spectrum",
     "Stats",
+    "StoredRun",
+    "Table",
     "Tap",
     "__version__",
     "flags",
@@ -56,4 +67,6 @@ __all__ = [
     "init",
     "measures",
     "replay",
+    "run",
+    "runs",
 ]

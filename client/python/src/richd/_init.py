@@ -86,9 +86,10 @@ def init(
         resume: "allow" (default) goes on with a run that exists, or starts a new one; with "must"
             the run has to exist, with "never" it must not.
         runtime_dir, endpoint: where the daemon is; by default it is found (see `_endpoint`).
-        feed: where its history is read, "unix:/PATH" or "tcp:HOST:PORT", by default found in the
-            same endpoints.json: for a daemon behind `ssh -L 7001:... -L 7002:.../feed.sock`, whose
-            file is on the other machine.
+        feed: where its history is read, "unix:/PATH", "tcp:HOST:PORT" or the page's link,
+            "http://HOST:PORT/#token=TOKEN"; by default found in the same endpoints.json: for a
+            daemon behind `ssh -L 7001:... -L 7002:.../feed.sock`, whose file is on the other
+            machine.
         mode: "online" (default); "offline": all is kept in a spool, and `richd.replay` brings it
             to a daemon later; or "disabled": every call does nothing.
         window: what a checkpoint measures: "checkpoint" (rows since the last one), "cumulative",
@@ -149,7 +150,7 @@ def init(
     if run_id is not None and not _names.is_run_id(run_id):
         raise ValueError(f"run_id {run_id!r} is not 1 to 64 of A-Z a-z 0-9 . _ -, no leading dot")
     if feed is not None and not _endpoint.is_feed(feed):
-        raise ValueError(f'feed is "unix:/PATH" or "tcp:HOST:PORT", not {feed!r}')
+        raise ValueError(f'feed is "unix:/PATH", "tcp:HOST:PORT" or "http://...", not {feed!r}')
     project = _clean.text(project or env.get("PROJECT") or "default")
     run_id = run_id or env.get("RUN_ID", _names.is_run_id)
     place = _count_run(_place(rank, world_size, launch, env), run_id or project, is_on)

@@ -6,7 +6,6 @@ has. `_link.feed` asks.
 
 from __future__ import annotations
 
-import functools
 from typing import Any, NamedTuple, Optional
 
 from richd._link import endpoint as _endpoint, feed as _feed
@@ -33,28 +32,38 @@ class Measure(NamedTuple):
 
 
 def measures(
-    *, endpoint: Optional[str] = None, runtime_dir: Optional[str] = None, timeout: float = 5.0
+    *,
+    endpoint: Optional[str] = None,
+    runtime_dir: Optional[str] = None,
+    timeout: float = 5.0,
+    feed: Optional[str] = None,
 ) -> dict[str, Measure]:
     """The measures of the daemon by name, in a point's order.
 
         print(richd.measures()["nc1"].read_as)
 
-    The daemon is found as `init` finds it. Raises RichdError when there is none, or no answer
+    The daemon is found as `run` finds it. Raises RichdError when there is none, or no answer
     within `timeout` seconds. proto/MEASURES.md has the formulas.
     """
-    rows = _ask(endpoint, runtime_dir, timeout)["metrics"]
+    rows = _ask(feed, endpoint, runtime_dir, timeout)["metrics"]
     known = Measure._fields
     return {row["name"]: Measure(**{key: row.get(key) for key in known}) for row in rows}
 
 
 def flags(
-    *, endpoint: Optional[str] = None, runtime_dir: Optional[str] = None, timeout: float = 5.0
+    *,
+    endpoint: Optional[str] = None,
+    runtime_dir: Optional[str] = None,
+    timeout: float = 5.0,
+    feed: Optional[str] = None,
 ) -> dict[str, str]:
     """What each of `point.flags` says, by name. As `measures` in all else."""
-    rows = _ask(endpoint, runtime_dir, timeout)["flags"]
+    rows = _ask(feed, endpoint, runtime_dir, timeout)["flags"]
     return {row["name"]: row["description"] for row in rows}
 
 
-def _ask(endpoint: Optional[str], runtime_dir: Optional[str], timeout: float) -> Any:
-    find = functools.partial(_endpoint.find_feed, _endpoint.places(endpoint, runtime_dir))
+def _ask(
+    feed: Optional[str], endpoint: Optional[str], runtime_dir: Optional[str], timeout: float
+) -> Any:
+    find = _endpoint.feed_finder(feed, endpoint, runtime_dir)
     return _feed.call(find, "metric.list", {}, timeout)

@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional, TypeVar
 
+from richd._link.feed_http import is_http, page_link
+
 FILE_NAME = "endpoints.json"
 #: What the daemon writes has about 200 bytes.
 FILE_SIZE_MAX = 8192
@@ -89,7 +91,9 @@ class Finder:
 
 
 def is_feed(address: str) -> bool:
-    """Whether it is "unix:/PATH" or "tcp:HOST:PORT"."""
+    """Whether it is "unix:/PATH", "tcp:HOST:PORT" or "http://HOST:PORT/#token=TOKEN"."""
+    if is_http(address):
+        return True
     kind, _, rest = address.partition(":")
     host, _, port = rest.rpartition(":")
     return (kind == "unix" and rest.startswith("/")) or (
@@ -137,10 +141,29 @@ class FeedFinder:
 
     def page(self, run: str) -> Optional[str]:
         """The page that shows a run, with the token that it asks for; None: none is known."""
+        if self.feed is not None and is_http(self.feed):
+            return page_of({"page": page_link(self.feed)}, run)
         try:
             return page_of(find_record(self.where), run)
         except NotFoundError:
             return None
+
+
+def feed_finder(
+    feed: Optional[str] = None,
+    endpoint: Optional[str] = None,
+    runtime_dir: Optional[str] = None,
+    environ: Optional[Mapping[str, str]] = None,
+) -> FeedFinder:
+    """Where history is read: at `feed` or RICHD_FEED, or else where the daemon of `places` says.
+
+    Raises ValueError for a feed that is no address.
+    """
+    env = os.environ if environ is None else environ
+    given = feed or env.get("RICHD_FEED") or None
+    if given is not None and not is_feed(given):
+        raise ValueError(f'feed is "unix:/PATH", "tcp:HOST:PORT" or "http://...", not {given!r}')
+    return FeedFinder(places(endpoint, runtime_dir, environ), given)
 
 
 def page_of(record: Mapping[str, Any], run: str) -> Optional[str]:
