@@ -47,6 +47,7 @@ BENCHES: tuple[tuple[str, ...], ...] = (
     ("bench_checkpoint",),
     ("bench_series", "--json"),
     ("bench_runs",),
+    ("bench_reading",),
     ("bench_growth", "--json"),
     ("bench_memory", "--json"),
 )
