@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,52 @@ def test_files_are_read_at_each_search(tmp_path):
     for address in ("ipc:///one", "ipc:///two"):
         (tmp_path / "endpoints.json").write_text(json.dumps({"ingest": address}))
         assert _endpoint.find(where) == address
+
+
+@pytest.fixture
+def two_places(tmp_path):
+    """Two directories with files; the daemon of one that is made `alive` takes connections."""
+    sockets = []
+
+    def make_place(name, alive):
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        feed = folder / "feed.sock"
+        feed.unlink(missing_ok=True)
+        sockets.append(socket.socket(socket.AF_UNIX))
+        sockets[-1].bind(str(feed))
+        if alive:
+            sockets[-1].listen()
+        text = json.dumps({"ingest": f"ipc://{name}", "feed": f"unix:{feed}"})
+        (folder / "endpoints.json").write_text(text)
+        return str(folder)
+
+    yield make_place
+    for one in sockets:
+        one.close()
+
+
+def test_a_file_that_a_killed_daemon_left_hides_no_living_one(two_places):
+    where = _endpoint.Places(None, [two_places("a", False), two_places("b", True)])
+    assert _endpoint.find(where) == "ipc://b"
+    assert _endpoint.find_feed(where).endswith("/b/feed.sock")
+    (Path(where.directories[0]) / "endpoints.json").write_text("{")  # it is read first
+    with pytest.raises(_endpoint.NotFoundError, match="EPROTO|a/endpoints.json"):
+        _endpoint.find(_endpoint.Places(None, where.directories))
+
+
+def test_where_none_lives_the_first_file_counts(two_places):
+    where = _endpoint.Places(None, [two_places("a", False), two_places("b", False)])
+    assert _endpoint.find(where) == "ipc://a"
+    (Path(where.directories[1]) / "endpoints.json").write_text("{")
+    assert _endpoint.find(where) == "ipc://a"
+
+
+def test_a_run_stays_with_its_daemon_while_that_is_started_again(two_places):
+    where = _endpoint.Places(None, [two_places("a", True), two_places("b", True)])
+    assert _endpoint.find(where) == "ipc://a"
+    two_places("a", False)
+    assert _endpoint.find(where) == "ipc://a"
+    assert _endpoint.find(_endpoint.Places(None, where.directories)) == "ipc://b"
+    (Path(where.directories[0]) / "endpoints.json").unlink()
+    assert _endpoint.find(where) == "ipc://b"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import socket
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from richd._link.feed_http import is_http, page_link
 FILE_NAME = "endpoints.json"
 #: What the daemon writes has about 200 bytes.
 FILE_SIZE_MAX = 8192
+#: A live daemon takes a connection at once, also while it is busy.
+CONNECT_S = 1.0
 #: Where a daemon is looked for that is not in the session's directory.
 ELSEWHERE = (f"/run/user/{os.getuid()}/richd", "/run/richd", f"/tmp/richd-{os.getuid()}")
 
@@ -45,6 +48,9 @@ class Places:
     directories: list[str] = field(default_factory=list)
     #: Nobody said where the daemon is: one may be started.
     is_open: bool = False
+    #: Where a live one was found. It is stayed with: a run must not go to another one while its own
+    #: is started again.
+    chosen: Optional[str] = field(default=None, compare=False)
 
 
 def places(
@@ -187,18 +193,55 @@ _T = TypeVar("_T")
 
 
 def _search(where: Places, take: Callable[[Mapping[str, Any]], _T]) -> _T:
-    reasons = []
+    """What `take` has of the first file whose daemon lives, or else of the first one that counts.
+
+    A daemon that was killed leaves its file behind.
+    """
+    reasons: list[str] = []
+    first: list[_T] = []  # of a daemon that does not answer
     for directory in where.directories:
         path = f"{directory}/{FILE_NAME}"
         try:
-            return take(_parse(_read(directory)))
+            record = _parse(_read(directory))
+            taken = take(record)
         except OSError as error:
             reasons.append(f"{path}: {error.strerror}")
         except _Uncounted as error:
             reasons.append(f"{path}: {error}")
         except ValueError as error:
+            if first:
+                break
             raise NotFoundError("EPROTO", f"{path}: {error}") from error
+        else:
+            is_only = len(where.directories) == 1
+            if is_only or where.chosen == directory or takes_connections(record):
+                where.chosen = directory
+                return taken
+            first.append(taken)
+    if first:
+        return first[0]
     raise NotFoundError("ENOENT", "no daemon: " + "; ".join(reasons))
+
+
+def takes_connections(record: Mapping[str, Any]) -> bool:
+    """Whether the daemon of an endpoints.json lives, as far as its feed can say.
+
+    One that was killed leaves a socket that refuses.
+    """
+    kind, _, rest = str(record.get("feed", "")).partition(":")
+    try:
+        if kind == "tcp":
+            host, _, port = rest.rpartition(":")
+            socket.create_connection((host.strip("[]"), int(port)), CONNECT_S).close()
+            return True
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.settimeout(CONNECT_S)
+            peer.connect(rest)
+            return True
+    except (ConnectionRefusedError, FileNotFoundError):
+        return False
+    except (OSError, ValueError):
+        return True  # it cannot be said
 
 
 def _parse(text: bytes) -> Mapping[str, Any]:

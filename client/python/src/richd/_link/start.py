@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
-from richd._link.endpoint import NotFoundError, Places, find_record
+from richd._link.endpoint import NotFoundError, Places, find_record, takes_connections
 from richd._place import binary, environment
 
 #: How long the daemon stays after the last run, in seconds.
@@ -33,8 +32,6 @@ OTHER_S = 1.0
 #: Until the run was opened once, a start is tried again, not at once, and not for ever.
 AGAIN_S = 2.0
 AGAIN_N = 5
-#: A live daemon takes a connection at once, also while it is busy.
-CONNECT_S = 1.0
 #: Exit code of a daemon whose directories another one has.
 OTHER_HAS_IT = 75
 #: What is a service's own, or would have the daemon take the training's directories for its own.
@@ -52,32 +49,12 @@ def is_wanted(where: Places) -> bool:
 
 
 def live_record(where: Places) -> Optional[Mapping[str, Any]]:
-    """The endpoints.json of a daemon that lives; None: there is none.
-
-    One that was killed leaves its file behind, and a socket that refuses.
-    """
+    """The endpoints.json of a daemon that lives; None: there is none."""
     try:
         record = find_record(where)
     except NotFoundError:
         return None
-    return record if _takes_connections(str(record.get("feed", ""))) else None
-
-
-def _takes_connections(address: str) -> bool:
-    kind, _, rest = address.partition(":")
-    try:
-        if kind == "tcp":
-            host, _, port = rest.rpartition(":")
-            socket.create_connection((host.strip("[]"), int(port)), CONNECT_S).close()
-            return True
-        with socket.socket(socket.AF_UNIX) as peer:
-            peer.settimeout(CONNECT_S)
-            peer.connect(rest)
-            return True
-    except (ConnectionRefusedError, FileNotFoundError):
-        return False
-    except (OSError, ValueError):
-        return True  # it cannot be said, and a second one would be worse
+    return record if takes_connections(record) else None  # of an unknown one: a second is worse
 
 
 class Start:
