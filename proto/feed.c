@@ -11,7 +11,7 @@
 #include "proto/base/state.h"
 #include "proto/json.h"
 
-#define MAX_PARAMS 11
+#define MAX_PARAMS 13
 
 /* One row a method: its name, and the parameters it knows. */
 static const struct method_info {
@@ -21,9 +21,10 @@ static const struct method_info {
     [FEED_HELLO] = {"server.hello", {"client", "token"}},
     [FEED_STATUS] = {"server.status", {NULL}},
     [FEED_RUN_LIST] = {"run.list",
-                       {"project", "group", "state", "search", "order", "limit", "offset",
-                        "config"}},
+                       {"project", "group", "state", "search", "tags", "order", "sort",
+                        "descending", "hidden", "limit", "offset", "config"}},
     [FEED_RUN_GET] = {"run.get", {"run"}},
+    [FEED_RUN_EDIT] = {"run.edit", {"run", "name", "note", "tags", "hidden"}},
     [FEED_LAYER_LIST] = {"layer.list", {"run"}},
     [FEED_SERIES_QUERY] = {"series.query",
                            {"run", "layer", "metrics", "scalars", "from", "to", "points", "spacing",
@@ -145,7 +146,9 @@ void feed_request_release(struct feed_request *request)
 
 static const char *const spacing_words[] = {"log", "linear", NULL};
 static const char *const attempts_words[] = {"effective", "all", NULL};
-static const char *const order_words[FEED_ORDERS + 1] = {"created", "updated", "name", NULL};
+/* As enum feed_sort; `order` knows the first three. */
+static const char *const order_words[] = {"created", "updated", "name", NULL};
+static const char *const sort_words[] = {"created", "updated", "name", "state", NULL};
 
 /* A look-up's 0 or 1 is fine here, and its error always names the parameter. */
 static int checked(int rc)
@@ -180,14 +183,16 @@ static int read_second(const cJSON *params, const char *name, const char *const 
     return checked(rc);
 }
 
-/* true or false, and as HTTP gives them. */
+/* true or false, and as HTTP gives them. Left out, `out` stays. */
 static int read_flag(const cJSON *params, const char *name, bool *out, struct err *err)
 {
     const cJSON *flag = cJSON_GetObjectItemCaseSensitive(params, name);
     const char *text = cJSON_GetStringValue(flag);
 
+    if (!flag || cJSON_IsNull(flag))
+        return 0;
     *out = cJSON_IsTrue(flag) || (text && strcmp(text, "true") == 0);
-    if (!flag || *out || cJSON_IsFalse(flag) || (text && strcmp(text, "false") == 0))
+    if (*out || cJSON_IsFalse(flag) || (text && strcmp(text, "false") == 0))
         return 0;
     return err_set(err, FEED_BAD_PARAMS, "\"%s\" must be true or false", name);
 }
@@ -269,6 +274,110 @@ int feed_hello_read(const struct feed_request *request, struct feed_hello *out, 
     return checked(rc);
 }
 
+/* ---- run.list and run.edit ----------------------------------------------------------------- */
+
+static int read_tags(const cJSON *params, const cJSON **out, struct err *err)
+{
+    const cJSON *tag;
+    int rc = read_texts(params, "tags", out, err);
+
+    if (rc == 0 && cJSON_GetArraySize(*out) > FEED_TAGS_MAX)
+        return err_set(err, FEED_BAD_PARAMS, "\"tags\": at most %d", FEED_TAGS_MAX);
+    cJSON_ArrayForEach(tag, *out)
+    {
+        if (rc == 0 && strlen(tag->valuestring) > TEXT_MAX)
+            rc = err_set(err, FEED_BAD_PARAMS, "\"tags\": a tag has at most %d bytes", TEXT_MAX);
+    }
+    return rc;
+}
+
+bool feed_where_range(const cJSON *value, double *min, double *max)
+{
+    const cJSON *low = cJSON_GetObjectItemCaseSensitive(value, "min"),
+                *high = cJSON_GetObjectItemCaseSensitive(value, "max");
+
+    *min = cJSON_IsNumber(low) ? low->valuedouble : (double)NAN;
+    *max = cJSON_IsNumber(high) ? high->valuedouble : (double)NAN;
+    return cJSON_IsObject(value) && cJSON_GetArraySize(value) > 0 &&
+           cJSON_GetArraySize(value) == cJSON_IsNumber(low) + cJSON_IsNumber(high);
+}
+
+static int check_where(const cJSON *where, struct err *err)
+{
+    const cJSON *value;
+    double min, max;
+    int n = 0;
+
+    cJSON_ArrayForEach(value, where)
+    {
+        if (++n > FEED_WHERE_MAX)
+            return err_set(err, FEED_BAD_PARAMS, "\"config\": at most %d names", FEED_WHERE_MAX);
+        if (strlen(value->string) > TEXT_MAX || strpbrk(value->string, "\"\\"))
+            return err_set(err, FEED_BAD_PARAMS,
+                           "\"config\": a name has at most %d bytes, no quotes and no backslash",
+                           TEXT_MAX);
+        if ((cJSON_IsObject(value) && !feed_where_range(value, &min, &max)) || cJSON_IsArray(value))
+            return err_set(err, FEED_BAD_PARAMS,
+                           "\"config\": \"%.64s\" must be a value, or {\"min\",\"max\"}",
+                           value->string);
+    }
+    return 0;
+}
+
+/* Whether the runs come with their configuration, or what it has to have. */
+static int read_config(const cJSON *params, struct feed_run_list *out, struct err *err)
+{
+    const cJSON *config = cJSON_GetObjectItemCaseSensitive(params, "config");
+
+    if (!cJSON_IsObject(config))
+        return read_flag(params, "config", &out->config, err);
+    out->config = true;
+    out->where = config;
+    return check_where(config, err);
+}
+
+/* "scalar:NAME", "config:KEY", one of the words, or the name of a measure. */
+static int read_sort_word(const char *text, struct feed_run_list *out, struct err *err)
+{
+    for (int i = 0; sort_words[i]; i++) {
+        if (strcmp(text, sort_words[i]) == 0) {
+            out->sort = (enum feed_sort)i;
+            return 0;
+        }
+    }
+    out->sort = FEED_BY_MEASURE;
+    out->key = text;
+    if (strncmp(text, "scalar:", 7) == 0) {
+        out->sort = FEED_BY_SCALAR;
+        out->key = text + 7;
+    } else if (strncmp(text, "config:", 7) == 0) {
+        out->sort = FEED_BY_CONFIG;
+        out->key = text + 7;
+    }
+    if (*out->key && !strpbrk(out->key, "\"\\"))
+        return 0;
+    return err_set(err, FEED_BAD_PARAMS, "\"sort\": what follows the colon has to be a name");
+}
+
+/* `order` is the older word for some of `sort`. */
+static int read_sort(const cJSON *params, struct feed_run_list *out, struct err *err)
+{
+    const char *text = NULL;
+    int order = -1, rc = json_word(params, "order", order_words, &order, err);
+
+    if (rc >= 0)
+        rc = json_text(params, "sort", TEXT_MAX, &text, err);
+    if (rc < 0)
+        return FEED_BAD_PARAMS;
+    if (text && order >= 0)
+        return err_set(err, FEED_BAD_PARAMS, "\"order\" and \"sort\" say the same: one of them");
+    if (order >= 0)
+        out->sort = (enum feed_sort)order;
+    rc = text ? read_sort_word(text, out, err) : 0;
+    out->descending = out->sort == FEED_BY_CREATED || out->sort == FEED_BY_UPDATED;
+    return rc < 0 ? rc : read_flag(params, "descending", &out->descending, err);
+}
+
 int feed_run_list_read(const struct feed_request *request, struct feed_run_list *out,
                        struct err *err)
 {
@@ -277,7 +386,7 @@ int feed_run_list_read(const struct feed_request *request, struct feed_run_list 
         const char **text;
     } texts[] = {{"project", &out->project}, {"group", &out->group}, {"search", &out->search}};
     const cJSON *params = request->params;
-    int rc = 0, state = -1, order = FEED_BY_CREATED;
+    int rc = 0, state = -1;
 
     *out = (struct feed_run_list){.limit = FEED_LIST_DEFAULT};
     for (size_t i = 0; rc >= 0 && i < sizeof texts / sizeof *texts; i++)
@@ -289,12 +398,41 @@ int feed_run_list_read(const struct feed_request *request, struct feed_run_list 
     if (rc >= 0)
         rc = json_word(params, "state", state_names, &state, err);
     if (rc >= 0)
-        rc = json_word(params, "order", order_words, &order, err);
+        rc = read_flag(params, "hidden", &out->hidden, err);
     if (rc >= 0)
-        rc = read_flag(params, "config", &out->config, err);
+        rc = read_tags(params, &out->tags, err);
+    if (rc >= 0)
+        rc = read_config(params, out, err);
+    if (rc >= 0)
+        rc = read_sort(params, out, err);
     out->state = state < 0 ? NULL : state_names[state];
-    out->order = (enum feed_order)order;
     return checked(rc);
+}
+
+int feed_run_edit_read(const struct feed_request *request, struct feed_run_edit *out,
+                       struct err *err)
+{
+    const cJSON *params = request->params,
+                *hidden = cJSON_GetObjectItemCaseSensitive(params, "hidden");
+    int rc;
+
+    *out = (struct feed_run_edit){.has_hidden = hidden && !cJSON_IsNull(hidden)};
+    rc = read_run(params, true, &out->run, err);
+    if (rc >= 0)
+        rc = json_text(params, "name", TEXT_MAX, &out->name, err);
+    if (rc >= 0)
+        rc = json_text(params, "note", FEED_NOTE_MAX, &out->note, err);
+    if (rc >= 0)
+        rc = read_tags(params, &out->tags, err);
+    if (rc >= 0)
+        rc = read_flag(params, "hidden", &out->hidden, err);
+    if (rc < 0)
+        return FEED_BAD_PARAMS;
+    if (out->name && !*out->name)
+        return err_set(err, FEED_BAD_PARAMS, "\"name\" is empty");
+    if (!out->name && !out->note && !out->tags && !out->has_hidden)
+        return err_set(err, FEED_BAD_PARAMS, "nothing to change: name, note, tags or hidden");
+    return 0;
 }
 
 int feed_run_read(const struct feed_request *request, struct feed_run *out, struct err *err)

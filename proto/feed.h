@@ -27,6 +27,7 @@ enum feed_method {
     FEED_STATUS,
     FEED_RUN_LIST,
     FEED_RUN_GET,
+    FEED_RUN_EDIT,
     FEED_LAYER_LIST,
     FEED_SERIES_QUERY,
     FEED_SERIES_SUBSCRIBE,
@@ -56,6 +57,13 @@ enum feed_method {
 #define FEED_ROWS_MAX 100000
 /* As many as a run has scalars in one log. */
 #define FEED_NAMES_MAX 1024
+/* What a person writes about a run, in bytes: some pages of text. A list of 1,000 runs has 16 MiB
+ * of notes at most. */
+#define FEED_NOTE_MAX 16384
+/* Tags of a run that a person gives it, or that a list is narrowed by. */
+#define FEED_TAGS_MAX 64
+/* Values of the configuration that a list is narrowed by: each is looked up in every run's. */
+#define FEED_WHERE_MAX 16
 
 /* A request; it owns the parsed line, and all that is extracted from it borrows from there. */
 struct feed_request {
@@ -82,22 +90,42 @@ struct feed_hello {
     const char *token;  /* NULL when left out */
 };
 
-enum feed_order {
-    FEED_BY_CREATED, /* the newest first */
-    FEED_BY_UPDATED, /* the last one that changed first */
-    FEED_BY_NAME,    /* project, then name */
-    FEED_ORDERS,
+enum feed_sort {
+    FEED_BY_CREATED,
+    FEED_BY_UPDATED,
+    FEED_BY_NAME, /* project, then name */
+    FEED_BY_STATE,
+    FEED_BY_MEASURE, /* these three have a `key` */
+    FEED_BY_SCALAR,
+    FEED_BY_CONFIG,
 };
 
 struct feed_run_list {
     const char *project; /* NULL: all */
     const char *group;   /* NULL: all */
-    const char *search;  /* NULL: all; else a part of id, project/name, group or tags */
-    enum feed_order order;
-    const char *state; /* NULL: all; else one of open, finished, failed, lost */
-    bool config;       /* with the configuration of each run */
+    const char *search;  /* NULL: all; else a part of id, project/name, group, note or tags */
+    const cJSON *tags;   /* array of texts, all of which a run has; NULL: any */
+    const cJSON *where;  /* object: what the configuration has; NULL: anything */
+    const char *state;   /* NULL: all; else one of open, finished, failed, lost */
+    enum feed_sort sort;
+    const char *key; /* of the measure, scalar or configuration that is sorted by */
+    bool descending;
+    bool hidden; /* hidden ones, too */
+    bool config; /* with the configuration of each run */
     int64_t limit;
     int64_t offset;
+};
+
+/* A range in `where`, {"min","max"}: either may be missing, which is NaN. False: it is a value. */
+bool feed_where_range(const cJSON *value, double *min, double *max);
+
+/* What a person changes of a run; NULL, or has_hidden false: as it is. */
+struct feed_run_edit {
+    const char *run;
+    const char *name;
+    const char *note;
+    const cJSON *tags; /* array of texts */
+    bool has_hidden, hidden;
 };
 
 struct feed_run {
@@ -175,6 +203,7 @@ struct feed_unsubscribe {
 int feed_hello_read(const struct feed_request *, struct feed_hello *out, struct err *err);
 int feed_run_list_read(const struct feed_request *, struct feed_run_list *out, struct err *err);
 int feed_run_read(const struct feed_request *, struct feed_run *out, struct err *err);
+int feed_run_edit_read(const struct feed_request *, struct feed_run_edit *out, struct err *err);
 int feed_series_query_read(const struct feed_request *, struct feed_series_query *out,
                            struct err *err);
 int feed_scalars_query_read(const struct feed_request *, struct feed_scalars_query *out,

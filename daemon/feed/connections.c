@@ -267,6 +267,12 @@ static void next_lines(struct connection *connection)
         uv_read_start(&connection->stream.stream, on_alloc, on_read);
 }
 
+/* Who reaches a UNIX socket of ours may send runs as well. */
+static bool may_write(void *transport)
+{
+    return ((struct connection *)transport)->all->is_pipe;
+}
+
 static void on_ready(void *transport)
 {
     struct connection *connection = transport;
@@ -279,6 +285,7 @@ static const struct feed_transport transport = {
     .words = &feed_lines,
     .send = send_line,
     .send_long = send_long,
+    .may_write = may_write,
     .pending = pending_bytes,
     .ready = on_ready,
 };

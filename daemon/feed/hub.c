@@ -34,6 +34,8 @@ static int dispatch(struct question *question)
     case FEED_METRIC_LIST:
         answer_now(question, feed_answer_metrics());
         return 0;
+    case FEED_RUN_EDIT:
+        return feed_edit_run(question);
     case FEED_SERIES_SUBSCRIBE:
         return feed_subs_open(question, CHANGE_SERIES);
     case FEED_EVENT_SUBSCRIBE:
@@ -144,6 +146,11 @@ struct feedhub *feedhub_new(struct readers *readers, const struct store *store,
     hub->published = store_feed_seq(store);
     list_init(&hub->clients);
     return hub;
+}
+
+void feedhub_set_lane(struct feedhub *hub, struct store_lane *lane)
+{
+    hub->lane = lane;
 }
 
 void feedhub_free(struct feedhub *hub)

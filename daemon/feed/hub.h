@@ -55,6 +55,8 @@ struct feed_transport {
     void (*send)(void *transport, int code, char *text, size_t size);
     /* The same of an answer of the history; text_free frees it. */
     void (*send_long)(void *transport, struct text *);
+    /* Whether who is behind it may change what is stored; NULL: no. */
+    bool (*may_write)(void *transport);
     /* Bytes taken and not yet written. */
     size_t (*pending)(void *transport);
     /* The request is answered: the next one may be handed over. */
@@ -68,6 +70,8 @@ typedef void feed_status_cb(void *arg, cJSON *status);
  * feedhub_free), or NULL. */
 struct feedhub *feedhub_new(struct readers *, const struct store *, const char *directory,
                             feed_status_cb *, void *arg);
+/* Borrows the lane, over which clients that may write do so; without it none may. */
+void feedhub_set_lane(struct feedhub *, struct store_lane *);
 /* All clients must be gone, and no query may be out. NULL is fine. */
 void feedhub_free(struct feedhub *);
 

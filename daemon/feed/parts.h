@@ -9,6 +9,7 @@
  *     answers.c    answers at once what the loop knows: hello, status, the measures
  *     subs.c       starts and ends subscriptions, and sends them what is new
  *     updates.c    writes down what they are told: a page, or the latest of everything
+ *     edits.c      has the store change what a person asks for, and answers with the run
  *     questions.c  lends a question to a reader of the history; its answer goes to the transport
  *
  * Each calls those below it and none above it. A request that is wrong gets an error with a
@@ -23,6 +24,7 @@
 struct feedhub {
     struct readers *readers;
     const struct store *store;
+    struct store_lane *lane; /* NULL: nobody writes */
     struct text_room *room;
     feed_status_cb *on_status;
     void *status_arg;
@@ -77,6 +79,11 @@ struct question {
     struct feed_subscribe subscribe;
     int64_t run_key;
     struct history_page page;
+
+    struct feed_run_edit edit; /* run.edit */
+    struct store_task task;
+    char run[RUN_ID_MAX + 1]; /* the id of the run that it is about */
+    char *tags;               /* as JSON */
 };
 
 /* ---- questions.c ----------------------------------------------------------------------------- */
@@ -99,6 +106,8 @@ void feed_give_back(size_t size);
 void feed_ask(struct question *, query_work_cb *work, query_done_cb *done);
 /* The same, for a method that the history answers. */
 void feed_ask_history(struct question *);
+/* Answers with the run `question->run`, after what was asked is done: it stays lent. */
+void feed_ask_run(struct question *);
 /* The question is answered, or refused, and freed. The client may be gone afterwards. */
 void feed_end_question(struct question *);
 /* It was lent: an error of its is sent, then it ends. */
@@ -155,6 +164,11 @@ void feed_publication_release(struct publication *);
 int feed_collect(const struct sub *, const struct record *, struct history_page *);
 /* The notification that the page is; takes what is in it. NULL without memory. */
 char *feed_update_text(const struct sub *, struct history_page *, size_t *size);
+
+/* ---- edits.c --------------------------------------------------------------------------------- */
+
+/* Starts to carry it out. Returns 0, or the code to answer with. */
+int feed_edit_run(struct question *);
 
 /* ---- subs.c ---------------------------------------------------------------------------------- */
 

@@ -84,6 +84,7 @@ void feed_end_question(struct question *question)
     struct feed_client *client = question->client;
 
     feed_request_release(&question->request);
+    cJSON_free(question->tags);
     text_free(question->text);
     free(question);
     if (!client->is_gone)
@@ -202,6 +203,24 @@ static void on_answer(struct query *base)
         question->text = NULL;
     }
     feed_end_lent_question(question);
+}
+
+static void work_run(struct history *history, struct query *base)
+{
+    struct question *question = LIST_ENTRY(base, struct question, query);
+    struct answer answer;
+
+    question->rc = start_answer(question, &answer);
+    if (question->rc < 0)
+        return;
+    question->rc = put_run(history, &(struct feed_run){question->run}, &answer, &question->why);
+    question->rc = end_answer(question, &answer);
+}
+
+void feed_ask_run(struct question *question)
+{
+    feed_ask(question, work_run, on_answer);
+    feed_take_back(question->client); /* the loan before this one */
 }
 
 void feed_ask_history(struct question *question)

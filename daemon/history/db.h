@@ -14,10 +14,6 @@ enum history_sql {
     SQL_FIND_ID,
     SQL_FIND_PATH,
     SQL_FIND_NAME,
-    SQL_RUN_COUNT,
-    SQL_RUN_LIST, /* and one each for the other values of enum feed_order */
-    SQL_RUN_LIST_UPDATED,
-    SQL_RUN_LIST_NAME,
     SQL_RUN_GET,
     SQL_ATTEMPTS,
     SQL_LAYERS,
@@ -79,6 +75,9 @@ int history_resolve(struct history *, const char *run, int64_t *run_key, char *i
  * points that each series has, as event.query gives it. */
 int history_watched(struct history *, int64_t run_key, const char *layer, cJSON *array,
                     struct err *err);
+
+/* RUN OBJECT of a run that exists, with its configuration or not, into the empty `object`. */
+int history_add_run(struct history *, int64_t run_key, bool config, cJSON *object, struct err *err);
 
 /* {"run":id}, NULL without memory. */
 cJSON *history_head(const char *run);

@@ -23,23 +23,6 @@
     " (SELECT count(*) FROM member m WHERE m.run_key = " run_key " AND m.attempt = " attempt       \
     " AND m.state = 0)"
 
-#define RUN_COLUMNS(config)                                                                        \
-    "SELECT run.run_key, id, name, project, run_group, tags, " config ", state, attempt, created," \
-    " updated, last_step, n_points, coalesce(summary, '{}'), " RANKS_OF(                           \
-        "run.run_key",                                                                             \
-        "run.attempt") " FROM run"                                                                 \
-                       " LEFT JOIN run_config ON run_config.run_key = run.run_key"                 \
-                       " LEFT JOIN run_summary ON run_summary.run_key = run.run_key"
-/* A configuration has up to 1 MiB: it is not read unless it is asked for. */
-#define RUN_LIST_COLUMNS RUN_COLUMNS("CASE WHEN ?7 THEN config END")
-/* The newlines keep a search from finding the end of one text and the start of the next. */
-#define RUN_FILTER                                                                                 \
-    " WHERE (?1 IS NULL OR project = ?1) AND (?2 < 0 OR state = ?2)"                               \
-    " AND (?3 IS NULL OR run_group = ?3) AND (?4 IS NULL OR instr(lower(id || char(10) || project" \
-    " || '/' || name || char(10) || run_group), lower(?4)) OR EXISTS (SELECT 1 FROM"               \
-    " json_each(tags) WHERE instr(lower(value), lower(?4))))"
-#define RUN_PAGE " LIMIT ?5 OFFSET ?6"
-
 /* `returned` is the column, or what is left of it. */
 #define FINDING_COLUMNS(returned)                                                                  \
     "SELECT run.id, layer.name, finding.attempt, run.run_key, finding.feed_seq, finding.step,"     \
@@ -66,13 +49,15 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_FIND_PATH] = "SELECT run_key, id FROM run WHERE project || '/' || name = ?1"
                       " ORDER BY run_key DESC LIMIT 1",
     [SQL_FIND_NAME] = "SELECT run_key, id FROM run WHERE name = ?1 ORDER BY run_key DESC LIMIT 1",
-    [SQL_RUN_COUNT] = "SELECT count(*) FROM run" RUN_FILTER,
-    [SQL_RUN_LIST] = RUN_LIST_COLUMNS RUN_FILTER " ORDER BY run.run_key DESC" RUN_PAGE,
-    [SQL_RUN_LIST_UPDATED] =
-        RUN_LIST_COLUMNS RUN_FILTER " ORDER BY updated DESC, run.run_key DESC" RUN_PAGE,
-    [SQL_RUN_LIST_NAME] =
-        RUN_LIST_COLUMNS RUN_FILTER " ORDER BY project, name, run.run_key DESC" RUN_PAGE,
-    [SQL_RUN_GET] = RUN_COLUMNS("config") " WHERE run.run_key = ?1",
+    /* A configuration has up to 1 MiB: it is not read unless it is asked for (?2). */
+    [SQL_RUN_GET] =
+        "SELECT run.run_key, id, name, project, run_group, tags, CASE WHEN ?2 THEN config END,"
+        " state, attempt, created, updated, last_step, n_points, coalesce(summary, '{}'),"
+        " " RANKS_OF("run.run_key", "run.attempt") ", coalesce(note, ''), hidden FROM run"
+                                                   " LEFT JOIN run_config USING(run_key)"
+                                                   " LEFT JOIN run_summary USING(run_key)"
+                                                   " LEFT JOIN run_note USING(run_key)"
+                                                   " WHERE run.run_key = ?1",
     [SQL_ATTEMPTS] = "SELECT attempt, first_step, opened, closed, state,"
                      " " RANKS_OF("a.run_key", "a.attempt") " FROM attempt a"
                                                             " WHERE run_key = ?1 ORDER BY attempt",
@@ -332,6 +317,16 @@ int history_resolve(struct history *history, const char *run, int64_t *run_key, 
         return rc;
     }
     return err_set(err, -ENOENT, "no run \"%.200s\"", run);
+}
+
+int history_find_id(struct history *history, const char *run, int64_t *run_key, char *id,
+                    struct err *err)
+{
+    int rc = history_begin_transaction(history, err);
+
+    if (rc == 0)
+        rc = history_resolve(history, run, run_key, id, err);
+    return history_end_transaction(history, rc);
 }
 
 int history_find_run(struct history *history, const char *run, int64_t *run_key, struct err *err)

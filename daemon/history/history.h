@@ -64,6 +64,9 @@ bool history_take_damage(struct history *);
 /* The key of a run by id, project/name, or name (the newest of that name), in this order. */
 int history_find_run(struct history *, const char *run, int64_t *run_key, struct err *err);
 
+/* The same, and its id into RUN_ID_MAX + 1 bytes. */
+int history_find_id(struct history *, const char *run, int64_t *run_key, char *id, struct err *err);
+
 /* Answers that may be long are written down while they are read. After a failure what was written
  * is no answer. */
 int history_run_list(struct history *, const struct feed_run_list *, struct answer *,

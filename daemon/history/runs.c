@@ -90,80 +90,24 @@ static bool add_run_columns(cJSON *object, bool config, sqlite3_stmt *statement)
            json_add_double(object, "updated", sql_column_double(statement, 10)) &&
            add_integer_or_null(object, "last_step", statement, 11) &&
            json_add_integer(object, "n_points", sqlite3_column_int64(statement, 12)) &&
-           add_ranks(object, statement, 14);
+           add_ranks(object, statement, 14) && add_text(object, "note", statement, 16) &&
+           cJSON_AddBoolToObject(object, "hidden", sqlite3_column_int(statement, 17));
 }
 
-/* RUN OBJECT of the current row. */
-static int add_run(struct history *history, cJSON *object, bool config, sqlite3_stmt *statement,
-                   struct err *err)
+int history_add_run(struct history *history, int64_t run_key, bool config, cJSON *object,
+                    struct err *err)
 {
-    if (!object || !add_run_columns(object, config, statement) || sql_row_check(statement, err) < 0)
-        return history_no_memory(err);
-    return add_run_layers(history, sqlite3_column_int64(statement, 0), object, err);
-}
-
-static void bind_filter(sqlite3_stmt *statement, const struct feed_run_list *params)
-{
-    sql_bind_text(statement, 1, params->project);
-    sqlite3_bind_int(statement, 2, params->state ? state_find(params->state) : -1);
-    sql_bind_text(statement, 3, params->group);
-    sql_bind_text(statement, 4, params->search);
-}
-
-/* {"total"} of the filters. */
-static int start_list(struct history *history, const struct feed_run_list *params,
-                      struct answer *answer, struct err *err)
-{
-    sqlite3_stmt *count = history->statement[SQL_RUN_COUNT];
-    cJSON *head;
+    sqlite3_stmt *statement = history->statement[SQL_RUN_GET];
     int rc;
 
-    bind_filter(count, params);
-    rc = sql_step(count, err);
-    if (rc < 0)
-        return rc;
-    head = cJSON_CreateObject();
-    if (!head || !json_add_integer(head, "total", sqlite3_column_int64(count, 0))) {
-        cJSON_Delete(head);
-        return history_no_memory(err);
-    }
-    answer_list(answer, head, "runs");
-    return 0;
-}
-
-static int put_run(struct history *history, bool config, sqlite3_stmt *statement,
-                   struct answer *answer, struct err *err)
-{
-    cJSON *run = cJSON_CreateObject();
-    int rc = add_run(history, run, config, statement, err);
-
-    if (rc < 0)
-        cJSON_Delete(run);
-    else
-        answer_item(answer, run);
-    return rc;
-}
-
-static int run_list(struct history *history, const struct feed_run_list *params,
-                    struct answer *answer, struct err *err)
-{
-    sqlite3_stmt *statement = history->statement[SQL_RUN_LIST + params->order];
-    int rc;
-
-    if (params->state && state_find(params->state) < 0)
-        return err_set(err, -EINVAL, "\"state\": no state \"%.64s\"", params->state);
-    rc = start_list(history, params, answer, err);
-    if (rc < 0)
-        return rc;
-    bind_filter(statement, params);
-    sql_bind_integers(statement, 5, (int64_t[]){params->limit, params->offset, params->config}, 3);
-    while ((rc = sql_step(statement, err)) == 1) {
-        rc = put_run(history, params->config, statement, answer, err);
-        if (rc < 0)
-            break;
-    }
-    answer_list_end(answer, NULL);
-    return rc;
+    SQL_BIND(statement, run_key, config);
+    rc = sql_step(statement, err);
+    if (rc == 1 && (!object || !add_run_columns(object, config, statement)))
+        rc = history_no_memory(err);
+    if (rc == 1)
+        rc = sql_row_check(statement, err);
+    sqlite3_reset(statement);
+    return rc < 0 ? rc : add_run_layers(history, run_key, object, err);
 }
 
 static bool add_attempt(cJSON *array, sqlite3_stmt *statement)
@@ -218,19 +162,14 @@ static int add_names(struct history *history, int64_t run_key, cJSON *run, struc
 static int run_get(struct history *history, const struct feed_run *params, cJSON **out,
                    struct err *err)
 {
-    sqlite3_stmt *statement = history->statement[SQL_RUN_GET];
     int64_t run_key = 0;
     int rc;
 
     rc = history_find_run(history, params->run, &run_key, err);
     if (rc < 0)
         return rc;
-    SQL_BIND(statement, run_key);
-    rc = sql_step(statement, err);
-    if (rc < 0)
-        return rc;
     *out = cJSON_CreateObject();
-    rc = add_run(history, *out, true, statement, err);
+    rc = history_add_run(history, run_key, true, *out, err);
     if (rc == 0)
         rc = add_attempts(history, run_key, *out, err);
     return rc < 0 ? rc : add_names(history, run_key, *out, err);
@@ -323,16 +262,6 @@ static int layer_list(struct history *history, const struct feed_run *params, st
             return history_no_memory(err);
     }
     return rc < 0 ? rc : put_separation(history, run_key, answer, err);
-}
-
-int history_run_list(struct history *history, const struct feed_run_list *params,
-                     struct answer *answer, struct err *err)
-{
-    int rc = history_begin_transaction(history, err);
-
-    if (rc == 0)
-        rc = run_list(history, params, answer, err);
-    return history_end_transaction(history, rc);
 }
 
 int history_run_get(struct history *history, const struct feed_run *params, cJSON **out,

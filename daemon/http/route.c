@@ -116,7 +116,7 @@ const struct http_route *http_route_find(const char *path, bool wants_csv, const
 static bool is_list(const char *name)
 {
     return strcmp(name, "metrics") == 0 || strcmp(name, "names") == 0 ||
-           strcmp(name, "scalars") == 0 || strcmp(name, "layers") == 0;
+           strcmp(name, "scalars") == 0 || strcmp(name, "layers") == 0 || strcmp(name, "tags") == 0;
 }
 
 static bool push_text(cJSON *params, const char *name, const char *value)
@@ -127,6 +127,20 @@ static bool push_text(cJSON *params, const char *name, const char *value)
         array = cJSON_AddArrayToObject(params, name);
     item = array ? cJSON_CreateString(value) : NULL;
     return item && cJSON_AddItemToArray(array, item);
+}
+
+/* What a configuration has to have is JSON, as in FEED.md. */
+static enum http_code add_object(cJSON *params, const char *name, const char *text, struct err *err)
+{
+    struct err why;
+    cJSON *object = json_parse(text, strlen(text), &why);
+
+    if (!object)
+        return err_set(err, HTTP_BAD_REQUEST, "\"%s\": %s", name, why.text);
+    if (cJSON_AddItemToObject(params, name, object))
+        return HTTP_OK;
+    cJSON_Delete(object);
+    return err_set(err, HTTP_FAILED, "out of memory");
 }
 
 /* Numbers go as texts, which the feed takes for numbers where it wants some. */
@@ -144,6 +158,8 @@ static enum http_code add_arg(cJSON *params, const char *text, struct err *err)
         return err_set(err, HTTP_BAD_REQUEST, "a parameter is not UTF-8");
     if (!is_list(name) && cJSON_GetObjectItemCaseSensitive(params, name))
         return err_set(err, HTTP_BAD_REQUEST, "\"%s\" is given twice, or by the path", name);
+    if (strcmp(name, "config") == 0 && equals[1] == '{')
+        return add_object(params, name, equals + 1, err);
     done = is_list(name) ? push_text(params, name, equals + 1)
                          : cJSON_AddStringToObject(params, name, equals + 1) != NULL;
     return done ? HTTP_OK : err_set(err, HTTP_FAILED, "out of memory");

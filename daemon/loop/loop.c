@@ -220,7 +220,10 @@ static int open_core(struct loop *loop, struct err *err)
     loop->work = work_new(&loop->uv, n_cpus(), loop_on_job_done, loop);
     loop->hub = feedhub_new(loop->readers, store_lane_store(loop->store), loop->state_dir,
                             loop_add_status, loop);
-    return loop->monitor && loop->work && loop->hub ? 0 : err_set(err, -ENOMEM, "out of memory");
+    if (!loop->monitor || !loop->work || !loop->hub)
+        return err_set(err, -ENOMEM, "out of memory");
+    feedhub_set_lane(loop->hub, loop->store);
+    return 0;
 }
 
 static int open_alert(struct loop *loop, const struct config *config, struct err *err)

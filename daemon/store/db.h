@@ -31,6 +31,8 @@ enum store_sql {
     SQL_RUN_FIND,
     SQL_RUN_NEW,
     SQL_RUN_RENEW,
+    SQL_RUN_EDIT,
+    SQL_NOTE_PUT,
     SQL_RUN_STATE,
     SQL_RUN_CHECKPOINT,
     SQL_RUN_TOUCH,
@@ -135,6 +137,11 @@ struct store {
 
 /* Prepares all statements. Returns 0 or -errno. */
 int store_prepare_statements(struct store *, struct err *err);
+
+/* Runs `work` in a transaction of its own, which is undone when it fails. Returns what `work` does,
+ * or -errno of the transaction. `work` numbers nothing for the feed. */
+typedef int store_work_fn(struct store *, void *arg, struct err *err);
+int store_transact(struct store *, store_work_fn *work, void *arg, struct err *err);
 
 /* Applies one record inside the open transaction. Returns 0 with the outcome in the record, which
  * may be a refusal; or -errno when the disk or memory failed and the transaction must be undone. */

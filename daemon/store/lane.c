@@ -34,6 +34,8 @@ struct store_lane {
     struct store_notes notes; /* of the store, as they were when nobody wrote them */
     struct list waiting;      /* put since the running commit began */
     struct list committing;   /* the pool's while busy */
+    struct list tasks;        /* that wait */
+    struct store_task *task;  /* the pool's while busy; NULL: none is carried out */
 };
 
 static void start_commit(struct store_lane *lane);
@@ -76,6 +78,13 @@ static void repair_and_apply(struct store_lane *lane)
     fail(&lane->committing, rc, lane->why.text);
 }
 
+/* After the commit: what it has stored may be what the task is about. */
+static void carry_out(struct store_lane *lane)
+{
+    if (lane->task)
+        lane->task->rc = lane->task->work(lane->store, lane->task, &lane->task->why);
+}
+
 static void on_commit(uv_work_t *request)
 {
     struct store_lane *lane = request->data;
@@ -86,6 +95,7 @@ static void on_commit(uv_work_t *request)
     apply(lane);
     if (lane->rc == -EUCLEAN && !lane->has_repair)
         repair_and_apply(lane);
+    carry_out(lane);
 }
 
 /* No record is committed after records that failed: a later one of the same run would make the
@@ -108,9 +118,26 @@ static void tell_repaired(struct store_lane *lane)
         lane->on_repaired(lane->arg);
 }
 
+/* The task is over, or goes on behind those that wait. Damage is repaired before the next commit.
+ */
+static struct store_task *take_task(struct store_lane *lane)
+{
+    struct store_task *task = lane->task;
+
+    lane->task = NULL;
+    if (!task)
+        return NULL;
+    lane->wants_repair |= task->rc == -EUCLEAN;
+    if (task->rc != 1)
+        return task;
+    list_append(&lane->tasks, &task->link);
+    return NULL;
+}
+
 static void on_commit_done(uv_work_t *request, int status)
 {
     struct store_lane *lane = request->data;
+    struct store_task *task;
     struct list done;
 
     (void)status;
@@ -122,6 +149,7 @@ static void on_commit_done(uv_work_t *request, int status)
         fail_waiting(lane);
     list_init(&done);
     list_move(&lane->committing, &done);
+    task = take_task(lane);
     lane->busy = lane->is_trial = lane->is_sweep = false;
     start_commit(lane);
     LIST_EACH_SAFE(at, &done)
@@ -129,11 +157,14 @@ static void on_commit_done(uv_work_t *request, int status)
         list_remove(at);
         lane->on_stored(lane->arg, LIST_ENTRY(at, struct record, link));
     }
+    if (task)
+        task->done(task);
 }
 
 static void start_commit(struct store_lane *lane)
 {
-    bool has_work = !list_empty(&lane->waiting) || lane->wants_repair || lane->is_trial;
+    bool has_task = !list_empty(&lane->tasks);
+    bool has_work = !list_empty(&lane->waiting) || has_task || lane->wants_repair || lane->is_trial;
     bool may_sweep = lane->wants_sweep && !lane->waits[0];
 
     if (lane->busy || !(has_work || may_sweep))
@@ -143,6 +174,10 @@ static void start_commit(struct store_lane *lane)
     lane->has_repair = lane->wants_repair;
     lane->wants_repair = false;
     list_move(&lane->waiting, &lane->committing);
+    if (has_task) {
+        lane->task = LIST_ENTRY(lane->tasks.next, struct store_task, link);
+        list_remove(&lane->task->link);
+    }
     lane->busy = true;
     pulse_start(&lane->pulse, COMMIT_CPU_S);
     uv_queue_work(lane->loop, &lane->request, on_commit, on_commit_done);
@@ -168,6 +203,7 @@ int store_lane_open(uv_loop_t *loop, const char *path, store_lane_cb *on_stored,
     lane->request.data = lane;
     list_init(&lane->waiting);
     list_init(&lane->committing);
+    list_init(&lane->tasks);
     *out = lane;
     return 0;
 }
@@ -176,7 +212,7 @@ void store_lane_close(struct store_lane *lane)
 {
     if (!lane)
         return;
-    assert(!lane->busy && list_empty(&lane->waiting));
+    assert(!lane->busy && list_empty(&lane->waiting) && list_empty(&lane->tasks));
     store_close(lane->store);
     free(lane);
 }
@@ -185,6 +221,13 @@ void store_lane_put(struct store_lane *lane, struct record *record)
 {
     assert(lane && record && list_empty(&record->link));
     list_append(&lane->waiting, &record->link);
+    start_commit(lane);
+}
+
+void store_lane_do(struct store_lane *lane, struct store_task *task)
+{
+    assert(lane && task->work && task->done);
+    list_append(&lane->tasks, &task->link);
     start_commit(lane);
 }
 

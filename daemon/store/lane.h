@@ -25,6 +25,21 @@ void store_lane_close(struct store_lane *);
 /* Borrows the record until it comes back. */
 void store_lane_put(struct store_lane *, struct record *);
 
+/* A piece of work on the store that is no record, as what a person asks for. */
+struct store_task {
+    struct list link;
+    /* On the pool, between two commits. 0: it is done; 1: it is called once more, after the records
+     * that came meanwhile; or -errno, with the reason. */
+    int (*work)(struct store *, struct store_task *, struct err *err);
+    /* Back on the loop, with the outcome. */
+    void (*done)(struct store_task *);
+    int rc;
+    struct err why;
+};
+
+/* Borrows the task until it is done. The first that was put comes first. */
+void store_lane_do(struct store_lane *, struct store_task *);
+
 /* Why the last commit failed, when it will be tried again; NULL when it did not. */
 const char *store_lane_waits(const struct store_lane *);
 

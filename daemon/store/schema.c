@@ -148,6 +148,13 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
     "CREATE INDEX block_empty ON block(is_scalar, curve_key, attempt, level, to_step)"
     " WHERE data IS NULL;"
     "ALTER TABLE scalar_name ADD COLUMN n_put INTEGER NOT NULL DEFAULT 0;",
+
+    /* What a person wrote about a run. edited: which of it no opening of the run overwrites, 1 the
+     * name, 2 the tags. The note stands apart, so that no update of a run rewrites it. */
+    "ALTER TABLE run ADD COLUMN hidden INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE run ADD COLUMN edited INTEGER NOT NULL DEFAULT 0;"
+    "CREATE TABLE run_note(run_key INTEGER PRIMARY KEY REFERENCES run ON DELETE CASCADE,"
+    " note TEXT NOT NULL);",
 };
 
 int store_schema_recognise(sqlite3 *database, int64_t *version, struct err *err)

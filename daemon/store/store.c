@@ -44,9 +44,15 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_RUN_NEW] = "INSERT INTO run(id, name, project, run_group, tags, state, attempt, created,"
                     " updated) VALUES(?1, coalesce(?2, ?1), coalesce(?3, 'default'),"
                     " coalesce(?4, ''), coalesce(?5, '[]'), 0, 0, ?6, ?6)",
-    [SQL_RUN_RENEW] = "UPDATE run SET name = coalesce(?2, name), project = coalesce(?3, project),"
-                      " run_group = coalesce(?4, run_group), tags = coalesce(?5, tags)"
-                      " WHERE id = ?1",
+    /* What a person has edited stays. */
+    [SQL_RUN_RENEW] = "UPDATE run SET name = CASE WHEN edited & 1 THEN name"
+                      " ELSE coalesce(?2, name) END, project = coalesce(?3, project),"
+                      " run_group = coalesce(?4, run_group), tags = CASE WHEN edited & 2 THEN tags"
+                      " ELSE coalesce(?5, tags) END WHERE id = ?1",
+    [SQL_RUN_EDIT] = "UPDATE run SET name = coalesce(?2, name), tags = coalesce(?3, tags),"
+                     " hidden = coalesce(?4, hidden), edited = edited | (?2 IS NOT NULL)"
+                     " | 2 * (?3 IS NOT NULL) WHERE run_key = ?1 RETURNING run_key",
+    [SQL_NOTE_PUT] = "REPLACE INTO run_note(run_key, note) VALUES(?1, ?2)",
     [SQL_RUN_STATE] = "UPDATE run SET attempt = ?2, state = ?3, updated = ?4 WHERE run_key = ?1",
     [SQL_RUN_CHECKPOINT] = "UPDATE run SET last_step = CASE WHEN ?4 AND last_step > ?2"
                            " THEN last_step ELSE ?2 END, n_points = n_points + ?3, updated = ?5"
@@ -295,6 +301,30 @@ int store_apply(struct store *store, struct list *records, struct err *err)
     store->committed = store->feed_seq;
     store->commits += sqlite3_total_changes(store->db) != changes;
     return 0;
+}
+
+int store_transact(struct store *store, store_work_fn *work, void *arg, struct err *err)
+{
+    int64_t changes = store->db ? sqlite3_total_changes64(store->db) : 0;
+    int rc;
+
+    if (!store->db || store->has_failed)
+        return err_set(err, -EIO, "an earlier write has failed");
+    rc = sql_run(store->statement[SQL_BEGIN], err);
+    if (rc == 0)
+        rc = work(store, arg, err);
+    if (rc >= 0) {
+        int ended = check_place(store, err);
+
+        if (ended == 0)
+            ended = sql_run(store->statement[SQL_COMMIT], err);
+        rc = ended < 0 ? ended : rc;
+    }
+    if (!sqlite3_get_autocommit(store->db))
+        store->has_failed |= sql_run(store->statement[SQL_ROLLBACK], NULL) < 0;
+    store->has_failed |= rc == -EIO || rc == -EACCES;
+    store->commits += rc >= 0 && sqlite3_total_changes64(store->db) != changes;
+    return rc;
 }
 
 int store_prepare_statements(struct store *store, struct err *err)

@@ -13,12 +13,13 @@
  * locked, the core tries the same records again; after any other failure the daemon ends. schema.c
  * has the tables, sql.c SQLite's calls and codes. start.c opens and closes, and has a damaged file
  * repaired: repair.c, salvage.c and mend.c; aside.c gives such a file another name, and check.c
- * looks for the damage.
+ * looks for the damage. What a person asks for over the feed is no record: edit.c.
  *
  * The database is in WAL mode with synchronous=FULL: when store_apply() returns 0, its records
  * survive kill -9 and a power cut. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "proto/base/err.h"
@@ -63,6 +64,19 @@ int store_apply(struct store *, struct list *records, struct err *err);
 /* Sums up a part of the points that are older than their blocks (block.h), in a transaction.
  * Returns 1 while there is more to do, 0, or -errno: it is then given up until the next start. */
 int store_sweep(struct store *, struct err *err);
+
+/* What a person changes of a run. Texts that are NULL stay as they are; tags are a JSON array. */
+struct run_edit {
+    int64_t run_key;
+    const char *name;
+    const char *note;
+    const char *tags;
+    bool has_hidden, hidden;
+};
+
+/* Writes it, in a transaction of its own; no later opening of the run by its trainer undoes it.
+ * Returns 0 when it is durable, -ENOENT when the run is gone, or -errno of the disk. */
+int store_edit_run(struct store *, const struct run_edit *, struct err *err);
 
 /* Rewrites a damaged file from what can be read of it, notes what is lost, and goes on with it.
  * Returns 0; or -errno: the file is as it was, and unless it is -EIO the store goes on with it. */

@@ -175,10 +175,11 @@ int main(int argc, char **argv)
     free(list(history, &query, &size));
     peer = open_peer(other, n_runs, size / 100);
     for (int order = 0; order < 3; order++) {
-        query.order = (enum feed_order)order;
+        query.sort = (enum feed_sort)order;
+        query.descending = query.sort != FEED_BY_NAME;
         bench(orders[order], history, peer, &query, n_runs, is_json);
     }
-    query = (struct feed_run_list){.limit = 1000, .config = true};
+    query = (struct feed_run_list){.descending = true, .limit = 1000, .config = true};
     bench("list of runs, the whole in pages of 1000", history, peer, &query, n_runs, is_json);
     sqlite3_close(peer);
     history_close(history);

@@ -164,7 +164,7 @@ def test_what_the_feed_refuses_is_refused_with_a_status(daemon):
     train(daemon)
     for path, status, code in [("runs/none", 404, -32001), ("runs/run/series?layer=c", 404, -32001),
                                ("runs/run/spectrum", 400, -32602), ("runs?limit=x", 400, -32602),
-                               ("runs?sort=name", 400, -32602), ("runs?limit=1001", 400, -32602),
+                               ("runs?colour=red", 400, -32602), ("runs?limit=1001", 400, -32602),
                                ("runs/run/series?metrics=nope", 400, -32602),
                                ("stream?run=none", 404, -32001)]:
         answer = request(daemon, f"/api/v1/{path}")

@@ -268,9 +268,12 @@ VALUES = {"client": "me", "token": "t" * 20, "project": "default", "group": "", 
           "layer": "head", "metrics": ["d_lr"], "scalars": ["loss"], "from": 0, "to": 9,
           "points": 4,
           "spacing": "linear", "attempts": "all", "next": "1:1", "names": ["loss"], "with": "run",
-          "layers": ["head"], "step": 1, "since_seq": "0", "sub": 1}
+          "layers": ["head"], "step": 1, "since_seq": "0", "sub": 1,
+          "tags": ["a"], "sort": "d_lr", "descending": True, "hidden": False, "name": "again",
+          "note": "why"}
 #: What a parameter cannot be without, or beside.
-NEEDS = {"next": {"limit": 5, "layer": "head", "names": ["loss"]}, "sub": {}}
+NEEDS = {"next": {"limit": 5, "layer": "head", "names": ["loss"]}, "sub": {},
+         "run": {"hidden": False}}
 
 
 def test_the_methods_and_parameters_of_the_page_are_those_of_the_daemon(daemon):
@@ -298,7 +301,11 @@ def test_the_methods_and_parameters_of_the_page_are_those_of_the_daemon(daemon):
 BOUNDS = {
     "run.list": {"limit": ([0, 1000], [-1, 1001]),
                  "state": (["open", "finished", "failed", "lost"], ["shut"]),
-                 "order": (["created", "updated", "name"], ["size"])},
+                 "order": (["created", "updated", "name"], ["size"]),
+                 "sort": (["state", "u", "scalar:loss", "config:lr"], ["size", "scalar:"]),
+                 "descending": ([True, False], ["down"]), "hidden": ([True], [1]),
+                 "tags": ([["t"] * 64], [["t"] * 65, "t"]),
+                 "config": ([False, {"lr": {"min": 1}}], ["all", {"lr": [1]}])},
     "series.query": {"points": ([4, 100000], [3, 100001]), "limit": ([1, 100000], [0, 100001]),
                      "spacing": (["log", "linear"], ["sqrt"]), "from": ([0], [-1]),
                      "attempts": (["effective", "all"], ["some"]),

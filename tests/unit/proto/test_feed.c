@@ -39,6 +39,7 @@ static int read_params(const struct feed_request *request, struct err *e)
         struct feed_hello hello;
         struct feed_run_list run_list;
         struct feed_run run;
+        struct feed_run_edit edit;
         struct feed_series_query series_query;
         struct feed_scalars_query scalars_query;
         struct feed_event_query event_query;
@@ -56,6 +57,8 @@ static int read_params(const struct feed_request *request, struct err *e)
         return 0;
     case FEED_RUN_LIST:
         return feed_run_list_read(request, &u.run_list, e);
+    case FEED_RUN_EDIT:
+        return feed_run_edit_read(request, &u.edit, e);
     case FEED_RUN_GET:
     case FEED_LAYER_LIST:
     case FEED_REPRESENTATION_LIST:
@@ -123,6 +126,7 @@ static const char *const method_names[FEED_METHOD_COUNT] = {
     [FEED_STATUS] = "server.status",
     [FEED_RUN_LIST] = "run.list",
     [FEED_RUN_GET] = "run.get",
+    [FEED_RUN_EDIT] = "run.edit",
     [FEED_LAYER_LIST] = "layer.list",
     [FEED_SERIES_QUERY] = "series.query",
     [FEED_SERIES_SUBSCRIBE] = "series.subscribe",

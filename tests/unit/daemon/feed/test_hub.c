@@ -36,6 +36,7 @@ struct peer {
     size_t pending;
     unsigned n_ready;
     int last_code;
+    bool may_write;
 };
 
 static long n_before_failure = -1; /* allocations of cJSON; -1: none fails */
@@ -90,8 +91,13 @@ static void on_ready(void *arg)
     ((struct peer *)arg)->n_ready++;
 }
 
-static const struct feed_transport transport = {&feed_lines, keep_text, keep_long, pending_bytes,
-                                                on_ready};
+static bool may_write(void *arg)
+{
+    return ((struct peer *)arg)->may_write;
+}
+
+static const struct feed_transport transport = {&feed_lines, keep_text,     keep_long,
+                                                may_write,   pending_bytes, on_ready};
 
 static void add_status(void *arg, cJSON *status)
 {
@@ -522,10 +528,111 @@ static void a_connection_has_so_many_subscriptions_and_no_more(void **state)
     assert_int_equal(feedhub_n_subscriptions(f->hub), 0);
 }
 
+/* ---- edits ----------------------------------------------------------------------------------- */
+
+#define EDIT(params) "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"run.edit\",\"params\":" params "}"
+
+static void on_stored(void *arg, struct record *record)
+{
+    (void)arg;
+    (void)record;
+}
+
+/* The lane is the one that writes from here on; closed by stop_writing. */
+static struct store_lane *write_by_lane(struct fixture *f)
+{
+    struct store_lane *lane;
+    struct err e;
+
+    store_close(f->store);
+    f->store = NULL;
+    if (store_lane_open(&f->loop, scratch_path(f->directory, "history.db"), on_stored, NULL, &lane,
+                        &e) < 0)
+        fail_msg("%s", e.text);
+    feedhub_set_lane(f->hub, lane);
+    return lane;
+}
+
+static void stop_writing(struct fixture *f, struct store_lane *lane)
+{
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    store_lane_close(lane);
+}
+
+static void an_edit_is_answered_with_the_run(void **state)
+{
+    struct fixture *f = *state;
+    struct store_lane *lane = write_by_lane(f);
+    struct peer p;
+    const cJSON *run;
+
+    connect_peer(f, &p);
+    p.may_write = true;
+    run = member(ask(f, &p,
+                     EDIT("{\"run\":\"r1\",\"name\":\"mine\",\"note\":\"a\\nb\",\"tags\":[\"x\"],"
+                          "\"hidden\":true}")),
+                 "result");
+    assert_string_equal(member(run, "run")->valuestring, "r1");
+    assert_string_equal(member(run, "name")->valuestring, "mine");
+    assert_string_equal(member(run, "note")->valuestring, "a\nb");
+    assert_string_equal(member(run, "tags")->child->valuestring, "x");
+    assert_true(cJSON_IsTrue(member(run, "hidden")));
+
+    run = member(ask(f, &p, EDIT("{\"run\":\"mine\",\"name\":\"other\"}")), "result");
+    assert_string_equal(member(run, "name")->valuestring, "other");
+    assert_string_equal(member(run, "note")->valuestring, "a\nb");
+    ask(f, &p, EDIT("{\"run\":\"mine\",\"note\":\"\"}"));
+    assert_int_equal(p.last_code, FEED_NOT_FOUND);
+    leave(&p);
+    stop_writing(f, lane);
+}
+
+static void who_may_only_read_edits_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct store_lane *lane = write_by_lane(f);
+    struct peer p;
+
+    connect_peer(f, &p);
+    ask(f, &p, EDIT("{\"run\":\"r1\",\"name\":\"mine\"}"));
+    assert_int_equal(p.last_code, FEED_NOT_ALLOWED);
+    p.may_write = true;
+    ask(f, &p, EDIT("{\"run\":\"r1\"}"));
+    assert_int_equal(p.last_code, FEED_BAD_PARAMS);
+    feedhub_set_lane(f->hub, NULL);
+    ask(f, &p, EDIT("{\"run\":\"r1\",\"name\":\"mine\"}"));
+    assert_int_equal(p.last_code, FEED_NOT_ALLOWED);
+    leave(&p);
+    stop_writing(f, lane);
+}
+
+/* At each of the three steps: found, written, read. */
+static void an_edit_outlives_the_client_that_leaves(void **state)
+{
+    struct fixture *f = *state;
+    struct store_lane *lane = write_by_lane(f);
+    struct peer p;
+
+    for (int n_turns = 0; n_turns < 4; n_turns++) {
+        connect_peer(f, &p);
+        p.may_write = true;
+        submit(&p, EDIT("{\"run\":\"r1\",\"note\":\"x\"}"));
+        for (int i = 0; i < n_turns; i++)
+            uv_run(&f->loop, UV_RUN_ONCE);
+        leave(&p);
+        uv_run(&f->loop, UV_RUN_DEFAULT);
+        assert_int_equal(feedhub_n_clients(f->hub), 0);
+    }
+    stop_writing(f, lane);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_the_loop_knows_is_answered_at_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_edit_is_answered_with_the_run, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_may_only_read_edits_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_edit_outlives_the_client_that_leaves, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_mistake_is_answered_with_its_code, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_question_is_answered_by_a_reader, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_client_that_leaves_lives_until_its_questions_are_home,

@@ -192,7 +192,7 @@ static void runs_are_listed_newest_first(void **state)
     struct record *a = open_run(f, "a", NULL, "p1", "w"), *b = open_run(f, "b", NULL, "p2", "w");
     struct record *c = open_run(f, "c", NULL, "p1", "w");
     struct record *close = record_of(a, RECORD_CLOSE, 1, 0);
-    struct feed_run_list params = {.limit = 100};
+    struct feed_run_list params = {.descending = true, .limit = 100};
     struct err e;
     cJSON *out;
 
@@ -211,14 +211,14 @@ static void runs_are_listed_newest_first(void **state)
     assert_non_null(at(out = reparse(out), "runs.2.config"));
     cJSON_Delete(out);
 
-    params = (struct feed_run_list){.project = "p1", .limit = 1, .offset = 1};
+    params = (struct feed_run_list){.descending = true, .project = "p1", .limit = 1, .offset = 1};
     assert_int_equal(asked_run_list(f->history, &params, &out, &e), 0);
     assert_int_equal(number_at(out = reparse(out), "total"), 2);
     assert_int_equal(size_at(out, "runs"), 1);
     expect_text(out, "runs.0.run", "a");
     cJSON_Delete(out);
 
-    params = (struct feed_run_list){.state = "open", .limit = 0};
+    params = (struct feed_run_list){.descending = true, .state = "open", .limit = 0};
     assert_int_equal(asked_run_list(f->history, &params, &out, &e), 0);
     assert_int_equal(number_at(out = reparse(out), "total"), 2);
     assert_int_equal(size_at(out, "runs"), 0);
@@ -246,7 +246,8 @@ static void expect_found(struct fixture *f, const struct feed_run_list *params, 
 
 static void search_expect(struct fixture *f, const char *search, double total, const char *first)
 {
-    expect_found(f, &(struct feed_run_list){.search = search, .limit = 10}, total, first);
+    expect_found(f, &(struct feed_run_list){.descending = true, .search = search, .limit = 10},
+                 total, first);
 }
 
 static void runs_are_searched_in_all_their_texts(void **state)
@@ -275,10 +276,163 @@ static void runs_are_searched_in_all_their_texts(void **state)
     search_expect(f, "%", 0, NULL);
     search_expect(f, "", 3, "id-3");
     search_expect(f, "1mod", 0, NULL); /* not over the border of two texts */
-    expect_found(f, &(struct feed_run_list){.group = "sweep-b", .limit = 10}, 1, "id-2");
-    expect_found(f, &(struct feed_run_list){.order = FEED_BY_NAME, .limit = 10}, 3, "id-1");
-    expect_found(f, &(struct feed_run_list){.search = "seed1", .project = "mod97", .limit = 10}, 1,
+    expect_found(f, &(struct feed_run_list){.descending = true, .group = "sweep-b", .limit = 10}, 1,
                  "id-2");
+    expect_found(f, &(struct feed_run_list){.sort = FEED_BY_NAME, .limit = 10}, 3, "id-1");
+    expect_found(f,
+                 &(struct feed_run_list){
+                     .descending = true, .search = "seed1", .project = "mod97", .limit = 10},
+                 1, "id-2");
+}
+
+/* The ids in the order of the list, with blanks between. */
+static void expect_order(struct fixture *f, const struct feed_run_list *params, const char *ids)
+{
+    char text[256] = "";
+    cJSON *out, *run;
+    struct err e;
+
+    if (asked_run_list(f->history, params, &out, &e) < 0)
+        fail_msg("%s", e.text);
+    out = reparse(out);
+    cJSON_ArrayForEach(run, cJSON_GetObjectItem(out, "runs"))
+    {
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s", *text ? " " : "",
+                 cJSON_GetObjectItem(run, "run")->valuestring);
+    }
+    assert_string_equal(text, ids);
+    assert_float_equal(number_at(out, "total"),
+                       cJSON_GetArraySize(cJSON_GetObjectItem(out, "runs")), 0);
+    cJSON_Delete(out);
+}
+
+/* Runs a, b and c. */
+static void store_sweep_of_three(struct fixture *f)
+{
+    static const struct {
+        const char *id, *tags, *config;
+        double d_lr, accuracy;
+    } facts[] = {
+        {"a", "[\"paper\",\"x y\"]",
+         "{\"lr\":0.1,\"opt\":\"adam\",\"model\":{\"depth\":4},\"amp\":true,\"n\":null}", .5, .9},
+        {"b", "[\"paper\"]", "{\"lr\":1e-3,\"opt\":\"sgd\",\"model\":{\"depth\":8},\"amp\":1}", .1,
+         .5},
+        {"c", "[]", "{\"lr\":\"0.1\",\"model.depth\":2}", .3, NAN},
+    };
+
+    for (size_t i = 0; i < 3; i++) {
+        struct record *r = record_open(facts[i].id, "w", 0, RESUME_ALLOW);
+
+        r->open.tags = strdup(facts[i].tags);
+        r->open.config = strdup(facts[i].config);
+        assert_int_equal(apply(f->store, r), 0);
+        checkpoint(f, r, 1, 10, facts[i].d_lr);
+        if (!isnan(facts[i].accuracy))
+            log_scalar(f, r, 2, 10, "acc", facts[i].accuracy);
+        record_free(r);
+    }
+}
+
+static void expect_where(struct fixture *f, const char *where, const char *ids)
+{
+    cJSON *object = cJSON_Parse(where);
+
+    assert_non_null(object);
+    expect_order(f, &(struct feed_run_list){.where = object, .limit = 10}, ids);
+    cJSON_Delete(object);
+}
+
+static void expect_tags(struct fixture *f, const char *tags, const char *ids)
+{
+    cJSON *array = cJSON_Parse(tags);
+
+    expect_order(f, &(struct feed_run_list){.tags = array, .limit = 10}, ids);
+    cJSON_Delete(array);
+}
+
+static void runs_are_found_by_what_they_were_configured_with(void **state)
+{
+    struct fixture *f = *state;
+
+    store_sweep_of_three(f);
+    expect_where(f, "{\"lr\":0.1}", "a");
+    expect_where(f, "{\"lr\":\"0.1\"}", "c");
+    expect_where(f, "{\"lr\":{\"min\":0.001,\"max\":0.1}}", "a b");
+    expect_where(f, "{\"lr\":{\"max\":0.05}}", "b");
+    expect_where(f, "{\"lr\":0.1,\"opt\":\"sgd\"}", "");
+    expect_where(f, "{\"opt\":\"sgd\"}", "b");
+    expect_where(f, "{\"amp\":true}", "a");
+    expect_where(f, "{\"amp\":1}", "b");
+    expect_where(f, "{\"n\":null}", "a");
+    expect_where(f, "{\"model.depth\":{\"min\":2}}",
+                 "a b c"); /* a name with a dot, or the way in */
+    expect_where(f, "{\"model.depth\":8}", "b");
+    expect_where(f, "{\"no such\":8}", "");
+    expect_where(f, "{\"' OR 1 --\":8}", "");
+    expect_tags(f, "[\"paper\"]", "a b");
+    expect_tags(f, "[\"paper\",\"x y\"]", "a");
+    expect_tags(f, "[\"pap\"]", "");
+    expect_tags(f, "[]", "a b c");
+}
+
+static void runs_are_sorted_by_what_came_of_them(void **state)
+{
+    static const struct {
+        enum feed_sort sort;
+        const char *key, *up, *down;
+    } facts[] = {
+        {FEED_BY_CREATED, NULL, "a b c", "c b a"},
+        {FEED_BY_NAME, NULL, "a b c", "c b a"},
+        {FEED_BY_STATE, NULL, "c b a", "c b a"}, /* all are open: the newest first */
+        {FEED_BY_MEASURE, "d_lr", "b c a", "a c b"},
+        {FEED_BY_SCALAR, "acc", "b a c", "a b c"}, /* what has none is the last */
+        {FEED_BY_SCALAR, "none", "c b a", "c b a"},
+        {FEED_BY_CONFIG, "model.depth", "c a b", "b a c"},
+    };
+    struct fixture *f = *state;
+    cJSON *out;
+    struct err e;
+
+    store_sweep_of_three(f);
+    for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
+        struct feed_run_list list = {.sort = facts[i].sort, .key = facts[i].key, .limit = 10};
+
+        expect_order(f, &list, facts[i].up);
+        list.descending = true;
+        expect_order(f, &list, facts[i].down);
+    }
+    assert_int_equal(
+        asked_run_list(f->history,
+                       &(struct feed_run_list){.sort = FEED_BY_MEASURE, .key = "acc", .limit = 10},
+                       &out, &e),
+        -EINVAL);
+    assert_non_null(strstr(e.text, "scalar:NAME"));
+}
+
+static void an_edited_run_is_shown_and_found_as_edited(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = open_run(f, "id-1", "theirs", "p", "w");
+    struct run_edit edit = {.run_key = r->opened.run_key, .name = "mine", .note = "Figure 3"};
+    cJSON *out;
+    struct err e;
+
+    expect_order(f, &(struct feed_run_list){.search = "figure", .limit = 10}, "");
+    assert_int_equal(store_edit_run(f->store, &edit, &e), 0);
+    assert_int_equal(history_run_get(f->history, &(struct feed_run){"p/mine"}, &out, &e), 0);
+    out = reparse(out);
+    expect_text(out, "name", "mine");
+    expect_text(out, "note", "Figure 3");
+    assert_true(cJSON_IsFalse(cJSON_GetObjectItem(out, "hidden")));
+    cJSON_Delete(out);
+    assert_int_equal(history_run_get(f->history, &(struct feed_run){"theirs"}, &out, &e), -ENOENT);
+    expect_order(f, &(struct feed_run_list){.search = "figure", .limit = 10}, "id-1");
+
+    edit = (struct run_edit){.run_key = edit.run_key, .has_hidden = true, .hidden = true};
+    assert_int_equal(store_edit_run(f->store, &edit, &e), 0);
+    expect_order(f, &(struct feed_run_list){.limit = 10}, "");
+    expect_order(f, &(struct feed_run_list){.hidden = true, .limit = 10}, "id-1");
+    record_free(r);
 }
 
 static void runs_are_ordered_by_their_last_change(void **state)
@@ -289,8 +443,10 @@ static void runs_are_ordered_by_their_last_change(void **state)
 
     close->time = 2e9;
     assert_int_equal(apply(f->store, close), 0);
-    expect_found(f, &(struct feed_run_list){.limit = 10}, 2, "b");
-    expect_found(f, &(struct feed_run_list){.order = FEED_BY_UPDATED, .limit = 10}, 2, "a");
+    expect_found(f, &(struct feed_run_list){.descending = true, .limit = 10}, 2, "b");
+    expect_found(f,
+                 &(struct feed_run_list){.sort = FEED_BY_UPDATED, .descending = true, .limit = 10},
+                 2, "a");
     record_free(close);
     record_free(a);
     record_free(b);
@@ -1421,6 +1577,9 @@ int main(void)
         TEST(runs_are_listed_newest_first),
         TEST(runs_are_searched_in_all_their_texts),
         TEST(runs_are_ordered_by_their_last_change),
+        TEST(runs_are_found_by_what_they_were_configured_with),
+        TEST(runs_are_sorted_by_what_came_of_them),
+        TEST(an_edited_run_is_shown_and_found_as_edited),
         TEST(a_spectrum_comes_back_to_the_last_bit),
         TEST(the_latest_spectrum_is_the_default),
         TEST(a_run_without_a_spectrum_says_so),

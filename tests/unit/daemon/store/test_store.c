@@ -884,6 +884,7 @@ static void expect_refused(struct history_fixture *f, int rc, const char *text)
 }
 
 #define NO_MEMBERS                                                                                 \
+    "DROP TABLE run_note; ALTER TABLE run DROP COLUMN hidden; ALTER TABLE run DROP COLUMN edited;" \
     "DROP TABLE block; ALTER TABLE scalar_name DROP COLUMN n_put;"                                 \
     "ALTER TABLE state DROP COLUMN in_use; DROP TABLE member; DROP TABLE member_total;"            \
     "ALTER TABLE attempt DROP COLUMN launch;"                                                      \
@@ -1173,6 +1174,78 @@ static void counters_count_what_was_written(void **state)
 #define TEST(name)                                                                                 \
     cmocka_unit_test_setup_teardown(name, history_fixture_set_up, history_fixture_tear_down)
 
+/* ---- what a person writes ---------------------------------------------------------------------
+ */
+
+static char *text_of(struct history_fixture *f, const char *sql)
+{
+    sqlite3 *db = NULL;
+    sqlite3_stmt *statement = NULL;
+    char *text;
+
+    assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &statement, NULL), SQLITE_OK);
+    text = strdup(sqlite3_step(statement) == SQLITE_ROW
+                      ? (const char *)sqlite3_column_text(statement, 0)
+                      : "no row");
+    sqlite3_finalize(statement);
+    sqlite3_close(db);
+    return text;
+}
+
+static void expect_sql(struct history_fixture *f, const char *sql, const char *expected)
+{
+    char *text = text_of(f, sql);
+
+    assert_string_equal(text, expected);
+    free(text);
+}
+
+static void an_opening_does_not_undo_what_a_person_wrote(void **state)
+{
+    struct history_fixture *f = *state;
+    struct record *first = record_open("a", "w1", 0, RESUME_ALLOW),
+                  *again = record_open("a", "w2", 0, RESUME_ALLOW),
+                  *untouched = record_open("b", "w1", 0, RESUME_ALLOW),
+                  *renamed = record_open("b", "w2", 0, RESUME_ALLOW);
+    struct run_edit edit = {
+        .name = "mine", .note = "why", .tags = "[\"x\"]", .has_hidden = true, .hidden = true};
+
+    first->open.name = strdup("theirs");
+    again->open.name = strdup("newer");
+    again->open.tags = strdup("[\"y\"]");
+    renamed->open.name = strdup("newer");
+    assert_int_equal(apply(f->store, first), 0);
+    assert_int_equal(apply(f->store, untouched), 0);
+    edit.run_key = first->opened.run_key;
+    assert_int_equal(store_edit_run(f->store, &edit, NULL), 0);
+    assert_int_equal(apply(f->store, again), 0);
+    assert_int_equal(apply(f->store, renamed), 0);
+    expect_sql(f,
+               "SELECT name || tags || hidden || note FROM run JOIN run_note USING(run_key)"
+               " WHERE id = 'a'",
+               "mine[\"x\"]1why");
+    expect_sql(f, "SELECT name FROM run WHERE id = 'b'", "newer");
+
+    edit = (struct run_edit){.run_key = edit.run_key, .note = ""};
+    assert_int_equal(store_edit_run(f->store, &edit, NULL), 0);
+    expect_sql(f, "SELECT name || hidden || note FROM run JOIN run_note USING(run_key)", "mine1");
+    record_free(first);
+    record_free(again);
+    record_free(untouched);
+    record_free(renamed);
+}
+
+static void an_edit_of_a_run_that_is_gone_is_told(void **state)
+{
+    struct history_fixture *f = *state;
+    struct run_edit edit = {.run_key = 7, .note = "why"};
+    struct err e;
+
+    assert_int_equal(store_edit_run(f->store, &edit, &e), -ENOENT);
+    expect_sql(f, "SELECT count(*) FROM run_note", "0");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1216,6 +1289,8 @@ int main(void)
         TEST(no_record_tries_whether_the_disk_takes_a_page),
         TEST(a_full_disk_refuses_all_and_heals),
         TEST(a_lock_of_another_process_refuses_all_and_heals),
+        TEST(an_opening_does_not_undo_what_a_person_wrote),
+        TEST(an_edit_of_a_run_that_is_gone_is_told),
         TEST(counters_count_what_was_written),
     };
 
