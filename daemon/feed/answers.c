@@ -16,12 +16,13 @@ cJSON *feed_answer_hello(const struct feedhub *hub)
     return NULL;
 }
 
-cJSON *feed_answer_status(const struct feedhub *hub)
+cJSON *feed_answer_status(const struct feed_client *client)
 {
+    const struct feedhub *hub = client->hub;
     cJSON *object = cJSON_CreateObject();
 
     if (object)
-        hub->on_status(hub->status_arg, object);
+        hub->on_status(hub->status_arg, feed_may_write(client), object);
     return object;
 }
 

@@ -5,13 +5,16 @@
  * what is then stored. The client is lent all the while. Nobody is told: who shows runs asks for
  * them again. Tested by test_hub.c. */
 
+bool feed_may_write(const struct feed_client *client)
+{
+    return client->hub->lane && client->transport->may_write &&
+           client->transport->may_write(client->arg);
+}
+
 static int check_may_write(struct question *question)
 {
-    struct feed_client *client = question->client;
-    bool may = client->hub->lane && client->transport->may_write &&
-               client->transport->may_write(client->arg);
-
-    return may ? 0
+    return feed_may_write(question->client)
+               ? 0
                : err_set(&question->why, FEED_NOT_ALLOWED,
                          "this connection may read, and not write: HTTP needs a token that writes,"
                          " a feed over TCP never does");

@@ -29,7 +29,7 @@ static int dispatch(struct question *question)
         answer_now(question, feed_answer_hello(question->client->hub));
         return 0;
     case FEED_STATUS:
-        answer_now(question, feed_answer_status(question->client->hub));
+        answer_now(question, feed_answer_status(question->client));
         return 0;
     case FEED_METRIC_LIST:
         answer_now(question, feed_answer_metrics());

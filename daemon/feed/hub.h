@@ -63,8 +63,9 @@ struct feed_transport {
     void (*ready)(void *transport);
 };
 
-/* Fills the members of server.status that only the daemon knows. */
-typedef void feed_status_cb(void *arg, cJSON *status);
+/* Fills the members of server.status that only the daemon knows, for someone who may write or not.
+ */
+typedef void feed_status_cb(void *arg, bool may_write, cJSON *status);
 
 /* Borrows readers and store; `directory` is where long answers wait. Returns it (free with
  * feedhub_free), or NULL. */

@@ -117,7 +117,7 @@ void feed_end_lent_question(struct question *);
 
 /* All NULL when memory ran out. */
 cJSON *feed_answer_hello(const struct feedhub *);
-cJSON *feed_answer_status(const struct feedhub *);
+cJSON *feed_answer_status(const struct feed_client *);
 cJSON *feed_answer_metrics(void);
 
 /* ---- updates.c ------------------------------------------------------------------------------- */
@@ -167,6 +167,8 @@ char *feed_update_text(const struct sub *, struct history_page *, size_t *size);
 
 /* ---- edits.c --------------------------------------------------------------------------------- */
 
+/* Whether who is behind it may change what is stored. */
+bool feed_may_write(const struct feed_client *);
 /* Starts to carry it out. Returns 0, or the code to answer with. */
 int feed_edit_run(struct question *);
 

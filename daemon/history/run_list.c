@@ -15,7 +15,8 @@
  * is bound and never stands in the text. The keys of the page come from one statement, the runs
  * from another. Tested by test_history.c. */
 
-/* A name of the configuration is bound up to eight times, for each of FEED_WHERE_MAX; a tag once. */
+/* A name of the configuration is bound up to eight times, for each of FEED_WHERE_MAX; a tag once.
+ */
 #define BOUND_MAX (8 * FEED_WHERE_MAX + FEED_TAGS_MAX + 16)
 
 struct condition {
@@ -104,8 +105,7 @@ static void add_search(struct condition *c, const char *search)
              " AND (instr(lower(id || char(10) || project || '/' || name || char(10) || run_group"
              " || char(10) || coalesce(note, '')), lower(?))",
              search);
-    add_text(c,
-             " OR EXISTS (SELECT 1 FROM json_each(tags) WHERE instr(lower(value), lower(?))))",
+    add_text(c, " OR EXISTS (SELECT 1 FROM json_each(tags) WHERE instr(lower(value), lower(?))))",
              search);
 }
 
@@ -230,8 +230,8 @@ static int count(struct history *history, const struct feed_run_list *params, in
 }
 
 /* {"total"} of the filters. */
-static int start(struct history *history, const struct feed_run_list *params,
-                 struct answer *answer, struct err *err)
+static int start(struct history *history, const struct feed_run_list *params, struct answer *answer,
+                 struct err *err)
 {
     int64_t total = 0;
     int rc = count(history, params, &total, err);

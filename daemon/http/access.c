@@ -11,7 +11,7 @@
 
 struct token {
     struct list link;
-    bool writes;
+    bool reads, writes;
     char text[HTTP_TOKEN_MAX + 1];
 };
 
@@ -137,7 +137,7 @@ enum http_code http_access_check_reader(const struct http_access *a, const char 
         const struct token *t = LIST_ENTRY(at, struct token, link);
         bool same = is_same_token(t->text, token, n);
 
-        reads |= same && !t->writes;
+        reads |= same && t->reads;
         writes |= same && t->writes;
     }
     if (reads)
@@ -147,6 +147,33 @@ enum http_code http_access_check_reader(const struct http_access *a, const char 
     return err_set(e, HTTP_UNAUTHORIZED, "no such token");
 }
 
+bool http_access_may_edit(const struct http_access *a, const char *token)
+{
+    size_t n = strnlen(token, HTTP_TOKEN_MAX + 1);
+    bool may = false;
+
+    LIST_EACH(at, &a->tokens)
+    {
+        const struct token *t = LIST_ENTRY(at, struct token, link);
+
+        may |= is_same_token(t->text, token, n) && t->reads && t->writes;
+    }
+    return may;
+}
+
+/* The token in the header; NULL: there is none. */
+static const char *bearer(const struct http_asker *q)
+{
+    return q->authorization && strncasecmp(q->authorization, "Bearer ", 7) == 0
+               ? q->authorization + 7
+               : NULL;
+}
+
+bool http_access_may_edit_by(const struct http_access *a, const struct http_asker *q)
+{
+    return bearer(q) && http_access_may_edit(a, bearer(q));
+}
+
 enum http_code http_access_check_token(const struct http_access *a, const struct http_asker *q,
                                        struct err *e)
 {
@@ -154,26 +181,30 @@ enum http_code http_access_check_token(const struct http_access *a, const struct
         return HTTP_OK;
     if (!q->authorization)
         return err_set(e, HTTP_UNAUTHORIZED, "a token is needed: Authorization: Bearer TOKEN");
-    if (strncasecmp(q->authorization, "Bearer ", 7) != 0)
+    if (!bearer(q))
         return err_set(e, HTTP_UNAUTHORIZED, "Authorization is not Bearer TOKEN");
-    return http_access_check_reader(a, q->authorization + 7, e);
+    return http_access_check_reader(a, bearer(q), e);
 }
+
+#define NOT_A_LINE "not `read TOKEN`, `write TOKEN` or `read,write TOKEN`"
 
 static int add_token(struct http_access *access, const char *kind, const char *text,
                      struct err *err)
 {
-    bool writes = strcmp(kind, "write") == 0;
+    bool both = strcmp(kind, "read,write") == 0, reads = both || strcmp(kind, "read") == 0,
+         writes = both || strcmp(kind, "write") == 0;
     size_t n = strlen(text);
     struct token *token;
 
-    if (!writes && strcmp(kind, "read") != 0)
-        return err_set(err, -EBADMSG, "neither `read TOKEN` nor `write TOKEN`");
+    if (!reads && !writes)
+        return err_set(err, -EBADMSG, NOT_A_LINE);
     if (n < HTTP_TOKEN_MIN || n > HTTP_TOKEN_MAX)
         return err_set(err, -EBADMSG, "a token has %d to %d characters", HTTP_TOKEN_MIN,
                        HTTP_TOKEN_MAX);
     token = calloc(1, sizeof *token);
     if (!token)
         return err_set(err, -ENOMEM, "out of memory");
+    token->reads = reads;
     token->writes = writes;
     memcpy(token->text, text, n);
     list_append(&access->tokens, &token->link);
@@ -190,8 +221,7 @@ static int read_lines(struct http_access *access, FILE *file, const char *path, 
 
         if (words <= 0 || *kind == '#')
             continue;
-        rc = words == 2 ? add_token(access, kind, text, err)
-                        : err_set(err, -EBADMSG, "neither `read TOKEN` nor `write TOKEN`");
+        rc = words == 2 ? add_token(access, kind, text, err) : err_set(err, -EBADMSG, NOT_A_LINE);
         if (rc < 0)
             err_write_prefix(err, "%s, line %d: ", path, n);
     }

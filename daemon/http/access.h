@@ -24,9 +24,9 @@ struct http_asker {
 };
 
 /* `address` is the listener's, "ADDRESS:PORT"; `hosts`, names that a Host may have besides the
- * loopback's, with commas and blanks between (NULL: none); `token_file`, lines of `read TOKEN` or
- * `write TOKEN`, which no other user may read (NULL: no token is asked for). Returns 0 (free with
- * http_access_free), or -errno. */
+ * loopback's, with commas and blanks between (NULL: none); `token_file`, lines of `read TOKEN`,
+ * `write TOKEN` or `read,write TOKEN`, which no other user may read (NULL: no token is asked for).
+ * Returns 0 (free with http_access_free), or -errno. */
 int http_access_new(const char *address, const char *hosts, const char *token_file,
                     struct http_access **out, struct err *err);
 void http_access_free(struct http_access *);
@@ -37,6 +37,10 @@ enum http_code http_access_check_names(const struct http_access *, const struct 
 /* The token of a request that reads: HTTP_OK, HTTP_UNAUTHORIZED or HTTP_FORBIDDEN. */
 enum http_code http_access_check_token(const struct http_access *, const struct http_asker *,
                                        struct err *err);
+/* Whether the token is for changing what is stored: one of `read,write`. Where no token is asked
+ * for, none is. */
+bool http_access_may_edit(const struct http_access *, const char *token);
+bool http_access_may_edit_by(const struct http_access *, const struct http_asker *);
 /* As http_access_check_token, for a token that came by itself. */
 enum http_code http_access_check_reader(const struct http_access *, const char *token,
                                         struct err *err);

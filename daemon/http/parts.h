@@ -98,6 +98,7 @@ struct http_socket {
     bool is_whole;  /* `message` waits for its turn */
     bool is_asking; /* the feed has a question of ours */
     bool is_busy;   /* next_message() is on the stack */
+    bool may_write; /* its token is for that, too */
 };
 
 enum http_peer_kind {

@@ -57,13 +57,16 @@ int http_socket_request(const struct http_request *request)
 }
 
 /* The subprotocol passes without a token; with one in a header, too, nothing more is asked. */
-static bool has_token(struct http *http, struct lws *wsi)
+static void look_for_token(struct http_peer *peer)
 {
+    const struct http_access *access = peer->http->access;
     char text[HTTP_TEXT_MAX];
-    int n = lws_hdr_copy(wsi, text, sizeof text, WSI_TOKEN_HTTP_AUTHORIZATION);
+    int n = lws_hdr_copy(peer->wsi, text, sizeof text, WSI_TOKEN_HTTP_AUTHORIZATION);
     struct http_asker asker = {.authorization = n > 0 ? text : NULL};
+    bool good = http_access_check_token(access, &asker, NULL) == HTTP_OK;
 
-    return http_access_check_token(http->access, &asker, NULL) == HTTP_OK;
+    peer->socket.state = good ? SOCKET_OPEN : SOCKET_UNPROVEN;
+    peer->socket.may_write = http_access_may_edit_by(access, &asker);
 }
 
 static const struct feed_transport transport;
@@ -74,7 +77,7 @@ int http_socket_open(struct http *http, struct lws *wsi)
 
     if (!peer)
         return -1;
-    peer->socket.state = has_token(http, wsi) ? SOCKET_OPEN : SOCKET_UNPROVEN;
+    look_for_token(peer);
     peer->client = feed_client_new(http->hub, &transport, peer);
     return peer->client ? 0 : -1;
 }
@@ -101,6 +104,11 @@ static void send_long(void *arg, struct text *text)
     lws_callback_on_writable(peer->wsi);
 }
 
+static bool may_write(void *arg)
+{
+    return ((struct http_peer *)arg)->socket.may_write;
+}
+
 static size_t pending_bytes(void *arg)
 {
     return ((struct http_peer *)arg)->out.pending;
@@ -118,6 +126,7 @@ static const struct feed_transport transport = {
     .words = &feed_lines,
     .send = send_line,
     .send_long = send_long,
+    .may_write = may_write,
     .pending = pending_bytes,
     .ready = on_ready,
 };
@@ -178,6 +187,7 @@ static bool brings_token(struct http_peer *peer)
         request.method == FEED_HELLO && feed_hello_read(&request, &hello, &err) == 0 &&
         hello.token && http_access_check_reader(peer->http->access, hello.token, &err) == HTTP_OK;
 
+    peer->socket.may_write = good && http_access_may_edit(peer->http->access, hello.token);
     feed_request_release(&request);
     return good;
 }

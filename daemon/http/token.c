@@ -23,27 +23,48 @@ static bool is_token(const char *text)
     return strspn(text, DIGITS) == HTTP_TOKEN_SIZE - 1 && text[HTTP_TOKEN_SIZE - 1] == '\0';
 }
 
-/* Whether the file is a regular one of ours alone, and holds a token. */
-static bool read_token(const char *path, char token[HTTP_TOKEN_SIZE])
+static bool is_private(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
+           (st.st_mode & (S_IRWXG | S_IRWXO)) == 0;
+}
+
+/* The token behind that word, when it is one; else it is as it was, "". */
+static void find_token(const char *text, const char *word, char token[HTTP_TOKEN_SIZE])
+{
+    for (const char *line = text; line; line = strchr(line, '\n')) {
+        char kind[16], found[HTTP_TOKEN_SIZE] = "";
+
+        line += *line == '\n';
+        if (sscanf(line, "%15s %32s", kind, found) == 2 && strcmp(kind, word) == 0 &&
+            is_token(found))
+            memcpy(token, found, HTTP_TOKEN_SIZE);
+    }
+}
+
+/* Those of a regular file of ours alone. */
+static void read_tokens(const char *path, struct http_tokens *tokens)
 {
     int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    char text[64] = "";
-    struct stat st;
-    bool good;
+    char text[256] = "";
 
     if (fd < 0)
-        return false;
-    good = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
-           (st.st_mode & (S_IRWXG | S_IRWXO)) == 0 && read(fd, text, sizeof text - 1) > 0 &&
-           sscanf(text, "read %32s", token) == 1 && is_token(token);
+        return;
+    if (is_private(fd) && read(fd, text, sizeof text - 1) > 0) {
+        find_token(text, "read", tokens->read);
+        find_token(text, "read,write", tokens->write);
+    }
     close(fd);
-    return good;
 }
 
 static int make_token(char token[HTTP_TOKEN_SIZE])
 {
     uint8_t bytes[HTTP_TOKEN_SIZE / 2];
 
+    if (*token)
+        return 0; /* it is kept */
     if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
         return -EIO;
     for (size_t i = 0; i < sizeof bytes; i++)
@@ -52,7 +73,7 @@ static int make_token(char token[HTTP_TOKEN_SIZE])
 }
 
 /* What stood there goes first: it may be a link, or be open to others. */
-static int write_token(const char *path, const char *token)
+static int write_tokens(const char *path, const struct http_tokens *tokens)
 {
     int fd, rc;
 
@@ -61,22 +82,26 @@ static int write_token(const char *path, const char *token)
     fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return -errno;
-    rc = dprintf(fd, "read %s\n", token) < 0 ? -errno : 0;
+    rc = dprintf(fd, "read %s\nread,write %s\n", tokens->read, tokens->write) < 0 ? -errno : 0;
     return close(fd) < 0 && rc == 0 ? -errno : rc;
 }
 
-int http_token_keep(const char *dir, char token[HTTP_TOKEN_SIZE], char **path, struct err *err)
+int http_token_keep(const char *dir, struct http_tokens *tokens, char **path, struct err *err)
 {
     int rc;
 
+    *tokens = (struct http_tokens){.read = ""};
     *path = paths_join(dir, TOKEN_FILE);
     if (!*path)
         return err_set(err, -ENOMEM, "out of memory");
-    if (read_token(*path, token))
+    read_tokens(*path, tokens);
+    if (*tokens->read && *tokens->write)
         return 0;
-    rc = make_token(token);
+    rc = make_token(tokens->read);
     if (rc == 0)
-        rc = write_token(*path, token);
+        rc = make_token(tokens->write);
+    if (rc == 0)
+        rc = write_tokens(*path, tokens);
     if (rc == 0)
         return 0;
     err_set(err, rc, "%s: %s", *path, strerror(-rc));

@@ -17,25 +17,28 @@ static bool is_ready(void *arg)
 }
 
 /* What the page's address is, for a person: with the token behind #, which a browser keeps. */
-static void note_address(struct loop *loop, const char *token)
+static void note_address(struct loop *loop, const struct http_tokens *tokens)
 {
-    const char *http = http_address(loop->http);
+    const char *http = http_address(loop->http), *fragment = *tokens->read ? "#token=" : "";
 
-    if (http)
-        snprintf(loop->page, sizeof loop->page, "%s/%s%s", http, *token ? "#token=" : "", token);
+    if (!http)
+        return;
+    snprintf(loop->page, sizeof loop->page, "%s/%s%s", http, fragment, tokens->write);
+    snprintf(loop->page_of_readers, sizeof loop->page_of_readers, "%s/%s%s", http, fragment,
+             tokens->read);
 }
 
 /* Nobody asked for the page, so nothing that it lacks ends the start. */
 static void open_unasked(struct loop *loop, struct http_config *config)
 {
-    char token[HTTP_TOKEN_SIZE] = "";
+    struct http_tokens tokens = {.read = ""};
     struct err err;
     int rc = 0;
 
     config->address = PAGE_ADDRESS;
     config->may_move = true;
     if (!config->token_file)
-        rc = http_token_keep(loop->state_dir, token, &loop->token_path, &err);
+        rc = http_token_keep(loop->state_dir, &tokens, &loop->token_path, &err);
     if (rc == 0 && loop->token_path)
         config->token_file = loop->token_path;
     if (rc == 0)
@@ -43,7 +46,7 @@ static void open_unasked(struct loop *loop, struct http_config *config)
     if (rc < 0)
         log_warn("there is no page: %s", err.text);
     else
-        note_address(loop, token);
+        note_address(loop, &tokens);
 }
 
 int loop_open_page(struct loop *loop, struct err *err)
@@ -67,7 +70,7 @@ int loop_open_page(struct loop *loop, struct err *err)
     }
     rc = http_open(&loop->uv, &config, loop->hub, &loop->http, err);
     if (rc == 0)
-        note_address(loop, "");
+        note_address(loop, &(struct http_tokens){.read = ""});
     return rc;
 }
 

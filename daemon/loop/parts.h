@@ -76,9 +76,10 @@ struct loop {
     struct readers *readers;
     struct feedhub *hub;
     struct feedsock *feed;
-    struct http *http; /* NULL: off; without a page it could not listen */
-    char page[160];    /* its address for a person; "": there is none */
-    char *token_path;  /* of the page's own token; NULL: it has none */
+    struct http *http;         /* NULL: off; without a page it could not listen */
+    char page[160];            /* its address for its owner; "": there is none */
+    char page_of_readers[160]; /* and for those who may not write */
+    char *token_path;          /* of the page's own token; NULL: it has none */
     struct ingest *ingest;
     struct alert *alert;
     struct spools *spools; /* NULL: its directory cannot be used */
@@ -165,7 +166,7 @@ void loop_close_handles(struct loop *);
 /* ---- status.c -------------------------------------------------------------------------------- */
 
 /* The members of server.status that only the daemon knows. */
-void loop_add_status(void *arg, cJSON *status);
+void loop_add_status(void *arg, bool may_write, cJSON *status);
 
 /* ---- alive.c --------------------------------------------------------------------------------- */
 

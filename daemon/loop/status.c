@@ -40,9 +40,10 @@ static void add_address(cJSON *object, const char *name, const char *address)
         cJSON_AddNullToObject(object, name);
 }
 
-void loop_add_status(void *arg, cJSON *object)
+void loop_add_status(void *arg, bool may_write, cJSON *object)
 {
     struct loop *loop = arg;
+    const char *page = may_write ? loop->page : loop->page_of_readers;
     struct monitor_stats stats = monitor_stats(loop->monitor);
     struct gate_counts gate = gate_counts();
     const struct store *store = store_lane_store(loop->store);
@@ -55,7 +56,7 @@ void loop_add_status(void *arg, cJSON *object)
     cJSON_AddStringToObject(object, "ingest", ingest_endpoint(loop->ingest));
     cJSON_AddStringToObject(object, "feed", feedsock_address(loop->feed));
     add_address(object, "http", loop_http_address(loop));
-    add_address(object, "page", *loop->page ? loop->page : NULL);
+    add_address(object, "page", *page ? page : NULL);
     json_add_integer(object, "idle_exit_s", loop->config->idle_exit_s);
     cJSON_AddStringToObject(object, "blas", linalg_description());
     cJSON_AddStringToObject(object, "kernels", linalg_kernels());

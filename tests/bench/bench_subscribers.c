@@ -61,11 +61,13 @@ static void ready(void *arg)
     (void)arg;
 }
 
-static const struct feed_transport transport = {&feed_lines, send_text, send_long, pending, ready};
+static const struct feed_transport transport = {&feed_lines, send_text, send_long,
+                                                NULL,        pending,   ready};
 
-static void add_status(void *arg, cJSON *status)
+static void add_status(void *arg, bool may_write, cJSON *status)
 {
     (void)arg;
+    (void)may_write;
     (void)status;
 }
 

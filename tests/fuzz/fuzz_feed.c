@@ -88,6 +88,18 @@ static int read_list(const struct feed_request *request, struct err *err)
     int rc = feed_run_list_read(request, &list, err);
 
     REQUIRE(rc < 0 || (list.limit >= 0 && list.limit <= FEED_LIST_MAX && list.offset >= 0));
+    REQUIRE(rc < 0 || (list.sort < FEED_BY_MEASURE) == !list.key);
+    REQUIRE(rc < 0 || cJSON_GetArraySize(list.tags) <= FEED_TAGS_MAX);
+    REQUIRE(rc < 0 || cJSON_GetArraySize(list.where) <= FEED_WHERE_MAX);
+    return rc;
+}
+
+static int read_edit(const struct feed_request *request, struct err *err)
+{
+    struct feed_run_edit edit;
+    int rc = feed_run_edit_read(request, &edit, err);
+
+    REQUIRE(rc < 0 || (edit.run && (edit.name || edit.note || edit.tags || edit.has_hidden)));
     return rc;
 }
 
@@ -105,6 +117,8 @@ static int read_params(const struct feed_request *request, struct err *err)
         return feed_hello_read(request, &hello, err);
     case FEED_RUN_LIST:
         return read_list(request, err);
+    case FEED_RUN_EDIT:
+        return read_edit(request, err);
     case FEED_RUN_GET:
     case FEED_LAYER_LIST:
     case FEED_REPRESENTATION_LIST:

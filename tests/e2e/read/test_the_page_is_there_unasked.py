@@ -6,8 +6,8 @@ import urllib.parse
 
 import pytest
 
-from harness import wait_until
-from httpclient import port_of, request
+from harness import RpcError, wait_until
+from httpclient import WebSocket, port_of, request
 
 BEARER = "authorization"
 
@@ -39,6 +39,32 @@ def test_the_page_is_there_and_the_history_asks_for_its_token(unasked):
 def test_status_says_where_the_page_is(unasked):
     assert unasked.rpc("server.status")["page"] == unasked.endpoints["page"]
     assert unasked.endpoints["page"] in unasked.richctl("status")
+
+
+def hello(daemon, token):
+    ws = WebSocket(daemon, sec_websocket_protocol="richd.token")
+    ws.ask("server.hello", token=token)
+    return ws
+
+
+def test_the_owner_edits_runs_and_who_may_read_does_not(unasked):
+    with unasked.trainer("mine-1", name="mine") as trainer:
+        trainer.finish()
+    with hello(unasked, token_of(unasked)) as ws:
+        run = ws.ask("run.edit", run="mine", name="baseline", note="figure 3", tags=["paper"])
+        assert (run["name"], run["note"], run["tags"]) == ("baseline", "figure 3", ["paper"])
+        assert ws.ask("server.status")["page"] == unasked.endpoints["page"]
+    bearer = {BEARER: f"Bearer {token_of(unasked)}"}
+    reading = request(unasked, "/api/v1/status", **bearer).json["page"]
+    assert reading.startswith(unasked.endpoints["http"] + "/#token=")
+    assert reading != unasked.endpoints["page"]
+    with hello(unasked, reading.partition("#token=")[2]) as ws:
+        assert ws.ask("run.get", run="baseline")["note"] == "figure 3"
+        assert ws.ask("server.status")["page"] == reading
+        with pytest.raises(RpcError) as told:
+            ws.ask("run.edit", run="baseline", note="")
+        assert told.value.code == -32003
+    assert unasked.rpc("run.get", run="default/baseline")["note"] == "figure 3"
 
 
 def test_open_prints_the_link_of_the_page_or_of_a_run(unasked, new_daemon):

@@ -99,9 +99,10 @@ static bool may_write(void *arg)
 static const struct feed_transport transport = {&feed_lines, keep_text,     keep_long,
                                                 may_write,   pending_bytes, on_ready};
 
-static void add_status(void *arg, cJSON *status)
+static void add_status(void *arg, bool may_write, cJSON *status)
 {
     (void)arg;
+    (void)may_write;
     json_add_integer(status, "pid", 7);
 }
 

@@ -133,6 +133,36 @@ static void expect_token(const struct http_access *a, const char *authorization,
     assert_int_equal(http_access_check_token(a, &asker, &e), code);
 }
 
+#define BOTH "both-0123456789abcdef"
+
+static void one_that_may_write_may_read_as_well(void **state)
+{
+    static const struct {
+        const char *token;
+        bool may_edit;
+    } facts[] = {{BOTH, true}, {READ, false}, {WRITE, false}, {"", false}, {BOTH "x", false}};
+    struct http_access *a;
+    char path[64], header[128];
+
+    (void)state;
+    /* What a file of before says twice still reads, and no more. */
+    write_tokens(path, "read " READ "\nwrite " WRITE "\nwrite " READ "\nread,write " BOTH "\n",
+                 0600);
+    a = new_access("127.0.0.1:80", NULL, path);
+    expect_token(a, "Bearer " BOTH, HTTP_OK);
+    expect_token(a, "Bearer " READ, HTTP_OK);
+    for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
+        snprintf(header, sizeof header, "Bearer %s", facts[i].token);
+        assert_int_equal(http_access_may_edit(a, facts[i].token), facts[i].may_edit);
+        assert_int_equal(http_access_may_edit_by(a, &(struct http_asker){.authorization = header}),
+                         facts[i].may_edit);
+    }
+    assert_false(http_access_may_edit_by(a, &(struct http_asker){.authorization = BOTH}));
+    assert_false(http_access_may_edit_by(a, &(struct http_asker){.authorization = NULL}));
+    http_access_free(a);
+    unlink(path);
+}
+
 static void a_token_is_right_wrong_or_for_something_else(void **state)
 {
     char path[64], longer[2 * HTTP_TOKEN_MAX];
@@ -167,6 +197,7 @@ static void without_a_file_no_token_is_asked_for(void **state)
     (void)state;
     expect_token(a, NULL, HTTP_OK);
     expect_token(a, "Bearer anything", HTTP_OK);
+    assert_false(http_access_may_edit(a, "anything"));
     http_access_free(a);
 }
 
@@ -186,6 +217,7 @@ static void a_file_of_tokens_is_private_and_well_formed(void **state)
         {"read " READ "\nadmin " READ "\n", 0600, -EBADMSG, "line 2"},
         {"read " READ " " READ "\n", 0600, -EBADMSG, "line 1"},
         {READ "\n", 0600, -EBADMSG, "line 1"},
+        {"read,edit " READ "\n", 0600, -EBADMSG, "read,write TOKEN"},
     };
     struct http_access *a;
     struct err e;
@@ -209,6 +241,7 @@ int main(void)
         cmocka_unit_test(names_may_have_blanks_between_them),
         cmocka_unit_test(what_no_host_can_be_is_no_name),
         cmocka_unit_test(an_origin_is_the_host_with_a_scheme_or_refused),
+        cmocka_unit_test(one_that_may_write_may_read_as_well),
         cmocka_unit_test(a_token_is_right_wrong_or_for_something_else),
         cmocka_unit_test(without_a_file_no_token_is_asked_for),
         cmocka_unit_test(a_file_of_tokens_is_private_and_well_formed),
