@@ -23,8 +23,8 @@ static int allocate(struct jackknife *jackknife)
     jackknife->root = malloc(n * sizeof(double));
     jackknife->through = calloc(n, sizeof(double));
     jackknife->third = malloc(n * sizeof(double));
-    jackknife->grams = malloc(4 * jackknife->n_pairs * k * k * sizeof(double));
-    jackknife->scratch = malloc(7 * (k + 1) * (k + 1) * sizeof(double));
+    jackknife->grams = malloc(3 * jackknife->n_pairs * k * k * sizeof(double));
+    jackknife->scratch = malloc(3 * (k + 1) * (k + 1) * sizeof(double));
     return jackknife->root && jackknife->through && jackknife->third && jackknife->grams &&
                    jackknife->scratch
                ? 0
@@ -106,7 +106,7 @@ static double standard_error(const struct jackknife *jackknife, influence psi)
 
 /* ---- the whole ---- */
 
-static int leave_each_out(struct jackknife *jackknife, struct estimate *errors)
+static void leave_each_out(struct jackknife *jackknife, struct estimate *errors)
 {
     double r = (double)jackknife->outputs->rank;
     struct estimate all = estimate_richness(jackknife->whole, r);
@@ -118,10 +118,8 @@ static int leave_each_out(struct jackknife *jackknife, struct estimate *errors)
             struct sums sums;
             struct estimate without;
             double scale;
-            int rc = jackknife_sums_without(jackknife, &jackknife->pairs[i], omission, &sums);
 
-            if (rc < 0)
-                return rc;
+            jackknife_sums_without(jackknife, &jackknife->pairs[i], omission, &sums);
             without = estimate_richness(&sums, r);
             scale = sums.weight / omission->weight;
             plain[i][g] = (without.plain - all.plain) * scale;
@@ -134,7 +132,6 @@ static int leave_each_out(struct jackknife *jackknife, struct estimate *errors)
     errors->debiased = standard_error(jackknife, debiased);
     errors->u = standard_error(jackknife, u);
     errors->pr = standard_error(jackknife, pr);
-    return 0;
 }
 
 int jackknife_measure(const struct moments *m, struct kernel *kernel, const struct kept *kept,
@@ -164,7 +161,7 @@ int jackknife_measure(const struct moments *m, struct kernel *kernel, const stru
         jackknife.correlation = jackknife_neighbour_correlation(&jackknife);
         jackknife.ratio = length_ratio(&jackknife);
         *dependent = jackknife.correlation > 0;
-        rc = leave_each_out(&jackknife, errors);
+        leave_each_out(&jackknife, errors);
     }
     release(&jackknife);
     return rc;

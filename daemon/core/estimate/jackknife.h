@@ -14,16 +14,17 @@
  *
  *     t without = t - tr N
  *     f without = f - 2 tr(A M A') + ||N||_F^2
- *     q without = q - 2 tr(F A') + <H, N> + tr( (I - H)^-1 (F - H A)(F - H A)' )
+ *     q without = q - tr N + tr( (I - H)^-1 E ),  E = (F - A)(F - A)'
  *
- * The last line is Woodbury's identity for (I - V'V)^-1. The fourth moments need N and A sum(w s
- * x). A is B Z with B = ( I ; c' ), c = sqrt(w) / sqrt(W - W_g), so the matrices of Z give those of
- * A, and of a sum over the rows of FZ' = V (ZX'Q)' and FF' = V (X'Q)'(X'Q) V', where kept.h has
- * ZX'Q already. M is symmetric: with M = U + U', U upper triangular, a'Ma = 2 a'Ua. So every row
- * that is left out costs one product with half of M in single precision: p^2 / 2 multiplications,
- * as many as its fold did. At most 512 rows are left out. For n >> 512 rows all errors together
- * therefore cost 512 / n of the update. Without X'X, ZZ' and Za are a block and rows of XX'
- * (kernel.h).
+ * In the last line t - q loses (I - H)^-1 E, as a sum of squared residuals does without some of its
+ * rows (Cook and Weisberg 1982, A.2); by Woodbury's identity for (I - V'V)^-1 it is the same as
+ * q - 2 tr(F A') + <H, N> + tr( (I - H)^-1 (F - H A)(F - H A)' ). The fourth moments need N and
+ * A sum(w s x). A is B Z with B = ( I ; c' ), c = sqrt(w) / sqrt(W - W_g), so the matrices of Z
+ * give those of A, and E comes of V and ZX'Q, which kept.h has already. M is symmetric: with M = U
+ * + U', U upper triangular, a'Ma = 2 a'Ua. So every row that is left out costs one product with
+ * half of M in single precision: p^2 / 2 multiplications, as many as its fold did. At most 512 rows
+ * are left out. For n >> 512 rows all errors together therefore cost 512 / n of the update. Without
+ * X'X, ZZ' and Za are a block and rows of XX' (kernel.h).
  *
  * The influence of a group is psi_g = (theta_without - theta)(W - W_g)/W_g. Its variance over
  * groups gives the variance of one row, and that gives the variance of theta. This holds also when

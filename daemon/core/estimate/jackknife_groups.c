@@ -60,9 +60,8 @@ void jackknife_weigh_rows(struct jackknife *jackknife)
                 jackknife->root[pair->row + jackknife_row(pair, group, row)] =
                     sqrt(reservoir_weight(jackknife->m->reservoir, &pair->rows[group], row));
         }
-        pair->n = jackknife->grams + 4 * i * kk;
+        pair->n = jackknife->grams + 3 * i * kk;
         pair->h = pair->n + kk;
-        pair->ff = pair->h + kk;
-        pair->fa = pair->ff + kk;
+        pair->e = pair->h + kk;
     }
 }

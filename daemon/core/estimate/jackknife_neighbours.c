@@ -21,12 +21,12 @@ struct group_sums {
 
 /* What the i-th row of a pair does to log(1 - d_lr) to first order, times its weight:
  *
- *     z = dq / q - df / 2f        dq = 2 (FA')_ii - (FF')_ii        df = 2 a'M a */
+ *     z = dq / q - df / 2f        dq = 2 (FA')_ii - (FF')_ii = N_ii - E_ii        df = 2 a'M a */
 static double influence_of(const struct jackknife *jackknife, const struct pair *pair, size_t i)
 {
     size_t diagonal = i * (pair->k + 1);
 
-    return (2 * pair->fa[diagonal] - pair->ff[diagonal]) / jackknife->whole->q -
+    return (pair->n[diagonal] - pair->e[diagonal]) / jackknife->whole->q -
            jackknife->through[pair->row + i] / jackknife->whole->f;
 }
 

@@ -35,10 +35,9 @@ struct pair {
     struct reservoir_group rows[2];
     struct omission omissions[N_OMISSIONS];
     size_t row, k;
-    double *n;  /* ZZ', k x k */
-    double *h;  /* of the outputs: their ZZ' in the basis Q */
-    double *ff; /* FF' */
-    double *fa; /* FZ' */
+    double *n; /* ZZ', k x k */
+    double *h; /* of the outputs: their ZZ' in the basis Q */
+    double *e; /* (F - Z)(F - Z)' */
 };
 
 struct jackknife {
@@ -55,7 +54,7 @@ struct jackknife {
     double *through;    /* n_rows: a'Ma for each row a of Z */
     double *third;      /* n_rows: a'sum(w s x) over the window */
     double *grams;      /* of the pairs */
-    double *scratch;    /* 7 (k_max + 1)^2 */
+    double *scratch;    /* 3 (k_max + 1)^2 */
 };
 
 /* The row of Z of the i-th row of a group, 0 or 1; counted from the pair's first. */
@@ -73,9 +72,9 @@ void jackknife_weigh_rows(struct jackknife *);
 
 /* ---- jackknife_rows.c ---- */
 
-/* Fills h, ff and fa of each pair. Returns 0 or -ENOMEM. */
+/* Fills h of each pair, and e but for n. Returns 0 or -ENOMEM. */
 int jackknife_read_outputs(struct jackknife *);
-/* Fills n of each pair, `through` and `third`. Returns 0 or -ENOMEM. */
+/* Fills n of each pair, the rest of e, `through` and `third`. Returns 0 or -ENOMEM. */
 int jackknife_read_features(struct jackknife *);
 
 /* ---- jackknife_without.c ---- */
@@ -87,9 +86,9 @@ double jackknife_sum_scale(const struct jackknife *, const struct omission *);
 /* sum w s^2 of a pair's rows, after read_features. */
 double jackknife_fourth_of(const struct jackknife *, const struct pair *);
 /* The sums of the window without one omission of a pair; q is NaN when the outputs lose rank with
- * it. Returns 0 or -ENOMEM. */
-int jackknife_sums_without(const struct jackknife *, const struct pair *, const struct omission *,
-                           struct sums *out);
+ * it. */
+void jackknife_sums_without(const struct jackknife *, const struct pair *, const struct omission *,
+                            struct sums *out);
 
 /* ---- jackknife_neighbours.c ---- */
 

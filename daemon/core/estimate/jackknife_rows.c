@@ -34,17 +34,33 @@ static void mirror(size_t n, double *a)
     }
 }
 
-/* With V the rows in the outputs' space: H = VV', FZ' = V (ZX'Q)', FF' = V (X'Q)'(X'Q) V'. */
+/* E without N: FF' - FZ' - ZF' = (V T' + T V') / 2, T = V (X'Q)'(X'Q) - 2 ZX'Q, which `t` holds. */
+static void fill_residual(struct pair *pair, size_t r, const double *v, const double *t)
+{
+    size_t k = pair->k;
+
+    linalg_product_transposed_f64(k, r, k, v, r, t, r, pair->e, k);
+    for (size_t i = 0; i < k; i++) {
+        for (size_t l = 0; l <= i; l++) {
+            double both = (pair->e[i * k + l] + pair->e[l * k + i]) / 2;
+
+            pair->e[i * k + l] = pair->e[l * k + i] = both;
+        }
+    }
+}
+
+/* With V the rows in the outputs' space: H = VV', and E but for N. */
 int jackknife_read_outputs(struct jackknife *jackknife)
 {
     size_t r = jackknife->outputs->rank, k_max = jackknife->k_max;
-    double *gram = malloc((r * r + 2 * k_max * r) * sizeof *gram);
-    double *v, *beside;
+    double *gram = malloc((r * r + 3 * k_max * r) * sizeof *gram);
+    double *v, *beside, *t;
 
     if (!gram)
         return -ENOMEM;
     v = gram + r * r;
     beside = v + k_max * r;
+    t = beside + k_max * r;
     memcpy(gram, jackknife->kept->gram, r * r * sizeof *gram);
     mirror(r, gram);
     for (size_t i = 0; i < jackknife->n_pairs; i++) {
@@ -54,9 +70,10 @@ int jackknife_read_outputs(struct jackknife *jackknife)
         gather(jackknife, pair, jackknife->kept->inside, v);
         gather(jackknife, pair, jackknife->kept->along, beside);
         linalg_product_transposed_f64(k, r, k, v, r, v, r, pair->h, k);
-        linalg_product_transposed_f64(k, r, k, v, r, beside, r, pair->fa, k);
-        linalg_product_f64(k, r, r, v, r, gram, r, beside, r);
-        linalg_product_transposed_f64(k, r, k, beside, r, v, r, pair->ff, k);
+        linalg_product_f64(k, r, r, v, r, gram, r, t, r);
+        for (size_t j = 0; j < k * r; j++)
+            t[j] -= 2 * beside[j];
+        fill_residual(pair, r, v, t);
     }
     free(gram);
     return 0;
@@ -308,5 +325,13 @@ static int read_by_rows(struct jackknife *jackknife)
 
 int jackknife_read_features(struct jackknife *jackknife)
 {
-    return jackknife->kernel ? read_by_rows(jackknife) : read_by_features(jackknife);
+    int rc = jackknife->kernel ? read_by_rows(jackknife) : read_by_features(jackknife);
+
+    for (size_t i = 0; rc == 0 && i < jackknife->n_pairs; i++) {
+        struct pair *pair = &jackknife->pairs[i];
+
+        for (size_t j = 0; j < pair->k * pair->k; j++)
+            pair->e[j] += pair->n[j];
+    }
+    return rc;
 }

@@ -1,16 +1,19 @@
 #include "daemon/core/estimate/jackknife_parts.h"
 
-#include <errno.h>
 #include <math.h>
 #include <string.h>
 
 #include "daemon/core/matrix/linalg.h"
+#include "daemon/core/matrix/vector.h"
 
-/* The matrices of one omission, (k + 1) x (k + 1): H, N, FF', FA', I - H, and those that the steps
- * overwrite. Their last row and column belong to the weighted sum. */
+/* I - H has differences from 1: half of the digits of such a pivot are left. */
+#define LEAST_PIVOT 1e-8
+
+/* The matrices of one omission, (k + 1) x (k + 1): N, I - H, E. Their last row and column belong to
+ * the weighted sum. */
 struct matrices {
     size_t k;
-    double *h, *n, *ff, *fa, *rest, *residual, *scratch;
+    double *n, *rest, *e;
 };
 
 double jackknife_sum_scale(const struct jackknife *jackknife, const struct omission *omission)
@@ -44,22 +47,21 @@ static void extend(const struct jackknife *jackknife, const struct pair *pair,
 static struct matrices matrices_of(const struct jackknife *jackknife, const struct pair *pair,
                                    const struct omission *omission)
 {
-    size_t kk = (jackknife->k_max + 1) * (jackknife->k_max + 1);
+    size_t k = omission->k + 1, kk = (jackknife->k_max + 1) * (jackknife->k_max + 1);
     struct matrices out = {
-        .k = omission->k + 1,
-        .h = jackknife->scratch,
-        .n = jackknife->scratch + kk,
-        .ff = jackknife->scratch + 2 * kk,
-        .fa = jackknife->scratch + 3 * kk,
-        .rest = jackknife->scratch + 4 * kk,
-        .residual = jackknife->scratch + 5 * kk,
-        .scratch = jackknife->scratch + 6 * kk,
+        .k = k,
+        .n = jackknife->scratch,
+        .rest = jackknife->scratch + kk,
+        .e = jackknife->scratch + 2 * kk,
     };
 
-    extend(jackknife, pair, omission, pair->h, out.h);
     extend(jackknife, pair, omission, pair->n, out.n);
-    extend(jackknife, pair, omission, pair->ff, out.ff);
-    extend(jackknife, pair, omission, pair->fa, out.fa);
+    extend(jackknife, pair, omission, pair->h, out.rest);
+    extend(jackknife, pair, omission, pair->e, out.e);
+    for (size_t i = 0; i < k; i++) {
+        for (size_t l = 0; l < k; l++)
+            out.rest[i * k + l] = (i == l) - out.rest[i * k + l];
+    }
     return out;
 }
 
@@ -72,38 +74,45 @@ static double trace(size_t n, const double *a)
     return sum;
 }
 
-/* (F - HA)(F - HA)' = FF' - (FA')H - ((FA')H)' + HNH. */
-static void fill_residual(const struct matrices *x)
+/* Takes the first row and column out of C and E, which are symmetric and n x n in rows of `stride`:
+ * C becomes C - vv'/c, E becomes (-v/c I) E (-v/c I)' with v the rest of that column. */
+VECTOR_CLONES
+static void eliminate(size_t n, size_t stride, double *c, double *e)
 {
-    size_t k = x->k;
+    for (size_t i = 1; i < n; i++) {
+        double *restrict ci = c + i * stride, *restrict ei = e + i * stride;
+        double u = ci[0] / c[0], g = (ei[0] - u * e[0]) / c[0];
 
-    linalg_product_f64(k, k, k, x->h, k, x->n, k, x->scratch, k);
-    linalg_product_f64(k, k, k, x->scratch, k, x->h, k, x->residual, k);
-    linalg_product_f64(k, k, k, x->fa, k, x->h, k, x->scratch, k);
-    for (size_t i = 0; i < k; i++) {
-        for (size_t l = 0; l < k; l++)
-            x->residual[i * k + l] +=
-                x->ff[i * k + l] - x->scratch[i * k + l] - x->scratch[l * k + i];
+        for (size_t l = 1; l < n; l++) {
+            ci[l] -= u * c[l];
+            ei[l] -= u * e[l] + g * c[l];
+        }
     }
 }
 
-/* q without the omission; NaN when the outputs lose rank with it. */
-static int q_without(const struct jackknife *jackknife, const struct matrices *x, double *q)
+/* tr(C^-1 E) of a symmetric positive definite C: E_11 / C_11, and that of what is left of both
+ * without the first row and column. NaN when a pivot is lost. Overwrites both. The pivots are those
+ * of Cholesky's method. LAPACK has no blocks to make of 33 rows: its calls took six times as long.
+ */
+static double trace_of_quotient(size_t k, double *c, double *e)
 {
-    size_t k = x->k;
-    int rc;
+    double sum = 0;
 
-    fill_residual(x);
     for (size_t i = 0; i < k; i++) {
-        for (size_t l = 0; l < k; l++)
-            x->rest[i * k + l] = (i == l) - x->h[i * k + l];
+        double *c11 = c + i * (k + 1), *e11 = e + i * (k + 1);
+
+        if (!(*c11 > LEAST_PIVOT))
+            return (double)NAN;
+        sum += *e11 / *c11;
+        eliminate(k - i, k, c11, e11);
     }
-    rc = linalg_solve(k, x->rest, k, x->residual);
-    *q = jackknife->whole->q - 2 * trace(k, x->fa) + linalg_dot(k * k, x->h, x->n) +
-         trace(k, x->residual);
-    if (rc == -EDOM)
-        *q = (double)NAN;
-    return rc == -EDOM ? 0 : rc;
+    return sum;
+}
+
+/* q without the omission; NaN when the outputs lose rank with it. */
+static double q_without(const struct jackknife *jackknife, const struct matrices *x)
+{
+    return jackknife->whole->q - trace(x->k, x->n) + trace_of_quotient(x->k, x->rest, x->e);
 }
 
 /* sum w |x - m'|^4 over the rows that stay, about their own mean m' = m + e, e = -z / (W - W_g).
@@ -172,8 +181,8 @@ static double overfit_without(const struct jackknife *jackknife, const struct pa
     return jackknife->whole->overfit * (1 + h / r) - parts;
 }
 
-int jackknife_sums_without(const struct jackknife *jackknife, const struct pair *pair,
-                           const struct omission *omission, struct sums *out)
+void jackknife_sums_without(const struct jackknife *jackknife, const struct pair *pair,
+                            const struct omission *omission, struct sums *out)
 {
     struct matrices x = matrices_of(jackknife, pair, omission);
     double through = omission->through;
@@ -184,10 +193,10 @@ int jackknife_sums_without(const struct jackknife *jackknife, const struct pair 
         .weight = jackknife->whole->weight - omission->weight,
         .weight_sq = jackknife->whole->weight_sq - omission->weight_sq,
         .t = jackknife->whole->t - trace(x.k, x.n),
+        .q = q_without(jackknife, &x),
         .f = jackknife->whole->f - 2 * through + linalg_sum_squares(x.k * x.k, x.n),
         .fourth = fourth_without(jackknife, pair, omission, &x),
         .weighting = jackknife->whole->weighting,
         .overfit = overfit_without(jackknife, pair, omission),
     };
-    return q_without(jackknife, &x, &out->q);
 }

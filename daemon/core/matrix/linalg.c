@@ -12,8 +12,6 @@
 #include "daemon/core/matrix/linalg_work.h"
 
 #define INT(size) ((blasint)(size))
-/* A pivot that lost so much of its diagonal element has half of its digits left. */
-#define PIVOT_MARGIN 1e-8
 /* What |Z'x|^2 may differ from |x|^2 by, in proportion: vectors that are right are off by 1e-14,
  * one that is there twice by 1 / k. */
 #define ORTHONORMAL 1e-11
@@ -365,28 +363,6 @@ void linalg_triangle_times(size_t n, size_t m, const double *r, double *b, size_
     if (m > 0 && n > 0)
         cblas_dtrmm(CblasRowMajor, CblasLeft, CblasUpper, CblasNoTrans, CblasNonUnit, INT(n),
                     INT(m), 1, r, INT(n), b, INT(ldb));
-}
-
-/* Cholesky's pivots are the squares of its diagonal; rows of B are LAPACK's columns. */
-int linalg_solve(size_t n, double *a, size_t m, double *b)
-{
-    double *diagonal = malloc(n * sizeof *diagonal);
-    lapack_int info;
-    bool clear = true;
-
-    if (!diagonal)
-        return -ENOMEM;
-    for (size_t i = 0; i < n; i++)
-        diagonal[i] = a[i * (n + 1)];
-    info = LAPACKE_dpotrf(LAPACK_COL_MAJOR, 'L', (lapack_int)n, a, (lapack_int)n);
-    for (size_t i = 0; info == 0 && i < n; i++)
-        clear = clear && a[i * (n + 1)] * a[i * (n + 1)] > PIVOT_MARGIN * diagonal[i];
-    free(diagonal);
-    if (info != 0 || !clear)
-        return -EDOM;
-    LAPACKE_dpotrs(LAPACK_COL_MAJOR, 'L', (lapack_int)n, (lapack_int)m, a, (lapack_int)n, b,
-                   (lapack_int)n);
-    return 0;
 }
 
 int linalg_cholesky(size_t n, double *a)

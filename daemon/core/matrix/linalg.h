@@ -106,11 +106,6 @@ void linalg_tridiagonal_release(struct linalg_tridiagonal *);
 void linalg_times_triangle_transposed(size_t m, size_t n, const double *r, double *b, size_t ldb);
 void linalg_triangle_times(size_t n, size_t m, const double *r, double *b, size_t ldb);
 
-/* Solves A s = b for each of the m rows b of B (m x n), in place; A is symmetric positive definite,
- * n x n, upper triangle read and overwritten. Returns 0, -ENOMEM, or -EDOM when A is not positive
- * definite by a margin: a pivot below 1e-8 of its diagonal element. */
-int linalg_solve(size_t n, double *a, size_t m, double *b);
-
 /* Overwrites the upper triangle of the symmetric A (n x n) with R, R'R = A. Returns 0, or -EDOM
  * when A is not positive definite. */
 int linalg_cholesky(size_t n, double *a);

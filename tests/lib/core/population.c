@@ -48,8 +48,10 @@ static double richness(const struct population *q)
     linalg_product_f64(p, p, c, s, p, q->head, c, b, c);
     linalg_cross_f64(p, c, c, q->head, c, b, c, 0, g, c);
     memcpy(solved, b, p * c * sizeof *b);
-    if (linalg_solve(c, g, p, solved) < 0)
+    if (linalg_cholesky(c, g) < 0)
         abort();
+    linalg_triangle_solve(true, c, g, p, solved);
+    linalg_triangle_solve(false, c, g, p, solved);
     d = 1 - linalg_dot(p * c, b, solved) / sqrt((double)c * linalg_sum_squares(p * p, s));
     free(s);
     free(b);

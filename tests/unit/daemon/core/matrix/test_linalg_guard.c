@@ -184,12 +184,6 @@ static void triangles(size_t n, size_t q, size_t gap)
     linalg_triangle_times(n, q, matrix(n, n, 0), matrix(n, q, gap), q + gap);
 }
 
-static void solve(size_t n, size_t q, size_t gap)
-{
-    (void)gap;
-    assert_int_equal(linalg_solve(n, definite(n), q, matrix(q, n, 0)), 0);
-}
-
 static void cholesky(size_t n, size_t q, size_t gap)
 {
     double *a = definite(n), *b = matrix(q, n, 0);
@@ -223,7 +217,6 @@ static const struct {
     CALL(tridiagonal_own),
     CALL(tridiagonal),
     CALL(triangles),
-    CALL(solve),
     CALL(cholesky),
 };
 
