@@ -32,10 +32,10 @@ override LDFLAGS += $(SAN)
 
 # ---- rooms: a folder is an archive, and may use those named before it (make check-layers) ---------
 ROOMS     := proto/base \
-	$(addprefix daemon/core/,matrix moments estimate measure detect monitor) proto proto/spool \
+	$(addprefix daemon/core/,matrix moments estimate measure detect monitor) proto/ryu proto proto/spool \
 	$(addprefix daemon/,host format store history ingest feed http loop)
-C_ROOMS   := proto/base proto client/common client/c
-CTL_ROOMS := proto/base proto proto/spool client/common $(addprefix client/ctl/,common feed rows export figure top doctor) client/ctl
+C_ROOMS   := proto/base proto/ryu proto client/common client/c
+CTL_ROOMS := proto/base proto/ryu proto proto/spool client/common $(addprefix client/ctl/,common feed rows export figure top doctor) client/ctl
 
 # A library is known from its room upwards: the core, before all others, knows BLAS alone.
 LIBS_proto/base         := -lm
@@ -78,6 +78,8 @@ $(foreach r,$(ALL_ROOMS),$(call archive,$(r))) $(TESTLIB) $(BUILD)/librichd.a:
 
 # Centring and converting are loops over rows; at -O3 gcc makes vectors of them (matrix/vector.h).
 $(BUILD)/obj/daemon/core/%.o: override CFLAGS += $(if $(SANITIZE)$(COVERAGE),,-O3)
+# Ryu is not ours (proto/ryu/VENDORED).
+$(BUILD)/obj/proto/ryu/%.o: override CFLAGS += -w
 PAGE := $(shell find client/dashboard -type f)
 $(BUILD)/obj/page.c: $(PAGE) daemon/http/embed.sh Makefile
 	@mkdir -p $(@D)
@@ -333,8 +335,9 @@ check:
 	@$(MAKE) --no-print-directory $(JOBS) all $(UNIT)
 	@$(MAKE) --no-print-directory $(TWO) unit e2e
 
-C_FILES := $(shell git ls-files '*.c' 2>/dev/null || find . -name '*.c')
-H_FILES := $(shell git ls-files '*.h' 2>/dev/null || find . -name '*.h')
+# Without Ryu, which is not ours.
+C_FILES := $(filter-out proto/ryu/%,$(shell git ls-files '*.c' 2>/dev/null || find . -name '*.c'))
+H_FILES := $(filter-out proto/ryu/%,$(shell git ls-files '*.h' 2>/dev/null || find . -name '*.h'))
 
 # Each header compiles alone: it includes what it needs.
 check-headers:

@@ -294,19 +294,6 @@ int json_number(const cJSON *object, const char *name, double *out, struct err *
     return 1;
 }
 
-/* The locale of the program may write a decimal comma; it becomes a point. */
-void json_double_text(double value, char text[JSON_DOUBLE_SIZE])
-{
-    char *comma;
-
-    snprintf(text, JSON_DOUBLE_SIZE, "%.15g", value);
-    if (strtod(text, NULL) != value)
-        snprintf(text, JSON_DOUBLE_SIZE, "%.17g", value);
-    comma = strchr(text, ',');
-    if (comma)
-        *comma = '.';
-}
-
 cJSON *json_from_double(double value)
 {
     char buffer[JSON_DOUBLE_SIZE];
@@ -319,9 +306,9 @@ cJSON *json_from_double(double value)
 
 cJSON *json_from_integer(int64_t value)
 {
-    char buffer[24];
+    char buffer[JSON_DOUBLE_SIZE];
 
-    snprintf(buffer, sizeof buffer, "%" PRId64, value);
+    json_integer_text(value, buffer);
     return cJSON_CreateRaw(buffer);
 }
 

@@ -50,13 +50,15 @@ int json_number(const cJSON *object, const char *name, double *out, struct err *
 int json_word(const cJSON *object, const char *name, const char *const *words, int *out,
               struct err *err);
 
-/* Enough for the text of any double. */
+/* Enough for the text of any double or integer. */
 #define JSON_DOUBLE_SIZE 32
-/* The shorter of %.15g and %.17g that reads back the same, whatever the locale. */
-void json_double_text(double value, char text[JSON_DOUBLE_SIZE]);
+/* The fewest digits that read back the same, in the form of %.17g (of up to 15 digits, %.15g),
+ * whatever the locale; "null" for what is not finite. Returns the text's length. */
+size_t json_double_text(double value, char text[JSON_DOUBLE_SIZE]);
+size_t json_integer_text(int64_t value, char text[JSON_DOUBLE_SIZE]);
 
-/* A double that reads back the same (%.17g, shorter when that suffices), or null when it is not
- * finite; an integer exactly, of any size. Free with cJSON_Delete; NULL when memory ran out. */
+/* A double that reads back the same, or null when it is not finite; an integer exactly, of any
+ * size. Free with cJSON_Delete; NULL when memory ran out. */
 cJSON *json_from_double(double value);
 cJSON *json_from_integer(int64_t value);
 

@@ -6,7 +6,7 @@ For DIR/NAME.c this is tests/unit/DIR/test_NAME.c, or a sentence in a comment th
     Tested by test_other.c.                    in NAME.c or NAME.h
     Tested with its files by test_other.c.     in a header of DIR that NAME.c includes
 
-The tests that a sentence names must exist. Run in the root of the repository; it prints what is
+A folder with a file VENDORED is not ours. The tests that a sentence names must exist. Run in the root of the repository; it prints what is
 missing and exits with 1, or says how many files there are.
 """
 
@@ -51,7 +51,8 @@ def problems() -> tuple[list[str], int]:
         for sentence in sentences(path):
             found += [f"{path} names {t}, which is not in tests" for t in named(sentence)
                       if t not in TESTS and not pathlib.Path(t).exists()]
-        if path.suffix == ".c" and not is_tested(path):
+        is_ours = not (path.parent / "VENDORED").exists()
+        if path.suffix == ".c" and is_ours and not is_tested(path):
             found.append(f"{path} has no test of its name and does not say what tests it")
     for path in sorted(pathlib.Path("tests/unit").rglob("test_*.c")):
         room = path.parent.relative_to("tests/unit")

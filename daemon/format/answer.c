@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,12 +32,14 @@ void answer_put_number(FILE *out, double value)
 {
     char text[JSON_DOUBLE_SIZE];
 
-    if (!isfinite(value)) {
-        fputs_unlocked("null", out);
-        return;
-    }
-    json_double_text(value, text);
-    fputs_unlocked(text, out);
+    fwrite_unlocked(text, 1, json_double_text(value, text), out);
+}
+
+void answer_put_integer(FILE *out, int64_t value)
+{
+    char text[JSON_DOUBLE_SIZE];
+
+    fwrite_unlocked(text, 1, json_integer_text(value, text), out);
 }
 
 /* Of an answer whose result is null, all that stands before the null. */

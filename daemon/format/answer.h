@@ -10,6 +10,7 @@
 
 #include <cjson/cJSON.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "daemon/format/csv.h"
@@ -50,6 +51,7 @@ void answer_list_end(struct answer *, cJSON *tail);
 void answer_item_open(struct answer *, cJSON *);
 bool answer_is_csv(const struct answer *);
 
-/* A text in quotes; a number, or null. */
+/* A text in quotes; a number, or null; an integer. */
 void answer_put_text(struct answer *, const char *text);
 void answer_put_number(FILE *, double value);
+void answer_put_integer(FILE *, int64_t value);

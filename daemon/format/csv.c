@@ -53,8 +53,7 @@ static void put_number(FILE *out, double value)
 {
     char text[JSON_DOUBLE_SIZE];
 
-    json_double_text(value, text);
-    fputs(text, out);
+    fwrite_unlocked(text, 1, json_double_text(value, text), out);
 }
 
 /* Our numbers are raw text already, which reads back the same. */

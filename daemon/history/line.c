@@ -1,7 +1,6 @@
 #include "daemon/history/line_parts.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -221,7 +220,7 @@ static void put_cell(FILE *out, enum point_kind kind, union cell cell)
     else if (kind == POINT_KIND_STEP && cell.integer < 0)
         fputs_unlocked("null", out);
     else
-        fprintf(out, "%" PRId64, cell.integer);
+        answer_put_integer(out, cell.integer);
 }
 
 /* Rows of some of the columns. */

@@ -1,7 +1,5 @@
 #include "daemon/history/line_parts.h"
 
-#include <inttypes.h>
-
 /* A line in bins: line_blocks.c fills them, and they become the columns. */
 
 /* So much may be held at a time: where the bins of all measures take more, the rows are read once
@@ -84,7 +82,8 @@ static void put_integers(FILE *out, const char *name, const struct bins *bins,
     for (size_t cursor = 0; bins_next(bins, &cursor, &bin); before = ",") {
         const int64_t integers[] = {bin.step, bin.step_end, (int64_t)bin.count};
 
-        fprintf(out, "%s%" PRId64, before, integers[which]);
+        fputs_unlocked(before, out);
+        answer_put_integer(out, integers[which]);
     }
     fputc(']', out);
 }

@@ -1,6 +1,5 @@
 #include "daemon/history/line_parts.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -172,7 +171,7 @@ static void put_cell(FILE *out, enum point_kind kind, union cell cell)
     else if (kind == POINT_KIND_FLAGS)
         put_flags(out, (uint32_t)cell.integer);
     else if (kind != POINT_KIND_STEP || cell.integer >= 0)
-        fprintf(out, "%" PRId64, cell.integer);
+        answer_put_integer(out, cell.integer);
 }
 
 static int put_row(void *arg, const union cell *cells, struct err *err)
@@ -199,7 +198,7 @@ static void put_bin_cell(FILE *out, const struct bin *bin, size_t at)
     const double *const parts[] = {bin->min, bin->max, bin->last};
 
     if (at < N_BIN_PLACES)
-        fprintf(out, "%" PRId64, places[at]);
+        answer_put_integer(out, places[at]);
     else if (at != SIZE_MAX)
         put_number(out, parts[(at - N_BIN_PLACES) % 3][(at - N_BIN_PLACES) / 3]);
 }

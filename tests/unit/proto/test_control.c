@@ -165,8 +165,7 @@ static void config_keeps_its_doubles(void **state)
     char *config = control_text(c.open.config);
 
     (void)state;
-    assert_string_equal(
-        config, "{\"a\":0.33333333333333337,\"b\":[4.94065645841247e-324,1e+22],\"c\":123456789}");
+    assert_string_equal(config, "{\"a\":0.33333333333333337,\"b\":[5e-324,1e+22],\"c\":123456789}");
     cJSON_free(config);
     control_release(&c);
 }

@@ -1449,7 +1449,7 @@ static void a_spectrum_comes_back_to_the_last_bit(void **state)
     assert_string_equal(text, "{\"run\":\"a\",\"layer\":\"head\",\"attempt\":1,\"step\":10,"
                               "\"n\":1024,\"p\":128,\"rank\":2,\"rank_targets\":1,"
                               "\"centred\":true,\"few_rows\":false,\"total\":7.5,"
-                              "\"rho\":[0.33333333333333331,0.1,1e-17],\"u\":[1,0.5,null],"
+                              "\"rho\":[0.3333333333333333,0.1,1e-17],\"u\":[1,0.5,null],"
                               "\"q\":[0.25,0,null],\"pi_hat\":[0.5,0.75,0.75],"
                               "\"pi_star\":[0.25,0.25,0.25]}");
     cJSON_free(text);
