@@ -351,6 +351,13 @@ void linalg_tridiagonal_release(struct linalg_tridiagonal *t)
     t->parts = NULL;
 }
 
+void linalg_times_triangle(size_t m, size_t n, const double *r, double *b, size_t ldb)
+{
+    if (m > 0 && n > 0)
+        cblas_dtrmm(CblasRowMajor, CblasRight, CblasUpper, CblasNoTrans, CblasNonUnit, INT(m),
+                    INT(n), 1, r, INT(n), b, INT(ldb));
+}
+
 void linalg_times_triangle_transposed(size_t m, size_t n, const double *r, double *b, size_t ldb)
 {
     if (m > 0 && n > 0)
@@ -368,6 +375,12 @@ void linalg_triangle_times(size_t n, size_t m, const double *r, double *b, size_
 int linalg_cholesky(size_t n, double *a)
 {
     return LAPACKE_dpotrf(LAPACK_COL_MAJOR, 'L', (lapack_int)n, a, (lapack_int)n) == 0 ? 0 : -EDOM;
+}
+
+void linalg_triangle_inverse(size_t n, const double *r, double *inverse)
+{
+    memcpy(inverse, r, n * n * sizeof *r);
+    LAPACKE_dtrtri(LAPACK_COL_MAJOR, 'L', 'N', (lapack_int)n, inverse, (lapack_int)n);
 }
 
 void linalg_triangle_solve(bool transposed, size_t n, const double *r, size_t m, double *b)

@@ -101,14 +101,17 @@ int linalg_tridiagonal_own(const struct linalg_tridiagonal *, size_t k, double *
 int linalg_tridiagonal_turn(const struct linalg_tridiagonal *, size_t m, double *b);
 void linalg_tridiagonal_release(struct linalg_tridiagonal *);
 
-/* B = B R' for the first n columns of the m rows of B, and B = R B for n x m; R is upper
- * triangular, n x n, lda = n. */
+/* B = B R, and B = B R', for the first n columns of the m rows of B, and B = R B for n x m; R is
+ * upper triangular, n x n, lda = n. */
+void linalg_times_triangle(size_t m, size_t n, const double *r, double *b, size_t ldb);
 void linalg_times_triangle_transposed(size_t m, size_t n, const double *r, double *b, size_t ldb);
 void linalg_triangle_times(size_t n, size_t m, const double *r, double *b, size_t ldb);
 
 /* Overwrites the upper triangle of the symmetric A (n x n) with R, R'R = A. Returns 0, or -EDOM
  * when A is not positive definite. */
 int linalg_cholesky(size_t n, double *a);
+/* The inverse of an upper triangular R (n x n), of whose diagonal no element is 0. */
+void linalg_triangle_inverse(size_t n, const double *r, double *inverse);
 /* Solves R x = b, or with `transposed` R'x = b, for each of the m rows b of B (m x n), in place; R
  * is upper triangular, n x n. Nothing where m is 0. */
 void linalg_triangle_solve(bool transposed, size_t n, const double *r, size_t m, double *b);

@@ -62,7 +62,7 @@ double fold_size_bytes(size_t p, size_t w, size_t n_workers)
     double a_row = sizeof(double) * (vectors + (double)fold_n_side(p) + 3) + sizeof(uint32_t) +
                    sizeof(struct row_range);
     double whitening =
-        sizeof(float) * rows * (double)(w + 1) + sizeof(double) * 2 * (double)w * (double)w;
+        sizeof(float) * rows * (double)(w + 1) + sizeof(double) * 3 * (double)w * (double)w;
 
     return rows * a_row + sizeof(double) * 2 * vectors + (fold_may_whiten(p, w) ? whitening : 0) +
            (double)n_workers * fold_scratch_bytes(p);
@@ -110,11 +110,12 @@ static struct fold *make(size_t p, size_t w, size_t n_workers, size_t value_byte
     fold->turns = malloc(rows / 2 * sizeof *fold->turns);
     fold->q = malloc(whitens * rows * (w + 1) * sizeof(float));
     fold->r = malloc(whitens * w * w * sizeof(double));
+    fold->inverse = malloc(whitens * w * w * sizeof(double));
     fold->yy = malloc(whitens * w * w * sizeof(double));
     fold->scratch = n_workers > 0 ? calloc(n_workers, sizeof *fold->scratch) : NULL;
     ok = fold->ranges && fold->x && fold->y && fold->root && fold->rs && fold->slot &&
          fold->s_part && fold->mean_x && fold->mean_y && fold->exponent && fold->turns && fold->q &&
-         fold->r && fold->yy && (fold->scratch || n_workers == 0);
+         fold->r && fold->inverse && fold->yy && (fold->scratch || n_workers == 0);
     for (size_t i = 0; ok && i < n_workers; i++)
         ok = fold_scratch_init(&fold->scratch[i], p) == 0;
     if (!ok) {
@@ -157,6 +158,7 @@ void fold_free(struct fold *fold)
     free(fold->turns);
     free(fold->q);
     free(fold->r);
+    free(fold->inverse);
     free(fold->yy);
     free(fold->scratch);
     free(fold);

@@ -81,13 +81,13 @@ struct fold {
     double weight_sq;
 
     double *mean_x, *mean_y;
-    double *dx, *dy;   /* mean of the block less the old mean of the moments */
-    double *s_part;    /* n_side x n: s_i over the columns of one column tile */
-    double *rs;        /* n: sqrt(w_i) s_i, turned like the rows */
-    double weighted_s; /* sum w s */
-    bool whitened;     /* Q and R stand for Y (fold_whiten.c), and y holds Q */
-    float *q;          /* n x (w + 1): Q, then rs / rs_norm, with s less its mean */
-    double *r, *yy;    /* w x w: R, and Y'Y, of which the upper triangle is set */
+    double *dx, *dy;          /* mean of the block less the old mean of the moments */
+    double *s_part;           /* n_side x n: s_i over the columns of one column tile */
+    double *rs;               /* n: sqrt(w_i) s_i, turned like the rows */
+    double weighted_s;        /* sum w s */
+    bool whitened;            /* Q and R stand for Y (fold_whiten.c), and y holds Q */
+    float *q;                 /* n x (w + 1): Q, then rs / rs_norm, with s less its mean */
+    double *r, *inverse, *yy; /* w x w: R, R^-1, and Y'Y, of which the upper triangle is set */
     double rs_norm;
     int *exponent; /* of each column tile: the block holds 2^exponent times the centred values */
     struct combination combination;

@@ -15,7 +15,9 @@
  * Y'Y, Q and R are double. The error in a direction v is then relative to |R v| = |Y v|. R need not
  * be exact for that, only Q R = Y: so each diagonal element of Y'Y is raised by RIDGE, and R exists
  * where columns depend on each other. (Yamazaki, Tomov and Dongarra, 2015, have Cholesky QR in two
- * precisions.)
+ * precisions.) Q = Y R^-1 is a product with the inverse, which takes a third of the time of solving
+ * for each row. With scaled columns the condition of R is 1e6 at most, by the ridge, so Q R is Y to
+ * 1e-10 in each direction, far below what is lost when Q is rounded to single precision.
  *
  * It costs w^2 a row and p w^2 a block, and saves p w a row. */
 #define RIDGE 1e-12
@@ -51,7 +53,8 @@ void fold_whiten(struct fold *fold)
     fold->whitened = factorise(fold);
     if (!fold->whitened)
         return;
-    linalg_triangle_solve(true, w, fold->r, fold->n, fold->y);
+    linalg_triangle_inverse(w, fold->r, fold->inverse);
+    linalg_times_triangle(fold->n, w, fold->inverse, fold->y, w);
     for (size_t i = 0; i < fold->n; i++)
         passes_narrow(w, fold->y + i * w, fold->q + i * (w + 1));
 }
@@ -73,18 +76,18 @@ void fold_whiten_s(struct fold *fold)
  * tried: where one value is all that features and outputs have, D_LR strayed by 1.4e-6. */
 #define SUM_ROWS 256
 
-/* X'Q for n_cols features and m columns of Q, times `scale`, into scratch->wide. */
+/* Q'X for m columns of Q and n_cols features, times `scale`, into scratch->wide. */
 static void sum_products(const struct fold *fold, size_t n_cols, size_t m, const float *x,
                          const float *q, double scale, struct scratch *scratch)
 {
     for (size_t at = 0, n; at < fold->n; at += n) {
         n = fold->n - at < SUM_ROWS ? fold->n - at : SUM_ROWS;
-        linalg_cross_f32(n, n_cols, m, x + at * fold->p, fold->p, q + at * (fold->w + 1),
-                         fold->w + 1, scratch->product, m);
+        linalg_cross_f32(n, m, n_cols, q + at * (fold->w + 1), fold->w + 1, x + at * fold->p,
+                         fold->p, scratch->product, n_cols);
         if (at == 0)
-            passes_widen(n_cols * m, scale, scratch->product, scratch->wide);
+            passes_widen(m * n_cols, scale, scratch->product, scratch->wide);
         else
-            passes_add(n_cols * m, scale, scratch->product, scratch->wide);
+            passes_add(m * n_cols, scale, scratch->product, scratch->wide);
     }
 }
 
@@ -100,10 +103,9 @@ void fold_product_whitened(struct fold *fold, size_t col, size_t n_cols, double 
         m = w + 1 - from < COLUMNS ? w + 1 - from : COLUMNS;
         n_outputs = from + m > w ? m - 1 : m;
         sum_products(fold, n_cols, m, (const float *)fold->x + col, fold->q + from, scale, scratch);
-        if (n_outputs > 0)
-            linalg_add_product_f64(n_cols, n_outputs, w - from, scratch->wide, m,
-                                   fold->r + from * (w + 1), w, xy + from, w);
-        for (size_t j = 0; n_outputs < m && j < n_cols; j++)
-            sum_sx[j] += fold->rs_norm * scratch->wide[j * m + n_outputs];
+        linalg_cross_f64(n_outputs, n_cols, w - from, scratch->wide, n_cols,
+                         fold->r + from * (w + 1), w, 1, xy + from, w);
+        if (n_outputs < m)
+            passes_begin(n_cols, 1, fold->rs_norm, scratch->wide + n_outputs * n_cols, sum_sx);
     }
 }

@@ -253,6 +253,25 @@ static void triangles_multiply_from_either_side_and_read_no_value_below(void **s
     linalg_times_triangle_transposed(0, P, r, f.a, LD);
 }
 
+/* B R^-1 R = B, and what stands below the diagonal is not read. */
+static void the_inverse_of_a_triangle_undoes_it(void **state)
+{
+    static struct fixture f, g;
+    double r[P * P], inverse[P * P];
+
+    (void)state;
+    fill(&f);
+    for (int i = 0; i < P * P; i++)
+        r[i] = i % P == i / P ? 1 + i % 3 : i % P > i / P ? .1 * (i % 7 - 3) : (double)NAN;
+    g = f;
+    linalg_triangle_inverse(P, r, inverse);
+    linalg_times_triangle(N, P, inverse, f.a, LD);
+    linalg_times_triangle(N, P, r, f.a, LD);
+    linalg_times_triangle(0, P, r, f.a, LD); /* no rows: no harm */
+    for (int i = 0; i < N * LD; i++)
+        assert_true(fabs(f.a[i] - g.a[i]) <= 1e-12);
+}
+
 /* A v = w v for the leading ones, orthonormal, and all values as the full decomposition has them.
  */
 static void a_tridiagonal_form_gives_all_values_and_the_leading_vectors(void **state)
@@ -411,6 +430,7 @@ int main(void)
         cmocka_unit_test(eigenvectors_are_rows_and_values_ascend),
         cmocka_unit_test(eigenvalues_of_a_single_number),
         cmocka_unit_test(triangles_multiply_from_either_side_and_read_no_value_below),
+        cmocka_unit_test(the_inverse_of_a_triangle_undoes_it),
         cmocka_unit_test(a_tridiagonal_form_gives_all_values_and_the_leading_vectors),
         cmocka_unit_test(a_turned_vector_has_the_products_of_one_with_all_eigenvectors),
         cmocka_unit_test(leading_vectors_of_equal_eigenvalues_are_orthonormal),

@@ -181,6 +181,7 @@ static void tridiagonal(size_t n, size_t q, size_t gap)
 static void triangles(size_t n, size_t q, size_t gap)
 {
     linalg_times_triangle_transposed(q, n, matrix(n, n, 0), matrix(q, n, gap), n + gap);
+    linalg_times_triangle(q, n, matrix(n, n, 0), matrix(q, n, gap), n + gap);
     linalg_triangle_times(n, q, matrix(n, n, 0), matrix(n, q, gap), q + gap);
 }
 
@@ -192,6 +193,7 @@ static void cholesky(size_t n, size_t q, size_t gap)
     assert_int_equal(linalg_cholesky(n, a), 0);
     linalg_triangle_solve(true, n, a, q, b);
     linalg_triangle_solve(false, n, a, q, b);
+    linalg_triangle_inverse(n, a, matrix(n, n, 0));
 }
 
 #define CALL(name)                                                                                 \
