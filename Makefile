@@ -225,8 +225,9 @@ $(BENCH) $(BUILD)/tests/bench/paths: $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/obj/t
 	@mkdir -p $(@D)
 	$(V)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(TESTLIB) $(BENCH_LIBS) $(call link,$(TOP_ROOM))
 # A trainer, and the daemon as a program.
-$(BUILD)/tests/bench/bench_way: $(BUILD)/richd $(call archive,client/c) $(call archive,client/common)
-$(BUILD)/tests/bench/bench_way: BENCH_LIBS = $(call archive,client/c) $(call archive,client/common)
+WAYS := $(addprefix $(BUILD)/tests/bench/,bench_way bench_sockets)
+$(WAYS): $(BUILD)/obj/tests/bench/daemon.o $(BUILD)/richd $(call archive,client/c) $(call archive,client/common)
+$(WAYS): BENCH_LIBS = $(call archive,client/c) $(call archive,client/common)
 
 bench: all $(BENCH)
 	@RICHD_BUILD=$(BUILD) $(KERNELS) $(PYTHON) tests/bench/table.py $(if $(ONLY),--only $(ONLY))

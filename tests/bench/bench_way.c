@@ -11,12 +11,9 @@
  * trainer and daemon kept busy while rows were on their way. */
 #include <assert.h>
 #include <cblas.h>
-#include <dirent.h>
 #include <getopt.h>
 #include <pthread.h>
 #include <richd.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +25,7 @@
 
 #include "daemon/core/matrix/linalg.h"
 #include "daemon/host/blas.h"
+#include "tests/bench/daemon.h"
 #include "tests/lib/random.h"
 
 #define BATCH_ROWS 512
@@ -62,12 +60,6 @@ struct rows {
     enum richd_dtype dtype;
     void *features[N_BATCHES];
     float *outputs;
-};
-
-/* A daemon of its own, in a folder of its own. */
-struct daemon {
-    char folder[64];
-    pid_t pid;
 };
 
 struct way {
@@ -139,95 +131,6 @@ static void free_rows(struct rows *rows)
     free(rows->outputs);
 }
 
-/* ---- the daemon -------------------------------------------------------------------------------
- */
-
-/* build/tests/bench/bench_way -> build/richd */
-static void find_richd(char *out, size_t size)
-{
-    char self[512];
-    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-
-    if (length <= 0)
-        abort();
-    self[length] = '\0';
-    for (int i = 0; i < 3; i++)
-        *strrchr(self, '/') = '\0';
-    snprintf(out, size, "%s/richd", self);
-}
-
-static void start_daemon(struct daemon *daemon)
-{
-    char program[600];
-
-    find_richd(program, sizeof program);
-    snprintf(daemon->folder, sizeof daemon->folder, "/tmp/bench_way.XXXXXX");
-    must(mkdtemp(daemon->folder));
-    daemon->pid = fork();
-    if (daemon->pid != 0)
-        return;
-    execl(program, program, "--log-level", "error", "--state-dir", daemon->folder, "--runtime-dir",
-          daemon->folder, (char *)NULL);
-    perror(program);
-    _exit(1);
-}
-
-static void stop_daemon(struct daemon *daemon)
-{
-    char command[96];
-
-    kill(daemon->pid, SIGTERM);
-    waitpid(daemon->pid, NULL, 0);
-    snprintf(command, sizeof command, "rm -r '%s'", daemon->folder);
-    if (system(command) != 0)
-        fprintf(stderr, "%s stays\n", daemon->folder);
-}
-
-static void lift_thread(id_t thread, int nice)
-{
-    const struct sched_param none = {0};
-
-    if (sched_setscheduler((pid_t)thread, SCHED_OTHER, &none) < 0 ||
-        setpriority(PRIO_PROCESS, thread, nice) < 0)
-        perror("lifting a thread of the daemon");
-}
-
-/* Where other work must not disturb us (nice -n -15), it must not disturb the daemon: its threads
- * are lifted as well, out of SCHED_BATCH, too, by which a thread that wakes up waits for the
- * others' slices. */
-static void lift_daemon(const struct daemon *daemon)
-{
-    int nice = getpriority(PRIO_PROCESS, 0);
-    struct dirent *entry;
-    char path[64];
-    DIR *tasks;
-
-    if (nice >= 0)
-        return;
-    snprintf(path, sizeof path, "/proc/%d/task", (int)daemon->pid);
-    tasks = must(opendir(path));
-    while ((entry = readdir(tasks)) != NULL) {
-        if (entry->d_name[0] != '.')
-            lift_thread((id_t)strtoul(entry->d_name, NULL, 10), nice);
-    }
-    closedir(tasks);
-}
-
-static double cpu_of_daemon(const struct daemon *daemon)
-{
-    unsigned long user = 0, system = 0;
-    char path[64];
-    FILE *file;
-
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)daemon->pid);
-    file = must(fopen(path, "r"));
-    if (fscanf(file, "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
-               &system) != 2)
-        abort();
-    fclose(file);
-    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
-}
-
 static double cpu_of_trainer(void)
 {
     struct rusage use;
@@ -249,7 +152,7 @@ static struct richd_stats stats_of(struct richd_run *run)
     return stats;
 }
 
-static void open_way(struct way *way, const struct daemon *daemon, size_t n_runs)
+static void open_way(struct way *way, const struct bench_daemon *daemon, size_t n_runs)
 {
     struct richd_options options = RICHD_OPTIONS;
     char error[256];
@@ -335,10 +238,10 @@ static void send_windows(struct way *way, const struct rows *rows, size_t n_rows
 }
 
 /* Rows of one window of each run, until their points are here. */
-static void go(struct way *way, const struct daemon *daemon, const struct rows *rows, size_t n_rows,
-               struct spent *spent)
+static void go(struct way *way, const struct bench_daemon *daemon, const struct rows *rows,
+               size_t n_rows, struct spent *spent)
 {
-    double wall = now_s(), trainer = cpu_of_trainer(), served = cpu_of_daemon(daemon);
+    double wall = now_s(), trainer = cpu_of_trainer(), served = bench_daemon_cpu_s(daemon);
 
     way->step++;
     for (size_t batch = 0; batch * BATCH_ROWS < n_rows; batch++)
@@ -346,7 +249,7 @@ static void go(struct way *way, const struct daemon *daemon, const struct rows *
     wait_for_points(way);
     spent->wall += now_s() - wall;
     spent->trainer += cpu_of_trainer() - trainer;
-    spent->daemon += cpu_of_daemon(daemon) - served;
+    spent->daemon += bench_daemon_cpu_s(daemon) - served;
 }
 
 /* ---- the other side ---------------------------------------------------------------------------
@@ -419,7 +322,7 @@ static size_t rows_of_a_turn(size_t p)
 
 struct sides {
     const struct options *options;
-    struct daemon daemon;
+    struct bench_daemon daemon;
     struct rows f32, rows;
     struct way way, one;
     float *gram[N_SYRK];
@@ -517,19 +420,19 @@ static void measure(const struct options *options, size_t p)
     struct sides sides = {.options = options};
     struct result result = {.n = 0};
 
-    start_daemon(&sides.daemon);
+    bench_daemon_start(&sides.daemon);
     make_rows(&sides.f32, p, RICHD_F32);
     make_rows(&sides.rows, p, options->dtype);
     for (size_t i = 0; i < N_SYRK; i++)
         sides.gram[i] = must(calloc(p * p, sizeof(float)));
     open_way(&sides.way, &sides.daemon, options->n_runs);
-    lift_daemon(&sides.daemon);
+    bench_daemon_lift(&sides.daemon);
     if (!is_beside_syrk(options))
         open_way(&sides.one, &sides.daemon, 1);
     take_turns(&sides, &result);
     close_way(&sides.way);
     close_way(&sides.one);
-    stop_daemon(&sides.daemon);
+    bench_daemon_stop(&sides.daemon);
     for (size_t i = 0; i < N_SYRK; i++)
         free(sides.gram[i]);
     free_rows(&sides.f32);
