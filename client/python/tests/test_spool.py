@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from support import Daemon, wait_until
 
 import richd
 from richd._link import session as _session, wire as _wire
-from richd._spool import file as _file, spool as _spool
+from richd._spool import file as _file, replay as _replay, spool as _spool
 from richd._spool.file import DamagedError, SpoolFile
 from richd._spool.window import Window
 
@@ -245,6 +246,28 @@ def test_an_offline_run_is_replayed_whole_and_its_file_goes(daemon):
     assert len(daemon.controls("log")) == 4 and len(daemon.controls("close")) == 1
     assert sum(header.n_rows for _, header, *_ in daemon.batches()) == 4 * 40
     assert seen == sorted(seen) and seen[-1] <= 1.0
+
+
+class Answers:
+    """A spool whose answered part is what a test says, look by look."""
+
+    def __init__(self, parts):
+        self._parts = list(parts)
+
+    @property
+    def is_open(self):
+        return bool(self._parts)
+
+    @property
+    def answered_part(self):
+        return self._parts.pop(0)
+
+
+def test_the_told_part_never_goes_back():
+    sender = SimpleNamespace(start=lambda: None, stop=lambda timeout: None, stopped=False)
+    seen = []
+    _replay._wait(sender, Answers([0.25, 0.5, 0.4, 0.5, 0.75, 0.75]), 60.0, seen.append)
+    assert seen == [0.25, 0.5, 0.75]
 
 
 def test_each_point_measures_the_rows_that_came_before_it(daemon):

@@ -81,8 +81,9 @@ def _wait(
     try:
         while spool.is_open and not sender.stopped and time.monotonic() - since < timeout:
             time.sleep(_LOOK_S)
-            if spool.answered_part != part:
-                part, since = spool.answered_part, time.monotonic()
+            answered = spool.answered_part
+            if answered > part:  # a record of a new attempt makes the file longer, and the part less
+                part, since = answered, time.monotonic()
                 if on_progress is not None:
                     on_progress(part)
     finally:  # also at Ctrl-C: the file is free for the next try
