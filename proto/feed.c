@@ -22,7 +22,7 @@ static const struct method_info {
     [FEED_STATUS] = {"server.status", {NULL}},
     [FEED_RUN_LIST] = {"run.list",
                        {"project", "group", "state", "search", "tags", "order", "sort",
-                        "descending", "hidden", "limit", "offset", "config"}},
+                        "descending", "hidden", "limit", "offset", "config", "values"}},
     [FEED_RUN_GET] = {"run.get", {"run"}},
     [FEED_RUN_EDIT] = {"run.edit", {"run", "name", "note", "tags", "hidden"}},
     [FEED_LAYER_LIST] = {"layer.list", {"run"}},
@@ -324,6 +324,22 @@ static int check_where(const cJSON *where, struct err *err)
     return 0;
 }
 
+/* Names of measures, which the daemon knows, and of scalars, which anybody may give. */
+static int read_values(const cJSON *params, const cJSON **out, struct err *err)
+{
+    const cJSON *name;
+    int rc = read_texts(params, "values", out, err);
+
+    if (rc == 0 && cJSON_GetArraySize(*out) > FEED_VALUES_MAX)
+        return err_set(err, FEED_BAD_PARAMS, "\"values\": at most %d", FEED_VALUES_MAX);
+    cJSON_ArrayForEach(name, *out)
+    {
+        if (rc == 0 && strlen(name->valuestring) > TEXT_MAX)
+            rc = err_set(err, FEED_BAD_PARAMS, "\"values\": a name has at most %d bytes", TEXT_MAX);
+    }
+    return rc;
+}
+
 /* Whether the runs come with their configuration, or what it has to have. */
 static int read_config(const cJSON *params, struct feed_run_list *out, struct err *err)
 {
@@ -403,6 +419,8 @@ int feed_run_list_read(const struct feed_request *request, struct feed_run_list 
         rc = read_tags(params, &out->tags, err);
     if (rc >= 0)
         rc = read_config(params, out, err);
+    if (rc >= 0)
+        rc = read_values(params, &out->values, err);
     if (rc >= 0)
         rc = read_sort(params, out, err);
     out->state = state < 0 ? NULL : state_names[state];

@@ -64,6 +64,8 @@ enum feed_method {
 #define FEED_TAGS_MAX 64
 /* Values of the configuration that a list is narrowed by: each is looked up in every run's. */
 #define FEED_WHERE_MAX 16
+/* Measures and scalars with which each run of a list comes. */
+#define FEED_VALUES_MAX 32
 
 /* A request; it owns the parsed line, and all that is extracted from it borrows from there. */
 struct feed_request {
@@ -106,7 +108,9 @@ struct feed_run_list {
     const char *search;  /* NULL: all; else a part of id, project/name, group, note or tags */
     const cJSON *tags;   /* array of texts, all of which a run has; NULL: any */
     const cJSON *where;  /* object: what the configuration has; NULL: anything */
-    const char *state;   /* NULL: all; else one of open, finished, failed, lost */
+    const cJSON
+        *values;       /* array of measures and scalar:NAME that each run comes with; NULL: none */
+    const char *state; /* NULL: all; else one of open, finished, failed, lost */
     enum feed_sort sort;
     const char *key; /* of the measure, scalar or configuration that is sorted by */
     bool descending;

@@ -20,6 +20,7 @@ import { RepresentationView } from "./plot/representation.js";
 import { RunList } from "./panel/runlist.js";
 import { RunSource } from "./data/runsource.js";
 import { SpectrumView } from "./plot/spectrum.js";
+import { Sweep } from "./panel/sweep.js";
 import { DataTable } from "./panel/table.js";
 import { followTheme } from "./base/theme.js";
 import { keepToken, takeToken } from "./base/token.js";
@@ -38,6 +39,8 @@ const spectrum = new SpectrumView({ feed, view, catalogue });
 const representation = new RepresentationView({ feed, view, catalogue });
 const companions = new Companions({ feed, view, catalogue, looks, chart });
 
+const sweep = new Sweep({ feed, view, catalogue });
+
 new RunList({ view, catalogue, source, looks });
 new Legend({ view, catalogue, curves, looks, chart });
 new Measures({ view, catalogue });
@@ -53,6 +56,7 @@ function takeUpdate(page) {
     curves.takeUpdate(page);
     companions.takeUpdate(page);
     spectrum.takePoints(page.points);
+    sweep.touch();
     heatmap.touch(new Set(page.points.map((p) => p.run)));
     representation.touch(new Set(page.points.map((p) => p.run)));
 }
@@ -64,6 +68,7 @@ function loadAll() {
     heatmap.load();
     spectrum.load();
     representation.load();
+    sweep.load();
     companions.load();
 }
 
@@ -264,6 +269,7 @@ function redrawAll() {
     heatmap.draw();
     spectrum.draw();
     representation.draw();
+    sweep.draw();
     companions.draw();
     source.dispatchEvent(new Event("change"));
 }

@@ -17,7 +17,9 @@
 
 /* A name of the configuration is bound up to eight times, for each of FEED_WHERE_MAX; a tag once.
  */
-#define BOUND_MAX (8 * FEED_WHERE_MAX + FEED_TAGS_MAX + 16)
+#define BOUND_MAX (8 * FEED_WHERE_MAX + FEED_TAGS_MAX + FEED_VALUES_MAX + 16)
+/* What a scalar's name has before it where a measure could stand. */
+#define SCALAR "scalar:"
 
 struct condition {
     sqlite3_str *text;
@@ -192,6 +194,21 @@ static void add_order(struct condition *c, const struct feed_run_list *params)
     sqlite3_str_appendall(c->text, ", run.run_key DESC");
 }
 
+/* A column for each of `values`, in their order. */
+static void add_values(struct condition *c, const cJSON *values)
+{
+    const cJSON *name;
+
+    cJSON_ArrayForEach(name, values)
+    {
+        sqlite3_str_appendall(c->text, ", ");
+        if (strncmp(name->valuestring, SCALAR, strlen(SCALAR)) == 0)
+            add_scalar(c, name->valuestring + strlen(SCALAR));
+        else
+            add_measure(c, name->valuestring);
+    }
+}
+
 /* ---- the list -------------------------------------------------------------------------------- */
 
 /* Takes the text of the condition. */
@@ -248,12 +265,31 @@ static int start(struct history *history, const struct feed_run_list *params, st
     return 0;
 }
 
-static int put_run(struct history *history, int64_t run_key, bool config, struct answer *answer,
-                   struct err *err)
+/* {"values"} of the columns behind the key. */
+static bool put_values(cJSON *run, const cJSON *values, sqlite3_stmt *statement)
+{
+    cJSON *object = cJSON_AddObjectToObject(run, "values");
+    const cJSON *name;
+    int column = 0;
+
+    cJSON_ArrayForEach(name, values)
+    {
+        if (!object ||
+            !json_add_double(object, name->valuestring, sql_column_double(statement, ++column)))
+            return false;
+    }
+    return object != NULL;
+}
+
+/* The run of the current row. */
+static int put_run(struct history *history, const struct feed_run_list *params,
+                   sqlite3_stmt *statement, struct answer *answer, struct err *err)
 {
     cJSON *run = cJSON_CreateObject();
-    int rc = history_add_run(history, run_key, config, run, err);
+    int rc = history_add_run(history, sqlite3_column_int64(statement, 0), params->config, run, err);
 
+    if (rc == 0 && params->values && !put_values(run, params->values, statement))
+        rc = history_no_memory(err);
     if (rc < 0)
         cJSON_Delete(run);
     else
@@ -269,15 +305,29 @@ static int put_runs(struct history *history, const struct feed_run_list *params,
     int rc;
 
     sqlite3_str_appendall(c.text, "SELECT run.run_key");
+    add_values(&c, params->values);
     add_condition(&c, params);
     add_order(&c, params);
     add_number(&c, " LIMIT CAST(? AS INTEGER)", (double)params->limit);
     add_number(&c, " OFFSET CAST(? AS INTEGER)", (double)params->offset);
     rc = prepare(history, &c, &statement, err);
     while (rc == 0 && (rc = sql_step(statement, err)) == 1)
-        rc = put_run(history, sqlite3_column_int64(statement, 0), params->config, answer, err);
+        rc = put_run(history, params, statement, answer, err);
     sqlite3_finalize(statement);
     return rc;
+}
+
+static int check_values(const cJSON *values, struct err *err)
+{
+    const cJSON *name;
+
+    cJSON_ArrayForEach(name, values)
+    {
+        if (strncmp(name->valuestring, SCALAR, strlen(SCALAR)) != 0 &&
+            metric_find(name->valuestring) < 0)
+            return err_set(err, -EINVAL, "\"values\": no measure \"%.64s\"", name->valuestring);
+    }
+    return 0;
 }
 
 static int check(const struct feed_run_list *params, struct err *err)
@@ -289,7 +339,7 @@ static int check(const struct feed_run_list *params, struct err *err)
                        "\"sort\": no measure \"%.64s\"; scalar:NAME and config:KEY sort by what"
                        " a trainer gave",
                        params->key);
-    return 0;
+    return check_values(params->values, err);
 }
 
 static int run_list(struct history *history, const struct feed_run_list *params,

@@ -103,6 +103,10 @@ test("a link keeps every field, leaves out what is as by default, and survives n
             mapLayer: "head",
             mapStep: 0,
             mapWith: "a,b",
+            sweepX: "lr",
+            sweepY: "scalar:loss",
+            sweepColour: "opt",
+            sweepRight: "",
         };
         return {
             same:

@@ -212,3 +212,70 @@ test("behind a proxy that keeps something back the page says what is missing", a
         await closePage(page);
     }
 });
+
+test("the sweep shows what a measure came to against what was varied, and a click shows its run", async () => {
+    const page = await openPage(`${daemon.url}#runs=rate0&search=rate-`);
+
+    await waitUntil(async () => (await page.locator("#sweep-chart .point").count()) === 9, "nine points");
+    assert.equal(await page.inputValue("#sweep-x"), "lr");
+    const points = await page.$$eval("#sweep-chart .point", (all) =>
+        all.map((p) => ({ run: p.dataset.run, x: Number(p.getAttribute("cx")), y: Number(p.getAttribute("cy")) })),
+    );
+    assert.deepEqual(points.map((p) => p.run), RATES.map((_, i) => `rate${i}`));
+    for (let i = 2; i < points.length; i++) {
+        const steps = points.slice(i - 2, i + 1).map((p) => p.x);
+        const share = (steps[2] - steps[1]) / (steps[1] - steps[0]);
+        assert.ok(share > 0.8 && share < 1.25, "a log axis by itself"); // 1, 3, 10, ...
+        assert.ok(points[i].y < points[i - 1].y); // d_lr rises with lr
+    }
+    assert.match(await page.getAttribute("#sweep-chart", "aria-label"), /of 9 runs against lr; the least, 0\.\d+, at lr 0\.0001/);
+
+    await page.click("#sweep-chart .point[data-run=rate5]");
+    await waitUntil(() => /runs=rate0,?.*rate5/.test(decodeURIComponent(page.url())), "the run in the address");
+    await page.focus("#sweep-chart .point[data-run=rate6]");
+    await page.keyboard.press("Enter");
+    await waitUntil(() => /rate6/.test(page.url()), "by keyboard");
+    await closePage(page);
+});
+
+test("seeds at one place have a mean and a deviation, keys that do not differ are not offered", async () => {
+    const page = await openPage(daemon.url);
+    const found = await page.evaluate(async () => {
+        const { columnsOf, differingKeys, likelyKey, rowsOf, spacingOf } = await import("./data/sweep.js");
+        const run = (id, config, value, right) => ({ run: id, config, values: { u: value, u_se: 0.1, "scalar:acc": right } });
+        const runs = [
+            run("a", { lr: 1, seed: 0, depth: 3, opt: "sgd" }, 0.2, 0.5),
+            run("b", { lr: 1, seed: 1, depth: 3, opt: "sgd" }, 0.4, 0.7),
+            run("c", { lr: 10, seed: 2, depth: 3, opt: "adam" }, 0.6, null),
+            run("d", { seed: 3, depth: 3 }, 0.9, 0.9),
+            run("e", { lr: 2, seed: 4, depth: 3 }, null, 0.9),
+        ];
+        const keys = differingKeys(runs);
+        const rows = rowsOf(runs, { x: "lr", group: "", y: "u", error: "u_se", right: "scalar:acc" });
+        const scatter = rowsOf(runs, { x: "scalar:acc", group: "opt", y: "u", error: "", right: "" });
+
+        return {
+            keys,
+            likely: likelyKey(runs, keys),
+            columns: columnsOf(rows).map(({ x, mean, sd, right }) => [x, mean, sd, right].map((v) => v && Number(v.toFixed(6)))),
+            scatter: scatter.map((row) => [row.x, row.value, row.group]),
+            spacing: [spacingOf([1, 19]), spacingOf([0.001, 1]), spacingOf([0, 100])],
+        };
+    });
+
+    assert.deepEqual(found, {
+        keys: ["seed", "lr", "opt"],
+        likely: "lr",
+        columns: [
+            [1, 0.3, 0.141421, 0.6],
+            [10, 0.6, null, null],
+        ],
+        scatter: [
+            [0.5, 0.2, "sgd"],
+            [0.7, 0.4, "sgd"],
+            [0.9, 0.9, "(none)"],
+        ],
+        spacing: ["linear", "log", "linear"],
+    });
+    await closePage(page);
+});

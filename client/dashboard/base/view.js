@@ -23,6 +23,10 @@
  * @property {string} mapLayer whose checkpoints are compared; "" all layers at one step
  * @property {number|null} mapStep null: the latest
  * @property {string} mapWith the run it is compared with; "" itself
+ * @property {string} sweepX a key of the configuration, a measure or scalar:NAME; "" what was varied most
+ * @property {string} sweepY a measure or scalar:NAME; "" the measure of the chart
+ * @property {string} sweepColour a key of the configuration; "" none
+ * @property {string} sweepRight of the right axis, as sweepY; "" none; "auto" an accuracy
  */
 
 /** @type {ViewState} */
@@ -46,6 +50,10 @@ export const DEFAULTS = Object.freeze({
     mapLayer: "",
     mapStep: null,
     mapWith: "",
+    sweepX: "",
+    sweepY: "",
+    sweepColour: "",
+    sweepRight: "auto",
 });
 
 export class View extends EventTarget {

@@ -270,7 +270,7 @@ VALUES = {"client": "me", "token": "t" * 20, "project": "default", "group": "", 
           "spacing": "linear", "attempts": "all", "next": "1:1", "names": ["loss"], "with": "run",
           "layers": ["head"], "step": 1, "since_seq": "0", "sub": 1,
           "tags": ["a"], "sort": "d_lr", "descending": True, "hidden": False, "name": "again",
-          "note": "why"}
+          "note": "why", "values": ["d_lr"]}
 #: What a parameter cannot be without, or beside.
 NEEDS = {"next": {"limit": 5, "layer": "head", "names": ["loss"]}, "sub": {},
          "run": {"hidden": False}}
@@ -305,6 +305,7 @@ BOUNDS = {
                  "sort": (["state", "u", "scalar:loss", "config:lr"], ["size", "scalar:"]),
                  "descending": ([True, False], ["down"]), "hidden": ([True], [1]),
                  "tags": ([["t"] * 64], [["t"] * 65, "t"]),
+                 "values": ([["u"] * 32, ["scalar:none"]], [["u"] * 33, "u", ["size"]]),
                  "config": ([False, {"lr": {"min": 1}}], ["all", {"lr": [1]}])},
     "series.query": {"points": ([4, 100000], [3, 100001]), "limit": ([1, 100000], [0, 100001]),
                      "spacing": (["log", "linear"], ["sqrt"]), "from": ([0], [-1]),

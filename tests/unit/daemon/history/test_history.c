@@ -409,6 +409,39 @@ static void runs_are_sorted_by_what_came_of_them(void **state)
     assert_non_null(strstr(e.text, "scalar:NAME"));
 }
 
+static void expect_value_of(const cJSON *run, const char *name, double value)
+{
+    const cJSON *values = cJSON_GetObjectItemCaseSensitive(run, "values"),
+                *item = cJSON_GetObjectItemCaseSensitive(values, name);
+
+    if (isnan(value))
+        assert_true(cJSON_IsNull(item));
+    else
+        assert_float_equal(item->valuedouble, value, 0);
+}
+
+static void runs_come_with_the_values_that_are_asked_for(void **state)
+{
+    struct fixture *f = *state;
+    cJSON *names = cJSON_Parse("[\"scalar:acc\",\"d_lr\",\"scalar:' OR 1 --\"]"), *out;
+    struct feed_run_list list = {.values = names, .limit = 10};
+    const cJSON *run;
+    struct err e;
+
+    store_sweep_of_three(f);
+    assert_int_equal(asked_run_list(f->history, &list, &out, &e), 0);
+    run = cJSON_GetArrayItem(cJSON_GetObjectItem(out, "runs"), 1);
+    assert_string_equal(cJSON_GetObjectItem(run, "run")->valuestring, "b");
+    expect_value_of(run, "scalar:acc", .5);
+    expect_value_of(run, "d_lr", .1);
+    expect_value_of(run, "scalar:' OR 1 --", (double)NAN);
+    cJSON_Delete(out);
+    cJSON_ReplaceItemInArray(names, 1, cJSON_CreateString("size"));
+    assert_int_equal(asked_run_list(f->history, &list, &out, &e), -EINVAL);
+    assert_non_null(strstr(e.text, "size"));
+    cJSON_Delete(names);
+}
+
 static void an_edited_run_is_shown_and_found_as_edited(void **state)
 {
     struct fixture *f = *state;
@@ -1579,6 +1612,7 @@ int main(void)
         TEST(runs_are_ordered_by_their_last_change),
         TEST(runs_are_found_by_what_they_were_configured_with),
         TEST(runs_are_sorted_by_what_came_of_them),
+        TEST(runs_come_with_the_values_that_are_asked_for),
         TEST(an_edited_run_is_shown_and_found_as_edited),
         TEST(a_spectrum_comes_back_to_the_last_bit),
         TEST(the_latest_spectrum_is_the_default),

@@ -1,0 +1,182 @@
+/* The sweep: of all runs that the list's filter finds, what a measure came to against what was
+ * varied. A click on a point shows its run in the chart above. */
+
+import { shortValue } from "../base/axis.js";
+import { byId, debounced, element, fillSelect, oncePerFrame } from "../base/dom.js";
+import { compareValues } from "../base/looks.js";
+import { groupColour } from "../base/palette.js";
+import { columnsOf, differingKeys, likelyKey, rowsOf } from "../data/sweep.js";
+import { drawScatter, rowText } from "../plot/scatter.js";
+import { dot } from "./legend.js";
+
+const RUNS_MAX = 1000;
+const REFRESH_MS = 3000;
+const ACCURACIES = [/^(test|val|eval).*acc/i, /acc/i];
+
+export class Sweep {
+    /** @param {{feed: any, view: any, catalogue: any}} parts */
+    constructor(parts) {
+        Object.assign(this, parts);
+        this.section = byId("sweep");
+        this.host = byId("sweep-chart");
+        /** @type {any[]} RUN OBJECTs with their values */ this.runs = [];
+        /** @type {string[]} */ this.scalars = [];
+        this.total = 0;
+        this.generation = 0;
+        this.draw = oncePerFrame(() => this.#draw());
+        this.loadSoon = debounced(() => this.load(), REFRESH_MS);
+        this.section.addEventListener("toggle", () => this.load());
+        for (const [id, name] of CONTROLS)
+            byId(id).addEventListener("change", (e) => this.view.set({ [name]: e.target.value }));
+        this.view.on(["search", "regex", "state", "metric", "layer", "sweepX", "sweepY", "sweepRight"], () => this.load());
+        this.view.on(["runs", "sweepColour"], this.draw);
+        new ResizeObserver(this.draw).observe(this.host);
+    }
+
+    /** Points of these runs came. */
+    touch() {
+        if (this.section.open) this.loadSoon();
+    }
+
+    get #y() {
+        return this.view.state.sweepY || this.view.state.metric;
+    }
+
+    /** What is asked of each run. */
+    #names() {
+        const { sweepX, sweepRight } = this.view.state;
+        const wanted = [...this.catalogue.formsOf(this.#y), sweepX, this.#right(sweepRight)];
+        const errors = wanted.map((name) => this.catalogue.errorOf(name));
+
+        return [...new Set([...wanted, ...errors])].filter(
+            (name) => name && (name.startsWith("scalar:") || this.catalogue.metric(name)),
+        );
+    }
+
+    #right(wanted) {
+        if (wanted !== "auto") return wanted;
+        const found = ACCURACIES.map((pattern) => this.scalars.find((name) => pattern.test(name))).find(Boolean);
+
+        return found ? `scalar:${found}` : "";
+    }
+
+    async load() {
+        const generation = ++this.generation;
+        const { search, regex, state } = this.view.state;
+
+        if (!this.section.open) return;
+        try {
+            await this.#loadScalars();
+            const answer = await this.feed.call("run.list", {
+                limit: RUNS_MAX,
+                config: true,
+                values: this.#names(),
+                ...(state ? { state } : {}),
+                ...(search && !regex ? { search } : {}),
+            });
+            if (generation !== this.generation) return;
+            this.runs = answer.runs;
+            this.total = answer.total;
+            this.catalogue.take(answer.runs);
+            this.draw();
+        } catch (error) {
+            byId("sweep-note").textContent = error.message;
+        }
+    }
+
+    /* The names of scalars are those of the first run that is shown: the runs of a sweep log alike. */
+    async #loadScalars() {
+        const [run] = this.view.state.runs;
+
+        if (run && !this.catalogue.get(run)?.scalars) await this.catalogue.load(run);
+        this.scalars = this.catalogue.get(run)?.scalars ?? this.scalars;
+    }
+
+    #draw() {
+        const keys = differingKeys(this.runs);
+        const names = this.#choose(keys);
+        const rows = rowsOf(this.runs, names);
+
+        this.#fill(keys, names);
+        byId("sweep-empty").hidden = rows.length > 0;
+        byId("sweep-empty").textContent = whyEmpty(this.runs, names);
+        this.host.hidden = rows.length === 0;
+        if (rows.length) this.#drawRows(rows, names);
+        byId("sweep-note").textContent = this.#note(rows);
+    }
+
+    #choose(keys) {
+        const { sweepX, sweepColour, sweepRight } = this.view.state;
+        const x = sweepX || likelyKey(this.runs, keys);
+        const forms = this.catalogue.formsOf(this.#y);
+        const y = forms.find((form) => this.runs.some((run) => typeof run.values?.[form] === "number")) ?? forms[0];
+
+        return { x, y, error: this.catalogue.errorOf(y) ?? "", group: sweepColour, right: this.#right(sweepRight) };
+    }
+
+    #drawRows(rows, names) {
+        const groups = [...new Set(rows.map((row) => row.group))].sort(compareValues);
+        const isRamp = groups.every((group) => !Number.isNaN(Number(group)));
+        const colour = (group) => groupColour(groups.indexOf(group), groups.length, isRamp && groups.length > 1);
+        const labels = { x: plain(names.x), y: plain(names.y), right: plain(names.right) };
+        const { runs } = this.view.state;
+
+        drawScatter(this.host, {
+            columns: columnsOf(rows),
+            colour,
+            title: (row) => rowText(this.catalogue.title(row.run), row, labels),
+            isShown: (run) => runs.includes(run),
+            onPick: (run) => this.view.show(run, !this.view.state.runs.includes(run)),
+            xLabel: labels.x,
+            yLabel: labels.y,
+            rightLabel: rows.some((row) => row.right !== null) ? labels.right : "",
+        });
+        byId("sweep-key").replaceChildren(
+            ...(names.group ? [element("span", { class: "muted" }, names.group)] : []),
+            ...(names.group ? groups.map((g) => element("span", { class: "name" }, dot(colour(g)), g)) : []),
+        );
+        this.host.setAttribute("aria-label", this.#describe(rows, labels));
+    }
+
+    #describe(rows, labels) {
+        const best = rows.reduce((a, b) => (b.value < a.value ? b : a));
+
+        return `${labels.y} of ${rows.length} runs against ${labels.x}; the least, ${shortValue(best.value)}, at ${labels.x} ${best.x}`;
+    }
+
+    #note(rows) {
+        const bars = rows.length ? "bars: one standard deviation over runs at the same place, or two standard errors of a single one" : "";
+        const cut = this.total > this.runs.length ? `; the newest ${this.runs.length} of ${this.total} runs` : "";
+
+        return bars + cut;
+    }
+
+    #fill(keys, { x, y, group, right }) {
+        const config = keys.map((key) => ({ value: key, text: `config: ${key}` }));
+        const measures = this.catalogue.measures.map((m) => ({ value: m.name, text: m.name }));
+        const scalars = this.scalars.map((name) => ({ value: `scalar:${name}`, text: name }));
+        const known = (list, value) => (list.some((o) => o.value === value) || !value ? list : [...list, { value, text: plain(value) }]);
+
+        fillSelect(byId("sweep-x"), known([...config, ...scalars, ...measures], x), x);
+        fillSelect(byId("sweep-y"), known([...measures, ...scalars], y), this.view.state.sweepY || y);
+        fillSelect(byId("sweep-colour"), known([{ value: "", text: "nothing" }, ...config], group), group);
+        fillSelect(byId("sweep-right"), known([{ value: "", text: "nothing" }, ...scalars, ...measures], right), right);
+    }
+}
+
+const CONTROLS = [
+    ["sweep-x", "sweepX"],
+    ["sweep-y", "sweepY"],
+    ["sweep-colour", "sweepColour"],
+    ["sweep-right", "sweepRight"],
+];
+
+function plain(name) {
+    return name.replace(/^scalar:/, "");
+}
+
+function whyEmpty(runs, { x, y }) {
+    if (runs.length === 0) return "No run is listed.";
+    if (!x) return "These runs differ in no key of their configuration: init(config={\"lr\": 0.1}) says what was varied.";
+    return `No run that is listed has both ${plain(x)} and ${plain(y)}.`;
+}
