@@ -69,6 +69,7 @@ void loop_move(struct loop *loop, enum stop_event event)
     if (from == LOOP_RUNNING) {
         ingest_stop(loop->ingest);
         spools_close(loop->spools);
+        store_lane_stop(loop->store);
     }
     if (to == LOOP_CLOSED)
         loop_close_handles(loop);

@@ -99,8 +99,39 @@ enum store_sql {
     SQL_BLOCK_EMPTY_OUT,
     SQL_SWEEP_LAYERS,
     SQL_SWEEP_SCALARS,
+    SQL_TOMBSTONE_FIND,
+    SQL_TOMBSTONE_PUT,
+    SQL_TOMBSTONE_DROP,
+    SQL_RUN_CHOOSE,
+    SQL_RUN_OLDEST,
+    SQL_RUN_DROP,
+    SQL_RUN_SIZE,
+    SQL_GONE_KEY,
+    SQL_LEAVING_NEXT,
+    SQL_LEAVING_PUT,
+    SQL_LEAVING_DROP,
+    SQL_LEAVE_POINT, /* from here to the end: what belongs to a run, in the order in which it goes
+                      */
+    SQL_LEAVE_SPECTRUM,
+    SQL_LEAVE_REPRESENTATION,
+    SQL_LEAVE_PROBE,
+    SQL_LEAVE_TOTAL,
+    SQL_LEAVE_MEMBER_TOTAL,
+    SQL_LEAVE_BLOCK_POINT,
+    SQL_LEAVE_SCALAR,
+    SQL_LEAVE_BLOCK_SCALAR,
+    SQL_LEAVE_FINDING,
+    SQL_LEAVE_LAYER,
+    SQL_LEAVE_SCALAR_NAME,
+    SQL_LEAVE_MEMBER,
+    SQL_LEAVE_WATCHED,
+    SQL_LEAVE_SUMMARY,
+    SQL_LEAVE_CONFIG,
+    SQL_LEAVE_NOTE,
+    SQL_LEAVE_ATTEMPT,
     SQL_COUNT,
 };
+#define SQL_LEAVE_FIRST SQL_LEAVE_POINT
 
 /* What the store knows of an attempt. */
 struct attempt_row {
@@ -121,6 +152,13 @@ struct member_row {
     char writer[WRITER_MAX + 1];
 };
 
+/* Which run's rows are being deleted, and which of its tables has some left. */
+struct leaving {
+    int64_t run_key; /* 0: none */
+    int at;          /* of enum store_sql */
+    bool gives_back; /* its pages go back to the file system */
+};
+
 struct store {
     char *path, *wal_path;
     sqlite3 *db;     /* NULL: a repair has failed on the way */
@@ -129,7 +167,8 @@ struct store {
                       */
     struct store_notes notes;
     sqlite3_stmt *statement[SQL_COUNT];
-    struct curve swept;         /* the last curve that a sweep has visited */
+    struct curve swept; /* the last curve that a sweep has visited */
+    struct leaving leaving;
     uint64_t feed_seq;          /* last one given out, committed or not */
     _Atomic uint64_t committed; /* last feed sequence on disk */
     _Atomic uint64_t commits;
@@ -199,6 +238,9 @@ int store_finding_put(struct store *, const struct record *, int64_t layer_key, 
  * `*capacity` is used up. */
 int store_read_layer(sqlite3_stmt *, struct open_result *out, size_t *capacity,
                      struct stored_layer **added, struct err *err);
+
+/* Looks what an earlier process has left of runs that have gone. */
+int store_leave_start(struct store *, struct err *err);
 
 /* Shows a run's past to new watches of what the record names, which it then owns. */
 int store_replay(struct store *store, struct record *, struct err *err);

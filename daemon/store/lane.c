@@ -13,6 +13,9 @@
  * copies all rows and syncs a whole file: were it ended, the next start would begin it again. */
 #define COMMIT_CPU_S 120
 
+/* So many commits of records go before a task, when records always wait. */
+#define COMMITS_BEFORE_TASK 8
+
 struct store_lane {
     uv_loop_t *loop;
     struct store *store;
@@ -36,6 +39,10 @@ struct store_lane {
     struct list committing;   /* the pool's while busy */
     struct list tasks;        /* that wait */
     struct store_task *task;  /* the pool's while busy; NULL: none is carried out */
+    bool is_cleared;          /* nothing is left of runs that have gone, or it failed */
+    bool is_turn;             /* of the task, or of clearing, and of no record */
+    bool is_stopped;          /* tasks do not go on */
+    unsigned n_commits;       /* since the last turn */
 };
 
 static void start_commit(struct store_lane *lane);
@@ -78,11 +85,14 @@ static void repair_and_apply(struct store_lane *lane)
     fail(&lane->committing, rc, lane->why.text);
 }
 
-/* After the commit: what it has stored may be what the task is about. */
-static void carry_out(struct store_lane *lane)
+/* A piece of a task, or of what runs that have left still have. */
+static void take_turn(struct store_lane *lane)
 {
+    lane->rc = 0;
     if (lane->task)
         lane->task->rc = lane->task->work(lane->store, lane->task, &lane->task->why);
+    else
+        lane->is_cleared = store_clear(lane->store, NULL) < 1;
 }
 
 static void on_commit(uv_work_t *request)
@@ -90,12 +100,15 @@ static void on_commit(uv_work_t *request)
     struct store_lane *lane = request->data;
 
     pulse_begin(&lane->pulse);
+    if (lane->is_turn) {
+        take_turn(lane);
+        return;
+    }
     if (lane->has_repair)
         store_repair(lane->store, NULL);
     apply(lane);
     if (lane->rc == -EUCLEAN && !lane->has_repair)
         repair_and_apply(lane);
-    carry_out(lane);
 }
 
 /* No record is committed after records that failed: a later one of the same run would make the
@@ -128,6 +141,9 @@ static struct store_task *take_task(struct store_lane *lane)
     if (!task)
         return NULL;
     lane->wants_repair |= task->rc == -EUCLEAN;
+    lane->is_cleared = false; /* it may have had a run leave */
+    if (task->rc == 1 && lane->is_stopped)
+        task->rc = err_set(&task->why, -ECANCELED, "the daemon is stopping");
     if (task->rc != 1)
         return task;
     list_append(&lane->tasks, &task->link);
@@ -141,8 +157,9 @@ static void on_commit_done(uv_work_t *request, int status)
     struct list done;
 
     (void)status;
-    snprintf(lane->waits, sizeof lane->waits, "%s",
-             record_may_come_again(lane->rc) ? lane->why.text : "");
+    if (!lane->is_turn)
+        snprintf(lane->waits, sizeof lane->waits, "%s",
+                 record_may_come_again(lane->rc) ? lane->why.text : "");
     if (lane->has_repair)
         tell_repaired(lane);
     if (lane->rc < 0)
@@ -150,7 +167,7 @@ static void on_commit_done(uv_work_t *request, int status)
     list_init(&done);
     list_move(&lane->committing, &done);
     task = take_task(lane);
-    lane->busy = lane->is_trial = lane->is_sweep = false;
+    lane->busy = lane->is_trial = lane->is_sweep = lane->is_turn = false;
     start_commit(lane);
     LIST_EACH_SAFE(at, &done)
     {
@@ -161,26 +178,51 @@ static void on_commit_done(uv_work_t *request, int status)
         task->done(task);
 }
 
+static void start_work(struct store_lane *lane)
+{
+    lane->busy = true;
+    pulse_start(&lane->pulse, COMMIT_CPU_S);
+    uv_queue_work(lane->loop, &lane->request, on_commit, on_commit_done);
+}
+
+/* Records that wait go first, but not for ever: each turn delays them by some 10 ms. */
+static bool is_turn_of_task(struct store_lane *lane, bool has_work)
+{
+    bool may_clear = !lane->is_cleared && !lane->is_stopped && !lane->waits[0];
+
+    return (!list_empty(&lane->tasks) || may_clear) &&
+           (!has_work || lane->n_commits >= COMMITS_BEFORE_TASK);
+}
+
+static void start_turn(struct store_lane *lane)
+{
+    lane->n_commits = 0;
+    lane->is_turn = true;
+    if (!list_empty(&lane->tasks)) {
+        lane->task = LIST_ENTRY(lane->tasks.next, struct store_task, link);
+        list_remove(&lane->task->link);
+    }
+    start_work(lane);
+}
+
 static void start_commit(struct store_lane *lane)
 {
-    bool has_task = !list_empty(&lane->tasks);
-    bool has_work = !list_empty(&lane->waiting) || has_task || lane->wants_repair || lane->is_trial;
+    bool has_work = !list_empty(&lane->waiting) || lane->wants_repair || lane->is_trial;
     bool may_sweep = lane->wants_sweep && !lane->waits[0];
 
+    if (!lane->busy && is_turn_of_task(lane, has_work)) {
+        start_turn(lane);
+        return;
+    }
     if (lane->busy || !(has_work || may_sweep))
         return;
+    lane->n_commits++;
     lane->is_sweep = !has_work;
     lane->wants_sweep &= has_work;
     lane->has_repair = lane->wants_repair;
     lane->wants_repair = false;
     list_move(&lane->waiting, &lane->committing);
-    if (has_task) {
-        lane->task = LIST_ENTRY(lane->tasks.next, struct store_task, link);
-        list_remove(&lane->task->link);
-    }
-    lane->busy = true;
-    pulse_start(&lane->pulse, COMMIT_CPU_S);
-    uv_queue_work(lane->loop, &lane->request, on_commit, on_commit_done);
+    start_work(lane);
 }
 
 int store_lane_open(uv_loop_t *loop, const char *path, store_lane_cb *on_stored, void *arg,
@@ -222,6 +264,11 @@ void store_lane_put(struct store_lane *lane, struct record *record)
     assert(lane && record && list_empty(&record->link));
     list_append(&lane->waiting, &record->link);
     start_commit(lane);
+}
+
+void store_lane_stop(struct store_lane *lane)
+{
+    lane->is_stopped = true;
 }
 
 void store_lane_do(struct store_lane *lane, struct store_task *task)

@@ -28,8 +28,9 @@ void store_lane_put(struct store_lane *, struct record *);
 /* A piece of work on the store that is no record, as what a person asks for. */
 struct store_task {
     struct list link;
-    /* On the pool, between two commits. 0: it is done; 1: it is called once more, after the records
-     * that came meanwhile; or -errno, with the reason. */
+    /* On the pool, between two commits: where no record waits, and every eighth time before those
+     * that do. 0: it is done; 1: it is called once more, after the tasks that wait; or -errno, with
+     * the reason: -ECANCELED, it had more to do when the daemon was about to stop. */
     int (*work)(struct store *, struct store_task *, struct err *err);
     /* Back on the loop, with the outcome. */
     void (*done)(struct store_task *);
@@ -39,6 +40,10 @@ struct store_task {
 
 /* Borrows the task until it is done. The first that was put comes first. */
 void store_lane_do(struct store_lane *, struct store_task *);
+
+/* What takes many pieces goes on at the next start: a task that has more to do ends, and rows of
+ * runs that have left stay for now. */
+void store_lane_stop(struct store_lane *);
 
 /* Why the last commit failed, when it will be tried again; NULL when it did not. */
 const char *store_lane_waits(const struct store_lane *);

@@ -44,6 +44,20 @@ static const struct {
     const char *statement;
     const char *what;
 } steps[] = {
+    /* Of runs that have left nothing is kept, whatever was deleted already. */
+    {"DELETE FROM point WHERE layer_key IN (SELECT layer_key FROM layer JOIN leaving"
+     " USING(run_key))",
+     NULL},
+    {"DELETE FROM scalar WHERE name_key IN (SELECT name_key FROM scalar_name JOIN leaving"
+     " USING(run_key))",
+     NULL},
+    {"DELETE FROM layer WHERE run_key IN (SELECT run_key FROM leaving)", NULL},
+    {"DELETE FROM scalar_name WHERE run_key IN (SELECT run_key FROM leaving)", NULL},
+    {"DELETE FROM attempt WHERE run_key IN (SELECT run_key FROM leaving)", NULL},
+    {"DELETE FROM finding WHERE run_key IN (SELECT run_key FROM leaving)", NULL},
+    {"DELETE FROM member WHERE run_key IN (SELECT run_key FROM leaving)", NULL},
+    {"DELETE FROM leaving", NULL},
+
     {"UPDATE run SET tags = '[]' WHERE NOT json_valid(tags)", "tags of runs"},
 
     /* Layers and scalars whose rows are there get a name, runs an id. */

@@ -344,12 +344,40 @@ static int replace_watched(struct store *store, const struct record *record, str
     return rc;
 }
 
+/* Whether a person has deleted the run. What was written before that, or goes on with it, does not
+ * bring it back; a trainer does that asks for a new run. */
+static int check_tombstone(struct store *store, struct record *record, struct err *err)
+{
+    bool is_new =
+        record->open.resume == RESUME_NEVER && !record->open.is_replay && record->open.attempt == 0;
+    sqlite3_stmt *statement = store->statement[SQL_TOMBSTONE_FIND];
+    int rc;
+
+    sql_bind_text(statement, 1, record->run);
+    rc = sql_step(statement, err);
+    sqlite3_reset(statement);
+    if (rc < 1)
+        return rc;
+    if (!is_new)
+        return store_record_refuse(record, -EIDRM,
+                                   "run \"%s\" was deleted here; resume \"never\" begins it again",
+                                   record->run);
+    statement = store->statement[SQL_TOMBSTONE_DROP];
+    sql_bind_text(statement, 1, record->run);
+    return sql_run(statement, err);
+}
+
 int store_open_apply(struct store *store, struct record *record, struct err *err)
 {
     int64_t newest = 0;
     int rc;
 
     rc = find_run(store, record, &record->opened, &newest, err);
+    if (rc == 0) {
+        rc = check_tombstone(store, record, err);
+        if (rc == 0 && record->rc < 0)
+            return 0;
+    }
     if (rc < 0)
         return rc;
     if (rc == 1) {

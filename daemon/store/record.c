@@ -201,7 +201,9 @@ static int admit(struct store *store, struct record *record, struct attempt_row 
 
     if (rc < 0)
         return rc;
-    if (rc == 0 || record->attempt > attempt->newest || !attempt->exists)
+    if (rc == 0)
+        return store_record_refuse(record, -ESTALE, "run \"%s\" has left the history", record->run);
+    if (record->attempt > attempt->newest || !attempt->exists)
         return store_record_refuse(record, -ENOENT,
                                    "run \"%s\" has no attempt %" PRIu32 " in the store",
                                    record->run, record->attempt);

@@ -106,10 +106,11 @@ static int open_fresh(const char *path, sqlite3 **out, struct err *err)
     rc = sql_open(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, out, err);
     if (rc < 0)
         return rc;
-    return sql_exec(*out,
-                    "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = FULL;"
-                    " PRAGMA temp_store = MEMORY; BEGIN",
-                    err);
+    return sql_exec(
+        *out,
+        "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = MEMORY; PRAGMA synchronous = FULL;"
+        " PRAGMA temp_store = MEMORY; BEGIN",
+        err);
 }
 
 /* The tables and indexes as they stand in the damaged file, whatever version wrote it. SQLite's own

@@ -155,6 +155,13 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
     "ALTER TABLE run ADD COLUMN edited INTEGER NOT NULL DEFAULT 0;"
     "CREATE TABLE run_note(run_key INTEGER PRIMARY KEY REFERENCES run ON DELETE CASCADE,"
     " note TEXT NOT NULL);",
+    /* Runs that a person has deleted stay gone (tombstone), and rows of runs that are gone are
+     * deleted in pieces (leaving, leave.c). gone_key: the largest number of a run that is gone,
+     * which no other run gets: subscriptions and rows that leave have it. */
+    "CREATE TABLE tombstone(tombstone_key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,"
+    " deleted REAL);"
+    "CREATE TABLE leaving(run_key INTEGER PRIMARY KEY);"
+    "ALTER TABLE state ADD COLUMN gone_key INTEGER NOT NULL DEFAULT 0;",
 };
 
 int store_schema_recognise(sqlite3 *database, int64_t *version, struct err *err)

@@ -30,7 +30,8 @@
 #define APPLY_BUSY_TIMEOUT_MS 1000
 
 #define PRAGMAS                                                                                    \
-    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 1000;"      \
+    "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; "     \
+    "PRAGMA wal_autocheckpoint = 1000;"                                                            \
     " PRAGMA journal_size_limit = " WAL_SIZE_LIMIT "; PRAGMA foreign_keys = ON;"                   \
     " PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY"
 
@@ -112,6 +113,8 @@ static int attach(struct store *store, struct err *err)
         rc = store_prepare_statements(store, err);
     if (rc == 0)
         rc = read_feed_seq(store, err);
+    if (rc == 0)
+        rc = store_leave_start(store, err);
     if (rc == -EUCLEAN && store->db)
         describe_damage(store->db, err);
     if (rc == 0)

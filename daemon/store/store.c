@@ -33,6 +33,16 @@
     "SELECT count(*), max(" step ") FROM (SELECT " step " FROM " rows " AND " step " > ?3"         \
     " AND " step " <= ?4 ORDER BY " step " LIMIT ?5)"
 
+/* Some rows of a run, ?2 at most; and the blocks of one of its curves' measures. */
+#define LEAVE(table, key, from)                                                                    \
+    "DELETE FROM " table " WHERE (" key ") IN (SELECT " key " FROM " from                          \
+    " WHERE run_key = ?1 LIMIT ?2)"
+#define LEAVE_BLOCKS(is_scalar, curves, key)                                                       \
+    "DELETE FROM block WHERE is_scalar = " is_scalar                                               \
+    " AND (curve_key, attempt, name) = (SELECT curve_key, attempt, block.name FROM " curves        \
+    " CROSS JOIN block ON is_scalar = " is_scalar " AND curve_key = " key                          \
+    " WHERE run_key = ?1 LIMIT ?2)"
+
 static const char *const statements[SQL_COUNT] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
     [SQL_COMMIT] = "COMMIT",
@@ -41,9 +51,10 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_TOUCH] = "PRAGMA user_version = " TEXT_OF(STORE_SCHEMA_VERSION),
 
     [SQL_RUN_FIND] = "SELECT run_key, attempt, last_step FROM run WHERE id = ?1",
-    [SQL_RUN_NEW] = "INSERT INTO run(id, name, project, run_group, tags, state, attempt, created,"
-                    " updated) VALUES(?1, coalesce(?2, ?1), coalesce(?3, 'default'),"
-                    " coalesce(?4, ''), coalesce(?5, '[]'), 0, 0, ?6, ?6)",
+    [SQL_RUN_NEW] = "INSERT INTO run(run_key, id, name, project, run_group, tags, state, attempt,"
+                    " created, updated) SELECT 1 + max(gone_key, coalesce((SELECT max(run_key)"
+                    " FROM run), 0)), ?1, coalesce(?2, ?1), coalesce(?3, 'default'),"
+                    " coalesce(?4, ''), coalesce(?5, '[]'), 0, 0, ?6, ?6 FROM state",
     /* What a person has edited stays. */
     [SQL_RUN_RENEW] = "UPDATE run SET name = CASE WHEN edited & 1 THEN name"
                       " ELSE coalesce(?2, name) END, project = coalesce(?3, project),"
@@ -212,6 +223,60 @@ static const char *const statements[SQL_COUNT] = {
                           " USING(run_key) WHERE name_key >= ?1"
                           " AND (name_key, a.attempt) > (?1, ?2)"
                           " ORDER BY name_key, a.attempt LIMIT 1",
+
+    [SQL_TOMBSTONE_FIND] = "SELECT 1 FROM tombstone WHERE id = ?1",
+    [SQL_TOMBSTONE_PUT] = "REPLACE INTO tombstone(id, deleted) VALUES(?1, ?2)",
+    [SQL_TOMBSTONE_DROP] = "DELETE FROM tombstone WHERE id = ?1",
+    /* As FEED.md's RUN: an id, project/name, or a name. */
+    [SQL_RUN_CHOOSE] = "SELECT run_key, id, state, n_points FROM run WHERE run_key ="
+                       " coalesce((SELECT run_key FROM run WHERE id = ?1),"
+                       " (SELECT max(run_key) FROM run WHERE project || '/' || name = ?1),"
+                       " (SELECT max(run_key) FROM run WHERE name = ?1))",
+    /* Behind the run that was updated at ?1, with number ?2. One without a time is the oldest. */
+    [SQL_RUN_OLDEST] = "SELECT run_key, id, state, n_points, coalesce(updated, 0) FROM run"
+                       " WHERE state <> 0 AND (coalesce(updated, 0), run_key) > (?1, ?2)"
+                       " ORDER BY coalesce(updated, 0), run_key LIMIT 1",
+    [SQL_RUN_DROP] = "DELETE FROM run WHERE run_key = ?1",
+    /* About the bytes that a run has in the file: of a point's row with its blocks, of a scalar's,
+     * and of what is large. */
+    [SQL_RUN_SIZE] = "SELECT (SELECT total(n_points) FROM layer WHERE run_key = ?1) * ?2"
+                     " + (SELECT total(n_put) FROM scalar_name WHERE run_key = ?1) * ?3"
+                     " + (SELECT total(length(data)) FROM layer CROSS JOIN spectrum"
+                     " USING(layer_key) WHERE run_key = ?1)"
+                     " + (SELECT total(length(data)) FROM layer CROSS JOIN representation"
+                     " USING(layer_key) WHERE run_key = ?1)"
+                     " + (SELECT total(length(data)) FROM layer CROSS JOIN probe USING(layer_key)"
+                     " WHERE run_key = ?1)"
+                     " + coalesce((SELECT length(config) FROM run_config WHERE run_key = ?1), 0)"
+                     " + coalesce((SELECT length(summary) FROM run_summary WHERE run_key = ?1), 0)",
+    [SQL_GONE_KEY] = "UPDATE state SET gone_key = max(gone_key, ?1)",
+    [SQL_LEAVING_NEXT] = "SELECT run_key FROM leaving ORDER BY run_key LIMIT 1",
+    [SQL_LEAVING_PUT] = "INSERT INTO leaving(run_key) VALUES(?1)",
+    [SQL_LEAVING_DROP] = "DELETE FROM leaving WHERE run_key = ?1",
+    [SQL_LEAVE_POINT] =
+        LEAVE("point", "layer_key, attempt, step", "layer CROSS JOIN point USING(layer_key)"),
+    [SQL_LEAVE_SPECTRUM] =
+        LEAVE("spectrum", "spectrum.rowid", "layer CROSS JOIN spectrum USING(layer_key)"),
+    [SQL_LEAVE_REPRESENTATION] = LEAVE("representation", "representation.rowid",
+                                       "layer CROSS JOIN representation USING(layer_key)"),
+    [SQL_LEAVE_PROBE] = LEAVE("probe", "layer_key", "layer CROSS JOIN probe USING(layer_key)"),
+    [SQL_LEAVE_TOTAL] =
+        LEAVE("total", "layer_key, attempt", "layer CROSS JOIN total USING(layer_key)"),
+    [SQL_LEAVE_MEMBER_TOTAL] = LEAVE("member_total", "layer_key, attempt, rank",
+                                     "layer CROSS JOIN member_total USING(layer_key)"),
+    [SQL_LEAVE_BLOCK_POINT] = LEAVE_BLOCKS("0", "layer", "layer_key"),
+    [SQL_LEAVE_SCALAR] =
+        LEAVE("scalar", "name_key, attempt, step", "scalar_name CROSS JOIN scalar USING(name_key)"),
+    [SQL_LEAVE_BLOCK_SCALAR] = LEAVE_BLOCKS("1", "scalar_name", "name_key"),
+    [SQL_LEAVE_FINDING] = LEAVE("finding", "run_key, layer_key, attempt, step, metric", "finding"),
+    [SQL_LEAVE_LAYER] = LEAVE("layer", "layer_key", "layer"),
+    [SQL_LEAVE_SCALAR_NAME] = LEAVE("scalar_name", "name_key", "scalar_name"),
+    [SQL_LEAVE_MEMBER] = LEAVE("member", "run_key, attempt, rank", "member"),
+    [SQL_LEAVE_WATCHED] = LEAVE("watched", "run_key, place", "watched"),
+    [SQL_LEAVE_SUMMARY] = LEAVE("run_summary", "run_key", "run_summary"),
+    [SQL_LEAVE_CONFIG] = LEAVE("run_config", "run_key", "run_config"),
+    [SQL_LEAVE_NOTE] = LEAVE("run_note", "run_key", "run_note"),
+    [SQL_LEAVE_ATTEMPT] = LEAVE("attempt", "run_key, attempt", "attempt"),
 };
 
 /* Forgets what an earlier, failed try left in the record. */

@@ -25,6 +25,7 @@
 #include "proto/base/err.h"
 #include "proto/base/list.h"
 
+struct errand;
 struct store;
 struct store_notes;
 
@@ -46,13 +47,14 @@ void store_close(struct store *);
 
 /* Applies the records (struct record, linked through `link`) in order, in one transaction, and
  * fills in each one's outcome: rc, error, opened, points, feed sequences. Returns 0 when they are
- * committed. A record that is refused (-EEXIST, -ENOENT, -EBUSY, -ESTALE; -ENOMEM, an OPEN whose
- * probes find no room; -E2BIG, constants that would be too large) changes nothing and does not
- * hinder the others. When the disk or memory
- * fails, nothing of any record is kept, each has the rc and the text, and so does the return value:
- * -ENOSPC, -ENOMEM and -EAGAIN (another process has the file locked) may be tried again with the
- * same records; -EUCLEAN, which the records have as -EIO, after store_repair; after -EIO only
- * closing is safe. No record at all writes one page as it was: does the store write again?
+ * committed. A record that is refused (-EEXIST, -ENOENT, -EBUSY, -ESTALE;
+ * -EIDRM, a person has deleted the run; -ENOMEM, an OPEN whose probes find no room; -E2BIG,
+ * constants that would be too large) changes nothing and does not hinder the others. When the disk
+ * or memory fails, nothing of any record is kept, each has the rc and the text, and so does the
+ * return value: -ENOSPC, -ENOMEM and -EAGAIN (another process has the file locked) may be tried
+ * again with the same records; -EUCLEAN, which the records have as -EIO, after store_repair; after
+ * -EIO only closing is safe. No record at all writes one page as it was: does the store write
+ * again?
  *
  * A record that comes twice is stored once: a record with a `seq` at or below the last one stored
  * of its attempt changes nothing and has rc 0. The points of such a CHECKPOINT, and those of a
@@ -77,6 +79,15 @@ struct run_edit {
 /* Writes it, in a transaction of its own; no later opening of the run by its trainer undoes it.
  * Returns 0 when it is durable, -ENOENT when the run is gone, or -errno of the disk. */
 int store_edit_run(struct store *, const struct run_edit *, struct err *err);
+
+/* A piece of an errand (errand.h), in a transaction: 1 while there is more to do, or 0; or -errno,
+ * in which case nothing of the piece has happened: -ENOENT, no such run; -EBUSY, it is open; or one
+ * of the disk, and it may be tried again where a record may. */
+int store_errand(struct store *, struct errand *, struct err *err);
+
+/* Deletes a part of the rows of runs that have left, or gives a part of the free pages back to the
+ * file system, in a transaction. Returns 1 while there is more to do, 0, or -errno. */
+int store_clear(struct store *, struct err *err);
 
 /* Rewrites a damaged file from what can be read of it, notes what is lost, and goes on with it.
  * Returns 0; or -errno: the file is as it was, and unless it is -EIO the store goes on with it. */

@@ -174,7 +174,8 @@ struct record {
 
     /* The outcome, filled by the store: 0, or -EEXIST (RESUME_NEVER), -ENOENT (RESUME_MUST),
      * -EBUSY (attempt held by another writer), -EALREADY (an attempt is open, which a
-     * replay would end), -ESTALE (a newer attempt exists), -E2BIG (the
+     * replay would end), -ESTALE (a newer attempt exists), -EIDRM (OPEN: a person has
+     * deleted the run), -E2BIG (the
      * constants of the run would be too large; the message is done with), -EIO and other errors of
      * the disk, with their sentence; see record_may_come_again. */
     int rc;

@@ -267,6 +267,8 @@ static void blocks_that_are_missing_are_made_again(void **state)
     history_fixture_run(f, "DROP TABLE run_note; ALTER TABLE run DROP COLUMN hidden;"
                            " ALTER TABLE run DROP COLUMN edited;"
                            " DROP TABLE block; ALTER TABLE scalar_name DROP COLUMN n_put;"
+                           " DROP TABLE tombstone; DROP TABLE leaving;"
+                           " ALTER TABLE state DROP COLUMN gone_key;"
                            "PRAGMA user_version = 11");
     history_fixture_reopen(f);
     ask_often(f, curve);

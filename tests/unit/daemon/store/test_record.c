@@ -483,7 +483,7 @@ static void an_attempt_that_is_not_there_refuses_its_record_alone(void **state)
     expect_under_fire(f, record, -ENOENT);
     record->attempt = 1;
     record->run_key = 99;
-    expect_under_fire(f, record, -ENOENT);
+    expect_under_fire(f, record, -ESTALE); /* as one that has left */
     record->run_key = run->opened.run_key;
     history_fixture_run(f, "DELETE FROM attempt");
     expect_under_fire(f, record, -ENOENT);

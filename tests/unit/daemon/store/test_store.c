@@ -885,6 +885,7 @@ static void expect_refused(struct history_fixture *f, int rc, const char *text)
 
 #define NO_MEMBERS                                                                                 \
     "DROP TABLE run_note; ALTER TABLE run DROP COLUMN hidden; ALTER TABLE run DROP COLUMN edited;" \
+    "DROP TABLE tombstone; DROP TABLE leaving; ALTER TABLE state DROP COLUMN gone_key;"            \
     "DROP TABLE block; ALTER TABLE scalar_name DROP COLUMN n_put;"                                 \
     "ALTER TABLE state DROP COLUMN in_use; DROP TABLE member; DROP TABLE member_total;"            \
     "ALTER TABLE attempt DROP COLUMN launch;"                                                      \

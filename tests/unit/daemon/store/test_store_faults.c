@@ -16,6 +16,7 @@
 
 #include "daemon/core/monitor/record.h"
 #include "daemon/history/history.h"
+#include "daemon/store/errand.h"
 #include "tests/lib/answers.h"
 #include "tests/lib/records.h"
 
@@ -480,6 +481,118 @@ static void a_disk_error_at_any_write_or_sync_is_told(void **state)
     fail_each_call(try_apply, 0);
 }
 
+/* ---- leaving under fire ---------------------------------------------------------------------- */
+
+/* A run that has ended, and one that has not. */
+static void store_two_runs(const char *path, struct store **store)
+{
+    struct record *ended = record_open("ended", "w", 0, RESUME_ALLOW), *record;
+    struct record *open = record_open("open", "w", 0, RESUME_ALLOW);
+
+    assert_int_equal(store_open(path, store, NULL), 0);
+    assert_int_equal(apply(*store, ended), 0);
+    assert_int_equal(apply(*store, open), 0);
+    record = record_of(ended, RECORD_CHECKPOINT, 1, 10);
+    record_add_spectrum(record_add_point(record, "head", 0.5));
+    assert_int_equal(apply(*store, record), 0);
+    record_free(record);
+    record = record_of(ended, RECORD_CLOSE, 2, 0);
+    assert_int_equal(apply(*store, record), 0);
+    record_free(record);
+    record = record_of(open, RECORD_CHECKPOINT, 1, 10);
+    record_add_point(record, "head", 0.5);
+    assert_int_equal(apply(*store, record), 0);
+    record_free(record);
+    record_free(ended);
+    record_free(open);
+}
+
+/* Carries the errand out, and clears, as often as it fails by what `arm` has set. */
+static int leave(struct store *store, enum errand_kind kind)
+{
+    struct errand errand = {
+        .kind = kind, .run = "ended", .updated_before = 1e15, .max_bytes = ERRAND_BYTES_ANY};
+    int rc;
+
+    while ((rc = store_errand(store, &errand, NULL)) == 1)
+        continue;
+    if (rc == 0) {
+        assert_int_equal(errand.n_runs, 1);
+        while ((rc = store_clear(store, NULL)) == 1)
+            continue;
+    }
+    errand_release(&errand);
+    return rc;
+}
+
+static void expect_left(const char *path)
+{
+    assert_int_equal(read_sql(path, "SELECT count(*) FROM pragma_integrity_check WHERE"
+                                    " integrity_check <> 'ok'"),
+                     0);
+    assert_int_equal(read_sql(path, "SELECT count(*) FROM run WHERE id = 'open'"), 1);
+    assert_int_equal(read_sql(path, "SELECT count(*) FROM run"), 1);
+    assert_int_equal(read_sql(path, "SELECT count(*) FROM layer"), 1);
+    assert_int_equal(read_sql(path, "SELECT count(*) FROM point"), 1);
+    assert_int_equal(read_sql(path, "SELECT count(*) FROM spectrum"), 0);
+    assert_int_equal(read_sql(path, "SELECT count(*) FROM leaving"), 0);
+}
+
+/* In each failure the run is there as a whole, or is gone. */
+static bool try_leave(enum errand_kind kind, long allocations, long calls, int code)
+{
+    char *directory = scratch_new(), path[256];
+    struct store *store;
+    int rc;
+
+    snprintf(path, sizeof path, "%s", scratch_path(directory, "history.db"));
+    store_two_runs(path, &store);
+    arm(allocations, calls, code);
+    rc = leave(store, kind);
+    disarm();
+    assert_true(rc == 0 || (fired && (rc == -ENOMEM || rc == -ENOSPC || rc == -EIO)));
+    if (rc == -EIO) {
+        store_close(store);
+        assert_int_equal(store_open(path, &store, NULL), 0);
+    }
+    if (rc < 0) {
+        double n_runs = read_sql(path, "SELECT count(*) FROM run WHERE id = 'ended'");
+
+        assert_true(n_runs == 0 || read_sql(path, "SELECT count(*) FROM point") == 2);
+        assert_true(n_runs == 0 || read_sql(path, "SELECT count(*) FROM spectrum") == 1);
+        if (n_runs == 1)
+            assert_int_equal(leave(store, ERRAND_DELETE), 0); /* none is open after a start */
+        while ((rc = store_clear(store, NULL)) == 1)
+            continue;
+        assert_int_equal(rc, 0);
+    }
+    store_close(store);
+    expect_left(path);
+    scratch_free(directory);
+    return !fired;
+}
+
+static bool try_delete(long allocations, long calls, int code)
+{
+    return try_leave(ERRAND_DELETE, allocations, calls, code);
+}
+
+static bool try_prune(long allocations, long calls, int code)
+{
+    return try_leave(ERRAND_PRUNE, allocations, calls, code);
+}
+
+static void a_run_leaves_as_a_whole_whatever_fails(void **state)
+{
+    (void)state;
+    fail_allocations(try_delete, stride());
+    fail_each_call(try_delete, SQLITE_FULL);
+    fail_each_call(try_delete, 0);
+    fail_allocations(try_prune, stride());
+    fail_each_call(try_prune, SQLITE_FULL);
+    fail_each_call(try_prune, 0);
+}
+
 /* ---- beginning again under fire ---------------------------------------------------------------
  */
 
@@ -683,6 +796,7 @@ int main(void)
         cmocka_unit_test(no_memory_while_storing_fails_all_and_heals),
         cmocka_unit_test(a_full_disk_at_any_write_heals),
         cmocka_unit_test(a_disk_error_at_any_write_or_sync_is_told),
+        cmocka_unit_test(a_run_leaves_as_a_whole_whatever_fails),
         cmocka_unit_test(any_call_may_fail_while_a_store_recovers),
         cmocka_unit_test(no_memory_while_asking_is_an_error),
     };
