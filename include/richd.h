@@ -137,8 +137,8 @@ struct richd_batch {
 /* Copies the rows and queues them; never blocks. More than 4 MiB become several messages. Returns
  * 0, or -EAGAIN when the queue is full: what did not fit is dropped, counted in richd_stats and in
  * the next point's rows_missing. -EINVAL: the batch is malformed. After the daemon's last word (see
- * richd_last_error): -ESTALE (a newer attempt has the run), -EBUSY, -EEXIST, -ENOENT,
- * -EPROTONOSUPPORT. */
+ * richd_last_error): -ESTALE (a newer attempt has the run), -EIDRM (a person has
+ * deleted it), -EBUSY, -EEXIST, -ENOENT, -EPROTONOSUPPORT. */
 RICHD_API int richd_submit(struct richd_run *run, const struct richd_batch *batch);
 
 /* A linear head in place of wide outputs: R with R'R = W'W for its weights W (n_outputs x

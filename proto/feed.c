@@ -25,6 +25,8 @@ static const struct method_info {
                         "descending", "hidden", "limit", "offset", "config", "values"}},
     [FEED_RUN_GET] = {"run.get", {"run"}},
     [FEED_RUN_EDIT] = {"run.edit", {"run", "name", "note", "tags", "hidden"}},
+    [FEED_RUN_DELETE] = {"run.delete", {"run"}},
+    [FEED_HISTORY_PRUNE] = {"history.prune", {"keep_days", "max_bytes", "dry_run"}},
     [FEED_LAYER_LIST] = {"layer.list", {"run"}},
     [FEED_SERIES_QUERY] = {"series.query",
                            {"run", "layer", "metrics", "scalars", "from", "to", "points", "spacing",
@@ -457,6 +459,22 @@ int feed_run_read(const struct feed_request *request, struct feed_run *out, stru
 {
     out->run = NULL;
     return read_run(request->params, true, &out->run, err);
+}
+
+int feed_prune_read(const struct feed_request *request, struct feed_prune *out, struct err *err)
+{
+    const cJSON *params = request->params;
+    int rc;
+
+    *out = (struct feed_prune){.keep_days = -1, .max_bytes = -1};
+    rc = json_integer(params, "keep_days", 0, INT32_MAX, &out->keep_days, err);
+    if (rc >= 0)
+        rc = json_integer(params, "max_bytes", 0, INT64_MAX, &out->max_bytes, err);
+    if (rc >= 0)
+        rc = read_flag(params, "dry_run", &out->is_dry, err);
+    if (rc >= 0 && out->keep_days < 0 && out->max_bytes < 0)
+        return err_set(err, FEED_BAD_PARAMS, "\"keep_days\" or \"max_bytes\" is required");
+    return checked(rc);
 }
 
 /* An array of names, or true for all of them. */

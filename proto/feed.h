@@ -28,6 +28,8 @@ enum feed_method {
     FEED_RUN_LIST,
     FEED_RUN_GET,
     FEED_RUN_EDIT,
+    FEED_RUN_DELETE,
+    FEED_HISTORY_PRUNE,
     FEED_LAYER_LIST,
     FEED_SERIES_QUERY,
     FEED_SERIES_SUBSCRIBE,
@@ -136,6 +138,13 @@ struct feed_run {
     const char *run;
 };
 
+/* What leaves the history. */
+struct feed_prune {
+    int64_t keep_days; /* -1: however old */
+    int64_t max_bytes; /* -1: however much */
+    bool is_dry;
+};
+
 /* A place in a series: the row of that step in that attempt. */
 struct feed_place {
     int64_t attempt; /* 0: before the first row */
@@ -208,6 +217,7 @@ int feed_hello_read(const struct feed_request *, struct feed_hello *out, struct 
 int feed_run_list_read(const struct feed_request *, struct feed_run_list *out, struct err *err);
 int feed_run_read(const struct feed_request *, struct feed_run *out, struct err *err);
 int feed_run_edit_read(const struct feed_request *, struct feed_run_edit *out, struct err *err);
+int feed_prune_read(const struct feed_request *, struct feed_prune *out, struct err *err);
 int feed_series_query_read(const struct feed_request *, struct feed_series_query *out,
                            struct err *err);
 int feed_scalars_query_read(const struct feed_request *, struct feed_scalars_query *out,

@@ -11,7 +11,7 @@ bool feed_may_write(const struct feed_client *client)
            client->transport->may_write(client->arg);
 }
 
-static int check_may_write(struct question *question)
+int feed_check_may_write(struct question *question)
 {
     return feed_may_write(question->client)
                ? 0
@@ -70,7 +70,7 @@ static void on_found(struct query *base)
 
 int feed_edit_run(struct question *question)
 {
-    int rc = check_may_write(question);
+    int rc = feed_check_may_write(question);
 
     if (rc == 0)
         rc = feed_run_edit_read(&question->request, &question->edit, &question->why);

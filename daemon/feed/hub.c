@@ -34,6 +34,10 @@ static int dispatch(struct question *question)
     case FEED_METRIC_LIST:
         answer_now(question, feed_answer_metrics());
         return 0;
+    case FEED_RUN_DELETE:
+        return feed_delete_run(question);
+    case FEED_HISTORY_PRUNE:
+        return feed_prune(question);
     case FEED_RUN_EDIT:
         return feed_edit_run(question);
     case FEED_SERIES_SUBSCRIBE:

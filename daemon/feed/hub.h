@@ -26,6 +26,7 @@
 #include "daemon/history/readers.h"
 #include "daemon/store/lane.h"
 
+struct errand;
 struct feedhub;
 struct feed_client;
 
@@ -78,6 +79,9 @@ void feedhub_free(struct feedhub *);
 
 /* A record was committed: live subscriptions hear of what is new in it. */
 void feedhub_publish(struct feedhub *, const struct record *);
+
+/* Runs have left the history: subscriptions that they concern are told. */
+void feedhub_tell_left(struct feedhub *, const struct errand *);
 
 /* Returns the protocol side of a connection, or NULL. */
 struct feed_client *feed_client_new(struct feedhub *, const struct feed_transport *,

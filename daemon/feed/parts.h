@@ -9,6 +9,7 @@
  *     answers.c    answers at once what the loop knows: hello, status, the measures
  *     subs.c       starts and ends subscriptions, and sends them what is new
  *     updates.c    writes down what they are told: a page, or the latest of everything
+ *     removals.c   has the store delete a run, or the oldest ones
  *     edits.c      has the store change what a person asks for, and answers with the run
  *     questions.c  lends a question to a reader of the history; its answer goes to the transport
  *
@@ -19,6 +20,7 @@
 
 #include "daemon/feed/hub.h"
 #include "daemon/host/log.h"
+#include "daemon/store/errand.h"
 #include "proto/feed.h"
 
 struct feedhub {
@@ -81,6 +83,7 @@ struct question {
     struct history_page page;
 
     struct feed_run_edit edit; /* run.edit */
+    struct errand errand;      /* run.delete, history.prune */
     struct store_task task;
     char run[RUN_ID_MAX + 1]; /* the id of the run that it is about */
     char *tags;               /* as JSON */
@@ -106,6 +109,8 @@ void feed_give_back(size_t size);
 void feed_ask(struct question *, query_work_cb *work, query_done_cb *done);
 /* The same, for a method that the history answers. */
 void feed_ask_history(struct question *);
+/* Lends the client to the store's lane, for `question->task`. */
+void feed_lend_to_store(struct question *);
 /* Answers with the run `question->run`, after what was asked is done: it stays lent. */
 void feed_ask_run(struct question *);
 /* The question is answered, or refused, and freed. The client may be gone afterwards. */
@@ -169,8 +174,16 @@ char *feed_update_text(const struct sub *, struct history_page *, size_t *size);
 
 /* Whether who is behind it may change what is stored. */
 bool feed_may_write(const struct feed_client *);
+/* 0, or the code to answer with. */
+int feed_check_may_write(struct question *);
 /* Starts to carry it out. Returns 0, or the code to answer with. */
 int feed_edit_run(struct question *);
+
+/* ---- removals.c ------------------------------------------------------------------------------ */
+
+/* As feed_edit_run. */
+int feed_delete_run(struct question *);
+int feed_prune(struct question *);
 
 /* ---- subs.c ---------------------------------------------------------------------------------- */
 
@@ -181,5 +194,7 @@ int feed_subs_close(struct question *, enum change_kind);
 void feed_subs_close_all(struct feed_client *);
 /* Sends what the record has to the client's subscriptions. */
 void feed_subs_publish(struct feed_client *, struct publication *);
+/* Tells those that the run concerns that it has left. Who is behind is not told. */
+void feed_subs_tell_left(struct feed_client *, const struct errand_run *);
 /* The output has drained: those that fell behind go on reading. */
 void feed_subs_drained(struct feed_client *);

@@ -205,6 +205,13 @@ static void on_answer(struct query *base)
     feed_end_lent_question(question);
 }
 
+void feed_lend_to_store(struct question *question)
+{
+    question->client->n_queries++;
+    question->client->hub->n_queries++;
+    store_lane_do(question->client->hub->lane, &question->task);
+}
+
 static void work_run(struct history *history, struct query *base)
 {
     struct question *question = LIST_ENTRY(base, struct question, query);

@@ -4,6 +4,7 @@
 
 #include "daemon/feed/parts.h"
 #include "proto/base/clock.h"
+#include "proto/json.h"
 
 /* Between two tries to read a page for which there was no room, or that could not be read: twice as
  * long each time. A page costs milliseconds of a reader, and is thrown away. */
@@ -259,6 +260,31 @@ void feed_subs_publish(struct feed_client *client, struct publication *publicati
             publish_to(sub, publication);
         else
             catch_up(sub);
+    }
+}
+
+static void tell_left(struct sub *sub, const char *run)
+{
+    cJSON *params = cJSON_CreateObject();
+    size_t size = 0;
+    char *text;
+
+    json_add_integer(params, "sub", sub->id);
+    cJSON_AddStringToObject(params, "run", run);
+    text = sub->client->transport->words->notification("run.deleted", params, &size);
+    feed_send_text(sub->client, 0, text, size);
+}
+
+void feed_subs_tell_left(struct feed_client *client, const struct errand_run *run)
+{
+    if (client->is_gone)
+        return;
+    LIST_EACH(at, &client->subs)
+    {
+        struct sub *sub = LIST_ENTRY(at, struct sub, link);
+
+        if ((sub->run_key == 0 || sub->run_key == run->run_key) && !output_waits(client))
+            tell_left(sub, run->id);
     }
 }
 

@@ -46,5 +46,8 @@ struct errand {
     int64_t bytes_estimated; /* of a dry one: what is left */
 };
 
+/* Asks for a PRUNE at time `now`, seconds since 1970; -1: without that limit. */
+void errand_prune(struct errand *, double now, int64_t keep_days, int64_t max_bytes);
+
 /* Frees what it owns; not the errand. */
 void errand_release(struct errand *);

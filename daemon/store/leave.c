@@ -24,6 +24,7 @@
 
 /* A piece is over after so long; a record that comes meanwhile waits for it and its commit. */
 #define PIECE_MS 10
+#define DAY_S    86400.0
 /* Rows of one statement, and of a table whose rows take up to megabytes. */
 #define ROWS_AT_ONCE       64
 #define LARGE_ROWS_AT_ONCE 2
@@ -195,6 +196,15 @@ int store_leave_start(struct store *store, struct err *err)
 }
 
 /* ---- errands --------------------------------------------------------------------------------- */
+
+void errand_prune(struct errand *errand, double now, int64_t keep_days, int64_t max_bytes)
+{
+    *errand = (struct errand){
+        .kind = ERRAND_PRUNE,
+        .updated_before = keep_days < 0 ? (double)NAN : now - DAY_S * (double)keep_days,
+        .max_bytes = max_bytes < 0 ? ERRAND_BYTES_ANY : max_bytes,
+    };
+}
 
 void errand_release(struct errand *errand)
 {

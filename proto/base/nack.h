@@ -17,6 +17,7 @@ enum nack_code {
     NACK_EBUSY,
     NACK_EIO,
     NACK_EVERSION,
+    NACK_EGONE,
     NACK_COUNT,
 };
 

@@ -107,6 +107,7 @@ static int read_params(const struct feed_request *request, struct err *err)
 {
     struct feed_hello hello;
     struct feed_run run;
+    struct feed_prune prune;
     struct feed_event_query events;
     struct feed_spectrum_query spectrum;
     struct feed_subscribe subscribe;
@@ -119,7 +120,10 @@ static int read_params(const struct feed_request *request, struct err *err)
         return read_list(request, err);
     case FEED_RUN_EDIT:
         return read_edit(request, err);
+    case FEED_HISTORY_PRUNE:
+        return feed_prune_read(request, &prune, err);
     case FEED_RUN_GET:
+    case FEED_RUN_DELETE:
     case FEED_LAYER_LIST:
     case FEED_REPRESENTATION_LIST:
         return feed_run_read(request, &run, err);

@@ -1183,6 +1183,7 @@ static void hear_nack(struct world *world, struct trainer *trainer, const struct
     case NACK_ECREDIT:
     case NACK_EPROTO:
     case NACK_EVERSION:
+    case NACK_EGONE:
     case NACK_COUNT:
         CHECK(world, trainer->careless, "%s", nack->why.text);
         break;

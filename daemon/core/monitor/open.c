@@ -196,6 +196,8 @@ static enum nack_code open_refusal(int rc)
         return NACK_EFENCED;
     case -EPROTO:
         return NACK_EPROTO;
+    case -EIDRM:
+        return NACK_EGONE;
     default:
         return NACK_EIO;
     }

@@ -270,10 +270,11 @@ VALUES = {"client": "me", "token": "t" * 20, "project": "default", "group": "", 
           "spacing": "linear", "attempts": "all", "next": "1:1", "names": ["loss"], "with": "run",
           "layers": ["head"], "step": 1, "since_seq": "0", "sub": 1,
           "tags": ["a"], "sort": "d_lr", "descending": True, "hidden": False, "name": "again",
-          "note": "why", "values": ["d_lr"]}
+          "note": "why", "values": ["d_lr"], "keep_days": 1, "max_bytes": 1 << 40,
+          "dry_run": False}
 #: What a parameter cannot be without, or beside.
 NEEDS = {"next": {"limit": 5, "layer": "head", "names": ["loss"]}, "sub": {},
-         "run": {"hidden": False}}
+         "run": {"hidden": False}, "dry_run": {"keep_days": 1}}
 
 
 def test_the_methods_and_parameters_of_the_page_are_those_of_the_daemon(daemon):
@@ -290,7 +291,12 @@ def test_the_methods_and_parameters_of_the_page_are_those_of_the_daemon(daemon):
                     feed.call(method.replace("unsubscribe", "subscribe"))
                     feed.call(method, sub=1)
                     continue
-                answer = feed.call(method, **{**needed, **extra, name: VALUES[name]})
+                value = VALUES[name]
+                if method == "run.delete":  # an open run stays
+                    with daemon.trainer("over", resume="never") as trainer:
+                        trainer.finish()
+                    value = "over"
+                answer = feed.call(method, **{**needed, **extra, name: value})
             assert result is None or set(result) == answer.keys(), (method, name)
         if not params:
             assert set(result) == daemon.rpc(method).keys(), method
@@ -561,6 +567,7 @@ def test_each_code_of_a_refusal(daemon):
         "EHELD": check(held),
         "EEXIST": check(lambda: refused(opened("there", "w", resume="never"))),
         "ENOENT": check(lambda: refused(opened("not-there", "w", resume="must"))),
+        "EGONE": Elsewhere("test_a_deleted_run_stays_gone.py", "needs a run that is deleted"),
         "ESHAPE": check(shape), "ENUMERIC": check(numeric), "ECREDIT": check(credit),
         "EBUSY": Elsewhere("test_monitor.c", "needs a daemon without memory"),
         "EIO": Elsewhere("test_a_full_disk_delays_and_heals.py", "needs a full disk")})

@@ -40,6 +40,7 @@ static int read_params(const struct feed_request *request, struct err *e)
         struct feed_run_list run_list;
         struct feed_run run;
         struct feed_run_edit edit;
+        struct feed_prune prune;
         struct feed_series_query series_query;
         struct feed_scalars_query scalars_query;
         struct feed_event_query event_query;
@@ -59,7 +60,10 @@ static int read_params(const struct feed_request *request, struct err *e)
         return feed_run_list_read(request, &u.run_list, e);
     case FEED_RUN_EDIT:
         return feed_run_edit_read(request, &u.edit, e);
+    case FEED_HISTORY_PRUNE:
+        return feed_prune_read(request, &u.prune, e);
     case FEED_RUN_GET:
+    case FEED_RUN_DELETE:
     case FEED_LAYER_LIST:
     case FEED_REPRESENTATION_LIST:
         return feed_run_read(request, &u.run, e);
@@ -126,6 +130,8 @@ static const char *const method_names[FEED_METHOD_COUNT] = {
     [FEED_STATUS] = "server.status",
     [FEED_RUN_LIST] = "run.list",
     [FEED_RUN_GET] = "run.get",
+    [FEED_RUN_DELETE] = "run.delete",
+    [FEED_HISTORY_PRUNE] = "history.prune",
     [FEED_RUN_EDIT] = "run.edit",
     [FEED_LAYER_LIST] = "layer.list",
     [FEED_SERIES_QUERY] = "series.query",

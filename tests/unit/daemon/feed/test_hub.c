@@ -627,12 +627,63 @@ static void an_edit_outlives_the_client_that_leaves(void **state)
     stop_writing(f, lane);
 }
 
+/* ---- removals -------------------------------------------------------------------------------- */
+
+#define REMOVE(method, params)                                                                     \
+    "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"" method "\",\"params\":" params "}"
+
+static void a_deletion_is_told_and_only_for_who_may_write(void **state)
+{
+    struct fixture *f = *state;
+    struct store_lane *lane = write_by_lane(f);
+    struct peer p;
+
+    connect_peer(f, &p);
+    ask(f, &p, REMOVE("run.delete", "{\"run\":\"r1\"}"));
+    assert_int_equal(p.last_code, FEED_NOT_ALLOWED);
+    ask(f, &p, REMOVE("history.prune", "{\"max_bytes\":0}"));
+    assert_int_equal(p.last_code, FEED_NOT_ALLOWED);
+    p.may_write = true;
+    ask(f, &p, REMOVE("history.prune", "{}"));
+    assert_int_equal(p.last_code, FEED_BAD_PARAMS);
+    assert_string_equal(
+        member(member(ask(f, &p, REMOVE("run.delete", "{\"run\":\"r1\"}")), "result"), "run")
+            ->valuestring,
+        "r1");
+    ask(f, &p, REMOVE("run.delete", "{\"run\":\"r1\"}"));
+    assert_int_equal(p.last_code, FEED_NOT_FOUND);
+    leave(&p);
+    stop_writing(f, lane);
+}
+
+static void a_prune_outlives_the_client_that_leaves(void **state)
+{
+    struct fixture *f = *state;
+    struct store_lane *lane = write_by_lane(f);
+    struct peer p;
+
+    connect_peer(f, &p);
+    p.may_write = true;
+    submit(&p, REMOVE("history.prune", "{\"max_bytes\":0}"));
+    leave(&p);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_int_equal(feedhub_n_clients(f->hub), 0);
+    connect_peer(f, &p);
+    assert_int_equal(
+        member(member(ask(f, &p, REMOVE("run.list", "{}")), "result"), "total")->valueint, 0);
+    leave(&p);
+    stop_writing(f, lane);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_the_loop_knows_is_answered_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_edit_is_answered_with_the_run, set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_may_only_read_edits_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_deletion_is_told_and_only_for_who_may_write, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_prune_outlives_the_client_that_leaves, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_edit_outlives_the_client_that_leaves, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_mistake_is_answered_with_its_code, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_question_is_answered_by_a_reader, set_up, tear_down),
