@@ -4,6 +4,7 @@
  * test_second_daemon_refuses_by_name.py. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include "daemon/host/config.h"
 #include "daemon/host/detach.h"
 #include "daemon/host/files.h"
+#include "daemon/host/lock.h"
 #include "daemon/host/log.h"
 #include "daemon/host/paths.h"
 #include "daemon/host/priority.h"
@@ -23,12 +25,14 @@
 #include "daemon/loop/options.h"
 #include "daemon/loop/spools.h"
 #include "daemon/store/backup.h"
+#include "daemon/store/restore.h"
 
 /* sysexits.h */
 #define EXIT_USAGE      64
 #define EXIT_OSERR      71
 #define EXIT_CANTCREATE 73
 #define EXIT_IO         74
+#define EXIT_TEMPFAIL   75
 #define EXIT_CONFIG     78
 
 /* Whoever starts us may have closed descriptors 0 to 2. A file of ours would then get such a
@@ -114,6 +118,38 @@ static int back_up(const struct config *config)
     return rc == -EEXIST ? EXIT_CANTCREATE : EXIT_IO;
 }
 
+static int restore_locked(const char *path, const char *from, struct err *err)
+{
+    char aside[PATH_MAX];
+    int rc = store_restore(path, from, aside, sizeof aside, err);
+
+    if (rc == 0 && *aside)
+        printf("What was there is %s\n", aside);
+    return rc;
+}
+
+/* A daemon holds the lock while it has the history open. */
+static int restore(const struct config *config)
+{
+    const char *dir = config->value[OPTION_STATE_DIR];
+    char *path = paths_join(dir, STORE_FILE);
+    struct err err;
+    int lock = -1, rc;
+
+    umask(0077);
+    rc = path ? paths_make_dir(dir, &err) : err_set(&err, -ENOMEM, "out of memory");
+    if (rc == 0)
+        rc = lock = lock_take(dir, &err);
+    if (lock >= 0)
+        rc = restore_locked(path, config->task_argument, &err);
+    lock_release(lock);
+    free(path);
+    if (rc == 0)
+        return 0;
+    fprintf(stderr, "richd: %s\n", err.text);
+    return rc == -EBUSY ? EXIT_TEMPFAIL : EXIT_IO;
+}
+
 /* The daemon starts this for its own directory. */
 static int import(const struct config *config)
 {
@@ -147,6 +183,8 @@ static int run_task(struct config *config)
         return 0;
     case TASK_BACKUP:
         return back_up(config);
+    case TASK_RESTORE:
+        return restore(config);
     case TASK_IMPORT:
         return import(config);
     case TASK_PRINT_KERNELS:

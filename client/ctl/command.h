@@ -22,5 +22,7 @@ command_fn cmd_plot;
 command_fn cmd_measures;
 command_fn cmd_open;
 command_fn cmd_export;
+command_fn cmd_backup; /* these two run richd, also where no daemon answers */
+command_fn cmd_restore;
 command_fn cmd_doctor; /* connects itself, to each daemon that it finds */
 command_fn cmd_import; /* gets no connection to the feed */

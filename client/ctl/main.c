@@ -54,8 +54,12 @@ static const struct command commands[] = {
      FOR_EXPORT, 0, OPTIONS_MAX_WORDS - 1, cmd_export},
     {"import", " [PATH...]", "what trainings kept while no daemon answered, sent to this one",
      FOR_IMPORT, 0, OPTIONS_MAX_WORDS - 1, cmd_import},
-    {"doctor", "", "what is wrong, and what to do about it; 1 when there is anything", FOR_DOCTOR, 0,
-     0, cmd_doctor},
+    {"backup", " FILE", "a copy of the whole history, which may be in use, as a new file",
+     FOR_BACKUP, 1, 1, cmd_backup},
+    {"restore", " FILE", "a backup put in the history's place; what was there is kept", FOR_RESTORE,
+     1, 1, cmd_restore},
+    {"doctor", "", "what is wrong, and what to do about it; 1 when there is anything", FOR_DOCTOR,
+     0, 0, cmd_doctor},
     {"help", " [COMMAND]", "this text, or a command's", FOR_HELP, 0, 1, NULL},
 };
 #define N_COMMANDS (sizeof commands / sizeof commands[0])
@@ -146,7 +150,8 @@ static int check(const struct command *command, const struct options *options, s
     size_t n = options->n_words - 1;
 
     if (n < command->min_arguments)
-        return err_set(err, -EINVAL, "%s needs a run", command->name);
+        return err_set(err, -EINVAL, "%s needs a %s", command->name,
+                       strstr(command->arguments, "FILE") ? "file" : "run");
     if (n > command->max_arguments)
         return err_set(err, -EINVAL, "%s takes no \"%.64s\"", command->name,
                        options->words[1 + command->max_arguments]);

@@ -64,6 +64,10 @@ static const struct row rows[] = {
     {"print-config", NULL, "print the options in force, and end", TASK_PRINT_CONFIG, false},
     {"backup", "FILE", "copy the history, which may be in use, to a new file, and end", TASK_BACKUP,
      false},
+    {"restore", "FILE",
+     "put a copy of FILE, which a backup has made, in the history's place, and end; what was there "
+     "is kept",
+     TASK_RESTORE, false},
     {"import", "DIR", "send the spools in DIR to the daemon at --listen, and end", TASK_IMPORT,
      false},
     {"print-kernels", NULL,

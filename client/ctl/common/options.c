@@ -40,7 +40,7 @@ struct row {
 
 static const struct row rows[] = {
     TEXT("--runtime-dir", "DIR", runtime_dir, FOR_ALL, "the daemon's runtime directory"),
-    TEXT("--feed", "ADDRESS", feed, FOR_FEED | FOR_DOCTOR,
+    TEXT("--feed", "ADDRESS", feed, FOR_FEED | FOR_DOCTOR | FOR_BACKUP | FOR_RESTORE,
          "its feed: unix:PATH or tcp:ADDRESS:PORT [RICHD_FEED]"),
     TEXT("--endpoint", "ADDRESS", endpoint, FOR_IMPORT,
          "its ingest: ipc://PATH or tcp://ADDRESS:PORT [RICHD_ENDPOINT]"),
@@ -79,6 +79,8 @@ static const struct row rows[] = {
     TEXT("--format", "F", format, FOR_EXPORT, "csv, json or npz (as --output ends; csv)"),
     TEXT("--output", "PATH", output, FOR_EXPORT,
          "a file, or a directory with a file for each run; also -o (stdout)"),
+    TEXT("--state-dir", "DIR", state_dir, FOR_BACKUP | FOR_RESTORE,
+         "where the history is (the running daemon's, or richd's own)"),
 
     INTEGER("--count", "N", count, 1, STEP_MAX, FOR_TAIL, "end after N points"),
     TEXT("--since", "SEQ", since, FOR_TAIL, "all that was stored after SEQ; 0: from the start"),

@@ -33,8 +33,10 @@ enum command_bit {
     FOR_EXPORT = 1 << 11,
     FOR_HELP = 1 << 12,
     FOR_DOCTOR = 1 << 13,
+    FOR_BACKUP = 1 << 14,
+    FOR_RESTORE = 1 << 15,
     FOR_FEED = ((1 << 10) - 1) | FOR_EXPORT, /* those that ask the feed */
-    FOR_ALL = FOR_FEED | FOR_IMPORT | FOR_HELP | FOR_DOCTOR,
+    FOR_ALL = FOR_FEED | FOR_IMPORT | FOR_HELP | FOR_DOCTOR | FOR_BACKUP | FOR_RESTORE,
 };
 
 /* Unset: NULL, false, -1. */
@@ -69,6 +71,7 @@ struct options {
 
     const char *format;
     const char *output;
+    const char *state_dir;
 
     const char *scalar;
     bool log_x;

@@ -1,0 +1,146 @@
+#include "client/ctl/common/program.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "client/ctl/common/interrupt.h"
+#include "client/ctl/common/progress.h"
+
+/* Arguments of a task, with the name and the end. */
+#define ARGUMENTS_MAX 8
+#define TURN_NS       100000000
+/* sysexits.h */
+#define EXIT_TEMPFAIL 75
+
+/* The path beside this program, or the bare name, which is looked up on the PATH. */
+static void find_program(char path[PATH_MAX])
+{
+    static const char name[] = "richd";
+    ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - sizeof name);
+    char *slash;
+
+    path[n > 0 ? n : 0] = '\0';
+    slash = strrchr(path, '/');
+    if (slash)
+        strcpy(slash + 1, name);
+    if (!slash || access(path, X_OK) < 0)
+        strcpy(path, name);
+}
+
+/* Signals are as the shell has them, and not as interrupt_watch does. */
+static int spawn(const char *const arguments[], pid_t *pid, struct err *err)
+{
+    const char *argv[ARGUMENTS_MAX] = {"richd"};
+    posix_spawnattr_t attributes;
+    char path[PATH_MAX];
+    sigset_t none;
+    int rc;
+
+    for (size_t i = 0; arguments[i] && i + 2 < ARGUMENTS_MAX; i++)
+        argv[i + 1] = arguments[i];
+    find_program(path);
+    sigemptyset(&none);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+    rc = posix_spawnp(pid, path, NULL, &attributes, (char *const *)(const void *)argv, environ);
+    posix_spawnattr_destroy(&attributes);
+    return rc == 0 ? 0 : err_set(err, -rc, "%s: %s", path, strerror(rc));
+}
+
+/* Waits for a tenth of a second at most. Returns 1 when it has ended. */
+static int wait_a_turn(pid_t pid, int *status)
+{
+    struct timespec turn = {.tv_nsec = TURN_NS};
+
+    if (waitpid(pid, status, WNOHANG) == pid)
+        return 1;
+    ppoll(NULL, 0, &turn, interrupt_mask());
+    return 0;
+}
+
+static int result_of(int status, struct err *err)
+{
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return 0;
+    if (WIFSIGNALED(status))
+        return err_set(err, -EIO, "richd was ended by signal %d", WTERMSIG(status));
+    return err_set(err, WEXITSTATUS(status) == EXIT_TEMPFAIL ? -EBUSY : -EIO, "richd ended with %d",
+                   WEXITSTATUS(status));
+}
+
+static double size_of(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 ? (double)st.st_size : 0;
+}
+
+/* What a copy leaves that was ended half way. */
+static void remove_part(const char *part)
+{
+    char journal[PATH_MAX];
+
+    unlink(part);
+    if (snprintf(journal, sizeof journal, "%s-journal", part) < PATH_MAX)
+        unlink(journal);
+}
+
+int program_copy(const char *const arguments[], const char *from, const char *part, struct err *err)
+{
+    struct progress progress;
+    int status = 0, rc;
+    pid_t pid;
+
+    interrupt_watch();
+    rc = spawn(arguments, &pid, err);
+    if (rc < 0)
+        return rc;
+    progress_init(&progress);
+    while (!wait_a_turn(pid, &status)) {
+        if (progress_is_due(&progress))
+            progress_tell(&progress, size_of(part) / (size_of(from) + 1), from, "is copied");
+        if (interrupt_pending())
+            kill(pid, SIGTERM);
+    }
+    progress_clear(&progress);
+    rc = result_of(status, err);
+    if (rc < 0)
+        remove_part(part);
+    return rc < 0 && interrupt_pending() ? err_set(err, -EINTR,
+                                                   "interrupted: nothing is left of "
+                                                   "the copy, which begins again")
+                                         : rc;
+}
+
+int program_state_dir(char *directory, size_t size, struct err *err)
+{
+    static const char key[] = "state-dir = ";
+    char command[PATH_MAX + 32], path[PATH_MAX], line[PATH_MAX + 64];
+    FILE *answer;
+
+    find_program(path);
+    snprintf(command, sizeof command, "'%s' --print-config", path);
+    answer = strchr(path, '\'') ? NULL : popen(command, "r");
+    *directory = '\0';
+    while (answer && fgets(line, sizeof line, answer)) {
+        char *end = strstr(line, " ; ");
+
+        if (strncmp(line, key, sizeof key - 1) == 0 && end)
+            snprintf(directory, size, "%.*s", (int)(end - line) - (int)(sizeof key - 1),
+                     line + sizeof key - 1);
+    }
+    if (answer)
+        pclose(answer);
+    return *directory ? 0 : err_set(err, -ENOENT, "%s does not say where its history is", path);
+}

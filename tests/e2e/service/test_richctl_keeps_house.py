@@ -1,0 +1,140 @@
+"""richctl on the real daemon: a backup of a history in use, its restore, and what doctor finds."""
+
+import os
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+from harness import BUILD, PATIENCE_S, clean_environment, draw, wait_until
+
+pytestmark = pytest.mark.not_under("thread", because="richctl has one thread")
+
+
+def richctl(daemon, *arguments, expect=0, program=BUILD / "richctl"):
+    """What it printed on stdout and stderr."""
+    done = subprocess.run([program, "--runtime-dir", daemon.runtime, *arguments], text=True,
+                          env=clean_environment(), capture_output=True, timeout=PATIENCE_S,
+                          check=False)
+    assert done.returncode == expect, (done.stdout, done.stderr)
+    return done.stdout + done.stderr
+
+
+def train(daemon, run, steps):
+    with daemon.trainer(run) as trainer:
+        for step in range(steps):
+            trainer.rows(*draw(8, 4, 2, seed=step))
+            trainer.checkpoint(step)
+
+
+def runs_of(daemon):
+    return sorted(run["run"] for run in daemon.rpc("run.list")["runs"])
+
+
+def test_doctor_is_content_with_a_daemon_of_ours(daemon):
+    environment = clean_environment(PATH="/nowhere")
+    done = subprocess.run([BUILD / "richctl", "--runtime-dir", daemon.runtime, "doctor"],
+                          env=environment, capture_output=True, text=True, check=False)
+    assert "nearly full" in done.stdout or done.returncode == 0, done.stdout
+    daemon.kill()
+    assert "The daemon was killed" in richctl(daemon, "doctor", expect=1)
+
+
+def test_a_backup_is_restored_and_what_was_there_is_kept(daemon, tmp_path):
+    train(daemon, "first", 3)
+    file = tmp_path / "backup"
+    assert f"{file}: " in richctl(daemon, "backup", str(file))
+    assert "File exists" in richctl(daemon, "backup", str(file), expect=1)
+    train(daemon, "second", 2)
+    where = ["--state-dir", str(daemon.state)]
+
+    refused = richctl(daemon, "restore", str(file), expect=69)
+    assert f"a daemon has the history in {daemon.state} open: end it (kill {daemon.pid})" in refused
+    refused = richctl(daemon, "restore", str(file), *where, expect=69)
+    assert f"another richd (pid {daemon.pid}) holds" in refused
+    daemon.stop()
+    said = richctl(daemon, "restore", str(file), *where)
+    aside = daemon.state / "richd.sqlite.before-1"
+    assert said == f"What was there is {aside}\n"
+    daemon.start()
+    assert runs_of(daemon) == ["first"]
+    assert daemon.rpc("server.status")["problems"] == []
+    train(daemon, "third", 1)  # it is a history to go on with
+    daemon.stop()
+    richctl(daemon, "restore", str(aside), *where)
+    daemon.start()
+    assert runs_of(daemon) == ["first", "second"]
+
+
+def test_a_restore_after_kill_nine_keeps_what_was_there_whole(daemon, tmp_path):
+    train(daemon, "first", 2)
+    richctl(daemon, "backup", str(tmp_path / "backup"))
+    train(daemon, "second", 50)
+    daemon.kill()
+    assert (daemon.state / "richd.sqlite-wal").stat().st_size > 0
+    where = ["--state-dir", str(daemon.state)]
+    richctl(daemon, "restore", str(tmp_path / "backup"), *where)
+    assert not list(daemon.state.glob("richd.sqlite-*"))
+    aside = daemon.state / "richd.sqlite.before-1"
+    richctl(daemon, "restore", str(aside), *where)
+    daemon.start()
+    assert runs_of(daemon) == ["first", "second"]
+    assert len(daemon.series("second")["step"]) == 50
+
+
+@pytest.mark.parametrize("content", [b"", b"no history", b"SQLite format 3\0" + bytes(99)],
+                         ids=["empty", "text", "cut"])
+def test_what_is_no_history_is_not_restored(daemon, tmp_path, content):
+    train(daemon, "first", 1)
+    daemon.stop()
+    before = {path.name: path.read_bytes() for path in daemon.state.glob("richd.sqlite*")}
+    (tmp_path / "other").write_bytes(content)
+    said = richctl(daemon, "restore", str(tmp_path / "other"), "--state-dir", str(daemon.state),
+                   expect=1)
+    assert str(tmp_path / "other") in said
+    assert {p.name: p.read_bytes() for p in daemon.state.glob("richd.sqlite*")} == before
+
+
+# ---- on the way ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def slow(tmp_path):
+    """A richctl whose richd writes half of a backup, and goes on when `go` is there."""
+    folder = tmp_path / "slow"
+    folder.mkdir()
+    shutil.copy(BUILD / "richctl", folder)
+    (folder / "richd").write_text(
+        "#!/bin/sh\nhead -c 500000 /dev/zero >$2.part; echo half >&2\n"
+        f"while [ ! -e {folder}/go ]; do sleep .02; done\nmv $2.part $2\n")
+    (folder / "richd").chmod(0o755)
+    (folder / "state").mkdir()
+    (folder / "state" / "richd.sqlite").write_bytes(bytes(1000000))
+    return folder
+
+
+def start(slow):
+    return subprocess.Popen([slow / "richctl", "--runtime-dir", slow, "backup", slow / "copy",
+                             "--state-dir", slow / "state"], env=clean_environment(),
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.long
+def test_a_backup_tells_how_far_it_is_after_two_seconds(slow):
+    backup = start(slow)
+    assert backup.stderr.readline() == "half\n"
+    assert backup.stderr.readline() == f"{slow}/state/richd.sqlite: 49 % is copied\n"
+    (slow / "go").touch()
+    out, error = backup.communicate(timeout=PATIENCE_S)
+    assert (backup.returncode, out, error) == (0, f"{slow}/copy: 488.3 KiB\n", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_backup_leaves_nothing(slow, number):
+    backup = start(slow)
+    assert backup.stderr.readline() == "half\n"
+    backup.send_signal(number)
+    _, error = backup.communicate(timeout=PATIENCE_S)
+    assert backup.returncode == 1 and "nothing is left of the copy" in error
+    wait_until(lambda: not [n for n in os.listdir(slow) if n.startswith("copy")], "no copy")
