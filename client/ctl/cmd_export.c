@@ -22,6 +22,7 @@
 #include "client/ctl/export/journal.h"
 #include "client/ctl/export/outfile.h"
 #include "client/ctl/export/reader.h"
+#include "client/ctl/feed/filter.h"
 #include "client/ctl/feed/params.h"
 #include "client/ctl/feed/runs.h"
 
@@ -142,10 +143,22 @@ static int note_named(struct task *task, const char *name, struct err *err)
     return rc;
 }
 
+static int note_listed(struct task *task, struct err *err)
+{
+    struct runs_query query = {.limit = -1};
+    cJSON *filter;
+    int rc = filter_make(task->options, &filter, err);
+
+    query.filter = filter;
+    if (rc == 0)
+        rc = runs_each(task->feed, &query, note_run, task, err);
+    cJSON_Delete(filter);
+    return rc;
+}
+
 static int find_runs(struct task *task, struct err *err)
 {
     const struct options *options = task->options;
-    struct runs_query query = {.project = options->project, .limit = -1};
     int rc = 0;
 
     task->noted = cJSON_CreateObject();
@@ -154,7 +167,7 @@ static int find_runs(struct task *task, struct err *err)
     for (size_t i = 1; rc == 0 && i < options->n_words; i++)
         rc = note_named(task, options->words[i], err);
     if (rc == 0 && options->n_words == 1)
-        rc = runs_each(task->feed, &query, note_run, task, err);
+        rc = note_listed(task, err);
     if (rc == 0 && !task->noted->child)
         rc = err_set(err, -ENOENT, "there is no such run");
     return rc;
@@ -269,8 +282,8 @@ int cmd_export(struct feedclient *feed, const struct options *options, struct er
     struct task task = {.feed = feed, .options = options};
     int rc = choose_format(&task, err);
 
-    if (rc == 0 && options->n_words == 1 && !options->project)
-        rc = err_set(err, -EINVAL, "export needs runs, or --project P");
+    if (rc == 0 && (options->n_words > 1) == filter_is_given(options))
+        rc = err_set(err, -EINVAL, "export takes runs, or options that choose them (--project P)");
     if (rc == 0)
         rc = choose_directory(&task, err);
     if (rc == 0)

@@ -1,11 +1,13 @@
-/* richctl runs: the runs, newest first. */
+/* richctl runs: the runs that the options mean, newest first or as --sort says. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "client/ctl/command.h"
 #include "client/ctl/common/jsonline.h"
 #include "client/ctl/common/member.h"
 #include "client/ctl/common/shown.h"
 #include "client/ctl/common/text.h"
+#include "client/ctl/feed/filter.h"
 #include "client/ctl/feed/runs.h"
 #include "client/ctl/rows/table.h"
 #include "proto/base/clock.h"
@@ -40,18 +42,52 @@ static void add_layers(struct table *table, const cJSON *layers)
     free(text);
 }
 
+/* "lr" of "lr=1e-4..1e-2". */
+static void name_key(const char *condition, char *name, size_t size)
+{
+    snprintf(name, size, "%.*s", (int)strcspn(condition, "="), condition);
+}
+
+/* What was asked of the configuration is worth a column. */
+static void add_keys(struct table *table, const struct option_list *asked, const cJSON *config)
+{
+    char name[FILTER_KEY_SIZE];
+
+    for (size_t i = 0; i < asked->n; i++) {
+        name_key(asked->items[i], name, sizeof name);
+        if (config)
+            table_add_json(table, filter_config_value(config, name));
+        else
+            table_add(table, name);
+    }
+}
+
+static void add_state(struct table *table, const cJSON *run)
+{
+    const char *state = member_text(run, "state", "-");
+
+    table_addf(table, "%s%s", state, cJSON_IsTrue(member(run, "hidden")) ? ", hidden" : "");
+}
+
+struct list {
+    struct table *table;
+    const struct options *options;
+};
+
 static int add_run(void *context, cJSON *run, struct err *err)
 {
-    struct table *table = context;
+    const struct list *list = context;
+    struct table *table = list->table;
     char age[TEXT_SIZE];
 
     (void)err;
     table_add(table, member_text(run, "run", NULL));
     table_addf(table, "%s/%s", member_text(run, "project", ""), member_text(run, "name", ""));
-    table_add(table, member_text(run, "state", NULL));
+    add_state(table, run);
     table_add_whole(table, member_number(run, "attempt"));
     table_add_whole(table, member_number(run, "last_step"));
     add_layers(table, member(run, "layers"));
+    add_keys(table, &list->options->config, member(run, "config"));
     table_add(table, text_age(member_number(run, "updated"), clock_wall_s(), age));
     return 0;
 }
@@ -62,24 +98,38 @@ static int print_json(void *context, cJSON *run, struct err *err)
     return jsonline_print(run, stdout, err);
 }
 
-int cmd_runs(struct feedclient *feed, const struct options *options, struct err *err)
+static int print_table(struct feedclient *feed, const struct runs_query *query,
+                       const struct options *options, struct err *err)
 {
-    static const char *const heading[] = {"RUN",  "PROJECT/NAME", "STATE",  "ATTEMPT",
-                                          "STEP", "D_LR",         "UPDATED"};
-    struct runs_query query = {.project = options->project,
-                               .state = options->state,
-                               .limit = options->limit,
-                               .config = options->json};
-    struct table *table;
+    static const char *const heading[] = {"RUN",     "PROJECT/NAME", "STATE",
+                                          "ATTEMPT", "STEP",         "D_LR"};
+    char align[7 + OPTIONS_LIST_MAX + 1] = "lllrrl";
+    struct list list = {.options = options};
     int rc;
 
-    if (options->json)
-        return runs_each(feed, &query, print_json, NULL, err);
-    table = table_new("lllrrll");
-    table_add_each(table, heading, sizeof heading / sizeof heading[0]);
-    rc = runs_each(feed, &query, add_run, table, err);
+    memset(align + 6, 'l', 1 + options->config.n);
+    list.table = table_new(align);
+    table_add_each(list.table, heading, sizeof heading / sizeof heading[0]);
+    add_keys(list.table, &options->config, NULL);
+    table_add(list.table, "UPDATED");
+    rc = runs_each(feed, query, add_run, &list, err);
     if (rc == 0)
-        return table_finish(table, stdout, err);
-    table_free(table);
+        return table_finish(list.table, stdout, err);
+    table_free(list.table);
+    return rc;
+}
+
+int cmd_runs(struct feedclient *feed, const struct options *options, struct err *err)
+{
+    struct runs_query query = {.limit = options->limit, .config = options->json};
+    cJSON *filter;
+    int rc = filter_make(options, &filter, err);
+
+    if (rc < 0)
+        return rc;
+    query.filter = filter;
+    rc = options->json ? runs_each(feed, &query, print_json, NULL, err)
+                       : print_table(feed, &query, options, err);
+    cJSON_Delete(filter);
     return rc;
 }

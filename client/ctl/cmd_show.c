@@ -43,6 +43,21 @@ static void add_ranks(struct table *table, const cJSON *ranks)
                member_number(ranks, "world"));
 }
 
+/* What a person wrote. */
+static void add_written(struct table *table, const cJSON *run)
+{
+    const char *note = member_text(run, "note", "");
+
+    if (*note) {
+        table_add(table, "note");
+        table_add(table, note);
+    }
+    if (cJSON_IsTrue(member(run, "hidden"))) {
+        table_add(table, "hidden");
+        table_add(table, "yes");
+    }
+}
+
 static int print_facts(const cJSON *run, struct err *err)
 {
     static const char *const plain[] = {"run",   "name",    "project",   "group",   "tags",
@@ -54,6 +69,7 @@ static int print_facts(const cJSON *run, struct err *err)
         table_add(table, plain[i]);
         table_add_json(table, member(run, plain[i]));
     }
+    add_written(table, run);
     add_ranks(table, member(run, "ranks"));
     for (size_t i = 0; i < LENGTH(times); i++) {
         table_add(table, times[i]);

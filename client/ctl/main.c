@@ -12,6 +12,7 @@
  * option, or a value that the daemon refuses (-EINVAL), is 64 with the usage; no daemon, or one
  * that went (-ENOTCONN, -ETIMEDOUT, -EBUSY), is 69; all else is 1. Ctrl-C ends a live command with
  * 0. */
+#include <ctype.h>
 #include <errno.h>
 #include <locale.h>
 #include <stdio.h>
@@ -26,6 +27,9 @@
 /* More runs than a plot can show. */
 #define PLOT_RUNS_MAX 15
 
+/* Of a command's name and its arguments, in the list of all. */
+#define COMMAND_COLUMNS 22
+
 struct command {
     const char *name;
     const char *arguments;
@@ -38,7 +42,7 @@ struct command {
 static const struct command commands[] = {
     {"status", "", "the daemon: addresses, counters", FOR_STATUS, 0, 0, cmd_status},
     {"open", " [RUN]", "the link of the page, for a browser", FOR_OPEN, 0, 1, cmd_open},
-    {"runs", "", "all runs, newest first", FOR_RUNS, 0, 0, cmd_runs},
+    {"runs", "", "all runs, or those that the options choose", FOR_RUNS, 0, 0, cmd_runs},
     {"show", " RUN", "one run: attempts, config, layers, scalars, events", FOR_SHOW, 1, 1,
      cmd_show},
     {"series", " RUN", "the points of a run, a line each", FOR_SERIES, 1, 1, cmd_series},
@@ -50,14 +54,22 @@ static const struct command commands[] = {
     {"plot", " RUN...", "curves in the terminal", FOR_PLOT, 1, PLOT_RUNS_MAX, cmd_plot},
     {"measures", " [NAME]", "what the measures and flags mean, and how to read them", FOR_MEASURES,
      0, 1, cmd_measures},
+    {"rename", " RUN NAME", "gives a run another name", FOR_RENAME, 2, 2, cmd_rename},
+    {"note", " RUN [TEXT]", "prints the note to a run, or writes it; \"\" removes it", FOR_NOTE, 1,
+     2, cmd_note},
+    {"tag", " RUN [+TAG] [-TAG]", "prints the tags of a run, or adds some and takes others away",
+     FOR_TAG, 1, OPTIONS_MAX_WORDS - 1, cmd_tag},
+    {"hide", " RUN...", "leaves runs out of lists", FOR_HIDE, 1, OPTIONS_MAX_WORDS - 1, cmd_hide},
+    {"unhide", " RUN...", "has hidden runs in lists again", FOR_UNHIDE, 1, OPTIONS_MAX_WORDS - 1,
+     cmd_unhide},
     {"export", " [RUN...]", "all points, scalars and events of runs, for other programs",
      FOR_EXPORT, 0, OPTIONS_MAX_WORDS - 1, cmd_export},
     {"import", " [PATH...]", "what trainings kept while no daemon answered, sent to this one",
      FOR_IMPORT, 0, OPTIONS_MAX_WORDS - 1, cmd_import},
-    {"backup", " FILE", "a copy of the whole history, which may be in use, as a new file",
-     FOR_BACKUP, 1, 1, cmd_backup},
-    {"restore", " FILE", "a backup put in the history's place; what was there is kept", FOR_RESTORE,
-     1, 1, cmd_restore},
+    {"backup", " FILE", "copies the whole history, which may be in use, to a new file", FOR_BACKUP,
+     1, 1, cmd_backup},
+    {"restore", " FILE", "puts a backup in the history's place, and keeps what was there",
+     FOR_RESTORE, 1, 1, cmd_restore},
     {"doctor", "", "what is wrong, and what to do about it; 1 when there is anything", FOR_DOCTOR,
      0, 0, cmd_doctor},
     {"help", " [COMMAND]", "this text, or a command's", FOR_HELP, 0, 1, NULL},
@@ -76,13 +88,13 @@ static int print_help(const struct command *command)
 {
     print_usage(command, stdout);
     if (command) {
-        printf("\nPrints %s.\n\n", command->summary);
+        printf("\n%c%s.\n\n", toupper((unsigned char)command->summary[0]), command->summary + 1);
         options_print_help(command->bit, stdout);
         return EX_OK;
     }
     printf("\nAsks a running richd. RUN is a run's id, its name, or project/name.\n\n");
     for (size_t i = 0; i < N_COMMANDS; i++)
-        printf("  %s%-*s %s\n", commands[i].name, (int)(20 - strlen(commands[i].name)),
+        printf("  %s%-*s %s\n", commands[i].name, (int)(COMMAND_COLUMNS - strlen(commands[i].name)),
                commands[i].arguments, commands[i].summary);
     printf("\n");
     options_print_help(FOR_STATUS, stdout);
@@ -150,8 +162,10 @@ static int check(const struct command *command, const struct options *options, s
     size_t n = options->n_words - 1;
 
     if (n < command->min_arguments)
-        return err_set(err, -EINVAL, "%s needs a %s", command->name,
-                       strstr(command->arguments, "FILE") ? "file" : "run");
+        return err_set(err, -EINVAL, "%s needs%s", command->name,
+                       command->min_arguments > 1            ? command->arguments
+                       : strstr(command->arguments, " FILE") ? " a file"
+                                                             : " a run");
     if (n > command->max_arguments)
         return err_set(err, -EINVAL, "%s takes no \"%.64s\"", command->name,
                        options->words[1 + command->max_arguments]);

@@ -35,7 +35,8 @@ class Run:
     def __init__(self, run, name, project="mod97", state="open", **more):
         self.facts = {"run": run, "name": name, "project": project, "group": "", "tags": ["demo"],
                       "config": {"lr": 0.001, "seed": 0}, "state": state, "attempt": 1,
-                      "created": time.time() - 500.0, "updated": time.time() - 190.0, **more}
+                      "created": time.time() - 500.0, "updated": time.time() - 190.0,
+                      "note": "", "hidden": False, **more}
         self.points = {}   # layer -> list of POINT
         self.scalars = {}  # name -> list of SCALAR
         self.events = []
@@ -143,7 +144,9 @@ class Feed:
             return
         answer = {"jsonrpc": "2.0", "id": request["id"]}
         try:
-            handler = getattr(self, request["method"].replace(".", "_"))
+            handler = getattr(self, request["method"].replace(".", "_"), None)
+            if handler is None:
+                raise FeedError(-32601, f'no method "{request["method"]}"')
             params = request.get("params", {})
             if request["method"].endswith(".subscribe"):
                 answer["result"] = handler(connection, **params)
@@ -235,11 +238,17 @@ class Feed:
             "flags": [{"name": "biased", "description": "too few rows for the plain values"}]}
 
     def run_list(self, project=None, state=None, order="created", limit=100, offset=0,
-                 config=False):
+                 config=False, **_):
+        """What it does with the newer parameters, the real daemon's tests say."""
         runs = [{k: v for k, v in r.object().items() if config or k != "config"}
                 for r in reversed(self.runs)
                 if project in (None, r.facts["project"]) and state in (None, r.facts["state"])]
         return {"total": len(runs), "runs": runs[offset:offset + limit]}
+
+    def run_edit(self, run, **changes):
+        self.find(run).facts.update(changes)
+        return self.run_get(run=self.find(run).facts["run"]) if "name" not in changes else \
+            self.run_get(run=changes["name"])
 
     def run_get(self, run):
         found = self.find(run)

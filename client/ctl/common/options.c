@@ -11,6 +11,7 @@ enum kind {
     KIND_FLAG,
     KIND_TEXT,
     KIND_INTEGER,
+    KIND_LIST, /* of texts, each given with the option again */
 };
 
 struct row {
@@ -31,6 +32,10 @@ struct row {
     {                                                                                              \
         name, argument, KIND_TEXT, offsetof(struct options, member), 0, 0, commands, help          \
     }
+#define LIST(name, argument, member, commands, help)                                               \
+    {                                                                                              \
+        name, argument, KIND_LIST, offsetof(struct options, member), 0, 0, commands, help          \
+    }
 #define INTEGER(name, argument, member, min, max, commands, help)                                  \
     {                                                                                              \
         name, argument, KIND_INTEGER, offsetof(struct options, member), min, max, commands, help   \
@@ -50,8 +55,18 @@ static const struct row rows[] = {
     FLAG("--version", version, FOR_ALL, "the version"),
 
     TEXT("--project", "P", project, FOR_RUNS | FOR_TOP | FOR_EXPORT, "runs of this project"),
-    TEXT("--state", "S", state, FOR_RUNS, "open, finished, failed or lost ones"),
-    INTEGER("--limit", "N", limit, 1, STEP_MAX, FOR_RUNS, "the newest N (all)"),
+    TEXT("--group", "G", group, FOR_RUNS | FOR_EXPORT, "runs of this group"),
+    TEXT("--state", "S", state, FOR_RUNS | FOR_EXPORT, "open, finished, failed or lost ones"),
+    TEXT("--search", "TEXT", search, FOR_RUNS | FOR_EXPORT,
+         "runs with this in their id, name, group, tags or note"),
+    LIST("--tag", "TAG", tags, FOR_RUNS | FOR_EXPORT, "runs with this tag; given again: with all"),
+    LIST("--config", "KEY=VALUE", config, FOR_RUNS | FOR_EXPORT,
+         "runs with this in their configuration; a range is LOW..HIGH"),
+    FLAG("--hidden", hidden, FOR_RUNS | FOR_EXPORT, "hidden runs, too"),
+    TEXT("--sort", "KEY", sort, FOR_RUNS,
+         "created, updated, name, state, a measure, scalar:NAME or config:KEY (created)"),
+    FLAG("--reverse", reverse, FOR_RUNS, "the other way round"),
+    INTEGER("--limit", "N", limit, 1, STEP_MAX, FOR_RUNS, "the first N (all)"),
 
     FLAG("--spectrum", spectrum, FOR_SHOW, "the feature decomposition in place of the facts"),
     INTEGER("--step", "STEP", step, 0, STEP_MAX, FOR_SHOW, "the spectrum of this step (latest)"),
@@ -139,6 +154,15 @@ static int set_integer(const struct row *row, const char *value, int64_t *out, s
     return 0;
 }
 
+static int add_item(const struct row *row, const char *value, struct option_list *list,
+                    struct err *err)
+{
+    if (list->n == OPTIONS_LIST_MAX)
+        return err_set(err, -EINVAL, "%s is given more than %d times", row->name, OPTIONS_LIST_MAX);
+    list->items[list->n++] = value;
+    return 0;
+}
+
 static int set_value(const struct row *row, const char *value, struct options *options,
                      struct err *err)
 {
@@ -147,6 +171,8 @@ static int set_value(const struct row *row, const char *value, struct options *o
     options->given |= (uint64_t)1 << (row - rows);
     if (row->kind == KIND_INTEGER)
         return set_integer(row, value, (int64_t *)(void *)member, err);
+    if (row->kind == KIND_LIST)
+        return add_item(row, value, (struct option_list *)(void *)member, err);
     if (row->kind == KIND_TEXT)
         *(const char **)(void *)member = value;
     else
@@ -193,6 +219,15 @@ static int parse_option(const char *const *argv, int *i, struct options *options
     return set_value(row, value, options, err);
 }
 
+/* `tag RUN -NAME` takes a tag away: behind that command one dash and a name is no option. */
+static bool is_word(const struct options *options, const char *argument)
+{
+    if (argument[0] != '-' || !argument[1])
+        return true;
+    return argument[1] != '-' && strcmp(argument, "-h") != 0 && options->n_words > 0 &&
+           strcmp(options->words[0], "tag") == 0;
+}
+
 int options_parse(int argc, const char *const *argv, struct options *out, struct err *err)
 {
     bool words_only = false;
@@ -211,7 +246,7 @@ int options_parse(int argc, const char *const *argv, struct options *out, struct
     for (int i = 1; i < argc && rc == 0; i++) {
         if (!words_only && strcmp(argv[i], "--") == 0)
             words_only = true;
-        else if (!words_only && argv[i][0] == '-' && argv[i][1])
+        else if (!words_only && !is_word(out, argv[i]))
             rc = parse_option(argv, &i, out, err);
         else
             rc = add_word(out, argv[i], err);

@@ -35,11 +35,24 @@ enum command_bit {
     FOR_DOCTOR = 1 << 13,
     FOR_BACKUP = 1 << 14,
     FOR_RESTORE = 1 << 15,
-    FOR_FEED = ((1 << 10) - 1) | FOR_EXPORT, /* those that ask the feed */
+    FOR_RENAME = 1 << 16,
+    FOR_NOTE = 1 << 17,
+    FOR_TAG = 1 << 18,
+    FOR_HIDE = 1 << 19,
+    FOR_UNHIDE = 1 << 20,
+    FOR_EDIT = FOR_RENAME | FOR_NOTE | FOR_TAG | FOR_HIDE | FOR_UNHIDE,
+    FOR_FEED = ((1 << 10) - 1) | FOR_EXPORT | FOR_EDIT, /* those that ask the feed */
     FOR_ALL = FOR_FEED | FOR_IMPORT | FOR_HELP | FOR_DOCTOR | FOR_BACKUP | FOR_RESTORE,
 };
 
-/* Unset: NULL, false, -1. */
+/* Values of an option that may be given again and again. As many as the feed takes of any. */
+#define OPTIONS_LIST_MAX 64
+struct option_list {
+    const char *items[OPTIONS_LIST_MAX];
+    size_t n;
+};
+
+/* Unset: NULL, false, -1, empty. */
 struct options {
     const char *runtime_dir;
     const char *feed;
@@ -50,7 +63,14 @@ struct options {
     bool version;
 
     const char *project;
+    const char *group;
     const char *state;
+    const char *search;
+    struct option_list tags;
+    struct option_list config;
+    bool hidden;
+    const char *sort;
+    bool reverse;
     int64_t limit;
 
     bool spectrum;

@@ -345,13 +345,18 @@ static int send_request(struct feedclient *feed, const char *method, cJSON *para
 
 /* The daemon's error as ours: its text, and a code that a script can distinguish. A parameter that
  * it refuses was an option of ours. */
-static int remote_error(const cJSON *error, struct err *err)
+static int remote_error(const char *method, const cJSON *error, struct err *err)
 {
     const char *text = "an error without a text";
     int64_t code = 0;
 
     json_integer(error, "code", INT32_MIN, INT32_MAX, &code, NULL);
     json_text(error, "message", ERR_TEXT_SIZE - 1, &text, NULL);
+    if (code == -32601)
+        return err_set(err, -EREMOTEIO,
+                       "the daemon does not know %s: it is older than this richctl (%s). End it, "
+                       "and start the newer one",
+                       method, RICHD_VERSION);
     return err_set(err,
                    code == -32002   ? -EBUSY
                    : code == -32602 ? -EINVAL
@@ -361,14 +366,15 @@ static int remote_error(const cJSON *error, struct err *err)
 
 /* Takes the result out of an answer. An error without an id concerns the connection: it also ends
  * the wait. */
-static int take_answer(struct feedclient *feed, cJSON *message, cJSON **result, struct err *err)
+static int take_answer(struct feedclient *feed, const char *method, cJSON *message, cJSON **result,
+                       struct err *err)
 {
     const cJSON *error = cJSON_GetObjectItemCaseSensitive(message, "error");
     int64_t id = 0;
     int had_id = json_integer(message, "id", 0, INT32_MAX, &id, NULL);
 
     if (error && (had_id <= 0 || id == feed->last_id))
-        return remote_error(error, err);
+        return remote_error(method, error, err);
     if (had_id <= 0 || id != feed->last_id)
         return 0;
     *result = cJSON_DetachItemFromObjectCaseSensitive(message, "result");
@@ -380,7 +386,8 @@ static int take_answer(struct feedclient *feed, cJSON *message, cJSON **result, 
     return 1;
 }
 
-static int await_answer(struct feedclient *feed, cJSON **result, struct err *err)
+static int await_answer(struct feedclient *feed, const char *method, cJSON **result,
+                        struct err *err)
 {
     int64_t deadline_ms = clock_monotonic_ms() + feed->timeout_ms;
     int rc = 0;
@@ -392,7 +399,7 @@ static int await_answer(struct feedclient *feed, cJSON **result, struct err *err
         if (rc <= 0)
             return rc < 0 ? rc : timed_out(feed, err);
         update = update_of(message);
-        rc = update ? 0 : take_answer(feed, message, result, err);
+        rc = update ? 0 : take_answer(feed, method, message, result, err);
         cJSON_Delete(message);
         if (update)
             cJSON_AddItemToArray(feed->waiting, update);
@@ -413,7 +420,7 @@ int feedclient_call(struct feedclient *feed, const char *method, cJSON *params, 
     }
     rc = send_request(feed, method, params, err);
     if (rc == 0)
-        rc = await_answer(feed, &answer, err);
+        rc = await_answer(feed, method, &answer, err);
     if (result)
         *result = answer;
     else

@@ -29,6 +29,29 @@ static int take_page(struct feedclient *feed, cJSON *params, runs_fn *on_run, vo
     return rc;
 }
 
+/* What the query says of itself, then its filter. NULL without memory. */
+static cJSON *make_params(const struct runs_query *query, int64_t limit, int64_t offset)
+{
+    cJSON *params =
+        params_of(param_text("project", query->project), param_text("state", query->state),
+                  param_text("order", query->order), param_integer("limit", limit),
+                  param_integer("offset", offset), param_flag("config", query->config));
+    const cJSON *parameter;
+
+    cJSON_ArrayForEach(parameter, query->filter)
+    {
+        cJSON *copy = cJSON_Duplicate(parameter, 1);
+
+        cJSON_DeleteItemFromObjectCaseSensitive(params, parameter->string);
+        if (params && copy && cJSON_AddItemToObject(params, parameter->string, copy))
+            continue;
+        cJSON_Delete(copy);
+        cJSON_Delete(params);
+        return NULL;
+    }
+    return params;
+}
+
 int runs_each(struct feedclient *feed, const struct runs_query *query, runs_fn *on_run,
               void *context, struct err *err)
 {
@@ -39,12 +62,7 @@ int runs_each(struct feedclient *feed, const struct runs_query *query, runs_fn *
     assert(on_run);
     while (rc == 0 && left > 0 && n == asked) {
         asked = left < PAGE_RUNS ? left : PAGE_RUNS;
-        rc = take_page(
-            feed,
-            params_of(param_text("project", query->project), param_text("state", query->state),
-                      param_text("order", query->order), param_integer("limit", asked),
-                      param_integer("offset", taken), param_flag("config", query->config)),
-            on_run, context, &n, err);
+        rc = take_page(feed, make_params(query, asked, taken), on_run, context, &n, err);
         taken += n;
         left -= n;
     }

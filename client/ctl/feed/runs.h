@@ -14,6 +14,7 @@ struct runs_query {
     const char *order;   /* NULL: newest first */
     int64_t limit;       /* -1: all */
     bool config;         /* with the configuration of each run */
+    const cJSON *filter; /* more parameters of run.list (feed/filter.h), borrowed; NULL: none */
 };
 
 /* Gets a RUN OBJECT, borrowed for the call. Returns 0, or 1: no page after this one is wanted

@@ -96,6 +96,57 @@ def test_what_is_no_history_is_not_restored(daemon, tmp_path, content):
     assert {p.name: p.read_bytes() for p in daemon.state.glob("richd.sqlite*")} == before
 
 
+# ---- which runs, and what a person writes about them ---------------------------------------------
+
+
+@pytest.fixture
+def sweep(daemon):
+    for i, rate in enumerate((1e-5, 1e-3, 1e-1)):
+        with daemon.trainer(f"r{i}", name=f"lr{i}", project="sweep", group="g" if i else "",
+                            tags=["all", f"t{i}"], config={"lr": rate, "opt": "adam"}) as trainer:
+            trainer.wait(trainer.log(0, loss=float(-i)))
+    return daemon
+
+
+@pytest.mark.parametrize("options, runs", [
+    ([], ["r2", "r1", "r0"]),
+    (["--reverse"], ["r0", "r1", "r2"]),
+    (["--config", "lr=1e-4..1e-2"], ["r1"]),
+    (["--config", "lr=1e-4..", "--config", "opt=adam", "--limit", "1"], ["r2"]),
+    (["--config", "opt=sgd"], []),
+    (["--group", "g", "--tag", "all", "--tag", "t1"], ["r1"]),
+    (["--search", "LR2"], ["r2"]),
+    (["--sort", "scalar:loss"], ["r2", "r1", "r0"]),
+    (["--sort", "config:lr"], ["r0", "r1", "r2"]),
+    (["--sort", "name", "--reverse"], ["r2", "r1", "r0"]),
+])
+def test_options_choose_and_sort_runs(sweep, options, runs):
+    assert [run["run"] for run in sweep.richctl_json("runs", *options)] == runs
+    table = sweep.richctl("runs", *options).splitlines()
+    assert [line.split()[0] for line in table] == ["RUN", *runs]
+
+
+def test_what_a_person_writes_is_kept(sweep):
+    sweep.richctl("rename", "lr1", "the good one")
+    sweep.richctl("note", "r1", "see the lab book")
+    sweep.richctl("tag", "r1", "+best", "-all")
+    sweep.richctl("hide", "r0", "r2")
+    (run,) = sweep.richctl_json("runs")
+    assert (run["name"], run["note"], run["tags"]) == (
+        "the good one", "see the lab book", ["t1", "best"])
+    assert len(sweep.richctl_json("runs", "--hidden")) == 3
+    sweep.richctl("unhide", "r0")
+    assert [r["run"] for r in sweep.richctl_json("runs", "--search", "lab book")] == ["r1"]
+    assert [r["run"] for r in sweep.richctl_json("runs")] == ["r1", "r0"]
+    sweep.restart()
+    assert sweep.richctl("note", "the good one") == "see the lab book\n"
+
+
+def test_an_export_takes_the_runs_that_the_options_choose(sweep, tmp_path):
+    sweep.richctl("export", "--config", "lr=1e-4..", "--format", "json", "-o", f"{tmp_path}/out/")
+    assert sorted(os.listdir(tmp_path / "out")) == ["r1.json", "r2.json"]
+
+
 # ---- on the way ----------------------------------------------------------------------------------
 
 
