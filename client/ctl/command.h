@@ -27,6 +27,8 @@ command_fn cmd_note;
 command_fn cmd_tag;
 command_fn cmd_hide;
 command_fn cmd_unhide;
+command_fn cmd_delete;
+command_fn cmd_prune;
 command_fn cmd_backup; /* these two run richd, also where no daemon answers */
 command_fn cmd_restore;
 command_fn cmd_doctor; /* connects itself, to each daemon that it finds */

@@ -6,7 +6,7 @@
 
 static volatile sig_atomic_t pending, resized, paused;
 static sigset_t wait_mask;
-static bool watching;
+static bool watching, holding;
 
 static void on_signal(int number)
 {
@@ -58,7 +58,7 @@ bool interrupt_look(void)
 {
     struct timespec none = {0, 0};
 
-    ppoll(NULL, 0, &none, interrupt_mask());
+    ppoll(NULL, 0, &none, watching ? &wait_mask : NULL);
     return interrupt_pending();
 }
 
@@ -81,7 +81,12 @@ bool interrupt_take_pause(void)
     return take(&paused);
 }
 
+void interrupt_hold(bool held)
+{
+    holding = held;
+}
+
 const sigset_t *interrupt_mask(void)
 {
-    return watching ? &wait_mask : NULL;
+    return watching && !holding ? &wait_mask : NULL;
 }

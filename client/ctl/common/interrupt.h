@@ -24,5 +24,9 @@ bool interrupt_look(void);
 bool interrupt_take_resize(void);
 bool interrupt_take_pause(void);
 
-/* The mask to wait with, or NULL before interrupt_watch. */
+/* While held, no wait is interrupted: for a request whose answer has to be known. Those that come
+ * meanwhile wait for interrupt_look. */
+void interrupt_hold(bool held);
+
+/* The mask to wait with, or NULL before interrupt_watch and while held. */
 const sigset_t *interrupt_mask(void);

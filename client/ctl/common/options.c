@@ -1,6 +1,7 @@
 #include "client/ctl/common/options.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,8 @@ enum kind {
     KIND_FLAG,
     KIND_TEXT,
     KIND_INTEGER,
-    KIND_LIST, /* of texts, each given with the option again */
+    KIND_BYTES, /* an integer, with a unit */
+    KIND_LIST,  /* of texts, each given with the option again */
 };
 
 struct row {
@@ -39,6 +41,11 @@ struct row {
 #define INTEGER(name, argument, member, min, max, commands, help)                                  \
     {                                                                                              \
         name, argument, KIND_INTEGER, offsetof(struct options, member), min, max, commands, help   \
+    }
+
+#define BYTES(name, argument, member, commands, help)                                              \
+    {                                                                                              \
+        name, argument, KIND_BYTES, offsetof(struct options, member), 0, 0, commands, help         \
     }
 
 #define STEP_MAX ((int64_t)1 << 53)
@@ -97,6 +104,13 @@ static const struct row rows[] = {
     TEXT("--state-dir", "DIR", state_dir, FOR_BACKUP | FOR_RESTORE,
          "where the history is (the running daemon's, or richd's own)"),
 
+    FLAG("--yes", yes, FOR_DELETE | FOR_PRUNE, "ask nobody"),
+    INTEGER("--keep-days", "N", keep_days, 0, 1000000, FOR_PRUNE,
+            "runs that did not change for N days go"),
+    BYTES("--max-bytes", "SIZE", max_bytes, FOR_PRUNE,
+          "the oldest go until the history has at most SIZE: 500M, 2G"),
+    FLAG("--dry-run", dry_run, FOR_PRUNE, "only say what would go"),
+
     INTEGER("--count", "N", count, 1, STEP_MAX, FOR_TAIL, "end after N points"),
     TEXT("--since", "SEQ", since, FOR_TAIL, "all that was stored after SEQ; 0: from the start"),
 
@@ -154,6 +168,26 @@ static int set_integer(const struct row *row, const char *value, int64_t *out, s
     return 0;
 }
 
+/* "2G": units are powers of 1024; "2GiB" and "2GB" mean the same. */
+static int set_bytes(const struct row *row, const char *value, int64_t *out, struct err *err)
+{
+    static const char units[] = "KMGT";
+    char *end;
+    double number = strtod(value, &end);
+    const char *unit = *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
+
+    if (unit) {
+        number *= (double)((int64_t)1 << 10 * (unit - units + 1));
+        end++;
+    }
+    if (end == value || !strchr("0123456789.", *value) || !(number <= (double)STEP_MAX) ||
+        (*end && strcmp(end, "B") != 0 && !(unit && strcmp(end, "iB") == 0)))
+        return err_set(err, -EINVAL, "%s takes a size as 500M or 2G, not \"%.64s\"", row->name,
+                       value);
+    *out = (int64_t)number;
+    return 0;
+}
+
 static int add_item(const struct row *row, const char *value, struct option_list *list,
                     struct err *err)
 {
@@ -171,6 +205,8 @@ static int set_value(const struct row *row, const char *value, struct options *o
     options->given |= (uint64_t)1 << (row - rows);
     if (row->kind == KIND_INTEGER)
         return set_integer(row, value, (int64_t *)(void *)member, err);
+    if (row->kind == KIND_BYTES)
+        return set_bytes(row, value, (int64_t *)(void *)member, err);
     if (row->kind == KIND_LIST)
         return add_item(row, value, (struct option_list *)(void *)member, err);
     if (row->kind == KIND_TEXT)
@@ -242,7 +278,9 @@ int options_parse(int argc, const char *const *argv, struct options *out, struct
                             .points = -1,
                             .count = -1,
                             .width = -1,
-                            .height = -1};
+                            .height = -1,
+                            .keep_days = -1,
+                            .max_bytes = -1};
     for (int i = 1; i < argc && rc == 0; i++) {
         if (!words_only && strcmp(argv[i], "--") == 0)
             words_only = true;

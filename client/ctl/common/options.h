@@ -40,7 +40,9 @@ enum command_bit {
     FOR_TAG = 1 << 18,
     FOR_HIDE = 1 << 19,
     FOR_UNHIDE = 1 << 20,
-    FOR_EDIT = FOR_RENAME | FOR_NOTE | FOR_TAG | FOR_HIDE | FOR_UNHIDE,
+    FOR_DELETE = 1 << 21,
+    FOR_PRUNE = 1 << 22,
+    FOR_EDIT = FOR_RENAME | FOR_NOTE | FOR_TAG | FOR_HIDE | FOR_UNHIDE | FOR_DELETE | FOR_PRUNE,
     FOR_FEED = ((1 << 10) - 1) | FOR_EXPORT | FOR_EDIT, /* those that ask the feed */
     FOR_ALL = FOR_FEED | FOR_IMPORT | FOR_HELP | FOR_DOCTOR | FOR_BACKUP | FOR_RESTORE,
 };
@@ -92,6 +94,11 @@ struct options {
     const char *format;
     const char *output;
     const char *state_dir;
+
+    bool yes;
+    int64_t keep_days;
+    int64_t max_bytes;
+    bool dry_run;
 
     const char *scalar;
     bool log_x;

@@ -35,6 +35,13 @@ static void draw_bar(double part, const char *name)
     fputs("\033[K", stderr);
 }
 
+static void note_told(struct progress *progress)
+{
+    progress->has_bar = progress->has_terminal;
+    progress->tell_at =
+        clock_monotonic_ms() + (progress->has_terminal ? BAR_EACH_MS : PROGRESS_EACH_MS);
+}
+
 void progress_tell(struct progress *progress, double part, const char *name, const char *what)
 {
     part = part > 1 ? 1 : part >= 0 ? part : 0;
@@ -44,9 +51,13 @@ void progress_tell(struct progress *progress, double part, const char *name, con
         text_print(name, stderr);
         fprintf(stderr, ": %d %% %s\n", (int)(100 * part), what);
     }
-    progress->has_bar = progress->has_terminal;
-    progress->tell_at =
-        clock_monotonic_ms() + (progress->has_terminal ? BAR_EACH_MS : PROGRESS_EACH_MS);
+    note_told(progress);
+}
+
+void progress_tell_busy(struct progress *progress, const char *what)
+{
+    fprintf(stderr, progress->has_terminal ? "\r%s ...\033[K" : "%s ...\n", what);
+    note_told(progress);
 }
 
 void progress_clear(struct progress *progress)

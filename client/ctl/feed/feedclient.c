@@ -24,10 +24,13 @@
 #define ANSWER_MAX_BYTES  ((size_t)128 * 1024 * 1024)
 #define ANSWER_MAX_VALUES ((size_t)8 * 1024 * 1024)
 #define READ_BYTES        ((size_t)65536)
+#define TURN_MS           100
 
 struct feedclient {
     int fd;
     int timeout_ms;
+    void (*on_turn)(void *context); /* while an answer is awaited; may be NULL */
+    void *context;
     int last_id;
     char *buffer; /* read and not yet taken: [taken, used) */
     size_t taken, used, size;
@@ -43,17 +46,19 @@ static int wait_for(const struct feedclient *feed, short events, int64_t deadlin
 
     for (;;) {
         int64_t left_ms = deadline_ms < 0 ? 0 : deadline_ms - clock_monotonic_ms();
+        bool is_turn = feed->on_turn && left_ms > TURN_MS;
         struct timespec left;
         int rc;
 
-        if (left_ms < 0)
-            left_ms = 0;
+        left_ms = left_ms < 0 ? 0 : is_turn ? TURN_MS : left_ms;
         left = (struct timespec){.tv_sec = left_ms / 1000, .tv_nsec = left_ms % 1000 * 1000000};
         rc = ppoll(&poll_fd, 1, deadline_ms < 0 ? NULL : &left, interrupt_mask());
         if (interrupt_pending())
             return -EINTR;
-        if (rc >= 0)
-            return rc > 0;
+        if (rc > 0 || (rc == 0 && !is_turn))
+            return rc;
+        if (is_turn)
+            feed->on_turn(feed->context);
     }
 }
 
@@ -179,6 +184,15 @@ int feedclient_fd(const struct feedclient *feed)
 {
     assert(feed);
     return feed->fd;
+}
+
+void feedclient_be_patient(struct feedclient *feed, int timeout_ms, void (*on_turn)(void *context),
+                           void *context)
+{
+    assert(timeout_ms > 0);
+    feed->timeout_ms = timeout_ms;
+    feed->on_turn = on_turn;
+    feed->context = context;
 }
 
 void feedclient_free(struct feedclient *feed)

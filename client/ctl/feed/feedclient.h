@@ -37,6 +37,11 @@ int feedclient_fd(const struct feedclient *);
 int feedclient_call(struct feedclient *, const char *method, cJSON *params, cJSON **result,
                     struct err *err);
 
+/* From now on an answer may take `timeout_ms`, and while it is awaited `on_turn` is called ten
+ * times a second. */
+void feedclient_be_patient(struct feedclient *, int timeout_ms, void (*on_turn)(void *context),
+                           void *context);
+
 /* Waits up to `timeout_ms` (-1: for ever) for the next series.update or event.update. Returns 1
  * with its params in `*update` (free with cJSON_Delete), 0 when none came, or an error. */
 int feedclient_next(struct feedclient *, int timeout_ms, cJSON **update, struct err *err);

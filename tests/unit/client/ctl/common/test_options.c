@@ -63,11 +63,60 @@ static void wrong_options_are_named(void **state)
     assert_true(parse(&o, &e, axes) < 0);
 }
 
+static void sizes_have_units(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t bytes;
+    } good[] = {{"0", 0},
+                {"1", 1},
+                {"500M", 500 << 20},
+                {"2G", (int64_t)2 << 30},
+                {"1.5k", 1536},
+                {"2GiB", (int64_t)2 << 30},
+                {"7B", 7},
+                {"1T", (int64_t)1 << 40}};
+    static const char *const bad[] = {"", "G", "-1G", "1X", "1GG", "1e99", "nan", "1iB", " 1"};
+    struct options o;
+    struct err e;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        const char *argv[] = {"richctl", "--max-bytes", good[i].text, NULL};
+
+        assert_int_equal(parse(&o, &e, argv), 0);
+        assert_int_equal(o.max_bytes, good[i].bytes);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        const char *argv[] = {"richctl", "--max-bytes", bad[i], NULL};
+
+        assert_true(parse(&o, &e, argv) < 0);
+        assert_non_null(strstr(e.text, "--max-bytes takes a size"));
+    }
+}
+
+static void behind_tag_a_dash_is_a_word(void **state)
+{
+    const char *argv[] = {"richctl", "tag", "r", "-a", "--json", NULL};
+    const char *other[] = {"richctl", "hide", "r", "-a", NULL};
+    struct options o;
+    struct err e;
+
+    (void)state;
+    assert_int_equal(parse(&o, &e, argv), 0);
+    assert_int_equal(o.n_words, 3);
+    assert_string_equal(o.words[2], "-a");
+    assert_true(o.json);
+    assert_true(parse(&o, &e, other) < 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(options_stand_anywhere),
         cmocka_unit_test(wrong_options_are_named),
+        cmocka_unit_test(sizes_have_units),
+        cmocka_unit_test(behind_tag_a_dash_is_a_word),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
