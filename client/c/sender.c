@@ -30,7 +30,7 @@
 
 struct sender {
     struct shared *shared;
-    const struct endpoints *endpoints;
+    struct endpoints *endpoints;
     pthread_t thread;
     int wake; /* eventfd */
     atomic_bool stop;
@@ -141,6 +141,7 @@ static void begin_connection(struct sender *sender, int64_t now)
         sender->retry_at = now + LOOK_MS;
         return;
     }
+    endpoints_stay(sender->endpoints, &sender->endpoint);
     sender->began_at = now;
     sender->socket = zmq_socket(sender->context, ZMQ_DEALER);
     if (sender->socket && set_options(sender->socket) == 0 &&
@@ -425,8 +426,7 @@ static void release(struct sender *sender)
     free(sender);
 }
 
-struct sender *sender_start(struct shared *shared, const struct endpoints *endpoints,
-                            struct err *err)
+struct sender *sender_start(struct shared *shared, struct endpoints *endpoints, struct err *err)
 {
     struct sender *sender = calloc(1, sizeof *sender);
     int rc;

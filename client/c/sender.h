@@ -19,8 +19,7 @@ struct shared {
 struct sender;
 
 /* Starts the thread. Borrows both until sender_stop. Returns NULL with the reason in `err`. */
-struct sender *sender_start(struct shared *shared, const struct endpoints *endpoints,
-                            struct err *err);
+struct sender *sender_start(struct shared *shared, struct endpoints *endpoints, struct err *err);
 
 /* Something was queued. Any thread; never waits. */
 void sender_wake(struct sender *);

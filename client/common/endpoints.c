@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "client/common/lives.h"
 #include "proto/json.h"
 
 #define FILE_NAME "endpoints.json"
@@ -166,57 +167,104 @@ static ssize_t read_file(const char *path, char text[FILE_SIZE_MAX], struct err 
 
 /* ---- what they say ------------------------------------------------------------------------- */
 
-static int parse(const char *text, size_t size, const char *member, char address[ENDPOINT_SIZE],
-                 struct err *err)
-{
-    cJSON *root = json_parse(text, size, err);
-    const char *found = NULL;
-    int rc;
+/* What a file says. */
+struct record {
+    struct endpoint endpoint;
+    char feed[ENDPOINT_SIZE]; /* "": it says none */
+};
 
-    if (!root)
-        return -EPROTO;
-    rc = json_text(root, member, ENDPOINT_SIZE - 1, &found, err);
+static int take_member(const cJSON *root, const char *member, char address[ENDPOINT_SIZE],
+                       struct err *err)
+{
+    const char *found = NULL;
+    int rc = json_text(root, member, ENDPOINT_SIZE - 1, &found, err);
+
     if (rc == 1 && *found)
         snprintf(address, ENDPOINT_SIZE, "%s", found);
     else if (rc >= 0)
         rc = err_set(err, -EPROTO, "\"%s\" is missing", member);
-    cJSON_Delete(root);
     return rc < 0 ? rc : 0;
 }
 
-static int read_place(const char *directory, const char *member, struct endpoint *out,
+static int parse(const char *text, size_t size, const char *member, struct record *out,
+                 struct err *err)
+{
+    cJSON *root = json_parse(text, size, err);
+    int rc;
+
+    if (!root)
+        return -EPROTO;
+    rc = take_member(root, member, out->endpoint.address, err);
+    if (rc == 0)
+        take_member(root, "feed", out->feed, NULL);
+    cJSON_Delete(root);
+    return rc;
+}
+
+static int read_place(const char *directory, const char *member, struct record *out,
                       struct err *err)
 {
     char text[FILE_SIZE_MAX];
     ssize_t n;
     int rc;
 
-    snprintf(out->source, sizeof out->source, "%s/" FILE_NAME, directory);
+    memset(out, 0, sizeof *out);
+    snprintf(out->endpoint.source, sizeof out->endpoint.source, "%s/" FILE_NAME, directory);
     n = read_file(directory, text, err);
-    rc = n < 0 ? (int)n : parse(text, (size_t)n, member, out->address, err);
-    return rc < 0 ? err_prefix(err, rc, "%s: ", out->source) : 0;
+    rc = n < 0 ? (int)n : parse(text, (size_t)n, member, out, err);
+    return rc < 0 ? err_prefix(err, rc, "%s: ", out->endpoint.source) : 0;
+}
+
+/* Nothing is asked where there is no choice. */
+static bool is_chosen(const struct endpoints *places, size_t place, const struct record *record)
+{
+    return places->n_directories == 1 || places->chosen == place + 1 || lives_at(record->feed);
+}
+
+/* Goes on behind a file that a killed daemon left: `out` has the first one meanwhile. */
+static int search(const struct endpoints *places, const char *member, struct endpoint *out,
+                  struct err *err)
+{
+    struct err reasons = {""}, reason = {""};
+    struct record record;
+    bool has_first = false;
+
+    for (size_t i = 0; i < places->n_directories; i++) {
+        size_t used = strlen(reasons.text);
+        int rc = read_place(places->directories[i], member, &record, &reason);
+
+        if (rc == -ENOENT) {
+            snprintf(reasons.text + used, sizeof reasons.text - used, "%s%s", used > 0 ? "; " : "",
+                     reason.text);
+            continue;
+        }
+        if (rc < 0)
+            return has_first ? 0 : err_set(err, rc, "%s", reason.text);
+        if (is_chosen(places, i, &record)) {
+            *out = record.endpoint;
+            out->place = i + 1;
+            return 0;
+        }
+        if (!has_first)
+            *out = record.endpoint;
+        has_first = true;
+    }
+    return has_first ? 0 : err_set(err, -ENOENT, "no daemon: %s", reasons.text);
 }
 
 int endpoints_find(const struct endpoints *places, const char *member, struct endpoint *out,
                    struct err *err)
 {
-    struct err reasons = {""}, reason = {""};
-    int rc = -ENOENT;
-
     assert(places->address[0] != '\0' || places->n_directories > 0);
     memset(out, 0, sizeof *out);
-    if (places->address[0] != '\0') {
-        memcpy(out->address, places->address, sizeof out->address);
-        return 0;
-    }
-    for (size_t i = 0; i < places->n_directories && rc == -ENOENT; i++) {
-        size_t used = strlen(reasons.text);
+    if (places->address[0] == '\0')
+        return search(places, member, out, err);
+    memcpy(out->address, places->address, sizeof out->address);
+    return 0;
+}
 
-        rc = read_place(places->directories[i], member, out, &reason);
-        snprintf(reasons.text + used, sizeof reasons.text - used, "%s%s", i > 0 ? "; " : "",
-                 reason.text);
-    }
-    if (rc == -ENOENT)
-        return err_set(err, rc, "no daemon: %s", reasons.text);
-    return rc < 0 ? err_set(err, rc, "%s", reason.text) : 0;
+void endpoints_stay(struct endpoints *places, const struct endpoint *found)
+{
+    if (found->place > 0)
+        places->chosen = found->place;
 }

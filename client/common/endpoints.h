@@ -20,11 +20,13 @@ struct endpoints {
     char address[ENDPOINT_SIZE]; /* the address that was given; "": look into the directories */
     char directories[ENDPOINTS_PLACES_MAX][ENDPOINT_SIZE];
     size_t n_directories;
+    size_t chosen; /* 1 + the directory of endpoints_stay; 0: none so far */
 };
 
 /* What was found. */
 struct endpoint {
     char address[ENDPOINT_SIZE];
+    size_t place; /* 1 + the directory, where its daemon lives or there is no other; else 0 */
     char source[ENDPOINT_SIZE + sizeof "/endpoints.json"]; /* the file; "": the address was given */
 };
 
@@ -34,8 +36,14 @@ struct endpoint {
 int endpoints_init(struct endpoints *, const char *address, const char *address_variable,
                    const char *runtime_dir, struct err *err);
 
-/* Fills in the address that was given, or the text `member` ("ingest", "feed") of the first
- * endpoints.json that counts. Returns 0, -ENOENT when no place has one (the sentence gives the
- * reason for each place), or -EPROTO when that file makes no sense. */
+/* Fills in the address that was given, or the text `member` ("ingest", "feed") of an endpoints.json
+ * that counts: of the first whose daemon lives, or else of the first. May wait for a second for
+ * each place, where the daemon's feed is behind TCP. Returns 0, -ENOENT when no place has a file
+ * that counts (the sentence gives the reason for each place), or -EPROTO when the first one makes
+ * no sense. */
 int endpoints_find(const struct endpoints *, const char *member, struct endpoint *out,
                    struct err *err);
+
+/* Later calls take the place of `found`, as long as its file is there, if its daemon lived: a run
+ * must not go to another daemon while its own is started again. */
+void endpoints_stay(struct endpoints *, const struct endpoint *found);

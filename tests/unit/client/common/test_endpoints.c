@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -270,6 +272,114 @@ static void files_are_read_at_each_search(void **state)
     remove_root();
 }
 
+/* ---- what a killed daemon left ----------------------------------------------------------------
+ */
+
+/* A place below the root, whose feed refuses, or takes connections; returns the socket. */
+static int make_place(const char *name, bool lives)
+{
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    char path[128], text[256];
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    snprintf(path, sizeof path, "%s/%s", root, name);
+    mkdir(path, 0700);
+    snprintf(to.sun_path, sizeof to.sun_path, "%s/%s/feed", root, name);
+    unlink(to.sun_path);
+    assert_int_equal(bind(fd, (struct sockaddr *)&to, sizeof to), 0);
+    if (lives)
+        assert_int_equal(listen(fd, 8), 0);
+    snprintf(path, sizeof path, "%s/%s/endpoints.json", root, name);
+    snprintf(text, sizeof text, "{\"ingest\":\"ipc://%s\",\"feed\":\"unix:%s\"}", name,
+             to.sun_path);
+    make_file(path, text);
+    chmod(path, 0600);
+    return fd;
+}
+
+static struct endpoints two_places(void)
+{
+    struct endpoints places = {.n_directories = 2};
+
+    snprintf(places.directories[0], ENDPOINT_SIZE, "%s/a", root);
+    snprintf(places.directories[1], ENDPOINT_SIZE, "%s/b", root);
+    return places;
+}
+
+static void expect_found(struct endpoints *places, const char *address)
+{
+    struct endpoint found;
+    struct err e = {""};
+
+    assert_int_equal(endpoints_find(places, "ingest", &found, &e), 0);
+    assert_string_equal(found.address, address);
+    endpoints_stay(places, &found);
+}
+
+static void what_a_killed_daemon_left_hides_no_living_one(void **state)
+{
+    struct endpoints places;
+    int a, b;
+
+    (void)state;
+    make_root();
+    a = make_place("a", false), b = make_place("b", true);
+    places = two_places();
+    expect_found(&places, "ipc://b");
+    close(b);
+    b = make_place("b", false);
+    places = two_places();
+    expect_found(&places, "ipc://a"); /* where none lives, the first */
+    close(a), close(b);
+    remove_root();
+}
+
+static void a_file_without_sense_ends_the_search_unless_one_counts(void **state)
+{
+    struct endpoints places;
+    struct endpoint found;
+    struct err e = {""};
+    char path[128];
+    int a;
+
+    (void)state;
+    make_root();
+    a = make_place("a", false);
+    close(make_place("b", false));
+    snprintf(path, sizeof path, "%s/b/endpoints.json", root);
+    make_file(path, "{");
+    places = two_places();
+    expect_found(&places, "ipc://a");
+    snprintf(path, sizeof path, "%s/a/endpoints.json", root);
+    make_file(path, "{");
+    assert_int_equal(endpoints_find(&places, "ingest", &found, &e), -EPROTO);
+    close(a);
+    remove_root();
+}
+
+static void a_run_stays_with_its_daemon_while_that_is_started_again(void **state)
+{
+    struct endpoints places, others;
+    char path[128];
+    int a, b;
+
+    (void)state;
+    make_root();
+    a = make_place("a", true), b = make_place("b", true);
+    places = two_places();
+    expect_found(&places, "ipc://a");
+    close(a);
+    close(make_place("a", false));
+    expect_found(&places, "ipc://a");
+    others = two_places();
+    expect_found(&others, "ipc://b");
+    snprintf(path, sizeof path, "%s/a/endpoints.json", root);
+    unlink(path);
+    expect_found(&places, "ipc://b");
+    close(b);
+    remove_root();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -277,6 +387,9 @@ int main(void)
         cmocka_unit_test(the_places_in_their_order),
         cmocka_unit_test(what_is_too_long_is_refused),
         cmocka_unit_test(files_are_read_at_each_search),
+        cmocka_unit_test(what_a_killed_daemon_left_hides_no_living_one),
+        cmocka_unit_test(a_file_without_sense_ends_the_search_unless_one_counts),
+        cmocka_unit_test(a_run_stays_with_its_daemon_while_that_is_started_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -233,15 +233,15 @@ def takes_connections(record: Mapping[str, Any]) -> bool:
         if kind == "tcp":
             host, _, port = rest.rpartition(":")
             socket.create_connection((host.strip("[]"), int(port)), CONNECT_S).close()
-            return True
-        with socket.socket(socket.AF_UNIX) as peer:
-            peer.settimeout(CONNECT_S)
-            peer.connect(rest)
-            return True
+        elif kind == "unix":
+            with socket.socket(socket.AF_UNIX) as peer:
+                peer.settimeout(CONNECT_S)
+                peer.connect(rest)
     except (ConnectionRefusedError, FileNotFoundError):
         return False
     except (OSError, ValueError):
-        return True  # it cannot be said
+        pass  # it cannot be said
+    return True
 
 
 def _parse(text: bytes) -> Mapping[str, Any]:
