@@ -10,7 +10,7 @@
     richd.measures()["nc1"].read_as                       # how to read one
     alike = run.compare(steps=(0, s), layers=["head"]).cka_debiased  # with init(probe=True)
     run.log({"test_acc": acc, "loss": loss}, step=s)
-    run.finish()
+    run.finish()                                          # richd.log, .finish: of the newest run
     richd.run("mod97/wd1-seed0").series(["d_debiased"], scalars=True).to_pandas()
     richd.runs(project="mod97", config={"lr": 1e-3}).to_pandas()     # a sweep, one row a run
 
@@ -21,6 +21,10 @@ No call raises into training, blocks it, or uses memory without bound, whether t
 or not. `richd.init(..., raise_errors=True)` asks for exceptions.
 """
 
+from typing import Any
+
+from richd import _current
+from richd._current import alert, finish, log
 from richd._history.runs import Runs, runs
 from richd._history.stored import Attempt, Layer, Scalars, StoredRun, run
 from richd._history.table import Table
@@ -61,12 +65,22 @@ __all__ = [
     "Table",
     "Tap",
     "__version__",
+    "alert",
+    "finish",
     "flags",
     "get_include",
     "get_library",
     "init",
+    "log",
     "measures",
     "replay",
     "run",
     "runs",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`richd.config` and `richd.summary`: those of the run that `init` opened last."""
+    if name in ("config", "summary"):
+        return _current.constants(name)
+    raise AttributeError(f"module 'richd' has no attribute {name!r}")

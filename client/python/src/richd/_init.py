@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Optional, Union
 
-from richd import _mirrors, _names, _ranks
+from richd import _current, _mirrors, _names, _ranks
 from richd._keywords import forgiving_function
 from richd._link import endpoint as _endpoint, outbox as _outbox, start as _start
 from richd._values import clean as _clean
@@ -180,6 +180,7 @@ def init(
         reporter.warn("environment", text, raises=False)
     kept = _spool_place(spool_bytes, open_fields)
     run = Run(open_fields, reporter, bytes_max, find_feed, scalars == "all", part, kept)
+    _current.note(run)
     if is_on and place is not None and not place.launch:
         reporter.warn("launch", _NO_LAUNCH.format(place), raises=False)
     elif is_on:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import logging
 import os
 import secrets
 import socket
@@ -19,7 +20,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
 from richd._link import feed as _feed, wire as _wire
-from richd import _exits, _life, _notebook
+from richd import _current, _exits, _life, _notebook
 from richd._values import clean as _clean, offers as _offers, scalars as _scalars
 from richd._guard import guarded
 from richd._life import EXIT_S, Life
@@ -32,7 +33,7 @@ from richd._link.outbox import Outbox
 from richd._link.start import Starter
 from richd._values.pace import SHARE
 from richd._reading import Reader
-from richd._report import Reporter, Stats
+from richd._report import Reporter, Stats, logger
 from richd._values.rows import Beside
 from richd._values.shown import CORRECTED
 from richd._values.steps import Steps
@@ -48,6 +49,10 @@ OPEN_VALUES_MAX = 199_000
 
 #: How long a notebook's cell waits for what it shows.
 NOTEBOOK_S = 1.0
+
+#: What a summary of 1 MiB has room for: 100 alerts of 4 KiB.
+ALERTS_MAX, ALERT_TEXT_MAX = 100, 4096
+_ALERT_LEVELS = {"info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 
 _STATUSES = ("finished", "failed")
 
@@ -324,6 +329,8 @@ class Run(Marker, Reader):
         if self.rank > 0 and self._open_fields.get("probe"):
             return  # its rows have one order
         self._has_offered = True
+        if head is not None:
+            _current.let_go(self)  # it borrows the weights
         offers, complaints = _offers.offers(features, outputs, head, beside, self._kinds)
         step = self._steps.at(beside.step)
         for offer in offers:
@@ -400,6 +407,28 @@ class Run(Marker, Reader):
             self._intake.put_control(kind, lambda: {kind: said})
             self._said[kind].update(said)
 
+    @guarded()
+    def alert(self, title: str, text: str = "", level: str = "info") -> None:
+        """Note that something happened which a person should see.
+
+        `level` is "info", "warn" or "error", in any case. It is on the logger `richd` at that
+        level, and stays in the summary as "alert: TITLE", {"level", "text", "step", "time"}: there
+        the page, `richctl show` and `StoredRun.summary` have it. One with the title of an earlier
+        one takes its place, and at most 100 titles are kept. Nobody is called: `--on-event` tells
+        of transitions alone. Of several ranks the first one's are kept.
+        """
+        level = str(getattr(level, "value", level)).lower()
+        _clean.check_choice("level", level, tuple(_ALERT_LEVELS))
+        title = _clean.text(title)
+        logger.log(_ALERT_LEVELS[level], "run=%s alert: %s: %s", self.id, title, text)
+        name = f"alert: {title}"
+        kept = [one for one in self._said["summary"] if one.startswith("alert: ")]
+        if name not in kept and len(kept) >= ALERTS_MAX:
+            raise ValueError(f"{ALERTS_MAX} alerts are kept, and {title!r} is left out")
+        short = _clean.text(text, ALERT_TEXT_MAX)
+        said = {"level": level, "text": short, "step": self._steps.last, "time": time.time()}
+        self.summary[name] = said
+
     # ---- the end ---------------------------------------------------------------------------------
 
     @guarded()
@@ -420,6 +449,7 @@ class Run(Marker, Reader):
 
     def _let_go(self, keep_hooks: bool = False) -> None:
         """The run ends: it takes nothing more, and holds nothing of the model."""
+        _current.let_go(self)
         self._warn_of_idle_taps()
         if not keep_hooks:
             self._remove_taps()

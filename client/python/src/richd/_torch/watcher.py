@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Optional, Union
 
+from richd import _current
 from richd._link import wire as _wire
 from richd._link.outbox import Control
 from richd._values import clean as _clean
@@ -292,6 +293,7 @@ class Watcher:
         self._keep(tap)
 
     def _keep(self, tap: Hooks) -> None:
+        _current.let_go(self)  # it would hold the model
         self._taps.append(tap)
         if tap.thinning is not None:
             self._thinnings.append(tap.thinning)
