@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "daemon/core/matrix/linalg.h"
+#include "daemon/core/matrix/vector.h"
 
 /* A row that alone holds a direction of the outputs: without it nothing is explained there. */
 #define LEVERAGE_MAX (1 - 1e-9)
@@ -110,6 +111,7 @@ static double count(const struct kept *kept, size_t i)
 }
 
 /* Eight sums beside each other, which become one vector: a single one waits for itself. */
+VECTOR_CLONES
 static double squared_distance(size_t n, const double *x, const double *mean)
 {
     double sums[8] = {0}, sum = 0;
@@ -229,53 +231,109 @@ static void read_rows(const struct kept *kept, size_t from, size_t n, const doub
     }
 }
 
-struct chunk {
-    double *features; /* CHUNK_ROWS x p */
-    double *outputs;  /* CHUNK_ROWS x n_columns */
-    double *sides;    /* X'Q, p x r */
+/* Of n rows at a time. In single precision both sides are divided by |X|, so that no element
+ * exceeds 1, whatever the features' unit. */
+struct projection {
+    double length;                      /* |X|; 0: in double precision */
+    double *features;                   /* CHUNK_ROWS x p */
+    double *outputs;                    /* CHUNK_ROWS x n_columns */
+    double *sides;                      /* X'Q, p x r */
+    float *narrow;                      /* CHUNK_ROWS x p, or NULL, as what follows */
+    float *narrow_sides, *narrow_along; /* p x r, CHUNK_ROWS x r */
 };
+
+VECTOR_CLONES
+static void narrow_all(size_t n, double scale, const double *from, float *to)
+{
+    for (size_t i = 0; i < n; i++)
+        to[i] = (float)(scale * from[i]);
+}
+
+static void projection_release(struct projection *projection)
+{
+    free(projection->features);
+    free(projection->narrow);
+}
+
+static int projection_init(struct projection *projection, const struct moments *m,
+                           const struct span *outputs, double length)
+{
+    size_t p = m->p, c = outputs->n_columns, r = outputs->rank;
+
+    *projection = (struct projection){.length = length};
+    projection->features = malloc((CHUNK_ROWS * (p + c) + p * r) * sizeof(double));
+    if (length > 0)
+        projection->narrow = malloc((CHUNK_ROWS * (p + r) + p * r) * sizeof(float));
+    if (!projection->features || (length > 0 && !projection->narrow)) {
+        projection_release(projection);
+        return -ENOMEM;
+    }
+    projection->outputs = projection->features + CHUNK_ROWS * p;
+    projection->sides = projection->outputs + CHUNK_ROWS * c;
+    span_rows(outputs, m, 0, p, projection->sides);
+    if (length > 0) {
+        projection->narrow_sides = projection->narrow + CHUNK_ROWS * p;
+        projection->narrow_along = projection->narrow_sides + p * r;
+        narrow_all(p * r, 1 / length, projection->sides, projection->narrow_sides);
+    }
+    return 0;
+}
+
+/* sqrt(w) x'X'Q of the rows that are in `features`. */
+static void multiply(const struct projection *projection, size_t n, size_t p, size_t r,
+                     double *along)
+{
+    double length = projection->length;
+
+    if (length == 0) {
+        linalg_product_f64(n, p, r, projection->features, p, projection->sides, r, along, r);
+        return;
+    }
+    narrow_all(n * p, 1 / length, projection->features, projection->narrow);
+    linalg_product_f32(n, p, r, projection->narrow, p, projection->narrow_sides, r, 0,
+                       projection->narrow_along, r);
+    for (size_t i = 0; i < n * r; i++)
+        along[i] = length * length * (double)projection->narrow_along[i];
+}
 
 /* The rows' own w x'e = w |x|^2 - (sqrt(w) Q_i)'(sqrt(w) x'X'Q), and what they are made of. */
 static void fill_residuals(struct kept *kept, const struct moments *m, const struct span *outputs,
-                           const struct chunk *chunk, double *own)
+                           const struct projection *projection, double *own)
 {
     size_t p = m->p, c = outputs->n_columns, r = outputs->rank;
 
     for (size_t at = 0, n; at < kept->n; at += n) {
+        double *inside = kept->inside + at * r, *along = kept->along + at * r;
+
         n = kept->n - at < CHUNK_ROWS ? kept->n - at : CHUNK_ROWS;
         read_rows(kept, at, n, m->reservoir->y + outputs->first, m->w, c,
-                  m->mean_y + outputs->first, chunk->outputs);
-        linalg_product_f64(n, c, r, chunk->outputs, c, outputs->basis, r, kept->inside + at * r, r);
-        read_rows(kept, at, n, m->reservoir->x, p, p, m->mean_x, chunk->features);
-        linalg_product_f64(n, p, r, chunk->features, p, chunk->sides, r, kept->along + at * r, r);
+                  m->mean_y + outputs->first, projection->outputs);
+        linalg_product_f64(n, c, r, projection->outputs, c, outputs->basis, r, inside, r);
+        read_rows(kept, at, n, m->reservoir->x, p, p, m->mean_x, projection->features);
+        multiply(projection, n, p, r, along);
         for (size_t i = 0; i < n; i++)
-            own[at + i] = linalg_sum_squares(p, chunk->features + i * p) -
-                          linalg_dot(r, kept->inside + (at + i) * r, kept->along + (at + i) * r);
+            own[at + i] = linalg_sum_squares(p, projection->features + i * p) -
+                          linalg_dot(r, inside + i * r, along + i * r);
     }
 }
 
 /* Fills inside, along, gram and own. Returns 0 or -ENOMEM. */
 static int project(struct kept *kept, const struct moments *m, const struct span *outputs,
-                   double *own)
+                   double length, double *own)
 {
-    size_t p = m->p, c = outputs->n_columns, r = outputs->rank;
-    double *scratch = malloc((CHUNK_ROWS * (p + c) + p * r) * sizeof *scratch);
-    struct chunk chunk = {.features = scratch};
+    size_t r = outputs->rank;
+    struct projection projection;
 
     assert(!kept->inside);
     kept->inside = malloc(kept->n * r * sizeof(double));
     kept->along = malloc(kept->n * r * sizeof(double));
     kept->gram = malloc(r * r * sizeof(double));
-    if (!scratch || !kept->inside || !kept->along || !kept->gram) {
-        free(scratch);
+    if (!kept->inside || !kept->along || !kept->gram ||
+        projection_init(&projection, m, outputs, length) < 0)
         return -ENOMEM;
-    }
-    chunk.outputs = chunk.features + CHUNK_ROWS * p;
-    chunk.sides = chunk.outputs + CHUNK_ROWS * c;
-    span_rows(outputs, m, 0, p, chunk.sides);
-    linalg_gram_f64(p, r, chunk.sides, r, 0, kept->gram, r);
-    fill_residuals(kept, m, outputs, &chunk, own);
-    free(scratch);
+    linalg_gram_f64(m->p, r, projection.sides, r, 0, kept->gram, r);
+    fill_residuals(kept, m, outputs, &projection, own);
+    projection_release(&projection);
     return 0;
 }
 
@@ -303,8 +361,9 @@ static double sum_parts(struct kept *kept, const struct moments *m, size_t r, co
 }
 
 int kept_overfit(struct kept *kept, const struct moments *m, const struct span *outputs,
-                 double *sum)
+                 enum dtype features, double trace, double *sum)
 {
+    double length = features == DTYPE_F64 ? 0 : sqrt(trace);
     double *own;
     int rc;
 
@@ -314,7 +373,7 @@ int kept_overfit(struct kept *kept, const struct moments *m, const struct span *
     own = malloc(kept->n * sizeof *own);
     if (!own)
         return -ENOMEM;
-    rc = project(kept, m, outputs, own);
+    rc = project(kept, m, outputs, length, own);
     if (rc == 0)
         *sum = sum_parts(kept, m, outputs->rank, own);
     free(own);

@@ -55,5 +55,7 @@ void kept_release(struct kept *);
  * be off. */
 struct kept_sums kept_sum(const struct kept *, const struct moments *, double trace, double fourth);
 /* Fills `leverage` and the parts, and gives their sum; NaN where no rows are kept. Once for a
- * `kept`. Returns 0 or -ENOMEM. */
-int kept_overfit(struct kept *, const struct moments *, const struct span *outputs, double *sum);
+ * `kept`. Features that came in f64 are multiplied in double precision; for others, whose X'Q is
+ * right to single, single is enough. `trace`: tr X'X. Returns 0 or -ENOMEM. */
+int kept_overfit(struct kept *, const struct moments *, const struct span *outputs,
+                 enum dtype features, double trace, double *sum);

@@ -13,7 +13,8 @@ static int measure_whole_span(struct evidence *evidence, const struct span *outp
 {
     const struct moments *m = evidence->moments;
     bool dependent = false;
-    int rc = kept_overfit(&evidence->kept, m, outputs, &evidence->sums.overfit);
+    int rc = kept_overfit(&evidence->kept, m, outputs, evidence->precision.features,
+                          evidence->sums.t, &evidence->sums.overfit);
 
     if (rc == 0)
         rc = jackknife_measure(m, evidence->kernel, &evidence->kept, outputs, &evidence->sums,

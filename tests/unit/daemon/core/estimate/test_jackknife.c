@@ -217,7 +217,7 @@ static void keep(struct trial *t)
 
     assert_int_equal(span_init(&outputs, &t->m, 0, t->s.c, t->s.outputs_dtype), 0);
     assert_int_equal(kept_init(&t->kept, &t->m), 0);
-    assert_int_equal(kept_overfit(&t->kept, &t->m, &outputs, &t->overfit), 0);
+    assert_int_equal(kept_overfit(&t->kept, &t->m, &outputs, DTYPE_F64, 0, &t->overfit), 0);
     t->weighting = kept_sum(&t->kept, &t->m, 1, 1).weighting;
     span_release(&outputs);
 }

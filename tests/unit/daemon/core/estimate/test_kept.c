@@ -86,16 +86,21 @@ static double fourth_of(const struct moments *m)
     return moments_fourth(m, scratch);
 }
 
-static double overfit_of(struct window *w, struct kept_sums *sums)
+static double overfit_as(struct window *w, enum dtype features, struct kept_sums *sums)
 {
     struct kept kept;
-    double sum;
+    double sum, trace = tiles_trace(&w->m.xx);
 
     assert_int_equal(kept_init(&kept, &w->m), 0);
-    *sums = kept_sum(&kept, &w->m, tiles_trace(&w->m.xx), fourth_of(&w->m));
-    assert_int_equal(kept_overfit(&kept, &w->m, &w->outputs, &sum), 0);
+    *sums = kept_sum(&kept, &w->m, trace, fourth_of(&w->m));
+    assert_int_equal(kept_overfit(&kept, &w->m, &w->outputs, features, trace, &sum), 0);
     kept_release(&kept);
     return sum;
+}
+
+static double overfit_of(struct window *w, struct kept_sums *sums)
+{
+    return overfit_as(w, DTYPE_F64, sums);
 }
 
 /* sum w^2 s v and sum w^2 v^2 from the rows. */
@@ -158,6 +163,30 @@ static void a_window_with_all_rows_is_the_reference(void **state)
     check_exact(60, 9, 3, true);
     check_exact(40, 60, 4, false);
     check_exact(150, 5, 1, true);
+}
+
+/* In single precision, too, and in whatever unit the features are: 1e25 squared is beyond it. */
+static void features_in_single_precision_have_the_same_overfit(void **state)
+{
+    static const double units[] = {1e-20, 1, 1e25};
+
+    (void)state;
+    for (size_t k = 0; k < 3; k++) {
+        struct window w;
+        struct kept_sums sums;
+        double one, other;
+
+        start(&w, 900, 50, 7, true);
+        for (size_t i = 0; i < 900 * 50; i++)
+            w.s.x[i] *= units[k];
+        sample_encode(&w.s, DTYPE_F64, DTYPE_F64);
+        fold(&w, 300);
+        one = overfit_as(&w, DTYPE_F64, &sums);
+        other = overfit_as(&w, DTYPE_F32, &sums);
+        printf("unit %.0e: single precision is off by %.1e\n", units[k], other / one - 1);
+        assert_true(fabs(other / one - 1) <= 1e-6);
+        end(&w);
+    }
 }
 
 /* 5000 rows of which a reservoir keeps some: the overfit of the longest is exact, and the rest is
@@ -321,7 +350,7 @@ static void every_allocation_may_fail(void **state)
         fault_arm(++n);
         rc = kept_init(&kept, &w.m);
         if (rc == 0)
-            rc = kept_overfit(&kept, &w.m, &w.outputs, &sum);
+            rc = kept_overfit(&kept, &w.m, &w.outputs, DTYPE_F32, 100, &sum);
         assert_int_equal(rc, fault_disarm() ? -ENOMEM : 0);
         kept_release(&kept);
     } while (rc < 0);
@@ -333,6 +362,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_window_with_all_rows_is_the_reference),
+        cmocka_unit_test(features_in_single_precision_have_the_same_overfit),
         cmocka_unit_test(a_longer_window_is_near_it),
         cmocka_unit_test(without_rows_nothing_is_known),
         cmocka_unit_test(a_row_that_holds_a_direction_alone_explains_nothing),
