@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "daemon/core/matrix/linalg.h"
+#include "daemon/core/matrix/passes.h"
+#include "daemon/core/matrix/vector.h"
 
 /* Columns of a diagonal tile that are multiplied at a time: what lies below them is left out. */
 #define STRIP_COLUMNS 128
@@ -151,10 +153,8 @@ static void read_pair(struct jackknife *jackknife, const struct passage *passage
             size_t row = pair->row + jackknife_row(pair, group, i);
             double root = jackknife->root[row];
 
-            for (size_t c = 0; c < m->p; c++) {
-                z[c] = root * (x[c] - m->mean_x[c]);
-                narrow[c] = (float)(scale * z[c]);
-            }
+            passes_centre_row(m->p, root, x, m->mean_x, z);
+            passes_narrow_scaled(m->p, scale, z, narrow);
             jackknife->third[row] = linalg_dot(m->p, z, passage->third);
         }
     }
@@ -173,8 +173,7 @@ static void fill_tile(const struct jackknife *jackknife, const struct tile *t, f
         size_t first = is_diagonal ? i : 0;
 
         memset(out, 0, first * sizeof *out);
-        for (size_t c = first; c < t->n_cols; c++)
-            out[c] = (float)(scale * from[c]);
+        passes_narrow_scaled(t->n_cols - first, scale, from + first, out + first);
         if (is_diagonal)
             out[i] = (float)(scale / 2 * from[i]);
     }
@@ -195,22 +194,7 @@ static void multiply(const struct jackknife *jackknife, const struct passage *pa
     }
 }
 
-static double dot(size_t n, const float *a, const float *b)
-{
-    double sums[8] = {0}, sum = 0;
-    size_t i = 0;
-
-    for (; i + 8 <= n; i += 8) {
-        for (size_t k = 0; k < 8; k++)
-            sums[k] += (double)a[i + k] * (double)b[i + k];
-    }
-    for (; i < n; i++)
-        sum += (double)a[i] * (double)b[i];
-    for (size_t k = 0; k < 8; k++)
-        sum += sums[k];
-    return sum;
-}
-
+VECTOR_CLONES
 static void add_row(size_t n, float factor, const float *row, float *sum)
 {
     for (size_t i = 0; i < n; i++)
@@ -235,7 +219,7 @@ static void add_sums(struct jackknife *jackknife, const struct passage *passage,
             add_row(n, factor, passage->product + row * n, left);
             add_row(n, factor, passage->rows + row * jackknife->m->p + first, right);
         }
-        omission->through += scale * dot(n, left, right);
+        omission->through += scale * passes_dot_f32(n, left, right);
     }
 }
 
@@ -254,8 +238,9 @@ static void go_through(struct jackknife *jackknife, const struct passage *passag
             multiply(jackknife, passage, &t);
         }
         for (size_t i = 0; i < jackknife->n_rows; i++)
-            jackknife->through[i] += scale * dot(t.n_cols, passage->product + i * t.n_cols,
-                                                 passage->rows + i * jackknife->m->p + t.col);
+            jackknife->through[i] +=
+                scale * passes_dot_f32(t.n_cols, passage->product + i * t.n_cols,
+                                       passage->rows + i * jackknife->m->p + t.col);
         for (size_t i = 0; i < jackknife->n_pairs; i++)
             add_sums(jackknife, passage, &jackknife->pairs[i], t.col, t.n_cols);
     }

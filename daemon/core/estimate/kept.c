@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "daemon/core/matrix/linalg.h"
-#include "daemon/core/matrix/vector.h"
+#include "daemon/core/matrix/passes.h"
 
 /* A row that alone holds a direction of the outputs: without it nothing is explained there. */
 #define LEVERAGE_MAX (1 - 1e-9)
@@ -110,24 +110,6 @@ static double count(const struct kept *kept, size_t i)
     return i < kept->n_longest ? 1 : kept->scale;
 }
 
-/* Eight sums beside each other, which become one vector: a single one waits for itself. */
-VECTOR_CLONES
-static double squared_distance(size_t n, const double *x, const double *mean)
-{
-    double sums[8] = {0}, sum = 0;
-    size_t j = 0;
-
-    for (; j + 8 <= n; j += 8) {
-        for (size_t k = 0; k < 8; k++)
-            sums[k] += (x[j + k] - mean[j + k]) * (x[j + k] - mean[j + k]);
-    }
-    for (; j < n; j++)
-        sum += (x[j] - mean[j]) * (x[j] - mean[j]);
-    for (size_t k = 0; k < 8; k++)
-        sum += sums[k];
-    return sum;
-}
-
 /* Of rows i with s_i, v_i, each of which counts c_i: weights, and sums with them. */
 struct counted {
     double s, v;          /* sum c w s, w v */
@@ -159,8 +141,8 @@ static struct counted count_rows(const struct kept *kept, const struct moments *
         const double *x = m->reservoir->x + kept->place[i] * m->p;
         const double *y = m->reservoir->y + kept->place[i] * m->w;
 
-        count_row(&sums, c, kept->weight[i], squared_distance(m->p, x, m->mean_x),
-                  squared_distance(m->c, y, m->mean_y));
+        count_row(&sums, c, kept->weight[i], passes_distance(m->p, x, m->mean_x),
+                  passes_distance(m->c, y, m->mean_y));
     }
     return sums;
 }
@@ -218,17 +200,14 @@ struct kept_sums kept_sum(const struct kept *kept, const struct moments *m, doub
 
 /* ---- leverage and residuals ---- */
 
-/* Rows from..from+n-1 about their mean, times sqrt(w); n x width. */
+/* Rows from..from+n-1 about their mean, times sqrt(w), n x width; and the squares of their lengths.
+ */
 static void read_rows(const struct kept *kept, size_t from, size_t n, const double *values,
-                      size_t stride, size_t width, const double *mean, double *out)
+                      size_t stride, size_t width, const double *mean, double *out, double *squares)
 {
-    for (size_t i = 0; i < n; i++, out += width) {
-        const double *row = values + kept->place[from + i] * stride;
-        double root = sqrt(kept->weight[from + i]);
-
-        for (size_t j = 0; j < width; j++)
-            out[j] = root * (row[j] - mean[j]);
-    }
+    for (size_t i = 0; i < n; i++, out += width)
+        squares[i] = passes_centre_row(width, sqrt(kept->weight[from + i]),
+                                       values + kept->place[from + i] * stride, mean, out);
 }
 
 /* Of n rows at a time. In single precision both sides are divided by |X|, so that no element
@@ -241,13 +220,6 @@ struct projection {
     float *narrow;                      /* CHUNK_ROWS x p, or NULL, as what follows */
     float *narrow_sides, *narrow_along; /* p x r, CHUNK_ROWS x r */
 };
-
-VECTOR_CLONES
-static void narrow_all(size_t n, double scale, const double *from, float *to)
-{
-    for (size_t i = 0; i < n; i++)
-        to[i] = (float)(scale * from[i]);
-}
 
 static void projection_release(struct projection *projection)
 {
@@ -274,7 +246,7 @@ static int projection_init(struct projection *projection, const struct moments *
     if (length > 0) {
         projection->narrow_sides = projection->narrow + CHUNK_ROWS * p;
         projection->narrow_along = projection->narrow_sides + p * r;
-        narrow_all(p * r, 1 / length, projection->sides, projection->narrow_sides);
+        passes_narrow_scaled(p * r, 1 / length, projection->sides, projection->narrow_sides);
     }
     return 0;
 }
@@ -289,7 +261,7 @@ static void multiply(const struct projection *projection, size_t n, size_t p, si
         linalg_product_f64(n, p, r, projection->features, p, projection->sides, r, along, r);
         return;
     }
-    narrow_all(n * p, 1 / length, projection->features, projection->narrow);
+    passes_narrow_scaled(n * p, 1 / length, projection->features, projection->narrow);
     linalg_product_f32(n, p, r, projection->narrow, p, projection->narrow_sides, r, 0,
                        projection->narrow_along, r);
     for (size_t i = 0; i < n * r; i++)
@@ -307,13 +279,12 @@ static void fill_residuals(struct kept *kept, const struct moments *m, const str
 
         n = kept->n - at < CHUNK_ROWS ? kept->n - at : CHUNK_ROWS;
         read_rows(kept, at, n, m->reservoir->y + outputs->first, m->w, c,
-                  m->mean_y + outputs->first, projection->outputs);
+                  m->mean_y + outputs->first, projection->outputs, own + at);
         linalg_product_f64(n, c, r, projection->outputs, c, outputs->basis, r, inside, r);
-        read_rows(kept, at, n, m->reservoir->x, p, p, m->mean_x, projection->features);
+        read_rows(kept, at, n, m->reservoir->x, p, p, m->mean_x, projection->features, own + at);
         multiply(projection, n, p, r, along);
         for (size_t i = 0; i < n; i++)
-            own[at + i] = linalg_sum_squares(p, projection->features + i * p) -
-                          linalg_dot(r, inside + i * r, along + i * r);
+            own[at + i] -= linalg_dot(r, inside + i * r, along + i * r);
     }
 }
 
@@ -353,7 +324,7 @@ static double sum_parts(struct kept *kept, const struct moments *m, size_t r, co
             kept->overfit[at] = own[i] * h / (1 - h);
         else
             kept->overfit[at] =
-                kept->weight[i] * squared_distance(m->p, m->reservoir->x + at * m->p, m->mean_x) -
+                kept->weight[i] * passes_distance(m->p, m->reservoir->x + at * m->p, m->mean_x) -
                 own[i];
         sum += count(kept, i) * kept->overfit[at];
     }

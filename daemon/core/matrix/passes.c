@@ -138,3 +138,68 @@ VECTOR_CLONES void passes_narrow(size_t n, const double *x, float *to)
     for (size_t j = 0; j < n; j++)
         to[j] = (float)x[j];
 }
+
+VECTOR_CLONES void passes_narrow_scaled(size_t n, double scale, const double *x, float *to)
+{
+    for (size_t j = 0; j < n; j++)
+        to[j] = (float)(scale * x[j]);
+}
+
+/* Sums that do not wait for each other, eight to a vector. */
+#define LANES 16
+
+static double add_lanes(const double sums[LANES])
+{
+    double sum = 0;
+
+    for (size_t k = 0; k < LANES; k++)
+        sum += sums[k];
+    return sum;
+}
+
+VECTOR_CLONES double passes_centre_row(size_t n, double factor, const double *x, const double *mean,
+                                       double *to)
+{
+    double sums[LANES] = {0};
+    size_t j = 0;
+
+    for (; j + LANES <= n; j += LANES) {
+        for (size_t k = 0; k < LANES; k++) {
+            to[j + k] = factor * (x[j + k] - mean[j + k]);
+            sums[k] += to[j + k] * to[j + k];
+        }
+    }
+    for (; j < n; j++) {
+        to[j] = factor * (x[j] - mean[j]);
+        sums[0] += to[j] * to[j];
+    }
+    return add_lanes(sums);
+}
+
+VECTOR_CLONES double passes_distance(size_t n, const double *x, const double *y)
+{
+    double sums[LANES] = {0};
+    size_t j = 0;
+
+    for (; j + LANES <= n; j += LANES) {
+        for (size_t k = 0; k < LANES; k++)
+            sums[k] += (x[j + k] - y[j + k]) * (x[j + k] - y[j + k]);
+    }
+    for (; j < n; j++)
+        sums[0] += (x[j] - y[j]) * (x[j] - y[j]);
+    return add_lanes(sums);
+}
+
+VECTOR_CLONES double passes_dot_f32(size_t n, const float *x, const float *y)
+{
+    double sums[LANES] = {0};
+    size_t j = 0;
+
+    for (; j + LANES <= n; j += LANES) {
+        for (size_t k = 0; k < LANES; k++)
+            sums[k] += (double)x[j + k] * (double)y[j + k];
+    }
+    for (; j < n; j++)
+        sums[0] += (double)x[j] * (double)y[j];
+    return add_lanes(sums);
+}

@@ -42,5 +42,12 @@ void passes_begin(size_t n, double decay, double between, const double *d, doubl
 /* to = scale x, and to += scale x. */
 void passes_widen(size_t n, double scale, const float *x, double *to);
 void passes_add(size_t n, double scale, const float *x, double *to);
+/* to = factor (x - mean); returns |to|^2. */
+double passes_centre_row(size_t n, double factor, const double *x, const double *mean, double *to);
+/* |x - y|^2, and the dot product of floats. */
+double passes_distance(size_t n, const double *x, const double *y);
+double passes_dot_f32(size_t n, const float *x, const float *y);
+/* to = scale x, rounded to floats. */
+void passes_narrow_scaled(size_t n, double scale, const double *x, float *to);
 /* to = x, rounded to floats. */
 void passes_narrow(size_t n, const double *x, float *to);

@@ -3,13 +3,13 @@
 #include <string.h>
 
 #include "daemon/core/matrix/linalg.h"
+#include "daemon/core/matrix/vector.h"
 
-static void scale_both(size_t p, const double *scale, double *matrix)
+VECTOR_CLONES
+static void scale_row(size_t n, double factor, const double *scale, const double *from, double *to)
 {
-    for (size_t i = 0; i < p; i++) {
-        for (size_t j = i; j < p; j++)
-            matrix[i * p + j] *= scale[i] * scale[j];
-    }
+    for (size_t j = 0; j < n; j++)
+        to[j] = factor * scale[j] * from[j];
 }
 
 void factor_read(const struct moments *m, const double *scale, double *matrix)
@@ -19,12 +19,16 @@ void factor_read(const struct moments *m, const double *scale, double *matrix)
     for (size_t k = 0; k < m->xx.n_tiles; k++) {
         struct tile t = tiles_at(&m->xx, k);
 
-        for (size_t i = 0; i < t.n_rows; i++)
-            memcpy(matrix + (t.row + i) * p + t.col, t.values + i * t.n_cols,
-                   t.n_cols * sizeof(double));
+        for (size_t i = 0; i < t.n_rows; i++) {
+            const double *from = t.values + i * t.n_cols;
+            double *to = matrix + (t.row + i) * p + t.col;
+
+            if (scale)
+                scale_row(t.n_cols, scale[t.row + i], scale + t.col, from, to);
+            else
+                memcpy(to, from, t.n_cols * sizeof(double));
+        }
     }
-    if (scale)
-        scale_both(p, scale, matrix);
 }
 
 int factor_features(const struct moments *m, const double *scale, double ridge, double *factor)

@@ -13,6 +13,9 @@
 #include "daemon/core/measure/floor.h"
 #include "daemon/core/measure/units.h"
 
+/* As many doubles as a cache line holds. */
+#define SIDE_COLUMNS 8
+
 struct fit {
     const struct moments *m;
     struct precision precision;
@@ -57,6 +60,21 @@ static void fit_release(struct fit *fit)
     free(fit->sides);
 }
 
+/* D B, transposed: some of its columns at a time, so that a cache line is written once. */
+static void scale_sides(struct fit *fit)
+{
+    const struct moments *m = fit->m;
+    size_t p = m->p, end;
+
+    for (size_t first = 0; first < p; first = end) {
+        end = p - first < SIDE_COLUMNS ? p : first + SIDE_COLUMNS;
+        for (size_t k = 0; k < m->c; k++) {
+            for (size_t i = first; i < end; i++)
+                fit->sides[k * p + i] = fit->scale[i] * m->xy[i * m->w + k];
+        }
+    }
+}
+
 /* R and Z. Returns 0 or -EDOM. */
 static int solve(struct fit *fit)
 {
@@ -66,10 +84,7 @@ static int solve(struct fit *fit)
     tiles_diagonal(&m->xx, fit->scale);
     for (size_t i = 0; i < p; i++)
         fit->scale[i] = fit->scale[i] > 0 ? 1 / sqrt(fit->scale[i]) : 0;
-    for (size_t i = 0; i < p; i++) {
-        for (size_t k = 0; k < m->c; k++)
-            fit->sides[k * p + i] = fit->scale[i] * m->xy[i * m->w + k];
-    }
+    scale_sides(fit);
     if (factor_features(m, fit->scale, fit->ridge, fit->factor) < 0)
         return -EDOM;
     linalg_triangle_solve(true, p, fit->factor, m->c, fit->sides);
@@ -83,13 +98,15 @@ static int solve(struct fit *fit)
 static int average_singular(size_t r, size_t p, const double *a, size_t count, double *out)
 {
     double *gram = malloc((r * r + r) * sizeof *gram), *l;
+    struct linalg_tridiagonal tridiagonal;
     int rc;
 
     if (!gram)
         return -ENOMEM;
     l = gram + r * r;
     linalg_product_transposed_f64(r, p, r, a, p, a, p, gram, r);
-    rc = linalg_eigh(r, gram, l);
+    rc = linalg_tridiagonal_init(&tridiagonal, r, gram, l);
+    linalg_tridiagonal_release(&tridiagonal);
     *out = rc == 0 ? 0 : *out;
     for (size_t k = r - count; k < r && rc == 0; k++)
         *out += sqrt(fmin(fmax(l[k], 0), 1)) / (double)count;

@@ -194,6 +194,42 @@ static void floats_are_widened_exactly_and_added(void **state)
     }
 }
 
+static void check_row(struct random *rng, size_t n)
+{
+    double x[MOST], y[MOST], to[MOST];
+    float narrow[2][MOST];
+    long double centred = 0, apart = 0, along = 0;
+
+    make_vector(rng, 100, x);
+    make_vector(rng, 99, y);
+    for (size_t i = 0; i < n; i++) {
+        long double d = (long double)x[i] - y[i];
+
+        centred += 9 * d * d;
+        apart += d * d;
+    }
+    assert_true(near(passes_centre_row(n, 3, x, y, to), centred, (double)centred + 1));
+    assert_true(near(passes_distance(n, x, y), apart, (double)apart + 1));
+    passes_narrow_scaled(n, 0.5, x, narrow[0]);
+    passes_narrow_scaled(n, 2, y, narrow[1]);
+    for (size_t i = 0; i < n; i++) {
+        assert_true(near(to[i], 3 * ((long double)x[i] - y[i]), fabs(3 * (x[i] - y[i]))));
+        assert_true(narrow[0][i] == (float)(0.5 * x[i]));
+        along += (long double)narrow[0][i] * narrow[1][i];
+    }
+    assert_true(near(passes_dot_f32(n, narrow[0], narrow[1]), along, (double)along + 1));
+}
+
+static void rows_of_any_width_are_centred_compared_and_narrowed(void **state)
+{
+    struct random rng;
+
+    (void)state;
+    random_seed(&rng, 6);
+    for (size_t n = 0; n <= MOST; n++)
+        check_row(&rng, n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -202,6 +238,7 @@ int main(void)
         cmocka_unit_test(a_constant_column_leaves_exact_zeros),
         cmocka_unit_test(what_is_forgotten_whole_is_not_read),
         cmocka_unit_test(floats_are_widened_exactly_and_added),
+        cmocka_unit_test(rows_of_any_width_are_centred_compared_and_narrowed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
