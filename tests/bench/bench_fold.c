@@ -1,6 +1,6 @@
-/* How fast rows enter the moments, beside what BLAS alone needs for their products: passes over the
- * same rows that take turns, by one thread, and by two of which BLAS has half of the rows on each.
- * Two peers, for X'Y alone costs 2 C / p of X'X:
+/* How fast rows enter the moments, as the daemon folds them (fold_line.h), beside what BLAS alone
+ * needs for their products: passes over the same rows that take turns, by one thread, and by two of
+ * which BLAS has half of the rows on each. Two peers, for X'Y alone costs 2 C / p of X'X:
  *
  *     of X       cblas_ssyrk of the features, p wide
  *     of [X Y]   cblas_ssyrk of features and outputs, p + C wide: X'X, X'Y and Y'Y in single
@@ -14,7 +14,7 @@
 #include <stdlib.h>
 
 #include "daemon/core/matrix/linalg.h"
-#include "daemon/core/moments/fold.h"
+#include "daemon/core/moments/fold_line.h"
 #include "daemon/host/blas.h"
 #include "tests/bench/bench.h"
 #include "tests/lib/random.h"
@@ -36,7 +36,7 @@ struct helper {
 struct problem {
     size_t n, p, c, n_workers;
     float *x, *y, *both, *gram;
-    struct fold *fold;
+    struct fold_line *line;
     struct moments moments;
     struct helper helper;
 };
@@ -77,7 +77,7 @@ static double now_s(const struct problem *q)
 
 static void fold_share(struct problem *q, size_t worker)
 {
-    fold_work(q->fold, worker);
+    fold_line_work(q->line, worker);
 }
 
 static double fold_rows(void *argument)
@@ -90,12 +90,11 @@ static double fold_rows(void *argument)
                         .outputs_dtype = DTYPE_F32};
     double began = now_s(q);
 
-    for (size_t at = 0, n; at < q->n; at += n) {
-        n = q->n - at < fold_capacity(q->fold) ? q->n - at : fold_capacity(q->fold);
-        fold_begin(q->fold, &q->moments, 0);
-        fold_add(q->fold, &rows, at, n);
-        while (fold_next_phase(q->fold))
-            on_all(q, fold_share);
+    for (size_t at = 0, n, most = fold_line_capacity(q->line); at < q->n; at += n) {
+        n = q->n - at < most ? q->n - at : most;
+        fold_line_begin(q->line, &q->moments, 0);
+        fold_line_add(q->line, &rows, at, n);
+        on_all(q, fold_share);
     }
     return now_s(q) - began;
 }
@@ -177,9 +176,9 @@ static void measure_shape(bool json, size_t n, size_t p, size_t c)
     q.gram = bench_alloc(2 * (p + c) * (p + c) * sizeof(float));
     for (q.n_workers = 1; q.n_workers <= 2; q.n_workers++) {
         moments_init(&q.moments, p, c, 0);
-        q.fold = fold_new(p, c, q.n_workers);
+        q.line = fold_line_new(p, c, q.n_workers);
         measure(json, &q);
-        fold_free(q.fold);
+        fold_line_free(q.line);
         moments_release(&q.moments);
     }
     free(q.x);
