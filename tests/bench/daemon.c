@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -36,6 +37,7 @@ void bench_daemon_start(struct bench_daemon *daemon)
     daemon->pid = fork();
     if (daemon->pid != 0)
         return;
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
     execl(program, program, "--log-level", "error", "--state-dir", daemon->folder, "--runtime-dir",
           daemon->folder, (char *)NULL);
     perror(program);

@@ -9,7 +9,7 @@ struct bench_daemon {
     pid_t pid;
 };
 
-/* Starts it, and does not wait for it. */
+/* Starts it, and does not wait for it. It ends with the benchmark. */
 void bench_daemon_start(struct bench_daemon *);
 /* Ends it, and removes its folder. */
 void bench_daemon_stop(struct bench_daemon *);
