@@ -62,6 +62,21 @@ def test_the_environment_is_ours_with_the_place_of_the_programs(places, monkeypa
     assert "LD_ORIGIN_PATH" not in os.environ
 
 
+def test_openblas_of_another_folder_is_named_behind_what_the_user_names(places, monkeypatch):
+    """An environment above another one, or pip install --user: pip leaves it where it is."""
+    below = places / "below"
+    (below / "scipy_openblas32" / "lib").mkdir(parents=True)
+    (below / "scipy_openblas32" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(below))
+    monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
+    assert _place.environment()["LD_LIBRARY_PATH"] == str(below / "scipy_openblas32" / "lib")
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/mine")
+    both = f"/mine:{below / 'scipy_openblas32' / 'lib'}"
+    assert _place.environment()["LD_LIBRARY_PATH"] == both
+    (places / "scipy_openblas32").mkdir()  # beside the package: the program finds it itself
+    assert _place.environment()["LD_LIBRARY_PATH"] == "/mine"
+
+
 def test_header_and_library_are_named_where_they_are_and_missed_where_not(places):
     for ask in (richd.get_include, richd.get_library):
         with pytest.raises(FileNotFoundError, match="make install"):

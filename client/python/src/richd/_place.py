@@ -6,6 +6,7 @@ what `make install` put on the PATH.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import sysconfig
@@ -29,12 +30,27 @@ def binary(name: str) -> Optional[str]:
 
 
 def environment() -> Dict[str, str]:
-    """The environment to start `binary("richd")` with: ours, and where the program lies.
+    """The environment to start `binary("richd")` with: ours, and where the program and OpenBLAS lie.
 
-    It finds OpenBLAS by its own place, which the loader reads from /proc. Where /proc is not
-    mounted, the loader takes LD_ORIGIN_PATH for it (ld.so(8)).
+    The program looks for OpenBLAS beside the package, from its own place, which the loader reads
+    from /proc. Where /proc is not mounted, the loader takes LD_ORIGIN_PATH for it (ld.so(8)). Pip
+    leaves OpenBLAS where it is when an environment below this one has it, or the system for
+    `pip install --user`: LD_LIBRARY_PATH names it then.
     """
-    return {**os.environ, "LD_ORIGIN_PATH": os.path.join(PACKAGE, "bin")}
+    own = {"LD_ORIGIN_PATH": os.path.join(PACKAGE, "bin")}
+    folder = _openblas_elsewhere()
+    if folder:
+        path = os.environ.get("LD_LIBRARY_PATH")
+        own["LD_LIBRARY_PATH"] = f"{path}:{folder}" if path else folder
+    return {**os.environ, **own}
+
+
+def _openblas_elsewhere() -> Optional[str]:
+    """The folder of OpenBLAS's wheel, where this Python has it and not beside the package."""
+    if os.path.isdir(os.path.join(os.path.dirname(PACKAGE), "scipy_openblas32")):
+        return None
+    found = importlib.util.find_spec("scipy_openblas32")
+    return os.path.join(os.path.dirname(found.origin), "lib") if found and found.origin else None
 
 
 def get_include() -> str:
