@@ -28,18 +28,20 @@ own_apt() {
 # A list that did not come is an error; by itself apt-get only warns.
 own_apt -o Acquire::Retries=3 -o APT::Update::Error-Mode=any update
 grep -v '^#' "$here/sources.txt" | while read -r name version sum; do
-    if [ "$name" = libinih-dev ]; then
+    case $name in
+    *":$arch")
         own_apt download "$name=$version"
-        file=$(echo libinih-dev_*_"$arch".deb)
-    else
+        file=$(echo "${name%:*}"_*_"$arch".deb) ;;
+    *:*)
+        continue ;;
+    *)
         rm -rf "$name" "$name"-*
         own_apt source --download-only "$name=$version"
-        file=${name}_${version#*:}.dsc
-    fi
+        file=${name}_${version#*:}.dsc ;;
+    esac
     echo "$sum  $file" | sha256sum --check --quiet
-    if [ "$name" = libinih-dev ]; then
-        dpkg-deb -x "$file" libinih
-    else
-        dpkg-source --no-check -x "$file" "$name" >"$name.log"
-    fi
+    case $file in
+    *.deb) dpkg-deb -x "$file" "$(basename "${name%:*}" -dev)" ;;
+    *) dpkg-source --no-check -x "$file" "$name" >"$name.log" ;;
+    esac
 done
