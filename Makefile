@@ -328,7 +328,7 @@ test-pythons: all
 
 # The store on the oldest SQLite that it runs with, Debian 11's.
 test-sqlite: $(filter $(BUILD)/tests/unit/daemon/store/% $(BUILD)/tests/unit/daemon/history/%,$(UNIT)) $(BUILD)/richd
-	@tests/old_sqlite.sh $(BUILD)/sqlite $(filter-out %/richd,$^)
+	@tests/debian/old_sqlite.sh $(BUILD)/sqlite $(filter-out %/richd,$^)
 
 # One variant, tests and all: `make check`, `make SANITIZE=address check`. What a sanitizer leaves out
 # says so: tests/conftest.py.
@@ -388,6 +388,7 @@ TEST_PACKAGES  := libcmocka-dev python3-scipy python3-pytest python3-pytest-xdis
 	libclang-rt-14-dev cppcheck flake8 gcovr mypy strace systemd valgrind \
 	socat locales mandoc zsh fish chromium $(if $(shell command -v node),,nodejs) $(if $(shell command -v npm),,npm)
 
+DEB_PACKAGES   := build-essential dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-all python3-hatchling lintian fakeroot git
 WHEEL_PACKAGES := gcc make dpkg-dev cmake tcl autoconf automake libtool python3-venv
 
 define install
@@ -406,6 +407,8 @@ pythons-deps:
 	$(call install,debootstrap)
 wheel-deps:
 	$(call install,$(WHEEL_PACKAGES))
+deb-deps:
+	$(call install,$(BUILD_PACKAGES) $(DEB_PACKAGES))
 test-deps: paper-deps
 	$(call install,$(TEST_PACKAGES))
 
@@ -450,16 +453,18 @@ DEST    := $(abspath $(DESTDIR))
 LIST    := $(PREFIX)/share/richd/installed
 STAGE   := $(BUILD)/stage
 INSTALL := install -D
+# Nothing, for a package whose debugging symbols go elsewhere.
+STRIP_FLAG ?= -s
 # Of a user's own PREFIX, ~/.local, systemd reads share; of the others both, and Debian has it in lib.
 USER_UNITS := $(PREFIX)/$(if $(filter /usr /usr/local,$(PREFIX)),lib,share)/systemd/user
 
 stage: all manual
 	@rm -rf $(STAGE)
-	$(V)$(INSTALL) -s -t $(STAGE)$(PREFIX)/bin $(BUILD)/richd $(BUILD)/richctl
+	$(V)$(INSTALL) $(STRIP_FLAG) -t $(STAGE)$(PREFIX)/bin $(BUILD)/richd $(BUILD)/richctl
 	$(V)$(INSTALL) -m 644 -t $(STAGE)$(PREFIX)/include include/richd.h
 	$(V)$(INSTALL) -m 644 -t $(STAGE)$(LIBDIR) $(BUILD)/librichd.a
-	$(V)strip --strip-debug $(STAGE)$(LIBDIR)/librichd.a
-	$(V)$(INSTALL) -m 644 -s $(BUILD)/librichd.so $(STAGE)$(LIBDIR)/librichd.so.$(VERSION)
+	$(if $(STRIP_FLAG),$(V)strip --strip-debug $(STAGE)$(LIBDIR)/librichd.a)
+	$(V)$(INSTALL) -m 644 $(STRIP_FLAG) $(BUILD)/librichd.so $(STAGE)$(LIBDIR)/librichd.so.$(VERSION)
 	@ln -s librichd.so.$(VERSION) $(STAGE)$(LIBDIR)/librichd.so.0
 	@ln -s librichd.so.0 $(STAGE)$(LIBDIR)/librichd.so
 	@mkdir -p $(STAGE)$(LIBDIR)/pkgconfig $(STAGE)$(PREFIX)/lib/systemd/system $(STAGE)$(USER_UNITS)
@@ -487,11 +492,25 @@ uninstall:
 		if [ -d "$$each" ] && [ ! -L "$$each" ]; then rmdir --ignore-fail-on-non-empty "$$each"; \
 		else rm -f "$$each"; fi; done
 
+# ---- Debian's packages: richd, librichd0, librichd-dev and python3-richd, into build/deb --------------
+# systemd/debian has to lie at the top of what is built, so a copy of the tree is.
+deb: deb-deps
+	@rm -rf build/deb && mkdir -p build/deb/richd
+	@{ git ls-files -z -c -o --exclude-standard 2>/dev/null || find . -path ./build -prune -o ! -type d -print0; } | \
+		xargs -0 cp --parents -Pt build/deb/richd
+	@mv build/deb/richd/systemd/debian build/deb/richd/debian
+	@cd build/deb/richd && dpkg-parsechangelog -SVersion | grep -qx $(VERSION) || { echo "systemd/debian/changelog is of another version" >&2; exit 1; }
+	@cd build/deb/richd && env -u MAKEFLAGS -u MAKELEVEL -u PYTHONPATH PATH=/usr/sbin:/usr/bin:/sbin:/bin dpkg-buildpackage --no-sign --build=binary -j$(shell nproc) >../log 2>&1 || { tail -30 ../log; exit 1; }
+	@cd build/deb && lintian --fail-on error,warning *.changes && ls -l *.deb
+# They are installed, used, removed and purged in a fresh Debian 12; as root, in some minutes.
+test-deb: pythons-deps deb
+	@tests/debian/packages.sh build/debian build/deb/*.deb
+
 clean:
 	rm -rf build
 
 -include $(shell find $(BUILD)/obj $(FUZZ)/obj -name '*.d' 2>/dev/null)
 .SECONDARY:
 .PHONY: wheel test-wheel wheel-deps
-.PHONY: manual stage uninstall test-sqlite
+.PHONY: manual stage uninstall test-sqlite deb test-deb deb-deps
 .PHONY: all unit bench counts e2e python frameworks versions $(VERSIONS:%=version-%) fuzz fuzz-build fuzz-long coverage coverage-tests mutate torture test-pythons pythons-deps gpu browser screenshots check check-address check-thread check-layers check-tests check-links check-headers format format-check lint test test-long deps paper-deps test-deps tools demo reproduce install clean
