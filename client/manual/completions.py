@@ -17,8 +17,8 @@ RUNS = (r"richctl runs --json --limit 300 --timeout 1 2>/dev/null"
 
 
 def kind_of(argument: str) -> str:
-    """What an argument's word in the tables stands for: a folder, a file, a run or a text."""
-    words = {"DIR": "folder", "FILE": "file", "PATH": "file", "RUN": "run"}
+    """What an argument stands for: a folder, a file, a run, a command or a text."""
+    words = {"DIR": "folder", "FILE": "file", "PATH": "file", "RUN": "run", "COMMAND": "command"}
     return words.get(argument.strip("[]."), "text")
 
 
@@ -64,7 +64,7 @@ _{program}() {{
     esac
     if [[ $word == -* ]]; then
         _{program}_offer < <(printf '%s\\n' {shared} $options)
-    elif [[ $takes == commands ]]; then
+    elif [[ $takes == command ]]; then
         _{program}_offer < <(printf '%s\\n' {listed})
     elif [[ $takes == file ]]; then
         compopt -o filenames && mapfile -t COMPREPLY < <(compgen -f -- "$word")
@@ -98,7 +98,7 @@ def bash(program: str, shared: List[Option], commands: List[Command]) -> str:
     every = by_name([*shared, *(option for command in commands for option in command.options)])
     branches = [f"        {c.name}) options={quoted(flags(c.options))}"
                 f" takes={kind_of(c.arguments)} ;;" for c in commands]
-    branches.append(f"        '') takes={'commands' if commands else 'text'} ;;")
+    branches.append(f"        '') takes={'command' if commands else 'text'} ;;")
     return BASH.format(
         program=program, runs=RUNS, shared=flags(shared),
         values="\n".join(bash_value(program, option) for option in every if option.argument),
@@ -159,7 +159,8 @@ def zsh(program: str, shared: List[Option], commands: List[Command]) -> str:
     branches = []
     for c in commands:
         own = [zsh_option(program, option) for option in c.options]
-        action = ZSH_ACTIONS[kind_of(c.arguments)].format(program=program)
+        actions = {**ZSH_ACTIONS, "command": f"({' '.join(each.name for each in commands)})"}
+        action = actions[kind_of(c.arguments)].format(program=program)
         rest = [f"'*:{c.arguments.strip('[].')}:{action}'"] if c.arguments else []
         branches.append(" ".join([f"            {c.name}) _arguments $shared", *own, *rest, ";;"]))
     listed = [f"        {quoted(c.name + ':' + c.summary.replace(':', ESCAPED_COLON))}"
@@ -205,6 +206,9 @@ def fish(program: str, shared: List[Option], commands: List[Command]) -> str:
             lines.append(f"complete -c {program}{where} -a '(__{program}_runs)'")
         if kind_of(c.arguments) == "file":
             lines.append(f"complete -c {program}{where} -F")
+        if kind_of(c.arguments) == "command":
+            names = " ".join(each.name for each in commands)
+            lines.append(f"complete -c {program}{where} -a {quoted_for_fish(names)}")
     return "\n".join(lines) + "\n"
 
 

@@ -75,6 +75,7 @@ def completed(share, line, program="richctl", **env):
 def test_bash_offers_commands_options_and_values(share, tmp_path):
     assert {"status", "show", "import"} <= set(completed(share, "richctl "))
     assert completed(share, "richctl stat") == ["status"]
+    assert completed(share, "richctl help sta") == ["status"]
     assert completed(share, "richctl show --sp") == ["--spectrum"]
     assert completed(share, "richctl runs --sp") == [""]
     assert completed(share, "richctl runs --state f") == ["finished", "failed"]

@@ -1,7 +1,9 @@
+import json
 import os
 import stat
 import subprocess
 import sys
+import urllib.request
 
 from harness import PATIENCE_S
 
@@ -56,6 +58,16 @@ def test_a_group_may_connect(new_daemon):
         assert "PermissionError" in connect(daemon, NOBODY).stderr
     daemon.restart()
     assert modes(daemon) == [0o750, 0o640, 0o660, 0o660]
+
+
+def test_a_member_of_the_group_finds_the_page_and_its_token(new_daemon):
+    group = another_group()
+    daemon = new_daemon("--socket-group", str(group), "--http", "on").start()
+    member = connect(daemon, group)
+    assert member.returncode == 0, member.stderr
+    with urllib.request.urlopen(daemon.endpoints["page"].split("#")[0]) as answer:
+        assert answer.status == 200
+    assert json.loads(member.stdout)["page"].split("#token=")[1]
 
 
 def test_without_a_group_nobody_else_may(daemon):
