@@ -12,7 +12,7 @@ export XDG_STATE_HOME=/var/lib RICHD_RUNTIME_DIR=/run/richd
 step "what the packages need"
 quiet apt-get update
 # Without them, so that they alone come and go below.
-needed=$(apt-get install -s /debs/*.deb | sed -n 's/^Inst \([^ ]*\) (.*/\1/p' | grep -vE 'richd' | sort -u)
+needed=$(apt-get install -s --no-install-recommends /debs/*.deb | sed -n 's/^Inst \([^ ]*\) (.*/\1/p' | grep -vE 'richd' | sort -u)
 quiet apt-get install -y --no-install-recommends $needed gcc libc6-dev pkg-config
 files >/tmp/before
 
