@@ -57,7 +57,7 @@ static void put_envelope(struct answer *answer, const cJSON *object)
 
 /* ---- an answer ------------------------------------------------------------------------------- */
 
-static bool is_json(const struct answer *answer)
+bool answer_is_json(const struct answer *answer)
 {
     return answer->form == ANSWER_LINE || answer->form == ANSWER_JSON;
 }
@@ -76,7 +76,7 @@ void answer_start(struct answer *answer, enum answer_form form, const cJSON *obj
 
 int answer_end(struct answer *answer)
 {
-    if (is_json(answer))
+    if (answer_is_json(answer))
         fputs(answer->form == ANSWER_LINE ? "}\n" : "\n", answer->out);
     csv_rows_end(answer->rows);
     answer->rows = NULL;
@@ -105,7 +105,7 @@ void answer_tree(struct answer *answer, cJSON *tree)
 void answer_list(struct answer *answer, cJSON *head, const char *name)
 {
     answer->has_item = false;
-    if (is_json(answer)) {
+    if (answer_is_json(answer)) {
         bool is_empty = !head || !head->child;
 
         put_tree(answer, head, 0, 1);
@@ -122,18 +122,30 @@ void answer_list(struct answer *answer, cJSON *head, const char *name)
     }
 }
 
-void answer_item_open(struct answer *answer, cJSON *item)
+static void put_comma(struct answer *answer)
 {
-    assert(is_json(answer));
     if (answer->has_item)
         fputc_unlocked(',', answer->out);
     answer->has_item = true;
+}
+
+void answer_item_text(struct answer *answer, const char *text, size_t size)
+{
+    assert(answer_is_json(answer));
+    put_comma(answer);
+    fwrite_unlocked(text, 1, size, answer->out);
+}
+
+void answer_item_open(struct answer *answer, cJSON *item)
+{
+    assert(answer_is_json(answer));
+    put_comma(answer);
     put_tree(answer, item, 0, 1);
 }
 
 void answer_item(struct answer *answer, cJSON *item)
 {
-    if (is_json(answer)) {
+    if (answer_is_json(answer)) {
         answer_item_open(answer, item);
         fputc_unlocked('}', answer->out);
     } else if (!item) {
@@ -149,7 +161,7 @@ void answer_item(struct answer *answer, cJSON *item)
 
 void answer_list_end(struct answer *answer, cJSON *tail)
 {
-    if (!is_json(answer)) {
+    if (!answer_is_json(answer)) {
         cJSON_Delete(tail);
         if (answer->form == ANSWER_RUN_METRICS)
             openmetrics_end_runs(answer->out, &answer->runs);

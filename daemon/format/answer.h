@@ -43,6 +43,8 @@ void answer_tree(struct answer *, cJSON *);
 /* An object whose members are those of `head`, the list NAME, and those of `tail`. */
 void answer_list(struct answer *, cJSON *head, const char *name);
 void answer_item(struct answer *, cJSON *);
+/* One that is written down already. For JSON alone. */
+void answer_item_text(struct answer *, const char *text, size_t size);
 /* CSV leaves out the tail, and the head, too. */
 void answer_list_end(struct answer *, cJSON *tail);
 
@@ -50,6 +52,7 @@ void answer_list_end(struct answer *, cJSON *tail);
  * and then the brace. For JSON alone. */
 void answer_item_open(struct answer *, cJSON *);
 bool answer_is_csv(const struct answer *);
+bool answer_is_json(const struct answer *);
 
 /* A text in quotes; a number, or null; an integer. */
 void answer_put_text(struct answer *, const char *text);

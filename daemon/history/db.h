@@ -5,7 +5,9 @@
 #include <sqlite3.h>
 #include <stdatomic.h>
 
+#include "daemon/format/jsontext.h"
 #include "daemon/history/history.h"
+#include "daemon/history/run_cache.h"
 
 enum history_sql {
     SQL_BEGIN,
@@ -15,6 +17,7 @@ enum history_sql {
     SQL_FIND_PATH,
     SQL_FIND_NAME,
     SQL_RUN_GET,
+    SQL_RUN_CONFIG,
     SQL_ATTEMPTS,
     SQL_LAYERS,
     SQL_RUN_LAYERS,
@@ -50,6 +53,8 @@ struct history {
     atomic_bool is_cancelled;
     bool is_damaged; /* a query has met damage since it was asked last */
     sqlite3_stmt *statement[SQL_COUNT];
+    struct jsontext scratch; /* of the run that is written */
+    struct run_cache *runs;  /* NULL: no memory for it */
 };
 
 /* Columns of SQL_LAYERS: key, name, p, c, n_points, attempt of the latest point, rows of the
@@ -76,8 +81,15 @@ int history_resolve(struct history *, const char *run, int64_t *run_key, char *i
 int history_watched(struct history *, int64_t run_key, const char *layer, cJSON *array,
                     struct err *err);
 
-/* RUN OBJECT of a run that exists, with its configuration or not, into the empty `object`. */
+/* RUN OBJECT of a run that exists, with its configuration or not: appended to the text, as it is at
+ * that revision and without its closing brace, or into the empty `object`. */
+int history_put_run(struct history *, int64_t run_key, int64_t revision, bool config,
+                    struct jsontext *out, struct err *err);
 int history_add_run(struct history *, int64_t run_key, bool config, cJSON *object, struct err *err);
+
+/* An integer or null; {"world","open"} of the two columns that begin there, or null as "ranks". */
+bool history_add_integer(cJSON *object, const char *name, sqlite3_stmt *, int column);
+bool history_add_ranks(cJSON *object, sqlite3_stmt *, int column);
 
 /* {"run":id}, NULL without memory. */
 cJSON *history_head(const char *run);

@@ -58,6 +58,7 @@ static const char *const statements[SQL_COUNT] = {
                                                    " LEFT JOIN run_summary USING(run_key)"
                                                    " LEFT JOIN run_note USING(run_key)"
                                                    " WHERE run.run_key = ?1",
+    [SQL_RUN_CONFIG] = "SELECT config FROM run_config WHERE run_key = ?1",
     [SQL_ATTEMPTS] = "SELECT attempt, first_step, opened, closed, state,"
                      " " RANKS_OF("a.run_key", "a.attempt") " FROM attempt a"
                                                             " WHERE run_key = ?1 ORDER BY attempt",
@@ -223,6 +224,7 @@ int history_open(const char *path, struct history **out, struct err *err)
         history_close(history);
         return err_prefix(err, rc, "%s: ", path);
     }
+    history->runs = run_cache_new();
     *out = history;
     return 0;
 }
@@ -233,6 +235,8 @@ void history_close(struct history *history)
         return;
     sql_finalize(history->statement, SQL_COUNT);
     sqlite3_close(history->db);
+    jsontext_release(&history->scratch);
+    run_cache_free(history->runs);
     free(history);
 }
 
@@ -255,6 +259,7 @@ int history_reopen(struct history *history, const char *path)
     if (rc < 0)
         return rc;
     history->db = fresh.db;
+    run_cache_clear(history->runs);
     memcpy(history->statement, fresh.statement, sizeof fresh.statement);
     sqlite3_progress_handler(history->db, CANCEL_STEPS, is_cancelled, history);
     return 0;

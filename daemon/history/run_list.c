@@ -21,6 +21,9 @@
 /* What a scalar's name has before it where a measure could stand. */
 #define SCALAR "scalar:"
 
+/* Behind the key and the revision. */
+#define FIRST_VALUE 2
+
 struct condition {
     sqlite3_str *text;
     size_t n;
@@ -120,7 +123,7 @@ static void add_condition(struct condition *c, const struct feed_run_list *param
         sqlite3_str_appendall(c->text, " LEFT JOIN run_note USING(run_key)");
     if (params->where || params->sort == FEED_BY_CONFIG)
         sqlite3_str_appendall(c->text, " LEFT JOIN run_config USING(run_key)");
-    sqlite3_str_appendall(c->text, params->hidden ? " WHERE 1" : " WHERE NOT hidden");
+    sqlite3_str_appendall(c->text, params->hidden ? " WHERE 1" : " WHERE hidden = 0");
     if (params->project)
         add_text(c, " AND project = ?", params->project);
     if (params->group)
@@ -265,30 +268,66 @@ static int start(struct history *history, const struct feed_run_list *params, st
     return 0;
 }
 
-/* {"values"} of the columns behind the key. */
-static bool put_values(cJSON *run, const cJSON *values, sqlite3_stmt *statement)
+/* {"values"} of the columns behind the key and the revision. */
+static bool put_values_tree(cJSON *run, const cJSON *values, sqlite3_stmt *row)
 {
     cJSON *object = cJSON_AddObjectToObject(run, "values");
     const cJSON *name;
-    int column = 0;
+    int column = FIRST_VALUE;
 
     cJSON_ArrayForEach(name, values)
     {
         if (!object ||
-            !json_add_double(object, name->valuestring, sql_column_double(statement, ++column)))
+            !json_add_double(object, name->valuestring, sql_column_double(row, column++)))
             return false;
     }
     return object != NULL;
 }
 
-/* The run of the current row. */
-static int put_run(struct history *history, const struct feed_run_list *params,
-                   sqlite3_stmt *statement, struct answer *answer, struct err *err)
+/* The same as text. */
+static void put_values(struct jsontext *run, const cJSON *values, sqlite3_stmt *row)
+{
+    const cJSON *name;
+    int column = FIRST_VALUE;
+
+    jsontext_puts(run, ",\"values\":{");
+    cJSON_ArrayForEach(name, values)
+    {
+        jsontext_puts(run, column == FIRST_VALUE ? "" : ",");
+        jsontext_put_text(run, name->valuestring);
+        jsontext_puts(run, ":");
+        jsontext_put_number(run, sql_column_double(row, column++));
+    }
+    jsontext_puts(run, "}");
+}
+
+/* `row`: the run's key, its revision, and the values. */
+static int put_text(struct history *history, const struct feed_run_list *params, sqlite3_stmt *row,
+                    struct answer *answer, struct err *err)
+{
+    struct jsontext *run = &history->scratch;
+    int rc;
+
+    jsontext_clear(run);
+    rc = history_put_run(history, sqlite3_column_int64(row, 0), sqlite3_column_int64(row, 1),
+                         params->config, run, err);
+    if (params->values)
+        put_values(run, params->values, row);
+    jsontext_puts(run, "}");
+    if (rc == 0 && run->failed)
+        rc = history_no_memory(err);
+    if (rc == 0)
+        answer_item_text(answer, run->text, run->size);
+    return rc;
+}
+
+static int put_tree(struct history *history, const struct feed_run_list *params, sqlite3_stmt *row,
+                    struct answer *answer, struct err *err)
 {
     cJSON *run = cJSON_CreateObject();
-    int rc = history_add_run(history, sqlite3_column_int64(statement, 0), params->config, run, err);
+    int rc = history_add_run(history, sqlite3_column_int64(row, 0), params->config, run, err);
 
-    if (rc == 0 && params->values && !put_values(run, params->values, statement))
+    if (rc == 0 && params->values && !put_values_tree(run, params->values, row))
         rc = history_no_memory(err);
     if (rc < 0)
         cJSON_Delete(run);
@@ -300,11 +339,14 @@ static int put_run(struct history *history, const struct feed_run_list *params,
 static int put_runs(struct history *history, const struct feed_run_list *params,
                     struct answer *answer, struct err *err)
 {
+    int (*put)(struct history *, const struct feed_run_list *, sqlite3_stmt *, struct answer *,
+               struct err *) =
+        answer_is_json(answer) ? put_text : put_tree;
     struct condition c = {.text = sqlite3_str_new(history->db)};
     sqlite3_stmt *statement = NULL;
     int rc;
 
-    sqlite3_str_appendall(c.text, "SELECT run.run_key");
+    sqlite3_str_appendall(c.text, "SELECT run.run_key, revision");
     add_values(&c, params->values);
     add_condition(&c, params);
     add_order(&c, params);
@@ -312,7 +354,7 @@ static int put_runs(struct history *history, const struct feed_run_list *params,
     add_number(&c, " OFFSET CAST(? AS INTEGER)", (double)params->offset);
     rc = prepare(history, &c, &statement, err);
     while (rc == 0 && (rc = sql_step(statement, err)) == 1)
-        rc = put_run(history, params, statement, answer, err);
+        rc = put(history, params, statement, answer, err);
     sqlite3_finalize(statement);
     return rc;
 }

@@ -7,119 +7,16 @@
 #include "daemon/store/sql.h"
 #include "proto/json.h"
 
-static bool add_text(cJSON *object, const char *name, sqlite3_stmt *statement, int column)
-{
-    return cJSON_AddStringToObject(object, name, sql_column_text(statement, column)) != NULL;
-}
-
-/* JSON that a trainer sent and the codec has checked. A newline between its members would end the
- * feed's line; JSON allows none inside a string. */
-static bool add_json(cJSON *object, const char *name, sqlite3_stmt *statement, int column)
-{
-    const char *text = sql_column_text(statement, column);
-    cJSON *raw = cJSON_AddRawToObject(object, name, *text ? text : "null");
-
-    if (!raw)
-        return false;
-    for (char *c = raw->valuestring; *c; c++) {
-        if (*c == '\n' || *c == '\r')
-            *c = ' ';
-    }
-    return true;
-}
-
-static bool add_integer_or_null(cJSON *object, const char *name, sqlite3_stmt *statement,
-                                int column)
-{
-    if (sqlite3_column_type(statement, column) == SQLITE_NULL)
-        return cJSON_AddNullToObject(object, name) != NULL;
-    return json_add_integer(object, name, sqlite3_column_int64(statement, column));
-}
-
-/* {"world","open"} of the two columns that begin at `column`; null without ranks. */
-static bool add_ranks(cJSON *object, sqlite3_stmt *statement, int column)
-{
-    cJSON *ranks;
-
-    if (sqlite3_column_type(statement, column) == SQLITE_NULL)
-        return cJSON_AddNullToObject(object, "ranks") != NULL;
-    ranks = cJSON_AddObjectToObject(object, "ranks");
-    return ranks && json_add_integer(ranks, "world", sqlite3_column_int64(statement, column)) &&
-           json_add_integer(ranks, "open", sqlite3_column_int64(statement, column + 1));
-}
-
-/* The layer of the current row, as RUN OBJECT shows it. */
-static bool add_run_layer(cJSON *array, sqlite3_stmt *statement)
-{
-    cJSON *object = json_push_object(array);
-
-    return object && add_text(object, "layer", statement, 0) &&
-           json_add_integer(object, "p", sqlite3_column_int64(statement, 1)) &&
-           json_add_integer(object, "c", sqlite3_column_int64(statement, 2)) &&
-           add_integer_or_null(object, "step", statement, 3) &&
-           json_add_double(object, "d_lr", sql_column_double(statement, 4)) &&
-           json_add_double(object, "d_debiased", sql_column_double(statement, 5));
-}
-
-static int add_run_layers(struct history *history, int64_t run_key, cJSON *run, struct err *err)
-{
-    sqlite3_stmt *statement = history->statement[SQL_RUN_LAYERS];
-    cJSON *array = cJSON_AddArrayToObject(run, "layers");
-    int rc;
-
-    if (!array)
-        return history_no_memory(err);
-    SQL_BIND(statement, run_key);
-    while ((rc = sql_step(statement, err)) == 1) {
-        if (!add_run_layer(array, statement) || sql_row_check(statement, err) < 0)
-            return history_no_memory(err);
-    }
-    return rc;
-}
-
-static bool add_run_columns(cJSON *object, bool config, sqlite3_stmt *statement)
-{
-    return add_text(object, "run", statement, 1) && add_text(object, "name", statement, 2) &&
-           add_text(object, "project", statement, 3) && add_text(object, "group", statement, 4) &&
-           add_json(object, "tags", statement, 5) &&
-           (!config || add_json(object, "config", statement, 6)) &&
-           add_json(object, "summary", statement, 13) &&
-           cJSON_AddStringToObject(object, "state", state_name(sqlite3_column_int(statement, 7))) &&
-           json_add_integer(object, "attempt", sqlite3_column_int64(statement, 8)) &&
-           json_add_double(object, "created", sql_column_double(statement, 9)) &&
-           json_add_double(object, "updated", sql_column_double(statement, 10)) &&
-           add_integer_or_null(object, "last_step", statement, 11) &&
-           json_add_integer(object, "n_points", sqlite3_column_int64(statement, 12)) &&
-           add_ranks(object, statement, 14) && add_text(object, "note", statement, 16) &&
-           cJSON_AddBoolToObject(object, "hidden", sqlite3_column_int(statement, 17));
-}
-
-int history_add_run(struct history *history, int64_t run_key, bool config, cJSON *object,
-                    struct err *err)
-{
-    sqlite3_stmt *statement = history->statement[SQL_RUN_GET];
-    int rc;
-
-    SQL_BIND(statement, run_key, config);
-    rc = sql_step(statement, err);
-    if (rc == 1 && (!object || !add_run_columns(object, config, statement)))
-        rc = history_no_memory(err);
-    if (rc == 1)
-        rc = sql_row_check(statement, err);
-    sqlite3_reset(statement);
-    return rc < 0 ? rc : add_run_layers(history, run_key, object, err);
-}
-
 static bool add_attempt(cJSON *array, sqlite3_stmt *statement)
 {
     cJSON *object = json_push_object(array);
 
     return object && json_add_integer(object, "attempt", sqlite3_column_int64(statement, 0)) &&
-           add_integer_or_null(object, "first_step", statement, 1) &&
+           history_add_integer(object, "first_step", statement, 1) &&
            json_add_double(object, "opened", sql_column_double(statement, 2)) &&
            json_add_double(object, "closed", sql_column_double(statement, 3)) &&
            cJSON_AddStringToObject(object, "state", state_name(sqlite3_column_int(statement, 4))) &&
-           add_ranks(object, statement, 5);
+           history_add_ranks(object, statement, 5);
 }
 
 static int add_attempts(struct history *history, int64_t run_key, cJSON *run, struct err *err)
@@ -200,7 +97,7 @@ static cJSON *layer_to_json(const char *run, sqlite3_stmt *statement)
         json_add_integer(object, "p", sqlite3_column_int64(statement, 2)) &&
         json_add_integer(object, "c", sqlite3_column_int64(statement, 3)) &&
         json_add_integer(object, "n_points", sqlite3_column_int64(statement, 4)) &&
-        add_integer_or_null(object, "probe_rows", statement, LAYERS_PROBE) &&
+        history_add_integer(object, "probe_rows", statement, LAYERS_PROBE) &&
         add_last(object, run, name, statement))
         return object;
     cJSON_Delete(object);

@@ -79,6 +79,14 @@ int store_run_touch(struct store *store, const struct record *record, struct err
     return sql_run(statement, err);
 }
 
+int store_run_revise(struct store *store, const struct record *record, struct err *err)
+{
+    sqlite3_stmt *statement = store->statement[SQL_RUN_REVISE];
+
+    SQL_BIND(statement, record->run_key);
+    return sql_run(statement, err);
+}
+
 /* What all kinds of records share: the refusal. */
 int store_record_refuse(struct record *record, int code, const char *format, ...)
 {

@@ -173,6 +173,8 @@ int store_checkpoint_complete(struct store *store, struct record *record, struct
     assert(record->n_points == 1 && point->spectrum);
     if (rc == 0)
         rc = put_point(store, record, layer_key, point, &added, err);
+    if (rc == 0)
+        rc = store_run_revise(store, record, err);
     return rc < 0 ? rc : put_spectrum(store, record, layer_key, point->spectrum, err);
 }
 

@@ -36,6 +36,7 @@ enum store_sql {
     SQL_RUN_STATE,
     SQL_RUN_CHECKPOINT,
     SQL_RUN_TOUCH,
+    SQL_RUN_REVISE,
     SQL_CONFIG_GET,
     SQL_CONFIG_PUT,
     SQL_SUMMARY_GET,
@@ -198,6 +199,8 @@ int store_checkpoint_recall(struct store *, struct record *, struct err *err);
 int store_constants_put(struct store *, struct record *, struct err *err);
 /* Writes the configuration that a new attempt of run `opened.run_key` brings. */
 int store_config_open(struct store *, const struct record *, struct err *err);
+/* What run.list shows of the run has changed, but no column of its own. */
+int store_run_revise(struct store *, const struct record *, struct err *err);
 /* Notes the time of the record. */
 int store_run_touch(struct store *, const struct record *, struct err *err);
 

@@ -96,6 +96,8 @@ int store_member_leave(struct store *store, const struct record *record, enum st
 {
     int rc = set_state(store, record, record->attempt, record->senders[0].rank, state, err);
 
+    if (rc == 0)
+        rc = store_run_revise(store, record, err);
     return rc < 0 ? rc : end_attempt(store, record, err);
 }
 

@@ -153,6 +153,9 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
      * name, 2 the tags. The note stands apart, so that no update of a run rewrites it. */
     "ALTER TABLE run ADD COLUMN hidden INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE run ADD COLUMN edited INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX run_by_hidden ON run(hidden);"
+    /* revision: another number whenever what run.list shows of the run may have changed. */
+    "ALTER TABLE run ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;"
     "CREATE TABLE run_note(run_key INTEGER PRIMARY KEY REFERENCES run ON DELETE CASCADE,"
     " note TEXT NOT NULL);",
     /* Runs that a person has deleted stay gone (tombstone), and rows of runs that are gone are

@@ -176,7 +176,7 @@ static int begin(struct store *store, const struct look *found, struct err *err)
     rc = sql_exec(store->db,
                   "BEGIN IMMEDIATE;"
                   " UPDATE attempt SET state = 3 WHERE state = 0;"
-                  " UPDATE run SET state = 3 WHERE state = 0;"
+                  " UPDATE run SET state = 3, revision = revision + 1 WHERE state = 0;"
                   " UPDATE member SET state = 3 WHERE state = 0;"
                   " UPDATE state SET in_use = 1;"
                   " COMMIT",

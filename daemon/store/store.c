@@ -27,6 +27,9 @@
 #define TEXT_OF_TOKEN(token) #token
 #define TEXT_OF(macro)       TEXT_OF_TOKEN(macro)
 
+/* With each change of what run.list shows. No run takes the key of one that has gone. */
+#define REVISED "revision = revision + 1,"
+
 #define BLOCKS " WHERE is_scalar = ?1 AND curve_key = ?2 AND attempt = ?3 AND level = ?4"
 /* How many rows, at most ?5, lie behind step ?3 up to step ?4, and where the last of them is. */
 #define MEASURE(step, rows)                                                                        \
@@ -56,19 +59,22 @@ static const char *const statements[SQL_COUNT] = {
                     " FROM run), 0)), ?1, coalesce(?2, ?1), coalesce(?3, 'default'),"
                     " coalesce(?4, ''), coalesce(?5, '[]'), 0, 0, ?6, ?6 FROM state",
     /* What a person has edited stays. */
-    [SQL_RUN_RENEW] = "UPDATE run SET name = CASE WHEN edited & 1 THEN name"
+    [SQL_RUN_RENEW] = "UPDATE run SET " REVISED " name = CASE WHEN edited & 1 THEN name"
                       " ELSE coalesce(?2, name) END, project = coalesce(?3, project),"
                       " run_group = coalesce(?4, run_group), tags = CASE WHEN edited & 2 THEN tags"
                       " ELSE coalesce(?5, tags) END WHERE id = ?1",
-    [SQL_RUN_EDIT] = "UPDATE run SET name = coalesce(?2, name), tags = coalesce(?3, tags),"
-                     " hidden = coalesce(?4, hidden), edited = edited | (?2 IS NOT NULL)"
-                     " | 2 * (?3 IS NOT NULL) WHERE run_key = ?1 RETURNING run_key",
+    [SQL_RUN_EDIT] =
+        "UPDATE run SET " REVISED " name = coalesce(?2, name), tags = coalesce(?3, tags),"
+        " hidden = coalesce(?4, hidden), edited = edited | (?2 IS NOT NULL)"
+        " | 2 * (?3 IS NOT NULL) WHERE run_key = ?1 RETURNING run_key",
     [SQL_NOTE_PUT] = "REPLACE INTO run_note(run_key, note) VALUES(?1, ?2)",
-    [SQL_RUN_STATE] = "UPDATE run SET attempt = ?2, state = ?3, updated = ?4 WHERE run_key = ?1",
-    [SQL_RUN_CHECKPOINT] = "UPDATE run SET last_step = CASE WHEN ?4 AND last_step > ?2"
+    [SQL_RUN_STATE] =
+        "UPDATE run SET " REVISED " attempt = ?2, state = ?3, updated = ?4 WHERE run_key = ?1",
+    [SQL_RUN_CHECKPOINT] = "UPDATE run SET " REVISED " last_step = CASE WHEN ?4 AND last_step > ?2"
                            " THEN last_step ELSE ?2 END, n_points = n_points + ?3, updated = ?5"
                            " WHERE run_key = ?1",
-    [SQL_RUN_TOUCH] = "UPDATE run SET updated = ?2 WHERE run_key = ?1",
+    [SQL_RUN_TOUCH] = "UPDATE run SET " REVISED " updated = ?2 WHERE run_key = ?1",
+    [SQL_RUN_REVISE] = "UPDATE run SET revision = revision + 1 WHERE run_key = ?1",
     [SQL_CONFIG_GET] = "SELECT config, updates FROM run_config WHERE run_key = ?1",
     [SQL_CONFIG_PUT] = "REPLACE INTO run_config(run_key, config, updates) VALUES(?1, ?2, ?3)",
     [SQL_SUMMARY_GET] = "SELECT summary FROM run_summary WHERE run_key = ?1",

@@ -468,6 +468,86 @@ static void an_edited_run_is_shown_and_found_as_edited(void **state)
     record_free(r);
 }
 
+/* What the list says of the only run is what run.get says, all but what it alone has. */
+static void expect_list_as_get(struct fixture *f)
+{
+    cJSON *list, *run;
+    const cJSON *member;
+    struct err e;
+
+    assert_int_equal(
+        asked_run_list(f->history, &(struct feed_run_list){.config = true, .limit = 9}, &list, &e),
+        0);
+    assert_int_equal(history_run_get(f->history, &(struct feed_run){"a"}, &run, &e), 0);
+    list = reparse(list);
+    run = reparse(run);
+    cJSON_DeleteItemFromObject(run, "attempts");
+    cJSON_DeleteItemFromObject(run, "scalars");
+    cJSON_ArrayForEach(member, run)
+    {
+        const cJSON *listed = cJSON_GetObjectItem(at(list, "runs.0"), member->string);
+
+        if (!listed || !cJSON_Compare(listed, member, true))
+            fail_msg("%s: %s, not %s", member->string, json_print(listed), json_print(member));
+    }
+    assert_int_equal(size_at(list, "runs.0"), cJSON_GetArraySize(run));
+    cJSON_Delete(list);
+    cJSON_Delete(run);
+}
+
+/* Texts of runs are kept from one list to the next: none may be shown that has become wrong. */
+static void a_list_shows_each_change(void **state)
+{
+    static const enum record_kind kinds[] = {RECORD_CHECKPOINT, RECORD_LOG,  RECORD_SUMMARY,
+                                             RECORD_CONFIG,     RECORD_LOST, RECORD_CHECKPOINT,
+                                             RECORD_SPECTRUM,   RECORD_CLOSE};
+    struct fixture *f = *state;
+    struct record *opened = open_run(f, "a", "x\ny", "p", "w"), *again;
+    struct run_edit edit = {.run_key = opened->opened.run_key, .note = "a \"note\"\n"};
+
+    expect_list_as_get(f);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        struct record *r = record_of(opened, kinds[i], kinds[i] == RECORD_LOST ? 0 : i + 1, 10);
+
+        if (kinds[i] == RECORD_CHECKPOINT || kinds[i] == RECORD_SPECTRUM)
+            record_add_spectrum(record_add_point(r, "head", .1 * (double)(i + 1)));
+        if (kinds[i] == RECORD_SUMMARY || kinds[i] == RECORD_CONFIG)
+            r->constants = strdup("{\"best\":[1,{\"x\":1.5e-7}]}");
+        assert_int_equal(apply(f->store, r), 0);
+        expect_list_as_get(f);
+        record_free(r);
+    }
+    assert_int_equal(store_edit_run(f->store, &edit, NULL), 0);
+    expect_list_as_get(f);
+    again = open_run(f, "a", "other", NULL, "w2");
+    expect_list_as_get(f);
+    record_free(opened);
+    record_free(again);
+}
+
+static void a_list_shows_which_ranks_are_open(void **state)
+{
+    struct fixture *f = *state;
+    struct record *rank[2], *lost;
+
+    for (uint32_t i = 0; i < 2; i++) {
+        rank[i] = record_open("a", i ? "w1" : "w0", 0, RESUME_ALLOW);
+        rank[i]->open.launch = strdup("job-1");
+        rank[i]->open.rank = i;
+        rank[i]->open.world = 2;
+        assert_int_equal(apply(f->store, rank[i]), 0);
+        expect_list_as_get(f);
+    }
+    lost = record_of(rank[0], RECORD_LOST, 0, 0);
+    lost->senders = calloc(1, sizeof *lost->senders);
+    lost->n_senders = 1;
+    assert_int_equal(apply(f->store, lost), 0);
+    expect_list_as_get(f);
+    record_free(lost);
+    record_free(rank[0]);
+    record_free(rank[1]);
+}
+
 static void runs_are_ordered_by_their_last_change(void **state)
 {
     struct fixture *f = *state;
@@ -1614,6 +1694,8 @@ int main(void)
         TEST(runs_are_sorted_by_what_came_of_them),
         TEST(runs_come_with_the_values_that_are_asked_for),
         TEST(an_edited_run_is_shown_and_found_as_edited),
+        TEST(a_list_shows_each_change),
+        TEST(a_list_shows_which_ranks_are_open),
         TEST(a_spectrum_comes_back_to_the_last_bit),
         TEST(the_latest_spectrum_is_the_default),
         TEST(a_run_without_a_spectrum_says_so),

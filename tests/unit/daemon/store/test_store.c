@@ -884,6 +884,7 @@ static void expect_refused(struct history_fixture *f, int rc, const char *text)
 }
 
 #define NO_MEMBERS                                                                                 \
+    "DROP INDEX run_by_hidden; ALTER TABLE run DROP COLUMN revision;"                              \
     "DROP TABLE run_note; ALTER TABLE run DROP COLUMN hidden; ALTER TABLE run DROP COLUMN edited;" \
     "DROP TABLE tombstone; DROP TABLE leaving; ALTER TABLE state DROP COLUMN gone_key;"            \
     "DROP TABLE block; ALTER TABLE scalar_name DROP COLUMN n_put;"                                 \
