@@ -56,6 +56,14 @@ static const struct row rows[] = {
     [OPTION_IDLE_EXIT] = {"idle-exit", "SECONDS",
                           "end when so long no run was open and no reader connected, or off [off]",
                           0, true},
+    [OPTION_KEEP_DAYS] = {"keep-days", "DAYS",
+                          "delete runs that ended and have not changed for so long, or off [off]",
+                          0, true},
+    [OPTION_MAX_BYTES] =
+        {"max-bytes", "BYTES",
+         "delete the oldest runs that ended while the history is larger; 20G, 500M,"
+         " or off [off]",
+         0, true},
     [OPTION_LOG_LEVEL] = {"log-level", "LEVEL", "error, warn, info or debug [info]", 0, true},
     {"detach", NULL, "start in the background, and end when the daemon is ready", TASK_DETACH,
      false},
@@ -358,6 +366,8 @@ void config_take(struct config *config, struct config *fresh, config_change_cb *
     }
     config->log_level = fresh->log_level;
     config->idle_exit_s = fresh->idle_exit_s;
+    config->keep_days = fresh->keep_days;
+    config->max_bytes = fresh->max_bytes;
 }
 
 void config_release(struct config *config)

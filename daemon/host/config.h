@@ -31,6 +31,8 @@ enum option {
     OPTION_NICE,
     OPTION_RANKS_WAIT,
     OPTION_IDLE_EXIT,
+    OPTION_KEEP_DAYS,
+    OPTION_MAX_BYTES,
     OPTION_LOG_LEVEL,
     OPTION_COUNT,
 };
@@ -59,6 +61,8 @@ struct config {
     int nice;
     unsigned ranks_wait_s;
     unsigned idle_exit_s; /* 0: off */
+    int64_t keep_days;    /* -1: off */
+    int64_t max_bytes;    /* -1: off */
     int argc;             /* of the command line, which is borrowed: it is read again at SIGHUP */
     char **argv;
 };

@@ -66,6 +66,70 @@ static int check_idle_exit(struct config *config, struct err *err)
     return 0;
 }
 
+#define KEEP_DAYS_MAX 36500
+/* Below a megabyte there is room for no run. */
+#define MAX_BYTES_MIN 1000000
+
+/* A whole number, in decimal multiples of a unit that may follow; -1: it is none. */
+static int64_t read_bytes(const char *text)
+{
+    static const char units[] = "kMGT";
+    const char *unit;
+    int64_t factor = 1;
+    char *end;
+    double bytes = (double)strtoll(text, &end, 10);
+
+    if (end == text)
+        return -1;
+    unit = *end ? strchr(units, *end) : NULL;
+    for (const char *at = units; unit && at <= unit; at++)
+        factor *= 1000;
+    bytes *= (double)factor;
+    return end[unit != NULL] || bytes < MAX_BYTES_MIN || bytes > 0x1p60 ? -1 : (int64_t)bytes;
+}
+
+static int check_keep_days(struct config *config, struct err *err)
+{
+    const char *text;
+    char *end;
+
+    config->keep_days = -1;
+    if (config_set_default(config, OPTION_KEEP_DAYS, "off") < 0)
+        return err_set(err, -ENOMEM, "out of memory");
+    text = config->value[OPTION_KEEP_DAYS];
+    if (strcmp(text, "off") == 0)
+        return 0;
+    config->keep_days = strtol(text, &end, 10);
+    if (end != text && !*end && config->keep_days >= 1 && config->keep_days <= KEEP_DAYS_MAX)
+        return 0;
+    return config_refuse(config, OPTION_KEEP_DAYS,
+                         err_set(err, -EBADMSG,
+                                 "\"%s\" is neither off nor a number of days from 1 to %d", text,
+                                 KEEP_DAYS_MAX),
+                         err);
+}
+
+static int check_max_bytes(struct config *config, struct err *err)
+{
+    const char *text;
+
+    config->max_bytes = -1;
+    if (config_set_default(config, OPTION_MAX_BYTES, "off") < 0)
+        return err_set(err, -ENOMEM, "out of memory");
+    text = config->value[OPTION_MAX_BYTES];
+    if (strcmp(text, "off") == 0)
+        return 0;
+    config->max_bytes = read_bytes(text);
+    if (config->max_bytes > 0)
+        return 0;
+    return config_refuse(config, OPTION_MAX_BYTES,
+                         err_set(err, -EBADMSG,
+                                 "\"%s\" is neither off nor a number of bytes from 1M on (k, M, G"
+                                 " or T may follow)",
+                                 text),
+                         err);
+}
+
 int values_check(struct config *config, struct err *err)
 {
     const char *name = config->value[OPTION_LOG_LEVEL];
@@ -78,7 +142,8 @@ int values_check(struct config *config, struct err *err)
     config->log_level = (enum log_level)level;
     if (config_set_default(config, OPTION_LOG_LEVEL, "info") < 0)
         return err_set(err, -ENOMEM, "out of memory");
-    if (check_ranks_wait(config, err) < 0 || check_idle_exit(config, err) < 0)
+    if (check_ranks_wait(config, err) < 0 || check_idle_exit(config, err) < 0 ||
+        check_keep_days(config, err) < 0 || check_max_bytes(config, err) < 0)
         return -EBADMSG;
     return check_nice(config, err);
 }

@@ -62,6 +62,8 @@ static void tick_parts(struct loop *loop)
     loop_check_store(loop);
     loop_try_store(loop);
     spools_tick(loop->spools);
+    if (loop->state == LOOP_RUNNING)
+        loop_prune(loop);
 }
 
 static void start_draining(struct loop *loop, const char *why)
@@ -136,6 +138,7 @@ static void read_options_again(struct loop *loop)
     log_set_level(loop->config->log_level);
     alert_set_path(loop->alert, loop->config->value[OPTION_ON_EVENT]);
     loop_set_access(loop);
+    loop_prune_soon(loop);
     config_release(&fresh);
 }
 

@@ -5,6 +5,7 @@
  *     loop.c     opens every part, and has the timer and the signals
  *     actions.c  steps the core with the event, and carries out what it decides
  *     storage.c  opens the store, whatever it finds
+ *     prune.c    has runs leave the history that are too old, or too many
  *     report.c   writes down what a stored record says: to the log, and to the command for events
  *     stop.c     moves the daemon from serving to its end
  *     status.c   answers server.status
@@ -27,6 +28,7 @@
 #include "daemon/loop/spools.h"
 #include "daemon/loop/work.h"
 #include "daemon/store/check.h"
+#include "daemon/store/errand.h"
 
 #define EXIT_IO 74 /* of sysexits.h */
 
@@ -85,7 +87,11 @@ struct loop {
     struct spools *spools; /* NULL: its directory cannot be used */
     struct log_limit not_stored;
     struct log_limit probe_limit;
-    bool store_waits; /* as it was told last */
+    bool store_waits;    /* as it was told last */
+    struct errand prune; /* while is_pruning */
+    struct store_task prune_task;
+    bool is_pruning;
+    unsigned prune_pause_ticks;
     char *store_path;
     struct store_check *check; /* NULL: none reads */
     enum history_state history;
@@ -121,6 +127,14 @@ void loop_check_store(struct loop *);
 void loop_try_store(struct loop *);
 /* As server.status has it. */
 const char *loop_history_state(const struct loop *);
+
+/* ---- prune.c --------------------------------------------------------------------------------- */
+
+/* A second has passed: runs leave the history as keep-days and max-bytes say, at a start and each
+ * hour. */
+void loop_prune(struct loop *);
+/* The options have changed. */
+void loop_prune_soon(struct loop *);
 
 /* ---- page.c ---------------------------------------------------------------------------------- */
 

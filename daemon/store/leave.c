@@ -30,6 +30,9 @@
 #define LARGE_ROWS_AT_ONCE 2
 /* Pages that go back to the file system by one statement. */
 #define PAGES_AT_ONCE "32"
+/* Free pages beyond which they are given back before more rows are deleted: SQLite looks a page at
+ * the end of the file up in the whole list of free ones, 3 us for so many and .2 ms for a GB. */
+#define FREE_PAGES_MAX 4096
 /* At a start free pages are given back where they are more than this part of the file. */
 #define FREE_SHARE 8
 
@@ -109,8 +112,9 @@ static int delete_some(struct store *store, struct err *err)
     return rc < 0 ? rc : 1;
 }
 
-/* Gives some free pages back: 1, or 0 where none is left, or the file cannot. */
-static int give_back_some(struct store *store, struct err *err)
+/* Gives some free pages back, where there are more than so many: 1; or 0, also where the file
+ * cannot. */
+static int give_back_some(struct store *store, int64_t kept, struct err *err)
 {
     int64_t n_free = 0, left = 0;
     int rc;
@@ -118,14 +122,23 @@ static int give_back_some(struct store *store, struct err *err)
     if (!store->leaving.gives_back)
         return 0;
     rc = sql_integer(store->db, "PRAGMA freelist_count", &n_free, err);
-    if (rc == 0 && n_free > 0)
-        rc = sql_exec(store->db, "PRAGMA incremental_vacuum(" PAGES_AT_ONCE ")", err);
-    if (rc == 0 && n_free > 0)
+    if (rc < 0 || n_free <= kept)
+        return rc;
+    rc = sql_exec(store->db, "PRAGMA incremental_vacuum(" PAGES_AT_ONCE ")", err);
+    if (rc == 0)
         rc = sql_integer(store->db, "PRAGMA freelist_count", &left, err);
     if (rc < 0)
         return rc;
-    store->leaving.gives_back = left > 0 && left < n_free;
+    store->leaving.gives_back = left < n_free;
     return store->leaving.gives_back;
+}
+
+/* Deletes rows, or gives back what that left free: 1, or 0 where no run leaves. */
+static int empty_some(struct store *store, struct err *err)
+{
+    int rc = give_back_some(store, FREE_PAGES_MAX, err);
+
+    return rc == 0 ? delete_some(store, err) : rc;
 }
 
 /* ---- pieces ---------------------------------------------------------------------------------- */
@@ -168,10 +181,10 @@ static int do_piece(struct store *store, struct piece piece, struct err *err)
 
 static int clear_some(struct store *store, void *arg, struct err *err)
 {
-    int rc = delete_some(store, err);
+    int rc = empty_some(store, err);
 
     (void)arg;
-    return rc == 0 ? give_back_some(store, err) : rc;
+    return rc == 0 ? give_back_some(store, 0, err) : rc;
 }
 
 int store_clear(struct store *store, struct err *err)
@@ -332,7 +345,7 @@ static int prune_some(struct store *store, struct errand *errand, struct err *er
     int rc = errand->has_begun ? 0 : begin_prune(store, errand, err);
 
     if (rc == 0 && !errand->is_dry)
-        rc = delete_some(store, err);
+        rc = empty_some(store, err);
     if (rc != 0)
         return rc;
     rc = read_bytes(store, &all, &used, err);
@@ -340,7 +353,7 @@ static int prune_some(struct store *store, struct errand *errand, struct err *er
         return rc;
     rc = take_oldest(store, errand, errand->is_dry ? errand->bytes_estimated : used, err);
     if (rc == 0 && !errand->is_dry)
-        rc = give_back_some(store, err);
+        rc = give_back_some(store, 0, err);
     if (rc == 0)
         rc = read_bytes(store, &all, &used, err);
     errand->bytes_after = errand->is_dry ? errand->bytes_estimated : all;

@@ -1,6 +1,7 @@
 """Runs leave the history, deleted by a person or pruned, and do not come back unasked."""
 
 import json
+import signal
 import sqlite3
 
 import numpy as np
@@ -115,3 +116,21 @@ def test_the_oldest_runs_are_pruned_and_the_file_shrinks(daemon):
         trainer.finish()
     store(daemon, "run-0")
     assert "run-0" in runs_of(daemon)
+
+
+def test_the_daemon_prunes_as_its_options_say(new_daemon, tmp_path):
+    config = tmp_path / "richd.conf"
+    config.write_text("keep-days = off\n")
+    daemon = new_daemon("--config", str(config)).start()
+    store(daemon, "old")
+    store(daemon, "new")
+    daemon.stop()
+    with sqlite3.connect(daemon.state / "richd.sqlite") as history:
+        history.execute("UPDATE run SET updated = updated - 86400 * 9 WHERE id = 'old'")
+    history.close()
+    daemon.start()
+    assert runs_of(daemon) == {"old", "new"}
+    config.write_text("keep-days = 8\n")
+    daemon.signal(signal.SIGHUP)
+    wait_until(lambda: runs_of(daemon) == {"new"}, "the old run to be pruned")
+    wait_until(lambda: "pruned run=old" in daemon.output, "a line of the log")
