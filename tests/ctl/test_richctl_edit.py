@@ -80,7 +80,8 @@ def test_an_older_daemon_is_told_from_a_wrong_command(ctl, feed, run):
 ])
 def test_options_choose_runs(ctl, feed, run, args, filters):
     ctl.run("runs", *args)
-    assert asked(feed, "run.list") == [{"limit": 100, "offset": 0, **filters}]
+    page = 100 if "config" in filters else 1000
+    assert asked(feed, "run.list") == [{"limit": page, "offset": 0, **filters}]
 
 
 @pytest.mark.parametrize("args, why", [

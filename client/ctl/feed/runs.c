@@ -5,8 +5,10 @@
 #include "client/ctl/common/member.h"
 #include "client/ctl/feed/params.h"
 
-/* Runs of one answer: each may carry 1 MiB of config, where it is asked for. */
-#define PAGE_RUNS 100
+/* Runs of one answer. Each may carry 1 MiB of config, where it is asked for; else the most that the
+ * feed gives, since it sorts all runs for each page. */
+#define PAGE_RUNS_CONFIG 100
+#define PAGE_RUNS        1000
 
 /* Takes one page; `*n` is the number of its runs. Returns what `on_run` said of the last one. */
 static int take_page(struct feedclient *feed, cJSON *params, runs_fn *on_run, void *context,
@@ -55,13 +57,14 @@ static cJSON *make_params(const struct runs_query *query, int64_t limit, int64_t
 int runs_each(struct feedclient *feed, const struct runs_query *query, runs_fn *on_run,
               void *context, struct err *err)
 {
-    int64_t left = query->limit >= 0 ? query->limit : INT64_MAX, taken = 0, asked = PAGE_RUNS,
-            n = asked;
+    bool has_config = query->config || member(query->filter, "config");
+    int64_t page = has_config ? PAGE_RUNS_CONFIG : PAGE_RUNS;
+    int64_t left = query->limit >= 0 ? query->limit : INT64_MAX, taken = 0, asked = page, n = asked;
     int rc = 0;
 
     assert(on_run);
     while (rc == 0 && left > 0 && n == asked) {
-        asked = left < PAGE_RUNS ? left : PAGE_RUNS;
+        asked = left < page ? left : page;
         rc = take_page(feed, make_params(query, asked, taken), on_run, context, &n, err);
         taken += n;
         left -= n;

@@ -1,13 +1,15 @@
 """richctl on the real daemon: a backup of a history in use, its restore, and what doctor finds."""
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 
+import numpy as np
 import pytest
 
-from harness import BUILD, PATIENCE_S, clean_environment, draw, wait_until
+from harness import BUILD, PATIENCE_S, POINT_KEYS, clean_environment, draw, wait_until
 
 pytestmark = pytest.mark.not_under("thread", because="richctl has one thread")
 
@@ -145,6 +147,25 @@ def test_what_a_person_writes_is_kept(sweep):
 def test_an_export_takes_the_runs_that_the_options_choose(sweep, tmp_path):
     sweep.richctl("export", "--config", "lr=1e-4..", "--format", "json", "-o", f"{tmp_path}/out/")
     assert sorted(os.listdir(tmp_path / "out")) == ["r1.json", "r2.json"]
+
+
+def test_an_export_has_what_the_feed_has(daemon, tmp_path):
+    train(daemon, "run", 20)
+    daemon.richctl("export", "run", "-o", str(tmp_path / "run.npz"))
+    columns = daemon.series("run")
+    with np.load(tmp_path / "run.npz") as data:
+        for name in POINT_KEYS:
+            if name not in ("run", "layer", "p", "c", "flags"):
+                want = [np.nan if value is None else value for value in columns[name]]
+                np.testing.assert_array_equal(data[f"points/head/{name}"], want, err_msg=name)
+        has_flag = data["points/head/flags/small_sample"].tolist()
+    assert has_flag == ["small_sample" in flags for flags in columns["flags"]]
+    (line,) = daemon.richctl("export", "run", "--format", "json").splitlines()
+    points = json.loads(line)["points"]
+    assert [tuple(point) for point in points][0][:3] == ("run", "layer", "attempt")
+    assert [{k: p[k] for k in POINT_KEYS[3:]} for p in points] == [
+        {"p": 4, "c": 2, **{k: columns[k][i] for k in POINT_KEYS[3:] if k not in ("p", "c")}}
+        for i in range(20)]
 
 
 # ---- on the way ----------------------------------------------------------------------------------
