@@ -106,7 +106,8 @@ def sweep(daemon):
     for i, rate in enumerate((1e-5, 1e-3, 1e-1)):
         with daemon.trainer(f"r{i}", name=f"lr{i}", project="sweep", group="g" if i else "",
                             tags=["all", f"t{i}"], config={"lr": rate, "opt": "adam"}) as trainer:
-            trainer.wait(trainer.log(0, loss=float(-i)))
+            trainer.log(0, loss=float(-i))
+            trainer.finish()
     return daemon
 
 
@@ -147,6 +148,27 @@ def test_what_a_person_writes_is_kept(sweep):
 def test_an_export_takes_the_runs_that_the_options_choose(sweep, tmp_path):
     sweep.richctl("export", "--config", "lr=1e-4..", "--format", "json", "-o", f"{tmp_path}/out/")
     assert sorted(os.listdir(tmp_path / "out")) == ["r1.json", "r2.json"]
+
+
+def test_deleted_runs_are_gone_and_open_ones_stay(sweep):
+    with sweep.trainer("open") as trainer:
+        trainer.wait(trainer.log(0, loss=0.0))
+        said = richctl(sweep, "delete", "--yes", "lr0", "open", "r1", expect=64)
+        assert "not deleted: open r1" in said and "open" in said.splitlines()[-1]
+        assert runs_of(sweep) == ["open", "r1", "r2"]
+    assert sweep.richctl("delete", "--yes", "r1") == "r1: 0 points\n"
+    assert "no run" in richctl(sweep, "delete", "--yes", "r1", expect=1)
+    sweep.restart()
+    assert runs_of(sweep) == ["open", "r2"]
+
+
+def test_prune_says_what_would_go_and_has_it_go(sweep):
+    assert sweep.richctl("prune", "--keep-days", "1").startswith("0 runs with 0 points have gone")
+    would = sweep.richctl("prune", "--max-bytes", "1K", "--dry-run").splitlines()
+    assert sorted(would[:-1]) == runs_of(sweep) == ["r0", "r1", "r2"]
+    assert would[-1].startswith("3 runs with 0 points would go: ")
+    gone = sweep.richctl("prune", "--max-bytes", "1K").splitlines()
+    assert gone[:-1] == would[:-1] and runs_of(sweep) == []
 
 
 def test_an_export_has_what_the_feed_has(daemon, tmp_path):
