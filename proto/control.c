@@ -110,6 +110,9 @@ static const struct field hello_answer_fields[] = {
     {FIELD(hello_answer, protocol, INTEGER), .required = true, .min = 1, .max = FIELD_MAX_INTEGER},
     {FIELD(hello_answer, server, TEXT), .max = TEXT_MAX},
     {FIELD(hello_answer, members, BOOL), .says_nothing = true},
+    {FIELD(hello_answer, feed, TEXT), .max = TEXT_MAX},
+    {FIELD(hello_answer, page, TEXT), .max = TEXT_MAX},
+    {FIELD(hello_answer, pid, INTEGER), .max = FIELD_MAX_INTEGER},
     {0},
 };
 static const struct field welcome_fields[] = {

@@ -126,6 +126,9 @@ struct control_hello_answer {
     int64_t protocol;
     const char *server; /* optional */
     bool members;       /* several trainers may speak for a run */
+    const char *feed;   /* where the daemon's feed is, optional */
+    const char *page;   /* the link to its page for readers, with the token; optional */
+    int64_t pid;        /* the daemon's, 0: it says none */
 };
 
 struct control_welcome {

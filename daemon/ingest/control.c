@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon/ingest/parts.h"
 #include "proto/base/clock.h"
@@ -21,10 +22,14 @@ static int on_hello(struct ingest *ingest, peer_id peer, const struct control_he
     log_debug("hello peer=%llu client=\"%s\" host=%s pid=%lld", (unsigned long long)peer,
               hello->client ? hello->client : "", hello->host ? hello->host : "",
               (long long)hello->pid);
-    ingest_send_text(
-        ingest, peer,
-        control_encode_hello_answer(&(struct control_hello_answer){
-            .protocol = CONTROL_PROTOCOL, .server = "richd " RICHD_VERSION, .members = true}));
+    ingest_send_text(ingest, peer,
+                     control_encode_hello_answer(&(struct control_hello_answer){
+                         .protocol = CONTROL_PROTOCOL,
+                         .server = "richd " RICHD_VERSION,
+                         .members = true,
+                         .feed = ingest->feed,
+                         .page = ingest->page && *ingest->page ? ingest->page : NULL,
+                         .pid = getpid()}));
     return 0;
 }
 

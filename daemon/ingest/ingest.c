@@ -204,6 +204,12 @@ int ingest_open(uv_loop_t *loop, const char *endpoint, const struct ingest_confi
     return 0;
 }
 
+void ingest_tell(struct ingest *ingest, const char *feed, const char *page)
+{
+    ingest->feed = feed;
+    ingest->page = strncmp(ingest->endpoint, "ipc://", 6) == 0 ? page : NULL;
+}
+
 const char *ingest_endpoint(const struct ingest *ingest)
 {
     return ingest->endpoint;

@@ -38,6 +38,11 @@ struct ingest_config {
 int ingest_open(uv_loop_t *, const char *endpoint, const struct ingest_config *,
                 struct ingest **out, struct err *err);
 
+/* What hello tells a trainer of the daemon's other doors: its feed, and the page with the token for
+ * readers, "" while there is none. The page is told over a path alone, whose directory decides who
+ * comes in, and not over TCP. Borrows both until it is closed. */
+void ingest_tell(struct ingest *, const char *feed, const char *page);
+
 /* The address to connect to: with the real port where 0 was asked for. */
 const char *ingest_endpoint(const struct ingest *);
 

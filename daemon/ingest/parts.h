@@ -37,6 +37,7 @@ struct ingest {
     ingest_event_cb *on_event;
     void *arg;
     char endpoint[256];
+    const char *feed, *page; /* as ingest_tell had them; NULL: not told */
     uint64_t n_refused;
     peer_id gone[MAX_GONE];
     size_t n_gone;

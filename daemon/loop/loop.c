@@ -276,6 +276,8 @@ static int open_sockets(struct loop *loop, const struct config *config, struct e
     if (rc == 0)
         rc = loop_open_page(loop, err);
     if (rc == 0)
+        ingest_tell(loop->ingest, feedsock_address(loop->feed), loop->page_of_readers);
+    if (rc == 0)
         rc = write_endpoints(loop, err);
     return rc == 0 ? endpoints_share(config, err) : rc;
 }

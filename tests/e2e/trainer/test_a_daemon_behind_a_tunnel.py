@@ -8,6 +8,7 @@ import pytest
 
 import richd
 from harness import BUILD, PATIENCE_S, clean_environment, free_port, wait_until
+from richd._link import greeting as _greeting
 
 
 @pytest.fixture
@@ -57,3 +58,50 @@ def test_what_is_no_address_is_refused(feed, monkeypatch):
     monkeypatch.setenv("RICHD_FEED", feed)
     run = richd.init(mode="disabled")
     assert f"RICHD_FEED={feed!r} is malformed" in run.stats.last_error
+
+
+@pytest.fixture
+def far(new_daemon, tunnel):
+    """A daemon with a page, and its ingest socket behind a tunnel."""
+    daemon = new_daemon(RICHD_HTTP="127.0.0.1:0").start()
+    daemon.tunnelled = f"tcp://127.0.0.1:{tunnel(daemon.runtime / 'ingest.sock')}"
+    return daemon
+
+
+def test_the_endpoint_alone_finds_what_was_measured(far):
+    with richd.init(run_id="far", endpoint=far.tunnelled) as run:
+        assert wait_until(lambda: run.attempt, "the run to be open")
+        run.observe(np.random.randn(64, 8), np.random.randn(64, 3), step=3)
+        assert run.checkpoint(step=3, wait=True, timeout=30, spectrum=True)["head"].spectrum
+        assert list(run.series("d_lr")[0]) == [3]
+        assert richd.run(run).layers["head"].last.step == 3
+    assert [one.id for one in richd.runs(endpoint=far.tunnelled)] == ["far"]
+    assert "nc1" in richd.measures(endpoint=far.tunnelled)
+
+
+def test_a_daemon_of_this_machine_at_the_address_that_is_told_is_another_one(far, monkeypatch):
+    monkeypatch.setattr(_greeting, "_pid_at", lambda address: 1)
+    with pytest.raises(richd.RichdError, match="ssh -L") as refusal:
+        richd.runs(endpoint=far.tunnelled)
+    assert "feed.sock" in refusal.value.text and "token" not in refusal.value.text
+
+
+def test_a_page_that_is_here_is_read_where_the_feed_is_not(far, monkeypatch):
+    daemon = far.endpoints
+    asked = _greeting._pid_at
+    page = far.rpc("server.status")["page"]
+    monkeypatch.setattr(_greeting, "_pid_at",
+                        lambda a: None if a == daemon["feed"] else asked(a))
+    assert _greeting.feed_behind(far.tunnelled).startswith(page.partition("#")[0])
+    assert richd.runs(endpoint=far.tunnelled)[:0].table() is not None
+
+
+def test_over_tcp_no_page_is_told_and_silence_is_an_error(new_daemon, monkeypatch):
+    daemon = new_daemon("--listen", f"tcp://127.0.0.1:{free_port()}",
+                        RICHD_HTTP="127.0.0.1:0").start()
+    assert "page" not in _greeting._hello(daemon.endpoints["ingest"])
+    monkeypatch.setattr(_greeting, "TIMEOUT_S", 0.1)
+    with pytest.raises(richd.RichdError, match="no daemon says hello"):
+        richd.runs(endpoint=f"tcp://127.0.0.1:{free_port()}")
+    with pytest.raises(richd.RichdError, match="ENOTCONN"):
+        richd.runs(endpoint="pigeon://x")

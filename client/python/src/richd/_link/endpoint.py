@@ -143,7 +143,16 @@ class FeedFinder:
     feed: Optional[str] = None
 
     def __call__(self) -> str:
-        return self.feed or find_feed(self.where)
+        if self.feed:
+            return self.feed
+        try:
+            return find_feed(self.where)
+        except NotFoundError:
+            if not self.where.address:
+                raise
+        from richd._link.greeting import feed_behind  # it asks the feed, which looks here
+
+        return feed_behind(self.where.address)
 
     def page(self, run: str) -> Optional[str]:
         """The page that shows a run, with the token that it asks for; None: none is known."""
