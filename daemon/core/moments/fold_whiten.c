@@ -19,12 +19,13 @@
  * for each row. With scaled columns the condition of R is 1e6 at most, by the ridge, so Q R is Y to
  * 1e-10 in each direction, far below what is lost when Q is rounded to single precision.
  *
- * It costs w^2 a row and p w^2 a block, and saves p w a row. */
+ * It costs w^2 a row and p w^2 a block, and saves p w a row: at w = 100 it saves 9 % of a fold at
+ * p = 384, 5 % at 256, and nothing at 128. */
 #define RIDGE 1e-12
 
 bool fold_may_whiten(size_t p, size_t w)
 {
-    return w > 0 && 4 * w <= p;
+    return w > 0 && 5 * w <= 2 * p;
 }
 
 /* R from the products that stand in its place. */
@@ -68,7 +69,7 @@ void fold_whiten_s(struct fold *fold)
         fold->q[i * (fold->w + 1) + fold->w] = norm > 0 ? (float)(fold->rs[i] / norm) : 0;
 }
 
-/* Columns of Q at a time, so that the products fit into the scratch: p is 1020 at least where w is
+/* Columns of Q at a time, so that the products fit into the scratch: p is 638 at least where w is
  * 255. */
 #define COLUMNS 256
 
