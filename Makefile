@@ -424,7 +424,7 @@ $(TOOLS):
 # test-wheel installs it into this Debian's Python and into an older and a newer Debian, as root.
 wheel test-wheel: wheel-deps
 	@$(MAKE) --no-print-directory -f client/python/wheel/Makefile VERSION=$(VERSION) $(JOBS) $@
-test-wheel: all pythons-deps
+test-wheel: all tools pythons-deps
 
 demo: deps
 	@$(MAKE) --no-print-directory -j$(shell nproc) all
