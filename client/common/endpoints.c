@@ -234,6 +234,8 @@ static int search(const struct endpoints *places, const char *member, struct end
         int rc = read_place(places->directories[i], member, &record, &reason);
 
         if (rc == -ENOENT) {
+            if (i == 0)
+                *out = record.endpoint; /* where was looked first */
             snprintf(reasons.text + used, sizeof reasons.text - used, "%s%s", used > 0 ? "; " : "",
                      reason.text);
             continue;

@@ -27,7 +27,8 @@ struct endpoints {
 struct endpoint {
     char address[ENDPOINT_SIZE];
     size_t place; /* 1 + the directory, where its daemon lives or there is no other; else 0 */
-    char source[ENDPOINT_SIZE + sizeof "/endpoints.json"]; /* the file; "": the address was given */
+    char source[ENDPOINT_SIZE + sizeof "/endpoints.json"]; /* the file, also of one that does not
+                                                              count; "": the address was given */
 };
 
 /* Notes the places. `address` and `runtime_dir` are what the program was given, and may be NULL or
