@@ -1,7 +1,7 @@
 /* Texts of runs as lists show them, kept from one list to the next: of thousands of runs few change
  * between two lists. A text is valid for the revision of the run at which it was made; the store
- * counts that up with all that a list shows. Owns its memory, at most RUN_CACHE_BYTES and the table;
- * one thread at a time, which is the history's that has it. Tested by test_run_cache.c. */
+ * counts that up with all that a list shows. Owns its memory, at most RUN_CACHE_BYTES and the
+ * table; one thread at a time, which is the history's that has it. Tested by test_run_cache.c. */
 #pragma once
 
 #include <stddef.h>

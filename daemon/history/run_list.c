@@ -340,8 +340,7 @@ static int put_runs(struct history *history, const struct feed_run_list *params,
                     struct answer *answer, struct err *err)
 {
     int (*put)(struct history *, const struct feed_run_list *, sqlite3_stmt *, struct answer *,
-               struct err *) =
-        answer_is_json(answer) ? put_text : put_tree;
+               struct err *) = answer_is_json(answer) ? put_text : put_tree;
     struct condition c = {.text = sqlite3_str_new(history->db)};
     sqlite3_stmt *statement = NULL;
     int rc;

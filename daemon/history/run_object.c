@@ -27,11 +27,11 @@ struct member {
 
 /* Columns of SQL_RUN_GET. The configuration, which not all have, is not among them. */
 static const struct member members[] = {
-    {"run", TEXT, 1},       {"name", TEXT, 2},         {"project", TEXT, 3},
-    {"group", TEXT, 4},     {"tags", JSON, 5},         {"summary", JSON, 13},
-    {"state", STATE, 7},    {"attempt", INTEGER, 8},   {"created", NUMBER, 9},
+    {"run", TEXT, 1},        {"name", TEXT, 2},          {"project", TEXT, 3},
+    {"group", TEXT, 4},      {"tags", JSON, 5},          {"summary", JSON, 13},
+    {"state", STATE, 7},     {"attempt", INTEGER, 8},    {"created", NUMBER, 9},
     {"updated", NUMBER, 10}, {"last_step", INTEGER, 11}, {"n_points", INTEGER, 12},
-    {"ranks", RANKS, 14},   {"note", TEXT, 16},        {"hidden", FLAG, 17},
+    {"ranks", RANKS, 14},    {"note", TEXT, 16},         {"hidden", FLAG, 17},
 };
 #define CONFIG_COLUMN 6
 
