@@ -160,6 +160,7 @@ int store_checkpoint_put(struct store *store, struct record *record, struct err 
         return rc;
     SQL_BIND(statement, record->run_key, record->step, added, record->implied);
     sql_bind_double(statement, 5, record->time);
+    sqlite3_bind_int64(statement, 6, record->attempt);
     rc = sql_run(statement, err);
     return rc < 0 ? rc : store_attempt_advance(store, record, !record->implied, err);
 }

@@ -120,11 +120,12 @@ static int combine_texts(struct store *store, const char *stored, const char *gi
     return rc;
 }
 
-/* `stored` with `given` merged into it, as combine_texts. */
-static int merge(struct store *store, const char *stored, const char *given, char **out,
+/* `stored` with `given` merged into it, as combine_texts; what is `late`, of an attempt that a
+ * newer one has followed, gives way to what is stored. */
+static int merge(struct store *store, const char *stored, const char *given, bool late, char **out,
                  struct err *err)
 {
-    return combine_texts(store, stored, given, true, out, err);
+    return combine_texts(store, late ? given : stored, late ? stored : given, true, out, err);
 }
 
 /* ---- reading and writing ------------------------------------------------------------------- */
@@ -159,13 +160,13 @@ static int put_texts(sqlite3_stmt *statement, int64_t run_key, const char *first
 
 /* ---- the messages -------------------------------------------------------------------------- */
 
-static int put_summary(struct store *store, const struct record *record, struct err *err)
+static int put_summary(struct store *store, const struct record *record, bool late, struct err *err)
 {
     char *stored = NULL, *merged = NULL;
     int rc = read_texts(store->statement[SQL_SUMMARY_GET], record->run_key, &stored, 1, err);
 
     if (rc == 0)
-        rc = merge(store, stored, record->constants, &merged, err);
+        rc = merge(store, stored, record->constants, late, &merged, err);
     if (rc == 0)
         rc = put_texts(store->statement[SQL_SUMMARY_PUT], record->run_key, merged, NULL, err);
     free(stored);
@@ -173,15 +174,15 @@ static int put_summary(struct store *store, const struct record *record, struct 
     return rc;
 }
 
-static int put_config(struct store *store, const struct record *record, struct err *err)
+static int put_config(struct store *store, const struct record *record, bool late, struct err *err)
 {
     char *stored[2] = {NULL}, *config = NULL, *updates = NULL;
     int rc = read_texts(store->statement[SQL_CONFIG_GET], record->run_key, stored, 2, err);
 
     if (rc == 0)
-        rc = merge(store, stored[0], record->constants, &config, err);
+        rc = merge(store, stored[0], record->constants, late, &config, err);
     if (rc == 0)
-        rc = merge(store, stored[1], record->constants, &updates, err);
+        rc = merge(store, stored[1], record->constants, late, &updates, err);
     if (rc == 0)
         rc = put_texts(store->statement[SQL_CONFIG_PUT], record->run_key, config, updates, err);
     free(stored[0]);
@@ -191,10 +192,11 @@ static int put_config(struct store *store, const struct record *record, struct e
     return rc;
 }
 
-int store_constants_put(struct store *store, struct record *record, struct err *err)
+int store_constants_put(struct store *store, struct record *record, bool late, struct err *err)
 {
     bool is_config = record->kind == RECORD_CONFIG;
-    int rc = is_config ? put_config(store, record, err) : put_summary(store, record, err);
+    int rc =
+        is_config ? put_config(store, record, late, err) : put_summary(store, record, late, err);
 
     if (rc == -E2BIG)
         rc = store_record_refuse(record, -E2BIG, "run \"%s\": its %s would be larger than %d bytes",
@@ -216,7 +218,7 @@ int store_config_open(struct store *store, const struct record *record, struct e
     if (rc == 0 && strcmp(stored[1], "{}") != 0) {
         rc = combine_texts(store, stored[1], given, false, &updates, err);
         if (rc == 0)
-            rc = merge(store, updates, given, &config, err);
+            rc = merge(store, updates, given, false, &config, err);
     }
     if (rc == 0 || rc == -E2BIG)
         rc = put_texts(store->statement[SQL_CONFIG_PUT], run_key, config ? config : given,

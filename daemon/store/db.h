@@ -195,8 +195,9 @@ int store_checkpoint_complete(struct store *, struct record *, struct err *err);
 /* Puts the stored points of the record's step in the place of its own. */
 int store_checkpoint_recall(struct store *, struct record *, struct err *err);
 
-/* Merges the constants of a SUMMARY or CONFIG record; refuses those that grow too large. */
-int store_constants_put(struct store *, struct record *, struct err *err);
+/* Merges the constants of a SUMMARY or CONFIG record; refuses those that grow too large. Late ones,
+ * of an attempt that is not the newest, change no name that is there. */
+int store_constants_put(struct store *, struct record *, bool late, struct err *err);
 /* Writes the configuration that a new attempt of run `opened.run_key` brings. */
 int store_config_open(struct store *, const struct record *, struct err *err);
 /* What run.list shows of the run has changed, but no column of its own. */

@@ -159,7 +159,8 @@ static int resume_attempt(struct store *store, struct record *record,
                           const struct attempt_row *found, struct err *err)
 {
     record->run_key = record->opened.run_key;
-    record->opened.attempt = (uint32_t)found->newest;
+    record->opened.attempt =
+        record->opened.is_older ? record->open.attempt : (uint32_t)found->newest;
     record->opened.last_seq = found->last_seq;
     if (found->state == STATE_FINISHED || found->state == STATE_FAILED)
         return 0;
@@ -211,11 +212,24 @@ static int read_layers(struct store *store, struct record *record, struct err *e
     return rc;
 }
 
+/* What a spool has of an attempt that the run has gone on from is found there: the newer one
+ * supersedes of it what it would have superseded at the time. */
+static bool is_replay_of_older(const struct record *record, int64_t newest)
+{
+    const struct record_open *open = &record->open;
+
+    return open->is_replay && !open->launch && open->attempt != 0 && open->attempt < newest;
+}
+
 /* Whether the attempt that the trainer names is refused: the run does not have it, or a newer one.
  */
 static bool refuse_attempt(struct record *record, int64_t newest)
 {
     uint32_t attempt = record->open.attempt;
+
+    record->opened.is_older = is_replay_of_older(record, newest);
+    if (record->opened.is_older)
+        return false;
 
     if (attempt > newest)
         store_record_refuse(record, -ENOENT,
@@ -290,7 +304,9 @@ static int open_existing(struct store *store, struct record *record, int64_t new
 
     if (rc < 0 || refuse_attempt(record, newest))
         return rc;
-    rc = store_attempt_find(store, record->opened.run_key, (uint32_t)newest, &found, err);
+    rc = store_attempt_find(store, record->opened.run_key,
+                            record->opened.is_older ? record->open.attempt : (uint32_t)newest,
+                            &found, err);
     if (rc >= 0 && record->open.launch)
         rc = find_launch(store, record, &attempt, &world, err);
     if (rc < 0)
@@ -392,7 +408,7 @@ int store_open_apply(struct store *store, struct record *record, struct err *err
     }
     if (rc < 0 || record->rc < 0)
         return rc;
-    rc = replace_watched(store, record, err);
+    rc = record->opened.is_older ? 0 : replace_watched(store, record, err);
     if (rc == 0)
         rc = read_layers(store, record, err);
     return rc == 0 && record->open.launch ? store_members_read(store, record, err) : rc;

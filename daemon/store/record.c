@@ -148,7 +148,9 @@ static int replay(struct store *store, struct record *record, const struct origi
 static int put_constants(struct store *store, struct record *record, const struct origin *origin,
                          struct err *err)
 {
-    return origin->stored_before ? 0 : store_constants_put(store, record, err);
+    bool late = record->attempt < origin->attempt.newest;
+
+    return origin->stored_before ? 0 : store_constants_put(store, record, late, err);
 }
 
 static int put_close(struct store *store, struct record *record, const struct origin *origin,
@@ -192,8 +194,18 @@ static int (*const carry_out[])(struct store *, struct record *, const struct or
     [RECORD_REPLAY] = replay,
 };
 
-/* Finds the attempt of a record: 1 when it is the run's newest; else the record is refused and the
- * answer is 0. */
+/* Whether an attempt behind which a newer one stands takes the record: a replay goes on with it
+ * (an attempt that a newer one ended is not open), or has stored the record before. */
+static bool is_replayed(const struct record *record, const struct attempt_row *attempt)
+{
+    bool is_closed = attempt->state == STATE_FINISHED || attempt->state == STATE_FAILED;
+
+    return attempt->state == STATE_OPEN || (is_closed && record->n_senders == 0 &&
+                                            record->seq > 0 && record->seq <= attempt->last_seq);
+}
+
+/* Finds the attempt of a record: 1 when it is the run's newest, or one that is replayed; else the
+ * record is refused and the answer is 0. */
 static int admit(struct store *store, struct record *record, struct attempt_row *attempt,
                  struct err *err)
 {
@@ -207,7 +219,7 @@ static int admit(struct store *store, struct record *record, struct attempt_row 
         return store_record_refuse(record, -ENOENT,
                                    "run \"%s\" has no attempt %" PRIu32 " in the store",
                                    record->run, record->attempt);
-    if (record->attempt < attempt->newest)
+    if (record->attempt < attempt->newest && !is_replayed(record, attempt))
         return store_record_refuse(record, -ESTALE,
                                    "run \"%s\": attempt %" PRIu32 " was superseded by %" PRId64,
                                    record->run, record->attempt, attempt->newest);

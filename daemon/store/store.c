@@ -69,10 +69,12 @@ static const char *const statements[SQL_COUNT] = {
         " | 2 * (?3 IS NOT NULL) WHERE run_key = ?1 RETURNING run_key",
     [SQL_NOTE_PUT] = "REPLACE INTO run_note(run_key, note) VALUES(?1, ?2)",
     [SQL_RUN_STATE] =
-        "UPDATE run SET " REVISED " attempt = ?2, state = ?3, updated = ?4 WHERE run_key = ?1",
-    [SQL_RUN_CHECKPOINT] = "UPDATE run SET " REVISED " last_step = CASE WHEN ?4 AND last_step > ?2"
-                           " THEN last_step ELSE ?2 END, n_points = n_points + ?3, updated = ?5"
-                           " WHERE run_key = ?1",
+        "UPDATE run SET " REVISED " attempt = ?2, state = ?3, updated = ?4 WHERE run_key = ?1"
+        " AND attempt <= ?2",
+    [SQL_RUN_CHECKPOINT] =
+        "UPDATE run SET " REVISED " last_step = CASE WHEN (?4 OR attempt > ?6) AND last_step > ?2"
+        " THEN last_step ELSE ?2 END, n_points = n_points + ?3, updated = ?5"
+        " WHERE run_key = ?1",
     [SQL_RUN_TOUCH] = "UPDATE run SET " REVISED " updated = ?2 WHERE run_key = ?1",
     [SQL_RUN_REVISE] = "UPDATE run SET revision = revision + 1 WHERE run_key = ?1",
     [SQL_CONFIG_GET] = "SELECT config, updates FROM run_config WHERE run_key = ?1",
@@ -137,8 +139,10 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_LAYER_FIND] = "SELECT layer_key, p FROM layer WHERE run_key = ?1 AND name = ?2",
     [SQL_LAYER_NEW] = "INSERT INTO layer(run_key, p, c, name) VALUES(?1, ?2, ?3, ?4)",
     [SQL_LAYER_SHAPE] = "UPDATE layer SET p = ?2, c = ?3 WHERE layer_key = ?1",
-    [SQL_LAYER_LATEST] = "UPDATE layer SET n_points = n_points + ?2, last_attempt = ?3,"
-                         " last_step = ?4 WHERE layer_key = ?1",
+    [SQL_LAYER_LATEST] = "UPDATE layer SET n_points = n_points + ?2,"
+                         " last_step = CASE WHEN last_attempt > ?3 THEN last_step ELSE ?4 END,"
+                         " last_attempt = max(coalesce(last_attempt, 0), ?3)"
+                         " WHERE layer_key = ?1",
     [SQL_LAYER_POINTS] = "SELECT n_points FROM layer WHERE layer_key = ?1",
     [SQL_TOTAL_PUT] = "REPLACE INTO total(layer_key, attempt, batch_seq, rows_offered,"
                       " rows_thinned) VALUES(?1, ?2, ?3, ?4, ?5)",
@@ -193,8 +197,10 @@ static const char *const statements[SQL_COUNT] = {
 
     [SQL_NAME_FIND] = "SELECT name_key FROM scalar_name WHERE run_key = ?1 AND name = ?2",
     [SQL_NAME_NEW] = "INSERT INTO scalar_name(run_key, name) VALUES(?1, ?2)",
-    [SQL_NAME_LATEST] = "UPDATE scalar_name SET n_put = n_put + 1, last_attempt = ?2,"
-                        " last_step = ?3 WHERE name_key = ?1",
+    [SQL_NAME_LATEST] = "UPDATE scalar_name SET n_put = n_put + 1,"
+                        " last_step = CASE WHEN last_attempt > ?2 THEN last_step ELSE ?3 END,"
+                        " last_attempt = max(coalesce(last_attempt, 0), ?2)"
+                        " WHERE name_key = ?1",
     [SQL_NAME_PUTS] = "SELECT n_put FROM scalar_name WHERE name_key = ?1",
     [SQL_SCALAR_PUT] = "REPLACE INTO scalar(name_key, attempt, step, feed_seq, time, value)"
                        " VALUES(?1, ?2, ?3, ?4, ?5, ?6)",

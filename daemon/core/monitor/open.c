@@ -209,7 +209,7 @@ static void supersede_others(struct monitor *monitor, const struct run *winner, 
     {
         struct run *run = LIST_ENTRY(at, struct run, link);
 
-        if (run == winner || run->state == RUN_OVER || run->state == RUN_OPENING ||
+        if (run == winner || run->is_older || run->state == RUN_OVER || run->state == RUN_OPENING ||
             strcmp(run->id, winner->id) != 0)
             continue;
         if (run_opener(run)->peer == run_opener(winner)->peer) /* its own trainer opened once
@@ -275,7 +275,8 @@ void monitor_on_open_stored(struct monitor *monitor, struct record *record, stru
     if (rc == 0 && run->has_probe)
         rc = count_probes(monitor, run);
     if (rc == 0) {
-        supersede_others(monitor, run, out);
+        if (!run->is_older)
+            supersede_others(monitor, run, out);
         monitor_welcome_members(monitor, run, record->time, out);
     } else {
         end_opening(monitor, run, record, rc, out);

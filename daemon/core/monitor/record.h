@@ -88,6 +88,7 @@ struct open_result {
     int64_t run_key; /* the store's number for the run; every later record carries it */
     uint32_t attempt;
     bool created;       /* the run is new */
+    bool is_older;      /* the attempt is not the newest: a replay goes on with it */
     uint64_t last_seq;  /* last control sequence on disk for this attempt */
     bool has_last_step; /* any checkpoint of the run on disk */
     int64_t last_step;

@@ -206,6 +206,7 @@ int run_take_stored(struct run *run, struct open_result *result)
 
     run->run_key = result->run_key;
     run->attempt = result->attempt;
+    run->is_older = result->is_older;
     opener->joined = opener->epoch == 0; /* else another writer has its rank by now */
     if (!run->launch)
         opener->durable_seq = opener->last_seq = result->last_seq;

@@ -74,6 +74,7 @@ struct run {
     enum run_state state;
     int64_t run_key;
     uint32_t attempt;
+    bool is_older; /* a newer attempt is there, which this replay does not end, nor is ended by */
     struct window window;
     struct projector projector;
     struct spectrum_policy spectrum;

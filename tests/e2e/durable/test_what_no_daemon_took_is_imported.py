@@ -292,6 +292,32 @@ def test_a_run_that_is_live_is_not_ended_by_what_it_left_before(daemon, spool_di
     assert daemon.series("job")["step"] == [10, 11]
 
 
+def test_a_file_of_an_older_attempt_is_found_there(daemon, spool_dir):
+    """Welcomed once, lost the daemon, and a requeued job went on meanwhile, and is still open."""
+    path = offline("job", steps=range(6))
+    file = SpoolFile.open(path)
+    writer = json.loads(next(file.records())[0][1])["writer"]
+    file.append([b'{"type":"attempt","attempt":1}'])
+    file.close()
+    with daemon.trainer("job", writer=writer):
+        pass
+    with daemon.trainer("job", writer="requeued") as trainer:
+        trainer.rows(*draw(30, 40, 3, seed=1))
+        trainer.checkpoint(4)
+        copy = shutil.copy(path, path.removesuffix(".spool") + "-copy")
+        assert [(f["attempt"], f["state"]) for f in imported(daemon)[0]] == [(1, "stored")]
+        before = daemon.series("job", attempts="all")
+        assert daemon.series("job")["step"] == [0, 1, 2, 3, 4]
+        assert sorted(before["step"]) == [0, 1, 2, 3, 4, 4, 5]
+        assert imported(daemon, copy)[0][0]["state"] == "stored"
+        assert daemon.series("job", attempts="all") == before
+        trainer.rows(*draw(30, 40, 3, seed=2))
+        trainer.checkpoint(5)
+        assert daemon.state_of("job") == "open"
+        trainer.finish()
+    assert daemon.state_of("job") == "finished"
+
+
 def test_attempts_that_no_daemon_saw_are_stored_as_of_when_they_began(daemon, spool_dir):
     began = time.time()
     offline("job", steps=range(2))

@@ -592,6 +592,74 @@ static void a_newer_attempt_fences_the_older_one(void **state)
     record_free(old);
 }
 
+static struct record *open_replay(struct history_fixture *f, const char *writer, uint32_t attempt)
+{
+    struct record *r = record_open("a", writer, attempt, RESUME_ALLOW);
+
+    r->open.is_replay = true;
+    assert_int_equal(apply(f->store, r), 0);
+    return r;
+}
+
+static void summarise(struct history_fixture *f, const struct record *opened, uint64_t seq,
+                      const char *text)
+{
+    struct record *r = record_of(opened, RECORD_SUMMARY, seq, 0);
+
+    r->constants = strdup(text);
+    assert_int_equal(apply(f->store, r), 0);
+    record_free(r);
+}
+
+/* A requeued job was welcomed, lost its daemon and kept the rest, and a later attempt went on. */
+static void a_replay_goes_on_with_an_older_attempt(void **state)
+{
+    struct history_fixture *f = *state;
+    struct record *old = open_run(f, "a", "w1"), *new, *replay, *r;
+
+    checkpoint(f, old, 1, 100, 0.5);
+    new = open_run(f, "a", "w2");
+    checkpoint(f, new, 1, 300, 0.25);
+    summarise(f, new, 2, "{\"best\":2}");
+    replay = open_replay(f, "w1", 1);
+    assert_int_equal(replay->opened.attempt, 1);
+    assert_true(replay->opened.is_older);
+    assert_int_equal(replay->opened.last_seq, 1);
+    checkpoint(f, replay, 2, 200, 0.4);
+    checkpoint(f, replay, 3, 400, 0.4);
+    summarise(f, replay, 4, "{\"best\":1,\"first\":1}");
+    checkpoint(f, new, 3, 500, 0.2);
+    r = record_of(replay, RECORD_CLOSE, 5, 0);
+    assert_int_equal(apply(f->store, r), 0);
+    record_free(r);
+
+    assert_int_equal(read_sql(f->path, "SELECT count(*) FROM point WHERE attempt = 1"), 3);
+    assert_int_equal(read_sql(f->path, "SELECT state FROM attempt WHERE attempt = 1"),
+                     STATE_FINISHED);
+    assert_int_equal(read_sql(f->path, "SELECT state FROM run"), STATE_OPEN);
+    assert_int_equal(read_sql(f->path, "SELECT attempt FROM run"), 2);
+    assert_int_equal(read_sql(f->path, "SELECT last_step FROM run"), 500);
+    assert_int_equal(read_sql(f->path, "SELECT last_attempt FROM layer"), 2);
+    assert_int_equal(read_sql(f->path, "SELECT last_step FROM layer"), 500);
+    assert_int_equal(read_sql(f->path, "SELECT json_extract(summary, '$.best') FROM run_summary"),
+                     2);
+    assert_int_equal(read_sql(f->path, "SELECT json_extract(summary, '$.first') FROM run_summary"),
+                     1);
+
+    record_free(replay); /* and once more: nothing is doubled, and its own trainer stays out */
+    replay = open_replay(f, "w1", 1);
+    assert_int_equal(replay->opened.last_seq, 5);
+    checkpoint(f, replay, 3, 400, 0.9);
+    assert_int_equal(read_sql(f->path, "SELECT count(*) FROM point WHERE d_lr = 0.9"), 0);
+    r = record_of(replay, RECORD_LOG, 6, 1);
+    assert_int_equal(apply(f->store, r), -ESTALE);
+    record_free(r);
+    expect_open(f, "w1", 1, RESUME_ALLOW, -ESTALE);
+    record_free(replay);
+    record_free(new);
+    record_free(old);
+}
+
 static void a_refused_record_does_not_hinder_the_others(void **state)
 {
     struct history_fixture *f = *state;
@@ -1271,6 +1339,7 @@ int main(void)
         TEST(an_open_sent_twice_is_one_attempt),
         TEST(another_writer_does_not_get_a_held_attempt),
         TEST(a_newer_attempt_fences_the_older_one),
+        TEST(a_replay_goes_on_with_an_older_attempt),
         TEST(a_refused_record_does_not_hinder_the_others),
         TEST(totals_of_a_layer_without_rows_are_kept),
         TEST(the_first_step_of_an_attempt_is_set_once),
