@@ -24,11 +24,12 @@ def no_run_before(monkeypatch):
 def test_a_script_may_forget_what_init_returned(daemon):
     richd.init(endpoint=daemon.address, run_id="r", config={"lr": 1})
     gc.collect()
+    assert wait_until(lambda: _current._held.attempt, timeout=30)
     richd.log({"loss": 0.5}, step=3)
     richd.config.update({"lr": 2})
     richd.summary["best"] = 0.9
     assert (dict(richd.config), dict(richd.summary)) == ({"lr": 2}, {"best": 0.9})
-    richd.finish()
+    richd.finish(timeout=30)
     assert [m["scalars"] for m in daemon.controls("log")] == [{"loss": 0.5}]
     assert [m["config"] for m in daemon.controls("config")] == [{"lr": 2}]
     assert [m["summary"] for m in daemon.controls("summary")] == [{"best": 0.9}]
@@ -40,8 +41,9 @@ def test_a_script_may_forget_what_init_returned(daemon):
 
 def test_the_newest_run_is_meant(daemon):
     first = connected(daemon, run_id="first")
-    with connected(daemon, run_id="second"):
-        richd.log({"x": 1}, step=0)
+    second = connected(daemon, run_id="second")
+    richd.log({"x": 1}, step=0)
+    second.finish(timeout=30)
     richd.log({"x": 2}, step=0)  # it is over
     first.finish()
     assert [m["scalars"] for m in daemon.controls("log")] == [{"x": 1}]

@@ -1,6 +1,6 @@
 """The run that `richd.log` and `richd.finish` mean: the newest of this process, while it is open.
 
-Any thread. `init` notes each run here. It is held, so that a script may forget what `init` returned.
+Any thread. `init` notes each run here. It is held, so a script may forget what `init` returned.
 One that has to do with a model is not, since it would keep the model's memory: who watches a model
 has the run's handle, and a run that nobody holds ends as ever.
 """
