@@ -179,3 +179,17 @@ def test_the_environment_names_a_feed_and_a_run_knows_its_own(sweep, monkeypatch
     assert live.url == feed
     with pytest.raises(ValueError, match="feed is"):
         richd.run("r1", feed="http:nowhere")
+
+
+def test_what_people_wrote_of_a_run_is_there(sweep, place):
+    sweep.rpc("run.edit", run="r1", note="odd one", hidden=True)
+    try:
+        assert ids(richd.runs(**place)) == ["r2", "r0"]
+        assert ids(richd.runs(hidden=True, search="odd one", **place)) == ["r1"]
+        run = richd.run("r1", **place)
+        assert (run.note, run.hidden) == ("odd one", True)
+    finally:
+        sweep.rpc("run.edit", run="r1", note="", hidden=False)
+    ordered = ids(richd.runs(sort="d_debiased", **place))
+    values = [richd.run(name, **place).layers["head"].last.d_debiased for name in ordered]
+    assert values == sorted(values) and len(values) == 3
