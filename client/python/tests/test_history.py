@@ -91,6 +91,13 @@ def test_a_run_that_begins_meanwhile_is_no_second_one(monkeypatch):
     assert [run["run"] for run in filters().ask(daemon, None)] == ["r3", "r2", "r1"]
 
 
+def test_a_filter_with_a_letter_wrong_is_no_answer_to_another_question():
+    with pytest.raises(TypeError, match="tag"):
+        richd.runs(tag="a")
+    with pytest.raises(TypeError, match="layer"):
+        richd.run("r", layer="head")
+
+
 # ---- tables --------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,6 @@ from richd._history.filters import Filters
 from richd._history.source import Source
 from richd._history.stored import TIMEOUT_S, StoredRun
 from richd._history.table import Table, table_of, times
-from richd._keywords import forgiving_function
 from richd._link import feed as _feed
 from richd._link.endpoint import feed_finder
 
@@ -23,7 +22,6 @@ _WITH_ERROR = ("d_lr", "d_debiased", "u_debiased", "pr_debiased")
 _BINS = 4
 
 
-@forgiving_function
 def runs(
     project: Optional[str] = None,
     *,

@@ -11,7 +11,6 @@ import numpy as np
 from richd import _reading
 from richd._history.source import Source
 from richd._history.table import Table, times
-from richd._keywords import forgiving_function
 from richd._link.endpoint import feed_finder
 from richd._run import Run
 from richd._values.event import Event
@@ -60,7 +59,6 @@ class Attempt(NamedTuple):
     ranks: Optional[Mapping[str, int]]
 
 
-@forgiving_function
 def run(
     run: Union[str, Run],
     *,
