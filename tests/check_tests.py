@@ -6,8 +6,9 @@ For DIR/NAME.c this is tests/unit/DIR/test_NAME.c, or a sentence in a comment th
     Tested by test_other.c.                    in NAME.c or NAME.h
     Tested with its files by test_other.c.     in a header of DIR that NAME.c includes
 
-A folder with a file VENDORED is not ours. The tests that a sentence names must exist. Run in the root of the repository; it prints what is
-missing and exits with 1, or says how many files there are.
+A folder with a file VENDORED is not ours. The tests that a sentence names must exist. Run in the
+root of the repository; it prints what is missing and exits with 1, or says how many files there
+are.
 """
 
 import pathlib

@@ -257,7 +257,7 @@ static void multiply(const struct projection *projection, size_t n, size_t p, si
 {
     double length = projection->length;
 
-    if (length == 0) {
+    if (!projection->narrow) {
         linalg_product_f64(n, p, r, projection->features, p, projection->sides, r, along, r);
         return;
     }
