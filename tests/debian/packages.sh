@@ -2,8 +2,9 @@
 # Debian's packages in a fresh Debian 12: packages.sh FOLDER DEB...
 #
 # A minimal system is installed into FOLDER by debootstrap, once. In a copy of it the packages are
-# installed, used (the daemon, its library, a training in Python), removed and purged, and nothing
-# but the user richd and what others' packages left may remain. As root; the network is for apt-get.
+# installed; the copy is booted, with a systemd of its own and no network, where the unit, the page
+# and a training are tried; then they are removed and purged, and nothing of them may remain but the
+# user richd. As root; the network is for apt-get.
 set -eu
 
 folder=$1
@@ -24,12 +25,18 @@ mkdir "$root/debs"
 for deb; do
     case $deb in *-dbgsym_*) ;; *) cp "$deb" "$root/debs/" ;; esac
 done
-cp tests/debian/packages_inside.sh "$root/debs/"
+cp tests/debian/packages_inside.sh "$root/debs/inside.sh"
 cp -L /etc/resolv.conf "$root/etc/resolv.conf"
 cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
-unshare --mount --pid --fork sh -euc '
-    mount -t proc proc "$1/proc"
-    mount --rbind /dev "$1/dev"
-    exec env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive \
-        chroot "$1" sh -eu /debs/packages_inside.sh
-' sh "$root"
+
+inside() {
+    systemd-nspawn --quiet --register=no --keep-unit --resolv-conf=off --timezone=off \
+        --directory="$root" --console=pipe "$@" </dev/null
+}
+inside sh -eu /debs/inside.sh install
+rc=0
+inside --private-network --boot >"$folder/log" 2>&1 || rc=$?
+[ -e "$root/debs/said" ] || { tail -5 "$folder/log"; echo "it did not boot ($rc)"; exit 1; }
+cat "$root/debs/said"
+[ -e "$root/debs/passed" ]
+inside sh -eu /debs/inside.sh remove
