@@ -17,9 +17,9 @@ RUNS = (r"richctl runs --json --limit 300 --timeout 1 2>/dev/null"
 
 
 def kind_of(argument: str) -> str:
-    """What an argument stands for: a folder, a file, a run, a command or a text."""
+    """What the first argument stands for: a folder, a file, a run, a command or a text."""
     words = {"DIR": "folder", "FILE": "file", "PATH": "file", "RUN": "run", "COMMAND": "command"}
-    return words.get(argument.strip("[]."), "text")
+    return words.get(argument.split(" ")[0].strip("[]."), "text")
 
 
 def values_of(option: Option) -> List[str]:
@@ -161,7 +161,7 @@ def zsh(program: str, shared: List[Option], commands: List[Command]) -> str:
         own = [zsh_option(program, option) for option in c.options]
         actions = {**ZSH_ACTIONS, "command": f"({' '.join(each.name for each in commands)})"}
         action = actions[kind_of(c.arguments)].format(program=program)
-        rest = [f"'*:{c.arguments.strip('[].')}:{action}'"] if c.arguments else []
+        rest = [f"'*:{c.arguments.split(' ')[0].strip('[].')}:{action}'"] if c.arguments else []
         branches.append(" ".join([f"            {c.name}) _arguments $shared", *own, *rest, ";;"]))
     listed = [f"        {quoted(c.name + ':' + c.summary.replace(':', ESCAPED_COLON))}"
               for c in commands]

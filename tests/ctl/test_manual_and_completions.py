@@ -90,6 +90,7 @@ def test_bash_offers_the_runs_of_the_daemon_that_runs(share, feed):
         feed.runs.append(Run(run, name))
     where = {"RICHD_FEED": feed.address}
     assert completed(share, "richctl show mo", **where) == ["mod97", "mod97-a1b2"]
+    assert completed(share, "richctl rename mo", **where) == ["mod97", "mod97-a1b2"]
     assert completed(share, "richctl plot mod97 wd", **where) == ["wd1\\ seed0", "wd1-seed0-c3d4"]
     assert completed(share, "richctl compare mod97 --with mo", **where) == ["mod97", "mod97-a1b2"]
 
