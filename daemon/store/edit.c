@@ -28,11 +28,10 @@ static int edit_run(struct store *store, void *arg, struct err *err)
         sqlite3_bind_int(statement, 4, edit->hidden);
     else
         sqlite3_bind_null(statement, 4);
-    rc = sql_step(statement, err);
-    sqlite3_reset(statement);
-    if (rc == 0)
+    rc = sql_run(statement, err);
+    if (rc == 0 && sqlite3_changes(store->db) == 0)
         return err_set(err, -ENOENT, "the run is gone");
-    return rc < 0 || !edit->note ? (rc < 0 ? rc : 0) : put_note(store, edit, err);
+    return rc < 0 || !edit->note ? rc : put_note(store, edit, err);
 }
 
 int store_edit_run(struct store *store, const struct run_edit *edit, struct err *err)

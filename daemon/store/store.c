@@ -66,7 +66,7 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_RUN_EDIT] =
         "UPDATE run SET " REVISED " name = coalesce(?2, name), tags = coalesce(?3, tags),"
         " hidden = coalesce(?4, hidden), edited = edited | (?2 IS NOT NULL)"
-        " | 2 * (?3 IS NOT NULL) WHERE run_key = ?1 RETURNING run_key",
+        " | 2 * (?3 IS NOT NULL) WHERE run_key = ?1",
     [SQL_NOTE_PUT] = "REPLACE INTO run_note(run_key, note) VALUES(?1, ?2)",
     [SQL_RUN_STATE] =
         "UPDATE run SET " REVISED " attempt = ?2, state = ?3, updated = ?4 WHERE run_key = ?1"
@@ -382,7 +382,7 @@ int store_apply(struct store *store, struct list *records, struct err *err)
 
 int store_transact(struct store *store, store_work_fn *work, void *arg, struct err *err)
 {
-    int64_t changes = store->db ? sqlite3_total_changes64(store->db) : 0;
+    int changes = store->db ? sqlite3_total_changes(store->db) : 0;
     int rc;
 
     if (!store->db || store->has_failed)
@@ -400,7 +400,7 @@ int store_transact(struct store *store, store_work_fn *work, void *arg, struct e
     if (!sqlite3_get_autocommit(store->db))
         store->has_failed |= sql_run(store->statement[SQL_ROLLBACK], NULL) < 0;
     store->has_failed |= rc == -EIO || rc == -EACCES;
-    store->commits += rc >= 0 && sqlite3_total_changes64(store->db) != changes;
+    store->commits += rc >= 0 && sqlite3_total_changes(store->db) != changes;
     return rc;
 }
 
