@@ -478,7 +478,7 @@ stage: all manual
 	@chmod -R u=rwX,go=rX $(STAGE)
 
 install: stage
-	@umask 022; list="$(DEST)$(LIST)"; mkdir -p "$(DEST)"; cd $(STAGE) && { \
+	@umask 022; list="$(DEST)$(LIST)"; mkdir -p "$(DEST)/"; cd $(STAGE) && { \
 		cat "$$list" 2>/dev/null; echo ".$(LIST)"; find . ! -type d; \
 		find . -type d | while read -r each; do [ -d "$(DEST)/$$each" ] || echo "$$each"; done; \
 	} | sort -u >../installed; \

@@ -2,6 +2,7 @@
 and a run that keeps to the page goes on."""
 
 import json
+import signal
 
 import pytest
 
@@ -299,14 +300,16 @@ def test_two_writers_of_one_attempt(connect, run_id):
     one.wait(one.log(1, a=1))
 
 
-def test_a_connection_that_says_everything_at_once(connect, run_id):
+def test_a_connection_that_says_everything_at_once(daemon, connect, run_id):
     """Nothing is sent before the welcome, but by who does not keep to that."""
     trainer = connect()
+    daemon.signal(signal.SIGSTOP)  # it meets all of it at once, however slow the sender is
     for said in (HELLO, opened(run=run_id), log(1), rows(), mark(2), close(3), close(4)):
         if isinstance(said, list):
             trainer.send(*said)
         else:
             trainer.socket.send(json.dumps(said).encode())
+    daemon.signal(signal.SIGCONT)
     trainer.expect("hello")
     while trainer.receive()["type"] != "welcome":
         pass
