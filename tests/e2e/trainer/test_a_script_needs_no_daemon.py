@@ -122,7 +122,9 @@ def test_five_lines_have_a_daemon_a_page_and_their_point(home):
 def test_the_readmes_lines_run_when_they_are_pasted(home):
     readme = (pathlib.Path(__file__).parents[3] / "README.md").read_text()
     [lines] = re.findall(r"^```python\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
-    out, err = home.run(PRELUDE + lines + "run.finish()\nprint(*run.series()[1])")
+    [back] = re.findall(r"^```py\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    back = back.replace('"hello/NAME"', "run.id").replace(".to_pandas()", "")  # pandas is optional
+    out, err = home.run(f"{PRELUDE}{lines}run.finish()\n{back}print(*run.series()[1])")
     assert err.startswith("richd: hello/") and err.count("\n") == 1, err
     values = [float(value) for value in out.split()]
     told = re.search(r"D_LR falls here from (\S+) to (\S+) in", readme).groups()
