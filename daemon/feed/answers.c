@@ -2,7 +2,7 @@
 #include "daemon/format/model_json.h"
 #include "proto/json.h"
 
-cJSON *feed_answer_hello(const struct feedhub *hub)
+cJSON *feed_answer_hello(const struct feed_client *client)
 {
     cJSON *object = cJSON_CreateObject();
 
@@ -10,7 +10,8 @@ cJSON *feed_answer_hello(const struct feedhub *hub)
         cJSON_AddStringToObject(object, "version", RICHD_VERSION) &&
         json_add_integer(object, "protocol_min", 1) &&
         json_add_integer(object, "protocol_max", 1) &&
-        json_add_counter(object, "seq", store_feed_seq(hub->store)))
+        json_add_counter(object, "seq", store_feed_seq(client->hub->store)) &&
+        cJSON_AddBoolToObject(object, "may_write", feed_may_write(client)))
         return object;
     cJSON_Delete(object);
     return NULL;

@@ -26,7 +26,7 @@ static int dispatch(struct question *question)
         rc = feed_hello_read(&question->request, &ignored, &question->why);
         if (rc < 0)
             return rc;
-        answer_now(question, feed_answer_hello(question->client->hub));
+        answer_now(question, feed_answer_hello(question->client));
         return 0;
     case FEED_STATUS:
         answer_now(question, feed_answer_status(question->client));

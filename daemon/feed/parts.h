@@ -121,7 +121,7 @@ void feed_end_lent_question(struct question *);
 /* ---- answers.c ------------------------------------------------------------------------------- */
 
 /* All NULL when memory ran out. */
-cJSON *feed_answer_hello(const struct feedhub *);
+cJSON *feed_answer_hello(const struct feed_client *);
 cJSON *feed_answer_status(const struct feed_client *);
 cJSON *feed_answer_metrics(void);
 

@@ -96,6 +96,7 @@ test("a link keeps every field, leaves out what is as by default, and survives n
             search: "x & y=#",
             regex: true,
             state: "lost",
+            hidden: true,
             group: "config.lr",
             focus: "c d",
             spectrumLayer: "head",
@@ -103,6 +104,9 @@ test("a link keeps every field, leaves out what is as by default, and survives n
             mapLayer: "head",
             mapStep: 0,
             mapWith: "a,b",
+            tableColumns: ["config:lr,x", "scalar:loss"],
+            tableSort: "config:lr",
+            tableDescending: false,
             sweepX: "lr",
             sweepY: "scalar:loss",
             sweepColour: "opt",
@@ -125,6 +129,37 @@ test("a link keeps every field, leaves out what is as by default, and survives n
     assert.ok(same);
     assert.equal(plain, "");
     assert.ok(broken);
+});
+
+test("the search box asks for tags, groups and values of the configuration, and quotes keep a text", async () => {
+    const found = await page.evaluate(async () => {
+        const { listParameters, parseFilter } = await import("./data/filter.js");
+        return [
+            ...[
+                "",
+                "wd1 seed0",
+                "tag:paper tag:\"two words\" group:x project:mod97 state:open rest",
+                "lr=0.1 opt=adam depth=\"12\" nested.on=true",
+                "lr=1e-4..1e-2 wd=..0.5 n=3.. v=1..",
+                'name="a..b" "lr=0.1" tag: x= =y 1=2 "open',
+                "v=..",
+            ].map(parseFilter),
+            listParameters({ search: "lr=1", regex: true, state: "lost", hidden: true }),
+            listParameters({ search: "state:open", regex: false, state: "lost", hidden: false }),
+        ];
+    });
+
+    assert.deepEqual(found, [
+        {},
+        { search: "wd1 seed0" },
+        { search: "rest", tags: ["paper", "two words"], group: "x", project: "mod97", state: "open" },
+        { config: { lr: 0.1, opt: "adam", depth: "12", "nested.on": true } },
+        { config: { lr: { min: 1e-4, max: 1e-2 }, wd: { max: 0.5 }, n: { min: 3 }, v: { min: 1 } } },
+        { search: "lr=0.1 tag: x= =y 1=2 open", config: { name: "a..b" } },
+        { config: { v: ".." } },
+        { config: true, state: "lost", hidden: true },
+        { config: true, state: "open" },
+    ]);
 });
 
 test("a live point is added once; one that rewrites the past asks for a reload", async () => {

@@ -16,6 +16,7 @@
  * @property {string} search
  * @property {boolean} regex the search is a regular expression
  * @property {string} state of the listed runs; "" any
+ * @property {boolean} hidden whether hidden runs are listed, too
  * @property {string} group "" or what the list is grouped by: "project", "group", "config.lr"
  * @property {string} focus the run of the heat map and the spectrum; "" the first one
  * @property {string} spectrumLayer "" the focus run's last one
@@ -23,6 +24,9 @@
  * @property {string} mapLayer whose checkpoints are compared; "" all layers at one step
  * @property {number|null} mapStep null: the latest
  * @property {string} mapWith the run it is compared with; "" itself
+ * @property {string[]} tableColumns of the runs' table; [] those that fit the runs
+ * @property {string} tableSort "sort" of run.list
+ * @property {boolean} tableDescending
  * @property {string} sweepX a key of the configuration, a measure or scalar:NAME; "" what was varied most
  * @property {string} sweepY a measure or scalar:NAME; "" the measure of the chart
  * @property {string} sweepColour a key of the configuration; "" none
@@ -43,6 +47,7 @@ export const DEFAULTS = Object.freeze({
     search: "",
     regex: false,
     state: "",
+    hidden: false,
     group: "",
     focus: "",
     spectrumLayer: "",
@@ -50,6 +55,9 @@ export const DEFAULTS = Object.freeze({
     mapLayer: "",
     mapStep: null,
     mapWith: "",
+    tableColumns: [],
+    tableSort: "created",
+    tableDescending: true,
     sweepX: "",
     sweepY: "",
     sweepColour: "",

@@ -21,12 +21,15 @@ export class FeedError extends Error {
     }
 }
 
+/** The connection broke while a change was out. It may have been made or not: ask what is stored. */
+export class UnknownOutcome extends Error {}
+
 /** @typedef {{method: string, update: string, seq: string|null, sub: number|null, take: (page: any) => void}} Subscription */
 
 /**
  * Events: "live" (connected, subscriptions resumed), "stale" (connection lost), "token" (the daemon
  * asks for one; set `feed.token` and call `feed.connect()`), "blocked" (the daemon answers, but no
- * WebSocket comes through: a proxy is in the way).
+ * WebSocket comes through: a proxy is in the way), "deleted" (detail: the id of a run that has left).
  */
 export class Feed extends EventTarget {
     /** @param {string} address */
@@ -36,12 +39,13 @@ export class Feed extends EventTarget {
         /** @type {string|null} */ this.token = null;
         /** @type {WebSocket|null} */ this.socket = null;
         this.isLive = false;
+        /** Whether this connection may change what is stored. */ this.mayWrite = false;
         /** Connections that failed since there was one. */ this.n_failed = 0;
         /** When something was last heard, in ms of performance.now(). */
         this.heard = performance.now();
         this.retry_ms = RETRY_FIRST_MS;
         this.lastId = 0;
-        /** @type {Map<number, {resolve: Function, reject: Function, text: string}>} */
+        /** @type {Map<number, {resolve: Function, reject: Function, text: string, isOfConnection: boolean}>} */
         this.waiting = new Map();
         /** @type {Subscription[]} */
         this.subscriptions = [];
@@ -62,18 +66,38 @@ export class Feed extends EventTarget {
     }
 
     /**
-     * Asks; the promise fails with a FeedError. A question that is out when the connection breaks is
-     * asked again on the next one: all of them only read.
+     * Asks what only reads; the promise fails with a FeedError. A question that is out when the
+     * connection breaks is asked again on the next one.
      * @param {string} method @param {object} [params] @returns {Promise<any>}
      */
     call(method, params = {}) {
-        return new Promise((resolve, reject) => {
-            const id = ++this.lastId;
-            const text = JSON.stringify({ jsonrpc: "2.0", id, method, params });
+        const { answer, text } = this.#question(method, params, false);
 
-            this.waiting.set(id, { resolve, reject, text });
-            if (this.isLive) this.socket.send(text);
-        });
+        if (this.isLive) this.socket.send(text);
+        return answer;
+    }
+
+    /**
+     * Changes something, at most once: without a connection it fails at once, and with an
+     * UnknownOutcome when the connection breaks before the answer.
+     * @param {string} method @param {object} params @returns {Promise<any>}
+     */
+    change(method, params) {
+        if (!this.isLive) return Promise.reject(new Error("There is no connection; nothing was changed."));
+        const { answer, text } = this.#question(method, params, true);
+
+        this.socket.send(text);
+        return answer;
+    }
+
+    #question(method, params, isOfConnection) {
+        const id = ++this.lastId;
+        const text = JSON.stringify({ jsonrpc: "2.0", id, method, params });
+        const answer = new Promise((resolve, reject) =>
+            this.waiting.set(id, { resolve, reject, text, isOfConnection }),
+        );
+
+        return { answer, text };
     }
 
     /**
@@ -95,11 +119,9 @@ export class Feed extends EventTarget {
 
     /** As call(), past the queue: for what has to come first on a connection. */
     #callNow(method, params) {
-        const answer = this.call(method, params);
-        const question = this.waiting.get(this.lastId);
+        const { answer, text } = this.#question(method, params, true);
 
-        if (!this.isLive) this.socket.send(question.text);
-        question.isOfConnection = true;
+        this.socket.send(text);
         return answer;
     }
 
@@ -112,6 +134,7 @@ export class Feed extends EventTarget {
             for (const s of this.subscriptions) await this.#resume(s);
             if (this.socket !== socket) return;
             this.isLive = true;
+            this.mayWrite = hello.may_write === true;
             this.n_failed = 0;
             this.retry_ms = RETRY_FIRST_MS;
             for (const q of this.waiting.values()) if (!q.isOfConnection) socket.send(q.text);
@@ -135,7 +158,7 @@ export class Feed extends EventTarget {
         for (const [id, q] of this.waiting) {
             if (!q.isOfConnection) continue;
             this.waiting.delete(id);
-            q.reject(new Error("the connection broke"));
+            q.reject(new UnknownOutcome("The connection broke before the answer."));
         }
     }
 
@@ -155,6 +178,10 @@ export class Feed extends EventTarget {
         const message = JSON.parse(text);
 
         this.heard = performance.now();
+        if (message.method === "run.deleted") {
+            this.dispatchEvent(new CustomEvent("deleted", { detail: message.params.run }));
+            return;
+        }
         if (message.id === undefined) {
             const found = this.subscriptions.find(
                 (s) => s.update === message.method && s.sub === message.params.sub,
@@ -162,11 +189,8 @@ export class Feed extends EventTarget {
             if (found) this.#deliver(found, message.params);
             return;
         }
-        if (message.error?.code === NOT_ALLOWED) {
-            this.#askForToken(); // the answer to whatever came first; it names no question
-            return;
-        }
         const question = this.waiting.get(message.id);
+        if (!question && message.error?.code === NOT_ALLOWED) this.#askForToken(); // to whatever came first
         if (!question) return;
         this.waiting.delete(message.id);
         if (message.error) question.reject(new FeedError(message.error));

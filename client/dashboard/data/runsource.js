@@ -3,6 +3,7 @@
  * searched here. The list itself does not know which. */
 
 import { compareValues, groupValue } from "../base/looks.js";
+import { listParameters } from "./filter.js";
 
 const PAGE = 100;
 const PAGE_OF_ALL = 1000;
@@ -23,7 +24,7 @@ export class RunSource extends EventTarget {
         /** @type {Row[]|null} */ this.rows = null;
         this.generation = 0;
         this.keys = new Set();
-        view.on(["search", "regex", "state", "group"], () => this.restart());
+        view.on(["search", "regex", "state", "hidden", "group"], () => this.restart());
     }
 
     get #isLocal() {
@@ -90,15 +91,7 @@ export class RunSource extends EventTarget {
     }
 
     #params(offset, limit) {
-        const { search, regex, state } = this.view.state;
-
-        return {
-            offset,
-            limit,
-            config: true,
-            ...(state ? { state } : {}),
-            ...(search && !regex ? { search } : {}),
-        };
+        return { offset, limit, ...listParameters(this.view.state) };
     }
 
     async #readPage(p) {

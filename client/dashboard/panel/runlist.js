@@ -23,6 +23,12 @@ const POLL_MS = 5000;
 /* Numbers that change faster than this cannot be read. */
 const LIVE_MS = 250;
 
+function nothingFound(search) {
+    return search.includes("=")
+        ? 'No run matches. lr=0.1 asks for a value of the configuration, "lr=0.1" for the text.'
+        : "No run matches.";
+}
+
 export class RunList {
     /** @param {{view: any, catalogue: any, source: any, looks: any}} parts */
     constructor(parts) {
@@ -54,12 +60,16 @@ export class RunList {
         byId("state-filter").addEventListener("change", (e) =>
             this.view.set({ state: e.target.value }),
         );
+        byId("hidden-too").addEventListener("change", (e) =>
+            this.view.set({ hidden: e.target.checked }),
+        );
         byId("group-by").addEventListener("change", (e) =>
             this.view.set({ group: e.target.value }),
         );
-        this.view.on(["search", "regex", "state"], ({ search: text, regex, state }) => {
+        this.view.on(["search", "regex", "state", "hidden"], ({ search: text, regex, state, hidden }) => {
             if (document.activeElement !== search) search.value = text;
             byId("regex").checked = regex;
+            byId("hidden-too").checked = hidden;
             byId("state-filter").value = state;
             this.scroller.scrollTop = 0;
         });
@@ -110,7 +120,7 @@ export class RunList {
         byId("run-note").textContent =
             (regex && search && pattern.why) ||
             progress ||
-            (count === 0 && search ? "No run matches." : "");
+            (count === 0 && search ? nothingFound(search) : "");
         fillSelect(
             byId("group-by"),
             [...fixed, ...keys, ...(known ? [] : [{ value: group, text: group }])],

@@ -5,6 +5,7 @@ import { shortValue } from "../base/axis.js";
 import { byId, debounced, element, fillSelect, oncePerFrame } from "../base/dom.js";
 import { compareValues } from "../base/looks.js";
 import { groupColour } from "../base/palette.js";
+import { listParameters } from "../data/filter.js";
 import { columnsOf, differingKeys, likelyKey, rowsOf } from "../data/sweep.js";
 import { drawScatter, rowText } from "../plot/scatter.js";
 import { dot } from "./legend.js";
@@ -28,7 +29,7 @@ export class Sweep {
         this.section.addEventListener("toggle", () => this.load());
         for (const [id, name] of CONTROLS)
             byId(id).addEventListener("change", (e) => this.view.set({ [name]: e.target.value }));
-        this.view.on(["search", "regex", "state", "metric", "layer", "sweepX", "sweepY", "sweepRight"], () => this.load());
+        this.view.on(["search", "regex", "state", "hidden", "metric", "layer", "sweepX", "sweepY", "sweepRight"], () => this.load());
         this.view.on(["runs", "sweepColour"], this.draw);
         new ResizeObserver(this.draw).observe(this.host);
     }
@@ -62,17 +63,14 @@ export class Sweep {
 
     async load() {
         const generation = ++this.generation;
-        const { search, regex, state } = this.view.state;
 
         if (!this.section.open) return;
         try {
             await this.#loadScalars();
             const answer = await this.feed.call("run.list", {
                 limit: RUNS_MAX,
-                config: true,
                 values: this.#names(),
-                ...(state ? { state } : {}),
-                ...(search && !regex ? { search } : {}),
+                ...listParameters(this.view.state),
             });
             if (generation !== this.generation) return;
             this.runs = answer.runs;

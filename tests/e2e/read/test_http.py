@@ -81,7 +81,10 @@ def test_health_and_readiness_are_told_apart(web):
 
 def test_the_websocket_answers_as_the_unix_socket_does(web, new_run):
     with WebSocket(web) as ws:
-        for method, params in [("server.hello", {}), ("run.list", {}), ("run.list", {"limit": 0})]:
+        hello = web.rpc("server.hello")
+        assert hello["may_write"] is True
+        assert ws.ask("server.hello") == {**hello, "may_write": False}
+        for method, params in [("run.list", {}), ("run.list", {"limit": 0})]:
             assert ws.ask(method, **params) == web.rpc(method, **params)
         with pytest.raises(RpcError, match="no run") as told:
             ws.ask("run.get", run="x")
@@ -233,7 +236,7 @@ def test_a_token_for_reading_opens_the_websocket(guarded):
 def test_a_browser_says_its_token_in_the_first_message(guarded):
     with WebSocket(guarded, sec_websocket_protocol="richd.token") as ws:
         assert "Sec-WebSocket-Protocol: richd.token" in ws.head
-        assert ws.ask("server.hello", token=READ)["server"] == "richd"
+        assert ws.ask("server.hello", token=READ)["may_write"] is False
         assert ws.ask("run.list")["total"] == 0
 
 

@@ -242,6 +242,7 @@ static void what_the_loop_knows_is_answered_at_once(void **state)
     assert_int_equal(p.n_texts, 3);
     assert_int_equal(p.n_ready, 3);
     assert_string_equal(member(member(p.texts[0], "result"), "server")->valuestring, "richd");
+    assert_true(cJSON_IsFalse(member(member(p.texts[0], "result"), "may_write")));
     assert_int_equal(member(member(p.texts[1], "result"), "pid")->valueint, 7);
     assert_int_equal(member(p.texts[2], "id")->valueint, 3);
     leave(&p);
