@@ -10,6 +10,7 @@ import { byId, debounced, fillSelect } from "./base/dom.js";
 import { Exporter } from "./panel/export.js";
 import { Feed, feedAddress } from "./data/feed.js";
 import { Heatmap } from "./plot/heatmap.js";
+import { Housekeeping } from "./panel/housekeeping.js";
 import { Legend } from "./panel/legend.js";
 import { Measures } from "./panel/measures.js";
 import { Looks } from "./base/looks.js";
@@ -22,6 +23,7 @@ import { RunSource } from "./data/runsource.js";
 import { SpectrumView } from "./plot/spectrum.js";
 import { Sweep } from "./panel/sweep.js";
 import { DataTable } from "./panel/table.js";
+import { RunsTable } from "./panel/runstable.js";
 import { followTheme } from "./base/theme.js";
 import { keepToken, takeToken } from "./base/token.js";
 import { View } from "./base/view.js";
@@ -40,6 +42,9 @@ const representation = new RepresentationView({ feed, view, catalogue });
 const companions = new Companions({ feed, view, catalogue, looks, chart });
 
 const sweep = new Sweep({ feed, view, catalogue });
+
+const table = new RunsTable({ feed, view, catalogue, looks });
+const housekeeping = new Housekeeping({ feed, view, catalogue, table });
 
 new RunList({ view, catalogue, source, looks });
 new Legend({ view, catalogue, curves, looks, chart });
@@ -69,7 +74,15 @@ function loadAll() {
     spectrum.load();
     representation.load();
     sweep.load();
+    table.load();
     companions.load();
+}
+
+/* Other runs are there, or are called otherwise. */
+function loadLists() {
+    source.restart();
+    sweep.load();
+    table.load();
 }
 
 /* Once, on the first connection: from here on nothing is missed. */
@@ -103,6 +116,15 @@ feed.addEventListener("live", (event) => {
     else begin(detail.seq).catch((error) => (byId("notice").textContent = error.message));
     hasBegun = true;
 });
+feed.addEventListener("deleted", (event) => {
+    const { detail } = /** @type {CustomEvent} */ (event);
+
+    view.show(detail, false);
+    catalogue.remove(detail);
+    table.release([detail]);
+    loadListsSoon();
+});
+housekeeping.addEventListener("change", loadLists);
 feed.addEventListener("token", () => byId("token-dialog").open || byId("token-dialog").showModal());
 byId("token-form").addEventListener("submit", () => {
     feed.token = byId("token").value.trim();
@@ -116,6 +138,7 @@ feed.addEventListener(
         (byId("notice").textContent =
             "The daemon answers, but no WebSocket comes through: a proxy in between has to hand on Upgrade and Connection (nginx: proto/HTTP.md, Who may ask)."),
 );
+const loadListsSoon = debounced(loadLists, 500);
 catalogue.addEventListener(
     "unknown",
     debounced(() => source.restart(), 500),
@@ -270,6 +293,7 @@ function redrawAll() {
     spectrum.draw();
     representation.draw();
     sweep.draw();
+    table.draw();
     companions.draw();
     source.dispatchEvent(new Event("change"));
 }

@@ -93,3 +93,177 @@ test("a change that is not allowed is an error of its own, and asks for no token
     assert.deepEqual({ code, mayWrite, title: await page.title() }, { code: -32003, mayWrite: false, title: "richd" });
     await closePage(page);
 });
+
+const HEAD = "#runs-table-head th";
+const ROWS = "#runs-table-rows tr[data-row]";
+
+async function openTable(link, options) {
+    const page = await openPage(link, options);
+
+    await page.waitForSelector("#live[data-state=live]");
+    await page.evaluate(() => (document.getElementById("runs-table").open = true));
+    await page.waitForSelector(`${ROWS} button`);
+    return page;
+}
+
+/** The cells of a column, in the order of the rows. */
+function column(page, key) {
+    return page.evaluate((name) => {
+        const heads = [...document.querySelectorAll("#runs-table-head > *")];
+        const place = heads.findIndex((cell) => cell.dataset.key === name);
+        return [...document.querySelectorAll("#runs-table-rows tr[data-row]")].map((row) => row.cells[place]?.textContent);
+    }, key);
+}
+
+async function sweep() {
+    for (const [i, lr] of [0.001, 0.01, 0.1, 1].entries()) {
+        const id = `t${i}`;
+        await player.do("open", id, {
+            name: `trial-${i}`,
+            project: "table",
+            config: { lr, opt: i % 2 ? "adam" : "sgd", depth: 3 },
+            tags: i < 2 ? ["paper"] : [],
+        });
+        await player.do("checkpoint", id, { step: 10, d_lr: 0.5 - 0.1 * i, test_acc: 0.2 * i });
+        if (i) await player.do("close", id);
+    }
+}
+
+test("a row a run: keys that differ, last values, sorted by the daemon, columns and order in the link", async () => {
+    await sweep();
+    const page = await openTable(`${owner}&search=project%3Atable&runs=t0`);
+
+    await waitUntil(async () => (await page.locator(HEAD).count()) > 6, "columns");
+    assert.deepEqual(await page.$$eval(HEAD, (all) => all.map((cell) => cell.dataset.key)), [
+        "project", "name", "state", "config:lr", "config:opt", "d_debiased", "scalar:test_acc", "tags", "created", "duration",
+    ]);
+    assert.deepEqual(await column(page, "name"), ["trial-3", "trial-2", "trial-1", "trial-0"]);
+    assert.deepEqual(await column(page, "config:opt"), ["adam", "sgd", "adam", "sgd"]);
+    assert.match((await column(page, "d_debiased"))[0], /^0\.\d+ ± 0\.\d+$/);
+
+    await page.click(`${HEAD}[data-key="scalar:test_acc"] button`);
+    await waitUntil(async () => (await column(page, "name"))[0] === "trial-0", "the least accuracy first");
+    assert.equal(await page.getAttribute(`${HEAD}[data-key="scalar:test_acc"]`, "aria-sort"), "ascending");
+    await page.focus(`${HEAD}[data-key="config:lr"] button`);
+    await page.keyboard.press("Enter");
+    await page.keyboard.press("Enter");
+    await waitUntil(async () => (await column(page, "config:lr")).join() === "1,0.1,0.01,0.001", "by lr, from above");
+    await page.click("#column-menu summary");
+    await page.getByLabel("pr_debiased", { exact: true }).check();
+    await page.getByLabel("project", { exact: true }).uncheck();
+    await waitUntil(async () => (await page.locator(`${HEAD}[data-key=pr_debiased]`).count()) === 1, "the column");
+    const link = page.url();
+    await closePage(page);
+
+    const again = await openPage(`${owner}&${link.split("#")[1]}`);
+    await waitUntil(async () => (await column(again, "config:lr")).join() === "1,0.1,0.01,0.001", "the same order");
+    assert.equal(await again.locator(`${HEAD}[data-key=project]`).count(), 0);
+    assert.match((await column(again, "pr_debiased"))[0], /^\d/);
+    await closePage(again);
+});
+
+test("the search box narrows list and table by configuration and tags", async () => {
+    const page = await openTable(`${owner}&search=project%3Atable`);
+
+    for (const [text, count] of [["project:table lr=1e-2..1", 3], ["project:table tag:paper lr=0.01", 1], ["trial opt=sgd", 2], ["", null]]) {
+        await page.fill("#search", text);
+        if (count)
+            await waitUntil(async () => (await page.textContent("#runs-table-count")) === String(count) && (await page.textContent("#run-count")) === String(count), text);
+    }
+    await closePage(page);
+});
+
+test("columns are resized by keyboard and by pointer", async () => {
+    const page = await openTable(`${owner}&search=project%3Atable`);
+    const width = () => page.locator(`${HEAD}[data-key=name]`).evaluate((cell) => Math.round(cell.getBoundingClientRect().width));
+    const before = await width();
+
+    await page.focus(`${HEAD}[data-key=name] .handle`);
+    await page.keyboard.press("ArrowRight");
+    await page.keyboard.press("ArrowRight");
+    await waitUntil(async () => (await width()) >= before + 16, "a wider column");
+    const wider = await width();
+    const box = await page.locator(`${HEAD}[data-key=name] .handle`).boundingBox();
+    await page.mouse.move(box.x + 3, box.y + 8);
+    await page.mouse.down();
+    await page.mouse.move(box.x - 60, box.y + 8, { steps: 4 });
+    await page.mouse.up();
+    await waitUntil(async () => Math.abs((await width()) - (wider - 63)) <= 3, "a narrower column");
+    await closePage(page);
+});
+
+async function answerDialog(page, text) {
+    await page.waitForSelector("#edit-dialog[open]");
+    if (text !== null) await page.fill(":is(#edit-line, #edit-area):visible", text);
+    await page.click("#edit-do");
+}
+
+test("many runs are hidden, tagged and noted at once, and taken back; one is renamed", async () => {
+    const page = await openTable(`${owner}&search=project%3Atable`);
+    const names = () => column(page, "name");
+
+    await page.check(`${ROWS}[data-run=t1] input`);
+    await page.locator(`${ROWS}[data-run=t3] input`).click({ modifiers: ["Shift"] });
+    assert.equal(await page.textContent("#selected-count"), "3 selected");
+    await page.click("#runs-hide");
+    await waitUntil(async () => (await names()).join() === "trial-0", "three hidden");
+    await page.waitForSelector("#run-rows li[data-run=t1]", { state: "detached" });
+    await page.click("#runs-undo");
+    await waitUntil(async () => (await names()).length === 4, "all again");
+
+    await page.click("#runs-hide");
+    await waitUntil(async () => (await names()).length === 1, "hidden once more");
+    await page.check("#hidden-too");
+    await waitUntil(async () => (await names()).length === 4, "hidden ones are listed");
+    assert.match((await column(page, "state"))[0], /hidden/);
+    await page.click("#runs-unhide");
+    await waitUntil(async () => !(await column(page, "state")).join().includes("hidden"), "unhidden");
+
+    await page.click("#runs-tag");
+    await answerDialog(page, "best, -paper");
+    await waitUntil(async () => (await column(page, "tags")).join("|") === "best|best|best|paper", "the tags");
+    await page.click("#runs-note");
+    await answerDialog(page, "see the plot");
+    await waitUntil(async () => (await column(page, "note")).join("|") === "see the plot|see the plot|see the plot|", "the notes");
+    await page.uncheck(`${ROWS}[data-run=t2] input`);
+    await page.uncheck(`${ROWS}[data-run=t3] input`);
+    await page.click("#runs-rename");
+    await answerDialog(page, "the good one");
+    await waitUntil(async () => (await names()).includes("the good one"), "the name");
+    await closePage(page);
+});
+
+test("runs are deleted after a question; an open one stays, and says why", async () => {
+    const page = await openTable(`${owner}&search=project%3Atable&runs=t3`);
+
+    await page.check("#select-all");
+    await waitUntil(async () => (await page.textContent("#selected-count")) === "4 selected", "all");
+    await page.click("#runs-delete");
+    await page.waitForSelector("#edit-dialog[open]");
+    assert.match(await page.textContent("#edit-text"), /trial-3.*cannot be undone/);
+    await page.keyboard.press("Escape");
+    await page.waitForTimeout(100);
+    assert.equal(requestsOf(page, "run.delete"), 0);
+    await page.click("#runs-delete");
+    await answerDialog(page, null);
+    await waitUntil(async () => (await column(page, "name")).join() === "trial-0", "the open one alone");
+    assert.match(await page.textContent("#housekeeping-note"), /3 runs were deleted\. 1 of 4 may not be: .*open/);
+    await waitUntil(() => !/t3/.test(page.url()), "no deleted run in the address");
+    await closePage(page);
+});
+
+function requestsOf(page, method) {
+    return page.sent.filter((m) => m.method === method).length;
+}
+
+test("a reader's page changes nothing, and says why", async () => {
+    const page = await openTable(`${reader}&search=project%3Atable`);
+
+    await page.check(`${ROWS} input`);
+    assert.ok(await page.isDisabled("#runs-delete"));
+    assert.ok(await page.isEnabled("#runs-show"));
+    assert.match(await page.textContent("#housekeeping-note"), /may read.*richctl open/);
+    await page.click("#runs-show");
+    await waitUntil(() => /runs=t0/.test(page.url()), "it is shown");
+    await closePage(page);
+});

@@ -8,7 +8,7 @@ import { visible } from "../base/names.js";
  * RUN OBJECT of FEED.md, with what run.get adds.
  * @typedef {{run: string, name: string, project: string, group: string, tags: string[], config: any, summary: any,
  *   state: string, attempt: number, created: number, updated: number, last_step: number|null, n_points: number,
- *   layers: RunLayer[], attempts?: {attempt: number, first_step: number|null, state: string}[], scalars?: string[]}} Run
+ *   note?: string, hidden?: boolean, layers: RunLayer[], attempts?: {attempt: number, first_step: number|null, state: string}[], scalars?: string[]}} Run
  */
 /** @typedef {{name: string, unit: string, needs: string, description: string, read_as: string, corrected?: string}} Metric */
 
@@ -124,6 +124,23 @@ export class Catalogue extends EventTarget {
             this.absent.add(id);
             this.dispatchEvent(new Event("change"));
         }
+    }
+
+    /**
+     * The names of a run's scalars, and of all that were seen: the runs of a sweep log alike, so one is asked.
+     * @param {string|undefined} id @returns {Promise<string[]>}
+     */
+    async scalarsOf(id) {
+        if (id && !this.runs.get(id)?.scalars) await this.load(id);
+        const own = this.runs.get(id)?.scalars ?? [];
+        const others = [...this.runs.values()].flatMap((run) => run.scalars ?? []);
+
+        return [...new Set([...own, ...others])];
+    }
+
+    /** The run has left the history. @param {string} id */
+    remove(id) {
+        if (this.runs.delete(id)) this.dispatchEvent(new Event("change"));
     }
 
     /** The layers that the view means. @param {string} id @param {string} layer as ViewState has it */

@@ -2,6 +2,7 @@
  * screen has pixels, and adds what comes live. It asks again when the view is zoomed, so that the
  * daemon's bins become finer and in the end points. */
 
+import { likelyAccuracy } from "./sweep.js";
 import { widen } from "../base/axis.js";
 import { append, chooseForm, emptySeries, fromLayer, fromScalar } from "./series.js";
 
@@ -43,11 +44,7 @@ export class Curves extends EventTarget {
         const wanted = this.view.state.scalar;
 
         if (wanted !== "auto") return names.includes(wanted) ? wanted : "";
-        return (
-            names.find((n) => /^(test|val|eval).*acc/i.test(n)) ??
-            names.find((n) => /acc/i.test(n)) ??
-            ""
-        );
+        return likelyAccuracy(names);
     }
 
     reload() {

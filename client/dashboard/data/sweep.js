@@ -58,6 +58,13 @@ export function likelyKey(runs, keys) {
     return swept.find(isNumber) ?? swept[0] ?? keys[0] ?? "";
 }
 
+/** The accuracy among these scalars, on held-out data if there is one; "" none. @param {string[]} names */
+export function likelyAccuracy(names) {
+    const find = (pattern) => names.find((name) => pattern.test(name));
+
+    return find(/^(test|val|eval).*acc/i) ?? find(/acc/i) ?? "";
+}
+
 /**
  * @param {any[]} runs @param {{x: string, group: string, y: string, error: string, right: string}} names
  *   `x` is a key of the configuration, or one of `values` @returns {Row[]} those that have x and value

@@ -6,13 +6,12 @@ import { byId, debounced, element, fillSelect, oncePerFrame } from "../base/dom.
 import { compareValues } from "../base/looks.js";
 import { groupColour } from "../base/palette.js";
 import { listParameters } from "../data/filter.js";
-import { columnsOf, differingKeys, likelyKey, rowsOf } from "../data/sweep.js";
+import { columnsOf, differingKeys, likelyAccuracy, likelyKey, rowsOf } from "../data/sweep.js";
 import { drawScatter, rowText } from "../plot/scatter.js";
 import { dot } from "./legend.js";
 
 const RUNS_MAX = 1000;
 const REFRESH_MS = 3000;
-const ACCURACIES = [/^(test|val|eval).*acc/i, /acc/i];
 
 export class Sweep {
     /** @param {{feed: any, view: any, catalogue: any}} parts */
@@ -56,7 +55,7 @@ export class Sweep {
 
     #right(wanted) {
         if (wanted !== "auto") return wanted;
-        const found = ACCURACIES.map((pattern) => this.scalars.find((name) => pattern.test(name))).find(Boolean);
+        const found = likelyAccuracy(this.scalars);
 
         return found ? `scalar:${found}` : "";
     }
@@ -66,7 +65,7 @@ export class Sweep {
 
         if (!this.section.open) return;
         try {
-            await this.#loadScalars();
+            this.scalars = await this.catalogue.scalarsOf(this.view.state.runs[0]);
             const answer = await this.feed.call("run.list", {
                 limit: RUNS_MAX,
                 values: this.#names(),
@@ -80,14 +79,6 @@ export class Sweep {
         } catch (error) {
             byId("sweep-note").textContent = error.message;
         }
-    }
-
-    /* The names of scalars are those of the first run that is shown: the runs of a sweep log alike. */
-    async #loadScalars() {
-        const [run] = this.view.state.runs;
-
-        if (run && !this.catalogue.get(run)?.scalars) await this.catalogue.load(run);
-        this.scalars = this.catalogue.get(run)?.scalars ?? this.scalars;
     }
 
     #draw() {

@@ -1,0 +1,91 @@
+/* The columns of the runs' table: by their names, how a cell reads, what run.list has to be asked for
+ * and sorted by. A name is that of a FIELD, config:KEY, scalar:NAME, or a measure. */
+
+import { duration, longStep, shortValue } from "../base/axis.js";
+import { visible } from "../base/names.js";
+import { configValue } from "./sweep.js";
+
+/** @typedef {{text: string, isNumber: boolean, sort?: string, widthPx: number, cell: (run: any) => string}} Column */
+
+/* Values that run.list gives at most. */
+const VALUES_MAX = 32;
+const KEYS_BY_DEFAULT = 5;
+const WIDTH_PX = 104;
+
+/** @type {Object<string, Column>} */
+export const FIELDS = {
+    project: field("project", (run) => visible(run.project), { sort: "name" }),
+    name: field("name", (run) => visible(run.name), { sort: "name", widthPx: 190 }),
+    state: field("state", (run) => run.state, { sort: "state", widthPx: 84 }),
+    group: field("group", (run) => visible(run.group)),
+    tags: field("tags", (run) => run.tags.map(visible).join(", ")),
+    note: field("note", (run) => visible(run.note ?? ""), { widthPx: 180 }),
+    created: field("start", (run) => when(run.created), { sort: "created", widthPx: 128 }),
+    updated: field("last change", (run) => when(run.updated), { sort: "updated", widthPx: 128 }),
+    duration: field("duration", (run) => duration(run.updated - run.created), { isNumber: true, widthPx: 80 }),
+    attempt: field("attempt", (run) => String(run.attempt), { isNumber: true, widthPx: 70 }),
+    step: field("last step", (run) => (run.last_step === null ? "" : longStep(run.last_step)), { isNumber: true, widthPx: 84 }),
+    points: field("points", (run) => longStep(run.n_points), { isNumber: true, widthPx: 70 }),
+    id: field("id", (run) => run.run, { widthPx: 190 }),
+};
+
+function field(text, cell, more = {}) {
+    return { text, cell, isNumber: false, widthPx: WIDTH_PX, ...more };
+}
+
+/** @param {string} name @param {any} catalogue @returns {Column} */
+export function columnOf(name, catalogue) {
+    if (Object.hasOwn(FIELDS, name)) return FIELDS[name];
+    if (name.startsWith("config:")) {
+        const key = name.slice(7);
+        const cell = ({ config }) => visible(String(configValue(config, key) ?? ""));
+
+        return field(visible(key), cell, { sort: name, isNumber: true });
+    }
+    const error = catalogue.errorOf(name);
+    const cell = ({ values = {} }) => valueText(values[name], values[error]);
+
+    return field(visible(name.replace(/^scalar:/, "")), cell, { sort: name, isNumber: true, widthPx: error ? 132 : WIDTH_PX });
+}
+
+/** A value with its standard error. */
+function valueText(value, error) {
+    if (typeof value !== "number") return "";
+    return typeof error === "number" ? `${shortValue(value)} ± ${shortValue(error)}` : shortValue(value);
+}
+
+/** The `values` of run.list that these columns show, errors among them. @param {string[]} names @param {any} catalogue */
+export function valuesOf(names, catalogue) {
+    const shown = names.filter((name) => name.startsWith("scalar:") || catalogue.metric(name));
+
+    return [...new Set(shown.flatMap((name) => [name, catalogue.errorOf(name)]))].filter(Boolean).slice(0, VALUES_MAX);
+}
+
+/**
+ * The columns where a view names none: what tells these runs apart, and what came out.
+ * @param {any[]} runs @param {string[]} keys of the configuration, by which they differ
+ * @param {string[]} values measures and scalars @returns {string[]}
+ */
+export function usualColumns(runs, keys, values) {
+    const varied = keys.slice(0, KEYS_BY_DEFAULT).map((key) => `config:${key}`);
+    const isUsed = { tags: runs.some((run) => run.tags?.length), note: runs.some((run) => run.note), group: runs.some((run) => run.group) };
+
+    return [
+        "project",
+        "name",
+        "state",
+        ...varied,
+        ...values,
+        ...Object.keys(isUsed).filter((name) => isUsed[name]),
+        "created",
+        "duration",
+    ];
+}
+
+/** A time as it is written where the reader is, to the minute. @param {number} seconds since 1970 */
+function when(seconds) {
+    const date = new Date(seconds * 1000);
+    const two = (n) => String(n).padStart(2, "0");
+
+    return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${two(date.getHours())}:${two(date.getMinutes())}`;
+}

@@ -1,0 +1,374 @@
+/* The table of runs: a row a run that the list's filter finds, a column for what the reader chose.
+ * Only the rows in sight exist. Order and numbers are the daemon's, so a sort is over all runs.
+ * Keys: arrows move from row to row, the head's buttons sort, its handles resize. */
+
+import { longStep } from "../base/axis.js";
+import { byId, element, oncePerFrame, replaceRows, unlessHeld } from "../base/dom.js";
+import { columnOf, FIELDS, usualColumns, valuesOf } from "../data/columns.js";
+import { listParameters } from "../data/filter.js";
+import { RunPages } from "../data/runpages.js";
+import { differingKeys, likelyAccuracy } from "../data/sweep.js";
+import { dot, stateText } from "./legend.js";
+
+const ROW_PX = 28;
+const SPARE_ROWS = 8;
+const POLL_MS = 5000;
+const RESIZE_PX = 16;
+const WIDTHS_PX = [48, 800];
+/* What begins with the largest when it is sorted by. */
+const NEWEST_FIRST = new Set(["created", "updated"]);
+
+/** Events: "selected". */
+export class RunsTable extends EventTarget {
+    /** @param {{feed: any, view: any, catalogue: any, looks: any}} parts */
+    constructor(parts) {
+        super();
+        Object.assign(this, parts);
+        this.section = byId("runs-table");
+        this.scroller = byId("runs-table-scroll");
+        /** Ids of runs. @type {Set<string>} */ this.selected = new Set();
+        /** @type {Map<string, number>} */ this.widths = new Map();
+        /** @type {string[]} */ this.scalars = [];
+        /** Keys by which the runs that were read differ. @type {string[]} */ this.keys = [];
+        /** @type {string[]} */ this.usual = [];
+        this.active = 0;
+        this.note = "";
+        this.pages = new RunPages(this.feed, this.catalogue, () => this.#parameters());
+        this.draw = oncePerFrame(unlessHeld(this.section, () => this.#draw()));
+        this.#follow();
+    }
+
+    #follow() {
+        this.section.addEventListener("toggle", () => this.load());
+        this.scroller.addEventListener("scroll", this.draw, { passive: true });
+        byId("runs-table-rows").addEventListener("keydown", (event) => this.#onKey(event));
+        byId("select-all").addEventListener("change", (e) => this.#selectAll(e.target.checked));
+        byId("columns-usual").addEventListener("click", () => this.view.set({ tableColumns: [] }));
+        byId("column-menu").addEventListener("toggle", this.draw);
+        this.pages.addEventListener("change", () => this.#learn());
+        this.pages.addEventListener("error", (event) => this.#tell(/** @type {CustomEvent} */ (event).detail));
+        this.view.on(["search", "regex", "state", "hidden"], () => {
+            this.pages.forget();
+            this.#restart();
+        });
+        this.view.on(["tableColumns", "tableSort", "tableDescending"], () => {
+            this.section.open = true; // a link that names columns is about the table
+            this.#restart();
+        });
+        this.view.on(["metric"], () => this.load());
+        this.view.on(["runs", "group"], this.draw);
+        setInterval(() => document.hidden || this.#want(), POLL_MS);
+        new ResizeObserver(this.draw).observe(this.scroller);
+    }
+
+    async load() {
+        if (!this.section.open) return;
+        this.scalars = await this.catalogue.scalarsOf(this.view.state.runs[0]).catch(() => this.scalars);
+        this.pages.restart();
+        this.draw();
+    }
+
+    #restart() {
+        this.scroller.scrollTop = 0;
+        this.load();
+    }
+
+    #tell(note) {
+        this.note = note;
+        this.draw();
+    }
+
+    // ---- what is asked -----------------------------------------------------------------------
+
+    #parameters() {
+        const { tableSort, tableDescending } = this.view.state;
+
+        return {
+            ...listParameters(this.view.state),
+            values: valuesOf(this.#wanted(), this.catalogue),
+            sort: tableSort,
+            descending: tableDescending,
+        };
+    }
+
+    #wanted() {
+        const { tableColumns, metric } = this.view.state;
+
+        return tableColumns.length ? tableColumns : [...this.catalogue.formsOf(metric), ...this.#accuracy()];
+    }
+
+    #accuracy() {
+        const name = likelyAccuracy(this.scalars);
+
+        return name ? [`scalar:${name}`] : [];
+    }
+
+    /* A page came: what its runs tell of columns. */
+    #learn() {
+        const runs = [...this.pages.seen.values()];
+        const { metric } = this.view.state;
+        const forms = this.catalogue.formsOf(metric);
+        const form = forms.find((name) => runs.some((run) => typeof run.values?.[name] === "number")) ?? forms[0];
+
+        this.keys = differingKeys(runs);
+        this.usual = usualColumns(runs, this.keys, [form, ...this.#accuracy()]);
+        this.#tell("");
+    }
+
+    /** The names of the columns. */
+    get #columns() {
+        const { tableColumns } = this.view.state;
+
+        return tableColumns.length ? tableColumns : this.usual;
+    }
+
+    #visible() {
+        const first = Math.max(0, Math.floor(this.scroller.scrollTop / ROW_PX) - SPARE_ROWS);
+        const last = Math.ceil((this.scroller.scrollTop + this.scroller.clientHeight) / ROW_PX) + SPARE_ROWS;
+
+        return [first, Math.min(this.pages.total - 1, last)];
+    }
+
+    #want() {
+        const [first, last] = this.#visible();
+
+        if (this.section.open && this.feed.isLive) this.pages.want(first, Math.max(first, last));
+    }
+
+    // ---- drawing -----------------------------------------------------------------------------
+
+    #draw() {
+        if (!this.section.open) return;
+        const names = this.#columns;
+        const columns = names.map((name) => ({ name, ...columnOf(name, this.catalogue) }));
+        const [first, last] = this.#visible();
+        const rows = [];
+
+        this.#want();
+        for (let i = first; i <= last; i++) rows.push(this.#row(i, columns));
+        replaceRows(byId("runs-table-head"), [byId("select-all-cell"), ...columns.map((column) => this.#head(column))]);
+        replaceRows(byId("runs-table-rows"), [space(first), ...rows, space(this.pages.total - 1 - last)]);
+        byId("runs-table-grid").setAttribute("aria-rowcount", String(this.pages.total + 1));
+        this.#drawWidths(columns);
+        this.#drawMenu(names);
+        byId("runs-table-count").textContent = longStep(this.pages.total);
+        byId("select-all").checked = this.pages.total > 0 && this.selected.size >= this.pages.total;
+        byId("runs-table-note").textContent = this.note || this.#why();
+    }
+
+    #why() {
+        const { search, regex } = this.view.state;
+
+        if (regex && search) return "A regular expression is for the list beside the chart; the table has all runs.";
+        return this.pages.total === 0 ? "No run matches." : "";
+    }
+
+    #drawWidths(columns) {
+        const widths = columns.map(({ name, widthPx }) => this.widths.get(name) ?? widthPx);
+        const columnOfBoxes = element("col", { class: "boxes" });
+
+        byId("runs-table-columns").replaceChildren(
+            columnOfBoxes,
+            ...widths.map((width) => {
+                const made = element("col");
+                made.style.width = `${width}px`;
+                return made;
+            }),
+        );
+        byId("runs-table-grid").style.width = `${ROW_PX + widths.reduce((a, b) => a + b, 0)}px`;
+    }
+
+    #head({ name, text, sort, isNumber, widthPx }) {
+        const { tableSort, tableDescending } = this.view.state;
+        const isSorted = sort !== undefined && sort === tableSort;
+        const sign = isSorted ? (tableDescending ? " ▾" : " ▴") : "";
+
+        return element(
+            "th",
+            {
+                scope: "col",
+                title: name.replace(/^config:/, "config: "),
+                dataset: { key: name },
+                class: isNumber ? "number" : "",
+                ...(isSorted ? { aria: { sort: tableDescending ? "descending" : "ascending" } } : {}),
+            },
+            sort ? element("button", { type: "button", class: "link", onclick: () => this.#sortBy(sort) }, text + sign) : text,
+            this.#handle(name, text, widthPx),
+        );
+    }
+
+    #sortBy(sort) {
+        const { tableSort, tableDescending } = this.view.state;
+
+        this.view.set({
+            tableSort: sort,
+            tableDescending: sort === tableSort ? !tableDescending : NEWEST_FIRST.has(sort),
+        });
+    }
+
+    #handle(name, text, widthPx) {
+        const width = () => this.widths.get(name) ?? widthPx;
+        const set = (px) => {
+            this.widths.set(name, Math.max(WIDTHS_PX[0], Math.min(WIDTHS_PX[1], Math.round(px))));
+            this.draw();
+        };
+        const handle = element("input", {
+            type: "range",
+            class: "handle",
+            min: WIDTHS_PX[0],
+            max: WIDTHS_PX[1],
+            step: RESIZE_PX,
+            aria: { label: `width of ${text}` },
+            onpointerdown: (event) => this.#drag(event, handle, width(), set),
+            oninput: () => set(Number(handle.value)),
+        });
+
+        handle.value = String(width());
+        return handle;
+    }
+
+    /* The table is not drawn while a pointer is down on it: only the widths follow. */
+    #drag(event, handle, from, set) {
+        const { clientX } = event;
+        const names = this.#columns;
+        const move = (e) => {
+            set(from + e.clientX - clientX);
+            this.#drawWidths(names.map((name) => ({ name, ...columnOf(name, this.catalogue) })));
+        };
+
+        event.preventDefault();
+        handle.setPointerCapture(event.pointerId);
+        handle.addEventListener("pointermove", move);
+        handle.addEventListener("lostpointercapture", () => handle.removeEventListener("pointermove", move), { once: true });
+    }
+
+    #row(i, columns) {
+        const run = this.pages.run(i);
+        const common = { aria: { rowindex: i + 2 }, dataset: { row: String(i), key: run?.run ?? `row ${i}`, run: run?.run ?? "" } };
+
+        if (!run) return element("tr", common, element("td", { class: "muted" }, "…"));
+        const tabIndex = i === this.active ? 0 : -1;
+        const box = element("input", {
+            type: "checkbox",
+            checked: this.selected.has(run.run),
+            tabIndex,
+            aria: { label: `select ${this.catalogue.title(run.run)}` },
+            onclick: (event) => this.#select(i, event.target.checked, event.shiftKey),
+        });
+
+        return element(
+            "tr",
+            { ...common, class: run.hidden ? "is-hidden" : "" },
+            element("td", {}, box),
+            ...columns.map((column) => this.#cell(run, column, tabIndex)),
+        );
+    }
+
+    #cell(run, { name, cell, isNumber }, tabIndex) {
+        const text = name === "state" ? stateText(run.state) + (run.hidden ? " · hidden" : "") : cell(run);
+
+        if (name !== "name") return element("td", { class: isNumber ? "number name" : "name", title: text }, text);
+        const isShown = this.view.state.runs.includes(run.run);
+        const show = () => this.view.show(run.run, !isShown);
+
+        return element(
+            "th",
+            { scope: "row", class: "name", title: text },
+            isShown ? dot(this.looks.colour(run.run)) : null,
+            element("button", { type: "button", class: "link", tabIndex, aria: { pressed: isShown }, onclick: show }, text),
+        );
+    }
+
+    #drawMenu(names) {
+        const offered = [
+            ...Object.keys(FIELDS),
+            ...this.keys.map((key) => `config:${key}`),
+            ...this.scalars.map((name) => `scalar:${name}`),
+            ...this.catalogue.measures.map((m) => m.name),
+        ];
+        const all = [...new Set([...names, ...offered])];
+
+        if (byId("column-menu").open === false && byId("column-choices").childElementCount) return;
+        replaceRows(
+            byId("column-choices"),
+            all.map((name) => this.#choice(name, names)),
+        );
+    }
+
+    #choice(name, names) {
+        const isChosen = names.includes(name);
+        const onchange = () =>
+            this.view.set({ tableColumns: isChosen ? names.filter((n) => n !== name) : [...names, name] });
+
+        return element(
+            "label",
+            { class: "check", dataset: { key: name } },
+            element("input", { type: "checkbox", checked: isChosen, disabled: isChosen && names.length === 1, onchange }),
+            columnOf(name, this.catalogue).text,
+            name.startsWith("config:") ? element("span", { class: "muted" }, "config") : null,
+        );
+    }
+
+    // ---- choosing rows -----------------------------------------------------------------------
+
+    #select(i, isSelected, isRange) {
+        const [from, to] = isRange ? [Math.min(i, this.active), Math.max(i, this.active)] : [i, i];
+
+        for (let j = from; j <= to; j++) {
+            const run = this.pages.run(j)?.run;
+            if (run && isSelected) this.selected.add(run);
+            else this.selected.delete(run);
+        }
+        this.active = i;
+        this.#tellSelected();
+    }
+
+    async #selectAll(isSelected) {
+        this.selected = new Set();
+        if (isSelected) {
+            const runs = await this.pages.all().catch((error) => (this.#tell(error.message), []));
+            this.selected = new Set(runs.map((run) => run.run));
+        }
+        this.#tellSelected();
+    }
+
+    #tellSelected() {
+        this.dispatchEvent(new Event("selected"));
+        this.draw();
+    }
+
+    /** These runs are selected no longer. @param {Iterable<string>} runs */
+    release(runs) {
+        for (const run of runs) this.selected.delete(run);
+        this.#tellSelected();
+    }
+
+    #onKey(event) {
+        const page = Math.max(1, Math.floor(this.scroller.clientHeight / ROW_PX) - 2);
+        const move = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity }[event.key];
+
+        if (move === undefined) return;
+        event.preventDefault();
+        this.active = Number(event.target.closest("tr").dataset.row);
+        this.#focusRow(Math.max(0, Math.min(this.pages.total - 1, this.active + move)));
+    }
+
+    #focusRow(i) {
+        const top = i * ROW_PX;
+        const room = this.scroller.clientHeight - 2 * ROW_PX;
+
+        this.active = i;
+        if (top < this.scroller.scrollTop) this.scroller.scrollTop = top;
+        if (top > this.scroller.scrollTop + room) this.scroller.scrollTop = top - room;
+        this.#draw();
+        byId("runs-table-rows").querySelector(`tr[data-row="${i}"] input`)?.focus({ preventScroll: true });
+    }
+}
+
+/* The rows out of sight. */
+function space(count) {
+    const row = element("tr", { class: "space-row", aria: { hidden: true } }, element("td"));
+
+    row.style.height = `${Math.max(0, count) * ROW_PX}px`;
+    return row;
+}
