@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Where there are a hundred damaged databases, a person has to look; another one would not help. */
+/* Where a hundred were put aside, a person has to look; another one would not help. */
 #define ASIDE_MAX 100
 
 /* Makes `new_path` another name of `path` + `suffix`; a file that is not there needs none. */
@@ -54,12 +54,12 @@ int store_sync_directory(const char *path)
 
 /* The WAL may hold what the database does not, so it goes along under the name that SQLite will
  * look for. */
-int store_link_aside(const char *path, char *aside, size_t size, struct err *err)
+int store_link_aside(const char *path, const char *word, char *aside, size_t size, struct err *err)
 {
     int rc = -EEXIST;
 
     for (int n = 1; n <= ASIDE_MAX && rc == -EEXIST; n++) {
-        if ((size_t)snprintf(aside, size, "%s.damaged-%d", path, n) >= size)
+        if ((size_t)snprintf(aside, size, "%s.%s-%d", path, word, n) >= size)
             return err_set(err, -ENAMETOOLONG, "%s: the path is too long", path);
         rc = link_as(path, aside, "");
     }
@@ -81,7 +81,7 @@ int store_link_aside(const char *path, char *aside, size_t size, struct err *err
 /* Links before it unlinks, so that a file always has a name, also after a crash. */
 int store_set_aside(const char *path, char *aside, size_t size, struct err *err)
 {
-    int rc = store_link_aside(path, aside, size, err);
+    int rc = store_link_aside(path, "damaged", aside, size, err);
 
     if (rc < 0)
         return rc;

@@ -223,7 +223,7 @@ int store_repair_file(const char *path, uint64_t feed_seq, struct store_notes *n
         return rc;
     rc = make_fresh(path, fresh, feed_seq, &told, err);
     if (rc == 0)
-        rc = store_link_aside(path, aside, sizeof aside, err);
+        rc = store_link_aside(path, "damaged", aside, sizeof aside, err);
     if (rc == 0)
         rc = make_ready(path, fresh, ready, err);
     if (rc < 0) {

@@ -19,39 +19,14 @@
  * After a crash before the last step a start puts the WAL of another file away, and says so. */
 
 #define COPY_SUFFIX ".restored"
-/* Where a hundred were put aside, a person has to look. */
-#define ASIDE_MAX 100
-
-static int link_suffixed(const char *path, const char *to, const char *suffix)
-{
-    char from[PATH_MAX], name[PATH_MAX];
-
-    if (snprintf(from, sizeof from, "%s%s", path, suffix) >= PATH_MAX ||
-        snprintf(name, sizeof name, "%s%s", to, suffix) >= PATH_MAX)
-        return -ENAMETOOLONG;
-    return link(from, name) == 0 ? 0 : -errno;
-}
-
-/* PATH.before-N, with its WAL. There may be none. */
+/* There may be none. */
 static int keep_other(const char *path, char *aside, size_t size, struct err *err)
 {
-    int rc = -EEXIST;
+    int rc = store_link_aside(path, "before", aside, size, err);
 
-    for (int n = 1; n <= ASIDE_MAX && rc == -EEXIST; n++) {
-        if ((size_t)snprintf(aside, size, "%s.before-%d", path, n) >= size)
-            return err_set(err, -ENAMETOOLONG, "%s: the path is too long", path);
-        rc = link_suffixed(path, aside, "");
-    }
-    if (rc == 0) {
-        rc = link_suffixed(path, aside, "-wal");
-        rc = rc == -ENOENT ? 0 : rc;
-        if (rc < 0)
-            unlink(aside);
-    } else if (rc == -ENOENT) {
+    if (rc == -ENOENT)
         *aside = '\0';
-        rc = 0;
-    }
-    return rc < 0 ? err_set(err, rc, "%s: cannot be set aside: %s", path, strerror(-rc)) : 0;
+    return rc == -ENOENT ? 0 : rc;
 }
 
 static int take_place(const char *copy, const char *path, struct err *err)

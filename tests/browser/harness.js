@@ -248,3 +248,22 @@ export async function drag(page, from, to) {
     await page.mouse.move(box.x + box.width * to, box.y + box.height / 2);
     await page.mouse.up();
 }
+
+/** Of colours as #rrggbb those whose contrast with the panels' paper is below 3 : 1. */
+export function weakColours(page, colours) {
+    return page.evaluate(async (all) => {
+        const { cssColour } = await import("./base/palette.js");
+        const luminance = (hex) => {
+            const [r, g, b] = [1, 3, 5]
+                .map((i) => parseInt(hex.slice(i, i + 2), 16) / 255)
+                .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+            return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+        };
+        const paper = luminance(cssColour("--panel"));
+
+        return all.filter((hex) => {
+            const [low, high] = [luminance(hex), paper].sort((a, b) => a - b);
+            return (high + 0.05) / (low + 0.05) < 3;
+        });
+    }, colours);
+}
