@@ -7,10 +7,12 @@ import { MainChart } from "./plot/chart.js";
 import { Companions } from "./plot/companions.js";
 import { Curves } from "./data/curves.js";
 import { byId, debounced, fillSelect } from "./base/dom.js";
+import { SPREADS } from "./data/groups.js";
 import { Exporter } from "./panel/export.js";
 import { Feed, feedAddress } from "./data/feed.js";
 import { Heatmap } from "./plot/heatmap.js";
 import { Housekeeping } from "./panel/housekeeping.js";
+import { GroupBar } from "./panel/groupbar.js";
 import { Legend } from "./panel/legend.js";
 import { Measures } from "./panel/measures.js";
 import { Looks } from "./base/looks.js";
@@ -48,9 +50,10 @@ const housekeeping = new Housekeeping({ feed, view, catalogue, table });
 
 new RunList({ view, catalogue, source, looks });
 new Legend({ view, catalogue, curves, looks, chart });
+new GroupBar({ view, looks, chart });
 new Measures({ view, catalogue });
 new Problems(feed);
-new DataTable({ view, catalogue, chart });
+new DataTable({ view, looks, chart });
 new Exporter({ feed, view, catalogue, chart, looks });
 
 // ---- the daemon ---------------------------------------------------------------------------------
@@ -197,10 +200,12 @@ function fillMetrics() {
 
 function tellMetric() {
     const { metric, band } = view.state;
-    const shown = [...curves.metrics.values()].flat();
+    const shown = chart.series().left;
     const forms = [...new Set(shown.map((s) => s.name))];
     const info = catalogue.metric(forms.length === 1 ? forms[0] : metric);
-    const wide = shown.some((s) => s.binned)
+    const wide = looks.showsMeans
+        ? `band: ${SPREADS[view.state.spread]}`
+        : shown.some((s) => s.binned)
         ? "band: least and greatest of a bin"
         : forms.some((form) => catalogue.errorOf(form))
           ? `band: ± 2 standard errors of ${forms.join(", ")}`

@@ -98,6 +98,8 @@ test("a link keeps every field, leaves out what is as by default, and survives n
             state: "lost",
             hidden: true,
             group: "config.lr",
+            lines: "means",
+            spread: "range",
             focus: "c d",
             spectrumLayer: "head",
             spectrumStep: 7,
@@ -274,6 +276,56 @@ test("one form of a measure is chosen for all that is compared", async () => {
         ["white noise 0.1340", "a head began 0.5370"],
     ]);
     assert.deepEqual(silent, []);
+});
+
+test("the mean of a group is over the runs that have been at a step, by straight lines between points", async () => {
+    const found = await page.evaluate(async () => {
+        const { changesOf, meansOf } = await import("./data/groups.js");
+        const series = (run, steps, values, more = {}) => ({ run, layer: "head", name: "d_lr", steps, values, ...more });
+        const all = [
+            series("b1", [0, 10, 20], [0, 1, 3]),
+            series("b2", [0, 20, 40], [2, 4, 8]),
+            series("b3", [10, 30], [5, 5]),
+            series("a1", [5], [0.5]),
+            series("empty", [], []),
+            series("apart1", [0, 1], [1, 1]),
+            series("apart2", [2, 3], [2, 2]),
+            series("b2", [0, 20], [7, 9], { layer: "body" }),
+        ];
+        const group = (run) => ({ b: "10", a: "9", e: "9" })[run[0]] ?? "none";
+        const of = (spread, byLayer = true) =>
+            meansOf(byLayer ? all : all.slice(0, 3), (run) => (run.startsWith("apart") ? "apart" : group(run)), spread, byLayer);
+        const [single, mean, body, apart] = of("sd");
+        const many = [0, 1].map((i) => series(`x${i}`, Array.from({ length: 5000 }, (_, k) => 2 * k + i), Array(5000).fill(i)));
+        const [thinned] = meansOf(many, () => "x", "se", false);
+        return {
+            order: of("sd").map((m) => `${m.group} ${m.layer}`),
+            single: [single.steps, single.values, single.low, single.n],
+            mean: [mean.steps, mean.values, mean.n, mean.runs],
+            band: ["sd", "se", "range"].map((spread) => {
+                const m = of(spread)[1];
+                return [m.low[1], m.high[1]];
+            }),
+            changes: changesOf(mean),
+            body: body.values,
+            apart: apart.steps,
+            ofFive: meansOf([9, 9, 9, 20, 20].map((end, i) => series(`y${i}`, [0, end], [0, end])), () => "y", "sd", false)[0].steps,
+            thinned: [thinned.steps.length <= 1004, thinned.steps[0], thinned.steps.at(-1), thinned.n.every((n) => n === 2)],
+        };
+    });
+    const sd = Math.sqrt(((1 - 3) ** 2 + 0 + (5 - 3) ** 2) / 2);
+
+    assert.deepEqual(found, {
+        order: ["9 head", "10 head", "10 body", "apart head"],
+        single: [[5], [0.5], [null], [1]],
+        mean: [[0, 10, 20, 30], [1, 3, 4, 5.5], [2, 3, 3, 2], ["b1", "b2", "b3"]],
+        band: [[3 - sd, 3 + sd], [3 - (2 * sd) / Math.sqrt(3), 3 + (2 * sd) / Math.sqrt(3)], [1, 5]],
+        changes: [0, 1, 3],
+        body: [7, 9],
+        apart: [],
+        ofFive: [0, 9],
+        thinned: [true, 1, 9998, true],
+    });
 });
 
 test("CSV quotes what has to be quoted, and no cell is a formula", async () => {

@@ -63,6 +63,33 @@ export class Looks {
             : colour(colourIndex(run));
     }
 
+    /** Whether a line is the mean of a group. */
+    get showsMeans() {
+        return this.view.state.group !== "" && this.view.state.lines === "means";
+    }
+
+    /** What a line is called: its run, or the group whose mean it is. @param {any} series a Series or a Mean */
+    title(series) {
+        const key = this.view.state.group;
+
+        if (series.group === undefined) return this.catalogue.title(series.run);
+        return key.startsWith("config.") ? `${key.slice(7)} = ${series.group}` : series.group;
+    }
+
+    /** How a line looks. @param {any} series a Series or a Mean */
+    lineOf(series) {
+        if (series.group === undefined) return this.line(series.run, series.layer);
+        const place = Math.max(0, this.groups().indexOf(series.group));
+        const ofLayer = this.line(series.runs[0], series.layer);
+        return {
+            colour: this.groupColour(series.group),
+            dash: this.view.state.layer === "*" ? ofLayer.dash : dash(place),
+            marker: place,
+            sign: marker(place),
+            width: 2.25,
+        };
+    }
+
     /** The run's place in the chart; -1 when it is not shown. @param {string} run */
     place(run) {
         return this.view.state.runs.indexOf(run);

@@ -15,7 +15,12 @@ const CODECS = {
     string: [String, (text) => text],
 };
 const NUMBERS = new Set(["from", "to", "spectrumStep", "mapStep"]);
-const CHOICES = { spacing: ["log", "linear"], state: ["", "open", "finished", "failed", "lost"] };
+const CHOICES = {
+    spacing: ["log", "linear"],
+    state: ["", "open", "finished", "failed", "lost"],
+    lines: ["runs", "means"],
+    spread: ["sd", "se", "range"],
+};
 
 function codecOf(name) {
     return CODECS[NUMBERS.has(name) ? "number" : typeof DEFAULTS[name]];

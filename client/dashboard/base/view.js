@@ -18,6 +18,8 @@
  * @property {string} state of the listed runs; "" any
  * @property {boolean} hidden whether hidden runs are listed, too
  * @property {string} group "" or what the list is grouped by: "project", "group", "config.lr"
+ * @property {"runs"|"means"} lines of the charts: each run, or the mean of each group
+ * @property {"sd"|"se"|"range"} spread what the band around a mean is
  * @property {string} focus the run of the heat map and the spectrum; "" the first one
  * @property {string} spectrumLayer "" the focus run's last one
  * @property {number|null} spectrumStep null: the latest
@@ -49,6 +51,8 @@ export const DEFAULTS = Object.freeze({
     state: "",
     hidden: false,
     group: "",
+    lines: "runs",
+    spread: "sd",
     focus: "",
     spectrumLayer: "",
     spectrumStep: null,

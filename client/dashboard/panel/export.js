@@ -136,8 +136,8 @@ export class Exporter {
         const ratio = devicePixelRatio;
         const { left } = this.chart.series();
         const lines = left.map((s) => ({
-            look: this.looks.line(s.run, s.layer),
-            text: `${this.catalogue.title(s.run)} ${s.layer} ${s.name}`,
+            look: this.looks.lineOf(s),
+            text: `${this.looks.title(s)} ${s.layer} ${s.name}`,
         }));
         const canvas = document.createElement("canvas");
         const context = canvas.getContext("2d");

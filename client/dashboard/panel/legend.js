@@ -67,19 +67,23 @@ export class Legend {
 
         this.chart.addEventListener("drawn", redraw);
         this.chart.addEventListener("cursor", redraw);
-        this.view.on(["runs", "pins", "group", "focus"], redraw);
+        this.view.on(["runs", "pins", "group", "lines", "focus"], redraw);
         setInterval(redraw, 1000); // ages
     }
 
     #draw() {
         const { runs } = this.view.state;
         const step = this.chart.cursorStep;
+        const isOfMeans = this.looks.showsMeans;
 
         replaceRows(
             byId("legend"),
-            runs.flatMap((run) => this.#rowsOf(run, step)),
+            isOfMeans
+                ? this.#meanRows(step)
+                : runs.flatMap((run) => this.#rowsOf(run, step)),
         );
-        this.#drawGroups();
+        byId("legend-who").textContent = isOfMeans ? "mean of" : "run";
+        byId("legend-state").textContent = isOfMeans ? "runs" : "state";
         byId("legend-head").hidden = runs.length === 0;
         byId("legend-step").textContent =
             step !== null
@@ -88,29 +92,6 @@ export class Legend {
                   ? "latest"
                   : "last in view";
         this.#drawEvents();
-    }
-
-    /* The values that the colours stand for. */
-    #drawGroups() {
-        const { group, runs } = this.view.state;
-        const name = group.replace(/^config\./, "");
-        const count = (value) => runs.filter((run) => this.looks.group(run) === value).length;
-
-        byId("group-key").hidden = group === "" || runs.length === 0;
-        byId("group-key").replaceChildren(
-            element("span", { class: "muted" }, name),
-            ...this.looks
-                .groups()
-                .map((value) =>
-                    element(
-                        "span",
-                        { class: "name" },
-                        dot(this.looks.groupColour(value)),
-                        value,
-                        element("span", { class: "muted" }, ` × ${count(value)}`),
-                    ),
-                ),
-        );
     }
 
     #rowsOf(run, step) {
@@ -128,6 +109,38 @@ export class Legend {
         return list.map((series, i) => this.#row(series, step, i === 0, short.get(series.layer)));
     }
 
+    #meanRows(step) {
+        const { left, right } = this.chart.series();
+
+        return left.map((mean, i) => {
+            const isFirst = left.findIndex((other) => other.group === mean.group) === i;
+            return this.#meanRow(mean, step, isFirst && right.find((other) => other.group === mean.group));
+        });
+    }
+
+    #meanRow(mean, step, right) {
+        const i = this.#index(mean, step);
+        const { runs } = this.view.state;
+        const remove = () => this.view.set({ runs: runs.filter((run) => !mean.runs.includes(run)) });
+
+        return element(
+            "tr",
+            { dataset: { group: mean.group, key: `${mean.group}/${mean.layer}/${mean.name}` } },
+            element("td", {}, swatch(this.looks.lineOf(mean))),
+            element(
+                "th",
+                { scope: "row", class: "name", title: mean.runs.map((run) => this.catalogue.title(run)).join(", ") },
+                this.looks.title(mean),
+            ),
+            element("td", { class: "muted layer", title: mean.layer }, mean.layer),
+            this.#valueCell(mean, i),
+            element("td", { class: "number muted" }, spreadText(mean, i)),
+            element("td", { class: "number" }, right ? shortValue(right.values[this.#index(right, step)]) : ""),
+            element("td", { class: "muted state" }, `${mean.n[i] ?? 0} of ${mean.runs.length} runs`),
+            element("td", { class: "actions" }, this.#button(this.looks.title(mean), "remove", "remove", remove)),
+        );
+    }
+
     #whyNothing(run) {
         const { layer } = this.view.state;
 
@@ -141,15 +154,15 @@ export class Legend {
             "td",
             { class: "actions" },
             isFirst && [
-                this.#button(run, "pin", this.view.state.pins.includes(run) ? "unpin" : "pin", () =>
+                this.#button(this.catalogue.title(run), "pin", this.view.state.pins.includes(run) ? "unpin" : "pin", () =>
                     this.view.pin(run, !this.view.state.pins.includes(run)),
                 ),
-                this.#button(run, "remove", "remove", () => this.view.show(run, false)),
+                this.#button(this.catalogue.title(run), "remove", "remove", () => this.view.show(run, false)),
             ],
         );
     }
 
-    #button(run, kind, what, onclick) {
+    #button(title, kind, what, onclick) {
         const sign = { pin: "☆", unpin: "★", remove: "×" }[what];
 
         return element(
@@ -158,7 +171,7 @@ export class Legend {
                 type: "button",
                 class: "quiet",
                 title: what,
-                aria: { label: `${what} ${this.catalogue.title(run)}` },
+                aria: { label: `${what} ${title}` },
                 dataset: { kind },
                 onclick,
             },
@@ -193,12 +206,7 @@ export class Legend {
                 isFirst && this.#groupText(series.run),
             ),
             element("td", { class: "muted layer", title: series.layer }, layer),
-            element(
-                "td",
-                { class: "number strong", title: `${series.name}${i < 0 ? "" : ` at step ${longStep(series.steps[i])}`}` },
-                shortValue(series.values[i]),
-                this.#isStandIn(series) && element("span", { class: "muted" }, ` ${series.name}`),
-            ),
+            this.#valueCell(series, i),
             element(
                 "td",
                 { class: "number muted" },
@@ -211,6 +219,15 @@ export class Legend {
             ),
             element("td", { class: "muted state" }, isFirst ? this.#ageText(run) : ""),
             this.#cells(series.run, isFirst),
+        );
+    }
+
+    #valueCell(series, i) {
+        return element(
+            "td",
+            { class: "number strong", title: `${series.name}${i < 0 ? "" : ` at step ${longStep(series.steps[i])}`}` },
+            shortValue(series.values[i]),
+            this.#isStandIn(series) && element("span", { class: "muted" }, ` ${series.name}`),
         );
     }
 
@@ -271,7 +288,7 @@ export class Legend {
             ...(this.curves.metrics.get(run) ?? []).flatMap((s) => this.#flagRows(s)),
         ]);
 
-        byId("events").hidden = rows.length === 0;
+        byId("events").hidden = rows.length === 0 || this.looks.showsMeans;
         if (
             rows.length !== byId("event-list").children.length ||
             rows.some((r, i) => r.textContent !== byId("event-list").children[i].textContent)
@@ -331,6 +348,16 @@ function gapText(steps) {
     const more = steps.length - GAPS_SHOWN;
 
     return `step ${steps.slice(0, GAPS_SHOWN).map(longStep).join(", ")}${more > 0 ? ` and ${longStep(more)} more` : ""}`;
+}
+
+/* Beside a mean that is in the middle its reach alone. */
+function spreadText({ values, low, high }, i) {
+    if (i < 0 || low[i] === null) return "";
+    const [below, above] = [values[i] - low[i], high[i] - values[i]];
+
+    return Math.abs(below - above) <= 1e-9 * Math.abs(above)
+        ? `± ${shortValue(above)}`
+        : `${shortValue(low[i])} – ${shortValue(high[i])}`;
 }
 
 function bandText(series, i) {

@@ -9,7 +9,7 @@ const ROWS_MAX = 200;
 const REDRAW_MS = 500;
 
 export class DataTable {
-    /** @param {{view: any, catalogue: any, chart: any}} parts */
+    /** @param {{view: any, looks: any, chart: any}} parts */
     constructor(parts) {
         Object.assign(this, parts);
         this.section = byId("data");
@@ -49,7 +49,7 @@ export class DataTable {
         return element(
             "th",
             { scope: "col" },
-            `${this.catalogue.title(series.run)} ${series.layer} ${series.name}`,
+            `${this.looks.title(series)} ${series.layer} ${series.name}`,
         );
     }
 

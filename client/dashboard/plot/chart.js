@@ -3,7 +3,8 @@
 
 import { longStep, shortValue, toStep, toX } from "../base/axis.js";
 import { byId, oncePerFrame } from "../base/dom.js";
-import { drawSigns, drawTransitions, ofPlot, resumes, together } from "./marks.js";
+import { changesOf, meansOf } from "../data/groups.js";
+import { drawCounts, drawSigns, drawTransitions, ofPlot, resumes, together } from "./marks.js";
 import { cssColour } from "../base/palette.js";
 import { drawReferences, nameReferences, references } from "./references.js";
 import { extent, nearest } from "../data/series.js";
@@ -22,6 +23,7 @@ export class MainChart extends EventTarget {
         this.host = byId("chart");
         /** @type {number|null} */ this.cursorStep = null;
         this.isKeyboard = false;
+        this.drawn = { left: [], right: [] };
         this.chart = new StepChart(this.host, {
             onZoom: (from, to) => this.zoomTo(from, to),
             onReset: () => this.view.set({ from: null, to: null }),
@@ -32,7 +34,7 @@ export class MainChart extends EventTarget {
         this.redraw = oncePerFrame(() => this.#draw());
         this.curves.addEventListener("change", this.redraw);
         this.catalogue.addEventListener("change", this.redraw);
-        this.view.on(["spacing", "band", "pins", "group", "from", "to"], this.redraw);
+        this.view.on(["spacing", "band", "pins", "group", "lines", "spread", "from", "to"], this.redraw);
         this.host.addEventListener("keydown", (event) => this.#onKey(event));
         this.host.addEventListener("blur", () => this.#moveCursor(null));
         new ResizeObserver(() => (this.curves.width_px = this.host.clientWidth)).observe(this.host);
@@ -49,13 +51,26 @@ export class MainChart extends EventTarget {
         ];
     }
 
-    /** The series on the chart, in drawing order: shown runs in turn, then what is right of them. */
+    /** The series that were drawn last, in drawing order: shown runs, or means of groups, in turn. */
     series() {
-        const { runs } = this.view.state;
-        const left = runs.flatMap((run) => this.curves.metrics.get(run) ?? []);
-        const right = runs.flatMap((run) => this.curves.scalars.get(run) ?? []);
+        return this.drawn;
+    }
 
-        return { left, right };
+    #runs() {
+        const { runs } = this.view.state;
+
+        return {
+            left: runs.flatMap((run) => this.curves.metrics.get(run) ?? []),
+            right: runs.flatMap((run) => this.curves.scalars.get(run) ?? []),
+        };
+    }
+
+    #collect() {
+        const { left, right } = this.#runs();
+        const { spread, layer } = this.view.state;
+        const means = (all) => meansOf(all, (run) => this.looks.group(run), spread, layer === "*");
+
+        return this.looks.showsMeans ? { left: means(left), right: means(right) } : { left, right };
     }
 
     /** Steps in view; null before there are any. @returns {[number, number]|null} */
@@ -67,11 +82,12 @@ export class MainChart extends EventTarget {
     }
 
     #trace(series, isRight) {
-        const look = this.looks.line(series.run, series.layer);
-        const hasBand = this.view.state.band && series.low !== null && (!isRight || series.binned);
+        const look = this.looks.lineOf(series);
+        const isMean = series.group !== undefined;
+        const hasBand = this.view.state.band && series.low !== null && (!isRight || series.binned || isMean);
 
         return {
-            key: `${series.run}/${series.layer}/${series.name}`,
+            key: `${series.group ?? series.run}/${series.layer}/${series.name}`,
             steps: series.steps,
             values: series.values,
             colour: look.colour,
@@ -92,12 +108,12 @@ export class MainChart extends EventTarget {
         };
 
         return this.catalogue.isRichness(this.view.state.metric)
-            ? references(this.series().left, this.curves.beside, names)
+            ? references(this.#runs().left, this.curves.beside, names)
             : [];
     }
 
     #draw() {
-        const { left, right } = this.series();
+        const { left, right } = (this.drawn = this.#collect());
         const traces = [
             ...right.map((s) => this.#trace(s, true)),
             ...left.map((s) => this.#trace(s, false)),
@@ -119,7 +135,8 @@ export class MainChart extends EventTarget {
     #describe(left, right) {
         const range = this.range();
         const names = [...new Set([...left, ...right].map((s) => s.name))].join(" and ");
-        const what = `${names || "nothing"} of ${this.view.state.runs.length} runs over steps ${range ? range.map(longStep).join(" to ") : ""}`;
+        const of = this.looks.showsMeans ? `${left.length} means` : `${this.view.state.runs.length} runs`;
+        const what = `${names || "nothing"} of ${of} over steps ${range ? range.map(longStep).join(" to ") : ""}`;
 
         byId("chart-empty").hidden =
             left.some((s) => s.steps.length) || right.some((s) => s.steps.length);
@@ -162,8 +179,10 @@ export class MainChart extends EventTarget {
 
     // ---- marks and cursor --------------------------------------------------------------------
 
+    /* What one run does is no mark of its group. */
     #marks() {
-        const { runs, spacing, layer, metric } = this.view.state;
+        const { spacing, layer, metric } = this.view.state;
+        const runs = this.looks.showsMeans ? [] : this.view.state.runs;
         const of = (run, list) =>
             list.map((entry) => ({ ...entry, colour: this.looks.colour(run) }));
         const shown = (run) =>
@@ -204,7 +223,19 @@ export class MainChart extends EventTarget {
     #drawOver(u) {
         nameReferences(u, this.references());
         drawSigns(u, this.#marks());
+        if (this.looks.showsMeans) drawCounts(u, this.#counts(), this.view.state.spacing);
         this.#drawKeyboardCursor(u);
+    }
+
+    #counts() {
+        return this.drawn.left.flatMap((mean) =>
+            changesOf(mean).map((i) => ({
+                step: mean.steps[i],
+                value: mean.values[i],
+                n: mean.n[i],
+                colour: this.looks.lineOf(mean).colour,
+            })),
+        );
     }
 
     /* The mouse has uPlot's own. */
@@ -238,7 +269,7 @@ export class MainChart extends EventTarget {
             const i = nearest(s.steps, step);
             return i < 0
                 ? ""
-                : `${this.catalogue.title(s.run)} ${s.layer} ${s.name} ${shortValue(s.values[i])}`;
+                : `${this.looks.title(s)} ${s.layer} ${s.name} ${shortValue(s.values[i])}`;
         });
 
         return `step ${longStep(step)}: ${parts.filter(Boolean).join(", ")}`;

@@ -2,6 +2,7 @@
  * and with the same cursor as the main one. Nothing is asked for while the section is closed. */
 
 import { byId, element, oncePerFrame, throttled } from "../base/dom.js";
+import { meansOf } from "../data/groups.js";
 import { append, extent, fromLayer, fromScalar } from "../data/series.js";
 import { StepChart } from "./stepchart.js";
 
@@ -25,7 +26,7 @@ export class Companions {
         this.draw = oncePerFrame(() => this.#draw());
         this.drawLive = throttled(this.draw, LIVE_MS);
         this.view.on(["runs", "layer", "metric", "spacing", "from", "to"], () => this.load());
-        this.view.on(["pins", "group"], this.draw);
+        this.view.on(["pins", "group", "lines", "spread"], this.draw);
         this.section.addEventListener("toggle", () => this.load());
     }
 
@@ -140,18 +141,25 @@ export class Companions {
         for (const m of wanted) this.#drawOne(m);
     }
 
-    #drawOne({ series, ...m }) {
-        const values = series.flatMap((s) => s.values);
+    #lines(series) {
+        const { spread, layer } = this.view.state;
+
+        return this.looks.showsMeans ? meansOf(series, (run) => this.looks.group(run), spread, layer === "*") : series;
+    }
+
+    #drawOne({ series: all, ...m }) {
+        const series = this.#lines(all);
+        const values = series.flatMap((s) => s.values).filter((v) => v !== null);
         const low = values.reduce((a, b) => Math.min(a, b), Infinity);
         const high = values.reduce((a, b) => Math.max(a, b), -Infinity);
 
         this.#chartFor(m).draw({
             traces: series.map((s) => ({
-                ...this.looks.line(s.run, s.layer),
-                key: `${s.run}/${s.layer}`,
+                ...this.looks.lineOf(s),
+                key: `${s.group ?? s.run}/${s.layer}`,
                 steps: s.steps,
                 values: s.values,
-                low: s.binned ? s.low : null,
+                low: s.binned || s.group !== undefined ? s.low : null,
                 high: s.high,
                 width: 1.5,
             })),

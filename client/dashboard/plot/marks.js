@@ -7,6 +7,9 @@ import { cssColour } from "../base/palette.js";
 
 const { uPlot } = globalThis;
 
+/* Room that a number of runs takes. */
+const COUNT_PX = [34, 14];
+
 /**
  * An EVENT of FEED.md as a sentence. It speaks of grokking only where held-out accuracy agrees.
  * @param {any} event
@@ -148,6 +151,30 @@ export function drawSigns(u, marks) {
     for (const { step, colour } of marks.gaps) {
         const x = xOf(step);
         if (isInside(x)) label(ctx, "△", x, bbox.top + bbox.height - 2 * ratio, colour, ratio);
+    }
+    ctx.restore();
+}
+
+/**
+ * Over the lines of groups: how many runs a mean is of, where that changes; not where it would cover another.
+ * @param {any} u @param {{step: number, value: number|null, n: number, colour: string}[]} counts @param {any} spacing
+ */
+export function drawCounts(u, counts, spacing) {
+    const ratio = uPlot.pxRatio;
+    const { ctx, bbox } = u;
+    const taken = [];
+
+    ctx.save();
+    ctx.font = `${11 * ratio}px system-ui, sans-serif`;
+    ctx.textAlign = "center";
+    ctx.textBaseline = "bottom";
+    for (const { step, value, n, colour } of counts) {
+        if (value === null) continue;
+        const [x, y] = [u.valToPos(toX(step, spacing), "x", true), u.valToPos(value, "y", true)];
+        const isFree = taken.every((t) => Math.abs(t.x - x) > COUNT_PX[0] * ratio || Math.abs(t.y - y) > COUNT_PX[1] * ratio);
+        if (!isFree || x < bbox.left || x > bbox.left + bbox.width) continue;
+        taken.push({ x, y });
+        label(ctx, `n ${n}`, x, y - 4 * ratio, colour, ratio);
     }
     ctx.restore();
 }

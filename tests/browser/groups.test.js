@@ -1,0 +1,90 @@
+/* Many runs and many layers at a glance: means of groups in place of a bush of lines, and the heat
+ * map in place of a slab of layers. */
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { closeBrowser, closePage, Daemon, openPage, Player, readTable, waitForStep, waitUntil } from "./harness.js";
+
+const RATES = [0.001, 0.01, 0.1, 1];
+const SEEDS = [0, 1, 2, 3];
+const RUNS = RATES.flatMap((lr, i) => SEEDS.map((seed) => ({ id: `r${i}s${seed}`, lr, seed })));
+const LINK = `#runs=${RUNS.map((run) => run.id).join(",")}&group=config.lr`;
+
+/** @type {Daemon} */ let daemon;
+/** @type {Player} */ let player;
+
+before(async () => {
+    daemon = await new Daemon().start();
+    player = new Player(daemon);
+    for (const { id, lr, seed } of RUNS) {
+        await player.do("open", id, { name: id, project: "sweep", config: { lr, seed } });
+        for (const step of [10, 100, 1000])
+            if (step < 1000 || seed < 3) // the last seed ends early
+                await player.do("checkpoint", id, { step, d_lr: 0.3 + 0.02 * seed + 0.1 * Math.log10(lr) * 0.5 + 0.1, test_acc: 0.5 + 0.1 * seed });
+    }
+});
+
+after(async () => {
+    await closeBrowser();
+    await player?.close();
+    await daemon?.close();
+});
+
+const legend = (page) =>
+    page.$$eval("#legend tr", (rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
+
+test("sixteen runs are four lines with bands, each named, with its number of runs", async () => {
+    const page = await openPage(`${daemon.url}${LINK}&metric=d_lr`);
+
+    await waitForStep(page, 1000);
+    assert.equal(await page.isHidden("#spread"), true);
+    await page.focus("#lines-runs");
+    await page.keyboard.press("ArrowRight");
+    await waitUntil(async () => (await legend(page)).length === 4, "four rows");
+    assert.match(page.url(), /lines=means/);
+
+    const values = await Promise.all(
+        SEEDS.slice(0, 3).map(async (seed) => {
+            const answer = await (await fetch(`${daemon.url}api/v1/runs/r0s${seed}/series?layer=head`)).json();
+            return answer.layers[0].columns.d_lr.at(-1);
+        }),
+    );
+    const mean = values.reduce((sum, v) => sum + v, 0) / 3;
+    const sd = Math.sqrt(values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / 2);
+    const [first] = await legend(page);
+    assert.deepEqual(first.slice(1, 7), ["lr = 0.001", "head", mean.toFixed(4), `± ${sd.toFixed(4)}`, "0.6000", "3 of 4 runs"]);
+    const strokes = await page.$$eval("#legend .swatch line", (all) => all.map((l) => l.getAttribute("stroke")));
+    assert.equal(new Set(strokes).size, 4);
+    assert.match(await page.getAttribute("#chart", "aria-label"), /of 4 means over/);
+    assert.match(await page.textContent("#mean-text"), /straight line between them/);
+    assert.match(await page.textContent("#band-text"), /one standard deviation over the group's runs/);
+
+    assert.equal(await page.isHidden("#events"), true);
+    await page.selectOption("#spread", "range");
+    await waitUntil(async () => / – /.test((await legend(page))[0][4]), "least and greatest");
+    await page.focus("#chart");
+    await page.keyboard.press("Home");
+    await waitUntil(async () => (await legend(page))[0][6] === "4 of 4 runs", "all of them at the first step");
+    const [head] = await readTable(page);
+    assert.deepEqual(head.slice(0, 2), ["step", "lr = 0.001 head d_lr"]);
+    await closePage(page);
+});
+
+test("a link shows the means, a new point moves its group's, and a group is removed by its button", async () => {
+    const page = await openPage(`${daemon.url}${LINK}&lines=means&spread=se`);
+
+    await waitUntil(async () => (await legend(page)).length === 4, "four rows");
+    await waitForStep(page, 1000);
+    assert.equal(await page.inputValue("#spread"), "se");
+    const [before] = await legend(page);
+    await player.do("checkpoint", "r0s3", { step: 1000, d_lr: 0.9, test_acc: 0.1 });
+    await waitUntil(async () => (await legend(page))[0][6] === "4 of 4 runs", "the fourth run");
+    assert.ok(Number((await legend(page))[0][3]) > Number(before[3]));
+    await page.click("#legend tr:first-child button");
+    await waitUntil(async () => (await legend(page)).length === 3, "three rows");
+    assert.doesNotMatch(page.url(), /r0s/);
+    await page.check("#lines-runs");
+    await waitUntil(async () => (await legend(page)).length === 12, "the runs again");
+    await closePage(page);
+});
