@@ -94,6 +94,37 @@ test("ten thousand runs: a chart at once, few rows in the page, search on the da
     await closePage(page);
 });
 
+test("ten thousand runs in the table: sorted over all, few rows in the page", async () => {
+    const page = await openPage(`${daemon.url}#runs=bulk-1&search=sweep&tableSort=config:seed&tableDescending=0`);
+    const first = () => page.textContent("#runs-table-rows tr[data-row] th");
+    const began = Date.now();
+
+    await page.waitForSelector("#runs-table-rows tr[data-row] button");
+    console.log(`table of 10,000 runs: ${Date.now() - began} ms`);
+    assert.equal(await first(), "sweep-1");
+    const asked = Date.now();
+    await page.click("#runs-table-head th[data-key=d_lr] button");
+    await waitUntil(async () => (await first()) !== "sweep-1", "the order of d_lr");
+    console.log(`sorted by d_lr over 10,000 runs: ${Date.now() - asked} ms after the click`);
+    const { rate, longest_ms } = await frames(page, 2, async () => {
+        for (let i = 0; i < 20; i++) {
+            await page.evaluate((share) => {
+                const table = document.getElementById("runs-table-scroll");
+                table.scrollTop = table.scrollHeight * share;
+            }, i / 19);
+            await page.waitForTimeout(90);
+        }
+    });
+    console.log(`frames a second while the table is scrolled: ${rate.toFixed(0)}, longest ${longest_ms.toFixed(0)} ms`);
+    assert.ok((await page.locator("#runs-table-rows tr").count()) < 60);
+    await page.click("#runs-table-rows tr[data-row='9999'] input");
+    await page.keyboard.press("Home");
+    await waitUntil(() => page.evaluate(() => document.activeElement.closest("tr")?.dataset.row === "0"), "the first row");
+    await page.check("#select-all");
+    await waitUntil(async () => (await page.textContent("#selected-count")) === "10000 selected", "all of them");
+    await closePage(page);
+});
+
 test("a million points: bins from the daemon, the spike survives, zoom goes down to points", async () => {
     const page = await openPage(`${daemon.url}#runs=long`);
     await waitForStep(page, 999999);

@@ -16,7 +16,7 @@ const WIDTH_PX = 104;
 export const FIELDS = {
     project: field("project", (run) => visible(run.project), { sort: "name" }),
     name: field("name", (run) => visible(run.name), { sort: "name", widthPx: 190 }),
-    state: field("state", (run) => run.state, { sort: "state", widthPx: 84 }),
+    state: field("state", (run) => run.state, { sort: "state", widthPx: 100 }),
     group: field("group", (run) => visible(run.group)),
     tags: field("tags", (run) => run.tags.map(visible).join(", ")),
     note: field("note", (run) => visible(run.note ?? ""), { widthPx: 180 }),
@@ -45,7 +45,7 @@ export function columnOf(name, catalogue) {
     const error = catalogue.errorOf(name);
     const cell = ({ values = {} }) => valueText(values[name], values[error]);
 
-    return field(visible(name.replace(/^scalar:/, "")), cell, { sort: name, isNumber: true, widthPx: error ? 132 : WIDTH_PX });
+    return field(visible(name.replace(/^scalar:/, "")), cell, { sort: name, isNumber: true, widthPx: error ? 146 : WIDTH_PX });
 }
 
 /** A value with its standard error. */

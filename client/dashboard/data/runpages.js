@@ -18,15 +18,21 @@ export class RunPages extends EventTarget {
         this.generation = 0;
     }
 
-    /** Forgets what was read. The total stays until the new one is known, so that nothing jumps. */
+    /** Reads again; what was read stays in sight until it is there. */
     restart() {
         this.generation++;
-        this.pages.clear();
+        for (const page of this.pages.values()) page.asked = -Infinity;
         this.want(0, 0);
+    }
+
+    /** The runs come in another order from now on. The total stays, so that nothing jumps. */
+    reorder() {
+        this.pages.clear();
     }
 
     /** Other runs are meant from now on. */
     forget() {
+        this.reorder();
         this.seen.clear();
     }
 

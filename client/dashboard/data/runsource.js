@@ -80,7 +80,7 @@ export class RunSource extends EventTarget {
 
         if (known.length === 0) return;
         const answer = await this.feed
-            .call("run.list", { state: "open", limit: PAGE_OF_ALL, config: false })
+            .call("run.list", { state: "open", hidden: true, limit: PAGE_OF_ALL, config: false })
             .catch(() => null);
         if (!answer || answer.total > answer.runs.length) return;
         const open = new Set(answer.runs.map((run) => run.run));
@@ -154,7 +154,7 @@ export class RunSource extends EventTarget {
         if (!this.view.state.regex || !this.view.state.search) return true;
         return (
             regex !== null &&
-            regex.test([run.name, run.project, run.group, ...(run.tags ?? []), run.run].join("\n"))
+            regex.test([run.name, run.project, run.group, ...(run.tags ?? []), run.note ?? "", run.run].join("\n"))
         );
     }
 

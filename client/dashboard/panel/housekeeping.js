@@ -53,6 +53,7 @@ export class Housekeeping extends EventTarget {
         byId("runs-undo").hidden = this.before.size === 0;
         byId("runs-undo").disabled = !mayWrite;
         if (this.feed.isLive && !this.feed.mayWrite) this.#tell(MAY_NOT);
+        else if (byId("housekeeping-note").textContent === MAY_NOT) this.#tell("");
     }
 
     #tell(text) {

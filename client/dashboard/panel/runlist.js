@@ -224,7 +224,7 @@ export class RunList {
                     : dot(this.looks.colour(id)),
                 element(
                     "span",
-                    { class: "what" },
+                    { class: "what", title: run?.note },
                     element("span", { class: "name" }, run?.name ?? id),
                     element(
                         "span",

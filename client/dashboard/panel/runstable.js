@@ -51,9 +51,11 @@ export class RunsTable extends EventTarget {
             this.pages.forget();
             this.#restart();
         });
+        this.view.on(["search", "regex", "state"], () => this.release(this.selected)); // nothing unseen is deleted
         this.view.on(["tableColumns", "tableSort", "tableDescending"], () => {
-            this.section.open = true; // a link that names columns is about the table
-            this.#restart();
+            this.pages.reorder();
+            if (this.section.open) this.#restart();
+            else this.section.open = true; // a link that names columns is about the table
         });
         this.view.on(["metric"], () => this.load());
         this.view.on(["runs", "group"], this.draw);
@@ -62,7 +64,7 @@ export class RunsTable extends EventTarget {
     }
 
     async load() {
-        if (!this.section.open) return;
+        if (!this.section.open || this.catalogue.metrics.length === 0) return;
         this.scalars = await this.catalogue.scalarsOf(this.view.state.runs[0]).catch(() => this.scalars);
         this.pages.restart();
         this.draw();
@@ -145,7 +147,9 @@ export class RunsTable extends EventTarget {
         const rows = [];
 
         this.#want();
-        for (let i = first; i <= last; i++) rows.push(this.#row(i, columns));
+        const isInSight = this.active >= first && this.active <= last;
+        const stop = isInSight ? this.active : Math.min(last, Math.ceil(this.scroller.scrollTop / ROW_PX));
+        for (let i = first; i <= last; i++) rows.push(this.#row(i, columns, i === stop ? 0 : -1));
         replaceRows(byId("runs-table-head"), [byId("select-all-cell"), ...columns.map((column) => this.#head(column))]);
         replaceRows(byId("runs-table-rows"), [space(first), ...rows, space(this.pages.total - 1 - last)]);
         byId("runs-table-grid").setAttribute("aria-rowcount", String(this.pages.total + 1));
@@ -242,18 +246,17 @@ export class RunsTable extends EventTarget {
         handle.addEventListener("lostpointercapture", () => handle.removeEventListener("pointermove", move), { once: true });
     }
 
-    #row(i, columns) {
+    #row(i, columns, tabIndex) {
         const run = this.pages.run(i);
         const common = { aria: { rowindex: i + 2 }, dataset: { row: String(i), key: run?.run ?? `row ${i}`, run: run?.run ?? "" } };
 
         if (!run) return element("tr", common, element("td", { class: "muted" }, "…"));
-        const tabIndex = i === this.active ? 0 : -1;
         const box = element("input", {
             type: "checkbox",
             checked: this.selected.has(run.run),
             tabIndex,
             aria: { label: `select ${this.catalogue.title(run.run)}` },
-            onclick: (event) => this.#select(i, event.target.checked, event.shiftKey),
+            onclick: (event) => this.#select(i, run.run, event),
         });
 
         return element(
@@ -311,12 +314,14 @@ export class RunsTable extends EventTarget {
 
     // ---- choosing rows -----------------------------------------------------------------------
 
-    #select(i, isSelected, isRange) {
-        const [from, to] = isRange ? [Math.min(i, this.active), Math.max(i, this.active)] : [i, i];
+    /* With shift, all from the row that was active before. */
+    #select(i, id, { target, shiftKey }) {
+        const [from, to] = [i, this.active].sort((a, b) => a - b);
+        const runs = [id];
 
-        for (let j = from; j <= to; j++) {
-            const run = this.pages.run(j)?.run;
-            if (run && isSelected) this.selected.add(run);
+        for (let j = from; shiftKey && j <= to; j++) runs.push(this.pages.run(j)?.run);
+        for (const run of runs.filter(Boolean)) {
+            if (target.checked) this.selected.add(run);
             else this.selected.delete(run);
         }
         this.active = i;
