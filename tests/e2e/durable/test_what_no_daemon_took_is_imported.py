@@ -19,6 +19,7 @@ from terminal import Terminal
 import richd
 from richd._spool.file import SpoolFile
 
+pytestmark = pytest.mark.not_under("thread", because="richctl has one thread")
 
 E2E = pathlib.Path(__file__).parents[1]
 RANK = """

@@ -9,6 +9,8 @@ import re
 
 import pytest
 
+pytestmark = pytest.mark.not_under("address", "thread", because="it reads the names of tests")
+
 TESTS = pathlib.Path(__file__).resolve().parents[2]
 
 MESSAGES = "e2e/trainer/test_malformed_messages_do_no_harm.py::"

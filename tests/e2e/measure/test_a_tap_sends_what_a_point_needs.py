@@ -2,6 +2,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+pytestmark = pytest.mark.not_under(
+    "address", "thread", because="a tap is the package's, and torch's")
+
 STEPS, BATCH, WIDTH, CLASSES = 60, 400, 24, 5
 
 

@@ -10,6 +10,8 @@ import pytest
 from harness import MEMORY_SLACK, PATIENCE_S, wait_until
 from httpclient import CLOSE, PING, PONG, TEXT, WebSocket, connect, port_of, raw, request
 
+pytestmark = pytest.mark.not_under("thread", because="the loop's thread alone decides on these")
+
 LINE = b"GET /healthz HTTP/1.1\r\n"
 HOST = b"Host: localhost\r\n"
 END = b"Connection: close\r\n\r\n"

@@ -10,7 +10,10 @@ SPIKE_AT = 1234
 METRICS = ("d_lr", "d_debiased", "u", "pr")
 
 #: All of them read one series, in one process.
-pytestmark = pytest.mark.xdist_group("long series")
+pytestmark = [
+    pytest.mark.xdist_group("long series"),
+    pytest.mark.not_under("thread", because="readers of the history have unit tests for it"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,8 @@ import pages
 from harness import F32, I32, ROOT, Feed, RpcError, draw, header
 from httpclient import READ, WRITE, Refused, WebSocket, connect, raw, request
 
+pytestmark = pytest.mark.not_under("thread", because="each is one request at a time")
+
 MIB = 1 << 20
 
 

@@ -9,6 +9,9 @@ import richd
 from harness import Daemon, draw
 from richd._history import filters as _filters, source as _source
 
+pytestmark = pytest.mark.not_under(
+    "address", "thread", because="the package asks what the tests of HTTP and of the feed ask")
+
 STEPS = 9
 
 

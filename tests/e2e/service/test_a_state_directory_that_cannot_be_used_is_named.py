@@ -10,6 +10,7 @@ import pytest
 from harness import draw, wait_until
 
 CANTCREATE, IOERR = 73, 74
+AT_START = pytest.mark.not_under("thread", because="they end before any thread starts")
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 24, 1, 2
 
 
@@ -47,28 +48,33 @@ def stored(daemon):
     daemon.stop()
 
 
+@AT_START
 def test_a_directory_that_may_not_be_written(daemon):
     daemon.state.mkdir(mode=0o500)
     refused(daemon, CANTCREATE, "state/richd.lock", "Permission denied")
 
 
+@AT_START
 def test_a_directory_that_may_not_be_entered(daemon):
     daemon.state.mkdir(mode=0o000)
     refused(daemon, CANTCREATE, "state/richd.lock", "Permission denied")
     daemon.state.chmod(0o700)
 
 
+@AT_START
 def test_a_file_in_its_place(daemon):
     daemon.state.write_text("")
     refused(daemon, CANTCREATE, "state", "not a directory")
 
 
+@AT_START
 def test_a_parent_that_is_not_there(daemon):
     daemon.state = daemon.folder / "no" / "such" / "place"
     (daemon.folder / "no").write_text("")
     refused(daemon, CANTCREATE, "no")
 
 
+@AT_START
 def test_a_history_that_may_not_be_written(daemon):
     stored(daemon)
     (daemon.state / "richd.sqlite").chmod(0o400)
@@ -79,6 +85,7 @@ def test_a_history_that_may_not_be_written(daemon):
     assert daemon.rpc("run.list")["total"] == 1
 
 
+@AT_START
 def test_a_history_whose_directory_became_read_only(daemon):
     stored(daemon)
     daemon.state.chmod(0o500)
@@ -88,6 +95,7 @@ def test_a_history_whose_directory_became_read_only(daemon):
     assert daemon.rpc("run.list")["total"] == 1
 
 
+@AT_START
 def test_a_full_disk_at_the_start(daemon):
     stored(daemon)
     daemon.preexec = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))

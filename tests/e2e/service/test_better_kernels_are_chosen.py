@@ -9,6 +9,8 @@ import pytest
 
 from harness import BUILD, draw, richd
 
+pytestmark = pytest.mark.not_under("thread", because="kernels are chosen before any thread starts")
+
 OLD_KERNELS = """
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -4,6 +4,8 @@ import pytest
 
 from harness import draw, richd
 
+pytestmark = pytest.mark.not_under("thread", because="a lock is taken before any thread starts")
+
 
 def test_second_daemon_refuses_by_name(daemon, tmp_path):
     second = richd("--state-dir", daemon.state, "--runtime-dir", tmp_path / "run")

@@ -10,6 +10,8 @@ import richd
 from harness import BUILD, PATIENCE_S, clean_environment, free_port, wait_until
 from richd._link import greeting as _greeting
 
+pytestmark = pytest.mark.not_under("thread", because="the daemon is asked as by others")
+
 
 @pytest.fixture
 def tunnel():

@@ -13,6 +13,8 @@ import pytest
 
 from harness import PACKAGE, clean_environment, draw, free_port, wait_until
 
+pytestmark = pytest.mark.not_under("address", "thread", because="the ranks are torch's")
+
 PROGRAM = pathlib.Path(__file__).parents[1] / "rank.py"
 TORCHRUN = PROGRAM.with_name("torchrun.py")
 WORLD, STEPS = 4, 4
