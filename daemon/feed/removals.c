@@ -85,7 +85,7 @@ int feed_delete_run(struct question *question)
 
 int feed_prune(struct question *question)
 {
-    struct feed_prune params;
+    struct feed_prune params = {0};
     int rc = feed_check_may_write(question);
 
     if (rc == 0)

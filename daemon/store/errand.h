@@ -12,8 +12,8 @@
 
 enum errand_kind {
     ERRAND_DELETE, /* the run goes, and its id stays as a tombstone */
-    ERRAND_PRUNE,  /* runs go that are not open, the one that was updated first before all others,
-                      while they are too old, or the file is too large */
+    ERRAND_PRUNE,  /* runs go whose trainer has ended them or stays away, the one that was updated
+                      first before all others, while they are too old, or the file is too large */
 };
 
 /* No limit to the bytes. */
@@ -30,6 +30,7 @@ struct errand {
     char run[2 * TEXT_MAX + 2]; /* DELETE: an id, project/name, or a name */
     double time;                /* DELETE: now, seconds since 1970 */
     double updated_before;      /* PRUNE: runs whose last change is older go; NaN: none for that */
+    double lost_before;         /* PRUNE: a lost run whose last change is newer stays */
     int64_t max_bytes;          /* PRUNE: until what the file holds is no more */
     bool is_dry;                /* PRUNE: nothing goes, and sizes are estimated */
 

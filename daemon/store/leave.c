@@ -25,6 +25,9 @@
 /* A piece is over after so long; a record that comes meanwhile waits for it and its commit. */
 #define PIECE_MS 10
 #define DAY_S    86400.0
+/* The trainer of a lost run may come back for so long: it goes on with its attempt, which a pruned
+ * run has not. When the daemon starts each run that was open is lost until its trainer is there. */
+#define LOST_S DAY_S
 /* Rows of one statement, and of a table whose rows take up to megabytes. */
 #define ROWS_AT_ONCE       64
 #define LARGE_ROWS_AT_ONCE 2
@@ -215,6 +218,7 @@ void errand_prune(struct errand *errand, double now, int64_t keep_days, int64_t 
     *errand = (struct errand){
         .kind = ERRAND_PRUNE,
         .updated_before = keep_days < 0 ? (double)NAN : now - DAY_S * (double)keep_days,
+        .lost_before = now - LOST_S,
         .max_bytes = max_bytes < 0 ? ERRAND_BYTES_ANY : max_bytes,
     };
 }
@@ -315,6 +319,7 @@ static int take_oldest(struct store *store, struct errand *errand, int64_t used,
 
     sql_bind_double(statement, 1, errand->at_updated);
     sqlite3_bind_int64(statement, 2, errand->at_key);
+    sql_bind_double(statement, 3, errand->lost_before);
     rc = sql_step(statement, err);
     updated = rc == 1 ? sqlite3_column_double(statement, 4) : 0;
     if (rc == 1 && !(updated < errand->updated_before) && used <= errand->max_bytes)

@@ -244,9 +244,11 @@ static const char *const statements[SQL_COUNT] = {
                        " coalesce((SELECT run_key FROM run WHERE id = ?1),"
                        " (SELECT max(run_key) FROM run WHERE project || '/' || name = ?1),"
                        " (SELECT max(run_key) FROM run WHERE name = ?1))",
-    /* Behind the run that was updated at ?1, with number ?2. One without a time is the oldest. */
+    /* Behind the run that was updated at ?1, with number ?2. One without a time is the oldest. One
+     * that is lost goes when that was before ?3. */
     [SQL_RUN_OLDEST] = "SELECT run_key, id, state, n_points, coalesce(updated, 0) FROM run"
-                       " WHERE state <> 0 AND (coalesce(updated, 0), run_key) > (?1, ?2)"
+                       " WHERE (state IN (1, 2) OR state = 3 AND coalesce(updated, 0) < ?3)"
+                       " AND (coalesce(updated, 0), run_key) > (?1, ?2)"
                        " ORDER BY coalesce(updated, 0), run_key LIMIT 1",
     [SQL_RUN_DROP] = "DELETE FROM run WHERE run_key = ?1",
     /* About the bytes that a run has in the file: of a point's row with its blocks, of a scalar's,

@@ -310,6 +310,37 @@ static void old_runs_go_and_no_open_one(void **state)
     errand_release(&errand);
 }
 
+/* Stores a run whose trainer went without a word at time `when`. */
+static void lost(struct history_fixture *f, const char *id, double when)
+{
+    struct record *run = record_open(id, "w", 0, RESUME_ALLOW), *end;
+
+    run->time = when;
+    assert_int_equal(apply(f->store, run), 0);
+    end = record_of(run, RECORD_LOST, 0, 0);
+    end->time = when;
+    assert_int_equal(apply(f->store, end), 0);
+    record_free(end);
+    record_free(run);
+}
+
+static void a_run_whose_trainer_may_come_back_is_not_pruned(void **state)
+{
+    const double now = 100 * 86400.0;
+    struct history_fixture *f = *state;
+    struct errand errand;
+
+    lost(f, "long ago", now - 2 * 86400.0);
+    lost(f, "lately", now - 3600);
+    finished(f, "finished", 1, now - 60);
+    errand_prune(&errand, now, -1, 0);
+    assert_int_equal(carry_out(f, &errand), 0);
+    assert_int_equal(errand.n_runs, 2);
+    assert_string_equal(errand.runs[0].id, "long ago");
+    assert_string_equal(errand.runs[1].id, "finished");
+    errand_release(&errand);
+}
+
 static void the_oldest_runs_go_until_the_file_is_small(void **state)
 {
     struct history_fixture *f = *state;
@@ -368,6 +399,7 @@ int main(void)
         TEST(the_next_start_goes_on_with_what_left),
         TEST(a_repair_forgets_what_left),
         TEST(old_runs_go_and_no_open_one),
+        TEST(a_run_whose_trainer_may_come_back_is_not_pruned),
         TEST(the_oldest_runs_go_until_the_file_is_small),
         TEST(a_dry_run_says_what_would_go),
     };
