@@ -71,7 +71,7 @@ static int start(struct question *question)
 
 int feed_delete_run(struct question *question)
 {
-    struct feed_run params;
+    struct feed_run params = {0};
     int rc = feed_check_may_write(question);
 
     if (rc == 0)
