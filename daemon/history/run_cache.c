@@ -63,7 +63,6 @@ void run_cache_keep(struct run_cache *cache, int64_t run_key, int64_t revision, 
                     size_t size)
 {
     struct place *place;
-    char *copy;
 
     if (!cache || size > RUN_CACHE_TEXT_MAX)
         return;
@@ -71,10 +70,12 @@ void run_cache_keep(struct run_cache *cache, int64_t run_key, int64_t revision, 
     empty(cache, place);
     if (cache->size + size > RUN_CACHE_BYTES)
         run_cache_clear(cache);
-    copy = malloc(size);
-    if (!copy)
+    place->text = malloc(size);
+    if (!place->text)
         return;
-    memcpy(copy, text, size);
-    *place = (struct place){run_key, revision, copy, size};
+    memcpy(place->text, text, size);
+    place->run_key = run_key;
+    place->revision = revision;
+    place->size = size;
     cache->size += size;
 }

@@ -135,7 +135,10 @@ static void add_condition(struct condition *c, const struct feed_run_list *param
         add_text(c, " AND EXISTS (SELECT 1 FROM json_each(tags) WHERE value = ?)",
                  item->valuestring);
     }
-    cJSON_ArrayForEach(item, params->where) add_where(c, item);
+    cJSON_ArrayForEach(item, params->where)
+    {
+        add_where(c, item);
+    }
     if (params->search)
         add_search(c, params->search);
 }
