@@ -267,3 +267,24 @@ test("a reader's page changes nothing, and says why", async () => {
     await waitUntil(() => /runs=t0/.test(page.url()), "it is shown");
     await closePage(page);
 });
+
+test("where no token is asked for, nobody changes runs over HTTP, which is said", async (t) => {
+    const open = await new Daemon().start();
+    t.after(() => open.close());
+    const page = await openPage(open.url);
+
+    await waitUntil(async () => /asks for no token/.test(await page.textContent("#housekeeping-note")), "the reason");
+    await closePage(page);
+});
+
+test("text stands on the left, numbers on the right", async () => {
+    const page = await openPage(owner);
+    const sides = await page.evaluate(async () => {
+        const { columnOf } = await import("./data/columns.js");
+        const runs = [{ config: { lr: 0.1, opt: "adam" } }, { config: { lr: 1 } }];
+        return ["config:lr", "config:opt", "note", "scalar:loss"].map((name) => columnOf(name, { errorOf() {} }, runs).isNumber);
+    });
+
+    assert.deepEqual(sides, [true, false, false, true]);
+    await closePage(page);
+});

@@ -5,7 +5,10 @@ import { duration, longStep, shortValue } from "../base/axis.js";
 import { visible } from "../base/names.js";
 import { configValue } from "./sweep.js";
 
-/** @typedef {{text: string, isNumber: boolean, sort?: string, widthPx: number, cell: (run: any) => string}} Column */
+/**
+ * `isNumber`: it stands on the right.
+ * @typedef {{text: string, isNumber: boolean, sort?: string, widthPx: number, cell: (run: any) => string}} Column
+ */
 
 /* Values that run.list gives at most. */
 const VALUES_MAX = 32;
@@ -33,14 +36,14 @@ function field(text, cell, more = {}) {
     return { text, cell, isNumber: false, widthPx: WIDTH_PX, ...more };
 }
 
-/** @param {string} name @param {any} catalogue @returns {Column} */
-export function columnOf(name, catalogue) {
+/** @param {string} name @param {any} catalogue @param {any[]} runs some of those that are shown @returns {Column} */
+export function columnOf(name, catalogue, runs = []) {
     if (Object.hasOwn(FIELDS, name)) return FIELDS[name];
     if (name.startsWith("config:")) {
         const key = name.slice(7);
         const cell = ({ config }) => visible(String(configValue(config, key) ?? ""));
 
-        return field(visible(key), cell, { sort: name, isNumber: true });
+        return field(visible(key), cell, { sort: name, isNumber: runs.every(({ config }) => typeof (config?.[key] ?? 0) === "number") });
     }
     const error = catalogue.errorOf(name);
     const cell = ({ values = {} }) => valueText(values[name], values[error]);

@@ -9,7 +9,10 @@ const SHOWN_MAX = 50;
 /* Changes that are on their way together. */
 const AT_ONCE = 20;
 const NAMES_SHOWN = 5;
-const MAY_NOT = "This page may read. The link that richctl open prints to the daemon's owner may also change runs.";
+const MAY_NOT = {
+    withToken: "This page may read. The link that richctl open prints to the daemon's owner may also change runs.",
+    withoutToken: "This daemon asks for no token, so nobody may change runs over HTTP; on its own machine richctl does.",
+};
 
 /** Events: "change" (runs are called, listed or told otherwise). */
 export class Housekeeping extends EventTarget {
@@ -52,8 +55,15 @@ export class Housekeeping extends EventTarget {
         byId("runs-rename").disabled = count !== 1 || !mayWrite;
         byId("runs-undo").hidden = this.before.size === 0;
         byId("runs-undo").disabled = !mayWrite;
-        if (this.feed.isLive && !this.feed.mayWrite) this.#tell(MAY_NOT);
-        else if (byId("housekeeping-note").textContent === MAY_NOT) this.#tell("");
+        this.#tellRight();
+    }
+
+    #tellRight() {
+        const { isLive, mayWrite, token } = this.feed;
+        const isTold = Object.values(MAY_NOT).includes(byId("housekeeping-note").textContent);
+
+        if (isLive && !mayWrite) this.#tell(token ? MAY_NOT.withToken : MAY_NOT.withoutToken);
+        else if (isTold) this.#tell("");
     }
 
     #tell(text) {

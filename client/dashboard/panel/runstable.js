@@ -142,8 +142,9 @@ export class RunsTable extends EventTarget {
     #draw() {
         if (!this.section.open) return;
         const names = this.#columns;
-        const columns = names.map((name) => ({ name, ...columnOf(name, this.catalogue) }));
         const [first, last] = this.#visible();
+        const runs = [this.pages.run(first), this.pages.run(last)].filter(Boolean);
+        const columns = names.map((name) => ({ name, ...columnOf(name, this.catalogue, runs) }));
         const rows = [];
 
         this.#want();
