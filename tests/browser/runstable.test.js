@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { closeBrowser, closePage, Daemon, openPage, Player, waitUntil } from "./harness.js";
+import { closeBrowser, closePage, Daemon, openPage, Player, requests, waitUntil } from "./harness.js";
 
 /** @type {Daemon} */ let daemon;
 /** @type {Player} */ let player;
@@ -242,8 +242,8 @@ test("runs are deleted after a question; an open one stays, and says why", async
     await page.waitForSelector("#edit-dialog[open]");
     assert.match(await page.textContent("#edit-text"), /trial-3.*cannot be undone/);
     await page.keyboard.press("Escape");
-    await page.waitForTimeout(100);
-    assert.equal(requestsOf(page, "run.delete"), 0);
+    await page.waitForSelector("#edit-dialog", { state: "hidden" });
+    assert.equal(requests(page, "run.delete").length, 0);
     await page.click("#runs-delete");
     await answerDialog(page, null);
     await waitUntil(async () => (await column(page, "name")).join() === "trial-0", "the open one alone");
@@ -251,10 +251,6 @@ test("runs are deleted after a question; an open one stays, and says why", async
     await waitUntil(() => !/t3/.test(page.url()), "no deleted run in the address");
     await closePage(page);
 });
-
-function requestsOf(page, method) {
-    return page.sent.filter((m) => m.method === method).length;
-}
 
 test("a reader's page changes nothing, and says why", async () => {
     const page = await openTable(`${reader}&search=project%3Atable`);
