@@ -12,7 +12,9 @@
 #include "daemon/store/sql.h"
 
 /* SQLite's online backup begins again whenever another process writes, and would never end beside a
- * training. VACUUM INTO reads one snapshot. The WAL grows for as long, and shrinks afterwards. */
+ * training. VACUUM INTO reads one snapshot. The WAL grows for as long, and shrinks afterwards. The
+ * copy of an older history can give pages back, as newer ones do; theirs has it by itself, and the
+ * pragma, which would write, fails. */
 static int copy(const char *path, const char *part, struct err *err)
 {
     sqlite3_stmt *statement = NULL;
@@ -27,6 +29,7 @@ static int copy(const char *path, const char *part, struct err *err)
         rc = store_schema_recognise(database, &version, err);
     if (rc == 0 && version == 0)
         rc = err_set(err, -ENOENT, "it has no history");
+    sql_exec(database, "PRAGMA auto_vacuum = INCREMENTAL", NULL);
     if (rc == 0)
         rc = sql_prepare(database, "VACUUM INTO ?1", &statement, err);
     if (rc == 0) {

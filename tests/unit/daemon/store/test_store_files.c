@@ -152,21 +152,24 @@ static void copy_file(const char *from, const char *to)
     assert_int_equal(system(command), 0);
 }
 
-static int64_t count_points(const char *path)
+static int64_t ask(const char *path, const char *question)
 {
     sqlite3_stmt *statement;
     sqlite3 *db;
     int64_t n;
 
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(
-        sqlite3_prepare_v2(db, "SELECT count(*) FROM point NOT INDEXED", -1, &statement, NULL),
-        SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, question, -1, &statement, NULL), SQLITE_OK);
     assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
     n = sqlite3_column_int64(statement, 0);
     sqlite3_finalize(statement);
     sqlite3_close(db);
     return n;
+}
+
+static int64_t count_points(const char *path)
+{
+    return ask(path, "SELECT count(*) FROM point NOT INDEXED");
 }
 
 /* The page of an index or an empty table, so that a repair loses no row. */
@@ -429,15 +432,51 @@ static void a_backup_is_whole_or_not_there(void **state)
     fail_each(*state, make_killed, back_up, the_backup_is_whole_or_not_there, 6);
 }
 
+/* As a program made it that did not delete runs. */
+static void make_old_history(const char *path)
+{
+    sqlite3 *db;
+
+    make_history(path, 3);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db,
+                                  "PRAGMA journal_mode = DELETE; PRAGMA auto_vacuum = NONE;"
+                                  " VACUUM; PRAGMA journal_mode = WAL",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    sqlite3_close(db);
+    assert_int_equal(ask(path, "PRAGMA auto_vacuum"), 0);
+}
+
+static void the_copy_of_an_old_history_can_shrink(void **state)
+{
+    const int64_t incremental = 2;
+    const struct fixture *f = *state;
+    char again[256];
+
+    make_old_history(f->path);
+    assert_int_equal(store_backup(f->path, backup_path(f), NULL), 0);
+    assert_int_equal(ask(backup_path(f), "PRAGMA auto_vacuum"), incremental);
+    snprintf(again, sizeof again, "%s", scratch_path(f->directory, "again.db"));
+    assert_int_equal(store_backup(backup_path(f), again, NULL), 0);
+    assert_int_equal(ask(again, "PRAGMA auto_vacuum"), incremental);
+    assert_int_equal(count_points(again), 3);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_history_that_was_closed_opens),     TEST(a_history_that_was_killed_opens),
-        TEST(the_wal_of_another_file_is_put_away), TEST(a_damaged_history_is_repaired_at_the_start),
-        TEST(a_repair_that_had_ended_counts),      TEST(a_repair_beside_the_work_loses_nothing),
-        TEST(a_history_is_set_aside_whole),        TEST(a_backup_is_whole_or_not_there),
+        TEST(a_history_that_was_closed_opens),
+        TEST(a_history_that_was_killed_opens),
+        TEST(the_wal_of_another_file_is_put_away),
+        TEST(a_damaged_history_is_repaired_at_the_start),
+        TEST(a_repair_that_had_ended_counts),
+        TEST(a_repair_beside_the_work_loses_nothing),
+        TEST(a_history_is_set_aside_whole),
+        TEST(a_backup_is_whole_or_not_there),
+        TEST(the_copy_of_an_old_history_can_shrink),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
