@@ -7,6 +7,7 @@ import { MainChart } from "./plot/chart.js";
 import { Companions } from "./plot/companions.js";
 import { Curves } from "./data/curves.js";
 import { byId, debounced, fillSelect } from "./base/dom.js";
+import { LINES_MAX } from "./data/depth.js";
 import { SPREADS } from "./data/groups.js";
 import { Exporter } from "./panel/export.js";
 import { Feed, feedAddress } from "./data/feed.js";
@@ -215,6 +216,9 @@ function tellMetric() {
     byId("read-as-text").textContent = info ? `read it as: ${info.read_as}` : "";
     byId("references-text").textContent = tellReferences();
     byId("band-text").textContent = band ? wide : "";
+    byId("layers-text").textContent = chart.cutLayers
+        ? `lines: ${LINES_MAX} of ${chart.cutLayers} layers, evenly chosen; the heat map has all of them`
+        : "";
     byId("metric").title = info?.read_as ?? "";
 }
 

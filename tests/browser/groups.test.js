@@ -88,3 +88,36 @@ test("a link shows the means, a new point moves its group's, and a group is remo
     await waitUntil(async () => (await legend(page)).length === 12, "the runs again");
     await closePage(page);
 });
+
+test("of twelve layers the heat map comes first, the chart has eight lines, and two steps are compared through depth", async () => {
+    const layers = Array.from({ length: 12 }, (_, i) => `block${i}`);
+    await player.do("open", "deep", { name: "deep", project: "deep", layers });
+    for (const [step, d_lr] of [[10, 0.8], [100, 0.4], [1000, 0.1]]) await player.do("checkpoint", "deep", { step, d_lr });
+    const page = await openPage(`${daemon.url}#runs=deep&metric=d_lr`);
+    const above = () =>
+        page.evaluate(() => document.getElementById("layers").getBoundingClientRect().top < document.getElementById("chart").getBoundingClientRect().top);
+    const said = (id) => page.textContent(`#${id}`);
+
+    await page.waitForSelector('#heatmap[data-layers="12"]');
+    assert.equal(await above(), false);
+    await page.selectOption("#layer", "*");
+    await waitUntil(async () => (await legend(page)).length === 8, "eight lines");
+    assert.equal(await above(), true);
+    assert.match(await said("layers-text"), /8 of 12 layers, evenly chosen/);
+    const shown = (await legend(page)).map((row) => row[2]);
+    assert.deepEqual([shown[0], shown.at(-1)].map((name) => name.replace(/^…/, "")), ["block0", "block11"]);
+
+    await waitUntil(async () => (await said("profile-pinned")) === "step 10, the first", "the first step");
+    assert.match(await said("profile-now"), /^step 1.000$/);
+    assert.equal(await page.locator("#profile-chart circle.now").count(), 12);
+    await page.focus("#heatmap");
+    for (const key of ["ArrowLeft", "ArrowLeft", "Enter", "ArrowRight"]) await page.keyboard.press(key);
+    await waitUntil(async () => (await said("profile-pinned")) === "step 100, pinned", "the pinned step");
+    assert.match(page.url(), /depthPin=100/);
+    assert.match(await page.getAttribute("#profile-chart", "aria-label"), /^d_lr against depth, step 100: 0\.\d+ in the first layer, 0\.\d+ in the last; step 1.000: 0\.\d+ in the first/);
+    await page.click("#profile-unpin");
+    await waitUntil(async () => /the first/.test(await said("profile-pinned")), "the first step again");
+    await page.selectOption("#layer", "");
+    await waitUntil(async () => !(await above()), "the map in its place");
+    await closePage(page);
+});

@@ -101,6 +101,7 @@ test("a link keeps every field, leaves out what is as by default, and survives n
             lines: "means",
             spread: "range",
             focus: "c d",
+            depthPin: 0,
             spectrumLayer: "head",
             spectrumStep: 7,
             mapLayer: "head",
@@ -325,6 +326,34 @@ test("the mean of a group is over the runs that have been at a step, by straight
         apart: [],
         ofFive: [0, 9],
         thinned: [true, 1, 9998, true],
+    });
+});
+
+test("of many layers evenly chosen ones are lines, and a profile has each layer's nearest point", async () => {
+    const found = await page.evaluate(async () => {
+        const { evenly, nearestStep, profileAt } = await import("./data/depth.js");
+        const layers = [{ steps: [1, 10], values: [0.1, 0.2] }, { steps: [], values: [] }, { steps: [4], values: [0.4] }];
+        const list = (n) => Array.from({ length: n }, (_, i) => i);
+        return {
+            few: evenly(list(8), 8),
+            nine: evenly(list(9), 8),
+            many: evenly(list(48), 8),
+            profile: [profileAt(layers, 0), profileAt(layers, 99)],
+            steps: [0, 3, 8, 99].map((step) => nearestStep(layers, step)),
+            none: nearestStep([], 1),
+        };
+    });
+
+    assert.deepEqual(found, {
+        few: [0, 1, 2, 3, 4, 5, 6, 7],
+        nine: [0, 1, 2, 3, 5, 6, 7, 8],
+        many: [0, 7, 13, 20, 27, 34, 40, 47],
+        profile: [
+            [0.1, null, 0.4],
+            [0.2, null, 0.4],
+        ],
+        steps: [1, 4, 10, 10],
+        none: null,
     });
 });
 

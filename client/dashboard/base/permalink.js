@@ -14,7 +14,7 @@ const CODECS = {
     boolean: [(flag) => (flag ? "1" : "0"), (text) => ({ 1: true, 0: false })[text]],
     string: [String, (text) => text],
 };
-const NUMBERS = new Set(["from", "to", "spectrumStep", "mapStep"]);
+const NUMBERS = new Set(["from", "to", "depthPin", "spectrumStep", "mapStep"]);
 const CHOICES = {
     spacing: ["log", "linear"],
     state: ["", "open", "finished", "failed", "lost"],

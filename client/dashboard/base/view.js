@@ -21,6 +21,7 @@
  * @property {"runs"|"means"} lines of the charts: each run, or the mean of each group
  * @property {"sd"|"se"|"range"} spread what the band around a mean is
  * @property {string} focus the run of the heat map and the spectrum; "" the first one
+ * @property {number|null} depthPin the step with which the layers' profile is compared; null: the first
  * @property {string} spectrumLayer "" the focus run's last one
  * @property {number|null} spectrumStep null: the latest
  * @property {string} mapLayer whose checkpoints are compared; "" all layers at one step
@@ -54,6 +55,7 @@ export const DEFAULTS = Object.freeze({
     lines: "runs",
     spread: "sd",
     focus: "",
+    depthPin: null,
     spectrumLayer: "",
     spectrumStep: null,
     mapLayer: "",

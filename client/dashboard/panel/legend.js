@@ -95,7 +95,7 @@ export class Legend {
     }
 
     #rowsOf(run, step) {
-        const list = this.curves.metrics.get(run) ?? [];
+        const list = this.chart.series().left.filter((series) => series.run === run);
 
         if (this.catalogue.absent.has(run)) return [this.#emptyRow(run, "not on this daemon")];
         if (list.length === 0)

@@ -3,6 +3,7 @@
 
 import { longStep, shortValue, toStep, toX } from "../base/axis.js";
 import { byId, oncePerFrame } from "../base/dom.js";
+import { evenly, LINES_MAX } from "../data/depth.js";
 import { changesOf, meansOf } from "../data/groups.js";
 import { drawCounts, drawSigns, drawTransitions, ofPlot, resumes, together } from "./marks.js";
 import { cssColour } from "../base/palette.js";
@@ -56,11 +57,19 @@ export class MainChart extends EventTarget {
         return this.drawn;
     }
 
+    /** The most layers of a run of which the chart has lines of a part alone; 0 when all are drawn. */
+    get cutLayers() {
+        const { runs } = this.view.state;
+        const most = Math.max(0, ...runs.map((run) => this.curves.metrics.get(run)?.length ?? 0));
+
+        return most > LINES_MAX ? most : 0;
+    }
+
     #runs() {
         const { runs } = this.view.state;
 
         return {
-            left: runs.flatMap((run) => this.curves.metrics.get(run) ?? []),
+            left: runs.flatMap((run) => evenly(this.curves.metrics.get(run) ?? [], LINES_MAX)),
             right: runs.flatMap((run) => this.curves.scalars.get(run) ?? []),
         };
     }

@@ -3,13 +3,17 @@
  * under the cursor is told in words. */
 
 import { longStep, shortStep, shortValue, ticks, toStep, toX } from "../base/axis.js";
-import { byId, oncePerFrame } from "../base/dom.js";
+import { byId, oncePerFrame, throttled } from "../base/dom.js";
 import { shortened } from "../base/names.js";
 import { cssColour } from "../base/palette.js";
+import { drawProfile } from "./profile.js";
+import { LINES_MAX, nearestStep, profileAt } from "../data/depth.js";
 import { chooseForm, extent, fromLayer, nearest } from "../data/series.js";
 
 const POINTS = 800;
 const REFRESH_MS = 1000;
+/* A map of many layers is not drawn in each frame in which the chart's cursor moves. */
+const CURSOR_MS = 100;
 const AXIS_PX = 24;
 const FONT = "12px system-ui, sans-serif";
 const ROW_MIN_PX = 18;
@@ -48,11 +52,37 @@ export class Heatmap {
         this.generation = 0;
         this.draw = oncePerFrame(() => this.#draw());
         this.view.on(["runs", "focus", "metric", "spacing", "from", "to"], () => this.load());
+        this.home = this.section.parentElement;
+        this.view.on(["depthPin"], this.draw);
+        this.view.on(["layer", "runs", "focus"], () => this.#place());
+        this.catalogue.addEventListener("change", () => this.#place());
+        this.chart.addEventListener("cursor", throttled(this.draw, CURSOR_MS));
+        byId("profile-unpin").addEventListener("click", () => this.view.set({ depthPin: null }));
         this.section.addEventListener("toggle", () => this.load());
         this.canvas.addEventListener("mousemove", (e) => this.#point(e));
+        this.canvas.addEventListener("click", () => this.#pin());
         this.canvas.addEventListener("mouseleave", () => this.#say(null));
         this.canvas.addEventListener("keydown", (e) => this.#onKey(e));
         new ResizeObserver(this.draw).observe(this.canvas.parentElement);
+    }
+
+    /* Of more layers than the chart has lines the map comes first. */
+    #place() {
+        const { run } = this.view;
+        const isFirst = this.view.state.layer === "*" && this.catalogue.layersOf(run, "*").length > LINES_MAX;
+        const parent = isFirst ? this.home.parentElement : this.home;
+
+        if (this.section.parentElement === parent) return;
+        if (isFirst) parent.prepend(this.section);
+        else parent.append(this.section);
+        this.section.open ||= isFirst;
+        this.draw();
+    }
+
+    #pin() {
+        const { cursor } = this;
+
+        if (cursor) this.view.set({ depthPin: nearestStep(this.layers, cursor.step) });
     }
 
     async load() {
@@ -154,7 +184,9 @@ export class Heatmap {
             "aria-label",
             `${this.layers[0]?.name ?? this.view.state.metric} of ${this.layers.length} layers over steps. Arrow keys move the cursor.`,
         );
+        this.#drawSteps(context);
         if (this.cursor) this.#drawCursor(context);
+        this.#drawProfile();
         if (this.canvas.dataset.layers !== String(this.layers.length))
             this.canvas.dataset.layers = String(this.layers.length);
     }
@@ -210,6 +242,65 @@ export class Heatmap {
         }
     }
 
+    /* The steps that are compared: at the cursor here or in the chart, else the latest; and the pinned
+     * one, else the first. */
+    #steps() {
+        const [first, last] = extent(this.layers) ?? [null, null];
+        const { depthPin } = this.view.state;
+        const at = this.cursor?.step ?? this.chart.cursorStep;
+
+        if (last === null) return null;
+        return {
+            now: nearestStep(this.layers, at ?? last),
+            pinned: nearestStep(this.layers, depthPin ?? first),
+        };
+    }
+
+    /* Through all layers. */
+    #drawSteps(context) {
+        const steps = this.#steps();
+        const bottom = this.frame.height - AXIS_PX;
+
+        if (!steps || this.layers.length < 2) return;
+        for (const [step, dash] of [[steps.now, []], [steps.pinned, [4, 3]]]) {
+            const x = this.#x(step);
+            if (x < this.frame.left || x > this.frame.width) continue;
+            for (const [colour, width] of [["--panel", 3], ["--text", 1]]) {
+                context.strokeStyle = cssColour(colour);
+                context.lineWidth = width;
+                context.setLineDash(dash);
+                context.beginPath();
+                context.moveTo(x, 0);
+                context.lineTo(x, bottom);
+                context.stroke();
+            }
+        }
+        context.setLineDash([]);
+    }
+
+    #drawProfile() {
+        const steps = this.#steps();
+
+        byId("profile").hidden = !steps || this.layers.length < 2;
+        if (byId("profile").hidden) return;
+        const lines = [
+            { kind: "pinned", step: steps.pinned },
+            { kind: "now", step: steps.now },
+        ].map(({ kind, step }) => ({ kind, text: `step ${longStep(step)}`, values: profileAt(this.layers, step) }));
+        const label = this.layers[0].name;
+        const host = byId("profile-chart");
+
+        drawProfile(host, { layers: this.layers.map((l) => l.layer), label, lines });
+        const ends = (values) => `${shortValue(values[0])} in the first layer, ${shortValue(values.at(-1))} in the last`;
+        host.setAttribute(
+            "aria-label",
+            `${label} against depth, ${lines.map(({ text, values }) => `${text}: ${ends(values)}`).join("; ")}`,
+        );
+        byId("profile-now").textContent = `step ${longStep(steps.now)}`;
+        byId("profile-pinned").textContent = `step ${longStep(steps.pinned)}${this.view.state.depthPin === null ? ", the first" : ", pinned"}`;
+        byId("profile-unpin").hidden = this.view.state.depthPin === null;
+    }
+
     #drawCursor(context) {
         const { top, height } = this.#rowBox(this.cursor.layer);
         const x = this.#x(this.cursor.step);
@@ -239,6 +330,8 @@ export class Heatmap {
     }
 
     #onKey(event) {
+        if (event.key === "Enter") this.#pin();
+        if (event.key === "Escape") this.#say(null);
         const moves = {
             ArrowUp: [1, 0],
             ArrowDown: [-1, 0],

@@ -22,7 +22,7 @@ const AIR = 0.05;
  */
 
 /** @param {string} name @param {Object<string, any>} attributes @param {...(Node|string)} children */
-function svg(name, attributes, ...children) {
+export function svg(name, attributes, ...children) {
     const made = document.createElementNS(SVG, name);
 
     for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, String(value));
@@ -92,8 +92,8 @@ function spreadScale(values, count) {
     return numberScale(low - air, high + air, spacing, count);
 }
 
-/* From 0 where that is near. */
-function valueScale(values, count) {
+/** The axis of values, from 0 where that is near. @param {number[]} values @param {number} count of ticks */
+export function valueScale(values, count) {
     const [low, high] = [Math.min(...values), Math.max(...values)];
     const air = (high - low || Math.abs(high) || 1) * AIR;
     const bottom = low >= 0 && low < (high - low) * 1.5 ? 0 : low - air;
@@ -126,7 +126,8 @@ function sideways(x, y, angle, text) {
     return svg("text", { x, y, "text-anchor": "middle", transform: `rotate(${angle} ${x} ${y})` }, text);
 }
 
-function tickText(value) {
+/** @param {number|string} value */
+export function tickText(value) {
     if (typeof value === "string") return value.length > 12 ? `${value.slice(0, 11)}…` : value;
     return value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e5)
         ? value.toExponential().replace("e+", "e")
