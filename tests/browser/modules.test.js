@@ -329,6 +329,21 @@ test("the mean of a group is over the runs that have been at a step, by straight
     });
 });
 
+test("values that differ by their rounding alone have an axis with ticks that can be told apart", async () => {
+    const found = await page.evaluate(async () => {
+        const { numberScale } = await import("./base/scale.js");
+        const { valueScale } = await import("./plot/scatter.js");
+        const twins = [0.1 + 0.2, 0.3];
+        return {
+            ticks: numberScale(0.3, 0.1 + 0.2, "linear", 5).ticks.length <= 2,
+            axis: valueScale(twins, 5).ticks.length,
+            places: twins.map((v) => valueScale(twins, 5).at(v).toFixed(3)),
+        };
+    });
+
+    assert.deepEqual(found, { ticks: true, axis: 3, places: ["0.500", "0.500"] });
+});
+
 test("of many layers evenly chosen ones are lines, and a profile has each layer's nearest point", async () => {
     const found = await page.evaluate(async () => {
         const { evenly, nearestStep, profileAt } = await import("./data/depth.js");

@@ -36,8 +36,19 @@ function logTicks(low, high, count) {
     return found.length > 1 ? found : evenTicks(low, high, count);
 }
 
+/* Values that differ by less than this share are one value, which was rounded in two ways. */
+const ROUNDING = 1e-9;
+
+/** How far values spread, or, where they are all one, its size: never so little that ticks cannot be told apart.
+ * @param {number} low @param {number} high */
+export function spreadOf(low, high) {
+    const size = Math.max(Math.abs(low), Math.abs(high));
+
+    return high - low > ROUNDING * size ? high - low : size || 1;
+}
+
 function evenTicks(low, high, count) {
-    const rough = (high - low || 1) / count;
+    const rough = spreadOf(low, high) / count;
     const power = 10 ** Math.floor(Math.log10(rough));
     const unit = [1, 2, 5, 10].map((m) => m * power).find((u) => u >= rough);
     const first = Math.ceil(low / unit - 1e-9);

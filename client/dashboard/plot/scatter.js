@@ -3,7 +3,7 @@
  * right axis the means of a scalar. It draws what it is given, and knows neither runs nor the daemon. */
 
 import { shortValue } from "../base/axis.js";
-import { numberScale, wordScale } from "../base/scale.js";
+import { numberScale, spreadOf, wordScale } from "../base/scale.js";
 import { compareValues } from "../base/looks.js";
 import { spacingOf } from "../data/sweep.js";
 
@@ -88,14 +88,14 @@ function spreadScale(values, count) {
         const air = (high / low) ** AIR;
         return numberScale(low / air, high * air, spacing, count);
     }
-    const air = (high - low || Math.abs(high) || 1) * AIR;
+    const air = spreadOf(low, high) * AIR;
     return numberScale(low - air, high + air, spacing, count);
 }
 
 /** The axis of values, from 0 where that is near. @param {number[]} values @param {number} count of ticks */
 export function valueScale(values, count) {
     const [low, high] = [Math.min(...values), Math.max(...values)];
-    const air = (high - low || Math.abs(high) || 1) * AIR;
+    const air = spreadOf(low, high) * AIR;
     const bottom = low >= 0 && low < (high - low) * 1.5 ? 0 : low - air;
 
     return numberScale(bottom, high + air, "linear", count);
