@@ -58,21 +58,22 @@ static const struct export_format *find_format(const char *name)
     return NULL;
 }
 
-/* What was named, or what the output's ending says, or CSV. */
+/* What was named, or what the output's ending says, or CSV; but no CSV in a file of Parquet. */
 static int choose_format(struct task *task, struct err *err)
 {
     const char *named = task->options->format, *output = task->options->output;
     const char *ending = output ? strrchr(output, '.') : NULL;
+    const char *asked = named ? named : ending ? ending + 1 : "csv";
+    bool is_parquet = strcmp(asked, "parquet") == 0;
 
-    task->format = find_format(named ? named : ending ? ending + 1 : NULL);
-    if (!task->format && !named)
+    task->format = find_format(asked);
+    if (!task->format && !named && !is_parquet)
         task->format = &export_csv;
     if (task->format)
         return 0;
-    return err_set(err, -EINVAL, "--format is csv, json or npz, not \"%.64s\"%s", named,
-                   strcmp(named, "parquet") == 0
-                       ? "; Python's richd writes Parquet: run.to_pandas().to_parquet(FILE)"
-                       : "");
+    return err_set(err, -EINVAL, "--format is csv, json or npz, not \"%.64s\"%s", asked,
+                   is_parquet ? "; Python's richd writes Parquet: run.to_pandas().to_parquet(FILE)"
+                              : "");
 }
 
 /* An output that is one, or whose name ends as one's does; that is made. */

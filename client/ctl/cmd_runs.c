@@ -102,7 +102,7 @@ static int print_table(struct feedclient *feed, const struct runs_query *query,
                        const struct options *options, struct err *err)
 {
     static const char *const heading[] = {"RUN",     "PROJECT/NAME", "STATE",
-                                          "ATTEMPT", "STEP",         "D_LR"};
+                                          "ATTEMPT", "STEP",         "LAYER D_LR"};
     char align[7 + OPTIONS_LIST_MAX + 1] = "lllrrl";
     struct list list = {.options = options};
     int rc;

@@ -164,7 +164,8 @@ def test_status_reads_well_and_as_json(ctl, feed):
 def test_runs_are_a_table_newest_first(ctl, feed, run):
     feed.add("other-1", "b", project="p2", state="finished").point("body", 7, None)
     heading, first, second = ctl.run("runs").splitlines()
-    assert heading.split() == ["RUN", "PROJECT/NAME", "STATE", "ATTEMPT", "STEP", "D_LR", "UPDATED"]
+    assert heading.split() == ["RUN", "PROJECT/NAME", "STATE", "ATTEMPT", "STEP", "LAYER", "D_LR",
+                               "UPDATED"]
     assert first.split()[:7] == ["other-1", "p2/b", "finished", "1", "7", "body", "-"]
     assert second.split()[:7] == ["mod97-wd1-a1b2c3", "mod97/wd1-seed0", "open", "1", "20000",
                                   "head", "0.0500"]

@@ -103,7 +103,8 @@ def test_a_daemon_that_does_not_answer(doctor, feed):
 
 def test_an_address_where_nobody_is(doctor, feed):
     feed.close()
-    only(doctor("--feed", feed.address, runtime_dir=None), "daemon", "Connection refused",
+    only(doctor("--feed", feed.address, runtime_dir=None), "daemon",
+         f"no richd answers at {feed.address}: Connection refused",
          "RICHD_FEED")
 
 
@@ -263,6 +264,12 @@ def test_old_kernels_of_the_daemon_and_of_this_shell(doctor, feed):
     del feed.status["kernels"], feed.status["kernels_chosen_by"]
     only(doctor(OPENBLAS_CORETYPE="Nehalem"), "kernels", "OPENBLAS_CORETYPE=Nehalem in this shell")
     assert doctor(OPENBLAS_CORETYPE="Haswell") == []
+
+
+def test_a_shell_whose_trainings_send_nothing(doctor):
+    only(doctor(RICHD_MODE="disabled"), "mode", "send nothing", "Unset it")
+    only(doctor(RICHD_MODE="offline"), "mode", "keep their runs in files", "richctl import")
+    assert doctor(RICHD_MODE="online") == []
 
 
 def test_clocks_that_differ(doctor, feed):

@@ -2,6 +2,8 @@
 
 import pytest
 
+from memoryfeed import FeedError
+
 pytestmark = pytest.mark.not_under("thread", because="richctl has one thread")
 
 
@@ -99,3 +101,16 @@ def test_what_was_asked_of_the_configuration_has_a_column(ctl, feed):
     heading, row = ctl.run("runs", "--config", "lr=0..1", "--config", "model.depth=3").splitlines()
     assert heading.split()[-3:] == ["lr", "model.depth", "UPDATED"]
     assert row.split()[6:8] == ["0.1", "3"]
+
+
+@pytest.mark.parametrize("option, refusal", [
+    (["--sort", "d_lr"], 'run.list has no parameter "sort"'),
+    (["--config", "lr=1"], '"config" must be true or false'),
+])
+def test_a_daemon_that_lacks_an_option_is_said_to_be_older(ctl, feed, monkeypatch, option, refusal):
+    def refuse(**_):
+        raise FeedError(-32602, refusal)
+
+    monkeypatch.setattr(feed, "run_list", refuse)
+    said = ctl.run("runs", *option, code=1)
+    assert "it is older than this richctl" in said and refusal in said

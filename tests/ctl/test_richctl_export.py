@@ -142,6 +142,7 @@ def test_a_project_goes_into_a_directory_a_file_a_run(ctl, feed, run, tmp_path):
     (["r-1", "--project", "p"], "export takes runs, or options that choose them"),
     (["r-1", "--format", "xls"], 'csv, json or npz, not "xls"'),
     (["r-1", "--format", "parquet"], "to_parquet"),
+    (["r-1", "-o", "run.parquet"], "to_parquet"),
     (["r-1", "r-2", "--format", "npz"], "a file of npz holds one run, and these are 2"),
 ])
 def test_what_cannot_be_exported_is_said(ctl, feed, run, args, why):

@@ -76,6 +76,20 @@ static void check_own_kernels(struct doctor *doctor)
     doctor_find(doctor, "kernels", &what, "Unset it, or env $(richd --print-kernels) python ...");
 }
 
+static void check_own_mode(struct doctor *doctor)
+{
+    const char *mode = getenv("RICHD_MODE");
+    bool is_disabled = mode && strcmp(mode, "disabled") == 0;
+    struct err what;
+
+    if (!is_disabled && !(mode && strcmp(mode, "offline") == 0))
+        return;
+    err_set(&what, -ENOTSUP, "RICHD_MODE=%s in this shell: trainings that are started here %s",
+            mode, is_disabled ? "send nothing" : "keep their runs in files");
+    doctor_find(doctor, "mode", &what,
+                is_disabled ? "Unset it" : "Unset it, or bring them in with \"richctl import\"");
+}
+
 static void check_clock(struct doctor *doctor)
 {
     double time = member_number(doctor_status(doctor), "time");
@@ -97,5 +111,6 @@ void doctor_machine(struct doctor *doctor)
         check_daemon_kernels(doctor);
         check_own_kernels(doctor);
     }
+    check_own_mode(doctor);
     check_clock(doctor);
 }

@@ -45,7 +45,6 @@ static void find_unanswered(struct doctor *doctor, const struct endpoint *endpoi
                             struct err *what)
 {
     bool has_source = endpoint->source[0] != '\0';
-    const char *place = has_source ? endpoint->source : endpoint->address;
     const char *closed = closed_socket(endpoint->address);
 
     if (closed) {
@@ -54,7 +53,11 @@ static void find_unanswered(struct doctor *doctor, const struct endpoint *endpoi
                     "Its owner starts richd with --socket-group GROUP, for a group of yours");
         return;
     }
-    err_prefix(what, rc, "%s names %s, where no richd answers: ", place, endpoint->address);
+    if (has_source)
+        err_prefix(what, rc, "%s names %s, where no richd answers: ", endpoint->source,
+                   endpoint->address);
+    else
+        err_prefix(what, rc, "no richd answers at %s: ", endpoint->address);
     if (rc == -ETIMEDOUT || rc == -EBUSY)
         doctor_find(doctor, "daemon", what,
                     "It may be stopped (kill -CONT PID) or busy; its log says more");

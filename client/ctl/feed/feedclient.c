@@ -357,6 +357,13 @@ static int send_request(struct feedclient *feed, const char *method, cJSON *para
     return rc;
 }
 
+/* Whether the daemon does not know what every daemon of this version takes. */
+static bool is_older(const char *text)
+{
+    return strstr(text, " has no parameter \"") ||
+           strcmp(text, "\"config\" must be true or false") == 0;
+}
+
 /* The daemon's error as ours: its text, and a code that a script can distinguish. A parameter that
  * it refuses was an option of ours. */
 static int remote_error(const char *method, const cJSON *error, struct err *err)
@@ -371,6 +378,11 @@ static int remote_error(const char *method, const cJSON *error, struct err *err)
                        "the daemon does not know %s: it is older than this richctl (%s). End it, "
                        "and start the newer one",
                        method, RICHD_VERSION);
+    if (code == -32602 && is_older(text))
+        return err_set(err, -EREMOTEIO,
+                       "the daemon does not take these options: it is older than this richctl "
+                       "(%s). End it, and start the newer one (%s)",
+                       RICHD_VERSION, text);
     return err_set(err,
                    code == -32002   ? -EBUSY
                    : code == -32602 ? -EINVAL
