@@ -11,6 +11,8 @@ import pytest
 
 import richd
 from richd._history.filters import Filters
+from richd._history.runs import Runs
+from richd._history.stored import StoredRun
 from richd._history.table import Table, table_of, times
 from richd._link import feed as _feed, feed_http as _http
 
@@ -71,7 +73,7 @@ def test_a_refusal_that_has_another_reason_is_passed_on():
 
     with pytest.raises(richd.RichdError, match="no answer"):
         filters(tags=("a",)).ask(Away(), None)
-    with pytest.raises(richd.RichdError, match="sort by 'pr'"):
+    with pytest.raises(richd.RichdError, match="sort by 'pr': unknown parameter"):
         filters(sort="pr").ask(OldDaemon([facts(0)]), None)
 
 
@@ -111,6 +113,30 @@ def test_a_table_knows_the_types_of_its_columns():
     assert len(Table({})) == 0 and len(table_of([])) == 0
     with pytest.raises(ValueError, match="one length"):
         Table({"a": [1], "b": [1, 2]})
+
+
+def test_a_sweep_without_runs_has_the_columns_of_every_sweep():
+    class Asked:
+        def ask_all(self, requests):
+            return iter([{"layers": [], "scalars": []} for _ in requests])
+
+    some = Runs(Asked(), [StoredRun(None, facts(1))]).table(metrics="pr")
+    none = Runs(Asked(), []).table()
+    assert len(none) == 0
+    assert none.columns.keys() == set(some.columns) - {"config:lr", "config:deep"}
+
+
+def test_a_measure_may_be_named_without_a_list():
+    asked = []
+
+    class Asked:
+        def ask_all(self, requests):
+            asked.extend(requests)
+            return iter([{"layers": [{"layer": "h", "columns": {"pr": [1.0, 2.0]}}]}])
+
+    table = Runs(Asked(), [StoredRun(None, facts(1))]).table(metrics="pr", scalars=False)
+    assert asked[0][1]["metrics"] == ["pr"]
+    assert table["h:pr"].tolist() == [2.0]
 
 
 def test_times_are_of_microseconds_and_may_be_absent():

@@ -71,7 +71,7 @@ def test_nested_modules_are_found_by_their_path(daemon, run):
 def test_unknown_module_is_a_warning_that_lists_the_linear_ones(run, caplog):
     run.watch(Net(), layer="fc")
     (record,) = [r for r in caplog.records if r.levelno == logging.WARNING]
-    assert "'fc'" in record.getMessage() and "body, head" in record.getMessage()
+    assert "'fc'" in record.getMessage() and "'body', 'head'" in record.getMessage()
 
 
 def test_sequences_become_rows_or_their_last_token(daemon, run):

@@ -7,6 +7,7 @@ import collections
 import dataclasses
 import enum
 import pathlib
+import re
 import subprocess
 import sys
 import textwrap
@@ -49,6 +50,18 @@ def test_different_troubles_are_warned_of_once_each(run, caplog):
     texts = warnings_of(caplog)
     assert len(texts) == 3
     assert ["'x'" in texts[0], "'y'" in texts[1], "3 rows" in texts[2]] == 3 * [True]
+
+
+@pytest.mark.parametrize("call, sentence", [
+    (lambda run: run.log([0.5], step=1), "log takes numbers by name, .*not a list"),
+    (lambda run: run.log({"loss": 0.5}, step="one"), "step is an integer from 0 to .*not 'one'"),
+    (lambda run: run.checkpoint(step=[1]), "step is an integer from 0 to .*not \\[1\\]"),
+    (lambda run: run.checkpoint(step=float("nan")), "step is an integer from 0 to .*not nan"),
+])
+def test_what_is_no_step_and_no_scalars_is_said_in_words(run, caplog, call, sentence):
+    call(run)
+    (text,) = warnings_of(caplog)
+    assert re.search(sentence, text)
 
 
 def test_raise_errors_raises_after_the_good_values_are_sent(daemon):

@@ -52,7 +52,8 @@ class Filters:
         except RichdError as error:
             if error.code != "EINVAL":
                 raise
-        return self._done_here(_all(source, known, None))[:limit]
+            refusal = error.text
+        return self._done_here(_all(source, known, None), refusal)[:limit]
 
     def _newer(self) -> dict[str, Any]:
         """What older daemons do not know."""
@@ -68,14 +69,14 @@ class Filters:
             newer["hidden"] = True
         return newer
 
-    def _done_here(self, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _done_here(self, found: list[dict[str, Any]], refusal: str) -> list[dict[str, Any]]:
         left = [run for run in found if set(self.tags) <= set(run["tags"]) and self._fits(run)]
         if self.sort.startswith("config:"):
             name = self.sort.partition(":")[2]
             left = [run for run in left if name in run["config"]]
             return sorted(left, key=lambda run: run["config"][name], reverse=self.descending)
         if self.sort not in _SORTS:
-            raise RichdError("EINVAL", f"this daemon does not sort by {self.sort!r}")
+            raise RichdError("EINVAL", f"this daemon does not sort by {self.sort!r}: {refusal}")
         return sorted(left, key=lambda run: run[self.sort], reverse=self.descending)
 
     def _fits(self, run: Mapping[str, Any]) -> bool:

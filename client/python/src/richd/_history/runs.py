@@ -18,6 +18,11 @@ from richd._link.endpoint import feed_finder
 METRICS = ("d_debiased", "d_lr")
 #: Measures that have a standard error of their own.
 _WITH_ERROR = ("d_lr", "d_debiased", "u_debiased", "pr_debiased")
+#: The columns that every sweep has.
+_FACTS = (
+    "run", "name", "project", "group", "tags", "state", "attempt", "created", "updated",
+    "last_step", "n_points",
+)
 #: The least that series.query takes: two bins, whose smallest, largest and last values are exact.
 _BINS = 4
 
@@ -56,9 +61,11 @@ def runs(
         descending: the largest, or newest, first; by default for times alone.
         hidden: True: also runs that somebody hid.
         limit: at most so many.
-        feed, endpoint, runtime_dir, timeout: as for `run`.
+        feed, endpoint, runtime_dir: as for `run`.
+        timeout: seconds for which each answer is waited for.
 
-    Raises RichdError when there is no daemon, none answers within `timeout` seconds, or it refuses.
+    Raises RichdError when there is no daemon, none answers within `timeout` seconds, or it refuses
+    (`code` "EINVAL": a state or a measure that there is not).
     """
     filters = Filters(
         project=project,
@@ -107,25 +114,30 @@ class Runs:
     def __repr__(self) -> str:
         return f"<richd.Runs: {len(self)}>"
 
-    def table(self, metrics: Sequence[str] = METRICS, scalars: bool = True) -> Table:
-        """One row a run.
+    def table(self, metrics: Union[str, Sequence[str]] = METRICS, scalars: bool = True) -> Table:
+        """One row a run; without runs a table of no rows, with the columns up to n_points.
 
-        Columns: run, name, project, group, tags, state, attempt, created, updated, last_step,
-        n_points; config:KEY (a mapping within the configuration is config:OUTER.KEY) and
+        Columns, (n,) arrays: run, name, project, group, tags, state, attempt, created, updated,
+        last_step, n_points; config:KEY (a mapping within the configuration is config:OUTER.KEY) and
         summary:KEY. Then for each layer and each of `metrics` LAYER:NAME, the value of the layer's
         last point, LAYER:NAME_se, the standard error of that value where the measure has one, and
         LAYER:NAME_min and LAYER:NAME_max, the extremes of the whole run; with `scalars` as well
         scalar:NAME, scalar:NAME_min and scalar:NAME_max. What a run does not have is NaN or None.
         Two questions a run are asked for these; with `metrics=()` and `scalars=False` none.
+        created and updated are datetime64[us] in UTC, measures have the units of `richd.measures`.
+
+        Raises RichdError: no daemon answers, a run was deleted meanwhile (`code` "ENOENT"), or
+        there is no such measure ("EINVAL").
         """
-        values = self._values(list(dict.fromkeys(metrics)), scalars)
-        table = table_of([{**_facts(run), **next(values)} for run in self._runs])
+        asked = (metrics,) if isinstance(metrics, str) else metrics
+        values = self._values(list(dict.fromkeys(asked)), scalars)
+        table = table_of([{**_facts(run), **next(values)} for run in self._runs], _FACTS)
         for name in ("created", "updated"):
             table.columns[name] = times([getattr(run, name) for run in self._runs])
         return table
 
-    def to_pandas(self, metrics: Sequence[str] = METRICS, scalars: bool = True) -> Any:
-        """`table` as a pandas.DataFrame. Raises ImportError without pandas."""
+    def to_pandas(self, metrics: Union[str, Sequence[str]] = METRICS, scalars: bool = True) -> Any:
+        """`table` as a pandas.DataFrame. Raises what it raises, and ImportError without pandas."""
         return self.table(metrics, scalars).to_pandas()
 
     def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
@@ -154,13 +166,9 @@ class Runs:
 
 
 def _facts(run: StoredRun) -> dict[str, Any]:
-    names = ("name", "project", "group", "tags", "state", "attempt")
     return {
         "run": run.id,
-        **{name: getattr(run, name) for name in names},
-        **dict.fromkeys(("created", "updated")),
-        "last_step": run.last_step,
-        "n_points": run.n_points,
+        **{name: getattr(run, name) for name in _FACTS[1:]},
         **dict(_flat("config:", run.config)),
         **dict(_flat("summary:", run.summary)),
     }

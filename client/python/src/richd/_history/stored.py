@@ -75,9 +75,10 @@ def run(
 
     `run` is an id, a name or project/name (of several runs of a name the newest), or a `Run` of
     this program. The daemon is found as `init` finds it; `feed` (or RICHD_FEED) names its feed,
-    "unix:/PATH" or "tcp:HOST:PORT", or the page's link, "http://HOST:PORT/#token=TOKEN". Raises
-    RichdError: there is no such run (`code` "ENOENT"), no daemon, or none that answers within
-    `timeout` seconds.
+    "unix:/PATH" or "tcp:HOST:PORT", or the page's link, "http://HOST:PORT/#token=TOKEN".
+
+    Raises RichdError: there is no such run (`code` "ENOENT"), no daemon, or none that answers
+    within `timeout` seconds. What is asked of the run later raises the same.
     """
     if isinstance(run, Run):
         source = Source(run._find_feed, timeout)
@@ -163,12 +164,18 @@ class StoredRun:
     ) -> Table:
         """The points of the run, one row a point, all of them however many there are.
 
-        Columns: layer, p, c, attempt, step, time, n and what else a point has, `metrics` (all when
-        left out), and a column "scalar:NAME" for each of `scalars` (True: all), with the value that
-        was logged at that step, NaN where none was. `layers` (all when left out) and
-        `steps`, (first, last), choose rows. A later attempt supersedes what an earlier one said of
-        the same steps; `superseded` gives those points, too. Rows are ordered by layer, attempt,
-        step.
+        Columns, (n,) arrays: layer, p, c, attempt, step, time, n and what else a point has,
+        `metrics` (all when left out), and a column "scalar:NAME" for each of `scalars` (True: all),
+        with the value that was logged at that step, NaN where none was. time is datetime64[us] in
+        UTC, what counts is int64, measures are float64 in the units of `richd.measures`, flags are
+        lists of names.
+
+        `layers` (all when left out) and `steps`, (first, last), both included, choose rows. A later
+        attempt supersedes what an earlier one said of the same steps; `superseded` gives those
+        points, too. Rows are ordered by layer, attempt, step.
+
+        Raises RichdError: no such layer or scalar (`code` "ENOENT"), no such measure ("EINVAL"), or
+        no daemon that answers.
         """
         first, last = steps or (None, None)
         params: dict[str, Any] = {
@@ -256,7 +263,11 @@ class Scalars(Mapping[str, tuple[np.ndarray, np.ndarray]]):
         return f"<richd.Scalars {', '.join(self._names)}>"
 
     def table(self, names: Union[str, Sequence[str], None] = None) -> Table:
-        """The values of `names` (all when left out): name, attempt, step, time, value."""
+        """The values of `names` (all when left out), one row a value.
+
+        Columns, (n,) arrays: name, attempt, step (int64), time (datetime64[us], UTC), value
+        (float64). Raises RichdError: no such scalar (`code` "ENOENT"), or no daemon that answers.
+        """
         wanted = self._names if names is None else _names(names)
         if not wanted:
             return _join([])

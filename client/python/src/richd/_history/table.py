@@ -69,9 +69,12 @@ class Table:
         raise ImportError("Arrow's interface needs pyarrow or polars")
 
 
-def table_of(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """The rows as columns, in the order in which the names first come; None where one has none."""
-    names = dict.fromkeys(name for row in rows for name in row)
+def table_of(rows: Sequence[Mapping[str, Any]], first: Sequence[str] = ()) -> Table:
+    """The rows as columns: those named `first`, then the others in the order in which they come.
+
+    None where a row has none.
+    """
+    names = dict.fromkeys([*first, *(name for row in rows for name in row)])
     return Table({name: [row.get(name) for row in rows] for name in names})
 
 

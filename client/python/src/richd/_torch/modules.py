@@ -26,7 +26,7 @@ def find_module(model: Any, module: Any) -> Any:
     modules = {**_modules_alone(model), **dict(model.named_modules(remove_duplicate=False))}
     if module in modules:
         return modules[module]
-    linear = [name for name, m in modules.items() if type(m).__name__.endswith("Linear")]
+    linear = [repr(name) for name, m in modules.items() if type(m).__name__.endswith("Linear")]
     raise ValueError(
         f"the model has no module {module!r}; its linear modules are {', '.join(linear) or 'none'}"
     )

@@ -13,6 +13,9 @@ def numbers(
     scalars: Mapping[str, Any], rank: int
 ) -> tuple[dict[str, Optional[float]], list[str]]:
     """The values by name, and why those that cannot be stored are left out."""
+    if not isinstance(scalars, Mapping):
+        what = type(scalars).__name__
+        raise ValueError(f"log takes numbers by name, {{'loss': 0.1}}, not a {what}")
     values, left_out = {}, []
     for name, value in scalars.items():
         try:

@@ -30,8 +30,8 @@ class Steps:
     def at(self, step: Optional[int]) -> int:
         """`step` checked, or the last one. Raises ValueError for what is no step."""
         if step is not None:
-            whole = int(step)
-            if not 0 <= whole <= _wire.INTEGER_MAX or whole != step:
+            whole = _whole(step)
+            if whole is None or not 0 <= whole <= _wire.INTEGER_MAX:
                 raise ValueError(f"step is an integer from 0 to 2^53 - 1, not {step!r}")
             if whole != self.last:
                 self._logged.clear()
@@ -63,3 +63,12 @@ class Steps:
         """Step and time of a message. A step that nobody gave does not begin the attempt."""
         implied = {} if self._is_given else {"implied": True}
         return {"step": step, "time": time.time(), **implied}
+
+
+def _whole(step: Any) -> Optional[int]:
+    """`step` as an int where it is whole, else None."""
+    try:
+        whole = int(step)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return whole if whole == step else None
