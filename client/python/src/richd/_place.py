@@ -30,7 +30,7 @@ def binary(name: str) -> Optional[str]:
 
 
 def environment() -> Dict[str, str]:
-    """The environment to start `binary("richd")` with: ours, and where the program and OpenBLAS lie.
+    """The environment to start `binary("richd")` with: ours, and where program and OpenBLAS lie.
 
     The program looks for OpenBLAS beside the package, from its own place, which the loader reads
     from /proc. Where /proc is not mounted, the loader takes LD_ORIGIN_PATH for it (ld.so(8)). Pip

@@ -2,8 +2,8 @@
 
     speed.py NATIVE WHEEL INSTALLED
 
-NATIVE and WHEEL are build folders with tests/bench/bench_fold, INSTALLED is the daemon as pip put it
-down. For each work a line: both medians, and the ratio (above 1: the wheel is faster) with its
+NATIVE and WHEEL are build folders with tests/bench/bench_fold, INSTALLED is the daemon as pip put
+it down. For each work a line: both medians, and the ratio (above 1: the wheel is faster) with its
 quartiles over the turns. The way from a trainer's call to a point has one driver, of NATIVE.
 """
 

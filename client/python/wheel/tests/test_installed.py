@@ -1,6 +1,6 @@
 """What a user has after pip, in each of the ways in which pip may put it down.
 
-RICHD_WHEEL in the environment is the wheel, RICHD_INSTALLED an environment with it and all it needs.
+RICHD_WHEEL in the environment is the wheel, RICHD_INSTALLED an environment that has it installed.
 No way has its programs on the PATH: they are found beside the Python that runs.
 """
 
@@ -41,7 +41,8 @@ class Python:
 
     def __init__(self, program: pathlib.Path, home: pathlib.Path, scripts: pathlib.Path) -> None:
         self.program, self.home, self.scripts = program, home, scripts
-        self.env = {"HOME": str(home), "PATH": "/usr/bin:/bin", "PYTHONUSERBASE": str(home / "user")}
+        base = str(home / "user")
+        self.env = {"HOME": str(home), "PATH": "/usr/bin:/bin", "PYTHONUSERBASE": base}
 
     def run(self, *command: object, **more: str) -> str:
         done = subprocess.run([str(part) for part in command], env={**self.env, **more},

@@ -82,7 +82,7 @@ def _wait(
         while spool.is_open and not sender.stopped and time.monotonic() - since < timeout:
             time.sleep(_LOOK_S)
             answered = spool.answered_part
-            if answered > part:  # a record of a new attempt makes the file longer, and the part less
+            if answered > part:  # a new attempt's record makes the file longer, and the part less
                 part, since = answered, time.monotonic()
                 if on_progress is not None:
                     on_progress(part)
