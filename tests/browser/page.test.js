@@ -98,7 +98,8 @@ test("the value that is right at this n is shown, with its own band and where th
     const began = series.layers[0].columns.d_debiased[0];
 
     assert.notEqual(last.d_debiased.toFixed(4), last.d_lr.toFixed(4));
-    await waitForText(page, "#legend", new RegExp(last.d_debiased.toFixed(4)));
+    const band = `± ${(2 * last.d_debiased_se).toFixed(4)}`; // as wide as what is drawn
+    await waitForText(page, "#legend", new RegExp(`${last.d_debiased.toFixed(4)}\\s*${band}`));
     assert.ok(!(await text(page, "#legend")).includes(last.d_lr.toFixed(4)));
     await waitForText(page, "#band-text", /standard errors of d_debiased$/);
     await waitForText(page, "#read-as-text", /^read it as: the value of d_lr/);

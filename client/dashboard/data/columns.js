@@ -51,10 +51,10 @@ export function columnOf(name, catalogue, runs = []) {
     return field(visible(name.replace(/^scalar:/, "")), cell, { sort: name, isNumber: true, widthPx: error ? 146 : WIDTH_PX });
 }
 
-/** A value with its standard error. */
+/** A value with two standard errors, as everywhere. */
 function valueText(value, error) {
     if (typeof value !== "number") return "";
-    return typeof error === "number" ? `${shortValue(value)} ± ${shortValue(error)}` : shortValue(value);
+    return typeof error === "number" ? `${shortValue(value)} ± ${shortValue(2 * error)}` : shortValue(value);
 }
 
 /** The `values` of run.list that these columns show, errors among them. @param {string[]} names @param {any} catalogue */

@@ -366,5 +366,5 @@ function bandText(series, i) {
     if (low[i] === null) return "";
     return series.binned
         ? `${shortValue(low[i])} – ${shortValue(high[i])}`
-        : `± ${shortValue((high[i] - low[i]) / 4)}`;
+        : `± ${shortValue((high[i] - low[i]) / 2)}`;
 }
