@@ -103,6 +103,7 @@ test("of twelve layers the heat map comes first, the chart has eight lines, and 
     await page.selectOption("#layer", "*");
     await waitUntil(async () => (await legend(page)).length === 8, "eight lines");
     assert.equal(await above(), true);
+    assert.equal(await page.locator("#legend th").evaluateAll((all) => all.filter((th) => !th.textContent).length), 0);
     assert.match(await said("layers-text"), /8 of 12 layers, evenly chosen/);
     const shown = (await legend(page)).map((row) => row[2]);
     assert.deepEqual([shown[0], shown.at(-1)].map((name) => name.replace(/^…/, "")), ["block0", "block11"]);

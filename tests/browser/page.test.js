@@ -337,8 +337,10 @@ test("layers, checkpoints and runs are compared in the representation map", asyn
         "a question about two runs",
     );
     await page.focus("#map-canvas");
-    await page.keyboard.press("ArrowDown");
-    await waitForText(page, "#map-value", /probed head, step 0 and sibling head, step 0: 1\b/);
+    await waitUntil(async () => {
+        await page.keyboard.press("ArrowUp"); // again, as the answer takes the cursor away
+        return /probed head, step 0 and sibling head, step 0: 1\b/.test(await text(page, "#map-value"));
+    }, "the first checkpoints of both");
     assert.match(page.url(), /mapLayer=head.*mapStep=0.*mapWith=sibling/);
 
     await player.do("checkpoint", "probed", { step: 30, d_lr: 0.05 });

@@ -200,8 +200,8 @@ export class Legend {
             { dataset: { run: series.run, key: isFirst ? series.run : "" } },
             element("td", {}, swatch(this.looks.line(series.run, series.layer))),
             element(
-                "th",
-                { scope: "row", class: "name", title: series.run },
+                isFirst ? "th" : "td",
+                { scope: isFirst ? "row" : undefined, class: "name", title: series.run },
                 isFirst ? this.catalogue.title(series.run) : "",
                 isFirst && this.#groupText(series.run),
             ),
