@@ -283,7 +283,8 @@ void feed_subs_tell_left(struct feed_client *client, const struct errand_run *ru
     {
         struct sub *sub = LIST_ENTRY(at, struct sub, link);
 
-        if ((sub->run_key == 0 || sub->run_key == run->run_key) && !output_waits(client))
+        if (sub->state == SUB_LIVE && (sub->run_key == 0 || sub->run_key == run->run_key) &&
+            !output_waits(client))
             tell_left(sub, run->id);
     }
 }

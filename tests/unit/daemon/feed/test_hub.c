@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/store/errand.h"
 #include "daemon/store/store.h"
 #include "proto/json.h"
 #include "tests/lib/records.h"
@@ -657,6 +658,27 @@ static void a_deletion_is_told_and_only_for_who_may_write(void **state)
     stop_writing(f, lane);
 }
 
+/* Which run a subscription is of is known when it is answered. */
+static void a_subscription_is_told_of_runs_behind_its_answer(void **state)
+{
+    struct fixture *f = *state;
+    struct errand_run other = {f->opened->run_key + 1, "other"}, its = {f->opened->run_key, "r1"};
+    struct peer p;
+
+    connect_peer(f, &p);
+    submit(&p, REMOVE("series.subscribe", "{\"run\":\"r1\"}"));
+    feedhub_tell_left(f->hub, &(struct errand){.runs = &other, .n_runs = 1});
+    assert_int_equal(p.n_texts, 0);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_int_equal(p.n_texts, 1);
+    feedhub_tell_left(f->hub, &(struct errand){.runs = &other, .n_runs = 1});
+    assert_int_equal(p.n_texts, 1);
+    feedhub_tell_left(f->hub, &(struct errand){.runs = &its, .n_runs = 1});
+    assert_int_equal(p.n_texts, 2);
+    assert_string_equal(member(p.texts[1], "method")->valuestring, "run.deleted");
+    leave(&p);
+}
+
 static void a_prune_outlives_the_client_that_leaves(void **state)
 {
     struct fixture *f = *state;
@@ -683,6 +705,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_edit_is_answered_with_the_run, set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_may_only_read_edits_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_deletion_is_told_and_only_for_who_may_write, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_subscription_is_told_of_runs_behind_its_answer, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_prune_outlives_the_client_that_leaves, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_edit_outlives_the_client_that_leaves, set_up, tear_down),
