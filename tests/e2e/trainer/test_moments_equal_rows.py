@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from harness import assert_measures, draw
+from harness import assert_measures, draw, wait_until
 
 
 def as_numpy(values):
@@ -23,6 +23,7 @@ def test_moments_equal_rows(daemon, new_run, convert, dtype):
     features, outputs = draw(500, 24, 5, dtype=dtype)
     features += dtype(30)
     run = new_run()
+    wait_until(lambda: run.attempt, "the run to be open")
     run.observe(features, outputs, layer="rows")
     ranks = [richd.Moments() for _ in range(3)]
     for i, rows in enumerate(np.array_split(np.arange(500), 7)):
