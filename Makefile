@@ -246,7 +246,7 @@ FUZZ         := build/fuzz
 FUZZ_SECONDS ?= 5
 RUNS         ?= 100000000
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,$(FUZZ)/%,$(wildcard tests/fuzz/fuzz_*.c))
-FUZZ_SOURCES := tests/fuzz/fuzz.c $(wildcard proto/base/*.c proto/*.c) \
+FUZZ_SOURCES := tests/fuzz/fuzz.c $(wildcard proto/base/*.c proto/ryu/*.c proto/*.c) \
 	$(addprefix daemon/host/,config.c log.c priority.c values.c) $(addprefix daemon/http/,access.c head.c message.c route.c)
 FUZZ_FLAGS   := -g -O1 -std=gnu11 -I. -Iinclude -D_GNU_SOURCE -DRICHD_VERSION='"fuzz"' -MMD -MP \
 	-fno-sanitize-recover=undefined -fno-omit-frame-pointer

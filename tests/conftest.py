@@ -61,7 +61,14 @@ def pytest_collection_modifyitems(config, items):
 @pytest.fixture
 def alone_elsewhere():
     """A daemon whose runtime directory nobody names is found in /tmp/richd-UID as well, by all that
-    look there: one test at a time, also of several pytest processes."""
+    look there: one test at a time, also of several pytest processes. A daemon of the user who runs
+    the tests is not found meanwhile."""
+    found = pathlib.Path(f"/tmp/richd-{os.getuid()}/endpoints.json")
+    aside = found.with_suffix(".aside")
     with open(f"/tmp/richd-tests-{os.getuid()}.lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        if found.exists():
+            found.rename(aside)
         yield
+        if aside.exists():
+            aside.rename(found)

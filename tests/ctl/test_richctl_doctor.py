@@ -11,7 +11,9 @@ import pytest
 
 from memoryfeed import RICHCTL, Feed
 
-pytestmark = pytest.mark.not_under("thread", because="richctl has one thread")
+# It looks where all daemons of a user are found.
+pytestmark = [pytest.mark.usefixtures("alone_elsewhere"),
+              pytest.mark.not_under("thread", because="richctl has one thread")]
 needs_root = pytest.mark.skipif(os.getuid() != 0,
                                 reason="only root can make files of somebody else")
 
@@ -82,7 +84,6 @@ def test_no_daemon(doctor, tmp_path):
          f"{tmp_path}/nowhere/endpoints.json: No such file", 'Start it with "richd"')
 
 
-@pytest.mark.usefixtures("alone_elsewhere")
 def test_a_daemon_that_has_another_directory_than_the_one_named(doctor, feed, tmp_path):
     (tmp_path / "richd").symlink_to(feed.directory)
     found = doctor(runtime_dir=tmp_path / "nowhere", XDG_RUNTIME_DIR=str(tmp_path))
@@ -109,17 +110,12 @@ def test_an_address_where_nobody_is(doctor, feed):
 
 
 @pytest.fixture
-def second_place(alone_elsewhere):
-    """The endpoints.json that is looked for last; one that is there is put aside meanwhile."""
+def second_place():
+    """The endpoints.json that is looked for last."""
     path = pathlib.Path(f"/tmp/richd-{os.getuid()}") / "endpoints.json"
-    aside = path.with_suffix(".aside")
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    if path.exists():
-        path.rename(aside)
     yield path
     path.unlink(missing_ok=True)
-    if aside.exists():
-        aside.rename(path)
 
 
 def test_two_daemons(doctor, feed, tmp_path, second_place):
@@ -140,7 +136,6 @@ def test_one_daemon_in_two_places_is_one(doctor, feed, tmp_path, second_place):
     assert doctor(runtime_dir=None, XDG_RUNTIME_DIR=str(tmp_path)) == []
 
 
-@pytest.mark.usefixtures("alone_elsewhere")
 def test_a_session_directory_that_is_none(doctor, feed):
     only(doctor("--feed", feed.address, runtime_dir=None, XDG_RUNTIME_DIR="/nowhere/at/all"),
          "runtime", "XDG_RUNTIME_DIR names /nowhere/at/all", "Unset it")
@@ -264,6 +259,13 @@ def test_old_kernels_of_the_daemon_and_of_this_shell(doctor, feed):
     del feed.status["kernels"], feed.status["kernels_chosen_by"]
     only(doctor(OPENBLAS_CORETYPE="Nehalem"), "kernels", "OPENBLAS_CORETYPE=Nehalem in this shell")
     assert doctor(OPENBLAS_CORETYPE="Haswell") == []
+
+
+def test_an_endpoint_of_this_shell_that_is_another_one(doctor, feed):
+    feed.status["ingest"] = "ipc:///run/richd/ingest.sock"
+    assert doctor(RICHD_ENDPOINT="ipc:///run/richd/ingest.sock") == []
+    only(doctor(RICHD_ENDPOINT="tcp://127.0.0.1:9"), "endpoint", "send there, and not",
+         "ipc:///run/richd/ingest.sock")
 
 
 def test_a_shell_whose_trainings_send_nothing(doctor):

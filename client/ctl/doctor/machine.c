@@ -90,6 +90,24 @@ static void check_own_mode(struct doctor *doctor)
                 is_disabled ? "Unset it" : "Unset it, or bring them in with \"richctl import\"");
 }
 
+/* Who names the feed as well has a tunnel to both. */
+static void check_own_endpoint(struct doctor *doctor)
+{
+    const char *named = getenv("RICHD_ENDPOINT"), *found;
+    struct err what;
+
+    if (!named || !*named || getenv("RICHD_FEED") || !doctor_status(doctor))
+        return;
+    found = member_text(doctor_status(doctor), "ingest", "");
+    if (strcmp(named, found) == 0)
+        return;
+    err_set(&what, -EADDRNOTAVAIL,
+            "RICHD_ENDPOINT=%s in this shell: trainings that are started here send there, and not "
+            "to the daemon that is found",
+            named);
+    doctor_find(doctor, "endpoint", &what, "Unset it, unless it leads to this daemon's %s", found);
+}
+
 static void check_clock(struct doctor *doctor)
 {
     double time = member_number(doctor_status(doctor), "time");
@@ -112,5 +130,6 @@ void doctor_machine(struct doctor *doctor)
         check_own_kernels(doctor);
     }
     check_own_mode(doctor);
+    check_own_endpoint(doctor);
     check_clock(doctor);
 }

@@ -110,7 +110,8 @@ export class Legend {
     }
 
     #meanRows(step) {
-        const { left, right } = this.chart.series();
+        const { right, left: drawn } = this.chart.series();
+        const left = drawn.filter((series) => series.group !== undefined); // runs, until it is drawn again
 
         return left.map((mean, i) => {
             const isFirst = left.findIndex((other) => other.group === mean.group) === i;

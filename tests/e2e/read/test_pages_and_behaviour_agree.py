@@ -7,6 +7,7 @@ and so does a table without a walk.
 
 import json
 import re
+import signal
 
 import pytest
 
@@ -558,8 +559,10 @@ def test_each_code_of_a_refusal(daemon):
     def credit():
         def send(trainer):
             rows = draw(1000, 512, 8)
+            daemon.signal(signal.SIGSTOP)  # else it may take them as fast as they come
             while trainer.sent_bytes <= 2 * trainer.granted:
                 trainer.rows(*rows)
+            daemon.signal(signal.SIGCONT)
         return nack_of(daemon, send)
 
     daemon.trainer("there").close()
