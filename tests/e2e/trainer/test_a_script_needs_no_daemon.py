@@ -17,7 +17,9 @@ import pytest
 
 from harness import BUILD, PATIENCE_S, Feed, clean_environment, wait_until
 
-pytestmark = pytest.mark.usefixtures("alone_elsewhere")
+pytestmark = [pytest.mark.usefixtures("alone_elsewhere"),
+              pytest.mark.not_under("thread",
+                                    because="a start takes longer than a trainer waits for it")]
 
 #: What a stranger types, and a prelude: a daemon of this machine is not for these tests.
 PRELUDE = """
@@ -103,7 +105,6 @@ def home(tmp_path):
         made.end()
 
 
-@pytest.mark.not_under("thread", because="a start takes longer than a trainer waits for it")
 def test_five_lines_have_a_daemon_a_page_and_their_point(home):
     out, err = home.run(SCRIPT, "wd1")
     assert home.runs() == {"wd1"}
@@ -118,7 +119,7 @@ def test_five_lines_have_a_daemon_a_page_and_their_point(home):
         assert [run["name"] for run in json.load(answer)["runs"]] == ["wd1"]
 
 
-@pytest.mark.not_under("address", "thread", because="what runs is torch")
+@pytest.mark.not_under("address", because="what runs is torch")
 def test_the_readmes_lines_run_when_they_are_pasted(home):
     readme = (pathlib.Path(__file__).parents[3] / "README.md").read_text()
     [lines] = re.findall(r"^```python\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
@@ -196,7 +197,6 @@ def test_what_a_killed_daemon_left_behind_is_not_taken_for_one(home):
     assert home.runs() == {"before", "after"}
 
 
-@pytest.mark.not_under("thread", because="a start takes longer than a trainer waits for it")
 def test_a_state_that_another_machine_has_is_told(home):
     home.state.mkdir(parents=True)
     script = SCRIPT.replace("import numpy", "from richd._link import start\n"
