@@ -25,6 +25,19 @@ export function compareValues(a, b) {
     return Number(Number.isNaN(x)) - Number(Number.isNaN(y)) || a.localeCompare(b);
 }
 
+/**
+ * The colour of one of these groups, which are in their order: a ramp where all are numbers. Of no
+ * value, and of what is none of them, muted.
+ * @param {string[]} groups @param {string} value
+ */
+export function colourAmong(groups, value) {
+    const named = groups.filter((group) => group !== NO_VALUE);
+    const place = named.indexOf(value);
+
+    if (place < 0) return cssColour("--muted");
+    return groupColour(place, named.length, !named.some((group) => Number.isNaN(Number(group))));
+}
+
 export class Looks {
     /** @param {import("./view.js").View} view @param {import("../data/catalogue.js").Catalogue} catalogue */
     constructor(view, catalogue) {
@@ -47,13 +60,7 @@ export class Looks {
 
     /** The colour of a group that is shown; of another one muted. @param {string} value */
     groupColour(value) {
-        const groups = this.groups();
-        const place = groups.indexOf(value);
-        const isRamp = groups.every((g) => g === NO_VALUE || !Number.isNaN(Number(g)));
-
-        return place < 0 || value === NO_VALUE
-            ? cssColour("--muted")
-            : groupColour(place, groups.length - Number(groups.includes(NO_VALUE)), isRamp);
+        return colourAmong(this.groups(), value);
     }
 
     /** @param {string} run */

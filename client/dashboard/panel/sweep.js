@@ -3,7 +3,7 @@
 
 import { shortValue } from "../base/axis.js";
 import { byId, debounced, element, fillSelect, oncePerFrame } from "../base/dom.js";
-import { compareValues } from "../base/looks.js";
+import { colourAmong, compareValues } from "../base/looks.js";
 import { groupColour } from "../base/palette.js";
 import { listParameters } from "../data/filter.js";
 import { columnsOf, differingKeys, likelyAccuracy, likelyKey, rowsOf } from "../data/sweep.js";
@@ -105,8 +105,7 @@ export class Sweep {
 
     #drawRows(rows, names) {
         const groups = [...new Set(rows.map((row) => row.group))].sort(compareValues);
-        const isRamp = groups.every((group) => !Number.isNaN(Number(group)));
-        const colour = (group) => groupColour(groups.indexOf(group), groups.length, isRamp && groups.length > 1);
+        const colour = names.group ? (group) => colourAmong(groups, group) : () => groupColour(0, 1, false);
         const labels = { x: plain(names.x), y: plain(names.y), right: plain(names.right) };
         const { runs } = this.view.state;
 
