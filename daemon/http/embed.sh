@@ -1,7 +1,7 @@
 #!/bin/sh
-# Writes the C file that puts the page's files into the binary: each as it is and compressed, with
-# its type and the hash of its content. `http_embed.sh PAGE-FOLDER OUTPUT.c`, from the repository's
-# root; beside OUTPUT.c it keeps the compressed copies.
+# Writes the C file that puts the page's files into the binary: each as it is, but for its comments,
+# and compressed, with its type and the hash of its content. `http_embed.sh PAGE-FOLDER OUTPUT.c`, from
+# the repository's root; beside OUTPUT.c it keeps the copies.
 set -eu
 page=$1 out=$2 copies=${2%.c}
 rm -rf "$copies"
@@ -19,6 +19,20 @@ type_of() {
     esac
 }
 
+# Comments are a fifth of the page's bytes. A line that is one is sent empty, so that an error's line is
+# that of the source. What is not ours is sent whole, with its licence.
+uncommented='{ bare = $0; sub(/^ +/, "", bare); begins = bare ~ /^\/\*/; ends = bare ~ /\*\// }
+    within || bare ~ /^\/\// || begins && (bare ~ /\*\/$/ || !ends) {
+        within = (within || begins) && !ends; print ""; next }
+    { print }'
+served() {
+    case $1 in
+    vendor/*) cat "$page/$1" ;;
+    *.js) awk "$uncommented" "$page/$1" ;;
+    *) cat "$page/$1" ;;
+    esac
+}
+
 # What has no type here (licences, notes) and the screenshots are not part of the page.
 files=$(cd "$page" && find . -path ./screenshots -prune -o -type f \
     \( -name '*.html' -o -name '*.js' -o -name '*.css' -o -name '*.json' -o -name '*.svg' \
@@ -28,10 +42,11 @@ files=$(cd "$page" && find . -path ./screenshots -prune -o -type f \
     echo '#include "daemon/http/asset.h"'
     n=0
     for file in $files; do
-        gzip -9nc "$page/$file" >"$copies/$n.gz"
+        served "$file" >"$copies/$n"
+        gzip -9nc "$copies/$n" >"$copies/$n.gz"
         cat <<END
 __asm__(".pushsection .rodata\n"
-        "asset_$n: .incbin \"$page/$file\"\n"
+        "asset_$n: .incbin \"$copies/$n\"\n"
         "asset_${n}_end: .byte 0\n"
         "asset_${n}_gzip: .incbin \"$copies/$n.gz\"\n"
         "asset_${n}_gzip_end: .byte 0\n"
@@ -43,7 +58,7 @@ END
     echo 'const struct http_asset http_assets[] = {'
     n=0
     for file in $files; do
-        hash=$(sha256sum <"$page/$file" | cut -c1-16)
+        hash=$(sha256sum <"$copies/$n" | cut -c1-16)
         echo "    {\"$file\", \"$(type_of "$file")\", \"$hash\", asset_$n, asset_${n}_end," \
             "asset_${n}_gzip, asset_${n}_gzip_end},"
         n=$((n + 1))

@@ -13,7 +13,7 @@ import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
-const BUILD = join(ROOT, process.env.RICHD_BUILD ?? "build");
+export const BUILD = join(ROOT, process.env.RICHD_BUILD ?? "build");
 const PYTHON = "/usr/bin/python3";
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 /* What takes longer on a busy machine is a failure. */
