@@ -114,6 +114,13 @@ def test_the_daemon_starts_by_its_script_and_by_its_package(python):
     assert python.run(python.scripts / "richctl", "--version").split()[1] == told.split()[1]
 
 
+def test_sources_on_pythonpath_do_not_hide_the_daemon(python, tmp_path):
+    (tmp_path / "richd").mkdir()
+    (tmp_path / "richd" / "__init__.py").touch()
+    told = python.run(python.scripts / "richd", "--version", PYTHONPATH=str(tmp_path))
+    assert told.startswith("richd ")
+
+
 def test_a_c_program_is_compiled_with_its_header_and_library(python, tmp_path):
     ask = "import richd; print(richd.get_include(), richd.get_library())"
     include, library = python.run(python.program, "-c", ask).split()
