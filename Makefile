@@ -233,6 +233,12 @@ WAYS := $(addprefix $(BUILD)/tests/bench/,bench_way bench_sockets)
 $(WAYS): $(BUILD)/obj/tests/bench/daemon.o $(BUILD)/richd $(call archive,client/c) $(call archive,client/common)
 $(WAYS): BENCH_LIBS = $(call archive,client/c) $(call archive,client/common)
 
+# Many trainers in one program: `build/tests/load/load ENDPOINT --help`.
+LOAD := $(BUILD)/tests/load/load
+$(LOAD): $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/load/*.c)) $(BUILD)/obj/tests/bench/bench.o $(TESTLIB) $(call archive,client/c) $(call archive,client/common) $(call archives,$(TOP_ROOM))
+	@mkdir -p $(@D)
+	$(V)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(TESTLIB) $(call archive,client/c) $(call archive,client/common) $(call link,$(TOP_ROOM))
+
 bench: all $(BENCH)
 	@RICHD_BUILD=$(BUILD) $(KERNELS) $(PYTHON) tests/bench/table.py $(if $(ONLY),--only $(ONLY))
 
@@ -272,7 +278,7 @@ PYTEST = PYTHONPATH=client/python/src RICHD_BUILD=$(BUILD) $(KERNELS) $(PYTHON) 
 export PYTHONDONTWRITEBYTECODE := 1
 
 export TSAN_OPTIONS := suppressions=$(CURDIR)/tests/tsan.supp
-e2e: all
+e2e: all $(LOAD)
 	$(PYTEST) -n $(SIDE_BY_SIDE) --dist loadgroup tests/e2e tests/ctl
 python: all
 	$(PYTEST) -n 2 client/python/tests
@@ -428,7 +434,7 @@ $(TOOLS):
 # test-wheel installs it into this Debian's Python and into an older and a newer Debian, as root.
 wheel test-wheel: wheel-deps
 	@$(MAKE) --no-print-directory -f client/python/wheel/Makefile VERSION=$(VERSION) $(JOBS) $@
-test-wheel: all tools pythons-deps
+test-wheel: all tools pythons-deps $(LOAD)
 
 demo: deps
 	@$(MAKE) --no-print-directory -j$(shell nproc) all

@@ -1,15 +1,18 @@
 """Thousands of trainers that say nothing, and a thousand that come and go in a second: one that
-trains beside them is measured as before. RICHD_TESTS=all has 10,000 of the former, and a minute of
-the latter."""
+trains beside them is measured as before. And many that train: each checkpoint is acknowledged once.
+RICHD_TESTS=all has 10,000 of the first, a minute of the second, 1,000 at once of 10,000 that train.
+"""
 
 import contextlib
+import json
 import os
+import subprocess
 import time
 
 import pytest
 
 import zmtp
-from harness import IS_SANITIZED, MEMORY_SLACK, draw, wait_until
+from harness import BUILD, Feed, IS_SANITIZED, MEMORY_SLACK, draw, wait_until
 
 IS_LONG = os.environ.get("RICHD_TESTS") == "all" and not IS_SANITIZED
 N_IDLE = 10_000 if IS_LONG else 1_000
@@ -20,6 +23,7 @@ COME_AND_GO_S = 60 if IS_LONG else 2
 N_A_SECOND = 1_000
 #: It may keep some more when its first check is over.
 FILES_OF_THE_STORE = 4
+N_TRAINING, N_TRAINING_AT_ONCE = (10_000, 1_000) if IS_LONG else (300, 100)
 HELLO = b'{"type":"hello","protocol_min":1,"protocol_max":1}'
 
 
@@ -77,3 +81,34 @@ def test_a_thousand_trainers_a_second_come_and_go(daemon):
         daemon.assert_grew_less(before, 32 << 20)
         wait_until(lambda: n_files(daemon) <= files_before + FILES_OF_THE_STORE,
                    "their descriptors")
+
+
+def load(daemon, **options):
+    """tests/load, what it came to; options are those of its --help."""
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    done = subprocess.run([BUILD / "tests" / "load" / "load", daemon.endpoints["ingest"], "--json",
+                           *words], text=True, capture_output=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.long
+@pytest.mark.not_under("thread", because="its threads are the same with few trainers")
+def test_many_that_train_are_each_acknowledged(daemon, many_files):
+    told = load(daemon, trainers=N_TRAINING, at_once=N_TRAINING_AT_ONCE, checkpoints=2, layers=2,
+                tag="many")
+    print(told)
+    assert told["opened"] == N_TRAINING and told["checkpoints"] == 2 * N_TRAINING
+    assert told["batches_dropped"] == told["batches_refused"] == 0
+    with Feed(daemon.endpoints["feed"]) as feed:
+        answer = feed.call("run.list", project="load", search="many-", limit=1)
+        assert answer["total"] == N_TRAINING
+        assert answer["runs"][0]["n_points"] == 4
+
+
+def test_the_ranks_of_many_runs_are_each_acknowledged(daemon):
+    told = load(daemon, trainers=40, ranks=4, checkpoints=5, tag="ranks")
+    assert told["checkpoints"] == 40 * 5
+    with Feed(daemon.endpoints["feed"]) as feed:
+        answer = feed.call("run.list", project="load", search="ranks-", limit=1)
+        assert (answer["total"], answer["runs"][0]["n_points"]) == (10, 5)
