@@ -50,6 +50,8 @@ LIBS_client/c           := -lzmq -lpthread
 
 # The page is part of the binary.
 OBJECTS_daemon/http := $(BUILD)/obj/page.o
+# So is what proto/MEASURES.md says.
+OBJECTS_daemon/format := $(BUILD)/obj/meaning.o
 
 # What a processor can do is asked in its own way.
 FOREIGN := %/processor_$(if $(filter x86_64-%,$(shell $(CC) -dumpmachine)),other,x86_64).c
@@ -84,7 +86,10 @@ PAGE := $(shell find client/dashboard -type f)
 $(BUILD)/obj/page.c: $(PAGE) daemon/http/embed.sh Makefile
 	@mkdir -p $(@D)
 	$(V)daemon/http/embed.sh client/dashboard $@
-$(BUILD)/obj/page.o: $(BUILD)/obj/page.c
+$(BUILD)/obj/meaning.c: daemon/format/meaning.awk proto/MEASURES.md
+	@mkdir -p $(@D)
+	$(V)awk -f $^ >$@.new && mv $@.new $@
+$(BUILD)/obj/page.o $(BUILD)/obj/meaning.o: %.o: %.c
 	$(V)$(CC) $(CFLAGS) -c -o $@ $<
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)

@@ -39,17 +39,31 @@ static void print_line(const char *before, const char *text)
     free(escaped);
 }
 
+/* What proto/MEASURES.md says, as metric.list has it. */
+static const struct {
+    const char *member, *label;
+} details[] = {
+    {"formula", "  formula:    "}, {"source", "  source:     "}, {"range", "  range:      "},
+    {"compare", "  compare:    "}, {"rows", "  rows:       "},   {"misleads", "  misleads:   "},
+};
+#define N_DETAILS (sizeof details / sizeof details[0])
+
 /* All that is known of a measure, or of a flag, which has a name and a description alone. */
 static void print_whole(const cJSON *info)
 {
     const char *unit = member_text(info, "unit", NULL);
 
     print_line("", member_text(info, "name", "?"));
+    print_line("  in words:   ", member_text(info, "in_words", NULL));
     print_line("  what it is: ", member_text(info, "description", NULL));
     print_line("  read it as: ", member_text(info, "read_as", NULL));
     print_line("  needs:      ", member_text(info, "needs", NULL));
     print_line("  unit:       ", unit && strcmp(unit, "1") == 0 ? "a pure number" : unit);
     print_line("  corrected for few rows: ", member_text(info, "corrected", NULL));
+    print_line("  low:        ", member_text(info, "low_end", NULL));
+    print_line("  high:       ", member_text(info, "high_end", NULL));
+    for (size_t i = 0; i < N_DETAILS; i++)
+        print_line(details[i].label, member_text(info, details[i].member, NULL));
 }
 
 static cJSON *find(const cJSON *infos, const char *name)

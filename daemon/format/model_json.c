@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "daemon/format/meaning.h"
 #include "proto/json.h"
 
 static bool add_text(cJSON *object, const char *name, const char *text)
@@ -46,6 +47,27 @@ cJSON *point_member_to_json(const struct point *point, const struct point_field 
     return json_from_integer(value);
 }
 
+static bool add_text_if_any(cJSON *object, const char *name, const char *text)
+{
+    return !text || add_text(object, name, text);
+}
+
+/* The words at the ends of its scale, and what MEASURES.md says of it. */
+static bool add_meaning(cJSON *object, int index)
+{
+    const struct meaning *meaning = &metric_meaning[index];
+
+    return add_text_if_any(object, "low_end", metric_ends[index].low) &&
+           add_text_if_any(object, "high_end", metric_ends[index].high) &&
+           add_text_if_any(object, "in_words", meaning->in_words) &&
+           add_text_if_any(object, "formula", meaning->formula) &&
+           add_text_if_any(object, "source", meaning->source) &&
+           add_text_if_any(object, "range", meaning->range) &&
+           add_text_if_any(object, "compare", meaning->compare) &&
+           add_text_if_any(object, "rows", meaning->rows) &&
+           add_text_if_any(object, "misleads", meaning->misleads);
+}
+
 static bool add_metric_info(cJSON *object, int index)
 {
     const struct metric_info *metric = &metric_table[index];
@@ -59,7 +81,8 @@ static bool add_metric_info(cJSON *object, int index)
            add_text(object, "needs", needs[metric->needs]) &&
            add_text(object, "description", metric->description) &&
            add_text(object, "read_as", metric->read_as) &&
-           (corrected == index || add_text(object, "corrected", metric_table[corrected].name));
+           (corrected == index || add_text(object, "corrected", metric_table[corrected].name)) &&
+           add_meaning(object, index);
 }
 
 static bool add_flag_info(cJSON *object, const struct flag_info *flag)

@@ -11,6 +11,12 @@ const struct metric_info metric_table[METRIC_COUNT] = {
 #undef X
 };
 
+const struct metric_ends metric_ends[METRIC_COUNT] = {
+#define X(ENUM, low, high) [METRIC_##ENUM] = {low, high},
+    METRIC_ENDS(X)
+#undef X
+};
+
 int metric_find(const char *name)
 {
     for (int i = 0; i < METRIC_COUNT; i++) {

@@ -215,6 +215,52 @@ extern const struct metric_info metric_table[METRIC_COUNT];
 /* The metric of that name, or -1. */
 int metric_find(const char *name);
 
+/* What the ends of a measure's scale mean, in a word or two: X(ENUM, low, high), where both hold
+ * whatever p, C and n are. Axes and bars are labelled with them. */
+#define METRIC_ENDS(X)                                                                             \
+    X(D_LR, "rich", "lazy")                                                                        \
+    X(D_DEBIASED, "rich", "lazy")                                                                  \
+    X(U, "variance unused", "variance used")                                                       \
+    X(U_DEBIASED, "variance unused", "variance used")                                              \
+    X(PR, "few directions", "many directions")                                                     \
+    X(PR_DEBIASED, "few directions", "many directions")                                            \
+    X(STABLE_RANK, "few directions", "many directions")                                            \
+    X(EFFECTIVE_RANK, "few directions", "many directions")                                         \
+    X(RANKME, "few directions", "many directions")                                                 \
+    X(SRANK, "few directions", "many directions")                                                  \
+    X(DIMS_99, "few directions", "many directions")                                                \
+    X(ALPHA_REQ, "flat spectrum", "steep spectrum")                                                \
+    X(CKA_LINEAR, "unrelated", "alike")                                                            \
+    X(CKA_DEBIASED, "unrelated", "alike")                                                          \
+    X(NC1, "collapsed", "spread")                                                                  \
+    X(NC1_QUOTIENT, "collapsed", "spread")                                                         \
+    X(NC2_NORM_CV, "equal lengths", "unequal lengths")                                             \
+    X(NC2_ANGLE, "equal angles", "unequal angles")                                                 \
+    X(NC3, "head is class means", "head is unrelated")                                             \
+    X(ETF_ERROR, "simplex", "no simplex")                                                          \
+    X(CDNV, "collapsed", "spread")                                                                 \
+    X(S_INIT, "moved", "as at first")                                                              \
+    X(S_INIT_UNCENTRED, "moved", "as at first")                                                    \
+    X(S_INIT_DEBIASED, "moved", "as at first")                                                     \
+    X(D_TARGET, "for the task", "not for the task")                                                \
+    X(TARGET_ALIGNMENT, "unrelated", "aligned")                                                    \
+    X(HEAD_ERROR, "fits", "misses")                                                                \
+    X(PROBE_R2, "explains nothing", "explains all")                                                \
+    X(PROBE_LOO_ERROR, "holds the task", "holds nothing of it")                                    \
+    X(CCA_MEAN, "unrelated", "alike")                                                              \
+    X(MODALITY_GAP, "one centre", "apart")                                                         \
+    X(LIDAR, "few directions", "many directions")                                                  \
+    X(PARAM_CHANGE, "as at first", "moved")                                                        \
+    X(NTK_DISTANCE, "as at first", "moved")                                                        \
+    X(NTK_ALIGNMENT, "unrelated", "aligned")
+
+struct metric_ends {
+    const char *low, *high;
+};
+
+/* By metric; both NULL where a scale has no such words. */
+extern const struct metric_ends metric_ends[METRIC_COUNT];
+
 /* Measures that few rows bias, beside their forms that are corrected for it. X(plain, corrected):
  * a reader who names no form is shown the corrected one, or the plain one where that is null. A
  * corrected form without a row above is passed over. */

@@ -234,7 +234,8 @@ class Feed:
              "read_as": "compare it with the run's own beginning and with runs of the same p and C",
              "corrected": "d_debiased"},
             {"name": "nc1", "unit": "1", "needs": "labels", "description": "collapse",
-             "read_as": "falls to 0"}],
+             "read_as": "falls to 0", "low_end": "collapsed", "high_end": "spread",
+             "formula": "tr(S_W S_B^+) / C", "rows": "dozens a class"}],
             "flags": [{"name": "biased", "description": "too few rows for the plain values"}]}
 
     def run_list(self, project=None, state=None, order="created", limit=100, offset=0,

@@ -222,6 +222,9 @@ def test_measures_are_explained_briefly_wholly_and_as_json(ctl, feed):
         "  read it as: compare it with the run's own beginning and with runs of the same",
         "    p and C", "  needs:      nothing", "  unit:       a pure number",
         "  corrected for few rows: d_debiased"]
+    assert ctl.run("measures", "nc1").splitlines()[-4:] == [
+        "  low:        collapsed", "  high:       spread",
+        "  formula:    tr(S_W S_B^+) / C", "  rows:       dozens a class"]
     assert ctl.run("measures", "biased").splitlines() == [
         "biased", "  what it is: too few rows for the plain values"]
     assert ctl.json("measures", "nc1") == [feed.metric_list()["metrics"][1]]

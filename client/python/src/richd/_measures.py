@@ -21,6 +21,12 @@ class Measure(NamedTuple):
         description: what the number is.
         read_as: what to make of it.
         corrected: the name of its form that is corrected for few rows, or None.
+        low_end: what a small value means, in a word or two; None where no word is honest.
+        high_end: what a large value means.
+        in_words: two sentences for a reader who knows none of it, or None.
+        formula, source, range, compare, rows, misleads: the lines of proto/MEASURES.md: what it is
+            made of, where it comes from, its ends, what it is compared with, how many rows it
+            wants, when it misleads. None where there is none, or the daemon is an older one.
     """
 
     name: str
@@ -29,6 +35,15 @@ class Measure(NamedTuple):
     description: str
     read_as: str
     corrected: Optional[str]
+    low_end: Optional[str] = None
+    high_end: Optional[str] = None
+    in_words: Optional[str] = None
+    formula: Optional[str] = None
+    source: Optional[str] = None
+    range: Optional[str] = None
+    compare: Optional[str] = None
+    rows: Optional[str] = None
+    misleads: Optional[str] = None
 
 
 def measures(
@@ -43,7 +58,7 @@ def measures(
         print(richd.measures()["nc1"].read_as)
 
     The daemon is found as `run` finds it. Raises RichdError when there is none, or no answer
-    within `timeout` seconds. proto/MEASURES.md has the formulas.
+    within `timeout` seconds. The texts are those of proto/MEASURES.md.
     """
     rows = _ask(feed, endpoint, runtime_dir, timeout)["metrics"]
     known = Measure._fields

@@ -1,3 +1,4 @@
+#include "daemon/format/meaning.h"
 #include "daemon/format/model_json.h"
 
 #include <math.h>
@@ -105,6 +106,46 @@ static void the_list_of_measures_is_the_table(void **state)
     cJSON_Delete(answer);
 }
 
+/* NULL stands for a member that is left out. */
+static void expect_text_of(const cJSON *row, const char *member, const char *expected)
+{
+    const cJSON *item = cJSON_GetObjectItem(row, member);
+
+    if (expected)
+        assert_string_equal(item->valuestring, expected);
+    else
+        assert_null(item);
+}
+
+static void each_measure_has_what_the_page_of_measures_says(void **state)
+{
+    cJSON *answer = metrics_to_json(), *rows = cJSON_GetObjectItem(answer, "metrics"), *row;
+    int i = 0;
+
+    (void)state;
+    cJSON_ArrayForEach(row, rows)
+    {
+        assert_non_null(metric_meaning[i].formula);
+        assert_true(!metric_ends[i].low == !metric_ends[i].high);
+        expect_text_of(row, "low_end", metric_ends[i].low);
+        expect_text_of(row, "high_end", metric_ends[i].high);
+        expect_text_of(row, "in_words", metric_meaning[i].in_words);
+        expect_text_of(row, "formula", metric_meaning[i].formula);
+        expect_text_of(row, "source", metric_meaning[i].source);
+        expect_text_of(row, "range", metric_meaning[i].range);
+        expect_text_of(row, "compare", metric_meaning[i].compare);
+        expect_text_of(row, "rows", metric_meaning[i].rows);
+        expect_text_of(row, "misleads", metric_meaning[i].misleads);
+        i++;
+    }
+    row = cJSON_GetArrayItem(rows, METRIC_D_LR);
+    expect_text_of(row, "low_end", "rich");
+    expect_text_of(row, "high_end", "lazy");
+    expect_text_of(row, "range", "[0, 1].");
+    expect_text_of(cJSON_GetArrayItem(rows, METRIC_D_WHITE), "low_end", NULL);
+    cJSON_Delete(answer);
+}
+
 static void what_is_not_finite_is_null(void **state)
 {
     struct point point = {
@@ -183,6 +224,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_point_is_printed_as_the_page_shows_it),
         cmocka_unit_test(the_list_of_measures_is_the_table),
+        cmocka_unit_test(each_measure_has_what_the_page_of_measures_says),
         cmocka_unit_test(what_is_not_finite_is_null),
         cmocka_unit_test(an_event_is_printed_as_the_page_shows_it),
         cmocka_unit_test(flags_are_named_in_order),
