@@ -7,14 +7,13 @@ import { MainChart } from "./plot/chart.js";
 import { Companions } from "./plot/companions.js";
 import { Curves } from "./data/curves.js";
 import { byId, debounced, fillSelect } from "./base/dom.js";
-import { LINES_MAX } from "./data/depth.js";
-import { SPREADS } from "./data/groups.js";
 import { Exporter } from "./panel/export.js";
 import { Feed, feedAddress } from "./data/feed.js";
 import { Heatmap } from "./plot/heatmap.js";
 import { Housekeeping } from "./panel/housekeeping.js";
 import { GroupBar } from "./panel/groupbar.js";
 import { Legend } from "./panel/legend.js";
+import { Meaning } from "./panel/meaning.js";
 import { Measures } from "./panel/measures.js";
 import { Looks } from "./base/looks.js";
 import { shortened } from "./base/names.js";
@@ -52,6 +51,7 @@ const housekeeping = new Housekeeping({ feed, view, catalogue, table });
 new RunList({ view, catalogue, source, looks });
 new Legend({ view, catalogue, curves, looks, chart });
 new GroupBar({ view, looks, chart });
+new Meaning({ view, catalogue, looks, chart });
 new Measures({ view, catalogue });
 new Problems(feed);
 new DataTable({ view, looks, chart });
@@ -196,38 +196,6 @@ function fillMetrics() {
         catalogue.measures.map((m) => ({ value: m.name, text: m.name, title: `${m.description}. ${m.read_as}` })),
         view.state.metric,
     );
-    tellMetric();
-}
-
-function tellMetric() {
-    const { metric, band } = view.state;
-    const shown = chart.series().left;
-    const forms = [...new Set(shown.map((s) => s.name))];
-    const info = catalogue.metric(forms.length === 1 ? forms[0] : metric);
-    const wide = looks.showsMeans
-        ? `band: ${SPREADS[view.state.spread]}`
-        : shown.some((s) => s.binned)
-        ? "band: least and greatest of a bin"
-        : forms.some((form) => catalogue.errorOf(form))
-          ? `band: ± 2 standard errors of ${forms.join(", ")}`
-          : "";
-
-    byId("metric-text").textContent = info ? `${info.name}: ${info.description}` : "";
-    byId("read-as-text").textContent = info ? `read it as: ${info.read_as}` : "";
-    byId("references-text").textContent = tellReferences();
-    byId("band-text").textContent = band ? wide : "";
-    byId("layers-text").textContent = chart.cutLayers
-        ? `lines: ${LINES_MAX} of ${chart.cutLayers} layers, evenly chosen; the heat map has all of them`
-        : "";
-    byId("metric").title = info?.read_as ?? "";
-}
-
-function tellReferences() {
-    const all = chart.references().map((r) => r.text);
-
-    return all.length
-        ? `thin dotted lines: ${all.join(", ")}; compare a run with its own beginning, and with runs of the same p and C`
-        : "";
 }
 
 function fillLayersAndScalars() {
@@ -270,7 +238,6 @@ function fillBar() {
     byId("range-text").textContent =
         from === null || to === null ? "all steps" : `steps ${longStep(from)} – ${longStep(to)}`;
     fillLayersAndScalars();
-    tellMetric();
 }
 
 for (const [id, name] of [
@@ -282,7 +249,6 @@ for (const [id, name] of [
 for (const spacing of ["log", "linear"])
     byId(`spacing-${spacing}`).addEventListener("change", () => view.set({ spacing }));
 byId("band").addEventListener("change", (e) => view.set({ band: e.target.checked }));
-chart.addEventListener("drawn", tellMetric);
 view.on([], fillBar);
 
 byId("copy-link").addEventListener("click", async () => {

@@ -102,7 +102,7 @@ test("the value that is right at this n is shown, with its own band and where th
     await waitForText(page, "#legend", new RegExp(`${last.d_debiased.toFixed(4)}\\s*${band}`));
     assert.ok(!(await text(page, "#legend")).includes(last.d_lr.toFixed(4)));
     await waitForText(page, "#band-text", /standard errors of d_debiased$/);
-    await waitForText(page, "#read-as-text", /^read it as: the value of d_lr/);
+    await waitForText(page, "#metric-text", /^d_debiased: How much of what a layer's features vary in/);
     await waitForText(page, "#references-text", new RegExp(`began ${began.toFixed(4)}`));
     await waitForText(page, "#references-text", /white noise 0\.5436/); // 1 - sqrt(5 / 24)
     await waitForText(page, "#run-rows li[data-run=first]", new RegExp(last.d_debiased.toFixed(4)));
@@ -367,7 +367,7 @@ test("companions and scalars have charts of their own", async () => {
         );
     assert.ok(!names.some((n) => n === "d_lr" || n === "d_debiased"), "the main chart's measure");
     await page.click(".companion button:text-is('nc1')");
-    await waitForText(page, "#metric-text", /^nc1: neural collapse/);
+    await waitForText(page, "#metric-text", /^nc1: Do the features of one class come together/);
     await closePage(page);
 });
 

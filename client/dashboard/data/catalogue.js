@@ -10,7 +10,8 @@ import { visible } from "../base/names.js";
  *   state: string, attempt: number, created: number, updated: number, last_step: number|null, n_points: number,
  *   note?: string, hidden?: boolean, layers: RunLayer[], attempts?: {attempt: number, first_step: number|null, state: string}[], scalars?: string[]}} Run
  */
-/** @typedef {{name: string, unit: string, needs: string, description: string, read_as: string, corrected?: string}} Metric */
+/** @typedef {{name: string, unit: string, needs: string, description: string, read_as: string, corrected?: string,
+ *   low_end?: string, high_end?: string, in_words?: string}} Metric and more of MEASURES.md */
 
 /** D_LR as a layer of RUN OBJECT has it: the corrected form, or the plain one with a star. @param {RunLayer|undefined} layer */
 export function shownOf(layer) {

@@ -1,6 +1,8 @@
 /* A series as a chart wants it: from the columns of series.query and scalars.query, binned or not,
  * and longer by a point that comes live. Pure functions over plain objects. */
 
+import { flaggedOf, noteFlags } from "./flags.js";
+
 /**
  * Arrays of one length, by step. Binned: `values` are the last ones of their bins, `low` and `high`
  * the extremes; not binned: two standard errors around the value, or null.
@@ -14,6 +16,7 @@
  * @property {(number|null)[]|null} low
  * @property {(number|null)[]|null} high
  * @property {number[]} gaps steps of points whose window misses rows
+ * @property {import("./flags.js").Flagged[]} flagged points with flags, also those without the measure
  * @property {number} attempt the latest
  * @property {number} n_added points that came live
  */
@@ -41,7 +44,7 @@ export function fromLayer(run, entry, metric, error) {
     const columns = entry.columns;
     const base = { run, layer: entry.layer, name: metric, binned: entry.binned, n_added: 0 };
 
-    if (entry.binned) return { ...base, ...bins(columns, metric), gaps: [], attempt: 0 };
+    if (entry.binned) return { ...base, ...bins(columns, metric), gaps: [], flagged: [], attempt: 0 };
     const has = measured(columns.step, columns[metric]);
     const pick = (column) => column && has.map((i) => column[i]);
     const values = pick(columns[metric]);
@@ -54,6 +57,7 @@ export function fromLayer(run, entry, metric, error) {
         low: around(values, errors, -1),
         high: around(values, errors, 1),
         gaps: columns.step.filter((_, i) => columns.rows_missing[i] > 0),
+        flagged: flaggedOf(columns),
         attempt: columns.attempt.at(-1) ?? 0,
     };
 }
@@ -84,7 +88,7 @@ export function chooseForm(entries, forms) {
 
 /** @param {string} run @param {any} entry of scalars.query's `scalars` @returns {Series} */
 export function fromScalar(run, { name, binned, columns }) {
-    const base = { run, layer: "", name, binned, n_added: 0, gaps: [] };
+    const base = { run, layer: "", name, binned, n_added: 0, gaps: [], flagged: [] };
 
     if (binned) return { ...base, ...bins(columns, "value"), attempt: 0 };
     const has = measured(columns.step, columns.value);
@@ -123,6 +127,7 @@ export function emptySeries(run, layer, name, hasBand) {
         low: hasBand ? [] : null,
         high: hasBand ? [] : null,
         gaps: [],
+        flagged: [],
         attempt: 0,
         n_added: 0,
     };
@@ -132,7 +137,7 @@ export function emptySeries(run, layer, name, hasBand) {
  * Adds a live value where it belongs. Returns "added"; "known" when it is there already, superseded,
  * or no value; or "reload" when it rewrites what is there, as the first point of a resumed run does.
  * @param {Series} series
- * @param {{attempt: number, step: number, rows_missing?: number}} at
+ * @param {{attempt: number, step: number, rows_missing?: number, flags?: string[]}} at
  * @param {number|null} value @param {number|null|undefined} error
  */
 export function append(series, at, value, error) {
@@ -142,6 +147,7 @@ export function append(series, at, value, error) {
     if (at.attempt < series.attempt) return "known";
     series.attempt = at.attempt;
     if (at.rows_missing > 0 && !series.gaps.includes(at.step)) series.gaps.push(at.step);
+    if (!series.binned) noteFlags(series.flagged, at);
     if (typeof value !== "number") return "known";
     if (at.step <= last && (series.binned || series.steps.includes(at.step))) return "known";
     insert(series, at.step, {

@@ -7,7 +7,8 @@ import { evenly, LINES_MAX } from "../data/depth.js";
 import { changesOf, meansOf } from "../data/groups.js";
 import { drawCounts, drawSigns, drawTransitions, ofPlot, resumes, together } from "./marks.js";
 import { cssColour } from "../base/palette.js";
-import { drawReferences, nameReferences, references } from "./references.js";
+import { FlagMarks } from "./flagmarks.js";
+import { drawReferences, nameEnds, nameReferences, references } from "./references.js";
 import { extent, nearest } from "../data/series.js";
 import { StepChart } from "./stepchart.js";
 
@@ -25,6 +26,7 @@ export class MainChart extends EventTarget {
         /** @type {number|null} */ this.cursorStep = null;
         this.isKeyboard = false;
         this.drawn = { left: [], right: [] };
+        this.flags = new FlagMarks(this);
         this.chart = new StepChart(this.host, {
             onZoom: (from, to) => this.zoomTo(from, to),
             onReset: () => this.view.set({ from: null, to: null }),
@@ -231,6 +233,8 @@ export class MainChart extends EventTarget {
 
     #drawOver(u) {
         nameReferences(u, this.references());
+        nameEnds(u, this.catalogue.metric(this.view.state.metric));
+        this.flags.draw(u);
         drawSigns(u, this.#marks());
         if (this.looks.showsMeans) drawCounts(u, this.#counts(), this.view.state.spacing);
         this.#drawKeyboardCursor(u);
@@ -267,6 +271,7 @@ export class MainChart extends EventTarget {
 
         this.cursorStep = step === null ? null : Math.max(0, step);
         this.isKeyboard = isKeyboard;
+        this.flags.show(this.cursorStep, isKeyboard);
         this.dispatchEvent(new CustomEvent("cursor", { detail: this.cursorStep }));
         if (hasMoved) this.chart.plot?.redraw(false);
     }
@@ -281,7 +286,7 @@ export class MainChart extends EventTarget {
                 : `${this.looks.title(s)} ${s.layer} ${s.name} ${shortValue(s.values[i])}`;
         });
 
-        return `step ${longStep(step)}: ${parts.filter(Boolean).join(", ")}`;
+        return `step ${longStep(step)}: ${[...parts, this.flags.sayAt(step)].filter(Boolean).join(", ")}`;
     }
 
     // ---- keyboard ----------------------------------------------------------------------------
@@ -314,7 +319,7 @@ export class MainChart extends EventTarget {
         const range = this.range();
         const { left } = this.series();
         if (!range) return;
-        const steps = [...new Set(left.flatMap((s) => s.steps))]
+        const steps = [...new Set(left.flatMap((s) => [...s.steps, ...(s.flagged ?? []).map((f) => f.step)]))]
             .filter((s) => s >= range[0] && s <= range[1])
             .sort((a, b) => a - b);
         if (steps.length === 0) return;

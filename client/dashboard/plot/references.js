@@ -10,6 +10,9 @@ const { uPlot } = globalThis;
 /* With more curves than these their beginnings hide what they are compared with. */
 const BEGINNINGS_MAX = 4;
 const LINE_PX = 14;
+/* From the left edge to the middle of the axis' name, and the room that the name takes. */
+const END_PX = 9;
+const NAME_PX = 86;
 
 /**
  * @typedef {object} Reference
@@ -101,5 +104,28 @@ export function nameReferences(u, all) {
         ctx.fillText(text, right, at);
         free = at;
     }
+    ctx.restore();
+}
+
+/**
+ * What the ends of the left axis mean, along it: as far as there is room.
+ * @param {any} u @param {{low_end?: string, high_end?: string}|undefined} metric of metric.list
+ */
+export function nameEnds(u, metric) {
+    const { ctx, bbox } = u;
+    const ratio = uPlot.pxRatio;
+
+    if (!metric?.low_end) return;
+    ctx.save();
+    ctx.font = `${11 * ratio}px system-ui, sans-serif`;
+    ctx.fillStyle = cssColour("--muted");
+    ctx.textBaseline = "middle";
+    ctx.translate(END_PX * ratio, bbox.top + bbox.height);
+    ctx.rotate(-Math.PI / 2);
+    const room = (bbox.height - NAME_PX * ratio) / 2;
+    ctx.textAlign = "left";
+    ctx.fillText(`← ${metric.low_end}`, 0, 0, room);
+    ctx.textAlign = "right";
+    ctx.fillText(`${metric.high_end} →`, bbox.height, 0, room);
     ctx.restore();
 }

@@ -1,0 +1,101 @@
+/* What is drawn explains itself: the words at the axis' ends, the panel of the measure, flags as marks. */
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { closeBrowser, closePage, Daemon, openPage, Player, waitForStep, waitUntil } from "./harness.js";
+
+const { countFlags, flaggedOf, noteFlags, spansOf } = await import("../../client/dashboard/data/flags.js");
+
+let daemon;
+let player;
+let page;
+
+before(async () => {
+    daemon = await new Daemon().start();
+    player = new Player(daemon);
+    await player.do("open", "few", { name: "few rows" });
+    for (const step of [1, 10, 20, 30, 40, 100]) await player.do("checkpoint", "few", { step, d_lr: 0.3 });
+    page = await openPage(`${daemon.url}#runs=few`);
+    await waitForStep(page, 100);
+});
+
+after(async () => {
+    await closePage(page);
+    await closeBrowser();
+    await player.close();
+    await daemon.close();
+});
+
+async function waitForText(selector, pattern) {
+    await waitUntil(async () => pattern.test(await page.textContent(selector)), `${selector} to say ${pattern}`);
+}
+
+test("flags of points are found by step, and the later attempt counts", () => {
+    const flagged = flaggedOf({ step: [1, 2, 3, 2], flags: [["biased"], ["partial"], [], ["constant"]] });
+
+    assert.deepEqual(flagged, [
+        { step: 1, names: ["biased"] },
+        { step: 2, names: ["constant"] },
+    ]);
+    noteFlags(flagged, { step: 3, flags: ["biased"] });
+    noteFlags(flagged, { step: 4, flags: [] });
+    noteFlags(flagged, { step: 1, flags: [] });
+    assert.deepEqual(flagged.map((f) => f.step), [2, 3]);
+});
+
+test("flagged points in a row are one span, and those that would touch", () => {
+    const one = { steps: [1, 2, 3, 4, 5, 90], flagged: [1, 2, 4, 90].map((step) => ({ step, names: ["biased"] })) };
+    const spans = (touch) => spansOf(one, touch).map(({ from, to, count }) => [from, to, count]);
+
+    assert.deepEqual(spans(() => false), [[1, 2, 2], [4, 4, 1], [90, 90, 1]]);
+    assert.deepEqual(spans((a, b) => b - a < 5), [[1, 4, 3], [90, 90, 1]]);
+});
+
+test("flags are counted in view, and points without the measure among them", () => {
+    const series = { binned: false, steps: [1, 2, 3], flagged: [{ step: 3, names: ["biased"] }, { step: 4, names: ["constant"] }] };
+    const { points, counts } = countFlags([series], [2, 9]);
+
+    assert.equal(points, 3);
+    assert.deepEqual([...counts], [["biased", 1], ["constant", 1]]);
+});
+
+test("the panel says what the daemon says of the measure that is drawn", async () => {
+    const { metrics } = await (await fetch(`${daemon.url}api/v1/measures`)).json();
+    const info = (name) => metrics.find((m) => m.name === name);
+
+    await page.click("#meaning-open");
+    await waitForText("#meaning-words", /At 0 \(rich\)/);
+    assert.equal(await page.textContent("#meaning-words"), info("d_debiased").in_words);
+    assert.equal(await page.textContent("#meaning-ends"), "Low: rich. High: lazy.");
+    for (const member of ["formula", "range", "compare", "rows", "misleads", "source"])
+        assert.ok((await page.textContent("#meaning-facts")).includes(info("d_debiased")[member]), member);
+    await page.selectOption("#metric", "d_white");
+    await waitForText("#meaning-name", /^d_white$/);
+    assert.equal(await page.textContent("#meaning-ends"), "");
+    await page.selectOption("#metric", "d_debiased");
+    await waitForText("#meaning-name", /^d_debiased$/);
+});
+
+test("the panel counts the flags of the points in view", async () => {
+    await waitForText("#meaning-flags", /⚑ biased: too few rows for the plain values.* 6 of 6 points/);
+    await page.evaluate(() => (location.hash = "runs=few&from=5&to=45"));
+    await waitForText("#meaning-flags", /4 of 4 points/);
+    await page.evaluate(() => (location.hash = "runs=few"));
+    await waitForText("#meaning-flags", /6 of 6 points/);
+});
+
+test("the pointer on a mark and the keyboard's cursor show what the flag says", async () => {
+    const over = await page.locator("#chart .u-over").boundingBox();
+
+    await page.mouse.move(over.x + over.width / 2, over.y + over.height - 8);
+    await waitForText("#flag-tip", /^few rows head, 6 points, steps 1 – 100\n⚑ biased: too few rows/);
+    await page.mouse.move(over.x + over.width / 2, over.y + 20);
+    await waitUntil(() => page.locator("#flag-tip").isHidden(), "the text to go");
+    await page.focus("#chart");
+    await page.keyboard.press("ArrowRight");
+    await waitForText("#flag-tip", /^⚑ biased: too few rows/);
+    await waitForText("#spoken", /^step 1: .*, ⚑ biased: too few rows/);
+    await page.keyboard.press("Escape");
+    await waitUntil(() => page.locator("#flag-tip").isHidden(), "the text to go");
+});
