@@ -30,6 +30,9 @@ enum feed_method {
     FEED_RUN_EDIT,
     FEED_RUN_DELETE,
     FEED_HISTORY_PRUNE,
+    FEED_VIEW_LIST,
+    FEED_VIEW_SAVE,
+    FEED_VIEW_DELETE,
     FEED_LAYER_LIST,
     FEED_SERIES_QUERY,
     FEED_SERIES_SUBSCRIBE,
@@ -62,6 +65,10 @@ enum feed_method {
 /* What a person writes about a run, in bytes: some pages of text. A list of 1,000 runs has 16 MiB
  * of notes at most. */
 #define FEED_NOTE_MAX 16384
+/* A saved view: its name stands in a menu, its query is a link of the page, where 50 runs take 4
+ * KiB. A note is as long as a run's, so 1,000 views are 33 MB at most. */
+#define FEED_VIEW_NAME_MAX  200
+#define FEED_VIEW_QUERY_MAX 16384
 /* Tags of a run that a person gives it, or that a list is narrowed by. */
 #define FEED_TAGS_MAX 64
 /* Values of the configuration that a list is narrowed by: each is looked up in every run's. */
@@ -136,6 +143,18 @@ struct feed_run_edit {
 
 struct feed_run {
     const char *run;
+};
+
+/* A view that a person has saved: how the page was set. */
+struct feed_view_save {
+    const char *name;
+    const char *query;
+    const char *note; /* NULL: as it is */
+    bool replace;     /* also when one of that name is there */
+};
+
+struct feed_view_delete {
+    const char *name;
 };
 
 /* What leaves the history. */
@@ -217,6 +236,9 @@ int feed_hello_read(const struct feed_request *, struct feed_hello *out, struct 
 int feed_run_list_read(const struct feed_request *, struct feed_run_list *out, struct err *err);
 int feed_run_read(const struct feed_request *, struct feed_run *out, struct err *err);
 int feed_run_edit_read(const struct feed_request *, struct feed_run_edit *out, struct err *err);
+int feed_view_save_read(const struct feed_request *, struct feed_view_save *out, struct err *err);
+int feed_view_delete_read(const struct feed_request *, struct feed_view_delete *out,
+                          struct err *err);
 int feed_prune_read(const struct feed_request *, struct feed_prune *out, struct err *err);
 int feed_series_query_read(const struct feed_request *, struct feed_series_query *out,
                            struct err *err);

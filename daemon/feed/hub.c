@@ -40,6 +40,10 @@ static int dispatch(struct question *question)
         return feed_prune(question);
     case FEED_RUN_EDIT:
         return feed_edit_run(question);
+    case FEED_VIEW_SAVE:
+        return feed_save_view(question);
+    case FEED_VIEW_DELETE:
+        return feed_delete_view(question);
     case FEED_SERIES_SUBSCRIBE:
         return feed_subs_open(question, CHANGE_SERIES);
     case FEED_EVENT_SUBSCRIBE:

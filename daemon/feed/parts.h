@@ -11,6 +11,7 @@
  *     updates.c    writes down what they are told: a page, or the latest of everything
  *     removals.c   has the store delete a run, or the oldest ones
  *     edits.c      has the store change what a person asks for, and answers with the run
+ *     views.c      the same for the page's saved views
  *     questions.c  lends a question to a reader of the history; its answer goes to the transport
  *
  * Each calls those below it and none above it. A request that is wrong gets an error with a
@@ -21,6 +22,7 @@
 #include "daemon/feed/hub.h"
 #include "daemon/host/log.h"
 #include "daemon/store/errand.h"
+#include "daemon/store/store.h"
 #include "proto/feed.h"
 
 struct feedhub {
@@ -84,6 +86,7 @@ struct question {
 
     struct feed_run_edit edit; /* run.edit */
     struct errand errand;      /* run.delete, history.prune */
+    struct view_edit view;     /* view.save, and of view.delete the name; texts of the request */
     struct store_task task;
     char run[RUN_ID_MAX + 1]; /* the id of the run that it is about */
     char *tags;               /* as JSON */
@@ -178,6 +181,12 @@ bool feed_may_write(const struct feed_client *);
 int feed_check_may_write(struct question *);
 /* Starts to carry it out. Returns 0, or the code to answer with. */
 int feed_edit_run(struct question *);
+
+/* ---- views.c --------------------------------------------------------------------------------- */
+
+/* As feed_edit_run. */
+int feed_save_view(struct question *);
+int feed_delete_view(struct question *);
 
 /* ---- removals.c ------------------------------------------------------------------------------ */
 

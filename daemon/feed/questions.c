@@ -186,12 +186,26 @@ QUERY(work_map, feed_representation_map, feed_representation_map_read, put_map)
 QUERY(work_scalars, feed_scalars_query, feed_scalars_query_read, history_scalars)
 QUERY(work_events, feed_event_query, feed_event_query_read, history_events)
 
+/* It has no parameters. */
+static void work_views(struct history *history, struct query *base)
+{
+    struct question *question = LIST_ENTRY(base, struct question, query);
+    struct answer answer;
+
+    question->rc = start_answer(question, &answer);
+    if (question->rc < 0)
+        return;
+    question->rc = history_view_list(history, &answer, &question->why);
+    question->rc = end_answer(question, &answer);
+    feed_give_back(text_left(question->text));
+}
+
 static query_work_cb *const works[FEED_METHOD_COUNT] = {
     [FEED_RUN_LIST] = work_run_list,       [FEED_RUN_GET] = work_run_get,
     [FEED_LAYER_LIST] = work_layer_list,   [FEED_SERIES_QUERY] = work_series,
     [FEED_SCALARS_QUERY] = work_scalars,   [FEED_EVENT_QUERY] = work_events,
     [FEED_SPECTRUM_QUERY] = work_spectrum, [FEED_REPRESENTATION_LIST] = work_representations,
-    [FEED_REPRESENTATION_MAP] = work_map,
+    [FEED_REPRESENTATION_MAP] = work_map,  [FEED_VIEW_LIST] = work_views,
 };
 
 static void on_answer(struct query *base)

@@ -18,6 +18,7 @@ enum history_sql {
     SQL_FIND_NAME,
     SQL_RUN_GET,
     SQL_RUN_CONFIG,
+    SQL_VIEWS,
     SQL_ATTEMPTS,
     SQL_LAYERS,
     SQL_RUN_LAYERS,

@@ -59,6 +59,7 @@ static const char *const statements[SQL_COUNT] = {
                                                    " LEFT JOIN run_note USING(run_key)"
                                                    " WHERE run.run_key = ?1",
     [SQL_RUN_CONFIG] = "SELECT config FROM run_config WHERE run_key = ?1",
+    [SQL_VIEWS] = "SELECT name, query, note, saved FROM saved_view ORDER BY name",
     [SQL_ATTEMPTS] = "SELECT attempt, first_step, opened, closed, state,"
                      " " RANKS_OF("a.run_key", "a.attempt") " FROM attempt a"
                                                             " WHERE run_key = ?1 ORDER BY attempt",

@@ -72,6 +72,8 @@ int history_find_id(struct history *, const char *run, int64_t *run_key, char *i
 int history_run_list(struct history *, const struct feed_run_list *, struct answer *,
                      struct err *err);
 int history_layer_list(struct history *, const struct feed_run *, struct answer *, struct err *err);
+/* The views that persons have saved, by their names. */
+int history_view_list(struct history *, struct answer *, struct err *err);
 int history_series(struct history *, const struct feed_series_query *, struct answer *,
                    struct err *err);
 int history_scalars(struct history *, const struct feed_scalars_query *, struct answer *,

@@ -165,6 +165,12 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
     " deleted REAL);"
     "CREATE TABLE leaving(run_key INTEGER PRIMARY KEY);"
     "ALTER TABLE state ADD COLUMN gone_key INTEGER NOT NULL DEFAULT 0;",
+    /* How a person has set the page: query is the page's own (base/permalink.js). It names runs and
+     * does not refer to them, so it outlives them. */
+    "CREATE TABLE saved_view(view_key INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
+    " query TEXT NOT NULL, note TEXT NOT NULL, saved REAL);"
+    /* host: where the trainer of an attempt runs, as it says; NULL when it said nothing. */
+    "ALTER TABLE attempt ADD COLUMN host TEXT;",
 };
 
 int store_schema_recognise(sqlite3 *database, int64_t *version, struct err *err)

@@ -68,6 +68,13 @@ static const char *const statements[SQL_COUNT] = {
         " hidden = coalesce(?4, hidden), edited = edited | (?2 IS NOT NULL)"
         " | 2 * (?3 IS NOT NULL) WHERE run_key = ?1",
     [SQL_NOTE_PUT] = "REPLACE INTO run_note(run_key, note) VALUES(?1, ?2)",
+    /* How many there are of other names, and of that name. */
+    [SQL_VIEW_COUNT] = "SELECT count(*) FILTER (WHERE name <> ?1),"
+                       " count(*) FILTER (WHERE name = ?1) FROM saved_view",
+    [SQL_VIEW_PUT] = "INSERT INTO saved_view(name, query, note, saved)"
+                     " VALUES(?1, ?2, coalesce(?3, ''), ?4) ON CONFLICT(name) DO UPDATE SET"
+                     " query = ?2, note = coalesce(?3, note), saved = ?4",
+    [SQL_VIEW_DROP] = "DELETE FROM saved_view WHERE name = ?1",
     [SQL_RUN_STATE] =
         "UPDATE run SET " REVISED " attempt = ?2, state = ?3, updated = ?4 WHERE run_key = ?1"
         " AND attempt <= ?2",

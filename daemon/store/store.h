@@ -13,7 +13,7 @@
  * locked, the core tries the same records again; after any other failure the daemon ends. schema.c
  * has the tables, sql.c SQLite's calls and codes. start.c opens and closes, and has a damaged file
  * repaired: repair.c, salvage.c and mend.c; aside.c gives such a file another name, and check.c
- * looks for the damage. What a person asks for over the feed is no record: edit.c.
+ * looks for the damage. What a person asks for over the feed is no record: edit.c, views.c.
  *
  * The database is in WAL mode with synchronous=FULL: when store_apply() returns 0, its records
  * survive kill -9 and a power cut. */
@@ -79,6 +79,24 @@ struct run_edit {
 /* Writes it, in a transaction of its own; no later opening of the run by its trainer undoes it.
  * Returns 0 when it is durable, -ENOENT when the run is gone, or -errno of the disk. */
 int store_edit_run(struct store *, const struct run_edit *, struct err *err);
+
+/* A view that a person saves: how the page is set. */
+struct view_edit {
+    const char *name;
+    const char *query;
+    const char *note; /* NULL: as it is, or empty */
+    bool replace;     /* the view of that name, if there is one */
+    double time;
+};
+
+/* A reader of the page's menu looks for one by eye. */
+#define STORE_VIEWS_MAX 1000
+
+/* Each in a transaction of its own; returns 0 when it is durable, or -errno of the disk; saving
+ * -EEXIST when there is a view of that name, and -ENOBUFS when there are STORE_VIEWS_MAX; deleting
+ * -ENOENT. */
+int store_save_view(struct store *, const struct view_edit *, struct err *err);
+int store_delete_view(struct store *, const char *name, struct err *err);
 
 /* A piece of an errand (errand.h), in a transaction: 1 while there is more to do, or 0; or -errno,
  * in which case nothing of the piece has happened: -ENOENT, no such run; -EBUSY, it is open; or one

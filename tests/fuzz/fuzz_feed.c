@@ -108,6 +108,8 @@ static int read_params(const struct feed_request *request, struct err *err)
     struct feed_hello hello;
     struct feed_run run;
     struct feed_prune prune;
+    struct feed_view_save view;
+    struct feed_view_delete view_delete;
     struct feed_event_query events;
     struct feed_spectrum_query spectrum;
     struct feed_subscribe subscribe;
@@ -143,6 +145,11 @@ static int read_params(const struct feed_request *request, struct err *err)
     case FEED_SERIES_UNSUBSCRIBE:
     case FEED_EVENT_UNSUBSCRIBE:
         return feed_unsubscribe_read(request, &unsubscribe, err);
+    case FEED_VIEW_SAVE:
+        return feed_view_save_read(request, &view, err);
+    case FEED_VIEW_DELETE:
+        return feed_view_delete_read(request, &view_delete, err);
+    case FEED_VIEW_LIST:
     case FEED_STATUS:
     case FEED_METRIC_LIST:
     case FEED_METHOD_COUNT:

@@ -41,6 +41,8 @@ static int read_params(const struct feed_request *request, struct err *e)
         struct feed_run run;
         struct feed_run_edit edit;
         struct feed_prune prune;
+        struct feed_view_save view;
+        struct feed_view_delete view_delete;
         struct feed_series_query series_query;
         struct feed_scalars_query scalars_query;
         struct feed_event_query event_query;
@@ -55,7 +57,12 @@ static int read_params(const struct feed_request *request, struct err *e)
         return feed_hello_read(request, &u.hello, e);
     case FEED_STATUS:
     case FEED_METRIC_LIST:
+    case FEED_VIEW_LIST:
         return 0;
+    case FEED_VIEW_SAVE:
+        return feed_view_save_read(request, &u.view, e);
+    case FEED_VIEW_DELETE:
+        return feed_view_delete_read(request, &u.view_delete, e);
     case FEED_RUN_LIST:
         return feed_run_list_read(request, &u.run_list, e);
     case FEED_RUN_EDIT:
@@ -133,6 +140,9 @@ static const char *const method_names[FEED_METHOD_COUNT] = {
     [FEED_RUN_DELETE] = "run.delete",
     [FEED_HISTORY_PRUNE] = "history.prune",
     [FEED_RUN_EDIT] = "run.edit",
+    [FEED_VIEW_LIST] = "view.list",
+    [FEED_VIEW_SAVE] = "view.save",
+    [FEED_VIEW_DELETE] = "view.delete",
     [FEED_LAYER_LIST] = "layer.list",
     [FEED_SERIES_QUERY] = "series.query",
     [FEED_SERIES_SUBSCRIBE] = "series.subscribe",

@@ -629,6 +629,74 @@ static void an_edit_outlives_the_client_that_leaves(void **state)
     stop_writing(f, lane);
 }
 
+/* ---- saved views ----------------------------------------------------------------------------- */
+
+#define VIEW(method, params)                                                                       \
+    "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"view." method "\",\"params\":" params "}"
+#define SAVE(more) VIEW("save", "{\"name\":\"Figure 3\",\"query\":\"runs=r1\"" more "}")
+
+static void a_view_is_saved_once_replaced_when_asked_and_deleted(void **state)
+{
+    struct fixture *f = *state;
+    struct store_lane *lane = write_by_lane(f);
+    struct peer p;
+    const cJSON *view;
+
+    connect_peer(f, &p);
+    p.may_write = true;
+    view = member(ask(f, &p, SAVE(",\"note\":\"a\"")), "result");
+    assert_string_equal(member(view, "name")->valuestring, "Figure 3");
+    assert_true(member(view, "saved")->valuedouble > 1e9);
+    ask(f, &p, SAVE(""));
+    assert_int_equal(p.last_code, FEED_BAD_PARAMS);
+    ask(f, &p, SAVE(",\"replace\":true"));
+    assert_int_equal(p.last_code, 0);
+    view = member(member(ask(f, &p, VIEW("list", "{}")), "result"), "views")->child;
+    assert_string_equal(member(view, "query")->valuestring, "runs=r1");
+    assert_string_equal(member(view, "note")->valuestring, "a");
+    assert_null(view->next);
+    ask(f, &p, VIEW("delete", "{\"name\":\"Figure 3\"}"));
+    assert_int_equal(p.last_code, 0);
+    ask(f, &p, VIEW("delete", "{\"name\":\"Figure 3\"}"));
+    assert_int_equal(p.last_code, FEED_NOT_FOUND);
+    leave(&p);
+    stop_writing(f, lane);
+}
+
+static void who_may_only_read_lists_views_and_saves_none(void **state)
+{
+    struct fixture *f = *state;
+    struct store_lane *lane = write_by_lane(f);
+    struct peer p;
+
+    connect_peer(f, &p);
+    ask(f, &p, SAVE(""));
+    assert_int_equal(p.last_code, FEED_NOT_ALLOWED);
+    ask(f, &p, VIEW("delete", "{\"name\":\"Figure 3\"}"));
+    assert_int_equal(p.last_code, FEED_NOT_ALLOWED);
+    assert_null(member(member(ask(f, &p, VIEW("list", "{}")), "result"), "views")->child);
+    leave(&p);
+    stop_writing(f, lane);
+}
+
+static void a_view_is_saved_though_the_client_leaves(void **state)
+{
+    struct fixture *f = *state;
+    struct store_lane *lane = write_by_lane(f);
+    struct peer p;
+
+    connect_peer(f, &p);
+    p.may_write = true;
+    submit(&p, SAVE(""));
+    leave(&p);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_int_equal(feedhub_n_clients(f->hub), 0);
+    connect_peer(f, &p);
+    assert_non_null(member(member(ask(f, &p, VIEW("list", "{}")), "result"), "views")->child);
+    leave(&p);
+    stop_writing(f, lane);
+}
+
 /* ---- removals -------------------------------------------------------------------------------- */
 
 #define REMOVE(method, params)                                                                     \
@@ -704,6 +772,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_the_loop_knows_is_answered_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_edit_is_answered_with_the_run, set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_may_only_read_edits_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_view_is_saved_once_replaced_when_asked_and_deleted,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_may_only_read_lists_views_and_saves_none, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_view_is_saved_though_the_client_leaves, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_deletion_is_told_and_only_for_who_may_write, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_subscription_is_told_of_runs_behind_its_answer, set_up,

@@ -69,6 +69,19 @@ static void add_step(struct store *store, const struct record *open, int64_t ste
     record_free(log);
 }
 
+static void add_view(struct store *store, int i)
+{
+    char name[32], note[6000];
+
+    snprintf(name, sizeof name, "Figure %d", i);
+    memset(note, 'n', sizeof note);
+    note[sizeof note - 1] = '\0';
+    assert_int_equal(
+        store_save_view(store, &(struct view_edit){.name = name, .query = "runs=a", .note = note},
+                        NULL),
+        0);
+}
+
 static void make_history(const char *path)
 {
     struct store *store;
@@ -82,6 +95,7 @@ static void make_history(const char *path)
         for (int64_t step = 0; step < N_STEPS; step++)
             add_step(store, open, step);
         record_free(open);
+        add_view(store, i);
     }
     store_close(store);
 }
@@ -283,7 +297,8 @@ static void expect_sound(const struct fixture *f, struct store *store)
 /* Nothing is there that was not, and what is missing was on that page. */
 static void compare(const struct fixture *f, size_t page, bool is_told)
 {
-    static const char *const tables[] = {"point", "scalar", "spectrum", "run_config", "finding"};
+    static const char *const tables[] = {"point",      "scalar",  "spectrum",
+                                         "run_config", "finding", "saved_view"};
     sqlite3 *database = open_both(f);
     char name[64];
     int64_t n_cells;
