@@ -29,6 +29,7 @@ import { RunsTable } from "./panel/runstable.js";
 import { followTheme } from "./base/theme.js";
 import { keepToken, takeToken } from "./base/token.js";
 import { View } from "./base/view.js";
+import { SavedViews } from "./panel/views.js";
 
 byId("not-started").remove();
 const feed = new Feed(feedAddress());
@@ -55,6 +56,7 @@ new Meaning({ view, catalogue, looks, chart });
 new Measures({ view, catalogue });
 new Problems(feed);
 new DataTable({ view, looks, chart });
+new SavedViews({ feed, view, catalogue });
 new Exporter({ feed, view, catalogue, chart, looks });
 
 // ---- the daemon ---------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 
 import { byId } from "../base/dom.js";
 import { visible } from "../base/names.js";
+import { ask } from "./ask.js";
 
 /* Lines that still have each a look of their own in the chart. */
 const SHOWN_MAX = 50;
@@ -191,35 +192,4 @@ export class Housekeeping extends EventTarget {
 
         return names.join(", ") + (runs.length > NAMES_SHOWN ? ` and ${runs.length - NAMES_SHOWN} more` : "");
     }
-}
-
-/**
- * Asks in a dialog: with `line` or `area` for a text, with neither for a yes.
- * @param {{title: string, text: string, action: string, line?: string, area?: string}} question
- * @returns {Promise<string|null>} null: no
- */
-function ask({ title, text, action, line, area }) {
-    const dialog = byId("edit-dialog");
-    const fields = [
-        ["edit-line", line],
-        ["edit-area", area],
-    ];
-
-    byId("edit-title").textContent = title;
-    byId("edit-text").textContent = text;
-    byId("edit-do").textContent = action;
-    for (const [id, value] of fields) {
-        byId(id).hidden = value === undefined;
-        byId(id).value = value ?? "";
-        byId(`${id}-label`).textContent = title;
-    }
-    dialog.returnValue = "";
-    dialog.showModal();
-    return new Promise((resolve) =>
-        dialog.addEventListener(
-            "close",
-            () => resolve(dialog.returnValue === "ok" ? (line === undefined ? byId("edit-area") : byId("edit-line")).value : null),
-            { once: true },
-        ),
-    );
 }
