@@ -1,7 +1,7 @@
 #!/bin/sh
-# Writes the C file that puts the page's files into the binary: each as it is, but for its comments,
-# and compressed, with its type and the hash of its content. `http_embed.sh PAGE-FOLDER OUTPUT.c`, from
-# the repository's root; beside OUTPUT.c it keeps the copies.
+# Writes the C file that puts the page's files into the binary: each as it is, but for its comments and
+# indentation, and compressed, with its type and the hash of its content. `http_embed.sh PAGE-FOLDER
+# OUTPUT.c`, from the repository's root; beside OUTPUT.c it keeps the copies.
 set -eu
 page=$1 out=$2 copies=${2%.c}
 rm -rf "$copies"
@@ -20,11 +20,12 @@ type_of() {
 }
 
 # Comments are a fifth of the page's bytes. A line that is one is sent empty, so that an error's line is
-# that of the source. What is not ours is sent whole, with its licence.
+# that of the source; lines are sent without their indentation, which a text over several lines loses,
+# too. What is not ours is sent whole, with its licence.
 uncommented='{ bare = $0; sub(/^ +/, "", bare); begins = bare ~ /^\/\*/; ends = bare ~ /\*\// }
     within || bare ~ /^\/\// || begins && (bare ~ /\*\/$/ || !ends) {
         within = (within || begins) && !ends; print ""; next }
-    { print }'
+    { sub(/^ +/, ""); print }'
 served() {
     case $1 in
     vendor/*) cat "$page/$1" ;;

@@ -28,7 +28,7 @@ def test_the_page_is_served_from_the_binary(web):
 
 
 def served(file):
-    """A file of the page as it is sent: the lines of ours that are comments are empty."""
+    """A file of the page as it is sent: the lines of ours that are comments are empty, others not indented."""
     text = file.read_bytes()
     if file.suffix != ".js" or "vendor" in file.parts:
         return text
@@ -39,7 +39,7 @@ def served(file):
         is_one = in_comment or bare.startswith(b"//") or begins and bare.endswith(b"*/") or (
             begins and b"*/" not in bare)
         in_comment = (in_comment or begins) and b"*/" not in bare
-        lines.append(b"" if is_one else line)
+        lines.append(b"" if is_one else line.lstrip(b" "))
     return b"\n".join(lines)
 
 
