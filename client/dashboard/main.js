@@ -29,6 +29,7 @@ import { RunsTable } from "./panel/runstable.js";
 import { followTheme } from "./base/theme.js";
 import { keepToken, takeToken } from "./base/token.js";
 import { View } from "./base/view.js";
+import { ReportPanel } from "./panel/report.js";
 import { SavedViews } from "./panel/views.js";
 
 byId("not-started").remove();
@@ -57,6 +58,7 @@ new Measures({ view, catalogue });
 new Problems(feed);
 new DataTable({ view, looks, chart });
 new SavedViews({ feed, view, catalogue });
+new ReportPanel({ feed, view, catalogue, redraw: redrawAll });
 new Exporter({ feed, view, catalogue, chart, looks });
 
 // ---- the daemon ---------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import { cssColour } from "../base/palette.js";
 const POINTS_MAX = 100000;
 
 /** @param {string} name @param {Blob} blob */
-function save(name, blob) {
+export function save(name, blob) {
     const link = document.createElement("a");
 
     link.href = URL.createObjectURL(blob);
