@@ -22,6 +22,8 @@ import { Problems } from "./panel/problems.js";
 import { RepresentationView } from "./plot/representation.js";
 import { RunList } from "./panel/runlist.js";
 import { RunSource } from "./data/runsource.js";
+import { Scalars } from "./data/scalars.js";
+import { ScalarCharts } from "./plot/scalars.js";
 import { SpectrumView } from "./plot/spectrum.js";
 import { Sweep } from "./panel/sweep.js";
 import { DataTable } from "./panel/table.js";
@@ -44,6 +46,8 @@ const heatmap = new Heatmap({ feed, view, catalogue, chart });
 const spectrum = new SpectrumView({ feed, view, catalogue });
 const representation = new RepresentationView({ feed, view, catalogue });
 const companions = new Companions({ feed, view, catalogue, looks, chart });
+const scalars = new Scalars(feed, view, catalogue);
+const scalarCharts = new ScalarCharts({ view, catalogue, looks, chart, scalars });
 
 const sweep = new Sweep({ feed, view, catalogue });
 
@@ -68,6 +72,7 @@ function takeUpdate(page) {
     catalogue.takeUpdate(page);
     curves.takeUpdate(page);
     companions.takeUpdate(page);
+    scalars.takeUpdate(page);
     spectrum.takePoints(page.points);
     sweep.touch();
     heatmap.touch(new Set(page.points.map((p) => p.run)));
@@ -84,6 +89,7 @@ function loadAll() {
     sweep.load();
     table.load();
     companions.load();
+    scalars.reload();
 }
 
 /* Other runs are there, or are called otherwise. */
@@ -274,6 +280,7 @@ function redrawAll() {
     sweep.draw();
     table.draw();
     companions.draw();
+    scalarCharts.draw();
     source.dispatchEvent(new Event("change"));
 }
 

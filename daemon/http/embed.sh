@@ -25,7 +25,7 @@ type_of() {
 uncommented='{ bare = $0; sub(/^ +/, "", bare); begins = bare ~ /^\/\*/; ends = bare ~ /\*\// }
     within || bare ~ /^\/\// || begins && (bare ~ /\*\/$/ || !ends) {
         within = (within || begins) && !ends; print ""; next }
-    { sub(/^ +/, ""); print }'
+    { print bare }'
 served() {
     case $1 in
     vendor/*) cat "$page/$1" ;;

@@ -89,6 +89,9 @@ test("a link keeps every field, leaves out what is as by default, and survives n
             metric: "pr",
             layer: "*",
             scalar: "",
+            scalars: ["train/loss", "a,b"],
+            scalarSearch: "train/*",
+            smoothing: 0.6,
             spacing: "linear",
             from: 0,
             to: 12345678901,
@@ -123,7 +126,7 @@ test("a link keeps every field, leaves out what is as by default, and survives n
             broken:
                 JSON.stringify(
                     decode(
-                        "#from=9&to=3&spacing=cubic&runs=%25E0%25A4&nonsense=1&band=maybe&spectrumStep=-1",
+                        "#from=9&to=3&spacing=cubic&runs=%25E0%25A4&nonsense=1&band=maybe&spectrumStep=-1&smoothing=1.5",
                     ),
                 ) === JSON.stringify(DEFAULTS),
         };

@@ -11,10 +11,12 @@ const CODECS = {
         (text) => text.split(",").filter(Boolean).map(decodeURIComponent),
     ],
     number: [String, (text) => (/^\d{1,16}$/.test(text) ? Number(text) : undefined)],
+    share: [String, (text) => (/^0\.\d{1,4}$/.test(text) ? Number(text) : undefined)],
     boolean: [(flag) => (flag ? "1" : "0"), (text) => ({ 1: true, 0: false })[text]],
     string: [String, (text) => text],
 };
 const NUMBERS = new Set(["from", "to", "depthPin", "spectrumStep", "mapStep"]);
+const SHARES = new Set(["smoothing"]);
 const CHOICES = {
     spacing: ["log", "linear"],
     state: ["", "open", "finished", "failed", "lost"],
@@ -23,7 +25,7 @@ const CHOICES = {
 };
 
 function codecOf(name) {
-    return CODECS[NUMBERS.has(name) ? "number" : typeof DEFAULTS[name]];
+    return CODECS[NUMBERS.has(name) ? "number" : SHARES.has(name) ? "share" : typeof DEFAULTS[name]];
 }
 
 /** @param {import("./view.js").ViewState} state @returns {string} without the # */

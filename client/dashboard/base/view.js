@@ -9,6 +9,9 @@
  *   where it is null (Catalogue.formsOf)
  * @property {string} layer a name; "" each run's last layer; "*" all
  * @property {string} scalar on the right axis; "" none; "auto" an accuracy, if there is one
+ * @property {string[]} scalars whose small charts come first
+ * @property {string} scalarSearch which scalars have a small chart; "" all
+ * @property {number} smoothing of the scalars' small charts: the weight of the average, 0 none
  * @property {"log"|"linear"} spacing
  * @property {number|null} from first step in view; null: all
  * @property {number|null} to
@@ -43,6 +46,9 @@ export const DEFAULTS = Object.freeze({
     metric: "d_debiased",
     layer: "",
     scalar: "auto",
+    scalars: [],
+    scalarSearch: "",
+    smoothing: 0,
     spacing: "log",
     from: null,
     to: null,

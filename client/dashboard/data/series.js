@@ -173,6 +173,24 @@ function insert(series, step, entries) {
     }
 }
 
+/**
+ * The exponential moving average of values that TensorBoard draws: m = w m + (1 - w) v, divided by
+ * 1 - w^n, so that it does not begin at zero. It goes over the points as they are drawn; where there is
+ * none it has none.
+ * @param {(number|null)[]} values @param {number} weight w, from 0 (as they are) to below 1
+ */
+export function smoothed(values, weight) {
+    let mean = 0;
+    let missing = 1;
+
+    return values.map((value) => {
+        if (value === null) return null;
+        mean = weight * mean + (1 - weight) * value;
+        missing *= weight;
+        return mean / (1 - missing);
+    });
+}
+
 /** The index of the step nearest to `step`; -1 when there is none. @param {number[]} steps @param {number} step */
 export function nearest(steps, step) {
     let low = 0;
