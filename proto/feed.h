@@ -181,6 +181,7 @@ struct feed_range {
     struct feed_place next; /* only the rows after it */
     bool linear;            /* spacing of bins; else log */
     bool all_attempts;      /* superseded points too */
+    bool times;             /* bins say when their last row was made */
 };
 
 struct feed_series_query {

@@ -126,7 +126,9 @@ static int read_range(const cJSON *params, struct feed_range *out, struct err *e
     if (out->next.attempt > 0 && out->limit == 0)
         return err_set(err, FEED_BAD_PARAMS, "\"next\" needs \"limit\"");
     rc = read_second(params, "spacing", spacing_words, &out->linear, err);
-    return rc < 0 ? rc : read_second(params, "attempts", attempts_words, &out->all_attempts, err);
+    if (rc >= 0)
+        rc = read_second(params, "attempts", attempts_words, &out->all_attempts, err);
+    return rc < 0 ? rc : read_flag(params, "times", &out->times, err);
 }
 
 int feed_hello_read(const struct feed_request *request, struct feed_hello *out, struct err *err)

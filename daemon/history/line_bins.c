@@ -1,5 +1,8 @@
 #include "daemon/history/line_parts.h"
 
+#include <math.h>
+#include <stdlib.h>
+
 /* A line in bins: line_blocks.c fills them, and they become the columns. */
 
 /* So much may be held at a time: where the bins of all measures take more, the rows are read once
@@ -117,6 +120,87 @@ static void put_values(FILE *out, const struct line *line, const size_t *chosen,
     }
 }
 
+/* ---- when the last row of each bin was made ---------------------------------------------------
+ */
+
+struct stamp {
+    int64_t attempt; /* 0: none was found */
+    double time;
+};
+
+/* Of one attempt the row at a step. */
+static int prepare_time(struct history *history, const struct line *line, sqlite3_stmt **out,
+                        struct err *err)
+{
+    return sql_prepare(history->db,
+                       line->is_point ? "SELECT time FROM point WHERE layer_key = ?1 AND "
+                                        "attempt = ?2 AND step = ?3"
+                                      : "SELECT time FROM scalar WHERE name_key = ?1 AND "
+                                        "attempt = ?2 AND step = ?3",
+                       out, err);
+}
+
+/* Of several attempts that have the step, the latest. */
+static int find_time(sqlite3_stmt *row, const struct line *line, const struct selection *sel,
+                     int64_t step, struct stamp *out, struct err *err)
+{
+    int rc = 0;
+
+    *out = (struct stamp){.time = (double)NAN};
+    for (size_t i = sel->n_ranges; rc == 0 && i-- > 0;) {
+        const struct attempt_range *range = &sel->ranges[i];
+
+        if (step < range->from || step > range->to)
+            continue;
+        SQL_BIND(row, line->key, range->attempt, step);
+        rc = sql_step(row, err);
+        if (rc == 1)
+            *out = (struct stamp){range->attempt, sql_column_double(row, 0)};
+        sqlite3_reset(row);
+    }
+    return rc < 0 ? rc : 0;
+}
+
+static int find_times(struct history *history, const struct line *line, const struct selection *sel,
+                      const struct bins *bins, struct stamp *out, size_t *n, struct err *err)
+{
+    sqlite3_stmt *row = NULL;
+    struct bin bin;
+    int rc = prepare_time(history, line, &row, err);
+
+    *n = 0;
+    for (size_t cursor = 0; rc == 0 && bins_next(bins, &cursor, &bin);)
+        rc = find_time(row, line, sel, bin.step_end, &out[(*n)++], err);
+    sqlite3_finalize(row);
+    return rc;
+}
+
+static int put_times(struct history *history, const struct line *line, const struct selection *sel,
+                     const struct bins *bins, FILE *out, struct err *err)
+{
+    struct stamp *stamps = calloc((size_t)sel->max_rows / 2, sizeof *stamps);
+    size_t n = 0;
+    int rc =
+        stamps ? find_times(history, line, sel, bins, stamps, &n, err) : history_no_memory(err);
+
+    fputs(",\"attempt\":[", out);
+    for (size_t i = 0; i < n; i++) {
+        fputs_unlocked(i > 0 ? "," : "", out);
+        answer_put_integer(out, stamps[i].attempt);
+    }
+    fputs("],\"time\":[", out);
+    for (size_t i = 0; i < n; i++) {
+        fputs_unlocked(i > 0 ? "," : "", out);
+        answer_put_number(out, stamps[i].time);
+    }
+    fputc(']', out);
+    free(stamps);
+    return rc;
+}
+
+/* ---- all of it --------------------------------------------------------------------------------
+ */
+
 static void put_places(FILE *out, const struct bins *bins)
 {
     put_integers(out, "step", bins, BIN_STEP);
@@ -141,6 +225,8 @@ int line_put_bins(struct history *history, const struct line *line, const struct
         rc = line_bins(history, line, sel, chosen + at, n_part, &bins, err);
         if (rc == 0 && at == 0)
             put_places(answer->out, bins);
+        if (rc == 0 && at == 0 && sel->range->times)
+            rc = put_times(history, line, sel, bins, answer->out, err);
         if (rc == 0)
             put_values(answer->out, line, chosen + at, n_part, bins);
         bins_free(bins);

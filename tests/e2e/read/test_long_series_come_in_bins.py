@@ -69,6 +69,17 @@ def check_bins(bins, columns, n_max):
             assert bins[metric]["last"][i] == values[-1]
 
 
+def test_bins_say_when_their_last_row_was_made_if_asked(daemon, columns):
+    (layer,) = daemon.rpc("series.query", run="run", points=200, times=True)["layers"]
+    assert layer["columns"]["time"] == [columns["time"][s] for s in layer["columns"]["step_end"]]
+    assert set(layer["columns"]["attempt"]) == {1}
+    (scalar,) = daemon.rpc("scalars.query", run="run", points=200, times=True)["scalars"]
+    assert sorted(scalar["columns"]["time"]) == scalar["columns"]["time"]
+    assert None not in scalar["columns"]["time"]
+    (layer,) = daemon.rpc("series.query", run="run", points=200)["layers"]
+    assert not {"time", "attempt"} & layer["columns"].keys()
+
+
 def test_bins_on_a_log_axis_keep_the_early_steps_apart(daemon, columns):
     (layer,) = daemon.rpc("series.query", run="run", points=200)["layers"]
     steps = layer["columns"]["step"]

@@ -274,7 +274,7 @@ VALUES = {"client": "me", "token": "t" * 20, "project": "default", "group": "", 
           "layers": ["head"], "step": 1, "since_seq": "0", "sub": 1,
           "tags": ["a"], "sort": "d_lr", "descending": True, "hidden": False, "name": "again",
           "note": "why", "values": ["d_lr"], "keep_days": 1, "max_bytes": 1 << 40,
-          "dry_run": False}
+          "dry_run": False, "times": True}
 #: What a parameter cannot be without, or beside.
 NEEDS = {"next": {"limit": 5, "layer": "head", "names": ["loss"]}, "sub": {},
          "run": {"hidden": False}, "dry_run": {"keep_days": 1}}
@@ -318,7 +318,7 @@ BOUNDS = {
                  "config": ([False, {"lr": {"min": 1}}], ["all", {"lr": [1]}])},
     "series.query": {"points": ([4, 100000], [3, 100001]), "limit": ([1, 100000], [0, 100001]),
                      "spacing": (["log", "linear"], ["sqrt"]), "from": ([0], [-1]),
-                     "attempts": (["effective", "all"], ["some"]),
+                     "attempts": (["effective", "all"], ["some"]), "times": ([True], [1]),
                      "scalars": ([True, False], [["x"] * 1025])},
     "representation.map": {"step": ([1], [-1]), "from": ([0], [-1])},
 }
