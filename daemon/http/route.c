@@ -34,6 +34,7 @@ static const struct http_route api_paths[] = {
     JSON_ROW("status", "server.status"),
     JSON_ROW("measures", "metric.list"),
     CSV_ROW("measures", "metric.list"),
+    JSON_ROW("views", "view.list"),
     JSON_ROW("runs", "run.list"),
     CSV_ROW("runs", "run.list"),
     {"stream", "series.subscribe", &http_events, EVENTS_TYPE, true, NULL, NULL},
