@@ -15,12 +15,21 @@ static void answer_now(struct question *question, cJSON *result)
     feed_end_question(question);
 }
 
+static bool is_for_one_answer(enum feed_method method)
+{
+    return method != FEED_SERIES_SUBSCRIBE && method != FEED_EVENT_SUBSCRIBE &&
+           method != FEED_SERIES_UNSUBSCRIBE && method != FEED_EVENT_UNSUBSCRIBE;
+}
+
 /* Starts answering; a code other than 0 is sent by the caller. */
 static int dispatch(struct question *question)
 {
     struct feed_hello ignored;
     int rc;
 
+    if (question->client->transport->answers_once && !is_for_one_answer(question->request.method))
+        return err_set(&question->why, FEED_NO_METHOD,
+                       "here a request has one answer: /ws and /api/v1/stream have subscriptions");
     switch (question->request.method) {
     case FEED_HELLO:
         rc = feed_hello_read(&question->request, &ignored, &question->why);

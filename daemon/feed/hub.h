@@ -60,6 +60,8 @@ struct feed_transport {
     bool (*may_write)(void *transport);
     /* Bytes taken and not yet written. */
     size_t (*pending)(void *transport);
+    /* A client has one answer, and is told of nothing: it gets no subscription. */
+    bool answers_once;
     /* The request is answered: the next one may be handed over. */
     void (*ready)(void *transport);
 };

@@ -273,6 +273,11 @@ int http_access_new(const char *address, const char *hosts, const char *token_fi
     return rc;
 }
 
+void http_access_let_read(struct http_access *access)
+{
+    access->asks = false;
+}
+
 void http_access_free(struct http_access *access)
 {
     if (!access)

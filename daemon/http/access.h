@@ -31,14 +31,17 @@ int http_access_new(const char *address, const char *hosts, const char *token_fi
                     struct http_access **out, struct err *err);
 void http_access_free(struct http_access *);
 
+/* From now on reading needs no token. Changing what is stored needs one that writes, as before. */
+void http_access_let_read(struct http_access *);
+
 /* Host and Origin: HTTP_OK, or the status to refuse with and why. */
 enum http_code http_access_check_names(const struct http_access *, const struct http_asker *,
                                        struct err *err);
 /* The token of a request that reads: HTTP_OK, HTTP_UNAUTHORIZED or HTTP_FORBIDDEN. */
 enum http_code http_access_check_token(const struct http_access *, const struct http_asker *,
                                        struct err *err);
-/* Whether the token is for changing what is stored: one of `read,write`. Where no token is asked
- * for, none is. */
+/* Whether the token is for changing what is stored: one of `read,write`. Where there are no tokens,
+ * none is. */
 bool http_access_may_edit(const struct http_access *, const char *token);
 bool http_access_may_edit_by(const struct http_access *, const struct http_asker *);
 /* As http_access_check_token, for a token that came by itself. */

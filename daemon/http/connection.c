@@ -11,8 +11,9 @@
 /* One connection, until it becomes a WebSocket. The happy way:
  *
  *     READING --a head--> ANSWERING --the answer is out--> READING ...
- *                             |
- *                             +--that ends the connection--> LINGERING --> CLOSED
+ *                          |  ^  |
+ *          it has a body   v  |  +--that ends the connection--> LINGERING --> CLOSED
+ *                         TAKING
  *
  * Nothing is read while an answer is made: what a client sends meanwhile waits in the kernel, or
  * here, and is a request of its own afterwards. A peer that is refused has perhaps not sent all of
@@ -21,11 +22,13 @@
 
 /* proto/HTTP.md, Limits. */
 #define HEAD_TICKS   15
+#define BODY_TICKS   30
 #define IDLE_TICKS   60
 #define LINGER_TICKS 2
 
 enum state {
     READING,
+    TAKING,
     ANSWERING,
     LINGERING,
     CLOSED,
@@ -40,6 +43,8 @@ struct http_connection {
     int fd;
     char *in; /* what has come of the next head; NULL: not a byte */
     size_t in_size;
+    char *body; /* NULL: the request has none */
+    size_t body_size, body_taken;
     char *unsent; /* what the socket did not take; NULL: nothing */
     size_t unsent_at, unsent_size;
     bool wants_write; /* the answer has more, or its end is to be noticed */
@@ -50,7 +55,8 @@ static void on_poll(uv_poll_t *poll, int status, int events);
 
 static void update_poll(struct http_connection *c)
 {
-    int events = c->state == READING || c->state == LINGERING ? UV_READABLE : 0;
+    bool reads = c->state == READING || c->state == TAKING || c->state == LINGERING;
+    int events = reads ? UV_READABLE : 0;
 
     if (c->state == CLOSED)
         return;
@@ -77,6 +83,7 @@ static void on_closed(uv_handle_t *handle)
 
     files_note(FILES_HTTP, --c->http->n_connections);
     free(c->in);
+    free(c->body);
     free(c->unsent);
     free(c);
 }
@@ -163,6 +170,55 @@ static void read_more(struct http_connection *c)
     take_head(c);
 }
 
+int http_connection_take_body(struct http_connection *c, size_t size)
+{
+    assert(c->state == ANSWERING && c->peer && size <= HTTP_BODY_BYTES_MAX);
+    c->body = malloc(size + 1);
+    c->body_size = size;
+    c->body_taken = 0;
+    if (!c->body)
+        return -1;
+    move(c, TAKING);
+    return 0;
+}
+
+/* What came with the head. */
+static void take_from_in(struct http_connection *c)
+{
+    size_t left = c->body_size - c->body_taken, n = c->in_size < left ? c->in_size : left;
+
+    if (n == 0)
+        return;
+    memcpy(c->body + c->body_taken, c->in, n);
+    c->body_taken += n;
+    c->in_size -= n;
+    memmove(c->in, c->in + n, c->in_size);
+}
+
+/* Gives the body away, when all of it is there. */
+static void take_body(struct http_connection *c)
+{
+    if (c->state != TAKING)
+        return;
+    take_from_in(c);
+    if (c->body_taken < c->body_size)
+        return;
+    move(c, ANSWERING);
+    c->http->on_body(c->peer, c->body, c->body_size);
+    free(c->body);
+    c->body = NULL;
+}
+
+static void read_body(struct http_connection *c)
+{
+    ssize_t n = recv(c->fd, c->body + c->body_taken, c->body_size - c->body_taken, 0);
+
+    if (n > 0)
+        c->body_taken += (size_t)n;
+    else if (!is_for_later(n))
+        http_connection_close(c);
+}
+
 static void read_away(struct http_connection *c)
 {
     ssize_t n = recv(c->fd, c->http->scratch, sizeof c->http->scratch, 0);
@@ -238,9 +294,12 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     }
     if (events & UV_READABLE && c->state == READING)
         read_more(c);
+    else if (events & UV_READABLE && c->state == TAKING)
+        read_body(c);
     else if (events & UV_READABLE && c->state == LINGERING)
         read_away(c);
     take_head(c); /* of the next request, which came with the one before */
+    take_body(c);
     update_poll(c);
 }
 
@@ -330,6 +389,7 @@ void http_connection_tick(struct http_connection *c)
 
     c->ticks++;
     if ((c->state == READING && c->ticks >= (c->in ? HEAD_TICKS : IDLE_TICKS)) ||
+        (c->state == TAKING && c->ticks >= BODY_TICKS) ||
         (c->state == ANSWERING && is_writing && c->ticks >= HTTP_STALL_TICKS) ||
         (c->state == LINGERING && c->ticks >= LINGER_TICKS))
         http_connection_close(c);

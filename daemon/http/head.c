@@ -31,6 +31,10 @@ static const char *reason(enum http_code status)
         {HTTP_FORBIDDEN, "Forbidden"},
         {HTTP_NOT_FOUND, "Not Found"},
         {HTTP_NO_METHOD, "Method Not Allowed"},
+        {HTTP_NO_LENGTH, "Length Required"},
+        {HTTP_BODY_TOO_LARGE, "Content Too Large"},
+        {HTTP_NO_TYPE, "Unsupported Media Type"},
+        {HTTP_NOT_EXPECTED, "Expectation Failed"},
         {HTTP_MISDIRECTED, "Misdirected Request"},
         {HTTP_NO_UPGRADE, "Upgrade Required"},
         {HTTP_HEAD_TOO_LARGE, "Request Header Fields Too Large"},
@@ -54,8 +58,6 @@ static const char *duty(enum http_code status)
         return "www-authenticate: Bearer realm=\"richd\"\r\n";
     case HTTP_NO_UPGRADE:
         return "upgrade: websocket\r\nsec-websocket-version: 13\r\n";
-    case HTTP_NO_METHOD:
-        return "allow: GET, HEAD\r\n";
     default:
         return "";
     }
@@ -85,6 +87,8 @@ size_t http_head_write(const struct http_head *head, char text[HTTP_HEAD_MAX])
 
     put(&out, "HTTP/1.1 %d %s\r\nserver: richd\r\n%s%s", head->status, reason(head->status),
         duty(head->status), policies);
+    if (head->status == HTTP_NO_METHOD)
+        put(&out, "allow: %s\r\n", head->allow ? head->allow : "GET, HEAD");
     if (head->type)
         put(&out, "content-type: %s\r\n", head->type);
     if (head->etag)

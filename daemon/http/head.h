@@ -17,6 +17,10 @@ enum http_code {
     HTTP_FORBIDDEN = 403,
     HTTP_NOT_FOUND = 404,
     HTTP_NO_METHOD = 405,
+    HTTP_NO_LENGTH = 411,
+    HTTP_BODY_TOO_LARGE = 413,
+    HTTP_NO_TYPE = 415,
+    HTTP_NOT_EXPECTED = 417,
     HTTP_MISDIRECTED = 421,
     HTTP_NO_UPGRADE = 426,
     HTTP_TOO_MANY = 429,
@@ -28,12 +32,13 @@ enum http_code {
 
 struct http_head {
     enum http_code status;
-    const char *type; /* NULL: no body */
-    const char *etag; /* NULL: none; with its quotes */
-    bool gzip;        /* the body is compressed */
-    bool endless;     /* the body ends with the connection; `length` means nothing */
-    bool close;       /* the connection ends with this answer */
-    uint64_t length;  /* of the body */
+    const char *type;  /* NULL: no body */
+    const char *etag;  /* NULL: none; with its quotes */
+    bool gzip;         /* the body is compressed */
+    bool endless;      /* the body ends with the connection; `length` means nothing */
+    bool close;        /* the connection ends with this answer */
+    uint64_t length;   /* of the body */
+    const char *allow; /* of 405: the methods that the path has; NULL: GET and HEAD */
 };
 
 /* Writes the head with its empty line; returns its length, which is below HTTP_HEAD_MAX. */

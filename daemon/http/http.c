@@ -32,7 +32,9 @@ static int answer(const struct http_request *request)
         return http_reply_asset(request, asset);
     if (is_alive)
         return http_reply_text(request, HTTP_OK, "alive");
-    return is_ready ? answer_ready(request) : http_api_request(request);
+    if (is_ready)
+        return answer_ready(request);
+    return http_api_is_rpc(path) ? http_api_post(request) : http_api_request(request);
 }
 
 static int answer_or_refuse(struct http_connection *connection, const char *head, size_t size)
@@ -121,6 +123,16 @@ static const struct lws_protocols protocols[] = {
     {.name = NULL},
 };
 
+static int new_access(const struct http *http, const struct http_config *config,
+                      struct http_access **out, struct err *err)
+{
+    int rc = http_access_new(http->own, config->hosts, config->token_file, out, err);
+
+    if (rc == 0 && config->reads_freely)
+        http_access_let_read(*out);
+    return rc;
+}
+
 int http_open(uv_loop_t *loop, const struct http_config *config, struct feedhub *hub,
               struct http **out, struct err *err)
 {
@@ -137,18 +149,19 @@ int http_open(uv_loop_t *loop, const struct http_config *config, struct feedhub 
     http->hub = hub;
     http->listener_fd = -1;
     http->on_head = on_head;
+    http->on_body = http_api_body;
     http->on_writable = http_reply_write;
     list_init(&http->peers);
     list_init(&http->connections);
     snprintf(http->own, sizeof http->own, "%s", config->address);
-    rc = http_access_new(http->own, config->hosts, config->token_file, &http->access, err);
+    rc = new_access(http, config, &http->access, err);
     return rc == 0 ? http_listen(http, loop, protocols, err) : rc;
 }
 
-int http_set_access(struct http *http, const char *hosts, const char *token_file, struct err *err)
+int http_set_access(struct http *http, const struct http_config *config, struct err *err)
 {
     struct http_access *fresh;
-    int rc = http_access_new(http->own, hosts, token_file, &fresh, err);
+    int rc = new_access(http, config, &fresh, err);
 
     if (rc < 0)
         return rc;
@@ -156,7 +169,7 @@ int http_set_access(struct http *http, const char *hosts, const char *token_file
     http->access = fresh;
     LIST_EACH_SAFE(at, &http->peers)
     {
-        if (token_file)
+        if (config->token_file && !config->reads_freely)
             http_peer_cut(LIST_ENTRY(at, struct http_peer, link));
     }
     return 0;

@@ -13,7 +13,8 @@ struct http;
 struct http_config {
     const char *address;    /* "ADDRESS:PORT"; port 0: a free one */
     const char *hosts;      /* names beside the loopback's; NULL: none */
-    const char *token_file; /* NULL: none is asked for */
+    const char *token_file; /* NULL: nobody has one */
+    bool reads_freely;      /* a token is asked of those alone who write */
     bool may_move;          /* to a free port when another program has this one */
     /* Whether the daemon takes work: the answer of /readyz. */
     bool (*is_ready)(void *arg);
@@ -24,10 +25,10 @@ struct http_config {
 int http_open(uv_loop_t *, const struct http_config *, struct feedhub *, struct http **out,
               struct err *err);
 
-/* Other names and tokens (both may be NULL), or the same file read again. Where tokens are asked
- * for, WebSockets and streams are cut: a reader that still may connects again. Returns 0, or -errno
- * and all stays as it was. */
-int http_set_access(struct http *, const char *hosts, const char *token_file, struct err *err);
+/* Other names and tokens, as `hosts`, `token_file` and `reads_freely` say, or the same file read
+ * again. Where tokens are asked for, WebSockets and streams are cut: a reader that still may
+ * connects again. Returns 0, or -errno and all stays as it was. */
+int http_set_access(struct http *, const struct http_config *, struct err *err);
 
 /* "http://ADDRESS:PORT", with the real port; NULL when http_open has failed. */
 const char *http_address(const struct http *);

@@ -1,6 +1,8 @@
 #include "daemon/http/message.h"
 
 #include <assert.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -122,6 +124,8 @@ static enum http_method find_method(const char *name)
 {
     if (strcmp(name, "GET") == 0)
         return HTTP_GET;
+    if (strcmp(name, "POST") == 0)
+        return HTTP_POST;
     return strcmp(name, "HEAD") == 0 ? HTTP_HEAD : HTTP_OTHER_METHOD;
 }
 
@@ -149,6 +153,7 @@ static enum http_code read_first_line(char *line, struct http_message *out, stru
         return err_set(why, HTTP_NO_VERSION, "version 1.1 of HTTP is spoken here");
     out->method = find_method(line);
     out->keeps = version[7] == '1';
+    out->is_1_0 = version[7] == '0';
     /* Any other target comes with a method that is refused. */
     return out->method == HTTP_OTHER_METHOD ? HTTP_OK : read_target(target, out, why);
 }
@@ -168,6 +173,8 @@ static const char *const header_names[HTTP_HEADER_COUNT] = {
     [HEADER_WS_PROTOCOL] = "sec-websocket-protocol",
     [HEADER_CONTENT_LENGTH] = "content-length",
     [HEADER_TRANSFER_ENCODING] = "transfer-encoding",
+    [HEADER_CONTENT_TYPE] = "content-type",
+    [HEADER_EXPECT] = "expect",
 };
 
 /* These are wishes: of several the first counts, and one that is too long is none. */
@@ -220,13 +227,29 @@ bool http_message_lists(const char *list, const char *word)
     return false;
 }
 
-/* A request with a body could be read as two requests. */
-static enum http_code check_no_body(const struct http_message *message, struct err *why)
+/* Where two headers say how long a body is, two programs may believe one each. */
+static enum http_code read_body_size(struct http_message *out, struct err *why)
+{
+    const char *length = out->header[HEADER_CONTENT_LENGTH];
+    size_t digits = length ? strspn(length, "0123456789") : 0;
+
+    if (length && (digits == 0 || length[digits] || out->header[HEADER_TRANSFER_ENCODING]))
+        return err_set(why, HTTP_BAD_REQUEST, "a Content-Length is a number, and stands alone");
+    out->body_size = !length ? -1 : digits < 10 ? strtol(length, NULL, 10) : LONG_MAX;
+    if (out->body_size > HTTP_BODY_BYTES_MAX)
+        out->body_size = HTTP_BODY_BYTES_MAX + 1;
+    return HTTP_OK;
+}
+
+/* A GET with a body could be read as two requests. */
+static enum http_code check_body(struct http_message *message, struct err *why)
 {
     const char *length = message->header[HEADER_CONTENT_LENGTH];
 
     if (message->method == HTTP_OTHER_METHOD)
         return HTTP_OK; /* refused, which ends the connection */
+    if (message->method == HTTP_POST)
+        return read_body_size(message, why);
     if (message->header[HEADER_TRANSFER_ENCODING] || (length && strcmp(length, "0") != 0))
         return err_set(why, HTTP_BAD_REQUEST, "a request has no body here");
     return HTTP_OK;
@@ -248,5 +271,5 @@ enum http_code http_message_read(char *text, size_t size, struct http_message *o
                    : err_set(why, HTTP_HEAD_TOO_LARGE, "more than %d headers", HTTP_HEADERS_MAX);
     }
     out->keeps = out->keeps && !http_message_lists(out->header[HEADER_CONNECTION], "close");
-    return code == HTTP_OK ? check_no_body(out, why) : code;
+    return code == HTTP_OK ? check_body(out, why) : code;
 }

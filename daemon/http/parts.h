@@ -7,6 +7,7 @@
  *     http.c        is called back with the head, and hands the request on
  *     requests.c    reads what the head says (message.c); access.c says whether it may be answered
  *     api.c         asks the feed what the path means (route.c); words.c writes the answer down
+ *                   of a POST that gets so far, connection.c reads the body first
  *     reply.c       writes an answer, piece by piece, as the socket takes it
  *     socket.c      gives the connection to libwebsockets (lws), and speaks FEED.md over a
  *                   WebSocket: a message in, a question; a line out, a frame
@@ -49,6 +50,8 @@ struct http {
      * the status to refuse with. The peer's answer may be written: -1 ends the connection. */
     void (*on_head)(struct http_connection *, char *head, size_t size, enum http_code code);
     int (*on_writable)(struct http_peer *);
+    /* The body that the peer's request has is complete and borrowed. */
+    void (*on_body)(struct http_peer *, const char *body, size_t size);
     bool (*is_ready)(void *arg);
     void *ready_arg;
     char own[80];     /* ADDRESS:PORT as it was asked for */
@@ -78,8 +81,9 @@ enum http_reply_state {
 struct http_reply {
     enum http_reply_state state;
     struct http_head head;
-    bool no_body; /* the method is HEAD, or the reader has the file */
-    bool ends;    /* the request says that it is the connection's last */
+    bool no_body;   /* the method is HEAD, or the reader has the file */
+    bool may_write; /* the token of a POST is for that, too */
+    bool ends;      /* the request says that it is the connection's last */
     char etag[32];
     const unsigned char *body; /* constant data, which is sent in place of `out`; NULL: none */
     size_t body_left;
@@ -148,6 +152,9 @@ void http_connection_want_write(struct http_connection *);
 /* From on_writable, once: takes a copy of what the socket does not take, and calls on_writable
  * again. Returns 0, or -1 when the connection is to be ended. */
 int http_connection_write(struct http_connection *, const void *data, size_t size);
+/* From on_head, with a peer: on_body is called when so many bytes (at most HTTP_BODY_BYTES_MAX)
+ * have come. Returns 0, or -1 when memory ran out. */
+int http_connection_take_body(struct http_connection *, size_t size);
 /* The answer is out, and its peer is gone: the next request is read, or (`keeps` false) none. */
 void http_connection_next(struct http_connection *, bool keeps);
 /* Something came behind the head that is being answered. */
@@ -212,6 +219,12 @@ void http_reply_tick(struct http_peer *);
 
 /* A request for /api/v1 or /metrics, or for nothing that exists. Returns as reply.c's. */
 int http_api_request(const struct http_request *);
+/* Whether at the path a request of FEED.md is the body of a POST. NULL is none. */
+bool http_api_is_rpc(const char *path);
+/* Such a POST, which was checked: its body is asked for. Returns as reply.c's. */
+int http_api_post(const struct http_request *);
+/* It has come: the feed is asked. */
+void http_api_body(struct http_peer *, const char *body, size_t size);
 
 /* ---- socket.c -------------------------------------------------------------------------------- */
 

@@ -23,12 +23,20 @@ enum http_code http_request_read(struct http_request *r, struct http_connection 
     return code;
 }
 
+static bool is_allowed(const struct http_message *message)
+{
+    return http_api_is_rpc(message->path)
+               ? message->method == HTTP_POST
+               : message->method == HTTP_GET || message->method == HTTP_HEAD;
+}
+
 enum http_code http_request_check(const struct http_request *r, bool needs_token, struct err *e)
 {
     enum http_code status = http_access_check_names(r->http->access, &r->asker, e);
 
-    if (status == HTTP_OK && r->message.method == HTTP_OTHER_METHOD)
-        status = err_set(e, HTTP_NO_METHOD, "GET and HEAD are what is answered here");
+    if (status == HTTP_OK && !is_allowed(&r->message))
+        status = err_set(e, HTTP_NO_METHOD, "%s answered at this path",
+                         http_api_is_rpc(r->message.path) ? "POST is" : "GET and HEAD are");
     if (status == HTTP_OK && needs_token)
         status = http_access_check_token(r->http->access, &r->asker, e);
     return status;

@@ -63,9 +63,10 @@ static void look_for_token(struct http_peer *peer)
     char text[HTTP_TEXT_MAX];
     int n = lws_hdr_copy(peer->wsi, text, sizeof text, WSI_TOKEN_HTTP_AUTHORIZATION);
     struct http_asker asker = {.authorization = n > 0 ? text : NULL};
-    bool good = http_access_check_token(access, &asker, NULL) == HTTP_OK;
+    bool good = http_access_check_token(access, &asker, NULL) == HTTP_OK,
+         says_token = strcmp(lws_get_protocol(peer->wsi)->name, HTTP_TOKEN_PROTOCOL) == 0;
 
-    peer->socket.state = good ? SOCKET_OPEN : SOCKET_UNPROVEN;
+    peer->socket.state = good && (n > 0 || !says_token) ? SOCKET_OPEN : SOCKET_UNPROVEN;
     peer->socket.may_write = http_access_may_edit_by(access, &asker);
 }
 

@@ -16,16 +16,30 @@ static bool is_ready(void *arg)
     return ((struct loop *)arg)->state == LOOP_RUNNING;
 }
 
-/* What the page's address is, for a person: with the token behind #, which a browser keeps. */
-static void note_address(struct loop *loop, const struct http_tokens *tokens)
+/* What the page's address is, for a person: with the token behind #, which a browser keeps. "" is
+ * none. */
+static void note_address(struct loop *loop, const char *to_write, const char *to_read)
 {
-    const char *http = http_address(loop->http), *fragment = *tokens->read ? "#token=" : "";
+    const char *http = http_address(loop->http);
 
     if (!http)
         return;
-    snprintf(loop->page, sizeof loop->page, "%s/%s%s", http, fragment, tokens->write);
-    snprintf(loop->page_of_readers, sizeof loop->page_of_readers, "%s/%s%s", http, fragment,
-             tokens->read);
+    snprintf(loop->page, sizeof loop->page, "%s/%s%s", http, *to_write ? "#token=" : "", to_write);
+    snprintf(loop->page_of_readers, sizeof loop->page_of_readers, "%s/%s%s", http,
+             *to_read ? "#token=" : "", to_read);
+}
+
+/* Our own tokens, where --token-file names none. */
+static int keep_tokens(struct loop *loop, struct http_config *config, struct http_tokens *tokens,
+                       struct err *err)
+{
+    int rc = 0;
+
+    if (!config->token_file)
+        rc = http_token_keep(loop->state_dir, tokens, &loop->token_path, err);
+    if (rc == 0 && loop->token_path)
+        config->token_file = loop->token_path;
+    return rc;
 }
 
 /* Nobody asked for the page, so nothing that it lacks ends the start. */
@@ -33,20 +47,35 @@ static void open_unasked(struct loop *loop, struct http_config *config)
 {
     struct http_tokens tokens = {.read = ""};
     struct err err;
-    int rc = 0;
+    int rc = keep_tokens(loop, config, &tokens, &err);
 
     config->address = PAGE_ADDRESS;
     config->may_move = true;
-    if (!config->token_file)
-        rc = http_token_keep(loop->state_dir, &tokens, &loop->token_path, &err);
-    if (rc == 0 && loop->token_path)
-        config->token_file = loop->token_path;
     if (rc == 0)
         rc = http_open(&loop->uv, config, loop->hub, &loop->http, &err);
     if (rc < 0)
         log_warn("there is no page: %s", err.text);
     else
-        note_address(loop, &tokens);
+        note_address(loop, tokens.write, tokens.read);
+}
+
+/* Who asks for an address reads there without a token, if none was named. The owner writes with the
+ * own one all the same; without it nobody does. */
+static int open_asked(struct loop *loop, struct http_config *config, struct err *err)
+{
+    struct http_tokens tokens = {.read = ""};
+    struct err why;
+    int rc;
+
+    config->reads_freely = !config->token_file;
+    if (keep_tokens(loop, config, &tokens, &why) < 0) {
+        log_warn("nobody may write over HTTP: %s", why.text);
+        tokens = (struct http_tokens){.read = ""};
+    }
+    rc = http_open(&loop->uv, config, loop->hub, &loop->http, err);
+    if (rc == 0)
+        note_address(loop, tokens.write, "");
+    return rc;
 }
 
 int loop_open_page(struct loop *loop, struct err *err)
@@ -60,7 +89,6 @@ int loop_open_page(struct loop *loop, struct err *err)
         .is_ready = is_ready,
         .arg = loop,
     };
-    int rc;
 
     if (strcmp(where, "off") == 0)
         return 0;
@@ -68,20 +96,22 @@ int loop_open_page(struct loop *loop, struct err *err)
         open_unasked(loop, &config);
         return 0;
     }
-    rc = http_open(&loop->uv, &config, loop->hub, &loop->http, err);
-    if (rc == 0)
-        note_address(loop, &(struct http_tokens){.read = ""});
-    return rc;
+    return open_asked(loop, &config, err);
 }
 
 /* Also when neither option differs: the file of tokens may. */
 void loop_set_access(struct loop *loop)
 {
-    const char *tokens = loop->config->value[OPTION_TOKEN_FILE];
+    char *const *value = loop->config->value;
+    const char *tokens = value[OPTION_TOKEN_FILE];
+    struct http_config config = {
+        .hosts = value[OPTION_HTTP_HOST],
+        .token_file = tokens ? tokens : loop->token_path,
+        .reads_freely = !tokens && strcmp(value[OPTION_HTTP], "on") != 0,
+    };
     struct err err;
 
-    if (*loop->page && http_set_access(loop->http, loop->config->value[OPTION_HTTP_HOST],
-                                       tokens ? tokens : loop->token_path, &err) < 0)
+    if (*loop->page && http_set_access(loop->http, &config, &err) < 0)
         log_error("http: names and tokens stay as they were: %s", err.text);
 }
 

@@ -85,8 +85,9 @@ def route() -> list[bytes]:
 
 def message() -> list[bytes]:
     """Heads of requests: first lines, and headers of one."""
-    lines = ["GET / HTTP/1.1", "HEAD /a%20b?x=1&y=%26+ HTTP/1.0", "GET http://a/ HTTP/1.1",
-             "TRACE * HTTP/1.1", "PRI * HTTP/2.0", "GET /%00 HTTP/1.1", "GET /"]
+    lines = ["GET / HTTP/1.1", "POST /api/v1/rpc HTTP/1.1", "HEAD /a%20b?x=1&y=%26+ HTTP/1.0",
+             "GET http://a/ HTTP/1.1", "TRACE * HTTP/1.1", "PRI * HTTP/2.0", "GET /%00 HTTP/1.1",
+             "GET /"]
     headers = ["", "Host: localhost\r\n", "Host: a\r\nHost: a\r\n", "Host: a\r\n b\r\n",
                "Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n", "A\r\n", "A : b\r\n",
                "Connection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",

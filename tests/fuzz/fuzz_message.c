@@ -26,7 +26,12 @@ static void require_message(const struct http_message *message, const char *head
     REQUIRE(*message->path == '/' && message->n_args <= HTTP_ARGS_MAX);
     for (size_t i = 0; i < message->n_args; i++)
         require_inside(message->arg[i], head, size);
-    REQUIRE(!message->header[HEADER_TRANSFER_ENCODING] && (!length || strcmp(length, "0") == 0));
+    REQUIRE(!message->header[HEADER_TRANSFER_ENCODING] || !length);
+    if (message->method == HTTP_POST)
+        REQUIRE(message->body_size >= -1 && message->body_size <= HTTP_BODY_BYTES_MAX + 1);
+    else
+        REQUIRE(!message->header[HEADER_TRANSFER_ENCODING] &&
+                (!length || strcmp(length, "0") == 0));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -29,7 +29,7 @@ def get(*headers, path=b"/healthz", body=b""):
 
 
 HEADS = {
-    "content-length and chunked": (405, post(b"Content-Length: 6", b"Transfer-Encoding: chunked",
+    "content-length and chunked": (400, post(b"Content-Length: 6", b"Transfer-Encoding: chunked",
                                              body=b"0\r\n\r\n" + SMUGGLED)),
     "a body behind GET": (400, get(b"Content-Length: %d" % len(SMUGGLED), body=SMUGGLED)),
     "a chunked body behind GET": (400, get(b"Transfer-Encoding: chunked",
@@ -336,6 +336,10 @@ def test_who_takes_long_is_cut_at_the_stated_time(web):
             with connect(web) as slow:
                 slow.sendall(begin)
                 assert 13 < seconds_until_cut(slow, more) < 30, "15 s, and a slow machine's delay"
+        with connect(web) as slow:
+            slow.sendall(b"POST /api/v1/rpc HTTP/1.1\r\nContent-Type: application/json\r\n"
+                         b"Content-Length: 1000\r\n" + HOST + b"\r\n")
+            assert 27 < seconds_until_cut(slow, b" ") < 50, "30 s, and a slow machine's delay"
         idle.settimeout(100)
         assert idle.recv(1) == b""
         assert 55 < time.monotonic() - began < 90, "60 s, and a slow machine's delay"

@@ -102,7 +102,13 @@ def test_the_paths_ask_for_a_token_where_the_page_says_so(guarded):
             assert status_of(guarded, path) == wanted, path
             assert status_of(guarded, path, f"Authorization: Bearer {READ}") == 200, path
 
+    def by_post(row):
+        assert status_of(guarded, "/api/v1/rpc", method="POST") == 401
+        assert status_of(guarded, "/api/v1/rpc", f"Authorization: Bearer {READ}",
+                         method="POST") == 415
+
     try_rows("HTTP, HTTP: richd in a browser: path | what | token", {
+        "/api/v1/rpc": by_post,
         "/, and": one, "/ws": one, "/api/v1/...": one, "/api/v1/stream": one, "/metrics": one,
         "/metrics/runs": one, "/healthz": one, "/readyz": one})
 
@@ -195,6 +201,14 @@ def test_the_limits_of_http_hold_at_the_limit_and_not_beyond(web):
         assert status_of(web, "/healthz", "Authorization: " + "a" * 2048) == 400
         assert status_of(web, "/healthz", "Accept: " + "a" * 2048) == 200
 
+    def body(row):
+        head = ["Content-Type: application/json"]
+        assert status_of(web, "/api/v1/rpc", *head, "Content-Length: 1048577",
+                         method="POST") == int(row[2])
+        text = b'{"jsonrpc":"2.0","id":1,"method":"metric.list"}'.ljust(1 << 20)
+        assert request(web, "/api/v1/rpc", "POST", text,
+                       content_type="application/json").json["id"] == 1
+
     def query(row):
         assert status_of(web, "/healthz?" + "a" * 2047) == 200
         assert status_of(web, "/healthz?" + "a" * 2048) == int(row[2])
@@ -206,6 +220,8 @@ def test_the_limits_of_http_hold_at_the_limit_and_not_beyond(web):
         "a request's head": head,
         "a request's head, from its": Elsewhere("test_hostile_http.py", "takes a minute"),
         "a path": path,
+        "a body": body,
+        "a body, from": Elsewhere("test_hostile_http.py", "takes a minute"),
         "a connection without": Elsewhere("test_hostile_http.py", "takes a minute"),
         "output waiting": Elsewhere("test_http_api.py", "needs some MB of points"),
         "a query": query,

@@ -104,10 +104,28 @@ def test_a_file_of_tokens_takes_the_place_of_the_own_one(new_daemon, tmp_path):
     assert not (daemon.state / "page.token").exists()
 
 
-def test_one_that_was_asked_for_stays_as_it_was(new_daemon):
+def test_one_that_was_asked_for_is_read_by_all_and_written_by_its_owner(new_daemon):
     daemon = new_daemon("--http", "0").start()
-    assert daemon.endpoints["http"].startswith("http://127.0.0.1:")
+    assert daemon.endpoints["page"].startswith(daemon.endpoints["http"] + "/#token=")
+    assert status_of(daemon) == status_of(daemon, "0123456789abcdef-nobodys") == 200
+    assert request(daemon, "/api/v1/status").json["page"] == daemon.endpoints["http"] + "/"
+    with daemon.trainer("mine-1", name="mine") as trainer:
+        trainer.finish()
+    daemon.signal(signal.SIGHUP)
+    wait_until(lambda: "reading the options again" in daemon.output, "SIGHUP")
+    with hello(daemon, token_of(daemon)) as ws:
+        assert ws.ask("run.edit", run="mine", note="figure 3")["note"] == "figure 3"
+    with WebSocket(daemon) as ws, pytest.raises(RpcError) as told:
+        ws.ask("run.edit", run="mine", note="")
+    assert told.value.code == -32003
+
+
+def test_one_that_was_asked_for_is_there_without_a_token_to_write(new_daemon):
+    daemon = new_daemon("--http", "0")
+    (daemon.state / "page.token").mkdir(parents=True)
+    daemon.start()
     assert daemon.endpoints["page"] == daemon.endpoints["http"] + "/"
+    assert "nobody may write over HTTP: " in daemon.output
     assert status_of(daemon) == 200
 
 

@@ -97,8 +97,14 @@ static bool may_write(void *arg)
     return ((struct peer *)arg)->may_write;
 }
 
-static const struct feed_transport transport = {&feed_lines, keep_text,     keep_long,
-                                                may_write,   pending_bytes, on_ready};
+static const struct feed_transport transport = {
+    .words = &feed_lines,
+    .send = keep_text,
+    .send_long = keep_long,
+    .may_write = may_write,
+    .pending = pending_bytes,
+    .ready = on_ready,
+};
 
 static void add_status(void *arg, bool may_write, cJSON *status)
 {

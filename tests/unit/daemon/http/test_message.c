@@ -133,7 +133,7 @@ static void methods_and_versions_have_answers_of_their_own(void **state)
         "CONNECT a:80 HTTP/1.1\r\n\r\n",
         "G / HTTP/1.1\r\n\r\n",
         "GETT / HTTP/1.1\r\n\r\n",
-        "POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\n",
+        "POSTT / HTTP/1.1\r\nContent-Length: 3\r\n\r\n",
     };
     struct http_message m;
 
@@ -144,6 +144,59 @@ static void methods_and_versions_have_answers_of_their_own(void **state)
     }
     expect(HTTP_NO_VERSION, "GET / HTTP/2.0\r\n\r\n");
     expect(HTTP_NO_VERSION, "PRI * HTTP/2.0\r\n\r\n");
+}
+
+/* POST with these headers. */
+static enum http_code read_post(const char *headers, struct http_message *m)
+{
+    char text[512];
+
+    snprintf(text, sizeof text, "POST /a HTTP/1.1\r\n%s\r\n", headers);
+    return read_head(text, m);
+}
+
+static void a_post_says_how_long_its_body_is(void **state)
+{
+    static const struct {
+        const char *headers;
+        long size;
+    } rows[] = {
+        {"Content-Length: 0\r\n", 0},
+        {"Content-Length: 0017\r\n", 17},
+        {"Content-Length: 1048576\r\n", 1048576},
+        {"Content-Length: 1048577\r\n", 1048577},
+        {"Content-Length: 99999999999999999999999\r\n", 1048577},
+        {"", -1},
+        {"Transfer-Encoding: chunked\r\n", -1},
+    };
+    struct http_message m;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_int_equal(read_post(rows[i].headers, &m), HTTP_OK);
+        assert_int_equal(m.method, HTTP_POST);
+        assert_string_equal(m.path, "/a");
+        assert_int_equal(m.body_size, rows[i].size);
+    }
+}
+
+static void a_body_of_two_lengths_is_refused(void **state)
+{
+    static const char *const bad[] = {
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        "Content-Length: 5\r\nContent-Length: 5\r\n",
+        "Content-Length: 5, 5\r\n",
+        "Content-Length: +5\r\n",
+        "Content-Length: -1\r\n",
+        "Content-Length: 0x5\r\n",
+        "Content-Length: 5 5\r\n",
+        "Content-Length:\r\n",
+    };
+    struct http_message m;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(read_post(bad[i], &m), HTTP_BAD_REQUEST);
 }
 
 /* A head with `n` times `c` between the two texts. */
@@ -225,6 +278,8 @@ int main(void)
         cmocka_unit_test(the_end_is_an_empty_line_and_nothing_else),
         cmocka_unit_test(what_another_program_may_read_otherwise_is_refused),
         cmocka_unit_test(methods_and_versions_have_answers_of_their_own),
+        cmocka_unit_test(a_post_says_how_long_its_body_is),
+        cmocka_unit_test(a_body_of_two_lengths_is_refused),
         cmocka_unit_test(limits_hold_at_the_limit_and_not_one_beyond),
         cmocka_unit_test(headers_and_parts_of_a_query_are_counted),
         cmocka_unit_test(lists_have_whole_words),
