@@ -8,7 +8,7 @@
 
 #include "proto/json.h"
 
-#define MAX_PARAMS 13
+#define MAX_PARAMS 14
 
 /* One row a method: its name, and the parameters it knows. */
 static const struct method_info {
@@ -19,7 +19,8 @@ static const struct method_info {
     [FEED_STATUS] = {"server.status", {NULL}},
     [FEED_RUN_LIST] = {"run.list",
                        {"project", "group", "state", "search", "tags", "order", "sort",
-                        "descending", "hidden", "limit", "offset", "config", "values"}},
+                        "descending", "hidden", "limit", "offset", "config", "values",
+                        "values_at"}},
     [FEED_RUN_GET] = {"run.get", {"run"}},
     [FEED_RUN_EDIT] = {"run.edit", {"run", "name", "note", "tags", "hidden"}},
     [FEED_RUN_DELETE] = {"run.delete", {"run"}},

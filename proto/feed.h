@@ -118,8 +118,9 @@ struct feed_run_list {
     const cJSON *tags;   /* array of texts, all of which a run has; NULL: any */
     const cJSON *where;  /* object: what the configuration has; NULL: anything */
     const cJSON
-        *values;       /* array of measures and scalar:NAME that each run comes with; NULL: none */
-    const char *state; /* NULL: all; else one of open, finished, failed, lost */
+        *values; /* array of measures and scalar:NAME that each run comes with; NULL: none */
+    const cJSON *values_at; /* object: where those of these names are read; NULL: all at the end */
+    const char *state;      /* NULL: all; else one of open, finished, failed, lost */
     enum feed_sort sort;
     const char *key; /* of the measure, scalar or configuration that is sorted by */
     bool descending;
@@ -128,6 +129,17 @@ struct feed_run_list {
     int64_t limit;
     int64_t offset;
 };
+
+/* Where a value of run.list is read. */
+enum feed_at {
+    FEED_AT_LAST,
+    FEED_AT_LEAST,
+    FEED_AT_GREATEST,
+    FEED_AT_STEP, /* the latest one up to a step */
+};
+
+/* Of the value of that name; `step` is set with FEED_AT_STEP. `values_at`: of the list. */
+enum feed_at feed_value_at(const cJSON *values_at, const char *name, int64_t *step);
 
 /* A range in `where`, {"min","max"}: either may be missing, which is NaN. False: it is a value. */
 bool feed_where_range(const cJSON *value, double *min, double *max);

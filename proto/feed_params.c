@@ -14,6 +14,8 @@ static const char *const spacing_words[] = {"log", "linear", NULL};
 static const char *const attempts_words[] = {"effective", "all", NULL};
 /* As enum feed_sort; `order` knows the first three. */
 static const char *const order_words[] = {"created", "updated", "name", NULL};
+/* As enum feed_at, whose last one is a number. */
+static const char *const at_words[] = {"last", "least", "greatest", NULL};
 static const char *const sort_words[] = {"created", "updated", "name", "state", NULL};
 
 /* A look-up's 0 or 1 is fine here, and its error always names the parameter. */
@@ -208,6 +210,61 @@ static int read_values(const cJSON *params, const cJSON **out, struct err *err)
     return rc;
 }
 
+static bool has_text(const cJSON *texts, const char *wanted)
+{
+    const cJSON *text;
+
+    cJSON_ArrayForEach(text, texts)
+    {
+        if (strcmp(text->valuestring, wanted) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* One of the words, or FEED_AT_STEP with the step; -1 is neither. */
+static int parse_at(const cJSON *values_at, const char *name, int64_t *step)
+{
+    struct err unused;
+    int word = FEED_AT_LAST;
+
+    if (json_integer(values_at, name, 0, INT64_MAX, step, &unused) == 1)
+        return FEED_AT_STEP;
+    return json_word(values_at, name, at_words, &word, &unused) < 0 ? -1 : word;
+}
+
+enum feed_at feed_value_at(const cJSON *values_at, const char *name, int64_t *step)
+{
+    int at = parse_at(values_at, name, step);
+
+    assert(at >= 0);
+    return (enum feed_at)at;
+}
+
+static int read_values_at(const cJSON *params, struct feed_run_list *out, struct err *err)
+{
+    const cJSON *object = cJSON_GetObjectItemCaseSensitive(params, "values_at"), *item;
+    int64_t step;
+
+    if (!object || cJSON_IsNull(object))
+        return 0;
+    if (!cJSON_IsObject(object))
+        return err_set(err, FEED_BAD_PARAMS, "\"values_at\" must be an object");
+    cJSON_ArrayForEach(item, object)
+    {
+        if (!has_text(out->values, item->string))
+            return err_set(err, FEED_BAD_PARAMS, "\"values_at\": \"%.64s\" is not in \"values\"",
+                           item->string);
+        if (parse_at(object, item->string, &step) < 0)
+            return err_set(err, FEED_BAD_PARAMS,
+                           "\"values_at\": \"%.64s\" must be \"last\", \"least\", \"greatest\" or a"
+                           " step",
+                           item->string);
+    }
+    out->values_at = object;
+    return 0;
+}
+
 /* Whether the runs come with their configuration, or what it has to have. */
 static int read_config(const cJSON *params, struct feed_run_list *out, struct err *err)
 {
@@ -289,6 +346,8 @@ int feed_run_list_read(const struct feed_request *request, struct feed_run_list 
         rc = read_config(params, out, err);
     if (rc >= 0)
         rc = read_values(params, &out->values, err);
+    if (rc >= 0)
+        rc = read_values_at(params, out, err);
     if (rc >= 0)
         rc = read_sort(params, out, err);
     out->state = state < 0 ? NULL : state_names[state];

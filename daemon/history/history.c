@@ -69,6 +69,7 @@ static const char *const statements[SQL_COUNT] = {
                    " ON point.layer_key = layer.layer_key AND point.attempt = layer.last_attempt"
                    " AND point.step = layer.last_step WHERE layer.run_key = ?1 AND layer.p > 0"
                    " AND (?2 IS NULL OR layer.name = ?2) ORDER BY layer.layer_key",
+    [SQL_LAYER_KEYS] = "SELECT layer_key FROM layer WHERE run_key = ?1 ORDER BY layer_key DESC",
     [SQL_RUN_LAYERS] =
         "SELECT layer.name, layer.p, layer.c, point.step, point.d_lr,"
         " point.d_debiased FROM layer LEFT JOIN point"
@@ -81,6 +82,7 @@ static const char *const statements[SQL_COUNT] = {
                        " ORDER BY layer.layer_key",
     [SQL_NAMES] = "SELECT name_key, name FROM scalar_name WHERE run_key = ?1 ORDER BY name",
 
+    [SQL_NAME_KEY] = "SELECT name_key FROM scalar_name WHERE run_key = ?1 AND name = ?2",
     [SQL_LATEST_POINTS] = "SELECT run.id, layer.name, point.attempt, run.run_key, @point"
                           " FROM layer JOIN run ON run.run_key = layer.run_key JOIN point"
                           " ON point.layer_key = layer.layer_key"

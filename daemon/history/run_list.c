@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/history/db.h"
+#include "daemon/history/run_values.h"
 #include "daemon/store/sql.h"
 #include "proto/base/metric.h"
 #include "proto/base/state.h"
@@ -18,9 +19,6 @@
 /* A name of the configuration is bound up to eight times, for each of FEED_WHERE_MAX; a tag once.
  */
 #define BOUND_MAX (8 * FEED_WHERE_MAX + FEED_TAGS_MAX + FEED_VALUES_MAX + 16)
-/* What a scalar's name has before it where a measure could stand. */
-#define SCALAR "scalar:"
-
 /* Behind the key and the revision. */
 #define FIRST_VALUE 2
 
@@ -200,16 +198,24 @@ static void add_order(struct condition *c, const struct feed_run_list *params)
     sqlite3_str_appendall(c->text, ", run.run_key DESC");
 }
 
-/* A column for each of `values`, in their order. */
-static void add_values(struct condition *c, const cJSON *values)
+static bool is_scalar(const char *name)
+{
+    return strncmp(name, RUN_VALUE_SCALAR, strlen(RUN_VALUE_SCALAR)) == 0;
+}
+
+/* A column for each of `values`, in their order; empty where it is not the last value. */
+static void add_values(struct condition *c, const struct feed_run_list *params)
 {
     const cJSON *name;
+    int64_t step;
 
-    cJSON_ArrayForEach(name, values)
+    cJSON_ArrayForEach(name, params->values)
     {
         sqlite3_str_appendall(c->text, ", ");
-        if (strncmp(name->valuestring, SCALAR, strlen(SCALAR)) == 0)
-            add_scalar(c, name->valuestring + strlen(SCALAR));
+        if (feed_value_at(params->values_at, name->valuestring, &step) != FEED_AT_LAST)
+            sqlite3_str_appendall(c->text, "NULL");
+        else if (is_scalar(name->valuestring))
+            add_scalar(c, name->valuestring + strlen(RUN_VALUE_SCALAR));
         else
             add_measure(c, name->valuestring);
     }
@@ -271,37 +277,58 @@ static int start(struct history *history, const struct feed_run_list *params, st
     return 0;
 }
 
-/* {"values"} of the columns behind the key and the revision. */
-static bool put_values_tree(cJSON *run, const cJSON *values, sqlite3_stmt *row)
+/* The values of the columns behind the key and the revision, and those from elsewhere than the end.
+ */
+static int read_values(struct history *history, const struct feed_run_list *params,
+                       sqlite3_stmt *row, double out[FEED_VALUES_MAX], struct err *err)
+{
+    const cJSON *name;
+    int rc = 0, n = 0;
+
+    cJSON_ArrayForEach(name, params->values)
+    {
+        int64_t step = 0;
+        enum feed_at at = feed_value_at(params->values_at, name->valuestring, &step);
+
+        assert(n < FEED_VALUES_MAX);
+        out[n] = sql_column_double(row, FIRST_VALUE + n);
+        if (rc == 0 && at != FEED_AT_LAST)
+            rc = run_value_at(history, sqlite3_column_int64(row, 0), name->valuestring, at, step,
+                              &out[n], err);
+        n++;
+    }
+    return rc;
+}
+
+/* {"values"} */
+static bool put_values_tree(cJSON *run, const cJSON *names, const double *values)
 {
     cJSON *object = cJSON_AddObjectToObject(run, "values");
     const cJSON *name;
-    int column = FIRST_VALUE;
 
-    cJSON_ArrayForEach(name, values)
+    cJSON_ArrayForEach(name, names)
     {
-        if (!object ||
-            !json_add_double(object, name->valuestring, sql_column_double(row, column++)))
+        if (!object || !json_add_double(object, name->valuestring, *values++))
             return false;
     }
     return object != NULL;
 }
 
 /* The same as text. */
-static void put_values(struct jsontext *run, const cJSON *values, sqlite3_stmt *row)
+static void put_values(struct jsontext *run, const cJSON *names, const double *values)
 {
     const cJSON *name;
-    int column = FIRST_VALUE;
+    const char *before = ",\"values\":{";
 
-    jsontext_puts(run, ",\"values\":{");
-    cJSON_ArrayForEach(name, values)
+    cJSON_ArrayForEach(name, names)
     {
-        jsontext_puts(run, column == FIRST_VALUE ? "" : ",");
+        jsontext_puts(run, before);
         jsontext_put_text(run, name->valuestring);
         jsontext_puts(run, ":");
-        jsontext_put_number(run, sql_column_double(row, column++));
+        jsontext_put_number(run, *values++);
+        before = ",";
     }
-    jsontext_puts(run, "}");
+    jsontext_puts(run, names->child ? "}" : ",\"values\":{}");
 }
 
 /* `row`: the run's key, its revision, and the values. */
@@ -309,13 +336,16 @@ static int put_text(struct history *history, const struct feed_run_list *params,
                     struct answer *answer, struct err *err)
 {
     struct jsontext *run = &history->scratch;
-    int rc;
+    double values[FEED_VALUES_MAX];
+    int rc = read_values(history, params, row, values, err);
 
+    if (rc < 0)
+        return rc;
     jsontext_clear(run);
     rc = history_put_run(history, sqlite3_column_int64(row, 0), sqlite3_column_int64(row, 1),
                          params->config, run, err);
     if (params->values)
-        put_values(run, params->values, row);
+        put_values(run, params->values, values);
     jsontext_puts(run, "}");
     if (rc == 0 && run->failed)
         rc = history_no_memory(err);
@@ -327,10 +357,13 @@ static int put_text(struct history *history, const struct feed_run_list *params,
 static int put_tree(struct history *history, const struct feed_run_list *params, sqlite3_stmt *row,
                     struct answer *answer, struct err *err)
 {
+    double values[FEED_VALUES_MAX];
     cJSON *run = cJSON_CreateObject();
-    int rc = history_add_run(history, sqlite3_column_int64(row, 0), params->config, run, err);
+    int rc = read_values(history, params, row, values, err);
 
-    if (rc == 0 && params->values && !put_values_tree(run, params->values, row))
+    if (rc == 0)
+        rc = history_add_run(history, sqlite3_column_int64(row, 0), params->config, run, err);
+    if (rc == 0 && params->values && !put_values_tree(run, params->values, values))
         rc = history_no_memory(err);
     if (rc < 0)
         cJSON_Delete(run);
@@ -349,7 +382,7 @@ static int put_runs(struct history *history, const struct feed_run_list *params,
     int rc;
 
     sqlite3_str_appendall(c.text, "SELECT run.run_key, revision");
-    add_values(&c, params->values);
+    add_values(&c, params);
     add_condition(&c, params);
     add_order(&c, params);
     add_number(&c, " LIMIT CAST(? AS INTEGER)", (double)params->limit);
@@ -367,8 +400,7 @@ static int check_values(const cJSON *values, struct err *err)
 
     cJSON_ArrayForEach(name, values)
     {
-        if (strncmp(name->valuestring, SCALAR, strlen(SCALAR)) != 0 &&
-            metric_find(name->valuestring) < 0)
+        if (!is_scalar(name->valuestring) && metric_find(name->valuestring) < 0)
             return err_set(err, -EINVAL, "\"values\": no measure \"%.64s\"", name->valuestring);
     }
     return 0;

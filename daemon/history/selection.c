@@ -69,21 +69,31 @@ static void skip_given(struct selection *sel, const struct feed_place *given)
     }
 }
 
-int selection_of_run(struct history *history, const char *run, const struct feed_range *range,
+int selection_of_key(struct history *history, int64_t run_key, const struct feed_range *range,
                      struct selection *sel, struct err *err)
 {
     int rc;
 
-    assert(run && range && !sel->ranges && !sel->scalars);
+    assert(range && !sel->ranges && !sel->scalars);
     sel->range = range;
-    rc = history_resolve(history, run, &sel->run_key, sel->run, err);
-    if (rc == 0)
-        rc = read_ranges(history, sel, err);
+    sel->run_key = run_key;
+    rc = read_ranges(history, sel, err);
     if (rc < 0)
         return rc;
     cut_ranges(sel);
     skip_given(sel, &range->next);
     return 0;
+}
+
+int selection_of_run(struct history *history, const char *run, const struct feed_range *range,
+                     struct selection *sel, struct err *err)
+{
+    int64_t run_key;
+    int rc;
+
+    assert(run);
+    rc = history_resolve(history, run, &run_key, sel->run, err);
+    return rc < 0 ? rc : selection_of_key(history, run_key, range, sel, err);
 }
 
 void selection_release(struct selection *sel)

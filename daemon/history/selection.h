@@ -34,6 +34,9 @@ struct selection {
  */
 int selection_of_run(struct history *, const char *run, const struct feed_range *,
                      struct selection *sel, struct err *err);
+/* The same of a run by its key; `sel->run` stays empty. */
+int selection_of_key(struct history *, int64_t run_key, const struct feed_range *,
+                     struct selection *sel, struct err *err);
 void selection_release(struct selection *);
 
 /* Whether the member has a column: those of the layer stand beside the columns. */

@@ -289,11 +289,11 @@ VALUES = {"client": "me", "token": "t" * 20, "project": "default", "group": "", 
           "spacing": "linear", "attempts": "all", "next": "1:1", "names": ["loss"], "with": "run",
           "layers": ["head"], "step": 1, "since_seq": "0", "sub": 1,
           "tags": ["a"], "sort": "d_lr", "descending": True, "hidden": False, "name": "again",
-          "note": "why", "values": ["d_lr"], "keep_days": 1, "max_bytes": 1 << 40,
-          "dry_run": False, "times": True}
+          "note": "why", "values": ["d_lr"], "values_at": {"d_lr": "least"}, "keep_days": 1,
+          "max_bytes": 1 << 40, "dry_run": False, "times": True}
 #: What a parameter cannot be without, or beside.
 NEEDS = {"next": {"limit": 5, "layer": "head", "names": ["loss"]}, "sub": {},
-         "run": {"hidden": False}, "dry_run": {"keep_days": 1}}
+         "values_at": {"values": ["d_lr"]}, "run": {"hidden": False}, "dry_run": {"keep_days": 1}}
 
 
 def test_the_methods_and_parameters_of_the_page_are_those_of_the_daemon(daemon):
@@ -331,6 +331,8 @@ BOUNDS = {
                  "descending": ([True, False], ["down"]), "hidden": ([True], [1]),
                  "tags": ([["t"] * 64], [["t"] * 65, "t"]),
                  "values": ([["u"] * 32, ["scalar:none"]], [["u"] * 33, "u", ["size"]]),
+                 "values_at": ([{"d_lr": w} for w in ("last", "least", "greatest", 0, 1 << 52)],
+                               [{"d_lr": "best"}, {"d_lr": -1}, {"u": "least"}, "least"]),
                  "config": ([False, {"lr": {"min": 1}}], ["all", {"lr": [1]}])},
     "series.query": {"points": ([4, 100000], [3, 100001]), "limit": ([1, 100000], [0, 100001]),
                      "spacing": (["log", "linear"], ["sqrt"]), "from": ([0], [-1]),
@@ -350,9 +352,9 @@ def test_parameters_hold_to_their_limits(daemon):
         assert {p for row in of_page.rows for p in row[0].split(", ")} <= VALUES.keys()
         for name, (good, bad) in bounds.items():
             for value in good:
-                daemon.rpc(method, **needed, **{name: value})
+                daemon.rpc(method, **needed, **NEEDS.get(name, {}), **{name: value})
             for value in bad:
-                error = refusal(daemon, method, **needed, **{name: value})
+                error = refusal(daemon, method, **needed, **NEEDS.get(name, {}), **{name: value})
                 assert error.code == -32602 and name in error.text, (method, name, value)
 
 

@@ -420,6 +420,44 @@ static void expect_value_of(const cJSON *run, const char *name, double value)
         assert_float_equal(item->valuedouble, value, 0);
 }
 
+static cJSON *values_at(struct fixture *f, const char *at)
+{
+    cJSON *names = cJSON_Parse("[\"d_lr\",\"u\",\"scalar:acc\"]"), *where = cJSON_Parse(at), *out;
+    struct feed_run_list list = {.values = names, .values_at = where, .limit = 10};
+    struct err e;
+
+    assert_int_equal(asked_run_list(f->history, &list, &out, &e), 0);
+    cJSON_Delete(names);
+    cJSON_Delete(where);
+    return out;
+}
+
+static void a_value_is_its_extreme_or_that_up_to_a_step(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = record_open("a", "w", 0, RESUME_ALLOW);
+    static const double d_lr[] = {.5, .2, .7, NAN};
+    cJSON *out;
+
+    assert_int_equal(apply(f->store, r), 0);
+    for (uint64_t i = 0; i < 4; i++)
+        checkpoint(f, r, i + 1, 10 * (int64_t)i, d_lr[i]);
+    record_free(r);
+    out = values_at(f, "{\"d_lr\":\"least\",\"scalar:acc\":\"greatest\"}");
+    expect_value_of(cJSON_GetObjectItem(out, "runs")->child, "d_lr", .2);
+    expect_value_of(cJSON_GetObjectItem(out, "runs")->child, "scalar:acc", (double)NAN);
+    cJSON_Delete(out);
+    out = values_at(f, "{\"d_lr\":\"greatest\",\"u\":\"greatest\"}");
+    expect_value_of(cJSON_GetObjectItem(out, "runs")->child, "d_lr", .7);
+    cJSON_Delete(out);
+    out = values_at(f, "{\"d_lr\":19}");
+    expect_value_of(cJSON_GetObjectItem(out, "runs")->child, "d_lr", .2);
+    cJSON_Delete(out);
+    out = values_at(f, "{\"d_lr\":1000,\"scalar:acc\":5}");
+    expect_value_of(cJSON_GetObjectItem(out, "runs")->child, "d_lr", .7); /* the last one is null */
+    cJSON_Delete(out);
+}
+
 static void runs_come_with_the_values_that_are_asked_for(void **state)
 {
     struct fixture *f = *state;
@@ -1692,6 +1730,7 @@ int main(void)
         TEST(runs_are_ordered_by_their_last_change),
         TEST(runs_are_found_by_what_they_were_configured_with),
         TEST(runs_are_sorted_by_what_came_of_them),
+        TEST(a_value_is_its_extreme_or_that_up_to_a_step),
         TEST(runs_come_with_the_values_that_are_asked_for),
         TEST(an_edited_run_is_shown_and_found_as_edited),
         TEST(a_list_shows_each_change),

@@ -109,16 +109,23 @@ struct naive {
     double min, max, last, count;
 };
 
+static int attempt_at(const struct curve_of *curve, int64_t step)
+{
+    int attempt = N_ATTEMPTS - 1;
+
+    while (attempt > 0 && step < curve->first_step[attempt])
+        attempt--;
+    return attempt;
+}
+
 static struct naive look(const struct curve_of *curve, double from, double to)
 {
     struct naive out = {(double)NAN, (double)NAN, (double)NAN, 0};
 
     for (int64_t step = 0; step < N_STEPS; step++) {
         double at = (double)(step * curve->stride);
-        int attempt = N_ATTEMPTS - 1;
+        int attempt = attempt_at(curve, step);
 
-        while (attempt > 0 && step < curve->first_step[attempt])
-            attempt--;
         if (at < from || at > to || curve->value[attempt][step] == ABSENT)
             continue;
         out.min = fmin(out.min, curve->value[attempt][step]);
@@ -203,6 +210,59 @@ static void ask(struct history *history, const struct curve_of *curve)
     cJSON_Delete(out);
 }
 
+/* The last number of the effective series up to a step of the store. */
+static double naive_at(const struct curve_of *curve, double to)
+{
+    double found = (double)NAN;
+
+    for (int64_t step = 0; step < N_STEPS && (double)(step * curve->stride) <= to; step++) {
+        int attempt = attempt_at(curve, step);
+
+        if (curve->value[attempt][step] != ABSENT && !isnan(curve->value[attempt][step]))
+            found = curve->value[attempt][step];
+    }
+    return found;
+}
+
+static void expect_listed(struct history *history, const char *at, double expected)
+{
+    cJSON *names = cJSON_Parse("[\"scalar:loss\",\"scalar:none\"]"), *out, *value;
+    struct feed_run_list list = {.values = names, .limit = 1};
+    char text[80];
+    cJSON *values_at;
+    struct err e;
+
+    snprintf(text, sizeof text, "{\"scalar:loss\":%s,\"scalar:none\":\"least\"}", at);
+    list.values_at = values_at = cJSON_Parse(text);
+    assert_int_equal(asked_run_list(history, &list, &out, &e), 0);
+    value = member(cJSON_GetArrayItem(member(out, "runs"), 0), "values");
+    assert_true(cJSON_IsNull(member(value, "scalar:none")));
+    value = member(value, "scalar:loss");
+    if (isnan(expected))
+        assert_true(cJSON_IsNull(value));
+    else
+        assert_true(value->valuedouble == expected);
+    cJSON_Delete(out);
+    cJSON_Delete(names);
+    cJSON_Delete(values_at);
+}
+
+static void expect_lists(struct history *history, const struct curve_of *curve)
+{
+    struct naive all = look(curve, 0, INFINITY);
+
+    expect_listed(history, "\"least\"", all.min);
+    expect_listed(history, "\"greatest\"", all.max);
+    for (int i = 0; i < 3; i++) {
+        int64_t step = draw(N_STEPS) * curve->stride;
+        char text[24];
+
+        snprintf(text, sizeof text, "\"%lld\"", (long long)step);
+        expect_listed(history, text, naive_at(curve, (double)step));
+    }
+    expect_listed(history, "0", naive_at(curve, 0));
+}
+
 static void ask_often(struct history_fixture *f, const struct curve_of *curve)
 {
     struct history *history;
@@ -211,6 +271,7 @@ static void ask_often(struct history_fixture *f, const struct curve_of *curve)
     assert_int_equal(history_open(f->path, &history, &e), 0);
     for (int i = 0; i < 40; i++)
         ask(history, curve);
+    expect_lists(history, curve);
     history_close(history);
 }
 
