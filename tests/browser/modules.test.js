@@ -117,6 +117,8 @@ test("a link keeps every field, leaves out what is as by default, and survives n
             sweepY: "scalar:loss",
             sweepColour: "opt",
             sweepRight: "",
+            sweepAt: "step",
+            sweepStep: 500,
         };
         return {
             same:

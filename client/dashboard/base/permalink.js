@@ -15,12 +15,13 @@ const CODECS = {
     boolean: [(flag) => (flag ? "1" : "0"), (text) => ({ 1: true, 0: false })[text]],
     string: [String, (text) => text],
 };
-const NUMBERS = new Set(["from", "to", "depthPin", "spectrumStep", "mapStep"]);
+const NUMBERS = new Set(["from", "to", "depthPin", "spectrumStep", "mapStep", "sweepStep"]);
 const SHARES = new Set(["smoothing"]);
 const CHOICES = {
     spacing: ["log", "linear"],
     state: ["", "open", "finished", "failed", "lost"],
     lines: ["runs", "means"],
+    sweepAt: ["last", "best", "least", "greatest", "step"],
     spread: ["sd", "se", "range"],
 };
 

@@ -37,6 +37,8 @@
  * @property {string} sweepY a measure or scalar:NAME; "" the measure of the chart
  * @property {string} sweepColour a key of the configuration; "" none
  * @property {string} sweepRight of the right axis, as sweepY; "" none; "auto" an accuracy
+ * @property {"last"|"best"|"least"|"greatest"|"step"} sweepAt where the values of a run are read
+ * @property {number|null} sweepStep with "step": of its latest checkpoint up to this one
  */
 
 /** @type {ViewState} */
@@ -74,6 +76,8 @@ export const DEFAULTS = Object.freeze({
     sweepY: "",
     sweepColour: "",
     sweepRight: "auto",
+    sweepAt: "last",
+    sweepStep: null,
 });
 
 export class View extends EventTarget {

@@ -1,6 +1,7 @@
 /* A sweep as a chart wants it: one row a run, with what its configuration says, and what a measure
  * and a scalar came to. Pure functions over RUN OBJECTs that have `values` (run.list of FEED.md). */
 
+import { longStep } from "../base/axis.js";
 import { compareValues } from "../base/looks.js";
 
 /**
@@ -56,6 +57,34 @@ export function likelyKey(runs, keys) {
     const swept = keys.filter((key) => !/seed/i.test(key));
 
     return swept.find(isNumber) ?? swept[0] ?? keys[0] ?? "";
+}
+
+/** Which end of its values is the good one, as a name that everybody knows says; "" is unknown, as of the
+ * measures: a rich run need not be a good one. @param {string} name @returns {"least"|"greatest"|""} */
+export function directionOf(name) {
+    const [, scalar = ""] = /^scalar:(.*)/.exec(name) ?? [];
+
+    if (/acc|f1|auc|bleu|recall|precision/i.test(scalar)) return "greatest";
+    return /loss|err|perplexity|ppl|nll|mse|mae/i.test(scalar) ? "least" : "";
+}
+
+/**
+ * Where the value of that name is read (`values_at` of run.list): what has a good end is read there,
+ * wherever it is not asked for the last one or a step.
+ * @param {string} name @param {import("../base/view.js").ViewState} state @param {boolean} isAsked by its own name
+ * @returns {"last"|"least"|"greatest"|number}
+ */
+export function placeOf(name, { sweepAt, sweepStep }, isAsked) {
+    if (sweepAt === "step") return sweepStep ?? "last";
+    if (sweepAt === "last") return "last";
+    if (sweepAt !== "best" && (isAsked || !directionOf(name))) return sweepAt;
+    return directionOf(name) || "last";
+}
+
+/** @param {string} name @param {"last"|"least"|"greatest"|number} place */
+export function placeText(name, place) {
+    if (typeof place === "number") return `${name} at step ${longStep(place)}`;
+    return place === "last" ? name : `${place} ${name}`;
 }
 
 /** The accuracy among these scalars, on held-out data if there is one; "" none. @param {string[]} names */

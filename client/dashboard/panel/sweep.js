@@ -6,7 +6,7 @@ import { byId, debounced, element, fillSelect, oncePerFrame } from "../base/dom.
 import { colourAmong, compareValues } from "../base/looks.js";
 import { groupColour } from "../base/palette.js";
 import { listParameters } from "../data/filter.js";
-import { columnsOf, differingKeys, likelyAccuracy, likelyKey, rowsOf } from "../data/sweep.js";
+import { columnsOf, differingKeys, directionOf, likelyAccuracy, likelyKey, placeOf, placeText, rowsOf } from "../data/sweep.js";
 import { drawScatter, rowText } from "../plot/scatter.js";
 import { dot } from "./legend.js";
 
@@ -28,9 +28,25 @@ export class Sweep {
         this.section.addEventListener("toggle", () => this.load());
         for (const [id, name] of CONTROLS)
             byId(id).addEventListener("change", (e) => this.view.set({ [name]: e.target.value }));
-        this.view.on(["search", "regex", "state", "hidden", "metric", "layer", "sweepX", "sweepY", "sweepRight"], () => this.load());
+        byId("sweep-step").addEventListener("change", (e) => this.#setStep(e.target.value));
+        this.view.on(["search", "regex", "state", "hidden", "metric", "layer", "sweepX", "sweepY", "sweepRight", "sweepAt", "sweepStep"], () => this.load());
         this.view.on(["runs", "sweepColour"], this.draw);
         new ResizeObserver(this.draw).observe(this.host);
+    }
+
+    #setStep(text) {
+        this.view.set({ sweepStep: /^\d{1,16}$/.test(text) ? Number(text) : null });
+    }
+
+    /* What a value is called that is read elsewhere than at the end. */
+    #label(name) {
+        const isValue = this.runs.some((run) => name in (run.values ?? {}));
+
+        return isValue ? placeText(plain(name), this.#place(name)) : plain(name);
+    }
+
+    #place(name) {
+        return placeOf(name, this.view.state, this.catalogue.formsOf(this.#y).includes(name));
     }
 
     /** Points of these runs came. */
@@ -46,7 +62,9 @@ export class Sweep {
     #names() {
         const { sweepX, sweepRight } = this.view.state;
         const wanted = [...this.catalogue.formsOf(this.#y), sweepX, this.#right(sweepRight)];
-        const errors = wanted.map((name) => this.catalogue.errorOf(name));
+        const { sweepAt } = this.view.state;
+        /* An extreme has no standard error that we know. */
+        const errors = ["last", "step"].includes(sweepAt) ? wanted.map((name) => this.catalogue.errorOf(name)) : [];
 
         return [...new Set([...wanted, ...errors])].filter(
             (name) => name && (name.startsWith("scalar:") || this.catalogue.metric(name)),
@@ -66,9 +84,11 @@ export class Sweep {
         if (!this.section.open) return;
         try {
             this.scalars = await this.catalogue.scalarsOf(this.view.state.runs[0]);
+            const values = this.#names();
             const answer = await this.feed.call("run.list", {
                 limit: RUNS_MAX,
-                values: this.#names(),
+                values,
+                values_at: Object.fromEntries(values.map((name) => [name, this.#place(name)])),
                 ...listParameters(this.view.state),
             });
             if (generation !== this.generation) return;
@@ -106,7 +126,7 @@ export class Sweep {
     #drawRows(rows, names) {
         const groups = [...new Set(rows.map((row) => row.group))].sort(compareValues);
         const colour = names.group ? (group) => colourAmong(groups, group) : () => groupColour(0, 1, false);
-        const labels = { x: plain(names.x), y: plain(names.y), right: plain(names.right) };
+        const labels = { x: this.#label(names.x), y: this.#label(names.y), right: this.#label(names.right) };
         const { runs } = this.view.state;
 
         drawScatter(this.host, {
@@ -133,10 +153,20 @@ export class Sweep {
     }
 
     #note(rows) {
-        const bars = rows.length ? "bars: one standard deviation over runs at the same place, or two standard errors of a single one" : "";
-        const cut = this.total > this.runs.length ? `; the newest ${this.runs.length} of ${this.total} runs` : "";
+        const { sweepAt } = this.view.state;
+        const cut = this.total > this.runs.length ? `the newest ${this.runs.length} of ${this.total} runs` : "";
 
-        return bars + cut;
+        return [rows.length ? NOTES[sweepAt] ?? NOTES.extreme : "", cut].filter(Boolean).join("; ");
+    }
+
+    /* "best" where it is known which end is. */
+    #fillPlaces(y) {
+        const { sweepAt, sweepStep } = this.view.state;
+        const isKnown = directionOf(y) !== "" || sweepAt === "best";
+
+        fillSelect(byId("sweep-at"), PLACES.filter((place) => isKnown || place.value !== "best"), sweepAt);
+        byId("sweep-step").hidden = sweepAt !== "step";
+        if (document.activeElement !== byId("sweep-step")) byId("sweep-step").value = sweepStep ?? "";
     }
 
     #fill(keys, { x, y, group, right }) {
@@ -148,11 +178,27 @@ export class Sweep {
         fillSelect(byId("sweep-x"), known([...config, ...scalars, ...measures], x), x);
         fillSelect(byId("sweep-y"), known([...measures, ...scalars], y), this.view.state.sweepY || y);
         fillSelect(byId("sweep-colour"), known([{ value: "", text: "nothing" }, ...config], group), group);
+        this.#fillPlaces(y);
         fillSelect(byId("sweep-right"), known([{ value: "", text: "nothing" }, ...scalars, ...measures], right), right);
     }
 }
 
+const PLACES = [
+    { value: "last", text: "last" },
+    { value: "best", text: "best" },
+    { value: "least", text: "least" },
+    { value: "greatest", text: "greatest" },
+    { value: "step", text: "at step …" },
+];
+
+const NOTES = {
+    last: "bars: one standard deviation over runs at the same place, or two standard errors of a single one",
+    step: "each run's latest checkpoint up to this step; bars as at the end",
+    extreme: "bars: one standard deviation over runs at the same place; the extreme of a noisy curve lies beyond its mean",
+};
+
 const CONTROLS = [
+    ["sweep-at", "sweepAt"],
     ["sweep-x", "sweepX"],
     ["sweep-y", "sweepY"],
     ["sweep-colour", "sweepColour"],
