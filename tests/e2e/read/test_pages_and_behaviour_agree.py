@@ -290,10 +290,13 @@ VALUES = {"client": "me", "token": "t" * 20, "project": "default", "group": "", 
           "layers": ["head"], "step": 1, "since_seq": "0", "sub": 1,
           "tags": ["a"], "sort": "d_lr", "descending": True, "hidden": False, "name": "again",
           "note": "why", "values": ["d_lr"], "values_at": {"d_lr": "least"}, "keep_days": 1,
-          "max_bytes": 1 << 40, "dry_run": False, "times": True}
+          "max_bytes": 1 << 40, "dry_run": False, "times": True, "query": "runs=run",
+          "replace": True}
 #: What a parameter cannot be without, or beside.
 NEEDS = {"next": {"limit": 5, "layer": "head", "names": ["loss"]}, "sub": {},
-         "values_at": {"values": ["d_lr"]}, "run": {"hidden": False}, "dry_run": {"keep_days": 1}}
+         "values_at": {"values": ["d_lr"]}, "run": {"hidden": False}, "dry_run": {"keep_days": 1},
+         **dict.fromkeys(("name", "query", "note", "replace"),
+                         {"name": "again", "query": "", "replace": True})}
 
 
 def test_the_methods_and_parameters_of_the_page_are_those_of_the_daemon(daemon):

@@ -39,6 +39,7 @@ static void paths_are_methods_of_the_feed(void **state)
     (void)state;
     expect_route("/api/v1/status", false, "server.status  json");
     expect_route("/api/v1/measures", false, "metric.list  json");
+    expect_route("/api/v1/views", false, "view.list  json");
     expect_route("/api/v1/runs", false, "run.list  json");
     expect_route("/api/v1/runs", true, "run.list  csv");
     expect_route("/api/v1/runs.csv", false, "run.list  csv");
