@@ -33,6 +33,7 @@ static const struct field open_fields[] = {
     {FIELD(open, probe, BOOL), .says_nothing = true},
     {FIELD(open, replay, BOOL), .says_nothing = true},
     {FIELD(open, time, NUMBER), .max = TIME_MAX_S},
+    {FIELD(open, host, TEXT), .max = TEXT_MAX},
     {0},
 };
 /* Of the object `window` in open, flattened into control_open. */

@@ -64,6 +64,7 @@ struct control_open {
     bool probe;            /* each window has the same rows */
     bool replay;           /* it comes from a spool: the attempt that the writer has, if any */
     double time;           /* of a replay, optional: when the spool began, seconds since 1970 */
+    const char *host;      /* where the trainer runs; NULL: it does not say */
     enum projector_kind projector;
     double energy;        /* of the object `projector`: the share that `top` keeps; NaN: left out */
     int64_t k;            /* of `projector`: so many directions; 0: by energy */

@@ -25,8 +25,10 @@ struct session *session_new(const char *open, const char *host, int64_t pid, str
     session->pid = pid;
     snprintf(session->host, sizeof session->host, "%s", host ? host : "");
     if (control_parse(open, strlen(open), &session->open, err) == 0 &&
-        session->open.type == CONTROL_OPEN)
+        session->open.type == CONTROL_OPEN) {
+        session->open.open.host = *session->host ? session->host : NULL;
         return session;
+    }
     session_free(session);
     return NULL;
 }

@@ -43,6 +43,14 @@ static void add_ranks(struct table *table, const cJSON *ranks)
                member_number(ranks, "world"));
 }
 
+static void add_host(struct table *table, const char *host)
+{
+    if (!*host)
+        return;
+    table_add(table, "host");
+    table_add(table, host);
+}
+
 /* What a person wrote. */
 static void add_written(struct table *table, const cJSON *run)
 {
@@ -71,6 +79,7 @@ static int print_facts(const cJSON *run, struct err *err)
     }
     add_written(table, run);
     add_ranks(table, member(run, "ranks"));
+    add_host(table, member_text(run, "host", ""));
     for (size_t i = 0; i < LENGTH(times); i++) {
         table_add(table, times[i]);
         add_time(table, member(run, times[i]));

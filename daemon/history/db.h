@@ -90,8 +90,10 @@ int history_put_run(struct history *, int64_t run_key, int64_t revision, bool co
                     struct jsontext *out, struct err *err);
 int history_add_run(struct history *, int64_t run_key, bool config, cJSON *object, struct err *err);
 
-/* An integer or null; {"world","open"} of the two columns that begin there, or null as "ranks". */
+/* An integer or null; a text or null; {"world","open"} of the two columns that begin there, or null
+ * as "ranks". */
 bool history_add_integer(cJSON *object, const char *name, sqlite3_stmt *, int column);
+bool history_add_text(cJSON *object, const char *name, sqlite3_stmt *, int column);
 bool history_add_ranks(cJSON *object, sqlite3_stmt *, int column);
 
 /* {"run":id}, NULL without memory. */

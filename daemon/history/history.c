@@ -53,7 +53,10 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_RUN_GET] =
         "SELECT run.run_key, id, name, project, run_group, tags, CASE WHEN ?2 THEN config END,"
         " state, attempt, created, updated, last_step, n_points, coalesce(summary, '{}'),"
-        " " RANKS_OF("run.run_key", "run.attempt") ", coalesce(note, ''), hidden FROM run"
+        " " RANKS_OF("run.run_key", "run.attempt") ", coalesce(note, ''), hidden,"
+                                                   " (SELECT host FROM attempt h"
+                                                   " WHERE h.run_key = run.run_key"
+                                                   " AND h.attempt = run.attempt) FROM run"
                                                    " LEFT JOIN run_config USING(run_key)"
                                                    " LEFT JOIN run_summary USING(run_key)"
                                                    " LEFT JOIN run_note USING(run_key)"
@@ -61,7 +64,7 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_RUN_CONFIG] = "SELECT config FROM run_config WHERE run_key = ?1",
     [SQL_VIEWS] = "SELECT name, query, note, saved FROM saved_view ORDER BY name",
     [SQL_ATTEMPTS] = "SELECT attempt, first_step, opened, closed, state,"
-                     " " RANKS_OF("a.run_key", "a.attempt") " FROM attempt a"
+                     " " RANKS_OF("a.run_key", "a.attempt") ", host FROM attempt a"
                                                             " WHERE run_key = ?1 ORDER BY attempt",
     [SQL_LAYERS] = "SELECT layer.layer_key, layer.name, layer.p, layer.c, layer.n_points,"
                    " point.attempt, probe.n_rows, @point FROM layer"

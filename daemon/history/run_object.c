@@ -11,7 +11,8 @@
 
 enum kind {
     TEXT,
-    JSON, /* that a trainer sent and the codec has checked */
+    OPTIONAL_TEXT, /* or null */
+    JSON,          /* that a trainer sent and the codec has checked */
     STATE,
     INTEGER, /* or null */
     NUMBER,  /* or null */
@@ -27,11 +28,14 @@ struct member {
 
 /* Columns of SQL_RUN_GET. The configuration, which not all have, is not among them. */
 static const struct member members[] = {
-    {"run", TEXT, 1},        {"name", TEXT, 2},          {"project", TEXT, 3},
-    {"group", TEXT, 4},      {"tags", JSON, 5},          {"summary", JSON, 13},
-    {"state", STATE, 7},     {"attempt", INTEGER, 8},    {"created", NUMBER, 9},
-    {"updated", NUMBER, 10}, {"last_step", INTEGER, 11}, {"n_points", INTEGER, 12},
-    {"ranks", RANKS, 14},    {"note", TEXT, 16},         {"hidden", FLAG, 17},
+    {"run", TEXT, 1},           {"name", TEXT, 2},
+    {"project", TEXT, 3},       {"group", TEXT, 4},
+    {"tags", JSON, 5},          {"summary", JSON, 13},
+    {"state", STATE, 7},        {"attempt", INTEGER, 8},
+    {"created", NUMBER, 9},     {"updated", NUMBER, 10},
+    {"last_step", INTEGER, 11}, {"n_points", INTEGER, 12},
+    {"ranks", RANKS, 14},       {"note", TEXT, 16},
+    {"hidden", FLAG, 17},       {"host", OPTIONAL_TEXT, 18},
 };
 #define CONFIG_COLUMN 6
 
@@ -66,6 +70,12 @@ static void put_ranks(struct jsontext *out, sqlite3_stmt *statement, int column)
 static void put_value(struct jsontext *out, const struct member *m, sqlite3_stmt *statement)
 {
     switch (m->kind) {
+    case OPTIONAL_TEXT:
+        if (is_null(statement, m->column)) {
+            jsontext_puts(out, "null");
+            break;
+        }
+        /* fallthrough */
     case TEXT:
         jsontext_put_text(out, sql_column_text(statement, m->column));
         break;
@@ -188,6 +198,13 @@ bool history_add_integer(cJSON *object, const char *name, sqlite3_stmt *statemen
     return json_add_integer(object, name, sqlite3_column_int64(statement, column));
 }
 
+bool history_add_text(cJSON *object, const char *name, sqlite3_stmt *statement, int column)
+{
+    if (is_null(statement, column))
+        return cJSON_AddNullToObject(object, name) != NULL;
+    return cJSON_AddStringToObject(object, name, sql_column_text(statement, column)) != NULL;
+}
+
 static bool add_json(cJSON *object, const char *name, sqlite3_stmt *statement, int column)
 {
     const char *text = sql_column_text(statement, column);
@@ -216,6 +233,8 @@ bool history_add_ranks(cJSON *object, sqlite3_stmt *statement, int column)
 static bool add_value(cJSON *object, const struct member *m, sqlite3_stmt *statement)
 {
     switch (m->kind) {
+    case OPTIONAL_TEXT:
+        return history_add_text(object, m->name, statement, m->column);
     case TEXT:
         return cJSON_AddStringToObject(object, m->name, sql_column_text(statement, m->column));
     case JSON:

@@ -16,7 +16,8 @@ static bool add_attempt(cJSON *array, sqlite3_stmt *statement)
            json_add_double(object, "opened", sql_column_double(statement, 2)) &&
            json_add_double(object, "closed", sql_column_double(statement, 3)) &&
            cJSON_AddStringToObject(object, "state", state_name(sqlite3_column_int(statement, 4))) &&
-           history_add_ranks(object, statement, 5);
+           history_add_ranks(object, statement, 5) &&
+           history_add_text(object, "host", statement, 7);
 }
 
 static int add_attempts(struct history *history, int64_t run_key, cJSON *run, struct err *err)
@@ -29,7 +30,7 @@ static int add_attempts(struct history *history, int64_t run_key, cJSON *run, st
         return history_no_memory(err);
     SQL_BIND(statement, run_key);
     while ((rc = sql_step(statement, err)) == 1) {
-        if (!add_attempt(array, statement))
+        if (!add_attempt(array, statement) || sql_row_check(statement, err) < 0)
             return history_no_memory(err);
     }
     return rc;

@@ -51,11 +51,13 @@ static struct record *open_record(const struct control_open *open)
         record->open.resume = open->resume;
         record->open.is_replay = open->replay;
         record->open.began = open->replay ? open->time : 0;
+        record->open.host = open->host ? strdup(open->host) : NULL;
         record->open.launch = open->launch ? strdup(open->launch) : NULL;
         record->open.rank = (uint32_t)open->rank;
         record->open.world = (uint32_t)open->world;
         ok = record->open.name && record->open.project && record->open.group && record->open.tags &&
-             record->open.config && record->open.writer && (record->open.launch || !open->launch);
+             record->open.config && record->open.writer && (record->open.host || !open->host) &&
+             (record->open.launch || !open->launch);
     }
     cJSON_free(tags);
     cJSON_free(config);

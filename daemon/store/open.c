@@ -80,6 +80,7 @@ static int begin_attempt(struct store *store, struct record *record, int64_t new
     sqlite3_bind_int64(statement, 6, record->open.world);
     if (!record->open.launch)
         sqlite3_bind_null(statement, 6);
+    sql_bind_text(statement, 7, record->open.host);
     rc = sql_run(statement, err);
     if (rc < 0)
         return rc;

@@ -106,8 +106,8 @@ static const char *const statements[SQL_COUNT] = {
         " WHERE (SELECT count(*) FROM member m WHERE m.run_key = ?1 AND m.attempt = a.attempt"
         " AND m.state IN (1, 2) AND m.writer <> ?3) < world",
     [SQL_ATTEMPT_NEW] =
-        "INSERT INTO attempt(run_key, attempt, state, writer, opened, launch, world)"
-        " VALUES(?1, ?2, 0, coalesce(?3, ''), ?4, ?5, ?6)",
+        "INSERT INTO attempt(run_key, attempt, state, writer, opened, launch, world, host)"
+        " VALUES(?1, ?2, 0, coalesce(?3, ''), ?4, ?5, ?6, ?7)",
     [SQL_ATTEMPT_STATE] = "UPDATE attempt SET state = ?3, closed = ?4"
                           " WHERE run_key = ?1 AND attempt = ?2",
     [SQL_ATTEMPT_ADVANCE] =

@@ -36,7 +36,7 @@ class Run:
         self.facts = {"run": run, "name": name, "project": project, "group": "", "tags": ["demo"],
                       "config": {"lr": 0.001, "seed": 0}, "state": state, "attempt": 1,
                       "created": time.time() - 500.0, "updated": time.time() - 190.0,
-                      "note": "", "hidden": False, **more}
+                      "note": "", "hidden": False, "host": "gpu3", **more}
         self.points = {}   # layer -> list of POINT
         self.scalars = {}  # name -> list of SCALAR
         self.events = []

@@ -190,7 +190,7 @@ def test_runs_as_json_are_run_objects(ctl, feed, run):
 def test_show_tells_all_of_a_run(ctl, feed, run):
     run.point("body", 30000, None, flags=["constant", "newer_than_you"])
     text = ctl.run("show", "mod97/wd1-seed0")
-    for pattern in (r"^run +mod97-wd1-a1b2c3$", r"^config$", r"^  lr +0\.001$",
+    for pattern in (r"^run +mod97-wd1-a1b2c3$", r"^host +gpu3$", r"^config$", r"^  lr +0\.001$",
                     r"^ +1  open +0  ", r"^head +128 +97 +60 +20000 +1024 +96 +0\.0500$", r"^body .* -$",
                     r"^measure +head +body$", r"^d_lr +0\.0600 +-$",
                     r"^body: constant: features or outputs do not vary", r"^scalars +test_acc$",

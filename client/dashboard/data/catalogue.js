@@ -8,7 +8,7 @@ import { visible } from "../base/names.js";
  * RUN OBJECT of FEED.md, with what run.get adds.
  * @typedef {{run: string, name: string, project: string, group: string, tags: string[], config: any, summary: any,
  *   state: string, attempt: number, created: number, updated: number, last_step: number|null, n_points: number,
- *   note?: string, hidden?: boolean, layers: RunLayer[], attempts?: {attempt: number, first_step: number|null, state: string}[], scalars?: string[]}} Run
+ *   note?: string, hidden?: boolean, host?: string|null, layers: RunLayer[], attempts?: {attempt: number, first_step: number|null, state: string}[], scalars?: string[]}} Run
  */
 /** @typedef {{name: string, unit: string, needs: string, description: string, read_as: string, corrected?: string,
  *   low_end?: string, high_end?: string, in_words?: string}} Metric and more of MEASURES.md */

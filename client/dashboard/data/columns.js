@@ -26,6 +26,7 @@ export const FIELDS = {
     created: field("start", (run) => when(run.created), { sort: "created", widthPx: 128 }),
     updated: field("last change", (run) => when(run.updated), { sort: "updated", widthPx: 128 }),
     duration: field("duration", (run) => duration(run.updated - run.created), { isNumber: true, widthPx: 80 }),
+    host: field("host", (run) => visible(run.host ?? "")),
     attempt: field("attempt", (run) => String(run.attempt), { isNumber: true, widthPx: 70 }),
     step: field("last step", (run) => (run.last_step === null ? "" : longStep(run.last_step)), { isNumber: true, widthPx: 84 }),
     points: field("points", (run) => longStep(run.n_points), { isNumber: true, widthPx: 70 }),
@@ -71,7 +72,7 @@ export function valuesOf(names, catalogue) {
  */
 export function usualColumns(runs, keys, values) {
     const varied = keys.slice(0, KEYS_BY_DEFAULT).map((key) => `config:${key}`);
-    const isUsed = { tags: runs.some((run) => run.tags?.length), note: runs.some((run) => run.note), group: runs.some((run) => run.group) };
+    const isUsed = { tags: runs.some((run) => run.tags?.length), note: runs.some((run) => run.note), group: runs.some((run) => run.group), host: new Set(runs.map((run) => run.host)).size > 1 };
 
     return [
         "project",

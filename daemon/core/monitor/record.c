@@ -65,6 +65,7 @@ void record_free(struct record *record)
     free(record->open.tags);
     free(record->open.config);
     free(record->open.writer);
+    free(record->open.host);
     free(record->open.launch);
     free(record->senders);
     free(record->totals);

@@ -41,6 +41,7 @@ struct record_open {
     char *tags;   /* JSON array */
     char *config; /* JSON object */
     char *writer; /* names this writer and no other; of JOIN, too */
+    char *host;   /* where its trainer runs; NULL: it does not say */
     char *launch; /* the start of the job whose member it is; NULL: it is the only trainer */
     uint32_t rank, world; /* with launch */
     enum resume resume;

@@ -475,6 +475,7 @@ OPEN = {
     "config": ([{}, {"a": [1, {"b": None}]}], ["a", [1]]),
     "resume": (["allow"], ["sometimes", 1]),
     "attempt": ([0, "0"], [-1, 1.5, 2**31, "one"]),
+    "host": (["", "h" * 256], ["h" * 257, 7]),
     "writer": (["w", "w" * 64], ["", "w" * 65, 7]),
     "window": ([{"kind": "checkpoint"}, {"kind": "cumulative"},
                 {"kind": "exponential", "half_life_rows": 10}],

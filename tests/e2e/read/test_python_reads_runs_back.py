@@ -1,6 +1,7 @@
 """`richd.run` and `richd.runs`: finished runs, over the feed's socket and over HTTP with a token."""
 
 import math
+import socket
 
 import numpy as np
 import pytest
@@ -56,6 +57,7 @@ def test_a_finished_run_is_all_there(sweep, place):
     assert (run.summary, run.tags, run.group) == ({"best": 1}, ("a", "t1"), "g")
     assert (run.last_step, run.n_points) == (STEPS - 1, STEPS)
     (attempt,) = run.attempts
+    assert run.host == attempt.host == socket.gethostname()
     assert (attempt.attempt, attempt.first_step, attempt.state) == (1, 0, "finished")
     layer = run.layers["head"]
     assert (layer.p, layer.c, layer.n_points, layer.last.step) == (12, 3, STEPS, STEPS - 1)

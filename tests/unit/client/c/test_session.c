@@ -258,10 +258,11 @@ static void reconnection_goes_on_with_the_attempt(void **state)
     assert_int_equal(session_state(s), SESSION_AWAY);
     session_connected(s, 2);
     expect_text(s, "{\"type\":\"hello\",\"protocol_min\":1,\"protocol_max\":1", 2);
-    expect_text(s,
-                "{\"type\":\"open\",\"run\":\"r1\",\"name\":\"r1\",\"project\":\"default\","
-                "\"group\":\"\",\"resume\":\"allow\",\"attempt\":3,\"writer\":\"w1\"}",
-                2);
+    expect_text(
+        s,
+        "{\"type\":\"open\",\"run\":\"r1\",\"name\":\"r1\",\"project\":\"default\","
+        "\"group\":\"\",\"resume\":\"allow\",\"attempt\":3,\"writer\":\"w1\",\"host\":\"host\"}",
+        2);
     finish(s);
 }
 

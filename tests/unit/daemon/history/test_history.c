@@ -640,10 +640,37 @@ static void a_run_shows_what_is_known_of_it(void **state)
     assert_int_equal(number_at(out, "attempts.0.first_step"), 10);
     assert_true(cJSON_IsNull(at(out, "attempts.0.closed")));
     expect_text(out, "attempts.0.state", "open");
+    assert_true(cJSON_IsNull(at(out, "host")));
+    assert_true(cJSON_IsNull(at(out, "attempts.0.host")));
     expect_text(out, "scalars.0", "loss");
     expect_text(out, "scalars.1", "test_acc");
     cJSON_Delete(out);
     record_free(r);
+}
+
+static void a_run_is_where_its_newest_attempt_is(void **state)
+{
+    struct fixture *f = *state;
+    struct record *first = record_open("a", "w1", 0, RESUME_ALLOW),
+                  *second = record_open("a", "w2", 0, RESUME_ALLOW);
+    cJSON *out, *list;
+    struct err e;
+
+    first->open.host = strdup("gpu3");
+    second->open.host = strdup("gpu\"4\"");
+    assert_int_equal(apply(f->store, first), 0);
+    assert_int_equal(apply(f->store, second), 0);
+    assert_int_equal(history_run_get(f->history, &(struct feed_run){"a"}, &out, &e), 0);
+    out = reparse(out);
+    expect_text(out, "host", "gpu\"4\"");
+    expect_text(out, "attempts.0.host", "gpu3");
+    expect_text(out, "attempts.1.host", "gpu\"4\"");
+    assert_int_equal(asked_run_list(f->history, &(struct feed_run_list){.limit = 9}, &list, &e), 0);
+    expect_text(list, "runs.0.host", "gpu\"4\"");
+    cJSON_Delete(list);
+    cJSON_Delete(out);
+    record_free(first);
+    record_free(second);
 }
 
 static void a_run_is_found_by_id_path_or_newest_name(void **state)
@@ -1741,6 +1768,7 @@ int main(void)
         TEST(a_spectrum_goes_with_its_point),
         TEST(a_newer_attempt_supersedes_spectra),
         TEST(a_run_shows_what_is_known_of_it),
+        TEST(a_run_is_where_its_newest_attempt_is),
         TEST(a_run_is_found_by_id_path_or_newest_name),
         TEST(layers_show_their_latest_point),
         TEST(layers_of_the_latest_checkpoint_follow_the_law_of_separation),

@@ -49,6 +49,7 @@ class Attempt(NamedTuple):
         opened, closed: seconds since 1970; None while it is open.
         state: "open", "finished", "failed" or "lost".
         ranks: {"world", "open"} where ranks of a job share it, else None.
+        host: where its trainer runs, None where nobody said it.
     """
 
     attempt: int
@@ -57,6 +58,7 @@ class Attempt(NamedTuple):
     closed: Optional[float]
     state: str
     ranks: Optional[Mapping[str, int]]
+    host: Optional[str] = None
 
 
 def run(
@@ -97,6 +99,7 @@ class StoredRun:
         created, updated: seconds since 1970.
         last_step, n_points: of the newest point, and how many there are; all layers together.
         hidden: whether it is left out of lists.
+        host: where the trainer of the newest attempt runs, None where nobody said it.
     """
 
     def __init__(self, source: Source, facts: Mapping[str, Any]) -> None:
@@ -109,6 +112,7 @@ class StoredRun:
         self.tags: tuple[str, ...] = tuple(facts["tags"])
         self.note: str = facts.get("note", "")
         self.hidden: bool = facts.get("hidden", False)
+        self.host: Optional[str] = facts.get("host")
         self.state: str = facts["state"]
         self.attempt: int = facts["attempt"]
         self.created: float = facts["created"]

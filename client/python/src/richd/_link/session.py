@@ -212,7 +212,9 @@ class Session:
         return int(self._identity.open_fields.get("member", {}).get("rank", 0)) > 0
 
     def _open(self) -> dict[str, Any]:
-        message = {"type": "open", **self._identity.open_fields, "writer": self._identity.writer}
+        host = {"host": self._identity.host} if self._identity.host else {}
+        message = {"type": "open", **self._identity.open_fields, **host,
+                   "writer": self._identity.writer}
         if self.attempt:
             # We go on with our own attempt: the run exists by now, and that is no conflict.
             return {**message, "attempt": self.attempt, "resume": "allow"}
