@@ -8,7 +8,9 @@ SANITIZE ?=
 COVERAGE ?=
 BUILD    := build$(if $(SANITIZE),/$(SANITIZE))$(if $(COVERAGE),/coverage)
 
-PKGS     := libuv libzmq libwebsockets libcjson sqlite3 inih lapacke openblas
+# The shared history in PostgreSQL is built where its library is.
+LIBPQ    := $(shell pkg-config --exists libpq 2>/dev/null && echo libpq)
+PKGS     := libuv libzmq libwebsockets libcjson sqlite3 inih lapacke openblas $(LIBPQ)
 CFLAGS   ?= -O2 -g
 override CFLAGS += -std=gnu11 -fPIC -I. -Iinclude -D_GNU_SOURCE -DRICHD_VERSION='"$(VERSION)"' \
 	-fvisibility=hidden -fno-omit-frame-pointer -fopenmp-simd -MMD -MP -Wall -Wextra $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
@@ -33,7 +35,7 @@ override LDFLAGS += $(SAN)
 # ---- rooms: a folder is an archive, and may use those named before it (make check-layers) ---------
 ROOMS     := proto/base \
 	$(addprefix daemon/core/,matrix moments estimate measure detect monitor) proto/ryu proto proto/spool \
-	$(addprefix daemon/,host format store history ingest feed http loop)
+	$(addprefix daemon/,host format store history share ingest feed http loop)
 C_ROOMS   := proto/base proto/ryu proto client/common client/c
 CTL_ROOMS := proto/base proto/ryu proto proto/spool client/common $(addprefix client/ctl/,common feed rows export figure top doctor) client/ctl
 
@@ -44,6 +46,7 @@ LIBS_proto              := -lcjson
 LIBS_proto/spool        := -lz -lzmq
 LIBS_daemon/host        := -linih
 LIBS_daemon/store       := -lsqlite3 -luv
+LIBS_daemon/share       := $(LIBPQ:lib%=-l%) -lpthread
 LIBS_daemon/http        := -lwebsockets
 LIBS_daemon/loop        := -lpthread
 LIBS_client/c           := -lzmq -lpthread
@@ -53,8 +56,9 @@ OBJECTS_daemon/http := $(BUILD)/obj/page.o
 # So is what proto/MEASURES.md says.
 OBJECTS_daemon/format := $(BUILD)/obj/meaning.o
 
-# What a processor can do is asked in its own way.
-FOREIGN := %/processor_$(if $(filter x86_64-%,$(shell $(CC) -dumpmachine)),other,x86_64).c
+# What a processor can do is asked in its own way; a shared history is there, or says that it is not.
+FOREIGN := %/processor_$(if $(filter x86_64-%,$(shell $(CC) -dumpmachine)),other,x86_64).c \
+	$(if $(LIBPQ),%/share/without.c,$(filter-out %/without.c,$(wildcard daemon/share/*.c)))
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out %/main.c $(FOREIGN),$(wildcard $(1)/*.c))) $(OBJECTS_$(1))
 archive = $(BUILD)/lib/$(subst /,-,$(1)).a
 reverse = $(if $(1),$(call reverse,$(wordlist 2,99,$(1))) $(firstword $(1)))
@@ -369,7 +373,7 @@ format-check:
 # E203 is about slices of expressions (values[first : first + n]), where pycodestyle errs.
 # A function of too many paths is followed for a quarter of the steps that clang's analyser would take,
 # in a quarter of the time.
-LINT_FLAGS := -std=gnu11 -I. -Iinclude -D_GNU_SOURCE -DRICHD_VERSION=\"0\"
+LINT_FLAGS := -std=gnu11 -I. -Iinclude $(if $(LIBPQ),$(shell pkg-config --cflags libpq)) -D_GNU_SOURCE -DRICHD_VERSION=\"0\"
 TIDY_FLAGS := $(LINT_FLAGS) -Xclang -analyzer-config -Xclang max-nodes=60000
 lint:
 	@printf '%s\0' $(filter-out tests/%,$(C_FILES)) | xargs -0 -n 6 -P $(shell nproc) \
@@ -396,12 +400,16 @@ test-long: test-deps tools
 
 # ---- dependencies: Debian's packages, and of them only those that are missing ---------------------
 BUILD_PACKAGES := gcc make pkg-config libc6-dev libuv1-dev libzmq3-dev libwebsockets-dev \
-	libwebsockets-evlib-uv libcjson-dev libsqlite3-dev libinih-dev libopenblas-dev liblapacke-dev zlib1g-dev
+	libwebsockets-evlib-uv libcjson-dev libsqlite3-dev libinih-dev libopenblas-dev liblapacke-dev zlib1g-dev libpq-dev
 DEMO_PACKAGES  := python3 python3-numpy python3-zmq python3-torch jq
 PAPER_PACKAGES := python3-sklearn python3-matplotlib
 TEST_PACKAGES  := libcmocka-dev python3-scipy python3-pytest python3-pytest-xdist python3-pyte python3-seccomp python3-pip clang clang-format clang-tidy \
 	libclang-rt-14-dev cppcheck flake8 gcovr mypy strace systemd valgrind \
 	socat locales mandoc zsh fish chromium $(if $(shell command -v node),,nodejs) $(if $(shell command -v npm),,npm)
+
+# Debian's package makes a server and starts it, unless it is told not to.
+SERVER_PACKAGES := postgresql-15
+NO_CLUSTER      := /etc/postgresql-common/createcluster.conf
 
 DEB_PACKAGES   := build-essential dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-all python3-hatchling lintian fakeroot git systemd-container
 WHEEL_PACKAGES := gcc make dpkg-dev cmake tcl autoconf automake libtool python3-venv
@@ -426,6 +434,9 @@ deb-deps:
 	$(call install,$(BUILD_PACKAGES) $(DEB_PACKAGES))
 test-deps: paper-deps
 	$(call install,$(TEST_PACKAGES))
+	@[ -e $(NO_CLUSTER) ] || { as=; [ "$$(id -u)" = 0 ] || as=sudo; \
+		$$as mkdir -p $(dir $(NO_CLUSTER)) && echo "create_main_cluster = false" | $$as tee $(NO_CLUSTER) >/dev/null; }
+	$(call install,$(SERVER_PACKAGES))
 
 # Prometheus scrapes us in a test, and nginx stands in front of us. Their packages would start
 # services, so only their files are taken.

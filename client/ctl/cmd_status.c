@@ -1,4 +1,6 @@
 /* richctl status: the daemon's own facts. */
+#include <string.h>
+
 #include "client/ctl/command.h"
 #include "client/ctl/common/jsonline.h"
 #include "client/ctl/common/member.h"
@@ -42,6 +44,9 @@ static const struct {
     {"commits", "commits", SHOW_COUNT},
     {"seq", "items ever stored", SHOW_COUNT},
     {"history", "history", SHOW_TEXT},
+    {"history_server", "shared history", SHOW_TEXT},
+    {"history_lag_s", "it is behind for", SHOW_DURATION},
+    {"history_waiting", "waiting for it", SHOW_COUNT},
     {"buffered_bytes", "buffered", SHOW_BYTES},
     {"budget_bytes", "budget", SHOW_BYTES},
 };
@@ -80,8 +85,8 @@ static int print_facts(const cJSON *status, struct err *err)
     for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++) {
         const cJSON *value = member(status, facts[i].name);
 
-        if (!value)
-            continue;
+        if (!value || (cJSON_IsNull(value) && strncmp(facts[i].name, "history_", 8) == 0))
+            continue; /* nothing is shared */
         table_add(table, facts[i].label);
         add_fact(table, value, facts[i].show);
     }

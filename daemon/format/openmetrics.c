@@ -31,6 +31,10 @@ static const struct family {
     {"richd_commits", "counter", NULL, "commits", "Transactions committed to disk."},
     {"richd_buffered_bytes", "gauge", "bytes", "buffered_bytes", "Rows that wait in memory."},
     {"richd_budget_bytes", "gauge", "bytes", "budget_bytes", "Rows that may wait in memory."},
+    {"richd_history_lag_seconds", "gauge", "seconds", "history_lag_s",
+     "For so long something waits for the shared history."},
+    {"richd_history_waiting", "gauge", NULL, "history_waiting",
+     "Points, values and events that wait for the shared history."},
 };
 
 /* Our numbers are raw text; a null gives no sample. */

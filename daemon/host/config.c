@@ -50,6 +50,11 @@ static const struct row rows[] = {
     [OPTION_ON_EVENT] = {"on-event", "PATH",
                          "run this for every event, which it reads as JSON; no shell, no arguments",
                          0, true},
+    [OPTION_HISTORY] =
+        {"history", "URL",
+         "copy what is stored to a PostgreSQL database, postgresql://HOST/DATABASE, which daemons"
+         " share, or off; the password is best in ~/.pgpass [off]",
+         0, false},
     [OPTION_NICE] = {"nice", "N", "niceness from 0 to 19: training goes first [10]", 0, false},
     [OPTION_RANKS_WAIT] = {"ranks-wait", "SECONDS",
                            "a checkpoint of one rank waits so long for the others [10]", 0, false},

@@ -235,6 +235,15 @@ static int open_alert(struct loop *loop, const struct config *config, struct err
     return loop->alert ? 0 : err_set(err, -ENOMEM, "out of memory");
 }
 
+static int open_share(struct loop *loop, const struct config *config, struct err *err)
+{
+    const char *url = config->value[OPTION_HISTORY];
+
+    if (!url || strcmp(url, "off") == 0)
+        return 0;
+    return share_open(url, loop->store_path, store_lane_store(loop->store), &loop->share, err);
+}
+
 /* Without it nothing is missing but comfort: richctl import does the same. */
 static void open_spools(struct loop *loop)
 {
@@ -314,6 +323,7 @@ static void free_parts(struct loop *loop)
     actions_release(&loop->actions);
     alert_free(loop->alert);
     spools_free(loop->spools);
+    share_close(loop->share);
     http_free(loop->http);
     feedhub_free(loop->hub);
     store_check_free(loop->check);
@@ -368,6 +378,8 @@ int loop_open(struct config *config, struct loop **out, int *exit_code, struct e
         rc = open_sockets(loop, config, err);
     if (rc == 0)
         rc = open_alert(loop, config, err);
+    if (rc == 0)
+        rc = open_share(loop, config, err);
     if (rc < 0)
         goto fail;
     open_spools(loop);

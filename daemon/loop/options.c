@@ -1,11 +1,13 @@
 #include "daemon/loop/options.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "daemon/host/endpoints.h"
 #include "daemon/host/paths.h"
 #include "daemon/http/access.h"
 #include "daemon/loop/alert.h"
+#include "daemon/share/share.h"
 
 static int check_hosts(const char *names, struct err *err)
 {
@@ -25,6 +27,11 @@ static int check_tokens(const char *path, struct err *err)
     return rc;
 }
 
+static int check_history(const char *url, struct err *err)
+{
+    return strcmp(url, "off") == 0 ? 0 : share_check(url, err);
+}
+
 /* Whether the values can be used on this machine. */
 static int check(struct config *config, struct err *err)
 {
@@ -32,10 +39,9 @@ static int check(struct config *config, struct err *err)
         enum option option;
         int (*check)(const char *value, struct err *err);
     } rows[] = {
-        {OPTION_ON_EVENT, alert_check},
-        {OPTION_SOCKET_GROUP, endpoints_check_group},
-        {OPTION_HTTP_HOST, check_hosts},
-        {OPTION_TOKEN_FILE, check_tokens},
+        {OPTION_ON_EVENT, alert_check},  {OPTION_SOCKET_GROUP, endpoints_check_group},
+        {OPTION_HTTP_HOST, check_hosts}, {OPTION_TOKEN_FILE, check_tokens},
+        {OPTION_HISTORY, check_history},
     };
     int rc = paths_complete(config, err);
 

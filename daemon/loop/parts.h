@@ -27,6 +27,7 @@
 #include "daemon/loop/loop.h"
 #include "daemon/loop/spools.h"
 #include "daemon/loop/work.h"
+#include "daemon/share/share.h"
 #include "daemon/store/check.h"
 #include "daemon/store/errand.h"
 
@@ -84,6 +85,7 @@ struct loop {
     char *token_path;          /* of the page's own token; NULL: it has none */
     struct ingest *ingest;
     struct alert *alert;
+    struct share *share;   /* NULL: the history is not shared */
     struct spools *spools; /* NULL: its directory cannot be used */
     struct log_limit not_stored;
     struct log_limit probe_limit;

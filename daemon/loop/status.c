@@ -1,3 +1,5 @@
+#include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "daemon/core/matrix/linalg.h"
@@ -17,6 +19,41 @@ static void add_sentence(cJSON *array, const char *text)
 
     if (!cJSON_AddItemToArray(array, sentence))
         cJSON_Delete(sentence);
+}
+
+/* The history that is shared is behind, and why. */
+static void add_share_problem(cJSON *problems, const struct share_status *status)
+{
+    char text[sizeof status->problem + 96], since[32] = "";
+    time_t at = (time_t)status->behind_since;
+    struct tm date;
+
+    if (!*status->problem)
+        return;
+    if (at > 0 && localtime_r(&at, &date))
+        strftime(since, sizeof since, " since %F %T", &date);
+    snprintf(text, sizeof text, "the shared history is behind%s: %s", since, status->problem);
+    add_sentence(problems, text);
+}
+
+/* The newest that was stored is there, or waits for so long; null where nothing is shared. */
+static void add_share(struct loop *loop, cJSON *object)
+{
+    struct share_status status;
+    double lag_s;
+
+    if (!loop->share) {
+        cJSON_AddNullToObject(object, "history_server");
+        cJSON_AddNullToObject(object, "history_lag_s");
+        cJSON_AddNullToObject(object, "history_waiting");
+        return;
+    }
+    share_status(loop->share, &status);
+    lag_s = status.behind_since > 0 ? clock_wall_s() - status.behind_since : 0;
+    cJSON_AddStringToObject(object, "history_server", status.server);
+    json_add_double(object, "history_lag_s", lag_s > 0 ? lag_s : 0);
+    json_add_integer(object, "history_waiting", status.n_waiting);
+    add_share_problem(cJSON_GetObjectItemCaseSensitive(object, "problems"), &status);
 }
 
 /* What a person should know of the store. */
@@ -78,4 +115,5 @@ void loop_add_status(void *arg, bool may_write, cJSON *object)
     json_add_integer(object, "budget_bytes", (int64_t)stats.budget_bytes);
     cJSON_AddStringToObject(object, "history", loop_history_state(loop));
     add_problems(loop, object);
+    add_share(loop, object);
 }

@@ -171,6 +171,9 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
     " query TEXT NOT NULL, note TEXT NOT NULL, saved REAL);"
     /* host: where the trainer of an attempt runs, as it says; NULL when it said nothing. */
     "ALTER TABLE attempt ADD COLUMN host TEXT;",
+    /* How the shared history knows this store (daemon/share). */
+    "CREATE TABLE source(id INTEGER PRIMARY KEY CHECK (id = 1), source TEXT NOT NULL);"
+    "INSERT INTO source VALUES(1, lower(hex(randomblob(16))));",
 };
 
 int store_schema_recognise(sqlite3 *database, int64_t *version, struct err *err)

@@ -1,0 +1,31 @@
+#include "daemon/share/share.h"
+
+#include <errno.h>
+
+/* richd was built without libpq: the Makefile takes this file in the place of the others. */
+
+int share_check(const char *url, struct err *err)
+{
+    (void)url;
+    return err_set(err, -ENOTSUP, "this richd was built without PostgreSQL (libpq)");
+}
+
+int share_open(const char *url, const char *path, const struct store *store, struct share **out,
+               struct err *err)
+{
+    (void)path;
+    (void)store;
+    *out = NULL;
+    return share_check(url, err);
+}
+
+void share_close(struct share *share)
+{
+    (void)share;
+}
+
+void share_status(struct share *share, struct share_status *out)
+{
+    (void)share;
+    *out = (struct share_status){0};
+}
