@@ -382,7 +382,7 @@ lint:
 		--enable=warning,portability,performance --suppress=missingIncludeSystem \
 		--suppress=constStatement --suppress=funcArgOrderDifferent \
 		-D_GNU_SOURCE -DRICHD_VERSION='"0"' $(filter-out tests/%,$(C_FILES)) && echo "cppcheck is content"
-	@flake8 --max-line-length=100 --extend-ignore=E203 client/python client/manual tests/bench tests/bench/compare tests/browser tests/frameworks tests/fuzz tests/gpu tests/pythons tests/torture tests/check_tests.py tests/check_links.py tests/mutate.py && echo "flake8 is content"
+	@flake8 --max-line-length=100 --extend-ignore=E203 client/python client/manual tests/bench tests/bench/compare tests/load tests/browser tests/frameworks tests/fuzz tests/gpu tests/pythons tests/torture tests/check_tests.py tests/check_links.py tests/mutate.py && echo "flake8 is content"
 	@cd client/python && mypy --cache-dir=/dev/null --no-error-summary && echo "mypy is content"
 
 # Everything, from a bare machine. Where tests wait something else computes: stages run two at a time,

@@ -154,7 +154,8 @@ static int prepare(struct load *load)
     load->tally.waits_s = malloc(WAITS_MAX * sizeof(double));
     if (!plan->payload || !load->context || !load->alive || !load->tally.waits_s)
         return -ENOMEM;
-    zmq_ctx_set(load->context, ZMQ_MAX_SOCKETS, (int)load->at_once + SPARE);
+    /* libzmq frees a closed socket's place later, when others are made already. */
+    zmq_ctx_set(load->context, ZMQ_MAX_SOCKETS, 2 * (int)load->at_once + SPARE);
     return 0;
 }
 
