@@ -66,3 +66,86 @@ test("a sweep is read at its last value, its least, its best or at a step", asyn
     await waitUntil(() => areNear([0.9, 0.8, 0.7, 0.6], "greatest test_acc"), "the best accuracy");
     await closePage(page);
 });
+
+const strip = (name) => `#parallel-chart .axis-strip[data-axis="${name}"]`;
+const title = (name) => `#parallel-chart .axis-name[data-axis="${name}"]`;
+const axisNames = (page) =>
+    page.$$eval("#parallel-chart .axis-name", (all) =>
+        all.map((e) => ({ name: e.dataset.axis, x: e.getBoundingClientRect().x })).sort((a, b) => a.x - b.x).map((e) => e.name),
+    );
+const says = (page, pattern) => waitUntil(async () => pattern.test(await page.textContent("#brushed")), `${pattern}`);
+
+test("runs are brushed over parallel axes by pointer and by keys, and shown in the chart", async () => {
+    const page = await openPage(`${daemon.url}#runs=run0&sweepAs=axes&metric=d_lr`);
+
+    await says(page, /^4 runs\. Drag/);
+    await waitUntil(async () => (await axisNames(page)).join() === "lr,depth,opt,d_lr,scalar:test_acc", "the axes");
+    await page.focus(strip("lr"));
+    await page.keyboard.press("ArrowUp"); // the upper quarter
+    await says(page, /^1 of 4 runs: lr 0\.\d+ to 1$/);
+    await page.keyboard.press("Shift+ArrowDown");
+    await page.keyboard.press("Shift+ArrowDown");
+    await says(page, /^2 of 4 runs/);
+    assert.match(await page.getAttribute(strip("lr"), "aria-valuetext"), /^0\.\d+ to 1$/);
+    await page.focus(strip("opt"));
+    await page.keyboard.press("ArrowDown");
+    await says(page, /^1 of 4 runs: lr .*, opt adam$/);
+    await page.keyboard.press("Enter");
+    await waitUntil(() => /runs=run2&/.test(page.url()), "the run in the chart");
+    await page.keyboard.press("Escape");
+    await says(page, /^2 of 4 runs/);
+
+    const again = await openPage(page.url());
+    await says(again, /^2 of 4 runs: lr/);
+    await closePage(again);
+
+    await page.click("#brushes-clear");
+    await page.locator(strip("depth")).scrollIntoViewIfNeeded();
+    const box = await page.locator(strip("depth")).boundingBox();
+    await page.mouse.move(box.x + 12, box.y + box.height * 0.4);
+    await page.mouse.down();
+    await page.mouse.move(box.x + 12, box.y + box.height * 0.8);
+    await page.mouse.move(box.x + 12, box.y + box.height + 30);
+    await page.mouse.up();
+    await says(page, /^2 of 4 runs: depth 1 to 2\.2/); // one run has no depth
+    await closePage(page);
+});
+
+test("parallel axes are moved, taken away and added; several brushes combine", async () => {
+    const page = await openPage(`${daemon.url}#runs=run0&sweepAs=axes&metric=d_lr`);
+
+    await waitUntil(async () => (await axisNames(page)).length === 5, "the axes");
+    await page.focus(title("opt"));
+    await page.keyboard.press("ArrowLeft");
+    await waitUntil(async () => (await axisNames(page)).join() === "lr,opt,depth,d_lr,scalar:test_acc", "another order");
+    assert.equal(await page.evaluate(() => document.activeElement.dataset.axis), "opt", "the focus stays");
+    await page.keyboard.press("Delete");
+    await waitUntil(async () => (await axisNames(page)).join() === "lr,depth,d_lr,scalar:test_acc", "one less");
+    await page.locator(title("lr")).scrollIntoViewIfNeeded();
+    const box = await page.locator(title("lr")).boundingBox();
+    const next = await page.locator(title("depth")).boundingBox();
+    await page.mouse.move(box.x + 40, box.y + 8);
+    await page.mouse.down();
+    await page.mouse.move(next.x + 30, box.y + 8);
+    await page.mouse.move(next.x + 60, box.y + 8);
+    await page.mouse.up();
+    await waitUntil(async () => (await axisNames(page)).join() === "depth,lr,d_lr,scalar:test_acc", "a dragged axis");
+    await page.click("#axis-menu summary");
+    await page.check("#axis-choices [data-key=pr] input");
+    await waitUntil(() => /sweepAxes=depth%2Clr%2Cd_lr%2Cscalar%253Atest_acc%2Cpr/.test(page.url()), "the link");
+
+    const { n, covered } = await page.evaluate(async () => {
+        const { axisOf, coveredBy, sharesOf, brushOf } = await import("./data/parallel.js");
+        const runs = Array.from({ length: 1000 }, (_, i) => ({ config: { lr: 10 ** -(i % 5), opt: i % 2 ? "a" : "b", one: 7 } }));
+        const axes = ["lr", "opt", "one", "gone"].map((name) => axisOf(runs, name, name));
+        const brushes = new Map([
+            ["lr", sharesOf(axes[0], brushOf(axes[0], [0.5, 1]))],
+            ["opt", sharesOf(axes[1], { name: "opt", low: "a", high: "a" })],
+        ]);
+
+        return { n: axes.map((axis) => axis.ticks.length), covered: coveredBy(axes, brushes, 1000).filter(Boolean).length };
+    });
+    assert.deepEqual(n, [5, 2, 1, 0]);
+    assert.equal(covered, 300); // three of five rates, one of two optimisers
+    await closePage(page);
+});

@@ -119,6 +119,9 @@ test("a link keeps every field, leaves out what is as by default, and survives n
             sweepRight: "",
             sweepAt: "step",
             sweepStep: 500,
+            sweepAs: "axes",
+            sweepAxes: ["lr", "scalar:a,b"],
+            sweepBrushes: ["lr 0.1 1", "a%20b x y"],
         };
         return {
             same:

@@ -21,6 +21,7 @@ const CHOICES = {
     spacing: ["log", "linear"],
     state: ["", "open", "finished", "failed", "lost"],
     lines: ["runs", "means"],
+    sweepAs: ["points", "axes"],
     sweepAt: ["last", "best", "least", "greatest", "step"],
     spread: ["sd", "se", "range"],
 };

@@ -38,6 +38,9 @@
  * @property {string} sweepColour a key of the configuration; "" none
  * @property {string} sweepRight of the right axis, as sweepY; "" none; "auto" an accuracy
  * @property {"last"|"best"|"least"|"greatest"|"step"} sweepAt where the values of a run are read
+ * @property {"points"|"axes"} sweepAs points against one value, or lines over parallel axes
+ * @property {string[]} sweepAxes keys of the configuration, measures and scalar:NAME; [] those that fit the runs
+ * @property {string[]} sweepBrushes as data/parallel.js writes them
  * @property {number|null} sweepStep with "step": of its latest checkpoint up to this one
  */
 
@@ -78,6 +81,9 @@ export const DEFAULTS = Object.freeze({
     sweepRight: "auto",
     sweepAt: "last",
     sweepStep: null,
+    sweepAs: "points",
+    sweepAxes: [],
+    sweepBrushes: [],
 });
 
 export class View extends EventTarget {

@@ -9,9 +9,12 @@ import { listParameters } from "../data/filter.js";
 import { columnsOf, differingKeys, directionOf, likelyAccuracy, likelyKey, placeOf, placeText, rowsOf } from "../data/sweep.js";
 import { drawScatter, rowText } from "../plot/scatter.js";
 import { dot } from "./legend.js";
+import { Parallel } from "./parallel.js";
 
 const RUNS_MAX = 1000;
 const REFRESH_MS = 3000;
+/* run.list gives 32 values a run. */
+const AXES_MAX = 24;
 
 export class Sweep {
     /** @param {{feed: any, view: any, catalogue: any}} parts */
@@ -19,6 +22,7 @@ export class Sweep {
         Object.assign(this, parts);
         this.section = byId("sweep");
         this.host = byId("sweep-chart");
+        this.parallel = new Parallel(parts);
         /** @type {any[]} RUN OBJECTs with their values */ this.runs = [];
         /** @type {string[]} */ this.scalars = [];
         this.total = 0;
@@ -28,9 +32,12 @@ export class Sweep {
         this.section.addEventListener("toggle", () => this.load());
         for (const [id, name] of CONTROLS)
             byId(id).addEventListener("change", (e) => this.view.set({ [name]: e.target.value }));
+        for (const sweepAs of ["points", "axes"])
+            byId(`sweep-as-${sweepAs}`).addEventListener("change", () => this.view.set({ sweepAs }));
+        byId("axis-menu").addEventListener("toggle", this.draw);
         byId("sweep-step").addEventListener("change", (e) => this.#setStep(e.target.value));
-        this.view.on(["search", "regex", "state", "hidden", "metric", "layer", "sweepX", "sweepY", "sweepRight", "sweepAt", "sweepStep"], () => this.load());
-        this.view.on(["runs", "sweepColour"], this.draw);
+        this.view.on(["search", "regex", "state", "hidden", "metric", "layer", "sweepX", "sweepY", "sweepRight", "sweepAt", "sweepStep", "sweepAxes", "sweepColour"], () => this.load());
+        this.view.on(["runs", "sweepAs", "sweepBrushes"], this.draw);
         new ResizeObserver(this.draw).observe(this.host);
     }
 
@@ -60,14 +67,13 @@ export class Sweep {
 
     /** What is asked of each run. */
     #names() {
-        const { sweepX, sweepRight } = this.view.state;
-        const wanted = [...this.catalogue.formsOf(this.#y), sweepX, this.#right(sweepRight)];
-        const { sweepAt } = this.view.state;
+        const { sweepX, sweepRight, sweepAt, sweepAxes } = this.view.state;
+        const wanted = [...this.catalogue.formsOf(this.#y), sweepX, this.#right(sweepRight), this.view.state.sweepColour, ...sweepAxes.slice(0, AXES_MAX)];
         /* An extreme has no standard error that we know. */
         const errors = ["last", "step"].includes(sweepAt) ? wanted.map((name) => this.catalogue.errorOf(name)) : [];
 
         return [...new Set([...wanted, ...errors])].filter(
-            (name) => name && (name.startsWith("scalar:") || this.catalogue.metric(name)),
+            (name) => name && this.#isValue(name),
         );
     }
 
@@ -107,11 +113,45 @@ export class Sweep {
         const rows = rowsOf(this.runs, names);
 
         this.#fill(keys, names);
+        if (this.#showsAxes()) {
+            this.#drawAxes(keys, names);
+            return;
+        }
         byId("sweep-empty").hidden = rows.length > 0;
         byId("sweep-empty").textContent = whyEmpty(this.runs, names);
         this.host.hidden = rows.length === 0;
         if (rows.length) this.#drawRows(rows, names);
         byId("sweep-note").textContent = this.#note(rows);
+    }
+
+    /* Of what is drawn the controls alone are seen. */
+    #showsAxes() {
+        const { sweepAs } = this.view.state;
+        const isAxes = sweepAs === "axes";
+
+        this.section.dataset.as = sweepAs;
+        byId(`sweep-as-${sweepAs}`).checked = true;
+        byId("parallel").hidden = !isAxes || this.runs.length === 0;
+        if (isAxes) this.host.hidden = true;
+        return isAxes;
+    }
+
+    #drawAxes(keys, { y, right }) {
+        byId("sweep-empty").hidden = this.runs.length > 0;
+        byId("sweep-empty").textContent = whyEmpty(this.runs, { x: "", y });
+        byId("sweep-key").replaceChildren();
+        byId("sweep-note").textContent = this.#note([]);
+        this.parallel.draw(this.runs, {
+            keys,
+            values: [...this.catalogue.measures.map((m) => m.name), ...this.scalars.map((name) => `scalar:${name}`)],
+            measured: [...new Set([y, right])].filter((name) => this.runs.some((run) => typeof run.values?.[name] === "number")),
+            colour: this.view.state.sweepColour,
+            label: (name) => this.#label(name),
+        });
+    }
+
+    #isValue(name) {
+        return name.startsWith("scalar:") || Boolean(this.catalogue.metric(name));
     }
 
     #choose(keys) {
@@ -120,7 +160,7 @@ export class Sweep {
         const forms = this.catalogue.formsOf(this.#y);
         const y = forms.find((form) => this.runs.some((run) => typeof run.values?.[form] === "number")) ?? forms[0];
 
-        return { x, y, error: this.catalogue.errorOf(y) ?? "", group: sweepColour, right: this.#right(sweepRight) };
+        return { x, y, error: this.catalogue.errorOf(y) ?? "", group: this.#isValue(sweepColour) ? "" : sweepColour, right: this.#right(sweepRight) };
     }
 
     #drawRows(rows, names) {
@@ -177,7 +217,10 @@ export class Sweep {
 
         fillSelect(byId("sweep-x"), known([...config, ...scalars, ...measures], x), x);
         fillSelect(byId("sweep-y"), known([...measures, ...scalars], y), this.view.state.sweepY || y);
-        fillSelect(byId("sweep-colour"), known([{ value: "", text: "nothing" }, ...config], group), group);
+        const isAxes = this.view.state.sweepAs === "axes";
+        const colour = isAxes ? this.view.state.sweepColour : group;
+        const colours = [{ value: "", text: isAxes ? "last axis" : "nothing" }, ...config, ...(isAxes ? [...measures, ...scalars] : [])];
+        fillSelect(byId("sweep-colour"), known(colours, colour), colour);
         this.#fillPlaces(y);
         fillSelect(byId("sweep-right"), known([{ value: "", text: "nothing" }, ...scalars, ...measures], right), right);
     }
