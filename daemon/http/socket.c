@@ -177,18 +177,22 @@ static void refuse(struct http_peer *peer, int code, const char *why)
     lws_callback_on_writable(peer->wsi);
 }
 
-/* The first message has to be server.hello with the token; then it is answered like any other. */
+/* The first message has to be server.hello, with the token where reading needs one; then it is
+ * answered like any other. */
 static bool brings_token(struct http_peer *peer)
 {
+    const struct http_access *access = peer->http->access;
+    bool is_free = http_access_check_token(access, &(struct http_asker){0}, NULL) == HTTP_OK;
     struct feed_request request;
     struct feed_hello hello = {.token = NULL};
     struct err err;
     bool good =
         feed_request_parse(peer->socket.message, peer->socket.message_size, &request, &err) == 0 &&
         request.method == FEED_HELLO && feed_hello_read(&request, &hello, &err) == 0 &&
-        hello.token && http_access_check_reader(peer->http->access, hello.token, &err) == HTTP_OK;
+        (is_free ||
+         (hello.token && http_access_check_reader(access, hello.token, &err) == HTTP_OK));
 
-    peer->socket.may_write = good && http_access_may_edit(peer->http->access, hello.token);
+    peer->socket.may_write = good && hello.token && http_access_may_edit(access, hello.token);
     feed_request_release(&request);
     return good;
 }
