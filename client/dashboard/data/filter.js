@@ -42,6 +42,31 @@ export function listParameters({ search, regex, state, hidden }) {
     };
 }
 
+/**
+ * The search as a regular expression, or why it is none.
+ * @param {string} search @returns {{regex: RegExp|null, why: string}}
+ */
+export function patternOf(search) {
+    try {
+        return { regex: new RegExp(search, "im"), why: "" };
+    } catch (error) {
+        return { regex: null, why: String(error.message).replace(/^Invalid regular expression: /, "") };
+    }
+}
+
+/**
+ * Whether a run is found by the view's regular expression, in what the daemon searches; null: there is
+ * none, and the daemon searches.
+ * @param {{search: string, regex: boolean}} state @returns {((run: any) => boolean)|null}
+ */
+export function matcherOf({ search, regex }) {
+    if (!regex || !search) return null;
+    const pattern = patternOf(search).regex;
+    const texts = (run) => [run.name, run.project, `${run.project}/${run.name}`, run.group, ...(run.tags ?? []), run.note ?? "", run.run];
+
+    return (run) => pattern !== null && pattern.test(texts(run).join("\n"));
+}
+
 function unquoted(text) {
     return text.replaceAll('"', "");
 }

@@ -8,14 +8,19 @@ const FRESH_MS = 5000;
 
 /** Events: "change", "error" (detail: a sentence). */
 export class RunPages extends EventTarget {
-    /** @param {any} feed @param {any} catalogue @param {() => object} parameters of run.list, as they are now */
-    constructor(feed, catalogue, parameters) {
+    /**
+     * @param {any} feed @param {any} catalogue @param {() => object} parameters of run.list, as they are now
+     * @param {() => ((run: any) => boolean)|null} matcher what the daemon cannot search by: all runs are read
+     *   then, once each time that the list is read again
+     */
+    constructor(feed, catalogue, parameters, matcher) {
         super();
-        Object.assign(this, { feed, catalogue, parameters });
+        Object.assign(this, { feed, catalogue, parameters, matcher });
         this.total = 0;
         /** @type {Map<number, {runs: any[], asked: number}>} */ this.pages = new Map();
         /** All that was read of this filter, in any order. @type {Map<string, any>} */ this.seen = new Map();
         this.generation = 0;
+        this.allOf = -1;
     }
 
     /** Reads again; what was read stays in sight until it is there. */
@@ -43,6 +48,10 @@ export class RunPages extends EventTarget {
 
     /** Makes sure that rows first..last are on their way and fresh. @param {number} first @param {number} last */
     want(first, last) {
+        if (this.matcher()) {
+            if (this.allOf !== this.generation) this.#readAll();
+            return;
+        }
         for (let p = Math.floor(first / PAGE); p <= Math.floor(last / PAGE); p++) {
             const page = this.pages.get(p);
             if (!page || performance.now() - page.asked > FRESH_MS) this.#read(p);
@@ -50,16 +59,42 @@ export class RunPages extends EventTarget {
     }
 
     async #read(p) {
+        this.pages.set(p, { runs: this.pages.get(p)?.runs ?? [], asked: performance.now() });
+        await this.#take(async () => {
+            const { total, runs } = await this.#list(p * PAGE, PAGE);
+            return () => {
+                this.total = total;
+                this.catalogue.take(runs);
+                this.#put(p, runs);
+            };
+        });
+    }
+
+    async #readAll() {
+        this.allOf = this.generation;
+        await this.#take(async () => {
+            const runs = await this.all();
+            return () => {
+                this.pages.clear();
+                this.total = runs.length;
+                for (let p = 0; p * PAGE < runs.length; p++) this.#put(p, runs.slice(p * PAGE, (p + 1) * PAGE));
+            };
+        });
+    }
+
+    #put(p, runs) {
+        for (const run of runs) this.seen.set(run.run, run);
+        this.pages.set(p, { runs, asked: performance.now() });
+    }
+
+    /* What is asked for, unless the list was read again meanwhile. */
+    async #take(ask) {
         const generation = this.generation;
 
-        this.pages.set(p, { runs: this.pages.get(p)?.runs ?? [], asked: performance.now() });
         try {
-            const answer = await this.#list(p * PAGE, PAGE);
+            const put = await ask();
             if (generation !== this.generation) return;
-            this.total = answer.total;
-            this.catalogue.take(answer.runs);
-            for (const run of answer.runs) this.seen.set(run.run, run);
-            this.pages.set(p, { runs: answer.runs, asked: performance.now() });
+            put();
             this.dispatchEvent(new Event("change"));
         } catch (error) {
             if (generation === this.generation)
@@ -81,6 +116,6 @@ export class RunPages extends EventTarget {
             total = answer.runs.length ? answer.total : 0;
         }
         this.catalogue.take(runs);
-        return runs;
+        return runs.filter(this.matcher() ?? Boolean);
     }
 }

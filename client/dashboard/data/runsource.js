@@ -3,7 +3,7 @@
  * searched here. The list itself does not know which. */
 
 import { compareValues, groupValue } from "../base/looks.js";
-import { listParameters } from "./filter.js";
+import { listParameters, matcherOf, patternOf } from "./filter.js";
 
 const PAGE = 100;
 const PAGE_OF_ALL = 1000;
@@ -35,14 +35,7 @@ export class RunSource extends EventTarget {
 
     /** The regular expression, or why it is none. */
     get pattern() {
-        try {
-            return { regex: new RegExp(this.view.state.search, "im"), why: "" };
-        } catch (error) {
-            return {
-                regex: null,
-                why: String(error.message).replace(/^Invalid regular expression: /, ""),
-            };
-        }
+        return patternOf(this.view.state.search);
     }
 
     restart() {
@@ -148,19 +141,10 @@ export class RunSource extends EventTarget {
         }
     }
 
-    #matches(run) {
-        const { regex } = this.pattern;
-
-        if (!this.view.state.regex || !this.view.state.search) return true;
-        return (
-            regex !== null &&
-            regex.test([run.name, run.project, run.group, ...(run.tags ?? []), run.note ?? "", run.run].join("\n"))
-        );
-    }
-
     #arrange(ids) {
         const { group } = this.view.state;
-        const found = ids.filter((id) => this.#matches(this.catalogue.get(id)));
+        const matches = matcherOf(this.view.state);
+        const found = ids.filter((id) => !matches || matches(this.catalogue.get(id)));
         const groups = new Map();
 
         for (const id of found) {

@@ -5,7 +5,7 @@
 import { longStep } from "../base/axis.js";
 import { byId, element, oncePerFrame, replaceRows, unlessHeld } from "../base/dom.js";
 import { columnOf, FIELDS, usualColumns, valuesOf } from "../data/columns.js";
-import { listParameters } from "../data/filter.js";
+import { listParameters, matcherOf, patternOf } from "../data/filter.js";
 import { RunPages } from "../data/runpages.js";
 import { differingKeys, likelyAccuracy } from "../data/sweep.js";
 import { dot, stateText } from "./legend.js";
@@ -33,7 +33,7 @@ export class RunsTable extends EventTarget {
         /** @type {string[]} */ this.usual = [];
         this.active = 0;
         this.note = "";
-        this.pages = new RunPages(this.feed, this.catalogue, () => this.#parameters());
+        this.pages = new RunPages(this.feed, this.catalogue, () => this.#parameters(), () => matcherOf(this.view.state));
         this.draw = oncePerFrame(unlessHeld(this.section, () => this.#draw()));
         this.#follow();
     }
@@ -164,8 +164,7 @@ export class RunsTable extends EventTarget {
     #why() {
         const { search, regex } = this.view.state;
 
-        if (regex && search) return "A regular expression is for the list beside the chart; the table has all runs.";
-        return this.pages.total === 0 ? "No run matches." : "";
+        return (regex && search && patternOf(search).why) || (this.pages.total === 0 ? "No run matches." : "");
     }
 
     #drawWidths(columns) {

@@ -5,7 +5,7 @@ import { shortValue } from "../base/axis.js";
 import { byId, debounced, element, fillSelect, oncePerFrame } from "../base/dom.js";
 import { colourAmong, compareValues } from "../base/looks.js";
 import { groupColour } from "../base/palette.js";
-import { listParameters } from "../data/filter.js";
+import { listParameters, matcherOf } from "../data/filter.js";
 import { columnsOf, differingKeys, directionOf, likelyAccuracy, likelyKey, placeOf, placeText, rowsOf } from "../data/sweep.js";
 import { drawScatter, rowText } from "../plot/scatter.js";
 import { dot } from "./legend.js";
@@ -25,7 +25,7 @@ export class Sweep {
         this.parallel = new Parallel(parts);
         /** @type {any[]} RUN OBJECTs with their values */ this.runs = [];
         /** @type {string[]} */ this.scalars = [];
-        this.total = 0;
+        /** Runs that were read, of so many in all. */ this.read = this.total = 0;
         this.generation = 0;
         this.draw = oncePerFrame(() => this.#draw());
         this.loadSoon = debounced(() => this.load(), REFRESH_MS);
@@ -98,7 +98,8 @@ export class Sweep {
                 ...listParameters(this.view.state),
             });
             if (generation !== this.generation) return;
-            this.runs = answer.runs;
+            this.runs = answer.runs.filter(matcherOf(this.view.state) ?? Boolean);
+            this.read = answer.runs.length;
             this.total = answer.total;
             this.catalogue.take(answer.runs);
             this.draw();
@@ -194,7 +195,7 @@ export class Sweep {
 
     #note(rows) {
         const { sweepAt } = this.view.state;
-        const cut = this.total > this.runs.length ? `the newest ${this.runs.length} of ${this.total} runs` : "";
+        const cut = this.total > this.read ? `the newest ${this.read} of ${this.total} runs` : "";
 
         return [rows.length ? NOTES[sweepAt] ?? NOTES.extreme : "", cut].filter(Boolean).join("; ");
     }

@@ -1,0 +1,66 @@
+/* The runs' table: which runs the search finds, and where its columns stand. */
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { closeBrowser, closePage, Daemon, openPage, Player, waitUntil } from "./harness.js";
+
+/** @type {Daemon} */ let daemon;
+/** @type {Player} */ let player;
+
+before(async () => {
+    daemon = await new Daemon().start();
+    player = new Player(daemon);
+    for (const [i, lr] of [0.001, 0.01, 0.1].entries()) {
+        await player.do("open", `t${i}`, { name: `trial-${i}`, project: "table", config: { lr, opt: i % 2 ? "adam" : "sgd" } });
+        for (const [k, test_acc] of [0.3, 0.9 - 0.1 * i, 0.5].entries())
+            await player.do("checkpoint", `t${i}`, { step: 10 * (k + 1), d_lr: 0.5 - 0.1 * i, test_acc });
+        await player.do("close", `t${i}`);
+    }
+});
+
+after(async () => {
+    await closeBrowser();
+    await player?.close();
+    await daemon?.close();
+});
+
+const HEAD = "#runs-table-head th";
+const ROWS = "#runs-table-rows tr[data-row]";
+const keys = (page) => page.$$eval(HEAD, (all) => all.map((cell) => cell.dataset.key));
+
+async function openTable(link, options) {
+    const page = await openPage(link, options);
+
+    await page.waitForSelector("#live[data-state=live]");
+    await page.evaluate(() => (document.getElementById("runs-table").open = true));
+    await page.waitForSelector(`${ROWS} button`);
+    return page;
+}
+
+/** The cells of a column, in the order of the rows. */
+function column(page, key) {
+    return page.evaluate((name) => {
+        const place = [...document.querySelectorAll("#runs-table-head > *")].findIndex((cell) => cell.dataset.key === name);
+        return [...document.querySelectorAll("#runs-table-rows tr[data-row]")].map((row) => row.cells[place]?.textContent);
+    }, key);
+}
+
+test("a regular expression finds the same runs in list, table and sweep", async () => {
+    const page = await openTable(`${daemon.url}#regex=1&search=trial-%5B02%5D%24&tableSort=config%3Alr&tableDescending=0`);
+
+    await waitUntil(async () => (await column(page, "name")).join() === "trial-0,trial-2", "two runs in the table");
+    assert.equal(await page.textContent("#runs-table-count"), "2");
+    assert.equal(await page.textContent("#run-count"), "2");
+    await waitUntil(async () => (await page.locator("#sweep-chart .point").count()) === 2, "two runs in the sweep");
+    await page.check("#select-all");
+    await waitUntil(async () => (await page.textContent("#selected-count")) === "2 selected", "those two selected");
+    await page.fill("#search", "trial-(");
+    await waitUntil(async () => /parenthes|Unterminated/i.test(await page.textContent("#runs-table-note")), "why it is none");
+    await page.fill("#search", "table/trial-1");
+    await waitUntil(async () => (await column(page, "name")).join() === "trial-1", "another run");
+    await page.uncheck("#regex");
+    await page.fill("#search", "trial");
+    await waitUntil(async () => (await column(page, "name")).length === 3, "all by words");
+    await closePage(page);
+});
