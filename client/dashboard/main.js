@@ -1,7 +1,7 @@
 /* Puts the page together: one socket, one view, one catalogue of runs, and the parts that show them.
  * The only module that knows all others. */
 
-import { duration, longStep } from "./base/axis.js";
+import { duration, longPlace } from "./base/axis.js";
 import { Catalogue } from "./data/catalogue.js";
 import { MainChart } from "./plot/chart.js";
 import { Companions } from "./plot/companions.js";
@@ -18,6 +18,7 @@ import { Measures } from "./panel/measures.js";
 import { Looks } from "./base/looks.js";
 import { shortened } from "./base/names.js";
 import { followAddress } from "./base/permalink.js";
+import { Places } from "./data/places.js";
 import { Problems } from "./panel/problems.js";
 import { RepresentationView } from "./plot/representation.js";
 import { RunList } from "./panel/runlist.js";
@@ -39,14 +40,15 @@ const feed = new Feed(feedAddress());
 const view = new View();
 const catalogue = new Catalogue(feed);
 const looks = new Looks(view, catalogue);
-const curves = new Curves(feed, view, catalogue);
+const places = new Places(feed, view, catalogue);
+const curves = new Curves(feed, view, catalogue, places);
 const source = new RunSource(feed, view, catalogue);
-const chart = new MainChart({ view, catalogue, curves, looks });
+const chart = new MainChart({ view, catalogue, curves, places, looks });
 const heatmap = new Heatmap({ feed, view, catalogue, chart });
 const spectrum = new SpectrumView({ feed, view, catalogue });
 const representation = new RepresentationView({ feed, view, catalogue });
 const companions = new Companions({ feed, view, catalogue, looks, chart });
-const scalars = new Scalars(feed, view, catalogue);
+const scalars = new Scalars(feed, view, catalogue, places);
 const scalarCharts = new ScalarCharts({ view, catalogue, looks, chart, scalars });
 
 const sweep = new Sweep({ feed, view, catalogue });
@@ -70,6 +72,7 @@ new Exporter({ feed, view, catalogue, chart, looks });
 function takeUpdate(page) {
     if (page.points.length + page.scalars.length === 0) return;
     catalogue.takeUpdate(page);
+    places.takeUpdate(page);
     curves.takeUpdate(page);
     companions.takeUpdate(page);
     scalars.takeUpdate(page);
@@ -239,14 +242,17 @@ function fillLayersAndScalars() {
 }
 
 function fillBar() {
-    const { metric, spacing, band, from, to } = view.state;
+    const { metric, axis, band, from, to } = view.state;
+    const { spacing } = view;
 
     byId("metric").value = metric;
+    byId("axis").value = axis;
+    byId("spacing-log").disabled = axis === "time";
     byId("spacing-log").checked = spacing === "log";
     byId("spacing-linear").checked = spacing === "linear";
     byId("band").checked = band;
     byId("range-text").textContent =
-        from === null || to === null ? "all steps" : `steps ${longStep(from)} – ${longStep(to)}`;
+        from === null || to === null ? "all steps" : `${axis === "step" ? "steps " : ""}${longPlace(from, axis)} – ${longPlace(to, axis)}`;
     fillLayersAndScalars();
 }
 
@@ -256,6 +262,7 @@ for (const [id, name] of [
     ["scalar", "scalar"],
 ])
     byId(id).addEventListener("change", (e) => view.set({ [name]: e.target.value }));
+byId("axis").addEventListener("change", (e) => view.set({ axis: e.target.value, from: null, to: null }));
 for (const spacing of ["log", "linear"])
     byId(`spacing-${spacing}`).addEventListener("change", () => view.set({ spacing }));
 byId("band").addEventListener("change", (e) => view.set({ band: e.target.checked }));

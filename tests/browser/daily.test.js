@@ -87,3 +87,94 @@ test("a scalar is smoothed as TensorBoard does, with the raw line behind, and gr
     await waitUntil(async () => /0\.0156/.test(await value()), "the live value");
     await closePage(page);
 });
+
+test("places between the rows of a table, and gaps between attempts", async () => {
+    const page = await openPage(daemon.url);
+    const found = await page.evaluate(async () => {
+        const { between, broken, rising } = await import("./data/places.js");
+        const table = rising([[30, 9], [10, 1], [20, 5], [25, 2]]);
+        return {
+            table,
+            inside: between(table.steps, table.xs, 15),
+            beyond: between(table.steps, table.xs, 40),
+            alone: between([7], [3], 100),
+            none: between([], [], 1),
+            gap: broken({ steps: [1, 2, 8], values: [5, 6, 7], low: null, high: null, attempts: [1, 1, 2] }),
+        };
+    });
+
+    assert.deepEqual(found, {
+        table: { steps: [10, 20, 30], xs: [1, 5, 9] },
+        inside: 3,
+        beyond: 13,
+        alone: 3,
+        none: null,
+        gap: { steps: [1, 2, 5, 8], values: [5, 6, null, 7], low: null, high: null },
+    });
+    await closePage(page);
+});
+
+test("ticks of a clock are whole, and places are told as a person reads them", async () => {
+    const page = await openPage(daemon.url, { timezoneId: "Asia/Kolkata" });
+    const found = await page.evaluate(async () => {
+        const { longPlace, namedPlace, shortPlace, ticks } = await import("./base/axis.js");
+        const start = Date.UTC(2026, 10, 27, 20, 7) / 1000;
+        return {
+            times: ticks(start, start + 6 * 3600, 3600, "linear", "time").map((x) => shortPlace(x, "time")),
+            spans: [0, 0.25, 90, 150, 5400, 7230, 259200].map((x) => longPlace(x, "elapsed")),
+            epochs: ticks(0, 0.9, 0.2, "linear", "epoch").map((x) => shortPlace(x, "epoch")),
+            named: [namedPlace(3, "step"), namedPlace(1.5, "epoch"), namedPlace(7200, "elapsed"), namedPlace(start, "time")],
+        };
+    });
+
+    assert.deepEqual(found.times, ["11-28 02:00", "11-28 03:00", "11-28 04:00", "11-28 05:00", "11-28 06:00", "11-28 07:00"]);
+    assert.deepEqual(found.spans, ["0 s", "0.3 s", "90 s", "2:30 min", "90 min", "2:01 h", "3 d"]);
+    assert.deepEqual(found.epochs, ["0", "0.2", "0.4", "0.6", "0.8"]);
+    assert.deepEqual(found.named, ["step 3", "epoch 1.50", "2 h after the start", "2026-11-28 01:37:00"]);
+    await closePage(page);
+});
+
+async function places(page) {
+    await page.evaluate(() => (document.getElementById("data").open = true));
+    return page.$$eval("#table-body th", (all) => all.map((cell) => cell.textContent));
+}
+
+test("all charts go over epochs, and a zoom asks for the steps of it", async () => {
+    const page = await openPage(`${daemon.url}#runs=b`);
+
+    await waitForStep(page, 32);
+    await page.selectOption("#axis", "epoch");
+    await waitUntil(async () => (await places(page)).join() === "0.25,0.50,1.00,2.00,4.00,8.00", "the epochs");
+    assert.match(page.url(), /axis=epoch/);
+    assert.match(await page.getAttribute("#legend .strong", "title"), /at epoch 8\.00/);
+    await page.goto(`${daemon.url}#runs=b&axis=epoch&from=1.5&to=4.5`);
+    await page.reload();
+    await waitUntil(async () => requests(page, "series.query").some((q) => q.from > 0 && q.from <= 6 && q.to >= 18 && q.to < 32), "a question of steps");
+    await waitUntil(async () => (await places(page)).join() === "2.00,4.00", "what is in view");
+    assert.equal(await page.textContent("#range-text"), "1.50 – 4.50");
+    await page.click("#zoom-all");
+    await waitUntil(async () => (await places(page)).length === 6, "all of them");
+    await closePage(page);
+});
+
+test("over time a run that was resumed goes on behind its gap, live too", async () => {
+    for (const step of [1, 2, 3, 4]) {
+        if (step === 1) await player.do("open", "gap", { name: "gap", project: "daily" });
+        await player.do("checkpoint", "gap", { step, d_lr: 0.5, loss: step });
+    }
+    await player.do("close", "gap");
+    await player.do("open", "gap", { name: "gap", project: "daily" });
+    await player.do("checkpoint", "gap", { step: 3, d_lr: 0.4, loss: 3 });
+    const page = await openPage(`${daemon.url}#runs=gap&axis=time`);
+
+    await waitUntil(async () => (await places(page)).length === 3, "steps 1, 2, and 3 of the second attempt");
+    const clock = await places(page);
+    assert.match(clock[0], /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$/);
+    assert.deepEqual([...clock].sort(), clock);
+    await player.do("checkpoint", "gap", { step: 5, d_lr: 0.3, loss: 5 });
+    await waitUntil(async () => (await places(page)).length === 4, "the live point");
+    await page.selectOption("#axis", "elapsed");
+    await waitUntil(async () => (await places(page)).some((x) => / s$/.test(x)), "seconds since the start");
+    await player.do("close", "gap");
+    await closePage(page);
+});

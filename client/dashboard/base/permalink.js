@@ -11,13 +11,23 @@ const CODECS = {
         (text) => text.split(",").filter(Boolean).map(decodeURIComponent),
     ],
     number: [String, (text) => (/^\d{1,16}$/.test(text) ? Number(text) : undefined)],
+    place: [String, (text) => (/^\d{1,16}(\.\d{1,3})?$/.test(text) ? Number(text) : undefined)],
     share: [String, (text) => (/^0\.\d{1,4}$/.test(text) ? Number(text) : undefined)],
     boolean: [(flag) => (flag ? "1" : "0"), (text) => ({ 1: true, 0: false })[text]],
     string: [String, (text) => text],
 };
-const NUMBERS = new Set(["from", "to", "depthPin", "spectrumStep", "mapStep", "sweepStep"]);
-const SHARES = new Set(["smoothing"]);
+/** Where a field's default does not say it. */
+const KINDS = {
+    from: "place",
+    to: "place",
+    smoothing: "share",
+    depthPin: "number",
+    spectrumStep: "number",
+    mapStep: "number",
+    sweepStep: "number",
+};
 const CHOICES = {
+    axis: ["step", "time", "elapsed", "epoch"],
     spacing: ["log", "linear"],
     state: ["", "open", "finished", "failed", "lost"],
     lines: ["runs", "means"],
@@ -27,7 +37,7 @@ const CHOICES = {
 };
 
 function codecOf(name) {
-    return CODECS[NUMBERS.has(name) ? "number" : SHARES.has(name) ? "share" : typeof DEFAULTS[name]];
+    return CODECS[KINDS[name] ?? typeof DEFAULTS[name]];
 }
 
 /** @param {import("./view.js").ViewState} state @returns {string} without the # */

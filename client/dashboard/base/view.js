@@ -12,8 +12,10 @@
  * @property {string[]} scalars whose small charts come first
  * @property {string} scalarSearch which scalars have a small chart; "" all
  * @property {number} smoothing of the scalars' small charts: the weight of the average, 0 none
+ * @property {"step"|"time"|"elapsed"|"epoch"} axis of all charts over time: the step, the time of day, the
+ *   time since a run's start, its epoch
  * @property {"log"|"linear"} spacing
- * @property {number|null} from first step in view; null: all
+ * @property {number|null} from first place in view: a step, seconds or an epoch; null: all
  * @property {number|null} to
  * @property {boolean} band
  * @property {string} search
@@ -54,6 +56,7 @@ export const DEFAULTS = Object.freeze({
     scalars: [],
     scalarSearch: "",
     smoothing: 0,
+    axis: "step",
     spacing: "log",
     from: null,
     to: null,
@@ -98,6 +101,11 @@ export class View extends EventTarget {
         const { focus, runs } = this.state;
 
         return runs.includes(focus) ? focus : (runs[0] ?? "");
+    }
+
+    /** How the axis is spaced: the time of day has no beginning from which to take logarithms. */
+    get spacing() {
+        return this.state.axis === "time" ? "linear" : this.state.spacing;
     }
 
     /** Changes what differs, and notifies the listeners. @param {Partial<ViewState>} change */

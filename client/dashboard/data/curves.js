@@ -3,7 +3,6 @@
  * daemon's bins become finer and in the end points. */
 
 import { likelyAccuracy } from "./sweep.js";
-import { widen } from "../base/axis.js";
 import { append, chooseForm, emptySeries, fromLayer, fromScalar } from "./series.js";
 
 /* Two a pixel: each bin of series.query counts for two points. */
@@ -19,11 +18,11 @@ const COUNT_AGAIN_MS = 1000;
 export class Curves extends EventTarget {
     /**
      * @param {import("./feed.js").Feed} feed @param {import("../base/view.js").View} view
-     * @param {import("./catalogue.js").Catalogue} catalogue
+     * @param {import("./catalogue.js").Catalogue} catalogue @param {import("./places.js").Places} places
      */
-    constructor(feed, view, catalogue) {
+    constructor(feed, view, catalogue, places) {
         super();
-        Object.assign(this, { feed, view, catalogue });
+        Object.assign(this, { feed, view, catalogue, places });
         this.width_px = 800;
         /** @type {Map<string, import("./series.js").Series[]>} by run */ this.metrics = new Map();
         /** @type {Map<string, import("./series.js").Series>} by run */ this.scalars = new Map();
@@ -35,7 +34,7 @@ export class Curves extends EventTarget {
         /** @type {Map<string, number>} by run: the latest question */ this.asked = new Map();
         this.recent = { points: [], scalars: [] };
         view.on(["runs"], () => this.#followRuns());
-        view.on(["metric", "layer", "scalar", "spacing", "from", "to"], () => this.reload());
+        view.on(["metric", "layer", "scalar", "axis", "spacing", "from", "to"], () => this.reload());
     }
 
     /** The scalar of the right axis for a run, or "". @param {string} run */
@@ -71,13 +70,14 @@ export class Curves extends EventTarget {
         this.dispatchEvent(new Event("change"));
     }
 
-    #range() {
-        const { from, to, spacing } = this.view.state;
+    #points() {
         const points = Math.max(POINTS_MIN, Math.round(this.width_px * POINTS_PER_PIXEL));
 
-        if (from === null || to === null) return { points, spacing };
-        const [a, b] = widen([from, to], spacing, MARGIN);
-        return { from: a, to: b, points: Math.round(points * (1 + 2 * MARGIN)), spacing };
+        return this.view.state.from === null ? points : Math.round(points * (1 + 2 * MARGIN));
+    }
+
+    #range(run) {
+        return { points: this.#points(), ...this.places.question(run, MARGIN) };
     }
 
     async #load(run) {
@@ -87,6 +87,7 @@ export class Curves extends EventTarget {
         this.asked.set(run, number);
         try {
             if (!this.catalogue.get(run)?.scalars) await this.catalogue.load(run);
+            await this.places.ready(run);
             if (!isLatest() || !this.catalogue.get(run)) return;
             const [metrics, scalar, events, beside] = await Promise.all([
                 this.#askMetrics(run),
@@ -129,7 +130,7 @@ export class Curves extends EventTarget {
         const answer = await this.feed.call("series.query", {
             run,
             metrics,
-            ...this.#range(),
+            ...this.#range(run),
             ...(names.length === 1 ? { layer: names[0] } : {}),
         });
         return answer.layers.map((entry) => {
@@ -176,7 +177,7 @@ export class Curves extends EventTarget {
         const answer = await this.feed.call("scalars.query", {
             run,
             names: [name],
-            ...this.#range(),
+            ...this.#range(run),
         });
         return answer.scalars.length ? fromScalar(run, answer.scalars[0]) : null;
     }
@@ -254,7 +255,7 @@ export class Curves extends EventTarget {
 
         if (
             !list ||
-            !this.#isInView(point.step) ||
+            !this.#isInView(point) ||
             !this.catalogue.layersOf(point.run, layer).includes(point.layer)
         )
             return;
@@ -272,7 +273,7 @@ export class Curves extends EventTarget {
     #addScalar(scalar, note) {
         let series = this.scalars.get(scalar.run);
 
-        if (scalar.name !== this.scalarOf(scalar.run) || !this.#isInView(scalar.step)) return;
+        if (scalar.name !== this.scalarOf(scalar.run) || !this.#isInView(scalar)) return;
         if (!series)
             this.scalars.set(
                 scalar.run,
@@ -282,17 +283,15 @@ export class Curves extends EventTarget {
             note(scalar.run, series, append(series, scalar, scalar.value, undefined));
     }
 
-    #isInView(step) {
-        const { from, to, spacing } = this.view.state;
+    #isInView({ run, step }) {
+        const steps = this.places.steps(run, MARGIN);
 
-        if (from === null || to === null) return true;
-        const [a, b] = widen([from, to], spacing, MARGIN);
-        return step >= a && step <= b;
+        return steps === null || (step >= steps[0] && step <= steps[1]);
     }
 
     /* What came live has no bins: when it outgrows them, the daemon makes new ones. */
     #isTooLong(series) {
-        const { points } = this.#range();
+        const points = this.#points();
 
         return (
             series.n_added > 0 &&

@@ -12,6 +12,8 @@ const POINTS_OF_ALL = 8000;
 /* While the reader scrolls, names come into sight one by one. */
 const ASK_MS = 40;
 const REFRESH_MS = 2000;
+/* What is zoomed reaches beyond the frame, so that lines leave it on both sides. */
+const MARGIN = 0.1;
 
 /**
  * Which names a filter means: words of which one has to fit; one with a star fits the whole name, as
@@ -50,17 +52,17 @@ export function byPrefix(names) {
 export class Scalars extends EventTarget {
     /**
      * @param {import("./feed.js").Feed} feed @param {import("../base/view.js").View} view
-     * @param {import("./catalogue.js").Catalogue} catalogue
+     * @param {import("./catalogue.js").Catalogue} catalogue @param {import("./places.js").Places} places
      */
-    constructor(feed, view, catalogue) {
+    constructor(feed, view, catalogue, places) {
         super();
-        Object.assign(this, { feed, view, catalogue });
+        Object.assign(this, { feed, view, catalogue, places });
         /** @type {Map<string, Map<string, import("./series.js").Series>>} by name, then run */ this.curves = new Map();
         /** @type {Set<string>} what was asked for, as the view is now: run and name */ this.asked = new Set();
         /** @type {string[]} names in sight */ this.seen = [];
         this.generation = 0;
         this.ask = debounced(() => this.#ask(), ASK_MS);
-        view.on(["from", "to", "spacing"], () => this.reload());
+        view.on(["axis", "from", "to", "spacing"], () => this.reload());
         view.on(["runs"], () => {
             for (const key of this.asked)
                 if (!view.state.runs.includes(JSON.parse(key)[0])) this.asked.delete(key);
@@ -93,11 +95,9 @@ export class Scalars extends EventTarget {
         this.ask();
     }
 
-    #range() {
-        const { runs, from, to, spacing } = this.view.state;
-        const points = Math.max(POINTS_MIN, Math.min(POINTS, Math.round(POINTS_OF_ALL / runs.length)));
-
-        return { points, spacing, ...(from === null || to === null ? {} : { from, to }) };
+    /* Of each run. */
+    #points() {
+        return Math.max(POINTS_MIN, Math.min(POINTS, Math.round(POINTS_OF_ALL / this.view.state.runs.length)));
     }
 
     #ask() {
@@ -116,7 +116,9 @@ export class Scalars extends EventTarget {
 
         keys.forEach((key) => this.asked.add(key));
         try {
-            const { scalars } = await this.feed.call("scalars.query", { run, names, ...this.#range() });
+            await this.places.ready(run);
+            const range = { points: this.#points(), ...this.places.question(run, MARGIN) };
+            const { scalars } = await this.feed.call("scalars.query", { run, names, ...range });
             if (generation !== this.generation) return;
             for (const entry of scalars) this.#of(entry.name).set(run, fromScalar(run, entry));
             this.dispatchEvent(new Event("change"));
@@ -132,7 +134,7 @@ export class Scalars extends EventTarget {
 
     /** A page of series.subscribe. @param {{scalars: any[]}} page */
     takeUpdate({ scalars }) {
-        const { points } = this.#range();
+        const points = this.#points();
         let isOld = false;
 
         for (const scalar of scalars) {

@@ -15,6 +15,8 @@ import { flaggedOf, noteFlags } from "./flags.js";
  * @property {number[]} values where the measure has one
  * @property {(number|null)[]|null} low
  * @property {(number|null)[]|null} high
+ * @property {(number|null)[]} [times] of the values, in seconds since 1970, where they were asked for
+ * @property {number[]} [attempts] of the values
  * @property {number[]} gaps steps of points whose window misses rows
  * @property {import("./flags.js").Flagged[]} flagged points with flags, also those without the measure
  * @property {number} attempt the latest
@@ -56,6 +58,8 @@ export function fromLayer(run, entry, metric, error) {
         values,
         low: around(values, errors, -1),
         high: around(values, errors, 1),
+        times: pick(columns.time),
+        attempts: pick(columns.attempt),
         gaps: columns.step.filter((_, i) => columns.rows_missing[i] > 0),
         flagged: flaggedOf(columns),
         attempt: columns.attempt.at(-1) ?? 0,
@@ -97,6 +101,8 @@ export function fromScalar(run, { name, binned, columns }) {
         ...base,
         steps: has.map((i) => columns.step[i]),
         values: has.map((i) => columns.value[i]),
+        times: has.map((i) => columns.time[i]),
+        attempts: has.map((i) => columns.attempt[i]),
         low: null,
         high: null,
         attempt: columns.attempt.at(-1) ?? 0,
@@ -106,8 +112,11 @@ export function fromScalar(run, { name, binned, columns }) {
 function bins(columns, name) {
     const { last, min, max } = columns[name];
     const has = measured(columns.step_end, last);
+    const { time, attempt } = columns;
 
     return {
+        times: time && has.map((i) => time[i]),
+        attempts: attempt && has.map((i) => attempt[i]),
         steps: has.map((i) => columns.step_end[i]),
         values: has.map((i) => last[i]),
         low: has.map((i) => min[i]),
@@ -126,6 +135,8 @@ export function emptySeries(run, layer, name, hasBand) {
         values: [],
         low: hasBand ? [] : null,
         high: hasBand ? [] : null,
+        times: [],
+        attempts: [],
         gaps: [],
         flagged: [],
         attempt: 0,
@@ -137,7 +148,7 @@ export function emptySeries(run, layer, name, hasBand) {
  * Adds a live value where it belongs. Returns "added"; "known" when it is there already, superseded,
  * or no value; or "reload" when it rewrites what is there, as the first point of a resumed run does.
  * @param {Series} series
- * @param {{attempt: number, step: number, rows_missing?: number, flags?: string[]}} at
+ * @param {{attempt: number, step: number, time?: number, rows_missing?: number, flags?: string[]}} at
  * @param {number|null} value @param {number|null|undefined} error
  */
 export function append(series, at, value, error) {
@@ -153,6 +164,8 @@ export function append(series, at, value, error) {
     insert(series, at.step, {
         steps: at.step,
         values: value,
+        times: at.time,
+        attempts: at.attempt,
         low: series.binned ? value : shifted(value, error, -1),
         high: series.binned ? value : shifted(value, error, 1),
     });
@@ -167,7 +180,7 @@ function insert(series, step, entries) {
     const isLast = place === series.steps.length;
 
     for (const [name, entry] of Object.entries(entries)) {
-        if (series[name] === null) continue;
+        if (!series[name]) continue;
         if (isLast) series[name].push(entry);
         else series[name] = series[name].toSpliced(place, 0, entry);
     }

@@ -82,15 +82,11 @@ export class Exporter {
     }
 
     async #read() {
-        const { spacing, from, to, runs } = this.view.state;
-        const range = {
-            points: POINTS_MAX,
-            spacing,
-            ...(from === null || to === null ? {} : { from, to }),
-        };
+        const { runs } = this.view.state;
 
         return Promise.all(
             runs.map(async (run) => {
+                const range = { points: POINTS_MAX, ...this.chart.places.question(run) };
                 const [series, scalars, events] = await Promise.all([
                     this.feed.call("series.query", { run, ...range }),
                     this.feed.call("scalars.query", { run, ...range }),

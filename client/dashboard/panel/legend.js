@@ -1,7 +1,7 @@
 /* The legend: one row a line of the main chart, with its values at the cursor or, without one, the
  * latest; and below it the events of the shown runs, in words. */
 
-import { duration, longStep, shortValue } from "../base/axis.js";
+import { duration, longStep, namedPlace, shortValue } from "../base/axis.js";
 import { byId, element, oncePerFrame, replaceRows, unlessHeld } from "../base/dom.js";
 import { shortened } from "../base/names.js";
 import { lastStep, resumes, sentence, shortage } from "../plot/marks.js";
@@ -87,7 +87,7 @@ export class Legend {
         byId("legend-head").hidden = runs.length === 0;
         byId("legend-step").textContent =
             step !== null
-                ? `at step ${longStep(step)}`
+                ? `at ${namedPlace(step, this.view.state.axis)}`
                 : this.view.state.to === null
                   ? "latest"
                   : "last in view";
@@ -226,7 +226,7 @@ export class Legend {
     #valueCell(series, i) {
         return element(
             "td",
-            { class: "number strong", title: `${series.name}${i < 0 ? "" : ` at step ${longStep(series.steps[i])}`}` },
+            { class: "number strong", title: `${series.name}${i < 0 ? "" : ` at ${namedPlace(series.steps[i], this.view.state.axis)}`}` },
             shortValue(series.values[i]),
             this.#isStandIn(series) && element("span", { class: "muted" }, ` ${series.name}`),
         );
@@ -327,7 +327,8 @@ export class Legend {
         const end = lastStep(event);
         const room = Math.max(5, (end - event.start) / 2);
         const onclick = () =>
-            this.chart.zoomTo(
+            this.chart.zoomToSteps(
+                run,
                 Math.max(0, Math.floor(event.start - room)),
                 Math.ceil(end + room),
             );

@@ -1,7 +1,7 @@
 /* The main chart as a table: for screen readers, and for reading exact values off. It holds what the
  * chart holds; of long series evenly many rows, which it says. */
 
-import { longStep, shortValue } from "../base/axis.js";
+import { AXES, longPlace, shortValue } from "../base/axis.js";
 import { byId, debounced, element } from "../base/dom.js";
 import { nearest } from "../data/series.js";
 
@@ -38,7 +38,7 @@ export class DataTable {
             element(
                 "tr",
                 {},
-                element("th", { scope: "col" }, "step"),
+                element("th", { scope: "col" }, AXES[this.chart.view.state.axis]),
                 ...columns.map((s) => this.#head(s)),
             ),
         );
@@ -66,7 +66,7 @@ export class DataTable {
         return element(
             "tr",
             {},
-            element("th", { scope: "row", class: "number" }, longStep(step)),
+            element("th", { scope: "row", class: "number" }, longPlace(step, this.chart.view.state.axis)),
             ...cells,
         );
     }

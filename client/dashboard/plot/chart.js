@@ -1,7 +1,7 @@
 /* The main chart: the shown runs' measure on the left axis, an accuracy or another scalar on the
  * right one, marks, a cursor for mouse and keyboard, zoom. What it shows comes from Curves. */
 
-import { longStep, shortValue, toStep, toX } from "../base/axis.js";
+import { AXES, longPlace, namedPlace, shortValue, toStep, toX } from "../base/axis.js";
 import { byId, oncePerFrame } from "../base/dom.js";
 import { evenly, LINES_MAX } from "../data/depth.js";
 import { changesOf, meansOf } from "../data/groups.js";
@@ -12,13 +12,14 @@ import { drawReferences, nameEnds, nameReferences, references } from "./referenc
 import { extent, nearest } from "../data/series.js";
 import { StepChart } from "./stepchart.js";
 
-/* The least that can be zoomed to, in steps. */
+/* The least that can be zoomed to: steps, and seconds or epochs. */
 const ZOOM_MIN_STEPS = 2;
+const ZOOM_MIN = 0.01;
 const ZOOM_FACTOR = 0.5;
 
 /** Events: "cursor" (detail: step or null), "drawn". */
 export class MainChart extends EventTarget {
-    /** @param {{view: any, catalogue: any, curves: any, looks: any}} parts */
+    /** @param {{view: any, catalogue: any, curves: any, places: any, looks: any}} parts */
     constructor(parts) {
         super();
         Object.assign(this, parts);
@@ -37,7 +38,8 @@ export class MainChart extends EventTarget {
         this.redraw = oncePerFrame(() => this.#draw());
         this.curves.addEventListener("change", this.redraw);
         this.catalogue.addEventListener("change", this.redraw);
-        this.view.on(["spacing", "band", "pins", "group", "lines", "spread", "from", "to"], this.redraw);
+        this.places.addEventListener("change", this.redraw);
+        this.view.on(["axis", "spacing", "band", "pins", "group", "lines", "spread", "from", "to"], this.redraw);
         this.host.addEventListener("keydown", (event) => this.#onKey(event));
         this.host.addEventListener("blur", () => this.#moveCursor(null));
         new ResizeObserver(() => (this.curves.width_px = this.host.clientWidth)).observe(this.host);
@@ -70,9 +72,11 @@ export class MainChart extends EventTarget {
     #runs() {
         const { runs } = this.view.state;
 
+        const placed = (/** @type {any} */ series) => this.places.of(series);
+
         return {
-            left: runs.flatMap((run) => evenly(this.curves.metrics.get(run) ?? [], LINES_MAX)),
-            right: runs.flatMap((run) => this.curves.scalars.get(run) ?? []),
+            left: runs.flatMap((run) => evenly(this.curves.metrics.get(run) ?? [], LINES_MAX)).map(placed),
+            right: runs.flatMap((run) => this.curves.scalars.get(run) ?? []).map(placed),
         };
     }
 
@@ -84,7 +88,7 @@ export class MainChart extends EventTarget {
         return this.looks.showsMeans ? { left: means(left), right: means(right) } : { left, right };
     }
 
-    /** Steps in view; null before there are any. @returns {[number, number]|null} */
+    /** Places in view; null before there are any. @returns {[number, number]|null} */
     range() {
         const { from, to } = this.view.state;
         const { left, right } = this.series();
@@ -95,16 +99,17 @@ export class MainChart extends EventTarget {
     #trace(series, isRight) {
         const look = this.looks.lineOf(series);
         const isMean = series.group !== undefined;
+        const line = this.places.drawn(series);
         const hasBand = this.view.state.band && series.low !== null && (!isRight || series.binned || isMean);
 
         return {
             key: `${series.group ?? series.run}/${series.layer}/${series.name}`,
-            steps: series.steps,
-            values: series.values,
+            steps: line.steps,
+            values: line.values,
             colour: look.colour,
             marker: look.marker,
-            low: hasBand ? series.low : null,
-            high: hasBand ? series.high : null,
+            low: hasBand ? line.low : null,
+            high: hasBand ? line.high : null,
             right: isRight,
             dash: isRight ? [1.5, 3.5] : look.dash,
             width: isRight ? 1.25 : look.width,
@@ -132,22 +137,24 @@ export class MainChart extends EventTarget {
 
         this.chart.draw({
             traces,
-            spacing: this.view.state.spacing,
+            axis: this.view.state.axis,
+            spacing: this.view.spacing,
             range: this.range(),
             leftLabel: [...new Set(left.map((s) => s.name))].join(", ") || this.view.state.metric,
             levels: this.view.state.from === null ? this.references().map((r) => r.value) : [],
             rightLabel: [...new Set(right.map((s) => s.name))].join(", "),
         });
         this.#describe(left, right);
-        this.#noteDrawn(left);
+        this.#noteDrawn();
         this.dispatchEvent(new Event("drawn"));
     }
 
     #describe(left, right) {
+        const { axis } = this.view.state;
         const range = this.range();
         const names = [...new Set([...left, ...right].map((s) => s.name))].join(" and ");
         const of = this.looks.showsMeans ? `${left.length} means` : `${this.view.state.runs.length} runs`;
-        const what = `${names || "nothing"} of ${of} over steps ${range ? range.map(longStep).join(" to ") : ""}`;
+        const what = `${names || "nothing"} of ${of} over ${AXES[axis]}${range ? ` ${range.map((x) => longPlace(x, axis)).join(" to ")}` : ""}`;
 
         byId("chart-empty").hidden =
             left.some((s) => s.steps.length) || right.some((s) => s.steps.length);
@@ -163,7 +170,7 @@ export class MainChart extends EventTarget {
     }
 
     #whyEmpty() {
-        const { runs, from } = this.view.state;
+        const { runs, from, axis } = this.view.state;
 
         if (runs.length === 0)
             return this.catalogue.runs.size
@@ -172,14 +179,17 @@ export class MainChart extends EventTarget {
         if (runs.every((r) => this.catalogue.absent.has(r)))
             return "This daemon does not know the run that the link names.";
         if (from !== null) return "No point between these steps.";
+        if (axis === "epoch" && this.places.extent() === null)
+            return "No epoch is known: log a scalar named epoch, or have steps_per_epoch in the configuration.";
         return runs.some((r) => this.catalogue.get(r)?.n_points)
             ? `No checkpoint has ${this.view.state.metric} yet.`
             : "Waiting for the first checkpoint.";
     }
 
     /* The newest step on the screen: performance.getEntriesByName("richd:drawn") has the time. */
-    #noteDrawn(left) {
-        const step = Math.max(-1, ...left.map((s) => s.steps.at(-1) ?? -1));
+    #noteDrawn() {
+        const all = this.view.state.runs.flatMap((run) => this.curves.metrics.get(run) ?? []);
+        const step = Math.max(-1, ...all.map((s) => s.steps.at(-1) ?? -1));
 
         if (step === this.drawnStep) return;
         this.drawnStep = step;
@@ -192,7 +202,7 @@ export class MainChart extends EventTarget {
 
     /* What one run does is no mark of its group. */
     #marks() {
-        const { spacing, layer, metric } = this.view.state;
+        const { layer, metric } = this.view.state;
         const runs = this.looks.showsMeans ? [] : this.view.state.runs;
         const of = (run, list) =>
             list.map((entry) => ({ ...entry, colour: this.looks.colour(run) }));
@@ -204,13 +214,13 @@ export class MainChart extends EventTarget {
             );
 
         return {
-            spacing,
-            events: runs.flatMap((r) => of(r, together(shown(r)))),
+            spacing: this.view.spacing,
+            events: runs.flatMap((r) => of(r, together(this.places.ofEvents(r, shown(r))))),
             resumes: runs.flatMap((r) =>
                 of(
                     r,
                     resumes(this.catalogue.get(r)).map((a) => ({
-                        step: a.first_step,
+                        step: this.places.xOf(r, a.first_step),
                         attempt: a.attempt,
                     })),
                 ),
@@ -219,7 +229,7 @@ export class MainChart extends EventTarget {
                 of(
                     r,
                     (this.curves.metrics.get(r) ?? [])
-                        .flatMap((s) => s.gaps)
+                        .flatMap((s) => this.places.of(s).gaps)
                         .map((step) => ({ step })),
                 ),
             ),
@@ -236,7 +246,7 @@ export class MainChart extends EventTarget {
         nameEnds(u, this.catalogue.metric(this.view.state.metric));
         this.flags.draw(u);
         drawSigns(u, this.#marks());
-        if (this.looks.showsMeans) drawCounts(u, this.#counts(), this.view.state.spacing);
+        if (this.looks.showsMeans) drawCounts(u, this.#counts(), this.view.spacing);
         this.#drawKeyboardCursor(u);
     }
 
@@ -254,7 +264,7 @@ export class MainChart extends EventTarget {
     /* The mouse has uPlot's own. */
     #drawKeyboardCursor(u) {
         if (this.cursorStep === null || !this.isKeyboard) return;
-        const x = u.valToPos(toX(this.cursorStep, this.view.state.spacing), "x", true);
+        const x = u.valToPos(toX(this.cursorStep, this.view.spacing), "x", true);
 
         u.ctx.save();
         u.ctx.strokeStyle = cssColour("--text");
@@ -286,7 +296,12 @@ export class MainChart extends EventTarget {
                 : `${this.looks.title(s)} ${s.layer} ${s.name} ${shortValue(s.values[i])}`;
         });
 
-        return `step ${longStep(step)}: ${[...parts, this.flags.sayAt(step)].filter(Boolean).join(", ")}`;
+        return `${namedPlace(step, this.view.state.axis)}: ${[...parts, this.flags.sayAt(step)].filter(Boolean).join(", ")}`;
+    }
+
+    /** The step of a run at the cursor; null without one. @param {string} run */
+    stepAtCursor(run) {
+        return this.cursorStep === null ? null : this.places.stepOf(run, this.cursorStep);
     }
 
     // ---- keyboard ----------------------------------------------------------------------------
@@ -339,13 +354,25 @@ export class MainChart extends EventTarget {
 
     /** @param {number} from @param {number} to */
     zoomTo(from, to) {
-        if (to - from < ZOOM_MIN_STEPS) [from, to] = [Math.max(0, from - 1), from + ZOOM_MIN_STEPS];
-        this.view.set({ from, to });
+        const isStep = this.view.state.axis === "step";
+        const least = isStep ? ZOOM_MIN_STEPS : ZOOM_MIN;
+        const [a, b] = isStep ? [Math.floor(from), Math.ceil(to)] : [from, to].map((x) => Number(x.toFixed(3)));
+
+        this.view.set(
+            b - a < least ? { from: Math.max(0, a - least / 2), to: a + least } : { from: Math.max(0, a), to: b },
+        );
+    }
+
+    /** Zooms to steps of a run, whatever the axis is. @param {string} run @param {number} from @param {number} to */
+    zoomToSteps(run, from, to) {
+        const [a, b] = [from, to].map((step) => this.places.xOf(run, step));
+
+        if (a !== null && b !== null) this.zoomTo(a, b);
     }
 
     #zoomBy(factor) {
         this.#rescale((a, b) => {
-            const spacing = this.view.state.spacing;
+            const { spacing } = this.view;
             const at =
                 this.cursorStep === null
                     ? (a + b) / 2
@@ -360,17 +387,21 @@ export class MainChart extends EventTarget {
 
     #rescale(change) {
         const range = this.range();
-        const { spacing } = this.view.state;
+        const { spacing } = this.view;
         if (!range) return;
-        const [a, b] = change(toX(range[0], spacing), toX(range[1], spacing)).map((x) =>
-            Math.round(toStep(x, spacing)),
-        );
-        const all = extent(Object.values(this.series()).flat());
-        const coversAll =
-            this.view.state.from !== null && a <= 0 && all && b >= (this.lastStep() ?? all[1]);
+        const [a, b] = change(toX(range[0], spacing), toX(range[1], spacing)).map((x) => toStep(x, spacing));
+        const [first, last] = this.#ends();
+        const coversAll = this.view.state.from !== null && a <= first + 0.5 * (first === 0) && b >= last;
 
         if (coversAll) this.view.set({ from: null, to: null });
-        else this.zoomTo(Math.max(0, a), Math.max(1, b));
+        else if (this.view.state.axis === "step") this.zoomTo(Math.round(a), Math.max(1, Math.round(b)));
+        else this.zoomTo(a, b);
+    }
+
+    /* Of all there is, in view or not. */
+    #ends() {
+        if (this.view.state.axis !== "step") return this.places.extent() ?? [0, Infinity];
+        return [0, this.lastStep() ?? Infinity];
     }
 
     /** The last step of all shown runs, in view or not. @returns {number|null} */

@@ -8,6 +8,8 @@ import { SmallChart } from "./smallchart.js";
 
 const POINTS = 400;
 const REFRESH_MS = 2000;
+/* What is zoomed reaches beyond the frame, so that lines leave it on both sides. */
+const MARGIN = 0.1;
 /* A dozen charts at once are drawn no more often than this. */
 const LIVE_MS = 500;
 const CHARTS_MAX = 48;
@@ -23,7 +25,7 @@ export class Companions {
         this.generation = 0;
         this.draw = oncePerFrame(() => this.#draw());
         this.drawLive = throttled(this.draw, LIVE_MS);
-        this.view.on(["runs", "layer", "metric", "spacing", "from", "to"], () => this.load());
+        this.view.on(["runs", "layer", "metric", "axis", "spacing", "from", "to"], () => this.load());
         this.view.on(["pins", "group", "lines", "spread"], this.draw);
         this.section.addEventListener("toggle", () => this.load());
     }
@@ -43,21 +45,18 @@ export class Companions {
     }
 
     async #ask(run) {
-        const { layer, spacing, from, to } = this.view.state;
-        const range = {
-            points: POINTS,
-            spacing,
-            ...(from === null || to === null ? {} : { from, to }),
-        };
+        const { layer } = this.view.state;
 
         if (!this.catalogue.get(run)?.scalars) await this.catalogue.load(run);
+        await this.chart.places.ready(run);
         const names = this.catalogue.layersOf(run, layer);
         const metrics = this.#metrics().map((m) => m.name);
         if (names.length === 0) return [];
         const { layers } = await this.feed.call("series.query", {
             run,
             metrics,
-            ...range,
+            points: POINTS,
+            ...this.chart.places.question(run, MARGIN),
             ...(names.length === 1 ? { layer: names[0] } : {}),
         });
         return layers.flatMap((entry) => metrics.map((m) => fromLayer(run, entry, m, undefined)));
@@ -101,7 +100,8 @@ export class Companions {
     #draw() {
         const all = this.view.state.runs
             .flatMap((run) => this.series.get(run) ?? [])
-            .filter((s) => s.values.length > 0);
+            .filter((s) => s.values.length > 0)
+            .map((s) => this.chart.places.of(s));
         const wanted = this.#metrics()
             .map((m) => ({ ...m, series: all.filter((s) => s.name === m.name) }))
             .filter((m, _, each) => m.series.length && !isCorrected(m, each))

@@ -2,7 +2,7 @@
  * band over many in a row. The pointer on a mark, or the keyboard's cursor at its step, shows what the
  * flag says. */
 
-import { longStep, toX } from "../base/axis.js";
+import { longPlace, longStep, namedPlace, toX } from "../base/axis.js";
 import { byId } from "../base/dom.js";
 import { cssColour } from "../base/palette.js";
 import { flagsAt, spansOf } from "../data/flags.js";
@@ -34,7 +34,7 @@ export class FlagMarks {
     }
 
     #xOf(u, step) {
-        return u.valToPos(toX(step, this.chart.view.state.spacing), "x");
+        return u.valToPos(toX(step, this.chart.view.spacing), "x");
     }
 
     /** Over the lines. @param {any} u the uPlot */
@@ -104,7 +104,9 @@ export class FlagMarks {
 
         if (!place) return "";
         const { span, series } = place;
-        const where = span.count > 1 ? `${longStep(span.count)} points, steps ${longStep(span.from)} – ${longStep(span.to)}` : `step ${longStep(span.from)}`;
+        const { axis } = this.chart.view.state;
+        const from = namedPlace(span.from, axis);
+        const where = span.count > 1 ? `${longStep(span.count)} points, ${from} – ${longPlace(span.to, axis)}` : from;
 
         return [`${this.chart.looks.title(series)} ${series.layer}, ${where}`, ...span.names.map((name) => `⚑ ${this.sentence(name)}`)].join("\n");
     }

@@ -87,8 +87,9 @@ export class Heatmap {
 
     async load() {
         const generation = ++this.generation;
-        const { metric, spacing, from, to } = this.view.state;
+        const { metric, spacing } = this.view.state;
         const run = this.view.run;
+        const steps = this.chart.places.steps(run);
         const forms = this.catalogue.formsOf(metric);
 
         if (!this.section.open) return;
@@ -99,7 +100,7 @@ export class Heatmap {
                       metrics: forms,
                       spacing,
                       points: POINTS,
-                      ...(from === null || to === null ? {} : { from, to }),
+                      ...(steps ? { from: steps[0], to: steps[1] } : {}),
                   })
                 : { layers: [] };
             if (generation !== this.generation) return;
@@ -140,8 +141,8 @@ export class Heatmap {
         const left = Math.min(140, 16 + 7 * Math.max(4, ...labels));
         const width = this.canvas.parentElement.clientWidth;
         const height = Math.max(120, Math.min(360, this.layers.length * 28 + AXIS_PX));
-        const { from, to, spacing } = this.view.state;
-        const [a, b] = from !== null && to !== null ? [from, to] : (extent(this.layers) ?? [0, 1]);
+        const { spacing } = this.view.state;
+        const [a, b] = this.chart.places.steps(this.view.run) ?? extent(this.layers) ?? [0, 1];
 
         return {
             left,
@@ -247,7 +248,7 @@ export class Heatmap {
     #steps() {
         const [first, last] = extent(this.layers) ?? [null, null];
         const { depthPin } = this.view.state;
-        const at = this.cursor?.step ?? this.chart.cursorStep;
+        const at = this.cursor?.step ?? this.chart.stepAtCursor(this.view.run);
 
         if (last === null) return null;
         return {

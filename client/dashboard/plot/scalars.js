@@ -27,8 +27,9 @@ export class ScalarCharts {
         this.scalars.addEventListener("change", throttled(this.draw, LIVE_MS));
         this.catalogue.addEventListener("change", debounced(() => this.#arrange(), 200));
         this.chart.addEventListener("cursor", this.tell);
+        this.chart.places.addEventListener("change", this.draw);
         this.view.on(["runs", "scalars", "scalarSearch"], () => this.#arrange());
-        this.view.on(["runs", "pins", "group", "lines", "spread", "smoothing", "from", "to"], this.draw);
+        this.view.on(["runs", "pins", "group", "lines", "spread", "smoothing", "axis", "from", "to"], this.draw);
         this.#listen();
     }
 
@@ -124,23 +125,23 @@ export class ScalarCharts {
     }
 
     #lines(name) {
-        const all = this.scalars.of(name);
+        const all = this.scalars.of(name).map((series) => this.chart.places.of(series));
 
         return this.looks.showsMeans ? meansOf(all, (run) => this.looks.group(run), this.view.state.spread, false) : all;
     }
 
     #draw() {
-        for (const name of this.inSight) this.charts.get(name).draw(this.#lines(name), (series) => this.#traces(series));
+        for (const name of this.inSight) this.charts.get(name).draw(this.#lines(name), (series, values) => this.#traces(series, values));
         this.tell();
     }
 
-    #traces(series) {
+    #traces(series, values) {
         const { smoothing } = this.view.state;
 
         if (!smoothing) return [{}];
         return [
             { key: `${series.group ?? series.run}/raw`, colour: `${this.looks.lineOf(series).colour}${FAINT}`, low: null, width: 1 },
-            { values: smoothed(series.values, smoothing), low: null },
+            { values: smoothed(values, smoothing), low: null },
         ];
     }
 

@@ -33,26 +33,31 @@ export class SmallChart {
         this.box = element("div", { class: "companion" }, ...head, this.host);
     }
 
-    /** @param {any[]} all Series or Means @param {(series: any) => any[]} [tracesOf] what is drawn of each */
-    draw(all, tracesOf = (series) => [series]) {
-        const { view, looks } = this.parts;
-        const { from, to, spacing } = view.state;
+    /**
+     * @param {any[]} all Series or Means, on the axis
+     * @param {(series: any, values: (number|null)[]) => any[]} [tracesOf] what is drawn of each
+     */
+    draw(all, tracesOf = () => [{}]) {
+        const { view, looks, chart } = this.parts;
+        const { from, to, axis } = view.state;
         const { low, high } = ends(all);
 
         this.#chart().draw({
             traces: all.flatMap((series) => {
+                const line = chart.places.drawn(series);
                 const base = {
                     ...looks.lineOf(series),
                     key: `${series.group ?? series.run}/${series.layer}`,
-                    steps: series.steps,
-                    values: series.values,
-                    low: series.binned || series.group !== undefined ? series.low : null,
-                    high: series.high,
+                    steps: line.steps,
+                    values: line.values,
+                    low: series.binned || series.group !== undefined ? line.low : null,
+                    high: line.high,
                     width: 1.5,
                 };
-                return tracesOf(series).map((change) => ({ ...base, ...change }));
+                return tracesOf(series, line.values).map((change) => ({ ...base, ...change }));
             }),
-            spacing,
+            axis,
+            spacing: view.spacing,
             leftLabel: this.name,
             logY: low > 0 && high / low > LOG_FROM,
             range: from === null ? extent(all) : [from, to],

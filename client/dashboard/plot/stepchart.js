@@ -1,7 +1,7 @@
 /* uPlot as all charts over steps use it: a log or linear step axis, lines with bands and markers, a
  * second axis, drag to zoom. It draws what it is given and knows neither runs nor the daemon. */
 
-import { decades, shortStep, ticks, toStep, toX } from "../base/axis.js";
+import { AXES, decades, shortPlace, ticks, toStep, toX } from "../base/axis.js";
 import { cssColour, traceMarker } from "../base/palette.js";
 
 const { uPlot } = globalThis;
@@ -24,13 +24,16 @@ const { uPlot } = globalThis;
  * @typedef {object} Picture
  * @property {Trace[]} traces
  * @property {"log"|"linear"} spacing
- * @property {[number, number]|null} range steps in view
+ * @property {import("../base/axis.js").Axis} [axis] what the places of the traces are; steps, if it does not say
+ * @property {[number, number]|null} range places in view
  * @property {string} leftLabel
  * @property {string} [rightLabel]
  * @property {boolean} [logY]
  * @property {number[]} [levels] values that the left axis shall hold, too
  */
 
+/* uPlot's NULL_EXPAND: where a trace has no value it has a gap, whatever places the others have there. */
+const GAP = 2;
 const FONT = "12px system-ui, sans-serif";
 const MARKER_EVERY_PX = 90;
 
@@ -78,6 +81,7 @@ export class StepChart {
     /** @param {Picture} picture */
     draw(picture) {
         const shape = JSON.stringify([
+            picture.axis,
             picture.spacing,
             picture.leftLabel,
             picture.rightLabel,
@@ -135,7 +139,9 @@ export class StepChart {
             ...(t.low ? [t.low, t.high] : []),
         ]);
 
-        return tables.length ? uPlot.join(tables) : [[0], [null]];
+        return tables.length
+            ? uPlot.join(tables, tables.map((table) => table.map(() => GAP)))
+            : [[0], [null]];
     }
 
     #uplotOptions() {
@@ -192,7 +198,8 @@ export class StepChart {
 
     #axes() {
         const { compact } = this.options;
-        const { spacing, leftLabel, rightLabel, traces, logY } = this.picture;
+        const { axis: over = "step", spacing, leftLabel, rightLabel, traces, logY } = this.picture;
+        const width_px = { step: 46, time: 84, elapsed: 56, epoch: 46 }[over] + (compact ? 0 : 10);
         const style = {
             stroke: cssColour("--muted"),
             font: FONT,
@@ -214,15 +221,16 @@ export class StepChart {
                 grid,
                 space: compact ? 46 : 60,
                 size: compact ? 24 : 30,
-                ...(compact ? {} : { label: "step", labelSize: 16, labelGap: 0 }),
+                ...(compact ? {} : { label: AXES[over], labelSize: 16, labelGap: 0 }),
                 splits: (u, _axis, min, max) =>
                     ticks(
                         min,
                         max,
-                        ((max - min) * (compact ? 46 : 56)) / (u.bbox.width / uPlot.pxRatio),
+                        ((max - min) * width_px) / (u.bbox.width / uPlot.pxRatio),
                         spacing,
+                        over,
                     ),
-                values: (_u, xs) => xs.map((x) => shortStep(toStep(x, spacing))),
+                values: (_u, xs) => xs.map((x) => shortPlace(toStep(x, spacing), over)),
             },
             {
                 ...style,
@@ -272,7 +280,7 @@ export class StepChart {
         const from = toStep(u.posToVal(left, "x"), spacing);
         const to = toStep(u.posToVal(left + width, "x"), spacing);
         u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
-        this.options.onZoom?.(Math.max(0, Math.floor(from)), Math.ceil(to));
+        this.options.onZoom?.(from, to);
     }
 
     /** Sparse, at the data's own points, and always at the last one. */
