@@ -20,6 +20,8 @@ import { shortened } from "./base/names.js";
 import { followAddress } from "./base/permalink.js";
 import { Places } from "./data/places.js";
 import { Problems } from "./panel/problems.js";
+import { Reference } from "./data/reference.js";
+import { ReferenceRow } from "./panel/reference.js";
 import { RepresentationView } from "./plot/representation.js";
 import { RunList } from "./panel/runlist.js";
 import { RunSource } from "./data/runsource.js";
@@ -43,7 +45,8 @@ const looks = new Looks(view, catalogue);
 const places = new Places(feed, view, catalogue);
 const curves = new Curves(feed, view, catalogue, places);
 const source = new RunSource(feed, view, catalogue);
-const chart = new MainChart({ view, catalogue, curves, places, looks });
+const reference = new Reference({ feed, view, catalogue, places });
+const chart = new MainChart({ view, catalogue, curves, places, reference, looks });
 const heatmap = new Heatmap({ feed, view, catalogue, chart });
 const spectrum = new SpectrumView({ feed, view, catalogue });
 const representation = new RepresentationView({ feed, view, catalogue });
@@ -57,7 +60,8 @@ const table = new RunsTable({ feed, view, catalogue, looks });
 const housekeeping = new Housekeeping({ feed, view, catalogue, table });
 
 new RunList({ view, catalogue, source, looks });
-new Legend({ view, catalogue, curves, looks, chart });
+new Legend({ view, catalogue, curves, looks, chart, reference });
+new ReferenceRow({ view, catalogue, reference, chart });
 new GroupBar({ view, looks, chart });
 new Meaning({ view, catalogue, looks, chart });
 new Measures({ view, catalogue });
@@ -75,6 +79,7 @@ function takeUpdate(page) {
     places.takeUpdate(page);
     curves.takeUpdate(page);
     companions.takeUpdate(page);
+    reference.takeUpdate(page);
     scalars.takeUpdate(page);
     spectrum.takePoints(page.points);
     sweep.touch();
@@ -92,6 +97,7 @@ function loadAll() {
     sweep.load();
     table.load();
     companions.load();
+    reference.load();
     scalars.reload();
 }
 
@@ -306,5 +312,6 @@ addEventListener("hashchange", () => {
     feed.connect();
 });
 followAddress(view);
+reference.begin();
 fillBar();
 feed.connect();

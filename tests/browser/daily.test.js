@@ -178,3 +178,31 @@ test("over time a run that was resumed goes on behind its gap, live too", async 
     await player.do("close", "gap");
     await closePage(page);
 });
+
+test("a reference stays in the chart, the link and the browser until it is removed", async () => {
+    const page = await openPage(`${daemon.url}#runs=a,b`);
+    const row = () => page.textContent("#legend-reference");
+
+    await waitForStep(page, 32);
+    await page.click("#legend tr[data-run=a] button[data-kind=keep]");
+    await waitUntil(async () => /reference: a.*-?0\.\d+d_debiased/.test(await row()), `the row of the reference, not ${await row()}`);
+    assert.match(page.url(), /reference=a%2Chead%2Cd_debiased/);
+    await page.click("#legend tr[data-run=a] button[data-kind=remove]");
+    await page.selectOption("#metric", "pr");
+    await waitUntil(async () => /where the measure is d_debiased/.test(await row()), "another measure");
+    await page.goto(`${daemon.url}#runs=b`);
+    await page.reload();
+    await waitUntil(async () => /reference: a.*-?0\.\d+d_debiased/.test(await row()), "what the browser keeps");
+    await page.focus("#chart");
+    await page.keyboard.press("Home");
+    await waitUntil(async () => /0\.[2-7]\d+d_debiased/.test(await row()), `its value at the cursor, not ${await row()}`);
+    await page.click("#legend-reference button");
+    await waitUntil(async () => (await row()) === "", "no reference");
+    await page.reload();
+    await waitForStep(page, 32);
+    assert.equal(await row(), "");
+    await page.goto(`${daemon.url}#runs=b&reference=gone,head,d_lr`);
+    await page.reload();
+    await waitUntil(async () => /not on this daemon/.test(await row()), "a run that is not there");
+    await closePage(page);
+});

@@ -93,6 +93,7 @@ test("a link keeps every field, leaves out what is as by default, and survives n
             scalarSearch: "train/*",
             smoothing: 0.6,
             axis: "elapsed",
+            reference: ["a,b", "head", "pr"],
             spacing: "linear",
             from: 0.125,
             to: 12345678901,

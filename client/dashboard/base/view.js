@@ -17,6 +17,7 @@
  * @property {"log"|"linear"} spacing
  * @property {number|null} from first place in view: a step, seconds or an epoch; null: all
  * @property {number|null} to
+ * @property {string[]} reference what is compared with: a run, its layer and a measure; [] nothing
  * @property {boolean} band
  * @property {string} search
  * @property {boolean} regex the search is a regular expression
@@ -60,6 +61,7 @@ export const DEFAULTS = Object.freeze({
     spacing: "log",
     from: null,
     to: null,
+    reference: [],
     band: true,
     search: "",
     regex: false,

@@ -60,7 +60,7 @@ export function dot(colour) {
 }
 
 export class Legend {
-    /** @param {{view: any, catalogue: any, curves: any, looks: any, chart: any}} parts */
+    /** @param {{view: any, catalogue: any, curves: any, looks: any, chart: any, reference: any}} parts */
     constructor(parts) {
         Object.assign(this, parts);
         const redraw = oncePerFrame(unlessHeld(byId("legend"), () => this.#draw()));
@@ -150,11 +150,14 @@ export class Legend {
             : "no point yet";
     }
 
-    #cells(run, isFirst) {
+    #cells(run, isFirst, series) {
+        const reference = series && [run, series.layer, series.name];
+
         return element(
             "td",
             { class: "actions" },
             isFirst && [
+                series && this.#button(this.catalogue.title(run), "keep", "keep as reference", () => this.reference.keep(reference)),
                 this.#button(this.catalogue.title(run), "pin", this.view.state.pins.includes(run) ? "unpin" : "pin", () =>
                     this.view.pin(run, !this.view.state.pins.includes(run)),
                 ),
@@ -164,7 +167,7 @@ export class Legend {
     }
 
     #button(title, kind, what, onclick) {
-        const sign = { pin: "☆", unpin: "★", remove: "×" }[what];
+        const sign = { "keep as reference": "⚓", pin: "☆", unpin: "★", remove: "×" }[what];
 
         return element(
             "button",
@@ -219,7 +222,7 @@ export class Legend {
                 scalar ? shortValue(scalar.values[this.#index(scalar, step)]) : "",
             ),
             element("td", { class: "muted state" }, isFirst ? this.#ageText(run) : ""),
-            this.#cells(series.run, isFirst),
+            this.#cells(series.run, isFirst, series),
         );
     }
 

@@ -19,7 +19,7 @@ const ZOOM_FACTOR = 0.5;
 
 /** Events: "cursor" (detail: step or null), "drawn". */
 export class MainChart extends EventTarget {
-    /** @param {{view: any, catalogue: any, curves: any, places: any, looks: any}} parts */
+    /** @param {{view: any, catalogue: any, curves: any, places: any, reference: any, looks: any}} parts */
     constructor(parts) {
         super();
         Object.assign(this, parts);
@@ -39,6 +39,7 @@ export class MainChart extends EventTarget {
         this.curves.addEventListener("change", this.redraw);
         this.catalogue.addEventListener("change", this.redraw);
         this.places.addEventListener("change", this.redraw);
+        this.reference.addEventListener("change", this.redraw);
         this.view.on(["axis", "spacing", "band", "pins", "group", "lines", "spread", "from", "to"], this.redraw);
         this.host.addEventListener("keydown", (event) => this.#onKey(event));
         this.host.addEventListener("blur", () => this.#moveCursor(null));
@@ -92,8 +93,9 @@ export class MainChart extends EventTarget {
     range() {
         const { from, to } = this.view.state;
         const { left, right } = this.series();
+        const all = left.length + right.length ? [...left, ...right] : [this.reference.drawn()].filter(Boolean);
 
-        return from !== null && to !== null ? [from, to] : extent([...left, ...right]);
+        return from !== null && to !== null ? [from, to] : extent(all);
     }
 
     #trace(series, isRight) {
@@ -116,6 +118,17 @@ export class MainChart extends EventTarget {
         };
     }
 
+    /** How the reference looks: like no run. */
+    referenceLook() {
+        return { colour: cssColour("--muted"), dash: [7, 4], width: 1.25 };
+    }
+
+    #referenceTrace() {
+        const series = this.reference.drawn();
+
+        return series ? [{ key: "reference", ...this.places.drawn(series), low: null, ...this.referenceLook() }] : [];
+    }
+
     /** What the curves of D_LR are compared with. @returns {import("./references.js").Reference[]} */
     references() {
         const names = {
@@ -131,6 +144,7 @@ export class MainChart extends EventTarget {
     #draw() {
         const { left, right } = (this.drawn = this.#collect());
         const traces = [
+            ...this.#referenceTrace(),
             ...right.map((s) => this.#trace(s, true)),
             ...left.map((s) => this.#trace(s, false)),
         ];
@@ -157,7 +171,7 @@ export class MainChart extends EventTarget {
         const what = `${names || "nothing"} of ${of} over ${AXES[axis]}${range ? ` ${range.map((x) => longPlace(x, axis)).join(" to ")}` : ""}`;
 
         byId("chart-empty").hidden =
-            left.some((s) => s.steps.length) || right.some((s) => s.steps.length);
+            [...left, ...right].some((s) => s.steps.length) || this.reference.drawn() !== null;
         byId("chart-empty").textContent = this.#whyEmpty();
         this.host.setAttribute(
             "aria-label",

@@ -15,7 +15,7 @@ const { uPlot } = globalThis;
  * @property {(number|null)[]|null} high
  * @property {string} colour
  * @property {number[]} dash
- * @property {number} marker index of a marker's shape
+ * @property {number} [marker] none without an index of a marker's shape
  * @property {number} width
  * @property {boolean} [right] belongs to the right axis
  */
@@ -299,6 +299,7 @@ export class StepChart {
         );
         u.ctx.clip();
         this.picture.traces.forEach((trace, n) => {
+            if (trace.marker === undefined) return;
             const path = new Path2D();
             let last = -Infinity;
             const phase = ((n % 4) * MARKER_EVERY_PX) / 4;
