@@ -19,6 +19,7 @@ import { Looks } from "./base/looks.js";
 import { shortened } from "./base/names.js";
 import { followAddress } from "./base/permalink.js";
 import { Places } from "./data/places.js";
+import { Notices } from "./panel/notices.js";
 import { Problems } from "./panel/problems.js";
 import { Reference } from "./data/reference.js";
 import { ReferenceRow } from "./panel/reference.js";
@@ -66,6 +67,7 @@ new GroupBar({ view, looks, chart });
 new Meaning({ view, catalogue, looks, chart });
 new Measures({ view, catalogue });
 new Problems(feed);
+const notices = new Notices({ view, catalogue, source });
 new DataTable({ view, looks, chart });
 new SavedViews({ feed, view, catalogue });
 new ReportPanel({ feed, view, catalogue, redraw: redrawAll });
@@ -111,7 +113,10 @@ function loadLists() {
 /* Once, on the first connection: from here on nothing is missed. */
 async function begin(seq) {
     feed.subscribe("series", seq, takeUpdate);
-    feed.subscribe("event", seq, (page) => curves.takeEvents(page));
+    feed.subscribe("event", seq, (page) => {
+        curves.takeEvents(page);
+        notices.takeEvents(page);
+    });
     await catalogue.loadMetrics();
     fillMetrics();
     if (view.state.runs.length === 0) source.addEventListener("change", showNewest);

@@ -206,3 +206,93 @@ test("a reference stays in the chart, the link and the browser until it is remov
     await waitUntil(async () => /not on this daemon/.test(await row()), "a run that is not there");
     await closePage(page);
 });
+
+/* Notices are kept in place of being shown, and the tab is out of sight when the test says so. */
+function stub({ permission }) {
+    const state = { hidden: false, shown: [], closed: 0 };
+
+    window.noticed = state;
+    Object.defineProperty(document, "hidden", { get: () => state.hidden });
+    window.Notification = class {
+        static permission = permission;
+        static async requestPermission() {
+            return permission;
+        }
+        constructor(title, options) {
+            state.shown.push({ title, ...options });
+        }
+        close() {
+            state.closed++;
+        }
+    };
+}
+
+async function hide(page, isHidden) {
+    await page.evaluate((hidden) => {
+        window.noticed.hidden = hidden;
+        document.dispatchEvent(new Event("visibilitychange"));
+    }, isHidden);
+}
+
+test("what happens out of sight is counted in the title, and told by the browser where that is on", async () => {
+    const page = await openPage(daemon.url);
+    await page.context().grantPermissions(["notifications"]);
+    await page.addInitScript(stub, { permission: "granted" });
+    for (const run of ["n1", "n2", "n3"]) {
+        await player.do("open", run, { name: run, project: "daily" });
+        await player.do("checkpoint", run, { step: 1, d_lr: 0.5 });
+    }
+    await page.goto(`${daemon.url}#runs=n1,n2`);
+    await page.reload();
+    await waitForStep(page, 1);
+    const shown = () => page.evaluate(() => window.noticed.shown);
+
+    await hide(page, true);
+    await player.do("close", "n1");
+    await waitUntil(async () => (await page.title()) === "(1) richd", "the count in the title");
+    assert.deepEqual(await shown(), [], "nobody turned it on");
+    await hide(page, false);
+    assert.equal(await page.title(), "richd");
+
+    await page.click("#notify-menu summary");
+    await page.check("#notify-all");
+    await waitUntil(() => page.evaluate(() => localStorage.getItem("richd.notify") === "all"), "the choice to be kept");
+    await hide(page, true);
+    await player.do("close", "n2");
+    await player.do("close", "n3");
+    await waitUntil(async () => /n2 has finished\nn3 has finished|n3 has finished\nn2 has finished/.test((await shown()).at(-1)?.body), "one notice of both");
+    assert.match((await shown()).at(-1).title, /2 things happened/);
+    assert.equal(await page.title(), "(2) richd");
+    await hide(page, false);
+    assert.ok(await page.evaluate(() => window.noticed.closed > 0));
+    await closePage(page);
+});
+
+test("a transition out of sight is told, and a browser that forbids notices is believed", async () => {
+    const page = await openPage(`${daemon.url}#runs=a`);
+    await waitForStep(page, 32);
+    const said = await page.evaluate(async () => {
+        const { Notices, summary } = await import("./panel/notices.js");
+        let isHidden = true;
+        Object.defineProperty(document, "hidden", { get: () => isHidden });
+        const view = { state: { runs: ["a"] } };
+        const catalogue = Object.assign(new EventTarget(), { runs: new Map(), title: (run) => run });
+        const notices = new Notices({ view, catalogue });
+        const event = { metric: "pr", direction: "fall", from: 80, to: 8, start: 3, end: 9, returned: null, agrees: null, layer: "head" };
+        notices.takeEvents({ events: [{ ...event, run: "a" }, { ...event, run: "b" }] });
+        return { lines: notices.lines, many: summary(["1", "2", "3", "4", "5", "6"]) };
+    });
+
+    assert.deepEqual(said.lines, ["a head: pr falls 80.00 → 8.0000 over steps 3–9"]);
+    assert.deepEqual(said.many, { title: "richd: 6 things happened", body: "3\n4\n5\n6\nand 2 more" });
+    await closePage(page);
+
+    const other = await openPage(daemon.url);
+    await other.addInitScript(stub, { permission: "denied" });
+    await other.reload();
+    await other.click("#notify-menu summary");
+    await other.click("#notify-shown");
+    await waitUntil(async () => /does not allow/.test(await other.textContent("#notify-note")), "the reason");
+    assert.ok(await other.isChecked("#notify-off"));
+    await closePage(other);
+});

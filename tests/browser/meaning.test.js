@@ -89,7 +89,7 @@ test("the pointer on a mark and the keyboard's cursor show what the flag says", 
     const over = await page.locator("#chart .u-over").boundingBox();
 
     await page.mouse.move(over.x + over.width / 2, over.y + over.height - 8);
-    await waitForText("#flag-tip", /^few rows head, 6 points, steps 1 – 100\n⚑ biased: too few rows/);
+    await waitForText("#flag-tip", /^few rows head, 6 points, step 1 – 100\n⚑ biased: too few rows/);
     await page.mouse.move(over.x + over.width / 2, over.y + 20);
     await waitUntil(() => page.locator("#flag-tip").isHidden(), "the text to go");
     await page.focus("#chart");
