@@ -9,6 +9,7 @@ cd "$(dirname "$0")/.."
 out=$PWD/build/reproduce
 examples="grokking learning_rate shuffled_labels target_downscaling neural_collapse weight_decay \
 feature_order cost spurious_label batch_norm" # the longest first, to keep all cores busy
+page=http://127.0.0.1:8080/ # of the daemon that shows the runs afterwards
 run_dir=$(mktemp -d "${TMPDIR:-/tmp}/richd-reproduce.XXXXXX") # short: socket paths end at 107 bytes
 daemon=
 mkdir -p "$out"
@@ -43,14 +44,16 @@ printf '%s\n' $examples | xargs -P "$(nproc)" -I NAME sh -c '
     for name in $examples; do
         figure=$(echo "$name" | tr _ -).png
         echo
-        sed -e '/./,$!d' "$out/$name.txt" | sed -e '1s/^/## /' -e "s/^figure: .*/\n![]($figure)/"
+        sed -e '/./,$!d' "$out/$name.txt" | sed -e '1s/^/## /' -e "s/^figure: .*/\n![]($figure)/" \
+            -e "s,^sweep: \(.*\),\n[The runs in the sweep]($page\1),"
     done
 } >"$out/README.md"
 
 cat <<END
 
 Tables and figures are in $out/README.md, the runs in $out/state. To look at them:
-  build/richd --state-dir $out/state &
+  build/richd --state-dir $out/state --http 127.0.0.1:8080 &
   build/richctl runs
+Each table of README.md then links to its runs in the page's sweep.
 END
 exit $failed

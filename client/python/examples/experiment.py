@@ -179,8 +179,13 @@ class Experiment:
         seeds = f"seeds {', '.join(map(str, self.seeds))}"
         print(f"\n{self.claim} ({seeds})\n\n{self.note}\n\n{self.table()}\n")
         print(*self.verdicts, sep="\n")
+        print(f"sweep: {self.page_view()}")
         print(f"figure: {self.save_figure(draw)}", flush=True)
         return self.verdicts
+
+    def page_view(self) -> str:
+        """The table as a view of the page, behind the address of a daemon that has the runs."""
+        return f"#search=project:{self.name}&sweepX=setting"
 
     def save_figure(self, draw: Callable[[Any], None]) -> Path:
         """A small PNG, without a display."""
