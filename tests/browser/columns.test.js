@@ -64,3 +64,34 @@ test("a regular expression finds the same runs in list, table and sweep", async 
     await waitUntil(async () => (await column(page, "name")).length === 3, "all by words");
     await closePage(page);
 });
+
+const left = (page, key) => page.locator(`${HEAD}[data-key="${key}"]`).evaluate((cell) => Math.round(cell.getBoundingClientRect().left));
+
+test("columns are moved by keys and by a drag, and pinned; the link has both", async () => {
+    const page = await openTable(`${daemon.url}#tableColumns=name,state,config%253Alr,tags,note,id,created,updated,duration,points,step,attempt`);
+    const link = () => new URL(page.url()).hash;
+
+    await page.focus(`${HEAD}[data-key=state] button`);
+    await page.keyboard.press("Shift+ArrowRight");
+    await waitUntil(async () => (await keys(page)).slice(0, 3).join() === "name,config:lr,state", "the state one further");
+    assert.equal(await page.evaluate(() => document.activeElement.closest("th").dataset.key), "state");
+    await page.dragAndDrop(`${HEAD}[data-key=tags] button`, `${HEAD}[data-key=name] button`);
+    await waitUntil(async () => (await keys(page))[0] === "tags", "the tags first");
+    assert.doesNotMatch(link(), /tableSort/); // a drag is no click
+    await page.focus(`${HEAD}[data-key=name] button`);
+    await page.keyboard.press("p");
+    await waitUntil(async () => (await keys(page)).slice(0, 2).join() === "name,tags", "the name pinned");
+    const [name, tags] = [await left(page, "name"), await left(page, "tags")];
+    await page.evaluate(() => (document.getElementById("runs-table-scroll").scrollLeft = 300));
+    await waitUntil(async () => (await left(page, "tags")) < tags - 200, "the others to scroll");
+    assert.equal(await left(page, "name"), name);
+    assert.match(link(), /tablePins=name/);
+
+    const again = await openTable(page.url());
+    await waitUntil(async () => (await keys(again)).slice(0, 4).join() === "name,tags,config:lr,state", "the order of the link");
+    await again.focus(`${HEAD}[data-key=name] button`);
+    await again.keyboard.press("p");
+    await waitUntil(() => again.evaluate(() => document.querySelectorAll("#runs-table .pinned").length === 0), "nothing pinned");
+    await closePage(again);
+    await closePage(page);
+});

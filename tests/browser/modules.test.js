@@ -113,6 +113,7 @@ test("a link keeps every field, leaves out what is as by default, and survives n
             mapStep: 0,
             mapWith: "a,b",
             tableColumns: ["config:lr,x", "scalar:loss"],
+            tablePins: ["config:lr,x"],
             tableSort: "config:lr",
             tableDescending: false,
             sweepX: "lr",

@@ -34,6 +34,7 @@
  * @property {number|null} mapStep null: the latest
  * @property {string} mapWith the run it is compared with; "" itself
  * @property {string[]} tableColumns of the runs' table; [] those that fit the runs
+ * @property {string[]} tablePins those of them that stay on the left
  * @property {string} tableSort "sort" of run.list
  * @property {boolean} tableDescending
  * @property {string} sweepX a key of the configuration, a measure or scalar:NAME; "" what was varied most
@@ -78,6 +79,7 @@ export const DEFAULTS = Object.freeze({
     mapStep: null,
     mapWith: "",
     tableColumns: [],
+    tablePins: [],
     tableSort: "created",
     tableDescending: true,
     sweepX: "",

@@ -1,6 +1,7 @@
 /* The table of runs: a row a run that the list's filter finds, a column for what the reader chose.
  * Only the rows in sight exist. Order and numbers are the daemon's, so a sort is over all runs.
- * Keys: arrows move from row to row, the head's buttons sort, its handles resize. */
+ * Keys: arrows move from row to row, the head's buttons sort, its handles resize; movecolumns.js has
+ * those that move and pin columns. */
 
 import { longStep } from "../base/axis.js";
 import { byId, element, oncePerFrame, replaceRows, unlessHeld } from "../base/dom.js";
@@ -9,6 +10,7 @@ import { listParameters, matcherOf, patternOf } from "../data/filter.js";
 import { RunPages } from "../data/runpages.js";
 import { differingKeys, likelyAccuracy } from "../data/sweep.js";
 import { dot, stateText } from "./legend.js";
+import { arranged, makeMovable, stick } from "./movecolumns.js";
 
 const ROW_PX = 28;
 const SPARE_ROWS = 8;
@@ -58,7 +60,7 @@ export class RunsTable extends EventTarget {
             else this.section.open = true; // a link that names columns is about the table
         });
         this.view.on(["metric"], () => this.load());
-        this.view.on(["runs", "group"], this.draw);
+        this.view.on(["runs", "group", "tablePins"], this.draw);
         setInterval(() => document.hidden || this.#want(), POLL_MS);
         new ResizeObserver(this.draw).observe(this.scroller);
     }
@@ -117,11 +119,11 @@ export class RunsTable extends EventTarget {
         this.#tell("");
     }
 
-    /** The names of the columns. */
+    /** The names of the columns, from the left. */
     get #columns() {
-        const { tableColumns } = this.view.state;
+        const { tableColumns, tablePins } = this.view.state;
 
-        return tableColumns.length ? tableColumns : this.usual;
+        return arranged(tableColumns.length ? tableColumns : this.usual, tablePins);
     }
 
     #visible() {
@@ -155,6 +157,7 @@ export class RunsTable extends EventTarget {
         replaceRows(byId("runs-table-rows"), [space(first), ...rows, space(this.pages.total - 1 - last)]);
         byId("runs-table-grid").setAttribute("aria-rowcount", String(this.pages.total + 1));
         this.#drawWidths(columns);
+        this.#stick(columns);
         this.#drawMenu(names);
         byId("runs-table-count").textContent = longStep(this.pages.total);
         byId("select-all").checked = this.pages.total > 0 && this.selected.size >= this.pages.total;
@@ -165,6 +168,13 @@ export class RunsTable extends EventTarget {
         const { search, regex } = this.view.state;
 
         return (regex && search && patternOf(search).why) || (this.pages.total === 0 ? "No run matches." : "");
+    }
+
+    #stick(columns) {
+        const pinned = columns.filter(({ name }) => this.view.state.tablePins.includes(name));
+        const rows = [byId("runs-table-head"), ...byId("runs-table-rows").querySelectorAll("tr[data-row]")];
+
+        stick(rows, [ROW_PX, ...pinned.map(({ name, widthPx }) => this.widths.get(name) ?? widthPx)], this.scroller.clientWidth);
     }
 
     #drawWidths(columns) {
@@ -186,19 +196,22 @@ export class RunsTable extends EventTarget {
         const { tableSort, tableDescending } = this.view.state;
         const isSorted = sort !== undefined && sort === tableSort;
         const sign = isSorted ? (tableDescending ? " ▾" : " ▴") : "";
-
-        return element(
+        const pin = this.view.state.tablePins.includes(name) ? "★ " : "";
+        const head = element(
             "th",
             {
                 scope: "col",
-                title: name.replace(/^config:/, "config: "),
+                title: `${name.replace(/^config:/, "config: ")}; a drag, or Shift and an arrow, moves the column, p pins it`,
                 dataset: { key: name },
                 class: isNumber ? "number" : "",
                 ...(isSorted ? { aria: { sort: tableDescending ? "descending" : "ascending" } } : {}),
             },
-            sort ? element("button", { type: "button", class: "link", onclick: () => this.#sortBy(sort) }, text + sign) : text,
+            element("button", { type: "button", class: "link", onclick: sort && (() => this.#sortBy(sort)) }, pin + text + sign),
             this.#handle(name, text, widthPx),
         );
+
+        makeMovable(head, this.view, this.#columns);
+        return head;
     }
 
     #sortBy(sort) {
