@@ -247,7 +247,9 @@ RICHD_API int richd_log(struct richd_run *run, int64_t step, const struct richd_
 /* What holds for the whole run and has no step: `json` is an object, merged by its names into the
  * run's configuration, or into its summary, and kept over attempts. Never blocks, and is sent again
  * like a log. -EINVAL when it is no object of at most 1 MiB. The daemon refuses one that makes the
- * run's own larger than that. */
+ * run's own larger than that. A member "alert: TITLE" of a summary, as
+ * {"alert: loss is not finite":{"level":"warn","text":"...","step":7}}, is told at once to those
+ * who listen (proto/FEED.md, EVENT). */
 RICHD_API int richd_config(struct richd_run *run, const char *json);
 RICHD_API int richd_summary(struct richd_run *run, const char *json);
 

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "daemon/format/meaning.h"
 #include "proto/json.h"
@@ -196,14 +197,33 @@ static bool add_agreement(cJSON *object, const struct finding *finding)
            json_add_double(accuracy, "to", finding->accuracy.to);
 }
 
+/* What a member of the summary may not have, it lacks here, too. */
+static bool add_alert(cJSON *object, const struct finding *finding)
+{
+    struct err ignored;
+    cJSON *said = json_parse(finding->alert, strlen(finding->alert), &ignored);
+    const char *level = "info", *text = "", *title = finding->metric + strlen(ALERT_NAME);
+    bool done;
+
+    json_text(said, "level", JSON_MAX_SIZE, &level, &ignored);
+    json_text(said, "text", JSON_MAX_SIZE, &text, &ignored);
+    done = add_text(object, "kind", "alert") && add_text(object, "metric", finding->metric) &&
+           json_add_integer(object, "start", finding->step) &&
+           json_add_integer(object, "end", finding->step) && add_text(object, "level", level) &&
+           add_text(object, "title", title) && add_text(object, "text", text);
+    cJSON_Delete(said);
+    return done;
+}
+
 cJSON *finding_to_json(const char *run, const char *layer, const struct finding *finding)
 {
     cJSON *object = cJSON_CreateObject();
 
     if (add_place(object, run, layer, finding->attempt) &&
         json_add_integer(object, "step", finding->step) &&
-        json_add_double(object, "time", finding->time) && add_transition(object, finding) &&
-        add_agreement(object, finding))
+        json_add_double(object, "time", finding->time) &&
+        (finding->alert ? add_alert(object, finding)
+                        : add_transition(object, finding) && add_agreement(object, finding)))
         return object;
     cJSON_Delete(object);
     return NULL;

@@ -65,6 +65,9 @@ static cJSON *finding_change(sqlite3_stmt *statement)
         .attempt = (uint32_t)sqlite3_column_int64(statement, 2),
         .step = sqlite3_column_int64(statement, first),
         .time = sql_column_double(statement, first + 1),
+        .alert = sqlite3_column_type(statement, first + 15) == SQLITE_NULL
+                     ? NULL
+                     : sql_column_text(statement, first + 15),
         .transition =
             {
                 .direction =

@@ -27,7 +27,9 @@
 #define FINDING_COLUMNS(returned)                                                                  \
     "SELECT run.id, layer.name, finding.attempt, run.run_key, finding.feed_seq, finding.step,"     \
     " finding.time, metric, direction, start_step, end_step, level_from, level_to, n_from, n_to,"  \
-    " agrees, accuracy, accuracy_from, accuracy_to, " returned
+    " agrees, accuracy, accuracy_from, accuracy_to, " returned                                     \
+    ", CASE direction WHEN 2 THEN coalesce((SELECT value FROM run_summary s, json_each(s.summary)" \
+    " WHERE s.run_key = finding.run_key AND key = metric), '{}') END"
 /* The first step that an attempt behind this one has superseded, ?5 when there is none. */
 #define SUPERSEDED_FROM(attempt_of)                                                                \
     "coalesce((SELECT min(first_step) FROM attempt WHERE attempt.run_key = ?1"                     \

@@ -1,11 +1,12 @@
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "daemon/format/model_json.h"
 #include "daemon/loop/parts.h"
 #include "proto/json.h"
 
-/* Tested by tests/e2e/measure/test_a_transition_is_reported.py. */
+/* Tested by tests/e2e/measure: test_a_transition_is_reported.py, test_an_alert_is_told.py. */
 
 static void alert_event(struct loop *loop, const struct record *record, const char *layer,
                         const struct finding *finding)
@@ -29,6 +30,13 @@ static void report_event(struct loop *loop, const struct record *record, const c
 
     if (finding->feed_seq == 0)
         return;
+    if (alert_is_on(loop->alert))
+        alert_event(loop, record, layer, finding);
+    if (finding->alert) {
+        log_info("alert run=%s step=%lld title=\"%s\"", record->run, (long long)finding->step,
+                 finding->metric + strlen(ALERT_NAME));
+        return;
+    }
     if (transition->returned >= 0)
         snprintf(returned, sizeof returned, " returned=%lld", (long long)transition->returned);
     log_info("transition run=%s layer=%s metric=%s direction=%s start=%lld end=%lld from=%.4g"
@@ -36,8 +44,6 @@ static void report_event(struct loop *loop, const struct record *record, const c
              record->run, layer ? layer : "", finding->metric,
              transition_direction_name(transition->direction), (long long)transition->start,
              (long long)transition->end, transition->from, transition->to, returned);
-    if (alert_is_on(loop->alert))
-        alert_event(loop, record, layer, finding);
 }
 
 static void report_events(struct loop *loop, const struct record *record)

@@ -85,8 +85,7 @@ static int why_not_parsed(struct store *store, const char *text, struct err *err
     return rc;
 }
 
-/* The tree of a text (cJSON_Delete), or NULL with `*rc`. */
-static cJSON *parse(struct store *store, const char *text, int *rc, struct err *err)
+cJSON *store_constants_parse(struct store *store, const char *text, int *rc, struct err *err)
 {
     /* What the codec let in may be longer as it was printed. */
     cJSON *tree =
@@ -102,8 +101,8 @@ static int combine_texts(struct store *store, const char *stored, const char *gi
                          char **out, struct err *err)
 {
     int rc;
-    cJSON *old = parse(store, stored, &rc, err),
-          *added = old ? parse(store, given, &rc, err) : NULL;
+    cJSON *old = store_constants_parse(store, stored, &rc, err),
+          *added = old ? store_constants_parse(store, given, &rc, err) : NULL;
     cJSON *combined = added ? combine(old, added, is_merge) : NULL;
 
     *out = combined && json_make_exact(combined) ? json_print(combined) : NULL;
@@ -160,7 +159,7 @@ static int put_texts(sqlite3_stmt *statement, int64_t run_key, const char *first
 
 /* ---- the messages -------------------------------------------------------------------------- */
 
-static int put_summary(struct store *store, const struct record *record, bool late, struct err *err)
+static int put_summary(struct store *store, struct record *record, bool late, struct err *err)
 {
     char *stored = NULL, *merged = NULL;
     int rc = read_texts(store->statement[SQL_SUMMARY_GET], record->run_key, &stored, 1, err);
@@ -169,6 +168,8 @@ static int put_summary(struct store *store, const struct record *record, bool la
         rc = merge(store, stored, record->constants, late, &merged, err);
     if (rc == 0)
         rc = put_texts(store->statement[SQL_SUMMARY_PUT], record->run_key, merged, NULL, err);
+    if (rc == 0)
+        rc = store_alerts_put(store, record, stored, late, err);
     free(stored);
     cJSON_free(merged);
     return rc;

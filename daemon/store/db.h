@@ -3,6 +3,7 @@
  * test_store_faults.c. */
 #pragma once
 
+#include <cjson/cJSON.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -77,6 +78,7 @@ enum store_sql {
     SQL_FINDING_PUT,
     SQL_FINDING_RETURN,
     SQL_FINDING_AGREEMENT,
+    SQL_ALERT_DROP,
     SQL_SPECTRUM_DROP,
     SQL_SPECTRUM_PUT,
     SQL_PROBE_PUT,
@@ -200,6 +202,8 @@ int store_checkpoint_recall(struct store *, struct record *, struct err *err);
 
 /* Merges the constants of a SUMMARY or CONFIG record; refuses those that grow too large. Late ones,
  * of an attempt that is not the newest, change no name that is there. */
+/* The tree of a stored text, or of one that came (cJSON_Delete); NULL with `*rc`. */
+cJSON *store_constants_parse(struct store *, const char *text, int *rc, struct err *);
 int store_constants_put(struct store *, struct record *, bool late, struct err *err);
 /* Writes the configuration that a new attempt of run `opened.run_key` brings. */
 int store_config_open(struct store *, const struct record *, struct err *err);
@@ -238,6 +242,10 @@ int store_members_read(struct store *, struct record *, struct err *err);
 /* Writes a finding, with the accuracy that was logged beside it; `layer_key` 0: of a scalar. One
  * that has returned is written into its row, and gets a new feed sequence: 0 when it has no row,
  * because it was never told. */
+/* Of the members of a summary that are alerts those that `stored`, the summary before, did not
+ * have: each becomes one of the record's findings, in the place of an earlier one of its name.
+ * `late`: of an attempt that a newer one has followed, whose word counts more. */
+int store_alerts_put(struct store *, struct record *, const char *stored, bool late, struct err *);
 int store_finding_put(struct store *, const struct record *, int64_t layer_key, struct finding *,
                       struct err *err);
 

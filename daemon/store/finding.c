@@ -127,8 +127,8 @@ static int put_new(struct store *store, const struct record *record, int64_t lay
         return rc;
     finding->feed_seq = ++store->feed_seq;
     SQL_BIND(statement, record->run_key, layer_key, finding->attempt, finding->step,
-             transition->direction, transition->start, transition->end, finding->agrees,
-             (int64_t)finding->feed_seq);
+             finding->alert ? ALERT_DIRECTION : (int)transition->direction, transition->start,
+             transition->end, finding->agrees, (int64_t)finding->feed_seq);
     sql_bind_text(statement, 10, finding->metric);
     sql_bind_double(statement, 11, finding->time);
     sql_bind_double(statement, 12, transition->from);

@@ -183,6 +183,8 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_FINDING_RETURN] = "UPDATE finding SET returned = ?5, returned_attempt = ?6, feed_seq = ?7"
                            " WHERE run_key = ?1 AND layer_key = ?2 AND attempt = ?3 AND step = ?4"
                            " AND metric = ?8",
+    [SQL_ALERT_DROP] = "DELETE FROM finding WHERE run_key = ?1 AND layer_key = 0 AND metric = ?2"
+                       " AND direction = 2",
     [SQL_FINDING_AGREEMENT] = "SELECT agrees, accuracy, accuracy_from, accuracy_to FROM finding"
                               " WHERE run_key = ?1 AND layer_key = ?2 AND attempt = ?3"
                               " AND step = ?4 AND metric = ?5",

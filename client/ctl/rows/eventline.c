@@ -30,11 +30,29 @@ static void print_accuracy(const cJSON *event, FILE *out)
     print_way(accuracy, out);
 }
 
+/* "alert, warn: loss is not finite: batch 7" */
+static void print_alert(const cJSON *event, FILE *out)
+{
+    const char *text = member_text(event, "text", "");
+
+    fputs("alert, ", out);
+    text_print(member_text(event, "level", "info"), out);
+    fputs(": ", out);
+    text_print(member_text(event, "title", "?"), out);
+    if (*text)
+        fputs(": ", out);
+    text_print(text, out);
+}
+
 void eventline_print(const cJSON *event, FILE *out)
 {
     bool falls = strcmp(member_text(event, "direction", "?"), "fall") == 0;
 
     assert(out);
+    if (strcmp(member_text(event, "kind", "?"), "alert") == 0) {
+        print_alert(event, out);
+        return;
+    }
     if (strcmp(member_text(event, "kind", "?"), "transition") != 0) {
         text_print(member_text(event, "kind", "?"), out);
         return;

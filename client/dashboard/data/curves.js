@@ -222,14 +222,14 @@ export class Curves extends EventTarget {
             const at = known?.findIndex(
                 (e) =>
                     e.layer === event.layer &&
-                    e.attempt === event.attempt &&
-                    e.step === event.step &&
-                    e.metric === event.metric,
+                    e.metric === event.metric &&
+                    e.kind === event.kind &&
+                    (e.kind === "alert" || (e.attempt === event.attempt && e.step === event.step)),
             );
 
             if (at === undefined) continue;
             if (at < 0) known.push(event);
-            else known[at] = event; // it has returned
+            else known[at] = event; // it has returned, or is an alert of that title again
         }
         if (events.length) this.#tell();
     }

@@ -15,6 +15,8 @@ const COUNT_PX = [34, 14];
  * @param {any} event
  */
 export function sentence(event) {
+    if (event.kind === "alert")
+        return `⚠ ${event.level}: ${event.title}${event.text ? `: ${event.text}` : ""} (step ${longStep(event.step)})`;
     const way = `${event.direction === "fall" ? "falls" : "rises"} ${shortValue(event.from)} → ${shortValue(event.to)}`;
     const where = `over steps ${longStep(event.start)}–${longStep(event.end)}`;
     const accuracy =

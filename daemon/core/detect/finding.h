@@ -15,14 +15,22 @@ enum agreement {
     AGREES_YES,
 };
 
-/* A transition and where it belongs; an EVENT to readers (proto/FEED.md). It is told when it is
- * found, and once more when it has returned: the run, the layer, `metric`, `attempt` and `step`
- * name it both times. */
+/* What a summary's member of this name says is an alert (store/alert.c). */
+#define ALERT_NAME "alert: "
+/* In the place of the direction of a transition, where the store keeps it. */
+#define ALERT_DIRECTION 2
+
+/* A transition and where it belongs, or an alert; an EVENT to readers (proto/FEED.md). It is told
+ * when it is found, and once more when it has returned: the run, the layer, `metric`, `attempt` and
+ * `step` name it both times. */
 struct finding {
     const char *metric; /* the measure or scalar. Borrowed: from a table, the record, or a row */
     uint32_t attempt;   /* of the point that completed it */
     int64_t step;
-    double time; /* that point's, seconds since 1970 */
+    double time;       /* that point's, seconds since 1970 */
+    const char *alert; /* NULL: a transition. Else what the summary says, JSON, of which `metric` is
+                        * the name, and the transition is none. Both are the record's own, or
+                        * borrowed from a row */
     struct transition transition;
     double n_from, n_to; /* rows of the points before and after it, their mean; NaN: not known */
     enum agreement agrees;

@@ -55,10 +55,26 @@ size_t record_size(const struct record *record)
            (record->constants ? RUN_CONSTANTS_WEIGHT * strlen(record->constants) : 0);
 }
 
+void record_drop_alerts(struct record *record)
+{
+    for (size_t i = 0; i < record->n_findings; i++) {
+        struct finding *finding = &record->findings[i];
+
+        if (!finding->alert)
+            continue;
+        free((char *)(uintptr_t)finding->alert);
+        free((char *)(uintptr_t)finding->metric);
+        *finding = (struct finding){.alert = NULL};
+    }
+    if (record->kind == RECORD_SUMMARY)
+        record->n_findings = 0;
+}
+
 void record_free(struct record *record)
 {
     if (!record)
         return;
+    record_drop_alerts(record);
     free(record->open.name);
     free(record->open.project);
     free(record->open.group);

@@ -171,7 +171,8 @@ struct record {
     struct scalar *scalars;        /* LOG */
     uint64_t *scalar_feed_seqs;    /* LOG, filled by the store; as long as scalars */
     size_t n_scalars;
-    size_t n_findings; /* LOG: transitions that it completed, or that returned */
+    size_t n_findings; /* LOG: transitions that it completed, or that returned. SUMMARY, filled by
+                          the store: alerts */
     struct finding findings[RUN_WATCHED_MAX];
 
     /* The outcome, filled by the store: 0, or -EEXIST (RESUME_NEVER), -ENOENT (RESUME_MUST),
@@ -201,6 +202,8 @@ struct record *record_new(enum record_kind kind, const char *run);
 
 /* Frees the points with their spectra; the record has none then. */
 void record_drop_points(struct record *);
+/* Frees the alerts that the store found in it; it has none then. */
+void record_drop_alerts(struct record *);
 /* Bytes that it counts while it waits for the disk (RUN_UNSTORED_BYTES_MAX). */
 size_t record_size(const struct record *);
 /* Frees the record and all it owns. NULL is fine. */

@@ -31,7 +31,7 @@ from richd._history.table import Table
 from richd._init import init
 from richd._measures import Measure, flags, measures
 from richd._place import get_include, get_library
-from richd._values.event import Event
+from richd._values.event import Alert, Event
 from richd._values.moments import Moments
 from richd._values.point import Point
 from richd._report import RichdError, Stats
@@ -45,6 +45,7 @@ from richd._version import VERSION as __version__
 from richd._torch.watch import Tap
 
 __all__ = [
+    "Alert",
     "Attempt",
     "Event",
     "Layer",

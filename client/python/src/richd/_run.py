@@ -413,9 +413,10 @@ class Run(Marker, Reader):
 
         `level` is "info", "warn" or "error", in any case. It is on the logger `richd` at that
         level, and stays in the summary as "alert: TITLE", {"level", "text", "step", "time"}: there
-        the page, `richctl show` and `StoredRun.summary` have it. One with the title of an earlier
-        one takes its place, and at most 100 titles are kept. Nobody is called: `--on-event` tells
-        of transitions alone. Of several ranks the first one's are kept.
+        the page, `richctl show` and `StoredRun.summary` have it. It is an event, of the kind
+        "alert" (FEED.md): subscribers, `richctl tail` and the daemon's `--on-event` are told at
+        once, and `StoredRun.alerts` lists them. One with the title of an earlier one is told as
+        well and takes its place; at most 100 titles are kept. Of several ranks the first one's are.
         """
         level = str(getattr(level, "value", level)).lower()
         _clean.check_choice("level", level, tuple(_ALERT_LEVELS))

@@ -247,7 +247,8 @@ static void any_call_may_fail_on_the_way_of_one_trainer_s_record(void **state)
     store_under_fire(f, record);
     check_what_came_of(f, run);
     store_under_fire(f, say(record_of(run, RECORD_SUMMARY, 10, 0), "{\"best\": 1}"));
-    store_under_fire(f, say(record_of(run, RECORD_SUMMARY, 11, 0), "{\"best\": 2, \"of\": 3}"));
+    store_under_fire(f, say(record_of(run, RECORD_SUMMARY, 11, 0),
+                            "{\"best\": 2, \"of\": 3, \"alert: a\": {\"step\": 1}}"));
     store_under_fire(f, say(record_of(run, RECORD_CONFIG, 12, 0), "{\"lr\": 0.2, \"x\": [1]}"));
     store_under_fire(f, say(record_of(run, RECORD_CONFIG, 12, 0), "{}"));
     store_under_fire(f, record_of(run, RECORD_LOST, 0, 0));

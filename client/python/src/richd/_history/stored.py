@@ -13,7 +13,7 @@ from richd._history.source import Source
 from richd._history.table import Table, times
 from richd._link.endpoint import feed_finder
 from richd._run import Run
-from richd._values.event import Event
+from richd._values.event import Alert, Event
 from richd._values.point import Point
 from richd._values.spectrum import Spectrum, as_array
 
@@ -157,6 +157,12 @@ class StoredRun:
         """The transitions, in the order of their starts."""
         found = self._source.ask("event.query", run=self.id)["events"]
         return [Event.from_json(event) for event in found if event["kind"] == "transition"]
+
+    @property
+    def alerts(self) -> list[Alert]:
+        """What `Run.alert` said, in the order of the steps."""
+        found = self._source.ask("event.query", run=self.id, attempts="all")["events"]
+        return [Alert.from_json(event) for event in found if event["kind"] == "alert"]
 
     def series(
         self,

@@ -1,6 +1,6 @@
-"""An event: something that a series of a run did. A value, any thread.
+"""Events: something that a series of a run did, or that its trainer said. Values, any thread.
 
-The fields are those of EVENT in proto/FEED.md, less `kind`: transitions are what there is.
+The fields are those of EVENT in proto/FEED.md, less `kind`, which is the class.
 """
 
 from __future__ import annotations
@@ -52,3 +52,28 @@ class Event:
         names = cls.__dataclass_fields__
         values: dict[str, Any] = {n: fields.get(renamed.get(n, n)) for n in names}
         return cls(**values)
+
+
+@dataclass(frozen=True)
+class Alert:
+    """Something that the trainer says a person should see (`Run.alert`).
+
+    Attributes:
+        run, attempt, step: where it was said; step 0 before the first.
+        time: seconds since 1970.
+        level: "info", "warn" or "error".
+        title, text: the words.
+    """
+
+    run: str
+    attempt: int
+    step: int
+    time: float
+    level: str
+    title: str
+    text: str
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Alert:
+        """Make an alert of the daemon's JSON object; fields of a newer daemon are skipped."""
+        return cls(**{name: fields[name] for name in cls.__dataclass_fields__})
