@@ -400,7 +400,7 @@ test-long: test-deps tools
 
 # ---- dependencies: Debian's packages, and of them only those that are missing ---------------------
 BUILD_PACKAGES := gcc make pkg-config libc6-dev libuv1-dev libzmq3-dev libwebsockets-dev \
-	libwebsockets-evlib-uv libcjson-dev libsqlite3-dev libinih-dev libopenblas-dev liblapacke-dev zlib1g-dev libpq-dev
+	libwebsockets-evlib-uv libcjson-dev libsqlite3-dev libinih-dev libopenblas-dev liblapacke-dev zlib1g-dev libpq-dev brotli
 DEMO_PACKAGES  := python3 python3-numpy python3-zmq python3-torch jq
 PAPER_PACKAGES := python3-sklearn python3-matplotlib
 TEST_PACKAGES  := libcmocka-dev python3-scipy python3-pytest python3-pytest-xdist python3-pyte python3-seccomp python3-pip clang clang-format clang-tidy \
@@ -412,7 +412,7 @@ SERVER_PACKAGES := postgresql-15
 NO_CLUSTER      := /etc/postgresql-common/createcluster.conf
 
 DEB_PACKAGES   := build-essential dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-all python3-hatchling lintian fakeroot git systemd-container
-WHEEL_PACKAGES := gcc make dpkg-dev cmake tcl autoconf automake libtool python3-venv
+WHEEL_PACKAGES := gcc make brotli dpkg-dev cmake tcl autoconf automake libtool python3-venv
 
 define install
 @missing=$$(for p in $(1); do \

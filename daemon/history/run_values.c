@@ -30,12 +30,11 @@ static int find_extreme(struct history *history, const struct line *line,
 static int prepare_latest(struct history *history, const struct line *line, const char *column,
                           sqlite3_stmt **out, struct err *err)
 {
-    char *sql = sqlite3_mprintf("SELECT \"%w\" FROM %s = ?1 AND attempt = ?2"
-                                " AND step BETWEEN ?3 AND ?4 AND \"%w\" IS NOT NULL"
-                                " ORDER BY step DESC LIMIT 1",
-                                column,
-                                line->is_point ? "point WHERE layer_key" : "scalar WHERE name_key",
-                                column);
+    char *sql = sqlite3_mprintf(
+        "SELECT \"%w\" FROM %s = ?1 AND attempt = ?2"
+        " AND step BETWEEN ?3 AND ?4 AND \"%w\" IS NOT NULL"
+        " ORDER BY step DESC LIMIT 1",
+        column, line->is_point ? "point WHERE layer_key" : "scalar WHERE name_key", column);
     int rc = sql ? sql_prepare(history->db, sql, out, err) : history_no_memory(err);
 
     sqlite3_free(sql);

@@ -1,6 +1,6 @@
-/* What a measure or a scalar of a run was elsewhere than at the end: its least or greatest value, or
- * the one up to a step, over the effective series. run_list.c calls it for each run that it lists.
- * One thread at a time. Tested by test_line_blocks.c. */
+/* What a measure or a scalar of a run was elsewhere than at the end: its least or greatest value,
+ * or the one up to a step, over the effective series. run_list.c calls it for each run that it
+ * lists. One thread at a time. Tested by test_line_blocks.c. */
 #pragma once
 
 #include "daemon/history/db.h"

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+const char *const http_coding_names[HTTP_CODINGS] = {NULL, "gzip", "br"};
+
 const struct http_asset *http_asset_find(const char *path)
 {
     const char *name = strcmp(path, "/") == 0 ? "index.html" : path + 1;

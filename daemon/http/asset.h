@@ -4,12 +4,25 @@
 
 #include <stddef.h>
 
+/* As it is, and compressed by what browsers take: all take gzip, and Brotli on loopback and over
+ * TLS. */
+enum http_coding {
+    HTTP_PLAIN,
+    HTTP_GZIP,
+    HTTP_BROTLI,
+    HTTP_CODINGS,
+};
+
+/* The words of `content-encoding`, by number; NULL for HTTP_PLAIN. */
+extern const char *const http_coding_names[HTTP_CODINGS];
+
 struct http_asset {
     const char *path; /* below /, without it: "index.html"; NULL ends the table */
     const char *type;
     const char *hash; /* of the content, 16 hexadecimal digits */
-    const unsigned char *data, *data_end;
-    const unsigned char *gzip, *gzip_end;
+    struct http_form {
+        const unsigned char *data, *end;
+    } forms[HTTP_CODINGS];
 };
 
 extern const struct http_asset http_assets[];

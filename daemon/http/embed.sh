@@ -45,23 +45,25 @@ files=$(cd "$page" && find . -path ./screenshots -prune -o -type f \
     for file in $files; do
         served "$file" >"$copies/$n"
         gzip -9nc "$copies/$n" >"$copies/$n.gz"
-        cat <<END
+        brotli -q 11 -c "$copies/$n" >"$copies/$n.br"
+        for form in "" .gz .br; do
+            name=asset_$n$(echo $form | tr . _)
+            cat <<END
 __asm__(".pushsection .rodata\n"
-        "asset_$n: .incbin \"$copies/$n\"\n"
-        "asset_${n}_end: .byte 0\n"
-        "asset_${n}_gzip: .incbin \"$copies/$n.gz\"\n"
-        "asset_${n}_gzip_end: .byte 0\n"
+        "$name: .incbin \"$copies/$n$form\"\n"
+        "${name}_end: .byte 0\n"
         ".popsection\n");
-extern const unsigned char asset_$n[], asset_${n}_end[], asset_${n}_gzip[], asset_${n}_gzip_end[];
+extern const unsigned char $name[], ${name}_end[];
 END
+        done
         n=$((n + 1))
     done
     echo 'const struct http_asset http_assets[] = {'
     n=0
     for file in $files; do
         hash=$(sha256sum <"$copies/$n" | cut -c1-16)
-        echo "    {\"$file\", \"$(type_of "$file")\", \"$hash\", asset_$n, asset_${n}_end," \
-            "asset_${n}_gzip, asset_${n}_gzip_end},"
+        echo "    {\"$file\", \"$(type_of "$file")\", \"$hash\", {{asset_$n, asset_${n}_end}," \
+            "{asset_${n}_gz, asset_${n}_gz_end}, {asset_${n}_br, asset_${n}_br_end}}},"
         n=$((n + 1))
     done
     echo '    {0},'

@@ -97,8 +97,8 @@ size_t http_head_write(const struct http_head *head, char text[HTTP_HEAD_MAX])
         put(&out, "cache-control: no-store\r\n");
     if (head->endless) /* nginx would keep the events until it has 4 KiB of them */
         put(&out, "x-accel-buffering: no\r\n");
-    if (head->gzip)
-        put(&out, "content-encoding: gzip\r\n");
+    if (head->coding)
+        put(&out, "content-encoding: %s\r\n", head->coding);
     if (!head->endless && head->status != HTTP_NOT_MODIFIED)
         put(&out, "content-length: %" PRIu64 "\r\n", head->length);
     put(&out, "%s\r\n", head->close || head->endless ? "connection: close\r\n" : "");

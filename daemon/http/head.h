@@ -32,13 +32,13 @@ enum http_code {
 
 struct http_head {
     enum http_code status;
-    const char *type;  /* NULL: no body */
-    const char *etag;  /* NULL: none; with its quotes */
-    bool gzip;         /* the body is compressed */
-    bool endless;      /* the body ends with the connection; `length` means nothing */
-    bool close;        /* the connection ends with this answer */
-    uint64_t length;   /* of the body */
-    const char *allow; /* of 405: the methods that the path has; NULL: GET and HEAD */
+    const char *type;   /* NULL: no body */
+    const char *etag;   /* NULL: none; with its quotes */
+    const char *coding; /* of the body: "gzip", "br"; NULL: as it is */
+    bool endless;       /* the body ends with the connection; `length` means nothing */
+    bool close;         /* the connection ends with this answer */
+    uint64_t length;    /* of the body */
+    const char *allow;  /* of 405: the methods that the path has; NULL: GET and HEAD */
 };
 
 /* Writes the head with its empty line; returns its length, which is below HTTP_HEAD_MAX. */

@@ -56,35 +56,52 @@ int http_reply_refuse(const struct http_request *request, enum http_code status,
 }
 
 /* The tag of one form of the file: caches must not mix them up. */
-static void make_etag(char out[32], const struct http_asset *asset, bool gzip)
+static void make_etag(char out[32], const struct http_asset *asset, const char *coding)
 {
-    snprintf(out, 32, "\"%s%s\"", asset->hash, gzip ? "-gzip" : "");
+    snprintf(out, 32, "\"%s%s%s\"", asset->hash, coding ? "-" : "", coding ? coding : "");
 }
 
 /* Whether a comma-separated list has the word, and not with quality 0. */
 static bool lists(const char *list, const char *word)
 {
-    const char *at = list ? strstr(list, word) : NULL;
+    const size_t size = strlen(word);
 
-    return at && strncmp(at + strlen(word), ";q=0", 4) != 0;
+    for (const char *at = list; at && *at; at += strcspn(at, ",")) {
+        at += strspn(at, ", \t");
+        if (strncmp(at, word, size) == 0 && strchr(",; \t", at[size]))
+            return strncmp(at + size, ";q=0", 4) != 0;
+    }
+    return false;
+}
+
+/* The smallest form that the browser takes. */
+static enum http_coding choose_coding(const struct http_request *request)
+{
+    const char *accepted = request->message.header[HEADER_ACCEPT_ENCODING];
+    enum http_coding coding = HTTP_BROTLI;
+
+    while (coding > HTTP_PLAIN && !lists(accepted, http_coding_names[coding]))
+        coding--;
+    return coding;
 }
 
 int http_reply_asset(const struct http_request *request, const struct http_asset *asset)
 {
-    bool gzip = lists(request->message.header[HEADER_ACCEPT_ENCODING], "gzip");
+    const enum http_coding coding = choose_coding(request);
+    const struct http_form *form = &asset->forms[coding];
     struct http_peer *peer = http_reply_new(request);
     struct http_reply *reply;
 
     if (!peer)
         return -1;
     reply = &peer->reply;
-    reply->body = gzip ? asset->gzip : asset->data;
-    reply->body_left = (size_t)((gzip ? asset->gzip_end : asset->data_end) - reply->body);
-    make_etag(reply->etag, asset, gzip);
+    reply->body = form->data;
+    reply->body_left = (size_t)(form->end - form->data);
+    make_etag(reply->etag, asset, http_coding_names[coding]);
     reply->head = (struct http_head){.status = HTTP_OK,
                                      .type = asset->type,
                                      .etag = reply->etag,
-                                     .gzip = gzip,
+                                     .coding = http_coding_names[coding],
                                      .length = reply->body_left};
     if (lists(request->message.header[HEADER_IF_NONE_MATCH], reply->etag)) {
         reply->head.status = HTTP_NOT_MODIFIED;

@@ -194,8 +194,8 @@ test("3,600 points and more coming: the page stays fluent", async () => {
 });
 
 test("the page is small", () => {
-    const folder = join(BUILD, "obj", "page"); // the copies that are sent
-    const files = readdirSync(folder).filter((f) => f.endsWith(".gz"));
+    const folder = join(BUILD, "obj", "page"); // the copies that this browser is sent
+    const files = readdirSync(folder).filter((f) => f.endsWith(".br"));
     const bytes = files.map((f) => statSync(join(folder, f)).size).reduce((a, b) => a + b, 0);
 
     console.log(`the page: ${bytes} bytes compressed, in ${files.length} files`);

@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import struct
+import subprocess
 
 from harness import PATIENCE_S, RpcError
 
@@ -22,6 +23,13 @@ def port_of(daemon):
     return int(daemon.endpoints["http"].rpartition(":")[2])
 
 
+def brotli_decompress(body):
+    return subprocess.run(["brotli", "-dc"], input=body, capture_output=True, check=True).stdout
+
+
+UNPACK = {None: bytes, "gzip": gzip.decompress, "br": brotli_decompress}
+
+
 class Answer:
     """A response: `status`, `headers` (lower-case names) and `body` (bytes, decompressed)."""
 
@@ -29,7 +37,7 @@ class Answer:
         self.status = response.status
         self.headers = {name.lower(): value for name, value in response.getheaders()}
         self.raw = body
-        self.body = gzip.decompress(body) if self.headers.get("content-encoding") == "gzip" else body
+        self.body = UNPACK[self.headers.get("content-encoding")](body)
 
     @property
     def text(self):

@@ -22,7 +22,7 @@
 
 #define POLL_MS 5
 /* Descriptors and sockets that are nobody's trainer. */
-#define SPARE 64
+#define SPARE     64
 #define WAITS_MAX 1000000
 /* New connections a turn: the queue of a listening socket is no place to wait in. */
 #define NEW_A_TURN 16
@@ -53,10 +53,11 @@ static double now_s(void)
 
 static void usage(int code)
 {
-    fprintf(code ? stderr : stdout,
-            "load ENDPOINT [--trainers N] [--at-once N] [--ranks N] [--layers N] [--checkpoints N]\n"
-            "     [--rate A_SECOND] [--features P] [--outputs C] [--rows N] [--moments]\n"
-            "     [--tag TEXT] [--json]\n");
+    fprintf(
+        code ? stderr : stdout,
+        "load ENDPOINT [--trainers N] [--at-once N] [--ranks N] [--layers N] [--checkpoints N]\n"
+        "     [--rate A_SECOND] [--features P] [--outputs C] [--rows N] [--moments]\n"
+        "     [--tag TEXT] [--json]\n");
     exit(code);
 }
 
@@ -86,11 +87,11 @@ static double period_of(const char *rate)
 
 static void read_arguments(int argc, char **argv, struct load *load)
 {
-    static const char names[][12] = {"trainers", "at-once", "ranks",   "layers",
+    static const char names[][12] = {"trainers",    "at-once",  "ranks",   "layers",
                                      "checkpoints", "features", "outputs", "rows"};
-    size_t *const numbers[] = {&load->n_trainers,       &load->at_once,         &load->plan.n_ranks,
-                               &load->plan.n_layers,    &load->plan.n_checkpoints,
-                               &load->n_features,       &load->n_outputs,       &load->n_rows};
+    size_t *const numbers[] = {
+        &load->n_trainers,         &load->at_once,    &load->plan.n_ranks, &load->plan.n_layers,
+        &load->plan.n_checkpoints, &load->n_features, &load->n_outputs,    &load->n_rows};
     enum { N = sizeof numbers / sizeof *numbers };
     struct option options[N + 6] = {{0}};
     int which;
@@ -256,8 +257,7 @@ static void print_json(const struct load *load, const struct outcome *outcome)
            ",\"checkpoints_a_second\":%.1f,\"points_a_second\":%.1f,\"gb_a_second\":%.3f,"
            "\"wait_ms\":%.2f,\"wait_ms_p99\":%.2f,",
            outcome->seconds, load->n_opened, load->n_peak_open, tally->n_acknowledged,
-           outcome->checkpoints, outcome->points, outcome->gb, outcome->median_ms,
-           outcome->p99_ms);
+           outcome->checkpoints, outcome->points, outcome->gb, outcome->median_ms, outcome->p99_ms);
     printf("\"reconnects\":%" PRIu64 ",\"failed\":%" PRIu64 ",\"batches_dropped\":%" PRIu64
            ",\"batches_refused\":%" PRIu64 "}\n",
            tally->n_reconnects, tally->n_failed, tally->batches_dropped, tally->batches_refused);

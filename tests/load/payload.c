@@ -24,10 +24,8 @@ static struct payload *payload_new(enum wire_kind kind, size_t n, size_t p, size
 
     if (!payload)
         return NULL;
-    payload->header = (struct wire_header){.kind = kind,
-                                           .n_rows = (uint32_t)n,
-                                           .n_features = (uint32_t)p,
-                                           .n_outputs = (uint32_t)c};
+    payload->header = (struct wire_header){
+        .kind = kind, .n_rows = (uint32_t)n, .n_features = (uint32_t)p, .n_outputs = (uint32_t)c};
     return payload;
 }
 

@@ -16,9 +16,9 @@ struct payload {
     size_t size; /* bytes of all frames */
 };
 
-/* n x p features and n x C outputs, f32, of independent Gaussian numbers. NULL without memory; lives
- * as long as the process. */
+/* n x p features and n x C outputs, f32, of independent Gaussian numbers. NULL without memory;
+ * lives as long as the process. */
 const struct payload *payload_of_rows(size_t n, size_t p, size_t c);
-/* The moments (INGEST.md), f64, that n such rows have at the mean, where the outputs are the first C
- * features. */
+/* The moments (INGEST.md), f64, that n such rows have at the mean, where the outputs are the first
+ * C features. */
 const struct payload *payload_of_moments(size_t n, size_t p, size_t c);

@@ -258,8 +258,7 @@ static void add_stats(const struct trainer *trainer, struct trainer_tally *tally
     tally->batches_refused += stats.batches_refused;
 }
 
-static void reconnect_when_stale(struct trainer *trainer, double now_s,
-                                 struct trainer_tally *tally)
+static void reconnect_when_stale(struct trainer *trainer, double now_s, struct trainer_tally *tally)
 {
     if (trainer->socket && !session_is_stale(trainer->session, ms_of(now_s)) &&
         session_state(trainer->session) != SESSION_AWAY)

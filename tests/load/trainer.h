@@ -16,7 +16,7 @@ struct trainer_plan {
     const struct payload *payload;
     size_t n_layers;
     size_t n_checkpoints;
-    size_t n_ranks; /* of one run; 1: a run has one trainer */
+    size_t n_ranks;  /* of one run; 1: a run has one trainer */
     double period_s; /* between two checkpoints; 0: as soon as the last one is acknowledged */
 };
 

@@ -48,10 +48,13 @@ def test_every_file_of_the_page_is_served_without_its_comments_and_compressed(we
     files = [f for f in PAGE.rglob("*") if f.suffix in types and "screenshots" not in f.parts]
     for file in files:
         path = f"/{file.relative_to(PAGE)}"
-        plain, packed = request(web, path), request(web, path, accept_encoding="br, gzip")
-        assert plain.body == packed.body == served(file)
+        plain, packed, small = (request(web, path, accept_encoding=words)
+                                for words in ("xbr, brx, gzip;q=0", "deflate,gzip", "gzip, br"))
+        assert plain.body == packed.body == small.body == served(file)
         assert "content-encoding" not in plain.headers
         assert packed.headers["content-encoding"] == "gzip"
+        assert small.headers["content-encoding"] == "br"
+        assert len({answer.headers["etag"] for answer in (plain, packed, small)}) == 3
         guess = mimetypes.guess_type(file.name)[0].replace("application/java", "text/java")
         assert plain.headers["content-type"].partition(";")[0] == guess.replace("vnd.microsoft.icon",
                                                                                 "x-icon")

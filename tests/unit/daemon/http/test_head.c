@@ -32,7 +32,7 @@ static void a_file_has_its_type_tag_and_length(void **state)
     write_head((struct http_head){.status = HTTP_OK,
                                   .type = "text/css",
                                   .etag = "\"abc\"",
-                                  .gzip = true,
+                                  .coding = "gzip",
                                   .length = 1234567890123},
                head);
     assert_true(has_line(head, "HTTP/1.1 200 OK"));
