@@ -169,7 +169,7 @@ export class ReportPanel {
         const pictures = picturesSeen();
         const table = this.#table();
         if (theme !== "light") await turn(theme);
-        const about = ["range-text", "metric-text", "read-as-text", "band-text"].map((id) => byId(id).textContent).filter(Boolean).join(" · ");
+        const about = [byId("range-text"), ...document.querySelectorAll(".caption span")].map((node) => node.textContent).filter(Boolean).join(" · ");
 
         return { kind: "view", title, query, taken: new Date().toLocaleString(), about, pictures, table };
     }
@@ -184,7 +184,8 @@ export class ReportPanel {
         const [who, ...others] = texts(byId("legend-head").rows[0].cells);
         const rows = [...byId("legend").rows].map((row) => {
             const [title, ...values] = texts(row.cells);
-            return { line: sourceOf(row.querySelector("svg")), cells: [title, ...config(row.dataset.run), ...values] };
+            const line = row.querySelector("svg");
+            return { line: line ? sourceOf(line) : "", cells: [title, ...config(row.dataset.run), ...values] };
         });
 
         return { head: [who, ...keys.map(visible), ...others], rows };
