@@ -65,7 +65,9 @@ test("a regular expression finds the same runs in list, table and sweep", async 
     await closePage(page);
 });
 
-const left = (page, key) => page.locator(`${HEAD}[data-key="${key}"]`).evaluate((cell) => Math.round(cell.getBoundingClientRect().left));
+/* In one go: the table puts other cells there when it is drawn. */
+const left = (page, key) =>
+    page.evaluate((selector) => Math.round(document.querySelector(selector).getBoundingClientRect().left), `${HEAD}[data-key="${key}"]`);
 
 test("columns are moved by keys and by a drag, and pinned; the link has both", async () => {
     const page = await openTable(`${daemon.url}#tableColumns=name,state,config%253Alr,tags,note,id,created,updated,duration,points,step,attempt`);
@@ -93,5 +95,18 @@ test("columns are moved by keys and by a drag, and pinned; the link has both", a
     await again.keyboard.press("p");
     await waitUntil(() => again.evaluate(() => document.querySelectorAll("#runs-table .pinned").length === 0), "nothing pinned");
     await closePage(again);
+    await closePage(page);
+});
+
+test("the least and the greatest of a value stand beside the last one", async () => {
+    const page = await openTable(`${daemon.url}#tableColumns=name,scalar%253Atest_acc,d_debiased&tableSort=name&tableDescending=0`);
+
+    await page.click("#column-menu summary");
+    await page.getByLabel("greatest test_acc", { exact: true }).check();
+    await waitUntil(async () => (await column(page, "greatest:scalar:test_acc")).join() === "0.9000,0.8000,0.7000", "the best accuracies");
+    assert.deepEqual(await keys(page), ["name", "scalar:test_acc", "greatest:scalar:test_acc", "d_debiased"]);
+    assert.deepEqual(await column(page, "scalar:test_acc"), ["0.5000", "0.5000", "0.5000"]);
+    await page.getByLabel("least test_acc", { exact: true }).check();
+    await waitUntil(async () => (await column(page, "least:scalar:test_acc")).join() === "0.3000,0.3000,0.3000", "the least ones");
     await closePage(page);
 });

@@ -1,5 +1,6 @@
 /* The columns of the runs' table: by their names, how a cell reads, what run.list has to be asked for
- * and sorted by. A name is that of a FIELD, config:KEY, scalar:NAME, or a measure. */
+ * and sorted by. A name is that of a FIELD, config:KEY, scalar:NAME, or a measure; least: or greatest:
+ * before the last two means the extreme of the run. */
 
 import { duration, longStep, shortValue } from "../base/axis.js";
 import { visible } from "../base/names.js";
@@ -14,6 +15,7 @@ import { configValue } from "./sweep.js";
 const VALUES_MAX = 32;
 const KEYS_BY_DEFAULT = 5;
 const WIDTH_PX = 104;
+const EXTREME = /^(least|greatest):(.*)$/;
 
 /** @type {Object<string, Column>} */
 export const FIELDS = {
@@ -46,6 +48,8 @@ export function columnOf(name, catalogue, runs = []) {
 
         return field(visible(key), cell, { sort: name, isNumber: runs.every(({ config }) => typeof (config?.[key] ?? 0) === "number") });
     }
+    const [, place, of] = EXTREME.exec(name) ?? [];
+    if (place) return { ...columnOf(of, catalogue), ...field(`${place} ${columnOf(of, catalogue).text}`, ({ values = {} }) => valueText(values[name]), { isNumber: true, sort: undefined }) };
     const error = catalogue.errorOf(name);
     const cell = ({ values = {} }) => valueText(values[name], values[error]);
 
@@ -63,6 +67,22 @@ export function valuesOf(names, catalogue) {
     const shown = names.filter((name) => name.startsWith("scalar:") || catalogue.metric(name));
 
     return [...new Set(shown.flatMap((name) => [name, catalogue.errorOf(name)]))].filter(Boolean).slice(0, VALUES_MAX);
+}
+
+/** Extremes that these columns show, by their place. @param {string[]} names @returns {Object<string, string[]>} */
+export function extremesOf(names) {
+    const found = {};
+
+    for (const [, place, name] of names.map((one) => EXTREME.exec(one) ?? []))
+        if (place && (found[place] ??= []).length < VALUES_MAX) found[place].push(name);
+    return found;
+}
+
+/** What can be shown beside these columns: the extremes of their values. @param {string[]} names @param {any} catalogue */
+export function extremesBeside(names, catalogue) {
+    const values = names.filter((name) => name.startsWith("scalar:") || catalogue.metric(name));
+
+    return values.flatMap((name) => [`least:${name}`, `greatest:${name}`]);
 }
 
 /**

@@ -9,7 +9,7 @@ const FRESH_MS = 5000;
 /** Events: "change", "error" (detail: a sentence). */
 export class RunPages extends EventTarget {
     /**
-     * @param {any} feed @param {any} catalogue @param {() => object} parameters of run.list, as they are now
+     * @param {any} feed @param {any} catalogue @param {() => any} parameters of run.list, as they are now; `extremes` by columns.js
      * @param {() => ((run: any) => boolean)|null} matcher what the daemon cannot search by: all runs are read
      *   then, once each time that the list is read again
      */
@@ -102,8 +102,21 @@ export class RunPages extends EventTarget {
         }
     }
 
-    #list(offset, limit) {
-        return this.feed.call("run.list", { ...this.parameters(), offset, limit });
+    /* Extremes come by a list of their own each: a list has a value at one place. */
+    async #list(offset, limit) {
+        const { extremes = {}, ...parameters } = this.parameters();
+        const ask = (more) => this.feed.call("run.list", { ...parameters, offset, limit, ...more });
+        const [answer, ...others] = await Promise.all([
+            ask({}),
+            ...Object.entries(extremes).map(([place, values]) => ask({ values, values_at: Object.fromEntries(values.map((name) => [name, place])) })),
+        ]);
+
+        Object.keys(extremes).forEach((place, i) => {
+            const found = new Map(others[i].runs.map((run) => [run.run, run.values]));
+            for (const run of answer.runs)
+                for (const [name, value] of Object.entries(found.get(run.run) ?? {})) (run.values ??= {})[`${place}:${name}`] = value;
+        });
+        return answer;
     }
 
     /** Every run that the filter finds. @returns {Promise<any[]>} */

@@ -5,7 +5,7 @@
 
 import { longStep } from "../base/axis.js";
 import { byId, element, oncePerFrame, replaceRows, unlessHeld } from "../base/dom.js";
-import { columnOf, FIELDS, usualColumns, valuesOf } from "../data/columns.js";
+import { columnOf, extremesBeside, extremesOf, FIELDS, usualColumns, valuesOf } from "../data/columns.js";
 import { listParameters, matcherOf, patternOf } from "../data/filter.js";
 import { RunPages } from "../data/runpages.js";
 import { differingKeys, likelyAccuracy } from "../data/sweep.js";
@@ -90,6 +90,7 @@ export class RunsTable extends EventTarget {
         return {
             ...listParameters(this.view.state),
             values: valuesOf(this.#wanted(), this.catalogue),
+            extremes: extremesOf(this.#wanted()),
             sort: tableSort,
             descending: tableDescending,
         };
@@ -297,6 +298,7 @@ export class RunsTable extends EventTarget {
 
     #drawMenu(names) {
         const offered = [
+            ...extremesBeside(names, this.catalogue),
             ...Object.keys(FIELDS),
             ...this.keys.map((key) => `config:${key}`),
             ...this.scalars.map((name) => `scalar:${name}`),
@@ -314,7 +316,7 @@ export class RunsTable extends EventTarget {
     #choice(name, names) {
         const isChosen = names.includes(name);
         const onchange = () =>
-            this.view.set({ tableColumns: isChosen ? names.filter((n) => n !== name) : [...names, name] });
+            this.view.set({ tableColumns: isChosen ? names.filter((n) => n !== name) : beside(names, name) });
 
         return element(
             "label",
@@ -381,6 +383,12 @@ export class RunsTable extends EventTarget {
         this.#draw();
         byId("runs-table-rows").querySelector(`tr[data-row="${i}"] input`)?.focus({ preventScroll: true });
     }
+}
+
+/* A new column stands last; an extreme beside the value at the end. */
+function beside(names, name) {
+    const at = names.indexOf(name.replace(/^(least|greatest):/, ""));
+    return at < 0 ? [...names, name] : names.toSpliced(at + 1, 0, name);
 }
 
 /* The rows out of sight. */
