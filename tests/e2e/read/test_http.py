@@ -2,6 +2,7 @@
 
 import json
 import mimetypes
+import re
 import resource
 import signal
 import socket
@@ -28,10 +29,13 @@ def test_the_page_is_served_from_the_binary(web):
 
 
 def served(file):
-    """A file of the page as it is sent: the lines of ours that are comments are empty, others not indented."""
+    """A file of the page as it is sent: lines of ours that are comments are empty, others are not
+    indented and name no types."""
     text = file.read_bytes()
-    if file.suffix != ".js" or "vendor" in file.parts:
+    if "vendor" in file.parts or file.suffix not in (".js", ".css"):
         return text
+    if file.suffix == ".css":
+        return re.sub(rb"^ +", b"", text, flags=re.M)
     lines, in_comment = [], False
     for line in text.split(b"\n"):
         bare = line.strip()
@@ -39,7 +43,8 @@ def served(file):
         is_one = in_comment or bare.startswith(b"//") or begins and bare.endswith(b"*/") or (
             begins and b"*/" not in bare)
         in_comment = (in_comment or begins) and b"*/" not in bare
-        lines.append(b"" if is_one else line.lstrip(b" "))
+        code = re.sub(rb"/\*\* @[^*]*\*/ ?", b"", line.lstrip(b" "))
+        lines.append(b"" if is_one else code)
     return b"\n".join(lines)
 
 
