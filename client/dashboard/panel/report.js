@@ -264,9 +264,10 @@ export class ReportPanel {
 
         if (new TextEncoder().encode(note).length > TEXT_MAX)
             return this.#tell("The report's texts and links are longer than the 16 KiB that the daemon keeps.");
+        await this.#listKept();
         const isThere = this.kept.some(({ name }) => name === title);
         if (isThere && (await ask({ title: `Overwrite "${visible(title)}"?`, text: "The report, or the view, of that name on the daemon.", action: "Overwrite" })) === null) return;
-        await this.feed.change("view.save", { name: title, query, note, replace: true });
+        await this.feed.change("view.save", { name: title, query, note, replace: isThere });
         this.#tell(`Kept on the daemon as the view "${visible(title)}", without its pictures.`);
         await this.#listKept();
     }
