@@ -149,3 +149,18 @@ test("parallel axes are moved, taken away and added; several brushes combine", a
     assert.equal(covered, 300); // three of five rates, one of two optimisers
     await closePage(page);
 });
+
+test("two layers are compared over the steps, with their difference", async () => {
+    const page = await openPage(`${daemon.url}#runs=run0&metric=d_lr`);
+
+    await page.waitForSelector("#pair:visible");
+    assert.ok(await page.locator("#pair-chart").isHidden());
+    await page.selectOption("#pair-0", "low");
+    await waitUntil(() => /layerPair=low%2Chead/.test(page.url()), "the pair in the link");
+    await waitUntil(async () => (await page.locator("#pair-chart polyline").count()) === 3, "two curves and a difference");
+    // head has 0.5, 0.1, 0.55; low is half as far from 0.6
+    assert.match(await page.textContent("#pair-text"), /^low less head: 0\.02\d* at the end, 0\.2[45]\d* at most, at step 20$/);
+    await page.selectOption("#pair-0", "");
+    await page.waitForSelector("#pair-chart", { state: "hidden" });
+    await closePage(page);
+});

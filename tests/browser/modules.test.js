@@ -107,6 +107,7 @@ test("a link keeps every field, leaves out what is as by default, and survives n
             spread: "range",
             focus: "c d",
             depthPin: 0,
+            layerPair: ["a,b", "head"],
             spectrumLayer: "head",
             spectrumStep: 7,
             mapLayer: "head",

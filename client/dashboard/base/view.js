@@ -28,6 +28,7 @@
  * @property {"sd"|"se"|"range"} spread what the band around a mean is
  * @property {string} focus the run of the heat map and the spectrum; "" the first one
  * @property {number|null} depthPin the step with which the layers' profile is compared; null: the first
+ * @property {string[]} layerPair two layers of the focus run that are compared over the steps; [] none
  * @property {string} spectrumLayer "" the focus run's last one
  * @property {number|null} spectrumStep null: the latest
  * @property {string} mapLayer whose checkpoints are compared; "" all layers at one step
@@ -73,6 +74,7 @@ export const DEFAULTS = Object.freeze({
     spread: "sd",
     focus: "",
     depthPin: null,
+    layerPair: [],
     spectrumLayer: "",
     spectrumStep: null,
     mapLayer: "",

@@ -6,6 +6,7 @@ import { longStep, shortStep, shortValue, ticks, toStep, toX } from "../base/axi
 import { byId, oncePerFrame, throttled } from "../base/dom.js";
 import { shortened } from "../base/names.js";
 import { cssColour } from "../base/palette.js";
+import { LayerPair } from "./layerpair.js";
 import { drawProfile } from "./profile.js";
 import { LINES_MAX, nearestStep, profileAt } from "../data/depth.js";
 import { chooseForm, extent, fromLayer, nearest } from "../data/series.js";
@@ -53,7 +54,8 @@ export class Heatmap {
         this.draw = oncePerFrame(() => this.#draw());
         this.view.on(["runs", "focus", "metric", "spacing", "from", "to"], () => this.load());
         this.home = this.section.parentElement;
-        this.view.on(["depthPin"], this.draw);
+        this.pair = new LayerPair(this.view);
+        this.view.on(["depthPin", "layerPair"], this.draw);
         this.view.on(["layer", "runs", "focus"], () => this.#place());
         this.catalogue.addEventListener("change", () => this.#place());
         this.chart.addEventListener("cursor", throttled(this.draw, CURSOR_MS));
@@ -188,6 +190,7 @@ export class Heatmap {
         this.#drawSteps(context);
         if (this.cursor) this.#drawCursor(context);
         this.#drawProfile();
+        this.pair.draw(this.layers, frame);
         if (this.canvas.dataset.layers !== String(this.layers.length))
             this.canvas.dataset.layers = String(this.layers.length);
     }
