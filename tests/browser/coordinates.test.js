@@ -75,6 +75,14 @@ const axisNames = (page) =>
     );
 const says = (page, pattern) => waitUntil(async () => pattern.test(await page.textContent("#brushed")), `${pattern}`);
 
+test("a page that is opened without a link has the accuracy beside the measure", async () => {
+    const page = await openPage(daemon.url);
+
+    await waitUntil(async () => (await page.inputValue("#sweep-right")) === "scalar:test_acc", "the right axis");
+    await waitUntil(async () => (await titles(page)).some((title) => title.includes("test_acc")), "its values");
+    await closePage(page);
+});
+
 test("runs are brushed over parallel axes by pointer and by keys, and shown in the chart", async () => {
     const page = await openPage(`${daemon.url}#runs=run0&sweepAs=axes&metric=d_lr`);
 

@@ -89,7 +89,8 @@ export class Sweep {
 
         if (!this.section.open) return;
         try {
-            this.scalars = await this.catalogue.scalarsOf(this.view.state.runs[0]);
+            const first = this.view.state.runs[0] ?? this.runs[0]?.run;
+            this.scalars = await this.catalogue.scalarsOf(first);
             const values = this.#names();
             const answer = await this.feed.call("run.list", {
                 limit: RUNS_MAX,
@@ -103,6 +104,7 @@ export class Sweep {
             this.total = answer.total;
             this.catalogue.take(answer.runs);
             this.draw();
+            if (!first && this.runs.length) this.load(); // what they log is known now
         } catch (error) {
             byId("sweep-note").textContent = error.message;
         }
