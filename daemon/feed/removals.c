@@ -25,6 +25,34 @@ static cJSON *deletion_to_json(const struct errand *errand)
     return NULL;
 }
 
+static cJSON *details_to_json(const struct errand *errand)
+{
+    cJSON *array = cJSON_CreateArray();
+    bool is_whole = array != NULL;
+
+    for (size_t i = 0; is_whole && i < errand->n_runs; i++) {
+        const struct errand_run *run = &errand->runs[i];
+        cJSON *object = cJSON_CreateObject();
+
+        is_whole = object && cJSON_AddItemToArray(array, object) &&
+                   cJSON_AddStringToObject(object, "run", run->id) &&
+                   json_add_integer(object, "points", run->n_points) &&
+                   json_add_double(object, "updated", run->updated) &&
+                   json_add_integer(object, "bytes", run->bytes);
+    }
+    if (is_whole)
+        return array;
+    cJSON_Delete(array);
+    return NULL;
+}
+
+static bool add_details(cJSON *object, const struct errand *errand)
+{
+    cJSON *details = errand->is_dry ? details_to_json(errand) : NULL;
+
+    return !errand->is_dry || (details && cJSON_AddItemToObject(object, "details", details));
+}
+
 static cJSON *prune_to_json(const struct errand *errand)
 {
     cJSON *object = cJSON_CreateObject(), *runs = cJSON_AddArrayToObject(object, "runs");
@@ -37,7 +65,7 @@ static cJSON *prune_to_json(const struct errand *errand)
     }
     if (is_whole && json_add_integer(object, "points", errand->n_points) &&
         json_add_integer(object, "bytes_before", errand->bytes_before) &&
-        json_add_integer(object, "bytes_after", errand->bytes_after))
+        json_add_integer(object, "bytes_after", errand->bytes_after) && add_details(object, errand))
         return object;
     cJSON_Delete(object);
     return NULL;

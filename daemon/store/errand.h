@@ -23,6 +23,9 @@ enum errand_kind {
 struct errand_run {
     int64_t run_key;
     char id[RUN_ID_MAX + 1];
+    int64_t n_points;
+    int64_t bytes;  /* of a dry PRUNE: about what it takes in the file */
+    double updated; /* of a PRUNE: seconds since 1970 */
 };
 
 struct errand {

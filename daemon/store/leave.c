@@ -247,7 +247,10 @@ static int note_run(struct errand *errand, sqlite3_stmt *statement, struct err *
     runs += errand->n_runs++;
     runs->run_key = sqlite3_column_int64(statement, 0);
     snprintf(runs->id, sizeof runs->id, "%s", sql_column_text(statement, 1));
-    errand->n_points += sqlite3_column_int64(statement, 3);
+    runs->n_points = sqlite3_column_int64(statement, 3);
+    runs->bytes = 0;
+    runs->updated = 0;
+    errand->n_points += runs->n_points;
     return sql_row_check(statement, err);
 }
 
@@ -296,15 +299,18 @@ static int read_bytes(struct store *store, int64_t *all, int64_t *used, struct e
     return rc;
 }
 
-static int estimate(struct store *store, struct errand *errand, int64_t run_key, struct err *err)
+/* Of the run that was noted last. */
+static int estimate(struct store *store, struct errand *errand, struct err *err)
 {
+    struct errand_run *run = &errand->runs[errand->n_runs - 1];
     sqlite3_stmt *statement = store->statement[SQL_RUN_SIZE];
     int rc;
 
-    SQL_BIND(statement, run_key, POINT_BYTES, SCALAR_BYTES);
+    SQL_BIND(statement, run->run_key, POINT_BYTES, SCALAR_BYTES);
     rc = sql_step(statement, err);
     if (rc == 1)
-        errand->bytes_estimated -= sqlite3_column_int64(statement, 0);
+        run->bytes = sqlite3_column_int64(statement, 0);
+    errand->bytes_estimated -= run->bytes;
     sqlite3_reset(statement);
     return rc < 0 ? rc : 0;
 }
@@ -332,7 +338,8 @@ static int take_oldest(struct store *store, struct errand *errand, int64_t used,
         return rc;
     errand->at_updated = updated;
     errand->at_key = run_key;
-    rc = errand->is_dry ? estimate(store, errand, run_key, err) : hide_run(store, run_key, err);
+    errand->runs[errand->n_runs - 1].updated = updated;
+    rc = errand->is_dry ? estimate(store, errand, err) : hide_run(store, run_key, err);
     return rc < 0 ? rc : 1;
 }
 

@@ -32,8 +32,10 @@ def house(feed):
         runs = [r.facts["run"] for r in feed.runs if r.facts["run"] != "r-3"]
         if not dry_run:
             feed.runs[:] = [r for r in feed.runs if r.facts["run"] == "r-3"]
-        return {"runs": runs, "points": 2 * len(runs), "bytes_before": 3 << 30,
-                "bytes_after": 1 << 30}
+        answer = {"runs": runs, "points": 2 * len(runs), "bytes_before": 3 << 30,
+                  "bytes_after": 1 << 30}
+        details = [{"run": run, "points": 2, "updated": 1.5, "bytes": 3 << 20} for run in runs]
+        return {**answer, "details": details} if dry_run else answer
 
     feed.run_delete, feed.history_prune = run_delete, history_prune
     return feed
@@ -135,12 +137,15 @@ def test_an_interrupt_ends_it_behind_a_run_and_tells_what_is_left(ctl, house):
 
 def test_prune_asks_for_what_the_options_say(ctl, house):
     out = ctl.run("prune", "--keep-days", "30", "--max-bytes", "2G", "--dry-run")
-    assert out.splitlines() == ["r-1", "r-2", "2 runs with 4 points would go: 3.0 GiB before, "
-                                "1.0 GiB after"]
+    *runs, sentence = out.splitlines()
+    assert [re.sub(r"update .* ago", "update", line) for line in runs] == [
+        f"mod97/name-{run}  {run}  2 points, last update, 3.0 MiB" for run in ("r-1", "r-2")]
+    assert sentence == "2 runs with 4 points would go: 3.0 GiB before, 1.0 GiB after"
     assert ctl.run("prune", "--keep-days", "30").endswith("have gone: 3.0 GiB before, "
                                                           "1.0 GiB after\n")
     assert asked(house, "history.prune") == [
-        {"keep_days": 30, "max_bytes": 2 << 30, "dry_run": True}, {"keep_days": 30}]
+        {"keep_days": 30, "max_bytes": 2 << 30, "dry_run": True},
+        {"keep_days": 30, "dry_run": True}, {"keep_days": 30}]
     assert ids(house) == ["r-3"]
     assert ctl.json("prune", "--max-bytes", "0")[0]["runs"] == []
     assert "prune needs --keep-days N, --max-bytes SIZE, or both" in ctl.run("prune", code=64)
@@ -160,16 +165,23 @@ def test_prune_has_no_question_where_nothing_would_go(ctl, house):
 
 
 @pytest.mark.long
-def test_a_long_prune_says_that_it_goes_on_and_outlasts_the_timeout(ctl, house):
+def test_a_long_prune_says_how_far_it_is_and_outlasts_the_timeout(ctl, house):
     answer, released = house.history_prune, threading.Event()
 
-    def slow(**limits):
-        assert released.wait(30)
-        return answer(**limits)
+    def slow(dry_run=False, **limits):
+        said = answer(dry_run, **limits)
+        if not dry_run:
+            house.runs.insert(0, second)  # its turn comes later
+            house.lock.release()  # others are answered meanwhile
+            released.wait(30)
+            house.lock.acquire()
+            house.runs.remove(second)
+        return said
 
+    second = house.find("r-2")
     house.history_prune = slow
     pruning = ctl.start("prune", "--keep-days", "1", "--timeout", "1")
-    assert pruning.process.stderr.readline() == b"the daemon removes runs ...\n"
+    assert pruning.process.stderr.readline() == b"1 of 2 runs: 50 % have gone\n"
     released.set()
     code, lines, _ = pruning.end()
     assert code == 0 and lines[:2] == ["r-1", "r-2"]

@@ -54,15 +54,17 @@ def test_who_may_write_edits_and_deletes_and_who_reads_does_not(owned):
     told = post(owned, call("run.edit", run="mine", note="a"), READER)
     assert (told.status, told.json["error"]["code"]) == (200, -32003)
     assert post(owned, call("run.edit", run="mine", note="b")).json["result"]["note"] == "b"
-    assert post(owned, call("history.prune", keep_days=1, dry_run=True)).json["result"]["runs"] == []
+    dry = post(owned, call("history.prune", keep_days=1, dry_run=True)).json
+    assert dry["result"]["runs"] == []
     assert "result" in post(owned, call("run.delete", run="mine")).json
     assert post(owned, call("run.get", run="mine"), READER).json["error"]["code"] == -32001
 
 
 def test_what_is_wrong_with_a_request_is_said_as_by_the_feed(owned):
-    for body, code in [("", -32700), ("{", -32700), ("\x1f\x8b", -32700), (f"[{call('run.list')}]",
-                       -32600), (call("run.drop"), -32601), (call("run.list", limit=-1), -32602),
-                       (call("series.subscribe"), -32601), (call("event.unsubscribe", sub=1), -32601)]:
+    for body, code in [("", -32700), ("{", -32700), ("\x1f\x8b", -32700),
+                       (f"[{call('run.list')}]", -32600), (call("run.drop"), -32601),
+                       (call("run.list", limit=-1), -32602), (call("series.subscribe"), -32601),
+                       (call("event.unsubscribe", sub=1), -32601)]:
         answer = post(owned, body.encode("latin-1"))
         assert (answer.status, answer.json["error"]["code"]) == (200, code), body
     assert "/api/v1/stream" in post(owned, call("event.subscribe")).json["error"]["message"]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -165,10 +166,13 @@ def test_deleted_runs_are_gone_and_open_ones_stay(sweep):
 def test_prune_says_what_would_go_and_has_it_go(sweep):
     assert sweep.richctl("prune", "--keep-days", "1").startswith("0 runs with 0 points have gone")
     would = sweep.richctl("prune", "--max-bytes", "1K", "--dry-run").splitlines()
-    assert sorted(would[:-1]) == runs_of(sweep) == ["r0", "r1", "r2"]
+    ids = [line.split("  ")[1] for line in would[:-1]]
+    assert sorted(ids) == runs_of(sweep) == ["r0", "r1", "r2"]
+    line = re.compile(r"\S+/\S+  r\d  0 points, last update .*, .*B")
+    assert all(line.fullmatch(one) for one in would[:-1])
     assert would[-1].startswith("3 runs with 0 points would go: ")
     gone = sweep.richctl("prune", "--max-bytes", "1K").splitlines()
-    assert gone[:-1] == would[:-1] and runs_of(sweep) == []
+    assert gone[:-1] == ids and runs_of(sweep) == []
 
 
 def test_an_export_has_what_the_feed_has(daemon, tmp_path):

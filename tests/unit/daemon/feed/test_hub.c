@@ -736,7 +736,8 @@ static void a_deletion_is_told_and_only_for_who_may_write(void **state)
 static void a_subscription_is_told_of_runs_behind_its_answer(void **state)
 {
     struct fixture *f = *state;
-    struct errand_run other = {f->opened->run_key + 1, "other"}, its = {f->opened->run_key, "r1"};
+    struct errand_run other = {.run_key = f->opened->run_key + 1, .id = "other"},
+                      its = {.run_key = f->opened->run_key, .id = "r1"};
     struct peer p;
 
     connect_peer(f, &p);
