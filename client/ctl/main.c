@@ -109,8 +109,11 @@ static int print_help(const struct command *command)
     return EX_OK;
 }
 
+/* An empty text: another program has said it already. */
 static void complain(const struct err *err)
 {
+    if (!*err->text)
+        return;
     fputs("richctl: ", stderr);
     text_print(err->text, stderr);
     fputc('\n', stderr);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,8 +20,6 @@
 /* Arguments of a task, with the name and the end. */
 #define ARGUMENTS_MAX 8
 #define TURN_NS       100000000
-/* sysexits.h */
-#define EXIT_TEMPFAIL 75
 
 /* The path beside this program, or the bare name, which is looked up on the PATH. */
 static void find_program(char path[PATH_MAX])
@@ -69,14 +68,18 @@ static int wait_a_turn(pid_t pid, int *status)
     return 0;
 }
 
+/* Why it ended with a code of sysexits.h, richd itself has said. */
 static int result_of(int status, struct err *err)
 {
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-        return 0;
+    int code = WEXITSTATUS(status);
+
     if (WIFSIGNALED(status))
         return err_set(err, -EIO, "richd was ended by signal %d", WTERMSIG(status));
-    return err_set(err, WEXITSTATUS(status) == EXIT_TEMPFAIL ? -EBUSY : -EIO, "richd ended with %d",
-                   WEXITSTATUS(status));
+    if (code == 0)
+        return 0;
+    if (code >= EX__BASE && code <= EX__MAX)
+        return err_set(err, code == EX_TEMPFAIL ? -EBUSY : -EIO, "%s", "");
+    return err_set(err, -EIO, "richd ended with %d", code);
 }
 
 static double size_of(const char *path)

@@ -154,6 +154,7 @@ static bool print(const struct table *table, FILE *out)
 
 void table_add_json(struct table *table, const cJSON *value)
 {
+    cJSON *exact;
     char *text;
 
     if (!value || cJSON_IsNull(value)) {
@@ -164,9 +165,11 @@ void table_add_json(struct table *table, const cJSON *value)
         table_add(table, *value->valuestring ? value->valuestring : NULL);
         return;
     }
-    text = json_print(value);
+    exact = cJSON_Duplicate(value, true);
+    text = exact && json_make_exact(exact) ? json_print(exact) : NULL;
     table_add(table, text ? text : "?");
     cJSON_free(text);
+    cJSON_Delete(exact);
 }
 
 int table_finish(struct table *table, FILE *out, struct err *err)

@@ -48,7 +48,8 @@ def test_a_backup_is_restored_and_what_was_there_is_kept(daemon, tmp_path):
     train(daemon, "first", 3)
     file = tmp_path / "backup"
     assert f"{file}: " in richctl(daemon, "backup", str(file))
-    assert "File exists" in richctl(daemon, "backup", str(file), expect=1)
+    refused = richctl(daemon, "backup", str(file), expect=1)
+    assert "File exists" in refused and refused.count("\n") == 1
     train(daemon, "second", 2)
     where = ["--state-dir", str(daemon.state)]
 
