@@ -12,6 +12,7 @@ import { Feed, feedAddress } from "./data/feed.js";
 import { Heatmap } from "./plot/heatmap.js";
 import { Housekeeping } from "./panel/housekeeping.js";
 import { GroupBar } from "./panel/groupbar.js";
+import { followKeyboard } from "./panel/keyboard.js";
 import { Legend } from "./panel/legend.js";
 import { Meaning } from "./panel/meaning.js";
 import { Measures } from "./panel/measures.js";
@@ -307,6 +308,7 @@ byId("runs-toggle").addEventListener("click", () => {
     byId("runs-toggle").setAttribute("aria-expanded", String(isOpen));
 });
 followTheme(byId("theme"), redrawAll);
+followKeyboard();
 feed.token = takeToken(); // before the view reads the address, and writes it
 addEventListener("hashchange", () => {
     const token = takeToken();

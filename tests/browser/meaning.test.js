@@ -1,11 +1,15 @@
 /* What is drawn explains itself: the words at the axis' ends, the panel of the measure, flags as marks. */
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { after, before, test } from "node:test";
 
 import { closeBrowser, closePage, Daemon, openPage, Player, waitForStep, waitUntil } from "./harness.js";
 
 const { countFlags, flaggedOf, noteFlags, spansOf } = await import("../../client/dashboard/data/flags.js");
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 let daemon;
 let player;
@@ -98,4 +102,52 @@ test("the pointer on a mark and the keyboard's cursor show what the flag says", 
     await waitForText("#spoken", /^step 1: .*, ⚑ biased: too few rows/);
     await page.keyboard.press("Escape");
     await waitUntil(() => page.locator("#flag-tip").isHidden(), "the text to go");
+});
+
+test("the keys that the dialog lists are those that are bound, and the focus comes back", async () => {
+    const rows = () => page.$$eval("#keys-rows tr", (all) => all.map((row) => row.textContent));
+    const keys = await page.evaluate(async () => Object.values((await import("./base/keys.js")).KEYS));
+
+    await page.focus("#chart");
+    await page.keyboard.press("?");
+    await page.waitForSelector("#keys-dialog[open]");
+    assert.equal((await rows()).length, keys.length + keys.flatMap(([, list]) => list).length);
+    await page.evaluate(AXE);
+    const { violations } = await page.evaluate(() => window.axe.run("#keys-dialog"));
+    assert.deepEqual(violations.map((v) => `${v.id}: ${v.nodes[0].html}`), []);
+    await page.keyboard.press("j"); // the page behind it stays as it is
+    await page.keyboard.press("Escape");
+    await waitUntil(() => page.evaluate(() => document.activeElement.id === "chart"), "the focus to be back");
+    await page.click("#keys");
+    await page.check("#keys-off");
+    await page.keyboard.press("Escape");
+    await waitUntil(() => page.evaluate(() => document.activeElement.id === "keys"), "the focus to be back");
+    await page.keyboard.press("/");
+    assert.equal(await page.evaluate(() => document.activeElement.id), "keys");
+    await page.click("#keys");
+    await page.uncheck("#keys-off");
+    await page.keyboard.press("Escape");
+});
+
+test("every panel is reached by keys, and so are the runs", async () => {
+    const focus = () => page.evaluate(() => document.activeElement.closest(".panel")?.querySelector("h2").textContent.trim());
+    const names = await page.$$eval("main .panel h2", (all) => all.map((h) => h.textContent.trim()));
+    const reached = [];
+
+    await page.keyboard.press("1");
+    for (const _ of names) {
+        reached.push(await focus());
+        await page.keyboard.press("j");
+    }
+    assert.deepEqual(reached, names);
+    await page.keyboard.press("3");
+    assert.equal(await focus(), names[2]);
+    await page.keyboard.press("k");
+    assert.equal(await focus(), names[1]);
+    await page.keyboard.press("r");
+    assert.ok(await page.evaluate(() => document.activeElement.matches("#run-rows input")));
+    await page.keyboard.press("/");
+    await page.keyboard.type("j?1");
+    assert.equal(await page.inputValue("#search"), "j?1");
+    await page.fill("#search", "");
 });

@@ -13,6 +13,7 @@ import {
     throttled,
     unlessHeld,
 } from "../base/dom.js";
+import { bindKeys } from "../base/keys.js";
 import { shownOf } from "../data/catalogue.js";
 import { dot, stateText, swatch } from "./legend.js";
 
@@ -42,7 +43,7 @@ export class RunList {
         this.view.on(["runs", "pins", "group"], this.draw);
         this.scroller.addEventListener("scroll", this.draw, { passive: true });
         new ResizeObserver(this.draw).observe(this.scroller);
-        this.list.addEventListener("keydown", (event) => this.#onKey(event));
+        bindKeys(this.list, "list", { move: (key) => this.#move(key), pin: (_key, event) => this.#pin(event) });
         this.list.addEventListener("focusin", (event) => this.#onFocus(event));
         setInterval(() => document.hidden || this.#wantVisible(), POLL_MS);
         this.#followInputs();
@@ -271,7 +272,13 @@ export class RunList {
         if (row !== undefined) this.active = Number(row);
     }
 
-    #onKey(event) {
+    #pin(event) {
+        const run = event.target.closest("li")?.dataset.run;
+
+        if (run) this.view.pin(run, !this.view.state.pins.includes(run));
+    }
+
+    #move(key) {
         const page = Math.max(1, Math.floor(this.scroller.clientHeight / ROW_PX) - 1);
         const move = {
             ArrowDown: 1,
@@ -280,12 +287,8 @@ export class RunList {
             PageUp: -page,
             Home: -Infinity,
             End: Infinity,
-        }[event.key];
-        const run = event.target.closest("li")?.dataset.run;
+        }[key];
 
-        if (event.key === "p" && run) this.view.pin(run, !this.view.state.pins.includes(run));
-        if (move === undefined) return;
-        event.preventDefault();
         this.#focusRow(Math.min(this.source.total - 1, Math.max(0, this.active + move)));
     }
 

@@ -5,6 +5,7 @@
 
 import { longStep } from "../base/axis.js";
 import { byId, element, oncePerFrame, replaceRows, unlessHeld } from "../base/dom.js";
+import { bindKeys } from "../base/keys.js";
 import { columnOf, extremesBeside, extremesOf, FIELDS, usualColumns, valuesOf } from "../data/columns.js";
 import { listParameters, matcherOf, patternOf } from "../data/filter.js";
 import { RunPages } from "../data/runpages.js";
@@ -43,7 +44,7 @@ export class RunsTable extends EventTarget {
     #follow() {
         this.section.addEventListener("toggle", () => this.load());
         this.scroller.addEventListener("scroll", this.draw, { passive: true });
-        byId("runs-table-rows").addEventListener("keydown", (event) => this.#onKey(event));
+        bindKeys(byId("runs-table-rows"), "table", { move: (key, event) => this.#move(key, event) });
         byId("select-all").addEventListener("change", (e) => this.#selectAll(e.target.checked));
         byId("columns-usual").addEventListener("click", () => this.view.set({ tableColumns: [] }));
         byId("column-menu").addEventListener("toggle", this.draw);
@@ -363,12 +364,10 @@ export class RunsTable extends EventTarget {
         this.#tellSelected();
     }
 
-    #onKey(event) {
+    #move(key, event) {
         const page = Math.max(1, Math.floor(this.scroller.clientHeight / ROW_PX) - 2);
-        const move = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity }[event.key];
+        const move = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity }[key];
 
-        if (move === undefined) return;
-        event.preventDefault();
         this.active = Number(event.target.closest("tr").dataset.row);
         this.#focusRow(Math.max(0, Math.min(this.pages.total - 1, this.active + move)));
     }

@@ -3,6 +3,7 @@
 
 import { AXES, longPlace, namedPlace, shortValue, toStep, toX } from "../base/axis.js";
 import { byId, oncePerFrame } from "../base/dom.js";
+import { bindKeys } from "../base/keys.js";
 import { evenly, LINES_MAX } from "../data/depth.js";
 import { changesOf, meansOf } from "../data/groups.js";
 import { drawCounts, drawSigns, drawTransitions, ofPlot, resumes, together } from "./marks.js";
@@ -41,7 +42,7 @@ export class MainChart extends EventTarget {
         this.places.addEventListener("change", this.redraw);
         this.reference.addEventListener("change", this.redraw);
         this.view.on(["axis", "spacing", "band", "pins", "group", "lines", "spread", "from", "to"], this.redraw);
-        this.host.addEventListener("keydown", (event) => this.#onKey(event));
+        bindKeys(this.host, "chart", this.#commands());
         this.host.addEventListener("blur", () => this.#moveCursor(null));
         new ResizeObserver(() => (this.curves.width_px = this.host.clientWidth)).observe(this.host);
         for (const [id, work] of this.#buttons()) byId(id).addEventListener("click", work);
@@ -320,27 +321,15 @@ export class MainChart extends EventTarget {
 
     // ---- keyboard ----------------------------------------------------------------------------
 
-    #onKey(event) {
-        const far = event.shiftKey ? 10 : 1;
-        const actions = {
-            ArrowRight: () => this.#walk(far),
-            ArrowLeft: () => this.#walk(-far),
-            Home: () => this.#walk(-Infinity),
-            End: () => this.#walk(Infinity),
-            "+": () => this.#zoomBy(ZOOM_FACTOR),
-            "=": () => this.#zoomBy(ZOOM_FACTOR),
-            "-": () => this.#zoomBy(1 / ZOOM_FACTOR),
-            PageUp: () => this.#pan(-0.5),
-            PageDown: () => this.#pan(0.5),
-            0: () => this.view.set({ from: null, to: null }),
-            Escape: () => this.#moveCursor(null),
+    #commands() {
+        return {
+            walk: (key, event) => this.#walk((key === "ArrowLeft" ? -1 : 1) * (event.shiftKey ? 10 : 1)),
+            end: (key) => this.#walk(key === "Home" ? -Infinity : Infinity),
+            zoom: (key) => this.#zoomBy(key === "-" ? 1 / ZOOM_FACTOR : ZOOM_FACTOR),
+            pan: (key) => this.#pan(key === "PageUp" ? -0.5 : 0.5),
+            all: () => this.view.set({ from: null, to: null }),
+            leave: () => this.#moveCursor(null),
         };
-        const action =
-            event.ctrlKey || event.metaKey || event.altKey ? undefined : actions[event.key];
-
-        if (!action) return;
-        event.preventDefault();
-        action();
     }
 
     /* To the n-th point after the cursor, of any run's. */

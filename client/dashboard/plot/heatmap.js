@@ -4,6 +4,7 @@
 
 import { longStep, shortStep, shortValue, ticks, toStep, toX } from "../base/axis.js";
 import { byId, oncePerFrame, throttled } from "../base/dom.js";
+import { bindKeys } from "../base/keys.js";
 import { shortened } from "../base/names.js";
 import { cssColour } from "../base/palette.js";
 import { LayerPair } from "./layerpair.js";
@@ -64,7 +65,11 @@ export class Heatmap {
         this.canvas.addEventListener("mousemove", (e) => this.#point(e));
         this.canvas.addEventListener("click", () => this.#pin());
         this.canvas.addEventListener("mouseleave", () => this.#say(null));
-        this.canvas.addEventListener("keydown", (e) => this.#onKey(e));
+        bindKeys(this.canvas, "layers", {
+            move: (key) => this.#move(key),
+            pin: () => this.#pin(),
+            leave: () => this.#say(null),
+        });
         new ResizeObserver(this.draw).observe(this.canvas.parentElement);
     }
 
@@ -333,21 +338,18 @@ export class Heatmap {
             });
     }
 
-    #onKey(event) {
-        if (event.key === "Enter") this.#pin();
-        if (event.key === "Escape") this.#say(null);
+    #move(key) {
         const moves = {
             ArrowUp: [1, 0],
             ArrowDown: [-1, 0],
             ArrowRight: [0, 1],
             ArrowLeft: [0, -1],
-        }[event.key];
+        }[key];
         const at = this.cursor ?? {
             layer: this.layers.length - 1,
             step: this.layers.at(-1)?.steps.at(-1) ?? 0,
         };
-        if (!moves || this.layers.length === 0) return;
-        event.preventDefault();
+        if (this.layers.length === 0) return;
         const layer = Math.min(this.layers.length - 1, Math.max(0, at.layer + moves[0]));
         const { steps } = this.layers[layer];
         const i = Math.min(

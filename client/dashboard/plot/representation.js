@@ -4,6 +4,7 @@
 
 import { longStep, shortStep, shortValue } from "../base/axis.js";
 import { byId, debounced, fillSelect, oncePerFrame } from "../base/dom.js";
+import { bindKeys } from "../base/keys.js";
 import { cssColour } from "../base/palette.js";
 import { heatColour } from "./heatmap.js";
 
@@ -42,7 +43,7 @@ export class RepresentationView {
         this.section.addEventListener("toggle", () => this.load());
         this.canvas.addEventListener("mousemove", (e) => this.#point(e));
         this.canvas.addEventListener("mouseleave", () => this.#say(null));
-        this.canvas.addEventListener("keydown", (e) => this.#onKey(e));
+        bindKeys(this.canvas, "map", { move: (key) => this.#move(key) });
         new ResizeObserver(this.draw).observe(this.canvas.parentElement);
     }
 
@@ -266,15 +267,14 @@ export class RepresentationView {
         this.#say(isInside ? { row, column } : null);
     }
 
-    #onKey(event) {
+    #move(key) {
         const move = {
             ArrowUp: [-1, 0],
             ArrowDown: [1, 0],
             ArrowRight: [0, 1],
             ArrowLeft: [0, -1],
-        }[event.key];
-        if (!move || !this.map) return;
-        event.preventDefault();
+        }[key];
+        if (!this.map) return;
         const at = this.cursor ?? { row: 0, column: 0 };
         const step = this.cursor ? move : [0, 0];
         const within = (i, list) => Math.min(list.length - 1, Math.max(0, i));
