@@ -130,8 +130,8 @@ test("the keys that the dialog lists are those that are bound, and the focus com
 });
 
 test("every panel is reached by keys, and so are the runs", async () => {
-    const focus = () => page.evaluate(() => document.activeElement.closest(".panel")?.querySelector("h2").textContent.trim());
-    const names = await page.$$eval("main .panel h2", (all) => all.map((h) => h.textContent.trim()));
+    const focus = () => page.evaluate(() => document.activeElement.closest(".panel")?.id);
+    const names = await page.$$eval("main .panel", (all) => all.map((panel) => panel.id));
     const reached = [];
 
     await page.keyboard.press("1");
@@ -150,4 +150,16 @@ test("every panel is reached by keys, and so are the runs", async () => {
     await page.keyboard.type("j?1");
     assert.equal(await page.inputValue("#search"), "j?1");
     await page.fill("#search", "");
+});
+
+test("an empty chart says why, and what to do next", async () => {
+    const says = (pattern) => waitForText("#chart-empty", pattern);
+
+    await player.do("open", "empty", {});
+    await page.evaluate(() => (location.hash = "runs=empty"));
+    await says(/^No point yet: the first comes with the first checkpoint/);
+    await page.evaluate(() => (location.hash = "runs=gone"));
+    await says(/^This daemon does not know the run/);
+    await page.evaluate(() => (location.hash = "runs=few&metric=s_init"));
+    await says(/^No point has s_init\. Choose another measure.*\n⚑ biased: too few rows/);
 });

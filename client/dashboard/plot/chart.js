@@ -8,6 +8,7 @@ import { evenly, LINES_MAX } from "../data/depth.js";
 import { changesOf, meansOf } from "../data/groups.js";
 import { drawCounts, drawSigns, drawTransitions, ofPlot, resumes, together } from "./marks.js";
 import { cssColour } from "../base/palette.js";
+import { whyEmpty } from "./empty.js";
 import { FlagMarks } from "./flagmarks.js";
 import { drawReferences, nameEnds, nameReferences, references } from "./references.js";
 import { extent, nearest } from "../data/series.js";
@@ -173,7 +174,7 @@ export class MainChart extends EventTarget {
 
         byId("chart-empty").hidden =
             [...left, ...right].some((s) => s.steps.length) || this.reference.drawn() !== null;
-        byId("chart-empty").textContent = this.#whyEmpty();
+        byId("chart-empty").textContent = whyEmpty(this);
         this.host.setAttribute(
             "aria-label",
             `Chart: ${what}. Arrow keys move the cursor, plus and minus zoom, 0 shows all.`,
@@ -182,23 +183,6 @@ export class MainChart extends EventTarget {
             byId("zoom-left").disabled =
             byId("zoom-right").disabled =
                 this.view.state.from === null;
-    }
-
-    #whyEmpty() {
-        const { runs, from, axis } = this.view.state;
-
-        if (runs.length === 0)
-            return this.catalogue.runs.size
-                ? "Choose a run from the list."
-                : "No run yet. The first that a trainer opens will appear here.";
-        if (runs.every((r) => this.catalogue.absent.has(r)))
-            return "This daemon does not know the run that the link names.";
-        if (from !== null) return "No point between these steps.";
-        if (axis === "epoch" && this.places.extent() === null)
-            return "No epoch is known: log a scalar named epoch, or have steps_per_epoch in the configuration.";
-        return runs.some((r) => this.catalogue.get(r)?.n_points)
-            ? `No checkpoint has ${this.view.state.metric} yet.`
-            : "Waiting for the first checkpoint.";
     }
 
     /* The newest step on the screen: performance.getEntriesByName("richd:drawn") has the time. */
