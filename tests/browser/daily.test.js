@@ -254,8 +254,7 @@ test("what happens out of sight is counted in the title, and told by the browser
     await hide(page, false);
     assert.equal(await page.title(), "richd");
 
-    await page.click("#notify-menu summary");
-    await page.check("#notify-all");
+    await page.selectOption("#notify", "all");
     await waitUntil(() => page.evaluate(() => localStorage.getItem("richd.notify") === "all"), "the choice to be kept");
     await hide(page, true);
     await player.do("close", "n2");
@@ -290,9 +289,8 @@ test("a transition out of sight is told, and a browser that forbids notices is b
     const other = await openPage(daemon.url);
     await other.addInitScript(stub, { permission: "denied" });
     await other.reload();
-    await other.click("#notify-menu summary");
-    await other.click("#notify-shown");
+    await other.selectOption("#notify", "shown");
     await waitUntil(async () => /does not allow/.test(await other.textContent("#notify-note")), "the reason");
-    assert.ok(await other.isChecked("#notify-off"));
+    assert.equal(await other.inputValue("#notify"), "off");
     await closePage(other);
 });

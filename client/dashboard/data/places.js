@@ -160,6 +160,8 @@ export class Places extends EventTarget {
         const at = steps.map((step, i) => (this.isTime && times?.[i] ? times[i] - origin : this.xOf(run, step)));
         const order = [...at.keys()].filter((i) => at[i] !== null).sort((i, j) => at[i] - at[j]);
         const pick = (column) => column && order.map((i) => column[i]);
+        const own = new Map(steps.map((step, i) => [step, at[i]])); // a mark stands where its point does
+        const x = (step) => own.get(step) ?? this.xOf(run, step);
 
         return {
             ...series,
@@ -168,10 +170,8 @@ export class Places extends EventTarget {
             low: pick(series.low),
             high: pick(series.high),
             attempts: pick(series.attempts),
-            gaps: gaps.map((step) => this.xOf(run, step)).filter((x) => x !== null),
-            flagged: flagged
-                .map((f) => ({ ...f, step: this.xOf(run, f.step) }))
-                .filter((f) => f.step !== null),
+            gaps: gaps.map(x).filter((place) => place !== null),
+            flagged: flagged.map((f) => ({ ...f, step: x(f.step) })).filter((f) => f.step !== null),
         };
     }
 

@@ -47,12 +47,12 @@ export class Notices {
         this.catalogue.addEventListener("change", throttled(() => this.#takeStates(), LOOK_MS));
         setInterval(() => document.hidden && this.source.followOpen(), POLL_MS);
         document.addEventListener("visibilitychange", () => this.#look());
-        for (const scope of SCOPES) byId(`notify-${scope}`).addEventListener("change", () => this.#choose(scope));
+        byId("notify").addEventListener("change", (e) => this.#choose(e.target.value));
         this.#fill("");
     }
 
     #fill(note) {
-        byId(`notify-${this.scope}`).checked = true;
+        byId("notify").value = this.scope;
         byId("notify-note").textContent = note;
     }
 
