@@ -34,15 +34,16 @@ override LDFLAGS += $(SAN)
 
 # ---- rooms: a folder is an archive, and may use those named before it (make check-layers) ---------
 ROOMS     := proto/base \
-	$(addprefix daemon/core/,matrix moments estimate measure detect monitor) proto/ryu proto proto/spool \
+	$(addprefix daemon/core/,matrix moments estimate measure detect monitor) proto/ryu proto proto/curve proto/spool \
 	$(addprefix daemon/,host format store history share ingest feed http loop)
-C_ROOMS   := proto/base proto/ryu proto client/common client/c
-CTL_ROOMS := proto/base proto/ryu proto proto/spool client/common $(addprefix client/ctl/,common feed rows export figure top doctor) client/ctl
+C_ROOMS   := proto/base proto/ryu proto proto/curve client/common client/c
+CTL_ROOMS := proto/base proto/ryu proto proto/curve proto/spool client/common $(addprefix client/ctl/,common feed rows export figure top doctor) client/ctl
 
 # A library is known from its room upwards: the core, before all others, knows BLAS alone.
 LIBS_proto/base         := -lm
 LIBS_daemon/core/matrix := -llapacke -lopenblas
 LIBS_proto              := -lcjson
+LIBS_proto/curve        := -lzmq
 LIBS_proto/spool        := -lz -lzmq
 LIBS_daemon/host        := -linih
 LIBS_daemon/store       := -lsqlite3 -luv

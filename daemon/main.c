@@ -17,6 +17,7 @@
 #include "daemon/host/config.h"
 #include "daemon/host/detach.h"
 #include "daemon/host/files.h"
+#include "daemon/host/listen.h"
 #include "daemon/host/lock.h"
 #include "daemon/host/log.h"
 #include "daemon/host/paths.h"
@@ -153,8 +154,13 @@ static int restore(const struct config *config)
 /* The daemon starts this for its own directory. */
 static int import(const struct config *config)
 {
+    struct listen listen;
+    struct err err;
+
     log_set_level(config->log_level);
-    return spools_import(config->task_argument, config->value[OPTION_LISTEN]);
+    if (listen_parse(config->value[OPTION_LISTEN], &listen, &err) < 0)
+        return EXIT_CONFIG; /* it was checked */
+    return spools_import(config->task_argument, listen.local);
 }
 
 static int detach(const struct config *config)

@@ -31,8 +31,10 @@ static const struct row rows[] = {
     [OPTION_RUNTIME_DIR] = {"runtime-dir", "DIR",
                             "sockets and endpoints.json [$XDG_RUNTIME_DIR/richd, /tmp/richd-UID]",
                             0, false},
-    [OPTION_LISTEN] = {"listen", "ENDPOINT",
-                       "ZeroMQ address for trainers [ipc://RUNTIME-DIR/ingest.sock]", 0, false},
+    [OPTION_LISTEN] = {"listen", "ENDPOINT,...",
+                       "for trainers: tcp://ADDRESS:PORT for those with a key (richctl invite), "
+                       "beside the one of this machine [ipc://RUNTIME-DIR/ingest.sock]",
+                       0, false},
     [OPTION_FEED] = {"feed", "ADDRESS",
                      "JSON socket: unix:PATH or tcp:127.0.0.1:PORT [unix:RUNTIME-DIR/feed.sock]", 0,
                      false},

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/host/listen.h"
 #include "daemon/host/paths.h"
 #include "proto/json.h"
 
@@ -20,6 +21,17 @@ static bool add_text(cJSON *object, const char *name, const char *text)
     return !text || !*text || cJSON_AddStringToObject(object, name, text);
 }
 
+static bool add_list(cJSON *object, const char *name, const struct listen *listen)
+{
+    cJSON *array = listen && listen->n_more > 0 ? cJSON_AddArrayToObject(object, name) : NULL;
+
+    for (size_t i = 0; array && i < listen->n_more; i++) {
+        if (!cJSON_AddItemToArray(array, cJSON_CreateString(listen->more[i])))
+            return false;
+    }
+    return array || !listen || listen->n_more == 0;
+}
+
 static char *endpoints_text(const struct endpoints_content *content)
 {
     cJSON *object = cJSON_CreateObject();
@@ -28,6 +40,8 @@ static char *endpoints_text(const struct endpoints_content *content)
     if (object && add_text(object, "ingest", content->ingest) &&
         add_text(object, "feed", content->feed) && add_text(object, "http", content->http) &&
         add_text(object, "page", content->page) &&
+        add_text(object, "server_key", content->server_key) &&
+        add_list(object, "network", content->network) &&
         (!content->idle_exit_s || json_add_integer(object, "idle_exit_s", content->idle_exit_s)))
         text = json_print(object);
     cJSON_Delete(object);
@@ -106,8 +120,9 @@ static int share(const char *path, gid_t group, mode_t mode, struct err *err)
 
 int endpoints_share(const struct config *config, struct err *err)
 {
-    const char *group = config->value[OPTION_SOCKET_GROUP], *listen = config->value[OPTION_LISTEN];
+    const char *group = config->value[OPTION_SOCKET_GROUP];
     const char *feed = config->value[OPTION_FEED], *dir = config->value[OPTION_RUNTIME_DIR];
+    struct listen listen;
     char *endpoints;
     gid_t id;
     int rc;
@@ -115,8 +130,10 @@ int endpoints_share(const struct config *config, struct err *err)
     if (!group)
         return 0;
     rc = find_group(group, &id, err);
-    if (rc == 0 && strncmp(listen, "ipc://", 6) == 0)
-        rc = share(listen + 6, id, 0660, err);
+    if (rc == 0)
+        rc = listen_parse(config->value[OPTION_LISTEN], &listen, err);
+    if (rc == 0 && strncmp(listen.local, "ipc://", 6) == 0)
+        rc = share(listen.local + 6, id, 0660, err);
     if (rc == 0 && strncmp(feed, "unix:", 5) == 0)
         rc = share(feed + 5, id, 0660, err);
     if (rc < 0)

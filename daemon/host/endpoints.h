@@ -4,13 +4,16 @@
 #pragma once
 
 #include "daemon/host/config.h"
+#include "daemon/host/listen.h"
 
 /* What the file says. */
 struct endpoints_content {
     const char *ingest, *feed;
-    const char *http;     /* NULL: off */
-    const char *page;     /* for a browser, with its token; NULL or "": there is none */
-    unsigned idle_exit_s; /* 0: the daemon stays */
+    const char *http;             /* NULL: off */
+    const char *page;             /* for a browser, with its token; NULL or "": there is none */
+    unsigned idle_exit_s;         /* 0: the daemon stays */
+    const struct listen *network; /* addresses of a network; NULL: none, as n_more 0 */
+    const char *server_key;       /* for them, the public one; NULL or "": none */
 };
 
 /* Writes DIR/endpoints.json (mode 0600) in one move. Returns 0 or -errno. */

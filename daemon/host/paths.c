@@ -4,12 +4,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "daemon/host/elsewhere.h"
+#include "daemon/host/listen.h"
 #include "proto/base/address.h"
 
 char *paths_join(const char *dir, const char *name)
@@ -79,19 +78,6 @@ static char *socket_address(const struct config *config, const char *scheme, con
                : address;
 }
 
-/* The kernel's limit on socket paths; libzmq fails to bind a longer one without saying why. */
-static int check_path(const char *path, struct err *err)
-{
-    size_t max = sizeof((struct sockaddr_un *)0)->sun_path - 1;
-
-    if (*path != '/')
-        return err_set(err, -EBADMSG, "the socket path \"%s\" must be absolute", path);
-    if (strlen(path) > max)
-        return err_set(err, -EBADMSG, "the socket path %s has %zu bytes, at most %zu are possible",
-                       path, strlen(path), max);
-    return 0;
-}
-
 /* Nothing listens on a network without authentication. */
 static int check_loopback(const char *text, struct err *err)
 {
@@ -120,19 +106,38 @@ static int check_http(const char *http, bool has_tokens, struct err *err)
     return err_set(err, -EBADMSG, "%s is not a loopback address, and there is no token-file", http);
 }
 
-static int check_listen(const char *listen, struct err *err)
+/* Who may connect over a network stands in a file, which richctl invite makes. */
+static int check_network(const struct config *config, const struct listen *listen, struct err *err)
 {
-    if (strncmp(listen, "ipc://", 6) == 0)
-        return check_path(listen + 6, err);
-    if (strncmp(listen, "tcp://", 6) == 0)
-        return check_loopback(listen + 6, err);
-    return err_set(err, -EBADMSG, "\"%s\" is neither ipc://PATH nor tcp://ADDRESS:PORT", listen);
+    char *path;
+    int rc = 0;
+
+    if (listen->n_more == 0 || config->task == TASK_PRINT_CONFIG)
+        return 0;
+    path = paths_join(config->value[OPTION_STATE_DIR], AUTHORISED_FILE);
+    if (!path)
+        return err_set(err, -ENOMEM, "out of memory");
+    if (access(path, F_OK) < 0)
+        rc = err_set(err, -EBADMSG,
+                     "%s is not a loopback address, and nobody may connect there: %s is missing, "
+                     "which `richctl invite NAME` makes",
+                     listen->more[0], path);
+    free(path);
+    return rc;
+}
+
+static int check_listen(const struct config *config, struct err *err)
+{
+    struct listen listen;
+    int rc = listen_parse(config->value[OPTION_LISTEN], &listen, err);
+
+    return rc == 0 ? check_network(config, &listen, err) : rc;
 }
 
 static int check_feed(const char *feed, struct err *err)
 {
     if (strncmp(feed, "unix:", 5) == 0)
-        return check_path(feed + 5, err);
+        return listen_check_path(feed + 5, err);
     if (strncmp(feed, "tcp:", 4) == 0)
         return check_loopback(feed + 4, err);
     return err_set(err, -EBADMSG, "\"%s\" is neither unix:PATH nor tcp:ADDRESS:PORT", feed);
@@ -140,7 +145,7 @@ static int check_feed(const char *feed, struct err *err)
 
 static int check_sockets(const struct config *config, struct err *err)
 {
-    int rc = check_listen(config->value[OPTION_LISTEN], err);
+    int rc = check_listen(config, err);
 
     if (rc < 0)
         return config_refuse(config, OPTION_LISTEN, rc, err);
@@ -188,6 +193,25 @@ static int complete_http(struct config *config, struct err *err)
     return 0;
 }
 
+/* Trainers of this machine need no key, also where others have one. */
+static int complete_listen(struct config *config, struct err *err)
+{
+    const char *given = config->value[OPTION_LISTEN];
+    char *local = socket_address(config, "ipc://", "ingest.sock"), *both;
+    struct listen listen;
+
+    if (!given || !local || listen_parse(given, &listen, NULL) < 0 || *listen.local)
+        return set_default(config, OPTION_LISTEN, local, err);
+    if (asprintf(&both, "%s,%s", local, given) < 0)
+        both = NULL;
+    free(local);
+    if (!both)
+        return err_set(err, -ENOMEM, "out of memory");
+    free(config->value[OPTION_LISTEN]);
+    config->value[OPTION_LISTEN] = both;
+    return 0;
+}
+
 int paths_complete(struct config *config, struct err *err)
 {
     int rc = set_default(config, OPTION_STATE_DIR, default_state_dir(), err);
@@ -200,8 +224,7 @@ int paths_complete(struct config *config, struct err *err)
     if (rc == 0)
         rc = make_absolute(config, OPTION_RUNTIME_DIR, err);
     if (rc == 0)
-        rc = set_default(config, OPTION_LISTEN, socket_address(config, "ipc://", "ingest.sock"),
-                         err);
+        rc = complete_listen(config, err);
     if (rc == 0)
         rc = set_default(config, OPTION_FEED, socket_address(config, "unix:", "feed.sock"), err);
     if (rc == 0)

@@ -17,16 +17,17 @@ static void note_gone(struct ingest *ingest, peer_id peer)
         ingest->gone[ingest->n_gone++] = peer;
 }
 
-size_t ingest_frame_bytes(size_t size)
+size_t ingest_frame_bytes(size_t size, bool has_key)
 {
+    size += has_key ? CURVE_BOX_BYTES : 0;
     return size + (size > UINT8_MAX ? 9 : 2);
 }
 
-static int fd_of(const struct ingest *ingest, peer_id peer)
+static struct place place_of(const struct ingest *ingest, peer_id peer)
 {
     const struct place *place = &ingest->places[peer % PEER_PLACES];
 
-    return place->peer == peer ? place->fd : -1;
+    return place->peer == peer ? *place : (struct place){peer, -1, false};
 }
 
 /* Returns 0, or the errno of libzmq. */
@@ -46,9 +47,10 @@ static int send_frames(struct ingest *ingest, peer_id peer, const char *text, si
  * not get its answer is gone. The descriptor of one that has ended may be another's by now. */
 static bool send_text(struct ingest *ingest, peer_id peer, const char *text)
 {
+    struct place place = place_of(ingest, peer);
     size_t size = strlen(text);
-    uint64_t bytes = ingest_frame_bytes(size);
-    int fd = fd_of(ingest, peer), rc;
+    uint64_t bytes = ingest_frame_bytes(size, place.has_key);
+    int fd = place.fd, rc;
 
     if (!gate_give(fd, bytes))
         return false;

@@ -12,7 +12,7 @@
 #include "proto/control_hint.h"
 
 static int on_hello(struct ingest *ingest, peer_id peer, const struct control_hello *hello,
-                    struct nack *nack)
+                    const struct authorised_key *who, struct nack *nack)
 {
     if (hello->protocol_min > CONTROL_PROTOCOL || hello->protocol_max < CONTROL_PROTOCOL)
         return nack_set(
@@ -28,12 +28,12 @@ static int on_hello(struct ingest *ingest, peer_id peer, const struct control_he
                          .server = "richd " RICHD_VERSION,
                          .members = true,
                          .feed = ingest->feed,
-                         .page = ingest->page && *ingest->page ? ingest->page : NULL,
+                         .page = ingest->page && *ingest->page && !who ? ingest->page : NULL,
                          .pid = getpid()}));
     return 0;
 }
 
-static struct record *open_record(const struct control_open *open)
+static struct record *open_record(const struct control_open *open, const struct authorised_key *who)
 {
     struct record *record = record_new(RECORD_OPEN, open->run);
     char *tags = open->tags ? control_text(open->tags) : NULL;
@@ -53,11 +53,13 @@ static struct record *open_record(const struct control_open *open)
         record->open.began = open->replay ? open->time : 0;
         record->open.host = open->host ? strdup(open->host) : NULL;
         record->open.launch = open->launch ? strdup(open->launch) : NULL;
+        record->open.projects = who && who->projects ? strdup(who->projects) : NULL;
         record->open.rank = (uint32_t)open->rank;
         record->open.world = (uint32_t)open->world;
         ok = record->open.name && record->open.project && record->open.group && record->open.tags &&
              record->open.config && record->open.writer && (record->open.host || !open->host) &&
-             (record->open.launch || !open->launch);
+             (record->open.launch || !open->launch) &&
+             (record->open.projects || !who || !who->projects);
     }
     cJSON_free(tags);
     cJSON_free(config);
@@ -131,10 +133,23 @@ static int read_watched(const cJSON *names, struct watch_list *out, struct nack 
     return 0;
 }
 
-static int on_open(struct ingest *ingest, peer_id peer, const struct control_open *open,
-                   struct nack *nack)
+/* A key may be for some projects alone. */
+static int check_project(const struct control_open *open, const struct authorised_key *who,
+                         struct nack *nack)
 {
-    struct record *record = open_record(open);
+    const char *project = open->project;
+
+    if (!who || record_projects_have(who->projects, project))
+        return 0;
+    return nack_set(nack, NACK_EACCES,
+                    "the key %s may not write into project \"%.*s\", but into %.*s", who->name,
+                    TEXT_MAX / 4, project, TEXT_MAX / 4, who->projects);
+}
+
+static int on_open(struct ingest *ingest, peer_id peer, const struct control_open *open,
+                   const struct authorised_key *who, struct nack *nack)
+{
+    struct record *record = open_record(open, who);
     struct event event = {.open = {.record = record,
                                    .window = open_window(open),
                                    .projector = open_projector(open),
@@ -281,13 +296,15 @@ static void on_ping(struct ingest *ingest, peer_id peer, const struct control_pi
 
 /* Returns 0, or -1 when the message is to be refused. */
 static int act_on(struct ingest *ingest, peer_id peer, const struct control *control,
-                  struct nack *nack)
+                  const struct authorised_key *who, struct nack *nack)
 {
     switch (control->type) {
     case CONTROL_HELLO:
-        return on_hello(ingest, peer, &control->hello, nack);
+        return on_hello(ingest, peer, &control->hello, who, nack);
     case CONTROL_OPEN:
-        return on_open(ingest, peer, &control->open, nack);
+        return check_project(&control->open, who, nack) < 0
+                   ? -1
+                   : on_open(ingest, peer, &control->open, who, nack);
     case CONTROL_CHECKPOINT:
         return on_checkpoint(ingest, peer, &control->checkpoint, nack);
     case CONTROL_LOG:
@@ -343,7 +360,7 @@ void ingest_take_control(struct ingest *ingest, peer_id peer, struct incoming *m
         refuse(ingest, peer, message, &nack);
         return;
     }
-    if (act_on(ingest, peer, &control, &nack) < 0)
+    if (act_on(ingest, peer, &control, message->who, &nack) < 0)
         refuse(ingest, peer, message, &nack);
     control_release(&control);
 }

@@ -1,5 +1,6 @@
 #include "daemon/ingest/gate.h"
 
+#include <arpa/inet.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -7,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,9 +27,11 @@ typedef int close_fn(int);
 
 /* What waits for one side or the other, in bytes. */
 struct peer {
-    atomic_bool is_trainer; /* it was accepted, and has not ended */
-    uint64_t unread;        /* libzmq has read them, and ingest has not taken them */
-    uint64_t unsent;        /* ingest has given them, and the trainer takes nothing */
+    atomic_bool is_trainer;         /* it was accepted, and has not ended */
+    bool is_stranger;               /* from a network, and no message of it has come so far */
+    char address[INET6_ADDRSTRLEN]; /* of a stranger */
+    uint64_t unread;                /* libzmq has read them, and ingest has not taken them */
+    uint64_t unsent;                /* ingest has given them, and the trainer takes nothing */
 };
 
 static struct {
@@ -39,7 +43,7 @@ static struct {
     uint64_t total, total_max; /* bytes that wait */
     int spare;                 /* given up for a connection that is accepted to be closed */
     struct gate_counts counts;
-    size_t n_connected;
+    size_t n_connected, n_strangers;
     size_t peak; /* most that were connected, since gate_peak was called */
 } gate = {.lock = PTHREAD_MUTEX_INITIALIZER, .spare = -1};
 
@@ -67,7 +71,7 @@ int gate_open(uint64_t waiting_bytes_max)
     gate.total = 0;
     gate.total_max = waiting_bytes_max;
     gate.counts = (struct gate_counts){0};
-    gate.n_connected = gate.peak = 0;
+    gate.n_connected = gate.n_strangers = gate.peak = 0;
     atomic_store(&gate.is_open, true);
     return 0;
 }
@@ -113,6 +117,17 @@ static void take(uint64_t *count, uint64_t bytes)
     gate.total -= n;
 }
 
+static void set_stranger(int fd, bool is_stranger)
+{
+    struct peer *peer = &gate.peers[fd];
+
+    if (is_stranger && !peer->is_stranger)
+        gate.n_strangers++;
+    if (!is_stranger && peer->is_stranger)
+        gate.n_strangers--;
+    peer->is_stranger = is_stranger;
+}
+
 /* What waits for a connection ends with it. */
 static void set_trainer(int fd, bool is_trainer)
 {
@@ -127,6 +142,11 @@ static void set_trainer(int fd, bool is_trainer)
     if (!is_trainer && peer->is_trainer)
         gate.n_connected--;
     peer->is_trainer = is_trainer;
+    if (!is_trainer && peer->is_stranger) {
+        gate.counts.strangers++;
+        memcpy(gate.counts.stranger, peer->address, sizeof peer->address);
+        set_stranger(fd, false);
+    }
 }
 
 /* The one for which most waits. */
@@ -177,6 +197,19 @@ void gate_take(int fd, uint64_t bytes)
         return;
     pthread_mutex_lock(&gate.lock);
     take(&gate.peers[fd].unread, bytes);
+    set_stranger(fd, false);
+    pthread_mutex_unlock(&gate.lock);
+}
+
+void gate_cut(int fd)
+{
+    if (!has_place(fd))
+        return;
+    pthread_mutex_lock(&gate.lock);
+    if (gate.peers[fd].is_trainer) {
+        set_trainer(fd, false);
+        shutdown(fd, SHUT_RDWR);
+    }
     pthread_mutex_unlock(&gate.lock);
 }
 
@@ -238,6 +271,15 @@ static int accept_one(int listener, struct sockaddr *address, socklen_t *size, i
     return found(listener, address, size, flags);
 }
 
+static int close_one(int fd)
+{
+    static _Atomic(close_fn *) next;
+
+    if (!next)
+        next = (close_fn *)dlsym(RTLD_NEXT, "close");
+    return next(fd);
+}
+
 static bool is_scarce(int code)
 {
     return code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM;
@@ -276,6 +318,44 @@ static void note_trainer(int fd, bool is_trainer)
     pthread_mutex_unlock(&gate.lock);
 }
 
+/* The address at the other end, where that is not on this machine; else "". */
+static void read_address(int fd, char text[INET6_ADDRSTRLEN])
+{
+    struct sockaddr_storage address = {0};
+    socklen_t size = sizeof address;
+    struct sockaddr_in *v4 = (struct sockaddr_in *)&address;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&address;
+
+    *text = '\0';
+    getpeername(fd, (struct sockaddr *)&address, &size);
+    if (address.ss_family == AF_INET && ntohl(v4->sin_addr.s_addr) >> 24 != IN_LOOPBACKNET)
+        inet_ntop(AF_INET, &v4->sin_addr, text, INET6_ADDRSTRLEN);
+    if (address.ss_family == AF_INET6 && !IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr))
+        inet_ntop(AF_INET6, &v6->sin6_addr, text, INET6_ADDRSTRLEN);
+}
+
+/* False: it is a stranger too many. */
+static bool note_stranger(int fd)
+{
+    char address[INET6_ADDRSTRLEN];
+    bool has_room = true;
+
+    read_address(fd, address);
+    if (!*address)
+        return true;
+    pthread_mutex_lock(&gate.lock);
+    has_room = gate.n_strangers < GATE_STRANGERS_MAX;
+    if (has_room) {
+        set_stranger(fd, true);
+        memcpy(gate.peers[fd].address, address, sizeof address);
+    } else {
+        gate.counts.crowded++;
+        memcpy(gate.counts.stranger, address, sizeof address);
+    }
+    pthread_mutex_unlock(&gate.lock);
+    return has_room;
+}
+
 /* In place of a connection that was refused libzmq gets an error after which it takes the next one.
  */
 static int admit(int listener, int flags)
@@ -287,11 +367,13 @@ static int admit(int listener, int flags)
         return -1;
     if (fd < 0) {
         turn_away_without_room(listener);
-    } else if (has_place(fd) && files_leaves_room(fd)) {
+    } else if (!has_place(fd) || !files_leaves_room(fd)) {
+        refuse(fd);
+    } else if (!note_stranger(fd)) {
+        close_one(fd);
+    } else {
         note_trainer(fd, true);
         return fd;
-    } else {
-        refuse(fd);
     }
     errno = ECONNABORTED;
     return -1;
@@ -303,15 +385,6 @@ EXPORT int accept4(int listener, struct sockaddr *address, socklen_t *size, int 
 }
 
 /* ---- ending ---------------------------------------------------------------------------------- */
-
-static int close_one(int fd)
-{
-    static _Atomic(close_fn *) next;
-
-    if (!next)
-        next = (close_fn *)dlsym(RTLD_NEXT, "close");
-    return next(fd);
-}
 
 /* libzmq closes a connection without reading its end where it refuses what came, or waited for it
  * for too long. Noted before, for then the number may be another's. Other files, and other threads,

@@ -10,6 +10,7 @@
  * functions are that thread's, too. ingest.c takes the messages, answers.c gives the answers. */
 #pragma once
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -19,8 +20,16 @@
  * to all messages that may be without one. Beyond, it is cut. */
 #define GATE_PEER_BYTES_MAX (128u << 20)
 
+/* Connections of a network that have shown no key yet. Each has a descriptor, 25 kB, and 5 s for
+ * its handshake: as many as a cluster begins at once, and 6 MB. What knocks beyond them is turned
+ * away, and a trainer tries again. */
+#define GATE_STRANGERS_MAX 256
+
 struct gate_counts {
     uint64_t refused;                /* connections, for want of descriptors */
+    uint64_t strangers;              /* of a network, that ended before a message of theirs came */
+    uint64_t crowded;                /* refused, for there are GATE_STRANGERS_MAX of these */
+    char stranger[INET6_ADDRSTRLEN]; /* the address of the last one of both */
     uint64_t cut;                    /* trainers, for what waited */
     uint64_t cut_unread, cut_unsent; /* of the last one of these, and who it was; -1: not known */
     pid_t cut_pid;
@@ -38,6 +47,8 @@ void gate_take(int fd, uint64_t bytes);
 /* ingest gives libzmq an answer for it. False: the trainer was cut, and the answer is for nobody.
  */
 bool gate_give(int fd, uint64_t bytes);
+/* Ends the connection, whose sender has no right any more; -1 is fine. */
+void gate_cut(int fd);
 /* libzmq did not take the answer that was given: its trainer has gone, or takes none. */
 void gate_take_back(int fd, uint64_t bytes);
 

@@ -42,9 +42,11 @@ static peer_id peer_of(zmq_msg_t *message)
 
 static void count_frame(struct incoming *message, zmq_msg_t *frame)
 {
-    message->bytes += ingest_frame_bytes(zmq_msg_size(frame));
-    if (message->fd < 0)
+    if (message->fd < 0) {
         message->fd = zmq_msg_get(frame, ZMQ_SRCFD);
+        message->key = zmq_msg_gets(frame, ZAP_KEY_PROPERTY);
+    }
+    message->bytes += ingest_frame_bytes(zmq_msg_size(frame), message->key != NULL);
 }
 
 /* Takes the frames behind the routing id; those beyond WIRE_FRAMES_MAX are discarded. */
@@ -71,13 +73,51 @@ static void receive_frames(struct ingest *ingest, struct incoming *message)
     }
 }
 
+/* Whether its sender has the right to send it, still. On our own machine everyone has who gets in.
+ */
+static bool is_authorised(const struct ingest *ingest, struct incoming *message)
+{
+    if (!ingest->authorised || !message->key)
+        return true;
+    message->who = authorised_find(ingest->authorised, message->key);
+    return message->who && message->who->writes;
+}
+
+/* The key has left the file, or its right. The trainer is told when it connects again. */
+static void cut_off(struct ingest *ingest, peer_id peer, const struct incoming *message)
+{
+    struct event gone = {0};
+
+    log_warn_limited(&ingest->limit, "cut off a trainer whose key may write no longer: %s",
+                     message->who ? message->who->name : message->key);
+    ingest->n_refused++;
+    gate_cut(message->fd);
+    ingest_emit(ingest, &gone, EV_GONE, peer);
+}
+
+static void take(struct ingest *ingest, peer_id peer, struct incoming *message)
+{
+    const char *first = message->n_frames > 0 && zmq_msg_size(&message->frames[0]) > 0
+                            ? zmq_msg_data(&message->frames[0])
+                            : "";
+
+    if (!peer)
+        log_warn_limited(&ingest->limit,
+                         "ignored a message of a peer that chose its own routing id");
+    else if (!is_authorised(ingest, message))
+        cut_off(ingest, peer, message);
+    else if (*first == '{')
+        ingest_take_control(ingest, peer, message);
+    else
+        ingest_take_data(ingest, peer, message);
+}
+
 /* Takes one message. False when none waits. */
 static bool receive(struct ingest *ingest)
 {
     struct incoming message = {.fd = -1};
     zmq_msg_t frame;
     peer_id peer;
-    const char *first;
 
     zmq_msg_init(&frame);
     if (zmq_msg_recv(&frame, ingest->socket, ZMQ_DONTWAIT) < 0) {
@@ -89,17 +129,8 @@ static bool receive(struct ingest *ingest)
         receive_frames(ingest, &message);
     zmq_msg_close(&frame);
     gate_take(message.fd, message.bytes);
-    ingest->places[peer % PEER_PLACES] = (struct place){peer, message.fd};
-    first = message.n_frames > 0 && zmq_msg_size(&message.frames[0]) > 0
-                ? zmq_msg_data(&message.frames[0])
-                : "";
-    if (!peer)
-        log_warn_limited(&ingest->limit,
-                         "ignored a message of a peer that chose its own routing id");
-    else if (*first == '{')
-        ingest_take_control(ingest, peer, &message);
-    else
-        ingest_take_data(ingest, peer, &message);
+    ingest->places[peer % PEER_PLACES] = (struct place){peer, message.fd, message.key != NULL};
+    take(ingest, peer, &message);
     close_frames(&message);
     return true;
 }
@@ -113,45 +144,124 @@ static void on_readable(struct zwatch *watch)
         ;
 }
 
-static int set_options(void *socket)
+struct option {
+    int option;
+    int value;
+};
+
+static int set_options(void *socket, const struct option *options, size_t n)
 {
-    static const struct {
-        int option;
-        int value;
-    } options[] = {
+    for (size_t i = 0; i < n; i++) {
+        if (zmq_setsockopt(socket, options[i].option, &options[i].value, sizeof(int)) < 0)
+            return -zmq_errno();
+    }
+    return 0;
+}
+
+static int set_size_max(void *socket, int64_t size_max)
+{
+    return zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &size_max, sizeof size_max) < 0 ? -zmq_errno()
+                                                                                  : 0;
+}
+
+static int set_local_options(void *socket)
+{
+    static const struct option options[] = {
         {ZMQ_ROUTER_MANDATORY, 1}, /* say when a peer is gone or full, in place of dropping */
         {ZMQ_HANDSHAKE_IVL, 2000}, /* ms; connections that never speak are cut */
         {ZMQ_SNDHWM, MAX_ANSWERS}, {ZMQ_BACKLOG, 1024}, {ZMQ_LINGER, LINGER_MS},
     };
-    int64_t max_size = WIRE_FRAME_MAX;
+    int rc = set_options(socket, options, sizeof options / sizeof *options);
 
-    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
-        if (zmq_setsockopt(socket, options[i].option, &options[i].value, sizeof(int)) < 0)
-            return -zmq_errno();
-    }
-    if (zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &max_size, sizeof max_size) < 0)
+    return rc == 0 ? set_size_max(socket, WIRE_FRAME_MAX) : rc;
+}
+
+/* What holds for addresses that are bound from now on: libzmq asks us for every key, and lets
+ * nobody in where we do not answer. A handshake takes three ways there and back, which a lost
+ * packet makes seconds. A host that died is found after 10 s + 3 x 5 s, when its run is long lost
+ * (MONITOR_SILENT_S): its memory is given back. ZMTP's own heartbeats would be counted as bytes
+ * that ingest never takes. */
+static int set_network_options(void *socket, const struct keyfile *key)
+{
+    static const struct option options[] = {
+        {ZMQ_CURVE_SERVER, 1},      {ZAP_ENFORCE_DOMAIN, 1},      {ZMQ_HANDSHAKE_IVL, 5000},
+        {ZMQ_TCP_KEEPALIVE, 1},     {ZMQ_TCP_KEEPALIVE_IDLE, 10}, {ZMQ_TCP_KEEPALIVE_INTVL, 5},
+        {ZMQ_TCP_KEEPALIVE_CNT, 3}, {ZMQ_TCP_MAXRT, 30000},
+    };
+    int rc = set_options(socket, options, sizeof options / sizeof *options);
+
+    if (rc == 0 && (zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, key->secret_key, KEY_SIZE) < 0 ||
+                    zmq_setsockopt(socket, ZMQ_ZAP_DOMAIN, ZAP_DOMAIN, strlen(ZAP_DOMAIN)) < 0))
+        rc = -zmq_errno();
+    return rc == 0 ? set_size_max(socket, WIRE_FRAME_MAX + CURVE_BOX_BYTES) : rc;
+}
+
+/* IPv6 is off unless needed: with it, 127.0.0.1 would be reported as [::ffff:127.0.0.1]. */
+static int bind_one(void *socket, const char *address, char *bound, size_t size)
+{
+    int on = strchr(address, '[') != NULL;
+
+    if (zmq_setsockopt(socket, ZMQ_IPV6, &on, sizeof on) < 0 || zmq_bind(socket, address) < 0 ||
+        zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, bound, &size) < 0)
         return -zmq_errno();
     return 0;
 }
 
-/* Off unless needed: with it, 127.0.0.1 would be reported as [::ffff:127.0.0.1]. */
-static int allow_ipv6(void *socket, const char *endpoint)
+static int bind_local(struct ingest *ingest, const char *endpoint)
 {
-    int on = strchr(endpoint, '[') != NULL;
-
-    return zmq_setsockopt(socket, ZMQ_IPV6, &on, sizeof on);
-}
-
-static int bind_socket(struct ingest *ingest, const char *endpoint)
-{
-    size_t size = sizeof ingest->endpoint;
+    int rc;
 
     ingest->context = zmq_ctx_new();
     ingest->socket = ingest->context ? zmq_socket(ingest->context, ZMQ_ROUTER) : NULL;
-    if (!ingest->socket || set_options(ingest->socket) < 0 ||
-        allow_ipv6(ingest->socket, endpoint) < 0 || zmq_bind(ingest->socket, endpoint) < 0 ||
-        zmq_getsockopt(ingest->socket, ZMQ_LAST_ENDPOINT, ingest->endpoint, &size) < 0)
+    if (!ingest->socket)
         return -zmq_errno();
+    rc = set_local_options(ingest->socket);
+    if (rc < 0)
+        return rc;
+    return bind_one(ingest->socket, endpoint, ingest->endpoint, sizeof ingest->endpoint);
+}
+
+static void read_keys(struct ingest *ingest, bool always)
+{
+    struct err problem;
+    int rc = authorised_refresh(ingest->authorised, always, &problem);
+
+    if (rc < 0)
+        log_error("%s", problem.text);
+    if (rc != 0)
+        log_info("authorised_keys: %zu keys may connect", authorised_count(ingest->authorised));
+}
+
+/* One that is not open has no zap to close either. */
+static int open_keys(struct ingest *ingest, uv_loop_t *loop, const struct ingest_config *config)
+{
+    int rc;
+
+    ingest->authorised = authorised_new(config->authorised);
+    if (!ingest->authorised)
+        return -ENOMEM;
+    read_keys(ingest, true);
+    rc = zap_open(&ingest->zap, loop, ingest->context, ingest->authorised);
+    if (rc == 0)
+        rc = set_network_options(ingest->socket, config->key);
+    return rc;
+}
+
+static int bind_network(struct ingest *ingest, uv_loop_t *loop, const struct ingest_config *config,
+                        struct err *why)
+{
+    const struct listen *listen = config->listen;
+    int rc = listen && listen->n_more > 0 ? open_keys(ingest, loop, config) : 0;
+
+    if (rc < 0)
+        return err_set(why, rc, "asking for keys: %s", zmq_strerror(-rc));
+    for (size_t i = 0; rc == 0 && listen && i < listen->n_more; i++) {
+        rc =
+            bind_one(ingest->socket, listen->more[i], ingest->network.more[i], LISTEN_ADDRESS_SIZE);
+        if (rc < 0)
+            return err_set(why, rc, "%s: %s", listen->more[i], zmq_strerror(-rc));
+        ingest->network.n_more++;
+    }
     return 0;
 }
 
@@ -168,11 +278,18 @@ static void free_ingest(struct ingest *ingest)
     remove_file(ingest);
     if (ingest->socket)
         zmq_close(ingest->socket);
+    zap_release(&ingest->zap);
     if (ingest->context)
         zmq_ctx_term(ingest->context);
     gate_close();
+    authorised_free(ingest->authorised);
     free(ingest->places);
     free(ingest);
+}
+
+static void on_given_up(void *arg)
+{
+    (void)arg;
 }
 
 int ingest_open(uv_loop_t *loop, const char *endpoint, const struct ingest_config *config,
@@ -189,7 +306,7 @@ int ingest_open(uv_loop_t *loop, const char *endpoint, const struct ingest_confi
     ingest->places = calloc(PEER_PLACES, sizeof *ingest->places);
     rc = ingest->places ? gate_open(config->waiting_bytes_max) : -ENOMEM;
     if (rc == 0)
-        rc = bind_socket(ingest, endpoint);
+        rc = bind_local(ingest, endpoint);
     if (rc == 0) {
         ingest->watch.data = ingest;
         rc = zwatch_init(&ingest->watch, loop, ingest->socket, on_readable);
@@ -198,6 +315,11 @@ int ingest_open(uv_loop_t *loop, const char *endpoint, const struct ingest_confi
         err_set(why, rc, "%s: %s%s", endpoint, zmq_strerror(-rc),
                 holder_describe(endpoint, rc, held));
         free_ingest(ingest);
+        return rc;
+    }
+    rc = bind_network(ingest, loop, config, why);
+    if (rc < 0) {
+        ingest_close(ingest, on_given_up, NULL);
         return rc;
     }
     *out = ingest;
@@ -215,6 +337,17 @@ const char *ingest_endpoint(const struct ingest *ingest)
     return ingest->endpoint;
 }
 
+const struct listen *ingest_network(const struct ingest *ingest)
+{
+    return ingest->network.n_more > 0 ? &ingest->network : NULL;
+}
+
+void ingest_read_keys(struct ingest *ingest)
+{
+    if (ingest->authorised)
+        read_keys(ingest, true);
+}
+
 uint64_t ingest_n_refused(const struct ingest *ingest)
 {
     return ingest->n_refused;
@@ -223,6 +356,9 @@ uint64_t ingest_n_refused(const struct ingest *ingest)
 static void log_gate(struct ingest *ingest)
 {
     struct gate_counts counts = gate_counts();
+    /* Keys that were refused have a line of their own. */
+    uint64_t nameless =
+        counts.strangers > ingest->zap.n_refused ? counts.strangers - ingest->zap.n_refused : 0;
 
     if (counts.refused > ingest->counts.refused)
         log_warn_limited(&ingest->limit,
@@ -239,6 +375,19 @@ static void log_gate(struct ingest *ingest)
             counts.cut - ingest->counts.cut, (long long)counts.cut_pid,
             (long long)(int)counts.cut_uid, (double)counts.cut_unread / 0x1p20,
             (double)counts.cut_unsent / 0x1p20);
+    if (nameless > ingest->n_nameless)
+        log_warn_limited(&ingest->strangers,
+                         "%" PRIu64 " connections of the network ended without showing a key, the "
+                         "last one from %s",
+                         nameless - ingest->n_nameless, counts.stranger);
+    if (nameless > ingest->n_nameless)
+        ingest->n_nameless = nameless;
+    if (counts.crowded > ingest->counts.crowded)
+        log_warn_limited(&ingest->strangers,
+                         "turned %" PRIu64 " connections of the network away, the last one from "
+                         "%s: %d others have shown no key so far",
+                         counts.crowded - ingest->counts.crowded, counts.stranger,
+                         GATE_STRANGERS_MAX);
     ingest->was_cut |= counts.cut > ingest->counts.cut;
     ingest->counts = counts;
 }
@@ -278,6 +427,8 @@ static void report_gone(struct ingest *ingest)
 
 void ingest_tick(struct ingest *ingest)
 {
+    if (ingest->authorised)
+        read_keys(ingest, false);
     give_back_memory(ingest);
     log_gate(ingest);
     report_gone(ingest);
@@ -287,16 +438,32 @@ void ingest_stop(struct ingest *ingest)
 {
     ingest->stopped = true;
     zwatch_stop(&ingest->watch);
+    if (ingest->zap.socket)
+        zap_stop(&ingest->zap);
 }
 
-static void on_watch_closed(struct zwatch *watch)
+static void end(struct ingest *ingest)
 {
-    struct ingest *ingest = watch->data;
     void (*on_closed)(void *) = ingest->on_closed;
     void *arg = ingest->closed_arg;
 
     free_ingest(ingest);
     on_closed(arg);
+}
+
+static void on_zap_closed(struct zwatch *watch)
+{
+    end(LIST_ENTRY(watch->data, struct ingest, zap));
+}
+
+static void on_watch_closed(struct zwatch *watch)
+{
+    struct ingest *ingest = watch->data;
+
+    if (ingest->zap.socket)
+        zwatch_close(&ingest->zap.watch, on_zap_closed);
+    else
+        end(ingest);
 }
 
 void ingest_close(struct ingest *ingest, void (*on_closed)(void *arg), void *arg)

@@ -5,6 +5,7 @@
  * The way through:
  *
  *     gate.c     lets the connection through to libzmq, and what it sends
+ *     zap.c      says whether a key that comes over a network is known (authorised.c)
  *     zwatch.c   says that a message waits
  *     ingest.c   receives it and numbers its peer; a first byte of '{' means control, else data
  *     control.c  reads JSON: hello and ping are answered; open, checkpoint, log, summary, config,
@@ -21,6 +22,8 @@
 #include <uv.h>
 
 #include "daemon/core/monitor/event.h"
+#include "daemon/host/listen.h"
+#include "proto/curve/keyfile.h"
 
 struct ingest;
 
@@ -31,10 +34,14 @@ struct ingest_config {
     ingest_event_cb *on_event;
     void *arg;
     uint64_t waiting_bytes_max; /* in libzmq, of all trainers and for them; beyond, one is cut */
+    const struct listen
+        *listen; /* its addresses of the network are bound, too; NULL: there is none */
+    const struct keyfile *key; /* the daemon's own, for these */
+    const char *authorised;    /* the file of those who may connect there */
 };
 
-/* Binds `endpoint` and starts listening. Returns 0 with the ingest (free by ingest_close), or
- * -errno with the endpoint and the reason in `err`. */
+/* Binds `endpoint`, which asks for no key, and starts listening. Returns 0 with the ingest (free by
+ * ingest_close), or -errno with the endpoint and the reason in `err`. */
 int ingest_open(uv_loop_t *, const char *endpoint, const struct ingest_config *,
                 struct ingest **out, struct err *err);
 
@@ -46,8 +53,15 @@ void ingest_tell(struct ingest *, const char *feed, const char *page);
 /* The address to connect to: with the real port where 0 was asked for. */
 const char *ingest_endpoint(const struct ingest *);
 
-/* A second has passed: emits EV_GONE for peers whose answers could not be sent since the last call,
- * and logs whom the gate refused. */
+/* The same of the network's addresses, NULL where there is none. Borrowed. */
+const struct listen *ingest_network(const struct ingest *);
+
+/* Reads the file of those who may connect once more, changed or not. A trainer whose key is no
+ * longer there is cut off at its next message. */
+void ingest_read_keys(struct ingest *);
+
+/* A second has passed: reads that file where it has changed, emits EV_GONE for peers whose answers
+ * could not be sent since the last call, and logs whom the gate refused. */
 void ingest_tick(struct ingest *);
 
 /* Messages that were refused before the core saw them. */

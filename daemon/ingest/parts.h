@@ -7,8 +7,10 @@
 #include <zmq.h>
 
 #include "daemon/host/log.h"
+#include "daemon/ingest/authorised.h"
 #include "daemon/ingest/gate.h"
 #include "daemon/ingest/ingest.h"
+#include "daemon/ingest/zap.h"
 #include "daemon/ingest/zwatch.h"
 #include "proto/wire.h"
 
@@ -27,6 +29,7 @@
 struct place {
     peer_id peer;
     int fd;
+    bool has_key; /* it came over a network */
 };
 
 struct ingest {
@@ -37,6 +40,9 @@ struct ingest {
     ingest_event_cb *on_event;
     void *arg;
     char endpoint[256];
+    struct listen network;
+    struct authorised *authorised; /* NULL: no network is listened on */
+    struct zap zap;
     const char *feed, *page; /* as ingest_tell had them; NULL: not told */
     uint64_t n_refused;
     peer_id gone[MAX_GONE];
@@ -44,7 +50,8 @@ struct ingest {
     struct gate_counts counts; /* as they were told */
     size_t most_connected;     /* trainers, since memory was given back */
     bool was_cut;              /* one, since then */
-    struct log_limit limit;
+    struct log_limit limit, strangers;
+    uint64_t n_nameless; /* connections of a network that were told to have shown no key */
     bool stopped;
     void (*on_closed)(void *arg);
     void *closed_arg;
@@ -54,9 +61,11 @@ struct ingest {
 struct incoming {
     zmq_msg_t frames[WIRE_FRAMES_MAX];
     size_t n_frames;
-    bool too_many;  /* frames beyond those were discarded */
-    uint64_t bytes; /* on the connection, all frames and their headers */
-    int fd;         /* of the connection; -1: not known */
+    bool too_many;                    /* frames beyond those were discarded */
+    uint64_t bytes;                   /* on the connection, all frames and their headers */
+    int fd;                           /* of the connection; -1: not known */
+    const char *key;                  /* its sender's, over a network; NULL: it needs none */
+    const struct authorised_key *who; /* whose that is; NULL: nobody's */
 };
 
 #define OUT_OF_MEMORY "the daemon is out of memory"
@@ -64,8 +73,10 @@ struct incoming {
 /* Completes the event and hands it to the core. */
 void ingest_emit(struct ingest *, struct event *, enum event_type, peer_id);
 
-/* What ZMTP makes of a frame of that size: its header has 2 bytes for up to 255, else 9. */
-size_t ingest_frame_bytes(size_t size);
+/* What ZMTP makes of a frame of that size: its header has 2 bytes for up to 255, else 9. A box of
+ * CURVE has more around the bytes that it hides: a name, a nonce, a check and flags. */
+#define CURVE_BOX_BYTES 33
+size_t ingest_frame_bytes(size_t size, bool has_key);
 
 /* Takes the text (NULL: memory ran out). A peer that cannot be sent to is noted as gone. */
 void ingest_send_text(struct ingest *, peer_id, char *text);

@@ -138,6 +138,7 @@ static void read_options_again(struct loop *loop)
     log_set_level(loop->config->log_level);
     alert_set_path(loop->alert, loop->config->value[OPTION_ON_EVENT]);
     loop_set_access(loop);
+    ingest_read_keys(loop->ingest);
     loop_prune_soon(loop);
     config_release(&fresh);
 }
@@ -262,6 +263,8 @@ static int write_endpoints(struct loop *loop, struct err *err)
         .http = loop_http_address(loop),
         .page = loop->page,
         .idle_exit_s = loop->config->idle_exit_s,
+        .network = ingest_network(loop->ingest),
+        .server_key = loop->server_key,
     };
 
     loop->elsewhere_lock = elsewhere_write(loop->config, &content, err);
@@ -270,16 +273,44 @@ static int write_endpoints(struct loop *loop, struct err *err)
     return endpoints_write(loop->runtime_dir, &content, err);
 }
 
+/* Our own keys are asked for by trainers of a network alone, and made when the first may come. */
+static int open_network(struct loop *loop, const struct listen *listen,
+                        struct ingest_config *trainers, struct err *err)
+{
+    char *path = paths_join(loop->state_dir, SERVER_KEY_FILE);
+    char *authorised = paths_join(loop->state_dir, AUTHORISED_FILE);
+    struct keyfile keys = {.public_key = ""};
+    int rc = path && authorised ? 0 : err_set(err, -ENOMEM, "out of memory");
+
+    if (rc == 0 && listen->n_more > 0)
+        rc = keyfile_keep(path, &keys, err);
+    if (rc == 0) {
+        memcpy(loop->server_key, keys.public_key, sizeof loop->server_key);
+        trainers->listen = listen;
+        trainers->key = &keys;
+        trainers->authorised = authorised;
+        rc = ingest_open(&loop->uv, listen->local, trainers, &loop->ingest, err);
+    }
+    explicit_bzero(&keys, sizeof keys);
+    free(path);
+    free(authorised);
+    return rc;
+}
+
 static int open_sockets(struct loop *loop, const struct config *config, struct err *err)
 {
     struct ingest_config trainers = {
         .on_event = loop_on_ingest, .arg = loop, .waiting_bytes_max = budget_bytes()};
-    int rc = lock_check_socket(config->value[OPTION_LISTEN], err);
+    struct listen listen;
+    int rc = listen_parse(config->value[OPTION_LISTEN], &listen, err);
+
+    if (rc == 0)
+        rc = lock_check_socket(listen.local, err);
 
     if (rc == 0)
         rc = lock_check_socket(config->value[OPTION_FEED], err);
     if (rc == 0)
-        rc = ingest_open(&loop->uv, config->value[OPTION_LISTEN], &trainers, &loop->ingest, err);
+        rc = open_network(loop, &listen, &trainers, err);
     if (rc == 0)
         rc = feedsock_open(&loop->uv, config->value[OPTION_FEED], loop->hub, &loop->feed, err);
     if (rc == 0)
@@ -398,10 +429,13 @@ fail:
 
 int loop_run(struct loop *loop)
 {
+    const struct listen *network = ingest_network(loop->ingest);
     int code, rc;
 
     log_info("ready ingest=%s feed=%s state=%s", ingest_endpoint(loop->ingest),
              feedsock_address(loop->feed), loop->state_dir);
+    for (size_t i = 0; network && i < network->n_more; i++)
+        log_info("network=%s key=%s", network->more[i], loop->server_key);
     if (*loop->page)
         log_info("http=%s", loop_http_address(loop));
     log_info("blas=\"%s\" kernels=%s chosen_by=%s workers=%zu", linalg_description(),

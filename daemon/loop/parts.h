@@ -82,6 +82,7 @@ struct loop {
     struct http *http;         /* NULL: off; without a page it could not listen */
     char page[160];            /* its address for its owner; "": there is none */
     char page_of_readers[160]; /* and for those who may not write */
+    char server_key[KEY_SIZE]; /* our public one; "": no network is listened on */
     char *token_path;          /* of the page's own token; NULL: it has none */
     struct ingest *ingest;
     struct alert *alert;

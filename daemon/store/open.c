@@ -12,10 +12,19 @@
 
 /* Opening a run: which attempt its trainer gets, and what the store knows of it. */
 
-static int find_run(struct store *store, const struct record *record, struct open_result *out,
-                    int64_t *newest, struct err *err)
+/* A key of some projects takes no run out of another one. */
+static void check_project(struct record *record, const char *project)
+{
+    if (!record_projects_have(record->open.projects, project))
+        store_record_refuse(record, -EACCES,
+                            "run \"%s\" is in a project that the key may not write into",
+                            record->run);
+}
+
+static int find_run(struct store *store, struct record *record, int64_t *newest, struct err *err)
 {
     sqlite3_stmt *statement = store->statement[SQL_RUN_FIND];
+    struct open_result *out = &record->opened;
     int rc;
 
     sql_bind_text(statement, 1, record->run);
@@ -26,6 +35,7 @@ static int find_run(struct store *store, const struct record *record, struct ope
     *newest = sqlite3_column_int64(statement, 1);
     out->has_last_step = sqlite3_column_type(statement, 2) != SQLITE_NULL;
     out->last_step = sqlite3_column_int64(statement, 2);
+    check_project(record, sql_column_text(statement, 3));
     sqlite3_reset(statement);
     return 1;
 }
@@ -389,7 +399,9 @@ int store_open_apply(struct store *store, struct record *record, struct err *err
     int64_t newest = 0;
     int rc;
 
-    rc = find_run(store, record, &record->opened, &newest, err);
+    rc = find_run(store, record, &newest, err);
+    if (record->rc < 0)
+        return 0;
     if (rc == 0) {
         rc = check_tombstone(store, record, err);
         if (rc == 0 && record->rc < 0)

@@ -53,7 +53,7 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_FEED_SEQ] = "UPDATE state SET feed_seq = ?1",
     [SQL_TOUCH] = "PRAGMA user_version = " TEXT_OF(STORE_SCHEMA_VERSION),
 
-    [SQL_RUN_FIND] = "SELECT run_key, attempt, last_step FROM run WHERE id = ?1",
+    [SQL_RUN_FIND] = "SELECT run_key, attempt, last_step, project FROM run WHERE id = ?1",
     [SQL_RUN_NEW] = "INSERT INTO run(run_key, id, name, project, run_group, tags, state, attempt,"
                     " created, updated) SELECT 1 + max(gone_key, coalesce((SELECT max(run_key)"
                     " FROM run), 0)), ?1, coalesce(?2, ?1), coalesce(?3, 'default'),"

@@ -13,7 +13,7 @@ static const struct {
     [NACK_ESHAPE] = {"ESHAPE", false},   [NACK_ENUMERIC] = {"ENUMERIC", false},
     [NACK_ECREDIT] = {"ECREDIT", false}, [NACK_EBUSY] = {"EBUSY", false},
     [NACK_EIO] = {"EIO", false},         [NACK_EVERSION] = {"EVERSION", true},
-    [NACK_EGONE] = {"EGONE", true},
+    [NACK_EGONE] = {"EGONE", true},      [NACK_EACCES] = {"EACCES", true},
 };
 
 const char *nack_code_name(enum nack_code code)

@@ -18,6 +18,7 @@ enum nack_code {
     NACK_EIO,
     NACK_EVERSION,
     NACK_EGONE,
+    NACK_EACCES,
     NACK_COUNT,
 };
 

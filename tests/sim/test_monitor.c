@@ -1184,6 +1184,7 @@ static void hear_nack(struct world *world, struct trainer *trainer, const struct
     case NACK_EPROTO:
     case NACK_EVERSION:
     case NACK_EGONE:
+    case NACK_EACCES:
     case NACK_COUNT:
         CHECK(world, trainer->careless, "%s", nack->why.text);
         break;

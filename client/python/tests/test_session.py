@@ -217,7 +217,8 @@ def test_a_run_that_cannot_open_now_is_opened_later(code):
     assert session.state is not State.ENDED
 
 
-@pytest.mark.parametrize("code", ["EFENCED", "EHELD", "EVERSION", "EEXIST", "ENOENT", "EGONE"])
+@pytest.mark.parametrize(
+    "code", ["EFENCED", "EHELD", "EVERSION", "EEXIST", "ENOENT", "EGONE", "EACCES"])
 def test_fatal_nack_ends_it_for_good(code):
     session, outbox = open_session()
     put_batch(outbox)

@@ -150,6 +150,9 @@ static int check_open(const struct monitor *monitor, const struct run *known, pe
         nack->fatal = true;
         return -1;
     }
+    if (known && !record_projects_have(open->open.projects, known->project ? known->project : ""))
+        return nack_set(nack, NACK_EACCES, "run %s is in a project that the key may not write into",
+                        known->id);
     if (known && open->open.launch)
         return 0; /* it joins, or is refused by join.c */
     if (mine && !(mine->run == known && same_writer))
@@ -198,6 +201,8 @@ static enum nack_code open_refusal(int rc)
         return NACK_EPROTO;
     case -EIDRM:
         return NACK_EGONE;
+    case -EACCES:
+        return NACK_EACCES;
     default:
         return NACK_EIO;
     }

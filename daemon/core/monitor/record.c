@@ -55,6 +55,7 @@ size_t record_size(const struct record *record)
            (record->constants ? RUN_CONSTANTS_WEIGHT * strlen(record->constants) : 0);
 }
 
+
 void record_drop_alerts(struct record *record)
 {
     for (size_t i = 0; i < record->n_findings; i++) {
@@ -70,6 +71,18 @@ void record_drop_alerts(struct record *record)
         record->n_findings = 0;
 }
 
+bool record_projects_have(const char *projects, const char *project)
+{
+    size_t size = strlen(project);
+
+    for (const char *at = projects; at; at = strchr(at, ',')) {
+        at += *at == ',';
+        if (strcspn(at, ",") == size && strncmp(at, project, size) == 0)
+            return true;
+    }
+    return !projects;
+}
+
 void record_free(struct record *record)
 {
     if (!record)
@@ -77,6 +90,7 @@ void record_free(struct record *record)
     record_drop_alerts(record);
     free(record->open.name);
     free(record->open.project);
+    free(record->open.projects);
     free(record->open.group);
     free(record->open.tags);
     free(record->open.config);

@@ -38,11 +38,12 @@ struct record_open {
     char *name;
     char *project;
     char *group;
-    char *tags;   /* JSON array */
-    char *config; /* JSON object */
-    char *writer; /* names this writer and no other; of JOIN, too */
-    char *host;   /* where its trainer runs; NULL: it does not say */
-    char *launch; /* the start of the job whose member it is; NULL: it is the only trainer */
+    char *tags;     /* JSON array */
+    char *config;   /* JSON object */
+    char *writer;   /* names this writer and no other; of JOIN, too */
+    char *host;     /* where its trainer runs; NULL: it does not say */
+    char *launch;   /* the start of the job whose member it is; NULL: it is the only trainer */
+    char *projects; /* "a,b": a run that exists has to be in one of these; NULL: in any */
     uint32_t rank, world; /* with launch */
     enum resume resume;
     uint32_t attempt;   /* 0: a new one; k: go on with k */
@@ -178,7 +179,7 @@ struct record {
     /* The outcome, filled by the store: 0, or -EEXIST (RESUME_NEVER), -ENOENT (RESUME_MUST),
      * -EBUSY (attempt held by another writer), -EALREADY (an attempt is open, which a
      * replay would end), -ESTALE (a newer attempt exists), -EIDRM (OPEN: a person has
-     * deleted the run), -E2BIG (the
+     * deleted the run), -EACCES (OPEN: it is in no project of the key), -E2BIG (the
      * constants of the run would be too large; the message is done with), -EIO and other errors of
      * the disk, with their sentence; see record_may_come_again. */
     int rc;
@@ -196,6 +197,9 @@ void open_result_release(struct open_result *);
 /* Whether what the store answered heals by itself, so that the same record is stored later: no
  * space, no memory, or another process has the file locked (-EAGAIN). */
 bool record_may_come_again(int rc);
+
+/* Whether the list "a,b" has the project; NULL has every one. */
+bool record_projects_have(const char *projects, const char *project);
 
 /* A zeroed record of that kind (free with record_free), or NULL. */
 struct record *record_new(enum record_kind kind, const char *run);

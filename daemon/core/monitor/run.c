@@ -43,8 +43,11 @@ int run_renew_member(struct run *run, struct member *member, const char *writer)
     return 0;
 }
 
-static int copy_launch(struct run *run, const struct record_open *open)
+static int copy_texts(struct run *run, const struct record_open *open)
 {
+    run->project = open->project ? strdup(open->project) : NULL;
+    if (open->project && !run->project)
+        return -ENOMEM;
     if (!open->launch)
         return 0;
     run->launch = strdup(open->launch);
@@ -67,7 +70,7 @@ struct run *run_new(const struct record *open, struct window window, peer_id pee
     run->window = window;
     run->watched = open->open.watched;
     run->scalar_watch = watch_new_scalars(&run->watched);
-    if (!run->scalar_watch || copy_launch(run, &open->open) < 0 ||
+    if (!run->scalar_watch || copy_texts(run, &open->open) < 0 ||
         !run_add_member(run, open->open.rank, open->open.writer, peer)) {
         run_free(run);
         return NULL;
@@ -110,6 +113,7 @@ void run_free(struct run *run)
     list_remove(&run->link);
     watch_free(run->scalar_watch);
     free(run->launch);
+    free(run->project);
     free(run);
 }
 

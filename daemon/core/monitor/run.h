@@ -63,6 +63,7 @@ struct run {
     char id[RUN_ID_MAX + 1];
     struct list members; /* at least one, who opened it, comes first */
     size_t n_members;
+    char *project;        /* as its opener named it; NULL: it did not */
     char *launch;         /* the start of the job whose ranks they are; NULL: there is one */
     uint32_t world;       /* ranks of the job; 0 without a launch */
     bool waits_for_world; /* marks wait for ranks that never came, too */

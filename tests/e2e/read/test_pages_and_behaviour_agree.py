@@ -594,6 +594,7 @@ def test_each_code_of_a_refusal(daemon):
         "EHELD": check(held),
         "EEXIST": check(lambda: refused(opened("there", "w", resume="never"))),
         "ENOENT": check(lambda: refused(opened("not-there", "w", resume="must"))),
+        "EACCES": Elsewhere("test_trainers_on_other_hosts.py", "needs a trainer with a key"),
         "EGONE": Elsewhere("test_a_deleted_run_stays_gone.py", "needs a run that is deleted"),
         "ESHAPE": check(shape), "ENUMERIC": check(numeric), "ECREDIT": check(credit),
         "EBUSY": Elsewhere("test_monitor.c", "needs a daemon without memory"),

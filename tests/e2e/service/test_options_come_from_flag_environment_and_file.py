@@ -105,7 +105,7 @@ def test_wrong_usage_ends_with_64(flags, text):
 @pytest.mark.parametrize("flags, text", [
     (["--log-level", "loud"], '"loud" is none of error, warn, info, debug'),
     (["--listen", "tcp://0.0.0.0:7777"], "is not a loopback address"),
-    (["--listen", "tcp://*:7777"], "is not a loopback address"),
+    (["--listen", "tcp://*:7777"], "with the address in numbers"),
     (["--listen", "tcp://192.168.1.4:7777"], "is not a loopback address"),
     (["--listen", "udp://127.0.0.1:7777"], "neither ipc://PATH nor tcp://ADDRESS:PORT"),
     (["--feed", "tcp:0.0.0.0:7777"], "is not a loopback address"),
@@ -155,7 +155,7 @@ GARBAGE = {
     "max-bytes = 99999999T": 'max-bytes: "99999999T" is neither off nor',
     "ranks-wait = 1e3": 'ranks-wait: "1e3" is no number of seconds',
     "listen = udp://127.0.0.1:1": "listen: ",
-    "listen = tcp://0.0.0.0:1": "listen: 0.0.0.0:1 is not a loopback address",
+    "listen = tcp://0.0.0.0:1": "listen: tcp://0.0.0.0:1 is not a loopback address",
     "feed = nothing": "feed: ",
     "feed = unix:relative": "feed: the socket path",
     "http = localhost": "http: ",

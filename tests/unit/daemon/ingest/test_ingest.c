@@ -66,7 +66,8 @@ static void send_pings(struct world *world, const char *endpoint)
 static void nothing_comes_after_stop_not_even_in_the_same_turn(void **state)
 {
     struct world world = {0};
-    struct ingest_config config = {stop_at_first, &world, 1 << 20};
+    struct ingest_config config = {
+        .on_event = stop_at_first, .arg = &world, .waiting_bytes_max = 1 << 20};
     char endpoint[64];
     struct err why;
 
@@ -161,7 +162,8 @@ static void send_two_layers(void *trainer)
 static void open_seen(struct seen *seen, char *endpoint, size_t size)
 {
     struct world *world = &seen->world;
-    struct ingest_config config = {note_event, seen, 1 << 20};
+    struct ingest_config config = {
+        .on_event = note_event, .arg = seen, .waiting_bytes_max = 1 << 20};
     int linger_ms = 0;
     struct err why;
 

@@ -14,7 +14,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from richd._link.descriptors import ScarceError
-from richd._link.sockets import Sockets, close_monitor
+from richd._link.sockets import REFUSALS, Sockets, close_monitor
 
 
 class Owner(Protocol):
@@ -22,6 +22,9 @@ class Owner(Protocol):
 
     def note_broken(self) -> None:
         """The connection broke."""
+
+    def note_refused(self, why: str) -> None:
+        """The daemon ended the handshake, for this and for each other connection to it."""
 
     def note_doubt(self) -> None:
         """Another connection to the same address broke."""
@@ -104,15 +107,26 @@ class Connections:
         """Tell the owners of connections that broke or may have; returns them."""
         told = []
         for address, watch in list(self._watches.items()):
-            if self._has_broken(watch.monitor):
+            broken, refused = self._read(watch.monitor)
+            if refused:
+                told += self._tell_refused(address, refused)
+            elif broken:
                 told += self._tell(address, watch.dealer)
         return told
 
-    def _has_broken(self, monitor: Any) -> bool:
-        broken = False
+    def _read(self, monitor: Any) -> tuple[bool, str]:
+        broken, refused = False, ""
         while monitor.poll(0):
-            broken |= recv_monitor_message(monitor)["event"] == zmq.EVENT_DISCONNECTED
-        return broken
+            event = recv_monitor_message(monitor)["event"]
+            broken |= event == zmq.EVENT_DISCONNECTED
+            refused = REFUSALS.get(event, refused)
+        return broken, refused
+
+    def _tell_refused(self, address: str, why: str) -> list[Any]:
+        told = [self._owners[d] for d, a in self._addresses.items() if a == address]
+        for owner in told:
+            owner.note_refused(why)
+        return told
 
     def _tell(self, address: str, broken: Any) -> list[Any]:
         told = {self._owners[d]: d for d, a in self._addresses.items() if a == address}

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from typing import Any, Optional, TypeVar
 
 from richd._link.feed_http import is_http, page_link
+from richd._link.keys import joined_path
+from richd._link.keys import read as read_keys
 
 FILE_NAME = "endpoints.json"
 #: What the daemon writes has about 200 bytes.
@@ -46,6 +48,8 @@ class Places:
 
     address: Optional[str] = None
     directories: list[str] = field(default_factory=list)
+    #: The file of a daemon of another host that was joined: without an address it goes first.
+    joined: Optional[str] = None
     #: Nobody said where the daemon is: one may be started.
     is_open: bool = False
     #: Where a live one was found. It is stayed with: a run must not go to another one while its own
@@ -72,7 +76,8 @@ def places(
     if env.get("XDG_RUNTIME_DIR"):
         found.directories.append(f"{env['XDG_RUNTIME_DIR']}/richd")
     found.directories += [place for place in ELSEWHERE if place not in found.directories]
-    found.is_open = found.address is None
+    found.joined = _joined(env)
+    found.is_open = found.address is None and found.joined is None
     return found
 
 
@@ -83,7 +88,24 @@ def find(where: Places, member: str = "ingest") -> str:
     """
     if where.address:
         return where.address
+    if where.joined and member == "ingest":
+        return _read_joined(where.joined)
     return _search(where, lambda record: _member(record, member))
+
+
+def _joined(environ: Mapping[str, str]) -> Optional[str]:
+    """The file of a daemon that was joined, which a person did: it may as well be wrong."""
+    path = joined_path(environ)
+    return path if path is not None and os.path.lexists(path) else None
+
+
+def _read_joined(path: str) -> str:
+    try:
+        return read_keys(path).endpoint
+    except OSError as error:
+        raise NotFoundError("ENOENT", f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise NotFoundError("EPROTO", f"{path}: {error}") from error
 
 
 @dataclass
@@ -148,11 +170,11 @@ class FeedFinder:
         try:
             return find_feed(self.where)
         except NotFoundError:
-            if not self.where.address:
+            if not self.where.address and not self.where.joined:
                 raise
         from richd._link.greeting import feed_behind  # it asks the feed, which looks here
 
-        return feed_behind(self.where.address)
+        return feed_behind(find(self.where))
 
     def page(self, run: str) -> Optional[str]:
         """The page that shows a run, with the token that it asks for; None: none is known."""
@@ -190,8 +212,12 @@ def page_of(record: Mapping[str, Any], run: str) -> Optional[str]:
 
 
 def _check_ingest(where: Places, record: Mapping[str, Any]) -> None:
-    if where.address and record.get("ingest") != where.address:
-        raise _Uncounted(f"its daemon does not listen at {where.address}")
+    if where.joined and not where.address:
+        address = _read_joined(where.joined)
+    else:
+        address = where.address or ""
+    if address and record.get("ingest") != address:
+        raise _Uncounted(f"its daemon does not listen at {address}")
 
 
 class _Uncounted(Exception):

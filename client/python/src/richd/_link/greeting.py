@@ -15,6 +15,7 @@ from typing import Any, Optional
 
 from richd._link import feed as _feed
 from richd._link.endpoint import NotFoundError
+from richd._link.keys import keys_for
 from richd._link.session import PROTOCOL, encode
 from richd._report import RichdError
 from richd._version import VERSION
@@ -56,6 +57,9 @@ def _hello(ingest: str) -> Mapping[str, Any]:
         peer.linger = 0
         peer.ipv6 = "[" in ingest
         try:
+            keys = keys_for(ingest)
+            if keys is not None:
+                keys.set_on(peer)
             peer.connect(ingest)
             hello = {"type": "hello", "protocol_min": PROTOCOL, "protocol_max": PROTOCOL}
             peer.send(encode({**hello, "client": f"richd-python {VERSION}"}))

@@ -32,6 +32,8 @@ from richd._spool.spool import Spool
 FIND_S = 0.5
 RECONNECT_MIN_S = 0.1
 RECONNECT_MAX_S = 5.0
+#: A daemon that does not know our key is asked no more often.
+REFUSED_S = 2.0
 #: Buffers at least this large are lent to ZeroMQ, smaller ones copied.
 LEND_BYTES = 65536
 #: How often the return of lent buffers is looked for; they count against the queue until then.
@@ -382,6 +384,12 @@ class Sender:
         """A connection that broke ends the credits and the open run: start with a new one."""
         if self._session.state is not State.AWAY:
             self._reconnect("the connection broke", 0.0)
+
+    def note_refused(self, why: str) -> None:
+        """libzmq tries no more by itself. The key may be known, or the file another, later."""
+        if self._session.state is State.AWAY and self._address is not None:
+            self._not_taken = f"the daemon at {self._address} {why} (richctl invite, richctl join)"
+            self._reconnect(self._not_taken, REFUSED_S)
 
     def note_doubt(self) -> None:
         """Another one to the same daemon broke: this one as well, most likely."""

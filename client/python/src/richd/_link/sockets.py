@@ -17,6 +17,7 @@ from typing import Any
 import zmq
 
 from richd._link.descriptors import check_descriptors
+from richd._link.keys import keys_for
 
 #: Descriptors of a context and its two threads: five event descriptors, two epolls, one in reserve.
 CONTEXT_N = 8
@@ -33,7 +34,14 @@ _OPTIONS = (
     (zmq.RECONNECT_IVL, 100),
     (zmq.RECONNECT_IVL_MAX, 5000),
     (zmq.MAXMSGSIZE, 64 << 20),
+    (zmq.CONNECT_TIMEOUT, 5000),  # a host that does not answer at all: the system waits for minutes
 )
+
+
+_ENDS = "ends the handshake: it asks for a key, or has another one now"
+#: Events of a handshake that came to nothing (EVENT_HANDSHAKE_FAILED_AUTH, _PROTOCOL, _NO_DETAIL),
+#: and what they say of the daemon.
+REFUSALS = {0x4000: "does not know the key of this host", 0x2000: _ENDS, 0x0800: _ENDS}
 
 
 class Sockets:
@@ -55,6 +63,9 @@ class Sockets:
             for option, value in _OPTIONS:
                 dealer.setsockopt(option, value)
             dealer.setsockopt(zmq.IPV6, int("[" in address))
+            keys = keys_for(address)
+            if keys is not None:
+                keys.set_on(dealer)
             dealer.connect(address)
         except zmq.ZMQError:
             dealer.close(0)
@@ -62,9 +73,12 @@ class Sockets:
         return dealer
 
     def monitor(self, dealer: Any) -> Any:
-        """A socket that tells when the dealer's connection breaks. Raises as `dealer` does."""
+        """A socket that tells when the dealer's connection breaks, or its keys are refused.
+
+        Raises as `dealer` does.
+        """
         check_descriptors(MONITOR_N)
-        return dealer.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        return dealer.get_monitor_socket(zmq.EVENT_DISCONNECTED | sum(REFUSALS))
 
     def close(self) -> None:
         """End the context, whose sockets are closed."""

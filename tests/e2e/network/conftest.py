@@ -1,0 +1,20 @@
+import pytest
+
+from hosts import DAEMON_IP, TRAINER_IP, Network
+
+
+@pytest.fixture
+def network():
+    made = Network()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def daemon_host(network):
+    return network.host(DAEMON_IP)
+
+
+@pytest.fixture
+def trainer_host(network):
+    return network.host(TRAINER_IP)
