@@ -406,7 +406,7 @@ DEMO_PACKAGES  := python3 python3-numpy python3-zmq python3-torch jq
 PAPER_PACKAGES := python3-sklearn python3-matplotlib
 TEST_PACKAGES  := libcmocka-dev python3-scipy python3-pytest python3-pytest-xdist python3-pyte python3-seccomp python3-pip clang clang-format clang-tidy \
 	libclang-rt-14-dev cppcheck flake8 gcovr mypy strace systemd valgrind \
-	socat locales mandoc zsh fish chromium $(if $(shell command -v node),,nodejs) $(if $(shell command -v npm),,npm)
+	socat iproute2 locales mandoc zsh fish chromium $(if $(shell command -v node),,nodejs) $(if $(shell command -v npm),,npm)
 
 # Debian's package makes a server and starts it, unless it is told not to.
 SERVER_PACKAGES := postgresql-15

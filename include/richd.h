@@ -102,7 +102,9 @@ struct richd_options {
 
 /* Starts a run and returns at once: a thread in the background connects, and connects again when
  * the connection breaks. Without an endpoint it looks for the daemon's endpoints.json: in
- * runtime_dir or $RICHD_RUNTIME_DIR when one is set, else in $XDG_RUNTIME_DIR/richd,
+ * runtime_dir or $RICHD_RUNTIME_DIR when one is set; else for the daemon of another host that
+ * `richctl join` has written into $XDG_CONFIG_HOME/richd/joined or ~/.config/richd/joined, with its
+ * keys; else in $XDG_RUNTIME_DIR/richd,
  * /run/user/UID/richd, /run/richd and /tmp/richd-UID. Returns the run (end it with richd_close), or
  * NULL when an option is wrong or memory ran out, with the reason in `error`, which may be NULL. */
 RICHD_API struct richd_run *richd_connect(const struct richd_options *options, char *error,
@@ -138,7 +140,8 @@ struct richd_batch {
  * 0, or -EAGAIN when the queue is full: what did not fit is dropped, counted in richd_stats and in
  * the next point's rows_missing. -EINVAL: the batch is malformed. After the daemon's last word (see
  * richd_last_error): -ESTALE (a newer attempt has the run), -EIDRM (a person has
- * deleted it), -EBUSY, -EEXIST, -ENOENT, -EPROTONOSUPPORT. */
+ * deleted it), -EBUSY, -EEXIST, -ENOENT, -EPROTONOSUPPORT, -EACCES
+ * (the key may not write into the project). */
 RICHD_API int richd_submit(struct richd_run *run, const struct richd_batch *batch);
 
 /* A linear head in place of wide outputs: R with R'R = W'W for its weights W (n_outputs x

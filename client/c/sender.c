@@ -12,6 +12,7 @@
 #include <zmq.h>
 
 #include "proto/base/clock.h"
+#include "proto/curve/joined.h"
 
 /* The timers of the session are whole seconds, so a look every quarter of a second is enough, and
  * cheap. */
@@ -20,6 +21,11 @@
 #define CONNECT_MS 5000
 /* How often the files are read again while there is no endpoint. */
 #define LOOK_MS 500
+/* A daemon that does not know our key is asked no more often. libzmq itself asks no more at all. */
+#define REFUSED_MS 2000
+#define HANDSHAKE_REFUSED                                                                          \
+    (ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |                       \
+     ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL)
 /* The pause between two connections: doubled from the first to the last until a welcome. */
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_LAST_MS  5000
@@ -41,6 +47,7 @@ struct sender {
     unsigned n_monitors;
     struct endpoint endpoint; /* what the socket connects to */
     bool is_connected;
+    bool is_refused;   /* for its keys, or the lack of them */
     bool is_full;      /* the pipe took no more: wait for POLLOUT */
     int64_t looked_at; /* the last turn; a much later one says that this thread stood still */
     int64_t began_at;
@@ -92,7 +99,8 @@ static int open_monitor(struct sender *sender)
 
     snprintf(address, sizeof address, "inproc://monitor-%u", ++sender->n_monitors);
     if (zmq_socket_monitor(sender->socket, address,
-                           ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED) < 0)
+                           ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED |
+                               HANDSHAKE_REFUSED) < 0)
         return -1;
     sender->monitor = zmq_socket(sender->context, ZMQ_PAIR);
     if (!sender->monitor)
@@ -110,7 +118,7 @@ static void close_connection(struct sender *sender)
     if (sender->monitor)
         zmq_close(sender->monitor);
     sender->socket = sender->monitor = NULL;
-    sender->is_connected = sender->is_full = false;
+    sender->is_connected = sender->is_full = sender->is_refused = false;
 }
 
 /* Ends this connection. After one that was made and failed, the next follows when the back-off has
@@ -118,7 +126,9 @@ static void close_connection(struct sender *sender)
  * endpoint. */
 static void give_up_connection(struct sender *sender, int64_t now)
 {
-    int64_t pause_ms = sender->is_connected ? sender->backoff_ms : LOOK_MS;
+    int64_t pause_ms = sender->is_connected ? sender->backoff_ms
+                       : sender->is_refused ? REFUSED_MS
+                                            : LOOK_MS;
 
     if (sender->is_connected)
         sender->backoff_ms =
@@ -146,11 +156,25 @@ static void begin_connection(struct sender *sender, int64_t now)
     sender->socket = zmq_socket(sender->context, ZMQ_DEALER);
     if (sender->socket && set_options(sender->socket) == 0 &&
         set_int(sender->socket, ZMQ_IPV6, strchr(sender->endpoint.address, '[') != NULL) == 0 &&
+        joined_set_keys(sender->endpoints->joined, sender->endpoint.address, sender->socket) == 0 &&
         open_monitor(sender) == 0 && zmq_connect(sender->socket, sender->endpoint.address) == 0)
         return;
     err_set(&err, -errno, "connecting to %s: %s", sender->endpoint.address, zmq_strerror(errno));
     complain(sender, err.text);
     give_up_connection(sender, now);
+}
+
+static void complain_of_refusal(struct sender *sender, uint16_t code)
+{
+    struct err err;
+
+    err_set(&err, 0, "the daemon at %.300s %s (richctl invite, richctl join)",
+            sender->endpoint.address,
+            code == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH
+                ? "does not know the key of this host"
+                : "ends the handshake: it asks for a key, or has another one now");
+    complain(sender, err.text);
+    sender->is_refused = true;
 }
 
 /* True when the event says that this connection has ended. */
@@ -159,7 +183,9 @@ static bool receive_event(struct sender *sender, const zmq_msg_t *event, int64_t
     uint16_t code;
 
     memcpy(&code, zmq_msg_data((zmq_msg_t *)(uintptr_t)event), sizeof code);
-    if (code == ZMQ_EVENT_DISCONNECTED)
+    if (code & HANDSHAKE_REFUSED)
+        complain_of_refusal(sender, code);
+    if (code == ZMQ_EVENT_DISCONNECTED || (code & HANDSHAKE_REFUSED))
         return true;
     sender->is_connected = true;
     lock(sender);

@@ -20,7 +20,8 @@ struct endpoints {
     char address[ENDPOINT_SIZE]; /* the address that was given; "": look into the directories */
     char directories[ENDPOINTS_PLACES_MAX][ENDPOINT_SIZE];
     size_t n_directories;
-    size_t chosen; /* 1 + the directory of endpoints_stay; 0: none so far */
+    char joined[ENDPOINT_SIZE]; /* the file of joined.h, there or not; "": it is not looked at */
+    size_t chosen;              /* 1 + the directory of endpoints_stay; 0: none so far */
 };
 
 /* What was found. */
@@ -39,7 +40,8 @@ int endpoints_init(struct endpoints *, const char *address, const char *address_
 
 /* Fills in the address that was given, or the text `member` ("ingest", "feed") of an endpoints.json
  * that counts: of the first whose daemon lives, or else of the first. May wait for a second for
- * each place, where the daemon's feed is behind TCP. Returns 0, -ENOENT when no place has a file
+ * each place, where the daemon's feed is behind TCP. For "ingest" the daemon of another host that
+ * was joined goes before them. Returns 0, -ENOENT when no place has a file
  * that counts (the sentence gives the reason for each place), or -EPROTO when the first one makes
  * no sense. */
 int endpoints_find(const struct endpoints *, const char *member, struct endpoint *out,

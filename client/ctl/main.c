@@ -73,6 +73,12 @@ static const struct command commands[] = {
      1, 1, cmd_backup},
     {"restore", " FILE", "puts a backup in the history's place, and keeps what was there",
      FOR_RESTORE, 1, 1, cmd_restore},
+    {"invite", " NAME", "a key for trainers of another host, in a line to paste there", FOR_INVITE,
+     1, 1, cmd_invite},
+    {"join", "", "takes that line, from stdin: this user's trainings go to its daemon", FOR_JOIN, 0,
+     0, cmd_join},
+    {"keygen", " [NAME]", "a pair of keys in the file NAME.key; prints the public one", FOR_KEYGEN,
+     0, 1, cmd_keygen},
     {"doctor", "", "what is wrong, and what to do about it; 1 when there is anything", FOR_DOCTOR,
      0, 0, cmd_doctor},
     {"help", " [COMMAND]", "this text, or a command's", FOR_HELP, 0, 1, NULL},
@@ -171,6 +177,7 @@ static int check(const struct command *command, const struct options *options, s
         return err_set(err, -EINVAL, "%s needs%s", command->name,
                        command->min_arguments > 1            ? command->arguments
                        : strstr(command->arguments, " FILE") ? " a file"
+                       : strstr(command->arguments, " NAME") ? " a name"
                                                              : " a run");
     if (n > command->max_arguments)
         return err_set(err, -EINVAL, "%s takes no \"%.64s\"", command->name,

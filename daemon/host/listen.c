@@ -50,8 +50,8 @@ static int add_tcp(struct listen *listen, const char *text, struct err *err)
     struct address address;
 
     if (address_parse(text + 6, &address) < 0 || address_to_socket(&address, &in_numbers) < 0)
-        return err_set(err, -EBADMSG, "\"%s\" is not tcp://ADDRESS:PORT, with the address in numbers",
-                       text);
+        return err_set(err, -EBADMSG,
+                       "\"%s\" is not tcp://ADDRESS:PORT, with the address in numbers", text);
     if (address_is_loopback(&address))
         return add_local(listen, text, err);
     if (listen->n_more == LISTEN_MAX)

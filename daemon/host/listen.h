@@ -14,7 +14,7 @@
 #define LISTEN_ADDRESS_SIZE 256
 
 struct listen {
-    char local[LISTEN_ADDRESS_SIZE]; /* the first that needs no key; "": there is none */
+    char local[LISTEN_ADDRESS_SIZE];            /* the first that needs no key; "": there is none */
     char more[LISTEN_MAX][LISTEN_ADDRESS_SIZE]; /* of the network */
     size_t n_more;
 };

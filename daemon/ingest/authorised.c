@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-
 /* A key, a name, the rights and some projects. */
 #define LINE_MAX_BYTES 1024
 /* More than a cluster has users; a file of them has some 100 kB. */
@@ -71,8 +70,7 @@ static int take_option(struct authorised_key *key, char *word, struct err *err)
     static const char project[] = "project=";
 
     if (strncmp(word, project, strlen(project)) != 0)
-        return take_rights(key, word) ? 0
-                                      : err_set(err, -EBADMSG, "\"%.64s\" is no right", word);
+        return take_rights(key, word) ? 0 : err_set(err, -EBADMSG, "\"%.64s\" is no right", word);
     if (key->projects || !word[strlen(project)])
         return err_set(err, -EBADMSG, "project= names projects, once");
     key->projects = strdup(word + strlen(project));

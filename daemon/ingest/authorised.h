@@ -41,4 +41,3 @@ size_t authorised_count(const struct authorised *);
 
 /* The key, or NULL for one that is not there. Borrowed until the next refresh. */
 const struct authorised_key *authorised_find(const struct authorised *, const char *key);
-

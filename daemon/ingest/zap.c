@@ -10,9 +10,17 @@
 /* Tested end to end by tests/e2e/network/test_trainers_on_other_hosts.py. */
 
 /* version, request id, domain, address, routing id, mechanism, key */
-enum part { PART_VERSION, PART_ID, PART_DOMAIN, PART_ADDRESS, PART_ROUTING, PART_MECHANISM, PART_KEY };
-#define N_PARTS    (PART_KEY + 1)
-#define KEY_BYTES  32
+enum part {
+    PART_VERSION,
+    PART_ID,
+    PART_DOMAIN,
+    PART_ADDRESS,
+    PART_ROUTING,
+    PART_MECHANISM,
+    PART_KEY
+};
+#define N_PARTS          (PART_KEY + 1)
+#define KEY_BYTES        32
 #define QUESTIONS_A_TURN 64
 
 struct question {
@@ -88,8 +96,9 @@ static void log_refused(struct zap *zap, struct question *question, const char *
     zmq_msg_t *address = &question->parts[PART_ADDRESS];
 
     zap->n_refused++;
-    log_warn_limited(&zap->limit, "refused a trainer at %.*s: key %s%s%s", (int)zmq_msg_size(address),
-                     (const char *)zmq_msg_data(address), key, known ? " may not write: " : " is not in " AUTHORISED_FILE,
+    log_warn_limited(&zap->limit, "refused a trainer at %.*s: key %s%s%s",
+                     (int)zmq_msg_size(address), (const char *)zmq_msg_data(address), key,
+                     known ? " may not write: " : " is not in " AUTHORISED_FILE,
                      known ? known->name : "");
 }
 

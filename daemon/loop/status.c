@@ -77,6 +77,15 @@ static void add_address(cJSON *object, const char *name, const char *address)
         cJSON_AddNullToObject(object, name);
 }
 
+/* Left out where there is none. */
+static void add_network(cJSON *object, const struct listen *network)
+{
+    cJSON *list = network ? cJSON_AddArrayToObject(object, "network") : NULL;
+
+    for (size_t i = 0; list && i < network->n_more; i++)
+        cJSON_AddItemToArray(list, cJSON_CreateString(network->more[i]));
+}
+
 void loop_add_status(void *arg, bool may_write, cJSON *object)
 {
     struct loop *loop = arg;
@@ -91,6 +100,7 @@ void loop_add_status(void *arg, bool may_write, cJSON *object)
     json_add_double(object, "time", clock_wall_s());
     cJSON_AddStringToObject(object, "state_dir", loop->state_dir);
     cJSON_AddStringToObject(object, "ingest", ingest_endpoint(loop->ingest));
+    add_network(object, ingest_network(loop->ingest));
     cJSON_AddStringToObject(object, "feed", feedsock_address(loop->feed));
     add_address(object, "http", loop_http_address(loop));
     add_address(object, "page", *page ? page : NULL);

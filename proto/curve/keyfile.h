@@ -29,7 +29,8 @@ bool key_is_valid(const char *text);
  * file, never a key. */
 int keyfile_read(const char *path, struct keyfile *, struct err *err);
 
-/* A new pair of keys; the rest stays. Returns 0, or -ENOTSUP where libzmq was built without CURVE. */
+/* A new pair of keys; the rest stays. Returns 0, or -ENOTSUP where libzmq was built without CURVE.
+ */
 int keyfile_make_pair(struct keyfile *, struct err *err);
 
 /* Writes it with the mode 0600, and to the disk. What is there stays unless `replaces`, and is then

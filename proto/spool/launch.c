@@ -6,6 +6,7 @@
 #include <zmq.h>
 
 #include "proto/base/clock.h"
+#include "proto/curve/joined.h"
 
 /* How long one wait takes at most: pings and pauses are whole seconds. */
 #define TURN_MS 100
@@ -50,6 +51,14 @@ static int set_options(void *socket, const char *address)
     return zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &size_max, sizeof size_max);
 }
 
+/* Of a daemon of another host, where its user has joined one. */
+static int set_keys(void *socket, const char *address)
+{
+    char path[JOINED_PATH_SIZE];
+
+    return joined_path(path, sizeof path) < 0 ? 0 : joined_set_keys(path, address, socket);
+}
+
 static void disconnect(struct line *line, int64_t now)
 {
     if (line->socket)
@@ -70,6 +79,7 @@ static int connect_line(struct sending *sending, struct line *line, int64_t now,
     }
     line->socket = zmq_socket(sending->context, ZMQ_DEALER);
     if (!line->socket || set_options(line->socket, address) < 0 ||
+        set_keys(line->socket, address) < 0 ||
         zmq_connect(line->socket, address) < 0)
         return err_set(err, -errno, "connecting to %s: %s", address, zmq_strerror(errno));
     err_set(err, 0, "no richd answers at %s", address);

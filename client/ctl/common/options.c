@@ -52,7 +52,7 @@ struct row {
 
 static const struct row rows[] = {
     TEXT("--runtime-dir", "DIR", runtime_dir, FOR_ALL, "the daemon's runtime directory"),
-    TEXT("--feed", "ADDRESS", feed, FOR_FEED | FOR_DOCTOR | FOR_BACKUP | FOR_RESTORE,
+    TEXT("--feed", "ADDRESS", feed, FOR_FEED | FOR_DOCTOR | FOR_BACKUP | FOR_RESTORE | FOR_INVITE,
          "its feed: unix:PATH or tcp:ADDRESS:PORT [RICHD_FEED]"),
     TEXT("--endpoint", "ADDRESS", endpoint, FOR_IMPORT,
          "its ingest: ipc://PATH or tcp://ADDRESS:PORT [RICHD_ENDPOINT]"),
@@ -62,6 +62,9 @@ static const struct row rows[] = {
     FLAG("--version", version, FOR_ALL, "the version"),
 
     TEXT("--project", "P", project, FOR_RUNS | FOR_TOP | FOR_EXPORT, "runs of this project"),
+    TEXT("--project", "P,...", project, FOR_INVITE, "projects that the key may write into (all)"),
+    TEXT("--address", "HOST:PORT", address, FOR_INVITE,
+         "how the other host reaches the daemon (where that listens)"),
     TEXT("--group", "G", group, FOR_RUNS | FOR_EXPORT, "runs of this group"),
     TEXT("--state", "S", state, FOR_RUNS | FOR_EXPORT, "open, finished, failed or lost ones"),
     TEXT("--search", "TEXT", search, FOR_RUNS | FOR_EXPORT,
@@ -103,8 +106,11 @@ static const struct row rows[] = {
          "a file, or a directory with a file for each run; also -o (stdout)"),
     TEXT("--state-dir", "DIR", state_dir, FOR_BACKUP | FOR_RESTORE,
          "where the history is (the running daemon's, or richd's own)"),
+    TEXT("--state-dir", "DIR", state_dir, FOR_INVITE,
+         "where authorised_keys is (the running daemon's, or richd's own)"),
 
     FLAG("--yes", yes, FOR_DELETE | FOR_PRUNE, "ask nobody"),
+    FLAG("--yes", yes, FOR_KEYGEN | FOR_JOIN, "replace what is there"),
     INTEGER("--keep-days", "N", keep_days, 0, 1000000, FOR_PRUNE,
             "runs that did not change for N days go"),
     BYTES("--max-bytes", "SIZE", max_bytes, FOR_PRUNE,

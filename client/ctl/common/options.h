@@ -42,9 +42,13 @@ enum command_bit {
     FOR_UNHIDE = 1 << 20,
     FOR_DELETE = 1 << 21,
     FOR_PRUNE = 1 << 22,
+    FOR_KEYGEN = 1 << 23,
+    FOR_INVITE = 1 << 24,
+    FOR_JOIN = 1 << 25,
+    FOR_KEYS = FOR_KEYGEN | FOR_INVITE | FOR_JOIN,
     FOR_EDIT = FOR_RENAME | FOR_NOTE | FOR_TAG | FOR_HIDE | FOR_UNHIDE | FOR_DELETE | FOR_PRUNE,
     FOR_FEED = ((1 << 10) - 1) | FOR_EXPORT | FOR_EDIT, /* those that ask the feed */
-    FOR_ALL = FOR_FEED | FOR_IMPORT | FOR_HELP | FOR_DOCTOR | FOR_BACKUP | FOR_RESTORE,
+    FOR_ALL = FOR_FEED | FOR_IMPORT | FOR_HELP | FOR_DOCTOR | FOR_BACKUP | FOR_RESTORE | FOR_KEYS,
 };
 
 /* Values of an option that may be given again and again. As many as the feed takes of any. */
@@ -94,6 +98,7 @@ struct options {
     const char *format;
     const char *output;
     const char *state_dir;
+    const char *address;
 
     bool yes;
     int64_t keep_days;

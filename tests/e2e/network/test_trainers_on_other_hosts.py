@@ -4,11 +4,12 @@ import json
 import os
 import signal
 import stat
+import subprocess
 
 import pytest
 
-from harness import PATIENCE_S, wait_until
-from hosts import ADDRESS, join, pair, write_private
+from harness import BUILD, PATIENCE_S, clean_environment, wait_until
+from hosts import ADDRESS, DAEMON_IP, PORT, join, pair, write_private
 
 #: Trains until a line comes on stdin, or once; prints what became of it.
 TRAINING = """
@@ -96,30 +97,40 @@ def test_a_key_of_a_project_opens_no_other_run(new_daemon, daemon_host, trainer_
         assert daemon.rpc("run.get", run="theirs")["project"] == "secret"
 
 
-@pytest.mark.parametrize("fault", ["unknown key", "wrong server", "read alone", "no key"])
-def test_who_has_no_key_that_may_write_is_told_so(new_daemon, daemon_host, trainer_host, tmp_path,
-                                                  fault):
-    public, secret = pair()
-    rights = "read" if fault == "read alone" else "write"
-    known = pair()[0] if fault == "unknown key" else public
-    daemon = start(new_daemon, daemon_host, f"{known} gpu3 {rights}")
-    server = pair()[0] if fault == "wrong server" else daemon.endpoints["server_key"]
-    if fault == "no key":
-        program = trainer_host.python(TRAINING, "default", "far", 2, home=tmp_path,
-                                      RICHD_ENDPOINT=ADDRESS)
-    else:
-        join(tmp_path, server, public, secret)
-        program = train(trainer_host, tmp_path, patience=2)
-    lines, err = end_of(program)
-    assert lines[0]["points"] == 0
-    told = {"unknown key": "does not know the key", "read alone": "does not know the key",
-            "wrong server": "ends the handshake", "no key": "asks for a key"}[fault]
-    assert told in err, err
+#: What the trainer hears, and what the daemon's log says.
+FAULTS = {
+    "unknown key": ("does not know the key of this host", "10.99.0.2: key"),
+    "read alone": ("does not know the key of this host", "may not write: reader"),
+    "wrong server": ("ends the handshake", "without showing a key, the last one from 10.99.0.2"),
+    "no key": ("asks for a key", "without showing a key, the last one from 10.99.0.2"),
+}
+
+
+def test_who_has_no_key_that_may_write_is_told_so(new_daemon, daemon_host, trainer_host, tmp_path):
+    keys = {fault: pair() for fault in FAULTS}
+    daemon = start(new_daemon, daemon_host, f"{keys['wrong server'][0]} gpu3 write",
+                   f"{keys['read alone'][0]} reader read")
+    programs = {}
+    for fault, (public, secret) in keys.items():
+        home = tmp_path / fault
+        server = pair()[0] if fault == "wrong server" else daemon.endpoints["server_key"]
+        if fault == "no key":
+            programs[fault] = trainer_host.python(TRAINING, "default", "far", 2, home=home,
+                                                  RICHD_ENDPOINT=ADDRESS)
+        else:
+            join(home, server, public, secret)
+            programs[fault] = train(trainer_host, home, patience=2)
+    for program in programs.values():  # all end at the same time
+        program.stdin.close()
+        program.stdin = None
+    for fault, program in programs.items():
+        told, logged = FAULTS[fault]
+        lines, err = end_of(program)
+        assert lines[0]["points"] == 0
+        assert told in err, err
+        wait_until(lambda: logged in daemon.output, "the log to say so")
+        assert keys[fault][1] not in daemon.output + err
     assert daemon.rpc("run.list")["runs"] == []
-    logged = {"unknown key": "10.99.0.2: key", "read alone": "may not write: gpu3"}.get(
-        fault, "without showing a key, the last one from 10.99.0.2")
-    wait_until(lambda: logged in daemon.output, "the log to name the host")
-    assert secret not in daemon.output + err
 
 
 @pytest.mark.parametrize("by", ["SIGHUP", "itself"])
@@ -164,3 +175,60 @@ def test_without_keys_nothing_listens_on_a_network(new_daemon, daemon_host):
     assert daemon.process.wait(PATIENCE_S) == 69
     daemon.process = None
     assert "server.key: others than its owner may read or write it" in daemon.output
+
+
+def test_an_invitation_brings_both_clients_there(new_daemon, daemon_host, trainer_host, tmp_path):
+    daemon = new_daemon("--listen", f"tcp://0.0.0.0:{PORT}")
+    daemon.prefix = daemon_host.prefix
+    daemon.state.mkdir()
+    first = json.loads(daemon.richctl("--json", "invite", "gpu3", "--state-dir", daemon.state,
+                                      "--address", DAEMON_IP))["invitation"]
+    daemon.start()
+    assert daemon.rpc("server.status")["network"] == [f"tcp://0.0.0.0:{PORT}"]
+    pasted = daemon.richctl("invite", "gpu4", "--project", "mine,ours", "--address", ADDRESS[6:])
+    assert pasted.startswith(" echo 'richd://10.99.0.1:24105/")
+    names = [line.split()[1:] for line in
+             (daemon.state / "authorised_keys").read_text().splitlines()]
+    assert names == [["gpu3", "write"], ["gpu4", "write", "project=mine,ours"]]
+    daemon.richctl("invite", "gpu3", "--address", DAEMON_IP, expect=1)
+
+    home = {"HOME": str(tmp_path)}
+    environment = clean_environment(**home, PATH=f"{BUILD}:{os.environ['PATH']}")
+    shell = [*trainer_host.prefix, "sh", "-c"]
+    done = subprocess.run([*shell, "richctl join"], input=first, env=environment, text=True,
+                          capture_output=True, timeout=PATIENCE_S, check=True)
+    joined = tmp_path / ".config" / "richd" / "joined"
+    assert stat.S_IMODE(joined.stat().st_mode) == 0o600
+    assert first[-40:] not in done.stdout + done.stderr
+    done = subprocess.run([*trainer_host.prefix, BUILD / "example", "--steps", "2",
+                           "--run", "in-c"],
+                          env=environment, text=True, capture_output=True, timeout=PATIENCE_S,
+                          check=False)
+    assert (done.returncode, daemon.state_of("in-c")) == (0, "finished"), done.stderr
+    lines, err = end_of(train(trainer_host, tmp_path))
+    assert lines[0]["points"] == 1, err
+
+    refused = subprocess.run([*shell, pasted], env=environment, text=True, capture_output=True,
+                             timeout=PATIENCE_S, check=False)
+    assert refused.returncode == 1
+    assert "--yes replaces it" in refused.stderr
+    joined.unlink()
+    subprocess.run([*shell, pasted], env=environment, timeout=PATIENCE_S, check=True)
+    assert joined.read_text().count("\n") == 5
+    joined.write_text(joined.read_text().replace("secret ", "secret x"))
+    done = subprocess.run([*trainer_host.prefix, BUILD / "example", "--steps", "1"],
+                          env=environment, text=True, capture_output=True, timeout=PATIENCE_S,
+                          check=False)
+    assert "joined: line 5 is no key or address" in done.stdout + done.stderr
+
+
+def test_a_c_trainer_without_the_right_key_is_told_so(new_daemon, daemon_host, trainer_host,
+                                                      tmp_path):
+    public, secret = pair()
+    daemon = start(new_daemon, daemon_host, f"{pair()[0]} gpu3 write")
+    join(tmp_path, daemon.endpoints["server_key"], public, secret)
+    done = subprocess.run([*trainer_host.prefix, BUILD / "example", "--steps", "1"], text=True,
+                          env=clean_environment(HOME=str(tmp_path)), capture_output=True,
+                          timeout=PATIENCE_S, check=False)
+    assert "does not know the key of this host" in done.stdout + done.stderr
+    assert daemon.rpc("run.list")["runs"] == []

@@ -15,8 +15,8 @@ static void local_and_network_addresses_are_told_apart(void **state)
     struct listen listen;
 
     (void)state;
-    assert_int_equal(listen_parse("ipc:///run/a,b.sock, tcp://10.0.0.1:1,tcp://[::]:2", &listen, NULL),
-                     0);
+    assert_int_equal(
+        listen_parse("ipc:///run/a,b.sock, tcp://10.0.0.1:1,tcp://[::]:2", &listen, NULL), 0);
     assert_string_equal(listen.local, "ipc:///run/a,b.sock");
     assert_int_equal(listen.n_more, 2);
     assert_string_equal(listen.more[0], "tcp://10.0.0.1:1");

@@ -50,10 +50,14 @@ static void a_line_has_a_key_a_name_rights_and_projects(void **state)
 static void a_line_that_makes_no_sense_is_named_and_grants_nothing(void **state)
 {
     static const char *const lines[] = {
-        "short gpu write",           KEY,
-        KEY " a/b write",            KEY " gpu",
-        KEY " gpu admin",            KEY " gpu write project=",
-        KEY " gpu write project=a project=b", OTHER " twice write",
+        "short gpu write",
+        KEY,
+        KEY " a/b write",
+        KEY " gpu",
+        KEY " gpu admin",
+        KEY " gpu write project=",
+        KEY " gpu write project=a project=b",
+        OTHER " twice write",
     };
     struct authorised *authorised = authorised_new(path);
 

@@ -79,7 +79,7 @@ static void a_file_that_others_may_read_is_refused(void **state)
 static void a_line_that_makes_no_sense_is_named_without_its_key(void **state)
 {
     static const char *const texts[] = {
-        "public " KEY "\nsecret " KEY "x\n", "public " KEY "\nsecret " KEY " more\n",
+        "public " KEY "\nsecret " KEY "x\n",  "public " KEY "\nsecret " KEY " more\n",
         "public " KEY "\nendpoint udp://x\n", "public " KEY "\nsecret\n",
         "public " KEY "\nwhat " KEY "\n",
     };

@@ -1,0 +1,54 @@
+#include "proto/curve/joined.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <zmq.h>
+
+#include "proto/curve/keyfile.h"
+
+/* Tested end to end by tests/e2e/network/test_trainers_on_other_hosts.py. */
+
+int joined_path(char *out, size_t size)
+{
+    const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+    bool has_config = config && *config;
+    int n;
+
+    if (!has_config && !(home && *home))
+        return -ENOENT;
+    n = snprintf(out, size, "%s%s/richd/joined", has_config ? config : home,
+                 has_config ? "" : "/.config");
+    return n > 0 && (size_t)n < size ? 0 : -ENOENT;
+}
+
+bool joined_exists(const char *path)
+{
+    struct stat st;
+
+    return *path && lstat(path, &st) == 0;
+}
+
+static int set_keys(void *socket, const struct keyfile *keys)
+{
+    if (zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, keys->server_key, KEY_SIZE) < 0 ||
+        zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, keys->public_key, KEY_SIZE) < 0 ||
+        zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, keys->secret_key, KEY_SIZE) < 0)
+        return -ENOTSUP;
+    return 0;
+}
+
+int joined_set_keys(const char *path, const char *address, void *socket)
+{
+    struct keyfile keys;
+    int rc = 0;
+
+    if (strncmp(address, "tcp://", 6) != 0 || !joined_exists(path))
+        return 0;
+    if (keyfile_read(path, &keys, NULL) == 0 && strcmp(keys.endpoint, address) == 0)
+        rc = set_keys(socket, &keys);
+    explicit_bzero(&keys, sizeof keys);
+    return rc;
+}
