@@ -44,6 +44,7 @@ BENCHES: tuple[tuple[str, ...], ...] = (
     ("bench_way", "--json", "--seconds", "3", "--p", "1024", "--dtype", "f16"),
     ("bench_way", "--json", "--seconds", "3", "--p", "256", "--runs", "256"),
     ("bench_sockets", "--json"),
+    ("bench_curve", "--json"),
     ("bench_eigh",),
     ("bench_checkpoint",),
     ("bench_series", "--json"),
