@@ -55,7 +55,6 @@ size_t record_size(const struct record *record)
            (record->constants ? RUN_CONSTANTS_WEIGHT * strlen(record->constants) : 0);
 }
 
-
 void record_drop_alerts(struct record *record)
 {
     for (size_t i = 0; i < record->n_findings; i++) {

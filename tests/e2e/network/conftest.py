@@ -1,6 +1,11 @@
+import os
+
 import pytest
 
 from hosts import DAEMON_IP, TRAINER_IP, Network
+
+if os.environ.get("RICHD_TESTS") != "all":
+    collect_ignore = ["test_networks_are_away_for_long.py"]
 
 
 @pytest.fixture
