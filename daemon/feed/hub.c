@@ -139,6 +139,17 @@ void feedhub_publish(struct feedhub *hub, const struct record *record)
     feed_publication_release(&publication);
 }
 
+void feedhub_catch_up(struct feedhub *hub, uint64_t seq)
+{
+    if (seq <= hub->published)
+        return;
+    hub->published = seq;
+    LIST_EACH_SAFE(at, &hub->clients)
+    {
+        feed_subs_catch_up(LIST_ENTRY(at, struct feed_client, link));
+    }
+}
+
 /* ---- clients --------------------------------------------------------------------------------- */
 
 struct feedhub *feedhub_new(struct readers *readers, const struct store *store,

@@ -82,6 +82,9 @@ void feedhub_free(struct feedhub *);
 /* A record was committed: live subscriptions hear of what is new in it. */
 void feedhub_publish(struct feedhub *, const struct record *);
 
+/* The store has things up to `seq` that came as no record: subscriptions read them. */
+void feedhub_catch_up(struct feedhub *, uint64_t seq);
+
 /* Runs have left the history: subscriptions that they concern are told. */
 void feedhub_tell_left(struct feedhub *, const struct errand *);
 

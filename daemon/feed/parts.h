@@ -202,6 +202,8 @@ int feed_subs_open(struct question *, enum change_kind);
 int feed_subs_close(struct question *, enum change_kind);
 void feed_subs_close_all(struct feed_client *);
 /* Sends what the record has to the client's subscriptions. */
+/* What is new comes from the store. */
+void feed_subs_catch_up(struct feed_client *);
 void feed_subs_publish(struct feed_client *, struct publication *);
 /* Tells those that the run concerns that it has left. Who is behind is not told. */
 void feed_subs_tell_left(struct feed_client *, const struct errand_run *);

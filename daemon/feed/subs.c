@@ -263,6 +263,18 @@ void feed_subs_publish(struct feed_client *client, struct publication *publicati
     }
 }
 
+void feed_subs_catch_up(struct feed_client *client)
+{
+    LIST_EACH(at, &client->subs)
+    {
+        struct sub *sub = LIST_ENTRY(at, struct sub, link);
+
+        if (sub->state == SUB_LIVE)
+            sub->state = SUB_READING;
+        catch_up(sub);
+    }
+}
+
 static void tell_left(struct sub *sub, const char *run)
 {
     cJSON *params = cJSON_CreateObject();

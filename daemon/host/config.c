@@ -57,6 +57,9 @@ static const struct row rows[] = {
          "copy what is stored to a PostgreSQL database, postgresql://HOST/DATABASE, which daemons"
          " share, or off; the password is best in ~/.pgpass [off]",
          0, false},
+    [OPTION_READ_ONLY] = {"read-only", "on|off",
+                          "take no trainers, and show what all daemons write to --history [off]", 0,
+                          false},
     [OPTION_NICE] = {"nice", "N", "niceness from 0 to 19: training goes first [10]", 0, false},
     [OPTION_RANKS_WAIT] = {"ranks-wait", "SECONDS",
                            "a checkpoint of one rank waits so long for the others [10]", 0, false},

@@ -29,6 +29,7 @@ enum option {
     OPTION_TOKEN_FILE,
     OPTION_ON_EVENT,
     OPTION_HISTORY,
+    OPTION_READ_ONLY,
     OPTION_NICE,
     OPTION_RANKS_WAIT,
     OPTION_IDLE_EXIT,
@@ -60,6 +61,7 @@ struct config {
     unsigned line[OPTION_COUNT];      /* of the file, also where another source wins; 0: none */
     enum log_level log_level;
     int nice;
+    bool is_read_only;
     unsigned ranks_wait_s;
     unsigned idle_exit_s; /* 0: off */
     int64_t keep_days;    /* -1: off */

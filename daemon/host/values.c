@@ -130,6 +130,23 @@ static int check_max_bytes(struct config *config, struct err *err)
                          err);
 }
 
+static int check_read_only(struct config *config, struct err *err)
+{
+    const char *text, *history = config->value[OPTION_HISTORY];
+
+    if (config_set_default(config, OPTION_READ_ONLY, "off") < 0)
+        return err_set(err, -ENOMEM, "out of memory");
+    text = config->value[OPTION_READ_ONLY];
+    config->is_read_only = strcmp(text, "on") == 0;
+    if (!config->is_read_only && strcmp(text, "off") != 0)
+        return config_refuse(config, OPTION_READ_ONLY,
+                             err_set(err, -EBADMSG, "\"%s\" is neither on nor off", text), err);
+    if (config->is_read_only && (!history || strcmp(history, "off") == 0))
+        return config_refuse(config, OPTION_READ_ONLY,
+                             err_set(err, -EBADMSG, "it needs a --history to read"), err);
+    return 0;
+}
+
 int values_check(struct config *config, struct err *err)
 {
     const char *name = config->value[OPTION_LOG_LEVEL];
@@ -143,7 +160,8 @@ int values_check(struct config *config, struct err *err)
     if (config_set_default(config, OPTION_LOG_LEVEL, "info") < 0)
         return err_set(err, -ENOMEM, "out of memory");
     if (check_ranks_wait(config, err) < 0 || check_idle_exit(config, err) < 0 ||
-        check_keep_days(config, err) < 0 || check_max_bytes(config, err) < 0)
+        check_keep_days(config, err) < 0 || check_max_bytes(config, err) < 0 ||
+        check_read_only(config, err) < 0)
         return -EBADMSG;
     return check_nice(config, err);
 }

@@ -34,6 +34,8 @@
 #define SPECTRUM_FOLLOWS_P 2048
 /* Moments and blocks may fill this share of the machine's memory. */
 #define STATE_SHARE 0.5
+/* Why a trainer is refused. */
+#define READ_ONLY "this daemon only reads, with --read-only on: train with another one"
 /* libuv's own bound. */
 #define POOL_MAX 1024
 /* Exit codes of sysexits.h. */
@@ -218,6 +220,7 @@ static int open_core(struct loop *loop, struct err *err)
         .state_bytes = STATE_SHARE * memory_bytes(),
         .spectrum_follows_p = SPECTRUM_FOLLOWS_P,
         .ranks_wait_ticks = loop->config->ranks_wait_s,
+        .refuses = loop->config->is_read_only ? READ_ONLY : NULL,
     };
 
     loop->monitor = monitor_new(&config);
@@ -226,7 +229,8 @@ static int open_core(struct loop *loop, struct err *err)
                             loop_add_status, loop);
     if (!loop->monitor || !loop->work || !loop->hub)
         return err_set(err, -ENOMEM, "out of memory");
-    feedhub_set_lane(loop->hub, loop->store);
+    if (!loop->config->is_read_only)
+        feedhub_set_lane(loop->hub, loop->store);
     return 0;
 }
 
@@ -234,15 +238,6 @@ static int open_alert(struct loop *loop, const struct config *config, struct err
 {
     loop->alert = alert_new(&loop->uv, config->value[OPTION_ON_EVENT]);
     return loop->alert ? 0 : err_set(err, -ENOMEM, "out of memory");
-}
-
-static int open_share(struct loop *loop, const struct config *config, struct err *err)
-{
-    const char *url = config->value[OPTION_HISTORY];
-
-    if (!url || strcmp(url, "off") == 0)
-        return 0;
-    return share_open(url, loop->store_path, store_lane_store(loop->store), &loop->share, err);
 }
 
 /* Without it nothing is missing but comfort: richctl import does the same. */
@@ -410,7 +405,7 @@ int loop_open(struct config *config, struct loop **out, int *exit_code, struct e
     if (rc == 0)
         rc = open_alert(loop, config, err);
     if (rc == 0)
-        rc = open_share(loop, config, err);
+        rc = loop_open_share(loop, err);
     if (rc < 0)
         goto fail;
     open_spools(loop);

@@ -6,6 +6,7 @@
  *     actions.c  steps the core with the event, and carries out what it decides
  *     storage.c  opens the store, whatever it finds
  *     prune.c    has runs leave the history that are too old, or too many
+ *     share.c    has the history shared with other daemons
  *     report.c   writes down what a stored record says: to the log, and to the command for events
  *     stop.c     moves the daemon from serving to its end
  *     status.c   answers server.status
@@ -138,6 +139,11 @@ const char *loop_history_state(const struct loop *);
 void loop_prune(struct loop *);
 /* The options have changed. */
 void loop_prune_soon(struct loop *);
+
+/* ---- share.c --------------------------------------------------------------------------------- */
+
+/* Shares the history, where the options name one. Returns 0 or -errno. */
+int loop_open_share(struct loop *, struct err *err);
 
 /* ---- page.c ---------------------------------------------------------------------------------- */
 

@@ -50,6 +50,7 @@ void loop_close_handles(struct loop *loop)
     http_close(loop->http);
     alert_close(loop->alert);
     spools_close(loop->spools);
+    share_stop(loop->share);
     if (!loop->has_handles)
         return;
     uv_close((uv_handle_t *)&loop->tick, NULL);

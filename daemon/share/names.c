@@ -14,7 +14,7 @@
  * a store is copied, restored or moved. It keeps the store's number where that is free: of a run
  * that went on elsewhere in the meantime it gets the next one. */
 
-int numbers_reserve(struct numbers *numbers, int64_t key, struct err *err)
+static int reserve(struct numbers *numbers, int64_t key, struct err *err)
 {
     size_t n = numbers->n ? numbers->n : 64;
     struct number *at;
@@ -32,9 +32,11 @@ int numbers_reserve(struct numbers *numbers, int64_t key, struct err *err)
     return 0;
 }
 
-int32_t numbers_get(const struct numbers *numbers, int64_t key)
+struct number *numbers_find(const struct numbers *numbers, int64_t run_key, int64_t key)
 {
-    return key > 0 && (size_t)key < numbers->n ? numbers->at[key].number : 0;
+    struct number *found = key > 0 && (size_t)key < numbers->n ? &numbers->at[key] : NULL;
+
+    return found && found->run_key == run_key ? found : NULL;
 }
 
 static int reserve_attempt(struct known_run *run, int64_t attempt, struct err *err)
@@ -67,9 +69,10 @@ static int set_number(struct push *push, const struct pending *pending, int64_t 
             pending->run->attempts[pending->key] = (int32_t)number;
         return rc;
     }
-    rc = numbers_reserve(numbers, pending->key, err);
+    rc = reserve(numbers, pending->key, err);
     if (rc == 0)
-        numbers->at[pending->key].number = (int32_t)number;
+        numbers->at[pending->key] =
+            (struct number){.run_key = pending->run->key, .number = (int32_t)number};
     return rc;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/core/detect/finding.h"
 #include "daemon/share/push_parts.h"
 #include "daemon/store/sql.h"
 
@@ -257,6 +258,9 @@ int push_begin(struct push *push, struct remote *remote, struct err *err)
 
 /* ---- a batch --------------------------------------------------------------------------------- */
 
+#define TEXT_OF_TOKEN(token) #token
+#define TEXT_OF(macro)       TEXT_OF_TOKEN(macro)
+
 /* A run that was deleted and then made again is no deleted one. */
 #define REVIVE                                                                                     \
     "DELETE FROM richd.tombstone t USING richd.run r WHERE r.run = t.run"                          \
@@ -277,6 +281,13 @@ int push_begin(struct push *push, struct remote *remote, struct err *err)
     " WHERE source = $1::integer AND batch = $2::bigint GROUP BY run, layer) n"                    \
     " WHERE r.run = n.run AND r.layer = n.layer AND r.ordinal < n.newest"                          \
     " AND r.ordinal % n.stride <> 0"
+/* An alert stands in the place of an earlier one of its name (store/alert.c). */
+#define REPLACE_ALERTS                                                                             \
+    "DELETE FROM richd.finding t USING richd.finding n WHERE n.source = $1::integer"               \
+    " AND n.batch = $2::bigint AND n.direction = " TEXT_OF(                                        \
+        ALERT_DIRECTION) " AND n.run = t.run"                                                      \
+                         " AND n.layer = 0 AND t.layer = 0 AND n.metric = t.metric"                \
+                         " AND (n.attempt, n.step) <> (t.attempt, t.step)"
 /* Refused where another process has taken the source, or another version the tables. */
 #define ADVANCE                                                                                    \
     "UPDATE richd.source SET batch = CASE WHEN batch + 1 = $2::bigint AND session = $4::text"      \
@@ -350,6 +361,8 @@ static int add_all(struct push *push, struct remote *remote, const char *batch, 
         rc = add_rows(push, remote, &push->rows[id], push->upsert[id], batch, err);
     if (rc == 0 && push->rows[SHARE_TABLE_RUN].n > 0)
         rc = add_statement(push, remote, REVIVE, batch, err);
+    if (rc == 0 && push->rows[SHARE_TABLE_FINDING].n > 0)
+        rc = add_statement(push, remote, REPLACE_ALERTS, batch, err);
     if (rc == 0 && push->rows[SHARE_TABLE_REPRESENTATION].n > 0)
         rc = add_statement(push, remote, THIN, batch, err);
     return rc == 0 ? add_advance(push, remote, batch, err) : rc;

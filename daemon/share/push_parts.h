@@ -38,8 +38,10 @@ struct known_run {
     uint64_t new_text;
 };
 
-/* What a layer or a scalar has in the history, by its key in the store. */
+/* What a layer or a scalar has in the history, by its key in the store. SQLite gives the key of one
+ * that was deleted to a later one, of another run; a run's key is given once. */
 struct number {
+    int64_t run_key;
     int32_t number; /* 0: not known */
     bool is_sent;   /* with its shape */
 };
@@ -122,6 +124,5 @@ struct known_run *push_find_run(struct push *, int64_t key);
 
 /* Gives a number to each name that is pending, by what the history has. */
 int push_give_numbers(struct push *, struct remote *, struct err *err);
-/* Room for so many keys. Returns 0 or -ENOMEM. */
-int numbers_reserve(struct numbers *, int64_t key, struct err *err);
-int32_t numbers_get(const struct numbers *, int64_t key);
+/* What is known of that key of that run; NULL: nothing. */
+struct number *numbers_find(const struct numbers *, int64_t run_key, int64_t key);

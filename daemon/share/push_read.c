@@ -207,7 +207,7 @@ static int find_pending(struct push *push, struct known_run *run, enum push_sql 
     SQL_BIND(statement, run->key);
     while ((rc = sql_step(statement, err)) == 1) {
         int64_t key = sqlite3_column_int64(statement, 0);
-        bool is_known = numbers ? numbers_get(numbers, key) > 0
+        bool is_known = numbers ? numbers_find(numbers, run->key, key) != NULL
                                 : (size_t)key < run->n_attempts && run->attempts[key] > 0;
 
         if (is_known)
@@ -296,9 +296,12 @@ static uint64_t hash_row(sqlite3_stmt *statement)
 static int32_t number_of(const struct push *push, const struct known_run *run, enum share_type type,
                          int64_t key)
 {
+    const struct number *found;
+
     if (type == SHARE_ATTEMPT)
         return (size_t)key < run->n_attempts ? run->attempts[key] : 0;
-    return numbers_get(type == SHARE_LAYER ? &push->layers : &push->scalars, key);
+    found = numbers_find(type == SHARE_LAYER ? &push->layers : &push->scalars, run->key, key);
+    return found ? found->number : 0;
 }
 
 /* Puts one cell; false: it has no number. A finding of a scalar has layer 0. */
@@ -355,11 +358,13 @@ static bool is_wanted(struct push *push, enum share_table_id id, struct known_ru
 {
     sqlite3_stmt *statement = push->statement[PUSH_SQL_TABLES + id];
     int64_t key = sqlite3_column_int64(statement, 1);
+    const struct number *found;
 
-    if (id == SHARE_TABLE_LAYER)
-        return (size_t)key >= push->layers.n || !push->layers.at[key].is_sent;
-    if (id == SHARE_TABLE_SCALAR_NAME)
-        return (size_t)key >= push->scalars.n || !push->scalars.at[key].is_sent;
+    if (id == SHARE_TABLE_LAYER || id == SHARE_TABLE_SCALAR_NAME) {
+        found =
+            numbers_find(id == SHARE_TABLE_LAYER ? &push->layers : &push->scalars, run->key, key);
+        return !found || !found->is_sent;
+    }
     if (id != SHARE_TABLE_RUN_TEXT)
         return true;
     run->new_text = hash_row(statement);
@@ -368,15 +373,17 @@ static bool is_wanted(struct push *push, enum share_table_id id, struct known_ru
 }
 
 /* A name goes once, a layer's until it has its shape. When the batch fails all is asked again. */
-static void note_sent(struct push *push, enum share_table_id id)
+static void note_sent(struct push *push, enum share_table_id id, const struct known_run *run)
 {
     sqlite3_stmt *statement = push->statement[PUSH_SQL_TABLES + id];
-    size_t key = (size_t)sqlite3_column_int64(statement, 1);
+    struct number *found;
 
-    if (id == SHARE_TABLE_SCALAR_NAME && key < push->scalars.n)
-        push->scalars.at[key].is_sent = true;
-    if (id == SHARE_TABLE_LAYER && key < push->layers.n)
-        push->layers.at[key].is_sent = sqlite3_column_int64(statement, 3) > 0;
+    if (id != SHARE_TABLE_LAYER && id != SHARE_TABLE_SCALAR_NAME)
+        return;
+    found = numbers_find(id == SHARE_TABLE_LAYER ? &push->layers : &push->scalars, run->key,
+                         sqlite3_column_int64(statement, 1));
+    if (found)
+        found->is_sent = id == SHARE_TABLE_SCALAR_NAME || sqlite3_column_int64(statement, 3) > 0;
 }
 
 /* The run's numbers are not known, as after a start: it is described in the next batch. */
@@ -399,7 +406,7 @@ static int take_row(struct push *push, enum share_table_id id, struct err *err)
         return sql_row_check(statement, err);
     if (put_cells(push, id, run)) {
         rows_keep(rows);
-        note_sent(push, id);
+        note_sent(push, id, run);
     } else {
         rows_undo(rows);
         if (id >= SHARE_TABLE_POINT)

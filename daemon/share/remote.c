@@ -197,7 +197,7 @@ static int check_server(struct remote *remote, struct err *err)
     if (encoding && strcmp(encoding, "UTF8") != 0)
         rc = err_set(err, -EPROTO, "%s: its encoding is %.40s, and names need UTF8", remote->server,
                      encoding);
-    else if (standby && strcmp(standby, "on") == 0)
+    else if (standby && strcmp(standby, "on") == 0 && remote->writes)
         rc = err_set(err, -EROFS, "%s: it is a read-only replica", remote->server);
     if (rc < 0)
         remote_disconnect(remote);

@@ -25,6 +25,7 @@
 struct remote {
     PGconn *connection; /* NULL: none */
     int stop_fd;
+    bool writes;      /* a read-only replica will not do */
     char server[160]; /* "HOST:PORT/DATABASE", of the last connection */
 };
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "daemon/host/log.h"
+#include "daemon/share/pull.h"
 #include "daemon/share/push.h"
 #include "daemon/share/remote.h"
 #include "daemon/store/store.h"
@@ -36,28 +37,50 @@
 #define PAUSE_MAX_MS     5000
 #define PAUSE_MENDING_MS 10000
 
+/* Who has the merge. */
+enum offer {
+    OFFER_NONE,
+    OFFER_MADE,  /* the loop has not seen it yet */
+    OFFER_TAKEN, /* the store's lane has it */
+    OFFER_DONE,
+};
+
 struct share {
-    pthread_t thread;
-    int stop_fd;
+    struct share_config config; /* its texts are copies */
     char *url, *path;
-    const struct store *store;
+    pthread_t thread;
+    bool has_thread;
+    bool is_left; /* the thread did not end */
+    int stop_fd;
     struct remote remote;
-    struct push *push;
+    struct push *push;            /* NULL: of a reader */
+    struct pull *pull;            /* NULL: of one that writes */
     atomic_int_fast64_t position; /* of the feed: how far the history has come */
     int pause_ms;
 
+    uv_async_t async; /* of a reader: a merge is offered */
+    bool has_async;
+    int done_fd;
+
     pthread_mutex_t lock; /* of what follows */
     struct share_status status;
+    enum offer offer;
+    struct merge *merge;
 };
 
 /* ---- status ---------------------------------------------------------------------------------- */
+
+static int64_t n_waiting(const struct share *share)
+{
+    return share->push ? (int64_t)store_feed_seq(share->config.store) - share->position : 0;
+}
 
 void share_status(struct share *share, struct share_status *out)
 {
     pthread_mutex_lock(&share->lock);
     *out = share->status;
     pthread_mutex_unlock(&share->lock);
-    out->n_waiting = (int64_t)store_feed_seq(share->store) - share->position;
+    out->n_waiting = n_waiting(share);
     if (out->n_waiting < 0) /* the store was put back */
         out->n_waiting = 0;
 }
@@ -75,7 +98,6 @@ static void tell(struct share *share, bool waits, const char *problem)
     snprintf(status->server, sizeof status->server, "%s", share->remote.server);
     snprintf(status->problem, sizeof status->problem, "%s", problem);
     pthread_mutex_unlock(&share->lock);
-    share->position = push_position(share->push);
 }
 
 /* ---- the thread ------------------------------------------------------------------------------ */
@@ -110,8 +132,7 @@ static bool fail(struct share *share, int rc, const struct err *err)
         return true;
     if (rc != -EAGAIN)
         log_problem(share, err);
-    tell(share, (int64_t)store_feed_seq(share->store) > push_position(share->push),
-         rc == -EAGAIN ? "" : err->text);
+    tell(share, share->pull || n_waiting(share) > 0, rc == -EAGAIN ? "" : err->text);
     share->pause_ms = 2 * pause_ms < PAUSE_MAX_MS ? 2 * pause_ms : PAUSE_MAX_MS;
     return is_stopped_within(share, needs_mending(rc) ? PAUSE_MENDING_MS : pause_ms);
 }
@@ -121,29 +142,48 @@ static int connect_and_begin(struct share *share, struct err *err)
     int rc = remote_connect(&share->remote, share->url, err);
 
     if (rc == 0)
-        rc = push_begin(share->push, &share->remote, err);
+        rc = share->push ? push_begin(share->push, &share->remote, err)
+                         : pull_begin(share->pull, &share->remote, err);
     if (rc == 0)
         log_info("the shared history is on %s", share->remote.server);
     return rc;
 }
 
-/* Copies until all is there, then whenever something was committed. */
+static int step(struct share *share, struct err *err)
+{
+    int rc;
+
+    if (share->pull)
+        return pull_step(share->pull, &share->remote, err);
+    rc = push_step(share->push, &share->remote, err);
+    share->position = push_position(share->push);
+    return rc;
+}
+
+/* A reader asks the server each time; who writes looks whether the store has committed. */
+static int wait_for_more(const struct share *share, uint64_t commits)
+{
+    do {
+        if (is_stopped_within(share, LOOK_MS))
+            return -ECANCELED;
+    } while (!share->pull && commits == store_commits(share->config.store));
+    return 0;
+}
+
+/* Copies until all is there, then whenever there is more. */
 static int copy(struct share *share, struct err *err)
 {
     for (;;) {
-        uint64_t commits = store_commits(share->store);
-        int rc = push_step(share->push, &share->remote, err);
+        uint64_t commits = store_commits(share->config.store);
+        int rc = step(share, err);
 
         if (rc < 0)
             return rc;
         share->pause_ms = PAUSE_MIN_MS;
         tell(share, rc > 0, "");
-        if (rc > 0 && is_stopped_within(share, 0))
-            return -ECANCELED;
-        while (rc == 0 && commits == store_commits(share->store)) {
-            if (is_stopped_within(share, LOOK_MS))
-                return -ECANCELED;
-        }
+        rc = rc == 0 ? wait_for_more(share, commits) : is_stopped_within(share, 0) ? -ECANCELED : 0;
+        if (rc < 0)
+            return rc;
     }
 }
 
@@ -161,6 +201,81 @@ static void *run(void *arg)
     return NULL;
 }
 
+/* ---- merging --------------------------------------------------------------------------------- */
+
+static void set_offer(struct share *share, enum offer offer)
+{
+    pthread_mutex_lock(&share->lock);
+    share->offer = offer;
+    pthread_mutex_unlock(&share->lock);
+}
+
+/* On the loop: the store has written it, or could not. */
+static void on_merged(struct store_task *task)
+{
+    struct merge *merge = LIST_ENTRY(task, struct merge, task);
+    struct share *share = merge->owner;
+    uint64_t one = 1, feed_seq = merge->feed_seq;
+
+    set_offer(share, OFFER_DONE); /* the thread goes on with the merge from here on */
+    if (write(share->done_fd, &one, sizeof one) < 0)
+        log_warn("the thread of the shared history was not told of a merge");
+    share->config.on_merged(share->config.arg, feed_seq);
+}
+
+/* On the loop: lends what is offered. */
+static void on_offer(uv_async_t *async)
+{
+    struct share *share = async->data;
+    struct merge *merge = NULL;
+
+    pthread_mutex_lock(&share->lock);
+    if (share->offer == OFFER_MADE) {
+        merge = share->merge;
+        share->offer = OFFER_TAKEN;
+    }
+    pthread_mutex_unlock(&share->lock);
+    if (merge && !share->config.lend(share->config.arg, &merge->task))
+        set_offer(share, OFFER_MADE); /* the thread takes it back when it is told to stop */
+}
+
+/* Whether it could be taken back; the lane gives back what it has. */
+static bool withdraw(struct share *share)
+{
+    bool is_ours;
+
+    pthread_mutex_lock(&share->lock);
+    is_ours = share->offer == OFFER_MADE;
+    if (is_ours)
+        share->offer = OFFER_NONE;
+    pthread_mutex_unlock(&share->lock);
+    return is_ours;
+}
+
+/* On the thread: has it merged, and waits until it is on disk. */
+static int merge_into(void *arg, struct merge *merge, struct err *err)
+{
+    struct share *share = arg;
+    struct pollfd fds[] = {{share->done_fd, POLLIN, 0}, {share->stop_fd, POLLIN, 0}};
+    uint64_t n;
+
+    merge->owner = share;
+    merge->task.done = on_merged;
+    pthread_mutex_lock(&share->lock);
+    share->merge = merge;
+    share->offer = OFFER_MADE;
+    pthread_mutex_unlock(&share->lock);
+    uv_async_send(&share->async);
+    while (poll(fds, fds[1].fd < 0 ? 1 : 2, -1) < 0 || !fds[0].revents) {
+        if (fds[1].revents && withdraw(share))
+            return err_set(err, -ECANCELED, "richd is stopping");
+        fds[1].fd = fds[1].revents ? -1 : fds[1].fd;
+    }
+    if (read(share->done_fd, &n, sizeof n) < 0)
+        return err_set(err, -EPROTO, "a merge was not told");
+    return merge->task.rc < 0 ? err_set(err, merge->task.rc, "%s", merge->task.why.text) : 0;
+}
+
 /* ---- opening and closing --------------------------------------------------------------------- */
 
 int share_check(const char *url, struct err *err)
@@ -168,78 +283,112 @@ int share_check(const char *url, struct err *err)
     return remote_check(url, err);
 }
 
-static void release(struct share *share)
+/* Tells this process from others. */
+static int make_session(char out[33], struct err *err)
 {
-    push_free(share->push);
-    if (share->stop_fd >= 0)
-        close(share->stop_fd);
-    pthread_mutex_destroy(&share->lock);
-    free(share->url);
-    free(share->path);
-    free(share);
+    uint64_t bits[2];
+
+    if (getrandom(bits, sizeof bits, 0) != sizeof bits)
+        return err_set(err, -EAGAIN, "no random numbers");
+    snprintf(out, 33, "%016" PRIx64 "%016" PRIx64, bits[0], bits[1]);
+    return 0;
+}
+
+static int open_writer(struct share *share, struct err *err)
+{
+    char session[33];
+    int rc = make_session(session, err);
+
+    return rc == 0 ? push_new(share->path, session, &share->push, err) : rc;
+}
+
+static int open_reader(struct share *share, struct err *err)
+{
+    share->done_fd = eventfd(0, EFD_CLOEXEC);
+    if (share->done_fd < 0 || uv_async_init(share->config.loop, &share->async, on_offer) < 0)
+        return err_set(err, -ENOMEM, "out of memory");
+    share->async.data = share;
+    share->has_async = true;
+    return pull_new(share->path, merge_into, share, &share->pull, err);
 }
 
 static int start(struct share *share, struct err *err)
 {
-    char session[33];
-    uint64_t bits[2];
     int rc;
 
-    if (getrandom(bits, sizeof bits, 0) != sizeof bits)
-        return err_set(err, -EAGAIN, "no random numbers");
-    snprintf(session, sizeof session, "%016" PRIx64 "%016" PRIx64, bits[0], bits[1]);
     share->stop_fd = eventfd(0, EFD_CLOEXEC);
     if (!share->url || !share->path || share->stop_fd < 0)
         return err_set(err, -ENOMEM, "out of memory");
-    rc = push_new(share->path, session, &share->push, err);
+    rc = share->config.is_reader ? open_reader(share, err) : open_writer(share, err);
     if (rc < 0)
         return rc;
     share->remote.stop_fd = share->stop_fd;
+    share->remote.writes = !share->config.is_reader;
     if (pthread_create(&share->thread, NULL, run, share) != 0)
         return err_set(err, -EAGAIN, "no thread for the shared history");
+    share->has_thread = true;
     return 0;
 }
 
-int share_open(const char *url, const char *path, const struct store *store, struct share **out,
-               struct err *err)
+int share_open(const struct share_config *config, struct share **out, struct err *err)
 {
     struct share *share = calloc(1, sizeof *share);
-    int rc;
 
-    *out = NULL;
+    *out = share;
     if (!share)
         return err_set(err, -ENOMEM, "out of memory");
     pthread_mutex_init(&share->lock, NULL);
-    share->url = strdup(url);
-    share->path = strdup(path);
-    share->store = store;
-    share->stop_fd = -1;
+    share->config = *config;
+    share->url = strdup(config->url);
+    share->path = strdup(config->path);
+    share->stop_fd = share->done_fd = -1;
     share->pause_ms = PAUSE_MIN_MS;
-    rc = start(share, err);
-    if (rc < 0) {
-        release(share);
-        return rc;
-    }
-    *out = share;
-    return 0;
+    return start(share, err);
 }
 
-/* A name server that is silent holds the thread; the process ends without it, and what it has then
+/* A name server that is silent holds the thread: the process ends without it, and what it has then
  * is not freed. */
-void share_close(struct share *share)
+static void join(struct share *share)
 {
     struct timespec limit;
     uint64_t one = 1;
 
-    if (!share)
-        return;
     if (write(share->stop_fd, &one, sizeof one) < 0)
         log_warn("the thread of the shared history was not told to stop");
     clock_gettime(CLOCK_REALTIME, &limit);
-    limit.tv_sec += SHARE_CLOSE_S;
-    if (pthread_timedjoin_np(share->thread, NULL, &limit) != 0) {
-        log_warn("the shared history's server is still looked for: it is left behind");
+    limit.tv_sec += SHARE_STOP_S;
+    share->is_left = pthread_timedjoin_np(share->thread, NULL, &limit) != 0;
+    if (share->is_left)
+        log_warn("the shared history's server is still looked for: that is left behind");
+}
+
+void share_stop(struct share *share)
+{
+    if (!share)
         return;
-    }
-    release(share);
+    if (share->has_thread)
+        join(share);
+    if (share->has_async)
+        uv_close((uv_handle_t *)&share->async, NULL);
+    share->has_thread = share->has_async = false;
+}
+
+static void close_fd(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
+void share_close(struct share *share)
+{
+    if (!share || share->is_left)
+        return;
+    push_free(share->push);
+    pull_free(share->pull);
+    close_fd(share->stop_fd);
+    close_fd(share->done_fd);
+    pthread_mutex_destroy(&share->lock);
+    free(share->url);
+    free(share->path);
+    free(share);
 }

@@ -8,40 +8,61 @@
  * history has for attempts, layers and scalars (names.c), is kept as arrays (rows.c), and goes in
  * one transaction with the position that it reaches (push.c). tables.c is the one list of the
  * shared tables, from which their creation and all statements are made; remote.c makes libpq's
- * calls. proto/SHARED.md says what the tables mean. Where libpq is not there to be built with,
+ * calls. proto/SHARED.md says what the tables mean. The other
+ * way, of a daemon that only reads, is pull.c's, which fetches, and merge.c's, which the store's
+ * lane has write. Where libpq is not there to be built with,
  * without.c stands in the place of all of them.
  *
  * Tested with its files by test_what_is_stored_is_copied_to_the_shared_history.py. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <uv.h>
 
 #include "proto/base/err.h"
 
 struct share;
 struct store;
+struct store_task;
 
 /* What is known of it, for server.status. */
 struct share_status {
     char server[160];    /* "HOST:PORT/DATABASE" */
     char problem[512];   /* one sentence; "": none */
     double behind_since; /* seconds since 1970: since then something has waited; 0: nothing waits */
-    int64_t n_waiting;   /* points, values and events that wait */
+    int64_t n_waiting;   /* points, values and events that wait; 0 of a reader */
 };
 
 /* Whether `url` (postgresql://... or libpq's key=value) can be used. Returns 0 or -EINVAL; -ENOTSUP
  * where richd was built without libpq. */
 int share_check(const char *url, struct err *err);
 
-/* Starts to copy the store at `path`, which `store` has open. Borrows `store`; copies the texts.
- * Returns 0 (free with share_close), -ENOMEM, -EAGAIN without a thread, or share_check's error. */
-int share_open(const char *url, const char *path, const struct store *store, struct share **out,
-               struct err *err);
+/* What a share needs of the loop; all is borrowed until it is closed. */
+struct share_config {
+    const char *url;
+    const char *path;          /* of the store */
+    const struct store *store; /* that has it open */
+    bool is_reader;            /* what all daemons write comes into the store; nothing goes out */
+    uv_loop_t *loop;           /* of a reader, as what follows; called on its thread */
+    /* Has the store's lane carry out the task, which calls its `done`; false: not any more. */
+    bool (*lend)(void *arg, struct store_task *);
+    /* It is home. The store has things up to `feed_seq`. */
+    void (*on_merged)(void *arg, uint64_t feed_seq);
+    void *arg;
+};
 
-/* Ends the thread: what was not copied yet is at the next start. Blocks for the time of a statement
- * that is being looked at, at most SHARE_CLOSE_S; a thread that a name server holds up is left
- * behind. NULL is fine. */
-#define SHARE_CLOSE_S 2
+/* Starts the thread. `*out` is to be closed after a failure, too. Returns 0 (end with share_stop
+ * and share_close), -ENOMEM, -EAGAIN without a thread, share_check's error, or for a reader
+ * -EEXIST, the store has runs of its own. */
+int share_open(const struct share_config *, struct share **out, struct err *err);
+
+/* Ends the thread: what was not copied yet is at the next start. No task may be lent. Blocks for
+ * some milliseconds, and at most SHARE_STOP_S where a name server is silent, for whose answer libpq
+ * waits: the thread is then left behind. The loop has to turn once more. NULL is fine. */
+#define SHARE_STOP_S 2
+void share_stop(struct share *);
+/* Frees it, behind the end of the loop. NULL is fine. */
 void share_close(struct share *);
 
 void share_status(struct share *, struct share_status *out);

@@ -335,3 +335,67 @@ char *share_sql_bury(const struct share_table *table)
                            " AND b.source = $1::integer AND b.batch = $2::bigint",
                            table->name);
 }
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+/* Rows of one look; of a spectrum, which has up to 200 KB, and a representation, less. A batch is
+ * never cut, so there may be as many more as one has. */
+#define WINDOW_ROWS       4000
+#define WINDOW_LARGE_ROWS 64
+
+static bool has_type(const struct share_table *table, enum share_type type)
+{
+    for (size_t i = 0; i < table->n_columns; i++) {
+        if (table->column[i].type == type)
+            return true;
+    }
+    return false;
+}
+
+char *share_sql_select(const struct share_table *table, bool is_of_feed)
+{
+    sqlite3_str *out = sqlite3_str_new(NULL);
+
+    for (size_t i = 0; i < table->n_columns; i++) {
+        const struct share_column *column = &table->column[i];
+        bool is_named = is_of_feed && (column->type == SHARE_LAYER || column->type == SHARE_SCALAR);
+
+        sqlite3_str_appendf(out, "%s%s.\"%s\"", i ? ", " : "SELECT ", is_named ? "n" : "t",
+                            is_named ? "name" : column->name);
+    }
+    sqlite3_str_appendf(out, " FROM richd.%s t", table->name);
+    if (has_type(table, SHARE_LAYER) && is_of_feed)
+        sqlite3_str_appendf(out, "%s JOIN richd.layer n ON n.run = t.run AND n.layer = t.layer",
+                            strcmp(table->name, "finding") == 0 ? " LEFT" : "");
+    if (has_type(table, SHARE_SCALAR) && is_of_feed)
+        sqlite3_str_appendall(out, " JOIN richd.scalar_name n ON n.run = t.run"
+                                   " AND n.scalar = t.scalar");
+    sqlite3_str_appendall(out, " WHERE t.source = $1::integer AND t.batch > $2::bigint"
+                               " AND t.batch <= $3::bigint ORDER BY t.batch");
+    if (has_type(table, SHARE_ATTEMPT))
+        sqlite3_str_appendall(out, ", t.attempt");
+    if (has_type(table, SHARE_LAYER))
+        sqlite3_str_appendall(out, ", t.layer"); /* a store lists them as they were made */
+    if (is_of_feed)
+        sqlite3_str_appendall(out, ", t.step"); /* later points are latest points */
+    return sqlite3_str_finish(out);
+}
+
+char *share_sql_window(bool is_feed)
+{
+    sqlite3_str *out = sqlite3_str_new(NULL);
+    int first = is_feed ? SHARE_TABLE_POINT : 0;
+    int end = is_feed ? SHARE_TABLE_COUNT : SHARE_TABLE_POINT;
+
+    sqlite3_str_appendall(out, "SELECT least($3::bigint");
+    for (int id = first; id < end; id++) {
+        bool is_large = id == SHARE_TABLE_SPECTRUM || id == SHARE_TABLE_REPRESENTATION;
+
+        sqlite3_str_appendf(out,
+                            ", (SELECT batch FROM richd.%s WHERE source = $1::integer"
+                            " AND batch > $2::bigint ORDER BY batch OFFSET %d LIMIT 1)",
+                            tables[id].name, is_large ? WINDOW_LARGE_ROWS : WINDOW_ROWS);
+    }
+    sqlite3_str_appendall(out, ")"); /* least() passes NULL over */
+    return sqlite3_str_finish(out);
+}

@@ -9,6 +9,7 @@
  * Tested with its files by test_what_is_stored_is_copied_to_the_shared_history.py. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "daemon/share/rows.h"
@@ -76,5 +77,11 @@ char *share_sql_add_columns(void);
 /* Writes rows, given as arrays $1, $2, ... by columns, then the source and the batch. A row that is
  * there already with these values stays as it is. */
 char *share_sql_upsert(const struct share_table *);
+/* What source $1 has written behind batch $2 up to batch $3: the columns in their order; of what
+ * has a place in the feed's order with the name in the place of a layer's and a scalar's number. */
+char *share_sql_select(const struct share_table *, bool is_of_feed);
+/* Of source $1 behind batch $2 the batch at which there are enough rows for one look, at most $3:
+ * of what describes runs, or of what has a place in the feed's order. */
+char *share_sql_window(bool is_feed);
 /* Deletes what the table has of the runs whose tombstones batch $2 of source $1 has brought. */
 char *share_sql_bury(const struct share_table *);

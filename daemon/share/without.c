@@ -10,13 +10,15 @@ int share_check(const char *url, struct err *err)
     return err_set(err, -ENOTSUP, "this richd was built without PostgreSQL (libpq)");
 }
 
-int share_open(const char *url, const char *path, const struct store *store, struct share **out,
-               struct err *err)
+int share_open(const struct share_config *config, struct share **out, struct err *err)
 {
-    (void)path;
-    (void)store;
     *out = NULL;
-    return share_check(url, err);
+    return share_check(config->url, err);
+}
+
+void share_stop(struct share *share)
+{
+    (void)share;
 }
 
 void share_close(struct share *share)

@@ -17,8 +17,8 @@
 
 /* The layer's key; the first message that names the layer makes it. Totals alone may come before
  * the shape. */
-static int find_layer(struct store *store, const struct record *record,
-                      const struct layer_point *point, int64_t *key, struct err *err)
+int store_layer_find(struct store *store, const struct record *record,
+                     const struct layer_point *point, int64_t *key, struct err *err)
 {
     sqlite3_stmt *statement = store->statement[SQL_LAYER_FIND];
     int64_t p = 0;
@@ -103,8 +103,8 @@ static int note_latest(struct store *store, const struct record *record, int64_t
 
 /* Writes the point, in the place of the one of the same attempt and step if there is one; `*added`
  * counts the points that are new. */
-static int put_point(struct store *store, const struct record *record, int64_t layer_key,
-                     struct layer_point *point, int64_t *added, struct err *err)
+int store_point_put(struct store *store, const struct record *record, int64_t layer_key,
+                    struct layer_point *point, int64_t *added, struct err *err)
 {
     sqlite3_stmt *statement = store->statement[SQL_POINT_FIND];
     int64_t is_new;
@@ -142,13 +142,13 @@ int store_checkpoint_put(struct store *store, struct record *record, struct err 
         struct layer_point *point = &record->points[i];
         int64_t layer_key = 0;
 
-        rc = find_layer(store, record, point, &layer_key, err);
+        rc = store_layer_find(store, record, point, &layer_key, err);
         if (rc == 0 && record->n_senders == 0)
             rc = put_total(store, record, layer_key, point, err);
         if (rc == 0 && point->measured)
             rc = store_member_totals_put(store, record, i, layer_key, err);
         if (rc == 0 && point->measured)
-            rc = put_point(store, record, layer_key, point, &added, err);
+            rc = store_point_put(store, record, layer_key, point, &added, err);
         if (rc == 0 && point->measured)
             rc = put_spectrum(store, record, layer_key, point->spectrum, err);
         if (rc == 0)
@@ -169,11 +169,11 @@ int store_checkpoint_complete(struct store *store, struct record *record, struct
 {
     struct layer_point *point = record->points;
     int64_t layer_key = 0, added = 0;
-    int rc = find_layer(store, record, point, &layer_key, err);
+    int rc = store_layer_find(store, record, point, &layer_key, err);
 
     assert(record->n_points == 1 && point->spectrum);
     if (rc == 0)
-        rc = put_point(store, record, layer_key, point, &added, err);
+        rc = store_point_put(store, record, layer_key, point, &added, err);
     if (rc == 0)
         rc = store_run_revise(store, record, err);
     return rc < 0 ? rc : put_spectrum(store, record, layer_key, point->spectrum, err);

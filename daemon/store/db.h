@@ -1,4 +1,5 @@
-/* The inside of a store, shared by its files: the connection and its statements. Threads as in
+/* The inside of a store, shared by its files, and with share/merge.c, which writes what other
+ * daemons have stored: the connection and its statements. Threads as in
  * store.h, which describes the way of a record. Tested with its files by test_store.c and
  * test_store_faults.c. */
 #pragma once
@@ -21,6 +22,7 @@ struct record;
 struct representation;
 struct finding;
 struct open_result;
+struct layer_point;
 struct stored_layer;
 
 enum store_sql {
@@ -238,6 +240,18 @@ int store_member_totals_put(struct store *, const struct record *, size_t point,
                             struct err *err);
 /* Adds the members and their totals to the answer, which has the layers. */
 int store_members_read(struct store *, struct record *, struct err *err);
+
+/* The key of a point's layer; the first message that names it makes it. */
+int store_layer_find(struct store *, const struct record *, const struct layer_point *,
+                     int64_t *key, struct err *err);
+/* Writes the point, in the place of the one of the same attempt and step if there is one; `*added`
+ * counts the points that are new. */
+int store_point_put(struct store *, const struct record *, int64_t layer_key, struct layer_point *,
+                    int64_t *added, struct err *err);
+/* Writes scalar `i` of the record. */
+int store_scalar_put(struct store *, struct record *, size_t i, struct err *err);
+/* Hides the run from every query, whether it exists or not; its rows go later. */
+int store_run_hide(struct store *, int64_t run_key, struct err *err);
 
 /* Writes a finding, with the accuracy that was logged beside it; `layer_key` 0: of a scalar. One
  * that has returned is written into its row, and gets a new feed sequence: 0 when it has no row,

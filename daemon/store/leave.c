@@ -47,7 +47,7 @@
 /* ---- one run --------------------------------------------------------------------------------- */
 
 /* Hides the run from every query, whether it exists or not. */
-static int hide_run(struct store *store, int64_t run_key, struct err *err)
+int store_run_hide(struct store *store, int64_t run_key, struct err *err)
 {
     static const enum store_sql statements[] = {SQL_RUN_DROP, SQL_LEAVING_PUT, SQL_GONE_KEY};
     int rc = 0;
@@ -281,7 +281,7 @@ static int delete_run(struct store *store, struct errand *errand, struct err *er
         return err_set(err, -ENOENT, "no run \"%.128s\"", errand->run);
     if (is_open)
         return err_set(err, -EBUSY, "run \"%.128s\" is open: end its training first", errand->run);
-    rc = hide_run(store, errand->runs[0].run_key, err);
+    rc = store_run_hide(store, errand->runs[0].run_key, err);
     return rc == 0 ? put_tombstone(store, errand->runs[0].id, errand->time, err) : rc;
 }
 
@@ -339,7 +339,7 @@ static int take_oldest(struct store *store, struct errand *errand, int64_t used,
     errand->at_updated = updated;
     errand->at_key = run_key;
     errand->runs[errand->n_runs - 1].updated = updated;
-    rc = errand->is_dry ? estimate(store, errand, err) : hide_run(store, run_key, err);
+    rc = errand->is_dry ? estimate(store, errand, err) : store_run_hide(store, run_key, err);
     return rc < 0 ? rc : 1;
 }
 

@@ -61,7 +61,7 @@ static int note_latest(struct store *store, const struct record *record, int64_t
     return rc < 0 ? rc : store_block_advance(store, &curve, record->step, n_put, err);
 }
 
-static int put_scalar(struct store *store, struct record *record, size_t i, struct err *err)
+int store_scalar_put(struct store *store, struct record *record, size_t i, struct err *err)
 {
     sqlite3_stmt *statement;
     int64_t key = 0;
@@ -98,7 +98,7 @@ static int put_log(struct store *store, struct record *record, const struct orig
     if (rc < 0 || origin->stored_before)
         return rc;
     for (size_t i = 0; rc == 0 && i < record->n_scalars; i++)
-        rc = put_scalar(store, record, i, err);
+        rc = store_scalar_put(store, record, i, err);
     for (size_t i = 0; rc == 0 && i < record->n_findings; i++)
         rc = store_finding_put(store, record, 0, &record->findings[i], err);
     if (rc == 0)

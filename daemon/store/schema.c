@@ -173,7 +173,12 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
     "ALTER TABLE attempt ADD COLUMN host TEXT;",
     /* How the shared history knows this store (daemon/share). */
     "CREATE TABLE source(id INTEGER PRIMARY KEY CHECK (id = 1), source TEXT NOT NULL);"
-    "INSERT INTO source VALUES(1, lower(hex(randomblob(16))));",
+    "INSERT INTO source VALUES(1, lower(hex(randomblob(16))));"
+    /* How far this store has come in reading the sources of a shared history: what describes runs,
+     * and what is in the feed's order. */
+    "CREATE TABLE pulled(history TEXT NOT NULL, source INTEGER NOT NULL,"
+    " described INTEGER NOT NULL DEFAULT 0, fed INTEGER NOT NULL DEFAULT 0,"
+    " UNIQUE(history, source));",
 };
 
 int store_schema_recognise(sqlite3 *database, int64_t *version, struct err *err)

@@ -29,6 +29,7 @@ struct monitor_config {
     uint64_t budget_bytes;       /* rows of all connections together; at least MONITOR_CREDIT_MAX */
     double state_bytes;          /* moments and blocks of all layers together */
     uint32_t spectrum_follows_p; /* of more features a spectrum follows its point; 0: none does */
+    const char *refuses;         /* why no run is opened; NULL: all are */
     uint64_t ranks_wait_ticks;   /* a mark of one rank waits so long for those of others */
 };
 

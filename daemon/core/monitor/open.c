@@ -153,6 +153,11 @@ static int check_open(const struct monitor *monitor, const struct run *known, pe
     if (known && !record_projects_have(open->open.projects, known->project ? known->project : ""))
         return nack_set(nack, NACK_EACCES, "run %s is in a project that the key may not write into",
                         known->id);
+    if (monitor->config.refuses) {
+        nack_set(nack, NACK_EBUSY, "%s", monitor->config.refuses);
+        nack->fatal = true;
+        return -1;
+    }
     if (known && open->open.launch)
         return 0; /* it joins, or is refused by join.c */
     if (mine && !(mine->run == known && same_writer))

@@ -325,7 +325,8 @@ static void blocks_that_are_missing_are_made_again(void **state)
     n_rows = history_fixture_ask(f, "SELECT count(*) FROM block");
     store_close(f->store);
     f->store = NULL;
-    history_fixture_run(f, "DROP TABLE saved_view; ALTER TABLE attempt DROP COLUMN host;"
+    history_fixture_run(f, "DROP TABLE source; DROP TABLE pulled; DROP TABLE saved_view; ALTER "
+                           "TABLE attempt DROP COLUMN host;"
                            " DROP TABLE run_note; DROP INDEX run_by_hidden;"
                            " ALTER TABLE run DROP COLUMN hidden;"
                            " ALTER TABLE run DROP COLUMN revision;"

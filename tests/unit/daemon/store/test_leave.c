@@ -144,7 +144,8 @@ static size_t list_tables(const struct history_fixture *f, char names[][32], siz
     assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
     assert_int_equal(sqlite3_prepare_v2(db,
                                         "SELECT name FROM sqlite_schema WHERE type = 'table'"
-                                        " AND name NOT IN ('state', 'tombstone', 'leaving')"
+                                        " AND name NOT IN ('state', 'tombstone', 'leaving',"
+                                        " 'saved_view', 'source', 'pulled')"
                                         " AND name NOT LIKE 'sqlite%'",
                                         -1, &q, NULL),
                      SQLITE_OK);

@@ -1,0 +1,29 @@
+/* Rows that other daemons have written, on their way into this store. The thread of the share fills
+ * a merge from the server; the store's lane carries it out, in one transaction with the place that
+ * is reached, so after a crash nothing is missing, and what comes twice is stored once. Between the
+ * two nobody touches it.
+ *
+ * Tested with its files by test_a_reader_shows_what_all_daemons_write.py. */
+#pragma once
+
+#include <libpq-fe.h>
+#include <stdint.h>
+
+#include "daemon/share/tables.h"
+#include "daemon/store/lane.h"
+
+struct merge {
+    struct store_task task;            /* with merge_work */
+    void *owner;                       /* who waits for it */
+    PGresult *rows[SHARE_TABLE_COUNT]; /* share_sql_select()'s; NULL: none */
+    PGresult *tombstones;              /* run, deleted */
+    char history[64];                  /* which history it is, */
+    int64_t source;                    /* whose rows these are; 0: no place is reached */
+    int64_t described, fed;            /* and the batches up to which all is there then */
+    uint64_t feed_seq;                 /* of the store, behind it */
+};
+
+/* On the lane. Nothing is kept when it fails. */
+int merge_work(struct store *, struct store_task *, struct err *err);
+/* Frees the rows. */
+void merge_clear(struct merge *);

@@ -1,0 +1,50 @@
+"""What the tests of a shared history have in common."""
+
+from harness import draw, wait_until
+
+
+def train(trainer, steps, layers=("head", "body"), p=16):
+    """A checkpoint of each layer, with its spectrum, and logged values at each step."""
+    features, outputs = draw(64, p, 3)
+    for step in steps:
+        for layer in layers:
+            trainer.rows(features, outputs + step * 1e-3, layer=layer, step=step)
+        trainer.checkpoint(step, spectrum=True)
+        trainer.wait(trainer.log(step, loss=1 / (1 + step), broken=None))
+
+
+def is_level(daemon):
+    status = daemon.rpc("server.status")
+    return status["history_waiting"] == 0 and status["history_lag_s"] == 0
+
+
+def await_level(daemon):
+    """All that was stored is in the shared history."""
+    wait_until(lambda: is_level(daemon), lambda: daemon.rpc("server.status"))
+
+
+#: What each daemon has in its own way: when it was told, and what its trainers may go on with.
+OWN = {"seq", "revision"}
+
+
+def answers(daemon, run):
+    """All that the feed says of a run, without what is the daemon's own."""
+    told = daemon.rpc("run.get", run=run)
+    layers = daemon.rpc("layer.list", run=run)["layers"]
+    said = {
+        "run": told,
+        "layers": layers,
+        "series": daemon.rpc("series.query", run=run,
+                             attempts="all")["layers"],
+        "scalars": daemon.rpc("scalars.query", run=run)["scalars"],
+        "events": daemon.rpc("event.query", run=run)["events"],
+    }
+    return without(said, OWN | {"probe_rows"})
+
+
+def without(value, names):
+    if isinstance(value, dict):
+        return {key: without(each, names) for key, each in value.items() if key not in names}
+    if isinstance(value, list):
+        return [without(each, names) for each in value]
+    return value
