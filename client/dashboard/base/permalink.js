@@ -34,6 +34,8 @@ const CHOICES = {
     sweepAs: ["points", "axes"],
     sweepAt: ["last", "best", "least", "greatest", "step"],
     spread: ["sd", "se", "range"],
+    spectrumAgainst: ["k", "rho"],
+    spectrumSpeed: [1, 2, 4, 10],
 };
 
 function codecOf(name) {

@@ -31,6 +31,12 @@
  * @property {string[]} layerPair two layers of the focus run that are compared over the steps; [] none
  * @property {string} spectrumLayer "" the focus run's last one
  * @property {number|null} spectrumStep null: the latest
+ * @property {boolean} spectrumAll of all shown runs, not of the one in focus alone
+ * @property {string[]} spectrumPins spectra beside it, "STEP/RUN/LAYER" each
+ * @property {"k"|"rho"} spectrumAgainst what the shares PI are drawn against
+ * @property {boolean} spectrumLogK
+ * @property {boolean} spectrumLogRho
+ * @property {number} spectrumSpeed of the animation, in steps a second
  * @property {string} mapLayer whose checkpoints are compared; "" all layers at one step
  * @property {number|null} mapStep null: the latest
  * @property {string} mapWith the run it is compared with; "" itself
@@ -77,6 +83,12 @@ export const DEFAULTS = Object.freeze({
     layerPair: [],
     spectrumLayer: "",
     spectrumStep: null,
+    spectrumAll: false,
+    spectrumPins: [],
+    spectrumAgainst: "k",
+    spectrumLogK: true,
+    spectrumLogRho: true,
+    spectrumSpeed: 4,
     mapLayer: "",
     mapStep: null,
     mapWith: "",

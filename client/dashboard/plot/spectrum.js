@@ -1,337 +1,406 @@
-/* The feature decomposition of one layer at one step: rho_k / rho_1 on a log axis, and how much of
- * the outputs' (PI_hat) and the targets' (PI_star) function space the first k features hold. A slider
- * goes through the steps that have a spectrum. */
+/* The feature decomposition: what a slider and an animation over the steps show of the run in focus, or
+ * of all shown runs, and beside it the spectra that were pinned. The charts are spectrumchart.js's. */
 
-import { decades, longStep, shortValue } from "../base/axis.js";
-import { byId, debounced, element, fillSelect, oncePerFrame } from "../base/dom.js";
-import { cssColour } from "../base/palette.js";
+import { longStep, shortValue } from "../base/axis.js";
+import { byId, debounced, element, fillSelect, oncePerFrame, replaceRows } from "../base/dom.js";
+import { cssColour, groupColour, marker } from "../base/palette.js";
+import { hasSpectrum, placeOf, placeText, Spectra } from "../data/spectra.js";
+import { Player } from "./player.js";
+import { relative, SpectrumChart } from "./spectrumchart.js";
 
-const { uPlot } = globalThis;
-
-/* A point has a spectrum when it has one of these. The first needs all eigenvalues, the others some
- * of the leading ones. */
-const SIGNS_OF_SPECTRUM = ["effective_rank", "dims_99", "alpha_req"];
-const POINTS = 20000;
-const CACHE_MAX = 200;
 const REFRESH_MS = 1000;
 /* While the slider moves, spectra that are not loaded yet are asked for at this pace. */
 const SLIDE_MS = 30;
-const RHO_FLOOR = 1e-8;
-const FONT = "12px system-ui, sans-serif";
+/* More curves cannot be told apart. */
+const CURVES_MAX = 12;
+const AHEAD_STEPS = 8;
+
+/** @typedef {import("../data/spectra.js").Place} Place */
 
 export class SpectrumView {
-    /** @param {{feed: any, view: any, catalogue: any}} parts */
+    /** @param {{feed: any, view: any, catalogue: any, looks: any}} parts */
     constructor(parts) {
         Object.assign(this, parts);
         this.section = byId("spectrum");
         this.host = byId("spectrum-chart");
         this.slider = byId("spectrum-step");
-        /** @type {number[]} */ this.steps = [];
-        /** @type {Map<string, Promise<any>>} */ this.cache = new Map();
+        this.spectra = new Spectra(this.feed);
+        this.chart = new SpectrumChart(byId("spectrum-rho"), byId("spectrum-pi"), (k) => this.#sayAt(k));
+        this.player = new Player(byId("spectrum-play"), {
+            pace: () => this.view.state.spectrumSpeed,
+            advance: () => this.#advance(),
+            onStop: () => this.#choose(this.playStep),
+        });
+        /** The steps of each layer that the slider moves. @type {Map<string, number[]>} */ this.lists = new Map();
+        /** @type {(Place & {colour: string, marker: number, width: number, isPinned: boolean, spectrum: any})[]} */
+        this.curves = [];
+        /** @type {number|null} */ this.playStep = null;
+        /** @type {number|null} */ this.k = null;
         this.generation = 0;
-        this.shape = "";
+        this.shown = 0;
         this.draw = oncePerFrame(() => this.#draw());
-        const show = debounced(() => this.#show(), SLIDE_MS);
-        this.slider.addEventListener("input", () => this.#slide(Number(this.slider.value)));
-        byId("spectrum-layer").addEventListener("change", (e) =>
-            this.view.set({ spectrumLayer: e.target.value, spectrumStep: null }),
-        );
-        byId("focus").addEventListener("change", (e) =>
-            this.view.set({ focus: e.target.value, spectrumLayer: "", spectrumStep: null }),
-        );
-        this.view.on(["runs", "focus", "spectrumLayer"], () => this.load());
-        this.view.on(["spectrumStep"], show);
-        this.section.addEventListener("toggle", () => this.load());
-        this.catalogue.addEventListener(
-            "change",
-            debounced(() => this.#fillChoices(), 300),
-        );
-        new ResizeObserver(() => this.plot?.setSize(this.#size())).observe(this.host);
+        this.#listen();
     }
+
+    #listen() {
+        const show = debounced(() => this.#show(), SLIDE_MS);
+
+        this.slider.addEventListener("input", () => {
+            const step = this.steps[Number(this.slider.value)];
+            this.player.stop();
+            this.#choose(step);
+        });
+        this.slider.addEventListener("keydown", (e) => this.#onSliderKey(e));
+        this.host.addEventListener("keydown", (e) => this.#onChartKey(e));
+        byId("spectrum-pin").addEventListener("click", () => this.#pinShown());
+        for (const [id, name] of [["spectrum-all", "spectrumAll"], ["spectrum-log-k", "spectrumLogK"], ["spectrum-log-rho", "spectrumLogRho"]])
+            byId(id).addEventListener("change", (e) => this.view.set({ [name]: e.target.checked }));
+        byId("spectrum-against").addEventListener("change", (e) => this.view.set({ spectrumAgainst: e.target.value }));
+        byId("spectrum-speed").addEventListener("change", (e) => this.view.set({ spectrumSpeed: Number(e.target.value) }));
+        byId("spectrum-layer").addEventListener("change", (e) => this.view.set({ spectrumLayer: e.target.value, spectrumStep: null }));
+        byId("focus").addEventListener("change", (e) => this.view.set({ focus: e.target.value, spectrumLayer: "", spectrumStep: null }));
+        this.view.on(["runs", "focus", "spectrumLayer", "spectrumAll"], () => this.load());
+        this.view.on(["spectrumStep", "spectrumPins"], show);
+        this.view.on(["spectrumAgainst", "spectrumLogK", "spectrumLogRho", "spectrumSpeed", "group"], this.draw);
+        this.section.addEventListener("toggle", () => this.load());
+        this.spectra.addEventListener("kept", oncePerFrame(() => this.#drawStored()));
+        this.catalogue.addEventListener("change", debounced(() => this.#fillChoices(), 300));
+    }
+
+    // ---- what is looked at -------------------------------------------------------------------
 
     get layer() {
-        const names = this.catalogue.layersOf(this.view.run, "*");
-        const wanted = this.view.state.spectrumLayer;
-
-        return names.includes(wanted) ? wanted : (this.catalogue.layersOf(this.view.run, "")[0] ?? "");
+        return this.#layerOf(this.view.run);
     }
 
-    #fillChoices() {
-        const runs = this.view.state.runs.map((run) => ({
-            value: run,
-            text: this.catalogue.title(run),
-        }));
-        const layers = this.catalogue
-            .layersOf(this.view.run, "*")
-            .map((name) => ({ value: name, text: name }));
+    /* The wanted layer; where none is, or the run in focus has it not, the last one. "" for none. */
+    #layerOf(run) {
+        const wanted = this.view.state.spectrumLayer;
+        const [last = ""] = this.catalogue.layersOf(run, "");
 
-        fillSelect(byId("focus"), runs, this.view.run);
-        fillSelect(byId("spectrum-layer"), layers, this.layer);
+        if (wanted === "") return last;
+        if (this.catalogue.layersOf(run, "*").includes(wanted)) return wanted;
+        return run === this.view.run ? last : "";
+    }
+
+    /* The layers that the slider moves, the one in focus first. */
+    #tracked() {
+        const { run } = this.view;
+        const { runs, spectrumAll } = this.view.state;
+        const all = spectrumAll ? [run, ...runs.filter((other) => other !== run)] : [run];
+
+        return all.map((id) => ({ run: id, layer: this.#layerOf(id) })).filter((place) => place.layer);
+    }
+
+    #stepsOf({ run, layer }) {
+        return this.lists.get(`${run}/${layer}`) ?? [];
+    }
+
+    /** The slider's, ascending. */
+    get steps() {
+        const lists = this.#tracked().map((place) => this.#stepsOf(place));
+
+        return lists.length === 1 ? lists[0] : [...new Set(lists.flat())].sort((a, b) => a - b);
+    }
+
+    #index(steps = this.steps) {
+        const step = this.playStep ?? this.view.state.spectrumStep;
+        const found = step === null ? steps.length - 1 : steps.findLastIndex((s) => s <= step);
+
+        return Math.max(0, found);
+    }
+
+    /* Each run's own step at the slider's, or the last one before it. @returns {Place[]} */
+    #placesAt(step) {
+        return this.#tracked().flatMap((place) => {
+            const own = this.#stepsOf(place);
+            const found = own.findLast((s) => s <= step);
+            return found === undefined ? [] : [{ ...place, step: found }];
+        });
+    }
+
+    /** @returns {Place[]} */
+    #pins() {
+        return this.view.state.spectrumPins.map(placeOf).filter(Boolean);
+    }
+
+    /* What moves, then what is pinned; each with a colour of its own: a run's, where that is free. */
+    #places(step) {
+        const places = [...this.#placesAt(step).map((p) => ({ ...p, width: 2.25 })), ...this.#pins().map((p) => ({ ...p, width: 1.5 }))];
+        const pinned = new Set(this.view.state.spectrumPins);
+        const used = new Set();
+        const seen = new Set();
+
+        return places
+            .map((place, i) => {
+                let colour = this.looks.colour(place.run);
+                for (let n = 0; used.has(colour); n++) colour = groupColour(n, 0, false);
+                used.add(colour);
+                return { ...place, colour, marker: i, key: placeText(place), isPinned: pinned.has(placeText(place)) };
+            })
+            .filter(({ key }) => !seen.has(key) && seen.add(key))
+            .slice(0, CURVES_MAX);
+    }
+
+    // ---- loading -----------------------------------------------------------------------------
+
+    #fillChoices() {
+        const option = (value, text = value) => ({ value, text });
+        const { state, run } = this.view;
+
+        fillSelect(byId("focus"), state.runs.map((id) => option(id, this.catalogue.title(id))), run);
+        fillSelect(byId("spectrum-layer"), this.catalogue.layersOf(run, "*").map((name) => option(name)), this.layer);
+        byId("spectrum-all").checked = state.spectrumAll;
+        byId("spectrum-all-label").hidden = state.runs.length < 2;
+        byId("spectrum-against").value = state.spectrumAgainst;
+        byId("spectrum-log-k").checked = state.spectrumLogK;
+        byId("spectrum-log-rho").checked = state.spectrumLogRho;
+        byId("spectrum-speed").value = String(state.spectrumSpeed);
     }
 
     /** Finds the steps that have a spectrum, and shows one. */
     async load() {
         const generation = ++this.generation;
-        const { run } = this.view;
 
+        this.player.stop();
         this.#fillChoices();
         if (!this.section.open) return;
-        try {
-            if (run && !this.catalogue.get(run)?.scalars) await this.catalogue.load(run);
-            const { layer } = this;
-            const answer = layer
-                ? await this.feed.call("series.query", {
-                      run,
-                      layer,
-                      metrics: SIGNS_OF_SPECTRUM,
-                      points: POINTS,
-                  })
-                : { layers: [] };
-            if (generation !== this.generation) return;
-            this.steps = answer.layers.flatMap(stepsWithSpectrum);
-        } catch {
-            this.steps = []; // the chart above says what is wrong with the run
-        }
+        const runs = this.view.state.spectrumAll ? this.view.state.runs : [this.view.run].filter(Boolean);
+        await Promise.all(runs.filter((run) => !this.catalogue.get(run)?.scalars).map((run) => this.catalogue.load(run)));
+        const lists = await Promise.all(
+            this.#tracked().map(async ({ run, layer }) => [
+                `${run}/${layer}`,
+                await this.spectra.stepsOf(run, layer).catch(() => []), // the chart above says what is wrong with the run
+            ]),
+        );
+        if (generation !== this.generation) return;
+        this.lists = new Map(lists);
         this.#fillChoices();
         this.#show();
     }
 
-    /** Points of the run came live. @param {any[]} points */
+    /** Points came live. @param {any[]} points */
     takePoints(points) {
-        const { run } = this.view;
-        const { layer } = this;
-        const mine = points.filter(
-            (p) =>
-                p.run === run &&
-                p.layer === layer &&
-                SIGNS_OF_SPECTRUM.some((name) => p[name] !== null),
-        );
+        const mine = points.filter((p) => hasSpectrum(p) && this.lists.has(`${p.run}/${p.layer}`));
+        const isOver = mine.filter((p) => p.step <= (this.#stepsOf(p).at(-1) ?? -1));
 
         if (mine.length === 0) return;
-        if (mine.some((p) => p.step <= (this.steps.at(-1) ?? -1))) {
-            setTimeout(() => this.load(), REFRESH_MS); // a new attempt took over
+        if (isOver.length) {
+            for (const { run, layer } of isOver) this.spectra.forget(run, layer); // a new attempt took over
+            setTimeout(() => this.load(), REFRESH_MS);
             return;
         }
-        this.steps.push(...mine.map((p) => p.step));
+        for (const point of mine) this.#stepsOf(point).push(point.step);
         if (this.section.open) this.#show();
     }
 
-    #index() {
-        const step = this.view.state.spectrumStep;
-        const found =
-            step === null ? this.steps.length - 1 : this.steps.findLastIndex((s) => s <= step);
-
-        return Math.max(0, found);
-    }
-
-    #slide(i) {
-        const isLast = i >= this.steps.length - 1;
-
-        this.view.set({ spectrumStep: isLast ? null : this.steps[i] });
-        this.#tellStep(i);
-    }
-
-    #tellStep(i) {
-        const step = this.steps[i];
-
-        byId("spectrum-step-text").textContent = step === undefined ? "–" : longStep(step);
-        this.slider.setAttribute(
-            "aria-valuetext",
-            step === undefined ? "none" : `step ${longStep(step)}`,
-        );
-    }
-
     async #show() {
-        const i = this.#index();
-        const step = this.steps[i];
+        const turn = ++this.shown;
+        const { steps } = this;
+        const i = this.#index(steps);
+        const places = this.#places(steps[i] ?? -1);
 
-        this.slider.max = String(Math.max(0, this.steps.length - 1));
-        this.slider.disabled = this.steps.length < 2;
-        this.slider.value = String(i);
-        this.#tellStep(i);
-        byId("spectrum-empty").hidden = this.steps.length > 0;
-        byId("spectrum-body").hidden = this.steps.length === 0;
-        this.spectrum = step === undefined ? null : await this.#ask(step).catch(() => null);
-        if (step === this.steps[this.#index()]) this.draw();
-        if (this.steps[i + 1] !== undefined) this.#ask(this.steps[i + 1]).catch(() => {});
+        this.#tellStep(steps, i);
+        byId("spectrum-empty").hidden = places.length > 0;
+        byId("spectrum-body").hidden = places.length === 0;
+        const found = await Promise.all(places.map((place) => this.spectra.ask(place).catch(() => null)));
+        if (turn !== this.shown) return;
+        this.curves = places.map((place, n) => ({ ...place, spectrum: found[n] }));
+        this.draw();
+        this.#fetchAhead(steps, i);
     }
 
-    #ask(step) {
-        const { run } = this.view;
-        const { layer } = this;
-        const key = `${run}/${layer}/${step}`;
-        let answer = this.cache.get(key);
+    #fetchAhead(steps, i) {
+        const count = this.player.isPlaying ? AHEAD_STEPS : 1;
 
-        if (!answer) {
-            answer = this.feed.call("spectrum.query", { run, layer, step });
-            answer.catch(() => this.cache.delete(key));
-            if (this.cache.size >= CACHE_MAX) this.cache.delete(this.cache.keys().next().value);
-            this.cache.set(key, answer);
-        }
-        return answer;
+        this.spectra.fetchAhead(steps.slice(i + 1, i + 1 + count).flatMap((step) => this.#placesAt(step)));
+    }
+
+    // ---- the slider --------------------------------------------------------------------------
+
+    #choose(step) {
+        const { steps } = this;
+
+        this.playStep = null;
+        this.view.set({ spectrumStep: step === undefined || step === steps.at(-1) ? null : step });
+        this.#tellStep(steps, this.#index(steps));
+    }
+
+    #tellStep(steps, i) {
+        const text = steps[i] === undefined ? "–" : longStep(steps[i]);
+
+        this.slider.max = String(Math.max(0, steps.length - 1));
+        this.slider.disabled = byId("spectrum-play").disabled = steps.length < 2;
+        this.slider.value = String(i);
+        this.slider.setAttribute("aria-valuetext", `step ${text}`);
+        byId("spectrum-step-text").textContent = text;
+    }
+
+    /* The animation's next step, once it is here; from the last one it begins at the first. The address
+     * learns of it when the animation stops: browsers refuse to be told more often. */
+    async #advance() {
+        const { steps } = this;
+        const i = this.#index(steps);
+        const next = this.playStep === null && i === steps.length - 1 ? 0 : i + 1;
+        const { turn } = this.player;
+
+        if (steps[next] === undefined || !this.section.open) return false;
+        await Promise.all(this.#placesAt(steps[next]).map((place) => this.spectra.ask(place).catch(() => null)));
+        if (turn !== this.player.turn) return false;
+        this.playStep = steps[next];
+        await this.#show();
+        await new Promise(requestAnimationFrame); // it is drawn
+        return true;
+    }
+
+    #onSliderKey(event) {
+        const action = { Enter: () => this.#pinShown(), " ": () => this.player.toggle() }[event.key];
+
+        if (!action) return;
+        event.preventDefault();
+        action();
+    }
+
+    #pinShown() {
+        const shown = this.curves.filter((c) => c.width > 2).map(placeText);
+        const { spectrumPins } = this.view.state;
+        const fresh = shown.filter((key) => !spectrumPins.includes(key));
+
+        this.view.set({ spectrumPins: fresh.length ? [...spectrumPins, ...fresh] : spectrumPins.filter((key) => !shown.includes(key)) });
+    }
+
+    #pin(key, isPinned) {
+        const others = this.view.state.spectrumPins.filter((pin) => pin !== key);
+
+        this.view.set({ spectrumPins: isPinned ? [...others, key] : others });
+    }
+
+    /* Which of the slider's steps are here, as a line below it. */
+    #drawStored() {
+        const canvas = byId("spectrum-stored");
+        const { steps } = this;
+        const context = canvas.getContext("2d");
+        const width = (canvas.width = Math.max(1, canvas.clientWidth));
+
+        context.fillStyle = cssColour("--accent");
+        steps.forEach((step, i) => {
+            const isHere = this.#placesAt(step).every((place) => this.spectra.has(place));
+            if (isHere) context.fillRect((width * i) / steps.length, 0, Math.max(1, width / steps.length), canvas.height);
+        });
     }
 
     // ---- drawing -----------------------------------------------------------------------------
 
-    #size() {
-        return {
-            width: Math.max(200, this.host.clientWidth),
-            height: Math.max(160, this.host.clientHeight),
-        };
-    }
-
-    #data(s) {
-        const first = s.rho[0] || 1;
-        const relative = s.rho.map((r) => (r / first >= RHO_FLOOR ? r / first : null));
-        const none = s.rho.map(() => null);
-
-        return [s.rho.map((_, i) => i + 1), relative, s.pi_hat ?? none, s.pi_star ?? none];
-    }
-
     #draw() {
-        const s = this.spectrum;
-        if (!s || this.host.clientWidth === 0) return;
-        const shape = `${s.rho.length} ${cssColour("--text")}`;
+        const curves = this.curves.filter((c) => c.spectrum);
+        const { spectrumAgainst, spectrumLogK, spectrumLogRho } = this.view.state;
 
-        if (this.plot && shape === this.shape) this.plot.setData(this.#data(s));
-        else {
-            this.shape = shape;
-            this.plot?.destroy();
-            this.plot = new uPlot(this.#options(s.rho.length), this.#data(s), this.host);
-        }
-        this.host.dataset.step = String(s.step);
-        this.#describe(s);
+        this.#fillChoices();
+        this.#drawStored();
+        if (this.host.clientWidth === 0) return;
+        this.chart.draw({ curves, against: spectrumAgainst, logK: spectrumLogK, logRho: spectrumLogRho });
+        if (curves.length) this.#describe(curves);
+        this.#drawRows();
+        byId("spectrum-note").textContent = this.#note(curves);
     }
 
-    #describe(s) {
-        const cells = [
-            ["ρ₁", shortValue(s.rho[0])],
-            ["tr S", shortValue(s.total)],
-            ["p", String(s.p)],
-            ["n", String(s.n)],
-            ["rank F", String(s.rank)],
-            ["Π̂(rank F)", shortValue(at(s.pi_hat, s.rank))],
-            ["Π*(rank Y*)", shortValue(at(s.pi_star, s.rank_targets))],
-        ];
+    #name({ run, layer, step }) {
+        return `${this.catalogue.title(run)} ${layer}, step ${longStep(step)}`;
+    }
+
+    #note(curves) {
+        const few = curves.some((c) => c.spectrum.few_rows) ? "Fewer rows than features: eigenvalues are given, eigenfunctions are not defined, and Π̂ and Π* are left out. " : "";
+        const { spectrumAll, runs } = this.view.state;
+        const without = spectrumAll ? runs.filter((run) => !this.#stepsOf({ run, layer: this.#layerOf(run) }).length) : [];
+        const lacking = without.length ? `Without a spectrum of this layer: ${without.map((run) => this.catalogue.title(run)).join(", ")}. ` : "";
+        const all = this.#placesAt(Infinity).length + this.view.state.spectrumPins.length;
+
+        return few + lacking + (all > CURVES_MAX ? `${CURVES_MAX} curves are drawn.` : "");
+    }
+
+    #describe([first]) {
+        const s = first.spectrum;
+        const cells = [["ρ₁", shortValue(s.rho[0])], ["tr S", shortValue(s.total)], ["p", s.p], ["n", s.n], ["rank F", s.rank]];
+
         byId("spectrum-facts").replaceChildren(
-            ...cells.flatMap(([name, value]) => [
-                element("dt", {}, name),
-                element("dd", { class: "number" }, value),
-            ]),
+            ...cells.flatMap(([name, value]) => [element("dt", {}, name), element("dd", { class: "number" }, String(value))]),
         );
-        byId("spectrum-note").textContent = s.few_rows
-            ? "Fewer rows than features: eigenvalues are given, eigenfunctions are not defined."
-            : "";
+        this.host.dataset.step = String(s.step);
         this.host.setAttribute(
             "aria-label",
-            `Spectrum at step ${s.step}: ${s.rho.length} eigenvalues, relative size ${shortValue(s.rho.at(-1) / s.rho[0])} at the last; ` +
-                `the first ${s.rank} features hold ${shortValue(at(s.pi_hat, s.rank))} of the outputs' space`,
+            `Spectra of ${this.curves.map((c) => this.#name(c)).join("; ")}. Of the first, ${s.rho.length} eigenvalues, relative size ` +
+                `${shortValue(s.rho.at(-1) / s.rho[0])} at the last; the first ${s.rank} features hold ` +
+                `${shortValue(at(s.pi_hat, s.rank))} of the outputs' space. Left and right arrow move the cursor over the features.`,
         );
     }
 
-    #options(n) {
-        const colours = [cssColour("--run-0"), cssColour("--run-1"), cssColour("--run-2")];
-        const style = {
-            stroke: cssColour("--muted"),
-            font: FONT,
-            labelFont: FONT,
-            ticks: { stroke: cssColour("--line"), width: 1, size: 4 },
-        };
-        const grid = { stroke: cssColour("--line"), width: 1 };
-        const isLong = n > 12;
+    /* The curves with their values at the cursor's k, else at the rank of the outputs. */
+    #drawRows() {
+        const first = this.curves.find((c) => c.spectrum)?.spectrum;
+        const k = this.k ?? first?.rank ?? 1;
 
-        return {
-            ...this.#size(),
-            legend: { show: false },
-            padding: [10, null, 0, null],
-            scales: {
-                x: { time: false, distr: isLong ? 3 : 1, range: [1, Math.max(2, n)] },
-                rho: {
-                    distr: 3,
-                    range: (_u, min) => [
-                        Math.min(1e-3, 10 ** Math.floor(Math.log10(min || 1e-3))),
-                        1.3,
-                    ],
-                },
-                pi: { range: [0, 1.03] },
-            },
-            series: [
+        byId("spectrum-k").textContent = this.k === null ? `at k = ${k}, the outputs' rank` : `at k = ${k}`;
+        replaceRows(byId("spectrum-rows"), this.curves.map((curve) => this.#row(curve, k)));
+    }
+
+    #row(curve, k) {
+        const { spectrum, isPinned, key } = curve;
+        const sign = element("td", { class: "sign", aria: { hidden: true } }, marker(curve.marker));
+        const value = (list) => element("td", { class: "number" }, spectrum ? shortValue(list(spectrum)?.[k - 1]) : "–");
+        const name = this.#name(curve);
+
+        sign.style.color = curve.colour;
+        return element(
+            "tr",
+            { dataset: { key } },
+            sign,
+            element("th", { scope: "row", class: "name", title: name }, name),
+            value(relative),
+            value((s) => s.pi_hat),
+            value((s) => s.pi_star),
+            element(
+                "td",
                 {},
-                line("rho", colours[0], [], n),
-                line("pi", colours[1], [7, 3], n),
-                line("pi", colours[2], [2, 3], n),
-            ],
-            axes: [
-                {
-                    ...style,
-                    grid,
-                    size: 28,
-                    label: "k",
-                    labelSize: 16,
-                    labelGap: 0,
-                    ...(isLong ? powers(4) : {}),
-                    values: (_u, vs) => vs.map((v) => (v === null ? "" : String(v))),
-                },
-                {
-                    ...style,
-                    grid,
-                    scale: "rho",
-                    label: "ρₖ / ρ₁",
-                    labelSize: 18,
-                    labelGap: 0,
-                    size: 50,
-                    ...powers(5),
-                    values: (_u, vs) =>
-                        vs.map((v) =>
-                            v === null ? "" : v >= 0.01 ? String(v) : v.toExponential(0),
-                        ),
-                },
-                {
-                    ...style,
-                    scale: "pi",
-                    side: 1,
-                    grid: { show: false },
-                    label: "Π̂, Π*",
-                    labelSize: 18,
-                    labelGap: 0,
-                    size: 40,
-                },
-            ],
-            cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
-            hooks: { setCursor: [(u) => this.#sayAt(u.cursor.idx)] },
-        };
+                element(
+                    "button",
+                    { type: "button", class: "quiet", aria: { pressed: isPinned, label: `keep ${name}` }, onclick: () => this.#pin(key, !isPinned) },
+                    isPinned ? "unpin" : "pin",
+                ),
+            ),
+        );
     }
 
-    #sayAt(i) {
-        const s = this.spectrum;
+    // ---- the cursor --------------------------------------------------------------------------
 
-        byId("spectrum-value").textContent =
-            i === null || i === undefined || !s || i >= s.rho.length
-                ? ""
-                : `k = ${i + 1}: ρₖ/ρ₁ ${shortValue(s.rho[i] / s.rho[0])}, Π̂ ${shortValue(s.pi_hat?.[i])}, Π* ${shortValue(s.pi_star?.[i])}`;
+    #onChartKey(event) {
+        const longest = Math.max(1, ...this.curves.map((c) => c.spectrum?.rho.length ?? 1));
+        const far = event.shiftKey ? 10 : 1;
+        const at = this.k ?? 0;
+        const k = { ArrowRight: at + far, ArrowLeft: at - far, Home: 1, End: longest }[event.key];
+
+        if (event.key === "Escape") this.chart.point(null);
+        if (k === undefined && event.key !== "Escape") return;
+        event.preventDefault();
+        const to = k === undefined ? null : Math.min(longest, Math.max(1, k));
+        this.chart.point(to);
+        this.#sayAt(to);
+        byId("spectrum-value").textContent = to === null ? "" : this.#words(to);
     }
-}
 
-function line(scale, stroke, dash, n) {
-    return { scale, stroke, dash, width: 1.75, points: { show: n <= 40, size: 5 } };
-}
+    #words(k) {
+        const s = this.curves.find((c) => c.spectrum)?.spectrum;
 
-/** Ticks of a log axis, at most `count`. */
-function powers(count) {
-    return {
-        splits: (_u, _axis, min, max) => decades(min, max, count),
-        filter: (_u, splits) => splits,
-    };
+        return s ? `k ${k}: ρ ${shortValue(relative(s)[k - 1])}, Π̂ ${shortValue(s.pi_hat?.[k - 1])}, Π* ${shortValue(s.pi_star?.[k - 1])}` : "";
+    }
+
+    #sayAt(k) {
+        if (k === this.k) return;
+        this.k = k;
+        this.#drawRows();
+    }
 }
 
 /** The k-th element, k from 1, or the last one. */
 function at(list, k) {
     return list ? list[Math.min(k, list.length) - 1] : null;
-}
-
-function stepsWithSpectrum({ binned, columns }) {
-    const steps = binned ? columns.step_end : columns.step;
-    const signs = SIGNS_OF_SPECTRUM.map((name) => (binned ? columns[name].last : columns[name]));
-
-    return steps.filter((_, i) => signs.some((values) => values[i] !== null));
 }
