@@ -928,6 +928,16 @@ static void scalars_are_given_by_name(void **state)
     assert_true(cJSON_IsTrue(at(out, "scalars.0.binned")));
     assert_int_equal(size_at(out, "scalars.0.columns.value.max"), 2);
     assert_true(number_at(out, "scalars.0.columns.value.last.1") == 9);
+    assert_null(cJSON_GetObjectItem(at(out, "scalars.0.columns"), "time"));
+    cJSON_Delete(out);
+
+    query.range.times = true;
+    assert_int_equal(asked_scalars(f->history, &query, &out, &e), 0);
+    out = reparse(out);
+    assert_int_equal(size_at(out, "scalars.0.columns.time"), 2);
+    assert_int_equal(number_at(out, "scalars.0.columns.attempt.0"), 2);
+    assert_int_equal(number_at(out, "scalars.0.columns.attempt.1"), 2);
+    assert_true(number_at(out, "scalars.0.columns.time.1") > 0);
     cJSON_Delete(out);
     cJSON_Delete(names);
     record_free(again);
