@@ -1,0 +1,79 @@
+"""kill -9 of the daemon that writes, of the one that reads and of PostgreSQL (with fsync), at random
+instants: what was acknowledged is in the history once, and the reader has it once.
+
+RICHD_TESTS=all takes many rounds; KILL_ROUNDS and KILL_SEED repeat what one has found."""
+
+import os
+import random
+import time
+
+from harness import wait_until
+from sharing import answers, await_level, train
+
+ROUNDS = int(os.environ.get("KILL_ROUNDS",
+                            200 if os.environ.get("RICHD_TESTS") == "all" else 5))
+SEED = int(os.environ.get("KILL_SEED", 1))
+LAYERS = ("head", "body")
+
+
+def train_until_killed(writer, acknowledged, first_step):
+    """An attempt of the run; notes each step that was acknowledged."""
+    with writer.trainer("run") as trainer:
+        for step in range(first_step, first_step + 40):
+            train(trainer, [step], LAYERS)
+            acknowledged.append((trainer.attempt, step))
+            yield
+
+
+def go_on(attempt, until):
+    """Trains until the time has come, or the attempt is over."""
+    while time.monotonic() < until:
+        if next(attempt, StopIteration) is StopIteration:
+            time.sleep(until - time.monotonic() if until > time.monotonic() else 0)
+
+
+def test_nothing_acknowledged_is_lost_or_doubled(new_daemon, own_server):
+    rng = random.Random(SEED)
+    database = own_server.new_database()
+    writer = new_daemon("--history", database.url).start()
+    reader = new_daemon("--history", database.url, "--read-only", "on").start()
+    acknowledged, step = [], 0
+    attempt = train_until_killed(writer, acknowledged, step)
+    for _ in range(ROUNDS):
+        go_on(attempt, time.monotonic() + rng.uniform(0, 0.4))
+        victim = rng.choice((writer, reader, own_server))
+        victim.kill()
+        if victim is writer:
+            attempt.close()
+            step = acknowledged[-1][1] + 1 if acknowledged else 0
+        if victim is own_server and rng.random() < 0.5:
+            go_on(attempt, time.monotonic() + 0.2)  # while it is away
+        victim.start()
+        if victim is writer:
+            attempt = train_until_killed(writer, acknowledged, step)
+    next(attempt, None)
+    attempt.close()
+    await_level(writer)
+    assert_in_history(database, acknowledged)
+    assert_same_runs(writer, reader, database)
+
+
+def assert_in_history(database, acknowledged):
+    """Each step of each attempt, with its layers and values, once."""
+    told = [[str(attempt), str(step), layer] for attempt, step in acknowledged for layer in LAYERS]
+    kept = database.sql("SELECT attempt, step, layer_name FROM richd.series")
+    assert len(kept) == len(set(map(tuple, kept)))
+    assert not {*map(tuple, told)} - {*map(tuple, kept)}
+    logged = database.sql("SELECT attempt, step FROM richd.logged WHERE name = 'loss'")
+    assert not {(str(a), str(s)) for a, s in acknowledged} - {*map(tuple, logged)}
+
+
+def assert_same_runs(writer, reader, database):
+    """The history has what the writer has, and no more; and so has the reader."""
+    n_points = writer.rpc("run.get", run="run")["n_points"]
+    assert int(database.value("SELECT count(*) FROM richd.point")) == n_points
+    wait_until(lambda: reader.rpc("run.get", run="run")["n_points"] == n_points, "the reader")
+    expected = answers(writer, "run")
+    wait_until(lambda: answers(reader, "run")["run"] == expected["run"],
+               lambda: f"{answers(reader, 'run')['run']} to be {expected['run']}")
+    assert answers(reader, "run") == expected
