@@ -1,4 +1,4 @@
-"""kill -9 of the daemon that writes, of the one that reads and of PostgreSQL (with fsync), at random
+"""kill -9 of the daemon that writes, of the one that reads and of PostgreSQL (fsync on), at random
 instants: what was acknowledged is in the history once, and the reader has it once.
 
 RICHD_TESTS=all takes many rounds; KILL_ROUNDS and KILL_SEED repeat what one has found."""
