@@ -41,7 +41,8 @@ static int copy(const char *path, const char *part, struct err *err)
     return rc < 0 ? err_prefix(err, rc, "%s: ", path) : 0;
 }
 
-/* No WAL belongs to the copy. */
+/* No WAL belongs to the copy, and a shared history knows it as a store of its own: what is written
+ * to it later is not what is written to the other one under the same numbers. */
 static int end_use(const char *part, struct err *err)
 {
     sqlite3 *database = NULL;
@@ -52,6 +53,8 @@ static int end_use(const char *part, struct err *err)
         rc = store_schema_recognise(database, &version, err);
     if (rc == 0 && version >= STORE_SCHEMA_IN_USE)
         rc = sql_exec(database, "UPDATE state SET in_use = 0", err);
+    if (rc == 0 && version >= STORE_SCHEMA_SOURCE)
+        rc = sql_exec(database, "UPDATE source SET source = lower(hex(randomblob(16)))", err);
     sqlite3_close(database);
     return rc;
 }

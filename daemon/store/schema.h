@@ -14,6 +14,8 @@
 #define STORE_SCHEMA_VERSION 16
 /* The version from which on a file says whether it is in use. */
 #define STORE_SCHEMA_IN_USE 11
+/* And the one from which on a shared history can tell it from others. */
+#define STORE_SCHEMA_SOURCE 16
 
 /* Reads the schema version: 0 when the database is empty, at most STORE_SCHEMA_VERSION. -ENOTSUP
  * when a newer program wrote it, -EINVAL when it is no store of ours. Writes nothing. */
