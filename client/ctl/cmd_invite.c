@@ -25,7 +25,8 @@
 /* Where nobody said another one. */
 #define PORT 24105
 
-/* ---- where the daemon is ----------------------------------------------------------------------- */
+/* ---- where the daemon is -----------------------------------------------------------------------
+ */
 
 /* The daemon's directory, and the first address of a network; "" where it does not say. */
 static void ask_daemon(const struct options *options, char directory[PATH_MAX],
@@ -79,7 +80,8 @@ static int find_address(const struct options *options, const char *network,
     return 0;
 }
 
-/* ---- authorised_keys ----------------------------------------------------------------------------- */
+/* ---- authorised_keys
+ * ----------------------------------------------------------------------------- */
 
 static int check_name(const char *name, struct err *err)
 {
@@ -102,8 +104,9 @@ static int look_through(const char *path, const char *name, bool *is_ended, stru
         *is_ended = strchr(line, '\n') != NULL;
         if (sscanf(line, "%*s %79s", found) == 1 && strcmp(found, name) == 0) {
             fclose(file);
-            return err_set(err, -EEXIST, "%s has a key %s already: remove its line, or take another name",
-                           path, name);
+            return err_set(err, -EEXIST,
+                           "%s has a key %s already: remove its line, or take another name", path,
+                           name);
         }
     }
     if (file)
@@ -121,8 +124,9 @@ static int append(const char *path, const struct keyfile *keys, const struct opt
     if (rc < 0)
         return rc;
     fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0 || dprintf(fd, "%s%s %s write%s%s\n", is_ended ? "" : "\n", keys->public_key, name,
-                          project ? " project=" : "", project ? project : "") < 0 ||
+    if (fd < 0 ||
+        dprintf(fd, "%s%s %s write%s%s\n", is_ended ? "" : "\n", keys->public_key, name,
+                project ? " project=" : "", project ? project : "") < 0 ||
         fsync(fd) < 0)
         rc = err_set(err, -errno, "%s: %s", path, strerror(errno));
     if (fd >= 0)
@@ -130,7 +134,8 @@ static int append(const char *path, const struct keyfile *keys, const struct opt
     return rc;
 }
 
-/* ---- the command --------------------------------------------------------------------------------- */
+/* ---- the command
+ * --------------------------------------------------------------------------------- */
 
 struct invitation {
     const char *name, *line;

@@ -1,5 +1,6 @@
-/* richctl keygen [NAME]: a pair of keys in the file NAME.key (mode 0600). Its public key is printed,
- * for authorised_keys of a daemon; where both hosts are at hand, invite and join are shorter. */
+/* richctl keygen [NAME]: a pair of keys in the file NAME.key (mode 0600). Its public key is
+ * printed, for authorised_keys of a daemon; where both hosts are at hand, invite and join are
+ * shorter. */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>

@@ -79,8 +79,7 @@ static int connect_line(struct sending *sending, struct line *line, int64_t now,
     }
     line->socket = zmq_socket(sending->context, ZMQ_DEALER);
     if (!line->socket || set_options(line->socket, address) < 0 ||
-        set_keys(line->socket, address) < 0 ||
-        zmq_connect(line->socket, address) < 0)
+        set_keys(line->socket, address) < 0 || zmq_connect(line->socket, address) < 0)
         return err_set(err, -errno, "connecting to %s: %s", address, zmq_strerror(errno));
     err_set(err, 0, "no richd answers at %s", address);
     replay_connected(line->replay, now);

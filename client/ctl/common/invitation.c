@@ -36,7 +36,8 @@ static int take_keys(const char *text, struct keyfile *out, struct err *err)
 
 int invitation_parse(const char *text, struct keyfile *out, struct err *err)
 {
-    const char *host = strstr(text, SCHEME), *slash = host ? strchr(host + strlen(SCHEME), '/') : NULL;
+    const char *host = strstr(text, SCHEME),
+               *slash = host ? strchr(host + strlen(SCHEME), '/') : NULL;
     struct address address;
     char place[ADDRESS_HOST_MAX + 16];
     size_t size;
