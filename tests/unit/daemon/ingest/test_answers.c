@@ -51,7 +51,8 @@ static const char *received(struct fixture *f)
 static int set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    struct ingest_config config = {note_event, f, 256 << 20};
+    const struct ingest_config config = {
+        .on_event = note_event, .arg = f, .waiting_bytes_max = 256 << 20};
     int linger_ms = 0, timeout_ms = 5000;
     char endpoint[64];
     struct err why;
