@@ -24,8 +24,8 @@ enum part {
 #define QUESTIONS_A_TURN 64
 
 struct question {
-    zmq_msg_t parts[N_PARTS];
-    size_t n; /* also those beyond */
+    zmq_msg_t parts[N_PARTS + 1]; /* the last is for those beyond, one after the other */
+    size_t n;                     /* also those beyond */
 };
 
 static bool receive(void *socket, struct question *question)
@@ -33,26 +33,22 @@ static bool receive(void *socket, struct question *question)
     bool more = true;
 
     question->n = 0;
-    for (size_t i = 0; i < N_PARTS; i++)
+    for (size_t i = 0; i <= N_PARTS; i++)
         zmq_msg_init(&question->parts[i]);
     while (more) {
-        zmq_msg_t spare, *part = question->n < N_PARTS ? &question->parts[question->n] : &spare;
+        zmq_msg_t *part = &question->parts[question->n < N_PARTS ? question->n : N_PARTS];
 
-        if (part == &spare)
-            zmq_msg_init(&spare);
         if (zmq_msg_recv(part, socket, ZMQ_DONTWAIT) < 0)
             return question->n > 0;
         more = zmq_msg_more(part);
         question->n++;
-        if (part == &spare)
-            zmq_msg_close(&spare);
     }
     return true;
 }
 
 static void release(struct question *question)
 {
-    for (size_t i = 0; i < N_PARTS; i++)
+    for (size_t i = 0; i <= N_PARTS; i++)
         zmq_msg_close(&question->parts[i]);
 }
 

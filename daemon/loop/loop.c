@@ -270,21 +270,22 @@ static int write_endpoints(struct loop *loop, struct err *err)
 
 /* Our own keys are asked for by trainers of a network alone, and made when the first may come. */
 static int open_network(struct loop *loop, const struct listen *listen,
-                        struct ingest_config *trainers, struct err *err)
+                        const struct ingest_config *config, struct err *err)
 {
     char *path = paths_join(loop->state_dir, SERVER_KEY_FILE);
     char *authorised = paths_join(loop->state_dir, AUTHORISED_FILE);
     struct keyfile keys = {.public_key = ""};
+    struct ingest_config trainers = *config;
     int rc = path && authorised ? 0 : err_set(err, -ENOMEM, "out of memory");
 
     if (rc == 0 && listen->n_more > 0)
         rc = keyfile_keep(path, &keys, err);
     if (rc == 0) {
         memcpy(loop->server_key, keys.public_key, sizeof loop->server_key);
-        trainers->listen = listen;
-        trainers->key = &keys;
-        trainers->authorised = authorised;
-        rc = ingest_open(&loop->uv, listen->local, trainers, &loop->ingest, err);
+        trainers.listen = listen;
+        trainers.key = &keys;
+        trainers.authorised = authorised;
+        rc = ingest_open(&loop->uv, listen->local, &trainers, &loop->ingest, err);
     }
     explicit_bzero(&keys, sizeof keys);
     free(path);

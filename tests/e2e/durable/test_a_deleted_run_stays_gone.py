@@ -102,7 +102,7 @@ def test_subscribers_are_told_of_runs_that_left(daemon):
 
 def test_the_oldest_runs_are_pruned_and_the_file_shrinks(daemon):
     for i in range(4):
-        store(daemon, f"run-{i}", n=200)
+        store(daemon, f"run-{i}", n=100)
     dry = daemon.rpc("history.prune", max_bytes=1, dry_run=True)
     assert dry["runs"] == [f"run-{i}" for i in range(4)]
     assert len(runs_of(daemon)) == 4
