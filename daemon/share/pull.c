@@ -240,7 +240,7 @@ static int describe_window(struct pull *pull, struct remote *remote, struct plac
                            struct err *err)
 {
     int64_t to = place->batch;
-    struct window window;
+    struct window window = {0};
     int rc = cut_window(pull, remote, false, &window, place->source, place->described, &to, err);
 
     if (rc == 0)
@@ -291,7 +291,7 @@ static int feed_window(struct pull *pull, struct remote *remote, size_t i, struc
 {
     struct place *place = &pull->places[i];
     int64_t to = place->batch;
-    struct window window;
+    struct window window = {0};
     int rc = cut_window(pull, remote, true, &window, place->source, place->fed, &to, err);
 
     if (rc == 0)

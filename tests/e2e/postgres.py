@@ -39,6 +39,8 @@ class Postgres:
             conf.write(f"listen_addresses = ''\nunix_socket_directories = '{self.folder}'\n"
                        f"fsync = {'on' if fsync else 'off'}\nmax_connections = 40\n"
                        "shared_buffers = 32MB\n")
+        rules = self.data / "pg_hba.conf"  # the role "locked" needs its password
+        rules.write_text("local all locked scram-sha-256\n" + rules.read_text())
 
     def run(self, program, *arguments):
         done = subprocess.run([*self.prefix, PROGRAMS / program, *map(str, arguments)],

@@ -165,3 +165,13 @@ def test_one_sentence_says_why(new_daemon, server, url, sentence):
     assert daemon.output.count(sentence) == 1
     with daemon.trainer("run-1") as trainer:
         train(trainer, range(2))
+
+
+def test_a_wrong_password_is_told_and_never_shown(new_daemon, server, database):
+    database.sql("DROP ROLE IF EXISTS locked; CREATE ROLE locked LOGIN PASSWORD 'right'")
+    daemon = new_daemon("--history", f"postgresql://locked:wrOng-secret@/{database.name}"
+                                     f"?host={server.folder}").start()
+    problems = wait_until(lambda: daemon.rpc("server.status")["problems"], "the sentence")
+    assert "password authentication failed" in problems[0]
+    daemon.stop()
+    assert "wrOng-secret" not in daemon.output
