@@ -29,20 +29,22 @@ struct store_lane {
     char waits[ERR_TEXT_SIZE]; /* of the last commit that came back; "": it did not fail */
     store_lane_repaired_cb *on_repaired;
     bool wants_repair;
-    bool is_swept;            /* all points have their blocks, or it failed */
     bool wants_sweep;         /* the next time that no record waits */
     bool is_sweep;            /* the commit is a part of that */
     bool is_trial;            /* a commit without records looks whether the store writes again */
     atomic_bool has_repair;   /* the pool's while busy: the commit has a repair in it */
     struct store_notes notes; /* of the store, as they were when nobody wrote them */
-    struct list waiting;      /* put since the running commit began */
-    struct list committing;   /* the pool's while busy */
-    struct list tasks;        /* that wait */
-    struct store_task *task;  /* the pool's while busy; NULL: none is carried out */
-    bool is_cleared;          /* nothing is left of runs that have gone, or it failed */
-    bool is_turn;             /* of the task, or of clearing, and of no record */
-    bool is_stopped;          /* tasks do not go on */
-    unsigned n_commits;       /* since the last turn */
+    /* All points have their blocks, or it failed. The pool's, so it stands apart from those that
+     * gcc reads as one word. */
+    bool is_swept;
+    struct list waiting;     /* put since the running commit began */
+    struct list committing;  /* the pool's while busy */
+    struct list tasks;       /* that wait */
+    struct store_task *task; /* the pool's while busy; NULL: none is carried out */
+    bool is_cleared;         /* nothing is left of runs that have gone, or it failed */
+    bool is_turn;            /* of the task, or of clearing, and of no record */
+    bool is_stopped;         /* tasks do not go on */
+    unsigned n_commits;      /* since the last turn */
 };
 
 static void start_commit(struct store_lane *lane);
