@@ -20,18 +20,18 @@ type_of() {
 }
 
 # Comments are a fifth of the page's bytes. A line that is one is sent empty, so that an error's line is
-# that of the source, and a type within a line (/** @type ... */) is left out; lines are sent without
-# their indentation, which a text over several lines loses, too. What is not ours is sent whole, with its
-# licence.
+# that of the source, and one within a line (/** ... */, or // before the line's end) is left out; lines
+# are sent without their indentation, which a text over several lines loses, too. What is not ours is sent
+# whole, with its licence.
 uncommented='{ bare = $0; sub(/^ +/, "", bare); begins = bare ~ /^\/\*/; ends = bare ~ /\*\// }
     within || bare ~ /^\/\// || begins && (bare ~ /\*\/$/ || !ends) {
         within = (within || begins) && !ends; print ""; next }
-    { gsub(/\/\*\* @[^*]*\*\/ ?/, "", bare); print bare }'
+    { gsub(/\/\*\* [^*]*\*\/ ?/, "", bare); sub(/ \/\/ [^"`]*$/, "", bare); print bare }'
 served() {
     case $1 in
     vendor/*) cat "$page/$1" ;;
     *.js) awk "$uncommented" "$page/$1" ;;
-    *.css) sed 's/^ *//' "$page/$1" ;;
+    *.css | *.html) sed 's/^ *//' "$page/$1" ;;
     *) cat "$page/$1" ;;
     esac
 }
