@@ -116,7 +116,8 @@ def measure(row: Row, options: list[str]) -> str:
         if told["failed"]:
             print(f"{row.what}: {told['failed']} trainers failed", file=sys.stderr)
         lag = wait_until_copied(daemon) if options else 0.0
-        peak, stored = daemon.peak_bytes() - daemon.empty[0], daemon.stored_bytes() - daemon.empty[1]
+        peak = daemon.peak_bytes() - daemon.empty[0]
+        stored = daemon.stored_bytes() - daemon.empty[1]
         n_points = told["checkpoints"] * row.n_layers
         cells = [row.what, f"{row.n_trainers} x {row.n_layers}", f"{told['points_a_second']:,.0f}",
                  f"{told['gb_a_second']:.2f}", f"{told['wait_ms']:.0f} / {told['wait_ms_p99']:.0f}",

@@ -143,8 +143,8 @@ def test_measures_and_flags_are_the_daemons(feed, tmp_path):
     answers += [result({"metrics": rows, "flags": [{"name": "biased", "description": "few"}]})] * 2
     found = richd.measures(runtime_dir=str(tmp_path))
     assert list(found) == ["d_lr", "nc1"] and found["d_lr"].corrected == "d_debiased"
-    assert found["nc1"] == richd.Measure("nc1", "1", "labels", "x", "y", None, "collapsed", "spread",
-                                         formula="tr(S_W S_B^+) / C")
+    assert found["nc1"] == richd.Measure("nc1", "1", "labels", "x", "y", None, "collapsed",
+                                         "spread", formula="tr(S_W S_B^+) / C")
     assert richd.flags(runtime_dir=str(tmp_path)) == {"biased": "few"}
     assert [r["method"] for r in requests] == ["metric.list"] * 2
     with pytest.raises(richd.RichdError):
