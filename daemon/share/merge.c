@@ -19,6 +19,12 @@
 #define TYPE_INT4   23
 #define TYPE_FLOAT8 701
 
+/* A text that answers have as it is, on one line. Who may write there is not only richd: what is no
+ * such JSON would end an answer, or begin one of its own. */
+#define JSON_TEXT(column, type, empty)                                                             \
+    "CASE WHEN json_valid(" column ") THEN CASE json_type(" column ") WHEN '" type                 \
+    "' THEN json(" column ") ELSE '" empty "' END ELSE '" empty "' END"
+
 /* ?1 is the run's key, ?2 and so on the columns behind `run`. What a row describes may come before
  * the row of its run, which then begins as a stub. */
 enum merge_sql {
@@ -47,12 +53,15 @@ static const char *const statements[MERGE_SQL_COUNT] = {
     [MERGE_STUB] = "INSERT INTO run(run_key, id, name, project, run_group, tags, state, attempt)"
                    " SELECT 1 + max(gone_key, coalesce((SELECT max(run_key) FROM run), 0)), ?1, ?1,"
                    " 'default', '', '[]', 0, 0 FROM state",
-    [MERGE_RUN] = "UPDATE run SET name = ?2, project = ?3, run_group = ?4, tags = ?5, created = ?6,"
-                  " updated = ?7, hidden = ?8, edited = ?9, revision = revision + 1"
-                  " WHERE run_key = ?1",
-    [MERGE_CONFIG] = "REPLACE INTO run_config(run_key, config, updates)"
-                     " VALUES(?1, coalesce(?2, '{}'), coalesce(?3, '{}'))",
-    [MERGE_SUMMARY] = "REPLACE INTO run_summary(run_key, summary) VALUES(?1, coalesce(?4, '{}'))",
+    [MERGE_RUN] = "UPDATE run SET name = coalesce(?2, id), project = coalesce(?3, 'default'),"
+                  " run_group = coalesce(?4, ''), created = ?6, updated = ?7, hidden = ?8,"
+                  " edited = ?9, revision = revision + 1,"
+                  " tags = " JSON_TEXT("?5", "array", "[]") " WHERE run_key = ?1",
+    [MERGE_CONFIG] =
+        "REPLACE INTO run_config(run_key, config, updates)"
+        " VALUES(?1, " JSON_TEXT("?2", "object", "{}") ", " JSON_TEXT("?3", "object", "{}") ")",
+    [MERGE_SUMMARY] = "REPLACE INTO run_summary(run_key, summary)"
+                      " VALUES(?1, " JSON_TEXT("?4", "object", "{}") ")",
     [MERGE_NOTE] = "REPLACE INTO run_note(run_key, note) VALUES(?1, coalesce(?5, ''))",
     [MERGE_UNWATCH] = "DELETE FROM watched WHERE run_key = ?1",
     [MERGE_WATCH] = "INSERT INTO watched(run_key, place, is_scalar, in_turn, name)"

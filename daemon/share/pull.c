@@ -347,12 +347,16 @@ int pull_begin(struct pull *pull, struct remote *remote, struct err *err)
         return err_set(err, rc, "%s: no richd has written there yet", remote->server);
     if (rc < 0)
         return rc;
-    if (remote_integer(rows, 0, 0) > SHARE_VERSION)
+    if (PQntuples(rows) == 0)
+        rc = err_set(err, -EPROTO, "%s: its tables do not say of which version they are",
+                     remote->server);
+    else if (remote_integer(rows, 0, 0) > SHARE_VERSION)
         rc = err_set(err, -ENOTSUP,
                      "%s: its tables have version %" PRId64 ", of a newer richd; this one reads"
                      " version %d",
                      remote->server, remote_integer(rows, 0, 0), SHARE_VERSION);
-    snprintf(pull->merge.history, sizeof pull->merge.history, "%s", remote_cell(rows, 0, 1));
+    if (rc == 0)
+        snprintf(pull->merge.history, sizeof pull->merge.history, "%s", remote_cell(rows, 0, 1));
     PQclear(rows);
     if (rc == 0)
         rc = read_places(pull, err);

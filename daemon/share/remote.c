@@ -158,18 +158,60 @@ static int await_result(struct remote *remote, PGresult **out, struct err *err)
 
 /* ---- connecting ------------------------------------------------------------------------------ */
 
+/* libpq quotes from the address what it could not read, which may be a password: only the sentence
+ * before it is told. */
+static void leave_quotes_out(char *line)
+{
+    static const char *const quotes[] = {": \"", " after \""};
+
+    for (size_t i = 0; i < sizeof quotes / sizeof *quotes; i++) {
+        char *found = strstr(line, quotes[i]);
+
+        if (found)
+            *found = '\0';
+    }
+}
+
+/* Of a password that has @ or / as they are, libpq takes the rest for a port, a host or a database,
+ * which are told to all who may read. A socket without a file begins with @. */
+static bool is_of_password(const PQconninfoOption *option)
+{
+    const char *value = option->val ? option->val : "";
+
+    if (strcmp(option->keyword, "port") == 0)
+        return value[strspn(value, "0123456789,")] != '\0';
+    if (strcmp(option->keyword, "host") == 0 || strcmp(option->keyword, "dbname") == 0)
+        return *value && strchr(value + 1, '@');
+    return false;
+}
+
+static int check_options(const PQconninfoOption *options, struct err *err)
+{
+    for (const PQconninfoOption *option = options; option->keyword; option++) {
+        if (is_of_password(option))
+            return err_set(err, -EINVAL,
+                           "its %s is none: in a password @ is written as %%40, and / as %%2F",
+                           option->keyword);
+    }
+    return 0;
+}
+
 int remote_check(const char *url, struct err *err)
 {
     char *message = NULL, line[300] = "out of memory";
     PQconninfoOption *options = PQconninfoParse(url, &message);
+    int rc;
 
     if (message)
         first_line(message, line, sizeof line);
     PQfreemem(message);
-    if (!options)
+    if (!options) {
+        leave_quotes_out(line);
         return err_set(err, -EINVAL, "%s", line);
+    }
+    rc = check_options(options, err);
     PQconninfoFree(options);
-    return 0;
+    return rc;
 }
 
 static void ignore_notice(void *arg, const PGresult *result)

@@ -40,7 +40,7 @@ struct remote_params {
 void remote_text(struct remote_params *, const char *text);
 void remote_binary(struct remote_params *, const char *data, int size);
 
-/* Whether libpq can read the address. Returns 0 or -EINVAL. */
+/* Whether libpq can read the address. Returns 0 or -EINVAL; the text has nothing of a password. */
 int remote_check(const char *url, struct err *err);
 
 int remote_connect(struct remote *, const char *url, struct err *err);
