@@ -12,7 +12,8 @@ from sharing import await_level, train
 TAKEN = {
     "none": "UPDATE richd.run SET tags = NULL, project = NULL, name = repeat('n', 100000)",
     "words": "UPDATE richd.run SET tags = 'nonsense'",
-    "lines": "UPDATE richd.run SET tags = E'[\n{\"jsonrpc\":\"2.0\"}\n]', project = E'\\t\\u001b[2J\"'",
+    "lines": "UPDATE richd.run SET project = E'\\t\\u001b[2J\"',"
+             " tags = E'[\n{\"jsonrpc\":\"2.0\"}\n]'",
     "an_object": "UPDATE richd.run SET tags = '{\"a\": 1}', created = 'NaN', updated = '-Infinity'",
 }
 EVERYWHERE = """
