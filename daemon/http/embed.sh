@@ -30,8 +30,8 @@ uncommented='{ bare = $0; sub(/^ +/, "", bare); begins = bare ~ /^\/\*/; ends = 
 served() {
     case $1 in
     vendor/*) cat "$page/$1" ;;
-    *.js) awk "$uncommented" "$page/$1" ;;
-    *.css | *.html) sed 's/^ *//' "$page/$1" ;;
+    *.js | *.css) awk "$uncommented" "$page/$1" ;;
+    *.html) sed 's/^ *//' "$page/$1" ;;
     *) cat "$page/$1" ;;
     esac
 }

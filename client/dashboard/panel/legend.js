@@ -5,6 +5,7 @@ import { duration, longStep, namedPlace, shortValue } from "../base/axis.js";
 import { byId, element, oncePerFrame, replaceRows, unlessHeld } from "../base/dom.js";
 import { shortened } from "../base/names.js";
 import { lastStep, resumes, sentence, shortage } from "../plot/marks.js";
+import { middleText, svg } from "../plot/svg.js";
 import { nearest } from "../data/series.js";
 
 const GAPS_SHOWN = 8;
@@ -17,38 +18,12 @@ export function stateText(state) {
 
 /** A short line in a run's look. @param {{colour: string, dash: number[], sign: string}} look */
 export function swatch(look) {
-    const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-    const line = document.createElementNS("http://www.w3.org/2000/svg", "line");
-    const text = document.createElementNS("http://www.w3.org/2000/svg", "text");
-
-    for (const [k, v] of Object.entries({
-        class: "swatch",
-        width: 34,
-        height: 14,
-        "aria-hidden": "true",
-    }))
-        svg.setAttribute(k, v);
-    for (const [k, v] of Object.entries({
-        x1: 0,
-        x2: 34,
-        y1: 7,
-        y2: 7,
-        "stroke-width": 2,
-        "stroke-dasharray": look.dash.join(" "),
-        stroke: look.colour,
-    }))
-        line.setAttribute(k, v);
-    for (const [k, v] of Object.entries({
-        x: 17,
-        y: 11,
-        "text-anchor": "middle",
-        "font-size": 11,
-        fill: look.colour,
-    }))
-        text.setAttribute(k, v);
-    text.textContent = look.sign;
-    svg.append(line, text);
-    return svg;
+    return svg(
+        "svg",
+        { class: "swatch", width: 34, height: 14, "aria-hidden": "true" },
+        svg("line", { x1: 0, x2: 34, y1: 7, y2: 7, "stroke-width": 2, "stroke-dasharray": look.dash.join(" "), stroke: look.colour }),
+        middleText(17, 11, look.sign, { "font-size": 11, fill: look.colour }),
+    );
 }
 
 /** A spot of a colour. @param {string} colour */

@@ -6,7 +6,7 @@ import { colourAmong, compareValues } from "../base/looks.js";
 import { cssColour, groupColour } from "../base/palette.js";
 import { axisOf, brushOf, brushText, coveredBy, parseBrush, sharesOf, valueOf } from "../data/parallel.js";
 import { ParallelPlot } from "../plot/parallel.js";
-import { tickText } from "../plot/scatter.js";
+import { tickText } from "../plot/svg.js";
 
 /* More lines than these tell nothing apart in the chart above. */
 export const SHOW_MAX = 50;

@@ -4,7 +4,8 @@
 import { longStep, shortStep, shortValue, ticks, toStep, toX } from "../base/axis.js";
 import { byId, fillSelect } from "../base/dom.js";
 import { numberScale } from "../base/scale.js";
-import { svg, tickText, valueScale } from "./scatter.js";
+import { valueScale } from "./scatter.js";
+import { leftAxis, middleText, polyline, showSvg } from "./svg.js";
 
 const MARGIN = { left: 54, right: 12, top: 10, bottom: 24 };
 /* Of the height, for the difference. */
@@ -60,22 +61,19 @@ export class LayerPair {
         const curves = pane([...a.values, ...b.values], MARGIN.top, inner.height * (1 - SHARE), valueScale);
         const below = pane(difference.values, MARGIN.top + inner.height * (1 - SHARE) + BETWEEN, inner.height * SHARE, aboutZero);
         const line = (kind, { steps, values }, { y }) =>
-            svg("polyline", { class: kind, points: steps.map((step, i) => `${x(step)},${y(values[i])}`).join(" ") });
+            polyline({ class: kind }, steps.map((step, i) => [x(step), y(values[i])]));
+        const grid = (part) => leftAxis(part.ticks, part.y, MARGIN.left, width - MARGIN.right);
 
-        this.host.replaceChildren(
-            svg(
-                "svg",
-                { width, height, viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" },
-                ...grid(curves, width),
-                ...grid(below, width),
-                ...ticks(x0, x1, ((x1 - x0) * 60) / inner.width, spacing).map((at) =>
-                    svg("text", { x: x(toStep(at, spacing)), y: height - 6, "text-anchor": "middle" }, shortStep(toStep(at, spacing))),
-                ),
-                line("now", a, curves),
-                line("pinned", b, curves),
-                line("difference", difference, below),
-            ),
-        );
+        const steps = ticks(x0, x1, ((x1 - x0) * 60) / inner.width, spacing).map((at) => toStep(at, spacing));
+
+        showSvg(this.host, width, height, [
+            ...grid(curves),
+            ...grid(below),
+            ...steps.map((step) => middleText(x(step), height - 6, shortStep(step))),
+            line("now", a, curves),
+            line("pinned", b, curves),
+            line("difference", difference, below),
+        ]);
         this.#tell(a, b, difference);
     }
 
@@ -101,11 +99,4 @@ function pane(values, top, height, scaleOf) {
     const scale = scaleOf(values.length ? values : [0, 1], height / 22);
 
     return { ticks: scale.ticks, y: (value) => top + height * (1 - scale.at(value)) };
-}
-
-function grid({ ticks: at, y }, width) {
-    return at.flatMap((value) => [
-        svg("line", { class: "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(value), y2: y(value) }),
-        svg("text", { x: MARGIN.left - 6, y: y(value) + 4, "text-anchor": "end" }, tickText(value)),
-    ]);
 }

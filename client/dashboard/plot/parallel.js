@@ -5,7 +5,7 @@
 
 import { element, oncePerFrame } from "../base/dom.js";
 import { cssColour } from "../base/palette.js";
-import { tickText } from "./scatter.js";
+import { tickText } from "./svg.js";
 
 const TOP = 34;
 const BOTTOM = 34;

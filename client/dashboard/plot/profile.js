@@ -3,7 +3,8 @@
 
 import { shortValue } from "../base/axis.js";
 import { numberScale } from "../base/scale.js";
-import { svg, tickText, valueScale } from "./scatter.js";
+import { valueScale } from "./scatter.js";
+import { leftAxis, middleText, polyline, showSvg, sideways, svg } from "./svg.js";
 
 const MARGIN = { left: 54, right: 12, top: 10, bottom: 36 };
 const DOTS_MAX = 64;
@@ -22,14 +23,10 @@ export function drawProfile(host, { layers, label, lines }) {
     const x = (n) => MARGIN.left + inner.width * depth.at(n);
     const y = (v) => MARGIN.top + inner.height * (1 - value.at(v));
 
-    host.replaceChildren(
-        svg(
-            "svg",
-            { width, height, viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" },
-            ...axes({ depth, value, x, y, width, height, inner, label }),
-            ...lines.flatMap((line) => drawLine(line, layers, x, y)),
-        ),
-    );
+    showSvg(host, width, height, [
+        ...axes({ depth, value, x, y, width, height, inner, label }),
+        ...lines.flatMap((line) => drawLine(line, layers, x, y)),
+    ]);
 }
 
 function axes({ depth, value, x, y, width, height, inner, label }) {
@@ -37,25 +34,19 @@ function axes({ depth, value, x, y, width, height, inner, label }) {
     const middle = MARGIN.top + inner.height / 2;
 
     return [
-        ...value.ticks.flatMap((v) => [
-            svg("line", { class: "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(v), y2: y(v) }),
-            svg("text", { x: MARGIN.left - 6, y: y(v) + 4, "text-anchor": "end" }, tickText(v)),
-        ]),
-        ...depth.ticks
-            .filter(Number.isInteger)
-            .map((n) => svg("text", { x: x(n), y: bottom + 15, "text-anchor": "middle" }, String(n))),
-        svg("text", { x: MARGIN.left + inner.width / 2, y: height - 5, "text-anchor": "middle" }, "layer"),
-        svg("text", { x: 13, y: middle, "text-anchor": "middle", transform: `rotate(-90 13 ${middle})` }, label),
+        ...leftAxis(value.ticks, y, MARGIN.left, width - MARGIN.right),
+        ...depth.ticks.filter(Number.isInteger).map((n) => middleText(x(n), bottom + 15, String(n))),
+        middleText(MARGIN.left + inner.width / 2, height - 5, "layer"),
+        sideways(13, middle, -90, label),
     ];
 }
 
 function drawLine({ values, kind, text }, layers, x, y) {
     const places = values.flatMap((value, i) => (value === null ? [] : [{ value, n: i + 1 }]));
-    const points = places.map(({ n, value }) => `${x(n)},${y(value)}`).join(" ");
     const dots = places.length > DOTS_MAX ? [] : places;
 
     return [
-        svg("polyline", { class: kind, points }),
+        polyline({ class: kind }, places.map(({ n, value }) => [x(n), y(value)])),
         ...dots.map(({ n, value }) =>
             svg(
                 "circle",

@@ -6,9 +6,9 @@ import { shortValue } from "../base/axis.js";
 import { numberScale, spreadOf, wordScale } from "../base/scale.js";
 import { compareValues } from "../base/looks.js";
 import { spacingOf } from "../data/sweep.js";
+import { leftAxis, middleText, polyline, showSvg, sideways, svg, tickText } from "./svg.js";
 
 const MARGIN = { left: 58, right: 54, top: 14, bottom: 42 };
-const SVG = "http://www.w3.org/2000/svg";
 const AIR = 0.05;
 
 /**
@@ -21,29 +21,16 @@ const AIR = 0.05;
  * @property {string} xLabel @property {string} yLabel @property {string} rightLabel
  */
 
-/** @param {string} name @param {Object<string, any>} attributes @param {...(Node|string)} children */
-export function svg(name, attributes, ...children) {
-    const made = document.createElementNS(SVG, name);
-
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, String(value));
-    made.append(...children);
-    return made;
-}
-
 /** @param {HTMLElement} host @param {Picture} picture */
 export function drawScatter(host, picture) {
     const width = Math.max(240, host.clientWidth);
     const height = Math.max(180, host.clientHeight);
     const frame = frameOf(picture, width, height);
 
-    host.replaceChildren(
-        svg(
-            "svg",
-            { width, height, viewBox: `0 0 ${width} ${height}` },
-            ...axes(picture, frame),
-            ...groupsOf(picture.columns).flatMap((columns) => drawGroup(picture, frame, columns)),
-        ),
-    );
+    showSvg(host, width, height, [
+        ...axes(picture, frame),
+        ...groupsOf(picture.columns).flatMap((columns) => drawGroup(picture, frame, columns)),
+    ]);
 }
 
 function groupsOf(columns) {
@@ -107,46 +94,31 @@ function axes({ xLabel, yLabel, rightLabel }, frame) {
     const far = MARGIN.left + inner.width;
 
     return [
-        ...frame.yTicks.flatMap((v) => [
-            svg("line", { class: "grid", x1: MARGIN.left, x2: far, y1: frame.y(v), y2: frame.y(v) }),
-            svg("text", { x: MARGIN.left - 6, y: frame.y(v) + 4, "text-anchor": "end" }, tickText(v)),
-        ]),
+        ...leftAxis(frame.yTicks, frame.y, MARGIN.left, far),
         ...frame.xTicks.flatMap((v) => [
             svg("line", { class: "grid", x1: frame.x(v), x2: frame.x(v), y1: MARGIN.top, y2: bottom }),
-            svg("text", { x: frame.x(v), y: bottom + 16, "text-anchor": "middle" }, tickText(v)),
+            middleText(frame.x(v), bottom + 16, tickText(v)),
         ]),
         ...frame.rightTicks.map((v) => svg("text", { x: far + 6, y: frame.right(v) + 4 }, tickText(v))),
-        svg("text", { x: MARGIN.left + inner.width / 2, y: height - 6, "text-anchor": "middle" }, xLabel),
+        middleText(MARGIN.left + inner.width / 2, height - 6, xLabel),
         sideways(14, MARGIN.top + inner.height / 2, -90, yLabel),
         sideways(width - 8, MARGIN.top + inner.height / 2, 90, rightLabel),
     ];
 }
 
-function sideways(x, y, angle, text) {
-    return svg("text", { x, y, "text-anchor": "middle", transform: `rotate(${angle} ${x} ${y})` }, text);
-}
-
-/** @param {number|string} value */
-export function tickText(value) {
-    if (typeof value === "string") return value.length > 12 ? `${value.slice(0, 11)}…` : value;
-    return value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e5)
-        ? value.toExponential().replace("e+", "e")
-        : String(Number(value.toPrecision(4)));
-}
-
 function drawGroup(picture, frame, columns) {
     const colour = picture.colour(columns[0].group);
-    const line = (list, y) => list.map((c) => `${frame.x(c.x)},${y(c)}`).join(" ");
+    const line = (kind, list, y) => polyline({ class: kind, stroke: colour }, list.map((c) => [frame.x(c.x), y(c)]));
     const rights = columns.filter((c) => c.right !== null);
 
     return [
         ...(frame.right && rights.length
             ? [
-                  svg("polyline", { class: "right", stroke: colour, points: line(rights, (c) => frame.right(c.right)) }),
+                  line("right", rights, (c) => frame.right(c.right)),
                   ...rights.map((c) => svg("circle", { class: "right", stroke: colour, cx: frame.x(c.x), cy: frame.right(c.right), r: 3 })),
               ]
             : []),
-        svg("polyline", { class: "mean", stroke: colour, points: line(columns, (c) => frame.y(c.mean)) }),
+        line("mean", columns, (c) => frame.y(c.mean)),
         ...columns.map((c) => bar(frame, c, colour)),
         ...columns.flatMap((c) => c.rows.map((row) => point(picture, frame, row, colour))),
     ];
