@@ -239,7 +239,6 @@ function fillLayersAndScalars() {
         ]),
     ].sort();
     const short = shortened(layers);
-    const plain = (names) => names.map((name) => ({ value: name, text: name }));
 
     fillSelect(
         byId("layer"),
@@ -248,7 +247,7 @@ function fillLayersAndScalars() {
     );
     fillSelect(
         byId("scalar"),
-        [{ value: "auto", text: "accuracy" }, { value: "", text: "nothing" }, ...plain(scalars)],
+        [{ value: "auto", text: "accuracy" }, { value: "", text: "nothing" }, ...scalars],
         scalar,
     );
 }
@@ -268,16 +267,10 @@ function fillBar() {
     fillLayersAndScalars();
 }
 
-for (const [id, name] of [
-    ["metric", "metric"],
-    ["layer", "layer"],
-    ["scalar", "scalar"],
-])
-    byId(id).addEventListener("change", (e) => view.set({ [name]: e.target.value }));
+view.follow({ metric: "metric", layer: "layer", scalar: "scalar", band: "band" });
 byId("axis").addEventListener("change", (e) => view.set({ axis: e.target.value, from: null, to: null }));
 for (const spacing of ["log", "linear"])
     byId(`spacing-${spacing}`).addEventListener("change", () => view.set({ spacing }));
-byId("band").addEventListener("change", (e) => view.set({ band: e.target.checked }));
 view.on([], fillBar);
 
 byId("copy-link").addEventListener("click", async () => {

@@ -41,10 +41,11 @@ export function byId(id) {
 /**
  * Fills a <select>, keeping what is chosen where that is still offered.
  * @param {HTMLSelectElement} select
- * @param {{value: string, text: string, title?: string}[]} options
+ * @param {(string|{value: string, text: string, title?: string})[]} offered a string is its own text
  * @param {string} chosen
  */
-export function fillSelect(select, options, chosen) {
+export function fillSelect(select, offered, chosen) {
+    const options = offered.map((o) => (typeof o === "string" ? { value: o, text: o } : o));
     const known = [...select.options].map((o) => `${o.value}\0${o.text}`).join("\n");
 
     if (known !== options.map((o) => `${o.value}\0${o.text}`).join("\n"))

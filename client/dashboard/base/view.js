@@ -1,6 +1,8 @@
 /* What is looked at: everything that a permalink holds, and nothing else. Modules change it with
  * set() and are told by name what changed; none of them talks to another one directly. */
 
+import { byId } from "./dom.js";
+
 /**
  * @typedef {object} ViewState
  * @property {string[]} runs shown, in the order in which they were added
@@ -146,6 +148,12 @@ export class View extends EventTarget {
             const changed = /** @type {CustomEvent} */ (event).detail;
             if (names.length === 0 || names.some((n) => changed.has(n))) callback(this.state);
         });
+    }
+
+    /** Controls of the page that change a field each: a box by whether it is checked. @param {Record<string, string>} fields by the control's id */
+    follow(fields) {
+        for (const [id, name] of Object.entries(fields))
+            byId(id).addEventListener("change", ({ target }) => this.set({ [name]: target.type === "checkbox" ? target.checked : target.value }));
     }
 
     /** Shows a run, or no longer. @param {string} run @param {boolean} isShown */

@@ -12,7 +12,7 @@ export class GroupBar {
         this.chart.addEventListener("drawn", () => this.#draw());
         for (const lines of ["runs", "means"])
             byId(`lines-${lines}`).addEventListener("change", () => this.view.set({ lines }));
-        byId("spread").addEventListener("change", (e) => this.view.set({ spread: e.target.value }));
+        this.view.follow({ spread: "spread" });
     }
 
     #draw() {

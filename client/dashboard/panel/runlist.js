@@ -58,15 +58,7 @@ export class RunList {
 
         search.addEventListener("input", apply);
         byId("regex").addEventListener("change", apply);
-        byId("state-filter").addEventListener("change", (e) =>
-            this.view.set({ state: e.target.value }),
-        );
-        byId("hidden-too").addEventListener("change", (e) =>
-            this.view.set({ hidden: e.target.checked }),
-        );
-        byId("group-by").addEventListener("change", (e) =>
-            this.view.set({ group: e.target.value }),
-        );
+        this.view.follow({ "state-filter": "state", "hidden-too": "hidden", "group-by": "group" });
         this.view.on(["search", "regex", "state", "hidden"], ({ search: text, regex, state, hidden }) => {
             if (document.activeElement !== search) search.value = text;
             byId("regex").checked = regex;
@@ -106,16 +98,9 @@ export class RunList {
     #drawNotes() {
         const { pattern, progress, count } = this.source;
         const { regex, search, group } = this.view.state;
-        const keys = [...this.source.keys]
-            .sort()
-            .map((k) => ({ value: `config.${k}`, text: `config: ${k}` }));
-        const fixed = [
-            ["", "nothing"],
-            ["project", "project"],
-            ["group", "group"],
-            ["state", "state"],
-        ].map(([value, text]) => ({ value, text }));
-        const known = keys.some((k) => k.value === group) || fixed.some((k) => k.value === group);
+        const keys = [...this.source.keys].sort().map((k) => ({ value: `config.${k}`, text: `config: ${k}` }));
+        const fixed = [{ value: "", text: "nothing" }, "project", "group", "state"];
+        const known = group === "" || fixed.includes(group) || keys.some((k) => k.value === group);
 
         byId("run-count").textContent = longStep(count);
         byId("run-note").textContent =
@@ -124,7 +109,7 @@ export class RunList {
             (count === 0 && search ? nothingFound(search) : "");
         fillSelect(
             byId("group-by"),
-            [...fixed, ...keys, ...(known ? [] : [{ value: group, text: group }])],
+            [...fixed, ...keys, ...(known ? [] : [group])],
             group,
         );
     }

@@ -30,8 +30,7 @@ export class Sweep {
         this.draw = oncePerFrame(() => this.#draw());
         this.loadSoon = debounced(() => this.load(), REFRESH_MS);
         this.section.addEventListener("toggle", () => this.load());
-        for (const [id, name] of CONTROLS)
-            byId(id).addEventListener("change", (e) => this.view.set({ [name]: e.target.value }));
+        this.view.follow(CONTROLS);
         for (const sweepAs of ["points", "axes"])
             byId(`sweep-as-${sweepAs}`).addEventListener("change", () => this.view.set({ sweepAs }));
         byId("axis-menu").addEventListener("toggle", this.draw);
@@ -243,13 +242,7 @@ const NOTES = {
     extreme: "bars: one standard deviation over runs at the same place; the extreme of a noisy curve lies beyond its mean",
 };
 
-const CONTROLS = [
-    ["sweep-at", "sweepAt"],
-    ["sweep-x", "sweepX"],
-    ["sweep-y", "sweepY"],
-    ["sweep-colour", "sweepColour"],
-    ["sweep-right", "sweepRight"],
-];
+const CONTROLS = { "sweep-at": "sweepAt", "sweep-x": "sweepX", "sweep-y": "sweepY", "sweep-colour": "sweepColour", "sweep-right": "sweepRight" };
 
 function plain(name) {
     return name.replace(/^scalar:/, "");

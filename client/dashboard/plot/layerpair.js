@@ -40,7 +40,7 @@ export class LayerPair {
 
     /** @param {any[]} layers Series of the run @param {{x0: number, x1: number, spacing: any}} frame its steps, as the map has them */
     draw(layers, frame) {
-        const options = layers.map((l) => ({ value: l.layer, text: l.layer }));
+        const options = layers.map((l) => l.layer);
         const [a, b] = this.view.state.layerPair.map((name) => layers.find((l) => l.layer === name));
 
         this.layers = layers;

@@ -33,11 +33,7 @@ export class RepresentationView {
         this.draw = oncePerFrame(() => this.#draw());
         const show = debounced(() => this.#show(), SLIDE_MS);
         this.slider.addEventListener("input", () => this.#slide(Number(this.slider.value)));
-        for (const [id, name] of [
-            ["map-layer", "mapLayer"],
-            ["map-with", "mapWith"],
-        ])
-            byId(id).addEventListener("change", (e) => this.view.set({ [name]: e.target.value }));
+        this.view.follow({ "map-layer": "mapLayer", "map-with": "mapWith" });
         this.view.on(["runs", "focus"], () => this.load());
         this.view.on(["mapLayer", "mapWith", "mapStep"], show);
         this.section.addEventListener("toggle", () => this.load());
@@ -95,7 +91,7 @@ export class RepresentationView {
 
     #fillChoices() {
         const others = this.view.state.runs.filter((run) => run !== this.view.run);
-        const layers = this.kept.map((k) => ({ value: k.layer, text: k.layer }));
+        const layers = this.kept.map((k) => k.layer);
         const runs = others.map((run) => ({ value: run, text: this.catalogue.title(run) }));
 
         fillSelect(byId("map-layer"), [{ value: "", text: "all layers" }, ...layers], this.layer);

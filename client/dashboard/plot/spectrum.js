@@ -53,9 +53,7 @@ export class SpectrumView {
         this.slider.addEventListener("keydown", (e) => this.#onSliderKey(e));
         this.host.addEventListener("keydown", (e) => this.#onChartKey(e));
         byId("spectrum-pin").addEventListener("click", () => this.#pinShown());
-        for (const [id, name] of [["spectrum-all", "spectrumAll"], ["spectrum-log-k", "spectrumLogK"], ["spectrum-log-rho", "spectrumLogRho"]])
-            byId(id).addEventListener("change", (e) => this.view.set({ [name]: e.target.checked }));
-        byId("spectrum-against").addEventListener("change", (e) => this.view.set({ spectrumAgainst: e.target.value }));
+        this.view.follow({ "spectrum-all": "spectrumAll", "spectrum-log-k": "spectrumLogK", "spectrum-log-rho": "spectrumLogRho", "spectrum-against": "spectrumAgainst" });
         byId("spectrum-speed").addEventListener("change", (e) => this.view.set({ spectrumSpeed: Number(e.target.value) }));
         byId("spectrum-layer").addEventListener("change", (e) => this.view.set({ spectrumLayer: e.target.value, spectrumStep: null }));
         byId("focus").addEventListener("change", (e) => this.view.set({ focus: e.target.value, spectrumLayer: "", spectrumStep: null }));
@@ -145,11 +143,10 @@ export class SpectrumView {
     // ---- loading -----------------------------------------------------------------------------
 
     #fillChoices() {
-        const option = (value, text = value) => ({ value, text });
         const { state, run } = this.view;
 
-        fillSelect(byId("focus"), state.runs.map((id) => option(id, this.catalogue.title(id))), run);
-        fillSelect(byId("spectrum-layer"), this.catalogue.layersOf(run, "*").map((name) => option(name)), this.layer);
+        fillSelect(byId("focus"), state.runs.map((id) => ({ value: id, text: this.catalogue.title(id) })), run);
+        fillSelect(byId("spectrum-layer"), this.catalogue.layersOf(run, "*"), this.layer);
         byId("spectrum-all").checked = state.spectrumAll;
         byId("spectrum-all-label").hidden = state.runs.length < 2;
         byId("spectrum-against").value = state.spectrumAgainst;
@@ -348,6 +345,8 @@ export class SpectrumView {
         const sign = element("td", { class: "sign", aria: { hidden: true } }, marker(curve.marker));
         const value = (list) => element("td", { class: "number" }, spectrum ? shortValue(list(spectrum)?.[k - 1]) : "–");
         const name = this.#name(curve);
+        const aria = { pressed: isPinned, label: `keep ${name}` };
+        const keep = element("button", { type: "button", class: "quiet", aria, onclick: () => this.#pin(key, !isPinned) }, isPinned ? "unpin" : "pin");
 
         sign.style.color = curve.colour;
         return element(
@@ -358,15 +357,7 @@ export class SpectrumView {
             value(relative),
             value((s) => s.pi_hat),
             value((s) => s.pi_star),
-            element(
-                "td",
-                {},
-                element(
-                    "button",
-                    { type: "button", class: "quiet", aria: { pressed: isPinned, label: `keep ${name}` }, onclick: () => this.#pin(key, !isPinned) },
-                    isPinned ? "unpin" : "pin",
-                ),
-            ),
+            element("td", {}, keep),
         );
     }
 
