@@ -74,7 +74,8 @@ static const char *const statements[SQL_COUNT] = {
                    " ON point.layer_key = layer.layer_key AND point.attempt = layer.last_attempt"
                    " AND point.step = layer.last_step WHERE layer.run_key = ?1 AND layer.p > 0"
                    " AND (?2 IS NULL OR layer.name = ?2) ORDER BY layer.layer_key",
-    [SQL_LAYER_KEYS] = "SELECT layer_key FROM layer WHERE run_key = ?1 ORDER BY layer_key DESC",
+    [SQL_LAYER_KEYS] = "SELECT layer_key FROM layer WHERE run_key = ?1"
+                       " ORDER BY name GLOB '*@eval', layer_key DESC",
     [SQL_RUN_LAYERS] =
         "SELECT layer.name, layer.p, layer.c, point.step, point.d_lr,"
         " point.d_debiased FROM layer LEFT JOIN point"

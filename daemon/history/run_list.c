@@ -143,7 +143,8 @@ static void add_condition(struct condition *c, const struct feed_run_list *param
 
 /* ---- the order ------------------------------------------------------------------------------- */
 
-/* Of the run's last layer that has the measure, as its latest point has it. */
+/* Of the run's last layer that has the measure, as its latest point has it. Rows of evaluation
+ * (NAME@eval) count only where no other layer has it. */
 static void add_measure(struct condition *c, const char *name)
 {
     sqlite3_str_appendf(c->text,
@@ -151,7 +152,7 @@ static void add_measure(struct condition *c, const char *name)
                         " ON point.layer_key = layer.layer_key"
                         " AND point.attempt = layer.last_attempt AND point.step = layer.last_step"
                         " WHERE layer.run_key = run.run_key AND point.\"%w\" IS NOT NULL"
-                        " ORDER BY layer.layer_key DESC LIMIT 1)",
+                        " ORDER BY layer.name GLOB '*@eval', layer.layer_key DESC LIMIT 1)",
                         name, name);
 }
 

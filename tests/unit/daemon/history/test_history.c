@@ -458,6 +458,26 @@ static void a_value_is_its_extreme_or_that_up_to_a_step(void **state)
     cJSON_Delete(out);
 }
 
+static void a_value_is_not_that_of_evaluation(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = record_open("a", "w", 0, RESUME_ALLOW), *c;
+    cJSON *out;
+
+    assert_int_equal(apply(f->store, r), 0);
+    c = record_of(r, RECORD_CHECKPOINT, 1, 10);
+    record_add_point(c, "head", .5);
+    record_add_point(c, "head@eval", .2);
+    assert_int_equal(apply(f->store, c), 0);
+    record_free(c);
+    record_free(r);
+    for (int i = 0; i < 2; i++) {
+        out = values_at(f, i ? "{\"d_lr\":\"least\"}" : "{}");
+        expect_value_of(cJSON_GetObjectItem(out, "runs")->child, "d_lr", .5);
+        cJSON_Delete(out);
+    }
+}
+
 static void runs_come_with_the_values_that_are_asked_for(void **state)
 {
     struct fixture *f = *state;
@@ -1768,6 +1788,7 @@ int main(void)
         TEST(runs_are_found_by_what_they_were_configured_with),
         TEST(runs_are_sorted_by_what_came_of_them),
         TEST(a_value_is_its_extreme_or_that_up_to_a_step),
+        TEST(a_value_is_not_that_of_evaluation),
         TEST(runs_come_with_the_values_that_are_asked_for),
         TEST(an_edited_run_is_shown_and_found_as_edited),
         TEST(a_list_shows_each_change),
