@@ -177,22 +177,22 @@ static void refuse(struct http_peer *peer, int code, const char *why)
     lws_callback_on_writable(peer->wsi);
 }
 
-/* The first message has to be server.hello, with the token where reading needs one; then it is
- * answered like any other. */
-static bool brings_token(struct http_peer *peer)
+/* The first message is server.hello with the token, or any where reading needs none; then it is
+ * answered like any other. A token that may write counts where reading is free, too. */
+static bool is_let_in(struct http_peer *peer)
 {
     const struct http_access *access = peer->http->access;
     bool is_free = http_access_check_token(access, &(struct http_asker){0}, NULL) == HTTP_OK;
     struct feed_request request;
     struct feed_hello hello = {.token = NULL};
     struct err err;
-    bool good =
+    bool has_token =
         feed_request_parse(peer->socket.message, peer->socket.message_size, &request, &err) == 0 &&
-        request.method == FEED_HELLO && feed_hello_read(&request, &hello, &err) == 0 &&
-        (is_free ||
-         (hello.token && http_access_check_reader(access, hello.token, &err) == HTTP_OK));
+        request.method == FEED_HELLO && feed_hello_read(&request, &hello, &err) == 0 && hello.token;
+    bool good =
+        is_free || (has_token && http_access_check_reader(access, hello.token, &err) == HTTP_OK);
 
-    peer->socket.may_write = good && hello.token && http_access_may_edit(access, hello.token);
+    peer->socket.may_write = good && has_token && http_access_may_edit(access, hello.token);
     feed_request_release(&request);
     return good;
 }
@@ -210,7 +210,7 @@ static void hand_over(struct http_peer *peer)
 
 static void check_token(struct http_peer *peer)
 {
-    if (brings_token(peer))
+    if (is_let_in(peer))
         peer->socket.state = SOCKET_OPEN;
     else
         refuse(peer, FEED_NOT_ALLOWED, "the first message has to be server.hello with a token");

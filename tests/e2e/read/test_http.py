@@ -21,20 +21,13 @@ ON_THE_LOOP = pytest.mark.not_under("thread", because="the loop's thread alone d
 # ---- the page -------------------------------------------------------------------------------------
 
 
-def test_the_page_is_served_from_the_binary(web):
-    answer = request(web, "/")
-    assert answer.status == 200
-    assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert answer.body == (PAGE / "index.html").read_bytes()
-
-
 def served(file):
     """A file of the page as it is sent: lines of ours that are comments are empty, others are not
-    indented and name no types."""
+    indented and have none."""
     text = file.read_bytes()
-    if "vendor" in file.parts or file.suffix not in (".js", ".css"):
+    if "vendor" in file.parts or file.suffix not in (".js", ".css", ".html"):
         return text
-    if file.suffix == ".css":
+    if file.suffix == ".html":
         return re.sub(rb"^ +", b"", text, flags=re.M)
     lines, in_comment = [], False
     for line in text.split(b"\n"):
@@ -43,9 +36,17 @@ def served(file):
         is_one = in_comment or bare.startswith(b"//") or begins and bare.endswith(b"*/") or (
             begins and b"*/" not in bare)
         in_comment = (in_comment or begins) and b"*/" not in bare
-        code = re.sub(rb"/\*\* @[^*]*\*/ ?", b"", line.lstrip(b" "))
+        code = re.sub(rb"/\*\* [^*]*\*/ ?", b"", line.lstrip(b" "))
+        code = re.sub(rb" // [^\"`]*$", b"", code)
         lines.append(b"" if is_one else code)
     return b"\n".join(lines)
+
+
+def test_the_page_is_served_from_the_binary(web):
+    answer = request(web, "/")
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.body == served(PAGE / "index.html")
 
 
 def test_every_file_of_the_page_is_served_without_its_comments_and_compressed(web):
