@@ -61,8 +61,11 @@ static void ready(void *arg)
     (void)arg;
 }
 
-static const struct feed_transport transport = {&feed_lines, send_text, send_long,
-                                                NULL,        pending,   ready};
+static const struct feed_transport transport = {.words = &feed_lines,
+                                                .send = send_text,
+                                                .send_long = send_long,
+                                                .pending = pending,
+                                                .ready = ready};
 
 static void add_status(void *arg, bool may_write, cJSON *status)
 {
