@@ -142,9 +142,19 @@ static void give_up_connection(struct sender *sender, int64_t now)
         sender->retry_at = now + pause_ms;
 }
 
+static void complain_of_no_key(struct sender *sender)
+{
+    struct err err;
+
+    err_set(&err, 0, "there is no key for %.300s (richctl invite, richctl join)",
+            sender->endpoint.address);
+    complain(sender, err.text);
+}
+
 static void begin_connection(struct sender *sender, int64_t now)
 {
     struct err err = {""};
+    int keys;
 
     if (endpoints_find(sender->endpoints, "ingest", &sender->endpoint, &err) < 0) {
         complain(sender, err.text);
@@ -154,9 +164,16 @@ static void begin_connection(struct sender *sender, int64_t now)
     endpoints_stay(sender->endpoints, &sender->endpoint);
     sender->began_at = now;
     sender->socket = zmq_socket(sender->context, ZMQ_DEALER);
-    if (sender->socket && set_options(sender->socket) == 0 &&
+    keys = sender->socket ? joined_set_keys(sender->endpoints->joined, sender->endpoint.address,
+                                            sender->socket)
+                          : 0;
+    if (keys == -EACCES) {
+        complain_of_no_key(sender);
+        give_up_connection(sender, now);
+        return;
+    }
+    if (sender->socket && keys == 0 && set_options(sender->socket) == 0 &&
         set_int(sender->socket, ZMQ_IPV6, strchr(sender->endpoint.address, '[') != NULL) == 0 &&
-        joined_set_keys(sender->endpoints->joined, sender->endpoint.address, sender->socket) == 0 &&
         open_monitor(sender) == 0 && zmq_connect(sender->socket, sender->endpoint.address) == 0)
         return;
     err_set(&err, -errno, "connecting to %s: %s", sender->endpoint.address, zmq_strerror(errno));

@@ -93,6 +93,14 @@ static int check_name(const char *name, struct err *err)
     return 0;
 }
 
+/* As a word of the line. */
+static int check_project(const char *project, struct err *err)
+{
+    if (project && (!*project || strlen(project) > 512 || project[strcspn(project, " \t\r\n")]))
+        return err_set(err, -EINVAL, "a project of a key has no blanks: \"%.64s\"", project);
+    return 0;
+}
+
 /* Whether a line has the name; and whether the last line has an end. */
 static int look_through(const char *path, const char *name, bool *is_ended, struct err *err)
 {
@@ -102,7 +110,8 @@ static int look_through(const char *path, const char *name, bool *is_ended, stru
     *is_ended = true;
     while (file && fgets(line, sizeof line, file)) {
         *is_ended = strchr(line, '\n') != NULL;
-        if (sscanf(line, "%*s %79s", found) == 1 && strcmp(found, name) == 0) {
+        if (line[strspn(line, " \t")] != '#' && sscanf(line, "%*s %79s", found) == 1 &&
+            strcmp(found, name) == 0) {
             fclose(file);
             return err_set(err, -EEXIST,
                            "%s has a key %s already: remove its line, or take another name", path,
@@ -181,6 +190,21 @@ static int find_directory(const struct options *options, char directory[PATH_MAX
     return program_state_dir(directory, PATH_MAX, err);
 }
 
+/* What others than the daemon's user write there, the daemon could not read. */
+static int check_owner(const char *directory, struct err *err)
+{
+    struct stat st;
+
+    if (stat(directory, &st) < 0)
+        return err_set(err, -errno, "%s: %s", directory, strerror(errno));
+    if (st.st_uid == geteuid())
+        return 0;
+    return err_set(
+        err, -EPERM,
+        "%s belongs to user %u, as whom this has to run: sudo -u '#%u' richctl invite ...",
+        directory, (unsigned)st.st_uid, (unsigned)st.st_uid);
+}
+
 static int invite(const struct options *options, const char *directory, struct keyfile *keys,
                   struct err *err)
 {
@@ -191,6 +215,9 @@ static int invite(const struct options *options, const char *directory, struct k
     snprintf(path, sizeof path, "%s/" SERVER_KEY, directory);
     if (mkdir(directory, 0700) < 0 && errno != EEXIST)
         return err_set(err, -errno, "%s: %s", directory, strerror(errno));
+    rc = check_owner(directory, err);
+    if (rc < 0)
+        return rc;
     rc = keyfile_keep(path, &server, err);
     if (rc == 0)
         rc = keyfile_make_pair(keys, err);
@@ -207,6 +234,8 @@ int cmd_invite(struct feedclient *feed, const struct options *options, struct er
     int rc = check_name(options->words[1], err);
 
     (void)feed;
+    if (rc == 0)
+        rc = check_project(options->project, err);
     if (rc == 0)
         rc = find_directory(options, directory, network, err);
     if (rc == 0)

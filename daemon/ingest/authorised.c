@@ -170,11 +170,11 @@ static int read_lines(FILE *stream, struct reading *reading)
     if (!reading->keys)
         return -ENOMEM;
     while (fgets(line, sizeof line, stream)) {
-        bool is_whole = strchr(line, '\n') || feof(stream);
+        bool is_whole = strchr(line, '\n') != NULL;
 
         reading->line += !is_rest;
-        if (!is_rest && !is_whole)
-            complain(reading, "it is too long");
+        if (!is_rest && !is_whole) /* rights that are written last may not be there yet */
+            complain(reading, feof(stream) ? "it has no end yet" : "it is too long");
         else if (!is_rest && take_line(reading, line) < 0)
             return -ENOMEM;
         is_rest = !is_whole;

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <zmq.h>
 
+#include "proto/base/address.h"
 #include "proto/curve/keyfile.h"
 
 /* Tested end to end by tests/e2e/network/test_trainers_on_other_hosts.py. */
@@ -40,13 +41,24 @@ static int set_keys(void *socket, const struct keyfile *keys)
     return 0;
 }
 
+/* Whether the address needs no key: no other host hears what is said there. */
+static bool is_of_this_host(const char *text)
+{
+    struct address address;
+
+    return strncmp(text, "tcp://", 6) != 0 ||
+           (address_parse(text + 6, &address) == 0 &&
+            (address_is_loopback(&address) || strcmp(address.host, "localhost") == 0));
+}
+
 int joined_set_keys(const char *path, const char *address, void *socket)
 {
+    bool is_free = is_of_this_host(address);
     struct keyfile keys;
-    int rc = 0;
+    int rc = is_free ? 0 : -EACCES;
 
     if (strncmp(address, "tcp://", 6) != 0 || !joined_exists(path))
-        return 0;
+        return rc;
     if (keyfile_read(path, &keys, NULL) == 0 && strcmp(keys.endpoint, address) == 0)
         rc = set_keys(socket, &keys);
     explicit_bzero(&keys, sizeof keys);

@@ -56,7 +56,9 @@ static int set_keys(void *socket, const char *address)
 {
     char path[JOINED_PATH_SIZE];
 
-    return joined_path(path, sizeof path) < 0 ? 0 : joined_set_keys(path, address, socket);
+    if (joined_path(path, sizeof path) < 0)
+        path[0] = '\0';
+    return joined_set_keys(path, address, socket);
 }
 
 static void disconnect(struct line *line, int64_t now)
@@ -72,14 +74,18 @@ static void disconnect(struct line *line, int64_t now)
 static int connect_line(struct sending *sending, struct line *line, int64_t now, struct err *err)
 {
     char address[LAUNCH_ADDRESS_SIZE];
+    int rc;
 
     if (sending->way->find(sending->way->context, address, err) < 0) {
         line->connect_at = now + REPLAY_RETRY_MS;
         return 0;
     }
     line->socket = zmq_socket(sending->context, ZMQ_DEALER);
-    if (!line->socket || set_options(line->socket, address) < 0 ||
-        set_keys(line->socket, address) < 0 || zmq_connect(line->socket, address) < 0)
+    rc = line->socket ? set_keys(line->socket, address) : 0;
+    if (rc == -EACCES)
+        return err_set(err, rc, "there is no key for %s (richctl invite, richctl join)", address);
+    if (!line->socket || rc < 0 || set_options(line->socket, address) < 0 ||
+        zmq_connect(line->socket, address) < 0)
         return err_set(err, -errno, "connecting to %s: %s", address, zmq_strerror(errno));
     err_set(err, 0, "no richd answers at %s", address);
     replay_connected(line->replay, now);

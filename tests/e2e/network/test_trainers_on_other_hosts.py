@@ -102,7 +102,8 @@ FAULTS = {
     "unknown key": ("does not know the key of this host", "10.99.0.2: key"),
     "read alone": ("does not know the key of this host", "may not write: reader"),
     "wrong server": ("ends the handshake", "without showing a key, the last one from 10.99.0.2"),
-    "no key": ("asks for a key", "without showing a key, the last one from 10.99.0.2"),
+    "no key": ("there is no key for tcp://10.99.0.1", None),
+    "readable": ("there is no key for tcp://10.99.0.1", None),
 }
 
 
@@ -117,6 +118,11 @@ def test_who_has_no_key_that_may_write_is_told_so(new_daemon, daemon_host, train
         if fault == "no key":
             programs[fault] = trainer_host.python(TRAINING, "default", "far", 2, home=home,
                                                   RICHD_ENDPOINT=ADDRESS)
+        elif fault == "readable":
+            join(home, server, public, secret)
+            (home / ".config" / "richd" / "joined").chmod(0o644)
+            programs[fault] = trainer_host.python(TRAINING, "default", "far", 2, home=home,
+                                                  RICHD_ENDPOINT=ADDRESS)
         else:
             join(home, server, public, secret)
             programs[fault] = train(trainer_host, home, patience=2)
@@ -128,7 +134,8 @@ def test_who_has_no_key_that_may_write_is_told_so(new_daemon, daemon_host, train
         lines, err = end_of(program)
         assert lines[0]["points"] == 0
         assert told in err, err
-        wait_until(lambda: logged in daemon.output, "the log to say so")
+        if logged:
+            wait_until(lambda text=logged: text in daemon.output, "the log to say so")
         assert keys[fault][1] not in daemon.output + err
     assert daemon.rpc("run.list")["runs"] == []
 
@@ -231,4 +238,32 @@ def test_a_c_trainer_without_the_right_key_is_told_so(new_daemon, daemon_host, t
                           env=clean_environment(HOME=str(tmp_path)), capture_output=True,
                           timeout=PATIENCE_S, check=False)
     assert "does not know the key of this host" in done.stdout + done.stderr
+    plain = subprocess.run([*trainer_host.prefix, BUILD / "example", "--steps", "1"], text=True,
+                           env=clean_environment(HOME=str(tmp_path / "none"),
+                                                 RICHD_ENDPOINT=ADDRESS),
+                           capture_output=True, timeout=PATIENCE_S, check=False)
+    assert "there is no key for tcp://10.99.0.1" in plain.stdout + plain.stderr
     assert daemon.rpc("run.list")["runs"] == []
+
+
+def test_an_invitation_makes_no_line_that_says_more(new_daemon, tmp_path):
+    daemon = new_daemon().start()
+    directory = tmp_path / "others"
+
+    def invite(*words):
+        done = subprocess.run([BUILD / "richctl", "--runtime-dir", daemon.runtime, "invite", *words,
+                               "--address", ADDRESS.removeprefix("tcp://")], text=True,
+                              env=clean_environment(), capture_output=True, timeout=PATIENCE_S,
+                              check=False)
+        return done.returncode, done.stderr
+
+    assert invite("gpu1", "--project", "mine read")[0] != 0
+    assert invite("gpu1", "--project", "mine\nevil")[0] != 0
+    assert not (daemon.state / "authorised_keys").exists()
+    authorise(daemon, "# gpu1 was here", f"{pair()[0]} gpu2 write")
+    assert invite("gpu1")[0] == 0
+    assert "a key gpu2 already" in invite("gpu2")[1]
+    directory.mkdir()
+    if os.getuid() == 0:
+        os.chown(directory, 1, 1)
+        assert "belongs to user 1" in invite("gpu3", "--state-dir", str(directory))[1]

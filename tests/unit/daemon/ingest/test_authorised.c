@@ -28,6 +28,23 @@ static void write_text(const char *text)
     fclose(file);
 }
 
+static void a_line_without_its_end_is_not_there_yet(void **state)
+{
+    struct authorised *authorised = authorised_new(path);
+    struct err err;
+
+    (void)state;
+    write_text(KEY " gpu3 write\n" OTHER " gpu4 write");
+    assert_int_equal(authorised_refresh(authorised, true, &err), -EBADMSG);
+    assert_non_null(strstr(err.text, "line 2: it has no end yet"));
+    assert_non_null(authorised_find(authorised, KEY));
+    assert_null(authorised_find(authorised, OTHER));
+    write_text(KEY " gpu3 write\n" OTHER " gpu4 write project=mine\n");
+    assert_int_equal(authorised_refresh(authorised, true, &err), 1);
+    assert_string_equal(authorised_find(authorised, OTHER)->projects, "mine");
+    authorised_free(authorised);
+}
+
 static void a_line_has_a_key_a_name_rights_and_projects(void **state)
 {
     struct authorised *authorised = authorised_new(path);
@@ -35,7 +52,7 @@ static void a_line_has_a_key_a_name_rights_and_projects(void **state)
     struct err err;
 
     (void)state;
-    write_text("# ours\n\n" KEY " gpu3 read,write project=a,b # a host\r\n" OTHER " page read");
+    write_text("# ours\n\n" KEY " gpu3 read,write project=a,b # a host\r\n" OTHER " page read\n");
     assert_int_equal(authorised_refresh(authorised, false, &err), 1);
     assert_int_equal(authorised_count(authorised), 2);
     key = authorised_find(authorised, KEY);
@@ -119,6 +136,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_line_has_a_key_a_name_rights_and_projects),
+        cmocka_unit_test(a_line_without_its_end_is_not_there_yet),
         cmocka_unit_test(a_line_that_makes_no_sense_is_named_and_grants_nothing),
         cmocka_unit_test(a_long_line_hides_none),
         cmocka_unit_test(a_file_that_goes_or_that_others_may_write_has_no_keys),

@@ -47,7 +47,7 @@ class Connections:
         self._watches: dict[str, _Watch] = {}  # by address
 
     def open(self, owner: Owner, address: str) -> Any:
-        """A DEALER that connects to `address`. Raises ScarceError, or zmq.ZMQError."""
+        """A DEALER that connects to `address`. Raises ScarceError, NoKeyError, or zmq.ZMQError."""
         dealer = self._sockets.dealer(address, self._n_connecting())
         self._owners[dealer] = owner
         self._addresses[dealer] = address

@@ -15,7 +15,7 @@ from typing import Any, Optional
 
 from richd._link import feed as _feed
 from richd._link.endpoint import NotFoundError
-from richd._link.keys import keys_for
+from richd._link.keys import NoKeyError, keys_for
 from richd._link.session import PROTOCOL, encode
 from richd._report import RichdError
 from richd._version import VERSION
@@ -68,6 +68,6 @@ def _hello(ingest: str) -> Mapping[str, Any]:
                 message = json.loads(peer.recv())
                 if message.get("type") == "hello":
                     return dict(message)
-        except (zmq.ZMQError, ValueError) as error:
+        except (NoKeyError, zmq.ZMQError, ValueError) as error:
             raise NotFoundError("ENOENT", f"the daemon at {ingest}: {error}") from error
     raise NotFoundError("ENOENT", f"no daemon says hello at {ingest}")

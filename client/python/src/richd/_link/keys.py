@@ -6,6 +6,8 @@ any thread; a file that others may read counts for nothing, because its key is a
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import os
 import stat
 from collections.abc import Mapping
@@ -58,16 +60,30 @@ def read(path: str) -> Keys:
     return _parse(text)
 
 
+class NoKeyError(Exception):
+    """The address is of another host, and there is no key for it: all on the way could read."""
+
+
 def keys_for(address: str, path: Optional[str] = None) -> Optional[Keys]:
-    """The keys with which that address is spoken to; None: it asks for none, as far as we know."""
+    """The keys with which that address is spoken to; None: it needs none. Raises NoKeyError."""
     path = path or joined_path()
-    if path is None or not address.startswith("tcp://"):
+    if path is not None and address.startswith("tcp://"):
+        with contextlib.suppress(OSError, ValueError):
+            keys = read(path)
+            if keys.endpoint == address:
+                return keys
+    if _is_of_this_host(address):
         return None
-    try:
-        keys = read(path)
-    except (OSError, ValueError):
-        return None
-    return keys if keys.endpoint == address else None
+    raise NoKeyError(f"there is no key for {address} (richctl invite, richctl join)")
+
+
+def _is_of_this_host(address: str) -> bool:
+    host = address.removeprefix("tcp://").rpartition(":")[0].strip("[]")
+    if not address.startswith("tcp://") or host == "localhost":
+        return True
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return False
 
 
 def _check(status: os.stat_result) -> None:

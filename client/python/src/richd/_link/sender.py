@@ -19,6 +19,7 @@ import zmq
 from richd._link import session as _session
 from richd._link.connections import Connections
 from richd._link.endpoint import NotFoundError
+from richd._link.keys import NoKeyError
 from richd._link.listener import Listener
 from richd._link.loop import Loop, serve
 from richd._link.outbox import Batch, Control, Outbox
@@ -351,6 +352,8 @@ class Sender:
             self._dealer = self._connections.open(self, address)
         except ScarceError as error:
             self._note_scarce(str(error))
+        except NoKeyError as error:
+            self._reporter.warn("address", str(error))
         except zmq.ZMQError as error:
             self._reporter.warn("address", f"cannot connect to {address}: {error}")
         if self._dealer is None:

@@ -53,8 +53,9 @@ class Sockets:
     def dealer(self, address: str, n_connecting: int) -> Any:
         """A DEALER that connects to `address`, beside others that still connect.
 
-        Raises ScarceError, or zmq.ZMQError.
+        Raises ScarceError, NoKeyError, or zmq.ZMQError.
         """
+        keys = keys_for(address)
         check_descriptors(n_connecting + DEALER_N + (0 if self._context else CONTEXT_N))
         if self._context is None:
             self._context = zmq.Context()
@@ -63,7 +64,6 @@ class Sockets:
             for option, value in _OPTIONS:
                 dealer.setsockopt(option, value)
             dealer.setsockopt(zmq.IPV6, int("[" in address))
-            keys = keys_for(address)
             if keys is not None:
                 keys.set_on(dealer)
             dealer.connect(address)
