@@ -19,7 +19,7 @@ int joined_path(char *out, size_t size);
 bool joined_exists(const char *path);
 
 /* Has the socket, which connects to `address` next, ask for and show the keys of the file, where
- * that is for the address; else it stays as it is. Returns 0, -ENOTSUP where libzmq has no CURVE, or
- * -EACCES: the address is of another host, and there is no key for it. What is said to it could be
- * read by all on the way, so it is not connected to. */
+ * that is for the address; else it stays as it is. Returns 0, -ENOTSUP where libzmq has no CURVE,
+ * or -EACCES: the address is of another host, and there is no key for it. What is said to it could
+ * be read by all on the way, so it is not connected to. */
 int joined_set_keys(const char *path, const char *address, void *socket);
