@@ -1,5 +1,5 @@
 /* The inside of a push, shared by its files: push.c talks to the server, push_read.c reads the
- * store, names.c has numbers given. Threads as in push.h.
+ * store by the statements of push_sql.c, names.c has numbers given. Threads as in push.h.
  *
  * Tested with its files by test_what_is_stored_is_copied_to_the_shared_history.py. */
 #pragma once
