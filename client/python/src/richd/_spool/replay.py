@@ -66,6 +66,8 @@ def replay(
     _wait(sender, spool, timeout, on_progress)
     if os.path.exists(path):
         raise RichdError("ENOENT", reporter.stats().last_error or f"{path} was not taken")
+    if on_progress is not None:  # also where all had its answer before the first look
+        on_progress(1.0)
     return str(identity.open_fields["run"])
 
 
