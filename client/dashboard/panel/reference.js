@@ -1,7 +1,7 @@
 /* The row of the legend for the reference, and its end. */
 
 import { shortValue } from "../base/axis.js";
-import { byId, element, oncePerFrame } from "../base/dom.js";
+import { byId, element, oncePerFrame, unlessHeld } from "../base/dom.js";
 import { nearest } from "../data/series.js";
 import { swatch } from "./legend.js";
 
@@ -9,7 +9,7 @@ export class ReferenceRow {
     /** @param {{view: any, catalogue: any, reference: any, chart: any}} parts */
     constructor(parts) {
         Object.assign(this, parts);
-        const draw = oncePerFrame(() => this.#draw());
+        const draw = unlessHeld(byId("legend-reference"), oncePerFrame(() => this.#draw()));
 
         this.chart.addEventListener("drawn", draw);
         this.chart.addEventListener("cursor", draw);
@@ -20,7 +20,7 @@ export class ReferenceRow {
         const [run, layer, metric] = this.view.state.reference;
         const key = JSON.stringify([run, layer, metric, this.#text(metric), this.#value(), run && this.catalogue.title(run)]);
 
-        if (key === this.key) return; // a button that is replaced while it is pressed is never clicked
+        if (key === this.key) return;
         this.key = key;
         byId("legend-reference").replaceChildren(...(metric ? [this.#row(run, layer, metric)] : []));
     }
