@@ -1,5 +1,7 @@
 """A long cable, on which packets are lost."""
 
+import pytest
+
 from harness import PATIENCE_S
 from hosts import DAEMON_IP, PORT, join, pair
 from test_networks_break import step
@@ -38,6 +40,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.not_under("address", "thread", because="a handshake has 5 s")
 def test_a_slow_way_that_loses_packets_brings_all(new_daemon, daemon_host, trainer_host, tmp_path):
     public, secret = pair()
     daemon = start(new_daemon, daemon_host, f"{public} gpu3 write")

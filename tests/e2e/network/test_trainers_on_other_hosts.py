@@ -140,6 +140,7 @@ def test_who_has_no_key_that_may_write_is_told_so(new_daemon, daemon_host, train
     assert daemon.rpc("run.list")["runs"] == []
 
 
+@pytest.mark.not_under("thread", because="it is about seconds")
 @pytest.mark.parametrize("by", ["SIGHUP", "itself"])
 def test_a_key_that_is_taken_away_loses_its_run(new_daemon, daemon_host, trainer_host, tmp_path,
                                                 by):
