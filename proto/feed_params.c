@@ -146,19 +146,27 @@ int feed_hello_read(const struct feed_request *request, struct feed_hello *out, 
 
 /* ---- run.list and run.edit ----------------------------------------------------------------- */
 
-static int read_tags(const cJSON *params, const cJSON **out, struct err *err)
+/* At most so many texts of at most TEXT_MAX bytes; `what` is one of them. */
+static int read_few_texts(const cJSON *params, const char *name, int n_max, const char *what,
+                          const cJSON **out, struct err *err)
 {
-    const cJSON *tag;
-    int rc = read_texts(params, "tags", out, err);
+    const cJSON *text;
+    int rc = read_texts(params, name, out, err);
 
-    if (rc == 0 && cJSON_GetArraySize(*out) > FEED_TAGS_MAX)
-        return err_set(err, FEED_BAD_PARAMS, "\"tags\": at most %d", FEED_TAGS_MAX);
-    cJSON_ArrayForEach(tag, *out)
+    if (rc == 0 && cJSON_GetArraySize(*out) > n_max)
+        return err_set(err, FEED_BAD_PARAMS, "\"%s\": at most %d", name, n_max);
+    cJSON_ArrayForEach(text, *out)
     {
-        if (rc == 0 && strlen(tag->valuestring) > TEXT_MAX)
-            rc = err_set(err, FEED_BAD_PARAMS, "\"tags\": a tag has at most %d bytes", TEXT_MAX);
+        if (rc == 0 && strlen(text->valuestring) > TEXT_MAX)
+            rc = err_set(err, FEED_BAD_PARAMS, "\"%s\": %s has at most %d bytes", name, what,
+                         TEXT_MAX);
     }
     return rc;
+}
+
+static int read_tags(const cJSON *params, const cJSON **out, struct err *err)
+{
+    return read_few_texts(params, "tags", FEED_TAGS_MAX, "a tag", out, err);
 }
 
 bool feed_where_range(const cJSON *value, double *min, double *max)
@@ -197,17 +205,7 @@ static int check_where(const cJSON *where, struct err *err)
 /* Names of measures, which the daemon knows, and of scalars, which anybody may give. */
 static int read_values(const cJSON *params, const cJSON **out, struct err *err)
 {
-    const cJSON *name;
-    int rc = read_texts(params, "values", out, err);
-
-    if (rc == 0 && cJSON_GetArraySize(*out) > FEED_VALUES_MAX)
-        return err_set(err, FEED_BAD_PARAMS, "\"values\": at most %d", FEED_VALUES_MAX);
-    cJSON_ArrayForEach(name, *out)
-    {
-        if (rc == 0 && strlen(name->valuestring) > TEXT_MAX)
-            rc = err_set(err, FEED_BAD_PARAMS, "\"values\": a name has at most %d bytes", TEXT_MAX);
-    }
-    return rc;
+    return read_few_texts(params, "values", FEED_VALUES_MAX, "a name", out, err);
 }
 
 static bool has_text(const cJSON *texts, const char *wanted)

@@ -85,10 +85,7 @@ static int find_address(const struct options *options, const char *network,
 
 static int check_name(const char *name, struct err *err)
 {
-    static const char letters[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
-
-    if (!*name || strlen(name) > 64 || strspn(name, letters) != strlen(name))
+    if (!key_name_is_valid(name))
         return err_set(err, -EINVAL, "a key's name has 1 to 64 of A-Z a-z 0-9 . _ -");
     return 0;
 }

@@ -79,10 +79,7 @@ static int take_option(struct authorised_key *key, char *word, struct err *err)
 
 static int take_name(struct authorised_key *key, const char *word, struct err *err)
 {
-    static const char letters[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
-
-    if (!word || strlen(word) > KEY_NAME_MAX || strspn(word, letters) != strlen(word))
+    if (!word || !key_name_is_valid(word))
         return err_set(err, -EBADMSG, "behind the key comes a name of A-Z a-z 0-9 . _ -");
     strcpy(key->name, word);
     return 0;

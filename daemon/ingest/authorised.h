@@ -14,8 +14,6 @@
 #include "proto/base/err.h"
 #include "proto/curve/keyfile.h"
 
-#define KEY_NAME_MAX 64
-
 struct authorised_key {
     char key[KEY_SIZE];
     char name[KEY_NAME_MAX + 1];

@@ -53,9 +53,8 @@ static bool is_of_this_host(const char *text)
 
 int joined_set_keys(const char *path, const char *address, void *socket)
 {
-    bool is_free = is_of_this_host(address);
     struct keyfile keys;
-    int rc = is_free ? 0 : -EACCES;
+    int rc = is_of_this_host(address) ? 0 : -EACCES;
 
     if (strncmp(address, "tcp://", 6) != 0 || !joined_exists(path))
         return rc;

@@ -13,6 +13,15 @@
 /* Four lines, and comments. */
 #define FILE_SIZE_MAX 4096
 
+bool key_name_is_valid(const char *name)
+{
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    size_t size = strlen(name);
+
+    return size > 0 && size <= KEY_NAME_MAX && strspn(name, letters) == size;
+}
+
 bool key_is_valid(const char *text)
 {
     static const char z85[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"

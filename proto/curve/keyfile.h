@@ -24,6 +24,10 @@ struct keyfile {
 /* Whether the first 40 characters can be a key; what follows is not looked at. */
 bool key_is_valid(const char *text);
 
+/* What a key is called, for people and logs: 1 to KEY_NAME_MAX of A-Z a-z 0-9 . _ - */
+#define KEY_NAME_MAX 64
+bool key_name_is_valid(const char *name);
+
 /* Returns 0, -ENOENT when there is no such file, -EPERM when others may read it or it is not ours,
  * -EBADMSG when it lacks the pair or has a line that makes no sense, or -errno. The text names the
  * file, never a key. */
