@@ -398,10 +398,12 @@ static int (*const writers[SHARE_TABLE_COUNT])(struct work *, const PGresult *, 
 static int put_table(struct work *work, enum share_table_id id, struct err *err)
 {
     const PGresult *rows = work->merge->rows[id];
+    /* A run is there only with the place of who wrote it: by that a start knows this store. */
+    bool makes = id < SHARE_TABLE_POINT && work->merge->source != 0;
     int rc = 0;
 
     for (int row = 0; rc == 0 && row < PQntuples(rows); row++) {
-        rc = find_run(work, rows, row, id < SHARE_TABLE_POINT, err);
+        rc = find_run(work, rows, row, makes, err);
         if (rc == 0 && work->run_key != 0)
             rc = writers[id](work, rows, row, err);
     }

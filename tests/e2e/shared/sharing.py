@@ -48,3 +48,27 @@ def without(value, names):
     if isinstance(value, list):
         return [without(each, names) for each in value]
     return value
+
+
+def has_points(daemon, run, n):
+    runs = {each["run"]: each for each in daemon.rpc("run.list")["runs"]}
+    return run in runs and runs[run]["n_points"] == n
+
+
+def assert_same(reader, writer, run):
+    """The reader says of the run what its writer says, as soon as it has read all of it."""
+    expected = answers(writer, run)
+    wait_until(lambda: has_points(reader, run, expected["run"]["n_points"]), "the points")
+    wait_until(lambda: not differences(answers(reader, run), expected),
+               lambda: f"the reader to have {differences(answers(reader, run), expected)}")
+
+
+def differences(value, other, path=""):
+    """Where two answers differ, and the values there."""
+    if isinstance(value, dict) and isinstance(other, dict):
+        pairs = [(f"{path}.{key}", value.get(key), other.get(key)) for key in {*value, *other}]
+    elif isinstance(value, list) and isinstance(other, list) and len(value) == len(other):
+        pairs = [(f"{path}[{i}]", *both) for i, both in enumerate(zip(value, other))]
+    else:
+        return [] if value == other else [(path, value, other)]
+    return [each for path, *both in pairs for each in differences(*both, path)]

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from harness import wait_until
-from sharing import answers, await_level, train
+from sharing import answers, assert_same, await_level, has_points, train
 
 
 @pytest.fixture
@@ -17,18 +17,6 @@ def reader(new_daemon, database):
 @pytest.fixture
 def new_writer(new_daemon, database):
     return lambda: new_daemon("--history", database.url).start()
-
-
-def has_points(daemon, run, n):
-    runs = {each["run"]: each for each in daemon.rpc("run.list")["runs"]}
-    return run in runs and runs[run]["n_points"] == n
-
-
-def assert_same(reader, writer, run):
-    expected = answers(writer, run)
-    for name in expected:
-        wait_until(lambda name=name: answers(reader, run)[name] == expected[name],
-                   lambda name=name: f"{answers(reader, run)[name]} to be {expected[name]}")
 
 
 def test_it_answers_as_the_daemons_that_write(reader, new_writer):
@@ -46,7 +34,6 @@ def test_it_answers_as_the_daemons_that_write(reader, new_writer):
         await_level(writer)
     for i, writer in enumerate(writers):
         assert len(answers(writer, f"run-{i}")["events"]) == 1
-        wait_until(lambda i=i: has_points(reader, f"run-{i}", 10), "the points")
         assert_same(reader, writer, f"run-{i}")
         spectrum = dict(run=f"run-{i}", layer="head", step=3)
         assert reader.rpc("spectrum.query", **spectrum) == writer.rpc("spectrum.query", **spectrum)
@@ -116,6 +103,21 @@ def test_a_deleted_run_goes_there_too(reader, new_writer):
         trainer.finish()
     wait_until(lambda: has_points(reader, "goes", 6), "the new run")
     assert_same(reader, writer, "goes")
+
+
+def test_a_reader_killed_before_it_reads_a_source_starts_again(reader, new_writer, database):
+    writer = new_writer()
+    with writer.trainer("run") as trainer:
+        train(trainer, range(1))
+        await_level(writer)
+        database.sql("CREATE TABLE aside AS TABLE richd.source; DELETE FROM richd.source")
+        reader.start()  # the attempt is open there, and no source says how far it is
+        wait_until(lambda: "the shared history is on" in reader.output, "the history")
+        assert reader.rpc("run.list")["runs"] == []
+        reader.kill()
+        reader.start()
+        database.sql("INSERT INTO richd.source TABLE aside")
+        wait_until(lambda: has_points(reader, "run", 2), "the points")
 
 
 def test_a_store_with_runs_of_its_own_is_refused(new_daemon, database):

@@ -7,8 +7,7 @@ import os
 import random
 import time
 
-from harness import wait_until
-from sharing import answers, await_level, train
+from sharing import assert_same, await_level, train
 
 ROUNDS = int(os.environ.get("KILL_ROUNDS",
                             200 if os.environ.get("RICHD_TESTS") == "all" else 5))
@@ -55,7 +54,8 @@ def test_nothing_acknowledged_is_lost_or_doubled(new_daemon, own_server):
     attempt.close()
     await_level(writer)
     assert_in_history(database, acknowledged)
-    assert_same_runs(writer, reader, database)
+    assert database.count("point") == writer.rpc("run.get", run="run")["n_points"]
+    assert_same(reader, writer, "run")
 
 
 def assert_in_history(database, acknowledged):
@@ -66,14 +66,3 @@ def assert_in_history(database, acknowledged):
     assert not {*map(tuple, told)} - {*map(tuple, kept)}
     logged = database.sql("SELECT attempt, step FROM richd.logged WHERE name = 'loss'")
     assert not {(str(a), str(s)) for a, s in acknowledged} - {*map(tuple, logged)}
-
-
-def assert_same_runs(writer, reader, database):
-    """The history has what the writer has, and no more; and so has the reader."""
-    n_points = writer.rpc("run.get", run="run")["n_points"]
-    assert int(database.value("SELECT count(*) FROM richd.point")) == n_points
-    wait_until(lambda: reader.rpc("run.get", run="run")["n_points"] == n_points, "the reader")
-    expected = answers(writer, "run")
-    wait_until(lambda: answers(reader, "run")["run"] == expected["run"],
-               lambda: f"{answers(reader, 'run')['run']} to be {expected['run']}")
-    assert answers(reader, "run") == expected
