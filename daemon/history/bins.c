@@ -10,9 +10,11 @@ struct held {
     int64_t step;
     int64_t step_end;
     uint64_t count;
+    uint32_t flags;
 };
 
 struct bins {
+    bool keeps_flags;
     size_t n_values;
     size_t n_bins;
     enum spacing spacing;
@@ -61,6 +63,16 @@ void bins_free(struct bins *bins)
     free(bins);
 }
 
+void bins_keep_flags(struct bins *bins)
+{
+    bins->keeps_flags = true;
+}
+
+bool bins_keeps_flags(const struct bins *bins)
+{
+    return bins->keeps_flags;
+}
+
 static size_t bin_of(const struct bins *bins, int64_t step)
 {
     double place = step < 0 ? 0 : (position(bins->spacing, step) - bins->start) * bins->scale;
@@ -79,7 +91,7 @@ bool bins_has_room(const struct bins *bins, int64_t step, int64_t step_end)
 
 void bins_add(struct bins *bins, int64_t step, const double *values)
 {
-    bins_add_many(bins, &(struct bin){step, step, 1, values, values, values});
+    bins_add_many(bins, &(struct bin){step, step, 1, values, values, values, 0});
 }
 
 /* fmin and fmax ignore a NaN as long as the other value is a number. */
@@ -102,6 +114,7 @@ void bins_add_many(struct bins *bins, const struct bin *rows)
     if (first || rows->step < bin->step)
         bin->step = rows->step;
     bin->count += rows->count;
+    bin->flags |= rows->flags;
 }
 
 bool bins_next(const struct bins *bins, size_t *cursor, struct bin *out)
@@ -122,6 +135,7 @@ bool bins_next(const struct bins *bins, size_t *cursor, struct bin *out)
         .min = values,
         .max = values + bins->n_values,
         .last = values + 2 * bins->n_values,
+        .flags = bins->held[at].flags,
     };
     return true;
 }

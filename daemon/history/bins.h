@@ -24,6 +24,7 @@ struct bin {
     const double *min;
     const double *max;
     const double *last;
+    uint32_t flags; /* every flag of its rows, where the bins keep them */
 };
 
 /* Bins for rows of `n_values`, between the steps `from` and `to` (0 <= from <= to), in at most
@@ -31,6 +32,10 @@ struct bin {
  * or NULL without memory. */
 struct bins *bins_new(size_t n_values, size_t n_points, enum spacing, int64_t from, int64_t to);
 void bins_free(struct bins *);
+
+/* Asks for flags: without this nobody needs to read them for the rows. */
+void bins_keep_flags(struct bins *);
+bool bins_keeps_flags(const struct bins *);
 
 /* Adds a row; steps may come in any order, those outside [from, to] count for the nearest bin. */
 void bins_add(struct bins *, int64_t step, const double *values);

@@ -197,7 +197,7 @@ int line_count(struct history *history, struct line *line, const struct selectio
 
 /* ---- as columns of JSON -------------------------------------------------------------------- */
 
-static void put_flags(FILE *out, uint32_t flags)
+void line_put_flags(FILE *out, uint32_t flags)
 {
     const char *before = "";
 
@@ -216,7 +216,7 @@ static void put_cell(FILE *out, enum point_kind kind, union cell cell)
     if (kind == POINT_KIND_NUMBER)
         answer_put_number(out, cell.number);
     else if (kind == POINT_KIND_FLAGS)
-        put_flags(out, (uint32_t)cell.integer);
+        line_put_flags(out, (uint32_t)cell.integer);
     else if (kind == POINT_KIND_STEP && cell.integer < 0)
         fputs_unlocked("null", out);
     else

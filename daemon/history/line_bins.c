@@ -68,7 +68,11 @@ int line_bins(struct history *history, const struct line *line, const struct sel
         return rc;
     *out = bins_new(n > 0 ? n : 1, (size_t)sel->max_rows,
                     sel->range->linear ? SPACING_LINEAR : SPACING_LOG, from, to);
-    return *out ? line_fill_bins(history, line, sel, chosen, n, *out, err) : history_no_memory(err);
+    if (!*out)
+        return history_no_memory(err);
+    if (line->is_point)
+        bins_keep_flags(*out);
+    return line_fill_bins(history, line, sel, chosen, n, *out, err);
 }
 
 /* ---- as columns of JSON -------------------------------------------------------------------- */
@@ -201,6 +205,19 @@ static int put_times(struct history *history, const struct line *line, const str
 /* ---- all of it --------------------------------------------------------------------------------
  */
 
+static void put_flags(FILE *out, const struct bins *bins)
+{
+    const char *before = "";
+    struct bin bin;
+
+    fputs(",\"flags\":[", out);
+    for (size_t cursor = 0; bins_next(bins, &cursor, &bin); before = ",") {
+        fputs_unlocked(before, out);
+        line_put_flags(out, bin.flags);
+    }
+    fputc(']', out);
+}
+
 static void put_places(FILE *out, const struct bins *bins)
 {
     put_integers(out, "step", bins, BIN_STEP);
@@ -208,6 +225,8 @@ static void put_places(FILE *out, const struct bins *bins)
     put_integers(out, "step_end", bins, BIN_STEP_END);
     fputc(',', out);
     put_integers(out, "count", bins, BIN_COUNT);
+    if (bins_keeps_flags(bins))
+        put_flags(out, bins);
 }
 
 int line_put_bins(struct history *history, const struct line *line, const struct selection *sel,

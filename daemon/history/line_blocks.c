@@ -32,6 +32,7 @@ struct block {
     double place[BLOCK_NODES_MAX][BLOCK_NUMBERS];
     bool has_values, is_damaged; /* its values are read; are not those of its nodes */
     double value[METRIC_COUNT][BLOCK_NODES_MAX][BLOCK_NUMBERS];
+    double flags[BLOCK_NODES_MAX][BLOCK_NUMBERS]; /* where they are asked for */
 };
 
 /* ---- points -------------------------------------------------------------------------------- */
@@ -46,6 +47,8 @@ static int prepare_points(struct reading *reading, struct err *err)
     sqlite3_str_appendall(text, "SELECT step");
     for (size_t i = 0; i < reading->n_chosen; i++)
         sqlite3_str_appendf(text, ", \"%w\"", line_value_name(reading->line, reading->chosen[i]));
+    if (bins_keeps_flags(reading->bins))
+        sqlite3_str_appendall(text, ", flags");
     sqlite3_str_appendf(text, " FROM %s = ?1 AND attempt = ?2 AND step BETWEEN ?3 AND ?4",
                         is_point ? "point WHERE layer_key" : "scalar WHERE name_key");
     sqlite3_str_appendall(text, " ORDER BY step");
@@ -60,13 +63,17 @@ static int read_points(struct reading *reading, int64_t from, int64_t to, struct
 {
     sqlite3_stmt *row = reading->points;
     double values[METRIC_COUNT];
-    int rc;
+    struct bin one = {.count = 1, .min = values, .max = values, .last = values};
+    int flags_at = 1 + (int)reading->n_chosen, rc;
 
     SQL_BIND(row, reading->line->key, reading->attempt, from, to);
     while ((rc = sql_step(row, err)) == 1) {
         for (size_t i = 0; i < reading->n_chosen; i++)
             values[i] = sql_column_double(row, 1 + (int)i);
-        bins_add(reading->bins, sqlite3_column_int64(row, 0), values);
+        one.step = one.step_end = sqlite3_column_int64(row, 0);
+        if (bins_keeps_flags(reading->bins))
+            one.flags = (uint32_t)sqlite3_column_int64(row, flags_at);
+        bins_add_many(reading->bins, &one);
     }
     return rc;
 }
@@ -128,29 +135,39 @@ static void set_nothing(double nodes[][BLOCK_NUMBERS], size_t n)
     }
 }
 
-static int read_values(struct reading *reading, int level, struct block *block, struct err *err)
+/* A row of the block, into `nodes`: nothing where there is none. */
+static int read_row(struct reading *reading, int level, struct block *block, const char *name,
+                    double nodes[][BLOCK_NUMBERS], struct err *err)
 {
     sqlite3_stmt *row = reading->history->statement[SQL_BLOCK_AT];
+    size_t n = 0;
+    bool is_there;
+    int rc;
+
+    bind_block(row, reading, level, name, block->to_step);
+    rc = sql_step(row, err);
+    is_there = rc == 1 && sqlite3_column_int64(row, 0) == block->to_step;
+    if (is_there)
+        rc = block_nodes(row, 1, nodes, &n, err);
+    else
+        set_nothing(nodes, block->n_nodes);
+    block->is_damaged |= is_there && n != block->n_nodes;
+    sqlite3_reset(row);
+    return rc < 0 ? rc : 0;
+}
+
+static int read_values(struct reading *reading, int level, struct block *block, struct err *err)
+{
     int rc = 0;
 
     block->is_damaged = false;
-    for (size_t i = 0; rc >= 0 && i < reading->n_chosen; i++) {
-        size_t n = 0;
-        bool is_there;
-
-        bind_block(row, reading, level, line_value_name(reading->line, reading->chosen[i]),
-                   block->to_step);
-        rc = sql_step(row, err);
-        is_there = rc == 1 && sqlite3_column_int64(row, 0) == block->to_step;
-        if (is_there)
-            rc = block_nodes(row, 1, block->value[i], &n, err);
-        else
-            set_nothing(block->value[i], block->n_nodes);
-        block->is_damaged |= is_there && n != block->n_nodes;
-        sqlite3_reset(row);
-    }
-    block->has_values = rc >= 0;
-    return rc < 0 ? rc : 0;
+    for (size_t i = 0; rc == 0 && i < reading->n_chosen; i++)
+        rc = read_row(reading, level, block, line_value_name(reading->line, reading->chosen[i]),
+                      block->value[i], err);
+    if (rc == 0 && bins_keeps_flags(reading->bins))
+        rc = read_row(reading, level, block, BLOCK_FLAGS, block->flags, err);
+    block->has_values = rc == 0;
+    return rc;
 }
 
 static int read_range(struct reading *reading, int level, int64_t from, int64_t to,
@@ -177,7 +194,8 @@ static int add_node(struct reading *reading, int level, struct block *block, siz
                                                    .count = (uint64_t)place[BLOCK_COUNT],
                                                    .min = min,
                                                    .max = max,
-                                                   .last = last});
+                                                   .last = last,
+                                                   .flags = block_flags(block->flags[node])});
     return rc;
 }
 

@@ -10,7 +10,8 @@
  * the first line, and behind them those of the others that it lacks: some lines may be in bins,
  * and some not. */
 
-#define N_BIN_PLACES 3
+/* Of a bin, before its values; of a scalar's one less, which has no flags. */
+#define N_BIN_PLACES 4
 
 struct head {
     const char *name;
@@ -26,6 +27,7 @@ struct heads {
 struct sheet {
     struct columns columns;
     size_t chosen[METRIC_COUNT], n_chosen;
+    size_t n_places; /* columns of bins before those of their values */
     struct heads plain, binned, all;
     size_t *plain_of_all, *binned_of_all; /* SIZE_MAX: it has no such column */
     struct answer *answer;
@@ -52,14 +54,15 @@ static bool list_plain(struct sheet *sheet)
 
 static bool list_binned(struct sheet *sheet, const struct line *line)
 {
-    static const char *const places[N_BIN_PLACES] = {"step", "step_end", "count"};
+    static const char *const places[N_BIN_PLACES] = {"step", "step_end", "count", "flags"};
     static const char *const parts[] = {"min", "max", "last"};
     struct heads *heads = &sheet->binned;
 
-    heads->head = calloc(N_BIN_PLACES + 3 * sheet->n_chosen, sizeof *heads->head);
+    sheet->n_places = line->is_point ? N_BIN_PLACES : N_BIN_PLACES - 1;
+    heads->head = calloc(sheet->n_places + 3 * sheet->n_chosen, sizeof *heads->head);
     if (!heads->head)
         return false;
-    for (; heads->n < N_BIN_PLACES; heads->n++)
+    for (; heads->n < sheet->n_places; heads->n++)
         heads->head[heads->n].name = places[heads->n];
     for (size_t i = 0; i < 3 * sheet->n_chosen; i++)
         heads->head[heads->n++] =
@@ -192,15 +195,17 @@ static int put_row(void *arg, const union cell *cells, struct err *err)
     return 0;
 }
 
-static void put_bin_cell(FILE *out, const struct bin *bin, size_t at)
+static void put_bin_cell(FILE *out, const struct sheet *sheet, const struct bin *bin, size_t at)
 {
-    const int64_t places[N_BIN_PLACES] = {bin->step, bin->step_end, (int64_t)bin->count};
+    const int64_t places[] = {bin->step, bin->step_end, (int64_t)bin->count};
     const double *const parts[] = {bin->min, bin->max, bin->last};
 
-    if (at < N_BIN_PLACES)
+    if (at < N_BIN_PLACES - 1)
         answer_put_integer(out, places[at]);
+    else if (at < sheet->n_places)
+        put_flags(out, bin->flags);
     else if (at != SIZE_MAX)
-        put_number(out, parts[(at - N_BIN_PLACES) % 3][(at - N_BIN_PLACES) / 3]);
+        put_number(out, parts[(at - sheet->n_places) % 3][(at - sheet->n_places) / 3]);
 }
 
 static void put_bins(const struct sheet *sheet, const struct bins *bins)
@@ -212,7 +217,7 @@ static void put_bins(const struct sheet *sheet, const struct bins *bins)
         csv_put_text(out, sheet->line);
         for (size_t i = 0; i < sheet->all.n; i++) {
             fputc_unlocked(',', out);
-            put_bin_cell(out, &bin, sheet->binned_of_all[i]);
+            put_bin_cell(out, sheet, &bin, sheet->binned_of_all[i]);
         }
         fputs_unlocked("\r\n", out);
     }

@@ -47,6 +47,8 @@ int line_bins(struct history *, const struct line *, const struct selection *, c
  * one by one. */
 int line_fill_bins(struct history *, const struct line *, const struct selection *,
                    const size_t *chosen, size_t n, struct bins *, struct err *err);
+/* A list of their names, as JSON. */
+void line_put_flags(FILE *out, uint32_t flags);
 /* The members of a line in bins, as JSON. */
 int line_put_bins(struct history *, const struct line *, const struct selection *, struct answer *,
                   struct err *err);

@@ -27,6 +27,8 @@ struct sums {
     double place[BLOCK_NODES_MAX][BLOCK_NUMBERS];
     double value[METRIC_COUNT][BLOCK_NODES_MAX][BLOCK_NUMBERS];
     bool has_value[METRIC_COUNT];
+    double flags[BLOCK_NODES_MAX][BLOCK_NUMBERS];
+    bool has_flags;
 };
 
 /* What a block is made of: `n` points or blocks of the level below, the last of which ends at
@@ -76,19 +78,26 @@ static int drop_row(struct store *store, const struct curve *curve, const struct
     return sql_run(statement, err);
 }
 
-/* A value that the block had before it was emptied, and has no more, must not stay. */
+/* A row that the block had before it was emptied, and has no more, must not stay. */
+static int put_or_drop(struct store *store, const struct curve *curve, const struct part *part,
+                       const char *name, bool is_there, double nodes[][BLOCK_NUMBERS], size_t n,
+                       struct err *err)
+{
+    return is_there ? put_row(store, curve, part, name, nodes, n, err)
+                    : drop_row(store, curve, part, name, err);
+}
+
 static int put_block(struct store *store, const struct curve *curve, const struct part *part,
                      struct sums *sums, struct err *err)
 {
     int rc = put_row(store, curve, part, BLOCK_PLACES, sums->place, sums->n_nodes, err);
 
-    for (size_t i = 0; rc == 0 && i < sums->n_values; i++) {
-        const char *name = value_name(curve, i);
-
-        rc = sums->has_value[i]
-                 ? put_row(store, curve, part, name, sums->value[i], sums->n_nodes, err)
-                 : drop_row(store, curve, part, name, err);
-    }
+    for (size_t i = 0; rc == 0 && i < sums->n_values; i++)
+        rc = put_or_drop(store, curve, part, value_name(curve, i), sums->has_value[i],
+                         sums->value[i], sums->n_nodes, err);
+    if (rc == 0 && !curve->is_scalar)
+        rc = put_or_drop(store, curve, part, BLOCK_FLAGS, sums->has_flags, sums->flags,
+                         sums->n_nodes, err);
     return rc;
 }
 
@@ -185,6 +194,14 @@ static void add_value(struct sums *sums, size_t value, size_t node, bool is_firs
     sums->has_value[value] |= !isnan(at[BLOCK_MIN]);
 }
 
+static void add_flags(struct sums *sums, size_t node, uint32_t flags)
+{
+    double *all = &sums->flags[node][BLOCK_ALL_FLAGS];
+
+    *all = (double)((uint32_t)*all | flags);
+    sums->has_flags |= flags != 0;
+}
+
 /* Points, in nodes of the same size. */
 static int sum_points(struct store *store, const struct curve *curve, const struct part *part,
                       struct sums *sums, struct err *err)
@@ -204,6 +221,8 @@ static int sum_points(struct store *store, const struct curve *curve, const stru
 
             add_value(sums, v, node, is_first, (const double[]){value, value, value});
         }
+        if (!curve->is_scalar)
+            add_flags(sums, node, (uint32_t)sqlite3_column_int64(row, 1 + (int)sums->n_values));
     }
     sums->n_nodes = BLOCK_NODES;
     return rc;
@@ -225,6 +244,10 @@ static int sum_block(struct store *store, const struct curve *curve, int level, 
         for (size_t i = 0; rc == 0 && i < n_places; i++)
             add_value(sums, v, node, i == 0, n == n_places ? nodes[i] : nothing);
     }
+    if (rc == 0 && !curve->is_scalar)
+        rc = get_row(store, curve, level, to_step, BLOCK_FLAGS, nodes, &n, err);
+    for (size_t i = 0; rc == 0 && !curve->is_scalar && i < n; i++)
+        add_flags(sums, node, block_flags(nodes[i]));
     return rc;
 }
 

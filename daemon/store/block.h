@@ -10,6 +10,7 @@
  *
  *     name ''     first step, last step, number of points
  *     name d_lr   smallest, largest, last; NaN where no point has one, `last` also where it is NaN
+ *     name flags  every flag of its points, a bit each, then 0, 0; no row where no point has one
  *
  * A row of places without data tells that a point has changed: its points are read one by one. All
  * of it follows from the points, and is made again where it is lost. The store's lane writes blocks
@@ -28,12 +29,14 @@
 #define BLOCK_POINTS    256 /* BLOCK_NODES squared: at the least, in a block of level 1 */
 /* 16^9 points and more: no curve has so many. */
 #define BLOCK_LEVELS 8
-/* The name of the row of places, and that of a scalar's values. */
+/* The name of the row of places, that of a layer's flags, and that of a scalar's values. */
 #define BLOCK_PLACES ""
+#define BLOCK_FLAGS  "flags"
 #define BLOCK_SCALAR "value"
 
 enum { BLOCK_FIRST, BLOCK_LAST, BLOCK_COUNT, BLOCK_NUMBERS }; /* of a node's place */
 enum { BLOCK_MIN, BLOCK_MAX, BLOCK_VALUE };                   /* of a node's value */
+enum { BLOCK_ALL_FLAGS };                                     /* of a node's flags */
 
 struct store;
 
@@ -51,6 +54,14 @@ int store_block_advance(struct store *, const struct curve *, int64_t step, int6
 
 /* Sums up at most `n_max` blocks of the curve. Returns how many it has made, or -errno. */
 int store_block_make(struct store *, const struct curve *, int n_max, struct err *err);
+
+/* The flags of a node; those of one that no program of ours has written may be any. */
+static inline uint32_t block_flags(const double node[BLOCK_NUMBERS])
+{
+    double flags = node[BLOCK_ALL_FLAGS];
+
+    return flags >= 0 && flags <= (double)UINT32_MAX ? (uint32_t)flags : 0;
+}
 
 /* The nodes of a row's blob, at most BLOCK_NODES_MAX: none without a blob, or of one that no
  * program of ours has written. Returns 0 or -ENOMEM. */

@@ -179,6 +179,8 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
     "CREATE TABLE pulled(history TEXT NOT NULL, source INTEGER NOT NULL,"
     " described INTEGER NOT NULL DEFAULT 0, fed INTEGER NOT NULL DEFAULT 0,"
     " UNIQUE(history, source));",
+    /* Blocks of points have their flags: those that lack them are made again (sweep.c). */
+    "UPDATE block SET data = NULL WHERE is_scalar = 0 AND name = '';",
 };
 
 int store_schema_recognise(sqlite3 *database, int64_t *version, struct err *err)

@@ -214,7 +214,8 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_SCALAR_PUT] = "REPLACE INTO scalar(name_key, attempt, step, feed_seq, time, value)"
                        " VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
 
-    [SQL_CURVE_POINTS] = "SELECT step @measures FROM point WHERE layer_key = ?1 AND attempt = ?2"
+    [SQL_CURVE_POINTS] = "SELECT step @measures, flags FROM point"
+                         " WHERE layer_key = ?1 AND attempt = ?2"
                          " AND step > ?3 ORDER BY step LIMIT ?4",
     [SQL_CURVE_SCALARS] = "SELECT step, value FROM scalar WHERE name_key = ?1 AND attempt = ?2"
                           " AND step > ?3 ORDER BY step LIMIT ?4",

@@ -86,6 +86,8 @@ def binned(rows, values, low, high, bins, spacing):
     groups = [groups[k] for k in sorted(groups)]
     columns = {"step": [g[0]["step"] for g in groups], "step_end": [g[-1]["step"] for g in groups],
                "count": [len(g) for g in groups]}
+    if "flags" in rows[0]:
+        columns["flags"] = [sorted({f for r in g for f in r["flags"]}) for g in groups]
     for value in values:
         numbers = [[r[value] for r in g if r[value] is not None] or [None] for g in groups]
         columns[value] = {"min": [min(n) for n in numbers], "max": [max(n) for n in numbers],

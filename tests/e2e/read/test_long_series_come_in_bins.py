@@ -62,6 +62,7 @@ def check_bins(bins, columns, n_max):
     assert sum(bins["count"]) == N_POINTS
     for i, (first, last) in enumerate(zip(bins["step"], bins["step_end"])):
         assert last - first + 1 == bins["count"][i]
+        assert set(bins["flags"][i]) == set().union(*columns["flags"][first:last + 1])
         for metric in METRICS:
             values = columns[metric][first:last + 1]
             assert bins[metric]["min"][i] == min(values)

@@ -285,6 +285,89 @@ static void sweep(struct history_fixture *f)
     assert_int_equal(rc, 0);
 }
 
+/* ---- flags --------------------------------------------------------------------------------- */
+
+/* Points of a layer at each step; long stretches without a flag, so that some blocks have none. */
+static void fill_flags(struct history_fixture *f, uint32_t flags[N_STEPS])
+{
+    struct record *run = record_open("a", "w", 0, RESUME_ALLOW), *batch[GROUP];
+
+    assert_int_equal(apply(f->store, run), 0);
+    for (int step = 0; step < N_STEPS; step++) {
+        struct record **record = &batch[step % GROUP];
+
+        flags[step] = step / 1000 % 3 == 1 && draw(8) == 0 ? 1u << draw(FLAG_COUNT) : 0;
+        *record = record_of(run, RECORD_CHECKPOINT, (uint64_t)step + 1, step);
+        record_add_point(*record, "head", 0.5)->point.flags = flags[step];
+        if (step % GROUP == GROUP - 1)
+            apply_group(f, batch, GROUP);
+    }
+    record_free(run);
+}
+
+static uint32_t flags_named(const cJSON *names)
+{
+    const cJSON *name;
+    uint32_t flags = 0;
+
+    cJSON_ArrayForEach(name, names)
+    {
+        for (int i = 0; i < FLAG_COUNT; i++)
+            flags |= strcmp(name->valuestring, flag_table[i].name) == 0 ? 1u << i : 0;
+    }
+    return flags;
+}
+
+static void expect_flags(const struct history_fixture *f, const uint32_t flags[N_STEPS])
+{
+    cJSON *metrics = cJSON_Parse("[\"d_lr\",\"pr\"]"), *out, *columns;
+    struct feed_series_query query = {.run = "a",
+                                      .metrics = metrics,
+                                      .range = {.to = INT64_MAX, .points = 120, .linear = draw(2)}};
+    struct history *history;
+    struct err e;
+    int n;
+
+    assert_int_equal(history_open(f->path, &history, &e), 0);
+    assert_int_equal(asked_series(history, &query, &out, &e), 0);
+    columns = member(cJSON_GetArrayItem(member(out, "layers"), 0), "columns");
+    n = cJSON_GetArraySize(member(columns, "step"));
+    assert_in_range(n, 20, 60);
+    for (int i = 0; i < n; i++) {
+        uint32_t all = 0;
+
+        for (int step = (int)item(columns, "step", i); step <= (int)item(columns, "step_end", i);
+             step++)
+            all |= flags[step];
+        assert_int_equal(flags_named(cJSON_GetArrayItem(member(columns, "flags"), i)), all);
+    }
+    cJSON_Delete(metrics);
+    cJSON_Delete(out);
+    history_close(history);
+}
+
+/* Whether the blocks are those of an older richd, which have none, or are made again. */
+static void bins_have_the_flags_of_their_points(void **state)
+{
+    static uint32_t flags[N_STEPS];
+    struct history_fixture *f = *state;
+
+    random_seed(&random_state, 80);
+    fill_flags(f, flags);
+    sweep(f);
+    assert_true(history_fixture_ask(f, "SELECT count(*) FROM block WHERE name = 'flags'") > 0);
+    assert_true(history_fixture_ask(f, "SELECT count(*) FROM block WHERE level = 2") > 0);
+    expect_flags(f, flags);
+    store_close(f->store);
+    f->store = NULL;
+    history_fixture_run(f, "DELETE FROM block WHERE name = 'flags'; PRAGMA user_version = 16");
+    history_fixture_reopen(f);
+    expect_flags(f, flags);
+    sweep(f);
+    assert_true(history_fixture_ask(f, "SELECT count(*) FROM block WHERE data IS NULL") == 0);
+    expect_flags(f, flags);
+}
+
 /* ---- tests --------------------------------------------------------------------------------- */
 
 static void bins_are_those_of_all_points(void **state)
@@ -386,6 +469,8 @@ int main(void)
         cmocka_unit_test(bins_are_those_of_all_points),
         cmocka_unit_test_setup_teardown(blocks_that_are_missing_are_made_again,
                                         history_fixture_set_up, history_fixture_tear_down),
+        cmocka_unit_test_setup_teardown(bins_have_the_flags_of_their_points, history_fixture_set_up,
+                                        history_fixture_tear_down),
         cmocka_unit_test_setup_teardown(blocks_that_cannot_be_read_are_passed_over,
                                         history_fixture_set_up, history_fixture_tear_down),
         cmocka_unit_test_setup_teardown(blocks_with_impossible_places_are_passed_over,
