@@ -1,16 +1,12 @@
 /* The runs' table: which runs the search finds, and where its columns stand. */
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { closeBrowser, closePage, Daemon, openPage, Player, waitUntil } from "./harness.js";
+import { closePage, openPage, waitUntil } from "./harness.js";
+import { column, HEAD, openTable, useStage } from "./stage.js";
 
-/** @type {Daemon} */ let daemon;
-/** @type {Player} */ let player;
-
-before(async () => {
-    daemon = await new Daemon().start();
-    player = new Player(daemon);
+const stage = useStage(async ({ player }) => {
     for (const [i, lr] of [0.001, 0.01, 0.1].entries()) {
         await player.do("open", `t${i}`, { name: `trial-${i}`, project: "table", config: { lr, opt: i % 2 ? "adam" : "sgd" } });
         for (const [k, test_acc] of [0.3, 0.9 - 0.1 * i, 0.5].entries())
@@ -19,35 +15,10 @@ before(async () => {
     }
 });
 
-after(async () => {
-    await closeBrowser();
-    await player?.close();
-    await daemon?.close();
-});
-
-const HEAD = "#runs-table-head th";
-const ROWS = "#runs-table-rows tr[data-row]";
 const keys = (page) => page.$$eval(HEAD, (all) => all.map((cell) => cell.dataset.key));
 
-async function openTable(link, options) {
-    const page = await openPage(link, options);
-
-    await page.waitForSelector("#live[data-state=live]");
-    await page.evaluate(() => (document.getElementById("runs-table").open = true));
-    await page.waitForSelector(`${ROWS} button`);
-    return page;
-}
-
-/** The cells of a column, in the order of the rows. */
-function column(page, key) {
-    return page.evaluate((name) => {
-        const place = [...document.querySelectorAll("#runs-table-head > *")].findIndex((cell) => cell.dataset.key === name);
-        return [...document.querySelectorAll("#runs-table-rows tr[data-row]")].map((row) => row.cells[place]?.textContent);
-    }, key);
-}
-
 test("a regular expression finds the same runs in list, table and sweep", async () => {
-    const page = await openTable(`${daemon.url}#regex=1&search=trial-%5B02%5D%24&tableSort=config%3Alr&tableDescending=0`);
+    const page = await openTable(`${stage.owner}#regex=1&search=trial-%5B02%5D%24&tableSort=config%3Alr&tableDescending=0`);
 
     await waitUntil(async () => (await column(page, "name")).join() === "trial-0,trial-2", "two runs in the table");
     assert.equal(await page.textContent("#runs-table-count"), "2");
@@ -70,7 +41,7 @@ const left = (page, key) =>
     page.evaluate((selector) => Math.round(document.querySelector(selector).getBoundingClientRect().left), `${HEAD}[data-key="${key}"]`);
 
 test("columns are moved by keys and by a drag, and pinned; the link has both", async () => {
-    const page = await openTable(`${daemon.url}#tableColumns=name,state,config%253Alr,tags,note,id,created,updated,duration,points,step,attempt`);
+    const page = await openTable(`${stage.owner}#tableColumns=name,state,config%253Alr,tags,note,id,created,updated,duration,points,step,attempt`);
     const link = () => new URL(page.url()).hash;
 
     await page.focus(`${HEAD}[data-key=state] button`);
@@ -99,7 +70,7 @@ test("columns are moved by keys and by a drag, and pinned; the link has both", a
 });
 
 test("the least and the greatest of a value stand beside the last one", async () => {
-    const page = await openTable(`${daemon.url}#tableColumns=name,scalar%253Atest_acc,d_debiased&tableSort=name&tableDescending=0`);
+    const page = await openTable(`${stage.owner}#tableColumns=name,scalar%253Atest_acc,d_debiased&tableSort=name&tableDescending=0`);
 
     await page.click("#column-menu summary");
     await page.getByLabel("greatest test_acc", { exact: true }).check();

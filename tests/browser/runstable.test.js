@@ -1,33 +1,12 @@
 /* Housekeeping: the table of runs, what is asked of it and what is changed through it. */
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { closeBrowser, closePage, Daemon, openPage, Player, requests, waitUntil } from "./harness.js";
+import { closePage, Daemon, openPage, requests, waitUntil } from "./harness.js";
+import { column, HEAD, openTable, ROWS, useStage } from "./stage.js";
 
-/** @type {Daemon} */ let daemon;
-/** @type {Player} */ let player;
-/** Links with the owner's token, and for a reader's page. */
-let owner, reader;
-
-before(async () => {
-    daemon = new Daemon();
-    daemon.http = "on"; // with tokens of its own
-    await daemon.start();
-    player = new Player(daemon);
-    const { page } = JSON.parse(readFileSync(join(daemon.folder, "endpoints.json")));
-    const lines = readFileSync(join(daemon.folder, "state", "page.token"), "utf8").trim().split("\n");
-    owner = page;
-    reader = `${daemon.url}#token=${lines.find((line) => line.startsWith("read ")).slice(5)}`;
-});
-
-after(async () => {
-    await closeBrowser();
-    await player?.close();
-    await daemon?.close();
-});
+const stage = useStage(undefined, { tokens: true });
 
 /* A daemon that takes a change and ends the connection before it answers. */
 async function changeOverABrokenConnection(page) {
@@ -64,7 +43,7 @@ async function changeOverABrokenConnection(page) {
 }
 
 test("a change is not sent again after a broken connection, a question is", async () => {
-    const page = await openPage(owner);
+    const page = await openPage(stage.owner);
 
     assert.deepEqual(await changeOverABrokenConnection(page), {
         sent: ["server.hello", "run.edit", "run.list", "server.hello", "run.list"],
@@ -76,7 +55,7 @@ test("a change is not sent again after a broken connection, a question is", asyn
 });
 
 test("a change that is not allowed is an error of its own, and asks for no token", async () => {
-    const page = await openPage(reader);
+    const page = await openPage(stage.reader);
 
     await page.waitForSelector("#live[data-state=live]");
     const { code, mayWrite } = await page.evaluate(async () => {
@@ -94,44 +73,23 @@ test("a change that is not allowed is an error of its own, and asks for no token
     await closePage(page);
 });
 
-const HEAD = "#runs-table-head th";
-const ROWS = "#runs-table-rows tr[data-row]";
-
-async function openTable(link, options) {
-    const page = await openPage(link, options);
-
-    await page.waitForSelector("#live[data-state=live]");
-    await page.evaluate(() => (document.getElementById("runs-table").open = true));
-    await page.waitForSelector(`${ROWS} button`);
-    return page;
-}
-
-/** The cells of a column, in the order of the rows. */
-function column(page, key) {
-    return page.evaluate((name) => {
-        const heads = [...document.querySelectorAll("#runs-table-head > *")];
-        const place = heads.findIndex((cell) => cell.dataset.key === name);
-        return [...document.querySelectorAll("#runs-table-rows tr[data-row]")].map((row) => row.cells[place]?.textContent);
-    }, key);
-}
-
 async function sweep() {
     for (const [i, lr] of [0.001, 0.01, 0.1, 1].entries()) {
         const id = `t${i}`;
-        await player.do("open", id, {
+        await stage.player.do("open", id, {
             name: `trial-${i}`,
             project: "table",
             config: { lr, opt: i % 2 ? "adam" : "sgd", depth: 3 },
             tags: i < 2 ? ["paper"] : [],
         });
-        await player.do("checkpoint", id, { step: 10, d_lr: 0.5 - 0.1 * i, test_acc: 0.2 * i });
-        if (i) await player.do("close", id);
+        await stage.player.do("checkpoint", id, { step: 10, d_lr: 0.5 - 0.1 * i, test_acc: 0.2 * i });
+        if (i) await stage.player.do("close", id);
     }
 }
 
 test("a row a run: keys that differ, last values, sorted by the daemon, columns and order in the link", async () => {
     await sweep();
-    const page = await openTable(`${owner}&search=project%3Atable&runs=t0`);
+    const page = await openTable(`${stage.owner}&search=project%3Atable&runs=t0`);
 
     await waitUntil(async () => (await page.locator(HEAD).count()) > 6, "columns");
     assert.deepEqual(await page.$$eval(HEAD, (all) => all.map((cell) => cell.dataset.key)), [
@@ -155,7 +113,7 @@ test("a row a run: keys that differ, last values, sorted by the daemon, columns 
     const link = page.url();
     await closePage(page);
 
-    const again = await openPage(`${owner}&${link.split("#")[1]}`);
+    const again = await openPage(`${stage.owner}&${link.split("#")[1]}`);
     await waitUntil(async () => (await column(again, "config:lr")).join() === "1,0.1,0.01,0.001", "the same order");
     assert.equal(await again.locator(`${HEAD}[data-key=project]`).count(), 0);
     assert.match((await column(again, "pr_debiased"))[0], /^\d/);
@@ -163,7 +121,7 @@ test("a row a run: keys that differ, last values, sorted by the daemon, columns 
 });
 
 test("the search box narrows list and table by configuration and tags", async () => {
-    const page = await openTable(`${owner}&search=project%3Atable`);
+    const page = await openTable(`${stage.owner}&search=project%3Atable`);
 
     for (const [text, count] of [["project:table lr=1e-2..1", 3], ["project:table tag:paper lr=0.01", 1], ["trial opt=sgd", 2], ["", null]]) {
         await page.fill("#search", text);
@@ -174,7 +132,7 @@ test("the search box narrows list and table by configuration and tags", async ()
 });
 
 test("columns are resized by keyboard and by pointer", async () => {
-    const page = await openTable(`${owner}&search=project%3Atable`);
+    const page = await openTable(`${stage.owner}&search=project%3Atable`);
     const width = () => page.locator(`${HEAD}[data-key=name]`).evaluate((cell) => Math.round(cell.getBoundingClientRect().width));
     const before = await width();
 
@@ -199,7 +157,7 @@ async function answerDialog(page, text) {
 }
 
 test("many runs are hidden, tagged and noted at once, and taken back; one is renamed", async () => {
-    const page = await openTable(`${owner}&search=project%3Atable`);
+    const page = await openTable(`${stage.owner}&search=project%3Atable`);
     const names = () => column(page, "name");
 
     await page.check(`${ROWS}[data-run=t1] input`);
@@ -234,7 +192,7 @@ test("many runs are hidden, tagged and noted at once, and taken back; one is ren
 });
 
 test("runs are deleted after a question; an open one stays, and says why", async () => {
-    const page = await openTable(`${owner}&search=project%3Atable&runs=t3`);
+    const page = await openTable(`${stage.owner}&search=project%3Atable&runs=t3`);
 
     await page.check("#select-all");
     await waitUntil(async () => (await page.textContent("#selected-count")) === "4 selected", "all");
@@ -253,7 +211,7 @@ test("runs are deleted after a question; an open one stays, and says why", async
 });
 
 test("a reader's page changes nothing, and says why", async () => {
-    const page = await openTable(`${reader}&search=project%3Atable`);
+    const page = await openTable(`${stage.reader}&search=project%3Atable`);
 
     await page.check(`${ROWS} input`);
     assert.ok(await page.isDisabled("#runs-delete"));
@@ -274,7 +232,7 @@ test("where no token is asked for, nobody changes runs over HTTP, which is said"
 });
 
 test("text stands on the left, numbers on the right", async () => {
-    const page = await openPage(owner);
+    const page = await openPage(stage.owner);
     const sides = await page.evaluate(async () => {
         const { columnOf } = await import("./data/columns.js");
         const runs = [{ config: { lr: 0.1, opt: "adam" } }, { config: { lr: 1 } }];

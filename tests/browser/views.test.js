@@ -3,38 +3,22 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { closeBrowser, closePage, Daemon, openPage, Player, requests, waitForStep, waitUntil } from "./harness.js";
+import { closePage, openPage, requests, waitForStep, waitUntil } from "./harness.js";
+import { useStage } from "./stage.js";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-/** @type {Daemon} */ let daemon;
-/** @type {Player} */ let player;
-/** Links with the owner's token, and for a reader's page. */
-let owner, reader;
-
-before(async () => {
-    daemon = new Daemon();
-    daemon.http = "on"; // with tokens of its own
-    await daemon.start();
-    player = new Player(daemon);
-    const { page } = JSON.parse(readFileSync(join(daemon.folder, "endpoints.json")));
-    const lines = readFileSync(join(daemon.folder, "state", "page.token"), "utf8").trim().split("\n");
-    owner = page;
-    reader = `${daemon.url}#token=${lines.find((line) => line.startsWith("read ")).slice(5)}`;
-    for (const run of ["a", "b"]) {
-        await player.do("open", run, { name: run });
-        for (const step of [1, 10, 100]) await player.do("checkpoint", run, { step, d_lr: 0.5 });
-        await player.do("close", run);
-    }
-});
-
-after(async () => {
-    await closeBrowser();
-    await player?.close();
-    await daemon?.close();
-});
+const stage = useStage(
+    async ({ player }) => {
+        for (const run of ["a", "b"]) {
+            await player.do("open", run, { name: run });
+            for (const step of [1, 10, 100]) await player.do("checkpoint", run, { step, d_lr: 0.5 });
+            await player.do("close", run);
+        }
+    },
+    { tokens: true },
+);
 
 const OPENS = "#view-rows .open";
 const names = (page) => page.$$eval(`${OPENS} .name`, (all) => all.map((one) => one.textContent));
@@ -54,7 +38,7 @@ async function saveAs(page, name, note = "") {
 }
 
 test("a view is saved, opened from another page, overwritten and deleted", async () => {
-    const page = await openPage(`${owner}&runs=a&metric=u&spacing=linear`);
+    const page = await openPage(`${stage.owner}&runs=a&metric=u&spacing=linear`);
 
     await saveAs(page, "Figure 3", "the one of the paper");
     await waitUntil(async () => (await names(page)).join() === "Figure 3", "the view in the menu");
@@ -62,7 +46,7 @@ test("a view is saved, opened from another page, overwritten and deleted", async
     await saveAs(page, "Figure 3");
     await waitUntil(async () => (await notice(page)).includes("there is a view"), "the refusal");
 
-    const other = await openPage(`${owner}&runs=b`);
+    const other = await openPage(`${stage.owner}&runs=b`);
     await waitForStep(other, 100);
     await openMenu(other);
     await other.click(OPENS);
@@ -95,7 +79,7 @@ async function findings(page, selector) {
 }
 
 test("a reader opens views by keyboard, and changes none", async () => {
-    const page = await openPage(`${owner}&runs=a`);
+    const page = await openPage(`${stage.owner}&runs=a`);
     await saveAs(page, "one");
     await waitUntil(async () => (await notice(page)).includes("Saved"), "the first view");
     await saveAs(page, "two");
@@ -103,7 +87,7 @@ test("a reader opens views by keyboard, and changes none", async () => {
     assert.deepEqual(await findings(page, "header"), []);
     await closePage(page);
 
-    const other = await openPage(reader);
+    const other = await openPage(stage.reader);
     await other.waitForSelector("#live[data-state=live]");
     await other.focus("#views-menu summary");
     await other.keyboard.press("Enter");
@@ -124,7 +108,7 @@ test("a reader opens views by keyboard, and changes none", async () => {
 });
 
 test("a view says which of its runs are gone, and brings no token", async () => {
-    const page = await openPage(`${owner}&runs=a`);
+    const page = await openPage(`${stage.owner}&runs=a`);
     await page.waitForSelector("#live[data-state=live]");
     const token = () => page.evaluate(() => sessionStorage.getItem(`richd.token ${location.pathname}`));
     const mine = await token();
