@@ -3,6 +3,7 @@ what no trainer reaches in the time of a test.
 
     fill.py HISTORY.sqlite runs 10000     many runs, one layer and one point each
     fill.py HISTORY.sqlite points 1000000 one run "long", one layer, a point at each step
+    fill.py HISTORY.sqlite flagged 4000   the same; its points from 1,001 to 1,010 are biased
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import sqlite3
 import sys
 
+#: The bit of the flag "biased" (proto/base/metric.h).
+BIASED = 1 << 14
 COUNT = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :n) "
 #: A fall from 0.55 to 0.1 about a tenth of the way, with noise and one spike.
 D_LR = """CASE WHEN i = :n / 2 THEN 0.95 ELSE
@@ -51,12 +54,18 @@ def add_points(db: sqlite3.Connection, n: int) -> None:
         SELECT 1, 1, i, 1.8e9 + i, 512, 0, 10, 0, i, {D_LR}, 0.01 FROM n""", {"n": n})
 
 
+def add_flagged(db: sqlite3.Connection, n: int) -> None:
+    """The same, where ten neighbours are flagged as biased."""
+    add_points(db, n)
+    db.execute("UPDATE point SET flags = ? WHERE step BETWEEN 1001 AND 1010", (BIASED,))
+
+
 def main() -> None:
     """Fill, in one transaction, and move the feed's number on."""
     path, what, n = sys.argv[1], sys.argv[2], int(sys.argv[3])
     db = sqlite3.connect(path)
     with db:
-        {"runs": add_runs, "points": add_points}[what](db, n)
+        {"runs": add_runs, "points": add_points, "flagged": add_flagged}[what](db, n)
         db.execute("UPDATE state SET feed_seq = ?", (n,))
     db.close()
 

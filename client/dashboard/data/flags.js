@@ -1,17 +1,15 @@
 /* Which points of a series are flagged, and by what: from the columns of series.query, longer by what
- * comes live. Binned series have none. Pure functions. */
+ * comes live. Of a binned series these are bins: any of its points has the flag. Pure functions. */
 
-/** @typedef {{step: number, names: string[]}} Flagged a point with at least one flag */
+/** @typedef {{step: number, names: string[], from?: number}} Flagged a point with at least one flag, or a bin `from` a step to `step` */
 /** @typedef {{from: number, to: number, count: number, names: string[]}} Span flagged points in a row */
 
-/** @param {any} columns of series.query, not binned @returns {Flagged[]} by step; of one step the later attempt counts */
-export function flaggedOf({ step, flags = [] }) {
-    const found = new Map(step.map((at, i) => [at, flags[i] ?? []]));
+/** @param {any} columns of series.query @returns {Flagged[]} by step; of one step the later attempt counts */
+export function flaggedOf({ step, step_end, flags = [] }) {
+    const at = step_end ?? step;
+    const found = new Map(at.map((end, i) => [end, { step: end, names: flags[i] ?? [], ...(step_end && { from: step[i] }) }]));
 
-    return [...found]
-        .filter(([, names]) => names.length)
-        .map(([at, names]) => ({ step: at, names }))
-        .sort((a, b) => a.step - b.step);
+    return [...found.values()].filter(({ names }) => names.length).sort((a, b) => a.step - b.step);
 }
 
 /** Takes a point that came live. @param {Flagged[]} flagged @param {{step: number, flags?: string[]}} point */
@@ -37,20 +35,20 @@ export function flagsAt({ flagged }, step) {
  * @returns {Span[]}
  */
 export function spansOf({ steps, flagged }, touch) {
-    const names = new Map(flagged.map((f) => [f.step, f.names]));
-    const all = [...new Set([...steps, ...names.keys()])].sort((a, b) => a - b);
+    const known = new Map(flagged.map((f) => [f.step, f]));
+    const all = [...new Set([...steps, ...known.keys()])].sort((a, b) => a - b);
     const spans = [];
     let before = "";
 
     for (const step of all) {
-        const own = names.get(step);
+        const own = known.get(step)?.names;
         const last = spans.at(-1);
 
         if (own && last && (before === String(own) || touch(last.to, step))) {
             last.to = step;
             last.count++;
             last.names = [...new Set([...last.names, ...own])];
-        } else if (own) spans.push({ from: step, to: step, count: 1, names: own });
+        } else if (own) spans.push({ from: known.get(step).from ?? step, to: step, count: 1, names: own });
         before = own ? String(own) : "";
     }
     return spans;
@@ -59,7 +57,8 @@ export function spansOf({ steps, flagged }, touch) {
 /**
  * How many points in view have each flag.
  * @param {{binned: boolean, steps: number[], flagged: Flagged[]}[]} many @param {[number, number]|null} range
- * @returns {{points: number, binned: boolean, counts: Map<string, number>}} `binned`: of some there are no single points
+ * @returns {{points: number, binned: boolean, counts: Map<string, number>}} `binned`: some are bins, whose flags
+ *   count 0, as nobody knows of how many of their points they are
  */
 export function countFlags(many, range) {
     const isIn = (step) => range === null || (step >= range[0] && step <= range[1]);
@@ -67,10 +66,9 @@ export function countFlags(many, range) {
     let points = 0;
 
     for (const { steps, flagged, binned } of many) {
-        if (binned) continue;
-        points += new Set([...steps, ...flagged.map((f) => f.step)].filter(isIn)).size;
+        if (!binned) points += new Set([...steps, ...flagged.map((f) => f.step)].filter(isIn)).size;
         for (const { step, names } of flagged)
-            if (isIn(step)) for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
+            if (isIn(step)) for (const name of names) counts.set(name, (counts.get(name) ?? 0) + Number(!binned));
     }
     return { points, binned: many.some((s) => s.binned), counts };
 }

@@ -171,7 +171,9 @@ export class Places extends EventTarget {
             high: pick(series.high),
             attempts: pick(series.attempts),
             gaps: gaps.map(x).filter((place) => place !== null),
-            flagged: flagged.map((f) => ({ ...f, step: x(f.step) })).filter((f) => f.step !== null),
+            flagged: flagged
+                .map((f) => ({ ...f, step: x(f.step), ...(f.from !== undefined && { from: x(f.from) ?? undefined }) }))
+                .filter((f) => f.step !== null),
         };
     }
 

@@ -17,8 +17,8 @@ import { flaggedOf, noteFlags } from "./flags.js";
  * @property {(number|null)[]|null} high
  * @property {(number|null)[]} [times] of the values, in seconds since 1970, where they were asked for
  * @property {number[]} [attempts] of the values
- * @property {number[]} gaps steps of points whose window misses rows
- * @property {import("./flags.js").Flagged[]} flagged points with flags, also those without the measure
+ * @property {number[]} gaps steps of points whose window misses rows; of bins with such a point the last ones
+ * @property {import("./flags.js").Flagged[]} flagged points or bins with flags, also those without the measure
  * @property {number} attempt the latest
  * @property {number} n_added points that came live
  */
@@ -46,7 +46,7 @@ export function fromLayer(run, entry, metric, error) {
     const columns = entry.columns;
     const base = { run, layer: entry.layer, name: metric, binned: entry.binned, n_added: 0 };
 
-    if (entry.binned) return { ...base, ...bins(columns, metric), gaps: [], flagged: [], attempt: 0 };
+    if (entry.binned) return { ...base, ...bins(columns, metric), ...marksOf(columns), attempt: 0 };
     const has = measured(columns.step, columns[metric]);
     const pick = (column) => column && has.map((i) => column[i]);
     const values = pick(columns[metric]);
@@ -64,6 +64,13 @@ export function fromLayer(run, entry, metric, error) {
         flagged: flaggedOf(columns),
         attempt: columns.attempt.at(-1) ?? 0,
     };
+}
+
+/* Of bins: what any of their points has. */
+function marksOf(columns) {
+    const flagged = flaggedOf(columns);
+
+    return { flagged, gaps: flagged.filter(({ names }) => names.includes("partial")).map(({ step }) => step) };
 }
 
 /* The places that have a value, in the order of their steps: not every checkpoint has every measure,
@@ -158,7 +165,7 @@ export function append(series, at, value, error) {
     if (at.attempt < series.attempt) return "known";
     series.attempt = at.attempt;
     if (at.rows_missing > 0 && !series.gaps.includes(at.step)) series.gaps.push(at.step);
-    if (!series.binned) noteFlags(series.flagged, at);
+    if (!series.binned || at.step > last) noteFlags(series.flagged, at);
     if (typeof value !== "number") return "known";
     if (at.step <= last && (series.binned || series.steps.includes(at.step))) return "known";
     insert(series, at.step, {

@@ -261,7 +261,7 @@ export class Legend {
                     element(
                         "li",
                         {},
-                        `△ ${this.catalogue.title(run)} ${s.layer}: rows are missing at ${gapText(s.gaps)}`,
+                        `△ ${this.catalogue.title(run)} ${s.layer}: rows are missing ${s.binned ? "in bins up to" : "at"} ${gapText(s.gaps)}`,
                     ),
                 ),
             ...(this.curves.metrics.get(run) ?? []).flatMap((s) => this.#flagRows(s)),

@@ -116,12 +116,14 @@ export class Meaning {
                 element(
                     "li",
                     {},
-                    `⚑ ${sentence(this.chart.flags.sentence(name))} ${longStep(count)} of ${longStep(points)} points.`,
+                    `⚑ ${sentence(this.chart.flags.sentence(name))} ${count ? `${longStep(count)} of ${longStep(points)}` : "Some of the"} points.`,
                 ),
             ),
         );
         byId("meaning-flags-note").textContent = binned
-            ? "Too many points for a look at each: zoom in to see their flags."
+            ? counts.size
+                ? "Too many points for a look at each: zoom in to see which have these flags."
+                : "No point in view has a flag."
             : counts.size
               ? "What the daemon wants you to know of points in view:"
               : points

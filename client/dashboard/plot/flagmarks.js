@@ -106,7 +106,8 @@ export class FlagMarks {
         const { span, series } = place;
         const { axis } = this.chart.view.state;
         const from = namedPlace(span.from, axis);
-        const where = span.count > 1 ? `${longStep(span.count)} points, ${from} – ${longPlace(span.to, axis)}` : from;
+        const what = series.binned ? "some of the points, " : span.count > 1 ? `${longStep(span.count)} points, ` : "";
+        const where = span.to > span.from ? `${what}${from} – ${longPlace(span.to, axis)}` : from;
 
         return [`${this.chart.looks.title(series)} ${series.layer}, ${where}`, ...span.names.map((name) => `⚑ ${this.sentence(name)}`)].join("\n");
     }
@@ -116,7 +117,7 @@ export class FlagMarks {
 function flaggedIn(flagged, { from, to }) {
     return flagged
         .filter(({ step }) => step >= from && step <= to)
-        .map(({ step, names }) => ({ from: step, to: step, count: 1, names }));
+        .map(({ step, names, from = step }) => ({ from, to: step, count: 1, names }));
 }
 
 /* A pole with a pennant; behind it the band, where there are many in a row. */
