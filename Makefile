@@ -88,7 +88,7 @@ $(BUILD)/obj/daemon/core/%.o: override CFLAGS += $(if $(SANITIZE)$(COVERAGE),,-O
 # Ryu is not ours (proto/ryu/VENDORED).
 $(BUILD)/obj/proto/ryu/%.o: override CFLAGS += -w
 PAGE := $(shell find client/dashboard -type f)
-$(BUILD)/obj/page.c: $(PAGE) daemon/http/embed.sh Makefile
+$(BUILD)/obj/page.c: $(PAGE) daemon/http/embed.sh daemon/http/join.awk Makefile
 	@mkdir -p $(@D)
 	$(V)daemon/http/embed.sh client/dashboard $@
 $(BUILD)/obj/meaning.c: daemon/format/meaning.awk proto/MEASURES.md

@@ -1,9 +1,9 @@
 #!/bin/sh
 # Writes the C file that puts the page's files into the binary: each as it is, but for its comments and
-# indentation, and compressed, with its type and the hash of its content. `http_embed.sh PAGE-FOLDER
-# OUTPUT.c`, from the repository's root; beside OUTPUT.c it keeps the copies.
+# indentation, and compressed, with its type and the hash of its content; main.js with all modules that it
+# imports. `embed.sh PAGE-FOLDER OUTPUT.c`, from the repository's root; beside OUTPUT.c it keeps the copies.
 set -eu
-page=$1 out=$2 copies=${2%.c}
+page=$1 out=$2 copies=${2%.c} join=$PWD/daemon/http/join.awk
 rm -rf "$copies"
 mkdir -p "$copies"
 
@@ -30,14 +30,15 @@ uncommented='{ bare = $0; sub(/^ +/, "", bare); begins = bare ~ /^\/\*/; ends = 
 served() {
     case $1 in
     vendor/*) cat "$page/$1" ;;
-    *.js | *.css) awk "$uncommented" "$page/$1" ;;
+    *.js) (cd "$page" && awk -f "$join" "$1") >"$copies/joined" && awk "$uncommented" "$copies/joined" ;;
+    *.css) awk "$uncommented" "$page/$1" ;;
     *.html) sed 's/^ *//' "$page/$1" ;;
     *) cat "$page/$1" ;;
     esac
 }
 
-# What has no type here (licences, notes) and the screenshots are not part of the page.
-files=$(cd "$page" && find . -path ./screenshots -prune -o -type f \
+# What has no type here (licences, notes) is not part of the page; the modules in its rooms come by main.js.
+files=$(cd "$page" && find . vendor -maxdepth 1 -type f \
     \( -name '*.html' -o -name '*.js' -o -name '*.css' -o -name '*.json' -o -name '*.svg' \
     -o -name '*.png' -o -name '*.ico' \) -print | sed 's|^\./||' | LC_ALL=C sort)
 
@@ -70,4 +71,5 @@ END
     done
     echo '    {0},'
     echo '};'
-} >"$out"
+} >"$out.new"
+mv "$out.new" "$out"

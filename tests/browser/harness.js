@@ -14,6 +14,7 @@ import { chromium } from "playwright-core";
 
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 export const BUILD = join(ROOT, process.env.RICHD_BUILD ?? "build");
+const PAGE = join(ROOT, "client", "dashboard");
 const PYTHON = "/usr/bin/python3";
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 /* What takes longer on a busy machine is a failure. */
@@ -173,6 +174,10 @@ export async function openPage(url, options = {}) {
         viewport: { width: 1280, height: 900 },
         ...options,
     });
+    /* The page has its modules in one file; a test that looks at one of them imports the source. */
+    await context.route(/\/(base|data|plot|panel)\/\w+\.js$/, (route, request) =>
+        route.fulfill({ path: join(PAGE, ...new URL(request.url()).pathname.split("/")) }),
+    );
     const page = await context.newPage();
 
     page.complaints = [];

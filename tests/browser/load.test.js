@@ -2,13 +2,10 @@
  * not asserted: they are the machine's as much as the page's. */
 
 import assert from "node:assert/strict";
-import { readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import {
     boxOf,
-    BUILD,
     closeBrowser,
     closePage,
     Daemon,
@@ -16,7 +13,6 @@ import {
     openPage,
     Player,
     requests,
-    ROOT,
     waitForStep,
     waitUntil,
 } from "./harness.js";
@@ -193,11 +189,18 @@ test("3,600 points and more coming: the page stays fluent", async () => {
     await player.close();
 });
 
-test("the page is small", () => {
-    const folder = join(BUILD, "obj", "page"); // the copies that this browser is sent
-    const files = readdirSync(folder).filter((f) => f.endsWith(".br"));
-    const bytes = files.map((f) => statSync(join(folder, f)).size).reduce((a, b) => a + b, 0);
+test("the page is small, and comes by few requests", async () => {
+    const page = await openPage(daemon.url);
+    const files = await page.evaluate(() =>
+        ["navigation", "resource"]
+            .flatMap((type) => performance.getEntriesByType(type))
+            .filter(({ initiatorType }) => ["navigation", "script", "link"].includes(initiatorType))
+            .map(({ name, encodedBodySize }) => [name, encodedBodySize]),
+    );
+    const bytes = files.reduce((sum, [, size]) => sum + size, 0);
 
-    console.log(`the page: ${bytes} bytes compressed, in ${files.length} files`);
-    assert.ok(files.length > 40 && bytes < 130000);
+    console.log(`the page: ${bytes} bytes as they are sent, in ${files.length} files`);
+    assert.ok(files.length >= 5 && files.length < 10, files.join("\n"));
+    assert.ok(bytes > 80000 && bytes < 130000);
+    await closePage(page);
 });
