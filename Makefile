@@ -59,7 +59,7 @@ OBJECTS_daemon/format := $(BUILD)/obj/meaning.o
 
 # What a processor can do is asked in its own way; a shared history is there, or says that it is not.
 FOREIGN := %/processor_$(if $(filter x86_64-%,$(shell $(CC) -dumpmachine)),other,x86_64).c \
-	$(if $(LIBPQ),%/share/without.c,$(filter-out %/without.c,$(wildcard daemon/share/*.c)))
+	$(if $(LIBPQ),%/share/without.c,$(filter-out %/without.c %/merge.c %/tables.c,$(wildcard daemon/share/*.c)))
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out %/main.c $(FOREIGN),$(wildcard $(1)/*.c))) $(OBJECTS_$(1))
 archive = $(BUILD)/lib/$(subst /,-,$(1)).a
 reverse = $(if $(1),$(call reverse,$(wordlist 2,99,$(1))) $(firstword $(1)))

@@ -8,16 +8,9 @@
 
 #include "daemon/core/detect/finding.h"
 #include "daemon/core/monitor/record.h"
-#include "daemon/share/remote.h"
 #include "daemon/store/db.h"
 #include "daemon/store/schema.h"
 #include "daemon/store/sql.h"
-
-/* Types of columns, of pg_type.h. */
-#define TYPE_BYTEA  17
-#define TYPE_INT8   20
-#define TYPE_INT4   23
-#define TYPE_FLOAT8 701
 
 /* A text that answers have as it is, on one line. Who may write there is not only richd: what is no
  * such JSON would end an answer, or begin one of its own. */
@@ -113,40 +106,72 @@ struct work {
 
 /* ---- cells ----------------------------------------------------------------------------------- */
 
-/* Column `column` of the row as parameter `index`. */
-static void bind_cell(sqlite3_stmt *statement, int index, const PGresult *rows, int row, int column)
+static struct cell cell_at(const struct merge_rows *rows, int row, int column)
 {
-    int size = PQgetlength(rows, row, column);
+    return rows->cell(rows->of, row, column);
+}
 
-    if (PQgetisnull(rows, row, column)) {
+/* NULL is 0, NaN and "". */
+static int64_t integer_at(const struct merge_rows *rows, int row, int column)
+{
+    struct cell cell = cell_at(rows, row, column);
+
+    return cell.type == CELL_INTEGER ? cell.integer : 0;
+}
+
+static double number_at(const struct merge_rows *rows, int row, int column)
+{
+    struct cell cell = cell_at(rows, row, column);
+
+    return cell.type == CELL_NUMBER ? cell.number : (double)NAN;
+}
+
+static const char *text_at(const struct merge_rows *rows, int row, int column)
+{
+    struct cell cell = cell_at(rows, row, column);
+
+    return cell.type == CELL_TEXT ? cell.data : "";
+}
+
+static bool is_null_at(const struct merge_rows *rows, int row, int column)
+{
+    return cell_at(rows, row, column).type == CELL_NULL;
+}
+
+/* Column `column` of the row as parameter `index`. */
+static void bind_cell(sqlite3_stmt *statement, int index, const struct merge_rows *rows, int row,
+                      int column)
+{
+    struct cell cell = cell_at(rows, row, column);
+
+    switch (cell.type) {
+    case CELL_NULL:
         sqlite3_bind_null(statement, index);
-        return;
-    }
-    switch (PQftype(rows, column)) {
-    case TYPE_INT4:
-    case TYPE_INT8:
-        sqlite3_bind_int64(statement, index, remote_integer(rows, row, column));
         break;
-    case TYPE_FLOAT8:
-        sqlite3_bind_double(statement, index, remote_number(rows, row, column));
+    case CELL_INTEGER:
+        sqlite3_bind_int64(statement, index, cell.integer);
         break;
-    case TYPE_BYTEA:
-        sqlite3_bind_blob(statement, index, PQgetvalue(rows, row, column), size, SQLITE_STATIC);
+    case CELL_NUMBER:
+        sqlite3_bind_double(statement, index, cell.number);
         break;
-    default:
-        sqlite3_bind_text(statement, index, PQgetvalue(rows, row, column), size, SQLITE_STATIC);
+    case CELL_TEXT:
+        sqlite3_bind_text(statement, index, cell.data, (int)cell.size, SQLITE_STATIC);
+        break;
+    case CELL_BYTES:
+        sqlite3_bind_blob(statement, index, cell.data, (int)cell.size, SQLITE_STATIC);
+        break;
     }
 }
 
 /* All columns behind the run, from parameter 2 on, as far as the statement has them. */
-static int run_row(struct work *work, enum merge_sql sql, const PGresult *rows, int row,
+static int run_row(struct work *work, enum merge_sql sql, const struct merge_rows *rows, int row,
                    struct err *err)
 {
     sqlite3_stmt *statement = work->statement[sql];
     int rc;
 
     SQL_BIND(statement, work->run_key);
-    for (int column = 1; column < PQnfields(rows); column++) {
+    for (int column = 1; column < rows->n_columns; column++) {
         if (column < sqlite3_bind_parameter_count(statement))
             bind_cell(statement, column + 1, rows, row, column);
     }
@@ -181,9 +206,10 @@ static int make_stub(struct work *work, struct err *err)
 }
 
 /* The run of the row; with `makes` one that is not there is begun. */
-static int find_run(struct work *work, const PGresult *rows, int row, bool makes, struct err *err)
+static int find_run(struct work *work, const struct merge_rows *rows, int row, bool makes,
+                    struct err *err)
 {
-    const char *id = remote_cell(rows, row, 0);
+    const char *id = text_at(rows, row, 0);
     double created;
     int rc = 0;
 
@@ -194,7 +220,8 @@ static int find_run(struct work *work, const PGresult *rows, int row, bool makes
     return rc == 0 && makes && work->run_key == 0 ? make_stub(work, err) : rc;
 }
 
-static int put_description(struct work *work, const PGresult *rows, int row, struct err *err)
+static int put_description(struct work *work, const struct merge_rows *rows, int row,
+                           struct err *err)
 {
     return run_row(work, MERGE_RUN, rows, row, err);
 }
@@ -222,29 +249,29 @@ static int put_watched(struct work *work, const char *text, struct err *err)
     return rc;
 }
 
-static int put_texts(struct work *work, const PGresult *rows, int row, struct err *err)
+static int put_texts(struct work *work, const struct merge_rows *rows, int row, struct err *err)
 {
     static const enum merge_sql parts[] = {MERGE_CONFIG, MERGE_SUMMARY, MERGE_NOTE, MERGE_UNWATCH};
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < sizeof parts / sizeof *parts; i++)
         rc = run_row(work, parts[i], rows, row, err);
-    return rc == 0 ? put_watched(work, remote_cell(rows, row, 5), err) : rc;
+    return rc == 0 ? put_watched(work, text_at(rows, row, 5), err) : rc;
 }
 
-static int put_attempt(struct work *work, const PGresult *rows, int row, struct err *err)
+static int put_attempt(struct work *work, const struct merge_rows *rows, int row, struct err *err)
 {
     int rc = run_row(work, MERGE_ATTEMPT, rows, row, err);
 
     return rc == 0 ? run_row(work, MERGE_NEWEST, rows, row, err) : rc;
 }
 
-static int put_member(struct work *work, const PGresult *rows, int row, struct err *err)
+static int put_member(struct work *work, const struct merge_rows *rows, int row, struct err *err)
 {
     return run_row(work, MERGE_MEMBER, rows, row, err);
 }
 
-static int put_layer(struct work *work, const PGresult *rows, int row, struct err *err)
+static int put_layer(struct work *work, const struct merge_rows *rows, int row, struct err *err)
 {
     return run_row(work, MERGE_LAYER, rows, row, err);
 }
@@ -253,32 +280,32 @@ static int put_layer(struct work *work, const PGresult *rows, int row, struct er
 
 /* A record of the row's run, which the store's own writers take. Column 2 is the attempt, 3 the
  * step. */
-static struct record record_of(const struct work *work, const PGresult *rows, int row)
+static struct record record_of(const struct work *work, const struct merge_rows *rows, int row)
 {
     struct record record = {.run_key = work->run_key,
-                            .attempt = (uint32_t)remote_integer(rows, row, 2),
-                            .step = remote_integer(rows, row, 3)};
+                            .attempt = (uint32_t)integer_at(rows, row, 2),
+                            .step = integer_at(rows, row, 3)};
 
     snprintf(record.run, sizeof record.run, "%s", work->run);
     return record;
 }
 
 /* Column 1 is the layer's name. */
-static int find_layer(struct work *work, const PGresult *rows, int row, int64_t *key,
+static int find_layer(struct work *work, const struct merge_rows *rows, int row, int64_t *key,
                       struct err *err)
 {
     struct record record = record_of(work, rows, row);
     struct layer_point named = {0};
 
     *key = 0;
-    if (PQgetisnull(rows, row, 1)) /* of a scalar's finding */
+    if (is_null_at(rows, row, 1)) /* of a scalar's finding */
         return 0;
-    snprintf(named.layer, sizeof named.layer, "%s", remote_cell(rows, row, 1));
+    snprintf(named.layer, sizeof named.layer, "%s", text_at(rows, row, 1));
     return store_layer_find(work->store, &record, &named, key, err);
 }
 
 /* The columns are those of point_table that stand in a point's row, behind its key. */
-static void read_point(const PGresult *rows, int row, struct point *out)
+static void read_point(const struct merge_rows *rows, int row, struct point *out)
 {
     int column = 3;
 
@@ -288,23 +315,23 @@ static void read_point(const PGresult *rows, int row, struct point *out)
         if (field->place != POINT_PLACE_ROW)
             continue;
         if (field->kind == POINT_KIND_NUMBER)
-            point_set_number(out, field, remote_number(rows, row, column));
-        else if (field->kind == POINT_KIND_STEP && PQgetisnull(rows, row, column))
+            point_set_number(out, field, number_at(rows, row, column));
+        else if (field->kind == POINT_KIND_STEP && is_null_at(rows, row, column))
             point_set_integer(out, field, -1);
         else
-            point_set_integer(out, field, remote_integer(rows, row, column));
+            point_set_integer(out, field, integer_at(rows, row, column));
         column++;
     }
 }
 
-static int put_point(struct work *work, const PGresult *rows, int row, struct err *err)
+static int put_point(struct work *work, const struct merge_rows *rows, int row, struct err *err)
 {
     struct record record = record_of(work, rows, row);
     struct layer_point point = {0};
     int64_t key, added = 0;
     int rc;
 
-    snprintf(point.layer, sizeof point.layer, "%s", remote_cell(rows, row, 1));
+    snprintf(point.layer, sizeof point.layer, "%s", text_at(rows, row, 1));
     read_point(rows, row, &point.point);
     rc = store_layer_find(work->store, &record, &point, &key, err);
     if (rc == 0)
@@ -316,8 +343,8 @@ static int put_point(struct work *work, const PGresult *rows, int row, struct er
 }
 
 /* A row with a layer's key in the place of its name. */
-static int put_with_layer(struct work *work, enum merge_sql sql, const PGresult *rows, int row,
-                          int64_t feed_seq, struct err *err)
+static int put_with_layer(struct work *work, enum merge_sql sql, const struct merge_rows *rows,
+                          int row, int64_t feed_seq, struct err *err)
 {
     sqlite3_stmt *statement = work->statement[sql];
     int64_t key;
@@ -327,9 +354,9 @@ static int put_with_layer(struct work *work, enum merge_sql sql, const PGresult 
         return rc;
     if (feed_seq > 0) {
         SQL_BIND(statement, work->run_key);
-        sqlite3_bind_int64(statement, PQnfields(rows) + 1, feed_seq);
+        sqlite3_bind_int64(statement, rows->n_columns + 1, feed_seq);
     }
-    for (int column = 2; column < PQnfields(rows); column++)
+    for (int column = 2; column < rows->n_columns; column++)
         bind_cell(statement, column + 1, rows, row, column);
     sqlite3_bind_int64(statement, 2, key);
     rc = sql_run(statement, err);
@@ -337,30 +364,31 @@ static int put_with_layer(struct work *work, enum merge_sql sql, const PGresult 
     return rc;
 }
 
-static int put_spectrum(struct work *work, const PGresult *rows, int row, struct err *err)
+static int put_spectrum(struct work *work, const struct merge_rows *rows, int row, struct err *err)
 {
     return put_with_layer(work, MERGE_SPECTRUM, rows, row, 0, err);
 }
 
-static int put_representation(struct work *work, const PGresult *rows, int row, struct err *err)
+static int put_representation(struct work *work, const struct merge_rows *rows, int row,
+                              struct err *err)
 {
     return put_with_layer(work, MERGE_REPRESENTATION, rows, row, 0, err);
 }
 
 /* An alert stands in the place of an earlier one of its name: columns 4 and 6 are the name and the
  * direction. */
-static int drop_alert(struct work *work, const PGresult *rows, int row, struct err *err)
+static int drop_alert(struct work *work, const struct merge_rows *rows, int row, struct err *err)
 {
     sqlite3_stmt *statement = work->store->statement[SQL_ALERT_DROP];
 
-    if (remote_integer(rows, row, 6) != ALERT_DIRECTION)
+    if (integer_at(rows, row, 6) != ALERT_DIRECTION)
         return 0;
     SQL_BIND(statement, work->run_key);
-    sql_bind_text(statement, 2, remote_cell(rows, row, 4));
+    sql_bind_text(statement, 2, text_at(rows, row, 4));
     return sql_run(statement, err);
 }
 
-static int put_finding(struct work *work, const PGresult *rows, int row, struct err *err)
+static int put_finding(struct work *work, const struct merge_rows *rows, int row, struct err *err)
 {
     int rc = drop_alert(work, rows, row, err);
 
@@ -369,14 +397,14 @@ static int put_finding(struct work *work, const PGresult *rows, int row, struct 
     return put_with_layer(work, MERGE_FINDING, rows, row, (int64_t)++work->store->feed_seq, err);
 }
 
-static int put_scalar(struct work *work, const PGresult *rows, int row, struct err *err)
+static int put_scalar(struct work *work, const struct merge_rows *rows, int row, struct err *err)
 {
     struct record record = record_of(work, rows, row);
-    struct scalar scalar = {.value = remote_number(rows, row, 5)};
+    struct scalar scalar = {.value = number_at(rows, row, 5)};
     uint64_t feed_seq;
 
-    snprintf(scalar.name, sizeof scalar.name, "%s", remote_cell(rows, row, 1));
-    record.time = remote_number(rows, row, 4);
+    snprintf(scalar.name, sizeof scalar.name, "%s", text_at(rows, row, 1));
+    record.time = number_at(rows, row, 4);
     record.scalars = &scalar;
     record.scalar_feed_seqs = &feed_seq;
     record.n_scalars = 1;
@@ -386,7 +414,7 @@ static int put_scalar(struct work *work, const PGresult *rows, int row, struct e
 /* ---- all ------------------------------------------------------------------------------------- */
 
 /* One row a table; a run that is not there is begun by what describes it alone. */
-static int (*const writers[SHARE_TABLE_COUNT])(struct work *, const PGresult *, int row,
+static int (*const writers[SHARE_TABLE_COUNT])(struct work *, const struct merge_rows *, int row,
                                                struct err *) = {
     [SHARE_TABLE_RUN] = put_description,   [SHARE_TABLE_RUN_TEXT] = put_texts,
     [SHARE_TABLE_ATTEMPT] = put_attempt,   [SHARE_TABLE_MEMBER] = put_member,
@@ -397,12 +425,12 @@ static int (*const writers[SHARE_TABLE_COUNT])(struct work *, const PGresult *, 
 
 static int put_table(struct work *work, enum share_table_id id, struct err *err)
 {
-    const PGresult *rows = work->merge->rows[id];
+    const struct merge_rows *rows = &work->merge->rows[id];
     /* A run is there only with the place of who wrote it: by that a start knows this store. */
     bool makes = id < SHARE_TABLE_POINT && work->merge->source != 0;
     int rc = 0;
 
-    for (int row = 0; rc == 0 && row < PQntuples(rows); row++) {
+    for (int row = 0; rc == 0 && row < rows->n; row++) {
         rc = find_run(work, rows, row, makes, err);
         if (rc == 0 && work->run_key != 0)
             rc = writers[id](work, rows, row, err);
@@ -413,15 +441,15 @@ static int put_table(struct work *work, enum share_table_id id, struct err *err)
 /* Runs that a person has deleted go, unless they were made again since. */
 static int put_tombstones(struct work *work, struct err *err)
 {
-    const PGresult *rows = work->merge->tombstones;
+    const struct merge_rows *rows = &work->merge->tombstones;
     int rc = 0;
 
-    for (int row = 0; rows && rc == 0 && row < PQntuples(rows); row++) {
+    for (int row = 0; rc == 0 && row < rows->n; row++) {
         double created;
 
-        snprintf(work->run, sizeof work->run, "%s", remote_cell(rows, row, 0));
+        snprintf(work->run, sizeof work->run, "%s", text_at(rows, row, 0));
         rc = look_up(work, &created, err);
-        if (rc == 0 && work->run_key != 0 && !(created > remote_number(rows, row, 1)))
+        if (rc == 0 && work->run_key != 0 && !(created > number_at(rows, row, 1)))
             rc = store_run_hide(work->store, work->run_key, err);
         work->run[0] = '\0';
     }
@@ -453,7 +481,7 @@ static int put_all(struct store *store, void *arg, struct err *err)
     if (rc == 0)
         rc = put_tombstones(&work, err);
     for (int id = 0; rc == 0 && id < SHARE_TABLE_COUNT; id++) {
-        if (work.merge->rows[id] && writers[id])
+        if (work.merge->rows[id].of && writers[id])
             rc = put_table(&work, (enum share_table_id)id, err);
     }
     if (rc == 0)
@@ -482,14 +510,4 @@ int merge_work(struct store *store, struct store_task *task, struct err *err)
         store->feed_seq = store->committed;
     merge->feed_seq = store->committed;
     return rc;
-}
-
-void merge_clear(struct merge *merge)
-{
-    for (int id = 0; id < SHARE_TABLE_COUNT; id++) {
-        PQclear(merge->rows[id]);
-        merge->rows[id] = NULL;
-    }
-    PQclear(merge->tombstones);
-    merge->tombstones = NULL;
 }

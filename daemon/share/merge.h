@@ -6,24 +6,48 @@
  * Tested with its files by test_a_reader_shows_what_all_daemons_write.py. */
 #pragma once
 
-#include <libpq-fe.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "daemon/share/tables.h"
 #include "daemon/store/lane.h"
 
+enum cell_type {
+    CELL_NULL,
+    CELL_INTEGER,
+    CELL_NUMBER,
+    CELL_TEXT, /* ends with a NUL behind its size */
+    CELL_BYTES,
+};
+
+/* Borrowed from the rows. */
+struct cell {
+    enum cell_type type;
+    union {
+        int64_t integer;
+        double number;
+        const char *data;
+    };
+    size_t size; /* of a text or of bytes */
+};
+
+/* Rows of a table, wherever they come from: `cell` reads them. */
+struct merge_rows {
+    void *of; /* NULL: there are none */
+    int n, n_columns;
+    struct cell (*cell)(const void *of, int row, int column);
+};
+
 struct merge {
-    struct store_task task;            /* with merge_work */
-    void *owner;                       /* who waits for it */
-    PGresult *rows[SHARE_TABLE_COUNT]; /* share_sql_select()'s; NULL: none */
-    PGresult *tombstones;              /* run, deleted */
-    char history[64];                  /* which history it is, */
-    int64_t source;                    /* whose rows these are; 0: no place is reached */
-    int64_t described, fed;            /* and the batches up to which all is there then */
-    uint64_t feed_seq;                 /* of the store, behind it */
+    struct store_task task;                    /* with merge_work */
+    void *owner;                               /* who waits for it */
+    struct merge_rows rows[SHARE_TABLE_COUNT]; /* with the columns of share_sql_select() */
+    struct merge_rows tombstones;              /* run, deleted */
+    char history[64];                          /* which history it is, */
+    int64_t source;                            /* whose rows these are; 0: no place is reached */
+    int64_t described, fed;                    /* and the batches up to which all is there then */
+    uint64_t feed_seq;                         /* of the store, behind it */
 };
 
 /* On the lane. Nothing is kept when it fails. */
 int merge_work(struct store *, struct store_task *, struct err *err);
-/* Frees the rows. */
-void merge_clear(struct merge *);

@@ -26,6 +26,63 @@ struct pull {
     size_t n_places;
 };
 
+/* ---- rows ------------------------------------------------------------------------------------ */
+
+/* Types of columns, of pg_type.h. */
+#define TYPE_BYTEA  17
+#define TYPE_INT8   20
+#define TYPE_INT4   23
+#define TYPE_FLOAT8 701
+
+static struct cell read_cell(const void *of, int row, int column)
+{
+    const PGresult *rows = of;
+    struct cell cell = {.type = CELL_NULL};
+
+    if (PQgetisnull(rows, row, column))
+        return cell;
+    switch (PQftype(rows, column)) {
+    case TYPE_INT4:
+    case TYPE_INT8:
+        return (struct cell){.type = CELL_INTEGER, .integer = remote_integer(rows, row, column)};
+    case TYPE_FLOAT8:
+        return (struct cell){.type = CELL_NUMBER, .number = remote_number(rows, row, column)};
+    case TYPE_BYTEA:
+        cell.type = CELL_BYTES;
+        break;
+    default:
+        cell.type = CELL_TEXT;
+    }
+    cell.data = PQgetvalue(rows, row, column);
+    cell.size = (size_t)PQgetlength(rows, row, column);
+    return cell;
+}
+
+/* The answer to a question, to be merged. */
+static int ask(struct remote *remote, const char *sql, const struct remote_params *params,
+               struct merge_rows *out, struct err *err)
+{
+    PGresult *rows = NULL;
+    int rc = remote_query(remote, sql, params, &rows, err);
+
+    if (rc == 0)
+        *out = (struct merge_rows){rows, PQntuples(rows), PQnfields(rows), read_cell};
+    return rc;
+}
+
+static void clear_rows(struct merge_rows *rows)
+{
+    PQclear(rows->of);
+    *rows = (struct merge_rows){0};
+}
+
+static void clear(struct pull *pull)
+{
+    for (int id = 0; id < SHARE_TABLE_COUNT; id++)
+        clear_rows(&pull->merge.rows[id]);
+    clear_rows(&pull->merge.tombstones);
+}
+
 /* ---- making ---------------------------------------------------------------------------------- */
 
 static int make_texts(struct pull *pull, struct err *err)
@@ -92,7 +149,7 @@ void pull_free(struct pull *pull)
 {
     if (!pull)
         return;
-    merge_clear(&pull->merge);
+    clear(pull);
     for (int id = 0; id < SHARE_TABLE_COUNT; id++)
         sqlite3_free(pull->select[id]);
     for (int i = 0; i < 2; i++)
@@ -215,8 +272,7 @@ static int fetch(struct pull *pull, struct remote *remote, const struct window *
 
     for (int id = first; rc == 0 && id < end; id++) {
         if (id != SHARE_TABLE_SCALAR_NAME)
-            rc =
-                remote_query(remote, pull->select[id], &window->params, &pull->merge.rows[id], err);
+            rc = ask(remote, pull->select[id], &window->params, &pull->merge.rows[id], err);
     }
     return rc;
 }
@@ -230,7 +286,7 @@ static int merge(struct pull *pull, const struct place *place, int64_t described
     pull->merge.described = described;
     pull->merge.fed = fed;
     rc = pull->merge_into(pull->arg, &pull->merge, err);
-    merge_clear(&pull->merge);
+    clear(pull);
     return rc;
 }
 
@@ -244,10 +300,10 @@ static int describe_window(struct pull *pull, struct remote *remote, struct plac
     int rc = cut_window(pull, remote, false, &window, place->source, place->described, &to, err);
 
     if (rc == 0)
-        rc = remote_query(remote,
-                          "SELECT run, deleted FROM richd.tombstone WHERE source = $1::integer"
-                          " AND batch > $2::bigint AND batch <= $3::bigint",
-                          &window.params, &pull->merge.tombstones, err);
+        rc = ask(remote,
+                 "SELECT run, deleted FROM richd.tombstone WHERE source = $1::integer"
+                 " AND batch > $2::bigint AND batch <= $3::bigint",
+                 &window.params, &pull->merge.tombstones, err);
     if (rc == 0)
         rc = fetch(pull, remote, &window, 0, SHARE_TABLE_POINT, err);
     if (rc == 0)
@@ -271,7 +327,7 @@ static int describe_all(struct pull *pull, struct remote *remote, struct err *er
 /* The rows of the feed that were read before wait in `feed`. */
 static int describe(struct pull *pull, struct remote *remote, struct err *err)
 {
-    PGresult *feed[SHARE_TABLE_COUNT];
+    struct merge_rows feed[SHARE_TABLE_COUNT];
     int rc = remote_script(remote, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err);
 
     memcpy(feed, pull->merge.rows, sizeof feed);
@@ -280,7 +336,7 @@ static int describe(struct pull *pull, struct remote *remote, struct err *err)
         rc = describe_all(pull, remote, err);
     if (rc == 0)
         rc = remote_script(remote, "COMMIT", err);
-    merge_clear(&pull->merge);
+    clear(pull);
     memcpy(pull->merge.rows, feed, sizeof feed);
     return rc;
 }
@@ -303,7 +359,7 @@ static int feed_window(struct pull *pull, struct remote *remote, size_t i, struc
         rc = merge(pull, place, place->described, to, err);
     if (rc == 0)
         place->fed = to;
-    merge_clear(&pull->merge);
+    clear(pull);
     return rc;
 }
 
@@ -332,7 +388,7 @@ static int reopen_runs(struct pull *pull, struct remote *remote, struct err *err
     share_table(SHARE_TABLE_ATTEMPT, &table);
     text = sqlite3_mprintf("SELECT run, attempt, writer, opened, state, closed, first_step,"
                            " last_step, launch, world, host FROM richd.attempt WHERE state = 0");
-    rc = text ? remote_query(remote, text, NULL, &pull->merge.rows[SHARE_TABLE_ATTEMPT], err)
+    rc = text ? ask(remote, text, NULL, &pull->merge.rows[SHARE_TABLE_ATTEMPT], err)
               : err_set(err, -ENOMEM, "out of memory");
     sqlite3_free(text);
     return rc == 0 ? merge(pull, NULL, 0, 0, err) : rc;
