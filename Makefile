@@ -35,7 +35,7 @@ override LDFLAGS += $(SAN)
 # ---- rooms: a folder is an archive, and may use those named before it (make check-layers) ---------
 ROOMS     := proto/base \
 	$(addprefix daemon/core/,matrix moments estimate measure detect monitor) proto/ryu proto proto/curve proto/spool \
-	$(addprefix daemon/,host format store history share ingest feed http loop)
+	$(addprefix daemon/,host format store history share relay ingest feed http loop)
 C_ROOMS   := proto/base proto/ryu proto proto/curve client/common client/c
 CTL_ROOMS := proto/base proto/ryu proto proto/curve proto/spool client/common $(addprefix client/ctl/,common feed rows export figure top doctor) client/ctl
 

@@ -107,10 +107,33 @@ static const struct field ping_fields[] = {
     {FIELD(ping, id, INTEGER), .required = true, .max = FIELD_MAX_INTEGER},
     {0},
 };
+static const struct field relay_fields[] = {
+    {FIELD(relay, source, TEXT), .required = true, .min = 1, .max = CONTROL_SOURCE_MAX},
+    {FIELD(relay, session, TEXT), .required = true, .min = 1, .max = WRITER_MAX},
+    {FIELD(relay, again, BOOL), .says_nothing = true},
+    {FIELD(relay, version, INTEGER), .required = true, .min = 1, .max = FIELD_MAX_INTEGER},
+    {0},
+};
+static const struct field batch_fields[] = {
+    {FIELD(batch, source, TEXT), .required = true, .min = 1, .max = CONTROL_SOURCE_MAX},
+    {FIELD(batch, session, TEXT), .required = true, .min = 1, .max = WRITER_MAX},
+    {FIELD(batch, batch, INTEGER), .required = true, .min = 1, .max = FIELD_MAX_INTEGER},
+    {FIELD(batch, feed_seq, INTEGER), .required = true, .max = FIELD_MAX_INTEGER},
+    {0},
+};
+static const struct field place_fields[] = {
+    {FIELD(place, source, TEXT), .required = true, .min = 1, .max = CONTROL_SOURCE_MAX},
+    {FIELD(place, batch, INTEGER), .required = true, .max = FIELD_MAX_INTEGER},
+    {FIELD(place, feed_seq, INTEGER), .required = true, .max = FIELD_MAX_INTEGER},
+    {FIELD(place, path, TEXT), .required = true, .min = 1, .max = TEXT_MAX},
+    {FIELD(place, problem, TEXT), .max = TEXT_MAX},
+    {0},
+};
 static const struct field hello_answer_fields[] = {
     {FIELD(hello_answer, protocol, INTEGER), .required = true, .min = 1, .max = FIELD_MAX_INTEGER},
     {FIELD(hello_answer, server, TEXT), .max = TEXT_MAX},
     {FIELD(hello_answer, members, BOOL), .says_nothing = true},
+    {FIELD(hello_answer, relays, INTEGER), .max = FIELD_MAX_INTEGER},
     {FIELD(hello_answer, feed, TEXT), .max = TEXT_MAX},
     {FIELD(hello_answer, page, TEXT), .max = TEXT_MAX},
     {FIELD(hello_answer, pid, INTEGER), .max = FIELD_MAX_INTEGER},
@@ -506,12 +529,15 @@ const struct control_message control_messages[CONTROL_TYPES] = {
     [CONTROL_CONFIG] = {"config", constants_fields, parse_config, control_print_config},
     [CONTROL_CLOSE] = {"close", close_fields, NULL, NULL},
     [CONTROL_PING] = {"ping", ping_fields, NULL, NULL},
+    [CONTROL_RELAY] = {"relay", relay_fields, NULL, NULL},
+    [CONTROL_BATCH] = {"batch", batch_fields, NULL, NULL},
     [CONTROL_HELLO_ANSWER] = {"hello", hello_answer_fields, NULL, NULL},
     [CONTROL_WELCOME] = {"welcome", welcome_fields, parse_welcome, control_print_welcome},
     [CONTROL_PROGRESS] = {"progress", progress_fields, NULL, NULL},
     [CONTROL_ACK] = {"ack", ack_fields, parse_ack, control_print_ack},
     [CONTROL_NACK] = {"nack", nack_fields, NULL, NULL},
     [CONTROL_PONG] = {"pong", ping_fields, NULL, NULL},
+    [CONTROL_PLACE] = {"place", place_fields, NULL, NULL},
 };
 
 const char *control_type_name(enum control_type type)

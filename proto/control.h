@@ -22,12 +22,15 @@ enum control_type {
     CONTROL_CONFIG,
     CONTROL_CLOSE,
     CONTROL_PING,
+    CONTROL_RELAY, /* a relay to the daemon behind it; so is BATCH */
+    CONTROL_BATCH,
     CONTROL_HELLO_ANSWER, /* daemon to trainer */
     CONTROL_WELCOME,
     CONTROL_PROGRESS,
     CONTROL_ACK,
     CONTROL_NACK,
     CONTROL_PONG,
+    CONTROL_PLACE, /* to a relay */
     CONTROL_TYPES,
 };
 
@@ -123,10 +126,32 @@ struct control_ping {
     int64_t id;
 };
 
+/* What a relay's source is called: its store's id, and a number behind it. */
+#define CONTROL_SOURCE_MAX 64
+
+struct control_relay {
+    const char *source;
+    const char *session; /* tells this process from others */
+    bool again;          /* it has written as that source before */
+    int64_t version;     /* of batches, CONTROL_RELAYS */
+};
+
+/* A second frame has its rows. */
+struct control_batch {
+    const char *source;
+    const char *session;
+    int64_t batch;
+    int64_t feed_seq; /* of the relay: up to there all is on the way with it */
+};
+
+/* What relays send to each other, and to whom they belong. */
+#define CONTROL_RELAYS 1
+
 struct control_hello_answer {
     int64_t protocol;
     const char *server; /* optional */
     bool members;       /* several trainers may speak for a run */
+    int64_t relays;     /* takes relays' batches up to that version; 0: it does not know them */
     const char *feed;   /* where the daemon's feed is, optional */
     const char *page;   /* the link to its page for readers, with the token; optional */
     int64_t pid;        /* the daemon's, 0: it says none */
@@ -151,6 +176,15 @@ struct control_ack {
     const cJSON *points; /* array of POINT objects, NULL: none */
 };
 
+/* Where a relay is: the answer to RELAY, with a second frame, and to each BATCH. */
+struct control_place {
+    const char *source;
+    int64_t batch;
+    int64_t feed_seq;
+    const char *path;    /* the ids of the stores from here on, with commas between */
+    const char *problem; /* optional: what was left out, and why */
+};
+
 struct control_nack {
     const char *code;
     const char *text; /* optional */
@@ -172,12 +206,15 @@ struct control {
         struct control_constants constants; /* SUMMARY, CONFIG */
         struct control_close close;
         struct control_ping ping;
+        struct control_relay relay;
+        struct control_batch batch;
         struct control_hello_answer hello_answer;
         struct control_welcome welcome;
         struct control_progress progress;
         struct control_ack ack;
         struct control_nack nack;
         struct control_ping pong;
+        struct control_place place;
     };
 };
 
@@ -196,8 +233,8 @@ const char *control_type_name(enum control_type type);
 bool control_run_valid(const char *run);
 
 /* Each returns one line without a newline (free with cJSON_free), or NULL when memory ran out.
- * Texts must be UTF-8. The text of a nack may be anything: it is mended and cut to TEXT_MAX
- * bytes. */
+ * Texts must be UTF-8. The text of a nack and the problem of a place may be anything: they are mended
+ * and cut to TEXT_MAX bytes. */
 char *control_encode_hello(const struct control_hello *);
 char *control_encode_open(const struct control_open *);
 char *control_encode_checkpoint(const struct control_checkpoint *);
@@ -212,6 +249,9 @@ char *control_encode_progress(const struct control_progress *);
 char *control_encode_ack(const struct control_ack *);
 char *control_encode_nack(const struct control_nack *);
 char *control_encode_pong(const struct control_ping *);
+char *control_encode_relay(const struct control_relay *);
+char *control_encode_batch(const struct control_batch *);
+char *control_encode_place(const struct control_place *);
 
 /* A parsed value as one line, for tags and config. Its doubles read back the same, which cJSON's
  * own printer does not promise. Returns a string (free with cJSON_free), or NULL. */

@@ -241,3 +241,25 @@ char *control_encode_pong(const struct control_ping *ping)
 {
     return encode(CONTROL_PONG, ping);
 }
+
+char *control_encode_relay(const struct control_relay *relay)
+{
+    return encode(CONTROL_RELAY, relay);
+}
+
+char *control_encode_batch(const struct control_batch *batch)
+{
+    return encode(CONTROL_BATCH, batch);
+}
+
+char *control_encode_place(const struct control_place *place)
+{
+    char text[TEXT_MAX + 1];
+    struct control_place mended = *place;
+
+    if (place->problem) {
+        mend(place->problem, text);
+        mended.problem = text;
+    }
+    return encode(CONTROL_PLACE, &mended);
+}

@@ -47,6 +47,9 @@ static const struct {
     {"history_server", "shared history", SHOW_TEXT},
     {"history_lag_s", "it is behind for", SHOW_DURATION},
     {"history_waiting", "waiting for it", SHOW_COUNT},
+    {"upstream", "goes on to", SHOW_TEXT},
+    {"upstream_lag_s", "it is behind for", SHOW_DURATION},
+    {"upstream_waiting", "waiting for it", SHOW_COUNT},
     {"buffered_bytes", "buffered", SHOW_BYTES},
     {"budget_bytes", "budget", SHOW_BYTES},
 };
@@ -85,8 +88,9 @@ static int print_facts(const cJSON *status, struct err *err)
     for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++) {
         const cJSON *value = member(status, facts[i].name);
 
-        if (!value || (cJSON_IsNull(value) && strncmp(facts[i].name, "history_", 8) == 0))
-            continue; /* nothing is shared */
+        if (!value || (cJSON_IsNull(value) && (strncmp(facts[i].name, "history_", 8) == 0 ||
+                                               strncmp(facts[i].name, "upstream", 8) == 0)))
+            continue; /* nothing is shared, or goes on */
         table_add(table, facts[i].label);
         add_fact(table, value, facts[i].show);
     }

@@ -35,6 +35,10 @@ static const struct family {
      "For so long something waits for the shared history."},
     {"richd_history_waiting", "gauge", NULL, "history_waiting",
      "Points, values and events that wait for the shared history."},
+    {"richd_upstream_lag_seconds", "gauge", "seconds", "upstream_lag_s",
+     "For so long something waits for the daemon behind this relay."},
+    {"richd_upstream_waiting", "gauge", NULL, "upstream_waiting",
+     "Points, values and events that wait for the daemon behind this relay."},
 };
 
 /* Our numbers are raw text; a null gives no sample. */

@@ -60,6 +60,14 @@ static const struct row rows[] = {
     [OPTION_READ_ONLY] = {"read-only", "on|off",
                           "take no trainers, and show what all daemons write to --history [off]", 0,
                           false},
+    [OPTION_UPSTREAM] = {"upstream", "ADDRESS",
+                         "forward what is stored to the daemon at tcp://HOST:PORT, now or when it "
+                         "is there, or off [off]",
+                         0, false},
+    [OPTION_UPSTREAM_KEYS] = {"upstream-keys", "FILE",
+                              "the keys for it, which richctl join --relay writes "
+                              "[~/.config/richd/upstream, ~/.config/richd/joined]",
+                              0, false},
     [OPTION_NICE] = {"nice", "N", "niceness from 0 to 19: training goes first [10]", 0, false},
     [OPTION_RANKS_WAIT] = {"ranks-wait", "SECONDS",
                            "a checkpoint of one rank waits so long for the others [10]", 0, false},

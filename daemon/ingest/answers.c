@@ -31,40 +31,49 @@ static struct place place_of(const struct ingest *ingest, peer_id peer)
 }
 
 /* Returns 0, or the errno of libzmq. */
-static int send_frames(struct ingest *ingest, peer_id peer, const char *text, size_t size)
+static int send_frames(struct ingest *ingest, peer_id peer, const char *text, size_t size,
+                       const struct cbor *second)
 {
     uint32_t number = (uint32_t)(peer - 1);
     uint8_t id[ROUTING_ID_SIZE] = {0, (uint8_t)(number >> 24), (uint8_t)(number >> 16),
                                    (uint8_t)(number >> 8), (uint8_t)number};
 
     if (zmq_send(ingest->socket, id, sizeof id, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
-        zmq_send(ingest->socket, text, size, ZMQ_DONTWAIT) < 0)
+        zmq_send(ingest->socket, text, size, ZMQ_DONTWAIT | (second ? ZMQ_SNDMORE : 0)) < 0 ||
+        (second && zmq_send(ingest->socket, second->data, second->size, ZMQ_DONTWAIT) < 0))
         return zmq_errno();
     return 0;
 }
 
 /* A connection that has ended hears nothing, and opens again by itself; one that is there and did
  * not get its answer is gone. The descriptor of one that has ended may be another's by now. */
-static bool send_text(struct ingest *ingest, peer_id peer, const char *text)
+static bool send_text(struct ingest *ingest, peer_id peer, const char *text,
+                      const struct cbor *second)
 {
     struct place place = place_of(ingest, peer);
     size_t size = strlen(text);
-    uint64_t bytes = ingest_frame_bytes(size, place.has_key);
+    uint64_t bytes = ingest_frame_bytes(size, place.has_key) +
+                     (second ? ingest_frame_bytes(second->size, place.has_key) : 0);
     int fd = place.fd, rc;
 
     if (!gate_give(fd, bytes))
         return false;
-    rc = send_frames(ingest, peer, text, size);
+    rc = send_frames(ingest, peer, text, size, second);
     if (rc != 0)
         gate_take_back(fd, bytes);
     return rc == 0 || rc == EHOSTUNREACH;
 }
 
-void ingest_send_text(struct ingest *ingest, peer_id peer, char *text)
+void ingest_send_pair(struct ingest *ingest, peer_id peer, char *text, const struct cbor *second)
 {
-    if (!text || !send_text(ingest, peer, text))
+    if (!text || !send_text(ingest, peer, text, second))
         note_gone(ingest, peer);
     cJSON_free(text);
+}
+
+void ingest_send_text(struct ingest *ingest, peer_id peer, char *text)
+{
+    ingest_send_pair(ingest, peer, text, NULL);
 }
 
 void ingest_send_welcome(struct ingest *ingest, peer_id peer, const struct welcome *welcome)

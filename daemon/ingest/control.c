@@ -27,6 +27,7 @@ static int on_hello(struct ingest *ingest, peer_id peer, const struct control_he
                          .protocol = CONTROL_PROTOCOL,
                          .server = "richd " RICHD_VERSION,
                          .members = true,
+                         .relays = ingest->on_relay ? CONTROL_RELAYS : 0,
                          .feed = ingest->feed,
                          .page = ingest->page && *ingest->page && !who ? ingest->page : NULL,
                          .pid = getpid()}));
@@ -296,8 +297,10 @@ static void on_ping(struct ingest *ingest, peer_id peer, const struct control_pi
 
 /* Returns 0, or -1 when the message is to be refused. */
 static int act_on(struct ingest *ingest, peer_id peer, const struct control *control,
-                  const struct authorised_key *who, struct nack *nack)
+                  struct incoming *message, struct nack *nack)
 {
+    const struct authorised_key *who = message->who;
+
     switch (control->type) {
     case CONTROL_HELLO:
         return on_hello(ingest, peer, &control->hello, who, nack);
@@ -319,6 +322,9 @@ static int act_on(struct ingest *ingest, peer_id peer, const struct control *con
     case CONTROL_PING:
         on_ping(ingest, peer, &control->ping);
         return 0;
+    case CONTROL_RELAY:
+    case CONTROL_BATCH:
+        return ingest_take_relay(ingest, peer, control, message, nack);
     default:
         return nack_set(nack, NACK_EPROTO, "\"%s\" is a message that the daemon sends",
                         control_type_name(control->type));
@@ -331,12 +337,18 @@ static int parse(struct incoming *message, struct control *control, struct nack 
     struct err why;
     int rc;
 
-    if (message->n_frames != 1 || message->too_many)
+    if (message->n_frames > 2 || message->too_many)
         return nack_set(nack, NACK_EPROTO, "a control message has 1 frame, this one has more");
     rc = control_parse(zmq_msg_data(frame), zmq_msg_size(frame), control, &why);
     if (rc < 0)
         return nack_set(nack, rc == -ENOMEM ? NACK_EBUSY : NACK_EPROTO, "%s", why.text);
-    return 0;
+    if (message->n_frames == (control->type == CONTROL_BATCH ? 2 : 1))
+        return 0;
+    nack_set(nack, NACK_EPROTO,
+             control->type == CONTROL_BATCH ? "a batch has its rows in a second frame"
+                                            : "a control message has 1 frame, this one has more");
+    control_release(control);
+    return -1;
 }
 
 /* Names the message, or its sender would send it again for ever. What cannot be read of a greeting
@@ -360,7 +372,7 @@ void ingest_take_control(struct ingest *ingest, peer_id peer, struct incoming *m
         refuse(ingest, peer, message, &nack);
         return;
     }
-    if (act_on(ingest, peer, &control, message->who, &nack) < 0)
+    if (act_on(ingest, peer, &control, message, &nack) < 0)
         refuse(ingest, peer, message, &nack);
     control_release(&control);
 }

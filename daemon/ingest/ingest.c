@@ -302,6 +302,7 @@ int ingest_open(uv_loop_t *loop, const char *endpoint, const struct ingest_confi
     if (!ingest)
         return err_set(why, -ENOMEM, "out of memory");
     ingest->on_event = config->on_event;
+    ingest->on_relay = config->on_relay;
     ingest->arg = config->arg;
     ingest->places = calloc(PEER_PLACES, sizeof *ingest->places);
     rc = ingest->places ? gate_open(config->waiting_bytes_max) : -ENOMEM;

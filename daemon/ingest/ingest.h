@@ -11,6 +11,7 @@
  *     control.c  reads JSON: hello and ping are answered; open, checkpoint, log, summary, config,
  *                close are events
  *     data.c     reads frames: one event for each layer's batch, which borrows the frames
+ *     relay.c    hands on what a relay says, which is no event of the core's
  *     answers.c  hands the event to the core, and later sends the core's answers
  *
  * What fails: a message that cannot be read is refused with a sentence (ingest_refuse) and counted;
@@ -23,6 +24,7 @@
 
 #include "daemon/core/monitor/event.h"
 #include "daemon/host/listen.h"
+#include "daemon/relay/take.h"
 #include "proto/curve/keyfile.h"
 
 struct ingest;
@@ -30,8 +32,13 @@ struct ingest;
 /* One event, to be stepped at once. What the event gives away, the callee takes. */
 typedef void ingest_event_cb(void *arg, const struct event *);
 
+/* A relay's message. 0: it is taken, and will be answered by ingest_send_place() or a nack; or -1
+ * with the nack. Borrows all of it. */
+typedef int ingest_relay_cb(void *arg, const struct take_request *, struct nack *);
+
 struct ingest_config {
     ingest_event_cb *on_event;
+    ingest_relay_cb *on_relay; /* NULL: relays are not known */
     void *arg;
     uint64_t waiting_bytes_max; /* in libzmq, of all trainers and for them; beyond, one is cut */
     const struct listen
@@ -82,6 +89,9 @@ void ingest_send_ack(struct ingest *, peer_id, uint64_t seq);
  * when the record is a checkpoint. */
 void ingest_send_record_acks(struct ingest *, peer_id, const struct record *);
 void ingest_send_nack(struct ingest *, peer_id, const struct nack *);
+/* To a relay; behind it `known`, unless that is NULL. */
+void ingest_send_place(struct ingest *, peer_id, const struct control_place *,
+                       const struct cbor *known);
 
 /* The batch's frames are no longer needed; frees it. */
 void ingest_release(struct batch *);

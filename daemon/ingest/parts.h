@@ -38,6 +38,7 @@ struct ingest {
     struct zwatch watch;
     struct place *places; /* PEER_PLACES, by number */
     ingest_event_cb *on_event;
+    ingest_relay_cb *on_relay;
     void *arg;
     char endpoint[256];
     struct listen network;
@@ -78,8 +79,14 @@ void ingest_emit(struct ingest *, struct event *, enum event_type, peer_id);
 #define CURVE_BOX_BYTES 33
 size_t ingest_frame_bytes(size_t size, bool has_key);
 
+/* Hands on what a relay says. Returns 0, or -1 when it is to be refused. */
+int ingest_take_relay(struct ingest *, peer_id, const struct control *, struct incoming *,
+                      struct nack *);
+
 /* Takes the text (NULL: memory ran out). A peer that cannot be sent to is noted as gone. */
 void ingest_send_text(struct ingest *, peer_id, char *text);
+/* The same with a second frame, unless that is NULL. */
+void ingest_send_pair(struct ingest *, peer_id, char *text, const struct cbor *second);
 /* Refuses a message that the core never sees. */
 void ingest_refuse(struct ingest *, peer_id, const struct nack *);
 

@@ -295,8 +295,10 @@ static int open_network(struct loop *loop, const struct listen *listen,
 
 static int open_sockets(struct loop *loop, const struct config *config, struct err *err)
 {
-    struct ingest_config trainers = {
-        .on_event = loop_on_ingest, .arg = loop, .waiting_bytes_max = budget_bytes()};
+    struct ingest_config trainers = {.on_event = loop_on_ingest,
+                                     .on_relay = loop_on_relay,
+                                     .arg = loop,
+                                     .waiting_bytes_max = budget_bytes()};
     struct listen listen;
     int rc = listen_parse(config->value[OPTION_LISTEN], &listen, err);
 
@@ -351,6 +353,7 @@ static void free_parts(struct loop *loop)
     alert_free(loop->alert);
     spools_free(loop->spools);
     share_close(loop->share);
+    relay_close(loop->relay);
     http_free(loop->http);
     feedhub_free(loop->hub);
     store_check_free(loop->check);
@@ -407,6 +410,8 @@ int loop_open(struct config *config, struct loop **out, int *exit_code, struct e
         rc = open_alert(loop, config, err);
     if (rc == 0)
         rc = loop_open_share(loop, err);
+    if (rc == 0)
+        rc = loop_open_relay(loop, err);
     if (rc < 0)
         goto fail;
     open_spools(loop);

@@ -7,6 +7,7 @@
 #include "daemon/host/paths.h"
 #include "daemon/http/access.h"
 #include "daemon/loop/alert.h"
+#include "daemon/relay/relay.h"
 #include "daemon/share/share.h"
 
 static int check_hosts(const char *names, struct err *err)
@@ -32,6 +33,22 @@ static int check_history(const char *url, struct err *err)
     return strcmp(url, "off") == 0 ? 0 : share_check(url, err);
 }
 
+static int check_upstream(const char *address, struct err *err)
+{
+    return strcmp(address, "off") == 0 ? 0 : relay_check(address, err);
+}
+
+/* What others have written there is not ours to forward. */
+static int check_together(struct config *config, struct err *err)
+{
+    const char *upstream = config->value[OPTION_UPSTREAM];
+
+    if (!config->is_read_only || !upstream || strcmp(upstream, "off") == 0)
+        return 0;
+    err_set(err, -EINVAL, "a daemon that only reads (read-only) forwards nothing");
+    return config_refuse(config, OPTION_UPSTREAM, -EBADMSG, err);
+}
+
 /* Whether the values can be used on this machine. */
 static int check(struct config *config, struct err *err)
 {
@@ -41,7 +58,7 @@ static int check(struct config *config, struct err *err)
     } rows[] = {
         {OPTION_ON_EVENT, alert_check},  {OPTION_SOCKET_GROUP, endpoints_check_group},
         {OPTION_HTTP_HOST, check_hosts}, {OPTION_TOKEN_FILE, check_tokens},
-        {OPTION_HISTORY, check_history},
+        {OPTION_HISTORY, check_history}, {OPTION_UPSTREAM, check_upstream},
     };
     int rc = paths_complete(config, err);
 
@@ -51,7 +68,7 @@ static int check(struct config *config, struct err *err)
         if (value && rows[i].check(value, err) < 0)
             rc = config_refuse(config, rows[i].option, -EBADMSG, err);
     }
-    return rc;
+    return rc == 0 ? check_together(config, err) : rc;
 }
 
 int options_read(struct config *config, int argc, char **argv, struct err *err)

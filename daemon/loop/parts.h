@@ -7,6 +7,7 @@
  *     storage.c  opens the store, whatever it finds
  *     prune.c    has runs leave the history that are too old, or too many
  *     share.c    has the history shared with other daemons
+ *     relay.c    has what is stored go on to another daemon, and takes what others relay
  *     report.c   writes down what a stored record says: to the log, and to the command for events
  *     stop.c     moves the daemon from serving to its end
  *     status.c   answers server.status
@@ -28,6 +29,7 @@
 #include "daemon/loop/loop.h"
 #include "daemon/loop/spools.h"
 #include "daemon/loop/work.h"
+#include "daemon/relay/relay.h"
 #include "daemon/share/share.h"
 #include "daemon/store/check.h"
 #include "daemon/store/errand.h"
@@ -87,8 +89,10 @@ struct loop {
     char *token_path;          /* of the page's own token; NULL: it has none */
     struct ingest *ingest;
     struct alert *alert;
-    struct share *share;   /* NULL: the history is not shared */
-    struct spools *spools; /* NULL: its directory cannot be used */
+    struct share *share;        /* NULL: the history is not shared */
+    struct relay *relay;        /* NULL: nothing goes on to another daemon */
+    size_t n_takes, take_bytes; /* of relays, that are lent to the store */
+    struct spools *spools;      /* NULL: its directory cannot be used */
     struct log_limit not_stored;
     struct log_limit probe_limit;
     bool store_waits;    /* as it was told last */
@@ -144,6 +148,13 @@ void loop_prune_soon(struct loop *);
 
 /* Shares the history, where the options name one. Returns 0 or -errno. */
 int loop_open_share(struct loop *, struct err *err);
+
+/* ---- relay.c --------------------------------------------------------------------------------- */
+
+/* Has what is stored go on, where the options name an upstream. Returns 0 or -errno. */
+int loop_open_relay(struct loop *, struct err *err);
+/* A relay's message, with the loop for `arg`: ingest_relay_cb. */
+int loop_on_relay(void *arg, const struct take_request *, struct nack *);
 
 /* ---- page.c ---------------------------------------------------------------------------------- */
 

@@ -21,26 +21,51 @@ static void add_sentence(cJSON *array, const char *text)
         cJSON_Delete(sentence);
 }
 
-/* The history that is shared is behind, and why. */
-static void add_share_problem(cJSON *problems, const struct share_status *status)
+/* What is behind, since when, and why; "" is no problem. */
+static void add_lag_problem(cJSON *object, const char *what, double behind_since,
+                            const char *problem)
 {
-    char text[sizeof status->problem + 96], since[32] = "";
-    time_t at = (time_t)status->behind_since;
+    char text[768], since[32] = "";
+    time_t at = (time_t)behind_since;
     struct tm date;
 
-    if (!*status->problem)
+    if (!*problem)
         return;
     if (at > 0 && localtime_r(&at, &date))
         strftime(since, sizeof since, " since %F %T", &date);
-    snprintf(text, sizeof text, "the shared history is behind%s: %s", since, status->problem);
-    add_sentence(problems, text);
+    snprintf(text, sizeof text, "%s%s: %s", what, since, problem);
+    add_sentence(cJSON_GetObjectItemCaseSensitive(object, "problems"), text);
+}
+
+static double lag_of(double behind_since)
+{
+    double lag_s = behind_since > 0 ? clock_wall_s() - behind_since : 0;
+
+    return lag_s > 0 ? lag_s : 0;
+}
+
+/* What was stored is there, or waits for so long; null where nothing goes on. */
+static void add_relay(struct loop *loop, cJSON *object)
+{
+    struct relay_status status;
+
+    if (!loop->relay) {
+        cJSON_AddNullToObject(object, "upstream");
+        cJSON_AddNullToObject(object, "upstream_lag_s");
+        cJSON_AddNullToObject(object, "upstream_waiting");
+        return;
+    }
+    relay_status(loop->relay, &status);
+    cJSON_AddStringToObject(object, "upstream", status.server);
+    json_add_double(object, "upstream_lag_s", lag_of(status.behind_since));
+    json_add_integer(object, "upstream_waiting", status.n_waiting);
+    add_lag_problem(object, "what is stored waits here", status.behind_since, status.problem);
 }
 
 /* The newest that was stored is there, or waits for so long; null where nothing is shared. */
 static void add_share(struct loop *loop, cJSON *object)
 {
     struct share_status status;
-    double lag_s;
 
     if (!loop->share) {
         cJSON_AddNullToObject(object, "history_server");
@@ -49,11 +74,10 @@ static void add_share(struct loop *loop, cJSON *object)
         return;
     }
     share_status(loop->share, &status);
-    lag_s = status.behind_since > 0 ? clock_wall_s() - status.behind_since : 0;
     cJSON_AddStringToObject(object, "history_server", status.server);
-    json_add_double(object, "history_lag_s", lag_s > 0 ? lag_s : 0);
+    json_add_double(object, "history_lag_s", lag_of(status.behind_since));
     json_add_integer(object, "history_waiting", status.n_waiting);
-    add_share_problem(cJSON_GetObjectItemCaseSensitive(object, "problems"), &status);
+    add_lag_problem(object, "the shared history is behind", status.behind_since, status.problem);
 }
 
 /* What a person should know of the store. */
@@ -126,4 +150,5 @@ void loop_add_status(void *arg, bool may_write, cJSON *object)
     cJSON_AddStringToObject(object, "history", loop_history_state(loop));
     add_problems(loop, object);
     add_share(loop, object);
+    add_relay(loop, object);
 }

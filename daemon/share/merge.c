@@ -94,6 +94,44 @@ static const char *const statements[MERGE_SQL_COUNT] = {
                     " ON CONFLICT(history, source) DO UPDATE SET described = ?2, fed = ?3",
 };
 
+/* The statements that differ where the rows are a relay's. Here a run may have been trained, or
+ * edited by a person: who wrote last speaks, what was edited stays, and of the attempts the one
+ * that was opened last is the newest. One that comes late has a larger number all the same, and
+ * hides nothing of those that were opened after it. */
+#define IS_OLDER "(updated > ?7)"
+#define FIRST_STEP                                                                                 \
+    "CASE WHEN EXISTS(SELECT 1 FROM attempt o WHERE o.run_key = ?1 AND o.attempt < ?2"             \
+    " AND o.opened > ?4) THEN NULL ELSE ?7 END"
+
+static const char *const relayed[MERGE_SQL_COUNT] = {
+    [MERGE_RUN] =
+        "UPDATE run SET name = CASE WHEN edited & 1 OR " IS_OLDER
+        " THEN name ELSE coalesce(?2, id) END, project = CASE WHEN " IS_OLDER
+        " THEN project ELSE coalesce(?3, 'default') END, run_group = CASE WHEN " IS_OLDER
+        " THEN run_group ELSE coalesce(?4, '') END, tags = CASE WHEN edited & 2 OR " IS_OLDER
+        " THEN tags ELSE " JSON_TEXT(
+            "?5", "array",
+            "[]") " END,"
+                  " hidden = CASE WHEN created IS NULL THEN coalesce(?8, 0) ELSE hidden END,"
+                  " created = coalesce(min(created, ?6), ?6),"
+                  " updated = coalesce(max(updated, ?7), ?7), edited = edited | coalesce(?9, 0),"
+                  " revision = revision + 1 WHERE run_key = ?1",
+    [MERGE_NOTE] = "INSERT INTO run_note(run_key, note) VALUES(?1, coalesce(?5, ''))"
+                   " ON CONFLICT(run_key) DO UPDATE SET note = excluded.note WHERE note = ''",
+    [MERGE_ATTEMPT] =
+        "INSERT INTO attempt(run_key, attempt, writer, opened, state, closed, first_step,"
+        " last_step, launch, world, host) VALUES(?1, ?2, ?3, nullif(?4, 0), ?5, ?6, " FIRST_STEP
+        ", ?8, ?9, ?10, ?11) ON CONFLICT(run_key, attempt) DO UPDATE SET state = ?5, closed = ?6,"
+        " first_step = " FIRST_STEP ", last_step = ?8, launch = ?9, world = ?10, host = ?11",
+    [MERGE_NEWEST] = "UPDATE run SET (attempt, state) = (SELECT attempt, state FROM attempt a"
+                     " WHERE a.run_key = ?1 ORDER BY coalesce(opened, 0) DESC, attempt DESC"
+                     " LIMIT 1), revision = revision + 1 WHERE run_key = ?1",
+    [MERGE_COUNT_POINT] =
+        "UPDATE run SET n_points = n_points + ?2, last_step = CASE WHEN attempt <> ?3"
+        " AND last_step > ?4 THEN last_step ELSE ?4 END, revision = revision + 1"
+        " WHERE run_key = ?1",
+};
+
 /* What one merge works with. */
 struct work {
     struct store *store;
@@ -471,19 +509,29 @@ static int note_place(struct work *work, struct err *err)
     return rc == 0 ? sql_run(work->store->statement[SQL_FEED_SEQ], err) : rc;
 }
 
+static int step(struct work *work, merge_step_fn *step_of_sender, struct err *err)
+{
+    return step_of_sender ? step_of_sender(work->store, work->merge, err) : 0;
+}
+
 static int put_all(struct store *store, void *arg, struct err *err)
 {
     struct work work = {.store = store, .merge = arg};
-    int rc = 0;
+    int rc = step(&work, work.merge->before, err);
 
-    for (int i = 0; rc == 0 && i < MERGE_SQL_COUNT; i++)
-        rc = sql_prepare(store->db, statements[i], &work.statement[i], err);
+    for (int i = 0; rc == 0 && i < MERGE_SQL_COUNT; i++) {
+        const char *text = work.merge->is_relayed && relayed[i] ? relayed[i] : statements[i];
+
+        rc = sql_prepare(store->db, text, &work.statement[i], err);
+    }
     if (rc == 0)
         rc = put_tombstones(&work, err);
     for (int id = 0; rc == 0 && id < SHARE_TABLE_COUNT; id++) {
         if (work.merge->rows[id].of && writers[id])
             rc = put_table(&work, (enum share_table_id)id, err);
     }
+    if (rc == 0)
+        rc = step(&work, work.merge->after, err);
     if (rc == 0)
         rc = note_place(&work, err);
     if (rc == -EIO && (sqlite3_errcode(store->db) & 0xff) == SQLITE_CONSTRAINT)

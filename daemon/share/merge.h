@@ -38,6 +38,11 @@ struct merge_rows {
     struct cell (*cell)(const void *of, int row, int column);
 };
 
+struct merge;
+
+/* What a sender has done in the same transaction. */
+typedef int merge_step_fn(struct store *, struct merge *, struct err *err);
+
 struct merge {
     struct store_task task;                    /* with merge_work */
     void *owner;                               /* who waits for it */
@@ -47,6 +52,9 @@ struct merge {
     int64_t source;                            /* whose rows these are; 0: no place is reached */
     int64_t described, fed;                    /* and the batches up to which all is there then */
     uint64_t feed_seq;                         /* of the store, behind it */
+    /* Of a relay's: the store has runs of its own, whose edits and newer attempts stay. */
+    bool is_relayed;
+    merge_step_fn *before, *after; /* all else; NULL: nothing */
 };
 
 /* On the lane. Nothing is kept when it fails. */

@@ -65,7 +65,18 @@ static int describe_run(struct store *store, struct record *record, struct err *
     return store_config_open(store, record, err);
 }
 
-/* Begins attempt `newest` + 1. The attempt before it becomes lost if it still counts as open. */
+/* The number behind all others: one that a relay brought late is larger than the newest. */
+static int next_number(struct store *store, const struct record *record, int64_t newest,
+                       uint32_t *out, struct err *err)
+{
+    int64_t last = newest;
+    int rc = sql_integer_of(store->statement[SQL_ATTEMPT_LAST], record->run_key, &last, err);
+
+    *out = (uint32_t)(last > newest ? last : newest) + 1;
+    return rc < 0 ? rc : 0;
+}
+
+/* Begins the next attempt. The one before it becomes lost if it still counts as open. */
 static int begin_attempt(struct store *store, struct record *record, int64_t newest,
                          struct err *err)
 {
@@ -79,9 +90,10 @@ static int begin_attempt(struct store *store, struct record *record, int64_t new
         rc = store_attempt_find(store, record->run_key, (uint32_t)newest, &previous, err);
     if (rc == 1 && previous.exists && previous.state == STATE_OPEN)
         rc = store_attempt_move(store, record, (uint32_t)newest, STATE_LOST, err);
+    if (rc >= 0)
+        rc = next_number(store, record, newest, &record->opened.attempt, err);
     if (rc < 0)
         return rc;
-    record->opened.attempt = (uint32_t)newest + 1;
     statement = store->statement[SQL_ATTEMPT_NEW];
     SQL_BIND(statement, record->run_key, record->opened.attempt);
     sql_bind_text(statement, 3, record->open.writer);

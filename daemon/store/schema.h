@@ -11,7 +11,7 @@
 #include "proto/base/state.h"
 
 /* The version that this program writes, in PRAGMA user_version. */
-#define STORE_SCHEMA_VERSION 17
+#define STORE_SCHEMA_VERSION 18
 /* The version from which on a file says whether it is in use. */
 #define STORE_SCHEMA_IN_USE 11
 /* And the one from which on a shared history can tell it from others. */

@@ -97,6 +97,7 @@ static const char *const statements[SQL_COUNT] = {
                          " attempt.launch IS NOT NULL, attempt.opened"
                          " FROM run LEFT JOIN attempt ON attempt.run_key = run.run_key"
                          " AND attempt.attempt = ?2 WHERE run.run_key = ?1",
+    [SQL_ATTEMPT_LAST] = "SELECT max(attempt) FROM attempt WHERE run_key = ?1",
     [SQL_ATTEMPT_OF_WRITER] = "SELECT coalesce(max(attempt), 0) FROM attempt"
                               " WHERE run_key = ?1 AND writer = ?2 AND launch IS NULL",
     /* But one that all ranks have closed, and ?3 is none of them: the same key once more. */

@@ -12,7 +12,7 @@
 
 /* Tested end to end by tests/e2e/network/test_trainers_on_other_hosts.py. */
 
-int joined_path(char *out, size_t size)
+static int user_path(const char *name, char *out, size_t size)
 {
     const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
     bool has_config = config && *config;
@@ -20,9 +20,19 @@ int joined_path(char *out, size_t size)
 
     if (!has_config && !(home && *home))
         return -ENOENT;
-    n = snprintf(out, size, "%s%s/richd/joined", has_config ? config : home,
-                 has_config ? "" : "/.config");
+    n = snprintf(out, size, "%s%s/richd/%s", has_config ? config : home,
+                 has_config ? "" : "/.config", name);
     return n > 0 && (size_t)n < size ? 0 : -ENOENT;
+}
+
+int joined_path(char *out, size_t size)
+{
+    return user_path("joined", out, size);
+}
+
+int upstream_path(char *out, size_t size)
+{
+    return user_path("upstream", out, size);
 }
 
 bool joined_exists(const char *path)

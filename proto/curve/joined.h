@@ -15,6 +15,10 @@
  * are unset, or too long for `size`. */
 int joined_path(char *out, size_t size);
 
+/* The same of `upstream`, where a daemon that forwards what it has finds its keys: trainers do not
+ * look there, so they stay with that daemon. */
+int upstream_path(char *out, size_t size);
+
 /* Whether there is something at the path, be it good or not. "" is no path. */
 bool joined_exists(const char *path);
 

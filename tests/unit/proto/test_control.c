@@ -56,6 +56,12 @@ static char *encode_again(const struct control *c)
         return control_encode_nack(&c->nack);
     case CONTROL_PONG:
         return control_encode_pong(&c->pong);
+    case CONTROL_RELAY:
+        return control_encode_relay(&c->relay);
+    case CONTROL_BATCH:
+        return control_encode_batch(&c->batch);
+    case CONTROL_PLACE:
+        return control_encode_place(&c->place);
     case CONTROL_TYPES:
         break;
     }
