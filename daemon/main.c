@@ -23,6 +23,7 @@
 #include "daemon/host/paths.h"
 #include "daemon/host/priority.h"
 #include "daemon/loop/loop.h"
+#include "daemon/loop/migrate.h"
 #include "daemon/loop/options.h"
 #include "daemon/loop/spools.h"
 #include "daemon/store/backup.h"
@@ -193,6 +194,8 @@ static int run_task(struct config *config)
         return restore(config);
     case TASK_IMPORT:
         return import(config);
+    case TASK_MIGRATE:
+        return migrate_run(config);
     case TASK_PRINT_KERNELS:
         return print_kernels();
     case TASK_VERSION:

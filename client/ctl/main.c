@@ -73,6 +73,8 @@ static const struct command commands[] = {
      1, 1, cmd_backup},
     {"restore", " FILE", "puts a backup in the history's place, and keeps what was there",
      FOR_RESTORE, 1, 1, cmd_restore},
+    {"migrate", " FROM TO", "moves a whole history into PostgreSQL, or back, and compares both",
+     FOR_MIGRATE, 2, 2, cmd_migrate},
     {"invite", " NAME", "a key for trainers of another host, in a line to paste there", FOR_INVITE,
      1, 1, cmd_invite},
     {"join", "", "takes that line, from stdin: this user's trainings go to its daemon", FOR_JOIN, 0,

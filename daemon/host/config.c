@@ -96,6 +96,11 @@ static const struct row rows[] = {
      TASK_RESTORE, false},
     {"import", "DIR", "send the spools in DIR to the daemon at --listen, and end", TASK_IMPORT,
      false},
+    {"migrate", "WAY",
+     "copy the whole history to --history (out), or that one here (in), compare, and end; "
+     "check-out "
+     "and check-in only compare; JSON lines say what each table has of each run",
+     TASK_MIGRATE, false},
     {"print-kernels", NULL,
      "print OPENBLAS_CORETYPE=TYPE where OpenBLAS misses the best for this processor, and end",
      TASK_PRINT_KERNELS, false},

@@ -50,6 +50,7 @@ enum config_task {
     TASK_BACKUP,
     TASK_RESTORE,
     TASK_IMPORT,
+    TASK_MIGRATE,
     TASK_PRINT_KERNELS, /* this one and those below ask for no option */
     TASK_VERSION,
     TASK_HELP,
@@ -57,7 +58,7 @@ enum config_task {
 
 struct config {
     enum config_task task;
-    const char *task_argument;        /* of TASK_BACKUP, TASK_RESTORE and TASK_IMPORT; of argv */
+    const char *task_argument;        /* of those from TASK_BACKUP to TASK_MIGRATE; of argv */
     char *value[OPTION_COUNT];        /* NULL: the default, which paths.h derives */
     const char *source[OPTION_COUNT]; /* "flag", "environment", "file" or "default" */
     unsigned line[OPTION_COUNT];      /* of the file, also where another source wins; 0: none */

@@ -283,8 +283,7 @@ int share_check(const char *url, struct err *err)
     return remote_check(url, err);
 }
 
-/* Tells this process from others. */
-static int make_session(char out[33], struct err *err)
+int share_session(char out[33], struct err *err)
 {
     uint64_t bits[2];
 
@@ -297,7 +296,7 @@ static int make_session(char out[33], struct err *err)
 static int open_writer(struct share *share, struct err *err)
 {
     char session[33];
-    int rc = make_session(session, err);
+    int rc = share_session(session, err);
 
     return rc == 0 ? push_new(share->path, session, &share->push, err) : rc;
 }

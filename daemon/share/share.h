@@ -66,3 +66,36 @@ void share_stop(struct share *);
 void share_close(struct share *);
 
 void share_status(struct share *, struct share_status *out);
+
+/* ---- moving a history ------------------------------------------------------------------------ */
+
+/* What one table has of one run, on the side that is copied from and on the other one. */
+struct share_sums {
+    const char *table, *run;
+    int64_t rows, rows_there;
+    uint64_t sum, sum_there; /* of all columns of these rows */
+    bool is_same;            /* or it is not, and another daemon has described the run since */
+    bool is_described_elsewhere;
+    const char *columns; /* those that differ, "a, b" */
+};
+
+enum share_way {
+    SHARE_OUT, /* from the store to the server */
+    SHARE_IN,  /* from the server to the store */
+};
+
+struct share_migration {
+    const char *url, *path; /* of the store */
+    enum share_way way;
+    bool only_compares;
+    /* `part` in [0, 1] of "copied" or "compared". */
+    void (*on_progress)(void *arg, double part, const char *what);
+    void (*on_sums)(void *arg, const struct share_sums *);
+    void *arg;
+};
+
+/* Copies a history to its end, and compares: for a program that serves nothing. It goes on where it
+ * was when it was ended. Blocks. Returns 0 when all that the one has the other has, too; -EBADE
+ * when it has not; -EEXIST where the store has runs of its own and is to be written; else an error
+ * of the disk or the server. */
+int share_migrate(const struct share_migration *, struct err *err);

@@ -31,3 +31,8 @@ void share_status(struct share *share, struct share_status *out)
     (void)share;
     *out = (struct share_status){0};
 }
+
+int share_migrate(const struct share_migration *migration, struct err *err)
+{
+    return share_check(migration->url, err);
+}

@@ -115,6 +115,7 @@ static const struct row rows[] = {
             "runs that did not change for N days go"),
     BYTES("--max-bytes", "SIZE", max_bytes, FOR_PRUNE,
           "the oldest go until the history has at most SIZE: 500M, 2G"),
+    FLAG("--check", check, FOR_MIGRATE, "only compare what is there"),
     FLAG("--dry-run", dry_run, FOR_PRUNE, "only say what would go"),
 
     INTEGER("--count", "N", count, 1, STEP_MAX, FOR_TAIL, "end after N points"),

@@ -45,10 +45,12 @@ enum command_bit {
     FOR_KEYGEN = 1 << 23,
     FOR_INVITE = 1 << 24,
     FOR_JOIN = 1 << 25,
+    FOR_MIGRATE = 1 << 26,
     FOR_KEYS = FOR_KEYGEN | FOR_INVITE | FOR_JOIN,
     FOR_EDIT = FOR_RENAME | FOR_NOTE | FOR_TAG | FOR_HIDE | FOR_UNHIDE | FOR_DELETE | FOR_PRUNE,
     FOR_FEED = ((1 << 10) - 1) | FOR_EXPORT | FOR_EDIT, /* those that ask the feed */
-    FOR_ALL = FOR_FEED | FOR_IMPORT | FOR_HELP | FOR_DOCTOR | FOR_BACKUP | FOR_RESTORE | FOR_KEYS,
+    FOR_ALL = FOR_FEED | FOR_IMPORT | FOR_HELP | FOR_DOCTOR | FOR_BACKUP | FOR_RESTORE | FOR_KEYS |
+              FOR_MIGRATE,
 };
 
 /* Values of an option that may be given again and again. As many as the feed takes of any. */
@@ -104,6 +106,7 @@ struct options {
     int64_t keep_days;
     int64_t max_bytes;
     bool dry_run;
+    bool check;
 
     const char *scalar;
     bool log_x;

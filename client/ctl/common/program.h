@@ -15,5 +15,14 @@
 int program_copy(const char *const arguments[], const char *from, const char *part,
                  struct err *err);
 
+/* Called for each line of its stdout, without the newline; and, with NULL, each tenth of a second.
+ */
+typedef void program_line_fn(void *arg, char *line);
+
+/* Runs `richd ARGUMENTS` to its end, and hands on what it prints; its stderr is ours. Returns 0
+ * when it ended with 0; 1 when it ended with 1; -EINTR after an interrupt, with the program ended;
+ * else as program_copy does, and -ENOTCONN for its exit code 69. */
+int program_lines(const char *const arguments[], program_line_fn *, void *arg, struct err *err);
+
 /* The state directory that richd uses without more options. Returns 0 or -errno. */
 int program_state_dir(char *directory, size_t size, struct err *err);
