@@ -64,7 +64,8 @@ static void do_action(struct loop *loop, struct action *action)
         break;
     case ACT_STORE:
         loop->n_lent++;
-        store_lane_put(loop->store, action->record);
+        if (!loop_ask_history(loop, action->record))
+            store_lane_put(loop->store, action->record);
         break;
     case ACT_FATAL:
         loop_fail(loop, action->fatal.text);

@@ -148,6 +148,9 @@ void loop_prune_soon(struct loop *);
 
 /* Shares the history, where the options name one. Returns 0 or -errno. */
 int loop_open_share(struct loop *, struct err *err);
+/* Whether the record begins an attempt, whose number daemons that share the history have to know:
+ * they are asked, and it is stored then, within ASK_MS. */
+bool loop_ask_history(struct loop *, struct record *);
 
 /* ---- relay.c --------------------------------------------------------------------------------- */
 

@@ -1,3 +1,5 @@
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/loop/parts.h"
@@ -22,6 +24,42 @@ static void on_merged(void *arg, uint64_t feed_seq)
     loop->n_lent--;
     feedhub_catch_up(loop->hub, feed_seq);
     loop_move_on(loop);
+}
+
+struct asked {
+    struct share_question question;
+    struct loop *loop;
+    struct record *record;
+};
+
+static void on_told(struct share_question *question)
+{
+    struct asked *asked = LIST_ENTRY(question, struct asked, question);
+
+    asked->record->open.elsewhere = question->newest;
+    store_lane_put(asked->loop->store, asked->record);
+    free(asked);
+}
+
+/* The core lends nothing else of a run that is being opened, so the records stay in their order. */
+bool loop_ask_history(struct loop *loop, struct record *record)
+{
+    struct asked *asked;
+    bool is_asked;
+
+    if (!loop->share || record->kind != RECORD_OPEN || record->open.attempt != 0)
+        return false;
+    asked = calloc(1, sizeof *asked);
+    if (!asked)
+        return false;
+    asked->loop = loop;
+    asked->record = record;
+    asked->question.told = on_told;
+    snprintf(asked->question.run, sizeof asked->question.run, "%s", record->run);
+    is_asked = share_ask(loop->share, &asked->question);
+    if (!is_asked)
+        free(asked);
+    return is_asked;
 }
 
 int loop_open_share(struct loop *loop, struct err *err)

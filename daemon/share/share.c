@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "daemon/host/log.h"
+#include "daemon/share/ask.h"
 #include "daemon/share/pull.h"
 #include "daemon/share/push.h"
 #include "daemon/share/remote.h"
@@ -53,6 +54,7 @@ struct share {
     bool is_left; /* the thread did not end */
     int stop_fd;
     struct remote remote;
+    struct ask *ask;              /* NULL: of a reader */
     struct push *push;            /* NULL: of a reader */
     struct pull *pull;            /* NULL: of one that writes */
     atomic_int_fast64_t position; /* of the feed: how far the history has come */
@@ -146,6 +148,8 @@ static int connect_and_begin(struct share *share, struct err *err)
                          : pull_begin(share->pull, &share->remote, err);
     if (rc == 0)
         log_info("the shared history is on %s", share->remote.server);
+    if (share->ask)
+        ask_note_away(share->ask, rc < 0);
     return rc;
 }
 
@@ -155,18 +159,25 @@ static int step(struct share *share, struct err *err)
 
     if (share->pull)
         return pull_step(share->pull, &share->remote, err);
-    rc = push_step(share->push, &share->remote, err);
+    rc = ask_answer(share->ask, &share->remote, err);
+    if (rc == 0)
+        rc = push_step(share->push, &share->remote, err);
     share->position = push_position(share->push);
     return rc;
 }
 
-/* A reader asks the server each time; who writes looks whether the store has committed. */
+/* A reader asks the server each time; who writes looks whether the store has committed, or the loop
+ * asks something. */
 static int wait_for_more(const struct share *share, uint64_t commits)
 {
+    struct pollfd fds[] = {{share->stop_fd, POLLIN, 0},
+                           {share->ask ? ask_fd(share->ask) : -1, POLLIN, 0}};
+
     do {
-        if (is_stopped_within(share, LOOK_MS))
+        poll(fds, 2, LOOK_MS);
+        if (fds[0].revents)
             return -ECANCELED;
-    } while (!share->pull && commits == store_commits(share->config.store));
+    } while (!share->pull && !fds[1].revents && commits == store_commits(share->config.store));
     return 0;
 }
 
@@ -278,6 +289,11 @@ static int merge_into(void *arg, struct merge *merge, struct err *err)
 
 /* ---- opening and closing --------------------------------------------------------------------- */
 
+bool share_ask(struct share *share, struct share_question *question)
+{
+    return share->ask && ask_put(share->ask, question);
+}
+
 int share_check(const char *url, struct err *err)
 {
     return remote_check(url, err);
@@ -298,6 +314,8 @@ static int open_writer(struct share *share, struct err *err)
     char session[33];
     int rc = share_session(session, err);
 
+    if (rc == 0)
+        rc = ask_open(share->config.loop, &share->ask, err);
     return rc == 0 ? push_new(share->path, session, &share->push, err) : rc;
 }
 
@@ -367,6 +385,7 @@ void share_stop(struct share *share)
         return;
     if (share->has_thread)
         join(share);
+    ask_stop(share->ask);
     if (share->has_async)
         uv_close((uv_handle_t *)&share->async, NULL);
     share->has_thread = share->has_async = false;
@@ -382,6 +401,7 @@ void share_close(struct share *share)
 {
     if (!share || share->is_left)
         return;
+    ask_free(share->ask);
     push_free(share->push);
     pull_free(share->pull);
     close_fd(share->stop_fd);

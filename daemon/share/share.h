@@ -21,6 +21,8 @@
 #include <uv.h>
 
 #include "proto/base/err.h"
+#include "proto/base/limits.h"
+#include "proto/base/list.h"
 
 struct share;
 struct store;
@@ -44,8 +46,9 @@ struct share_config {
     const char *path;          /* of the store */
     const struct store *store; /* that has it open */
     bool is_reader;            /* what all daemons write comes into the store; nothing goes out */
-    uv_loop_t *loop;           /* of a reader, as what follows; called on its thread */
-    /* Has the store's lane carry out the task, which calls its `done`; false: not any more. */
+    uv_loop_t *loop;           /* which calls all that follows */
+    /* Of a reader: has the store's lane carry out the task, which calls its `done`; false: not any
+     * more. */
     bool (*lend)(void *arg, struct store_task *);
     /* It is home. The store has things up to `feed_seq`. */
     void (*on_merged)(void *arg, uint64_t feed_seq);
@@ -66,6 +69,20 @@ void share_stop(struct share *);
 void share_close(struct share *);
 
 void share_status(struct share *, struct share_status *out);
+
+/* Which attempt of a run the history has as its newest. Filled in but for `link` and the two below,
+ * and borrowed until it is told. */
+struct share_question {
+    struct list link;
+    char run[RUN_ID_MAX + 1];
+    void (*told)(struct share_question *);
+    bool is_answered;
+    uint32_t newest; /* 0: none, or nobody knows */
+};
+
+/* Asks; on the loop `told` is called within ASK_MS (ask.h). False: the server is away, or the share
+ * is a reader's, and nobody is asked. */
+bool share_ask(struct share *, struct share_question *);
 
 /* ---- moving a history ------------------------------------------------------------------------ */
 

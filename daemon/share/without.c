@@ -32,6 +32,13 @@ void share_status(struct share *share, struct share_status *out)
     *out = (struct share_status){0};
 }
 
+bool share_ask(struct share *share, struct share_question *question)
+{
+    (void)share;
+    (void)question;
+    return false;
+}
+
 int share_migrate(const struct share_migration *migration, struct err *err)
 {
     return share_check(migration->url, err);

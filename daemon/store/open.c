@@ -65,14 +65,16 @@ static int describe_run(struct store *store, struct record *record, struct err *
     return store_config_open(store, record, err);
 }
 
-/* The number behind all others: one that a relay brought late is larger than the newest. */
+/* The number behind all others: one that a relay brought late is larger than the newest, and another
+ * daemon of the shared history may have more. */
 static int next_number(struct store *store, const struct record *record, int64_t newest,
                        uint32_t *out, struct err *err)
 {
     int64_t last = newest;
     int rc = sql_integer_of(store->statement[SQL_ATTEMPT_LAST], record->run_key, &last, err);
 
-    *out = (uint32_t)(last > newest ? last : newest) + 1;
+    last = last > newest ? last : newest;
+    *out = 1 + (last > record->open.elsewhere ? (uint32_t)last : record->open.elsewhere);
     return rc < 0 ? rc : 0;
 }
 
@@ -425,9 +427,15 @@ int store_open_apply(struct store *store, struct record *record, struct err *err
         rc = check_room(store, record, err);
         if (rc == 0 && record->rc == 0)
             rc = open_existing(store, record, newest, err);
-    } else if (record->open.resume == RESUME_MUST || record->open.attempt != 0)
+    } else if (record->open.attempt != 0 ||
+               (record->open.resume == RESUME_MUST && record->open.elsewhere == 0)) {
         return store_record_refuse(record, -ENOENT, "run \"%s\" does not exist", record->run);
-    else {
+    } else if (record->open.resume == RESUME_NEVER && record->open.elsewhere > 0) {
+        return store_record_refuse(record, -EEXIST,
+                                   "run \"%s\" exists in the shared history, and resume is"
+                                   " \"never\"",
+                                   record->run);
+    } else {
         record->opened.created = true;
         rc = begin_attempt(store, record, 0, err);
     }

@@ -47,6 +47,8 @@ struct record_open {
     uint32_t rank, world; /* with launch */
     enum resume resume;
     uint32_t attempt;   /* 0: a new one; k: go on with k */
+    uint32_t elsewhere; /* with 0: the newest one that daemons which share the history have; 0: they
+                           have none, or nobody knows */
     bool is_replay;     /* with 0: the newest one that the writer has, where it has one */
     double began;       /* of a replay: when its trainer wrote the first of it; 0: nobody knows */
     double probe_bytes; /* room for the probes of the layers; 0: they are not wanted */
