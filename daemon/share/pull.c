@@ -205,8 +205,18 @@ static int read_places(struct pull *pull, struct err *err)
     return rc;
 }
 
-/* How far the sources are. One that is behind what this store has seen was put back, with its
- * database: it is read from the beginning. */
+/* A source that is behind what this store has seen was put back, with its database, or lost that
+ * with its server. What it brings again has later numbers than all that was lost. */
+static void set_place(struct place *place, int64_t batch)
+{
+    place->batch = batch;
+    if (place->described > batch)
+        place->described = batch;
+    if (place->fed > batch)
+        place->fed = batch;
+}
+
+/* How far the sources are. */
 static int read_sources(struct pull *pull, struct remote *remote, struct err *err)
 {
     PGresult *rows;
@@ -222,9 +232,7 @@ static int read_sources(struct pull *pull, struct remote *remote, struct err *er
             rc = err_set(err, -ENOMEM, "out of memory");
             break;
         }
-        place->batch = remote_integer(rows, row, 1);
-        if (place->described > place->batch || place->fed > place->batch)
-            place->described = place->fed = 0;
+        set_place(place, remote_integer(rows, row, 1));
     }
     PQclear(rows);
     return rc;

@@ -10,6 +10,7 @@
 #include "daemon/core/detect/finding.h"
 #include "daemon/share/push_parts.h"
 #include "daemon/store/sql.h"
+#include "proto/base/clock.h"
 
 /* ---- making ---------------------------------------------------------------------------------- */
 
@@ -159,20 +160,23 @@ static int register_source(struct push *push, struct remote *remote, const char 
                         &params, out, err);
 }
 
-/* Whether another process writes as the source since we did: one of the two stores is a copy. */
-static int is_taken(const struct push *push, struct remote *remote, const char *id, struct err *err)
+/* Whether another process writes as the source since we did: one of the two stores is a copy. A
+ * replica that has taken over may not have heard of us yet: it names who wrote before. */
+static int is_taken(struct push *push, struct remote *remote, const char *id, struct err *err)
 {
     struct remote_params params = {0};
+    const char *session;
     PGresult *rows;
     int rc;
 
-    if (!push->has_begun)
-        return 0;
     remote_text(&params, id);
     rc = remote_query(remote, "SELECT session FROM richd.source WHERE id = $1::text", &params,
                       &rows, err);
-    if (rc == 0)
-        rc = PQntuples(rows) > 0 && strcmp(remote_cell(rows, 0, 0), push->session) != 0;
+    session = rc == 0 && PQntuples(rows) > 0 ? remote_cell(rows, 0, 0) : "";
+    if (!push->has_begun)
+        snprintf(push->predecessor, sizeof push->predecessor, "%s", session);
+    else if (*session)
+        rc = strcmp(session, push->session) != 0 && strcmp(session, push->predecessor) != 0;
     PQclear(rows);
     return rc;
 }
@@ -193,6 +197,8 @@ static int try_source(struct push *push, struct remote *remote, int64_t committe
                  remote_integer(rows, 0, 0));
         push->batch = remote_integer(rows, 0, 1);
         push->position = remote_integer(rows, 0, 2);
+        if (push->newest < push->batch)
+            push->newest = push->batch;
         rc = push->position > committed; /* the store is older than what it has copied */
     }
     PQclear(rows);
@@ -290,7 +296,7 @@ int push_begin(struct push *push, struct remote *remote, struct err *err)
                          " AND (n.attempt, n.step) <> (t.attempt, t.step)"
 /* Refused where another process has taken the source, or another version the tables. */
 #define ADVANCE                                                                                    \
-    "UPDATE richd.source SET batch = CASE WHEN batch + 1 = $2::bigint AND session = $4::text"      \
+    "UPDATE richd.source SET batch = CASE WHEN batch = $6::bigint AND session = $4::text"          \
     " AND (SELECT version FROM richd.version) <= $5::integer THEN $2::bigint END,"                 \
     " feed_seq = $3::bigint, pushed = now() WHERE source = $1::integer"
 
@@ -342,14 +348,16 @@ static int add_advance(const struct push *push, struct remote *remote, const cha
                        struct err *err)
 {
     struct remote_params params = {0};
-    char reach[24], version[16];
+    char reach[24], version[16], before[24];
 
+    snprintf(before, sizeof before, "%" PRId64, push->batch);
     snprintf(reach, sizeof reach, "%" PRId64, push->reach);
     snprintf(version, sizeof version, "%d", SHARE_VERSION);
     add_batch(push, &params, batch);
     remote_text(&params, reach);
     remote_text(&params, push->session);
     remote_text(&params, version);
+    remote_text(&params, before);
     return remote_add(remote, ADVANCE, &params, err);
 }
 
@@ -368,18 +376,28 @@ static int add_all(struct push *push, struct remote *remote, const char *batch, 
     return rc == 0 ? add_advance(push, remote, batch, err) : rc;
 }
 
+/* A batch has a number that no earlier one had, also of those that a server has lost since: who has
+ * read these goes on behind them. So it is not the next one, but the time, in milliseconds. */
+static int64_t next_batch(struct push *push)
+{
+    int64_t now_ms = (int64_t)(1e3 * clock_wall_s());
+
+    push->newest = now_ms > push->newest ? now_ms : push->newest + 1;
+    return push->newest;
+}
+
 static int send_batch(struct push *push, struct remote *remote, struct err *err)
 {
     char batch[24];
     int rc = remote_begin(remote, err);
 
-    snprintf(batch, sizeof batch, "%" PRId64, push->batch + 1);
+    snprintf(batch, sizeof batch, "%" PRId64, next_batch(push));
     if (rc == 0)
         rc = add_all(push, remote, batch, err);
     if (rc == 0)
         rc = remote_commit(remote, err);
     if (rc == 0)
-        push->batch++;
+        push->batch = push->newest;
     return rc;
 }
 

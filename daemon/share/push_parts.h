@@ -84,8 +84,10 @@ struct push {
     char *bury[SHARE_TABLE_COUNT];
 
     char session[33];
+    char predecessor[33]; /* the session that wrote as this source before */
     char source_text[16]; /* the number of this store in the history */
-    int64_t batch;        /* the last one that the history has */
+    int64_t batch;        /* the last one that the history has, */
+    int64_t newest;       /* and that it ever had, or may have had */
     int64_t position;     /* of the feed: all up to it is there */
     int64_t committed;    /* of the store, as it was looked at last */
     int64_t reach;        /* where this batch ends */

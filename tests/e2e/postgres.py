@@ -18,7 +18,7 @@ PROGRAMS = pathlib.Path("/usr/lib/postgresql/15/bin")
 class Postgres:
     """One server, with databases for tests. `url(name)` is what richd is told."""
 
-    def __init__(self, fsync=False):
+    def __init__(self, fsync=False, primary=None, settings=""):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="richd-pg-"))
         self.data = self.folder / "data"
         self.log = self.folder / "log"
@@ -33,12 +33,19 @@ class Postgres:
             self.prefix = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}",
                            "--clear-groups"]
         self.folder.chmod(0o755)
-        self.run("initdb", "-D", self.data, "-U", "richd", "-A", "trust", "-E", "UTF8",
-                 "--locale=C", "--no-sync")
+        if primary is None:
+            self.make()
+        else:
+            self.run("pg_basebackup", "-D", self.data, "-h", primary.folder, "-U", "richd", "-R",
+                     "-X", "stream", "-c", "fast", "--no-sync")
         with (self.data / "postgresql.conf").open("a") as conf:
             conf.write(f"listen_addresses = ''\nunix_socket_directories = '{self.folder}'\n"
                        f"fsync = {'on' if fsync else 'off'}\nmax_connections = 40\n"
-                       "shared_buffers = 32MB\n")
+                       f"shared_buffers = 32MB\n{settings}\n")
+
+    def make(self):
+        self.run("initdb", "-D", self.data, "-U", "richd", "-A", "trust", "-E", "UTF8",
+                 "--locale=C", "--no-sync")
         rules = self.data / "pg_hba.conf"  # the role "locked" needs its password
         rules.write_text("local all locked scram-sha-256\n" + rules.read_text())
 
@@ -86,10 +93,24 @@ class Postgres:
             self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def new_database(self):
+    def replica(self):
+        """A server that streams from this one; not started yet."""
+        return Postgres(primary=self)
+
+    def cut_off(self):
+        """This replica gets nothing more of its primary."""
+        self.sql("postgres", "ALTER SYSTEM SET primary_conninfo = ''")
+        self.sql("postgres", "SELECT pg_reload_conf()")
+        wait_until(lambda: self.sql("postgres", "SELECT count(*) FROM pg_stat_wal_receiver"
+                                    ) == [["0"]], "the replica to be cut off")
+
+    def promote(self):
+        self.run("pg_ctl", "promote", "-w", "-D", self.data)
+
+    def new_database(self, more=""):
         self.n_databases += 1
         name = f"test{os.getpid()}_{self.n_databases}"
-        self.sql("postgres", f"CREATE DATABASE {name}")
+        self.sql("postgres", f"CREATE DATABASE {name} {more}")
         return Database(self, name)
 
     def sql(self, database, text):
@@ -110,6 +131,11 @@ class Database:
     def __init__(self, server, name):
         self.server, self.name = server, name
         self.url = f"postgresql://richd@/{name}?host={server.folder}"
+
+    def on(self, *servers):
+        """The same one, on whichever of these servers takes writes."""
+        hosts = ",".join(str(server.folder) for server in servers)
+        return f"postgresql://richd@/{self.name}?host={hosts}&target_session_attrs=read-write"
 
     def sql(self, text):
         return self.server.sql(self.name, text)

@@ -57,10 +57,12 @@ def has_points(daemon, run, n):
 
 def assert_same(reader, writer, run):
     """The reader says of the run what its writer says, as soon as it has read all of it."""
-    expected = answers(writer, run)
-    wait_until(lambda: has_points(reader, run, expected["run"]["n_points"]), "the points")
-    wait_until(lambda: not differences(answers(reader, run), expected),
-               lambda: f"the reader to have {differences(answers(reader, run), expected)}")
+    def unlike():
+        return differences(answers(reader, run), answers(writer, run))
+
+    n_points = writer.rpc("run.get", run=run)["n_points"]
+    wait_until(lambda: has_points(reader, run, n_points), "the points")
+    wait_until(lambda: not unlike(), lambda: f"the reader to have {unlike()}")
 
 
 def differences(value, other, path=""):
