@@ -274,8 +274,9 @@ int push_begin(struct push *push, struct remote *remote, struct err *err)
 #define ENTOMB                                                                                     \
     "INSERT INTO richd.tombstone AS t(run, deleted, source, batch)"                                \
     " SELECT u.run, u.deleted, $3::integer, $4::bigint"                                            \
-    " FROM unnest($1::text[], $2::double precision[]) AS u(run, deleted)"                          \
-    " WHERE NOT EXISTS (SELECT 1 FROM richd.run r WHERE r.run = u.run AND r.created > u.deleted)"  \
+    " FROM unnest($1::text[], $2::double precision[]) AS u(run, deleted) WHERE u.run NOT IN"        \
+    " (SELECT r.run FROM unnest($1::text[], $2::double precision[]) AS v(run, deleted)"            \
+    " JOIN richd.run r ON r.run = v.run WHERE r.created > v.deleted)"                              \
     " ON CONFLICT (run) DO UPDATE SET deleted = excluded.deleted, source = excluded.source,"       \
     " batch = excluded.batch WHERE t.deleted < excluded.deleted"
 /* Of a layer those stay whose ordinal is a multiple of the stride, as in the store

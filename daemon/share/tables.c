@@ -18,9 +18,6 @@
 
 /* Of a run that several daemons have had, the one speaks that wrote last. */
 #define NEWER "(t.source = excluded.source OR t.updated IS NULL OR t.updated <= excluded.updated)"
-#define OF_NEWEST                                                                                  \
-    "(t.source = excluded.source OR excluded.source ="                                             \
-    " (SELECT r.source FROM richd.run r WHERE r.run = t.run))"
 
 /* A point's columns are those of point_table, behind its key. */
 static const struct share_table tables[SHARE_TABLE_COUNT] =
@@ -39,15 +36,15 @@ static const struct share_table tables[SHARE_TABLE_COUNT] =
                               {"edited", SHARE_INTEGER, 0},
                               {"revision", SHARE_INTEGER, 0}}},
         /* Apart, because it is long, and `updated` changes with each checkpoint. */
-        [SHARE_TABLE_RUN_TEXT] = {"run_text",
-                                  OF_NEWEST,
-                                  6,
-                                  {RUN,
-                                   {"config", SHARE_TEXT, 0},
-                                   {"updates", SHARE_TEXT, 0},
-                                   {"summary", SHARE_TEXT, 0},
-                                   {"note", SHARE_TEXT, 0},
-                                   {"watched", SHARE_TEXT, 0}}},
+        [SHARE_TABLE_RUN_TEXT] = {.name = "run_text",
+                                  .is_of_newest = true,
+                                  .n_columns = 6,
+                                  .column = {RUN,
+                                             {"config", SHARE_TEXT, 0},
+                                             {"updates", SHARE_TEXT, 0},
+                                             {"summary", SHARE_TEXT, 0},
+                                             {"note", SHARE_TEXT, 0},
+                                             {"watched", SHARE_TEXT, 0}}},
         [SHARE_TABLE_ATTEMPT] = {"attempt",
                                  NULL,
                                  11,
@@ -315,7 +312,15 @@ char *share_sql_upsert(const struct share_table *table)
     for (int i = 0; i < n; i++)
         sqlite3_str_appendf(out, "%s$%d::%s", i ? ", " : "", i + 1,
                             array_type(table->column[i].type));
-    sqlite3_str_appendall(out, ") u ON CONFLICT (");
+    sqlite3_str_appendall(out, ") u(");
+    append_names(out, table, 0, "");
+    sqlite3_str_appendall(out, ")");
+    if (table->is_of_newest)
+        sqlite3_str_appendf(out,
+                            " WHERE u.run IN (SELECT r.run FROM richd.run r"
+                            " WHERE r.run = ANY($1::text[]) AND r.source = $%d::integer)",
+                            n + 1);
+    sqlite3_str_appendall(out, " ON CONFLICT (");
     append_names(out, table, SHARE_KEY, "");
     sqlite3_str_appendall(out, ") DO UPDATE SET ");
     for (int i = 0; i < n; i++)

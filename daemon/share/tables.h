@@ -61,6 +61,7 @@ struct share_table {
     const char *guard; /* more that must hold before a row is replaced; NULL: nothing */
     size_t n_columns;
     struct share_column column[ROWS_COLUMNS_MAX];
+    bool is_of_newest; /* only the source that wrote the run's row last speaks here */
 };
 
 void share_table(enum share_table_id, struct share_table *out);
