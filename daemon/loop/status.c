@@ -78,6 +78,7 @@ static void add_share(struct loop *loop, cJSON *object)
     json_add_double(object, "history_lag_s", lag_of(status.behind_since));
     json_add_integer(object, "history_waiting", status.n_waiting);
     add_lag_problem(object, "the shared history is behind", status.behind_since, status.problem);
+    add_lag_problem(object, "the shared history", 0, status.remark);
 }
 
 /* What a person should know of the store. */

@@ -244,10 +244,9 @@ static int skip_cells(struct take *take, struct err *err)
 static struct taken *find_table(struct take *take, const char *name, struct share_table *table)
 {
     static const struct share_table tombstone = {
-        "tombstone",
-        NULL,
-        2,
-        {{"run", SHARE_RUN, SHARE_KEY}, {"deleted", SHARE_NUMBER, SHARE_IDENTITY}}};
+        .name = "tombstone",
+        .n_columns = 2,
+        .column = {{"run", SHARE_RUN, SHARE_KEY}, {"deleted", SHARE_NUMBER, SHARE_IDENTITY}}};
 
     *table = tombstone;
     if (strcmp(name, tombstone.name) == 0)

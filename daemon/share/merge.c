@@ -461,17 +461,35 @@ static int (*const writers[SHARE_TABLE_COUNT])(struct work *, const struct merge
     [SHARE_TABLE_SCALAR] = put_scalar,     [SHARE_TABLE_FINDING] = put_finding,
 };
 
+/* A row that breaks a rule of this store, as a person may have altered it in the shared history, is
+ * left out, and told of: it would stop all that comes behind it. */
+static int leave_out(struct work *work, enum share_table_id id, int rc)
+{
+    struct merge *merge = work->merge;
+    struct share_table table;
+
+    if (rc != -EIO || (sqlite3_errcode(work->store->db) & 0xff) != SQLITE_CONSTRAINT)
+        return rc;
+    if (merge->is_relayed)
+        return -EPROTO; /* what came is wrong, and not the disk */
+    share_table(id, &table);
+    if (merge->n_left_out++ == 0)
+        snprintf(merge->left_out, sizeof merge->left_out, "of run \"%.100s\" in %s: %.80s",
+                 work->run, table.name, sqlite3_errmsg(work->store->db));
+    return 0;
+}
+
 static int put_table(struct work *work, enum share_table_id id, struct err *err)
 {
     const struct merge_rows *rows = &work->merge->rows[id];
     /* A run is there only with the place of who wrote it: by that a start knows this store. */
-    bool makes = id < SHARE_TABLE_POINT && work->merge->source != 0;
+    bool makes = id < SHARE_TABLE_POINT && (work->merge->source != 0 || work->merge->is_relayed);
     int rc = 0;
 
     for (int row = 0; rc == 0 && row < rows->n; row++) {
         rc = find_run(work, rows, row, makes, err);
         if (rc == 0 && work->run_key != 0)
-            rc = writers[id](work, rows, row, err);
+            rc = leave_out(work, id, writers[id](work, rows, row, err));
     }
     return rc;
 }
@@ -534,8 +552,6 @@ static int put_all(struct store *store, void *arg, struct err *err)
         rc = step(&work, work.merge->after, err);
     if (rc == 0)
         rc = note_place(&work, err);
-    if (rc == -EIO && (sqlite3_errcode(store->db) & 0xff) == SQLITE_CONSTRAINT)
-        rc = -EPROTO; /* what came is wrong, and not the disk */
     sql_finalize(work.statement, MERGE_SQL_COUNT);
     return rc;
 }

@@ -52,6 +52,8 @@ struct merge {
     int64_t source;                            /* whose rows these are; 0: no place is reached */
     int64_t described, fed;                    /* and the batches up to which all is there then */
     uint64_t feed_seq;                         /* of the store, behind it */
+    int64_t n_left_out; /* rows that no store can take, of all merges so far, */
+    char left_out[256]; /* and which was the first */
     /* Of a relay's: the store has runs of its own, whose edits and newer attempts stay. */
     bool is_relayed;
     merge_step_fn *before, *after; /* all else; NULL: nothing */

@@ -274,7 +274,7 @@ int push_begin(struct push *push, struct remote *remote, struct err *err)
 #define ENTOMB                                                                                     \
     "INSERT INTO richd.tombstone AS t(run, deleted, source, batch)"                                \
     " SELECT u.run, u.deleted, $3::integer, $4::bigint"                                            \
-    " FROM unnest($1::text[], $2::double precision[]) AS u(run, deleted) WHERE u.run NOT IN"        \
+    " FROM unnest($1::text[], $2::double precision[]) AS u(run, deleted) WHERE u.run NOT IN"       \
     " (SELECT r.run FROM unnest($1::text[], $2::double precision[]) AS v(run, deleted)"            \
     " JOIN richd.run r ON r.run = v.run WHERE r.created > v.deleted)"                              \
     " ON CONFLICT (run) DO UPDATE SET deleted = excluded.deleted, source = excluded.source,"       \

@@ -102,6 +102,19 @@ static void tell(struct share *share, bool waits, const char *problem)
     pthread_mutex_unlock(&share->lock);
 }
 
+/* The first is logged; the last one is told until this process ends. */
+static void remark(struct share *share, const char *text)
+{
+    bool is_new;
+
+    pthread_mutex_lock(&share->lock);
+    is_new = !*share->status.remark;
+    snprintf(share->status.remark, sizeof share->status.remark, "%s", text);
+    pthread_mutex_unlock(&share->lock);
+    if (is_new)
+        log_warn("the shared history: %s", text);
+}
+
 /* ---- the thread ------------------------------------------------------------------------------ */
 
 /* Sleeps; true: it shall stop. */
@@ -263,6 +276,18 @@ static bool withdraw(struct share *share)
     return is_ours;
 }
 
+static void tell_left_out(struct share *share, const struct merge *merge)
+{
+    char text[sizeof share->status.remark];
+
+    snprintf(text, sizeof text,
+             "%" PRId64 " of its rows cannot be read and are left out; the first"
+             " is %s",
+             merge->n_left_out, merge->left_out);
+    if (merge->n_left_out > 0)
+        remark(share, text);
+}
+
 /* On the thread: has it merged, and waits until it is on disk. */
 static int merge_into(void *arg, struct merge *merge, struct err *err)
 {
@@ -284,6 +309,7 @@ static int merge_into(void *arg, struct merge *merge, struct err *err)
     }
     if (read(share->done_fd, &n, sizeof n) < 0)
         return err_set(err, -EPROTO, "a merge was not told");
+    tell_left_out(share, merge);
     return merge->task.rc < 0 ? err_set(err, merge->task.rc, "%s", merge->task.why.text) : 0;
 }
 

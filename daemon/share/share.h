@@ -32,6 +32,7 @@ struct store_task;
 struct share_status {
     char server[160];    /* "HOST:PORT/DATABASE" */
     char problem[512];   /* one sentence; "": none */
+    char remark[400];    /* what will not end by itself, and keeps nothing from going on */
     double behind_since; /* seconds since 1970: since then something has waited; 0: nothing waits */
     int64_t n_waiting;   /* points, values and events that wait; 0 of a reader */
 };

@@ -26,7 +26,6 @@ EVERYWHERE = """
     UPDATE richd.scalar SET value = 'NaN'"""
 REFUSED = {
     "a type": "ALTER TABLE richd.attempt ALTER state TYPE text USING 'open'",
-    "no number": "UPDATE richd.layer SET c = NULL",
     "no version": "DELETE FROM richd.version",
 }
 #: Addresses whose password libpq cannot read, or takes for something else.
@@ -79,6 +78,25 @@ def test_tables_that_cannot_be_read_are_told_of(new_daemon, database, what):
     reader = new_daemon("--history", database.url, "--read-only", "on").start()
     wait_until(lambda: reader.rpc("server.status")["problems"], "a problem")
     reader.stop()
+
+
+def test_a_row_that_nobody_can_read_is_named_and_left_out(new_daemon, database):
+    write_one(new_daemon, database, "bad", "good")
+    for cell in ("layer SET c", "attempt SET state", "point SET n", "scalar SET value",
+                 "run SET created", "spectrum SET data"):
+        database.sql(f"UPDATE richd.{cell} = NULL WHERE run = 'bad'")
+    reader = new_daemon("--history", database.url, "--read-only", "on").start()
+    wait_until(lambda: len(reader.rpc("run.list")["runs"]) == 2,
+               lambda: reader.rpc("server.status"))
+    wait_until(lambda: reader.rpc("run.get", run="good")["n_points"] == 8, "the points")
+    problems = reader.rpc("server.status")["problems"]
+    assert len(problems) == 1 and 'of run "bad" in ' in problems[0], problems
+    assert reader.output.count("are left out") == 1
+    ask_all(reader, "bad")
+    with new_daemon("--history", database.url).start().trainer("later") as trainer:
+        train(trainer, range(2))
+        trainer.finish()
+    wait_until(lambda: len(reader.rpc("run.list")["runs"]) == 3, "what comes behind it")
 
 
 @pytest.mark.parametrize("address", PASSWORDS)
