@@ -1,4 +1,4 @@
-/* The part of CBOR (RFC 8949) in which a relay's batch travels (INGEST.md, Relays): integers of 64
+/* The part of CBOR (RFC 8949) in which a relay's batch travels (RELAY.md): integers of 64
  * bits, doubles, texts, bytes, null, and arrays whose length is known. Numbers arrive bit by bit,
  * and bytes as they are. No state beyond the caller's; any thread. What the items mean is the
  * relay's (daemon/relay). */

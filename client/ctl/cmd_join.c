@@ -49,7 +49,7 @@ int cmd_join(struct feedclient *feed, const struct options *options, struct err 
     int rc;
 
     (void)feed;
-    if (joined_path(path, sizeof path) < 0)
+    if ((options->relay ? upstream_path(path, sizeof path) : joined_path(path, sizeof path)) < 0)
         return err_set(err, -ENOENT, "neither XDG_CONFIG_HOME nor HOME is set");
     if (joined_exists(path) && !options->yes)
         return err_set(err, -EEXIST, "%s is there: a daemon was joined before; --yes replaces it",
@@ -60,7 +60,9 @@ int cmd_join(struct feedclient *feed, const struct options *options, struct err 
     if (rc == 0)
         rc = keyfile_write(path, &keys, true, err);
     if (rc == 0)
-        printf("Joined %s: the trainings of this user go there (%s; remove it to leave).\n",
+        printf(options->relay ? "A richd of this user with --upstream %s may forward there (%s).\n"
+                              : "Joined %s: the trainings of this user go there (%s; remove it to"
+                                " leave).\n",
                keys.endpoint, path);
     explicit_bzero(&keys, sizeof keys);
     return rc;

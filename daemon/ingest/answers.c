@@ -27,7 +27,7 @@ static struct place place_of(const struct ingest *ingest, peer_id peer)
 {
     const struct place *place = &ingest->places[peer % PEER_PLACES];
 
-    return place->peer == peer ? *place : (struct place){peer, -1, false};
+    return place->peer == peer ? *place : (struct place){.peer = peer, .fd = -1};
 }
 
 /* Returns 0, or the errno of libzmq. */

@@ -292,7 +292,8 @@ static void on_ping(struct ingest *ingest, peer_id peer, const struct control_pi
     struct event event = {0};
 
     ingest_send_text(ingest, peer, control_encode_pong(ping));
-    ingest_emit(ingest, &event, EV_ALIVE, peer);
+    if (!ingest->places[peer % PEER_PLACES].is_relay)
+        ingest_emit(ingest, &event, EV_ALIVE, peer);
 }
 
 /* Returns 0, or -1 when the message is to be refused. */

@@ -112,6 +112,15 @@ static void take(struct ingest *ingest, peer_id peer, struct incoming *message)
         ingest_take_data(ingest, peer, message);
 }
 
+/* Notes where the peer's message came from. */
+static void note_place(struct ingest *ingest, peer_id peer, const struct incoming *message)
+{
+    struct place *place = &ingest->places[peer % PEER_PLACES];
+    bool is_relay = place->peer == peer && place->is_relay;
+
+    *place = (struct place){peer, message->fd, message->key != NULL, is_relay};
+}
+
 /* Takes one message. False when none waits. */
 static bool receive(struct ingest *ingest)
 {
@@ -129,7 +138,7 @@ static bool receive(struct ingest *ingest)
         receive_frames(ingest, &message);
     zmq_msg_close(&frame);
     gate_take(message.fd, message.bytes);
-    ingest->places[peer % PEER_PLACES] = (struct place){peer, message.fd, message.key != NULL};
+    note_place(ingest, peer, &message);
     take(ingest, peer, &message);
     close_frames(&message);
     return true;

@@ -29,7 +29,8 @@
 struct place {
     peer_id peer;
     int fd;
-    bool has_key; /* it came over a network */
+    bool has_key;  /* it came over a network */
+    bool is_relay; /* the core does not know it */
 };
 
 struct ingest {

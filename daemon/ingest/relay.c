@@ -1,7 +1,7 @@
 #include "daemon/ingest/parts.h"
 #include "proto/control.h"
 
-/* What relays say (INGEST.md, Relays). A relay is no trainer: it opens no run, and the core never
+/* What relays say (RELAY.md). A relay is no trainer: it opens no run, and the core never
  * hears of it. Tested by tests/e2e/relay/test_relays_are_not_trusted.py. */
 
 static void read_relay(const struct control_relay *relay, struct take_request *out)
@@ -35,6 +35,7 @@ int ingest_take_relay(struct ingest *ingest, peer_id peer, const struct control 
                         "relays of version %lld are newer than this daemon, which takes version"
                         " %d: update it",
                         (long long)control->relay.version, CONTROL_RELAYS);
+    ingest->places[peer % PEER_PLACES].is_relay = true;
     if (control->type == CONTROL_RELAY)
         read_relay(&control->relay, &request);
     else

@@ -1,7 +1,7 @@
 /* What the store has committed behind a place, as a batch that another daemon can merge: in the
  * order of the feed, with all that describes its runs. A reader belongs to one thread and has a
  * read-only connection of its own. It keeps in memory what was sent of each run, so that texts go
- * once; batch_forget() when the other side is asked again what it has. INGEST.md, Relays, has the
+ * once; batch_forget() when the other side is asked again what it has. RELAY.md, has the
  * form. relay.c decides when, and take.c is the other end.
  *
  * Tested with its files by tests/e2e/relay/test_a_relay_forwards_what_it_has.py. */

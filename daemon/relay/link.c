@@ -17,6 +17,9 @@
 #define PING_MS 1000
 /* How large an answer may be: the list of runs. */
 #define ANSWER_BYTES_MAX (64 << 20)
+/* What a slow way carries in a millisecond: no answer comes before the batch is there. A side that
+ * has gone is found by ZMQ_TCP_MAXRT, whatever is on the way. */
+#define BYTES_A_MS 16
 
 /* ---- the socket ------------------------------------------------------------------------------ */
 
@@ -101,11 +104,6 @@ static int say(struct link *link, char *text, const struct cbor *rows, struct er
     return rc;
 }
 
-static int ping(struct link *link, struct err *err)
-{
-    return say(link, control_encode_ping(&(struct control_ping){.id = ++link->ping}), NULL, err);
-}
-
 /* A second frame is copied into `known`. */
 static int receive(struct link *link, struct control *out, struct cbor *known, struct err *err)
 {
@@ -152,29 +150,34 @@ static int lost(struct link *link, struct err *err)
     return err_set(err, -ETIMEDOUT, "%s: it is away", link->address);
 }
 
-/* Waits until there is a message: 0, or as above. */
-static int await(struct link *link, struct err *err)
+/* Asks a side that is silent whether it is there. */
+static int stay_awake(struct link *link, struct err *err)
 {
-    int64_t began_ms = clock_monotonic_ms();
+    int64_t now_ms = clock_monotonic_ms();
 
-    for (;;) {
-        zmq_pollitem_t items[] = {{link->socket, 0, ZMQ_POLLIN, 0},
-                                  {NULL, link->stop_fd, ZMQ_POLLIN, 0},
-                                  {link->monitor, 0, ZMQ_POLLIN, 0}};
-        int rc = zmq_poll(items, 3, PING_MS);
+    if (now_ms - link->heard_ms > link->patience_ms)
+        return err_set(err, -ETIMEDOUT, "%s: nobody answers", link->address);
+    if (now_ms - link->heard_ms < PING_MS || now_ms - link->pinged_ms < PING_MS)
+        return 0;
+    link->pinged_ms = now_ms;
+    return say(link, control_encode_ping(&(struct control_ping){.id = ++link->ping}), NULL, err);
+}
 
-        if (rc > 0 && items[1].revents)
-            return err_set(err, -ECANCELED, "richd is stopping");
-        if (rc > 0 && items[0].revents)
-            return 0;
-        if (rc > 0 && items[2].revents)
-            return lost(link, err);
-        if (clock_monotonic_ms() - began_ms > 1000 * LINK_SILENT_S)
-            return err_set(err, -ETIMEDOUT, "%s: nobody answers", link->address);
-        rc = ping(link, err);
-        if (rc < 0)
-            return rc;
+/* Waits so long for a message: 1 when there is one, 0 when not, or as above. */
+static int wait_within(struct link *link, int timeout_ms, struct err *err)
+{
+    zmq_pollitem_t items[] = {{link->socket, 0, ZMQ_POLLIN, 0},
+                              {NULL, link->stop_fd, ZMQ_POLLIN, 0},
+                              {link->monitor, 0, ZMQ_POLLIN, 0}};
+    int rc = zmq_poll(items, 3, timeout_ms);
+
+    if (rc > 0 && items[1].revents)
+        return err_set(err, -ECANCELED, "richd is stopping");
+    if (rc > 0 && items[0].revents) {
+        link->heard_ms = clock_monotonic_ms();
+        return 1;
     }
+    return rc > 0 ? lost(link, err) : stay_awake(link, err);
 }
 
 static int code_of(const char *name)
@@ -210,8 +213,10 @@ static int expect(struct link *link, enum control_type type, struct control *out
     int rc = 0;
 
     while (rc == 0) {
-        rc = await(link, err);
+        rc = wait_within(link, PING_MS, err);
         if (rc == 0)
+            continue;
+        if (rc == 1)
             rc = receive(link, out, known, err);
         if (rc < 0)
             return rc;
@@ -260,6 +265,8 @@ int link_open(struct link *link, struct err *err)
     link->socket = link->context ? zmq_socket(link->context, ZMQ_DEALER) : NULL;
     if (!link->socket)
         return err_set(err, -ENOMEM, "no socket: %s", zmq_strerror(zmq_errno()));
+    link->heard_ms = clock_monotonic_ms();
+    link->patience_ms = 1000 * LINK_SILENT_S;
     rc = set_options(link, err);
     if (rc == 0)
         rc = watch(link, err);
@@ -268,14 +275,29 @@ int link_open(struct link *link, struct err *err)
     return rc == 0 ? greet(link, err) : rc;
 }
 
+int link_keep(struct link *link, int timeout_ms, struct err *err)
+{
+    struct control message;
+    int rc = wait_within(link, timeout_ms, err);
+
+    if (rc <= 0)
+        return rc;
+    rc = receive(link, &message, NULL, err);
+    if (rc == 0)
+        control_release(&message);
+    return rc;
+}
+
 int link_ask(struct link *link, char *text, const struct cbor *rows, struct link_place *out,
              struct cbor *known, struct err *err)
 {
     struct control answer;
     int rc = say(link, text, rows, err);
 
+    link->patience_ms += rows ? (int64_t)rows->size / BYTES_A_MS : 0;
     if (rc == 0)
         rc = expect(link, CONTROL_PLACE, &answer, known, err);
+    link->patience_ms = 1000 * LINK_SILENT_S;
     if (rc < 0)
         return rc;
     out->batch = answer.place.batch;

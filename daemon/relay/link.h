@@ -25,6 +25,8 @@ struct link {
     const char *address;
     const char *keys; /* the file; "": none */
     int64_t ping;
+    int64_t heard_ms, pinged_ms; /* of the monotonic clock */
+    int64_t patience_ms;         /* it may be silent for so long */
 };
 
 /* What the other side says of us. */
@@ -39,6 +41,9 @@ int link_open(struct link *, struct err *err);
 /* Ends the connection; and for good, what is left. One that is not open is fine. */
 void link_close(struct link *);
 void link_release(struct link *);
+
+/* Waits so long where nothing is to be said, and sees whether the other side is still there. */
+int link_keep(struct link *, int timeout_ms, struct err *err);
 
 /* Says `text`, which it frees, with the rows behind it where there are some, and waits for the
  * place. `known`, which may be NULL, takes the second frame (free with cbor_release). */

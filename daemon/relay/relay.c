@@ -34,7 +34,7 @@
 /* The first pause after a failure, which doubles; what a person has to mend is tried less often. */
 #define PAUSE_MIN_MS     200
 #define PAUSE_MAX_MS     5000
-#define PAUSE_MENDING_MS 10000
+#define PAUSE_MENDING_MS 5000
 
 struct relay {
     struct relay_config config; /* its texts are copies */
@@ -261,10 +261,10 @@ static int forward(struct relay *relay, struct err *err)
             return rc;
         relay->pause_ms = PAUSE_MIN_MS;
         tell(relay, rc > 0, "");
-        do {
-            if (is_stopped_within(relay, rc > 0 ? 0 : LOOK_MS))
-                return -ECANCELED;
-        } while (rc == 0 && commits == store_commits(relay->config.store));
+        while (rc == 0 && commits == store_commits(relay->config.store))
+            rc = link_keep(&relay->link, LOOK_MS, err);
+        if (rc < 0)
+            return rc;
     }
 }
 

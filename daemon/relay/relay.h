@@ -9,7 +9,7 @@
  *     batch.c   what the store has committed, as a batch
  *     take.c    the other end: a batch that has come, into the store of the daemon behind
  *
- * INGEST.md, Relays, has the messages.
+ * RELAY.md, has the messages.
  *
  * Tested with its files by tests/e2e/relay/test_a_relay_forwards_what_it_has.py. */
 #pragma once

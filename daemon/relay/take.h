@@ -2,7 +2,7 @@
  * it, lends it to the lane and reads the outcome when it is done; in between the lane alone touches
  * it. All of a batch is stored in one transaction with the place that the relay has reached, so a
  * batch that comes again changes nothing. What another daemon says is checked as a trainer's word
- * is. INGEST.md, Relays, has the messages and the rules of merging.
+ * is. RELAY.md, has the messages and the rules of merging.
  *
  *     take.c      the task: begins a relay, or stores its batch and the place
  *     take_rows.c makes rows of the bytes, and checks each cell

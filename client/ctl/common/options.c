@@ -111,6 +111,8 @@ static const struct row rows[] = {
 
     FLAG("--yes", yes, FOR_DELETE | FOR_PRUNE, "ask nobody"),
     FLAG("--yes", yes, FOR_KEYGEN | FOR_JOIN, "replace what is there"),
+    FLAG("--relay", relay, FOR_JOIN,
+         "for richd --upstream on this host; trainings stay with that richd"),
     INTEGER("--keep-days", "N", keep_days, 0, 1000000, FOR_PRUNE,
             "runs that did not change for N days go"),
     BYTES("--max-bytes", "SIZE", max_bytes, FOR_PRUNE,

@@ -103,6 +103,7 @@ struct options {
     const char *address;
 
     bool yes;
+    bool relay;
     int64_t keep_days;
     int64_t max_bytes;
     bool dry_run;

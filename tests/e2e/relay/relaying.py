@@ -23,6 +23,16 @@ def problems(daemon):
 
 def assert_same(relay, central, run):
     """The central one says of the run what the relay says, as soon as that has come."""
-    expected = answers(relay, run)
-    wait_until(lambda: has_run(central, run) and answers(central, run) == expected,
-               lambda: f"{answers(central, run)} to be {expected}")
+    wait_until(lambda: has_run(central, run) and answers(central, run) == answers(relay, run),
+               lambda: f"the same: {differences(answers(central, run), answers(relay, run))}")
+
+
+def differences(found, expected, path=""):
+    """Where the two differ."""
+    if isinstance(found, dict) and isinstance(expected, dict) and found.keys() == expected.keys():
+        return [each for key in found
+                for each in differences(found[key], expected[key], f"{path}.{key}")]
+    if isinstance(found, list) and isinstance(expected, list) and len(found) == len(expected):
+        return [each for i, pair in enumerate(zip(found, expected))
+                for each in differences(*pair, f"{path}[{i}]")]
+    return [] if found == expected else [f"{path} is {found!r:.200}, not {expected!r:.200}"]

@@ -81,12 +81,14 @@ def test_a_restart_of_either_goes_on_where_it_was(relay, central):
         assert_same(relay, central, run)
 
 
-def test_an_open_run_is_open_again_after_the_central_was_killed(relay, central):
+def test_a_central_that_was_killed_while_nothing_was_to_be_said_is_met_again(relay, central):
     with relay.trainer("run") as trainer:
         train(trainer, [0])
-        wait_until(lambda: has_run(central, "run"), "the run")
-        central.kill()
-        central.start()
+        await_level(relay)
+        for _ in range(2):
+            wait_until(lambda: central.state_of("run") == "open", "it to be open")
+            central.kill()
+            central.start()
         wait_until(lambda: central.state_of("run") == "open", "it to be open")
 
 
