@@ -57,6 +57,11 @@ static const struct row rows[] = {
          "copy what is stored to a PostgreSQL database, postgresql://HOST/DATABASE, which daemons"
          " share, or off; the password is best in ~/.pgpass [off]",
          0, false},
+    [OPTION_HISTORY_PARTITIONS] =
+        {"history-partitions", "N",
+         "where this daemon is the first on --history, its tables get N partitions, by a hash of"
+         " the run [0]",
+         0, false},
     [OPTION_READ_ONLY] = {"read-only", "on|off",
                           "take no trainers, and show what all daemons write to --history [off]", 0,
                           false},

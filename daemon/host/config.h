@@ -29,6 +29,7 @@ enum option {
     OPTION_TOKEN_FILE,
     OPTION_ON_EVENT,
     OPTION_HISTORY,
+    OPTION_HISTORY_PARTITIONS,
     OPTION_READ_ONLY,
     OPTION_UPSTREAM,
     OPTION_UPSTREAM_KEYS,
@@ -64,6 +65,7 @@ struct config {
     unsigned line[OPTION_COUNT];      /* of the file, also where another source wins; 0: none */
     enum log_level log_level;
     int nice;
+    unsigned history_partitions; /* 0: none */
     bool is_read_only;
     unsigned ranks_wait_s;
     unsigned idle_exit_s; /* 0: off */

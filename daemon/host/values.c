@@ -130,6 +130,28 @@ static int check_max_bytes(struct config *config, struct err *err)
                          err);
 }
 
+/* Each adds ten files and more on the server. */
+#define HISTORY_PARTITIONS_MAX 256
+
+static int check_history_partitions(struct config *config, struct err *err)
+{
+    const char *text;
+    char *end;
+    long n;
+
+    if (config_set_default(config, OPTION_HISTORY_PARTITIONS, "0") < 0)
+        return err_set(err, -ENOMEM, "out of memory");
+    text = config->value[OPTION_HISTORY_PARTITIONS];
+    n = strtol(text, &end, 10);
+    if (end == text || *end || n < 0 || n > HISTORY_PARTITIONS_MAX)
+        return config_refuse(config, OPTION_HISTORY_PARTITIONS,
+                             err_set(err, -EBADMSG, "\"%s\" is no number from 0 to %d", text,
+                                     HISTORY_PARTITIONS_MAX),
+                             err);
+    config->history_partitions = (unsigned)n;
+    return 0;
+}
+
 static int check_read_only(struct config *config, struct err *err)
 {
     const char *text, *history = config->value[OPTION_HISTORY];
@@ -161,7 +183,7 @@ int values_check(struct config *config, struct err *err)
         return err_set(err, -ENOMEM, "out of memory");
     if (check_ranks_wait(config, err) < 0 || check_idle_exit(config, err) < 0 ||
         check_keep_days(config, err) < 0 || check_max_bytes(config, err) < 0 ||
-        check_read_only(config, err) < 0)
+        check_history_partitions(config, err) < 0 || check_read_only(config, err) < 0)
         return -EBADMSG;
     return check_nice(config, err);
 }

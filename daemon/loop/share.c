@@ -69,6 +69,7 @@ int loop_open_share(struct loop *loop, struct err *err)
         .url = url,
         .path = loop->store_path,
         .store = store_lane_store(loop->store),
+        .n_partitions = loop->config->history_partitions,
         .is_reader = loop->config->is_read_only,
         .loop = &loop->uv,
         .lend = lend,

@@ -461,17 +461,20 @@ static int (*const writers[SHARE_TABLE_COUNT])(struct work *, const struct merge
     [SHARE_TABLE_SCALAR] = put_scalar,     [SHARE_TABLE_FINDING] = put_finding,
 };
 
-/* A row that breaks a rule of this store, as a person may have altered it in the shared history, is
- * left out, and told of: it would stop all that comes behind it. */
+static bool is_constraint(const struct store *store)
+{
+    return (sqlite3_errcode(store->db) & 0xff) == SQLITE_CONSTRAINT;
+}
+
+/* A row that breaks a rule of this store, as a person may have altered it, is left out, and told
+ * of: it would stop all that comes behind it. */
 static int leave_out(struct work *work, enum share_table_id id, int rc)
 {
     struct merge *merge = work->merge;
     struct share_table table;
 
-    if (rc != -EIO || (sqlite3_errcode(work->store->db) & 0xff) != SQLITE_CONSTRAINT)
-        return rc;
-    if (merge->is_relayed)
-        return -EPROTO; /* what came is wrong, and not the disk */
+    if (rc != -EIO || !is_constraint(work->store) || merge->is_relayed)
+        return rc; /* a relay is told no, and keeps it */
     share_table(id, &table);
     if (merge->n_left_out++ == 0)
         snprintf(merge->left_out, sizeof merge->left_out, "of run \"%.100s\" in %s: %.80s",
@@ -483,8 +486,7 @@ static int put_table(struct work *work, enum share_table_id id, struct err *err)
 {
     const struct merge_rows *rows = &work->merge->rows[id];
     /* A run is there only with the place of who wrote it: by that a start knows this store. */
-    bool has_place = work->merge->source != 0 || work->merge->is_relayed;
-    bool makes = id < SHARE_TABLE_POINT && has_place;
+    bool makes = id < SHARE_TABLE_POINT && work->merge->source != 0;
     int rc = 0;
 
     for (int row = 0; rc == 0 && row < rows->n; row++) {
@@ -553,6 +555,8 @@ static int put_all(struct store *store, void *arg, struct err *err)
         rc = step(&work, work.merge->after, err);
     if (rc == 0)
         rc = note_place(&work, err);
+    if (rc == -EIO && is_constraint(store))
+        rc = -EPROTO; /* what came is wrong, and not the disk */
     sql_finalize(work.statement, MERGE_SQL_COUNT);
     return rc;
 }

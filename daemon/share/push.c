@@ -35,7 +35,8 @@ static int make_tables(struct push *push, struct err *err)
     return 0;
 }
 
-int push_new(const char *store_path, const char *session, struct push **out, struct err *err)
+int push_new(const char *store_path, const char *session, unsigned n_partitions, struct push **out,
+             struct err *err)
 {
     struct push *push = calloc(1, sizeof *push);
     int rc;
@@ -44,6 +45,7 @@ int push_new(const char *store_path, const char *session, struct push **out, str
     if (!push)
         return err_set(err, -ENOMEM, "out of memory");
     snprintf(push->session, sizeof push->session, "%s", session);
+    push->n_partitions = n_partitions;
     rc = make_tables(push, err);
     if (rc == 0)
         rc = push_open_store(push, store_path, err);
@@ -107,7 +109,7 @@ static int check_version(struct push *push, struct remote *remote, struct err *e
     int rc = remote_query(remote, "SELECT version FROM richd.version", NULL, &rows, err);
 
     if (rc == -ENOENT)
-        return run_made(remote, share_sql_create(), err);
+        return run_made(remote, share_sql_create(push->n_partitions), err);
     if (rc < 0)
         return rc;
     version = PQntuples(rows) > 0 ? remote_integer(rows, 0, 0) : 0;

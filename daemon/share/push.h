@@ -15,9 +15,10 @@ struct push;
 /* A random text, which tells this process from others. */
 int share_session(char out[33], struct err *err);
 
-/* `session` tells this process from others. Returns 0 (free with push_free), or -errno of the
- * store. */
-int push_new(const char *store_path, const char *session, struct push **out, struct err *err);
+/* `session` tells this process from others; new tables get so many partitions. Returns 0 (free with
+ * push_free), or -errno of the store. */
+int push_new(const char *store_path, const char *session, unsigned n_partitions, struct push **out,
+             struct err *err);
 void push_free(struct push *);
 
 /* After connecting: creates the tables where there are none, compares versions, and asks how far

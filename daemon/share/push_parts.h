@@ -83,6 +83,7 @@ struct push {
     char *upsert[SHARE_TABLE_COUNT];
     char *bury[SHARE_TABLE_COUNT];
 
+    unsigned n_partitions;
     char session[33];
     char predecessor[33]; /* the session that wrote as this source before */
     char source_text[16]; /* the number of this store in the history */

@@ -342,7 +342,8 @@ static int open_writer(struct share *share, struct err *err)
 
     if (rc == 0)
         rc = ask_open(share->config.loop, &share->ask, err);
-    return rc == 0 ? push_new(share->path, session, &share->push, err) : rc;
+    return rc == 0 ? push_new(share->path, session, share->config.n_partitions, &share->push, err)
+                   : rc;
 }
 
 static int open_reader(struct share *share, struct err *err)

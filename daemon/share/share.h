@@ -46,6 +46,7 @@ struct share_config {
     const char *url;
     const char *path;          /* of the store */
     const struct store *store; /* that has it open */
+    unsigned n_partitions;     /* that the tables get where this daemon makes them; 0: none */
     bool is_reader;            /* what all daemons write comes into the store; nothing goes out */
     uv_loop_t *loop;           /* which calls all that follows */
     /* Of a reader: has the store's lane carry out the task, which calls its `done`; false: not any

@@ -211,7 +211,16 @@ static void append_names(sqlite3_str *out, const struct share_table *table, unsi
     }
 }
 
-static void append_create(sqlite3_str *out, const struct share_table *table)
+static void append_partitions(sqlite3_str *out, const char *name, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        sqlite3_str_appendf(out,
+                            "CREATE TABLE richd.%s_%u PARTITION OF richd.%s"
+                            " FOR VALUES WITH (MODULUS %u, REMAINDER %u);",
+                            name, i, name, n, i);
+}
+
+static void append_create(sqlite3_str *out, const struct share_table *table, unsigned n_partitions)
 {
     sqlite3_str_appendf(out, "CREATE TABLE richd.%s(", table->name);
     for (size_t i = 0; i < table->n_columns; i++) {
@@ -222,11 +231,13 @@ static void append_create(sqlite3_str *out, const struct share_table *table)
     }
     sqlite3_str_appendall(out, "source integer NOT NULL, batch bigint NOT NULL, PRIMARY KEY(");
     append_names(out, table, SHARE_KEY, "");
-    sqlite3_str_appendf(out, "));CREATE INDEX %s_by_batch ON richd.%s(source, batch);", table->name,
+    sqlite3_str_appendf(out, "))%s;", n_partitions > 0 ? " PARTITION BY HASH (run)" : "");
+    sqlite3_str_appendf(out, "CREATE INDEX %s_by_batch ON richd.%s(source, batch);", table->name,
                         table->name);
+    append_partitions(out, table->name, n_partitions);
 }
 
-char *share_sql_create(void)
+char *share_sql_create(unsigned n_partitions)
 {
     sqlite3_str *out = sqlite3_str_new(NULL);
 
@@ -248,7 +259,7 @@ char *share_sql_create(void)
         struct share_table table;
 
         share_table((enum share_table_id)i, &table);
-        append_create(out, &table);
+        append_create(out, &table, i >= SHARE_TABLE_POINT ? n_partitions : 0);
     }
     sqlite3_str_appendall(out, "CREATE UNIQUE INDEX layer_by_name ON richd.layer(run, name);"
                                "CREATE UNIQUE INDEX scalar_by_name ON richd.scalar_name(run, name);"

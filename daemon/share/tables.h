@@ -71,8 +71,9 @@ enum rows_type share_rows_type(enum share_type);
 
 /* All texts are freed with sqlite3_free(); NULL without memory. */
 
-/* Creates everything in an empty database: statements, one after the other. */
-char *share_sql_create(void);
+/* Creates everything in an empty database: statements, one after the other. What has a place in the
+ * feed's order is kept in so many partitions, by a hash of the run; 0: it is not divided. */
+char *share_sql_create(unsigned n_partitions);
 /* Adds a column for each member of a point that this program has. */
 char *share_sql_add_columns(void);
 /* Writes rows, given as arrays $1, $2, ... by columns, then the source and the batch. A row that is

@@ -61,7 +61,9 @@ class Postgres:
             self.process = subprocess.Popen(
                 [*self.prefix, PROGRAMS / "postgres", "-D", self.data], cwd=self.folder,
                 env=clean_environment(LC_ALL="C"), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        wait_until(self.is_ready, lambda: f"PostgreSQL: {self.log.read_text()}")
+        # after a crash it syncs every file before it recovers, which a busy disk makes slow
+        wait_until(self.is_ready, lambda: f"PostgreSQL: {self.log.read_text()}",
+                   timeout=6 * PATIENCE_S)
         return self
 
     def is_ready(self):

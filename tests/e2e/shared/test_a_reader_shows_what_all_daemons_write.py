@@ -16,12 +16,13 @@ def reader(new_daemon, database):
 
 @pytest.fixture
 def new_writer(new_daemon, database):
-    return lambda: new_daemon("--history", database.url).start()
+    return lambda *flags: new_daemon("--history", database.url, *flags).start()
 
 
-def test_it_answers_as_the_daemons_that_write(reader, new_writer):
+@pytest.mark.parametrize("n_partitions", [0, 4])
+def test_it_answers_as_the_daemons_that_write(reader, new_writer, n_partitions):
     reader.start()
-    writers = [new_writer() for _ in range(2)]
+    writers = [new_writer("--history-partitions", str(n_partitions)) for _ in range(2)]
     for i, writer in enumerate(writers):
         with writer.trainer(f"run-{i}", name=f"n{i}", tags=["x"], config={"lr": i},
                             watch=["d_lr"]) as trainer:

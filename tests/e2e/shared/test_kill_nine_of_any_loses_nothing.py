@@ -34,7 +34,8 @@ def go_on(attempt, until):
 def test_nothing_acknowledged_is_lost_or_doubled(new_daemon, own_server):
     rng = random.Random(SEED)
     database = own_server.new_database()
-    writer = new_daemon("--history", database.url).start()
+    n_partitions = SEED % 2 * 8
+    writer = new_daemon("--history", database.url, "--history-partitions", str(n_partitions)).start()
     reader = new_daemon("--history", database.url, "--read-only", "on").start()
     acknowledged, step = [], 0
     attempt = train_until_killed(writer, acknowledged, step)

@@ -34,8 +34,9 @@ def assert_same_points(daemon, database, run, layer):
                 assert kept[step][name] == values[i], (layer, step, name)
 
 
-def test_the_copy_is_what_the_feed_says(new_daemon, database):
-    daemon = new_daemon("--history", database.url).start()
+@pytest.mark.parametrize("n_partitions", [0, 3])
+def test_the_copy_is_what_the_feed_says(new_daemon, database, n_partitions):
+    daemon = new_daemon("--history", database.url, "--history-partitions", str(n_partitions)).start()
     with daemon.trainer("run-1", name="n", project="p", tags=["a"],
                         config={"lr": 0.1, "text": 'ü"'}) as trainer:
         train(trainer, range(12))
@@ -55,6 +56,11 @@ def test_the_copy_is_what_the_feed_says(new_daemon, database):
         "SELECT value FROM richd.logged WHERE name = 'loss' ORDER BY step")] == logged["value"]
     assert database.value("SELECT count(value) FROM richd.logged WHERE name = 'broken'") == "0"
     assert database.count("spectrum") == 24
+    divided = database.sql("SELECT inhparent::regclass, count(*) FROM pg_inherits"
+                           " WHERE inhparent::regclass::text NOT LIKE '%\\_by\\_%'"
+                           " AND inhparent::regclass::text NOT LIKE '%\\_pkey' GROUP BY 1")
+    assert len(divided) == (5 if n_partitions else 0)
+    assert {n for _, n in divided} <= {str(n_partitions)}
 
 
 def test_a_server_that_was_away_has_all_when_it_is_back(new_daemon, own_server):
