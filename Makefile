@@ -409,7 +409,7 @@ TEST_PACKAGES  := libcmocka-dev python3-scipy python3-pytest python3-pytest-xdis
 	socat iproute2 locales mandoc zsh fish chromium $(if $(shell command -v node),,nodejs) $(if $(shell command -v npm),,npm)
 
 # Debian's package makes a server and starts it, unless it is told not to.
-SERVER_PACKAGES := postgresql-15
+SERVER_PACKAGES := postgresql-15 pgbouncer
 NO_CLUSTER      := /etc/postgresql-common/createcluster.conf
 
 DEB_PACKAGES   := build-essential dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-all python3-hatchling lintian fakeroot git systemd-container

@@ -42,6 +42,7 @@ static int translate(const char *state)
         {"42P06", -EAGAIN},     /* and a schema */
         {"42P01", -ENOENT},     /* no such table */
         {"3F000", -ENOENT},     /* no such schema */
+        {"42703", -ENODATA},    /* no such column */
         {"25006", -EROFS},      /* a read-only transaction */
         {"53100", -ENOSPC},     /* disk full */
         {"28", -EACCES},        /* a password */
@@ -98,7 +99,10 @@ static int fail_result(struct remote *remote, const PGresult *result, struct err
         return fail_connection(remote, err);
     rc = translate(state);
     return err_set(err, rc, "%s: %.300s%s", remote->server, message,
-                   rc == -EROFS ? ": it is a read-only replica" : "");
+                   rc == -EROFS     ? ": it is a read-only replica"
+                   : rc == -ENODATA ? ": its tables are of an older richd, and a daemon of this"
+                                      " version that writes there adds it"
+                                    : "");
 }
 
 /* ---- waiting --------------------------------------------------------------------------------- */

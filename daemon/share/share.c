@@ -134,7 +134,8 @@ static void log_problem(struct share *share, const struct err *err)
 
 static bool needs_mending(int rc)
 {
-    return rc == -EACCES || rc == -EROFS || rc == -ENOTSUP || rc == -EPROTO || rc == -ENOSPC;
+    return rc == -EACCES || rc == -EROFS || rc == -ENOTSUP || rc == -EPROTO || rc == -ENOSPC ||
+           rc == -ENODATA;
 }
 
 /* Tells of the failure, and waits before the next try; true: it shall stop. */

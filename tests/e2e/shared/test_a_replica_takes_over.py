@@ -33,6 +33,13 @@ def test_what_the_replica_lacks_comes_again(new_daemon, own_server, replica):
     with writer.trainer("run", config={"lr": 1}) as trainer:
         step_by_step(writer, trainer, range(2))
         wait_until(lambda: second.count("point") == 4, "the replica to have the first points")
+        wrong = new_daemon("--history", second.url).start()
+        wait_until(lambda: any("it is a read-only replica" in problem
+                               for problem in wrong.rpc("server.status")["problems"]),
+                   lambda: wrong.rpc("server.status"))
+        wrong.stop()
+        beside = new_daemon("--history", second.url, "--read-only", "on").start()
+        await_same(beside, writer, "run")  # which reads from the replica
         replica.cut_off()
         step_by_step(writer, trainer, range(2, 5))
         with writer.trainer("later") as other:  # a run of which the replica has never heard
@@ -54,6 +61,6 @@ def test_what_the_replica_lacks_comes_again(new_daemon, own_server, replica):
                       " FROM richd.point GROUP BY 1 ORDER BY 1") == [
         ["later", "2", "2"], ["run", "26", "26"]]
     assert second.value("SELECT count(*) FROM richd.source") == "1"  # not taken for a copy
-    for reader in readers:
+    for reader in (*readers, beside):
         for run in ("later", "run"):
             assert_same(reader, writer, run)
