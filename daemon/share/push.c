@@ -35,8 +35,7 @@ static int make_tables(struct push *push, struct err *err)
     return 0;
 }
 
-int push_new(const char *store_path, const char *session, unsigned n_partitions, struct push **out,
-             struct err *err)
+int push_new(const char *store_path, const char *session, struct push **out, struct err *err)
 {
     struct push *push = calloc(1, sizeof *push);
     int rc;
@@ -45,7 +44,6 @@ int push_new(const char *store_path, const char *session, unsigned n_partitions,
     if (!push)
         return err_set(err, -ENOMEM, "out of memory");
     snprintf(push->session, sizeof push->session, "%s", session);
-    push->n_partitions = n_partitions;
     rc = make_tables(push, err);
     if (rc == 0)
         rc = push_open_store(push, store_path, err);
@@ -55,6 +53,11 @@ int push_new(const char *store_path, const char *session, unsigned n_partitions,
     }
     *out = push;
     return 0;
+}
+
+void push_divide(struct push *push, unsigned n_partitions)
+{
+    push->n_partitions = n_partitions;
 }
 
 void push_free(struct push *push)

@@ -15,10 +15,11 @@ struct push;
 /* A random text, which tells this process from others. */
 int share_session(char out[33], struct err *err);
 
-/* `session` tells this process from others; new tables get so many partitions. Returns 0 (free with
- * push_free), or -errno of the store. */
-int push_new(const char *store_path, const char *session, unsigned n_partitions, struct push **out,
-             struct err *err);
+/* `session` tells this process from others. Returns 0 (free with push_free), or -errno of the
+ * store. */
+int push_new(const char *store_path, const char *session, struct push **out, struct err *err);
+/* Tables that it creates get so many partitions; otherwise none. */
+void push_divide(struct push *, unsigned n_partitions);
 void push_free(struct push *);
 
 /* After connecting: creates the tables where there are none, compares versions, and asks how far

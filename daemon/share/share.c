@@ -343,8 +343,11 @@ static int open_writer(struct share *share, struct err *err)
 
     if (rc == 0)
         rc = ask_open(share->config.loop, &share->ask, err);
-    return rc == 0 ? push_new(share->path, session, share->config.n_partitions, &share->push, err)
-                   : rc;
+    if (rc == 0)
+        rc = push_new(share->path, session, &share->push, err);
+    if (rc == 0)
+        push_divide(share->push, share->config.n_partitions);
+    return rc;
 }
 
 static int open_reader(struct share *share, struct err *err)

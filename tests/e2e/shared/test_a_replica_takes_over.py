@@ -39,7 +39,7 @@ def test_what_the_replica_lacks_comes_again(new_daemon, own_server, replica):
                    lambda: wrong.rpc("server.status"))
         wrong.stop()
         beside = new_daemon("--history", second.url, "--read-only", "on").start()
-        await_same(beside, writer, "run")  # which reads from the replica
+        assert_same(beside, writer, "run")  # which reads from the replica
         replica.cut_off()
         step_by_step(writer, trainer, range(2, 5))
         with writer.trainer("later") as other:  # a run of which the replica has never heard

@@ -5,7 +5,7 @@ import pytest
 
 from harness import wait_until
 from postgres import Postgres
-from sharing import await_level, await_same, train
+from sharing import await_level, assert_same, train
 
 
 def await_problem(daemon, sentence):
@@ -74,4 +74,4 @@ def test_tables_of_an_older_and_of_a_newer_richd(new_daemon, database):
     writer.restart()
     await_level(writer)
     reader.restart()
-    await_same(reader, writer, "run")
+    assert_same(reader, writer, "run")

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from between import Bouncer, LongWay
-from sharing import await_level, await_same, train
+from sharing import await_level, assert_same, train
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_a_pooler_that_gives_each_transaction_another_connection(new_daemon, dat
     for turn in range(2):
         for i, writer in enumerate(writers):
             await_level(writer)
-            await_same(reader, writer, f"run-{turn}-{i}")
+            assert_same(reader, writer, f"run-{turn}-{i}")
     assert database.count("point") == 48
     assert reader.rpc("server.status")["problems"] == []
 
@@ -51,5 +51,5 @@ def test_a_server_that_is_100_ms_away_is_kept_up_with(new_daemon, database, long
     train_and_finish(writer, "run", 50)
     assert time.monotonic() - began < 20  # 100 checkpoints do not wait for 100 round trips each
     await_level(writer)
-    await_same(reader, writer, "run")
+    assert_same(reader, writer, "run")
     assert database.count("point") == 100
